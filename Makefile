@@ -1,0 +1,113 @@
+# lossd: build, test. `make help` lists the targets.
+#
+# Everything is built below $(BUILD); a variant (sanitizers, debug) is a build folder of its own, chosen with MODE.
+
+MODE    ?= release
+PREFIX  ?= /usr/local
+DESTDIR ?=
+ONLY    ?=
+# V=1 shows the commands themselves.
+V       ?=
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@echo '  $(1)')
+VERSION := $(shell sed -n 's/^\#define LOSS_VERSION "\(.*\)"/\1/p' core/loss.h)
+SOVERSION := 0
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR     ?= ar
+CFLAGS ?= -O2 -g
+# Warnings are errors here; a packager with another compiler sets WERROR= .
+WERROR ?= -Werror
+WARN   := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+          -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla -Wundef $(WERROR)
+
+BUILD_release := build
+BUILD_debug   := build/debug
+BUILD_asan    := build/asan
+BUILD_tsan    := build/tsan
+BUILD         := $(BUILD_$(MODE))
+FLAGS_debug   := -O0 -g3
+FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+
+# Bits must not depend on the machine: no contraction to fused multiply-add, no reassociation.
+ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -fPIC -fvisibility=hidden -ffp-contract=off $(WARN) $(CFLAGS) $(FLAGS_$(MODE)) $(CPPFLAGS)
+ALL_LDFLAGS = -fopenmp $(FLAGS_$(MODE)) $(LDFLAGS)
+
+CORE   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c core/losses/*.c))
+PROTO  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard proto/*.c))
+SERVER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard server/*.c))
+TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*.c tests/http/*.c tests/golden/*.c tests/support/*.c))
+MAIN   := $(BUILD)/server/main.o
+
+# Each layer sees the headers of itself and of those below it, and no others: the compiler keeps the arrows pointing down.
+$(CORE):   INCLUDES := -Icore
+$(PROTO):  INCLUDES := -Icore -Iproto
+$(SERVER): INCLUDES := -Icore -Iproto -Iserver
+$(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
+
+.PHONY: all lib deps test check-sanitize install uninstall clean help format tidy
+.DEFAULT_GOAL := all
+
+all: lib ## build the library (build/libloss.a, .so)
+
+lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION) $(BUILD)/libloss.pc
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC $@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+
+$(BUILD)/libloss.a: $(CORE)
+	@rm -f $@
+	$(call say,AR $@)
+	$(Q)$(AR) rcs $@ $^
+
+$(BUILD)/libloss.so.$(SOVERSION): $(CORE)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libloss.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ -lm
+
+$(BUILD)/libloss.pc: core/libloss.pc.in core/loss.h Makefile
+	@mkdir -p $(@D)
+	@sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $< > $@
+
+$(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(PROTO) $(BUILD)/libloss.a
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -ljansson -lcheck_pic -lsubunit -lrt -lm -pthread
+
+deps: ## install the Debian packages that building and testing need, naming them
+	@deploy/install-deps.sh
+
+test: deps ## build and run every test (ONLY=name: just the test cases whose name holds it)
+	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
+	@LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
+
+check-sanitize: deps ## run every test under address+undefined and under thread sanitizers
+	@$(MAKE) --no-print-directory test MODE=asan
+	@$(MAKE) --no-print-directory test MODE=tsan
+
+install: all ## install library, header and pkg-config file below PREFIX (default /usr/local)
+	install -D -m 644 core/loss.h $(DESTDIR)$(PREFIX)/include/loss.h
+	install -D -m 644 $(BUILD)/libloss.a $(DESTDIR)$(PREFIX)/lib/libloss.a
+	install -D -m 755 $(BUILD)/libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so.$(SOVERSION)
+	ln -sf libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so
+	install -D -m 644 $(BUILD)/libloss.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/libloss.pc
+
+uninstall: ## remove what install put there
+	cd $(DESTDIR)$(PREFIX) && rm -f include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc
+
+format: ## lay out the sources with clang-format
+	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch])
+
+tidy: ## look for mistakes with clang-tidy
+	clang-tidy --quiet $(wildcard core/*.c core/losses/*.c proto/*.c server/*.c) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver
+
+clean: ## remove everything that was built
+	rm -rf build
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
+
+-include $(CORE:.o=.d) $(PROTO:.o=.d) $(SERVER:.o=.d) $(TESTS:.o=.d)

@@ -1,0 +1,20 @@
+/* Labels of classes: what the mean divides by, and what is said of one that cannot be. */
+#include "classes.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+void loss_weigh_classes(struct loss_block *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        size_t label;
+        b->term[i] = class_label(b, i, b->len[INPUT], &label) ? class_weight(b, label) : 0;
+    }
+}
+
+void loss_expect_classes(const struct loss_plan *plan, char *text, size_t size)
+{
+    const struct loss_tensor *input = &plan->tensor[INPUT];
+    snprintf(text, size, "class indices must be in [0, %zu), or %" PRId64 " to be ignored", input->shape[input->rank > 1],
+             plan->param[IGNORE_INDEX].integer);
+}

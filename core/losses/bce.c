@@ -1,0 +1,53 @@
+/* Binary cross entropy of probabilities. PyTorch: torch.nn.BCELoss; aten/src/ATen/native/Loss.cpp, binary_cross_entropy. */
+#include "elementwise.h"
+
+#include <stdio.h>
+
+enum { INPUT, TARGET, WEIGHT };
+
+/* PyTorch keeps the divisor of the gradient away from 0 by a constant that it holds in float32, whatever the dtype. */
+#define SMALLEST_VARIANCE ((real)1e-12f)
+
+/* log(1 - x) - log(x). Between 1/4 and 3/4, 1 - 2x is exact, and the difference of two near logarithms is taken as one. */
+static inline real minus_logit(real x)
+{
+    return x >= 0.25 && x <= 0.75 ? log1p((1 - 2 * x) / x) : log1p(-x) - log(x);
+}
+
+/* l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]; the derivative with respect to y is not clamped */
+static inline struct element bce(const real in[], const real p[])
+{
+    (void)p;
+    const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT];
+    return (struct element){
+        .term = -w * (y * fmax(log(x), -100) + (1 - y) * fmax(log1p(-x), -100)),
+        .grad = {[INPUT] = w * (x - y) / fmax(x * (1 - x), SMALLEST_VARIANCE), [TARGET] = w * minus_logit(x)},
+        .invalid = !(x >= 0 && x <= 1),
+    };
+}
+ELEMENTWISE_KERNEL(bce, 3)
+
+static void expected(const struct loss_plan *plan, char *text, size_t size)
+{
+    (void)plan;
+    snprintf(text, size, "probabilities must be in [0, 1] (for logits there is bce_with_logits)");
+}
+
+const struct loss_descriptor loss_bce = {
+    .name = "bce",
+    .aliases = {"BCELoss", "binary_cross_entropy"},
+    .title = "Binary cross entropy",
+    .doc = "Negative log likelihood of a yes or no, given its probability; logarithms are clamped at -100.",
+    .formula = "l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [INPUT] = {"input", "predicted probabilities, in [0, 1]", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input", LOSS_REAL,
+                        .differentiable = true},
+            [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL, .optional = true},
+        },
+    .method =
+        &(const struct loss_method){.shape = loss_shape_same, .kernel = bce_kernel, .checked = INPUT, .expected = expected},
+};

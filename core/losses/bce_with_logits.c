@@ -1,0 +1,49 @@
+/* Binary cross entropy of logits. PyTorch: torch.nn.BCEWithLogitsLoss; aten/src/ATen/native/Loss.cpp,
+   binary_cross_entropy_with_logits. */
+#include "elementwise.h"
+
+enum { INPUT, TARGET, WEIGHT, POS_WEIGHT };
+
+/*
+ * With p = 1 + (pos_weight - 1) y, s the sigmoid and softplus(-x) = -log s(x):
+ *     l = w [(1 - y) x + p softplus(-x)]
+ * For negative x, softplus(-x) = softplus(x) - x; the multiples of x are then collected, since they would cancel:
+ *     l = w [p softplus(x) - pos_weight y x]
+ * That of x = -inf is NaN, because PyTorch's form is: inf - inf.
+ */
+static inline struct element bce_with_logits(const real in[], const real p[])
+{
+    (void)p;
+    const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], pos_weight = in[POS_WEIGHT];
+    const real weight = (1 - y) + pos_weight * y;
+    const real e = exp(-fabs(x)), tail = log1p(e), smaller = e / (1 + e); /* softplus(-|x|), s(-|x|) */
+    const real linear = x < 0 ? (x - x) - pos_weight * y * x : (1 - y) * x;
+    return (struct element){
+        .term = w * (linear + weight * tail),
+        .grad =
+            {
+                [INPUT] = w * (x < 0 ? weight * smaller - pos_weight * y : (1 - y) - weight * smaller),
+                [TARGET] = w * (pos_weight == 1 ? -x : (pos_weight - 1) * (positive(-x) + tail) - x),
+            },
+    };
+}
+ELEMENTWISE_KERNEL(bce_with_logits, 4)
+
+const struct loss_descriptor loss_bce_with_logits = {
+    .name = "bce_with_logits",
+    .aliases = {"BCEWithLogitsLoss", "binary_cross_entropy_with_logits"},
+    .title = "Binary cross entropy with logits",
+    .doc = "Binary cross entropy of sigmoid(x), stable for any x; pos_weight trades recall against precision.",
+    .formula = "l = w [(1 - y) x + p log(1 + exp(-x))], p = 1 + (pos_weight - 1) y",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [INPUT] = {"input", "logits", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input", LOSS_REAL,
+                        .differentiable = true},
+            [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL, .optional = true},
+            [POS_WEIGHT] = {"pos_weight", "weight of positive targets, usually one per class", "broadcast to input", LOSS_REAL,
+                            .optional = true},
+        },
+    .method = &(const struct loss_method){.shape = loss_shape_same, .kernel = bce_with_logits_kernel},
+};

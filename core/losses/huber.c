@@ -1,0 +1,35 @@
+/* Huber. PyTorch: torch.nn.HuberLoss; aten/src/ATen/native/Loss.cpp, huber_loss. */
+#include "elementwise.h"
+
+enum { INPUT, TARGET };
+enum { DELTA };
+
+/* With d = x - y: l = d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2) */
+static inline struct element huber(const real in[], const real p[])
+{
+    const real delta = p[DELTA];
+    const real d = in[INPUT] - in[TARGET], a = fabs(d);
+    const real slope = a > delta ? delta * sign(d) : d;
+    return (struct element){
+        .term = a <= delta ? d * d / 2 : delta * (a - delta / 2),
+        .grad = {[INPUT] = slope, [TARGET] = -slope},
+    };
+}
+ELEMENTWISE_KERNEL(huber, 2)
+
+const struct loss_descriptor loss_huber = {
+    .name = "huber",
+    .aliases = {"HuberLoss", "huber_loss"},
+    .title = "Huber",
+    .doc = "Half the squared difference up to delta, linear beyond with slope delta; smooth_l1 with beta = delta, times delta.",
+    .formula = "d = x - y; l = d^2 / 2 where |d| <= delta, else delta (|d| - delta/2)",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+        },
+    .params =
+        {[DELTA] = {"delta", "where the parabola meets the lines", LOSS_NUMBER, {1, 1}, .has_min = true, .above_min = true}},
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, .kernel = huber_kernel},
+};

@@ -1,0 +1,50 @@
+/* Kullback-Leibler divergence. PyTorch: torch.nn.KLDivLoss; aten/src/ATen/native/Loss.cpp, kl_div. */
+#include "elementwise.h"
+
+enum { INPUT, TARGET };
+enum { LOG_TARGET };
+
+/* l = y (log y - x), 0 where y = 0; with log_target l = exp(y) (y - x). The input is a log-probability. */
+static inline struct element kl_div(const real in[], const real p[])
+{
+    const real x = in[INPUT], y = in[TARGET];
+    if (p[LOG_TARGET] != 0) {
+        const real q = exp(y);
+        return (struct element){.term = q * (y - x), .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)}};
+    }
+    const real ratio = log(y) - x;
+    return (struct element){
+        .term = y == 0 ? -y * x : y * ratio, /* an infinite x makes NaN of a zero y, as PyTorch's xlogy(y, y) - y x does */
+        .grad = {[INPUT] = -y, [TARGET] = y == 0 ? NAN : ratio + 1},
+    };
+}
+ELEMENTWISE_KERNEL(kl_div, 2)
+
+static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
+{
+    if (loss_shape_broadcast(plan, error) != LOSS_OK)
+        return error->status;
+    if (plan->reduction == LOSS_MEAN)
+        loss_warn(plan,
+                  "reduction 'mean' divides by the batch size and the support size; 'batchmean' divides only by the batch "
+                  "size and aligns with the definition of the KL divergence");
+    return LOSS_OK;
+}
+
+const struct loss_descriptor loss_kl_div = {
+    .name = "kl_div",
+    .aliases = {"KLDivLoss"},
+    .title = "Kullback-Leibler divergence",
+    .doc = "How far the distribution whose log-probabilities are the input is from the target's. batchmean is the divergence "
+           "itself: the sum over the batch size; mean divides by all elements, as PyTorch has it.",
+    .formula = "l = y (log y - x), 0 where y = 0; log_target: l = exp(y) (y - x)",
+    .reductions = MEAN_SUM_NONE | 1u << LOSS_BATCHMEAN,
+    .tensors =
+        {
+            [INPUT] = {"input", "predicted log-probabilities", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "true probabilities (log-probabilities with log_target)", "(*), broadcast against input",
+                        LOSS_REAL, .differentiable = true},
+        },
+    .params = {[LOG_TARGET] = {"log_target", "the target holds log-probabilities", LOSS_BOOLEAN}},
+    .method = &(const struct loss_method){.shape = shape, .kernel = kl_div_kernel},
+};

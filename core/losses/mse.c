@@ -1,0 +1,28 @@
+/* Mean squared error. PyTorch: torch.nn.MSELoss; aten/src/ATen/native/Loss.cpp, mse_loss. */
+#include "elementwise.h"
+
+enum { INPUT, TARGET };
+
+/* l = (x - y)^2 */
+static inline struct element mse(const real in[], const real p[])
+{
+    (void)p;
+    const real d = in[INPUT] - in[TARGET];
+    return (struct element){.term = d * d, .grad = {[INPUT] = 2 * d, [TARGET] = -2 * d}};
+}
+ELEMENTWISE_KERNEL(mse, 2)
+
+const struct loss_descriptor loss_mse = {
+    .name = "mse",
+    .aliases = {"MSELoss", "mse_loss"},
+    .title = "Mean squared error",
+    .doc = "Squared difference between prediction and target; the usual loss of regression.",
+    .formula = "l = (x - y)^2",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+        },
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, .kernel = mse_kernel},
+};

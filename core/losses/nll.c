@@ -1,0 +1,47 @@
+/* Negative log likelihood. PyTorch: torch.nn.NLLLoss; aten/src/ATen/native/LossNLL.cpp. */
+#include "classes.h"
+
+/* l = -w_y x_y, where x are log-probabilities; 0 where y = ignore_index. mean divides by the sum of the w_y that count. */
+static void nll_kernel(struct loss_block *b)
+{
+    const size_t classes = b->len[INPUT];
+    for (size_t i = 0; i < b->n; i++) {
+        real *grad = b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL;
+        for (size_t c = 0; grad && c < classes; c++)
+            grad[c] = 0;
+        size_t y;
+        if (!class_label(b, i, classes, &y)) {
+            b->term[i] = 0;
+            continue;
+        }
+        b->term[i] = -class_weight(b, y) * b->in[INPUT][i * b->row[INPUT] + y];
+        if (grad)
+            grad[y] = -class_weight(b, y) * b->scale[i];
+    }
+}
+
+const struct loss_descriptor loss_nll = {
+    .name = "nll",
+    .aliases = {"NLLLoss", "nll_loss"},
+    .title = "Negative log likelihood",
+    .doc = "Minus the log-probability of the right class. For logits there is cross_entropy.",
+    .formula = "l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that count",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [INPUT] = {"input", "log-probabilities", "(C), (N, C) or (N, C, d1, ...)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "class indices", "(), (N) or (N, d1, ...)", LOSS_INDEX},
+            [WEIGHT] = {"weight", "a weight for each class", "(C)", LOSS_REAL, .optional = true},
+        },
+    .params = {[IGNORE_INDEX] = {"ignore_index", "a target that does not count", LOSS_INTEGER, {-100, -100}}},
+    .method =
+        &(const struct loss_method){
+            .shape = loss_shape_classes,
+            .kernel = nll_kernel,
+            .weigh = loss_weigh_classes,
+            .weigh_operands = 1u << TARGET | 1u << WEIGHT,
+            .checked = TARGET,
+            .expected = loss_expect_classes,
+        },
+};

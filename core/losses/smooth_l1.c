@@ -1,0 +1,40 @@
+/* Smooth L1. PyTorch: torch.nn.SmoothL1Loss; aten/src/ATen/native/Loss.cpp, smooth_l1_loss. */
+#include "elementwise.h"
+
+enum { INPUT, TARGET };
+enum { BETA };
+
+/* dl/dd. PyTorch asks for d <= -beta first, so that with beta = 0 it is -1 at the kink, seen from either side. */
+static inline real slope(real d, real beta)
+{
+    return d <= -beta ? -1 : d >= beta ? 1 : d / beta;
+}
+
+/* With d = x - y: l = d^2 / (2 beta) where |d| < beta, else |d| - beta / 2 */
+static inline struct element smooth_l1(const real in[], const real p[])
+{
+    const real beta = p[BETA];
+    const real d = in[INPUT] - in[TARGET], a = fabs(d);
+    return (struct element){
+        .term = a < beta ? a / beta * a / 2 : a - beta / 2,
+        .grad = {[INPUT] = slope(d, beta), [TARGET] = slope(-d, beta)},
+    };
+}
+ELEMENTWISE_KERNEL(smooth_l1, 2)
+
+const struct loss_descriptor loss_smooth_l1 = {
+    .name = "smooth_l1",
+    .aliases = {"SmoothL1Loss", "smooth_l1_loss"},
+    .title = "Smooth L1",
+    .doc = "Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 is l1, but with slope -1 "
+           "where x = y.",
+    .formula = "d = x - y; l = d^2 / (2 beta) where |d| < beta, else |d| - beta/2",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+        },
+    .params = {[BETA] = {"beta", "where the parabola meets the lines", LOSS_NUMBER, {1, 1}, .has_min = true, .min = 0}},
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, .kernel = smooth_l1_kernel},
+};

@@ -1,0 +1,84 @@
+/*
+ * How a loss is computed: what a file in core/losses/ brings, and the tools that it is written with. Private to core/.
+ *
+ * A loss is a map from terms (elements, or rows) to numbers, followed by a reduction. The loss brings the map, as a kernel over
+ * a block of terms; walking tensors of any dtype, stride and broadcast, threads, sums, divisors and upstream gradients are the
+ * engine's (run.c). A kernel therefore sees contiguous arrays of `real` and nothing else.
+ */
+#ifndef CORE_METHOD_H
+#define CORE_METHOD_H
+
+#include "loss.h"
+
+#include <math.h>
+
+/* The arithmetic of formulas. float32 requests are computed in double and rounded once, at the end. */
+typedef double real;
+
+/* A run of consecutive terms. Operand k of term i stands at in[k] + i * row[k], or index[k] + i * row[k] where the plan reads
+   it as integers; the other one is NULL, and both are where the operand was left out. */
+struct loss_block {
+    size_t n;                         /* terms */
+    const real *in[LOSS_MAX_TENSORS]; /* what each operand holds for them */
+    const int64_t *index[LOSS_MAX_TENSORS];
+    size_t row[LOSS_MAX_TENSORS]; /* from one term to the next: `len`, or 0 where all terms share the operand */
+    size_t len[LOSS_MAX_TENSORS]; /* elements of the operand that belong to one term */
+    const struct loss_value *param;
+    const real *scale; /* [n]: upstream gradient over divisor, by which the kernel multiplies gradients */
+
+    real *term;                   /* out, [n] */
+    real *grad[LOSS_MAX_TENSORS]; /* out, [n * len[k]]; NULL where it is not asked for */
+    size_t ignored;               /* out: terms that do not count */
+    size_t invalid;               /* out: the first term that cannot be; n, as found, where there is none */
+    real number[LOSS_MAX_PARAMS]; /* the parameters as reals, for formulas */
+};
+
+struct loss_method {
+    /* Sets plan->terms, axis, indexed and weighed from the shapes of the tensors that are present. */
+    enum loss_status (*shape)(struct loss_plan *plan, struct loss_error *error);
+    /* Computes the terms of a block, and those gradients whose array is there. */
+    void (*kernel)(struct loss_block *block);
+    /* For plan->weighed: what each term adds to the divisor of the mean. Gets no gradients and only the operands in
+       `weigh_operands`; writes block->term. */
+    void (*weigh)(struct loss_block *block);
+    uint32_t weigh_operands;
+    /* Which tensor a kernel checks, and what its elements must be ("class indices must be in [0, 10)"). */
+    int checked;
+    void (*expected)(const struct loss_plan *plan, char *text, size_t size);
+};
+
+/* ---- shape rules (shape.c) ------------------------------------------------------------------------------------------ */
+
+/* One term for each element, all tensors broadcast together; optional ones must fit into what the others make. */
+enum loss_status loss_shape_broadcast(struct loss_plan *plan, struct loss_error *error);
+/* The same, with PyTorch's warning where the target's shape is not the input's. */
+enum loss_status loss_shape_broadcast_warn(struct loss_plan *plan, struct loss_error *error);
+/* One term for each element, the required tensors of equal shapes; optional ones broadcast. */
+enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *error);
+/* One term for each row of classes: tensors are input (C), (N, C) or (N, C, d1, ...), target of class indices without the C or
+   of probabilities of the input's shape where it is LOSS_CLASSES, and weight (C). */
+enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *error);
+/* One term for each pair of rows: input1, input2 (N, D) or (D), target (N) or (). */
+enum loss_status loss_shape_pairs(struct loss_plan *plan, struct loss_error *error);
+
+/* Adds a warning to a plan; `text` is static. */
+void loss_warn(struct loss_plan *plan, const char *text);
+
+/* The reductions that every loss has. */
+enum { MEAN_SUM_NONE = 1u << LOSS_MEAN | 1u << LOSS_SUM | 1u << LOSS_NONE };
+
+/* ---- small mathematics ---------------------------------------------------------------------------------------------- */
+
+/* -1, 0 or 1; 0 for NaN, as PyTorch has it. */
+static inline real sign(real x)
+{
+    return (real)((x > 0) - (x < 0));
+}
+
+/* max(0, x) that lets NaN through, as PyTorch's clamp does. */
+static inline real positive(real x)
+{
+    return x <= 0 ? 0 : x;
+}
+
+#endif

@@ -1,0 +1,201 @@
+/*
+ * From a request to a plan: everything that can be refused without looking at the numbers is refused here.
+ */
+#include "method.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Fails at a top-level field: error->path is "/" and its name. */
+__attribute__((format(printf, 3, 4))) static enum loss_status fail_field(struct loss_error *error, const char *name,
+                                                                         const char *format, ...)
+{
+    char path[64], message[sizeof error->message];
+    snprintf(path, sizeof path, "/%s", name);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return loss_fail_at(error, LOSS_INVALID, path, "%s", message);
+}
+
+void loss_request_init(struct loss_request *request, const struct loss_descriptor *loss)
+{
+    *request = (struct loss_request){.loss = loss};
+    for (int k = 0; k < loss_param_specs(loss); k++)
+        request->param[k] = loss->params[k].fallback;
+}
+
+static enum loss_status take_tensors(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
+{
+    for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
+        const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
+        const struct loss_tensor *tensor = request->tensor[k];
+        size_t count;
+        if (!tensor && !spec->optional)
+            return fail_field(error, spec->name, "%s is missing: %s, of shape %s", spec->name, spec->doc, spec->shape);
+        if (!tensor)
+            continue;
+        if (tensor->rank < 0 || tensor->rank > LOSS_MAX_RANK)
+            return fail_field(error, spec->name, "%s has %d dimensions; the most is %d", spec->name, tensor->rank,
+                              LOSS_MAX_RANK);
+        if (!loss_tensor_count(tensor, &count))
+            return fail_field(error, spec->name, "%s has more elements than can be addressed", spec->name);
+        plan->present[k] = true;
+        plan->tensor[k] = *tensor;
+    }
+    return LOSS_OK;
+}
+
+static enum loss_status check_param(const struct loss_param_spec *spec, struct loss_value value, struct loss_error *error)
+{
+    const double x = value.number;
+    const bool low = spec->has_min && (spec->above_min ? !(x > spec->min) : !(x >= spec->min));
+    const bool high = spec->has_max && !(x <= spec->max);
+    if (isnan(x))
+        return fail_field(error, spec->name, "%s must be a number", spec->name);
+    if ((low || high) && spec->has_min && spec->has_max)
+        return fail_field(error, spec->name, "%s is %.17g; it must be in [%g, %g]", spec->name, x, spec->min, spec->max);
+    if (low)
+        return fail_field(error, spec->name, "%s is %.17g; it must be %s %g", spec->name, x,
+                          spec->above_min ? "greater than" : "at least", spec->min);
+    if (high)
+        return fail_field(error, spec->name, "%s is %.17g; it must be at most %g", spec->name, x, spec->max);
+    return LOSS_OK;
+}
+
+static enum loss_status take_params(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
+{
+    for (int k = 0; k < loss_param_specs(plan->loss); k++) {
+        if (check_param(&plan->loss->params[k], request->param[k], error) != LOSS_OK)
+            return error->status;
+        plan->param[k] = request->param[k];
+    }
+    return LOSS_OK;
+}
+
+static enum loss_status take_reduction(struct loss_plan *plan, enum loss_reduction reduction, struct loss_error *error)
+{
+    plan->reduction = reduction;
+    if (plan->loss->reductions >> reduction & 1)
+        return LOSS_OK;
+    return fail_field(error, "reduction", "%s has no reduction '%s'", plan->loss->name, loss_reduction_name(reduction));
+}
+
+/* What is computed in: what the request says, else float64 where a prediction is. */
+static enum loss_status choose_dtype(struct loss_plan *plan, enum loss_dtype dtype, struct loss_error *error)
+{
+    if (dtype != LOSS_ANY && dtype != LOSS_FLOAT32 && dtype != LOSS_FLOAT64)
+        return fail_field(error, "dtype", "dtype is %s; losses are computed in float32 or float64", loss_dtype_name(dtype));
+    for (int k = 0; dtype == LOSS_ANY && k < loss_tensor_specs(plan->loss); k++)
+        if (plan->loss->tensors[k].prediction && plan->present[k] && plan->tensor[k].dtype == LOSS_FLOAT64)
+            dtype = LOSS_FLOAT64;
+    plan->dtype = dtype == LOSS_ANY ? LOSS_FLOAT32 : dtype;
+    return LOSS_OK;
+}
+
+/* Settles what the data of each tensor must be. */
+static enum loss_status settle_dtypes(struct loss_plan *plan, struct loss_error *error)
+{
+    for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
+        const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
+        struct loss_tensor *tensor = &plan->tensor[k];
+        if (!plan->present[k])
+            continue;
+        if (spec->kind == LOSS_INDEX)
+            plan->indexed[k] = true;
+        if (tensor->dtype == LOSS_ANY)
+            tensor->dtype = plan->indexed[k] ? LOSS_INT64 : plan->dtype;
+        const bool is_float = loss_dtype_is_float(tensor->dtype);
+        if (plan->indexed[k] && is_float)
+            return fail_field(error, spec->name, "%s is %s; class indices are integers", spec->name,
+                              loss_dtype_name(tensor->dtype));
+        if (spec->kind == LOSS_CLASSES && !plan->indexed[k] && !is_float)
+            return fail_field(error, spec->name, "%s is %s but has the input's shape; class probabilities are floating point",
+                              spec->name, loss_dtype_name(tensor->dtype));
+    }
+    return LOSS_OK;
+}
+
+static enum loss_status take_grad(struct loss_plan *plan, uint32_t mask, struct loss_error *error)
+{
+    plan->grad_mask = mask;
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
+        const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
+        if (!(mask >> k & 1))
+            continue;
+        if (k >= loss_tensor_specs(plan->loss))
+            return fail_field(error, "grad", "%s has no tensor %d to differentiate", plan->loss->name, k);
+        if (!spec->differentiable)
+            return fail_field(error, "grad", "%s has no gradient with respect to %s", plan->loss->name, spec->name);
+        if (!plan->present[k])
+            return fail_field(error, "grad", "there is no %s to differentiate", spec->name);
+        if (plan->indexed[k])
+            return fail_field(error, "grad", "%s holds class indices, which have no gradient", spec->name);
+        if (!loss_dtype_is_float(plan->tensor[k].dtype))
+            return fail_field(error, "grad", "%s is %s; only floating point tensors have a gradient", spec->name,
+                              loss_dtype_name(plan->tensor[k].dtype));
+        plan->grad[k] = (struct loss_tensor){.dtype = plan->dtype, .rank = plan->tensor[k].rank};
+        for (int axis = 0; axis < plan->tensor[k].rank; axis++)
+            plan->grad[k].shape[axis] = plan->tensor[k].shape[axis];
+    }
+    return LOSS_OK;
+}
+
+static enum loss_status take_grad_output(struct loss_plan *plan, const struct loss_tensor *upstream, struct loss_error *error)
+{
+    if (!upstream)
+        return LOSS_OK;
+    char shape[LOSS_SHAPE_TEXT], wanted[LOSS_SHAPE_TEXT];
+    bool fits = upstream->rank == plan->output.rank;
+    for (int axis = 0; fits && axis < upstream->rank; axis++)
+        fits = upstream->shape[axis] == plan->output.shape[axis];
+    if (upstream->rank > 0 && !fits)
+        return fail_field(error, "grad_output", "grad_output has shape %.64s; it must be a number%s%.64s",
+                          loss_shape_text(upstream, shape),
+                          plan->reduction == LOSS_NONE ? ", or of the loss's shape, " : ", since the loss is one",
+                          plan->reduction == LOSS_NONE ? loss_shape_text(&plan->output, wanted) : "");
+    plan->has_grad_output = true;
+    plan->grad_output = *upstream;
+    if (upstream->dtype == LOSS_ANY)
+        plan->grad_output.dtype = plan->dtype;
+    return LOSS_OK;
+}
+
+/* What a sum is divided by, where the shapes tell. */
+static enum loss_status choose_divisor(struct loss_plan *plan, struct loss_error *error)
+{
+    plan->divisor = 1;
+    plan->weighed = plan->weighed && plan->reduction == LOSS_MEAN;
+    if (plan->reduction == LOSS_MEAN)
+        plan->divisor = (double)loss_tensor_elements(&plan->terms);
+    if (plan->reduction != LOSS_BATCHMEAN)
+        return LOSS_OK;
+    if (plan->tensor[0].rank == 0)
+        return fail_field(error, "reduction", "batchmean divides by the first dimension of %s, which has none",
+                          plan->loss->tensors[0].name);
+    plan->divisor = (double)plan->tensor[0].shape[0];
+    return LOSS_OK;
+}
+
+enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
+{
+    *plan = (struct loss_plan){.loss = request->loss};
+    size_t terms;
+    if (take_tensors(plan, request, error) != LOSS_OK || take_params(plan, request, error) != LOSS_OK ||
+        take_reduction(plan, request->reduction, error) != LOSS_OK || choose_dtype(plan, request->dtype, error) != LOSS_OK ||
+        plan->loss->method->shape(plan, error) != LOSS_OK || settle_dtypes(plan, error) != LOSS_OK)
+        return error->status;
+    if (!loss_tensor_count(&plan->terms, &terms))
+        return loss_fail(error, LOSS_INVALID, "the broadcast loss has more terms than can be addressed");
+    if (choose_divisor(plan, error) != LOSS_OK)
+        return error->status;
+    plan->output = (struct loss_tensor){.dtype = LOSS_FLOAT64};
+    if (plan->reduction == LOSS_NONE) {
+        plan->output = plan->terms;
+        plan->output.dtype = plan->dtype;
+    }
+    if (take_grad(plan, request->grad, error) != LOSS_OK)
+        return error->status;
+    return take_grad_output(plan, request->grad_output, error);
+}

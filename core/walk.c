@@ -1,0 +1,241 @@
+#include "walk.h"
+
+#include <string.h>
+
+/* ---- where ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_dense(const struct walk *walk)
+{
+    ptrdiff_t expected = 1;
+    for (int i = walk->row_rank - 1; i >= 0; i--) {
+        if (walk->row_dim[i] != 1 && walk->row_step[i] != expected)
+            return false;
+        expected *= (ptrdiff_t)walk->row_dim[i];
+    }
+    for (int i = walk->rank - 1; i >= 0; i--) {
+        if (walk->dim[i] != 1 && walk->step[i] != expected)
+            return false;
+        expected *= (ptrdiff_t)walk->dim[i];
+    }
+    return true;
+}
+
+static void finish(struct walk *walk)
+{
+    walk->len = 1;
+    for (int i = 0; i < walk->row_rank; i++)
+        walk->len *= walk->row_dim[i];
+    walk->shared = true;
+    for (int i = 0; i < walk->rank; i++)
+        walk->shared &= walk->step[i] == 0 || walk->dim[i] == 1;
+    walk->dense = is_dense(walk);
+}
+
+static struct walk over_terms(const struct loss_plan *plan)
+{
+    struct walk walk = {.rank = plan->terms.rank};
+    memcpy(walk.dim, plan->terms.shape, sizeof walk.dim);
+    return walk;
+}
+
+struct walk walk_tensor(const struct loss_plan *plan, int k, bool row_major)
+{
+    struct walk walk = over_terms(plan);
+    const struct loss_tensor *tensor = &plan->tensor[k];
+    ptrdiff_t stride[LOSS_MAX_RANK], gap = 1;
+    for (int axis = tensor->rank - 1; axis >= 0; axis--) {
+        stride[axis] = tensor->strided && !row_major ? tensor->stride[axis] : gap;
+        gap *= (ptrdiff_t)tensor->shape[axis];
+    }
+    for (int axis = 0; axis < tensor->rank; axis++) {
+        const int dim = plan->axis[k][axis];
+        if (dim != LOSS_WITHIN) {
+            walk.step[dim] = tensor->shape[axis] == 1 ? 0 : stride[axis];
+        } else {
+            walk.row_dim[walk.row_rank] = tensor->shape[axis];
+            walk.row_step[walk.row_rank++] = stride[axis];
+        }
+    }
+    finish(&walk);
+    return walk;
+}
+
+struct walk walk_terms(const struct loss_plan *plan, bool shared)
+{
+    struct walk walk = over_terms(plan);
+    ptrdiff_t gap = 1;
+    for (int i = walk.rank - 1; i >= 0; i--) {
+        walk.step[i] = shared ? 0 : gap;
+        gap *= (ptrdiff_t)walk.dim[i];
+    }
+    finish(&walk);
+    return walk;
+}
+
+ptrdiff_t walk_offset(const struct walk *walk, size_t t, size_t within)
+{
+    ptrdiff_t offset = 0;
+    for (int i = walk->rank - 1; i >= 0; i--) {
+        offset += (ptrdiff_t)(t % walk->dim[i]) * walk->step[i];
+        t /= walk->dim[i];
+    }
+    for (int i = walk->row_rank - 1; i >= 0; i--) {
+        offset += (ptrdiff_t)(within % walk->row_dim[i]) * walk->row_step[i];
+        within /= walk->row_dim[i];
+    }
+    return offset;
+}
+
+/* A straight line of elements: `count` of them, `step` apart, from `offset`; they go to place `at` of the contiguous side. */
+struct line {
+    ptrdiff_t offset, step;
+    size_t at, count;
+};
+
+/* Calls visit for the straight lines that make up terms [t, t + n), in order. */
+static inline __attribute__((always_inline)) void lines(const struct walk *walk, size_t t, size_t n,
+                                                        void (*visit)(const void *context, const struct line *line),
+                                                        const void *context)
+{
+    if (walk->dense) {
+        visit(context, &(struct line){(ptrdiff_t)(t * walk->len), 1, 0, n * walk->len});
+        return;
+    }
+    if (walk->row_rank > 0) {
+        const int last = walk->row_rank - 1;
+        for (size_t at = 0; at < n * walk->len; at += walk->row_dim[last])
+            visit(context, &(struct line){walk_offset(walk, t + at / walk->len, at % walk->len), walk->row_step[last], at,
+                                          walk->row_dim[last]});
+        return;
+    }
+    const int last = walk->rank - 1; /* not dense, so there is a dimension */
+    for (size_t at = 0; at < n;) {
+        const size_t left = walk->dim[last] - (t + at) % walk->dim[last], count = left < n - at ? left : n - at;
+        visit(context, &(struct line){walk_offset(walk, t + at, 0), walk->step[last], at, count});
+        at += count;
+    }
+}
+
+/* ---- what ----------------------------------------------------------------------------------------------------------- */
+
+/* IEEE 754 binary16 to binary32: the exponent is rebiased by a multiplication, which normalises the subnormals too. */
+static float from_float16(uint16_t half)
+{
+    const uint32_t magnitude = half & 0x7fffu, sign = (uint32_t)(half & 0x8000u) << 16;
+    uint32_t bits = magnitude << 13;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    value *= 0x1p112f; /* 127 - 15 */
+    memcpy(&bits, &value, sizeof bits);
+    if (magnitude >= 0x7c00u) /* infinite or NaN */
+        bits = 0x7f800000u | magnitude << 13;
+    bits |= sign;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float from_bfloat16(uint16_t brain)
+{
+    const uint32_t bits = (uint32_t)brain << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+struct transfer {
+    const char *from;
+    char *to;
+    enum loss_dtype dtype;
+};
+
+/* Converts one line of elements of type T, which need not be aligned, to type U. */
+#define CONVERT(T, U, value)                                                                                                   \
+    for (size_t i = 0; i < line->count; i++) {                                                                                 \
+        T element;                                                                                                             \
+        memcpy(&element, from + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof element, sizeof element);                        \
+        to[i] = (U)(value);                                                                                                    \
+    }                                                                                                                          \
+    return
+
+#define CONVERT_INTEGERS(U)                                                                                                    \
+    case LOSS_INT64:                                                                                                           \
+        CONVERT(int64_t, U, element);                                                                                          \
+    case LOSS_INT32:                                                                                                           \
+        CONVERT(int32_t, U, element);                                                                                          \
+    case LOSS_INT16:                                                                                                           \
+        CONVERT(int16_t, U, element);                                                                                          \
+    case LOSS_INT8:                                                                                                            \
+        CONVERT(int8_t, U, element);                                                                                           \
+    case LOSS_UINT8:                                                                                                           \
+        CONVERT(uint8_t, U, element);                                                                                          \
+    case LOSS_BOOL:                                                                                                            \
+        CONVERT(uint8_t, U, element != 0)
+
+static void read_line(const void *context, const struct line *line)
+{
+    const struct transfer *transfer = context;
+    const char *from = transfer->from + line->offset * (ptrdiff_t)loss_dtype_size(transfer->dtype);
+    real *to = (real *)(void *)transfer->to + line->at;
+    switch (transfer->dtype) {
+    case LOSS_FLOAT64:
+        CONVERT(double, real, element);
+    case LOSS_FLOAT32:
+        CONVERT(float, real, element);
+    case LOSS_FLOAT16:
+        CONVERT(uint16_t, real, from_float16(element));
+    case LOSS_BFLOAT16:
+        CONVERT(uint16_t, real, from_bfloat16(element));
+        CONVERT_INTEGERS(real);
+    case LOSS_ANY:
+    case LOSS_DTYPE_COUNT:
+        return; /* no plan holds these */
+    }
+}
+
+static void read_index_line(const void *context, const struct line *line)
+{
+    const struct transfer *transfer = context;
+    const char *from = transfer->from + line->offset * (ptrdiff_t)loss_dtype_size(transfer->dtype);
+    int64_t *to = (int64_t *)(void *)transfer->to + line->at;
+    switch (transfer->dtype) {
+        CONVERT_INTEGERS(int64_t);
+    case LOSS_FLOAT64:
+    case LOSS_FLOAT32:
+    case LOSS_FLOAT16:
+    case LOSS_BFLOAT16:
+    case LOSS_ANY:
+    case LOSS_DTYPE_COUNT:
+        return; /* the plan has refused these for indices */
+    }
+}
+
+static void write_line(const void *context, const struct line *line)
+{
+    const struct transfer *transfer = context;
+    const real *from = (const real *)(const void *)transfer->from + line->at;
+    char *to = transfer->to + line->offset * (ptrdiff_t)loss_dtype_size(transfer->dtype);
+    if (transfer->dtype == LOSS_FLOAT64) {
+        for (size_t i = 0; i < line->count; i++)
+            memcpy(to + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof(double), &from[i], sizeof(double));
+        return;
+    }
+    for (size_t i = 0; i < line->count; i++) {
+        const float rounded = (float)from[i];
+        memcpy(to + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof rounded, &rounded, sizeof rounded);
+    }
+}
+
+void walk_read(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t, size_t n, real *out)
+{
+    lines(walk, t, n, read_line, &(struct transfer){.from = data, .to = (char *)out, .dtype = dtype});
+}
+
+void walk_read_index(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t, size_t n, int64_t *out)
+{
+    lines(walk, t, n, read_index_line, &(struct transfer){.from = data, .to = (char *)out, .dtype = dtype});
+}
+
+void walk_write(const struct walk *walk, void *data, enum loss_dtype dtype, size_t t, size_t n, const real *values)
+{
+    lines(walk, t, n, write_line, &(struct transfer){.from = (const char *)values, .to = data, .dtype = dtype});
+}

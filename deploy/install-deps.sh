@@ -1,0 +1,88 @@
+#!/bin/sh
+# Installs the Debian packages that building, testing and trying lossd need, and says which and why. Silent where all are there.
+set -eu
+
+# package, what it is for. gcc brings OpenMP and the sanitizers' runtimes (libgomp, libasan, libubsan, libtsan) through
+# libgcc-*-dev, but only recommends libc6-dev; libsubunit-dev is named because the tests link with it.
+needs="gcc               the C compiler, with OpenMP and the sanitizers
+libc6-dev         headers of the C library
+make              runs the build
+libmicrohttpd-dev the HTTP server library
+libjansson-dev    the JSON library
+check             the unit test library
+libsubunit-dev    what check links with
+curl              sends the requests of \`make run\`"
+
+say() { printf 'install-deps: %s\n' "$*" >&2; }
+
+# The way out where nothing can be installed: fine if everything is there by other means, else say what is missing.
+look_around() {
+    missing=
+    cc=${CC:-gcc}
+    for tool in "$cc" make curl; do
+        command -v "$tool" >/dev/null || missing="$missing $tool"
+    done
+    if command -v "$cc" >/dev/null; then
+        for header in stdio.h omp.h microhttpd.h jansson.h check.h subunit/child.h; do
+            # shellcheck disable=SC2086 # flags are several words
+            printf '#include <%s>\n' "$header" | $cc ${CPPFLAGS:-} -fopenmp -E -x c - >/dev/null 2>&1 || missing="$missing $header"
+        done
+    fi
+    [ -n "$missing" ] || exit 0
+    say "$1; not found here:$missing"
+    say 'please install a C17 compiler with OpenMP, GNU make, curl, and the development files of libmicrohttpd (0.9.75 or newer),'
+    say 'jansson (2.14 or newer), check (0.15 or newer) and subunit, then try again'
+    exit 1
+}
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    look_around 'this is not a Debian-like system'
+fi
+
+packages=
+reasons=
+while read -r package reason; do
+    # An architecture each on a line of its own; "not-installed" must not count.
+    if ! dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed; then
+        packages="$packages $package"
+        reasons="$reasons
+  $(printf '%-17s %s' "$package" "$reason")"
+    fi
+done <<END
+$needs
+END
+[ -n "$packages" ] || exit 0
+
+as_root=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || look_around "apt-get install$packages is needed, but this user is not root and there is no sudo"
+    as_root=sudo
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# apt-get, quietly; waits where another one (unattended-upgrades on a fresh machine) holds the lock.
+apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$log" 2>&1; }
+# shellcheck disable=SC2086 # a list
+add() { apt install --no-install-recommends $packages; }
+update() {
+    updated=1
+    say 'fetching the package lists'
+    apt update
+}
+
+say "installing$reasons"
+# A fresh system has no package lists, an old one may have lists of versions that are gone: update, but only then, and once.
+updated=
+# shellcheck disable=SC2086 # a list
+if { apt-get -s install --no-install-recommends $packages >/dev/null 2>&1 || update; } &&
+    { add || { [ -z "$updated" ] && update && add; }; }; then
+    say 'done'
+else
+    cat "$log" >&2
+    say "apt-get could not install$packages (its output is above)"
+    exit 1
+fi

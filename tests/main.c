@@ -1,0 +1,46 @@
+/*
+ * Runs every suite. ONLY=name runs one suite ("core") or the test cases of that name ("huber"); CK_FORK and CK_VERBOSITY work
+ * as libcheck has them.
+ */
+#include "suites.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    Suite *(*make)(void);
+} suites[] = {
+    {"core", core_suite},
+    {"golden_library", golden_library_suite},
+};
+
+void suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n)
+{
+    TCase *tcase = tcase_create(name);
+    for (size_t i = 0; i < n; i++)
+        tcase_add_test(tcase, tests[i]);
+    suite_add_tcase(suite, tcase);
+}
+
+int main(void)
+{
+    const char *only = getenv("ONLY");
+    bool is_suite = false;
+    SRunner *runner = srunner_create(NULL);
+    for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++) {
+        srunner_add_suite(runner, suites[i].make());
+        is_suite |= only && strcmp(only, suites[i].name) == 0;
+    }
+    if (!only || !*only)
+        srunner_run_all(runner, CK_ENV);
+    else
+        srunner_run(runner, is_suite ? only : NULL, is_suite ? NULL : only, CK_ENV);
+    const int ran = srunner_ntests_run(runner), failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    if (ran == 0)
+        fprintf(stderr, "no test was run: there is no suite and no test case '%s'\n", only ? only : "");
+    return ran > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

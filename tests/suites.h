@@ -1,0 +1,20 @@
+/* Every test suite, in the order in which they run. */
+#ifndef TESTS_SUITES_H
+#define TESTS_SUITES_H
+
+#include <check.h>
+
+Suite *number_suite(void);
+Suite *json_suite(void);
+Suite *options_suite(void);
+Suite *core_suite(void);
+Suite *server_suite(void);
+Suite *golden_library_suite(void);
+Suite *golden_socket_suite(void);
+
+/* Adds a test case of the given tests, which follow its name, to a suite. */
+#define SUITE_ADD(suite, name, ...)                                                                                            \
+    suite_add(suite, name, (const TTest *const[]){__VA_ARGS__}, sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(TTest *))
+void suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n);
+
+#endif

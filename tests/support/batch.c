@@ -1,0 +1,106 @@
+#include "support/batch.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* xorshift64*: the same numbers everywhere */
+static double uniform(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return ((double)(*state * UINT64_C(2685821657736338717) >> 12) + 0.5) * 0x1p-52;
+}
+
+enum { COLUMNS = 7 };
+
+/* The usual shapes: 0 all alike (n), 1 rows of classes, labels and class weights, 2 pairs of rows and labels. */
+static struct loss_tensor usual_shape(int usual, int k, size_t n)
+{
+    const struct loss_tensor flat = {.rank = 1, .shape = {n}}, rows = {.rank = 2, .shape = {n / COLUMNS, COLUMNS}},
+                             labels = {.rank = 1, .shape = {n / COLUMNS}}, classes = {.rank = 1, .shape = {COLUMNS}};
+    if (usual == 0)
+        return flat;
+    if (usual == 1)
+        return k == 0 ? rows : k == 1 ? labels : classes;
+    return k < 2 ? rows : labels;
+}
+
+/* `label` makes some of the values 1, which is a label to the losses that know labels, and a value like others to the rest. */
+static void fill(struct loss_tensor *tensor, bool indexed, bool label, enum loss_dtype dtype, uint64_t *state)
+{
+    tensor->dtype = indexed ? LOSS_INT64 : dtype;
+    tensor->data = malloc(loss_tensor_bytes(tensor) + 1);
+    ck_assert_ptr_nonnull(tensor->data);
+    for (size_t i = 0; i < loss_tensor_elements(tensor); i++) {
+        double value = uniform(state);
+        if (label && value > 0.6)
+            value = 1;
+        if (indexed)
+            ((int64_t *)tensor->data)[i] = (int64_t)(uniform(state) * COLUMNS);
+        else if (dtype == LOSS_FLOAT64)
+            ((double *)tensor->data)[i] = value;
+        else
+            ((float *)tensor->data)[i] = value == 1 ? 1 : 0.25f + 0.5f * (float)value;
+    }
+}
+
+void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
+{
+    uint64_t state = UINT64_C(0x9e3779b97f4a7c15) * (seed + 1);
+    *batch = (struct batch){0};
+    loss_request_init(&batch->request, loss);
+    for (int usual = 0; usual < 3; usual++) {
+        for (int k = 0; k < loss_tensor_specs(loss); k++) {
+            batch->tensor[k] = usual_shape(usual, k, n);
+            batch->request.tensor[k] = &batch->tensor[k];
+        }
+        if (loss_plan(&batch->plan, &batch->request, &batch->error) != LOSS_OK)
+            continue;
+        for (int k = 0; k < loss_tensor_specs(loss); k++)
+            fill(&batch->tensor[k], batch->plan.indexed[k], strcmp(loss->tensors[k].name, "target") == 0, dtype, &state);
+        return;
+    }
+    ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);
+}
+
+void batch_all_gradients(struct batch *batch)
+{
+    const struct loss_descriptor *loss = batch->request.loss;
+    batch->request.grad = 0;
+    for (int k = 0; k < loss_tensor_specs(loss); k++)
+        if (loss->tensors[k].differentiable && !batch->plan.indexed[k])
+            batch->request.grad |= UINT32_C(1) << k;
+}
+
+enum loss_status batch_run(struct batch *batch, int threads)
+{
+    const enum loss_status status = loss_plan(&batch->plan, &batch->request, &batch->error);
+    if (status != LOSS_OK)
+        return status;
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (batch->plan.grad_mask >> k & 1)
+            batch->plan.grad[k].data = malloc(loss_tensor_bytes(&batch->plan.grad[k]) + 1);
+    if (batch->plan.reduction == LOSS_NONE)
+        batch->plan.output.data = malloc(loss_tensor_bytes(&batch->plan.output) + 1);
+    return loss_run(&batch->plan, threads, &batch->result, &batch->error);
+}
+
+void batch_clear(struct batch *batch)
+{
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
+        free(batch->plan.grad[k].data);
+        batch->plan.grad[k].data = NULL;
+    }
+    free(batch->plan.output.data);
+    batch->plan.output.data = NULL;
+}
+
+void batch_free(struct batch *batch)
+{
+    batch_clear(batch);
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        free(batch->tensor[k].data);
+    *batch = (struct batch){0};
+}

@@ -1,0 +1,28 @@
+/* Batches that fit a loss, made from its descriptor: for tests that run over the whole table. */
+#ifndef TESTS_BATCH_H
+#define TESTS_BATCH_H
+
+#include "loss.h"
+
+/* Operands and outputs of one evaluation; owns all of its data. */
+struct batch {
+    struct loss_tensor tensor[LOSS_MAX_TENSORS];
+    struct loss_request request;
+    struct loss_plan plan;
+    struct loss_result result;
+    struct loss_error error;
+};
+
+/* A batch of about n elements, with every tensor of the loss present, values in (0, 1) and class indices in range, the same for
+   the same seed. Shapes are found by asking the planner which of the usual ones the loss takes. Aborts the test if none fits.
+ */
+void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed);
+/* Asks for the gradient of everything that has one. */
+void batch_all_gradients(struct batch *batch);
+/* Plans, allocates the outputs, runs. */
+enum loss_status batch_run(struct batch *batch, int threads);
+/* Frees the outputs of a run, so that another can be made; frees everything. */
+void batch_clear(struct batch *batch);
+void batch_free(struct batch *batch);
+
+#endif

@@ -1,0 +1,548 @@
+/* The library: what the golden cases do not reach. Threads, dtypes, strides, refusals and what they say. */
+#include "suites.h"
+#include "support/batch.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a request in few words ----------------------------------------------------------------------------------------- */
+
+static struct loss_tensor vector(void *data, enum loss_dtype dtype, size_t n)
+{
+    return (struct loss_tensor){.data = data, .dtype = dtype, .rank = 1, .shape = {n}};
+}
+
+static struct loss_tensor matrix(void *data, enum loss_dtype dtype, size_t rows, size_t columns)
+{
+    return (struct loss_tensor){.data = data, .dtype = dtype, .rank = 2, .shape = {rows, columns}};
+}
+
+/* The request for a loss over two tensors; they are borrowed. */
+static struct batch of(const char *loss, const struct loss_tensor *first, const struct loss_tensor *second)
+{
+    struct batch batch = {0};
+    ck_assert_ptr_nonnull(loss_find(loss));
+    loss_request_init(&batch.request, loss_find(loss));
+    batch.request.tensor[0] = first;
+    batch.request.tensor[1] = second;
+    return batch;
+}
+
+static void refused(struct batch *batch, const char *path, const char *message)
+{
+    ck_assert_int_eq(batch_run(batch, 1), LOSS_INVALID);
+    ck_assert_str_eq(batch->error.path, path);
+    ck_assert_str_eq(batch->error.message, message);
+    batch_clear(batch);
+}
+
+static const double *grad(const struct batch *batch, int k)
+{
+    return batch->plan.grad[k].data;
+}
+
+/* ---- threads -------------------------------------------------------------------------------------------------------- */
+
+static void same_bits(const struct batch *a, const struct batch *b)
+{
+    ck_assert_mem_eq(&a->result.loss, &b->result.loss, sizeof a->result.loss);
+    ck_assert_uint_eq(a->result.count, b->result.count);
+    if (a->plan.reduction == LOSS_NONE)
+        ck_assert_mem_eq(a->plan.output.data, b->plan.output.data, loss_tensor_bytes(&a->plan.output));
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (a->plan.grad_mask >> k & 1)
+            ck_assert_mem_eq(a->plan.grad[k].data, b->plan.grad[k].data, loss_tensor_bytes(&a->plan.grad[k]));
+}
+
+/* _i is the loss's place in the table. 200 000 elements are some twelve blocks, the last of them incomplete. */
+START_TEST(any_number_of_threads_gives_the_same_bits)
+{
+    for (int reduction = 0; reduction < LOSS_REDUCTION_COUNT; reduction++)
+        for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++) {
+            if (!(loss_at((size_t)_i)->reductions >> reduction & 1))
+                continue;
+            struct batch batch;
+            batch_make(&batch, loss_at((size_t)_i), 200000, (enum loss_dtype)dtype, 1);
+            batch_all_gradients(&batch);
+            batch.request.reduction = (enum loss_reduction)reduction;
+            ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+            ck_assert_uint_eq(batch.result.nonfinite, 0);
+            for (int t = 0; t < 3; t++) {
+                struct batch again = batch;
+                ck_assert_int_eq(batch_run(&again, (const int[]){2, 3, 8}[t]), LOSS_OK);
+                same_bits(&batch, &again);
+                batch_clear(&again);
+            }
+            batch_free(&batch);
+        }
+}
+END_TEST
+
+START_TEST(broadcast_gradients_do_not_depend_on_threads)
+{
+    static float x[600 * 500], y[500];
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++)
+        x[i] = (float)(i * 2654435761u % 1000) / 7;
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT32, 600, 500), target = vector(y, LOSS_FLOAT32, 500);
+    struct batch one = of("mse", &input, &target), many;
+    one.request.grad = 3;
+    many = one;
+    ck_assert_int_eq(batch_run(&one, 1), LOSS_OK);
+    ck_assert_int_eq(batch_run(&many, 8), LOSS_OK);
+    same_bits(&one, &many);
+    batch_clear(&one);
+    batch_clear(&many);
+}
+END_TEST
+
+/* _i is the number of threads: it is always the first of the bad elements that is named. */
+START_TEST(the_first_bad_element_is_named)
+{
+    enum { N = 100000 };
+    static double x[N];
+    static int64_t y[N];
+    y[77777] = 1;
+    y[55555] = -7;
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, N, 1), target = vector(y, LOSS_INT64, N);
+    struct batch batch = of("cross_entropy", &input, &target);
+    ck_assert_int_eq(batch_run(&batch, _i), LOSS_INVALID);
+    ck_assert_str_eq(batch.error.message, "target[55555] is -7; class indices must be in [0, 1), or -100 to be ignored");
+    ck_assert_str_eq(batch.error.path, "/target/55555");
+    ck_assert_int_eq(batch.error.tensor, 1);
+    ck_assert_int_eq(batch.error.element, 55555);
+}
+END_TEST
+
+/* ---- operands ------------------------------------------------------------------------------------------------------- */
+
+START_TEST(every_dtype_is_read_as_the_number_it_stands_for)
+{
+    double f64[] = {1, -2, 0};
+    float f32[] = {1, -2, 0};
+    uint16_t f16[] = {0x3c00, 0xc000, 0x8000}, bf16[] = {0x3f80, 0xc000, 0x0000};
+    int64_t i64[] = {1, -2, 0};
+    int32_t i32[] = {1, -2, 0};
+    int16_t i16[] = {1, -2, 0};
+    int8_t i8[] = {1, -2, 0};
+    double zero[3] = {0};
+    void *const data[] = {[LOSS_FLOAT64] = f64, [LOSS_FLOAT32] = f32, [LOSS_FLOAT16] = f16, [LOSS_BFLOAT16] = bf16,
+                          [LOSS_INT64] = i64,   [LOSS_INT32] = i32,   [LOSS_INT16] = i16,   [LOSS_INT8] = i8};
+    for (int dtype = LOSS_FLOAT64; dtype <= LOSS_INT8; dtype++) {
+        const struct loss_tensor input = vector(data[dtype], (enum loss_dtype)dtype, 3), target = vector(zero, LOSS_FLOAT64, 3);
+        struct batch batch = of("mse", &input, &target);
+        batch.request.reduction = LOSS_SUM;
+        ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+        ck_assert_double_eq(batch.result.loss, 5);
+    }
+    uint8_t bytes[] = {0, 255, 7};
+    const struct loss_tensor target = vector(zero, LOSS_FLOAT64, 3);
+    struct loss_tensor input = vector(bytes, LOSS_UINT8, 3);
+    struct batch batch = of("l1", &input, &target);
+    batch.request.reduction = LOSS_SUM;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq(batch.result.loss, 262);
+    input.dtype = LOSS_BOOL;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq(batch.result.loss, 2);
+}
+END_TEST
+
+START_TEST(half_precision_covers_subnormals_infinities_and_nan)
+{
+    uint16_t x[] = {0x0001, 0x03ff, 0x0400, 0x7bff, 0x7c00, 0xfc00, 0x7e00};
+    const double expected[] = {0x1p-24, 0x3ffp-24, 0x1p-14, 65504, INFINITY, INFINITY};
+    float zero = 0;
+    for (size_t i = 0; i < 7; i++) {
+        const struct loss_tensor input = {.data = &x[i], .dtype = LOSS_FLOAT16},
+                                 target = {.data = &zero, .dtype = LOSS_FLOAT32};
+        struct batch batch = of("l1", &input, &target);
+        ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+        if (i < 6)
+            ck_assert_double_eq(batch.result.loss, expected[i]);
+        else
+            ck_assert_double_nan(batch.result.loss);
+    }
+}
+END_TEST
+
+START_TEST(strided_and_unaligned_operands_are_walked_in_place)
+{
+    /* a 2 x 3 matrix held by columns, and its rows backwards, at an odd address */
+    const double columns[] = {1, 4, 2, 5, 3, 6}, rows[] = {3, 2, 1, 6, 5, 4};
+    char odd[sizeof rows + 1];
+    memcpy(odd + 1, rows, sizeof rows);
+    struct loss_tensor input = matrix((void *)(uintptr_t)columns, LOSS_FLOAT64, 2, 3),
+                       target = matrix(odd + 1, LOSS_FLOAT64, 2, 3);
+    input.strided = target.strided = true;
+    memcpy(input.stride, (ptrdiff_t[]){1, 2}, 2 * sizeof(ptrdiff_t));
+    memcpy(target.stride, (ptrdiff_t[]){3, -1}, 2 * sizeof(ptrdiff_t));
+    target.data = odd + 1 + 2 * sizeof(double);
+    struct batch batch = of("l1", &input, &target);
+    batch.request.grad = 1;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq(batch.result.loss, 0);
+    batch_clear(&batch);
+
+    batch.request.loss = loss_find("mse");
+    target.stride[1] = 0; /* 3 for the first row, 6 for the second */
+    target.data = odd + 1;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq(batch.result.loss, (4 + 1 + 0 + 4 + 1 + 0) / 6.0);
+    for (int i = 0; i < 6; i++)
+        ck_assert_double_eq_tol(grad(&batch, 0)[i], 2 * (double)(i % 3 - 2) / 6, 1e-16);
+    batch_clear(&batch);
+}
+END_TEST
+
+START_TEST(rows_of_classes_may_be_strided)
+{
+    /* (N, C, d) = (2, 3, 2) as PyTorch has it, against the same logits moved to (N * d, C) */
+    double x[12], moved[12];
+    int64_t y[] = {0, 2, 1, 1};
+    for (int i = 0; i < 12; i++)
+        x[i] = sin(i);
+    for (int n = 0; n < 2; n++)
+        for (int c = 0; c < 3; c++)
+            for (int d = 0; d < 2; d++)
+                moved[(n * 2 + d) * 3 + c] = x[(n * 3 + c) * 2 + d];
+    const struct loss_tensor deep = {.data = x, .dtype = LOSS_FLOAT64, .rank = 3, .shape = {2, 3, 2}},
+                             labels = matrix(y, LOSS_INT64, 2, 2), flat = matrix(moved, LOSS_FLOAT64, 4, 3),
+                             flat_labels = vector(y, LOSS_INT64, 4);
+    struct batch a = of("cross_entropy", &deep, &labels), b = of("cross_entropy", &flat, &flat_labels);
+    a.request.grad = b.request.grad = 1;
+    ck_assert_int_eq(batch_run(&a, 1), LOSS_OK);
+    ck_assert_int_eq(batch_run(&b, 1), LOSS_OK);
+    ck_assert_double_eq(a.result.loss, b.result.loss);
+    for (int n = 0; n < 2; n++)
+        for (int c = 0; c < 3; c++)
+            for (int d = 0; d < 2; d++)
+                ck_assert_double_eq(grad(&a, 0)[(n * 3 + c) * 2 + d], grad(&b, 0)[(n * 2 + d) * 3 + c]);
+    batch_clear(&a);
+    batch_clear(&b);
+}
+END_TEST
+
+START_TEST(broadcast_gradients_are_summed_to_the_shape_of_their_tensor)
+{
+    double x[] = {1, 2}, y[] = {10, 20, 30};
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, 2, 1), target = vector(y, LOSS_FLOAT64, 3);
+    struct batch batch = of("mse", &input, &target);
+    batch.request.grad = 3;
+    batch.request.reduction = LOSS_SUM;
+    ck_assert_int_eq(batch_run(&batch, 2), LOSS_OK);
+    ck_assert_uint_eq(batch.result.count, 6);
+    for (int i = 0; i < 2; i++)
+        ck_assert_double_eq(grad(&batch, 0)[i], 2 * (3 * x[i] - 60));
+    for (int i = 0; i < 3; i++)
+        ck_assert_double_eq(grad(&batch, 1)[i], -2 * (3 - 2 * y[i]));
+    ck_assert_ptr_nonnull(batch.plan.warning[0]);
+    batch_clear(&batch);
+}
+END_TEST
+
+START_TEST(float64_is_chosen_by_predictions_alone)
+{
+    double wide[] = {1};
+    float narrow[] = {0};
+    const struct loss_tensor w = vector(wide, LOSS_FLOAT64, 1), n = vector(narrow, LOSS_FLOAT32, 1);
+    struct batch batch = of("mse", &n, &w);
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_int_eq(batch.plan.dtype, LOSS_FLOAT32);
+    batch = of("mse", &w, &n);
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_int_eq(batch.plan.dtype, LOSS_FLOAT64);
+    batch.request.dtype = LOSS_FLOAT32;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_int_eq(batch.plan.dtype, LOSS_FLOAT32);
+}
+END_TEST
+
+START_TEST(undeclared_dtypes_are_settled_by_the_plan)
+{
+    const struct loss_tensor rows = matrix(NULL, LOSS_ANY, 4, 3), labels = vector(NULL, LOSS_ANY, 4);
+    struct batch batch = of("cross_entropy", &rows, &labels);
+    ck_assert_int_eq(loss_plan(&batch.plan, &batch.request, &batch.error), LOSS_OK);
+    ck_assert_int_eq(batch.plan.tensor[0].dtype, LOSS_FLOAT32);
+    ck_assert_int_eq(batch.plan.tensor[1].dtype, LOSS_INT64);
+    batch = of("cross_entropy", &rows, &rows);
+    batch.request.dtype = LOSS_FLOAT64;
+    ck_assert_int_eq(loss_plan(&batch.plan, &batch.request, &batch.error), LOSS_OK);
+    ck_assert_int_eq(batch.plan.tensor[1].dtype, LOSS_FLOAT64);
+}
+END_TEST
+
+/* ---- values --------------------------------------------------------------------------------------------------------- */
+
+START_TEST(reductions_hold_what_none_holds)
+{
+    struct batch batch;
+    batch_make(&batch, loss_at((size_t)_i), 5000, LOSS_FLOAT64, 3);
+    batch.request.reduction = LOSS_NONE;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    const size_t n = loss_tensor_elements(&batch.plan.output);
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += ((const double *)batch.plan.output.data)[i];
+    batch_clear(&batch);
+    batch.request.reduction = LOSS_SUM;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq_tol(batch.result.loss, sum, 1e-11 * fabs(sum));
+    ck_assert_uint_eq(batch.result.count, n);
+    batch_free(&batch);
+}
+END_TEST
+
+START_TEST(a_row_of_a_million_classes)
+{
+    enum { C = 1000000 };
+    static double x[C];
+    int64_t y = 123456;
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, C), target = {.data = &y, .dtype = LOSS_INT64};
+    struct batch batch = of("cross_entropy", &input, &target);
+    batch.request.grad = 1;
+    ck_assert_int_eq(batch_run(&batch, 2), LOSS_OK);
+    ck_assert_double_eq_tol(batch.result.loss, log(C), 1e-14);
+    ck_assert_double_eq_tol(grad(&batch, 0)[y], 1e-6 - 1, 1e-15);
+    ck_assert_double_eq_tol(grad(&batch, 0)[0], 1e-6, 1e-20);
+    batch_clear(&batch);
+}
+END_TEST
+
+START_TEST(a_nearly_certain_prediction_keeps_its_digits)
+{
+    /* 1 - q = 1 / (1 + e^40): PyTorch's own gradient is 0 here */
+    double x[] = {40, 0};
+    int64_t y = 0;
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 2), target = {.data = &y, .dtype = LOSS_INT64};
+    struct batch batch = of("cross_entropy", &input, &target);
+    batch.request.grad = 1;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq_tol(batch.result.loss, 4.248354255291589e-18, 1e-32);
+    ck_assert_double_eq_tol(grad(&batch, 0)[0], -4.248354255291589e-18, 1e-32);
+    batch_clear(&batch);
+}
+END_TEST
+
+START_TEST(a_class_of_zero_probability_is_fine_unless_it_is_the_target)
+{
+    double x[] = {-INFINITY, 0, 1};
+    int64_t y = 1;
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 3), target = {.data = &y, .dtype = LOSS_INT64};
+    struct batch batch = of("cross_entropy", &input, &target);
+    batch.request.grad = 1;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq_tol(batch.result.loss, log1p(exp(1)), 1e-15);
+    ck_assert_double_eq(grad(&batch, 0)[0], 0);
+    batch_clear(&batch);
+    y = 0;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_infinite(batch.result.loss);
+    ck_assert_uint_eq(batch.result.nonfinite, 1);
+    batch_clear(&batch);
+}
+END_TEST
+
+START_TEST(ignored_targets_are_not_counted)
+{
+    double x[] = {0, 1, 2, 3, 4, 5};
+    int64_t y[] = {0, -100, 1};
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, 3, 2), target = vector(y, LOSS_INT64, 3);
+    struct batch batch = of("nll", &input, &target);
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_uint_eq(batch.result.count, 2);
+    ck_assert_double_eq(batch.result.loss, -(0 + 5) / 2.0);
+}
+END_TEST
+
+START_TEST(the_upstream_gradient_multiplies)
+{
+    double x[] = {1, 2}, y[] = {0, 0}, up[] = {10, 100};
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 2), target = vector(y, LOSS_FLOAT64, 2),
+                             each = vector(up, LOSS_FLOAT64, 2), one = {.data = up, .dtype = LOSS_FLOAT64};
+    struct batch batch = of("mse", &input, &target);
+    batch.request.grad = 1;
+    batch.request.grad_output = &one;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq(grad(&batch, 0)[1], 2 * 2 * 10 / 2);
+    batch_clear(&batch);
+    batch.request.reduction = LOSS_NONE;
+    batch.request.grad_output = &each;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq(grad(&batch, 0)[0], 2 * 10);
+    ck_assert_double_eq(grad(&batch, 0)[1], 2 * 2 * 100);
+    batch_clear(&batch);
+    batch.request.reduction = LOSS_SUM;
+    refused(&batch, "/grad_output", "grad_output has shape (2,); it must be a number, since the loss is one");
+}
+END_TEST
+
+START_TEST(terms_that_overflow_float32_are_counted_where_they_are_given_out)
+{
+    float x[] = {1e30f, 1}, y[] = {0, 0};
+    const struct loss_tensor input = vector(x, LOSS_FLOAT32, 2), target = vector(y, LOSS_FLOAT32, 2);
+    struct batch batch = of("mse", &input, &target);
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_uint_eq(batch.result.nonfinite, 0);
+    ck_assert_double_eq_tol(batch.result.loss, (double)1e30f * (double)1e30f / 2, 1e44);
+    batch.request.reduction = LOSS_NONE;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_uint_eq(batch.result.nonfinite, 1);
+    batch_clear(&batch);
+}
+END_TEST
+
+/* ---- refusals ------------------------------------------------------------------------------------------------------- */
+
+START_TEST(shapes_that_do_not_fit_are_refused)
+{
+    const struct loss_tensor three = vector(NULL, LOSS_FLOAT32, 3), four = vector(NULL, LOSS_FLOAT32, 4),
+                             rows = matrix(NULL, LOSS_FLOAT32, 2, 3), number = {.dtype = LOSS_FLOAT32},
+                             labels = vector(NULL, LOSS_INT64, 3);
+    struct batch batch = of("mse", &three, &four);
+    refused(&batch, "/target", "target has shape (4,); it does not broadcast with (3,) of input");
+    batch = of("bce", &rows, &three);
+    refused(&batch, "/target", "target has shape (3,); it must be that of input, (2, 3)");
+    batch = of("bce", &three, &three);
+    batch.request.tensor[2] = &rows;
+    refused(&batch, "/weight", "weight has shape (2, 3); it must broadcast to that of the loss terms, (3,)");
+    batch = of("cross_entropy", &number, &number);
+    refused(&batch, "/input", "input has shape (); it must be (C), (N, C) or (N, C, d1, ...)");
+    batch = of("cross_entropy", &rows, &labels);
+    refused(&batch, "/target", "target has shape (3,); it must be (2,) for class indices or (2, 3) for probabilities");
+    batch = of("nll", &rows, &labels);
+    refused(&batch, "/target", "target has shape (3,); it must be (2,) for class indices");
+    batch = of("cosine_embedding", &rows, &three);
+    batch.request.tensor[2] = &three;
+    refused(&batch, "/input2", "input2 has shape (3,); it must be that of input1, (2, 3)");
+    batch = of("cosine_embedding", &rows, &rows);
+    batch.request.tensor[2] = &three;
+    refused(&batch, "/target", "target has shape (3,); it must be (2,), a label for each pair");
+}
+END_TEST
+
+START_TEST(sizes_that_overflow_are_refused)
+{
+    const struct loss_tensor huge = matrix(NULL, LOSS_FLOAT32, SIZE_MAX / 2, 3), one = {.dtype = LOSS_FLOAT32},
+                             tall = matrix(NULL, LOSS_FLOAT32, SIZE_MAX >> 12, 1),
+                             wide = matrix(NULL, LOSS_FLOAT32, 1, SIZE_MAX >> 12);
+    struct batch batch = of("mse", &huge, &one);
+    refused(&batch, "/input", "input has more elements than can be addressed");
+    batch = of("mse", &tall, &wide);
+    refused(&batch, "", "the broadcast loss has more terms than can be addressed");
+}
+END_TEST
+
+START_TEST(missing_and_impossible_fields_are_named)
+{
+    const struct loss_tensor x = vector(NULL, LOSS_FLOAT32, 3), labels = vector(NULL, LOSS_INT32, 3),
+                             rows = matrix(NULL, LOSS_FLOAT32, 3, 2), int_rows = matrix(NULL, LOSS_INT32, 3, 2);
+    struct batch batch = of("mse", &x, NULL);
+    refused(&batch, "/target", "target is missing: what they should be, of shape (*), broadcast against input");
+    batch = of("huber", &x, &x);
+    batch.request.param[0].number = 0;
+    refused(&batch, "/delta", "delta is 0; it must be greater than 0");
+    batch = of("smooth_l1", &x, &x);
+    batch.request.param[0].number = -1;
+    refused(&batch, "/beta", "beta is -1; it must be at least 0");
+    batch = of("cross_entropy", &rows, &labels);
+    batch.request.param[1].number = 1.5;
+    refused(&batch, "/label_smoothing", "label_smoothing is 1.5; it must be in [0, 1]");
+    batch = of("mse", &x, &x);
+    batch.request.reduction = LOSS_BATCHMEAN;
+    refused(&batch, "/reduction", "mse has no reduction 'batchmean'");
+    batch = of("mse", &x, &x);
+    batch.request.dtype = LOSS_FLOAT16;
+    refused(&batch, "/dtype", "dtype is float16; losses are computed in float32 or float64");
+    batch = of("cross_entropy", &rows, &x);
+    refused(&batch, "/target", "target is float32; class indices are integers");
+    batch = of("cross_entropy", &rows, &int_rows);
+    refused(&batch, "/target", "target is int32 but has the input's shape; class probabilities are floating point");
+    batch = of("cross_entropy", &rows, &labels);
+    batch.request.grad = 2;
+    refused(&batch, "/grad", "target holds class indices, which have no gradient");
+    batch = of("mse", &labels, &x);
+    batch.request.grad = 1;
+    refused(&batch, "/grad", "input is int32; only floating point tensors have a gradient");
+    batch = of("bce", &x, &x);
+    batch.request.grad = 4;
+    refused(&batch, "/grad", "bce has no gradient with respect to weight");
+    const struct loss_tensor number = {.dtype = LOSS_FLOAT32};
+    batch = of("kl_div", &number, &number);
+    batch.request.reduction = LOSS_BATCHMEAN;
+    refused(&batch, "/reduction", "batchmean divides by the first dimension of input, which has none");
+    batch = of("cross_entropy", &rows, &rows);
+    batch.request.param[0].integer = 1;
+    refused(&batch, "/ignore_index", "ignore_index is 1; it does not apply to class probabilities");
+}
+END_TEST
+
+START_TEST(probabilities_outside_their_range_are_refused)
+{
+    float x[] = {0.5f, 0.25f, 1.5f, 0.5f}, y[4] = {0};
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT32, 2, 2), target = matrix(y, LOSS_FLOAT32, 2, 2);
+    struct batch batch = of("bce", &input, &target);
+    refused(&batch, "/input/1/0", "input[1][0] is 1.5; probabilities must be in [0, 1] (for logits there is bce_with_logits)");
+    x[2] = NAN;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_INVALID);
+}
+END_TEST
+
+/* ---- the table ------------------------------------------------------------------------------------------------------ */
+
+START_TEST(losses_answer_to_pytorch_s_names)
+{
+    ck_assert_ptr_eq(loss_find("SmoothL1Loss"), loss_find("smooth_l1"));
+    ck_assert_ptr_eq(loss_find("binary_cross_entropy_with_logits"), loss_find("bce_with_logits"));
+    ck_assert_ptr_null(loss_find("MSE"));
+    for (size_t i = 0; i < loss_count(); i++) {
+        ck_assert_ptr_eq(loss_find(loss_at(i)->name), loss_at(i));
+        for (int k = 0; k < LOSS_MAX_ALIASES && loss_at(i)->aliases[k]; k++)
+            ck_assert_ptr_eq(loss_find(loss_at(i)->aliases[k]), loss_at(i));
+    }
+}
+END_TEST
+
+START_TEST(the_nearest_name_is_found)
+{
+    const struct {
+        const char *name, *meant;
+    } cases[] = {{"lable_smoothing", "label_smoothing"}, {"Weight", "weight"}, {"ignoreindex", "ignore_index"},
+                 {"label", "label_smoothing"},           {"xyz", NULL},        {"", NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct loss_nearest search = {.name = cases[i].name};
+        loss_nearest_try(&search, "label_smoothing");
+        loss_nearest_try(&search, "weight");
+        loss_nearest_try(&search, "ignore_index");
+        if (cases[i].meant)
+            ck_assert_str_eq(search.best, cases[i].meant);
+        else
+            ck_assert_ptr_null(search.best);
+    }
+}
+END_TEST
+
+Suite *core_suite(void)
+{
+    Suite *suite = suite_create("core");
+    TCase *threads = tcase_create("threads");
+    tcase_set_timeout(threads, 60);
+    tcase_add_loop_test(threads, any_number_of_threads_gives_the_same_bits, 0, (int)loss_count());
+    tcase_add_loop_test(threads, the_first_bad_element_is_named, 1, 5);
+    tcase_add_test(threads, broadcast_gradients_do_not_depend_on_threads);
+    suite_add_tcase(suite, threads);
+    SUITE_ADD(suite, "operands", every_dtype_is_read_as_the_number_it_stands_for,
+              half_precision_covers_subnormals_infinities_and_nan, strided_and_unaligned_operands_are_walked_in_place,
+              rows_of_classes_may_be_strided, broadcast_gradients_are_summed_to_the_shape_of_their_tensor,
+              float64_is_chosen_by_predictions_alone, undeclared_dtypes_are_settled_by_the_plan);
+    TCase *reductions = tcase_create("reductions");
+    tcase_add_loop_test(reductions, reductions_hold_what_none_holds, 0, (int)loss_count());
+    suite_add_tcase(suite, reductions);
+    SUITE_ADD(suite, "values", a_row_of_a_million_classes, a_nearly_certain_prediction_keeps_its_digits,
+              a_class_of_zero_probability_is_fine_unless_it_is_the_target, ignored_targets_are_not_counted,
+              the_upstream_gradient_multiplies, terms_that_overflow_float32_are_counted_where_they_are_given_out);
+    SUITE_ADD(suite, "refusals", shapes_that_do_not_fit_are_refused, sizes_that_overflow_are_refused,
+              missing_and_impossible_fields_are_named, probabilities_outside_their_range_are_refused);
+    SUITE_ADD(suite, "table", losses_answer_to_pytorch_s_names, the_nearest_name_is_found);
+    return suite;
+}

@@ -48,7 +48,7 @@ $(PROTO):  INCLUDES := -Icore -Iproto
 $(SERVER): INCLUDES := -Icore -Iproto -Iserver
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: all lib deps test check-sanitize install uninstall clean help format tidy
+.PHONY: all lib deps test check-sanitize fuzz check-numbers install uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 all: lib ## build the library (build/libloss.a, .so)
@@ -87,6 +87,27 @@ test: deps ## build and run every test (ONLY=name: just the test cases whose nam
 check-sanitize: deps ## run every test under address+undefined and under thread sanitizers
 	@$(MAKE) --no-print-directory test MODE=asan
 	@$(MAKE) --no-print-directory test MODE=tsan
+
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
+
+fuzz: ## run each fuzz target for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev); what it finds is left in build/fuzz
+	@mkdir -p build/fuzz
+	@for target in $(FUZZ_TARGETS); do \
+	    clang -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Icore -Iproto \
+	        -o build/fuzz/$$target tests/fuzz/fuzz_$$target.c $(wildcard core/*.c core/losses/*.c proto/*.c) -ljansson -lm && \
+	    mkdir -p build/fuzz/corpus-$$target && \
+	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=4096 -artifact_prefix=build/fuzz/ \
+	        build/fuzz/corpus-$$target tests/fuzz/corpus/$$target || exit 1; \
+	done
+
+check-numbers: $(BUILD)/tests/number-exhaustive ## print all 2^32 float32 numbers and read them back (minutes)
+	$(BUILD)/tests/number-exhaustive
+
+$(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO)
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $< $(filter $(BUILD)/proto/number_%,$^) -lm
 
 install: all ## install library, header and pkg-config file below PREFIX (default /usr/local)
 	install -D -m 644 core/loss.h $(DESTDIR)$(PREFIX)/include/loss.h

@@ -13,6 +13,8 @@ static const struct {
     const char *name;
     Suite *(*make)(void);
 } suites[] = {
+    {"number", number_suite},
+    {"json", json_suite},
     {"core", core_suite},
     {"golden_library", golden_library_suite},
 };

@@ -1,0 +1,71 @@
+/* A growable run of bytes. */
+#include "buffer.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUFFER_START = 256 };
+
+char *buffer_reserve(struct buffer *buffer, size_t more)
+{
+    size_t wanted, capacity = buffer->capacity ? buffer->capacity : BUFFER_START;
+    if (buffer->failed)
+        return NULL;
+    if (__builtin_add_overflow(buffer->len, more, &wanted) || wanted > PTRDIFF_MAX / 2) {
+        buffer->failed = true;
+        return NULL;
+    }
+    if (buffer->data && wanted <= buffer->capacity)
+        return buffer->data + buffer->len;
+    while (capacity < wanted)
+        capacity *= 2;
+    char *data = realloc(buffer->data, capacity);
+    if (!data) {
+        buffer->failed = true;
+        return NULL;
+    }
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return data + buffer->len;
+}
+
+void buffer_append(struct buffer *buffer, const void *bytes, size_t len)
+{
+    char *to = buffer_reserve(buffer, len);
+    if (!to || len == 0)
+        return;
+    memcpy(to, bytes, len);
+    buffer->len += len;
+}
+
+void buffer_text(struct buffer *buffer, const char *text)
+{
+    buffer_append(buffer, text, strlen(text));
+}
+
+void buffer_printf(struct buffer *buffer, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const int len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *to = len < 0 ? NULL : buffer_reserve(buffer, (size_t)len + 1);
+    if (!to) {
+        buffer->failed = true;
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(to, (size_t)len + 1, format, args);
+    va_end(args);
+    buffer->len += (size_t)len;
+}
+
+void buffer_free(struct buffer *buffer)
+{
+    if (buffer->capacity > 0) /* else it holds nothing, or a static text: reply.c */
+        free(buffer->data);
+    *buffer = (struct buffer){0};
+}

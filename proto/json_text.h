@@ -1,0 +1,48 @@
+/*
+ * JSON text, byte by byte: what the scanners of requests and tensors share. All of it walks a body that ends in a NUL byte,
+ * which no JSON text holds, so that nothing has to look for the end.
+ */
+#ifndef PROTO_JSON_TEXT_H
+#define PROTO_JSON_TEXT_H
+
+#include "loss.h"
+
+/* Fails with LOSS_MALFORMED at byte `at` of the body, which is added to message and error. */
+__attribute__((format(printf, 5, 6))) enum loss_status
+json_malformed(struct loss_error *error, const char *body, const char *at, const char *path, const char *format, ...);
+
+/* What stands at a byte, for messages: "'x'", "byte 0x01" or "the end". Returns `text`, of JSON_BYTE_TEXT bytes. */
+enum { JSON_BYTE_TEXT = 16 };
+const char *json_byte_text(const char *at, const char *end, char *text);
+
+/* Behind white space. */
+static inline const char *json_blank(const char *text)
+{
+    while (*text == ' ' || *text == '\n' || *text == '\r' || *text == '\t')
+        text++;
+    return text;
+}
+
+/* Behind the string that opens at `text` (a '"'); NULL, with *at at the byte that cannot be there, where it is not a JSON
+   string of valid UTF-8. */
+const char *json_skip_string(const char *text, const char **at);
+
+/* Behind any JSON value, without judging numbers and words: brackets and strings alone, at most 32 deep. NULL as above. */
+const char *json_skip_value(const char *text, const char **at);
+
+/* Decodes the string between the quotes at text and end - 1 into `out`; false if it does not fit in `size` with its NUL, or
+   holds a NUL itself. The string has been skipped, so it is sound. */
+bool json_decode_string(const char *text, const char *end, char *out, size_t size);
+
+/* Bytes from `text` on that can stand in a JSON string as they are: valid UTF-8, no quotes, backslashes or controls. */
+size_t json_plain_length(const char *text);
+
+/* Copies client text for use in a message: at most 40 bytes of it, controls and what is not ASCII replaced. Returns `out`. */
+enum { JSON_QUOTE = 48 };
+const char *json_quote(const char *text, char *out);
+
+/* Appends "/" and a reference token to a JSON Pointer of `size` bytes, escaped as RFC 6901 has it; cut off where it does not
+ * fit. */
+void json_pointer_add(char *path, size_t size, const char *token);
+
+#endif

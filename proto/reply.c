@@ -1,0 +1,65 @@
+/* Problems as answers. */
+#include "reply.h"
+#include "tensor_json.h"
+
+#include <inttypes.h>
+
+static const int http_status[LOSS_STATUS_COUNT] = {
+    [LOSS_OK] = 200,          [LOSS_MALFORMED] = 400, [LOSS_INVALID] = 422,     [LOSS_NOT_FOUND] = 404,
+    [LOSS_NOT_ALLOWED] = 405, [LOSS_TOO_LARGE] = 413, [LOSS_UNSUPPORTED] = 415, [LOSS_NOT_ACCEPTABLE] = 406,
+    [LOSS_UNAVAILABLE] = 503, [LOSS_INTERNAL] = 500,
+};
+
+static const struct {
+    int status;
+    const char *title;
+} titles[] = {
+    {400, "Bad Request"},       {404, "Not Found"},         {405, "Method Not Allowed"},     {406, "Not Acceptable"},
+    {411, "Length Required"},   {413, "Content Too Large"}, {415, "Unsupported Media Type"}, {422, "Unprocessable Content"},
+    {429, "Too Many Requests"}, {501, "Not Implemented"},   {503, "Service Unavailable"},
+};
+
+enum { RETRY_SECONDS = 1 };
+
+static const char *title_of(int status)
+{
+    for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++)
+        if (titles[i].status == status)
+            return titles[i].title;
+    return "Internal Server Error";
+}
+
+int reply_status(enum loss_status status)
+{
+    return http_status[status];
+}
+
+void reply_problem_status(struct reply *reply, const struct loss_error *error, int status)
+{
+    reply_free(reply);
+    *reply = (struct reply){.status = status, .content_type = "application/problem+json"};
+    if (status == 503)
+        reply->retry_after = RETRY_SECONDS;
+    buffer_printf(&reply->body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", title_of(status),
+                  status);
+    json_append_string(&reply->body, error->message);
+    if (error->path[0]) {
+        buffer_text(&reply->body, ",\"pointer\":");
+        json_append_string(&reply->body, error->path);
+    }
+    if (error->offset >= 0)
+        buffer_printf(&reply->body, ",\"offset\":%" PRId64, error->offset);
+    buffer_text(&reply->body, "}\n");
+    if (reply->body.failed) /* the status line alone must say it */
+        buffer_free(&reply->body);
+}
+
+void reply_problem(struct reply *reply, const struct loss_error *error)
+{
+    reply_problem_status(reply, error, reply_status(error->status));
+}
+
+void reply_free(struct reply *reply)
+{
+    buffer_free(&reply->body);
+}

@@ -1,0 +1,29 @@
+/*
+ * What is to be answered: a status, a media type, a body, and how long its making took. The server adds what belongs to the
+ * connection (X-Request-Id, Server-Timing, Connection) and sends it.
+ */
+#ifndef PROTO_REPLY_H
+#define PROTO_REPLY_H
+
+#include "buffer.h"
+#include "loss.h"
+
+struct reply {
+    int status;                              /* of HTTP */
+    const char *content_type;                /* static text */
+    const char *allow;                       /* static text for the Allow header of a 405, else NULL */
+    int retry_after;                         /* seconds for the Retry-After header of a 429 or 503, else 0 */
+    struct buffer body;                      /* owned; reply_free frees it */
+    double decode_ms, compute_ms, encode_ms; /* for Server-Timing; all 0 where nothing was computed */
+};
+
+/* Turns an error into an RFC 9457 answer (application/problem+json with type, title, status, detail, and pointer where
+   error->path is set). Replaces what the reply held. Where even that much memory is missing, the body is a fixed text. */
+void reply_problem(struct reply *reply, const struct loss_error *error);
+/* The same with an HTTP status of its own, for troubles that only HTTP knows (411, 501). */
+void reply_problem_status(struct reply *reply, const struct loss_error *error, int status);
+/* The HTTP status that stands for an error. */
+int reply_status(enum loss_status status);
+void reply_free(struct reply *reply);
+
+#endif

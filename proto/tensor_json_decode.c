@@ -1,0 +1,204 @@
+/*
+ * From the text of a tensor to its elements.
+ *
+ * The scan has seen to brackets and commas, so that here they are passed over: a span of text that begins at an element is
+ * turned into consecutive elements, wherever in the tensor it lies. A large tensor can be cut at commas and decoded in pieces.
+ */
+#include "base64.h"
+#include "half.h"
+#include "json_text.h"
+#include "number.h"
+#include "tensor_json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct decoding {
+    const struct tensor_json *tensor;
+    enum loss_dtype dtype;
+    const char *body, *path;
+    struct loss_error *error;
+};
+
+void tensor_json_point(const struct tensor_json *tensor, const char *path, size_t element, struct loss_error *error)
+{
+    size_t index[LOSS_MAX_RANK], rest = element, len;
+    for (int axis = tensor->rank - 1; axis >= 0; axis--) {
+        index[axis] = rest % tensor->shape[axis];
+        rest /= tensor->shape[axis];
+    }
+    len = (size_t)snprintf(error->path, sizeof error->path, "%s%s", path, tensor->is_object ? "/data" : "");
+    if (tensor->form == FORM_FLAT && tensor->text && *tensor->text == '[')
+        snprintf(error->path + len, sizeof error->path - len, "/%zu", element);
+    for (int axis = 0; tensor->form == FORM_NESTED && axis < tensor->rank && len < sizeof error->path - 24; axis++)
+        len += (size_t)snprintf(error->path + len, sizeof error->path - len, "/%zu", index[axis]);
+}
+
+/* Fails at an element; where the text is not even a number, with the byte at which that shows. */
+static enum loss_status fail_element(const struct decoding *d, size_t element, const char *at, enum loss_status status,
+                                     const char *what)
+{
+    char quote[JSON_QUOTE], found[JSON_QUOTE];
+    snprintf(found, sizeof found, "%.*s", (int)strcspn(at, ",] \t\r\n}"), at);
+    loss_fail(d->error, status, "%s[%zu] is %s; %s", d->path + 1, element, json_quote(found, quote), what);
+    tensor_json_point(d->tensor, d->path, element, d->error);
+    d->error->offset = at - d->body;
+    return status;
+}
+
+static const struct {
+    const char *text;
+    double value;
+} words[] = {{"NaN", NAN},     {"Infinity", INFINITY},     {"-Infinity", -INFINITY},    {"null", NAN},
+             {"\"NaN\"", NAN}, {"\"Infinity\"", INFINITY}, {"\"-Infinity\"", -INFINITY}};
+
+/* Whether a spelling of a non-finite number stands at *text; moves behind it. */
+static bool take_word(const char **text, double *value)
+{
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        const size_t len = strlen(words[i].text);
+        if (strncmp(*text, words[i].text, len) == 0) {
+            *value = words[i].value;
+            *text += len;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* true and false, where they may stand. */
+static bool take_boolean(const struct decoding *d, const char **text, bool *value)
+{
+    if (d->tensor->dtype != LOSS_ANY && d->tensor->dtype != LOSS_BOOL)
+        return false;
+    *value = **text == 't';
+    const char *word = *value ? "true" : "false";
+    if (strncmp(*text, word, strlen(word)) != 0)
+        return false;
+    *text += strlen(word);
+    return true;
+}
+
+static bool is_end(char c)
+{
+    return c == ',' || c == ']' || c == '}' || c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == '\0';
+}
+
+static enum loss_status take_real(const struct decoding *d, size_t element, const char **text, double *value)
+{
+    const char *const at = *text, *end = number_read_f64(at, value);
+    bool boolean;
+    if (end)
+        *text = end;
+    else if (take_boolean(d, text, &boolean))
+        *value = boolean;
+    else
+        take_word(text, value);
+    if (*text == at || !is_end(**text))
+        return fail_element(d, element, at, LOSS_MALFORMED,
+                            "a number was expected, as RFC 8259 has it, or NaN, Infinity or -Infinity");
+    return LOSS_OK;
+}
+
+static enum loss_status take_integer(const struct decoding *d, size_t element, const char **text, int64_t *value)
+{
+    const char *const at = *text;
+    double real;
+    bool boolean = false;
+    enum number_status status = number_read_i64(at, value, text);
+    if (status == NUMBER_NONE && take_boolean(d, text, &boolean)) {
+        *value = boolean;
+        status = NUMBER_OK;
+    }
+    if ((status == NUMBER_NONE && take_word(text, &real)) || status == NUMBER_FRACTION)
+        return fail_element(d, element, at, LOSS_INVALID, "a whole number was expected");
+    if (status == NUMBER_NONE || !is_end(**text))
+        return fail_element(d, element, at, LOSS_MALFORMED, "a whole number was expected");
+    if (status == NUMBER_RANGE)
+        return fail_element(d, element, at, LOSS_INVALID, "it does not fit 64 bits");
+    return LOSS_OK;
+}
+
+/* The ranges of the integer dtypes. */
+static const struct {
+    int64_t min, max;
+    const char *expected;
+} ranges[LOSS_DTYPE_COUNT] = {
+    [LOSS_INT64] = {INT64_MIN, INT64_MAX, ""},
+    [LOSS_INT32] = {INT32_MIN, INT32_MAX, "int32 holds [-2147483648, 2147483647]"},
+    [LOSS_INT16] = {INT16_MIN, INT16_MAX, "int16 holds [-32768, 32767]"},
+    [LOSS_INT8] = {INT8_MIN, INT8_MAX, "int8 holds [-128, 127]"},
+    [LOSS_UINT8] = {0, UINT8_MAX, "uint8 holds [0, 255]"},
+    [LOSS_BOOL] = {0, 1, "bool holds true, false, 1 and 0"},
+};
+
+static enum loss_status decode_integer(const struct decoding *d, size_t element, const char **text, void *out)
+{
+    const char *const at = *text;
+    int64_t value;
+    if (take_integer(d, element, text, &value) != LOSS_OK)
+        return d->error->status;
+    if (value < ranges[d->dtype].min || value > ranges[d->dtype].max)
+        return fail_element(d, element, at, LOSS_INVALID, ranges[d->dtype].expected);
+    memcpy(out, &value, loss_dtype_size(d->dtype)); /* little-endian: the low bytes come first */
+    return LOSS_OK;
+}
+
+static enum loss_status decode_real(const struct decoding *d, size_t element, const char **text, void *out)
+{
+    if (d->dtype == LOSS_FLOAT32) {
+        float single; /* straight from the text, for by way of a double it would be rounded twice */
+        const char *end = number_read_f32(*text, &single);
+        if (end && is_end(*end)) {
+            *text = end;
+            memcpy(out, &single, sizeof single);
+            return LOSS_OK;
+        }
+    }
+    double value;
+    if (take_real(d, element, text, &value) != LOSS_OK)
+        return d->error->status;
+    const float narrow = (float)value;
+    const uint16_t half = d->dtype == LOSS_FLOAT16 ? half_float16(value) : half_bfloat16(value);
+    memcpy(out,
+           d->dtype == LOSS_FLOAT64   ? (const void *)&value
+           : d->dtype == LOSS_FLOAT32 ? (const void *)&narrow
+                                      : (const void *)&half,
+           loss_dtype_size(d->dtype));
+    return LOSS_OK;
+}
+
+/* Decodes the elements in [text, end), of which the first is number `element` of the tensor. */
+static enum loss_status decode_span(const struct decoding *d, const char *text, const char *end, size_t element, char *out)
+{
+    const size_t size = loss_dtype_size(d->dtype);
+    const bool is_float = loss_dtype_is_float(d->dtype);
+    while (true) {
+        while (text < end && (*text == '[' || *text == ']' || *text == ',' || *text == ' ' || *text == '\n' || *text == '\r' ||
+                              *text == '\t'))
+            text++;
+        if (text >= end)
+            return LOSS_OK;
+        const enum loss_status status = is_float ? decode_real(d, element, &text, out) : decode_integer(d, element, &text, out);
+        if (status != LOSS_OK)
+            return status;
+        out += size;
+        element++;
+    }
+}
+
+enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype, void *out, const char *body,
+                                    const char *path, struct loss_error *error)
+{
+    const struct decoding decoding = {tensor, dtype, body, path, error};
+    if (tensor->form != FORM_BASE64)
+        return decode_span(&decoding, tensor->text, tensor->end, 0, out);
+    const char *wrong = base64_decode(tensor->text, tensor->end, out, tensor->count * loss_dtype_size(dtype));
+    if (!wrong)
+        return LOSS_OK;
+    char below[96];
+    snprintf(below, sizeof below, "%s/data/buffer", path);
+    return json_malformed(error, body, wrong, below, "%s is not base64", below + 1);
+}

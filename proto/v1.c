@@ -1,0 +1,215 @@
+/* POST /v1/losses/{loss}: from the bytes of a request to the bytes of its answer. */
+#include "v1.h"
+#include "json_text.h"
+#include "media.h"
+#include "request_json.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    ALIGNMENT = 64, /* of every array in the arena: a cache line, and the widest vector */
+    /* A few bytes of text can ask for a broadcast of any size; this is the most loss terms that one may make. Terms that are
+       not broadcast are as many as numbers were sent, which the body's limit bounds. */
+    BROADCAST_TERMS_MAX = 1 << 27,
+};
+
+/* One evaluation under way. */
+struct evaluation {
+    const struct v1_request *v1;
+    struct request_json json;
+    struct loss_plan plan;
+    struct loss_result result;
+    void *arena; /* owned: all operands and outputs */
+};
+
+static double milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+const struct loss_descriptor *v1_find(const char *name, struct loss_error *error)
+{
+    char quote[JSON_QUOTE];
+    const struct loss_descriptor *loss = loss_find(name);
+    if (loss)
+        return loss;
+    struct loss_nearest search = {.name = name};
+    for (size_t i = 0; i < loss_count(); i++) {
+        loss_nearest_try(&search, loss_at(i)->name);
+        for (int k = 0; k < LOSS_MAX_ALIASES && loss_at(i)->aliases[k]; k++)
+            loss_nearest_try(&search, loss_at(i)->aliases[k]);
+    }
+    loss_fail(error, LOSS_NOT_FOUND, "there is no loss '%s'%s%s%s; GET /v1/losses lists them", json_quote(name, quote),
+              search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
+    return NULL;
+}
+
+static enum loss_status check_head(const struct v1_request *request, struct loss_error *error)
+{
+    char quote[JSON_QUOTE];
+    if (!v1_find(request->loss, error) || media_check_content(request->content_type, error) != LOSS_OK ||
+        media_check_accept(request->accept, error) != LOSS_OK)
+        return error->status;
+    if (request->query)
+        return loss_fail(error, LOSS_MALFORMED, "the query has '%s'; a JSON request has its fields in the body",
+                         json_quote(request->query, quote));
+    return LOSS_OK;
+}
+
+bool v1_evaluate_possible(const struct v1_request *request, struct reply *reply)
+{
+    struct loss_error error;
+    if (check_head(request, &error) == LOSS_OK)
+        return true;
+    reply_problem(reply, &error);
+    return false;
+}
+
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
+
+/* Calls visit for each array that the plan needs a buffer for. */
+static bool each_buffer(struct evaluation *e, bool (*visit)(struct loss_tensor *tensor, void *context), void *context)
+{
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if ((e->plan.present[k] && !visit(&e->plan.tensor[k], context)) ||
+            ((e->plan.grad_mask >> k & 1) && !visit(&e->plan.grad[k], context)))
+            return false;
+    return (!e->plan.has_grad_output || visit(&e->plan.grad_output, context)) &&
+           (e->plan.reduction != LOSS_NONE || visit(&e->plan.output, context));
+}
+
+static bool add_size(struct loss_tensor *tensor, void *context)
+{
+    size_t *total = context;
+    size_t padded;
+    return !__builtin_add_overflow(loss_tensor_bytes(tensor), ALIGNMENT - 1, &padded) &&
+           !__builtin_add_overflow(*total, padded / ALIGNMENT * ALIGNMENT, total);
+}
+
+static bool set_place(struct loss_tensor *tensor, void *context)
+{
+    char **next = context;
+    tensor->data = *next;
+    *next += (loss_tensor_bytes(tensor) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return true;
+}
+
+static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
+{
+    size_t total = ALIGNMENT;
+    if (each_buffer(e, add_size, &total))
+        e->arena = aligned_alloc(ALIGNMENT, total);
+    if (!e->arena)
+        return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+    char *next = e->arena;
+    each_buffer(e, set_place, &next);
+    return LOSS_OK;
+}
+
+/* ---- evaluating ----------------------------------------------------------------------------------------------------- */
+
+static enum loss_status check_size(const struct loss_plan *plan, struct loss_error *error)
+{
+    const size_t terms = loss_tensor_elements(&plan->terms);
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (terms <= BROADCAST_TERMS_MAX || (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) >= terms))
+            return LOSS_OK;
+    return loss_fail(error, LOSS_INVALID, "broadcasting makes %zu loss terms of this request; the most is %d", terms,
+                     BROADCAST_TERMS_MAX);
+}
+
+static const char *field_path(const struct loss_descriptor *loss, int k, char *path)
+{
+    path[0] = '\0';
+    json_pointer_add(path, 64, loss->tensors[k].name);
+    return path;
+}
+
+static enum loss_status decode(struct evaluation *e, struct loss_error *error)
+{
+    char path[64];
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (e->plan.present[k] && tensor_json_decode(&e->json.tensor[k], e->plan.tensor[k].dtype, e->plan.tensor[k].data,
+                                                     e->v1->body, field_path(e->plan.loss, k, path), error) != LOSS_OK)
+            return error->status;
+    if (!e->plan.has_grad_output)
+        return LOSS_OK;
+    return tensor_json_decode(&e->json.upstream, e->plan.grad_output.dtype, e->plan.grad_output.data, e->v1->body,
+                              "/grad_output", error);
+}
+
+static enum loss_status run(struct evaluation *e, struct loss_error *error)
+{
+    char path[64];
+    const enum loss_status status = loss_run(&e->plan, e->v1->threads, &e->result, error);
+    /* The library names the element by its indices; the client may have written it otherwise. */
+    if (status == LOSS_INVALID && error->element >= 0)
+        tensor_json_point(&e->json.tensor[error->tensor], field_path(e->plan.loss, error->tensor, path), (size_t)error->element,
+                          error);
+    return status;
+}
+
+static void encode(const struct evaluation *e, struct buffer *out)
+{
+    const struct loss_plan *plan = &e->plan;
+    buffer_text(out, "{\"loss\":");
+    if (plan->reduction == LOSS_NONE)
+        tensor_json_encode(out, &plan->output, plan->output.rank == 0 ? FORM_NESTED : e->json.encoding);
+    else
+        json_append_number(out, e->result.loss);
+    buffer_printf(out, ",\"reduction\":\"%s\",\"dtype\":\"%s\",\"count\":%zu", loss_reduction_name(plan->reduction),
+                  loss_dtype_name(plan->dtype), e->result.count);
+    if (e->result.nonfinite > 0)
+        buffer_printf(out, ",\"nonfinite\":%zu", e->result.nonfinite);
+    for (int i = 0; i < LOSS_MAX_WARNINGS && plan->warning[i]; i++) {
+        buffer_text(out, i == 0 ? ",\"warnings\":[" : ",");
+        json_append_string(out, plan->warning[i]);
+    }
+    buffer_text(out, plan->warning[0] ? "]" : "");
+    for (int k = 0, written = 0; k < LOSS_MAX_TENSORS; k++) {
+        if (!(plan->grad_mask >> k & 1))
+            continue;
+        buffer_printf(out, "%s\"%s\":", written++ == 0 ? ",\"grad\":{" : ",", plan->loss->tensors[k].name);
+        tensor_json_encode(out, &plan->grad[k], e->json.encoding);
+    }
+    buffer_text(out, plan->grad_mask ? "}}\n" : "}\n");
+}
+
+static enum loss_status evaluate(struct evaluation *e, struct reply *reply, struct loss_error *error)
+{
+    const double start = milliseconds();
+    if (check_head(e->v1, error) != LOSS_OK ||
+        request_json_read(&e->json, v1_find(e->v1->loss, error), e->v1->body, e->v1->len, error) != LOSS_OK ||
+        loss_plan(&e->plan, &e->json.request, error) != LOSS_OK || check_size(&e->plan, error) != LOSS_OK)
+        return error->status;
+    if (e->v1->most_terms > 0 && loss_tensor_elements(&e->plan.terms) > e->v1->most_terms)
+        return LOSS_OK; /* and no reply */
+    if (allocate(e, error) != LOSS_OK || decode(e, error) != LOSS_OK)
+        return error->status;
+    const double decoded = milliseconds();
+    if (run(e, error) != LOSS_OK)
+        return error->status;
+    const double computed = milliseconds();
+    encode(e, &reply->body);
+    if (reply->body.failed)
+        return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
+    reply->status = reply_status(LOSS_OK);
+    reply->content_type = "application/json";
+    reply->decode_ms = decoded - start;
+    reply->compute_ms = computed - decoded;
+    reply->encode_ms = milliseconds() - computed;
+    return LOSS_OK;
+}
+
+void v1_evaluate(const struct v1_request *request, struct reply *reply)
+{
+    struct evaluation evaluation = {.v1 = request};
+    struct loss_error error;
+    if (evaluate(&evaluation, reply, &error) != LOSS_OK)
+        reply_problem(reply, &error);
+    free(evaluation.arena);
+}

@@ -1,0 +1,492 @@
+/*
+ * The protocol layer, from the bytes of a request to the bytes of its answer. What the golden cases cover (values, the three
+ * forms of tensors) is not repeated: here are the edges of the grammar, and what is said of mistakes.
+ */
+#include "half.h"
+#include "suites.h"
+#include "v1.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The answer to a body, as text; freed by the next call. */
+static struct reply reply;
+
+static const char *ask_sized(const char *loss, const char *body, size_t len)
+{
+    /* A block of its own, so that the address sanitizer sees a step beyond the NUL. */
+    char *copy = malloc(len + 1);
+    memcpy(copy, body, len);
+    copy[len] = '\0';
+    reply_free(&reply);
+    reply = (struct reply){0};
+    v1_evaluate(&(struct v1_request){.loss = loss, .body = copy, .len = len, .threads = 1}, &reply);
+    buffer_append(&reply.body, "", 1);
+    free(copy);
+    return reply.body.data;
+}
+
+static const char *ask(const char *loss, const char *body)
+{
+    return ask_sized(loss, body, strlen(body));
+}
+
+static void answers(const char *loss, const char *body, const char *expected)
+{
+    ck_assert_str_eq(ask(loss, body), expected);
+    ck_assert_int_eq(reply.status, 200);
+    ck_assert_str_eq(reply.content_type, "application/json");
+}
+
+/* `expected` is the problem behind its type, title and status: detail, pointer, offset. */
+static void refuses(const char *loss, const char *body, int status, const char *expected)
+{
+    const char *text = ask(loss, body);
+    ck_assert_msg(reply.status == status, "%s: %s", body, text);
+    ck_assert_str_eq(reply.content_type, "application/problem+json");
+    json_t *problem = json_loads(text, 0, NULL);
+    ck_assert_ptr_nonnull(problem);
+    ck_assert_int_eq(json_integer_value(json_object_get(problem, "status")), status);
+    json_decref(problem);
+    const char *detail = strstr(text, "\"detail\":");
+    ck_assert_ptr_nonnull(detail);
+    ck_assert_msg(strncmp(detail + strlen("\"detail\":"), expected, strlen(expected)) == 0, "%s\n  for %s\nnot %s", detail,
+                  body, expected);
+}
+
+/* ---- answers -------------------------------------------------------------------------------------------------------- */
+
+START_TEST(an_answer_holds_what_was_asked_for_and_no_more)
+{
+    answers("mse", "{\"input\":[1,2,3],\"target\":[1,2,5],\"grad\":true}",
+            "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":3,\"grad\":{\"input\":[0,0,-1."
+            "3333334]}}\n");
+    answers("mse", "{\"input\":1,\"target\":3}", "{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    answers("mse", "{\"input\":1,\"target\":3,\"reduction\":\"none\",\"grad\":[\"target\",\"input\"],\"grad_output\":10}",
+            "{\"loss\":4,\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":1,\"grad\":{\"input\":-40,\"target\":40}}\n");
+    answers("l1", "{\"input\":[],\"target\":[]}",
+            "{\"loss\":\"NaN\",\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":0}\n");
+    answers("l1", "{\"input\":[NaN,Infinity],\"target\":[0,0],\"reduction\":\"none\"}",
+            "{\"loss\":[\"NaN\",\"Infinity\"],\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":2,\"nonfinite\":2}\n");
+    answers("MSELoss", " \r\n\t{ \"input\" : [ 1 , 2 ] , \"target\":[[1,2],[3,4]]}\n",
+            "{\"loss\":2,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":4,\"warnings\":[\"the target's shape differs "
+            "from the "
+            "input's: they are broadcast, which is likely not what was meant\"]}\n");
+}
+END_TEST
+
+START_TEST(tensors_come_back_in_the_form_in_which_they_were_sent)
+{
+    answers(
+        "l1", "{\"input\":{\"shape\":[2,1],\"data\":[5,-5]},\"target\":[[0],[0]],\"grad\":true,\"reduction\":\"sum\"}",
+        "{\"loss\":10,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{\"input\":{\"shape\":[2,1],\"dtype\":"
+        "\"float32\",\"data\":[1,-1]}}}\n");
+    answers("l1", "{\"input\":{\"data\":[[5],[-5]]},\"target\":[[0],[0]],\"grad\":true,\"reduction\":\"sum\"}",
+            "{\"loss\":10,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{\"input\":[[1],[-1]]}}\n");
+    /* 0.5 and -0.5 */
+    answers(
+        "l1",
+        "{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAL8=\",\"encoding\":\"base64\"}},"
+        "\"target\":0,\"grad\":true,\"reduction\":\"none\"}",
+        "{\"loss\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAD8=\",\"encoding\":\"base64\"}},"
+        "\"reduction\":"
+        "\"none\",\"dtype\":\"float32\",\"count\":2,\"warnings\":[\"the target's shape differs from the input's: they are "
+        "broadcast, "
+        "which is likely not what was meant\"],\"grad\":{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":"
+        "\"AACAPwAAgL8=\",\"encoding\":\"base64\"}}}}\n");
+    answers("l1", "{\"input\":[5],\"target\":[0],\"grad\":true,\"encoding\":\"flat\"}",
+            "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1,\"grad\":{\"input\":{\"shape\":[1],\"dtype\":"
+            "\"float32\","
+            "\"data\":[1]}}}\n");
+    /* A nested array could not say that the rows have three columns. */
+    answers("l1",
+            "{\"input\":{\"shape\":[0,3],\"data\":[]},\"target\":{\"shape\":[0,3],\"data\":[]},\"grad\":true,\"encoding\":"
+            "\"nested\"}",
+            "{\"loss\":\"NaN\",\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":0,\"grad\":{\"input\":{\"shape\":[0,3],"
+            "\"dtype\":"
+            "\"float32\",\"data\":[]}}}\n");
+}
+END_TEST
+
+START_TEST(numbers_are_read_as_json_and_python_write_them)
+{
+    answers("l1",
+            "{\"input\":[100000000000000000000,1e20,-0.0,1E2,true],\"target\":[0,0,0,0,0],\"reduction\":\"none\",\"dtype\":"
+            "\"float64\"}",
+            "{\"loss\":[1e20,1e20,0,100,1],\"reduction\":\"none\",\"dtype\":\"float64\",\"count\":5}\n");
+    answers("l1",
+            "{\"input\":[null,\"NaN\",\"Infinity\",\"-Infinity\",-Infinity],\"target\":[0,0,0,0,0],\"grad\":true,\"reduction\":"
+            "\"none\"}",
+            "{\"loss\":[\"NaN\",\"NaN\",\"Infinity\",\"Infinity\",\"Infinity\"],\"reduction\":\"none\",\"dtype\":\"float32\","
+            "\"count\":5,"
+            "\"nonfinite\":5,\"grad\":{\"input\":[0,0,1,-1,-1]}}\n");
+    /* rounded to float32 once, straight from the text: by way of a double this would be 1 */
+    answers("l1", "{\"input\":[1.00000005960464477539062500000001],\"target\":[0]}",
+            "{\"loss\":1.0000001192092896,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+}
+END_TEST
+
+START_TEST(every_dtype_is_decoded)
+{
+    const char *const dtypes[] = {"float64", "float32", "float16", "bfloat16", "int64",
+                                  "int32",   "int16",   "int8",    "uint8",    "bool"};
+    const char *const ones[] = {
+        "AAAAAAAA8D8=", "AACAPw==", "ADw=", "gD8=", "AQAAAAAAAAA=", "AQAAAA==", "AQA=", "AQ==", "AQ==", "AQ=="};
+    char body[300];
+    for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++) {
+        snprintf(body, sizeof body,
+                 "{\"dtype\":\"float32\",\"input\":{\"shape\":[1],\"dtype\":\"%s\",\"data\":[1.0]},\"target\":[0]}", dtypes[i]);
+        answers("mse", body, "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+        snprintf(body, sizeof body,
+                 "{\"dtype\":\"float32\",\"input\":{\"shape\":[1],\"dtype\":\"%s\",\"data\":{\"encoding\":\"base64\","
+                 "\"buffer\":\"%s\"}},"
+                 "\"target\":[0]}",
+                 dtypes[i], ones[i]);
+        answers("mse", body, "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    }
+    /* as PHP writes a slash: "/////////38=" is -NaN in float64; here 255 in uint8 */
+    answers("l1",
+            "{\"input\":{\"shape\":[1],\"dtype\":\"uint8\",\"data\":{\"buffer\":\"\\/"
+            "w==\",\"encoding\":\"base64\"}},\"target\":[0]}",
+            "{\"loss\":255,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+}
+END_TEST
+
+START_TEST(halves_are_rounded_to_even)
+{
+    const struct {
+        double value;
+        unsigned half, brain;
+    } cases[] = {{1, 0x3c00, 0x3f80},          {-0.0, 0x8000, 0x8000},       {65504, 0x7bff, 0x4780},
+                 {65519.99, 0x7bff, 0x4780},   {65520, 0x7c00, 0x4780},      {0x1p-24, 0x0001, 0x3380},
+                 {0x1p-25, 0x0000, 0x3300},    {0x1.8p-25, 0x0001, 0x3340},  {1e40, 0x7c00, 0x7f80},
+                 {2049, 0x6800, 0x4500},       {2051, 0x6802, 0x4500},       {0x1p-133, 0, 0x0001},
+                 {0x1.fep127, 0x7c00, 0x7f7f}, {0x1.ffp127, 0x7c00, 0x7f80}, {0x1.ffcp-15, 0x0400, 0x3880}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ck_assert_msg(half_float16(cases[i].value) == cases[i].half, "%a: %04x", cases[i].value, half_float16(cases[i].value));
+        ck_assert_msg(half_bfloat16(cases[i].value) == cases[i].brain, "%a: %04x", cases[i].value,
+                      half_bfloat16(cases[i].value));
+    }
+}
+END_TEST
+
+START_TEST(keys_may_be_escaped)
+{
+    answers("l1", "{\"\\u0069nput\":[5],\"t\\u0061rget\":[0]}",
+            "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+}
+END_TEST
+
+START_TEST(parameters_of_every_type_are_taken)
+{
+    answers("huber", "{\"input\":[3],\"target\":[0],\"delta\":2}",
+            "{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    answers("nll", "{\"input\":[[-1,-2],[-3,-4]],\"target\":[0,1],\"ignore_index\":1.0}",
+            "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    answers("kl_div", "{\"input\":[0],\"target\":[0],\"log_target\":true,\"reduction\":\"batchmean\"}",
+            "{\"loss\":0,\"reduction\":\"batchmean\",\"dtype\":\"float32\",\"count\":1}\n");
+}
+END_TEST
+
+/* ---- malformed ------------------------------------------------------------------------------------------------------ */
+
+START_TEST(what_is_not_json_is_refused_at_its_byte)
+{
+    refuses("mse", "", 400, "\"the end where '{' was expected at byte 0\",\"offset\":0}");
+    refuses("mse", "[1]", 400, "\"'[' where '{' was expected at byte 0\",\"offset\":0}");
+    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]", 400, "\"the end where ',' or '}' was expected at byte 29\"");
+    refuses("mse", "{\"input\":[1,2],\"target\":[1,2],}", 400,
+            "\"'}' where a field name in quotes was expected at byte 30\",\"offset\":30}");
+    refuses("mse", "{\"input\":[1,2] \"target\":[1,2]}", 400, "\"'\\\"' where ',' or '}' was expected at byte 15\"");
+    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]}x", 400, "\"'x' where the end was expected at byte 30\"");
+    refuses("mse", "{\"input\":[1,2,],\"target\":[1,2]}", 400,
+            "\"input: ']' where a number or an array was expected at byte 14\"");
+    refuses("mse", "{\"input\":[1 2],\"target\":[1,2]}", 400, "\"input: '2' where ',' or ']' was expected at byte 12\"");
+    refuses("mse", "{\"input\":[1,2", 400, "\"input: the end where ',' or ']' was expected at byte 13\"");
+    refuses("mse", "{\"input\":[1,2},\"target\":[1,2]}", 400, "\"input: '}' where ',' or ']' was expected at byte 13\"");
+    refuses("mse", "{\"input\":\"text that is far too long\"}", 400,
+            "\"input: '\\\"' where a number, an array or an object was expected");
+    refuses("mse", "{'input':[1]}", 400, "\"''' where a field name in quotes was expected at byte 1\"");
+    refuses("mse", "{\"inp\\x\":[1]}", 400, "\"'\\\\' where the rest of a string was expected at byte 5\"");
+    refuses("mse", "{\"inp\xff\":[1]}", 400, "\"byte 0xff where the rest of a string was expected at byte 5\"");
+    refuses("mse", "{\"inp\xc0\xaf\":[1]}", 400, "\"byte 0xc0");
+    refuses("mse", "{\"\xed\xa0\x80\":[1]}", 400, "\"byte 0xed");
+    refuses("mse", "{\"a\tb\":[1]}", 400, "\"byte 0x09");
+    refuses("mse", "\xef\xbb\xbf{}", 400, "\"the body begins with a byte order mark");
+    ck_assert_str_eq(strstr(ask_sized("mse", "{\"input\":[1]\0}", 14), "byte 0x00"),
+                     "byte 0x00 where ',' or '}' was expected at byte 12\",\"pointer\":\"/input\",\"offset\":12}\n");
+}
+END_TEST
+
+START_TEST(numbers_that_json_forbids_are_refused_at_their_element)
+{
+    const char *const bad[] = {"01", "1.", ".5", "+1", "1e", "0x10", "--1", "nan", "Inf", "tru", "-NaN", "Infinityx"};
+    char body[100], expected[200];
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(body, sizeof body, "{\"input\":[[1],[%s]],\"target\":[[1],[1]]}", bad[i]);
+        snprintf(expected, sizeof expected,
+                 "\"input[1] is %s; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
+                 "-Infinity\",\"pointer\":\"/input/1/0\","
+                 "\"offset\":15}",
+                 bad[i]);
+        refuses("mse", body, 400, expected);
+    }
+    refuses("mse", "{\"input\":{\"shape\":[2,1],\"data\":[1,2.]},\"target\":[[1],[1]]}", 400,
+            "\"input[1] is 2.; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
+            "-Infinity\",\"pointer\":\"/input/data/1\"");
+    refuses("mse", "{\"input\":{\"dtype\":\"float32\",\"data\":[true]},\"target\":[1]}", 400,
+            "\"input[0] is true; a number was expected");
+}
+END_TEST
+
+START_TEST(fields_are_known_once_and_of_their_type)
+{
+    refuses("mse", "{\"inptu\":[1],\"target\":[1]}", 400,
+            "\"mse has no field 'inptu'; did you mean 'input'? at byte 9\",\"pointer\":\"/inptu\"");
+    refuses("cross_entropy", "{\"lable_smoothing\":0}", 400,
+            "\"cross_entropy has no field 'lable_smoothing'; did you mean 'label_smoothing'?");
+    refuses("mse", "{\"a/b~\":0}", 400, "\"mse has no field 'a/b~' at byte 8\",\"pointer\":\"/a~1b~0\"");
+    refuses("mse", "{\"size_average\":true}", 400,
+            "\"size_average is deprecated in PyTorch and not taken; use reduction at byte 16\"");
+    refuses("mse", "{\"input\":[1],\"input\":[2]}", 400, "\"there are two fields 'input' at byte 21\",\"pointer\":\"/input\"");
+    refuses("huber", "{\"delta\":1,\"delta\":1}", 400, "\"there are two fields 'delta'");
+    refuses("mse", "{\"grad\":1}", 400,
+            "\"grad must be true, false, or a list of tensor names at byte 8\",\"pointer\":\"/grad\"");
+    refuses("mse", "{\"grad\":[1]}", 400,
+            "\"grad must be true, false, or a list of tensor names at byte 11\",\"pointer\":\"/grad/0\"");
+    refuses("mse", "{\"reduction\":1}", 400, "\"reduction must be a string at byte 13\",\"pointer\":\"/reduction\"");
+    refuses("huber", "{\"delta\":\"1\"}", 400, "\"delta must be a number at byte 9\",\"pointer\":\"/delta\"");
+    refuses("huber", "{\"delta\":NaN}", 400, "\"delta must be a number at byte 9\"");
+    refuses("nll", "{\"ignore_index\":1.5}", 400, "\"ignore_index must be a whole number at byte 16\"");
+    refuses("kl_div", "{\"log_target\":1}", 400, "\"log_target must be true or false at byte 14\"");
+    refuses("kl_div", "{\"log_target\":truex}", 400, "\"'x' where ',' or '}' was expected");
+    refuses("mse", "{\"grad\":[\"input\",\"inputs\"],\"input\":[1],\"target\":[1]}", 422,
+            "\"mse has no tensor 'inputs'; did you mean 'input'?\",\"pointer\":\"/grad/1\"");
+}
+END_TEST
+
+START_TEST(values_outside_their_choice_are_impossible)
+{
+    refuses("mse", "{\"reduction\":\"avg\"}", 422,
+            "\"reduction is 'avg'; it must be 'mean', 'sum' or 'none'\",\"pointer\":\"/reduction\"");
+    refuses("mse", "{\"reduction\":\"Mean\"}", 422,
+            "\"reduction is 'Mean'; it must be 'mean', 'sum' or 'none'; did you mean 'mean'?\"");
+    refuses("mse", "{\"dtype\":\"float16\"}", 422, "\"dtype is 'float16'; it must be 'float32' or 'float64'");
+    refuses("mse", "{\"encoding\":\"hex\"}", 422,
+            "\"encoding is 'hex'; it must be 'nested', 'flat' or 'base64'\",\"pointer\":\"/encoding\"");
+    refuses("huber", "{\"delta\":1e400}", 422, "\"delta is out of range\",\"pointer\":\"/delta\"");
+    refuses("nll", "{\"ignore_index\":9223372036854775808}", 422, "\"ignore_index is out of range\"");
+}
+END_TEST
+
+/* ---- tensors that cannot be ----------------------------------------------------------------------------------------- */
+
+START_TEST(ragged_arrays_are_refused_at_the_odd_one_out)
+{
+    refuses(
+        "mse", "{\"input\":[[1,2],[3]]}", 422,
+        "\"input/1 has 1 elements where its neighbours have 2; nested arrays must be rectangular\",\"pointer\":\"/input/1\"");
+    refuses("mse", "{\"input\":[[1,2],3]}", 422,
+            "\"input/1 is a number where its neighbours are arrays; nested arrays must be rectangular\"");
+    refuses("mse", "{\"input\":[1,[2]]}", 422, "\"input/1 is an array where its neighbours are numbers");
+    refuses("mse", "{\"input\":[[],[1]]}", 422, "\"input/1 has 1 elements where its neighbours have 0");
+    refuses("mse", "{\"input\":[[[1]],[]]}", 422, "\"input/1 has 0 elements where its neighbours have 1");
+    refuses("mse", "{\"input\":[[[1],[2]],[[3],[4,5]]]}", 422, "\"input/1/1 has 2 elements where its neighbours have 1");
+    refuses("mse", "{\"input\":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}", 400, "\"input has more than 16 dimensions at byte 25\"");
+}
+END_TEST
+
+START_TEST(shapes_and_data_must_agree)
+{
+    refuses("mse", "{\"input\":{\"shape\":[2],\"data\":[1]}}", 422,
+            "\"input: the data has 1 elements where shape (2,) has 2\",\"pointer\":\"/input/data\"");
+    refuses("mse", "{\"input\":{\"data\":[[1,2]],\"shape\":[2,1]}}", 422,
+            "\"input: the data has shape (1, 2) where 'shape' says (2, 1)\",\"pointer\":\"/input/data\"");
+    refuses("mse", "{\"input\":{\"shape\":[1]}}", 422,
+            "\"input: there is no 'data' in the tensor object\",\"pointer\":\"/input\"");
+    refuses("mse", "{\"input\":{\"shape\":[4294967296,4294967296],\"data\":[1]}}", 422,
+            "\"input: the shape has more elements than can be addressed\",\"pointer\":\"/input/shape\"");
+    refuses("mse", "{\"input\":{\"shape\":[-1],\"data\":[1]}}", 400,
+            "\"shape: a dimension must be a whole number, 0 or more at byte 19\"");
+    refuses("mse", "{\"input\":{\"shape\":[1.5],\"data\":[1]}}", 400, "\"shape: a dimension must be");
+    refuses("mse", "{\"input\":{\"shape\":1,\"data\":[1]}}", 400,
+            "\"shape: '1' where an array of dimensions was expected at byte 18\"");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shap\":[1]}}", 400,
+            "\"a tensor object has no field 'shap'; did you mean 'shape'?\",\"pointer\":\"/input/shap\"");
+    refuses("mse", "{\"input\":{\"data\":[1],\"data\":[1]}}", 400, "\"input has two fields 'data'");
+    refuses("mse", "{\"input\":{\"dtype\":\"float\",\"data\":[1]}}", 422,
+            "\"there is no dtype 'float'; there are float64, float32,");
+    refuses("mse", "{\"input\":{}}", 422, "\"input: there is no 'data' in the tensor object\"");
+}
+END_TEST
+
+START_TEST(buffers_must_be_base64_of_the_right_length)
+{
+    const char *const form =
+        "{\"target\":[1],\"input\":{\"shape\":[1],\"dtype\":\"float32\",\"data\":{\"buffer\":\"%s\",\"encoding\":\"%s\"}}}";
+    char body[200];
+    snprintf(body, sizeof body, form, "AACAPw=", "base64");
+    refuses("mse", body, 422,
+            "\"input: the buffer has 7 characters of base64; 4 bytes, which 1 elements of float32 take, make "
+            "8\",\"pointer\":\"/input/data/buffer\"");
+    snprintf(body, sizeof body, form, "AACA*w==", "base64");
+    refuses("mse", body, 400,
+            "\"input/data/buffer is not base64 at byte 75\",\"pointer\":\"/input/data/buffer\",\"offset\":75}");
+    snprintf(body, sizeof body, form, "AACAPx==", "base64"); /* bits behind the last byte */
+    refuses("mse", body, 400, "\"input/data/buffer is not base64");
+    snprintf(body, sizeof body, form, "AACAPwA=", "base64"); /* a byte too many */
+    refuses("mse", body, 400, "\"input/data/buffer is not base64");
+    snprintf(body, sizeof body, form, "AACAP===", "base64");
+    refuses("mse", body, 400, "\"input/data/buffer is not base64");
+    snprintf(body, sizeof body, form, "AACAPw==", "hex");
+    refuses("mse", body, 400, "\"the encoding of a buffer must be \\\"base64\\\" at byte");
+    refuses("mse", "{\"input\":{\"shape\":[1],\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}", 422,
+            "\"input: a buffer needs its dtype beside it\"");
+    refuses("mse", "{\"input\":{\"dtype\":\"float32\",\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}", 422,
+            "\"input: a buffer needs its shape beside it\"");
+    refuses("mse", "{\"input\":{\"data\":{\"buffer\":\"AACAPw==\"}}}", 400,
+            "\"input/data must have both 'buffer' and 'encoding'");
+}
+END_TEST
+
+START_TEST(integers_must_be_whole_and_fit)
+{
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[0.5]}", 422,
+            "\"target[0] is 0.5; a whole number was expected\",\"pointer\":\"/target/0\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[null]}", 422, "\"target[0] is null; a whole number was expected\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[x]}", 400, "\"target[0] is x; a whole number was expected\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[1e30]}", 422, "\"target[0] is 1e30; it does not fit 64 bits\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"int8\",\"data\":[300]}}", 422,
+            "\"target[0] is 300; int8 holds [-128, 127]\",\"pointer\":\"/target/data/0\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint8\",\"data\":[-1]}}", 422,
+            "\"target[0] is -1; uint8 holds [0, 255]\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"bool\",\"data\":[2]}}", 422,
+            "\"target[0] is 2; bool holds true, false, 1 and 0\"");
+}
+END_TEST
+
+START_TEST(elements_that_cannot_be_are_pointed_at_as_they_were_written)
+{
+    refuses("nll", "{\"input\":[[0,0],[0,0]],\"target\":[0,7]}", 422,
+            "\"target[1] is 7; class indices must be in [0, 2), or -100 to be ignored\",\"pointer\":\"/target/1\"}");
+    refuses("nll", "{\"input\":[[[0,0],[0,0]]],\"target\":{\"shape\":[1,2],\"data\":[0,7]}}", 422,
+            "\"target[0][1] is 7; class indices must be in [0, 2), or -100 to be ignored\",\"pointer\":\"/target/data/1\"}");
+    refuses("bce", "{\"input\":{\"data\":[[0.5,1.5]]},\"target\":[[0,0]]}", 422,
+            "\"input[0][1] is 1.5; probabilities must be in [0, 1] (for logits there is "
+            "bce_with_logits)\",\"pointer\":\"/input/data/0/1\"}");
+}
+END_TEST
+
+START_TEST(a_broadcast_beyond_all_bounds_is_refused)
+{
+    enum { N = 20000 };
+    char *body = malloc(N * 6 + 100), *at = body;
+    at += sprintf(at, "{\"input\":[0");
+    for (int i = 1; i < N; i++)
+        at += sprintf(at, ",0");
+    at += sprintf(at, "],\"target\":[[0]");
+    for (int i = 1; i < N; i++)
+        at += sprintf(at, ",[0]");
+    sprintf(at, "]}");
+    refuses("mse", body, 422, "\"broadcasting makes 400000000 loss terms of this request; the most is 134217728\"");
+    free(body);
+}
+END_TEST
+
+START_TEST(more_work_than_was_allowed_is_left_undone)
+{
+    const char *const body = "{\"input\":[[1],[2],[3]],\"target\":[1,2,3]}";
+    const struct v1_request request = {.loss = "mse", .body = body, .len = strlen(body), .most_terms = 8, .threads = 1};
+    struct reply left = {0};
+    v1_evaluate(&request, &left);
+    ck_assert_int_eq(left.status, 0);
+    ck_assert_ptr_null(left.body.data);
+    answers(
+        "mse", body,
+        "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":9,\"warnings\":[\"the target's "
+        "shape differs from the input's: they are broadcast, which is likely not what was meant\"]}\n");
+}
+END_TEST
+
+/* ---- heads ---------------------------------------------------------------------------------------------------------- */
+
+static int head(const char *loss, const char *content_type, const char *accept, const char *query)
+{
+    reply_free(&reply);
+    reply = (struct reply){0};
+    const bool possible = v1_evaluate_possible(
+        &(struct v1_request){.loss = loss, .content_type = content_type, .accept = accept, .query = query}, &reply);
+    return possible ? 200 : reply.status;
+}
+
+START_TEST(media_types_are_negotiated)
+{
+    ck_assert_int_eq(head("mse", "application/json", NULL, NULL), 200);
+    ck_assert_int_eq(head("mse", "Application/JSON; charset=utf-8", "*/*", NULL), 200);
+    ck_assert_int_eq(head("mse", "application/vnd.x+json", "text/html, application/*;q=0.1", NULL), 200);
+    ck_assert_int_eq(head("mse", "text/plain", NULL, NULL), 415);
+    ck_assert_int_eq(head("mse", "application/x-www-form-urlencoded", NULL, NULL), 415);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "curl --json"));
+    ck_assert_int_eq(head("mse", NULL, "text/html", NULL), 406);
+    ck_assert_int_eq(head("mse", NULL, "application/json;q=0, */*", NULL), 406);
+    ck_assert_int_eq(head("mse", NULL, NULL, "grad"), 400);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "the query has 'grad'; a JSON request has its fields in the body"));
+    ck_assert_int_eq(head("mes", NULL, NULL, NULL), 404);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "there is no loss 'mes'; did you mean 'mse'?"));
+}
+END_TEST
+
+START_TEST(problems_escape_what_they_quote)
+{
+    ck_assert_int_eq(head("a\"\x01\xff+", NULL, NULL, NULL), 404);
+    json_t *problem = json_loadb(reply.body.data, reply.body.len, 0, NULL);
+    ck_assert_str_eq(json_string_value(json_object_get(problem, "detail")),
+                     "there is no loss 'a\"??+'; GET /v1/losses lists them");
+    json_decref(problem);
+}
+END_TEST
+
+/* _i is the loss's place in the table. */
+START_TEST(every_loss_describes_itself)
+{
+    const struct loss_descriptor *loss = loss_at((size_t)_i);
+    struct reply list = {0}, one = {0};
+    v1_list(NULL, &list);
+    v1_describe(loss->aliases[0], "application/json", &one);
+    ck_assert_int_eq(list.status, 200);
+    ck_assert_int_eq(one.status, 200);
+    json_t *all = json_loadb(list.body.data, list.body.len, 0, NULL),
+           *description = json_loadb(one.body.data, one.body.len, 0, NULL);
+    ck_assert(json_equal(json_array_get(json_object_get(all, "losses"), (size_t)_i), description));
+    ck_assert_str_eq(json_string_value(json_object_get(description, "name")), loss->name);
+    ck_assert_uint_eq(json_array_size(json_object_get(description, "tensors")), (size_t)loss_tensor_specs(loss));
+    ck_assert_uint_eq(json_array_size(json_object_get(description, "parameters")), (size_t)loss_param_specs(loss));
+    json_decref(all);
+    json_decref(description);
+    reply_free(&list);
+    reply_free(&one);
+}
+END_TEST
+
+Suite *json_suite(void)
+{
+    Suite *suite = suite_create("json");
+    SUITE_ADD(suite, "json_answers", an_answer_holds_what_was_asked_for_and_no_more,
+              tensors_come_back_in_the_form_in_which_they_were_sent, numbers_are_read_as_json_and_python_write_them,
+              every_dtype_is_decoded, halves_are_rounded_to_even, keys_may_be_escaped, parameters_of_every_type_are_taken);
+    SUITE_ADD(suite, "json_malformed", what_is_not_json_is_refused_at_its_byte,
+              numbers_that_json_forbids_are_refused_at_their_element, fields_are_known_once_and_of_their_type,
+              values_outside_their_choice_are_impossible);
+    SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out, shapes_and_data_must_agree,
+              buffers_must_be_base64_of_the_right_length, integers_must_be_whole_and_fit,
+              elements_that_cannot_be_are_pointed_at_as_they_were_written, a_broadcast_beyond_all_bounds_is_refused,
+              more_work_than_was_allowed_is_left_undone);
+    SUITE_ADD(suite, "json_heads", media_types_are_negotiated, problems_escape_what_they_quote);
+    TCase *descriptions = tcase_create("json_descriptions");
+    tcase_add_loop_test(descriptions, every_loss_describes_itself, 0, (int)loss_count());
+    suite_add_tcase(suite, descriptions);
+    return suite;
+}

@@ -51,7 +51,7 @@ $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 .PHONY: all lib deps test check-sanitize fuzz check-numbers install uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
-all: lib ## build the library (build/libloss.a, .so)
+all: $(BUILD)/lossd lib ## build the server (build/lossd) and the library (build/libloss.a, .so)
 
 lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION) $(BUILD)/libloss.pc
 
@@ -73,9 +73,13 @@ $(BUILD)/libloss.pc: core/libloss.pc.in core/loss.h Makefile
 	@mkdir -p $(@D)
 	@sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $< > $@
 
+$(BUILD)/lossd: $(SERVER) $(PROTO) $(BUILD)/libloss.a
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lm -pthread
+
 $(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -ljansson -lcheck_pic -lsubunit -lrt -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lcheck_pic -lsubunit -lrt -lm -pthread
 
 deps: ## install the Debian packages that building and testing need, naming them
 	@deploy/install-deps.sh
@@ -109,7 +113,8 @@ $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $< $(filter $(BUILD)/proto/number_%,$^) -lm
 
-install: all ## install library, header and pkg-config file below PREFIX (default /usr/local)
+install: all ## install server, library, header and pkg-config file below PREFIX (default /usr/local)
+	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
 	install -D -m 644 core/loss.h $(DESTDIR)$(PREFIX)/include/loss.h
 	install -D -m 644 $(BUILD)/libloss.a $(DESTDIR)$(PREFIX)/lib/libloss.a
 	install -D -m 755 $(BUILD)/libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so.$(SOVERSION)
@@ -117,7 +122,7 @@ install: all ## install library, header and pkg-config file below PREFIX (defaul
 	install -D -m 644 $(BUILD)/libloss.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/libloss.pc
 
 uninstall: ## remove what install put there
-	cd $(DESTDIR)$(PREFIX) && rm -f include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc
 
 format: ## lay out the sources with clang-format
 	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch])

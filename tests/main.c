@@ -15,8 +15,11 @@ static const struct {
 } suites[] = {
     {"number", number_suite},
     {"json", json_suite},
+    {"options", options_suite},
     {"core", core_suite},
+    {"server", server_suite},
     {"golden_library", golden_library_suite},
+    {"golden_socket", golden_socket_suite},
 };
 
 void suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n)

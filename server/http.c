@@ -1,0 +1,787 @@
+/*
+ * The HTTP server: what becomes of each request between its first header and its last byte.
+ *
+ * libmicrohttpd calls on_request several times for one request, always on the I/O thread that has the connection: once when the
+ * headers are in, once for each piece of the body, once when all is in, and once more when a suspended connection was resumed.
+ * What to do next is kept in request.state:
+ *
+ *                    refused, body long or not to be trusted
+ *     (first call) ---------------------------------------------------------------> ANSWERED
+ *          |  |  refused, body short, or too long without having said so
+ *          |  +-----------------------> DISCARDING ------ all is in -------> READY --> ANSWERED
+ *          |  answered from the headers alone                                  ^
+ *          |  +----------------------------------------------------------------+
+ *          v                                                                   |
+ *      RECEIVING -- all is in, small: computed on the spot --------------------+
+ *          +------- all is in, large: suspended and queued --> COMPUTING ------+  resumed
+ *
+ * Who owns a request (struct request): the I/O thread, from the first call until on_completed frees it, except in the state
+ * COMPUTING: then it belongs to the executor. That handing over is safe because of three things. (1) The connection is
+ * suspended before the job is queued, and libmicrohttpd does nothing to a suspended connection, it does not even notice that
+ * the client has gone: so neither on_request nor on_completed can run while the executor has the request. (2) The last thing
+ * that the executor does to a request is MHD_resume_connection; from that call on the I/O thread may free it, so the executor
+ * touches neither the request nor the connection again. (3) MHD_resume_connection locks the same mutex under which the I/O
+ * thread takes the connection back, so whatever the executor wrote is seen there. A client that left in the meantime is noticed
+ * only when its answer is being sent, which fails, and on_completed frees the request as ever.
+ */
+#include "http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "guard.h"
+#include "log.h"
+#include "refusal.h"
+#include "routes.h"
+#include "watch.h"
+
+enum {
+    /* Bodies below this are evaluated by the I/O thread: some 10 000 numbers, read and computed in well under a millisecond,
+       for which waking another thread twice would cost as much again. Longer ones would hold up the other connections. */
+    HTTP_INLINE_BODY = 64 * 1024,
+    /* The most loss terms that the I/O thread evaluates: no less than so short a body can hold, and not much more, since a few
+       bytes can ask for many by broadcasting. */
+    HTTP_INLINE_TERMS = HTTP_INLINE_BODY,
+    /* Up to this many bytes of a refused request's body are read and dropped, so that the connection stays usable. */
+    HTTP_DISCARD_BODY = 64 * 1024,
+    HTTP_CHUNKED_START = 64 * 1024, /* first allocation for a body of unknown length; then it doubles */
+    HTTP_CONNECTIONS = 10000,
+    HTTP_CONNECTIONS_MIN = 16,
+    HTTP_CONNECTION_MEMORY = 128 * 1024, /* for headers and the piece of the body that is being read */
+    HTTP_IDLE_S = 60,                    /* a connection on which nothing happens is closed */
+    HTTP_FILES = 1 << 16,                /* descriptors that are numbered higher are not served: none will be */
+    HTTP_SPARE_FILES = 64,               /* descriptors for everything but connections */
+    HTTP_DRAIN_MS = 30000,               /* that clients have for sending and reading, once nothing is computed any more */
+    HTTP_DRAIN_QUIET_MS = 100,           /* without a request, until what was on its way has surely come */
+    HTTP_PATH = 256,                     /* bytes of a path that can be ours, with its NUL */
+    HTTP_ID = 129,                       /* bytes of a request id, with its NUL */
+    HTTP_CLIENT_GONE = 499,              /* logged where a client left before its answer; never sent */
+};
+
+enum request_state {
+    REQUEST_RECEIVING,  /* the body is being stored */
+    REQUEST_DISCARDING, /* the reply is known, the body is dropped as it comes */
+    REQUEST_COMPUTING,  /* belongs to the executor; the connection is suspended */
+    REQUEST_READY,      /* the reply is known and can be sent at the next call */
+    REQUEST_ANSWERED,   /* the reply is with libmicrohttpd */
+};
+
+struct http {
+    struct MHD_Daemon *daemon;
+    struct watch *watch;
+    struct MHD_Response *no_memory; /* for when there is none to make a response with */
+    struct http_settings settings;
+    atomic_bool draining;
+    unsigned connection_limit;
+    atomic_uint connections;
+    atomic_bool is_connection[HTTP_FILES]; /* by descriptor: which are counted in `connections` */
+    char id_prefix[20];                    /* makes ids of different runs differ */
+    atomic_ullong served;                  /* requests so far: numbers the ids */
+    pthread_mutex_t mutex;
+    pthread_cond_t idle; /* active has become 0 */
+    size_t active;       /* requests between their first call and their completion */
+};
+
+struct request {
+    struct job job; /* first, so that the executor's job is the request */
+    struct http *http;
+    struct MHD_Connection *connection;
+    struct watched *watched; /* the connection's; may be NULL */
+    enum request_state state;
+    int64_t started;             /* clock_ns */
+    const char *method, *target; /* in the connection's memory, as is all text of `call` */
+    char path[HTTP_PATH];        /* decoded */
+    char id[HTTP_ID];
+    struct framing framing;
+    const struct route *route;
+    struct call call;
+    bool close;   /* the connection is closed after the answer */
+    bool dropped; /* answered in the midst of its body */
+    bool unread;  /* the answer was given while the client may still be sending */
+    char *body;   /* owned; capacity bytes and one */
+    size_t len, capacity;
+    uint64_t received;  /* bytes of the body, whether stored or dropped */
+    uint64_t patience;  /* bytes that are still dropped before the connection is */
+    struct reply reply; /* owned; libmicrohttpd sends from its body until on_completed */
+};
+
+/* ---- answering ---------------------------------------------------------------------------------------------------- */
+
+static bool add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+__attribute__((format(printf, 3, 4))) static bool add_header_printf(struct MHD_Response *response, const char *name,
+                                                                    const char *format, ...)
+{
+    char value[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(value, sizeof value, format, arguments);
+    va_end(arguments);
+    return add_header(response, name, value);
+}
+
+static bool add_headers(const struct request *request, struct MHD_Response *response)
+{
+    const struct reply *reply = &request->reply;
+    return add_header(response, "X-Request-Id", request->id) &&
+           add_header_printf(response, "Server-Timing", "decode;dur=%.3f, compute;dur=%.3f, encode;dur=%.3f", reply->decode_ms,
+                             reply->compute_ms, reply->encode_ms) &&
+           add_header(response, "X-Content-Type-Options", "nosniff") &&
+           (!reply->content_type || add_header(response, "Content-Type", reply->content_type)) &&
+           (!reply->allow || add_header(response, "Allow", reply->allow)) &&
+           (reply->retry_after == 0 || add_header_printf(response, "Retry-After", "%d", reply->retry_after)) &&
+           (!request->close || add_header(response, "Connection", "close"));
+}
+
+/* The response for the reply, NULL where even that much memory is missing. */
+static struct MHD_Response *make_response(struct request *request)
+{
+    struct reply *reply = &request->reply;
+    request->close |= atomic_load(&request->http->draining);
+    if (reply->body.failed)
+        refuse(reply, 503, "there is no memory for the answer at the moment");
+    /* Persistent: sent from where it is, without a copy; it lives until on_completed, which libmicrohttpd calls only when it
+       has sent the last byte or given up. */
+    struct MHD_Response *response = MHD_create_response_from_buffer(reply->body.len, reply->body.data, MHD_RESPMEM_PERSISTENT);
+    if (response && !add_headers(request, response)) {
+        MHD_destroy_response(response);
+        response = NULL;
+    }
+    return response;
+}
+
+/* Gives the reply to libmicrohttpd. MHD_NO, which closes the connection, where that cannot be. */
+static enum MHD_Result answer(struct request *request)
+{
+    watch_waits(request->watched, false);
+    struct MHD_Response *response = make_response(request);
+    if (!response)
+        return MHD_NO;
+    request->state = REQUEST_ANSWERED;
+    enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)request->reply.status, response);
+    MHD_destroy_response(response); /* our reference; the connection has its own */
+    return result;
+}
+
+/* Answers at the first call, with the body unread. libmicrohttpd closes the connection after it: see linger.h. */
+static enum MHD_Result answer_early(struct request *request)
+{
+    request->unread = true;
+    return answer(request);
+}
+
+/* The reply is known at the first call: answers now or when the body has been dropped, whichever leaves more of the connection
+   intact. */
+static enum MHD_Result settle(struct request *request)
+{
+    const struct framing *framing = &request->framing;
+    bool body = framing->chunked || framing->length > 0;
+    if (!body) {
+        /* Not sent now, since whatever is answered at the first call costs the connection; the next call comes at once. */
+        request->state = REQUEST_READY;
+        return MHD_YES;
+    }
+    /* A client that waits for "100 Continue" must be told before it sends the body. */
+    if (framing->chunked || framing->expects_continue || framing->length > HTTP_DISCARD_BODY)
+        return answer_early(request);
+    request->state = REQUEST_DISCARDING;
+    request->patience = framing->length;
+    return MHD_YES;
+}
+
+/* ---- the body ----------------------------------------------------------------------------------------------------- */
+
+static void free_body(struct request *request)
+{
+    free(request->body);
+    request->body = NULL;
+    request->len = request->capacity = 0;
+}
+
+/* Turns a request whose body is coming in into a refused one. */
+static void give_up(struct request *request)
+{
+    free_body(request);
+    request->state = REQUEST_DISCARDING;
+    request->patience = request->http->settings.max_body;
+}
+
+/* Gives the body so many bytes and one for a NUL; false where memory has run out. */
+static bool size_body(struct request *request, size_t size)
+{
+    char *body = realloc(request->body, size + 1);
+    if (!body)
+        return false;
+    request->body = body;
+    request->capacity = size;
+    return true;
+}
+
+/* Makes room for `more` bytes, which stay within max_body together with those that are there. */
+static bool grow_body(struct request *request, size_t more)
+{
+    size_t wanted = request->len + more, limit = request->http->settings.max_body;
+    if (wanted <= request->capacity)
+        return true;
+    size_t doubled = request->capacity > 0 ? request->capacity * 2 : HTTP_CHUNKED_START;
+    if (doubled > limit)
+        doubled = limit;
+    return size_body(request, doubled > wanted ? doubled : wanted);
+}
+
+static void refuse_too_large(struct request *request)
+{
+    refuse(&request->reply, 413, "the body is larger than %zu bytes, the limit that --max-body sets",
+           request->http->settings.max_body);
+}
+
+static void refuse_no_memory(struct request *request)
+{
+    refuse(&request->reply, 503, "there is no memory for the body at the moment");
+}
+
+static void store(struct request *request, const char *data, size_t size)
+{
+    if (size > request->http->settings.max_body - request->len) { /* only a chunked body can be longer than was said */
+        refuse_too_large(request);
+        give_up(request);
+    } else if (!grow_body(request, size)) {
+        refuse_no_memory(request);
+        give_up(request);
+    } else {
+        memcpy(request->body + request->len, data, size);
+        request->len += size;
+    }
+}
+
+static enum MHD_Result append_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    buffer_printf(context, "%s: %s\r\n", name, value);
+    return MHD_YES;
+}
+
+/* Answers in the midst of a body and has the connection dropped, which libmicrohttpd cannot: it would wait for the end of a
+   body that may have none. So the few hundred bytes go straight to the socket, where nothing of this request's answer has been
+   sent yet, and what the client still sends is left to linger. */
+static enum MHD_Result answer_and_drop(struct request *request)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const struct buffer *body = &request->reply.body;
+    struct buffer text = {.data = NULL};
+    request->close = true;
+    struct MHD_Response *response = make_response(request);
+    if (!info || !response)
+        goto cleanup;
+    unsigned status = (unsigned)request->reply.status;
+    buffer_printf(&text, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", status, MHD_get_reason_phrase_for(status), body->len);
+    MHD_get_response_headers(response, append_header, &text);
+    buffer_text(&text, "\r\n");
+    buffer_append(&text, body->data, body->len);
+    if (!text.failed)
+        request->dropped = send(info->connect_fd, text.data, text.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text.len;
+cleanup:
+    if (response)
+        MHD_destroy_response(response);
+    buffer_free(&text);
+    return MHD_NO;
+}
+
+/* A piece of the body. MHD_NO, which drops the connection, where a refused client goes on and on. */
+static enum MHD_Result take_piece(struct request *request, const char *data, size_t *size)
+{
+    request->received += *size;
+    if (request->state == REQUEST_RECEIVING) {
+        store(request, data, *size);
+    } else if (request->state == REQUEST_DISCARDING) {
+        if (*size > request->patience)
+            return answer_and_drop(request);
+        request->patience -= *size;
+    }
+    *size = 0;
+    return MHD_YES;
+}
+
+/* ---- computing ---------------------------------------------------------------------------------------------------- */
+
+/* Asks for the answer. False, with everything as it was, if it has more than `most_terms` (0: any number). */
+static bool compute(struct request *request, int threads, size_t most_terms)
+{
+    request->call.body = request->body ? request->body : "";
+    request->call.len = request->len;
+    request->call.threads = threads;
+    request->call.most_terms = most_terms;
+    request->route->answer(&request->call, &request->reply);
+    if (request->reply.status == 0)
+        return false;
+    request->call.body = NULL;
+    free_body(request); /* not needed while the answer is being sent, which may take long */
+    request->state = REQUEST_READY;
+    return true;
+}
+
+/* On the executor's thread: see the head of the file for who owns what. */
+static void run_job(struct job *job, int threads)
+{
+    struct request *request = (struct request *)job;
+    compute(request, threads, 0);
+    MHD_resume_connection(request->connection);
+}
+
+/* The whole body is in. */
+static enum MHD_Result evaluate(struct request *request)
+{
+    watch_waits(request->watched, false);
+    if (request->body)
+        request->body[request->len] = '\0';
+    if (request->len < HTTP_INLINE_BODY && compute(request, 1, HTTP_INLINE_TERMS))
+        return answer(request);
+    request->state = REQUEST_COMPUTING;
+    MHD_suspend_connection(request->connection);
+    if (executor_submit(request->http->settings.executor, &request->job))
+        return MHD_YES;
+    free_body(request);
+    refuse(&request->reply, 503, "too many requests are waiting to be computed");
+    request->state = REQUEST_READY;
+    MHD_resume_connection(request->connection);
+    return MHD_YES;
+}
+
+/* ---- the first call ----------------------------------------------------------------------------------------------- */
+
+static enum MHD_Result first_argument(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    (void)value;
+    *(const char **)context = name;
+    return MHD_NO;
+}
+
+static const char *header(struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+static void fill_call(struct request *request, const char *loss)
+{
+    const char *host = header(request, "Host");
+    request->call = (struct call){.loss = loss,
+                                  .content_type = header(request, "Content-Type"),
+                                  .accept = header(request, "Accept"),
+                                  .host = host && guard_is_host(host) ? host : request->http->settings.address,
+                                  .draining = request->close};
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, first_argument, &request->call.query);
+}
+
+/* Checks what can be checked of a request that brings a body, and makes room for it. False if it was refused. */
+static bool expect_body(struct request *request)
+{
+    const struct framing *framing = &request->framing;
+    const char *encoding = header(request, "Content-Encoding");
+    size_t limit = request->http->settings.max_body;
+    if (encoding && *encoding && strcasecmp(encoding, "identity") != 0) {
+        refuse(&request->reply, 415, "Content-Encoding \"%.40s\" is not taken; send the body as it is", encoding);
+        return false;
+    }
+    if (!request->route->possible(&request->call, &request->reply))
+        return false;
+    if (!framing->chunked && !framing->has_length) {
+        refuse(&request->reply, 411, "a body is needed, with its Content-Length or in chunks");
+        return false;
+    }
+    if (framing->length > limit) {
+        refuse_too_large(request);
+        return false;
+    }
+    if (framing->length > 0 && !size_body(request, (size_t)framing->length)) {
+        refuse_no_memory(request);
+        return false;
+    }
+    return true;
+}
+
+static void answer_options(struct request *request, const char *allow)
+{
+    request->reply = (struct reply){.status = 204, .allow = allow};
+}
+
+/* Finds out what is asked for. True if the body is to be received; else the reply is filled. */
+static bool dispatch(struct request *request)
+{
+    if (strcmp(request->method, "OPTIONS") == 0 && strcmp(request->target, "*") == 0) {
+        answer_options(request, routes_allow_any);
+        return false;
+    }
+    enum guard_path path = guard_decode_path(request->target, request->path, sizeof request->path);
+    if (path == GUARD_PATH_MALFORMED) {
+        refuse(&request->reply, 400, "the path holds a control character, an encoded slash or a broken percent escape");
+        return false;
+    }
+    if (path == GUARD_PATH_UNKNOWN) {
+        refuse(&request->reply, 404, "there is no such path; GET / says which there are");
+        return false;
+    }
+    struct route_match match = route_find(request->method, request->path);
+    if (!match.allow) {
+        route_not_found(request->path, &request->reply);
+        return false;
+    }
+    if (strcmp(request->method, "OPTIONS") == 0) {
+        answer_options(request, match.allow);
+        return false;
+    }
+    if (!match.route) {
+        refuse(&request->reply, 405, "%.40s is not a method of %.100s; it has %s", request->method, request->path, match.allow);
+        request->reply.allow = match.allow;
+        return false;
+    }
+    request->route = match.route;
+    fill_call(request, match.loss);
+    if (request->close && !match.route->draining_too) {
+        refuse(&request->reply, 503, "the server is shutting down");
+        return false;
+    }
+    if (match.route->possible)
+        return expect_body(request);
+    match.route->answer(&request->call, &request->reply);
+    return false;
+}
+
+static void identify(struct request *request)
+{
+    unsigned long long number = atomic_fetch_add(&request->http->served, 1);
+    const char *given = header(request, "X-Request-Id");
+    if (given && guard_is_request_id(given))
+        snprintf(request->id, sizeof request->id, "%s", given);
+    else
+        snprintf(request->id, sizeof request->id, "%s-%llx", request->http->id_prefix, number);
+}
+
+static struct request *begin(struct http *http, struct MHD_Connection *connection, const char *target, const char *method)
+{
+    struct request *request = calloc(1, sizeof *request);
+    if (!request)
+        return NULL;
+    request->job.run = run_job;
+    request->http = http;
+    request->connection = connection;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    request->watched = info ? info->socket_context : NULL;
+    request->started = clock_ns();
+    request->method = method;
+    request->target = target;
+    request->close = atomic_load(&http->draining);
+    identify(request);
+    pthread_mutex_lock(&http->mutex);
+    http->active++;
+    pthread_mutex_unlock(&http->mutex);
+    return request;
+}
+
+static enum MHD_Result first_call(struct request *request, const char *version)
+{
+    struct refusal refusal = guard_request(request->connection, request->method, version, &request->framing);
+    if (refusal.status != 0) {
+        refuse(&request->reply, refusal.status, "%s", refusal.detail);
+        request->close = true;
+        return answer_early(request);
+    }
+    if (!dispatch(request))
+        return settle(request);
+    request->state = REQUEST_RECEIVING;
+    return MHD_YES;
+}
+
+/* ---- libmicrohttpd's callbacks ------------------------------------------------------------------------------------ */
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *target, const char *method,
+                                  const char *version, const char *data, size_t *size, void **slot)
+{
+    struct http *http = context;
+    struct request *request = *slot;
+    if (!request) {
+        request = begin(http, connection, target, method);
+        *slot = request;
+        return request ? first_call(request, version) : MHD_queue_response(connection, 503, http->no_memory);
+    }
+    if (*size > 0)
+        return take_piece(request, data, size);
+    switch (request->state) {
+    case REQUEST_RECEIVING:
+        return evaluate(request);
+    case REQUEST_DISCARDING:
+    case REQUEST_READY:
+        return answer(request);
+    case REQUEST_COMPUTING: /* cannot be: the connection is suspended */
+    case REQUEST_ANSWERED:  /* cannot be: libmicrohttpd does not ask again */
+        break;
+    }
+    return MHD_YES;
+}
+
+static void log_completed(const struct request *request, bool answered)
+{
+    bool body = answered && strcmp(request->method, "HEAD") != 0;
+    log_request(&(struct log_request){.id = request->id,
+                                      .method = request->method,
+                                      .path = request->target,
+                                      .status = answered ? request->reply.status : HTTP_CLIENT_GONE,
+                                      .bytes_in = request->received,
+                                      .bytes_out = body ? request->reply.body.len : 0,
+                                      .duration_ms = (double)(clock_ns() - request->started) / 1e6});
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode how)
+{
+    struct http *http = context;
+    struct request *request = *slot;
+    if (!request)
+        return;
+    *slot = NULL;
+    bool answered = request->dropped || (request->state == REQUEST_ANSWERED && how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    log_completed(request, answered);
+    if (answered && (request->unread || request->dropped)) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        if (info)
+            linger_add(http->settings.linger, info->connect_fd);
+    }
+    watch_waits(request->watched, true);
+    free_body(request);
+    reply_free(&request->reply);
+    free(request);
+
+    pthread_mutex_lock(&http->mutex);
+    if (--http->active == 0)
+        pthread_cond_signal(&http->idle);
+    pthread_mutex_unlock(&http->mutex);
+}
+
+/* Connections are counted here and not by libmicrohttpd, whose own limit must never be reached: 0.9.75 forgets to unlock a
+   mutex where a connection that was added from outside is one too many, and the I/O thread stands still for good. Counting by
+   descriptor makes up for the connections that it closes without a word, where memory has run out: their number comes again. */
+static void count(struct http *http, int fd)
+{
+    if (!atomic_exchange(&http->is_connection[fd], true))
+        atomic_fetch_add(&http->connections, 1);
+}
+
+static void uncount(struct http *http, int fd)
+{
+    if (atomic_exchange(&http->is_connection[fd], false))
+        atomic_fetch_sub(&http->connections, 1);
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **slot,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct http *http = context;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *slot = info ? watch_add(http->watch, info->connect_fd) : NULL;
+        return;
+    }
+    watch_remove(http->watch, *slot);
+    *slot = NULL;
+    if (info)
+        uncount(http, info->connect_fd);
+}
+
+/* Leaves paths and queries as they came: libmicrohttpd would turn %00 into the end of the string and %0d%0a into line breaks.
+   guard_decode_path decodes them with care. */
+static size_t on_unescape(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
+__attribute__((format(printf, 2, 0))) static void on_log(void *context, const char *format, va_list arguments)
+{
+    (void)context;
+    char message[512];
+    if (!log_enabled(LOG_LEVEL_DEBUG))
+        return;
+    vsnprintf(message, sizeof message, format, arguments);
+    message[strcspn(message, "\n")] = '\0';
+    log_message(LOG_LEVEL_DEBUG, "libmicrohttpd: %s", message);
+}
+
+/* ---- start and end ------------------------------------------------------------------------------------------------ */
+
+/* How many connections there are descriptors for, having asked for enough. */
+static unsigned connection_limit(void)
+{
+    const rlim_t others = HTTP_SPARE_FILES + LINGER_MAX, wanted = HTTP_CONNECTIONS + others;
+    struct rlimit files = {0};
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return HTTP_CONNECTIONS_MIN;
+    if (files.rlim_cur < wanted) {
+        struct rlimit more = {.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted, .rlim_max = files.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+            files = more;
+    }
+    if (files.rlim_cur >= wanted)
+        return HTTP_CONNECTIONS;
+    unsigned limit =
+        files.rlim_cur > others + HTTP_CONNECTIONS_MIN ? (unsigned)(files.rlim_cur - others) : HTTP_CONNECTIONS_MIN;
+    log_message(LOG_LEVEL_WARNING, "at most %u connections at a time, not %d: the limit on open files is %llu", limit,
+                HTTP_CONNECTIONS, (unsigned long long)files.rlim_cur);
+    return limit;
+}
+
+static struct MHD_Response *no_memory_response(void)
+{
+    static const char text[] = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
+                               "\"detail\":\"there is no memory at the moment\"}\n";
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    if (response && (!add_header(response, "Content-Type", "application/problem+json") ||
+                     !add_header(response, "X-Content-Type-Options", "nosniff") || !add_header(response, "Retry-After", "1"))) {
+        MHD_destroy_response(response);
+        response = NULL;
+    }
+    return response;
+}
+
+static struct MHD_Daemon *start_daemon(struct http *http)
+{
+    const unsigned flags =
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
+    /* A pool of one is an error to libmicrohttpd: one thread is what it has without a pool. */
+    struct MHD_OptionItem pool[] = {
+        {http->settings.io_threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, http->settings.io_threads, NULL},
+        {MHD_OPTION_END, 0, NULL}};
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
+                            MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned)HTTP_FILES * 64, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
+                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+}
+
+static void free_http(struct http *http)
+{
+    watch_stop(http->watch);
+    if (http->no_memory)
+        MHD_destroy_response(http->no_memory);
+    pthread_cond_destroy(&http->idle);
+    pthread_mutex_destroy(&http->mutex);
+    free(http);
+}
+
+struct http *http_start(const struct http_settings *settings, char *message, size_t size)
+{
+    struct http *http = calloc(1, sizeof *http);
+    if (!http) {
+        snprintf(message, size, "no memory for the HTTP server");
+        return NULL;
+    }
+    http->settings = *settings;
+    http->connection_limit = connection_limit();
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&http->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&http->mutex, NULL);
+
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        random = (uint64_t)clock_ns(); /* ids need to differ, not to be secret */
+    snprintf(http->id_prefix, sizeof http->id_prefix, "%016llx", (unsigned long long)random);
+
+    http->no_memory = no_memory_response();
+    http->watch = watch_start(message, size);
+    if (!http->watch)
+        goto failed;
+    errno = 0;
+    http->daemon = http->no_memory ? start_daemon(http) : NULL;
+    if (http->daemon)
+        return http;
+    snprintf(message, size, "cannot start %d I/O threads: %s", settings->io_threads, errno ? strerror(errno) : "no memory");
+failed:
+    free_http(http);
+    return NULL;
+}
+
+bool http_has_room(void *context)
+{
+    struct http *http = context;
+    return atomic_load(&http->connections) < http->connection_limit;
+}
+
+void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t len)
+{
+    struct http *http = context;
+    if (fd >= HTTP_FILES) {
+        close(fd);
+        return;
+    }
+    count(http, fd);
+    if (MHD_add_connection(http->daemon, fd, peer, len) == MHD_YES)
+        return;
+    /* It has closed the socket. Nobody else can have got its number since: only this thread accepts. */
+    uncount(http, fd);
+    log_message(LOG_LEVEL_WARNING, "a connection was dropped: there is no memory for it");
+}
+
+/* Waits until no request is under way, but not longer than so many milliseconds; whether that is so. */
+static bool wait_idle(struct http *http, int64_t limit_ms)
+{
+    struct timespec until = {0};
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += limit_ms / 1000;
+    until.tv_nsec += limit_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    int error = 0;
+    pthread_mutex_lock(&http->mutex);
+    while (http->active > 0 && error == 0)
+        error = pthread_cond_timedwait(&http->idle, &http->mutex, &until);
+    bool idle = http->active == 0;
+    pthread_mutex_unlock(&http->mutex);
+    return idle;
+}
+
+void http_drain(struct http *http)
+{
+    atomic_store(&http->draining, true);
+    int64_t deadline = clock_ms() + HTTP_DRAIN_MS;
+    while (clock_ms() < deadline) {
+        unsigned long long served = atomic_load(&http->served);
+        if (!wait_idle(http, HTTP_DRAIN_QUIET_MS)) {
+            /* What is computed is worth waiting for; the patience is with clients only. */
+            if (executor_busy(http->settings.executor))
+                deadline = clock_ms() + HTTP_DRAIN_MS;
+            continue;
+        }
+        /* A request can be on its way on a connection that was kept alive: give it the time to arrive and be told. */
+        nanosleep(&(struct timespec){.tv_nsec = HTTP_DRAIN_QUIET_MS * 1000000L}, NULL);
+        if (atomic_load(&http->served) == served)
+            return;
+    }
+    log_message(LOG_LEVEL_WARNING, "closing connections whose clients are too slow");
+}
+
+void http_stop(struct http *http)
+{
+    if (!http)
+        return;
+    MHD_stop_daemon(http->daemon);
+    free_http(http);
+}

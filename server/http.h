@@ -1,0 +1,43 @@
+/*
+ * The HTTP server: libmicrohttpd's threads, and what becomes of each request between its first header and its last byte.
+ */
+#ifndef SERVER_HTTP_H
+#define SERVER_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "executor.h"
+#include "linger.h"
+
+struct http_settings {
+    const char *address; /* where clients find the server, "127.0.0.1:8080", for those that do not say; borrowed */
+    int io_threads;
+    size_t max_body;
+    struct executor *executor; /* borrowed; outlives the server */
+    struct lingerer *linger;   /* likewise */
+};
+
+struct http;
+
+/* Starts the I/O threads. Raises the soft limit on descriptors as far as the connections need. NULL with one line in `message`
+   if that cannot be. */
+struct http *http_start(const struct http_settings *settings, char *message, size_t size);
+
+/* Whether another connection can be served at the moment. Of a listener_taker. */
+bool http_has_room(void *http);
+
+/* Serves a connection, given as a non-blocking socket that belongs to the server from now on. Of a listener_taker, to be called
+   from one thread only. */
+void http_adopt(void *http, int fd, const struct sockaddr *peer, socklen_t len);
+
+/* From now on /readyz and everything else but /healthz answers 503 and closes its connection. Returns when all requests that
+   are under way have been answered, however long the executor computes, or when clients have taken too long to send or read. */
+void http_drain(struct http *http);
+
+/* Closes all connections, ends the I/O threads and frees the server. The executor must have been stopped: no connection may be
+   waiting for it. NULL is let be. */
+void http_stop(struct http *http);
+
+#endif

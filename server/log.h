@@ -1,0 +1,37 @@
+/*
+ * The log: lines on stderr, as text or as JSON. A line is one write(2), so lines of several threads do not mix. Bytes that
+ * came from a client are escaped: a line cannot be forged, nor a terminal be driven.
+ */
+#ifndef SERVER_LOG_H
+#define SERVER_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_COUNT };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_COUNT };
+
+/* The names that the options use, NULL-terminated, in the order of the enums. */
+extern const char *const log_level_names[LOG_LEVEL_COUNT + 1];
+extern const char *const log_format_names[LOG_FORMAT_COUNT + 1];
+
+/* To be called before any thread is started; until then the log is text at level info. */
+void log_setup(enum log_level level, enum log_format format);
+bool log_enabled(enum log_level level);
+
+/* One line about the server itself. */
+__attribute__((format(printf, 2, 3))) void log_message(enum log_level level, const char *format, ...);
+
+/* What is said of a request; all text is borrowed and may hold any byte. */
+struct log_request {
+    const char *id;
+    const char *method;
+    const char *path;
+    int status;
+    uint64_t bytes_in, bytes_out; /* of the bodies */
+    double duration_ms;
+};
+/* One line about a request that is over, at level info. */
+void log_request(const struct log_request *request);
+
+#endif

@@ -1,0 +1,143 @@
+/*
+ * lossd: starts what serves, waits for a signal, and ends it in order.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "executor.h"
+#include "http.h"
+#include "linger.h"
+#include "listen.h"
+#include "log.h"
+#include "loss.h"
+#include "options.h"
+
+enum { EXIT_USAGE = 2, MESSAGE = 640 };
+
+/* All that runs; NULL where it does not. */
+struct server {
+    struct listener *listener;
+    struct executor *executor;
+    struct lingerer *linger;
+    struct http *http;
+    char address[LISTEN_HOST + 16];
+};
+
+/* The signals that end the program, blocked in every thread: the main thread waits for them. */
+static sigset_t block_signals(void)
+{
+    sigset_t ending;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &ending, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a client that has gone shows as EPIPE */
+    return ending;
+}
+
+static void exit_at_once(int signal)
+{
+    (void)signal;
+    static const char text[] = "lossd: second signal, ending at once\n";
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)ignored;
+    _exit(EXIT_FAILURE);
+}
+
+/* From now on a signal ends the program whatever it is waiting for. */
+static void let_signals_kill(const sigset_t *ending)
+{
+    const struct sigaction action = {.sa_handler = exit_at_once};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, ending, NULL);
+}
+
+/* Starts all, in an order in which nobody can connect before everything is ready. False with one line in `message`. */
+static bool start(struct server *server, const struct options *options, char *message)
+{
+    server->listener = listener_open(&options->listen, message, MESSAGE);
+    if (!server->listener)
+        return false;
+    snprintf(server->address, sizeof server->address, strchr(options->listen.host, ':') ? "[%s]:%d" : "%s:%d",
+             options->listen.host, listener_port(server->listener));
+    server->executor = executor_start(options->threads, message, MESSAGE);
+    if (!server->executor)
+        return false;
+    server->linger = linger_start(message, MESSAGE);
+    if (!server->linger)
+        return false;
+    const struct http_settings settings = {.address = server->address,
+                                           .io_threads = options->io_threads,
+                                           .max_body = options->max_body,
+                                           .executor = server->executor,
+                                           .linger = server->linger};
+    server->http = http_start(&settings, message, MESSAGE);
+    const struct listener_taker taker = {.has_room = http_has_room, .adopt = http_adopt, .context = server->http};
+    return server->http && listener_start(server->listener, &taker, message, MESSAGE);
+}
+
+/* Ends all, in this order: no new connections, no requests under way, no jobs, no connections. Where the draining had to give
+   up on a slow client, its request may still come to the stopped executor, which refuses it. */
+static void stop(struct server *server)
+{
+    if (server->listener)
+        listener_stop(server->listener);
+    if (server->http)
+        http_drain(server->http);
+    executor_stop(server->executor);
+    http_stop(server->http);
+    executor_free(server->executor);
+    linger_stop(server->linger);
+    listener_close(server->listener);
+}
+
+static int serve(const struct options *options)
+{
+    struct server server = {.listener = NULL};
+    char message[MESSAGE];
+    sigset_t ending = block_signals();
+    log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
+    bool started = start(&server, options, message);
+    if (started) {
+        printf("lossd " LOSS_VERSION " listening on http://%s (threads %d, io-threads %d)\n", server.address, options->threads,
+               options->io_threads);
+        fflush(stdout);
+        int received = 0;
+        sigwait(&ending, &received);
+        let_signals_kill(&ending);
+        log_message(LOG_LEVEL_INFO, "%s: finishing the requests under way", received == SIGTERM ? "SIGTERM" : "SIGINT");
+    } else {
+        fprintf(stderr, "lossd: %s\n", message);
+    }
+    stop(&server);
+    return started ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char *argv[])
+{
+    struct options options;
+    char message[OPTION_MESSAGE];
+    switch (options_read(&options, argc, argv, message)) {
+    case OPTIONS_SERVE:
+        return serve(&options);
+    case OPTIONS_HELP:
+        options_help(stdout);
+        break;
+    case OPTIONS_VERSION:
+        options_version(stdout);
+        break;
+    case OPTIONS_PRINT:
+        options_print(stdout, &options);
+        break;
+    case OPTIONS_WRONG:
+        fprintf(stderr, "lossd: %s\n", message);
+        return EXIT_USAGE;
+    }
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

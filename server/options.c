@@ -1,0 +1,487 @@
+/*
+ * What the server can be told.
+ */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpus.h"
+#include "loss.h"
+
+enum option_type { OPTION_ADDRESS, OPTION_INTEGER, OPTION_BYTES, OPTION_CHOICE };
+
+struct option {
+    const char *name; /* --name on the command line, `name = ` in a file */
+    const char *env;
+    enum option_type type;
+    size_t offset;            /* of its value in struct options */
+    const char *fallback;     /* the default; NULL: the CPUs that are allowed */
+    uint64_t min, max;        /* of integers and bytes */
+    const char *const *names; /* of choices */
+    const char *value;        /* what --help calls its value */
+    const char *doc;
+};
+
+#define MAX_BODY_LIMIT (UINT64_C(1) << 46) /* far from where sums of sizes could overflow */
+
+static const struct option table[OPTION_COUNT] = {
+    {.name = "listen",
+     .env = "LOSSD_LISTEN",
+     .type = OPTION_ADDRESS,
+     .offset = offsetof(struct options, listen),
+     .fallback = "127.0.0.1:8080",
+     .value = "ADDRESS:PORT",
+     .doc = "where to listen; [::1]:8080 for IPv6, port 0 for a free one"},
+    {.name = "threads",
+     .env = "LOSSD_THREADS",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct options, threads),
+     .min = 1,
+     .max = 1024,
+     .value = "N",
+     .doc = "threads that compute"},
+    {.name = "io-threads",
+     .env = "LOSSD_IO_THREADS",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct options, io_threads),
+     .fallback = "2",
+     .min = 1,
+     .max = 64,
+     .value = "N",
+     .doc = "threads that receive, send, and answer small requests"},
+    {.name = "max-body",
+     .env = "LOSSD_MAX_BODY",
+     .type = OPTION_BYTES,
+     .offset = offsetof(struct options, max_body),
+     .fallback = "1G",
+     .min = 1,
+     .max = MAX_BODY_LIMIT,
+     .value = "BYTES",
+     .doc = "largest body that is taken; k, M, G are KiB, MiB, GiB"},
+    {.name = "log-level",
+     .env = "LOSSD_LOG_LEVEL",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct options, log_level),
+     .fallback = "info",
+     .names = log_level_names,
+     .value = "LEVEL",
+     .doc = "what to log on stderr"},
+    {.name = "log-format",
+     .env = "LOSSD_LOG_FORMAT",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct options, log_format),
+     .fallback = "text",
+     .names = log_format_names,
+     .value = "FORMAT",
+     .doc = "how to log it"},
+};
+
+/* What the command line can ask for besides. */
+static const struct {
+    const char *name, *value, *doc;
+} others[] = {
+    {"config", "FILE", "read options from a file of lines `name = value`; # starts a comment"},
+    {"print-config", "", "print the options as they stand, as a config file, and exit"},
+    {"version", "", "print the version and what it was built with, and exit"},
+    {"help", "", "print this, and exit"},
+};
+enum { OTHER_COUNT = sizeof others / sizeof others[0] };
+
+static const char config_env[] = "LOSSD_CONFIG";
+
+/* ---- texts -------------------------------------------------------------------------------------------------------- */
+
+/* Fills the message and returns false, so that a function can `return wrong(...)`. */
+__attribute__((format(printf, 2, 3))) static bool wrong(char *message, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, OPTION_MESSAGE, format, arguments);
+    va_end(arguments);
+    /* One line, whatever was quoted. */
+    for (char *at = message; *at; at++) {
+        if (iscntrl((unsigned char)*at))
+            *at = '?';
+    }
+    return false;
+}
+
+static void *value_of(struct options *options, const struct option *option)
+{
+    return (char *)options + option->offset;
+}
+
+/* What an option takes, for --help and for messages. */
+static const char *range_text(const struct option *option, char *text, size_t size)
+{
+    switch (option->type) {
+    case OPTION_ADDRESS:
+        snprintf(text, size, "ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080");
+        break;
+    case OPTION_INTEGER:
+        snprintf(text, size, "a whole number from %llu to %llu", (unsigned long long)option->min,
+                 (unsigned long long)option->max);
+        break;
+    case OPTION_BYTES:
+        snprintf(text, size, "a number of bytes such as 1048576, 512k, 16M or 1G, from %llu to %lluG",
+                 (unsigned long long)option->min, (unsigned long long)option->max >> 30);
+        break;
+    case OPTION_CHOICE:
+        text[0] = '\0';
+        for (size_t i = 0, len = 0; option->names[i] && len < size; i++)
+            len += (size_t)snprintf(text + len, size - len, "%s%s",
+                                    i == 0                 ? ""
+                                    : option->names[i + 1] ? ", "
+                                                           : " or ",
+                                    option->names[i]);
+        break;
+    }
+    return text;
+}
+
+static const char *fallback_text(const struct option *option, char *text, size_t size)
+{
+    if (option->fallback)
+        snprintf(text, size, "%s", option->fallback);
+    else
+        snprintf(text, size, "%d", cpus_allowed());
+    return text;
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------- */
+
+/* Reads digits and, where allowed, a suffix; false if there is anything else or it does not fit. */
+static bool read_number(const char *text, bool suffixed, uint64_t *number)
+{
+    static const char suffixes[] = "kmg";
+    if (!isdigit((unsigned char)*text))
+        return false;
+    char *end;
+    errno = 0;
+    unsigned long long digits = strtoull(text, &end, 10);
+    if (errno != 0)
+        return false;
+    *number = digits;
+    const char *suffix = suffixed && *end ? strchr(suffixes, tolower((unsigned char)*end)) : NULL;
+    if (suffix) {
+        if (__builtin_mul_overflow(*number, UINT64_C(1) << (10 * (suffix - suffixes + 1)), number))
+            return false;
+        end++;
+        if (strcmp(end, "iB") == 0)
+            end += 2;
+    }
+    return *end == '\0';
+}
+
+static bool read_choice(const struct option *option, const char *text, int *choice)
+{
+    for (int i = 0; option->names[i]; i++) {
+        if (strcmp(option->names[i], text) == 0) {
+            *choice = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_value(struct options *options, const struct option *option, const char *text)
+{
+    void *value = value_of(options, option);
+    uint64_t number = 0;
+    switch (option->type) {
+    case OPTION_ADDRESS:
+        return listen_parse(text, value);
+    case OPTION_CHOICE:
+        return read_choice(option, text, value);
+    case OPTION_INTEGER:
+        if (!read_number(text, false, &number) || number < option->min || number > option->max)
+            return false;
+        *(int *)value = (int)number;
+        return true;
+    case OPTION_BYTES:
+        if (!read_number(text, true, &number) || number < option->min || number > option->max)
+            return false;
+        *(size_t *)value = (size_t)number;
+        return true;
+    }
+    return false;
+}
+
+/* Sets an option; `where` says in messages and in --print-config where the text came from. */
+static bool set(struct options *options, const struct option *option, const char *text, const char *where, char *message)
+{
+    char range[160];
+    if (!read_value(options, option, text))
+        return wrong(message, "%s: \"%.80s\" is not %s%s", where, text, option->type == OPTION_CHOICE ? "one of " : "",
+                     range_text(option, range, sizeof range));
+    snprintf(options->origin[option - table], OPTION_ORIGIN, "%s", where);
+    return true;
+}
+
+static const struct option *find(const char *name, size_t len)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (strlen(table[i].name) == len && memcmp(table[i].name, name, len) == 0)
+            return &table[i];
+    }
+    return NULL;
+}
+
+/* ---- the sources -------------------------------------------------------------------------------------------------- */
+
+static bool set_defaults(struct options *options, char *message)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        char text[64];
+        if (!set(options, &table[i], fallback_text(&table[i], text, sizeof text), "default", message))
+            return false;
+    }
+    return true;
+}
+
+static bool read_environment(struct options *options, char *message)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const char *text = getenv(table[i].env);
+        if (text && *text && !set(options, &table[i], text, table[i].env, message))
+            return false;
+    }
+    return true;
+}
+
+static char *trim(char *text)
+{
+    text += strspn(text, " \t\r\n");
+    size_t len = strlen(text);
+    while (len > 0 && isspace((unsigned char)text[len - 1]))
+        len--;
+    text[len] = '\0';
+    return text;
+}
+
+/* Cuts off a comment: a # at the start or after a blank, so that a value may hold one. */
+static void cut_comment(char *line)
+{
+    for (char *at = line; (at = strchr(at, '#')); at++) {
+        if (at == line || isspace((unsigned char)at[-1])) {
+            *at = '\0';
+            return;
+        }
+    }
+}
+
+static bool read_line(struct options *options, char *line, const char *where, char *message)
+{
+    cut_comment(line);
+    line = trim(line);
+    if (*line == '\0')
+        return true;
+    char *equals = strchr(line, '=');
+    if (!equals)
+        return wrong(message, "%s: \"%.80s\" is not of the form `name = value`", where, line);
+    *equals = '\0';
+    const char *name = trim(line), *text = trim(equals + 1);
+    const struct option *option = find(name, strlen(name));
+    if (option)
+        return set(options, option, text, where, message);
+    struct loss_nearest search = {.name = name};
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        loss_nearest_try(&search, table[i].name);
+    return wrong(message, "%s: there is no option \"%.80s\"%s%s%s", where, name, search.best ? "; did you mean \"" : "",
+                 search.best ? search.best : "", search.best ? "\"?" : "");
+}
+
+static bool read_file(struct options *options, const char *path, char *message)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return wrong(message, "cannot read the config file %.200s: %s", path, strerror(errno));
+    char *line = NULL;
+    size_t capacity = 0;
+    bool right = true;
+    ssize_t len = 0;
+    for (unsigned number = 1; right && (errno = 0, len = getline(&line, &capacity, file)) >= 0; number++) {
+        char where[OPTION_ORIGIN];
+        snprintf(where, sizeof where, "%.150s, line %u", path, number);
+        if (strlen(line) != (size_t)len)
+            right = wrong(message, "%s: there is a NUL byte in it", where);
+        else
+            right = read_line(options, line, where, message);
+    }
+    if (right && len < 0 && !feof(file))
+        right = wrong(message, "cannot read the config file %.200s: %s", path, strerror(errno));
+    free(line);
+    fclose(file);
+    return right;
+}
+
+/* ---- the command line --------------------------------------------------------------------------------------------- */
+
+/* What the command line says, before anything is set: the file and the environment, which are weaker, come first. */
+struct command {
+    const char *text[OPTION_COUNT]; /* NULL where it does not say */
+    const char *config;
+    enum options_action action;
+};
+
+static bool unknown_flag(const char *name, size_t len, char *message)
+{
+    char copy[80];
+    snprintf(copy, sizeof copy, "%.*s", (int)(len < sizeof copy ? len : sizeof copy - 1), name);
+    struct loss_nearest search = {.name = copy};
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        loss_nearest_try(&search, table[i].name);
+    for (size_t i = 0; i < OTHER_COUNT; i++)
+        loss_nearest_try(&search, others[i].name);
+    return wrong(message, "there is no option --%s; %s%s%s", copy, search.best ? "did you mean --" : "--help lists them all",
+                 search.best ? search.best : "", search.best ? "?" : "");
+}
+
+static bool is_name(const char *name, const char *flag, size_t len)
+{
+    return strlen(name) == len && memcmp(name, flag, len) == 0;
+}
+
+/* The action that a flag without a value asks for; OPTIONS_SERVE if it is none of those. */
+static enum options_action action_of(const char *flag, size_t len)
+{
+    if (is_name("help", flag, len))
+        return OPTIONS_HELP;
+    if (is_name("version", flag, len))
+        return OPTIONS_VERSION;
+    return is_name("print-config", flag, len) ? OPTIONS_PRINT : OPTIONS_SERVE;
+}
+
+/* Reads the argument at *at, and its value behind it; moves *at to the last that was read. */
+static bool read_flag(struct command *command, char *const argv[], int *at, char *message)
+{
+    const char *flag = argv[*at];
+    if (strcmp(flag, "-h") == 0)
+        flag = "--help";
+    if (strncmp(flag, "--", 2) != 0 || flag[2] == '\0')
+        return wrong(message, "\"%.80s\" is not an option; --help lists them all", flag);
+    flag += 2;
+    size_t len = strcspn(flag, "=");
+    const char *text = flag[len] == '=' ? flag + len + 1 : NULL;
+    enum options_action action = action_of(flag, len);
+    if (action != OPTIONS_SERVE) {
+        if (text)
+            return wrong(message, "--%.*s takes no value", (int)len, flag);
+        /* Whoever asks for help is in no need of anything else. */
+        if (command->action == OPTIONS_SERVE || action == OPTIONS_HELP)
+            command->action = action;
+        return true;
+    }
+    const struct option *option = find(flag, len);
+    bool config = is_name("config", flag, len);
+    if (!option && !config)
+        return unknown_flag(flag, len, message);
+    if (!text && !argv[*at + 1])
+        return wrong(message, "--%.*s needs a value", (int)len, flag);
+    if (!text)
+        text = argv[++*at];
+    if (config)
+        command->config = text;
+    else
+        command->text[option - table] = text;
+    return true;
+}
+
+static bool set_flags(struct options *options, const struct command *command, char *message)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        char where[64];
+        snprintf(where, sizeof where, "--%s", table[i].name);
+        if (command->text[i] && !set(options, &table[i], command->text[i], where, message))
+            return false;
+    }
+    return true;
+}
+
+enum options_action options_read(struct options *options, int argc, char *const argv[], char message[OPTION_MESSAGE])
+{
+    struct command command = {.action = OPTIONS_SERVE};
+    memset(options, 0, sizeof *options);
+    for (int at = 1; at < argc; at++) {
+        if (!read_flag(&command, argv, &at, message))
+            return OPTIONS_WRONG;
+    }
+    if (command.action == OPTIONS_HELP || command.action == OPTIONS_VERSION)
+        return command.action;
+    const char *config = command.config ? command.config : getenv(config_env);
+    bool right = set_defaults(options, message) && (!config || !*config || read_file(options, config, message)) &&
+                 read_environment(options, message) && set_flags(options, &command, message);
+    return right ? command.action : OPTIONS_WRONG;
+}
+
+/* ---- what is printed ---------------------------------------------------------------------------------------------- */
+
+static void print_flag(FILE *out, const char *name, const char *value, const char *doc)
+{
+    char flag[64];
+    snprintf(flag, sizeof flag, "--%s%s%s", name, *value ? " " : "", value);
+    fprintf(out, "  %-26s %s\n", flag, doc);
+}
+
+void options_help(FILE *out)
+{
+    fprintf(out, "lossd " LOSS_VERSION ": loss functions and their gradients over HTTP and JSON\n\n"
+                 "usage: lossd [--option value]...\n\n");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        char range[160], fallback[64];
+        print_flag(out, table[i].name, table[i].value, table[i].doc);
+        if (table[i].type != OPTION_ADDRESS)
+            fprintf(out, "  %-26s %s\n", "", range_text(&table[i], range, sizeof range));
+        fprintf(out, "  %-26s %s; default %s%s\n", "", table[i].env, fallback_text(&table[i], fallback, sizeof fallback),
+                table[i].fallback ? "" : ", the CPUs that are allowed here");
+    }
+    for (size_t i = 0; i < OTHER_COUNT; i++)
+        print_flag(out, others[i].name, others[i].value, others[i].doc);
+    fprintf(out,
+            "\nEach option can also be given by the environment variable named with it, and by a line `name = value` in\n"
+            "the file that --config or %s names. A flag beats the environment, which beats the file.\n",
+            config_env);
+}
+
+void options_version(FILE *out)
+{
+    fprintf(out, "lossd " LOSS_VERSION "\nbuilt with gcc " __VERSION__ ", OpenMP %d, libmicrohttpd %s\n", _OPENMP,
+            MHD_get_version());
+}
+
+/* Writes a value as its option reads it. */
+static void print_value(FILE *out, const struct option *option, struct options *options)
+{
+    const void *value = value_of(options, option);
+    const struct listen_address *address = value;
+    switch (option->type) {
+    case OPTION_ADDRESS:
+        fprintf(out, strchr(address->host, ':') ? "[%s]:%d" : "%s:%d", address->host, address->port);
+        break;
+    case OPTION_INTEGER:
+        fprintf(out, "%d", *(const int *)value);
+        break;
+    case OPTION_BYTES:
+        fprintf(out, "%zu", *(const size_t *)value);
+        break;
+    case OPTION_CHOICE:
+        fprintf(out, "%s", option->names[*(const int *)value]);
+        break;
+    }
+}
+
+void options_print(FILE *out, const struct options *options)
+{
+    struct options copy = *options;
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        fprintf(out, "%s = ", table[i].name);
+        print_value(out, &table[i], &copy);
+        fprintf(out, "    # %s\n", options->origin[i]);
+    }
+}

@@ -1,0 +1,38 @@
+/*
+ * What the server can be told: one table, from which the command line, the environment, the config file, --help and
+ * --print-config derive.
+ */
+#ifndef SERVER_OPTIONS_H
+#define SERVER_OPTIONS_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "listen.h"
+#include "log.h"
+
+enum { OPTION_COUNT = 6, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
+
+struct options {
+    struct listen_address listen;
+    int threads;
+    int io_threads;
+    size_t max_body;
+    int log_level;                            /* enum log_level */
+    int log_format;                           /* enum log_format */
+    char origin[OPTION_COUNT][OPTION_ORIGIN]; /* where each came from, in the order of the table: "default" and so on */
+};
+
+/* What the command line asks to be done. */
+enum options_action { OPTIONS_SERVE, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_PRINT, OPTIONS_WRONG };
+
+/* Reads command line, environment and config file; of two that name the same option the stronger wins: flag, environment, file,
+   default. OPTIONS_WRONG with one line in `message` where something is not right, even if a stronger source overrides it. */
+enum options_action options_read(struct options *options, int argc, char *const argv[], char message[OPTION_MESSAGE]);
+
+/* --help, --version and --print-config; what the last prints is a config file. */
+void options_help(FILE *out);
+void options_version(FILE *out);
+void options_print(FILE *out, const struct options *options);
+
+#endif

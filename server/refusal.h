@@ -1,0 +1,13 @@
+/*
+ * Answers that say no.
+ */
+#ifndef SERVER_REFUSAL_H
+#define SERVER_REFUSAL_H
+
+#include "reply.h"
+
+/* Fills a reply with a problem document of that HTTP status, its detail made by printf. A 503 also gets a Retry-After. Replaces
+   what the reply held. */
+__attribute__((format(printf, 3, 4))) void refuse(struct reply *reply, int status, const char *format, ...);
+
+#endif

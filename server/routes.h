@@ -1,0 +1,50 @@
+/*
+ * What there is to ask for: one table of methods, paths and the functions that answer. Knows nothing of libmicrohttpd.
+ */
+#ifndef SERVER_ROUTES_H
+#define SERVER_ROUTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "reply.h"
+
+/* A request as the functions of the table see it. All text is borrowed; NULL where the request has no such thing. */
+struct call {
+    const char *loss; /* what {loss} of the path stands for */
+    const char *content_type;
+    const char *accept;
+    const char *query; /* the name of the first query parameter */
+    const char *host;  /* where the server can be reached, safe to echo; never NULL */
+    bool draining;     /* the server is about to end */
+    const char *body;  /* NUL-terminated */
+    size_t len;
+    size_t
+        most_terms; /* loss terms that may be evaluated now, 0 for any number; if there are more, the reply's status stays 0 */
+    int threads;    /* OpenMP threads that may be used; 1 in an I/O thread */
+};
+
+struct route {
+    const char *method; /* "GET" (which answers HEAD too) or "POST" */
+    const char *path;   /* "{loss}" stands for one segment, and only at the end */
+    void (*answer)(const struct call *call, struct reply *reply);
+    /* Whether it can succeed at all, asked before the body is read; fills the reply if not. NULL: it takes no body. */
+    bool (*possible)(const struct call *call, struct reply *reply);
+    bool draining_too; /* answered while the server drains */
+};
+
+/* What a method and a path lead to. */
+struct route_match {
+    const struct route *route; /* NULL: there is none */
+    const char *loss;          /* the end of `path` that {loss} stands for, else NULL */
+    const char *allow;         /* the methods that the path has, for an Allow header; NULL: there is no such path */
+};
+struct route_match route_find(const char *method, const char *path);
+
+/* Every method that any path has, for "OPTIONS *". */
+extern const char routes_allow_any[];
+
+/* Fills a 404 for a path that is not there, naming the nearest that is. */
+void route_not_found(const char *path, struct reply *reply);
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * The server as a child process.
+ */
+#include "http/server_process.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *program(void)
+{
+    const char *path = getenv("LOSSD");
+    return path && *path ? path : "build/lossd";
+}
+
+/* Starts the program with stdout and stderr going to the descriptors. */
+static pid_t spawn(const char *const arguments[], int out, int err)
+{
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid > 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) /* it ended before the line above */
+        _exit(126);
+    const char *argv[SERVER_ARGUMENTS + 2] = {program()};
+    for (int i = 0; i < SERVER_ARGUMENTS && arguments[i]; i++)
+        argv[i + 1] = arguments[i];
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    execv(program(), (char **)(void *)argv);
+    _exit(127);
+}
+
+/* Reads a line from the pipe; false at its end or when time is up. */
+static bool read_line(int fd, char *line, size_t size)
+{
+    size_t len = 0;
+    for (;;) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        char byte;
+        if (poll(&wait, 1, SERVER_TIMEOUT_MS) <= 0 || read(fd, &byte, 1) != 1)
+            return false;
+        if (byte == '\n') {
+            line[len] = '\0';
+            return true;
+        }
+        if (len + 1 < size)
+            line[len++] = byte;
+    }
+}
+
+void server_process_start(struct server_process *server, const char *const arguments[])
+{
+    const char *all[SERVER_ARGUMENTS + 1] = {"--listen", "127.0.0.1:0"};
+    for (int i = 0; arguments && arguments[i]; i++) {
+        ck_assert_int_lt(i + 2, SERVER_ARGUMENTS);
+        all[i + 2] = arguments[i]; /* a --listen among them is the later one, and wins */
+    }
+    int out[2];
+    *server = (struct server_process){.err = tmpfile()};
+    ck_assert_ptr_nonnull(server->err);
+    ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+    server->pid = spawn(all, out[1], fileno(server->err));
+    close(out[1]);
+    server->out = out[0];
+    if (!read_line(server->out, server->line, sizeof server->line)) {
+        char *log = server_process_log(server);
+        server_process_free(server);
+        ck_abort_msg("%s did not start; it says: %s", program(), log);
+    }
+    const char *url = strstr(server->line, "http://");
+    const char *colon = url ? strstr(url + strlen("http://"), url[strlen("http://")] == '[' ? "]:" : ":") : NULL;
+    ck_assert_msg(colon && sscanf(strchr(colon, ':') + 1, "%d", &server->port) == 1, "no port in the start-up line: %s",
+                  server->line);
+}
+
+int server_process_wait(struct server_process *server)
+{
+    int status = 0;
+    for (int waited = 0; waitpid(server->pid, &status, WNOHANG) == 0; waited += 5) {
+        if (waited >= SERVER_TIMEOUT_MS) {
+            server_process_free(server);
+            ck_abort_msg("%s does not end", program());
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    server->pid = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int server_process_stop(struct server_process *server)
+{
+    ck_assert_int_gt(server->pid, 0);
+    kill(server->pid, SIGTERM);
+    return server_process_wait(server);
+}
+
+/* What is in a file, from its start; to be freed. */
+static char *contents(FILE *file)
+{
+    char *text = calloc(1, 1);
+    size_t len = 0;
+    for (char piece[4096]; text;) {
+        /* Not through the stream: its position is the child's too. */
+        ssize_t got = pread(fileno(file), piece, sizeof piece, (off_t)len);
+        if (got <= 0)
+            break;
+        text = realloc(text, len + (size_t)got + 1);
+        ck_assert_ptr_nonnull(text);
+        memcpy(text + len, piece, (size_t)got);
+        len += (size_t)got;
+        text[len] = '\0';
+    }
+    return text;
+}
+
+char *server_process_log(struct server_process *server)
+{
+    return contents(server->err);
+}
+
+void server_process_free(struct server_process *server)
+{
+    if (server->pid > 0) {
+        kill(server->pid, SIGKILL);
+        waitpid(server->pid, NULL, 0);
+    }
+    if (server->err) {
+        fclose(server->err);
+        close(server->out);
+    }
+    *server = (struct server_process){.pid = 0};
+}
+
+int server_process_run(const char *const arguments[], char *out, char *err)
+{
+    FILE *files[2] = {tmpfile(), tmpfile()};
+    ck_assert(files[0] && files[1]);
+    struct server_process run = {.pid = spawn(arguments, fileno(files[0]), fileno(files[1]))};
+    int code = server_process_wait(&run);
+    char *texts[2] = {contents(files[0]), contents(files[1])};
+    snprintf(out, SERVER_TEXT, "%s", texts[0]);
+    snprintf(err, SERVER_TEXT, "%s", texts[1]);
+    for (int i = 0; i < 2; i++) {
+        free(texts[i]);
+        fclose(files[i]);
+    }
+    return code;
+}

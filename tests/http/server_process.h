@@ -1,0 +1,42 @@
+/*
+ * The server as a child process: $LOSSD, by default build/lossd. It dies with the test that started it, whatever becomes of
+ * that.
+ */
+#ifndef TESTS_SERVER_PROCESS_H
+#define TESTS_SERVER_PROCESS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+enum { SERVER_ARGUMENTS = 24, SERVER_TIMEOUT_MS = 60000 };
+
+struct server_process {
+    pid_t pid;      /* 0 while there is none */
+    int port;       /* from the start-up line */
+    char line[256]; /* the start-up line, without its newline */
+    int out;        /* what follows it */
+    FILE *err;      /* what it writes on stderr */
+};
+
+/* Starts it with the given arguments (NULL-terminated) and, unless they say, `--listen 127.0.0.1:0`; waits for the start-up
+   line. Aborts the test if none comes. */
+void server_process_start(struct server_process *server, const char *const arguments[]);
+
+/* Sends SIGTERM and waits for the end; returns the exit code, or 128 and the signal that killed it. Aborts the test if it does
+   not end in time. What it logged can still be read. */
+int server_process_stop(struct server_process *server);
+/* Waits for the end alone. */
+int server_process_wait(struct server_process *server);
+
+/* All that it has written on stderr so far; to be freed. */
+char *server_process_log(struct server_process *server);
+
+/* Frees what is left of it, killing it if it still runs. */
+void server_process_free(struct server_process *server);
+
+/* Runs it to its end; returns the exit code and what it wrote, in buffers of SERVER_TEXT bytes. */
+enum { SERVER_TEXT = 8192 };
+int server_process_run(const char *const arguments[], char *out, char *err);
+
+#endif

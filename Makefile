@@ -1,4 +1,4 @@
-# lossd: build, test. `make help` lists the targets.
+# lossd: build, run, test. `make help` lists the targets.
 #
 # Everything is built below $(BUILD); a variant (sanitizers, debug) is a build folder of its own, chosen with MODE.
 
@@ -48,7 +48,7 @@ $(PROTO):  INCLUDES := -Icore -Iproto
 $(SERVER): INCLUDES := -Icore -Iproto -Iserver
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: all lib deps test check-sanitize fuzz check-numbers install uninstall clean help format tidy
+.PHONY: all lib deps run test check-sanitize fuzz check-numbers install uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/lossd lib ## build the server (build/lossd) and the library (build/libloss.a, .so)
@@ -84,6 +84,10 @@ $(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(PROTO) $(
 deps: ## install the Debian packages that building and testing need, naming them
 	@deploy/install-deps.sh
 
+run: deps ## build, serve, evaluate the real batches, print a table, go on serving until Ctrl-C (ONCE=1: stop after the table)
+	@$(MAKE) --no-print-directory all
+	@deploy/run-demo.sh $(BUILD)/lossd $(if $(ONCE),--once)
+
 test: deps ## build and run every test (ONLY=name: just the test cases whose name holds it)
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
 	@LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
@@ -113,16 +117,19 @@ $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $< $(filter $(BUILD)/proto/number_%,$^) -lm
 
-install: all ## install server, library, header and pkg-config file below PREFIX (default /usr/local)
+install: all ## install server, library, header, pkg-config file and systemd unit below PREFIX (default /usr/local)
 	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
 	install -D -m 644 core/loss.h $(DESTDIR)$(PREFIX)/include/loss.h
 	install -D -m 644 $(BUILD)/libloss.a $(DESTDIR)$(PREFIX)/lib/libloss.a
 	install -D -m 755 $(BUILD)/libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so.$(SOVERSION)
 	ln -sf libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so
 	install -D -m 644 $(BUILD)/libloss.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/libloss.pc
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/|$(PREFIX)/|' deploy/lossd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.service
+	test -e $(DESTDIR)/etc/lossd.conf || install -D -m 644 deploy/lossd.conf $(DESTDIR)/etc/lossd.conf
 
 uninstall: ## remove what install put there
-	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service
 
 format: ## lay out the sources with clang-format
 	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch])

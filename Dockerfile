@@ -1,0 +1,30 @@
+# docker build -t lossd . && docker run --rm -p 8080:8080 lossd
+ARG BASE=debian:12-slim
+
+FROM ${BASE} AS build
+WORKDIR /src
+# First and alone: changes to the sources leave the layer of the packages as it is.
+COPY deploy/install-deps.sh deploy/
+RUN deploy/install-deps.sh
+COPY . .
+RUN make -j"$(nproc)" WERROR= all && strip build/lossd
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="lossd" \
+      org.opencontainers.image.description="Loss functions and their gradients over HTTP and JSON" \
+      org.opencontainers.image.licenses="MIT"
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libgomp1 libjansson4 libmicrohttpd12 \
+    && apt-get clean \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /src/build/lossd /usr/local/bin/lossd
+COPY --from=build /src/LICENSE /usr/share/doc/lossd/LICENSE
+
+# A number, not a name: Kubernetes' runAsNonRoot can check only that.
+USER 65532:65532
+ENV LOSSD_LISTEN=0.0.0.0:8080
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+# bash opens the connection itself, so that the image needs no curl. Unhealthy while draining, as it should be.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["bash", "-c", "exec 3<>\"/dev/tcp/127.0.0.1/${LOSSD_LISTEN##*:}\" && printf 'GET /readyz HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
+ENTRYPOINT ["lossd"]

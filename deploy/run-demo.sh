@@ -1,0 +1,112 @@
+#!/bin/sh
+# run-demo.sh LOSSD [--once]: serves, evaluates the real batches of tests/real, prints a table, and goes on serving until
+# Ctrl-C; with --once it ends after the table. LOSSD_LISTEN chooses the address.
+set -eu
+
+lossd=${1:?usage: run-demo.sh LOSSD [--once]}
+once=${2:-}
+batches=$(dirname "$0")/../tests/real
+
+export LOSSD_LISTEN="${LOSSD_LISTEN:-127.0.0.1:8080}"
+# The table is what is to be seen here; trouble is still shown.
+export LOSSD_LOG_LEVEL="${LOSSD_LOG_LEVEL:-warning}"
+
+fail() {
+    printf 'run-demo: %s\n' "$*" >&2
+    exit 1
+}
+
+tmp=$(mktemp -d)
+server=
+# Whatever ends the demo ends the server, which first finishes what it is at; a second Ctrl-C does not wait for that.
+finish() {
+    status=$?
+    trap - EXIT
+    if [ -n "$server" ] && kill -TERM "$server" 2>/dev/null; then
+        trap 'kill -TERM "$server" 2>/dev/null || :' INT TERM HUP
+        ended=0
+        # Once more where a signal cut the waiting short.
+        while wait "$server" || ended=$? && kill -0 "$server" 2>/dev/null; do :; done
+        [ "$ended" = 0 ] || status=$ended
+    fi
+    rm -rf "$tmp"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 0' INT TERM HUP # the usual end of the demo
+
+# curl without the user's settings and proxies.
+ask() { curl -q -g --noproxy '*' -sS --max-time 60 "$@"; }
+
+# In a session of its own, so that Ctrl-C reaches the server once, through finish(), and not from the terminal too: a second
+# signal ends it at once. The line that it prints says that it is ready, and where: what answers there is no other server.
+setsid "$lossd" >"$tmp/started" &
+server=$!
+tries=0
+while url=$(sed -n 's/.* listening on \(http:[^ ]*\).*/\1/p' "$tmp/started") && [ -z "$url" ]; do
+    if ! kill -0 "$server" 2>/dev/null; then
+        server=
+        fail "the server did not start, see above; for another address: LOSSD_LISTEN=127.0.0.1:8081 make run"
+    fi
+    tries=$((tries + 1))
+    [ "$tries" -lt 600 ] || fail 'the server is not ready after 30 seconds'
+    sleep 0.05
+done
+# Listening on every address includes this machine's own.
+url=$(printf '%s\n' "$url" | sed 's|//0\.0\.0\.0:|//127.0.0.1:|; s|//\[::\]:|//[::1]:|')
+ask -f -o /dev/null "$url/readyz" || fail 'the server is not ready'
+
+# From an answer, one line: the shape of the gradient, the loss and the gradient's norm. Splits at the commas.
+digest() {
+    LC_ALL=C awk -v RS=, '
+        /"loss"/ { text = $0; sub(/.*"loss" *: */, "", text); loss = text + 0 }
+        /"grad"/ { sub(/.*"grad"[^[]*/, ""); inside = 1; depth = 0 }
+        inside {
+            while (sub(/^[ \n]*\[/, "")) opened[++depth]++
+            if (depth > rank) rank = depth
+            count++
+            sum += $0 * $0
+            depth -= gsub(/\]/, "")
+            if (depth == 0) inside = 0
+        }
+        END {
+            for (i = 1; i < rank; i++) shape = shape opened[i + 1] / opened[i] ", "
+            printf "[%s%d]|%.10g|%.10g\n", shape, rank ? count / opened[rank] : 0, loss, sqrt(sum)
+        }' "$1"
+}
+
+row() { printf '%-14s %-16s %-10s %14s %14s %10s %10s\n' "$@"; }
+
+# evaluate BATCH LOSS: asks and prints a row of the table.
+evaluate() {
+    code=$(ask -o "$tmp/answer" -D "$tmp/headers" -w '%{http_code} %{time_total}' -H 'Content-Type: application/json' \
+        --data-binary "@$batches/$1.json" "$url/v1/losses/$2") || fail "no answer for $1, $2"
+    if [ "${code% *}" != 200 ]; then
+        cat "$tmp/answer" >&2
+        fail "$1, $2: status ${code% *} (the answer is above)"
+    fi
+    # The sum of what the server says of its own stages.
+    inside=$(LC_ALL=C awk -F 'dur=' '{ for (i = 2; i <= NF; i++) sum += $i } END { printf "%.2f", sum }' "$tmp/headers")
+    total=$(LC_ALL=C awk -v seconds="${code#* }" 'BEGIN { printf "%.2f", seconds * 1000 }')
+    digest "$tmp/answer" >"$tmp/digest"
+    IFS='|' read -r shape value norm <"$tmp/digest"
+    row "$1" "$2" "$shape" "$value" "$norm" "$total" "$inside"
+}
+
+printf '\nReal batches (tests/real), each sent to POST %s/v1/losses/{loss}:\n\n' "$url"
+row batch loss shape value '|gradient|' 'total ms' 'server ms'
+evaluate digits cross_entropy
+evaluate breast_cancer bce_with_logits
+evaluate diabetes mse
+evaluate diabetes l1
+evaluate diabetes huber
+
+body='{"input": [0.5, 2], "target": [1, 1], "grad": true}'
+answer=$(ask -f --json "$body" "$url/v1/losses/mse") || fail 'the example failed'
+printf "\nTry it:\n\n  curl --json '%s' %s/v1/losses/mse\n\nIt answers:\n\n  %s\n\n" "$body" "$url" "$answer"
+
+[ "$once" != --once ] || exit 0
+printf 'Serving on %s until Ctrl-C.\n' "$url"
+wait "$server" && status=0 || status=$?
+server=
+[ "$status" = 0 ] || fail "the server ended by itself, with status $status"

@@ -12,8 +12,9 @@ void loss_weigh_classes(struct loss_block *b)
     }
 }
 
-void loss_expect_classes(const struct loss_plan *plan, char *text, size_t size)
+void loss_expect_classes(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
+    (void)tensor;
     const struct loss_tensor *input = &plan->tensor[INPUT];
     snprintf(text, size, "class indices must be in [0, %zu), or %" PRId64 " to be ignored", input->shape[input->rank > 1],
              plan->param[IGNORE_INDEX].integer);

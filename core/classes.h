@@ -35,6 +35,6 @@ static inline real class_weight(const struct loss_block *b, size_t c)
 /* loss_method.weigh: the mean divides by the sum of the weights of the labels that count. */
 void loss_weigh_classes(struct loss_block *block);
 /* loss_method.expected */
-void loss_expect_classes(const struct loss_plan *plan, char *text, size_t size);
+void loss_expect_classes(const struct loss_plan *plan, int tensor, char *text, size_t size);
 
 #endif

@@ -146,9 +146,10 @@ struct loss_tensor_spec {
     bool differentiable; /* its gradient can be asked for by name */
 };
 
-enum loss_param_type { LOSS_NUMBER, LOSS_INTEGER, LOSS_BOOLEAN };
+enum loss_param_type { LOSS_NUMBER, LOSS_INTEGER, LOSS_BOOLEAN, LOSS_CHOICE };
 
-/* The value of a parameter; `integer` holds integers exactly, `number` is what the formula sees (a boolean is 0 or 1). */
+/* The value of a parameter; `integer` holds integers exactly, `number` is what the formula sees (a boolean is 0 or 1, a choice
+   the place of its name). */
 struct loss_value {
     double number;
     int64_t integer;
@@ -159,6 +160,7 @@ struct loss_param_spec {
     const char *doc;
     enum loss_param_type type;
     struct loss_value fallback; /* the default */
+    const char *const *choices; /* the names of a LOSS_CHOICE; NULL ends them */
     bool has_min, has_max;      /* the range, bounds included ... */
     bool above_min;             /* ... but `min` itself where this is set */
     double min, max;
@@ -260,9 +262,9 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
    LOSS_UNAVAILABLE where memory ran out. After a failure the output buffers hold nothing of use. */
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error);
 
-/* Raises the calling thread's OpenMP team, so that its first loss_run does not pay for it. Returns how many threads the team has: fewer
-   than asked for where OpenMP is told so (OMP_THREAD_LIMIT). Teams belong to the thread that calls; where a thread cannot be had,
-   libgomp ends the process. */
+/* Raises the calling thread's OpenMP team, so that its first loss_run does not pay for it. Returns how many threads the team
+   has: fewer than asked for where OpenMP is told so (OMP_THREAD_LIMIT). Teams belong to the thread that calls; where a thread
+   cannot be had, libgomp ends the process. */
 int loss_warm_up(int threads);
 
 #pragma GCC visibility pop

@@ -18,18 +18,22 @@ typedef double real;
 /* A run of consecutive terms. Operand k of term i stands at in[k] + i * row[k], or index[k] + i * row[k] where the plan reads
    it as integers; the other one is NULL, and both are where the operand was left out. */
 struct loss_block {
-    size_t n;                         /* terms */
+    size_t first, n;                  /* the first of the terms, and how many they are */
     const real *in[LOSS_MAX_TENSORS]; /* what each operand holds for them */
     const int64_t *index[LOSS_MAX_TENSORS];
     size_t row[LOSS_MAX_TENSORS]; /* from one term to the next: `len`, or 0 where all terms share the operand */
     size_t len[LOSS_MAX_TENSORS]; /* elements of the operand that belong to one term */
     const struct loss_value *param;
+    const struct loss_plan *plan;
     const real *scale; /* [n]: upstream gradient over divisor, by which the kernel multiplies gradients */
 
     real *term;                   /* out, [n] */
     real *grad[LOSS_MAX_TENSORS]; /* out, [n * len[k]]; NULL where it is not asked for */
     size_t ignored;               /* out: terms that do not count */
     size_t invalid;               /* out: the first term that cannot be; n, as found, where there is none */
+    size_t invalid_element;       /* out: which element of that term's row it is ... */
+    int invalid_tensor;           /* out: ... of which tensor; the method's `checked`, as found */
+    real *scratch;                /* the numbers that the method's `scratch` asked for; what they hold is left from before */
     real number[LOSS_MAX_PARAMS]; /* the parameters as reals, for formulas */
 };
 
@@ -38,13 +42,16 @@ struct loss_method {
     enum loss_status (*shape)(struct loss_plan *plan, struct loss_error *error);
     /* Computes the terms of a block, and those gradients whose array is there. */
     void (*kernel)(struct loss_block *block);
+    /* How many numbers the kernel wants to work with; NULL for none. */
+    size_t (*scratch)(const struct loss_plan *plan);
     /* For plan->weighed: what each term adds to the divisor of the mean. Gets no gradients and only the operands in
        `weigh_operands`; writes block->term. */
     void (*weigh)(struct loss_block *block);
     uint32_t weigh_operands;
-    /* Which tensor a kernel checks, and what its elements must be ("class indices must be in [0, 10)"). */
+    /* Which tensor the kernel checks, if it is always the same; and what elements of a tensor must be ("class indices must be
+       in [0, 10)"). */
     int checked;
-    void (*expected)(const struct loss_plan *plan, char *text, size_t size);
+    void (*expected)(const struct loss_plan *plan, int tensor, char *text, size_t size);
 };
 
 /* ---- shape rules (shape.c) ------------------------------------------------------------------------------------------ */
@@ -60,6 +67,15 @@ enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *erro
 enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *error);
 /* One term for each pair of rows: input1, input2 (N, D) or (D), target (N) or (). */
 enum loss_status loss_shape_pairs(struct loss_plan *plan, struct loss_error *error);
+
+/* One term for each row of the last `within` dimensions: the required tensors of one shape, of at least so many dimensions;
+   optional ones broadcast to it, but not along those dimensions. */
+enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss_error *error);
+
+/* Fails for a tensor whose shape does not fit; `why` says what was expected, ending the sentence "target has shape (4,); ...".
+ */
+__attribute__((format(printf, 4, 5))) enum loss_status loss_misfit(const struct loss_plan *plan, struct loss_error *error,
+                                                                   int tensor, const char *why, ...);
 
 /* Adds a warning to a plan; `text` is static. */
 void loss_warn(struct loss_plan *plan, const char *text);

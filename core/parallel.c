@@ -4,16 +4,17 @@
 #include <omp.h>
 #include <stdatomic.h>
 
-/* libgomp synchronises by futexes that the thread sanitizer does not see. What they guarantee is told to it here: all before the region
-   happens before each thread's share of it, and that before all behind the region. What is named needs no memory of its own. The
-   functions with regions are themselves left alone, for the compiler hands their variables over before anything could be told. */
+/* libgomp synchronises by futexes that the thread sanitizer does not see. What they guarantee is told to it here: all before
+   the region happens before each thread's share of it, and that before all behind the region. What is named needs no memory of
+   its own. The functions with regions are themselves left alone, for the compiler hands their variables over before anything
+   could be told. */
 #ifdef __SANITIZE_THREAD__
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
 static char region_start, region_end;
 #define HAPPENS_BEFORE(address) __tsan_release(address)
-#define HAPPENS_AFTER(address) __tsan_acquire(address)
-#define OPENS_REGION __attribute__((no_sanitize("thread")))
+#define HAPPENS_AFTER(address)  __tsan_acquire(address)
+#define OPENS_REGION            __attribute__((no_sanitize("thread")))
 #else
 #define HAPPENS_BEFORE(address)
 #define HAPPENS_AFTER(address)

@@ -38,7 +38,8 @@ enum { UPSTREAM = LOSS_MAX_TENSORS, OPERANDS }; /* grad_output goes with the ten
 struct partial {
     struct sum sum;
     size_t ignored, nonfinite;
-    size_t invalid; /* the first term that cannot be, terms if there is none */
+    size_t invalid, invalid_element; /* the first term that cannot be, terms if there is none; which of its elements ... */
+    int invalid_tensor;              /* ... of which tensor */
 };
 
 struct run {
@@ -47,7 +48,7 @@ struct run {
     struct operand operand[OPERANDS];
     struct walk out[LOSS_MAX_TENSORS]; /* of the gradients */
     real *summed[LOSS_MAX_TENSORS];    /* gradients of tensors that terms share, one per term, before they are summed */
-    size_t grad_scratch[LOSS_MAX_TENSORS], term_scratch, scale_scratch, thread_scratch;
+    size_t grad_scratch[LOSS_MAX_TENSORS], term_scratch, scale_scratch, method_scratch, thread_scratch;
     real *scratch;
     struct partial *partial;
     struct walk loss_walk;
@@ -109,7 +110,9 @@ static bool set_grid(struct run *run)
         run->grad_scratch[k] *= array;
     run->term_scratch *= array;
     run->scale_scratch *= array;
-    return true;
+    run->method_scratch = run->thread_scratch;
+    const size_t own = plan->loss->method->scratch ? plan->loss->method->scratch(plan) : 0;
+    return !__builtin_add_overflow(run->thread_scratch, own, &run->thread_scratch);
 }
 
 /* Terms that share an element of a tensor may not write its gradient side by side: theirs go to an array of their own first. */
@@ -192,8 +195,13 @@ static const real *scales(const struct run *run, size_t t, size_t n, real *scrat
     return scale;
 }
 
-static void set_params(const struct run *run, struct loss_block *b)
+static void set_up_block(const struct run *run, struct loss_block *b, real *scratch)
 {
+    b->term = scratch + run->term_scratch;
+    b->scratch = scratch + run->method_scratch;
+    b->invalid = b->n;
+    b->invalid_tensor = run->plan->loss->method->checked;
+    b->plan = run->plan;
     b->param = run->plan->param;
     for (int k = 0; k < LOSS_MAX_PARAMS; k++)
         b->number[k] = b->param[k].number;
@@ -203,8 +211,8 @@ static void set_params(const struct run *run, struct loss_block *b)
 static void weigh_chunk(const struct run *run, size_t t, size_t n, real *scratch, struct partial *partial)
 {
     const struct loss_method *method = run->plan->loss->method;
-    struct loss_block b = {.n = n, .invalid = n, .term = scratch + run->term_scratch};
-    set_params(run, &b);
+    struct loss_block b = {.first = t, .n = n};
+    set_up_block(run, &b, scratch);
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (run->operand[k].present && method->weigh_operands >> k & 1)
             read_operand(run, &b, k, t, scratch);
@@ -217,8 +225,8 @@ static void weigh_chunk(const struct run *run, size_t t, size_t n, real *scratch
 static void evaluate_chunk(const struct run *run, size_t t, size_t n, real *scratch, struct partial *partial)
 {
     const struct loss_plan *plan = run->plan;
-    struct loss_block b = {.n = n, .invalid = n, .term = scratch + run->term_scratch};
-    set_params(run, &b);
+    struct loss_block b = {.first = t, .n = n};
+    set_up_block(run, &b, scratch);
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         if (run->operand[k].present)
             read_operand(run, &b, k, t, scratch);
@@ -229,8 +237,11 @@ static void evaluate_chunk(const struct run *run, size_t t, size_t n, real *scra
     plan->loss->method->kernel(&b);
 
     partial->ignored += b.ignored;
-    if (b.invalid < n && t + b.invalid < partial->invalid)
+    if (b.invalid < n && t + b.invalid < partial->invalid) {
         partial->invalid = t + b.invalid;
+        partial->invalid_element = b.invalid_element;
+        partial->invalid_tensor = b.invalid_tensor;
+    }
     const bool narrow = plan->reduction == LOSS_NONE && plan->dtype == LOSS_FLOAT32;
     for (size_t i = 0; i < n; i++)
         partial->nonfinite += isfinite(narrow ? (float)b.term[i] : b.term[i]) ? 0 : 1;
@@ -269,7 +280,11 @@ static struct partial run_blocks(struct run *run, int threads)
         sum_merge(&whole.sum, &part->sum);
         whole.ignored += part->ignored;
         whole.nonfinite += part->nonfinite;
-        whole.invalid = part->invalid < whole.invalid ? part->invalid : whole.invalid;
+        if (part->invalid < whole.invalid) {
+            whole.invalid = part->invalid;
+            whole.invalid_element = part->invalid_element;
+            whole.invalid_tensor = part->invalid_tensor;
+        }
     }
     return whole;
 }
@@ -314,9 +329,9 @@ static void fold_element(void *context, size_t at, int thread)
             }
         sum_add(&sum, fold->run->summed[fold->k][shared * len + within]);
     }
-    const struct walk line = {.rank = 1, .dim = {SIZE_MAX}, .step = {1}, .len = 1, .dense = true};
+    const struct walk alone = walk_number();
     const struct loss_tensor *grad = &fold->run->plan->grad[fold->k];
-    walk_write(&line, grad->data, grad->dtype, at, 1, &(real){sum_value(&sum)});
+    walk_write(&alone, (char *)grad->data + at * loss_dtype_size(grad->dtype), grad->dtype, 0, 1, &(real){sum_value(&sum)});
 }
 
 static void fold_gradients(struct run *run, int threads)
@@ -329,13 +344,14 @@ static void fold_gradients(struct run *run, int threads)
 /* ---- the whole ------------------------------------------------------------------------------------------------------ */
 
 /* Says which element of which tensor made term t impossible. */
-static enum loss_status fail_element(const struct run *run, size_t t, struct loss_error *error)
+static enum loss_status fail_element(const struct run *run, const struct partial *whole, struct loss_error *error)
 {
     const struct loss_plan *plan = run->plan;
-    const int k = plan->loss->method->checked;
+    const size_t t = whole->invalid, within = whole->invalid_element;
+    const int k = whole->invalid_tensor;
     const struct operand *operand = &run->operand[k];
     const struct walk row_major = walk_tensor(plan, k, true);
-    size_t at = (size_t)walk_offset(&row_major, t, 0), rest = at, coordinate[LOSS_MAX_RANK];
+    size_t at = (size_t)walk_offset(&row_major, t, within), rest = at, coordinate[LOSS_MAX_RANK];
     for (int axis = plan->tensor[k].rank - 1; axis >= 0; axis--) {
         coordinate[axis] = rest % plan->tensor[k].shape[axis];
         rest /= plan->tensor[k].shape[axis];
@@ -346,16 +362,19 @@ static enum loss_status fail_element(const struct run *run, size_t t, struct los
         path_len += (size_t)snprintf(path + path_len, sizeof path - path_len, "/%zu", coordinate[axis]);
         place_len += (size_t)snprintf(place + place_len, sizeof place - place_len, "[%zu]", coordinate[axis]);
     }
+    const char *const data =
+        (const char *)operand->data + walk_offset(&operand->walk, t, within) * (ptrdiff_t)loss_dtype_size(operand->dtype);
+    const struct walk alone = walk_number();
     if (operand->indexed) {
         int64_t index;
-        walk_read_index(&operand->walk, operand->data, operand->dtype, t, 1, &index);
+        walk_read_index(&alone, data, operand->dtype, 0, 1, &index);
         snprintf(value, sizeof value, "%" PRId64, index);
     } else {
-        real number;
-        walk_read(&operand->walk, operand->data, operand->dtype, t, 1, &number);
-        snprintf(value, sizeof value, "%.9g", number);
+        real x;
+        walk_read(&alone, data, operand->dtype, 0, 1, &x);
+        snprintf(value, sizeof value, "%.9g", x);
     }
-    plan->loss->method->expected(plan, expected, sizeof expected);
+    plan->loss->method->expected(plan, k, expected, sizeof expected);
     loss_fail_at(error, LOSS_INVALID, path, "%s%.80s is %s; %s", plan->loss->tensors[k].name, place, value, expected);
     error->tensor = k;
     error->element = (int64_t)at;
@@ -379,7 +398,7 @@ enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss
     }
     const struct partial whole = run_blocks(&run, threads);
     if (whole.invalid < run.terms) {
-        status = fail_element(&run, whole.invalid, error);
+        status = fail_element(&run, &whole, error);
         goto cleanup;
     }
     fold_gradients(&run, threads);

@@ -14,10 +14,7 @@ static const char *name_of(const struct loss_plan *plan, int tensor)
     return plan->loss->tensors[tensor].name;
 }
 
-/* Fails for a tensor whose shape does not fit; `why` says what was expected, ending the sentence "target has shape (4,); ...".
- */
-__attribute__((format(printf, 4, 5))) static enum loss_status misfit(const struct loss_plan *plan, struct loss_error *error,
-                                                                     int tensor, const char *why, ...)
+enum loss_status loss_misfit(const struct loss_plan *plan, struct loss_error *error, int tensor, const char *why, ...)
 {
     char path[64], shape[LOSS_SHAPE_TEXT], reason[240];
     snprintf(path, sizeof path, "/%s", name_of(plan, tensor));
@@ -79,8 +76,8 @@ static enum loss_status align_all(struct loss_plan *plan, struct loss_error *err
             continue;
         struct loss_tensor wide = plan->terms;
         if (!broadcast(&wide, &plan->tensor[k]) || !same_shape(&wide, &plan->terms))
-            return misfit(plan, error, k, "it must broadcast to that of the loss terms, %s",
-                          loss_shape_text(&plan->terms, shape));
+            return loss_misfit(plan, error, k, "it must broadcast to that of the loss terms, %s",
+                               loss_shape_text(&plan->terms, shape));
         align_last(plan, k);
     }
     return LOSS_OK;
@@ -95,8 +92,8 @@ enum loss_status loss_shape_broadcast(struct loss_plan *plan, struct loss_error 
             continue;
         const struct loss_tensor before = plan->terms;
         if (!broadcast(&plan->terms, &plan->tensor[k]))
-            return misfit(plan, error, k, "it does not broadcast with %s of %s", loss_shape_text(&before, shape),
-                          name_of(plan, 0));
+            return loss_misfit(plan, error, k, "it does not broadcast with %s of %s", loss_shape_text(&before, shape),
+                               name_of(plan, 0));
     }
     return align_all(plan, error);
 }
@@ -116,7 +113,7 @@ enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *erro
     const struct loss_tensor *first = &plan->tensor[0];
     for (int k = 1; k < loss_tensor_specs(plan->loss); k++)
         if (!plan->loss->tensors[k].optional && !same_shape(first, &plan->tensor[k]))
-            return misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0), loss_shape_text(first, shape));
+            return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0), loss_shape_text(first, shape));
     plan->terms = (struct loss_tensor){.rank = first->rank};
     memcpy(plan->terms.shape, first->shape, sizeof first->shape);
     return align_all(plan, error);
@@ -138,7 +135,7 @@ enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *e
     char shape[LOSS_SHAPE_TEXT];
     const struct loss_tensor *input = &plan->tensor[CLASSES_INPUT], *target = &plan->tensor[CLASSES_TARGET];
     if (input->rank == 0)
-        return misfit(plan, error, CLASSES_INPUT, "it must be (C), (N, C) or (N, C, d1, ...)");
+        return loss_misfit(plan, error, CLASSES_INPUT, "it must be (C), (N, C) or (N, C, d1, ...)");
 
     const int class_axis = input->rank > 1;
     plan->terms = (struct loss_tensor){.rank = input->rank - 1};
@@ -155,16 +152,16 @@ enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *e
         align_last(plan, CLASSES_TARGET);
     } else {
         char whole[LOSS_SHAPE_TEXT];
-        return misfit(plan, error, CLASSES_TARGET, "it must be %.64s for class indices%s%.64s%s",
-                      loss_shape_text(&plan->terms, shape), may_be_probabilities ? " or " : "",
-                      may_be_probabilities ? loss_shape_text(input, whole) : "",
-                      may_be_probabilities ? " for probabilities" : "");
+        return loss_misfit(plan, error, CLASSES_TARGET, "it must be %.64s for class indices%s%.64s%s",
+                           loss_shape_text(&plan->terms, shape), may_be_probabilities ? " or " : "",
+                           may_be_probabilities ? loss_shape_text(input, whole) : "",
+                           may_be_probabilities ? " for probabilities" : "");
     }
 
     const struct loss_tensor *weight = &plan->tensor[CLASSES_WEIGHT];
     const size_t classes = input->shape[class_axis];
     if (plan->present[CLASSES_WEIGHT] && (weight->rank != 1 || weight->shape[0] != classes))
-        return misfit(plan, error, CLASSES_WEIGHT, "it must be (%zu,), a weight for each class", classes);
+        return loss_misfit(plan, error, CLASSES_WEIGHT, "it must be (%zu,), a weight for each class", classes);
     plan->axis[CLASSES_WEIGHT][0] = LOSS_WITHIN;
     return LOSS_OK;
 }
@@ -176,15 +173,44 @@ enum loss_status loss_shape_pairs(struct loss_plan *plan, struct loss_error *err
     char shape[LOSS_SHAPE_TEXT];
     const struct loss_tensor *first = &plan->tensor[PAIRS_INPUT1], *second = &plan->tensor[PAIRS_INPUT2];
     if (first->rank != 1 && first->rank != 2)
-        return misfit(plan, error, PAIRS_INPUT1, "it must be (N, D), or (D) for a single pair");
+        return loss_misfit(plan, error, PAIRS_INPUT1, "it must be (N, D), or (D) for a single pair");
     if (!same_shape(first, second))
-        return misfit(plan, error, PAIRS_INPUT2, "it must be that of %s, %s", name_of(plan, PAIRS_INPUT1),
-                      loss_shape_text(first, shape));
+        return loss_misfit(plan, error, PAIRS_INPUT2, "it must be that of %s, %s", name_of(plan, PAIRS_INPUT1),
+                           loss_shape_text(first, shape));
     plan->terms = (struct loss_tensor){.rank = first->rank - 1, .shape = {first->shape[0]}};
     if (!same_shape(&plan->terms, &plan->tensor[PAIRS_TARGET]))
-        return misfit(plan, error, PAIRS_TARGET, "it must be %s, a label for each pair", loss_shape_text(&plan->terms, shape));
+        return loss_misfit(plan, error, PAIRS_TARGET, "it must be %s, a label for each pair",
+                           loss_shape_text(&plan->terms, shape));
     align_around(plan, PAIRS_INPUT1, first->rank - 1);
     align_around(plan, PAIRS_INPUT2, first->rank - 1);
     align_last(plan, PAIRS_TARGET);
+    return LOSS_OK;
+}
+
+enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss_error *error)
+{
+    char shape[LOSS_SHAPE_TEXT];
+    const struct loss_tensor *first = &plan->tensor[0];
+    plan->terms = (struct loss_tensor){.rank = first->rank - within};
+    memcpy(plan->terms.shape, first->shape, (size_t)plan->terms.rank * sizeof *first->shape);
+    for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
+        const struct loss_tensor *tensor = &plan->tensor[k];
+        const bool optional = plan->loss->tensors[k].optional;
+        struct loss_tensor wide = *first;
+        if (!plan->present[k])
+            continue;
+        if (!optional && !same_shape(first, tensor))
+            return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0), loss_shape_text(first, shape));
+        bool fits = tensor->rank >= within && broadcast(&wide, tensor) && same_shape(&wide, first);
+        for (int i = 1; fits && i <= within; i++)
+            fits = tensor->shape[tensor->rank - i] == first->shape[first->rank - i];
+        if (!fits)
+            return loss_misfit(plan, error, k, "it must broadcast to that of %s, %s, with the same last dimension",
+                               name_of(plan, 0), loss_shape_text(first, shape));
+        for (int axis = 0; axis < tensor->rank; axis++) {
+            const int dim = first->rank - tensor->rank + axis;
+            plan->axis[k][axis] = dim < plan->terms.rank ? (signed char)dim : LOSS_WITHIN;
+        }
+    }
     return LOSS_OK;
 }

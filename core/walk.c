@@ -72,6 +72,11 @@ struct walk walk_terms(const struct loss_plan *plan, bool shared)
     return walk;
 }
 
+struct walk walk_number(void)
+{
+    return (struct walk){.len = 1, .shared = true, .dense = true};
+}
+
 ptrdiff_t walk_offset(const struct walk *walk, size_t t, size_t within)
 {
     ptrdiff_t offset = 0;

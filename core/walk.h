@@ -27,6 +27,9 @@ struct walk walk_tensor(const struct loss_plan *plan, int k, bool row_major);
    single number that all terms share. */
 struct walk walk_terms(const struct loss_plan *plan, bool shared);
 
+/* The walk over a single number. */
+struct walk walk_number(void);
+
 /* Offset of element `within` of term t. */
 ptrdiff_t walk_offset(const struct walk *walk, size_t t, size_t within);
 

@@ -207,9 +207,23 @@ static enum loss_status read_number(struct reader *r, struct loss_value *value, 
     return invalid(r, "%s is out of range", r->key);
 }
 
+static enum loss_status read_choice(struct reader *r, const struct loss_param_spec *spec, struct loss_value *value)
+{
+    int count = 0;
+    while (spec->choices[count])
+        count++;
+    const int chosen = choice(r, spec->choices, count);
+    if (chosen < 0)
+        return r->error->status;
+    *value = (struct loss_value){chosen, chosen};
+    return LOSS_OK;
+}
+
 static enum loss_status read_param(struct reader *r, int k)
 {
     struct loss_value *value = &r->out->request.param[k];
+    if (r->loss->params[k].type == LOSS_CHOICE)
+        return read_choice(r, &r->loss->params[k], value);
     if (r->loss->params[k].type != LOSS_BOOLEAN)
         return read_number(r, value, r->loss->params[k].type == LOSS_INTEGER);
     const bool yes = strncmp(r->at, "true", 4) == 0;

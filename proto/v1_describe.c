@@ -43,14 +43,25 @@ static json_t *tensors_of(const struct loss_descriptor *loss)
 
 static json_t *value_of(const struct loss_param_spec *spec)
 {
+    if (spec->type == LOSS_CHOICE)
+        return json_string(spec->choices[spec->fallback.integer]);
     if (spec->type == LOSS_BOOLEAN)
         return json_boolean(spec->fallback.number != 0);
     return spec->type == LOSS_INTEGER ? json_integer(spec->fallback.integer) : json_real(spec->fallback.number);
 }
 
+static json_t *choices_of(const struct loss_param_spec *spec)
+{
+    json_t *array = json_array();
+    for (int i = 0; spec->choices[i]; i++)
+        array = with(array, json_string(spec->choices[i]));
+    return array;
+}
+
 static json_t *params_of(const struct loss_descriptor *loss)
 {
-    static const char *const types[] = {[LOSS_NUMBER] = "number", [LOSS_INTEGER] = "integer", [LOSS_BOOLEAN] = "boolean"};
+    static const char *const types[] = {
+        [LOSS_NUMBER] = "number", [LOSS_INTEGER] = "integer", [LOSS_BOOLEAN] = "boolean", [LOSS_CHOICE] = "choice"};
     json_t *array = json_array();
     for (int k = 0; k < loss_param_specs(loss); k++) {
         const struct loss_param_spec *spec = &loss->params[k];
@@ -60,6 +71,10 @@ static json_t *params_of(const struct loss_descriptor *loss)
         if ((spec->has_min &&
              json_object_set_new(param, spec->above_min ? "exclusiveMinimum" : "minimum", json_real(spec->min)) != 0) ||
             (spec->has_max && json_object_set_new(param, "maximum", json_real(spec->max)) != 0)) {
+            json_decref(param);
+            param = NULL;
+        }
+        if (spec->type == LOSS_CHOICE && json_object_set_new(param, "choices", choices_of(spec)) != 0) {
             json_decref(param);
             param = NULL;
         }

@@ -27,9 +27,10 @@ static inline struct element bce(const real in[], const real p[])
 }
 ELEMENTWISE_KERNEL(bce, 3)
 
-static void expected(const struct loss_plan *plan, char *text, size_t size)
+static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
     (void)plan;
+    (void)tensor;
     snprintf(text, size, "probabilities must be in [0, 1] (for logits there is bce_with_logits)");
 }
 

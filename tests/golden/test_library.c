@@ -97,8 +97,9 @@ static bool fill(struct trial *trial, const struct loss_descriptor *loss, const 
             trial->request.grad_output = &trial->grad_output;
         } else {
             ck_assert_msg(k >= 0, "%s has no parameter %s", loss->name, name);
-            trial->request.param[k].number = json_is_boolean(value) ? (double)json_is_true(value) : json_number_value(value);
-            trial->request.param[k].integer = json_is_integer(value) ? json_integer_value(value) : 0;
+            const bool yes = json_is_true(value);
+            trial->request.param[k].number = json_is_boolean(value) ? (double)yes : json_number_value(value);
+            trial->request.param[k].integer = json_is_boolean(value) ? yes : json_integer_value(value);
         }
     }
     return true;

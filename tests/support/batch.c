@@ -15,30 +15,49 @@ static double uniform(uint64_t *state)
 
 enum { COLUMNS = 7 };
 
-/* The usual shapes: 0 all alike (n), 1 rows of classes, labels and class weights, 2 pairs of rows and labels. */
+/* The usual shapes: 0 rows all alike, 1 rows of classes, labels and class weights, 2 pairs of rows and labels, 3 sequences of
+   rows, labels and lengths. */
+enum { USUAL_SHAPES = 4 };
+
 static struct loss_tensor usual_shape(int usual, int k, size_t n)
 {
-    const struct loss_tensor flat = {.rank = 1, .shape = {n}}, rows = {.rank = 2, .shape = {n / COLUMNS, COLUMNS}},
-                             labels = {.rank = 1, .shape = {n / COLUMNS}}, classes = {.rank = 1, .shape = {COLUMNS}};
-    if (usual == 0)
-        return flat;
-    if (usual == 1)
+    const struct loss_tensor rows = {.rank = 2, .shape = {n / COLUMNS, COLUMNS}}, labels = {.rank = 1, .shape = {n / COLUMNS}},
+                             classes = {.rank = 1, .shape = {COLUMNS}};
+    const size_t batch = n / COLUMNS / COLUMNS;
+    const struct loss_tensor sequences = {.rank = 3, .shape = {COLUMNS, batch, COLUMNS}},
+                             spelt = {.rank = 2, .shape = {batch, COLUMNS}}, lengths = {.rank = 1, .shape = {batch}};
+    switch (usual) {
+    case 0:
+        return rows;
+    case 1:
         return k == 0 ? rows : k == 1 ? labels : classes;
-    return k < 2 ? rows : labels;
+    case 2:
+        return k < 2 ? rows : labels;
+    default:
+        return k == 0 ? sequences : k == 1 ? spelt : lengths;
+    }
 }
 
-/* `label` makes some of the values 1, which is a label to the losses that know labels, and a value like others to the rest. */
-static void fill(struct loss_tensor *tensor, bool indexed, bool label, enum loss_dtype dtype, uint64_t *state)
+/* An index that any of those shapes allows; lengths such that labels fit into the steps. */
+static int64_t usual_index(const char *name, double value)
+{
+    if (strcmp(name, "input_lengths") == 0)
+        return COLUMNS;
+    return (int64_t)(value * (strcmp(name, "target_lengths") == 0 ? COLUMNS / 2 : COLUMNS));
+}
+
+/* Some values of a target are 1, which is a label to the losses that know labels, and a value like others to the rest. */
+static void fill(struct loss_tensor *tensor, const char *name, bool indexed, enum loss_dtype dtype, uint64_t *state)
 {
     tensor->dtype = indexed ? LOSS_INT64 : dtype;
     tensor->data = malloc(loss_tensor_bytes(tensor) + 1);
     ck_assert_ptr_nonnull(tensor->data);
     for (size_t i = 0; i < loss_tensor_elements(tensor); i++) {
         double value = uniform(state);
-        if (label && value > 0.6)
+        if (!indexed && strcmp(name, "target") == 0 && value > 0.6)
             value = 1;
         if (indexed)
-            ((int64_t *)tensor->data)[i] = (int64_t)(uniform(state) * COLUMNS);
+            ((int64_t *)tensor->data)[i] = usual_index(name, value);
         else if (dtype == LOSS_FLOAT64)
             ((double *)tensor->data)[i] = value;
         else
@@ -51,7 +70,7 @@ void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t 
     uint64_t state = UINT64_C(0x9e3779b97f4a7c15) * (seed + 1);
     *batch = (struct batch){0};
     loss_request_init(&batch->request, loss);
-    for (int usual = 0; usual < 3; usual++) {
+    for (int usual = 0; usual < USUAL_SHAPES; usual++) {
         for (int k = 0; k < loss_tensor_specs(loss); k++) {
             batch->tensor[k] = usual_shape(usual, k, n);
             batch->request.tensor[k] = &batch->tensor[k];
@@ -59,7 +78,7 @@ void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t 
         if (loss_plan(&batch->plan, &batch->request, &batch->error) != LOSS_OK)
             continue;
         for (int k = 0; k < loss_tensor_specs(loss); k++)
-            fill(&batch->tensor[k], batch->plan.indexed[k], strcmp(loss->tensors[k].name, "target") == 0, dtype, &state);
+            fill(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], dtype, &state);
         return;
     }
     ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);

@@ -1,0 +1,71 @@
+/* Gaussian negative log likelihood. PyTorch: torch.nn.GaussianNLLLoss; torch/nn/functional.py, gaussian_nll_loss. */
+#include "elementwise.h"
+
+#include <stdio.h>
+
+enum { INPUT, TARGET, VAR };
+enum { FULL, EPS };
+
+static const real LOG_2_PI = 1.83787706640934548356;
+
+/* With v = max(var, eps): l = (log v + (x - y)^2 / v) / 2, and full adds log(2 pi) / 2. The clamp lets the gradient of var
+   through unchanged, as PyTorch's does. */
+static inline struct element gaussian_nll(const real in[], const real p[])
+{
+    const real d = in[INPUT] - in[TARGET], v = in[VAR] < p[EPS] ? p[EPS] : in[VAR];
+    return (struct element){
+        .term = (log(v) + d * d / v + (p[FULL] != 0 ? LOG_2_PI : 0)) / 2,
+        .grad = {[INPUT] = d / v, [TARGET] = -d / v, [VAR] = (1 - d * d / v) / v / 2},
+        .invalid = in[VAR] < 0,
+    };
+}
+ELEMENTWISE_KERNEL(gaussian_nll, 3)
+
+static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
+{
+    (void)plan;
+    (void)tensor;
+    snprintf(text, size, "variances must not be negative");
+}
+
+/* A variance for each element of the input, or one for each of its rows: the last dimension missing, or 1. */
+static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
+{
+    const struct loss_tensor *input = &plan->tensor[INPUT];
+    struct loss_tensor *var = &plan->tensor[VAR];
+    const bool missing = var->rank == input->rank - 1;
+    bool fits = missing || var->rank == input->rank;
+    for (int axis = 0; fits && axis < var->rank; axis++)
+        fits = var->shape[axis] == input->shape[axis] || (!missing && axis == var->rank - 1 && var->shape[axis] == 1);
+    if (!fits)
+        return loss_misfit(plan, error, VAR, "it must be that of input, without its last dimension or with 1 there");
+    /* A missing dimension counts as 1 while the shapes are lined up. */
+    if (missing)
+        var->shape[var->rank++] = 1;
+    const enum loss_status status = loss_shape_broadcast(plan, error);
+    var->rank -= missing;
+    return status;
+}
+
+const struct loss_descriptor loss_gaussian_nll = {
+    .name = "gaussian_nll",
+    .aliases = {"GaussianNLLLoss", "gaussian_nll_loss"},
+    .title = "Gaussian negative log likelihood",
+    .doc =
+        "Regression that predicts its own uncertainty: the target is normally distributed around the input, with variance var.",
+    .formula = "v = max(var, eps); l = (log v + (x - y)^2 / v) / 2; full adds log(2 pi)/2",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [INPUT] = {"input", "predicted means", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+            [VAR] = {"var", "predicted variances", "that of input, its last dimension missing or 1", LOSS_REAL,
+                     .prediction = true, .differentiable = true},
+        },
+    .params =
+        {
+            [FULL] = {"full", "add the constant log(2 pi)/2", LOSS_BOOLEAN},
+            [EPS] = {"eps", "variances below this count as this", LOSS_NUMBER, {1e-6, 0}, .has_min = true, .above_min = true},
+        },
+    .method = &(const struct loss_method){.shape = shape, .kernel = gaussian_nll_kernel, .checked = VAR, .expected = expected},
+};

@@ -1,0 +1,45 @@
+/* Margin ranking. PyTorch: torch.nn.MarginRankingLoss; aten/src/ATen/native/Loss.cpp, margin_ranking_loss. */
+#include "elementwise.h"
+
+enum { INPUT1, INPUT2, TARGET };
+enum { MARGIN };
+
+/* l = max(0, -y (x1 - x2) + margin); at the kink the slope is the active side's */
+static inline struct element margin_ranking(const real in[], const real p[])
+{
+    const real d = in[INPUT1] - in[INPUT2], y = in[TARGET], lack = p[MARGIN] - y * d;
+    const bool active = lack >= 0;
+    return (struct element){
+        .term = positive(lack),
+        .grad = {[INPUT1] = active ? -y : 0, [INPUT2] = active ? y : 0, [TARGET] = active ? -d : 0},
+    };
+}
+ELEMENTWISE_KERNEL(margin_ranking, 3)
+
+/* PyTorch broadcasts only tensors of equally many dimensions. */
+static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
+{
+    for (int k = INPUT2; k <= TARGET; k++)
+        if (plan->tensor[k].rank != plan->tensor[INPUT1].rank)
+            return loss_misfit(plan, error, k, "it must have as many dimensions as input1, %d", plan->tensor[INPUT1].rank);
+    return loss_shape_broadcast(plan, error);
+}
+
+const struct loss_descriptor loss_margin_ranking = {
+    .name = "margin_ranking",
+    .aliases = {"MarginRankingLoss", "margin_ranking_loss"},
+    .title = "Margin ranking",
+    .doc = "Of two scores: input1 should be higher by the margin where y = 1, lower where y = -1.",
+    .formula = "l = max(0, -y (x1 - x2) + margin)",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [INPUT1] = {"input1", "scores", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [INPUT2] = {"input2", "scores to compare them with", "(*), broadcast against input1", LOSS_REAL, .prediction = true,
+                        .differentiable = true},
+            [TARGET] = {"target", "which should be higher, 1 or -1", "(*), broadcast against input1", LOSS_REAL,
+                        .differentiable = true},
+        },
+    .params = {[MARGIN] = {"margin", "by how much", LOSS_NUMBER}},
+    .method = &(const struct loss_method){.shape = shape, .kernel = margin_ranking_kernel},
+};

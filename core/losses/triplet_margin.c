@@ -1,0 +1,140 @@
+/* Triplet margin. PyTorch: torch.nn.TripletMarginLoss, TripletMarginWithDistanceLoss; aten/src/ATen/native/Loss.cpp,
+   triplet_margin_loss; Distance.cpp, pairwise_distance and cosine_similarity. */
+#include "method.h"
+#include "sum.h"
+
+enum { ANCHOR, POSITIVE, NEGATIVE };
+enum { MARGIN, NORM, EPS, SWAP, DISTANCE };
+enum { EUCLIDEAN, PAIRWISE, COSINE };
+
+static const char *const distances[] = {[EUCLIDEAN] = "euclidean", [PAIRWISE] = "pairwise", [COSINE] = "cosine", NULL};
+
+/* PyTorch's smallest norm in a cosine similarity. */
+#define COSINE_EPS 1e-8
+
+static real dot(const real *u, const real *v, size_t n)
+{
+    struct sum sum = {0};
+    for (size_t i = 0; i < n; i++)
+        sum_add(&sum, u[i] * v[i]);
+    return sum_value(&sum);
+}
+
+/* |d|^p, the usual powers without pow */
+static real power(real d, real p)
+{
+    return p == 2 ? d * d : p == 1 ? fabs(d) : pow(fabs(d), p);
+}
+
+/* ||u - v + eps||_p */
+static real norm_of_difference(const real *u, const real *v, size_t n, real p, real eps)
+{
+    struct sum sum = {0};
+    for (size_t i = 0; i < n; i++)
+        sum_add(&sum, power(u[i] - v[i] + eps, p));
+    const real total = sum_value(&sum);
+    return p == 2 ? sqrt(total) : p == 1 ? total : pow(total, 1 / p);
+}
+
+static real distance(const real *u, const real *v, size_t n, const struct loss_value *param)
+{
+    if (param[DISTANCE].integer != COSINE)
+        return norm_of_difference(u, v, n, param[NORM].number, param[EPS].number);
+    return 1 - dot(u, v, n) / (fmax(sqrt(dot(u, u, n)), COSINE_EPS) * fmax(sqrt(dot(v, v, n)), COSINE_EPS));
+}
+
+/* Adds factor * dd/du to du and factor * dd/dv to dv, for d = distance(u, v). Both may be NULL. */
+static void add_gradient(const real *u, const real *v, size_t n, const struct loss_value *param, real factor, real *du,
+                         real *dv)
+{
+    if (param[DISTANCE].integer == COSINE) {
+        const real a = sqrt(dot(u, u, n)), b = sqrt(dot(v, v, n)), norms = fmax(a, COSINE_EPS) * fmax(b, COSINE_EPS);
+        const real cosine = dot(u, v, n) / norms;
+        for (size_t i = 0; i < n; i++) {
+            if (du)
+                du[i] -= factor * (v[i] / norms - (a > 0 ? cosine * u[i] / a / fmax(a, COSINE_EPS) : 0));
+            if (dv)
+                dv[i] -= factor * (u[i] / norms - (b > 0 ? cosine * v[i] / b / fmax(b, COSINE_EPS) : 0));
+        }
+        return;
+    }
+    const real p = param[NORM].number, norm = norm_of_difference(u, v, n, p, param[EPS].number);
+    for (size_t i = 0; i < n; i++) {
+        const real d = u[i] - v[i] + param[EPS].number;
+        /* (|d| / norm)^(p - 1), with slope 0 at the centre */
+        const real slope = d == 0 || norm == 0 ? 0
+                                               : sign(d) * (p == 1   ? 1
+                                                            : p == 2 ? fabs(d) / norm
+                                                                     : pow(fabs(d) / norm, p - 1));
+        if (du)
+            du[i] += factor * slope;
+        if (dv)
+            dv[i] -= factor * slope;
+    }
+}
+
+/* l = max(0, d(a, p) - d(a, n) + margin); swap takes min(d(a, n), d(p, n)) for d(a, n), the slope of a tie shared by both. At
+   the kink of the maximum the slope is the active side's. */
+static void triplet_margin_kernel(struct loss_block *b)
+{
+    const size_t n = b->len[ANCHOR];
+    for (size_t i = 0; i < b->n; i++) {
+        const real *a = b->in[ANCHOR] + i * b->row[ANCHOR], *p = b->in[POSITIVE] + i * b->row[POSITIVE],
+                   *q = b->in[NEGATIVE] + i * b->row[NEGATIVE];
+        const real far = distance(a, q, n, b->param), swapped = b->param[SWAP].integer ? distance(p, q, n, b->param) : INFINITY;
+        const real lack = distance(a, p, n, b->param) - (swapped < far ? swapped : far) + b->param[MARGIN].number;
+        b->term[i] = positive(lack);
+
+        real *grad[3] = {NULL};
+        for (int k = ANCHOR; k <= NEGATIVE; k++) {
+            grad[k] = b->grad[k] ? b->grad[k] + i * n : NULL;
+            for (size_t c = 0; grad[k] && c < n; c++)
+                grad[k][c] = 0;
+        }
+        if (!(lack >= 0))
+            continue;
+        const real share = swapped < far ? 0 : swapped == far ? 0.5 : 1; /* of d(a, n) */
+        add_gradient(a, p, n, b->param, b->scale[i], grad[ANCHOR], grad[POSITIVE]);
+        if (share > 0)
+            add_gradient(a, q, n, b->param, -share * b->scale[i], grad[ANCHOR], grad[NEGATIVE]);
+        if (share < 1)
+            add_gradient(p, q, n, b->param, (share - 1) * b->scale[i], grad[POSITIVE], grad[NEGATIVE]);
+    }
+}
+
+static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
+{
+    if (plan->tensor[ANCHOR].rank == 0)
+        return loss_misfit(plan, error, ANCHOR, "it must be (N, D), or (D) for a single triplet");
+    return loss_shape_rows(plan, 1, error);
+}
+
+const struct loss_descriptor loss_triplet_margin = {
+    .name = "triplet_margin",
+    .aliases = {"TripletMarginLoss", "triplet_margin_loss", "TripletMarginWithDistanceLoss",
+                "triplet_margin_with_distance_loss"},
+    .title = "Triplet margin",
+    .doc = "An anchor should be nearer to the positive than to the negative, by the margin.",
+    .formula =
+        "l = max(0, d(a, p) - d(a, n) + margin), d(u, v) = ||u - v + eps||_p; swap: min(d(a, n), d(p, n)) in place of d(a, n); "
+        "distance cosine: d(u, v) = 1 - cos(u, v)",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [ANCHOR] = {"anchor", "vectors", "(N, D) or (D)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [POSITIVE] = {"positive", "vectors that should be near", "that of anchor", LOSS_REAL, .prediction = true,
+                          .differentiable = true},
+            [NEGATIVE] = {"negative", "vectors that should be far", "that of anchor", LOSS_REAL, .prediction = true,
+                          .differentiable = true},
+        },
+    .params =
+        {
+            [MARGIN] = {"margin", "by how much nearer", LOSS_NUMBER, {1, 1}},
+            [NORM] = {"p", "which norm", LOSS_NUMBER, {2, 2}, .has_min = true, .above_min = true},
+            [EPS] = {"eps", "added to each difference", LOSS_NUMBER, {1e-6, 0}},
+            [SWAP] = {"swap", "take the negative's distance from the positive where that is less", LOSS_BOOLEAN},
+            [DISTANCE] = {"distance", "euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity", LOSS_CHOICE,
+                          .choices = distances},
+        },
+    .method = &(const struct loss_method){.shape = shape, .kernel = triplet_margin_kernel},
+};

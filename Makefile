@@ -48,12 +48,12 @@ $(PROTO):  INCLUDES := -Icore -Iproto
 $(SERVER): INCLUDES := -Icore -Iproto -Iserver
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: all lib deps run test check-sanitize fuzz check-numbers install uninstall clean help format tidy
+.PHONY: all lib deps run test check-sanitize fuzz check-numbers install install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/lossd lib ## build the server (build/lossd) and the library (build/libloss.a, .so)
 
-lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION) $(BUILD)/libloss.pc
+lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -68,10 +68,6 @@ $(BUILD)/libloss.a: $(CORE)
 $(BUILD)/libloss.so.$(SOVERSION): $(CORE)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libloss.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ -lm
-
-$(BUILD)/libloss.pc: core/libloss.pc.in core/loss.h Makefile
-	@mkdir -p $(@D)
-	@sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $< > $@
 
 $(BUILD)/lossd: $(SERVER) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
@@ -117,16 +113,20 @@ $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $< $(filter $(BUILD)/proto/number_%,$^) -lm
 
-install: all ## install server, library, header, pkg-config file and systemd unit below PREFIX (default /usr/local)
+install: all install-lib ## install server, systemd unit, library, header and pkg-config file below PREFIX (default /usr/local)
 	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/|$(PREFIX)/|' deploy/lossd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.service
+	test -e $(DESTDIR)/etc/lossd.conf || install -D -m 644 deploy/lossd.conf $(DESTDIR)/etc/lossd.conf
+
+install-lib: lib ## install the library alone, with header and pkg-config file: it needs neither libmicrohttpd nor jansson
 	install -D -m 644 core/loss.h $(DESTDIR)$(PREFIX)/include/loss.h
 	install -D -m 644 $(BUILD)/libloss.a $(DESTDIR)$(PREFIX)/lib/libloss.a
 	install -D -m 755 $(BUILD)/libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so.$(SOVERSION)
 	ln -sf libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so
-	install -D -m 644 $(BUILD)/libloss.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/libloss.pc
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|/usr/local/|$(PREFIX)/|' deploy/lossd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.service
-	test -e $(DESTDIR)/etc/lossd.conf || install -D -m 644 deploy/lossd.conf $(DESTDIR)/etc/lossd.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' core/libloss.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libloss.pc
+	$(if $(DESTDIR),,-ldconfig)
 
 uninstall: ## remove what install put there
 	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service

@@ -44,7 +44,7 @@ OPENS_REGION void parallel_for(size_t n, int threads, void (*body)(void *context
 OPENS_REGION int loss_warm_up(int threads)
 {
     atomic_int team = 0;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads < 1 ? 1 : threads)
     atomic_fetch_add(&team, 1);
     return team;
 }

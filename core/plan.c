@@ -22,8 +22,21 @@ __attribute__((format(printf, 3, 4))) static enum loss_status fail_field(struct 
 void loss_request_init(struct loss_request *request, const struct loss_descriptor *loss)
 {
     *request = (struct loss_request){.loss = loss};
-    for (int k = 0; k < loss_param_specs(loss); k++)
+    for (int k = 0; loss && k < loss_param_specs(loss); k++)
         request->param[k] = loss->params[k].fallback;
+}
+
+/* Whether a tensor is one at all; `name` is that of its field. */
+static enum loss_status check_tensor(const struct loss_tensor *tensor, const char *name, struct loss_error *error)
+{
+    size_t count;
+    if (tensor->rank < 0 || tensor->rank > LOSS_MAX_RANK)
+        return fail_field(error, name, "%s has %d dimensions; the most is %d", name, tensor->rank, LOSS_MAX_RANK);
+    if ((unsigned)tensor->dtype >= LOSS_DTYPE_COUNT)
+        return fail_field(error, name, "%s has a dtype that there is not", name);
+    if (!loss_tensor_count(tensor, &count))
+        return fail_field(error, name, "%s has more elements than can be addressed", name);
+    return LOSS_OK;
 }
 
 static enum loss_status take_tensors(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
@@ -31,16 +44,12 @@ static enum loss_status take_tensors(struct loss_plan *plan, const struct loss_r
     for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
         const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
         const struct loss_tensor *tensor = request->tensor[k];
-        size_t count;
         if (!tensor && !spec->optional)
             return fail_field(error, spec->name, "%s is missing: %s, of shape %s", spec->name, spec->doc, spec->shape);
         if (!tensor)
             continue;
-        if (tensor->rank < 0 || tensor->rank > LOSS_MAX_RANK)
-            return fail_field(error, spec->name, "%s has %d dimensions; the most is %d", spec->name, tensor->rank,
-                              LOSS_MAX_RANK);
-        if (!loss_tensor_count(tensor, &count))
-            return fail_field(error, spec->name, "%s has more elements than can be addressed", spec->name);
+        if (check_tensor(tensor, spec->name, error) != LOSS_OK)
+            return error->status;
         plan->present[k] = true;
         plan->tensor[k] = *tensor;
     }
@@ -77,6 +86,8 @@ static enum loss_status take_params(struct loss_plan *plan, const struct loss_re
 static enum loss_status take_reduction(struct loss_plan *plan, enum loss_reduction reduction, struct loss_error *error)
 {
     plan->reduction = reduction;
+    if ((unsigned)reduction >= LOSS_REDUCTION_COUNT)
+        return fail_field(error, "reduction", "there is no such reduction");
     if (plan->loss->reductions >> reduction & 1)
         return LOSS_OK;
     return fail_field(error, "reduction", "%s has no reduction '%s'", plan->loss->name, loss_reduction_name(reduction));
@@ -85,6 +96,8 @@ static enum loss_status take_reduction(struct loss_plan *plan, enum loss_reducti
 /* What is computed in: what the request says, else float64 where a prediction is. */
 static enum loss_status choose_dtype(struct loss_plan *plan, enum loss_dtype dtype, struct loss_error *error)
 {
+    if ((unsigned)dtype >= LOSS_DTYPE_COUNT)
+        return fail_field(error, "dtype", "there is no such dtype");
     if (dtype != LOSS_ANY && dtype != LOSS_FLOAT32 && dtype != LOSS_FLOAT64)
         return fail_field(error, "dtype", "dtype is %s; losses are computed in float32 or float64", loss_dtype_name(dtype));
     for (int k = 0; dtype == LOSS_ANY && k < loss_tensor_specs(plan->loss); k++)
@@ -120,6 +133,8 @@ static enum loss_status settle_dtypes(struct loss_plan *plan, struct loss_error 
 static enum loss_status take_grad(struct loss_plan *plan, uint32_t mask, struct loss_error *error)
 {
     plan->grad_mask = mask;
+    if (mask >> LOSS_MAX_TENSORS)
+        return fail_field(error, "grad", "%s has no such tensor to differentiate", plan->loss->name);
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
         if (!(mask >> k & 1))
@@ -147,6 +162,8 @@ static enum loss_status take_grad_output(struct loss_plan *plan, const struct lo
     if (!upstream)
         return LOSS_OK;
     char shape[LOSS_SHAPE_TEXT], wanted[LOSS_SHAPE_TEXT];
+    if (check_tensor(upstream, "grad_output", error) != LOSS_OK)
+        return error->status;
     bool fits = upstream->rank == plan->output.rank;
     for (int axis = 0; fits && axis < upstream->rank; axis++)
         fits = upstream->shape[axis] == plan->output.shape[axis];
@@ -181,6 +198,8 @@ static enum loss_status choose_divisor(struct loss_plan *plan, struct loss_error
 enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
 {
     *plan = (struct loss_plan){.loss = request->loss};
+    if (!request->loss)
+        return loss_fail(error, LOSS_NOT_FOUND, "there is no loss to plan");
     size_t terms;
     if (take_tensors(plan, request, error) != LOSS_OK || take_params(plan, request, error) != LOSS_OK ||
         take_reduction(plan, request->reduction, error) != LOSS_OK || choose_dtype(plan, request->dtype, error) != LOSS_OK ||

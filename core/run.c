@@ -19,8 +19,8 @@ enum {
     /* Elements that a chunk holds of its longest operand: 4 KiB of reals, so that some eight arrays fit into 32 KiB of cache.
      */
     CHUNK_ELEMENTS = 512,
-    /* Chunks in a block: 16 Ki elements, some 10 us of work, which is much more than handing it to a thread costs. */
-    BLOCK_CHUNKS = 32,
+    /* Elements in a block: some 10 us of work, which is much more than handing it to a thread costs. */
+    BLOCK_ELEMENTS = 32 * CHUNK_ELEMENTS,
 };
 
 /* One operand as the engine reads it. */
@@ -44,7 +44,7 @@ struct partial {
 
 struct run {
     const struct loss_plan *plan;
-    size_t terms, chunk, blocks;
+    size_t terms, chunk, block, blocks; /* how many there are; terms in a chunk, in a block; how many blocks */
     struct operand operand[OPERANDS];
     struct walk out[LOSS_MAX_TENSORS]; /* of the gradients */
     real *summed[LOSS_MAX_TENSORS];    /* gradients of tensors that terms share, one per term, before they are summed */
@@ -75,7 +75,7 @@ static void set_operands(struct run *run)
                                                .dtype = plan->tensor[k].dtype};
     if (plan->has_grad_output)
         run->operand[UPSTREAM] = (struct operand){.present = true,
-                                                  .walk = walk_terms(plan, plan->grad_output.rank == 0),
+                                                  .walk = walk_alike(plan, &plan->grad_output),
                                                   .data = plan->grad_output.data,
                                                   .dtype = plan->grad_output.dtype};
 }
@@ -90,8 +90,8 @@ static bool set_grid(struct run *run)
         if (run->operand[k].present)
             longest = larger(longest, run->operand[k].walk.len);
     run->chunk = larger(1, CHUNK_ELEMENTS / longest);
-    const size_t block = run->chunk * BLOCK_CHUNKS;
-    run->blocks = run->terms / block + (run->terms % block != 0);
+    run->block = run->chunk * larger(1, BLOCK_ELEMENTS / CHUNK_ELEMENTS / larger(1, longest / CHUNK_ELEMENTS));
+    run->blocks = run->terms / run->block + (run->terms % run->block != 0);
 
     size_t arrays = 0; /* of `longest` elements for each term of a chunk */
     for (int k = 0; k < OPERANDS; k++)
@@ -144,7 +144,7 @@ static bool set_up(struct run *run, const struct loss_plan *plan, int *threads)
     set_operands(run);
     if (!set_grid(run) || !set_gradients(run))
         return false;
-    run->loss_walk = walk_terms(plan, false);
+    run->loss_walk = walk_terms(plan);
     if ((size_t)*threads > run->blocks)
         *threads = (int)larger(run->blocks, 1);
     size_t reals;
@@ -258,9 +258,9 @@ static void run_block(void *context, size_t block, int thread)
 {
     const struct run *run = context;
     struct partial partial = {.invalid = run->terms};
-    const size_t first = block * run->chunk * BLOCK_CHUNKS;
-    for (size_t c = 0; c < BLOCK_CHUNKS && first + c * run->chunk < run->terms; c++) {
-        const size_t t = first + c * run->chunk, n = run->terms - t < run->chunk ? run->terms - t : run->chunk;
+    const size_t first = block * run->block, end = run->terms - first < run->block ? run->terms : first + run->block;
+    for (size_t t = first; t < end; t += run->chunk) {
+        const size_t n = end - t < run->chunk ? end - t : run->chunk;
         real *scratch = run->scratch + (size_t)thread * run->thread_scratch;
         if (run->weighing)
             weigh_chunk(run, t, n, scratch, &partial);
@@ -372,7 +372,7 @@ static enum loss_status fail_element(const struct run *run, const struct partial
     } else {
         real x;
         walk_read(&alone, data, operand->dtype, 0, 1, &x);
-        snprintf(value, sizeof value, "%.9g", x);
+        snprintf(value, sizeof value, "%.17g", x);
     }
     plan->loss->method->expected(plan, k, expected, sizeof expected);
     loss_fail_at(error, LOSS_INVALID, path, "%s%.80s is %s; %s", plan->loss->tensors[k].name, place, value, expected);

@@ -60,16 +60,21 @@ struct walk walk_tensor(const struct loss_plan *plan, int k, bool row_major)
     return walk;
 }
 
-struct walk walk_terms(const struct loss_plan *plan, bool shared)
+struct walk walk_alike(const struct loss_plan *plan, const struct loss_tensor *tensor)
 {
     struct walk walk = over_terms(plan);
     ptrdiff_t gap = 1;
     for (int i = walk.rank - 1; i >= 0; i--) {
-        walk.step[i] = shared ? 0 : gap;
+        walk.step[i] = tensor->rank == 0 ? 0 : tensor->strided ? tensor->stride[i] : gap;
         gap *= (ptrdiff_t)walk.dim[i];
     }
     finish(&walk);
     return walk;
+}
+
+struct walk walk_terms(const struct loss_plan *plan)
+{
+    return walk_alike(plan, &plan->terms);
 }
 
 struct walk walk_number(void)

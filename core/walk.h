@@ -23,9 +23,10 @@ struct walk {
 
 /* The walk over tensor k of a plan: by the strides of its data, or (`row_major`) as a gradient of its shape is laid out. */
 struct walk walk_tensor(const struct loss_plan *plan, int k, bool row_major);
-/* The walk over the terms themselves, as the output and grad_output of a loss that is not reduced are laid out; or over a
-   single number that all terms share. */
-struct walk walk_terms(const struct loss_plan *plan, bool shared);
+/* The walk over the terms themselves, as the output of a loss that is not reduced is laid out. */
+struct walk walk_terms(const struct loss_plan *plan);
+/* The walk over a tensor of the terms' shape, by the strides of its data, or over a single number that all terms share. */
+struct walk walk_alike(const struct loss_plan *plan, const struct loss_tensor *tensor);
 
 /* The walk over a single number. */
 struct walk walk_number(void);

@@ -1,6 +1,8 @@
 #include "base64.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -40,16 +42,38 @@ static uint32_t value_of(char c)
     return c == '+' ? 62 : c == '/' ? 63 : NOT_BASE64;
 }
 
+/* The character at *text, which is moved to its last byte. A JSON escape ("\\/", or "\\u002b" as some writers put a plus)
+   counts as what it stands for. */
+static char take_character(const char **text, const char *end)
+{
+    if (**text != '\\' || end - *text < 2)
+        return **text;
+    ++*text;
+    if (**text != 'u' || end - *text < 5)
+        return **text;
+    const char hex[] = {(*text)[3], (*text)[4], '\0'};
+    const bool ascii = (*text)[1] == '0' && (*text)[2] == '0';
+    *text += 4;
+    return ascii ? (char)strtol(hex, NULL, 16) : '\\';
+}
+
+size_t base64_characters(const char *text, const char *end)
+{
+    size_t count = 0;
+    for (; text < end; text++, count++)
+        take_character(&text, end);
+    return count;
+}
+
 const char *base64_decode(const char *text, const char *end, void *data, size_t len)
 {
     unsigned char *bytes = data;
     uint32_t bits = 0, held = 0;
     for (; text < end && *text != '='; text++) {
-        if (*text == '\\' && text + 1 < end && text[1] == '/')
-            text++;
-        const uint32_t value = value_of(*text);
+        const char *const at = text;
+        const uint32_t value = value_of(take_character(&text, end));
         if (value == NOT_BASE64 || (len == 0 && (held == 0 || held >= 6)))
-            return text;
+            return at;
         bits = bits << 6 | value;
         held += 6;
         if (held >= 8 && len > 0) {

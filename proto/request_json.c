@@ -138,12 +138,15 @@ static enum loss_status read_encoding(struct reader *r)
     return chosen >= 0 ? LOSS_OK : r->error->status;
 }
 
-static enum loss_status read_grad_name(struct reader *r, const json_t *name, size_t i)
+/* Takes one name of the list that begins at `start`. */
+static enum loss_status read_grad_name(struct reader *r, const json_t *name, size_t i, const char *start)
 {
     char quote[JSON_QUOTE];
     snprintf(r->path, sizeof r->path, "/grad/%zu", i);
-    if (!json_is_string(name))
+    if (!json_is_string(name)) {
+        r->at = start;
         return wrong_type(r, "true, false, or a list of tensor names");
+    }
     const int k = loss_tensor_find(r->loss, json_string_value(name));
     if (k >= 0) {
         r->out->request.grad |= UINT32_C(1) << k;
@@ -169,7 +172,7 @@ static enum loss_status read_grad(struct reader *r)
     } else if (json_is_array(value)) {
         json_array_foreach(value, i, name)
         {
-            status = read_grad_name(r, name, i);
+            status = read_grad_name(r, name, i, start);
             if (status != LOSS_OK)
                 break;
         }
@@ -236,8 +239,19 @@ static enum loss_status read_param(struct reader *r, int k)
 
 /* ---- fields --------------------------------------------------------------------------------------------------------- */
 
+/* A tensor that is null, as Python's json makes of None, is left out; the plan says if it is missed. Within a tensor null is
+ * NaN. */
+static bool take_null(struct reader *r)
+{
+    const bool is_null = strncmp(r->at, "null", 4) == 0;
+    r->at += is_null ? 4 : 0;
+    return is_null;
+}
+
 static enum loss_status read_upstream(struct reader *r)
 {
+    if (take_null(r))
+        return LOSS_OK;
     if (tensor_json_scan(&r->out->upstream, r->at, r->body, r->end, r->path, &r->at, r->error) != LOSS_OK)
         return r->error->status;
     struct loss_tensor *shape = &r->out->upstream_shape;
@@ -251,6 +265,8 @@ static enum loss_status read_tensor(struct reader *r, int k)
 {
     struct tensor_json *tensor = &r->out->tensor[k];
     struct loss_tensor *shape = &r->out->shape[k];
+    if (take_null(r))
+        return LOSS_OK;
     if (tensor_json_scan(tensor, r->at, r->body, r->end, r->path, &r->at, r->error) != LOSS_OK)
         return r->error->status;
     *shape = (struct loss_tensor){.dtype = tensor->dtype, .rank = tensor->rank};

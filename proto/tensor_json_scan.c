@@ -210,7 +210,9 @@ static enum loss_status twice(const struct scan *scan, const char *at, const cha
 
 static enum loss_status take_shape(const struct scan *scan, struct object *object, const char **text)
 {
-    const struct scan inner = {scan->body, scan->body_end, "/shape", scan->error};
+    char path[sizeof scan->error->path];
+    snprintf(path, sizeof path, "%s/shape", scan->path);
+    const struct scan inner = {scan->body, scan->body_end, path, scan->error};
     if (**text != '[')
         return unexpected(&inner, *text, "an array of dimensions");
     object->has_shape = true;
@@ -221,8 +223,8 @@ static enum loss_status take_shape(const struct scan *scan, struct object *objec
         const char *const at = *text;
         const enum number_status status = number_read_i64(at, &size, text);
         if (status != NUMBER_OK || size < 0)
-            return json_malformed(scan->error, scan->body, at, scan->path,
-                                  "shape: a dimension must be a whole number, 0 or more");
+            return json_malformed(scan->error, scan->body, at, path, "%s: a dimension must be a whole number, not negative,",
+                                  path + 1);
         if (object->shape.rank == LOSS_MAX_RANK)
             return json_malformed(scan->error, scan->body, at, scan->path, "shape has more than %d dimensions", LOSS_MAX_RANK);
         object->shape.shape[object->shape.rank++] = (size_t)size;
@@ -347,10 +349,7 @@ static enum loss_status check_buffer(const struct scan *scan, const struct objec
 {
     if (!object->has_shape || tensor->dtype == LOSS_ANY)
         return at_field(scan, "", "a buffer needs its %s beside it", object->has_shape ? "dtype" : "shape");
-    size_t escapes = 0;
-    for (const char *at = tensor->text; (at = memchr(at, '\\', (size_t)(tensor->end - at))); at++)
-        escapes++;
-    const size_t len = (size_t)(tensor->end - tensor->text) - escapes, bytes = tensor->count * loss_dtype_size(tensor->dtype);
+    const size_t len = base64_characters(tensor->text, tensor->end), bytes = tensor->count * loss_dtype_size(tensor->dtype);
     if (len != base64_text_len(bytes))
         return at_field(scan, "/data/buffer",
                         "the buffer has %zu characters of base64; %zu bytes, which %zu elements of %s take, "

@@ -10,9 +10,10 @@
 
 enum {
     ALIGNMENT = 64, /* of every array in the arena: a cache line, and the widest vector */
-    /* A few bytes of text can ask for a broadcast of any size; this is the most loss terms that one may make. Terms that are
-       not broadcast are as many as numbers were sent, which the body's limit bounds. */
-    BROADCAST_TERMS_MAX = 1 << 27,
+    /* A few bytes of text can ask for a broadcast of any size. It may make this many loss terms, or so many for each byte of
+       the body, whichever is more. Terms that are not broadcast are no more than the numbers that were sent. */
+    BROADCAST_TERMS = 1 << 22,
+    BROADCAST_TERMS_A_BYTE = 16,
 };
 
 /* One evaluation under way. */
@@ -112,14 +113,14 @@ static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
 
 /* ---- evaluating ----------------------------------------------------------------------------------------------------- */
 
-static enum loss_status check_size(const struct loss_plan *plan, struct loss_error *error)
+static enum loss_status check_size(const struct loss_plan *plan, size_t len, struct loss_error *error)
 {
     const size_t terms = loss_tensor_elements(&plan->terms);
+    const size_t most = len > BROADCAST_TERMS / BROADCAST_TERMS_A_BYTE ? len * BROADCAST_TERMS_A_BYTE : BROADCAST_TERMS;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        if (terms <= BROADCAST_TERMS_MAX || (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) >= terms))
+        if (terms <= most || (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) >= terms))
             return LOSS_OK;
-    return loss_fail(error, LOSS_INVALID, "broadcasting makes %zu loss terms of this request; the most is %d", terms,
-                     BROADCAST_TERMS_MAX);
+    return loss_fail(error, LOSS_INVALID, "broadcasting makes %zu loss terms of this request; the most is %zu", terms, most);
 }
 
 static const char *field_path(const struct loss_descriptor *loss, int k, char *path)
@@ -184,7 +185,7 @@ static enum loss_status evaluate(struct evaluation *e, struct reply *reply, stru
     const double start = milliseconds();
     if (check_head(e->v1, error) != LOSS_OK ||
         request_json_read(&e->json, v1_find(e->v1->loss, error), e->v1->body, e->v1->len, error) != LOSS_OK ||
-        loss_plan(&e->plan, &e->json.request, error) != LOSS_OK || check_size(&e->plan, error) != LOSS_OK)
+        loss_plan(&e->plan, &e->json.request, error) != LOSS_OK || check_size(&e->plan, e->v1->len, error) != LOSS_OK)
         return error->status;
     if (e->v1->most_terms > 0 && loss_tensor_elements(&e->plan.terms) > e->v1->most_terms)
         return LOSS_OK; /* and no reply */

@@ -17,25 +17,57 @@ static real dot(const real *a, const real *b, size_t n)
 }
 
 /*
- * With A = |a|^2 + eps, B = |b|^2 + eps and cos = a.b / sqrt(A B):
+ * With A = |a|^2 + eps, B = |b|^2 + eps, u = a / sqrt(A), v = b / sqrt(B) and cos = u.v:
  *     l = 1 - cos where y = 1, max(0, cos - margin) where y = -1, else 0
- *     dcos/da = b / sqrt(A B) - a cos / A
+ *     dcos/da = (v - u cos) / sqrt(A)
+ * Vectors of nearly the same direction would leave few digits of these differences. They are then computed from that of the
+ * vectors: 1 - cos = |u - v|^2 / 2 + (eps / A + eps / B) / 2,    v - u cos = (v - u) + u (1 - cos)
  */
+struct pair {
+    const real *x[2];
+    real norm[2];      /* sqrt(A), sqrt(B) */
+    real cosine, rest; /* cos, 1 - cos */
+    bool near;
+};
+
+static struct pair take_pair(const real *a, const real *b, size_t n)
+{
+    const real square[] = {dot(a, a, n) + EPSILON, dot(b, b, n) + EPSILON};
+    struct pair pair = {.x = {a, b}, .norm = {sqrt(square[0]), sqrt(square[1])}};
+    pair.cosine = dot(a, b, n) / (pair.norm[0] * pair.norm[1]);
+    pair.rest = 1 - pair.cosine;
+    pair.near = pair.cosine > 0.5;
+    if (!pair.near)
+        return pair;
+    struct sum apart = {0};
+    for (size_t i = 0; i < n; i++) {
+        const real d = a[i] / pair.norm[0] - b[i] / pair.norm[1];
+        sum_add(&apart, d * d);
+    }
+    pair.rest = (sum_value(&apart) + EPSILON / square[0] + EPSILON / square[1]) / 2;
+    return pair;
+}
+
+/* dcos/dx of element c of vector k */
+static real slope(const struct pair *pair, int k, size_t c)
+{
+    const real u = pair->x[k][c] / pair->norm[k], v = pair->x[1 - k][c] / pair->norm[1 - k];
+    return (pair->near ? (v - u) + u * pair->rest : v - u * pair->cosine) / pair->norm[k];
+}
+
 static void cosine_embedding_kernel(struct loss_block *b)
 {
     const size_t n = b->len[INPUT1];
     const real margin = b->param[MARGIN].number;
     for (size_t i = 0; i < b->n; i++) {
-        const real *x[] = {b->in[INPUT1] + i * b->row[INPUT1], b->in[INPUT2] + i * b->row[INPUT2]};
+        const struct pair pair = take_pair(b->in[INPUT1] + i * b->row[INPUT1], b->in[INPUT2] + i * b->row[INPUT2], n);
         const real y = b->in[TARGET][i * b->row[TARGET]];
-        const real square[] = {dot(x[0], x[0], n) + EPSILON, dot(x[1], x[1], n) + EPSILON};
-        const real norms = sqrt(square[0]) * sqrt(square[1]), cosine = dot(x[0], x[1], n) / norms;
-        b->term[i] = y == 1 ? 1 - cosine : y == -1 ? positive(cosine - margin) : 0;
+        b->term[i] = y == 1 ? pair.rest : y == -1 ? positive(pair.cosine - margin) : 0;
         /* At the kink the slope is the active side's. */
-        const real slope = (y == 1 ? -1 : y == -1 && cosine >= margin ? 1 : 0) * b->scale[i];
+        const real factor = (y == 1 ? -1 : y == -1 && pair.cosine >= margin ? 1 : 0) * b->scale[i];
         for (int k = INPUT1; k <= INPUT2; k++)
             for (size_t c = 0; b->grad[k] && c < n; c++)
-                b->grad[k][i * n + c] = slope * (x[1 - k][c] / norms - x[k][c] * (cosine / square[k]));
+                b->grad[k][i * n + c] = factor * slope(&pair, k, c);
     }
 }
 

@@ -108,6 +108,10 @@ static void cross_entropy_kernel(struct loss_block *b)
                 grad[c] = 0;
             continue;
         }
+        if (classes == 0) { /* nothing to be wrong about */
+            b->term[i] = 0;
+            continue;
+        }
         const struct row r = softmax(b->in[INPUT] + i * b->row[INPUT], classes, grad);
         b->term[i] = term(&r, &k);
         if (grad)

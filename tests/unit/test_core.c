@@ -377,6 +377,63 @@ START_TEST(the_upstream_gradient_multiplies)
 }
 END_TEST
 
+START_TEST(the_upstream_gradient_may_be_strided)
+{
+    double x[] = {1, 1}, y[] = {0, 0}, up[] = {10, -1, 1000};
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 2), target = vector(y, LOSS_FLOAT64, 2);
+    struct loss_tensor each = vector(up, LOSS_FLOAT64, 2);
+    each.strided = true;
+    each.stride[0] = 2;
+    struct batch batch = of("mse", &input, &target);
+    batch.request.grad = 1;
+    batch.request.grad_output = &each;
+    batch.request.reduction = LOSS_NONE;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq(grad(&batch, 0)[0], 20);
+    ck_assert_double_eq(grad(&batch, 0)[1], 2000);
+    batch_clear(&batch);
+}
+END_TEST
+
+/* The exact values by mpmath: 1 - cos of (1, 2, 3) and (1 + 1e-6, 2, 3) with eps = float32(1e-12). */
+START_TEST(the_cosine_of_nearly_parallel_vectors_keeps_its_digits)
+{
+    double a[] = {1, 2, 3}, b[] = {1 + 1e-6, 2, 3}, y = 1;
+    const struct loss_tensor first = vector(a, LOSS_FLOAT64, 3), second = vector(b, LOSS_FLOAT64, 3),
+                             label = {.data = &y, .dtype = LOSS_FLOAT64};
+    struct batch batch = of("cosine_embedding", &first, &second);
+    batch.request.tensor[2] = &label;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq_tol(batch.result.loss, 1.0459182660416237e-13, 1e-9 * 1.0459182660416237e-13);
+    batch_clear(&batch);
+}
+END_TEST
+
+START_TEST(requests_that_are_nonsense_are_refused)
+{
+    float number = 0;
+    const struct loss_tensor good = {.data = &number, .dtype = LOSS_FLOAT32},
+                             odd = {.data = &number, .dtype = (enum loss_dtype)77},
+                             deep = {.data = &number, .dtype = LOSS_FLOAT32, .rank = 99};
+    struct batch batch = of("mse", &good, &odd);
+    refused(&batch, "/target", "target has a dtype that there is not");
+    batch = of("mse", &deep, &good);
+    refused(&batch, "/input", "input has 99 dimensions; the most is 16");
+    batch = of("mse", &good, &good);
+    batch.request.grad_output = &deep;
+    refused(&batch, "/grad_output", "grad_output has 99 dimensions; the most is 16");
+    batch = of("mse", &good, &good);
+    batch.request.reduction = (enum loss_reduction)99;
+    refused(&batch, "/reduction", "there is no such reduction");
+    batch = of("mse", &good, &good);
+    batch.request.grad = 1u << 31;
+    refused(&batch, "/grad", "mse has no such tensor to differentiate");
+    loss_request_init(&batch.request, NULL);
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_NOT_FOUND);
+    ck_assert_int_eq(loss_warm_up(-1), 1);
+}
+END_TEST
+
 START_TEST(terms_that_overflow_float32_are_counted_where_they_are_given_out)
 {
     float x[] = {1e30f, 1}, y[] = {0, 0};
@@ -540,9 +597,12 @@ Suite *core_suite(void)
     suite_add_tcase(suite, reductions);
     SUITE_ADD(suite, "values", a_row_of_a_million_classes, a_nearly_certain_prediction_keeps_its_digits,
               a_class_of_zero_probability_is_fine_unless_it_is_the_target, ignored_targets_are_not_counted,
-              the_upstream_gradient_multiplies, terms_that_overflow_float32_are_counted_where_they_are_given_out);
+              the_upstream_gradient_multiplies, the_upstream_gradient_may_be_strided,
+              the_cosine_of_nearly_parallel_vectors_keeps_its_digits,
+              terms_that_overflow_float32_are_counted_where_they_are_given_out);
     SUITE_ADD(suite, "refusals", shapes_that_do_not_fit_are_refused, sizes_that_overflow_are_refused,
-              missing_and_impossible_fields_are_named, probabilities_outside_their_range_are_refused);
+              missing_and_impossible_fields_are_named, requests_that_are_nonsense_are_refused,
+              probabilities_outside_their_range_are_refused);
     SUITE_ADD(suite, "table", losses_answer_to_pytorch_s_names, the_nearest_name_is_found);
     return suite;
 }

@@ -48,13 +48,13 @@ static void add_gradient(const real *u, const real *v, size_t n, const struct lo
                          real *dv)
 {
     if (param[DISTANCE].integer == COSINE) {
-        const real a = sqrt(dot(u, u, n)), b = sqrt(dot(v, v, n)), norms = fmax(a, COSINE_EPS) * fmax(b, COSINE_EPS);
-        const real cosine = dot(u, v, n) / norms;
+        const real a = fmax(sqrt(dot(u, u, n)), COSINE_EPS), b = fmax(sqrt(dot(v, v, n)), COSINE_EPS);
+        const real cosine = dot(u, v, n) / (a * b);
         for (size_t i = 0; i < n; i++) {
             if (du)
-                du[i] -= factor * (v[i] / norms - (a > 0 ? cosine * u[i] / a / fmax(a, COSINE_EPS) : 0));
+                du[i] -= factor * (v[i] / b - cosine * u[i] / a) / a;
             if (dv)
-                dv[i] -= factor * (u[i] / norms - (b > 0 ? cosine * v[i] / b / fmax(b, COSINE_EPS) : 0));
+                dv[i] -= factor * (u[i] / a - cosine * v[i] / b) / b;
         }
         return;
     }

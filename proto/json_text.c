@@ -16,7 +16,7 @@ enum loss_status json_malformed(struct loss_error *error, const char *body, cons
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    loss_fail_at(error, LOSS_MALFORMED, path, "%s at byte %zu", message, (size_t)(at - body));
+    loss_fail_at(error, LOSS_MALFORMED, path, "%s (byte %zu)", message, (size_t)(at - body));
     error->offset = at - body;
     return LOSS_MALFORMED;
 }

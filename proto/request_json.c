@@ -354,7 +354,7 @@ static enum loss_status read_object(struct reader *r)
 {
     if (strncmp(r->at, "\xef\xbb\xbf", 3) == 0)
         return json_malformed(r->error, r->body, r->at, "",
-                              "the body begins with a byte order mark, which JSON does not allow;");
+                              "the body begins with a byte order mark, which JSON does not allow");
     r->at = json_blank(r->at);
     if (*r->at != '{')
         return unexpected(r, r->at, "'{'");

@@ -22,13 +22,36 @@ struct decoding {
     struct loss_error *error;
 };
 
+static bool is_end(char c)
+{
+    return c == ',' || c == ']' || c == '}' || c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == '\0';
+}
+
+/* The indices of an element. */
+static void indices_of(const struct tensor_json *tensor, size_t element, size_t *index)
+{
+    for (int axis = tensor->rank - 1; axis >= 0; axis--) {
+        index[axis] = element % tensor->shape[axis];
+        element /= tensor->shape[axis];
+    }
+}
+
+/* Them as "[3][1]" in `text`, of PLACE bytes. */
+enum { PLACE = LOSS_MAX_RANK * 23 };
+static const char *element_place(const struct tensor_json *tensor, size_t element, char *text)
+{
+    size_t index[LOSS_MAX_RANK], len = 0;
+    indices_of(tensor, element, index);
+    text[0] = '\0';
+    for (int axis = 0; axis < tensor->rank; axis++)
+        len += (size_t)snprintf(text + len, PLACE - len, "[%zu]", index[axis]);
+    return text;
+}
+
 void tensor_json_point(const struct tensor_json *tensor, const char *path, size_t element, struct loss_error *error)
 {
-    size_t index[LOSS_MAX_RANK], rest = element, len;
-    for (int axis = tensor->rank - 1; axis >= 0; axis--) {
-        index[axis] = rest % tensor->shape[axis];
-        rest /= tensor->shape[axis];
-    }
+    size_t index[LOSS_MAX_RANK], len;
+    indices_of(tensor, element, index);
     len = (size_t)snprintf(error->path, sizeof error->path, "%s%s", path, tensor->is_object ? "/data" : "");
     if (tensor->form == FORM_FLAT && tensor->text && *tensor->text == '[')
         snprintf(error->path + len, sizeof error->path - len, "/%zu", element);
@@ -40,9 +63,13 @@ void tensor_json_point(const struct tensor_json *tensor, const char *path, size_
 static enum loss_status fail_element(const struct decoding *d, size_t element, const char *at, enum loss_status status,
                                      const char *what)
 {
-    char quote[JSON_QUOTE], found[JSON_QUOTE];
-    snprintf(found, sizeof found, "%.*s", (int)strcspn(at, ",] \t\r\n}"), at);
-    loss_fail(d->error, status, "%s[%zu] is %s; %s", d->path + 1, element, json_quote(found, quote), what);
+    char quote[JSON_QUOTE], found[JSON_QUOTE], place[PLACE];
+    size_t len = 0;
+    while (len < sizeof found - 1 && !is_end(at[len]))
+        len++;
+    snprintf(found, sizeof found, "%.*s", (int)len, at);
+    loss_fail(d->error, status, "%s%.80s is %s; %s", d->path + 1, element_place(d->tensor, element, place),
+              json_quote(found, quote), what);
     tensor_json_point(d->tensor, d->path, element, d->error);
     d->error->offset = at - d->body;
     return status;
@@ -79,11 +106,6 @@ static bool take_boolean(const struct decoding *d, const char **text, bool *valu
         return false;
     *text += strlen(word);
     return true;
-}
-
-static bool is_end(char c)
-{
-    return c == ',' || c == ']' || c == '}' || c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == '\0';
 }
 
 static enum loss_status take_real(const struct decoding *d, size_t element, const char **text, double *value)

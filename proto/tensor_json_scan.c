@@ -40,15 +40,18 @@ struct nesting {
 __attribute__((format(printf, 4, 5))) static enum loss_status ragged(const struct scan *scan, const struct nesting *nest,
                                                                      int depth, const char *format, ...)
 {
-    char path[sizeof scan->error->path], why[160];
-    size_t len = (size_t)snprintf(path, sizeof path, "%s", scan->path);
-    for (int i = 0; i < depth && len < sizeof path - 24; i++)
+    char path[sizeof scan->error->path], place[sizeof path], why[160];
+    size_t len = (size_t)snprintf(path, sizeof path, "%s", scan->path),
+           place_len = (size_t)snprintf(place, sizeof place, "%s", path + 1);
+    for (int i = 0; i < depth && len < sizeof path - 24 && place_len < sizeof place - 24; i++) {
         len += (size_t)snprintf(path + len, sizeof path - len, "/%zu", nest->seen[i]);
+        place_len += (size_t)snprintf(place + place_len, sizeof place - place_len, "[%zu]", nest->seen[i]);
+    }
     va_list args;
     va_start(args, format);
     vsnprintf(why, sizeof why, format, args);
     va_end(args);
-    return loss_fail_at(scan->error, LOSS_INVALID, path, "%s %s; nested arrays must be rectangular", path + 1, why);
+    return loss_fail_at(scan->error, LOSS_INVALID, path, "%.100s %s; nested arrays must be rectangular", place, why);
 }
 
 static enum loss_status open_array(const struct scan *scan, struct nesting *nest, const char *at)
@@ -223,7 +226,7 @@ static enum loss_status take_shape(const struct scan *scan, struct object *objec
         const char *const at = *text;
         const enum number_status status = number_read_i64(at, &size, text);
         if (status != NUMBER_OK || size < 0)
-            return json_malformed(scan->error, scan->body, at, path, "%s: a dimension must be a whole number, not negative,",
+            return json_malformed(scan->error, scan->body, at, path, "%s: a dimension must be a whole number, not negative",
                                   path + 1);
         if (object->shape.rank == LOSS_MAX_RANK)
             return json_malformed(scan->error, scan->body, at, scan->path, "shape has more than %d dimensions", LOSS_MAX_RANK);

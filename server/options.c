@@ -150,7 +150,7 @@ static const char *fallback_text(const struct option *option, char *text, size_t
     if (option->fallback)
         snprintf(text, size, "%s", option->fallback);
     else
-        snprintf(text, size, "%d", cpus_allowed());
+        snprintf(text, size, "%d", cpus_allowed() < (int)option->max ? cpus_allowed() : (int)option->max);
     return text;
 }
 

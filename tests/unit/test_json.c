@@ -216,29 +216,29 @@ END_TEST
 
 START_TEST(what_is_not_json_is_refused_at_its_byte)
 {
-    refuses("mse", "", 400, "\"the end where '{' was expected at byte 0\",\"offset\":0}");
-    refuses("mse", "[1]", 400, "\"'[' where '{' was expected at byte 0\",\"offset\":0}");
-    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]", 400, "\"the end where ',' or '}' was expected at byte 29\"");
+    refuses("mse", "", 400, "\"the end where '{' was expected (byte 0)\",\"offset\":0}");
+    refuses("mse", "[1]", 400, "\"'[' where '{' was expected (byte 0)\",\"offset\":0}");
+    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]", 400, "\"the end where ',' or '}' was expected (byte 29)\"");
     refuses("mse", "{\"input\":[1,2],\"target\":[1,2],}", 400,
-            "\"'}' where a field name in quotes was expected at byte 30\",\"offset\":30}");
-    refuses("mse", "{\"input\":[1,2] \"target\":[1,2]}", 400, "\"'\\\"' where ',' or '}' was expected at byte 15\"");
-    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]}x", 400, "\"'x' where the end was expected at byte 30\"");
+            "\"'}' where a field name in quotes was expected (byte 30)\",\"offset\":30}");
+    refuses("mse", "{\"input\":[1,2] \"target\":[1,2]}", 400, "\"'\\\"' where ',' or '}' was expected (byte 15)\"");
+    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]}x", 400, "\"'x' where the end was expected (byte 30)\"");
     refuses("mse", "{\"input\":[1,2,],\"target\":[1,2]}", 400,
-            "\"input: ']' where a number or an array was expected at byte 14\"");
-    refuses("mse", "{\"input\":[1 2],\"target\":[1,2]}", 400, "\"input: '2' where ',' or ']' was expected at byte 12\"");
-    refuses("mse", "{\"input\":[1,2", 400, "\"input: the end where ',' or ']' was expected at byte 13\"");
-    refuses("mse", "{\"input\":[1,2},\"target\":[1,2]}", 400, "\"input: '}' where ',' or ']' was expected at byte 13\"");
+            "\"input: ']' where a number or an array was expected (byte 14)\"");
+    refuses("mse", "{\"input\":[1 2],\"target\":[1,2]}", 400, "\"input: '2' where ',' or ']' was expected (byte 12)\"");
+    refuses("mse", "{\"input\":[1,2", 400, "\"input: the end where ',' or ']' was expected (byte 13)\"");
+    refuses("mse", "{\"input\":[1,2},\"target\":[1,2]}", 400, "\"input: '}' where ',' or ']' was expected (byte 13)\"");
     refuses("mse", "{\"input\":\"text that is far too long\"}", 400,
             "\"input: '\\\"' where a number, an array or an object was expected");
-    refuses("mse", "{'input':[1]}", 400, "\"''' where a field name in quotes was expected at byte 1\"");
-    refuses("mse", "{\"inp\\x\":[1]}", 400, "\"'\\\\' where the rest of a string was expected at byte 5\"");
-    refuses("mse", "{\"inp\xff\":[1]}", 400, "\"byte 0xff where the rest of a string was expected at byte 5\"");
+    refuses("mse", "{'input':[1]}", 400, "\"''' where a field name in quotes was expected (byte 1)\"");
+    refuses("mse", "{\"inp\\x\":[1]}", 400, "\"'\\\\' where the rest of a string was expected (byte 5)\"");
+    refuses("mse", "{\"inp\xff\":[1]}", 400, "\"byte 0xff where the rest of a string was expected (byte 5)\"");
     refuses("mse", "{\"inp\xc0\xaf\":[1]}", 400, "\"byte 0xc0");
     refuses("mse", "{\"\xed\xa0\x80\":[1]}", 400, "\"byte 0xed");
     refuses("mse", "{\"a\tb\":[1]}", 400, "\"byte 0x09");
     refuses("mse", "\xef\xbb\xbf{}", 400, "\"the body begins with a byte order mark");
     ck_assert_str_eq(strstr(ask_sized("mse", "{\"input\":[1]\0}", 14), "byte 0x00"),
-                     "byte 0x00 where ',' or '}' was expected at byte 12\",\"pointer\":\"/input\",\"offset\":12}\n");
+                     "byte 0x00 where ',' or '}' was expected (byte 12)\",\"pointer\":\"/input\",\"offset\":12}\n");
 }
 END_TEST
 
@@ -249,14 +249,14 @@ START_TEST(numbers_that_json_forbids_are_refused_at_their_element)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         snprintf(body, sizeof body, "{\"input\":[[1],[%s]],\"target\":[[1],[1]]}", bad[i]);
         snprintf(expected, sizeof expected,
-                 "\"input[1] is %s; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
+                 "\"input[1][0] is %s; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
                  "-Infinity\",\"pointer\":\"/input/1/0\","
                  "\"offset\":15}",
                  bad[i]);
         refuses("mse", body, 400, expected);
     }
     refuses("mse", "{\"input\":{\"shape\":[2,1],\"data\":[1,2.]},\"target\":[[1],[1]]}", 400,
-            "\"input[1] is 2.; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
+            "\"input[1][0] is 2.; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
             "-Infinity\",\"pointer\":\"/input/data/1\"");
     refuses("mse", "{\"input\":{\"dtype\":\"float32\",\"data\":[true]},\"target\":[1]}", 400,
             "\"input[0] is true; a number was expected");
@@ -266,23 +266,23 @@ END_TEST
 START_TEST(fields_are_known_once_and_of_their_type)
 {
     refuses("mse", "{\"inptu\":[1],\"target\":[1]}", 400,
-            "\"mse has no field 'inptu'; did you mean 'input'? at byte 9\",\"pointer\":\"/inptu\"");
+            "\"mse has no field 'inptu'; did you mean 'input'? (byte 9)\",\"pointer\":\"/inptu\"");
     refuses("cross_entropy", "{\"lable_smoothing\":0}", 400,
             "\"cross_entropy has no field 'lable_smoothing'; did you mean 'label_smoothing'?");
-    refuses("mse", "{\"a/b~\":0}", 400, "\"mse has no field 'a/b~' at byte 8\",\"pointer\":\"/a~1b~0\"");
+    refuses("mse", "{\"a/b~\":0}", 400, "\"mse has no field 'a/b~' (byte 8)\",\"pointer\":\"/a~1b~0\"");
     refuses("mse", "{\"size_average\":true}", 400,
-            "\"size_average is deprecated in PyTorch and not taken; use reduction at byte 16\"");
-    refuses("mse", "{\"input\":[1],\"input\":[2]}", 400, "\"there are two fields 'input' at byte 21\",\"pointer\":\"/input\"");
+            "\"size_average is deprecated in PyTorch and not taken; use reduction (byte 16)\"");
+    refuses("mse", "{\"input\":[1],\"input\":[2]}", 400, "\"there are two fields 'input' (byte 21)\",\"pointer\":\"/input\"");
     refuses("huber", "{\"delta\":1,\"delta\":1}", 400, "\"there are two fields 'delta'");
     refuses("mse", "{\"grad\":1}", 400,
-            "\"grad must be true, false, or a list of tensor names at byte 8\",\"pointer\":\"/grad\"");
+            "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad\"");
     refuses("mse", "{\"grad\":[1]}", 400,
-            "\"grad must be true, false, or a list of tensor names at byte 8\",\"pointer\":\"/grad/0\"");
-    refuses("mse", "{\"reduction\":1}", 400, "\"reduction must be a string at byte 13\",\"pointer\":\"/reduction\"");
-    refuses("huber", "{\"delta\":\"1\"}", 400, "\"delta must be a number at byte 9\",\"pointer\":\"/delta\"");
-    refuses("huber", "{\"delta\":NaN}", 400, "\"delta must be a number at byte 9\"");
-    refuses("nll", "{\"ignore_index\":1.5}", 400, "\"ignore_index must be a whole number at byte 16\"");
-    refuses("kl_div", "{\"log_target\":1}", 400, "\"log_target must be true or false at byte 14\"");
+            "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad/0\"");
+    refuses("mse", "{\"reduction\":1}", 400, "\"reduction must be a string (byte 13)\",\"pointer\":\"/reduction\"");
+    refuses("huber", "{\"delta\":\"1\"}", 400, "\"delta must be a number (byte 9)\",\"pointer\":\"/delta\"");
+    refuses("huber", "{\"delta\":NaN}", 400, "\"delta must be a number (byte 9)\"");
+    refuses("nll", "{\"ignore_index\":1.5}", 400, "\"ignore_index must be a whole number (byte 16)\"");
+    refuses("kl_div", "{\"log_target\":1}", 400, "\"log_target must be true or false (byte 14)\"");
     refuses("kl_div", "{\"log_target\":truex}", 400, "\"'x' where ',' or '}' was expected");
     refuses("mse", "{\"grad\":[\"input\",\"inputs\"],\"input\":[1],\"target\":[1]}", 422,
             "\"mse has no tensor 'inputs'; did you mean 'input'?\",\"pointer\":\"/grad/1\"");
@@ -309,14 +309,14 @@ START_TEST(ragged_arrays_are_refused_at_the_odd_one_out)
 {
     refuses(
         "mse", "{\"input\":[[1,2],[3]]}", 422,
-        "\"input/1 has 1 elements where its neighbours have 2; nested arrays must be rectangular\",\"pointer\":\"/input/1\"");
+        "\"input[1] has 1 elements where its neighbours have 2; nested arrays must be rectangular\",\"pointer\":\"/input/1\"");
     refuses("mse", "{\"input\":[[1,2],3]}", 422,
-            "\"input/1 is a number where its neighbours are arrays; nested arrays must be rectangular\"");
-    refuses("mse", "{\"input\":[1,[2]]}", 422, "\"input/1 is an array where its neighbours are numbers");
-    refuses("mse", "{\"input\":[[],[1]]}", 422, "\"input/1 has 1 elements where its neighbours have 0");
-    refuses("mse", "{\"input\":[[[1]],[]]}", 422, "\"input/1 has 0 elements where its neighbours have 1");
-    refuses("mse", "{\"input\":[[[1],[2]],[[3],[4,5]]]}", 422, "\"input/1/1 has 2 elements where its neighbours have 1");
-    refuses("mse", "{\"input\":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}", 400, "\"input has more than 16 dimensions at byte 25\"");
+            "\"input[1] is a number where its neighbours are arrays; nested arrays must be rectangular\"");
+    refuses("mse", "{\"input\":[1,[2]]}", 422, "\"input[1] is an array where its neighbours are numbers");
+    refuses("mse", "{\"input\":[[],[1]]}", 422, "\"input[1] has 1 elements where its neighbours have 0");
+    refuses("mse", "{\"input\":[[[1]],[]]}", 422, "\"input[1] has 0 elements where its neighbours have 1");
+    refuses("mse", "{\"input\":[[[1],[2]],[[3],[4,5]]]}", 422, "\"input[1][1] has 2 elements where its neighbours have 1");
+    refuses("mse", "{\"input\":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}", 400, "\"input has more than 16 dimensions (byte 25)\"");
 }
 END_TEST
 
@@ -331,10 +331,10 @@ START_TEST(shapes_and_data_must_agree)
     refuses("mse", "{\"input\":{\"shape\":[4294967296,4294967296],\"data\":[1]}}", 422,
             "\"input: the shape has more elements than can be addressed\",\"pointer\":\"/input/shape\"");
     refuses("mse", "{\"input\":{\"shape\":[-1],\"data\":[1]}}", 400,
-            "\"input/shape: a dimension must be a whole number, not negative, at byte 19\"");
+            "\"input/shape: a dimension must be a whole number, not negative (byte 19)\"");
     refuses("mse", "{\"input\":{\"shape\":[1.5],\"data\":[1]}}", 400, "\"input/shape: a dimension must be");
     refuses("mse", "{\"input\":{\"shape\":1,\"data\":[1]}}", 400,
-            "\"input/shape: '1' where an array of dimensions was expected at byte 18\"");
+            "\"input/shape: '1' where an array of dimensions was expected (byte 18)\"");
     refuses("mse", "{\"input\":{\"data\":[1],\"shap\":[1]}}", 400,
             "\"a tensor object has no field 'shap'; did you mean 'shape'?\",\"pointer\":\"/input/shap\"");
     refuses("mse", "{\"input\":{\"data\":[1],\"data\":[1]}}", 400, "\"input has two fields 'data'");
@@ -355,7 +355,7 @@ START_TEST(buffers_must_be_base64_of_the_right_length)
             "8\",\"pointer\":\"/input/data/buffer\"");
     snprintf(body, sizeof body, form, "AACA*w==", "base64");
     refuses("mse", body, 400,
-            "\"input/data/buffer is not base64 at byte 75\",\"pointer\":\"/input/data/buffer\",\"offset\":75}");
+            "\"input/data/buffer is not base64 (byte 75)\",\"pointer\":\"/input/data/buffer\",\"offset\":75}");
     snprintf(body, sizeof body, form, "AACAPx==", "base64"); /* bits behind the last byte */
     refuses("mse", body, 400, "\"input/data/buffer is not base64");
     snprintf(body, sizeof body, form, "AACAPwA=", "base64"); /* a byte too many */
@@ -363,7 +363,7 @@ START_TEST(buffers_must_be_base64_of_the_right_length)
     snprintf(body, sizeof body, form, "AACAP===", "base64");
     refuses("mse", body, 400, "\"input/data/buffer is not base64");
     snprintf(body, sizeof body, form, "AACAPw==", "hex");
-    refuses("mse", body, 400, "\"the encoding of a buffer must be \\\"base64\\\" at byte");
+    refuses("mse", body, 400, "\"the encoding of a buffer must be \\\"base64\\\" (byte");
     refuses("mse", "{\"input\":{\"shape\":[1],\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}", 422,
             "\"input: a buffer needs its dtype beside it\"");
     refuses("mse", "{\"input\":{\"dtype\":\"float32\",\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}", 422,

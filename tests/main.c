@@ -17,6 +17,7 @@ static const struct {
     {"json", json_suite},
     {"options", options_suite},
     {"core", core_suite},
+    {"properties", properties_suite},
     {"server", server_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},

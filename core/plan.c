@@ -180,19 +180,14 @@ static enum loss_status take_grad_output(struct loss_plan *plan, const struct lo
 }
 
 /* What a sum is divided by, where the shapes tell. */
-static enum loss_status choose_divisor(struct loss_plan *plan, struct loss_error *error)
+static void choose_divisor(struct loss_plan *plan)
 {
     plan->divisor = 1;
     plan->weighed = plan->weighed && plan->reduction == LOSS_MEAN;
     if (plan->reduction == LOSS_MEAN)
         plan->divisor = (double)loss_tensor_elements(&plan->terms);
-    if (plan->reduction != LOSS_BATCHMEAN)
-        return LOSS_OK;
-    if (plan->tensor[0].rank == 0)
-        return fail_field(error, "reduction", "batchmean divides by the first dimension of %s, which has none",
-                          plan->loss->tensors[0].name);
-    plan->divisor = (double)plan->tensor[0].shape[0];
-    return LOSS_OK;
+    if (plan->reduction == LOSS_BATCHMEAN && plan->tensor[0].rank > 0) /* a single number is a batch of one */
+        plan->divisor = (double)plan->tensor[0].shape[0];
 }
 
 enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
@@ -207,8 +202,7 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
         return error->status;
     if (!loss_tensor_count(&plan->terms, &terms))
         return loss_fail(error, LOSS_INVALID, "the broadcast loss has more terms than can be addressed");
-    if (choose_divisor(plan, error) != LOSS_OK)
-        return error->status;
+    choose_divisor(plan);
     plan->output = (struct loss_tensor){.dtype = LOSS_FLOAT64};
     if (plan->reduction == LOSS_NONE) {
         plan->output = plan->terms;

@@ -15,7 +15,7 @@ static inline struct element bce_with_logits(const real in[], const real p[])
 {
     (void)p;
     const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], pos_weight = in[POS_WEIGHT];
-    const real weight = (1 - y) + pos_weight * y;
+    const real weight = pos_weight == 1 ? 1 : (1 - y) + pos_weight * y;
     const real e = exp(-fabs(x)), tail = log1p(e), smaller = e / (1 + e); /* softplus(-|x|), s(-|x|) */
     const real linear = x < 0 ? (x - x) - pos_weight * y * x : (1 - y) * x;
     return (struct element){
@@ -23,7 +23,7 @@ static inline struct element bce_with_logits(const real in[], const real p[])
         .grad =
             {
                 [INPUT] = w * (x < 0 ? weight * smaller - pos_weight * y : (1 - y) - weight * smaller),
-                [TARGET] = w * (pos_weight == 1 ? -x : (pos_weight - 1) * (positive(-x) + tail) - x),
+                [TARGET] = w * ((pos_weight - 1) * tail - (x < 0 ? pos_weight * x : x)),
             },
     };
 }

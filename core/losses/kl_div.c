@@ -13,9 +13,11 @@ static inline struct element kl_div(const real in[], const real p[])
         return (struct element){.term = q * (y - x), .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)}};
     }
     const real ratio = log(y) - x;
+    if (y == 0 || isinf(y)) /* as PyTorch's xlogy(y, y) - y x: NaN where infinities meet, and its slope for y = 0 */
+        return (struct element){.term = (y == 0 ? 0 : y) - y * x, .grad = {[INPUT] = -y, [TARGET] = y == 0 ? NAN : ratio + 1}};
     return (struct element){
-        .term = y == 0 ? -y * x : y * ratio, /* an infinite x makes NaN of a zero y, as PyTorch's xlogy(y, y) - y x does */
-        .grad = {[INPUT] = -y, [TARGET] = y == 0 ? NAN : ratio + 1},
+        .term = y * ratio,
+        .grad = {[INPUT] = -y, [TARGET] = ratio + 1},
     };
 }
 ELEMENTWISE_KERNEL(kl_div, 2)

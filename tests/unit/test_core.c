@@ -409,6 +409,39 @@ START_TEST(the_cosine_of_nearly_parallel_vectors_keeps_its_digits)
 }
 END_TEST
 
+/* What PyTorch 1.13 gives where infinities meet. */
+START_TEST(infinities_flow_as_in_pytorch)
+{
+    double x[] = {-INFINITY, INFINITY, -1.5, -1.5, 2, 2}, y[] = {1, 0, -INFINITY, INFINITY, -INFINITY, 0};
+    const double terms[] = {NAN, INFINITY, -INFINITY, INFINITY, INFINITY, 2.1269280110429727};
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 6), target = vector(y, LOSS_FLOAT64, 6),
+                             one = {.data = x, .dtype = LOSS_FLOAT64};
+    struct batch batch = of("bce_with_logits", &input, &target);
+    batch.request.reduction = LOSS_NONE;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    for (int i = 0; i < 6; i++) {
+        const double term = ((const double *)batch.plan.output.data)[i];
+        ck_assert_msg(isnan(terms[i]) ? isnan(term) : term == terms[i], "%d: %g", i, term);
+    }
+    batch_clear(&batch);
+    double log_prob[] = {1, -INFINITY, -INFINITY}, p[] = {INFINITY, 0, 0.5};
+    const double divergence[] = {NAN, NAN, INFINITY};
+    const struct loss_tensor kl_input = vector(log_prob, LOSS_FLOAT64, 3), kl_target = vector(p, LOSS_FLOAT64, 3);
+    batch = of("kl_div", &kl_input, &kl_target);
+    batch.request.reduction = LOSS_NONE;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    for (int i = 0; i < 3; i++) {
+        const double term = ((const double *)batch.plan.output.data)[i];
+        ck_assert_msg(isnan(divergence[i]) ? isnan(term) : term == divergence[i], "%d: %g", i, term);
+    }
+    batch_clear(&batch);
+    /* A single number is a batch of one. */
+    batch = of("kl_div", &one, &one);
+    batch.request.reduction = LOSS_BATCHMEAN;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+}
+END_TEST
+
 START_TEST(requests_that_are_nonsense_are_refused)
 {
     float number = 0;
@@ -524,10 +557,6 @@ START_TEST(missing_and_impossible_fields_are_named)
     batch = of("bce", &x, &x);
     batch.request.grad = 4;
     refused(&batch, "/grad", "bce has no gradient with respect to weight");
-    const struct loss_tensor number = {.dtype = LOSS_FLOAT32};
-    batch = of("kl_div", &number, &number);
-    batch.request.reduction = LOSS_BATCHMEAN;
-    refused(&batch, "/reduction", "batchmean divides by the first dimension of input, which has none");
     batch = of("cross_entropy", &rows, &rows);
     batch.request.param[0].integer = 1;
     refused(&batch, "/ignore_index", "ignore_index is 1; it does not apply to class probabilities");
@@ -599,7 +628,7 @@ Suite *core_suite(void)
               a_class_of_zero_probability_is_fine_unless_it_is_the_target, ignored_targets_are_not_counted,
               the_upstream_gradient_multiplies, the_upstream_gradient_may_be_strided,
               the_cosine_of_nearly_parallel_vectors_keeps_its_digits,
-              terms_that_overflow_float32_are_counted_where_they_are_given_out);
+              terms_that_overflow_float32_are_counted_where_they_are_given_out, infinities_flow_as_in_pytorch);
     SUITE_ADD(suite, "refusals", shapes_that_do_not_fit_are_refused, sizes_that_overflow_are_refused,
               missing_and_impossible_fields_are_named, requests_that_are_nonsense_are_refused,
               probabilities_outside_their_range_are_refused);

@@ -149,7 +149,7 @@ const char *json_quote(const char *text, char *out)
         out[len] = text[len] >= ' ' && text[len] < 0x7f ? text[len] : '?';
         len++;
     }
-    strcpy(out + len, text[len] ? "..." : "");
+    snprintf(out + len, JSON_QUOTE - len, "%s", text[len] ? "..." : "");
     return out;
 }
 

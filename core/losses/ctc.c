@@ -142,7 +142,8 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
 {
     real *alpha = b->scratch, *beta = alpha + q->steps * q->states, *posterior = beta + 2 * q->states;
     real *grad = b->grad[LOG_PROBS] ? b->grad[LOG_PROBS] + i * b->len[LOG_PROBS] : NULL;
-    const real loss = -forward(q, alpha), share = b->plan->reduction == LOSS_MEAN && q->states > 1 ? (real)(q->states / 2) : 1;
+    const size_t labels = q->states / 2;
+    const real loss = -forward(q, alpha), share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (real)labels : 1;
     const bool zeroed = b->param[ZERO_INFINITY].integer && loss == INFINITY;
     b->term[i] = zeroed ? 0 : loss / share;
     for (size_t k = 0; grad && k < b->len[LOG_PROBS]; k++)

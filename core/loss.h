@@ -103,6 +103,7 @@ const char *loss_dtype_name(enum loss_dtype dtype);
 enum loss_dtype loss_dtype_find(const char *name);
 /* Bytes of one element; 0 for LOSS_ANY. */
 size_t loss_dtype_size(enum loss_dtype dtype);
+/* float64, float32, float16, bfloat16. */
 bool loss_dtype_is_float(enum loss_dtype dtype);
 
 /* A view of numbers that somebody else owns. Row-major without gaps unless `strided`; elements need no alignment. */
@@ -127,6 +128,7 @@ char *loss_shape_text(const struct loss_tensor *tensor, char *text);
 /* ---- descriptors: what each loss is called, takes and gives ------------------------------------------------------- */
 
 enum loss_reduction { LOSS_MEAN, LOSS_SUM, LOSS_NONE, LOSS_BATCHMEAN, LOSS_REDUCTION_COUNT };
+/* "mean" and so on. */
 const char *loss_reduction_name(enum loss_reduction reduction);
 
 /* What the elements of a tensor stand for. */
@@ -181,7 +183,7 @@ struct loss_descriptor {
     const struct loss_method *method;
 };
 
-/* The table of losses, in the order in which people should meet them. */
+/* The table of losses, in the order in which people should meet them: how many there are, and the one at a place below that. */
 size_t loss_count(void);
 const struct loss_descriptor *loss_at(size_t index);
 /* The loss of that name or alias (case-sensitive), NULL if there is none. */
@@ -253,7 +255,7 @@ struct loss_result {
 };
 
 /* Checks a request against the descriptor: tensors there and of fitting shapes and dtypes, parameters in range, gradients that
-   exist. Reads no tensor data, except that none is needed. LOSS_OK, or LOSS_INVALID with error.path at the field. */
+   exist. LOSS_OK, or LOSS_INVALID with error.path at the field. */
 enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error);
 
 /* Evaluates a plan whose buffers are set, on up to `threads` OpenMP threads (1 opens no parallel region; small plans use

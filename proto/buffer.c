@@ -65,7 +65,6 @@ void buffer_printf(struct buffer *buffer, const char *format, ...)
 
 void buffer_free(struct buffer *buffer)
 {
-    if (buffer->capacity > 0) /* else it holds nothing, or a static text: reply.c */
-        free(buffer->data);
+    free(buffer->data);
     *buffer = (struct buffer){0};
 }

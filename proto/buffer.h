@@ -18,6 +18,7 @@ struct buffer {
 /* Makes room for `more` bytes behind `len` and returns where they go, NULL when memory ran out. The caller writes there and
    adds what it wrote to `len`. */
 char *buffer_reserve(struct buffer *buffer, size_t more);
+/* Append bytes, a string without its NUL, printf's text. */
 void buffer_append(struct buffer *buffer, const void *bytes, size_t len);
 void buffer_text(struct buffer *buffer, const char *text);
 __attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *buffer, const char *format, ...);

@@ -18,12 +18,14 @@ struct reply {
 };
 
 /* Turns an error into an RFC 9457 answer (application/problem+json with type, title, status, detail, and pointer where
-   error->path is set). Replaces what the reply held. Where even that much memory is missing, the body is a fixed text. */
+   error->path is set). Replaces what the reply held. Where even that much memory is missing, the body is empty and the status
+   alone tells. */
 void reply_problem(struct reply *reply, const struct loss_error *error);
 /* The same with an HTTP status of its own, for troubles that only HTTP knows (411, 501). */
 void reply_problem_status(struct reply *reply, const struct loss_error *error, int status);
 /* The HTTP status that stands for an error. */
 int reply_status(enum loss_status status);
+/* Frees the body and leaves the reply's other fields as they are. */
 void reply_free(struct reply *reply);
 
 #endif

@@ -2,6 +2,7 @@
  * lossd: starts what serves, waits for a signal, and ends it in order.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -119,8 +120,20 @@ static int serve(const struct options *options)
     return started ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* A closed standard stream would lend its number to the next socket, and logs would be written there. */
+static void fill_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char *argv[])
 {
+    fill_standard_streams();
     struct options options;
     char message[OPTION_MESSAGE];
     switch (options_read(&options, argc, argv, message)) {

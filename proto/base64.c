@@ -50,7 +50,7 @@ static char take_character(const char **text, const char *end)
         return **text;
     ++*text;
     if (**text != 'u' || end - *text < 5)
-        return **text;
+        return **text == '/' ? '/' : '\\'; /* the other short escapes stand for no character of base64 */
     const char hex[] = {(*text)[3], (*text)[4], '\0'};
     const bool ascii = (*text)[1] == '0' && (*text)[2] == '0';
     *text += 4;

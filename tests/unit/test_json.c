@@ -360,6 +360,8 @@ START_TEST(buffers_must_be_base64_of_the_right_length)
     refuses("mse", body, 400, "\"input/data/buffer is not base64");
     snprintf(body, sizeof body, form, "AACAPwA=", "base64"); /* a byte too many */
     refuses("mse", body, 400, "\"input/data/buffer is not base64");
+    snprintf(body, sizeof body, form, "AACA\\nw==", "base64"); /* an escaped line break, not an n */
+    refuses("mse", body, 400, "\"input/data/buffer is not base64");
     snprintf(body, sizeof body, form, "AACAP===", "base64");
     refuses("mse", body, 400, "\"input/data/buffer is not base64");
     snprintf(body, sizeof body, form, "AACAPw==", "hex");

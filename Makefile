@@ -36,7 +36,26 @@ FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -fPIC -fvisibility=hidden -ffp-contract=off $(WARN) $(CFLAGS) $(FLAGS_$(MODE)) $(CPPFLAGS)
 ALL_LDFLAGS = -fopenmp $(FLAGS_$(MODE)) $(LDFLAGS)
 
-CORE   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c core/losses/*.c))
+# The engine and the losses are built for each of these instruction sets, and the best that the machine has is chosen at start.
+# Each becomes one object that shows a single name to the outside, so that neither losses nor engine know of it.
+KERNEL_SOURCES := core/kernels.c core/run.c core/walk.c core/fold.c core/blame.c core/classes.c $(wildcard core/losses/*.c)
+ifeq ($(shell uname -m),x86_64)
+ISAS           := x86_64 x86_64_v2 x86_64_v3 x86_64_v4
+ISAS_asan      := x86_64 x86_64_v3
+ISAS_tsan      := $(ISAS_asan)
+else
+ISAS           := portable
+endif
+ISAS           := $(or $(ISAS_$(MODE)),$(ISAS))
+MARCH_x86_64    := -march=x86-64 -O2 -fno-tree-vectorize
+MARCH_x86_64_v2 := -march=x86-64-v2
+MARCH_x86_64_v3 := -march=x86-64-v3
+MARCH_x86_64_v4 := -march=x86-64-v4 -mprefer-vector-width=512
+# Loops are vectorised. That needs comparisons and square roots to be free of side effects, which changes no result, and choices
+# that parameters make to be taken out of the loops, however long these are.
+KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans --param=max-unswitch-insns=500
+
+CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(wildcard core/*.c))) $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))
 PROTO  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard proto/*.c))
 SERVER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard server/*.c))
 TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*.c tests/http/*.c tests/golden/*.c tests/support/*.c))
@@ -44,6 +63,7 @@ MAIN   := $(BUILD)/server/main.o
 
 # Each layer sees the headers of itself and of those below it, and no others: the compiler keeps the arrows pointing down.
 $(CORE):   INCLUDES := -Icore
+$(BUILD)/core/isa.o: INCLUDES += $(patsubst %,-DHAS_%,$(ISAS))
 $(PROTO):  INCLUDES := -Icore -Iproto
 $(SERVER): INCLUDES := -Icore -Iproto -Iserver
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
@@ -59,6 +79,21 @@ $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+
+define KERNELS
+$(BUILD)/kernels/$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	$$(call say,CC $$@)
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(MARCH_$(1)) -DISA=$(1) -Icore -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/core/kernels_$(1).o: $(patsubst %.c,$(BUILD)/kernels/$(1)/%.o,$(KERNEL_SOURCES))
+	@mkdir -p $$(@D)
+	$$(call say,LD $$@)
+	$$(Q)$$(LD) -r -o $$@ $$^ && objcopy --keep-global-symbol=loss_kernels_$(1) $$@
+
+-include $(patsubst %.c,$(BUILD)/kernels/$(1)/%.d,$(KERNEL_SOURCES))
+endef
+$(foreach isa,$(ISAS),$(eval $(call KERNELS,$(isa))))
 
 $(BUILD)/libloss.a: $(CORE)
 	@rm -f $@
@@ -98,7 +133,7 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
 fuzz: ## run each fuzz target for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev); what it finds is left in build/fuzz
 	@mkdir -p build/fuzz
 	@for target in $(FUZZ_TARGETS); do \
-	    clang -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Icore -Iproto \
+	    clang -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -ffp-contract=off -Icore -Iproto \
 	        -o build/fuzz/$$target tests/fuzz/fuzz_$$target.c $(wildcard core/*.c core/losses/*.c proto/*.c) -ljansson -lm && \
 	    mkdir -p build/fuzz/corpus-$$target && \
 	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=4096 -artifact_prefix=build/fuzz/ \
@@ -143,4 +178,4 @@ clean: ## remove everything that was built
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
--include $(CORE:.o=.d) $(PROTO:.o=.d) $(SERVER:.o=.d) $(TESTS:.o=.d)
+-include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d)) $(PROTO:.o=.d) $(SERVER:.o=.d) $(TESTS:.o=.d)

@@ -20,7 +20,7 @@ enum { LABEL_SMOOTHING = IGNORE_INDEX + 1 };
 struct row {
     const real *x;
     size_t classes, largest;
-    real rest, log_sum; /* sum of the e_c other than that of `largest`; log1p of it */
+    real top, rest, log_sum; /* x of `largest`; sum of the e_c other than that of it; log1p of that */
 };
 
 struct coefficients {
@@ -37,41 +37,39 @@ static real coefficient(const struct coefficients *k, size_t c)
     return w * (p * k->keep + k->spread);
 }
 
-static size_t largest_of(const real *x, size_t n)
+/* Whether the target selects one class, and the others, be they impossible, have no say. */
+static bool is_one_class(const struct coefficients *k)
 {
-    size_t largest = 0;
-    for (size_t c = 1; c < n; c++)
-        if (x[c] > x[largest])
-            largest = c;
-    return largest;
+    return !k->probability && k->spread == 0;
 }
 
-/* Leaves the e_c in `e`, unless that is NULL. */
+/* Leaves the e_c in `e`. If the largest is infinite, or a number is NaN, so is the whole row, as in PyTorch. */
 static struct row softmax(const real *x, size_t classes, real *e)
 {
-    struct row r = {.x = x, .classes = classes, .largest = largest_of(x, classes)};
-    struct sum rest = {0};
-    for (size_t c = 0; c < classes; c++) {
-        const real each = exp(x[c] - x[r.largest]);
-        if (e)
-            e[c] = each;
-        /* For the largest, 0: or NaN if it is infinite, which makes the whole row NaN, as in PyTorch. */
-        sum_add(&rest, c == r.largest ? each - 1 : each);
-    }
-    r.rest = sum_value(&rest);
+    struct row r = {.x = x, .classes = classes, .top = largest_of(x, classes)};
+    const real top = r.top;
+#pragma GCC ivdep
+    for (size_t c = 0; c < classes; c++)
+        e[c] = exp(x[c] - top);
+    r.largest = place_of(top, x, classes);
+    if (r.largest == classes) /* the first is NaN */
+        r.largest = 0;
+    const real own = e[r.largest];
+    e[r.largest] = own - 1; /* 0, or NaN */
+    r.rest = sum_alike(e, classes);
+    e[r.largest] = own;
     r.log_sum = log1p(r.rest);
     return r;
 }
 
 static real log_softmax(const struct row *r, size_t c)
 {
-    return (r->x[c] - r->x[r->largest]) - r->log_sum;
+    return (r->x[c] - r->top) - r->log_sum;
 }
 
 static real term(const struct row *r, const struct coefficients *k)
 {
-    /* Without smoothing a class index selects one class, and the others, be they impossible, have no say. */
-    if (!k->probability && k->spread == 0)
+    if (is_one_class(k))
         return -coefficient(k, k->label) * log_softmax(r, k->label);
     struct sum sum = {0};
     for (size_t c = 0; c < r->classes; c++)
@@ -79,46 +77,187 @@ static real term(const struct row *r, const struct coefficients *k)
     return -sum_value(&sum);
 }
 
-/* Turns the e_c into dl/dx_c. */
-static void gradient(const struct row *r, const struct coefficients *k, real *e, real scale)
+/* dl/dx_c = q_c K - k_c, which is q_c K for all classes but one or two. `grad` may be e. */
+static void gradient_of_one_class(const struct row *r, const struct coefficients *k, const real *e, real *grad, real scale)
+{
+    const real own = coefficient(k, k->label), factor = own / (1 + r->rest) * scale, label = e[k->label];
+    for (size_t c = 0; c < r->classes; c++)
+        grad[c] = e[c] * factor;
+    grad[k->label] = k->label == r->largest ? -r->rest * factor : (label / (1 + r->rest) * own - own) * scale;
+}
+
+static void gradient(const struct row *r, const struct coefficients *k, const real *e, real *grad, real scale)
 {
     struct sum others = {0};
     for (size_t c = 0; c < r->classes; c++)
         sum_add(&others, c == r->largest ? 0 : coefficient(k, c));
     const real all = 1 + r->rest, apart = sum_value(&others), total = apart + coefficient(k, r->largest);
-    for (size_t c = 0; c < r->classes; c++) {
-        const real slope =
-            c == r->largest ? (apart - coefficient(k, c) * r->rest) / all : e[c] / all * total - coefficient(k, c);
-        e[c] = slope * scale;
-    }
+    const real own = (apart - coefficient(k, r->largest) * r->rest) / all * scale;
+    for (size_t c = 0; c < r->classes; c++)
+        grad[c] = (e[c] / all * total - coefficient(k, c)) * scale;
+    grad[r->largest] = own;
 }
+
+/* d2l/dx_c2 = K q_c (1 - q_c) */
+static void second_derivative(const struct row *r, const struct coefficients *k, const real *e, real *hess, real scale)
+{
+    struct sum total = {0};
+    for (size_t c = 0; c < r->classes; c++)
+        sum_add(&total, coefficient(k, c));
+    const real all = 1 + r->rest, factor = sum_value(&total) * scale;
+    for (size_t c = 0; c < r->classes; c++)
+        hess[c] = e[c] / all * (c == r->largest ? r->rest / all : 1 - e[c] / all) * factor;
+}
+
+static void target_gradient(const struct row *r, const struct coefficients *k, real *grad, real scale)
+{
+    for (size_t c = 0; c < r->classes; c++)
+        grad[c] = -k->keep * (k->weight ? k->weight[c] : 1) * log_softmax(r, c) * scale;
+}
+
+static real *row_of(real *rows, size_t i, size_t classes)
+{
+    return rows ? rows + i * classes : NULL;
+}
+
+static void zero_row(real *row, size_t classes)
+{
+    if (row)
+        memset(row, 0, classes * sizeof *row);
+}
+
+/* ---- rows of few classes ---------------------------------------------------------------------------------------------- */
+
+enum { FEW = 32 };
+
+/* What the rows of a block are worked on with, an array over the rows each; `e` and `x` one for each class. */
+struct rows {
+    size_t n, classes;
+    real *x, *e, *top, *rest, *ones, *label, *weight;
+};
+enum { ROWS_ARRAYS = 5 };
+
+static struct rows rows_of(const struct loss_block *b, size_t classes)
+{
+    real *const at = b->scratch, *const more = at + 2 * LOSS_CHUNK;
+    const size_t n = b->n;
+    return (struct rows){n, classes, at, at + LOSS_CHUNK, more, more + n, more + 2 * n, more + 3 * n, more + 4 * n};
+}
+
+/* Turns the rows around: classes by rows. */
+static void turn(const struct rows *r, const real *input, size_t row)
+{
+    for (size_t c = 0; c < r->classes; c++)
+        for (size_t i = 0; i < r->n; i++)
+            r->x[c * r->n + i] = input[i * row + c];
+}
+
+/* softmax() of all rows at once. */
+static void softmax_of_rows(const struct rows *r)
+{
+    const size_t n = r->n;
+    memcpy(r->top, r->x, n * sizeof *r->top);
+    for (size_t c = 1; c < r->classes; c++)
+        for (size_t i = 0; i < n; i++)
+            r->top[i] = r->x[c * n + i] > r->top[i] ? r->x[c * n + i] : r->top[i];
+    for (size_t i = 0; i < n; i++)
+        r->rest[i] = r->ones[i] = 0;
+    for (size_t c = 0; c < r->classes; c++)
+#pragma GCC ivdep
+        for (size_t i = 0; i < n; i++) {
+            const real e = exp(r->x[c * n + i] - r->top[i]);
+            r->e[c * n + i] = e;
+            r->rest[i] += e == 1 ? 0 : e;
+            r->ones[i] += e == 1 ? 1 : 0;
+        }
+    for (size_t i = 0; i < n; i++)
+        r->rest[i] += r->ones[i] - 1; /* the largest is the one that does not count */
+}
+
+/* The terms of labels that count; others have label -1 and weight 0. */
+static void terms_of_rows(struct loss_block *b, const struct rows *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        size_t label;
+        const bool counts = class_label(b, i, r->classes, &label);
+        r->label[i] = counts ? (real)label : -1;
+        r->weight[i] = counts ? class_weight(b, label) : 0;
+        b->term[i] = counts ? r->top[i] - r->x[label * r->n + i] : 0;
+    }
+    for (size_t i = 0; i < r->n; i++)
+        b->term[i] = r->label[i] < 0 ? 0 : (b->term[i] + log1p(r->rest[i])) * r->weight[i];
+}
+
+/* gradient_of_one_class() of all rows at once. */
+static void gradient_of_rows(const struct loss_block *b, const struct rows *r, real *grad)
+{
+    const size_t n = r->n;
+    for (size_t c = 0; c < r->classes; c++)
+        for (size_t i = 0; i < n; i++) {
+            const real e = r->e[c * n + i], own = r->weight[i], factor = own / (1 + r->rest[i]) * b->scale[i];
+            const real label = e == 1 ? -r->rest[i] * factor : (e / (1 + r->rest[i]) * own - own) * b->scale[i];
+            r->x[c * n + i] = r->label[i] < 0 ? 0 : r->label[i] == (real)c ? label : e * factor;
+        }
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < r->classes; c++)
+            grad[i * r->classes + c] = r->x[c * n + i];
+}
+
+/* Class indices without smoothing, as is usual, and no more than the gradient of the input. */
+static bool is_for_rows(const struct loss_block *b, size_t classes)
+{
+    return classes > 0 && classes <= FEW && b->index[TARGET] && b->number[LABEL_SMOOTHING] == 0 && !b->hess[INPUT];
+}
+
+static void few_classes(struct loss_block *b, size_t classes)
+{
+    const struct rows rows = rows_of(b, classes);
+    turn(&rows, b->in[INPUT], b->row[INPUT]);
+    softmax_of_rows(&rows);
+    terms_of_rows(b, &rows);
+    if (b->grad[INPUT])
+        gradient_of_rows(b, &rows, b->grad[INPUT]);
+}
+
+/* ---- the kernel ----------------------------------------------------------------------------------------------------- */
 
 static void cross_entropy_kernel(struct loss_block *b)
 {
     const size_t classes = b->len[INPUT];
     const real smoothing = b->param[LABEL_SMOOTHING].number;
+    if (is_for_rows(b, classes)) {
+        few_classes(b, classes);
+        return;
+    }
     struct coefficients k = {.weight = b->in[WEIGHT], .keep = 1 - smoothing, .spread = smoothing / (real)classes};
     for (size_t i = 0; i < b->n; i++) {
-        real *grad = b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL;
+        real *grad = row_of(b->grad[INPUT], i, classes), *hess = row_of(b->hess[INPUT], i, classes);
+        b->term[i] = 0;
         if (b->in[TARGET]) {
             k.probability = b->in[TARGET] + i * b->row[TARGET];
         } else if (!class_label(b, i, classes, &k.label)) {
-            b->term[i] = 0;
-            for (size_t c = 0; grad && c < classes; c++)
-                grad[c] = 0;
+            zero_row(grad, classes);
+            zero_row(hess, classes);
             continue;
         }
-        if (classes == 0) { /* nothing to be wrong about */
-            b->term[i] = 0;
+        if (classes == 0) /* nothing to be wrong about */
             continue;
-        }
-        const struct row r = softmax(b->in[INPUT] + i * b->row[INPUT], classes, grad);
+        const struct row r = softmax(b->in[INPUT] + i * b->row[INPUT], classes, b->scratch);
         b->term[i] = term(&r, &k);
         if (grad)
-            gradient(&r, &k, grad, b->scale[i]);
-        for (size_t c = 0; b->grad[TARGET] && c < classes; c++)
-            b->grad[TARGET][i * classes + c] = -k.keep * class_weight(b, c) * log_softmax(&r, c) * b->scale[i];
+            (is_one_class(&k) ? gradient_of_one_class : gradient)(&r, &k, b->scratch, grad, b->scale[i]);
+        if (hess)
+            second_derivative(&r, &k, b->scratch, hess, b->scale[i]);
+        if (b->grad[TARGET])
+            target_gradient(&r, &k, b->grad[TARGET] + i * classes, b->scale[i]);
     }
+}
+
+/* The e_c of a row, or what rows of few classes need. */
+static size_t scratch(const struct loss_plan *plan)
+{
+    const size_t classes = plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1];
+    return classes <= FEW ? (2 + ROWS_ARRAYS) * LOSS_CHUNK : classes;
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -143,6 +282,7 @@ const struct loss_descriptor loss_cross_entropy = {
         "ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with probabilities p. mean divides by the sum of the w_y that "
         "count; with probabilities by the number of terms",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "logits", "(C), (N, C) or (N, C, d1, ...)", LOSS_REAL, .prediction = true,
@@ -162,6 +302,7 @@ const struct loss_descriptor loss_cross_entropy = {
         &(const struct loss_method){
             .shape = shape,
             .kernel = cross_entropy_kernel,
+            .scratch = scratch,
             .weigh = loss_weigh_classes,
             .weigh_operands = 1u << TARGET | 1u << WEIGHT,
             .checked = TARGET,

@@ -84,6 +84,31 @@ void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t 
     ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);
 }
 
+/* For numbers: within most ranges. Booleans and choices take the first two or more. */
+static const double values[] = {0, 1, 2, 0.3, 0.7, 1.7, 2.5, -0.5};
+enum { VALUES = sizeof values / sizeof values[0] };
+
+size_t batch_options(const struct loss_descriptor *loss)
+{
+    return (size_t)loss_param_specs(loss) * VALUES;
+}
+
+const char *batch_set_option(struct batch *batch, size_t option)
+{
+    const struct loss_param_spec *spec = &batch->request.loss->params[option / VALUES];
+    const double value = values[option % VALUES];
+    int choices = 2;
+    while (spec->type == LOSS_CHOICE && spec->choices[choices])
+        choices++;
+    const bool whole = value == (double)(int64_t)value;
+    if ((spec->type != LOSS_NUMBER && !whole) ||
+        ((spec->type == LOSS_BOOLEAN || spec->type == LOSS_CHOICE) && !(value >= 0 && value < choices)))
+        return NULL;
+    batch->request.param[option / VALUES] = (struct loss_value){value, (int64_t)value};
+    struct loss_plan plan;
+    return loss_plan(&plan, &batch->request, &batch->error) == LOSS_OK ? spec->name : NULL;
+}
+
 void batch_all_gradients(struct batch *batch)
 {
     const struct loss_descriptor *loss = batch->request.loss;
@@ -98,9 +123,12 @@ enum loss_status batch_run(struct batch *batch, int threads)
     const enum loss_status status = loss_plan(&batch->plan, &batch->request, &batch->error);
     if (status != LOSS_OK)
         return status;
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         if (batch->plan.grad_mask >> k & 1)
             batch->plan.grad[k].data = malloc(loss_tensor_bytes(&batch->plan.grad[k]) + 1);
+        if (batch->plan.hess_mask >> k & 1)
+            batch->plan.hess[k].data = malloc(loss_tensor_bytes(&batch->plan.hess[k]) + 1);
+    }
     if (batch->plan.reduction == LOSS_NONE)
         batch->plan.output.data = malloc(loss_tensor_bytes(&batch->plan.output) + 1);
     return loss_run(&batch->plan, threads, &batch->result, &batch->error);
@@ -110,7 +138,8 @@ void batch_clear(struct batch *batch)
 {
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         free(batch->plan.grad[k].data);
-        batch->plan.grad[k].data = NULL;
+        free(batch->plan.hess[k].data);
+        batch->plan.grad[k].data = batch->plan.hess[k].data = NULL;
     }
     free(batch->plan.output.data);
     batch->plan.output.data = NULL;

@@ -1,0 +1,83 @@
+"""Compares lossd with its peers, side by side on this machine, and prints a table; see the README, "Benchmarks".
+
+Everything that is compared is asked in turn, several times over, and each figure is the median of the ratios of neighbours.
+Exit status: 0, or 1 where something could not be measured: a peer is missing, or something failed. What cannot be measured yet
+for want of a feature, and marks that are not met, do not count.
+"""
+import argparse
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from types import SimpleNamespace
+
+import figures_core
+import figures_http
+import figures_text
+from rows import print_rows, write_json
+
+GROUPS = {"core": figures_core.figures, "text": figures_text.figures, "http": figures_http.figures}
+
+# rounds: how often all are asked in turn; repetitions: how often each does it when asked, of which the median counts.
+FULL = {"rounds": 9, "repetitions": 3, "numbers": 1_000_000, "break_even_numbers": 4_000_000, "peer_rounds": 7,
+        "load_seconds": 1.5, "tail_seconds": 8, "tail_rounds": 5, "memory_rounds": 3, "large_megabytes": 100}
+QUICK = {"rounds": 3, "repetitions": 1, "numbers": 200_000, "break_even_numbers": 200_000, "peer_rounds": 1,
+         "load_seconds": 0.5, "tail_seconds": 1.5, "tail_rounds": 1, "memory_rounds": 1, "large_megabytes": 20}
+
+
+def cpu_model():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), platform.machine())
+
+
+def end(number, _frame):
+    sys.exit(128 + number)  # through every `finally`, where processes are ended
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build", help="where lossd and bench/ were built")
+    parser.add_argument("--only", default="", help="groups of figures: core, text, http (default: all)")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller batches")
+    arguments = parser.parse_args()
+    groups = [name for name in arguments.only.replace(",", " ").split()] or list(GROUPS)
+    if unknown := [name for name in groups if name not in GROUPS]:
+        parser.error(f"no group {unknown[0]}; there are {', '.join(GROUPS)}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+    cores = len(os.sched_getaffinity(0))
+    about = {"quick": arguments.quick, "cpu": cpu_model(), "cores": cores, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    print(f"{about['cpu']}, {cores} cores; {'quick' if arguments.quick else 'full'} run. Times are medians; ratios are of neighbours.")
+    folder = tempfile.mkdtemp(prefix="lossd-bench-")
+    settings = SimpleNamespace(build=arguments.build, folder=folder, threads=cores, **(QUICK if arguments.quick else FULL))
+    rows, figure, started, troubled = [], None, time.monotonic(), True
+    try:
+        for name in groups:
+            for row in GROUPS[name](settings):
+                rows.append(row)
+                figure = print_rows([row], figure)
+        troubled = any(row.fatal for row in rows)
+    finally:
+        about["seconds"] = round(time.monotonic() - started, 1)
+        path = os.path.join(arguments.build, "bench.json")
+        write_json(path, about, rows)
+        if troubled:
+            print(f"\nlogs: {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder)
+    print(f"\n{about['seconds']:.0f} s; the same as JSON, with every repetition: {path}")
+    for row in rows:
+        if row.fatal:
+            print(f"bench: {row.figure}. {row.name}: {row.status}", file=sys.stderr)
+    return 1 if troubled else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

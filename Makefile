@@ -129,10 +129,10 @@ PEER_FLAGS  := -O3 -march=native
 
 bench bench-quick: $(BUILD)/lossd $(DRIVERS)
 bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others (minutes); a table, and build/bench.json (ONLY=core,text,http)
-	@/usr/bin/python3 bench/run.py --build $(BUILD) --only '$(ONLY)'
+	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)'
 
 bench-quick: ## the same with fewer repetitions and smaller batches (under a minute)
-	@/usr/bin/python3 bench/run.py --build $(BUILD) --only '$(ONLY)' --quick
+	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)' --quick
 
 bench-deps: deps ## install the Debian packages that bench compares with, naming them
 	@bench/install-deps.sh
@@ -179,7 +179,7 @@ uninstall: ## remove what install put there
 	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service
 
 format: ## lay out the sources with clang-format
-	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
 
 tidy: ## look for mistakes with clang-tidy
 	clang-tidy --quiet $(wildcard core/*.c core/losses/*.c proto/*.c server/*.c) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver

@@ -66,6 +66,25 @@ struct law {
 static const struct law any = {6, -3, false}, probability = {0.98F, 0.01F, false}, logarithm = {-8, -0.01F, false},
                         sign = {0, 0, true};
 
+static bool is(const char *name, const char *other)
+{
+    return strcmp(name, other) == 0;
+}
+
+static struct law input_law(const char *name)
+{
+    if (is(name, "bce"))
+        return probability;
+    return is(name, "nll") || is(name, "kl_div") ? logarithm : any;
+}
+
+static struct law target_law(const char *name)
+{
+    if (is(name, "hinge_embedding"))
+        return sign;
+    return is(name, "bce") || is(name, "bce_with_logits") || is(name, "kl_div") ? probability : any;
+}
+
 static struct loss_tensor fill(int sequence, struct law law, size_t rows, size_t length)
 {
     struct loss_tensor tensor = {.dtype = LOSS_FLOAT32, .rank = length ? 2 : 1, .shape = {rows, length}};
@@ -90,7 +109,7 @@ static struct loss_tensor fill_classes(size_t rows, size_t classes)
 /* Sets up the operands and the plan. */
 static enum loss_status prepare(const char *name, size_t count, size_t classes, struct loss_error *error)
 {
-    if (strcmp(name, problem.name) == 0 && count == problem.count && classes == problem.classes)
+    if (is(name, problem.name) && count == problem.count && classes == problem.classes)
         return LOSS_OK;
     forget();
     const struct loss_descriptor *loss = loss_find(name);
@@ -99,24 +118,16 @@ static enum loss_status prepare(const char *name, size_t count, size_t classes, 
     const size_t rows = classes ? count / classes : count;
     struct loss_tensor operand[3];
     int operands = 2;
-    if (strcmp(name, "cosine_embedding") == 0) {
+    if (is(name, "cosine_embedding")) {
         operand[0] = fill(0, any, rows, classes);
         operand[1] = fill(1, any, rows, classes);
         operand[operands++] = fill(1, sign, rows, 0);
-    } else if (strcmp(name, "cross_entropy") == 0 || strcmp(name, "nll") == 0) {
-        operand[0] = fill(0, strcmp(name, "nll") == 0 ? logarithm : any, rows, classes);
+    } else if (is(name, "cross_entropy") || is(name, "nll")) {
+        operand[0] = fill(0, input_law(name), rows, classes);
         operand[1] = fill_classes(rows, classes);
     } else {
-        operand[0] = fill(0,
-                          strcmp(name, "bce") == 0      ? probability
-                          : strcmp(name, "kl_div") == 0 ? logarithm
-                                                        : any,
-                          count, 0);
-        operand[1] = fill(1,
-                          strcmp(name, "hinge_embedding") == 0                                 ? sign
-                          : strncmp(name, "bce", 3) == 0 || strcmp(name, "kl_div") == 0 ? probability
-                                                                                               : any,
-                          count, 0);
+        operand[0] = fill(0, input_law(name), count, 0);
+        operand[1] = fill(1, target_law(name), count, 0);
     }
     struct loss_request request;
     loss_request_init(&request, loss);

@@ -7,7 +7,8 @@
  * requests fall due RATE times a second whatever the answers do, and a latency counts from when its request was due, so that a
  * stall of the server counts for every request it held up. What happens in the first 0.2 seconds is not counted.
  *
- * Prints one line: {"requests": answered, "failed": not 200 or broken, "seconds": ..., "p50_ms": ..., "p99_ms": ..., "max_ms": ...}.
+ * Prints one line: {"requests": answered, "failed": not 200 or broken, "seconds": ..., "p50_ms": ..., "p99_ms": ..., "max_ms":
+ * ...}.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -70,9 +71,9 @@ static void make_request(const char *path, const char *body_file)
         die(body_file);
     const size_t len = fread(body, 1, sizeof body, file);
     fclose(file);
-    const int head = snprintf(request, 1024,
-                              "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-                              path, len);
+    const int head = snprintf(
+        request, 1024, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+        path, len);
     memcpy(request + head, body, len);
     request_len = (size_t)head + len;
 }

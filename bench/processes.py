@@ -9,6 +9,7 @@ import subprocess
 import time
 
 PYTHON = "/usr/bin/python3"  # Debian's, whose packages the peers are
+LIBC = ctypes.CDLL(None)
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -27,7 +28,7 @@ def missing(package):
 def die_with_parent():
     """In the child: SIGTERM when the bench has gone, however it went."""
     pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    LIBC.prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 @contextlib.contextmanager

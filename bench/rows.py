@@ -90,7 +90,7 @@ class Row:
 
 
 HEADER = ["", "measured", "quartiles", "reach", "stretch", "", "ours", "peer"]
-WIDTHS = [49, 10, 20, 8, 8, 8, 10, 10]
+WIDTHS = [49, 10, 22, 10, 10, 9, 10, 10]
 
 
 def print_rows(rows, last_figure):

@@ -7,6 +7,7 @@ for want of a feature, and marks that are not met, do not count.
 import argparse
 import os
 import platform
+import resource
 import shutil
 import signal
 import sys
@@ -33,6 +34,30 @@ def cpu_model():
         return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), platform.machine())
 
 
+class Others:
+    """How much of the machine went to processes that are not the bench's, and to other machines of its host: figures made beside
+    a busy neighbour are not to be quoted."""
+
+    def __init__(self, cores):
+        self.cores, self.wall, self.busy, self.ours = cores, time.monotonic(), self._busy(), self._ours()
+
+    def share(self):
+        """Once all processes of the bench have ended."""
+        seconds = self._busy() - self.busy - (self._ours() - self.ours)
+        return max(0.0, seconds / (self.cores * (time.monotonic() - self.wall)))
+
+    @staticmethod
+    def _busy():
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system, _idle, _wait, irq, softirq, steal = map(int, file.readline().split()[1:9])
+        return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+    @staticmethod
+    def _ours():
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
 def end(number, _frame):
     sys.exit(128 + number)  # through every `finally`, where processes are ended
 
@@ -54,7 +79,7 @@ def main():
     print(f"{about['cpu']}, {cores} cores; {'quick' if arguments.quick else 'full'} run. Times are medians; ratios are of neighbours.")
     folder = tempfile.mkdtemp(prefix="lossd-bench-")
     settings = SimpleNamespace(build=arguments.build, folder=folder, threads=cores, **(QUICK if arguments.quick else FULL))
-    rows, figure, started, troubled = [], None, time.monotonic(), True
+    rows, figure, started, troubled, others = [], None, time.monotonic(), True, Others(os.cpu_count())
     try:
         for name in groups:
             for row in GROUPS[name](settings):
@@ -62,7 +87,7 @@ def main():
                 figure = print_rows([row], figure)
         troubled = any(row.fatal for row in rows)
     finally:
-        about["seconds"] = round(time.monotonic() - started, 1)
+        about["seconds"], about["others"] = round(time.monotonic() - started, 1), round(others.share(), 3)
         path = os.path.join(arguments.build, "bench.json")
         write_json(path, about, rows)
         if troubled:
@@ -70,6 +95,8 @@ def main():
         else:
             shutil.rmtree(folder)
     print(f"\n{about['seconds']:.0f} s; the same as JSON, with every repetition: {path}")
+    if about["others"] > 0.05:
+        print(f"bench: others took {100 * about['others']:.0f}% of the machine meanwhile: these figures are rough", file=sys.stderr)
     for row in rows:
         if row.fatal:
             print(f"bench: {row.figure}. {row.name}: {row.status}", file=sys.stderr)

@@ -38,7 +38,8 @@ extern "C" {
 #include "tensor_json.h"
 }
 
-namespace {
+namespace
+{
 
 constexpr size_t row_length = 10, padding = 64; /* readable bytes behind the text, which simdjson asks for */
 

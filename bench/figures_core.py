@@ -113,23 +113,17 @@ def triad_rows(all_measured):
 
 
 def break_even(settings, drivers, name):
-    """The smallest size from which on two threads are faster than one, by 5% at least; sizes double."""
+    """The smallest size at which two threads are faster than one by 5% at least, and at twice that size too."""
+    sizes = [1 << k for k in range(10, 21)]
     found = []
-    sizes = [1 << k for k in range(10, 22)]
-    per_size = {}
     for _ in range(settings.rounds):
+        wins = []
         for size in sizes:
             batch = max(1, settings.break_even_numbers // size)
             one, two = (statistics.median(drivers["core"].ask("loss", name, size, 0, threads, 3, batch)["ns"])
                         for threads in (1, 2))
-            per_size.setdefault(size, []).append(one / two)
-    for repetition in range(settings.rounds):
-        best = None
-        for size in reversed(sizes):
-            if per_size[size][repetition] < 1.05:
-                break
-            best = size
-        found.append(best or 2 * sizes[-1])
+            wins.append(one >= 1.05 * two)
+        found.append(next((size for size, *both in zip(sizes, wins, wins[1:]) if all(both)), sizes[-1]))
     return found
 
 

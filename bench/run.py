@@ -11,7 +11,6 @@ import resource
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from types import SimpleNamespace
 
@@ -77,7 +76,9 @@ def main():
     cores = len(os.sched_getaffinity(0))
     about = {"quick": arguments.quick, "cpu": cpu_model(), "cores": cores, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
     print(f"{about['cpu']}, {cores} cores; {'quick' if arguments.quick else 'full'} run. Times are medians; ratios are of neighbours.")
-    folder = tempfile.mkdtemp(prefix="lossd-bench-")
+    folder = os.path.abspath(os.path.join(arguments.build, "bench", "logs"))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
     settings = SimpleNamespace(build=arguments.build, folder=folder, threads=cores, **(QUICK if arguments.quick else FULL))
     rows, figure, started, troubled, others = [], None, time.monotonic(), True, Others(os.cpu_count())
     try:
@@ -90,10 +91,6 @@ def main():
         about["seconds"], about["others"] = round(time.monotonic() - started, 1), round(others.share(), 3)
         path = os.path.join(arguments.build, "bench.json")
         write_json(path, about, rows)
-        if troubled:
-            print(f"\nlogs: {folder}", file=sys.stderr)
-        else:
-            shutil.rmtree(folder)
     print(f"\n{about['seconds']:.0f} s; the same as JSON, with every repetition: {path}")
     if about["others"] > 0.05:
         print(f"bench: others took {100 * about['others']:.0f}% of the machine meanwhile: these figures are rough", file=sys.stderr)

@@ -93,15 +93,15 @@ HEADER = ["", "measured", "quartiles", "reach", "stretch", "", "ours", "peer"]
 WIDTHS = [49, 10, 22, 10, 10, 9, 10, 10]
 
 
-def print_rows(rows, last_figure):
-    """Prints rows as they come; a title where a new figure begins. Returns the last figure printed."""
-    for row in rows:
-        if row.figure != last_figure:
-            print(f"\n{row.figure}. {TITLES[row.figure]}")
-            print("   " + "".join(text.ljust(width) for text, width in zip(HEADER, WIDTHS)).rstrip())
-            last_figure = row.figure
-        print("   " + "".join(text.ljust(width) for text, width in zip(row.cells(), WIDTHS)).rstrip(), flush=True)
-    return last_figure
+def print_row(row, last_figure):
+    """Prints a row, below a title where a new figure begins. Returns its figure."""
+    def line(texts):
+        return "   " + "".join(text.ljust(width) for text, width in zip(texts, WIDTHS)).rstrip()
+
+    if row.figure != last_figure:
+        print(f"\n{row.figure}. {TITLES[row.figure]}\n{line(HEADER)}")
+    print(line(row.cells()), flush=True)
+    return row.figure
 
 
 def write_json(path, about, rows):

@@ -113,7 +113,7 @@ def triad_rows(all_measured):
 
 
 def break_even(settings, drivers, name):
-    """The smallest size at which two threads are faster than one by 5% at least, and at twice that size too. The largest size
+    """The smallest size at which two threads are faster than one by a tenth at least, and at twice that size too. The largest size
     where there is none. The best of several short runs is compared: one that was interrupted says nothing of what a team costs."""
     sizes = [1 << k for k in range(10, 21)]
     found = []
@@ -123,7 +123,7 @@ def break_even(settings, drivers, name):
             batch = max(1, settings.break_even_numbers // size)
             one, two = (min(drivers["core"].ask("loss", name, size, 0, threads, 9, batch)["ns"])
                         for threads in (1, 2))
-            wins.append(one >= 1.05 * two)
+            wins.append(one >= 1.1 * two)
         found.append(next((size for size, *both in zip(sizes, wins, wins[1:]) if all(both)), sizes[-1]))
     return found
 

@@ -23,7 +23,7 @@ from rows import print_row, write_json
 GROUPS = {"core": figures_core.figures, "text": figures_text.figures, "http": figures_http.figures}
 
 # rounds: how often all are asked in turn; repetitions: how often each does it when asked, of which the median counts.
-FULL = {"rounds": 9, "repetitions": 3, "numbers": 1_000_000, "break_even_numbers": 400_000, "peer_rounds": 7,
+FULL = {"rounds": 9, "repetitions": 3, "numbers": 1_000_000, "break_even_numbers": 200_000, "peer_rounds": 7,
         "load_seconds": 1.5, "tail_seconds": 8, "tail_rounds": 5, "memory_rounds": 3, "large_megabytes": 100}
 QUICK = {"rounds": 3, "repetitions": 1, "numbers": 200_000, "break_even_numbers": 100_000, "peer_rounds": 1,
          "load_seconds": 0.5, "tail_seconds": 1.5, "tail_rounds": 1, "memory_rounds": 1, "large_megabytes": 20}

@@ -68,7 +68,7 @@ $(PROTO):  INCLUDES := -Icore -Iproto
 $(SERVER): INCLUDES := -Icore -Iproto -Iserver
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: all lib deps run test check-sanitize fuzz check-numbers install install-lib uninstall clean help format tidy
+.PHONY: all lib deps run test check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/lossd lib ## build the server (build/lossd) and the library (build/libloss.a, .so)
@@ -148,6 +148,53 @@ $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $< $(filter $(BUILD)/proto/number_%,$^) -lm
 
+# The drivers of bench/run.py. Peers that are header files are found when the driver is compiled: the stamp's name holds which
+# there were, so that it is compiled again once there are more. Where nothing can be built for want of g++, run.py says so.
+BENCH       := $(BUILD)/bench
+HAVE_CXX    := $(shell command -v $(CXX))
+HAVE_HEADER  = $(wildcard /usr/include/$(1))
+TEXT_PEERS  := $(notdir $(call HAVE_HEADER,simdjson.h) $(call HAVE_HEADER,fast_float/fast_float.h) \
+                        $(call HAVE_HEADER,double-conversion/double-conversion.h))
+TEXT_LIBS   := $(if $(filter simdjson.h,$(TEXT_PEERS)),-lsimdjson) $(if $(filter double-conversion.h,$(TEXT_PEERS)),-ldouble-conversion)
+TEXT_STAMP  := $(BENCH)/text-with$(subst .h,,$(addprefix -,$(TEXT_PEERS)))
+TEXT_STAMP  := $(subst $() ,,$(TEXT_STAMP))
+DRIVERS     := $(BENCH)/core $(BENCH)/load $(if $(HAVE_CXX),$(BENCH)/text)
+# For the yardsticks and the peers: the best that they can be on the machine at hand. Our own code is built as it is shipped.
+PEER_FLAGS  := -O3 -march=native
+
+bench bench-quick: $(BUILD)/lossd $(DRIVERS)
+bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others (minutes); a table, and build/bench.json (ONLY=core,text,http)
+	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)'
+
+bench-quick: ## the same with fewer repetitions and smaller batches (under a minute)
+	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)' --quick
+
+bench-deps: deps ## install the Debian packages that bench compares with, naming them
+	@bench/install-deps.sh
+
+$(BENCH)/core: bench/core.c $(BENCH)/triad.o $(BUILD)/libloss.a bench/driver.h bench/triad.h
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -Icore -o $@ $(filter %.c %.o %.a,$^) -lm
+
+$(BENCH)/triad.o: bench/triad.c bench/triad.h
+	@mkdir -p $(@D)
+	$(call say,CC $@)
+	$(Q)$(CC) -std=c17 -fopenmp $(WARN) $(PEER_FLAGS) -c -o $@ $<
+
+$(BENCH)/load: bench/load.c bench/driver.h
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $<
+
+$(BENCH)/text: bench/text.cc bench/driver.h $(PROTO) $(BUILD)/libloss.a $(TEXT_STAMP)
+	$(call say,LD $@)
+	$(Q)$(CXX) -std=c++17 -fopenmp -Wall -Wextra $(PEER_FLAGS) -Icore -Iproto -o $@ $(filter %.cc %.o %.a,$^) $(TEXT_LIBS) -ljansson -lm
+
+$(TEXT_STAMP):
+	@mkdir -p $(@D)
+	@rm -f $(BENCH)/text-with*
+	@touch $@
+
 install: all install-lib ## install server, systemd unit, library, header and pkg-config file below PREFIX (default /usr/local)
 	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -167,7 +214,7 @@ uninstall: ## remove what install put there
 	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service
 
 format: ## lay out the sources with clang-format
-	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
 
 tidy: ## look for mistakes with clang-tidy
 	clang-tidy --quiet $(wildcard core/*.c core/losses/*.c proto/*.c server/*.c) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver

@@ -29,4 +29,5 @@ def show(name, function, low, high, terms, scale):
 half_step = log(2) / 2 * (1 + mpf(2) ** -20)
 largest_z = ((sqrt(2) - 1) / (sqrt(2) + 1)) ** 2 * (1 + mpf(2) ** -20)
 show("EXP_TAIL", exp_tail, -half_step, half_step, 10, half_step**2)
+show("EXP_TAIL_NEAR", exp_tail, -half_step, half_step, 6, half_step**2)
 show("LOG_TAIL", log_tail, 0, largest_z, 7, largest_z / 2)

@@ -63,6 +63,19 @@ MATH_INLINE double math_exp(double x)
     return (1 + (r + r * r * exp_tail(r))) * power_of_two(half) * power_of_two(n - half);
 }
 
+/* exp(x) to 2^-26, which is enough for what is rounded to float32 and not subtracted from anything like it: only the sum's
+   smaller part is worked out in float. For x <= 0; below -700 it is 0. */
+MATH_INLINE double math_exp_near(double x)
+{
+    static const float c[] = {0.5000000013457804f,   0.16666666681614342f,   0.041666465005270034f,
+                              0.008333310934363356f, 0.0013933641117472883f, 0.00019890980964683147f};
+    const double in_range = x < -700 ? -700 : x;
+    const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER, r = in_range - n * 0x1.62e42fefa39efp-1;
+    const float s = (float)r, s2 = s * s;
+    const float tail = s2 * ((c[0] + c[1] * s) + s2 * ((c[2] + c[3] * s) + s2 * (c[4] + c[5] * s)));
+    return x < -700 ? 0 : ((1 + r) + (double)tail) * power_of_two(n);
+}
+
 /* log(u + rest) for u > 0 and finite and normal, rest a rounding error of u, which is small enough for rest / u to be taken as
    rest 2^-k (1 - f + f^2). With u = 2^k m, m in [sqrt(1/2), sqrt(2)), f = m - 1 and s = f / (2 + f): log m = 2 atanh(s) = f -
    (f^2 / 2 - s (f^2 / 2 + s^2 tail)). */

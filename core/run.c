@@ -79,13 +79,14 @@ static bool repeats(const struct walk *walk)
     return false;
 }
 
-/* Decides which tensors the kernel sees where they stand: as float32 if all are that, else those that are float64. */
+/* Decides which tensors the kernel sees where they stand: as float32 if all numbers are that, else those that are float64. */
 static void set_places(struct run *run)
 {
     run->single = run->method->single != NULL;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         const struct operand *operand = &run->operand[k];
-        run->single &= !operand->present || stands_ready(&operand->walk, operand->data, operand->dtype, LOSS_FLOAT32);
+        run->single &=
+            !operand->present || operand->indexed || stands_ready(&operand->walk, operand->data, operand->dtype, LOSS_FLOAT32);
     }
     for (int i = 0; i < run->derivatives; i++) {
         const struct derivative *d = &run->derivative[i];

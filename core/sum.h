@@ -115,22 +115,23 @@ static inline double sum_products(const double *a, const double *b, size_t n)
 /* The largest of n > 0 numbers, NaN left out unless it comes first. */
 static inline double largest_of(const double *x, size_t n)
 {
+    enum { VECTORS = 4, STEP = VECTORS * SUM_WIDTH };
     typedef int64_t mask __attribute__((vector_size(SUM_WIDTH * sizeof(int64_t))));
-    struct sum_lanes most, next;
-    for (int v = 0; v < SUM_VECTORS; v++)
-        most.vector[v] = x[0] + (sum_vector){0};
-    for (size_t i = 0; i + SUM_LANES <= n; i += SUM_LANES) {
-        sum_load(&next, x, i, n);
-        for (int v = 0; v < SUM_VECTORS; v++) {
-            const mask more = next.vector[v] > most.vector[v];
-            most.vector[v] = (sum_vector)(((mask)next.vector[v] & more) | ((mask)most.vector[v] & ~more));
-        }
-    }
+    sum_vector most[VECTORS], next;
     double largest = x[0];
-    for (int k = 0; k < SUM_LANES; k++)
-        if (most.vector[k / SUM_WIDTH][k % SUM_WIDTH] > largest)
-            largest = most.vector[k / SUM_WIDTH][k % SUM_WIDTH];
-    for (size_t i = n - n % SUM_LANES; i < n; i++)
+    size_t i = 0;
+    for (int v = 0; v < VECTORS; v++)
+        most[v] = largest + (sum_vector){0};
+    for (; i + STEP <= n; i += STEP)
+        for (int v = 0; v < VECTORS; v++) {
+            memcpy(&next, x + i + v * SUM_WIDTH, sizeof next);
+            const mask more = next > most[v];
+            most[v] = (sum_vector)(((mask)next & more) | ((mask)most[v] & ~more));
+        }
+    for (int k = 0; k < STEP; k++)
+        if (most[k / SUM_WIDTH][k % SUM_WIDTH] > largest)
+            largest = most[k / SUM_WIDTH][k % SUM_WIDTH];
+    for (; i < n; i++)
         if (x[i] > largest)
             largest = x[i];
     return largest;

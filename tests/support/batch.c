@@ -65,23 +65,44 @@ static void fill(struct loss_tensor *tensor, const char *name, bool indexed, enu
     }
 }
 
-void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
+/* Whether the loss takes tensors of these shapes; then they are filled. */
+static bool take_shapes(struct batch *batch, const struct loss_descriptor *loss, enum loss_dtype dtype, unsigned seed)
 {
     uint64_t state = UINT64_C(0x9e3779b97f4a7c15) * (seed + 1);
+    for (int k = 0; k < loss_tensor_specs(loss); k++)
+        batch->request.tensor[k] = &batch->tensor[k];
+    if (loss_plan(&batch->plan, &batch->request, &batch->error) != LOSS_OK)
+        return false;
+    for (int k = 0; k < loss_tensor_specs(loss); k++)
+        fill(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], dtype, &state);
+    return true;
+}
+
+void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
+{
     *batch = (struct batch){0};
     loss_request_init(&batch->request, loss);
     for (int usual = 0; usual < USUAL_SHAPES; usual++) {
-        for (int k = 0; k < loss_tensor_specs(loss); k++) {
-            batch->tensor[k] = usual_shape(usual, k, n);
-            batch->request.tensor[k] = &batch->tensor[k];
-        }
-        if (loss_plan(&batch->plan, &batch->request, &batch->error) != LOSS_OK)
-            continue;
         for (int k = 0; k < loss_tensor_specs(loss); k++)
-            fill(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], dtype, &state);
-        return;
+            batch->tensor[k] = usual_shape(usual, k, n);
+        if (take_shapes(batch, loss, dtype, seed))
+            return;
     }
     ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);
+}
+
+bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
+{
+    *batch = (struct batch){0};
+    loss_request_init(&batch->request, loss);
+    for (int k = 0; k < loss_tensor_specs(loss); k++)
+        batch->tensor[k] = (struct loss_tensor){.rank = 1, .shape = {n}};
+    if (!take_shapes(batch, loss, dtype, seed))
+        return false;
+    if (batch->plan.terms.rank == 1 && batch->plan.terms.shape[0] == n)
+        return true;
+    batch_free(batch);
+    return false;
 }
 
 /* For numbers: within most ranges. Booleans and choices take the first two or more. */

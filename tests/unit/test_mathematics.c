@@ -62,6 +62,25 @@ START_TEST(errors_stay_near_half_an_ulp)
 }
 END_TEST
 
+START_TEST(near_exponentials_are_near)
+{
+    double most = 0, where = 0;
+    for (uint64_t i = 0; i < 2000000; i++) {
+        const double x = -(double)i * (double)i * 1.2e-10; /* to -480, more of them near 0 */
+        const double error = (double)fabsl((math_exp_near(x) - expl(x)) / expl(x));
+        if (!(error <= most)) {
+            most = error;
+            where = x;
+        }
+    }
+    ck_assert_msg(most <= 0x1p-26, "exp(%a) is wrong by %g", where, most);
+    ck_assert_double_eq(math_exp_near(0), 1);
+    ck_assert_double_eq(math_exp_near(-701), 0);
+    ck_assert_double_eq(math_exp_near(-INFINITY), 0);
+    ck_assert_double_nan(math_exp_near(NAN));
+}
+END_TEST
+
 START_TEST(special_values_are_those_of_libm)
 {
     static const double at[] = {0.0,       -0.0,    1,      -1,      -1.5,   INFINITY, -INFINITY, NAN,     0x1p-1074,
@@ -80,6 +99,7 @@ Suite *mathematics_suite(void)
     TCase *tcase = tcase_create("mathematics");
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, errors_stay_near_half_an_ulp);
+    tcase_add_test(tcase, near_exponentials_are_near);
     tcase_add_test(tcase, special_values_are_those_of_libm);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -228,6 +228,72 @@ START_TEST(sizes_around_every_edge_add_up)
 }
 END_TEST
 
+/* Puts gaps between the elements of every tensor, and moves them away from where they would be aligned. */
+static void spread(struct batch *batch, void *owned[])
+{
+    for (int k = 0; k < loss_tensor_specs(batch->request.loss); k++) {
+        struct loss_tensor *tensor = &batch->tensor[k];
+        const size_t size = loss_dtype_size(tensor->dtype), n = loss_tensor_elements(tensor);
+        char *wide = owned[k] = malloc(3 * n * size + 1);
+        for (size_t i = 0; i < n; i++)
+            memcpy(wide + 1 + 3 * i * size, (char *)tensor->data + i * size, size);
+        ptrdiff_t gap = 3;
+        for (int axis = tensor->rank - 1; axis >= 0; axis--) {
+            tensor->stride[axis] = gap;
+            gap *= (ptrdiff_t)tensor->shape[axis];
+        }
+        tensor->strided = true;
+        tensor->data = wide + 1;
+        batch->request.tensor[k] = tensor;
+    }
+}
+
+static void check_spread(struct batch *batch)
+{
+    struct batch gaps = *batch;
+    void *owned[LOSS_MAX_TENSORS] = {NULL};
+    spread(&gaps, owned);
+    ck_assert_int_eq(batch_run(batch, 2), LOSS_OK);
+    ck_assert_int_eq(batch_run(&gaps, 1), LOSS_OK);
+    ck_assert_mem_eq(batch->plan.output.data, gaps.plan.output.data, loss_tensor_bytes(&batch->plan.output));
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
+        if (batch->plan.grad_mask >> k & 1)
+            ck_assert_mem_eq(batch->plan.grad[k].data, gaps.plan.grad[k].data, loss_tensor_bytes(&batch->plan.grad[k]));
+        if (batch->plan.hess_mask >> k & 1)
+            ck_assert_mem_eq(batch->plan.hess[k].data, gaps.plan.hess[k].data, loss_tensor_bytes(&batch->plan.hess[k]));
+        free(owned[k]);
+    }
+    batch_clear(batch);
+    batch_clear(&gaps);
+}
+
+/* Every number of elements around the width of a vector, of a chunk and of a block; and what is computed in place gives the
+   same bits as what has to be collected first. */
+START_TEST(vectors_of_every_size_give_the_bits_of_single_elements)
+{
+    const struct loss_descriptor *loss = loss_at((size_t)_i);
+    for (size_t n = 0; n < 16400; n = n < 70 ? n + 1 : n == 70 ? 1022 : n < 1026 ? n + 1 : n == 1026 ? 16383 : n + 1)
+        for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++) {
+            struct batch batch;
+            if (n > 16386 || !batch_make_vector(&batch, loss, n, (enum loss_dtype)dtype, (unsigned)n))
+                continue;
+            batch_all_gradients(&batch);
+            batch.request.reduction = LOSS_NONE;
+            batch.request.hess = loss->hessian ? loss_predictions(loss) : 0;
+            check_spread(&batch);
+            batch_free(&batch);
+        }
+    for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++) { /* rows */
+        struct batch batch;
+        batch_make(&batch, loss, 3430, (enum loss_dtype)dtype, 3);
+        batch_all_gradients(&batch);
+        batch.request.reduction = LOSS_NONE;
+        check_spread(&batch);
+        batch_free(&batch);
+    }
+}
+END_TEST
+
 /* Rounds a float to eight bits of its fraction and gives its bits in half precision, which then holds it exactly. */
 static uint16_t to_half(float *value, enum loss_dtype dtype)
 {
@@ -281,8 +347,9 @@ Suite *properties_suite(void)
                                   sample_weights_multiply_terms_and_divide_the_mean,
                                   the_order_of_the_batch_does_not_matter,
                                   sizes_around_every_edge_add_up,
+                                  vectors_of_every_size_give_the_bits_of_single_elements,
                                   half_precision_computes_as_single};
-    static const char *const names[] = {"slopes", "diagonals", "weights", "order", "sizes", "halves"};
+    static const char *const names[] = {"slopes", "diagonals", "weights", "order", "sizes", "vectors", "halves"};
     Suite *suite = suite_create("properties");
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
         TCase *tcase = tcase_create(names[i]);

@@ -14,6 +14,12 @@ static inline real minus_logit(real x)
     return x >= 0.25 && x <= 0.75 ? log1p((1 - 2 * x) / x) : log1p(-x) - log(x);
 }
 
+/* max(log(x + rest), -100) of a probability, rest its rounding error */
+static inline real clamped_log(real x, real rest)
+{
+    return larger_of(log_of_sum(larger_of(x, 1e-44), rest), -100); /* log 1e-44 < -100 */
+}
+
 /* a / b^2, 0 where a is */
 static inline real over_square(real a, real b)
 {
@@ -24,9 +30,9 @@ static inline real over_square(real a, real b)
 ELEMENT_INLINE struct element bce(const real in[], const real p[])
 {
     (void)p;
-    const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT];
+    const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], other = 1 - x;
     return (struct element){
-        .term = -w * (y * larger_of(log(x), -100) + (1 - y) * larger_of(log1p(-x), -100)),
+        .term = -w * (y * clamped_log(x, 0) + (1 - y) * clamped_log(other, (1 - other) - x)),
         .grad = {[INPUT] = w * (x - y) / larger_of(x * (1 - x), SMALLEST_VARIANCE), [TARGET] = w * minus_logit(x)},
         .hess = {[INPUT] = w * (over_square(y, x) + over_square(1 - y, 1 - x))},
         .invalid = x >= 0 && x <= 1 ? 0 : INVALID(INPUT),

@@ -7,9 +7,9 @@ enum { INPUT, TARGET };
 ELEMENT_INLINE struct element soft_margin(const real in[], const real p[])
 {
     (void)p;
-    const real y = in[TARGET], z = -y * in[INPUT], e = exp(-fabs(z));
+    const real y = in[TARGET], z = -y * in[INPUT], e = math_exp_negative(-fabs(z));
     return (struct element){
-        .term = positive(z) + log1p(e),
+        .term = positive(z) + math_log1p_fraction(e),
         .grad = {[INPUT] = -y * ((z >= 0 ? 1 : e) / (1 + e))},
         .hess = {[INPUT] = y * y * (e / (1 + e) / (1 + e))},
     };

@@ -140,6 +140,14 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (needs clang, libclang-rt-14-dev,
 	        build/fuzz/corpus-$$target tests/fuzz/corpus/$$target || exit 1; \
 	done
 
+check-mathematics: $(BUILD)/tests/mathematics-exhaustive ## measure exp, log and log1p over every float32 (minutes)
+	$(BUILD)/tests/mathematics-exhaustive
+
+$(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/mathematics.h
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -Icore -o $@ $< -lm
+
 check-numbers: $(BUILD)/tests/number-exhaustive ## print all 2^32 float32 numbers and read them back (minutes)
 	$(BUILD)/tests/number-exhaustive
 

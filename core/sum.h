@@ -37,7 +37,7 @@ static inline double sum_value(const struct sum *sum)
  * Arrays are added in SUM_LANES interleaved sums, side by side in as many vectors of the machine's width as that takes. The
  * loops over them unroll to nothing.
  */
-enum { SUM_LANES = 8 };
+enum { SUM_LANES = 16 };
 #if defined __AVX512F__
 enum { SUM_WIDTH = 8 };
 #elif defined __AVX__

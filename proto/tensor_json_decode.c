@@ -182,13 +182,15 @@ static enum loss_status decode_real(const struct decoding *d, size_t element, co
     double value;
     if (take_real(d, element, text, &value) != LOSS_OK)
         return d->error->status;
-    const float narrow = (float)value;
-    const uint16_t half = d->dtype == LOSS_FLOAT16 ? half_float16(value) : half_bfloat16(value);
-    memcpy(out,
-           d->dtype == LOSS_FLOAT64   ? (const void *)&value
-           : d->dtype == LOSS_FLOAT32 ? (const void *)&narrow
-                                      : (const void *)&half,
-           loss_dtype_size(d->dtype));
+    if (d->dtype == LOSS_FLOAT64) {
+        memcpy(out, &value, sizeof value);
+    } else if (d->dtype == LOSS_FLOAT32) {
+        const float narrow = (float)value;
+        memcpy(out, &narrow, sizeof narrow);
+    } else {
+        const uint16_t half = d->dtype == LOSS_FLOAT16 ? half_float16(value) : half_bfloat16(value);
+        memcpy(out, &half, sizeof half);
+    }
     return LOSS_OK;
 }
 

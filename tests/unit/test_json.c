@@ -514,3 +514,15 @@ Suite *json_suite(void)
     suite_add_tcase(suite, descriptions);
     return suite;
 }
+    ck_assert_int_eq(head("mse", "", NULL, NULL), 415);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "Content-Type is empty; send application/json"));
+    ck_assert_int_eq(head("mse", " ; charset=utf-8", NULL, NULL), 415);
+    for (int k = 0; k < loss_param_specs(loss); k++) {
+        const struct loss_param_spec *const spec = &loss->params[k];
+        const json_t *const param = json_array_get(json_object_get(description, "parameters"), (size_t)k);
+        if (spec->type != LOSS_NUMBER)
+            continue;
+        ck_assert(json_real_value(json_object_get(param, "default")) == spec->fallback.number);
+        ck_assert(!spec->has_max || json_real_value(json_object_get(param, "maximum")) == spec->max);
+        ck_assert_ptr_null(strstr(one.body.data, "99999"));
+    }

@@ -2,7 +2,9 @@
  * The protocol layer, from the bytes of a request to the bytes of its answer. What the golden cases cover (values, the three
  * forms of tensors) is not repeated: here are the edges of the grammar, and what is said of mistakes.
  */
+#include "base64.h"
 #include "half.h"
+#include "json_text.h"
 #include "suites.h"
 #include "v1.h"
 
@@ -163,6 +165,47 @@ START_TEST(escapes_in_base64_count_as_what_they_stand_for)
         "{\"input\":{\"shape\":[1],\"dtype\":\"float64\",\"data\":{\"buffer\":\"AAAAAAAA\\u002bD8=\",\"encoding\":\"base64\"}},"
         "\"target\":[0],\"encoding\":\"flat\"}",
         "{\"loss\":1.5,\"reduction\":\"mean\",\"dtype\":\"float64\",\"count\":1}\n");
+    /* the padding as Gson writes it, with one of two escaped, and both */
+    const char *const padded[] = {"\\u002f\\u002F8=\", \"shape\":[2]", "\\/\\/8\\u003d\",\"shape\":[2]",
+                                  "/w=\\u003D\",\"shape\":[1]", "\\/w\\u003d\\u003d\",\"shape\":[1]"};
+    for (size_t i = 0; i < sizeof padded / sizeof padded[0]; i++) {
+        char body[200], text[100], *const shape = strstr(strcpy(text, padded[i]), "\"shape");
+        const size_t quote = strcspn(text, "\"");
+        snprintf(body, sizeof body,
+                 "{\"input\":{%s,\"dtype\":\"uint8\",\"data\":{\"buffer\":\"%.*s\",\"encoding\":\"base64\"}},\"target\":0,"
+                 "\"encoding\":\"flat\"}",
+                 shape, (int)quote, text);
+        ck_assert_ptr_nonnull(strstr(ask("l1", body), "{\"loss\":255,"));
+    }
+}
+END_TEST
+
+/* Every length around the groups of four characters, plain and with escapes in every place. */
+START_TEST(base64_of_every_length_is_decoded)
+{
+    for (size_t len = 0; len < 40; len++) {
+        unsigned char bytes[40], back[40];
+        char plain[64], text[64 * 6], *to;
+        for (size_t i = 0; i < len; i++)
+            bytes[i] = (unsigned char)(i * 89 + len * 7);
+        base64_encode(plain, bytes, len);
+        const size_t n = base64_text_len(len);
+        for (size_t escaped = 0; escaped <= n; escaped++) { /* n: none */
+            to = text;
+            for (size_t i = 0; i < n; i++)
+                to += i == escaped ? sprintf(to, "\\u%04x", (unsigned)plain[i]) : sprintf(to, "%c", plain[i]);
+            ck_assert_uint_eq(base64_characters(text, to), n);
+            memset(back, 0, sizeof back);
+            ck_assert_ptr_null(base64_decode(text, to, back, len));
+            ck_assert_mem_eq(back, bytes, len);
+            ck_assert(len == 0 || base64_decode(text, to, back, len - 1));
+        }
+        for (size_t wrong = 0; wrong < n; wrong++) {
+            memcpy(text, plain, n);
+            text[wrong] = wrong % 2 ? '-' : '\xc3';
+            ck_assert_ptr_eq(base64_decode(text, text + n, back, len), text + wrong);
+        }
+    }
 }
 END_TEST
 
@@ -196,8 +239,38 @@ END_TEST
 
 START_TEST(keys_may_be_escaped)
 {
-    answers("l1", "{\"\\u0069nput\":[5],\"t\\u0061rget\":[0]}",
+    refuses("mse", "{\"\\ud83d\\ude00\\u00e9\\u20ac\\\"\\\\\\/\\b\\f\\n\\r\\t\":0}", 400,
+            "\"mse has no field '\?\?\?\?\?\?\?\?\?\\\"\\\\/\?\?\?\?\?' (byte "
+            "44)\",\"pointer\":\"/\xf0\x9f\x98\x80\xc3\xa9\xe2\x82\xac");
+    refuses("mse", "{\"\\u0000\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\ud800\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\udc00\\ud800\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\ud800\\u0041\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    answers("l1", "{\"\\u0069nput\":[5],\"t\\u0061rget\":[0],\"reduction\":\"m\\u0065an\"}",
             "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+}
+END_TEST
+
+/* A JSON Pointer that is cut within a token would point at another field, or be none. */
+START_TEST(pointers_hold_whole_tokens)
+{
+    char key[300], body[400], path[16] = "/a";
+    for (int len = 100; len < 200; len++) {
+        memset(key, len % 2 ? 'k' : '~', sizeof key);
+        key[len] = '\0';
+        snprintf(body, sizeof body, "{\"%s\":0}", key);
+        const char *const pointer = strstr(ask("mse", body), "\"pointer\":\"");
+        const int written = len % 2 ? len : 2 * len;
+        ck_assert_int_eq(!pointer, written > 126);
+        ck_assert(!pointer || pointer[11 + written] != '"');
+        ck_assert(!pointer || pointer[12 + written] == '"');
+    }
+    json_pointer_add(path, sizeof path, "0123456789ab");
+    ck_assert_str_eq(path, "/a");
+    json_pointer_add(path, sizeof path, "0123456789a");
+    ck_assert_str_eq(path, "/a/0123456789a");
+    json_pointer_add(path, sizeof path, "");
+    ck_assert_str_eq(path, "/a/0123456789a/");
 }
 END_TEST
 
@@ -278,6 +351,15 @@ START_TEST(fields_are_known_once_and_of_their_type)
             "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad\"");
     refuses("mse", "{\"grad\":[1]}", 400,
             "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad/0\"");
+    refuses("mse", "{\"grad\":[\"input\",{}]}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"grad\":\"input\"}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"grad\":[\"input\" \"target\"]}", 400, "\"'\\\"' where ',' or ']' was expected (byte 17)\"");
+    refuses("mse", "{\"grad\":[\"input\",]}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"grad\":truer}", 400, "\"grad: ");
+    refuses("mse", "{\"grad\":truerthanthetruth}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"reduction\":[\"mean\"]}", 400, "\"reduction must be a string (byte 13)\"");
+    refuses("mse", "{\"reduction\":\"mean}", 400, "\"the end where the rest of a string was expected (byte 19)\"");
+    refuses("mse", "{\"reduction\":\"\\ud800\"}", 400, "\"reduction is no text (byte 13)\"");
     refuses("mse", "{\"reduction\":1}", 400, "\"reduction must be a string (byte 13)\",\"pointer\":\"/reduction\"");
     refuses("huber", "{\"delta\":\"1\"}", 400, "\"delta must be a number (byte 9)\",\"pointer\":\"/delta\"");
     refuses("huber", "{\"delta\":NaN}", 400, "\"delta must be a number (byte 9)\"");
@@ -295,11 +377,38 @@ START_TEST(values_outside_their_choice_are_impossible)
             "\"reduction is 'avg'; it must be 'mean', 'sum' or 'none'\",\"pointer\":\"/reduction\"");
     refuses("mse", "{\"reduction\":\"Mean\"}", 422,
             "\"reduction is 'Mean'; it must be 'mean', 'sum' or 'none'; did you mean 'mean'?\"");
+    refuses(
+        "mse",
+        "{\"reduction\":\"the mean of all the terms that there are in the batch, and not the sum or the terms themselves\"}",
+        422, "\"reduction is 'the mean of all the terms that there are...'; it must be 'mean', 'sum' or 'none'\"");
     refuses("mse", "{\"dtype\":\"float16\"}", 422, "\"dtype is 'float16'; it must be 'float32' or 'float64'");
     refuses("mse", "{\"encoding\":\"hex\"}", 422,
             "\"encoding is 'hex'; it must be 'nested', 'flat' or 'base64'\",\"pointer\":\"/encoding\"");
     refuses("huber", "{\"delta\":1e400}", 422, "\"delta is out of range\",\"pointer\":\"/delta\"");
     refuses("nll", "{\"ignore_index\":9223372036854775808}", 422, "\"ignore_index is out of range\"");
+}
+END_TEST
+
+static void *no_memory(size_t size)
+{
+    (void)size;
+    return NULL;
+}
+
+START_TEST(running_out_of_memory_is_no_mistake_of_the_client)
+{
+    json_malloc_t take;
+    json_free_t give;
+    json_get_alloc_funcs(&take, &give);
+    json_set_alloc_funcs(no_memory, give);
+    const char *const bodies[] = {"{\"grad\":true}", "{\"grad\":null}", "{\"reduction\":1.5}"};
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        ask("mse", bodies[i]);
+        ck_assert_int_eq(reply.status, 503);
+    }
+    ask("mse", "{\"gr\\u0061d\":[\"input\",\"\\u0074arget\"],\"input\":[1],\"target\":[3],\"reduction\":\"s\\u0075m\"}");
+    ck_assert_int_eq(reply.status, 200);
+    json_set_alloc_funcs(take, give);
 }
 END_TEST
 
@@ -451,6 +560,9 @@ START_TEST(media_types_are_negotiated)
     ck_assert_int_eq(head("mse", "Application/JSON; charset=utf-8", "*/*", NULL), 200);
     ck_assert_int_eq(head("mse", "application/vnd.x+json", "text/html, application/*;q=0.1", NULL), 200);
     ck_assert_int_eq(head("mse", "text/plain", NULL, NULL), 415);
+    ck_assert_int_eq(head("mse", "", NULL, NULL), 415);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "Content-Type is empty; send application/json"));
+    ck_assert_int_eq(head("mse", " ; charset=utf-8", NULL, NULL), 415);
     ck_assert_int_eq(head("mse", "application/x-www-form-urlencoded", NULL, NULL), 415);
     ck_assert_ptr_nonnull(strstr(reply.body.data, "curl --json"));
     ck_assert_int_eq(head("mse", NULL, "text/html", NULL), 406);
@@ -487,6 +599,15 @@ START_TEST(every_loss_describes_itself)
     ck_assert_str_eq(json_string_value(json_object_get(description, "name")), loss->name);
     ck_assert_uint_eq(json_array_size(json_object_get(description, "tensors")), (size_t)loss_tensor_specs(loss));
     ck_assert_uint_eq(json_array_size(json_object_get(description, "parameters")), (size_t)loss_param_specs(loss));
+    for (int k = 0; k < loss_param_specs(loss); k++) {
+        const struct loss_param_spec *const spec = &loss->params[k];
+        const json_t *const param = json_array_get(json_object_get(description, "parameters"), (size_t)k);
+        if (spec->type != LOSS_NUMBER)
+            continue;
+        ck_assert(json_real_value(json_object_get(param, "default")) == spec->fallback.number);
+        ck_assert(!spec->has_max || json_real_value(json_object_get(param, "maximum")) == spec->max);
+        ck_assert_ptr_null(strstr(one.body.data, "99999"));
+    }
     json_decref(all);
     json_decref(description);
     reply_free(&list);
@@ -499,11 +620,12 @@ Suite *json_suite(void)
     Suite *suite = suite_create("json");
     SUITE_ADD(suite, "json_answers", an_answer_holds_what_was_asked_for_and_no_more,
               tensors_come_back_in_the_form_in_which_they_were_sent, numbers_are_read_as_json_and_python_write_them,
-              every_dtype_is_decoded, escapes_in_base64_count_as_what_they_stand_for, a_tensor_that_is_null_is_left_out,
-              halves_are_rounded_to_even, keys_may_be_escaped, parameters_of_every_type_are_taken);
+              every_dtype_is_decoded, escapes_in_base64_count_as_what_they_stand_for, base64_of_every_length_is_decoded,
+              a_tensor_that_is_null_is_left_out, halves_are_rounded_to_even, keys_may_be_escaped, pointers_hold_whole_tokens,
+              parameters_of_every_type_are_taken);
     SUITE_ADD(suite, "json_malformed", what_is_not_json_is_refused_at_its_byte,
               numbers_that_json_forbids_are_refused_at_their_element, fields_are_known_once_and_of_their_type,
-              values_outside_their_choice_are_impossible);
+              values_outside_their_choice_are_impossible, running_out_of_memory_is_no_mistake_of_the_client);
     SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out, shapes_and_data_must_agree,
               buffers_must_be_base64_of_the_right_length, integers_must_be_whole_and_fit,
               elements_that_cannot_be_are_pointed_at_as_they_were_written, a_broadcast_beyond_all_bounds_is_refused,
@@ -514,15 +636,3 @@ Suite *json_suite(void)
     suite_add_tcase(suite, descriptions);
     return suite;
 }
-    ck_assert_int_eq(head("mse", "", NULL, NULL), 415);
-    ck_assert_ptr_nonnull(strstr(reply.body.data, "Content-Type is empty; send application/json"));
-    ck_assert_int_eq(head("mse", " ; charset=utf-8", NULL, NULL), 415);
-    for (int k = 0; k < loss_param_specs(loss); k++) {
-        const struct loss_param_spec *const spec = &loss->params[k];
-        const json_t *const param = json_array_get(json_object_get(description, "parameters"), (size_t)k);
-        if (spec->type != LOSS_NUMBER)
-            continue;
-        ck_assert(json_real_value(json_object_get(param, "default")) == spec->fallback.number);
-        ck_assert(!spec->has_max || json_real_value(json_object_get(param, "maximum")) == spec->max);
-        ck_assert_ptr_null(strstr(one.body.data, "99999"));
-    }

@@ -4,6 +4,7 @@
 #include "base64.h"
 #include "json_text.h"
 #include "number.h"
+#include "number_bulk.h"
 #include "tensor_json.h"
 
 #include <stdarg.h>
@@ -15,6 +16,7 @@ struct scan {
     const char *body, *body_end;
     const char *path; /* of the value: "/input", "/input/data" */
     struct loss_error *error;
+    const struct number_bulk *bulk;
 };
 
 static enum loss_status unexpected(const struct scan *scan, const char *at, const char *expected)
@@ -111,6 +113,15 @@ static enum loss_status take_scalar(const struct scan *scan, struct nesting *nes
     return LOSS_OK;
 }
 
+/* Passes over as many elements of the open array as can be at once; whether they were all that were left. */
+static bool take_many(const struct scan *scan, struct nesting *nest, const char **text)
+{
+    const size_t n = scan->bulk->skip(text, scan->body_end);
+    nest->seen[nest->depth - 1] += n;
+    nest->count += n;
+    return n > 0 && **text == ']';
+}
+
 /* Behind the commas and closing brackets that follow an element, to where the next one begins or the value has ended. */
 static enum loss_status after_element(const struct scan *scan, struct nesting *nest, const char **text)
 {
@@ -136,7 +147,10 @@ static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json
     do {
         text = json_blank(text);
         enum loss_status status = LOSS_OK;
-        if (*text != '[') {
+        const bool all = *text != '[' && nest.depth > 0 && nest.depth == nest.rank && take_many(scan, &nest, &text);
+        if (all) {
+            /* they were the last of their array */
+        } else if (*text != '[') {
             status = take_scalar(scan, &nest, &text);
         } else if ((status = open_array(scan, &nest, text)) == LOSS_OK) {
             text = json_blank(text + 1);
@@ -215,7 +229,7 @@ static enum loss_status take_shape(const struct scan *scan, struct object *objec
 {
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/shape", scan->path);
-    const struct scan inner = {scan->body, scan->body_end, path, scan->error};
+    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk};
     if (**text != '[')
         return unexpected(&inner, *text, "an array of dimensions");
     object->has_shape = true;
@@ -304,7 +318,7 @@ static enum loss_status take_data(const struct scan *scan, struct object *object
 {
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/data", scan->path);
-    const struct scan inner = {scan->body, scan->body_end, path, scan->error};
+    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk};
     object->has_data = true;
     if (**text == '{')
         return take_buffer(&inner, object, tensor, text);
@@ -395,7 +409,7 @@ static enum loss_status reconcile(const struct scan *scan, const struct object *
 enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, const char *body, const char *body_end,
                                   const char *path, const char **end, struct loss_error *error)
 {
-    const struct scan scan = {body, body_end, path, error};
+    const struct scan scan = {body, body_end, path, error, number_bulk()};
     *tensor = (struct tensor_json){.form = FORM_NESTED};
     if (*text != '{')
         return scan_numbers(&scan, tensor, text, end);

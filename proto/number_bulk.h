@@ -15,6 +15,8 @@
 enum {
     NUMBER_BULK_BLOCK = 64,  /* bytes that are looked at at once */
     NUMBER_BULK_AROUND = 34, /* bytes that may be read in front of a token, and from its beginning on */
+    NUMBER_BULK_F32 = 16,    /* bytes of -1.17549435e-38, and a comma */
+    NUMBER_BULK_F64 = 25,    /* bytes of -2.2250738585072014e-308, and a comma */
     NUMBER_BULK_SLACK = 8,   /* bounds that may be written to behind those that there are */
 };
 
@@ -37,6 +39,12 @@ struct number_bulk {
     size_t (*read_f32)(const char *text, const uint32_t *bounds, size_t n, float *values);
     size_t (*read_f64)(const char *text, const uint32_t *bounds, size_t n, double *values);
     size_t (*read_i64)(const char *text, const uint32_t *bounds, size_t n, int64_t *values);
+
+    /* Write `n` numbers, as number_write_f32 and number_write_f64 would, and a comma behind each; move `*text` behind them.
+       Return how many they have written when they meet one that is not finite. The room at `*text` is NUMBER_BULK_F32 or
+       NUMBER_BULK_F64 bytes for each, and NUMBER_TEXT more. */
+    size_t (*write_f32)(char **text, const float *values, size_t n);
+    size_t (*write_f64)(char **text, const double *values, size_t n);
 };
 
 /* The best way on this machine. */

@@ -6,7 +6,7 @@
 #if defined(__x86_64__)
 
 #include "number_bulk_types.h"
-#include "number_tables.h"
+#include "number_shortest.h"
 
 #include <immintrin.h>
 
@@ -203,9 +203,212 @@ WAY static size_t read_f32_by_four(const char *text, const uint32_t *bounds, siz
     return i;
 }
 
+/* ---- writing -------------------------------------------------------------------------------------------------------- */
+
+/* How nine digits, of which the first counts 10^e, become fixed text of up to 16 bytes: where each byte comes from. Of what it
+   is chosen from, bytes 0 to 7 are the second to ninth digit, 8 is the first, 9 a zero and 10 the point. */
+#define DIGIT(i) ((i) == 0 ? 8 : (i) < 9 ? (i)-1 : 9)
+#define BYTE(e, i)                                                                                                             \
+    ((e) < 0          ? ((i) == 1        ? 10                                                                                  \
+                         : (i) < 1 - (e) ? 9                                                                                   \
+                                         : DIGIT((i) + (e)-1))                                                                 \
+     : (i) <= (e)     ? DIGIT(i)                                                                                               \
+     : (i) == (e) + 1 ? 10                                                                                                     \
+                      : DIGIT((i)-1))
+#define LAYOUT(e)                                                                                                              \
+    {                                                                                                                          \
+        BYTE(e, 0), BYTE(e, 1), BYTE(e, 2), BYTE(e, 3), BYTE(e, 4), BYTE(e, 5), BYTE(e, 6), BYTE(e, 7), BYTE(e, 8),            \
+            BYTE(e, 9), BYTE(e, 10), BYTE(e, 11), BYTE(e, 12), BYTE(e, 13), BYTE(e, 14), BYTE(e, 15)                           \
+    }
+enum { FIXED_MIN = -3, FIXED_MAX = 12 }; /* of e where fixed text is not longer than scientific: see write_decimal */
+static const unsigned char layouts[FIXED_MAX - FIXED_MIN + 1][16] = {
+    LAYOUT(-3), LAYOUT(-2), LAYOUT(-1), LAYOUT(0), LAYOUT(1), LAYOUT(2),  LAYOUT(3),  LAYOUT(4),
+    LAYOUT(5),  LAYOUT(6),  LAYOUT(7),  LAYOUT(8), LAYOUT(9), LAYOUT(10), LAYOUT(11), LAYOUT(12)};
+
+/* 32-bit lanes from the low halves of 64-bit lanes for those with an even place, and from the high halves for the others. */
+WAY static inline __attribute__((always_inline)) __m256i interleave(__m256i even, __m256i odd)
+{
+    return _mm256_blend_epi32(even, odd, 0xaa);
+}
+
+/* floor(x * factor / 2^(32 + shift)) of unsigned 32-bit lanes. */
+WAY static inline __attribute__((always_inline)) __m256i multiply_high(__m256i x, uint32_t factor, int shift)
+{
+    const __m256i y = _mm256_set1_epi64x((int64_t)factor);
+    const __m256i even = _mm256_mul_epu32(x, y), odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), y);
+    return _mm256_srli_epi32(interleave(_mm256_srli_epi64(even, 32), odd), shift);
+}
+
+/* scale() of number_shortest.h, for eight floats: x is below 2^30; powers are those of the even and of the odd places. */
+WAY static inline __attribute__((always_inline)) __m256i scale_eight(__m256i x, __m256i even_power, __m256i odd_power)
+{
+    const __m256i odd_x = _mm256_srli_epi64(x, 32);
+    const __m256i even = _mm256_add_epi64(_mm256_mul_epu32(x, _mm256_srli_epi64(even_power, 32)),
+                                          _mm256_srli_epi64(_mm256_mul_epu32(x, even_power), 32));
+    const __m256i odd = _mm256_add_epi64(_mm256_mul_epu32(odd_x, _mm256_srli_epi64(odd_power, 32)),
+                                         _mm256_srli_epi64(_mm256_mul_epu32(odd_x, odd_power), 32));
+    const __m256i whole = interleave(_mm256_srli_epi64(even, 32), odd), rest = interleave(even, _mm256_slli_epi64(odd, 32));
+    const __m256i is_whole = _mm256_cmpeq_epi32(rest, _mm256_setzero_si256());
+    return _mm256_or_si256(whole, _mm256_add_epi32(is_whole, _mm256_set1_epi32(1)));
+}
+
+/* The powers that numbers in the even or odd places are multiplied by: `place` is twice their place in the table. */
+WAY static inline __attribute__((always_inline)) __m256i gather_powers(__m256i place)
+{
+    const __m256i powers =
+        _mm256_i32gather_epi64((const long long *)(const void *)&number_powers[0].high, _mm256_castsi256_si128(place), 8);
+    return _mm256_add_epi64(powers, _mm256_set1_epi64x(1));
+}
+
+/* The eight digits of each of four numbers below 10^8 in 64-bit lanes, as digit_bytes(). */
+WAY static inline __attribute__((always_inline)) __m256i digit_bytes_of_four(__m256i x)
+{
+    const __m256i high = _mm256_srli_epi64(_mm256_mul_epu32(x, _mm256_set1_epi64x(3518437209)), 45); /* x / 10^4 */
+    const __m256i low = _mm256_sub_epi64(x, _mm256_mul_epu32(high, _mm256_set1_epi64x(10000)));
+    __m256i fields = _mm256_or_si256(high, _mm256_slli_epi64(low, 32));
+    const __m256i hundreds = _mm256_srli_epi32(_mm256_mullo_epi32(fields, _mm256_set1_epi32(10486)), 20);
+    fields = _mm256_sub_epi32(fields, _mm256_mullo_epi16(hundreds, _mm256_set1_epi32(100)));
+    fields = _mm256_or_si256(hundreds, _mm256_slli_epi32(fields, 16));
+    const __m256i tens = _mm256_srli_epi16(_mm256_mullo_epi16(fields, _mm256_set1_epi16(103)), 10);
+    fields = _mm256_sub_epi16(fields, _mm256_mullo_epi16(tens, _mm256_set1_epi16(10)));
+    return _mm256_or_si256(tens, _mm256_slli_epi16(fields, 8));
+}
+
+/* Eight numbers' digits. */
+struct eight {
+    __m128i bytes[8];    /* what a layout chooses from, with '0' taken off */
+    int32_t exponent[8]; /* of the first of nine digits */
+};
+
+/* As shortest_with_zero() of number_shortest.h, for eight floats: false if one of them is subnormal or not finite. The digits,
+   8 388 608 at least and below 170 million, are made nine by zeros at the end. */
+WAY static inline __attribute__((always_inline)) bool shortest_eight(const float *values, struct eight *out)
+{
+    const __m256i one = _mm256_set1_epi32(1), zero = _mm256_setzero_si256();
+    const __m256i bits = _mm256_loadu_si256((const __m256i *)(const void *)values);
+    const __m256i field = _mm256_and_si256(_mm256_srli_epi32(bits, 23), _mm256_set1_epi32(0xff));
+    const __m256i fraction = _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffff));
+    const __m256i no_fraction = _mm256_cmpeq_epi32(fraction, zero);
+    const __m256i is_zero = _mm256_and_si256(_mm256_cmpeq_epi32(field, zero), no_fraction);
+    const __m256i special =
+        _mm256_or_si256(_mm256_cmpeq_epi32(field, _mm256_set1_epi32(0xff)), _mm256_cmpeq_epi32(field, zero));
+    if (!_mm256_testc_si256(is_zero, special))
+        return false;
+    const __m256i lopsided = _mm256_and_si256(no_fraction, _mm256_cmpgt_epi32(field, one));
+    const __m256i c = _mm256_or_si256(fraction, _mm256_set1_epi32(0x800000)), c_odd = _mm256_and_si256(c, one);
+    const __m256i q = _mm256_sub_epi32(field, _mm256_set1_epi32(150));
+    const __m256i k = _mm256_srai_epi32(_mm256_sub_epi32(_mm256_mullo_epi32(q, _mm256_set1_epi32(1262611)),
+                                                         _mm256_and_si256(lopsided, _mm256_set1_epi32(524031))),
+                                        22);
+    const __m256i minus_k = _mm256_sub_epi32(zero, k);
+    const __m256i log2 = _mm256_srai_epi32(_mm256_mullo_epi32(minus_k, _mm256_set1_epi32(1741647)), 19);
+    const __m256i shift = _mm256_add_epi32(_mm256_add_epi32(q, log2), one);
+
+    const __m256i place = _mm256_slli_epi32(_mm256_sub_epi32(minus_k, _mm256_set1_epi32(NUMBER_POWER_MIN)), 1);
+    const __m256i even_power = gather_powers(_mm256_permutevar8x32_epi32(place, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)));
+    const __m256i odd_power = gather_powers(_mm256_permutevar8x32_epi32(place, _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7)));
+    const __m256i two = _mm256_set1_epi32(2), quarters = _mm256_slli_epi32(c, 2);
+    const __m256i below = _mm256_sub_epi32(_mm256_sub_epi32(quarters, two), lopsided); /* 2 less, or 1 */
+    const __m256i value = scale_eight(_mm256_sllv_epi32(quarters, shift), even_power, odd_power);
+    const __m256i low = _mm256_add_epi32(scale_eight(_mm256_sllv_epi32(below, shift), even_power, odd_power), c_odd);
+    const __m256i high =
+        _mm256_sub_epi32(scale_eight(_mm256_sllv_epi32(_mm256_add_epi32(quarters, two), shift), even_power, odd_power), c_odd);
+
+    /* A mask is -1 where it holds, so that to subtract it is to add one; not greater is less by one than what is greater. */
+    const __m256i ones = _mm256_srli_epi32(value, 2), tens = multiply_high(ones, 429496730, 0); /* exact below 2^30 */
+    const __m256i tens_4 = _mm256_mullo_epi32(tens, _mm256_set1_epi32(40)), ones_4 = _mm256_slli_epi32(ones, 2);
+    const __m256i tens_above = _mm256_cmpgt_epi32(high, _mm256_add_epi32(tens_4, _mm256_set1_epi32(39)));
+    const __m256i tens_in = _mm256_xor_si256(_mm256_cmpgt_epi32(_mm256_add_epi32(tens_4, one), low), tens_above);
+    const __m256i above = _mm256_cmpgt_epi32(high, _mm256_add_epi32(ones_4, _mm256_set1_epi32(3)));
+    const __m256i ones_in = _mm256_xor_si256(_mm256_cmpgt_epi32(_mm256_add_epi32(ones_4, one), low), above);
+    const __m256i middle = _mm256_add_epi32(ones_4, two);
+    const __m256i nearer = _mm256_or_si256(
+        _mm256_cmpgt_epi32(value, middle),
+        _mm256_and_si256(_mm256_cmpeq_epi32(value, middle), _mm256_sub_epi32(zero, _mm256_and_si256(ones, one))));
+    const __m256i long_one = _mm256_sub_epi32(ones, _mm256_blendv_epi8(nearer, above, ones_in));
+    const __m256i short_one = _mm256_mullo_epi32(_mm256_sub_epi32(tens, tens_above), _mm256_set1_epi32(10));
+    __m256i digits = _mm256_blendv_epi8(long_one, short_one, tens_in), exponent = _mm256_add_epi32(k, _mm256_set1_epi32(8));
+    for (int i = 0; i < 2; i++) { /* seven digits at least */
+        const __m256i few = _mm256_cmpgt_epi32(_mm256_set1_epi32(100000000), digits);
+        digits = _mm256_blendv_epi8(digits, _mm256_mullo_epi32(digits, _mm256_set1_epi32(10)), few);
+        exponent = _mm256_add_epi32(exponent, few);
+    }
+    digits = _mm256_andnot_si256(is_zero, digits);
+    _mm256_storeu_si256((__m256i *)(void *)out->exponent, _mm256_andnot_si256(is_zero, exponent));
+
+    const __m256i first = multiply_high(digits, 2882303762, 26); /* digits / 10^8 */
+    const __m256i rest = _mm256_sub_epi32(digits, _mm256_mullo_epi32(first, _mm256_set1_epi32(100000000)));
+    const __m256i low_half = _mm256_set1_epi64x(UINT32_MAX), behind = _mm256_set1_epi64x((0x100 + '.' - '0') << 16);
+    const __m256i even_rest = digit_bytes_of_four(_mm256_and_si256(rest, low_half));
+    const __m256i odd_rest = digit_bytes_of_four(_mm256_srli_epi64(rest, 32));
+    const __m256i even_first = _mm256_or_si256(_mm256_and_si256(first, low_half), behind);
+    const __m256i odd_first = _mm256_or_si256(_mm256_srli_epi64(first, 32), behind);
+    const __m256i b04 = _mm256_unpacklo_epi64(even_rest, even_first), b26 = _mm256_unpackhi_epi64(even_rest, even_first);
+    const __m256i b15 = _mm256_unpacklo_epi64(odd_rest, odd_first), b37 = _mm256_unpackhi_epi64(odd_rest, odd_first);
+    _mm256_storeu_si256((__m256i *)(void *)&out->bytes[0], _mm256_permute2x128_si256(b04, b15, 0x20));
+    _mm256_storeu_si256((__m256i *)(void *)&out->bytes[2], _mm256_permute2x128_si256(b26, b37, 0x20));
+    _mm256_storeu_si256((__m256i *)(void *)&out->bytes[4], _mm256_permute2x128_si256(b04, b15, 0x31));
+    _mm256_storeu_si256((__m256i *)(void *)&out->bytes[6], _mm256_permute2x128_si256(b26, b37, 0x31));
+    return true;
+}
+
+/* Writes nine digits, the first of which counts 10^e, without the zeros at their end; and a comma. */
+WAY static inline __attribute__((always_inline)) char *write_nine(char *text, __m128i bytes, int e)
+{
+    const int used = 9 - (int)(_lzcnt_u64((uint64_t)_mm_cvtsi128_si64(bytes)) >> 3), magnitude = e < 0 ? -e : e;
+    const int scientific = used + (used > 1) + 2 + (e < 0) + (magnitude >= 10);
+    const int fixed = e < 0 ? 1 + magnitude + used : e < used - 1 ? used + 1 : e + 1;
+    const int layout = scientific < fixed ? 0 : e;
+    const __m128i order = _mm_loadu_si128((const __m128i *)(const void *)layouts[layout - FIXED_MIN]);
+    _mm_storeu_si128((__m128i *)(void *)text, _mm_add_epi8(_mm_shuffle_epi8(bytes, order), _mm_set1_epi8('0')));
+    if (scientific < fixed) {
+        text += used + (used > 1);
+        *text++ = 'e';
+        *text = '-';
+        text += e < 0;
+        *text = (char)('0' + magnitude / 10);
+        text += magnitude >= 10;
+        *text++ = (char)('0' + magnitude % 10);
+    } else {
+        text += fixed;
+    }
+    *text++ = ',';
+    return text;
+}
+
+WAY static size_t write_f32_by_eight(char **text, const float *values, size_t n)
+{
+    size_t i = 0;
+    while (i < n) {
+        struct eight eight;
+        for (; n - i >= 8 && shortest_eight(values + i, &eight); i += 8) {
+            char *to = *text;
+            for (int k = 0; k < 8; k++) {
+                uint32_t bits;
+                memcpy(&bits, values + i + k, sizeof bits);
+                *to = '-';
+                to += bits >> 31;
+                if (bits == UINT32_C(1) << 31) {
+                    memcpy(to, "0.0,", 4);
+                    to += 4;
+                } else {
+                    to = write_nine(to, eight.bytes[k], eight.exponent[k]);
+                }
+            }
+            *text = to;
+        }
+        const size_t some = n - i < 8 ? n - i : 8, written = write_f32(text, values + i, some);
+        i += written;
+        if (written < some)
+            break;
+    }
+    return i;
+}
+
 const struct number_bulk *number_bulk_avx2(void)
 {
-    static const struct number_bulk way = {"avx2", skip, find, read_f32_by_four, read_f64, read_i64};
+    static const struct number_bulk way = {"avx2",   skip, find, read_f32_by_four, read_f64, read_i64, write_f32_by_eight,
+                                           write_f64};
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
                    __builtin_cpu_supports("popcnt")
                ? &way

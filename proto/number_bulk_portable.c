@@ -120,7 +120,7 @@ static inline bool take_digits(const char *text, const char *end, struct digits 
 
 #include "number_bulk_way.h"
 
-const struct number_bulk number_bulk_portable = {"portable", skip, find, read_f32, read_f64, read_i64};
+const struct number_bulk number_bulk_portable = {"portable", skip, find, read_f32, read_f64, read_i64, write_f32, write_f64};
 
 const struct number_bulk *number_bulk(void)
 {

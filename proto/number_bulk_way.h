@@ -11,6 +11,7 @@
  *
  * Bit i of a mask stands for byte i.
  */
+#include "number.h"
 #include "number_bulk.h"
 #include "number_round.h"
 
@@ -131,3 +132,17 @@ READ(read_f32, float, to_float)
 READ(read_f64, double, to_double)
 READ(read_i64, int64_t, to_integer)
 #undef READ
+
+#define WRITE(name, type, number_write)                                                                                        \
+    WAY static size_t name(char **text, const type *values, size_t n)                                                          \
+    {                                                                                                                          \
+        size_t i = 0;                                                                                                          \
+        for (; i < n && isfinite(values[i]); i++) {                                                                            \
+            *text += number_write(*text, values[i]);                                                                           \
+            *(*text)++ = ',';                                                                                                  \
+        }                                                                                                                      \
+        return i;                                                                                                              \
+    }
+WRITE(write_f32, float, number_write_f32)
+WRITE(write_f64, double, number_write_f64)
+#undef WRITE

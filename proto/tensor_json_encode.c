@@ -2,21 +2,22 @@
 #include "base64.h"
 #include "json_text.h"
 #include "number.h"
+#include "number_bulk.h"
 #include "tensor_json.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static void append_nonfinite(struct buffer *out, double value)
+static const char *nonfinite_text(double value)
 {
-    buffer_text(out, isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    return isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
 }
 
 void json_append_number(struct buffer *out, double value)
 {
     if (!isfinite(value)) {
-        append_nonfinite(out, value);
+        buffer_text(out, nonfinite_text(value));
         return;
     }
     char *to = buffer_reserve(out, NUMBER_TEXT);
@@ -26,13 +27,11 @@ void json_append_number(struct buffer *out, double value)
 
 static void append_f32(struct buffer *out, float value)
 {
-    if (!isfinite(value)) {
-        append_nonfinite(out, (double)value);
-        return;
-    }
-    char *to = buffer_reserve(out, NUMBER_TEXT);
+    char *to = isfinite(value) ? buffer_reserve(out, NUMBER_TEXT) : NULL;
     if (to)
         out->len += number_write_f32(to, value);
+    else
+        json_append_number(out, (double)value); /* not finite, or it does nothing either */
 }
 
 void json_append_string(struct buffer *out, const char *text)
@@ -54,37 +53,113 @@ void json_append_string(struct buffer *out, const char *text)
     buffer_text(out, "\"");
 }
 
-/* Elements [from, from + count), with commas between them. */
-static void append_numbers(struct buffer *out, const struct loss_tensor *tensor, size_t from, size_t count)
+/* ---- numbers -------------------------------------------------------------------------------------------------------- */
+
+/* The text of a tensor's elements, in row-major order: arrays begin in front of those that are the first of their axis. */
+struct encoding {
+    const struct loss_tensor *tensor;
+    const struct number_bulk *bulk;
+    int rank; /* 1 for flat text */
+    size_t shape[LOSS_MAX_RANK];
+    size_t count;
+};
+
+enum { CHUNK = 4096 }; /* elements that are written at a time: their text fits the second-level cache */
+
+/* The most bytes that so many elements can take, with the brackets and the comma behind each. */
+static size_t most_bytes(const struct encoding *encoding, size_t count)
 {
-    for (size_t i = from; i < from + count; i++) {
-        if (i > from)
-            buffer_append(out, ",", 1);
-        if (tensor->dtype == LOSS_FLOAT64)
-            json_append_number(out, ((const double *)tensor->data)[i]);
-        else
-            append_f32(out, ((const float *)tensor->data)[i]);
-    }
+    const size_t number = encoding->tensor->dtype == LOSS_FLOAT64 ? NUMBER_BULK_F64 : NUMBER_BULK_F32;
+    /* Where a row ends, at most all arrays do. */
+    const size_t row = encoding->shape[encoding->rank - 1];
+    return count * number + (count / row + 2) * 2 * (size_t)encoding->rank + NUMBER_TEXT;
 }
 
-/* The part of the tensor below `axis` that begins at element *from. As deep as the tensor has dimensions. */
-static void append_nested(struct buffer *out, const struct loss_tensor *tensor, int axis, size_t *from)
+/* Writes up to `n` elements from `from` on, with a comma behind each; returns how many: none if the first is not finite. */
+static size_t write_run(const struct encoding *encoding, char **to, size_t from, size_t n)
 {
-    const size_t length = axis < tensor->rank ? tensor->shape[axis] : 1;
-    if (axis < tensor->rank)
-        buffer_append(out, "[", 1);
-    if (axis >= tensor->rank - 1) {
-        append_numbers(out, tensor, *from, length);
-        *from += length;
-    } else {
-        for (size_t i = 0; i < length && !out->failed; i++) {
-            if (i > 0)
-                buffer_append(out, ",", 1);
-            append_nested(out, tensor, axis + 1, from);
+    const void *const data = encoding->tensor->data;
+    return encoding->tensor->dtype == LOSS_FLOAT64 ? encoding->bulk->write_f64(to, (const double *)data + from, n)
+                                                   : encoding->bulk->write_f32(to, (const float *)data + from, n);
+}
+
+static char *write_nonfinite(const struct encoding *encoding, char *to, size_t element)
+{
+    const void *const data = encoding->tensor->data;
+    const double value =
+        encoding->tensor->dtype == LOSS_FLOAT64 ? ((const double *)data)[element] : (double)((const float *)data)[element];
+    const char *const text = nonfinite_text(value);
+    const size_t len = strlen(text);
+    memcpy(to, text, len);
+    to[len] = ',';
+    return to + len + 1;
+}
+
+/* Writes elements [from, from + n), each with the brackets and the comma behind it, to where most_bytes(n) have room; returns
+   what is behind. The comma behind the tensor's last bracket is one too many. */
+static char *write_elements(const struct encoding *encoding, char *to, size_t from, size_t n)
+{
+    const int last = encoding->rank - 1;
+    const size_t row = encoding->shape[last], behind = from + n;
+    size_t column = from % row, index[LOSS_MAX_RANK]; /* of the row */
+    for (size_t axis = (size_t)last, rest = from / row; axis-- > 0; rest /= encoding->shape[axis])
+        index[axis] = rest % encoding->shape[axis];
+    while (from < behind) {
+        const size_t rest = row - column < behind - from ? row - column : behind - from;
+        size_t written = write_run(encoding, &to, from, rest);
+        if (written == 0) {
+            to = write_nonfinite(encoding, to, from);
+            written = 1;
+        }
+        from += written;
+        column += written;
+        if (column < row)
+            continue;
+        column = 0;
+        int closed = 1; /* arrays that end here */
+        for (int axis = last; axis-- > 0 && ++index[axis] == encoding->shape[axis]; closed++)
+            index[axis] = 0;
+        memset(to - 1, ']', (size_t)closed);
+        to += closed - 1;
+        *to++ = ',';
+        if (from < encoding->count) {
+            memset(to, '[', (size_t)closed);
+            to += closed;
         }
     }
-    if (axis < tensor->rank)
-        buffer_append(out, "]", 1);
+    return to;
+}
+
+/* Appends the elements of a tensor that has any, in brackets. */
+static void append_elements(struct buffer *out, const struct encoding *encoding)
+{
+    for (int axis = 0; axis < encoding->rank; axis++)
+        buffer_append(out, "[", 1);
+    for (size_t from = 0; from < encoding->count; from += CHUNK) {
+        const size_t n = encoding->count - from < CHUNK ? encoding->count - from : CHUNK;
+        char *const to = buffer_reserve(out, most_bytes(encoding, n));
+        if (!to)
+            return;
+        out->len += (size_t)(write_elements(encoding, to, from, n) - to);
+    }
+    out->len--; /* the last comma */
+}
+
+static void append_numbers(struct buffer *out, const struct loss_tensor *tensor, size_t count, bool nested)
+{
+    struct encoding encoding = {.tensor = tensor, .bulk = number_bulk(), .rank = nested ? tensor->rank : 1, .count = count};
+    if (nested)
+        memcpy(encoding.shape, tensor->shape, sizeof encoding.shape);
+    else
+        encoding.shape[0] = count;
+    if (count == 0)
+        buffer_text(out, "[]");
+    else if (encoding.rank > 0)
+        append_elements(out, &encoding);
+    else if (tensor->dtype == LOSS_FLOAT64)
+        json_append_number(out, *(const double *)tensor->data);
+    else
+        append_f32(out, *(const float *)tensor->data);
 }
 
 static void append_buffer(struct buffer *out, const struct loss_tensor *tensor)
@@ -102,10 +177,9 @@ static void append_buffer(struct buffer *out, const struct loss_tensor *tensor)
 void tensor_json_encode(struct buffer *out, const struct loss_tensor *tensor, enum tensor_form form)
 {
     const size_t count = loss_tensor_elements(tensor);
-    size_t from = 0;
     /* Of a tensor without elements a nested array cannot say the shape, unless it has one dimension. */
     if (form == FORM_NESTED && (count > 0 || tensor->rank == 1)) {
-        append_nested(out, tensor, 0, &from);
+        append_numbers(out, tensor, count, true);
         return;
     }
     buffer_text(out, "{\"shape\":[");
@@ -115,9 +189,7 @@ void tensor_json_encode(struct buffer *out, const struct loss_tensor *tensor, en
     if (form == FORM_BASE64) {
         append_buffer(out, tensor);
     } else {
-        buffer_text(out, "[");
-        append_numbers(out, tensor, 0, count);
-        buffer_text(out, "]");
+        append_numbers(out, tensor, count, false);
     }
     buffer_text(out, "}");
 }

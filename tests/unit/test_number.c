@@ -832,6 +832,61 @@ START_TEST(whatever_is_read_in_bulk_is_a_number)
 }
 END_TEST
 
+static void check_write(const struct number_bulk *way, const float *narrow, const double *wide, size_t n)
+{
+    char *const text = malloc(n * NUMBER_BULK_F64 + NUMBER_TEXT), *const one = malloc(NUMBER_TEXT);
+    for (int k = 0; k < 2; k++) {
+        char *end = text, *at = text;
+        const size_t written = k ? way->write_f64(&end, wide, n) : way->write_f32(&end, narrow, n);
+        CHECK(written == n, "%s: %zu of %zu are written", way->name, written, n);
+        for (size_t i = 0; i < n; i++) {
+            const size_t len = k ? number_write_f64(one, wide[i]) : number_write_f32(one, narrow[i]);
+            CHECK(memcmp(at, one, len) == 0 && at[len] == ',', "%s: %a is written %.*s", way->name,
+                  k ? wide[i] : (double)narrow[i], (int)len + 1, at);
+            CHECK(len < (k ? NUMBER_BULK_F64 : NUMBER_BULK_F32), "%.*s is too long", (int)len, at);
+            at += len + 1;
+        }
+        CHECK(at == end, "%s: there is more text than numbers", way->name);
+    }
+    free(text);
+    free(one);
+}
+
+START_TEST(numbers_are_written_in_bulk_as_one_by_one)
+{
+    enum { N = 61 };
+    const struct number_bulk *const way = way_of(_i);
+    uint64_t state = seed;
+    float narrow[N];
+    double wide[N];
+    for (int round = 0; way && round < 40000; round++) {
+        for (size_t i = 0; i < N; i++) {
+            const uint64_t bits = random_bits(&state);
+            uint32_t narrow_bits = (uint32_t)(bits >> 20);
+            if (round % 4 == 0) /* few digits, or none */
+                narrow_bits &= ~UINT32_C(0) << bits % 33;
+            if (round < 1000) /* subnormal numbers, powers of two, and their neighbours */
+                narrow_bits =
+                    round < 200 ? (uint32_t)(round * N + (int)i) : (uint32_t)(bits % 256) << 23 | (uint32_t)(bits >> 8) % 5;
+            memcpy(&narrow[i], &narrow_bits, sizeof narrow_bits);
+            memcpy(&wide[i], &bits, sizeof bits);
+            if (round % 4 == 1) /* integers and decimals of few digits */
+                narrow[i] = (float)((int64_t)bits >> bits % 64) / (float)(bits & 64 ? 1 : 1000);
+            narrow[i] = isfinite(narrow[i]) ? narrow[i] : 0;
+            wide[i] = isfinite(wide[i]) ? wide[i] : -0.0;
+        }
+        check_write(way, narrow, wide, N);
+    }
+    const float stop[] = {1, NAN, 1, INFINITY, -INFINITY};
+    char text[sizeof stop / sizeof stop[0] * NUMBER_BULK_F32 + NUMBER_TEXT], *end = text;
+    ck_assert_uint_eq(way ? way->write_f32(&end, stop, 5) : 1, 1);
+    ck_assert_uint_eq(way ? way->write_f32(&end, stop + 1, 4) : 0, 0);
+    ck_assert_uint_eq(way ? way->write_f32(&end, stop + 2, 3) : 1, 1);
+    ck_assert_uint_eq(way ? way->write_f32(&end, stop + 4, 1) : 0, 0);
+    ck_assert(!way || (end == text + 4 && memcmp(text, "1,1,", 4) == 0));
+}
+END_TEST
+
 Suite *number_suite(void)
 {
     Suite *const suite = suite_create("number");
@@ -857,6 +912,7 @@ Suite *number_suite(void)
     tcase_add_loop_test(bulk, elements_are_passed_over_as_far_as_they_are_sound, 0, WAYS);
     tcase_add_loop_test(bulk, numbers_in_bulk_are_those_read_one_by_one, 0, WAYS);
     tcase_add_loop_test(bulk, ordinary_numbers_are_read_in_bulk, 0, WAYS);
+    tcase_add_loop_test(bulk, numbers_are_written_in_bulk_as_one_by_one, 0, WAYS);
     tcase_add_loop_test(bulk, whatever_is_read_in_bulk_is_a_number, 0, WAYS);
     suite_add_tcase(suite, bulk);
     suite_add_tcase(suite, reading);

@@ -9,10 +9,12 @@
 #include "json_text.h"
 #include "number.h"
 #include "number_bulk.h"
+#include "parallel.h"
 #include "tensor_json.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,7 +27,10 @@ struct decoding {
     const struct number_bulk *bulk;
 };
 
-enum { BLOCKS_MAX = 32 }; /* of 64 bytes that are decoded at a time: their bounds fit the first-level cache */
+enum {
+    BLOCKS_MAX = 32, /* of 64 bytes that are decoded at a time: their bounds fit the first-level cache */
+    MARKS_MIN = 3,   /* in text worth a parallel region, which takes up to 30 us where threads do not spin */
+};
 
 static bool is_end(char c)
 {
@@ -274,12 +279,55 @@ static enum loss_status decode_span(const struct decoding *d, const char *text, 
     return LOSS_OK;
 }
 
+/* ---- pieces --------------------------------------------------------------------------------------------------------- */
+
+/* The text of a tensor, cut at its marks. */
+struct pieces {
+    const struct decoding *decoding;
+    char *out;
+    atomic_int failed; /* the first piece known to have failed */
+};
+
+static enum loss_status decode_piece(const struct decoding *d, int i, char *out)
+{
+    const struct tensor_json *const tensor = d->tensor;
+    const char *const text = i == 0 ? tensor->text : tensor->mark[i - 1].text;
+    const char *const end = i < tensor->marks ? tensor->mark[i].text : tensor->end;
+    const size_t element = i == 0 ? 0 : tensor->mark[i - 1].element;
+    return decode_span(d, text, end, element, out + element * loss_dtype_size(d->dtype));
+}
+
+static void try_piece(void *context, size_t i, int thread)
+{
+    struct pieces *const pieces = context;
+    struct loss_error error;
+    struct decoding decoding = *pieces->decoding;
+    decoding.error = &error;
+    (void)thread;
+    int first = atomic_load(&pieces->failed);
+    if ((int)i > first || decode_piece(&decoding, (int)i, pieces->out) == LOSS_OK)
+        return;
+    while ((int)i < first && !atomic_compare_exchange_weak(&pieces->failed, &first, (int)i))
+        continue;
+}
+
+static enum loss_status decode_pieces(const struct decoding *d, char *out, int threads)
+{
+    const struct tensor_json *const tensor = d->tensor;
+    if (threads <= 1 || tensor->marks < MARKS_MIN)
+        return decode_span(d, tensor->text, tensor->end, 0, out);
+    struct pieces pieces = {.decoding = d, .out = out, .failed = tensor->marks + 1};
+    parallel_for((size_t)tensor->marks + 1, threads, try_piece, &pieces);
+    const int failed = atomic_load(&pieces.failed);
+    return failed > tensor->marks ? LOSS_OK : decode_piece(d, failed, out); /* once more, for the error */
+}
+
 enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype, void *out, const char *body,
-                                    const char *path, struct loss_error *error)
+                                    const char *path, int threads, struct loss_error *error)
 {
     const struct decoding decoding = {tensor, dtype, body, tensor->end, path, error, number_bulk()};
     if (tensor->form != FORM_BASE64)
-        return decode_span(&decoding, tensor->text, tensor->end, 0, out);
+        return decode_pieces(&decoding, out, threads);
     const char *wrong = base64_decode(tensor->text, tensor->end, out, tensor->count * loss_dtype_size(dtype));
     if (!wrong)
         return LOSS_OK;

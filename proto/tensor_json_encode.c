@@ -3,10 +3,14 @@
 #include "json_text.h"
 #include "number.h"
 #include "number_bulk.h"
+#include "parallel.h"
 #include "tensor_json.h"
 
 #include <math.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *nonfinite_text(double value)
@@ -64,7 +68,10 @@ struct encoding {
     size_t count;
 };
 
-enum { CHUNK = 4096 }; /* elements that are written at a time: their text fits the second-level cache */
+enum {
+    CHUNK = 4096,             /* elements that are written at a time: their text fits the second-level cache */
+    PARALLEL_MIN = 4 * CHUNK, /* elements worth a parallel region, which takes up to 30 us where threads do not spin */
+};
 
 /* The most bytes that so many elements can take, with the brackets and the comma behind each. */
 static size_t most_bytes(const struct encoding *encoding, size_t count)
@@ -130,22 +137,83 @@ static char *write_elements(const struct encoding *encoding, char *to, size_t fr
     return to;
 }
 
-/* Appends the elements of a tensor that has any, in brackets. */
-static void append_elements(struct buffer *out, const struct encoding *encoding)
+static size_t chunk_size(const struct encoding *encoding, size_t chunk)
 {
-    for (int axis = 0; axis < encoding->rank; axis++)
-        buffer_append(out, "[", 1);
+    const size_t rest = encoding->count - chunk * CHUNK;
+    return rest < CHUNK ? rest : CHUNK;
+}
+
+/* Chunks that several threads write. Each takes the next one, writes it into memory of its own, waits until it is known where
+   the text in front of it ends, and copies it there. */
+struct team {
+    const struct encoding *encoding;
+    char *text;
+    char *scratch; /* for each worker */
+    size_t scratch_size, chunks;
+    atomic_size_t next;   /* chunk that nobody has taken */
+    atomic_size_t placed; /* chunks whose place is known */
+    size_t len;           /* of their text; belongs to whoever has chunk `placed` */
+};
+
+static void work(void *context, size_t i, int thread)
+{
+    struct team *const team = context;
+    char *const scratch = team->scratch + i * team->scratch_size;
+    (void)thread;
+    for (size_t chunk; (chunk = atomic_fetch_add(&team->next, 1)) < team->chunks;) {
+        const size_t n = chunk_size(team->encoding, chunk);
+        const size_t len = (size_t)(write_elements(team->encoding, scratch, chunk * CHUNK, n) - scratch);
+        while (atomic_load_explicit(&team->placed, memory_order_acquire) != chunk)
+            sched_yield(); /* to whoever took a chunk before this one: they are at it */
+        char *const to = team->text + team->len;
+        team->len += len;
+        atomic_store_explicit(&team->placed, chunk + 1, memory_order_release);
+        memcpy(to, scratch, len);
+    }
+}
+
+/* As append_elements, on several threads. All the room that the text might need is taken before; what is not written to costs
+   addresses, not memory. */
+static void append_elements_parallel(struct buffer *out, const struct encoding *encoding, int threads)
+{
+    struct team team = {.encoding = encoding,
+                        .text = buffer_reserve(out, most_bytes(encoding, encoding->count)),
+                        .scratch_size = most_bytes(encoding, CHUNK),
+                        .chunks = (encoding->count + CHUNK - 1) / CHUNK};
+    team.scratch = malloc((size_t)threads * team.scratch_size);
+    out->failed |= !team.scratch;
+    if (!out->failed) {
+        parallel_for((size_t)threads, threads, work, &team);
+        out->len += team.len;
+    }
+    free(team.scratch);
+}
+
+static void append_chunks(struct buffer *out, const struct encoding *encoding)
+{
     for (size_t from = 0; from < encoding->count; from += CHUNK) {
-        const size_t n = encoding->count - from < CHUNK ? encoding->count - from : CHUNK;
+        const size_t n = chunk_size(encoding, from / CHUNK);
         char *const to = buffer_reserve(out, most_bytes(encoding, n));
         if (!to)
             return;
         out->len += (size_t)(write_elements(encoding, to, from, n) - to);
     }
-    out->len--; /* the last comma */
 }
 
-static void append_numbers(struct buffer *out, const struct loss_tensor *tensor, size_t count, bool nested)
+/* Appends the elements of a tensor that has any, in brackets. */
+static void append_elements(struct buffer *out, const struct encoding *encoding, int threads)
+{
+    for (int axis = 0; axis < encoding->rank; axis++)
+        buffer_append(out, "[", 1);
+    if (threads > 1 && encoding->count >= PARALLEL_MIN)
+        append_elements_parallel(out, encoding, threads);
+    else
+        append_chunks(out, encoding);
+    if (!out->failed)
+        out->len--; /* the last comma */
+}
+
+static void append_numbers(struct buffer *out, const struct loss_tensor *tensor, size_t count, bool nested, int threads)
 {
     struct encoding encoding = {.tensor = tensor, .bulk = number_bulk(), .rank = nested ? tensor->rank : 1, .count = count};
     if (nested)
@@ -155,7 +223,7 @@ static void append_numbers(struct buffer *out, const struct loss_tensor *tensor,
     if (count == 0)
         buffer_text(out, "[]");
     else if (encoding.rank > 0)
-        append_elements(out, &encoding);
+        append_elements(out, &encoding, threads);
     else if (tensor->dtype == LOSS_FLOAT64)
         json_append_number(out, *(const double *)tensor->data);
     else
@@ -174,12 +242,12 @@ static void append_buffer(struct buffer *out, const struct loss_tensor *tensor)
     buffer_text(out, "\",\"encoding\":\"base64\"}");
 }
 
-void tensor_json_encode(struct buffer *out, const struct loss_tensor *tensor, enum tensor_form form)
+void tensor_json_encode(struct buffer *out, const struct loss_tensor *tensor, enum tensor_form form, int threads)
 {
     const size_t count = loss_tensor_elements(tensor);
     /* Of a tensor without elements a nested array cannot say the shape, unless it has one dimension. */
     if (form == FORM_NESTED && (count > 0 || tensor->rank == 1)) {
-        append_numbers(out, tensor, count, true);
+        append_numbers(out, tensor, count, true, threads);
         return;
     }
     buffer_text(out, "{\"shape\":[");
@@ -189,7 +257,7 @@ void tensor_json_encode(struct buffer *out, const struct loss_tensor *tensor, en
     if (form == FORM_BASE64) {
         append_buffer(out, tensor);
     } else {
-        append_numbers(out, tensor, count, false);
+        append_numbers(out, tensor, count, false, threads);
     }
     buffer_text(out, "}");
 }

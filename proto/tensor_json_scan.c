@@ -36,6 +36,8 @@ struct nesting {
     bool known[LOSS_MAX_RANK];  /* whether length was fixed */
     size_t seen[LOSS_MAX_RANK]; /* elements so far of the array that is open at each depth */
     size_t count;
+    const char *marked; /* the last mark, or where the tensor begins */
+    ptrdiff_t distance; /* to the next one, at least */
 };
 
 /* Fails at the element that is being walked: its indices are the elements that its arrays have had before it. */
@@ -113,10 +115,30 @@ static enum loss_status take_scalar(const struct scan *scan, struct nesting *nes
     return LOSS_OK;
 }
 
-/* Passes over as many elements of the open array as can be at once; whether they were all that were left. */
-static bool take_many(const struct scan *scan, struct nesting *nest, const char **text)
+enum { MARK_DISTANCE = 1 << 16 }; /* bytes between marks, at first */
+
+/* Marks the element at `text`. Where there is no place left, every other mark is given up, and they are set half as often. */
+static void set_mark(struct tensor_json *tensor, struct nesting *nest, const char *text)
 {
-    const size_t n = scan->bulk->skip(text, scan->body_end);
+    if (tensor->marks == TENSOR_JSON_MARKS) {
+        for (int i = 0; i < TENSOR_JSON_MARKS / 2; i++)
+            tensor->mark[i] = tensor->mark[2 * i + 1];
+        tensor->marks = TENSOR_JSON_MARKS / 2;
+        nest->distance *= 2;
+    }
+    tensor->mark[tensor->marks++] = (struct tensor_json_mark){text, nest->count};
+    nest->marked = text;
+}
+
+/* Passes over as many elements of the open array as can be at once; whether they were all that were left. */
+static bool take_many(const struct scan *scan, struct tensor_json *tensor, struct nesting *nest, const char **text)
+{
+    if (*text - nest->marked >= nest->distance)
+        set_mark(tensor, nest, *text);
+    const char *limit = scan->body_end;
+    if (limit - nest->marked > nest->distance + NUMBER_BULK_BLOCK)
+        limit = nest->marked + nest->distance + NUMBER_BULK_BLOCK;
+    const size_t n = scan->bulk->skip(text, limit);
     nest->seen[nest->depth - 1] += n;
     nest->count += n;
     return n > 0 && **text == ']';
@@ -142,12 +164,12 @@ static enum loss_status after_element(const struct scan *scan, struct nesting *n
 /* Walks a number or nested arrays of them; fills rank, shape and count. */
 static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json *tensor, const char *text, const char **end)
 {
-    struct nesting nest = {.rank = -1};
+    struct nesting nest = {.rank = -1, .marked = text, .distance = MARK_DISTANCE};
     tensor->text = text;
     do {
         text = json_blank(text);
         enum loss_status status = LOSS_OK;
-        const bool all = *text != '[' && nest.depth > 0 && nest.depth == nest.rank && take_many(scan, &nest, &text);
+        const bool all = *text != '[' && nest.depth > 0 && nest.depth == nest.rank && take_many(scan, tensor, &nest, &text);
         if (all) {
             /* they were the last of their array */
         } else if (*text != '[') {

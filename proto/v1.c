@@ -134,13 +134,14 @@ static enum loss_status decode(struct evaluation *e, struct loss_error *error)
 {
     char path[64];
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        if (e->plan.present[k] && tensor_json_decode(&e->json.tensor[k], e->plan.tensor[k].dtype, e->plan.tensor[k].data,
-                                                     e->v1->body, field_path(e->plan.loss, k, path), error) != LOSS_OK)
+        if (e->plan.present[k] &&
+            tensor_json_decode(&e->json.tensor[k], e->plan.tensor[k].dtype, e->plan.tensor[k].data, e->v1->body,
+                               field_path(e->plan.loss, k, path), e->v1->threads, error) != LOSS_OK)
             return error->status;
     if (!e->plan.has_grad_output)
         return LOSS_OK;
     return tensor_json_decode(&e->json.upstream, e->plan.grad_output.dtype, e->plan.grad_output.data, e->v1->body,
-                              "/grad_output", error);
+                              "/grad_output", e->v1->threads, error);
 }
 
 static enum loss_status run(struct evaluation *e, struct loss_error *error)
@@ -159,7 +160,7 @@ static void encode(const struct evaluation *e, struct buffer *out)
     const struct loss_plan *plan = &e->plan;
     buffer_text(out, "{\"loss\":");
     if (plan->reduction == LOSS_NONE)
-        tensor_json_encode(out, &plan->output, plan->output.rank == 0 ? FORM_NESTED : e->json.encoding);
+        tensor_json_encode(out, &plan->output, plan->output.rank == 0 ? FORM_NESTED : e->json.encoding, e->v1->threads);
     else
         json_append_number(out, e->result.loss);
     buffer_printf(out, ",\"reduction\":\"%s\",\"dtype\":\"%s\",\"count\":%zu", loss_reduction_name(plan->reduction),
@@ -175,7 +176,7 @@ static void encode(const struct evaluation *e, struct buffer *out)
         if (!(plan->grad_mask >> k & 1))
             continue;
         buffer_printf(out, "%s\"%s\":", written++ == 0 ? ",\"grad\":{" : ",", plan->loss->tensors[k].name);
-        tensor_json_encode(out, &plan->grad[k], e->json.encoding);
+        tensor_json_encode(out, &plan->grad[k], e->json.encoding, e->v1->threads);
     }
     buffer_text(out, plan->grad_mask ? "}}\n" : "}\n");
 }

@@ -864,7 +864,7 @@ START_TEST(numbers_are_written_in_bulk_as_one_by_one)
             const uint64_t bits = random_bits(&state);
             uint32_t narrow_bits = (uint32_t)(bits >> 20);
             if (round % 4 == 0) /* few digits, or none */
-                narrow_bits &= ~UINT32_C(0) << bits % 33;
+                narrow_bits &= (uint32_t)(UINT64_MAX << bits % 33);
             if (round < 1000) /* subnormal numbers, powers of two, and their neighbours */
                 narrow_bits =
                     round < 200 ? (uint32_t)(round * N + (int)i) : (uint32_t)(bits % 256) << 23 | (uint32_t)(bits >> 8) % 5;

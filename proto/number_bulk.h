@@ -17,7 +17,7 @@ enum {
     NUMBER_BULK_AROUND = 34, /* bytes that may be read in front of a token, and from its beginning on */
     NUMBER_BULK_F32 = 16,    /* bytes of -1.17549435e-38, and a comma */
     NUMBER_BULK_F64 = 25,    /* bytes of -2.2250738585072014e-308, and a comma */
-    NUMBER_BULK_SLACK = 8,   /* bounds that may be written to behind those that there are */
+    NUMBER_BULK_SLACK = 16,  /* bounds that may be written to behind those that there are */
 };
 
 struct number_bulk {
@@ -52,5 +52,6 @@ const struct number_bulk *number_bulk(void);
 /* The way of every machine, and the others, of which a machine may not be capable: then they are NULL. For tests. */
 extern const struct number_bulk number_bulk_portable;
 const struct number_bulk *number_bulk_avx2(void);
+const struct number_bulk *number_bulk_avx512(void);
 
 #endif

@@ -70,9 +70,9 @@ WAY static inline __attribute__((always_inline)) size_t put_bounds(uint32_t *bou
     const size_t n = (size_t)__builtin_popcountll(edges);
     size_t i = 0;
     do {
-        for (size_t k = 0; k < NUMBER_BULK_SLACK; k++, edges = _blsr_u64(edges))
+        for (size_t k = 0; k < 8; k++, edges = _blsr_u64(edges))
             bounds[i + k] = offset + (uint32_t)_tzcnt_u64(edges);
-        i += NUMBER_BULK_SLACK;
+        i += 8;
     } while (i < n);
     return n;
 }
@@ -157,8 +157,8 @@ WAY static inline __attribute__((always_inline)) bool take_factors(const char *t
     return true;
 }
 
-/* Four numbers at once, as to_float in number_bulk_way.h; but digits are put together as doubles, which rounds twice more: the
-   sum is off by less than 8 units. */
+/* Four numbers at once, as to_float in number_bulk_values.h; but digits are put together as doubles, which rounds twice more:
+   the sum is off by less than 8 units. */
 WAY static inline __attribute__((always_inline)) bool take_four(const char *text, const uint32_t *bounds, float *values)
 {
     __m256i a, b, c, d;
@@ -187,9 +187,10 @@ WAY static inline __attribute__((always_inline)) bool take_four(const char *text
     return true;
 }
 
-#include "number_bulk_way.h"
+#include "number_bulk_structure.h"
+#include "number_bulk_values.h"
 
-WAY static size_t read_f32_by_four(const char *text, const uint32_t *bounds, size_t n, float *values)
+WAY size_t number_bulk_avx2_read_f32(const char *text, const uint32_t *bounds, size_t n, float *values)
 {
     size_t i = 0;
     while (i < n) {
@@ -376,7 +377,7 @@ WAY static inline __attribute__((always_inline)) char *write_nine(char *text, __
     return text;
 }
 
-WAY static size_t write_f32_by_eight(char **text, const float *values, size_t n)
+WAY size_t number_bulk_avx2_write_f32(char **text, const float *values, size_t n)
 {
     size_t i = 0;
     while (i < n) {
@@ -405,10 +406,24 @@ WAY static size_t write_f32_by_eight(char **text, const float *values, size_t n)
     return i;
 }
 
+WAY size_t number_bulk_avx2_read_f64(const char *text, const uint32_t *bounds, size_t n, double *values)
+{
+    return read_f64(text, bounds, n, values);
+}
+
+WAY size_t number_bulk_avx2_read_i64(const char *text, const uint32_t *bounds, size_t n, int64_t *values)
+{
+    return read_i64(text, bounds, n, values);
+}
+
+WAY size_t number_bulk_avx2_write_f64(char **text, const double *values, size_t n)
+{
+    return write_f64(text, values, n);
+}
+
 const struct number_bulk *number_bulk_avx2(void)
 {
-    static const struct number_bulk way = {"avx2",   skip, find, read_f32_by_four, read_f64, read_i64, write_f32_by_eight,
-                                           write_f64};
+    static const struct number_bulk way = {.name = "avx2", .skip = skip, .find = find, NUMBER_BULK_AVX2_VALUES};
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
                    __builtin_cpu_supports("popcnt")
                ? &way

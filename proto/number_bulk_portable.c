@@ -118,12 +118,13 @@ static inline bool take_digits(const char *text, const char *end, struct digits 
     return groups[2] < 922; /* so that it is below 2^63 */
 }
 
-#include "number_bulk_way.h"
+#include "number_bulk_structure.h"
+#include "number_bulk_values.h"
 
 const struct number_bulk number_bulk_portable = {"portable", skip, find, read_f32, read_f64, read_i64, write_f32, write_f64};
 
 const struct number_bulk *number_bulk(void)
 {
-    const struct number_bulk *const avx2 = number_bulk_avx2();
-    return avx2 ? avx2 : &number_bulk_portable;
+    const struct number_bulk *const avx512 = number_bulk_avx512(), *const avx2 = number_bulk_avx2();
+    return avx512 ? avx512 : avx2 ? avx2 : &number_bulk_portable;
 }

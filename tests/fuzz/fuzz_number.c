@@ -105,7 +105,7 @@ static void in_bulk(const uint8_t *data, size_t size)
         return;
     memset(memory, ',', size + 2 * NUMBER_BULK_AROUND);
     memcpy(memory + NUMBER_BULK_AROUND, data, size);
-    const struct number_bulk *const ways[] = {&number_bulk_portable, number_bulk_avx2(), number_bulk()};
+    const struct number_bulk *const ways[] = {&number_bulk_portable, number_bulk_avx2(), number_bulk_avx512()};
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
         if (ways[i]) {
             read_list(ways[i], memory + NUMBER_BULK_AROUND, blocks);

@@ -540,10 +540,10 @@ END_TEST
 
 static const struct number_bulk *way_of(int i)
 {
-    const struct number_bulk *const ways[] = {&number_bulk_portable, number_bulk_avx2()};
+    const struct number_bulk *const ways[] = {&number_bulk_portable, number_bulk_avx2(), number_bulk_avx512()};
     return ways[i];
 }
-enum { WAYS = 2 };
+enum { WAYS = 3 };
 
 /* Text of which a way may read everything: AROUND bytes stand on both sides of it, and its end is that of the memory. */
 static char *bulk_memory;

@@ -37,15 +37,27 @@ WAY static inline bool to_float(struct digits number, float *value)
     return true;
 }
 
+/*
+ * The double nearest to digits * 10^exponent, as round_product() finds it, where it is surely normal: of the 64 bits of the
+ * product, moved so that the first is set, which may be too small by less than 4, the last 11 say where to round to, unless
+ * that makes a difference.
+ */
 WAY static inline bool to_double(struct digits number, double *value)
 {
-    const struct decimal decimal = {number.digits, number.exponent, false};
-    uint64_t bits;
-    if (!round_product(&decimal, binary64, &bits))
-        return false;
-    bits |= (uint64_t)number.negative << 63;
-    memcpy(value, &bits, sizeof bits);
-    return true;
+    enum { LEAST = -290, MOST = 280, HALF = 0x400 };
+    if ((unsigned)(number.exponent - LEAST) > MOST - LEAST || number.digits == 0) {
+        *value = number.negative ? -0.0 : 0;
+        return number.digits == 0;
+    }
+    const int zeros = __builtin_clzll(number.digits);
+    const uint64_t power = number_powers[number.exponent - NUMBER_POWER_MIN].high;
+    const uint64_t upper = (uint64_t)((unsigned __int128)(number.digits << zeros) * power >> 64), carry = upper >> 63;
+    const uint64_t product = upper << (1 - carry), rest = product & (2 * HALF - 1);
+    const uint64_t hidden = (uint64_t)(number_log2_of_power10(number.exponent) + 63 - zeros + 1022) + carry;
+    const uint64_t bits = (hidden << 52) + (product >> 11) + (rest > HALF);
+    const uint64_t signed_bits = bits | (uint64_t)number.negative << 63;
+    memcpy(value, &signed_bits, sizeof signed_bits);
+    return rest - (HALF - 4) > 4;
 }
 
 WAY static inline bool to_integer(struct digits number, int64_t *value)

@@ -379,31 +379,37 @@ WAY static inline __attribute__((always_inline)) char *write_nine(char *text, __
 
 WAY size_t number_bulk_avx2_write_f32(char **text, const float *values, size_t n)
 {
-    size_t i = 0;
-    while (i < n) {
+    for (size_t i = 0; i < n;) {
         struct eight eight;
-        for (; n - i >= 8 && shortest_eight(values + i, &eight); i += 8) {
-            char *to = *text;
-            for (int k = 0; k < 8; k++) {
-                uint32_t bits;
-                memcpy(&bits, values + i + k, sizeof bits);
-                *to = '-';
-                to += bits >> 31;
-                if (bits == UINT32_C(1) << 31) {
-                    memcpy(to, "0.0,", 4);
-                    to += 4;
-                } else {
-                    to = write_nine(to, eight.bytes[k], eight.exponent[k]);
-                }
-            }
-            *text = to;
+        float padded[8] = {0};
+        const float *from = values + i;
+        const size_t some = n - i < 8 ? n - i : 8;
+        if (some < 8)
+            from = memcpy(padded, from, some * sizeof *from);
+        if (!shortest_eight(from, &eight)) {
+            const size_t written = write_f32(text, from, some);
+            if (written < some)
+                return i + written;
+            i += some;
+            continue;
         }
-        const size_t some = n - i < 8 ? n - i : 8, written = write_f32(text, values + i, some);
-        i += written;
-        if (written < some)
-            break;
+        char *to = *text;
+        for (size_t k = 0; k < some; k++) {
+            uint32_t bits;
+            memcpy(&bits, from + k, sizeof bits);
+            *to = '-';
+            to += bits >> 31;
+            if (bits == UINT32_C(1) << 31) {
+                memcpy(to, "0.0,", 4);
+                to += 4;
+            } else {
+                to = write_nine(to, eight.bytes[k], eight.exponent[k]);
+            }
+        }
+        *text = to;
+        i += some;
     }
-    return i;
+    return n;
 }
 
 WAY size_t number_bulk_avx2_read_f64(const char *text, const uint32_t *bounds, size_t n, double *values)

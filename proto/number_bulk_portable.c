@@ -25,9 +25,18 @@ static inline uint64_t gather(uint64_t bits)
     return (bits >> 7) * UINT64_C(0x0102040810204080) >> 56;
 }
 
+/* White space; in text without any that is seen at once. */
 static inline uint64_t blanks(uint64_t bytes)
 {
+    if ((~(bytes + EACH(0x80 - '!')) & EACH(0x80)) == 0) /* none is below the first visible character */
+        return 0;
     return equal(bytes, ' ') | equal(bytes, '\t') | equal(bytes, '\n') | equal(bytes, '\r');
+}
+
+/* Whether some byte is '@' or above: no digit, sign, point or comma, nor white space. */
+static inline bool any_high(uint64_t bytes)
+{
+    return (bytes & EACH('@')) != 0;
 }
 
 static uint64_t separators(const char *text)
@@ -35,7 +44,9 @@ static uint64_t separators(const char *text)
     uint64_t mask = 0;
     for (int i = 0; i < 64; i += 8) {
         const uint64_t all = load_eight(text + i), bytes = all & EACH(0x7f);
-        const uint64_t found = equal(bytes, ',') | equal(bytes, '[') | equal(bytes, ']') | blanks(bytes);
+        uint64_t found = equal(bytes, ',') | blanks(bytes);
+        if (any_high(bytes))
+            found |= equal(bytes, '[') | equal(bytes, ']');
         mask |= gather(found & ~all) << i;
     }
     return mask;
@@ -45,12 +56,14 @@ static struct kinds kinds_of(const char *text)
 {
     struct kinds kinds = {0, 0, 0};
     for (int i = 0; i < 64; i += 8) {
-        const uint64_t all = load_eight(text + i), bytes = all & EACH(0x7f);
-        const uint64_t token =
-            between(bytes, '0', '9') | between(bytes | EACH(0x20), 'a', 'z') | between(bytes, '-', '.') | equal(bytes, '+');
+        const uint64_t all = load_eight(text + i), bytes = all & EACH(0x7f), blank = blanks(bytes);
+        uint64_t token = between(bytes, '0', '9') | between(bytes, '-', '.') | equal(bytes, '+');
+        if (any_high(bytes))
+            token |= between(bytes | EACH(0x20), 'a', 'z');
         kinds.token |= gather(token & ~all) << i;
         kinds.comma |= gather(equal(bytes, ',') & ~all) << i;
-        kinds.blank |= gather(blanks(bytes) & ~all) << i;
+        if (blank)
+            kinds.blank |= gather(blank & ~all) << i;
     }
     return kinds;
 }
@@ -69,10 +82,15 @@ static inline uint64_t without_point(const char *end, uint64_t last)
     return (load_eight(end - 8) & last) | (load_eight(end - 9) & ~last);
 }
 
-/* Eight bytes of which the last n, if n is in [0, 8], are 0xff; none below, all above that. */
+/* Eight bytes of which the last n, if n is in [0, 8], are 0xff; none below, all above that. By table, for nobody can predict n.
+ */
 static inline uint64_t last_bytes(ptrdiff_t n)
 {
-    return n <= 0 ? 0 : n >= 8 ? UINT64_MAX : UINT64_MAX << 8 * (8 - n);
+#define EIGHT -1, -1, -1, -1, -1, -1, -1, -1
+    enum { LEAST = -24, MOST = 32 };
+    static const signed char ones[MOST - LEAST + 8] = {[8 - LEAST] = EIGHT, EIGHT, EIGHT, EIGHT};
+#undef EIGHT
+    return load_eight((const char *)ones + (n - LEAST));
 }
 
 static inline bool take_digits(const char *text, const char *end, struct digits *number)

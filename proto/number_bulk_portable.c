@@ -123,7 +123,7 @@ static inline bool take_digits(const char *text, const char *end, struct digits 
     if (whole == 0 || (*text == '0' && whole > 1) || (has_point && fraction == 0) || n > 24)
         return false;
     uint64_t groups[3], wrong = 0;
-    for (int i = 0; i < 3; i++) {
+    for (ptrdiff_t i = 0; i < 3; i++) {
         const uint64_t characters = without_point(end - 8 * i, last_bytes(unmoved - 8 * i)) ^ EACH('0');
         const uint64_t digits = characters & last_bytes(n - 8 * i);
         wrong |= (digits + EACH(0x76)) | digits; /* above 9; what is carried comes from such a byte */

@@ -67,7 +67,7 @@ WAY static inline bool to_integer(struct digits number, int64_t *value)
 }
 
 #define READ(name, type, convert)                                                                                              \
-    WAY static size_t name(const char *text, const uint32_t *bounds, size_t n, type *values)                                   \
+    WAY static size_t name(const char *text, const uint32_t *bounds, size_t n, type values[])                                  \
     {                                                                                                                          \
         for (size_t i = 0; i < n; i++) {                                                                                       \
             struct digits number;                                                                                              \

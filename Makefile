@@ -36,7 +36,26 @@ FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -fPIC -fvisibility=hidden -ffp-contract=off $(WARN) $(CFLAGS) $(FLAGS_$(MODE)) $(CPPFLAGS)
 ALL_LDFLAGS = -fopenmp $(FLAGS_$(MODE)) $(LDFLAGS)
 
-CORE   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c core/losses/*.c))
+# The engine and the losses are built for each of these instruction sets, and the best that the machine has is chosen at start.
+# Each becomes one object that shows a single name to the outside, so that neither losses nor engine know of it.
+KERNEL_SOURCES := core/kernels.c core/run.c core/walk.c core/fold.c core/blame.c core/classes.c $(wildcard core/losses/*.c)
+ifeq ($(shell uname -m),x86_64)
+ISAS           := x86_64 x86_64_v2 x86_64_v3 x86_64_v4
+ISAS_asan      := x86_64 x86_64_v3
+ISAS_tsan      := $(ISAS_asan)
+else
+ISAS           := portable
+endif
+ISAS           := $(or $(ISAS_$(MODE)),$(ISAS))
+MARCH_x86_64    := -march=x86-64 -O2 -fno-tree-vectorize
+MARCH_x86_64_v2 := -march=x86-64-v2
+MARCH_x86_64_v3 := -march=x86-64-v3
+MARCH_x86_64_v4 := -march=x86-64-v4 -mprefer-vector-width=512
+# Loops are vectorised. That needs comparisons and square roots to be free of side effects, which changes no result, and choices
+# that parameters make to be taken out of the loops, however long these are.
+KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans --param=max-unswitch-insns=500
+
+CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(wildcard core/*.c))) $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))
 PROTO  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard proto/*.c))
 SERVER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard server/*.c))
 TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*.c tests/http/*.c tests/golden/*.c tests/support/*.c))
@@ -44,11 +63,12 @@ MAIN   := $(BUILD)/server/main.o
 
 # Each layer sees the headers of itself and of those below it, and no others: the compiler keeps the arrows pointing down.
 $(CORE):   INCLUDES := -Icore
+$(BUILD)/core/isa.o: INCLUDES += $(patsubst %,-DHAS_%,$(ISAS))
 $(PROTO):  INCLUDES := -Icore -Iproto
 $(SERVER): INCLUDES := -Icore -Iproto -Iserver
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: all lib deps run test check-sanitize fuzz check-numbers install install-lib uninstall clean help format tidy
+.PHONY: all lib deps run test check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/lossd lib ## build the server (build/lossd) and the library (build/libloss.a, .so)
@@ -59,6 +79,21 @@ $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+
+define KERNELS
+$(BUILD)/kernels/$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	$$(call say,CC $$@)
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(MARCH_$(1)) -DISA=$(1) -Icore -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/core/kernels_$(1).o: $(patsubst %.c,$(BUILD)/kernels/$(1)/%.o,$(KERNEL_SOURCES))
+	@mkdir -p $$(@D)
+	$$(call say,LD $$@)
+	$$(Q)$$(LD) -r -o $$@ $$^ && objcopy --keep-global-symbol=loss_kernels_$(1) $$@
+
+-include $(patsubst %.c,$(BUILD)/kernels/$(1)/%.d,$(KERNEL_SOURCES))
+endef
+$(foreach isa,$(ISAS),$(eval $(call KERNELS,$(isa))))
 
 $(BUILD)/libloss.a: $(CORE)
 	@rm -f $@
@@ -98,12 +133,20 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
 fuzz: ## run each fuzz target for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev); what it finds is left in build/fuzz
 	@mkdir -p build/fuzz
 	@for target in $(FUZZ_TARGETS); do \
-	    clang -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Icore -Iproto \
+	    clang -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -ffp-contract=off -Icore -Iproto \
 	        -o build/fuzz/$$target tests/fuzz/fuzz_$$target.c $(wildcard core/*.c core/losses/*.c proto/*.c) -ljansson -lm && \
 	    mkdir -p build/fuzz/corpus-$$target && \
 	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=4096 -artifact_prefix=build/fuzz/ \
 	        build/fuzz/corpus-$$target tests/fuzz/corpus/$$target || exit 1; \
 	done
+
+check-mathematics: $(BUILD)/tests/mathematics-exhaustive ## measure exp, log and log1p over every float32 (minutes)
+	$(BUILD)/tests/mathematics-exhaustive
+
+$(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/mathematics.h
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -Icore -o $@ $< -lm
 
 check-numbers: $(BUILD)/tests/number-exhaustive ## print all 2^32 float32 numbers and read them back (minutes)
 	$(BUILD)/tests/number-exhaustive
@@ -112,6 +155,53 @@ $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO)
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $< $(filter $(BUILD)/proto/number_%,$^) -lm
+
+# The drivers of bench/run.py. Peers that are header files are found when the driver is compiled: the stamp's name holds which
+# there were, so that it is compiled again once there are more. Where nothing can be built for want of g++, run.py says so.
+BENCH       := $(BUILD)/bench
+HAVE_CXX    := $(shell command -v $(CXX))
+HAVE_HEADER  = $(wildcard /usr/include/$(1))
+TEXT_PEERS  := $(notdir $(call HAVE_HEADER,simdjson.h) $(call HAVE_HEADER,fast_float/fast_float.h) \
+                        $(call HAVE_HEADER,double-conversion/double-conversion.h))
+TEXT_LIBS   := $(if $(filter simdjson.h,$(TEXT_PEERS)),-lsimdjson) $(if $(filter double-conversion.h,$(TEXT_PEERS)),-ldouble-conversion)
+TEXT_STAMP  := $(BENCH)/text-with$(subst .h,,$(addprefix -,$(TEXT_PEERS)))
+TEXT_STAMP  := $(subst $() ,,$(TEXT_STAMP))
+DRIVERS     := $(BENCH)/core $(BENCH)/load $(if $(HAVE_CXX),$(BENCH)/text)
+# For the yardsticks and the peers: the best that they can be on the machine at hand. Our own code is built as it is shipped.
+PEER_FLAGS  := -O3 -march=native
+
+bench bench-quick: $(BUILD)/lossd $(DRIVERS)
+bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others (minutes); a table, and build/bench.json (ONLY=core,text,http)
+	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)'
+
+bench-quick: ## the same with fewer repetitions and smaller batches (under a minute)
+	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)' --quick
+
+bench-deps: deps ## install the Debian packages that bench compares with, naming them
+	@bench/install-deps.sh
+
+$(BENCH)/core: bench/core.c $(BENCH)/triad.o $(BUILD)/libloss.a bench/driver.h bench/triad.h
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -Icore -o $@ $(filter %.c %.o %.a,$^) -lm
+
+$(BENCH)/triad.o: bench/triad.c bench/triad.h
+	@mkdir -p $(@D)
+	$(call say,CC $@)
+	$(Q)$(CC) -std=c17 -fopenmp $(WARN) $(PEER_FLAGS) -c -o $@ $<
+
+$(BENCH)/load: bench/load.c bench/driver.h
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $<
+
+$(BENCH)/text: bench/text.cc bench/driver.h $(PROTO) $(BUILD)/libloss.a $(TEXT_STAMP)
+	$(call say,LD $@)
+	$(Q)$(CXX) -std=c++17 -fopenmp -Wall -Wextra $(PEER_FLAGS) -Icore -Iproto -o $@ $(filter %.cc %.o %.a,$^) $(TEXT_LIBS) -ljansson -lm
+
+$(TEXT_STAMP):
+	@mkdir -p $(@D)
+	@rm -f $(BENCH)/text-with*
+	@touch $@
 
 install: all install-lib ## install server, systemd unit, library, header and pkg-config file below PREFIX (default /usr/local)
 	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
@@ -132,7 +222,7 @@ uninstall: ## remove what install put there
 	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service
 
 format: ## lay out the sources with clang-format
-	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
 
 tidy: ## look for mistakes with clang-tidy
 	clang-tidy --quiet $(wildcard core/*.c core/losses/*.c proto/*.c server/*.c) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver
@@ -143,4 +233,4 @@ clean: ## remove everything that was built
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
--include $(CORE:.o=.d) $(PROTO:.o=.d) $(SERVER:.o=.d) $(TESTS:.o=.d)
+-include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d)) $(PROTO:.o=.d) $(SERVER:.o=.d) $(TESTS:.o=.d)

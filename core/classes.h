@@ -26,10 +26,52 @@ static inline bool class_label(struct loss_block *b, size_t i, size_t classes, s
     return true;
 }
 
+/* Element i of an operand, in whichever precision it is shown. */
+static inline real element_of(const struct loss_block *b, int k, size_t i)
+{
+    return b->in[k] ? b->in[k][i] : (real)b->in32[k][i];
+}
+
 /* The weight of class c; 1 where there are none. */
 static inline real class_weight(const struct loss_block *b, size_t c)
 {
-    return b->in[WEIGHT] ? b->in[WEIGHT][c] : 1;
+    return b->in[WEIGHT] || b->in32[WEIGHT] ? element_of(b, WEIGHT, c) : 1;
+}
+
+/* Row i of a derivative, to be written in one precision or the other; both are NULL where it is not asked for. */
+struct derivative_row {
+    real *wide;
+    float *narrow;
+};
+static inline struct derivative_row gradient_row(const struct loss_block *b, int k, size_t i)
+{
+    const size_t at = i * b->len[k];
+    return (struct derivative_row){b->grad[k] ? b->grad[k] + at : NULL, b->grad32[k] ? b->grad32[k] + at : NULL};
+}
+static inline struct derivative_row hessian_row(const struct loss_block *b, int k, size_t i)
+{
+    const size_t at = i * b->len[k];
+    return (struct derivative_row){b->hess[k] ? b->hess[k] + at : NULL, b->hess32[k] ? b->hess32[k] + at : NULL};
+}
+static inline bool is_asked_for(struct derivative_row row)
+{
+    return row.wide || row.narrow;
+}
+
+static inline void zero_row(struct derivative_row row, size_t n)
+{
+    if (row.wide)
+        memset(row.wide, 0, n * sizeof *row.wide);
+    if (row.narrow)
+        memset(row.narrow, 0, n * sizeof *row.narrow);
+}
+
+static inline void set_element(struct derivative_row row, size_t c, real value)
+{
+    if (row.wide)
+        row.wide[c] = value;
+    if (row.narrow)
+        row.narrow[c] = (float)value;
 }
 
 /* loss_method.weigh: the mean divides by the sum of the weights of the labels that count. */

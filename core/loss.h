@@ -1,8 +1,9 @@
 /*
  * libloss: loss functions and their gradients over large batches.
  *
- * The library knows tensors, losses and threads; it does no I/O, keeps no global state and never aborts on what a caller
- * passes. Every function may be called from any number of threads at once, unless its comment says otherwise.
+ * The library knows tensors, losses and threads; it does no I/O, keeps no state but the choice of an instruction set, and
+ * never aborts on what a caller passes. Every function may be called from any number of threads at once, unless its comment
+ * says otherwise.
  *
  * Evaluating a loss takes two steps, so that everything which can be refused from shapes and parameters alone is refused
  * before any number is read or any memory allocated:
@@ -164,7 +165,7 @@ struct loss_param_spec {
     struct loss_value fallback; /* the default */
     const char *const *choices; /* the names of a LOSS_CHOICE; NULL ends them */
     bool has_min, has_max;      /* the range, bounds included ... */
-    bool above_min;             /* ... but `min` itself where this is set */
+    bool above_min, below_max;  /* ... but `min` or `max` itself where these are set */
     double min, max;
 };
 
@@ -178,6 +179,7 @@ struct loss_descriptor {
     const char *doc;                                   /* a sentence or two: what it is for, what is special */
     const char *formula;                               /* the term l of one element or row, in plain text */
     unsigned reductions;                               /* bit set of 1 << enum loss_reduction */
+    bool hessian;                                      /* the diagonal of its Hessian can be asked for */
     struct loss_tensor_spec tensors[LOSS_MAX_TENSORS]; /* in order; the first without a name ends them */
     struct loss_param_spec params[LOSS_MAX_PARAMS];    /* likewise */
     const struct loss_method *method;
@@ -213,7 +215,10 @@ struct loss_request {
     enum loss_reduction reduction;
     enum loss_dtype dtype; /* computed in: LOSS_FLOAT32, LOSS_FLOAT64, or LOSS_ANY: float64 if a prediction is, else float32 */
     uint32_t grad;         /* bit k asks for the gradient with respect to tensor k */
-    const struct loss_tensor *grad_output; /* upstream gradient: a number, or with LOSS_NONE of the loss's shape; NULL is 1 */
+    uint32_t hess;         /* bit k asks for the diagonal of the Hessian with respect to tensor k, a prediction */
+    const struct loss_tensor *grad_output;   /* upstream gradient: a number, or with LOSS_NONE of the loss's shape; NULL is 1 */
+    const struct loss_tensor *sample_weight; /* multiplies the terms; of their shape, or a number for each index of their
+                                                first dimension; NULL is 1. LOSS_MEAN divides by the sum of the weights */
 };
 
 /* Starts a request: parameters at their defaults, reduction mean, no tensors, no gradient. */
@@ -222,26 +227,29 @@ void loss_request_init(struct loss_request *request, const struct loss_descripto
 uint32_t loss_predictions(const struct loss_descriptor *loss);
 
 /* A checked request: what the data must be and what comes out. The caller then sets `data` of every operand that has none yet,
-   of `output` where `reduction` is LOSS_NONE, and of every gradient in `grad_mask`, to buffers of loss_tensor_bytes() each. */
+   of `output` where `reduction` is LOSS_NONE, and of every gradient in `grad_mask` and diagonal in `hess_mask`, to buffers of
+   loss_tensor_bytes() each. */
 struct loss_plan {
     const struct loss_descriptor *loss;
     enum loss_reduction reduction;
     enum loss_dtype dtype; /* LOSS_FLOAT32 or LOSS_FLOAT64 */
-    uint32_t grad_mask;
+    uint32_t grad_mask, hess_mask;
     bool present[LOSS_MAX_TENSORS];
     struct loss_tensor tensor[LOSS_MAX_TENSORS]; /* dtype is never LOSS_ANY now: it says what the data must be */
-    bool has_grad_output;
-    struct loss_tensor grad_output;            /* dtype as declared, else `dtype` */
-    struct loss_tensor output;                 /* the loss: a float64 number, or with LOSS_NONE the terms in `dtype` */
-    struct loss_tensor grad[LOSS_MAX_TENSORS]; /* shape of the tensor, `dtype`; for those in grad_mask */
-    const char *warning[LOSS_MAX_WARNINGS];    /* what PyTorch would warn of; static text; NULL ends them */
+    size_t work;                                 /* roughly how many elements are worked on */
+    bool has_grad_output, has_sample_weight;
+    struct loss_tensor grad_output, sample_weight; /* dtype as declared, else `dtype` */
+    struct loss_tensor output;                     /* the loss: a float64 number, or with LOSS_NONE the terms in `dtype` */
+    struct loss_tensor grad[LOSS_MAX_TENSORS];     /* shape of the tensor, `dtype`; for those in grad_mask */
+    struct loss_tensor hess[LOSS_MAX_TENSORS];     /* the same, for those in hess_mask */
+    const char *warning[LOSS_MAX_WARNINGS];        /* what PyTorch would warn of; static text; NULL ends them */
 
     /* private to the library */
     struct loss_value param[LOSS_MAX_PARAMS];
     bool indexed[LOSS_MAX_TENSORS]; /* the elements are read as integers: a LOSS_INDEX, or LOSS_CLASSES that hold indices */
     struct loss_tensor terms;       /* the grid of loss terms before reduction: shape only */
-    bool weighed;                   /* the divisor of the mean depends on the data: the method's `weigh` finds it */
-    double divisor;                 /* else it is this */
+    bool weighed;                   /* terms have weights of their own in the mean: the method's `weigh` finds them */
+    double divisor;                 /* else it is this, unless there are sample weights */
     /* The dimension of `terms` along which an axis of a tensor runs (an axis of one element repeats along it), or
        LOSS_WITHIN: the axis lies within a term, as the classes of a row do. */
     signed char axis[LOSS_MAX_TENSORS][LOSS_MAX_RANK];
@@ -263,6 +271,14 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
    index out of range, a probability outside [0, 1]): error.tensor and error.element say which, always the first one;
    LOSS_UNAVAILABLE where memory ran out. After a failure the output buffers hold nothing of use. */
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error);
+
+/* The instruction set that losses are computed on ("x86-64-v3"): the best of those that the library was built for and the
+   machine has. Results do not depend on it. Those it was built for, the best first, NULL behind the last. And another one, for
+   comparisons; false if there is none of that name, or the machine does not have it. Not while anything else of the library
+   runs: descriptors that were found before are of the instruction set from before. */
+const char *loss_isa(void);
+const char *loss_isa_at(size_t index);
+bool loss_isa_choose(const char *name);
 
 /* Raises the calling thread's OpenMP team, so that its first loss_run does not pay for it. Returns how many threads the team
    has: fewer than asked for where OpenMP is told so (OMP_THREAD_LIMIT). Teams belong to the thread that calls; where a thread

@@ -10,10 +10,13 @@
 
 #include "loss.h"
 
-#include <math.h>
+#include "mathematics.h"
 
 /* The arithmetic of formulas. float32 requests are computed in double and rounded once, at the end. */
 typedef double real;
+
+/* The most elements of an operand that a block holds, unless a single term has more. */
+enum { LOSS_CHUNK = 1024 };
 
 /* A run of consecutive terms. Operand k of term i stands at in[k] + i * row[k], or index[k] + i * row[k] where the plan reads
    it as integers; the other one is NULL, and both are where the operand was left out. */
@@ -21,29 +24,46 @@ struct loss_block {
     size_t first, n;                  /* the first of the terms, and how many they are */
     const real *in[LOSS_MAX_TENSORS]; /* what each operand holds for them */
     const int64_t *index[LOSS_MAX_TENSORS];
-    size_t row[LOSS_MAX_TENSORS]; /* from one term to the next: `len`, or 0 where all terms share the operand */
-    size_t len[LOSS_MAX_TENSORS]; /* elements of the operand that belong to one term */
+    size_t row[LOSS_MAX_TENSORS];        /* from one term to the next: `len`, or 0 where all terms share the operand */
+    size_t len[LOSS_MAX_TENSORS];        /* elements of the operand that belong to one term */
+    const float *in32[LOSS_MAX_TENSORS]; /* for the `single` kernel, in place of `in` */
     const struct loss_value *param;
     const struct loss_plan *plan;
-    const real *scale; /* [n]: upstream gradient over divisor, by which the kernel multiplies gradients */
+    const real *scale; /* [n]: upstream gradient over divisor, by which the kernel multiplies derivatives */
 
-    real *term;                   /* out, [n] */
-    real *grad[LOSS_MAX_TENSORS]; /* out, [n * len[k]]; NULL where it is not asked for */
-    size_t ignored;               /* out: terms that do not count */
+    real *term;                                                 /* out, [n] */
+    real *grad[LOSS_MAX_TENSORS];                               /* out, [n * len[k]]; NULL where it is not asked for */
+    real *hess[LOSS_MAX_TENSORS];                               /* the same: second derivatives, each by its element alone */
+    float *grad32[LOSS_MAX_TENSORS], *hess32[LOSS_MAX_TENSORS]; /* for the `single` kernel, in place of these */
+    size_t ignored;                                             /* out: terms that do not count */
     size_t invalid;               /* out: the first term that cannot be; n, as found, where there is none */
     size_t invalid_element;       /* out: which element of that term's row it is ... */
     int invalid_tensor;           /* out: ... of which tensor; the method's `checked`, as found */
+    real *kept;                   /* what the method keeps for all terms of the batch, `keep` numbers a term */
     real *scratch;                /* the numbers that the method's `scratch` asked for; what they hold is left from before */
+    const real *ones;             /* [n], for elementwise kernels: in place of operands that were left out ... */
+    const float *ones32;          /* ... */
+    real *waste;                  /* [n]: ... and of derivatives that were not asked for */
     real number[LOSS_MAX_PARAMS]; /* the parameters as reals, for formulas */
 };
+
+enum { LOSS_MAX_PASSES = 2 };
 
 struct loss_method {
     /* Sets plan->terms, axis, indexed and weighed from the shapes of the tensors that are present. */
     enum loss_status (*shape)(struct loss_plan *plan, struct loss_error *error);
-    /* Computes the terms of a block, and those gradients whose array is there. */
+    /* Computes the terms of a block, and those gradients and second derivatives whose array is there. */
     void (*kernel)(struct loss_block *block);
+    /* The same, where all operands and derivatives are float32 and stand ready: in32, grad32, hess32. NULL if there is none. */
+    void (*single)(struct loss_block *block);
+    /* For losses whose terms depend on all rows: these run over all blocks, one after the other, before the kernel does, and
+       leave in `kept` what they find, `keep` numbers for each term, for those that come after them. NULL ends them. */
+    void (*prepare[LOSS_MAX_PASSES])(struct loss_block *block);
+    size_t (*keep)(const struct loss_plan *plan);
     /* How many numbers the kernel wants to work with; NULL for none. */
     size_t (*scratch)(const struct loss_plan *plan);
+    /* How many elements it works on, where these are more than the tensors hold; NULL where they are not. */
+    size_t (*work)(const struct loss_plan *plan);
     /* For plan->weighed: what each term adds to the divisor of the mean. Gets no gradients and only the operands in
        `weigh_operands`; writes block->term. */
     void (*weigh)(struct loss_block *block);
@@ -77,6 +97,9 @@ enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss
 __attribute__((format(printf, 4, 5))) enum loss_status loss_misfit(const struct loss_plan *plan, struct loss_error *error,
                                                                    int tensor, const char *why, ...);
 
+/* Whether two tensors have the same dimensions. */
+bool loss_same_shape(const struct loss_tensor *a, const struct loss_tensor *b);
+
 /* Adds a warning to a plan; `text` is static. */
 void loss_warn(struct loss_plan *plan, const char *text);
 
@@ -84,6 +107,17 @@ void loss_warn(struct loss_plan *plan, const char *text);
 enum { MEAN_SUM_NONE = 1u << LOSS_MEAN | 1u << LOSS_SUM | 1u << LOSS_NONE };
 
 /* ---- small mathematics ---------------------------------------------------------------------------------------------- */
+
+/* Formulas say exp and log, and mean those that can be vectorised. */
+#define exp   math_exp
+#define log   math_log
+#define log1p math_log1p
+
+/* The larger of two; b where a is NaN. Unlike fmax it can be vectorised. */
+static inline real larger_of(real a, real b)
+{
+    return a > b ? a : b;
+}
 
 /* -1, 0 or 1; 0 for NaN, as PyTorch has it. */
 static inline real sign(real x)

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Fails at a top-level field: error->path is "/" and its name. */
 __attribute__((format(printf, 3, 4))) static enum loss_status fail_field(struct loss_error *error, const char *name,
@@ -60,16 +61,18 @@ static enum loss_status check_param(const struct loss_param_spec *spec, struct l
 {
     const double x = value.number;
     const bool low = spec->has_min && (spec->above_min ? !(x > spec->min) : !(x >= spec->min));
-    const bool high = spec->has_max && !(x <= spec->max);
+    const bool high = spec->has_max && (spec->below_max ? !(x < spec->max) : !(x <= spec->max));
     if (isnan(x))
         return fail_field(error, spec->name, "%s must be a number", spec->name);
     if ((low || high) && spec->has_min && spec->has_max)
-        return fail_field(error, spec->name, "%s is %.17g; it must be in [%g, %g]", spec->name, x, spec->min, spec->max);
+        return fail_field(error, spec->name, "%s is %.17g; it must be in %c%g, %g%c", spec->name, x,
+                          spec->above_min ? '(' : '[', spec->min, spec->max, spec->below_max ? ')' : ']');
     if (low)
         return fail_field(error, spec->name, "%s is %.17g; it must be %s %g", spec->name, x,
                           spec->above_min ? "greater than" : "at least", spec->min);
     if (high)
-        return fail_field(error, spec->name, "%s is %.17g; it must be at most %g", spec->name, x, spec->max);
+        return fail_field(error, spec->name, "%s is %.17g; it must be %s %g", spec->name, x,
+                          spec->below_max ? "less than" : "at most", spec->max);
     return LOSS_OK;
 }
 
@@ -130,31 +133,57 @@ static enum loss_status settle_dtypes(struct loss_plan *plan, struct loss_error 
     return LOSS_OK;
 }
 
+/* A derivative with respect to tensor k, for `field`: "grad" or "hess". */
+static enum loss_status check_derivative(const struct loss_plan *plan, const char *field, int k, struct loss_error *error)
+{
+    const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
+    if (k >= loss_tensor_specs(plan->loss))
+        return fail_field(error, field, "%s has no tensor %d to differentiate", plan->loss->name, k);
+    if (!spec->differentiable)
+        return fail_field(error, field, "%s has no gradient with respect to %s", plan->loss->name, spec->name);
+    if (!plan->present[k])
+        return fail_field(error, field, "there is no %s to differentiate", spec->name);
+    if (plan->indexed[k])
+        return fail_field(error, field, "%s holds class indices, which have no gradient", spec->name);
+    if (!loss_dtype_is_float(plan->tensor[k].dtype))
+        return fail_field(error, field, "%s is %s; only floating point tensors have a gradient", spec->name,
+                          loss_dtype_name(plan->tensor[k].dtype));
+    return LOSS_OK;
+}
+
+/* Fills `out` with the shapes of the derivatives in `mask`. */
+static enum loss_status take_derivatives(const struct loss_plan *plan, uint32_t mask, const char *field,
+                                         struct loss_tensor out[], struct loss_error *error)
+{
+    if (mask >> LOSS_MAX_TENSORS)
+        return fail_field(error, field, "%s has no such tensor to differentiate", plan->loss->name);
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
+        if (!(mask >> k & 1))
+            continue;
+        if (check_derivative(plan, field, k, error) != LOSS_OK)
+            return error->status;
+        out[k] = (struct loss_tensor){.dtype = plan->dtype, .rank = plan->tensor[k].rank};
+        memcpy(out[k].shape, plan->tensor[k].shape, sizeof out[k].shape);
+    }
+    return LOSS_OK;
+}
+
 static enum loss_status take_grad(struct loss_plan *plan, uint32_t mask, struct loss_error *error)
 {
     plan->grad_mask = mask;
-    if (mask >> LOSS_MAX_TENSORS)
-        return fail_field(error, "grad", "%s has no such tensor to differentiate", plan->loss->name);
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
-        const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
-        if (!(mask >> k & 1))
-            continue;
-        if (k >= loss_tensor_specs(plan->loss))
-            return fail_field(error, "grad", "%s has no tensor %d to differentiate", plan->loss->name, k);
-        if (!spec->differentiable)
-            return fail_field(error, "grad", "%s has no gradient with respect to %s", plan->loss->name, spec->name);
-        if (!plan->present[k])
-            return fail_field(error, "grad", "there is no %s to differentiate", spec->name);
-        if (plan->indexed[k])
-            return fail_field(error, "grad", "%s holds class indices, which have no gradient", spec->name);
-        if (!loss_dtype_is_float(plan->tensor[k].dtype))
-            return fail_field(error, "grad", "%s is %s; only floating point tensors have a gradient", spec->name,
-                              loss_dtype_name(plan->tensor[k].dtype));
-        plan->grad[k] = (struct loss_tensor){.dtype = plan->dtype, .rank = plan->tensor[k].rank};
-        for (int axis = 0; axis < plan->tensor[k].rank; axis++)
-            plan->grad[k].shape[axis] = plan->tensor[k].shape[axis];
-    }
-    return LOSS_OK;
+    return take_derivatives(plan, mask, "grad", plan->grad, error);
+}
+
+static enum loss_status take_hess(struct loss_plan *plan, uint32_t mask, struct loss_error *error)
+{
+    plan->hess_mask = mask;
+    if (mask != 0 && !plan->loss->hessian)
+        return fail_field(error, "hess", "%s has no Hessian diagonal to give", plan->loss->name);
+    const uint32_t others = mask & ~loss_predictions(plan->loss) & ((1u << LOSS_MAX_TENSORS) - 1);
+    if (others != 0)
+        return fail_field(error, "hess", "the Hessian diagonal is that of predictions, not of %s",
+                          plan->loss->tensors[__builtin_ctz(others)].name);
+    return take_derivatives(plan, mask, "hess", plan->hess, error);
 }
 
 static enum loss_status take_grad_output(struct loss_plan *plan, const struct loss_tensor *upstream, struct loss_error *error)
@@ -164,10 +193,8 @@ static enum loss_status take_grad_output(struct loss_plan *plan, const struct lo
     char shape[LOSS_SHAPE_TEXT], wanted[LOSS_SHAPE_TEXT];
     if (check_tensor(upstream, "grad_output", error) != LOSS_OK)
         return error->status;
-    bool fits = upstream->rank == plan->output.rank;
-    for (int axis = 0; fits && axis < upstream->rank; axis++)
-        fits = upstream->shape[axis] == plan->output.shape[axis];
-    if (upstream->rank > 0 && !fits)
+    if (upstream->rank > 0 && !loss_same_shape(upstream, &plan->output))
+
         return fail_field(error, "grad_output", "grad_output has shape %.64s; it must be a number%s%.64s",
                           loss_shape_text(upstream, shape),
                           plan->reduction == LOSS_NONE ? ", or of the loss's shape, " : ", since the loss is one",
@@ -179,15 +206,45 @@ static enum loss_status take_grad_output(struct loss_plan *plan, const struct lo
     return LOSS_OK;
 }
 
+static enum loss_status take_sample_weight(struct loss_plan *plan, const struct loss_tensor *weight, struct loss_error *error)
+{
+    if (!weight)
+        return LOSS_OK;
+    char shape[LOSS_SHAPE_TEXT], wanted[LOSS_SHAPE_TEXT];
+    if (check_tensor(weight, "sample_weight", error) != LOSS_OK)
+        return error->status;
+    const bool for_rows = weight->rank == 1 && plan->terms.rank > 1 && weight->shape[0] == plan->terms.shape[0];
+    if (!for_rows && !loss_same_shape(weight, &plan->terms))
+        return fail_field(error, "sample_weight", "sample_weight has shape %.64s; it must be that of the loss terms, %.64s%s",
+                          loss_shape_text(weight, shape), loss_shape_text(&plan->terms, wanted),
+                          plan->terms.rank > 1 ? ", or hold a weight for each index of their first dimension" : "");
+    plan->has_sample_weight = true;
+    plan->sample_weight = *weight;
+    if (weight->dtype == LOSS_ANY)
+        plan->sample_weight.dtype = plan->dtype;
+    return LOSS_OK;
+}
+
 /* What a sum is divided by, where the shapes tell. */
 static void choose_divisor(struct loss_plan *plan)
 {
     plan->divisor = 1;
-    plan->weighed = plan->weighed && plan->reduction == LOSS_MEAN;
+
     if (plan->reduction == LOSS_MEAN)
         plan->divisor = (double)loss_tensor_elements(&plan->terms);
     if (plan->reduction == LOSS_BATCHMEAN && plan->tensor[0].rank > 0) /* a single number is a batch of one */
         plan->divisor = (double)plan->tensor[0].shape[0];
+}
+
+/* The elements that are worked on: of the terms, the longest tensor, or as the method says. */
+static void estimate_work(struct loss_plan *plan)
+{
+    plan->work = loss_tensor_elements(&plan->terms);
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) > plan->work)
+            plan->work = loss_tensor_elements(&plan->tensor[k]);
+    if (plan->loss->method->work)
+        plan->work = plan->loss->method->work(plan);
 }
 
 enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
@@ -203,12 +260,14 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
     if (!loss_tensor_count(&plan->terms, &terms))
         return loss_fail(error, LOSS_INVALID, "the broadcast loss has more terms than can be addressed");
     choose_divisor(plan);
+    estimate_work(plan);
     plan->output = (struct loss_tensor){.dtype = LOSS_FLOAT64};
     if (plan->reduction == LOSS_NONE) {
         plan->output = plan->terms;
         plan->output.dtype = plan->dtype;
     }
-    if (take_grad(plan, request->grad, error) != LOSS_OK)
+    if (take_sample_weight(plan, request->sample_weight, error) != LOSS_OK ||
+        take_grad(plan, request->grad, error) != LOSS_OK || take_hess(plan, request->hess, error) != LOSS_OK)
         return error->status;
     return take_grad_output(plan, request->grad_output, error);
 }

@@ -2,59 +2,18 @@
  * The engine: evaluates a plan.
  *
  * The terms are cut into a grid of blocks that depends on the shapes alone. Threads take blocks in any order; each block is
- * worked off in chunks small enough for the first-level cache: operands are read into contiguous reals, the loss's kernel runs
- * over them, gradients are written to their places, and the terms summed. The blocks' sums are then combined in the order of
- * the grid. So nothing that can be seen depends on the number of threads.
+ * worked off in chunks small enough for the first-level cache: the loss's kernel reads its operands where they stand if it can,
+ * else from a contiguous copy, gradients go to their places, and the terms are summed. The blocks' sums are then combined in
+ * the order of the grid. So nothing that can be seen depends on the number of threads.
  */
-#include "method.h"
+#include "run.h"
 #include "parallel.h"
-#include "sum.h"
-#include "walk.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    /* Elements that a chunk holds of its longest operand: 4 KiB of reals, so that some eight arrays fit into 32 KiB of cache.
-     */
-    CHUNK_ELEMENTS = 512,
-    /* Elements in a block: some 10 us of work, which is much more than handing it to a thread costs. */
-    BLOCK_ELEMENTS = 32 * CHUNK_ELEMENTS,
-};
-
-/* One operand as the engine reads it. */
-struct operand {
-    bool present, indexed;
-    struct walk walk;
-    const void *data;
-    enum loss_dtype dtype;
-    size_t scratch; /* where a thread's chunk of it stands, in reals from the start of the thread's scratch */
-};
-
-enum { UPSTREAM = LOSS_MAX_TENSORS, OPERANDS }; /* grad_output goes with the tensors */
-
-/* What one block adds up to. */
-struct partial {
-    struct sum sum;
-    size_t ignored, nonfinite;
-    size_t invalid, invalid_element; /* the first term that cannot be, terms if there is none; which of its elements ... */
-    int invalid_tensor;              /* ... of which tensor */
-};
-
-struct run {
-    const struct loss_plan *plan;
-    size_t terms, chunk, block, blocks; /* how many there are; terms in a chunk, in a block; how many blocks */
-    struct operand operand[OPERANDS];
-    struct walk out[LOSS_MAX_TENSORS]; /* of the gradients */
-    real *summed[LOSS_MAX_TENSORS];    /* gradients of tensors that terms share, one per term, before they are summed */
-    size_t grad_scratch[LOSS_MAX_TENSORS], term_scratch, scale_scratch, method_scratch, thread_scratch;
-    real *scratch;
-    struct partial *partial;
-    struct walk loss_walk;
-    double divisor;
-    bool weighing; /* the pass that finds the divisor */
-};
+/* Elements in a block: some 10 us of work, which is much more than handing it to a thread costs. A chunk has LOSS_CHUNK: 8 KiB
+   of reals, so that the terms, their factors and two copied operands fit into 32 KiB of cache. */
+enum { BLOCK_ELEMENTS = 16 * LOSS_CHUNK };
 
 static size_t larger(size_t a, size_t b)
 {
@@ -63,217 +22,381 @@ static size_t larger(size_t a, size_t b)
 
 /* ---- layout --------------------------------------------------------------------------------------------------------- */
 
-static void set_operands(struct run *run)
+static bool is_aligned(const void *data, enum loss_dtype dtype)
+{
+    return (uintptr_t)data % loss_dtype_size(dtype) == 0;
+}
+
+/* An operand or derivative that a kernel can use where it stands: numbers of that dtype, one behind the other. */
+static bool stands_ready(const struct walk *walk, const void *data, enum loss_dtype dtype, enum loss_dtype wanted)
+{
+    return dtype == wanted && is_aligned(data, dtype) && (walk->dense || (walk->shared && walk->row_dense && walk->len > 1));
+}
+
+static void set_operand(struct run *run, int k, const struct loss_tensor *tensor, struct walk walk, bool indexed)
+{
+    const bool once = walk.shared && walk.row_rank > 0;
+    run->operand[k] = (struct operand){.present = true,
+                                       .indexed = indexed,
+                                       .walk = walk,
+                                       .data = tensor->data,
+                                       .dtype = tensor->dtype,
+                                       .row = once ? 0 : walk.len};
+}
+
+static void set_derivative(struct run *run, int k, const struct loss_tensor *into, bool second)
+{
+    run->derivative[run->derivatives++] =
+        (struct derivative){.into = into, .k = k, .second = second, .walk = walk_tensor(run->plan, k, true)};
+}
+
+/* Lists what is read and what is written. */
+static void set_tensors(struct run *run)
 {
     const struct loss_plan *plan = run->plan;
-    for (int k = 0; k < loss_tensor_specs(plan->loss); k++)
+    const struct loss_tensor *weight = &plan->sample_weight;
+    for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
         if (plan->present[k])
-            run->operand[k] = (struct operand){.present = true,
-                                               .indexed = plan->indexed[k],
-                                               .walk = walk_tensor(plan, k, false),
-                                               .data = plan->tensor[k].data,
-                                               .dtype = plan->tensor[k].dtype};
+            set_operand(run, k, &plan->tensor[k], walk_tensor(plan, k, false), plan->indexed[k]);
+        if (plan->grad_mask >> k & 1)
+            set_derivative(run, k, &plan->grad[k], false);
+        if (plan->hess_mask >> k & 1)
+            set_derivative(run, k, &plan->hess[k], true);
+    }
     if (plan->has_grad_output)
-        run->operand[UPSTREAM] = (struct operand){.present = true,
-                                                  .walk = walk_alike(plan, &plan->grad_output),
-                                                  .data = plan->grad_output.data,
-                                                  .dtype = plan->grad_output.dtype};
+        set_operand(run, UPSTREAM, &plan->grad_output, walk_alike(plan, &plan->grad_output), false);
+    if (plan->has_sample_weight)
+        set_operand(run, SAMPLE_WEIGHT, weight,
+                    weight->rank == plan->terms.rank ? walk_alike(plan, weight) : walk_samples(plan, weight), false);
+}
+
+/* Terms that share an element of a tensor may not write its derivative side by side. */
+static bool repeats(const struct walk *walk)
+{
+    for (int d = 0; d < walk->rank; d++)
+        if (walk->step[d] == 0 && walk->dim[d] != 1)
+            return true;
+    return false;
+}
+
+/* Decides which tensors the kernel sees where they stand: as float32 if all numbers are that, else those that are float64. */
+static void set_places(struct run *run)
+{
+    run->single = run->method->single != NULL;
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
+        const struct operand *operand = &run->operand[k];
+        run->single &=
+            !operand->present || operand->indexed || stands_ready(&operand->walk, operand->data, operand->dtype, LOSS_FLOAT32);
+    }
+    for (int i = 0; i < run->derivatives; i++) {
+        const struct derivative *d = &run->derivative[i];
+        run->single &= !repeats(&d->walk) && stands_ready(&d->walk, d->into->data, d->into->dtype, LOSS_FLOAT32);
+    }
+    const enum loss_dtype wanted = run->single ? LOSS_FLOAT32 : LOSS_FLOAT64;
+    for (int k = 0; k < OPERANDS; k++) {
+        struct operand *operand = &run->operand[k];
+        operand->in_place = operand->present &&
+                            stands_ready(&operand->walk, operand->data, operand->dtype, operand->indexed ? LOSS_INT64 : wanted);
+    }
+    for (int i = 0; i < run->derivatives; i++) {
+        struct derivative *d = &run->derivative[i];
+        d->in_place = !repeats(&d->walk) && stands_ready(&d->walk, d->into->data, d->into->dtype, wanted);
+    }
+}
+
+static bool add_scratch(size_t *total, size_t terms, size_t each, size_t *place)
+{
+    size_t count;
+    *place = *total;
+    return !__builtin_mul_overflow(terms, each, &count) && !__builtin_add_overflow(*total, count, total);
 }
 
 /* Cuts the terms into chunks and blocks, and a thread's scratch into arrays. */
 static bool set_grid(struct run *run)
 {
-    const struct loss_plan *plan = run->plan;
-    run->terms = loss_tensor_elements(&plan->terms);
-    size_t longest = 1;
+    run->terms = loss_tensor_elements(&run->plan->terms);
+    size_t longest = run->terms > 0 ? larger(1, run->plan->work / run->terms) : 1;
     for (int k = 0; k < OPERANDS; k++)
         if (run->operand[k].present)
             longest = larger(longest, run->operand[k].walk.len);
-    run->chunk = larger(1, CHUNK_ELEMENTS / longest);
-    run->block = run->chunk * larger(1, BLOCK_ELEMENTS / CHUNK_ELEMENTS / larger(1, longest / CHUNK_ELEMENTS));
+
+    run->chunk = larger(1, LOSS_CHUNK / longest);
+    run->block = run->chunk * larger(1, BLOCK_ELEMENTS / LOSS_CHUNK / larger(1, longest / LOSS_CHUNK));
     run->blocks = run->terms / run->block + (run->terms % run->block != 0);
 
-    size_t arrays = 0; /* of `longest` elements for each term of a chunk */
+    size_t *const total = &run->thread_scratch;
+    bool fits = true;
     for (int k = 0; k < OPERANDS; k++)
-        run->operand[k].scratch = run->operand[k].present ? arrays++ : 0;
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        run->grad_scratch[k] = plan->grad_mask >> k & 1 ? arrays++ : 0;
-    run->term_scratch = arrays++;
-    run->scale_scratch = arrays++;
-
-    size_t array;
-    if (__builtin_mul_overflow(run->chunk, longest, &array) || __builtin_mul_overflow(array, arrays, &run->thread_scratch))
-        return false;
-    for (int k = 0; k < OPERANDS; k++)
-        run->operand[k].scratch *= array;
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        run->grad_scratch[k] *= array;
-    run->term_scratch *= array;
-    run->scale_scratch *= array;
-    run->method_scratch = run->thread_scratch;
-    const size_t own = plan->loss->method->scratch ? plan->loss->method->scratch(plan) : 0;
-    return !__builtin_add_overflow(run->thread_scratch, own, &run->thread_scratch);
+        if (run->operand[k].present && !run->operand[k].in_place && run->operand[k].row > 0)
+            fits &= add_scratch(total, run->chunk, run->operand[k].row, &run->operand[k].scratch);
+    for (int i = 0; i < run->derivatives; i++)
+        if (!run->derivative[i].in_place)
+            fits &= add_scratch(total, run->chunk, run->derivative[i].walk.len, &run->derivative[i].scratch);
+    fits &= add_scratch(total, run->chunk, 1, &run->term_scratch) && add_scratch(total, run->chunk, 1, &run->scale_scratch) &&
+            add_scratch(total, run->chunk, 1, &run->waste_scratch);
+    return fits && add_scratch(total, 1, run->method->scratch ? run->method->scratch(run->plan) : 0, &run->method_scratch);
 }
 
-/* Terms that share an element of a tensor may not write its gradient side by side: theirs go to an array of their own first. */
-static bool set_gradients(struct run *run)
+/* An array of a * b reals, NULL if that is too much. */
+static real *allocate(size_t a, size_t b)
 {
-    const struct loss_plan *plan = run->plan;
+    size_t count;
+    if (__builtin_mul_overflow(a, b, &count) || count > PTRDIFF_MAX / sizeof(real))
+        return NULL;
+    return malloc(larger(count, 1) * sizeof(real));
+}
+
+static void read_terms(const struct operand *operand, size_t t, size_t n, real *to)
+{
+    if (operand->indexed)
+        walk_read_index(&operand->walk, operand->data, operand->dtype, t, n, (int64_t *)(void *)to);
+    else
+        walk_read(&operand->walk, operand->data, operand->dtype, t, n, to);
+}
+
+/*  Operands that all terms share are converted once.  */
+static bool set_whole(struct run *run)
+{
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
-        if (!(plan->grad_mask >> k & 1))
+        struct operand *operand = &run->operand[k];
+        if (!operand->present || operand->in_place || operand->row > 0)
             continue;
-        run->out[k] = walk_tensor(plan, k, true);
-        bool repeats = false;
-        for (int d = 0; d < run->out[k].rank; d++)
-            repeats |= run->out[k].step[d] == 0 && run->out[k].dim[d] != 1;
-        size_t count;
-        if (!repeats)
-            continue;
-        if (__builtin_mul_overflow(run->terms, run->out[k].len, &count) || count > PTRDIFF_MAX / sizeof(real))
+        operand->whole = allocate(1, operand->walk.len);
+        if (!operand->whole)
             return false;
-        run->summed[k] = malloc(larger(count, 1) * sizeof(real));
-        if (!run->summed[k])
-            return false;
+        read_terms(operand, 0, run->terms > 0, operand->whole);
     }
     return true;
 }
 
 static bool set_up(struct run *run, const struct loss_plan *plan, int *threads)
 {
-    *run = (struct run){.plan = plan, .divisor = plan->divisor};
-    set_operands(run);
-    if (!set_grid(run) || !set_gradients(run))
+    *run = (struct run){.plan = plan, .method = plan->loss->method, .divisor = plan->divisor, .loss_walk = walk_terms(plan)};
+    set_tensors(run);
+    set_places(run);
+    if (!set_grid(run) || !set_whole(run))
         return false;
-    run->loss_walk = walk_terms(plan);
+    for (int i = 0; i < run->derivatives; i++) {
+        struct derivative *d = &run->derivative[i];
+        if (repeats(&d->walk) && !(d->summed = allocate(run->terms, d->walk.len)))
+            return false;
+    }
+    if (run->method->keep && !(run->kept = allocate(run->terms, run->method->keep(plan))))
+        return false;
     if ((size_t)*threads > run->blocks)
         *threads = (int)larger(run->blocks, 1);
-    size_t reals;
-    if (__builtin_mul_overflow(run->thread_scratch, (size_t)*threads, &reals) || reals > PTRDIFF_MAX / sizeof(real))
-        return false;
-    run->scratch = malloc(reals * sizeof(real));
+    run->scratch = allocate(run->thread_scratch, (size_t)*threads);
     run->partial = malloc(larger(run->blocks, 1) * sizeof *run->partial);
-    return run->scratch && run->partial;
+    run->constant = allocate(run->chunk, 3);
+    return run->scratch && run->partial && run->constant;
 }
 
 static void tear_down(struct run *run)
 {
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        free(run->summed[k]);
+    for (int k = 0; k < OPERANDS; k++)
+        free(run->operand[k].whole);
+    for (int i = 0; i < run->derivatives; i++)
+        free(run->derivative[i].summed);
+    free(run->kept);
+    free(run->constant);
     free(run->scratch);
     free(run->partial);
 }
 
-/* ---- blocks --------------------------------------------------------------------------------------------------------- */
+/* ---- chunks --------------------------------------------------------------------------------------------------------- */
 
-/* Reads operand k of terms [t, t + n) for a kernel. Operands of rows that all terms share are read once and not repeated. */
-static void read_operand(const struct run *run, struct loss_block *b, int k, size_t t, real *scratch)
+/* Shows operand k of the block's terms to its kernel. */
+static void show_operand(const struct run *run, struct loss_block *b, int k, real *scratch)
 {
     const struct operand *operand = &run->operand[k];
-    const bool once = operand->walk.shared && operand->walk.row_rank > 0;
-    real *to = scratch + operand->scratch;
-    b->len[k] = operand->walk.len;
-    b->row[k] = once ? 0 : operand->walk.len;
-    if (operand->indexed) {
-        b->index[k] = (int64_t *)(void *)to;
-        walk_read_index(&operand->walk, operand->data, operand->dtype, t, once ? 1 : b->n, (int64_t *)(void *)to);
-    } else {
-        b->in[k] = to;
-        walk_read(&operand->walk, operand->data, operand->dtype, t, once ? 1 : b->n, to);
+
+    const void *at = operand->whole;
+    b->row[k] = operand->row;
+    if (operand->in_place) {
+        at = (const char *)operand->data + b->first * operand->row * loss_dtype_size(operand->dtype);
+    } else if (!at) {
+        read_terms(operand, b->first, b->n, scratch + operand->scratch);
+        at = scratch + operand->scratch;
     }
+    if (operand->indexed)
+        b->index[k] = at;
+    else if (run->single)
+        b->in32[k] = at;
+    else
+        b->in[k] = at;
 }
 
-/* The factor of each term's gradients. */
-static const real *scales(const struct run *run, size_t t, size_t n, real *scratch)
+/* Where the kernel shall write a derivative of the block's terms. */
+static void show_derivative(const struct run *run, struct loss_block *b, const struct derivative *d, real *scratch)
 {
-    real *scale = scratch + run->scale_scratch;
-    const struct operand *upstream = &run->operand[UPSTREAM];
-    if (upstream->present)
-        walk_read(&upstream->walk, upstream->data, upstream->dtype, t, n, scale);
-    const real share = 1 / run->divisor;
-    for (size_t i = 0; i < n; i++)
-        scale[i] = upstream->present ? scale[i] / run->divisor : share;
+    const size_t skipped = b->first * d->walk.len;
+    char *const place = (char *)d->into->data + skipped * loss_dtype_size(d->into->dtype);
+    if (run->single)
+        (d->second ? b->hess32 : b->grad32)[d->k] = (float *)(void *)place;
+    else
+        (d->second ? b->hess : b->grad)[d->k] = d->in_place ? (real *)(void *)place
+                                                : d->summed ? d->summed + skipped
+                                                            : scratch + d->scratch;
+}
+
+static void read_factors(const struct run *run, const struct loss_block *b, int k, real *to)
+{
+    read_terms(&run->operand[k], b->first, b->n, to);
+}
+
+/* The factor of each term's derivatives: upstream gradient times sample weight over divisor. `weight` is a scratch of n. */
+static const real *scales(const struct run *run, const struct loss_block *b, real *scale, real *weight)
+{
+    const bool upstream = run->operand[UPSTREAM].present, weighed = run->operand[SAMPLE_WEIGHT].present;
+    if (!upstream && !weighed)
+        return run->constant;
+    if (upstream)
+        read_factors(run, b, UPSTREAM, scale);
+    for (size_t i = 0; i < b->n; i++)
+        scale[i] = (upstream ? scale[i] : 1) / run->divisor;
+    if (weighed)
+        read_factors(run, b, SAMPLE_WEIGHT, weight);
+    for (size_t i = 0; weighed && i < b->n; i++)
+        scale[i] *= weight[i];
     return scale;
 }
 
-static void set_up_block(const struct run *run, struct loss_block *b, real *scratch)
+/* Called when the divisor is known. */
+static void set_constants(struct run *run)
 {
-    b->term = scratch + run->term_scratch;
-    b->scratch = scratch + run->method_scratch;
-    b->invalid = b->n;
-    b->invalid_tensor = run->plan->loss->method->checked;
-    b->plan = run->plan;
-    b->param = run->plan->param;
+    const size_t n = run->chunk < run->terms ? run->chunk : run->terms;
+    real *const ones = run->constant + run->chunk;
+    float *const ones32 = (float *)(void *)(ones + run->chunk);
+    for (size_t i = 0; i < n; i++) {
+        run->constant[i] = 1 / run->divisor;
+        ones[i] = 1;
+        ones32[i] = 1;
+    }
+}
+
+static struct loss_block block_of(const struct run *run, size_t t, size_t n, real *scratch)
+{
+    struct loss_block b = {.first = t, .n = n, .term = scratch + run->term_scratch, .scratch = scratch + run->method_scratch};
+    b.kept = run->kept;
+    b.ones = run->constant + run->chunk;
+    b.ones32 = (const float *)(const void *)(b.ones + run->chunk);
+    b.waste = scratch + run->waste_scratch;
+    b.invalid = n;
+    b.invalid_tensor = run->method->checked;
+    b.plan = run->plan;
+    b.param = run->plan->param;
     for (int k = 0; k < LOSS_MAX_PARAMS; k++)
-        b->number[k] = b->param[k].number;
-}
-
-/* The pass that finds the divisor of the mean. */
-static void weigh_chunk(const struct run *run, size_t t, size_t n, real *scratch, struct partial *partial)
-{
-    const struct loss_method *method = run->plan->loss->method;
-    struct loss_block b = {.first = t, .n = n};
-    set_up_block(run, &b, scratch);
+        b.number[k] = b.param[k].number;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        if (run->operand[k].present && method->weigh_operands >> k & 1)
-            read_operand(run, &b, k, t, scratch);
-        else
-            b.len[k] = run->operand[k].walk.len; /* how many classes there are, say */
-    method->weigh(&b);
-    sum_add_all(&partial->sum, b.term, n);
+        b.len[k] = run->operand[k].walk.len;
+    return b;
 }
 
-static void evaluate_chunk(const struct run *run, size_t t, size_t n, real *scratch, struct partial *partial)
+static void multiply_by_weights(const struct run *run, const struct loss_block *b, real *weight)
+{
+    if (!run->operand[SAMPLE_WEIGHT].present)
+        return;
+    read_factors(run, b, SAMPLE_WEIGHT, weight);
+    for (size_t i = 0; i < b->n; i++)
+        b->term[i] *= weight[i];
+}
+
+/* The pass that finds the divisor of the mean: the weights of the terms themselves, times those of the samples. */
+static void weigh_chunk(const struct run *run, struct loss_block *b, real *scratch, struct partial *partial)
+{
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (run->operand[k].present && run->method->weigh_operands >> k & 1)
+            show_operand(run, b, k, scratch);
+    if (run->plan->weighed)
+        run->method->weigh(b);
+    else
+        for (size_t i = 0; i < b->n; i++)
+            b->term[i] = 1;
+    multiply_by_weights(run, b, scratch + run->scale_scratch);
+    sum_add_all(&partial->sum, b->term, b->n);
+}
+
+/* Terms that are NaN or infinite, in the dtype in which they are given out. */
+static size_t count_nonfinite(const struct run *run, const real *term, size_t n)
+{
+    const bool narrow = run->plan->reduction == LOSS_NONE && run->plan->dtype == LOSS_FLOAT32;
+    size_t nonfinite = 0;
+    for (size_t i = 0; i < n; i++)
+        nonfinite += isfinite(narrow ? (float)term[i] : term[i]) ? 0 : 1;
+    return nonfinite;
+}
+
+static void collect(const struct run *run, const struct loss_block *b, struct partial *partial)
 {
     const struct loss_plan *plan = run->plan;
-    struct loss_block b = {.first = t, .n = n};
-    set_up_block(run, &b, scratch);
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
-        if (run->operand[k].present)
-            read_operand(run, &b, k, t, scratch);
-        if (plan->grad_mask >> k & 1)
-            b.grad[k] = run->summed[k] ? run->summed[k] + t * b.len[k] : scratch + run->grad_scratch[k];
+    partial->ignored += b->ignored;
+    if (b->invalid < b->n && b->first + b->invalid < partial->invalid) {
+        partial->invalid = b->first + b->invalid;
+        partial->invalid_element = b->invalid_element;
+        partial->invalid_tensor = b->invalid_tensor;
     }
-    b.scale = scales(run, t, n, scratch);
-    plan->loss->method->kernel(&b);
-
-    partial->ignored += b.ignored;
-    if (b.invalid < n && t + b.invalid < partial->invalid) {
-        partial->invalid = t + b.invalid;
-        partial->invalid_element = b.invalid_element;
-        partial->invalid_tensor = b.invalid_tensor;
+    for (int i = 0; i < run->derivatives; i++) {
+        const struct derivative *d = &run->derivative[i];
+        if (!d->in_place && !d->summed)
+            walk_write(&d->walk, d->into->data, d->into->dtype, b->first, b->n, (d->second ? b->hess : b->grad)[d->k]);
     }
-    const bool narrow = plan->reduction == LOSS_NONE && plan->dtype == LOSS_FLOAT32;
-    for (size_t i = 0; i < n; i++)
-        partial->nonfinite += isfinite(narrow ? (float)b.term[i] : b.term[i]) ? 0 : 1;
-    if (plan->reduction == LOSS_NONE)
-        walk_write(&run->loss_walk, plan->output.data, plan->output.dtype, t, n, b.term);
+    if (plan->reduction == LOSS_NONE) {
+        walk_write(&run->loss_walk, plan->output.data, plan->output.dtype, b->first, b->n, b->term);
+        partial->nonfinite += count_nonfinite(run, b->term, b->n);
+        return;
+    }
+    struct sum sum = {0};
+    if (run->plan->dtype == LOSS_FLOAT32)
+        sum.value = sum_alike(b->term, b->n);
     else
-        sum_add_all(&partial->sum, b.term, n);
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        if (b.grad[k] && !run->summed[k])
-            walk_write(&run->out[k], plan->grad[k].data, plan->grad[k].dtype, t, n, b.grad[k]);
+        sum_add_all(&sum, b->term, b->n);
+    if (!isfinite(sum.value)) /* only then can one of them not be */
+        partial->nonfinite += count_nonfinite(run, b->term, b->n);
+    sum_merge(&partial->sum, &sum);
 }
+
+static void evaluate_chunk(const struct run *run, struct loss_block *b, real *scratch, struct partial *partial)
+{
+    real *const scale = scratch + run->scale_scratch;
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (run->operand[k].present)
+            show_operand(run, b, k, scratch);
+    for (int i = 0; i < run->derivatives; i++)
+        show_derivative(run, b, &run->derivative[i], scratch);
+    b->scale = run->derivatives > 0 ? scales(run, b, scale, b->term) : run->constant;
+
+    if (run->pass < EVALUATE) {
+        run->method->prepare[run->pass - PREPARE](b);
+        return;
+    }
+    (run->single ? run->method->single : run->method->kernel)(b);
+    multiply_by_weights(run, b, scale);
+    collect(run, b, partial);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------------------------ */
 
 static void run_block(void *context, size_t block, int thread)
 {
     const struct run *run = context;
     struct partial partial = {.invalid = run->terms};
     const size_t first = block * run->block, end = run->terms - first < run->block ? run->terms : first + run->block;
+    real *const scratch = run->scratch + (size_t)thread * run->thread_scratch;
     for (size_t t = first; t < end; t += run->chunk) {
-        const size_t n = end - t < run->chunk ? end - t : run->chunk;
-        real *scratch = run->scratch + (size_t)thread * run->thread_scratch;
-        if (run->weighing)
-            weigh_chunk(run, t, n, scratch, &partial);
+        struct loss_block b = block_of(run, t, end - t < run->chunk ? end - t : run->chunk, scratch);
+        if (run->pass == WEIGH)
+            weigh_chunk(run, &b, scratch, &partial);
         else
-            evaluate_chunk(run, t, n, scratch, &partial);
+            evaluate_chunk(run, &b, scratch, &partial);
     }
     run->partial[block] = partial;
 }
 
-/* All blocks, combined in the order of the grid. */
-static struct partial run_blocks(struct run *run, int threads)
+/* One pass over all blocks, combined in the order of the grid. */
+static struct partial run_blocks(struct run *run, int pass, int threads)
 {
     struct partial whole = {.invalid = run->terms};
+    run->pass = pass;
     parallel_for(run->blocks, threads, run_block, run);
     for (size_t block = 0; block < run->blocks; block++) {
         const struct partial *part = &run->partial[block];
@@ -289,123 +412,34 @@ static struct partial run_blocks(struct run *run, int threads)
     return whole;
 }
 
-/* ---- gradients of what terms share ---------------------------------------------------------------------------------- */
-
-struct fold {
-    const struct run *run;
-    int k;
-};
-
-/* Sums the gradients of all terms that share element `at` of tensor k. They stand in run->summed, at multiples of the gaps that
-   each dimension of the terms makes there. */
-static void fold_element(void *context, size_t at, int thread)
-{
-    (void)thread;
-    const struct fold *fold = context;
-    const struct walk *out = &fold->run->out[fold->k];
-    const size_t len = out->len;
-    size_t term = 0, repeats = 1, gap[LOSS_MAX_RANK], gap_all = 1, within = 0;
-    for (int d = out->rank - 1; d >= 0; d--) {
-        gap[d] = gap_all;
-        gap_all *= out->dim[d];
-    }
-    /* The coordinates of the element: a dimension that it runs along fixes one of the terms'; others are summed over. */
-    for (int d = 0; d < out->rank; d++) {
-        if (out->step[d] == 0)
-            repeats *= out->dim[d];
-        else
-            term += at / (size_t)out->step[d] % out->dim[d] * gap[d];
-    }
-    for (int i = 0; i < out->row_rank; i++)
-        within = within * out->row_dim[i] + at / (size_t)out->row_step[i] % out->row_dim[i];
-
-    struct sum sum = {0};
-    for (size_t r = 0; r < repeats; r++) {
-        size_t rest = r, shared = term;
-        for (int d = out->rank - 1; d >= 0; d--)
-            if (out->step[d] == 0) {
-                shared += rest % out->dim[d] * gap[d];
-                rest /= out->dim[d];
-            }
-        sum_add(&sum, fold->run->summed[fold->k][shared * len + within]);
-    }
-    const struct walk alone = walk_number();
-    const struct loss_tensor *grad = &fold->run->plan->grad[fold->k];
-    walk_write(&alone, (char *)grad->data + at * loss_dtype_size(grad->dtype), grad->dtype, 0, 1, &(real){sum_value(&sum)});
-}
-
-static void fold_gradients(struct run *run, int threads)
-{
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        if (run->summed[k])
-            parallel_for(loss_tensor_elements(&run->plan->grad[k]), threads, fold_element, &(struct fold){run, k});
-}
-
-/* ---- the whole ------------------------------------------------------------------------------------------------------ */
-
-/* Says which element of which tensor made term t impossible. */
-static enum loss_status fail_element(const struct run *run, const struct partial *whole, struct loss_error *error)
+static enum loss_status evaluate(struct run *run, int threads, struct loss_result *result, struct loss_error *error)
 {
     const struct loss_plan *plan = run->plan;
-    const size_t t = whole->invalid, within = whole->invalid_element;
-    const int k = whole->invalid_tensor;
-    const struct operand *operand = &run->operand[k];
-    const struct walk row_major = walk_tensor(plan, k, true);
-    size_t at = (size_t)walk_offset(&row_major, t, within), rest = at, coordinate[LOSS_MAX_RANK];
-    for (int axis = plan->tensor[k].rank - 1; axis >= 0; axis--) {
-        coordinate[axis] = rest % plan->tensor[k].shape[axis];
-        rest /= plan->tensor[k].shape[axis];
+    if (plan->reduction == LOSS_MEAN && (plan->weighed || plan->has_sample_weight)) {
+        const struct partial weights = run_blocks(run, WEIGH, threads);
+        run->divisor = sum_value(&weights.sum);
     }
-    char path[sizeof error->path], place[sizeof error->path] = "", expected[160], value[40];
-    size_t path_len = (size_t)snprintf(path, sizeof path, "/%s", plan->loss->tensors[k].name), place_len = 0;
-    for (int axis = 0; axis < plan->tensor[k].rank && path_len < sizeof path - 24; axis++) {
-        path_len += (size_t)snprintf(path + path_len, sizeof path - path_len, "/%zu", coordinate[axis]);
-        place_len += (size_t)snprintf(place + place_len, sizeof place - place_len, "[%zu]", coordinate[axis]);
-    }
-    const char *const data =
-        (const char *)operand->data + walk_offset(&operand->walk, t, within) * (ptrdiff_t)loss_dtype_size(operand->dtype);
-    const struct walk alone = walk_number();
-    if (operand->indexed) {
-        int64_t index;
-        walk_read_index(&alone, data, operand->dtype, 0, 1, &index);
-        snprintf(value, sizeof value, "%" PRId64, index);
-    } else {
-        real x;
-        walk_read(&alone, data, operand->dtype, 0, 1, &x);
-        snprintf(value, sizeof value, "%.17g", x);
-    }
-    plan->loss->method->expected(plan, k, expected, sizeof expected);
-    loss_fail_at(error, LOSS_INVALID, path, "%s%.80s is %s; %s", plan->loss->tensors[k].name, place, value, expected);
-    error->tensor = k;
-    error->element = (int64_t)at;
-    return LOSS_INVALID;
+    set_constants(run);
+    for (int i = 0; i < LOSS_MAX_PASSES && run->method->prepare[i]; i++)
+        run_blocks(run, PREPARE + i, threads);
+    const struct partial whole = run_blocks(run, EVALUATE, threads);
+    if (whole.invalid < run->terms)
+        return blame_element(run, &whole, error);
+    fold_gradients(run, threads);
+    *result = (struct loss_result){.count = run->terms - whole.ignored, .nonfinite = whole.nonfinite};
+    if (plan->reduction != LOSS_NONE)
+        result->loss = sum_value(&whole.sum) / run->divisor;
+    return LOSS_OK;
 }
 
-enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error)
+enum loss_status run_plan(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error)
 {
     struct run run;
-    enum loss_status status = LOSS_OK;
     threads = threads < 1 ? 1 : threads;
-    if (!set_up(&run, plan, &threads)) {
-        status = loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory to evaluate %s", plan->loss->name);
-        goto cleanup;
-    }
-    if (plan->weighed) {
-        run.weighing = true;
-        const struct partial weights = run_blocks(&run, threads);
-        run.divisor = sum_value(&weights.sum);
-        run.weighing = false;
-    }
-    const struct partial whole = run_blocks(&run, threads);
-    if (whole.invalid < run.terms) {
-        status = fail_element(&run, &whole, error);
-        goto cleanup;
-    }
-    fold_gradients(&run, threads);
-    *result = (struct loss_result){.count = run.terms - whole.ignored, .nonfinite = whole.nonfinite};
-    if (plan->reduction != LOSS_NONE)
-        result->loss = sum_value(&whole.sum) / run.divisor;
-cleanup:
+    const enum loss_status status =
+        set_up(&run, plan, &threads)
+            ? evaluate(&run, threads, result, error)
+            : loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory to evaluate %s", plan->loss->name);
     tear_down(&run);
     return status;
 }

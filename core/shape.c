@@ -37,11 +37,6 @@ void loss_warn(struct loss_plan *plan, const char *text)
         }
 }
 
-static bool same_shape(const struct loss_tensor *a, const struct loss_tensor *b)
-{
-    return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
-}
-
 /* ---- elementwise ---------------------------------------------------------------------------------------------------- */
 
 /* Widens `into` so that `shape` broadcasts to it; false if they do not fit (then `into` is spoilt). */
@@ -75,7 +70,7 @@ static enum loss_status align_all(struct loss_plan *plan, struct loss_error *err
         if (!plan->present[k])
             continue;
         struct loss_tensor wide = plan->terms;
-        if (!broadcast(&wide, &plan->tensor[k]) || !same_shape(&wide, &plan->terms))
+        if (!broadcast(&wide, &plan->tensor[k]) || !loss_same_shape(&wide, &plan->terms))
             return loss_misfit(plan, error, k, "it must broadcast to that of the loss terms, %s",
                                loss_shape_text(&plan->terms, shape));
         align_last(plan, k);
@@ -102,7 +97,7 @@ enum loss_status loss_shape_broadcast_warn(struct loss_plan *plan, struct loss_e
 {
     if (loss_shape_broadcast(plan, error) != LOSS_OK)
         return error->status;
-    if (!same_shape(&plan->tensor[0], &plan->tensor[1]))
+    if (!loss_same_shape(&plan->tensor[0], &plan->tensor[1]))
         loss_warn(plan, "the target's shape differs from the input's: they are broadcast, which is likely not what was meant");
     return LOSS_OK;
 }
@@ -112,7 +107,7 @@ enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *erro
     char shape[LOSS_SHAPE_TEXT];
     const struct loss_tensor *first = &plan->tensor[0];
     for (int k = 1; k < loss_tensor_specs(plan->loss); k++)
-        if (!plan->loss->tensors[k].optional && !same_shape(first, &plan->tensor[k]))
+        if (!plan->loss->tensors[k].optional && !loss_same_shape(first, &plan->tensor[k]))
             return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0), loss_shape_text(first, shape));
     plan->terms = (struct loss_tensor){.rank = first->rank};
     memcpy(plan->terms.shape, first->shape, sizeof first->shape);
@@ -145,9 +140,9 @@ enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *e
     align_around(plan, CLASSES_INPUT, class_axis);
 
     const bool may_be_probabilities = plan->loss->tensors[CLASSES_TARGET].kind == LOSS_CLASSES;
-    if (may_be_probabilities && same_shape(input, target)) {
+    if (may_be_probabilities && loss_same_shape(input, target)) {
         align_around(plan, CLASSES_TARGET, class_axis);
-    } else if (same_shape(&plan->terms, target)) {
+    } else if (loss_same_shape(&plan->terms, target)) {
         plan->indexed[CLASSES_TARGET] = plan->weighed = true;
         align_last(plan, CLASSES_TARGET);
     } else {
@@ -174,11 +169,11 @@ enum loss_status loss_shape_pairs(struct loss_plan *plan, struct loss_error *err
     const struct loss_tensor *first = &plan->tensor[PAIRS_INPUT1], *second = &plan->tensor[PAIRS_INPUT2];
     if (first->rank != 1 && first->rank != 2)
         return loss_misfit(plan, error, PAIRS_INPUT1, "it must be (N, D), or (D) for a single pair");
-    if (!same_shape(first, second))
+    if (!loss_same_shape(first, second))
         return loss_misfit(plan, error, PAIRS_INPUT2, "it must be that of %s, %s", name_of(plan, PAIRS_INPUT1),
                            loss_shape_text(first, shape));
     plan->terms = (struct loss_tensor){.rank = first->rank - 1, .shape = {first->shape[0]}};
-    if (!same_shape(&plan->terms, &plan->tensor[PAIRS_TARGET]))
+    if (!loss_same_shape(&plan->terms, &plan->tensor[PAIRS_TARGET]))
         return loss_misfit(plan, error, PAIRS_TARGET, "it must be %s, a label for each pair",
                            loss_shape_text(&plan->terms, shape));
     align_around(plan, PAIRS_INPUT1, first->rank - 1);
@@ -199,9 +194,9 @@ enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss
         struct loss_tensor wide = *first;
         if (!plan->present[k])
             continue;
-        if (!optional && !same_shape(first, tensor))
+        if (!optional && !loss_same_shape(first, tensor))
             return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0), loss_shape_text(first, shape));
-        bool fits = tensor->rank >= within && broadcast(&wide, tensor) && same_shape(&wide, first);
+        bool fits = tensor->rank >= within && broadcast(&wide, tensor) && loss_same_shape(&wide, first);
         for (int i = 1; fits && i <= within; i++)
             fits = tensor->shape[tensor->rank - i] == first->shape[first->rank - i];
         if (!fits)

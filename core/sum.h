@@ -7,6 +7,8 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 struct sum {
     double value, lost;
@@ -31,19 +33,125 @@ static inline double sum_value(const struct sum *sum)
     return isfinite(sum->value) ? sum->value + sum->lost : sum->value;
 }
 
-/* Adds n numbers in SUM_LANES interleaved sums, which a compiler can keep in one or two vectors of any width. */
+/*
+ * Arrays are added in SUM_LANES interleaved sums, side by side in as many vectors of the machine's width as that takes. The
+ * loops over them unroll to nothing.
+ */
 enum { SUM_LANES = 8 };
+#if defined __AVX512F__
+enum { SUM_WIDTH = 8 };
+#elif defined __AVX__
+enum { SUM_WIDTH = 4 };
+#else
+enum { SUM_WIDTH = 2 };
+#endif
+enum { SUM_VECTORS = SUM_LANES / SUM_WIDTH };
+typedef double sum_vector __attribute__((vector_size(SUM_WIDTH * sizeof(double))));
+struct sum_lanes {
+    sum_vector vector[SUM_VECTORS];
+};
+
+/* The next elements of an array; zeros behind its end. */
+static inline __attribute__((always_inline)) void sum_load(struct sum_lanes *lanes, const double *x, size_t i, size_t n)
+{
+    double padded[SUM_LANES] = {0};
+    if (n - i < SUM_LANES)
+        x = memcpy(padded, x + i, (n - i) * sizeof *x);
+    else
+        x += i;
+    for (int v = 0; v < SUM_VECTORS; v++)
+        memcpy(&lanes->vector[v], x + v * SUM_WIDTH, sizeof lanes->vector[v]);
+}
+
+static inline double sum_up(const struct sum_lanes *lanes)
+{
+    struct sum sum = {0};
+    for (int k = 0; k < SUM_LANES; k++)
+        sum_add(&sum, lanes->vector[k / SUM_WIDTH][k % SUM_WIDTH]);
+    return sum_value(&sum);
+}
+
+/* Adds n numbers. */
 static inline void sum_add_all(struct sum *sum, const double *x, size_t n)
 {
-    struct sum lane[SUM_LANES] = {0};
+    struct sum_lanes value = {0}, lost = {0}, next;
+    for (size_t i = 0; i < n; i += SUM_LANES) {
+        sum_load(&next, x, i, n);
+        for (int v = 0; v < SUM_VECTORS; v++) {
+            const sum_vector total = value.vector[v] + next.vector[v], back = total - value.vector[v];
+            lost.vector[v] += (value.vector[v] - (total - back)) + (next.vector[v] - back);
+            value.vector[v] = total;
+        }
+    }
+    for (int k = 0; k < SUM_LANES; k++)
+        sum_merge(sum, &(struct sum){value.vector[k / SUM_WIDTH][k % SUM_WIDTH], lost.vector[k / SUM_WIDTH][k % SUM_WIDTH]});
+}
+
+/* The sum of n numbers of which all that matter have the same sign, so that rounding errors stay small by themselves. */
+static inline double sum_alike(const double *x, size_t n)
+{
+    struct sum_lanes value = {0}, next;
+    for (size_t i = 0; i < n; i += SUM_LANES) {
+        sum_load(&next, x, i, n);
+        for (int v = 0; v < SUM_VECTORS; v++)
+            value.vector[v] += next.vector[v];
+    }
+    return sum_up(&value);
+}
+
+/* The sum of a[i] b[i]. */
+static inline double sum_products(const double *a, const double *b, size_t n)
+{
+    struct sum_lanes value = {0}, left, right;
+    for (size_t i = 0; i < n; i += SUM_LANES) {
+        sum_load(&left, a, i, n);
+        sum_load(&right, b, i, n);
+        for (int v = 0; v < SUM_VECTORS; v++)
+            value.vector[v] += left.vector[v] * right.vector[v];
+    }
+    return sum_up(&value);
+}
+
+/* The largest of n > 0 numbers, NaN left out unless it comes first. */
+static inline double largest_of(const double *x, size_t n)
+{
+    enum { VECTORS = 4, STEP = VECTORS * SUM_WIDTH };
+    typedef int64_t mask __attribute__((vector_size(SUM_WIDTH * sizeof(int64_t))));
+    sum_vector most[VECTORS], next;
+    double largest = x[0];
     size_t i = 0;
-    for (; i + SUM_LANES <= n; i += SUM_LANES)
-        for (size_t k = 0; k < SUM_LANES; k++)
-            sum_add(&lane[k], x[i + k]);
+    for (int v = 0; v < VECTORS; v++)
+        most[v] = largest + (sum_vector){0};
+    for (; i + STEP <= n; i += STEP)
+        for (int v = 0; v < VECTORS; v++) {
+            memcpy(&next, x + i + v * SUM_WIDTH, sizeof next);
+            const mask more = next > most[v];
+            most[v] = (sum_vector)(((mask)next & more) | ((mask)most[v] & ~more));
+        }
+    for (int k = 0; k < STEP; k++)
+        if (most[k / SUM_WIDTH][k % SUM_WIDTH] > largest)
+            largest = most[k / SUM_WIDTH][k % SUM_WIDTH];
     for (; i < n; i++)
-        sum_add(&lane[i % SUM_LANES], x[i]);
-    for (size_t k = 0; k < SUM_LANES; k++)
-        sum_merge(sum, &lane[k]);
+        if (x[i] > largest)
+            largest = x[i];
+    return largest;
+}
+
+/* The first of n numbers that is x, or n. */
+static inline size_t place_of(double wanted, const double *x, size_t n)
+{
+    enum { RUN = 32 };
+    size_t i = 0;
+    for (; i + RUN <= n; i += RUN) {
+        int found = 0;
+        for (size_t k = 0; k < RUN; k++)
+            found |= x[i + k] == wanted;
+        if (found)
+            break;
+    }
+    while (i < n && x[i] != wanted)
+        i++;
+    return i;
 }
 
 #endif

@@ -1,26 +1,16 @@
 /* The table of losses and what can be looked up in it. */
-#include "method.h"
+#include "kernels.h"
 
 #include <string.h>
 
-#define LOSS(name) extern const struct loss_descriptor loss_##name;
-#include "losses.def"
-#undef LOSS
-
-static const struct loss_descriptor *const table[] = {
-#define LOSS(name) &loss_##name,
-#include "losses.def"
-#undef LOSS
-};
-
 size_t loss_count(void)
 {
-    return sizeof table / sizeof table[0];
+    return loss_kernels()->count;
 }
 
 const struct loss_descriptor *loss_at(size_t index)
 {
-    return table[index];
+    return loss_kernels()->table[index];
 }
 
 static bool answers_to(const struct loss_descriptor *loss, const char *name)
@@ -36,8 +26,8 @@ static bool answers_to(const struct loss_descriptor *loss, const char *name)
 const struct loss_descriptor *loss_find(const char *name)
 {
     for (size_t i = 0; i < loss_count(); i++)
-        if (answers_to(table[i], name))
-            return table[i];
+        if (answers_to(loss_at(i), name))
+            return loss_at(i);
     return NULL;
 }
 

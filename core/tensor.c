@@ -1,5 +1,5 @@
 /* Dtypes and shapes. */
-#include "loss.h"
+#include "method.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -79,4 +79,9 @@ char *loss_shape_text(const struct loss_tensor *tensor, char *text)
     *end++ = ')';
     *end = '\0';
     return text;
+}
+
+bool loss_same_shape(const struct loss_tensor *a, const struct loss_tensor *b)
+{
+    return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
 }

@@ -4,18 +4,13 @@
 
 /* ---- where ---------------------------------------------------------------------------------------------------------- */
 
-static bool is_dense(const struct walk *walk)
+/* Whether `rank` axes, the last the innermost, stand without gaps behind runs of `run` elements; widens `run` by them. */
+static bool without_gaps(int rank, const size_t dim[], const ptrdiff_t step[], ptrdiff_t *run)
 {
-    ptrdiff_t expected = 1;
-    for (int i = walk->row_rank - 1; i >= 0; i--) {
-        if (walk->row_dim[i] != 1 && walk->row_step[i] != expected)
+    for (int i = rank - 1; i >= 0; i--) {
+        if (dim[i] != 1 && step[i] != *run)
             return false;
-        expected *= (ptrdiff_t)walk->row_dim[i];
-    }
-    for (int i = walk->rank - 1; i >= 0; i--) {
-        if (walk->dim[i] != 1 && walk->step[i] != expected)
-            return false;
-        expected *= (ptrdiff_t)walk->dim[i];
+        *run *= (ptrdiff_t)dim[i];
     }
     return true;
 }
@@ -28,7 +23,9 @@ static void finish(struct walk *walk)
     walk->shared = true;
     for (int i = 0; i < walk->rank; i++)
         walk->shared &= walk->step[i] == 0 || walk->dim[i] == 1;
-    walk->dense = is_dense(walk);
+    ptrdiff_t run = 1;
+    walk->row_dense = without_gaps(walk->row_rank, walk->row_dim, walk->row_step, &run);
+    walk->dense = walk->row_dense && without_gaps(walk->rank, walk->dim, walk->step, &run);
 }
 
 static struct walk over_terms(const struct loss_plan *plan)
@@ -75,6 +72,14 @@ struct walk walk_alike(const struct loss_plan *plan, const struct loss_tensor *t
 struct walk walk_terms(const struct loss_plan *plan)
 {
     return walk_alike(plan, &plan->terms);
+}
+
+struct walk walk_samples(const struct loss_plan *plan, const struct loss_tensor *tensor)
+{
+    struct walk walk = over_terms(plan);
+    walk.step[0] = tensor->strided ? tensor->stride[0] : 1;
+    finish(&walk);
+    return walk;
 }
 
 struct walk walk_number(void)
@@ -160,11 +165,18 @@ struct transfer {
 
 /* Converts one line of elements of type T, which need not be aligned, to type U. */
 #define CONVERT(T, U, value)                                                                                                   \
-    for (size_t i = 0; i < line->count; i++) {                                                                                 \
-        T element;                                                                                                             \
-        memcpy(&element, from + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof element, sizeof element);                        \
-        to[i] = (U)(value);                                                                                                    \
-    }                                                                                                                          \
+    if (line->step == 1) /* what can be vectorised */                                                                          \
+        for (size_t i = 0; i < line->count; i++) {                                                                             \
+            T element;                                                                                                         \
+            memcpy(&element, from + i * sizeof element, sizeof element);                                                       \
+            to[i] = (U)(value);                                                                                                \
+        }                                                                                                                      \
+    else                                                                                                                       \
+        for (size_t i = 0; i < line->count; i++) {                                                                             \
+            T element;                                                                                                         \
+            memcpy(&element, from + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof element, sizeof element);                    \
+            to[i] = (U)(value);                                                                                                \
+        }                                                                                                                      \
     return
 
 #define CONVERT_INTEGERS(U)                                                                                                    \
@@ -229,7 +241,11 @@ static void write_line(const void *context, const struct line *line)
             memcpy(to + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof(double), &from[i], sizeof(double));
         return;
     }
-    for (size_t i = 0; i < line->count; i++) {
+    for (size_t i = 0; line->step == 1 && i < line->count; i++) { /* what can be vectorised */
+        const float rounded = (float)from[i];
+        memcpy(to + i * sizeof rounded, &rounded, sizeof rounded);
+    }
+    for (size_t i = 0; line->step != 1 && i < line->count; i++) {
         const float rounded = (float)from[i];
         memcpy(to + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof rounded, &rounded, sizeof rounded);
     }

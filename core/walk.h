@@ -16,9 +16,10 @@ struct walk {
     int row_rank; /* axes that lie within a term, in order */
     size_t row_dim[LOSS_MAX_RANK];
     ptrdiff_t row_step[LOSS_MAX_RANK];
-    size_t len;  /* elements of one term */
-    bool shared; /* every term sees the same elements */
-    bool dense;  /* the elements of the terms stand one behind the other, without gaps */
+    size_t len;     /* elements of one term */
+    bool shared;    /* every term sees the same elements */
+    bool row_dense; /* the elements of a term stand one behind the other, without gaps ... */
+    bool dense;     /* ... and those of all terms too */
 };
 
 /* The walk over tensor k of a plan: by the strides of its data, or (`row_major`) as a gradient of its shape is laid out. */
@@ -27,6 +28,9 @@ struct walk walk_tensor(const struct loss_plan *plan, int k, bool row_major);
 struct walk walk_terms(const struct loss_plan *plan);
 /* The walk over a tensor of the terms' shape, by the strides of its data, or over a single number that all terms share. */
 struct walk walk_alike(const struct loss_plan *plan, const struct loss_tensor *tensor);
+
+/* The walk over a tensor that holds one number for each index of the terms' first dimension, by the strides of its data. */
+struct walk walk_samples(const struct loss_plan *plan, const struct loss_tensor *tensor);
 
 /* The walk over a single number. */
 struct walk walk_number(void);

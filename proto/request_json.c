@@ -159,22 +159,22 @@ static enum loss_status read_encoding(struct reader *r)
     return chosen >= 0 ? LOSS_OK : r->error->status;
 }
 
-static const char grad_expected[] = "true, false, or a list of tensor names";
+static const char names_expected[] = "true, false, or a list of tensor names";
 
-/* Takes one name of the list that begins at `start`. */
-static enum loss_status read_grad_name(struct reader *r, size_t i, const char *start)
+/* Takes one name of the list that begins at `start` into a bit set. */
+static enum loss_status read_name(struct reader *r, size_t i, const char *start, uint32_t *mask)
 {
     char name[NAME_SIZE], quote[JSON_QUOTE];
-    snprintf(r->path, sizeof r->path, "/grad/%zu", i);
+    snprintf(r->path, sizeof r->path, "/%.8s/%zu", r->key, i);
     if (*r->at != '"') {
         r->at = start;
-        return wrong_type(r, grad_expected);
+        return wrong_type(r, names_expected);
     }
     if (take_name(r, name) != LOSS_OK)
         return r->error->status;
     const int k = loss_tensor_find(r->loss, name);
     if (k >= 0) {
-        r->out->request.grad |= UINT32_C(1) << k;
+        *mask |= UINT32_C(1) << k;
         return LOSS_OK;
     }
     struct loss_nearest search = {.name = name};
@@ -184,14 +184,14 @@ static enum loss_status read_grad_name(struct reader *r, size_t i, const char *s
                    search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
 }
 
-static enum loss_status read_grad_list(struct reader *r)
+static enum loss_status read_name_list(struct reader *r, uint32_t *mask)
 {
     const char *const start = r->at;
     r->at = json_blank(r->at + 1);
     size_t i = 0;
     for (bool more = *r->at != ']'; more; i++) {
         r->at = json_blank(r->at);
-        if (read_grad_name(r, i, start) != LOSS_OK)
+        if (read_name(r, i, start, mask) != LOSS_OK)
             return r->error->status;
         r->at = json_blank(r->at);
         if (*r->at != ',' && *r->at != ']')
@@ -203,23 +203,34 @@ static enum loss_status read_grad_list(struct reader *r)
     return LOSS_OK;
 }
 
-static enum loss_status read_grad(struct reader *r)
+/* Reads which tensors are meant: true is the predictions. */
+static enum loss_status read_names(struct reader *r, uint32_t *mask)
 {
     const char *const start = r->at;
     if (*start == '[')
-        return read_grad_list(r);
-    json_t *const value = small_value(r, grad_expected);
+        return read_name_list(r, mask);
+    json_t *const value = small_value(r, names_expected);
     if (!value)
         return r->error->status;
     enum loss_status status = LOSS_OK;
     if (json_is_boolean(value)) {
-        r->out->request.grad = json_is_true(value) ? loss_predictions(r->loss) : 0;
+        *mask = json_is_true(value) ? loss_predictions(r->loss) : 0;
     } else {
         r->at = start;
-        status = wrong_type(r, grad_expected);
+        status = wrong_type(r, names_expected);
     }
     json_decref(value);
     return status;
+}
+
+static enum loss_status read_grad(struct reader *r)
+{
+    return read_names(r, &r->out->request.grad);
+}
+
+static enum loss_status read_hess(struct reader *r)
+{
+    return read_names(r, &r->out->request.hess);
 }
 
 static enum loss_status read_number(struct reader *r, struct loss_value *value, bool integral)
@@ -286,42 +297,36 @@ static bool take_null(struct reader *r)
     return is_null;
 }
 
-static enum loss_status read_upstream(struct reader *r)
+/* Finds a tensor and points the request's `place` at it. */
+static enum loss_status read_tensor(struct reader *r, struct found_tensor *found, const struct loss_tensor **place)
 {
     if (take_null(r))
         return LOSS_OK;
-    if (tensor_json_scan(&r->out->upstream, r->at, r->body, r->end, r->path, &r->at, r->error) != LOSS_OK)
+    if (tensor_json_scan(&found->json, r->at, r->body, r->end, r->path, &r->at, r->error) != LOSS_OK)
         return r->error->status;
-    struct loss_tensor *shape = &r->out->upstream_shape;
-    *shape = (struct loss_tensor){.dtype = r->out->upstream.dtype, .rank = r->out->upstream.rank};
-    memcpy(shape->shape, r->out->upstream.shape, sizeof shape->shape);
-    r->out->request.grad_output = shape;
+    found->tensor = (struct loss_tensor){.dtype = found->json.dtype, .rank = found->json.rank};
+    memcpy(found->tensor.shape, found->json.shape, sizeof found->tensor.shape);
+    *place = &found->tensor;
     return LOSS_OK;
 }
 
-static enum loss_status read_tensor(struct reader *r, int k)
+static enum loss_status read_grad_output(struct reader *r)
 {
-    struct tensor_json *tensor = &r->out->tensor[k];
-    struct loss_tensor *shape = &r->out->shape[k];
-    if (take_null(r))
-        return LOSS_OK;
-    if (tensor_json_scan(tensor, r->at, r->body, r->end, r->path, &r->at, r->error) != LOSS_OK)
-        return r->error->status;
-    *shape = (struct loss_tensor){.dtype = tensor->dtype, .rank = tensor->rank};
-    memcpy(shape->shape, tensor->shape, sizeof shape->shape);
-    r->out->request.tensor[k] = shape;
-    return LOSS_OK;
+    return read_tensor(r, &r->out->grad_output, &r->out->request.grad_output);
+}
+
+static enum loss_status read_sample_weight(struct reader *r)
+{
+    return read_tensor(r, &r->out->sample_weight, &r->out->request.sample_weight);
 }
 
 /* The fields that every loss has. */
 static const struct {
     const char *name;
     enum loss_status (*read)(struct reader *r);
-} common[] = {{"reduction", read_reduction},
-              {"grad", read_grad},
-              {"grad_output", read_upstream},
-              {"dtype", read_dtype},
-              {"encoding", read_encoding}};
+} common[] = {
+    {"reduction", read_reduction},         {"grad", read_grad},   {"hess", read_hess},        {"grad_output", read_grad_output},
+    {"sample_weight", read_sample_weight}, {"dtype", read_dtype}, {"encoding", read_encoding}};
 enum { COMMON_COUNT = sizeof common / sizeof common[0] };
 
 static enum loss_status unknown_field(struct reader *r)
@@ -363,7 +368,9 @@ static enum loss_status read_field(struct reader *r)
           : param >= 0 ? first(&r->seen_params, param)
                        : first(&r->seen_common, field)))
         return json_malformed(r->error, r->body, r->at, r->path, "there are two fields '%s'", r->key);
-    return tensor >= 0 ? read_tensor(r, tensor) : param >= 0 ? read_param(r, param) : common[field].read(r);
+    return tensor >= 0  ? read_tensor(r, &r->out->tensor[tensor], &r->out->request.tensor[tensor])
+           : param >= 0 ? read_param(r, param)
+                        : common[field].read(r);
 }
 
 /* Reads a key and what stands behind it, up to the value. */
@@ -415,7 +422,7 @@ static enum tensor_form form_of_predictions(const struct request_json *request, 
 {
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         if (loss->tensors[k].prediction && request->request.tensor[k])
-            return request->tensor[k].form;
+            return request->tensor[k].json.form;
     return FORM_NESTED;
 }
 

@@ -7,12 +7,16 @@
 
 #include "tensor_json.h"
 
+/* A tensor as it was found. */
+struct found_tensor {
+    struct tensor_json json;   /* how it was written */
+    struct loss_tensor tensor; /* what it is: no data yet */
+};
+
 struct request_json {
-    struct loss_request request;                 /* its tensors have no data yet; it points into this structure */
-    struct tensor_json tensor[LOSS_MAX_TENSORS]; /* how each was written */
-    struct loss_tensor shape[LOSS_MAX_TENSORS];
-    struct tensor_json upstream; /* grad_output */
-    struct loss_tensor upstream_shape;
+    struct loss_request request; /* its tensors have no data yet; it points into this structure */
+    struct found_tensor tensor[LOSS_MAX_TENSORS], grad_output, sample_weight;
+
     enum tensor_form encoding; /* of the answer */
 };
 

@@ -77,9 +77,11 @@ static bool each_buffer(struct evaluation *e, bool (*visit)(struct loss_tensor *
 {
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if ((e->plan.present[k] && !visit(&e->plan.tensor[k], context)) ||
-            ((e->plan.grad_mask >> k & 1) && !visit(&e->plan.grad[k], context)))
+            ((e->plan.grad_mask >> k & 1) && !visit(&e->plan.grad[k], context)) ||
+            ((e->plan.hess_mask >> k & 1) && !visit(&e->plan.hess[k], context)))
             return false;
     return (!e->plan.has_grad_output || visit(&e->plan.grad_output, context)) &&
+           (!e->plan.has_sample_weight || visit(&e->plan.sample_weight, context)) &&
            (e->plan.reduction != LOSS_NONE || visit(&e->plan.output, context));
 }
 
@@ -130,18 +132,25 @@ static const char *field_path(const struct loss_descriptor *loss, int k, char *p
     return path;
 }
 
-static enum loss_status decode(struct evaluation *e, struct loss_error *error)
+static enum loss_status decode_one(const struct evaluation *e, const struct found_tensor *found,
+                                   const struct loss_tensor *tensor, const char *path, struct loss_error *error)
 {
+    return tensor_json_decode(&found->json, tensor->dtype, tensor->data, e->v1->body, path, e->v1->threads, error);
+}
+
+static enum loss_status decode(const struct evaluation *e, struct loss_error *error)
+{
+    const struct loss_plan *plan = &e->plan;
     char path[64];
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        if (e->plan.present[k] &&
-            tensor_json_decode(&e->json.tensor[k], e->plan.tensor[k].dtype, e->plan.tensor[k].data, e->v1->body,
-                               field_path(e->plan.loss, k, path), e->v1->threads, error) != LOSS_OK)
-            return error->status;
-    if (!e->plan.has_grad_output)
-        return LOSS_OK;
-    return tensor_json_decode(&e->json.upstream, e->plan.grad_output.dtype, e->plan.grad_output.data, e->v1->body,
-                              "/grad_output", e->v1->threads, error);
+    enum loss_status status = LOSS_OK;
+    for (int k = 0; k < LOSS_MAX_TENSORS && status == LOSS_OK; k++)
+        if (plan->present[k])
+            status = decode_one(e, &e->json.tensor[k], &plan->tensor[k], field_path(plan->loss, k, path), error);
+    if (status == LOSS_OK && plan->has_grad_output)
+        status = decode_one(e, &e->json.grad_output, &plan->grad_output, "/grad_output", error);
+    if (status == LOSS_OK && plan->has_sample_weight)
+        status = decode_one(e, &e->json.sample_weight, &plan->sample_weight, "/sample_weight", error);
+    return status;
 }
 
 static enum loss_status run(struct evaluation *e, struct loss_error *error)
@@ -150,9 +159,26 @@ static enum loss_status run(struct evaluation *e, struct loss_error *error)
     const enum loss_status status = loss_run(&e->plan, e->v1->threads, &e->result, error);
     /* The library names the element by its indices; the client may have written it otherwise. */
     if (status == LOSS_INVALID && error->element >= 0)
-        tensor_json_point(&e->json.tensor[error->tensor], field_path(e->plan.loss, error->tensor, path), (size_t)error->element,
-                          error);
+        tensor_json_point(&e->json.tensor[error->tensor].json, field_path(e->plan.loss, error->tensor, path),
+                          (size_t)error->element, error);
     return status;
+}
+
+/* Writes the derivatives in `mask` as a field. */
+static void encode_derivatives(const struct evaluation *e, const char *field, uint32_t mask,
+                               const struct loss_tensor derivative[], struct buffer *out)
+{
+    for (int k = 0, written = 0; k < LOSS_MAX_TENSORS; k++) {
+        if (!(mask >> k & 1))
+            continue;
+        if (written++ == 0)
+            buffer_printf(out, ",\"%s\":{", field);
+        else
+            buffer_text(out, ",");
+        buffer_printf(out, "\"%s\":", e->plan.loss->tensors[k].name);
+        tensor_json_encode(out, &derivative[k], e->json.encoding, e->v1->threads);
+    }
+    buffer_text(out, mask ? "}" : "");
 }
 
 static void encode(const struct evaluation *e, struct buffer *out)
@@ -172,13 +198,9 @@ static void encode(const struct evaluation *e, struct buffer *out)
         json_append_string(out, plan->warning[i]);
     }
     buffer_text(out, plan->warning[0] ? "]" : "");
-    for (int k = 0, written = 0; k < LOSS_MAX_TENSORS; k++) {
-        if (!(plan->grad_mask >> k & 1))
-            continue;
-        buffer_printf(out, "%s\"%s\":", written++ == 0 ? ",\"grad\":{" : ",", plan->loss->tensors[k].name);
-        tensor_json_encode(out, &plan->grad[k], e->json.encoding, e->v1->threads);
-    }
-    buffer_text(out, plan->grad_mask ? "}}\n" : "}\n");
+    encode_derivatives(e, "grad", plan->grad_mask, plan->grad, out);
+    encode_derivatives(e, "hess", plan->hess_mask, plan->hess, out);
+    buffer_text(out, "}\n");
 }
 
 static enum loss_status evaluate(struct evaluation *e, struct reply *reply, struct loss_error *error)
@@ -188,7 +210,7 @@ static enum loss_status evaluate(struct evaluation *e, struct reply *reply, stru
         request_json_read(&e->json, v1_find(e->v1->loss, error), e->v1->body, e->v1->len, error) != LOSS_OK ||
         loss_plan(&e->plan, &e->json.request, error) != LOSS_OK || check_size(&e->plan, e->v1->len, error) != LOSS_OK)
         return error->status;
-    if (e->v1->most_terms > 0 && loss_tensor_elements(&e->plan.terms) > e->v1->most_terms)
+    if (e->v1->most_work > 0 && e->plan.work > e->v1->most_work)
         return LOSS_OK; /* and no reply */
     if (allocate(e, error) != LOSS_OK || decode(e, error) != LOSS_OK)
         return error->status;

@@ -14,14 +14,14 @@ struct v1_request {
     const char *query;        /* the name of the first query parameter, NULL where there is none: JSON requests take none */
     const char *body;         /* body[len] is NUL */
     size_t len;
-    size_t most_terms; /* loss terms that may be evaluated here and now; 0: any number */
-    int threads;       /* how many OpenMP threads may be used; 1 opens no parallel region */
+    size_t most_work; /* elements that may be worked on here and now (loss_plan.work); 0: any number */
+    int threads;      /* how many OpenMP threads may be used; 1 opens no parallel region */
 };
 
 /* The loss of that name or alias; NULL, with the nearest name in the error, if there is none. */
 const struct loss_descriptor *v1_find(const char *name, struct loss_error *error);
 
-/* POST /v1/losses/{loss}. Broadcasting can make much work of few bytes: where that is more than `most_terms`, the reply's
+/* POST /v1/losses/{loss}. Broadcasting can make much work of few bytes: where that is more than `most_work`, the reply's
    status stays 0, and the request is to be put again from where it may take its time. */
 void v1_evaluate(const struct v1_request *request, struct reply *reply);
 /* Whether POST /v1/losses/{loss} can succeed at all: 404 with the nearest name, 415, 406, 400 for a query, before a body is

@@ -70,7 +70,8 @@ static json_t *params_of(const struct loss_descriptor *loss)
         /* Bounds are named as in JSON Schema. */
         if ((spec->has_min &&
              json_object_set_new(param, spec->above_min ? "exclusiveMinimum" : "minimum", json_real(spec->min)) != 0) ||
-            (spec->has_max && json_object_set_new(param, "maximum", json_real(spec->max)) != 0)) {
+            (spec->has_max &&
+             json_object_set_new(param, spec->below_max ? "exclusiveMaximum" : "maximum", json_real(spec->max)) != 0)) {
             json_decref(param);
             param = NULL;
         }
@@ -97,9 +98,10 @@ static json_t *description(const struct loss_descriptor *loss)
     json_t *aliases = json_array();
     for (int i = 0; i < LOSS_MAX_ALIASES && loss->aliases[i]; i++)
         aliases = with(aliases, json_string(loss->aliases[i]));
-    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "name", loss->name, "aliases", aliases, "title", loss->title,
+    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:b,s:o}", "name", loss->name, "aliases", aliases, "title", loss->title,
                      "doc", loss->doc, "formula", loss->formula, "tensors", tensors_of(loss), "parameters", params_of(loss),
-                     "reductions", reductions_of(loss), "path", json_sprintf("/v1/losses/%s", loss->name));
+                     "reductions", reductions_of(loss), "hessian", loss->hessian, "path",
+                     json_sprintf("/v1/losses/%s", loss->name));
 }
 
 /* Answers with a tree, which it frees. */

@@ -318,13 +318,13 @@ static enum MHD_Result take_piece(struct request *request, const char *data, siz
 
 /* ---- computing ---------------------------------------------------------------------------------------------------- */
 
-/* Asks for the answer. False, with everything as it was, if it has more than `most_terms` (0: any number). */
-static bool compute(struct request *request, int threads, size_t most_terms)
+/* Asks for the answer. False, with everything as it was, if it has more than `most_work` (0: any number). */
+static bool compute(struct request *request, int threads, size_t most_work)
 {
     request->call.body = request->body ? request->body : "";
     request->call.len = request->len;
     request->call.threads = threads;
-    request->call.most_terms = most_terms;
+    request->call.most_work = most_work;
     request->route->answer(&request->call, &request->reply);
     if (request->reply.status == 0)
         return false;

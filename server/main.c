@@ -83,6 +83,16 @@ static bool start(struct server *server, const struct options *options, char *me
     return server->http && listener_start(server->listener, &taker, message, MESSAGE);
 }
 
+/* Before any loss is looked up. */
+static bool choose_isa(const struct options *options, char *message)
+{
+    if (options->isa == 0 || loss_isa_choose(isa_names[options->isa]))
+        return true;
+    snprintf(message, MESSAGE, "isa: this machine does not have %s; the best that it has is %s", isa_names[options->isa],
+             loss_isa());
+    return false;
+}
+
 /* Ends all, in this order: no new connections, no requests under way, no jobs, no connections. Where the draining had to give
    up on a slow client, its request may still come to the stopped executor, which refuses it. */
 static void stop(struct server *server)
@@ -104,7 +114,7 @@ static int serve(const struct options *options)
     char message[MESSAGE];
     sigset_t ending = block_signals();
     log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
-    bool started = start(&server, options, message);
+    bool started = choose_isa(options, message) && start(&server, options, message);
     if (started) {
         printf("lossd " LOSS_VERSION " listening on http://%s (threads %d, io-threads %d)\n", server.address, options->threads,
                options->io_threads);

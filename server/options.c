@@ -28,6 +28,12 @@ struct option {
     const char *doc;
 };
 
+#ifdef __x86_64__
+const char *const isa_names[] = {"auto", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", NULL};
+#else
+const char *const isa_names[] = {"auto", "portable", NULL};
+#endif
+
 #define MAX_BODY_LIMIT (UINT64_C(1) << 46) /* far from where sums of sizes could overflow */
 
 static const struct option table[OPTION_COUNT] = {
@@ -80,6 +86,14 @@ static const struct option table[OPTION_COUNT] = {
      .names = log_format_names,
      .value = "FORMAT",
      .doc = "how to log it"},
+    {.name = "isa",
+     .env = "LOSSD_ISA",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct options, isa),
+     .fallback = "auto",
+     .names = isa_names,
+     .value = "NAME",
+     .doc = "instruction set to compute on; auto is the best that the machine has, and results are the same on all"},
 };
 
 /* What the command line can ask for besides. */
@@ -451,8 +465,8 @@ void options_help(FILE *out)
 
 void options_version(FILE *out)
 {
-    fprintf(out, "lossd " LOSS_VERSION "\nbuilt with gcc " __VERSION__ ", OpenMP %d, libmicrohttpd %s\n", _OPENMP,
-            MHD_get_version());
+    fprintf(out, "lossd " LOSS_VERSION "\nbuilt with gcc " __VERSION__ ", OpenMP %d, libmicrohttpd %s\ncomputes on %s\n",
+            _OPENMP, MHD_get_version(), loss_isa());
 }
 
 /* Writes a value as its option reads it. */

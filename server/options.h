@@ -11,7 +11,7 @@
 #include "listen.h"
 #include "log.h"
 
-enum { OPTION_COUNT = 6, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
+enum { OPTION_COUNT = 7, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
 
 struct options {
     struct listen_address listen;
@@ -20,8 +20,12 @@ struct options {
     size_t max_body;
     int log_level;                            /* enum log_level */
     int log_format;                           /* enum log_format */
+    int isa;                                  /* a place in isa_names */
     char origin[OPTION_COUNT][OPTION_ORIGIN]; /* where each came from, in the order of the table: "default" and so on */
 };
+
+/* The instruction sets that can be asked for; NULL ends them. The first leaves the choice to the library. */
+extern const char *const isa_names[];
 
 /* What the command line asks to be done. */
 enum options_action { OPTIONS_SERVE, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_PRINT, OPTIONS_WRONG };

@@ -70,7 +70,7 @@ static struct v1_request evaluation(const struct call *call)
                                .query = call->query,
                                .body = call->body,
                                .len = call->len,
-                               .most_terms = call->most_terms,
+                               .most_work = call->most_work,
                                .threads = call->threads};
 }
 

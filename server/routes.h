@@ -19,9 +19,8 @@ struct call {
     bool draining;     /* the server is about to end */
     const char *body;  /* NUL-terminated */
     size_t len;
-    size_t
-        most_terms; /* loss terms that may be evaluated now, 0 for any number; if there are more, the reply's status stays 0 */
-    int threads;    /* OpenMP threads that may be used; 1 in an I/O thread */
+    size_t most_work; /* elements that may be worked on now, 0 for any number; if there are more, the reply's status stays 0 */
+    int threads;      /* OpenMP threads that may be used; 1 in an I/O thread */
 };
 
 struct route {

@@ -1,7 +1,8 @@
 /*
- * Runs every suite. ONLY=name runs one suite ("core") or the test cases of that name ("huber"); CK_FORK and CK_VERBOSITY work
- * as libcheck has them.
+ * Runs every suite. ONLY=name runs one suite ("core") or the test cases of that name ("huber"); LOSSD_ISA=x86-64-v2 runs on
+ * that instruction set, as the server does. CK_FORK and CK_VERBOSITY work as libcheck has them.
  */
+#include "loss.h"
 #include "suites.h"
 
 #include <stdbool.h>
@@ -16,6 +17,7 @@ static const struct {
     {"number", number_suite},
     {"json", json_suite},
     {"options", options_suite},
+    {"mathematics", mathematics_suite},
     {"core", core_suite},
     {"properties", properties_suite},
     {"server", server_suite},
@@ -34,7 +36,12 @@ void suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t
 int main(void)
 {
     const char *only = getenv("ONLY");
+    const char *isa = getenv("LOSSD_ISA");
     bool is_suite = false;
+    if (isa && !loss_isa_choose(isa)) {
+        fprintf(stderr, "LOSSD_ISA: this machine does not have %s\n", isa);
+        return EXIT_FAILURE;
+    }
     SRunner *runner = srunner_create(NULL);
     for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++) {
         srunner_add_suite(runner, suites[i].make());

@@ -14,18 +14,31 @@ static inline real minus_logit(real x)
     return x >= 0.25 && x <= 0.75 ? log1p((1 - 2 * x) / x) : log1p(-x) - log(x);
 }
 
+/* max(log(x + rest), -100) of a probability, rest its rounding error */
+static inline real clamped_log(real x, real rest)
+{
+    return larger_of(log_of_sum(larger_of(x, 1e-44), rest), -100); /* log 1e-44 < -100 */
+}
+
+/* a / b^2, 0 where a is */
+static inline real over_square(real a, real b)
+{
+    return a == 0 ? 0 : a / b / b;
+}
+
 /* l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]; the derivative with respect to y is not clamped */
-static inline struct element bce(const real in[], const real p[])
+ELEMENT_INLINE struct element bce(const real in[], const real p[])
 {
     (void)p;
-    const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT];
+    const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], other = 1 - x;
     return (struct element){
-        .term = -w * (y * fmax(log(x), -100) + (1 - y) * fmax(log1p(-x), -100)),
-        .grad = {[INPUT] = w * (x - y) / fmax(x * (1 - x), SMALLEST_VARIANCE), [TARGET] = w * minus_logit(x)},
-        .invalid = !(x >= 0 && x <= 1),
+        .term = -w * (y * clamped_log(x, 0) + (1 - y) * clamped_log(other, (1 - other) - x)),
+        .grad = {[INPUT] = w * (x - y) / larger_of(x * (1 - x), SMALLEST_VARIANCE), [TARGET] = w * minus_logit(x)},
+        .hess = {[INPUT] = w * (over_square(y, x) + over_square(1 - y, 1 - x))},
+        .invalid = x >= 0 && x <= 1 ? 0 : INVALID(INPUT),
     };
 }
-ELEMENTWISE_KERNEL(bce, 3)
+ELEMENTWISE_KERNELS(bce, 3)
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
@@ -41,6 +54,7 @@ const struct loss_descriptor loss_bce = {
     .doc = "Negative log likelihood of a yes or no, given its probability; logarithms are clamped at -100.",
     .formula = "l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predicted probabilities, in [0, 1]", "(*)", LOSS_REAL, .prediction = true,
@@ -49,6 +63,5 @@ const struct loss_descriptor loss_bce = {
                         .differentiable = true},
             [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL, .optional = true},
         },
-    .method =
-        &(const struct loss_method){.shape = loss_shape_same, .kernel = bce_kernel, .checked = INPUT, .expected = expected},
+    .method = &(const struct loss_method){.shape = loss_shape_same, ELEMENTWISE(bce), .expected = expected},
 };

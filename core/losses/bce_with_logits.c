@@ -11,12 +11,13 @@ enum { INPUT, TARGET, WEIGHT, POS_WEIGHT };
  *     l = w [p softplus(x) - pos_weight y x]
  * That of x = -inf is NaN, because PyTorch's form is: inf - inf.
  */
-static inline struct element bce_with_logits(const real in[], const real p[])
+ELEMENT_INLINE struct element bce_with_logits(const real in[], const real p[])
 {
     (void)p;
     const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], pos_weight = in[POS_WEIGHT];
     const real weight = pos_weight == 1 ? 1 : (1 - y) + pos_weight * y;
-    const real e = exp(-fabs(x)), tail = log1p(e), smaller = e / (1 + e); /* softplus(-|x|), s(-|x|) */
+    const real e = math_exp_negative(-fabs(x)), tail = math_log1p_fraction(e),
+               smaller = e / (1 + e); /* softplus(-|x|), s(-|x|) */
     const real linear = x < 0 ? (x - x) - pos_weight * y * x : (1 - y) * x;
     return (struct element){
         .term = w * (linear + weight * tail),
@@ -25,9 +26,10 @@ static inline struct element bce_with_logits(const real in[], const real p[])
                 [INPUT] = w * (x < 0 ? weight * smaller - pos_weight * y : (1 - y) - weight * smaller),
                 [TARGET] = w * ((pos_weight - 1) * tail - (x < 0 ? pos_weight * x : x)),
             },
+        .hess = {[INPUT] = w * weight * (smaller / (1 + e))},
     };
 }
-ELEMENTWISE_KERNEL(bce_with_logits, 4)
+ELEMENTWISE_KERNELS(bce_with_logits, 4)
 
 const struct loss_descriptor loss_bce_with_logits = {
     .name = "bce_with_logits",
@@ -36,6 +38,7 @@ const struct loss_descriptor loss_bce_with_logits = {
     .doc = "Binary cross entropy of sigmoid(x), stable for any x; pos_weight trades recall against precision.",
     .formula = "l = w [(1 - y) x + p log(1 + exp(-x))], p = 1 + (pos_weight - 1) y",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "logits", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
@@ -45,5 +48,5 @@ const struct loss_descriptor loss_bce_with_logits = {
             [POS_WEIGHT] = {"pos_weight", "weight of positive targets, usually one per class", "broadcast to input", LOSS_REAL,
                             .optional = true},
         },
-    .method = &(const struct loss_method){.shape = loss_shape_same, .kernel = bce_with_logits_kernel},
+    .method = &(const struct loss_method){.shape = loss_shape_same, ELEMENTWISE(bce_with_logits)},
 };

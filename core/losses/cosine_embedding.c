@@ -8,14 +8,6 @@ enum { MARGIN };
 /* PyTorch adds this to each squared norm (unlike its cosine_similarity), from a constant that it holds in float32. */
 #define EPSILON ((real)1e-12f)
 
-static real dot(const real *a, const real *b, size_t n)
-{
-    struct sum sum = {0};
-    for (size_t i = 0; i < n; i++)
-        sum_add(&sum, a[i] * b[i]);
-    return sum_value(&sum);
-}
-
 /*
  * With A = |a|^2 + eps, B = |b|^2 + eps, u = a / sqrt(A), v = b / sqrt(B) and cos = u.v:
  *     l = 1 - cos where y = 1, max(0, cos - margin) where y = -1, else 0
@@ -32,9 +24,9 @@ struct pair {
 
 static struct pair take_pair(const real *a, const real *b, size_t n)
 {
-    const real square[] = {dot(a, a, n) + EPSILON, dot(b, b, n) + EPSILON};
+    const real square[] = {sum_products(a, a, n) + EPSILON, sum_products(b, b, n) + EPSILON};
     struct pair pair = {.x = {a, b}, .norm = {sqrt(square[0]), sqrt(square[1])}};
-    pair.cosine = dot(a, b, n) / (pair.norm[0] * pair.norm[1]);
+    pair.cosine = sum_products(a, b, n) / (pair.norm[0] * pair.norm[1]);
     pair.rest = 1 - pair.cosine;
     pair.near = pair.cosine > 0.5;
     if (!pair.near)

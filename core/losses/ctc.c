@@ -36,7 +36,7 @@ static bool may_skip(const struct sequence *q, size_t state)
 /* log(exp(a) + exp(b) + exp(c)) */
 static real log_sum(real a, real b, real c)
 {
-    const real most = fmax(a, fmax(b, c));
+    const real most = larger_of(a, larger_of(b, c));
     return most == -INFINITY ? -INFINITY : most + log(exp(a - most) + exp(b - most) + exp(c - most));
 }
 
@@ -176,6 +176,13 @@ static size_t scratch(const struct loss_plan *plan)
     return lattice;
 }
 
+/* The states of all steps of all sequences. */
+static size_t work(const struct loss_plan *plan)
+{
+    size_t lattice = scratch(plan);
+    return __builtin_mul_overflow(lattice, loss_tensor_elements(&plan->terms), &lattice) ? SIZE_MAX : lattice;
+}
+
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
     const struct loss_tensor *targets = &plan->tensor[TARGETS];
@@ -239,5 +246,6 @@ const struct loss_descriptor loss_ctc = {
             [BLANK] = {"blank", "class index of the blank", LOSS_INTEGER},
             [ZERO_INFINITY] = {"zero_infinity", "an impossible alignment counts as 0, with gradient 0", LOSS_BOOLEAN},
         },
-    .method = &(const struct loss_method){.shape = shape, .kernel = ctc_kernel, .scratch = scratch, .expected = expected},
+    .method = &(
+        const struct loss_method){.shape = shape, .kernel = ctc_kernel, .scratch = scratch, .work = work, .expected = expected},
 };

@@ -10,16 +10,17 @@ static const real LOG_2_PI = 1.83787706640934548356;
 
 /* With v = max(var, eps): l = (log v + (x - y)^2 / v) / 2, and full adds log(2 pi) / 2. The clamp lets the gradient of var
    through unchanged, as PyTorch's does. */
-static inline struct element gaussian_nll(const real in[], const real p[])
+ELEMENT_INLINE struct element gaussian_nll(const real in[], const real p[])
 {
     const real d = in[INPUT] - in[TARGET], v = in[VAR] < p[EPS] ? p[EPS] : in[VAR];
     return (struct element){
         .term = (log(v) + d * d / v + (p[FULL] != 0 ? LOG_2_PI : 0)) / 2,
         .grad = {[INPUT] = d / v, [TARGET] = -d / v, [VAR] = (1 - d * d / v) / v / 2},
-        .invalid = in[VAR] < 0,
+        .hess = {[INPUT] = 1 / v, [VAR] = (d * d / v - 0.5) / v / v},
+        .invalid = in[VAR] < 0 ? INVALID(VAR) : 0,
     };
 }
-ELEMENTWISE_KERNEL(gaussian_nll, 3)
+ELEMENTWISE_KERNELS(gaussian_nll, 3)
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
@@ -55,6 +56,7 @@ const struct loss_descriptor loss_gaussian_nll = {
         "Regression that predicts its own uncertainty: the target is normally distributed around the input, with variance var.",
     .formula = "v = max(var, eps); l = (log v + (x - y)^2 / v) / 2; full adds log(2 pi)/2",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predicted means", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
@@ -67,5 +69,5 @@ const struct loss_descriptor loss_gaussian_nll = {
             [FULL] = {"full", "add the constant log(2 pi)/2", LOSS_BOOLEAN},
             [EPS] = {"eps", "variances below this count as this", LOSS_NUMBER, {1e-6, 0}, .has_min = true, .above_min = true},
         },
-    .method = &(const struct loss_method){.shape = shape, .kernel = gaussian_nll_kernel, .checked = VAR, .expected = expected},
+    .method = &(const struct loss_method){.shape = shape, ELEMENTWISE(gaussian_nll), .expected = expected},
 };

@@ -6,16 +6,16 @@ enum { MARGIN };
 
 /* l = x where y = 1, max(0, margin - x) where y = -1. PyTorch adds up the two branches, each masked by the other's label, so
    that any other y gives their sum. At the kink x = margin the slope is -1. */
-static inline struct element hinge_embedding(const real in[], const real p[])
+ELEMENT_INLINE struct element hinge_embedding(const real in[], const real p[])
 {
     const real x = in[INPUT], y = in[TARGET], margin = p[MARGIN];
-    const bool near = y != -1, far = y != 1;
+    const real near = y != -1 ? 1 : 0, lack = positive(margin - x), active = x <= margin ? 1 : 0;
     return (struct element){
-        .term = (far ? positive(margin - x) : 0) + (near ? x : 0),
-        .grad = {[INPUT] = (real)near - (real)(far && x <= margin)},
+        .term = (y != 1 ? lack : 0) + (y != -1 ? x : 0),
+        .grad = {[INPUT] = near - (y != 1 ? active : 0)},
     };
 }
-ELEMENTWISE_KERNEL(hinge_embedding, 2)
+ELEMENTWISE_KERNELS(hinge_embedding, 2)
 
 const struct loss_descriptor loss_hinge_embedding = {
     .name = "hinge_embedding",
@@ -25,11 +25,12 @@ const struct loss_descriptor loss_hinge_embedding = {
            "(y = -1).",
     .formula = "l = x where y = 1; max(0, margin - x) where y = -1; their sum for any other y",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "distances", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "labels, 1 or -1", "(*), broadcast against input", LOSS_REAL},
         },
     .params = {[MARGIN] = {"margin", "distance that dissimilar pairs should keep", LOSS_NUMBER, {1, 1}}},
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast, .kernel = hinge_embedding_kernel},
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast, ELEMENTWISE(hinge_embedding)},
 };

@@ -5,7 +5,7 @@ enum { INPUT, TARGET };
 enum { DELTA };
 
 /* With d = x - y: l = d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2) */
-static inline struct element huber(const real in[], const real p[])
+ELEMENT_INLINE struct element huber(const real in[], const real p[])
 {
     const real delta = p[DELTA];
     const real d = in[INPUT] - in[TARGET], a = fabs(d);
@@ -13,9 +13,10 @@ static inline struct element huber(const real in[], const real p[])
     return (struct element){
         .term = a <= delta ? d * d / 2 : delta * (a - delta / 2),
         .grad = {[INPUT] = slope, [TARGET] = -slope},
+        .hess = {[INPUT] = a <= delta ? 1 : 0},
     };
 }
-ELEMENTWISE_KERNEL(huber, 2)
+ELEMENTWISE_KERNELS(huber, 2)
 
 const struct loss_descriptor loss_huber = {
     .name = "huber",
@@ -24,6 +25,7 @@ const struct loss_descriptor loss_huber = {
     .doc = "Half the squared difference up to delta, linear beyond with slope delta; smooth_l1 with beta = delta, times delta.",
     .formula = "d = x - y; l = d^2 / 2 where |d| <= delta, else delta (|d| - delta/2)",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
@@ -31,5 +33,5 @@ const struct loss_descriptor loss_huber = {
         },
     .params =
         {[DELTA] = {"delta", "where the parabola meets the lines", LOSS_NUMBER, {1, 1}, .has_min = true, .above_min = true}},
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, .kernel = huber_kernel},
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(huber)},
 };

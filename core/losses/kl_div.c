@@ -5,7 +5,7 @@ enum { INPUT, TARGET };
 enum { LOG_TARGET };
 
 /* l = y (log y - x), 0 where y = 0; with log_target l = exp(y) (y - x). The input is a log-probability. */
-static inline struct element kl_div(const real in[], const real p[])
+ELEMENT_INLINE struct element kl_div(const real in[], const real p[])
 {
     const real x = in[INPUT], y = in[TARGET];
     if (p[LOG_TARGET] != 0) {
@@ -20,7 +20,7 @@ static inline struct element kl_div(const real in[], const real p[])
         .grad = {[INPUT] = -y, [TARGET] = ratio + 1},
     };
 }
-ELEMENTWISE_KERNEL(kl_div, 2)
+ELEMENTWISE_KERNELS(kl_div, 2)
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
@@ -41,6 +41,7 @@ const struct loss_descriptor loss_kl_div = {
            "itself: the sum over the batch size; mean divides by all elements, as PyTorch has it.",
     .formula = "l = y (log y - x), 0 where y = 0; log_target: l = exp(y) (y - x)",
     .reductions = MEAN_SUM_NONE | 1u << LOSS_BATCHMEAN,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predicted log-probabilities", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
@@ -48,5 +49,5 @@ const struct loss_descriptor loss_kl_div = {
                         LOSS_REAL, .differentiable = true},
         },
     .params = {[LOG_TARGET] = {"log_target", "the target holds log-probabilities", LOSS_BOOLEAN}},
-    .method = &(const struct loss_method){.shape = shape, .kernel = kl_div_kernel},
+    .method = &(const struct loss_method){.shape = shape, ELEMENTWISE(kl_div)},
 };

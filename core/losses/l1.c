@@ -4,13 +4,13 @@
 enum { INPUT, TARGET };
 
 /* l = |x - y|, with slope 0 where x = y */
-static inline struct element l1(const real in[], const real p[])
+ELEMENT_INLINE struct element l1(const real in[], const real p[])
 {
     (void)p;
     const real d = in[INPUT] - in[TARGET];
     return (struct element){.term = fabs(d), .grad = {[INPUT] = sign(d), [TARGET] = -sign(d)}};
 }
-ELEMENTWISE_KERNEL(l1, 2)
+ELEMENTWISE_KERNELS(l1, 2)
 
 const struct loss_descriptor loss_l1 = {
     .name = "l1",
@@ -19,10 +19,11 @@ const struct loss_descriptor loss_l1 = {
     .doc = "Absolute difference between prediction and target; less swayed by outliers than mse.",
     .formula = "l = |x - y|",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, .kernel = l1_kernel},
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(l1)},
 };

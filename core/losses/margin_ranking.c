@@ -5,7 +5,7 @@ enum { INPUT1, INPUT2, TARGET };
 enum { MARGIN };
 
 /* l = max(0, -y (x1 - x2) + margin); at the kink the slope is the active side's */
-static inline struct element margin_ranking(const real in[], const real p[])
+ELEMENT_INLINE struct element margin_ranking(const real in[], const real p[])
 {
     const real d = in[INPUT1] - in[INPUT2], y = in[TARGET], lack = p[MARGIN] - y * d;
     const bool active = lack >= 0;
@@ -14,7 +14,7 @@ static inline struct element margin_ranking(const real in[], const real p[])
         .grad = {[INPUT1] = active ? -y : 0, [INPUT2] = active ? y : 0, [TARGET] = active ? -d : 0},
     };
 }
-ELEMENTWISE_KERNEL(margin_ranking, 3)
+ELEMENTWISE_KERNELS(margin_ranking, 3)
 
 /* PyTorch broadcasts only tensors of equally many dimensions. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -32,6 +32,7 @@ const struct loss_descriptor loss_margin_ranking = {
     .doc = "Of two scores: input1 should be higher by the margin where y = 1, lower where y = -1.",
     .formula = "l = max(0, -y (x1 - x2) + margin)",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT1] = {"input1", "scores", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
@@ -41,5 +42,5 @@ const struct loss_descriptor loss_margin_ranking = {
                         .differentiable = true},
         },
     .params = {[MARGIN] = {"margin", "by how much", LOSS_NUMBER}},
-    .method = &(const struct loss_method){.shape = shape, .kernel = margin_ranking_kernel},
+    .method = &(const struct loss_method){.shape = shape, ELEMENTWISE(margin_ranking)},
 };

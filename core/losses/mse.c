@@ -4,13 +4,13 @@
 enum { INPUT, TARGET };
 
 /* l = (x - y)^2 */
-static inline struct element mse(const real in[], const real p[])
+ELEMENT_INLINE struct element mse(const real in[], const real p[])
 {
     (void)p;
     const real d = in[INPUT] - in[TARGET];
-    return (struct element){.term = d * d, .grad = {[INPUT] = 2 * d, [TARGET] = -2 * d}};
+    return (struct element){.term = d * d, .grad = {[INPUT] = 2 * d, [TARGET] = -2 * d}, .hess = {[INPUT] = 2}};
 }
-ELEMENTWISE_KERNEL(mse, 2)
+ELEMENTWISE_KERNELS(mse, 2)
 
 const struct loss_descriptor loss_mse = {
     .name = "mse",
@@ -19,10 +19,11 @@ const struct loss_descriptor loss_mse = {
     .doc = "Squared difference between prediction and target; the usual loss of regression.",
     .formula = "l = (x - y)^2",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, .kernel = mse_kernel},
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(mse)},
 };

@@ -14,8 +14,9 @@ static void multilabel_soft_margin_kernel(struct loss_block *b)
         const real scale = b->scale[i] / (real)classes;
         struct sum sum = {0};
         for (size_t c = 0; c < classes; c++) {
-            const real x = row_x[c], y = row_y[c], w = row_w ? row_w[c] : 1, e = exp(-fabs(x)), smaller = e / (1 + e);
-            sum_add(&sum, w * ((x < 0 ? -y * x : (1 - y) * x) + log1p(e)));
+            const real x = row_x[c], y = row_y[c], w = row_w ? row_w[c] : 1, e = math_exp_negative(-fabs(x)),
+                       smaller = e / (1 + e);
+            sum_add(&sum, w * ((x < 0 ? -y * x : (1 - y) * x) + math_log1p_fraction(e)));
             if (b->grad[INPUT])
                 b->grad[INPUT][i * classes + c] = w * (x < 0 ? smaller - y : (1 - y) - smaller) * scale;
             if (b->grad[TARGET])

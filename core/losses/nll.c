@@ -6,17 +6,14 @@ static void nll_kernel(struct loss_block *b)
 {
     const size_t classes = b->len[INPUT];
     for (size_t i = 0; i < b->n; i++) {
-        real *grad = b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL;
-        for (size_t c = 0; grad && c < classes; c++)
-            grad[c] = 0;
+        const struct derivative_row grad = gradient_row(b, INPUT, i);
         size_t y;
-        if (!class_label(b, i, classes, &y)) {
-            b->term[i] = 0;
+        zero_row(grad, classes);
+        b->term[i] = 0;
+        if (!class_label(b, i, classes, &y))
             continue;
-        }
-        b->term[i] = -class_weight(b, y) * b->in[INPUT][i * b->row[INPUT] + y];
-        if (grad)
-            grad[y] = -class_weight(b, y) * b->scale[i];
+        b->term[i] = -class_weight(b, y) * element_of(b, INPUT, i * b->row[INPUT] + y);
+        set_element(grad, y, -class_weight(b, y) * b->scale[i]);
     }
 }
 
@@ -39,6 +36,7 @@ const struct loss_descriptor loss_nll = {
         &(const struct loss_method){
             .shape = loss_shape_classes,
             .kernel = nll_kernel,
+            .single = nll_kernel,
             .weigh = loss_weigh_classes,
             .weigh_operands = 1u << TARGET | 1u << WEIGHT,
             .checked = TARGET,

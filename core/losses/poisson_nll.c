@@ -13,21 +13,23 @@ static inline real stirling(real y)
 }
 
 /* l = exp(x) - y x, or without log_input l = x - y log(x + eps); full adds Stirling's term */
-static inline struct element poisson_nll(const real in[], const real p[])
+ELEMENT_INLINE struct element poisson_nll(const real in[], const real p[])
 {
     const real x = in[INPUT], y = in[TARGET], rest = p[FULL] != 0 ? stirling(y) : 0;
     const real rest_slope = p[FULL] != 0 && y > 1 ? log(y) + 1 / (2 * y) : 0;
     if (p[LOG_INPUT] != 0) {
         const real mean = exp(x);
-        return (struct element){.term = mean - y * x + rest, .grad = {[INPUT] = mean - y, [TARGET] = rest_slope - x}};
+        return (struct element){
+            .term = mean - y * x + rest, .grad = {[INPUT] = mean - y, [TARGET] = rest_slope - x}, .hess = {[INPUT] = mean}};
     }
     const real shifted = x + p[EPS], log_mean = log(shifted);
     return (struct element){
         .term = x - y * log_mean + rest,
         .grad = {[INPUT] = (shifted - y) / shifted, [TARGET] = rest_slope - log_mean},
+        .hess = {[INPUT] = y / shifted / shifted},
     };
 }
-ELEMENTWISE_KERNEL(poisson_nll, 2)
+ELEMENTWISE_KERNELS(poisson_nll, 2)
 
 const struct loss_descriptor loss_poisson_nll = {
     .name = "poisson_nll",
@@ -36,6 +38,7 @@ const struct loss_descriptor loss_poisson_nll = {
     .doc = "For counts: the target is Poisson distributed around the input, or around its exponential with log_input.",
     .formula = "l = exp(x) - y x; without log_input l = x - y log(x + eps); full adds y log y - y + log(2 pi y)/2 where y > 1",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predicted means, or their logarithms", "(*)", LOSS_REAL, .prediction = true,
@@ -48,5 +51,5 @@ const struct loss_descriptor loss_poisson_nll = {
             [FULL] = {"full", "add Stirling's approximation of log y!", LOSS_BOOLEAN},
             [EPS] = {"eps", "keeps log(x + eps) finite, without log_input", LOSS_NUMBER, {1e-8, 0}},
         },
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast, .kernel = poisson_nll_kernel},
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast, ELEMENTWISE(poisson_nll)},
 };

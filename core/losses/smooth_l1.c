@@ -11,16 +11,17 @@ static inline real slope(real d, real beta)
 }
 
 /* With d = x - y: l = d^2 / (2 beta) where |d| < beta, else |d| - beta / 2 */
-static inline struct element smooth_l1(const real in[], const real p[])
+ELEMENT_INLINE struct element smooth_l1(const real in[], const real p[])
 {
     const real beta = p[BETA];
     const real d = in[INPUT] - in[TARGET], a = fabs(d);
     return (struct element){
         .term = a < beta ? a / beta * a / 2 : a - beta / 2,
         .grad = {[INPUT] = slope(d, beta), [TARGET] = slope(-d, beta)},
+        .hess = {[INPUT] = a < beta ? 1 / beta : 0},
     };
 }
-ELEMENTWISE_KERNEL(smooth_l1, 2)
+ELEMENTWISE_KERNELS(smooth_l1, 2)
 
 const struct loss_descriptor loss_smooth_l1 = {
     .name = "smooth_l1",
@@ -30,11 +31,12 @@ const struct loss_descriptor loss_smooth_l1 = {
            "where x = y.",
     .formula = "d = x - y; l = d^2 / (2 beta) where |d| < beta, else |d| - beta/2",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
     .params = {[BETA] = {"beta", "where the parabola meets the lines", LOSS_NUMBER, {1, 1}, .has_min = true, .min = 0}},
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, .kernel = smooth_l1_kernel},
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(smooth_l1)},
 };

@@ -4,13 +4,17 @@
 enum { INPUT, TARGET };
 
 /* l = log(1 + exp(-y x)), with slope -y s(-y x), s the sigmoid */
-static inline struct element soft_margin(const real in[], const real p[])
+ELEMENT_INLINE struct element soft_margin(const real in[], const real p[])
 {
     (void)p;
-    const real y = in[TARGET], z = -y * in[INPUT], e = exp(-fabs(z));
-    return (struct element){.term = positive(z) + log1p(e), .grad = {[INPUT] = -y * ((z >= 0 ? 1 : e) / (1 + e))}};
+    const real y = in[TARGET], z = -y * in[INPUT], e = math_exp_negative(-fabs(z));
+    return (struct element){
+        .term = positive(z) + math_log1p_fraction(e),
+        .grad = {[INPUT] = -y * ((z >= 0 ? 1 : e) / (1 + e))},
+        .hess = {[INPUT] = y * y * (e / (1 + e) / (1 + e))},
+    };
 }
-ELEMENTWISE_KERNEL(soft_margin, 2)
+ELEMENTWISE_KERNELS(soft_margin, 2)
 
 const struct loss_descriptor loss_soft_margin = {
     .name = "soft_margin",
@@ -19,10 +23,11 @@ const struct loss_descriptor loss_soft_margin = {
     .doc = "Two-class logistic loss for labels 1 and -1; bce_with_logits is the same for labels 1 and 0.",
     .formula = "l = log(1 + exp(-y x))",
     .reductions = MEAN_SUM_NONE,
+    .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "scores", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "labels, 1 or -1", "(*), broadcast against input", LOSS_REAL},
         },
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast, .kernel = soft_margin_kernel},
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast, ELEMENTWISE(soft_margin)},
 };

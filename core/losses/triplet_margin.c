@@ -12,14 +12,6 @@ static const char *const distances[] = {[EUCLIDEAN] = "euclidean", [PAIRWISE] = 
 /* PyTorch's smallest norm in a cosine similarity. */
 #define COSINE_EPS 1e-8
 
-static real dot(const real *u, const real *v, size_t n)
-{
-    struct sum sum = {0};
-    for (size_t i = 0; i < n; i++)
-        sum_add(&sum, u[i] * v[i]);
-    return sum_value(&sum);
-}
-
 /* |d|^p, the usual powers without pow */
 static real power(real d, real p)
 {
@@ -40,7 +32,8 @@ static real distance(const real *u, const real *v, size_t n, const struct loss_v
 {
     if (param[DISTANCE].integer != COSINE)
         return norm_of_difference(u, v, n, param[NORM].number, param[EPS].number);
-    return 1 - dot(u, v, n) / (fmax(sqrt(dot(u, u, n)), COSINE_EPS) * fmax(sqrt(dot(v, v, n)), COSINE_EPS));
+    return 1 - sum_products(u, v, n) /
+                   (larger_of(sqrt(sum_products(u, u, n)), COSINE_EPS) * larger_of(sqrt(sum_products(v, v, n)), COSINE_EPS));
 }
 
 /* Adds factor * dd/du to du and factor * dd/dv to dv, for d = distance(u, v). Both may be NULL. */
@@ -48,8 +41,9 @@ static void add_gradient(const real *u, const real *v, size_t n, const struct lo
                          real *dv)
 {
     if (param[DISTANCE].integer == COSINE) {
-        const real a = fmax(sqrt(dot(u, u, n)), COSINE_EPS), b = fmax(sqrt(dot(v, v, n)), COSINE_EPS);
-        const real cosine = dot(u, v, n) / (a * b);
+        const real a = larger_of(sqrt(sum_products(u, u, n)), COSINE_EPS),
+                   b = larger_of(sqrt(sum_products(v, v, n)), COSINE_EPS);
+        const real cosine = sum_products(u, v, n) / (a * b);
         for (size_t i = 0; i < n; i++) {
             if (du)
                 du[i] -= factor * (v[i] / b - cosine * u[i] / a) / a;

@@ -14,18 +14,29 @@ static void *must(void *pointer, const char *what)
     return pointer;
 }
 
-json_t *golden_cases(const char *loss)
+/* Appends the cases of a file, if it is there. */
+static void append_cases(json_t *cases, const char *folder, const char *loss)
 {
     char path[256];
-    snprintf(path, sizeof path, "tests/golden/cases/%s.jsonl", loss);
-    FILE *file = must(fopen(path, "r"), path);
-    json_t *cases = must(json_array(), "out of memory"), *test;
+    snprintf(path, sizeof path, "tests/golden/%s/%s.jsonl", folder, loss);
+    FILE *file = fopen(path, "r");
+    json_t *test;
     json_error_t error;
+    if (!file)
+        return;
     while ((test = json_loadf(file, JSON_DISABLE_EOF_CHECK, &error)))
         json_array_append_new(cases, test);
-    if (!feof(file) || json_array_size(cases) == 0)
+    if (!feof(file))
         must(NULL, error.text);
     fclose(file);
+}
+
+json_t *golden_cases(const char *loss)
+{
+    json_t *cases = must(json_array(), "out of memory");
+    append_cases(cases, "cases", loss);
+    append_cases(cases, "reference", loss);
+    must(json_array_size(cases) > 0 ? cases : NULL, loss);
     return cases;
 }
 
@@ -56,15 +67,16 @@ void golden_tensor_free(struct golden_tensor *tensor)
     free(tensor->value);
 }
 
-double golden_rtol(const json_t *test)
+struct golden_tolerance golden_tolerance(const json_t *test)
 {
-    const json_t *own = json_object_get(test, "rtol");
-    return own ? json_number_value(own) : 1e-12;
+    const json_t *relative = json_object_get(test, "rtol"), *absolute = json_object_get(test, "atol");
+    return (struct golden_tolerance){relative ? json_number_value(relative) : 1e-12,
+                                     absolute ? json_number_value(absolute) : 1e-13};
 }
 
-bool golden_close(double value, double expected, double rtol)
+bool golden_close(double value, double expected, struct golden_tolerance tolerance)
 {
     if (isnan(expected) || isinf(expected))
         return isnan(expected) ? isnan(value) : value == expected;
-    return fabs(value - expected) <= 1e-13 + rtol * fabs(expected);
+    return fabs(value - expected) <= tolerance.absolute + tolerance.relative * fabs(expected);
 }

@@ -1,4 +1,4 @@
-/* The golden cases: what PyTorch computes, one JSON object a line (tests/golden/README.md). */
+/* The golden cases: what PyTorch or an independent reference computes, one JSON object a line (tests/golden/README.md). */
 #ifndef TESTS_GOLDEN_H
 #define TESTS_GOLDEN_H
 
@@ -6,7 +6,8 @@
 
 #include <jansson.h>
 
-/* The cases of one loss, an array; read from tests/golden/cases/<name>.jsonl. Exits with a message where that cannot be. */
+/* The cases of one loss, an array; read from tests/golden/cases/<name>.jsonl and tests/golden/reference/<name>.jsonl, of which
+   there must be one. Exits with a message where that cannot be. */
 json_t *golden_cases(const char *loss);
 
 /* A tensor of a case: {"shape", "dtype", "data"}. The numbers are given as doubles, whatever the dtype. */
@@ -18,8 +19,11 @@ struct golden_tensor {
 struct golden_tensor golden_tensor(const json_t *json);
 void golden_tensor_free(struct golden_tensor *tensor);
 
-/* The tolerance of a case: relative `rtol` (1e-12 unless it carries its own), 1e-13 absolute. */
-double golden_rtol(const json_t *test);
-bool golden_close(double value, double expected, double rtol);
+/* The tolerance of a case, relative and absolute: 1e-12 and 1e-13 unless it carries its own. */
+struct golden_tolerance {
+    double relative, absolute;
+};
+struct golden_tolerance golden_tolerance(const json_t *test);
+bool golden_close(double value, double expected, struct golden_tolerance tolerance);
 
 #endif

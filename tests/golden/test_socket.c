@@ -94,19 +94,23 @@ static json_t *tensor_as(const json_t *tensor, enum form form)
 
 static json_t *request_for(const json_t *test, enum form form)
 {
-    json_t *body = json_deep_copy(json_object_get(test, "params")), *value, *grad = json_array();
+    json_t *body = json_deep_copy(json_object_get(test, "params")), *value, *grad = json_array(), *hess = json_array();
     const char *name;
     json_object_foreach(json_object_get(test, "inputs"), name, value)
     {
-        char expected[64];
-        snprintf(expected, sizeof expected, "grad_%s", name);
+        char first[64], second[64];
+        snprintf(first, sizeof first, "grad_%s", name);
+        snprintf(second, sizeof second, "hess_%s", name);
         json_object_set_new(body, name, tensor_as(value, form));
-        if (json_object_get(json_object_get(test, "expect"), expected))
+        if (json_object_get(json_object_get(test, "expect"), first))
             json_array_append_new(grad, json_string(name));
+        if (json_object_get(json_object_get(test, "expect"), second))
+            json_array_append_new(hess, json_string(name));
     }
     if (json_object_get(body, "grad_output"))
         json_object_set_new(body, "grad_output", tensor_as(json_object_get(body, "grad_output"), form));
     json_object_set_new(body, "grad", grad);
+    json_object_set_new(body, "hess", hess);
     json_object_set_new(body, "dtype", json_string("float64"));
     return body;
 }
@@ -125,7 +129,8 @@ static double *flatten(const json_t *json, double *out)
     return out;
 }
 
-static void compare(const char *id, const char *what, const json_t *json, const json_t *golden, double rtol)
+static void compare(const char *id, const char *what, const json_t *json, const json_t *golden,
+                    struct golden_tolerance tolerance)
 {
     struct golden_tensor expected = golden_tensor(golden);
     double *value = calloc(expected.count + 1, sizeof *value);
@@ -138,8 +143,8 @@ static void compare(const char *id, const char *what, const json_t *json, const 
         count = (size_t)(flatten(data, value) - value);
     ck_assert_uint_eq(count, expected.count);
     for (size_t i = 0; i < count; i++)
-        ck_assert_msg(golden_close(value[i], expected.value[i], rtol), "%s: %s[%zu] is %.17g where PyTorch has %.17g", id, what,
-                      i, value[i], expected.value[i]);
+        ck_assert_msg(golden_close(value[i], expected.value[i], tolerance), "%s: %s[%zu] is %.17g where the case has %.17g", id,
+                      what, i, value[i], expected.value[i]);
     free(value);
     golden_tensor_free(&expected);
 }
@@ -158,10 +163,11 @@ static void check_answer(const json_t *test, const struct http_response *respons
         ck_assert_msg(response->status == 200, "%s: %s", id, response->body);
         json_object_foreach((json_t *)(uintptr_t)expect, name, value)
         {
-            const bool is_loss = strcmp(name, "loss") == 0;
+            /* "loss", "grad_<tensor>" or "hess_<tensor>" */
+            const bool is_loss = strcmp(name, "loss") == 0, is_grad = strncmp(name, "grad_", 5) == 0;
             const json_t *got = is_loss ? json_object_get(answer, "loss")
-                                        : json_object_get(json_object_get(answer, "grad"), name + strlen("grad_"));
-            compare(id, name, got, value, golden_rtol(test));
+                                        : json_object_get(json_object_get(answer, is_grad ? "grad" : "hess"), name + 5);
+            compare(id, name, got, value, golden_tolerance(test));
         }
     }
     json_decref(answer);

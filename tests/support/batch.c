@@ -65,23 +65,69 @@ static void fill(struct loss_tensor *tensor, const char *name, bool indexed, enu
     }
 }
 
-void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
+/* Whether the loss takes tensors of these shapes; then they are filled. */
+static bool take_shapes(struct batch *batch, const struct loss_descriptor *loss, enum loss_dtype dtype, unsigned seed)
 {
     uint64_t state = UINT64_C(0x9e3779b97f4a7c15) * (seed + 1);
+    for (int k = 0; k < loss_tensor_specs(loss); k++)
+        batch->request.tensor[k] = &batch->tensor[k];
+    if (loss_plan(&batch->plan, &batch->request, &batch->error) != LOSS_OK)
+        return false;
+    for (int k = 0; k < loss_tensor_specs(loss); k++)
+        fill(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], dtype, &state);
+    return true;
+}
+
+void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
+{
     *batch = (struct batch){0};
     loss_request_init(&batch->request, loss);
     for (int usual = 0; usual < USUAL_SHAPES; usual++) {
-        for (int k = 0; k < loss_tensor_specs(loss); k++) {
-            batch->tensor[k] = usual_shape(usual, k, n);
-            batch->request.tensor[k] = &batch->tensor[k];
-        }
-        if (loss_plan(&batch->plan, &batch->request, &batch->error) != LOSS_OK)
-            continue;
         for (int k = 0; k < loss_tensor_specs(loss); k++)
-            fill(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], dtype, &state);
-        return;
+            batch->tensor[k] = usual_shape(usual, k, n);
+        if (take_shapes(batch, loss, dtype, seed))
+            return;
     }
     ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);
+}
+
+bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
+{
+    *batch = (struct batch){0};
+    loss_request_init(&batch->request, loss);
+    for (int k = 0; k < loss_tensor_specs(loss); k++)
+        batch->tensor[k] = (struct loss_tensor){.rank = 1, .shape = {n}};
+    if (!take_shapes(batch, loss, dtype, seed))
+        return false;
+    if (batch->plan.terms.rank == 1 && batch->plan.terms.shape[0] == n)
+        return true;
+    batch_free(batch);
+    return false;
+}
+
+/* For numbers: within most ranges. Booleans and choices take the first two or more. */
+static const double values[] = {0, 1, 2, 0.3, 0.7, 1.7, 2.5, -0.5};
+enum { VALUES = sizeof values / sizeof values[0] };
+
+size_t batch_options(const struct loss_descriptor *loss)
+{
+    return (size_t)loss_param_specs(loss) * VALUES;
+}
+
+const char *batch_set_option(struct batch *batch, size_t option)
+{
+    const struct loss_param_spec *spec = &batch->request.loss->params[option / VALUES];
+    const double value = values[option % VALUES];
+    int choices = 2;
+    while (spec->type == LOSS_CHOICE && spec->choices[choices])
+        choices++;
+    const bool whole = value == (double)(int64_t)value;
+    if ((spec->type != LOSS_NUMBER && !whole) ||
+        ((spec->type == LOSS_BOOLEAN || spec->type == LOSS_CHOICE) && !(value >= 0 && value < choices)))
+        return NULL;
+    batch->request.param[option / VALUES] = (struct loss_value){value, (int64_t)value};
+    struct loss_plan plan;
+    return loss_plan(&plan, &batch->request, &batch->error) == LOSS_OK ? spec->name : NULL;
 }
 
 void batch_all_gradients(struct batch *batch)
@@ -98,9 +144,12 @@ enum loss_status batch_run(struct batch *batch, int threads)
     const enum loss_status status = loss_plan(&batch->plan, &batch->request, &batch->error);
     if (status != LOSS_OK)
         return status;
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         if (batch->plan.grad_mask >> k & 1)
             batch->plan.grad[k].data = malloc(loss_tensor_bytes(&batch->plan.grad[k]) + 1);
+        if (batch->plan.hess_mask >> k & 1)
+            batch->plan.hess[k].data = malloc(loss_tensor_bytes(&batch->plan.hess[k]) + 1);
+    }
     if (batch->plan.reduction == LOSS_NONE)
         batch->plan.output.data = malloc(loss_tensor_bytes(&batch->plan.output) + 1);
     return loss_run(&batch->plan, threads, &batch->result, &batch->error);
@@ -110,7 +159,8 @@ void batch_clear(struct batch *batch)
 {
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         free(batch->plan.grad[k].data);
-        batch->plan.grad[k].data = NULL;
+        free(batch->plan.hess[k].data);
+        batch->plan.grad[k].data = batch->plan.hess[k].data = NULL;
     }
     free(batch->plan.output.data);
     batch->plan.output.data = NULL;

@@ -17,6 +17,12 @@ struct batch {
    the same seed. Shapes are found by asking the planner which of the usual ones the loss takes. Aborts the test if none fits.
  */
 void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed);
+/* The same with n terms of one element each, where the loss takes such: no dimension but one. False where it does not. */
+bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed);
+/* The other values that its parameters can take: how many (parameter, value) pairs there are to try, and sets one in place of
+   the default, and returns its parameter's name; NULL where the loss does not take that one. */
+size_t batch_options(const struct loss_descriptor *loss);
+const char *batch_set_option(struct batch *batch, size_t option);
 /* Asks for the gradient of everything that has one. */
 void batch_all_gradients(struct batch *batch);
 /* Plans, allocates the outputs, runs. */

@@ -50,12 +50,16 @@ static void same_bits(const struct batch *a, const struct batch *b)
     ck_assert_uint_eq(a->result.count, b->result.count);
     if (a->plan.reduction == LOSS_NONE)
         ck_assert_mem_eq(a->plan.output.data, b->plan.output.data, loss_tensor_bytes(&a->plan.output));
-    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         if (a->plan.grad_mask >> k & 1)
             ck_assert_mem_eq(a->plan.grad[k].data, b->plan.grad[k].data, loss_tensor_bytes(&a->plan.grad[k]));
+        if (a->plan.hess_mask >> k & 1)
+            ck_assert_mem_eq(a->plan.hess[k].data, b->plan.hess[k].data, loss_tensor_bytes(&a->plan.hess[k]));
+    }
 }
 
-/* _i is the loss's place in the table. 200 000 elements are some twelve blocks, the last of them incomplete. */
+/* _i is the loss's place in the table. 200 000 elements are some twelve blocks, the last of them incomplete; where each row
+   is worked on with all others, a tenth of them is as many. */
 START_TEST(any_number_of_threads_gives_the_same_bits)
 {
     for (int reduction = 0; reduction < LOSS_REDUCTION_COUNT; reduction++)
@@ -64,6 +68,10 @@ START_TEST(any_number_of_threads_gives_the_same_bits)
                 continue;
             struct batch batch;
             batch_make(&batch, loss_at((size_t)_i), 200000, (enum loss_dtype)dtype, 1);
+            if (batch.plan.work > 1000000000) {
+                batch_free(&batch);
+                batch_make(&batch, loss_at((size_t)_i), 4000, (enum loss_dtype)dtype, 1);
+            }
             batch_all_gradients(&batch);
             batch.request.reduction = (enum loss_reduction)reduction;
             ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
@@ -75,6 +83,30 @@ START_TEST(any_number_of_threads_gives_the_same_bits)
                 batch_clear(&again);
             }
             batch_free(&batch);
+        }
+}
+END_TEST
+
+START_TEST(every_instruction_set_gives_the_same_bits)
+{
+    for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++)
+        for (int reduction = LOSS_MEAN; reduction <= LOSS_NONE; reduction++) {
+            struct batch best, batch;
+            batch_make(&best, loss_at((size_t)_i), 4000, (enum loss_dtype)dtype, 23);
+            batch_all_gradients(&best);
+            best.request.reduction = (enum loss_reduction)reduction;
+            best.request.hess = best.request.loss->hessian ? loss_predictions(best.request.loss) : 0;
+            ck_assert_int_eq(batch_run(&best, 1), LOSS_OK);
+            for (size_t i = 0; loss_isa_at(i); i++) {
+                if (!loss_isa_choose(loss_isa_at(i)))
+                    continue;
+                batch = best;
+                batch.request.loss = loss_at((size_t)_i);
+                ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+                same_bits(&best, &batch);
+                batch_clear(&batch);
+            }
+            batch_free(&best);
         }
 }
 END_TEST
@@ -614,6 +646,7 @@ Suite *core_suite(void)
     TCase *threads = tcase_create("threads");
     tcase_set_timeout(threads, 60);
     tcase_add_loop_test(threads, any_number_of_threads_gives_the_same_bits, 0, (int)loss_count());
+    tcase_add_loop_test(threads, every_instruction_set_gives_the_same_bits, 0, (int)loss_count());
     tcase_add_loop_test(threads, the_first_bad_element_is_named, 1, 5);
     tcase_add_test(threads, broadcast_gradients_do_not_depend_on_threads);
     suite_add_tcase(suite, threads);

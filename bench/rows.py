@@ -1,0 +1,110 @@
+"""What a measurement becomes: rows with a median, a spread and the marks to reach; the table; the JSON."""
+import json
+import math
+import statistics
+
+TITLES = {
+    1: "Loss and gradient, libloss against PyTorch eager (times faster; plain, and with glibc keeping large blocks)",
+    2: "cross_entropy with gradient against PyTorch, other shapes (times faster)",
+    3: "Share of the machine's triad bandwidth (loss and gradient)",
+    4: "A second thread",
+    5: "JSON numbers to floats, one core (times faster than the peer)",
+    6: "Floats to shortest JSON text, one core (times faster than the peer)",
+    7: "Number text on two cores against one (times faster)",
+    8: "A whole JSON request with gradient against FastAPI and PyTorch (times faster)",
+    9: "Requests of 10 numbers each second (ratio to the peer)",
+    10: "Small requests while 100 MB requests run: 99th percentile of the latency",
+    11: "Peak memory of a large request, against body + 4 bytes a number + answer",
+    12: "A float64 request against the same in float32 (times slower)",
+}
+
+
+def quartiles(samples):
+    if len(samples) == 1:
+        return samples[0], samples[0]
+    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return low, high
+
+
+def ratios(of, to):
+    """Ratio of each repetition: `of` and `to` were measured next to each other."""
+    return [a / b for a, b in zip(of, to)]
+
+
+def geometric_means(series):
+    """The geometric mean over several series, for each repetition."""
+    return [math.exp(statistics.fmean(map(math.log, values))) for values in zip(*series)]
+
+
+def time_text(ns):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns:.3g} ns"
+
+
+class Row:
+    """One line. `samples` are the repetitions of the figure; `low` says that less is better; `error`, a NotMeasured, why there
+    are none."""
+
+    def __init__(self, figure, name, samples=None, reach=None, stretch=None, unit="x", low=False, ours="", peer="", error=None):
+        self.figure, self.name, self.unit = figure, name, unit
+        self.samples = list(samples or [])
+        self.reach, self.stretch, self.low = reach, stretch, low
+        self.ours, self.peer = ours, peer
+        self.status, self.fatal = (error.text, error.fatal) if error else ("ok", False)
+
+    @property
+    def value(self):
+        return statistics.median(self.samples) if self.samples else None
+
+    def verdict(self):
+        def meets(mark):
+            return mark is not None and (self.value <= mark if self.low else self.value >= mark)
+
+        if self.status != "ok" or self.reach is None:
+            return ""
+        return "STRETCH" if meets(self.stretch) else "reach" if meets(self.reach) else "below"
+
+    def number(self, value):
+        if value is None:
+            return ""
+        if self.unit == "%":
+            return f"{100 * value:.0f}%"
+        if self.unit == "numbers":
+            return f"{value:.0f}"
+        return f"{value:.{2 if value < 100 else 0}f}{' ms' if self.unit == 'ms' else 'x'}"
+
+    def cells(self):
+        if self.status != "ok":
+            return [self.name, self.status]
+        spread = "" if len(self.samples) < 2 else " .. ".join(map(self.number, quartiles(self.samples)))
+        marks = [self.number(self.reach), self.number(self.stretch)]
+        return [self.name, self.number(self.value), spread, *marks, self.verdict(), self.ours, self.peer]
+
+    def as_json(self):
+        low, high = quartiles(self.samples) if self.samples else (None, None)
+        return {"figure": self.figure, "name": self.name, "status": self.status, "unit": self.unit, "value": self.value,
+                "quartiles": [low, high], "samples": self.samples, "reach": self.reach, "stretch": self.stretch,
+                "less_is_better": self.low, "verdict": self.verdict(), "ours": self.ours, "peer": self.peer}
+
+
+HEADER = ["", "measured", "quartiles", "reach", "stretch", "", "ours", "peer"]
+WIDTHS = [49, 10, 22, 10, 10, 9, 10, 10]
+
+
+def print_row(row, last_figure):
+    """Prints a row, below a title where a new figure begins. Returns its figure."""
+    def line(texts):
+        return "   " + "".join(text.ljust(width) for text, width in zip(texts, WIDTHS)).rstrip()
+
+    if row.figure != last_figure:
+        print(f"\n{row.figure}. {TITLES[row.figure]}\n{line(HEADER)}")
+    print(line(row.cells()), flush=True)
+    return row.figure
+
+
+def write_json(path, about, rows):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({**about, "rows": [row.as_json() for row in rows]}, file, indent=1)
+        file.write("\n")

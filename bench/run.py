@@ -1,0 +1,111 @@
+"""Compares lossd with its peers, side by side on this machine, and prints a table; see the README, "Benchmarks".
+
+Everything that is compared is asked in turn, several times over, and each figure is the median of the ratios of neighbours.
+Exit status: 0, or 1 where something could not be measured: a peer is missing, or something failed. What cannot be measured yet
+for want of a feature, and marks that are not met, do not count.
+"""
+import argparse
+import os
+import platform
+import resource
+import shutil
+import signal
+import sys
+import time
+from types import SimpleNamespace
+
+import figures_core
+import figures_http
+import figures_text
+from processes import NotMeasured
+from rows import print_row, write_json
+
+GROUPS = {"core": figures_core.figures, "text": figures_text.figures, "http": figures_http.figures}
+
+# rounds: how often all are asked in turn; repetitions: how often each does it when asked, of which the median counts.
+FULL = {"rounds": 9, "repetitions": 3, "numbers": 1_000_000, "break_even_numbers": 200_000, "peer_rounds": 7,
+        "load_seconds": 1.5, "tail_seconds": 8, "tail_rounds": 5, "memory_rounds": 3, "large_megabytes": 100}
+QUICK = {"rounds": 3, "repetitions": 1, "numbers": 200_000, "break_even_numbers": 100_000, "peer_rounds": 1,
+         "load_seconds": 0.5, "tail_seconds": 1.5, "tail_rounds": 1, "memory_rounds": 1, "large_megabytes": 20}
+
+
+def cpu_model():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), platform.machine())
+
+
+class Others:
+    """How much of the machine went to processes that are not the bench's, and to other machines of its host: figures made beside
+    a busy neighbour are not to be quoted."""
+
+    def __init__(self, cores):
+        self.cores, self.wall, self.busy, self.ours = cores, time.monotonic(), self._busy(), self._ours()
+
+    def share(self):
+        """Once all processes of the bench have ended."""
+        seconds = self._busy() - self.busy - (self._ours() - self.ours)
+        return max(0.0, seconds / (self.cores * (time.monotonic() - self.wall)))
+
+    @staticmethod
+    def _busy():
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system, _idle, _wait, irq, softirq, steal = map(int, file.readline().split()[1:9])
+        return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+    @staticmethod
+    def _ours():
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def end(number, _frame):
+    sys.exit(128 + number)  # through every `finally`, where processes are ended
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build", help="where lossd and bench/ were built")
+    parser.add_argument("--only", default="", help="groups of figures: core, text, http (default: all)")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller batches")
+    arguments = parser.parse_args()
+    groups = [name for name in arguments.only.replace(",", " ").split()] or list(GROUPS)
+    if unknown := [name for name in groups if name not in GROUPS]:
+        parser.error(f"no group {unknown[0]}; there are {', '.join(GROUPS)}")
+    if not os.path.exists(os.path.join(arguments.build, "lossd")):
+        parser.error(f"no {arguments.build}/lossd: build it with `make`, or run `make bench`")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+
+    cores = len(os.sched_getaffinity(0))
+    about = {"quick": arguments.quick, "cpu": cpu_model(), "cores": cores, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    print(f"{about['cpu']}, {cores} cores; {'quick' if arguments.quick else 'full'} run. Times are medians; ratios are of neighbours.")
+    folder = os.path.abspath(os.path.join(arguments.build, "bench", "logs"))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    settings = SimpleNamespace(build=arguments.build, folder=folder, threads=cores, **(QUICK if arguments.quick else FULL))
+    rows, figure, started, others = [], None, time.monotonic(), Others(os.cpu_count())
+    try:
+        for name in groups:
+            for row in GROUPS[name](settings):
+                rows.append(row)
+                figure = print_row(row, figure)
+    finally:
+        about["seconds"], about["others"] = round(time.monotonic() - started, 1), round(others.share(), 3)
+        path = os.path.join(arguments.build, "bench.json")
+        write_json(path, about, rows)
+    print(f"\n{about['seconds']:.0f} s; the same as JSON, with every repetition: {path}")
+    if about["others"] > 0.05:
+        print(f"bench: others took {100 * about['others']:.0f}% of the machine meanwhile: these figures are rough", file=sys.stderr)
+    for row in rows:
+        if row.fatal:
+            print(f"bench: {row.figure}. {row.name}: {row.status}", file=sys.stderr)
+    return 1 if any(row.fatal for row in rows) else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except NotMeasured as reason:  # not of a row: lossd itself
+        sys.exit(f"bench: {reason}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,19 @@
+/*
+ * The losses and the engine as they were built for one instruction set. The build makes one of these for each (see the
+ * Makefile); isa.c chooses. Results do not depend on the choice.
+ */
+#ifndef CORE_KERNELS_H
+#define CORE_KERNELS_H
+
+#include "loss.h"
+
+struct loss_kernels {
+    const struct loss_descriptor *const *table;
+    size_t count;
+    enum loss_status (*run)(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error);
+};
+
+/* Those in use. */
+const struct loss_kernels *loss_kernels(void);
+
+#endif

@@ -1,0 +1,62 @@
+/* Soft Dice. F. Milletari et al., V-Net, 2016; MONAI's DiceLoss with its terms not squared. */
+#include "method.h"
+#include "sum.h"
+
+enum { INPUT, TARGET };
+enum { SMOOTH, BATCH };
+
+/*
+ * Over the elements of a sample, with I = sum x y, S = sum x + sum y:
+ *     l = 1 - (2 I + smooth) / (S + smooth) = sum(x (1 - y) + y (1 - x)) / (S + smooth)
+ *     dl/dx_c = ((1 - l) - 2 y_c) / (S + smooth)
+ */
+static void dice_kernel(struct loss_block *b)
+{
+    const size_t n = b->len[INPUT];
+    const real smooth = b->number[SMOOTH];
+    for (size_t i = 0; i < b->n; i++) {
+        const real *of[] = {b->in[INPUT] + i * n, b->in[TARGET] + i * n};
+        struct sum common = {0}, apart = {0}, all = {0};
+        for (size_t c = 0; c < n; c++) {
+            const real x = of[INPUT][c], y = of[TARGET][c];
+            sum_add(&common, x * y);
+            sum_add(&apart, x * (1 - y) + y * (1 - x));
+            sum_add(&all, x + y);
+        }
+        const real whole = sum_value(&all) + smooth, share = (2 * sum_value(&common) + smooth) / whole;
+        b->term[i] = sum_value(&apart) / whole;
+        for (int k = INPUT; k <= TARGET; k++)
+            for (size_t c = 0; b->grad[k] && c < n; c++)
+                b->grad[k][i * n + c] = (share - 2 * of[TARGET - k][c]) / whole * b->scale[i];
+    }
+}
+
+/* A term for each index of the first dimension, or one for all. */
+static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
+{
+    const int rank = plan->tensor[INPUT].rank;
+    if (rank == 0)
+        return loss_misfit(plan, error, INPUT, "it must be (N, ...): samples, and what belongs to each");
+    return loss_shape_rows(plan, plan->param[BATCH].integer ? rank : rank - 1, error);
+}
+
+const struct loss_descriptor loss_dice = {
+    .name = "dice",
+    .aliases = {"DiceLoss", "dice_loss"},
+    .title = "Soft Dice",
+    .doc = "Of masks: 1 less twice the overlap over the total, for each sample, or for the whole batch. The input holds "
+           "probabilities.",
+    .formula = "l = 1 - (2 sum x y + smooth) / (sum x + sum y + smooth)",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [INPUT] = {"input", "predicted probabilities", "(N, ...)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "what they should be, usually 0 or 1", "that of input", LOSS_REAL, .differentiable = true},
+        },
+    .params =
+        {
+            [SMOOTH] = {"smooth", "keeps empty masks from dividing 0 by 0", LOSS_NUMBER, {1, 1}, .has_min = true},
+            [BATCH] = {"batch", "one term for the whole batch, in place of one for each sample", LOSS_BOOLEAN},
+        },
+    .method = &(const struct loss_method){.shape = shape, .kernel = dice_kernel},
+};

@@ -1,0 +1,177 @@
+/* InfoNCE, NT-Xent. A. van den Oord et al., Representation learning with contrastive predictive coding, 2018; T. Chen et al.,
+   A simple framework for contrastive learning, 2020. */
+#include "method.h"
+#include "sum.h"
+
+enum { QUERY, KEY };
+enum { TEMPERATURE };
+
+/* Every query meets every key: more of them than this would compute for minutes. */
+enum { MOST_PAIRS = 65536 };
+
+/* The smallest norm that a vector is divided by: that of torch.nn.functional.normalize. */
+#define EPS 1e-12
+
+/* What is kept of each pair: u = q / |q|, v = k / |k|, the norms, and with s_ij = u_i.v_j / temperature: max_j s_ij, sum_j
+   exp(s_ij - max), the same without j = i, and the scale of the gradients. */
+struct kept {
+    real *unit[2], *norm;
+    real *top, *sum, *others, *scale;
+};
+enum { KEPT_NUMBERS = 6 };
+
+static size_t keep(const struct loss_plan *plan)
+{
+    return 2 * plan->tensor[QUERY].shape[plan->tensor[QUERY].rank - 1] + KEPT_NUMBERS;
+}
+
+static struct kept kept_of(const struct loss_block *b, size_t i)
+{
+    const size_t n = b->len[QUERY];
+    real *const at = b->kept + i * keep(b->plan), *const rest = at + 2 * n;
+    return (struct kept){{at, at + n}, rest, rest + 2, rest + 3, rest + 4, rest + 5};
+}
+
+/* s_ij */
+static real similarity(const struct loss_block *b, const struct kept *query, const struct kept *key)
+{
+    return sum_products(query->unit[QUERY], key->unit[KEY], b->len[QUERY]) / b->number[TEMPERATURE];
+}
+
+/* |x|, whose squares need not be numbers. */
+static real norm(const real *x, size_t n)
+{
+    real most = 0;
+    struct sum squares = {0};
+    for (size_t c = 0; c < n; c++)
+        most = larger_of(fabs(x[c]), most);
+    for (size_t c = 0; c < n; c++)
+        sum_add(&squares, most > 0 ? x[c] / most * (x[c] / most) : x[c]);
+    return most * sqrt(sum_value(&squares));
+}
+
+static void normalise(struct loss_block *b)
+{
+    const size_t n = b->len[QUERY];
+    for (size_t i = 0; i < b->n; i++) {
+        const struct kept own = kept_of(b, b->first + i);
+        *own.scale = b->scale[i];
+        for (int k = QUERY; k <= KEY; k++) {
+            const real *x = b->in[k] + i * n;
+            own.norm[k] = larger_of(norm(x, n), EPS);
+            for (size_t c = 0; c < n; c++)
+                own.unit[k][c] = x[c] / own.norm[k];
+        }
+    }
+}
+
+static void compare(struct loss_block *b)
+{
+    const size_t pairs = loss_tensor_elements(&b->plan->terms);
+    for (size_t i = b->first; i < b->first + b->n; i++) {
+        const struct kept own = kept_of(b, i);
+        real *const s = b->scratch;
+        size_t top = 0;
+        for (size_t j = 0; j < pairs; j++) {
+            const struct kept other = kept_of(b, j);
+            s[j] = similarity(b, &own, &other);
+            top = s[j] > s[top] ? j : top;
+        }
+        struct sum others = {0};
+        for (size_t j = 0; j < pairs; j++)
+            sum_add(&others, j == i ? 0 : exp(s[j] - s[top]));
+        *own.top = s[top];
+        *own.others = sum_value(&others);
+        *own.sum = *own.others + exp(s[i] - s[top]);
+    }
+}
+
+/* dL/ds_ij = softmax_j(s_i)[j] - [i = j], times the scale of term i; 1 - softmax_i is taken from the others. */
+static real slope(const struct loss_block *b, const struct kept *query, const struct kept *key, bool own)
+{
+    const real part = own ? -*query->others : exp(similarity(b, query, key) - *query->top);
+    return part / *query->sum * *query->scale;
+}
+
+/* The gradient with respect to a vector, of that with respect to its direction u: what is along u goes nowhere. */
+static void through_norm(real *grad, const real *u, real norm, size_t n)
+{
+    const real along = norm > EPS ? sum_products(grad, u, n) : 0;
+    for (size_t c = 0; c < n; c++)
+        grad[c] = (grad[c] - along * u[c]) / norm;
+}
+
+/* l_i = -log softmax_j(s_i)[i]; a query's gradient is over all keys, a key's over all queries. */
+static void info_nce_kernel(struct loss_block *b)
+{
+    const size_t n = b->len[QUERY], pairs = loss_tensor_elements(&b->plan->terms);
+    for (size_t i = 0; i < b->n; i++) {
+        const struct kept own = kept_of(b, b->first + i);
+        const real below = *own.top - similarity(b, &own, &own);
+        b->term[i] = below == 0 ? log1p(*own.others) : below + log(*own.sum);
+        for (int k = QUERY; k <= KEY; k++) {
+            real *const grad = b->grad[k] ? b->grad[k] + i * n : NULL;
+            for (size_t c = 0; grad && c < n; c++)
+                grad[c] = 0;
+            for (size_t j = 0; grad && j < pairs; j++) {
+                const struct kept other = kept_of(b, j);
+                const real factor =
+                    k == QUERY ? slope(b, &own, &other, j == b->first + i) : slope(b, &other, &own, j == b->first + i);
+                for (size_t c = 0; c < n; c++)
+                    grad[c] += factor * other.unit[1 - k][c] / b->number[TEMPERATURE];
+            }
+            if (grad)
+                through_norm(grad, own.unit[k], own.norm[k], n);
+        }
+    }
+}
+
+static size_t scratch(const struct loss_plan *plan)
+{
+    return loss_tensor_elements(&plan->terms);
+}
+
+static size_t work(const struct loss_plan *plan)
+{
+    size_t numbers = loss_tensor_elements(&plan->tensor[QUERY]);
+    return __builtin_mul_overflow(numbers, loss_tensor_elements(&plan->terms), &numbers) ? SIZE_MAX : numbers;
+}
+
+static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
+{
+    if (plan->tensor[QUERY].rank != 2)
+        return loss_misfit(plan, error, QUERY, "it must be (N, D)");
+    if (plan->tensor[QUERY].shape[0] > MOST_PAIRS)
+        return loss_misfit(plan, error, QUERY, "every query meets every key, so there may be at most %d", MOST_PAIRS);
+    return loss_shape_rows(plan, 1, error);
+}
+
+const struct loss_descriptor loss_info_nce = {
+    .name = "info_nce",
+    .aliases = {"InfoNCE", "NTXentLoss", "nt_xent"},
+    .title = "InfoNCE (NT-Xent)",
+    .doc = "Contrastive: each query should be nearer to its own key, that of the same row, than to the keys of all other rows.",
+    .formula = "s_ij = cos(q_i, k_j) / temperature; l_i = -log(exp(s_ii) / sum_j exp(s_ij))",
+    .reductions = MEAN_SUM_NONE,
+    .tensors =
+        {
+            [QUERY] = {"query", "vectors", "(N, D)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [KEY] = {"key", "their positives, and negatives for all others", "that of query", LOSS_REAL, .prediction = true,
+                     .differentiable = true},
+        },
+    .params = {[TEMPERATURE] = {"temperature",
+                                "what similarities are divided by",
+                                LOSS_NUMBER,
+                                {0.1, 0},
+                                .has_min = true,
+                                .above_min = true}},
+    .method =
+        &(const struct loss_method){
+            .shape = shape,
+            .kernel = info_nce_kernel,
+            .prepare = {normalise, compare},
+            .keep = keep,
+            .scratch = scratch,
+            .work = work,
+        },
+};

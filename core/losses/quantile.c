@@ -1,0 +1,40 @@
+/* Quantile (pinball) loss. R. Koenker, G. Bassett, Regression quantiles, 1978; sklearn.metrics.mean_pinball_loss. */
+#include "elementwise.h"
+
+enum { INPUT, TARGET };
+enum { Q };
+
+/* With d = y - x: l = max(q d, (q - 1) d), with slope 0 at the kink */
+ELEMENT_INLINE struct element quantile(const real in[], const real p[])
+{
+    const real q = p[Q], d = in[TARGET] - in[INPUT];
+    const real slope = d > 0 ? q : d < 0 ? q - 1 : 0;
+    return (struct element){.term = (d < 0 ? q - 1 : q) * d, .grad = {[INPUT] = -slope, [TARGET] = slope}};
+}
+ELEMENTWISE_KERNELS(quantile, 2)
+
+const struct loss_descriptor loss_quantile = {
+    .name = "quantile",
+    .aliases = {"pinball", "pinball_loss"},
+    .title = "Quantile (pinball)",
+    .doc = "Minimal where the input is the target's q-quantile: too low a prediction costs q, too high a one 1 - q, times the "
+           "difference.",
+    .formula = "l = max(q (y - x), (q - 1) (y - x))",
+    .reductions = MEAN_SUM_NONE,
+    .hessian = true,
+    .tensors =
+        {
+            [INPUT] = {"input", "predicted quantiles", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "what was observed", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+        },
+    .params = {[Q] = {"q",
+                      "which quantile",
+                      LOSS_NUMBER,
+                      {0.5, 0},
+                      .has_min = true,
+                      .above_min = true,
+                      .has_max = true,
+                      .below_max = true,
+                      .max = 1}},
+    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(quantile)},
+};

@@ -1,0 +1,70 @@
+/* Sigmoid focal loss. T.-Y. Lin et al., Focal loss for dense object detection, 2017; torchvision.ops.sigmoid_focal_loss. */
+#include "elementwise.h"
+
+enum { INPUT, TARGET };
+enum { ALPHA, GAMMA };
+
+/*
+ * With s the sigmoid, ce = -y log s(x) - (1 - y) log s(-x), m = 1 - p_t = y s(-x) + (1 - y) s(x) and a = alpha_t:
+ *     l = a m^gamma ce
+ * The derivatives are written with r = m' / m = (1 - 2 y) s(x) s(-x) / m, which stays finite where m vanishes:
+ *     dl/dx = a m^gamma (gamma r ce + ce'),    ce' = (1 - y) s(x) - y s(-x)
+ *     d2l/dx2 = a m^gamma (gamma r ((gamma - 1) r + s(-x) - s(x)) ce + 2 gamma r ce' + s(x) s(-x))
+ */
+ELEMENT_INLINE struct element sigmoid_focal(const real in[], const real p[])
+{
+    const real x = in[INPUT], y = in[TARGET], alpha = p[ALPHA], gamma = p[GAMMA];
+    const real e = exp(-fabs(x)), larger = 1 / (1 + e), smaller = e / (1 + e);
+    const real s = x < 0 ? smaller : larger, rest = x < 0 ? larger : smaller; /* s(x), s(-x) */
+    const real apart = (x < 0 ? -1 : 1) * expm1(-fabs(x)) / (1 + e);          /* s(-x) - s(x) */
+    const real ce = (x < 0 ? -y : 1 - y) * x + log1p(e), ce_slope = (1 - y) * s - y * rest;
+
+    const real sided = x < 0 ? 1 - y : y; /* how much of m is of the smaller sigmoid */
+    const real m = sided * smaller + (1 - sided) * larger;
+    const real r = (1 - 2 * y) * larger * (sided == 1 ? 1 : e / (sided * e + (1 - sided)));
+
+    const real a = alpha < 0 ? 1 : alpha * y + (1 - alpha) * (1 - y), a_slope = alpha < 0 ? 0 : 2 * alpha - 1;
+    const real focus = m < 1e-290 && gamma > 0 ? exp(-gamma * fabs(x)) /* as m itself may be too small */
+                       : gamma == 2            ? m * m
+                                               : pow(m, gamma);
+    const real quotient = m == 0 ? 1 : ce / m; /* both vanish alike */
+    return (struct element){
+        .term = a * focus * ce,
+        .grad =
+            {
+                [INPUT] = a * focus * (gamma * r * ce + ce_slope),
+                [TARGET] = a_slope * focus * ce + a * focus * (gamma * apart * quotient - x),
+            },
+        .hess = {[INPUT] = a * focus * (gamma * r * ((gamma - 1) * r + apart) * ce + 2 * gamma * r * ce_slope + s * rest)},
+    };
+}
+ELEMENTWISE_KERNELS(sigmoid_focal, 2)
+
+const struct loss_descriptor loss_sigmoid_focal = {
+    .name = "sigmoid_focal",
+    .aliases = {"sigmoid_focal_loss"},
+    .title = "Sigmoid focal",
+    .doc = "bce_with_logits in which terms that are predicted well count less, for detection among many negatives; "
+           "torchvision's.",
+    .formula = "p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y), alpha_t = alpha y + "
+               "(1 - alpha)(1 - y), 1 where alpha < 0",
+    .reductions = MEAN_SUM_NONE,
+    .hessian = true,
+    .tensors =
+        {
+            [INPUT] = {"input", "logits", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input", LOSS_REAL,
+                        .differentiable = true},
+        },
+    .params =
+        {
+            [ALPHA] = {"alpha",
+                       "weight of positive targets against 1 - alpha of the others; negative: no weights",
+                       LOSS_NUMBER,
+                       {0.25, 0},
+                       .has_max = true,
+                       .max = 1},
+            [GAMMA] = {"gamma", "how much less well predicted terms count; 0 is no less", LOSS_NUMBER, {2, 2}, .has_min = true},
+        },
+    .method = &(const struct loss_method){.shape = loss_shape_same, ELEMENTWISE(sigmoid_focal)},
+};

@@ -1,0 +1,127 @@
+/*
+ * exp, log, log1p and their like for formulas: inline and without branches, so that a compiler can vectorise the loops that
+ * they stand in, and made of correctly rounded operations only, so that they give the same bits on every machine and at every
+ * vector width. tests/unit/test_mathematics.c measures their worst errors; MATH_ULPS bounds them.
+ *
+ * Coefficients are those that core/make_polynomials.py prints.
+ */
+#ifndef CORE_MATHEMATICS_H
+#define CORE_MATHEMATICS_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define MATH_INLINE static inline __attribute__((always_inline))
+
+/* log 2 in two parts, the first of few enough bits that its product with an exponent is exact. */
+#define LN2_HIGH 0x1.62e42feep-1
+#define LN2_LOW  0x1.a39ef35793c76p-33
+
+/* Added to a number below 2^51 in magnitude, this leaves its nearest integer in the low bits. */
+#define TO_INTEGER 0x1.8p52
+
+MATH_INLINE uint64_t bits_of(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+MATH_INLINE double of_bits(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* 2^n for an integer n in [-1022, 1023] */
+MATH_INLINE double power_of_two(double n)
+{
+    return of_bits(bits_of(n + (TO_INTEGER + 1023)) << 52);
+}
+
+/* (exp(r) - 1 - r) / r^2 where |r| <= log(2) / 2 */
+MATH_INLINE double exp_tail(double r)
+{
+    static const double c[] = {0.5000000000000001,    0.16666666666666669,   0.041666666666624164,   0.008333333333330065,
+                               0.0013888888917196881, 0.0001984126986304067, 2.4801521322116825e-05, 2.7557268480116333e-06,
+                               2.762007599981065e-07, 2.5100375924709717e-08};
+    const double r2 = r * r, r4 = r2 * r2;
+    const double low = (c[0] + c[1] * r) + (c[2] + c[3] * r) * r2, middle = (c[4] + c[5] * r) + (c[6] + c[7] * r) * r2;
+    return low + (middle + (c[8] + c[9] * r) * r4) * r4;
+}
+
+/* exp(x) = 2^n exp(r) with r = x - n log 2. The power comes in two factors, so that subnormal and infinite results come out of
+   the last multiplication. */
+MATH_INLINE double math_exp(double x)
+{
+    const double below = x > 710 ? 710 : x, in_range = below < -746 ? -746 : below;
+    const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER;
+    const double half = (n * 0.5 + TO_INTEGER) - TO_INTEGER;
+    const double r = (in_range - n * LN2_HIGH) - n * LN2_LOW;
+    return (1 + (r + r * r * exp_tail(r))) * power_of_two(half) * power_of_two(n - half);
+}
+
+/* exp(x) for x <= 0, in fewer steps: 0 below -708, where it is under 1e-307. */
+MATH_INLINE double math_exp_negative(double x)
+{
+    const double in_range = x < -708 ? -708 : x;
+    const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER;
+    const double r = (in_range - n * LN2_HIGH) - n * LN2_LOW;
+    return x < -708 ? 0 : (1 + (r + r * r * exp_tail(r))) * power_of_two(n);
+}
+
+/* exp(x) to 2^-26, which is enough for what is rounded to float32 and not subtracted from anything like it: only the sum's
+   smaller part is worked out in float. For x <= 0; below -700 it is 0. */
+MATH_INLINE double math_exp_near(double x)
+{
+    static const float c[] = {0.5000000013457804f,   0.16666666681614342f,   0.041666465005270034f,
+                              0.008333310934363356f, 0.0013933641117472883f, 0.00019890980964683147f};
+    const double in_range = x < -700 ? -700 : x;
+    const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER, r = in_range - n * 0x1.62e42fefa39efp-1;
+    const float s = (float)r, s2 = s * s;
+    const float tail = s2 * ((c[0] + c[1] * s) + s2 * ((c[2] + c[3] * s) + s2 * (c[4] + c[5] * s)));
+    return x < -700 ? 0 : ((1 + r) + (double)tail) * power_of_two(n);
+}
+
+/* log(u + rest) for u > 0 and finite and normal, rest a rounding error of u, which is small enough for rest / u to be taken as
+   rest 2^-k (1 - f + f^2). With u = 2^k m, m in [sqrt(1/2), sqrt(2)), f = m - 1 and s = f / (2 + f): log m = 2 atanh(s) = f -
+   (f^2 / 2 - s (f^2 / 2 + s^2 tail)). */
+MATH_INLINE double log_of_sum(double u, double rest)
+{
+    static const double c[] = {0.666666666666667,   0.39999999999899505, 0.2857142862597575, 0.22222211134751835,
+                               0.18182889128412458, 0.15331721495826012, 0.1461645097955211};
+    const uint64_t root_half = UINT64_C(0x3fe6a09e667f3bcd), one = UINT64_C(0x3ff0000000000000);
+    const uint64_t shifted = bits_of(u) + (one - root_half);
+    const double k = of_bits(shifted >> 52 | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
+    const double f = of_bits((shifted & UINT64_C(0xfffffffffffff)) + root_half) - 1;
+    const double s = f / (2 + f), z = s * s, w = z * z, square = 0.5 * f * f;
+    const double tail = (c[0] + c[1] * z) + w * ((c[2] + c[3] * z) + w * ((c[4] + c[5] * z) + w * c[6]));
+    const double missing = rest * power_of_two(k > 1000 ? -1000 : -k) * (1 - f * (1 - f)); /* far up, nothing is */
+    return k * LN2_HIGH - ((square - (s * (square + z * tail) + (k * LN2_LOW + missing))) - f);
+}
+
+/* log(1 + x) for x in [0, 1] or NaN */
+MATH_INLINE double math_log1p_fraction(double x)
+{
+    const double u = 1 + x;
+    return log_of_sum(u, x - (u - 1));
+}
+
+/* NaN below 0, -inf at 0 */
+MATH_INLINE double math_log(double x)
+{
+    const int tiny = x < 0x1p-1022; /* subnormal, or no argument at all */
+    const double normal = log_of_sum(tiny ? x * 0x1p54 : x, 0) - (tiny ? 54 * (LN2_HIGH + LN2_LOW) : 0);
+    return x > 0 ? x == (double)INFINITY ? x : normal : x == 0 ? -(double)INFINITY : (double)NAN;
+}
+
+/* log(1 + x): NaN below -1, -inf at -1 */
+MATH_INLINE double math_log1p(double x)
+{
+    const double u = 1 + x, rest = x < 1 ? x - (u - 1) : 1 - (u - x);
+    return x > -1 ? x == (double)INFINITY ? x : log_of_sum(u, rest) : x == -1 ? -(double)INFINITY : (double)NAN;
+}
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * The worst errors of core/mathematics.h over every float32 there is, against libm's long double functions: `make
+ * check-mathematics`, some minutes on many cores. An argument takes only every so many-th.
+ */
+#include "mathematics.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static double ulps(double value, long double exact)
+{
+    const double rounded = (double)exact;
+    int exponent;
+    if (isnan(rounded) || isinf(rounded) || rounded == 0)
+        return value == rounded || (isnan(rounded) && isnan(value)) ? 0 : (double)INFINITY;
+    frexp(rounded, &exponent);
+    return (double)(fabsl(value - exact) / ldexpl(1, (exponent < -1021 ? -1021 : exponent) - 53));
+}
+
+static float nth(uint64_t i)
+{
+    const uint32_t bits = (uint32_t)i;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+#define WORST(name, ours, exact)                                                                                               \
+    {                                                                                                                          \
+        double worst = 0;                                                                                                      \
+        _Pragma("omp parallel for reduction(max : worst)") for (uint64_t i = 0; i < UINT64_C(1) << 32; i += stride)            \
+        {                                                                                                                      \
+            const double x = (double)nth(i), error = ulps(ours(x), exact((long double)x));                                     \
+            worst = error > worst || isnan(error) ? error : worst;                                                             \
+        }                                                                                                                      \
+        printf("%-6s %.3f ulps at worst\n", name, worst);                                                                      \
+        failed |= !(worst <= 1.1);                                                                                             \
+    }
+
+int main(int argc, char *argv[])
+{
+    const uint64_t stride = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+    int failed = stride == 0;
+    if (failed) {
+        fprintf(stderr, "usage: mathematics-exhaustive [every so many-th]\n");
+        return 2;
+    }
+    WORST("exp", math_exp, expl);
+    WORST("log", math_log, logl);
+    WORST("log1p", math_log1p, log1pl);
+    return failed;
+}

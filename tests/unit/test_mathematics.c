@@ -1,0 +1,122 @@
+/*
+ * exp, log and log1p of the formulas against the long double ones of libm: their worst error in ulps, over numbers of every
+ * magnitude, and what has no rounding.
+ */
+#include "mathematics.h"
+#include "suites.h"
+
+/* How far `value` is from `exact`, in units of the last place of the double nearest to that. */
+static double ulps(double value, long double exact)
+{
+    const double rounded = (double)exact;
+    int exponent;
+    if (isnan(rounded) || isinf(rounded) || rounded == 0)
+        return value == rounded || (isnan(rounded) && isnan(value)) ? 0 : (double)INFINITY;
+    frexp(rounded, &exponent);
+    return (double)(fabsl(value - exact) / ldexpl(1, (exponent < -1021 ? -1021 : exponent) - 53));
+}
+
+/* Every 4001st float32 and, of the doubles between it and the next one, another. */
+static double worst(double (*ours)(double), long double (*exact)(long double), double *where)
+{
+    double most = 0;
+    for (uint64_t i = 0; i < UINT64_C(1) << 32; i += 4001) {
+        const uint32_t bits = (uint32_t)i;
+        float single;
+        memcpy(&single, &bits, sizeof single);
+        const double at[] = {(double)single, (double)single * (1 + 0x1.2345678p-24)};
+        for (int k = 0; k < 2; k++) {
+            const double error = ulps(ours(at[k]), exact((long double)at[k]));
+            if (!(error <= most)) {
+                most = error;
+                *where = at[k];
+            }
+        }
+    }
+    return most;
+}
+
+static double ours_exp(double x)
+{
+    return math_exp(x);
+}
+
+static double ours_log(double x)
+{
+    return math_log(x);
+}
+
+static double ours_log1p(double x)
+{
+    return math_log1p(x);
+}
+
+START_TEST(errors_stay_near_half_an_ulp)
+{
+    double where = 0, error = worst(ours_exp, expl, &where);
+    ck_assert_msg(error <= 1.1, "exp(%a) is wrong by %g ulps", where, error);
+    error = worst(ours_log, logl, &where);
+    ck_assert_msg(error <= 0.8, "log(%a) is wrong by %g ulps", where, error);
+    error = worst(ours_log1p, log1pl, &where);
+    ck_assert_msg(error <= 0.95, "log1p(%a) is wrong by %g ulps", where, error);
+}
+END_TEST
+
+START_TEST(near_exponentials_are_near)
+{
+    double most = 0, where = 0;
+    for (uint64_t i = 0; i < 2000000; i++) {
+        const double x = -(double)i * (double)i * 1.2e-10; /* to -480, more of them near 0 */
+        const double error = (double)fabsl((math_exp_near(x) - expl(x)) / expl(x));
+        if (!(error <= most)) {
+            most = error;
+            where = x;
+        }
+    }
+    ck_assert_msg(most <= 0x1p-26, "exp(%a) is wrong by %g", where, most);
+    ck_assert_double_eq(math_exp_near(0), 1);
+    ck_assert_double_eq(math_exp_near(-701), 0);
+    ck_assert_double_eq(math_exp_near(-INFINITY), 0);
+    ck_assert_double_nan(math_exp_near(NAN));
+}
+END_TEST
+
+START_TEST(those_of_part_of_the_line_are_as_good)
+{
+    for (uint64_t i = 0; i < 200000; i++) {
+        const double x = -(double)i * (double)i * 1.7e-8, fraction = (double)i / 200000;
+        ck_assert_msg(ulps(math_exp_negative(x), expl(x)) <= 1.1, "exp(%a)", x);
+        ck_assert_msg(ulps(math_log1p_fraction(fraction), log1pl(fraction)) <= 0.95, "log1p(%a)", fraction);
+    }
+    ck_assert_double_eq(math_exp_negative(0), 1);
+    ck_assert_double_eq(math_exp_negative(-INFINITY), 0);
+    ck_assert_double_eq(math_log1p_fraction(0), 0);
+    ck_assert_double_eq(math_log1p_fraction(1), log(2));
+    ck_assert(isnan(math_exp_negative(NAN)) && isnan(math_log1p_fraction(NAN)));
+}
+END_TEST
+
+START_TEST(special_values_are_those_of_libm)
+{
+    static const double at[] = {0.0,       -0.0,    1,      -1,      -1.5,   INFINITY, -INFINITY, NAN,     0x1p-1074,
+                                0x1p-1022, 709.782, 709.79, -745.13, -745.2, -800,     1e308,     1.7e308, 1.5 * 0x1p1023};
+    for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+        ck_assert_msg(ulps(math_exp(at[i]), expl(at[i])) <= 1.1, "exp(%a)", at[i]);
+        ck_assert_msg(ulps(math_log(at[i]), logl(at[i])) <= 1, "log(%a)", at[i]);
+        ck_assert_msg(ulps(math_log1p(at[i]), log1pl(at[i])) <= 1, "log1p(%a)", at[i]);
+    }
+}
+END_TEST
+
+Suite *mathematics_suite(void)
+{
+    Suite *suite = suite_create("mathematics");
+    TCase *tcase = tcase_create("mathematics");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, errors_stay_near_half_an_ulp);
+    tcase_add_test(tcase, near_exponentials_are_near);
+    tcase_add_test(tcase, those_of_part_of_the_line_are_as_good);
+    tcase_add_test(tcase, special_values_are_those_of_libm);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

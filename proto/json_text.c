@@ -1,7 +1,8 @@
 #include "json_text.h"
 
-#include <jansson.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,11 +59,32 @@ static const char *skip_escape(const char *text)
     return text + 6;
 }
 
+/* Behind the bytes of [text, limit), eight at a time, that are ASCII and stand in a string for themselves. */
+static const char *skip_plain(const char *text, const char *limit)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    for (; limit - text >= 8; text += 8) {
+        uint64_t bytes;
+        memcpy(&bytes, text, sizeof bytes);
+        /* A byte below 0x20, or equal to '\\' (then 0 in `other`), borrows into its highest bit; so may one above such a byte,
+           which does no harm. */
+        const uint64_t other = bytes ^ ones * '\\';
+        if ((bytes | (bytes - ones * 0x20) | (other - ones)) & high)
+            break;
+    }
+    return text;
+}
+
 const char *json_skip_string(const char *text, const char **at)
 {
-    text++;
+    const char *quote = ++text; /* or the end of the body */
     while (*text != '"') {
+        if (text >= quote)
+            quote = strchrnul(text, '"');
+        text = skip_plain(text, quote);
         const char *next = NULL;
+        if (*text == '"')
+            break;
         if (*text == '\\')
             next = skip_escape(text);
         else if ((unsigned char)*text >= 0x20) {
@@ -112,22 +134,65 @@ const char *json_skip_value(const char *text, const char **at)
     return depth == 0 ? text : NULL;
 }
 
+/* The four hexadecimal digits at `text`. */
+static uint32_t hex_digits(const char *text)
+{
+    const char digits[] = {text[0], text[1], text[2], text[3], '\0'};
+    return (uint32_t)strtoul(digits, NULL, 16);
+}
+
+/* The code point of the escape at *text, which is moved behind it; 0, which no text of ours holds, for half a surrogate pair.
+ */
+static uint32_t take_escape(const char **text)
+{
+    static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+    const char *const at = *text;
+    *text += 2;
+    if (at[1] != 'u')
+        return (uint32_t)meanings[strchr(letters, at[1]) - letters];
+    *text += 4;
+    const uint32_t code = hex_digits(at + 2);
+    if (code < 0xd800 || code >= 0xe000)
+        return code;
+    const uint32_t low = code < 0xdc00 && at[6] == '\\' && at[7] == 'u' ? hex_digits(at + 8) : 0;
+    if (low < 0xdc00 || low >= 0xe000)
+        return 0;
+    *text += 6;
+    return 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+}
+
+/* Writes a code point as UTF-8, up to 4 bytes; returns how many. */
+static size_t put_utf8(char *out, uint32_t code)
+{
+    const size_t len = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = len; i-- > 1; code >>= 6)
+        out[i] = (char)(0x80 | (code & 0x3f));
+    out[0] = (char)(first[len] | code);
+    return len;
+}
+
 bool json_decode_string(const char *text, const char *end, char *out, size_t size)
 {
-    const size_t len = (size_t)(end - text) - 2;
-    if (!memchr(text + 1, '\\', len)) {
-        if (len >= size)
+    size_t len = 0;
+    for (text++, end--; text < end;) {
+        char bytes[4] = {*text};
+        size_t n = 1;
+        if (*text == '\\') {
+            const uint32_t code = take_escape(&text);
+            if (code == 0)
+                return false;
+            n = put_utf8(bytes, code);
+        } else {
+            text++;
+        }
+        if (len + n >= size)
             return false;
-        memcpy(out, text + 1, len);
-        out[len] = '\0';
-        return true;
+        memcpy(out + len, bytes, n);
+        len += n;
     }
-    json_t *string = json_loadb(text, (size_t)(end - text), JSON_DECODE_ANY, NULL); /* refuses \u0000 and lone surrogates */
-    const bool fits = string && json_string_length(string) < size;
-    if (fits)
-        memcpy(out, json_string_value(string), json_string_length(string) + 1);
-    json_decref(string);
-    return fits;
+    out[len] = '\0';
+    return true;
 }
 
 size_t json_plain_length(const char *text)
@@ -155,10 +220,11 @@ const char *json_quote(const char *text, char *out)
 
 void json_pointer_add(char *path, size_t size, const char *token)
 {
-    size_t len = strlen(path);
+    const size_t start = strlen(path);
+    size_t len = start;
     if (len + 1 < size)
         path[len++] = '/';
-    for (; *token && len + 3 < size; token++) {
+    for (; *token && len + 3 <= size; token++) {
         if (*token == '~' || *token == '/') {
             path[len++] = '~';
             path[len++] = *token == '~' ? '0' : '1';
@@ -166,5 +232,5 @@ void json_pointer_add(char *path, size_t size, const char *token)
             path[len++] = *token;
         }
     }
-    path[len] = '\0';
+    path[*token || len == start ? start : len] = '\0';
 }

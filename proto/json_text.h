@@ -30,8 +30,9 @@ const char *json_skip_string(const char *text, const char **at);
 /* Behind any JSON value, without judging numbers and words: brackets and strings alone, at most 32 deep. NULL as above. */
 const char *json_skip_value(const char *text, const char **at);
 
-/* Decodes the string between the quotes at text and end - 1 into `out`; false if it does not fit in `size` with its NUL, or
-   holds a NUL itself. The string has been skipped, so it is sound. */
+/* Decodes the string between the quotes at text and end - 1 into `out`; false if it does not fit in `size` with its NUL, holds
+   a NUL itself, or half a surrogate pair. The string has been skipped, so it is sound. Allocates nothing, so nothing else can
+   go wrong. */
 bool json_decode_string(const char *text, const char *end, char *out, size_t size);
 
 /* Bytes from `text` on that can stand in a JSON string as they are: valid UTF-8, no quotes, backslashes or controls. */
@@ -41,8 +42,8 @@ size_t json_plain_length(const char *text);
 enum { JSON_QUOTE = 48 };
 const char *json_quote(const char *text, char *out);
 
-/* Appends "/" and a reference token to a JSON Pointer of `size` bytes, escaped as RFC 6901 has it; cut off where it does not
- * fit. */
+/* Appends "/" and a reference token to a JSON Pointer of `size` bytes, escaped as RFC 6901 has it. A token that does not fit is
+   left out altogether: the pointer then is to what holds it. */
 void json_pointer_add(char *path, size_t size, const char *token);
 
 #endif

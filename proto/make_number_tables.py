@@ -8,6 +8,8 @@ range is what is needed and no more: reading multiplies w < 2^64 by 10^q, which 
 for q < -342, and above the largest for q > 308; writing multiplies by 10^-k for k = floor(log10(2^q)) of all doubles, which
 is 10^-292 to 10^324.
 
+The near powers are the doubles nearest to 10^q. The range is about what reading a float can need: the digits are below 2^63.
+
 The logarithms. floor(q log2(10)) and floor(q log10(2)) are computed with multipliers of few bits; here they are compared
 with the integers, over the range that occurs.
 
@@ -23,6 +25,7 @@ semiconvergent (Khinchin, Continued fractions, section 6).
 from fractions import Fraction
 
 MIN, MAX = -342, 324
+NEAR_MIN, NEAR_MAX = -64, 40
 
 
 def log2_of(fraction):
@@ -106,6 +109,13 @@ def main():
     print("const uint64_t number_integer_powers[NUMBER_INTEGER_POWERS] = {")
     for n in range(20):
         print(f"    {10**n}u,")
+    print("};\n")
+    print("const double number_near_powers[2][NUMBER_NEAR_MAX - NUMBER_NEAR_MIN + 1] = {")
+    for sign in (1, -1):
+        print("    {")
+        for q in range(NEAR_MIN, NEAR_MAX + 1):
+            print(f"        {float(sign * Fraction(10) ** q).hex()}, /* {sign}e{q} */")
+        print("    },")
     print("};\n")
     print("const struct number_power number_powers[NUMBER_POWER_MAX - NUMBER_POWER_MIN + 1] = {")
     for q, entry in table.items():

@@ -40,6 +40,8 @@ enum loss_status media_check_content(const char *content_type, struct loss_error
         return loss_fail(error, LOSS_UNSUPPORTED,
                          "the body is said to be a form, which is what curl -d says of everything; add -H 'Content-Type: "
                          "application/json', or use curl --json");
+    if (type.len == 0)
+        return loss_fail(error, LOSS_UNSUPPORTED, "Content-Type is empty; send application/json");
     return loss_fail(error, LOSS_UNSUPPORTED, "Content-Type '%s' is not taken; send application/json",
                      json_quote(content_type, quote));
 }

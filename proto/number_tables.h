@@ -15,6 +15,10 @@ struct number_power {
 };
 extern const struct number_power number_powers[NUMBER_POWER_MAX - NUMBER_POWER_MIN + 1];
 
+/* The double nearest to 10^(NUMBER_NEAR_MIN + i), and to the negative of that. */
+enum { NUMBER_NEAR_MIN = -64, NUMBER_NEAR_MAX = 40 };
+extern const double number_near_powers[2][NUMBER_NEAR_MAX - NUMBER_NEAR_MIN + 1];
+
 /* floor(log2(10^q)) for the q of the table: 1741647 is log2(10) 2^19, cut off. */
 static inline int number_log2_of_power10(int q)
 {

@@ -9,8 +9,9 @@
 #include <string.h>
 
 enum {
-    KEY_SIZE = 256,             /* a longer key can be none of ours */
-    SMALL_VALUE_MAX = 64 * 1024 /* bytes of anything but a tensor */
+    KEY_SIZE = 256, /* a longer key can be none of ours */
+    NAME_SIZE = 64, /* nor a longer name of a tensor or choice */
+    WORD_MAX = 14,  /* bytes of a word or number that jansson reads without growing its buffer */
 };
 
 struct reader {
@@ -51,8 +52,10 @@ __attribute__((format(printf, 2, 3))) static enum loss_status invalid(struct rea
 
 /* ---- small values --------------------------------------------------------------------------------------------------- */
 
-/* Parses the value at r->at and moves behind it; NULL with the error filled. The caller owns what comes back. */
-static json_t *small_value(struct reader *r)
+/* Parses the number or word at r->at and moves behind it; NULL with the error filled. The caller owns what comes back.
+   Strings, arrays and objects are not for jansson: where memory runs out in a token of 16 bytes or more it loses characters of
+   it, the closing quote too. So `expected` says what should stand here, where one of them or a longer word does. */
+static json_t *small_value(struct reader *r, const char *expected)
 {
     const char *at;
     json_error_t why;
@@ -61,47 +64,65 @@ static json_t *small_value(struct reader *r)
         unexpected(r, at, "a JSON value");
         return NULL;
     }
-    if (end - r->at > SMALL_VALUE_MAX) {
-        json_malformed(r->error, r->body, r->at, r->path, "%s is longer than anything but a tensor may be", r->key);
+    if (*r->at == '"' || *r->at == '[' || *r->at == '{' || end - r->at > WORD_MAX) {
+        wrong_type(r, expected);
         return NULL;
     }
-    json_t *value = json_loadb(r->at, (size_t)(end - r->at), JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
-    if (!value)
-        json_malformed(r->error, r->body, r->at + why.position, r->path, "%s: %s", r->key, why.text);
-    else
+    json_t *value = json_loadb(r->at, (size_t)(end - r->at), JSON_DECODE_ANY, &why);
+    if (value)
         r->at = end;
+    else if (why.text[0])
+        json_malformed(r->error, r->body, r->at + why.position, r->path, "%s: %s", r->key, why.text);
+    else /* it has nothing to say of the text */
+        loss_fail(r->error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
     return value;
+}
+
+/* Decodes the string at r->at, which opens with a quote, and moves behind it. One that is too long for a name is cut short, so
+   that it can be quoted. */
+static enum loss_status take_name(struct reader *r, char *name)
+{
+    const char *at, *const end = json_skip_string(r->at, &at);
+    if (!end)
+        return unexpected(r, at, "the rest of a string");
+    if (!json_decode_string(r->at, end, name, NAME_SIZE)) {
+        if (end - r->at - 2 < NAME_SIZE)
+            return json_malformed(r->error, r->body, r->at, r->path, "%s is no text", r->key);
+        snprintf(name, NAME_SIZE, "%.*s", (int)(end - r->at - 2), r->at + 1);
+    }
+    r->at = end;
+    return LOSS_OK;
 }
 
 /* A string out of a list of names; its place, or -1 with the error filled. Wrong types are malformed, wrong names invalid. */
 static int choice(struct reader *r, const char *const names[], int count)
 {
     const char *const start = r->at;
-    json_t *value = small_value(r);
-    int found = -1;
-    if (!value)
-        return -1;
-    if (!json_is_string(value)) {
+    char name[NAME_SIZE], list[160] = "", quote[JSON_QUOTE];
+    if (*r->at != '"') {
+        json_t *const value = small_value(r, "a string");
         r->at = start;
-        wrong_type(r, "a string");
-    } else {
-        char list[160] = "", quote[JSON_QUOTE];
-        struct loss_nearest search = {.name = json_string_value(value)};
-        for (int i = 0; i < count && found < 0; i++) {
-            found = strcmp(names[i], json_string_value(value)) == 0 ? i : -1;
-            loss_nearest_try(&search, names[i]);
-            snprintf(list + strlen(list), sizeof list - strlen(list), "%s'%s'",
-                     i == 0          ? ""
-                     : i < count - 1 ? ", "
-                                     : " or ",
-                     names[i]);
-        }
-        if (found < 0)
-            invalid(r, "%s is '%s'; it must be %s%s%s%s", r->key, json_quote(json_string_value(value), quote), list,
-                    search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
+        if (value)
+            wrong_type(r, "a string");
+        json_decref(value);
+        return -1;
     }
-    json_decref(value);
-    return found;
+    if (take_name(r, name) != LOSS_OK)
+        return -1;
+    struct loss_nearest search = {.name = name};
+    for (int i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0)
+            return i;
+        loss_nearest_try(&search, names[i]);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s'%s'",
+                 i == 0          ? ""
+                 : i < count - 1 ? ", "
+                                 : " or ",
+                 names[i]);
+    }
+    invalid(r, "%s is '%s'; it must be %s%s%s%s", r->key, json_quote(name, quote), list, search.best ? "; did you mean '" : "",
+            search.best ? search.best : "", search.best ? "'?" : "");
+    return -1;
 }
 
 static enum loss_status read_reduction(struct reader *r)
@@ -138,48 +159,65 @@ static enum loss_status read_encoding(struct reader *r)
     return chosen >= 0 ? LOSS_OK : r->error->status;
 }
 
+static const char names_expected[] = "true, false, or a list of tensor names";
+
 /* Takes one name of the list that begins at `start` into a bit set. */
-static enum loss_status read_name(struct reader *r, const json_t *name, size_t i, const char *start, uint32_t *mask)
+static enum loss_status read_name(struct reader *r, size_t i, const char *start, uint32_t *mask)
 {
-    char quote[JSON_QUOTE];
+    char name[NAME_SIZE], quote[JSON_QUOTE];
     snprintf(r->path, sizeof r->path, "/%.8s/%zu", r->key, i);
-    if (!json_is_string(name)) {
+    if (*r->at != '"') {
         r->at = start;
-        return wrong_type(r, "true, false, or a list of tensor names");
+        return wrong_type(r, names_expected);
     }
-    const int k = loss_tensor_find(r->loss, json_string_value(name));
+    if (take_name(r, name) != LOSS_OK)
+        return r->error->status;
+    const int k = loss_tensor_find(r->loss, name);
     if (k >= 0) {
         *mask |= UINT32_C(1) << k;
         return LOSS_OK;
     }
-    struct loss_nearest search = {.name = json_string_value(name)};
+    struct loss_nearest search = {.name = name};
     for (int j = 0; j < loss_tensor_specs(r->loss); j++)
         loss_nearest_try(&search, r->loss->tensors[j].name);
-    return invalid(r, "%s has no tensor '%s'%s%s%s", r->loss->name, json_quote(json_string_value(name), quote),
+    return invalid(r, "%s has no tensor '%s'%s%s%s", r->loss->name, json_quote(name, quote),
                    search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
+}
+
+static enum loss_status read_name_list(struct reader *r, uint32_t *mask)
+{
+    const char *const start = r->at;
+    r->at = json_blank(r->at + 1);
+    size_t i = 0;
+    for (bool more = *r->at != ']'; more; i++) {
+        r->at = json_blank(r->at);
+        if (read_name(r, i, start, mask) != LOSS_OK)
+            return r->error->status;
+        r->at = json_blank(r->at);
+        if (*r->at != ',' && *r->at != ']')
+            return unexpected(r, r->at, "',' or ']'");
+        more = *r->at == ',';
+        r->at += more;
+    }
+    r->at++;
+    return LOSS_OK;
 }
 
 /* Reads which tensors are meant: true is the predictions. */
 static enum loss_status read_names(struct reader *r, uint32_t *mask)
 {
     const char *const start = r->at;
-    enum loss_status status = LOSS_OK;
-    json_t *value = small_value(r), *name;
-    size_t i;
+    if (*start == '[')
+        return read_name_list(r, mask);
+    json_t *const value = small_value(r, names_expected);
     if (!value)
         return r->error->status;
+    enum loss_status status = LOSS_OK;
     if (json_is_boolean(value)) {
         *mask = json_is_true(value) ? loss_predictions(r->loss) : 0;
-    } else if (json_is_array(value)) {
-        json_array_foreach(value, i, name)
-        {
-            status = read_name(r, name, i, start, mask);
-            if (status != LOSS_OK)
-                break;
-        }
     } else {
         r->at = start;
-        status = wrong_type(r, "true, false, or a list of tensor names");
+        status = wrong_type(r, names_expected);
     }
     json_decref(value);
     return status;

@@ -8,18 +8,28 @@
 #include "half.h"
 #include "json_text.h"
 #include "number.h"
+#include "number_bulk.h"
+#include "parallel.h"
 #include "tensor_json.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 struct decoding {
     const struct tensor_json *tensor;
     enum loss_dtype dtype;
-    const char *body, *path;
+    const char *body, *end; /* bytes that can be read: from the body's first to the tensor's last */
+    const char *path;
     struct loss_error *error;
+    const struct number_bulk *bulk;
+};
+
+enum {
+    BLOCKS_MAX = 32, /* of 64 bytes that are decoded at a time: their bounds fit the first-level cache */
+    MARKS_MIN = 3,   /* in text worth a parallel region, which takes up to 30 us where threads do not spin */
 };
 
 static bool is_end(char c)
@@ -182,41 +192,142 @@ static enum loss_status decode_real(const struct decoding *d, size_t element, co
     double value;
     if (take_real(d, element, text, &value) != LOSS_OK)
         return d->error->status;
-    const float narrow = (float)value;
-    const uint16_t half = d->dtype == LOSS_FLOAT16 ? half_float16(value) : half_bfloat16(value);
-    memcpy(out,
-           d->dtype == LOSS_FLOAT64   ? (const void *)&value
-           : d->dtype == LOSS_FLOAT32 ? (const void *)&narrow
-                                      : (const void *)&half,
-           loss_dtype_size(d->dtype));
+    if (d->dtype == LOSS_FLOAT64) {
+        memcpy(out, &value, sizeof value);
+    } else if (d->dtype == LOSS_FLOAT32) {
+        const float narrow = (float)value;
+        memcpy(out, &narrow, sizeof narrow);
+    } else {
+        const uint16_t half = d->dtype == LOSS_FLOAT16 ? half_float16(value) : half_bfloat16(value);
+        memcpy(out, &half, sizeof half);
+    }
+    return LOSS_OK;
+}
+
+/* Decodes one element; moves behind it and behind where it went. */
+static enum loss_status decode_one(const struct decoding *d, size_t element, const char **text, char **out)
+{
+    const enum loss_status status =
+        loss_dtype_is_float(d->dtype) ? decode_real(d, element, text, *out) : decode_integer(d, element, text, *out);
+    *out += loss_dtype_size(d->dtype);
+    return status;
+}
+
+static const char *skip_between(const char *text, const char *end)
+{
+    while (text < end &&
+           (*text == '[' || *text == ']' || *text == ',' || *text == ' ' || *text == '\n' || *text == '\r' || *text == '\t'))
+        text++;
+    return text;
+}
+
+/* Reads up to `n` of the elements between bounds into `out`; returns how many. */
+static size_t read_bulk(const struct decoding *d, const char *text, const uint32_t *bounds, size_t n, char *out)
+{
+    switch (d->dtype) {
+    case LOSS_FLOAT32:
+        return d->bulk->read_f32(text, bounds, n, (void *)out);
+    case LOSS_FLOAT64:
+        return d->bulk->read_f64(text, bounds, n, (void *)out);
+    case LOSS_INT64:
+        return d->bulk->read_i64(text, bounds, n, (void *)out);
+    default:
+        return 0;
+    }
+}
+
+/* Decodes the elements that end in the `blocks` blocks at *text, which is not within an element; moves behind them. */
+static enum loss_status decode_blocks(const struct decoding *d, const char **text, size_t blocks, size_t *element, char **out)
+{
+    uint32_t bounds[BLOCKS_MAX * NUMBER_BULK_BLOCK + NUMBER_BULK_SLACK];
+    const char *const start = *text;
+    const size_t found = d->bulk->find(start, blocks, bounds), n = found / 2;
+    for (size_t i = 0; i < n; i++) {
+        const size_t read = read_bulk(d, start, bounds + 2 * i, n - i, *out);
+        *out += read * loss_dtype_size(d->dtype);
+        i += read;
+        if (i == n)
+            break;
+        const char *at = start + bounds[2 * i];
+        if (decode_one(d, *element + i, &at, out) != LOSS_OK)
+            return d->error->status;
+    }
+    *element += n;
+    *text = start + (found % 2 ? bounds[found - 1] : blocks * NUMBER_BULK_BLOCK);
     return LOSS_OK;
 }
 
 /* Decodes the elements in [text, end), of which the first is number `element` of the tensor. */
 static enum loss_status decode_span(const struct decoding *d, const char *text, const char *end, size_t element, char *out)
 {
-    const size_t size = loss_dtype_size(d->dtype);
-    const bool is_float = loss_dtype_is_float(d->dtype);
-    while (true) {
-        while (text < end && (*text == '[' || *text == ']' || *text == ',' || *text == ' ' || *text == '\n' || *text == '\r' ||
-                              *text == '\t'))
-            text++;
-        if (text >= end)
-            return LOSS_OK;
-        const enum loss_status status = is_float ? decode_real(d, element, &text, out) : decode_integer(d, element, &text, out);
-        if (status != LOSS_OK)
-            return status;
-        out += size;
-        element++;
+    while ((text = skip_between(text, end)) < end) {
+        /* Blocks, where there are bytes enough on both sides of them. */
+        if (text - d->body >= NUMBER_BULK_AROUND && d->end - text >= NUMBER_BULK_BLOCK + NUMBER_BULK_AROUND) {
+            const size_t behind = (size_t)(end - text) < (size_t)(d->end - text) - NUMBER_BULK_AROUND
+                                      ? (size_t)(end - text)
+                                      : (size_t)(d->end - text) - NUMBER_BULK_AROUND;
+            const size_t blocks = behind / NUMBER_BULK_BLOCK < BLOCKS_MAX ? behind / NUMBER_BULK_BLOCK : BLOCKS_MAX;
+            const char *const start = text;
+            if (blocks > 0 && decode_blocks(d, &text, blocks, &element, &out) != LOSS_OK)
+                return d->error->status;
+            if (text > start)
+                continue;
+        }
+        if (decode_one(d, element++, &text, &out) != LOSS_OK)
+            return d->error->status;
     }
+    return LOSS_OK;
+}
+
+/* ---- pieces --------------------------------------------------------------------------------------------------------- */
+
+/* The text of a tensor, cut at its marks. */
+struct pieces {
+    const struct decoding *decoding;
+    char *out;
+    atomic_int failed; /* the first piece known to have failed */
+};
+
+static enum loss_status decode_piece(const struct decoding *d, int i, char *out)
+{
+    const struct tensor_json *const tensor = d->tensor;
+    const char *const text = i == 0 ? tensor->text : tensor->mark[i - 1].text;
+    const char *const end = i < tensor->marks ? tensor->mark[i].text : tensor->end;
+    const size_t element = i == 0 ? 0 : tensor->mark[i - 1].element;
+    return decode_span(d, text, end, element, out + element * loss_dtype_size(d->dtype));
+}
+
+static void try_piece(void *context, size_t i, int thread)
+{
+    struct pieces *const pieces = context;
+    struct loss_error error;
+    struct decoding decoding = *pieces->decoding;
+    decoding.error = &error;
+    (void)thread;
+    int first = atomic_load(&pieces->failed);
+    if ((int)i > first || decode_piece(&decoding, (int)i, pieces->out) == LOSS_OK)
+        return;
+    while ((int)i < first && !atomic_compare_exchange_weak(&pieces->failed, &first, (int)i))
+        continue;
+}
+
+static enum loss_status decode_pieces(const struct decoding *d, char *out, int threads)
+{
+    const struct tensor_json *const tensor = d->tensor;
+    if (threads <= 1 || tensor->marks < MARKS_MIN)
+        return decode_span(d, tensor->text, tensor->end, 0, out);
+    struct pieces pieces = {.decoding = d, .out = out, .failed = tensor->marks + 1};
+    parallel_for((size_t)tensor->marks + 1, threads, try_piece, &pieces);
+    const int failed = atomic_load(&pieces.failed);
+    return failed > tensor->marks ? LOSS_OK : decode_piece(d, failed, out); /* once more, for the error */
 }
 
 enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype, void *out, const char *body,
-                                    const char *path, struct loss_error *error)
+                                    const char *path, int threads, struct loss_error *error)
 {
-    const struct decoding decoding = {tensor, dtype, body, path, error};
+    const struct decoding decoding = {tensor, dtype, body, tensor->end, path, error, number_bulk()};
     if (tensor->form != FORM_BASE64)
-        return decode_span(&decoding, tensor->text, tensor->end, 0, out);
+        return decode_pieces(&decoding, out, threads);
     const char *wrong = base64_decode(tensor->text, tensor->end, out, tensor->count * loss_dtype_size(dtype));
     if (!wrong)
         return LOSS_OK;

@@ -4,6 +4,7 @@
 #include "base64.h"
 #include "json_text.h"
 #include "number.h"
+#include "number_bulk.h"
 #include "tensor_json.h"
 
 #include <stdarg.h>
@@ -15,6 +16,7 @@ struct scan {
     const char *body, *body_end;
     const char *path; /* of the value: "/input", "/input/data" */
     struct loss_error *error;
+    const struct number_bulk *bulk;
 };
 
 static enum loss_status unexpected(const struct scan *scan, const char *at, const char *expected)
@@ -34,6 +36,8 @@ struct nesting {
     bool known[LOSS_MAX_RANK];  /* whether length was fixed */
     size_t seen[LOSS_MAX_RANK]; /* elements so far of the array that is open at each depth */
     size_t count;
+    const char *marked; /* the last mark, or where the tensor begins */
+    ptrdiff_t distance; /* to the next one, at least */
 };
 
 /* Fails at the element that is being walked: its indices are the elements that its arrays have had before it. */
@@ -111,6 +115,35 @@ static enum loss_status take_scalar(const struct scan *scan, struct nesting *nes
     return LOSS_OK;
 }
 
+enum { MARK_DISTANCE = 1 << 16 }; /* bytes between marks, at first */
+
+/* Marks the element at `text`. Where there is no place left, every other mark is given up, and they are set half as often. */
+static void set_mark(struct tensor_json *tensor, struct nesting *nest, const char *text)
+{
+    if (tensor->marks == TENSOR_JSON_MARKS) {
+        for (int i = 0; i < TENSOR_JSON_MARKS / 2; i++)
+            tensor->mark[i] = tensor->mark[2 * i + 1];
+        tensor->marks = TENSOR_JSON_MARKS / 2;
+        nest->distance *= 2;
+    }
+    tensor->mark[tensor->marks++] = (struct tensor_json_mark){text, nest->count};
+    nest->marked = text;
+}
+
+/* Passes over as many elements of the open array as can be at once; whether they were all that were left. */
+static bool take_many(const struct scan *scan, struct tensor_json *tensor, struct nesting *nest, const char **text)
+{
+    if (*text - nest->marked >= nest->distance)
+        set_mark(tensor, nest, *text);
+    const char *limit = scan->body_end;
+    if (limit - nest->marked > nest->distance + NUMBER_BULK_BLOCK)
+        limit = nest->marked + nest->distance + NUMBER_BULK_BLOCK;
+    const size_t n = scan->bulk->skip(text, limit);
+    nest->seen[nest->depth - 1] += n;
+    nest->count += n;
+    return n > 0 && **text == ']';
+}
+
 /* Behind the commas and closing brackets that follow an element, to where the next one begins or the value has ended. */
 static enum loss_status after_element(const struct scan *scan, struct nesting *nest, const char **text)
 {
@@ -131,12 +164,15 @@ static enum loss_status after_element(const struct scan *scan, struct nesting *n
 /* Walks a number or nested arrays of them; fills rank, shape and count. */
 static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json *tensor, const char *text, const char **end)
 {
-    struct nesting nest = {.rank = -1};
+    struct nesting nest = {.rank = -1, .marked = text, .distance = MARK_DISTANCE};
     tensor->text = text;
     do {
         text = json_blank(text);
         enum loss_status status = LOSS_OK;
-        if (*text != '[') {
+        const bool all = *text != '[' && nest.depth > 0 && nest.depth == nest.rank && take_many(scan, tensor, &nest, &text);
+        if (all) {
+            /* they were the last of their array */
+        } else if (*text != '[') {
             status = take_scalar(scan, &nest, &text);
         } else if ((status = open_array(scan, &nest, text)) == LOSS_OK) {
             text = json_blank(text + 1);
@@ -215,7 +251,7 @@ static enum loss_status take_shape(const struct scan *scan, struct object *objec
 {
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/shape", scan->path);
-    const struct scan inner = {scan->body, scan->body_end, path, scan->error};
+    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk};
     if (**text != '[')
         return unexpected(&inner, *text, "an array of dimensions");
     object->has_shape = true;
@@ -304,7 +340,7 @@ static enum loss_status take_data(const struct scan *scan, struct object *object
 {
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/data", scan->path);
-    const struct scan inner = {scan->body, scan->body_end, path, scan->error};
+    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk};
     object->has_data = true;
     if (**text == '{')
         return take_buffer(&inner, object, tensor, text);
@@ -395,7 +431,7 @@ static enum loss_status reconcile(const struct scan *scan, const struct object *
 enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, const char *body, const char *body_end,
                                   const char *path, const char **end, struct loss_error *error)
 {
-    const struct scan scan = {body, body_end, path, error};
+    const struct scan scan = {body, body_end, path, error, number_bulk()};
     *tensor = (struct tensor_json){.form = FORM_NESTED};
     if (*text != '{')
         return scan_numbers(&scan, tensor, text, end);

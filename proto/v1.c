@@ -135,7 +135,7 @@ static const char *field_path(const struct loss_descriptor *loss, int k, char *p
 static enum loss_status decode_one(const struct evaluation *e, const struct found_tensor *found,
                                    const struct loss_tensor *tensor, const char *path, struct loss_error *error)
 {
-    return tensor_json_decode(&found->json, tensor->dtype, tensor->data, e->v1->body, path, error);
+    return tensor_json_decode(&found->json, tensor->dtype, tensor->data, e->v1->body, path, e->v1->threads, error);
 }
 
 static enum loss_status decode(const struct evaluation *e, struct loss_error *error)
@@ -176,7 +176,7 @@ static void encode_derivatives(const struct evaluation *e, const char *field, ui
         else
             buffer_text(out, ",");
         buffer_printf(out, "\"%s\":", e->plan.loss->tensors[k].name);
-        tensor_json_encode(out, &derivative[k], e->json.encoding);
+        tensor_json_encode(out, &derivative[k], e->json.encoding, e->v1->threads);
     }
     buffer_text(out, mask ? "}" : "");
 }
@@ -186,7 +186,7 @@ static void encode(const struct evaluation *e, struct buffer *out)
     const struct loss_plan *plan = &e->plan;
     buffer_text(out, "{\"loss\":");
     if (plan->reduction == LOSS_NONE)
-        tensor_json_encode(out, &plan->output, plan->output.rank == 0 ? FORM_NESTED : e->json.encoding);
+        tensor_json_encode(out, &plan->output, plan->output.rank == 0 ? FORM_NESTED : e->json.encoding, e->v1->threads);
     else
         json_append_number(out, e->result.loss);
     buffer_printf(out, ",\"reduction\":\"%s\",\"dtype\":\"%s\",\"count\":%zu", loss_reduction_name(plan->reduction),

@@ -108,7 +108,9 @@ static json_t *description(const struct loss_descriptor *loss)
 static void answer(struct reply *reply, json_t *tree)
 {
     struct loss_error error;
-    char *text = tree ? json_dumps(tree, JSON_INDENT(2)) : NULL;
+    /* The numbers are bounds and defaults, written by people: 15 digits show each as it was written, 17 would show 1e-6 as
+       9.9999999999999995e-7. */
+    char *text = tree ? json_dumps(tree, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
     *reply = (struct reply){.status = reply_status(LOSS_OK), .content_type = "application/json"};
     if (text)
         buffer_printf(&reply->body, "%s\n", text);

@@ -1,6 +1,7 @@
-/* libFuzzer: any text as a number, against the C library; and any four or eight bytes as a number to write, against reading it
- * back. */
+/* libFuzzer: any text as a number, against the C library; any four or eight bytes as a number to write, against reading it
+ * back; and any text as a list of numbers, read by each way of reading many, against reading them one by one. */
 #include "number.h"
+#include "number_bulk.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -48,6 +49,71 @@ static void write_bits(const uint8_t *data)
     }
 }
 
+enum { BLOCKS_MAX = 64 };
+
+/* The tokens of a text with room around it, by one way, are those that the portable way finds, and their values those that are
+   read one by one. */
+static void read_list(const struct number_bulk *way, const char *text, size_t blocks)
+{
+    static uint32_t bounds[BLOCKS_MAX * 64 + NUMBER_BULK_SLACK], expected[BLOCKS_MAX * 64 + NUMBER_BULK_SLACK];
+    const size_t n = way->find(text, blocks, bounds);
+    require(n == number_bulk_portable.find(text, blocks, expected));
+    require(n == 0 || memcmp(bounds, expected, n * sizeof *bounds) == 0);
+    const char *at = text, *expected_at = text;
+    require(way->skip(&at, text + blocks * 64) == number_bulk_portable.skip(&expected_at, text + blocks * 64));
+    require(at == expected_at);
+    for (size_t i = 0; i < n / 2; i++) {
+        /* Four at once and one alone are read differently. */
+        const size_t some = n / 2 - i < 4 ? n / 2 - i : 4;
+        float narrow[4], narrow_expected = 0;
+        double wide, wide_expected = 0;
+        int64_t integer, integer_expected = 0;
+        const char *const token = text + bounds[2 * i], *const end = text + bounds[2 * i + 1], *stop = NULL;
+        if (way->read_f32(text, bounds + 2 * i, some, narrow) > 0)
+            require(number_read_f32(token, &narrow_expected) == end && memcmp(narrow, &narrow_expected, sizeof *narrow) == 0);
+        if (way->read_f64(text, bounds + 2 * i, 1, &wide) > 0)
+            require(number_read_f64(token, &wide_expected) == end && memcmp(&wide, &wide_expected, sizeof wide) == 0);
+        if (way->read_i64(text, bounds + 2 * i, 1, &integer) > 0)
+            require(number_read_i64(token, &integer_expected, &stop) == NUMBER_OK && stop == end &&
+                    integer == integer_expected);
+    }
+}
+
+/* Eight floats at a time are written as one by one. */
+static void write_list(const struct number_bulk *way, const uint8_t *data, size_t size)
+{
+    enum { N = 64 };
+    float values[N];
+    const size_t n = size / sizeof *values < N ? size / sizeof *values : N;
+    memcpy(values, data, n * sizeof *values);
+    char text[N * NUMBER_BULK_F32 + NUMBER_TEXT], one[NUMBER_TEXT], *end = text, *at = text;
+    const size_t written = way->write_f32(&end, values, n);
+    require(written == n || !isfinite(values[written]));
+    for (size_t i = 0; i < written; i++) {
+        const size_t len = number_write_f32(one, values[i]);
+        require(memcmp(at, one, len) == 0 && at[len] == ',');
+        at += len + 1;
+    }
+    require(at == end);
+}
+
+static void in_bulk(const uint8_t *data, size_t size)
+{
+    const size_t blocks = size / 64 < BLOCKS_MAX ? size / 64 : BLOCKS_MAX;
+    char *const memory = malloc(size + 2 * NUMBER_BULK_AROUND);
+    if (!memory)
+        return;
+    memset(memory, ',', size + 2 * NUMBER_BULK_AROUND);
+    memcpy(memory + NUMBER_BULK_AROUND, data, size);
+    const struct number_bulk *const ways[] = {&number_bulk_portable, number_bulk_avx2(), number_bulk_avx512()};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+        if (ways[i]) {
+            read_list(ways[i], memory + NUMBER_BULK_AROUND, blocks);
+            write_list(ways[i], data, size);
+        }
+    free(memory);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1);
@@ -58,6 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     read_text(text);
     if (size >= sizeof(double))
         write_bits(data);
+    in_bulk(data, size);
     free(text);
     return 0;
 }

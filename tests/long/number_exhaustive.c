@@ -1,8 +1,10 @@
 /*
- * Writes every float32 there is and reads it back, as float and as double: 2^32 of them, about ten minutes of one core, spread
- * over all. `number-exhaustive 97` takes every 97th. Prints "N passed, N failed"; the exit status says whether any failed.
+ * Writes every float32 there is and reads it back, as float and as double, one by one and in bulk: 2^32 of them, about ten
+ * minutes of one core, spread over all. `number-exhaustive 97` takes every 97th. Prints "N passed, N failed"; the exit status
+ * says whether any failed.
  */
 #include "number.h"
+#include "number_bulk.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -30,6 +32,49 @@ static bool reads_back(uint32_t bits)
     return number_read_f64(text, &wide_back) == text + len && memcmp(&wide_back, &wide, sizeof wide) == 0;
 }
 
+enum { LIST = 32 };
+
+/* Both ways of many on a list of numbers: written as one by one, and read back. */
+static bool list_reads_back(const struct number_bulk *way, const float *values, size_t n)
+{
+    char memory[NUMBER_BULK_AROUND + LIST * NUMBER_BULK_F32 + NUMBER_TEXT + 64], *const text = memory + NUMBER_BULK_AROUND,
+                                                                                        *end = text;
+    uint32_t bounds[2 * LIST];
+    float back[LIST];
+    memset(memory, ',', sizeof memory);
+    if (way->write_f32(&end, values, n) != n)
+        return false;
+    const char *at = text;
+    for (size_t i = 0; i < n; i++) {
+        char one[NUMBER_TEXT];
+        const size_t len = number_write_f32(one, values[i]);
+        if (memcmp(at, one, len) != 0 || at[len] != ',')
+            return false;
+        bounds[2 * i] = (uint32_t)(at - text);
+        bounds[2 * i + 1] = bounds[2 * i] + (uint32_t)len;
+        at += len + 1;
+    }
+    for (size_t i = 0; i < n; i++) { /* what it leaves is read one by one */
+        i += way->read_f32(text, bounds + 2 * i, n - i, back + i);
+        if (i < n)
+            number_read_f32(text + bounds[2 * i], back + i);
+    }
+    return at == end && memcmp(back, values, n * sizeof *back) == 0;
+}
+
+/* LIST numbers from one on, as far apart as those that are tried at all. */
+static bool lists_read_back(uint64_t bits, uint64_t stride)
+{
+    float values[LIST];
+    size_t n = 0;
+    for (; n < LIST && bits <= UINT32_MAX; bits += stride) {
+        const uint32_t narrow_bits = (uint32_t)bits;
+        memcpy(&values[n], &narrow_bits, sizeof narrow_bits);
+        n += isfinite(values[n]) != 0;
+    }
+    return list_reads_back(&number_bulk_portable, values, n) && list_reads_back(number_bulk(), values, n);
+}
+
 int main(int argc, char *argv[])
 {
     char *end = NULL;
@@ -41,7 +86,7 @@ int main(int argc, char *argv[])
     uint64_t passed = 0, failed = 0;
 #pragma omp parallel for schedule(dynamic, 1 << 16) reduction(+ : passed, failed)
     for (uint64_t bits = 0; bits <= UINT32_MAX; bits += stride) {
-        if (reads_back((uint32_t)bits))
+        if (reads_back((uint32_t)bits) && (bits / stride % LIST != 0 || lists_read_back(bits, stride)))
             passed++;
         else
             failed++;

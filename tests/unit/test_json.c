@@ -2,11 +2,16 @@
  * The protocol layer, from the bytes of a request to the bytes of its answer. What the golden cases cover (values, the three
  * forms of tensors) is not repeated: here are the edges of the grammar, and what is said of mistakes.
  */
+#include "base64.h"
 #include "half.h"
+#include "json_text.h"
+#include "number.h"
 #include "suites.h"
+#include "tensor_json.h"
 #include "v1.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,6 +168,47 @@ START_TEST(escapes_in_base64_count_as_what_they_stand_for)
         "{\"input\":{\"shape\":[1],\"dtype\":\"float64\",\"data\":{\"buffer\":\"AAAAAAAA\\u002bD8=\",\"encoding\":\"base64\"}},"
         "\"target\":[0],\"encoding\":\"flat\"}",
         "{\"loss\":1.5,\"reduction\":\"mean\",\"dtype\":\"float64\",\"count\":1}\n");
+    /* the padding as Gson writes it, with one of two escaped, and both */
+    const char *const padded[] = {"\\u002f\\u002F8=\", \"shape\":[2]", "\\/\\/8\\u003d\",\"shape\":[2]",
+                                  "/w=\\u003D\",\"shape\":[1]", "\\/w\\u003d\\u003d\",\"shape\":[1]"};
+    for (size_t i = 0; i < sizeof padded / sizeof padded[0]; i++) {
+        char body[200], text[100], *const shape = strstr(strcpy(text, padded[i]), "\"shape");
+        const size_t quote = strcspn(text, "\"");
+        snprintf(body, sizeof body,
+                 "{\"input\":{%s,\"dtype\":\"uint8\",\"data\":{\"buffer\":\"%.*s\",\"encoding\":\"base64\"}},\"target\":0,"
+                 "\"encoding\":\"flat\"}",
+                 shape, (int)quote, text);
+        ck_assert_ptr_nonnull(strstr(ask("l1", body), "{\"loss\":255,"));
+    }
+}
+END_TEST
+
+/* Every length around the groups of four characters, plain and with escapes in every place. */
+START_TEST(base64_of_every_length_is_decoded)
+{
+    for (size_t len = 0; len < 40; len++) {
+        unsigned char bytes[40], back[40];
+        char plain[64], text[64 * 6], *to;
+        for (size_t i = 0; i < len; i++)
+            bytes[i] = (unsigned char)(i * 89 + len * 7);
+        base64_encode(plain, bytes, len);
+        const size_t n = base64_text_len(len);
+        for (size_t escaped = 0; escaped <= n; escaped++) { /* n: none */
+            to = text;
+            for (size_t i = 0; i < n; i++)
+                to += i == escaped ? sprintf(to, "\\u%04x", (unsigned)plain[i]) : sprintf(to, "%c", plain[i]);
+            ck_assert_uint_eq(base64_characters(text, to), n);
+            memset(back, 0, sizeof back);
+            ck_assert_ptr_null(base64_decode(text, to, back, len));
+            ck_assert_mem_eq(back, bytes, len);
+            ck_assert(len == 0 || base64_decode(text, to, back, len - 1));
+        }
+        for (size_t wrong = 0; wrong < n; wrong++) {
+            memcpy(text, plain, n);
+            text[wrong] = wrong % 2 ? '-' : '\xc3';
+            ck_assert_ptr_eq(base64_decode(text, text + n, back, len), text + wrong);
+        }
+    }
 }
 END_TEST
 
@@ -196,8 +242,38 @@ END_TEST
 
 START_TEST(keys_may_be_escaped)
 {
-    answers("l1", "{\"\\u0069nput\":[5],\"t\\u0061rget\":[0]}",
+    refuses("mse", "{\"\\ud83d\\ude00\\u00e9\\u20ac\\\"\\\\\\/\\b\\f\\n\\r\\t\":0}", 400,
+            "\"mse has no field '\?\?\?\?\?\?\?\?\?\\\"\\\\/\?\?\?\?\?' (byte "
+            "44)\",\"pointer\":\"/\xf0\x9f\x98\x80\xc3\xa9\xe2\x82\xac");
+    refuses("mse", "{\"\\u0000\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\ud800\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\udc00\\ud800\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\ud800\\u0041\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    answers("l1", "{\"\\u0069nput\":[5],\"t\\u0061rget\":[0],\"reduction\":\"m\\u0065an\"}",
             "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+}
+END_TEST
+
+/* A JSON Pointer that is cut within a token would point at another field, or be none. */
+START_TEST(pointers_hold_whole_tokens)
+{
+    char key[300], body[400], path[16] = "/a";
+    for (int len = 100; len < 200; len++) {
+        memset(key, len % 2 ? 'k' : '~', sizeof key);
+        key[len] = '\0';
+        snprintf(body, sizeof body, "{\"%s\":0}", key);
+        const char *const pointer = strstr(ask("mse", body), "\"pointer\":\"");
+        const int written = len % 2 ? len : 2 * len;
+        ck_assert_int_eq(!pointer, written > 126);
+        ck_assert(!pointer || pointer[11 + written] != '"');
+        ck_assert(!pointer || pointer[12 + written] == '"');
+    }
+    json_pointer_add(path, sizeof path, "0123456789ab");
+    ck_assert_str_eq(path, "/a");
+    json_pointer_add(path, sizeof path, "0123456789a");
+    ck_assert_str_eq(path, "/a/0123456789a");
+    json_pointer_add(path, sizeof path, "");
+    ck_assert_str_eq(path, "/a/0123456789a/");
 }
 END_TEST
 
@@ -278,6 +354,15 @@ START_TEST(fields_are_known_once_and_of_their_type)
             "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad\"");
     refuses("mse", "{\"grad\":[1]}", 400,
             "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad/0\"");
+    refuses("mse", "{\"grad\":[\"input\",{}]}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"grad\":\"input\"}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"grad\":[\"input\" \"target\"]}", 400, "\"'\\\"' where ',' or ']' was expected (byte 17)\"");
+    refuses("mse", "{\"grad\":[\"input\",]}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"grad\":truer}", 400, "\"grad: ");
+    refuses("mse", "{\"grad\":truerthanthetruth}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"reduction\":[\"mean\"]}", 400, "\"reduction must be a string (byte 13)\"");
+    refuses("mse", "{\"reduction\":\"mean}", 400, "\"the end where the rest of a string was expected (byte 19)\"");
+    refuses("mse", "{\"reduction\":\"\\ud800\"}", 400, "\"reduction is no text (byte 13)\"");
     refuses("mse", "{\"reduction\":1}", 400, "\"reduction must be a string (byte 13)\",\"pointer\":\"/reduction\"");
     refuses("huber", "{\"delta\":\"1\"}", 400, "\"delta must be a number (byte 9)\",\"pointer\":\"/delta\"");
     refuses("huber", "{\"delta\":NaN}", 400, "\"delta must be a number (byte 9)\"");
@@ -295,11 +380,38 @@ START_TEST(values_outside_their_choice_are_impossible)
             "\"reduction is 'avg'; it must be 'mean', 'sum' or 'none'\",\"pointer\":\"/reduction\"");
     refuses("mse", "{\"reduction\":\"Mean\"}", 422,
             "\"reduction is 'Mean'; it must be 'mean', 'sum' or 'none'; did you mean 'mean'?\"");
+    refuses(
+        "mse",
+        "{\"reduction\":\"the mean of all the terms that there are in the batch, and not the sum or the terms themselves\"}",
+        422, "\"reduction is 'the mean of all the terms that there are...'; it must be 'mean', 'sum' or 'none'\"");
     refuses("mse", "{\"dtype\":\"float16\"}", 422, "\"dtype is 'float16'; it must be 'float32' or 'float64'");
     refuses("mse", "{\"encoding\":\"hex\"}", 422,
             "\"encoding is 'hex'; it must be 'nested', 'flat' or 'base64'\",\"pointer\":\"/encoding\"");
     refuses("huber", "{\"delta\":1e400}", 422, "\"delta is out of range\",\"pointer\":\"/delta\"");
     refuses("nll", "{\"ignore_index\":9223372036854775808}", 422, "\"ignore_index is out of range\"");
+}
+END_TEST
+
+static void *no_memory(size_t size)
+{
+    (void)size;
+    return NULL;
+}
+
+START_TEST(running_out_of_memory_is_no_mistake_of_the_client)
+{
+    json_malloc_t take;
+    json_free_t give;
+    json_get_alloc_funcs(&take, &give);
+    json_set_alloc_funcs(no_memory, give);
+    const char *const bodies[] = {"{\"grad\":true}", "{\"grad\":null}", "{\"reduction\":1.5}"};
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        ask("mse", bodies[i]);
+        ck_assert_int_eq(reply.status, 503);
+    }
+    ask("mse", "{\"gr\\u0061d\":[\"input\",\"\\u0074arget\"],\"input\":[1],\"target\":[3],\"reduction\":\"s\\u0075m\"}");
+    ck_assert_int_eq(reply.status, 200);
+    json_set_alloc_funcs(take, give);
 }
 END_TEST
 
@@ -451,6 +563,9 @@ START_TEST(media_types_are_negotiated)
     ck_assert_int_eq(head("mse", "Application/JSON; charset=utf-8", "*/*", NULL), 200);
     ck_assert_int_eq(head("mse", "application/vnd.x+json", "text/html, application/*;q=0.1", NULL), 200);
     ck_assert_int_eq(head("mse", "text/plain", NULL, NULL), 415);
+    ck_assert_int_eq(head("mse", "", NULL, NULL), 415);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "Content-Type is empty; send application/json"));
+    ck_assert_int_eq(head("mse", " ; charset=utf-8", NULL, NULL), 415);
     ck_assert_int_eq(head("mse", "application/x-www-form-urlencoded", NULL, NULL), 415);
     ck_assert_ptr_nonnull(strstr(reply.body.data, "curl --json"));
     ck_assert_int_eq(head("mse", NULL, "text/html", NULL), 406);
@@ -487,10 +602,291 @@ START_TEST(every_loss_describes_itself)
     ck_assert_str_eq(json_string_value(json_object_get(description, "name")), loss->name);
     ck_assert_uint_eq(json_array_size(json_object_get(description, "tensors")), (size_t)loss_tensor_specs(loss));
     ck_assert_uint_eq(json_array_size(json_object_get(description, "parameters")), (size_t)loss_param_specs(loss));
+    for (int k = 0; k < loss_param_specs(loss); k++) {
+        const struct loss_param_spec *const spec = &loss->params[k];
+        const json_t *const param = json_array_get(json_object_get(description, "parameters"), (size_t)k);
+        if (spec->type != LOSS_NUMBER)
+            continue;
+        ck_assert(json_real_value(json_object_get(param, "default")) == spec->fallback.number);
+        ck_assert(!spec->has_max || json_object_get(param, "exclusiveMaximum") ||
+                  json_real_value(json_object_get(param, "maximum")) == spec->max);
+        ck_assert_ptr_null(strstr(one.body.data, "99999"));
+    }
     json_decref(all);
     json_decref(description);
     reply_free(&list);
     reply_free(&one);
+}
+END_TEST
+
+/* ---- long tensors --------------------------------------------------------------------------------------------------- */
+
+static uint64_t random_state = UINT64_C(88172645463325252);
+static unsigned random_below(unsigned n) /* xorshift64 (Marsaglia 2003) */
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (unsigned)(random_state >> 33) % n;
+}
+
+static char *put_blanks(char *to, bool blank)
+{
+    for (unsigned n = blank ? random_below(4) * random_below(4) * random_below(8) : 0; n > 0; n--)
+        *to++ = " \t\n\r"[random_below(4)];
+    return to;
+}
+
+/* A number of one of many shapes, as text. */
+static char *put_number(char *to, int kind)
+{
+    const double value = ldexp((double)random_below(1u << 30) - 0x1p29, (int)random_below(60) - 50);
+    switch (kind == 0 ? random_below(8) : 1) {
+    case 0:
+        return to + sprintf(to, "%.*g", (int)random_below(40), value);
+    case 2:
+        return to + sprintf(to, "%d", (int)random_below(100) - 50);
+    case 3:
+        return to + sprintf(to, "%s", random_below(4) ? "0" : "-0.0");
+    case 4:
+        return to + sprintf(to, "%.*f", (int)random_below(30), value);
+    case 5:
+        return to + sprintf(to, "%.5e", value);
+    case 6:
+        return random_below(20) ? to + sprintf(to, "%.7g", value) : to + sprintf(to, "%s", "-Infinity");
+    default:
+        return to + sprintf(to, "%.17g", value);
+    }
+}
+
+/* Nested arrays of that shape, in memory of their own. Notes where each element begins. */
+static char *tensor_text(int rank, const size_t *shape, int kind, bool blank, size_t *begin)
+{
+    size_t count = 1;
+    for (int axis = 0; axis < rank; axis++)
+        count *= shape[axis];
+    char *const text = malloc(count * (blank ? 464 : 64) + 1000), *to = text;
+    for (size_t i = 0; i < count; i++) {
+        size_t run = 1; /* elements of an array at this axis */
+        int opened = 0, closed = 0;
+        for (int axis = rank; axis-- > 0; opened += i % run == 0, closed += (i + 1) % run == 0)
+            run *= shape[axis];
+        for (; opened > 0; opened--)
+            to = put_blanks(to, blank), *to++ = '[';
+        to = put_blanks(to, blank);
+        begin[i] = (size_t)(to - text);
+        to = put_number(to, kind);
+        to = put_blanks(to, blank);
+        for (; closed > 0; closed--)
+            to = put_blanks(to, blank), *to++ = ']';
+        if (i + 1 < count)
+            *to++ = ',';
+    }
+    *to = '\0';
+    char *const exact = strdup(text); /* nothing behind the NUL */
+    free(text);
+    return exact;
+}
+
+static void decodes(const char *text, int rank, const size_t *shape, const size_t *begin, int threads)
+{
+    struct tensor_json tensor;
+    struct loss_error error = {.message = ""};
+    const char *end;
+    const size_t len = strlen(text);
+    ck_assert_msg(tensor_json_scan(&tensor, text, text, text + len, "/input", &end, &error) == LOSS_OK, "%s", error.message);
+    ck_assert_ptr_eq(end, text + len);
+    ck_assert_int_eq(tensor.rank, rank);
+    for (int axis = 0; axis < rank; axis++)
+        ck_assert_uint_eq(tensor.shape[axis], shape[axis]);
+    float *const narrow = malloc(tensor.count * sizeof *narrow + 1);
+    double *const wide = malloc(tensor.count * sizeof *wide + 1);
+    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT32, narrow, text, "/input", threads, &error) == LOSS_OK, "%s",
+                  error.message);
+    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT64, wide, text, "/input", threads, &error) == LOSS_OK, "%s",
+                  error.message);
+    for (size_t i = 0; i < tensor.count; i++) {
+        const float narrow_expected = strtof(text + begin[i], NULL);
+        const double wide_expected = strtod(text + begin[i], NULL);
+        if (memcmp(&narrow[i], &narrow_expected, sizeof *narrow) != 0 || memcmp(&wide[i], &wide_expected, sizeof *wide) != 0)
+            ck_abort_msg("element %zu is %a and %a: %.40s", i, (double)narrow[i], wide[i], text + begin[i]);
+    }
+    free(narrow);
+    free(wide);
+}
+
+/* Every count around the blocks that are looked at at once, and white space wherever it may be. */
+START_TEST(tensors_of_every_size_are_decoded)
+{
+    for (size_t n = 1; n < 140; n++)
+        for (int form = 0; form < 8; form++) {
+            size_t begin[140 * 3], shape[] = {form & 4 ? 3 : n, form & 4 ? n : 1};
+            const int rank = form & 4 ? 2 : 1;
+            char *const text = tensor_text(rank, shape, form & 2, form & 1, begin);
+            decodes(text, rank, shape, begin, 1);
+            free(text);
+        }
+}
+END_TEST
+
+/* Long ones are cut in pieces, however many threads there are. */
+START_TEST(long_tensors_are_decoded_by_any_number_of_threads)
+{
+    static const size_t shapes[][3] = {{40000, 1, 1}, {500, 80, 1}, {20000, 1, 2}, {7, 1000, 5}, {1, 30000, 1}};
+    size_t *const begin = malloc(sizeof *begin * 2000000);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (int form = 0; form < 4; form++) {
+            const int rank = i == 0 ? 1 : i == 1 || i == 4 ? 2 : 3;
+            char *const text = tensor_text(rank, shapes[i], form & 2, form & 1, begin);
+            decodes(text, rank, shapes[i], begin, 1);
+            decodes(text, rank, shapes[i], begin, 3);
+            free(text);
+        }
+    const size_t longest = 600000; /* more text than there are marks for at first */
+    char *const text = tensor_text(1, &longest, 1, false, begin);
+    decodes(text, 1, &longest, begin, 3);
+    free(text);
+    free(begin);
+}
+END_TEST
+
+/* Whatever is wrong with long text, it is said of the first place, by any number of threads. */
+START_TEST(the_first_mistake_of_a_long_tensor_is_named)
+{
+    enum { ROWS = 4000, COLUMNS = 5 };
+    static const char *const wrong[] = {"01", "1.", "-", "1e", "tru", "1.5.5", "nul", "--1", "1x"};
+    static size_t begin[ROWS * COLUMNS + 1];
+    const size_t shape[] = {ROWS, COLUMNS};
+    for (int round = 0; round < 60; round++) {
+        char *const text = tensor_text(2, shape, 1, round % 2, begin);
+        const size_t len = strlen(text);
+        size_t first = ROWS * COLUMNS;
+        for (int mistakes = 1 + round % 3; mistakes > 0; mistakes--) {
+            const size_t element = random_below(ROWS * COLUMNS);
+            const char *const what = wrong[random_below(sizeof wrong / sizeof wrong[0])];
+            memset(text + begin[element], '7', strcspn(text + begin[element], " \t\n\r,]"));
+            memcpy(text + begin[element] + strcspn(text + begin[element], " \t\n\r,]") - strlen(what), what, strlen(what));
+            memset(text + begin[element], ' ', strcspn(text + begin[element], " \t\n\r,]") - strlen(what));
+            first = element < first ? element : first;
+        }
+        struct tensor_json tensor;
+        struct loss_error errors[2];
+        const char *end;
+        char place[64], path[64];
+        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", &end, &errors[0]), LOSS_OK);
+        float *const out = malloc(tensor.count * sizeof *out);
+        for (int i = 0; i < 2; i++)
+            ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", i ? 3 : 1, &errors[i]),
+                             LOSS_MALFORMED);
+        free(out);
+        snprintf(place, sizeof place, "input[%zu][%zu] is ", first / COLUMNS, first % COLUMNS);
+        snprintf(path, sizeof path, "/input/%zu/%zu", first / COLUMNS, first % COLUMNS);
+        for (int i = 0; i < 2; i++) {
+            ck_assert_msg(strncmp(errors[i].message, place, strlen(place)) == 0, "%s, not %s", errors[i].message, place);
+            ck_assert_str_eq(errors[i].path, path);
+            ck_assert_int_eq(errors[i].offset, (int64_t)(begin[first] + strspn(text + begin[first], " ")));
+        }
+        ck_assert_str_eq(errors[0].message, errors[1].message);
+        free(text);
+    }
+}
+END_TEST
+
+/* One byte of a long array made another, anywhere: whatever the scan says of it, it says at its place. */
+START_TEST(broken_structure_is_found_where_it_breaks)
+{
+    enum { N = 200 };
+    size_t begin[N];
+    const size_t shape[] = {N};
+    for (int round = 0; round < 3000; round++) {
+        char *const text = tensor_text(1, shape, round % 3, round % 2, begin);
+        const size_t len = strlen(text), at = 1 + begin[random_below(N - 1)];
+        size_t comma = at + strcspn(text + at, ",");
+        struct tensor_json tensor;
+        struct loss_error error;
+        const char *end;
+        char message[64];
+        const unsigned kind = random_below(4);
+        text[comma] = "; {["[kind]; /* a byte that cannot be; two elements side by side; one that opens something */
+        size_t expected = comma + (kind == 1 ? strspn(text + comma, " \t\n\r") : 0);
+        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", &end, &error), LOSS_MALFORMED);
+        ck_assert_msg(error.offset == (int64_t)expected, "byte %lld, not %zu of %s", (long long)error.offset, expected, text);
+        snprintf(message, sizeof message, "where ',' or ']' was expected (byte %zu)", expected);
+        ck_assert_msg(strstr(error.message, message) != NULL, "%s: %s", error.message, message);
+        text[comma] = ',';
+        /* A comma too many. */
+        const size_t second = comma + 1 + strspn(text + comma + 1, " \t\n\r");
+        memset(text + second, ' ', strcspn(text + second, " \t\n\r,]"));
+        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", &end, &error), LOSS_MALFORMED);
+        expected = comma + 1 + strspn(text + comma + 1, " \t\n\r");
+        ck_assert_int_eq(error.offset, (int64_t)expected);
+        snprintf(message, sizeof message, "where a number or an array was expected (byte %zu)", expected);
+        ck_assert_msg(strstr(error.message, message) != NULL, "%s: %s", error.message, message);
+        free(text);
+    }
+}
+END_TEST
+
+/* The text of a tensor element by element. */
+static void encode_slowly(struct buffer *out, const struct loss_tensor *tensor, int rank, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t run = 1;
+        int opened = rank == 1 && i == 0, closed = rank == 1 && i + 1 == count;
+        for (int axis = rank; rank > 1 && axis-- > 0; opened += i % run == 0, closed += (i + 1) % run == 0)
+            run *= tensor->shape[axis];
+        for (; opened > 0; opened--)
+            buffer_text(out, "[");
+        if (tensor->dtype == LOSS_FLOAT64 || !isfinite(((const float *)tensor->data)[i]))
+            json_append_number(out, tensor->dtype == LOSS_FLOAT64 ? ((const double *)tensor->data)[i]
+                                                                  : (double)((const float *)tensor->data)[i]);
+        else
+            out->len += number_write_f32(buffer_reserve(out, NUMBER_TEXT), ((const float *)tensor->data)[i]);
+        for (; closed > 0; closed--)
+            buffer_text(out, "]");
+        if (i + 1 < count)
+            buffer_text(out, ",");
+    }
+}
+
+START_TEST(long_tensors_are_written_by_any_number_of_threads)
+{
+    static const size_t shapes[][4] = {
+        {1},       {7},        {4095},     {4096},          {4097},        {20000},        {2, 3},
+        {3000, 7}, {1, 20000}, {20000, 1}, {10, 20, 30, 5}, {1, 1, 1, 17}, {4096, 1, 1, 5}};
+    enum { MOST = 30000 };
+    static float narrow[MOST];
+    static double wide[MOST];
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] * 4; i++) {
+        struct loss_tensor tensor = {.data = i & 1 ? (void *)wide : (void *)narrow,
+                                     .dtype = i & 1 ? LOSS_FLOAT64 : LOSS_FLOAT32};
+        size_t count = 1;
+        for (; tensor.rank < 4 && shapes[i / 4][tensor.rank] > 0; tensor.rank++)
+            count *= tensor.shape[tensor.rank] = shapes[i / 4][tensor.rank];
+        for (size_t k = 0; k < count; k++) {
+            wide[k] = ldexp((double)random_below(1u << 30) - 0x1p29, (int)random_below(300) - 170);
+            wide[k] = random_below(i & 2 ? 3 : 1000) ? wide[k] : (double[]){0, NAN, INFINITY, -INFINITY, -0.0}[random_below(5)];
+            narrow[k] = (float)wide[k];
+        }
+        for (int threads = 1; threads <= 3; threads += 2)
+            for (int flat = 0; flat < 2; flat++) {
+                struct buffer out = {0}, expected = {0};
+                tensor_json_encode(&out, &tensor, flat ? FORM_FLAT : FORM_NESTED, threads);
+                encode_slowly(&expected, &tensor, flat ? 1 : tensor.rank, count);
+                ck_assert(!out.failed && !expected.failed);
+                const char *text = out.data;
+                size_t len = out.len;
+                if (flat) {
+                    buffer_append(&out, "", 1);
+                    text = strstr(out.data, "\"data\":") + strlen("\"data\":");
+                    len = (size_t)(out.data + out.len - 2 - text);
+                }
+                ck_assert_uint_eq(len, expected.len);
+                ck_assert(memcmp(text, expected.data, len) == 0);
+                buffer_free(&out);
+                buffer_free(&expected);
+            }
+    }
 }
 END_TEST
 
@@ -499,15 +895,24 @@ Suite *json_suite(void)
     Suite *suite = suite_create("json");
     SUITE_ADD(suite, "json_answers", an_answer_holds_what_was_asked_for_and_no_more,
               tensors_come_back_in_the_form_in_which_they_were_sent, numbers_are_read_as_json_and_python_write_them,
-              every_dtype_is_decoded, escapes_in_base64_count_as_what_they_stand_for, a_tensor_that_is_null_is_left_out,
-              halves_are_rounded_to_even, keys_may_be_escaped, parameters_of_every_type_are_taken);
+              every_dtype_is_decoded, escapes_in_base64_count_as_what_they_stand_for, base64_of_every_length_is_decoded,
+              a_tensor_that_is_null_is_left_out, halves_are_rounded_to_even, keys_may_be_escaped, pointers_hold_whole_tokens,
+              parameters_of_every_type_are_taken);
     SUITE_ADD(suite, "json_malformed", what_is_not_json_is_refused_at_its_byte,
               numbers_that_json_forbids_are_refused_at_their_element, fields_are_known_once_and_of_their_type,
-              values_outside_their_choice_are_impossible);
+              values_outside_their_choice_are_impossible, running_out_of_memory_is_no_mistake_of_the_client);
     SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out, shapes_and_data_must_agree,
               buffers_must_be_base64_of_the_right_length, integers_must_be_whole_and_fit,
               elements_that_cannot_be_are_pointed_at_as_they_were_written, a_broadcast_beyond_all_bounds_is_refused,
               more_work_than_was_allowed_is_left_undone);
+    TCase *const lengthy = tcase_create("json_long_tensors");
+    tcase_set_timeout(lengthy, 120); /* sanitizers are slow */
+    tcase_add_test(lengthy, tensors_of_every_size_are_decoded);
+    tcase_add_test(lengthy, long_tensors_are_decoded_by_any_number_of_threads);
+    tcase_add_test(lengthy, the_first_mistake_of_a_long_tensor_is_named);
+    tcase_add_test(lengthy, broken_structure_is_found_where_it_breaks);
+    tcase_add_test(lengthy, long_tensors_are_written_by_any_number_of_threads);
+    suite_add_tcase(suite, lengthy);
     SUITE_ADD(suite, "json_heads", media_types_are_negotiated, problems_escape_what_they_quote);
     TCase *descriptions = tcase_create("json_descriptions");
     tcase_add_loop_test(descriptions, every_loss_describes_itself, 0, (int)loss_count());

@@ -61,27 +61,23 @@ struct Text {
 /* The two to change when lossd's reader and writer take a number of threads: pass `threads` on, and drop the throw. */
 template <class T> bool read_lossd(const Text &text, T *out, int threads)
 {
-    if (threads != 1)
-        throw Unsupported{"decoder has no threads parameter yet"};
     const char *body = text.json.data(), *end;
     struct tensor_json tensor;
     struct loss_error error;
     return tensor_json_scan(&tensor, body, body, body + text.length, "/input", &end, &error) == LOSS_OK &&
            tensor.count == text.count &&
-           tensor_json_decode(&tensor, std::is_same_v<T, float> ? LOSS_FLOAT32 : LOSS_FLOAT64, out, body, "/input", &error) ==
-               LOSS_OK;
+           tensor_json_decode(&tensor, std::is_same_v<T, float> ? LOSS_FLOAT32 : LOSS_FLOAT64, out, body, "/input", threads,
+                              &error) == LOSS_OK;
 }
 
 void write_lossd(const std::vector<float> &values, struct buffer *out, int threads)
 {
-    if (threads != 1)
-        throw Unsupported{"encoder has no threads parameter yet"};
     struct loss_tensor tensor = {};
     tensor.data = const_cast<float *>(values.data());
     tensor.dtype = LOSS_FLOAT32;
     tensor.rank = 1;
     tensor.shape[0] = values.size();
-    tensor_json_encode(out, &tensor, FORM_NESTED);
+    tensor_json_encode(out, &tensor, FORM_NESTED, threads);
 }
 
 template <class T> bool read_simdjson([[maybe_unused]] const Text &text, [[maybe_unused]] T *out)

@@ -1,54 +1,88 @@
-/* Gradients of tensors that terms share: the engine leaves one for each term, and here those of one element are summed. */
+/* Derivatives of tensors that terms share: the engine leaves one for each term, and here those of one element are summed. */
 #include "parallel.h"
 #include "run.h"
 
 struct fold {
-    const struct run *run;
     const struct derivative *derivative;
+    bool empty; /* there are no terms */
+    /* The dimensions of the terms along which the tensor repeats, and how far apart their steps stand in `summed`. */
+    int rank;
+    size_t dim[LOSS_MAX_RANK], gap[LOSS_MAX_RANK];
 };
 
-/* Sums the derivatives of all terms that share element `at`. They stand in `summed`, at multiples of the gaps that
-   each dimension of the terms makes there. */
+/* Where the first of the numbers stands that belong to element `at`: a dimension that the tensor runs along is fixed by it. */
+static size_t first_of(const struct walk *walk, size_t at)
+{
+    size_t first = 0, gap = walk->len, within = 0;
+    for (int d = walk->rank - 1; d >= 0; d--) {
+        if (walk->step[d] != 0)
+            first += at / (size_t)walk->step[d] % walk->dim[d] * gap;
+        gap *= walk->dim[d];
+    }
+    for (int i = 0; i < walk->row_rank; i++)
+        within = within * walk->row_dim[i] + at / (size_t)walk->row_step[i] % walk->row_dim[i];
+    return first + within;
+}
+
+/* Adds the numbers along the last dimension, which begin at x. */
+static void add_line(struct sum *sum, const struct fold *fold, const real *x)
+{
+    const size_t n = fold->dim[fold->rank - 1], gap = fold->gap[fold->rank - 1];
+    if (gap == 1) {
+        sum_add_all(sum, x, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        sum_add(sum, x[i * gap]);
+}
+
 static void fold_element(void *context, size_t at, int thread)
 {
     (void)thread;
     const struct fold *fold = context;
-    const struct walk *out = &fold->derivative->walk;
-    const size_t len = out->len;
-    size_t term = 0, repeats = 1, gap[LOSS_MAX_RANK], gap_all = 1, within = 0;
-    for (int d = out->rank - 1; d >= 0; d--) {
-        gap[d] = gap_all;
-        gap_all *= out->dim[d];
-    }
-    /* The coordinates of the element: a dimension that it runs along fixes one of the terms'; others are summed over. */
-    for (int d = 0; d < out->rank; d++) {
-        if (out->step[d] == 0)
-            repeats *= out->dim[d];
-        else
-            term += at / (size_t)out->step[d] % out->dim[d] * gap[d];
-    }
-    for (int i = 0; i < out->row_rank; i++)
-        within = within * out->row_dim[i] + at / (size_t)out->row_step[i] % out->row_dim[i];
-
+    const struct loss_tensor *into = fold->derivative->into;
+    const real *x = fold->derivative->summed + first_of(&fold->derivative->walk, at);
+    size_t counter[LOSS_MAX_RANK] = {0};
     struct sum sum = {0};
-    for (size_t r = 0; r < repeats; r++) {
-        size_t rest = r, shared = term;
-        for (int d = out->rank - 1; d >= 0; d--)
-            if (out->step[d] == 0) {
-                shared += rest % out->dim[d] * gap[d];
-                rest /= out->dim[d];
-            }
-        sum_add(&sum, fold->derivative->summed[shared * len + within]);
+    for (int d = fold->empty ? -1 : 0; d >= 0;) {
+        add_line(&sum, fold, x);
+        /* The next line: the dimension before the last counts on, and those before it as it wraps around. */
+        for (d = fold->rank - 2; d >= 0; d--) {
+            x += fold->gap[d];
+            if (++counter[d] < fold->dim[d])
+                break;
+            x -= fold->gap[d] * fold->dim[d];
+            counter[d] = 0;
+        }
     }
     const struct walk alone = walk_number();
-    const struct loss_tensor *grad = fold->derivative->into;
-    walk_write(&alone, (char *)grad->data + at * loss_dtype_size(grad->dtype), grad->dtype, 0, 1, &(real){sum_value(&sum)});
+    walk_write(&alone, (char *)into->data + at * loss_dtype_size(into->dtype), into->dtype, 0, 1, &(real){sum_value(&sum)});
+}
+
+static struct fold fold_of(const struct derivative *derivative)
+{
+    const struct walk *walk = &derivative->walk;
+    struct fold fold = {.derivative = derivative};
+    size_t gap = walk->len, gaps[LOSS_MAX_RANK];
+    for (int d = walk->rank - 1; d >= 0; d--) {
+        gaps[d] = gap;
+        gap *= walk->dim[d];
+    }
+    fold.empty = gap == 0;
+    for (int d = 0; d < walk->rank; d++)
+        if (walk->step[d] == 0) {
+            fold.dim[fold.rank] = walk->dim[d];
+            fold.gap[fold.rank++] = gaps[d];
+        }
+    return fold;
 }
 
 void fold_gradients(struct run *run, int threads)
 {
-    for (int i = 0; i < run->derivatives; i++)
-        if (run->derivative[i].summed)
-            parallel_for(loss_tensor_elements(run->derivative[i].into), threads, fold_element,
-                         &(struct fold){run, &run->derivative[i]});
+    for (int i = 0; i < run->derivatives; i++) {
+        if (!run->derivative[i].summed)
+            continue;
+        struct fold fold = fold_of(&run->derivative[i]);
+        parallel_for(loss_tensor_elements(run->derivative[i].into), threads, fold_element, &fold);
+    }
 }

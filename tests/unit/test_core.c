@@ -273,6 +273,21 @@ START_TEST(broadcast_gradients_are_summed_to_the_shape_of_their_tensor)
 }
 END_TEST
 
+START_TEST(the_gradient_of_a_number_broadcast_to_nothing_is_zero)
+{
+    float number = 3;
+    const struct loss_tensor input = {.data = &number, .dtype = LOSS_FLOAT32, .rank = 2, .shape = {0, 5}},
+                             target = {.data = &number, .dtype = LOSS_FLOAT32};
+    struct batch batch = of("mse", &input, &target);
+    batch.request.grad = 3;
+    batch.request.reduction = LOSS_SUM;
+    ck_assert_int_eq(batch_run(&batch, 2), LOSS_OK);
+    ck_assert_double_eq(batch.result.loss, 0);
+    ck_assert_float_eq(*(const float *)batch.plan.grad[1].data, 0);
+    batch_clear(&batch);
+}
+END_TEST
+
 START_TEST(float64_is_chosen_by_predictions_alone)
 {
     double wide[] = {1};
@@ -653,7 +668,8 @@ Suite *core_suite(void)
     SUITE_ADD(suite, "operands", every_dtype_is_read_as_the_number_it_stands_for,
               half_precision_covers_subnormals_infinities_and_nan, strided_and_unaligned_operands_are_walked_in_place,
               rows_of_classes_may_be_strided, broadcast_gradients_are_summed_to_the_shape_of_their_tensor,
-              float64_is_chosen_by_predictions_alone, undeclared_dtypes_are_settled_by_the_plan);
+              the_gradient_of_a_number_broadcast_to_nothing_is_zero, float64_is_chosen_by_predictions_alone,
+              undeclared_dtypes_are_settled_by_the_plan);
     TCase *reductions = tcase_create("reductions");
     tcase_add_loop_test(reductions, reductions_hold_what_none_holds, 0, (int)loss_count());
     suite_add_tcase(suite, reductions);

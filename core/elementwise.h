@@ -40,6 +40,7 @@ typedef struct element element_formula(const real in[], const real p[]);
 struct elementwise {
     element_formula *formula;
     int operands;
+    int shown;       /* how many leading operands are read: the others were left out, and are 1 */
     bool single;     /* operands and derivatives are float32 */
     int grads, hess; /* how many leading operands are differentiated once, and twice */
 };
@@ -48,7 +49,7 @@ ELEMENT_INLINE struct element element_at(const struct loss_block *b, const real 
 {
     real in[ELEMENT_OPERANDS];
     for (int k = 0; k < e.operands; k++)
-        in[k] = e.single ? (real)b->in32[k][i] : b->in[k][i];
+        in[k] = k >= e.shown ? 1 : e.single ? (real)b->in32[k][i] : b->in[k][i];
     return e.formula(in, p);
 }
 
@@ -102,7 +103,7 @@ ELEMENT_INLINE void fill_gaps(struct loss_block *b, int operands, bool single)
     }
 }
 
-ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula, int operands, bool single)
+ELEMENT_INLINE void elementwise_shown(struct loss_block *b, element_formula *formula, int operands, int shown, bool single)
 {
     int grads = operands, hess = operands;
     while (grads > 0 && !b->grad[grads - 1] && !b->grad32[grads - 1])
@@ -111,13 +112,25 @@ ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula, 
         hess--;
     fill_gaps(b, operands, single);
     if (hess > 0)
-        elements(b, (struct elementwise){formula, operands, single, operands, operands});
+        elements(b, (struct elementwise){formula, operands, shown, single, operands, operands});
     else if (grads == 0)
-        elements(b, (struct elementwise){formula, operands, single, 0, 0});
+        elements(b, (struct elementwise){formula, operands, shown, single, 0, 0});
     else if (grads == 1)
-        elements(b, (struct elementwise){formula, operands, single, 1, 0});
+        elements(b, (struct elementwise){formula, operands, shown, single, 1, 0});
     else
-        elements(b, (struct elementwise){formula, operands, single, operands, 0});
+        elements(b, (struct elementwise){formula, operands, shown, single, operands, 0});
+}
+
+/* Input and target are always there; a formula without weights is a simpler one. */
+ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula, int operands, bool single)
+{
+    bool weights = false;
+    for (int k = 2; k < operands; k++)
+        weights |= b->in[k] || b->in32[k];
+    if (operands > 2 && !weights)
+        elementwise_shown(b, formula, operands, 2, single);
+    else
+        elementwise_shown(b, formula, operands, operands, single);
 }
 
 #define ELEMENTWISE_KERNELS(formula, operands)                                                                                 \

@@ -102,11 +102,21 @@ MATH_INLINE double log_of_sum(double u, double rest)
     return k * LN2_HIGH - ((square - (s * (square + z * tail) + (k * LN2_LOW + missing))) - f);
 }
 
+/* log(1 + x) for x in [0, 1] or NaN, of s = x / (2 + x): 2 atanh(s), whose argument is at most 1/3 */
+MATH_INLINE double math_log1p_of_ratio(double s)
+{
+    static const double c[] = {0.6666666666666666,  0.40000000000014585, 0.2857142856710872,  0.22222222717431428,
+                               0.18181789435953558, 0.15385570069992427, 0.13314144127093303, 0.12001073595060778,
+                               0.08800734473072677, 0.16164054123764937};
+    const double z = s * s, z2 = z * z, z4 = z2 * z2;
+    const double low = (c[0] + c[1] * z) + (c[2] + c[3] * z) * z2, middle = (c[4] + c[5] * z) + (c[6] + c[7] * z) * z2;
+    return 2 * s + s * z * (low + (middle + (c[8] + c[9] * z) * z4) * z4);
+}
+
 /* log(1 + x) for x in [0, 1] or NaN */
 MATH_INLINE double math_log1p_fraction(double x)
 {
-    const double u = 1 + x;
-    return log_of_sum(u, x - (u - 1));
+    return math_log1p_of_ratio(x / (2 + x));
 }
 
 /* NaN below 0, -inf at 0 */

@@ -16,8 +16,8 @@ ELEMENT_INLINE struct element bce_with_logits(const real in[], const real p[])
     (void)p;
     const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], pos_weight = in[POS_WEIGHT];
     const real weight = pos_weight == 1 ? 1 : (1 - y) + pos_weight * y;
-    const real e = math_exp_negative(-fabs(x)), tail = math_log1p_fraction(e),
-               smaller = e / (1 + e); /* softplus(-|x|), s(-|x|) */
+    const real e = math_exp_negative(-fabs(x)), inverse = 1 / ((1 + e) * (2 + e));                 /* one division for two */
+    const real tail = math_log1p_of_ratio(e * (1 + e) * inverse), smaller = e * (2 + e) * inverse; /* softplus(-|x|), s(-|x|) */
     const real linear = x < 0 ? (x - x) - pos_weight * y * x : (1 - y) * x;
     return (struct element){
         .term = w * (linear + weight * tail),

@@ -86,12 +86,12 @@ START_TEST(those_of_part_of_the_line_are_as_good)
     for (uint64_t i = 0; i < 200000; i++) {
         const double x = -(double)i * (double)i * 1.7e-8, fraction = (double)i / 200000;
         ck_assert_msg(ulps(math_exp_negative(x), expl(x)) <= 1.1, "exp(%a)", x);
-        ck_assert_msg(ulps(math_log1p_fraction(fraction), log1pl(fraction)) <= 0.95, "log1p(%a)", fraction);
+        ck_assert_msg(ulps(math_log1p_fraction(fraction), log1pl(fraction)) <= 2, "log1p(%a)", fraction);
     }
     ck_assert_double_eq(math_exp_negative(0), 1);
     ck_assert_double_eq(math_exp_negative(-INFINITY), 0);
     ck_assert_double_eq(math_log1p_fraction(0), 0);
-    ck_assert_double_eq(math_log1p_fraction(1), log(2));
+    ck_assert(ulps(math_log1p_fraction(1), logl(2)) <= 2);
     ck_assert(isnan(math_exp_negative(NAN)) && isnan(math_log1p_fraction(NAN)));
 }
 END_TEST

@@ -2,14 +2,16 @@
 #include "v1.h"
 #include "json_text.h"
 #include "media.h"
+#include "pages.h"
 #include "request_json.h"
 
-#include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
 #include <time.h>
 
 enum {
-    ALIGNMENT = 64, /* of every array in the arena: a cache line, and the widest vector */
+    ALIGNMENT = 64,     /* of every array in the arena: a cache line, and the widest vector */
+    SMALL_ARENA = 4096, /* bytes that are taken from the stack */
     /* A few bytes of text can ask for a broadcast of any size. It may make this many loss terms, or so many for each byte of
        the body, whichever is more. Terms that are not broadcast are no more than the numbers that were sent. */
     BROADCAST_TERMS = 1 << 22,
@@ -22,7 +24,9 @@ struct evaluation {
     struct request_json json;
     struct loss_plan plan;
     struct loss_result result;
-    void *arena; /* owned: all operands and outputs */
+    void *small;       /* SMALL_ARENA bytes */
+    void *arena;       /* owned: all operands and outputs where they do not fit into those; else NULL */
+    size_t arena_size; /* bytes of it */
 };
 
 static double milliseconds(void)
@@ -103,12 +107,15 @@ static bool set_place(struct loss_tensor *tensor, void *context)
 
 static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
 {
-    size_t total = ALIGNMENT;
-    if (each_buffer(e, add_size, &total))
-        e->arena = aligned_alloc(ALIGNMENT, total);
-    if (!e->arena)
+    size_t total = ALIGNMENT; /* for the first array to begin where it should */
+    const bool possible = each_buffer(e, add_size, &total), small = possible && total <= SMALL_ARENA;
+    if (possible && !small)
+        e->arena = pages_resize(NULL, 0, total);
+    if (!small && !e->arena)
         return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
-    char *next = e->arena;
+    e->arena_size = total;
+    char *next = small ? e->small : e->arena;
+    next += -(uintptr_t)next % ALIGNMENT;
     each_buffer(e, set_place, &next);
     return LOSS_OK;
 }
@@ -164,6 +171,14 @@ static enum loss_status run(struct evaluation *e, struct loss_error *error)
     return status;
 }
 
+/* What buffer_printf would do, several times as fast: it counts in a small answer. */
+static void append_texts(struct buffer *out, const char *first, const char *second, const char *third)
+{
+    buffer_text(out, first);
+    buffer_text(out, second);
+    buffer_text(out, third);
+}
+
 /* Writes the derivatives in `mask` as a field. */
 static void encode_derivatives(const struct evaluation *e, const char *field, uint32_t mask,
                                const struct loss_tensor derivative[], struct buffer *out)
@@ -172,10 +187,10 @@ static void encode_derivatives(const struct evaluation *e, const char *field, ui
         if (!(mask >> k & 1))
             continue;
         if (written++ == 0)
-            buffer_printf(out, ",\"%s\":{", field);
+            append_texts(out, ",\"", field, "\":{\"");
         else
-            buffer_text(out, ",");
-        buffer_printf(out, "\"%s\":", e->plan.loss->tensors[k].name);
+            buffer_text(out, ",\"");
+        append_texts(out, e->plan.loss->tensors[k].name, "\":", "");
         tensor_json_encode(out, &derivative[k], e->json.encoding, e->v1->threads);
     }
     buffer_text(out, mask ? "}" : "");
@@ -189,8 +204,9 @@ static void encode(const struct evaluation *e, struct buffer *out)
         tensor_json_encode(out, &plan->output, plan->output.rank == 0 ? FORM_NESTED : e->json.encoding, e->v1->threads);
     else
         json_append_number(out, e->result.loss);
-    buffer_printf(out, ",\"reduction\":\"%s\",\"dtype\":\"%s\",\"count\":%zu", loss_reduction_name(plan->reduction),
-                  loss_dtype_name(plan->dtype), e->result.count);
+    append_texts(out, ",\"reduction\":\"", loss_reduction_name(plan->reduction), "\",\"dtype\":\"");
+    buffer_text(out, loss_dtype_name(plan->dtype));
+    buffer_printf(out, "\",\"count\":%zu", e->result.count);
     if (e->result.nonfinite > 0)
         buffer_printf(out, ",\"nonfinite\":%zu", e->result.nonfinite);
     for (int i = 0; i < LOSS_MAX_WARNINGS && plan->warning[i]; i++) {
@@ -231,9 +247,10 @@ static enum loss_status evaluate(struct evaluation *e, struct reply *reply, stru
 
 void v1_evaluate(const struct v1_request *request, struct reply *reply)
 {
-    struct evaluation evaluation = {.v1 = request};
+    char small[SMALL_ARENA];
+    struct evaluation evaluation = {.v1 = request, .small = small};
     struct loss_error error;
     if (evaluate(&evaluation, reply, &error) != LOSS_OK)
         reply_problem(reply, &error);
-    free(evaluation.arena);
+    pages_free(evaluation.arena, evaluation.arena_size);
 }

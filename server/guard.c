@@ -12,7 +12,10 @@ enum {
     GUARD_LENGTH_DIGITS = 19, /* any number of so many digits fits 64 bits; libmicrohttpd refuses what does not */
 };
 
-static const char alphanumeric[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+static bool is_alphanumeric(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9');
+}
 
 /* Letters of a token (RFC 9110, section 5.6.2) besides letters and digits: methods and header names are tokens. */
 static const char token_marks[] = "!#$%&'*+-.^_`|~";
@@ -20,7 +23,7 @@ static const char token_marks[] = "!#$%&'*+-.^_`|~";
 static bool is_token(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (text[i] == '\0' || (!strchr(alphanumeric, text[i]) && !strchr(token_marks, text[i])))
+        if (!is_alphanumeric(text[i]) && (text[i] == '\0' || !strchr(token_marks, text[i])))
             return false;
     }
     return len > 0;
@@ -199,7 +202,7 @@ bool guard_is_request_id(const char *text)
     if (len == 0 || len > GUARD_ID_MAX)
         return false;
     for (size_t i = 0; i < len; i++) {
-        if (!strchr(alphanumeric, text[i]) && !strchr("._-", text[i]))
+        if (!is_alphanumeric(text[i]) && !strchr("._-", text[i]))
             return false;
     }
     return true;
@@ -211,7 +214,7 @@ bool guard_is_host(const char *text)
     if (len == 0 || len > GUARD_HOST_MAX)
         return false;
     for (size_t i = 0; i < len; i++) {
-        if (!strchr(alphanumeric, text[i]) && !strchr("._-:[]", text[i]))
+        if (!is_alphanumeric(text[i]) && !strchr("._-:[]", text[i]))
             return false;
     }
     return true;

@@ -3,11 +3,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "executor.h"
@@ -141,8 +144,35 @@ static void fill_standard_streams(void)
         close(fd);
 }
 
+/* libgomp's threads spin for milliseconds after each parallel region unless told otherwise, and it listens before main: here
+   that would take the cores away from the threads that receive and send. Hence once more from the beginning; where that cannot
+   be, they spin, and nothing else is amiss. */
+static void let_idle_threads_sleep(char *argv[])
+{
+    char program[PATH_MAX];
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    if (getauxval(AT_BASE) == 0) /* run as "ld.so lossd": the program is ld.so */
+        return;
+    const ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (len <= 0)
+        return;
+    program[len] = '\0';
+    if (setenv("OMP_WAIT_POLICY", "passive", true) == 0)
+        execv(program, argv);
+}
+
+/* Left to itself, malloc learns from the first large answer to keep as much for good, in each thread's arena. */
+static void bound_malloc(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 2 << 20);
+}
+
 int main(int argc, char *argv[])
 {
+    let_idle_threads_sleep(argv);
+    bound_malloc();
     fill_standard_streams();
     struct options options;
     char message[OPTION_MESSAGE];

@@ -1,5 +1,6 @@
 /*
- * Noticing that a client has gone while the server waits for it.
+ * Noticing that a client has gone while the server waits for it. The thread that does so also sees to it that memory which was
+ * kept for large requests is given back.
  */
 #include "watch.h"
 
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+
+#include "pages.h"
 
 enum { WATCH_PERIOD_MS = 250 };
 
@@ -73,6 +76,9 @@ static void *run(void *argument)
         /* The mutex keeps what is watched open meanwhile; ten thousand looks take a few milliseconds. */
         for (struct watched *watched = watch->first; watched; watched = watched->next)
             look(watched);
+        pthread_mutex_unlock(&watch->mutex);
+        pages_tidy();
+        pthread_mutex_lock(&watch->mutex);
     }
     pthread_mutex_unlock(&watch->mutex);
     return NULL;

@@ -20,7 +20,9 @@ static const struct {
     {"mathematics", mathematics_suite},
     {"core", core_suite},
     {"properties", properties_suite},
+    {"pages", pages_suite},
     {"server", server_suite},
+    {"memory", memory_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},
 };

@@ -10,7 +10,9 @@ Suite *options_suite(void);
 Suite *core_suite(void);
 Suite *mathematics_suite(void);
 Suite *properties_suite(void);
+Suite *pages_suite(void);
 Suite *server_suite(void);
+Suite *memory_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);
 

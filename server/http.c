@@ -64,14 +64,15 @@ enum {
     /* For headers and the piece of the body that is being read, which is half of it. libmicrohttpd clears all of it for each
        request, which with 128 KiB took a quarter of a small request's time; larger pieces make no body faster. */
     HTTP_CONNECTION_MEMORY = 32 * 1024,
-    HTTP_IDLE_S = 60,          /* a connection on which nothing happens is closed */
-    HTTP_FILES = 1 << 16,      /* descriptors that are numbered higher are not served: none will be */
-    HTTP_SPARE_FILES = 64,     /* descriptors for everything but connections */
-    HTTP_DRAIN_MS = 30000,     /* that clients have for sending and reading, once nothing is computed any more */
-    HTTP_DRAIN_QUIET_MS = 100, /* without a request, until what was on its way has surely come */
-    HTTP_PATH = 256,           /* bytes of a path that can be ours, with its NUL */
-    HTTP_ID = 129,             /* bytes of a request id, with its NUL */
-    HTTP_CLIENT_GONE = 499,    /* logged where a client left before its answer; never sent */
+    HTTP_SEND_PIECE = 128 * 1024, /* bytes of an answer that are sent before other connections have their turn */
+    HTTP_IDLE_S = 60,             /* a connection on which nothing happens is closed */
+    HTTP_FILES = 1 << 16,         /* descriptors that are numbered higher are not served: none will be */
+    HTTP_SPARE_FILES = 64,        /* descriptors for everything but connections */
+    HTTP_DRAIN_MS = 30000,        /* that clients have for sending and reading, once nothing is computed any more */
+    HTTP_DRAIN_QUIET_MS = 100,    /* without a request, until what was on its way has surely come */
+    HTTP_PATH = 256,              /* bytes of a path that can be ours, with its NUL */
+    HTTP_ID = 129,                /* bytes of a request id, with its NUL */
+    HTTP_CLIENT_GONE = 499,       /* logged where a client left before its answer; never sent */
 };
 
 enum request_state {
@@ -181,6 +182,25 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
            (!request->close || add_header(response, "Connection", "close"));
 }
 
+/* Of a reader of libmicrohttpd's: gives it the bytes of the answer from `at` on, as many as it has room for. */
+static ssize_t read_answer(void *context, uint64_t at, char *to, size_t room)
+{
+    const struct buffer *body = context;
+    const size_t rest = body->len - (size_t)at, size = rest < room ? rest : room; /* it never asks beyond the end */
+    memcpy(to, body->data + at, size);
+    return (ssize_t)size;
+}
+
+/* Sent from where the answer is, which lives until on_completed; that is called only when the last byte was sent or sending
+   given up. A long one goes in pieces that are copied: libmicrohttpd would send it in one call, which goes on for as long as
+   the client keeps reading (25 ms for 22 MB), and all the thread's other connections would wait. */
+static struct MHD_Response *response_of(struct buffer *body)
+{
+    if (body->len > HTTP_SEND_PIECE)
+        return MHD_create_response_from_callback(body->len, HTTP_SEND_PIECE, read_answer, body, NULL);
+    return MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_PERSISTENT);
+}
+
 /* The response for the reply, NULL where even that much memory is missing. */
 static struct MHD_Response *make_response(struct request *request)
 {
@@ -188,9 +208,7 @@ static struct MHD_Response *make_response(struct request *request)
     request->close |= atomic_load(&request->http->draining);
     if (reply->body.failed)
         refuse(reply, 503, "there is no memory for the answer at the moment");
-    /* Persistent: sent from where it is, without a copy; it lives until on_completed, which libmicrohttpd calls only when it
-       has sent the last byte or given up. */
-    struct MHD_Response *response = MHD_create_response_from_buffer(reply->body.len, reply->body.data, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = response_of(&reply->body);
     if (response && !add_headers(request, response)) {
         MHD_destroy_response(response);
         response = NULL;

@@ -2,7 +2,8 @@
  * Large blocks, kept between requests.
  *
  * What is kept may not make the process larger than its requests do: whoever needs a block is given a kept one, whatever its
- * size, before anything is mapped. A larger one is cut, a smaller one grows, which with mremap copies nothing.
+ * size, before anything is mapped. A larger one is cut, a smaller one grows, which with mremap copies nothing; and for what it
+ * grows by, others are given back.
  */
 #include "pages.h"
 
@@ -163,6 +164,30 @@ static void put(const struct block *block)
         unmap(block);
 }
 
+/* Gives back so many bytes of what is kept, before as many fresh ones are had for a block that grows. */
+static void shed(size_t bytes)
+{
+    while (bytes > 0) {
+        struct block block = {.data = NULL};
+        pthread_mutex_lock(&mutex);
+        const int best = find_kept(bytes);
+        if (best >= 0)
+            block = remove_kept(best);
+        pthread_mutex_unlock(&mutex);
+        if (!block.data)
+            return;
+        const bool part = block.length >= PAGES_LEAST && block.length - PAGES_LEAST >= bytes;
+        const size_t less = part ? bytes : block.length;
+        unmap(&(struct block){.data = block.data,
+                              .length = less}); /* the end may never have been written to, the beginning was */
+        block.data += less;
+        block.length -= less;
+        if (part)
+            put(&block);
+        bytes -= less < bytes ? less : bytes;
+    }
+}
+
 static char *take(size_t length)
 {
     struct block block = {.data = NULL};
@@ -179,7 +204,11 @@ static char *take(size_t length)
             unmap(&rest);
         return block.data;
     }
-    char *data = block.data ? extend(block.data, block.length, length) : NULL;
+    char *data = NULL;
+    if (block.data) {
+        shed(length - block.length);
+        data = extend(block.data, block.length, length);
+    }
     if (!data && block.data)
         put(&block);
     if (!data)
@@ -193,6 +222,7 @@ static void *grow_mapped(char *data, size_t length, size_t longer)
 {
     if (length == longer)
         return data;
+    shed(longer - length);
     char *grown = extend(data, length, longer);
     if (!grown && pages_drop())
         grown = extend(data, length, longer);

@@ -90,6 +90,43 @@ START_TEST(pages_are_kept_for_the_next)
 }
 END_TEST
 
+/* Bytes that this process has mapped. */
+static size_t mapped(void)
+{
+    unsigned long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+    ck_assert(statm && fscanf(statm, "%lu", &pages) == 1);
+    fclose(statm);
+    return pages * (size_t)getpagesize();
+}
+
+START_TEST(pages_that_are_kept_make_room_for_a_block_that_grows)
+{
+    if (sanitized)
+        return;
+    pages_drop();
+    mapped(); /* its own first use of memory is not to be counted */
+    char *kept = pages_resize(NULL, 0, 40 * MIB), *block = pages_resize(NULL, 0, 16 * MIB);
+    ck_assert(kept && block);
+    block[16 * MIB - 1] = 'x';
+    pages_free(kept, 40 * MIB);
+    const size_t before = mapped();
+    for (size_t size = 16 * MIB; size < 48 * MIB; size += 4 * MIB) {
+        block = pages_resize(block, size, size + 4 * MIB);
+        ck_assert_ptr_nonnull(block);
+        ck_assert_uint_le(mapped(), before);
+    }
+    ck_assert_int_eq(block[16 * MIB - 1], 'x');
+    char *longer = pages_resize(NULL, 0, 20 * MIB); /* of the 8 MiB that are left, and 12 that are not */
+    ck_assert_ptr_nonnull(longer);
+    ck_assert_uint_le(mapped(), before + 13 * MIB);
+    ck_assert(!pages_drop());
+    pages_free(longer, 20 * MIB);
+    pages_free(block, 48 * MIB);
+    pages_drop();
+}
+END_TEST
+
 START_TEST(pages_are_not_kept_beyond_their_limit)
 {
     if (sanitized)
@@ -128,12 +165,8 @@ START_TEST(pages_that_cannot_be_had_are_null)
     fill(large, 0, 8 * MIB, 2);
     pages_free(pages_resize(NULL, 0, 30 * MIB), 30 * MIB);
     struct rlimit old;
-    unsigned long pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "re");
-    ck_assert(statm && fscanf(statm, "%lu", &pages) == 1);
-    fclose(statm);
     ck_assert_int_eq(getrlimit(RLIMIT_AS, &old), 0);
-    struct rlimit tight = {.rlim_cur = pages * (size_t)getpagesize() + 4 * MIB, .rlim_max = old.rlim_max};
+    struct rlimit tight = {.rlim_cur = mapped() + 4 * MIB, .rlim_max = old.rlim_max};
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &tight), 0);
     void *none = pages_resize(NULL, 0, 100 * MIB), *no_small = pages_resize(small, 1000, 100 * MIB),
          *no_large = pages_resize(large, 8 * MIB, 100 * MIB);
@@ -193,6 +226,7 @@ Suite *pages_suite(void)
 {
     Suite *suite = suite_create("pages");
     SUITE_ADD(suite, "pages_blocks", pages_keep_what_a_growing_block_holds, pages_are_kept_for_the_next,
-              pages_are_not_kept_beyond_their_limit, pages_that_cannot_be_had_are_null, pages_belong_to_one_at_a_time);
+              pages_that_are_kept_make_room_for_a_block_that_grows, pages_are_not_kept_beyond_their_limit,
+              pages_that_cannot_be_had_are_null, pages_belong_to_one_at_a_time);
     return suite;
 }

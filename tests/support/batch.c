@@ -13,19 +13,19 @@ static double uniform(uint64_t *state)
     return ((double)(*state * UINT64_C(2685821657736338717) >> 12) + 0.5) * 0x1p-52;
 }
 
-enum { COLUMNS = 7 };
+enum { COLUMNS = 7 }; /* unless a batch is to have others */
 
 /* The usual shapes: 0 rows all alike, 1 rows of classes, labels and class weights, 2 pairs of rows and labels, 3 sequences of
    rows, labels and lengths. */
 enum { USUAL_SHAPES = 4 };
 
-static struct loss_tensor usual_shape(int usual, int k, size_t n)
+static struct loss_tensor usual_shape(int usual, int k, size_t n, size_t columns)
 {
-    const struct loss_tensor rows = {.rank = 2, .shape = {n / COLUMNS, COLUMNS}}, labels = {.rank = 1, .shape = {n / COLUMNS}},
-                             classes = {.rank = 1, .shape = {COLUMNS}};
-    const size_t batch = n / COLUMNS / COLUMNS;
-    const struct loss_tensor sequences = {.rank = 3, .shape = {COLUMNS, batch, COLUMNS}},
-                             spelt = {.rank = 2, .shape = {batch, COLUMNS}}, lengths = {.rank = 1, .shape = {batch}};
+    const struct loss_tensor rows = {.rank = 2, .shape = {n / columns, columns}}, labels = {.rank = 1, .shape = {n / columns}},
+                             classes = {.rank = 1, .shape = {columns}};
+    const size_t batch = n / columns / columns;
+    const struct loss_tensor sequences = {.rank = 3, .shape = {columns, batch, columns}},
+                             spelt = {.rank = 2, .shape = {batch, columns}}, lengths = {.rank = 1, .shape = {batch}};
     switch (usual) {
     case 0:
         return rows;
@@ -39,15 +39,16 @@ static struct loss_tensor usual_shape(int usual, int k, size_t n)
 }
 
 /* An index that any of those shapes allows; lengths such that labels fit into the steps. */
-static int64_t usual_index(const char *name, double value)
+static int64_t usual_index(const char *name, double value, size_t columns)
 {
     if (strcmp(name, "input_lengths") == 0)
-        return COLUMNS;
-    return (int64_t)(value * (strcmp(name, "target_lengths") == 0 ? COLUMNS / 2 : COLUMNS));
+        return (int64_t)columns;
+    return (int64_t)(value * (double)(strcmp(name, "target_lengths") == 0 ? columns / 2 : columns));
 }
 
 /* Some values of a target are 1, which is a label to the losses that know labels, and a value like others to the rest. */
-static void fill(struct loss_tensor *tensor, const char *name, bool indexed, enum loss_dtype dtype, uint64_t *state)
+static void fill(struct loss_tensor *tensor, const char *name, bool indexed, size_t columns, enum loss_dtype dtype,
+                 uint64_t *state)
 {
     tensor->dtype = indexed ? LOSS_INT64 : dtype;
     tensor->data = malloc(loss_tensor_bytes(tensor) + 1);
@@ -57,7 +58,7 @@ static void fill(struct loss_tensor *tensor, const char *name, bool indexed, enu
         if (!indexed && strcmp(name, "target") == 0 && value > 0.6)
             value = 1;
         if (indexed)
-            ((int64_t *)tensor->data)[i] = usual_index(name, value);
+            ((int64_t *)tensor->data)[i] = usual_index(name, value, columns);
         else if (dtype == LOSS_FLOAT64)
             ((double *)tensor->data)[i] = value;
         else
@@ -66,7 +67,8 @@ static void fill(struct loss_tensor *tensor, const char *name, bool indexed, enu
 }
 
 /* Whether the loss takes tensors of these shapes; then they are filled. */
-static bool take_shapes(struct batch *batch, const struct loss_descriptor *loss, enum loss_dtype dtype, unsigned seed)
+static bool take_shapes(struct batch *batch, const struct loss_descriptor *loss, size_t columns, enum loss_dtype dtype,
+                        unsigned seed)
 {
     uint64_t state = UINT64_C(0x9e3779b97f4a7c15) * (seed + 1);
     for (int k = 0; k < loss_tensor_specs(loss); k++)
@@ -74,18 +76,24 @@ static bool take_shapes(struct batch *batch, const struct loss_descriptor *loss,
     if (loss_plan(&batch->plan, &batch->request, &batch->error) != LOSS_OK)
         return false;
     for (int k = 0; k < loss_tensor_specs(loss); k++)
-        fill(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], dtype, &state);
+        fill(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], columns, dtype, &state);
     return true;
 }
 
 void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
 {
+    batch_make_columns(batch, loss, n, COLUMNS, dtype, seed);
+}
+
+void batch_make_columns(struct batch *batch, const struct loss_descriptor *loss, size_t n, size_t columns,
+                        enum loss_dtype dtype, unsigned seed)
+{
     *batch = (struct batch){0};
     loss_request_init(&batch->request, loss);
     for (int usual = 0; usual < USUAL_SHAPES; usual++) {
         for (int k = 0; k < loss_tensor_specs(loss); k++)
-            batch->tensor[k] = usual_shape(usual, k, n);
-        if (take_shapes(batch, loss, dtype, seed))
+            batch->tensor[k] = usual_shape(usual, k, n, columns);
+        if (take_shapes(batch, loss, columns, dtype, seed))
             return;
     }
     ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);
@@ -97,7 +105,7 @@ bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, 
     loss_request_init(&batch->request, loss);
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         batch->tensor[k] = (struct loss_tensor){.rank = 1, .shape = {n}};
-    if (!take_shapes(batch, loss, dtype, seed))
+    if (!take_shapes(batch, loss, COLUMNS, dtype, seed))
         return false;
     if (batch->plan.terms.rank == 1 && batch->plan.terms.shape[0] == n)
         return true;

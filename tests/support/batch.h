@@ -17,6 +17,9 @@ struct batch {
    the same seed. Shapes are found by asking the planner which of the usual ones the loss takes. Aborts the test if none fits.
  */
 void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed);
+/* The same with rows, or classes, of so many columns in place of the usual 7. */
+void batch_make_columns(struct batch *batch, const struct loss_descriptor *loss, size_t n, size_t columns,
+                        enum loss_dtype dtype, unsigned seed);
 /* The same with n terms of one element each, where the loss takes such: no dimension but one. False where it does not. */
 bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed);
 /* The other values that its parameters can take: how many (parameter, value) pairs there are to try, and sets one in place of

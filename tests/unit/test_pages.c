@@ -155,10 +155,10 @@ END_TEST
 
 START_TEST(pages_that_cannot_be_had_are_null)
 {
+    if (sanitized) /* where asking for too much ends the process */
+        return;
     ck_assert_ptr_null(pages_resize(NULL, 0, SIZE_MAX));
     ck_assert_ptr_null(pages_resize(NULL, 0, SIZE_MAX / 2));
-    if (sanitized)
-        return;
     unsigned char *small = pages_resize(NULL, 0, 1000), *large = pages_resize(NULL, 0, 8 * MIB);
     ck_assert(small && large);
     fill(small, 0, 1000, 1);

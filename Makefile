@@ -124,8 +124,8 @@ test: deps ## build and run every test (ONLY=name: just the test cases whose nam
 	@LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 
 check-sanitize: deps ## run every test under address+undefined and under thread sanitizers
-	@$(MAKE) --no-print-directory test MODE=asan
-	@$(MAKE) --no-print-directory test MODE=tsan
+	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=asan
+	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=tsan
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))

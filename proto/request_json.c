@@ -15,7 +15,7 @@ enum {
 };
 
 struct reader {
-    struct request_json *out;
+    struct evaluation *out;
     const struct loss_descriptor *loss;
     const char *body, *end, *at; /* `at` moves through the body */
     struct loss_error *error;
@@ -298,12 +298,13 @@ static bool take_null(struct reader *r)
 }
 
 /* Finds a tensor and points the request's `place` at it. */
-static enum loss_status read_tensor(struct reader *r, struct found_tensor *found, const struct loss_tensor **place)
+static enum loss_status read_tensor(struct reader *r, struct source *found, const struct loss_tensor **place)
 {
     if (take_null(r))
         return LOSS_OK;
     if (tensor_json_scan(&found->json, r->at, r->body, r->end, r->path, &r->at, r->error) != LOSS_OK)
         return r->error->status;
+    found->swapped = false;
     found->tensor = (struct loss_tensor){.dtype = found->json.dtype, .rank = found->json.rank};
     memcpy(found->tensor.shape, found->json.shape, sizeof found->tensor.shape);
     *place = &found->tensor;
@@ -418,23 +419,21 @@ static enum loss_status read_object(struct reader *r)
 }
 
 /* Answers come in the form in which the first prediction came. */
-static enum tensor_form form_of_predictions(const struct request_json *request, const struct loss_descriptor *loss)
+static enum tensor_form form_of_predictions(const struct evaluation *e, const struct loss_descriptor *loss)
 {
     for (int k = 0; k < loss_tensor_specs(loss); k++)
-        if (loss->tensors[k].prediction && request->request.tensor[k])
-            return request->tensor[k].json.form;
+        if (loss->tensors[k].prediction && e->request.tensor[k])
+            return e->tensor[k].json.form;
     return FORM_NESTED;
 }
 
-enum loss_status request_json_read(struct request_json *request, const struct loss_descriptor *loss, const char *body,
-                                   size_t len, struct loss_error *error)
+enum loss_status request_json_read(struct evaluation *e, struct loss_error *error)
 {
-    struct reader reader = {.out = request, .loss = loss, .body = body, .end = body + len, .at = body, .error = error};
-    *request = (struct request_json){0};
-    loss_request_init(&request->request, loss);
+    const struct loss_descriptor *const loss = e->request.loss;
+    struct reader reader = {.out = e, .loss = loss, .body = e->body, .end = e->body + e->len, .at = e->body, .error = error};
     if (read_object(&reader) != LOSS_OK)
         return error->status;
     if (!reader.has_encoding)
-        request->encoding = form_of_predictions(request, loss);
+        e->encoding = form_of_predictions(e, loss);
     return LOSS_OK;
 }

@@ -5,23 +5,9 @@
 #ifndef PROTO_REQUEST_JSON_H
 #define PROTO_REQUEST_JSON_H
 
-#include "tensor_json.h"
+#include "evaluation.h"
 
-/* A tensor as it was found. */
-struct found_tensor {
-    struct tensor_json json;   /* how it was written */
-    struct loss_tensor tensor; /* what it is: no data yet */
-};
-
-struct request_json {
-    struct loss_request request; /* its tensors have no data yet; it points into this structure */
-    struct found_tensor tensor[LOSS_MAX_TENSORS], grad_output, sample_weight;
-
-    enum tensor_form encoding; /* of the answer */
-};
-
-/* Reads `body` (body[len] is NUL) as a request for `loss`. Borrows the body. */
-enum loss_status request_json_read(struct request_json *request, const struct loss_descriptor *loss, const char *body,
-                                   size_t len, struct loss_error *error);
+/* Reads the body of an evaluation that has been initialised as a request: fills its request, its sources and its encoding. */
+enum loss_status request_json_read(struct evaluation *evaluation, struct loss_error *error);
 
 #endif

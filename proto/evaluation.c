@@ -1,0 +1,220 @@
+/* What lies between a request and its answer, in whatever formats these are. */
+#include "evaluation.h"
+#include "json_text.h"
+#include "pages.h"
+#include "parallel.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    ALIGNMENT = 64, /* of every array in the arena: a cache line, and the widest vector */
+    /* A few bytes of text can ask for a broadcast of any size. It may make this many loss terms, or so many for each byte of
+       the body, whichever is more. Terms that are not broadcast are no more than the numbers that were sent. */
+    BROADCAST_TERMS = 1 << 22,
+    BROADCAST_TERMS_A_BYTE = 16,
+    COPY_PIECE = 1 << 18, /* bytes that a thread copies at a time; a multiple of every element's size */
+};
+
+double evaluation_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, const char *body, size_t len, int threads)
+{
+    e->started = evaluation_clock();
+    e->body = body;
+    e->len = len;
+    e->threads = threads;
+    loss_request_init(&e->request, loss);
+    e->encoding = FORM_NESTED;
+    e->arena = NULL;
+    e->arena_size = 0;
+}
+
+void evaluation_free(struct evaluation *e)
+{
+    pages_free(e->arena, e->arena_size);
+    e->arena = NULL;
+}
+
+/* ---- planning ------------------------------------------------------------------------------------------------------- */
+
+static enum loss_status check_size(const struct loss_plan *plan, size_t len, struct loss_error *error)
+{
+    const size_t terms = loss_tensor_elements(&plan->terms);
+    const size_t most = len > BROADCAST_TERMS / BROADCAST_TERMS_A_BYTE ? len * BROADCAST_TERMS_A_BYTE : BROADCAST_TERMS;
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (terms <= most || (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) >= terms))
+            return LOSS_OK;
+    return loss_fail(error, LOSS_INVALID, "broadcasting makes %zu loss terms of this request; the most is %zu", terms, most);
+}
+
+enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
+{
+    const enum loss_status status = loss_plan(&e->plan, &e->request, error);
+    return status == LOSS_OK ? check_size(&e->plan, e->len, error) : status;
+}
+
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
+
+/* Operand k of the plan, NULL if there is none: a tensor of the loss, or one of the two that every loss takes. */
+enum { GRAD_OUTPUT = LOSS_MAX_TENSORS, SAMPLE_WEIGHT, OPERANDS };
+static struct loss_tensor *operand(struct evaluation *e, int k, const struct source **source)
+{
+    if (k == GRAD_OUTPUT) {
+        *source = &e->grad_output;
+        return e->plan.has_grad_output ? &e->plan.grad_output : NULL;
+    }
+    if (k == SAMPLE_WEIGHT) {
+        *source = &e->sample_weight;
+        return e->plan.has_sample_weight ? &e->plan.sample_weight : NULL;
+    }
+    *source = &e->tensor[k];
+    return e->plan.present[k] ? &e->plan.tensor[k] : NULL;
+}
+
+/* The pointer to its field, in `path` of PATH_SIZE bytes. */
+enum { PATH_SIZE = 64 };
+static const char *operand_path(const struct evaluation *e, int k, char *path)
+{
+    path[0] = '\0';
+    json_pointer_add(path, PATH_SIZE,
+                     k == GRAD_OUTPUT     ? "grad_output"
+                     : k == SAMPLE_WEIGHT ? "sample_weight"
+                                          : e->plan.loss->tensors[k].name);
+    return path;
+}
+
+/* Whether an operand can be read where it stands. Kernels could read misaligned numbers too, but several times as slowly. */
+static bool stands(const struct source *source)
+{
+    return source->tensor.data && !source->swapped &&
+           (uintptr_t)source->tensor.data % loss_dtype_size(source->tensor.dtype) == 0;
+}
+
+/* Calls visit for each array that needs a buffer. */
+static bool each_buffer(struct evaluation *e, bool (*visit)(struct loss_tensor *tensor, void *context), void *context)
+{
+    const struct source *source;
+    struct loss_plan *plan = &e->plan;
+    for (int k = 0; k < OPERANDS; k++) {
+        struct loss_tensor *const tensor = operand(e, k, &source);
+        if (tensor && !stands(source) && !visit(tensor, context))
+            return false;
+    }
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (((plan->grad_mask >> k & 1) && !plan->grad[k].data && !visit(&plan->grad[k], context)) ||
+            ((plan->hess_mask >> k & 1) && !plan->hess[k].data && !visit(&plan->hess[k], context)))
+            return false;
+    return plan->reduction != LOSS_NONE || plan->output.data || visit(&plan->output, context);
+}
+
+static bool add_size(struct loss_tensor *tensor, void *context)
+{
+    size_t *total = context;
+    size_t padded;
+    return !__builtin_add_overflow(loss_tensor_bytes(tensor), ALIGNMENT - 1, &padded) &&
+           !__builtin_add_overflow(*total, padded / ALIGNMENT * ALIGNMENT, total);
+}
+
+static bool set_place(struct loss_tensor *tensor, void *context)
+{
+    char **next = context;
+    tensor->data = *next;
+    *next += (loss_tensor_bytes(tensor) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return true;
+}
+
+static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
+{
+    size_t total = ALIGNMENT; /* for the first array to begin where it should */
+    const bool possible = each_buffer(e, add_size, &total), small = possible && total <= sizeof e->small;
+    if (possible && !small)
+        e->arena = pages_resize(NULL, 0, total);
+    if (!small && !e->arena)
+        return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+    e->arena_size = total;
+    char *next = small ? e->small : e->arena;
+    next += -(uintptr_t)next % ALIGNMENT;
+    each_buffer(e, set_place, &next);
+    return LOSS_OK;
+}
+
+/* ---- decoding ------------------------------------------------------------------------------------------------------- */
+
+struct copy {
+    const char *from;
+    char *to;
+    size_t bytes, size; /* of all, of an element whose bytes are to be reversed, else 1 */
+};
+
+static void copy_piece(void *context, size_t i, int thread)
+{
+    const struct copy *copy = context;
+    const size_t at = i * COPY_PIECE, rest = copy->bytes - at, bytes = rest < COPY_PIECE ? rest : COPY_PIECE;
+    const char *const from = copy->from + at;
+    char *const to = copy->to + at;
+    (void)thread;
+    if (copy->size == 1)
+        memcpy(to, from, bytes);
+    for (size_t element = 0; copy->size > 1 && element < bytes; element += copy->size)
+        for (size_t k = 0; k < copy->size; k++)
+            to[element + k] = from[element + copy->size - 1 - k];
+}
+
+static void copy_bytes(const struct evaluation *e, const struct source *source, const struct loss_tensor *tensor)
+{
+    struct copy copy = {source->tensor.data, tensor->data, loss_tensor_bytes(tensor),
+                        source->swapped ? loss_dtype_size(tensor->dtype) : 1};
+    parallel_for((copy.bytes + COPY_PIECE - 1) / COPY_PIECE, e->threads, copy_piece, &copy);
+}
+
+enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *error)
+{
+    char path[PATH_SIZE];
+    const struct source *source;
+    enum loss_status status = allocate(e, error);
+    for (int k = 0; k < OPERANDS && status == LOSS_OK; k++) {
+        const struct loss_tensor *const tensor = operand(e, k, &source);
+        if (!tensor || stands(source))
+            continue;
+        if (source->tensor.data)
+            copy_bytes(e, source, tensor);
+        else
+            status = tensor_json_decode(&source->json, tensor->dtype, tensor->data, e->body, operand_path(e, k, path),
+                                        e->threads, error);
+    }
+    e->decode_ms = evaluation_clock() - e->started;
+    return status;
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------------- */
+
+/* The library names an element by its indices; the client may have written it otherwise. */
+static void point(struct evaluation *e, struct loss_error *error)
+{
+    char path[PATH_SIZE];
+    const struct source *source;
+    operand(e, error->tensor, &source);
+    const char *const data = source->tensor.data;
+    if (!data)
+        tensor_json_point(&source->json, operand_path(e, error->tensor, path), (size_t)error->element, error);
+    else if (!source->tensor.strided && data >= e->body && data <= e->body + e->len)
+        error->offset = (data - e->body) + error->element * (int64_t)loss_dtype_size(source->tensor.dtype);
+}
+
+enum loss_status evaluation_run(struct evaluation *e, struct loss_error *error)
+{
+    const double start = evaluation_clock();
+    const enum loss_status status = loss_run(&e->plan, e->threads, &e->result, error);
+    if (status == LOSS_INVALID && error->element >= 0)
+        point(e, error);
+    e->compute_ms = evaluation_clock() - start;
+    return status;
+}

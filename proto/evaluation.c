@@ -43,6 +43,30 @@ void evaluation_free(struct evaluation *e)
     e->arena = NULL;
 }
 
+/* ---- names ---------------------------------------------------------------------------------------------------------- */
+
+const char *evaluation_tensor_name(const struct loss_descriptor *loss, int k)
+{
+    return k == EVALUATION_GRAD_OUTPUT     ? "grad_output"
+           : k == EVALUATION_SAMPLE_WEIGHT ? "sample_weight"
+                                           : loss->tensors[k].name;
+}
+
+int evaluation_tensor_find(const struct loss_descriptor *loss, const char *name)
+{
+    for (int k = LOSS_MAX_TENSORS; k < EVALUATION_TENSORS; k++)
+        if (strcmp(evaluation_tensor_name(loss, k), name) == 0)
+            return k;
+    return loss_tensor_find(loss, name);
+}
+
+const struct loss_tensor **evaluation_place(struct evaluation *e, int k)
+{
+    return k == EVALUATION_GRAD_OUTPUT     ? &e->request.grad_output
+           : k == EVALUATION_SAMPLE_WEIGHT ? &e->request.sample_weight
+                                           : &e->request.tensor[k];
+}
+
 /* ---- planning ------------------------------------------------------------------------------------------------------- */
 
 static enum loss_status check_size(const struct loss_plan *plan, size_t len, struct loss_error *error)
@@ -63,19 +87,13 @@ enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
 
 /* ---- memory --------------------------------------------------------------------------------------------------------- */
 
-/* Operand k of the plan, NULL if there is none: a tensor of the loss, or one of the two that every loss takes. */
-enum { GRAD_OUTPUT = LOSS_MAX_TENSORS, SAMPLE_WEIGHT, OPERANDS };
-static struct loss_tensor *operand(struct evaluation *e, int k, const struct source **source)
+/* Operand k of the plan, NULL if there is none. */
+static struct loss_tensor *operand(struct evaluation *e, int k)
 {
-    if (k == GRAD_OUTPUT) {
-        *source = &e->grad_output;
+    if (k == EVALUATION_GRAD_OUTPUT)
         return e->plan.has_grad_output ? &e->plan.grad_output : NULL;
-    }
-    if (k == SAMPLE_WEIGHT) {
-        *source = &e->sample_weight;
+    if (k == EVALUATION_SAMPLE_WEIGHT)
         return e->plan.has_sample_weight ? &e->plan.sample_weight : NULL;
-    }
-    *source = &e->tensor[k];
     return e->plan.present[k] ? &e->plan.tensor[k] : NULL;
 }
 
@@ -84,10 +102,7 @@ enum { PATH_SIZE = 64 };
 static const char *operand_path(const struct evaluation *e, int k, char *path)
 {
     path[0] = '\0';
-    json_pointer_add(path, PATH_SIZE,
-                     k == GRAD_OUTPUT     ? "grad_output"
-                     : k == SAMPLE_WEIGHT ? "sample_weight"
-                                          : e->plan.loss->tensors[k].name);
+    json_pointer_add(path, PATH_SIZE, evaluation_tensor_name(e->plan.loss, k));
     return path;
 }
 
@@ -101,11 +116,10 @@ static bool stands(const struct source *source)
 /* Calls visit for each array that needs a buffer. */
 static bool each_buffer(struct evaluation *e, bool (*visit)(struct loss_tensor *tensor, void *context), void *context)
 {
-    const struct source *source;
     struct loss_plan *plan = &e->plan;
-    for (int k = 0; k < OPERANDS; k++) {
-        struct loss_tensor *const tensor = operand(e, k, &source);
-        if (tensor && !stands(source) && !visit(tensor, context))
+    for (int k = 0; k < EVALUATION_TENSORS; k++) {
+        struct loss_tensor *const tensor = operand(e, k);
+        if (tensor && !stands(&e->tensor[k]) && !visit(tensor, context))
             return false;
     }
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
@@ -178,10 +192,10 @@ static void copy_bytes(const struct evaluation *e, const struct source *source, 
 enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *error)
 {
     char path[PATH_SIZE];
-    const struct source *source;
     enum loss_status status = allocate(e, error);
-    for (int k = 0; k < OPERANDS && status == LOSS_OK; k++) {
-        const struct loss_tensor *const tensor = operand(e, k, &source);
+    for (int k = 0; k < EVALUATION_TENSORS && status == LOSS_OK; k++) {
+        const struct source *const source = &e->tensor[k];
+        const struct loss_tensor *const tensor = operand(e, k);
         if (!tensor || stands(source))
             continue;
         if (source->tensor.data)
@@ -200,8 +214,7 @@ enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *erro
 static void point(struct evaluation *e, struct loss_error *error)
 {
     char path[PATH_SIZE];
-    const struct source *source;
-    operand(e, error->tensor, &source);
+    const struct source *const source = &e->tensor[error->tensor];
     const char *const data = source->tensor.data;
     if (!data)
         tensor_json_point(&source->json, operand_path(e, error->tensor, path), (size_t)error->element, error);

@@ -27,6 +27,9 @@ struct source {
     struct tensor_json json;
 };
 
+/* The tensors of a request: those of the loss, in its order, and two that every loss takes. */
+enum { EVALUATION_GRAD_OUTPUT = LOSS_MAX_TENSORS, EVALUATION_SAMPLE_WEIGHT, EVALUATION_TENSORS };
+
 enum { EVALUATION_SMALL = 4096 }; /* bytes of tensors that need no allocation */
 
 struct evaluation {
@@ -37,7 +40,7 @@ struct evaluation {
 
     /* set by whoever reads the request */
     struct loss_request request; /* its tensors, grad_output and sample_weight are `tensor` of the sources below, or NULL */
-    struct source tensor[LOSS_MAX_TENSORS], grad_output, sample_weight;
+    struct source tensor[EVALUATION_TENSORS];
     double number;             /* room for a grad_output that is a plain number */
     enum tensor_form encoding; /* how an answer in JSON writes tensors */
 
@@ -59,6 +62,13 @@ double evaluation_clock(void);
 /* Starts an evaluation: parameters at their defaults, no tensors. `body` (body[len] is NUL) is borrowed. */
 void evaluation_init(struct evaluation *evaluation, const struct loss_descriptor *loss, const char *body, size_t len,
                      int threads);
+
+/* The name of such a tensor; NULL where the loss has fewer. */
+const char *evaluation_tensor_name(const struct loss_descriptor *loss, int k);
+/* Which tensor a name is, -1 if it is none. */
+int evaluation_tensor_find(const struct loss_descriptor *loss, const char *name);
+/* Where the request points to such a tensor, or holds NULL. */
+const struct loss_tensor **evaluation_place(struct evaluation *evaluation, int k);
 
 /* Plans the request. LOSS_INVALID as loss_plan has it, or where broadcasting would make too much of few bytes. */
 enum loss_status evaluation_plan(struct evaluation *evaluation, struct loss_error *error);

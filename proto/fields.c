@@ -1,0 +1,467 @@
+/* The fields of a request that are no tensors. */
+#include "fields.h"
+#include "json_text.h"
+#include "number.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    NAME_SIZE = 64, /* a longer name can be none of a tensor or choice */
+    WORD_MAX = 14,  /* bytes of a word or number that jansson reads without growing its buffer */
+};
+
+/* ---- errors --------------------------------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 4))) static enum loss_status malformed(struct fields *f, const char *at, const char *format,
+                                                                        ...)
+{
+    char message[sizeof f->error->message - 32];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    if (f->body)
+        return json_malformed(f->error, f->body, at, f->path, "%s", message);
+    return loss_fail_at(f->error, LOSS_MALFORMED, f->path, "%s", message);
+}
+
+static enum loss_status unexpected(struct fields *f, const char *at, const char *expected)
+{
+    char byte[JSON_BYTE_TEXT];
+    return malformed(f, at, "%s where %s was expected", json_byte_text(at, f->end, byte), expected);
+}
+
+/* The field that is being read has the wrong type. */
+static enum loss_status wrong_type(struct fields *f, const char *expected)
+{
+    char quote[JSON_QUOTE];
+    if (f->body)
+        return malformed(f, f->at, "%s must be %s", f->key, expected);
+    return malformed(f, f->at, "%s is '%s'; it must be %s", f->key, json_quote(f->at, quote), expected);
+}
+
+__attribute__((format(printf, 2, 3))) static enum loss_status invalid(struct fields *f, const char *format, ...)
+{
+    char message[sizeof f->error->message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return loss_fail_at(f->error, LOSS_INVALID, f->path, "%s", message);
+}
+
+/* "; did you mean 'input'?", or nothing, in `text` of MEANT bytes. */
+enum { MEANT = 96 };
+static const char *meant(const struct loss_nearest *search, char *text)
+{
+    text[0] = '\0';
+    if (search->best)
+        snprintf(text, MEANT, "; did you mean '%s'?", search->best);
+    return text;
+}
+
+/* ---- small values --------------------------------------------------------------------------------------------------- */
+
+/* Parses the number or word at f->at and moves behind it; NULL with the error filled. The caller owns what comes back.
+   Strings, arrays and objects are not for jansson: where memory runs out in a token of 16 bytes or more it loses characters of
+   it, the closing quote too. So `expected` says what should stand here, where one of them or a longer word does. */
+static json_t *small_value(struct fields *f, const char *expected)
+{
+    const char *at;
+    json_error_t why;
+    const char *const end = json_skip_value(f->at, &at);
+    if (!end) {
+        unexpected(f, at, "a JSON value");
+        return NULL;
+    }
+    if (*f->at == '"' || *f->at == '[' || *f->at == '{' || end - f->at > WORD_MAX) {
+        wrong_type(f, expected);
+        return NULL;
+    }
+    json_t *value = json_loadb(f->at, (size_t)(end - f->at), JSON_DECODE_ANY, &why);
+    if (value)
+        f->at = end;
+    else if (why.text[0])
+        malformed(f, f->at + why.position, "%s: %s", f->key, why.text);
+    else /* it has nothing to say of the text */
+        loss_fail(f->error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+    return value;
+}
+
+/* Takes the string at f->at, which opens with a quote, or is plain text up to a comma, and moves behind it. One that is too
+   long for a name is cut short, so that it can be quoted. */
+static enum loss_status take_name(struct fields *f, char *name)
+{
+    if (!f->body) {
+        const size_t len = strcspn(f->at, ",");
+        snprintf(name, NAME_SIZE, "%.*s", (int)(len < NAME_SIZE ? len : NAME_SIZE), f->at);
+        f->at += len;
+        return LOSS_OK;
+    }
+    const char *at, *const end = json_skip_string(f->at, &at);
+    if (!end)
+        return unexpected(f, at, "the rest of a string");
+    if (!json_decode_string(f->at, end, name, NAME_SIZE)) {
+        if (end - f->at - 2 < NAME_SIZE)
+            return malformed(f, f->at, "%s is no text", f->key);
+        snprintf(name, NAME_SIZE, "%.*s", (int)(end - f->at - 2), f->at + 1);
+    }
+    f->at = end;
+    return LOSS_OK;
+}
+
+/* A string out of a list of names; its place, or -1 with the error filled. Wrong types are malformed, wrong names invalid. */
+static int choice(struct fields *f, const char *const names[], int count)
+{
+    const char *const start = f->at;
+    char name[NAME_SIZE], list[160] = "", quote[JSON_QUOTE], nearest[MEANT];
+    if (f->body && *f->at != '"') {
+        json_t *const value = small_value(f, "a string");
+        f->at = start;
+        if (value)
+            wrong_type(f, "a string");
+        json_decref(value);
+        return -1;
+    }
+    if (!f->body) {
+        snprintf(name, NAME_SIZE, "%s", f->at);
+        f->at = f->end;
+    } else if (take_name(f, name) != LOSS_OK) {
+        return -1;
+    }
+    struct loss_nearest search = {.name = name};
+    for (int i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0)
+            return i;
+        loss_nearest_try(&search, names[i]);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s'%s'",
+                 i == 0          ? ""
+                 : i < count - 1 ? ", "
+                                 : " or ",
+                 names[i]);
+    }
+    invalid(f, "%s is '%s'; it must be %s%s", f->key, json_quote(name, quote), list, meant(&search, nearest));
+    return -1;
+}
+
+static enum loss_status read_reduction(struct fields *f)
+{
+    const char *names[LOSS_REDUCTION_COUNT];
+    enum loss_reduction reductions[LOSS_REDUCTION_COUNT];
+    int count = 0;
+    for (int i = 0; i < LOSS_REDUCTION_COUNT; i++)
+        if (f->out->request.loss->reductions >> i & 1) {
+            reductions[count] = (enum loss_reduction)i;
+            names[count++] = loss_reduction_name((enum loss_reduction)i);
+        }
+    const int chosen = choice(f, names, count);
+    if (chosen >= 0)
+        f->out->request.reduction = reductions[chosen];
+    return chosen >= 0 ? LOSS_OK : f->error->status;
+}
+
+static enum loss_status read_dtype(struct fields *f)
+{
+    const int chosen = choice(f, (const char *const[]){"float32", "float64"}, 2);
+    if (chosen >= 0)
+        f->out->request.dtype = chosen == 0 ? LOSS_FLOAT32 : LOSS_FLOAT64;
+    return chosen >= 0 ? LOSS_OK : f->error->status;
+}
+
+static enum loss_status read_encoding(struct fields *f)
+{
+    const int chosen =
+        choice(f, (const char *const[]){[FORM_NESTED] = "nested", [FORM_FLAT] = "flat", [FORM_BASE64] = "base64"}, FORM_COUNT);
+    if (chosen >= 0)
+        f->out->encoding = (enum tensor_form)chosen;
+    return chosen >= 0 ? LOSS_OK : f->error->status;
+}
+
+static const char names_expected[] = "true, false, or a list of tensor names";
+
+/* Takes one name into a bit set. */
+static enum loss_status read_name(struct fields *f, uint32_t *mask)
+{
+    const struct loss_descriptor *const loss = f->out->request.loss;
+    char name[NAME_SIZE], quote[JSON_QUOTE], nearest[MEANT];
+    if (take_name(f, name) != LOSS_OK)
+        return f->error->status;
+    const int k = loss_tensor_find(loss, name);
+    if (k >= 0) {
+        *mask |= UINT32_C(1) << k;
+        return LOSS_OK;
+    }
+    struct loss_nearest search = {.name = name};
+    for (int j = 0; j < loss_tensor_specs(loss); j++)
+        loss_nearest_try(&search, loss->tensors[j].name);
+    return invalid(f, "%s has no tensor '%s'%s", loss->name, json_quote(name, quote), meant(&search, nearest));
+}
+
+static enum loss_status read_name_list(struct fields *f, uint32_t *mask)
+{
+    const char *const start = f->at;
+    f->at = json_blank(f->at + 1);
+    size_t i = 0;
+    for (bool more = *f->at != ']'; more; i++) {
+        f->at = json_blank(f->at);
+        snprintf(f->path, sizeof f->path, "/%.8s/%zu", f->key, i);
+        if (*f->at != '"') {
+            f->at = start;
+            return wrong_type(f, names_expected);
+        }
+        if (read_name(f, mask) != LOSS_OK)
+            return f->error->status;
+        f->at = json_blank(f->at);
+        if (*f->at != ',' && *f->at != ']')
+            return unexpected(f, f->at, "',' or ']'");
+        more = *f->at == ',';
+        f->at += more;
+    }
+    f->at++;
+    return LOSS_OK;
+}
+
+/* Whether plain text is true or false, also as Python's str has them. */
+static bool plain_boolean(struct fields *f, bool *value)
+{
+    *value = strcmp(f->at, "true") == 0 || strcmp(f->at, "True") == 0;
+    if (!*value && strcmp(f->at, "false") != 0 && strcmp(f->at, "False") != 0)
+        return false;
+    f->at = f->end;
+    return true;
+}
+
+static enum loss_status read_plain_names(struct fields *f, uint32_t *mask)
+{
+    bool all;
+    if (*f->at == '\0')
+        return wrong_type(f, "true, false, or names of tensors with commas between them");
+    if (plain_boolean(f, &all)) {
+        *mask = all ? loss_predictions(f->out->request.loss) : 0;
+        return LOSS_OK;
+    }
+    while (read_name(f, mask) == LOSS_OK) {
+        if (*f->at == '\0')
+            return LOSS_OK;
+        f->at++;
+    }
+    return f->error->status;
+}
+
+/* Reads which tensors are meant: true is the predictions. */
+static enum loss_status read_names(struct fields *f, uint32_t *mask)
+{
+    const char *const start = f->at;
+    if (!f->body)
+        return read_plain_names(f, mask);
+    if (*start == '[')
+        return read_name_list(f, mask);
+    json_t *const value = small_value(f, names_expected);
+    if (!value)
+        return f->error->status;
+    enum loss_status status = LOSS_OK;
+    if (json_is_boolean(value)) {
+        *mask = json_is_true(value) ? loss_predictions(f->out->request.loss) : 0;
+    } else {
+        f->at = start;
+        status = wrong_type(f, names_expected);
+    }
+    json_decref(value);
+    return status;
+}
+
+static enum loss_status read_grad(struct fields *f)
+{
+    return read_names(f, &f->out->request.grad);
+}
+
+static enum loss_status read_hess(struct fields *f)
+{
+    return read_names(f, &f->out->request.hess);
+}
+
+/* Whether the text of a number can end here: what may follow it in JSON, the reader of that sees to. */
+static bool number_ends(const struct fields *f, const char *at)
+{
+    return f->body || at == f->end;
+}
+
+static enum loss_status read_real(struct fields *f, double *value)
+{
+    const char *const end = number_read_f64(f->at, value);
+    if (!end || !number_ends(f, end))
+        return wrong_type(f, "a number");
+    if (isinf(*value))
+        return invalid(f, "%s is out of range", f->key);
+    f->at = end;
+    return LOSS_OK;
+}
+
+static enum loss_status read_integer(struct fields *f, struct loss_value *value)
+{
+    const char *end;
+    const enum number_status status = number_read_i64(f->at, &value->integer, &end);
+    if (status == NUMBER_NONE || status == NUMBER_FRACTION || !number_ends(f, end))
+        return wrong_type(f, "a whole number");
+    f->at = end;
+    value->number = (double)value->integer;
+    return status == NUMBER_OK ? LOSS_OK : invalid(f, "%s is out of range", f->key);
+}
+
+static enum loss_status read_boolean(struct fields *f, struct loss_value *value)
+{
+    bool yes = strncmp(f->at, "true", 4) == 0;
+    if (!f->body) {
+        if (!plain_boolean(f, &yes))
+            return wrong_type(f, "true or false");
+    } else {
+        if (!yes && strncmp(f->at, "false", 5) != 0)
+            return wrong_type(f, "true or false");
+        f->at += yes ? 4 : 5;
+    }
+    *value = (struct loss_value){yes, yes};
+    return LOSS_OK;
+}
+
+static enum loss_status read_choice(struct fields *f, const struct loss_param_spec *spec, struct loss_value *value)
+{
+    int count = 0;
+    while (spec->choices[count])
+        count++;
+    const int chosen = choice(f, spec->choices, count);
+    if (chosen < 0)
+        return f->error->status;
+    *value = (struct loss_value){chosen, chosen};
+    return LOSS_OK;
+}
+
+static enum loss_status read_param(struct fields *f, int k)
+{
+    const struct loss_param_spec *const spec = &f->out->request.loss->params[k];
+    struct loss_value *const value = &f->out->request.param[k];
+    switch (spec->type) {
+    case LOSS_CHOICE:
+        return read_choice(f, spec, value);
+    case LOSS_BOOLEAN:
+        return read_boolean(f, value);
+    case LOSS_INTEGER:
+        return read_integer(f, value);
+    case LOSS_NUMBER:
+        break;
+    }
+    return read_real(f, &value->number);
+}
+
+/* ---- fields --------------------------------------------------------------------------------------------------------- */
+
+/* The fields that every loss has beside grad_output and sample_weight. */
+static const struct {
+    const char *name;
+    enum loss_status (*read)(struct fields *f);
+} common[] = {{"reduction", read_reduction},
+              {"grad", read_grad},
+              {"hess", read_hess},
+              {"dtype", read_dtype},
+              {"encoding", read_encoding}};
+enum { COMMON_COUNT = sizeof common / sizeof common[0], ENCODING = FIELD_COMMON + COMMON_COUNT - 1 };
+
+int field_find(const struct loss_descriptor *loss, const char *name)
+{
+    const int tensor = evaluation_tensor_find(loss, name), param = loss_param_find(loss, name);
+    if (tensor >= 0)
+        return tensor;
+    if (param >= 0)
+        return FIELD_PARAMS + param;
+    for (int k = 0; k < COMMON_COUNT; k++)
+        if (strcmp(common[k].name, name) == 0)
+            return FIELD_COMMON + k;
+    return -1;
+}
+
+void fields_begin(struct fields *f, struct evaluation *e, struct loss_error *error)
+{
+    f->out = e;
+    f->error = error;
+    f->body = f->at = e->body;
+    f->end = e->body + e->len;
+    f->key[0] = f->path[0] = '\0';
+    f->seen = 0;
+}
+
+void fields_set_key(struct fields *f, const char *key)
+{
+    if (key != f->key)
+        snprintf(f->key, sizeof f->key, "%s", key);
+    f->path[0] = '\0';
+    json_pointer_add(f->path, sizeof f->path, f->key);
+}
+
+bool fields_first(struct fields *f, int field)
+{
+    const uint32_t bit = UINT32_C(1) << field;
+    const bool is_first = !(f->seen & bit);
+    f->seen |= bit;
+    return is_first;
+}
+
+bool fields_have_encoding(const struct fields *f)
+{
+    return f->seen >> ENCODING & 1;
+}
+
+enum loss_status fields_unknown(struct fields *f, const char *what)
+{
+    const struct loss_descriptor *const loss = f->out->request.loss;
+    char quote[JSON_QUOTE], nearest[MEANT];
+    struct loss_nearest search = {.name = f->key};
+    if (strcmp(f->key, "size_average") == 0 || strcmp(f->key, "reduce") == 0)
+        return malformed(f, f->at, "%s is deprecated in PyTorch and not taken; use reduction", f->key);
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        if (evaluation_tensor_name(loss, k))
+            loss_nearest_try(&search, evaluation_tensor_name(loss, k));
+    for (int k = 0; k < loss_param_specs(loss); k++)
+        loss_nearest_try(&search, loss->params[k].name);
+    for (int k = 0; k < COMMON_COUNT; k++)
+        loss_nearest_try(&search, common[k].name);
+    return malformed(f, f->at, "%s has no %s '%s'%s", loss->name, what, json_quote(f->key, quote), meant(&search, nearest));
+}
+
+enum loss_status fields_read_value(struct fields *f, int field)
+{
+    return field < FIELD_COMMON ? read_param(f, field - FIELD_PARAMS) : common[field - FIELD_COMMON].read(f);
+}
+
+/* An upstream gradient that is the same for every term. */
+static enum loss_status read_grad_output(struct fields *f)
+{
+    struct evaluation *const e = f->out;
+    struct source *const source = &e->tensor[EVALUATION_GRAD_OUTPUT];
+    *evaluation_place(e, EVALUATION_GRAD_OUTPUT) = &source->tensor;
+    source->swapped = false;
+    source->tensor = (struct loss_tensor){.data = &e->number, .dtype = LOSS_FLOAT64};
+    return read_real(f, &e->number);
+}
+
+enum loss_status fields_read_plain(struct fields *f, const char *name, const char *value, uint32_t settled)
+{
+    f->body = NULL;
+    f->at = value;
+    f->end = value + strlen(value);
+    fields_set_key(f, name);
+    const int field = field_find(f->out->request.loss, f->key);
+    if (field < 0)
+        return fields_unknown(f, "field");
+    if (settled >> field & 1)
+        return LOSS_OK;
+    if (!fields_first(f, field))
+        return malformed(f, f->at, "there are two fields '%s'", f->key);
+    if (field == EVALUATION_GRAD_OUTPUT)
+        return read_grad_output(f);
+    if (field < EVALUATION_TENSORS)
+        return malformed(f, f->at, "%s is a tensor: it goes into the body, not among the parameters", f->key);
+    return fields_read_value(f, field);
+}

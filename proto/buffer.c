@@ -1,5 +1,6 @@
 /* A growable run of bytes. */
 #include "buffer.h"
+#include "pages.h"
 
 #include <stdarg.h>
 #include <stdint.h>
@@ -22,7 +23,7 @@ char *buffer_reserve(struct buffer *buffer, size_t more)
         return buffer->data + buffer->len;
     while (capacity < wanted)
         capacity *= 2;
-    char *data = realloc(buffer->data, capacity);
+    char *data = buffer->paged ? pages_resize(buffer->data, buffer->capacity, capacity) : realloc(buffer->data, capacity);
     if (!data) {
         buffer->failed = true;
         return NULL;
@@ -30,6 +31,15 @@ char *buffer_reserve(struct buffer *buffer, size_t more)
     buffer->data = data;
     buffer->capacity = capacity;
     return data + buffer->len;
+}
+
+char *buffer_take(struct buffer *buffer, size_t size)
+{
+    buffer->data = pages_resize(NULL, 0, size > 0 ? size : 1);
+    buffer->paged = true;
+    buffer->capacity = buffer->data ? (size > 0 ? size : 1) : 0;
+    buffer->failed = !buffer->data;
+    return buffer->data;
 }
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t len)
@@ -65,6 +75,9 @@ void buffer_printf(struct buffer *buffer, const char *format, ...)
 
 void buffer_free(struct buffer *buffer)
 {
-    free(buffer->data);
+    if (buffer->paged)
+        pages_free(buffer->data, buffer->capacity);
+    else
+        free(buffer->data);
     *buffer = (struct buffer){0};
 }

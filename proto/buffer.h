@@ -13,11 +13,15 @@ struct buffer {
     size_t len;
     size_t capacity;
     bool failed;
+    bool paged; /* data is a block of pages.h */
 };
 
 /* Makes room for `more` bytes behind `len` and returns where they go, NULL when memory ran out. The caller writes there and
    adds what it wrote to `len`. */
 char *buffer_reserve(struct buffer *buffer, size_t more);
+/* Gives a buffer that holds nothing yet room for `size` bytes and no more; where that is much, in a block that is kept from one
+   request to the next (pages.h). Returns it, NULL when memory ran out; `len` is the caller's to set. */
+char *buffer_take(struct buffer *buffer, size_t size);
 /* Append bytes, a string without its NUL, printf's text. */
 void buffer_append(struct buffer *buffer, const void *bytes, size_t len);
 void buffer_text(struct buffer *buffer, const char *text);

@@ -29,7 +29,7 @@ __attribute__((format(printf, 3, 4))) static enum loss_status malformed(struct f
     return loss_fail_at(f->error, LOSS_MALFORMED, f->path, "%s", message);
 }
 
-static enum loss_status unexpected(struct fields *f, const char *at, const char *expected)
+enum loss_status fields_unexpected(struct fields *f, const char *at, const char *expected)
 {
     char byte[JSON_BYTE_TEXT];
     return malformed(f, at, "%s where %s was expected", json_byte_text(at, f->end, byte), expected);
@@ -75,7 +75,7 @@ static json_t *small_value(struct fields *f, const char *expected)
     json_error_t why;
     const char *const end = json_skip_value(f->at, &at);
     if (!end) {
-        unexpected(f, at, "a JSON value");
+        fields_unexpected(f, at, "a JSON value");
         return NULL;
     }
     if (*f->at == '"' || *f->at == '[' || *f->at == '{' || end - f->at > WORD_MAX) {
@@ -104,7 +104,7 @@ static enum loss_status take_name(struct fields *f, char *name)
     }
     const char *at, *const end = json_skip_string(f->at, &at);
     if (!end)
-        return unexpected(f, at, "the rest of a string");
+        return fields_unexpected(f, at, "the rest of a string");
     if (!json_decode_string(f->at, end, name, NAME_SIZE)) {
         if (end - f->at - 2 < NAME_SIZE)
             return malformed(f, f->at, "%s is no text", f->key);
@@ -217,7 +217,7 @@ static enum loss_status read_name_list(struct fields *f, uint32_t *mask)
             return f->error->status;
         f->at = json_blank(f->at);
         if (*f->at != ',' && *f->at != ']')
-            return unexpected(f, f->at, "',' or ']'");
+            return fields_unexpected(f, f->at, "',' or ']'");
         more = *f->at == ',';
         f->at += more;
     }
@@ -411,6 +411,45 @@ bool fields_first(struct fields *f, int field)
 bool fields_have_encoding(const struct fields *f)
 {
     return f->seen >> ENCODING & 1;
+}
+
+/* Reads a key and what stands behind it, up to the value. */
+static enum loss_status read_key(struct fields *f)
+{
+    const char *at;
+    f->path[0] = '\0';
+    f->at = json_blank(f->at);
+    if (*f->at != '"')
+        return fields_unexpected(f, f->at, "a field name in quotes");
+    const char *end = json_skip_string(f->at, &at);
+    if (!end)
+        return fields_unexpected(f, at, "the rest of a string");
+    if (!json_decode_string(f->at, end, f->key, sizeof f->key))
+        return json_malformed(f->error, f->body, f->at, "", "the name of a field has more than %d bytes, or is no text",
+                              FIELD_KEY - 1);
+    fields_set_key(f, f->key);
+    f->at = json_blank(end);
+    if (*f->at != ':')
+        return fields_unexpected(f, f->at, "':'");
+    f->at = json_blank(f->at + 1);
+    return LOSS_OK;
+}
+
+enum loss_status fields_read_object(struct fields *f, enum loss_status (*member)(struct fields *f, void *context),
+                                    void *context)
+{
+    if (*f->at != '{')
+        return fields_unexpected(f, f->at, "'{'");
+    f->at = json_blank(f->at + 1);
+    for (bool more = *f->at != '}' || !++f->at; more; f->at++) {
+        if (read_key(f) != LOSS_OK || member(f, context) != LOSS_OK)
+            return f->error->status;
+        f->at = json_blank(f->at);
+        if (*f->at != ',' && *f->at != '}')
+            return fields_unexpected(f, f->at, "',' or '}'");
+        more = *f->at == ',';
+    }
+    return LOSS_OK;
 }
 
 enum loss_status fields_unknown(struct fields *f, const char *what)

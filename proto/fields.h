@@ -29,6 +29,12 @@ struct fields {
 void fields_begin(struct fields *fields, struct evaluation *evaluation, struct loss_error *error);
 /* Which field of the loss's requests a name is: below EVALUATION_TENSORS that tensor (evaluation.h); -1 if there is none. */
 int field_find(const struct loss_descriptor *loss, const char *name);
+/* Reads the JSON object at `at` and moves behind it: calls `member` for each key, with `at` at its value, for it to move behind
+   that or fail. */
+enum loss_status fields_read_object(struct fields *fields, enum loss_status (*member)(struct fields *fields, void *context),
+                                    void *context);
+/* Fails with LOSS_MALFORMED: something else was expected at a byte. */
+enum loss_status fields_unexpected(struct fields *fields, const char *at, const char *expected);
 /* Sets the key and the path for errors. */
 void fields_set_key(struct fields *fields, const char *key);
 /* Notes that a field was met; false if it had been before. */

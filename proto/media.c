@@ -25,16 +25,30 @@ static bool is(struct span type, const char *name)
     return strlen(name) == type.len && strncasecmp(type.text, name, type.len) == 0;
 }
 
-enum loss_status media_check_content(const char *content_type, struct loss_error *error)
+static const char *const names[MEDIA_COUNT] = {[MEDIA_JSON] = "application/json",
+                                               [MEDIA_SAFETENSORS] = "application/vnd.safetensors",
+                                               [MEDIA_OCTETS] = "application/octet-stream",
+                                               [MEDIA_FORM] = "multipart/form-data"};
+
+const char *media_name(enum media media)
+{
+    return names[media];
+}
+
+enum loss_status media_content(const char *content_type, enum media *media, struct loss_error *error)
 {
     static const char any[] = "application/", json[] = "+json";
     char quote[JSON_QUOTE];
+    *media = MEDIA_JSON;
     if (!content_type)
         return LOSS_OK;
     const struct span type = type_of(content_type);
     const bool suffixed = type.len > sizeof any + sizeof json - 2 && strncasecmp(type.text, any, sizeof any - 1) == 0 &&
                           strncasecmp(type.text + type.len - (sizeof json - 1), json, sizeof json - 1) == 0;
-    if (is(type, "application/json") || suffixed)
+    if (is(type, names[MEDIA_JSON]) || suffixed)
+        return LOSS_OK;
+    *media = is(type, names[MEDIA_FORM]) ? MEDIA_FORM : MEDIA_SAFETENSORS;
+    if (*media == MEDIA_FORM || is(type, names[MEDIA_SAFETENSORS]) || is(type, names[MEDIA_OCTETS]))
         return LOSS_OK;
     if (is(type, "application/x-www-form-urlencoded"))
         return loss_fail(error, LOSS_UNSUPPORTED,
@@ -42,8 +56,10 @@ enum loss_status media_check_content(const char *content_type, struct loss_error
                          "application/json', or use curl --json");
     if (type.len == 0)
         return loss_fail(error, LOSS_UNSUPPORTED, "Content-Type is empty; send application/json");
-    return loss_fail(error, LOSS_UNSUPPORTED, "Content-Type '%s' is not taken; send application/json",
-                     json_quote(content_type, quote));
+    return loss_fail(
+        error, LOSS_UNSUPPORTED,
+        "Content-Type '%s' is not taken; send application/json, application/vnd.safetensors or multipart/form-data",
+        json_quote(content_type, quote));
 }
 
 /* The q of a media range, 1 where it has none. */
@@ -58,24 +74,94 @@ static double quality(const char *range)
     return 1;
 }
 
-enum loss_status media_check_accept(const char *accept, struct loss_error *error)
+/* How an Accept header takes a media type: by the range that names it most closely. */
+struct taken {
+    int closeness; /* 2 named, 1 by its first half, 0 by anything, -1 not */
+    double q;
+};
+
+static struct taken take(const char *accept, enum media media)
 {
-    char quote[JSON_QUOTE];
-    int best = -1; /* how closely the best range names JSON: the closest decides */
-    double q = 0;
-    if (!accept || !*accept)
-        return LOSS_OK;
+    struct taken taken = {-1, 0};
     for (const char *range = accept; range; range = strchr(range, ',')) {
         range += *range == ',';
         const struct span type = type_of(range);
-        const int closeness = is(type, "application/json") ? 2 : is(type, "application/*") ? 1 : is(type, "*/*") ? 0 : -1;
-        if (closeness > best) {
-            best = closeness;
-            q = quality(range);
+        const int closeness = is(type, names[media]) ? 2 : is(type, "application/*") ? 1 : is(type, "*/*") ? 0 : -1;
+        if (closeness > taken.closeness)
+            taken = (struct taken){closeness, quality(range)};
+    }
+    return taken;
+}
+
+enum loss_status media_accept(const char *accept, enum media own, enum media *media, struct loss_error *error)
+{
+    char quote[JSON_QUOTE];
+    *media = own;
+    if (!accept || !*accept)
+        return LOSS_OK;
+    struct taken best = take(accept, own);
+    for (enum media other = MEDIA_JSON; other <= MEDIA_OCTETS; other++) {
+        const struct taken taken = take(accept, other);
+        if (taken.q > best.q || (taken.q == best.q && taken.closeness > best.closeness)) {
+            best = taken;
+            *media = other;
         }
     }
-    if (best >= 0 && q > 0)
+    if (best.q > 0)
+        return LOSS_OK;
+    return loss_fail(error, LOSS_NOT_ACCEPTABLE,
+                     "answers are application/json or application/vnd.safetensors, of which Accept '%s' takes neither",
+                     json_quote(accept, quote));
+}
+
+enum loss_status media_accept_json(const char *accept, struct loss_error *error)
+{
+    char quote[JSON_QUOTE];
+    if (!accept || !*accept || take(accept, MEDIA_JSON).q > 0)
         return LOSS_OK;
     return loss_fail(error, LOSS_NOT_ACCEPTABLE, "answers are application/json, which Accept '%s' does not take",
                      json_quote(accept, quote));
+}
+
+/* ---- parameters ----------------------------------------------------------------------------------------------------- */
+
+/* Copies a token or a quoted string to `out`; returns what is behind it, NULL if it does not fit. */
+static const char *copy_value(const char *text, char *out, size_t size)
+{
+    const bool quoted = *text == '"';
+    size_t len = 0;
+    for (text += quoted; *text && (quoted ? *text != '"' : !strchr("; \t\r\n", *text)); text++) {
+        if (quoted && *text == '\\' && text[1])
+            text++;
+        if (len + 1 >= size)
+            return NULL;
+        out[len++] = *text;
+    }
+    out[len] = '\0';
+    return text + (quoted && *text == '"');
+}
+
+/* Behind a value that nobody wants. */
+static const char *skip_value(const char *text)
+{
+    if (*text != '"')
+        return text + strcspn(text, ";");
+    for (text++; *text && *text != '"'; text++)
+        text += *text == '\\' && text[1];
+    return text + (*text == '"');
+}
+
+bool media_parameter(const char *text, const char *name, char *out, size_t size)
+{
+    while (*(text += strcspn(text, ";"))) {
+        text++;
+        text += strspn(text, " \t");
+        const size_t len = strcspn(text, "=;");
+        if (text[len] != '=')
+            continue;
+        if (strlen(name) == len && strncasecmp(text, name, len) == 0)
+            return copy_value(text + len + 1, out, size) != NULL;
+        text = skip_value(text + len + 1);
+    }
+    return false;
 }

@@ -5,13 +5,6 @@
 
 #include <string.h>
 
-static enum loss_status unexpected(struct fields *r, const char *at, const char *expected)
-{
-    char byte[JSON_BYTE_TEXT];
-    return json_malformed(r->error, r->body, at, r->path, "%s where %s was expected", json_byte_text(at, r->end, byte),
-                          expected);
-}
-
 /* A tensor that is null, as Python's json makes of None, is left out; the plan says if it is missed. Within a tensor null is
  * NaN. */
 static bool take_null(struct fields *r)
@@ -36,8 +29,9 @@ static enum loss_status read_tensor(struct fields *r, int k)
     return LOSS_OK;
 }
 
-static enum loss_status read_field(struct fields *r)
+static enum loss_status read_field(struct fields *r, void *context)
 {
+    (void)context;
     const int field = field_find(r->out->request.loss, r->key);
     if (field < 0)
         return fields_unknown(r, "field");
@@ -46,48 +40,17 @@ static enum loss_status read_field(struct fields *r)
     return field < EVALUATION_TENSORS ? read_tensor(r, field) : fields_read_value(r, field);
 }
 
-/* Reads a key and what stands behind it, up to the value. */
-static enum loss_status read_key(struct fields *r)
-{
-    const char *at;
-    r->path[0] = '\0';
-    r->at = json_blank(r->at);
-    if (*r->at != '"')
-        return unexpected(r, r->at, "a field name in quotes");
-    const char *end = json_skip_string(r->at, &at);
-    if (!end)
-        return unexpected(r, at, "the rest of a string");
-    if (!json_decode_string(r->at, end, r->key, sizeof r->key))
-        return json_malformed(r->error, r->body, r->at, "", "the name of a field has more than %d bytes, or is no text",
-                              FIELD_KEY - 1);
-    fields_set_key(r, r->key);
-    r->at = json_blank(end);
-    if (*r->at != ':')
-        return unexpected(r, r->at, "':'");
-    r->at = json_blank(r->at + 1);
-    return LOSS_OK;
-}
-
-static enum loss_status read_object(struct fields *r)
+static enum loss_status read_envelope(struct fields *r)
 {
     if (strncmp(r->at, "\xef\xbb\xbf", 3) == 0)
         return json_malformed(r->error, r->body, r->at, "",
                               "the body begins with a byte order mark, which JSON does not allow");
     r->at = json_blank(r->at);
-    if (*r->at != '{')
-        return unexpected(r, r->at, "'{'");
-    r->at = json_blank(r->at + 1);
-    for (bool more = *r->at != '}' || !++r->at; more; r->at++) {
-        if (read_key(r) != LOSS_OK || read_field(r) != LOSS_OK)
-            return r->error->status;
-        r->at = json_blank(r->at);
-        if (*r->at != ',' && *r->at != '}')
-            return unexpected(r, r->at, "',' or '}'");
-        more = *r->at == ',';
-    }
+    if (fields_read_object(r, read_field, NULL) != LOSS_OK)
+        return r->error->status;
     r->path[0] = '\0';
     r->at = json_blank(r->at);
-    return r->at == r->end ? LOSS_OK : unexpected(r, r->at, "the end");
+    return r->at == r->end ? LOSS_OK : fields_unexpected(r, r->at, "the end");
 }
 
 /* Answers come in the form in which the first prediction came. */
@@ -103,7 +66,7 @@ enum loss_status request_json_read(struct evaluation *e, struct loss_error *erro
 {
     struct fields fields;
     fields_begin(&fields, e, error);
-    if (read_object(&fields) != LOSS_OK)
+    if (read_envelope(&fields) != LOSS_OK)
         return error->status;
     if (!fields_have_encoding(&fields))
         e->encoding = form_of_predictions(e, e->request.loss);

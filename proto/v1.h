@@ -1,5 +1,5 @@
 /*
- * The v1 interface over JSON: what each endpoint answers, from bytes to bytes. Every function fills a zeroed reply and cannot
+ * The v1 interface: what each endpoint answers, from bytes to bytes. Every function fills a zeroed reply and cannot
  * fail otherwise: trouble is an answer too.
  */
 #ifndef PROTO_V1_H
@@ -11,7 +11,7 @@ struct v1_request {
     const char *loss;         /* name or alias, from the path, decoded; NUL-terminated */
     const char *content_type; /* of the request; NULL where there is none: then it is taken for JSON */
     const char *accept;       /* NULL where there is none */
-    const char *query;        /* the name of the first query parameter, NULL where there is none: JSON requests take none */
+    const char *query;        /* percent-encoded; NULL where there is none: JSON requests take none */
     const char *body;         /* body[len] is NUL */
     size_t len;
     size_t most_work; /* elements that may be worked on here and now (loss_plan.work); 0: any number */

@@ -125,7 +125,7 @@ static void answer(struct reply *reply, json_t *tree)
 void v1_list(const char *accept, struct reply *reply)
 {
     struct loss_error error;
-    if (media_check_accept(accept, &error) != LOSS_OK) {
+    if (media_accept_json(accept, &error) != LOSS_OK) {
         reply_problem(reply, &error);
         return;
     }
@@ -139,7 +139,7 @@ void v1_describe(const char *name, const char *accept, struct reply *reply)
 {
     struct loss_error error;
     const struct loss_descriptor *loss = v1_find(name, &error);
-    if (!loss || media_check_accept(accept, &error) != LOSS_OK)
+    if (!loss || media_accept_json(accept, &error) != LOSS_OK)
         reply_problem(reply, &error);
     else
         answer(reply, description(loss));

@@ -112,10 +112,11 @@ struct request {
     struct framing framing;
     const struct route *route;
     struct call call;
-    bool close;   /* the connection is closed after the answer */
-    bool dropped; /* answered in the midst of its body */
-    bool unread;  /* the answer was given while the client may still be sending */
-    char *body;   /* owned, of pages.h; capacity bytes and one */
+    struct buffer query; /* owned: the text of call.query */
+    bool close;          /* the connection is closed after the answer */
+    bool dropped;        /* answered in the midst of its body */
+    bool unread;         /* the answer was given while the client may still be sending */
+    char *body;          /* owned, of pages.h; capacity bytes and one */
     size_t len, capacity;
     uint64_t received;  /* bytes of the body, whether stored or dropped */
     uint64_t patience;  /* bytes that are still dropped before the connection is */
@@ -417,12 +418,17 @@ static enum MHD_Result evaluate(struct request *request)
 
 /* ---- the first call ----------------------------------------------------------------------------------------------- */
 
-static enum MHD_Result first_argument(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+/* libmicrohttpd has cut the query into pieces, which on_unescape has left as they came: they are put together again. */
+static enum MHD_Result append_argument(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
 {
+    struct buffer *const query = context;
     (void)kind;
-    (void)value;
-    *(const char **)context = name;
-    return MHD_NO;
+    buffer_text(query, query->len > 0 ? "&" : "");
+    buffer_text(query, name);
+    if (value)
+        buffer_text(query, "=");
+    buffer_text(query, value ? value : "");
+    return MHD_YES;
 }
 
 static const char *header(struct request *request, const char *name)
@@ -438,7 +444,11 @@ static void fill_call(struct request *request, const char *loss)
                                   .accept = header(request, "Accept"),
                                   .host = host && guard_is_host(host) ? host : request->http->settings.address,
                                   .draining = request->close};
-    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, first_argument, &request->call.query);
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, append_argument, &request->query);
+    if (request->query.len > 0) {
+        buffer_append(&request->query, "", 1);
+        request->call.query = request->query.data;
+    }
 }
 
 /* Checks what can be checked of a request that brings a body. False if it was refused. */
@@ -501,6 +511,10 @@ static bool dispatch(struct request *request)
     }
     request->route = match.route;
     fill_call(request, match.loss);
+    if (request->query.failed) {
+        refuse(&request->reply, 503, "there is no memory for the query at the moment");
+        return false;
+    }
     if (request->close && !match.route->draining_too) {
         refuse(&request->reply, 503, "the server is shutting down");
         return false;
@@ -611,6 +625,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     }
     watch_waits(request->watched, true);
     free_body(request);
+    buffer_free(&request->query);
     reply_free(&request->reply);
     free(request);
 

@@ -14,7 +14,7 @@ struct call {
     const char *loss; /* what {loss} of the path stands for */
     const char *content_type;
     const char *accept;
-    const char *query; /* the name of the first query parameter */
+    const char *query; /* percent-encoded, though '+' may have become a space */
     const char *host;  /* where the server can be reached, safe to echo; never NULL */
     bool draining;     /* the server is about to end */
     const char *body;  /* NUL-terminated */

@@ -22,6 +22,7 @@ static const struct {
     {"properties", properties_suite},
     {"pages", pages_suite},
     {"server", server_suite},
+    {"binary", binary_suite},
     {"memory", memory_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},

@@ -4,6 +4,7 @@
 #include "json_text.h"
 #include "media.h"
 #include "query.h"
+#include "request_form.h"
 #include "request_json.h"
 #include "safetensors.h"
 
@@ -61,7 +62,7 @@ static enum loss_status read_request(const struct v1_request *v1, enum media for
     fields_begin(&fields, e, error);
     if (query_read(&fields, v1->query) != LOSS_OK)
         return error->status;
-    return safetensors_read(&fields);
+    return format == MEDIA_FORM ? request_form_read(&fields, v1->content_type) : safetensors_read(&fields);
 }
 
 static enum loss_status evaluate(const struct v1_request *v1, const struct formats *formats, struct evaluation *e,

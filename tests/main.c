@@ -23,6 +23,7 @@ static const struct {
     {"pages", pages_suite},
     {"server", server_suite},
     {"binary", binary_suite},
+    {"form", form_suite},
     {"memory", memory_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},

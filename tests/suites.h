@@ -13,6 +13,7 @@ Suite *properties_suite(void);
 Suite *pages_suite(void);
 Suite *server_suite(void);
 Suite *binary_suite(void);
+Suite *form_suite(void);
 Suite *memory_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);

@@ -1,0 +1,11 @@
+/* A request as a form: a NumPy file for each tensor, a text for each parameter. curl -F input=@pred.npy -F reduction=sum */
+#ifndef PROTO_REQUEST_FORM_H
+#define PROTO_REQUEST_FORM_H
+
+#include "fields.h"
+
+/* Reads the body of an evaluation as multipart/form-data. What `fields`, with which a query may have been read, has seen
+   already counts more. */
+enum loss_status request_form_read(struct fields *fields, const char *content_type);
+
+#endif

@@ -43,14 +43,28 @@ static enum loss_status check_head(const struct v1_request *request, struct form
     return LOSS_OK;
 }
 
+/* Starts reading a request that is not in JSON: what its query has. */
+static enum loss_status read_query(const struct v1_request *v1, struct evaluation *e, struct fields *fields,
+                                   struct loss_error *error)
+{
+    fields_begin(fields, e, error);
+    return query_read(fields, v1->query);
+}
+
 bool v1_evaluate_possible(const struct v1_request *request, struct reply *reply)
 {
-    struct loss_error error;
+    struct evaluation evaluation;
+    struct fields fields;
     struct formats formats;
-    if (check_head(request, &formats, &error) == LOSS_OK)
-        return true;
-    reply_problem(reply, &error);
-    return false;
+    struct loss_error error;
+    enum loss_status status = check_head(request, &formats, &error);
+    if (status == LOSS_OK && request->query) {
+        evaluation_init(&evaluation, v1_find(request->loss, &error), "", 0, 1);
+        status = read_query(request, &evaluation, &fields, &error);
+    }
+    if (status != LOSS_OK)
+        reply_problem(reply, &error);
+    return status == LOSS_OK;
 }
 
 static enum loss_status read_request(const struct v1_request *v1, enum media format, struct evaluation *e,
@@ -59,8 +73,7 @@ static enum loss_status read_request(const struct v1_request *v1, enum media for
     struct fields fields;
     if (format == MEDIA_JSON)
         return request_json_read(e, error);
-    fields_begin(&fields, e, error);
-    if (query_read(&fields, v1->query) != LOSS_OK)
+    if (read_query(v1, e, &fields, error) != LOSS_OK)
         return error->status;
     return format == MEDIA_FORM ? request_form_read(&fields, v1->content_type) : safetensors_read(&fields);
 }

@@ -24,8 +24,8 @@ const struct loss_descriptor *v1_find(const char *name, struct loss_error *error
 /* POST /v1/losses/{loss}. Broadcasting can make much work of few bytes: where that is more than `most_work`, the reply's
    status stays 0, and the request is to be put again from where it may take its time. */
 void v1_evaluate(const struct v1_request *request, struct reply *reply);
-/* Whether POST /v1/losses/{loss} can succeed at all: 404 with the nearest name, 415, 406, 400 for a query, before a body is
-   read. True if nothing speaks against it; else the reply is filled. Reads no body. */
+/* Whether POST /v1/losses/{loss} can succeed at all: 404 with the nearest name, 415, 406, whatever is wrong with the query,
+   before a body is read. True if nothing speaks against it; else the reply is filled. Reads no body. */
 bool v1_evaluate_possible(const struct v1_request *request, struct reply *reply);
 /* GET /v1/losses */
 void v1_list(const char *accept, struct reply *reply);

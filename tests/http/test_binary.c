@@ -239,6 +239,17 @@ START_TEST(json_requests_take_no_query)
 }
 END_TEST
 
+START_TEST(wrong_query_is_refused_before_the_body)
+{
+    ck_assert(http_client_send_text(&client, "POST /v1/losses/mse?redction=sum HTTP/1.1\r\nHost: a\r\n" SAFETENSORS
+                                             "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"));
+    ck_assert(http_client_read(&client, &response, false));
+    expect_problem(400, "mse has no field 'redction'; did you mean 'reduction'?");
+    http_client_close(&client);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
 /* ---- media types ---------------------------------------------------------------------------------------------------- */
 
 START_TEST(accept_chooses_between_json_and_safetensors)
@@ -723,6 +734,7 @@ Suite *binary_suite(void)
     tcase_add_test(tcase, parameters_come_in_the_query_or_in_metadata_and_the_query_wins);
     tcase_add_test(tcase, wrong_parameters_get_the_errors_of_json_fields);
     tcase_add_test(tcase, json_requests_take_no_query);
+    tcase_add_test(tcase, wrong_query_is_refused_before_the_body);
     tcase = server_case(suite, "binary_media");
     tcase_add_test(tcase, accept_chooses_between_json_and_safetensors);
     tcase_add_test(tcase, json_request_can_have_a_binary_answer);

@@ -1,0 +1,54 @@
+/*
+ * libFuzzer: any bytes as a form of NumPy files. The first byte chooses the loss; what follows is the form, whose boundary is
+ * "b", or, if that byte is odd, a NumPy file that is sent for all tensors.
+ */
+#include "v1.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void add_parts(struct buffer *form, const struct loss_descriptor *loss, const uint8_t *data, size_t size)
+{
+    for (int k = 0; k < loss_tensor_specs(loss); k++) {
+        buffer_printf(form, "--b\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"f\"\r\n\r\n",
+                      loss->tensors[k].name);
+        buffer_append(form, data, size);
+        buffer_text(form, "\r\n");
+    }
+    buffer_text(form, "--b--\r\n");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    const struct loss_descriptor *const loss = loss_at(data[0] / 2 % loss_count());
+    struct buffer form = {0};
+    if (data[0] & 1)
+        add_parts(&form, loss, data + 1, size - 1);
+    else
+        buffer_append(&form, data + 1, size - 1);
+    const size_t len = form.len;
+    buffer_append(&form, "", 1);
+    if (!form.failed) {
+        char *const body = malloc(form.len); /* so that the sanitizer knows where it ends */
+        struct reply reply = {0};
+        if (body) {
+            memcpy(body, form.data, form.len);
+            v1_evaluate(&(struct v1_request){.loss = loss->name,
+                                             .content_type = "multipart/form-data; boundary=b",
+                                             .body = body,
+                                             .len = len,
+                                             .threads = 1},
+                        &reply);
+            if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
+                abort(); /* no body can be at fault for anything else */
+        }
+        reply_free(&reply);
+        free(body);
+    }
+    buffer_free(&form);
+    return 0;
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/python3
+"""Seeds for fuzz_safetensors and fuzz_npy (Debian: python3-numpy): make_seeds.py writes them below tests/fuzz/corpus."""
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+corpus = Path(__file__).parent / "corpus"
+LOSSES = [line.split("(")[1].split(")")[0] for line in (Path(__file__).parents[2] / "core/losses.def").read_text().splitlines()
+          if "(" in line and not line.startswith(("/", " ", "#"))]
+NAMES = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8", "u1": "U8", "b1": "BOOL"}
+
+
+def write(folder, name, data):
+    (corpus / folder).mkdir(parents=True, exist_ok=True)
+    (corpus / folder / name).write_bytes(data)
+
+
+def safetensors(name, loss, query, tensors, metadata=None, answer=0):
+    header, blob = {"__metadata__": metadata} if metadata else {}, b""
+    for key, tensor in tensors.items():
+        raw = tensor.tobytes()
+        header[key] = {"dtype": NAMES[tensor.dtype.str[1:]], "shape": list(tensor.shape), "data_offsets": [len(blob), len(blob) + len(raw)]}
+        blob += raw
+    write("safetensors", name, bytes([LOSSES.index(loss) * 4 + answer]) + query + b"\n" + json.dumps(header).encode() + b"\0" + blob)
+
+
+def npy(tensor, version=None):
+    out = io.BytesIO()
+    np.lib.format.write_array(out, tensor, version)
+    return out.getvalue()
+
+
+def form(name, loss, parts):
+    body = b""
+    for key, value in parts.items():
+        is_file = not isinstance(value, bytes)
+        body += b'--b\r\nContent-Disposition: form-data; name="' + key.encode() + b'"' + (b'; filename="f"' if is_file else b"")
+        body += b"\r\n\r\n" + (npy(value) if is_file else value) + b"\r\n"
+    write("npy", name, bytes([LOSSES.index(loss) * 2]) + body + b"--b--\r\n")
+
+
+rows, classes = np.array([[0.5, 2, -1], [1, 0.25, 3]], "f4"), np.array([2, 0], "i8")
+line = np.array([0.5, 0.25, 1], "f4")
+safetensors("mse", "mse", b"grad=true&reduction=none", {"input": line, "target": line.astype("f8")})
+safetensors("cross_entropy", "cross_entropy", b"label_smoothing=0.1&grad=input", {"target": classes, "input": rows}, {"hess": "true"})
+safetensors("halves", "bce_with_logits", b"dtype=float64", {"input": line.astype("f2"), "target": line > 0.4, "pos_weight": line}, answer=2)
+safetensors("metadata", "huber", b"", {"input": rows, "target": rows.astype("i1")}, {"format": "pt", "delta": "1e-1", "grad": "input,target"})
+safetensors("weights", "nll", b"ignore_index=-1&grad_output=2", {"input": rows, "target": classes.astype("u1"), "weight": line,
+                                                                 "sample_weight": line[:2]})
+form("mse", "mse", {"input": line, "target": line.astype(">f8"), "grad": b"true"})
+form("fortran", "cross_entropy", {"input": np.asfortranarray(rows), "target": classes.astype(">i2"), "reduction": b"none"})
+form("vjp", "l1", {"input": rows, "target": rows.astype("f2"), "grad_output": rows, "grad": b"input", "reduction": b"none"})
+for version in (1, 2, 3):
+    write("npy", f"version{version}", bytes([LOSSES.index("mse") * 2 + 1]) + npy(np.asfortranarray(rows), (version, 0)))

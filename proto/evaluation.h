@@ -19,9 +19,9 @@
 
 /* Where the numbers of one tensor are: bytes that stand somewhere, or text that is to be decoded. */
 struct source {
-    /* What it is. With `data` set, the numbers stand there, little-endian, in the order that `stride` says: they are used
-       where they are if they are aligned, else copied. Such data must outlive the evaluation and is never written to. With
-       data NULL, `json` says how they are written. */
+    /* What it is. With `data` set, the numbers stand there, little-endian, in the order that `stride` says, and are used where
+       they are, soonest if they are aligned. Such data must outlive the evaluation and is never written to. With data NULL,
+       `json` says how they are written. */
     struct loss_tensor tensor;
     bool swapped; /* the bytes of each number of `data` stand in reverse: then they are copied */
     struct tensor_json json;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "suites.h"
+#include "support/tensor_file.h"
 
 enum { KIB = 1024, MIB = 1024 * KIB, QUIET_MS = 3500 /* more than the server keeps memory for, and looks */ };
 
@@ -149,6 +150,33 @@ START_TEST(memory_stays_near_body_numbers_and_answer)
         ck_assert_msg(used <= allowed, "request %d: %zu bytes, %zu are allowed for", i + 1, used, allowed);
     }
     free(body);
+}
+END_TEST
+
+/* Nothing is copied on the way, aligned or not. */
+START_TEST(memory_of_binary_request_is_body_and_answer)
+{
+    if (sanitized)
+        return;
+    enum { COUNT = 4 * 1000 * 1000 };
+    float *const numbers = calloc(COUNT, sizeof *numbers);
+    ck_assert_ptr_nonnull(numbers);
+    ask(mse, strlen(mse), 200);
+    forget_peak();
+    const size_t idle = memory("VmHWM:");
+    for (size_t spaces = 0; spaces < 4; spaces++) {
+        struct tensor_file file = {{0}, {0}};
+        tensor_file_add(&file, "input", "F32", "4000000", numbers, COUNT * sizeof *numbers);
+        tensor_file_add(&file, "target", "F32", "4000000", numbers, COUNT * sizeof *numbers);
+        struct buffer body = tensor_file_end(&file, spaces);
+        ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse?grad=true", "Content-Type: application/vnd.safetensors\r\n",
+                                  body.data, body.len, &response));
+        ck_assert_int_eq(response.status, 200);
+        const size_t used = memory("VmHWM:") - idle, allowed = (body.len + response.body_len) / 20 * 21;
+        ck_assert_msg(used <= allowed, "%zu spaces: %zu bytes, %zu are allowed for", spaces, used, allowed);
+        buffer_free(&body);
+    }
+    free(numbers);
 }
 END_TEST
 
@@ -326,6 +354,7 @@ Suite *memory_suite(void)
     tcase_set_timeout(served, 120);
     tcase_add_checked_fixture(served, setup, teardown);
     tcase_add_test(served, memory_stays_near_body_numbers_and_answer);
+    tcase_add_test(served, memory_of_binary_request_is_body_and_answer);
     tcase_add_test(served, memory_is_given_back_after_a_quiet_while);
     tcase_add_test(served, memory_is_given_back_by_clients_that_leave);
     tcase_add_test(served, memory_is_not_given_for_a_promise);

@@ -58,13 +58,13 @@ static float unit(size_t i, int sequence)
     return (float)((uint32_t)i * step >> 8) * 0x1p-24F;
 }
 
-/* What a number in [0, 1) becomes: a * u + b, or a sign. */
+/* What a number in [0, 1) becomes: scale * u + shift. */
 struct law {
     float scale, shift;
-    bool sign;
+    bool halves; /* u is first made 0, or 1 from a half on */
 };
 static const struct law any = {6, -3, false}, probability = {0.98F, 0.01F, false}, logarithm = {-8, -0.01F, false},
-                        sign = {0, 0, true};
+                        sign = {2, -1, true}, label = {1, 0, true};
 
 static bool is(const char *name, const char *other)
 {
@@ -78,11 +78,16 @@ static struct law input_law(const char *name)
     return is(name, "nll") || is(name, "kl_div") ? logarithm : any;
 }
 
-static struct law target_law(const char *name)
+/* Targets of bce and bce_with_logits are labels, 0 and 1; those of "bce/soft" and its like are probabilities. */
+#define SOFT "/soft"
+
+static struct law target_law(const char *name, bool soft)
 {
     if (is(name, "hinge_embedding"))
         return sign;
-    return is(name, "bce") || is(name, "bce_with_logits") || is(name, "kl_div") ? probability : any;
+    if (is(name, "bce") || is(name, "bce_with_logits"))
+        return soft ? probability : label;
+    return is(name, "kl_div") ? probability : any;
 }
 
 static struct loss_tensor fill(int sequence, struct law law, size_t rows, size_t length)
@@ -92,7 +97,7 @@ static struct loss_tensor fill(int sequence, struct law law, size_t rows, size_t
     float *data = tensor.data = allocate(count * sizeof *data);
     for (size_t i = 0; i < count; i++) {
         const float u = unit(i, sequence);
-        data[i] = law.sign ? (u < 0.5F ? -1.0F : 1.0F) : law.scale * u + law.shift;
+        data[i] = law.scale * (law.halves ? (u < 0.5F ? 0.0F : 1.0F) : u) + law.shift;
     }
     return tensor;
 }
@@ -112,22 +117,25 @@ static enum loss_status prepare(const char *name, size_t count, size_t classes, 
     if (is(name, problem.name) && count == problem.count && classes == problem.classes)
         return LOSS_OK;
     forget();
-    const struct loss_descriptor *loss = loss_find(name);
+    const char *const suffix = strstr(name, SOFT);
+    char base[sizeof problem.name];
+    snprintf(base, sizeof base, "%.*s", suffix ? (int)(suffix - name) : (int)strlen(name), name);
+    const struct loss_descriptor *loss = loss_find(base);
     if (!loss)
         return loss_fail(error, LOSS_NOT_FOUND, "no loss %s", name);
     const size_t rows = classes ? count / classes : count;
     struct loss_tensor operand[3];
     int operands = 2;
-    if (is(name, "cosine_embedding")) {
+    if (is(base, "cosine_embedding")) {
         operand[0] = fill(0, any, rows, classes);
         operand[1] = fill(1, any, rows, classes);
         operand[operands++] = fill(1, sign, rows, 0);
-    } else if (is(name, "cross_entropy") || is(name, "nll")) {
-        operand[0] = fill(0, input_law(name), rows, classes);
+    } else if (is(base, "cross_entropy") || is(base, "nll")) {
+        operand[0] = fill(0, input_law(base), rows, classes);
         operand[1] = fill_classes(rows, classes);
     } else {
-        operand[0] = fill(0, input_law(name), count, 0);
-        operand[1] = fill(1, target_law(name), count, 0);
+        operand[0] = fill(0, input_law(base), count, 0);
+        operand[1] = fill(1, target_law(base, suffix != NULL), count, 0);
     }
     struct loss_request request;
     loss_request_init(&request, loss);

@@ -10,6 +10,7 @@ from rows import Row, geometric_means, ratios, time_text
 # name, elements, length of a row
 LOSSES = [("mse", 0), ("l1", 0), ("smooth_l1", 0), ("huber", 0), ("bce", 0), ("bce_with_logits", 0), ("cross_entropy", 1000),
           ("nll", 1000), ("kl_div", 0), ("hinge_embedding", 0), ("cosine_embedding", 128)]
+SOFT = ["bce/soft", "bce_with_logits/soft"]  # the same with targets that are no labels: shown, not marked
 ELEMENTS = 10_000_000
 # rows, classes, reach, stretch
 CROSS_ENTROPY = [(10_000, 1000, 8, 12), (1_000_000, 10, 6, 10), (128, 128_256, 8, 12)]
@@ -101,7 +102,7 @@ def summary_rows(all_measured):
 
 
 def triad_rows(all_measured):
-    for name, (reach, stretch) in TRIAD_MARKS.items():
+    for name, (reach, stretch) in {**TRIAD_MARKS, **dict.fromkeys(SOFT, (None, None))}.items():
         measured = all_measured[name]
         try:
             times = measured.ratio("triad", "ours")
@@ -158,6 +159,9 @@ def figures(settings):
             all_measured[name] = measured
             yield from torch_rows(1, shape_text(name, ELEMENTS, classes), measured)
         yield from summary_rows(all_measured)
+        for name in SOFT:
+            all_measured[name] = against_torch(settings, drivers, name, ELEMENTS, 0, triad=True)
+            yield from torch_rows(1, name, all_measured[name])
         for rows, classes, reach, stretch in CROSS_ENTROPY:
             count = rows * classes
             if count == ELEMENTS and classes == 1000:

@@ -55,6 +55,10 @@ def sign(count, sequence):
     return (unit(count, sequence) < 0.5).float().mul_(-2).add_(1)
 
 
+def label(count, sequence):
+    return (unit(count, sequence) >= 0.5).float()
+
+
 def prepare(name, count, classes):
     """The arguments of a loss; those that want a gradient want it."""
     rows = count // classes if classes else count
@@ -65,15 +69,16 @@ def prepare(name, count, classes):
         x = (logarithm if name == "nll" else anything)(count, 0).reshape(rows, classes)
         y = (np.arange(rows, dtype=np.uint32) * np.uint32(STEPS[0]) >> 8) % np.uint32(classes)
         return [x.requires_grad_(), torch.from_numpy(y.astype(np.int64))]
-    x = {"bce": probability, "kl_div": logarithm}.get(name, anything)(count, 0)
-    y = {"bce": probability, "bce_with_logits": probability, "kl_div": probability, "hinge_embedding": sign}.get(name, anything)
+    x = {"bce": probability, "bce/soft": probability, "kl_div": logarithm}.get(name, anything)(count, 0)
+    y = {"bce": label, "bce_with_logits": label, "bce/soft": probability, "bce_with_logits/soft": probability,
+         "kl_div": probability, "hinge_embedding": sign}.get(name, anything)
     return [x.requires_grad_(), y(count, 1)]
 
 
 def evaluate(name, arguments):
     for argument in arguments:
         argument.grad = None
-    loss = LOSSES[name](*arguments)
+    loss = LOSSES[name.partition("/")[0]](*arguments)
     loss.backward()
     return loss
 

@@ -28,7 +28,10 @@ def show(name, function, low, high, terms, scale):
 
 half_step = log(2) / 2 * (1 + mpf(2) ** -20)
 largest_z = ((sqrt(2) - 1) / (sqrt(2) + 1)) ** 2 * (1 + mpf(2) ** -20)
-show("LOG_TAIL of a third", log_tail, 0, mpf(1) / 9 * (1 + mpf(2) ** -20), 10, mpf(1) / 18)
+third = mpf(1) / 9 * (1 + mpf(2) ** -20)
+show("LOG_TAIL of a third", log_tail, 0, third, 10, third / 2)
+show("LOG_TAIL of a third, float32", log_tail, 0, third, 5, third / 2)
 show("EXP_TAIL", exp_tail, -half_step, half_step, 10, half_step**2)
-show("EXP_TAIL of float32", exp_tail, -half_step, half_step, 6, half_step**2)
+show("EXP_TAIL, float32", exp_tail, -half_step, half_step, 5, half_step**2)
 show("LOG_TAIL", log_tail, 0, largest_z, 7, largest_z / 2)
+show("LOG_TAIL, float32", log_tail, 0, largest_z, 3, largest_z / 2)

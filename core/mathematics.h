@@ -72,19 +72,6 @@ MATH_INLINE double math_exp_negative(double x)
     return x < -708 ? 0 : (1 + (r + r * r * exp_tail(r))) * power_of_two(n);
 }
 
-/* exp(x) to 2^-26, which is enough for what is rounded to float32 and not subtracted from anything like it: only the sum's
-   smaller part is worked out in float. For x <= 0; below -700 it is 0. */
-MATH_INLINE double math_exp_near(double x)
-{
-    static const float c[] = {0.5000000013457804f,   0.16666666681614342f,   0.041666465005270034f,
-                              0.008333310934363356f, 0.0013933641117472883f, 0.00019890980964683147f};
-    const double in_range = x < -700 ? -700 : x;
-    const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER, r = in_range - n * 0x1.62e42fefa39efp-1;
-    const float s = (float)r, s2 = s * s;
-    const float tail = s2 * ((c[0] + c[1] * s) + s2 * ((c[2] + c[3] * s) + s2 * (c[4] + c[5] * s)));
-    return x < -700 ? 0 : ((1 + r) + (double)tail) * power_of_two(n);
-}
-
 /* log(u + rest) for u > 0 and finite and normal, rest a rounding error of u, which is small enough for rest / u to be taken as
    rest 2^-k (1 - f + f^2). With u = 2^k m, m in [sqrt(1/2), sqrt(2)), f = m - 1 and s = f / (2 + f): log m = 2 atanh(s) = f -
    (f^2 / 2 - s (f^2 / 2 + s^2 tail)). */
@@ -132,6 +119,75 @@ MATH_INLINE double math_log1p(double x)
 {
     const double u = 1 + x, rest = x < 1 ? x - (u - 1) : 1 - (u - x);
     return x > -1 ? x == (double)INFINITY ? x : log_of_sum(u, rest) : x == -1 ? -(double)INFINITY : (double)NAN;
+}
+
+/* ---- float32's own arithmetic -----------------------------------------------------------------------------------------------
+ */
+
+/*
+ * Twice as many numbers at a time, for what is rounded to float32 and not subtracted from anything like it. Logarithms go into
+ * sums, perhaps many times the same one, and come with more digits than float32 has.
+ */
+
+MATH_INLINE uint32_t bits_of_single(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+MATH_INLINE float single_of_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* exp(x + lost) for MATH_SINGLE_DEEPEST <= x <= 0 or NaN, lost a rounding error of x; within 1.1 ulp of float32 */
+#define MATH_SINGLE_DEEPEST (-87.0F)
+MATH_INLINE float math_exp_single(float x, float lost)
+{
+    static const float c[] = {0.5F, 0.16666577025255677F, 0.04166655466162291F, 0.00836317313152351F, 0.0013926176191150312F};
+    const float shifted = x * 0x1.715476p0F + 0x1.8p23F, n = shifted - 0x1.8p23F;      /* n in the low bits of `shifted` */
+    const float r = ((x - n * 0x1.62e4p-1F) - n * 0x1.7f7d1cp-20F) + lost, r2 = r * r; /* log 2 in two parts */
+    const float value = 1 + (r + r2 * ((c[0] + c[1] * r) + r2 * ((c[2] + c[3] * r) + r2 * c[4])));
+    return single_of_bits(bits_of_single(value) + (bits_of_single(shifted) << 23)); /* times 2^n */
+}
+
+/* exp(x - top) for MATH_SINGLE_DEEPEST <= x - top <= 0 or NaN. The difference is taken together with its rounding error
+   (Knuth's two-sum), of which exp would make much. */
+MATH_INLINE float math_exp_difference(float x, float top)
+{
+    const float d = x - top, back = d - x;
+    return math_exp_single(d, (x - (d - back)) - (top + back));
+}
+
+/* log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN, and `rest`, which is next to nothing: as log_of_sum(), within 0.4
+   ulp of float32, since all but the first term is small. */
+MATH_INLINE double log_near_one(float f, float rest)
+{
+    static const float c[] = {0.6666668503962907F, 0.3998878054424254F, 0.2957995038046509F};
+    const float s = f / (2 + f), z = s * s, square = 0.5F * f * f;
+    return (double)f + (double)((s * (square + z * (c[0] + z * (c[1] + z * c[2]))) - square) + rest);
+}
+
+/* log(u + rest) for u in [FLT_MIN, 1], rest a rounding error of u, which is then next to 1 */
+MATH_INLINE double math_log_single(float u, float rest)
+{
+    const uint32_t root_half = UINT32_C(0x3f3504f3), one = UINT32_C(0x3f800000);
+    const uint32_t shifted = bits_of_single(u) + (one - root_half);
+    const int32_t k = (int32_t)(shifted >> 23) - 127;
+    return k * (LN2_HIGH + LN2_LOW) + log_near_one(single_of_bits((shifted & UINT32_C(0x7fffff)) + root_half) - 1, rest);
+}
+
+/* log(1 + x) for x in [0, 1] or NaN, as log_near_one(), within 1 ulp of float32 */
+MATH_INLINE double math_log1p_single(float x)
+{
+    static const float c[] = {0.6666666732053069F, 0.39999706330736823F, 0.28592358059153733F, 0.21706574706099646F,
+                              0.2322433487489813F};
+    const float s = x / (2 + x), z = s * s, z2 = z * z, square = 0.5F * x * x;
+    const float tail = z * ((c[0] + c[1] * z) + z2 * ((c[2] + c[3] * z) + z2 * c[4]));
+    return (double)x + (double)(s * (square + tail) - square);
 }
 
 #endif

@@ -11,6 +11,7 @@
 #include "loss.h"
 
 #include "mathematics.h"
+#include "sum.h"
 
 /* The arithmetic of formulas. float32 requests are computed in double and rounded once, at the end. */
 typedef double real;
@@ -31,7 +32,10 @@ struct loss_block {
     const struct loss_plan *plan;
     const real *scale; /* [n]: upstream gradient over divisor, by which the kernel multiplies derivatives */
 
-    real *term;                                                 /* out, [n] */
+    real *term;   /* out, [n] */
+    bool reduce;  /* the terms need not be stored: only their sum is wanted, and `scale` is the same for all */
+    bool reduced; /* out: so it was done, and `sum` has what they add up to, in lanes */
+    real sum[SUM_LANES];
     real *grad[LOSS_MAX_TENSORS];                               /* out, [n * len[k]]; NULL where it is not asked for */
     real *hess[LOSS_MAX_TENSORS];                               /* the same: second derivatives, each by its element alone */
     float *grad32[LOSS_MAX_TENSORS], *hess32[LOSS_MAX_TENSORS]; /* for the `single` kernel, in place of these */
@@ -122,7 +126,7 @@ static inline real larger_of(real a, real b)
 /* -1, 0 or 1; 0 for NaN, as PyTorch has it. */
 static inline real sign(real x)
 {
-    return (real)((x > 0) - (x < 0));
+    return x > 0 ? 1 : x < 0 ? -1 : 0;
 }
 
 /* max(0, x) that lets NaN through, as PyTorch's clamp does. */

@@ -8,12 +8,16 @@
  */
 #include "run.h"
 #include "parallel.h"
+#include "stream.h"
 
 #include <stdlib.h>
 
 /* Elements in a block: some 10 us of work, which is much more than handing it to a thread costs. A chunk has LOSS_CHUNK: 8 KiB
    of reals, so that the terms, their factors and two copied operands fit into 32 KiB of cache. */
 enum { BLOCK_ELEMENTS = 16 * LOSS_CHUNK };
+
+/* Derivatives of so many bytes are written past the caches, unless a single row would not stay in the first of them. */
+enum { STREAM_BYTES = 16 << 20, STREAM_ROW = 4 * LOSS_CHUNK };
 
 static size_t larger(size_t a, size_t b)
 {
@@ -79,18 +83,23 @@ static bool repeats(const struct walk *walk)
     return false;
 }
 
-/* Decides which tensors the kernel sees where they stand: as float32 if all numbers are that, else those that are float64. */
+static bool fits_float32(enum loss_dtype dtype)
+{
+    return dtype == LOSS_FLOAT32 || dtype == LOSS_FLOAT16 || dtype == LOSS_BFLOAT16;
+}
+
+/* Decides which tensors the kernel sees where they stand: float32 if all numbers are or fit that, else those that are float64.
+   Which kernel it is may show in the last bits of a result; where tensors stand, and with which strides, must not. */
 static void set_places(struct run *run)
 {
     run->single = run->method->single != NULL;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         const struct operand *operand = &run->operand[k];
-        run->single &=
-            !operand->present || operand->indexed || stands_ready(&operand->walk, operand->data, operand->dtype, LOSS_FLOAT32);
+        run->single &= !operand->present || operand->indexed || fits_float32(operand->dtype);
     }
     for (int i = 0; i < run->derivatives; i++) {
         const struct derivative *d = &run->derivative[i];
-        run->single &= !repeats(&d->walk) && stands_ready(&d->walk, d->into->data, d->into->dtype, LOSS_FLOAT32);
+        run->single &= !repeats(&d->walk) && d->into->dtype == LOSS_FLOAT32;
     }
     const enum loss_dtype wanted = run->single ? LOSS_FLOAT32 : LOSS_FLOAT64;
     for (int k = 0; k < OPERANDS; k++) {
@@ -101,6 +110,7 @@ static void set_places(struct run *run)
     for (int i = 0; i < run->derivatives; i++) {
         struct derivative *d = &run->derivative[i];
         d->in_place = !repeats(&d->walk) && stands_ready(&d->walk, d->into->data, d->into->dtype, wanted);
+        d->streamed = run->single && d->in_place && d->walk.len <= STREAM_ROW && loss_tensor_bytes(d->into) >= STREAM_BYTES;
     }
 }
 
@@ -130,7 +140,7 @@ static bool set_grid(struct run *run)
         if (run->operand[k].present && !run->operand[k].in_place && run->operand[k].row > 0)
             fits &= add_scratch(total, run->chunk, run->operand[k].row, &run->operand[k].scratch);
     for (int i = 0; i < run->derivatives; i++)
-        if (!run->derivative[i].in_place)
+        if (!run->derivative[i].in_place || run->derivative[i].streamed)
             fits &= add_scratch(total, run->chunk, run->derivative[i].walk.len, &run->derivative[i].scratch);
     fits &= add_scratch(total, run->chunk, 1, &run->term_scratch) && add_scratch(total, run->chunk, 1, &run->scale_scratch) &&
             add_scratch(total, run->chunk, 1, &run->waste_scratch);
@@ -146,6 +156,25 @@ static real *allocate(size_t a, size_t b)
     return malloc(larger(count, 1) * sizeof(real));
 }
 
+/* Turns an array into one of floats that starts where it does ... */
+static void reals_to_floats(real *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float narrow = (float)x[i];
+        memcpy((char *)x + i * sizeof narrow, &narrow, sizeof narrow);
+    }
+}
+
+/* ... and back. */
+static void floats_to_reals(real *x, size_t n)
+{
+    while (n-- > 0) {
+        float narrow;
+        memcpy(&narrow, (char *)x + n * sizeof narrow, sizeof narrow);
+        x[n] = narrow;
+    }
+}
+
 static void read_terms(const struct operand *operand, size_t t, size_t n, real *to)
 {
     if (operand->indexed)
@@ -154,7 +183,15 @@ static void read_terms(const struct operand *operand, size_t t, size_t n, real *
         walk_read(&operand->walk, operand->data, operand->dtype, t, n, to);
 }
 
-/*  Operands that all terms share are converted once.  */
+/* A copy of an operand for the kernel, n terms from t on. */
+static void copy_terms(const struct run *run, const struct operand *operand, size_t t, size_t n, real *to)
+{
+    read_terms(operand, t, n, to);
+    if (run->single && !operand->indexed)
+        reals_to_floats(to, n * operand->walk.len);
+}
+
+/* Operands that all terms share are converted once. */
 static bool set_whole(struct run *run)
 {
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
@@ -164,7 +201,7 @@ static bool set_whole(struct run *run)
         operand->whole = allocate(1, operand->walk.len);
         if (!operand->whole)
             return false;
-        read_terms(operand, 0, run->terms > 0, operand->whole);
+        copy_terms(run, operand, 0, run->terms > 0, operand->whole);
     }
     return true;
 }
@@ -215,7 +252,7 @@ static void show_operand(const struct run *run, struct loss_block *b, int k, rea
     if (operand->in_place) {
         at = (const char *)operand->data + b->first * operand->row * loss_dtype_size(operand->dtype);
     } else if (!at) {
-        read_terms(operand, b->first, b->n, scratch + operand->scratch);
+        copy_terms(run, operand, b->first, b->n, scratch + operand->scratch);
         at = scratch + operand->scratch;
     }
     if (operand->indexed)
@@ -232,7 +269,8 @@ static void show_derivative(const struct run *run, struct loss_block *b, const s
     const size_t skipped = b->first * d->walk.len;
     char *const place = (char *)d->into->data + skipped * loss_dtype_size(d->into->dtype);
     if (run->single)
-        (d->second ? b->hess32 : b->grad32)[d->k] = (float *)(void *)place;
+        (d->second ? b->hess32 : b->grad32)[d->k] =
+            (float *)(void *)(d->in_place && !d->streamed ? place : (char *)(scratch + d->scratch));
     else
         (d->second ? b->hess : b->grad)[d->k] = d->in_place ? (real *)(void *)place
                                                 : d->summed ? d->summed + skipped
@@ -316,6 +354,13 @@ static void weigh_chunk(const struct run *run, struct loss_block *b, real *scrat
     sum_add_all(&partial->sum, b->term, b->n);
 }
 
+/* What is found out about a block while its chunks are worked off. */
+struct tally {
+    struct partial partial;
+    struct sum_lanes lanes; /* float32: what the terms add up to, which goes to the partial at the end */
+    bool count;             /* terms that are not finite are counted */
+};
+
 /* Terms that are NaN or infinite, in the dtype in which they are given out. */
 static size_t count_nonfinite(const struct run *run, const real *term, size_t n)
 {
@@ -326,8 +371,20 @@ static size_t count_nonfinite(const struct run *run, const real *term, size_t n)
     return nonfinite;
 }
 
-static void collect(const struct run *run, const struct loss_block *b, struct partial *partial)
+/* Brings what the kernel wrote into scratch to its place. */
+static void write_derivative(const struct run *run, const struct loss_block *b, const struct derivative *d)
 {
+    real *from = (d->second ? b->hess : b->grad)[d->k];
+    if (run->single) {
+        from = (real *)(void *)(d->second ? b->hess32 : b->grad32)[d->k];
+        floats_to_reals(from, b->n * d->walk.len);
+    }
+    walk_write(&d->walk, d->into->data, d->into->dtype, b->first, b->n, from);
+}
+
+static void collect(const struct run *run, const struct loss_block *b, struct tally *tally)
+{
+    struct partial *const partial = &tally->partial;
     const struct loss_plan *plan = run->plan;
     partial->ignored += b->ignored;
     if (b->invalid < b->n && b->first + b->invalid < partial->invalid) {
@@ -338,24 +395,34 @@ static void collect(const struct run *run, const struct loss_block *b, struct pa
     for (int i = 0; i < run->derivatives; i++) {
         const struct derivative *d = &run->derivative[i];
         if (!d->in_place && !d->summed)
-            walk_write(&d->walk, d->into->data, d->into->dtype, b->first, b->n, (d->second ? b->hess : b->grad)[d->k]);
+            write_derivative(run, b, d);
     }
     if (plan->reduction == LOSS_NONE) {
         walk_write(&run->loss_walk, plan->output.data, plan->output.dtype, b->first, b->n, b->term);
         partial->nonfinite += count_nonfinite(run, b->term, b->n);
         return;
     }
-    struct sum sum = {0};
-    if (run->plan->dtype == LOSS_FLOAT32)
-        sum.value = sum_alike(b->term, b->n);
-    else
-        sum_add_all(&sum, b->term, b->n);
-    if (!isfinite(sum.value)) /* only then can one of them not be */
+    if (tally->count)
         partial->nonfinite += count_nonfinite(run, b->term, b->n);
-    sum_merge(&partial->sum, &sum);
+    if (b->reduced)
+        sum_add_lanes(&tally->lanes, b->sum);
+    else if (plan->dtype == LOSS_FLOAT32)
+        sum_add_array(&tally->lanes, b->term, b->n);
+    else
+        sum_add_all(&partial->sum, b->term, b->n);
 }
 
-static void evaluate_chunk(const struct run *run, struct loss_block *b, real *scratch, struct partial *partial)
+static void stream_derivatives(const struct run *run, const struct loss_block *b)
+{
+    for (int i = 0; i < run->derivatives; i++) {
+        const struct derivative *d = &run->derivative[i];
+        if (d->streamed)
+            stream_out((float *)d->into->data + b->first * d->walk.len, (d->second ? b->hess32 : b->grad32)[d->k],
+                       b->n * d->walk.len);
+    }
+}
+
+static void evaluate_chunk(const struct run *run, struct loss_block *b, real *scratch, struct tally *tally)
 {
     real *const scale = scratch + run->scale_scratch;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
@@ -369,26 +436,40 @@ static void evaluate_chunk(const struct run *run, struct loss_block *b, real *sc
         run->method->prepare[run->pass - PREPARE](b);
         return;
     }
+    b->reduce =
+        run->plan->reduction != LOSS_NONE && b->scale == run->constant && !run->operand[SAMPLE_WEIGHT].present && !tally->count;
     (run->single ? run->method->single : run->method->kernel)(b);
     multiply_by_weights(run, b, scale);
-    collect(run, b, partial);
+    stream_derivatives(run, b);
+    collect(run, b, tally);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------ */
 
-static void run_block(void *context, size_t block, int thread)
+/* Works off a block. Where its sum is not finite, that has to be done again, and the terms that are not be counted. */
+static struct partial block_partial(const struct run *run, size_t block, real *scratch, bool count)
 {
-    const struct run *run = context;
-    struct partial partial = {.invalid = run->terms};
+    struct tally tally = {.partial = {.invalid = run->terms}, .count = count};
     const size_t first = block * run->block, end = run->terms - first < run->block ? run->terms : first + run->block;
-    real *const scratch = run->scratch + (size_t)thread * run->thread_scratch;
     for (size_t t = first; t < end; t += run->chunk) {
         struct loss_block b = block_of(run, t, end - t < run->chunk ? end - t : run->chunk, scratch);
         if (run->pass == WEIGH)
-            weigh_chunk(run, &b, scratch, &partial);
+            weigh_chunk(run, &b, scratch, &tally.partial);
         else
-            evaluate_chunk(run, &b, scratch, &partial);
+            evaluate_chunk(run, &b, scratch, &tally);
     }
+    sum_add(&tally.partial.sum, sum_up(&tally.lanes));
+    return tally.partial;
+}
+
+static void run_block(void *context, size_t block, int thread)
+{
+    const struct run *run = context;
+    real *const scratch = run->scratch + (size_t)thread * run->thread_scratch;
+    struct partial partial = block_partial(run, block, scratch, false);
+    if (!isfinite(partial.sum.value) && run->pass == EVALUATE && run->plan->reduction != LOSS_NONE)
+        partial = block_partial(run, block, scratch, true);
+    stream_end();
     run->partial[block] = partial;
 }
 

@@ -28,6 +28,7 @@ struct derivative {
     bool second; /* a diagonal */
     struct walk walk;
     bool in_place;  /* the kernel writes into it ... */
+    bool streamed;  /* ... or, as float32, to `scratch`, from where it goes past the caches ... */
     real *summed;   /* ... or, since terms share its elements, into this, for each term; owned ... */
     size_t scratch; /* ... or here, as above */
 };

@@ -63,6 +63,15 @@ static inline __attribute__((always_inline)) void sum_load(struct sum_lanes *lan
         memcpy(&lanes->vector[v], x + v * SUM_WIDTH, sizeof lanes->vector[v]);
 }
 
+/* Adds one to each lane. */
+static inline __attribute__((always_inline)) void sum_add_lanes(struct sum_lanes *value, const double x[SUM_LANES])
+{
+    struct sum_lanes next;
+    memcpy(&next, x, sizeof next);
+    for (int v = 0; v < SUM_VECTORS; v++)
+        value->vector[v] += next.vector[v];
+}
+
 static inline double sum_up(const struct sum_lanes *lanes)
 {
     struct sum sum = {0};
@@ -87,15 +96,22 @@ static inline void sum_add_all(struct sum *sum, const double *x, size_t n)
         sum_merge(sum, &(struct sum){value.vector[k / SUM_WIDTH][k % SUM_WIDTH], lost.vector[k / SUM_WIDTH][k % SUM_WIDTH]});
 }
 
-/* The sum of n numbers of which all that matter have the same sign, so that rounding errors stay small by themselves. */
-static inline double sum_alike(const double *x, size_t n)
+/* Adds n numbers to lanes. */
+static inline void sum_add_array(struct sum_lanes *value, const double *x, size_t n)
 {
-    struct sum_lanes value = {0}, next;
+    struct sum_lanes next;
     for (size_t i = 0; i < n; i += SUM_LANES) {
         sum_load(&next, x, i, n);
         for (int v = 0; v < SUM_VECTORS; v++)
-            value.vector[v] += next.vector[v];
+            value->vector[v] += next.vector[v];
     }
+}
+
+/* The sum of n numbers of which all that matter have the same sign, so that rounding errors stay small by themselves. */
+static inline double sum_alike(const double *x, size_t n)
+{
+    struct sum_lanes value = {0};
+    sum_add_array(&value, x, n);
     return sum_up(&value);
 }
 
@@ -135,6 +151,33 @@ static inline double largest_of(const double *x, size_t n)
         if (x[i] > largest)
             largest = x[i];
     return largest;
+}
+
+/* The least and the largest of n > 0 floats, NaN left out unless it comes first. */
+struct range {
+    float least, largest;
+};
+static inline struct range range_of(const float *x, size_t n)
+{
+    enum { LANES = 2 * SUM_LANES };
+    float least[LANES], largest[LANES];
+    size_t i = 0;
+    for (size_t k = 0; k < (size_t)LANES; k++)
+        least[k] = largest[k] = x[0];
+    for (; i + LANES <= n; i += LANES)
+        for (size_t k = 0; k < (size_t)LANES; k++) {
+            least[k] = x[i + k] < least[k] ? x[i + k] : least[k];
+            largest[k] = x[i + k] > largest[k] ? x[i + k] : largest[k];
+        }
+    for (size_t k = 0; i + k < n; k++) {
+        least[k] = x[i + k] < least[k] ? x[i + k] : least[k];
+        largest[k] = x[i + k] > largest[k] ? x[i + k] : largest[k];
+    }
+    for (size_t k = 1; k < (size_t)LANES; k++) {
+        least[0] = least[k] < least[0] ? least[k] : least[0];
+        largest[0] = largest[k] > largest[0] ? largest[k] : largest[0];
+    }
+    return (struct range){least[0], largest[0]};
 }
 
 /* The first of n numbers that is x, or n. */

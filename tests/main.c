@@ -18,6 +18,7 @@ static const struct {
     {"json", json_suite},
     {"options", options_suite},
     {"mathematics", mathematics_suite},
+    {"kernels", kernels_suite},
     {"core", core_suite},
     {"properties", properties_suite},
     {"pages", pages_suite},

@@ -9,6 +9,7 @@ Suite *json_suite(void);
 Suite *options_suite(void);
 Suite *core_suite(void);
 Suite *mathematics_suite(void);
+Suite *kernels_suite(void);
 Suite *properties_suite(void);
 Suite *pages_suite(void);
 Suite *server_suite(void);

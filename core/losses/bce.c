@@ -27,9 +27,8 @@ static inline real over_square(real a, real b)
 }
 
 /* l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]; the derivative with respect to y is not clamped */
-ELEMENT_INLINE struct element bce(const real in[], const real p[])
+FORMULA(bce)
 {
-    (void)p;
     const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], other = 1 - x;
     return (struct element){
         .term = -w * (y * clamped_log(x, 0) + (1 - y) * clamped_log(other, (1 - other) - x)),
@@ -38,7 +37,18 @@ ELEMENT_INLINE struct element bce(const real in[], const real p[])
         .invalid = x >= 0 && x <= 1 ? 0 : INVALID(INPUT),
     };
 }
-ELEMENTWISE_KERNELS(bce, 3)
+/* The same of labels, 0 or 1, in float32: of two logarithms one is left. Not of what is clamped. */
+FORMULA_OF_LABELS(bce)
+{
+    const float other = 1 - x, rest = (1 - other) - x, chosen = y == 1 ? x : other;
+    const float variance = x * other, smallest = (float)SMALLEST_VARIANCE;
+    return (struct single_element){
+        .term = -math_log_single(chosen, y == 1 ? 0 : rest),
+        .grad = (y == 1 ? -other : x) / (variance > smallest ? variance : smallest),
+        .exact = (variance >= 0) & (chosen >= 0x1p-126F),
+    };
+}
+ELEMENTWISE_KERNELS_OF_LABELS(bce, 3)
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {

@@ -11,9 +11,8 @@ enum { INPUT, TARGET, WEIGHT, POS_WEIGHT };
  *     l = w [p softplus(x) - pos_weight y x]
  * That of x = -inf is NaN, because PyTorch's form is: inf - inf.
  */
-ELEMENT_INLINE struct element bce_with_logits(const real in[], const real p[])
+FORMULA(bce_with_logits)
 {
-    (void)p;
     const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], pos_weight = in[POS_WEIGHT];
     const real weight = pos_weight == 1 ? 1 : (1 - y) + pos_weight * y;
     const real e = math_exp_negative(-fabs(x)), inverse = 1 / ((1 + e) * (2 + e));                 /* one division for two */
@@ -29,7 +28,18 @@ ELEMENT_INLINE struct element bce_with_logits(const real in[], const real p[])
         .hess = {[INPUT] = w * weight * (smaller / (1 + e))},
     };
 }
-ELEMENTWISE_KERNELS(bce_with_logits, 4)
+/* The same of labels, 0 or 1, in float32, without weights: with z = x where y = 0, -x where it is 1, l = log(1 + exp(z)). */
+FORMULA_OF_LABELS(bce_with_logits)
+{
+    const float z = y == 1 ? -x : x, e = math_exp_single(-fabsf(x), 0), inverse = 1 / (1 + e);
+    const float slope = z < 0 ? e * inverse : inverse; /* of l by z */
+    return (struct single_element){
+        .term = (real)(z < 0 ? 0 : z) + math_log1p_single(e),
+        .grad = y == 1 ? -slope : slope,
+        .exact = fabsf(x) <= -MATH_SINGLE_DEEPEST,
+    };
+}
+ELEMENTWISE_KERNELS_OF_LABELS(bce_with_logits, 4)
 
 const struct loss_descriptor loss_bce_with_logits = {
     .name = "bce_with_logits",

@@ -43,18 +43,13 @@ static bool is_one_class(const struct coefficients *k)
     return !k->probability && k->spread == 0;
 }
 
-/* Leaves the e_c in `e`, to the precision of float32 if they are `near`. If the largest is infinite, or a number is NaN, so is
-   the whole row, as in PyTorch. */
-static struct row softmax(const real *x, size_t classes, real *e, bool near)
+/* Leaves the e_c in `e`. If the largest is infinite, or a number is NaN, so is the whole row, as in PyTorch. */
+static struct row softmax(const real *x, size_t classes, real *e)
 {
     struct row r = {.x = x, .classes = classes, .top = largest_of(x, classes)};
     const real top = r.top;
-    if (near)
-        for (size_t c = 0; c < classes; c++)
-            e[c] = math_exp_near(x[c] - top);
-    else
-        for (size_t c = 0; c < classes; c++)
-            e[c] = exp(x[c] - top);
+    for (size_t c = 0; c < classes; c++)
+        e[c] = exp(x[c] - top);
     r.largest = place_of(top, x, classes);
     if (r.largest == classes) /* the first is NaN */
         r.largest = 0;
@@ -125,126 +120,95 @@ static void target_gradient(const struct row *r, const struct coefficients *k, s
 
 /* ---- rows of few classes ---------------------------------------------------------------------------------------------- */
 
-enum { FEW = 32 };
+/* Columns are padded, so that vectors have no remainders; a plane is all of them. */
+enum { FEW = 32, FEW_PAD = 16, FEW_PLANE = LOSS_CHUNK + FEW * FEW_PAD };
 
-/* What the rows of a block are worked on with: `x`, later the gradient, and `e` class by class; the others one for each row. */
-struct rows {
-    size_t n, classes;
-    real *x, *e, *top, *rest, *factor;
-};
-enum { ROWS_ARRAYS = 3 };
+/* Where the e_c were all added to 1 + rest and rest is less than this, it was drowned in the 1. */
+#define REST_IS_DROWNED 0x1p-16
 
-static struct rows rows_of(const struct loss_block *b)
+#define number                  double
+#define few(name)               few_wide_##name
+#define few_exp(x, top)         exp((x) - (top))
+#define few_is_deep(least, top) false
+#include "few_classes.h"
+#undef number
+#undef few
+#undef few_exp
+#undef few_is_deep
+
+#define number                  float
+#define few(name)               few_narrow_##name
+#define few_exp(x, top)         math_exp_difference(x, top)
+#define few_is_deep(least, top) (!((least) - (top) >= MATH_SINGLE_DEEPEST))
+#include "few_classes.h"
+#undef number
+#undef few
+#undef few_exp
+#undef few_is_deep
+
+/* ---- rows of many classes, in float32 ----------------------------------------------------------------------------------- */
+
+/* What rest is when all e_c were added to 1 + rest: where that drowned it, the e_c are added again. */
+static real rest_of(real sum, const float *e, size_t classes)
 {
-    real *const at = b->scratch, *const more = at + 2 * LOSS_CHUNK;
-    const size_t n = b->n;
-    return (struct rows){n, b->len[INPUT], at, at + LOSS_CHUNK, more, more + n, more + 2 * n};
+    real rest = -1; /* one of those that are 1 is the largest */
+    if (!(sum - 1 < REST_IS_DROWNED))
+        return sum - 1;
+    for (int ones = 1; ones >= 0; ones--)
+        for (size_t c = 0; c < classes; c++)
+            rest += (e[c] == 1) == ones ? e[c] : 0;
+    return rest;
 }
 
-/* Turns the rows around. */
-static void take_rows(const struct loss_block *b, const struct rows *r)
+/* Numbers [c, c + n) of a row, n <= SUM_LANES: their e_c, which are added to the lanes. */
+static inline __attribute__((always_inline)) void add_some(const float *x, float top, float *e, size_t n, struct sum_lanes *sum)
 {
-    const size_t row = b->row[INPUT];
-    for (size_t i = 0; b->in[INPUT] && i < r->n; i++)
-        for (size_t c = 0; c < r->classes; c++)
-            r->x[c * r->n + i] = b->in[INPUT][i * row + c];
-    for (size_t i = 0; b->in32[INPUT] && i < r->n; i++)
-        for (size_t c = 0; c < r->classes; c++)
-            r->x[c * r->n + i] = b->in32[INPUT][i * row + c];
-}
-
-/* The e_c of one class in all rows; adds what counts as others to `rest`, where the largest is not told apart yet: of those
-   that are 1, all count. */
-static inline __attribute__((always_inline)) void add_class(const struct rows *r, size_t c, bool near)
-{
-    const real *const x = r->x + c * r->n, *const top = r->top;
-    real *const e = r->e + c * r->n, *const rest = r->rest, *const ones = r->factor;
+    real each[SUM_LANES] = {0};
 #pragma GCC ivdep
-    for (size_t i = 0; i < r->n; i++) {
-        const real each = near ? math_exp_near(x[i] - top[i]) : exp(x[i] - top[i]);
-        e[i] = each;
-        rest[i] += each == 1 ? 0 : each;
-        ones[i] += each == 1 ? 1 : 0;
-    }
+#pragma GCC unroll 1
+    for (size_t k = 0; k < n; k++)
+        each[k] = e[k] = math_exp_difference(x[k], top);
+    sum_add_lanes(sum, each);
 }
 
-/* softmax() of all rows at once. */
-static void softmax_of_rows(const struct rows *r, bool near)
+/* softmax() in float32: leaves the e_c in `e`. Returns the sum of all but the largest. */
+static real softmax_narrow(const float *x, float top, size_t classes, float *e)
 {
-    const size_t n = r->n;
-    memcpy(r->top, r->x, n * sizeof *r->top);
-    for (size_t c = 1; c < r->classes; c++)
-#pragma GCC ivdep
-        for (size_t i = 0; i < n; i++)
-            r->top[i] = r->x[c * n + i] > r->top[i] ? r->x[c * n + i] : r->top[i];
-    for (size_t i = 0; i < n; i++)
-        r->rest[i] = r->factor[i] = 0;
-    for (size_t c = 0; c < r->classes; c++)
-        if (near)
-            add_class(r, c, true);
-        else
-            add_class(r, c, false);
-    for (size_t i = 0; i < n; i++)
-        r->rest[i] += r->factor[i] - 1;
+    struct sum_lanes sum = {0};
+    size_t c = 0;
+    for (; c + SUM_LANES <= classes; c += SUM_LANES)
+        add_some(x + c, top, e + c, SUM_LANES, &sum);
+    add_some(x + c, top, e + c, classes - c, &sum);
+    return rest_of(sum_up(&sum), e, classes);
 }
 
-/* The terms, and in `factor` the weights of the labels, 0 where a label does not count. */
-static void terms_of_rows(struct loss_block *b, const struct rows *r)
+/* Row i with the class index `label`; false if it wants more than float32. Nothing is subtracted from a class's share of the
+   loss but, for the label, what is known exactly. */
+static bool narrow_row(struct loss_block *b, size_t i, size_t label)
 {
-#pragma GCC ivdep
-    for (size_t i = 0; i < r->n; i++)
-        b->term[i] = log1p(r->rest[i]);
-    for (size_t i = 0; i < r->n; i++) {
-        size_t label;
-        const bool counts = class_label(b, i, r->classes, &label);
-        r->factor[i] = counts ? class_weight(b, label) : 0;
-        b->term[i] = counts ? ((r->top[i] - r->x[label * r->n + i]) + b->term[i]) * r->factor[i] : 0;
-    }
-}
-
-/* gradient_of_one_class() of all rows at once. */
-static void gradient_of_rows(struct loss_block *b, const struct rows *r)
-{
-    const size_t n = r->n, classes = r->classes;
-    const size_t ignored = b->ignored; /* they have been counted */
-    for (size_t i = 0; i < n; i++)
-        r->top[i] = r->factor[i] / (1 + r->rest[i]) * b->scale[i];
+    const size_t classes = b->len[INPUT];
+    const float *const x = b->in32[INPUT] + i * b->row[INPUT];
+    float *const grad = gradient_row(b, INPUT, i).narrow, *const e = grad ? grad : (float *)(void *)b->scratch;
+    const struct range range = range_of(x, classes);
+    if (!(range.least - range.largest >= MATH_SINGLE_DEEPEST))
+        return false;
+    const float top = range.largest;
+    const real own = class_weight(b, label), rest = softmax_narrow(x, top, classes, e);
+    b->term[i] = (((real)top - x[label]) + log1p(rest)) * own;
+    if (!grad)
+        return true;
+    const real of_label = e[label] == 1 ? -rest / (1 + rest) * own : e[label] / (1 + rest) * own - own;
+    const float factor = (float)(own / (1 + rest) * b->scale[i]);
     for (size_t c = 0; c < classes; c++)
-#pragma GCC ivdep
-        for (size_t i = 0; i < n; i++)
-            r->x[c * n + i] = r->e[c * n + i] * r->top[i];
-    for (size_t i = 0; i < n; i++) {
-        size_t label;
-        const struct derivative_row grad = gradient_row(b, INPUT, i);
-        if (!class_label(b, i, classes, &label)) {
-            zero_row(grad, classes);
-            continue;
-        }
-        const real e = r->e[label * n + i], own = r->factor[i];
-        r->x[label * n + i] = e == 1 ? -r->rest[i] * r->top[i] : (e / (1 + r->rest[i]) * own - own) * b->scale[i];
-        for (size_t c = 0; grad.wide && c < classes; c++)
-            grad.wide[c] = r->x[c * n + i];
-        for (size_t c = 0; grad.narrow && c < classes; c++)
-            grad.narrow[c] = (float)r->x[c * n + i];
-    }
-    b->ignored = ignored;
+        grad[c] *= factor;
+    grad[label] = (float)(of_label * b->scale[i]);
+    return true;
 }
 
 /* Class indices without smoothing, as is usual, and no more than the gradient of the input. */
-static bool is_for_rows(const struct loss_block *b)
+static bool is_usual(const struct loss_block *b)
 {
-    return b->len[INPUT] > 0 && b->len[INPUT] <= FEW && b->index[TARGET] && b->number[LABEL_SMOOTHING] == 0 &&
-           !is_asked_for(hessian_row(b, INPUT, 0));
-}
-
-static void few_classes(struct loss_block *b, bool near)
-{
-    const struct rows rows = rows_of(b);
-    take_rows(b, &rows);
-    softmax_of_rows(&rows, near);
-    terms_of_rows(b, &rows);
-    if (is_asked_for(gradient_row(b, INPUT, 0)))
-        gradient_of_rows(b, &rows);
+    return b->len[INPUT] > 0 && b->index[TARGET] && b->number[LABEL_SMOOTHING] == 0 && !is_asked_for(hessian_row(b, INPUT, 0));
 }
 
 /* ---- the kernel ----------------------------------------------------------------------------------------------------- */
@@ -277,12 +241,10 @@ static void cross_entropy_kernel(struct loss_block *b)
 {
     const size_t classes = b->len[INPUT];
     const real smoothing = b->number[LABEL_SMOOTHING];
-    /* Nothing is subtracted from a class's share of the loss but, with class indices, what is known exactly. */
-    const bool near = b->plan->dtype == LOSS_FLOAT32 && b->index[TARGET] && smoothing == 0;
-    if (is_for_rows(b)) {
-        few_classes(b, near);
+    const bool usual = is_usual(b), narrow = usual && b->in32[INPUT];
+    if (usual && classes <= FEW && ((narrow && few_narrow_classes(b)) || few_wide_classes(b)))
         return;
-    }
+
     real *const e = b->scratch, *const x = e + classes, *const p = x + classes, *const w = p + classes;
     struct coefficients k = {.weight = wide_row(b, WEIGHT, 0, w), .keep = 1 - smoothing, .spread = smoothing / (real)classes};
     for (size_t i = 0; i < b->n; i++) {
@@ -295,7 +257,9 @@ static void cross_entropy_kernel(struct loss_block *b)
         }
         if (classes == 0) /* nothing to be wrong about */
             continue;
-        const struct row r = softmax(wide_row(b, INPUT, i, x), classes, e, near);
+        if (narrow && narrow_row(b, i, k.label))
+            continue;
+        const struct row r = softmax(wide_row(b, INPUT, i, x), classes, e);
         b->term[i] = term(&r, &k);
         derivatives(b, i, &r, &k, e);
     }
@@ -305,7 +269,7 @@ static void cross_entropy_kernel(struct loss_block *b)
 static size_t scratch(const struct loss_plan *plan)
 {
     const size_t classes = plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1];
-    return classes <= FEW ? (2 + ROWS_ARRAYS) * LOSS_CHUNK : 4 * classes;
+    return classes <= FEW ? 6 * FEW_PLANE : 4 * classes;
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)

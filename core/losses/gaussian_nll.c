@@ -10,7 +10,7 @@ static const real LOG_2_PI = 1.83787706640934548356;
 
 /* With v = max(var, eps): l = (log v + (x - y)^2 / v) / 2, and full adds log(2 pi) / 2. The clamp lets the gradient of var
    through unchanged, as PyTorch's does. */
-ELEMENT_INLINE struct element gaussian_nll(const real in[], const real p[])
+FORMULA(gaussian_nll)
 {
     const real d = in[INPUT] - in[TARGET], v = in[VAR] < p[EPS] ? p[EPS] : in[VAR];
     return (struct element){

@@ -6,7 +6,7 @@ enum { MARGIN };
 
 /* l = x where y = 1, max(0, margin - x) where y = -1. PyTorch adds up the two branches, each masked by the other's label, so
    that any other y gives their sum. At the kink x = margin the slope is -1. */
-ELEMENT_INLINE struct element hinge_embedding(const real in[], const real p[])
+FORMULA(hinge_embedding)
 {
     const real x = in[INPUT], y = in[TARGET], margin = p[MARGIN];
     const real near = y != -1 ? 1 : 0, lack = positive(margin - x), active = x <= margin ? 1 : 0;

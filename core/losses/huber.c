@@ -5,13 +5,13 @@ enum { INPUT, TARGET };
 enum { DELTA };
 
 /* With d = x - y: l = d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2) */
-ELEMENT_INLINE struct element huber(const real in[], const real p[])
+FORMULA(huber)
 {
     const real delta = p[DELTA];
     const real d = in[INPUT] - in[TARGET], a = fabs(d);
-    const real slope = a > delta ? delta * sign(d) : d;
+    const real slope = d > delta ? delta : d < -delta ? -delta : d;
     return (struct element){
-        .term = a <= delta ? d * d / 2 : delta * (a - delta / 2),
+        .term = slope * (d - slope / 2), /* of both branches */
         .grad = {[INPUT] = slope, [TARGET] = -slope},
         .hess = {[INPUT] = a <= delta ? 1 : 0},
     };

@@ -5,7 +5,7 @@ enum { INPUT, TARGET };
 enum { LOG_TARGET };
 
 /* l = y (log y - x), 0 where y = 0; with log_target l = exp(y) (y - x). The input is a log-probability. */
-ELEMENT_INLINE struct element kl_div(const real in[], const real p[])
+FORMULA(kl_div)
 {
     const real x = in[INPUT], y = in[TARGET];
     if (p[LOG_TARGET] != 0) {

@@ -4,9 +4,8 @@
 enum { INPUT, TARGET };
 
 /* l = |x - y|, with slope 0 where x = y */
-ELEMENT_INLINE struct element l1(const real in[], const real p[])
+FORMULA(l1)
 {
-    (void)p;
     const real d = in[INPUT] - in[TARGET];
     return (struct element){.term = fabs(d), .grad = {[INPUT] = sign(d), [TARGET] = -sign(d)}};
 }

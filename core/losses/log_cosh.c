@@ -6,9 +6,8 @@ enum { INPUT, TARGET };
 static const real LOG_2 = 0.693147180559945309417;
 
 /* With d = x - y: l = log cosh d, near 0 as log(1 + 2 sinh(d / 2)^2), beyond as |d| + log(1 + exp(-2 |d|)) - log 2 */
-ELEMENT_INLINE struct element log_cosh(const real in[], const real p[])
+FORMULA(log_cosh)
 {
-    (void)p;
     const real d = in[INPUT] - in[TARGET], a = fabs(d), e = exp(-2 * a), half = sinh(a < 1 ? d / 2 : 0), slope = tanh(d);
     return (struct element){
         .term = a < 1 ? log1p(2 * half * half) : a + (log1p(e) - LOG_2),

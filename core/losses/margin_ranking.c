@@ -5,7 +5,7 @@ enum { INPUT1, INPUT2, TARGET };
 enum { MARGIN };
 
 /* l = max(0, -y (x1 - x2) + margin); at the kink the slope is the active side's */
-ELEMENT_INLINE struct element margin_ranking(const real in[], const real p[])
+FORMULA(margin_ranking)
 {
     const real d = in[INPUT1] - in[INPUT2], y = in[TARGET], lack = p[MARGIN] - y * d;
     const bool active = lack >= 0;

@@ -4,9 +4,8 @@
 enum { INPUT, TARGET };
 
 /* l = (x - y)^2 */
-ELEMENT_INLINE struct element mse(const real in[], const real p[])
+FORMULA(mse)
 {
-    (void)p;
     const real d = in[INPUT] - in[TARGET];
     return (struct element){.term = d * d, .grad = {[INPUT] = 2 * d, [TARGET] = -2 * d}, .hess = {[INPUT] = 2}};
 }

@@ -13,7 +13,7 @@ static inline real stirling(real y)
 }
 
 /* l = exp(x) - y x, or without log_input l = x - y log(x + eps); full adds Stirling's term */
-ELEMENT_INLINE struct element poisson_nll(const real in[], const real p[])
+FORMULA(poisson_nll)
 {
     const real x = in[INPUT], y = in[TARGET], rest = p[FULL] != 0 ? stirling(y) : 0;
     const real rest_slope = p[FULL] != 0 && y > 1 ? log(y) + 1 / (2 * y) : 0;

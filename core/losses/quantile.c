@@ -5,7 +5,7 @@ enum { INPUT, TARGET };
 enum { Q };
 
 /* With d = y - x: l = max(q d, (q - 1) d), with slope 0 at the kink */
-ELEMENT_INLINE struct element quantile(const real in[], const real p[])
+FORMULA(quantile)
 {
     const real q = p[Q], d = in[TARGET] - in[INPUT];
     const real slope = d > 0 ? q : d < 0 ? q - 1 : 0;

@@ -11,7 +11,7 @@ enum { ALPHA, GAMMA };
  *     dl/dx = a m^gamma (gamma r ce + ce'),    ce' = (1 - y) s(x) - y s(-x)
  *     d2l/dx2 = a m^gamma (gamma r ((gamma - 1) r + s(-x) - s(x)) ce + 2 gamma r ce' + s(x) s(-x))
  */
-ELEMENT_INLINE struct element sigmoid_focal(const real in[], const real p[])
+FORMULA(sigmoid_focal)
 {
     const real x = in[INPUT], y = in[TARGET], alpha = p[ALPHA], gamma = p[GAMMA];
     const real e = exp(-fabs(x)), larger = 1 / (1 + e), smaller = e / (1 + e);

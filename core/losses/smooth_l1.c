@@ -11,7 +11,7 @@ static inline real slope(real d, real beta)
 }
 
 /* With d = x - y: l = d^2 / (2 beta) where |d| < beta, else |d| - beta / 2 */
-ELEMENT_INLINE struct element smooth_l1(const real in[], const real p[])
+FORMULA(smooth_l1)
 {
     const real beta = p[BETA];
     const real d = in[INPUT] - in[TARGET], a = fabs(d);

@@ -4,9 +4,8 @@
 enum { INPUT, TARGET };
 
 /* l = log(1 + exp(-y x)), with slope -y s(-y x), s the sigmoid */
-ELEMENT_INLINE struct element soft_margin(const real in[], const real p[])
+FORMULA(soft_margin)
 {
-    (void)p;
     const real y = in[TARGET], z = -y * in[INPUT], e = math_exp_negative(-fabs(z));
     return (struct element){
         .term = positive(z) + math_log1p_fraction(e),

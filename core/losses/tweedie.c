@@ -27,7 +27,7 @@ static inline real unit_deviance(real r, real t, real a)
 
 /* Of means m: l = 2 m^(2 - p) f(y / m), the deviance 2 [y^(2-p) / ((1-p)(2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)]. Of
    logarithms x: l = -y exp((1 - p) x) / (1 - p) + exp((2 - p) x) / (2 - p). */
-ELEMENT_INLINE struct element tweedie(const real in[], const real p[])
+FORMULA(tweedie)
 {
     const real x = in[INPUT], y = in[TARGET], power = p[POWER];
     if (p[LOG_INPUT] != 0) {

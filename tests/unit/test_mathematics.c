@@ -62,22 +62,38 @@ START_TEST(errors_stay_near_half_an_ulp)
 }
 END_TEST
 
-START_TEST(near_exponentials_are_near)
+/* As ulps(), of float32. Only for results that are normal there. */
+static double ulps_single(double value, long double exact)
 {
-    double most = 0, where = 0;
+    int exponent;
+    frexpf((float)exact, &exponent);
+    return isnan(value) ? (double)INFINITY : (double)(fabsl((long double)value - exact) / ldexpl(1, exponent - 24));
+}
+
+START_TEST(single_ones_stay_near_one_ulp_of_float32)
+{
+    double of_exp = 0, of_difference = 0, of_log = 0, of_log_above = 0, of_log1p = 0;
     for (uint64_t i = 0; i < 2000000; i++) {
-        const double x = -(double)i * (double)i * 1.2e-10; /* to -480, more of them near 0 */
-        const double error = (double)fabsl((math_exp_near(x) - expl(x)) / expl(x));
-        if (!(error <= most)) {
-            most = error;
-            where = x;
-        }
+        const float part = (float)i / 2000000, x = MATH_SINGLE_DEEPEST * part * part; /* more of them near 0 */
+        const float top = (float)(i % 1000) * 0.173F, below = top + x;
+        const float tiny = ldexpf(1 - part / 2, -(int)(i % 125) - 1), complement = 1 - tiny;
+        of_exp = fmax(of_exp, ulps_single((double)math_exp_single(x, 0), expl((long double)x)));
+        if (below - top >= MATH_SINGLE_DEEPEST)
+            of_difference = fmax(of_difference, ulps_single((double)math_exp_difference(below, top),
+                                                            expl((long double)below - (long double)top)));
+        of_log = fmax(of_log, ulps_single(math_log_single(tiny, 0), logl((long double)tiny)));
+        of_log_above =
+            fmax(of_log_above, ulps_single(math_log_single(complement, (1 - complement) - tiny), log1pl(-(long double)tiny)));
+        of_log1p = fmax(of_log1p, ulps_single(math_log1p_single(part), log1pl((long double)part)));
     }
-    ck_assert_msg(most <= 0x1p-26, "exp(%a) is wrong by %g", where, most);
-    ck_assert_double_eq(math_exp_near(0), 1);
-    ck_assert_double_eq(math_exp_near(-701), 0);
-    ck_assert_double_eq(math_exp_near(-INFINITY), 0);
-    ck_assert_double_nan(math_exp_near(NAN));
+    ck_assert_msg(of_exp <= 1.1, "exp is wrong by %g ulps", of_exp);
+    ck_assert_msg(of_difference <= 1.2, "exp of a difference is wrong by %g ulps", of_difference);
+    ck_assert_msg(of_log <= 0.4, "log is wrong by %g ulps", of_log);
+    ck_assert_msg(of_log_above <= 0.8, "log(1 - x) is wrong by %g ulps", of_log_above);
+    ck_assert_msg(of_log1p <= 1.1, "log1p is wrong by %g ulps", of_log1p);
+    ck_assert(math_exp_single(0, 0) == 1 && math_exp_difference(3, 3) == 1);
+    ck_assert(math_log_single(1, 0) == 0 && math_log1p_single(0) == 0);
+    ck_assert(isnan(math_exp_single(NAN, 0)) && isnan(math_exp_difference(NAN, 0)) && isnan(math_log1p_single(NAN)));
 }
 END_TEST
 
@@ -114,7 +130,7 @@ Suite *mathematics_suite(void)
     TCase *tcase = tcase_create("mathematics");
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, errors_stay_near_half_an_ulp);
-    tcase_add_test(tcase, near_exponentials_are_near);
+    tcase_add_test(tcase, single_ones_stay_near_one_ulp_of_float32);
     tcase_add_test(tcase, those_of_part_of_the_line_are_as_good);
     tcase_add_test(tcase, special_values_are_those_of_libm);
     suite_add_tcase(suite, tcase);

@@ -27,7 +27,7 @@ BUILD_release := build
 BUILD_debug   := build/debug
 BUILD_asan    := build/asan
 BUILD_tsan    := build/tsan
-BUILD         := $(BUILD_$(MODE))
+BUILD         := $(or $(BUILD_$(MODE)),$(error there is no MODE '$(MODE)': release, debug, asan and tsan are))
 FLAGS_debug   := -O0 -g3
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer

@@ -34,22 +34,36 @@ int reply_status(enum loss_status status)
     return http_status[status];
 }
 
-void reply_problem_status(struct reply *reply, const struct loss_error *error, int status)
+static void append_problem(struct buffer *body, const struct loss_error *error, int status)
 {
-    reply_free(reply);
-    *reply = (struct reply){.status = status, .content_type = "application/problem+json"};
-    if (status == 503)
-        reply->retry_after = RETRY_SECONDS;
-    buffer_printf(&reply->body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", title_of(status),
-                  status);
-    json_append_string(&reply->body, error->message);
+    buffer_printf(body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", title_of(status), status);
+    json_append_string(body, error->message);
     if (error->path[0]) {
-        buffer_text(&reply->body, ",\"pointer\":");
-        json_append_string(&reply->body, error->path);
+        buffer_text(body, ",\"pointer\":");
+        json_append_string(body, error->path);
     }
     if (error->offset >= 0)
-        buffer_printf(&reply->body, ",\"offset\":%" PRId64, error->offset);
-    buffer_text(&reply->body, "}\n");
+        buffer_printf(body, ",\"offset\":%" PRId64, error->offset);
+    buffer_text(body, "}\n");
+}
+
+void reply_problem_status(struct reply *reply, const struct loss_error *error, int status)
+{
+    const bool oip = reply->errors == REPLY_OIP;
+    if (oip && status == http_status[LOSS_INVALID])
+        status = http_status[LOSS_MALFORMED];
+    reply_free(reply);
+    *reply = (struct reply){
+        .errors = reply->errors, .status = status, .content_type = oip ? "application/json" : "application/problem+json"};
+    if (status == 503)
+        reply->retry_after = RETRY_SECONDS;
+    if (oip) {
+        buffer_text(&reply->body, "{\"error\":");
+        json_append_string(&reply->body, error->message);
+        buffer_text(&reply->body, "}\n");
+    } else {
+        append_problem(&reply->body, error, status);
+    }
     if (reply->body.failed) /* the status line alone must say it */
         buffer_free(&reply->body);
 }

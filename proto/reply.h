@@ -8,18 +8,26 @@
 #include "buffer.h"
 #include "loss.h"
 
+/* How errors are written: whoever fills a reply says it first, for what may go wrong. */
+enum reply_errors {
+    REPLY_PROBLEM, /* RFC 9457: application/problem+json */
+    REPLY_OIP,     /* {"error": "..."}, as the Open Inference Protocol has it, which does not know 422 */
+};
+
 struct reply {
+    enum reply_errors errors;
     int status;                              /* of HTTP */
     const char *content_type;                /* static text */
     const char *allow;                       /* static text for the Allow header of a 405, else NULL */
     int retry_after;                         /* seconds for the Retry-After header of a 429 or 503, else 0 */
+    size_t inference_header;                 /* for the Inference-Header-Content-Length header, else 0 */
     struct buffer body;                      /* owned; reply_free frees it */
     double decode_ms, compute_ms, encode_ms; /* for Server-Timing; all 0 where nothing was computed */
 };
 
-/* Turns an error into an RFC 9457 answer (application/problem+json with type, title, status, detail, and pointer where
-   error->path is set). Replaces what the reply held. Where even that much memory is missing, the body is empty and the status
-   alone tells. */
+/* Turns an error into an answer as reply->errors has it: type, title, status, detail, and pointer and offset where they are
+   known, or the message alone. Replaces what else the reply held. Where even that much memory is missing, the body is empty and
+   the status alone tells. */
 void reply_problem(struct reply *reply, const struct loss_error *error);
 /* The same with an HTTP status of its own, for troubles that only HTTP knows (411, 501). */
 void reply_problem_status(struct reply *reply, const struct loss_error *error, int status);

@@ -41,6 +41,11 @@ struct tensor_json {
 enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, const char *body, const char *body_end,
                                   const char *path, const char **end, struct loss_error *error);
 
+/* Reads a shape, [2, 3], at `text` into rank and shape of a tensor, and sets `*end` behind it. What it refuses, and where, is
+   as above. */
+enum loss_status tensor_json_shape(struct loss_tensor *shape, const char *text, const char *body, const char *body_end,
+                                   const char *path, const char **end, struct loss_error *error);
+
 /* Decodes into `out`, which holds `count` elements of `dtype` (never LOSS_ANY; where tensor->dtype is declared it is the same),
    long text on up to `threads` threads (1 opens no parallel region); the result, and the error, are the same for any number of
    them. Numbers outside an integer dtype's range, fractions for integers, NaN spellings in integer tensors are refused with

@@ -247,14 +247,12 @@ static enum loss_status twice(const struct scan *scan, const char *at, const cha
     return json_malformed(scan->error, scan->body, at, scan->path, "%s has two fields '%s'", scan->path + 1, name);
 }
 
-static enum loss_status take_shape(const struct scan *scan, struct object *object, const char **text)
+/* Reads an array of dimensions, whose path is the scan's, and moves behind it. */
+static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *shape, const char **text)
 {
-    char path[sizeof scan->error->path];
-    snprintf(path, sizeof path, "%s/shape", scan->path);
-    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk};
+    shape->rank = 0;
     if (**text != '[')
-        return unexpected(&inner, *text, "an array of dimensions");
-    object->has_shape = true;
+        return unexpected(scan, *text, "an array of dimensions");
     *text = json_blank(*text + 1);
     for (bool more = **text != ']'; more;) {
         int64_t size;
@@ -262,19 +260,36 @@ static enum loss_status take_shape(const struct scan *scan, struct object *objec
         const char *const at = *text;
         const enum number_status status = number_read_i64(at, &size, text);
         if (status != NUMBER_OK || size < 0)
-            return json_malformed(scan->error, scan->body, at, path, "%s: a dimension must be a whole number, not negative",
-                                  path + 1);
-        if (object->shape.rank == LOSS_MAX_RANK)
+            return json_malformed(scan->error, scan->body, at, scan->path,
+                                  "%s: a dimension must be a whole number, not negative", scan->path + 1);
+        if (shape->rank == LOSS_MAX_RANK)
             return json_malformed(scan->error, scan->body, at, scan->path, "shape has more than %d dimensions", LOSS_MAX_RANK);
-        object->shape.shape[object->shape.rank++] = (size_t)size;
+        shape->shape[shape->rank++] = (size_t)size;
         *text = json_blank(*text);
         if (**text != ',' && **text != ']')
-            return unexpected(&inner, *text, "',' or ']'");
+            return unexpected(scan, *text, "',' or ']'");
         more = **text == ',';
         *text += more;
     }
     ++*text;
     return LOSS_OK;
+}
+
+enum loss_status tensor_json_shape(struct loss_tensor *shape, const char *text, const char *body, const char *body_end,
+                                   const char *path, const char **end, struct loss_error *error)
+{
+    const struct scan scan = {body, body_end, path, error, NULL};
+    *end = text;
+    return scan_shape(&scan, shape, end);
+}
+
+static enum loss_status take_shape(const struct scan *scan, struct object *object, const char **text)
+{
+    char path[sizeof scan->error->path];
+    snprintf(path, sizeof path, "%s/shape", scan->path);
+    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk};
+    object->has_shape = true;
+    return scan_shape(&inner, &object->shape, text);
 }
 
 static enum loss_status take_dtype(const struct scan *scan, struct tensor_json *tensor, const char **text)

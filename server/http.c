@@ -106,6 +106,7 @@ struct request {
     struct watched *watched; /* the connection's; may be NULL */
     enum request_state state;
     int64_t started;             /* clock_ns */
+    int64_t arrived;             /* the same, of the whole body */
     const char *method, *target; /* in the connection's memory, as is all text of `call` */
     char path[HTTP_PATH];        /* decoded */
     char id[HTTP_ID];
@@ -172,6 +173,9 @@ static bool add_timing(struct MHD_Response *response, const struct reply *reply)
     return add_header(response, "Server-Timing", value);
 }
 
+/* How many bytes of a body are JSON, where binary tensors follow it. */
+static const char inference_header[] = "Inference-Header-Content-Length";
+
 static bool add_headers(const struct request *request, struct MHD_Response *response)
 {
     const struct reply *reply = &request->reply;
@@ -179,6 +183,7 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
            add_header(response, "X-Content-Type-Options", "nosniff") &&
            (!reply->content_type || add_header(response, "Content-Type", reply->content_type)) &&
            (!reply->allow || add_header(response, "Allow", reply->allow)) &&
+           (reply->inference_header == 0 || add_header_printf(response, inference_header, "%zu", reply->inference_header)) &&
            (reply->retry_after == 0 || add_header_printf(response, "Retry-After", "%d", reply->retry_after)) &&
            (!request->close || add_header(response, "Connection", "close"));
 }
@@ -380,9 +385,13 @@ static bool compute(struct request *request, int threads, size_t most_work)
     request->call.len = request->len;
     request->call.threads = threads;
     request->call.most_work = most_work;
+    const int64_t begun = clock_ns();
     request->route->answer(&request->call, &request->reply);
     if (request->reply.status == 0)
         return false;
+    if (request->call.loss)
+        statistics_add(request->http->settings.statistics, request->call.loss, &request->reply,
+                       (uint64_t)(begun - request->arrived), (uint64_t)(clock_ns() - request->arrived));
     request->call.body = NULL;
     free_body(request); /* not needed while the answer is being sent, which may take long */
     request->state = REQUEST_READY;
@@ -401,6 +410,7 @@ static void run_job(struct job *job, int threads)
 static enum MHD_Result evaluate(struct request *request)
 {
     watch_waits(request->watched, false);
+    request->arrived = clock_ns();
     if (request->body)
         request->body[request->len] = '\0';
     if (request->len < HTTP_INLINE_BODY && compute(request, 1, HTTP_INLINE_TERMS))
@@ -436,13 +446,16 @@ static const char *header(struct request *request, const char *name)
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-static void fill_call(struct request *request, const char *loss)
+static void fill_call(struct request *request, const struct route_match *match)
 {
     const char *host = header(request, "Host");
-    request->call = (struct call){.loss = loss,
+    request->call = (struct call){.loss = match->loss,
+                                  .version = match->version,
                                   .content_type = header(request, "Content-Type"),
                                   .accept = header(request, "Accept"),
+                                  .inference_header = header(request, inference_header),
                                   .host = host && guard_is_host(host) ? host : request->http->settings.address,
+                                  .statistics = request->http->settings.statistics,
                                   .draining = request->close};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, append_argument, &request->query);
     if (request->query.len > 0) {
@@ -495,6 +508,7 @@ static bool dispatch(struct request *request)
         refuse(&request->reply, 404, "there is no such path; GET / says which there are");
         return false;
     }
+    request->reply.errors = route_errors(request->path);
     struct route_match match = route_find(request->method, request->path);
     if (!match.allow) {
         route_not_found(request->path, &request->reply);
@@ -510,7 +524,7 @@ static bool dispatch(struct request *request)
         return false;
     }
     request->route = match.route;
-    fill_call(request, match.loss);
+    fill_call(request, &match);
     if (request->query.failed) {
         refuse(&request->reply, 503, "there is no memory for the query at the moment");
         return false;
@@ -548,6 +562,7 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
     request->started = clock_ns();
     request->method = method;
     request->target = target;
+    request->reply.errors = route_errors(target);
     request->close = atomic_load(&http->draining);
     identify(request);
     pthread_mutex_lock(&http->mutex);

@@ -10,13 +10,15 @@
 
 #include "executor.h"
 #include "linger.h"
+#include "statistics.h"
 
 struct http_settings {
     const char *address; /* where clients find the server, "127.0.0.1:8080", for those that do not say; borrowed */
     int io_threads;
     size_t max_body;
-    struct executor *executor; /* borrowed; outlives the server */
-    struct lingerer *linger;   /* likewise */
+    struct executor *executor;     /* borrowed; outlives the server */
+    struct lingerer *linger;       /* likewise */
+    struct statistics *statistics; /* likewise */
 };
 
 struct http;

@@ -28,6 +28,7 @@ struct server {
     struct listener *listener;
     struct executor *executor;
     struct lingerer *linger;
+    struct statistics *statistics;
     struct http *http;
     char address[LISTEN_HOST + 16];
 };
@@ -76,11 +77,17 @@ static bool start(struct server *server, const struct options *options, char *me
     server->linger = linger_start(message, MESSAGE);
     if (!server->linger)
         return false;
+    server->statistics = statistics_new();
+    if (!server->statistics) {
+        snprintf(message, MESSAGE, "no memory for the statistics");
+        return false;
+    }
     const struct http_settings settings = {.address = server->address,
                                            .io_threads = options->io_threads,
                                            .max_body = options->max_body,
                                            .executor = server->executor,
-                                           .linger = server->linger};
+                                           .linger = server->linger,
+                                           .statistics = server->statistics};
     server->http = http_start(&settings, message, MESSAGE);
     const struct listener_taker taker = {.has_room = http_has_room, .adopt = http_adopt, .context = server->http};
     return server->http && listener_start(server->listener, &taker, message, MESSAGE);
@@ -108,6 +115,7 @@ static void stop(struct server *server)
     http_stop(server->http);
     executor_free(server->executor);
     linger_stop(server->linger);
+    statistics_free(server->statistics);
     listener_close(server->listener);
 }
 

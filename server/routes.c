@@ -4,8 +4,10 @@
 #include "routes.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "oip.h"
 #include "refusal.h"
 #include "v1.h"
 
@@ -33,6 +35,7 @@ static void answer_root(const struct call *call, struct reply *reply)
                   "  GET  /v1/losses         every loss, its tensors and its parameters\n"
                   "  GET  /v1/losses/{loss}  the same of one\n"
                   "  POST /v1/losses/{loss}  evaluate it\n"
+                  "  GET  /v2/models/{loss}  the same of the Open Inference Protocol, with .../infer\n"
                   "  GET  /healthz           whether the server lives\n"
                   "  GET  /readyz            whether it takes requests\n",
                   call->host);
@@ -86,7 +89,89 @@ static bool evaluate_possible(const struct call *call, struct reply *reply)
     return v1_evaluate_possible(&request, reply);
 }
 
+/* ---- Open Inference Protocol v2 ------------------------------------------------------------------------------------ */
+
+static struct oip_request inference(const struct call *call)
+{
+    return (struct oip_request){.model = call->loss,
+                                .version = call->version,
+                                .header_length = call->inference_header,
+                                .body = call->body,
+                                .len = call->len,
+                                .most_work = call->most_work,
+                                .threads = call->threads};
+}
+
+static void answer_infer(const struct call *call, struct reply *reply)
+{
+    struct oip_request request = inference(call);
+    oip_infer(&request, reply);
+}
+
+static bool infer_possible(const struct call *call, struct reply *reply)
+{
+    struct oip_request request = inference(call);
+    return oip_infer_possible(&request, reply);
+}
+
+static void answer_live(const struct call *call, struct reply *reply)
+{
+    (void)call;
+    oip_health("live", true, reply);
+}
+
+static void answer_oip_ready(const struct call *call, struct reply *reply)
+{
+    oip_health("ready", !call->draining, reply);
+}
+
+static void answer_server(const struct call *call, struct reply *reply)
+{
+    (void)call;
+    oip_server(reply);
+}
+
+static void answer_model(const struct call *call, struct reply *reply)
+{
+    oip_model(call->loss, call->version, reply);
+}
+
+static void answer_model_ready(const struct call *call, struct reply *reply)
+{
+    oip_model_ready(call->loss, call->version, reply);
+}
+
+static void answer_model_config(const struct call *call, struct reply *reply)
+{
+    oip_model_config(call->loss, call->version, reply);
+}
+
+static void answer_model_statistics(const struct call *call, struct reply *reply)
+{
+    struct oip_statistics *const statistics = statistics_copy(call->statistics);
+    if (statistics)
+        oip_model_statistics(call->loss, call->version, statistics, reply);
+    else
+        refuse(reply, 503, "there is no memory for the answer at the moment");
+    free(statistics);
+}
+
+static void answer_index(const struct call *call, struct reply *reply)
+{
+    (void)call;
+    oip_index(reply);
+}
+
+static void answer_fixed(const struct call *call, struct reply *reply)
+{
+    (void)call;
+    oip_fixed(reply);
+}
+
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
+
+#define MODEL   "/v2/models/{loss}"
+#define VERSION MODEL "/versions/{version}"
 
 static const struct route routes[] = {
     {.method = "GET", .path = "/", .answer = answer_root},
@@ -95,62 +180,120 @@ static const struct route routes[] = {
     {.method = "GET", .path = "/v1/losses", .answer = answer_list},
     {.method = "GET", .path = "/v1/losses/{loss}", .answer = answer_describe},
     {.method = "POST", .path = "/v1/losses/{loss}", .answer = answer_evaluate, .possible = evaluate_possible},
+    {.method = "GET", .path = "/v2", .answer = answer_server},
+    {.method = "GET", .path = "/v2/", .answer = answer_server},
+    {.method = "GET", .path = "/v2/health/live", .answer = answer_live, .draining_too = true},
+    {.method = "GET", .path = "/v2/health/ready", .answer = answer_oip_ready, .draining_too = true},
+    {.method = "GET", .path = "/v2/models/stats", .answer = answer_model_statistics},
+    {.method = "GET", .path = MODEL, .answer = answer_model},
+    {.method = "GET", .path = MODEL "/ready", .answer = answer_model_ready},
+    {.method = "GET", .path = MODEL "/config", .answer = answer_model_config},
+    {.method = "GET", .path = MODEL "/stats", .answer = answer_model_statistics},
+    {.method = "POST", .path = MODEL "/infer", .answer = answer_infer, .possible = infer_possible},
+    {.method = "GET", .path = VERSION, .answer = answer_model},
+    {.method = "GET", .path = VERSION "/ready", .answer = answer_model_ready},
+    {.method = "GET", .path = VERSION "/config", .answer = answer_model_config},
+    {.method = "GET", .path = VERSION "/stats", .answer = answer_model_statistics},
+    {.method = "POST", .path = VERSION "/infer", .answer = answer_infer, .possible = infer_possible},
+    {.method = "POST", .path = "/v2/repository/index", .answer = answer_index},
+    {.method = "POST", .path = "/v2/repository/models/{loss}/load", .answer = answer_fixed},
+    {.method = "POST", .path = "/v2/repository/models/{loss}/unload", .answer = answer_fixed},
 };
 enum { ROUTE_COUNT = sizeof routes / sizeof routes[0] };
-
-static const char parameter[] = "{loss}";
 
 const char routes_allow_any[] = "GET, HEAD, POST, OPTIONS";
 
 /* Allow headers by which methods a path has: 1 for GET, 2 for POST. */
 static const char *const allow_texts[] = {NULL, "GET, HEAD, OPTIONS", "POST, OPTIONS", routes_allow_any};
 
-/* Bytes of a route's path before its parameter; all of them where it has none. */
-static size_t fixed_len(const struct route *route)
+/* Where the parameters of a path are; each ends with its segment. */
+struct places {
+    char *loss, *version;
+};
+
+static bool is_loss(const char *segment)
 {
-    const char *open = strchr(route->path, '{');
-    return open ? (size_t)(open - route->path) : strlen(route->path);
+    return strncmp(segment, "{loss}", 6) == 0;
 }
 
-/* What {loss} stands for if `path` is that of the route ("" where it has no such thing), else NULL. */
-static const char *match(const struct route *route, const char *path)
+/* Whether a path is that of a route, segment by segment. */
+static bool match(const struct route *route, char *path, struct places *places)
 {
-    size_t fixed = fixed_len(route);
-    if (strncmp(path, route->path, fixed) != 0)
-        return NULL;
-    const char *rest = path + fixed;
-    bool wants_rest = strcmp(route->path + fixed, parameter) == 0;
-    return wants_rest == (*rest != '\0') && !strchr(rest, '/') ? rest : NULL;
+    const char *wanted = route->path;
+    *places = (struct places){NULL, NULL};
+    for (;; wanted++, path++) {
+        const size_t len = strcspn(path, "/"), wanted_len = strcspn(wanted, "/");
+        if (*wanted == '{') {
+            *(is_loss(wanted) ? &places->loss : &places->version) = path;
+            if (len == 0)
+                return false;
+        } else if (len != wanted_len || strncmp(path, wanted, len) != 0) {
+            return false;
+        }
+        path += len;
+        wanted += wanted_len;
+        if (*path == '\0' || *wanted == '\0')
+            return *path == *wanted;
+    }
 }
 
-struct route_match route_find(const char *method, const char *path)
+static const char *cut(char *segment)
+{
+    if (segment)
+        segment[strcspn(segment, "/")] = '\0';
+    return segment;
+}
+
+struct route_match route_find(const char *method, char *path)
 {
     struct route_match found = {.route = NULL};
+    struct places places, chosen = {NULL, NULL};
     unsigned methods = 0;
-    bool head = strcmp(method, "HEAD") == 0;
+    const bool head = strcmp(method, "HEAD") == 0;
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        const char *rest = match(&routes[i], path);
-        if (!rest)
+        if (!match(&routes[i], path, &places))
             continue;
         methods |= strcmp(routes[i].method, "GET") == 0 ? 1 : 2;
-        found.loss = *rest ? rest : NULL;
-        if (strcmp(routes[i].method, head ? "GET" : method) == 0)
+        if (!found.route && strcmp(routes[i].method, head ? "GET" : method) == 0) {
             found.route = &routes[i];
+            chosen = places;
+        }
     }
     found.allow = allow_texts[methods];
+    found.loss = cut(chosen.loss);
+    found.version = cut(chosen.version);
     return found;
+}
+
+enum reply_errors route_errors(const char *target)
+{
+    return strncmp(target, "/v2", 3) == 0 && strchr("/?", target[3]) ? REPLY_OIP : REPLY_PROBLEM; /* or its end */
+}
+
+/* ---- what is not there -------------------------------------------------------------------------------------------- */
+
+enum { CANDIDATE = 320 };
+
+/* A route's path with the parameters of another path in it, segment by segment: "/v1/loss/mse" is to find "/v1/losses/mse". */
+static void fill_in(const struct route *route, const char *path, char *text)
+{
+    size_t len = 0;
+    for (const char *wanted = route->path; *wanted && len < CANDIDATE;) {
+        const size_t wanted_len = 1 + strcspn(wanted + 1, "/"), given_len = *path ? 1 + strcspn(path + 1, "/") : 0;
+        const bool given = wanted[1] == '{' && given_len > 1;
+        len +=
+            (size_t)snprintf(text + len, CANDIDATE - len, "%.*s", (int)(given ? given_len : wanted_len), given ? path : wanted);
+        wanted += wanted_len;
+        path += given_len;
+    }
 }
 
 void route_not_found(const char *path, struct reply *reply)
 {
-    char candidates[ROUTE_COUNT][320];
+    char candidates[ROUTE_COUNT][CANDIDATE];
     struct loss_nearest search = {.name = path};
-    const char *last = strrchr(path, '/');
-    last = last && last[1] ? last + 1 : parameter;
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        /* "/v1/loss/mse" is to find "/v1/losses/mse": whatever comes last may be the name of a loss. */
-        size_t fixed = fixed_len(&routes[i]);
-        snprintf(candidates[i], sizeof candidates[i], "%.*s%s", (int)fixed, routes[i].path, routes[i].path[fixed] ? last : "");
+        fill_in(&routes[i], path, candidates[i]);
         if (strcmp(candidates[i], path) != 0)
             loss_nearest_try(&search, candidates[i]);
     }

@@ -8,16 +8,20 @@
 #include <stddef.h>
 
 #include "reply.h"
+#include "statistics.h"
 
 /* A request as the functions of the table see it. All text is borrowed; NULL where the request has no such thing. */
 struct call {
-    const char *loss; /* what {loss} of the path stands for */
+    const char *loss;    /* what {loss} of the path stands for */
+    const char *version; /* what {version} of the path stands for */
     const char *content_type;
     const char *accept;
-    const char *query; /* percent-encoded, though '+' may have become a space */
-    const char *host;  /* where the server can be reached, safe to echo; never NULL */
-    bool draining;     /* the server is about to end */
-    const char *body;  /* NUL-terminated */
+    const char *query;            /* percent-encoded, though '+' may have become a space */
+    const char *inference_header; /* of the header Inference-Header-Content-Length */
+    const char *host;             /* where the server can be reached, safe to echo; never NULL */
+    struct statistics *statistics;
+    bool draining;    /* the server is about to end */
+    const char *body; /* NUL-terminated */
     size_t len;
     size_t most_work; /* elements that may be worked on now, 0 for any number; if there are more, the reply's status stays 0 */
     int threads;      /* OpenMP threads that may be used; 1 in an I/O thread */
@@ -25,7 +29,7 @@ struct call {
 
 struct route {
     const char *method; /* "GET" (which answers HEAD too) or "POST" */
-    const char *path;   /* "{loss}" stands for one segment, and only at the end */
+    const char *path;   /* segments between slashes; "{loss}" and "{version}" stand for any one */
     void (*answer)(const struct call *call, struct reply *reply);
     /* Whether it can succeed at all, asked before the body is read; fills the reply if not. NULL: it takes no body. */
     bool (*possible)(const struct call *call, struct reply *reply);
@@ -35,10 +39,15 @@ struct route {
 /* What a method and a path lead to. */
 struct route_match {
     const struct route *route; /* NULL: there is none */
-    const char *loss;          /* the end of `path` that {loss} stands for, else NULL */
+    const char *loss;          /* what {loss} stands for, else NULL */
+    const char *version;       /* what {version} stands for, else NULL */
     const char *allow;         /* the methods that the path has, for an Allow header; NULL: there is no such path */
 };
-struct route_match route_find(const char *method, const char *path);
+/* Where there is a route, `path` is cut into what its parameters stand for. */
+struct route_match route_find(const char *method, char *path);
+
+/* How what is refused on a target, raw or decoded, is answered. */
+enum reply_errors route_errors(const char *target);
 
 /* Every method that any path has, for "OPTIONS *". */
 extern const char routes_allow_any[];

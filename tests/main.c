@@ -25,6 +25,7 @@ static const struct {
     {"server", server_suite},
     {"binary", binary_suite},
     {"form", form_suite},
+    {"oip", oip_suite},
     {"memory", memory_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},

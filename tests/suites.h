@@ -15,6 +15,7 @@ Suite *pages_suite(void);
 Suite *server_suite(void);
 Suite *binary_suite(void);
 Suite *form_suite(void);
+Suite *oip_suite(void);
 Suite *memory_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);

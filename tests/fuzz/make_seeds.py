@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Seeds for fuzz_safetensors and fuzz_npy (Debian: python3-numpy): make_seeds.py writes them below tests/fuzz/corpus."""
+"""Seeds for fuzz_safetensors, fuzz_npy and fuzz_oip (Debian: python3-numpy): make_seeds.py writes them below tests/fuzz/corpus."""
 import io
 import json
 from pathlib import Path
@@ -26,6 +26,19 @@ def safetensors(name, loss, query, tensors, metadata=None, answer=0):
     write("safetensors", name, bytes([LOSSES.index(loss) * 4 + answer]) + query + b"\n" + json.dumps(header).encode() + b"\0" + blob)
 
 
+def oip(name, loss, tensors, binary=(), **rest):
+    inputs, blob = [], b""
+    for key, tensor in tensors.items():
+        raw = tensor.tobytes()
+        datatype = NAMES[tensor.dtype.str[1:]]
+        datatype = "FP" + datatype[1:] if datatype[0] == "F" else datatype if datatype == "BOOL" else "INT" + datatype[1:]
+        how = {"parameters": {"binary_data_size": len(raw)}} if key in binary else {"data": tensor.tolist()}
+        inputs.append({"name": key, "shape": list(tensor.shape), "datatype": datatype, **how})
+        blob += raw if key in binary else b""
+    text = json.dumps({"inputs": inputs, **rest}).encode()
+    write("oip", name, bytes([LOSSES.index(loss) * 2 + (not binary)]) + text + (b"\0" + blob if binary else b""))
+
+
 def npy(tensor, version=None):
     out = io.BytesIO()
     np.lib.format.write_array(out, tensor, version)
@@ -49,6 +62,12 @@ safetensors("halves", "bce_with_logits", b"dtype=float64", {"input": line.astype
 safetensors("metadata", "huber", b"", {"input": rows, "target": rows.astype("i1")}, {"format": "pt", "delta": "1e-1", "grad": "input,target"})
 safetensors("weights", "nll", b"ignore_index=-1&grad_output=2", {"input": rows, "target": classes.astype("u1"), "weight": line,
                                                                  "sample_weight": line[:2]})
+oip("json", "mse", {"input": line, "target": line.astype("f8")}, outputs=[{"name": "grad_input"}, {"name": "loss"}], id="7")
+oip("binary", "cross_entropy", {"input": rows, "target": classes}, ("input", "target"),
+    outputs=[{"name": "loss", "parameters": {"binary_data": True}}, {"name": "grad_input", "parameters": {"binary_data": True}}])
+oip("mixed", "nll", {"input": rows, "target": classes.astype("i2"), "weight": line}, ("target",), parameters={
+    "reduction": "none", "ignore_index": "1", "binary_data_output": True, "priority": 1}, outputs=[{"name": "grad_input"}])
+oip("halves", "huber", {"input": line.astype("f2"), "target": line > 0.4}, ("input",), parameters={"delta": 0.5})
 form("mse", "mse", {"input": line, "target": line.astype(">f8"), "grad": b"true"})
 form("fortran", "cross_entropy", {"input": np.asfortranarray(rows), "target": classes.astype(">i2"), "reduction": b"none"})
 form("vjp", "l1", {"input": rows, "target": rows.astype("f2"), "grad_output": rows, "grad": b"input", "reduction": b"none"})

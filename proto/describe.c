@@ -1,0 +1,38 @@
+/* Putting descriptors into JSON. */
+#include "describe.h"
+
+#include <stdlib.h>
+
+json_t *describe_with(json_t *array, json_t *value)
+{
+    if (array && json_array_append_new(array, value) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+json_t *describe_default(const struct loss_param_spec *spec)
+{
+    if (spec->type == LOSS_CHOICE)
+        return json_string(spec->choices[spec->fallback.integer]);
+    if (spec->type == LOSS_BOOLEAN)
+        return json_boolean(spec->fallback.number != 0);
+    return spec->type == LOSS_INTEGER ? json_integer(spec->fallback.integer) : json_real(spec->fallback.number);
+}
+
+void describe_answer(struct reply *reply, json_t *tree, size_t flags)
+{
+    struct loss_error error;
+    /* The numbers are bounds and defaults, written by people: 15 digits show each as it was written, 17 would show 1e-6 as
+       9.9999999999999995e-7. */
+    char *text = tree ? json_dumps(tree, flags | JSON_REAL_PRECISION(15)) : NULL;
+    *reply = (struct reply){.errors = reply->errors, .status = reply_status(LOSS_OK), .content_type = "application/json"};
+    if (text)
+        buffer_printf(&reply->body, "%s\n", text);
+    free(text);
+    json_decref(tree);
+    if (text && !reply->body.failed)
+        return;
+    loss_fail(&error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
+    reply_problem(reply, &error);
+}

@@ -1,0 +1,22 @@
+/*
+ * Putting descriptors into JSON, with jansson. Trees are built without looking at each step: jansson takes NULL for a value and
+ * then fails, so that a failure anywhere (memory is all that can fail) comes out as NULL at the end.
+ */
+#ifndef PROTO_DESCRIBE_H
+#define PROTO_DESCRIBE_H
+
+#include <jansson.h>
+
+#include "reply.h"
+
+/* Appends to an array and hands it on. Takes both; NULL where something has failed. */
+json_t *describe_with(json_t *array, json_t *value);
+
+/* The default of a parameter. */
+json_t *describe_default(const struct loss_param_spec *spec);
+
+/* Answers with a tree, which is freed, written with jansson's `flags`; or, where it is NULL, that memory has run out. Keeps
+   reply->errors. */
+void describe_answer(struct reply *reply, json_t *tree, size_t flags);
+
+#endif

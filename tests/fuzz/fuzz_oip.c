@@ -1,0 +1,42 @@
+/*
+ * libFuzzer: any bytes as an infer request of the Open Inference Protocol. The first byte chooses the loss; what follows is the
+ * JSON up to a NUL byte, and the bytes behind it. If the first byte is odd there is no NUL to look for, and no header that says
+ * how long the JSON is.
+ */
+#include "oip.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    const uint8_t *const zero = data[0] & 1 ? NULL : memchr(data + 1, '\0', size - 1);
+    const size_t json = zero ? (size_t)(zero - data) - 1 : size - 1, rest = zero ? size - json - 2 : 0;
+    char length[32], *const body = malloc(json + rest + 1);
+    if (!body)
+        return 0;
+    memcpy(body, data + 1, json);
+    if (rest > 0)
+        memcpy(body + json, zero + 1, rest);
+    body[json + rest] = '\0';
+    snprintf(length, sizeof length, "%zu", json);
+    struct reply reply = {0};
+    oip_infer(&(struct oip_request){.model = loss_at(data[0] / 2 % loss_count())->name,
+                                    .header_length = zero ? length : NULL,
+                                    .body = body,
+                                    .len = json + rest,
+                                    .threads = 1},
+              &reply);
+    if (reply.status != 200 && reply.status != 400 && reply.status != 503)
+        abort(); /* no body can be at fault for anything else */
+    if (reply.status == 200 && reply.inference_header > reply.body.len)
+        abort();
+    reply_free(&reply);
+    free(body);
+    return 0;
+}

@@ -166,12 +166,12 @@ TEXT_PEERS  := $(notdir $(call HAVE_HEADER,simdjson.h) $(call HAVE_HEADER,fast_f
 TEXT_LIBS   := $(if $(filter simdjson.h,$(TEXT_PEERS)),-lsimdjson) $(if $(filter double-conversion.h,$(TEXT_PEERS)),-ldouble-conversion)
 TEXT_STAMP  := $(BENCH)/text-with$(subst .h,,$(addprefix -,$(TEXT_PEERS)))
 TEXT_STAMP  := $(subst $() ,,$(TEXT_STAMP))
-DRIVERS     := $(BENCH)/core $(BENCH)/load $(if $(HAVE_CXX),$(BENCH)/text)
+DRIVERS     := $(BENCH)/core $(BENCH)/load $(BENCH)/bare $(if $(HAVE_CXX),$(BENCH)/text)
 # For the yardsticks and the peers: the best that they can be on the machine at hand. Our own code is built as it is shipped.
 PEER_FLAGS  := -O3 -march=native
 
 bench bench-quick: $(BUILD)/lossd $(DRIVERS)
-bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others (minutes); a table, and build/bench.json (ONLY=core,text,http)
+bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others (minutes); a table, and build/bench.json (ONLY=core,text,http,binary)
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)'
 
 bench-quick: ## the same with fewer repetitions and smaller batches (under a minute)
@@ -193,6 +193,11 @@ $(BENCH)/load: bench/load.c bench/driver.h
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $<
+
+$(BENCH)/bare: bench/bare.c
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< -lmicrohttpd
 
 $(BENCH)/text: bench/text.cc bench/driver.h $(PROTO) $(BUILD)/libloss.a $(TEXT_STAMP)
 	$(call say,LD $@)

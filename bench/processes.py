@@ -134,6 +134,14 @@ def lossd(build, folder, threads, io_threads):
 
 
 @contextlib.contextmanager
+def bare(build, folder):
+    log, port = os.path.join(folder, "bare.log"), free_port()
+    with running([os.path.join(build, "bench", "bare"), str(port)], log) as process:
+        wait_for_port(process, port, log)
+        yield Server(process.pid, port)
+
+
+@contextlib.contextmanager
 def fastapi_peer(folder):
     modules = {"torch": "python3-torch", "fastapi": "python3-fastapi", "uvicorn": "python3-uvicorn"}
     probe = "import importlib.util as u; print(*[m for m in %r if not u.find_spec(m)])" % list(modules)
@@ -196,10 +204,9 @@ class Client:
     def close(self):
         self.socket.close()
 
-    def post(self, path, body):
+    def post(self, path, body, headers="Content-Type: application/json\r\n"):
         """Nanoseconds, and the answer's body."""
-        head = (f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n").encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode()
         start = time.perf_counter_ns()
         self.socket.sendall(head)
         self.socket.sendall(body)

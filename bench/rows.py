@@ -16,6 +16,8 @@ TITLES = {
     10: "Small requests while 100 MB requests run: 99th percentile of the latency",
     11: "Peak memory of a large request, against body + 4 bytes a number + answer",
     12: "A float64 request against the same in float32 (times slower)",
+    13: "A binary request with gradient (times faster)",
+    14: "A binary request of the Open Inference Protocol, against moving the same bytes (times slower)",
 }
 
 

@@ -14,19 +14,20 @@ import sys
 import time
 from types import SimpleNamespace
 
+import figures_binary
 import figures_core
 import figures_http
 import figures_text
 from processes import NotMeasured
 from rows import print_row, write_json
 
-GROUPS = {"core": figures_core.figures, "text": figures_text.figures, "http": figures_http.figures}
+GROUPS = {"core": figures_core.figures, "text": figures_text.figures, "http": figures_http.figures, "binary": figures_binary.figures}
 
 # rounds: how often all are asked in turn; repetitions: how often each does it when asked, of which the median counts.
 FULL = {"rounds": 9, "repetitions": 3, "numbers": 1_000_000, "break_even_numbers": 200_000, "peer_rounds": 7,
-        "load_seconds": 1.5, "tail_seconds": 8, "tail_rounds": 5, "memory_rounds": 3, "large_megabytes": 100}
+        "load_seconds": 1.5, "tail_seconds": 8, "tail_rounds": 5, "memory_rounds": 3, "large_megabytes": 100, "binary_numbers": 10_000_000}
 QUICK = {"rounds": 3, "repetitions": 1, "numbers": 200_000, "break_even_numbers": 100_000, "peer_rounds": 1,
-         "load_seconds": 0.5, "tail_seconds": 1.5, "tail_rounds": 1, "memory_rounds": 1, "large_megabytes": 20}
+         "load_seconds": 0.5, "tail_seconds": 1.5, "tail_rounds": 1, "memory_rounds": 1, "large_megabytes": 20, "binary_numbers": 1_000_000}
 
 
 def cpu_model():
@@ -65,7 +66,7 @@ def end(number, _frame):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", help="where lossd and bench/ were built")
-    parser.add_argument("--only", default="", help="groups of figures: core, text, http (default: all)")
+    parser.add_argument("--only", default="", help=f"groups of figures: {', '.join(GROUPS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller batches")
     arguments = parser.parse_args()
     groups = [name for name in arguments.only.replace(",", " ").split()] or list(GROUPS)

@@ -68,7 +68,7 @@ $(PROTO):  INCLUDES := -Icore -Iproto
 $(SERVER): INCLUDES := -Icore -Iproto -Iserver
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: all lib deps run test check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
+.PHONY: all lib deps test-deps run test check-clients check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/lossd lib ## build the server (build/lossd) and the library (build/libloss.a, .so)
@@ -112,18 +112,25 @@ $(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(PROTO) $(
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lcheck_pic -lsubunit -lrt -lm -pthread
 
-deps: ## install the Debian packages that building and testing need, naming them
+deps: ## install the Debian packages that building needs, naming them
 	@deploy/install-deps.sh
+
+test-deps: ## install what the tests need besides
+	@deploy/install-deps.sh tests
 
 run: deps ## build, serve, evaluate the real batches, print a table, go on serving until Ctrl-C (ONCE=1: stop after the table)
 	@$(MAKE) --no-print-directory all
 	@deploy/run-demo.sh $(BUILD)/lossd $(if $(ONCE),--once)
 
-test: deps ## build and run every test (ONLY=name: just the test cases whose name holds it)
+test: test-deps ## build and run every test (ONLY=name: just the test cases whose name holds it)
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
 	@LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 
-check-sanitize: deps ## run every test under address+undefined and under thread sanitizers
+check-clients: ## run the examples of tests/clients in every language, installing those that are missing
+	@deploy/install-deps.sh clients
+	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=clients
+
+check-sanitize: test-deps ## run every test under address+undefined and under thread sanitizers
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=asan
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=tsan
 

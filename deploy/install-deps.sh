@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that building, testing and trying lossd need, and says which and why. Silent where all are there.
+# Installs the Debian packages that building and trying lossd need, and says which and why. Silent where all are there.
+# `install-deps.sh tests` adds what its tests need, `install-deps.sh clients` also what every example in tests/clients needs.
 set -eu
 
 # package, what it is for. gcc brings OpenMP and the sanitizers' runtimes (libgomp, libasan, libubsan, libtsan) through
@@ -12,6 +13,26 @@ libjansson-dev    the JSON library
 check             the unit test library
 libsubunit-dev    what check links with
 curl              sends the requests of \`make run\`"
+
+# Where these cannot be installed the examples are not run, and the tests say so.
+for_tests="
+libcurl4-openssl-dev for the example in C
+nodejs            for the example in JavaScript
+perl              for the example in Perl
+python3-numpy     for the example in Python"
+
+for_clients="
+golang-go         for the example in Go
+default-jdk-headless for the example in Java
+libjackson2-databind-java for the example in Java
+r-base-core       for the example in R
+r-cran-curl       for the example in R
+r-cran-jsonlite   for the example in R"
+
+case ${1:-} in
+tests) needs="$needs$for_tests" ;;
+clients) needs="$needs$for_tests$for_clients" ;;
+esac
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 

@@ -26,6 +26,7 @@ static const struct {
     {"binary", binary_suite},
     {"form", form_suite},
     {"oip", oip_suite},
+    {"clients", clients_suite},
     {"memory", memory_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},

@@ -14,7 +14,7 @@ LABEL org.opencontainers.image.title="lossd" \
       org.opencontainers.image.description="Loss functions and their gradients over HTTP and JSON" \
       org.opencontainers.image.licenses="MIT"
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libgomp1 libjansson4 libmicrohttpd12 \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libgomp1 libjansson4 libmicrohttpd12 libzstd1 zlib1g \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /src/build/lossd /usr/local/bin/lossd

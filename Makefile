@@ -106,11 +106,11 @@ $(BUILD)/libloss.so.$(SOVERSION): $(CORE)
 
 $(BUILD)/lossd: $(SERVER) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lz -lzstd -lm -pthread
 
 $(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lcheck_pic -lsubunit -lrt -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lz -lzstd -lcheck_pic -lsubunit -lrt -lm -pthread
 
 deps: ## install the Debian packages that building needs, naming them
 	@deploy/install-deps.sh
@@ -141,7 +141,7 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (needs clang, libclang-rt-14-dev,
 	@mkdir -p build/fuzz
 	@for target in $(FUZZ_TARGETS); do \
 	    clang -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -ffp-contract=off -Icore -Iproto \
-	        -o build/fuzz/$$target tests/fuzz/fuzz_$$target.c $(wildcard core/*.c core/losses/*.c proto/*.c) -ljansson -lm && \
+	        -o build/fuzz/$$target tests/fuzz/fuzz_$$target.c $(wildcard core/*.c core/losses/*.c proto/*.c) -ljansson -lz -lzstd -lm && \
 	    mkdir -p build/fuzz/corpus-$$target && \
 	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=4096 -artifact_prefix=build/fuzz/ \
 	        build/fuzz/corpus-$$target tests/fuzz/corpus/$$target || exit 1; \
@@ -208,7 +208,7 @@ $(BENCH)/bare: bench/bare.c
 
 $(BENCH)/text: bench/text.cc bench/driver.h $(PROTO) $(BUILD)/libloss.a $(TEXT_STAMP)
 	$(call say,LD $@)
-	$(Q)$(CXX) -std=c++17 -fopenmp -Wall -Wextra $(PEER_FLAGS) -Icore -Iproto -o $@ $(filter %.cc %.o %.a,$^) $(TEXT_LIBS) -ljansson -lm
+	$(Q)$(CXX) -std=c++17 -fopenmp -Wall -Wextra $(PEER_FLAGS) -Icore -Iproto -o $@ $(filter %.cc %.o %.a,$^) $(TEXT_LIBS) -ljansson -lz -lzstd -lm
 
 $(TEXT_STAMP):
 	@mkdir -p $(@D)

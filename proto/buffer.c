@@ -42,6 +42,17 @@ char *buffer_take(struct buffer *buffer, size_t size)
     return buffer->data;
 }
 
+char *buffer_resize(struct buffer *buffer, size_t size)
+{
+    char *data = pages_resize(buffer->data, buffer->capacity, size);
+    buffer->failed = !data;
+    if (!data)
+        return NULL;
+    buffer->data = data;
+    buffer->capacity = size;
+    return data;
+}
+
 void buffer_append(struct buffer *buffer, const void *bytes, size_t len)
 {
     char *to = buffer_reserve(buffer, len);

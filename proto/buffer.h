@@ -22,6 +22,9 @@ char *buffer_reserve(struct buffer *buffer, size_t more);
 /* Gives a buffer that holds nothing yet room for `size` bytes and no more; where that is much, in a block that is kept from one
    request to the next (pages.h). Returns it, NULL when memory ran out; `len` is the caller's to set. */
 char *buffer_take(struct buffer *buffer, size_t size);
+/* Gives a buffer that buffer_take has filled that much room and no more, keeping what it holds. Returns it, NULL, with the
+   buffer as it was but failed, when memory ran out. */
+char *buffer_resize(struct buffer *buffer, size_t size);
 /* Append bytes, a string without its NUL, printf's text. */
 void buffer_append(struct buffer *buffer, const void *bytes, size_t len);
 void buffer_text(struct buffer *buffer, const char *text);

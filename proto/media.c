@@ -62,8 +62,7 @@ enum loss_status media_content(const char *content_type, enum media *media, stru
         json_quote(content_type, quote));
 }
 
-/* The q of a media range, 1 where it has none. */
-static double quality(const char *range)
+double media_quality(const char *range)
 {
     const size_t len = strcspn(range, ",");
     for (const char *at = range; (at = memchr(at, ';', len - (size_t)(at - range))); at++) {
@@ -88,7 +87,7 @@ static struct taken take(const char *accept, enum media media)
         const struct span type = type_of(range);
         const int closeness = is(type, names[media]) ? 2 : is(type, "application/*") ? 1 : is(type, "*/*") ? 0 : -1;
         if (closeness > taken.closeness)
-            taken = (struct taken){closeness, quality(range)};
+            taken = (struct taken){closeness, media_quality(range)};
     }
     return taken;
 }

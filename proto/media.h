@@ -21,6 +21,10 @@ enum loss_status media_accept(const char *accept, enum media own, enum media *me
 /* LOSS_NOT_ACCEPTABLE unless an Accept header takes JSON; NULL takes everything. */
 enum loss_status media_accept_json(const char *accept, struct loss_error *error);
 
+/* The q of an element of an Accept header or one of its kind ("text/html;q=0.5"), which ends at a comma; 1 where it has none.
+ */
+double media_quality(const char *range);
+
 /* Copies the value of a parameter of a media type or another header of that kind ("form-data; name=\"input\"") into `out`,
    without the quotes and backslashes; false if there is none, or it does not fit in `size` with its NUL. */
 bool media_parameter(const char *text, const char *name, char *out, size_t size);

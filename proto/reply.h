@@ -19,6 +19,8 @@ struct reply {
     int status;                              /* of HTTP */
     const char *content_type;                /* static text */
     const char *allow;                       /* static text for the Allow header of a 405, else NULL */
+    const char *content_encoding;            /* static text for the Content-Encoding header, else NULL */
+    const char *accept_encoding;             /* static text for the Accept-Encoding header of a 415, else NULL */
     int retry_after;                         /* seconds for the Retry-After header of a 429 or 503, else 0 */
     size_t inference_header;                 /* for the Inference-Header-Content-Length header, else 0 */
     struct buffer body;                      /* owned; reply_free frees it */

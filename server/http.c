@@ -45,6 +45,7 @@
 #include "pages.h"
 #include "refusal.h"
 #include "routes.h"
+#include "transfer.h"
 #include "watch.h"
 
 enum {
@@ -119,8 +120,10 @@ struct request {
     bool unread;         /* the answer was given while the client may still be sending */
     char *body;          /* owned, of pages.h; capacity bytes and one */
     size_t len, capacity;
+    struct transfer transfer;
     uint64_t received;  /* bytes of the body, whether stored or dropped */
     uint64_t patience;  /* bytes that are still dropped before the connection is */
+    double expand_ms;   /* that expanding the body took */
     struct reply reply; /* owned; libmicrohttpd sends from its body until on_completed */
 };
 
@@ -176,6 +179,12 @@ static bool add_timing(struct MHD_Response *response, const struct reply *reply)
 /* How many bytes of a body are JSON, where binary tensors follow it. */
 static const char inference_header[] = "Inference-Header-Content-Length";
 
+/* Whether the answer is to a GET or a HEAD, which others than the client may keep. */
+static bool is_read(const struct request *request)
+{
+    return request->reply.status == 200 && strcmp(request->method, "POST") != 0;
+}
+
 static bool add_headers(const struct request *request, struct MHD_Response *response)
 {
     const struct reply *reply = &request->reply;
@@ -184,6 +193,9 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
            (!reply->content_type || add_header(response, "Content-Type", reply->content_type)) &&
            (!reply->allow || add_header(response, "Allow", reply->allow)) &&
            (reply->inference_header == 0 || add_header_printf(response, inference_header, "%zu", reply->inference_header)) &&
+           (!reply->content_encoding || add_header(response, "Content-Encoding", reply->content_encoding)) &&
+           (!(reply->content_encoding || is_read(request)) || add_header(response, "Vary", "Accept-Encoding")) &&
+           (!reply->accept_encoding || add_header(response, "Accept-Encoding", reply->accept_encoding)) &&
            (reply->retry_after == 0 || add_header_printf(response, "Retry-After", "%d", reply->retry_after)) &&
            (!request->close || add_header(response, "Connection", "close"));
 }
@@ -378,6 +390,19 @@ static enum MHD_Result take_piece(struct request *request, const char *data, siz
 
 /* ---- computing ---------------------------------------------------------------------------------------------------- */
 
+/* Expands the body where it came compressed, as transfer_expand has it. */
+static bool expand_body(struct request *request, size_t most)
+{
+    const int64_t started = clock_ns();
+    struct transfer_body body = {request->body, request->len, request->capacity};
+    const bool done = transfer_expand(&request->transfer, request->http->settings.max_expanded, most, &body, &request->reply);
+    request->body = body.bytes;
+    request->len = body.len;
+    request->capacity = body.capacity;
+    request->expand_ms = (double)(clock_ns() - started) / 1e6;
+    return done;
+}
+
 /* Asks for the answer. False, with everything as it was, if it has more than `most_work` (0: any number). */
 static bool compute(struct request *request, int threads, size_t most_work)
 {
@@ -387,14 +412,14 @@ static bool compute(struct request *request, int threads, size_t most_work)
     request->call.most_work = most_work;
     const int64_t begun = clock_ns();
     request->route->answer(&request->call, &request->reply);
+    request->call.body = NULL;
     if (request->reply.status == 0)
         return false;
     if (request->call.loss)
         statistics_add(request->http->settings.statistics, request->call.loss, &request->reply,
                        (uint64_t)(begun - request->arrived), (uint64_t)(clock_ns() - request->arrived));
-    request->call.body = NULL;
-    free_body(request); /* not needed while the answer is being sent, which may take long */
-    request->state = REQUEST_READY;
+    if (request->reply.decode_ms > 0)
+        request->reply.decode_ms += request->expand_ms;
     return true;
 }
 
@@ -402,19 +427,18 @@ static bool compute(struct request *request, int threads, size_t most_work)
 static void run_job(struct job *job, int threads)
 {
     struct request *request = (struct request *)job;
-    compute(request, threads, 0);
+    if (request->reply.status == 0 && expand_body(request, 0))
+        compute(request, threads, 0);
+    free_body(request); /* not needed while the answer is being sent, which may take long */
+    if (transfer_due(&request->transfer, &request->reply))
+        transfer_compress(&request->transfer, threads, &request->reply);
+    request->state = REQUEST_READY;
     MHD_resume_connection(request->connection);
 }
 
-/* The whole body is in. */
-static enum MHD_Result evaluate(struct request *request)
+/* Leaves to the executor what is left to do until the request can be answered. */
+static enum MHD_Result submit(struct request *request)
 {
-    watch_waits(request->watched, false);
-    request->arrived = clock_ns();
-    if (request->body)
-        request->body[request->len] = '\0';
-    if (request->len < HTTP_INLINE_BODY && compute(request, 1, HTTP_INLINE_TERMS))
-        return answer(request);
     request->state = REQUEST_COMPUTING;
     MHD_suspend_connection(request->connection);
     if (executor_submit(request->http->settings.executor, &request->job))
@@ -424,6 +448,40 @@ static enum MHD_Result evaluate(struct request *request)
     request->state = REQUEST_READY;
     MHD_resume_connection(request->connection);
     return MHD_YES;
+}
+
+/* The reply is known: answers, after it was compressed where it is to be. */
+static enum MHD_Result finish(struct request *request)
+{
+    if (transfer_due(&request->transfer, &request->reply)) {
+        if (request->reply.body.len > TRANSFER_LITTLE)
+            return submit(request);
+        transfer_compress(&request->transfer, 1, &request->reply);
+    }
+    return answer(request);
+}
+
+/* Fills the reply where that is little work, on the I/O thread. False if it is more. */
+static bool compute_here(struct request *request)
+{
+    if (request->len >= HTTP_INLINE_BODY)
+        return false;
+    if (!expand_body(request, HTTP_INLINE_BODY - 1))
+        return request->reply.status != 0;
+    return compute(request, 1, HTTP_INLINE_TERMS);
+}
+
+/* The whole body is in. */
+static enum MHD_Result evaluate(struct request *request)
+{
+    watch_waits(request->watched, false);
+    request->arrived = clock_ns();
+    if (request->body)
+        request->body[request->len] = '\0';
+    if (!compute_here(request))
+        return submit(request);
+    free_body(request);
+    return finish(request);
 }
 
 /* ---- the first call ----------------------------------------------------------------------------------------------- */
@@ -444,6 +502,13 @@ static enum MHD_Result append_argument(void *context, enum MHD_ValueKind kind, c
 static const char *header(struct request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    transfer_header(context, name, value);
+    return MHD_YES;
 }
 
 static void fill_call(struct request *request, const struct route_match *match)
@@ -468,12 +533,9 @@ static void fill_call(struct request *request, const struct route_match *match)
 static bool expect_body(struct request *request)
 {
     const struct framing *framing = &request->framing;
-    const char *encoding = header(request, "Content-Encoding");
     size_t limit = request->http->settings.max_body;
-    if (encoding && *encoding && strcasecmp(encoding, "identity") != 0) {
-        refuse(&request->reply, 415, "Content-Encoding \"%.40s\" is not taken; send the body as it is", encoding);
+    if (!transfer_content(&request->transfer, &request->reply))
         return false;
-    }
     if (!request->route->possible(&request->call, &request->reply))
         return false;
     if (!framing->chunked && !framing->has_length) {
@@ -529,6 +591,11 @@ static bool dispatch(struct request *request)
         refuse(&request->reply, 503, "there is no memory for the query at the moment");
         return false;
     }
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, see_header, &request->transfer);
+    if (!transfer_accept(&request->transfer, &request->reply))
+        return false;
+    if (!request->http->settings.compress && !request->transfer.choice.required)
+        request->transfer.choice.coding = CODING_IDENTITY;
     if (request->close && !match.route->draining_too) {
         refuse(&request->reply, 503, "the server is shutting down");
         return false;
@@ -604,7 +671,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         return evaluate(request);
     case REQUEST_DISCARDING:
     case REQUEST_READY:
-        return answer(request);
+        return finish(request);
     case REQUEST_COMPUTING: /* cannot be: the connection is suspended */
     case REQUEST_ANSWERED:  /* cannot be: libmicrohttpd does not ask again */
         break;

@@ -85,6 +85,8 @@ static bool start(struct server *server, const struct options *options, char *me
     const struct http_settings settings = {.address = server->address,
                                            .io_threads = options->io_threads,
                                            .max_body = options->max_body,
+                                           .max_expanded = options->max_expanded,
+                                           .compress = options->compress == 0,
                                            .executor = server->executor,
                                            .linger = server->linger,
                                            .statistics = server->statistics};

@@ -22,6 +22,7 @@ struct option {
     enum option_type type;
     size_t offset;            /* of its value in struct options */
     const char *fallback;     /* the default; NULL: the CPUs that are allowed */
+    const char *like;         /* an earlier option whose value is the default; else NULL */
     uint64_t min, max;        /* of integers and bytes */
     const char *const *names; /* of choices */
     const char *value;        /* what --help calls its value */
@@ -35,6 +36,8 @@ const char *const isa_names[] = {"auto", "portable", NULL};
 #endif
 
 #define MAX_BODY_LIMIT (UINT64_C(1) << 46) /* far from where sums of sizes could overflow */
+
+static const char *const on_off[] = {"on", "off", NULL};
 
 static const struct option table[OPTION_COUNT] = {
     {.name = "listen",
@@ -70,6 +73,24 @@ static const struct option table[OPTION_COUNT] = {
      .max = MAX_BODY_LIMIT,
      .value = "BYTES",
      .doc = "largest body that is taken; k, M, G are KiB, MiB, GiB"},
+    {.name = "max-expanded",
+     .env = "LOSSD_MAX_EXPANDED",
+     .type = OPTION_BYTES,
+     .offset = offsetof(struct options, max_expanded),
+     .fallback = "1G",
+     .like = "max-body",
+     .min = 1,
+     .max = MAX_BODY_LIMIT,
+     .value = "BYTES",
+     .doc = "largest that a compressed body may become when it is expanded"},
+    {.name = "compress",
+     .env = "LOSSD_COMPRESS",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct options, compress),
+     .fallback = "on",
+     .names = on_off,
+     .value = "WHETHER",
+     .doc = "whether answers are compressed for clients that take that"},
     {.name = "log-level",
      .env = "LOSSD_LOG_LEVEL",
      .type = OPTION_CHOICE,
@@ -108,6 +129,7 @@ static const struct {
 enum { OTHER_COUNT = sizeof others / sizeof others[0] };
 
 static const char config_env[] = "LOSSD_CONFIG";
+static const char default_origin[] = "default";
 
 /* ---- texts -------------------------------------------------------------------------------------------------------- */
 
@@ -253,10 +275,20 @@ static bool set_defaults(struct options *options, char *message)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         char text[64];
-        if (!set(options, &table[i], fallback_text(&table[i], text, sizeof text), "default", message))
+        if (!set(options, &table[i], fallback_text(&table[i], text, sizeof text), default_origin, message))
             return false;
     }
     return true;
+}
+
+/* Gives options of which nobody has spoken the values of those that they follow. */
+static void follow(struct options *options)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *const leader = table[i].like ? find(table[i].like, strlen(table[i].like)) : NULL;
+        if (leader && strcmp(options->origin[i], default_origin) == 0)
+            *(size_t *)value_of(options, &table[i]) = *(const size_t *)value_of(options, leader);
+    }
 }
 
 static bool read_environment(struct options *options, char *message)
@@ -431,10 +463,22 @@ enum options_action options_read(struct options *options, int argc, char *const 
     const char *config = command.config ? command.config : getenv(config_env);
     bool right = set_defaults(options, message) && (!config || !*config || read_file(options, config, message)) &&
                  read_environment(options, message) && set_flags(options, &command, message);
+    follow(options);
     return right ? command.action : OPTIONS_WRONG;
 }
 
 /* ---- what is printed ---------------------------------------------------------------------------------------------- */
+
+/* What --help says of the default. */
+static void print_default(FILE *out, const struct option *option)
+{
+    char fallback[64];
+    if (option->like)
+        fprintf(out, "that of --%s\n", option->like);
+    else
+        fprintf(out, "%s%s\n", fallback_text(option, fallback, sizeof fallback),
+                option->fallback ? "" : ", the CPUs that are allowed here");
+}
 
 static void print_flag(FILE *out, const char *name, const char *value, const char *doc)
 {
@@ -448,12 +492,12 @@ void options_help(FILE *out)
     fprintf(out, "lossd " LOSS_VERSION ": loss functions and their gradients over HTTP and JSON\n\n"
                  "usage: lossd [--option value]...\n\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        char range[160], fallback[64];
+        char range[160];
         print_flag(out, table[i].name, table[i].value, table[i].doc);
         if (table[i].type != OPTION_ADDRESS)
             fprintf(out, "  %-26s %s\n", "", range_text(&table[i], range, sizeof range));
-        fprintf(out, "  %-26s %s; default %s%s\n", "", table[i].env, fallback_text(&table[i], fallback, sizeof fallback),
-                table[i].fallback ? "" : ", the CPUs that are allowed here");
+        fprintf(out, "  %-26s %s; default ", "", table[i].env);
+        print_default(out, &table[i]);
     }
     for (size_t i = 0; i < OTHER_COUNT; i++)
         print_flag(out, others[i].name, others[i].value, others[i].doc);

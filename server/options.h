@@ -11,13 +11,15 @@
 #include "listen.h"
 #include "log.h"
 
-enum { OPTION_COUNT = 7, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
+enum { OPTION_COUNT = 9, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
 
 struct options {
     struct listen_address listen;
     int threads;
     int io_threads;
     size_t max_body;
+    size_t max_expanded;
+    int compress;                             /* 0 for on, 1 for off */
     int log_level;                            /* enum log_level */
     int log_format;                           /* enum log_format */
     int isa;                                  /* a place in isa_names */

@@ -27,6 +27,7 @@ static const struct {
     {"form", form_suite},
     {"oip", oip_suite},
     {"clients", clients_suite},
+    {"compress", compress_suite},
     {"memory", memory_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},

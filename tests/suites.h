@@ -17,6 +17,7 @@ Suite *binary_suite(void);
 Suite *form_suite(void);
 Suite *oip_suite(void);
 Suite *clients_suite(void);
+Suite *compress_suite(void);
 Suite *memory_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);

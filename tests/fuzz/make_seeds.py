@@ -1,7 +1,10 @@
 #!/usr/bin/python3
-"""Seeds for fuzz_safetensors, fuzz_npy and fuzz_oip (Debian: python3-numpy): make_seeds.py writes them below tests/fuzz/corpus."""
+"""Seeds for fuzz_safetensors, fuzz_npy, fuzz_oip and fuzz_expand (Debian: python3-numpy; zstd for the command of that name): make_seeds.py writes them below tests/fuzz/corpus."""
+import gzip
 import io
 import json
+import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +76,11 @@ form("fortran", "cross_entropy", {"input": np.asfortranarray(rows), "target": cl
 form("vjp", "l1", {"input": rows, "target": rows.astype("f2"), "grad_output": rows, "grad": b"input", "reduction": b"none"})
 for version in (1, 2, 3):
     write("npy", f"version{version}", bytes([LOSSES.index("mse") * 2 + 1]) + npy(np.asfortranarray(rows), (version, 0)))
+
+body = json.dumps({"input": rows.tolist(), "target": classes.tolist(), "grad": True}).encode()
+CODED = {"zstd": lambda data: subprocess.run(["zstd", "-1"], input=data, capture_output=True, check=True).stdout,
+         "gzip": lambda data: gzip.compress(data, mtime=0), "deflate": zlib.compress}
+for place, (name, code) in enumerate(CODED.items()):
+    write("expand", name, bytes([2 * place]) + code(body))
+    write("expand", name + "_large", bytes([2 * place + 1]) + code(body * 100))
+write("expand", "gzip_members", bytes([2]) + gzip.compress(body[:20], mtime=0) + gzip.compress(body[20:], mtime=0))

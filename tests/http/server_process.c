@@ -129,6 +129,39 @@ char *server_process_log(struct server_process *server)
     return contents(server->err);
 }
 
+char *server_process_file(const struct server_process *server, const char *name, size_t *len)
+{
+    enum { ROOM = 1 << 16 };
+    char path[64], *text = calloc(1, ROOM);
+    ck_assert_ptr_nonnull(text);
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)server->pid, name);
+    FILE *file = fopen(path, "re");
+    ck_assert_ptr_nonnull(file);
+    *len = fread(text, 1, ROOM - 1, file);
+    fclose(file);
+    return text;
+}
+
+size_t server_process_memory(const struct server_process *server, const char *what)
+{
+    size_t len;
+    char *status = server_process_file(server, "status", &len), *line = strstr(status, what);
+    ck_assert_ptr_nonnull(line);
+    const size_t kib = strtoul(line + strlen(what), NULL, 10);
+    free(status);
+    return kib * 1024;
+}
+
+void server_process_forget_peak(const struct server_process *server)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/clear_refs", (int)server->pid);
+    FILE *file = fopen(path, "we");
+    ck_assert_ptr_nonnull(file);
+    fputs("5", file);
+    fclose(file);
+}
+
 void server_process_free(struct server_process *server)
 {
     if (server->pid > 0) {

@@ -32,6 +32,13 @@ int server_process_wait(struct server_process *server);
 /* All that it has written on stderr so far; to be freed. */
 char *server_process_log(struct server_process *server);
 
+/* What /proc/PID/NAME holds, as text; to be freed. Aborts the test if there is no such thing. */
+char *server_process_file(const struct server_process *server, const char *name, size_t *len);
+/* A line of /proc/PID/status, "VmRSS:" or "VmHWM:", in bytes. */
+size_t server_process_memory(const struct server_process *server, const char *what);
+/* From now on VmHWM is the peak since now. */
+void server_process_forget_peak(const struct server_process *server);
+
 /* Frees what is left of it, killing it if it still runs. */
 void server_process_free(struct server_process *server);
 

@@ -58,40 +58,15 @@ static void wait_ms(int ms)
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
-/* What /proc/PID/NAME holds, as text; to be freed. */
-static char *process_file(const char *name, size_t *len)
-{
-    enum { ROOM = 1 << 16 };
-    char path[64], *text = calloc(1, ROOM);
-    ck_assert_ptr_nonnull(text);
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)server.pid, name);
-    FILE *file = fopen(path, "re");
-    ck_assert_ptr_nonnull(file);
-    *len = fread(text, 1, ROOM - 1, file);
-    fclose(file);
-    return text;
-}
-
-/* A line of /proc/PID/status, "VmRSS:" or "VmHWM:", in bytes. */
+/* Of the server; see server_process.h. */
 static size_t memory(const char *what)
 {
-    size_t len;
-    char *status = process_file("status", &len), *line = strstr(status, what);
-    ck_assert_ptr_nonnull(line);
-    const size_t kib = strtoul(line + strlen(what), NULL, 10);
-    free(status);
-    return kib * KIB;
+    return server_process_memory(&server, what);
 }
 
-/* From now on VmHWM is the peak since now. */
 static void forget_peak(void)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/clear_refs", (int)server.pid);
-    FILE *file = fopen(path, "we");
-    ck_assert_ptr_nonnull(file);
-    fputs("5", file);
-    fclose(file);
+    server_process_forget_peak(&server);
 }
 
 /* An mse request of so many numbers in each of two tensors, each number as long as Python writes doubles; to be freed. */
@@ -313,7 +288,7 @@ END_TEST
 static char *environment(const char *name)
 {
     size_t len, name_len = strlen(name);
-    char *all = process_file("environ", &len), *value = NULL;
+    char *all = server_process_file(&server, "environ", &len), *value = NULL;
     for (const char *at = all; at < all + len; at += strlen(at) + 1)
         if (strncmp(at, name, name_len) == 0 && at[name_len] == '=')
             value = strdup(at + name_len + 1);
@@ -333,7 +308,7 @@ START_TEST(threads_that_idle_sleep_unless_told_otherwise)
             unsetenv("OMP_WAIT_POLICY");
         unsetenv("GOMP_SPINCOUNT");
         setup();
-        char *policy = environment("OMP_WAIT_POLICY"), *name = process_file("comm", &len);
+        char *policy = environment("OMP_WAIT_POLICY"), *name = server_process_file(&server, "comm", &len);
         ck_assert_ptr_nonnull(policy);
         ck_assert_str_eq(policy, expected[i]);
         ck_assert_str_eq(name, "lossd\n");

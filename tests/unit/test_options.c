@@ -18,7 +18,7 @@ static char config[] = "/tmp/lossd-options-XXXXXX";
 static void setup(void)
 {
     static const char *const names[] = {"LOSSD_LISTEN",    "LOSSD_THREADS",    "LOSSD_IO_THREADS", "LOSSD_MAX_BODY",
-                                        "LOSSD_LOG_LEVEL", "LOSSD_LOG_FORMAT", "LOSSD_CONFIG"};
+                                        "LOSSD_LOG_LEVEL", "LOSSD_LOG_FORMAT", "LOSSD_CONFIG",     "LOSSD_MAX_EXPANDED"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         unsetenv(names[i]);
     strcpy(config + sizeof config - 7, "XXXXXX");
@@ -241,9 +241,22 @@ START_TEST(options_printed_config_reads_back)
     ck_assert_str_eq(options.listen.host, before.listen.host);
     ck_assert_int_eq(options.listen.port, before.listen.port);
     ck_assert_uint_eq(options.max_body, before.max_body);
+    ck_assert_uint_eq(options.max_expanded, before.max_body);
     ck_assert_int_eq(options.threads, before.threads);
     ck_assert_int_eq(options.io_threads, before.io_threads);
     ck_assert_int_eq(options.log_format, before.log_format);
+}
+END_TEST
+
+START_TEST(options_expanded_bodies_have_the_limit_of_others_unless_told_otherwise)
+{
+    ck_assert_int_eq(read2("--max-body", "3k"), OPTIONS_SERVE);
+    ck_assert_uint_eq(options.max_expanded, 3072);
+    ck_assert_int_eq(read4("--max-expanded", "5k", "--max-body", "3k"), OPTIONS_SERVE);
+    ck_assert_uint_eq(options.max_expanded, 5120);
+    setenv("LOSSD_MAX_EXPANDED", "7k", 1);
+    ck_assert_int_eq(read2("--max-body", "3k"), OPTIONS_SERVE);
+    ck_assert_uint_eq(options.max_expanded, 7168);
 }
 END_TEST
 
@@ -269,9 +282,14 @@ START_TEST(options_help_names_all)
     ck_assert_ptr_nonnull(file);
     options_help(file);
     fclose(file);
-    static const char *const wanted[] = {"--listen",     "--threads",     "--io-threads",   "--max-body", "--log-level",
-                                         "--log-format", "--config",      "--print-config", "--version",  "--help",
-                                         "LOSSD_LISTEN", "LOSSD_THREADS", "--isa"};
+    static const char *const wanted[] = {"--listen",     "--threads",
+                                         "--io-threads", "--max-body",
+                                         "--log-level",  "--log-format",
+                                         "--config",     "--print-config",
+                                         "--version",    "--help",
+                                         "LOSSD_LISTEN", "LOSSD_THREADS",
+                                         "--isa",        "default that of --max-body",
+                                         "--compress"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         ck_assert_msg(strstr(text, wanted[i]) != NULL, "--help does not name %s", wanted[i]);
 }
@@ -309,6 +327,7 @@ Suite *options_suite(void)
     tcase_add_test(tcase, options_bad_environment_is_named);
     tcase_add_test(tcase, options_help_needs_nothing_else_to_be_right);
     tcase_add_test(tcase, options_printed_config_reads_back);
+    tcase_add_test(tcase, options_expanded_bodies_have_the_limit_of_others_unless_told_otherwise);
     tcase_add_test(tcase, options_printed_config_says_where_from);
     tcase_add_test(tcase, options_help_names_all);
     tcase_add_test(tcase, cpus_quota_is_rounded_up);

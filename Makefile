@@ -60,12 +60,13 @@ PROTO  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard proto/*.c))
 SERVER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard server/*.c))
 TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*.c tests/http/*.c tests/golden/*.c tests/support/*.c))
 MAIN   := $(BUILD)/server/main.o
+ASSETS := $(BUILD)/web/assets.o
 
 # Each layer sees the headers of itself and of those below it, and no others: the compiler keeps the arrows pointing down.
 $(CORE):   INCLUDES := -Icore
 $(BUILD)/core/isa.o: INCLUDES += $(patsubst %,-DHAS_%,$(ISAS))
 $(PROTO):  INCLUDES := -Icore -Iproto
-$(SERVER): INCLUDES := -Icore -Iproto -Iserver
+$(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
 .PHONY: all lib deps test-deps run test check-clients check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
@@ -104,11 +105,21 @@ $(BUILD)/libloss.so.$(SOVERSION): $(CORE)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libloss.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ -lm
 
-$(BUILD)/lossd: $(SERVER) $(PROTO) $(BUILD)/libloss.a
+# What browsers load: every file of web/, in a table. The folder itself is newer where a file has come or gone.
+$(BUILD)/web/assets.c: server/embed.sh web $(wildcard web/*)
+	@mkdir -p $(@D)
+	$(call say,EMBED $@)
+	$(Q)server/embed.sh web > $@.new && mv $@.new $@
+
+$(ASSETS): $(BUILD)/web/assets.c Makefile
+	$(call say,CC $@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+
+$(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lz -lzstd -lm -pthread
 
-$(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(PROTO) $(BUILD)/libloss.a
+$(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lz -lzstd -lcheck_pic -lsubunit -lrt -lm -pthread
 
@@ -245,4 +256,4 @@ clean: ## remove everything that was built
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
--include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d)) $(PROTO:.o=.d) $(SERVER:.o=.d) $(TESTS:.o=.d)
+-include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d)) $(PROTO:.o=.d) $(SERVER:.o=.d) $(ASSETS:.o=.d) $(TESTS:.o=.d)

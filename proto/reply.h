@@ -14,6 +14,11 @@ enum reply_errors {
     REPLY_OIP,     /* {"error": "..."}, as the Open Inference Protocol has it, which does not know 422 */
 };
 
+/* A header that only some answers have; static text. */
+struct reply_header {
+    const char *name, *value;
+};
+
 struct reply {
     enum reply_errors errors;
     int status;                              /* of HTTP */
@@ -21,6 +26,8 @@ struct reply {
     const char *allow;                       /* static text for the Allow header of a 405, else NULL */
     const char *content_encoding;            /* static text for the Content-Encoding header, else NULL */
     const char *accept_encoding;             /* static text for the Accept-Encoding header of a 415, else NULL */
+    const char *etag;                        /* static text for the ETag header, else NULL */
+    const struct reply_header *headers;      /* static: more headers, ended by one without a name; else NULL */
     int retry_after;                         /* seconds for the Retry-After header of a 429 or 503, else 0 */
     size_t inference_header;                 /* for the Inference-Header-Content-Length header, else 0 */
     struct buffer body;                      /* owned; reply_free frees it */

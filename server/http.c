@@ -182,7 +182,16 @@ static const char inference_header[] = "Inference-Header-Content-Length";
 /* Whether the answer is to a GET or a HEAD, which others than the client may keep. */
 static bool is_read(const struct request *request)
 {
-    return request->reply.status == 200 && strcmp(request->method, "POST") != 0;
+    return (request->reply.status == 200 || request->reply.status == 304) && strcmp(request->method, "POST") != 0;
+}
+
+/* Those headers of a reply that only some have. */
+static bool add_rare_headers(const struct reply *reply, struct MHD_Response *response)
+{
+    bool added = !reply->etag || add_header(response, "ETag", reply->etag);
+    for (const struct reply_header *header = reply->headers; added && header && header->name; header++)
+        added = add_header(response, header->name, header->value);
+    return added;
 }
 
 static bool add_headers(const struct request *request, struct MHD_Response *response)
@@ -191,7 +200,7 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
     return add_header(response, "X-Request-Id", request->id) && add_timing(response, reply) &&
            add_header(response, "X-Content-Type-Options", "nosniff") &&
            (!reply->content_type || add_header(response, "Content-Type", reply->content_type)) &&
-           (!reply->allow || add_header(response, "Allow", reply->allow)) &&
+           (!reply->allow || add_header(response, "Allow", reply->allow)) && add_rare_headers(reply, response) &&
            (reply->inference_header == 0 || add_header_printf(response, inference_header, "%zu", reply->inference_header)) &&
            (!reply->content_encoding || add_header(response, "Content-Encoding", reply->content_encoding)) &&
            (!(reply->content_encoding || is_read(request)) || add_header(response, "Vary", "Accept-Encoding")) &&
@@ -516,8 +525,10 @@ static void fill_call(struct request *request, const struct route_match *match)
     const char *host = header(request, "Host");
     request->call = (struct call){.loss = match->loss,
                                   .version = match->version,
+                                  .file = match->file,
                                   .content_type = header(request, "Content-Type"),
                                   .accept = header(request, "Accept"),
+                                  .if_none_match = header(request, "If-None-Match"),
                                   .inference_header = header(request, inference_header),
                                   .host = host && guard_is_host(host) ? host : request->http->settings.address,
                                   .statistics = request->http->settings.statistics,
@@ -681,7 +692,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 
 static void log_completed(const struct request *request, bool answered)
 {
-    bool body = answered && strcmp(request->method, "HEAD") != 0;
+    bool body = answered && strcmp(request->method, "HEAD") != 0 && request->reply.status != 304;
     log_request(&(struct log_request){.id = request->id,
                                       .method = request->method,
                                       .path = request->target,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "assets.h"
 #include "oip.h"
 #include "refusal.h"
 #include "v1.h"
@@ -53,6 +54,11 @@ static void answer_ready(const struct call *call, struct reply *reply)
         answer_text(reply, 503, "draining\n");
     else
         answer_text(reply, 200, "ready\n");
+}
+
+static void answer_asset(const struct call *call, struct reply *reply)
+{
+    asset_answer(call->file, call->if_none_match, reply);
 }
 
 static void answer_list(const struct call *call, struct reply *reply)
@@ -177,6 +183,7 @@ static const struct route routes[] = {
     {.method = "GET", .path = "/", .answer = answer_root},
     {.method = "GET", .path = "/healthz", .answer = answer_health, .draining_too = true},
     {.method = "GET", .path = "/readyz", .answer = answer_ready, .draining_too = true},
+    {.method = "GET", .path = "/assets/{file}", .answer = answer_asset},
     {.method = "GET", .path = "/v1/losses", .answer = answer_list},
     {.method = "GET", .path = "/v1/losses/{loss}", .answer = answer_describe},
     {.method = "POST", .path = "/v1/losses/{loss}", .answer = answer_evaluate, .possible = evaluate_possible},
@@ -206,25 +213,32 @@ const char routes_allow_any[] = "GET, HEAD, POST, OPTIONS";
 /* Allow headers by which methods a path has: 1 for GET, 2 for POST. */
 static const char *const allow_texts[] = {NULL, "GET, HEAD, OPTIONS", "POST, OPTIONS", routes_allow_any};
 
-/* Where the parameters of a path are; each ends with its segment. */
+/* Parameters of paths. */
+enum place { PLACE_LOSS, PLACE_VERSION, PLACE_FILE, PLACES };
+static const char *const place_names[PLACES] = {"{loss}", "{version}", "{file}"};
+
+/* Where they are in a path, else NULL; each ends with its segment. */
 struct places {
-    char *loss, *version;
+    char *at[PLACES];
 };
 
-static bool is_loss(const char *segment)
+static enum place place_of(const char *wanted, size_t len)
 {
-    return strncmp(segment, "{loss}", 6) == 0;
+    enum place place = PLACE_LOSS;
+    while (strncmp(place_names[place], wanted, len) != 0) /* every name in the table of routes is one of these */
+        place++;
+    return place;
 }
 
 /* Whether a path is that of a route, segment by segment. */
 static bool match(const struct route *route, char *path, struct places *places)
 {
     const char *wanted = route->path;
-    *places = (struct places){NULL, NULL};
+    *places = (struct places){.at = {NULL}};
     for (;; wanted++, path++) {
         const size_t len = strcspn(path, "/"), wanted_len = strcspn(wanted, "/");
         if (*wanted == '{') {
-            *(is_loss(wanted) ? &places->loss : &places->version) = path;
+            places->at[place_of(wanted, wanted_len)] = path;
             if (len == 0)
                 return false;
         } else if (len != wanted_len || strncmp(path, wanted, len) != 0) {
@@ -247,7 +261,7 @@ static const char *cut(char *segment)
 struct route_match route_find(const char *method, char *path)
 {
     struct route_match found = {.route = NULL};
-    struct places places, chosen = {NULL, NULL};
+    struct places places, chosen = {.at = {NULL}};
     unsigned methods = 0;
     const bool head = strcmp(method, "HEAD") == 0;
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
@@ -260,8 +274,9 @@ struct route_match route_find(const char *method, char *path)
         }
     }
     found.allow = allow_texts[methods];
-    found.loss = cut(chosen.loss);
-    found.version = cut(chosen.version);
+    found.loss = cut(chosen.at[PLACE_LOSS]);
+    found.version = cut(chosen.at[PLACE_VERSION]);
+    found.file = cut(chosen.at[PLACE_FILE]);
     return found;
 }
 

@@ -14,8 +14,10 @@
 struct call {
     const char *loss;    /* what {loss} of the path stands for */
     const char *version; /* what {version} of the path stands for */
+    const char *file;    /* what {file} of the path stands for */
     const char *content_type;
     const char *accept;
+    const char *if_none_match;
     const char *query;            /* percent-encoded, though '+' may have become a space */
     const char *inference_header; /* of the header Inference-Header-Content-Length */
     const char *host;             /* where the server can be reached, safe to echo; never NULL */
@@ -29,7 +31,7 @@ struct call {
 
 struct route {
     const char *method; /* "GET" (which answers HEAD too) or "POST" */
-    const char *path;   /* segments between slashes; "{loss}" and "{version}" stand for any one */
+    const char *path;   /* segments between slashes; "{loss}", "{version}" and "{file}" stand for any one */
     void (*answer)(const struct call *call, struct reply *reply);
     /* Whether it can succeed at all, asked before the body is read; fills the reply if not. NULL: it takes no body. */
     bool (*possible)(const struct call *call, struct reply *reply);
@@ -41,6 +43,7 @@ struct route_match {
     const struct route *route; /* NULL: there is none */
     const char *loss;          /* what {loss} stands for, else NULL */
     const char *version;       /* what {version} stands for, else NULL */
+    const char *file;          /* what {file} stands for, else NULL */
     const char *allow;         /* the methods that the path has, for an Allow header; NULL: there is no such path */
 };
 /* Where there is a route, `path` is cut into what its parameters stand for. */

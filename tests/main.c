@@ -26,6 +26,7 @@ static const struct {
     {"binary", binary_suite},
     {"form", form_suite},
     {"oip", oip_suite},
+    {"assets", assets_suite},
     {"clients", clients_suite},
     {"compress", compress_suite},
     {"memory", memory_suite},

@@ -16,6 +16,7 @@ Suite *server_suite(void);
 Suite *binary_suite(void);
 Suite *form_suite(void);
 Suite *oip_suite(void);
+Suite *assets_suite(void);
 Suite *clients_suite(void);
 Suite *compress_suite(void);
 Suite *memory_suite(void);

@@ -128,7 +128,7 @@ bool http_client_read(struct http_client *client, struct http_response *response
     if (!read_head(client, response))
         return false;
     bool counted = http_response_header(response, "Content-Length", length, sizeof length) != NULL;
-    bodiless = bodiless || response->status == 204 || response->status < 200;
+    bodiless = bodiless || response->status == 204 || response->status == 304 || response->status < 200;
     size_t len = counted && !bodiless ? strtoull(length, NULL, 10) : 0;
     ssize_t got = 1;
     while (got > 0 && !bodiless && (!counted || client->len < len))

@@ -110,5 +110,12 @@ bool loss_isa_choose(const char *name)
 
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error)
 {
-    return loss_kernels()->run(plan, threads, result, error);
+    size_t failed;
+    return loss_kernels()->run(&plan, 1, threads, result, &failed, error);
+}
+
+enum loss_status loss_run_all(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
+                              size_t *failed, struct loss_error *error)
+{
+    return n > 0 ? loss_kernels()->run(plans, n, threads, results, failed, error) : LOSS_OK;
 }

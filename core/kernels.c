@@ -22,5 +22,5 @@ extern const struct loss_kernels KERNELS_OF(ISA);
 const struct loss_kernels KERNELS_OF(ISA) = {
     .table = table,
     .count = sizeof table / sizeof table[0],
-    .run = run_plan,
+    .run = run_plans,
 };

@@ -10,7 +10,8 @@
 struct loss_kernels {
     const struct loss_descriptor *const *table;
     size_t count;
-    enum loss_status (*run)(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error);
+    enum loss_status (*run)(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
+                            size_t *failed, struct loss_error *error);
 };
 
 /* Those in use. */

@@ -272,6 +272,12 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
    LOSS_UNAVAILABLE where memory ran out. After a failure the output buffers hold nothing of use. */
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error);
 
+/* Evaluates `n` plans whose buffers are set, as loss_run does each: results[i] becomes what it would be alone, to the last bit.
+   Plans over as many terms of the same lengths go through memory together, which is quicker where they read the same tensors.
+   Where one fails, so do all: *failed becomes the place of the first, and error says why. Outputs must not overlap. */
+enum loss_status loss_run_all(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
+                              size_t *failed, struct loss_error *error);
+
 /* The instruction set that losses are computed on ("x86-64-v3"): the best of those that the library was built for and the
    machine has. Results do not depend on it. Those it was built for, the best first, NULL behind the last. And another one, for
    comparisons; false if there is none of that name, or the machine does not have it. Not while anything else of the library

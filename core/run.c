@@ -24,6 +24,11 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* ---- layout --------------------------------------------------------------------------------------------------------- */
 
 static bool is_aligned(const void *data, enum loss_dtype dtype)
@@ -206,7 +211,7 @@ static bool set_whole(struct run *run)
     return true;
 }
 
-static bool set_up(struct run *run, const struct loss_plan *plan, int *threads)
+static bool set_up(struct run *run, const struct loss_plan *plan, int threads)
 {
     *run = (struct run){.plan = plan, .method = plan->loss->method, .divisor = plan->divisor, .loss_walk = walk_terms(plan)};
     set_tensors(run);
@@ -220,9 +225,7 @@ static bool set_up(struct run *run, const struct loss_plan *plan, int *threads)
     }
     if (run->method->keep && !(run->kept = allocate(run->terms, run->method->keep(plan))))
         return false;
-    if ((size_t)*threads > run->blocks)
-        *threads = (int)larger(run->blocks, 1);
-    run->scratch = allocate(run->thread_scratch, (size_t)*threads);
+    run->scratch = allocate(run->thread_scratch, smaller((size_t)threads, larger(run->blocks, 1)));
     run->partial = malloc(larger(run->blocks, 1) * sizeof *run->partial);
     run->constant = allocate(run->chunk, 3);
     return run->scratch && run->partial && run->constant;
@@ -462,9 +465,8 @@ static struct partial block_partial(const struct run *run, size_t block, real *s
     return tally.partial;
 }
 
-static void run_block(void *context, size_t block, int thread)
+static void run_block(struct run *run, size_t block, int thread)
 {
-    const struct run *run = context;
     real *const scratch = run->scratch + (size_t)thread * run->thread_scratch;
     struct partial partial = block_partial(run, block, scratch, false);
     if (!isfinite(partial.sum.value) && run->pass == EVALUATE && run->plan->reduction != LOSS_NONE)
@@ -473,12 +475,24 @@ static void run_block(void *context, size_t block, int thread)
     run->partial[block] = partial;
 }
 
-/* One pass over all blocks, combined in the order of the grid. */
-static struct partial run_blocks(struct run *run, int pass, int threads)
+/* Runs whose grids are the same. */
+struct together {
+    struct run *const *run;
+    size_t n;
+};
+
+/* While a block's operands are in the cache, all that read them do. */
+static void run_block_of_each(void *context, size_t block, int thread)
+{
+    const struct together *together = context;
+    for (size_t i = 0; i < together->n; i++)
+        run_block(together->run[i], block, thread);
+}
+
+/* What the blocks of the last pass add up to, combined in the order of the grid. */
+static struct partial combine(const struct run *run)
 {
     struct partial whole = {.invalid = run->terms};
-    run->pass = pass;
-    parallel_for(run->blocks, threads, run_block, run);
     for (size_t block = 0; block < run->blocks; block++) {
         const struct partial *part = &run->partial[block];
         sum_merge(&whole.sum, &part->sum);
@@ -493,17 +507,36 @@ static struct partial run_blocks(struct run *run, int pass, int threads)
     return whole;
 }
 
-static enum loss_status evaluate(struct run *run, int threads, struct loss_result *result, struct loss_error *error)
+/* One pass over all blocks of `n` runs. */
+static void run_blocks(struct run *const runs[], size_t n, int pass, int threads)
+{
+    struct together together = {runs, n};
+    for (size_t i = 0; i < n; i++)
+        runs[i]->pass = pass;
+    const size_t blocks = runs[0]->blocks;
+    parallel_for(blocks, (int)smaller((size_t)threads, larger(blocks, 1)), run_block_of_each,
+                 &together); /* as scratch is for */
+}
+
+/* What comes before the pass that evaluates. */
+static void begin(struct run *run, int threads)
 {
     const struct loss_plan *plan = run->plan;
     if (plan->reduction == LOSS_MEAN && (plan->weighed || plan->has_sample_weight)) {
-        const struct partial weights = run_blocks(run, WEIGH, threads);
+        run_blocks(&run, 1, WEIGH, threads);
+        const struct partial weights = combine(run);
         run->divisor = sum_value(&weights.sum);
     }
     set_constants(run);
     for (int i = 0; i < LOSS_MAX_PASSES && run->method->prepare[i]; i++)
-        run_blocks(run, PREPARE + i, threads);
-    const struct partial whole = run_blocks(run, EVALUATE, threads);
+        run_blocks(&run, 1, PREPARE + i, threads);
+}
+
+/* What comes behind it. */
+static enum loss_status finish(struct run *run, int threads, struct loss_result *result, struct loss_error *error)
+{
+    const struct loss_plan *plan = run->plan;
+    const struct partial whole = combine(run);
     if (whole.invalid < run->terms)
         return blame_element(run, &whole, error);
     fold_gradients(run, threads);
@@ -513,14 +546,69 @@ static enum loss_status evaluate(struct run *run, int threads, struct loss_resul
     return LOSS_OK;
 }
 
-enum loss_status run_plan(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error)
+static bool same_grid(const struct run *a, const struct run *b)
 {
-    struct run run;
+    return a->terms == b->terms && a->block == b->block;
+}
+
+/* Evaluates the first of the runs and those of the others that can go with it, which are moved to the front; how many. */
+static size_t evaluate_together(struct run *runs[], size_t n, int threads)
+{
+    size_t count = 1;
+    begin(runs[0], threads);
+    for (size_t i = 1; i < n; i++)
+        if (same_grid(runs[0], runs[i])) {
+            struct run *const next = runs[i];
+            runs[i] = runs[count];
+            runs[count++] = next;
+            begin(next, threads);
+        }
+    run_blocks(runs, count, EVALUATE, threads);
+    return count;
+}
+
+static enum loss_status no_memory(const struct loss_plan *plan, struct loss_error *error)
+{
+    return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory to evaluate %s", plan->loss->name);
+}
+
+/* Sets up a run of each plan; how many could be. */
+static size_t set_up_all(struct run *run, const struct loss_plan *const plans[], size_t n, int threads)
+{
+    size_t ready = 0;
+    bool possible = true;
+    while (ready < n && possible)
+        possible = set_up(&run[ready], plans[ready], threads) && ++ready;
+    if (!possible)
+        tear_down(&run[ready]);
+    return ready;
+}
+
+enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
+                           size_t *failed, struct loss_error *error)
+{
+    struct run one, *only = &one;
+    struct run *const run = n == 1 ? &one : malloc(n * sizeof *run);
+    struct run **const order = n == 1 ? &only : malloc(n * sizeof *order);
+    enum loss_status status = LOSS_OK;
     threads = threads < 1 ? 1 : threads;
-    const enum loss_status status =
-        set_up(&run, plan, &threads)
-            ? evaluate(&run, threads, result, error)
-            : loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory to evaluate %s", plan->loss->name);
-    tear_down(&run);
+    const size_t ready = run && order ? set_up_all(run, plans, n, threads) : 0;
+    *failed = ready;
+    if (ready < n)
+        status = no_memory(plans[ready], error);
+    for (size_t i = 0; i < ready; i++)
+        order[i] = &run[i];
+    for (size_t i = 0; i < n && status == LOSS_OK;)
+        i += evaluate_together(order + i, n - i, threads);
+    for (size_t i = 0; i < n && status == LOSS_OK; i++) {
+        *failed = i;
+        status = finish(&run[i], threads, &results[i], error);
+    }
+    for (size_t i = 0; i < ready; i++)
+        tear_down(&run[i]);
+    if (n != 1) {
+        free(order);
+        free(run);
+    }
     return status;
 }

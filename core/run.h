@@ -64,8 +64,9 @@ struct run {
     int pass;
 };
 
-/* loss_run, on the instruction set that this was built for. */
-enum loss_status run_plan(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error);
+/* loss_run_all, on the instruction set that this was built for. */
+enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
+                           size_t *failed, struct loss_error *error);
 
 /* Sums the gradients whose elements are shared by terms, and writes them. */
 void fold_gradients(struct run *run, int threads);

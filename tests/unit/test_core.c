@@ -129,6 +129,82 @@ START_TEST(broadcast_gradients_do_not_depend_on_threads)
 END_TEST
 
 /* _i is the number of threads: it is always the first of the bad elements that is named. */
+/* Spoils what a run has given. */
+static void spoil(struct batch *batch)
+{
+    batch->result = (struct loss_result){-1, 1, 1};
+    if (batch->plan.reduction == LOSS_NONE)
+        memset(batch->plan.output.data, 0xa5, loss_tensor_bytes(&batch->plan.output));
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (batch->plan.grad_mask >> k & 1)
+            memset(batch->plan.grad[k].data, 0xa5, loss_tensor_bytes(&batch->plan.grad[k]));
+}
+
+enum { MANY = 64 };
+
+/* _i is a reduction: all losses that have it at once, so that some share a grid and some do not. */
+START_TEST(losses_evaluated_together_give_the_bits_that_each_gives_alone)
+{
+    static struct batch alone[MANY], together[MANY];
+    const struct loss_plan *plan[MANY];
+    struct loss_result result[MANY];
+    struct loss_error error;
+    size_t n = 0, failed;
+    for (size_t i = 0; i < loss_count(); i++) {
+        if (!(loss_at(i)->reductions >> _i & 1))
+            continue;
+        ck_assert_uint_lt(n, MANY);
+        batch_make(&alone[n], loss_at(i), 4000, i % 3 ? LOSS_FLOAT32 : LOSS_FLOAT64, 1);
+        batch_all_gradients(&alone[n]);
+        alone[n].request.reduction = (enum loss_reduction)_i;
+        ck_assert_int_eq(batch_run(&alone[n], 1), LOSS_OK);
+        together[n] = alone[n];
+        ck_assert_int_eq(batch_run(&together[n], 1), LOSS_OK);
+        spoil(&together[n]);
+        plan[n] = &together[n].plan;
+        n++;
+    }
+    for (int threads = 1; threads <= 3; threads += 2) {
+        ck_assert_int_eq(loss_run_all(plan, n, threads, result, &failed, &error), LOSS_OK);
+        for (size_t i = 0; i < n; i++) {
+            together[i].result = result[i];
+            same_bits(&alone[i], &together[i]);
+            spoil(&together[i]);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        batch_clear(&together[i]);
+        batch_free(&alone[i]);
+    }
+}
+END_TEST
+
+START_TEST(of_losses_evaluated_together_the_first_that_fails_is_named)
+{
+    const float good[] = {0.5F, 0.25F}, bad[] = {0.5F, 1.5F}, target[] = {1, 0};
+    struct loss_tensor tensor[] = {{.data = (void *)(uintptr_t)good, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {2}},
+                                   {.data = (void *)(uintptr_t)bad, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {2}},
+                                   {.data = (void *)(uintptr_t)target, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {2}}};
+    struct loss_plan plan[4];
+    const struct loss_plan *plans[] = {&plan[0], &plan[1], &plan[2], &plan[3]};
+    struct loss_result result[4];
+    struct loss_error error;
+    size_t failed = 99;
+    for (int i = 0; i < 4; i++) {
+        struct loss_request request;
+        loss_request_init(&request, loss_find(i == 0 ? "mse" : "bce"));
+        request.tensor[0] = &tensor[i < 2 ? 0 : 1];
+        request.tensor[1] = &tensor[2];
+        ck_assert_int_eq(loss_plan(&plan[i], &request, &error), LOSS_OK);
+    }
+    ck_assert_int_eq(loss_run_all(plans, 4, 1, result, &failed, &error), LOSS_INVALID);
+    ck_assert_uint_eq(failed, 2);
+    ck_assert_int_eq(error.element, 1);
+    ck_assert_int_eq(loss_run_all(plans, 2, 2, result, &failed, &error), LOSS_OK);
+    ck_assert_int_eq(loss_run_all(plans, 0, 2, result, &failed, &error), LOSS_OK);
+}
+END_TEST
+
 START_TEST(the_first_bad_element_is_named)
 {
     enum { N = 100000 };
@@ -665,6 +741,10 @@ Suite *core_suite(void)
     tcase_add_loop_test(threads, the_first_bad_element_is_named, 1, 5);
     tcase_add_test(threads, broadcast_gradients_do_not_depend_on_threads);
     suite_add_tcase(suite, threads);
+    TCase *together = tcase_create("together");
+    tcase_add_loop_test(together, losses_evaluated_together_give_the_bits_that_each_gives_alone, 0, LOSS_REDUCTION_COUNT);
+    tcase_add_test(together, of_losses_evaluated_together_the_first_that_fails_is_named);
+    suite_add_tcase(suite, together);
     SUITE_ADD(suite, "operands", every_dtype_is_read_as_the_number_it_stands_for,
               half_precision_covers_subnormals_infinities_and_nan, strided_and_unaligned_operands_are_walked_in_place,
               rows_of_classes_may_be_strided, broadcast_gradients_are_summed_to_the_shape_of_their_tensor,

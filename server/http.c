@@ -127,6 +127,11 @@ struct request {
     struct reply reply; /* owned; libmicrohttpd sends from its body until on_completed */
 };
 
+static void count_reject(struct http *http, enum reject reason)
+{
+    reject_count(statistics_rejects(http->settings.statistics), reason);
+}
+
 /* ---- answering ---------------------------------------------------------------------------------------------------- */
 
 static bool add_header(struct MHD_Response *response, const char *name, const char *value)
@@ -326,12 +331,14 @@ static bool grow_body(struct request *request, size_t more)
 
 static void refuse_too_large(struct request *request)
 {
+    count_reject(request->http, REJECT_BODY_SIZE);
     refuse(&request->reply, 413, "the body is larger than %zu bytes, the limit that --max-body sets",
            request->http->settings.max_body);
 }
 
 static void refuse_no_memory(struct request *request)
 {
+    count_reject(request->http, REJECT_MEMORY);
     refuse(&request->reply, 503, "there is no memory for the body at the moment");
 }
 
@@ -453,6 +460,7 @@ static enum MHD_Result submit(struct request *request)
     if (executor_submit(request->http->settings.executor, &request->job))
         return MHD_YES;
     free_body(request);
+    count_reject(request->http, REJECT_QUEUE);
     refuse(&request->reply, 503, "too many requests are waiting to be computed");
     request->state = REQUEST_READY;
     MHD_resume_connection(request->connection);
@@ -608,6 +616,7 @@ static bool dispatch(struct request *request)
     if (!request->http->settings.compress && !request->transfer.choice.required)
         request->transfer.choice.coding = CODING_IDENTITY;
     if (request->close && !match.route->draining_too) {
+        count_reject(request->http, REJECT_DRAINING);
         refuse(&request->reply, 503, "the server is shutting down");
         return false;
     }
@@ -653,6 +662,7 @@ static enum MHD_Result first_call(struct request *request, const char *version)
 {
     struct refusal refusal = guard_request(request->connection, request->method, version, &request->framing);
     if (refusal.status != 0) {
+        count_reject(request->http, REJECT_MALFORMED);
         refuse(&request->reply, refusal.status, "%s", refusal.detail);
         request->close = true;
         return answer_early(request);

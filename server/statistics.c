@@ -10,6 +10,7 @@
 
 struct statistics {
     pthread_mutex_t mutex;
+    struct rejects rejects;
     struct oip_statistics model[]; /* in the order of loss_at */
 };
 
@@ -87,4 +88,9 @@ struct oip_statistics *statistics_copy(struct statistics *statistics)
     memcpy(copy, statistics->model, size);
     pthread_mutex_unlock(&statistics->mutex);
     return copy;
+}
+
+struct rejects *statistics_rejects(struct statistics *statistics)
+{
+    return &statistics->rejects;
 }

@@ -5,6 +5,7 @@
 #define SERVER_STATISTICS_H
 
 #include "oip.h"
+#include "rejects.h"
 
 struct statistics;
 
@@ -19,5 +20,8 @@ void statistics_add(struct statistics *statistics, const char *loss, const struc
 
 /* All of it at one moment, an element for each loss in the order of loss_at; to be freed. NULL where memory has run out. */
 struct oip_statistics *statistics_copy(struct statistics *statistics);
+
+/* What was refused, to be counted in and read by any thread; lives as long as the statistics. */
+struct rejects *statistics_rejects(struct statistics *statistics);
 
 #endif

@@ -137,9 +137,10 @@ test: test-deps ## build and run every test (ONLY=name: just the test cases whos
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
 	@LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 
-check-clients: ## run the examples of tests/clients in every language, installing those that are missing
+check-clients: ## run the examples of tests/clients in every language and the tests of clients/js, installing what is missing
 	@deploy/install-deps.sh clients
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=clients
+	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=js
 
 check-sanitize: test-deps ## run every test under address+undefined and under thread sanitizers
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=asan

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that building and trying lossd need, and says which and why. Silent where all are there.
-# `install-deps.sh tests` adds what its tests need, `install-deps.sh clients` also what every example in tests/clients needs.
+# `install-deps.sh tests` adds what its tests need, `install-deps.sh clients` also what every example in tests/clients and every test of clients/ needs.
 set -eu
 
 # package, what it is for. gcc brings OpenMP and the sanitizers' runtimes (libgomp, libasan, libubsan, libtsan) through
@@ -19,7 +19,7 @@ curl              sends the requests of \`make run\`"
 # Where these cannot be installed the examples are not run, and the tests say so.
 for_tests="
 libcurl4-openssl-dev for the example in C
-nodejs            for the example in JavaScript
+nodejs            for the example in JavaScript and the tests of clients/js
 perl              for the example in Perl
 python3-numpy     for the example in Python"
 
@@ -30,6 +30,10 @@ libjackson2-databind-java for the example in Java
 r-base-core       for the example in R
 r-cran-curl       for the example in R
 r-cran-jsonlite   for the example in R"
+
+# Node from elsewhere than Debian may bring it.
+command -v npm >/dev/null || for_clients="$for_clients
+npm               fetches TypeScript for the tests of clients/js"
 
 case ${1:-} in
 tests) needs="$needs$for_tests" ;;

@@ -28,6 +28,7 @@ static const struct {
     {"oip", oip_suite},
     {"assets", assets_suite},
     {"clients", clients_suite},
+    {"js", js_suite},
     {"compress", compress_suite},
     {"memory", memory_suite},
     {"golden_library", golden_library_suite},

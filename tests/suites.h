@@ -18,6 +18,7 @@ Suite *form_suite(void);
 Suite *oip_suite(void);
 Suite *assets_suite(void);
 Suite *clients_suite(void);
+Suite *js_suite(void);
 Suite *compress_suite(void);
 Suite *memory_suite(void);
 Suite *golden_library_suite(void);

@@ -6,11 +6,11 @@
  */
 #include "http/server_process.h"
 #include "suites.h"
+#include "support/command.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 static const struct {
     const char *name;
@@ -30,7 +30,7 @@ static const struct {
     {"R", "Rscript -e 'library(curl); library(jsonlite)'", "r-base-core r-cran-curl r-cran-jsonlite",
      "Rscript tests/clients/r.R"},
 };
-enum { CLIENTS = sizeof clients / sizeof *clients, COMMAND = 512 };
+enum { CLIENTS = sizeof clients / sizeof *clients };
 
 static const char expected[] = "loss 0.166667\n"
                                "gradient -0.333333 0.333333 0.000000\n"
@@ -53,22 +53,15 @@ static void teardown(void)
 
 static bool is_here(int i)
 {
-    char command[COMMAND];
-    snprintf(command, sizeof command, "{ %s; } </dev/null >/dev/null 2>&1", clients[i].here);
-    return system(command) == 0; /* NOLINT(cert-env33-c): of the table above */
+    return command_succeeds(clients[i].here);
 }
 
 START_TEST(client_prints_what_it_should)
 {
-    char command[COMMAND], printed[1024];
+    char printed[1024];
     ck_assert_msg(is_here(_i), "%s is not here: install %s", clients[_i].name, clients[_i].package);
-    snprintf(command, sizeof command, "%s http://127.0.0.1:%d </dev/null", clients[_i].run, server.port);
-    FILE *output = popen(command, "r"); /* NOLINT(cert-env33-c): likewise */
-    ck_assert_ptr_nonnull(output);
-    printed[fread(printed, 1, sizeof printed - 1, output)] = '\0';
-    const int status = pclose(output);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s ended with %d, having printed: %s", clients[_i].name,
-                  status, printed);
+    const int status = command_run(printed, sizeof printed, "%s http://127.0.0.1:%d </dev/null", clients[_i].run, server.port);
+    ck_assert_msg(status == 0, "%s ended with %d, having printed: %s", clients[_i].name, status, printed);
     ck_assert_str_eq(printed, expected);
 }
 END_TEST

@@ -1,0 +1,4 @@
+export {Client} from './client.js';
+export {LossdError} from './error.js';
+export {decode, encode} from './safetensors.js';
+export {Tensor} from './tensor.js';

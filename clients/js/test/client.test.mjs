@@ -1,0 +1,216 @@
+import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import {readFile} from 'node:fs/promises';
+import {createServer} from 'node:http';
+import {fileURLToPath} from 'node:url';
+import {test} from 'node:test';
+
+import {Client, LossdError, decode} from '../index.js';
+import {retryAfter} from '../retry.js';
+
+const url = process.env.LOSSD_URL;
+assert.ok(url, 'LOSSD_URL must name a server, as in LOSSD_URL=http://127.0.0.1:8080 npm test');
+const client = new Client(url);
+const local = (path) => fileURLToPath(new URL(path, import.meta.url));
+const real = async (name) => decode(await readFile(local(`../../../tests/real/${name}.safetensors`))).tensors;
+
+test('losses.js and losses.d.ts are those of the server', () => {
+    execFileSync(process.execPath, [local('../generate.mjs'), url, '--check'], {stdio: 'inherit'});
+});
+
+test('loss, gradient and the rest of an answer', async () => {
+    const result = await client.mse({input: [2.5, 0, 2], target: [3, -0.5, 2], grad: true});
+    assert.equal(result.loss, 1 / 6);
+    assert.deepEqual(result.grad.input.data, new Float32Array([-1 / 3, 1 / 3, 0]));
+    const {timing: {decode: reading, compute, encode: writing}, requestId, loss, grad, ...others} = result;
+    assert.ok(reading >= 0 && compute >= 0 && writing >= 0 && requestId.length > 0);
+    assert.deepEqual(others, {count: 3, reduction: 'mean', dtype: 'float32', hess: {}, nonfinite: 0, warnings: []});
+});
+
+test('terms one by one, upstream gradients, weights, Hessians, warnings', async () => {
+    const terms = await client.huber({input: [[0.5], [3]], target: [[0], [0]], delta: 1.5, reduction: 'none', dtype: 'float64',
+        grad: ['input', 'target'], grad_output: [[1], [10]], hess: true});
+    assert.deepEqual(terms.loss.nested(), [[0.125], [3.375]]);
+    assert.deepEqual(terms.grad.input.nested(), [[0.5], [15]]);
+    assert.deepEqual(terms.grad.target.nested(), [[-0.5], [-15]]);
+    assert.deepEqual(terms.hess.input.nested(), [[1], [0]]);
+    const weighed = await client.l1({input: [1, 2], target: [0, 0], sample_weight: [1, 3], grad: true, grad_output: 2});
+    assert.equal(weighed.loss, 7 / 4);
+    assert.deepEqual(weighed.grad.input.nested(), [0.5, 1.5]);
+    const broadcast = await client.mse({input: [[1], [2]], target: [1, NaN]});
+    assert.equal(broadcast.nonfinite, 2);
+    assert.equal(broadcast.warnings.length, 1);
+    assert.match(broadcast.warnings[0], /broadcast/);
+});
+
+test('targets are class indices or probabilities, as their shape tells', async () => {
+    const input = [[0.2, 0.8], [0.9, 0.1]];
+    const indices = await client.cross_entropy({input, target: [1, 0]});
+    const probabilities = await client.cross_entropy({input, target: [[0, 1], [1, 0]]});
+    assert.ok(Math.abs(indices.loss - probabilities.loss) < 1e-7);
+    for (const Type of [BigInt64Array, Int32Array, Int16Array, Int8Array, Uint8Array, Uint8ClampedArray]) {
+        const target = Type.from(Type === BigInt64Array ? [1n, 0n] : [1, 0]);
+        assert.ok(Math.abs((await client.nll({input, target})).loss + 0.85) < 1e-7, Type.name);
+    }
+});
+
+test('real batches have the values that are known of them', async () => {
+    const {loss, grad} = await client.cross_entropy({...await real('digits'), dtype: 'float64', grad: true});
+    assert.ok(Math.abs(loss - 0.24232260580943) < 1e-13);
+    assert.deepEqual(grad.input.shape, [899, 10]);
+    assert.ok(Math.abs(Math.hypot(...grad.input.data) - 0.0101198859286434) < 1e-15);
+    assert.ok(Math.abs((await client.loss('BCEWithLogitsLoss', await real('breast_cancer'))).loss - 0.0979331621478671) < 1e-7);
+});
+
+test('predictions of every precision', async () => {
+    const bits = {float16: 0x4200, bfloat16: 0x4040}; // 3
+    for (const dtype of ['float16', 'bfloat16']) {
+        assert.equal((await client.mse({input: {dtype, data: new Uint16Array([bits[dtype]])}, target: [1]})).loss, 4);
+        assert.equal((await client.mse({input: {dtype, data: [3]}, target: [1]})).loss, 4);
+    }
+    const double = await client.mse({input: new Float64Array([0.1]), target: [0], grad: true});
+    assert.equal(double.dtype, 'float64');
+    assert.equal(double.loss, 0.1 * 0.1);
+    const plain = await client.mse({input: new Float64Array([0]), target: [0.1]});
+    assert.equal(plain.loss, 0.1 * 0.1, 'plain numbers keep their digits beside doubles');
+});
+
+test('a mistake is an error that says where it is', async () => {
+    await assert.rejects(client.cross_entropy({input: [[0.2, 0.8]], target: [2]}), (error) => {
+        assert.ok(error instanceof LossdError);
+        assert.equal(error.status, 422);
+        assert.equal(error.message, 'target[0] is 2; class indices must be in [0, 2), or -100 to be ignored');
+        assert.equal(error.detail, error.message);
+        assert.equal(error.pointer, '/target/0');
+        return true;
+    });
+    await assert.rejects(client.huber({input: [1], target: [1], delta: -1}), {status: 422, pointer: '/delta', detail: 'delta is -1; it must be greater than 0'});
+    await assert.rejects(client.mse({input: [1], target: [1], detla: 1}), {status: 400, pointer: '/detla'});
+    await assert.rejects(client.mse({input: [1]}), {status: 422, pointer: '/target'});
+    await assert.rejects(client.loss('msee', {}), {status: 404, detail: /did you mean 'mse'/});
+    await assert.rejects(client.nll({input: [[1]], target: [0.5]}), {name: 'TypeError', message: /target: element 0 is 0.5/});
+});
+
+test('what there is can be asked for', async () => {
+    const losses = await client.losses();
+    const huber = await client.describe('HuberLoss');
+    assert.ok(losses.length > 20);
+    assert.deepEqual(huber.parameters.map(({name}) => name), ['delta']);
+    for (const {name} of losses) assert.equal(typeof client[name], 'function');
+});
+
+// ---- a server that does as it is told ---------------------------------------------------------------------------------
+
+// Answers its first requests with the given functions, then lets lossd answer; gathers what it was sent.
+async function standIn(t, ...answers) {
+    const requests = [];
+    const server = createServer(async (request, response) => {
+        const chunks = [];
+        for await (const chunk of request) chunks.push(chunk);
+        requests.push({request, at: performance.now()});
+        const answer = answers.shift();
+        if (answer) return answer(response);
+        const {status, headers, body} = await fetch(url + request.url, {method: request.method, body: chunks.length ? Buffer.concat(chunks) : undefined,
+            headers: {accept: request.headers.accept, 'content-type': request.headers['content-type'] ?? 'application/json', 'accept-encoding': 'identity'}})
+            .then(async (real) => ({status: real.status, headers: real.headers, body: await real.arrayBuffer()}));
+        return response.writeHead(status, Object.fromEntries(headers)).end(Buffer.from(body));
+    });
+    await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+    t.after(() => {
+        server.closeAllConnections();
+        server.close();
+    });
+    return {url: `http://127.0.0.1:${server.address().port}/`, requests};
+}
+
+const busy = (status, retry) => (response) => response.writeHead(status, {'content-type': 'application/problem+json', ...retry})
+    .end(JSON.stringify({title: 'busy', status, detail: 'the queue is full'}));
+const fields = {input: [1, 2], target: [1, 4], grad: true};
+
+test('a busy server is asked again when it says', async (t) => {
+    const server = await standIn(t, busy(503, {'retry-after': '1'}), busy(429, {'retry-after': '0'}));
+    assert.equal((await new Client(server.url).mse(fields)).loss, 2);
+    assert.equal(server.requests.length, 3);
+    assert.ok(server.requests[1].at - server.requests[0].at >= 990);
+    assert.ok(server.requests[2].at - server.requests[1].at < 900);
+});
+
+test('a server that stays busy is the error in the end', async (t) => {
+    const server = await standIn(t, busy(503, {'retry-after': '0'}), busy(503, {'retry-after': '0'}), busy(503));
+    await assert.rejects(new Client(server.url, {retries: 1}).mse(fields), {status: 503, detail: 'the queue is full'});
+    assert.equal(server.requests.length, 2);
+    await assert.rejects(new Client(server.url).mse(fields, {retries: 0}), {status: 503});
+    assert.equal(server.requests.length, 3);
+});
+
+test('a connection that breaks, before the answer or within, is tried again', async (t) => {
+    const server = await standIn(t, (response) => response.destroy(), (response) => {
+        response.writeHead(200, {'content-length': 1000}).write('half');
+        setTimeout(() => response.destroy(), 20);
+    });
+    assert.equal((await new Client(server.url).mse(fields)).loss, 2);
+    assert.equal(server.requests.length, 3);
+});
+
+test('other mistakes are not tried again, and need not be in JSON', async (t) => {
+    const server = await standIn(t, (response) => response.writeHead(502, {'content-type': 'text/html'}).end('<h1>Bad Gateway</h1>'),
+        (response) => response.writeHead(200).end('hello'));
+    await assert.rejects(new Client(server.url).mse(fields), {name: 'LossdError', status: 502, message: 'the server answered with status 502', pointer: null});
+    await assert.rejects(new Client(server.url).mse(fields), {name: 'LossdError', status: 200, message: /the answer is not a safetensors file: /});
+    assert.equal(server.requests.length, 2);
+});
+
+test('waiting ends with its signal, and so does a request', async (t) => {
+    const server = await standIn(t, busy(503, {'retry-after': '60'}), () => {});
+    for (let i = 0; i < 2; i++) {
+        await assert.rejects(new Client(server.url).mse(fields, {signal: AbortSignal.timeout(150)}), {name: 'TimeoutError'});
+    }
+    assert.equal(server.requests.length, 2);
+    await assert.rejects(client.mse(fields, {signal: AbortSignal.abort(new Error('no more'))}), /no more/);
+});
+
+test('no server is an error of status 0, with its cause', async () => {
+    const closed = createServer();
+    await new Promise((listening) => closed.listen(0, '127.0.0.1', listening));
+    const {port} = closed.address();
+    await new Promise((done) => closed.close(done));
+    await assert.rejects(new Client(`http://127.0.0.1:${port}`, {retries: 0}).losses(), (error) => {
+        assert.equal(error.status, 0);
+        assert.match(error.message, /was not reached: .*ECONNREFUSED/);
+        assert.ok(error.cause instanceof Error);
+        return true;
+    });
+});
+
+test('a token is sent with every request, and another fetch is used', async (t) => {
+    const server = await standIn(t);
+    let calls = 0;
+    const own = new Client(server.url, {token: 'open sesame', fetch: (...request) => {
+        calls++;
+        return fetch(...request);
+    }});
+    await own.mse(fields);
+    await own.losses();
+    assert.deepEqual(server.requests.map(({request}) => request.headers.authorization), ['Bearer open sesame', 'Bearer open sesame']);
+    assert.equal(calls, 2);
+});
+
+test('a loss that this version does not know is asked about, once', async (t) => {
+    const describe = (response) => response.writeHead(200, {'content-type': 'application/json'})
+        .end(JSON.stringify({tensors: [{name: 'scores', kind: 'real', prediction: true}, {name: 'labels', kind: 'index'}]}));
+    const refuse = (response) => response.writeHead(404, {'content-type': 'application/problem+json'}).end('{"status":404,"detail":"there is none"}');
+    const server = await standIn(t, describe, refuse, refuse);
+    const own = new Client(server.url);
+    for (let i = 0; i < 2; i++) await assert.rejects(own.loss('newer', {scores: [1], labels: [2], steepness: 3}), {status: 404});
+    assert.deepEqual(server.requests.map(({request}) => `${request.method} ${request.url}`),
+        ['GET /v1/losses/newer', 'POST /v1/losses/newer?steepness=3', 'POST /v1/losses/newer?steepness=3']);
+});
+
+test('Retry-After may be a date', () => {
+    const after = (value) => retryAfter(new Headers(value === null ? {} : {'retry-after': value}), Date.parse('2026-01-01T00:00:00Z'));
+    assert.equal(after('Thu, 01 Jan 2026 00:00:07 GMT'), 7000);
+    assert.equal(after('Wed, 31 Dec 2025 23:00:00 GMT'), 0);
+    assert.equal(after('120'), 120000);
+    assert.equal(after('soon'), null);
+    assert.equal(after(null), null);
+});

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import {readFile} from 'node:fs/promises';
+import {test} from 'node:test';
+
+import {Tensor, decode, encode} from '../index.js';
+
+const file = (header, data = []) => {
+    const text = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header));
+    const bytes = new Uint8Array(8 + text.length + data.length);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt(text.length), true);
+    bytes.set(text, 8);
+    bytes.set(data, 8 + text.length);
+    return bytes;
+};
+
+test('tensors of every dtype, and metadata, come back as they went', () => {
+    const tensors = {
+        flag: new Tensor([3], new Uint8Array([1, 0, 1]), 'bool'),
+        byte: new Tensor([], new Uint8Array([200])),
+        half: new Tensor([1], new Uint16Array([0x3c00]), 'bfloat16'),
+        index: new Tensor([2, 1], new BigInt64Array([-1n, 2n ** 60n])),
+        single: new Tensor([0, 5], new Float32Array(0)),
+        double: new Tensor([2], new Float64Array([Math.PI, -0])),
+        whole: new Tensor([2], new Int32Array([-5, 6])),
+        short: new Tensor([1], new Int16Array([-7])),
+        signed: new Tensor([1], new Int8Array([-8])),
+    };
+    const {tensors: back, metadata} = decode(encode(tensors, {split: 'held out, ä'}));
+    assert.deepEqual({...back}, tensors);
+    assert.deepEqual(metadata, {split: 'held out, ä'});
+});
+
+test('a file that another library wrote is read, at any place in memory', async () => {
+    const bytes = await readFile(new URL('../../../tests/real/digits.safetensors', import.meta.url));
+    const {tensors} = decode(bytes);
+    assert.deepEqual(tensors.input.shape, [899, 10]);
+    assert.equal(tensors.target.dtype, 'int64');
+    const moved = new Uint8Array(bytes.length + 3);
+    moved.set(bytes, 3);
+    assert.deepEqual(decode(moved.subarray(3)).tensors, tensors);
+});
+
+test('what is no such file is said', () => {
+    const of = (entry, data) => file({x: entry}, data);
+    const wrong = [
+        [new Uint8Array(7), /at least 8 bytes; there are 7/],
+        [file('{}').fill(255, 0, 8), /header is said to have 18446744073709551615 bytes; 2 follow/],
+        [file('{'), /header is not JSON/],
+        [file('[]'), /header is not a JSON object/],
+        [of({dtype: 'F8', shape: [], data_offsets: [0, 1]}, [0]), /x has dtype F8; there are F64, /],
+        [of({dtype: 'U8', shape: [2], data_offsets: [0, 2]}, [0]), /x has data_offsets \[0,2\]; there are 1 bytes of data/],
+        [of({dtype: 'U8', shape: [1], data_offsets: [1, 0]}, [0]), /x has data_offsets \[1,0\]/],
+        [of({dtype: 'U8', shape: [1]}, [0]), /x has data_offsets \[undefined\]/],
+        [of({dtype: 'F32', shape: [1], data_offsets: [0, 3]}, [0, 0, 0]), /x has 3 bytes; shape \(1\) of F32 does not/],
+        [of(null), /x has dtype undefined/],
+    ];
+    for (const [bytes, message] of wrong) assert.throws(() => decode(bytes), {name: 'RangeError', message});
+});

@@ -1,0 +1,33 @@
+#include "support/command.h"
+
+#include <check.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+enum { COMMAND = 1024 };
+
+bool command_succeeds(const char *command)
+{
+    char whole[COMMAND];
+    return snprintf(whole, sizeof whole, "{ %s; } </dev/null >/dev/null 2>&1", command) < COMMAND &&
+           system(whole) == 0; /* NOLINT(cert-env33-c): tests' own commands */
+}
+
+int command_run(char *printed, size_t size, const char *format, ...)
+{
+    char command[COMMAND], rest[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    const int len = vsnprintf(command, sizeof command, format, arguments);
+    va_end(arguments);
+    ck_assert_int_lt(len, COMMAND);
+    FILE *const output = popen(command, "r"); /* NOLINT(cert-env33-c): likewise */
+    ck_assert_ptr_nonnull(output);
+    printed[fread(printed, 1, size - 1, output)] = '\0';
+    while (fread(rest, 1, sizeof rest, output) > 0)
+        ;
+    const int status = pclose(output);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}

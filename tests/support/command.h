@@ -1,0 +1,15 @@
+/* Programs that tests run through the shell. */
+#ifndef TESTS_COMMAND_H
+#define TESTS_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Whether a command can be run and ends with 0; what it prints is dropped. Suites may ask it while they are made. */
+bool command_succeeds(const char *command);
+
+/* Runs a command to its end, without input. `printed` becomes what it wrote on stdout, as far as it fits, NUL-terminated.
+   Returns its exit status, or 128 and the signal that ended it. Aborts the test if it cannot be run at all. */
+__attribute__((format(printf, 3, 4))) int command_run(char *printed, size_t size, const char *format, ...);
+
+#endif

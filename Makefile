@@ -227,10 +227,11 @@ $(TEXT_STAMP):
 	@rm -f $(BENCH)/text-with*
 	@touch $@
 
-install: all install-lib ## install server, systemd unit, library, header and pkg-config file below PREFIX (default /usr/local)
+install: all install-lib ## install server, systemd units, library, header and pkg-config file below PREFIX (default /usr/local)
 	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/|$(PREFIX)/|' deploy/lossd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.service
+	install -m 644 deploy/lossd.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.socket
 	test -e $(DESTDIR)/etc/lossd.conf || install -D -m 644 deploy/lossd.conf $(DESTDIR)/etc/lossd.conf
 
 install-lib: lib ## install the library alone, with header and pkg-config file: it needs neither libmicrohttpd nor jansson
@@ -243,7 +244,7 @@ install-lib: lib ## install the library alone, with header and pkg-config file: 
 	$(if $(DESTDIR),,-ldconfig)
 
 uninstall: ## remove what install put there
-	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service lib/systemd/system/lossd.socket
 
 format: ## lay out the sources with clang-format
 	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)

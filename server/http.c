@@ -92,9 +92,10 @@ struct http {
     atomic_bool draining;
     unsigned connection_limit;
     atomic_uint connections;
-    atomic_bool is_connection[HTTP_FILES]; /* by descriptor: which are counted in `connections` */
-    char id_prefix[20];                    /* makes ids of different runs differ */
-    atomic_ullong served;                  /* requests so far: numbers the ids */
+    atomic_bool is_connection[HTTP_FILES];       /* by descriptor: which are counted in `connections` */
+    const struct entrance *entrance[HTTP_FILES]; /* likewise: where they came in; set before libmicrohttpd knows of them */
+    char id_prefix[20];                          /* makes ids of different runs differ */
+    atomic_ullong served;                        /* requests so far: numbers the ids */
     pthread_mutex_t mutex;
     pthread_cond_t idle; /* active has become 0 */
     size_t active;       /* requests between their first call and their completion */
@@ -104,7 +105,8 @@ struct request {
     struct job job; /* first, so that the executor's job is the request */
     struct http *http;
     struct MHD_Connection *connection;
-    struct watched *watched; /* the connection's; may be NULL */
+    const struct entrance *entrance; /* where the connection came in */
+    struct watched *watched;         /* the connection's; may be NULL */
     enum request_state state;
     int64_t started;             /* clock_ns */
     int64_t arrived;             /* the same, of the whole body */
@@ -573,6 +575,14 @@ static void answer_options(struct request *request, const char *allow)
     request->reply = (struct reply){.status = 204, .allow = allow};
 }
 
+/* Which routes there are where the request came in. */
+static enum route_side side_of(const struct request *request)
+{
+    if (request->entrance->admin)
+        return ROUTE_ADMIN;
+    return request->http->settings.has_admin ? ROUTE_MAIN : ROUTE_BOTH;
+}
+
 /* Finds out what is asked for. True if the body is to be received; else the reply is filled. */
 static bool dispatch(struct request *request)
 {
@@ -590,9 +600,10 @@ static bool dispatch(struct request *request)
         return false;
     }
     request->reply.errors = route_errors(request->path);
-    struct route_match match = route_find(request->method, request->path);
+    const enum route_side side = side_of(request);
+    struct route_match match = route_find(side, request->method, request->path);
     if (!match.allow) {
-        route_not_found(request->path, &request->reply);
+        route_not_found(side, request->path, &request->reply);
         return false;
     }
     if (strcmp(request->method, "OPTIONS") == 0) {
@@ -646,6 +657,8 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
     request->connection = connection;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     request->watched = info ? info->socket_context : NULL;
+    info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    request->entrance = http->entrance[info->connect_fd];
     request->started = clock_ns();
     request->method = method;
     request->target = target;
@@ -891,7 +904,7 @@ bool http_has_room(void *context)
     return atomic_load(&http->connections) < http->connection_limit;
 }
 
-void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t len)
+void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t len, const struct entrance *entrance)
 {
     struct http *http = context;
     if (fd >= HTTP_FILES) {
@@ -899,6 +912,7 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
         return;
     }
     count(http, fd);
+    http->entrance[fd] = entrance;
     if (MHD_add_connection(http->daemon, fd, peer, len) == MHD_YES)
         return;
     /* It has closed the socket. Nobody else can have got its number since: only this thread accepts. */

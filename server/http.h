@@ -10,10 +10,12 @@
 
 #include "executor.h"
 #include "linger.h"
+#include "listen.h"
 #include "statistics.h"
 
 struct http_settings {
     const char *address; /* where clients find the server, "127.0.0.1:8080", for those that do not say; borrowed */
+    bool has_admin;      /* there is an admin address */
     int io_threads;
     size_t max_body;
     size_t max_expanded;           /* of a body that came compressed */
@@ -32,9 +34,9 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
 /* Whether another connection can be served at the moment. Of a listener_taker. */
 bool http_has_room(void *http);
 
-/* Serves a connection, given as a non-blocking socket that belongs to the server from now on. Of a listener_taker, to be called
-   from one thread only. */
-void http_adopt(void *http, int fd, const struct sockaddr *peer, socklen_t len);
+/* Serves a connection, given as a non-blocking socket that belongs to the server from now on; the entrance is borrowed. Of a
+   listener_taker, to be called from one thread only. */
+void http_adopt(void *http, int fd, const struct sockaddr *peer, socklen_t len, const struct entrance *entrance);
 
 /* From now on /readyz and everything else but /healthz answers 503 and closes its connection. Returns when all requests that
    are under way have been answered, however long the executor computes, or when clients have taken too long to send or read. */

@@ -21,7 +21,7 @@ enum {
     LINGER_IDLE_MS = 5000,   /* a client that sends nothing for so long is gone or has understood */
     LINGER_TOTAL_MS = 30000, /* nobody is listened to for longer than this */
     LINGER_STOP_MS = 2000,   /* how long the end of the program waits for them */
-    LINGER_READ = 1 << 20,   /* bytes that are thrown away at once */
+    LINGER_READ = 1 << 16,   /* bytes that are thrown away at once */
 };
 
 struct lingering {
@@ -31,7 +31,8 @@ struct lingering {
 
 struct lingerer {
     pthread_t thread;
-    int wake; /* an eventfd: the list has grown, or the end has come */
+    char scratch[LINGER_READ]; /* the thread's: for what is thrown away */
+    int wake;                  /* an eventfd: the list has grown, or the end has come */
     pthread_mutex_t mutex;
     struct lingering list[LINGER_MAX]; /* grown by anyone, shrunk by the thread alone */
     size_t count;
@@ -53,10 +54,10 @@ void linger_add(struct lingerer *linger, int fd)
 }
 
 /* Throws away what has come. False when there is no more to wait for. */
-static bool discard(struct lingering *entry, int64_t now)
+static bool discard(struct lingering *entry, char *scratch, int64_t now)
 {
-    /* MSG_TRUNC on a TCP socket drops bytes without copying them anywhere (tcp(7)). */
-    ssize_t got = recv(entry->fd, NULL, LINGER_READ, MSG_TRUNC | MSG_DONTWAIT);
+    /* MSG_TRUNC on a TCP socket drops bytes without copying them anywhere (tcp(7)); on a Unix socket it does not. */
+    ssize_t got = recv(entry->fd, scratch, LINGER_READ, MSG_TRUNC | MSG_DONTWAIT);
     if (got > 0)
         entry->idle_until = now + LINGER_IDLE_MS;
     else if (got == 0 || (errno != EAGAIN && errno != EINTR))
@@ -82,7 +83,7 @@ static void sweep(struct lingerer *linger)
     int64_t now = clock_ms();
     pthread_mutex_lock(&linger->mutex);
     for (size_t i = 0; i < linger->count;) {
-        if (discard(&linger->list[i], now)) {
+        if (discard(&linger->list[i], linger->scratch, now)) {
             i++;
         } else {
             close(linger->list[i].fd);

@@ -4,8 +4,6 @@
 #include "listen.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -15,174 +13,96 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "sockets.h"
 
-enum {
-    LISTEN_PORT_TRIES = 16, /* free ports to try until one is free on every address of the host */
-    LISTEN_PAUSE_MS = 100,  /* before accepting again where there was no room for more */
+enum { LISTEN_PAUSE_MS = 100 }; /* before accepting again where there was no room for more */
+
+/* One socket of an entrance. */
+struct door {
+    int fd;
+    const struct entrance *entrance;
 };
 
 struct listener {
-    int fd[LISTEN_MAX];
+    struct sockets sockets[LISTEN_MAX];
+    struct entrance entrance[LISTEN_MAX]; /* as many */
     size_t count;
-    int port;
+    struct door door[LISTEN_MAX * SOCKETS_MAX]; /* every socket, once it listens */
+    size_t doors;
     int stop; /* an eventfd: stop accepting */
     bool running;
     pthread_t thread;
     struct listener_taker taker;
 };
 
-bool listen_parse(const char *text, struct listen_address *address)
+struct listener *listener_new(char *message, size_t size)
 {
-    const char *colon = strrchr(text, ':');
-    if (!colon)
-        return false;
-    const char *host = text;
-    size_t len = (size_t)(colon - text);
-    bool bracketed = len >= 2 && host[0] == '[' && host[len - 1] == ']';
-    if (bracketed) {
-        host++;
-        len -= 2;
-    }
-    /* A colon in the host without brackets is an IPv6 address of which nobody can say where the port begins. */
-    if (len == 0 || len >= sizeof address->host || (memchr(host, ':', len) && !bracketed) || memchr(host, ' ', len))
-        return false;
-    size_t digits = strspn(colon + 1, "0123456789");
-    long port = strtol(colon + 1, NULL, 10);
-    if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' || port > 65535)
-        return false;
-    memcpy(address->host, host, len);
-    address->host[len] = '\0';
-    address->port = (int)port;
-    return true;
-}
-
-/* ---- binding ------------------------------------------------------------------------------------------------------ */
-
-static void set_port(struct sockaddr *address, int port)
-{
-    if (address->sa_family == AF_INET6)
-        ((struct sockaddr_in6 *)(void *)address)->sin6_port = htons((uint16_t)port);
-    else
-        ((struct sockaddr_in *)(void *)address)->sin_port = htons((uint16_t)port);
-}
-
-static int port_of(int fd)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address = {.v6 = {0}};
-    socklen_t len = sizeof address;
-    if (getsockname(fd, &address.any, &len) != 0)
-        return 0;
-    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
-}
-
-/* Whether an address is [::], which is to serve IPv4 too. */
-static bool is_any6(const struct sockaddr *address)
-{
-    return address->sa_family == AF_INET6 &&
-           memcmp(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, &in6addr_any, sizeof in6addr_any) == 0;
-}
-
-/* A socket bound to one address, -1 with errno if that cannot be. */
-static int bind_one(const struct addrinfo *found, int port)
-{
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    const int on = 1;
-    int only6 = !is_any6(found->ai_addr);
-    bool set = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-               (found->ai_family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6) == 0);
-    set_port(found->ai_addr, port);
-    if (set && bind(fd, found->ai_addr, found->ai_addrlen) == 0)
-        return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-static void close_all(struct listener *listener)
-{
-    while (listener->count > 0)
-        close(listener->fd[--listener->count]);
-}
-
-/* Binds all addresses that this machine has to the same port. Returns 0, or the error number of what went wrong; then nothing
-   is bound. */
-static int bind_all(struct listener *listener, const struct addrinfo *found, int port)
-{
-    int missing = 0;
-    for (; found && listener->count < LISTEN_MAX; found = found->ai_next) {
-        int fd = bind_one(found, port);
-        if (fd >= 0) {
-            listener->fd[listener->count++] = fd;
-            port = port_of(fd);
-        } else if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) {
-            missing = errno; /* "localhost" is also ::1 where there is no IPv6: the other address will do */
-        } else {
-            int error = errno;
-            close_all(listener);
-            return error;
-        }
-    }
-    listener->port = port;
-    return listener->count > 0 ? 0 : missing;
-}
-
-struct listener *listener_open(const struct listen_address *address, char *message, size_t size)
-{
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *found = NULL;
     struct listener *listener = calloc(1, sizeof *listener);
     if (!listener) {
         snprintf(message, size, "no memory to listen");
         return NULL;
     }
     listener->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (listener->stop < 0) {
-        snprintf(message, size, "cannot listen: %s", strerror(errno));
-        goto failed;
-    }
-    int failure = getaddrinfo(address->host, NULL, &hints, &found);
-    if (failure != 0) {
-        snprintf(message, size, "cannot listen on %s: %s", address->host,
-                 failure == EAI_SYSTEM ? strerror(errno) : gai_strerror(failure));
-        goto failed;
-    }
-    int error = bind_all(listener, found, address->port);
-    for (int tries = 1; error == EADDRINUSE && address->port == 0 && tries < LISTEN_PORT_TRIES; tries++)
-        error = bind_all(listener, found, address->port);
-    freeaddrinfo(found);
-    if (error == 0)
+    if (listener->stop >= 0)
         return listener;
-    snprintf(message, size, "cannot listen on %s port %d: %s%s", address->host, address->port, strerror(error),
-             error == EADDRINUSE ? "; is another server running there? choose another port with --listen" : "");
-failed:
-    listener_close(listener);
+    snprintf(message, size, "cannot listen: %s", strerror(errno));
+    free(listener);
     return NULL;
 }
 
-int listener_port(const struct listener *listener)
+/* Whether there is room for one more address. */
+static bool has_place(const struct listener *listener, char *message, size_t size)
 {
-    return listener->port;
+    if (listener->count < LISTEN_MAX)
+        return true;
+    snprintf(message, size, "cannot listen on more than %d addresses", LISTEN_MAX);
+    return false;
+}
+
+static void add_entrance(struct listener *listener, bool admin)
+{
+    const struct sockets *sockets = &listener->sockets[listener->count];
+    listener->entrance[listener->count++] =
+        (struct entrance){.address = sockets->address, .loopback = sockets->loopback, .admin = admin};
+}
+
+bool listener_bind(struct listener *listener, const struct address *address, unsigned permissions, bool admin, char *message,
+                   size_t size)
+{
+    if (!has_place(listener, message, size) ||
+        !sockets_bind(&listener->sockets[listener->count], address, permissions, message, size))
+        return false;
+    add_entrance(listener, admin);
+    return true;
+}
+
+bool listener_inherit(struct listener *listener, int fd, bool admin, char *message, size_t size)
+{
+    if (has_place(listener, message, size) && sockets_inherit(&listener->sockets[listener->count], fd, message, size)) {
+        add_entrance(listener, admin);
+        return true;
+    }
+    close(fd);
+    return false;
+}
+
+const struct entrance *listener_entrance(const struct listener *listener, size_t i)
+{
+    return i < listener->count ? &listener->entrance[i] : NULL;
 }
 
 /* ---- accepting ---------------------------------------------------------------------------------------------------- */
 
 /* Accepts whatever waits on one socket. False where there is no room for more at the moment. */
-static bool accept_waiting(struct listener *listener, int from)
+static bool accept_waiting(struct listener *listener, const struct door *door)
 {
     const struct listener_taker *taker = &listener->taker;
     while (taker->has_room(taker->context)) {
         struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
-        int fd = accept4(from, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(door->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            taker->adopt(taker->context, fd, (struct sockaddr *)&peer, len);
+            taker->adopt(taker->context, fd, (struct sockaddr *)&peer, len, door->entrance);
         } else if (errno == EAGAIN) {
             return true;
         } else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO && errno != EPERM) {
@@ -197,33 +117,46 @@ static bool accept_waiting(struct listener *listener, int from)
 static void *run(void *argument)
 {
     struct listener *listener = argument;
-    struct pollfd wait[LISTEN_MAX + 1];
+    struct pollfd wait[LISTEN_MAX * SOCKETS_MAX + 1];
     bool paused = false;
     for (;;) {
         wait[0] = (struct pollfd){.fd = listener->stop, .events = POLLIN};
-        for (size_t i = 0; i < listener->count; i++)
-            wait[i + 1] = (struct pollfd){.fd = paused ? -1 : listener->fd[i], .events = POLLIN};
-        if (poll(wait, listener->count + 1, paused ? LISTEN_PAUSE_MS : -1) < 0)
+        for (size_t i = 0; i < listener->doors; i++)
+            wait[i + 1] = (struct pollfd){.fd = paused ? -1 : listener->door[i].fd, .events = POLLIN};
+        if (poll(wait, listener->doors + 1, paused ? LISTEN_PAUSE_MS : -1) < 0)
             continue;
         bool stop = wait[0].revents != 0;
         paused = false;
-        for (size_t i = 0; i < listener->count; i++)
-            paused |= (stop || wait[i + 1].revents != 0) && !accept_waiting(listener, listener->fd[i]);
+        for (size_t i = 0; i < listener->doors; i++)
+            paused |= (stop || wait[i + 1].revents != 0) && !accept_waiting(listener, &listener->door[i]);
         if (stop)
             return NULL;
     }
 }
 
+/* Has every socket listen; those that were inherited do so once more, which changes nothing. */
+static bool listen_all(struct listener *listener, char *message, size_t size)
+{
+    for (size_t i = 0; i < listener->count; i++) {
+        const struct sockets *sockets = &listener->sockets[i];
+        for (size_t j = 0; j < sockets->count; j++) {
+            if (listen(sockets->fd[j], SOMAXCONN) != 0) {
+                /* Another socket can have been bound to the same port with SO_REUSEADDR until one of the two listens. */
+                char text[ADDRESS_TEXT];
+                snprintf(message, size, "cannot listen on %s: %s", address_text(&sockets->address, text), strerror(errno));
+                return false;
+            }
+            listener->door[listener->doors++] = (struct door){.fd = sockets->fd[j], .entrance = &listener->entrance[i]};
+        }
+    }
+    return true;
+}
+
 bool listener_start(struct listener *listener, const struct listener_taker *taker, char *message, size_t size)
 {
     listener->taker = *taker;
-    for (size_t i = 0; i < listener->count; i++) {
-        if (listen(listener->fd[i], SOMAXCONN) != 0) {
-            /* Another socket can have been bound to the same port with SO_REUSEADDR until one of the two listens. */
-            snprintf(message, size, "cannot listen on port %d: %s", listener->port, strerror(errno));
-            return false;
-        }
-    }
+    if (!listen_all(listener, message, size))
+        return false;
     int error = pthread_create(&listener->thread, NULL, run, listener);
     if (error != 0)
         snprintf(message, size, "cannot start the thread that accepts connections: %s", strerror(error));
@@ -238,7 +171,8 @@ void listener_stop(struct listener *listener)
         pthread_join(listener->thread, NULL);
         listener->running = false;
     }
-    close_all(listener);
+    for (size_t i = 0; i < listener->count; i++)
+        sockets_close(&listener->sockets[i]);
 }
 
 void listener_close(struct listener *listener)
@@ -246,7 +180,6 @@ void listener_close(struct listener *listener)
     if (!listener)
         return;
     listener_stop(listener);
-    if (listener->stop >= 0)
-        close(listener->stop);
+    close(listener->stop);
     free(listener);
 }

@@ -13,6 +13,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "activation.h"
 #include "executor.h"
 #include "http.h"
 #include "linger.h"
@@ -30,7 +31,8 @@ struct server {
     struct lingerer *linger;
     struct statistics *statistics;
     struct http *http;
-    char address[LISTEN_HOST + 16];
+    char address[ADDRESS_TEXT]; /* where it is found */
+    bool has_admin;             /* there is an admin address */
 };
 
 /* The signals that end the program, blocked in every thread: the main thread waits for them. */
@@ -63,14 +65,87 @@ static void let_signals_kill(const sigset_t *ending)
     pthread_sigmask(SIG_UNBLOCK, ending, NULL);
 }
 
+static bool bind_all(struct listener *listener, const struct address_list *list, int mode, bool admin, char *message)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (!listener_bind(listener, &list->at[i], (unsigned)mode, admin, message, MESSAGE))
+            return false;
+    }
+    return true;
+}
+
+/* How many addresses there are of a kind. */
+static size_t count_entrances(const struct listener *listener, bool admin)
+{
+    size_t count = 0;
+    const struct entrance *entrance;
+    for (size_t i = 0; (entrance = listener_entrance(listener, i)) != NULL; i++)
+        count += entrance->admin == admin;
+    return count;
+}
+
+/* Binds what the options say, unless systemd has handed over sockets of that kind. */
+static bool open_addresses(struct server *server, const struct options *options, char *message)
+{
+    server->listener = listener_new(message, MESSAGE);
+    if (!server->listener || !activation_inherit(server->listener, message, MESSAGE))
+        return false;
+    const int mode = options->socket_mode;
+    if (count_entrances(server->listener, false) == 0 && !bind_all(server->listener, &options->listen, mode, false, message))
+        return false;
+    if (count_entrances(server->listener, true) == 0 &&
+        !bind_all(server->listener, &options->admin_listen, mode, true, message))
+        return false;
+    server->has_admin = count_entrances(server->listener, true) > 0;
+    return true;
+}
+
+/* For those that do not say where they found it: the first address; those of a Unix socket have no name for it. */
+static void name_address(struct server *server)
+{
+    const struct entrance *entrance = NULL;
+    for (size_t i = 0; (entrance = listener_entrance(server->listener, i)) && entrance->admin; i++)
+        ;
+    if (entrance->address.is_unix)
+        snprintf(server->address, sizeof server->address, "localhost");
+    else
+        address_text(&entrance->address, server->address);
+}
+
+/* "http://127.0.0.1:8080, unix:/run/lossd.sock" */
+static void print_entrances(const struct listener *listener, bool admin)
+{
+    const char *between = "";
+    const struct entrance *entrance;
+    for (size_t i = 0; (entrance = listener_entrance(listener, i)) != NULL; i++) {
+        char text[ADDRESS_TEXT];
+        if (entrance->admin != admin)
+            continue;
+        printf("%s%s%s", between, entrance->address.is_unix ? "" : "http://", address_text(&entrance->address, text));
+        between = ", ";
+    }
+}
+
+/* The one line on stdout: it takes requests now. */
+static void announce(const struct server *server, const struct options *options)
+{
+    printf("lossd " LOSS_VERSION " listening on ");
+    print_entrances(server->listener, false);
+    if (server->has_admin) {
+        printf(", for health and metrics on ");
+        print_entrances(server->listener, true);
+    }
+    printf(" (threads %d, io-threads %d)\n", options->threads, options->io_threads);
+    fflush(stdout);
+    activation_ready();
+}
+
 /* Starts all, in an order in which nobody can connect before everything is ready. False with one line in `message`. */
 static bool start(struct server *server, const struct options *options, char *message)
 {
-    server->listener = listener_open(&options->listen, message, MESSAGE);
-    if (!server->listener)
+    if (!open_addresses(server, options, message))
         return false;
-    snprintf(server->address, sizeof server->address, strchr(options->listen.host, ':') ? "[%s]:%d" : "%s:%d",
-             options->listen.host, listener_port(server->listener));
+    name_address(server);
     server->executor = executor_start(options->threads, message, MESSAGE);
     if (!server->executor)
         return false;
@@ -83,6 +158,7 @@ static bool start(struct server *server, const struct options *options, char *me
         return false;
     }
     const struct http_settings settings = {.address = server->address,
+                                           .has_admin = server->has_admin,
                                            .io_threads = options->io_threads,
                                            .max_body = options->max_body,
                                            .max_expanded = options->max_expanded,
@@ -129,12 +205,11 @@ static int serve(const struct options *options)
     log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
     bool started = choose_isa(options, message) && start(&server, options, message);
     if (started) {
-        printf("lossd " LOSS_VERSION " listening on http://%s (threads %d, io-threads %d)\n", server.address, options->threads,
-               options->io_threads);
-        fflush(stdout);
+        announce(&server, options);
         int received = 0;
         sigwait(&ending, &received);
         let_signals_kill(&ending);
+        activation_stopping();
         log_message(LOG_LEVEL_INFO, "%s: finishing the requests under way", received == SIGTERM ? "SIGTERM" : "SIGINT");
     } else {
         fprintf(stderr, "lossd: %s\n", message);

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <microhttpd.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +15,7 @@
 #include "cpus.h"
 #include "loss.h"
 
-enum option_type { OPTION_ADDRESS, OPTION_INTEGER, OPTION_BYTES, OPTION_CHOICE };
+enum option_type { OPTION_ADDRESSES, OPTION_INTEGER, OPTION_MODE, OPTION_BYTES, OPTION_CHOICE };
 
 struct option {
     const char *name; /* --name on the command line, `name = ` in a file */
@@ -23,7 +24,7 @@ struct option {
     size_t offset;            /* of its value in struct options */
     const char *fallback;     /* the default; NULL: the CPUs that are allowed */
     const char *like;         /* an earlier option whose value is the default; else NULL */
-    uint64_t min, max;        /* of integers and bytes */
+    uint64_t min, max;        /* of integers and bytes; of addresses how many there are */
     const char *const *names; /* of choices */
     const char *value;        /* what --help calls its value */
     const char *doc;
@@ -42,11 +43,29 @@ static const char *const on_off[] = {"on", "off", NULL};
 static const struct option table[OPTION_COUNT] = {
     {.name = "listen",
      .env = "LOSSD_LISTEN",
-     .type = OPTION_ADDRESS,
+     .type = OPTION_ADDRESSES,
      .offset = offsetof(struct options, listen),
      .fallback = "127.0.0.1:8080",
-     .value = "ADDRESS:PORT",
-     .doc = "where to listen; [::1]:8080 for IPv6, port 0 for a free one"},
+     .min = 1,
+     .max = ADDRESS_MAX,
+     .value = "ADDRESSES",
+     .doc = "where to listen; port 0 for a free one. Sockets that systemd hands over take its place"},
+    {.name = "admin-listen",
+     .env = "LOSSD_ADMIN_LISTEN",
+     .type = OPTION_ADDRESSES,
+     .offset = offsetof(struct options, admin_listen),
+     .fallback = "",
+     .max = ADDRESS_MAX,
+     .value = "ADDRESSES",
+     .doc = "where health and metrics are served besides; metrics are then served nowhere else"},
+    {.name = "socket-mode",
+     .env = "LOSSD_SOCKET_MODE",
+     .type = OPTION_MODE,
+     .offset = offsetof(struct options, socket_mode),
+     .fallback = "660",
+     .max = 0777,
+     .value = "MODE",
+     .doc = "permissions of Unix sockets that are listened on"},
     {.name = "threads",
      .env = "LOSSD_THREADS",
      .type = OPTION_INTEGER,
@@ -157,12 +176,16 @@ static void *value_of(struct options *options, const struct option *option)
 static const char *range_text(const struct option *option, char *text, size_t size)
 {
     switch (option->type) {
-    case OPTION_ADDRESS:
-        snprintf(text, size, "ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080");
+    case OPTION_ADDRESSES:
+        snprintf(text, size, "ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080, or unix:/PATH; up to %d, separated by commas",
+                 (int)option->max);
         break;
     case OPTION_INTEGER:
         snprintf(text, size, "a whole number from %llu to %llu", (unsigned long long)option->min,
                  (unsigned long long)option->max);
+        break;
+    case OPTION_MODE:
+        snprintf(text, size, "permissions in octal digits, such as 660, at most %llo", (unsigned long long)option->max);
         break;
     case OPTION_BYTES:
         snprintf(text, size, "a number of bytes such as 1048576, 512k, 16M or 1G, from %llu to %lluG",
@@ -215,6 +238,22 @@ static bool read_number(const char *text, bool suffixed, uint64_t *number)
     return *end == '\0';
 }
 
+/* Reads permissions as chmod has them. */
+static bool read_mode(const struct option *option, const char *text, int *mode)
+{
+    const size_t digits = strspn(text, "01234567");
+    const unsigned long number = digits > 0 && digits <= 4 && text[digits] == '\0' ? strtoul(text, NULL, 8) : ULONG_MAX;
+    if (number > option->max)
+        return false;
+    *mode = (int)number;
+    return true;
+}
+
+static bool read_addresses(const struct option *option, const char *text, struct address_list *list)
+{
+    return address_list_parse(text, list) && list->count >= option->min;
+}
+
 static bool read_choice(const struct option *option, const char *text, int *choice)
 {
     for (int i = 0; option->names[i]; i++) {
@@ -231,8 +270,10 @@ static bool read_value(struct options *options, const struct option *option, con
     void *value = value_of(options, option);
     uint64_t number = 0;
     switch (option->type) {
-    case OPTION_ADDRESS:
-        return listen_parse(text, value);
+    case OPTION_ADDRESSES:
+        return read_addresses(option, text, value);
+    case OPTION_MODE:
+        return read_mode(option, text, value);
     case OPTION_CHOICE:
         return read_choice(option, text, value);
     case OPTION_INTEGER:
@@ -475,6 +516,8 @@ static void print_default(FILE *out, const struct option *option)
     char fallback[64];
     if (option->like)
         fprintf(out, "that of --%s\n", option->like);
+    else if (option->fallback && *option->fallback == '\0')
+        fprintf(out, "none\n");
     else
         fprintf(out, "%s%s\n", fallback_text(option, fallback, sizeof fallback),
                 option->fallback ? "" : ", the CPUs that are allowed here");
@@ -494,8 +537,7 @@ void options_help(FILE *out)
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         char range[160];
         print_flag(out, table[i].name, table[i].value, table[i].doc);
-        if (table[i].type != OPTION_ADDRESS)
-            fprintf(out, "  %-26s %s\n", "", range_text(&table[i], range, sizeof range));
+        fprintf(out, "  %-26s %s\n", "", range_text(&table[i], range, sizeof range));
         fprintf(out, "  %-26s %s; default ", "", table[i].env);
         print_default(out, &table[i]);
     }
@@ -513,14 +555,23 @@ void options_version(FILE *out)
             _OPENMP, MHD_get_version(), loss_isa());
 }
 
+static void print_addresses(FILE *out, const struct address_list *list)
+{
+    char text[ADDRESS_TEXT];
+    for (size_t i = 0; i < list->count; i++)
+        fprintf(out, "%s%s", i > 0 ? ", " : "", address_text(&list->at[i], text));
+}
+
 /* Writes a value as its option reads it. */
 static void print_value(FILE *out, const struct option *option, struct options *options)
 {
     const void *value = value_of(options, option);
-    const struct listen_address *address = value;
     switch (option->type) {
-    case OPTION_ADDRESS:
-        fprintf(out, strchr(address->host, ':') ? "[%s]:%d" : "%s:%d", address->host, address->port);
+    case OPTION_ADDRESSES:
+        print_addresses(out, value);
+        break;
+    case OPTION_MODE:
+        fprintf(out, "%o", (unsigned)*(const int *)value);
         break;
     case OPTION_INTEGER:
         fprintf(out, "%d", *(const int *)value);

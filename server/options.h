@@ -8,13 +8,15 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "listen.h"
+#include "address.h"
 #include "log.h"
 
-enum { OPTION_COUNT = 9, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
+enum { OPTION_COUNT = 11, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
 
 struct options {
-    struct listen_address listen;
+    struct address_list listen;
+    struct address_list admin_listen; /* may be empty */
+    int socket_mode;                  /* permissions of Unix sockets */
     int threads;
     int io_threads;
     size_t max_body;

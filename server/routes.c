@@ -181,16 +181,16 @@ static void answer_fixed(const struct call *call, struct reply *reply)
 
 static const struct route routes[] = {
     {.method = "GET", .path = "/", .answer = answer_root},
-    {.method = "GET", .path = "/healthz", .answer = answer_health, .draining_too = true},
-    {.method = "GET", .path = "/readyz", .answer = answer_ready, .draining_too = true},
+    {.method = "GET", .path = "/healthz", .answer = answer_health, .draining_too = true, .side = ROUTE_BOTH},
+    {.method = "GET", .path = "/readyz", .answer = answer_ready, .draining_too = true, .side = ROUTE_BOTH},
     {.method = "GET", .path = "/assets/{file}", .answer = answer_asset},
     {.method = "GET", .path = "/v1/losses", .answer = answer_list},
     {.method = "GET", .path = "/v1/losses/{loss}", .answer = answer_describe},
     {.method = "POST", .path = "/v1/losses/{loss}", .answer = answer_evaluate, .possible = evaluate_possible},
     {.method = "GET", .path = "/v2", .answer = answer_server},
     {.method = "GET", .path = "/v2/", .answer = answer_server},
-    {.method = "GET", .path = "/v2/health/live", .answer = answer_live, .draining_too = true},
-    {.method = "GET", .path = "/v2/health/ready", .answer = answer_oip_ready, .draining_too = true},
+    {.method = "GET", .path = "/v2/health/live", .answer = answer_live, .draining_too = true, .side = ROUTE_BOTH},
+    {.method = "GET", .path = "/v2/health/ready", .answer = answer_oip_ready, .draining_too = true, .side = ROUTE_BOTH},
     {.method = "GET", .path = "/v2/models/stats", .answer = answer_model_statistics},
     {.method = "GET", .path = MODEL, .answer = answer_model},
     {.method = "GET", .path = MODEL "/ready", .answer = answer_model_ready},
@@ -258,14 +258,19 @@ static const char *cut(char *segment)
     return segment;
 }
 
-struct route_match route_find(const char *method, char *path)
+static bool is_served(const struct route *route, enum route_side side)
+{
+    return side == ROUTE_BOTH || route->side == ROUTE_BOTH || route->side == side;
+}
+
+struct route_match route_find(enum route_side side, const char *method, char *path)
 {
     struct route_match found = {.route = NULL};
     struct places places, chosen = {.at = {NULL}};
     unsigned methods = 0;
     const bool head = strcmp(method, "HEAD") == 0;
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        if (!match(&routes[i], path, &places))
+        if (!is_served(&routes[i], side) || !match(&routes[i], path, &places))
             continue;
         methods |= strcmp(routes[i].method, "GET") == 0 ? 1 : 2;
         if (!found.route && strcmp(routes[i].method, head ? "GET" : method) == 0) {
@@ -303,17 +308,19 @@ static void fill_in(const struct route *route, const char *path, char *text)
     }
 }
 
-void route_not_found(const char *path, struct reply *reply)
+void route_not_found(enum route_side side, const char *path, struct reply *reply)
 {
     char candidates[ROUTE_COUNT][CANDIDATE];
     struct loss_nearest search = {.name = path};
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         fill_in(&routes[i], path, candidates[i]);
-        if (strcmp(candidates[i], path) != 0)
+        if (is_served(&routes[i], side) && strcmp(candidates[i], path) != 0)
             loss_nearest_try(&search, candidates[i]);
     }
     if (search.best)
         refuse(reply, 404, "there is no path %.100s; did you mean %.100s?", path, search.best);
+    else if (side == ROUTE_ADMIN)
+        refuse(reply, 404, "there is no path %.100s on this address, which is for health and metrics alone", path);
     else
         refuse(reply, 404, "there is no path %.100s; GET / says which there are", path);
 }

@@ -29,13 +29,17 @@ struct call {
     int threads;      /* OpenMP threads that may be used; 1 in an I/O thread */
 };
 
+/* Which addresses a route is served on, where there is an admin address; without one every address serves everything. */
+enum route_side { ROUTE_MAIN, ROUTE_ADMIN, ROUTE_BOTH };
+
 struct route {
     const char *method; /* "GET" (which answers HEAD too) or "POST" */
     const char *path;   /* segments between slashes; "{loss}", "{version}" and "{file}" stand for any one */
     void (*answer)(const struct call *call, struct reply *reply);
     /* Whether it can succeed at all, asked before the body is read; fills the reply if not. NULL: it takes no body. */
     bool (*possible)(const struct call *call, struct reply *reply);
-    bool draining_too; /* answered while the server drains */
+    bool draining_too;    /* answered while the server drains */
+    enum route_side side; /* ROUTE_ADMIN: not on the main addresses if there is an admin address */
 };
 
 /* What a method and a path lead to. */
@@ -46,8 +50,9 @@ struct route_match {
     const char *file;          /* what {file} stands for, else NULL */
     const char *allow;         /* the methods that the path has, for an Allow header; NULL: there is no such path */
 };
-/* Where there is a route, `path` is cut into what its parameters stand for. */
-struct route_match route_find(const char *method, char *path);
+/* Finds among the routes of a side, ROUTE_BOTH for all. Where there is a route, `path` is cut into what its parameters stand
+   for. */
+struct route_match route_find(enum route_side side, const char *method, char *path);
 
 /* How what is refused on a target, raw or decoded, is answered. */
 enum reply_errors route_errors(const char *target);
@@ -55,7 +60,7 @@ enum reply_errors route_errors(const char *target);
 /* Every method that any path has, for "OPTIONS *". */
 extern const char routes_allow_any[];
 
-/* Fills a 404 for a path that is not there, naming the nearest that is. */
-void route_not_found(const char *path, struct reply *reply);
+/* Fills a 404 for a path that is not there on a side, naming the nearest that is. */
+void route_not_found(enum route_side side, const char *path, struct reply *reply);
 
 #endif

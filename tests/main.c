@@ -31,6 +31,7 @@ static const struct {
     {"js", js_suite},
     {"compress", compress_suite},
     {"memory", memory_suite},
+    {"access", access_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},
 };

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 bool http_client_connect(struct http_client *client, const char *host, int port)
@@ -32,6 +33,17 @@ bool http_client_connect(struct http_client *client, const char *host, int port)
     if (!connected)
         http_client_close(client);
     return connected;
+}
+
+bool http_client_connect_path(struct http_client *client, const char *path)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    *client = (struct http_client){.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    memcpy(at.sun_path, path, strnlen(path, sizeof at.sun_path - 1));
+    if (client->fd >= 0 && connect(client->fd, (const struct sockaddr *)(const void *)&at, sizeof at) == 0)
+        return true;
+    http_client_close(client);
+    return false;
 }
 
 void http_client_close(struct http_client *client)

@@ -24,6 +24,8 @@ struct http_response {
 };
 
 bool http_client_connect(struct http_client *client, const char *host, int port);
+/* The same over a Unix socket. */
+bool http_client_connect_path(struct http_client *client, const char *path);
 void http_client_close(struct http_client *client);
 
 /* Sends all bytes; false if the server stopped taking them. */

@@ -21,8 +21,8 @@ static const char *program(void)
     return path && *path ? path : "build/lossd";
 }
 
-/* Starts the program with stdout and stderr going to the descriptors. */
-static pid_t spawn(const char *const arguments[], int out, int err)
+/* Starts the program with stdout and stderr going to the descriptors; `prepare` may be NULL. */
+static pid_t spawn(const char *const arguments[], int out, int err, void (*prepare)(void))
 {
     pid_t parent = getpid();
     pid_t pid = fork();
@@ -37,6 +37,8 @@ static pid_t spawn(const char *const arguments[], int out, int err)
         argv[i + 1] = arguments[i];
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
+    if (prepare)
+        prepare();
     execv(program(), (char **)(void *)argv);
     _exit(127);
 }
@@ -59,7 +61,23 @@ static bool read_line(int fd, char *line, size_t size)
     }
 }
 
+/* The port of the first URL in a text, 0 if there is none. */
+static int port_behind(const char *text)
+{
+    static const char mark[] = "://";
+    const char *url = strstr(text, mark);
+    const char *host = url ? url + sizeof mark - 1 : NULL;
+    const char *colon = host ? strstr(host, host[0] == '[' ? "]:" : ":") : NULL;
+    int port = 0;
+    return colon && sscanf(strchr(colon, ':') + 1, "%d", &port) == 1 ? port : 0;
+}
+
 void server_process_start(struct server_process *server, const char *const arguments[])
+{
+    server_process_start_with(server, arguments, NULL);
+}
+
+void server_process_start_with(struct server_process *server, const char *const arguments[], void (*prepare)(void))
 {
     const char *all[SERVER_ARGUMENTS + 1] = {"--listen", "127.0.0.1:0"};
     for (int i = 0; arguments && arguments[i]; i++) {
@@ -70,7 +88,7 @@ void server_process_start(struct server_process *server, const char *const argum
     *server = (struct server_process){.err = tmpfile()};
     ck_assert_ptr_nonnull(server->err);
     ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
-    server->pid = spawn(all, out[1], fileno(server->err));
+    server->pid = spawn(all, out[1], fileno(server->err), prepare);
     close(out[1]);
     server->out = out[0];
     if (!read_line(server->out, server->line, sizeof server->line)) {
@@ -78,10 +96,15 @@ void server_process_start(struct server_process *server, const char *const argum
         server_process_free(server);
         ck_abort_msg("%s did not start; it says: %s", program(), log);
     }
-    const char *url = strstr(server->line, "http://");
-    const char *colon = url ? strstr(url + strlen("http://"), url[strlen("http://")] == '[' ? "]:" : ":") : NULL;
-    ck_assert_msg(colon && sscanf(strchr(colon, ':') + 1, "%d", &server->port) == 1, "no port in the start-up line: %s",
-                  server->line);
+    server->port = port_behind(server->line);
+}
+
+int server_process_port(const struct server_process *server, const char *text)
+{
+    const char *found = strstr(server->line, text);
+    const int port = found ? port_behind(found) : 0;
+    ck_assert_msg(port > 0, "no port behind \"%s\" in the start-up line: %s", text, server->line);
+    return port;
 }
 
 int server_process_wait(struct server_process *server)
@@ -179,7 +202,7 @@ int server_process_run(const char *const arguments[], char *out, char *err)
 {
     FILE *files[2] = {tmpfile(), tmpfile()};
     ck_assert(files[0] && files[1]);
-    struct server_process run = {.pid = spawn(arguments, fileno(files[0]), fileno(files[1]))};
+    struct server_process run = {.pid = spawn(arguments, fileno(files[0]), fileno(files[1]), NULL)};
     int code = server_process_wait(&run);
     char *texts[2] = {contents(files[0]), contents(files[1])};
     snprintf(out, SERVER_TEXT, "%s", texts[0]);

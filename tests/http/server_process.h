@@ -13,8 +13,8 @@ enum { SERVER_ARGUMENTS = 24, SERVER_TIMEOUT_MS = 60000 };
 
 struct server_process {
     pid_t pid;      /* 0 while there is none */
-    int port;       /* from the start-up line */
-    char line[256]; /* the start-up line, without its newline */
+    int port;       /* the first of the start-up line; 0 if there is none */
+    char line[512]; /* the start-up line, without its newline */
     int out;        /* what follows it */
     FILE *err;      /* what it writes on stderr */
 };
@@ -22,6 +22,12 @@ struct server_process {
 /* Starts it with the given arguments (NULL-terminated) and, unless they say, `--listen 127.0.0.1:0`; waits for the start-up
    line. Aborts the test if none comes. */
 void server_process_start(struct server_process *server, const char *const arguments[]);
+/* The same with a function that is called in the child, just before it becomes the server. */
+void server_process_start_with(struct server_process *server, const char *const arguments[], void (*prepare)(void));
+
+/* The port of the first address behind `text` in the start-up line, such as "for health and metrics on"; aborts the test if
+   there is none. */
+int server_process_port(const struct server_process *server, const char *text);
 
 /* Sends SIGTERM and waits for the end; returns the exit code, or 128 and the signal that killed it. Aborts the test if it does
    not end in time. What it logged can still be read. */

@@ -63,8 +63,8 @@ static enum options_action read2(const char *a, const char *b)
 START_TEST(options_have_defaults)
 {
     ck_assert_int_eq(read2(NULL, NULL), OPTIONS_SERVE);
-    ck_assert_str_eq(options.listen.host, "127.0.0.1");
-    ck_assert_int_eq(options.listen.port, 8080);
+    ck_assert_str_eq(options.listen.at[0].host, "127.0.0.1");
+    ck_assert_int_eq(options.listen.at[0].port, 8080);
     ck_assert_int_eq(options.threads, cpus_allowed());
     ck_assert_int_eq(options.io_threads, 2);
     ck_assert_uint_eq(options.max_body, (size_t)1 << 30);
@@ -125,8 +125,8 @@ START_TEST(options_file_has_comments_and_blanks)
     write_config(text, strlen(text));
     ck_assert_msg(read2("--config", config) == OPTIONS_SERVE, "%s", message);
     ck_assert_int_eq(options.threads, 7);
-    ck_assert_str_eq(options.listen.host, "::1");
-    ck_assert_int_eq(options.listen.port, 0);
+    ck_assert_str_eq(options.listen.at[0].host, "::1");
+    ck_assert_int_eq(options.listen.at[0].port, 0);
     ck_assert_int_eq(options.io_threads, 2);
 }
 END_TEST
@@ -173,6 +173,13 @@ static const struct {
     {"--listen", "127.0.0.1:", "ADDRESS:PORT"},
     {"--listen", "127.0.0.1:65536", "ADDRESS:PORT"},
     {"--listen", "127.0.0.1:80x", "ADDRESS:PORT"},
+    {"--listen", "127.0.0.1:80,", "ADDRESS:PORT"},
+    {"--listen", "127.0.0.1:80,,127.0.0.1:81", "ADDRESS:PORT"},
+    {"--listen", "a:1,a:2,a:3,a:4,a:5,a:6,a:7,a:8,a:9", "up to 8, separated by commas"},
+    {"--listen", "unix:", "unix:/PATH"},
+    {"--listen", "", "ADDRESS:PORT"},
+    {"--socket-mode", "0680", "permissions in octal digits"},
+    {"--socket-mode", "1777", "at most 777"},
     {"--help=yes", NULL, "--help takes no value"},
     {"--config", "/no/such/file", "/no/such/file: No such file or directory"},
     {"--config", "/tmp", "/tmp: Is a directory"},
@@ -231,20 +238,25 @@ END_TEST
 
 START_TEST(options_printed_config_reads_back)
 {
-    ck_assert_int_eq(read4("--listen=[::1]:9", "--max-body=12345", "--log-format=json", "--threads=3"), OPTIONS_SERVE);
+    ck_assert_int_eq(read4("--listen=[::1]:9, unix:/run/a b", "--max-body=12345", "--socket-mode=604", "--threads=3"),
+                     OPTIONS_SERVE);
     struct options before = options;
     FILE *file = fopen(config, "w");
     ck_assert_ptr_nonnull(file);
     options_print(file, &options);
     fclose(file);
     ck_assert_msg(read2("--config", config) == OPTIONS_SERVE, "%s", message);
-    ck_assert_str_eq(options.listen.host, before.listen.host);
-    ck_assert_int_eq(options.listen.port, before.listen.port);
+    ck_assert_str_eq(options.listen.at[0].host, before.listen.at[0].host);
+    ck_assert_int_eq(options.listen.at[0].port, before.listen.at[0].port);
+    ck_assert_uint_eq(options.listen.count, 2);
+    ck_assert(options.listen.at[1].is_unix);
+    ck_assert_str_eq(options.listen.at[1].host, "/run/a b");
+    ck_assert_uint_eq(options.admin_listen.count, 0);
+    ck_assert_int_eq(options.socket_mode, 0604);
     ck_assert_uint_eq(options.max_body, before.max_body);
     ck_assert_uint_eq(options.max_expanded, before.max_body);
     ck_assert_int_eq(options.threads, before.threads);
     ck_assert_int_eq(options.io_threads, before.io_threads);
-    ck_assert_int_eq(options.log_format, before.log_format);
 }
 END_TEST
 
@@ -262,7 +274,7 @@ END_TEST
 
 START_TEST(options_printed_config_says_where_from)
 {
-    char text[1024] = "";
+    char text[4096] = "";
     setenv("LOSSD_IO_THREADS", "3", 1);
     ck_assert_int_eq(read2("--threads=5", "--print-config"), OPTIONS_PRINT);
     FILE *file = fmemopen(text, sizeof text, "w");
@@ -277,7 +289,7 @@ END_TEST
 
 START_TEST(options_help_names_all)
 {
-    char text[8192] = "";
+    char text[16384] = "";
     FILE *file = fmemopen(text, sizeof text, "w");
     ck_assert_ptr_nonnull(file);
     options_help(file);
@@ -289,7 +301,7 @@ START_TEST(options_help_names_all)
                                          "--version",    "--help",
                                          "LOSSD_LISTEN", "LOSSD_THREADS",
                                          "--isa",        "default that of --max-body",
-                                         "--compress"};
+                                         "--compress",   "--admin-listen"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         ck_assert_msg(strstr(text, wanted[i]) != NULL, "--help does not name %s", wanted[i]);
 }

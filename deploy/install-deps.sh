@@ -16,8 +16,9 @@ check             the unit test library
 libsubunit-dev    what check links with
 curl              sends the requests of \`make run\`"
 
-# Where these cannot be installed the examples are not run, and the tests say so.
+# Where these cannot be had by other means the examples are not run, promtool not asked, and the tests say so.
 for_tests="
+prometheus        promtool, which reads what GET /metrics says
 libcurl4-openssl-dev for the example in C
 nodejs            for the example in JavaScript and the tests of clients/js
 perl              for the example in Perl
@@ -91,6 +92,20 @@ trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# Debian starts a server that it installs, and again with the machine. None is wanted here: only the programs are used.
+policy=/usr/sbin/policy-rc.d
+hold_services() {
+    [ ! -e "$policy" ] || return 0
+    trap 'rm -f "$log"; $as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+}
+disable_services() {
+    for service in prometheus; do
+        case " $packages " in *" $service "*) $as_root systemctl disable "$service" ;; esac
+    done >/dev/null 2>&1 || true
+}
+
 # apt-get, quietly; waits where another one (unattended-upgrades on a fresh machine) holds the lock.
 apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$log" 2>&1; }
 # shellcheck disable=SC2086 # a list
@@ -102,11 +117,13 @@ update() {
 }
 
 say "installing$reasons"
+hold_services
 # A fresh system has no package lists, an old one may have lists of versions that are gone: update, but only then, and once.
 updated=
 # shellcheck disable=SC2086 # a list
 if { apt-get -s install --no-install-recommends $packages >/dev/null 2>&1 || update; } &&
     { add || { [ -z "$updated" ] && update && add; }; }; then
+    disable_services
     say 'done'
 else
     cat "$log" >&2

@@ -101,6 +101,7 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
     reply->content_type = media_name(formats->out);
     reply->decode_ms = e->decode_ms;
     reply->compute_ms = e->compute_ms;
+    reply->elements = e->plan.work;
     reply->encode_ms = evaluation_clock() - computed;
     return LOSS_OK;
 }

@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "log.h"
 #include "loss.h"
 
@@ -22,7 +24,9 @@ struct executor {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* a job was queued, the team is warm, or the end has come */
     struct job *first, **last;
-    size_t waiting;
+    atomic_size_t waiting; /* read without the mutex too */
+    /* Nanoseconds for which jobs have been run; while one is being run less the time at which it was begun, and so negative. */
+    atomic_llong busy;
     bool running; /* a job is being run */
     bool warm;
     bool stopping;
@@ -91,8 +95,11 @@ static void *execute(void *argument)
     executor->warm = true;
     pthread_cond_broadcast(&executor->changed);
     pthread_mutex_unlock(&executor->mutex);
-    for (struct job *job; (job = next_job(executor));)
+    for (struct job *job; (job = next_job(executor));) {
+        atomic_fetch_sub(&executor->busy, clock_ns());
         job->run(job, executor->threads);
+        atomic_fetch_add(&executor->busy, clock_ns());
+    }
     return NULL;
 }
 
@@ -149,6 +156,55 @@ bool executor_busy(struct executor *executor)
     bool busy = executor->first || executor->running;
     pthread_mutex_unlock(&executor->mutex);
     return busy;
+}
+
+static double read_waiting(void *context, size_t index)
+{
+    const struct executor *executor = context;
+    (void)index;
+    return (double)atomic_load(&executor->waiting);
+}
+
+static double read_busy(void *context, size_t index)
+{
+    const struct executor *executor = context;
+    (void)index;
+    return atomic_load(&executor->busy) < 0;
+}
+
+static double read_busy_seconds(void *context, size_t index)
+{
+    const struct executor *executor = context;
+    (void)index;
+    const int64_t busy = atomic_load(&executor->busy);
+    return (double)(busy < 0 ? busy + clock_ns() : busy) / 1e9;
+}
+
+static double read_threads(void *context, size_t index)
+{
+    const struct executor *executor = context;
+    (void)index;
+    return executor->threads;
+}
+
+static double read_queue_limit(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    return EXECUTOR_QUEUE;
+}
+
+static const struct metric_source sources[] = {
+    {"lossd_queue_jobs", METRIC_GAUGE, "Requests that wait for the executor.", NULL, read_waiting},
+    {"lossd_queue_limit", METRIC_GAUGE, "Requests that may wait for the executor.", NULL, read_queue_limit},
+    {"lossd_executor_busy", METRIC_GAUGE, "1 while the executor computes, else 0.", NULL, read_busy},
+    {"lossd_executor_busy_seconds_total", METRIC_COUNTER, "Time for which the executor has computed.", NULL, read_busy_seconds},
+    {"lossd_compute_threads", METRIC_GAUGE, "Threads that compute what the executor is given.", NULL, read_threads},
+};
+
+bool executor_add_metrics(struct executor *executor, struct metrics *metrics)
+{
+    return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, executor);
 }
 
 void executor_stop(struct executor *executor)

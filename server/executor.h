@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "metrics.h"
+
 /* Something to be computed; to be embedded in what belongs to it. From executor_submit until `run` is called it belongs to the
    executor, which does not touch it once `run` has begun: `run` may free it. */
 struct job {
@@ -20,6 +22,9 @@ struct executor;
 /* Proves that `threads` threads can be had, starts the executor and warms its team up. NULL with one line in `message` if that
    cannot be; then nothing is left behind. */
 struct executor *executor_start(int threads, char *message, size_t size);
+
+/* Adds the executor's metrics. False where memory has run out. */
+bool executor_add_metrics(struct executor *executor, struct metrics *metrics);
 
 /* Queues a job. False if the queue is full or the executor is being stopped; the job then still belongs to the caller. */
 bool executor_submit(struct executor *executor, struct job *job);

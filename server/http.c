@@ -73,7 +73,6 @@ enum {
     HTTP_DRAIN_QUIET_MS = 100,    /* without a request, until what was on its way has surely come */
     HTTP_PATH = 256,              /* bytes of a path that can be ours, with its NUL */
     HTTP_ID = 129,                /* bytes of a request id, with its NUL */
-    HTTP_CLIENT_GONE = 499,       /* logged where a client left before its answer; never sent */
 };
 
 enum request_state {
@@ -97,8 +96,9 @@ struct http {
     char id_prefix[20];                          /* makes ids of different runs differ */
     atomic_ullong served;                        /* requests so far: numbers the ids */
     pthread_mutex_t mutex;
-    pthread_cond_t idle; /* active has become 0 */
-    size_t active;       /* requests between their first call and their completion */
+    pthread_cond_t idle;   /* active has become 0 */
+    atomic_size_t active;  /* requests between their first call and their completion */
+    atomic_ullong adopted; /* connections so far */
 };
 
 struct request {
@@ -109,7 +109,8 @@ struct request {
     struct watched *watched;         /* the connection's; may be NULL */
     enum request_state state;
     int64_t started;             /* clock_ns */
-    int64_t arrived;             /* the same, of the whole body */
+    int64_t handed;              /* the same, when it was last handed to the executor, or its answer to libmicrohttpd */
+    int64_t ns[PHASE_COUNT];     /* as in struct record */
     const char *method, *target; /* in the connection's memory, as is all text of `call` */
     char path[HTTP_PATH];        /* decoded */
     char id[HTTP_ID];
@@ -131,7 +132,7 @@ struct request {
 
 static void count_reject(struct http *http, enum reject reason)
 {
-    reject_count(statistics_rejects(http->settings.statistics), reason);
+    reject_count(metrics_rejects(http->settings.metrics), reason);
 }
 
 /* ---- answering ---------------------------------------------------------------------------------------------------- */
@@ -258,6 +259,7 @@ static enum MHD_Result answer(struct request *request)
     if (!response)
         return MHD_NO;
     request->state = REQUEST_ANSWERED;
+    request->handed = clock_ns();
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)request->reply.status, response);
     MHD_destroy_response(response); /* our reference; the connection has its own */
     return result;
@@ -428,23 +430,26 @@ static bool compute(struct request *request, int threads, size_t most_work)
     request->call.len = request->len;
     request->call.threads = threads;
     request->call.most_work = most_work;
-    const int64_t begun = clock_ns();
     request->route->answer(&request->call, &request->reply);
     request->call.body = NULL;
     if (request->reply.status == 0)
         return false;
-    if (request->call.loss)
-        statistics_add(request->http->settings.statistics, request->call.loss, &request->reply,
-                       (uint64_t)(begun - request->arrived), (uint64_t)(clock_ns() - request->arrived));
     if (request->reply.decode_ms > 0)
         request->reply.decode_ms += request->expand_ms;
     return true;
+}
+
+/* A request may be queued twice: to be computed, and to be compressed. */
+static void add_phase(struct request *request, enum phase phase, int64_t ns)
+{
+    request->ns[phase] = request->ns[phase] > 0 ? request->ns[phase] + ns : ns;
 }
 
 /* On the executor's thread: see the head of the file for who owns what. */
 static void run_job(struct job *job, int threads)
 {
     struct request *request = (struct request *)job;
+    add_phase(request, PHASE_QUEUE, clock_ns() - request->handed);
     if (request->reply.status == 0 && expand_body(request, 0))
         compute(request, threads, 0);
     free_body(request); /* not needed while the answer is being sent, which may take long */
@@ -458,6 +463,7 @@ static void run_job(struct job *job, int threads)
 static enum MHD_Result submit(struct request *request)
 {
     request->state = REQUEST_COMPUTING;
+    request->handed = clock_ns();
     MHD_suspend_connection(request->connection);
     if (executor_submit(request->http->settings.executor, &request->job))
         return MHD_YES;
@@ -473,7 +479,7 @@ static enum MHD_Result submit(struct request *request)
 static enum MHD_Result finish(struct request *request)
 {
     if (transfer_due(&request->transfer, &request->reply)) {
-        if (request->reply.body.len > TRANSFER_LITTLE)
+        if (request->reply.body.len > TRANSFER_LITTLE && !(request->route && request->route->at_once))
             return submit(request);
         transfer_compress(&request->transfer, 1, &request->reply);
     }
@@ -494,7 +500,7 @@ static bool compute_here(struct request *request)
 static enum MHD_Result evaluate(struct request *request)
 {
     watch_waits(request->watched, false);
-    request->arrived = clock_ns();
+    request->ns[PHASE_RECEIVE] = clock_ns() - request->started;
     if (request->body)
         request->body[request->len] = '\0';
     if (!compute_here(request))
@@ -541,7 +547,7 @@ static void fill_call(struct request *request, const struct route_match *match)
                                   .if_none_match = header(request, "If-None-Match"),
                                   .inference_header = header(request, inference_header),
                                   .host = host && guard_is_host(host) ? host : request->http->settings.address,
-                                  .statistics = request->http->settings.statistics,
+                                  .metrics = request->http->settings.metrics,
                                   .draining = request->close};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, append_argument, &request->query);
     if (request->query.len > 0) {
@@ -660,6 +666,8 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
     info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     request->entrance = http->entrance[info->connect_fd];
     request->started = clock_ns();
+    for (size_t i = 0; i < PHASE_COUNT; i++)
+        request->ns[i] = -1;
     request->method = method;
     request->target = target;
     request->reply.errors = route_errors(target);
@@ -713,16 +721,36 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     return MHD_YES;
 }
 
-static void log_completed(const struct request *request, bool answered)
+static void record_time(struct request *request, enum phase phase, double ms)
 {
-    bool body = answered && strcmp(request->method, "HEAD") != 0 && request->reply.status != 304;
-    log_request(&(struct log_request){.id = request->id,
-                                      .method = request->method,
-                                      .path = request->target,
-                                      .status = answered ? request->reply.status : HTTP_CLIENT_GONE,
-                                      .bytes_in = request->received,
-                                      .bytes_out = body ? request->reply.body.len : 0,
-                                      .duration_ms = (double)(clock_ns() - request->started) / 1e6});
+    if (request->reply.status == reply_status(LOSS_OK) && request->reply.decode_ms > 0)
+        request->ns[phase] = ms > 0 ? (int64_t)(ms * 1e6) : 0;
+}
+
+/* Has it counted and logged. */
+static void record(struct request *request, bool answered)
+{
+    const struct reply *reply = &request->reply;
+    const bool body = answered && strcmp(request->method, "HEAD") != 0 && reply->status != 304;
+    const int64_t now = clock_ns();
+    record_time(request, PHASE_DECODE, reply->decode_ms);
+    record_time(request, PHASE_COMPUTE, reply->compute_ms);
+    record_time(request, PHASE_ENCODE, reply->encode_ms);
+    if (request->state == REQUEST_ANSWERED)
+        request->ns[PHASE_SEND] = now - request->handed;
+    const struct record record = {.id = request->id,
+                                  .method = request->method,
+                                  .target = request->target,
+                                  .route = request->route,
+                                  .loss = request->call.loss,
+                                  .status = answered ? reply->status : RECORD_CLIENT_GONE,
+                                  .bytes_in = request->received,
+                                  .bytes_out = body ? reply->body.len : 0,
+                                  .elements = reply->elements,
+                                  .ns = request->ns,
+                                  .duration_ns = now - request->started};
+    metrics_count(request->http->settings.metrics, &record);
+    log_request(&record);
 }
 
 static void on_completed(void *context, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode how)
@@ -733,7 +761,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     *slot = NULL;
     bool answered = request->dropped || (request->state == REQUEST_ANSWERED && how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-    log_completed(request, answered);
+    record(request, answered);
     if (answered && (request->unread || request->dropped)) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info)
@@ -824,6 +852,60 @@ static unsigned connection_limit(void)
     return limit;
 }
 
+/* ---- metrics ------------------------------------------------------------------------------------------------------ */
+
+static double read_connections(void *context, size_t index)
+{
+    const struct http *http = context;
+    (void)index;
+    return atomic_load(&http->connections);
+}
+
+static double read_connection_limit(void *context, size_t index)
+{
+    const struct http *http = context;
+    (void)index;
+    return http->connection_limit;
+}
+
+static double read_adopted(void *context, size_t index)
+{
+    const struct http *http = context;
+    (void)index;
+    return (double)atomic_load(&http->adopted);
+}
+
+static double read_active(void *context, size_t index)
+{
+    const struct http *http = context;
+    (void)index;
+    return (double)atomic_load(&http->active);
+}
+
+static double read_draining(void *context, size_t index)
+{
+    const struct http *http = context;
+    (void)index;
+    return atomic_load(&http->draining);
+}
+
+static double read_io_threads(void *context, size_t index)
+{
+    const struct http *http = context;
+    (void)index;
+    return http->settings.io_threads;
+}
+
+static const struct metric_source sources[] = {
+    {"lossd_connections", METRIC_GAUGE, "Open connections.", NULL, read_connections},
+    {"lossd_connections_limit", METRIC_GAUGE, "Connections that may be open at a time.", NULL, read_connection_limit},
+    {"lossd_accepted_connections_total", METRIC_COUNTER, "Connections that were accepted.", NULL, read_adopted},
+    {"lossd_requests_active", METRIC_GAUGE, "Requests between their headers and the end of their answer, this one included.",
+     NULL, read_active},
+    {"lossd_draining", METRIC_GAUGE, "1 once the server ends, else 0.", NULL, read_draining},
+    {"lossd_io_threads", METRIC_GAUGE, "Threads that receive and send.", NULL, read_io_threads},
+};
+
 static struct MHD_Response *no_memory_response(void)
 {
     static const char text[] = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
@@ -885,6 +967,10 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
     snprintf(http->id_prefix, sizeof http->id_prefix, "%016llx", (unsigned long long)random);
 
     http->no_memory = no_memory_response();
+    if (!metrics_add_sources(settings->metrics, sources, sizeof sources / sizeof *sources, http)) {
+        snprintf(message, size, "no memory for the metrics");
+        goto failed;
+    }
     http->watch = watch_start(message, size);
     if (!http->watch)
         goto failed;
@@ -913,6 +999,7 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     }
     count(http, fd);
     http->entrance[fd] = entrance;
+    atomic_fetch_add_explicit(&http->adopted, 1, memory_order_relaxed);
     if (MHD_add_connection(http->daemon, fd, peer, len) == MHD_YES)
         return;
     /* It has closed the socket. Nobody else can have got its number since: only this thread accepts. */

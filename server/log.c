@@ -113,37 +113,37 @@ void log_message(enum log_level level, const char *format, ...)
     line_write(&line);
 }
 
-static void request_text(struct line *line, const struct log_request *request)
+static void request_text(struct line *line, const struct record *record)
 {
     line_time(line);
     line_printf(line, " info ");
-    line_escaped(line, request->method);
+    line_escaped(line, record->method);
     line_printf(line, " ");
-    line_escaped(line, request->path);
-    line_printf(line, " %d in=%llu out=%llu %.3fms id=%s", request->status, (unsigned long long)request->bytes_in,
-                (unsigned long long)request->bytes_out, request->duration_ms, request->id);
+    line_escaped(line, record->target);
+    line_printf(line, " %d in=%llu out=%llu %.3fms id=%s", record->status, (unsigned long long)record->bytes_in,
+                (unsigned long long)record->bytes_out, (double)record->duration_ns / 1e6, record->id);
 }
 
-static void request_json(struct line *line, const struct log_request *request)
+static void request_json(struct line *line, const struct record *record)
 {
     line_printf(line, "{\"ts\":\"");
     line_time(line);
-    line_printf(line, "\",\"level\":\"info\",\"id\":\"%s\",\"method\":\"", request->id);
-    line_escaped(line, request->method);
+    line_printf(line, "\",\"level\":\"info\",\"id\":\"%s\",\"method\":\"", record->id);
+    line_escaped(line, record->method);
     line_printf(line, "\",\"path\":\"");
-    line_escaped(line, request->path);
-    line_printf(line, "\",\"status\":%d,\"bytes_in\":%llu,\"bytes_out\":%llu,\"duration_ms\":%.3f}", request->status,
-                (unsigned long long)request->bytes_in, (unsigned long long)request->bytes_out, request->duration_ms);
+    line_escaped(line, record->target);
+    line_printf(line, "\",\"status\":%d,\"bytes_in\":%llu,\"bytes_out\":%llu,\"duration_ms\":%.3f}", record->status,
+                (unsigned long long)record->bytes_in, (unsigned long long)record->bytes_out, (double)record->duration_ns / 1e6);
 }
 
-void log_request(const struct log_request *request)
+void log_request(const struct record *record)
 {
     if (!log_enabled(LOG_LEVEL_INFO))
         return;
     struct line line = {.len = 0};
     if (log_format == LOG_FORMAT_JSON)
-        request_json(&line, request);
+        request_json(&line, record);
     else
-        request_text(&line, request);
+        request_text(&line, record);
     line_write(&line);
 }

@@ -6,7 +6,8 @@
 #define SERVER_LOG_H
 
 #include <stdbool.h>
-#include <stdint.h>
+
+#include "record.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_COUNT };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_COUNT };
@@ -22,16 +23,7 @@ bool log_enabled(enum log_level level);
 /* One line about the server itself. */
 __attribute__((format(printf, 2, 3))) void log_message(enum log_level level, const char *format, ...);
 
-/* What is said of a request; all text is borrowed and may hold any byte. */
-struct log_request {
-    const char *id;
-    const char *method;
-    const char *path;
-    int status;
-    uint64_t bytes_in, bytes_out; /* of the bodies */
-    double duration_ms;
-};
 /* One line about a request that is over, at level info. */
-void log_request(const struct log_request *request);
+void log_request(const struct record *record);
 
 #endif

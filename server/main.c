@@ -20,7 +20,9 @@
 #include "listen.h"
 #include "log.h"
 #include "loss.h"
+#include "metrics.h"
 #include "options.h"
+#include "process.h"
 
 enum { EXIT_USAGE = 2, MESSAGE = 640 };
 
@@ -29,7 +31,7 @@ struct server {
     struct listener *listener;
     struct executor *executor;
     struct lingerer *linger;
-    struct statistics *statistics;
+    struct metrics *metrics;
     struct http *http;
     char address[ADDRESS_TEXT]; /* where it is found */
     bool has_admin;             /* there is an admin address */
@@ -152,9 +154,9 @@ static bool start(struct server *server, const struct options *options, char *me
     server->linger = linger_start(message, MESSAGE);
     if (!server->linger)
         return false;
-    server->statistics = statistics_new();
-    if (!server->statistics) {
-        snprintf(message, MESSAGE, "no memory for the statistics");
+    server->metrics = metrics_new(options->io_threads);
+    if (!server->metrics || !executor_add_metrics(server->executor, server->metrics) || !process_add_metrics(server->metrics)) {
+        snprintf(message, MESSAGE, "no memory for the metrics");
         return false;
     }
     const struct http_settings settings = {.address = server->address,
@@ -165,7 +167,7 @@ static bool start(struct server *server, const struct options *options, char *me
                                            .compress = options->compress == 0,
                                            .executor = server->executor,
                                            .linger = server->linger,
-                                           .statistics = server->statistics};
+                                           .metrics = server->metrics};
     server->http = http_start(&settings, message, MESSAGE);
     const struct listener_taker taker = {.has_room = http_has_room, .adopt = http_adopt, .context = server->http};
     return server->http && listener_start(server->listener, &taker, message, MESSAGE);
@@ -193,7 +195,7 @@ static void stop(struct server *server)
     http_stop(server->http);
     executor_free(server->executor);
     linger_stop(server->linger);
-    statistics_free(server->statistics);
+    metrics_free(server->metrics);
     listener_close(server->listener);
 }
 

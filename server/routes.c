@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "assets.h"
+#include "metrics.h"
 #include "oip.h"
 #include "refusal.h"
 #include "v1.h"
@@ -38,7 +39,8 @@ static void answer_root(const struct call *call, struct reply *reply)
                   "  POST /v1/losses/{loss}  evaluate it\n"
                   "  GET  /v2/models/{loss}  the same of the Open Inference Protocol, with .../infer\n"
                   "  GET  /healthz           whether the server lives\n"
-                  "  GET  /readyz            whether it takes requests\n",
+                  "  GET  /readyz            whether it takes requests\n"
+                  "  GET  /metrics           what it does, for Prometheus\n",
                   call->host);
 }
 
@@ -59,6 +61,13 @@ static void answer_ready(const struct call *call, struct reply *reply)
 static void answer_asset(const struct call *call, struct reply *reply)
 {
     asset_answer(call->file, call->if_none_match, reply);
+}
+
+static void answer_metrics(const struct call *call, struct reply *reply)
+{
+    *reply = (struct reply){.status = 200, .content_type = "text/plain; version=0.0.4; charset=utf-8"};
+    if (!metrics_write(call->metrics, &reply->body))
+        refuse(reply, 503, "there is no memory for the answer at the moment");
 }
 
 static void answer_list(const struct call *call, struct reply *reply)
@@ -154,7 +163,7 @@ static void answer_model_config(const struct call *call, struct reply *reply)
 
 static void answer_model_statistics(const struct call *call, struct reply *reply)
 {
-    struct oip_statistics *const statistics = statistics_copy(call->statistics);
+    struct oip_statistics *const statistics = metrics_statistics(call->metrics);
     if (statistics)
         oip_model_statistics(call->loss, call->version, statistics, reply);
     else
@@ -184,6 +193,7 @@ static const struct route routes[] = {
     {.method = "GET", .path = "/healthz", .answer = answer_health, .draining_too = true, .side = ROUTE_BOTH},
     {.method = "GET", .path = "/readyz", .answer = answer_ready, .draining_too = true, .side = ROUTE_BOTH},
     {.method = "GET", .path = "/assets/{file}", .answer = answer_asset},
+    {.method = "GET", .path = "/metrics", .answer = answer_metrics, .draining_too = true, .at_once = true, .side = ROUTE_ADMIN},
     {.method = "GET", .path = "/v1/losses", .answer = answer_list},
     {.method = "GET", .path = "/v1/losses/{loss}", .answer = answer_describe},
     {.method = "POST", .path = "/v1/losses/{loss}", .answer = answer_evaluate, .possible = evaluate_possible},
@@ -207,6 +217,21 @@ static const struct route routes[] = {
     {.method = "POST", .path = "/v2/repository/models/{loss}/unload", .answer = answer_fixed},
 };
 enum { ROUTE_COUNT = sizeof routes / sizeof routes[0] };
+
+size_t route_count(void)
+{
+    return ROUTE_COUNT;
+}
+
+const struct route *route_at(size_t place)
+{
+    return &routes[place];
+}
+
+size_t route_place(const struct route *route)
+{
+    return (size_t)(route - routes);
+}
 
 const char routes_allow_any[] = "GET, HEAD, POST, OPTIONS";
 

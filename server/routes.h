@@ -8,7 +8,8 @@
 #include <stddef.h>
 
 #include "reply.h"
-#include "statistics.h"
+
+struct metrics;
 
 /* A request as the functions of the table see it. All text is borrowed; NULL where the request has no such thing. */
 struct call {
@@ -21,7 +22,7 @@ struct call {
     const char *query;            /* percent-encoded, though '+' may have become a space */
     const char *inference_header; /* of the header Inference-Header-Content-Length */
     const char *host;             /* where the server can be reached, safe to echo; never NULL */
-    struct statistics *statistics;
+    struct metrics *metrics;
     bool draining;    /* the server is about to end */
     const char *body; /* NUL-terminated */
     size_t len;
@@ -40,7 +41,13 @@ struct route {
     bool (*possible)(const struct call *call, struct reply *reply);
     bool draining_too;    /* answered while the server drains */
     enum route_side side; /* ROUTE_ADMIN: not on the main addresses if there is an admin address */
+    bool at_once;         /* answered however long the executor computes: it may not even compress the answer */
 };
+
+/* The table, for those who count by it. */
+size_t route_count(void);
+const struct route *route_at(size_t place);
+size_t route_place(const struct route *route);
 
 /* What a method and a path lead to. */
 struct route_match {

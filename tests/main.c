@@ -32,6 +32,7 @@ static const struct {
     {"compress", compress_suite},
     {"memory", memory_suite},
     {"access", access_suite},
+    {"metrics", metrics_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},
 };

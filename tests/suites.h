@@ -22,6 +22,7 @@ Suite *js_suite(void);
 Suite *compress_suite(void);
 Suite *memory_suite(void);
 Suite *access_suite(void);
+Suite *metrics_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);
 

@@ -230,13 +230,14 @@ END_TEST
 
 /* ---- the admin address -------------------------------------------------------------------------------------------- */
 
-START_TEST(access_admin_address_serves_health_alone)
+START_TEST(access_admin_address_serves_health_and_metrics_alone)
 {
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"));
     connect_port(server_process_port(&server, admin_words));
     expect_status("/healthz", 200);
     expect_status("/readyz", 200);
     expect_status("/v2/health/ready", 200);
+    expect_status("/metrics", 200);
     expect_status("/v1/losses", 404);
     expect_text(response.body, "for health and metrics alone");
     expect_status("/", 404);
@@ -247,6 +248,7 @@ START_TEST(access_admin_address_serves_health_alone)
 
     connect_port(server.port);
     expect_status("/readyz", 200);
+    expect_status("/metrics", 404);
     expect_evaluated();
 }
 END_TEST
@@ -408,7 +410,7 @@ Suite *access_suite(void)
     tcase_add_test(addresses, access_refuses_in_the_midst_of_a_body_over_a_unix_socket);
     tcase_add_test(addresses, access_serves_several_addresses);
     tcase_add_test(addresses, access_refuses_to_start_where_one_address_of_several_is_taken);
-    tcase_add_test(addresses, access_admin_address_serves_health_alone);
+    tcase_add_test(addresses, access_admin_address_serves_health_and_metrics_alone);
     tcase_add_test(addresses, access_admin_address_may_be_a_unix_socket);
 
     TCase *systemd = add(suite, "access_systemd");

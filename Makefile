@@ -190,7 +190,7 @@ DRIVERS     := $(BENCH)/core $(BENCH)/load $(BENCH)/bare $(if $(HAVE_CXX),$(BENC
 PEER_FLAGS  := -O3 -march=native
 
 bench bench-quick: $(BUILD)/lossd $(DRIVERS)
-bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others (minutes); a table, and build/bench.json (ONLY=core,text,http,binary)
+bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others (minutes); a table, and build/bench.json (ONLY=core,text,http,binary,several)
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)'
 
 bench-quick: ## the same with fewer repetitions and smaller batches (under a minute)

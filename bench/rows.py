@@ -18,6 +18,7 @@ TITLES = {
     12: "A float64 request against the same in float32 (times slower)",
     13: "A binary request with gradient (times faster)",
     14: "A binary request of the Open Inference Protocol, against moving the same bytes (times slower)",
+    15: "Several losses in one request against one request each (times faster)",
 }
 
 

@@ -17,11 +17,13 @@ from types import SimpleNamespace
 import figures_binary
 import figures_core
 import figures_http
+import figures_several
 import figures_text
 from processes import NotMeasured
 from rows import print_row, write_json
 
-GROUPS = {"core": figures_core.figures, "text": figures_text.figures, "http": figures_http.figures, "binary": figures_binary.figures}
+GROUPS = {"core": figures_core.figures, "text": figures_text.figures, "http": figures_http.figures, "binary": figures_binary.figures,
+          "several": figures_several.figures}
 
 # rounds: how often all are asked in turn; repetitions: how often each does it when asked, of which the median counts.
 FULL = {"rounds": 9, "repetitions": 3, "numbers": 1_000_000, "break_even_numbers": 200_000, "peer_rounds": 7,

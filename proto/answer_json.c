@@ -45,5 +45,5 @@ void answer_json(const struct evaluation *e, struct buffer *out)
     buffer_text(out, plan->warning[0] ? "]" : "");
     encode_derivatives(e, "grad", plan->grad_mask, plan->grad, out);
     encode_derivatives(e, "hess", plan->hess_mask, plan->hess, out);
-    buffer_text(out, "}\n");
+    buffer_text(out, "}");
 }

@@ -79,16 +79,7 @@ static enum loss_status check_size(const struct loss_plan *plan, size_t len, str
     return loss_fail(error, LOSS_INVALID, "broadcasting makes %zu loss terms of this request; the most is %zu", terms, most);
 }
 
-enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
-{
-    const enum loss_status status = loss_plan(&e->plan, &e->request, error);
-    return status == LOSS_OK ? check_size(&e->plan, e->len, error) : status;
-}
-
-/* ---- memory --------------------------------------------------------------------------------------------------------- */
-
-/* Operand k of the plan, NULL if there is none. */
-static struct loss_tensor *operand(struct evaluation *e, int k)
+struct loss_tensor *evaluation_operand(struct evaluation *e, int k)
 {
     if (k == EVALUATION_GRAD_OUTPUT)
         return e->plan.has_grad_output ? &e->plan.grad_output : NULL;
@@ -97,29 +88,28 @@ static struct loss_tensor *operand(struct evaluation *e, int k)
     return e->plan.present[k] ? &e->plan.tensor[k] : NULL;
 }
 
-/* The pointer to its field, in `path` of PATH_SIZE bytes. */
-enum { PATH_SIZE = 64 };
-static const char *operand_path(const struct evaluation *e, int k, char *path)
+/* Where numbers stand they are read there, aligned or not: loss_run takes twice as long over numbers that are not, which is
+   as long as copying them takes, and needs no memory. Only those whose bytes are reversed need a place of their own. */
+enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
 {
-    path[0] = '\0';
-    json_pointer_add(path, PATH_SIZE, evaluation_tensor_name(e->plan.loss, k));
-    return path;
+    const enum loss_status status = loss_plan(&e->plan, &e->request, error);
+    if (status != LOSS_OK)
+        return status;
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        if (evaluation_operand(e, k) && e->tensor[k].tensor.data && e->tensor[k].swapped)
+            evaluation_operand(e, k)->data = NULL;
+    return check_size(&e->plan, e->len, error);
 }
 
-/* Whether an operand is read where it stands, aligned or not: loss_run takes twice as long over numbers that are not, which is
-   as long as copying them takes, and needs no memory. */
-static bool stands(const struct source *source)
-{
-    return source->tensor.data && !source->swapped;
-}
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
 
 /* Calls visit for each array that needs a buffer. */
 static bool each_buffer(struct evaluation *e, bool (*visit)(struct loss_tensor *tensor, void *context), void *context)
 {
     struct loss_plan *plan = &e->plan;
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
-        struct loss_tensor *const tensor = operand(e, k);
-        if (tensor && !stands(&e->tensor[k]) && !visit(tensor, context))
+        struct loss_tensor *const tensor = evaluation_operand(e, k);
+        if (tensor && !tensor->data && !visit(tensor, context))
             return false;
     }
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
@@ -162,6 +152,15 @@ static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
 
 /* ---- decoding ------------------------------------------------------------------------------------------------------- */
 
+/* The pointer to its field, in `path` of PATH_SIZE bytes. */
+enum { PATH_SIZE = 64 };
+static const char *operand_path(const struct evaluation *e, int k, char *path)
+{
+    path[0] = '\0';
+    json_pointer_add(path, PATH_SIZE, evaluation_tensor_name(e->plan.loss, k));
+    return path;
+}
+
 struct reversal {
     const char *from;
     char *to;
@@ -185,31 +184,39 @@ static void reverse(const struct evaluation *e, const struct source *source, con
     parallel_for((r.bytes + PIECE - 1) / PIECE, e->threads, reverse_piece, &r);
 }
 
-enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *error)
+enum loss_status evaluation_decode_operand(const struct evaluation *e, int k, const struct loss_tensor *tensor,
+                                           struct loss_error *error)
 {
     char path[PATH_SIZE];
+    const struct source *const source = &e->tensor[k];
+    if (!source->tensor.data)
+        return tensor_json_decode(&source->json, tensor->dtype, tensor->data, e->body, operand_path(e, k, path), e->threads,
+                                  error);
+    reverse(e, source, tensor);
+    return LOSS_OK;
+}
+
+enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *error)
+{
+    uint32_t missing = 0;
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        if (evaluation_operand(e, k) && !evaluation_operand(e, k)->data)
+            missing |= UINT32_C(1) << k;
     enum loss_status status = allocate(e, error);
-    for (int k = 0; k < EVALUATION_TENSORS && status == LOSS_OK; k++) {
-        const struct source *const source = &e->tensor[k];
-        const struct loss_tensor *const tensor = operand(e, k);
-        if (!tensor || stands(source))
-            continue;
-        if (source->tensor.data)
-            reverse(e, source, tensor);
-        else
-            status = tensor_json_decode(&source->json, tensor->dtype, tensor->data, e->body, operand_path(e, k, path),
-                                        e->threads, error);
-    }
+    for (int k = 0; k < EVALUATION_TENSORS && status == LOSS_OK; k++)
+        if (missing >> k & 1)
+            status = evaluation_decode_operand(e, k, evaluation_operand(e, k), error);
     e->decode_ms = evaluation_clock() - e->started;
     return status;
 }
 
 /* ---- running -------------------------------------------------------------------------------------------------------- */
 
-/* The library names an element by its indices; the client may have written it otherwise. */
-static void point(struct evaluation *e, struct loss_error *error)
+void evaluation_point(const struct evaluation *e, struct loss_error *error)
 {
     char path[PATH_SIZE];
+    if (error->status != LOSS_INVALID || error->element < 0)
+        return;
     const struct source *const source = &e->tensor[error->tensor];
     const char *const data = source->tensor.data;
     if (!data)
@@ -222,8 +229,8 @@ enum loss_status evaluation_run(struct evaluation *e, struct loss_error *error)
 {
     const double start = evaluation_clock();
     const enum loss_status status = loss_run(&e->plan, e->threads, &e->result, error);
-    if (status == LOSS_INVALID && error->element >= 0)
-        point(e, error);
+    if (status != LOSS_OK)
+        evaluation_point(e, error);
     e->compute_ms = evaluation_clock() - start;
     return status;
 }

@@ -5,7 +5,8 @@
  *     evaluation_init(&e, loss, body, len, threads);
  *     ... fill e.request and the sources that its tensors point to             (request_json_read and its like)
  *     evaluation_plan(&e, &error)     all that can be refused before a number is read; then e.plan is known ...
- *     ... set `data` of those outputs of e.plan that are to be computed where the answer has them, if any
+ *     ... set `data` of those outputs of e.plan that are to be computed where the answer has them, and of those operands whose
+ *         numbers have been decoded already, if any
  *     evaluation_decode(&e, &error)   memory for what still has none, and every operand's numbers
  *     evaluation_run(&e, &error)      e.result and the plan's outputs are what came out
  *     evaluation_free(&e);
@@ -73,12 +74,22 @@ const struct loss_tensor **evaluation_place(struct evaluation *evaluation, int k
 /* Plans the request. LOSS_INVALID as loss_plan has it, or where broadcasting would make too much of few bytes. */
 enum loss_status evaluation_plan(struct evaluation *evaluation, struct loss_error *error);
 
-/* Gives every operand its numbers and every output a place, unless its `data` was set since evaluation_plan: an aligned place
-   for as many bytes as the tensor has. LOSS_UNAVAILABLE where memory has run out; else what tensor_json_decode refuses. */
+/* Such a tensor as the plan has it; NULL where the request has none. Its `data` is NULL while its numbers are to be decoded. */
+struct loss_tensor *evaluation_operand(struct evaluation *evaluation, int k);
+
+/* Gives every operand its numbers and every output a place, unless its `data` is set: an aligned place for as many bytes as the
+   tensor has. LOSS_UNAVAILABLE where memory has run out; else what tensor_json_decode refuses. */
 enum loss_status evaluation_decode(struct evaluation *evaluation, struct loss_error *error);
+/* The same for the numbers of one tensor: writes them to `tensor`, which is like the plan's and has a place. */
+enum loss_status evaluation_decode_operand(const struct evaluation *evaluation, int k, const struct loss_tensor *tensor,
+                                           struct loss_error *error);
 
 /* Runs the plan. Errors as loss_run's, pointing at the element as the client wrote it, of bytes also at the byte. */
 enum loss_status evaluation_run(struct evaluation *evaluation, struct loss_error *error);
+
+/* The library names an element by its indices, the client may have written it otherwise: points what loss_run has refused, if
+   it is an element, at that as it was written. */
+void evaluation_point(const struct evaluation *evaluation, struct loss_error *error);
 
 /* Frees the memory of tensors. What was set before evaluation_decode stays its owner's. To be called once after
    evaluation_init, however far it came. */

@@ -382,14 +382,20 @@ int field_find(const struct loss_descriptor *loss, const char *name)
     return -1;
 }
 
-void fields_begin(struct fields *f, struct evaluation *e, struct loss_error *error)
+void fields_begin_body(struct fields *f, const char *body, size_t len, struct loss_error *error)
 {
-    f->out = e;
+    f->out = NULL;
     f->error = error;
-    f->body = f->at = e->body;
-    f->end = e->body + e->len;
+    f->body = f->at = body;
+    f->end = body + len;
     f->key[0] = f->path[0] = '\0';
     f->seen = 0;
+}
+
+void fields_begin(struct fields *f, struct evaluation *e, struct loss_error *error)
+{
+    fields_begin_body(f, e->body, e->len, error);
+    f->out = e;
 }
 
 void fields_set_key(struct fields *f, const char *key)
@@ -452,20 +458,33 @@ enum loss_status fields_read_object(struct fields *f, enum loss_status (*member)
     return LOSS_OK;
 }
 
+void fields_try_names(struct loss_nearest *search, const struct loss_descriptor *loss)
+{
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        if (evaluation_tensor_name(loss, k))
+            loss_nearest_try(search, evaluation_tensor_name(loss, k));
+    for (int k = 0; k < loss_param_specs(loss); k++)
+        loss_nearest_try(search, loss->params[k].name);
+    for (int k = 0; k < COMMON_COUNT; k++)
+        loss_nearest_try(search, common[k].name);
+}
+
+bool fields_deprecated(struct fields *f)
+{
+    const bool deprecated = strcmp(f->key, "size_average") == 0 || strcmp(f->key, "reduce") == 0;
+    if (deprecated)
+        malformed(f, f->at, "%s is deprecated in PyTorch and not taken; use reduction", f->key);
+    return deprecated;
+}
+
 enum loss_status fields_unknown(struct fields *f, const char *what)
 {
     const struct loss_descriptor *const loss = f->out->request.loss;
     char quote[JSON_QUOTE], nearest[MEANT];
     struct loss_nearest search = {.name = f->key};
-    if (strcmp(f->key, "size_average") == 0 || strcmp(f->key, "reduce") == 0)
-        return malformed(f, f->at, "%s is deprecated in PyTorch and not taken; use reduction", f->key);
-    for (int k = 0; k < EVALUATION_TENSORS; k++)
-        if (evaluation_tensor_name(loss, k))
-            loss_nearest_try(&search, evaluation_tensor_name(loss, k));
-    for (int k = 0; k < loss_param_specs(loss); k++)
-        loss_nearest_try(&search, loss->params[k].name);
-    for (int k = 0; k < COMMON_COUNT; k++)
-        loss_nearest_try(&search, common[k].name);
+    if (fields_deprecated(f))
+        return f->error->status;
+    fields_try_names(&search, loss);
     return malformed(f, f->at, "%s has no %s '%s'%s", loss->name, what, json_quote(f->key, quote), meant(&search, nearest));
 }
 

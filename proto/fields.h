@@ -27,6 +27,8 @@ struct fields {
 
 /* Starts reading at the beginning of the evaluation's body. */
 void fields_begin(struct fields *fields, struct evaluation *evaluation, struct loss_error *error);
+/* The same of a body that is not one evaluation's: `out` is NULL, and what asks for its loss may not be called. */
+void fields_begin_body(struct fields *fields, const char *body, size_t len, struct loss_error *error);
 /* Which field of the loss's requests a name is: below EVALUATION_TENSORS that tensor (evaluation.h); -1 if there is none. */
 int field_find(const struct loss_descriptor *loss, const char *name);
 /* Reads the JSON object at `at` and moves behind it: calls `member` for each key, with `at` at its value, for it to move behind
@@ -44,6 +46,11 @@ bool fields_first(struct fields *fields, int field);
 enum loss_status fields_read_value(struct fields *fields, int field);
 /* Fails with LOSS_MALFORMED: the key is no field's; names the nearest. `what` is what there is none of: "field". */
 enum loss_status fields_unknown(struct fields *fields, const char *what);
+
+/* Whether the key is a field of PyTorch's that is not taken; then the error says what is. */
+bool fields_deprecated(struct fields *fields);
+/* Tries the name of every field that the loss has. */
+void fields_try_names(struct loss_nearest *search, const struct loss_descriptor *loss);
 
 /* Reads a field that has a name and a value of plain text: also grad_output, if it is a number. Those in `settled` have been
    read from where it counts more, and are let be. */

@@ -1,35 +1,36 @@
 /* The envelope of a request, scanned by hand: values that are no tensors are read by fields.h. */
 #include "request_json.h"
-#include "fields.h"
 #include "json_text.h"
 
 #include <string.h>
 
-/* A tensor that is null, as Python's json makes of None, is left out; the plan says if it is missed. Within a tensor null is
- * NaN. */
-static bool take_null(struct fields *r)
+/* Within a tensor null is NaN; the plan says if one that is null as a whole is missed. */
+enum loss_status request_json_tensor(struct fields *r, struct source *source, bool *there)
 {
-    const bool is_null = strncmp(r->at, "null", 4) == 0;
-    r->at += is_null ? 4 : 0;
-    return is_null;
+    *there = strncmp(r->at, "null", 4) != 0;
+    if (!*there) {
+        r->at += 4;
+        return LOSS_OK;
+    }
+    if (tensor_json_scan(&source->json, r->at, r->body, r->end, r->path, &r->at, r->error) != LOSS_OK)
+        return r->error->status;
+    source->swapped = false;
+    source->tensor = (struct loss_tensor){.dtype = source->json.dtype, .rank = source->json.rank};
+    memcpy(source->tensor.shape, source->json.shape, sizeof source->tensor.shape);
+    return LOSS_OK;
 }
 
 /* Finds tensor k and points the request at it. */
 static enum loss_status read_tensor(struct fields *r, int k)
 {
-    struct source *const found = &r->out->tensor[k];
-    if (take_null(r))
-        return LOSS_OK;
-    if (tensor_json_scan(&found->json, r->at, r->body, r->end, r->path, &r->at, r->error) != LOSS_OK)
+    bool there;
+    if (request_json_tensor(r, &r->out->tensor[k], &there) != LOSS_OK)
         return r->error->status;
-    found->swapped = false;
-    found->tensor = (struct loss_tensor){.dtype = found->json.dtype, .rank = found->json.rank};
-    memcpy(found->tensor.shape, found->json.shape, sizeof found->tensor.shape);
-    *evaluation_place(r->out, k) = &found->tensor;
+    *evaluation_place(r->out, k) = there ? &r->out->tensor[k].tensor : NULL;
     return LOSS_OK;
 }
 
-static enum loss_status read_field(struct fields *r, void *context)
+enum loss_status request_json_field(struct fields *r, void *context)
 {
     (void)context;
     const int field = field_find(r->out->request.loss, r->key);
@@ -40,13 +41,14 @@ static enum loss_status read_field(struct fields *r, void *context)
     return field < EVALUATION_TENSORS ? read_tensor(r, field) : fields_read_value(r, field);
 }
 
-static enum loss_status read_envelope(struct fields *r)
+enum loss_status request_json_envelope(struct fields *r, enum loss_status (*member)(struct fields *fields, void *context),
+                                       void *context)
 {
     if (strncmp(r->at, "\xef\xbb\xbf", 3) == 0)
         return json_malformed(r->error, r->body, r->at, "",
                               "the body begins with a byte order mark, which JSON does not allow");
     r->at = json_blank(r->at);
-    if (fields_read_object(r, read_field, NULL) != LOSS_OK)
+    if (fields_read_object(r, member, context) != LOSS_OK)
         return r->error->status;
     r->path[0] = '\0';
     r->at = json_blank(r->at);
@@ -62,13 +64,18 @@ static enum tensor_form form_of_predictions(const struct evaluation *e, const st
     return FORM_NESTED;
 }
 
+void request_json_finish(struct fields *r)
+{
+    if (!fields_have_encoding(r))
+        r->out->encoding = form_of_predictions(r->out, r->out->request.loss);
+}
+
 enum loss_status request_json_read(struct evaluation *e, struct loss_error *error)
 {
     struct fields fields;
     fields_begin(&fields, e, error);
-    if (read_envelope(&fields) != LOSS_OK)
+    if (request_json_envelope(&fields, request_json_field, NULL) != LOSS_OK)
         return error->status;
-    if (!fields_have_encoding(&fields))
-        e->encoding = form_of_predictions(e, e->request.loss);
+    request_json_finish(&fields);
     return LOSS_OK;
 }

@@ -1,4 +1,4 @@
-/* POST /v1/losses/{loss}: from the bytes of a request to the bytes of its answer. */
+/* POST /v1/losses/{loss}, and /v1/evaluate for several of them: from the bytes of a request to the bytes of its answer. */
 #include "v1.h"
 #include "answer_json.h"
 #include "json_text.h"
@@ -7,6 +7,7 @@
 #include "request_form.h"
 #include "request_json.h"
 #include "safetensors.h"
+#include "several.h"
 
 const struct loss_descriptor *v1_find(const char *name, struct loss_error *error)
 {
@@ -91,10 +92,12 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
     if (!reply->body.failed && (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
         return error->status;
     const double computed = evaluation_clock();
-    if (!binary)
+    if (!binary) {
         answer_json(e, &reply->body);
-    else if (!reply->body.failed)
+        buffer_text(&reply->body, "\n");
+    } else if (!reply->body.failed) {
         safetensors_finish(e, &reply->body);
+    }
     if (reply->body.failed)
         return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
     reply->status = reply_status(LOSS_OK);
@@ -116,6 +119,69 @@ void v1_evaluate(const struct v1_request *request, struct reply *reply)
         evaluation_init(&evaluation, v1_find(request->loss, &error), request->body, request->len, request->threads);
         status = evaluate(request, &formats, &evaluation, reply, &error);
         evaluation_free(&evaluation);
+    }
+    if (status != LOSS_OK)
+        reply_problem(reply, &error);
+}
+
+/* ---- several losses ------------------------------------------------------------------------------------------------- */
+
+static enum loss_status check_several(const struct v1_request *request, struct loss_error *error)
+{
+    struct formats formats;
+    char quote[JSON_QUOTE];
+    if (media_content(request->content_type, &formats.in, error) != LOSS_OK ||
+        media_accept_json(request->accept, error) != LOSS_OK)
+        return error->status;
+    if (formats.in != MEDIA_JSON)
+        return loss_fail(error, LOSS_UNSUPPORTED,
+                         "several losses are asked for in %s, in which tensors may be base64, and not in %s",
+                         media_name(MEDIA_JSON), media_name(formats.in));
+    if (request->query)
+        return loss_fail(error, LOSS_MALFORMED, "the query has '%s'; a JSON request has its fields in the body",
+                         json_quote(request->query, quote));
+    return LOSS_OK;
+}
+
+bool v1_several_possible(const struct v1_request *request, struct reply *reply)
+{
+    struct loss_error error;
+    if (check_several(request, &error) == LOSS_OK)
+        return true;
+    reply_problem(reply, &error);
+    return false;
+}
+
+static enum loss_status evaluate_several(const struct v1_request *v1, struct several *several, struct reply *reply,
+                                         struct loss_error *error)
+{
+    if (several_read(several, error) != LOSS_OK || several_plan(several, error) != LOSS_OK)
+        return error->status;
+    if (v1->most_work > 0 && several_work(several) > v1->most_work)
+        return LOSS_OK; /* and no reply */
+    if (several_decode(several, error) != LOSS_OK || several_run(several, error) != LOSS_OK)
+        return error->status;
+    const double computed = evaluation_clock();
+    several_answer(several, &reply->body);
+    if (reply->body.failed)
+        return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
+    reply->status = reply_status(LOSS_OK);
+    reply->content_type = media_name(MEDIA_JSON);
+    reply->decode_ms = several->decode_ms;
+    reply->compute_ms = several->compute_ms;
+    reply->encode_ms = evaluation_clock() - computed;
+    return LOSS_OK;
+}
+
+void v1_several(const struct v1_request *request, struct reply *reply)
+{
+    struct several several;
+    struct loss_error error;
+    enum loss_status status = check_several(request, &error);
+    if (status == LOSS_OK) {
+        several_init(&several, request->body, request->len, request->threads);
+        status = evaluate_several(request, &several, reply, &error);
+        several_free(&several);
     }
     if (status != LOSS_OK)
         reply_problem(reply, &error);

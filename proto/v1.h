@@ -27,6 +27,9 @@ void v1_evaluate(const struct v1_request *request, struct reply *reply);
 /* Whether POST /v1/losses/{loss} can succeed at all: 404 with the nearest name, 415, 406, whatever is wrong with the query,
    before a body is read. True if nothing speaks against it; else the reply is filled. Reads no body. */
 bool v1_evaluate_possible(const struct v1_request *request, struct reply *reply);
+/* POST /v1/evaluate: the same for several losses; `loss` is not used, and requests and answers are JSON. */
+void v1_several(const struct v1_request *request, struct reply *reply);
+bool v1_several_possible(const struct v1_request *request, struct reply *reply);
 /* GET /v1/losses */
 void v1_list(const char *accept, struct reply *reply);
 /* GET /v1/losses/{loss} */

@@ -37,6 +37,7 @@ static void answer_root(const struct call *call, struct reply *reply)
                   "  GET  /v1/losses         every loss, its tensors and its parameters\n"
                   "  GET  /v1/losses/{loss}  the same of one\n"
                   "  POST /v1/losses/{loss}  evaluate it\n"
+                  "  POST /v1/evaluate       evaluate several at once\n"
                   "  GET  /v2/models/{loss}  the same of the Open Inference Protocol, with .../infer\n"
                   "  GET  /healthz           whether the server lives\n"
                   "  GET  /readyz            whether it takes requests\n"
@@ -102,6 +103,18 @@ static bool evaluate_possible(const struct call *call, struct reply *reply)
 {
     struct v1_request request = evaluation(call);
     return v1_evaluate_possible(&request, reply);
+}
+
+static void answer_several(const struct call *call, struct reply *reply)
+{
+    struct v1_request request = evaluation(call);
+    v1_several(&request, reply);
+}
+
+static bool several_possible(const struct call *call, struct reply *reply)
+{
+    struct v1_request request = evaluation(call);
+    return v1_several_possible(&request, reply);
 }
 
 /* ---- Open Inference Protocol v2 ------------------------------------------------------------------------------------ */
@@ -197,6 +210,7 @@ static const struct route routes[] = {
     {.method = "GET", .path = "/v1/losses", .answer = answer_list},
     {.method = "GET", .path = "/v1/losses/{loss}", .answer = answer_describe},
     {.method = "POST", .path = "/v1/losses/{loss}", .answer = answer_evaluate, .possible = evaluate_possible},
+    {.method = "POST", .path = "/v1/evaluate", .answer = answer_several, .possible = several_possible},
     {.method = "GET", .path = "/v2", .answer = answer_server},
     {.method = "GET", .path = "/v2/", .answer = answer_server},
     {.method = "GET", .path = "/v2/health/live", .answer = answer_live, .draining_too = true, .side = ROUTE_BOTH},

@@ -27,6 +27,7 @@ static const struct {
     {"form", form_suite},
     {"oip", oip_suite},
     {"assets", assets_suite},
+    {"several", several_suite},
     {"clients", clients_suite},
     {"js", js_suite},
     {"compress", compress_suite},

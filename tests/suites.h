@@ -17,6 +17,7 @@ Suite *binary_suite(void);
 Suite *form_suite(void);
 Suite *oip_suite(void);
 Suite *assets_suite(void);
+Suite *several_suite(void);
 Suite *clients_suite(void);
 Suite *js_suite(void);
 Suite *compress_suite(void);

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Seeds for fuzz_safetensors, fuzz_npy, fuzz_oip and fuzz_expand (Debian: python3-numpy; zstd for the command of that name): make_seeds.py writes them below tests/fuzz/corpus."""
+"""Seeds for fuzz_safetensors, fuzz_npy, fuzz_oip, fuzz_several and fuzz_expand (Debian: python3-numpy; zstd for the command of that name): make_seeds.py writes them below tests/fuzz/corpus."""
 import gzip
 import io
 import json
@@ -71,6 +71,13 @@ oip("binary", "cross_entropy", {"input": rows, "target": classes}, ("input", "ta
 oip("mixed", "nll", {"input": rows, "target": classes.astype("i2"), "weight": line}, ("target",), parameters={
     "reduction": "none", "ignore_index": "1", "binary_data_output": True, "priority": 1}, outputs=[{"name": "grad_input"}])
 oip("halves", "huber", {"input": line.astype("f2"), "target": line > 0.4}, ("input",), parameters={"delta": 0.5})
+several = {"input": rows.tolist(), "target": classes.tolist(), "losses": ["cross_entropy", {"loss": "nll", "weight": [1, 2, 3]}]}
+write("several", "classes", json.dumps(several).encode())
+write("several", "own", json.dumps({"losses": [{"loss": "huber", "delta": 0.5, "grad": True}, "mse", {"input": [1, 2], "loss": "l1", "target": None}],
+                                    "reduction": "none", "delta": 2, "input": line.tolist(), "target": [1, 0, 1], "hess": ["input"]}).encode())
+write("several", "forms", json.dumps({"input1": {"shape": [1, 2], "dtype": "float16", "data": {"buffer": "ADwAPA==", "encoding": "base64"}},
+                                      "input2": {"shape": [1, 2], "data": [1, 2]}, "target": [-1], "encoding": "flat", "grad": True,
+                                      "losses": ["cosine_embedding", {"loss": "MarginRankingLoss", "target": [[1]], "margin": 2}]}).encode())
 form("mse", "mse", {"input": line, "target": line.astype(">f8"), "grad": b"true"})
 form("fortran", "cross_entropy", {"input": np.asfortranarray(rows), "target": classes.astype(">i2"), "reduction": b"none"})
 form("vjp", "l1", {"input": rows, "target": rows.astype("f2"), "grad_output": rows, "grad": b"input", "reduction": b"none"})

@@ -1,0 +1,24 @@
+/* libFuzzer: any bytes as the body of a request for several losses. */
+#include "v1.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *body = malloc(size + 1);
+    if (!body)
+        return 0;
+    if (size > 0)
+        memcpy(body, data, size);
+    body[size] = '\0';
+    struct reply reply = {0};
+    v1_several(&(struct v1_request){.body = body, .len = size, .threads = 1}, &reply);
+    if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
+        abort(); /* no body can be at fault for anything else */
+    reply_free(&reply);
+    free(body);
+    return 0;
+}

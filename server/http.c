@@ -47,6 +47,7 @@
 #include "routes.h"
 #include "transfer.h"
 #include "watch.h"
+#include "wire.h"
 
 enum {
     /* Bodies below this are evaluated by the I/O thread: some 10 000 numbers, read and computed in well under a millisecond,
@@ -107,6 +108,8 @@ struct request {
     struct MHD_Connection *connection;
     const struct entrance *entrance; /* where the connection came in */
     struct watched *watched;         /* the connection's; may be NULL */
+    struct wire *wire;               /* likewise; never NULL */
+    unsigned number;                 /* on the connection, as wire.h counts */
     enum request_state state;
     int64_t started;             /* clock_ns */
     int64_t handed;              /* the same, when it was last handed to the executor, or its answer to libmicrohttpd */
@@ -393,10 +396,26 @@ cleanup:
     return MHD_NO;
 }
 
-/* A piece of the body. MHD_NO, which drops the connection, where a refused client goes on and on. */
+/* Refuses a request that was read wrongly, and whatever follows it on the connection. */
+static void refuse_unsound(struct request *request, const char *fault)
+{
+    free_body(request);
+    count_reject(request->http, REJECT_MALFORMED);
+    refuse(&request->reply, 400, "%s", fault);
+    request->close = true;
+    request->unread = true;
+}
+
+/* A piece of the body. MHD_NO, which drops the connection, where a refused client goes on and on, or where the chunks are not
+   what they have to be. */
 static enum MHD_Result take_piece(struct request *request, const char *data, size_t *size)
 {
     request->received += *size;
+    const char *const fault = wire_early_fault(request->wire, request->number);
+    if (fault) {
+        refuse_unsound(request, fault);
+        return answer_and_drop(request);
+    }
     if (request->state == REQUEST_RECEIVING) {
         store(request, data, *size);
     } else if (request->state == REQUEST_DISCARDING) {
@@ -653,11 +672,20 @@ static void identify(struct request *request)
         *put_digits(stpcpy(stpcpy(request->id, request->http->id_prefix), "-"), number, 16, 1) = '\0';
 }
 
+static struct wire *wire_of_connection(struct MHD_Connection *connection)
+{
+    return wire_of(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+}
+
 static struct request *begin(struct http *http, struct MHD_Connection *connection, const char *target, const char *method)
 {
+    struct wire *const wire = wire_of_connection(connection);
+    const unsigned number = wire_next(wire);
     struct request *request = calloc(1, sizeof *request);
     if (!request)
         return NULL;
+    request->wire = wire;
+    request->number = number;
     request->job.run = run_job;
     request->http = http;
     request->connection = connection;
@@ -681,7 +709,9 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
 
 static enum MHD_Result first_call(struct request *request, const char *version)
 {
-    struct refusal refusal = guard_request(request->connection, request->method, version, &request->framing);
+    struct refusal refusal = {.status = 400, .detail = wire_head_fault(request->wire, request->number)};
+    if (!refusal.detail)
+        refusal = guard_request(request->connection, request->method, version, &request->framing);
     if (refusal.status != 0) {
         count_reject(request->http, REJECT_MALFORMED);
         refuse(&request->reply, refusal.status, "%s", refusal.detail);
@@ -708,6 +738,11 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     }
     if (*size > 0)
         return take_piece(request, data, size);
+    const char *const fault = wire_fault(request->wire, request->number);
+    if (fault) {
+        refuse_unsound(request, fault);
+        return answer(request);
+    }
     switch (request->state) {
     case REQUEST_RECEIVING:
         return evaluate(request);
@@ -805,8 +840,10 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     }
     watch_remove(http->watch, *slot);
     *slot = NULL;
-    if (info)
-        uncount(http, info->connect_fd);
+    if (!info)
+        return;
+    wire_end(info->connect_fd);
+    uncount(http, info->connect_fd);
 }
 
 /* Leaves paths and queries as they came: libmicrohttpd would turn %00 into the end of the string and %0d%0a into line breaks.
@@ -940,6 +977,7 @@ static void free_http(struct http *http)
     watch_stop(http->watch);
     if (http->no_memory)
         MHD_destroy_response(http->no_memory);
+    wire_close();
     pthread_cond_destroy(&http->idle);
     pthread_mutex_destroy(&http->mutex);
     free(http);
@@ -966,6 +1004,10 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         random = (uint64_t)clock_ns(); /* ids need to differ, not to be secret */
     snprintf(http->id_prefix, sizeof http->id_prefix, "%016llx", (unsigned long long)random);
 
+    if (!wire_open(HTTP_FILES)) {
+        snprintf(message, size, "no memory to read connections with");
+        goto failed;
+    }
     http->no_memory = no_memory_response();
     if (!metrics_add_sources(settings->metrics, sources, sizeof sources / sizeof *sources, http)) {
         snprintf(message, size, "no memory for the metrics");
@@ -1000,6 +1042,7 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     count(http, fd);
     http->entrance[fd] = entrance;
     atomic_fetch_add_explicit(&http->adopted, 1, memory_order_relaxed);
+    wire_begin(fd);
     if (MHD_add_connection(http->daemon, fd, peer, len) == MHD_YES)
         return;
     /* It has closed the socket. Nobody else can have got its number since: only this thread accepts. */

@@ -23,6 +23,7 @@ static const struct {
     {"properties", properties_suite},
     {"pages", pages_suite},
     {"server", server_suite},
+    {"smuggling", smuggling_suite},
     {"binary", binary_suite},
     {"form", form_suite},
     {"oip", oip_suite},

@@ -13,6 +13,7 @@ Suite *kernels_suite(void);
 Suite *properties_suite(void);
 Suite *pages_suite(void);
 Suite *server_suite(void);
+Suite *smuggling_suite(void);
 Suite *binary_suite(void);
 Suite *form_suite(void);
 Suite *oip_suite(void);

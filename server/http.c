@@ -40,9 +40,11 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "connections.h"
 #include "guard.h"
 #include "log.h"
 #include "pages.h"
+#include "peer.h"
 #include "refusal.h"
 #include "routes.h"
 #include "transfer.h"
@@ -61,19 +63,17 @@ enum {
     /* So much of a body is taken without asking how long it will be: a client that only says so shall have no memory for it, in
        particular none that is kept for others. Then a body has the room that it says it needs; or doubles. */
     HTTP_BODY_START = 64 * 1024,
-    HTTP_CONNECTIONS = 10000,
     HTTP_CONNECTIONS_MIN = 16,
     /* For headers and the piece of the body that is being read, which is half of it. libmicrohttpd clears all of it for each
        request, which with 128 KiB took a quarter of a small request's time; larger pieces make no body faster. */
     HTTP_CONNECTION_MEMORY = 32 * 1024,
-    HTTP_SEND_PIECE = 128 * 1024, /* bytes of an answer that are sent before other connections have their turn */
-    HTTP_IDLE_S = 60,             /* a connection on which nothing happens is closed */
-    HTTP_FILES = 1 << 16,         /* descriptors that are numbered higher are not served: none will be */
-    HTTP_SPARE_FILES = 64,        /* descriptors for everything but connections */
-    HTTP_DRAIN_MS = 30000,        /* that clients have for sending and reading, once nothing is computed any more */
-    HTTP_DRAIN_QUIET_MS = 100,    /* without a request, until what was on its way has surely come */
-    HTTP_PATH = 256,              /* bytes of a path that can be ours, with its NUL */
-    HTTP_ID = 129,                /* bytes of a request id, with its NUL */
+    HTTP_SEND_PIECE = 128 * 1024,   /* bytes of an answer that are sent before other connections have their turn */
+    HTTP_FILES = CONNECTIONS_FILES, /* descriptors that are numbered higher are not served: none will be */
+    HTTP_SPARE_FILES = 64,          /* descriptors for everything but connections */
+    HTTP_DRAIN_MS = 30000,          /* that clients have for sending and reading, once nothing is computed any more */
+    HTTP_DRAIN_QUIET_MS = 100,      /* without a request, until what was on its way has surely come */
+    HTTP_PATH = 256,                /* bytes of a path that can be ours, with its NUL */
+    HTTP_ID = 129,                  /* bytes of a request id, with its NUL */
 };
 
 enum request_state {
@@ -90,12 +90,11 @@ struct http {
     struct MHD_Response *no_memory; /* for when there is none to make a response with */
     struct http_settings settings;
     atomic_bool draining;
-    unsigned connection_limit;
-    atomic_uint connections;
-    atomic_bool is_connection[HTTP_FILES];       /* by descriptor: which are counted in `connections` */
-    const struct entrance *entrance[HTTP_FILES]; /* likewise: where they came in; set before libmicrohttpd knows of them */
-    char id_prefix[20];                          /* makes ids of different runs differ */
-    atomic_ullong served;                        /* requests so far: numbers the ids */
+    struct connections *connections;
+    const struct entrance
+        *entrance[HTTP_FILES]; /* of connections, by descriptor: where they came in; set before libmicrohttpd knows of them */
+    char id_prefix[20];        /* makes ids of different runs differ */
+    atomic_ullong served;      /* requests so far: numbers the ids */
     pthread_mutex_t mutex;
     pthread_cond_t idle;   /* active has become 0 */
     atomic_size_t active;  /* requests between their first call and their completion */
@@ -223,19 +222,22 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
 /* Of a reader of libmicrohttpd's: gives it the bytes of the answer from `at` on, as many as it has room for. */
 static ssize_t read_answer(void *context, uint64_t at, char *to, size_t room)
 {
-    const struct buffer *body = context;
+    const struct request *request = context;
+    const struct buffer *body = &request->reply.body;
     const size_t rest = body->len - (size_t)at, size = rest < room ? rest : room; /* it never asks beyond the end */
     memcpy(to, body->data + at, size);
+    watch_progress(request->watched, at + size);
     return (ssize_t)size;
 }
 
 /* Sent from where the answer is, which lives until on_completed; that is called only when the last byte was sent or sending
    given up. A long one goes in pieces that are copied: libmicrohttpd would send it in one call, which goes on for as long as
    the client keeps reading (25 ms for 22 MB), and all the thread's other connections would wait. */
-static struct MHD_Response *response_of(struct buffer *body)
+static struct MHD_Response *response_of(struct request *request)
 {
+    struct buffer *body = &request->reply.body;
     if (body->len > HTTP_SEND_PIECE)
-        return MHD_create_response_from_callback(body->len, HTTP_SEND_PIECE, read_answer, body, NULL);
+        return MHD_create_response_from_callback(body->len, HTTP_SEND_PIECE, read_answer, request, NULL);
     return MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_PERSISTENT);
 }
 
@@ -246,7 +248,7 @@ static struct MHD_Response *make_response(struct request *request)
     request->close |= atomic_load(&request->http->draining);
     if (reply->body.failed)
         refuse(reply, 503, "there is no memory for the answer at the moment");
-    struct MHD_Response *response = response_of(&reply->body);
+    struct MHD_Response *response = response_of(request);
     if (response && !add_headers(request, response)) {
         MHD_destroy_response(response);
         response = NULL;
@@ -257,8 +259,7 @@ static struct MHD_Response *make_response(struct request *request)
 /* Gives the reply to libmicrohttpd. MHD_NO, which closes the connection, where that cannot be. */
 static enum MHD_Result answer(struct request *request)
 {
-    watch_waits(request->watched, false);
-    struct MHD_Response *response = make_response(request);
+    struct MHD_Response *response = watch_turn(request->watched, WATCH_ANSWER) ? make_response(request) : NULL;
     if (!response)
         return MHD_NO;
     request->state = REQUEST_ANSWERED;
@@ -308,7 +309,7 @@ static void give_up(struct request *request)
 {
     free_body(request);
     request->state = REQUEST_DISCARDING;
-    request->patience = request->http->settings.max_body;
+    request->patience = request->http->settings.limits.max_body;
 }
 
 /* Gives the body so many bytes and one for a NUL; false where memory has run out. */
@@ -325,7 +326,7 @@ static bool size_body(struct request *request, size_t size)
 /* Makes room for `more` bytes, which stay within max_body together with those that are there. */
 static bool grow_body(struct request *request, size_t more)
 {
-    size_t wanted = request->len + more, limit = request->http->settings.max_body;
+    size_t wanted = request->len + more, limit = request->http->settings.limits.max_body;
     if (wanted <= request->capacity)
         return true;
     size_t next = request->capacity > 0 ? request->capacity * 2 : HTTP_BODY_START;
@@ -340,7 +341,7 @@ static void refuse_too_large(struct request *request)
 {
     count_reject(request->http, REJECT_BODY_SIZE);
     refuse(&request->reply, 413, "the body is larger than %zu bytes, the limit that --max-body sets",
-           request->http->settings.max_body);
+           request->http->settings.limits.max_body);
 }
 
 static void refuse_no_memory(struct request *request)
@@ -351,7 +352,7 @@ static void refuse_no_memory(struct request *request)
 
 static void store(struct request *request, const char *data, size_t size)
 {
-    if (size > request->http->settings.max_body - request->len) { /* only a chunked body can be longer than was said */
+    if (size > request->http->settings.limits.max_body - request->len) { /* only a chunked body can be longer than was said */
         refuse_too_large(request);
         give_up(request);
     } else if (!grow_body(request, size)) {
@@ -411,6 +412,7 @@ static void refuse_unsound(struct request *request, const char *fault)
 static enum MHD_Result take_piece(struct request *request, const char *data, size_t *size)
 {
     request->received += *size;
+    watch_progress(request->watched, request->received);
     const char *const fault = wire_early_fault(request->wire, request->number);
     if (fault) {
         refuse_unsound(request, fault);
@@ -434,7 +436,8 @@ static bool expand_body(struct request *request, size_t most)
 {
     const int64_t started = clock_ns();
     struct transfer_body body = {request->body, request->len, request->capacity};
-    const bool done = transfer_expand(&request->transfer, request->http->settings.max_expanded, most, &body, &request->reply);
+    const bool done =
+        transfer_expand(&request->transfer, request->http->settings.limits.max_expanded, most, &body, &request->reply);
     request->body = body.bytes;
     request->len = body.len;
     request->capacity = body.capacity;
@@ -518,7 +521,8 @@ static bool compute_here(struct request *request)
 /* The whole body is in. */
 static enum MHD_Result evaluate(struct request *request)
 {
-    watch_waits(request->watched, false);
+    if (!watch_turn(request->watched, WATCH_NOTHING))
+        return MHD_NO;
     request->ns[PHASE_RECEIVE] = clock_ns() - request->started;
     if (request->body)
         request->body[request->len] = '\0';
@@ -579,7 +583,7 @@ static void fill_call(struct request *request, const struct route_match *match)
 static bool expect_body(struct request *request)
 {
     const struct framing *framing = &request->framing;
-    size_t limit = request->http->settings.max_body;
+    size_t limit = request->http->settings.limits.max_body;
     if (!transfer_content(&request->transfer, &request->reply))
         return false;
     if (!request->route->possible(&request->call, &request->reply))
@@ -709,6 +713,8 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
 
 static enum MHD_Result first_call(struct request *request, const char *version)
 {
+    if (!watch_turn(request->watched, WATCH_BODY))
+        return MHD_NO;
     struct refusal refusal = {.status = 400, .detail = wire_head_fault(request->wire, request->number)};
     if (!refusal.detail)
         refusal = guard_request(request->connection, request->method, version, &request->framing);
@@ -768,6 +774,7 @@ static void record(struct request *request, bool answered)
     const struct reply *reply = &request->reply;
     const bool body = answered && strcmp(request->method, "HEAD") != 0 && reply->status != 304;
     const int64_t now = clock_ns();
+    const int cut = watch_status(request->watched);
     record_time(request, PHASE_DECODE, reply->decode_ms);
     record_time(request, PHASE_COMPUTE, reply->compute_ms);
     record_time(request, PHASE_ENCODE, reply->encode_ms);
@@ -778,7 +785,9 @@ static void record(struct request *request, bool answered)
                                   .target = request->target,
                                   .route = request->route,
                                   .loss = request->call.loss,
-                                  .status = answered ? reply->status : RECORD_CLIENT_GONE,
+                                  .status = answered  ? reply->status
+                                            : cut > 0 ? cut
+                                                      : RECORD_CLIENT_GONE,
                                   .bytes_in = request->received,
                                   .bytes_out = body ? reply->body.len : 0,
                                   .elements = reply->elements,
@@ -802,7 +811,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         if (info)
             linger_add(http->settings.linger, info->connect_fd);
     }
-    watch_waits(request->watched, true);
+    watch_turn(request->watched, WATCH_HEADERS);
     free_body(request);
     buffer_free(&request->query);
     reply_free(&request->reply);
@@ -814,28 +823,13 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     pthread_mutex_unlock(&http->mutex);
 }
 
-/* Connections are counted here and not by libmicrohttpd, whose own limit must never be reached: 0.9.75 forgets to unlock a
-   mutex where a connection that was added from outside is one too many, and the I/O thread stands still for good. Counting by
-   descriptor makes up for the connections that it closes without a word, where memory has run out: their number comes again. */
-static void count(struct http *http, int fd)
-{
-    if (!atomic_exchange(&http->is_connection[fd], true))
-        atomic_fetch_add(&http->connections, 1);
-}
-
-static void uncount(struct http *http, int fd)
-{
-    if (atomic_exchange(&http->is_connection[fd], false))
-        atomic_fetch_sub(&http->connections, 1);
-}
-
 static void on_connection(void *context, struct MHD_Connection *connection, void **slot,
                           enum MHD_ConnectionNotificationCode what)
 {
     struct http *http = context;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        *slot = info ? watch_add(http->watch, info->connect_fd) : NULL;
+        *slot = info ? watch_add(http->watch, info->connect_fd, true) : NULL;
         return;
     }
     watch_remove(http->watch, *slot);
@@ -843,7 +837,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     if (!info)
         return;
     wire_end(info->connect_fd);
-    uncount(http, info->connect_fd);
+    connections_remove(http->connections, info->connect_fd);
 }
 
 /* Leaves paths and queries as they came: libmicrohttpd would turn %00 into the end of the string and %0d%0a into line breaks.
@@ -868,10 +862,10 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *context, const ch
 
 /* ---- start and end ------------------------------------------------------------------------------------------------ */
 
-/* How many connections there are descriptors for, having asked for enough. */
-static unsigned connection_limit(void)
+/* How many connections there are descriptors for, of so many that are wanted, having asked for enough. */
+static unsigned connection_limit(unsigned most)
 {
-    const rlim_t others = HTTP_SPARE_FILES + LINGER_MAX, wanted = HTTP_CONNECTIONS + others;
+    const rlim_t others = HTTP_SPARE_FILES + LINGER_MAX, wanted = most + others;
     struct rlimit files = {0};
     if (getrlimit(RLIMIT_NOFILE, &files) != 0)
         return HTTP_CONNECTIONS_MIN;
@@ -881,11 +875,11 @@ static unsigned connection_limit(void)
             files = more;
     }
     if (files.rlim_cur >= wanted)
-        return HTTP_CONNECTIONS;
+        return most;
     unsigned limit =
         files.rlim_cur > others + HTTP_CONNECTIONS_MIN ? (unsigned)(files.rlim_cur - others) : HTTP_CONNECTIONS_MIN;
-    log_message(LOG_LEVEL_WARNING, "at most %u connections at a time, not %d: the limit on open files is %llu", limit,
-                HTTP_CONNECTIONS, (unsigned long long)files.rlim_cur);
+    log_message(LOG_LEVEL_WARNING, "at most %u connections at a time, not %u: the limit on open files is %llu", limit, most,
+                (unsigned long long)files.rlim_cur);
     return limit;
 }
 
@@ -895,14 +889,14 @@ static double read_connections(void *context, size_t index)
 {
     const struct http *http = context;
     (void)index;
-    return atomic_load(&http->connections);
+    return connections_count(http->connections);
 }
 
 static double read_connection_limit(void *context, size_t index)
 {
     const struct http *http = context;
     (void)index;
-    return http->connection_limit;
+    return connections_most(http->connections);
 }
 
 static double read_adopted(void *context, size_t index)
@@ -957,6 +951,13 @@ static struct MHD_Response *no_memory_response(void)
     return response;
 }
 
+/* After how long without a byte libmicrohttpd closes a connection, for those that are not watched since memory had run out. */
+static unsigned quiet_seconds(const struct limits *limits)
+{
+    const int64_t longest = limits->idle_timeout > limits->rate_window ? limits->idle_timeout : limits->rate_window;
+    return (unsigned)(longest / 1000 + 2);
+}
+
 static struct MHD_Daemon *start_daemon(struct http *http)
 {
     const unsigned flags =
@@ -969,12 +970,14 @@ static struct MHD_Daemon *start_daemon(struct http *http)
                             MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
                             MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_CONNECTION_LIMIT,
                             (unsigned)HTTP_FILES * 64, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
-                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+                            MHD_OPTION_CONNECTION_TIMEOUT, quiet_seconds(&http->settings.limits), MHD_OPTION_ARRAY, pool,
+                            MHD_OPTION_END);
 }
 
 static void free_http(struct http *http)
 {
     watch_stop(http->watch);
+    connections_free(http->connections);
     if (http->no_memory)
         MHD_destroy_response(http->no_memory);
     wire_close();
@@ -991,7 +994,6 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         return NULL;
     }
     http->settings = *settings;
-    http->connection_limit = connection_limit();
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -1013,11 +1015,13 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         snprintf(message, size, "no memory for the metrics");
         goto failed;
     }
-    http->watch = watch_start(message, size);
+    http->watch = watch_start(&http->settings.limits, metrics_rejects(settings->metrics), message, size);
     if (!http->watch)
         goto failed;
+    http->connections = connections_new(connection_limit((unsigned)settings->limits.max_connections),
+                                        (unsigned)settings->limits.max_connections_per_address);
     errno = 0;
-    http->daemon = http->no_memory ? start_daemon(http) : NULL;
+    http->daemon = http->no_memory && http->connections ? start_daemon(http) : NULL;
     if (http->daemon)
         return http;
     snprintf(message, size, "cannot start %d I/O threads: %s", settings->io_threads, errno ? strerror(errno) : "no memory");
@@ -1029,7 +1033,23 @@ failed:
 bool http_has_room(void *context)
 {
     struct http *http = context;
-    return atomic_load(&http->connections) < http->connection_limit;
+    return connections_room(http->connections);
+}
+
+/* Answers a connection that is one too many of its address, before it says what it wants, and closes it. */
+static void turn_away(struct http *http, int fd)
+{
+    static const char text[] =
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 124\r\nContent-Type: application/problem+json\r\n"
+        "X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+        "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
+        "\"detail\":\"there are too many connections from this address\"}\n";
+    count_reject(http, REJECT_CONNECTIONS_PER_ADDRESS);
+    if (send(fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+        shutdown(fd, SHUT_WR);
+        linger_add(http->settings.linger, fd);
+    }
+    close(fd);
 }
 
 void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t len, const struct entrance *entrance)
@@ -1039,14 +1059,17 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
         close(fd);
         return;
     }
-    count(http, fd);
+    if (!connections_add(http->connections, fd, peer_key(peer))) {
+        turn_away(http, fd);
+        return;
+    }
     http->entrance[fd] = entrance;
     atomic_fetch_add_explicit(&http->adopted, 1, memory_order_relaxed);
     wire_begin(fd);
     if (MHD_add_connection(http->daemon, fd, peer, len) == MHD_YES)
         return;
     /* It has closed the socket. Nobody else can have got its number since: only this thread accepts. */
-    uncount(http, fd);
+    connections_remove(http->connections, fd);
     log_message(LOG_LEVEL_WARNING, "a connection was dropped: there is no memory for it");
 }
 

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "executor.h"
+#include "limit.h"
 #include "linger.h"
 #include "listen.h"
 #include "metrics.h"
@@ -17,8 +18,7 @@ struct http_settings {
     const char *address; /* where clients find the server, "127.0.0.1:8080", for those that do not say; borrowed */
     bool has_admin;      /* there is an admin address */
     int io_threads;
-    size_t max_body;
-    size_t max_expanded;       /* of a body that came compressed */
+    struct limits limits;
     bool compress;             /* answers, for those who take it */
     struct executor *executor; /* borrowed; outlives the server */
     struct lingerer *linger;   /* likewise */

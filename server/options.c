@@ -15,7 +15,7 @@
 #include "cpus.h"
 #include "loss.h"
 
-enum option_type { OPTION_ADDRESSES, OPTION_INTEGER, OPTION_MODE, OPTION_BYTES, OPTION_CHOICE };
+enum option_type { OPTION_ADDRESSES, OPTION_INTEGER, OPTION_MODE, OPTION_BYTES, OPTION_SECONDS, OPTION_CHOICE };
 
 struct option {
     const char *name; /* --name on the command line, `name = ` in a file */
@@ -24,7 +24,7 @@ struct option {
     size_t offset;            /* of its value in struct options */
     const char *fallback;     /* the default; NULL: the CPUs that are allowed */
     const char *like;         /* an earlier option whose value is the default; else NULL */
-    uint64_t min, max;        /* of integers and bytes; of addresses how many there are */
+    uint64_t min, max;        /* of integers and bytes; of seconds in milliseconds; of addresses how many there are */
     const char *const *names; /* of choices */
     const char *value;        /* what --help calls its value */
     const char *doc;
@@ -37,6 +37,8 @@ const char *const isa_names[] = {"auto", "portable", NULL};
 #endif
 
 #define MAX_BODY_LIMIT (UINT64_C(1) << 46) /* far from where sums of sizes could overflow */
+
+#define RATE_LIMIT (UINT64_C(1) << 40)
 
 static const char *const on_off[] = {"on", "off", NULL};
 
@@ -86,7 +88,7 @@ static const struct option table[OPTION_COUNT] = {
     {.name = "max-body",
      .env = "LOSSD_MAX_BODY",
      .type = OPTION_BYTES,
-     .offset = offsetof(struct options, max_body),
+     .offset = offsetof(struct options, limits.max_body),
      .fallback = "1G",
      .min = 1,
      .max = MAX_BODY_LIMIT,
@@ -95,13 +97,76 @@ static const struct option table[OPTION_COUNT] = {
     {.name = "max-expanded",
      .env = "LOSSD_MAX_EXPANDED",
      .type = OPTION_BYTES,
-     .offset = offsetof(struct options, max_expanded),
+     .offset = offsetof(struct options, limits.max_expanded),
      .fallback = "1G",
      .like = "max-body",
      .min = 1,
      .max = MAX_BODY_LIMIT,
      .value = "BYTES",
      .doc = "largest that a compressed body may become when it is expanded"},
+    {.name = "max-connections",
+     .env = "LOSSD_MAX_CONNECTIONS",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct options, limits.max_connections),
+     .fallback = "10000",
+     .min = 1,
+     .max = 60000,
+     .value = "N",
+     .doc = "connections at a time; further clients wait until one is closed"},
+    {.name = "max-connections-per-address",
+     .env = "LOSSD_MAX_CONNECTIONS_PER_ADDRESS",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct options, limits.max_connections_per_address),
+     .fallback = "1024",
+     .min = 0,
+     .max = 60000,
+     .value = "N",
+     .doc = "connections from one IPv4 address or IPv6 /64 at a time, further ones get 429; 0 is no limit"},
+    {.name = "header-timeout",
+     .env = "LOSSD_HEADER_TIMEOUT",
+     .type = OPTION_SECONDS,
+     .offset = offsetof(struct options, limits.header_timeout),
+     .fallback = "10",
+     .min = 100,
+     .max = 3600000,
+     .value = "SECONDS",
+     .doc = "from a request's first byte to the end of its headers; then 408 and the connection is closed"},
+    {.name = "idle-timeout",
+     .env = "LOSSD_IDLE_TIMEOUT",
+     .type = OPTION_SECONDS,
+     .offset = offsetof(struct options, limits.idle_timeout),
+     .fallback = "60",
+     .min = 100,
+     .max = 86400000,
+     .value = "SECONDS",
+     .doc = "how long a connection is kept open between requests"},
+    {.name = "body-rate",
+     .env = "LOSSD_BODY_RATE",
+     .type = OPTION_BYTES,
+     .offset = offsetof(struct options, limits.body_rate),
+     .fallback = "10k",
+     .min = 0,
+     .max = RATE_LIMIT,
+     .value = "BYTES",
+     .doc = "bytes a second at which a body must come at least, else 408 and the connection is closed; 0 is no limit"},
+    {.name = "answer-rate",
+     .env = "LOSSD_ANSWER_RATE",
+     .type = OPTION_BYTES,
+     .offset = offsetof(struct options, limits.answer_rate),
+     .fallback = "10k",
+     .min = 0,
+     .max = RATE_LIMIT,
+     .value = "BYTES",
+     .doc = "bytes a second at which an answer must be read at least, else the connection is closed; 0 is no limit"},
+    {.name = "rate-window",
+     .env = "LOSSD_RATE_WINDOW",
+     .type = OPTION_SECONDS,
+     .offset = offsetof(struct options, limits.rate_window),
+     .fallback = "20",
+     .min = 500,
+     .max = 3600000,
+     .value = "SECONDS",
+     .doc = "over which body-rate and answer-rate are averages"},
     {.name = "compress",
      .env = "LOSSD_COMPRESS",
      .type = OPTION_CHOICE,
@@ -191,6 +256,10 @@ static const char *range_text(const struct option *option, char *text, size_t si
         snprintf(text, size, "a number of bytes such as 1048576, 512k, 16M or 1G, from %llu to %lluG",
                  (unsigned long long)option->min, (unsigned long long)option->max >> 30);
         break;
+    case OPTION_SECONDS:
+        snprintf(text, size, "a number of seconds such as 5 or 0.25, from %g to %g", (double)option->min / 1000,
+                 (double)option->max / 1000);
+        break;
     case OPTION_CHOICE:
         text[0] = '\0';
         for (size_t i = 0, len = 0; option->names[i] && len < size; i++)
@@ -254,6 +323,19 @@ static bool read_addresses(const struct option *option, const char *text, struct
     return address_list_parse(text, list) && list->count >= option->min;
 }
 
+/* Reads seconds, to the millisecond. */
+static bool read_seconds(const char *text, uint64_t *ms)
+{
+    const size_t digits = strspn(text, "0123456789"),
+                 places = text[digits] == '.' ? strspn(text + digits + 1, "0123456789") : 0;
+    if (digits == 0 || digits > 9 || places > 3 || text[digits + (places > 0 ? 1 + places : 0)] != '\0')
+        return false;
+    *ms = strtoull(text, NULL, 10) * 1000;
+    for (size_t i = 0, unit = 100; i < places; i++, unit /= 10)
+        *ms += unit * (uint64_t)(text[digits + 1 + i] - '0');
+    return true;
+}
+
 static bool read_choice(const struct option *option, const char *text, int *choice)
 {
     for (int i = 0; option->names[i]; i++) {
@@ -285,6 +367,11 @@ static bool read_value(struct options *options, const struct option *option, con
         if (!read_number(text, true, &number) || number < option->min || number > option->max)
             return false;
         *(size_t *)value = (size_t)number;
+        return true;
+    case OPTION_SECONDS:
+        if (!read_seconds(text, &number) || number < option->min || number > option->max)
+            return false;
+        *(int64_t *)value = (int64_t)number;
         return true;
     }
     return false;
@@ -578,6 +665,9 @@ static void print_value(FILE *out, const struct option *option, struct options *
         break;
     case OPTION_BYTES:
         fprintf(out, "%zu", *(const size_t *)value);
+        break;
+    case OPTION_SECONDS:
+        fprintf(out, "%.10g", (double)*(const int64_t *)value / 1000);
         break;
     case OPTION_CHOICE:
         fprintf(out, "%s", option->names[*(const int *)value]);

@@ -9,9 +9,10 @@
 #include <stdio.h>
 
 #include "address.h"
+#include "limit.h"
 #include "log.h"
 
-enum { OPTION_COUNT = 11, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
+enum { OPTION_COUNT = 18, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
 
 struct options {
     struct address_list listen;
@@ -19,8 +20,7 @@ struct options {
     int socket_mode;                  /* permissions of Unix sockets */
     int threads;
     int io_threads;
-    size_t max_body;
-    size_t max_expanded;
+    struct limits limits;
     int compress;                             /* 0 for on, 1 for off */
     int log_level;                            /* enum log_level */
     int log_format;                           /* enum log_format */

@@ -1,38 +1,64 @@
 /*
- * Noticing that a client has gone while the server waits for it. The thread that does so also sees to it that memory which was
+ * Cutting connections whose clients have gone or are too slow. The thread that does so also sees to it that memory which was
  * kept for large requests is given back.
  */
 #include "watch.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
+#include "clock.h"
 #include "pages.h"
 
-enum { WATCH_PERIOD_MS = 250 };
+enum {
+    WATCH_PERIOD_MS = 250,
+    WATCH_IDLE_MS = 1000, /* so often at most connections are looked at that wait for a request */
+    WATCH_BATCH = 256,    /* connections that are looked at before others may have the mutex */
+    WATCH_PHASES = 8,     /* at least as many as there are */
+    FIRST_TURN = WATCH_HEADERS,
+};
 
 struct watched {
     struct watched *next, **link; /* under the mutex */
     int fd;
-    /* Even while the server waits, odd while it does not; moves on with every change. */
-    atomic_uint phase;
-    bool at_end; /* was so when last looked at, in `seen_phase`: the thread's alone */
-    unsigned seen_phase;
+    bool plain;
+    atomic_uint turn;          /* phase, plus WATCH_PHASES for every change that there was */
+    _Atomic uint64_t progress; /* bytes, in this phase */
+    atomic_int status;
+
+    /* the thread's alone; of the turn in which it looked last */
+    unsigned seen_turn;
+    bool at_end;        /* the client had closed when it looked */
+    int64_t since;      /* when it saw the turn first */
+    int64_t begun;      /* when it saw that a request had begun; 0: it has not */
+    int64_t look_again; /* not before then */
+    int64_t received;   /* bytes that had come, by the kernel's count, when it saw the turn first */
+    int64_t window;     /* since when the rate is taken, and what the progress was then */
+    int64_t window_progress;
 };
 
 struct watch {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t stop;
+    const struct limits *limits;
+    struct rejects *rejects;
     struct watched *first;
+    struct watched *cursor; /* the next to be looked at */
     bool stopping;
 };
+
+/* ---- what the kernel knows ------------------------------------------------------------------------------------------ */
 
 /* Whether nothing is left to be read from a socket and nothing will come. */
 static bool is_at_end(int fd)
@@ -41,16 +67,165 @@ static bool is_at_end(int fd)
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-/* What was read last may still be on its way through libmicrohttpd: a connection is shut down only when a second look, one
-   period later, finds it at its end and the server waiting as it was. */
-static void look(struct watched *watched)
+/* Bytes that a client has sent on a connection, read or not; UNKNOWN where nobody counts them: on Unix sockets. */
+enum { UNKNOWN = -1 };
+static int64_t received(int fd)
 {
-    unsigned phase = atomic_load(&watched->phase);
-    bool at_end = phase % 2 == 0 && is_at_end(watched->fd);
-    if (at_end && watched->at_end && watched->seen_phase == phase)
-        shutdown(watched->fd, SHUT_RDWR);
-    watched->at_end = at_end;
-    watched->seen_phase = phase;
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? (int64_t)info.tcpi_bytes_received : UNKNOWN;
+}
+
+/* Bytes that were sent and that the client's side has not taken yet. */
+static int64_t unread(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+/* ---- cutting -------------------------------------------------------------------------------------------------------- */
+
+static void tell(struct watched *watched, const char *detail)
+{
+    char body[256], text[512];
+    const int len =
+        snprintf(body, sizeof body,
+                 "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"detail\":\"%s\"}\n", detail);
+    const int size = snprintf(text, sizeof text,
+                              "HTTP/1.1 408 Request Timeout\r\nContent-Length: %d\r\nContent-Type: application/problem+json\r\n"
+                              "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%s",
+                              len, body);
+    if (send(watched->fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL) == size)
+        atomic_store(&watched->status, 408);
+}
+
+/* Shuts a connection down, unless it has gone on to another turn meanwhile: then its thread is at it, and false is returned.
+   `detail` is told to a client whose request did not come in time; NULL: nothing is. */
+static bool cut(struct watched *watched, const char *detail)
+{
+    unsigned turn = watched->seen_turn;
+    if (!atomic_compare_exchange_strong(&watched->turn, &turn, WATCH_CUT))
+        return false;
+    if (detail && watched->plain)
+        tell(watched, detail);
+    shutdown(watched->fd, SHUT_RDWR);
+    return true;
+}
+
+static void cut_slow(struct watch *watch, struct watched *watched, enum reject reason, const char *detail)
+{
+    if (cut(watched, detail))
+        reject_count(watch->rejects, reason);
+}
+
+/* ---- looking -------------------------------------------------------------------------------------------------------- */
+
+/* What was read last may still be on its way through libmicrohttpd: a client has left only when a second look, one period
+   later, finds the connection at its end and the server waiting as it was. */
+static bool has_left(struct watched *watched)
+{
+    const bool before = watched->at_end;
+    watched->at_end = is_at_end(watched->fd);
+    return before && watched->at_end;
+}
+
+/* Where nobody can say whether a request has begun, the time for it is added to that for being idle. */
+static void look_at_headers(struct watch *watch, struct watched *watched, int64_t now)
+{
+    const struct limits *limits = watch->limits;
+    const int64_t bytes = received(watched->fd), period = limits->header_timeout / 8;
+    const int64_t idle = limits->idle_timeout + (bytes == UNKNOWN ? limits->header_timeout : 0);
+    if (watched->begun == 0 && bytes != watched->received)
+        watched->begun = now;
+    if (has_left(watched) || (watched->begun == 0 && now - watched->since >= idle))
+        cut(watched, NULL);
+    else if (watched->begun > 0 && now - watched->begun >= limits->header_timeout)
+        cut_slow(watch, watched, REJECT_HEADER_TIME, "the headers of the request did not come in time");
+    watched->look_again = now + (period < WATCH_IDLE_MS ? period : WATCH_IDLE_MS);
+}
+
+/* What a client has sent of a body or read of an answer. What its side has not taken, only the kernel has been given. */
+static int64_t progress(struct watched *watched, enum watch_phase phase)
+{
+    return (int64_t)atomic_load(&watched->progress) - (phase == WATCH_ANSWER ? unread(watched->fd) : 0);
+}
+
+/* Whether less than `rate` was made of the last window. */
+static bool is_slow(const struct watch *watch, struct watched *watched, enum watch_phase phase, size_t rate, int64_t now)
+{
+    const int64_t elapsed = now - watched->window;
+    if (rate == 0 || elapsed < watch->limits->rate_window)
+        return false;
+    const int64_t until_now = progress(watched, phase), made = until_now - watched->window_progress;
+    watched->window = now;
+    watched->window_progress = until_now;
+    return (double)made * 1000 < (double)rate * (double)elapsed;
+}
+
+static void look_at_body(struct watch *watch, struct watched *watched, int64_t now)
+{
+    if (has_left(watched))
+        cut(watched, NULL);
+    else if (is_slow(watch, watched, WATCH_BODY, watch->limits->body_rate, now))
+        cut_slow(watch, watched, REJECT_BODY_RATE, "the body of the request came too slowly");
+}
+
+static void look_at_answer(struct watch *watch, struct watched *watched, int64_t now)
+{
+    if (is_slow(watch, watched, WATCH_ANSWER, watch->limits->answer_rate, now))
+        cut_slow(watch, watched, REJECT_ANSWER_RATE, NULL);
+}
+
+/* Before the first turn of all nothing can have come. */
+static void see_turn(struct watched *watched, unsigned turn, int64_t now)
+{
+    const enum watch_phase phase = turn % WATCH_PHASES;
+    const int64_t bytes = phase == WATCH_HEADERS ? received(watched->fd) : 0;
+    watched->seen_turn = turn;
+    watched->at_end = false;
+    watched->since = watched->window = now;
+    watched->begun = watched->look_again = 0;
+    watched->received = turn == FIRST_TURN && bytes > 0 ? 0 : bytes;
+    watched->window_progress = progress(watched, phase);
+}
+
+static void look(struct watch *watch, struct watched *watched, int64_t now)
+{
+    const unsigned turn = atomic_load(&watched->turn);
+    if (turn != watched->seen_turn || watched->since == 0)
+        see_turn(watched, turn, now);
+    if (now < watched->look_again)
+        return;
+    switch (turn % WATCH_PHASES) {
+    case WATCH_HEADERS:
+        look_at_headers(watch, watched, now);
+        break;
+    case WATCH_BODY:
+        look_at_body(watch, watched, now);
+        break;
+    case WATCH_ANSWER:
+        look_at_answer(watch, watched, now);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Looks at all. The mutex keeps what is watched open meanwhile, and is lent out every now and then: ten thousand looks take
+   tens of milliseconds. */
+static void look_at_all(struct watch *watch)
+{
+    const int64_t now = clock_ms();
+    watch->cursor = watch->first;
+    for (unsigned looks = 1; watch->cursor; looks++) {
+        struct watched *const watched = watch->cursor;
+        watch->cursor = watched->next;
+        look(watch, watched, now);
+        if (looks % WATCH_BATCH == 0) {
+            pthread_mutex_unlock(&watch->mutex);
+            pthread_mutex_lock(&watch->mutex);
+        }
+    }
 }
 
 static struct timespec next_time(void)
@@ -73,9 +248,7 @@ static void *run(void *argument)
         struct timespec next = next_time();
         while (!watch->stopping && pthread_cond_timedwait(&watch->stop, &watch->mutex, &next) == 0)
             ;
-        /* The mutex keeps what is watched open meanwhile; ten thousand looks take a few milliseconds. */
-        for (struct watched *watched = watch->first; watched; watched = watched->next)
-            look(watched);
+        look_at_all(watch);
         pthread_mutex_unlock(&watch->mutex);
         pages_tidy();
         pthread_mutex_lock(&watch->mutex);
@@ -84,13 +257,17 @@ static void *run(void *argument)
     return NULL;
 }
 
-struct watch *watch_start(char *message, size_t size)
+/* ---- the interface -------------------------------------------------------------------------------------------------- */
+
+struct watch *watch_start(const struct limits *limits, struct rejects *rejects, char *message, size_t size)
 {
     struct watch *watch = calloc(1, sizeof *watch);
     if (!watch) {
         snprintf(message, size, "no memory to watch connections with");
         return NULL;
     }
+    watch->limits = limits;
+    watch->rejects = rejects;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic); /* with these attributes none of the four can fail on Linux */
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -107,12 +284,14 @@ struct watch *watch_start(char *message, size_t size)
     return NULL;
 }
 
-struct watched *watch_add(struct watch *watch, int fd)
+struct watched *watch_add(struct watch *watch, int fd, bool plain)
 {
     struct watched *watched = calloc(1, sizeof *watched);
     if (!watched)
         return NULL;
     watched->fd = fd;
+    watched->plain = plain;
+    atomic_store(&watched->turn, FIRST_TURN);
     pthread_mutex_lock(&watch->mutex);
     watched->next = watch->first;
     watched->link = &watch->first;
@@ -128,6 +307,8 @@ void watch_remove(struct watch *watch, struct watched *watched)
     if (!watched)
         return;
     pthread_mutex_lock(&watch->mutex);
+    if (watch->cursor == watched)
+        watch->cursor = watched->next;
     *watched->link = watched->next;
     if (watched->next)
         watched->next->link = watched->link;
@@ -135,10 +316,29 @@ void watch_remove(struct watch *watch, struct watched *watched)
     free(watched);
 }
 
-void watch_waits(struct watched *watched, bool waits)
+bool watch_turn(struct watched *watched, enum watch_phase phase)
 {
-    if (watched && (atomic_load(&watched->phase) % 2 == 0) != waits)
-        atomic_fetch_add(&watched->phase, 1); /* one thread changes it: the one that has the connection */
+    if (!watched)
+        return true;
+    unsigned turn = atomic_load(&watched->turn);
+    if (turn % WATCH_PHASES == (unsigned)phase)
+        return true;
+    const unsigned next = turn / WATCH_PHASES * WATCH_PHASES + WATCH_PHASES + (unsigned)phase;
+    if (turn == WATCH_CUT)
+        return false;
+    atomic_store(&watched->progress, 0);
+    return atomic_compare_exchange_strong(&watched->turn, &turn, next); /* it fails only if it has just been cut */
+}
+
+void watch_progress(struct watched *watched, uint64_t bytes)
+{
+    if (watched)
+        atomic_store_explicit(&watched->progress, bytes, memory_order_relaxed);
+}
+
+int watch_status(struct watched *watched)
+{
+    return watched ? atomic_load(&watched->status) : 0;
 }
 
 void watch_stop(struct watch *watch)

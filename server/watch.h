@@ -1,31 +1,50 @@
 /*
- * Noticing that a client has gone while the server waits for it.
+ * What clients do to connections while nobody else looks: they leave, and they are slow.
  *
- * libmicrohttpd 0.9.75 misses that with epoll: it takes a read that came up short for the end of what there is to read, but
- * when the client's last bytes and its FIN arrive together, the FIN is still to be read, and an edge-triggered epoll does not
- * tell twice. The connection, and with it a half-received body, would stay until the idle timeout, and hold up a drain. So a
- * thread looks every now and then whether connections on which the server waits are at their end, and if so shuts them down,
- * which libmicrohttpd does notice.
+ * libmicrohttpd's own timeout is for connections on which nothing happens at all: a byte every now and then keeps one alive for
+ * ever. And 0.9.75 misses with epoll that a client has left: it takes a read that came up short for the end of what there is to
+ * read, but when the client's last bytes and its FIN arrive together, the FIN is still to be read, and an edge-triggered epoll
+ * does not tell twice. So a thread looks at every connection every now and then, and shuts down those whose client has gone, or
+ * whose time is up, which libmicrohttpd does notice.
  */
 #ifndef SERVER_WATCH_H
 #define SERVER_WATCH_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "limit.h"
+#include "rejects.h"
 
 struct watch;
 struct watched; /* one connection */
 
-/* NULL with one line in `message` if that cannot be. */
-struct watch *watch_start(char *message, size_t size);
+/* What the server waits for on a connection. */
+enum watch_phase {
+    WATCH_HEADERS, /* the next request: idle until its first byte, then --header-timeout */
+    WATCH_BODY,    /* a body, at --body-rate */
+    WATCH_NOTHING, /* the server is at work: a client may have closed its sending half and still wait for the answer */
+    WATCH_ANSWER,  /* the client is to read, at --answer-rate */
+    WATCH_CUT,     /* none of these: the connection was cut, and is about to be closed */
+};
 
-/* Watches a socket, which must stay open until watch_remove. NULL where memory has run out: it is not watched then. */
-struct watched *watch_add(struct watch *watch, int fd);
+/* Borrows both, for as long as it lives. NULL with one line in `message` if that cannot be. */
+struct watch *watch_start(const struct limits *limits, struct rejects *rejects, char *message, size_t size);
+
+/* Watches a socket, in WATCH_HEADERS, which must stay open until watch_remove. `plain`: text written to it is what the client
+   reads, so that a client that is cut can be told why. NULL where memory has run out: it is not watched then, and functions
+   below let it be. */
+struct watched *watch_add(struct watch *watch, int fd, bool plain);
 void watch_remove(struct watch *watch, struct watched *watched);
 
-/* Says whether the server waits for the client: at first it does. While it does not, a client may well have closed its sending
-   half and still wait for the answer. NULL is let be. */
-void watch_waits(struct watched *watched, bool waits);
+/* Says what the server waits for from now on. False if the connection has been cut: nothing can be sent on it any more. To be
+   called by the thread that has the connection, as the next one. */
+bool watch_turn(struct watched *watched, enum watch_phase phase);
+/* So many bytes of the body have come, or of the answer been handed over, so far. */
+void watch_progress(struct watched *watched, uint64_t bytes);
+/* What the client was told when the connection was cut: 408, or 0 if it was not cut for being slow with its request. */
+int watch_status(struct watched *watched);
 
 /* Ends the thread and frees all; nothing may be watched any more. NULL is let be. */
 void watch_stop(struct watch *watch);

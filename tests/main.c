@@ -33,6 +33,7 @@ static const struct {
     {"js", js_suite},
     {"compress", compress_suite},
     {"memory", memory_suite},
+    {"limits", limits_suite},
     {"access", access_suite},
     {"metrics", metrics_suite},
     {"golden_library", golden_library_suite},

@@ -23,6 +23,7 @@ Suite *clients_suite(void);
 Suite *js_suite(void);
 Suite *compress_suite(void);
 Suite *memory_suite(void);
+Suite *limits_suite(void);
 Suite *access_suite(void);
 Suite *metrics_suite(void);
 Suite *golden_library_suite(void);

@@ -67,7 +67,7 @@ START_TEST(options_have_defaults)
     ck_assert_int_eq(options.listen.at[0].port, 8080);
     ck_assert_int_eq(options.threads, cpus_allowed());
     ck_assert_int_eq(options.io_threads, 2);
-    ck_assert_uint_eq(options.max_body, (size_t)1 << 30);
+    ck_assert_uint_eq(options.limits.max_body, (size_t)1 << 30);
     ck_assert_int_eq(options.log_level, LOG_LEVEL_INFO);
     ck_assert_int_eq(options.log_format, LOG_FORMAT_TEXT);
 }
@@ -139,7 +139,7 @@ static const struct {
 START_TEST(options_bytes_have_suffixes)
 {
     ck_assert_int_eq(read2("--max-body", sizes[_i].text), OPTIONS_SERVE);
-    ck_assert_uint_eq(options.max_body, sizes[_i].bytes);
+    ck_assert_uint_eq(options.limits.max_body, sizes[_i].bytes);
 }
 END_TEST
 
@@ -253,22 +253,36 @@ START_TEST(options_printed_config_reads_back)
     ck_assert_str_eq(options.listen.at[1].host, "/run/a b");
     ck_assert_uint_eq(options.admin_listen.count, 0);
     ck_assert_int_eq(options.socket_mode, 0604);
-    ck_assert_uint_eq(options.max_body, before.max_body);
-    ck_assert_uint_eq(options.max_expanded, before.max_body);
+    ck_assert_uint_eq(options.limits.max_body, before.limits.max_body);
+    ck_assert_uint_eq(options.limits.max_expanded, before.limits.max_body);
     ck_assert_int_eq(options.threads, before.threads);
     ck_assert_int_eq(options.io_threads, before.io_threads);
+}
+END_TEST
+
+START_TEST(options_seconds_may_have_fractions)
+{
+    ck_assert_int_eq(read4("--idle-timeout=0.25", "--header-timeout=3.007", "--rate-window", "20"), OPTIONS_SERVE);
+    ck_assert_int_eq(options.limits.idle_timeout, 250);
+    ck_assert_int_eq(options.limits.header_timeout, 3007);
+    ck_assert_int_eq(options.limits.rate_window, 20000);
+    static const char *const wrong[] = {"", "-1", "1.", ".5", "1.2345", "1s", "1e3", "0.05", "86401", "9999999999999"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ck_assert_int_eq(read2("--idle-timeout", wrong[i]), OPTIONS_WRONG);
+        ck_assert_msg(strstr(message, "a number of seconds such as 5 or 0.25, from 0.1 to 86400") != NULL, "%s", message);
+    }
 }
 END_TEST
 
 START_TEST(options_expanded_bodies_have_the_limit_of_others_unless_told_otherwise)
 {
     ck_assert_int_eq(read2("--max-body", "3k"), OPTIONS_SERVE);
-    ck_assert_uint_eq(options.max_expanded, 3072);
+    ck_assert_uint_eq(options.limits.max_expanded, 3072);
     ck_assert_int_eq(read4("--max-expanded", "5k", "--max-body", "3k"), OPTIONS_SERVE);
-    ck_assert_uint_eq(options.max_expanded, 5120);
+    ck_assert_uint_eq(options.limits.max_expanded, 5120);
     setenv("LOSSD_MAX_EXPANDED", "7k", 1);
     ck_assert_int_eq(read2("--max-body", "3k"), OPTIONS_SERVE);
-    ck_assert_uint_eq(options.max_expanded, 7168);
+    ck_assert_uint_eq(options.limits.max_expanded, 7168);
 }
 END_TEST
 
@@ -339,6 +353,7 @@ Suite *options_suite(void)
     tcase_add_test(tcase, options_bad_environment_is_named);
     tcase_add_test(tcase, options_help_needs_nothing_else_to_be_right);
     tcase_add_test(tcase, options_printed_config_reads_back);
+    tcase_add_test(tcase, options_seconds_may_have_fractions);
     tcase_add_test(tcase, options_expanded_bodies_have_the_limit_of_others_unless_told_otherwise);
     tcase_add_test(tcase, options_printed_config_says_where_from);
     tcase_add_test(tcase, options_help_names_all);

@@ -1,0 +1,23 @@
+/*
+ * What clients may ask of the server: every limit that an option sets.
+ */
+#ifndef SERVER_LIMIT_H
+#define SERVER_LIMIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct limits {
+    size_t max_body;
+    size_t max_expanded; /* of a body that came compressed */
+    int max_connections;
+    int max_connections_per_address; /* 0: any number */
+    /* milliseconds */
+    int64_t header_timeout; /* from a request's first byte to the end of its headers */
+    int64_t idle_timeout;   /* of a connection between two requests, and before the first */
+    int64_t rate_window;    /* the rates below are averages over this */
+    /* bytes a second; 0: however slowly */
+    size_t body_rate, answer_rate;
+};
+
+#endif

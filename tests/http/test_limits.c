@@ -1,0 +1,353 @@
+/*
+ * What clients are held to, seen through the socket: deadlines, rates, numbers of connections. Deadlines are set short; what
+ * is tested is what happens, never how quickly.
+ */
+#include "http/http_client.h"
+#include "http/server_process.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "suites.h"
+
+static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
+static const char mse_path[] = "/v1/losses/mse";
+
+#define POST "POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\n"
+
+static struct server_process server;
+static struct http_client client;
+static struct http_response response;
+
+/* ---- helpers -------------------------------------------------------------------------------------------------------- */
+
+#define START(...) start((const char *const[]){"--threads=2", "--io-threads=1", __VA_ARGS__, NULL})
+
+static void start(const char *const arguments[])
+{
+    server_process_start(&server, arguments);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+
+static void teardown(void)
+{
+    http_client_close(&client);
+    http_response_free(&response);
+    int code = server_process_stop(&server);
+    char *log = server_process_log(&server);
+    ck_assert_msg(code == 0, "the server ended with %d and says: %.2000s", code, log);
+    free(log);
+    server_process_free(&server);
+}
+
+static void reconnect(void)
+{
+    http_client_close(&client);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+
+static void wait_ms(int ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+}
+
+static void expect_evaluated(void)
+{
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+}
+
+/* The answer that is there, or comes, is a problem of that status that says `text`; then the connection is closed. */
+static void expect_problem_and_end(int status, const char *text)
+{
+    char type[64];
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head, response.body);
+    ck_assert_ptr_nonnull(http_response_header(&response, "Content-Type", type, sizeof type));
+    ck_assert_str_eq(type, "application/problem+json");
+    ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
+    ck_assert(http_client_closed(&client));
+}
+
+/* Whether something is there to be read, the end of the connection included. */
+static bool is_readable(void)
+{
+    char byte;
+    return recv(client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+/* Sends a byte every now and then until the server says something, or for so long. */
+static bool drip(const char *text, int period_ms, int for_ms)
+{
+    for (int waited = 0; waited < for_ms; waited += period_ms) {
+        if (is_readable())
+            return true;
+        send(client.fd, *text ? text : "x", 1, MSG_NOSIGNAL);
+        text += *text != '\0';
+        wait_ms(period_ms);
+    }
+    return is_readable();
+}
+
+enum { LONG_MS = 20000 };
+
+/* ---- deadlines and rates -------------------------------------------------------------------------------------------- */
+
+START_TEST(limits_headers_that_drip_are_cut_on_their_deadline)
+{
+    START("--header-timeout=0.6");
+    ck_assert(drip(POST "X: ", 50, LONG_MS));
+    expect_problem_and_end(408, "headers");
+    /* Nor does it help to have been served before, or to stop in the midst of it. */
+    reconnect();
+    expect_evaluated();
+    wait_ms(600);
+    ck_assert(drip(POST "X: ", 50, LONG_MS));
+    expect_problem_and_end(408, "headers");
+    reconnect();
+    ck_assert(http_client_send_text(&client, POST "X-"));
+    expect_problem_and_end(408, "headers");
+    reconnect();
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(limits_idle_connections_are_closed_and_busy_ones_are_not)
+{
+    START("--idle-timeout=0.8");
+    for (int i = 0; i < 8; i++) {
+        expect_evaluated();
+        wait_ms(200);
+    }
+    ck_assert(http_client_closed(&client));
+    reconnect();
+    ck_assert(http_client_closed(&client)); /* without having asked anything */
+    reconnect();
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(limits_bodies_that_drip_are_cut)
+{
+    START("--body-rate=1000", "--rate-window=0.5");
+    ck_assert(http_client_send_text(&client, POST "Content-Length: 100000\r\n\r\n"));
+    ck_assert(drip("{", 10, LONG_MS)); /* 100 bytes a second */
+    expect_problem_and_end(408, "body");
+    reconnect();
+    ck_assert(http_client_send_text(&client, POST "Transfer-Encoding: chunked\r\n\r\n10000\r\n"));
+    ck_assert(drip("{", 10, LONG_MS));
+    expect_problem_and_end(408, "body");
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, " 408 "));
+    free(log);
+    reconnect();
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(limits_bodies_that_only_take_their_time_are_not_cut)
+{
+    enum { LEN = 20000, PIECE = 1000 };
+    static char body[LEN];
+    char head[128];
+    START("--body-rate=1000", "--rate-window=0.5");
+    memset(body, ' ', LEN);
+    memcpy(body, mse, strlen(mse));
+    snprintf(head, sizeof head, POST "Content-Length: %d\r\n\r\n", LEN);
+    ck_assert(http_client_send_text(&client, head));
+    for (int at = 0; at < LEN; at += PIECE) { /* for two seconds, which are four windows */
+        ck_assert(http_client_send(&client, body + at, PIECE));
+        wait_ms(100);
+    }
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+/* Asks for an answer of some 25 MB, through a window that takes little of it. */
+static void ask_for_much(void)
+{
+    static const char body[] = "{\"input\": {\"shape\": [1], \"dtype\": \"float32\", \"data\": [0.1234567]}, \"target\": [%s], "
+                               "\"reduction\": \"none\"}";
+    enum { NUMBERS = 2500000 };
+    char *numbers = malloc(2 * NUMBERS + 1), *text, head[128];
+    ck_assert_ptr_nonnull(numbers);
+    for (int i = 0; i < NUMBERS; i++)
+        memcpy(numbers + 2 * (size_t)i, "3,", 2);
+    numbers[2 * NUMBERS - 1] = '\0';
+    ck_assert_int_gt(asprintf(&text, body, numbers), 0);
+    free(numbers);
+    const int small = 32 * 1024;
+    setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    snprintf(head, sizeof head, POST "Accept-Encoding: identity\r\nContent-Length: %zu\r\n\r\n", strlen(text));
+    ck_assert(http_client_send_text(&client, head));
+    ck_assert(http_client_send_text(&client, text));
+    free(text);
+}
+
+/* Reads up to so many bytes, as many as there are within a moment; 0 at the end. */
+static ssize_t read_some(size_t size)
+{
+    char *bytes = malloc(size);
+    ck_assert_ptr_nonnull(bytes);
+    const struct timeval moment = {.tv_sec = 5};
+    setsockopt(client.fd, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof moment);
+    const ssize_t got = recv(client.fd, bytes, size, 0);
+    free(bytes);
+    return got;
+}
+
+START_TEST(limits_answers_that_nobody_reads_are_cut)
+{
+    START("--answer-rate=1000", "--rate-window=0.5");
+    ask_for_much();
+    ck_assert(read_some(100) > 0);
+    wait_ms(3000);
+    size_t total = 0;
+    ssize_t got;
+    while ((got = read_some(1 << 20)) > 0)
+        total += (size_t)got;
+    ck_assert_msg(total < 18000000, "%zu bytes of the answer came", total); /* what the kernels hold, at most */
+    reconnect();
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(limits_answers_that_are_read_slowly_are_not_cut)
+{
+    START("--answer-rate=100k", "--rate-window=0.5");
+    ask_for_much();
+    size_t total = 0;
+    for (int i = 0; i < 40; i++) { /* 2 MB a second, for two seconds */
+        const ssize_t got = read_some(100000);
+        ck_assert_int_gt(got, 0);
+        total += (size_t)got;
+        wait_ms(50);
+    }
+    ssize_t got;
+    while ((got = read_some(1 << 20)) > 0 && total < 20000000)
+        total += (size_t)got;
+    ck_assert_msg(total >= 20000000, "%zu bytes of the answer came", total);
+}
+END_TEST
+
+START_TEST(limits_slow_clients_hold_nothing_but_themselves)
+{
+    enum { SLOW = 300 };
+    static struct http_client slow[SLOW];
+    START("--header-timeout=60");
+    for (int i = 0; i < SLOW; i++) {
+        ck_assert(http_client_connect(&slow[i], "127.0.0.1", server.port));
+        ck_assert(http_client_send_text(&slow[i], i % 2 ? POST "Content-Length: 1000\r\n\r\n{" : POST "X-"));
+    }
+    for (int i = 0; i < 20; i++)
+        expect_evaluated();
+    for (int i = 0; i < SLOW; i++)
+        http_client_close(&slow[i]);
+}
+END_TEST
+
+/* ---- connections ---------------------------------------------------------------------------------------------------- */
+
+static bool is_answered(struct http_client *by)
+{
+    return http_client_ask(by, "GET", "/healthz", NULL, NULL, 0, &response) && response.status == 200;
+}
+
+START_TEST(limits_connections_in_all_wait_for_each_other)
+{
+    struct http_client others[2];
+    START("--max-connections=2");
+    ck_assert(is_answered(&client));
+    for (int i = 0; i < 2; i++)
+        ck_assert(http_client_connect(&others[i], "127.0.0.1", server.port));
+    ck_assert(is_answered(&others[0]));
+    ck_assert(http_client_send_text(&others[1], "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"));
+    wait_ms(500);
+    char byte;
+    ck_assert_int_lt(recv(others[1].fd, &byte, 1, MSG_DONTWAIT), 0);
+    http_client_close(&others[0]);
+    ck_assert(http_client_read(&others[1], &response, false));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&others[1]);
+}
+END_TEST
+
+/* A client whose address is 127.0.0.2. */
+static void connect_from_elsewhere(struct http_client *to)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    *to = (struct http_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    inet_pton(AF_INET, "127.0.0.2", &address.sin_addr);
+    ck_assert_int_eq(bind(to->fd, (struct sockaddr *)&address, sizeof address), 0);
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    address.sin_port = htons((uint16_t)server.port);
+    ck_assert_int_eq(connect(to->fd, (struct sockaddr *)&address, sizeof address), 0);
+}
+
+START_TEST(limits_connections_of_an_address_are_counted)
+{
+    struct http_client first, elsewhere;
+    START("--max-connections-per-address=2");
+    ck_assert(is_answered(&client));
+    first = client;
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    ck_assert(is_answered(&client)); /* at the limit */
+    for (int i = 0; i < 3; i++) {
+        struct http_client second = client;
+        ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+        http_client_send_text(&client, POST "Content-Length: 2\r\n\r\n{}");
+        expect_problem_and_end(429, "too many connections from this address");
+        ck_assert(http_response_header(&response, "Retry-After", (char[8]){0}, 8) != NULL);
+        http_client_close(&client);
+        client = second;
+    }
+    connect_from_elsewhere(&elsewhere);
+    ck_assert(is_answered(&elsewhere));
+    http_client_close(&elsewhere);
+    ck_assert(is_answered(&first));
+    http_client_close(&first);
+    /* The server notices by and by that it has a place again. */
+    struct http_client again;
+    bool answered = false;
+    for (int i = 0; i < 100 && !answered; i++) {
+        ck_assert(http_client_connect(&again, "127.0.0.1", server.port));
+        answered = is_answered(&again);
+        http_client_close(&again);
+        wait_ms(20);
+    }
+    ck_assert(answered);
+}
+END_TEST
+
+/* ---- the suite ------------------------------------------------------------------------------------------------------ */
+
+static TCase *add_case(Suite *suite, const char *name)
+{
+    TCase *tcase = tcase_create(name);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, NULL, teardown);
+    suite_add_tcase(suite, tcase);
+    return tcase;
+}
+
+Suite *limits_suite(void)
+{
+    Suite *suite = suite_create("limits");
+    TCase *slow = add_case(suite, "limits_slow"), *connections = add_case(suite, "limits_connections");
+    tcase_add_test(slow, limits_headers_that_drip_are_cut_on_their_deadline);
+    tcase_add_test(slow, limits_idle_connections_are_closed_and_busy_ones_are_not);
+    tcase_add_test(slow, limits_bodies_that_drip_are_cut);
+    tcase_add_test(slow, limits_bodies_that_only_take_their_time_are_not_cut);
+    tcase_add_test(slow, limits_answers_that_nobody_reads_are_cut);
+    tcase_add_test(slow, limits_answers_that_are_read_slowly_are_not_cut);
+    tcase_add_test(slow, limits_slow_clients_hold_nothing_but_themselves);
+    tcase_add_test(connections, limits_connections_in_all_wait_for_each_other);
+    tcase_add_test(connections, limits_connections_of_an_address_are_counted);
+    return suite;
+}

@@ -69,7 +69,7 @@ $(PROTO):  INCLUDES := -Icore -Iproto
 $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: all lib deps test-deps run test check-clients check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
+.PHONY: all lib deps test-deps run test check-clients python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 all: $(BUILD)/lossd lib ## build the server (build/lossd) and the library (build/libloss.a, .so)
@@ -137,10 +137,19 @@ test: test-deps ## build and run every test (ONLY=name: just the test cases whos
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
 	@LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 
-check-clients: ## run the examples of tests/clients in every language and the tests of clients/js, installing what is missing
+check-clients: ## run the examples of tests/clients in every language and the tests of clients/js and clients/python, installing what is missing
 	@deploy/install-deps.sh clients
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=clients
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=js
+	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=python
+
+# setuptools leaves files beside the sources that it builds from: a copy.
+python-wheel: ## build the Python client into build/python, a wheel for pip install (needs python3-pip, -setuptools and -wheel)
+	@rm -rf build/python/source
+	@mkdir -p build/python/source
+	@cp -r clients/python/pyproject.toml clients/python/README.md clients/python/src LICENSE build/python/source
+	@/usr/bin/python3 -m pip --quiet wheel --no-build-isolation --no-deps --no-index --wheel-dir build/python build/python/source
+	@ls build/python/lossd-$(VERSION)-*.whl
 
 check-sanitize: test-deps ## run every test under address+undefined and under thread sanitizers
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=asan

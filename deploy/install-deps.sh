@@ -22,7 +22,14 @@ prometheus        promtool, which reads what GET /metrics says
 libcurl4-openssl-dev for the example in C
 nodejs            for the example in JavaScript and the tests of clients/js
 perl              for the example in Perl
-python3-numpy     for the example in Python"
+python3-numpy     for the example in Python, and the Python client
+python3-pytest    for the Python client's tests
+python3-pip       builds the Python client's wheel
+python3-setuptools builds the Python client's wheel
+python3-wheel     builds the Python client's wheel
+python3-venv      installs that wheel, to try it
+openssl           certificates for the Python client's tests
+mypy              checks the Python client's types"
 
 for_clients="
 golang-go         for the example in Go

@@ -31,6 +31,7 @@ static const struct {
     {"several", several_suite},
     {"clients", clients_suite},
     {"js", js_suite},
+    {"python", python_suite},
     {"compress", compress_suite},
     {"memory", memory_suite},
     {"limits", limits_suite},

@@ -21,6 +21,7 @@ Suite *assets_suite(void);
 Suite *several_suite(void);
 Suite *clients_suite(void);
 Suite *js_suite(void);
+Suite *python_suite(void);
 Suite *compress_suite(void);
 Suite *memory_suite(void);
 Suite *limits_suite(void);

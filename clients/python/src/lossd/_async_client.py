@@ -1,0 +1,87 @@
+"""The client for asyncio: the same calls, each on a thread while the event loop goes on."""
+import asyncio
+import contextvars
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, TypeVar
+
+from ._client import where
+from ._http import Call
+from ._losses import LossMethods
+from ._result import Result
+from ._session import Certificate, Session, warn
+
+T = TypeVar("T")
+
+
+class AsyncClient(LossMethods[Coroutine[Any, Any, Result]]):
+    """Client, with methods to be awaited.
+
+        async with AsyncClient("http://127.0.0.1:8080") as client:
+            first, second = await asyncio.gather(client.mse(x, y, grad=True), client.huber(x, y, delta=0.5))
+
+    As many calls as `connections` run side by side, each on a thread and a connection of its own; more wait for their turn, and their
+    timeout begins then. A task that is cancelled closes its connection, so that the server can stop working on it too.
+
+    The arguments are those of Client.
+    """
+
+    def __init__(self, url: Optional[str] = None, *, token: Optional[str] = None, timeout: Optional[float] = 60.0, retries: int = 4,
+                 verify: bool = True, cafile: Optional[str] = None, cert: Optional[Certificate] = None,
+                 ssl_context: Optional[ssl.SSLContext] = None, connections: int = 32) -> None:
+        self._session = Session(*where(url, token), timeout, retries, verify, cafile, cert, ssl_context, connections)
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="lossd")
+
+    @property
+    def url(self) -> str:
+        """The server's."""
+        return self._session.url
+
+    async def losses(self) -> List[Dict[str, Any]]:
+        """As Client.losses."""
+        found: Any = await self._run(lambda call: self._session.get(call, "/v1/losses"))
+        losses: List[Dict[str, Any]] = found["losses"]
+        return losses
+
+    async def health(self) -> bool:
+        """As Client.health."""
+        return await self._run(lambda call: self._session.probe(call, "/healthz"))
+
+    async def ready(self) -> bool:
+        """As Client.ready."""
+        return await self._run(lambda call: self._session.probe(call, "/readyz"))
+
+    async def close(self) -> None:
+        """Waits for the calls that run, and closes their connections and threads: the client is done."""
+        await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
+        self._session.server.close()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    async def _evaluate(self, loss: str, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str, grad: Any, hess: Any,
+                        dtype: Optional[str]) -> Result:
+        result = await self._run(lambda call: self._session.evaluate(call, loss, tensors, parameters, reduction, grad, hess, dtype))
+        warn(result.warnings, stacklevel=2)
+        return result
+
+    async def _run(self, work: Callable[[Call], T]) -> T:
+        calls: List[Call] = []
+
+        def run() -> T:
+            calls.append(self._session.call())
+            return work(calls[0])
+
+        future = self._threads.submit(run)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            for call in calls:
+                call.cancel()
+            raise

@@ -1,0 +1,113 @@
+"""The client that waits for its answers."""
+import os
+import ssl
+import threading
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from ._losses import LossMethods
+from ._result import Result
+from ._session import Certificate, Session, warn
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+class Client(LossMethods[Result]):
+    """Evaluates losses and their gradients on a lossd.
+
+        client = Client("http://127.0.0.1:8080")
+        result = client.mse([2.5, 0, 2], [3, -0.5, 2], grad=True)
+        result.loss, result.grad.input
+
+    There is a method for every loss; arrays are whatever NumPy makes arrays of. Threads may share a client: connections are kept alive
+    and each call has one for itself. A call that finds no room (429, 503), no server or a broken connection is tried again, after
+    as long as the server's Retry-After asks for, or a growing, jittered delay.
+
+    Args:
+        url: of the server; left out, $LOSSD_URL, or http://127.0.0.1:8080.
+        token: for a server that wants one; left out together with the url, $LOSSD_TOKEN.
+        timeout: seconds that a call may take, all retries and waiting included; None for no limit.
+        retries: how many times a call is tried again.
+        verify: False to take any certificate of the server's.
+        cafile: a file of the authorities to trust, in place of the system's.
+        cert: a client certificate: a file that holds it and its key, or a pair of files.
+        ssl_context: in place of verify, cafile and cert.
+        connections: how many connections are kept while they are idle.
+    """
+
+    def __init__(self, url: Optional[str] = None, *, token: Optional[str] = None, timeout: Optional[float] = 60.0, retries: int = 4,
+                 verify: bool = True, cafile: Optional[str] = None, cert: Optional[Certificate] = None,
+                 ssl_context: Optional[ssl.SSLContext] = None, connections: int = 32) -> None:
+        self._arguments: Dict[str, Any] = dict(url=url, token=token, timeout=timeout, retries=retries, verify=verify, cafile=cafile,
+                                               cert=cert, ssl_context=ssl_context, connections=connections)
+        self._session = Session(*where(url, token), timeout, retries, verify, cafile, cert, ssl_context, connections)
+
+    @property
+    def url(self) -> str:
+        """The server's."""
+        return self._session.url
+
+    def losses(self) -> List[Dict[str, Any]]:
+        """What the server has: each loss with its names, formula, tensors, parameters and reductions."""
+        found: List[Dict[str, Any]] = self._session.get(self._session.call(), "/v1/losses")["losses"]
+        return found
+
+    def health(self) -> bool:
+        """Whether the server is alive; false too where nothing listens. Not tried again."""
+        return self._session.probe(self._session.call(), "/healthz")
+
+    def ready(self) -> bool:
+        """Whether the server takes work: not while it starts or drains. Not tried again."""
+        return self._session.probe(self._session.call(), "/readyz")
+
+    def close(self) -> None:
+        """Closes the idle connections. The client can still be used: it opens others."""
+        self._session.server.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return self._arguments
+
+    def __setstate__(self, arguments: Dict[str, Any]) -> None:
+        """A copy, in another process perhaps, has connections of its own."""
+        self.__init__(**arguments)  # type: ignore[misc]
+
+    def _evaluate(self, loss: str, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str, grad: Any, hess: Any,
+                  dtype: Optional[str]) -> Result:
+        result = self._session.evaluate(self._session.call(), loss, tensors, parameters, reduction, grad, hess, dtype)
+        warn(result.warnings, stacklevel=3)
+        return result
+
+
+def where(url: Optional[str], token: Optional[str]) -> Tuple[str, Optional[str]]:
+    """The environment's server, where none is named; its token goes to no other."""
+    if url is not None:
+        return url, token
+    return os.environ.get("LOSSD_URL", DEFAULT_URL), token if token is not None else os.environ.get("LOSSD_TOKEN")
+
+
+_default: Optional[Client] = None
+_default_lock = threading.Lock()
+
+
+def default_client() -> Client:
+    """The client of those who name none: Client(), made when it is first asked for, or what set_default_client was given."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Client()
+        return _default
+
+
+def set_default_client(client: Optional[Client]) -> None:
+    """Sets the client of those who name none; None for Client() again."""
+    global _default
+    with _default_lock:
+        _default = client

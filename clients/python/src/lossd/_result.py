@@ -1,0 +1,83 @@
+"""What comes back from an evaluation."""
+from typing import Any, Dict, Iterator, List, Mapping, Union
+
+import numpy as np
+
+
+class Tensors(Mapping[str, "np.ndarray[Any, Any]"]):
+    """Arrays by the name of their tensor, as a mapping and as attributes: `grad["input"]`, `grad.input`."""
+
+    def __init__(self, arrays: Mapping[str, "np.ndarray[Any, Any]"], what: str) -> None:
+        self._arrays = dict(arrays)
+        self._what = what
+
+    def __getitem__(self, name: str) -> "np.ndarray[Any, Any]":
+        try:
+            return self._arrays[name]
+        except KeyError:
+            raise KeyError(self._missing(name)) from None
+
+    def __getattr__(self, name: str) -> "np.ndarray[Any, Any]":
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self._arrays[name]
+        except KeyError:
+            raise AttributeError(self._missing(name)) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __dir__(self) -> List[str]:
+        return [*super().__dir__(), *self._arrays]
+
+    def __repr__(self) -> str:
+        return f"Tensors({', '.join(f'{name}={array!r}' for name, array in self._arrays.items())})"
+
+    def _missing(self, name: str) -> str:
+        if not self._arrays:
+            return f"there is no {self._what} of '{name}': ask for it with {self._what}=True or {self._what}=['{name}']"
+        return f"there is no {self._what} of '{name}' but of {', '.join(self._arrays)}"
+
+
+class Result:
+    """A loss, and what was asked for with it.
+
+    Attributes:
+        loss: a float; with reduction "none" an array of the terms.
+        grad: gradients by tensor, `grad.input`; empty unless asked for.
+        hess: diagonals of the Hessian, likewise.
+        count: how many terms were reduced; ignored ones are not counted.
+        nonfinite: how many of the terms are NaN or infinite.
+        warnings: what PyTorch would warn of; each was also given to Python's `warnings`.
+        reduction: the reduction.
+        dtype: what was computed in, "float32" or "float64".
+        timing: milliseconds that the server took, by what it did: "decode", "compute", "encode".
+        request_id: what the server's log calls the request.
+    """
+
+    def __init__(self, loss: Union[float, "np.ndarray[Any, Any]"], grad: Tensors, hess: Tensors, count: int, nonfinite: int,
+                 warnings: List[str], reduction: str, dtype: str, timing: Dict[str, float], request_id: str) -> None:
+        # Any, for which of the two it is depends on the reduction.
+        self.loss: Any = loss
+        self.grad = grad
+        self.hess = hess
+        self.count = count
+        self.nonfinite = nonfinite
+        self.warnings = warnings
+        self.reduction = reduction
+        self.dtype = dtype
+        self.timing = timing
+        self.request_id = request_id
+
+    def __float__(self) -> float:
+        return float(self.loss)
+
+    def __repr__(self) -> str:
+        parts = [f"loss={self.loss!r}", f"reduction={self.reduction!r}", f"dtype={self.dtype!r}", f"count={self.count}"]
+        parts += [f"nonfinite={self.nonfinite}"] if self.nonfinite else []
+        parts += [f"{name}={list(tensors)}" for name, tensors in (("grad", self.grad), ("hess", self.hess)) if tensors]
+        return f"Result({', '.join(parts)})"

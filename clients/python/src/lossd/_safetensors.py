@@ -1,0 +1,92 @@
+"""safetensors files in memory: arrays to the pieces of a file, a file to arrays. Nothing is copied that need not be."""
+import json
+from typing import Any, Dict, List, Mapping, Tuple, Union
+
+import numpy as np
+
+from ._errors import ProtocolError
+
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1", "BOOL": "|b1"}
+NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
+
+# What the format lacks goes as the next type that holds all its values.
+WIDER: "Dict[np.dtype[Any], np.dtype[Any]]" = {np.dtype("u2"): np.dtype("i4"), np.dtype("u4"): np.dtype("i8")}
+
+Buffer = Union[bytes, memoryview]
+
+
+class BFloat16:
+    """bfloat16 numbers, which NumPy does not have, as an array of their bits.
+
+        BFloat16(bits)                    of a uint16 array
+        BFloat16.from_float32(array)      rounded to nearest, ties to even
+    """
+
+    def __init__(self, bits: Any) -> None:
+        self.bits = np.asarray(bits)
+        if self.bits.dtype != np.uint16:
+            raise TypeError(f"the bits of bfloat16 numbers are {self.bits.dtype}; they must be uint16")
+
+    @classmethod
+    def from_float32(cls, array: Any) -> "BFloat16":
+        numbers = np.ascontiguousarray(array, np.float32)
+        wide = numbers.view(np.uint32).astype(np.uint64)
+        rounded = (wide + 0x7FFF + ((wide >> 16) & 1)) >> 16
+        # A NaN stays one: rounding could carry its bits into the sign, or leave an infinity.
+        return cls(np.where(np.isnan(numbers), (wide >> 16) | 0x40, rounded).astype(np.uint16).reshape(np.shape(array)))
+
+    def to_float32(self) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        return (self.bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _encodable(name: str, value: Any) -> Tuple[str, "np.ndarray[Any, Any]"]:
+    """The format's name for the numbers, and an array of them, row-major and little-endian."""
+    if isinstance(value, BFloat16):
+        return "BF16", np.asarray(value.bits, "<u2", order="C")
+    array = np.asarray(value)
+    if array.dtype.name == "bfloat16":  # of the package ml_dtypes, as JAX uses it
+        return "BF16", np.asarray(array, order="C").view("<u2")
+    dtype: "np.dtype[Any]" = WIDER.get(array.dtype.newbyteorder("="), array.dtype)
+    if dtype.kind == "u" and dtype.itemsize == 8 and (array.size == 0 or int(array.max()) < 1 << 63):
+        dtype = np.dtype("i8")
+    dtype = dtype.newbyteorder("<")
+    if dtype not in NAMES:
+        raise TypeError(f"{name} is of dtype {array.dtype}, which lossd does not take; convert it to one of "
+                        "float64, float32, float16, bfloat16, int64, int32, int16, int8, uint8 or bool")
+    return NAMES[dtype], np.asarray(array, dtype, order="C")
+
+
+def encode(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> List[Buffer]:
+    """The pieces of a file: its header, and views of the arrays' numbers."""
+    header: Dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    pieces: List[Buffer] = []
+    end = 0
+    arrays = [(name, *_encodable(name, value)) for name, value in tensors.items()]
+    # Numbers stand aligned where the widest come first.
+    for name, dtype, array in sorted(arrays, key=lambda item: -item[2].itemsize):
+        header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [end, end + array.nbytes]}
+        end += array.nbytes
+        if array.nbytes:
+            pieces.append(array.reshape(-1).view(np.uint8).data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, *pieces]
+
+
+def decode(body: "np.ndarray[Any, np.dtype[np.uint8]]") -> Tuple[Dict[str, "np.ndarray[Any, Any]"], Dict[str, str]]:
+    """The tensors, as views of `body`, and the metadata."""
+    try:
+        begin = 8 + int.from_bytes(body[:8].tobytes(), "little")
+        if begin > len(body):
+            raise ValueError(f"its header is {begin - 8} bytes long, the file {len(body)}")
+        header = json.loads(body[8:begin].tobytes())
+        metadata = header.pop("__metadata__", {})
+        tensors = {}
+        for name, tensor in header.items():
+            first, last = tensor["data_offsets"]
+            if not 0 <= first <= last <= len(body) - begin:
+                raise ValueError(f"{name} lies outside of the file")
+            tensors[name] = body[begin + first:begin + last].view(DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProtocolError(f"the answer is not a sound safetensors file: {error}") from error
+    return tensors, metadata

@@ -1,0 +1,244 @@
+"""What is the same for both clients: a request from arguments, a result from an answer, the exception for a status."""
+import json
+import math
+import operator
+import ssl
+import warnings
+from http import HTTPStatus
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
+from urllib.parse import quote, urlencode
+
+import numpy as np
+
+from . import _safetensors
+from ._errors import (AccessDenied, ConnectionFailed, DeadlineExceeded, InvalidRequest, LossdWarning, ProtocolError, ServerError,
+                      Unavailable)
+from ._http import RETRIED, Answer, Body, Call, Server, retry_after
+from ._losses import LOSSES
+from ._result import Result, Tensors
+from ._safetensors import BFloat16
+from ._version import __version__
+
+SAFETENSORS = "application/vnd.safetensors"
+
+Certificate = Union[str, Tuple[str, str]]
+
+
+class Session:
+    """A server, and how to speak to it. The arguments are the clients' (see Client)."""
+
+    def __init__(self, url: str, token: Optional[str], timeout: Optional[float], retries: int, verify: bool, cafile: Optional[str],
+                 cert: Optional[Certificate], ssl_context: Optional[ssl.SSLContext], connections: int) -> None:
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout is {timeout}; it must be above 0, or None for no limit")
+        if retries < 0:
+            raise ValueError(f"retries is {retries}; it must be 0 or more")
+        if connections < 1:
+            raise ValueError(f"connections is {connections}; it must be 1 or more")
+        headers = {"User-Agent": f"lossd-python/{__version__}"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {sound_token(token)}"
+        context = tls_context(url, verify, cafile, cert, ssl_context)
+        self.url = url
+        self.timeout = timeout
+        self.server = Server(url, headers, retries, context, connections)
+
+    def call(self) -> Call:
+        return Call(self.timeout)
+
+    def evaluate(self, call: Call, loss: str, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str, grad: Any,
+                 hess: Any, dtype: Optional[str]) -> Result:
+        query = {**changed(loss, parameters), **common(reduction, grad, hess, dtype)}
+        path = f"/v1/losses/{loss}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        answer = self.post(call, path, _safetensors.encode(present(loss, tensors), {}), SAFETENSORS)
+        arrays, metadata = _safetensors.decode(answer.body)
+        return result(arrays, metadata, answer)
+
+    def post(self, call: Call, path: str, body: Body, content_type: str) -> Answer:
+        answer = self.server.request("POST", path, {"Content-Type": content_type, "Accept": content_type}, body, call)
+        return expect(answer, content_type, self.url)
+
+    def get(self, call: Call, path: str) -> Any:
+        answer = self.server.request("GET", path, {"Accept": "application/json"}, (), call)
+        return json_of(expect(answer, "application/json", self.url), self.url)
+
+    def probe(self, call: Call, path: str) -> bool:
+        """Whether that path answers 200: false where it answers 503, and where nothing listens."""
+        try:
+            answer = self.server.request("GET", path, {}, (), call, retry=False)
+        except (ConnectionFailed, DeadlineExceeded) as error:
+            if isinstance(error.__cause__, ssl.SSLError):
+                raise
+            return False
+        if answer.status not in (HTTPStatus.OK, *RETRIED):
+            fail(answer, self.url)
+        return answer.status == HTTPStatus.OK
+
+
+def sound_token(token: str) -> str:
+    """The token as a header can have it; an error does not show it."""
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("the token must be one word of printable ASCII characters")
+    return token
+
+
+def tls_context(url: str, verify: bool, cafile: Optional[str], cert: Optional[Certificate],
+                context: Optional[ssl.SSLContext]) -> Optional[ssl.SSLContext]:
+    if not url.startswith("https:"):
+        if not verify or cafile is not None or cert is not None or context is not None:
+            raise ValueError(f"the url '{url}' is not https: verify, cafile, cert and ssl_context are of no use with it")
+        return None
+    if context is not None:
+        if not verify or cafile is not None or cert is not None:
+            raise ValueError("an ssl_context stands for verify, cafile and cert: give either it or those")
+        return context
+    if not verify and cafile is not None:
+        raise ValueError("cafile says whom to trust, and verify=False that nothing is checked: give one of them")
+    context = ssl.create_default_context(cafile=cafile)
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if cert is not None:
+        context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+    return context
+
+
+def present(loss: str, tensors: Mapping[str, Any]) -> Dict[str, Any]:
+    """The tensors that are there. Numbers that declare no dtype, as those of a list, are what the loss needs: [1, 2] has a gradient."""
+    found = {}
+    for name, tensor in tensors.items():
+        info = LOSSES[loss].tensor(name)
+        if tensor is not None:
+            found[name] = tensor
+            if info is not None and info.kind == "real" and not hasattr(tensor, "dtype") and not isinstance(tensor, BFloat16):
+                numbers = np.asarray(tensor)
+                found[name] = numbers.astype(np.float64) if numbers.dtype.kind in "biu" else numbers
+    return found
+
+
+def changed(loss: str, parameters: Mapping[str, Any]) -> Dict[str, str]:
+    """The parameters that are not at their defaults: a server that does not know one yet need not hear of it."""
+    defaults = dict(LOSSES[loss].parameters)
+    return {name: text(name, value) for name, value in parameters.items() if text(name, value) != text(name, defaults[name])}
+
+
+def common(reduction: str, grad: Any, hess: Any, dtype: Optional[str]) -> Dict[str, str]:
+    fields = {"reduction": reduction} if reduction != "mean" else {}
+    for name, asked in (("grad", grad), ("hess", hess)):
+        if isinstance(asked, (bool, np.bool_)):
+            fields.update({name: "true"} if asked else {})
+        elif asked:
+            fields[name] = asked if isinstance(asked, str) else ",".join(asked)
+    if dtype is not None:
+        fields["dtype"] = np.dtype(dtype).name
+    return fields
+
+
+def text(name: str, value: Any) -> str:
+    """A parameter as a query has it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    try:
+        return str(operator.index(value))
+    except TypeError:
+        pass
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}; it must be a number, a boolean or a string") from None
+    if math.isnan(number):
+        return "NaN"
+    return repr(number) if math.isfinite(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def expect(answer: Answer, content_type: str, url: str) -> Answer:
+    """The answer, if it is a good one of that type."""
+    if answer.status != HTTPStatus.OK:
+        fail(answer, url)
+    found = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if found != content_type:
+        raise ProtocolError(f"{url} answers with {found or 'no Content-Type'} in place of {content_type}: is it a lossd?",
+                            status=answer.status)
+    return answer
+
+
+def json_of(answer: Answer, url: str) -> Any:
+    try:
+        return json.loads(answer.body.tobytes())
+    except ValueError as error:
+        raise ProtocolError(f"{url} answers with unsound JSON: {error}", status=answer.status) from error
+
+
+def fail(answer: Answer, url: str) -> NoReturn:
+    """Raises what the status of an answer stands for."""
+    status = answer.status
+    problem: Dict[str, Any] = {}
+    if "json" in answer.headers.get("Content-Type", ""):
+        found = json_of(answer, url)
+        problem = found if isinstance(found, dict) else {}
+    detail = problem.get("detail") or f"{url} answers with {status} {answer_phrase(status)}"
+    where: Dict[str, Any] = {"status": status, "pointer": problem.get("pointer"), "offset": problem.get("offset"),
+                             "request_id": answer.headers.get("X-Request-Id")}
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise AccessDenied(detail, **where)
+    if status in RETRIED or status == HTTPStatus.REQUEST_TIMEOUT:
+        raise Unavailable(detail, retry_after=retry_after(answer.headers), **where)
+    if 400 <= status < 500:
+        raise InvalidRequest(detail, **where)
+    if status >= 500:
+        raise ServerError(detail, **where)
+    raise ProtocolError(detail, **where)
+
+
+def answer_phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "(unknown status)"
+
+
+def timing(header: str) -> Dict[str, float]:
+    """Server-Timing: milliseconds by name."""
+    times = {}
+    for entry in header.split(","):
+        name, *fields = (part.strip() for part in entry.split(";"))
+        for field in fields:
+            if field.startswith("dur="):
+                try:
+                    times[name] = float(field[4:])
+                except ValueError:
+                    continue
+    return times
+
+
+def result(arrays: Mapping[str, "np.ndarray[Any, Any]"], metadata: Mapping[str, str], answer: Answer) -> Result:
+    try:
+        loss = arrays["loss"]
+        reduction = metadata["reduction"]
+        return Result(
+            loss=loss if reduction == "none" else float(loss),
+            grad=Tensors(named(arrays, "grad_"), "grad"),
+            hess=Tensors(named(arrays, "hess_"), "hess"),
+            count=int(metadata["count"]),
+            nonfinite=int(metadata.get("nonfinite", 0)),
+            warnings=metadata["warnings"].split("\n") if "warnings" in metadata else [],
+            reduction=reduction,
+            dtype=metadata["dtype"],
+            timing=timing(answer.headers.get("Server-Timing", "")),
+            request_id=answer.headers.get("X-Request-Id", ""),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise ProtocolError(f"the answer lacks what a loss has, or it is not sound: {error!r}", status=answer.status) from error
+
+
+def named(arrays: Mapping[str, "np.ndarray[Any, Any]"], prefix: str) -> Dict[str, "np.ndarray[Any, Any]"]:
+    return {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def warn(messages: Sequence[str], stacklevel: int) -> None:
+    """Hands the server's warnings to Python's, as those of the line that asked."""
+    for message in messages:
+        warnings.warn(message, LossdWarning, stacklevel=stacklevel + 1)

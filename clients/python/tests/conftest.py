@@ -1,0 +1,47 @@
+"""A live server for all tests: $LOSSD, or build/lossd. LOSSD_CLIENTS=all makes a missing extra a failure in place of a skip."""
+import importlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import lossd
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def start(*arguments):
+    """Starts a server on a free port; returns its process and its URL."""
+    program = ROOT / os.environ.get("LOSSD", "build/lossd")
+    process = subprocess.Popen([program, "--listen", "127.0.0.1:0", "--threads", "2", "--log-level", "warning", *arguments],
+                               stdout=subprocess.PIPE, text=True)
+    line = process.stdout.readline()
+    assert " listening on " in line, f"{program} did not start: it says {line!r}"
+    return process, line.split(" listening on ")[1].split()[0]
+
+
+def stop(process):
+    process.terminate()
+    process.stdout.close()
+    assert process.wait(30) == 0
+
+
+@pytest.fixture(scope="session")
+def url():
+    process, address = start()
+    yield address
+    stop(process)
+
+
+@pytest.fixture
+def client(url):
+    with lossd.Client(url) as client:
+        yield client
+
+
+def need(module):
+    """The module, or a skip of the test file that asks for it."""
+    if os.environ.get("LOSSD_CLIENTS") == "all":
+        return importlib.import_module(module)
+    return pytest.importorskip(module)

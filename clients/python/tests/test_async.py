@@ -1,0 +1,74 @@
+"""AsyncClient: the same answers, side by side."""
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+import lossd
+from fake import Fake, answer, silence
+
+X, Y = [2.5, 0, 2], [3, -0.5, 2]
+
+
+def test_the_same_answers(url):
+    async def work():
+        async with lossd.AsyncClient(url) as client:
+            assert await client.health() and await client.ready()
+            assert [loss["name"] for loss in await client.losses()] == list(lossd.LOSSES)
+            return await asyncio.gather(client.mse(X, Y, grad=True), client.huber(X, Y, delta=0.25), *[client.l1(X, [k] * 3) for k in range(50)])
+
+    mse, huber, *rest = asyncio.run(work())
+    with lossd.Client(url) as client:
+        np.testing.assert_array_equal(mse.grad.input, client.mse(X, Y, grad=True).grad.input)
+        assert huber.loss == client.huber(X, Y, delta=0.25).loss
+        assert [result.loss for result in rest] == [client.l1(X, [k] * 3).loss for k in range(50)]
+
+
+def test_requests_run_side_by_side():
+    together = threading.Barrier(12)
+
+    def meet(connection):  # an answer to each only once all are here
+        together.wait(30)
+        answer()(connection)
+
+    async def work(server):
+        async with lossd.AsyncClient(server.url) as client:
+            return await asyncio.gather(*[client.mse(X, Y) for _ in range(12)])
+
+    with Fake(*[meet] * 12) as server:
+        assert [result.loss for result in asyncio.run(work(server))] == [0.25] * 12
+
+
+def test_no_more_connections_than_were_asked_for():
+    async def work(server):
+        async with lossd.AsyncClient(server.url, connections=2) as client:
+            return await asyncio.gather(*[client.mse(X, Y) for _ in range(10)])
+
+    with Fake(*[answer()] * 10) as server:
+        assert len(asyncio.run(work(server))) == 10
+        assert len(server._threads) <= 2
+
+
+def test_mistakes_and_warnings(url):
+    async def work():
+        async with lossd.AsyncClient(url) as client:
+            with pytest.raises(lossd.InvalidRequest, match="class indices must be in"):
+                await client.cross_entropy([[0.2, 0.8]], [2])
+            with pytest.warns(lossd.LossdWarning, match="broadcast") as caught:
+                await client.mse(np.zeros((3, 1)), np.zeros(3))
+            assert caught[0].filename == __file__
+
+    asyncio.run(work())
+
+
+def test_a_cancelled_task_lets_go_of_its_connection():
+    async def work(server):
+        async with lossd.AsyncClient(server.url, timeout=None) as client:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.mse(X, Y), 0.3)
+            assert (await client.mse(X, Y)).loss == 0.25
+
+    with Fake(silence, answer()) as server:  # silence ends, and leaving waits for it, once the connection is closed
+        asyncio.run(work(server))
+    assert len(server.requests) == 2

@@ -1,0 +1,299 @@
+"""What a caller of Client sees: losses, gradients, arrays of every kind, errors."""
+import pickle
+import subprocess
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import lossd
+from conftest import ROOT, start, stop
+
+X, Y = [2.5, 0, 2], [3, -0.5, 2]
+
+
+def test_loss_and_gradient(client):
+    result = client.mse(X, Y, grad=True)
+    assert isinstance(result.loss, float) and result.loss == pytest.approx(1 / 6)
+    np.testing.assert_allclose(result.grad.input, [-1 / 3, 1 / 3, 0])
+    assert result.grad["input"] is result.grad.input and list(result.grad) == ["input"]
+    assert (result.count, result.nonfinite, result.warnings, result.reduction, result.dtype) == (3, 0, [], "mean", "float64")
+    assert set(result.timing) == {"decode", "compute", "encode"} and all(time >= 0 for time in result.timing.values())
+    assert result.request_id and float(result) == result.loss
+
+
+def test_a_result_shows_what_there_is(client):
+    assert repr(client.mse(X, Y, grad=True)).startswith("Result(loss=0.16666666666666666, reduction='mean', dtype='float64', count=3, grad=['input'])")
+
+
+def test_gradients_can_be_worked_with(client):
+    gradient = client.mse(X, Y, grad=True).grad.input
+    gradient *= 2  # memory of its own
+    assert gradient.flags.aligned and gradient.flags.c_contiguous
+
+
+def test_arguments_of_the_loss(client):
+    assert client.huber(X, Y, delta=0.25, reduction="sum").loss == pytest.approx(2 * 0.25 * (0.5 - 0.125))
+    assert client.quantile([1.0], [2.0], q=np.float32(0.75)).loss == pytest.approx(0.75)
+    assert client.kl_div(np.log([0.5, 0.5]), np.log([0.9, 0.1]), log_target=np.True_, reduction="batchmean").reduction == "batchmean"
+    weighted = client.cross_entropy([[0.2, 0.8], [0.9, 0.1], [0.5, 0.5]], [1, 0, -1], weight=[1, 2], ignore_index=-1, label_smoothing=0.1)
+    assert weighted.count == 2
+    same = np.eye(2)
+    assert client.triplet_margin(same, same, same, distance="cosine", margin=0.3, swap=True).loss == pytest.approx(0.3)
+
+
+def test_reduction_none_gives_the_terms(client):
+    result = client.mse(np.float32([[1, 2], [3, 4]]), np.float32([[0, 0], [0, 0]]), reduction="none", grad=True, grad_output=[[1, 0], [0, 10]])
+    np.testing.assert_array_equal(result.loss, np.float32([[1, 4], [9, 16]]))
+    assert result.loss.dtype == np.float32
+    np.testing.assert_array_equal(result.grad.input, [[2, 0], [0, 80]])
+
+
+def test_gradients_by_name_hessians_and_weights(client):
+    result = client.bce_with_logits([0.3, -1.2], [1, 0], grad=["input", "target"], hess=True, sample_weight=[1, 2], reduction="sum", grad_output=2)
+    probability = 1 / (1 + np.exp([-0.3, 1.2]))
+    np.testing.assert_allclose(result.grad.input, 2 * np.array([1, 2]) * (probability - [1, 0]))
+    np.testing.assert_allclose(result.grad.target, -2 * np.array([0.3, -2.4]))
+    np.testing.assert_allclose(result.hess.input, 2 * np.array([1, 2]) * probability * (1 - probability))
+    assert set(client.cosine_embedding(np.eye(2), np.eye(2), [1, 1], grad="input2").grad) == {"input2"}
+    assert set(client.cosine_embedding(np.eye(2), np.eye(2), [1, 1], grad=True).grad) == {"input1", "input2"}
+
+
+def test_a_gradient_that_was_not_asked_for_says_how_to_ask(client):
+    result = client.mse(X, Y)
+    with pytest.raises(AttributeError, match="ask for it with grad=True"):
+        result.grad.input
+    with pytest.raises(KeyError, match="no hess of 'target' but of input"):
+        client.mse(X, Y, hess=True).hess["target"]
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1", "u2", "u4", "u8", "?", ">f8", ">f4", ">i4", ">u2"])
+def test_dtypes_in_either_byte_order(client, dtype):
+    numbers = np.array([1, 0, 1, 1], dtype)
+    result = client.mse(numbers, np.zeros(4, dtype), reduction="none", grad=numbers.dtype.kind == "f")
+    np.testing.assert_array_equal(result.loss, [1, 0, 1, 1])
+    assert result.dtype == result.loss.dtype == ("float64" if dtype.endswith("f8") else "float32")
+    if numbers.dtype.kind != "f":
+        assert client.nll(np.zeros((4, 2)), numbers).loss == 0
+
+
+def test_bfloat16(client):
+    exact = np.array([1, -2.5, 0.1567, 1e18, np.inf, np.nan], np.float32)
+    rounded = lossd.BFloat16.from_float32(exact)
+    assert rounded.bits.dtype == np.uint16
+    result = client.mse(rounded, np.zeros(6, np.float32), reduction="none")
+    np.testing.assert_array_equal(result.loss, rounded.to_float32() ** 2)
+    np.testing.assert_allclose(rounded.to_float32()[:4], exact[:4], rtol=2**-8)
+    ties = np.array([0x3F808000, 0x3F818000, 0x3F808001, 0x7F7FFFFF], np.uint32).view(np.float32)
+    assert [hex(bits) for bits in lossd.BFloat16.from_float32(ties).bits] == ["0x3f80", "0x3f82", "0x3f81", "0x7f80"]
+    with pytest.raises(TypeError, match="they must be uint16"):
+        lossd.BFloat16(np.float32([1]))
+
+
+@pytest.mark.parametrize("numbers", [np.array(["a"]), np.array([1j]), np.array([None]), np.array([2**63], np.uint64), np.array(["2020"], "M8[Y]")])
+def test_arrays_that_are_no_numbers_are_refused_here(client, numbers):
+    with pytest.raises(TypeError, match="input is of dtype .*, which lossd does not take; convert it to one of float64"):
+        client.mse(numbers, [0])
+
+
+def test_arrays_in_any_layout(client):
+    base = np.arange(24, dtype=np.float32).reshape(4, 6)
+    for view in (base.T, base[::2, ::-1], base[:, 1:3], np.asfortranarray(base), np.broadcast_to(np.float32(3), (4, 6))):
+        target = np.zeros_like(view)
+        result = client.mse(view, target, reduction="none", grad=True)
+        np.testing.assert_array_equal(result.loss, view**2)
+        np.testing.assert_array_equal(result.grad.input, 2 * view)
+
+
+def test_numbers_of_no_declared_dtype_are_what_the_loss_needs(client):
+    assert client.mse([3, 0], [1, 0], grad=True).grad.input.tolist() == [2, 0]
+    assert client.cross_entropy([[0, 0]], [1], grad=True).grad.input.tolist() == [[0.5, -0.5]]
+
+
+def test_numbers_alone_and_empty_arrays(client):
+    result = client.mse(3.0, np.float64(1), grad=True)
+    assert result.loss == 4 and result.grad.input.shape == () and result.grad.input == 4
+    empty = client.mse(np.zeros((0, 5)), np.zeros((0, 5)), reduction="sum", grad=True)
+    assert empty.loss == 0 and empty.count == 0 and empty.grad.input.shape == (0, 5)
+    assert np.isnan(client.mse([], []).loss)
+
+
+def test_mixed_widths_stand_aligned(client):
+    result = client.cross_entropy(np.zeros((3, 2)), np.array([0, 1, 0], np.uint8), sample_weight=np.float16([1, 2, 3]), grad=True)
+    assert result.loss == pytest.approx(np.log(2))
+
+
+def test_computing_dtype(client):
+    assert client.mse(X, Y, dtype="float32", grad=True).grad.input.dtype == np.float32
+    assert client.mse(np.float32(X), Y, dtype=np.float64, grad=True).grad.input.dtype == np.float64
+
+
+def test_nonfinite_terms_are_counted(client):
+    result = client.mse([np.nan, np.inf, 1], [0, 0, 0])
+    assert result.nonfinite == 2 and np.isnan(result.loss) and "nonfinite=2" in repr(result)
+
+
+def test_warnings_are_pythons_and_point_at_the_caller(client):
+    with pytest.warns(lossd.LossdWarning, match="broadcast") as caught:
+        result = client.mse(np.zeros((3, 1)), np.zeros(3))
+    assert result.count == 9 and result.warnings == [str(caught[0].message)]
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("ask, status, pointer, detail", [
+    (lambda client: client.cross_entropy([[0.2, 0.8]], [2]), 422, "/target/0", "target[0] is 2; class indices must be in [0, 2), or -100 to be ignored"),
+    (lambda client: client.mse([1, 2], [1, 2, 3]), 422, "/target", "shape"),
+    (lambda client: client.huber(X, Y, delta=-1), 422, "/delta", "delta"),
+    (lambda client: client.huber(X, Y, delta="much"), 400, "/delta", "delta is 'much'; it must be a number"),
+    (lambda client: client.mse(X, Y, reduction="median"), 422, "/reduction", "reduction"),
+    (lambda client: client.mse(X, Y, grad=["inptu"]), 422, "/grad", "inptu"),
+    (lambda client: client.huber(X, Y, delta=float("-inf")), 400, "/delta", "delta is '-Infinity'"),
+    (lambda client: client.mse(np.arange(3), Y, grad=True), 422, None, "only floating point tensors have a gradient"),
+    (lambda client: client.mse(None, Y), 422, "/input", "input is missing"),
+])
+def test_mistakes_are_value_errors_that_say_where(client, ask, status, pointer, detail):
+    with pytest.raises(lossd.InvalidRequest) as caught:
+        ask(client)
+    error = caught.value
+    assert isinstance(error, ValueError) and isinstance(error, lossd.LossdError)
+    assert error.status == status and detail in error.detail and str(error) == error.detail and error.request_id
+    assert pointer is None or error.pointer == pointer
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.detail, copy.status, copy.pointer) == (error.detail, error.status, error.pointer)
+
+
+def test_the_connection_outlives_mistakes(client):
+    for _ in range(3):
+        with pytest.raises(ValueError):
+            client.mse([1, 2], [1, 2, 3])
+    assert client.mse(X, Y).loss == pytest.approx(1 / 6)
+    assert len(client._session.server._idle) == 1
+
+
+def test_a_parameter_that_is_no_number_is_refused_here(client):
+    with pytest.raises(TypeError, match=r"delta is \[1, 2\]; it must be a number"):
+        client.huber(X, Y, delta=[1, 2])
+
+
+def test_a_body_over_the_limit_is_answered_though_it_is_not_read():
+    process, url = start("--max-body", "64KiB")
+    try:
+        with lossd.Client(url, retries=0) as client:
+            for _ in range(3):
+                with pytest.raises(lossd.InvalidRequest) as caught:
+                    client.mse(np.zeros(2_000_000), np.zeros(2_000_000))
+                assert caught.value.status == 413
+            assert client.mse(X, Y).loss == pytest.approx(1 / 6)
+    finally:
+        stop(process)
+
+
+def test_large_arrays(client):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 1_000_003)).astype(np.float32)
+    result = client.mse(x, y, grad=True)
+    np.testing.assert_allclose(result.loss, np.mean((x.astype(float) - y) ** 2), rtol=1e-6)
+    np.testing.assert_allclose(result.grad.input, 2 * (x - y) / len(x), rtol=1e-5, atol=1e-12)
+
+
+def test_threads_share_a_client(client):
+    failures = []
+
+    def work(seed):
+        x, y = np.random.default_rng(seed).normal(size=(2, 5000))
+        for _ in range(20):
+            result = client.mse(x, y, grad=True)
+            if not (np.isclose(result.loss, np.mean((x - y) ** 2)) and np.allclose(result.grad.input, 2 * (x - y) / 5000)):
+                failures.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert 1 <= len(client._session.server._idle) <= 8
+
+
+def test_what_the_server_has(client):
+    losses = client.losses()
+    assert [loss["name"] for loss in losses] == list(lossd.LOSSES)
+    assert all(callable(getattr(client, loss["name"])) for loss in losses)
+
+
+def test_generated_methods_are_up_to_date(url):
+    program = ROOT / "clients/python/generate.py"
+    text = subprocess.run([sys.executable, "-B", program, url, "--print"], check=True, capture_output=True, text=True).stdout
+    assert text == (ROOT / "clients/python/src/lossd/_losses.py").read_text("utf-8"), "run clients/python/generate.py"
+
+
+def test_the_version_is_the_servers():
+    assert f'#define LOSS_VERSION "{lossd.__version__}"' in (ROOT / "core/loss.h").read_text("utf-8")
+
+
+def test_types_hold():
+    if subprocess.run(["mypy", "--version"], capture_output=True).returncode:
+        pytest.skip("mypy is not here: install mypy")
+    done = subprocess.run(["mypy", "--cache-dir", ROOT / "build/python/mypy"], cwd=ROOT / "clients/python", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_health_and_readiness(client):
+    assert client.health() is True and client.ready() is True
+    nobody = lossd.Client("http://127.0.0.1:1", retries=0)
+    assert nobody.health() is False and nobody.ready() is False
+
+
+def test_a_pickled_client_is_another_with_the_same_settings(url):
+    client = lossd.Client(url, timeout=7, retries=1)
+    client.mse(X, Y)
+    copy = pickle.loads(pickle.dumps(client))
+    assert copy.mse(X, Y).loss == client.mse(X, Y).loss
+    assert (copy.url, copy._session.timeout) == (url, 7)
+
+
+def test_the_environment_names_the_server(url, monkeypatch):
+    monkeypatch.setenv("LOSSD_URL", url + "/")
+    assert lossd.Client().mse(X, Y).loss == pytest.approx(1 / 6)
+    monkeypatch.delenv("LOSSD_URL")
+    assert lossd.Client().url == "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://", "http://host:port", "http://host/?q=1", ""])
+def test_urls_that_are_none(url):
+    with pytest.raises(ValueError, match="url"):
+        lossd.Client(url)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"timeout": 0}, "timeout is 0; it must be above 0"),
+    ({"retries": -1}, "retries is -1; it must be 0 or more"),
+    ({"connections": 0}, "connections is 0; it must be 1 or more"),
+    ({"token": "two words"}, "the token must be one word"),
+    ({"token": ""}, "the token must be one word"),
+    ({"cafile": "ca.pem"}, "is not https"),
+    ({"verify": False}, "is not https"),
+])
+def test_settings_that_cannot_be(arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        lossd.Client("http://127.0.0.1:8080", **arguments)
+    assert "two words" not in str(caught.value)
+
+
+def test_numpy_is_all_that_importing_needs():
+    code = ("import sys, lossd; sys.exit(' '.join(set(name.partition('.')[0] for name in sys.modules) & "
+            "{'torch', 'sklearn', 'xgboost', 'lightgbm', 'urllib3', 'requests', 'safetensors'}) or 0)")
+    subprocess.run([sys.executable, "-B", "-c", code], check=True, env={"PYTHONPATH": str(ROOT / "clients/python/src")})
+
+
+def test_no_warning_of_pythons_own(url):
+    """Sockets that nobody closes, say."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        client = lossd.Client(url)
+        client.mse(X, Y)
+        client.close()
+        client.mse(X, Y)
+        client.close()

@@ -169,6 +169,20 @@ struct loss_param_spec {
     double min, max;
 };
 
+/* A small request that is answered, to learn from: it gives the tensors and the parameters that are the loss's own a value. */
+struct loss_example {
+    struct {
+        int rank;
+        size_t shape[3];
+        const double *numbers;   /* row-major; NULL where the tensor is left out */
+    } tensors[LOSS_MAX_TENSORS]; /* in the descriptor's order */
+    struct {
+        bool given;
+        struct loss_value value;
+    } params[LOSS_MAX_PARAMS]; /* likewise */
+    enum loss_reduction reduction;
+};
+
 struct loss_method; /* how it is computed: core/method.h */
 
 /* One loss, complete. Everything else about it (routes, checks, help, documents, tests) derives from this. */
@@ -182,6 +196,7 @@ struct loss_descriptor {
     bool hessian;                                      /* the diagonal of its Hessian can be asked for */
     struct loss_tensor_spec tensors[LOSS_MAX_TENSORS]; /* in order; the first without a name ends them */
     struct loss_param_spec params[LOSS_MAX_PARAMS];    /* likewise */
+    const struct loss_example *example;                /* a request to begin with */
     const struct loss_method *method;
 };
 

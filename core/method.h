@@ -107,6 +107,9 @@ bool loss_same_shape(const struct loss_tensor *a, const struct loss_tensor *b);
 /* Adds a warning to a plan; `text` is static. */
 void loss_warn(struct loss_plan *plan, const char *text);
 
+/* The numbers of a tensor in a loss's example. */
+#define NUMBERS(...) ((const double[]){__VA_ARGS__})
+
 /* The reductions that every loss has. */
 enum { MEAN_SUM_NONE = 1u << LOSS_MEAN | 1u << LOSS_SUM | 1u << LOSS_NONE };
 

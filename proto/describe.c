@@ -11,13 +11,26 @@ json_t *describe_with(json_t *array, json_t *value)
     return NULL;
 }
 
-json_t *describe_default(const struct loss_param_spec *spec)
+json_t *describe_member(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+json_t *describe_value(const struct loss_param_spec *spec, const struct loss_value *value)
 {
     if (spec->type == LOSS_CHOICE)
-        return json_string(spec->choices[spec->fallback.integer]);
+        return json_string(spec->choices[value->integer]);
     if (spec->type == LOSS_BOOLEAN)
-        return json_boolean(spec->fallback.number != 0);
-    return spec->type == LOSS_INTEGER ? json_integer(spec->fallback.integer) : json_real(spec->fallback.number);
+        return json_boolean(value->number != 0);
+    return spec->type == LOSS_INTEGER ? json_integer(value->integer) : json_real(value->number);
+}
+
+json_t *describe_default(const struct loss_param_spec *spec)
+{
+    return describe_value(spec, &spec->fallback);
 }
 
 void describe_answer(struct reply *reply, json_t *tree, size_t flags)

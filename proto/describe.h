@@ -12,7 +12,11 @@
 /* Appends to an array and hands it on. Takes both; NULL where something has failed. */
 json_t *describe_with(json_t *array, json_t *value);
 
-/* The default of a parameter. */
+/* Gives an object a member and hands it on. Takes both; NULL where something has failed. */
+json_t *describe_member(json_t *object, const char *key, json_t *value);
+
+/* A value of a parameter; its default. */
+json_t *describe_value(const struct loss_param_spec *spec, const struct loss_value *value);
 json_t *describe_default(const struct loss_param_spec *spec);
 
 /* Answers with a tree, which is freed, written with jansson's `flags`; or, where it is NULL, that memory has run out. Keeps

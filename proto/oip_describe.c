@@ -56,11 +56,8 @@ static json_t *tensor_named(const char *name, enum loss_dtype dtype, json_t *sha
 
 static json_t *optional(json_t *input, bool config)
 {
-    if (json_object_set_new(input, config ? "optional" : "parameters",
-                            config ? json_true() : json_pack("{s:b}", "optional", true)) == 0)
-        return input;
-    json_decref(input);
-    return NULL;
+    return describe_member(input, config ? "optional" : "parameters",
+                           config ? json_true() : json_pack("{s:b}", "optional", true));
 }
 
 static json_t *inputs_of(const struct loss_descriptor *loss, bool config)
@@ -127,10 +124,7 @@ static json_t *parameters_of(const struct loss_descriptor *loss)
 {
     json_t *parameters = json_pack("{s:s}", "reduction", loss_reduction_name(LOSS_MEAN));
     for (int k = 0; k < loss_param_specs(loss); k++)
-        if (parameters && json_object_set_new(parameters, loss->params[k].name, describe_default(&loss->params[k])) != 0) {
-            json_decref(parameters);
-            parameters = NULL;
-        }
+        parameters = describe_member(parameters, loss->params[k].name, describe_default(&loss->params[k]));
     return parameters;
 }
 

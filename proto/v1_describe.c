@@ -1,5 +1,6 @@
 /* GET /v1/losses and /v1/losses/{loss}: the descriptors as JSON. */
 #include "describe.h"
+#include "example.h"
 #include "media.h"
 #include "v1.h"
 
@@ -44,17 +45,12 @@ static json_t *params_of(const struct loss_descriptor *loss)
         json_t *param = json_pack("{s:s,s:s,s:s,s:o}", "name", spec->name, "doc", spec->doc, "type", types[spec->type],
                                   "default", describe_default(spec));
         /* Bounds are named as in JSON Schema. */
-        if ((spec->has_min &&
-             json_object_set_new(param, spec->above_min ? "exclusiveMinimum" : "minimum", json_real(spec->min)) != 0) ||
-            (spec->has_max &&
-             json_object_set_new(param, spec->below_max ? "exclusiveMaximum" : "maximum", json_real(spec->max)) != 0)) {
-            json_decref(param);
-            param = NULL;
-        }
-        if (spec->type == LOSS_CHOICE && json_object_set_new(param, "choices", choices_of(spec)) != 0) {
-            json_decref(param);
-            param = NULL;
-        }
+        if (spec->has_min)
+            param = describe_member(param, spec->above_min ? "exclusiveMinimum" : "minimum", json_real(spec->min));
+        if (spec->has_max)
+            param = describe_member(param, spec->below_max ? "exclusiveMaximum" : "maximum", json_real(spec->max));
+        if (spec->type == LOSS_CHOICE)
+            param = describe_member(param, "choices", choices_of(spec));
         array = describe_with(array, param);
     }
     return array;
@@ -74,10 +70,10 @@ static json_t *description(const struct loss_descriptor *loss)
     json_t *aliases = json_array();
     for (int i = 0; i < LOSS_MAX_ALIASES && loss->aliases[i]; i++)
         aliases = describe_with(aliases, json_string(loss->aliases[i]));
-    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:b,s:o}", "name", loss->name, "aliases", aliases, "title", loss->title,
-                     "doc", loss->doc, "formula", loss->formula, "tensors", tensors_of(loss), "parameters", params_of(loss),
-                     "reductions", reductions_of(loss), "hessian", loss->hessian, "path",
-                     json_sprintf("/v1/losses/%s", loss->name));
+    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:b,s:o,s:o}", "name", loss->name, "aliases", aliases, "title",
+                     loss->title, "doc", loss->doc, "formula", loss->formula, "tensors", tensors_of(loss), "parameters",
+                     params_of(loss), "reductions", reductions_of(loss), "hessian", loss->hessian, "path",
+                     json_sprintf("/v1/losses/%s", loss->name), "example", example_request(loss));
 }
 
 static void answer(struct reply *reply, json_t *tree)

@@ -29,6 +29,7 @@ static const struct {
     {"oip", oip_suite},
     {"assets", assets_suite},
     {"several", several_suite},
+    {"openapi", openapi_suite},
     {"clients", clients_suite},
     {"js", js_suite},
     {"python", python_suite},

@@ -19,6 +19,7 @@ Suite *form_suite(void);
 Suite *oip_suite(void);
 Suite *assets_suite(void);
 Suite *several_suite(void);
+Suite *openapi_suite(void);
 Suite *clients_suite(void);
 Suite *js_suite(void);
 Suite *python_suite(void);

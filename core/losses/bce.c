@@ -57,6 +57,12 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     snprintf(text, size, "probabilities must be in [0, 1] (for logits there is bce_with_logits)");
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.9, 0.2, 0.6)},
+                [TARGET] = {1, {3}, NUMBERS(1, 0, 1)},
+                [WEIGHT] = {1, {3}, NUMBERS(1, 1, 2)}},
+};
+
 const struct loss_descriptor loss_bce = {
     .name = "bce",
     .aliases = {"BCELoss", "binary_cross_entropy"},
@@ -73,5 +79,6 @@ const struct loss_descriptor loss_bce = {
                         .differentiable = true},
             [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL, .optional = true},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_same, ELEMENTWISE(bce), .expected = expected},
 };

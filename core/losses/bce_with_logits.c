@@ -41,6 +41,13 @@ FORMULA_OF_LABELS(bce_with_logits)
 }
 ELEMENTWISE_KERNELS_OF_LABELS(bce_with_logits, 4)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {2, {2, 2}, NUMBERS(0.3, -1.2, 2, 1.5)},
+                [TARGET] = {2, {2, 2}, NUMBERS(1, 0, 1, 1)},
+                [WEIGHT] = {2, {2, 1}, NUMBERS(1, 0.5)},
+                [POS_WEIGHT] = {1, {2}, NUMBERS(1, 2)}},
+};
+
 const struct loss_descriptor loss_bce_with_logits = {
     .name = "bce_with_logits",
     .aliases = {"BCEWithLogitsLoss", "binary_cross_entropy_with_logits"},
@@ -58,5 +65,6 @@ const struct loss_descriptor loss_bce_with_logits = {
             [POS_WEIGHT] = {"pos_weight", "weight of positive targets, usually one per class", "broadcast to input", LOSS_REAL,
                             .optional = true},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_same, ELEMENTWISE(bce_with_logits)},
 };

@@ -63,6 +63,13 @@ static void cosine_embedding_kernel(struct loss_block *b)
     }
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT1] = {2, {2, 3}, NUMBERS(1, 0.5, -0.2, 0.3, -1, 0.8)},
+                [INPUT2] = {2, {2, 3}, NUMBERS(0.9, 0.7, 0, 0.4, -0.6, 1)},
+                [TARGET] = {1, {2}, NUMBERS(1, -1)}},
+    .params = {[MARGIN] = {true, {0.2, 0}}},
+};
+
 const struct loss_descriptor loss_cosine_embedding = {
     .name = "cosine_embedding",
     .aliases = {"CosineEmbeddingLoss", "cosine_embedding_loss"},
@@ -81,5 +88,6 @@ const struct loss_descriptor loss_cosine_embedding = {
             [TARGET] = {"target", "labels, 1 or -1", "(N) or ()", LOSS_REAL},
         },
     .params = {[MARGIN] = {"margin", "cosine that dissimilar pairs may keep, best in [0, 0.5]", LOSS_NUMBER}},
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_pairs, .kernel = cosine_embedding_kernel},
 };

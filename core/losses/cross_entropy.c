@@ -283,6 +283,13 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return LOSS_OK;
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {2, {3, 3}, NUMBERS(0.2, 1.5, -0.3, 2, 0.1, 0.4, 0.5, 0.5, 0.5)},
+                [TARGET] = {1, {3}, NUMBERS(1, 0, -1)},
+                [WEIGHT] = {1, {3}, NUMBERS(1, 2, 1)}},
+    .params = {[IGNORE_INDEX] = {true, {-1, -1}}, [LABEL_SMOOTHING] = {true, {0.1, 0}}},
+};
+
 const struct loss_descriptor loss_cross_entropy = {
     .name = "cross_entropy",
     .aliases = {"CrossEntropyLoss"},
@@ -310,6 +317,7 @@ const struct loss_descriptor loss_cross_entropy = {
             [LABEL_SMOOTHING] = {"label_smoothing", "share of the target that is spread over all classes", LOSS_NUMBER,
                                  .has_min = true, .has_max = true, .max = 1},
         },
+    .example = &example,
     .method =
         &(const struct loss_method){
             .shape = shape,

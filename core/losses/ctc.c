@@ -223,6 +223,20 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return LOSS_OK; /* the other axes run along the first dimension of the terms, 0 */
 }
 
+/* Four steps of two sequences, three classes: the labels 1, 2 and, in the first three steps of the second one, 1. */
+static const double example_log_probs[] = {
+    -1.204,  -0.5108, -2.3026, -0.3567, -1.6094, -2.3026, -0.6931, -1.204,  -1.6094, -1.6094, -0.3567, -2.3026,
+    -1.6094, -2.3026, -0.3567, -0.6931, -1.204,  -1.6094, -0.5108, -1.6094, -1.6094, -1.0986, -1.0986, -1.0986,
+};
+
+static const struct loss_example example = {
+    .tensors = {[LOG_PROBS] = {3, {4, 2, 3}, example_log_probs},
+                [TARGETS] = {2, {2, 2}, NUMBERS(1, 2, 1, 0)},
+                [INPUT_LENGTHS] = {1, {2}, NUMBERS(4, 3)},
+                [TARGET_LENGTHS] = {1, {2}, NUMBERS(2, 1)}},
+    .params = {[BLANK] = {true, {0, 0}}, [ZERO_INFINITY] = {true, {1, 1}}},
+};
+
 const struct loss_descriptor loss_ctc = {
     .name = "ctc",
     .aliases = {"CTCLoss", "ctc_loss"},
@@ -246,6 +260,7 @@ const struct loss_descriptor loss_ctc = {
             [BLANK] = {"blank", "class index of the blank", LOSS_INTEGER},
             [ZERO_INFINITY] = {"zero_infinity", "an impossible alignment counts as 0, with gradient 0", LOSS_BOOLEAN},
         },
+    .example = &example,
     .method = &(
         const struct loss_method){.shape = shape, .kernel = ctc_kernel, .scratch = scratch, .work = work, .expected = expected},
 };

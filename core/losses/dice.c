@@ -40,6 +40,12 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return loss_shape_rows(plan, plan->param[BATCH].integer ? rank : rank - 1, error);
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {2, {2, 4}, NUMBERS(0.9, 0.8, 0.1, 0, 0.2, 0.7, 0.6, 0.1)},
+                [TARGET] = {2, {2, 4}, NUMBERS(1, 1, 0, 0, 0, 1, 1, 0)}},
+    .params = {[SMOOTH] = {true, {0.5, 0}}, [BATCH] = {true, {1, 1}}},
+};
+
 const struct loss_descriptor loss_dice = {
     .name = "dice",
     .aliases = {"DiceLoss", "dice_loss"},
@@ -58,5 +64,6 @@ const struct loss_descriptor loss_dice = {
             [SMOOTH] = {"smooth", "keeps empty masks from dividing 0 by 0", LOSS_NUMBER, {1, 1}, .has_min = true},
             [BATCH] = {"batch", "one term for the whole batch, in place of one for each sample", LOSS_BOOLEAN},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = shape, .kernel = dice_kernel},
 };

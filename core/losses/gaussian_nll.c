@@ -48,6 +48,13 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return status;
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(1.2, 0.3, -0.5)},
+                [TARGET] = {1, {3}, NUMBERS(1, 0.5, -0.25)},
+                [VAR] = {1, {3}, NUMBERS(0.2, 0.5, 0.1)}},
+    .params = {[FULL] = {true, {1, 1}}, [EPS] = {true, {1e-4, 0}}},
+};
+
 const struct loss_descriptor loss_gaussian_nll = {
     .name = "gaussian_nll",
     .aliases = {"GaussianNLLLoss", "gaussian_nll_loss"},
@@ -69,5 +76,6 @@ const struct loss_descriptor loss_gaussian_nll = {
             [FULL] = {"full", "add the constant log(2 pi)/2", LOSS_BOOLEAN},
             [EPS] = {"eps", "variances below this count as this", LOSS_NUMBER, {1e-6, 0}, .has_min = true, .above_min = true},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = shape, ELEMENTWISE(gaussian_nll), .expected = expected},
 };

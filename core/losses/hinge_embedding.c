@@ -17,6 +17,11 @@ FORMULA(hinge_embedding)
 }
 ELEMENTWISE_KERNELS(hinge_embedding, 2)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.3, 1.7, 0.6)}, [TARGET] = {1, {3}, NUMBERS(1, -1, -1)}},
+    .params = {[MARGIN] = {true, {1.5, 0}}},
+};
+
 const struct loss_descriptor loss_hinge_embedding = {
     .name = "hinge_embedding",
     .aliases = {"HingeEmbeddingLoss", "hinge_embedding_loss"},
@@ -32,5 +37,6 @@ const struct loss_descriptor loss_hinge_embedding = {
             [TARGET] = {"target", "labels, 1 or -1", "(*), broadcast against input", LOSS_REAL},
         },
     .params = {[MARGIN] = {"margin", "distance that dissimilar pairs should keep", LOSS_NUMBER, {1, 1}}},
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_broadcast, ELEMENTWISE(hinge_embedding)},
 };

@@ -18,6 +18,11 @@ FORMULA(huber)
 }
 ELEMENTWISE_KERNELS(huber, 2)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.5, 3, -2)}, [TARGET] = {1, {3}, NUMBERS(0, 1, -2.25)}},
+    .params = {[DELTA] = {true, {1.5, 0}}},
+};
+
 const struct loss_descriptor loss_huber = {
     .name = "huber",
     .aliases = {"HuberLoss", "huber_loss"},
@@ -33,5 +38,6 @@ const struct loss_descriptor loss_huber = {
         },
     .params =
         {[DELTA] = {"delta", "where the parabola meets the lines", LOSS_NUMBER, {1, 1}, .has_min = true, .above_min = true}},
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(huber)},
 };

@@ -146,6 +146,12 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return loss_shape_rows(plan, 1, error);
 }
 
+static const struct loss_example example = {
+    .tensors = {[QUERY] = {2, {3, 2}, NUMBERS(1, 0.2, -0.3, 0.9, -0.8, -0.5)},
+                [KEY] = {2, {3, 2}, NUMBERS(0.9, 0.3, -0.1, 1, -0.7, -0.7)}},
+    .params = {[TEMPERATURE] = {true, {0.5, 0}}},
+};
+
 const struct loss_descriptor loss_info_nce = {
     .name = "info_nce",
     .aliases = {"InfoNCE", "NTXentLoss", "nt_xent"},
@@ -165,6 +171,7 @@ const struct loss_descriptor loss_info_nce = {
                                 {0.1, 0},
                                 .has_min = true,
                                 .above_min = true}},
+    .example = &example,
     .method =
         &(const struct loss_method){
             .shape = shape,

@@ -33,6 +33,13 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return LOSS_OK;
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {2, {2, 3}, NUMBERS(-0.3567, -1.6094, -2.3026, -2.3026, -1.204, -0.5108)},
+                [TARGET] = {2, {2, 3}, NUMBERS(-0.5108, -1.204, -2.3026, -1.6094, -1.6094, -0.5108)}},
+    .params = {[LOG_TARGET] = {true, {1, 1}}},
+    .reduction = LOSS_BATCHMEAN,
+};
+
 const struct loss_descriptor loss_kl_div = {
     .name = "kl_div",
     .aliases = {"KLDivLoss"},
@@ -49,5 +56,6 @@ const struct loss_descriptor loss_kl_div = {
                         LOSS_REAL, .differentiable = true},
         },
     .params = {[LOG_TARGET] = {"log_target", "the target holds log-probabilities", LOSS_BOOLEAN}},
+    .example = &example,
     .method = &(const struct loss_method){.shape = shape, ELEMENTWISE(kl_div)},
 };

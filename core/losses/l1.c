@@ -11,6 +11,10 @@ FORMULA(l1)
 }
 ELEMENTWISE_KERNELS(l1, 2)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {4}, NUMBERS(2.5, 0, 2, 8)}, [TARGET] = {1, {4}, NUMBERS(3, -0.5, 2, 7)}},
+};
+
 const struct loss_descriptor loss_l1 = {
     .name = "l1",
     .aliases = {"L1Loss", "l1_loss"},
@@ -24,5 +28,6 @@ const struct loss_descriptor loss_l1 = {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(l1)},
 };

@@ -17,6 +17,10 @@ FORMULA(log_cosh)
 }
 ELEMENTWISE_KERNELS(log_cosh, 2)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(2.5, 0, 2)}, [TARGET] = {1, {3}, NUMBERS(3, -0.5, 2)}},
+};
+
 const struct loss_descriptor loss_log_cosh = {
     .name = "log_cosh",
     .aliases = {"LogCosh", "logcosh"},
@@ -30,5 +34,6 @@ const struct loss_descriptor loss_log_cosh = {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(log_cosh)},
 };

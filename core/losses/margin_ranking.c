@@ -25,6 +25,13 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return loss_shape_broadcast(plan, error);
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT1] = {1, {3}, NUMBERS(0.8, 0.2, 1.5)},
+                [INPUT2] = {1, {3}, NUMBERS(0.5, 0.4, 1.45)},
+                [TARGET] = {1, {3}, NUMBERS(1, -1, 1)}},
+    .params = {[MARGIN] = {true, {0.1, 0}}},
+};
+
 const struct loss_descriptor loss_margin_ranking = {
     .name = "margin_ranking",
     .aliases = {"MarginRankingLoss", "margin_ranking_loss"},
@@ -42,5 +49,6 @@ const struct loss_descriptor loss_margin_ranking = {
                         .differentiable = true},
         },
     .params = {[MARGIN] = {"margin", "by how much", LOSS_NUMBER}},
+    .example = &example,
     .method = &(const struct loss_method){.shape = shape, ELEMENTWISE(margin_ranking)},
 };

@@ -11,6 +11,10 @@ FORMULA(mse)
 }
 ELEMENTWISE_KERNELS(mse, 2)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(2.5, 0, 2)}, [TARGET] = {1, {3}, NUMBERS(3, -0.5, 2)}},
+};
+
 const struct loss_descriptor loss_mse = {
     .name = "mse",
     .aliases = {"MSELoss", "mse_loss"},
@@ -24,5 +28,6 @@ const struct loss_descriptor loss_mse = {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(mse)},
 };

@@ -52,6 +52,13 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return status;
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {2, {2, 3}, NUMBERS(0.8, 0.1, 0.5, -0.2, 0.9, 0.7)},
+                [TARGET] = {1, {2}, NUMBERS(0, 2)},
+                [WEIGHT] = {1, {3}, NUMBERS(1, 1, 2)}},
+    .params = {[P] = {true, {2, 2}}, [MARGIN] = {true, {0.5, 0}}},
+};
+
 const struct loss_descriptor loss_multi_margin = {
     .name = "multi_margin",
     .aliases = {"MultiMarginLoss", "multi_margin_loss"},
@@ -71,6 +78,7 @@ const struct loss_descriptor loss_multi_margin = {
                 {"p", "power of the lack, 1 or 2", LOSS_INTEGER, {1, 1}, .has_min = true, .has_max = true, .min = 1, .max = 2},
             [MARGIN] = {"margin", "by how much the right class should lead", LOSS_NUMBER, {1, 1}},
         },
+    .example = &example,
     .method =
         &(const struct loss_method){.shape = shape, .kernel = multi_margin_kernel, .checked = TARGET, .expected = expected},
 };

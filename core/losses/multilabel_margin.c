@@ -80,6 +80,10 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return loss_shape_rows(plan, 1, error);
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {2, {1, 4}, NUMBERS(0.1, 0.2, 0.4, 0.8)}, [TARGET] = {2, {1, 4}, NUMBERS(3, 0, -1, 1)}},
+};
+
 const struct loss_descriptor loss_multilabel_margin = {
     .name = "multilabel_margin",
     .aliases = {"MultiLabelMarginLoss", "multilabel_margin_loss"},
@@ -92,6 +96,7 @@ const struct loss_descriptor loss_multilabel_margin = {
             [INPUT] = {"input", "scores", "(C) or (N, C)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "the right classes' indices, ended by -1", "(C) or (N, C)", LOSS_INDEX},
         },
+    .example = &example,
     .method =
         &(const struct loss_method){
             .shape = shape, .kernel = multilabel_margin_kernel, .scratch = scratch, .checked = TARGET, .expected = expected},

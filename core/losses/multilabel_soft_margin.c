@@ -33,6 +33,12 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return loss_shape_rows(plan, 1, error);
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {2, {2, 2}, NUMBERS(0.3, -1.2, 2, 1.5)},
+                [TARGET] = {2, {2, 2}, NUMBERS(1, 0, 1, 1)},
+                [WEIGHT] = {1, {2}, NUMBERS(1, 2)}},
+};
+
 const struct loss_descriptor loss_multilabel_soft_margin = {
     .name = "multilabel_soft_margin",
     .aliases = {"MultiLabelSoftMarginLoss", "multilabel_soft_margin_loss"},
@@ -47,5 +53,6 @@ const struct loss_descriptor loss_multilabel_soft_margin = {
             [WEIGHT] = {"weight", "a weight for each class", "(C), or broadcast to input with C last", LOSS_REAL,
                         .optional = true},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = shape, .kernel = multilabel_soft_margin_kernel},
 };

@@ -17,6 +17,13 @@ static void nll_kernel(struct loss_block *b)
     }
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {2, {3, 2}, NUMBERS(-0.3567, -1.204, -1.6094, -0.2231, -0.6931, -0.6931)},
+                [TARGET] = {1, {3}, NUMBERS(0, 1, -1)},
+                [WEIGHT] = {1, {2}, NUMBERS(1, 2)}},
+    .params = {[IGNORE_INDEX] = {true, {-1, -1}}},
+};
+
 const struct loss_descriptor loss_nll = {
     .name = "nll",
     .aliases = {"NLLLoss", "nll_loss"},
@@ -32,6 +39,7 @@ const struct loss_descriptor loss_nll = {
             [WEIGHT] = {"weight", "a weight for each class", "(C)", LOSS_REAL, .optional = true},
         },
     .params = {[IGNORE_INDEX] = {"ignore_index", "a target that does not count", LOSS_INTEGER, {-100, -100}}},
+    .example = &example,
     .method =
         &(const struct loss_method){
             .shape = loss_shape_classes,

@@ -31,6 +31,11 @@ FORMULA(poisson_nll)
 }
 ELEMENTWISE_KERNELS(poisson_nll, 2)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(1.1, 3.4, 2)}, [TARGET] = {1, {3}, NUMBERS(1, 4, 2)}},
+    .params = {[LOG_INPUT] = {true, {0, 0}}, [FULL] = {true, {1, 1}}, [EPS] = {true, {1e-6, 0}}},
+};
+
 const struct loss_descriptor loss_poisson_nll = {
     .name = "poisson_nll",
     .aliases = {"PoissonNLLLoss", "poisson_nll_loss"},
@@ -51,5 +56,6 @@ const struct loss_descriptor loss_poisson_nll = {
             [FULL] = {"full", "add Stirling's approximation of log y!", LOSS_BOOLEAN},
             [EPS] = {"eps", "keeps log(x + eps) finite, without log_input", LOSS_NUMBER, {1e-8, 0}},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_broadcast, ELEMENTWISE(poisson_nll)},
 };

@@ -13,6 +13,11 @@ FORMULA(quantile)
 }
 ELEMENTWISE_KERNELS(quantile, 2)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(2.5, 0, 2)}, [TARGET] = {1, {3}, NUMBERS(3, -0.5, 1)}},
+    .params = {[Q] = {true, {0.9, 0}}},
+};
+
 const struct loss_descriptor loss_quantile = {
     .name = "quantile",
     .aliases = {"pinball", "pinball_loss"},
@@ -36,5 +41,6 @@ const struct loss_descriptor loss_quantile = {
                       .has_max = true,
                       .below_max = true,
                       .max = 1}},
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(quantile)},
 };

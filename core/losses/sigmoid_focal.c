@@ -40,6 +40,11 @@ FORMULA(sigmoid_focal)
 }
 ELEMENTWISE_KERNELS(sigmoid_focal, 2)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.8, -1.5, 0.3)}, [TARGET] = {1, {3}, NUMBERS(1, 0, 1)}},
+    .params = {[ALPHA] = {true, {0.5, 0}}, [GAMMA] = {true, {1.5, 0}}},
+};
+
 const struct loss_descriptor loss_sigmoid_focal = {
     .name = "sigmoid_focal",
     .aliases = {"sigmoid_focal_loss"},
@@ -66,5 +71,6 @@ const struct loss_descriptor loss_sigmoid_focal = {
                        .max = 1},
             [GAMMA] = {"gamma", "how much less well predicted terms count; 0 is no less", LOSS_NUMBER, {2, 2}, .has_min = true},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_same, ELEMENTWISE(sigmoid_focal)},
 };

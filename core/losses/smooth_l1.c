@@ -23,6 +23,11 @@ FORMULA(smooth_l1)
 }
 ELEMENTWISE_KERNELS(smooth_l1, 2)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.9, 2, 3)}, [TARGET] = {1, {3}, NUMBERS(1, 2, 5)}},
+    .params = {[BETA] = {true, {0.5, 0}}},
+};
+
 const struct loss_descriptor loss_smooth_l1 = {
     .name = "smooth_l1",
     .aliases = {"SmoothL1Loss", "smooth_l1_loss"},
@@ -38,5 +43,6 @@ const struct loss_descriptor loss_smooth_l1 = {
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
     .params = {[BETA] = {"beta", "where the parabola meets the lines", LOSS_NUMBER, {1, 1}, .has_min = true, .min = 0}},
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(smooth_l1)},
 };

@@ -15,6 +15,10 @@ FORMULA(soft_margin)
 }
 ELEMENTWISE_KERNELS(soft_margin, 2)
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.8, -1.5, 0.3)}, [TARGET] = {1, {3}, NUMBERS(1, -1, -1)}},
+};
+
 const struct loss_descriptor loss_soft_margin = {
     .name = "soft_margin",
     .aliases = {"SoftMarginLoss", "soft_margin_loss"},
@@ -28,5 +32,6 @@ const struct loss_descriptor loss_soft_margin = {
             [INPUT] = {"input", "scores", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "labels, 1 or -1", "(*), broadcast against input", LOSS_REAL},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_broadcast, ELEMENTWISE(soft_margin)},
 };

@@ -103,6 +103,17 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return loss_shape_rows(plan, 1, error);
 }
 
+static const struct loss_example example = {
+    .tensors = {[ANCHOR] = {2, {2, 3}, NUMBERS(1, 0.5, -0.2, 0.3, -1, 0.8)},
+                [POSITIVE] = {2, {2, 3}, NUMBERS(0.9, 0.7, 0, 0.4, -0.6, 1)},
+                [NEGATIVE] = {2, {2, 3}, NUMBERS(0.2, -0.3, 1, 0.1, -0.4, 0.2)}},
+    .params = {[MARGIN] = {true, {0.5, 0}},
+               [NORM] = {true, {2, 0}},
+               [EPS] = {true, {1e-6, 0}},
+               [SWAP] = {true, {1, 1}},
+               [DISTANCE] = {true, {EUCLIDEAN, EUCLIDEAN}}},
+};
+
 const struct loss_descriptor loss_triplet_margin = {
     .name = "triplet_margin",
     .aliases = {"TripletMarginLoss", "triplet_margin_loss", "TripletMarginWithDistanceLoss",
@@ -130,5 +141,6 @@ const struct loss_descriptor loss_triplet_margin = {
             [DISTANCE] = {"distance", "euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity", LOSS_CHOICE,
                           .choices = distances},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = shape, .kernel = triplet_margin_kernel},
 };

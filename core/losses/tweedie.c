@@ -59,6 +59,11 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
                               : "means must be greater than 0 (for their logarithms there is log_input)");
 }
 
+static const struct loss_example example = {
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.1, 1.2, 0.7)}, [TARGET] = {1, {3}, NUMBERS(0, 4, 1.5)}},
+    .params = {[POWER] = {true, {1.3, 0}}, [LOG_INPUT] = {true, {1, 1}}},
+};
+
 const struct loss_descriptor loss_tweedie = {
     .name = "tweedie",
     .aliases = {"tweedie_deviance"},
@@ -89,5 +94,6 @@ const struct loss_descriptor loss_tweedie = {
                        .max = 2},
             [LOG_INPUT] = {"log_input", "the input holds logarithms of the means", LOSS_BOOLEAN},
         },
+    .example = &example,
     .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(tweedie), .expected = expected},
 };

@@ -1,4 +1,8 @@
-# docker build -t lossd . && docker run --rm -p 8080:8080 lossd
+# docker build -t lossd .
+# docker run --rm -p 127.0.0.1:8080:8080 -e LOSSD_INSECURE_OPEN=on lossd            # for this machine, without tokens
+# docker run --rm -p 8080:8080 -v ./tokens:/tokens:ro -e LOSSD_TOKEN_FILE=/tokens lossd
+# `docker run --rm lossd --new-token NAME >> tokens` makes a token. Without either the server does not start, since it listens on
+# every address of the container.
 ARG BASE=debian:12-slim
 
 FROM ${BASE} AS build
@@ -14,7 +18,7 @@ LABEL org.opencontainers.image.title="lossd" \
       org.opencontainers.image.description="Loss functions and their gradients over HTTP and JSON" \
       org.opencontainers.image.licenses="MIT"
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libgomp1 libjansson4 libmicrohttpd12 libzstd1 zlib1g \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libgnutls30 libgomp1 libjansson4 libmicrohttpd12 libzstd1 zlib1g \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /src/build/lossd /usr/local/bin/lossd

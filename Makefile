@@ -117,11 +117,11 @@ $(ASSETS): $(BUILD)/web/assets.c Makefile
 
 $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lz -lzstd -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -lgnutls -ljansson -lz -lzstd -lm -pthread
 
 $(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -ljansson -lz -lzstd -lcheck_pic -lsubunit -lrt -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -lgnutls -ljansson -lz -lzstd -lcheck_pic -lsubunit -lrt -lm -pthread
 
 deps: ## install the Debian packages that building needs, naming them
 	@deploy/install-deps.sh

@@ -9,6 +9,7 @@ needs="gcc               the C compiler, with OpenMP and the sanitizers
 libc6-dev         headers of the C library
 make              runs the build
 libmicrohttpd-dev the HTTP server library
+libgnutls28-dev   TLS, and hashes of tokens
 libjansson-dev    the JSON library
 zlib1g-dev        gzip and deflate
 libzstd-dev       zstd
@@ -58,7 +59,7 @@ look_around() {
         command -v "$tool" >/dev/null || missing="$missing $tool"
     done
     if command -v "$cc" >/dev/null; then
-        for header in stdio.h omp.h microhttpd.h jansson.h zlib.h zstd.h check.h subunit/child.h; do
+        for header in stdio.h omp.h microhttpd.h gnutls/gnutls.h jansson.h zlib.h zstd.h check.h subunit/child.h; do
             # shellcheck disable=SC2086 # flags are several words
             printf '#include <%s>\n' "$header" | $cc ${CPPFLAGS:-} -fopenmp -E -x c - >/dev/null 2>&1 || missing="$missing $header"
         done
@@ -66,7 +67,7 @@ look_around() {
     [ -n "$missing" ] || exit 0
     say "$1; not found here:$missing"
     say 'please install a C17 compiler with OpenMP, GNU make, curl, and the development files of libmicrohttpd (0.9.75 or newer),'
-    say 'jansson (2.14 or newer), zlib, libzstd (1.4 or newer), check (0.15 or newer) and subunit, then try again'
+    say 'GnuTLS (3.7 or newer), jansson (2.14 or newer), zlib, libzstd (1.4 or newer), check (0.15 or newer) and subunit, then try again'
     exit 1
 }
 

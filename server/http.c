@@ -116,6 +116,7 @@ struct request {
     const char *method, *target; /* in the connection's memory, as is all text of `call` */
     char path[HTTP_PATH];        /* decoded */
     char id[HTTP_ID];
+    char client[ACCESS_NAME]; /* who sent it, "" for nobody in particular */
     struct framing framing;
     const struct route *route;
     struct call call;
@@ -631,6 +632,11 @@ static bool dispatch(struct request *request)
     request->reply.errors = route_errors(request->path);
     const enum route_side side = side_of(request);
     struct route_match match = route_find(side, request->method, request->path);
+    const struct access_request access = {
+        .connection = request->connection, .entrance = request->entrance, .open = match.route && match.route->open};
+    if (!access_allow(request->http->settings.access, &access, request->client, &request->reply,
+                      metrics_rejects(request->http->settings.metrics)))
+        return false;
     if (!match.allow) {
         route_not_found(side, request->path, &request->reply);
         return false;
@@ -783,6 +789,7 @@ static void record(struct request *request, bool answered)
     const struct record record = {.id = request->id,
                                   .method = request->method,
                                   .target = request->target,
+                                  .client = request->client,
                                   .route = request->route,
                                   .loss = request->call.loss,
                                   .status = answered  ? reply->status

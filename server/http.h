@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "access.h"
 #include "executor.h"
 #include "limit.h"
 #include "linger.h"
@@ -15,8 +16,9 @@
 #include "metrics.h"
 
 struct http_settings {
-    const char *address; /* where clients find the server, "127.0.0.1:8080", for those that do not say; borrowed */
-    bool has_admin;      /* there is an admin address */
+    const char *address;   /* where clients find the server, "127.0.0.1:8080", for those that do not say; borrowed */
+    bool has_admin;        /* there is an admin address */
+    struct access *access; /* borrowed; outlives the server */
     int io_threads;
     struct limits limits;
     bool compress;             /* answers, for those who take it */

@@ -122,6 +122,8 @@ static void request_text(struct line *line, const struct record *record)
     line_escaped(line, record->target);
     line_printf(line, " %d in=%llu out=%llu %.3fms id=%s", record->status, (unsigned long long)record->bytes_in,
                 (unsigned long long)record->bytes_out, (double)record->duration_ns / 1e6, record->id);
+    if (*record->client)
+        line_printf(line, " client=%s", record->client);
 }
 
 static void request_json(struct line *line, const struct record *record)
@@ -132,8 +134,11 @@ static void request_json(struct line *line, const struct record *record)
     line_escaped(line, record->method);
     line_printf(line, "\",\"path\":\"");
     line_escaped(line, record->target);
-    line_printf(line, "\",\"status\":%d,\"bytes_in\":%llu,\"bytes_out\":%llu,\"duration_ms\":%.3f}", record->status,
+    line_printf(line, "\",\"status\":%d,\"bytes_in\":%llu,\"bytes_out\":%llu,\"duration_ms\":%.3f", record->status,
                 (unsigned long long)record->bytes_in, (unsigned long long)record->bytes_out, (double)record->duration_ns / 1e6);
+    if (*record->client)
+        line_printf(line, ",\"client\":\"%s\"", record->client);
+    line_printf(line, "}");
 }
 
 void log_request(const struct record *record)

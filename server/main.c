@@ -13,6 +13,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "access.h"
 #include "activation.h"
 #include "executor.h"
 #include "http.h"
@@ -23,12 +24,14 @@
 #include "metrics.h"
 #include "options.h"
 #include "process.h"
+#include "tokens.h"
 
 enum { EXIT_USAGE = 2, MESSAGE = 640 };
 
 /* All that runs; NULL where it does not. */
 struct server {
     struct listener *listener;
+    struct access *access;
     struct executor *executor;
     struct lingerer *linger;
     struct metrics *metrics;
@@ -37,16 +40,17 @@ struct server {
     bool has_admin;             /* there is an admin address */
 };
 
-/* The signals that end the program, blocked in every thread: the main thread waits for them. */
+/* The signals that end the program, and SIGHUP, blocked in every thread: the main thread waits for them. */
 static sigset_t block_signals(void)
 {
-    sigset_t ending;
-    sigemptyset(&ending);
-    sigaddset(&ending, SIGTERM);
-    sigaddset(&ending, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &ending, NULL);
+    sigset_t awaited;
+    sigemptyset(&awaited);
+    sigaddset(&awaited, SIGTERM);
+    sigaddset(&awaited, SIGINT);
+    sigaddset(&awaited, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &awaited, NULL);
     signal(SIGPIPE, SIG_IGN); /* a client that has gone shows as EPIPE */
-    return ending;
+    return awaited;
 }
 
 static void exit_at_once(int signal)
@@ -58,13 +62,27 @@ static void exit_at_once(int signal)
     _exit(EXIT_FAILURE);
 }
 
-/* From now on a signal ends the program whatever it is waiting for. */
-static void let_signals_kill(const sigset_t *ending)
+/* From now on a signal ends the program whatever it is waiting for, and SIGHUP does nothing. */
+static void let_signals_kill(const sigset_t *awaited)
 {
     const struct sigaction action = {.sa_handler = exit_at_once};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    pthread_sigmask(SIG_UNBLOCK, ending, NULL);
+    signal(SIGHUP, SIG_IGN);
+    pthread_sigmask(SIG_UNBLOCK, awaited, NULL);
+}
+
+/* Reads the files again with each SIGHUP, until a signal comes that ends the program, which is returned. */
+static int wait_for_the_end(const sigset_t *awaited, struct access *access)
+{
+    for (int received = SIGHUP;;) {
+        sigwait(awaited, &received);
+        if (received != SIGHUP)
+            return received;
+        activation_reloading();
+        access_reload(access);
+        activation_ready();
+    }
 }
 
 static bool bind_all(struct listener *listener, const struct address_list *list, int mode, bool admin, char *message)
@@ -100,6 +118,20 @@ static bool open_addresses(struct server *server, const struct options *options,
         return false;
     server->has_admin = count_entrances(server->listener, true) > 0;
     return true;
+}
+
+/* Reads who is let in, and looks whether that is enough for where the server can be reached. */
+static bool guard_addresses(struct server *server, const struct options *options, char *message)
+{
+    const struct access_settings settings = {.token_file = options->token_file, .insecure_open = options->insecure_open == 0};
+    const struct entrance *entrance = NULL;
+    bool safe = true;
+    server->access = access_new(&settings, message, MESSAGE);
+    if (!server->access)
+        return false;
+    for (size_t i = 0; safe && (entrance = listener_entrance(server->listener, i)); i++)
+        safe = access_may_listen(server->access, entrance, message, MESSAGE);
+    return safe;
 }
 
 /* For those that do not say where they found it: the first address; those of a Unix socket have no name for it. */
@@ -145,7 +177,7 @@ static void announce(const struct server *server, const struct options *options)
 /* Starts all, in an order in which nobody can connect before everything is ready. False with one line in `message`. */
 static bool start(struct server *server, const struct options *options, char *message)
 {
-    if (!open_addresses(server, options, message))
+    if (!open_addresses(server, options, message) || !guard_addresses(server, options, message))
         return false;
     name_address(server);
     server->executor = executor_start(options->threads, message, MESSAGE);
@@ -161,6 +193,7 @@ static bool start(struct server *server, const struct options *options, char *me
     }
     const struct http_settings settings = {.address = server->address,
                                            .has_admin = server->has_admin,
+                                           .access = server->access,
                                            .io_threads = options->io_threads,
                                            .limits = options->limits,
                                            .compress = options->compress == 0,
@@ -196,20 +229,20 @@ static void stop(struct server *server)
     linger_stop(server->linger);
     metrics_free(server->metrics);
     listener_close(server->listener);
+    access_free(server->access);
 }
 
 static int serve(const struct options *options)
 {
     struct server server = {.listener = NULL};
     char message[MESSAGE];
-    sigset_t ending = block_signals();
+    const sigset_t awaited = block_signals();
     log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
     bool started = choose_isa(options, message) && start(&server, options, message);
     if (started) {
         announce(&server, options);
-        int received = 0;
-        sigwait(&ending, &received);
-        let_signals_kill(&ending);
+        const int received = wait_for_the_end(&awaited, server.access);
+        let_signals_kill(&awaited);
         activation_stopping();
         log_message(LOG_LEVEL_INFO, "%s: finishing the requests under way", received == SIGTERM ? "SIGTERM" : "SIGINT");
     } else {
@@ -255,6 +288,17 @@ static void bound_malloc(void)
     mallopt(M_TRIM_THRESHOLD, 2 << 20);
 }
 
+/* --new-token and --hash-token. */
+static int write_token(const struct options *options, bool new)
+{
+    char message[MESSAGE];
+    const bool done = new ? tokens_make(options->token_name, stderr, stdout, message, sizeof message)
+                          : tokens_hash(options->token_name, stdin, stdout, message, sizeof message);
+    if (!done)
+        fprintf(stderr, "lossd: %s\n", message);
+    return done ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char *argv[])
 {
     let_idle_threads_sleep(argv);
@@ -262,7 +306,8 @@ int main(int argc, char *argv[])
     fill_standard_streams();
     struct options options;
     char message[OPTION_MESSAGE];
-    switch (options_read(&options, argc, argv, message)) {
+    const enum options_action action = options_read(&options, argc, argv, message);
+    switch (action) {
     case OPTIONS_SERVE:
         return serve(&options);
     case OPTIONS_HELP:
@@ -274,6 +319,9 @@ int main(int argc, char *argv[])
     case OPTIONS_PRINT:
         options_print(stdout, &options);
         break;
+    case OPTIONS_NEW_TOKEN:
+    case OPTIONS_HASH_TOKEN:
+        return write_token(&options, action == OPTIONS_NEW_TOKEN);
     case OPTIONS_WRONG:
         fprintf(stderr, "lossd: %s\n", message);
         return EXIT_USAGE;

@@ -15,7 +15,7 @@
 #include "cpus.h"
 #include "loss.h"
 
-enum option_type { OPTION_ADDRESSES, OPTION_INTEGER, OPTION_MODE, OPTION_BYTES, OPTION_SECONDS, OPTION_CHOICE };
+enum option_type { OPTION_ADDRESSES, OPTION_INTEGER, OPTION_MODE, OPTION_BYTES, OPTION_SECONDS, OPTION_CHOICE, OPTION_TEXT };
 
 struct option {
     const char *name; /* --name on the command line, `name = ` in a file */
@@ -26,6 +26,7 @@ struct option {
     const char *like;         /* an earlier option whose value is the default; else NULL */
     uint64_t min, max;        /* of integers and bytes; of seconds in milliseconds; of addresses how many there are */
     const char *const *names; /* of choices */
+    const char *bare;         /* what the flag alone says: a value then needs its "="; NULL: the flag needs a value */
     const char *value;        /* what --help calls its value */
     const char *doc;
 };
@@ -68,6 +69,22 @@ static const struct option table[OPTION_COUNT] = {
      .max = 0777,
      .value = "MODE",
      .doc = "permissions of Unix sockets that are listened on"},
+    {.name = "token-file",
+     .env = "LOSSD_TOKEN_FILE",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct options, token_file),
+     .fallback = "",
+     .value = "FILE",
+     .doc = "let in who has a token of this file, which --new-token makes; read again on SIGHUP"},
+    {.name = "insecure-open",
+     .env = "LOSSD_INSECURE_OPEN",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct options, insecure_open),
+     .fallback = "off",
+     .names = on_off,
+     .bare = "on",
+     .value = "",
+     .doc = "listen where other machines can connect though nobody needs a token"},
     {.name = "threads",
      .env = "LOSSD_THREADS",
      .type = OPTION_INTEGER,
@@ -202,13 +219,18 @@ static const struct option table[OPTION_COUNT] = {
 };
 
 /* What the command line can ask for besides. */
-static const struct {
+struct other {
     const char *name, *value, *doc;
-} others[] = {
-    {"config", "FILE", "read options from a file of lines `name = value`; # starts a comment"},
-    {"print-config", "", "print the options as they stand, as a config file, and exit"},
-    {"version", "", "print the version and what it was built with, and exit"},
-    {"help", "", "print this, and exit"},
+    enum options_action action;
+};
+static const struct other others[] = {
+    {"config", "FILE", "read options from a file of lines `name = value`; # starts a comment", OPTIONS_SERVE},
+    {"print-config", "", "print the options as they stand, as a config file, and exit", OPTIONS_PRINT},
+    {"new-token", "NAME", "make a token: print it on stderr and its line for --token-file on stdout, and exit",
+     OPTIONS_NEW_TOKEN},
+    {"hash-token", "NAME", "read a token from stdin, print its line for --token-file, and exit", OPTIONS_HASH_TOKEN},
+    {"version", "", "print the version and what it was built with, and exit", OPTIONS_VERSION},
+    {"help", "", "print this, and exit", OPTIONS_HELP},
 };
 enum { OTHER_COUNT = sizeof others / sizeof others[0] };
 
@@ -268,6 +290,9 @@ static const char *range_text(const struct option *option, char *text, size_t si
                                     : option->names[i + 1] ? ", "
                                                            : " or ",
                                     option->names[i]);
+        break;
+    case OPTION_TEXT:
+        snprintf(text, size, "at most %d bytes", OPTION_PATH - 1);
         break;
     }
     return text;
@@ -358,6 +383,8 @@ static bool read_value(struct options *options, const struct option *option, con
         return read_mode(option, text, value);
     case OPTION_CHOICE:
         return read_choice(option, text, value);
+    case OPTION_TEXT:
+        return snprintf(value, OPTION_PATH, "%s", text) < OPTION_PATH;
     case OPTION_INTEGER:
         if (!read_number(text, false, &number) || number < option->min || number > option->max)
             return false;
@@ -500,7 +527,7 @@ static bool read_file(struct options *options, const char *path, char *message)
 /* What the command line says, before anything is set: the file and the environment, which are weaker, come first. */
 struct command {
     const char *text[OPTION_COUNT]; /* NULL where it does not say */
-    const char *config;
+    const char *config, *token_name;
     enum options_action action;
 };
 
@@ -517,19 +544,24 @@ static bool unknown_flag(const char *name, size_t len, char *message)
                  search.best ? search.best : "", search.best ? "?" : "");
 }
 
-static bool is_name(const char *name, const char *flag, size_t len)
+static const struct other *find_other(const char *flag, size_t len)
 {
-    return strlen(name) == len && memcmp(name, flag, len) == 0;
+    for (size_t i = 0; i < OTHER_COUNT; i++) {
+        if (strlen(others[i].name) == len && memcmp(others[i].name, flag, len) == 0)
+            return &others[i];
+    }
+    return NULL;
 }
 
-/* The action that a flag without a value asks for; OPTIONS_SERVE if it is none of those. */
-static enum options_action action_of(const char *flag, size_t len)
+/* Takes note of a flag that is no option. */
+static void take_other(struct command *command, const struct other *other, const char *text)
 {
-    if (is_name("help", flag, len))
-        return OPTIONS_HELP;
-    if (is_name("version", flag, len))
-        return OPTIONS_VERSION;
-    return is_name("print-config", flag, len) ? OPTIONS_PRINT : OPTIONS_SERVE;
+    if (other->action == OPTIONS_SERVE)
+        command->config = text;
+    else if (command->action == OPTIONS_SERVE || other->action == OPTIONS_HELP) /* who asks for help needs nothing else */
+        command->action = other->action;
+    if (other->action == OPTIONS_NEW_TOKEN || other->action == OPTIONS_HASH_TOKEN)
+        command->token_name = text;
 }
 
 /* Reads the argument at *at, and its value behind it; moves *at to the last that was read. */
@@ -543,27 +575,21 @@ static bool read_flag(struct command *command, char *const argv[], int *at, char
     flag += 2;
     size_t len = strcspn(flag, "=");
     const char *text = flag[len] == '=' ? flag + len + 1 : NULL;
-    enum options_action action = action_of(flag, len);
-    if (action != OPTIONS_SERVE) {
-        if (text)
-            return wrong(message, "--%.*s takes no value", (int)len, flag);
-        /* Whoever asks for help is in no need of anything else. */
-        if (command->action == OPTIONS_SERVE || action == OPTIONS_HELP)
-            command->action = action;
-        return true;
-    }
+    const struct other *other = find_other(flag, len);
     const struct option *option = find(flag, len);
-    bool config = is_name("config", flag, len);
-    if (!option && !config)
+    if (!option && !other)
         return unknown_flag(flag, len, message);
-    if (!text && !argv[*at + 1])
+    const bool bare = other ? *other->value == '\0' : option->bare != NULL;
+    if (other && bare && text)
+        return wrong(message, "--%.*s takes no value", (int)len, flag);
+    if (!text && !bare && !argv[*at + 1])
         return wrong(message, "--%.*s needs a value", (int)len, flag);
-    if (!text)
+    if (!text && !bare)
         text = argv[++*at];
-    if (config)
-        command->config = text;
+    if (other)
+        take_other(command, other, text);
     else
-        command->text[option - table] = text;
+        command->text[option - table] = text ? text : option->bare;
     return true;
 }
 
@@ -586,7 +612,8 @@ enum options_action options_read(struct options *options, int argc, char *const 
         if (!read_flag(&command, argv, &at, message))
             return OPTIONS_WRONG;
     }
-    if (command.action == OPTIONS_HELP || command.action == OPTIONS_VERSION)
+    options->token_name = command.token_name;
+    if (command.action != OPTIONS_SERVE && command.action != OPTIONS_PRINT)
         return command.action;
     const char *config = command.config ? command.config : getenv(config_env);
     bool right = set_defaults(options, message) && (!config || !*config || read_file(options, config, message)) &&
@@ -624,7 +651,8 @@ void options_help(FILE *out)
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         char range[160];
         print_flag(out, table[i].name, table[i].value, table[i].doc);
-        fprintf(out, "  %-26s %s\n", "", range_text(&table[i], range, sizeof range));
+        if (table[i].type != OPTION_TEXT)
+            fprintf(out, "  %-26s %s\n", "", range_text(&table[i], range, sizeof range));
         fprintf(out, "  %-26s %s; default ", "", table[i].env);
         print_default(out, &table[i]);
     }
@@ -671,6 +699,9 @@ static void print_value(FILE *out, const struct option *option, struct options *
         break;
     case OPTION_CHOICE:
         fprintf(out, "%s", option->names[*(const int *)value]);
+        break;
+    case OPTION_TEXT:
+        fprintf(out, "%s", (const char *)value);
         break;
     }
 }

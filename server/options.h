@@ -12,12 +12,14 @@
 #include "limit.h"
 #include "log.h"
 
-enum { OPTION_COUNT = 18, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
+enum { OPTION_COUNT = 20, OPTION_PATH = 1024, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
 
 struct options {
     struct address_list listen;
     struct address_list admin_listen; /* may be empty */
     int socket_mode;                  /* permissions of Unix sockets */
+    char token_file[OPTION_PATH];     /* may be empty */
+    int insecure_open;                /* 0 for on, 1 for off */
     int threads;
     int io_threads;
     struct limits limits;
@@ -25,6 +27,7 @@ struct options {
     int log_level;                            /* enum log_level */
     int log_format;                           /* enum log_format */
     int isa;                                  /* a place in isa_names */
+    const char *token_name;                   /* of OPTIONS_NEW_TOKEN and OPTIONS_HASH_TOKEN; an argument of the command line */
     char origin[OPTION_COUNT][OPTION_ORIGIN]; /* where each came from, in the order of the table: "default" and so on */
 };
 
@@ -32,7 +35,15 @@ struct options {
 extern const char *const isa_names[];
 
 /* What the command line asks to be done. */
-enum options_action { OPTIONS_SERVE, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_PRINT, OPTIONS_WRONG };
+enum options_action {
+    OPTIONS_SERVE,
+    OPTIONS_HELP,
+    OPTIONS_VERSION,
+    OPTIONS_PRINT,
+    OPTIONS_NEW_TOKEN,
+    OPTIONS_HASH_TOKEN,
+    OPTIONS_WRONG
+};
 
 /* Reads command line, environment and config file; of two that name the same option the stronger wins: flag, environment, file,
    default. OPTIONS_WRONG with one line in `message` where something is not right, even if a stronger source overrides it. */

@@ -23,6 +23,7 @@ extern const char *const phase_names[PHASE_COUNT];
 /* All text is borrowed. */
 struct record {
     const char *id;
+    const char *client;           /* who sent it, printable; "" for nobody in particular */
     const char *method, *target;  /* as they came: they may hold any byte */
     const struct route *route;    /* NULL where there is none for it */
     const char *loss;             /* name or alias as the path has it, not always a loss's; NULL where the path has none */

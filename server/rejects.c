@@ -5,6 +5,7 @@
 
 const char *const reject_names[REJECT_COUNT] = {
     [REJECT_MALFORMED] = "malformed",
+    [REJECT_CREDENTIALS] = "credentials",
     [REJECT_URL_SIZE] = "url_size",
     [REJECT_HEADER_SIZE] = "header_size",
     [REJECT_BODY_SIZE] = "body_size",

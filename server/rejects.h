@@ -9,6 +9,7 @@
 
 enum reject {
     REJECT_MALFORMED,               /* 400, 501: no sound HTTP; smuggling */
+    REJECT_CREDENTIALS,             /* 401, 403: no token, or a wrong one */
     REJECT_URL_SIZE,                /* 414 */
     REJECT_HEADER_SIZE,             /* 431: bytes or number of headers */
     REJECT_BODY_SIZE,               /* 413: --max-body */

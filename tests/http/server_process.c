@@ -200,9 +200,14 @@ void server_process_free(struct server_process *server)
 
 int server_process_run(const char *const arguments[], char *out, char *err)
 {
+    return server_process_run_with(arguments, NULL, out, err);
+}
+
+int server_process_run_with(const char *const arguments[], void (*prepare)(void), char *out, char *err)
+{
     FILE *files[2] = {tmpfile(), tmpfile()};
     ck_assert(files[0] && files[1]);
-    struct server_process run = {.pid = spawn(arguments, fileno(files[0]), fileno(files[1]), NULL)};
+    struct server_process run = {.pid = spawn(arguments, fileno(files[0]), fileno(files[1]), prepare)};
     int code = server_process_wait(&run);
     char *texts[2] = {contents(files[0]), contents(files[1])};
     snprintf(out, SERVER_TEXT, "%s", texts[0]);

@@ -51,5 +51,7 @@ void server_process_free(struct server_process *server);
 /* Runs it to its end; returns the exit code and what it wrote, in buffers of SERVER_TEXT bytes. */
 enum { SERVER_TEXT = 8192 };
 int server_process_run(const char *const arguments[], char *out, char *err);
+/* The same with a function that is called in the child, just before it becomes the server. */
+int server_process_run_with(const char *const arguments[], void (*prepare)(void), char *out, char *err);
 
 #endif

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PATH = 96 };
@@ -386,6 +386,292 @@ START_TEST(access_tells_systemd_when_it_is_ready_and_when_it_stops)
 }
 END_TEST
 
+/* ---- tokens ------------------------------------------------------------------------------------------------------- */
+
+/* 43 characters, and what sha256sum says of them. */
+static const char alice[] = "alice-0123456789abcdefghijklmnopqrstuvwxyz_";
+static const char alice_line[] = "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
+static const char bob[] = "bob+0123456789abcdefghijklmnopqrstuvwxyz/==";
+static const char bob_line[] = "bob:62ada03e8eda4f3eaf2223215f79995eb87043ea355558a5b5a297adf475eab4\n";
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *file = fopen(path_of(name), "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+static void ask_as(const char *path, const char *token)
+{
+    char headers[512];
+    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", token);
+    ask("GET", path, headers, NULL);
+}
+
+static void expect_known(const char *token)
+{
+    ask_as("/v1/losses/mse", token);
+    ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+}
+
+static void expect_unknown(const char *token)
+{
+    ask_as("/v1/losses/mse", token);
+    ck_assert_msg(response.status == 403, "403 expected for \"%s\", not: %s%s", token, response.head, response.body);
+    expect_text(response.body, "the token is not one of those that are known here");
+}
+
+static void expect_token_wanted(const char *method, const char *path, const char *headers, const char *body)
+{
+    char challenge[64];
+    ask(method, path, headers, body);
+    ck_assert_msg(response.status == 401, "401 expected for %s %s, not: %s%s", method, path, response.head, response.body);
+    ck_assert_str_eq(http_response_header(&response, "WWW-Authenticate", challenge, sizeof challenge), "Bearer");
+}
+
+static void start_with_tokens(const char *lines)
+{
+    write_file("tokens", lines);
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
+    connect_port(server.port);
+}
+
+/* Waits until the log says so. */
+static void expect_logged(const char *wanted)
+{
+    for (int waited = 0;; waited++) {
+        char *log = server_process_log(&server);
+        const bool found = strstr(log, wanted) != NULL;
+        ck_assert_msg(found || waited < 2000, "\"%s\" is not logged: %.3000s", wanted, log);
+        free(log);
+        if (found)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+}
+
+START_TEST(access_wants_a_token_where_there_are_any)
+{
+    start_with_tokens(alice_line);
+    expect_token_wanted("GET", "/v1/losses", NULL, NULL);
+    expect_token_wanted("POST", "/v1/losses/mse", "Content-Type: application/json\r\n", mse);
+    expect_text(response.body, "a token is needed");
+    expect_token_wanted("GET", "/v1/losses", "Authorization: Basic YWxpY2U6eA==\r\n", NULL);
+    expect_token_wanted("GET", "/no/such/path", NULL, NULL); /* what there is, is nobody's business either */
+    expect_token_wanted("POST", "/v2/models/mse/infer", NULL, "{}");
+    expect_text(response.body, "{\"error\":\"a token is needed");
+    ck_assert(strstr(response.head, "X-Request-Id") != NULL);
+}
+END_TEST
+
+START_TEST(access_lets_in_who_has_a_token)
+{
+    char lines[512];
+    snprintf(lines, sizeof lines, "# who may\n\n  %s\r\n%s", alice_line, bob_line);
+    start_with_tokens(lines);
+    expect_known(alice);
+    expect_known(bob);
+    expect_logged("client=alice");
+    expect_logged("client=bob");
+    ask("POST", "/v1/losses/mse",
+        "Content-Type: application/json\r\nauthorization: bearer  alice-0123456789abcdefghijklmnopqrstuvwxyz_\r\n", mse);
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(access_turns_wrong_tokens_away)
+{
+    static const char *const wrong[] = {"x",
+                                        "ALICE-0123456789abcdefghijklmnopqrstuvwxyz_",
+                                        "alice-0123456789abcdefghijklmnopqrstuvwxyz",
+                                        "",
+                                        "alice-0123456789abcdefghijklmnopqrstuvwxyz__",
+                                        "alice-0123456789abcdefghijklmnopqrstuvwxyz_ x",
+                                        "a\tb",
+                                        "dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7"};
+    start_with_tokens(alice_line);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        if (*wrong[i])
+            expect_unknown(wrong[i]);
+    }
+    expect_token_wanted("GET", "/v1/losses", "Authorization: Bearer\r\n", NULL);
+    char *log = server_process_log(&server);
+    ck_assert_ptr_null(strstr(log, "client="));
+    ck_assert_ptr_null(strstr(log, "abcdefghijklmnopqrstuvwxyz"));
+    free(log);
+}
+END_TEST
+
+/* The body is refused before it is sent, for a client that waits to be asked for it. */
+START_TEST(access_turns_away_before_the_body)
+{
+    start_with_tokens(alice_line);
+    ck_assert(http_client_send_text(&client, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000000\r\n"
+                                             "Expect: 100-continue\r\n\r\n"));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 401);
+}
+END_TEST
+
+START_TEST(access_asks_nobody_for_a_token_about_health)
+{
+    static const char *const open[] = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/"};
+    start_with_tokens(alice_line);
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
+        expect_status(open[i], 200);
+    expect_token_wanted("POST", "/healthz", NULL, "x");
+}
+END_TEST
+
+START_TEST(access_admin_address_asks_for_no_token)
+{
+    write_file("tokens", alice_line);
+    server_process_start(
+        &server, ARGUMENTS("--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
+    connect_port(server_process_port(&server, admin_words));
+    expect_status("/readyz", 200);
+    expect_status("/v1/losses", 404);
+    connect_port(server.port);
+    expect_token_wanted("GET", "/v1/losses", NULL, NULL);
+}
+END_TEST
+
+START_TEST(access_reads_tokens_again_on_sighup)
+{
+    start_with_tokens(alice_line);
+    expect_known(alice);
+    expect_unknown(bob);
+    write_file("tokens", bob_line);
+    kill(server.pid, SIGHUP);
+    expect_logged("1 tokens read from");
+    expect_known(bob);
+    expect_unknown(alice); /* on a connection that was there before */
+}
+END_TEST
+
+START_TEST(access_keeps_its_tokens_where_the_new_file_is_broken)
+{
+    static const struct {
+        const char *text, *wanted;
+    } broken[] = {{"alice:abc\n", "line 1: not of the form NAME:SHA256"},
+                  {"# nobody\n", "there is no token in it"},
+                  {"al ice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n", "line 1: not of the form"}};
+    start_with_tokens(alice_line);
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        write_file("tokens", broken[i].text);
+        kill(server.pid, SIGHUP);
+        expect_logged(broken[i].wanted);
+        expect_known(alice);
+    }
+    ck_assert_int_eq(unlink(path_of("tokens")), 0);
+    kill(server.pid, SIGHUP);
+    expect_logged("No such file or directory");
+    expect_known(alice);
+    write_file("tokens", bob_line);
+    kill(server.pid, SIGHUP);
+    expect_logged("1 tokens read from");
+    expect_known(bob);
+}
+END_TEST
+
+START_TEST(access_tells_systemd_that_it_reads_again)
+{
+    snprintf(notify_path, sizeof notify_path, "%s", path_of("notify"));
+    const int fd = unix_socket(notify_path, SOCK_DGRAM);
+    server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0"), ask_to_be_told);
+    expect_told(fd, "READY=1");
+    kill(server.pid, SIGHUP); /* though there is nothing to be read */
+    expect_told(fd, "RELOADING=1\nMONOTONIC_USEC=");
+    expect_told(fd, "READY=1");
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(access_refuses_to_start_with_a_broken_token_file)
+{
+    write_file("tokens", "alice-0123456789abcdefghijklmnopqrstuvwxyz_\n");
+    expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")),
+                         "tokens, line 1: not of the form");
+    char out[SERVER_TEXT], err[SERVER_TEXT];
+    server_process_run(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")), out, err);
+    ck_assert_ptr_null(strstr(err, "0123456789")); /* it is a token, by mistake, and not for a log */
+    expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "none")), "No such file or directory");
+}
+END_TEST
+
+START_TEST(access_warns_of_a_token_file_that_anyone_can_write)
+{
+    write_file("tokens", alice_line);
+    ck_assert_int_eq(chmod(path_of("tokens"), 0646), 0);
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
+    expect_logged("anyone on this machine can write it");
+}
+END_TEST
+
+START_TEST(access_makes_tokens_that_let_in)
+{
+    char out[SERVER_TEXT], err[SERVER_TEXT], token[64] = "";
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token", "carol", NULL}, out, err), 0);
+    ck_assert_int_eq(strncmp(out, "carol:", 6), 0);
+    ck_assert_uint_eq(strlen(out), 6 + 64 + 1);
+    const char *shown = strrchr(err, ' ');
+    ck_assert_ptr_nonnull(shown);
+    ck_assert_int_eq(sscanf(shown, " %63s", token), 1);
+    ck_assert_uint_eq(strlen(token), 43);
+    ck_assert_ptr_null(strstr(out, token));
+    start_with_tokens(out);
+    expect_known(token);
+    char again[SERVER_TEXT];
+    server_process_run((const char *const[]){"--new-token", "carol", NULL}, again, err);
+    ck_assert_str_ne(out, again);
+}
+END_TEST
+
+/* Gives the child a file of this test as its stdin. */
+static const char *input;
+static void redirect(void)
+{
+    if (!freopen(input, "r", stdin))
+        _exit(126);
+}
+
+START_TEST(access_hashes_tokens_of_ones_own)
+{
+    write_file("token", alice);
+    input = path_of("token");
+    char out[SERVER_TEXT], err[SERVER_TEXT];
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=alice", NULL}, redirect, out, err), 0);
+    ck_assert_str_eq(out, alice_line);
+    write_file("token", "too-short\n");
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=alice", NULL}, redirect, out, err), 1);
+    expect_text(err, "32 to 256 letters");
+    ck_assert_str_eq(out, "");
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=a:b", NULL}, redirect, out, err), 1);
+    expect_text(err, "\"a:b\" is no name for a token");
+}
+END_TEST
+
+START_TEST(access_listens_beyond_loopback_only_with_tokens_or_when_told_so)
+{
+    static const char *const open[] = {"0.0.0.0:0", "[::]:0", "127.0.0.1:0,0.0.0.0:0"};
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
+        expect_refused_start(ARGUMENTS("--listen", open[i]), "can be reached from other machines");
+    expect_refused_start(ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open=off"), "--insecure-open");
+
+    server_process_start(&server, ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open"));
+    connect_port(server.port);
+    expect_evaluated();
+    server_process_free(&server);
+
+    write_file("tokens", alice_line);
+    server_process_start(&server, ARGUMENTS("--listen=0.0.0.0:0", option_path("--token-file=", "tokens")));
+    connect_port(server.port);
+    expect_known(alice);
+}
+END_TEST
+
 /* ---- the suite ---------------------------------------------------------------------------------------------------- */
 
 static TCase *add(Suite *suite, const char *name)
@@ -418,5 +704,21 @@ Suite *access_suite(void)
     tcase_add_test(systemd, access_takes_the_admin_socket_by_its_name);
     tcase_add_test(systemd, access_lets_sockets_be_that_are_meant_for_another_process);
     tcase_add_test(systemd, access_tells_systemd_when_it_is_ready_and_when_it_stops);
+
+    TCase *tokens = add(suite, "access_tokens");
+    tcase_add_test(tokens, access_wants_a_token_where_there_are_any);
+    tcase_add_test(tokens, access_lets_in_who_has_a_token);
+    tcase_add_test(tokens, access_turns_wrong_tokens_away);
+    tcase_add_test(tokens, access_turns_away_before_the_body);
+    tcase_add_test(tokens, access_asks_nobody_for_a_token_about_health);
+    tcase_add_test(tokens, access_admin_address_asks_for_no_token);
+    tcase_add_test(tokens, access_reads_tokens_again_on_sighup);
+    tcase_add_test(tokens, access_keeps_its_tokens_where_the_new_file_is_broken);
+    tcase_add_test(tokens, access_tells_systemd_that_it_reads_again);
+    tcase_add_test(tokens, access_refuses_to_start_with_a_broken_token_file);
+    tcase_add_test(tokens, access_warns_of_a_token_file_that_anyone_can_write);
+    tcase_add_test(tokens, access_makes_tokens_that_let_in);
+    tcase_add_test(tokens, access_hashes_tokens_of_ones_own);
+    tcase_add_test(tokens, access_listens_beyond_loopback_only_with_tokens_or_when_told_so);
     return suite;
 }

@@ -300,7 +300,7 @@ START_TEST(server_listens_on_both_families_for_the_any_address)
 {
     if (!has_ipv6())
         return;
-    start(ARGUMENTS("--listen=[::]:0"));
+    start(ARGUMENTS("--listen=[::]:0", "--insecure-open"));
     expect_usable();
     http_client_close(&client);
     ck_assert(http_client_connect(&client, "::1", server.port));

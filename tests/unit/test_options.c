@@ -81,6 +81,19 @@ START_TEST(options_flag_takes_its_value_either_way)
 }
 END_TEST
 
+START_TEST(options_bare_flag_takes_no_argument)
+{
+    ck_assert_int_eq(read4("--insecure-open", "--threads", "3", NULL), OPTIONS_SERVE);
+    ck_assert_int_eq(options.insecure_open, 0);
+    ck_assert_int_eq(options.threads, 3);
+    ck_assert_int_eq(read4("--insecure-open", "--insecure-open=off", "--socket-mode=604", NULL), OPTIONS_SERVE);
+    ck_assert_int_eq(options.insecure_open, 1);
+    ck_assert_int_eq(options.socket_mode, 0604);
+    ck_assert_int_eq(read2("--insecure-open", "on"), OPTIONS_WRONG);
+    ck_assert_ptr_nonnull(strstr(message, "\"on\" is not an option"));
+}
+END_TEST
+
 START_TEST(options_last_flag_wins)
 {
     ck_assert_int_eq(read2("--threads=3", "--threads=5"), OPTIONS_SERVE);
@@ -180,6 +193,8 @@ static const struct {
     {"--listen", "", "ADDRESS:PORT"},
     {"--socket-mode", "0680", "permissions in octal digits"},
     {"--socket-mode", "1777", "at most 777"},
+    {"--insecure-open=yes", NULL, "one of on or off"},
+    {"--new-token", NULL, "--new-token needs a value"},
     {"--help=yes", NULL, "--help takes no value"},
     {"--config", "/no/such/file", "/no/such/file: No such file or directory"},
     {"--config", "/tmp", "/tmp: Is a directory"},
@@ -238,8 +253,9 @@ END_TEST
 
 START_TEST(options_printed_config_reads_back)
 {
-    ck_assert_int_eq(read4("--listen=[::1]:9, unix:/run/a b", "--max-body=12345", "--socket-mode=604", "--threads=3"),
-                     OPTIONS_SERVE);
+    ck_assert_int_eq(
+        read4("--listen=[::1]:9, unix:/run/a b", "--max-body=12345", "--insecure-open", "--token-file=/etc/lossd tokens"),
+        OPTIONS_SERVE);
     struct options before = options;
     FILE *file = fopen(config, "w");
     ck_assert_ptr_nonnull(file);
@@ -252,7 +268,8 @@ START_TEST(options_printed_config_reads_back)
     ck_assert(options.listen.at[1].is_unix);
     ck_assert_str_eq(options.listen.at[1].host, "/run/a b");
     ck_assert_uint_eq(options.admin_listen.count, 0);
-    ck_assert_int_eq(options.socket_mode, 0604);
+    ck_assert_int_eq(options.insecure_open, 0);
+    ck_assert_str_eq(options.token_file, "/etc/lossd tokens");
     ck_assert_uint_eq(options.limits.max_body, before.limits.max_body);
     ck_assert_uint_eq(options.limits.max_expanded, before.limits.max_body);
     ck_assert_int_eq(options.threads, before.threads);
@@ -315,7 +332,8 @@ START_TEST(options_help_names_all)
                                          "--version",    "--help",
                                          "LOSSD_LISTEN", "LOSSD_THREADS",
                                          "--isa",        "default that of --max-body",
-                                         "--compress",   "--admin-listen"};
+                                         "--compress",   "--admin-listen",
+                                         "--new-token",  "LOSSD_TOKEN_FILE"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         ck_assert_msg(strstr(text, wanted[i]) != NULL, "--help does not name %s", wanted[i]);
 }
@@ -343,6 +361,7 @@ Suite *options_suite(void)
     tcase_add_test(tcase, options_have_defaults);
     tcase_add_test(tcase, options_flag_takes_its_value_either_way);
     tcase_add_test(tcase, options_last_flag_wins);
+    tcase_add_test(tcase, options_bare_flag_takes_no_argument);
     tcase_add_test(tcase, options_flag_beats_environment_beats_file);
     tcase_add_test(tcase, options_environment_names_the_file);
     tcase_add_test(tcase, options_empty_environment_says_nothing);

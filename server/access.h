@@ -1,0 +1,47 @@
+/*
+ * Who gets in: the one place where a request is let in or turned away for who sent it, from its headers alone.
+ */
+#ifndef SERVER_ACCESS_H
+#define SERVER_ACCESS_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "listen.h"
+#include "rejects.h"
+#include "reply.h"
+
+enum { ACCESS_NAME = 65 }; /* bytes of a client's name, with its NUL */
+
+struct access_settings {
+    const char *token_file; /* borrowed, as all text; empty: nobody needs a token */
+    bool insecure_open;     /* let anyone in, from wherever */
+};
+
+struct access;
+
+/* Reads what the settings name. NULL with one line in `message` if that cannot be. */
+struct access *access_new(const struct access_settings *settings, char *message, size_t size);
+void access_free(struct access *access); /* NULL is let be */
+
+/* Whether it is safe to listen there: only this machine can reach it, or clients must say who they are, or the settings say
+   that anyone may come; or it is an admin address, which shows health and metrics alone. Else false with one line in `message`.
+ */
+bool access_may_listen(const struct access *access, const struct entrance *entrance, char *message, size_t size);
+
+/* Reads the files again. Where one is broken what it said before goes on to hold. The log tells how it went. */
+void access_reload(struct access *access);
+
+struct access_request {
+    struct MHD_Connection *connection; /* whose headers are in */
+    const struct entrance *entrance;
+    bool open; /* what is asked for is for everyone */
+};
+
+/* Whether a request may be answered; the name of who sent it is left in `client`, "" for nobody in particular. If not, the
+   reply is filled and counted. From any thread. */
+bool access_allow(struct access *access, const struct access_request *request, char client[ACCESS_NAME], struct reply *reply,
+                  struct rejects *rejects);
+
+#endif

@@ -14,8 +14,6 @@
 enum { CELLS_STATUSES = 27 };
 extern const int cells_status[CELLS_STATUSES - 1];
 
-enum protocol { PROTOCOL_V1, PROTOCOL_V2, PROTOCOL_COUNT };
-
 /* Upper bounds of the buckets, in nanoseconds: three a decade from 10 us to 100 s. Then comes the bucket of what took longer,
    and the sum. */
 enum { CELLS_BOUNDS = 22, HISTOGRAM_SUM = CELLS_BOUNDS + 1, HISTOGRAM_CELLS };

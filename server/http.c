@@ -41,12 +41,14 @@
 
 #include "clock.h"
 #include "connections.h"
+#include "digits.h"
 #include "guard.h"
 #include "log.h"
 #include "pages.h"
 #include "peer.h"
 #include "refusal.h"
 #include "routes.h"
+#include "trace.h"
 #include "transfer.h"
 #include "watch.h"
 #include "wire.h"
@@ -117,6 +119,8 @@ struct request {
     char path[HTTP_PATH];        /* decoded */
     char id[HTTP_ID];
     char client[ACCESS_NAME]; /* who sent it, "" for nobody in particular */
+    const char *traceparent;  /* sound, or NULL */
+    const char *reason;       /* of reject_names, or NULL */
     struct framing framing;
     const struct route *route;
     struct call call;
@@ -133,9 +137,10 @@ struct request {
     struct reply reply; /* owned; libmicrohttpd sends from its body until on_completed */
 };
 
-static void count_reject(struct http *http, enum reject reason)
+static void count_reject(struct request *request, enum reject reason)
 {
-    reject_count(metrics_rejects(http->settings.metrics), reason);
+    reject_count(metrics_rejects(request->http->settings.metrics), reason);
+    request->reason = reject_names[reason];
 }
 
 /* ---- answering ---------------------------------------------------------------------------------------------------- */
@@ -156,27 +161,11 @@ __attribute__((format(printf, 3, 4))) static bool add_header_printf(struct MHD_R
     return add_header(response, name, value);
 }
 
-/* Every answer has a Server-Timing and most have an id of ours: put together by hand, for printf takes as long as the loss.
-   Each function writes at `to`, without a NUL, and returns where it ended. */
-static char *put_digits(char *to, uint64_t value, unsigned base, int least)
-{
-    char digits[64];
-    int count = 0;
-    for (; value > 0 || count < least; value /= base)
-        digits[count++] = "0123456789abcdef"[value % base];
-    while (count > 0)
-        *to++ = digits[--count];
-    return to;
-}
-
-/* "name;dur=12.345" */
+/* "name;dur=12.345". Put together by hand, as every answer has it. */
 static char *put_duration(char *to, const char *name, double ms)
 {
-    const uint64_t microseconds = ms > 0 ? (uint64_t)(ms * 1e3 + 0.5) : 0;
     to = stpcpy(stpcpy(to, name), ";dur=");
-    to = put_digits(to, microseconds / 1000, 10, 1);
-    *to++ = '.';
-    return put_digits(to, microseconds % 1000, 10, 3);
+    return put_ms(to, (int64_t)(ms * 1e6));
 }
 
 static bool add_timing(struct MHD_Response *response, const struct reply *reply)
@@ -209,6 +198,7 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
 {
     const struct reply *reply = &request->reply;
     return add_header(response, "X-Request-Id", request->id) && add_timing(response, reply) &&
+           (!request->traceparent || add_header(response, "traceparent", request->traceparent)) &&
            add_header(response, "X-Content-Type-Options", "nosniff") &&
            (!reply->content_type || add_header(response, "Content-Type", reply->content_type)) &&
            (!reply->allow || add_header(response, "Allow", reply->allow)) && add_rare_headers(reply, response) &&
@@ -340,14 +330,14 @@ static bool grow_body(struct request *request, size_t more)
 
 static void refuse_too_large(struct request *request)
 {
-    count_reject(request->http, REJECT_BODY_SIZE);
+    count_reject(request, REJECT_BODY_SIZE);
     refuse(&request->reply, 413, "the body is larger than %zu bytes, the limit that --max-body sets",
            request->http->settings.limits.max_body);
 }
 
 static void refuse_no_memory(struct request *request)
 {
-    count_reject(request->http, REJECT_MEMORY);
+    count_reject(request, REJECT_MEMORY);
     refuse(&request->reply, 503, "there is no memory for the body at the moment");
 }
 
@@ -402,7 +392,7 @@ cleanup:
 static void refuse_unsound(struct request *request, const char *fault)
 {
     free_body(request);
-    count_reject(request->http, REJECT_MALFORMED);
+    count_reject(request, REJECT_MALFORMED);
     refuse(&request->reply, 400, "%s", fault);
     request->close = true;
     request->unread = true;
@@ -491,7 +481,7 @@ static enum MHD_Result submit(struct request *request)
     if (executor_submit(request->http->settings.executor, &request->job))
         return MHD_YES;
     free_body(request);
-    count_reject(request->http, REJECT_QUEUE);
+    count_reject(request, REJECT_QUEUE);
     refuse(&request->reply, 503, "too many requests are waiting to be computed");
     request->state = REQUEST_READY;
     MHD_resume_connection(request->connection);
@@ -662,7 +652,7 @@ static bool dispatch(struct request *request)
     if (!request->http->settings.compress && !request->transfer.choice.required)
         request->transfer.choice.coding = CODING_IDENTITY;
     if (request->close && !match.route->draining_too) {
-        count_reject(request->http, REJECT_DRAINING);
+        count_reject(request, REJECT_DRAINING);
         refuse(&request->reply, 503, "the server is shutting down");
         return false;
     }
@@ -672,14 +662,36 @@ static bool dispatch(struct request *request)
     return false;
 }
 
+/* Headers that tell a request from others. */
+struct identity {
+    const char *id, *traceparent;
+    unsigned traceparents;
+};
+
+static enum MHD_Result see_identity(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct identity *const identity = context;
+    (void)kind;
+    if (value && strcasecmp(name, "X-Request-Id") == 0 && !identity->id) {
+        identity->id = value;
+    } else if (value && strcasecmp(name, "traceparent") == 0) {
+        identity->traceparent = value;
+        identity->traceparents++;
+    }
+    return MHD_YES;
+}
+
 static void identify(struct request *request)
 {
     unsigned long long number = atomic_fetch_add(&request->http->served, 1);
-    const char *given = header(request, "X-Request-Id");
-    if (given && guard_is_request_id(given))
-        snprintf(request->id, sizeof request->id, "%s", given);
+    struct identity given = {.id = NULL};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, see_identity, &given);
+    if (given.id && guard_is_request_id(given.id))
+        snprintf(request->id, sizeof request->id, "%s", given.id);
     else
         *put_digits(stpcpy(stpcpy(request->id, request->http->id_prefix), "-"), number, 16, 1) = '\0';
+    if (given.traceparents == 1 && trace_is_parent(given.traceparent))
+        request->traceparent = given.traceparent;
 }
 
 static struct wire *wire_of_connection(struct MHD_Connection *connection)
@@ -725,7 +737,7 @@ static enum MHD_Result first_call(struct request *request, const char *version)
     if (!refusal.detail)
         refusal = guard_request(request->connection, request->method, version, &request->framing);
     if (refusal.status != 0) {
-        count_reject(request->http, REJECT_MALFORMED);
+        count_reject(request, REJECT_MALFORMED);
         refuse(&request->reply, refusal.status, "%s", refusal.detail);
         request->close = true;
         return answer_early(request);
@@ -786,12 +798,17 @@ static void record(struct request *request, bool answered)
     record_time(request, PHASE_ENCODE, reply->encode_ms);
     if (request->state == REQUEST_ANSWERED)
         request->ns[PHASE_SEND] = now - request->handed;
+    const union MHD_ConnectionInfo *const address =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct record record = {.id = request->id,
                                   .method = request->method,
                                   .target = request->target,
                                   .client = request->client,
                                   .route = request->route,
-                                  .loss = request->call.loss,
+                                  .loss = request->call.loss ? loss_find(request->call.loss) : NULL,
+                                  .traceparent = request->traceparent,
+                                  .address = address ? address->client_addr : NULL,
+                                  .reason = request->reason ? request->reason : watch_reason(request->watched),
                                   .status = answered  ? reply->status
                                             : cut > 0 ? cut
                                                       : RECORD_CLIENT_GONE,
@@ -1051,7 +1068,7 @@ static void turn_away(struct http *http, int fd)
         "X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
         "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
         "\"detail\":\"there are too many connections from this address\"}\n";
-    count_reject(http, REJECT_CONNECTIONS_PER_ADDRESS);
+    reject_count(metrics_rejects(http->settings.metrics), REJECT_CONNECTIONS_PER_ADDRESS);
     if (send(fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
         shutdown(fd, SHUT_WR);
         linger_add(http->settings.linger, fd);

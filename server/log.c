@@ -7,27 +7,19 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "digits.h"
+#include "line.h"
 
 const char *const log_level_names[LOG_LEVEL_COUNT + 1] = {"error", "warning", "info", "debug"};
 const char *const log_format_names[LOG_FORMAT_COUNT + 1] = {"text", "json"};
 
-enum {
-    LOG_LINE = 2048,    /* bytes of a line; below PIPE_BUF, so that a write to a pipe is not torn */
-    LOG_FIELD = 1024,   /* bytes that one escaped field may take: a long path must not push out what follows */
-    LOG_MESSAGE = 1024, /* bytes of a message before it is escaped */
-};
+enum { LOG_MESSAGE = 1024 }; /* bytes of a message, before it is escaped and after */
 
 static enum log_level log_level = LOG_LEVEL_INFO;
 static enum log_format log_format = LOG_FORMAT_TEXT;
-
-/* A line that is being put together; what does not fit is left out. */
-struct line {
-    char text[LOG_LINE];
-    size_t len;
-};
 
 void log_setup(enum log_level level, enum log_format format)
 {
@@ -40,49 +32,72 @@ bool log_enabled(enum log_level level)
     return level <= log_level;
 }
 
-__attribute__((format(printf, 2, 3))) static void line_printf(struct line *line, const char *format, ...)
+/* ---- lines -------------------------------------------------------------------------------------------------------- */
+
+static void append(struct line *line, const char *text, size_t len)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    size_t room = sizeof line->text - line->len;
-    int written = vsnprintf(line->text + line->len, room, format, arguments);
-    va_end(arguments);
-    if (written > 0)
-        line->len += (size_t)written < room ? (size_t)written : room - 1;
+    const size_t room = sizeof line->text - 1 - line->len; /* the last is for the line's end */
+    if (len > room)
+        len = room;
+    memcpy(line->text + line->len, text, len);
+    line->len += len;
 }
 
-/* Appends text of which no byte can be trusted. */
-static void line_escaped(struct line *line, const char *text)
+void line_text(struct line *line, const char *text)
 {
-    size_t end = line->len + LOG_FIELD;
-    for (; *text && line->len < end; text++) {
-        unsigned byte = (unsigned char)*text;
-        if (byte == '"' || byte == '\\')
-            line_printf(line, "\\%c", (char)byte);
-        else if (byte >= 0x20 && byte < 0x7f)
-            line_printf(line, "%c", (char)byte);
-        else
-            line_printf(line, log_format == LOG_FORMAT_JSON ? "\\u%04x" : "\\x%02x", byte);
+    append(line, text, strlen(text));
+}
+
+void line_escaped(struct line *line, const char *text, size_t most)
+{
+    char escaped[8];
+    for (const size_t end = line->len + most; *text; text++) {
+        const unsigned char byte = (unsigned char)*text;
+        char *to = escaped;
+        if (byte == '"' || byte == '\\') {
+            *to++ = '\\';
+            *to++ = (char)byte;
+        } else if (byte >= 0x20 && byte < 0x7f) {
+            *to++ = (char)byte;
+        } else {
+            to = stpcpy(to, line->format == LOG_FORMAT_JSON ? "\\u" : "\\x");
+            to = put_digits(to, byte, 16, line->format == LOG_FORMAT_JSON ? 4 : 2);
+        }
+        if (line->len + (size_t)(to - escaped) > end) {
+            line_text(line, "...");
+            return;
+        }
+        append(line, escaped, (size_t)(to - escaped));
     }
-    if (*text)
-        line_printf(line, "...");
 }
 
-static void line_time(struct line *line)
+static void append_time(struct line *line)
 {
     struct timespec now = {0};
     struct tm utc = {0};
-    char text[32];
+    char text[40];
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    line_printf(line, "%s.%03ldZ", text, now.tv_nsec / 1000000);
+    char *to = text + strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.", &utc);
+    to = put_digits(to, (uint64_t)now.tv_nsec / 1000000, 10, 3);
+    *to++ = 'Z';
+    append(line, text, (size_t)(to - text));
 }
 
-static void line_write(struct line *line)
+void line_begin(struct line *line, enum log_level level)
 {
-    if (line->len > sizeof line->text - 2)
-        line->len = sizeof line->text - 2;
+    const bool json = log_format == LOG_FORMAT_JSON;
+    line->format = log_format;
+    line->len = 0;
+    line_text(line, json ? "{\"ts\":\"" : "");
+    append_time(line);
+    line_text(line, json ? "\",\"level\":\"" : " ");
+    line_text(line, log_level_names[level]);
+    line_text(line, json ? "\"" : "");
+}
+
+void line_write(struct line *line)
+{
     line->text[line->len++] = '\n';
     for (size_t done = 0; done < line->len;) {
         ssize_t written = write(STDERR_FILENO, line->text + done, line->len - done);
@@ -103,52 +118,11 @@ void log_message(enum log_level level, const char *format, ...)
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
 
-    struct line line = {.len = 0};
-    bool json = log_format == LOG_FORMAT_JSON;
-    line_printf(&line, json ? "{\"ts\":\"" : "");
-    line_time(&line);
-    line_printf(&line, json ? "\",\"level\":\"%s\",\"message\":\"" : " %s ", log_level_names[level]);
-    line_escaped(&line, message);
-    line_printf(&line, json ? "\"}" : "");
-    line_write(&line);
-}
-
-static void request_text(struct line *line, const struct record *record)
-{
-    line_time(line);
-    line_printf(line, " info ");
-    line_escaped(line, record->method);
-    line_printf(line, " ");
-    line_escaped(line, record->target);
-    line_printf(line, " %d in=%llu out=%llu %.3fms id=%s", record->status, (unsigned long long)record->bytes_in,
-                (unsigned long long)record->bytes_out, (double)record->duration_ns / 1e6, record->id);
-    if (*record->client)
-        line_printf(line, " client=%s", record->client);
-}
-
-static void request_json(struct line *line, const struct record *record)
-{
-    line_printf(line, "{\"ts\":\"");
-    line_time(line);
-    line_printf(line, "\",\"level\":\"info\",\"id\":\"%s\",\"method\":\"", record->id);
-    line_escaped(line, record->method);
-    line_printf(line, "\",\"path\":\"");
-    line_escaped(line, record->target);
-    line_printf(line, "\",\"status\":%d,\"bytes_in\":%llu,\"bytes_out\":%llu,\"duration_ms\":%.3f", record->status,
-                (unsigned long long)record->bytes_in, (unsigned long long)record->bytes_out, (double)record->duration_ns / 1e6);
-    if (*record->client)
-        line_printf(line, ",\"client\":\"%s\"", record->client);
-    line_printf(line, "}");
-}
-
-void log_request(const struct record *record)
-{
-    if (!log_enabled(LOG_LEVEL_INFO))
-        return;
-    struct line line = {.len = 0};
-    if (log_format == LOG_FORMAT_JSON)
-        request_json(&line, record);
-    else
-        request_text(&line, record);
+    struct line line;
+    line_begin(&line, level);
+    const bool json = line.format == LOG_FORMAT_JSON;
+    line_text(&line, json ? ",\"message\":\"" : " ");
+    line_escaped(&line, message, LOG_MESSAGE);
+    line_text(&line, json ? "\"}" : "");
     line_write(&line);
 }

@@ -23,6 +23,12 @@ bool log_enabled(enum log_level level);
 /* One line about the server itself. */
 __attribute__((format(printf, 2, 3))) void log_message(enum log_level level, const char *format, ...);
 
+/* Which requests there is to be a line about: all, those that failed or were no probes (health, metrics), those that failed. */
+enum log_requests { LOG_REQUESTS_ALL, LOG_REQUESTS_WORK, LOG_REQUESTS_FAILED, LOG_REQUESTS_NONE, LOG_REQUESTS_COUNT };
+extern const char *const log_requests_names[LOG_REQUESTS_COUNT + 1];
+/* As log_setup; until then it is all. */
+void log_setup_requests(enum log_requests which);
+
 /* One line about a request that is over, at level info. */
 void log_request(const struct record *record);
 

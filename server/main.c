@@ -238,6 +238,7 @@ static int serve(const struct options *options)
     char message[MESSAGE];
     const sigset_t awaited = block_signals();
     log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
+    log_setup_requests((enum log_requests)options->log_requests);
     bool started = choose_isa(options, message) && start(&server, options, message);
     if (started) {
         announce(&server, options);

@@ -13,8 +13,6 @@
 #include "cells.h"
 #include "loss.h"
 
-const char *const phase_names[PHASE_COUNT] = {"receive", "queue", "decode", "compute", "encode", "send"};
-
 const int cells_status[CELLS_STATUSES - 1] = {200, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 411, 412,
                                               413, 414, 415, 417, 421, 422, 426, 429, 431, 499, 500, 501, 503};
 
@@ -98,11 +96,10 @@ static size_t place_of_status(int status)
     return i;
 }
 
-static size_t place_of_loss(const char *name)
+static size_t place_of_loss(const struct loss_descriptor *loss)
 {
-    const struct loss_descriptor *const loss = name ? loss_find(name) : NULL;
     size_t i = 0;
-    while (i < loss_count() && loss_at(i) != loss)
+    while (loss_at(i) != loss)
         i++;
     return i;
 }
@@ -136,9 +133,7 @@ static void count_loss(atomic_ullong *cells, const struct record *record)
 static void count_evaluation(atomic_ullong *row, const struct record *record, size_t status)
 {
     const size_t loss = place_of_loss(record->loss);
-    const enum protocol protocol = route_errors(record->route->path) == REPLY_OIP ? PROTOCOL_V2 : PROTOCOL_V1;
-    if (loss == loss_count())
-        return;
+    const enum protocol protocol = record_protocol(record);
     add(&row[cell_of_evaluation(loss, protocol, status)], 1);
     count_loss(&row[cell_of_loss(loss, 0)], record);
     for (size_t i = 0; i < PHASE_COUNT; i++)
@@ -153,7 +148,7 @@ static void count(atomic_ullong *row, const struct record *record)
     add(&row[cell_of_request(route, status)], 1);
     add(&row[cell_of_bytes_in()], record->bytes_in);
     add(&row[cell_of_bytes_out()], record->bytes_out);
-    if (record->route && record->route->possible)
+    if (record_is_evaluation(record))
         count_evaluation(row, record, status);
 }
 

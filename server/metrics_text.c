@@ -12,8 +12,6 @@
 
 enum { LABELS = 160 };
 
-static const char *const protocol_names[PROTOCOL_COUNT] = {"v1", "v2"};
-
 static void head(struct buffer *out, const char *name, const char *type, const char *help)
 {
     buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);

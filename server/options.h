@@ -12,7 +12,7 @@
 #include "limit.h"
 #include "log.h"
 
-enum { OPTION_COUNT = 20, OPTION_PATH = 1024, OPTION_ORIGIN = 200, OPTION_MESSAGE = 640 };
+enum { OPTION_COUNT = 21, OPTION_PATH = 1024, OPTION_ORIGIN = 210, OPTION_MESSAGE = 640 };
 
 struct options {
     struct address_list listen;
@@ -26,6 +26,7 @@ struct options {
     int compress;                             /* 0 for on, 1 for off */
     int log_level;                            /* enum log_level */
     int log_format;                           /* enum log_format */
+    int log_requests;                         /* enum log_requests */
     int isa;                                  /* a place in isa_names */
     const char *token_name;                   /* of OPTIONS_NEW_TOKEN and OPTIONS_HASH_TOKEN; an argument of the command line */
     char origin[OPTION_COUNT][OPTION_ORIGIN]; /* where each came from, in the order of the table: "default" and so on */

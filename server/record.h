@@ -4,8 +4,11 @@
 #ifndef SERVER_RECORD_H
 #define SERVER_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
+#include "loss.h"
 #include "routes.h"
 
 /* What an evaluation goes through, in this order. */
@@ -20,19 +23,30 @@ enum phase {
 };
 extern const char *const phase_names[PHASE_COUNT];
 
-/* All text is borrowed. */
+enum protocol { PROTOCOL_V1, PROTOCOL_V2, PROTOCOL_COUNT };
+extern const char *const protocol_names[PROTOCOL_COUNT];
+
+/* All that it points to is borrowed. */
 struct record {
     const char *id;
-    const char *client;           /* who sent it, printable; "" for nobody in particular */
-    const char *method, *target;  /* as they came: they may hold any byte */
-    const struct route *route;    /* NULL where there is none for it */
-    const char *loss;             /* name or alias as the path has it, not always a loss's; NULL where the path has none */
+    const char *client;                 /* who sent it, printable; "" for nobody in particular */
+    const char *method, *target;        /* as they came: they may hold any byte */
+    const struct route *route;          /* NULL where there is none for it */
+    const struct loss_descriptor *loss; /* NULL where the path names none that is there */
+    const char *traceparent;            /* sound; NULL where there is none */
+    const struct sockaddr *address;     /* of the client; NULL where it is not known */
+    const char *reason;           /* why it was refused, as reject_names has it; NULL where it was not, or for what it holds */
     int status;                   /* of HTTP, or RECORD_CLIENT_GONE */
     uint64_t bytes_in, bytes_out; /* of the bodies */
     uint64_t elements;            /* that were worked on */
     const int64_t *ns;            /* of each phase; negative where the request had no such phase */
     int64_t duration_ns;          /* from the end of its headers to its own */
 };
+
+/* Whether it asked for a loss that is there to be evaluated. */
+bool record_is_evaluation(const struct record *record);
+/* Of an evaluation. */
+enum protocol record_protocol(const struct record *record);
 
 enum { RECORD_CLIENT_GONE = 499 }; /* the client left before its answer; never sent */
 

@@ -35,6 +35,7 @@ struct watched {
     atomic_uint turn;          /* phase, plus WATCH_PHASES for every change that there was */
     _Atomic uint64_t progress; /* bytes, in this phase */
     atomic_int status;
+    _Atomic(const char *) reason; /* of reject_names; NULL unless it was cut for being slow */
 
     /* the thread's alone; of the turn in which it looked last */
     unsigned seen_turn;
@@ -100,12 +101,14 @@ static void tell(struct watched *watched, const char *detail)
 }
 
 /* Shuts a connection down, unless it has gone on to another turn meanwhile: then its thread is at it, and false is returned.
-   `detail` is told to a client whose request did not come in time; NULL: nothing is. */
-static bool cut(struct watched *watched, const char *detail)
+   `reason` is that of reject_names, NULL where there is none. `detail` is told to a client whose request did not come in time;
+   NULL: nothing is. */
+static bool cut(struct watched *watched, const char *reason, const char *detail)
 {
     unsigned turn = watched->seen_turn;
     if (!atomic_compare_exchange_strong(&watched->turn, &turn, WATCH_CUT))
         return false;
+    atomic_store(&watched->reason, reason);
     if (detail && watched->plain)
         tell(watched, detail);
     shutdown(watched->fd, SHUT_RDWR);
@@ -114,7 +117,7 @@ static bool cut(struct watched *watched, const char *detail)
 
 static void cut_slow(struct watch *watch, struct watched *watched, enum reject reason, const char *detail)
 {
-    if (cut(watched, detail))
+    if (cut(watched, reject_names[reason], detail))
         reject_count(watch->rejects, reason);
 }
 
@@ -138,7 +141,7 @@ static void look_at_headers(struct watch *watch, struct watched *watched, int64_
     if (watched->begun == 0 && bytes != watched->received)
         watched->begun = now;
     if (has_left(watched) || (watched->begun == 0 && now - watched->since >= idle))
-        cut(watched, NULL);
+        cut(watched, NULL, NULL);
     else if (watched->begun > 0 && now - watched->begun >= limits->header_timeout)
         cut_slow(watch, watched, REJECT_HEADER_TIME, "the headers of the request did not come in time");
     watched->look_again = now + (period < WATCH_IDLE_MS ? period : WATCH_IDLE_MS);
@@ -165,7 +168,7 @@ static bool is_slow(const struct watch *watch, struct watched *watched, enum wat
 static void look_at_body(struct watch *watch, struct watched *watched, int64_t now)
 {
     if (has_left(watched))
-        cut(watched, NULL);
+        cut(watched, NULL, NULL);
     else if (is_slow(watch, watched, WATCH_BODY, watch->limits->body_rate, now))
         cut_slow(watch, watched, REJECT_BODY_RATE, "the body of the request came too slowly");
 }
@@ -339,6 +342,11 @@ void watch_progress(struct watched *watched, uint64_t bytes)
 int watch_status(struct watched *watched)
 {
     return watched ? atomic_load(&watched->status) : 0;
+}
+
+const char *watch_reason(struct watched *watched)
+{
+    return watched ? atomic_load(&watched->reason) : NULL;
 }
 
 void watch_stop(struct watch *watch)

@@ -45,6 +45,8 @@ bool watch_turn(struct watched *watched, enum watch_phase phase);
 void watch_progress(struct watched *watched, uint64_t bytes);
 /* What the client was told when the connection was cut: 408, or 0 if it was not cut for being slow with its request. */
 int watch_status(struct watched *watched);
+/* Why it was cut, as reject_names has it; NULL if it was not, or because the client had left. */
+const char *watch_reason(struct watched *watched);
 
 /* Ends the thread and frees all; nothing may be watched any more. NULL is let be. */
 void watch_stop(struct watch *watch);

@@ -38,6 +38,7 @@ static const struct {
     {"limits", limits_suite},
     {"access", access_suite},
     {"metrics", metrics_suite},
+    {"logs", logs_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},
 };

@@ -144,6 +144,7 @@ START_TEST(limits_bodies_that_drip_are_cut)
     expect_problem_and_end(408, "body");
     char *log = server_process_log(&server);
     ck_assert_ptr_nonnull(strstr(log, " 408 "));
+    ck_assert_ptr_nonnull(strstr(log, " reason=body_rate "));
     free(log);
     reconnect();
     expect_evaluated();

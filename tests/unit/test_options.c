@@ -17,8 +17,9 @@ static char config[] = "/tmp/lossd-options-XXXXXX";
 
 static void setup(void)
 {
-    static const char *const names[] = {"LOSSD_LISTEN",    "LOSSD_THREADS",    "LOSSD_IO_THREADS", "LOSSD_MAX_BODY",
-                                        "LOSSD_LOG_LEVEL", "LOSSD_LOG_FORMAT", "LOSSD_CONFIG",     "LOSSD_MAX_EXPANDED"};
+    static const char *const names[] = {"LOSSD_LISTEN",       "LOSSD_THREADS",   "LOSSD_IO_THREADS",
+                                        "LOSSD_MAX_BODY",     "LOSSD_LOG_LEVEL", "LOSSD_LOG_FORMAT",
+                                        "LOSSD_LOG_REQUESTS", "LOSSD_CONFIG",    "LOSSD_MAX_EXPANDED"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         unsetenv(names[i]);
     strcpy(config + sizeof config - 7, "XXXXXX");

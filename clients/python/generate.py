@@ -136,7 +136,8 @@ class LossMethods(Generic[Answer]):
                   dtype: Optional[str]) -> Answer:
         raise NotImplementedError
 '''
-    return "\n".join([HEAD + table, "", "", methods, *[method(loss) for loss in losses]])
+    names = "BY_NAME: Dict[str, LossInfo] = {name: loss for loss in LOSSES.values() for name in (loss.name, *loss.aliases)}"
+    return "\n".join([HEAD + table, names, "", "", methods, *[method(loss) for loss in losses]])
 
 
 def main():

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[3]
 def start(*arguments):
     """Starts a server on a free port; returns its process and its URL."""
     program = ROOT / os.environ.get("LOSSD", "build/lossd")
-    process = subprocess.Popen([program, "--listen", "127.0.0.1:0", "--threads", "2", "--log-level", "warning", *arguments],
+    listen = () if "--listen" in arguments else ("--listen", "127.0.0.1:0")
+    process = subprocess.Popen([program, "--threads", "2", "--log-level", "warning", *listen, *arguments],
                                stdout=subprocess.PIPE, text=True)
     line = process.stdout.readline()
     assert " listening on " in line, f"{program} did not start: it says {line!r}"

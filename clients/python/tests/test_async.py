@@ -16,6 +16,8 @@ def test_the_same_answers(url):
         async with lossd.AsyncClient(url) as client:
             assert await client.health() and await client.ready()
             assert [loss["name"] for loss in await client.losses()] == list(lossd.LOSSES)
+            (several,) = await client.evaluate(["mse"], input=X, target=Y)
+            assert several.loss == (await client.mse(X, Y)).loss
             return await asyncio.gather(client.mse(X, Y, grad=True), client.huber(X, Y, delta=0.25), *[client.l1(X, [k] * 3) for k in range(50)])
 
     mse, huber, *rest = asyncio.run(work())

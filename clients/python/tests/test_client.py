@@ -217,6 +217,51 @@ def test_threads_share_a_client(client):
     assert 1 <= len(client._session.server._idle) <= 8
 
 
+def test_several_losses_are_those_of_requests_of_their_own(client):
+    x, y = np.random.default_rng(2).normal(size=(2, 50)).astype(np.float32)
+    weight = np.linspace(0.5, 1, 50)
+    mse, huber, terms, classes = client.evaluate(
+        ["mse", {"loss": "HuberLoss", "delta": np.float64(0.5), "grad": ["input", "target"]}, {"loss": "l1", "reduction": "none", "dtype": np.float64},
+         {"loss": "cross_entropy", "input": np.zeros((2, 3)), "target": [0, 1], "sample_weight": None, "hess": True}],
+        input=x, target=y, sample_weight=weight, reduction="sum", grad="input")
+    for several, own in ((mse, client.mse(x, y, sample_weight=weight, reduction="sum", grad=True)),
+                         (huber, client.huber(x, y, delta=0.5, sample_weight=weight, reduction="sum", grad=["input", "target"])),
+                         (terms, client.l1(x, y, sample_weight=weight, reduction="none", dtype="float64", grad=True)),
+                         (classes, client.cross_entropy(np.zeros((2, 3)), [0, 1], reduction="sum", hess=True, grad=True))):
+        np.testing.assert_array_equal(several.loss, own.loss)
+        assert type(several.loss) is type(own.loss) and list(several.grad) == list(own.grad) and list(several.hess) == list(own.hess)
+        for name in own.grad:
+            np.testing.assert_array_equal(several.grad[name], own.grad[name])
+            assert several.grad[name].dtype == own.grad[name].dtype
+        assert (several.count, several.reduction, several.dtype) == (own.count, own.reduction, own.dtype)
+    huber.grad.target += 1  # memory of its own
+
+
+def test_several_losses_and_what_is_wrong_with_one(client):
+    with pytest.raises(lossd.InvalidRequest, match=r"losses\[1\], huber: delta is -1") as caught:
+        client.evaluate(["mse", {"loss": "huber", "delta": -1}], input=X, target=Y)
+    assert caught.value.pointer == "/losses/1/delta"
+    with pytest.raises(lossd.InvalidRequest, match="no loss 'mze'; did you mean 'mse'"):
+        client.evaluate(["mze"], input=X, target=Y)
+    with pytest.raises(lossd.InvalidRequest):
+        client.evaluate([])
+    with pytest.warns(lossd.LossdWarning) as warned:
+        results = client.evaluate(["mse", "l1"], input=np.full((3, 1), np.nan, "f2"), target=lossd.BFloat16.from_float32([0, 0, 0]))
+    assert [result.nonfinite for result in results] == [9, 9] and warned[0].filename == __file__
+
+
+def test_a_socket_in_the_file_system(tmp_path):
+    process, url = start("--listen", f"unix:{tmp_path}/lossd.sock")
+    try:
+        assert url == f"unix:{tmp_path}/lossd.sock"
+        with lossd.Client(url) as client:
+            assert client.ready() and client.mse(X, Y).loss == pytest.approx(1 / 6)
+    finally:
+        stop(process)
+    with pytest.raises(lossd.ConnectionFailed, match="no connection could be had"):
+        lossd.Client(url, retries=0).mse(X, Y)
+
+
 def test_what_the_server_has(client):
     losses = client.losses()
     assert [loss["name"] for loss in losses] == list(lossd.LOSSES)

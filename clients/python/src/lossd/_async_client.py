@@ -3,13 +3,13 @@ import asyncio
 import contextvars
 import ssl
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, TypeVar
+from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, Sequence, TypeVar
 
 from ._client import where
 from ._http import Call
 from ._losses import LossMethods
 from ._result import Result
-from ._session import Certificate, Session, warn
+from ._session import Certificate, Entry, Session, warn
 
 T = TypeVar("T")
 
@@ -36,6 +36,13 @@ class AsyncClient(LossMethods[Coroutine[Any, Any, Result]]):
     def url(self) -> str:
         """The server's."""
         return self._session.url
+
+    async def evaluate(self, losses: Sequence[Entry], **fields: Any) -> List[Result]:
+        """As Client.evaluate."""
+        results = await self._run(lambda call: self._session.evaluate_several(call, losses, fields))
+        for result in results:
+            warn(result.warnings, stacklevel=2)
+        return results
 
     async def losses(self) -> List[Dict[str, Any]]:
         """As Client.losses."""

@@ -2,11 +2,11 @@
 import os
 import ssl
 import threading
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ._losses import LossMethods
 from ._result import Result
-from ._session import Certificate, Session, warn
+from ._session import Certificate, Entry, Session, warn
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -23,7 +23,7 @@ class Client(LossMethods[Result]):
     as long as the server's Retry-After asks for, or a growing, jittered delay.
 
     Args:
-        url: of the server; left out, $LOSSD_URL, or http://127.0.0.1:8080.
+        url: of the server, or unix:/path of its socket; left out, $LOSSD_URL, or http://127.0.0.1:8080.
         token: for a server that wants one; left out together with the url, $LOSSD_TOKEN.
         timeout: seconds that a call may take, all retries and waiting included; None for no limit.
         retries: how many times a call is tried again.
@@ -45,6 +45,20 @@ class Client(LossMethods[Result]):
     def url(self) -> str:
         """The server's."""
         return self._session.url
+
+    def evaluate(self, losses: Sequence[Entry], **fields: Any) -> List[Result]:
+        """Several losses over the same tensors, which are sent, decoded and read once.
+
+            mse, huber = client.evaluate(["mse", {"loss": "huber", "delta": 0.5}], input=x, target=y, grad=True)
+
+        Args:
+            losses: for each its name, or a mapping with its name as "loss" and fields that hold for it alone.
+            fields: tensors, parameters, reduction, grad and so on, for every loss that has such a field.
+        """
+        results = self._session.evaluate_several(self._session.call(), losses, fields)
+        for result in results:
+            warn(result.warnings, stacklevel=2)
+        return results
 
     def losses(self) -> List[Dict[str, Any]]:
         """What the server has: each loss with its names, formula, tensors, parameters and reductions."""

@@ -96,16 +96,10 @@ class Server:
     """The server at a URL. Threads may use it side by side: each call has a connection for itself meanwhile."""
 
     def __init__(self, url: str, headers: Mapping[str, str], retries: int, context: Optional[ssl.SSLContext], idle: int) -> None:
-        parts = urlsplit(url)
-        try:
-            port = parts.port
-        except ValueError as error:
-            raise ValueError(f"the url '{url}' has no sound port: {error}") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"the url is '{url}'; it must be like http://127.0.0.1:8080 or https://host/path")
         self.url = url
-        self._host, self._port, self._path = parts.hostname, port, parts.path.rstrip("/")
-        self._context = context if parts.scheme == "https" else None
+        self._socket = url[len("unix:"):] if url.startswith("unix:/") else None
+        self._host, self._port, self._path = ("localhost", None, "") if self._socket else address(url)
+        self._context = context
         self._headers = dict(headers)
         self._retries = retries
         self._most_idle = idle
@@ -190,7 +184,9 @@ class Server:
     def _connect(self, call: Call) -> http.client.HTTPConnection:
         left = call.remaining()
         connection: http.client.HTTPConnection
-        if self._context is not None:
+        if self._socket is not None:
+            connection = UnixConnection(self._socket, left)
+        elif self._context is not None:
             connection = http.client.HTTPSConnection(self._host, self._port, timeout=left, context=self._context)
         else:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=left)
@@ -208,6 +204,31 @@ class Server:
             call.check(error)
             raise NoAnswer(f"no connection could be had ({error.strerror or error})") from error
         return connection
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """A connection to a socket in the file system."""
+
+    def __init__(self, path: str, timeout: Optional[float]) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._socket_path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._socket_path)
+
+
+def address(url: str) -> Tuple[str, Optional[int], str]:
+    """Host, port and path of a URL."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"the url '{url}' has no sound port: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"the url is '{url}'; it must be like http://127.0.0.1:8080, https://host/path or unix:/path")
+    return parts.hostname, port, parts.path.rstrip("/")
 
 
 def close_all(connections: List[http.client.HTTPConnection]) -> None:

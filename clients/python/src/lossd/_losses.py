@@ -333,6 +333,7 @@ LOSSES: Dict[str, LossInfo] = {
         hessian=False,
     ),
 }
+BY_NAME: Dict[str, LossInfo] = {name: loss for loss in LOSSES.values() for name in (loss.name, *loss.aliases)}
 
 
 class LossMethods(Generic[Answer]):

@@ -39,7 +39,7 @@ class BFloat16:
         return (self.bits.astype(np.uint32) << 16).view(np.float32)
 
 
-def _encodable(name: str, value: Any) -> Tuple[str, "np.ndarray[Any, Any]"]:
+def encodable(name: str, value: Any) -> Tuple[str, "np.ndarray[Any, Any]"]:
     """The format's name for the numbers, and an array of them, row-major and little-endian."""
     if isinstance(value, BFloat16):
         return "BF16", np.asarray(value.bits, "<u2", order="C")
@@ -61,7 +61,7 @@ def encode(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> List[Buff
     header: Dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     pieces: List[Buffer] = []
     end = 0
-    arrays = [(name, *_encodable(name, value)) for name, value in tensors.items()]
+    arrays = [(name, *encodable(name, value)) for name, value in tensors.items()]
     # Numbers stand aligned where the widest come first.
     for name, dtype, array in sorted(arrays, key=lambda item: -item[2].itemsize):
         header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [end, end + array.nbytes]}

@@ -10,18 +10,21 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
-from . import _safetensors
+from . import _base64, _safetensors
 from ._errors import (AccessDenied, ConnectionFailed, DeadlineExceeded, InvalidRequest, LossdWarning, ProtocolError, ServerError,
                       Unavailable)
 from ._http import RETRIED, Answer, Body, Call, Server, retry_after
-from ._losses import LOSSES
+from ._losses import BY_NAME, LOSSES
 from ._result import Result, Tensors
 from ._safetensors import BFloat16
+from ._table import TensorInfo
 from ._version import __version__
 
 SAFETENSORS = "application/vnd.safetensors"
+JSON = "application/json"
 
 Certificate = Union[str, Tuple[str, str]]
+Entry = Union[str, Mapping[str, Any]]  # a loss by name, or with fields of its own
 
 
 class Session:
@@ -54,13 +57,23 @@ class Session:
         arrays, metadata = _safetensors.decode(answer.body)
         return result(arrays, metadata, answer)
 
+    def evaluate_several(self, call: Call, losses: Sequence[Entry], fields: Mapping[str, Any]) -> List[Result]:
+        """Those of one request, whose tensors are sent and decoded once: JSON, with the tensors in base64."""
+        body = json.dumps(several(losses, fields)).encode()
+        answer = self.post(call, "/v1/evaluate", [body], JSON)
+        found = json_of(answer, self.url)
+        try:
+            return [result(*_base64.decode(entry), answer) for entry in found["results"]]
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise ProtocolError(f"the answer is not that of an evaluation: {error!r}", status=answer.status) from error
+
     def post(self, call: Call, path: str, body: Body, content_type: str) -> Answer:
         answer = self.server.request("POST", path, {"Content-Type": content_type, "Accept": content_type}, body, call)
         return expect(answer, content_type, self.url)
 
     def get(self, call: Call, path: str) -> Any:
-        answer = self.server.request("GET", path, {"Accept": "application/json"}, (), call)
-        return json_of(expect(answer, "application/json", self.url), self.url)
+        answer = self.server.request("GET", path, {"Accept": JSON}, (), call)
+        return json_of(expect(answer, JSON, self.url), self.url)
 
     def probe(self, call: Call, path: str) -> bool:
         """Whether that path answers 200: false where it answers 503, and where nothing listens."""
@@ -105,16 +118,39 @@ def tls_context(url: str, verify: bool, cafile: Optional[str], cert: Optional[Ce
 
 
 def present(loss: str, tensors: Mapping[str, Any]) -> Dict[str, Any]:
-    """The tensors that are there. Numbers that declare no dtype, as those of a list, are what the loss needs: [1, 2] has a gradient."""
-    found = {}
-    for name, tensor in tensors.items():
-        info = LOSSES[loss].tensor(name)
-        if tensor is not None:
-            found[name] = tensor
-            if info is not None and info.kind == "real" and not hasattr(tensor, "dtype") and not isinstance(tensor, BFloat16):
-                numbers = np.asarray(tensor)
-                found[name] = numbers.astype(np.float64) if numbers.dtype.kind in "biu" else numbers
-    return found
+    """The tensors that are there."""
+    return {name: as_needed(LOSSES[loss].tensor(name), tensor) for name, tensor in tensors.items() if tensor is not None}
+
+
+def as_needed(info: Optional[TensorInfo], tensor: Any) -> Any:
+    """Numbers that declare no dtype, as those of a list, are what the loss needs: [1, 2] as predictions has a gradient."""
+    if info is None or info.kind != "real" or hasattr(tensor, "dtype") or isinstance(tensor, BFloat16):
+        return tensor
+    numbers = np.asarray(tensor)
+    return numbers.astype(np.float64) if numbers.dtype.kind in "biu" else numbers
+
+
+def several(losses: Sequence[Entry], fields: Mapping[str, Any]) -> Dict[str, Any]:
+    """The body of a request for several losses: `fields` hold for all, an entry's own for it alone."""
+    entries = [{"loss": entry} if isinstance(entry, str) else dict(entry) for entry in losses]
+    tensors: Dict[str, Optional[TensorInfo]] = {"grad_output": None, "sample_weight": None}
+    for entry in entries:
+        if entry.get("loss") in BY_NAME:
+            tensors.update({info.name: info for info in BY_NAME[entry["loss"]].tensors})
+    own = [{name: field(name, value, tensors) for name, value in entry.items()} for entry in entries]
+    shared = {name: field(name, value, tensors) for name, value in fields.items() if value is not None}
+    return {**shared, "losses": own, "encoding": "base64"}
+
+
+def field(name: str, value: Any, tensors: Mapping[str, Optional[TensorInfo]]) -> Any:
+    """A field as JSON has it; None takes away what holds for all."""
+    if name in tensors and value is not None:
+        return _base64.encode(name, as_needed(tensors[name], value))
+    if name == "dtype" and value is not None:
+        return np.dtype(value).name
+    if name in ("grad", "hess") and isinstance(value, str):
+        return [value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def changed(loss: str, parameters: Mapping[str, Any]) -> Dict[str, str]:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import lossd
-from conftest import ROOT
+from conftest import ROOT, need
 
 HERE = ROOT / "clients/python"
 SNIPPETS = re.findall(r"```python\n(.*?)```", (HERE / "README.md").read_text("utf-8"), re.S)
@@ -23,6 +23,8 @@ def run(python, snippet, url, folder, **environment):
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.strip().splitlines()[-1])
 def test_snippets_run(snippet, url, tmp_path):
+    for module in re.findall(r"^(?:import|from) (torch|sklearn|xgboost)\b", snippet, re.M):
+        need(module)
     run(sys.executable, snippet, url, tmp_path, PYTHONPATH=str(HERE / "src"))
 
 

@@ -1,0 +1,81 @@
+"""The classes: for each class of torch.nn one that derives from it, for each other loss one that is made from the table."""
+import inspect
+from typing import Any, Dict, List, Optional, Type
+
+import torch
+from torch import Tensor, nn
+
+from .. import LOSSES, Client
+from .._table import LossInfo
+from ._evaluate import distance_parameters, evaluate
+from ._signature import arguments_of, of_table, required_tensors, with_client
+
+
+class Remote(nn.Module):
+    """What a lossd computes. A subclass derives from this and from what holds the arguments."""
+
+    info: LossInfo
+    operands: inspect.Signature  # of forward
+
+    def __init__(self, *args: Any, client: Optional[Client] = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if hasattr(self, "distance_function"):
+            distance_parameters(self.distance_function)  # raises where the server does not know it
+        self.client = client
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        operands = self.operands.bind(self, *args, **kwargs).args[1:]
+        tensors = {tensor.name: getattr(self, tensor.name, None) for tensor in self.info.tensors}
+        tensors.update(zip(required_tensors(self.info), operands))
+        parameters = {name: getattr(self, name) for name, _ in self.info.parameters if hasattr(self, name)}
+        if hasattr(self, "distance_function"):
+            parameters.update(distance_parameters(self.distance_function))
+        return evaluate(self.client, self.info, tensors, parameters, self.reduction)
+
+
+class Holder(nn.Module):
+    """The arguments of a loss that torch.nn does not have: weights as buffers, as torch has them."""
+
+    info: LossInfo
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        arguments = arguments_of(of_table(self.info, tensors=False), *args, **kwargs)
+        for name, value in arguments.items():
+            if self.info.tensor(name) is None:
+                setattr(self, name, value)
+            else:
+                self.register_buffer(name, None if value is None else torch.as_tensor(value))
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name, _ in self.info.parameters)
+
+
+def class_names(info: LossInfo) -> List[str]:
+    """torch's, or those that other libraries give it, or one in their manner."""
+    classes = [alias for alias in info.aliases if alias[0].isupper()]
+    known = [alias for alias in classes if hasattr(nn, alias)]
+    return known or classes or ["".join(word.capitalize() for word in info.name.split("_")) + "Loss"]
+
+
+def make(name: str, info: LossInfo) -> Type[Remote]:
+    theirs: Optional[Type[nn.Module]] = getattr(nn, name, None)
+    signature = inspect.signature(theirs.__init__) if theirs else of_table(info, tensors=False)
+    if theirs is None:  # methods' signatures begin with self
+        signature = signature.replace(parameters=[inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *signature.parameters.values()])
+    names = ["self", *required_tensors(info)]
+    operands = [inspect.Parameter(operand, inspect.Parameter.POSITIONAL_OR_KEYWORD) for operand in names]
+
+    def __init__(self: Remote, *args: Any, **kwargs: Any) -> None:
+        Remote.__init__(self, *args, **kwargs)
+
+    __init__.__signature__ = with_client(signature)  # type: ignore[attr-defined]
+    doc = f"{info.title}: {f'torch.nn.{name}' if theirs else info.name}, computed by a lossd."
+    members = {"info": info, "operands": inspect.signature(theirs.forward) if theirs else inspect.Signature(operands)}
+    return type(name, (Remote, theirs or Holder), {"__module__": "lossd.torch", "__doc__": doc, "__init__": __init__, **members})
+
+
+MODULES: Dict[str, Type[Remote]] = {}
+for _info in LOSSES.values():
+    for _name in class_names(_info):
+        MODULES[_name] = make(_name, _info)

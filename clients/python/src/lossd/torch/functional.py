@@ -1,0 +1,44 @@
+"""Every loss as a function, computed by a lossd: those of torch.nn.functional under their names and with their arguments, and the others
+under the table's. All take `client` besides; left out, it is lossd.default_client()."""
+import inspect
+from typing import TYPE_CHECKING, Any, Callable, List, Optional
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from .. import LOSSES, Client
+from .._table import LossInfo
+from ._evaluate import distance_parameters, evaluate
+from ._signature import arguments_of, named, of_table, reduction_of, required_tensors, with_client
+
+
+def function_names(info: LossInfo) -> List[str]:
+    """torch's; where it has none, all that the loss answers to."""
+    names = [name for name in (info.name, *info.aliases) if name[0].islower()]
+    return [name for name in names if hasattr(F, name)] or names
+
+
+def make(name: str, info: LossInfo) -> Callable[..., Any]:
+    theirs = getattr(F, name, None)
+    signature = inspect.signature(theirs) if theirs else of_table(info, tensors=True)
+
+    def function(*args: Any, client: Optional[Client] = None, **kwargs: Any) -> Tensor:
+        arguments = arguments_of(signature, *args, **kwargs)
+        parameters = {parameter: arguments[parameter] for parameter, _ in info.parameters if parameter in arguments}
+        if "distance_function" in arguments:
+            parameters.update(distance_parameters(arguments["distance_function"]))
+        tensors = {tensor.name: arguments.get(tensor.name) for tensor in info.tensors}
+        return evaluate(client, info, tensors, parameters, reduction_of(arguments))
+
+    doc = f"{info.title}: {f'torch.nn.functional.{name}' if theirs else info.name}, computed by a lossd."
+    return named(function, name, __name__, with_client(signature), doc)
+
+
+__all__ = []
+for _info in LOSSES.values():
+    for _name in function_names(_info):
+        globals()[_name] = make(_name, _info)
+        __all__.append(_name)
+
+if TYPE_CHECKING:
+    def __getattr__(name: str) -> Any: ...

@@ -58,6 +58,7 @@ KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans --p
 CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(wildcard core/*.c))) $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))
 PROTO  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard proto/*.c))
 SERVER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard server/*.c))
+CTL    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard clients/lossctl/*.c))
 TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*.c tests/http/*.c tests/golden/*.c tests/support/*.c))
 MAIN   := $(BUILD)/server/main.o
 ASSETS := $(BUILD)/web/assets.o
@@ -67,12 +68,19 @@ $(CORE):   INCLUDES := -Icore
 $(BUILD)/core/isa.o: INCLUDES += $(patsubst %,-DHAS_%,$(ISAS))
 $(PROTO):  INCLUDES := -Icore -Iproto
 $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
+$(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: all lib deps test-deps run test check-clients python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
+.PHONY: all no-lossctl lib deps test-deps run test check-clients python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
-all: $(BUILD)/lossd lib ## build the server (build/lossd) and the library (build/libloss.a, .so)
+# lossctl alone needs libcurl, which whoever wants the server need not have.
+HAVE_CURL := $(shell echo '\#include <curl/curl.h>' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
+
+all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl,no-lossctl) ## build the server (build/lossd), lossctl where libcurl is, and the library (build/libloss.a, .so)
+
+no-lossctl:
+	@echo '  lossctl is not built: there are no headers of libcurl (Debian: libcurl4-openssl-dev)'
 
 lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION)
 
@@ -114,6 +122,10 @@ $(BUILD)/web/assets.c: server/embed.sh web $(wildcard web/*)
 $(ASSETS): $(BUILD)/web/assets.c Makefile
 	$(call say,CC $@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+
+$(BUILD)/lossctl: $(CTL) $(PROTO) $(BUILD)/libloss.a
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcurl -ljansson -lz -lzstd -lm -pthread
 
 $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
@@ -236,8 +248,9 @@ $(TEXT_STAMP):
 	@rm -f $(BENCH)/text-with*
 	@touch $@
 
-install: all install-lib ## install server, systemd units, library, header and pkg-config file below PREFIX (default /usr/local)
+install: all install-lib ## install server, lossctl, systemd units, library, header and pkg-config file below PREFIX (default /usr/local)
 	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
+	$(if $(HAVE_CURL),install -D -m 755 $(BUILD)/lossctl $(DESTDIR)$(PREFIX)/bin/lossctl)
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/|$(PREFIX)/|' deploy/lossd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.service
 	install -m 644 deploy/lossd.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.socket
@@ -253,10 +266,10 @@ install-lib: lib ## install the library alone, with header and pkg-config file: 
 	$(if $(DESTDIR),,-ldconfig)
 
 uninstall: ## remove what install put there
-	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service lib/systemd/system/lossd.socket
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd bin/lossctl include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service lib/systemd/system/lossd.socket
 
 format: ## lay out the sources with clang-format
-	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
+	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] clients/lossctl/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
 
 tidy: ## look for mistakes with clang-tidy
 	clang-tidy --quiet $(wildcard core/*.c core/losses/*.c proto/*.c server/*.c) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver
@@ -267,4 +280,4 @@ clean: ## remove everything that was built
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
--include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d)) $(PROTO:.o=.d) $(SERVER:.o=.d) $(ASSETS:.o=.d) $(TESTS:.o=.d)
+-include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d)) $(PROTO:.o=.d) $(SERVER:.o=.d) $(CTL:.o=.d) $(ASSETS:.o=.d) $(TESTS:.o=.d)

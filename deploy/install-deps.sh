@@ -17,10 +17,10 @@ check             the unit test library
 libsubunit-dev    what check links with
 curl              sends the requests of \`make run\`"
 
-# Where these cannot be had by other means the examples are not run, promtool not asked, and the tests say so.
+# Where these cannot be had by other means lossctl is not built, the examples are not run, promtool not asked, and the tests say so.
 for_tests="
 prometheus        promtool, which reads what GET /metrics says
-libcurl4-openssl-dev for the example in C
+libcurl4-openssl-dev for lossctl, and the example in C
 nodejs            for the example in JavaScript and the tests of clients/js
 perl              for the example in Perl
 python3-numpy     for the example in Python, and the Python client

@@ -34,6 +34,7 @@ static const struct {
     {"js", js_suite},
     {"python", python_suite},
     {"compress", compress_suite},
+    {"lossctl", lossctl_suite},
     {"memory", memory_suite},
     {"limits", limits_suite},
     {"access", access_suite},

@@ -24,6 +24,7 @@ Suite *clients_suite(void);
 Suite *js_suite(void);
 Suite *python_suite(void);
 Suite *compress_suite(void);
+Suite *lossctl_suite(void);
 Suite *memory_suite(void);
 Suite *limits_suite(void);
 Suite *access_suite(void);

@@ -1,0 +1,83 @@
+#include "commands.h"
+
+const struct option_spec option_specs[OPT_COUNT] = {
+    [OPT_URL] = {"url", "URL", "LOSSCTL_URL", "the server; by default http://127.0.0.1:8080", COMPLETE_NOTHING, NULL},
+    [OPT_LOCAL] = {"local", NULL, NULL, "compute in this process, without a server", COMPLETE_NOTHING, NULL},
+    [OPT_UNIX_SOCKET] = {"unix-socket", "PATH", "LOSSCTL_UNIX_SOCKET", "connect to the server through this socket",
+                         COMPLETE_FILES, NULL},
+    [OPT_TOKEN_FILE] = {"token-file", "FILE", NULL,
+                        "send the bearer token in the first line of this file; LOSSCTL_TOKEN may hold the token itself",
+                        COMPLETE_FILES, NULL},
+    [OPT_CACERT] = {"cacert", "FILE", NULL, "certificates (PEM) that the server's must be signed by", COMPLETE_FILES, NULL},
+    [OPT_CERT] = {"cert", "FILE", NULL, "the certificate (PEM) to show to the server", COMPLETE_FILES, NULL},
+    [OPT_KEY] = {"key", "FILE", NULL, "the key (PEM) of that certificate", COMPLETE_FILES, NULL},
+    [OPT_TIMEOUT] = {"timeout", "SECONDS", NULL, "give up on a request after so long; by default 600", COMPLETE_NOTHING, NULL},
+    [OPT_THREADS] = {"threads", "N", NULL, "threads that compute in this process; by default all CPUs that are allowed",
+                     COMPLETE_NOTHING, NULL},
+    [OPT_BATCH] = {"batch", "FILE", NULL, "a safetensors or JSON file that holds tensors by their names", COMPLETE_FILES, NULL},
+    [OPT_TERMS] = {"terms", "FILE", NULL, "where to write the loss, with --reduction none each term", COMPLETE_FILES, NULL},
+    [OPT_GRAD] = {"grad", "FILE", NULL, "where to write the gradient of the predictions", COMPLETE_FILES, NULL},
+    [OPT_HESS] = {"hess", "FILE", NULL, "where to write the diagonal of the Hessian of the predictions", COMPLETE_FILES, NULL},
+    [OPT_JSON] = {"json", NULL, NULL, "print JSON", COMPLETE_NOTHING, NULL},
+    [OPT_QUIET] = {"quiet", NULL, NULL, "print no progress and no remarks", COMPLETE_NOTHING, NULL},
+    [OPT_HELP] = {"help", NULL, NULL, "print what this command takes, and exit", COMPLETE_NOTHING, NULL},
+};
+
+#define BIT(option) (UINT64_C(1) << (option))
+#define SERVER                                                                                                                 \
+    (BIT(OPT_URL) | BIT(OPT_UNIX_SOCKET) | BIT(OPT_TOKEN_FILE) | BIT(OPT_CACERT) | BIT(OPT_CERT) | BIT(OPT_KEY) |              \
+     BIT(OPT_TIMEOUT))
+#define HERE   (BIT(OPT_LOCAL) | BIT(OPT_THREADS))
+#define ALWAYS (BIT(OPT_JSON) | BIT(OPT_QUIET) | BIT(OPT_HELP))
+
+const struct command commands[] = {
+    {
+        .name = "list",
+        .arguments = "",
+        .summary = "list the losses",
+        .doc = "Those that this program knows, or with --url those of a server.",
+        .options = SERVER | BIT(OPT_LOCAL) | ALWAYS,
+        .run = command_list,
+    },
+    {
+        .name = "show",
+        .arguments = "LOSS",
+        .summary = "show what a loss computes and takes",
+        .doc = "Formula, tensors, parameters with their defaults and ranges, reductions. A loss answers to its names in "
+               "PyTorch too. "
+               "As this program knows it, or with --url as a server does.",
+        .options = SERVER | BIT(OPT_LOCAL) | ALWAYS,
+        .least = 1,
+        .most = 1,
+        .completion = COMPLETE_LOSSES,
+        .run = command_show,
+    },
+    {
+        .name = "eval",
+        .arguments = "LOSS",
+        .summary = "evaluate a loss over tensors in files",
+        .doc =
+            "Each tensor and each parameter of the loss is an option: see `lossctl show LOSS`, or `lossctl eval LOSS --help`. "
+            "The loss is evaluated by the server, or with --local in this process, with the same bits.\n"
+            "Files are .npy, .safetensors, .json (an array, or an object that holds arrays), .csv, .tsv or .txt; - is standard "
+            "input or output. FILE:NAME is one of the tensors in a safetensors or JSON file, where it is not called as the "
+            "loss "
+            "calls it. Where the name of a file does not tell, FORMAT:FILE does (npy:-); input is also known by its first "
+            "bytes, "
+            "and output to - is JSON.\n"
+            "--grad and --hess write the derivatives of the predictions: several of them into one safetensors file, as "
+            "grad_NAME, while --grad-NAME and --hess-NAME write one, also of a target.",
+        .options = SERVER | HERE | BIT(OPT_BATCH) | BIT(OPT_TERMS) | BIT(OPT_GRAD) | BIT(OPT_HESS) | ALWAYS,
+        .least = 1,
+        .most = 1,
+        .completion = COMPLETE_LOSSES,
+        .loss_options = true,
+        .run = command_eval,
+    },
+};
+const int command_count = sizeof commands / sizeof commands[0];
+
+bool command_takes(const struct command *command, enum option_id option)
+{
+    return command->options >> option & 1;
+}

@@ -1,0 +1,91 @@
+#include "help.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { WIDTH = 100, COLUMN = 30 };
+
+/* Prints words in lines that end before WIDTH, all but the first indented; `at` is where the first begins. */
+static void wrap(FILE *out, const char *text, int at, int indent)
+{
+    for (bool first = true; *text; first = false) {
+        const int len = (int)strcspn(text, " \n");
+        if (!first && at + 1 + len > WIDTH) {
+            fprintf(out, "\n%*s", indent, "");
+            at = indent;
+        } else if (!first) {
+            fputc(' ', out);
+            at++;
+        }
+        fprintf(out, "%.*s", len, text);
+        at += len;
+        text += len;
+        if (*text == '\n') {
+            fprintf(out, "\n\n%*s", indent, "");
+            at = indent;
+            text++;
+            first = true;
+            text += strspn(text, " ");
+            const int next = (int)strcspn(text, " \n");
+            fprintf(out, "%.*s", next, text);
+            at += next;
+            text += next;
+        }
+        text += strspn(text, " ");
+    }
+    fputc('\n', out);
+}
+
+/* An option and its value in one column, what it does in the other. */
+static void print_option(FILE *out, const char *name, const char *value, const char *doc)
+{
+    char flag[96];
+    const int len = snprintf(flag, sizeof flag, "--%s%s%s", name, value ? " " : "", value ? value : "");
+    if (len < COLUMN - 3)
+        fprintf(out, "  %-*s ", COLUMN - 3, flag);
+    else
+        fprintf(out, "  %s\n%*s", flag, COLUMN, "");
+    wrap(out, doc, COLUMN, COLUMN);
+}
+
+void help_program(FILE *out)
+{
+    fprintf(out, "lossctl " LOSS_VERSION ": loss functions from the command line, by a lossd server or without one\n\n"
+                 "usage: lossctl COMMAND [arguments] [--option value]...\n\n");
+    for (int i = 0; i < command_count; i++) {
+        char usage[64];
+        snprintf(usage, sizeof usage, "%s %s", commands[i].name, commands[i].arguments);
+        fprintf(out, "  %-*s ", COLUMN - 3, usage);
+        wrap(out, commands[i].summary, COLUMN, COLUMN);
+    }
+    fprintf(out, "\n`lossctl COMMAND --help` shows the options of each; --version prints the version.\n\nexit status\n");
+    for (int code = 0; code < EXIT_COUNT; code++)
+        fprintf(out, "  %d  %s\n", code, exit_meanings[code]);
+}
+
+static void print_loss_options(FILE *out, const struct loss_descriptor *loss)
+{
+    struct loss_option option;
+    fprintf(out, "\noptions of %s\n", loss->name);
+    for (int place = 0; loss_option_at(loss, place, &option); place++)
+        print_option(out, option.option, option.value, option.doc);
+}
+
+void help_command(FILE *out, const struct arguments *a)
+{
+    const struct command *const command = a->command;
+    fprintf(out, "usage: lossctl %s%s%s [--option value]...\n\n", command->name, *command->arguments ? " " : "",
+            command->arguments);
+    wrap(out, command->doc, 0, 0);
+    for (int i = 0; command->loss_options && i < a->count; i++)
+        print_loss_options(out, a->loss[i]);
+    fprintf(out, "\noptions\n");
+    for (int i = 0; i < OPT_COUNT; i++) {
+        char doc[400];
+        if (!command_takes(command, (enum option_id)i))
+            continue;
+        snprintf(doc, sizeof doc, "%s%s%s", option_specs[i].doc, option_specs[i].env ? "; also " : "",
+                 option_specs[i].env ? option_specs[i].env : "");
+        print_option(out, option_specs[i].name, option_specs[i].value, doc);
+    }
+}

@@ -1,0 +1,14 @@
+/* What lossctl says of itself, made from the tables of commands.h and from the descriptors of the losses. */
+#ifndef LOSSCTL_HELP_H
+#define LOSSCTL_HELP_H
+
+#include <stdio.h>
+
+#include "arguments.h"
+
+/* lossctl --help */
+void help_program(FILE *out);
+/* lossctl COMMAND --help; of a loss, if one was named, also what it takes. */
+void help_command(FILE *out, const struct arguments *arguments);
+
+#endif

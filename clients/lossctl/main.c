@@ -1,0 +1,39 @@
+/* lossctl: what lossd offers, from the command line. */
+#include "arguments.h"
+#include "help.h"
+#include "progress.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static enum exit_code run(int argc, char *argv[])
+{
+    static struct arguments arguments; /* large */
+    const enum exit_code code = arguments_read(&arguments, argc, argv);
+    if (code != EXIT_OK)
+        return code;
+    if (arguments.value[OPT_HELP]) {
+        help_command(stdout, &arguments);
+        return EXIT_OK;
+    }
+    if (arguments.value[OPT_QUIET])
+        progress_silence();
+    return arguments.command->run(&arguments);
+}
+
+int main(int argc, char *argv[])
+{
+    enum exit_code code = EXIT_OK;
+    signal(SIGPIPE, SIG_IGN); /* whoever reads our output may have had enough: that shows below */
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0))
+        help_program(stdout);
+    else if (argc >= 2 && strcmp(argv[1], "--version") == 0)
+        printf("lossctl " LOSS_VERSION "\n");
+    else
+        code = run(argc, argv);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_OK)
+        code = fail(EXIT_FAILED, "cannot write to standard output: %s", strerror(errno));
+    return (int)code;
+}

@@ -1,0 +1,283 @@
+#include "task.h"
+#include "pages.h"
+#include "progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char binary[] = "application/vnd.safetensors";
+
+/* ---- what is asked -------------------------------------------------------------------------------------------------- */
+
+void task_begin(struct task *task, const struct loss_descriptor *loss, int threads)
+{
+    task->loss = loss;
+    evaluation_init(&task->evaluation, loss, "", 0, threads);
+    fields_begin(&task->fields, &task->evaluation, &task->error);
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        task->input[k] = (struct input){.file = NULL};
+    task->query = (struct buffer){.data = NULL};
+    task->bytes = 0;
+}
+
+void task_free(struct task *task)
+{
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        input_free(&task->input[k]);
+    buffer_free(&task->query);
+    evaluation_free(&task->evaluation);
+}
+
+/* Appends "&name=value", percent-encoded. */
+static void append_field(struct buffer *query, const char *name, const char *value)
+{
+    char *const escaped = curl_easy_escape(NULL, value, 0);
+    if (escaped)
+        buffer_printf(query, "&%s=%s", name, escaped);
+    query->failed |= !escaped;
+    curl_free(escaped);
+}
+
+enum exit_code task_set(struct task *task, const char *name, const char *value)
+{
+    if (fields_read_plain(&task->fields, name, value, 0) != LOSS_OK)
+        return fail(EXIT_USAGE, "%s", task->error.message);
+    append_field(&task->query, name, value);
+    return task->query.failed ? fail_memory() : EXIT_OK;
+}
+
+/* Operand k of the plan, NULL if there is none, or it is a number that stands in the request. */
+static struct loss_tensor *operand(struct task *task, int k)
+{
+    return task->input[k].file ? evaluation_operand(&task->evaluation, k) : NULL;
+}
+
+enum exit_code task_prepare(struct task *task)
+{
+    struct evaluation *const e = &task->evaluation;
+    for (int k = 0; k < EVALUATION_TENSORS; k++) {
+        if (!task->input[k].file)
+            continue;
+        e->tensor[k] = task->input[k].source;
+        e->len += task->input[k].file->len; /* which allows for as much broadcasting as if it had been sent */
+        *evaluation_place(e, k) = &e->tensor[k].tensor;
+    }
+    if (evaluation_plan(e, &task->error) != LOSS_OK)
+        return fail_error(NULL, &task->error);
+    for (int k = 0; k < EVALUATION_TENSORS; k++) {
+        struct loss_tensor *const tensor = operand(task, k);
+        if (!tensor || task->input[k].source.tensor.data)
+            continue;
+        const enum exit_code code =
+            input_decode(&task->input[k], tensor->dtype, evaluation_tensor_name(task->loss, k), e->threads);
+        if (code != EXIT_OK)
+            return code;
+        e->tensor[k].tensor.data = tensor->data = task->input[k].source.tensor.data;
+    }
+    /* What stands byte-swapped is copied now, and outputs get their places. */
+    return evaluation_decode(e, &task->error) == LOSS_OK ? EXIT_OK : fail_error(NULL, &task->error);
+}
+
+/* ---- here ----------------------------------------------------------------------------------------------------------- */
+
+static enum exit_code run_here(struct task *task, struct outcome *outcome)
+{
+    struct evaluation *const e = &task->evaluation;
+    const struct loss_plan *const plan = &e->plan;
+    progress_begin("computing %s", task->loss->name);
+    const enum loss_status status = evaluation_run(e, &task->error);
+    progress_end();
+    if (status != LOSS_OK)
+        return fail_error(NULL, &task->error);
+    outcome->loss = e->result.loss;
+    outcome->count = e->result.count;
+    outcome->nonfinite = e->result.nonfinite;
+    outcome->terms = plan->output;
+    if (plan->reduction != LOSS_NONE)
+        outcome->terms.data = &outcome->loss;
+    memcpy(outcome->grad, plan->grad, sizeof plan->grad);
+    memcpy(outcome->hess, plan->hess, sizeof plan->hess);
+    for (int i = 0; i < LOSS_MAX_WARNINGS && plan->warning[i]; i++)
+        snprintf(outcome->warnings + strlen(outcome->warnings), sizeof outcome->warnings - strlen(outcome->warnings), "%s%s",
+                 i ? "\n" : "", plan->warning[i]);
+    outcome->ms = e->compute_ms;
+    return EXIT_OK;
+}
+
+/* ---- there ---------------------------------------------------------------------------------------------------------- */
+
+/* Copies a strided tensor in row-major order: the axes from `axis` on, whose first element is `from`. Returns behind the copy.
+ */
+static char *gather(const struct loss_tensor *tensor, int axis, const char *from, char *to)
+{
+    const size_t size = loss_dtype_size(tensor->dtype);
+    if (axis == tensor->rank) {
+        memcpy(to, from, size);
+        return to + size;
+    }
+    for (size_t i = 0; i < tensor->shape[axis]; i++)
+        to = gather(tensor, axis + 1, from + (ptrdiff_t)i * tensor->stride[axis] * (ptrdiff_t)size, to);
+    return to;
+}
+
+/* A contiguous view of an operand, which is copied if it is none. */
+static bool make_contiguous(struct loss_tensor *tensor, void **copy, size_t *size)
+{
+    if (!tensor->strided)
+        return true;
+    *size = loss_tensor_bytes(tensor) + 1;
+    *copy = pages_resize(NULL, 0, *size);
+    if (!*copy)
+        return false;
+    if (loss_tensor_elements(tensor) > 0)
+        gather(tensor, 0, tensor->data, *copy);
+    tensor->data = *copy;
+    tensor->strided = false;
+    return true;
+}
+
+/* The widest first, so that all are aligned. */
+static int by_width(const void *a, const void *b)
+{
+    const struct archive_entry *const x = a, *const y = b;
+    const size_t one = loss_dtype_size(x->tensor->dtype), other = loss_dtype_size(y->tensor->dtype);
+    return (one < other) - (one > other);
+}
+
+static void append_names(struct buffer *query, const struct loss_descriptor *loss, const char *field, uint32_t mask)
+{
+    for (int k = 0, n = 0; k < LOSS_MAX_TENSORS; k++)
+        if (mask >> k & 1)
+            buffer_printf(query, "%s%s", n++ ? "," : field, loss->tensors[k].name);
+}
+
+static void append_path(struct buffer *path, const struct task *task)
+{
+    buffer_printf(path, "/v1/losses/%s", task->loss->name);
+    const size_t query = path->len;
+    append_names(path, task->loss, "&grad=", task->evaluation.request.grad);
+    append_names(path, task->loss, "&hess=", task->evaluation.request.hess);
+    if (task->query.len > 0)
+        buffer_append(path, task->query.data, task->query.len);
+    if (path->len > query)
+        path->data[query] = '?';
+    buffer_append(path, "", 1);
+}
+
+enum exit_code task_encode(struct task *task, struct buffer *path, struct buffer *head, struct segment *segment, int *segments,
+                           struct task_copies *copies)
+{
+    struct loss_tensor tensor[EVALUATION_TENSORS];
+    struct archive_entry entry[EVALUATION_TENSORS];
+    int count = 0;
+    *copies = (struct task_copies){.copy = {NULL}};
+    for (int k = 0; k < EVALUATION_TENSORS; k++) {
+        if (!operand(task, k))
+            continue;
+        tensor[k] = *operand(task, k);
+        if (!make_contiguous(&tensor[k], &copies->copy[k], &copies->size[k]))
+            return fail_memory();
+        entry[count].tensor = &tensor[k];
+        snprintf(entry[count++].name, sizeof entry->name, "%s", evaluation_tensor_name(task->loss, k));
+    }
+    qsort(entry, (size_t)count, sizeof *entry, by_width);
+    archive_header(head, entry, count);
+    append_path(path, task);
+    if (path->failed || head->failed)
+        return fail_memory();
+    segment[0] = (struct segment){head->data, head->len};
+    for (int i = 0; i < count; i++)
+        segment[i + 1] = (struct segment){entry[i].tensor->data, loss_tensor_bytes(entry[i].tensor)};
+    *segments = count + 1;
+    return EXIT_OK;
+}
+
+void task_free_copies(struct task_copies *copies)
+{
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        pages_free(copies->copy[k], copies->size[k]);
+}
+
+/* Finds an output in the answer and holds it against what was planned. */
+static enum exit_code take_output(struct outcome *outcome, const char *prefix, const char *name,
+                                  const struct loss_tensor *planned, struct loss_tensor *tensor)
+{
+    char full[64];
+    struct loss_error error;
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    if (archive_find(&outcome->archive, full, tensor, &error) != LOSS_OK)
+        return fail(EXIT_REFUSED, "the answer is not as it should be: %s", error.message);
+    bool same = tensor->dtype == planned->dtype && tensor->rank == planned->rank;
+    for (int axis = 0; same && axis < planned->rank; axis++)
+        same = tensor->shape[axis] == planned->shape[axis];
+    return same ? EXIT_OK : fail(EXIT_REFUSED, "the answer is not as it should be: %s has another shape or dtype", full);
+}
+
+static size_t number_in(const struct archive *archive, const char *name)
+{
+    const char *const text = archive_metadata(archive, name);
+    return text ? (size_t)strtoull(text, NULL, 10) : 0;
+}
+
+static enum exit_code read_answer(struct task *task, struct outcome *outcome)
+{
+    struct loss_error error;
+    const struct loss_plan *const plan = &task->evaluation.plan;
+    const struct response *const response = &outcome->response;
+    if (archive_open(&outcome->archive, response->body.data, response->body.len, &error) != LOSS_OK)
+        return fail(EXIT_REFUSED, "the answer is not as it should be: %s", error.message);
+    enum exit_code code = take_output(outcome, "loss", "", &plan->output, &outcome->terms);
+    for (int k = 0; k < LOSS_MAX_TENSORS && code == EXIT_OK; k++) {
+        if (plan->grad_mask >> k & 1)
+            code = take_output(outcome, "grad_", task->loss->tensors[k].name, &plan->grad[k], &outcome->grad[k]);
+        if (code == EXIT_OK && (plan->hess_mask >> k & 1))
+            code = take_output(outcome, "hess_", task->loss->tensors[k].name, &plan->hess[k], &outcome->hess[k]);
+    }
+    if (code != EXIT_OK)
+        return code;
+    if (plan->reduction != LOSS_NONE)
+        memcpy(&outcome->loss, outcome->terms.data, sizeof outcome->loss);
+    outcome->count = number_in(&outcome->archive, "count");
+    outcome->nonfinite = number_in(&outcome->archive, "nonfinite");
+    const char *const warnings = archive_metadata(&outcome->archive, "warnings");
+    snprintf(outcome->warnings, sizeof outcome->warnings, "%s", warnings ? warnings : "");
+    snprintf(outcome->server_timing, sizeof outcome->server_timing, "%s", response->server_timing);
+    outcome->ms = response->ms;
+    return EXIT_OK;
+}
+
+static enum exit_code run_there(struct task *task, struct connection *connection, struct outcome *outcome)
+{
+    struct buffer path = {0}, head = {0};
+    struct segment segment[TASK_SEGMENTS];
+    struct task_copies copies;
+    int segments = 0;
+    enum exit_code code = task_encode(task, &path, &head, segment, &segments, &copies);
+    if (code == EXIT_OK)
+        code = connection_ask(
+            connection,
+            &(struct request){
+                .path = path.data, .content_type = binary, .accept = binary, .segment = segment, .segments = segments},
+            &outcome->response);
+    task_free_copies(&copies);
+    buffer_free(&path);
+    buffer_free(&head);
+    if (code != EXIT_OK)
+        return code;
+    return outcome->response.status == 200 ? read_answer(task, outcome) : response_refused(connection, &outcome->response);
+}
+
+enum exit_code task_run(struct task *task, struct connection *connection, struct outcome *outcome)
+{
+    const struct loss_plan *const plan = &task->evaluation.plan;
+    *outcome = (struct outcome){
+        .reduction = plan->reduction, .dtype = plan->dtype, .grad_mask = plan->grad_mask, .hess_mask = plan->hess_mask};
+    return connection ? run_there(task, connection, outcome) : run_here(task, outcome);
+}
+
+void outcome_free(struct outcome *outcome)
+{
+    archive_close(&outcome->archive);
+    response_free(&outcome->response);
+}

@@ -1,0 +1,43 @@
+/*
+ * libFuzzer: any bytes as a table of numbers, read as each of the dtypes that it can become. What was scanned is as many
+ * numbers as were decoded: the sanitizer knows where the array ends.
+ */
+#include "csv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void decode(const struct csv *csv, enum loss_dtype dtype)
+{
+    struct loss_error error;
+    struct loss_tensor tensor = csv->shape;
+    tensor.dtype = dtype;
+    void *const numbers = malloc(loss_tensor_bytes(&tensor));
+    if (numbers && csv_decode(csv, dtype, numbers, "input", &error) != LOSS_OK &&
+        (error.status != LOSS_MALFORMED || error.offset < 0 || error.offset > csv->end - csv->text))
+        abort();
+    free(numbers);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct csv csv;
+    struct loss_error error;
+    char *const text = malloc(size + 1);
+    if (!text)
+        return 0;
+    if (size > 0)
+        memcpy(text, data, size);
+    text[size] = '\0';
+    if (csv_scan(&csv, text, size, "input", &error) == LOSS_OK) {
+        decode(&csv, LOSS_FLOAT32);
+        decode(&csv, LOSS_FLOAT64);
+        decode(&csv, LOSS_INT64);
+    } else if (error.offset < 0 || (size_t)error.offset > size) {
+        abort();
+    }
+    free(text);
+    return 0;
+}

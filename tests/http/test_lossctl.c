@@ -1,0 +1,480 @@
+/*
+ * lossctl as its users run it: the program beside $LOSSD, from a shell, against a live server and without one.
+ */
+#include "http/server_process.h"
+#include "suites.h"
+#include "support/batch.h"
+#include "support/tensor_file.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TEXT = 1 << 16, PATH = 512 };
+enum { OK, FAILED, USAGE, UNREACHABLE, REFUSED, INPUT }; /* what lossctl's manual says of its exit status */
+
+static struct server_process server;
+static char program[PATH], folder[64];
+static char out[TEXT], err[TEXT]; /* what the last run wrote */
+
+/* Beside the server. */
+static const char *find_program(void)
+{
+    const char *lossd = getenv("LOSSD");
+    if (!lossd || !*lossd)
+        lossd = "build/lossd";
+    const char *const slash = strrchr(lossd, '/');
+    char relative[PATH];
+    snprintf(relative, sizeof relative, "%.*slossctl", slash ? (int)(slash - lossd) + 1 : 0, lossd);
+    return realpath(relative, program);
+}
+
+static void setup(void)
+{
+    ck_assert_ptr_nonnull(find_program());
+    strcpy(folder, "/tmp/lossctl-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", server.port);
+    setenv("LOSSCTL_URL", url, 1);
+}
+
+static void teardown(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): our own folder */
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    server_process_free(&server);
+}
+
+static size_t read_file(const char *name, char *bytes, size_t size)
+{
+    char path[PATH];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "re");
+    ck_assert_msg(file != NULL, "there is no file %s", name);
+    const size_t len = fread(bytes, 1, size - 1, file);
+    bytes[len] = '\0';
+    fclose(file);
+    return len;
+}
+
+static void write_file(const char *name, const void *bytes, size_t len)
+{
+    char path[PATH];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "we");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, len, file), len);
+    fclose(file);
+}
+
+static void write_text(const char *name, const char *text)
+{
+    write_file(name, text, strlen(text));
+}
+
+/* Runs a shell command in the folder, where $L is lossctl; returns its exit status, and leaves what it wrote in out and err. */
+__attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
+{
+    char line[4096], command[8192];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    snprintf(command, sizeof command, "cd %s && L=%s && { %s; } >.out 2>.err </dev/null", folder, program, line);
+    const int status = system(command); /* NOLINT(cert-env33-c): what lossctl's users do */
+    read_file(".out", out, sizeof out);
+    read_file(".err", err, sizeof err);
+    ck_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+#define assert_run(code, ...)                                                                                                  \
+    do {                                                                                                                       \
+        const int ran = run(__VA_ARGS__);                                                                                      \
+        ck_assert_msg(ran == (code), "status %d, not %d; stdout: %s stderr: %s", ran, code, out, err);                         \
+    } while (0)
+#define assert_has(text, part) ck_assert_msg(strstr(text, part) != NULL, "'%s' is not in: %s", part, text)
+/* A mistake is answered with this line alone. */
+#define assert_wrong(code, message, ...)                                                                                       \
+    do {                                                                                                                       \
+        assert_run(code, __VA_ARGS__);                                                                                         \
+        ck_assert_str_eq(err, "lossctl: " message "\n");                                                                       \
+        ck_assert_str_eq(out, "");                                                                                             \
+    } while (0)
+
+/* ---- list and show -------------------------------------------------------------------------------------------------- */
+
+START_TEST(list_and_show_know_every_loss_here_and_there)
+{
+    char here[TEXT];
+    assert_run(OK, "$L list");
+    for (size_t i = 0; i < loss_count(); i++)
+        assert_has(out, loss_at(i)->name);
+    strcpy(here, out);
+    assert_run(OK, "$L list --url $LOSSCTL_URL");
+    ck_assert_str_eq(out, here);
+    for (size_t i = 0; i < loss_count(); i++) {
+        const struct loss_descriptor *const loss = loss_at(i);
+        assert_run(OK, "$L show %s", loss->aliases[0] ? loss->aliases[0] : loss->name);
+        for (int k = 0; k < loss_tensor_specs(loss); k++)
+            assert_has(out, loss->tensors[k].name);
+        for (int k = 0; k < loss_param_specs(loss); k++)
+            assert_has(out, loss->params[k].name);
+    }
+    assert_run(OK, "$L show huber --json");
+    strcpy(here, out);
+    assert_run(OK, "$L show huber --json --url $LOSSCTL_URL");
+    ck_assert_str_eq(out, here);
+}
+END_TEST
+
+START_TEST(every_loss_and_command_has_help)
+{
+    assert_run(OK, "$L --help");
+    assert_has(out, "eval LOSS");
+    for (size_t i = 0; i < loss_count(); i++) {
+        assert_run(OK, "$L eval %s --help", loss_at(i)->name);
+        assert_has(out, "--reduction");
+        assert_has(out, "--sample-weight");
+    }
+    assert_has(out, "--temperature NUMBER"); /* of info_nce, the last */
+    assert_run(OK, "$L --version");
+    assert_has(out, "lossctl " LOSS_VERSION);
+}
+END_TEST
+
+/* ---- eval ----------------------------------------------------------------------------------------------------------- */
+
+/* A batch of a loss as a safetensors file. */
+static void write_batch(const struct batch *batch, const char *name)
+{
+    struct tensor_file file = {0};
+    const struct loss_descriptor *const loss = batch->request.loss;
+    for (int k = 0; k < loss_tensor_specs(loss); k++) {
+        const struct loss_tensor *const tensor = &batch->tensor[k];
+        char shape[128] = "";
+        for (int axis = 0; axis < tensor->rank; axis++)
+            snprintf(shape + strlen(shape), sizeof shape - strlen(shape), axis ? ",%zu" : "%zu", tensor->shape[axis]);
+        tensor_file_add(&file, loss->tensors[k].name, tensor->dtype == LOSS_INT64 ? "I64" : "F32", shape, tensor->data,
+                        loss_tensor_bytes(tensor));
+    }
+    struct buffer bytes = tensor_file_end(&file, 0);
+    write_file(name, bytes.data, bytes.len);
+    buffer_free(&bytes);
+}
+
+/* Compares a tensor of an answer with what the library computed. */
+static void check_tensor(const struct tensor_answer *answer, const char *prefix, const char *name,
+                         const struct loss_tensor *expected)
+{
+    char full[64];
+    size_t len;
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    const void *const data = tensor_answer_data(answer, full, NULL, NULL, &len);
+    ck_assert_uint_eq(len, loss_tensor_bytes(expected));
+    ck_assert_mem_eq(data, expected->data, len);
+}
+
+static void check_file(const char *name, const struct batch *batch)
+{
+    char bytes[TEXT];
+    const struct loss_descriptor *const loss = batch->request.loss;
+    const size_t len = read_file(name, bytes, sizeof bytes);
+    struct tensor_answer answer = tensor_answer_read(bytes, len);
+    check_tensor(&answer, "loss", "", &batch->plan.output);
+    for (int k = 0; k < loss_tensor_specs(loss); k++) {
+        if (batch->plan.grad_mask >> k & 1)
+            check_tensor(&answer, "grad_", loss->tensors[k].name, &batch->plan.grad[k]);
+        if (batch->plan.hess_mask >> k & 1)
+            check_tensor(&answer, "hess_", loss->tensors[k].name, &batch->plan.hess[k]);
+    }
+    tensor_answer_free(&answer);
+}
+
+/* "--grad-input FILE --hess-input FILE ..." for all that there is. */
+static void ask_all(const struct batch *batch, const char *file, char *options, size_t size)
+{
+    const struct loss_descriptor *const loss = batch->request.loss;
+    snprintf(options, size, "--terms %s", file);
+    for (int k = 0; k < loss_tensor_specs(loss); k++) {
+        if (batch->request.grad >> k & 1)
+            snprintf(options + strlen(options), size - strlen(options), " --grad-%s %s", loss->tensors[k].name, file);
+        if (batch->request.hess >> k & 1)
+            snprintf(options + strlen(options), size - strlen(options), " --hess_%s %s", loss->tensors[k].name, file);
+    }
+}
+
+START_TEST(every_loss_has_the_same_bits_here_there_and_in_the_library)
+{
+    const struct loss_descriptor *const loss = loss_at((size_t)_i);
+    struct batch batch;
+    char options[1024];
+    batch_make(&batch, loss, 343, LOSS_FLOAT32, 3);
+    batch.request.reduction = LOSS_NONE;
+    batch_all_gradients(&batch);
+    batch.request.hess = loss->hessian ? loss_predictions(loss) : 0;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    write_batch(&batch, "batch.safetensors");
+    ask_all(&batch, "here.safetensors", options, sizeof options);
+    assert_run(OK, "$L eval %s --batch batch.safetensors --reduction none --local %s", loss->name, options);
+    ask_all(&batch, "there.safetensors", options, sizeof options);
+    assert_run(OK, "$L eval %s --batch batch.safetensors --reduction none %s", loss->name, options);
+    check_file("here.safetensors", &batch);
+    check_file("there.safetensors", &batch);
+    batch_free(&batch);
+}
+END_TEST
+
+/* A NumPy file of version 1. */
+static void write_npy(const char *name, const char *header, const void *numbers, size_t len)
+{
+    char file[512];
+    const size_t header_len = strlen(header);
+    memcpy(file, "\x93NUMPY\x01", 8);
+    file[8] = (char)header_len;
+    file[9] = 0;
+    memcpy(file + 10, header, header_len);
+    memcpy(file + 10 + header_len, numbers, len);
+    write_file(name, file, 10 + header_len + len);
+}
+
+/* Three predictions and what they should be. */
+static void write_small(void)
+{
+    static const float input[] = {2.5F, 0, 2}, target[] = {3, -0.5F, 2};
+    static const char header[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}\n";
+    write_npy("x.npy", header, input, sizeof input);
+    write_npy("y.npy", header, target, sizeof target);
+    write_text("x.csv", "prediction\n2.5\n0\n2\n");
+    write_text("y.csv", "# measured\n3\n\n-0.5\r\n2");
+    write_text("both.json", "{\"input\": [2.5, 0, 2], \"y\": {\"shape\": [3], \"data\": [3, -0.5, 2]}, \"target\": null}");
+}
+
+static const char small_loss[] = "0.16666666666666666\n";
+
+START_TEST(tensors_come_from_files_of_every_format_and_from_stdin)
+{
+    static const char *const inputs[] = {"--input x.npy", "--input x.csv", "--input both.json", "--input both.json:input",
+                                         "--input npy:x.npy"};
+    static const char *const targets[] = {"--target y.npy", "--target y.csv", "--target both.json:y", "--target - <y.csv",
+                                          "--target - <y.npy"};
+    write_small();
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
+        for (size_t k = 0; k < sizeof targets / sizeof targets[0]; k++) {
+            assert_run(OK, "$L eval mse --quiet %s %s %s", (i + k) % 2 ? "--local" : "", inputs[i], targets[k]);
+            ck_assert_str_eq(out, small_loss);
+        }
+    assert_run(OK, "cat both.json | $L eval MSELoss -q --input - --target -:y");
+    ck_assert_str_eq(out, small_loss);
+    /* the only tensor of a file, whatever it is called */
+    assert_run(OK, "$L eval mse --local --input x.npy --target y.npy --grad g.safetensors -q && "
+                   "$L eval mse --local -q --input g.safetensors --target g.safetensors:grad_input");
+    ck_assert_str_eq(out, "0.16666666666666666\n0\n");
+}
+END_TEST
+
+START_TEST(gradients_go_into_files_of_every_format_and_to_stdout)
+{
+    write_small();
+    assert_run(OK, "$L eval mse --input x.npy --target y.npy --grad - --local");
+    ck_assert_str_eq(out, "[-0.33333334,0.33333334,0]\n");
+    assert_has(err, "loss       0.16666666666666666\n");
+    assert_run(OK, "$L eval mse --input x.npy --target y.npy --grad csv:- --quiet");
+    ck_assert_str_eq(out, "-0.33333334\n0.33333334\n0\n");
+    ck_assert_str_eq(err, "");
+    static const char *const files[] = {"g.npy", "g.csv", "g.json", "g.safetensors"};
+    for (int i = 0; i < 4; i++) {
+        assert_run(OK, "$L eval mse --input x.npy --target y.npy --grad %s --grad-target t.json", files[i]);
+        assert_has(out, "grad_target");
+        assert_run(OK, "$L eval l1 --local -q --reduction sum --input %s --target t.json", files[i]);
+        ck_assert_str_eq(out, "1.3333333730697632\n"); /* each is minus the other */
+    }
+    assert_run(OK, "$L eval mse --input x.npy --target y.npy --reduction none --terms npy:- | cat >t.npy; "
+                   "$L eval l1 --local -q --input t.npy --target t.npy");
+    ck_assert_str_eq(out, "0\n");
+}
+END_TEST
+
+START_TEST(strided_and_swapped_arrays_reach_the_server_as_they_are)
+{
+    static const float columns[] = {1, 2, 3, 10, 20, 30};
+    uint32_t bits[6];
+    memcpy(bits, columns, sizeof bits);
+    for (size_t i = 0; i < 6; i++)
+        bits[i] = __builtin_bswap32(bits[i]);
+    write_npy("f.npy", "{'descr': '>f4', 'fortran_order': True, 'shape': (3,2)}\n", bits, sizeof bits);
+    write_text("z.csv", "0 0\n0\t0\n0 0\n");
+    for (int local = 0; local < 2; local++) {
+        assert_run(OK, "$L eval l1 %s -q --input f.npy --target z.csv --reduction none --terms csv:-", local ? "--local" : "");
+        ck_assert_str_eq(out, "1,10\n2,20\n3,30\n");
+    }
+}
+END_TEST
+
+START_TEST(results_are_printed_for_people_and_for_programs)
+{
+    write_small();
+    assert_run(OK, "$L eval mse --input x.npy --target y.npy");
+    ck_assert_str_eq(out, "loss       0.16666666666666666\nreduction  mean\ndtype      float32\ncount      3\n");
+    assert_run(OK, "echo 5 | $L eval mse --input x.npy --target - --json --dtype float64 --grad g.npy");
+    json_t *const tree = json_loads(out, 0, NULL);
+    ck_assert_ptr_nonnull(tree);
+    ck_assert_double_eq(json_real_value(json_object_get(tree, "loss")), 40.25 / 3);
+    ck_assert_str_eq(json_string_value(json_object_get(tree, "dtype")), "float64");
+    ck_assert_uint_eq(json_array_size(json_object_get(tree, "warnings")), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(tree, "files"), "grad_input")), "g.npy");
+    json_decref(tree);
+    write_text("huge.csv", "1e39 1\n");
+    assert_run(OK, "echo '[[1, 1]]' | $L eval mse --input huge.csv --target - --json");
+    assert_has(out, "\"loss\":\"Infinity\"");
+    assert_has(out, "\"nonfinite\":1");
+    assert_run(OK, "$L eval huber --input x.npy --target y.npy --delta 0.25 --reduction none --grad-output 2 --grad - --local");
+    ck_assert_str_eq(out, "[-0.5,0.5,0]\n");
+}
+END_TEST
+
+START_TEST(mistakes_on_the_command_line_are_answered_with_what_would_be_right)
+{
+    write_small();
+    assert_wrong(USAGE, "a command is missing; `lossctl --help` shows them", "$L");
+    assert_wrong(USAGE, "there is no command 'evl'; did you mean 'eval'?; `lossctl --help` shows them", "$L evl");
+    assert_wrong(USAGE, "there is no loss 'hubr'; did you mean 'huber'?; `lossctl list` shows them", "$L eval hubr");
+    assert_wrong(USAGE, "LOSS is missing: lossctl eval LOSS [--option value]...", "$L eval --local");
+    assert_wrong(USAGE, "eval cross_entropy has no option --label-smothing; did you mean --label-smoothing?",
+                 "$L eval cross_entropy --label-smothing 0.1");
+    assert_wrong(USAGE, "eval mse has no option --delta; `--help` shows them all", "$L eval mse --delta 1");
+    assert_wrong(USAGE, "--delta: name the loss first, for its options are known then: lossctl eval LOSS --delta ...",
+                 "$L eval --delta 1 huber");
+    assert_wrong(USAGE, "delta is 'x'; it must be a number", "$L eval huber --delta x");
+    assert_wrong(USAGE, "--delta needs a value: --delta NUMBER", "$L eval huber --delta");
+    assert_wrong(USAGE, "--delta is given twice", "$L eval huber --delta 1 --delta 2");
+    assert_wrong(USAGE, "reduction is 'avg'; it must be 'mean', 'sum' or 'none'", "$L eval huber --reduction avg");
+    assert_wrong(USAGE, "--local computes without a server; --url and --unix-socket name one: give either",
+                 "$L eval mse --local --url http://localhost");
+    assert_wrong(USAGE, "--threads is '0'; it must be a whole number from 1 to 1024", "$L eval mse --threads 0");
+    assert_wrong(
+        USAGE,
+        "'g.dat' does not tell in which format to write grad_input: let it end in .npy, .safetensors, .json or .csv, or "
+        "begin with npy:, safetensors:, json: or csv:",
+        "$L eval mse --input x.npy --target y.npy --grad g.dat");
+    assert_wrong(USAGE, "grad_input1 and grad_input2 would both go to g.npy; only a safetensors file holds several tensors",
+                 "$L eval margin_ranking --grad g.npy");
+    assert_wrong(USAGE, "x.npy: a npy file holds one tensor, which has no name such as 'a'", "$L eval mse --input x.npy:a");
+    assert_wrong(INPUT, "delta is 0; it must be greater than 0", "$L eval huber --input x.npy --target y.npy --delta 0");
+}
+END_TEST
+
+START_TEST(mistakes_in_files_are_named_with_file_and_place)
+{
+    write_small();
+    write_text("bad.csv", "a,b\n1,2\n3,x\n");
+    write_text("ragged.csv", "1,2\n3\n");
+    write_text("comma.csv", "1;2,5\n");
+    write_text("hole.csv", "1,,2\n");
+    write_text("empty.csv", "a,b\n");
+    write_text("labels.csv", "0\n1.5\n0\n");
+    write_text("bad.json", "[1, 2, [3]]");
+    write_text("cut.json", "{\"input\": [1, 2, 3], \"b\": [1");
+    write_text("short.safetensors", "x");
+    write_text("cut.npy", "\x93NUMPY\x01");
+    assert_wrong(INPUT, "cannot read nothing.npy: No such file or directory", "$L eval mse --input nothing.npy");
+    assert_wrong(INPUT, "bad.csv: line 3, column 3: 'x' where a number was expected",
+                 "$L eval mse --local --input bad.csv --target bad.csv");
+    assert_wrong(INPUT, "ragged.csv: line 2, column 1: this row has length 1; those before it have length 2",
+                 "$L eval mse --input ragged.csv");
+    assert_wrong(INPUT,
+                 "comma.csv: line 1, column 4: ',' where ';' or the end of the line was expected; numbers have a decimal point",
+                 "$L eval mse --input comma.csv");
+    assert_wrong(INPUT, "hole.csv: line 1, column 3: there is no number here; write nan for one that is missing",
+                 "$L eval mse --input hole.csv");
+    assert_wrong(INPUT, "empty.csv: line 2, column 1: the end where a row of numbers was expected",
+                 "$L eval mse --input empty.csv");
+    assert_wrong(INPUT, "labels.csv: line 2, column 1: '1.5' where a whole number was expected",
+                 "echo '[[1, 2], [2, 1], [0, 0]]' | $L eval nll --input - --target labels.csv");
+    assert_wrong(INPUT, "bad.json: input[2] is an array where its neighbours are numbers; nested arrays must be rectangular",
+                 "$L eval mse --input bad.json");
+    assert_wrong(INPUT, "cut.json: the end cannot stand there in JSON (byte 28)", "$L eval mse --input cut.json");
+    assert_wrong(INPUT, "both.json: the object has no 'target2'", "$L eval mse --input both.json --target both.json:target2");
+    assert_wrong(INPUT, "short.safetensors: a safetensors file begins with 8 bytes, the length of its header; this one has 1",
+                 "$L eval mse --input short.safetensors");
+    assert_wrong(INPUT, "cut.npy: input: the file ends before its header (byte 7)", "$L eval mse --input cut.npy");
+    assert_wrong(INPUT, "target is missing: what they should be, of shape (*), broadcast against input",
+                 "$L eval mse --batch both.json");
+    assert_wrong(INPUT, "target has shape (4,); it does not broadcast with (3,) of input",
+                 "seq 4 | $L eval mse --input x.npy --target -");
+    assert_wrong(USAGE, "bad.csv: a batch is a safetensors or JSON file, in which tensors have names",
+                 "$L eval mse --batch bad.csv");
+    assert_wrong(INPUT, "both.json holds none of the tensors that ctc takes", "$L eval ctc --batch both.json");
+    assert_wrong(FAILED, "cannot write nowhere/g.npy: No such file or directory",
+                 "$L eval mse --local --input x.npy --target y.npy --grad nowhere/g.npy");
+    assert_run(OK, "ls -A | grep part || true");
+    ck_assert_str_eq(out, "");
+}
+END_TEST
+
+START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
+{
+    struct server_process small;
+    write_small();
+    write_text("classes.csv", "0 1\n1 0\n");
+    write_text("labels.csv", "0\n2\n");
+    assert_run(INPUT, "$L eval nll --input classes.csv --target labels.csv");
+    assert_has(err, "answers 422: target[1] is 2; class indices must be in [0, 2), or -100 to be ignored (/target/1)\n");
+    assert_run(INPUT, "$L eval nll --input classes.csv --target labels.csv --local");
+    ck_assert_str_eq(err, "lossctl: target[1] is 2; class indices must be in [0, 2), or -100 to be ignored\n");
+    server_process_start(&small, (const char *const[]){"--max-body", "64", "--log-level", "error", NULL});
+    assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url http://127.0.0.1:%d/", small.port);
+    assert_has(err, " answers 413: ");
+    assert_run(UNREACHABLE, "$L eval mse --input x.npy --target y.npy --url http://127.0.0.1:%d --unix-socket nowhere",
+               small.port);
+    assert_has(err, "lossctl: no answer from http://127.0.0.1:");
+    const int port = small.port;
+    server_process_stop(&small);
+    server_process_free(&small);
+    assert_run(UNREACHABLE, "$L list --url http://127.0.0.1:%d", port);
+    assert_has(err, "is lossd running there? --url says where it is, --local needs none\n");
+}
+END_TEST
+
+START_TEST(what_takes_more_than_a_second_shows_that_it_goes_on)
+{
+    write_small();
+    assert_run(OK, "(sleep 1.3; cat x.csv) | $L eval mse --local --input - --target y.npy -q --grad g.npy");
+    ck_assert_str_eq(err, "");
+    assert_run(OK, "(sleep 1.3; cat x.csv) | $L eval mse --local --input - --target y.npy");
+    ck_assert_str_eq(err, "lossctl: reading standard input: 1 s\n");
+    assert_run(OK, "$L eval mse --local --input x.csv --target y.npy");
+    ck_assert_str_eq(err, "");
+}
+END_TEST
+
+Suite *lossctl_suite(void)
+{
+    Suite *suite = suite_create("lossctl");
+    if (!find_program()) {
+        fprintf(stderr, "lossctl: it is not tested, for it was not built (libcurl4-openssl-dev)\n");
+        return suite;
+    }
+    TCase *tcase = tcase_create("lossctl");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, list_and_show_know_every_loss_here_and_there);
+    tcase_add_test(tcase, every_loss_and_command_has_help);
+    tcase_add_loop_test(tcase, every_loss_has_the_same_bits_here_there_and_in_the_library, 0, (int)loss_count());
+    tcase_add_test(tcase, tensors_come_from_files_of_every_format_and_from_stdin);
+    tcase_add_test(tcase, gradients_go_into_files_of_every_format_and_to_stdout);
+    tcase_add_test(tcase, strided_and_swapped_arrays_reach_the_server_as_they_are);
+    tcase_add_test(tcase, results_are_printed_for_people_and_for_programs);
+    tcase_add_test(tcase, mistakes_on_the_command_line_are_answered_with_what_would_be_right);
+    tcase_add_test(tcase, mistakes_in_files_are_named_with_file_and_place);
+    tcase_add_test(tcase, what_the_server_finds_or_refuses_is_said_with_its_words);
+    tcase_add_test(tcase, what_takes_more_than_a_second_shows_that_it_goes_on);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

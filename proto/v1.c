@@ -169,6 +169,7 @@ static enum loss_status evaluate_several(const struct v1_request *v1, struct sev
     reply->content_type = media_name(MEDIA_JSON);
     reply->decode_ms = several->decode_ms;
     reply->compute_ms = several->compute_ms;
+    reply->elements = several_work(several);
     reply->encode_ms = evaluation_clock() - computed;
     return LOSS_OK;
 }

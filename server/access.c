@@ -99,15 +99,13 @@ static enum tokens_verdict judge(struct access *access, const struct access_requ
     return verdict;
 }
 
-bool access_allow(struct access *access, const struct access_request *request, char client[ACCESS_NAME], struct reply *reply,
-                  struct rejects *rejects)
+bool access_allow(struct access *access, const struct access_request *request, char client[ACCESS_NAME], struct reply *reply)
 {
     static const struct reply_header challenge[] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
     client[0] = '\0';
     const enum tokens_verdict verdict = judge(access, request, client);
     if (verdict == TOKENS_RIGHT || request->open || request->entrance->admin)
         return true;
-    reject_count(rejects, REJECT_CREDENTIALS);
     if (verdict == TOKENS_MISSING) {
         refuse(reply, 401, "a token is needed: send a header `Authorization: Bearer TOKEN`");
         reply->headers = challenge;

@@ -9,7 +9,6 @@
 #include <stddef.h>
 
 #include "listen.h"
-#include "rejects.h"
 #include "reply.h"
 
 enum { ACCESS_NAME = 65 }; /* bytes of a client's name, with its NUL */
@@ -40,8 +39,7 @@ struct access_request {
 };
 
 /* Whether a request may be answered; the name of who sent it is left in `client`, "" for nobody in particular. If not, the
-   reply is filled and counted. From any thread. */
-bool access_allow(struct access *access, const struct access_request *request, char client[ACCESS_NAME], struct reply *reply,
-                  struct rejects *rejects);
+   reply is filled. From any thread. */
+bool access_allow(struct access *access, const struct access_request *request, char client[ACCESS_NAME], struct reply *reply);
 
 #endif

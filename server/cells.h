@@ -36,6 +36,7 @@ static inline size_t cell_of_request(size_t route, size_t status)
     return route * CELLS_STATUSES + status; /* the route behind the last is none */
 }
 
+/* The loss behind the last is several at once. */
 static inline size_t cell_of_evaluation(size_t loss, enum protocol protocol, size_t status)
 {
     return cell_of_request(route_count() + 1, 0) + (loss * PROTOCOL_COUNT + protocol) * CELLS_STATUSES + status;
@@ -43,13 +44,13 @@ static inline size_t cell_of_evaluation(size_t loss, enum protocol protocol, siz
 
 static inline size_t cell_of_loss(size_t loss, size_t what)
 {
-    return cell_of_evaluation(loss_count(), PROTOCOL_V1, 0) + loss * LOSS_CELLS + what;
+    return cell_of_evaluation(loss_count() + 1, PROTOCOL_V1, 0) + loss * LOSS_CELLS + what;
 }
 
 /* Where a histogram begins. */
 static inline size_t cell_of_phase(enum phase phase)
 {
-    return cell_of_loss(loss_count(), 0) + phase * HISTOGRAM_CELLS;
+    return cell_of_loss(loss_count() + 1, 0) + phase * HISTOGRAM_CELLS;
 }
 
 static inline size_t cell_of_duration(enum protocol protocol)

@@ -624,9 +624,10 @@ static bool dispatch(struct request *request)
     struct route_match match = route_find(side, request->method, request->path);
     const struct access_request access = {
         .connection = request->connection, .entrance = request->entrance, .open = match.route && match.route->open};
-    if (!access_allow(request->http->settings.access, &access, request->client, &request->reply,
-                      metrics_rejects(request->http->settings.metrics)))
+    if (!access_allow(request->http->settings.access, &access, request->client, &request->reply)) {
+        count_reject(request, REJECT_CREDENTIALS);
         return false;
+    }
     if (!match.allow) {
         route_not_found(side, request->path, &request->reply);
         return false;

@@ -116,7 +116,7 @@ static void write_head(struct line *line, const struct record *record)
 
 static void write_evaluation(struct line *line, const struct record *record)
 {
-    text_field(line, "loss", record->loss->name, LOG_METHOD);
+    text_field(line, "loss", record_loss(record), LOG_METHOD);
     text_field(line, "protocol", protocol_names[record_protocol(record)], LOG_METHOD);
     number_field(line, "elements", record->elements);
     for (size_t i = 0; i < PHASE_COUNT; i++)

@@ -99,7 +99,7 @@ static size_t place_of_status(int status)
 static size_t place_of_loss(const struct loss_descriptor *loss)
 {
     size_t i = 0;
-    while (loss_at(i) != loss)
+    while (i < loss_count() && loss_at(i) != loss)
         i++;
     return i;
 }
@@ -181,7 +181,7 @@ uint64_t *metrics_sum(struct metrics *metrics)
     for (size_t row = 0; row <= metrics->owned; row++)
         for (size_t i = 0; i < cells_count(); i++)
             sum[i] += atomic_load_explicit(&metrics->cells[row * metrics->row_cells + i], memory_order_relaxed);
-    for (size_t loss = 0; loss < loss_count(); loss++) {
+    for (size_t loss = 0; loss <= loss_count(); loss++) {
         const size_t last = cell_of_loss(loss, LOSS_LAST_MS);
         sum[last] = 0;
         for (size_t row = 0; row <= metrics->owned; row++) {

@@ -66,14 +66,19 @@ static void write_rejects(struct metrics *metrics, struct buffer *out)
 
 /* ---- evaluations -------------------------------------------------------------------------------------------------- */
 
+static const char *loss_name(size_t place)
+{
+    return place < loss_count() ? loss_at(place)->name : record_several;
+}
+
 static void write_evaluations(const uint64_t *sum, struct buffer *out)
 {
     static const char name[] = "lossd_evaluations_total";
     char labels[LABELS];
     head(out, name, "counter", "Requests to evaluate a loss that are over, by loss, protocol and status.");
-    for (size_t i = 0; i < loss_count(); i++) {
+    for (size_t i = 0; i <= loss_count(); i++) {
         for (size_t protocol = 0; protocol < PROTOCOL_COUNT; protocol++) {
-            snprintf(labels, sizeof labels, "loss=\"%s\",protocol=\"%s\"", loss_at(i)->name, protocol_names[protocol]);
+            snprintf(labels, sizeof labels, "loss=\"%s\",protocol=\"%s\"", loss_name(i), protocol_names[protocol]);
             write_statuses(name, labels, &sum[cell_of_evaluation(i, protocol, 0)], out);
         }
     }
@@ -83,14 +88,14 @@ static void write_losses(const uint64_t *sum, struct buffer *out)
 {
     head(out, "lossd_elements_total", "counter",
          "Elements that were worked on: of each evaluation its terms, or its longest tensor.");
-    for (size_t i = 0; i < loss_count(); i++)
-        buffer_printf(out, "lossd_elements_total{loss=\"%s\"} %" PRIu64 "\n", loss_at(i)->name,
+    for (size_t i = 0; i <= loss_count(); i++)
+        buffer_printf(out, "lossd_elements_total{loss=\"%s\"} %" PRIu64 "\n", loss_name(i),
                       sum[cell_of_loss(i, LOSS_ELEMENTS)]);
     head(out, "lossd_loss_seconds_total", "counter", "Time that the evaluations of a loss have taken, by phase.");
-    for (size_t i = 0; i < loss_count(); i++)
+    for (size_t i = 0; i <= loss_count(); i++)
         for (size_t phase = 0; phase < PHASE_COUNT; phase++)
-            buffer_printf(out, "lossd_loss_seconds_total{loss=\"%s\",phase=\"%s\"} %.9f\n", loss_at(i)->name,
-                          phase_names[phase], seconds(sum[cell_of_loss(i, LOSS_PHASES + phase)]));
+            buffer_printf(out, "lossd_loss_seconds_total{loss=\"%s\",phase=\"%s\"} %.9f\n", loss_name(i), phase_names[phase],
+                          seconds(sum[cell_of_loss(i, LOSS_PHASES + phase)]));
 }
 
 static void write_histogram(const char *name, const char *labels, const uint64_t *cells, struct buffer *out)

@@ -43,9 +43,11 @@ struct record {
     int64_t duration_ns;          /* from the end of its headers to its own */
 };
 
-/* Whether it asked for a loss that is there to be evaluated. */
+/* Whether it asked for a loss that is there, or for several at once, to be evaluated. */
 bool record_is_evaluation(const struct record *record);
-/* Of an evaluation. */
+/* Of an evaluation: the loss's name, or record_several. */
+const char *record_loss(const struct record *record);
+extern const char record_several[];
 enum protocol record_protocol(const struct record *record);
 
 enum { RECORD_CLIENT_GONE = 499 }; /* the client left before its answer; never sent */

@@ -499,6 +499,7 @@ START_TEST(access_turns_wrong_tokens_away)
     char *log = server_process_log(&server);
     ck_assert_ptr_null(strstr(log, "client="));
     ck_assert_ptr_null(strstr(log, "abcdefghijklmnopqrstuvwxyz"));
+    ck_assert_ptr_nonnull(strstr(log, " reason=credentials "));
     free(log);
 }
 END_TEST

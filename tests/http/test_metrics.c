@@ -111,8 +111,12 @@ START_TEST(metrics_count_requests_by_route_loss_protocol_and_status)
     ck_assert_int_eq(ask("GET", "/nowhere", NULL), 404);
     ck_assert_int_eq(ask("DELETE", "/v1/losses/mse", NULL), 405);
     ck_assert(http_client_ask(&client, "OPTIONS", "*", NULL, NULL, 0, &response));
+    ck_assert_int_eq(ask("POST", "/v1/evaluate", "{\"losses\":[\"mse\",\"l1\"],\"input\":[1,2,3],\"target\":[1,2,5]}"), 200);
     scrape();
     expect("lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"200\"}", 2);
+    expect("lossd_evaluations_total{loss=\"several\",protocol=\"v1\",status=\"200\"}", 1);
+    expect("lossd_elements_total{loss=\"several\"}", 6);
+    expect("lossd_phase_seconds_count{phase=\"compute\"}", 5);
     expect("lossd_evaluations_total{loss=\"mse\",protocol=\"v2\",status=\"200\"}", 2);
     expect("lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"422\"}", 1);
     expect("lossd_evaluations_total{loss=\"huber\",protocol=\"v1\",status=\"400\"}", 1);

@@ -135,6 +135,13 @@ $(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -lgnutls -ljansson -lz -lzstd -lcheck_pic -lsubunit -lrt -lm -pthread
 
+# What the server is started with where calls are to fail. Not sanitized: it comes before the sanitizers, too.
+$(BUILD)/tests/lossd-tests: | $(BUILD)/tests/faults.so
+$(BUILD)/tests/faults.so: tests/faults/faults.c tests/faults/faults.h
+	@mkdir -p $(@D)
+	$(call say,LD $@)
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -fPIC -shared -fvisibility=hidden -fno-builtin $(WARN) $(CFLAGS) -o $@ $<
+
 deps: ## install the Debian packages that building needs, naming them
 	@deploy/install-deps.sh
 
@@ -162,6 +169,9 @@ python-wheel: ## build the Python client into build/python, a wheel for pip inst
 	@cp -r clients/python/pyproject.toml clients/python/README.md clients/python/src LICENSE build/python/source
 	@/usr/bin/python3 -m pip --quiet wheel --no-build-isolation --no-deps --no-index --wheel-dir build/python build/python/source
 	@ls build/python/lossd-$(VERSION)-*.whl
+
+check-faults: test-deps ## let every single call of every request fail that can: memory, threads, sockets (make test takes a sample)
+	@FAULTS=all $(MAKE) --no-print-directory test ONLY=faults
 
 check-sanitize: test-deps ## run every test under address+undefined and under thread sanitizers
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=asan

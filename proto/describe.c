@@ -1,11 +1,9 @@
 /* Putting descriptors into JSON. */
 #include "describe.h"
 
-#include <stdlib.h>
-
 json_t *describe_with(json_t *array, json_t *value)
 {
-    if (array && json_array_append_new(array, value) == 0)
+    if (json_array_append_new(array, value) == 0) /* which takes the value even where there is no array */
         return array;
     json_decref(array);
     return NULL;
@@ -33,18 +31,24 @@ json_t *describe_default(const struct loss_param_spec *spec)
     return describe_value(spec, &spec->fallback);
 }
 
+/* Into a buffer, which stays failed once it has: jansson itself goes on where a key could not be written. */
+static int append_text(const char *text, size_t len, void *context)
+{
+    struct buffer *const buffer = context;
+    buffer_append(buffer, text, len);
+    return buffer->failed ? -1 : 0;
+}
+
 void describe_answer(struct reply *reply, json_t *tree, size_t flags)
 {
     struct loss_error error;
+    *reply = (struct reply){.errors = reply->errors, .status = reply_status(LOSS_OK), .content_type = "application/json"};
     /* The numbers are bounds and defaults, written by people: 15 digits show each as it was written, 17 would show 1e-6 as
        9.9999999999999995e-7. */
-    char *text = tree ? json_dumps(tree, flags | JSON_REAL_PRECISION(15)) : NULL;
-    *reply = (struct reply){.errors = reply->errors, .status = reply_status(LOSS_OK), .content_type = "application/json"};
-    if (text)
-        buffer_printf(&reply->body, "%s\n", text);
-    free(text);
+    const bool written = tree && json_dump_callback(tree, append_text, &reply->body, flags | JSON_REAL_PRECISION(15)) == 0;
     json_decref(tree);
-    if (text && !reply->body.failed)
+    buffer_text(&reply->body, "\n");
+    if (written && !reply->body.failed)
         return;
     loss_fail(&error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
     reply_problem(reply, &error);

@@ -74,8 +74,10 @@ void reply_problem_status(struct reply *reply, const struct loss_error *error, i
     } else {
         append_problem(&reply->body, error, status);
     }
-    if (reply->body.failed) /* the status line alone must say it */
+    if (reply->body.failed) { /* the status line alone must say it */
         buffer_free(&reply->body);
+        reply->content_type = NULL;
+    }
 }
 
 void reply_problem(struct reply *reply, const struct loss_error *error)

@@ -247,12 +247,26 @@ static struct MHD_Response *make_response(struct request *request)
     return response;
 }
 
+/* Where there is no memory for a response, the one that was made for that case: it goes to a connection that may stay. */
+static enum MHD_Result answer_no_memory(struct request *request)
+{
+    if (request->close)
+        return MHD_NO;
+    reply_free(&request->reply);
+    request->reply = (struct reply){.status = 503};
+    request->state = REQUEST_ANSWERED;
+    request->handed = clock_ns();
+    return MHD_queue_response(request->connection, 503, request->http->no_memory);
+}
+
 /* Gives the reply to libmicrohttpd. MHD_NO, which closes the connection, where that cannot be. */
 static enum MHD_Result answer(struct request *request)
 {
-    struct MHD_Response *response = watch_turn(request->watched, WATCH_ANSWER) ? make_response(request) : NULL;
-    if (!response)
+    if (!watch_turn(request->watched, WATCH_ANSWER))
         return MHD_NO;
+    struct MHD_Response *response = make_response(request);
+    if (!response)
+        return answer_no_memory(request);
     request->state = REQUEST_ANSWERED;
     request->handed = clock_ns();
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)request->reply.status, response);

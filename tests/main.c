@@ -24,6 +24,7 @@ static const struct {
     {"pages", pages_suite},
     {"server", server_suite},
     {"smuggling", smuggling_suite},
+    {"faults", faults_suite},
     {"binary", binary_suite},
     {"form", form_suite},
     {"oip", oip_suite},

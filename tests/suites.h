@@ -14,6 +14,7 @@ Suite *properties_suite(void);
 Suite *pages_suite(void);
 Suite *server_suite(void);
 Suite *smuggling_suite(void);
+Suite *faults_suite(void);
 Suite *binary_suite(void);
 Suite *form_suite(void);
 Suite *oip_suite(void);

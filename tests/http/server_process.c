@@ -77,7 +77,8 @@ void server_process_start(struct server_process *server, const char *const argum
     server_process_start_with(server, arguments, NULL);
 }
 
-void server_process_start_with(struct server_process *server, const char *const arguments[], void (*prepare)(void))
+/* Starts it and waits for its line; false if it ended without one. */
+static bool start(struct server_process *server, const char *const arguments[], void (*prepare)(void))
 {
     const char *all[SERVER_ARGUMENTS + 1] = {"--listen", "127.0.0.1:0"};
     for (int i = 0; arguments && arguments[i]; i++) {
@@ -91,12 +92,27 @@ void server_process_start_with(struct server_process *server, const char *const 
     server->pid = spawn(all, out[1], fileno(server->err), prepare);
     close(out[1]);
     server->out = out[0];
-    if (!read_line(server->out, server->line, sizeof server->line)) {
-        char *log = server_process_log(server);
-        server_process_free(server);
-        ck_abort_msg("%s did not start; it says: %s", program(), log);
-    }
+    if (!read_line(server->out, server->line, sizeof server->line))
+        return false;
     server->port = port_behind(server->line);
+    return true;
+}
+
+void server_process_start_with(struct server_process *server, const char *const arguments[], void (*prepare)(void))
+{
+    if (start(server, arguments, prepare))
+        return;
+    char *log = server_process_log(server);
+    server_process_free(server);
+    ck_abort_msg("%s did not start; it says: %s", program(), log);
+}
+
+bool server_process_try(struct server_process *server, const char *const arguments[], int *code)
+{
+    if (start(server, arguments, NULL))
+        return true;
+    *code = server_process_wait(server);
+    return false;
 }
 
 int server_process_port(const struct server_process *server, const char *text)

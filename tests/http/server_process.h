@@ -29,6 +29,9 @@ void server_process_start_with(struct server_process *server, const char *const 
    there is none. */
 int server_process_port(const struct server_process *server, const char *text);
 
+/* The same, where it may also end without a start-up line: then false, with its exit code as server_process_stop has it. */
+bool server_process_try(struct server_process *server, const char *const arguments[], int *code);
+
 /* Sends SIGTERM and waits for the end; returns the exit code, or 128 and the signal that killed it. Aborts the test if it does
    not end in time. What it logged can still be read. */
 int server_process_stop(struct server_process *server);

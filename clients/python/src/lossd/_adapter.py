@@ -1,0 +1,55 @@
+"""What scikit-learn and the boosting libraries share: a loss of predictions and targets, by name, with its arguments fixed."""
+import inspect
+from typing import Any, Optional
+
+import numpy as np
+
+from ._client import Client, default_client
+from ._losses import BY_NAME
+from ._result import Result
+
+
+class Fixed:
+    """A loss with its arguments; called with targets and predictions it asks the server. It can be pickled and copied."""
+
+    def __init__(self, loss: str, client: Optional[Client], **parameters: Any) -> None:
+        info = BY_NAME.get(loss)
+        if info is None:
+            raise ValueError(f"there is no loss '{loss}'; there are {', '.join(sorted({known.name for known in BY_NAME.values()}))}")
+        needed = [tensor.name for tensor in info.tensors if not tensor.optional]
+        if needed != ["input", "target"]:
+            raise ValueError(f"{info.name} takes {', '.join(needed)}; a loss of predictions and targets alone is wanted here")
+        inspect.signature(getattr(Client, info.name)).bind(None, None, None, **parameters)  # a TypeError names what it does not take
+        self.__name__ = info.name  # libraries print it
+        self.info = info
+        self.client = client
+        self.parameters = parameters
+
+    @property
+    def takes_classes(self) -> bool:
+        """Whether targets are class indices and predictions have a number for each class."""
+        tensor = self.info.tensor("target")
+        return tensor is not None and tensor.kind != "real"
+
+    def ask(self, predictions: Any, targets: Any, **options: Any) -> Result:
+        predictions, targets = np.asarray(predictions), np.asarray(targets)
+        if self.takes_classes:
+            targets = whole(targets)
+        elif targets.shape != predictions.shape and targets.size == predictions.size:  # a column and a row of the same numbers
+            targets = targets.reshape(predictions.shape)
+        result: Result = getattr(self.client or default_client(), self.info.name)(predictions, targets, **self.parameters, **options)
+        return result
+
+    def __repr__(self) -> str:
+        parameters = "".join(f", {name}={value!r}" for name, value in self.parameters.items())
+        return f"{type(self).__name__}({self.info.name!r}{parameters})"
+
+
+def whole(targets: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Class indices that came as floats, as the boosting libraries keep them."""
+    if targets.dtype.kind != "f":
+        return targets
+    indices = targets.astype(np.int64)
+    if not np.array_equal(indices, targets):
+        raise ValueError("the targets must be class indices: whole numbers")
+    return indices

@@ -1,0 +1,99 @@
+"""lossd.sklearn in scikit-learn's own hands."""
+import pickle
+
+import numpy as np
+import pytest
+
+import lossd
+import lossd.sklearn
+from conftest import need
+
+need("sklearn")
+from sklearn import datasets, linear_model, metrics, model_selection  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def default_client(url):
+    lossd.set_default_client(lossd.Client(url))
+    yield
+    lossd.default_client().close()
+    lossd.set_default_client(None)
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    return datasets.load_diabetes(return_X_y=True)
+
+
+def test_metrics_are_scikit_learns(diabetes):
+    x, y = diabetes
+    predictions = linear_model.LinearRegression().fit(x, y).predict(x)
+    weights = np.linspace(0, 1, len(y))
+    for loss, theirs in (("mse", metrics.mean_squared_error), ("L1Loss", metrics.mean_absolute_error)):
+        assert lossd.sklearn.metric(loss)(y, predictions) == pytest.approx(theirs(y, predictions))
+        assert lossd.sklearn.metric(loss)(y[:, None], predictions, sample_weight=weights) == pytest.approx(theirs(y, predictions, sample_weight=weights))
+    assert lossd.sklearn.metric("quantile", q=0.9)(y, predictions) == pytest.approx(metrics.mean_pinball_loss(y, predictions, alpha=0.9))
+
+
+def test_scorers_of_regression(diabetes):
+    x, y = diabetes
+    ours = model_selection.cross_val_score(linear_model.Ridge(), x, y, scoring=lossd.sklearn.make_scorer("mse"), error_score="raise")
+    theirs = model_selection.cross_val_score(linear_model.Ridge(), x, y, scoring="neg_mean_squared_error")
+    again = model_selection.cross_val_score(linear_model.Ridge(), x, y, scoring=metrics.make_scorer(lossd.sklearn.metric("mse"), greater_is_better=False))
+    np.testing.assert_allclose(ours, theirs)
+    np.testing.assert_allclose(again, theirs)
+
+
+def test_a_search_finds_what_scikit_learns_finds(diabetes):
+    x, y = diabetes
+    found = [model_selection.GridSearchCV(linear_model.Ridge(), {"alpha": [0.01, 0.1, 1, 10]}, scoring=scoring).fit(x, y).best_params_
+             for scoring in (lossd.sklearn.make_scorer("l1"), "neg_mean_absolute_error")]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "nll"])
+def test_scorers_of_classes(loss):
+    x, y = datasets.load_iris(return_X_y=True)
+    y = np.array(["setosa", "versicolor", "virginica"])[y]
+    model = linear_model.LogisticRegression(max_iter=1000)
+    ours = model_selection.cross_val_score(model, x, y, scoring=lossd.sklearn.make_scorer(loss), error_score="raise")
+    np.testing.assert_allclose(ours, model_selection.cross_val_score(model, x, y, scoring="neg_log_loss"))
+
+
+@pytest.mark.parametrize("loss, response, labels", [
+    ("bce", "predict_proba", (0, 1)), ("bce_with_logits", "decision_function", (0, 1)), ("soft_margin", "decision_function", (-1, 1)),
+    ("cross_entropy", "decision_function", (0, 1)), ("cross_entropy", None, (0, 1)),
+])
+def test_scorers_of_two_classes(loss, response, labels):
+    x, y = datasets.load_breast_cancer(return_X_y=True)
+    x, y = (x - x.mean(0)) / x.std(0), np.array(["malignant", "benign"])[y]
+    model = linear_model.LogisticRegression().fit(x, y)
+    weights = np.linspace(0.1, 1, len(y))
+    score = lossd.sklearn.make_scorer(loss, response=response, labels=labels)(model, x, y, sample_weight=weights)
+    assert score == pytest.approx(-metrics.log_loss(y, model.predict_proba(x), sample_weight=weights))
+
+
+def test_scorers_travel(diabetes):
+    x, y = diabetes
+    model = linear_model.Ridge().fit(x, y)
+    scorer = lossd.sklearn.make_scorer("huber", delta=20.0, client=lossd.default_client())
+    assert pickle.loads(pickle.dumps(scorer))(model, x, y) == scorer(model, x, y)
+    assert repr(scorer) == "Scorer('huber', delta=20.0)"
+
+
+def test_what_cannot_be():
+    for arguments, kind, message in (
+        ({"loss": "mze"}, ValueError, "there is no loss 'mze'; there are bce, "),
+        ({"loss": "ctc"}, ValueError, "ctc takes log_probs, targets"),
+        ({"loss": "huber", "detla": 1}, TypeError, "detla"),
+        ({"loss": "mse", "response": "guess"}, ValueError, "response is 'guess'"),
+        ({"loss": "cross_entropy", "response": "predict"}, ValueError, "needs a number for each class"),
+    ):
+        with pytest.raises(kind, match=message):
+            lossd.sklearn.make_scorer(**arguments)
+    x, y = datasets.load_iris(return_X_y=True)
+    model = linear_model.LogisticRegression(max_iter=1000).fit(x, y)
+    with pytest.raises(ValueError, match="bce is for two classes; the estimator has 3"):
+        lossd.sklearn.make_scorer("bce", response="predict_proba")(model, x, y)
+    with pytest.raises(ValueError, match="a class that the estimator was not fitted to"):
+        lossd.sklearn.make_scorer("nll")(model, x, y + 1)

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { PRINTED = 1 << 16, TIMEOUT_S = 300 };
+enum { PRINTED = 1 << 16, TIMEOUT_S = 600 };
 
 /* The lines that say what was not run. */
 static void show_skips(char *printed)

@@ -1,4 +1,5 @@
 """What a caller of Client sees: losses, gradients, arrays of every kind, errors."""
+import os
 import pickle
 import subprocess
 import sys
@@ -342,3 +343,20 @@ def test_no_warning_of_pythons_own(url):
         client.close()
         client.mse(X, Y)
         client.close()
+
+
+def test_a_server_that_wants_a_token(tmp_path):
+    made = subprocess.run([ROOT / os.environ.get("LOSSD", "build/lossd"), "--new-token", "somebody"], check=True, capture_output=True, text=True)
+    (tmp_path / "tokens").write_text(made.stdout)
+    (tmp_path / "tokens").chmod(0o600)
+    token = made.stderr.rpartition(": ")[2]
+    process, url = start("--token-file", str(tmp_path / "tokens"))
+    try:
+        with lossd.Client(url, token=token) as client:
+            assert client.mse(X, Y).loss == pytest.approx(1 / 6) and client.losses()
+        for wrong in (None, "wrong"):
+            with pytest.raises(lossd.AccessDenied) as caught:
+                lossd.Client(url, token=wrong).mse(X, Y)
+            assert caught.value.status in (401, 403) and "token" in caught.value.detail
+    finally:
+        stop(process)

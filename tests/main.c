@@ -41,6 +41,7 @@ static const struct {
     {"access", access_suite},
     {"metrics", metrics_suite},
     {"logs", logs_suite},
+    {"deploy", deploy_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},
 };

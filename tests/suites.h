@@ -31,6 +31,7 @@ Suite *limits_suite(void);
 Suite *access_suite(void);
 Suite *metrics_suite(void);
 Suite *logs_suite(void);
+Suite *deploy_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);
 

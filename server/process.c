@@ -114,6 +114,8 @@ static double read_one(void *context, size_t index)
     return 1;
 }
 
+static char build_labels[160]; /* filled before it is read, for the instruction set is chosen at start */
+
 static const struct metric_source sources[] = {
     {"process_cpu_seconds_total", METRIC_COUNTER, "CPU time that the process has used.", NULL, read_cpu},
     {"process_start_time_seconds", METRIC_GAUGE, "When the process was started, in Unix time.", NULL, read_start},
@@ -122,12 +124,13 @@ static const struct metric_source sources[] = {
     {"process_open_fds", METRIC_GAUGE, "Open file descriptors.", NULL, read_open_files},
     {"process_max_fds", METRIC_GAUGE, "File descriptors that may be open.", NULL, read_most_files},
     {"process_threads", METRIC_GAUGE, "Threads of the process.", NULL, read_threads},
-    {"lossd_build_info", METRIC_GAUGE, "Always 1; what runs is in the labels.",
-     "version=\"" LOSS_VERSION "\",compiler=\"" __VERSION__ "\"", read_one},
+    {"lossd_build_info", METRIC_GAUGE, "Always 1; what runs is in the labels.", build_labels, read_one},
 };
 
 bool process_add_metrics(struct metrics *metrics)
 {
     started = start_time();
+    snprintf(build_labels, sizeof build_labels, "version=\"" LOSS_VERSION "\",compiler=\"" __VERSION__ "\",isa=\"%s\"",
+             loss_isa());
     return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, NULL);
 }

@@ -67,12 +67,18 @@ static int find_option(const struct command *command, const char *flag, size_t l
     return -1;
 }
 
+bool command_takes_loss_option(const struct command *command, const struct loss_option *option)
+{
+    const bool derivative = option->kind == LOSS_OPTION_GRAD || option->kind == LOSS_OPTION_HESS;
+    return command->loss_options && (!derivative || command_takes(command, OPT_GRAD));
+}
+
 /* Of several losses the first that has it speaks for all. */
 static bool find_loss_option(const struct arguments *a, const char *flag, size_t len, struct loss_option *option)
 {
     for (int i = 0; a->command->loss_options && i < a->count; i++)
         for (int place = 0; loss_option_at(a->loss[i], place, option); place++)
-            if (is_option(option->option, flag, len))
+            if (command_takes_loss_option(a->command, option) && is_option(option->option, flag, len))
                 return true;
     return false;
 }
@@ -88,6 +94,8 @@ static enum exit_code unknown_option(const struct arguments *a, const char *flag
             loss_nearest_try(&search, option_specs[i].name);
     for (int i = 0; a->command->loss_options && i < a->count; i++)
         for (int place = 0; loss_option_at(a->loss[i], place, &option); place++) {
+            if (!command_takes_loss_option(a->command, &option))
+                continue;
             loss_nearest_try(&search, option.option);
             if (search.best == option.option) /* which the next one overwrites */
                 search.best = strcpy(best, option.option);

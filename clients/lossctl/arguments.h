@@ -29,6 +29,9 @@ struct loss_option {
 /* The option of a loss at a place, in the order in which help shows them; false behind the last. */
 bool loss_option_at(const struct loss_descriptor *loss, int place, struct loss_option *option);
 
+/* Whether a command takes such an option of its losses: derivatives go only where files for them can be named. */
+bool command_takes_loss_option(const struct command *command, const struct loss_option *option);
+
 /* An option of a loss as it was given. */
 struct given {
     struct loss_option option;

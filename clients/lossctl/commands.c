@@ -74,6 +74,30 @@ const struct command commands[] = {
         .loss_options = true,
         .run = command_eval,
     },
+    {
+        .name = "compare",
+        .arguments = "LOSS...",
+        .summary = "evaluate several losses over the same tensors",
+        .doc = "Tensors and parameters are options, as with eval: each goes to every loss that has it. A loss can have values "
+               "of its "
+               "own: huber:delta=0.5,reduction=sum. The server is sent the tensors once, or with --local none is asked.",
+        .options = SERVER | HERE | BIT(OPT_BATCH) | ALWAYS,
+        .least = 1,
+        .most = 32,
+        .completion = COMPLETE_LOSSES,
+        .loss_options = true,
+        .run = command_compare,
+    },
+    {
+        .name = "doctor",
+        .arguments = "",
+        .summary = "check a server",
+        .doc = "Whether it is reachable and ready, its version, what it computes on, its limits, how long a small request "
+               "takes, and "
+               "whether every loss gives the same bits there as in this program.",
+        .options = SERVER | ALWAYS,
+        .run = command_doctor,
+    },
 };
 const int command_count = sizeof commands / sizeof commands[0];
 

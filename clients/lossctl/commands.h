@@ -70,5 +70,7 @@ bool command_takes(const struct command *command, enum option_id option);
 enum exit_code command_list(const struct arguments *arguments);
 enum exit_code command_show(const struct arguments *arguments);
 enum exit_code command_eval(const struct arguments *arguments);
+enum exit_code command_compare(const struct arguments *arguments);
+enum exit_code command_doctor(const struct arguments *arguments);
 
 #endif

@@ -161,7 +161,6 @@ static size_t take_header(char *line, size_t one, size_t len, void *context)
 {
     struct exchange *const x = context;
     take_value(line, one * len, "Content-Type", x->response->content_type, sizeof x->response->content_type);
-    take_value(line, one * len, "Server-Timing", x->response->server_timing, sizeof x->response->server_timing);
     return one * len;
 }
 

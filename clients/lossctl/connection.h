@@ -38,9 +38,8 @@ struct request {
 struct response {
     int status;
     char content_type[128];
-    char server_timing[256]; /* "" if there was none */
-    struct buffer body;      /* owned; a NUL stands behind it */
-    double ms;               /* from the first byte sent to the last received */
+    struct buffer body; /* owned; a NUL stands behind it */
+    double ms;          /* from the first byte sent to the last received */
 };
 
 /* Prepares everything; connects nowhere yet. */

@@ -19,12 +19,12 @@ static enum exit_code take_batch(struct task *task, struct input_files *files, c
     bool any = false;
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
         const char *const name = evaluation_tensor_name(task->loss, k);
-        if (!name || task->input[k].file)
+        if (!name || task->input[k].there)
             continue;
         const enum exit_code code = input_open_batch(&task->input[k], files, spec, name);
         if (code != EXIT_OK)
             return code;
-        any |= task->input[k].file != NULL;
+        any |= task->input[k].there;
     }
     return any ? EXIT_OK : fail(EXIT_INPUT, "%s holds none of the tensors that %s takes", spec, task->loss->name);
 }
@@ -96,58 +96,41 @@ static void attach(struct outputs *outputs, const struct loss_descriptor *loss, 
     }
 }
 
-/* Appends the loss: a number, the terms if they are few or `all` are wanted, else their shape. */
-static void put_loss(struct buffer *text, const struct outcome *outcome, bool all)
+/* Appends the loss: a number, the terms if they are few, else their shape. */
+static void put_loss(struct buffer *text, const struct outcome *outcome)
 {
     char shape[LOSS_SHAPE_TEXT];
-    if (outcome->reduction != LOSS_NONE)
-        json_append_number(text, outcome->loss);
-    else if (all || loss_tensor_elements(&outcome->terms) <= SHOWN)
+    if (outcome->terms.rank == 0 || loss_tensor_elements(&outcome->terms) <= SHOWN)
         tensor_json_encode(text, &outcome->terms, FORM_NESTED, 1);
     else
         buffer_printf(text, "%s; --terms FILE writes them", loss_shape_text(&outcome->terms, shape));
 }
 
-static void put_text(struct buffer *text, const struct arguments *a, const struct outputs *outputs,
+static void put_text(struct buffer *text, const struct arguments *a, const struct outputs *outputs, const struct task *task,
                      const struct outcome *outcome)
 {
     char shape[LOSS_SHAPE_TEXT];
+    const struct loss_plan *const plan = &task->evaluation.plan;
     if (a->value[OPT_QUIET]) {
-        put_loss(text, outcome, true);
+        tensor_json_encode(text, &outcome->terms, FORM_NESTED, 1);
         buffer_text(text, "\n");
         return;
     }
     buffer_text(text, "loss       ");
-    put_loss(text, outcome, false);
-    buffer_printf(text, "\nreduction  %s\ndtype      %s\ncount      %zu\n", loss_reduction_name(outcome->reduction),
-                  loss_dtype_name(outcome->dtype), outcome->count);
-    if (outcome->nonfinite > 0)
-        buffer_printf(text, "nonfinite  %zu of the terms are NaN or infinite\n", outcome->nonfinite);
+    put_loss(text, outcome);
+    buffer_printf(text, "\nreduction  %s\ndtype      %s\ncount      %zu\n", loss_reduction_name(plan->reduction),
+                  loss_dtype_name(plan->dtype), outcome->count);
     for (int i = 0; i < outputs->count; i++)
         if (strcmp(outputs->output[i].path, "-") != 0)
             buffer_printf(text, "%-10s %s %s\n", outputs->output[i].name, outputs->output[i].path,
                           loss_shape_text(outputs->output[i].tensor, shape));
-    for (const char *line = outcome->warnings; *line; line += strcspn(line, "\n"), line += *line == '\n')
-        buffer_printf(text, "warning    %.*s\n", (int)strcspn(line, "\n"), line);
+    outcome_put_remarks(outcome, "remark     ", text);
 }
 
-static void put_json(struct buffer *text, const struct outputs *outputs, const struct outcome *outcome)
+static void put_json(struct buffer *text, const struct outputs *outputs, const struct task *task, const struct outcome *outcome)
 {
-    buffer_text(text, "{\"loss\":");
-    put_loss(text, outcome, true);
-    buffer_printf(text, ",\"reduction\":\"%s\",\"dtype\":\"%s\",\"count\":%zu", loss_reduction_name(outcome->reduction),
-                  loss_dtype_name(outcome->dtype), outcome->count);
-    if (outcome->nonfinite > 0)
-        buffer_printf(text, ",\"nonfinite\":%zu", outcome->nonfinite);
-    buffer_text(text, *outcome->warnings ? ",\"warnings\":[" : "");
-    for (const char *line = outcome->warnings; *line;) {
-        char one[sizeof outcome->warnings];
-        const size_t len = strcspn(line, "\n");
-        snprintf(one, sizeof one, "%.*s", (int)len, line);
-        json_append_string(text, one);
-        line += len + (line[len] == '\n');
-        buffer_text(text, *line ? "," : "]");
-    }
+    buffer_text(text, "{");
+    outcome_put_json(outcome, &task->evaluation.plan, text);
     buffer_printf(text, ",\"milliseconds\":%.3f", outcome->ms);
     for (int i = 0; i < outputs->count; i++) {
         buffer_printf(text, "%s\"%s\":", i ? "," : ",\"files\":{", outputs->output[i].name);
@@ -157,14 +140,15 @@ static void put_json(struct buffer *text, const struct outputs *outputs, const s
 }
 
 /* Prints the answer: where standard output holds a tensor, on stderr. */
-static enum exit_code print(const struct arguments *a, const struct outputs *outputs, const struct outcome *outcome)
+static enum exit_code print(const struct arguments *a, const struct outputs *outputs, const struct task *task,
+                            const struct outcome *outcome)
 {
     struct buffer text = {0};
     const bool taken = outputs_take_stdout(outputs);
     if (a->value[OPT_JSON])
-        put_json(&text, outputs, outcome);
+        put_json(&text, outputs, task, outcome);
     else
-        put_text(&text, a, outputs, outcome);
+        put_text(&text, a, outputs, task, outcome);
     enum exit_code code = text.failed ? fail_memory() : EXIT_OK;
     if (code == EXIT_OK && !(taken && a->value[OPT_QUIET]))
         fwrite(text.data, 1, text.len, taken ? stderr : stdout);
@@ -184,7 +168,7 @@ static enum exit_code evaluate(const struct arguments *a, struct task *task, str
         code = outputs_write(outputs, threads);
     }
     if (code == EXIT_OK)
-        code = print(a, outputs, &outcome);
+        code = print(a, outputs, task, &outcome);
     outcome_free(&outcome);
     return code;
 }

@@ -63,12 +63,13 @@ void help_program(FILE *out)
         fprintf(out, "  %d  %s\n", code, exit_meanings[code]);
 }
 
-static void print_loss_options(FILE *out, const struct loss_descriptor *loss)
+static void print_loss_options(FILE *out, const struct command *command, const struct loss_descriptor *loss)
 {
     struct loss_option option;
     fprintf(out, "\noptions of %s\n", loss->name);
     for (int place = 0; loss_option_at(loss, place, &option); place++)
-        print_option(out, option.option, option.value, option.doc);
+        if (command_takes_loss_option(command, &option))
+            print_option(out, option.option, option.value, option.doc);
 }
 
 void help_command(FILE *out, const struct arguments *a)
@@ -78,7 +79,7 @@ void help_command(FILE *out, const struct arguments *a)
             command->arguments);
     wrap(out, command->doc, 0, 0);
     for (int i = 0; command->loss_options && i < a->count; i++)
-        print_loss_options(out, a->loss[i]);
+        print_loss_options(out, command, a->loss[i]);
     fprintf(out, "\noptions\n");
     for (int i = 0; i < OPT_COUNT; i++) {
         char doc[400];

@@ -278,6 +278,7 @@ enum exit_code input_open(struct input *input, struct input_files *files, const 
     *input = (struct input){.file = open_spec(files, spec, &member, &code)};
     if (!input->file)
         return code;
+    input->there = true;
     switch (input->file->format) {
     case FILE_SAFETENSORS:
         if (!member && !archive_has(&input->file->archive, name))
@@ -301,7 +302,7 @@ enum exit_code input_open_batch(struct input *input, struct input_files *files, 
     enum exit_code code = EXIT_OK;
     const char *member, *text = NULL;
     const struct input_file *const file = open_spec(files, spec, &member, &code);
-    *input = (struct input){.file = NULL};
+    *input = (struct input){.there = false};
     if (!file)
         return code;
     if (file->format != FILE_SAFETENSORS && file->format != FILE_JSON)
@@ -312,6 +313,7 @@ enum exit_code input_open_batch(struct input *input, struct input_files *files, 
         return code;
     if (text && strncmp(text, "null", 4) == 0) /* as on the wire: left out */
         return EXIT_OK;
+    input->there = true;
     input->file = file;
     return text ? open_json(input, name, text) : open_archived(input, name);
 }

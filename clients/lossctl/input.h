@@ -36,7 +36,8 @@ struct input_files {
 
 /* Where a tensor came from. Points into itself and the files. */
 struct input {
-    const struct input_file *file; /* NULL: there is no such input */
+    bool there;
+    const struct input_file *file; /* NULL: no file; the source has its numbers */
     struct source source;          /* with data NULL: text, of JSON or of the table */
     struct csv csv;
     void *decoded; /* owned, of pages.h: what the text has become */

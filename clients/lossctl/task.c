@@ -13,12 +13,12 @@ static const char binary[] = "application/vnd.safetensors";
 void task_begin(struct task *task, const struct loss_descriptor *loss, int threads)
 {
     task->loss = loss;
+    task->label = NULL;
     evaluation_init(&task->evaluation, loss, "", 0, threads);
     fields_begin(&task->fields, &task->evaluation, &task->error);
     for (int k = 0; k < EVALUATION_TENSORS; k++)
-        task->input[k] = (struct input){.file = NULL};
-    task->query = (struct buffer){.data = NULL};
-    task->bytes = 0;
+        task->input[k] = (struct input){.there = false};
+    task->query = task->json = (struct buffer){.data = NULL};
 }
 
 void task_free(struct task *task)
@@ -26,7 +26,13 @@ void task_free(struct task *task)
     for (int k = 0; k < EVALUATION_TENSORS; k++)
         input_free(&task->input[k]);
     buffer_free(&task->query);
+    buffer_free(&task->json);
     evaluation_free(&task->evaluation);
+}
+
+void task_give(struct task *task, int k, const struct loss_tensor *tensor)
+{
+    task->input[k] = (struct input){.there = true, .source.tensor = *tensor};
 }
 
 /* Appends "&name=value", percent-encoded. */
@@ -39,32 +45,50 @@ static void append_field(struct buffer *query, const char *name, const char *val
     curl_free(escaped);
 }
 
+/* Appends ,"name":value in the type that the field has; the value has been read, so that it is of that type. */
+static void append_member(struct buffer *json, const struct loss_descriptor *loss, const char *name, const char *value)
+{
+    const int param = loss_param_find(loss, name);
+    const enum loss_param_type type = param >= 0                                ? loss->params[param].type
+                                      : evaluation_tensor_find(loss, name) >= 0 ? LOSS_NUMBER
+                                                                                : LOSS_CHOICE;
+    buffer_printf(json, ",\"%s\":", name);
+    if (type == LOSS_CHOICE)
+        json_append_string(json, value);
+    else if (type == LOSS_BOOLEAN)
+        buffer_text(json, *value == 't' || *value == 'T' ? "true" : "false");
+    else
+        buffer_text(json, value);
+}
+
 enum exit_code task_set(struct task *task, const char *name, const char *value)
 {
     if (fields_read_plain(&task->fields, name, value, 0) != LOSS_OK)
-        return fail(EXIT_USAGE, "%s", task->error.message);
+        return fail(EXIT_USAGE, "%s%s%s", task->label ? task->label : "", task->label ? ": " : "", task->error.message);
     append_field(&task->query, name, value);
-    return task->query.failed ? fail_memory() : EXIT_OK;
+    append_member(&task->json, task->loss, name, value);
+    return task->query.failed || task->json.failed ? fail_memory() : EXIT_OK;
 }
 
 /* Operand k of the plan, NULL if there is none, or it is a number that stands in the request. */
 static struct loss_tensor *operand(struct task *task, int k)
 {
-    return task->input[k].file ? evaluation_operand(&task->evaluation, k) : NULL;
+    return task->input[k].there ? evaluation_operand(&task->evaluation, k) : NULL;
 }
 
 enum exit_code task_prepare(struct task *task)
 {
     struct evaluation *const e = &task->evaluation;
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
-        if (!task->input[k].file)
+        if (!task->input[k].there)
             continue;
         e->tensor[k] = task->input[k].source;
-        e->len += task->input[k].file->len; /* which allows for as much broadcasting as if it had been sent */
+        if (task->input[k].file)
+            e->len += task->input[k].file->len; /* which allows for as much broadcasting as if it had been sent */
         *evaluation_place(e, k) = &e->tensor[k].tensor;
     }
     if (evaluation_plan(e, &task->error) != LOSS_OK)
-        return fail_error(NULL, &task->error);
+        return fail_error(task->label, &task->error);
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
         struct loss_tensor *const tensor = operand(task, k);
         if (!tensor || task->input[k].source.tensor.data)
@@ -76,7 +100,7 @@ enum exit_code task_prepare(struct task *task)
         e->tensor[k].tensor.data = tensor->data = task->input[k].source.tensor.data;
     }
     /* What stands byte-swapped is copied now, and outputs get their places. */
-    return evaluation_decode(e, &task->error) == LOSS_OK ? EXIT_OK : fail_error(NULL, &task->error);
+    return evaluation_decode(e, &task->error) == LOSS_OK ? EXIT_OK : fail_error(task->label, &task->error);
 }
 
 /* ---- here ----------------------------------------------------------------------------------------------------------- */
@@ -89,7 +113,7 @@ static enum exit_code run_here(struct task *task, struct outcome *outcome)
     const enum loss_status status = evaluation_run(e, &task->error);
     progress_end();
     if (status != LOSS_OK)
-        return fail_error(NULL, &task->error);
+        return fail_error(task->label, &task->error);
     outcome->loss = e->result.loss;
     outcome->count = e->result.count;
     outcome->nonfinite = e->result.nonfinite;
@@ -121,18 +145,21 @@ static char *gather(const struct loss_tensor *tensor, int axis, const char *from
     return to;
 }
 
-/* A contiguous view of an operand, which is copied if it is none. */
-static bool make_contiguous(struct loss_tensor *tensor, void **copy, size_t *size)
+bool task_operand(struct task *task, int k, struct loss_tensor *tensor, struct task_copies *copies)
 {
+    if (!operand(task, k))
+        return false;
+    *tensor = *operand(task, k);
     if (!tensor->strided)
         return true;
-    *size = loss_tensor_bytes(tensor) + 1;
-    *copy = pages_resize(NULL, 0, *size);
-    if (!*copy)
+    copies->size[k] = loss_tensor_bytes(tensor) + 1; /* none has no bytes */
+    copies->copy[k] = pages_resize(NULL, 0, copies->size[k]);
+    copies->failed |= !copies->copy[k];
+    if (copies->failed)
         return false;
     if (loss_tensor_elements(tensor) > 0)
-        gather(tensor, 0, tensor->data, *copy);
-    tensor->data = *copy;
+        gather(tensor, 0, tensor->data, copies->copy[k]);
+    tensor->data = copies->copy[k];
     tensor->strided = false;
     return true;
 }
@@ -173,18 +200,15 @@ enum exit_code task_encode(struct task *task, struct buffer *path, struct buffer
     int count = 0;
     *copies = (struct task_copies){.copy = {NULL}};
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
-        if (!operand(task, k))
+        if (!task_operand(task, k, &tensor[k], copies))
             continue;
-        tensor[k] = *operand(task, k);
-        if (!make_contiguous(&tensor[k], &copies->copy[k], &copies->size[k]))
-            return fail_memory();
         entry[count].tensor = &tensor[k];
         snprintf(entry[count++].name, sizeof entry->name, "%s", evaluation_tensor_name(task->loss, k));
     }
     qsort(entry, (size_t)count, sizeof *entry, by_width);
     archive_header(head, entry, count);
     append_path(path, task);
-    if (path->failed || head->failed)
+    if (path->failed || head->failed || copies->failed)
         return fail_memory();
     segment[0] = (struct segment){head->data, head->len};
     for (int i = 0; i < count; i++)
@@ -242,7 +266,6 @@ static enum exit_code read_answer(struct task *task, struct outcome *outcome)
     outcome->nonfinite = number_in(&outcome->archive, "nonfinite");
     const char *const warnings = archive_metadata(&outcome->archive, "warnings");
     snprintf(outcome->warnings, sizeof outcome->warnings, "%s", warnings ? warnings : "");
-    snprintf(outcome->server_timing, sizeof outcome->server_timing, "%s", response->server_timing);
     outcome->ms = response->ms;
     return EXIT_OK;
 }
@@ -270,9 +293,7 @@ static enum exit_code run_there(struct task *task, struct connection *connection
 
 enum exit_code task_run(struct task *task, struct connection *connection, struct outcome *outcome)
 {
-    const struct loss_plan *const plan = &task->evaluation.plan;
-    *outcome = (struct outcome){
-        .reduction = plan->reduction, .dtype = plan->dtype, .grad_mask = plan->grad_mask, .hess_mask = plan->hess_mask};
+    *outcome = (struct outcome){.loss = 0};
     return connection ? run_there(task, connection, outcome) : run_here(task, outcome);
 }
 
@@ -280,4 +301,39 @@ void outcome_free(struct outcome *outcome)
 {
     archive_close(&outcome->archive);
     response_free(&outcome->response);
+}
+
+/* ---- what is said of it --------------------------------------------------------------------------------------------- */
+
+/* The warning at *line, "" if there is none; moves behind it. */
+static const char *next_warning(const char **line, char *text, size_t size)
+{
+    const size_t len = strcspn(*line, "\n");
+    snprintf(text, size, "%.*s", (int)len, *line);
+    *line += len + ((*line)[len] == '\n');
+    return text;
+}
+
+void outcome_put_json(const struct outcome *outcome, const struct loss_plan *plan, struct buffer *out)
+{
+    char warning[sizeof outcome->warnings];
+    buffer_text(out, "\"loss\":");
+    tensor_json_encode(out, &outcome->terms, FORM_NESTED, 1);
+    buffer_printf(out, ",\"reduction\":\"%s\",\"dtype\":\"%s\",\"count\":%zu", loss_reduction_name(plan->reduction),
+                  loss_dtype_name(plan->dtype), outcome->count);
+    if (outcome->nonfinite > 0)
+        buffer_printf(out, ",\"nonfinite\":%zu", outcome->nonfinite);
+    buffer_text(out, *outcome->warnings ? ",\"warnings\":[" : "");
+    for (const char *line = outcome->warnings; *line; buffer_text(out, *line ? "," : "]"))
+        json_append_string(out, next_warning(&line, warning, sizeof warning));
+}
+
+void outcome_put_remarks(const struct outcome *outcome, const char *before, struct buffer *out)
+{
+    char warning[sizeof outcome->warnings];
+    if (outcome->nonfinite > 0)
+        buffer_printf(out, "%s%zu of the terms %s NaN or infinite\n", before, outcome->nonfinite,
+                      outcome->nonfinite == 1 ? "is" : "are");
+    for (const char *line = outcome->warnings; *line;)
+        buffer_printf(out, "%s%s\n", before, next_warning(&line, warning, sizeof warning));
 }

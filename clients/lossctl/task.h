@@ -18,28 +18,24 @@
 
 struct task {
     const struct loss_descriptor *loss;
+    const char *label; /* borrowed: what goes before what is wrong with it, where there are several tasks; else NULL */
     struct evaluation evaluation; /* request.grad and request.hess are the caller's to set, before task_prepare */
     struct input input[EVALUATION_TENSORS];
 
     /* private */
     struct fields fields;
     struct loss_error error;
-    struct buffer query; /* owned: "&delta=0.5", what task_set was told */
-    size_t bytes;        /* of all files */
+    struct buffer query, json; /* owned: &delta=0.5 and ,"delta":0.5, what task_set was told */
 };
 
-/* What came out. Tensors are contiguous, and are the task's, or the answer's. */
+/* What came out; the plan says what it is. Tensors are contiguous, and are the task's, or the answer's. */
 struct outcome {
     double loss; /* with LOSS_NONE, 0: the terms are in `terms` */
-    enum loss_reduction reduction;
-    enum loss_dtype dtype;
     size_t count, nonfinite;
     struct loss_tensor terms; /* the loss as a tensor, of no dimensions if it was reduced */
-    uint32_t grad_mask, hess_mask;
-    struct loss_tensor grad[LOSS_MAX_TENSORS], hess[LOSS_MAX_TENSORS];
-    char warnings[512]; /* a newline between them */
-    double ms;          /* what the whole took: computing alone in this process, else the request from end to end */
-    char server_timing[256];
+    struct loss_tensor grad[LOSS_MAX_TENSORS], hess[LOSS_MAX_TENSORS]; /* those that were asked for */
+    char warnings[512];                                                /* a newline between them */
+    double ms; /* what it took: computing in this process, or the request from end to end */
 
     /* private */
     struct response response;
@@ -56,16 +52,30 @@ enum exit_code task_run(struct task *task, struct connection *connection, struct
 void task_free(struct task *task);
 void outcome_free(struct outcome *outcome);
 
-/* Puts together what a server is asked: appends the path with its query, and the head of a safetensors file; segments, of which
-   there is room for TASK_SEGMENTS, are that head and the tensors where they stand. Copies, if there must be any, are `copies`,
-   to be freed with task_free_copies. */
-enum { TASK_SEGMENTS = 1 + EVALUATION_TENSORS };
+/* Gives the task a tensor that is in memory, and stays there. */
+void task_give(struct task *task, int k, const struct loss_tensor *tensor);
+
+/* Copies that had to be made of tensors, to be freed with task_free_copies. */
 struct task_copies {
     void *copy[EVALUATION_TENSORS];
     size_t size[EVALUATION_TENSORS];
+    bool failed; /* memory has run out */
 };
+void task_free_copies(struct task_copies *copies);
+
+/* A contiguous view of a tensor of a task that is prepared, by way of a copy if there must be one; false if there is no such
+   tensor, or copies->failed. */
+bool task_operand(struct task *task, int k, struct loss_tensor *tensor, struct task_copies *copies);
+
+/* Puts together a request in safetensors: the path with its query, ending in a NUL, and the head of the file. Segments, of
+   which there is room for TASK_SEGMENTS, are that head and the tensors where they stand. */
+enum { TASK_SEGMENTS = 1 + EVALUATION_TENSORS };
 enum exit_code task_encode(struct task *task, struct buffer *path, struct buffer *head, struct segment *segment, int *segments,
                            struct task_copies *copies);
-void task_free_copies(struct task_copies *copies);
+
+/* Appends members of a JSON object: "loss":0.5,"reduction":"mean", ... */
+void outcome_put_json(const struct outcome *outcome, const struct loss_plan *plan, struct buffer *out);
+/* Appends a line for each thing that is worth a remark, with `before` in front. */
+void outcome_put_remarks(const struct outcome *outcome, const char *before, struct buffer *out);
 
 #endif

@@ -16,19 +16,18 @@ enum { TEXT = 1 << 16, PATH = 512 };
 enum { OK, FAILED, USAGE, UNREACHABLE, REFUSED, INPUT }; /* what lossctl's manual says of its exit status */
 
 static struct server_process server;
-static char program[PATH], folder[64];
+static char program[PATH], lossd[PATH], folder[64];
 static char out[TEXT], err[TEXT]; /* what the last run wrote */
 
 /* Beside the server. */
 static const char *find_program(void)
 {
-    const char *lossd = getenv("LOSSD");
-    if (!lossd || !*lossd)
-        lossd = "build/lossd";
-    const char *const slash = strrchr(lossd, '/');
-    char relative[PATH];
-    snprintf(relative, sizeof relative, "%.*slossctl", slash ? (int)(slash - lossd) + 1 : 0, lossd);
-    return realpath(relative, program);
+    char beside[PATH];
+    const char *const named = getenv("LOSSD");
+    if (!realpath(named && *named ? named : "build/lossd", lossd))
+        return NULL;
+    snprintf(beside, sizeof beside, "%.*slossctl", (int)(strrchr(lossd, '/') + 1 - lossd), lossd);
+    return realpath(beside, program);
 }
 
 static void setup(void)
@@ -78,7 +77,8 @@ static void write_text(const char *name, const char *text)
     write_file(name, text, strlen(text));
 }
 
-/* Runs a shell command in the folder, where $L is lossctl; returns its exit status, and leaves what it wrote in out and err. */
+/* Runs a shell command in the folder, where $L is lossctl and $D lossd; returns its exit status, and leaves what it wrote in
+ * out and err. */
 __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
 {
     char line[4096], command[8192];
@@ -86,7 +86,7 @@ __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    snprintf(command, sizeof command, "cd %s && L=%s && { %s; } >.out 2>.err </dev/null", folder, program, line);
+    snprintf(command, sizeof command, "cd %s && L=%s D=%s && { %s; } >.out 2>.err </dev/null", folder, program, lossd, line);
     const int status = system(command); /* NOLINT(cert-env33-c): what lossctl's users do */
     read_file(".out", out, sizeof out);
     read_file(".err", err, sizeof err);
@@ -442,6 +442,116 @@ START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
 }
 END_TEST
 
+/* ---- compare, doctor ------------------------------------------------------------------------------------------------ */
+
+/* Each loss by itself says what the comparison is to say of it. */
+static void check_comparison(const char *losses, const char *options)
+{
+    char table[TEXT], copy[512], loss[128];
+    assert_run(OK, "$L compare --quiet %s %s", losses, options);
+    strcpy(table, out);
+    assert_run(OK, "$L compare --quiet --local %s %s", losses, options);
+    ck_assert_str_eq(out, table);
+    snprintf(copy, sizeof copy, "%s", losses);
+    char *row = table;
+    for (char *rest = copy, *spec; (spec = strtok_r(rest, " ", &rest)); row = strchr(row, '\n') + 1) {
+        char name[128], own[128] = "", value[64];
+        ck_assert_int_eq(sscanf(row, "%127s %63s", name, value), 2);
+        ck_assert_str_eq(name, spec);
+        snprintf(loss, sizeof loss, "%.*s", (int)strcspn(spec, ":"), spec);
+        if (strchr(spec, ':'))
+            snprintf(own, sizeof own, "--%s", strchr(spec, ':') + 1);
+        assert_run(OK, "$L eval --quiet --local %s %s %s", loss, own, options);
+        out[strcspn(out, "\n")] = '\0';
+        ck_assert_str_eq(out, value);
+    }
+    ck_assert_str_eq(row, "");
+}
+
+START_TEST(comparisons_say_of_each_loss_what_it_says_by_itself)
+{
+    write_small();
+    write_text("rows.csv", "0.1,0.2,0.7\n0.3,0.3,0.4\n");
+    write_text("labels.csv", "2\n1\n");
+    write_text("sets.csv", "1,0,-1\n2,-1,-1\n");
+    check_comparison("mse huber:delta=0.25 l1 MSELoss quantile:q=0.9", "--input x.npy --target y.csv --reduction sum");
+    check_comparison("cross_entropy:label-smoothing=0.1 nll multi_margin:p=2", "--input rows.csv --target labels.csv");
+    /* The one wants real targets, the other class indices. */
+    check_comparison("mse multilabel_margin l1", "--input rows.csv --target sets.csv");
+    check_comparison("mse multilabel_margin", "--input rows.csv --target sets.csv --dtype float64");
+    assert_run(OK, "$L compare mse gaussian_nll:full=true --input x.npy --target y.npy --var x.npy --eps 0.5 --json");
+    json_t *const tree = json_loads(out, 0, NULL), *const results = json_object_get(tree, "results");
+    ck_assert_uint_eq(json_array_size(results), 2);
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(results, 1), "name")), "gaussian_nll:full=true");
+    ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(results, 1), "count")), 3);
+    json_decref(tree);
+    assert_run(OK, "echo 1 | $L compare mse l1 --input x.npy --target -");
+    assert_has(out, "  the target's shape differs from the input's");
+    assert_wrong(INPUT, "nll: target has shape (3,); it must be () for class indices",
+                 "$L compare mse nll --input x.npy --target y.npy");
+    assert_wrong(USAGE, "'huber:delta' is no loss with parameters; such are written huber:name=value,name=value",
+                 "$L compare huber:delta --input x.npy");
+    assert_wrong(USAGE, "huber:dlta=1: huber has no field 'dlta'; did you mean 'delta'?", "$L compare huber:dlta=1");
+    assert_wrong(USAGE, "compare mse has no option --grad-input; did you mean --grad-output?",
+                 "$L compare mse --grad-input g.npy");
+    assert_wrong(USAGE, "a comparison is of one number for each loss; reduction none makes many",
+                 "$L compare mse --input x.npy --target y.npy --reduction none");
+}
+END_TEST
+
+START_TEST(doctor_finds_a_server_well_or_says_what_is_wrong)
+{
+    assert_run(OK, "$L doctor");
+    assert_has(out, "ok    reachable   http://127.0.0.1:");
+    assert_has(out, "ok    version     lossd " LOSS_VERSION ", as this program\n");
+    assert_has(out, "isa=\"");
+    assert_has(out, "ok    threads     2 compute\n");
+    char all[128];
+    snprintf(all, sizeof all, "ok    self-test   the examples of all %zu losses give the same bits", loss_count());
+    assert_has(out, all);
+    assert_run(OK, "$L doctor --json");
+    json_t *const tree = json_loads(out, 0, NULL);
+    ck_assert(json_is_true(json_object_get(tree, "healthy")));
+    json_decref(tree);
+    /* A server that is none of ours. */
+    assert_run(FAILED,
+               "printf 'import http.server as h\\nclass H(h.BaseHTTPRequestHandler):\\n"
+               " def do_GET(s): s.send_response(200); s.send_header(\"Content-Length\", \"2\"); s.end_headers(); "
+               "s.wfile.write(b\"ok\")\\n do_POST = do_GET\\n log_message = lambda *a: None\\n"
+               "v = h.HTTPServer((\"127.0.0.1\", 0), H)\\nprint(v.server_port, flush=True)\\nv.serve_forever()\\n' >s.py; "
+               "python3 s.py >port & S=$!; for i in $(seq 100); do test -s port || sleep 0.1; done; "
+               "$L doctor --url http://127.0.0.1:$(cat port); R=$?; kill $S; exit $R");
+    assert_has(out, "FAIL  version     GET /v2 answers 200, and not what lossd would\n");
+    assert_has(out, "FAIL  self-test   mse: the server answers 200 ok, and this program 200 {\"loss\"");
+}
+END_TEST
+
+START_TEST(tokens_and_unix_sockets_are_passed_on)
+{
+    struct server_process guarded;
+    char tokens[PATH], path[PATH];
+    write_small();
+    assert_run(OK, "printf %%s 'a-token-that-is-long-enough-to-be-one' >token; "
+                   "$D --hash-token=alice <token >tokens");
+    snprintf(tokens, sizeof tokens, "--token-file=%s/tokens", folder);
+    snprintf(path, sizeof path, "unix:%s/socket", folder);
+    server_process_start(&guarded, (const char *const[]){tokens, "--listen", path, "--log-level", "error", NULL});
+    assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --unix-socket socket");
+    assert_has(err, " answers 401: ");
+    assert_has(err, "lossctl: --token-file or LOSSCTL_TOKEN give the token that it wants\n");
+    assert_run(OK, "$L eval mse --input x.npy --target y.npy --unix-socket socket --token-file token -q");
+    ck_assert_str_eq(out, small_loss);
+    assert_run(OK, "LOSSCTL_TOKEN=$(cat token) LOSSCTL_UNIX_SOCKET=socket $L eval mse --input x.npy --target y.npy -q");
+    ck_assert_str_eq(out, small_loss);
+    assert_run(OK, "$L doctor --unix-socket socket --token-file token");
+    assert_run(REFUSED, "$L doctor --unix-socket socket");
+    assert_wrong(INPUT, "the first line of the token file empty is empty",
+                 ": >empty; $L eval mse --input x.npy --target y.npy --token-file empty");
+    server_process_stop(&guarded);
+    server_process_free(&guarded);
+}
+END_TEST
+
 START_TEST(what_takes_more_than_a_second_shows_that_it_goes_on)
 {
     write_small();
@@ -474,6 +584,9 @@ Suite *lossctl_suite(void)
     tcase_add_test(tcase, mistakes_on_the_command_line_are_answered_with_what_would_be_right);
     tcase_add_test(tcase, mistakes_in_files_are_named_with_file_and_place);
     tcase_add_test(tcase, what_the_server_finds_or_refuses_is_said_with_its_words);
+    tcase_add_test(tcase, comparisons_say_of_each_loss_what_it_says_by_itself);
+    tcase_add_test(tcase, doctor_finds_a_server_well_or_says_what_is_wrong);
+    tcase_add_test(tcase, tokens_and_unix_sockets_are_passed_on);
     tcase_add_test(tcase, what_takes_more_than_a_second_shows_that_it_goes_on);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -228,6 +228,7 @@ START_TEST(metrics_tell_of_the_server_and_its_process)
     ck_assert(value("process_virtual_memory_bytes") > value("process_resident_memory_bytes"));
     ck_assert(value("process_start_time_seconds") > (double)now - 60 && value("process_start_time_seconds") < (double)now + 2);
     ck_assert_ptr_nonnull(strstr(response.body, "lossd_build_info{version=\"" LOSS_VERSION "\""));
+    ck_assert_ptr_nonnull(strstr(response.body, ",isa=\""));
     http_client_close(&other);
     await("lossd_connections", 1);
     free(limits);

@@ -113,6 +113,9 @@ $(BUILD)/libloss.so.$(SOVERSION): $(CORE)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libloss.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ -lm
 
+# Holds it, by the assembler.
+$(BUILD)/proto/openapi.o: proto/openapi_base.json
+
 # What browsers load: every file of web/, in a table. The folder itself is newer where a file has come or gone.
 $(BUILD)/web/assets.c: server/embed.sh web $(wildcard web/*)
 	@mkdir -p $(@D)
@@ -156,10 +159,11 @@ test: test-deps ## build and run every test (ONLY=name: just the test cases whos
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
 	@LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 
-check-clients: ## run the examples of tests/clients in every language and the tests of clients/js and clients/python, installing what is missing
+check-clients: ## run the examples of tests/clients in every language and the tests of clients/js, clients/python and tests/openapi, installing what is missing
 	@deploy/install-deps.sh clients
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=clients
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=js
+	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=openapi_validator
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=python
 
 # setuptools leaves files beside the sources that it builds from: a copy.

@@ -45,7 +45,7 @@ r-cran-jsonlite   for the example in R"
 
 # Node from elsewhere than Debian may bring it.
 command -v npm >/dev/null || for_clients="$for_clients
-npm               fetches TypeScript for the tests of clients/js"
+npm               fetches TypeScript for the tests of clients/js, and a validator of OpenAPI documents"
 
 case ${1:-} in
 tests) needs="$needs$for_tests" ;;

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "assets.h"
+#include "document.h"
+#include "media.h"
 #include "metrics.h"
 #include "oip.h"
 #include "refusal.h"
@@ -39,6 +41,7 @@ static void answer_root(const struct call *call, struct reply *reply)
                   "  POST /v1/losses/{loss}  evaluate it\n"
                   "  POST /v1/evaluate       evaluate several at once\n"
                   "  GET  /v2/models/{loss}  the same of the Open Inference Protocol, with .../infer\n"
+                  "  GET  /openapi.json      all of this as an OpenAPI document\n"
                   "  GET  /healthz           whether the server lives\n"
                   "  GET  /readyz            whether it takes requests\n"
                   "  GET  /metrics           what it does, for Prometheus\n",
@@ -69,6 +72,15 @@ static void answer_metrics(const struct call *call, struct reply *reply)
     *reply = (struct reply){.status = 200, .content_type = "text/plain; version=0.0.4; charset=utf-8"};
     if (!metrics_write(call->metrics, &reply->body))
         refuse(reply, 503, "there is no memory for the answer at the moment");
+}
+
+static void answer_document(const struct call *call, struct reply *reply)
+{
+    struct loss_error error;
+    if (media_accept_json(call->accept, &error) == LOSS_OK)
+        document_answer(reply);
+    else
+        reply_problem(reply, &error);
 }
 
 static void answer_list(const struct call *call, struct reply *reply)
@@ -201,39 +213,153 @@ static void answer_fixed(const struct call *call, struct reply *reply)
 #define MODEL   "/v2/models/{loss}"
 #define VERSION MODEL "/versions/{version}"
 
+/* What the routes say of themselves in the OpenAPI document. */
+static const char server_tag[] = "server", losses_tag[] = "losses", oip_tag[] = "inference protocol";
+static const char json_media[] = "application/json", text_media[] = "text/plain";
+
+#define SAYS(name) static const struct openapi_operation says_##name
+
+SAYS(root) = {"root", server_tag, "What this is and where to look", .media = text_media};
+SAYS(health) = {"health", server_tag, "Whether the process is alive", .media = text_media};
+SAYS(ready) = {"ready", server_tag, "Whether it takes work", .media = text_media, .also = 503};
+SAYS(document) = {"document", server_tag, "This document", .media = json_media, .schema = "Document", .errors = {406, 503}};
+SAYS(asset) = {"asset", server_tag, "What pages are made of", .media = "*/*", .errors = {404}};
+SAYS(metrics) = {
+    "metrics",
+    server_tag,
+    "What the server does, for Prometheus",
+    "On the admin address alone, if there is one.",
+    .media = text_media,
+    .errors = {503},
+};
+SAYS(list) = {
+    "listLosses",        losses_tag,         "Every loss, with its tensors, parameters and an example",
+    .media = json_media, .schema = "Losses", .errors = {406, 503},
+};
+SAYS(describe) = {
+    "describe", losses_tag, "Describe", .each_loss = true, .media = json_media, .schema = "Loss", .errors = {406, 503},
+};
+SAYS(evaluate) = {
+    "evaluate",
+    losses_tag,
+    "Evaluate",
+    .each_loss = true,
+    .options = true,
+    .request = openapi_evaluate_request,
+    .answer = openapi_evaluate_answer,
+    .errors = {400, 406, 411, 413, 415, 422, 503},
+};
+SAYS(several) = {
+    "evaluateSeveral",
+    losses_tag,
+    "Evaluate several losses over the same tensors",
+    "Tensors are sent and decoded once, and losses over the same terms go through memory together.",
+    .request = openapi_several_request,
+    .answer = openapi_several_answer,
+    .errors = {400, 406, 411, 413, 415, 422, 503},
+};
+SAYS(server) = {"serverMetadata", oip_tag, "Name, version and extensions", .media = json_media, .schema = "ServerMetadata"};
+SAYS(live) = {"live", oip_tag, "Whether the process is alive", .media = json_media, .schema = "Live"};
+SAYS(oip_ready) = {"serverReady", oip_tag, "Whether it takes work", .media = json_media, .schema = "Ready", .also = 503};
+SAYS(statistics) = {
+    "statistics",    oip_tag, "What all models have done so far", .media = json_media, .schema = "ModelStatistics",
+    .errors = {503},
+};
+SAYS(model) = {
+    "modelMetadata",           oip_tag,         "Inputs, outputs and parameters of a model", .media = json_media,
+    .schema = "ModelMetadata", .errors = {404},
+};
+SAYS(model_ready) = {
+    "modelReady", oip_tag, "Whether a model is ready: it is", .media = json_media, .schema = "ModelReady", .errors = {404},
+};
+SAYS(model_config) = {
+    "modelConfiguration",           oip_tag,         "The configuration of a model, as Triton has it", .media = json_media,
+    .schema = "ModelConfiguration", .errors = {404},
+};
+SAYS(model_statistics) = {
+    "modelStatistics",    oip_tag, "What a model has done so far", .media = json_media, .schema = "ModelStatistics",
+    .errors = {404, 503},
+};
+SAYS(infer) = {
+    "infer",
+    oip_tag,
+    "Evaluate a model",
+    "Numbers are in the JSON, or behind it as bytes; then the header Inference-Header-Content-Length says how long "
+    "the JSON is, both ways.",
+    .parameters = {"jsonLength"},
+    .request = openapi_infer_request,
+    .answer = openapi_infer_answer,
+    .errors = {400, 404, 411, 413, 415, 503},
+};
+SAYS(index) = {
+    "repositoryIndex", oip_tag, "Every model", .request = openapi_any_request, .media = json_media, .schema = "ModelIndex",
+};
+SAYS(load) = {"loadModel", oip_tag, "Refused: every loss is a model, and always ready", .errors = {400}};
+SAYS(unload) = {"unloadModel", oip_tag, "Refused, as loading is", .errors = {400}};
+
 static const struct route routes[] = {
-    {.method = "GET", .path = "/", .answer = answer_root, .open = true},
-    {.method = "GET", .path = "/healthz", .answer = answer_health, .open = true, .draining_too = true, .side = ROUTE_BOTH},
-    {.method = "GET", .path = "/readyz", .answer = answer_ready, .open = true, .draining_too = true, .side = ROUTE_BOTH},
-    {.method = "GET", .path = "/assets/{file}", .answer = answer_asset, .open = true},
-    {.method = "GET", .path = "/metrics", .answer = answer_metrics, .draining_too = true, .at_once = true, .side = ROUTE_ADMIN},
-    {.method = "GET", .path = "/v1/losses", .answer = answer_list},
-    {.method = "GET", .path = "/v1/losses/{loss}", .answer = answer_describe},
-    {.method = "POST", .path = "/v1/losses/{loss}", .answer = answer_evaluate, .possible = evaluate_possible},
-    {.method = "POST", .path = "/v1/evaluate", .answer = answer_several, .possible = several_possible},
-    {.method = "GET", .path = "/v2", .answer = answer_server},
-    {.method = "GET", .path = "/v2/", .answer = answer_server},
-    {.method = "GET", .path = "/v2/health/live", .answer = answer_live, .open = true, .draining_too = true, .side = ROUTE_BOTH},
+    {.method = "GET", .path = "/", .answer = answer_root, .open = true, .says = &says_root},
+    {.method = "GET",
+     .path = "/healthz",
+     .answer = answer_health,
+     .open = true,
+     .draining_too = true,
+     .side = ROUTE_BOTH,
+     .says = &says_health},
+    {.method = "GET",
+     .path = "/readyz",
+     .answer = answer_ready,
+     .open = true,
+     .draining_too = true,
+     .side = ROUTE_BOTH,
+     .says = &says_ready},
+    {.method = "GET", .path = "/openapi.json", .answer = answer_document, .open = true, .says = &says_document},
+    {.method = "GET", .path = "/assets/{file}", .answer = answer_asset, .open = true, .says = &says_asset},
+    {.method = "GET",
+     .path = "/metrics",
+     .answer = answer_metrics,
+     .draining_too = true,
+     .at_once = true,
+     .side = ROUTE_ADMIN,
+     .says = &says_metrics},
+    {.method = "GET", .path = "/v1/losses", .answer = answer_list, .says = &says_list},
+    {.method = "GET", .path = "/v1/losses/{loss}", .answer = answer_describe, .says = &says_describe},
+    {.method = "POST",
+     .path = "/v1/losses/{loss}",
+     .answer = answer_evaluate,
+     .possible = evaluate_possible,
+     .says = &says_evaluate},
+    {.method = "POST", .path = "/v1/evaluate", .answer = answer_several, .possible = several_possible, .says = &says_several},
+    {.method = "GET", .path = "/v2", .answer = answer_server, .says = &says_server},
+    {.method = "GET", .path = "/v2/", .answer = answer_server, .says = &says_server},
+    {.method = "GET",
+     .path = "/v2/health/live",
+     .answer = answer_live,
+     .open = true,
+     .draining_too = true,
+     .side = ROUTE_BOTH,
+     .says = &says_live},
     {.method = "GET",
      .path = "/v2/health/ready",
      .answer = answer_oip_ready,
      .open = true,
      .draining_too = true,
-     .side = ROUTE_BOTH},
-    {.method = "GET", .path = "/v2/models/stats", .answer = answer_model_statistics},
-    {.method = "GET", .path = MODEL, .answer = answer_model},
-    {.method = "GET", .path = MODEL "/ready", .answer = answer_model_ready},
-    {.method = "GET", .path = MODEL "/config", .answer = answer_model_config},
-    {.method = "GET", .path = MODEL "/stats", .answer = answer_model_statistics},
-    {.method = "POST", .path = MODEL "/infer", .answer = answer_infer, .possible = infer_possible},
-    {.method = "GET", .path = VERSION, .answer = answer_model},
-    {.method = "GET", .path = VERSION "/ready", .answer = answer_model_ready},
-    {.method = "GET", .path = VERSION "/config", .answer = answer_model_config},
-    {.method = "GET", .path = VERSION "/stats", .answer = answer_model_statistics},
-    {.method = "POST", .path = VERSION "/infer", .answer = answer_infer, .possible = infer_possible},
-    {.method = "POST", .path = "/v2/repository/index", .answer = answer_index},
-    {.method = "POST", .path = "/v2/repository/models/{loss}/load", .answer = answer_fixed},
-    {.method = "POST", .path = "/v2/repository/models/{loss}/unload", .answer = answer_fixed},
+     .side = ROUTE_BOTH,
+     .says = &says_oip_ready},
+    {.method = "GET", .path = "/v2/models/stats", .answer = answer_model_statistics, .says = &says_statistics},
+    {.method = "GET", .path = MODEL, .answer = answer_model, .says = &says_model},
+    {.method = "GET", .path = MODEL "/ready", .answer = answer_model_ready, .says = &says_model_ready},
+    {.method = "GET", .path = MODEL "/config", .answer = answer_model_config, .says = &says_model_config},
+    {.method = "GET", .path = MODEL "/stats", .answer = answer_model_statistics, .says = &says_model_statistics},
+    {.method = "POST", .path = MODEL "/infer", .answer = answer_infer, .possible = infer_possible, .says = &says_infer},
+    {.method = "GET", .path = VERSION, .answer = answer_model, .says = &says_model},
+    {.method = "GET", .path = VERSION "/ready", .answer = answer_model_ready, .says = &says_model_ready},
+    {.method = "GET", .path = VERSION "/config", .answer = answer_model_config, .says = &says_model_config},
+    {.method = "GET", .path = VERSION "/stats", .answer = answer_model_statistics, .says = &says_model_statistics},
+    {.method = "POST", .path = VERSION "/infer", .answer = answer_infer, .possible = infer_possible, .says = &says_infer},
+    {.method = "POST", .path = "/v2/repository/index", .answer = answer_index, .says = &says_index},
+    {.method = "POST", .path = "/v2/repository/models/{loss}/load", .answer = answer_fixed, .says = &says_load},
+    {.method = "POST", .path = "/v2/repository/models/{loss}/unload", .answer = answer_fixed, .says = &says_unload},
 };
 enum { ROUTE_COUNT = sizeof routes / sizeof routes[0] };
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "openapi.h"
 #include "reply.h"
 
 struct metrics;
@@ -42,7 +43,8 @@ struct route {
     bool draining_too;    /* answered while the server drains */
     bool open;            /* for everyone, whoever else needs a token: health, and pages that hold nothing but themselves */
     enum route_side side; /* ROUTE_ADMIN: not on the main addresses if there is an admin address */
-    bool at_once;         /* answered however long the executor computes: it may not even compress the answer */
+    const struct openapi_operation *says; /* what it says of itself */
+    bool at_once;                         /* answered however long the executor computes: it may not even compress the answer */
 };
 
 /* The table, for those who count by it. */

@@ -71,7 +71,7 @@ $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: all no-lossctl lib deps test-deps run test check-clients python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
+.PHONY: docs all no-lossctl lib deps test-deps run test check-clients python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
@@ -167,6 +167,11 @@ check-clients: ## run the examples of tests/clients in every language and the te
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=python
 
 # setuptools leaves files beside the sources that it builds from: a copy.
+docs: deps ## make the documentation, a page for each loss with its curves, into build/docs/site, and check its links
+	@deploy/install-deps.sh docs
+	@$(MAKE) --no-print-directory $(BUILD)/lossd
+	@/usr/bin/python3 -B docs/site/build.py $(BUILD)/lossd
+
 python-wheel: ## build the Python client into build/python, a wheel for pip install (needs python3-pip, -setuptools and -wheel)
 	@rm -rf build/python/source
 	@mkdir -p build/python/source

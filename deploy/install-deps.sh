@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that building and trying lossd need, and says which and why. Silent where all are there.
-# `install-deps.sh tests` adds what its tests need, `install-deps.sh clients` also what every example in tests/clients and every test of clients/ needs.
+# `install-deps.sh tests` adds what its tests need, `install-deps.sh clients` also what every example in tests/clients and every test of clients/ needs,
+# `install-deps.sh docs` what making the documentation's pages needs.
 set -eu
 
 # package, what it is for. gcc brings OpenMP and the sanitizers' runtimes (libgomp, libasan, libubsan, libtsan) through
@@ -47,7 +48,12 @@ r-cran-jsonlite   for the example in R"
 command -v npm >/dev/null || for_clients="$for_clients
 npm               fetches TypeScript for the tests of clients/js, and a validator of OpenAPI documents"
 
+for_docs="
+mkdocs            makes the pages
+python3-matplotlib draws the curves"
+
 case ${1:-} in
+docs) needs="$needs$for_docs" ;;
 tests) needs="$needs$for_tests" ;;
 clients) needs="$needs$for_tests$for_clients" ;;
 esac

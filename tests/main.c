@@ -32,6 +32,7 @@ static const struct {
     {"several", several_suite},
     {"openapi", openapi_suite},
     {"clients", clients_suite},
+    {"docs", docs_suite},
     {"js", js_suite},
     {"python", python_suite},
     {"compress", compress_suite},

@@ -22,6 +22,7 @@ Suite *assets_suite(void);
 Suite *several_suite(void);
 Suite *openapi_suite(void);
 Suite *clients_suite(void);
+Suite *docs_suite(void);
 Suite *js_suite(void);
 Suite *python_suite(void);
 Suite *compress_suite(void);

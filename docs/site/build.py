@@ -1,0 +1,156 @@
+"""Gathers the documentation's pages below build/docs/pages, those of the losses among them, and has MkDocs make a site of them.
+
+    build.py LOSSD          with the program that the pages are about; run by `make docs`
+
+Needs Debian's mkdocs and python3-matplotlib. Links between files of the repository become links between pages; files that are no
+pages are copied to be had from the site. A link to nothing, or to an anchor that is not there, fails the build."""
+import html.parser
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import curves
+import losses
+from server import lossd
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ROOT / "build/docs/pages"
+SITE = ROOT / "build/docs/site"
+
+# Files of the repository that are pages, by section: (title, file).
+SECTIONS = {
+    None: [("Quick start", "docs/index.md")],
+    "Guides": [("Evaluation in a pipeline", "docs/guides/pipeline.md"), ("Training from another language", "docs/guides/training.md"),
+               ("Boosting objectives", "docs/guides/boosting.md")],
+    "Clients": [("Python", "clients/python/README.md"), ("JavaScript", "clients/js/README.md"), ("Examples", "tests/clients/README.md")],
+    "Reference": [("The protocol", "docs/API.md"), ("The project", "README.md"),
+                  ("A map of the code", "ARCHITECTURE.md"), ("Contributing", "CONTRIBUTING.md"), ("Changes", "CHANGELOG.md")],
+}
+# The README goes elsewhere: MkDocs would take it for the index.
+PLACES = {file: "project.md" if file == "README.md" else file.removeprefix("docs/") for pages in SECTIONS.values() for _, file in pages}
+LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s#]*)(#[^)\s]*)?(\))")
+
+
+def place_of(file):
+    """Where a file of the repository goes, which is copied there if it is no page."""
+    if file in PLACES:
+        return PLACES[file]
+    place = f"files/{file}"
+    if not place.endswith("/"):
+        (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
+        source = ROOT / file
+        if source.is_dir():
+            raise SystemExit(f"a page links to the folder {file}: link to a file in it")
+        # A page of Markdown that is not in the table would be taken for one.
+        place += ".txt" if place.endswith((".md", ".html")) else ""
+        shutil.copyfile(source, PAGES / place)
+    return place
+
+
+def relinked(text, file):
+    """The text of a page, its links to files of the repository turned to where these go."""
+    here = Path(PLACES[file]).parent
+
+    def turn(match):
+        target = match[2]
+        if not target or re.match(r"[a-z]+:", target):
+            return match[0]
+        path = os.path.normpath(Path(file).parent / target)
+        if path.startswith("docs/losses/"):  # generated
+            return match[0]
+        if not (ROOT / path).exists():
+            raise SystemExit(f"{file} links to {target}, which is not there")
+        return f"{match[1]}{os.path.relpath(place_of(path), here)}{match[3] or ''}{match[4]}"
+    return LINK.sub(turn, text)
+
+
+def gather():
+    for file, place in PLACES.items():
+        (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
+        (PAGES / place).write_text(relinked((ROOT / file).read_text(encoding="utf-8"), file), encoding="utf-8")
+
+
+def generate(server):
+    """The pages of the losses; (title, place) of each."""
+    folder = PAGES / "losses"
+    folder.mkdir(parents=True, exist_ok=True)
+    table = ["# Losses", "Every loss is a path, `POST /v1/losses/{loss}`, a model of the Open Inference Protocol, and a method of the clients.",
+             "| loss | | PyTorch's, and other names |\n| --- | --- | --- |"]
+    for entry in server.json("/v1/losses")["losses"]:
+        loss = server.json(entry["path"])
+        answer = server.ask(loss["path"], losses.example(loss))[1]
+        text = "\n\n".join(losses.page(loss, answer, curves.figures(server, loss, folder)))
+        (folder / f"{loss['name']}.md").write_text(text + "\n", encoding="utf-8")
+        table[-1] += f"\n| [`{loss['name']}`]({loss['name']}.md) | {loss['title']} | {', '.join(f'`{name}`' for name in loss['aliases'])} |"
+        yield loss["name"], f"losses/{loss['name']}.md"
+    (folder / "index.md").write_text("\n\n".join(table) + "\n", encoding="utf-8")
+
+
+def navigation(loss_pages):
+    def line(title, place, depth):
+        return f"{'  ' * depth}- {title}: {place}"
+    for section, pages in SECTIONS.items():
+        if section:
+            yield f"  - {section}:"
+        for title, file in pages:
+            yield line(title, PLACES[file], 2 if section else 1)
+        if section is None:
+            yield "  - Losses:"
+            yield from (line(title, place, 2) for title, place in [("All of them", "losses/index.md"), *loss_pages])
+
+
+class Anchors(html.parser.HTMLParser):
+    """The ids of a page, and where it links to."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links = set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.ids.update(value for name, value in attrs.items() if name in ("id", "name") and value)
+        self.links += [(name, attrs[name]) for name in ("href", "src") if attrs.get(name)]
+
+
+def check_links():
+    """Every link of the site leads to a file that is there, and to an anchor in it; nothing is fetched from elsewhere."""
+    pages = {path: Anchors(path.read_text(encoding="utf-8")) for path in SITE.rglob("*.html")}
+    wrong = []
+    for path, page in pages.items():
+        for kind, link in page.links:
+            target, _, anchor = link.partition("#")
+            if re.match(r"[a-z]+:|//", target):
+                if kind == "src" or target.endswith((".css", ".js")):
+                    wrong.append(f"{path.relative_to(SITE)} fetches {link}")
+                continue
+            file = Path(os.path.normpath(path.parent / target)) if target and target != "." else path
+            file = file / "index.html" if file.is_dir() else file
+            if not file.exists() and path.name != "404.html":
+                wrong.append(f"{path.relative_to(SITE)} links to {link}, which is not there")
+            elif anchor and file in pages and anchor not in pages[file].ids:
+                wrong.append(f"{path.relative_to(SITE)} links to {link}: the page has no such anchor")
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+    print(f"docs: {len(pages)} pages, all links lead somewhere: {SITE.relative_to(ROOT)}/index.html")
+
+
+def main():
+    shutil.rmtree(PAGES, ignore_errors=True)
+    PAGES.mkdir(parents=True)
+    gather()
+    shutil.copyfile(ROOT / "docs/site/lossd.css", PAGES / "lossd.css")
+    with lossd(sys.argv[1]) as server:
+        loss_pages = list(generate(server))
+    config = (ROOT / "docs/site/mkdocs.yml").read_text(encoding="utf-8")
+    config = config.replace("../../build/docs/", "").replace("nav: NAV", "nav:\n" + "\n".join(navigation(loss_pages)))
+    (ROOT / "build/docs/mkdocs.yml").write_text(config, encoding="utf-8")
+    subprocess.run(["mkdocs", "build", "--quiet", "--strict", "--clean", "-f", ROOT / "build/docs/mkdocs.yml"], check=True)
+    check_links()
+
+
+if __name__ == "__main__":
+    main()

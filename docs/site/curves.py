@@ -1,0 +1,112 @@
+"""Plots of a loss and its derivative over one prediction, computed by a running server: the first number of the first prediction
+in the loss's example moves, everything else stays. One picture for the example, one for each argument that shapes the curve."""
+import copy
+import json
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt  # noqa: E402  (the backend has to be chosen before)
+
+# Ranges that are tried: predictions are any numbers, unless the loss refuses those that are no probabilities, or not positive.
+RANGES = ((-4.0, 4.0), (0.0, 1.0), (0.05, 4.0))
+POINTS = 161
+COLOURS = ("#0a58ca", "#c2410c", "#15803d", "#7e22ce")
+
+matplotlib.rcParams.update({"svg.hashsalt": "lossd", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10,
+                            "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3})
+
+
+def first_number(tensor):
+    """The list in nested lists that holds the first number."""
+    while isinstance(tensor[0], list):
+        tensor = tensor[0]
+    return tensor
+
+
+def prediction_of(loss):
+    return next(tensor["name"] for tensor in loss["tensors"] if tensor["prediction"] and tensor["name"] in loss["example"])
+
+
+def number(value):
+    return float(value)  # also "NaN" and "Infinity"
+
+
+def evaluate(server, loss, request, name, x):
+    request = copy.deepcopy(request)
+    tensor = request[name]
+    if isinstance(tensor, list):
+        first_number(tensor)[0] = x
+    else:
+        request[name] = x
+    status, text = server.ask(loss["path"], request)
+    if status != 200:
+        return None
+    answer = json.loads(text)
+    gradient = answer["grad"][name]
+    return number(answer["loss"]), number(first_number(gradient)[0] if isinstance(gradient, list) else gradient)
+
+
+def curve(server, loss, settings):
+    """(x, loss, gradient) over the first range whose every point is taken."""
+    name = prediction_of(loss)
+    request = {**loss["example"], **settings, "reduction": "sum", "grad": [name], "dtype": "float64"}
+    for low, high in RANGES:
+        xs = [low + (high - low) * i / (POINTS - 1) for i in range(POINTS)]
+        points = []
+        for x in xs:
+            point = evaluate(server, loss, request, name, x)
+            if point is None:
+                break
+            points.append((x, *point))
+        else:
+            return points
+    raise SystemExit(f"no range of {name} suits {loss['name']}")
+
+
+def variants(parameter):
+    """Values of an argument to compare, the default among them; none where it is not a shape of the curve."""
+    if parameter["type"] == "boolean":
+        return [False, True]
+    if "choices" in parameter:
+        return parameter["choices"]
+    if parameter["type"] != "number":
+        return []
+    default = parameter["default"]
+    low, high = parameter.get("minimum", parameter.get("exclusiveMinimum")), parameter.get("maximum", parameter.get("exclusiveMaximum"))
+    if low is not None and high is not None:
+        return [low + (high - low) * share for share in (0.1, 0.5, 0.9)]
+    return [default / 2, default, default * 2] if default else [0, 0.5, 1]
+
+
+def draw(path, title, series, x_label):
+    figure, (top, bottom) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    for (label, points), colour in zip(series, COLOURS):
+        xs, losses, gradients = zip(*points)
+        top.plot(xs, losses, color=colour, label=label)
+        bottom.plot(xs, gradients, color=colour, label=label)
+    top.set(title=title, xlabel=x_label)
+    bottom.set(title="derivative", xlabel=x_label)
+    if len(series) > 1:
+        top.legend(frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def differs(series):
+    return any(points != series[0][1] for _, points in series[1:])
+
+
+def figures(server, loss, folder):
+    """Draws them into `folder`; (caption, file name) of each."""
+    name = prediction_of(loss)
+    x_label = f"the first number of {name}"
+    main = f"{loss['name']}.svg"
+    draw(folder / main, loss["name"], [("example", curve(server, loss, {}))], x_label)
+    yield f"{loss['name']} and its derivative over one prediction, the rest as in the example below", main
+    for parameter in loss["parameters"]:
+        series = [(f"{parameter['name']} = {value}", curve(server, loss, {parameter["name"]: value})) for value in variants(parameter)]
+        if len(series) > 1 and differs(series):
+            file = f"{loss['name']}-{parameter['name']}.svg"
+            draw(folder / file, f"{loss['name']}, by {parameter['name']}", series, x_label)
+            yield f"{loss['name']} by {parameter['name']}", file

@@ -1,0 +1,34 @@
+/*
+ * The examples in the documentation, which docs/site/snippets.py runs against $LOSSD: in docs/, README.md and the pages of the
+ * losses. Those in a language that is not here are named on stderr and not run.
+ */
+#include "suites.h"
+#include "support/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PRINTED = 1 << 16, TIMEOUT_S = 300 };
+
+START_TEST(examples_in_the_documentation_print_what_they_say)
+{
+    static char printed[PRINTED];
+    const char *const lossd = getenv("LOSSD");
+    const int status = command_run(printed, sizeof printed, "/usr/bin/python3 -B docs/site/snippets.py %s 2>&1 </dev/null",
+                                   lossd ? lossd : "build/lossd");
+    ck_assert_msg(status == 0, "ended with %d, having printed: %s", status, printed);
+}
+END_TEST
+
+Suite *docs_suite(void)
+{
+    Suite *suite = suite_create("docs");
+    TCase *tcase = tcase_create("docs");
+    tcase_set_timeout(tcase, TIMEOUT_S);
+    if (command_succeeds("/usr/bin/python3 -c 'import numpy'"))
+        tcase_add_test(tcase, examples_in_the_documentation_print_what_they_say);
+    else
+        fprintf(stderr, "docs: the examples are not run: python3-numpy is not here\n");
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

@@ -52,19 +52,22 @@ def drip(connection):
 
 
 class Fake:
-    """`with Fake(step, ...) as fake:` has `fake.url`, and in `fake.requests` the requests and in `fake.times` when each came."""
+    """`with Fake(step, ...) as fake:` has `fake.url`, and in `fake.requests` the requests and in `fake.times` when each came. Before, connections
+    are refused."""
 
-    def __init__(self, *steps, context=None, port=0):
+    def __init__(self, *steps, context=None):
         self.steps = list(steps)
         self.requests, self.times = [], []
         self._context = context
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", port))
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))  # and refuses connections, until it listens
         self._threads = []
         self.port = self._listener.getsockname()[1]
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self):
+        self._listener.listen(64)
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 

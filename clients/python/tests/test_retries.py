@@ -79,28 +79,21 @@ def test_a_connection_that_breaks_before_an_answer_is_tried_again(trouble, waits
 
 
 def test_a_server_that_is_not_there_yet_is_waited_for():
-    with Fake() as reserved:
-        port = reserved.port
-    later = Fake(answer(), port=port)
-    later._listener.close()  # refuses until the timer has run
-    starting = []
-
-    def start():
-        starting.append(Fake(answer(), port=port).__enter__())
-
-    timer = threading.Timer(0.3, start)
+    server = Fake(answer())
+    timer = threading.Timer(0.3, server.__enter__)
     timer.start()
-    assert ask(later, retries=20).loss == 0.25
+    assert ask(server, retries=20).loss == 0.25
     timer.join()
-    starting[0].__exit__()
+    server.__exit__()
 
 
 def test_a_server_that_is_not_there(waits):
-    with Fake() as server:
-        pass
+    server = Fake()
     with pytest.raises(lossd.ConnectionFailed, match=r"http://127.0.0.1:\d+: no connection could be had \(Connection refused\), tried 3 times") as caught:
         ask(server, retries=2)
     assert isinstance(caught.value, ConnectionError) and caught.value.status is None
+    assert len(waits) == 2
+    server._listener.close()
 
 
 def test_a_host_that_is_not_known():

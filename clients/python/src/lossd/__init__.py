@@ -21,3 +21,7 @@ __all__ = [
     "LOSSES", "AccessDenied", "AsyncClient", "BFloat16", "Client", "ConnectionFailed", "DeadlineExceeded", "InvalidRequest", "LossdError",
     "LossdWarning", "ProtocolError", "Result", "ServerError", "Tensors", "Unavailable", "__version__", "default_client", "set_default_client",
 ]
+
+for _public in __all__:
+    if isinstance(globals()[_public], type):
+        globals()[_public].__module__ = __name__  # what tracebacks and help call them

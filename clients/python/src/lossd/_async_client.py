@@ -1,6 +1,5 @@
 """The client for asyncio: the same calls, each on a thread while the event loop goes on."""
 import asyncio
-import contextvars
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, Sequence, TypeVar
@@ -79,16 +78,15 @@ class AsyncClient(LossMethods[Coroutine[Any, Any, Result]]):
         return result
 
     async def _run(self, work: Callable[[Call], T]) -> T:
-        calls: List[Call] = []
+        call = self._session.call()
 
         def run() -> T:
-            calls.append(self._session.call())
-            return work(calls[0])
+            call.begin()
+            return work(call)
 
         future = self._threads.submit(run)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            for call in calls:
-                call.cancel()
+            call.cancel()
             raise

@@ -42,10 +42,14 @@ class Call:
 
     def __init__(self, timeout: Optional[float]) -> None:
         self.timeout = timeout
-        self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.begin()
         self.cancelled = threading.Event()
         self._lock = threading.Lock()
         self._socket: Optional[socket.socket] = None
+
+    def begin(self) -> None:
+        """The timeout counts from now."""
+        self.deadline = None if self.timeout is None else time.monotonic() + self.timeout
 
     def remaining(self) -> Optional[float]:
         """Seconds that are left, None where there is no limit; raises where there are none."""

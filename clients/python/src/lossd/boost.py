@@ -37,8 +37,8 @@ class Objective(Fixed):
     def _derivatives(self, predictions: Any, targets: Any, weights: Any) -> Derivatives:
         predictions, targets = np.asarray(predictions), np.asarray(targets)
         if self.takes_classes and predictions.ndim != 2:
-            raise ValueError(f"{self.info.name} needs a margin for each class; the predictions are of shape {predictions.shape}. Say how many classes "
-                             "there are (num_class); it takes XGBoost 1.6 or LightGBM 4")
+            raise ValueError(f"{self.info.name} needs a margin for each class; the predictions are of shape {predictions.shape}: num_class says "
+                             "how many classes there are, and it takes XGBoost 1.6 or LightGBM 4")
         weights = None if weights is None or np.size(weights) == 0 else np.asarray(weights)
         result = self.ask(predictions, targets, sample_weight=weights, reduction="sum", grad="input", hess="input")
         grad, hess = result.grad.input, result.hess.input

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from .. import LOSSES, Client
 from .._table import LossInfo
 from ._evaluate import distance_parameters, evaluate
-from ._signature import arguments_of, named, of_table, reduction_of, required_tensors, with_client
+from ._signature import arguments_of, named, of_table, reduction_of, with_client
 
 
 def function_names(info: LossInfo) -> List[str]:

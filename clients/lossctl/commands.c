@@ -18,6 +18,30 @@ const struct option_spec option_specs[OPT_COUNT] = {
     [OPT_TERMS] = {"terms", "FILE", NULL, "where to write the loss, with --reduction none each term", COMPLETE_FILES, NULL},
     [OPT_GRAD] = {"grad", "FILE", NULL, "where to write the gradient of the predictions", COMPLETE_FILES, NULL},
     [OPT_HESS] = {"hess", "FILE", NULL, "where to write the diagonal of the Hessian of the predictions", COMPLETE_FILES, NULL},
+    [OPT_LOSSES] = {"losses", "LOSS,...", NULL, "losses to ask for; by default mse", COMPLETE_LOSSES, NULL},
+    [OPT_SIZES] = {"sizes", "N,...", NULL, "elements of the predictions; by default 1000", COMPLETE_NOTHING, NULL},
+    [OPT_CLASSES] = {"classes", "N", NULL, "columns of predictions that come in rows; by default 10", COMPLETE_NOTHING, NULL},
+    [OPT_FORMATS] = {"formats", "NAME,...", NULL,
+                     "formats of requests and answers: json, base64 (within JSON), safetensors, oip (Open Inference Protocol, "
+                     "binary); by default safetensors",
+                     COMPLETE_WORDS, "json base64 safetensors oip"},
+    [OPT_CONNECTIONS] = {"connections", "N,...", NULL, "connections at a time; by default 8", COMPLETE_NOTHING, NULL},
+    [OPT_RATE] = {"rate", "N", NULL,
+                  "requests a second, on a schedule that waits for nobody; without it each connection asks again once it has "
+                  "been answered",
+                  COMPLETE_NOTHING, NULL},
+    [OPT_WARM_UP] = {"warm-up", "SECONDS", NULL, "how long not to count at first; by default 1", COMPLETE_NOTHING, NULL},
+    [OPT_DURATION] = {"duration", "SECONDS", NULL, "how long to count; by default 5", COMPLETE_NOTHING, NULL},
+    [OPT_WITH_GRAD] = {"grad", NULL, NULL, "ask for the gradient of the predictions too", COMPLETE_NOTHING, NULL},
+    [OPT_LIMIT] =
+        {"limit", "NAME=VALUE", NULL,
+         "fail where this is missed; may be given several times: p50, p90, p99, p99.9, max or mean (at most: 50ms, 800us, "
+         "2s), errors (at most: 0, 0.1%), throughput (at least: requests a second)",
+         COMPLETE_WORDS, "p50= p90= p99= p99.9= max= mean= errors= throughput="},
+    [OPT_JSON_FILE] = {"json", "FILE", NULL, "write all figures there as JSON; - is standard output, in place of the table",
+                       COMPLETE_FILES, NULL},
+    [OPT_HTML] = {"html", "FILE", NULL, "write a report with plots there, one page that needs nothing else", COMPLETE_FILES,
+                  NULL},
     [OPT_JSON] = {"json", NULL, NULL, "print JSON", COMPLETE_NOTHING, NULL},
     [OPT_QUIET] = {"quiet", NULL, NULL, "print no progress and no remarks", COMPLETE_NOTHING, NULL},
     [OPT_HELP] = {"help", NULL, NULL, "print what this command takes, and exit", COMPLETE_NOTHING, NULL},
@@ -87,6 +111,24 @@ const struct command commands[] = {
         .completion = COMPLETE_LOSSES,
         .loss_options = true,
         .run = command_compare,
+    },
+    {
+        .name = "bench",
+        .arguments = "",
+        .summary = "put load on a server and measure it",
+        .doc =
+            "Every loss, of every size, in every format, with each number of connections: one after the other, for --duration "
+            "each, over batches that are made to fit the loss. Before that each request is sent once, and its answer must have "
+            "the bits that this program computes.\n"
+            "With --rate requests fall due on a schedule, and a latency counts from when its request was due: a server that "
+            "stalls is not spared the requests that it held up. Those that found no connection in time count as unsent, with "
+            "as "
+            "long as they had waited; more --connections let more be under way. Without --rate each connection waits for its "
+            "answer (a closed loop): that measures throughput, and latencies that hide stalls.",
+        .options = SERVER | BIT(OPT_LOSSES) | BIT(OPT_SIZES) | BIT(OPT_CLASSES) | BIT(OPT_FORMATS) | BIT(OPT_CONNECTIONS) |
+                   BIT(OPT_RATE) | BIT(OPT_WARM_UP) | BIT(OPT_DURATION) | BIT(OPT_WITH_GRAD) | BIT(OPT_LIMIT) |
+                   BIT(OPT_JSON_FILE) | BIT(OPT_HTML) | BIT(OPT_QUIET) | BIT(OPT_HELP),
+        .run = command_bench,
     },
     {
         .name = "doctor",

@@ -27,6 +27,19 @@ enum option_id {
     OPT_TERMS,
     OPT_GRAD,
     OPT_HESS,
+    /* of bench */
+    OPT_LOSSES,
+    OPT_SIZES,
+    OPT_CLASSES,
+    OPT_FORMATS,
+    OPT_CONNECTIONS,
+    OPT_RATE,
+    OPT_WARM_UP,
+    OPT_DURATION,
+    OPT_WITH_GRAD,
+    OPT_LIMIT,
+    OPT_JSON_FILE,
+    OPT_HTML,
     /* of every command */
     OPT_JSON,
     OPT_QUIET,
@@ -71,6 +84,7 @@ enum exit_code command_list(const struct arguments *arguments);
 enum exit_code command_show(const struct arguments *arguments);
 enum exit_code command_eval(const struct arguments *arguments);
 enum exit_code command_compare(const struct arguments *arguments);
+enum exit_code command_bench(const struct arguments *arguments);
 enum exit_code command_doctor(const struct arguments *arguments);
 
 #endif

@@ -1,9 +1,8 @@
 /*
  * lossctl compare: several losses over one batch, in one request (POST /v1/evaluate), or in this process.
  */
-#include "base64.h"
 #include "number.h"
-#include "task.h"
+#include "payload.h"
 #include "tensor_json.h"
 
 #include <jansson.h>
@@ -98,20 +97,10 @@ static enum exit_code add(struct comparison *c, int i, int threads)
 
 /* ---- asking a server ------------------------------------------------------------------------------------------------ */
 
-/* Appends ,"name":{"shape":[...],"dtype":"...","data":{...}}. */
 static void put_tensor(struct buffer *out, const char *name, const struct loss_tensor *tensor)
 {
-    const size_t bytes = loss_tensor_bytes(tensor);
-    buffer_printf(out, ",\"%s\":{\"shape\":[", name);
-    for (int axis = 0; axis < tensor->rank; axis++)
-        buffer_printf(out, axis ? ",%zu" : "%zu", tensor->shape[axis]);
-    buffer_printf(out, "],\"dtype\":\"%s\",\"data\":{\"encoding\":\"base64\",\"buffer\":\"", loss_dtype_name(tensor->dtype));
-    char *const text = buffer_reserve(out, base64_text_len(bytes));
-    if (text && bytes > 0) {
-        base64_encode(text, tensor->data, bytes);
-        out->len += base64_text_len(bytes);
-    }
-    buffer_text(out, "\"}}");
+    buffer_text(out, ",");
+    payload_put_base64(out, name, tensor);
 }
 
 /* Which tensor, of which task, stands outside the losses under a name. */

@@ -194,10 +194,13 @@ static void set_body(CURL *curl, struct exchange *x)
 /* The header lines; NULL where memory has run out. */
 static struct curl_slist *make_headers(const struct connection *c, const struct request *request)
 {
-    char type[160], accept[160];
+    char type[160], accept[160], inference[64];
     snprintf(type, sizeof type, "Content-Type: %s", request->content_type ? request->content_type : "");
     snprintf(accept, sizeof accept, "Accept: %s", request->accept ? request->accept : "*/*");
-    const char *const lines[] = {accept, request->content_type ? type : NULL, c->authorization};
+    snprintf(inference, sizeof inference, "Inference-Header-Content-Length: %s",
+             request->inference_header ? request->inference_header : "");
+    const char *const lines[] = {accept, request->content_type ? type : NULL, request->inference_header ? inference : NULL,
+                                 c->authorization};
     struct curl_slist *headers = NULL;
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct curl_slist *const longer = lines[i] ? curl_slist_append(headers, lines[i]) : headers;

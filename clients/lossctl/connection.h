@@ -28,9 +28,10 @@ struct segment {
 };
 
 struct request {
-    const char *path;         /* with its query */
-    const char *content_type; /* NULL: it has no body, and is a GET */
-    const char *accept;       /* NULL: anything */
+    const char *path;             /* with its query */
+    const char *content_type;     /* NULL: it has no body, and is a GET */
+    const char *accept;           /* NULL: anything */
+    const char *inference_header; /* for Inference-Header-Content-Length; NULL: no such header */
     const struct segment *segment;
     int segments;
 };

@@ -526,6 +526,122 @@ START_TEST(doctor_finds_a_server_well_or_says_what_is_wrong)
 }
 END_TEST
 
+/* ---- bench ---------------------------------------------------------------------------------------------------------- */
+
+static double number_in(const json_t *object, const char *key)
+{
+    const json_t *const number = json_object_get(object, key);
+    ck_assert_msg(json_is_number(number), "no number %s", key);
+    return json_number_value(number);
+}
+
+/* The figures of one scenario are in agreement with each other. */
+static void check_figures(const json_t *scenario)
+{
+    static const char *const order[] = {"min", "p50", "p90", "p99", "p99.9", "max"};
+    const json_t *const latency = json_object_get(scenario, "latency_ms");
+    double before = 0, in_histogram = 0;
+    size_t i;
+    json_t *each;
+    ck_assert_double_gt(number_in(scenario, "answered"), 0);
+    ck_assert_double_eq(number_in(scenario, "refused") + number_in(scenario, "broken"), 0);
+    ck_assert_double_eq_tol(number_in(scenario, "throughput"), number_in(scenario, "answered") / number_in(scenario, "seconds"),
+                            1 + number_in(scenario, "throughput") / 100);
+    for (i = 0; i < sizeof order / sizeof order[0]; i++) {
+        ck_assert_double_ge(number_in(latency, order[i]), before);
+        before = number_in(latency, order[i]);
+    }
+    ck_assert_double_ge(number_in(latency, "mean"), number_in(latency, "min"));
+    json_array_foreach(json_object_get(scenario, "histogram"), i, each) in_histogram +=
+        json_number_value(json_array_get(each, 1));
+    ck_assert_double_eq(in_histogram, number_in(scenario, "answered") + number_in(scenario, "unsent"));
+    ck_assert_uint_gt(json_array_size(json_object_get(scenario, "series")), 0);
+}
+
+START_TEST(bench_measures_every_format_and_reports_in_three_ways)
+{
+    static char html[8 * TEXT], json[8 * TEXT];
+    size_t i;
+    json_t *scenario;
+    assert_run(OK, "$L bench --losses mse,ctc --formats json,base64,safetensors,oip --sizes 200 --connections 1,3 --grad "
+                   "--warm-up 0 --duration 0.1 --json b.json --html b.html --limit errors=0 --limit p99=10s");
+    ck_assert_str_eq(err, "");
+    assert_has(out, "closed loop");
+    assert_has(out, "\nctc                           200  oip             3 ");
+    read_file("b.json", json, sizeof json);
+    json_t *const figures = json_loads(json, 0, NULL);
+    ck_assert_ptr_nonnull(figures);
+    ck_assert(json_is_null(json_object_get(figures, "rate")));
+    const json_t *const scenarios = json_object_get(figures, "scenarios");
+    ck_assert_uint_eq(json_array_size(scenarios), 16);
+    json_array_foreach(scenarios, i, scenario) check_figures(scenario);
+    json_decref(figures);
+    read_file("b.html", html, sizeof html);
+    assert_has(html, "ctc, 200 elements, oip, 3 connections");
+    assert_has(html, "latency by percentile");
+    assert_has(html, "</html>");
+}
+END_TEST
+
+/* Requests are due however long the server takes: while it stands still for half a second, as many as are due in that time are
+   late, and not one for each connection. */
+START_TEST(bench_at_a_rate_counts_what_a_stall_holds_up)
+{
+    assert_run(OK,
+               "(sleep 0.4; kill -STOP %d; sleep 0.6; kill -CONT %d) & "
+               "$L bench --rate 100 --connections 4 --warm-up 0 --duration 1.5 --sizes 10 --json -; wait",
+               (int)server.pid, (int)server.pid);
+    json_t *const figures = json_loads(out, 0, NULL), *const scenario =
+                                                          json_array_get(json_object_get(figures, "scenarios"), 0);
+    ck_assert_double_eq(number_in(figures, "rate"), 100);
+    ck_assert_double_eq(number_in(scenario, "answered") + number_in(scenario, "unsent"), 150);
+    const json_t *const latency = json_object_get(scenario, "latency_ms");
+    ck_assert_double_gt(number_in(latency, "max"), 500);
+    ck_assert_double_gt(number_in(latency, "p90"), 200); /* that of the 40 % that fell due meanwhile, evenly from 0 to 600 */
+    json_decref(figures);
+}
+END_TEST
+
+START_TEST(bench_fails_where_a_limit_is_missed)
+{
+    struct server_process other;
+    assert_run(FAILED,
+               "$L bench --duration 0.1 --warm-up 0 --sizes 10 --limit throughput=1e9 --limit p99=0.001us --limit max=10s");
+    assert_has(err, "lossctl: mse, 10 elements, safetensors, 8 connections misses --limit throughput=1e9: it has ");
+    assert_has(err, " misses --limit p99=0.001us: it has ");
+    ck_assert_ptr_null(strstr(err, "max=10s"));
+    assert_has(out, "requests/s");
+    server_process_start(&other, (const char *const[]){"--log-level", "error", NULL});
+    assert_run(FAILED,
+               "(sleep 0.3; kill -KILL %d) & $L bench --url http://127.0.0.1:%d --duration 0.6 --warm-up 0 --rate 50 "
+               "--limit errors=0; R=$?; wait; exit $R",
+               (int)other.pid, other.port);
+    assert_has(err, " misses --limit errors=0: it has ");
+    assert_has(out, " requests had no answer: ");
+    server_process_free(&other);
+    /* Ctrl-C shortens it, and what was measured is shown. */
+    assert_run(FAILED, "timeout --foreground --preserve-status -s INT 0.5 $L bench --duration 100 --warm-up 0 --sizes 10");
+    assert_has(err, "lossctl: interrupted: the figures are of the time until then\n");
+    assert_has(out, "\nmse ");
+}
+END_TEST
+
+START_TEST(bench_is_answered_with_what_would_be_right)
+{
+    assert_wrong(USAGE, "there is no format 'jsn'; did you mean 'json'?; json, base64, safetensors and oip are",
+                 "$L bench --formats json,jsn");
+    assert_wrong(USAGE, "there is no loss 'mze'; did you mean 'mse'?; `lossctl list` shows them", "$L bench --losses mze");
+    assert_wrong(USAGE, "--sizes has 'x'; it must be whole numbers from 1 to 1000000000, with commas between them",
+                 "$L bench --sizes 10,x");
+    assert_wrong(USAGE, "--limit is 'p98=1ms'; there are limits on p50, p90, p99, p99.9, max, mean, errors and throughput",
+                 "$L bench --limit p98=1ms");
+    assert_wrong(USAGE, "--limit is 'p99=1'; it must be like p99=50ms, 800us or 2s", "$L bench --limit p99=1");
+    assert_wrong(USAGE, "--duration is '0'; it must be a number from 0.1 to 1000000", "$L bench --duration 0");
+    assert_run(INPUT, "$L bench --losses info_nce --sizes 1000000 --duration 0.1"); /* more queries than it takes */
+    assert_has(err, "lossctl: info_nce, 1000000 elements, safetensors, 8 connections: ");
+}
+END_TEST
+
 START_TEST(tokens_and_unix_sockets_are_passed_on)
 {
     struct server_process guarded;
@@ -586,6 +702,10 @@ Suite *lossctl_suite(void)
     tcase_add_test(tcase, what_the_server_finds_or_refuses_is_said_with_its_words);
     tcase_add_test(tcase, comparisons_say_of_each_loss_what_it_says_by_itself);
     tcase_add_test(tcase, doctor_finds_a_server_well_or_says_what_is_wrong);
+    tcase_add_test(tcase, bench_measures_every_format_and_reports_in_three_ways);
+    tcase_add_test(tcase, bench_at_a_rate_counts_what_a_stall_holds_up);
+    tcase_add_test(tcase, bench_fails_where_a_limit_is_missed);
+    tcase_add_test(tcase, bench_is_answered_with_what_would_be_right);
     tcase_add_test(tcase, tokens_and_unix_sockets_are_passed_on);
     tcase_add_test(tcase, what_takes_more_than_a_second_shows_that_it_goes_on);
     suite_add_tcase(suite, tcase);

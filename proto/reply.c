@@ -14,19 +14,11 @@ static const struct {
     int status;
     const char *title;
 } titles[] = {
-    {400, "Bad Request"},
-    {401, "Unauthorized"},
-    {403, "Forbidden"},
-    {404, "Not Found"},
-    {405, "Method Not Allowed"},
-    {406, "Not Acceptable"},
-    {411, "Length Required"},
-    {413, "Content Too Large"},
-    {415, "Unsupported Media Type"},
-    {422, "Unprocessable Content"},
-    {429, "Too Many Requests"},
-    {501, "Not Implemented"},
-    {503, "Service Unavailable"},
+    {400, "Bad Request"},         {401, "Unauthorized"},          {403, "Forbidden"},
+    {404, "Not Found"},           {405, "Method Not Allowed"},    {406, "Not Acceptable"},
+    {411, "Length Required"},     {413, "Content Too Large"},     {415, "Unsupported Media Type"},
+    {421, "Misdirected Request"}, {422, "Unprocessable Content"}, {429, "Too Many Requests"},
+    {501, "Not Implemented"},     {503, "Service Unavailable"},
 };
 
 enum { RETRY_SECONDS = 1 };

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "log.h"
+#include "origin.h"
 #include "refusal.h"
 #include "tokens.h"
 
@@ -27,8 +29,30 @@ static bool has_text(const char *text)
     return text && *text;
 }
 
+/* Whether the lists can be what they should. */
+static bool check_lists(const struct access_settings *settings, char *message, size_t size)
+{
+    char item[128];
+    if (!origin_hosts_are_sound(settings->hosts, item, sizeof item)) {
+        snprintf(message, size, "allowed-hosts: \"%s\" is not the name of a host, such as loss.example.org, without a port",
+                 item);
+        return false;
+    }
+    if (!origin_origins_are_sound(settings->origins, item, sizeof item)) {
+        snprintf(
+            message, size,
+            "cors-origins: \"%s\" is not an origin as browsers write it, such as https://example.org or http://localhost:3000, "
+            "without a slash at its end or a port that is the usual one",
+            item);
+        return false;
+    }
+    return true;
+}
+
 struct access *access_new(const struct access_settings *settings, char *message, size_t size)
 {
+    if (!check_lists(settings, message, size))
+        return NULL;
     struct access *access = calloc(1, sizeof *access);
     if (!access) {
         snprintf(message, size, "no memory to keep access with");
@@ -99,12 +123,80 @@ static enum tokens_verdict judge(struct access *access, const struct access_requ
     return verdict;
 }
 
-bool access_allow(struct access *access, const struct access_request *request, char client[ACCESS_NAME], struct reply *reply)
+/* Whether a name is one of the server's. Where anyone can have a name point to 127.0.0.1, a page of that name could use a
+   server that listens there as if it were its own (DNS rebinding). */
+static bool is_known_host(const struct access *access, const struct access_request *request, const char *host)
+{
+    const char *own = request->entrance->address.host;
+    return origin_host_is_local(host) || origin_host_is(host, own, strlen(own)) ||
+           origin_lists_host(access->settings.hosts, host);
+}
+
+/* The host of a target in absolute form, copied; false if it has none. */
+static bool host_of_target(const char *target, char *host, size_t size)
+{
+    const char *scheme_end = target[0] == '/' ? NULL : strstr(target, "://");
+    if (!scheme_end)
+        return false;
+    snprintf(host, size, "%.*s", (int)strcspn(scheme_end + 3, "/"), scheme_end + 3);
+    return true;
+}
+
+static bool check_host(const struct access *access, const struct access_request *request, struct reply *reply)
+{
+    const struct entrance *entrance = request->entrance;
+    char target_host[256];
+    if (entrance->address.is_unix || (!entrance->loopback && (request->open || !has_text(access->settings.hosts))))
+        return true;
+    const char *host = header(request, "Host");
+    if (has_text(host) && is_known_host(access, request, host) &&
+        host_of_target(request->target, target_host, sizeof target_host))
+        host = target_host;
+    if (!has_text(host) || is_known_host(access, request, host)) /* HTTP/1.0 knows no Host, and browsers do not speak it */
+        return true;
+    refuse(reply, 421, "this server does not go by the name \"%.100s\"; if it is to, start it with --allowed-hosts", host);
+    return false;
+}
+
+static bool is_method(const struct access_request *request, const char *method)
+{
+    return strcmp(request->method, method) == 0;
+}
+
+/* Whether a page of the server itself sent the request; where a proxy has changed the Host, the browser's word is left. */
+static bool is_own_page(const struct access_request *request, const char *origin)
+{
+    const char *host = header(request, "Host"), *site = header(request, "Sec-Fetch-Site");
+    return (host && origin_is_of(origin, host)) || (site && strcasecmp(site, "same-origin") == 0);
+}
+
+/* Browsers let any page send a POST, and only keep the answer from it. */
+static bool check_origin(const struct access *access, const struct access_request *request, struct visitor *visitor,
+                         struct reply *reply)
+{
+    const char *origin = header(request, "Origin");
+    if (!origin)
+        return true;
+    const bool preflight = is_method(request, "OPTIONS") && header(request, "Access-Control-Request-Method");
+    if (origin_lists_origin(access->settings.origins, origin)) {
+        visitor->origin = origin;
+        visitor->preflight = preflight;
+        return true;
+    }
+    const bool reads = is_method(request, "GET") || is_method(request, "HEAD") || is_method(request, "OPTIONS");
+    if ((reads && !preflight) || is_own_page(request, origin))
+        return true;
+    refuse(reply, 403, "pages of \"%.100s\" may not use this server; if they are to, start it with --cors-origins", origin);
+    return false;
+}
+
+static bool check_token(struct access *access, const struct access_request *request, struct visitor *visitor,
+                        struct reply *reply)
 {
     static const struct reply_header challenge[] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
-    client[0] = '\0';
-    const enum tokens_verdict verdict = judge(access, request, client);
-    if (verdict == TOKENS_RIGHT || request->open || request->entrance->admin)
+    const enum tokens_verdict verdict = judge(access, request, visitor->client);
+    /* A browser sends no token when it asks what it may send. */
+    if (verdict == TOKENS_RIGHT || request->open || request->entrance->admin || visitor->preflight)
         return true;
     if (verdict == TOKENS_MISSING) {
         refuse(reply, 401, "a token is needed: send a header `Authorization: Bearer TOKEN`");
@@ -113,4 +205,42 @@ bool access_allow(struct access *access, const struct access_request *request, c
         refuse(reply, 403, "the token is not one of those that are known here");
     }
     return false;
+}
+
+bool access_allow(struct access *access, const struct access_request *request, struct visitor *visitor, struct reply *reply)
+{
+    if (!check_host(access, request, reply))
+        visitor->fault = REJECT_HOST;
+    else if (!check_origin(access, request, visitor, reply))
+        visitor->fault = REJECT_ORIGIN;
+    else if (!check_token(access, request, visitor, reply))
+        visitor->fault = REJECT_CREDENTIALS;
+    else
+        return true;
+    return false;
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------------------ */
+
+bool access_add_headers(const struct access *access, const struct visitor *visitor, const char *allow,
+                        struct MHD_Response *response)
+{
+    static const struct reply_header preflight[] = {{"Access-Control-Allow-Headers",
+                                                     "Authorization, Content-Encoding, Content-Type, If-None-Match, "
+                                                     "Inference-Header-Content-Length, traceparent, tracestate, X-Request-Id"},
+                                                    {"Access-Control-Max-Age", "7200"},
+                                                    {NULL, NULL}};
+    static const struct reply_header other[] = {
+        {"Access-Control-Expose-Headers",
+         "ETag, Inference-Header-Content-Length, Retry-After, Server-Timing, traceparent, X-Request-Id"},
+        {NULL, NULL}};
+    bool added = !has_text(access->settings.origins) || MHD_add_response_header(response, "Vary", "Origin");
+    if (!visitor->origin)
+        return added;
+    added = added && MHD_add_response_header(response, "Access-Control-Allow-Origin", visitor->origin);
+    if (visitor->preflight && allow)
+        added = added && MHD_add_response_header(response, "Access-Control-Allow-Methods", allow);
+    for (const struct reply_header *header = visitor->preflight ? preflight : other; added && header->name; header++)
+        added = MHD_add_response_header(response, header->name, header->value);
+    return added;
 }

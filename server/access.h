@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "listen.h"
+#include "rejects.h"
 #include "reply.h"
 
 enum { ACCESS_NAME = 65 }; /* bytes of a client's name, with its NUL */
@@ -16,6 +17,8 @@ enum { ACCESS_NAME = 65 }; /* bytes of a client's name, with its NUL */
 struct access_settings {
     const char *token_file; /* borrowed, as all text; empty: nobody needs a token */
     bool insecure_open;     /* let anyone in, from wherever */
+    const char *hosts;      /* further names of the server, with commas between them */
+    const char *origins;    /* whose pages may use it, likewise */
 };
 
 struct access;
@@ -35,11 +38,24 @@ void access_reload(struct access *access);
 struct access_request {
     struct MHD_Connection *connection; /* whose headers are in */
     const struct entrance *entrance;
+    const char *method, *target;
     bool open; /* what is asked for is for everyone */
 };
 
-/* Whether a request may be answered; the name of who sent it is left in `client`, "" for nobody in particular. If not, the
-   reply is filled. From any thread. */
-bool access_allow(struct access *access, const struct access_request *request, char client[ACCESS_NAME], struct reply *reply);
+/* What is known of who sent a request; zeroed before that. */
+struct visitor {
+    char client[ACCESS_NAME]; /* the name of the token, "" for nobody in particular */
+    const char *origin;       /* of a page that may read the answer, else NULL; lives as long as the request */
+    bool preflight;           /* a browser asks for that page what it may send */
+    enum reject fault;        /* why the request was refused, where it was */
+};
+
+/* Whether a request may be answered; fills the visitor in any case. If not, the reply is filled. From any thread. */
+bool access_allow(struct access *access, const struct access_request *request, struct visitor *visitor, struct reply *reply);
+
+/* Adds the headers of CORS (https://fetch.spec.whatwg.org/#http-cors-protocol) to an answer; `allow` are the methods that the
+   path has, where it was OPTIONS. False where memory has run out. */
+bool access_add_headers(const struct access *access, const struct visitor *visitor, const char *allow,
+                        struct MHD_Response *response);
 
 #endif

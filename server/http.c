@@ -118,9 +118,9 @@ struct request {
     const char *method, *target; /* in the connection's memory, as is all text of `call` */
     char path[HTTP_PATH];        /* decoded */
     char id[HTTP_ID];
-    char client[ACCESS_NAME]; /* who sent it, "" for nobody in particular */
-    const char *traceparent;  /* sound, or NULL */
-    const char *reason;       /* of reject_names, or NULL */
+    const char *traceparent; /* sound, or NULL */
+    const char *reason;      /* of reject_names, or NULL */
+    struct visitor visitor;  /* who sent it */
     struct framing framing;
     const struct route *route;
     struct call call;
@@ -207,6 +207,7 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
            (!(reply->content_encoding || is_read(request)) || add_header(response, "Vary", "Accept-Encoding")) &&
            (!reply->accept_encoding || add_header(response, "Accept-Encoding", reply->accept_encoding)) &&
            (reply->retry_after == 0 || add_header_printf(response, "Retry-After", "%d", reply->retry_after)) &&
+           access_add_headers(request->http->settings.access, &request->visitor, reply->allow, response) &&
            (!request->close || add_header(response, "Connection", "close"));
 }
 
@@ -636,10 +637,13 @@ static bool dispatch(struct request *request)
     request->reply.errors = route_errors(request->path);
     const enum route_side side = side_of(request);
     struct route_match match = route_find(side, request->method, request->path);
-    const struct access_request access = {
-        .connection = request->connection, .entrance = request->entrance, .open = match.route && match.route->open};
-    if (!access_allow(request->http->settings.access, &access, request->client, &request->reply)) {
-        count_reject(request, REJECT_CREDENTIALS);
+    const struct access_request access = {.connection = request->connection,
+                                          .entrance = request->entrance,
+                                          .method = request->method,
+                                          .target = request->target,
+                                          .open = match.route && match.route->open};
+    if (!access_allow(request->http->settings.access, &access, &request->visitor, &request->reply)) {
+        count_reject(request, request->visitor.fault);
         return false;
     }
     if (!match.allow) {
@@ -818,7 +822,7 @@ static void record(struct request *request, bool answered)
     const struct record record = {.id = request->id,
                                   .method = request->method,
                                   .target = request->target,
-                                  .client = request->client,
+                                  .client = request->visitor.client,
                                   .route = request->route,
                                   .loss = request->call.loss ? loss_find(request->call.loss) : NULL,
                                   .traceparent = request->traceparent,

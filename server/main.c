@@ -123,7 +123,10 @@ static bool open_addresses(struct server *server, const struct options *options,
 /* Reads who is let in, and looks whether that is enough for where the server can be reached. */
 static bool guard_addresses(struct server *server, const struct options *options, char *message)
 {
-    const struct access_settings settings = {.token_file = options->token_file, .insecure_open = options->insecure_open == 0};
+    const struct access_settings settings = {.token_file = options->token_file,
+                                             .insecure_open = options->insecure_open == 0,
+                                             .hosts = options->allowed_hosts,
+                                             .origins = options->cors_origins};
     const struct entrance *entrance = NULL;
     bool safe = true;
     server->access = access_new(&settings, message, MESSAGE);

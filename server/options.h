@@ -12,7 +12,7 @@
 #include "limit.h"
 #include "log.h"
 
-enum { OPTION_COUNT = 21, OPTION_PATH = 1024, OPTION_ORIGIN = 210, OPTION_MESSAGE = 640 };
+enum { OPTION_COUNT = 23, OPTION_PATH = 1024, OPTION_ORIGIN = 230, OPTION_MESSAGE = 640 };
 
 struct options {
     struct address_list listen;
@@ -20,6 +20,8 @@ struct options {
     int socket_mode;                  /* permissions of Unix sockets */
     char token_file[OPTION_PATH];     /* may be empty */
     int insecure_open;                /* 0 for on, 1 for off */
+    char allowed_hosts[OPTION_PATH];  /* these may be empty, too */
+    char cors_origins[OPTION_PATH];
     int threads;
     int io_threads;
     struct limits limits;

@@ -5,6 +5,8 @@
 
 const char *const reject_names[REJECT_COUNT] = {
     [REJECT_MALFORMED] = "malformed",
+    [REJECT_HOST] = "host",
+    [REJECT_ORIGIN] = "origin",
     [REJECT_CREDENTIALS] = "credentials",
     [REJECT_URL_SIZE] = "url_size",
     [REJECT_HEADER_SIZE] = "header_size",

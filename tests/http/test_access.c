@@ -196,7 +196,8 @@ START_TEST(access_refuses_in_the_midst_of_a_body_over_a_unix_socket)
     char head[128];
     server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--max-body=1M"));
     connect_path(path_of("socket"));
-    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", PIECE * PIECES);
+    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",
+             PIECE * PIECES);
     ck_assert(http_client_send_text(&client, head));
     for (int i = 0; i < PIECES; i++)
         ck_assert_msg(http_client_send(&client, piece, PIECE), "the connection was cut at piece %d", i);
@@ -673,6 +674,248 @@ START_TEST(access_listens_beyond_loopback_only_with_tokens_or_when_told_so)
 }
 END_TEST
 
+/* ---- names and origins -------------------------------------------------------------------------------------------- */
+
+static void ask_with(const char *method, const char *path, const char *host, const char *more)
+{
+    char text[1024];
+    const char *body = strcmp(method, "POST") == 0 ? mse : "";
+    snprintf(text, sizeof text, "%s %s HTTP/1.1\r\n%s%s%s%sContent-Length: %zu\r\n\r\n%s", method, path, host ? "Host: " : "",
+             host ? host : "", host ? "\r\n" : "", more, strlen(body), body);
+    ck_assert(http_client_send_text(&client, text));
+    ck_assert_msg(http_client_read(&client, &response, false), "no answer to %s", text);
+}
+
+static void expect_answer(int status, const char *wanted)
+{
+    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head, response.body);
+    expect_text(response.body, wanted);
+}
+
+/* The value of a header, "" where there is none. */
+static const char *value_of(const char *name)
+{
+    static char value[512];
+    return http_response_header(&response, name, value, sizeof value) ? value : "";
+}
+
+static void start(const char *const arguments[])
+{
+    server_process_start(&server, arguments);
+    connect_port(server.port);
+}
+
+START_TEST(access_on_loopback_answers_to_its_own_names_alone)
+{
+    static const char *const own[] = {"localhost",       "localhost:8080", "LocalHost", "127.0.0.1",
+                                      "127.0.0.1:1",     "127.1.2.3:9",    "[::1]",     "[::1]:80",
+                                      "lossd.localhost", "localhost.",     ""};
+    static const char *const foreign[] = {"evil.example",
+                                          "evil.example:8080",
+                                          "127.0.0.1.evil.example",
+                                          "localhost.evil.example",
+                                          "notlocalhost",
+                                          "192.168.1.1",
+                                          "[::2]",
+                                          "127.0.0.256",
+                                          "127.0.0.1x",
+                                          "[::1].evil.example",
+                                          "0x7f.1",
+                                          "localhost:80:evil.example",
+                                          "1127.0.0.1",
+                                          "128.0.0.1"};
+    start(ARGUMENTS("--listen=127.0.0.1:0"));
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        ask_with("GET", "/v1/losses/mse", own[i], "");
+        ck_assert_msg(response.status == 200, "%s: %s%s", own[i], response.head, response.body);
+    }
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        ask_with("POST", "/v1/losses/mse", foreign[i], "");
+        ck_assert_msg(response.status == 421, "%s: %s%s", foreign[i], response.head, response.body);
+        expect_text(response.body, "--allowed-hosts");
+        ask_with("GET", "/", foreign[i], "");
+        ck_assert_int_eq(response.status, 421);
+    }
+    ask_with("GET", "/v2/models/mse", "evil.example", "");
+    expect_answer(421, "{\"error\":\"this server does not go by the name \\\"evil.example\\\"");
+}
+END_TEST
+
+START_TEST(access_reads_the_host_of_a_target_in_absolute_form)
+{
+    start(ARGUMENTS("--listen=127.0.0.1:0"));
+    ask_with("GET", "http://localhost:1/v1/losses/mse", "localhost", "");
+    ck_assert_int_eq(response.status, 200);
+    ask_with("GET", "http://evil.example/v1/losses/mse", "localhost", "");
+    expect_answer(421, "evil.example");
+    ask_with("GET", "http://localhost/v1/losses/mse", "evil.example", "");
+    expect_answer(421, "evil.example");
+}
+END_TEST
+
+START_TEST(access_answers_to_further_names)
+{
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts=loss.example, other.example"));
+    ask_with("GET", "/v1/losses/mse", "LOSS.example:8443", "");
+    ck_assert_int_eq(response.status, 200);
+    ask_with("GET", "/v1/losses/mse", "other.example", "");
+    ck_assert_int_eq(response.status, 200);
+    ask_with("GET", "/v1/losses/mse", "a.loss.example", "");
+    ck_assert_int_eq(response.status, 421);
+    server_process_free(&server);
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts=*"));
+    ask_with("GET", "/v1/losses/mse", "anything.example", "");
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(access_beyond_loopback_answers_to_any_name_unless_some_are_listed)
+{
+    start(ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open"));
+    ask_with("GET", "/v1/losses/mse", "anything.example", "");
+    ck_assert_int_eq(response.status, 200);
+    server_process_free(&server);
+    start(ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open", "--allowed-hosts=loss.example"));
+    ask_with("GET", "/v1/losses/mse", "loss.example", "");
+    ck_assert_int_eq(response.status, 200);
+    ask_with("GET", "/v1/losses/mse", "anything.example", "");
+    ck_assert_int_eq(response.status, 421);
+    ask_with("GET", "/readyz", "10.0.0.7:8080", ""); /* as a probe asks */
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(access_on_a_unix_socket_answers_to_any_name)
+{
+    server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--allowed-hosts=loss.example"));
+    connect_path(path_of("socket"));
+    ask_with("GET", "/v1/losses/mse", "upstream", "");
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(access_turns_away_what_pages_of_others_send)
+{
+    start(ARGUMENTS("--listen=127.0.0.1:0"));
+    static const char *const foreign[] = {"Origin: https://evil.example\r\n", "Origin: null\r\n",
+                                          "Origin: http://localhost:1\r\n",
+                                          "Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n",
+                                          "Origin: http://localhost:1\r\nSec-Fetch-Site: same-site\r\n"};
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        ask_with("POST", "/v1/losses/mse", "localhost", foreign[i]);
+        expect_answer(403, "--cors-origins");
+        ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
+    }
+    ask_with("GET", "/v1/losses/mse", "localhost", foreign[0]); /* which the browser keeps from the page */
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
+    ask_with("OPTIONS", "/v1/losses/mse", "localhost",
+             "Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n");
+    expect_answer(403, "pages of \\\"https://evil.example\\\" may not use this server");
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
+    ask_with("OPTIONS", "/v1/losses/mse", "localhost", "");
+    ck_assert_int_eq(response.status, 204);
+    ck_assert_str_eq(value_of("Vary"), "");
+}
+END_TEST
+
+START_TEST(access_lets_its_own_pages_send)
+{
+    char own[128];
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts=loss.example"));
+    ask_with("POST", "/v1/losses/mse", "loss.example", "Origin: https://loss.example\r\n"); /* TLS ends at a proxy */
+    ck_assert_int_eq(response.status, 200);
+    ask_with("POST", "/v1/losses/mse", "loss.example:80", "Origin: http://loss.example\r\n");
+    ck_assert_int_eq(response.status, 200);
+    snprintf(own, sizeof own, "127.0.0.1:%d", server.port);
+    ask_with("POST", "/v1/losses/mse", "127.0.0.1", "Origin: https://loss.example\r\nSec-Fetch-Site: same-origin\r\n");
+    ck_assert_int_eq(response.status, 200); /* and has changed the Host */
+    char origin[256];
+    snprintf(origin, sizeof origin, "Origin: http://%s\r\nSec-Fetch-Site: same-origin\r\n", own);
+    ask_with("POST", "/v1/losses/mse", own, origin);
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+static const char page[] = "Origin: https://app.example\r\n";
+static const char preflight[] = "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n"
+                                "Access-Control-Request-Headers: authorization,content-type\r\n";
+
+START_TEST(access_lets_listed_origins_in)
+{
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=http://localhost:3000,https://app.example"));
+    ask_with("OPTIONS", "/v1/losses/mse", "localhost", preflight);
+    ck_assert_int_eq(response.status, 204);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
+    ck_assert_str_eq(value_of("Access-Control-Allow-Methods"), "GET, HEAD, POST, OPTIONS");
+    expect_text(value_of("Access-Control-Allow-Headers"), "Content-Type");
+    expect_text(value_of("Access-Control-Allow-Headers"), "Authorization");
+    ck_assert_str_eq(value_of("Access-Control-Max-Age"), "7200");
+    ck_assert_str_eq(value_of("Access-Control-Allow-Credentials"), "");
+    expect_text(value_of("Vary"), "Origin");
+
+    ask_with("POST", "/v1/losses/mse", "localhost", page);
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
+    expect_text(value_of("Access-Control-Expose-Headers"), "Retry-After");
+    expect_text(response.head, "Vary: Origin");
+
+    ask_with("POST", "/v1/losses/none", "localhost", page); /* a page must be able to read what went wrong */
+    ck_assert_int_eq(response.status, 404);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
+
+    ask_with("GET", "/v1/losses/mse", "localhost", ""); /* or a cache gives the page an answer without the headers */
+    expect_text(response.head, "Vary: Origin");
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
+
+    ask_with("POST", "/v1/losses/mse", "localhost", "Origin: https://app.example.evil.example\r\n");
+    ck_assert_int_eq(response.status, 403);
+    ask_with("POST", "/v1/losses/mse", "localhost", "Origin: http://app.example\r\n");
+    ck_assert_int_eq(response.status, 403);
+}
+END_TEST
+
+START_TEST(access_lets_all_origins_in_where_told_so)
+{
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=*"));
+    ask_with("POST", "/v1/losses/mse", "localhost", "Origin: null\r\n");
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "null");
+}
+END_TEST
+
+START_TEST(access_asks_no_token_of_a_preflight)
+{
+    char headers[256];
+    write_file("tokens", alice_line);
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=https://app.example", option_path("--token-file=", "tokens")));
+    ask_with("OPTIONS", "/v1/losses/mse", "localhost", preflight);
+    ck_assert_int_eq(response.status, 204);
+    ask_with("POST", "/v1/losses/mse", "localhost", page);
+    ck_assert_int_eq(response.status, 401);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
+    snprintf(headers, sizeof headers, "%sAuthorization: Bearer %s\r\n", page, alice);
+    ask_with("POST", "/v1/losses/mse", "localhost", headers);
+    ck_assert_int_eq(response.status, 200);
+    ask_with("OPTIONS", "/v1/losses/mse", "localhost", "");
+    ck_assert_int_eq(response.status, 401);
+}
+END_TEST
+
+START_TEST(access_refuses_lists_that_cannot_be)
+{
+    static const char *const origins[] = {"https://app.example/", "app.example",       "https://app.example:443",
+                                          "http://a:80",          "ftp://app.example", "https://",
+                                          "http://a:x",           "http://a,b"};
+    static const char *const hosts[] = {"loss.example:8080", "https://loss.example", "*.example", "a b/c"};
+    for (size_t i = 0; i < sizeof origins / sizeof origins[0]; i++)
+        expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins", origins[i]),
+                             "is not an origin as browsers write it");
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
+        expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts", hosts[i]), "is not the name of a host");
+}
+END_TEST
+
 /* ---- the suite ---------------------------------------------------------------------------------------------------- */
 
 static TCase *add(Suite *suite, const char *name)
@@ -721,5 +964,18 @@ Suite *access_suite(void)
     tcase_add_test(tokens, access_makes_tokens_that_let_in);
     tcase_add_test(tokens, access_hashes_tokens_of_ones_own);
     tcase_add_test(tokens, access_listens_beyond_loopback_only_with_tokens_or_when_told_so);
+
+    TCase *origins = add(suite, "access_origins");
+    tcase_add_test(origins, access_on_loopback_answers_to_its_own_names_alone);
+    tcase_add_test(origins, access_reads_the_host_of_a_target_in_absolute_form);
+    tcase_add_test(origins, access_answers_to_further_names);
+    tcase_add_test(origins, access_beyond_loopback_answers_to_any_name_unless_some_are_listed);
+    tcase_add_test(origins, access_on_a_unix_socket_answers_to_any_name);
+    tcase_add_test(origins, access_turns_away_what_pages_of_others_send);
+    tcase_add_test(origins, access_lets_its_own_pages_send);
+    tcase_add_test(origins, access_lets_listed_origins_in);
+    tcase_add_test(origins, access_lets_all_origins_in_where_told_so);
+    tcase_add_test(origins, access_asks_no_token_of_a_preflight);
+    tcase_add_test(origins, access_refuses_lists_that_cannot_be);
     return suite;
 }

@@ -138,7 +138,7 @@ static struct ask *add(const char *name, const char *method, const char *path, c
     struct ask *const ask = &asks[ask_count++];
     *ask = (struct ask){.head = strcmp(method, "HEAD") == 0};
     snprintf(ask->name, NAME, "%s", name);
-    buffer_printf(&ask->text, "%s %s HTTP/1.1\r\nHost: x\r\n%s", method, path, headers);
+    buffer_printf(&ask->text, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s", method, path, headers);
     if (body)
         buffer_printf(&ask->text, "Content-Length: %zu\r\n", len);
     buffer_text(&ask->text, "\r\n");

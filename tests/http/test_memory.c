@@ -88,7 +88,8 @@ static char *large_body(size_t numbers, size_t *len)
 static void ask_chunked(const char *body, size_t len, int status)
 {
     char head[32];
-    ck_assert(http_client_send_text(&client, "POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    ck_assert(http_client_send_text(&client,
+                                    "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"));
     for (size_t at = 0, size; at < len; at += size) {
         size = len - at < 100000 ? len - at : 100000;
         snprintf(head, sizeof head, "%zx\r\n", size);
@@ -187,8 +188,8 @@ START_TEST(memory_is_given_back_by_clients_that_leave)
     const size_t idle = memory("VmRSS:");
     for (int i = 0; i < CLIENTS; i++) {
         ck_assert(http_client_connect(&leaving[i], "127.0.0.1", server.port));
-        ck_assert(
-            http_client_send_text(&leaving[i], "POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n"));
+        ck_assert(http_client_send_text(&leaving[i],
+                                        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n"));
         ck_assert(http_client_send(&leaving[i], body, 10 * MIB));
     }
     for (int i = 0; i < CLIENTS; i++)
@@ -215,7 +216,7 @@ START_TEST(memory_is_not_given_for_a_promise)
     const size_t idle = memory("VmRSS:");
     ask(body, len, 200); /* memory is kept, and is not for those who come now */
     memset(part, ' ', sizeof part);
-    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", PROMISED);
+    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", PROMISED);
     for (int i = 0; i < CLIENTS; i++) {
         ck_assert(http_client_connect(&promising[i], "127.0.0.1", server.port));
         ck_assert(http_client_send_text(&promising[i], head));

@@ -172,12 +172,13 @@ END_TEST
 
 START_TEST(metrics_count_what_is_refused_by_reason)
 {
-    ck_assert(http_client_send_text(&client, "POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"));
+    ck_assert(http_client_send_text(&client,
+                                    "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 413);
     http_client_close(&client);
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
-    ck_assert(http_client_send_text(&client, "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"));
+    ck_assert(http_client_send_text(&client, "GET / HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n"));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 400);
     http_client_close(&client);
@@ -195,7 +196,8 @@ START_TEST(metrics_count_a_client_that_leaves)
     struct http_client other = {.fd = -1};
     char *const body = long_request(), head[SAMPLE];
     ck_assert(http_client_connect(&other, "127.0.0.1", server.port));
-    snprintf(head, sizeof head, "POST /v1/losses/poisson_nll HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n", strlen(body));
+    snprintf(head, sizeof head, "POST /v1/losses/poisson_nll HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+             strlen(body));
     ck_assert(http_client_send_text(&other, head));
     ck_assert(http_client_send(&other, body, strlen(body) - 1));
     http_client_close(&other);
@@ -279,7 +281,8 @@ START_TEST(metrics_do_not_wait_for_what_is_computed)
     struct http_client busy[JOBS];
     struct http_response answer = {.status = 0};
     char *const body = long_request(), head[SAMPLE];
-    snprintf(head, sizeof head, "POST /v1/losses/poisson_nll HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n", strlen(body));
+    snprintf(head, sizeof head, "POST /v1/losses/poisson_nll HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+             strlen(body));
     for (int i = 0; i < JOBS; i++) {
         busy[i].fd = -1;
         ck_assert(http_client_connect(&busy[i], "127.0.0.1", server.port));

@@ -176,7 +176,7 @@ static bool send_chunks(const char *bytes, size_t len, size_t piece)
     return sent;
 }
 
-static const char chunked_head[] = "POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+static const char chunked_head[] = "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /* ---- process: start, arguments, signals --------------------------------------------------------------------------- */
 
@@ -326,8 +326,8 @@ static void begin_upload(struct http_client *upload, size_t len)
     char head[256];
     struct http_response interim = {.status = 0};
     connect_client(upload);
-    snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\nExpect: 100-continue\r\n\r\n", mse_path,
-             len);
+    snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\nExpect: 100-continue\r\n\r\n",
+             mse_path, len);
     ck_assert(http_client_send_text(upload, head));
     ck_assert(http_client_read(upload, &interim, false));
     ck_assert_int_eq(interim.status, 100);
@@ -463,7 +463,7 @@ START_TEST(server_logs_a_line_per_request_without_raw_bytes)
 {
     start(ARGUMENTS("--log-format=json"));
     ask("POST", mse_path, "X-Request-Id: log-1\r\n", mse);
-    ask_raw("GET /a\x1b[31mb\"c HTTP/1.1\r\nHost: x\r\nX-Request-Id: log-2\r\n\r\n");
+    ask_raw("GET /a\x1b[31mb\"c HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: log-2\r\n\r\n");
     ck_assert_int_eq(response.status, 400);
     http_client_close(&client);
     ck_assert_int_eq(server_process_stop(&server), 0);
@@ -624,8 +624,8 @@ END_TEST
 /* ---- requests that are refused ------------------------------------------------------------------------------------ */
 
 /* Requests of which two parties could disagree where they end, each followed by one that must not be answered. */
-#define NEXT "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-#define POST "POST /v1/losses/mse HTTP/1.1\r\nHost: x\r\n"
+#define NEXT "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+#define POST "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\n"
 static const struct {
     const char *text;
     int status;
@@ -653,8 +653,8 @@ static const struct {
     {POST "Transfer-Encoding:\r\n\r\n" NEXT, 501, "Transfer-Encoding"},
     {"POST /v1/losses/mse HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 400, "HTTP/1.0"},
     {"GET /healthz HTTP/1.1\r\n\r\n" NEXT, 400, "no Host"},
-    {"G@T /healthz HTTP/1.1\r\nHost: x\r\n\r\n" NEXT, 400, "method"},
-    {"GET /healthz?a=\x01 HTTP/1.1\r\nHost: x\r\n\r\n" NEXT, 400, "query"},
+    {"G@T /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" NEXT, 400, "method"},
+    {"GET /healthz?a=\x01 HTTP/1.1\r\nHost: localhost\r\n\r\n" NEXT, 400, "query"},
 };
 
 START_TEST(server_refuses_smuggling_and_closes)
@@ -718,11 +718,11 @@ START_TEST(server_refuses_types_and_encodings_before_the_body)
     ck_assert_int_eq(response.status, 415);
     expect_closed();
     reconnect();
-    ask_raw("POST /v1/losses/nope HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    ask_raw("POST /v1/losses/nope HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     ck_assert_int_eq(response.status, 404);
     expect_closed();
     reconnect();
-    ask_raw("POST /v1/losses/nope HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    ask_raw("POST /v1/losses/nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
     ck_assert_int_eq(response.status, 404);
     expect_closed();
 }
@@ -783,10 +783,10 @@ END_TEST
 
 START_TEST(server_answers_pipelined_requests_in_order)
 {
-    ck_assert(http_client_send_text(&client, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: p1\r\n\r\n"
-                                             "POST /v1/losses/nope HTTP/1.1\r\nHost: x\r\nX-Request-Id: p2\r\n"
+    ck_assert(http_client_send_text(&client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: p1\r\n\r\n"
+                                             "POST /v1/losses/nope HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: p2\r\n"
                                              "Content-Length: 2\r\n\r\n{}"
-                                             "GET /nowhere HTTP/1.1\r\nHost: x\r\nX-Request-Id: p3\r\n\r\n"));
+                                             "GET /nowhere HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: p3\r\n\r\n"));
     static const int statuses[] = {200, 404, 404};
     for (int i = 0; i < 3; i++) {
         char id[16];

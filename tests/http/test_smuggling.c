@@ -46,12 +46,12 @@ struct shape {
 #define LEFT_TO_LIBRARY(status, text) SHAPE(LIBRARY, STATUSES(status), "", text)
 #define WAITS(text)                   SHAPE(UNFINISHED, STATUSES(0), "", text)
 
-#define HOST    "Host: x\r\n"
+#define HOST    "Host: localhost\r\n"
 #define POST    "POST /v1/losses/mse HTTP/1.1\r\n" HOST
 #define GET     "GET /healthz HTTP/1.1\r\n" HOST
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
 #define BODY    "{\"input\":[1],\"target\":[3]}" /* 26 bytes, 1a in chunks */
-#define SECOND  "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: second\r\n\r\n"
+#define SECOND  "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: second\r\n\r\n"
 
 static const struct shape shapes[] = {
     /* ---- lengths ---- */
@@ -143,7 +143,7 @@ static const struct shape shapes[] = {
     TAKES((200), CHUNKED "1a\r\n" BODY "\r\n0\r\nX-Trailer: 1\r\n\r\n"),
     TAKES((200), CHUNKED "1a\r\n" BODY "\r\n0\r\nContent-Length: 500\r\nTransfer-Encoding: chunked\r\nHost: y\r\n\r\n"),
     REFUSES(400, "LF alone", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\n\r\n"),
-    REFUSES(400, "LF alone", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\n\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+    REFUSES(400, "LF alone", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\n\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     REFUSES(400, "NUL", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\0\r\n\r\n"),
     REFUSES(400, "NUL", CHUNKED "1a\r\n" BODY "\r\n0\r\n\0GET / HTTP/1.1\r\n\r\n"),
     REFUSES(400, "second line", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\r\n b\r\n\r\n"),
@@ -169,11 +169,11 @@ static const struct shape shapes[] = {
     REFUSES(400, "LF alone", POST "Content-Length: 26\n\r\n" BODY),
     REFUSES(400, "LF alone", POST "Content-Length: 26\r\n\n" BODY),
     REFUSES(400, "LF alone", POST "Content-Length: 26\n\n" BODY),
-    REFUSES(400, "LF alone", GET "X: a\n\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+    REFUSES(400, "LF alone", GET "X: a\n\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     REFUSES(400, "second line", POST "X: a\r\n Content-Length: 0\r\nContent-Length: 26\r\n\r\n" BODY),
     REFUSES(400, "second line", POST "Content-Length:\r\n 26\r\n\r\n" BODY),
     REFUSES(400, "second line", POST "Transfer-Encoding:\r\n\tchunked\r\n\r\n0\r\n\r\n"),
-    REFUSES(400, "second line", "GET /healthz HTTP/1.1\r\n Host: x\r\n\r\n"),
+    REFUSES(400, "second line", "GET /healthz HTTP/1.1\r\n Host: localhost\r\n\r\n"),
     LEFT_TO_LIBRARY(400, POST "no colon in this\r\n\r\n" BODY),
     /* ---- hosts ---- */
     REFUSES(400, "no Host", "GET /healthz HTTP/1.1\r\n\r\n"),
@@ -182,8 +182,8 @@ static const struct shape shapes[] = {
     /* ---- the request line ---- */
     TAKES((200), "\r\n" GET "\r\n"),
     TAKES((200), "\r\n\r\n" POST "Content-Length: 26\r\n\r\n" BODY "\r\n"),
-    TAKES((200), "GET http://x/healthz HTTP/1.1\r\n" HOST "\r\n"),
-    TAKES((200), "GET HTTPS://other:99/healthz?a=b HTTP/1.1\r\n" HOST "\r\n"),
+    TAKES((200), "GET http://localhost/healthz HTTP/1.1\r\n" HOST "\r\n"),
+    TAKES((200), "GET HTTPS://localhost:99/healthz?a=b HTTP/1.1\r\n" HOST "\r\n"),
     TAKES((400), "GET ftp://x/healthz HTTP/1.1\r\n" HOST "\r\n"),
     TAKES((400), "GET healthz HTTP/1.1\r\n" HOST "\r\n"),
     TAKES((400), "CONNECT x:80 HTTP/1.1\r\n" HOST "\r\n"),
@@ -239,7 +239,7 @@ static const struct shape shapes[] = {
     TAKES((404, 404),
           "POST /nowhere HTTP/1.1\r\n" HOST "Content-Length: 26\r\n\r\n" BODY "GET /nowhere HTTP/1.1\r\n" HOST "\r\n"),
     TAKES((200), GET "Content-Length: 26\r\n\r\n" BODY),
-    TAKES((200), GET "Content-Length: 56\r\n\r\n" SECOND),
+    TAKES((200), GET "Content-Length: 64\r\n\r\n" SECOND),
     SHAPE(REFUSED, STATUSES(200, 400), "LF alone", GET "\r\n" POST "Content-Length: 26\n\r\n" BODY),
     /* What a chunked body of a GET means is not for this server to find out. */
     REFUSES(200, "ok", GET "Transfer-Encoding: chunked\r\n\r\n1a\r\n" BODY "\r\n0\r\n\r\n"),

@@ -326,15 +326,16 @@ START_TEST(options_help_names_all)
     ck_assert_ptr_nonnull(file);
     options_help(file);
     fclose(file);
-    static const char *const wanted[] = {"--listen",     "--threads",
-                                         "--io-threads", "--max-body",
-                                         "--log-level",  "--log-format",
-                                         "--config",     "--print-config",
-                                         "--version",    "--help",
-                                         "LOSSD_LISTEN", "LOSSD_THREADS",
-                                         "--isa",        "default that of --max-body",
-                                         "--compress",   "--admin-listen",
-                                         "--new-token",  "LOSSD_TOKEN_FILE"};
+    static const char *const wanted[] = {"--listen",        "--threads",
+                                         "--io-threads",    "--max-body",
+                                         "--log-level",     "--log-format",
+                                         "--config",        "--print-config",
+                                         "--version",       "--help",
+                                         "LOSSD_LISTEN",    "LOSSD_THREADS",
+                                         "--isa",           "default that of --max-body",
+                                         "--compress",      "--admin-listen",
+                                         "--new-token",     "LOSSD_TOKEN_FILE",
+                                         "--allowed-hosts", "--cors-origins"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         ck_assert_msg(strstr(text, wanted[i]) != NULL, "--help does not name %s", wanted[i]);
 }

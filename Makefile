@@ -71,7 +71,7 @@ $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: docs all no-lossctl lib deps test-deps run test check-clients python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
+.PHONY: docs all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
@@ -181,6 +181,10 @@ python-wheel: ## build the Python client into build/python, a wheel for pip inst
 
 check-faults: test-deps ## let every single call of every request fail that can: memory, threads, sockets (make test takes a sample)
 	@FAULTS=all $(MAKE) --no-print-directory test ONLY=faults
+
+check-web: ## test the page in Chromium, installing that
+	@deploy/install-deps.sh web
+	@LOSSD_WEB=all $(MAKE) --no-print-directory test ONLY=web
 
 check-sanitize: test-deps ## run every test under address+undefined and under thread sanitizers
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=asan

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that building and trying lossd need, and says which and why. Silent where all are there.
-# `install-deps.sh tests` adds what its tests need, `install-deps.sh clients` also what every example in tests/clients and every test of clients/ needs,
+# `install-deps.sh tests` adds what its tests need, `install-deps.sh clients` also what every example in tests/clients and every
+# test of clients/ needs, `install-deps.sh web` what the tests of the page need,
 # `install-deps.sh docs` what making the documentation's pages needs.
 set -eu
 
@@ -52,10 +53,16 @@ for_docs="
 mkdocs            makes the pages
 python3-matplotlib draws the curves"
 
+for_web="
+chromium          shows the page to the tests of tests/web"
+command -v npm >/dev/null || for_web="$for_web
+npm               fetches what drives Chromium"
+
 case ${1:-} in
 docs) needs="$needs$for_docs" ;;
 tests) needs="$needs$for_tests" ;;
 clients) needs="$needs$for_tests$for_clients" ;;
+web) needs="$needs$for_tests$for_web" ;;
 esac
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }

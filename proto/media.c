@@ -122,6 +122,16 @@ enum loss_status media_accept_json(const char *accept, struct loss_error *error)
                      json_quote(accept, quote));
 }
 
+bool media_named(const char *accept, const char *type)
+{
+    for (const char *range = accept; range; range = strchr(range, ',')) {
+        range += *range == ',';
+        if (is(type_of(range), type))
+            return media_quality(range) > 0;
+    }
+    return false;
+}
+
 /* ---- parameters ----------------------------------------------------------------------------------------------------- */
 
 /* Copies a token or a quoted string to `out`; returns what is behind it, NULL if it does not fit. */

@@ -21,6 +21,9 @@ enum loss_status media_accept(const char *accept, enum media own, enum media *me
 /* LOSS_NOT_ACCEPTABLE unless an Accept header takes JSON; NULL takes everything. */
 enum loss_status media_accept_json(const char *accept, struct loss_error *error);
 
+/* Whether an Accept header names a media type by itself, and takes it: not by a range, and with a q above 0. */
+bool media_named(const char *accept, const char *type);
+
 /* The q of an element of an Accept header or one of its kind ("text/html;q=0.5"), which ends at a comma; 1 where it has none.
  */
 double media_quality(const char *range);

@@ -9,6 +9,7 @@
 /* Pages get everything from here, and nobody else may frame them. They are asked for again each time, for their names stay when
    their content changes; the tag makes that cheap. */
 static const struct reply_header page_headers[] = {
+    {"Vary", "Accept"}, /* only where something else is answered to others: FOR_FILES leaves it out */
     {"Content-Security-Policy",
      "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"},
     {"Referrer-Policy", "no-referrer"},
@@ -17,6 +18,7 @@ static const struct reply_header page_headers[] = {
     {"Cache-Control", "no-cache"},
     {NULL, NULL},
 };
+enum { FOR_FILES = 1 };
 
 static const struct asset *find(const char *name)
 {
@@ -44,16 +46,26 @@ static void refuse_unknown(const char *name, struct reply *reply)
         refuse(reply, 404, "there is no file %.100s", name);
 }
 
-void asset_answer(const char *name, const char *if_none_match, struct reply *reply)
+static void answer(const struct asset *asset, const char *if_none_match, const struct reply_header *headers,
+                   struct reply *reply)
 {
-    const struct asset *const asset = find(name);
-    if (!asset) {
-        refuse_unknown(name, reply);
-        return;
-    }
     *reply = (struct reply){.status = has_tag(if_none_match, asset->etag) ? 304 : 200,
                             .content_type = asset->content_type,
                             .etag = asset->etag,
-                            .headers = page_headers};
+                            .headers = headers};
     buffer_append(&reply->body, asset->bytes, (size_t)(asset->end - asset->bytes)); /* of a 304 only its length is sent */
+}
+
+void asset_answer(const char *name, const char *if_none_match, struct reply *reply)
+{
+    const struct asset *const asset = find(name);
+    if (asset)
+        answer(asset, if_none_match, page_headers + FOR_FILES, reply);
+    else
+        refuse_unknown(name, reply);
+}
+
+void asset_answer_page(const char *if_none_match, struct reply *reply)
+{
+    answer(find("index.html"), if_none_match, page_headers, reply);
 }

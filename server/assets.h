@@ -24,4 +24,7 @@ extern const size_t asset_count;
    has its tag; with 404, naming the nearest, where there is none. */
 void asset_answer(const char *name, const char *if_none_match, struct reply *reply);
 
+/* Answers likewise with index.html, at a path where others than browsers get something else. */
+void asset_answer_page(const char *if_none_match, struct reply *reply);
+
 #endif

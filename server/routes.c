@@ -25,7 +25,12 @@ static void answer_text(struct reply *reply, int status, const char *text)
 
 static void answer_root(const struct call *call, struct reply *reply)
 {
-    *reply = (struct reply){.status = 200, .content_type = "text/plain; charset=utf-8"};
+    static const struct reply_header headers[] = {{"Vary", "Accept"}, {NULL, NULL}};
+    if (media_named(call->accept, "text/html")) { /* by a browser; curl takes anything and names nothing */
+        asset_answer_page(call->if_none_match, reply);
+        return;
+    }
+    *reply = (struct reply){.status = 200, .content_type = "text/plain; charset=utf-8", .headers = headers};
     buffer_printf(&reply->body,
                   "lossd " LOSS_VERSION ": loss functions and their gradients over HTTP and JSON\n"
                   "\n"
@@ -36,6 +41,7 @@ static void answer_root(const struct call *call, struct reply *reply)
                   "\n"
                   "Where to look:\n"
                   "\n"
+                  "  GET  /                  in a browser: a page to try them on\n"
                   "  GET  /v1/losses         every loss, its tensors and its parameters\n"
                   "  GET  /v1/losses/{loss}  the same of one\n"
                   "  POST /v1/losses/{loss}  evaluate it\n"

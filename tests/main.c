@@ -34,6 +34,7 @@ static const struct {
     {"clients", clients_suite},
     {"docs", docs_suite},
     {"js", js_suite},
+    {"web", web_suite},
     {"python", python_suite},
     {"compress", compress_suite},
     {"lossctl", lossctl_suite},

@@ -24,6 +24,7 @@ Suite *openapi_suite(void);
 Suite *clients_suite(void);
 Suite *docs_suite(void);
 Suite *js_suite(void);
+Suite *web_suite(void);
 Suite *python_suite(void);
 Suite *compress_suite(void);
 Suite *lossctl_suite(void);

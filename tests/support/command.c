@@ -31,3 +31,12 @@ int command_run(char *printed, size_t size, const char *format, ...)
     const int status = pclose(output);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
+
+bool npm_packages_are_there(const char *folder)
+{
+    char command[COMMAND];
+    return snprintf(command, sizeof command,
+                    "cd %s && { test -d node_modules || npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1; }",
+                    folder) < COMMAND &&
+           command_succeeds(command);
+}

@@ -12,4 +12,7 @@ bool command_succeeds(const char *command);
    Returns its exit status, or 128 and the signal that ended it. Aborts the test if it cannot be run at all. */
 __attribute__((format(printf, 3, 4))) int command_run(char *printed, size_t size, const char *format, ...);
 
+/* Whether the npm packages that a folder's lock file names are in it; fetches them where they are not. */
+bool npm_packages_are_there(const char *folder);
+
 #endif

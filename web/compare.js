@@ -1,0 +1,108 @@
+// Several losses of the same tensors on one plot, and what each makes of the whole batch.
+
+import {clear, draw} from './chart.js';
+import {curveOf} from './curve.js';
+import {byId, make} from './dom.js';
+import {LossdError} from './error.js';
+import {short} from './format.js';
+import {Samples} from './samples.js';
+
+const colours = ['--line', '--series-2', '--series-3', '--series-4', '--series-5', '--series-6'];
+const most = colours.length;
+
+export class CompareView {
+    #losses = [];
+    #chosen = new Set();
+    #changed;
+
+    constructor(changed) {
+        this.#changed = changed;
+    }
+
+    /** Offers the losses that can be compared with one. */
+    offer(all, description) {
+        this.#losses = all.filter((other) => alike(other, description));
+        const names = this.#losses.map(({name}) => name);
+        this.#chosen = new Set([description.name, ...[...this.#chosen].filter((name) => names.includes(name))].slice(0, most));
+        const others = this.#losses.filter(({name}) => name !== description.name);
+        // One beside it, so that there is something to see.
+        if (this.#chosen.size === 1 && others.length > 0) this.#chosen.add(others[0].name);
+        byId('compare-losses').replaceChildren(byId('compare-losses').firstElementChild,
+            ...others.map(({name, title}) => {
+                const box = make('input', {type: 'checkbox', value: name, checked: this.#chosen.has(name), onchange: () => this.#choose(box)});
+                return make('label', {className: 'chip', title}, box, name);
+            }));
+        byId('compare-losses').hidden = others.length === 0;
+    }
+
+    #choose(box) {
+        if (box.checked) this.#chosen.add(box.value);
+        else this.#chosen.delete(box.value);
+        for (const other of byId('compare-losses').querySelectorAll('input')) other.disabled = this.#chosen.size >= most && !other.checked;
+        this.#changed();
+    }
+
+    /** Draws the chosen losses over the stretch that the curve of the first shows. */
+    async show({client, description, fields, place, tensors, signal}) {
+        const entries = await Promise.all([...this.#chosen].map(async (loss, i) => {
+            const own = loss === description.name ? fields : {}, other = this.#losses.find(({name}) => name === loss);
+            const taken = Object.fromEntries(Object.entries(tensors).filter(([name]) => name === 'sample_weight' || other.tensors.some((tensor) => tensor.name === name)));
+            const asked = {client, loss, fields: own, samples: new Samples(other, taken), ...place, signal};
+            const [curve, result] = await Promise.all([attempt(curveOf(asked)), attempt(client.loss(loss, {...taken, ...own}, {signal}))]);
+            return {loss, curve, result, colour: colours[i]};
+        }));
+        byId('compare-table').replaceChildren(...table(entries));
+        for (const [what, host] of [['loss', 'compare-loss'], ['derivative', 'compare-derivative']]) drawAll(byId(host), what, entries.filter(({curve}) => !curve.refused));
+    }
+}
+
+// Losses that are asked in the same way: the same tensors must be there, and terms are of the same kind.
+function alike(a, b) {
+    const needed = ({tensors}) => tensors.filter(({optional}) => !optional).map(({name, kind}) => `${name} ${kind === 'real' ? kind : 'index'}`).join();
+    const elements = ({tensors}) => tensors[0].shape.startsWith('(*)');
+    return needed(a) === needed(b) && elements(a) === elements(b);
+}
+
+// What the server refuses of one loss is said in its row; the others are drawn.
+async function attempt(promise) {
+    try {
+        return await promise;
+    } catch (error) {
+        if (!(error instanceof LossdError)) throw error;
+        return {refused: error.detail};
+    }
+}
+
+function drawAll(host, what, entries) {
+    if (entries.length === 0) {
+        clear(host);
+        return;
+    }
+    const x = [...new Set(entries.flatMap(({curve}) => curve.x))].sort((a, b) => a - b);
+    const series = entries.map(({loss, curve, colour}) => ({label: loss, colour, data: resampled(x, curve.x, curve[what])}));
+    draw(host, {label: `${what} of ${entries.map(({loss}) => loss).join(', ')}`, x, series, sync: 'compare'});
+}
+
+// The values of a curve at the x of all curves: on the line between its points, nothing outside.
+function resampled(x, own, values) {
+    let i = 0;
+    return x.map((place) => {
+        while (i < own.length - 2 && own[i + 1] < place) i++;
+        if (place < own[0] || place > own.at(-1)) return null;
+        const share = (place - own[i]) / (own[i + 1] - own[i]), value = values[i] + (values[i + 1] - values[i]) * share;
+        return place === own[i] ? finite(values[i]) : place === own[i + 1] ? finite(values[i + 1]) : finite(value);
+    });
+}
+
+const finite = (value) => (Number.isFinite(value) ? value : null);
+
+function table(entries) {
+    const head = make('thead', {}, make('tr', {}, ...['loss', 'mean over the batch', ''].map((text) => (text ? make('th', {scope: 'col'}, text) : make('td')))));
+    const rows = entries.map(({loss, curve, result, colour}) => {
+        const swatch = make('span', {className: 'swatch'});
+        swatch.style.setProperty('--own', `var(${colour})`);
+        return make('tr', {}, make('th', {scope: 'row'}, swatch, loss), make('td', {}, result.refused ? '' : short(result.loss, 6)),
+            make('td', {className: 'mistake'}, result.refused ?? curve.refused ?? ''));
+    });
+    return [head, make('tbody', {}, ...rows)];
+}

@@ -19,6 +19,9 @@ json_t *describe_member(json_t *object, const char *key, json_t *value);
 json_t *describe_value(const struct loss_param_spec *spec, const struct loss_value *value);
 json_t *describe_default(const struct loss_param_spec *spec);
 
+/* Reads JSON; NULL if that is not sound or memory has run out. To be used in place of jansson's own functions. */
+json_t *describe_load(const char *text, size_t len);
+
 /* Answers with a tree, which is freed, written with jansson's `flags`; or, where it is NULL, that memory has run out. Keeps
    reply->errors. */
 void describe_answer(struct reply *reply, json_t *tree, size_t flags);

@@ -181,7 +181,7 @@ static bool set(json_t *object, const char *key, json_t *value)
 
 void openapi_document(const struct openapi_route routes[], size_t count, struct reply *reply)
 {
-    json_t *const document = json_loadb(openapi_base, (size_t)(openapi_base_end - openapi_base), 0, NULL);
+    json_t *const document = describe_load(openapi_base, (size_t)(openapi_base_end - openapi_base));
     json_t *const components = json_object_get(document, "components"), *paths = json_object();
     for (size_t i = 0; i < count; i++)
         paths = routes[i].operation ? add_route(paths, &routes[i]) : paths;

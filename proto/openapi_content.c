@@ -39,7 +39,7 @@ static json_t *tree_of(struct reply *reply)
 {
     json_t *tree = NULL;
     if (reply->status == reply_status(LOSS_OK) && !reply->body.failed)
-        tree = json_loadb(reply->body.data, reply->body.len, 0, NULL);
+        tree = describe_load(reply->body.data, reply->body.len);
     reply_free(reply);
     return tree;
 }

@@ -30,12 +30,14 @@ static void make(struct reply *reply)
 void document_answer(struct reply *reply)
 {
     pthread_mutex_lock(&mutex);
-    if (made.status != 200) {
-        reply_free(&made);
+    if (made.status != 200)
         make(&made);
-    }
     *reply = made;
-    reply->body = (struct buffer){.data = NULL};
-    buffer_append(&reply->body, made.body.data, made.body.len);
+    if (made.status == 200) {
+        reply->body = (struct buffer){.data = NULL};
+        buffer_append(&reply->body, made.body.data, made.body.len);
+    } else {
+        made = (struct reply){.status = 0};
+    }
     pthread_mutex_unlock(&mutex);
 }

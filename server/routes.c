@@ -47,7 +47,8 @@ static void answer_root(const struct call *call, struct reply *reply)
                   "  POST /v1/losses/{loss}  evaluate it\n"
                   "  POST /v1/evaluate       evaluate several at once\n"
                   "  GET  /v2/models/{loss}  the same of the Open Inference Protocol, with .../infer\n"
-                  "  GET  /openapi.json      all of this as an OpenAPI document\n"
+                  "  GET  /docs              all of this in a browser, to try out\n"
+                  "  GET  /openapi.json      the same as an OpenAPI document\n"
                   "  GET  /healthz           whether the server lives\n"
                   "  GET  /readyz            whether it takes requests\n"
                   "  GET  /metrics           what it does, for Prometheus\n",
@@ -78,6 +79,11 @@ static void answer_metrics(const struct call *call, struct reply *reply)
     *reply = (struct reply){.status = 200, .content_type = "text/plain; version=0.0.4; charset=utf-8"};
     if (!metrics_write(call->metrics, &reply->body))
         refuse(reply, 503, "there is no memory for the answer at the moment");
+}
+
+static void answer_docs(const struct call *call, struct reply *reply)
+{
+    asset_answer("docs.html", call->if_none_match, reply);
 }
 
 static void answer_document(const struct call *call, struct reply *reply)
@@ -229,6 +235,7 @@ SAYS(root) = {"root", server_tag, "What this is and where to look", .media = tex
 SAYS(health) = {"health", server_tag, "Whether the process is alive", .media = text_media};
 SAYS(ready) = {"ready", server_tag, "Whether it takes work", .media = text_media, .also = 503};
 SAYS(document) = {"document", server_tag, "This document", .media = json_media, .schema = "Document", .errors = {406, 503}};
+SAYS(docs) = {"docs", server_tag, "This document for readers, in a browser", .media = "text/html"};
 SAYS(asset) = {"asset", server_tag, "What pages are made of", .media = "*/*", .errors = {404}};
 SAYS(metrics) = {
     "metrics",
@@ -320,6 +327,7 @@ static const struct route routes[] = {
      .side = ROUTE_BOTH,
      .says = &says_ready},
     {.method = "GET", .path = "/openapi.json", .answer = answer_document, .open = true, .says = &says_document},
+    {.method = "GET", .path = "/docs", .answer = answer_docs, .open = true, .says = &says_docs},
     {.method = "GET", .path = "/assets/{file}", .answer = answer_asset, .open = true, .says = &says_asset},
     {.method = "GET",
      .path = "/metrics",

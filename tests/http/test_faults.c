@@ -9,6 +9,7 @@
  */
 #include "base64.h"
 #include "compress.h"
+#include "document.h"
 #include "faults/faults.h"
 #include "http/http_client.h"
 #include "http/server_process.h"
@@ -173,6 +174,8 @@ static void add_gets(void)
                                         "/readyz",
                                         "/v1/losses",
                                         "/v1/losses/cross_entropy",
+                                        "/openapi.json",
+                                        "/docs",
                                         "/v2",
                                         "/v2/health/live",
                                         "/v2/health/ready",
@@ -436,11 +439,17 @@ static bool is_unavailable(const struct ask *ask)
     return sound;
 }
 
+/* Bytes of an answer that messages have room for. */
+static int shown(void)
+{
+    return (int)(response.body_len < 2000 ? response.body_len : 2000);
+}
+
 /* Asks where nothing fails. */
 static void expect_right(const struct ask *ask, const char *when)
 {
     ck_assert_msg(try_ask(ask), "%s, %s: no answer", ask->name, when);
-    ck_assert_msg(is_right(ask), "%s, %s: %s%.*s", ask->name, when, response.head, (int)response.body_len, response.body);
+    ck_assert_msg(is_right(ask), "%s, %s: %s%.*s", ask->name, when, response.head, shown(), response.body);
 }
 
 /* The answer without compression, which is right too where compressing fails. */
@@ -562,8 +571,8 @@ static void meet(const struct ask *ask, unsigned long long call, bool all, struc
     else if (is_unavailable(ask))
         tally->unavailable++;
     else
-        ck_abort_msg("%s, call %llu%s fails: %s%.*s", ask->name, call, all ? " and all after it" : "", response.head,
-                     (int)response.body_len, response.body);
+        ck_abort_msg("%s, call %llu%s fails: %s%.*s", ask->name, call, all ? " and all after it" : "", response.head, shown(),
+                     response.body);
 }
 
 static bool is_thorough(void)
@@ -628,6 +637,50 @@ START_TEST(faults_of_memory_are_met_by_every_request)
     }
     expect_met(&tally, 20 * ask_count);
     ck_assert_uint_gt(tally.unavailable, 5 * ask_count);
+    free_all();
+}
+END_TEST
+
+/* One that has made nothing yet. */
+static void restart(void)
+{
+    http_client_close(&client);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    server_process_free(&server);
+    server_process_start(&server, arguments);
+}
+
+/* The document is made once, of many allocations, and kept: it must be whole, and where it cannot be made nothing may be left.
+ */
+START_TEST(faults_of_memory_leave_no_half_of_the_document)
+{
+    struct tally tally = {0};
+    struct reply whole = {.status = 0};
+    document_answer(&whole);
+    ck_assert_int_eq(whole.status, 200);
+    get("/healthz");
+    learn(&asks[0]);
+    get("/openapi.json");
+    asks[1].status = whole.status;
+    asks[1].answer = whole.body;
+    atomic_store(&faults->error, ENOMEM);
+    const unsigned long long finer = is_thorough() ? 100 : SAMPLE; /* every call would take half an hour */
+    unsigned long long met = 1;
+    for (unsigned long long call = 1; met > 0; call += 1 + call / finer) {
+        const struct holdings before = settle(&asks[0]);
+        const struct tally so_far = tally;
+        ensure_connected();
+        arm(FAULT_MEMORY, call, false);
+        meet(&asks[1], call, false, &tally);
+        met = tally.faults - so_far.faults;
+        if (tally.right == so_far.right)
+            expect_nothing_left(&before, "no document");
+        else if (met > 0)
+            restart();
+    }
+    ck_assert_uint_gt(tally.unavailable, 20);
+    expect_right(&asks[1], "at last");
+    expect_met(&tally, 40);
     free_all();
 }
 END_TEST
@@ -749,12 +802,17 @@ END_TEST
 Suite *faults_suite(void)
 {
     Suite *suite = suite_create("faults");
-    TCase *served = tcase_create("faults_served"), *start = tcase_create("faults_start");
+    TCase *served = tcase_create("faults_served"), *start = tcase_create("faults_start"),
+          *document = tcase_create("faults_document");
     tcase_set_timeout(served, 900);
     tcase_add_checked_fixture(served, setup, teardown);
     tcase_add_test(served, faults_of_memory_are_met_by_every_request);
     tcase_add_test(served, faults_of_sockets_are_met_by_every_connection);
     suite_add_tcase(suite, served);
+    tcase_set_timeout(document, 900);
+    tcase_add_checked_fixture(document, setup, teardown);
+    tcase_add_test(document, faults_of_memory_leave_no_half_of_the_document);
+    suite_add_tcase(suite, document);
     tcase_set_timeout(start, 900);
     tcase_add_test(start, faults_at_start_are_a_line_and_an_end);
     suite_add_tcase(suite, start);

@@ -458,6 +458,56 @@ START_TEST(document_is_had_as_other_paths_are)
 }
 END_TEST
 
+/* ---- the page ------------------------------------------------------------------------------------------------------- */
+
+/* Everything that a page's attribute of that name points to is served here. */
+static void expect_served(const char *page, const char *attribute)
+{
+    char *const text = strdup(page);
+    ck_assert_ptr_nonnull(text);
+    int found = 0;
+    for (char *at_name = text; (at_name = strstr(at_name, attribute)); found++) {
+        char *const path = at_name + strlen(attribute);
+        path[strcspn(path, "\"")] = '\0';
+        at_name = path + strlen(path) + 1;
+        if (*path == '#')
+            continue;
+        ck_assert_msg(*path == '/', "%s", path);
+        ck_assert(http_client_ask(&client, "GET", path, NULL, NULL, 0, &response));
+        ck_assert_msg(response.status == 200, "%s: %d", path, response.status);
+        if (strstr(path, ".svg")) /* has the name of its language, which is an address */
+            continue;
+        ck_assert_msg(!strstr(path, "docs.") || !strstr(response.body, "://"), "%s names another place", path);
+        ck_assert_msg(!strstr(path, "docs.") || !strstr(response.body, "innerHTML"), "%s sets text as HTML", path);
+    }
+    ck_assert_int_gt(found, 0);
+    free(text);
+}
+
+START_TEST(docs_are_a_page_that_needs_nothing_from_elsewhere)
+{
+    ck_assert(http_client_ask(&client, "GET", "/docs", "Accept: text/html\r\n", NULL, 0, &response));
+    ck_assert_int_eq(response.status, 200);
+    expect_header("Content-Type", "text/html");
+    expect_header("Content-Security-Policy", "default-src 'self'");
+    expect_header("Content-Security-Policy", "frame-ancestors 'none'");
+    char *const page = strdup(response.body);
+    expect_served(page, "href=\"");
+    expect_served(page, "src=\"");
+    ck_assert_ptr_null(strstr(page, " style="));
+    ck_assert_ptr_null(strstr(page, "<script>"));
+    free(page);
+    ck_assert(http_client_ask(&client, "HEAD", "/docs", NULL, NULL, 0, &response));
+    ck_assert_int_eq(response.status, 200);
+    ck_assert(http_client_ask(&client, "GET", "/docs", "If-None-Match: *\r\n", NULL, 0, &response));
+    ck_assert_int_eq(response.status, 304);
+    ck_assert(http_client_ask(&client, "PUT", "/docs", NULL, "x", 1, &response));
+    ck_assert_int_eq(response.status, 405);
+    ck_assert(http_client_ask(&client, "GET", "/dosc", NULL, NULL, 0, &response));
+    ck_assert_ptr_nonnull(strstr(response.body, "did you mean /docs?"));
+}
+END_TEST
+
 /* ---- what others make of it ------------------------------------------------------------------------------------------ */
 
 static const char fetch_validator[] =
@@ -498,6 +548,7 @@ Suite *openapi_suite(void)
     tcase_add_test(api, answers_that_are_shown_are_those_that_are_given);
     tcase_add_loop_test(api, mistakes_are_answered_as_documented, 0, (int)loss_count());
     tcase_add_test(api, document_is_had_as_other_paths_are);
+    tcase_add_test(api, docs_are_a_page_that_needs_nothing_from_elsewhere);
     suite_add_tcase(suite, examples);
     tcase_add_test(validator, document_is_valid_to_others);
     suite_add_tcase(suite, api);

@@ -190,18 +190,37 @@ check-sanitize: test-deps ## run every test under address+undefined and under th
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=asan
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=tsan
 
+# Everything but main is compiled once, for all targets.
 FUZZ_SECONDS ?= 60
+FUZZ         := build/fuzz
+FUZZ_CFLAGS  := -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fno-sanitize-recover=all -ffp-contract=off -Icore -Iproto -Iserver
+FUZZ_CHECKS  := address,undefined
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
+FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ)/objects/%.o,$(wildcard core/*.c core/losses/*.c proto/*.c) $(filter-out server/main.c,$(wildcard server/*.c))) \
+                $(FUZZ)/objects/assets.o
 
-fuzz: ## run each fuzz target for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev); what it finds is left in build/fuzz
-	@mkdir -p build/fuzz
+fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## run each fuzz target for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev); what it finds is left in build/fuzz
 	@for target in $(FUZZ_TARGETS); do \
-	    clang -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -ffp-contract=off -Icore -Iproto \
-	        -o build/fuzz/$$target tests/fuzz/fuzz_$$target.c $(wildcard core/*.c core/losses/*.c proto/*.c) -ljansson -lz -lzstd -lm && \
-	    mkdir -p build/fuzz/corpus-$$target && \
-	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=4096 -artifact_prefix=build/fuzz/ \
-	        build/fuzz/corpus-$$target tests/fuzz/corpus/$$target || exit 1; \
+	    mkdir -p $(FUZZ)/corpus-$$target && \
+	    $(FUZZ)/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=30 -max_len=4096 -artifact_prefix=$(FUZZ)/ \
+	        $(FUZZ)/corpus-$$target tests/fuzz/corpus/$$target || exit 1; \
 	done
+
+$(FUZZ)/%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS)
+	$(call say,LD $@)
+	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_CHECKS) -o $@ $^ -lmicrohttpd -lgnutls -ljansson -lz -lzstd -lm
+
+$(FUZZ)/objects/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC $@)
+	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_CHECKS) -MMD -MP -c -o $@ $<
+
+$(FUZZ)/objects/assets.o: $(BUILD)/web/assets.c Makefile
+	@mkdir -p $(@D)
+	$(Q)clang $(FUZZ_CFLAGS) -c -o $@ $<
+
+.SECONDARY: $(FUZZ_OBJECTS)
+-include $(FUZZ_OBJECTS:.o=.d)
 
 check-mathematics: $(BUILD)/tests/mathematics-exhaustive ## measure exp, log and log1p over every float32 (minutes)
 	$(BUILD)/tests/mathematics-exhaustive

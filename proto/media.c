@@ -67,8 +67,10 @@ double media_quality(const char *range)
     const size_t len = strcspn(range, ",");
     for (const char *at = range; (at = memchr(at, ';', len - (size_t)(at - range))); at++) {
         const char *name = at + 1 + strspn(at + 1, " \t");
-        if ((*name == 'q' || *name == 'Q') && name[1] == '=')
-            return strtod(name + 2, NULL);
+        if ((*name == 'q' || *name == 'Q') && name[1] == '=') {
+            const double q = strtod(name + 2, NULL);
+            return q >= 0 && q <= 1 ? q : 1; /* "nan" is none, and "inf" */
+        }
     }
     return 1;
 }

@@ -24,8 +24,8 @@ enum loss_status media_accept_json(const char *accept, struct loss_error *error)
 /* Whether an Accept header names a media type by itself, and takes it: not by a range, and with a q above 0. */
 bool media_named(const char *accept, const char *type);
 
-/* The q of an element of an Accept header or one of its kind ("text/html;q=0.5"), which ends at a comma; 1 where it has none.
- */
+/* The q of an element of an Accept header or one of its kind ("text/html;q=0.5"), which ends at a comma; 1 where it has none
+   from 0 to 1. */
 double media_quality(const char *range);
 
 /* Copies the value of a parameter of a media type or another header of that kind ("form-data; name=\"input\"") into `out`,

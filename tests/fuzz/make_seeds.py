@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Seeds for fuzz_safetensors, fuzz_npy, fuzz_oip, fuzz_several and fuzz_expand (Debian: python3-numpy; zstd for the command of that name): make_seeds.py writes them below tests/fuzz/corpus."""
+"""Seeds for fuzz_safetensors, fuzz_npy, fuzz_oip, fuzz_several and fuzz_expand, and for fuzz_http, fuzz_headers, fuzz_form and fuzz_base64, which are made of them (Debian: python3-numpy; zstd for the command of that name): make_seeds.py writes them below tests/fuzz/corpus."""
 import gzip
 import io
 import json
@@ -91,3 +91,47 @@ for place, (name, code) in enumerate(CODED.items()):
     write("expand", name, bytes([2 * place]) + code(body))
     write("expand", name + "_large", bytes([2 * place + 1]) + code(body * 100))
 write("expand", "gzip_members", bytes([2]) + gzip.compress(body[:20], mtime=0) + gzip.compress(body[20:], mtime=0))
+
+def request(name, *heads, cut=0):
+    """Requests of a connection, and where what is sent is cut in two, in 256ths."""
+    write("http", name, bytes([cut]) + b"".join(head if isinstance(head, bytes) else head.replace("\n", "\r\n").encode() for head in heads))
+
+
+def post(path, content, headers=""):
+    return f"POST {path} HTTP/1.1\nHost: x\n{headers}Content-Length: {len(content)}\n\n".replace("\n", "\r\n").encode() + content
+
+
+def seed(folder, name, skip=1):
+    return (corpus / folder / name).read_bytes()[skip:]
+
+
+small = b'{"input":[1,2],"target":[0,3],"grad":true}'
+chunked = "POST /v1/losses/mse HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n"
+pieces = b"%x;a=b\r\n" % 20 + small[:20] + b"\r\n%x\r\n" % len(small[20:]) + small[20:] + b"\r\n0\r\nX-Trailer: 1\r\n\r\n"
+for place, path in enumerate(["/", "/healthz", "/metrics", "/v1/losses", "/v1/losses/mse", "/v2", "/v2/models/mse/config", "/v2/models/stats"]):
+    request(f"get{place}", f"GET {path} HTTP/1.1\nHost: x\nAccept-Encoding: gzip;q=0.5, zstd\nAccept: */*;q=0.1\n\n")
+request("head", "HEAD /v1/losses HTTP/1.1\nHost: x\n\n", "OPTIONS * HTTP/1.1\nHost: x\n\n", "PUT / HTTP/1.1\nHost: x\nExpect: 100-continue\nContent-Length: 3\n\nabc")
+request("old", "GET /readyz HTTP/1.0\nConnection: keep-alive\n\n", "GET http://x/v1/losses/%6dse HTTP/1.1\nHost: x\nTraceparent: 00-" + "1" * 32 + "-" + "2" * 16 + "-01\n\n")
+request("json", post("/v1/losses/mse", small), post("/v1/losses/huber?delta=2", small, "X-Request-Id: a.b-c_1\n"), cut=100)
+request("chunked", chunked, pieces, chunked, pieces, cut=200)
+request("continue", "POST /v1/losses/l1 HTTP/1.1\nHost: x\nExpect: 100-continue\nContent-Length: 42\n\n", small)
+request("several", post("/v1/evaluate", seed("several", "own", 0)))
+request("safetensors", post("/v1/losses/cross_entropy?grad=input", len(seed("safetensors", "mse").split(b"\n", 1)[1].split(b"\0", 1)[0]).to_bytes(8, "little")
+                            + seed("safetensors", "mse").split(b"\n", 1)[1].replace(b"\0", b"", 1), "Content-Type: application/vnd.safetensors\n"))
+request("form", post("/v1/losses/mse", seed("npy", "mse"), "Content-Type: multipart/form-data; boundary=b\n"))
+json_part, blobs = seed("oip", "binary").split(b"\0", 1)
+request("infer", post("/v2/models/cross_entropy/infer", json_part + blobs, f"Inference-Header-Content-Length: {len(json_part)}\n"),
+        post("/v2/repository/index", b"{}"))
+for coding in CODED:
+    request(coding, post("/v1/losses/cross_entropy", seed("expand", coding), f"Content-Encoding: {coding}\nAccept-Encoding: {coding}, identity;q=0\n"))
+request("smuggled", "POST /v1/losses/mse HTTP/1.1\nHost: x\nContent-Length: 6\nTransfer-Encoding: chunked\n\n0\n\nG")
+request("lines", b"GET / HTTP/1.1\nHost: x\r\nX: a\0b\r\n c\r\n\r\n")
+
+write("headers", "all", b"application/json;q=0.5, application/vnd.safetensors, */*;q=0\nmultipart/form-data; charset=x; boundary=\"a b\"\ngzip;q=0.5, zstd, *;q=0\n"
+      b"x-gzip, identity\nid-1.2_3\n[::1]:80\n00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nhttp://x/v1/losses/%6dse?a=b")
+write("headers", "nearest", b"text/*\napplication/problem+json\nidentity;q=0\nbr\n\nlocalhost\n\n/v1/loss/mse")
+write("headers", "quality", b"application/json;q=nan, */*;q=4\nx;q=1\ngzip;q=nan, deflate;q=inf, zstd;q=-1\n")
+write("form", "file", b"multipart/form-data; boundary=b\n" + seed("npy", "mse"))
+write("form", "quoted", b'multipart/form-data; boundary="a b"\n--a b\r\nContent-Disposition: form-data; name="grad"\r\n\r\ntrue\r\n--a b--\r\n')
+write("base64", "text", b"AAAAPwAAAL8=")
+write("base64", "escaped", b"\\u0041A\\/APw==")

@@ -269,6 +269,8 @@ START_TEST(accept_chooses_between_json_and_safetensors)
         {"Accept: application/json;q=0.6, application/vnd.safetensors;q=0.5\r\n", "application/json", "application/json"},
         {"Accept: application/json, application/vnd.safetensors\r\n", "application/json", "application/vnd.safetensors"},
         {"Accept: application/json, */*;q=0.5\r\n", "application/json", "application/json"},
+        {"Accept: application/json;q=0.9, application/vnd.safetensors;q=nan\r\n", "application/vnd.safetensors",
+         "application/vnd.safetensors"},
         {"Accept: application/json;q=0, */*\r\n", "application/vnd.safetensors", "application/vnd.safetensors"},
         {"Accept: application/vnd.safetensors;q=0, application/octet-stream;q=0, */*\r\n", "application/json",
          "application/json"},

@@ -1,0 +1,95 @@
+/*
+ * libFuzzer: any text as the headers whose values are taken apart, one a line: Accept, Content-Type, Accept-Encoding,
+ * Content-Encoding, X-Request-Id, Host and traceparent; then the target of the request.
+ */
+#include "coding.h"
+#include "guard.h"
+#include "media.h"
+#include "routes.h"
+#include "trace.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool condition)
+{
+    if (!condition)
+        abort();
+}
+
+static void read_media(const char *accept, const char *content)
+{
+    struct loss_error error;
+    enum media media = MEDIA_COUNT;
+    char value[80];
+    if (media_accept(accept, MEDIA_JSON, &media, &error) == LOSS_OK)
+        require(media < MEDIA_OCTETS);
+    else
+        require(error.message[0] && media_accept_json(accept, &error) != LOSS_OK);
+    if (media_content(content, &media, &error) == LOSS_OK)
+        require(media < MEDIA_COUNT);
+    require(media_quality(accept) >= 0 && media_quality(accept) <= 1);
+    if (media_parameter(content, "boundary", value, sizeof value))
+        require(strlen(value) < sizeof value);
+}
+
+static void read_codings(const char *accept, const char *content)
+{
+    struct loss_error error;
+    struct coding_accept codings = {.named_any = false};
+    struct coding_content body = {.coding = CODING_IDENTITY};
+    /* Twice, since a header may come twice. */
+    for (int i = 0; i < 2; i++)
+        coding_accept_add(&codings, accept);
+    const struct coding_choice choice = coding_choose(&codings);
+    require(choice.coding < CODING_COUNT);
+    if (choice.coding != CODING_IDENTITY) /* nobody gets what was not asked for */
+        require(codings.named_any || codings.named[choice.coding]);
+    coding_content_add(&body, content);
+    if (coding_content_check(&body, &error) == LOSS_OK)
+        require(body.coding < CODING_COUNT && !body.stacked);
+    else
+        require(error.message[0]);
+}
+
+static void read_target(const char *target)
+{
+    char path[256];
+    if (guard_decode_path(target, path, sizeof path) != GUARD_PATH_OK)
+        return;
+    require(path[0] == '/' && strlen(path) < sizeof path);
+    for (const char *byte = path; *byte; byte++)
+        require((unsigned char)*byte >= 0x20 && (unsigned char)*byte < 0x7f);
+    struct reply reply = {0};
+    const struct route_match match = route_find(ROUTE_MAIN, "GET", path);
+    if (!match.allow)
+        route_not_found(ROUTE_MAIN, path, &reply);
+    reply_free(&reply);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    enum { LINES = 8 };
+    char *const text = malloc(size + 1), *line[LINES], *rest = text;
+    if (!text)
+        return 0;
+    memcpy(text, data, size);
+    text[size] = '\0';
+    for (int i = 0; i < LINES; i++) {
+        const size_t len = strcspn(rest, "\n");
+        line[i] = rest;
+        rest += len + (rest[len] == '\n');
+        line[i][len] = '\0';
+    }
+    read_media(line[0], line[1]);
+    read_codings(line[2], line[3]);
+    require(!guard_is_request_id(line[4]) || strlen(line[4]) <= 128);
+    require(!guard_is_host(line[5]) || !strpbrk(line[5], "\"<>\r\n \\"));
+    require(!trace_is_parent(line[6]) || strlen(line[6]) >= 55);
+    read_target(line[7]);
+    free(text);
+    return 0;
+}

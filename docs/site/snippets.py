@@ -94,11 +94,14 @@ def prepare(folder):
 
 def run(language, text, url, folder, build):
     command = RUNNERS[language][0]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "clients/python/src"), "PATH": f"{build}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "clients/python/src"), "PATH": f"{build}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1",
+                   "LOSSCTL_URL": url, "LOSSD_URL": url}
     text = text.replace(URL_IN_TEXT, url)
     if language == "sh":  # curl says less of its progress, and fails where the server refuses, unless the answer is compared
         text = re.sub(r"\bcurl ", "curl -sS ", text)
-    return subprocess.run([*command, text], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, text], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    done.stdout = done.stdout.replace(url, URL_IN_TEXT)
+    return done
 
 
 def works(language):
@@ -115,6 +118,7 @@ def main():
     arguments = parser.parse_args()
     build = Path(arguments.lossd).resolve().parent
     here = {language: works(language) for language in RUNNERS}
+    here["lossctl"] = (build / "lossctl").exists()
     passed = failed = 0
     top = Path(tempfile.mkdtemp(prefix="lossd-docs-"))
     try:
@@ -122,7 +126,7 @@ def main():
             examples = [*(example for path in FENCED for example in fenced(path)),
                         *(example for path in INDENTED for example in indented(path)), *loss_examples(server, arguments.only)]
             for path, language, text, expected in examples:
-                if arguments.only not in str(path) or not here[language]:
+                if arguments.only not in str(path) or not here["lossctl" if "lossctl " in text else language]:
                     continue
                 folder = top / path.name
                 if not folder.exists():
@@ -139,7 +143,7 @@ def main():
         shutil.rmtree(top)
     for language, is_here in here.items():
         if not is_here:
-            print(f"docs: the examples in {language} were not run: it is not here", file=sys.stderr)
+            print(f"docs: the examples of {language} were not run: it is not here", file=sys.stderr)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

@@ -91,7 +91,8 @@ struct http {
     struct watch *watch;
     struct MHD_Response *no_memory; /* for when there is none to make a response with */
     struct http_settings settings;
-    atomic_bool draining;
+    atomic_bool draining; /* it is about to end */
+    atomic_bool ended;    /* clients have had their time: the executor may be stopped */
     struct connections *connections;
     const struct entrance
         *entrance[HTTP_FILES]; /* of connections, by descriptor: where they came in; set before libmicrohttpd knows of them */
@@ -496,8 +497,13 @@ static enum MHD_Result submit(struct request *request)
     if (executor_submit(request->http->settings.executor, &request->job))
         return MHD_YES;
     free_body(request);
-    count_reject(request, REJECT_QUEUE);
-    refuse(&request->reply, 503, "too many requests are waiting to be computed");
+    if (atomic_load(&request->http->ended)) {
+        count_reject(request, REJECT_DRAINING);
+        refuse(&request->reply, 503, "the server is shutting down");
+    } else {
+        count_reject(request, REJECT_QUEUE);
+        refuse(&request->reply, 503, "too many requests are waiting to be computed");
+    }
     request->state = REQUEST_READY;
     MHD_resume_connection(request->connection);
     return MHD_YES;
@@ -670,11 +676,6 @@ static bool dispatch(struct request *request)
         return false;
     if (!request->http->settings.compress && !request->transfer.choice.required)
         request->transfer.choice.coding = CODING_IDENTITY;
-    if (request->close && !match.route->draining_too) {
-        count_reject(request, REJECT_DRAINING);
-        refuse(&request->reply, 503, "the server is shutting down");
-        return false;
-    }
     if (match.route->possible)
         return expect_body(request);
     match.route->answer(&request->call, &request->reply);
@@ -1136,9 +1137,14 @@ static bool wait_idle(struct http *http, int64_t limit_ms)
     return idle;
 }
 
-void http_drain(struct http *http)
+void http_announce_end(struct http *http)
 {
     atomic_store(&http->draining, true);
+}
+
+/* Returns when all has been answered, or clients have had their time. */
+static void wait_for_clients(struct http *http)
+{
     int64_t deadline = clock_ms() + HTTP_DRAIN_MS;
     while (clock_ms() < deadline) {
         unsigned long long served = atomic_load(&http->served);
@@ -1154,6 +1160,13 @@ void http_drain(struct http *http)
             return;
     }
     log_message(LOG_LEVEL_WARNING, "closing connections whose clients are too slow");
+}
+
+void http_drain(struct http *http)
+{
+    http_announce_end(http);
+    wait_for_clients(http);
+    atomic_store(&http->ended, true);
 }
 
 void http_stop(struct http *http)

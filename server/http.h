@@ -40,8 +40,12 @@ bool http_has_room(void *http);
    listener_taker, to be called from one thread only. */
 void http_adopt(void *http, int fd, const struct sockaddr *peer, socklen_t len, const struct entrance *entrance);
 
-/* From now on /readyz and everything else but /healthz answers 503 and closes its connection. Returns when all requests that
-   are under way have been answered, however long the executor computes, or when clients have taken too long to send or read. */
+/* From now on /readyz answers 503, and every connection is closed after its next answer; all else goes on. */
+void http_announce_end(struct http *http);
+
+/* The same, to be called when no more connections come. Returns when all requests that are under way have been answered, those
+   among them that were on their way on connections that were kept, however long the executor computes; or when clients have
+   taken too long to send or read. */
 void http_drain(struct http *http);
 
 /* Closes all connections, ends the I/O threads and frees the server. The executor must have been stopped: no connection may be

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "access.h"
@@ -218,6 +219,16 @@ static bool choose_isa(const struct options *options, char *message)
     return false;
 }
 
+/* Goes on serving for a while, so that whoever balances between servers can notice. */
+static void announce_end(const struct server *server, int64_t delay_ms)
+{
+    if (delay_ms == 0)
+        return;
+    log_message(LOG_LEVEL_INFO, "serving for another %g seconds, with /readyz at 503", (double)delay_ms / 1000);
+    http_announce_end(server->http);
+    nanosleep(&(struct timespec){delay_ms / 1000, delay_ms % 1000 * 1000000}, NULL); /* a signal ends the program */
+}
+
 /* Ends all, in this order: no new connections, no requests under way, no jobs, no connections. Where the draining had to give
    up on a slow client, its request may still come to the stopped executor, which refuses it. */
 static void stop(struct server *server)
@@ -248,7 +259,9 @@ static int serve(const struct options *options)
         const int received = wait_for_the_end(&awaited, server.access);
         let_signals_kill(&awaited);
         activation_stopping();
-        log_message(LOG_LEVEL_INFO, "%s: finishing the requests under way", received == SIGTERM ? "SIGTERM" : "SIGINT");
+        log_message(LOG_LEVEL_INFO, "%s: ending", received == SIGTERM ? "SIGTERM" : "SIGINT");
+        announce_end(&server, options->drain_delay);
+        log_message(LOG_LEVEL_INFO, "finishing the requests under way");
     } else {
         fprintf(stderr, "lossd: %s\n", message);
     }

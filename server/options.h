@@ -12,7 +12,7 @@
 #include "limit.h"
 #include "log.h"
 
-enum { OPTION_COUNT = 23, OPTION_PATH = 1024, OPTION_ORIGIN = 230, OPTION_MESSAGE = 640 };
+enum { OPTION_COUNT = 24, OPTION_PATH = 1024, OPTION_ORIGIN = 230, OPTION_MESSAGE = 640 };
 
 struct options {
     struct address_list listen;
@@ -25,6 +25,7 @@ struct options {
     int threads;
     int io_threads;
     struct limits limits;
+    int64_t drain_delay;                      /* milliseconds */
     int compress;                             /* 0 for on, 1 for off */
     int log_level;                            /* enum log_level */
     int log_format;                           /* enum log_format */

@@ -40,7 +40,6 @@ struct route {
     void (*answer)(const struct call *call, struct reply *reply);
     /* Whether it can succeed at all, asked before the body is read; fills the reply if not. NULL: it takes no body. */
     bool (*possible)(const struct call *call, struct reply *reply);
-    bool draining_too;    /* answered while the server drains */
     bool open;            /* for everyone, whoever else needs a token: health, and pages that hold nothing but themselves */
     enum route_side side; /* ROUTE_ADMIN: not on the main addresses if there is an admin address */
     const struct openapi_operation *says; /* what it says of itself */

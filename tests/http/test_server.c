@@ -373,8 +373,9 @@ START_TEST(server_finishes_what_is_under_way_when_told_to_end)
     signal_and_wait(_i);
     struct http_client late;
     ck_assert(!http_client_connect(&late, "127.0.0.1", server.port));
+    /* A request that was on its way on a connection that is open. */
     ask("POST", mse_path, NULL, mse);
-    expect_problem(503, "shutting down");
+    expect_evaluated();
     expect_closed();
 
     ck_assert(http_client_send(&upload, body + len / 2, len - len / 2));
@@ -387,6 +388,28 @@ START_TEST(server_finishes_what_is_under_way_when_told_to_end)
     http_client_close(&upload);
     http_client_close(&idle);
     free(body);
+}
+END_TEST
+
+START_TEST(server_goes_on_serving_for_its_drain_delay)
+{
+    start(ARGUMENTS("--threads=2", "--drain-delay=3"));
+    expect_usable();
+    kill(server.pid, SIGTERM);
+    for (response.status = 0; response.status != 503; reconnect())
+        ask("GET", "/readyz", NULL, NULL);
+    for (int i = 0; i < 3; i++) {
+        ask("POST", mse_path, NULL, mse);
+        expect_evaluated();
+        expect_closed();
+        reconnect(); /* new connections are taken too */
+    }
+    ask("GET", "/healthz", NULL, NULL);
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_int_eq(server_process_wait(&server), 0);
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, "serving for another 3 seconds"));
+    free(log);
 }
 END_TEST
 
@@ -1011,6 +1034,7 @@ Suite *server_suite(void)
     tcase_add_test(process, server_listens_on_a_host_name);
     tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGINT, SIGINT + 1);
     tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGTERM, SIGTERM + 1);
+    tcase_add_test(process, server_goes_on_serving_for_its_drain_delay);
     tcase_add_test(process, server_ends_at_once_on_a_second_signal);
     tcase_add_test(process, server_ends_with_idle_connections_open);
     tcase_add_test(process, server_keeps_clients_waiting_at_its_limit);

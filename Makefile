@@ -71,7 +71,7 @@ $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: docs all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lib uninstall clean help format tidy
+.PHONY: docs all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
@@ -290,13 +290,24 @@ $(TEXT_STAMP):
 	@rm -f $(BENCH)/text-with*
 	@touch $@
 
-install: all install-lib ## install server, lossctl, systemd units, library, header and pkg-config file below PREFIX (default /usr/local)
+install: all install-lib ## install server, lossctl, manual pages, systemd units, library, header and pkg-config file below PREFIX (default /usr/local)
 	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
-	$(if $(HAVE_CURL),install -D -m 755 $(BUILD)/lossctl $(DESTDIR)$(PREFIX)/bin/lossctl)
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	$(BUILD)/lossd --man > $(DESTDIR)$(PREFIX)/share/man/man8/lossd.8
+	$(if $(HAVE_CURL),$(MAKE) --no-print-directory install-lossctl)
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/|$(PREFIX)/|' deploy/lossd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.service
 	install -m 644 deploy/lossd.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/lossd.socket
 	test -e $(DESTDIR)/etc/lossd.conf || install -D -m 644 deploy/lossd.conf $(DESTDIR)/etc/lossd.conf
+
+COMPLETIONS := bash-completion/completions/lossctl zsh/site-functions/_lossctl fish/vendor_completions.d/lossctl.fish
+
+# lossctl writes its manual page and its completions itself.
+install-lossctl: $(BUILD)/lossctl ## install lossctl alone, with its manual page and completions for bash, zsh and fish
+	install -D -m 755 $(BUILD)/lossctl $(DESTDIR)$(PREFIX)/bin/lossctl
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1 $(dir $(COMPLETIONS)))
+	$(BUILD)/lossctl --man > $(DESTDIR)$(PREFIX)/share/man/man1/lossctl.1
+	$(foreach file,$(COMPLETIONS),$(BUILD)/lossctl completions $(firstword $(subst -, ,$(subst /, ,$(file)))) > $(DESTDIR)$(PREFIX)/share/$(file) &&) true
 
 install-lib: lib ## install the library alone, with header and pkg-config file: it needs neither libmicrohttpd nor jansson
 	install -D -m 644 core/loss.h $(DESTDIR)$(PREFIX)/include/loss.h
@@ -308,7 +319,7 @@ install-lib: lib ## install the library alone, with header and pkg-config file: 
 	$(if $(DESTDIR),,-ldconfig)
 
 uninstall: ## remove what install put there
-	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd bin/lossctl include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service lib/systemd/system/lossd.socket
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd bin/lossctl share/man/man1/lossctl.1 share/man/man8/lossd.8 $(addprefix share/,$(COMPLETIONS)) include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service lib/systemd/system/lossd.socket
 
 format: ## lay out the sources with clang-format
 	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] clients/lossctl/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)

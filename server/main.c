@@ -330,6 +330,9 @@ int main(int argc, char *argv[])
     case OPTIONS_HELP:
         options_help(stdout);
         break;
+    case OPTIONS_MAN:
+        options_man(stdout);
+        break;
     case OPTIONS_VERSION:
         options_version(stdout);
         break;

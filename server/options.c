@@ -14,6 +14,7 @@
 
 #include "cpus.h"
 #include "loss.h"
+#include "roff.h"
 
 enum option_type { OPTION_ADDRESSES, OPTION_INTEGER, OPTION_MODE, OPTION_BYTES, OPTION_SECONDS, OPTION_CHOICE, OPTION_TEXT };
 
@@ -261,6 +262,7 @@ static const struct other others[] = {
      OPTIONS_NEW_TOKEN},
     {"hash-token", "NAME", "read a token from stdin, print its line for --token-file, and exit", OPTIONS_HASH_TOKEN},
     {"version", "", "print the version and what it was built with, and exit", OPTIONS_VERSION},
+    {"man", "", "print the manual page, lossd(8), for man(1) to show, and exit", OPTIONS_MAN},
     {"help", "", "print this, and exit", OPTIONS_HELP},
 };
 enum { OTHER_COUNT = sizeof others / sizeof others[0] };
@@ -693,6 +695,44 @@ void options_help(FILE *out)
             "\nEach option can also be given by the environment variable named with it, and by a line `name = value` in\n"
             "the file that --config or %s names. A flag beats the environment, which beats the file.\n",
             config_env);
+}
+
+/* An option in a manual page: what it does, what it takes, how else it can be given, its default. */
+static void man_option(FILE *out, const struct option *option)
+{
+    char range[160], fallback[64], text[900];
+    const bool bounded = option->type != OPTION_TEXT;
+    /* Not the CPUs of the machine on which the page was made. */
+    const char *const value = option->like                                        ? option->like
+                              : !option->fallback                                 ? "the CPUs that are allowed"
+                              : *fallback_text(option, fallback, sizeof fallback) ? fallback
+                                                                                  : "none";
+    snprintf(text, sizeof text, "%s%s%s. Default: %s%s. Environment: %s.", option->doc, bounded ? ": " : "",
+             bounded ? range_text(option, range, sizeof range) : "", option->like ? "that of --" : "", value, option->env);
+    roff_option(out, option->name, option->value, text);
+}
+
+void options_man(FILE *out)
+{
+    roff_head(out, "LOSSD", 8, "lossd " LOSS_VERSION, "loss functions and their gradients over HTTP");
+    fprintf(out, ".SH SYNOPSIS\n.B lossd\n[\\fB\\-\\-option\\fR \\fIvalue\\fR] ...\n.SH DESCRIPTION\n");
+    roff_text(out,
+              "A server that evaluates loss functions and their gradients over large batches, as PyTorch computes them, in "
+              "JSON or as "
+              "binary tensors. GET /v1/losses says which losses there are, lossctl(1) asks it from the shell.\n"
+              "SIGTERM and SIGINT let it finish the requests under way and end; a second one ends it at once. SIGHUP has files "
+              "that options name read again.");
+    fprintf(out, ".SH OPTIONS\n");
+    roff_text(out,
+              "Each can also be given by the environment variable named with it, and by a line `name = value` in the file that "
+              "--config or LOSSD_CONFIG names. A flag beats the environment, which beats the file.");
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        man_option(out, &table[i]);
+    for (size_t i = 0; i < OTHER_COUNT; i++)
+        roff_option(out, others[i].name, others[i].value, others[i].doc);
+    fprintf(out, ".SH \"EXIT STATUS\"\n");
+    roff_text(out, "0 after it was told to end, 1 where it could not start or serve, 2 where an option is wrong.");
+    fprintf(out, ".SH \"SEE ALSO\"\n.BR lossctl (1)\n");
 }
 
 void options_version(FILE *out)

@@ -43,6 +43,7 @@ enum options_action {
     OPTIONS_SERVE,
     OPTIONS_HELP,
     OPTIONS_VERSION,
+    OPTIONS_MAN,
     OPTIONS_PRINT,
     OPTIONS_NEW_TOKEN,
     OPTIONS_HASH_TOKEN,
@@ -53,8 +54,9 @@ enum options_action {
    default. OPTIONS_WRONG with one line in `message` where something is not right, even if a stronger source overrides it. */
 enum options_action options_read(struct options *options, int argc, char *const argv[], char message[OPTION_MESSAGE]);
 
-/* --help, --version and --print-config; what the last prints is a config file. */
+/* --help, --man, --version and --print-config; what the last prints is a config file. */
 void options_help(FILE *out);
+void options_man(FILE *out);
 void options_version(FILE *out);
 void options_print(FILE *out, const struct options *options);
 

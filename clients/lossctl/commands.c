@@ -70,6 +70,7 @@ const struct command commands[] = {
         .doc = "Formula, tensors, parameters with their defaults and ranges, reductions. A loss answers to its names in "
                "PyTorch too. "
                "As this program knows it, or with --url as a server does.",
+        .examples = "lossctl show CrossEntropyLoss",
         .options = SERVER | BIT(OPT_LOCAL) | ALWAYS,
         .least = 1,
         .most = 1,
@@ -91,6 +92,9 @@ const struct command commands[] = {
             "and output to - is JSON.\n"
             "--grad and --hess write the derivatives of the predictions: several of them into one safetensors file, as "
             "grad_NAME, while --grad-NAME and --hess-NAME write one, also of a target.",
+        .examples = "lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy\n"
+                    "lossctl eval cross_entropy --local --batch batch.safetensors --reduction none --terms csv:-\n"
+                    "cut -d, -f2 predictions.csv | lossctl eval mse --input - --target y.csv --json",
         .options = SERVER | HERE | BIT(OPT_BATCH) | BIT(OPT_TERMS) | BIT(OPT_GRAD) | BIT(OPT_HESS) | ALWAYS,
         .least = 1,
         .most = 1,
@@ -105,6 +109,7 @@ const struct command commands[] = {
         .doc = "Tensors and parameters are options, as with eval: each goes to every loss that has it. A loss can have values "
                "of its "
                "own: huber:delta=0.5,reduction=sum. The server is sent the tensors once, or with --local none is asked.",
+        .examples = "lossctl compare mse l1 huber:delta=0.5 quantile:q=0.9 --input pred.npy --target y.npy",
         .options = SERVER | HERE | BIT(OPT_BATCH) | ALWAYS,
         .least = 1,
         .most = 32,
@@ -125,6 +130,8 @@ const struct command commands[] = {
             "as "
             "long as they had waited; more --connections let more be under way. Without --rate each connection waits for its "
             "answer (a closed loop): that measures throughput, and latencies that hide stalls.",
+        .examples = "lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,100000 --connections 1,16\n"
+                    "lossctl bench --rate 500 --duration 60 --html report.html --limit p99=20ms --limit errors=0",
         .options = SERVER | BIT(OPT_LOSSES) | BIT(OPT_SIZES) | BIT(OPT_CLASSES) | BIT(OPT_FORMATS) | BIT(OPT_CONNECTIONS) |
                    BIT(OPT_RATE) | BIT(OPT_WARM_UP) | BIT(OPT_DURATION) | BIT(OPT_WITH_GRAD) | BIT(OPT_LIMIT) |
                    BIT(OPT_JSON_FILE) | BIT(OPT_HTML) | BIT(OPT_QUIET) | BIT(OPT_HELP),
@@ -137,8 +144,22 @@ const struct command commands[] = {
         .doc = "Whether it is reachable and ready, its version, what it computes on, its limits, how long a small request "
                "takes, and "
                "whether every loss gives the same bits there as in this program.",
+        .examples = "lossctl doctor --url https://losses.example.org --token-file token",
         .options = SERVER | ALWAYS,
         .run = command_doctor,
+    },
+    {
+        .name = "completions",
+        .arguments = "SHELL",
+        .summary = "print completions for bash, zsh or fish",
+        .doc = "A script for the shell to read, made from the tables of commands and losses.",
+        .examples = "lossctl completions bash > ~/.local/share/bash-completion/completions/lossctl",
+        .options = BIT(OPT_HELP),
+        .least = 1,
+        .most = 1,
+        .completion = COMPLETE_WORDS,
+        .words = "bash zsh fish",
+        .run = command_completions,
     },
 };
 const int command_count = sizeof commands / sizeof commands[0];

@@ -67,6 +67,7 @@ struct command {
     const char *arguments; /* what help calls what stands behind the name: "LOSS" */
     const char *summary;   /* half a line */
     const char *doc;       /* paragraphs, a newline between them */
+    const char *examples;  /* command lines, a newline between them; NULL: none */
     uint64_t options;      /* bit set of 1 << enum option_id */
     int least, most;       /* how many arguments it takes */
     enum completion completion;
@@ -86,5 +87,6 @@ enum exit_code command_eval(const struct arguments *arguments);
 enum exit_code command_compare(const struct arguments *arguments);
 enum exit_code command_bench(const struct arguments *arguments);
 enum exit_code command_doctor(const struct arguments *arguments);
+enum exit_code command_completions(const struct arguments *arguments);
 
 #endif

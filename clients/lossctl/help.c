@@ -48,6 +48,13 @@ static void print_option(FILE *out, const char *name, const char *value, const c
     wrap(out, doc, COLUMN, COLUMN);
 }
 
+/* What an option does, and the environment variable that stands for it. */
+static void option_doc(enum option_id option, char *doc, size_t size)
+{
+    const char *const env = option_specs[option].env;
+    snprintf(doc, size, "%s%s%s", option_specs[option].doc, env ? "; also " : "", env ? env : "");
+}
+
 void help_program(FILE *out)
 {
     fprintf(out, "lossctl " LOSS_VERSION ": loss functions from the command line, by a lossd server or without one\n\n"
@@ -58,7 +65,8 @@ void help_program(FILE *out)
         fprintf(out, "  %-*s ", COLUMN - 3, usage);
         wrap(out, commands[i].summary, COLUMN, COLUMN);
     }
-    fprintf(out, "\n`lossctl COMMAND --help` shows the options of each; --version prints the version.\n\nexit status\n");
+    fprintf(out, "\n`lossctl COMMAND --help` shows the options of each; --version prints the version, --man the manual page.\n"
+                 "\nexit status\n");
     for (int code = 0; code < EXIT_COUNT; code++)
         fprintf(out, "  %d  %s\n", code, exit_meanings[code]);
 }
@@ -85,8 +93,11 @@ void help_command(FILE *out, const struct arguments *a)
         char doc[400];
         if (!command_takes(command, (enum option_id)i))
             continue;
-        snprintf(doc, sizeof doc, "%s%s%s", option_specs[i].doc, option_specs[i].env ? "; also " : "",
-                 option_specs[i].env ? option_specs[i].env : "");
+        option_doc((enum option_id)i, doc, sizeof doc);
         print_option(out, option_specs[i].name, option_specs[i].value, doc);
     }
+    if (command->examples)
+        fprintf(out, "\nexamples\n");
+    for (const char *line = command->examples; line && *line; line += strcspn(line, "\n"), line += *line == '\n')
+        fprintf(out, "  %.*s\n", (int)strcspn(line, "\n"), line);
 }

@@ -11,4 +11,7 @@ void help_program(FILE *out);
 /* lossctl COMMAND --help; of a loss, if one was named, also what it takes. */
 void help_command(FILE *out, const struct arguments *arguments);
 
+/* lossctl --man: lossctl(1), for man to show. */
+void help_man(FILE *out);
+
 #endif

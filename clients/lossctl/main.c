@@ -29,6 +29,8 @@ int main(int argc, char *argv[])
     signal(SIGPIPE, SIG_IGN); /* whoever reads our output may have had enough: that shows below */
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0))
         help_program(stdout);
+    else if (argc >= 2 && strcmp(argv[1], "--man") == 0)
+        help_man(stdout);
     else if (argc >= 2 && strcmp(argv[1], "--version") == 0)
         printf("lossctl " LOSS_VERSION "\n");
     else

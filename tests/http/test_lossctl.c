@@ -668,6 +668,72 @@ START_TEST(tokens_and_unix_sockets_are_passed_on)
 }
 END_TEST
 
+/* ---- completions and manuals ---------------------------------------------------------------------------------------- */
+
+/* Completes the last word of a command line in bash; the candidates are left in out, each on a line. */
+static void complete(const char *line)
+{
+    assert_run(OK,
+               "$L completions bash >c.bash && bash -c 'source ./c.bash; set -f; COMP_WORDS=(%s); "
+               "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _lossctl; printf \"%%s\\n\" \"${COMPREPLY[@]}\" | sort -u'",
+               line);
+}
+
+START_TEST(completions_know_commands_losses_options_and_values)
+{
+    complete("lossctl e");
+    ck_assert_str_eq(out, "eval\n");
+    complete("lossctl eval cross");
+    ck_assert_str_eq(out, "cross_entropy\n");
+    complete("lossctl eval cross_entropy --lab");
+    ck_assert_str_eq(out, "--label-smoothing\n");
+    complete("lossctl eval --local CrossEntropyLoss --ign");
+    ck_assert_str_eq(out, "--ignore-index\n");
+    complete("lossctl eval mse --lab");
+    ck_assert_str_eq(out, "\n");
+    complete("lossctl eval kl_div --reduction b");
+    ck_assert_str_eq(out, "batchmean\n");
+    complete("lossctl eval kl_div --log_target f");
+    ck_assert_str_eq(out, "false\n");
+    complete("lossctl compare mse huber:delta=2 --grad-");
+    ck_assert_str_eq(out, "--grad-output\n"); /* but no files for gradients */
+    complete("lossctl bench --formats s");
+    ck_assert_str_eq(out, "safetensors\n");
+    write_text("pred.npy", "");
+    complete("lossctl eval mse --input pr");
+    ck_assert_str_eq(out, "pred.npy\n");
+    complete("lossctl completions z");
+    ck_assert_str_eq(out, "zsh\n");
+    assert_wrong(USAGE, "there are no completions for 'csh'; for bash, zsh and fish there are", "$L completions csh");
+}
+END_TEST
+
+/* What is not on this machine checks nothing. */
+START_TEST(completions_and_manuals_are_sound_to_those_who_read_them)
+{
+    assert_run(OK, "$L completions bash >c.bash && bash -n c.bash");
+    assert_run(OK, "$L completions zsh >_lossctl && { ! command -v zsh >/dev/null || zsh -n _lossctl; }");
+    assert_run(OK, "$L completions fish >c.fish && { ! command -v fish >/dev/null || fish --no-execute c.fish; }");
+    assert_run(OK, "$L --man >lossctl.1 && $D --man >lossd.8");
+    assert_run(OK, "! command -v mandoc >/dev/null || mandoc -T lint -W error lossctl.1 lossd.8");
+    ck_assert_str_eq(out, "");
+    assert_run(OK, "! command -v man >/dev/null || for page in lossctl.1 lossd.8; do "
+                   "LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z ./$page >/dev/null || exit 1; done");
+    ck_assert_str_eq(err, "");
+    read_file("lossctl.1", out, sizeof out);
+    for (int code = 0; code <= INPUT; code++) {
+        char line[32];
+        snprintf(line, sizeof line, "\n.B %d\n", code);
+        assert_has(out, line);
+    }
+    for (size_t i = 0; i < loss_count(); i++)
+        assert_has(out, loss_at(i)->name);
+    read_file("lossd.8", out, sizeof out);
+    assert_has(out, "\\fB\\-\\-listen\\fR \\fIADDRESS");
+    assert_has(out, "LOSSD_THREADS");
+}
+END_TEST
+
 START_TEST(what_takes_more_than_a_second_shows_that_it_goes_on)
 {
     write_small();
@@ -707,6 +773,8 @@ Suite *lossctl_suite(void)
     tcase_add_test(tcase, bench_fails_where_a_limit_is_missed);
     tcase_add_test(tcase, bench_is_answered_with_what_would_be_right);
     tcase_add_test(tcase, tokens_and_unix_sockets_are_passed_on);
+    tcase_add_test(tcase, completions_know_commands_losses_options_and_values);
+    tcase_add_test(tcase, completions_and_manuals_are_sound_to_those_who_read_them);
     tcase_add_test(tcase, what_takes_more_than_a_second_shows_that_it_goes_on);
     suite_add_tcase(suite, tcase);
     return suite;

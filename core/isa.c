@@ -108,6 +108,11 @@ bool loss_isa_choose(const char *name)
     return false;
 }
 
+size_t loss_run_bytes(const struct loss_plan *plan, int threads)
+{
+    return loss_kernels()->bytes(plan, threads);
+}
+
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error)
 {
     size_t failed;

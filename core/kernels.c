@@ -22,5 +22,6 @@ extern const struct loss_kernels KERNELS_OF(ISA);
 const struct loss_kernels KERNELS_OF(ISA) = {
     .table = table,
     .count = sizeof table / sizeof table[0],
+    .bytes = run_bytes,
     .run = run_plans,
 };

@@ -287,6 +287,11 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
    LOSS_UNAVAILABLE where memory ran out. After a failure the output buffers hold nothing of use. */
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error);
 
+/* How many bytes loss_run allocates for a plan on so many threads, at most; SIZE_MAX if that is too much for any machine.
+   Buffers need not be set yet; those that will be are taken to be aligned as their numbers are. loss_run_all takes for each
+   plan what loss_run does. */
+size_t loss_run_bytes(const struct loss_plan *plan, int threads);
+
 /* Evaluates `n` plans whose buffers are set, as loss_run does each: results[i] becomes what it would be alone, to the last bit.
    Plans over as many terms of the same lengths go through memory together, which is quicker where they read the same tensors.
    Where one fails, so do all: *failed becomes the place of the first, and error says why. Outputs must not overlap. */

@@ -211,12 +211,53 @@ static bool set_whole(struct run *run)
     return true;
 }
 
-static bool set_up(struct run *run, const struct loss_plan *plan, int threads)
+/* Decides all that needs no memory; false if some of it would be more than can be counted. */
+static bool lay_out(struct run *run, const struct loss_plan *plan)
 {
     *run = (struct run){.plan = plan, .method = plan->loss->method, .divisor = plan->divisor, .loss_walk = walk_terms(plan)};
     set_tensors(run);
     set_places(run);
-    if (!set_grid(run) || !set_whole(run))
+    return set_grid(run);
+}
+
+/* How many threads can have a block at a time. */
+static size_t busy_threads(const struct run *run, int threads)
+{
+    return smaller(threads > 0 ? (size_t)threads : 1, larger(run->blocks, 1));
+}
+
+/* Adds what an array of a * b reals takes; false if that is too much. */
+static bool add_array(size_t *total, size_t a, size_t b)
+{
+    size_t count;
+    return !__builtin_mul_overflow(a, b, &count) && count <= PTRDIFF_MAX / sizeof(real) &&
+           !__builtin_add_overflow(*total, larger(count, 1) * sizeof(real), total);
+}
+
+/* What set_up allocates. */
+size_t run_bytes(const struct loss_plan *plan, int threads)
+{
+    struct run run;
+    size_t total = 0;
+    bool fits = lay_out(&run, plan);
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
+        const struct operand *operand = &run.operand[k];
+        if (operand->present && !operand->in_place && operand->row == 0)
+            fits = fits && add_array(&total, 1, operand->walk.len);
+    }
+    for (int i = 0; i < run.derivatives; i++)
+        if (repeats(&run.derivative[i].walk))
+            fits = fits && add_array(&total, run.terms, run.derivative[i].walk.len);
+    if (run.method->keep)
+        fits = fits && add_array(&total, run.terms, run.method->keep(plan));
+    fits = fits && add_array(&total, run.thread_scratch, busy_threads(&run, threads)) && add_array(&total, run.chunk, 3) &&
+           add_array(&total, larger(run.blocks, 1), (sizeof *run.partial + sizeof(real) - 1) / sizeof(real));
+    return fits ? total : SIZE_MAX;
+}
+
+static bool set_up(struct run *run, const struct loss_plan *plan, int threads)
+{
+    if (!lay_out(run, plan) || !set_whole(run))
         return false;
     for (int i = 0; i < run->derivatives; i++) {
         struct derivative *d = &run->derivative[i];
@@ -225,7 +266,7 @@ static bool set_up(struct run *run, const struct loss_plan *plan, int threads)
     }
     if (run->method->keep && !(run->kept = allocate(run->terms, run->method->keep(plan))))
         return false;
-    run->scratch = allocate(run->thread_scratch, smaller((size_t)threads, larger(run->blocks, 1)));
+    run->scratch = allocate(run->thread_scratch, busy_threads(run, threads));
     run->partial = malloc(larger(run->blocks, 1) * sizeof *run->partial);
     run->constant = allocate(run->chunk, 3);
     return run->scratch && run->partial && run->constant;

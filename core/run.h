@@ -64,7 +64,8 @@ struct run {
     int pass;
 };
 
-/* loss_run_all, on the instruction set that this was built for. */
+/* loss_run_bytes and loss_run_all, on the instruction set that this was built for. */
+size_t run_bytes(const struct loss_plan *plan, int threads);
 enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
                            size_t *failed, struct loss_error *error);
 

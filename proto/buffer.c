@@ -8,11 +8,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUFFER_START = 256 };
+enum {
+    BUFFER_START = 256,
+    BUFFER_LARGE = 1 << 20, /* bytes from which a buffer does not double: that would ask for twice what is needed, and moving so
+                               large a block copies nothing */
+    BUFFER_SPARE = 8,       /* it then grows by an eighth more than it must */
+};
+
+/* How much room a buffer is given that has to hold `wanted` bytes. */
+static size_t capacity_for(const struct buffer *buffer, size_t wanted)
+{
+    size_t capacity = buffer->capacity ? buffer->capacity : BUFFER_START;
+    if (wanted > BUFFER_LARGE)
+        return wanted + wanted / BUFFER_SPARE;
+    while (capacity < wanted)
+        capacity *= 2;
+    return capacity;
+}
 
 char *buffer_reserve(struct buffer *buffer, size_t more)
 {
-    size_t wanted, capacity = buffer->capacity ? buffer->capacity : BUFFER_START;
+    size_t wanted;
     if (buffer->failed)
         return NULL;
     if (__builtin_add_overflow(buffer->len, more, &wanted) || wanted > PTRDIFF_MAX / 2) {
@@ -21,10 +37,14 @@ char *buffer_reserve(struct buffer *buffer, size_t more)
     }
     if (buffer->data && wanted <= buffer->capacity)
         return buffer->data + buffer->len;
-    while (capacity < wanted)
-        capacity *= 2;
+    const size_t capacity = capacity_for(buffer, wanted), more_room = capacity - buffer->capacity;
+    if (!allowance_take(buffer->allowance, more_room)) {
+        buffer->failed = true;
+        return NULL;
+    }
     char *data = buffer->paged ? pages_resize(buffer->data, buffer->capacity, capacity) : realloc(buffer->data, capacity);
     if (!data) {
+        allowance_give(buffer->allowance, more_room);
         buffer->failed = true;
         return NULL;
     }
@@ -35,19 +55,25 @@ char *buffer_reserve(struct buffer *buffer, size_t more)
 
 char *buffer_take(struct buffer *buffer, size_t size)
 {
-    buffer->data = pages_resize(NULL, 0, size > 0 ? size : 1);
+    const size_t capacity = size > 0 ? size : 1;
     buffer->paged = true;
-    buffer->capacity = buffer->data ? (size > 0 ? size : 1) : 0;
+    if (allowance_take(buffer->allowance, capacity) && !(buffer->data = pages_resize(NULL, 0, capacity)))
+        allowance_give(buffer->allowance, capacity);
+    buffer->capacity = buffer->data ? capacity : 0;
     buffer->failed = !buffer->data;
     return buffer->data;
 }
 
 char *buffer_resize(struct buffer *buffer, size_t size)
 {
-    char *data = pages_resize(buffer->data, buffer->capacity, size);
+    const size_t more = size > buffer->capacity ? size - buffer->capacity : 0;
+    char *data = NULL;
+    if (allowance_take(buffer->allowance, more) && !(data = pages_resize(buffer->data, buffer->capacity, size)))
+        allowance_give(buffer->allowance, more);
     buffer->failed = !data;
     if (!data)
         return NULL;
+    allowance_give(buffer->allowance, buffer->capacity + more - size);
     buffer->data = data;
     buffer->capacity = size;
     return data;
@@ -90,5 +116,6 @@ void buffer_free(struct buffer *buffer)
         pages_free(buffer->data, buffer->capacity);
     else
         free(buffer->data);
-    *buffer = (struct buffer){0};
+    allowance_give(buffer->allowance, buffer->capacity);
+    *buffer = (struct buffer){.allowance = buffer->allowance};
 }

@@ -8,12 +8,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "allowance.h"
+
 struct buffer {
     char *data; /* owned; not NUL-terminated; NULL while nothing was appended */
     size_t len;
     size_t capacity;
     bool failed;
-    bool paged; /* data is a block of pages.h */
+    bool paged;                  /* data is a block of pages.h */
+    struct allowance *allowance; /* borrowed; asked before there is more room; NULL: nobody is */
 };
 
 /* Makes room for `more` bytes behind `len` and returns where they go, NULL when memory ran out. The caller writes there and
@@ -29,7 +32,7 @@ char *buffer_resize(struct buffer *buffer, size_t size);
 void buffer_append(struct buffer *buffer, const void *bytes, size_t len);
 void buffer_text(struct buffer *buffer, const char *text);
 __attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *buffer, const char *format, ...);
-/* Frees what it holds and leaves it empty and usable. */
+/* Frees what it holds and leaves it empty and usable, with the allowance that it had. */
 void buffer_free(struct buffer *buffer);
 
 #endif

@@ -31,16 +31,19 @@ void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, c
     e->body = body;
     e->len = len;
     e->threads = threads;
+    e->allowance = NULL;
     loss_request_init(&e->request, loss);
     e->encoding = FORM_NESTED;
     e->arena = NULL;
-    e->arena_size = 0;
+    e->arena_size = e->taken = 0;
 }
 
 void evaluation_free(struct evaluation *e)
 {
     pages_free(e->arena, e->arena_size);
     e->arena = NULL;
+    allowance_give(e->allowance, e->taken);
+    e->taken = 0;
 }
 
 /* ---- names ---------------------------------------------------------------------------------------------------------- */
@@ -135,13 +138,24 @@ static bool set_place(struct loss_tensor *tensor, void *context)
     return true;
 }
 
+/* Asks for the arena and for what running the plan will take. */
+static bool take(struct evaluation *e, size_t arena)
+{
+    size_t bytes;
+    if (__builtin_add_overflow(arena, loss_run_bytes(&e->plan, e->threads), &bytes) || !allowance_take(e->allowance, bytes))
+        return false;
+    e->taken = bytes;
+    return true;
+}
+
 static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
 {
     size_t total = ALIGNMENT; /* for the first array to begin where it should */
     const bool possible = each_buffer(e, add_size, &total), small = possible && total <= sizeof e->small;
-    if (possible && !small)
+    const bool taken = possible && take(e, small ? 0 : total);
+    if (taken && !small)
         e->arena = pages_resize(NULL, 0, total);
-    if (!small && !e->arena)
+    if (!taken || (!small && !e->arena))
         return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
     e->arena_size = total;
     char *next = small ? e->small : e->arena;

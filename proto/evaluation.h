@@ -35,9 +35,10 @@ enum { EVALUATION_SMALL = 4096 }; /* bytes of tensors that need no allocation */
 
 struct evaluation {
     /* set by evaluation_init */
-    const char *body; /* of the request: texts of sources lie in it, and errors count their bytes from its start */
-    size_t len;       /* the more bytes were sent, the more terms broadcasting may make of them */
-    int threads;      /* OpenMP threads that may be used; 1 opens no parallel region */
+    const char *body;            /* of the request: texts of sources lie in it, and errors count their bytes from its start */
+    size_t len;                  /* the more bytes were sent, the more terms broadcasting may make of them */
+    int threads;                 /* OpenMP threads that may be used; 1 opens no parallel region */
+    struct allowance *allowance; /* borrowed; asked before memory is taken; NULL: nobody is, which may be changed */
 
     /* set by whoever reads the request */
     struct loss_request request; /* its tensors, grad_output and sample_weight are `tensor` of the sources below, or NULL */
@@ -52,8 +53,8 @@ struct evaluation {
 
     /* private */
     double started;
-    void *arena; /* owned: operands and outputs without a place, if they do not fit into `small`; else NULL */
-    size_t arena_size;
+    void *arena;              /* owned: operands and outputs without a place, if they do not fit into `small`; else NULL */
+    size_t arena_size, taken; /* `taken` from the allowance */
     char small[EVALUATION_SMALL];
 };
 

@@ -16,8 +16,9 @@ struct oip_request {
     const char *header_length; /* the header Inference-Header-Content-Length; NULL where there is none */
     const char *body;          /* body[len] is NUL */
     size_t len;
-    size_t most_work; /* as v1_evaluate has it */
-    int threads;      /* OpenMP threads that may be used; 1 opens no parallel region */
+    size_t most_work;            /* as v1_evaluate has it */
+    struct allowance *allowance; /* asked before memory is taken; NULL: nobody is */
+    int threads;                 /* OpenMP threads that may be used; 1 opens no parallel region */
 };
 
 /* The loss that is meant by a model and a version, which may be NULL; NULL, with LOSS_NOT_FOUND in the error, if there is none.

@@ -59,6 +59,7 @@ void oip_infer(const struct oip_request *request, struct reply *reply)
         return;
     }
     evaluation_init(&evaluation, loss, request->body, request->len, request->threads);
+    evaluation.allowance = request->allowance;
     enum loss_status status = oip_read(&evaluation, request->header_length, &asked, &error);
     if (status == LOSS_OK)
         status = evaluation_plan(&evaluation, &error);

@@ -8,6 +8,7 @@
 #include "pages.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ struct block {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct block kept[KEPT_BLOCKS]; /* in no order */
 static int kept_count;
-static size_t kept_length;
+static atomic_size_t kept_length; /* changed under the mutex */
 
 static int64_t now_ms(void)
 {
@@ -272,6 +273,24 @@ static bool drop_older(int64_t time)
 void pages_tidy(void)
 {
     drop_older(now_ms() - PAGES_QUIET_MS);
+}
+
+size_t pages_kept(void)
+{
+    return kept_length;
+}
+
+void pages_keep(size_t most)
+{
+    while (kept_length > most) {
+        struct block block = {.data = NULL};
+        pthread_mutex_lock(&mutex);
+        if (kept_length > most)
+            block = remove_kept(find_kept(kept_length - most));
+        pthread_mutex_unlock(&mutex);
+        if (block.data)
+            unmap(&block);
+    }
 }
 
 bool pages_drop(void)

@@ -23,6 +23,10 @@ void pages_free(void *block, size_t size);
 
 /* Gives the system back what has been kept for PAGES_QUIET_MS; to be called every now and then. */
 void pages_tidy(void);
+/* Bytes that are kept. */
+size_t pages_kept(void);
+/* Gives back until no more than so many bytes are kept. */
+void pages_keep(size_t most);
 /* Gives back all that is kept; whether that was anything. */
 bool pages_drop(void);
 

@@ -55,8 +55,10 @@ void reply_problem_status(struct reply *reply, const struct loss_error *error, i
     if (oip && status == http_status[LOSS_INVALID])
         status = http_status[LOSS_MALFORMED];
     reply_free(reply);
-    *reply = (struct reply){
-        .errors = reply->errors, .status = status, .content_type = oip ? "application/json" : "application/problem+json"};
+    *reply = (struct reply){.errors = reply->errors,
+                            .status = status,
+                            .body = {.allowance = reply->body.allowance},
+                            .content_type = oip ? "application/json" : "application/problem+json"};
     if (status == 503)
         reply->retry_after = RETRY_SECONDS;
     if (oip) {

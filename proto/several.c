@@ -14,6 +14,7 @@ void several_init(struct several *s, const char *body, size_t len, int threads)
     s->body = body;
     s->len = len;
     s->threads = threads;
+    s->allowance = NULL;
     s->count = s->numbers = 0;
     s->entry = NULL;
     s->shared = NULL;
@@ -26,8 +27,10 @@ void several_free(struct several *s)
         evaluation_free(&s->entry[i]->evaluation);
         free(s->entry[i]);
     }
-    for (size_t i = 0; i < s->numbers; i++)
+    for (size_t i = 0; i < s->numbers; i++) {
         pages_free(s->number[i].data, s->number[i].size);
+        allowance_give(s->allowance, s->number[i].size);
+    }
     free(s->entry);
     free(s->shared);
 }
@@ -84,6 +87,16 @@ static const struct several_numbers *find_numbers(const struct several *s, int s
     return NULL;
 }
 
+static bool take_numbers(struct several *s, struct several_numbers *numbers)
+{
+    if (!allowance_take(s->allowance, numbers->size))
+        return false;
+    numbers->data = pages_resize(NULL, 0, numbers->size);
+    if (!numbers->data)
+        allowance_give(s->allowance, numbers->size);
+    return numbers->data != NULL;
+}
+
 /* Decodes an operand that others may share; NULL with the error filled. */
 static const struct several_numbers *decode_numbers(struct several *s, size_t i, int k, struct loss_error *error)
 {
@@ -92,7 +105,7 @@ static const struct several_numbers *decode_numbers(struct several *s, size_t i,
     struct several_numbers *const numbers = &s->number[s->numbers];
     *numbers = (struct several_numbers){s->entry[i]->shares[k], tensor.dtype, NULL, loss_tensor_bytes(&tensor)};
     numbers->size += numbers->size == 0; /* so that there is a place */
-    if (s->numbers == SEVERAL_NUMBERS || !(numbers->data = pages_resize(NULL, 0, numbers->size))) {
+    if (s->numbers == SEVERAL_NUMBERS || !take_numbers(s, numbers)) {
         loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
         return NULL;
     }
@@ -119,9 +132,11 @@ static enum loss_status share(struct several *s, size_t i, struct loss_error *er
 
 enum loss_status several_decode(struct several *s, struct loss_error *error)
 {
-    for (size_t i = 0; i < s->count; i++)
+    for (size_t i = 0; i < s->count; i++) {
+        s->entry[i]->evaluation.allowance = s->allowance;
         if (share(s, i, error) != LOSS_OK || evaluation_decode(&s->entry[i]->evaluation, error) != LOSS_OK)
             return several_blame(s, i, error);
+    }
     s->decode_ms = evaluation_clock() - s->started;
     return LOSS_OK;
 }

@@ -38,6 +38,7 @@ struct several {
     const char *body;
     size_t len;
     int threads;
+    struct allowance *allowance;   /* as in struct evaluation */
     size_t count;                  /* of losses */
     struct several_entry **entry;  /* owned, and so is what it points to */
     struct several_shared *shared; /* owned */

@@ -180,13 +180,16 @@ static void append_elements_parallel(struct buffer *out, const struct encoding *
                         .text = buffer_reserve(out, most_bytes(encoding, encoding->count)),
                         .scratch_size = most_bytes(encoding, CHUNK),
                         .chunks = (encoding->count + CHUNK - 1) / CHUNK};
-    team.scratch = malloc((size_t)threads * team.scratch_size);
+    const size_t scratch = (size_t)threads * team.scratch_size;
+    const bool taken = allowance_take(out->allowance, scratch);
+    team.scratch = taken ? malloc(scratch) : NULL;
     out->failed |= !team.scratch;
     if (!out->failed) {
         parallel_for((size_t)threads, threads, work, &team);
         out->len += team.len;
     }
     free(team.scratch);
+    allowance_give(out->allowance, taken ? scratch : 0);
 }
 
 static void append_chunks(struct buffer *out, const struct encoding *encoding)

@@ -117,6 +117,7 @@ void v1_evaluate(const struct v1_request *request, struct reply *reply)
     enum loss_status status = check_head(request, &formats, &error);
     if (status == LOSS_OK) {
         evaluation_init(&evaluation, v1_find(request->loss, &error), request->body, request->len, request->threads);
+        evaluation.allowance = request->allowance;
         status = evaluate(request, &formats, &evaluation, reply, &error);
         evaluation_free(&evaluation);
     }
@@ -181,6 +182,7 @@ void v1_several(const struct v1_request *request, struct reply *reply)
     enum loss_status status = check_several(request, &error);
     if (status == LOSS_OK) {
         several_init(&several, request->body, request->len, request->threads);
+        several.allowance = request->allowance;
         status = evaluate_several(request, &several, reply, &error);
         several_free(&several);
     }

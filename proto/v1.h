@@ -14,8 +14,9 @@ struct v1_request {
     const char *query;        /* percent-encoded; NULL where there is none: JSON requests take none */
     const char *body;         /* body[len] is NUL */
     size_t len;
-    size_t most_work; /* elements that may be worked on here and now (loss_plan.work); 0: any number */
-    int threads;      /* how many OpenMP threads may be used; 1 opens no parallel region */
+    size_t most_work;            /* elements that may be worked on here and now (loss_plan.work); 0: any number */
+    struct allowance *allowance; /* asked before memory is taken; NULL: nobody is */
+    int threads;                 /* how many OpenMP threads may be used; 1 opens no parallel region */
 };
 
 /* The loss of that name or alias; NULL, with the nearest name in the error, if there is none. */

@@ -5,14 +5,13 @@
 
 #include <limits.h>
 #include <sched.h>
-#include <stdbool.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "cgroup.h"
 
 enum {
     CPUS_MASK_MAX = 1 << 16, /* CPUs of the widest affinity mask that is tried */
-    CGROUP_PATH = 4096,      /* bytes of the path of a cgroup */
 };
 
 static int affinity(void)
@@ -42,46 +41,19 @@ int cpus_of_quota(const char *text)
     return cpus > INT_MAX ? 0 : (int)cpus;
 }
 
-/* The first line of a file that starts with `prefix`, without it and the newline; false if there is none. */
-static bool line_of_file(const char *path, const char *prefix, char *line, size_t size)
+/* Makes *least the smaller of itself and the quota of a group, 0 being none. */
+static void see_quota(void *context, const char *line)
 {
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return false;
-    bool found = false;
-    while (!found && fgets(line, (int)size, file))
-        found = strncmp(line, prefix, strlen(prefix)) == 0;
-    fclose(file);
-    if (!found)
-        return false;
-    memmove(line, line + strlen(prefix), strlen(line) - strlen(prefix) + 1);
-    line[strcspn(line, "\n")] = '\0';
-    return true;
-}
-
-/* The smallest quota from our own cgroup up to the root: each of them binds. 0 if there is none. */
-static int quota(void)
-{
-    char group[CGROUP_PATH];
-    if (!line_of_file("/proc/self/cgroup", "0::", group, sizeof group))
-        return 0;
-    int least = 0;
-    for (;;) {
-        char path[CGROUP_PATH + 32], text[64];
-        snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
-        int cpus = line_of_file(path, "", text, sizeof text) ? cpus_of_quota(text) : 0;
-        if (cpus > 0 && (least == 0 || cpus < least))
-            least = cpus;
-        char *slash = strrchr(group, '/');
-        if (!slash)
-            return least;
-        *slash = '\0';
-    }
+    int *const least = context;
+    const int cpus = cpus_of_quota(line);
+    if (cpus > 0 && (*least == 0 || cpus < *least))
+        *least = cpus;
 }
 
 int cpus_allowed(void)
 {
     int mask = affinity();
-    int limit = quota();
+    int limit = 0;
+    cgroup_each(NULL, "cpu.max", see_quota, &limit);
     return limit > 0 && limit < mask ? limit : mask;
 }

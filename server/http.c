@@ -31,6 +31,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "clock.h"
 #include "connections.h"
 #include "digits.h"
@@ -74,11 +76,21 @@ enum {
     HTTP_SPARE_FILES = 64,          /* descriptors for everything but connections */
     HTTP_DRAIN_MS = 30000,          /* that clients have for sending and reading, once nothing is computed any more */
     HTTP_DRAIN_QUIET_MS = 100,      /* without a request, until what was on its way has surely come */
+    /* What a connection takes at most: libmicrohttpd's memory for it and ours. As much is set aside for each that there may be,
+       of a part of the budget. */
+    HTTP_CONNECTION_BYTES = 40 * 1024,
+    HTTP_CONNECTIONS_SHARE = 4,
+    HTTP_BODY_FACTOR = 2,  /* what a request is expected to need in all, by its body: numbers and answer are about as large */
+    HTTP_CODED_FACTOR = 5, /* the same, of a body that is compressed */
+    HTTP_REQUEST_BYTES = 64 * 1024, /* that are expected of any request that has a body */
+    HTTP_ANSWER_FREE = 4096,        /* bytes of an answer that are not counted: those of a connection do for it */
     HTTP_PATH = 256,                /* bytes of a path that can be ours, with its NUL */
     HTTP_ID = 129,                  /* bytes of a request id, with its NUL */
 };
 
 enum request_state {
+    REQUEST_WAITING,    /* for memory, on the connection's suspension, and belongs to budget.h */
+    REQUEST_LATE,       /* refused while it waited; the body is still to come */
     REQUEST_RECEIVING,  /* the body is being stored */
     REQUEST_DISCARDING, /* the reply is known, the body is dropped as it comes */
     REQUEST_COMPUTING,  /* belongs to the executor; the connection is suspended */
@@ -94,6 +106,7 @@ struct http {
     atomic_bool draining; /* it is about to end */
     atomic_bool ended;    /* clients have had their time: the executor may be stopped */
     struct connections *connections;
+    struct budget *budget;
     const struct entrance
         *entrance[HTTP_FILES]; /* of connections, by descriptor: where they came in; set before libmicrohttpd knows of them */
     char id_prefix[20];        /* makes ids of different runs differ */
@@ -128,13 +141,15 @@ struct request {
     struct buffer query; /* owned: the text of call.query */
     bool close;          /* the connection is closed after the answer */
     bool dropped;        /* answered in the midst of its body */
+    bool kept;           /* memory for the answer is kept, and no more */
     bool unread;         /* the answer was given while the client may still be sending */
     char *body;          /* owned, of pages.h; capacity bytes and one */
     size_t len, capacity;
     struct transfer transfer;
-    uint64_t received;  /* bytes of the body, whether stored or dropped */
-    uint64_t patience;  /* bytes that are still dropped before the connection is */
-    double expand_ms;   /* that expanding the body took */
+    uint64_t received; /* bytes of the body, whether stored or dropped */
+    uint64_t patience; /* bytes that are still dropped before the connection is */
+    double expand_ms;  /* that expanding the body took */
+    struct reservation memory;
     struct reply reply; /* owned; libmicrohttpd sends from its body until on_completed */
 };
 
@@ -307,6 +322,7 @@ static enum MHD_Result settle(struct request *request)
 static void free_body(struct request *request)
 {
     pages_free(request->body, request->capacity + 1);
+    allowance_give(&request->memory.allowance, request->body ? request->capacity + 1 : 0);
     request->body = NULL;
     request->len = request->capacity = 0;
 }
@@ -322,9 +338,14 @@ static void give_up(struct request *request)
 /* Gives the body so many bytes and one for a NUL; false where memory has run out. */
 static bool size_body(struct request *request, size_t size)
 {
-    char *body = pages_resize(request->body, request->body ? request->capacity + 1 : 0, size + 1);
-    if (!body)
+    const size_t before = request->body ? request->capacity + 1 : 0, more = size + 1 - before;
+    if (!allowance_take(&request->memory.allowance, more))
         return false;
+    char *body = pages_resize(request->body, before, size + 1);
+    if (!body) {
+        allowance_give(&request->memory.allowance, more);
+        return false;
+    }
     request->body = body;
     request->capacity = size;
     return true;
@@ -351,10 +372,31 @@ static void refuse_too_large(struct request *request)
            request->http->settings.limits.max_body);
 }
 
-static void refuse_no_memory(struct request *request)
+/* Refuses a request that will never find enough memory, or did not now. */
+static void refuse_no_memory(struct request *request, const char *what)
 {
-    count_reject(request, REJECT_MEMORY);
-    refuse(&request->reply, 503, "there is no memory for the body at the moment");
+    struct http *const http = request->http;
+    count_reject(request, request->memory.never ? REJECT_MEMORY_NEVER : REJECT_MEMORY);
+    if (request->memory.never)
+        refuse(&request->reply, 413, "this needs more memory than the %zu bytes that --max-memory leaves to requests",
+               budget_bytes(http->budget));
+    else
+        refuse(&request->reply, 503, "there is no memory for %s at the moment", what);
+}
+
+/* Once the answer is known: keeps the memory for it, and gives back the rest. */
+static void keep_answer(struct request *request)
+{
+    struct buffer *const body = &request->reply.body;
+    const size_t piece = body->len > HTTP_SEND_PIECE ? HTTP_SEND_PIECE : 0; /* that libmicrohttpd copies */
+    struct allowance *const allowance = &request->memory.allowance;
+    if (request->kept)
+        return;
+    request->kept = true;
+    const size_t bytes = piece + (body->allowance || body->capacity <= HTTP_ANSWER_FREE ? 0 : body->capacity);
+    if (bytes > 0 && !allowance_take(allowance, bytes))
+        refuse_no_memory(request, "the answer");
+    reservation_trim(&request->memory);
 }
 
 static void store(struct request *request, const char *data, size_t size)
@@ -363,7 +405,7 @@ static void store(struct request *request, const char *data, size_t size)
         refuse_too_large(request);
         give_up(request);
     } else if (!grow_body(request, size)) {
-        refuse_no_memory(request);
+        refuse_no_memory(request, "the body");
         give_up(request);
     } else {
         memcpy(request->body + request->len, data, size);
@@ -442,13 +484,17 @@ static enum MHD_Result take_piece(struct request *request, const char *data, siz
 static bool expand_body(struct request *request, size_t most)
 {
     const int64_t started = clock_ns();
-    struct transfer_body body = {request->body, request->len, request->capacity};
+    struct transfer_body body = {&request->memory.allowance, request->body, request->len, request->capacity};
     const bool done =
         transfer_expand(&request->transfer, request->http->settings.limits.max_expanded, most, &body, &request->reply);
     request->body = body.bytes;
     request->len = body.len;
     request->capacity = body.capacity;
     request->expand_ms = (double)(clock_ns() - started) / 1e6;
+    if (request->reply.status == 503)
+        refuse_no_memory(request, "the expanded body");
+    else if (request->reply.status == 413)
+        count_reject(request, REJECT_EXPANDED_SIZE);
     return done;
 }
 
@@ -458,11 +504,14 @@ static bool compute(struct request *request, int threads, size_t most_work)
     request->call.body = request->body ? request->body : "";
     request->call.len = request->len;
     request->call.threads = threads;
+    request->call.allowance = request->reply.body.allowance = &request->memory.allowance;
     request->call.most_work = most_work;
     request->route->answer(&request->call, &request->reply);
     request->call.body = NULL;
     if (request->reply.status == 0)
         return false;
+    if (request->reply.status == 503)
+        refuse_no_memory(request, "this request");
     if (request->reply.decode_ms > 0)
         request->reply.decode_ms += request->expand_ms;
     return true;
@@ -484,6 +533,7 @@ static void run_job(struct job *job, int threads)
     free_body(request); /* not needed while the answer is being sent, which may take long */
     if (transfer_due(&request->transfer, &request->reply))
         transfer_compress(&request->transfer, threads, &request->reply);
+    keep_answer(request);
     request->state = REQUEST_READY;
     MHD_resume_connection(request->connection);
 }
@@ -517,6 +567,7 @@ static enum MHD_Result finish(struct request *request)
             return submit(request);
         transfer_compress(&request->transfer, 1, &request->reply);
     }
+    keep_answer(request);
     return answer(request);
 }
 
@@ -682,6 +733,53 @@ static bool dispatch(struct request *request)
     return false;
 }
 
+/* ---- admission ---------------------------------------------------------------------------------------------------- */
+
+/* What a request with a body is expected to need; of one in chunks nobody knows. */
+static size_t expected_bytes(const struct request *request)
+{
+    const size_t factor = request->transfer.content.coding == CODING_IDENTITY ? HTTP_BODY_FACTOR : HTTP_CODED_FACTOR;
+    const size_t bytes = HTTP_REQUEST_BYTES + (size_t)request->framing.length * factor; /* --max-body is far from overflowing */
+    const size_t most = budget_most(request->http->budget);
+    return bytes < most ? bytes : most;
+}
+
+/* Memory was found for a request, or its time to wait for it is up. From any thread. */
+static void on_memory(struct reservation *memory, bool granted)
+{
+    struct request *const request = (struct request *)(void *)((char *)memory - offsetof(struct request, memory));
+    if (!granted)
+        refuse_no_memory(request, "this request");
+    request->state = granted ? REQUEST_RECEIVING : REQUEST_LATE;
+    watch_turn(request->watched, WATCH_BODY);
+    MHD_resume_connection(request->connection);
+}
+
+/* Leaves the body with the client until there is memory for it. */
+static enum MHD_Result wait_for_memory(struct request *request, size_t bytes)
+{
+    request->state = REQUEST_WAITING;
+    watch_turn(request->watched, WATCH_NOTHING);
+    MHD_suspend_connection(request->connection);
+    if (!reservation_wait(&request->memory, bytes, on_memory))
+        on_memory(&request->memory, false);
+    return MHD_YES;
+}
+
+/* Lets a request send its body, as soon as there is memory for it. */
+static enum MHD_Result admit(struct request *request)
+{
+    const size_t bytes = expected_bytes(request);
+    request->memory.never = request->framing.length >= budget_bytes(request->http->budget);
+    request->state = REQUEST_RECEIVING;
+    if (!request->memory.never && reservation_try(&request->memory, bytes))
+        return MHD_YES;
+    if (!request->memory.never && request->framing.has_length && request->http->settings.limits.memory_wait > 0)
+        return wait_for_memory(request, bytes);
+    refuse_no_memory(request, "this request");
+    return settle(request);
+}
+
 /* Headers that tell a request from others. */
 struct identity {
     const char *id, *traceparent;
@@ -740,6 +838,7 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
         request->ns[i] = -1;
     request->method = method;
     request->target = target;
+    reservation_init(&request->memory, http->budget);
     request->reply.errors = route_errors(target);
     request->close = atomic_load(&http->draining);
     identify(request);
@@ -764,8 +863,7 @@ static enum MHD_Result first_call(struct request *request, const char *version)
     }
     if (!dispatch(request))
         return settle(request);
-    request->state = REQUEST_RECEIVING;
-    return MHD_YES;
+    return admit(request);
 }
 
 /* ---- libmicrohttpd's callbacks ------------------------------------------------------------------------------------ */
@@ -780,8 +878,12 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         *slot = request;
         return request ? first_call(request, version) : MHD_queue_response(connection, 503, http->no_memory);
     }
+    if (request->state == REQUEST_LATE)
+        return answer_and_drop(request);
     if (*size > 0)
         return take_piece(request, data, size);
+    if (request->state == REQUEST_RECEIVING && request->received < request->framing.length)
+        return MHD_YES; /* it was resumed, having waited for memory */
     const char *const fault = wire_fault(request->wire, request->number);
     if (fault) {
         refuse_unsound(request, fault);
@@ -793,6 +895,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     case REQUEST_DISCARDING:
     case REQUEST_READY:
         return finish(request);
+    case REQUEST_WAITING:   /* cannot be: the connection is suspended */
+    case REQUEST_LATE:      /* cannot be: it was dropped */
     case REQUEST_COMPUTING: /* cannot be: the connection is suspended */
     case REQUEST_ANSWERED:  /* cannot be: libmicrohttpd does not ask again */
         break;
@@ -859,6 +963,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     free_body(request);
     buffer_free(&request->query);
     reply_free(&request->reply);
+    reservation_end(&request->memory);
     free(request);
 
     pthread_mutex_lock(&http->mutex);
@@ -1018,10 +1123,36 @@ static struct MHD_Daemon *start_daemon(struct http *http)
                             MHD_OPTION_END);
 }
 
+static void on_tick(void *context)
+{
+    const struct http *http = context;
+    budget_tick(http->budget);
+}
+
+/* Sets aside what connections take, of which there may be fewer where that is much, and leaves the rest to requests. False
+   where memory has run out. */
+static bool divide_memory(struct http *http)
+{
+    const struct limits *const limits = &http->settings.limits;
+    const size_t room = limits->max_memory / HTTP_CONNECTIONS_SHARE / HTTP_CONNECTION_BYTES;
+    unsigned most = (unsigned)limits->max_connections;
+    if (room < most) {
+        log_message(LOG_LEVEL_WARNING, "at most %zu connections at a time, not %u: they may take a quarter of --max-memory",
+                    room, most);
+        most = (unsigned)room;
+    }
+    most = connection_limit(most);
+    http->connections = connections_new(most, (unsigned)limits->max_connections_per_address);
+    http->budget = budget_new(limits->max_memory - (size_t)most * HTTP_CONNECTION_BYTES, (size_t)limits->memory_queue,
+                              limits->memory_wait);
+    return http->connections && http->budget && budget_add_metrics(http->budget, http->settings.metrics);
+}
+
 static void free_http(struct http *http)
 {
     watch_stop(http->watch);
     connections_free(http->connections);
+    budget_free(http->budget);
     if (http->no_memory)
         MHD_destroy_response(http->no_memory);
     wire_close();
@@ -1059,13 +1190,16 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         snprintf(message, size, "no memory for the metrics");
         goto failed;
     }
-    http->watch = watch_start(&http->settings.limits, metrics_rejects(settings->metrics), message, size);
+    if (!divide_memory(http)) {
+        snprintf(message, size, "no memory to divide it by");
+        goto failed;
+    }
+    const struct watch_tick tick = {on_tick, http};
+    http->watch = watch_start(&http->settings.limits, metrics_rejects(settings->metrics), &tick, message, size);
     if (!http->watch)
         goto failed;
-    http->connections = connections_new(connection_limit((unsigned)settings->limits.max_connections),
-                                        (unsigned)settings->limits.max_connections_per_address);
     errno = 0;
-    http->daemon = http->no_memory && http->connections ? start_daemon(http) : NULL;
+    http->daemon = http->no_memory ? start_daemon(http) : NULL;
     if (http->daemon)
         return http;
     snprintf(message, size, "cannot start %d I/O threads: %s", settings->io_threads, errno ? strerror(errno) : "no memory");
@@ -1173,6 +1307,7 @@ void http_stop(struct http *http)
 {
     if (!http)
         return;
+    budget_close(http->budget);
     MHD_stop_daemon(http->daemon);
     free_http(http);
 }

@@ -10,6 +10,9 @@
 struct limits {
     size_t max_body;
     size_t max_expanded; /* of a body that came compressed */
+    size_t max_memory;   /* of all requests and connections */
+    int64_t memory_wait; /* milliseconds that a request may wait for memory ... */
+    int memory_queue;    /* ... and how many may */
     int max_connections;
     int max_connections_per_address; /* 0: any number */
     /* milliseconds */

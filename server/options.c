@@ -14,6 +14,7 @@
 
 #include "cpus.h"
 #include "loss.h"
+#include "memory.h"
 #include "roff.h"
 
 enum option_type { OPTION_ADDRESSES, OPTION_INTEGER, OPTION_MODE, OPTION_BYTES, OPTION_SECONDS, OPTION_CHOICE, OPTION_TEXT };
@@ -23,7 +24,7 @@ struct option {
     const char *env;
     enum option_type type;
     size_t offset;            /* of its value in struct options */
-    const char *fallback;     /* the default; NULL: the CPUs that are allowed */
+    const char *fallback;     /* the default; NULL: the CPUs that are allowed, of bytes half of the memory */
     const char *like;         /* an earlier option whose value is the default; else NULL */
     uint64_t min, max;        /* of integers and bytes; of seconds in milliseconds; of addresses how many there are */
     const char *const *names; /* of choices */
@@ -44,7 +45,7 @@ const char *const isa_names[] = {"auto", "portable", NULL};
 
 static const char *const on_off[] = {"on", "off", NULL};
 
-static const struct option table[OPTION_COUNT] = {
+static const struct option table[] = {
     {.name = "listen",
      .env = "LOSSD_LISTEN",
      .type = OPTION_ADDRESSES,
@@ -136,6 +137,32 @@ static const struct option table[OPTION_COUNT] = {
      .max = MAX_BODY_LIMIT,
      .value = "BYTES",
      .doc = "largest that a compressed body may become when it is expanded"},
+    {.name = "max-memory",
+     .env = "LOSSD_MAX_MEMORY",
+     .type = OPTION_BYTES,
+     .offset = offsetof(struct options, limits.max_memory),
+     .min = 16 << 20,
+     .max = MAX_BODY_LIMIT,
+     .value = "BYTES",
+     .doc = "memory for all requests and connections together; a request that finds none waits, then gets 503"},
+    {.name = "memory-wait",
+     .env = "LOSSD_MEMORY_WAIT",
+     .type = OPTION_SECONDS,
+     .offset = offsetof(struct options, limits.memory_wait),
+     .fallback = "5",
+     .min = 0,
+     .max = 3600000,
+     .value = "SECONDS",
+     .doc = "how long a request may wait for memory, its body unread"},
+    {.name = "memory-queue",
+     .env = "LOSSD_MEMORY_QUEUE",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct options, limits.memory_queue),
+     .fallback = "256",
+     .min = 0,
+     .max = 60000,
+     .value = "N",
+     .doc = "requests that may wait for memory; further ones get 503 at once"},
     {.name = "max-connections",
      .env = "LOSSD_MAX_CONNECTIONS",
      .type = OPTION_INTEGER,
@@ -249,6 +276,8 @@ static const struct option table[OPTION_COUNT] = {
      .value = "NAME",
      .doc = "instruction set to compute on; auto is the best that the machine has, and results are the same on all"},
 };
+enum { OPTION_COUNT = sizeof table / sizeof table[0] };
+_Static_assert(sizeof table / sizeof table[0] <= OPTION_MOST, "struct options has too little room");
 
 /* What the command line can ask for besides. */
 struct other {
@@ -331,10 +360,18 @@ static const char *range_text(const struct option *option, char *text, size_t si
     return text;
 }
 
+static size_t half_of_memory(const struct option *option)
+{
+    const size_t half = memory_allowed() / 2;
+    return half < option->min ? (size_t)option->min : half > option->max ? (size_t)option->max : half;
+}
+
 static const char *fallback_text(const struct option *option, char *text, size_t size)
 {
     if (option->fallback)
         snprintf(text, size, "%s", option->fallback);
+    else if (option->type == OPTION_BYTES)
+        snprintf(text, size, "%zu", half_of_memory(option));
     else
         snprintf(text, size, "%d", cpus_allowed() < (int)option->max ? cpus_allowed() : (int)option->max);
     return text;
@@ -667,7 +704,9 @@ static void print_default(FILE *out, const struct option *option)
         fprintf(out, "none\n");
     else
         fprintf(out, "%s%s\n", fallback_text(option, fallback, sizeof fallback),
-                option->fallback ? "" : ", the CPUs that are allowed here");
+                option->fallback               ? ""
+                : option->type == OPTION_BYTES ? ", half of the memory that is allowed here"
+                                               : ", the CPUs that are allowed here");
 }
 
 static void print_flag(FILE *out, const char *name, const char *value, const char *doc)

@@ -12,7 +12,7 @@
 #include "limit.h"
 #include "log.h"
 
-enum { OPTION_COUNT = 24, OPTION_PATH = 1024, OPTION_ORIGIN = 230, OPTION_MESSAGE = 640 };
+enum { OPTION_MOST = 64, OPTION_PATH = 1024, OPTION_ORIGIN = 240, OPTION_MESSAGE = 640 };
 
 struct options {
     struct address_list listen;
@@ -32,7 +32,7 @@ struct options {
     int log_requests;                         /* enum log_requests */
     int isa;                                  /* a place in isa_names */
     const char *token_name;                   /* of OPTIONS_NEW_TOKEN and OPTIONS_HASH_TOKEN; an argument of the command line */
-    char origin[OPTION_COUNT][OPTION_ORIGIN]; /* where each came from, in the order of the table: "default" and so on */
+    char origin[OPTION_MOST][OPTION_ORIGIN]; /* where each came from, in the order of the table: "default" and so on */
 };
 
 /* The instruction sets that can be asked for; NULL ends them. The first leaves the choice to the library. */

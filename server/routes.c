@@ -114,6 +114,7 @@ static struct v1_request evaluation(const struct call *call)
                                .body = call->body,
                                .len = call->len,
                                .most_work = call->most_work,
+                               .allowance = call->allowance,
                                .threads = call->threads};
 }
 
@@ -151,6 +152,7 @@ static struct oip_request inference(const struct call *call)
                                 .body = call->body,
                                 .len = call->len,
                                 .most_work = call->most_work,
+                                .allowance = call->allowance,
                                 .threads = call->threads};
 }
 

@@ -28,7 +28,8 @@ struct call {
     const char *body; /* NUL-terminated */
     size_t len;
     size_t most_work; /* elements that may be worked on now, 0 for any number; if there are more, the reply's status stays 0 */
-    int threads;      /* OpenMP threads that may be used; 1 in an I/O thread */
+    struct allowance *allowance; /* asked before memory is taken */
+    int threads;                 /* OpenMP threads that may be used; 1 in an I/O thread */
 };
 
 /* Which addresses a route is served on, where there is an admin address; without one every address serves everything. */

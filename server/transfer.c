@@ -41,7 +41,7 @@ bool transfer_content(const struct transfer *transfer, struct reply *reply)
 bool transfer_expand(struct transfer *transfer, size_t limit, size_t most, struct transfer_body *body, struct reply *reply)
 {
     const bool partly = most > 0 && most < limit;
-    struct buffer expanded = {.data = NULL};
+    struct buffer expanded = {.allowance = body->allowance};
     struct loss_error error;
     if (transfer->content.coding == CODING_IDENTITY)
         return true;
@@ -49,7 +49,8 @@ bool transfer_expand(struct transfer *transfer, size_t limit, size_t most, struc
         expand(transfer->content.coding, body->bytes ? body->bytes : "", body->len, partly ? most : limit, &expanded, &error);
     if (status == LOSS_OK) {
         pages_free(body->bytes, body->capacity + 1);
-        *body = (struct transfer_body){expanded.data, expanded.len, expanded.capacity - 1};
+        allowance_give(body->allowance, body->bytes ? body->capacity + 1 : 0);
+        *body = (struct transfer_body){body->allowance, expanded.data, expanded.len, expanded.capacity - 1};
         transfer->content.coding = CODING_IDENTITY;
     } else if (status != LOSS_TOO_LARGE) {
         reply_problem(reply, &error);
@@ -71,7 +72,7 @@ void transfer_compress(struct transfer *transfer, int threads, struct reply *rep
     const enum coding coding = transfer->choice.coding;
     const bool required = transfer->choice.required;
     const int64_t started = clock_ns();
-    struct buffer compressed = {.data = NULL};
+    struct buffer compressed = {.allowance = reply->body.allowance};
     transfer->choice.coding = CODING_IDENTITY;
     if (!compress_bytes(coding, reply->body.data, reply->body.len, threads, &compressed)) {
         if (required)

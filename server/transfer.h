@@ -31,7 +31,8 @@ bool transfer_content(const struct transfer *transfer, struct reply *reply);
 
 /* A body, owned, with room for a NUL behind it. */
 struct transfer_body {
-    char *bytes; /* of pages.h: capacity bytes and one */
+    struct allowance *allowance; /* borrowed: from which its room was taken */
+    char *bytes;                 /* of pages.h: capacity bytes and one */
     size_t len, capacity;
 };
 /* Puts the expanded body into the place of one that came compressed. False if that cannot be, for which the reply is filled; or

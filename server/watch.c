@@ -54,6 +54,7 @@ struct watch {
     pthread_cond_t stop;
     const struct limits *limits;
     struct rejects *rejects;
+    struct watch_tick tick;
     struct watched *first;
     struct watched *cursor; /* the next to be looked at */
     bool stopping;
@@ -254,6 +255,7 @@ static void *run(void *argument)
         look_at_all(watch);
         pthread_mutex_unlock(&watch->mutex);
         pages_tidy();
+        watch->tick.tick(watch->tick.context);
         pthread_mutex_lock(&watch->mutex);
     }
     pthread_mutex_unlock(&watch->mutex);
@@ -262,7 +264,8 @@ static void *run(void *argument)
 
 /* ---- the interface -------------------------------------------------------------------------------------------------- */
 
-struct watch *watch_start(const struct limits *limits, struct rejects *rejects, char *message, size_t size)
+struct watch *watch_start(const struct limits *limits, struct rejects *rejects, const struct watch_tick *tick, char *message,
+                          size_t size)
 {
     struct watch *watch = calloc(1, sizeof *watch);
     if (!watch) {
@@ -271,6 +274,7 @@ struct watch *watch_start(const struct limits *limits, struct rejects *rejects, 
     }
     watch->limits = limits;
     watch->rejects = rejects;
+    watch->tick = *tick;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic); /* with these attributes none of the four can fail on Linux */
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -29,8 +29,15 @@ enum watch_phase {
     WATCH_CUT,     /* none of these: the connection was cut, and is about to be closed */
 };
 
-/* Borrows both, for as long as it lives. NULL with one line in `message` if that cannot be. */
-struct watch *watch_start(const struct limits *limits, struct rejects *rejects, char *message, size_t size);
+/* What else is to be done every now and then. */
+struct watch_tick {
+    void (*tick)(void *context);
+    void *context;
+};
+
+/* Borrows limits and rejects, for as long as it lives. NULL with one line in `message` if that cannot be. */
+struct watch *watch_start(const struct limits *limits, struct rejects *rejects, const struct watch_tick *tick, char *message,
+                          size_t size);
 
 /* Watches a socket, in WATCH_HEADERS, which must stay open until watch_remove. `plain`: text written to it is what the client
    reads, so that a client that is cut can be told why. NULL where memory has run out: it is not watched then, and functions

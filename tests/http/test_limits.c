@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -253,6 +254,276 @@ START_TEST(limits_slow_clients_hold_nothing_but_themselves)
 }
 END_TEST
 
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
+
+enum { MIB = 1 << 20 };
+
+/* Of 64 MiB, 100 connections take 4; an eighth of the rest is set aside for small requests. So one request of 20 MiB, for which
+   twice as much is reserved, leaves no room for another. */
+#define MEMORY "--max-memory=64M", "--max-connections=100"
+enum { LARGE = 20 * MIB };
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+static const bool sanitized = true; /* their own memory is more than the server's */
+#else
+static const bool sanitized = false;
+#endif
+
+/* An mse request of so many bytes, mostly spaces; to be freed. */
+static char *padded_body(size_t len)
+{
+    char *body = malloc(len + 1);
+    ck_assert_ptr_nonnull(body);
+    memset(body, ' ', len);
+    memcpy(body, mse, strlen(mse));
+    body[len] = '\0';
+    return body;
+}
+
+/* Announces a body. */
+static void announce(struct http_client *by, unsigned long long len, const char *headers)
+{
+    char head[256];
+    snprintf(head, sizeof head, POST "%sContent-Length: %llu\r\n\r\n", headers, len);
+    ck_assert(http_client_send_text(by, head));
+}
+
+static void expect_retry(void)
+{
+    ck_assert_msg(response.status == 503, "%s%s", response.head, response.body);
+    ck_assert_ptr_nonnull(strstr(response.body, "memory"));
+    ck_assert_ptr_nonnull(strstr(response.head, "Retry-After: "));
+}
+
+/* The value of a line of /metrics. */
+static double metric(const char *line)
+{
+    struct http_client asking;
+    struct http_response metrics = {.status = 0};
+    ck_assert(http_client_connect(&asking, "127.0.0.1", server.port));
+    ck_assert(http_client_ask(&asking, "GET", "/metrics", NULL, NULL, 0, &metrics));
+    char name[128];
+    snprintf(name, sizeof name, "\n%s ", line);
+    const char *const found = strstr(metrics.body, name);
+    ck_assert_msg(found != NULL, "no %s in %s", line, metrics.body);
+    const double value = strtod(found + strlen(name), NULL);
+    http_response_free(&metrics);
+    http_client_close(&asking);
+    return value;
+}
+
+static void wait_for_metric(const char *line, double value)
+{
+    for (int waited = 0; metric(line) != value; waited += 10) {
+        ck_assert_msg(waited < LONG_MS, "%s is %g and not %g", line, metric(line), value);
+        wait_ms(10);
+    }
+}
+
+static const char waiting[] = "lossd_memory_waiting", reserved[] = "lossd_memory_reserved_bytes";
+
+START_TEST(limits_memory_is_waited_for_with_the_body_unread)
+{
+    struct http_client second;
+    char *body = padded_body(LARGE);
+    START(MEMORY, "--memory-wait=60");
+    announce(&client, LARGE, "");
+    wait_ms(100);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "Expect: 100-continue\r\n");
+    wait_for_metric(waiting, 1);
+    /* Small requests are served meanwhile. */
+    struct http_client small;
+    ck_assert(http_client_connect(&small, "127.0.0.1", server.port));
+    ck_assert(http_client_ask(&small, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&small);
+    char byte;
+    ck_assert_int_lt(recv(second.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT), 0); /* nor is it told to go on */
+    ck_assert(http_client_send(&client, body, LARGE));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ck_assert(http_client_read(&second, &response, false));
+    ck_assert_int_eq(response.status, 100);
+    ck_assert(http_client_send(&second, body, LARGE));
+    ck_assert(http_client_read(&second, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&second);
+    free(body);
+    wait_for_metric(reserved, 0);
+}
+END_TEST
+
+START_TEST(limits_memory_that_is_given_up_goes_to_those_who_wait)
+{
+    struct http_client second;
+    char *body = padded_body(LARGE);
+    START(MEMORY, "--memory-wait=60");
+    announce(&client, LARGE, "");
+    wait_ms(100);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "");
+    wait_for_metric(waiting, 1);
+    http_client_close(&client);
+    ck_assert(http_client_send(&second, body, LARGE));
+    ck_assert(http_client_read(&second, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&second);
+    free(body);
+}
+END_TEST
+
+START_TEST(limits_memory_is_not_waited_for_without_end)
+{
+    struct http_client second;
+    char *body = padded_body(LARGE);
+    START(MEMORY, "--memory-wait=0.3", "--memory-queue=1");
+    announce(&client, LARGE, "");
+    wait_ms(100);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+        announce(&second, LARGE, i == 0 ? "Expect: 100-continue\r\n" : "");
+        if (i == 1)
+            http_client_send(&second, body, LARGE); /* as far as it is let */
+        else if (i == 2)
+            ck_assert(http_client_send(&second, body, 1000));
+        do
+            ck_assert(http_client_read(&second, &response, false));
+        while (response.status == 100);
+        expect_retry();
+        http_client_close(&second);
+    }
+    ck_assert(metric("lossd_rejected_total{reason=\"memory\"}") >= 3);
+    free(body);
+}
+END_TEST
+
+START_TEST(limits_memory_has_a_bounded_queue)
+{
+    struct http_client first, second;
+    START(MEMORY, "--memory-wait=60", "--memory-queue=1");
+    announce(&client, LARGE, "");
+    wait_ms(100);
+    ck_assert(http_client_connect(&first, "127.0.0.1", server.port));
+    announce(&first, LARGE, "");
+    wait_for_metric(waiting, 1);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "");
+    ck_assert(http_client_send(&second, mse, 10));
+    ck_assert(http_client_read(&second, &response, false));
+    expect_retry();
+    http_client_close(&second);
+    http_client_close(&first);
+}
+END_TEST
+
+START_TEST(limits_memory_that_will_never_be_there_is_413)
+{
+    START(MEMORY, "--max-body=1G");
+    announce(&client, 70 * MIB, "");
+    expect_problem_and_end(413, "--max-memory");
+    /* What is only found out on the way: a body in chunks, an answer. */
+    reconnect();
+    char *body = padded_body(80 * MIB), head[64];
+    ck_assert(http_client_send_text(&client, POST "Transfer-Encoding: chunked\r\n\r\n"));
+    snprintf(head, sizeof head, "%x\r\n", 80 * MIB);
+    ck_assert(http_client_send_text(&client, head));
+    http_client_send(&client, body, 80 * MIB);
+    http_client_send_text(&client, "\r\n0\r\n\r\n");
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_msg(response.status == 413, "%s%s", response.head, response.body);
+    ck_assert_ptr_nonnull(strstr(response.body, "--max-memory"));
+    free(body);
+    reconnect();
+    ask_for_much();
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_msg(response.status == 413, "%s%.1000s", response.head, response.body);
+    ck_assert_ptr_nonnull(strstr(response.body, "--max-memory"));
+    reconnect();
+    expect_evaluated();
+    wait_for_metric(reserved, 0);
+}
+END_TEST
+
+struct flood {
+    pthread_t thread;
+    int status;
+};
+
+/* A large request of one kind or another; its status, 0 where there was no answer. */
+static void *ask_large(void *argument)
+{
+    struct flood *const flood = argument;
+    enum { NUMBERS = 1000000 };
+    struct http_client mine;
+    struct http_response answer = {.status = 0};
+    char *body = malloc(10 * NUMBERS + 100), *to = body;
+    to = stpcpy(to, "{\"grad\": true, \"input\": [");
+    for (int i = 0; i < NUMBERS; i++)
+        to = stpcpy(to, i ? ",0.5" : "0.5");
+    to = stpcpy(to, "], \"target\": [");
+    for (int i = 0; i < NUMBERS; i++)
+        to = stpcpy(to, i ? ",0.25" : "0.25");
+    to = stpcpy(to, "]}");
+    if (http_client_connect(&mine, "127.0.0.1", server.port)) {
+        http_client_ask(&mine, "POST", mse_path, NULL, body, (size_t)(to - body), &answer);
+        flood->status = answer.status;
+    }
+    http_response_free(&answer);
+    http_client_close(&mine);
+    free(body);
+    return NULL;
+}
+
+START_TEST(limits_memory_holds_whatever_comes)
+{
+    enum { CLIENTS = 24, BASE = 48 * MIB };
+    static struct flood flood[CLIENTS];
+    int answered = 0;
+    START(MEMORY, "--memory-wait=1");
+    for (int i = 0; i < CLIENTS; i++) /* 9 MB each, with numbers and answer more than three times as much */
+        ck_assert_int_eq(pthread_create(&flood[i].thread, NULL, ask_large, &flood[i]), 0);
+    for (int i = 0; i < CLIENTS; i++)
+        pthread_join(flood[i].thread, NULL);
+    for (int i = 0; i < CLIENTS; i++) {
+        answered += flood[i].status == 200;
+        ck_assert_msg(flood[i].status == 200 || flood[i].status == 503, "client %d got %d", i, flood[i].status);
+    }
+    ck_assert_int_gt(answered, 0);
+    const size_t peak = server_process_memory(&server, "VmHWM:");
+    ck_assert_msg(sanitized || peak < 64 * MIB + BASE, "%zu bytes were resident", peak);
+    wait_for_metric(reserved, 0);
+}
+END_TEST
+
+/* ---- large sizes ---------------------------------------------------------------------------------------------------- */
+
+START_TEST(limits_sizes_beyond_32_bits_are_told_apart)
+{
+    static const struct {
+        const char *limit;
+        unsigned long long bytes;
+    } sizes[] = {{"--max-body=2147483647", 2147483647},
+                 {"--max-body=2G", 2147483648},
+                 {"--max-body=4294967295", 4294967295},
+                 {"--max-body=4G", 4294967296}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        START(sizes[i].limit, "--max-memory=20G", "--max-connections=100");
+        for (int more = -1; more <= 1; more++) {
+            reconnect();
+            announce(&client, sizes[i].bytes + (unsigned long long)(long long)more, "Expect: 100-continue\r\n");
+            ck_assert(http_client_read(&client, &response, false));
+            ck_assert_msg(response.status == (more <= 0 ? 100 : 413), "%s %+d: %s", sizes[i].limit, more, response.head);
+        }
+        char expected[64];
+        snprintf(expected, sizeof expected, "larger than %llu bytes", sizes[i].bytes);
+        ck_assert_ptr_nonnull(strstr(response.body, expected));
+        if (i + 1 < sizeof sizes / sizeof sizes[0])
+            teardown();
+    }
+}
+END_TEST
+
 /* ---- connections ---------------------------------------------------------------------------------------------------- */
 
 static bool is_answered(struct http_client *by)
@@ -341,6 +612,7 @@ Suite *limits_suite(void)
 {
     Suite *suite = suite_create("limits");
     TCase *slow = add_case(suite, "limits_slow"), *connections = add_case(suite, "limits_connections");
+    TCase *memory = add_case(suite, "limits_memory");
     tcase_add_test(slow, limits_headers_that_drip_are_cut_on_their_deadline);
     tcase_add_test(slow, limits_idle_connections_are_closed_and_busy_ones_are_not);
     tcase_add_test(slow, limits_bodies_that_drip_are_cut);
@@ -350,5 +622,12 @@ Suite *limits_suite(void)
     tcase_add_test(slow, limits_slow_clients_hold_nothing_but_themselves);
     tcase_add_test(connections, limits_connections_in_all_wait_for_each_other);
     tcase_add_test(connections, limits_connections_of_an_address_are_counted);
+    tcase_add_test(memory, limits_memory_is_waited_for_with_the_body_unread);
+    tcase_add_test(memory, limits_memory_that_is_given_up_goes_to_those_who_wait);
+    tcase_add_test(memory, limits_memory_is_not_waited_for_without_end);
+    tcase_add_test(memory, limits_memory_has_a_bounded_queue);
+    tcase_add_test(memory, limits_memory_that_will_never_be_there_is_413);
+    tcase_add_test(memory, limits_memory_holds_whatever_comes);
+    tcase_add_test(memory, limits_sizes_beyond_32_bits_are_told_apart);
     return suite;
 }

@@ -9,7 +9,6 @@ const tabs = ['curl', 'python', 'javascript'].map((name) => byId(`tab-${name}`))
 
 export class CodeView {
     #texts = {};
-    #url = null;
 
     constructor() {
         for (const tab of tabs) {
@@ -22,17 +21,8 @@ export class CodeView {
     show(asked, description) {
         this.#texts = programs(asked);
         this.#write();
-        if (this.#url) URL.revokeObjectURL(this.#url);
-        this.#url = null;
-        byId('code-note').replaceChildren();
-        if (inFile(asked.tensors)) this.#offerFile(asked, description);
-    }
-
-    #offerFile({tensors, fields}, description) {
-        const loss = {tensors: Object.fromEntries(description.tensors.map((tensor) => [tensor.name, tensor]))};
-        const file = encode(split(loss, {...tensors, dtype: fields.dtype}).tensors);
-        this.#url = URL.createObjectURL(new Blob([file], {type: 'application/vnd.safetensors'}));
-        byId('code-note').replaceChildren('The numbers are in ', make('a', {href: this.#url, download: batchFile}, batchFile), ', to be saved beside it.');
+        const save = () => saveBatch(asked, description);
+        byId('code-note').replaceChildren(...(inFile(asked.tensors) ? ['The numbers: ', make('button', {type: 'button', className: 'quiet', onclick: save}, `save ${batchFile}`), ', to be put where it runs.'] : []));
     }
 
     #write() {
@@ -67,6 +57,14 @@ export class CodeView {
             byId('copy').textContent = 'copy';
         }, 2000);
     }
+}
+
+function saveBatch({tensors, fields}, description) {
+    const loss = {tensors: Object.fromEntries(description.tensors.map((tensor) => [tensor.name, tensor]))};
+    const file = encode(split(loss, {...tensors, dtype: fields.dtype}).tensors);
+    const href = URL.createObjectURL(new Blob([file], {type: 'application/vnd.safetensors'}));
+    make('a', {href, download: batchFile}).click();
+    setTimeout(() => URL.revokeObjectURL(href), 10_000);
 }
 
 // Where a page may not write to the clipboard, as over plain HTTP from elsewhere, the text is selected.

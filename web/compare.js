@@ -32,7 +32,7 @@ export class CompareView {
                 const box = make('input', {type: 'checkbox', value: name, checked: this.#chosen.has(name), onchange: () => this.#choose(box)});
                 return make('label', {className: 'chip', title}, box, name);
             }));
-        byId('compare-losses').hidden = others.length === 0;
+        byId('compare').hidden = others.length === 0;
     }
 
     #choose(box) {
@@ -44,6 +44,7 @@ export class CompareView {
 
     /** Draws the chosen losses over the stretch that the curve of the first shows. */
     async show({client, description, fields, place, tensors, signal}) {
+        if (byId('compare').hidden) return;
         const entries = await Promise.all([...this.#chosen].map(async (loss, i) => {
             const own = loss === description.name ? fields : {}, other = this.#losses.find(({name}) => name === loss);
             const taken = Object.fromEntries(Object.entries(tensors).filter(([name]) => name === 'sample_weight' || other.tensors.some((tensor) => tensor.name === name)));

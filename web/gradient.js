@@ -59,29 +59,40 @@ function order(losses) {
 
 const key = (loss) => (Number.isNaN(loss) ? Infinity : Math.min(loss, Number.MAX_VALUE));
 
+const norm = (numbers) => Math.sqrt(numbers.reduce((sum, number) => sum + number * number, 0));
+
 function wordsOf(numbers) {
     const [least, greatest] = extent(numbers);
-    const norm = Math.sqrt(numbers.reduce((sum, number) => sum + number * number, 0)), zeros = numbers.reduce((count, number) => count + (number === 0), 0);
-    return `${numbers.length.toLocaleString('en')} numbers from ${short(least)} to ${short(greatest)}; norm ${short(norm)}${zeros ? `; zeros: ${zeros.toLocaleString('en')}` : ''}`;
+    const zeros = numbers.reduce((count, number) => count + (number === 0), 0);
+    return `${numbers.length.toLocaleString('en')} numbers from ${short(least)} to ${short(greatest)}; norm ${short(norm(numbers))}${zeros ? `; zeros: ${zeros.toLocaleString('en')}` : ''}`;
 }
 
 function drawHistogram(host, numbers) {
-    let [least, greatest] = extent(numbers);
-    if (Number.isNaN(least)) {
+    const sorted = Float64Array.from(numbers).filter(Number.isFinite).sort();
+    if (sorted.length === 0) {
         clear(host);
         return;
     }
-    if (least === greatest) [least, greatest] = [least - 0.5 * (Math.abs(least) || 1), greatest + 0.5 * (Math.abs(greatest) || 1)];
-    const width = (greatest - least) / bins, counts = new Array(bins).fill(0);
-    for (const number of numbers) {
-        if (Number.isFinite(number)) counts[Math.min(Math.floor((number - least) / width), bins - 1)]++;
-    }
+    const {least, greatest, gathered} = histogramRange(sorted), width = (greatest - least) / bins, counts = new Array(bins).fill(0);
+    for (const number of sorted) counts[Math.min(Math.max(Math.floor((number - least) / width), 0), bins - 1)]++;
     const most = counts.indexOf(Math.max(...counts));
+    byId('histogram-caption').textContent = `how often, by size${gathered ? '; the ends hold all beyond' : ''}`;
     draw(host, {
-        label: `Histogram of the gradient: from ${short(least)} to ${short(greatest)}, most often near ${short(least + (most + 0.5) * width)}`,
+        label: `Histogram of the gradient: from ${short(sorted[0])} to ${short(sorted.at(-1))}, most often near ${short(least + (most + 0.5) * width)}`,
         x: [...counts.map((_, i) => least + i * width), greatest],
         series: [{label: 'count', data: [...counts, null], colour: '--line-2', kind: 'bars'}],
     });
+}
+
+// All of them, unless a few lie so far out that the rest would be one bar.
+function histogramRange(sorted) {
+    const at = (share) => sorted[Math.round(share * (sorted.length - 1))], [least, greatest] = [sorted[0], sorted.at(-1)], inner = at(0.99) - at(0.01);
+    if (least === greatest) {
+        const room = Math.abs(least) / 2 || 0.5;
+        return {least: least - room, greatest: greatest + room, gathered: false};
+    }
+    if (sorted.length < 100 || inner === 0 || greatest - least < 4 * inner) return {least, greatest, gathered: false};
+    return {least: Math.max(least, at(0.01) - inner / 2), greatest: Math.min(greatest, at(0.99) + inner / 2), gathered: true};
 }
 
 function drawHeatmap(tensor, numbers, worst, samples) {
@@ -120,5 +131,5 @@ function gradientCell(gradient, name, sample, samples) {
     const {shape} = samples.tensors[name];
     if (samples.kind === 'elements') return shape.join() === samples.whole.join() ? short(gradient[sample]) : 'shared';
     const width = samples.width(name);
-    return `norm ${short(Math.hypot(...gradient.slice(sample * width, (sample + 1) * width)))}`;
+    return `norm ${short(norm(gradient.subarray(sample * width, (sample + 1) * width)))}`;
 }

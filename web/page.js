@@ -57,8 +57,15 @@ async function guarded(action, ...values) {
 }
 
 function refused(error) {
-    if (error.status === 401) byId('token-field').hidden = false;
-    form.showMistake(error.pointer, error.detail);
+    if (error.status === 401) askForToken(error.detail);
+    else form.showMistake(error.pointer, error.detail);
+}
+
+function askForToken(why) {
+    byId('token-field').hidden = false;
+    byId('token-mistake').textContent = why;
+    byId('token-mistake').hidden = token() === undefined; // the first time the hint says all
+    byId('token').focus();
 }
 
 // ---- the request -------------------------------------------------------------------------------------------------------
@@ -66,7 +73,7 @@ function refused(error) {
 const fieldsOf = () => ({...form.arguments, ...form.common, grad: true});
 
 const evaluate = latest(async (signal) => {
-    const tensors = form.read();
+    const tensors = form.description && form.read();
     if (!tensors) return;
     writeCode(tensors);
     const {name} = form.description, {reduction, ...others} = fieldsOf();
@@ -84,7 +91,7 @@ const evaluate = latest(async (signal) => {
 });
 
 const drawCurves = latest(async (signal) => {
-    const tensors = form.read(), {description} = form;
+    const {description} = form, tensors = description && form.read();
     if (!tensors || description.tensors.some(({name, optional}) => !optional && !(name in tensors))) return;
     const samples = new Samples(description, tensors), fields = form.arguments;
     try {
@@ -104,6 +111,7 @@ function writeCode(tensors) {
 
 async function showLoss(name, withExample) {
     const description = await client.describe(name);
+    document.querySelector('main').dataset.state = 'shown';
     form.show(description);
     compare.offer(losses, description);
     curves.fit();
@@ -215,8 +223,9 @@ function listen() {
     byId('token').addEventListener('change', () => guarded(async () => {
         sessionStorage.setItem('token', byId('token').value);
         client = new Client(base, {token: token()});
-        form.clearMistakes();
+        byId('token-mistake').hidden = true;
         await start();
+        byId('token-field').hidden = true;
     }));
     addEventListener('hashchange', () => guarded(async () => {
         const name = location.hash.slice(1);

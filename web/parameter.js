@@ -83,7 +83,7 @@ function describe({doc, type, default: value, minimum, exclusiveMinimum, maximum
     const bounds = [minimum !== undefined && `at least ${minimum}`, exclusiveMinimum !== undefined && `above ${exclusiveMinimum}`,
         maximum !== undefined && `at most ${maximum}`, exclusiveMaximum !== undefined && `below ${exclusiveMaximum}`].filter(Boolean);
     const range = [type === 'integer' && 'a whole number', ...bounds].filter(Boolean).join(', ');
-    return `${doc}${range ? ` (${range})` : ''}; ${type === 'boolean' ? (value ? 'yes' : 'no') : value} by default`;
+    return `${doc}${range ? ` (${range})` : ''}; ${type === 'boolean' ? (value ? 'on' : 'off') : value} by default`;
 }
 
 /** Where a slider goes: to the bounds where there are any, else so that what is usual lies within. */

@@ -1,6 +1,7 @@
 // Asking a server for losses and gradients.
 
 import {LossdError} from './error.js';
+import {bodyOf, resultOf as resultOfJson} from './evaluate.js';
 import {losses} from './losses.js';
 import {split} from './request.js';
 import {retrying} from './retry.js';
@@ -35,6 +36,12 @@ export class Client {
         const answer = await this.#send('POST', `/v1/losses/${encodeURIComponent(name)}?${query}`.replace(/\?$/, ''), options,
             {body: encode(tensors), type: safetensors, accept: safetensors});
         return resultOf(fileOf(answer), answer.headers);
+    }
+
+    /** Evaluates several losses over the same tensors, which are sent once: `losses` has names, or objects of a name `loss` and fields. */
+    async evaluate(fields, options) {
+        const answer = await this.#send('POST', '/v1/evaluate', options, {body: bodyOf(fields), type: json});
+        return jsonOf(answer).results.map((result) => ({...resultOfJson(result), ...contextOf(answer.headers)}));
     }
 
     /** What the server says of every loss. */
@@ -120,10 +127,11 @@ function resultOf({tensors, metadata}, headers) {
         hess: derivatives(tensors, 'hess_'),
         nonfinite: Number(metadata.nonfinite ?? 0),
         warnings: metadata.warnings?.split('\n') ?? [],
-        timing: timingOf(headers.get('server-timing') ?? ''),
-        requestId: headers.get('x-request-id'),
+        ...contextOf(headers),
     };
 }
+
+const contextOf = (headers) => ({timing: timingOf(headers.get('server-timing') ?? ''), requestId: headers.get('x-request-id')});
 
 // "decode;dur=0.1, compute;dur=2" as {decode: 0.1, compute: 2}, in milliseconds.
 function timingOf(header) {

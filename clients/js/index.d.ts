@@ -110,11 +110,19 @@ export interface Description {
     path: string;
 }
 
+/** What `evaluate` takes: the tensors, the losses, and what else holds for all of them. */
+export interface Evaluation {
+    losses: readonly (string | {loss: string, [field: string]: unknown})[];
+    [field: string]: unknown;
+}
+
 export interface Client extends Losses {}
 export declare class Client {
     constructor(url: string | URL, options?: ClientOptions);
     /** Evaluates the loss of that name or alias, known to this version or not. */
     loss(name: string, fields: Record<string, unknown>, options?: CallOptions): Promise<Result<any, any, any>>;
+    /** Evaluates several losses over the same tensors, which are sent once. Fields outside `losses` hold for all that have them. */
+    evaluate(fields: Evaluation, options?: CallOptions): Promise<Result<any, any, any>[]>;
     /** What the server says of every loss. */
     losses(options?: CallOptions): Promise<Description[]>;
     /** What the server says of one. */

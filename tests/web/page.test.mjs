@@ -194,7 +194,7 @@ test('the programs that are shown do the same', async () => {
         await onPage('cross_entropy', async (page) => {
             await page.locator('#batch').selectOption('digits');
             await expectText(page, loss, /^0\.242322/);
-            const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', {name: 'batch.safetensors'}).click()]);
+            const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', {name: 'save batch.safetensors'}).click()]);
             await download.saveAs(join(folder, 'batch.safetensors'));
             for (const value of await runPrograms(page, folder)) assert.ok(Math.abs(value - 0.24232261) < 1e-7, String(value));
         });
@@ -286,6 +286,24 @@ test('without metrics the page is as good', () => onPage('mse', async (page) => 
     await expectText(page, '#status-ready', 'ready');
     await page.waitForTimeout(300);
     assert.equal(await page.locator('#status-memory').isVisible(), false);
+}));
+
+test('where tokens are needed the page asks for one', () => onPage('mse', async (page) => {
+    // A server without tokens stands in for one with: it is the answers that the page goes by.
+    await page.route('**/v1/**', async (route) => {
+        if (route.request().headers().authorization === 'Bearer open sesame') await route.continue();
+        else await route.fulfill({status: 401, contentType: 'application/problem+json', body: '{"status": 401, "detail": "this token is not known"}'});
+    });
+    await page.reload();
+    const field = page.locator('#token');
+    await field.fill('sesame');
+    await field.press('Enter');
+    await expectText(page, '#token-mistake', 'this token is not known');
+    await field.fill('open sesame');
+    await field.press('Enter');
+    await shown(page, 'mse');
+    await expectText(page, '#code', /-H "Authorization: Bearer \$TOKEN"/);
+    await field.waitFor({state: 'hidden'});
 }));
 
 test('a server that is gone is said', () => onPage('mse', async (page) => {

@@ -5,7 +5,7 @@ import {createServer} from 'node:http';
 import {fileURLToPath} from 'node:url';
 import {test} from 'node:test';
 
-import {Client, LossdError, decode} from '../index.js';
+import {Client, LossdError, Tensor, decode} from '../index.js';
 import {retryAfter} from '../retry.js';
 
 const url = process.env.LOSSD_URL;
@@ -89,6 +89,26 @@ test('a mistake is an error that says where it is', async () => {
     await assert.rejects(client.mse({input: [1]}), {status: 422, pointer: '/target'});
     await assert.rejects(client.loss('msee', {}), {status: 404, detail: /did you mean 'mse'/});
     await assert.rejects(client.nll({input: [[1]], target: [0.5]}), {name: 'TypeError', message: /target: element 0 is 0.5/});
+});
+
+test('several losses of one batch are what each is by itself', async () => {
+    const batches = [{input: [0.5, 2], target: [1, 0]}, {input: new Float32Array([0.5, NaN]), target: new Float64Array([1, -Infinity])},
+        {input: {shape: [2, 1], data: new Float64Array([0.1, 0.2])}, target: {shape: [2, 1], data: [1, 2]}},
+        {input: {dtype: 'bfloat16', data: new Uint16Array([0x4040])}, target: [Infinity]}];
+    for (const batch of batches) {
+        const entries = [['mse', {}], ['huber', {delta: 0.5, grad: true, hess: true}], ['l1', {reduction: 'none', grad: ['input', 'target']}]];
+        const results = await client.evaluate({...batch, losses: entries.map(([loss, own]) => (loss === 'mse' ? loss : {loss, ...own}))});
+        for (const [i, [loss, own]] of entries.entries()) {
+            const {timing, requestId, ...result} = results[i], {timing: other, requestId: another, ...alone} = await client.loss(loss, {...batch, ...own});
+            assert.deepEqual(result, alone, loss);
+            assert.ok(timing.compute >= 0 && requestId);
+        }
+    }
+    const [labels] = await client.evaluate({input: [[0.2, 0.8]], target: new BigInt64Array([1n]), losses: ['cross_entropy']});
+    assert.equal(labels.loss, (await client.cross_entropy({input: [[0.2, 0.8]], target: [1]})).loss);
+    const [scalar] = await client.evaluate({input: 1, target: 3, reduction: 'none', losses: ['l1']});
+    assert.deepEqual(scalar.loss, Tensor.from(2));
+    await assert.rejects(client.evaluate({input: [1], target: [1], losses: ['mse', {loss: 'huber', delta: -1}]}), {status: 422, pointer: '/losses/1/delta'});
 });
 
 test('what there is can be asked for', async () => {

@@ -39,4 +39,8 @@ const problem: {status: number; pointer: string | null} = new LossdError(422, {d
 const formulas: string[] = (await client.losses()).map(({formula}) => formula);
 const own = await client.loss('a_newer_one', {input, steepness: 3});
 
-export {both, chosen, divergence, each, formulas, gradient, labels, loss, own, problem, shape, shaped, split};
+const several: number[] = (await client.evaluate({input, target, losses: ['mse', {loss: 'huber', delta: 0.5}]})).map(({count}) => count);
+// @ts-expect-error: an entry names its loss
+client.evaluate({input, target, losses: [{delta: 0.5}]});
+
+export {both, chosen, divergence, each, formulas, gradient, labels, loss, own, problem, several, shape, shaped, split};

@@ -1,0 +1,1 @@
+../clients/js/base64.js

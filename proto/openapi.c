@@ -75,7 +75,7 @@ static json_t *trouble(const char *path, const char *status)
 static json_t *success(const struct openapi_operation *operation, const struct loss_descriptor *loss)
 {
     json_t *const content = operation->answer ? operation->answer(loss) : declared_content(operation);
-    return json_pack("{s:s,s:{s:o,s:o},s:o}", "description", operation->summary, "headers", "X-Request-Id",
+    return json_pack("{s:s,s:{s:o,s:o},s:o}", "description", "What was asked for.", "headers", "X-Request-Id",
                      openapi_reference("headers", "requestId"), "Server-Timing", openapi_reference("headers", "timing"),
                      "content", content);
 }

@@ -50,6 +50,8 @@ json_t *openapi_several_request(const struct loss_descriptor *none);
 json_t *openapi_several_answer(const struct loss_descriptor *none);
 json_t *openapi_infer_request(const struct loss_descriptor *none);
 json_t *openapi_infer_answer(const struct loss_descriptor *none);
+/* Of GET /: a page for browsers, else text. */
+json_t *openapi_root_answer(const struct loss_descriptor *none);
 /* Any JSON, or none: what POST /v2/repository/index takes. */
 json_t *openapi_any_request(const struct loss_descriptor *none);
 

@@ -127,3 +127,10 @@ json_t *openapi_any_request(const struct loss_descriptor *none)
     (void)none;
     return json_pack("{s:{s:{s:s},s:{}}}", media_name(MEDIA_JSON), "schema", "type", "object", "example");
 }
+
+json_t *openapi_root_answer(const struct loss_descriptor *none)
+{
+    (void)none;
+    return json_pack("{s:{s:{s:s}},s:{s:{s:s}}}", "text/plain", "schema", "type", "string", "text/html", "schema", "type",
+                     "string");
+}

@@ -233,7 +233,8 @@ static const char json_media[] = "application/json", text_media[] = "text/plain"
 
 #define SAYS(name) static const struct openapi_operation says_##name
 
-SAYS(root) = {"root", server_tag, "What this is and where to look", .media = text_media};
+SAYS(root) = {"root", server_tag, "What this is and where to look; for browsers, a page to try losses on",
+              .answer = openapi_root_answer};
 SAYS(health) = {"health", server_tag, "Whether the process is alive", .media = text_media};
 SAYS(ready) = {"ready", server_tag, "Whether it takes work", .media = text_media, .also = 503};
 SAYS(document) = {"document", server_tag, "This document", .media = json_media, .schema = "Document", .errors = {406, 503}};

@@ -123,11 +123,12 @@ function tryIt(path, method, operation) {
   const curl = h("pre", { tabindex: "0" });
   const copy = h("button", { type: "button" }, "Copy curl");
 
-  const target = () => parameters.reduce((at, parameter, i) => at.replace(`{${parameter.name}}`, encodeURIComponent(fields[i].value)), path);
+  /** Beside this page, which may stand below a path of a proxy's. */
+  const target = () => new URL("." + parameters.reduce((at, parameter, i) => at.replace(`{${parameter.name}}`, encodeURIComponent(fields[i].value)), path), document.baseURI).href;
   const show = () => {
     const token = $("token").value ? "-H 'Authorization: Bearer TOKEN' " : "";
     const oneLine = () => { try { return JSON.stringify(JSON.parse(body.value)); } catch { return body.value; } };
-    curl.textContent = `curl ${token}${body ? `--json ${quote(oneLine())} ` : method === "post" ? "-X POST " : ""}${location.origin}${target()}`;
+    curl.textContent = `curl ${token}${body ? `--json ${quote(oneLine())} ` : method === "post" ? "-X POST " : ""}${target()}`;
   };
   chooser && chooser.addEventListener("change", () => {
     body.value = pretty(examples[chooser.value]);
@@ -160,7 +161,7 @@ function tryIt(path, method, operation) {
 function contentOf(content, caption) {
   return Object.entries(content ?? {}).map(([type, media]) => [
     h("p", {}, h("code", {}, type)),
-    media.schema ? schemaTable(media.schema, caption) : h("p", { class: "dim" }, "bytes, not JSON"),
+    media.schema ? schemaTable(media.schema, `${type} ${caption}`) : h("p", { class: "dim" }, "bytes, not JSON"),
   ]);
 }
 
@@ -169,7 +170,7 @@ function responses(operation) {
   const [first] = whole;
   return [
     h("h3", {}, `Answer ${first[0]}`),
-    contentOf(first[1].content, "fields of the answer"),
+    contentOf(first[1].content, `answer of ${operation.operationId}`),
     h("h3", {}, "Other statuses"),
     h("table", {}, h("tbody", {}, whole.slice(1).map(([status, response]) =>
       h("tr", {}, h("td", {}, h("code", {}, status)), h("td", {}, response.description))))),
@@ -181,8 +182,8 @@ function details(path, method, operation) {
   return h("div", {},
     (operation.description ?? "").split("\n\n").filter(Boolean).map((text, i) => h("p", i === 1 ? { class: "formula" } : {}, i === 1 ? h("code", {}, text) : text)),
     h("h3", {}, "Try it"), tryIt(path, method, operation),
-    operation.requestBody ? [h("h3", {}, "Body"), contentOf(operation.requestBody.content, "fields of the body")] : [],
-    options.map((parameter) => [h("h3", {}, `${parameter.in === "query" ? "Query" : "Header " + parameter.name}`), h("p", {}, parameter.description), schemaTable(parameter.schema, "fields of the query")]),
+    operation.requestBody ? [h("h3", {}, "Body"), contentOf(operation.requestBody.content, `body of ${operation.operationId}`)] : [],
+    options.map((parameter) => [h("h3", {}, `${parameter.in === "query" ? "Query" : "Header " + parameter.name}`), h("p", {}, parameter.description), schemaTable(parameter.schema, `${parameter.name} of ${operation.operationId}`)]),
     responses(operation));
 }
 
@@ -223,7 +224,7 @@ function drawSchemas() {
   return h("section", { "aria-labelledby": "schemas" }, h("h2", { id: "schemas" }, "Schemas"),
     names.map((name) => {
       const schema = api.components.schemas[name];
-      return [h("h3", { id: "schema-" + name, tabindex: "-1" }, name), h("p", {}, schema.description), schemaTable(schema, name)];
+      return [h("h3", { id: "schema-" + name, tabindex: "-1" }, name), h("p", {}, schema.description), schemaTable(schema, `schema ${name}`)];
     }));
 }
 
@@ -244,7 +245,7 @@ function open() {
 
 async function draw() {
   try {
-    api = await (await fetch("/openapi.json")).json();
+    api = await (await fetch("openapi.json")).json();
   } catch (error) {
     $("state").textContent = `/openapi.json cannot be had: ${error.message}`;
     return;

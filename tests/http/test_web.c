@@ -1,6 +1,6 @@
 /*
- * The page that browsers get at /, in Chromium: tests/web says what is looked at. Without node, npm or Chromium stderr says
- * that it is not run; with LOSSD_WEB=all (make check-web, which installs them) that is a failure.
+ * The pages that browsers get at / and /docs, in Chromium: tests/web says what is looked at. Without node, npm or Chromium
+ * stderr says that it is not run; with LOSSD_WEB=all (make check-web, which installs them) that is a failure.
  */
 #include "http/http_client.h"
 #include "http/server_process.h"
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const files[] = {"losses.test.mjs", "page.test.mjs", "axe.test.mjs"};
+static const char *const files[] = {"losses.test.mjs", "page.test.mjs", "axe.test.mjs", "docs.test.mjs"};
 enum { FILES = sizeof files / sizeof *files };
 
 static struct server_process server;

@@ -6,6 +6,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {after, before} from 'node:test';
 
+import axe from 'axe-core';
 import {chromium} from 'playwright-core';
 
 export const url = process.env.LOSSD_URL;
@@ -27,9 +28,17 @@ after(async () => {
     await rm(profile, {recursive: true, force: true});
 });
 
-/** Runs `use(page)` on the page of a loss. Whatever the page throws, or its content security policy stops, fails the test;
+/** Runs `use(page)` on the page of a loss. */
+export async function onPage(loss, use, options) {
+    await onAddress(`/#${loss}`, async (page) => {
+        await shown(page, loss);
+        await use(page);
+    }, options);
+}
+
+/** Runs `use(page)` on an address of the server. Whatever the page throws, or its content security policy stops, fails the test;
     what the server refuses, or the test itself, does not. */
-export async function onPage(loss, use, {width = 1400, dark = false} = {}) {
+export async function onAddress(address, use, {width = 1400, dark = false} = {}) {
     const page = await context.newPage(), wrong = [];
     page.on('pageerror', (error) => wrong.push(error.stack));
     page.on('console', (message) => {
@@ -41,8 +50,7 @@ export async function onPage(loss, use, {width = 1400, dark = false} = {}) {
     try {
         await page.setViewportSize({width, height: 900});
         await page.emulateMedia({colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce'});
-        await page.goto(`${url}/#${loss}`);
-        await shown(page, loss);
+        await page.goto(url + address);
         await use(page);
         assert.deepEqual(wrong, []);
     } finally {
@@ -66,6 +74,14 @@ export async function expectText(page, selector, expected) {
         await page.waitForTimeout(50);
     }
     assert.fail(`${selector} says ${JSON.stringify(text)}, not ${expected}`);
+}
+
+/** axe-core finds nothing to complain of. */
+export async function audit(page) {
+    await page.evaluate(axe.source);
+    const {violations, passes} = await page.evaluate(() => globalThis.axe.run());
+    assert.ok(passes.length > 20);
+    assert.deepEqual(violations.map(({id, nodes}) => `${id}: ${nodes.map(({html, failureSummary}) => `${html} ${failureSummary}`).join('\n')}`), []);
 }
 
 /** Lets files fall upon an element. */

@@ -1,0 +1,75 @@
+// The page /docs: every operation of the OpenAPI document can be tried there, and is answered as the document says.
+
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+
+import {audit, onAddress, url} from './browser.mjs';
+
+async function open(page, id) {
+    await page.locator(`#${id} > summary`).click();
+}
+
+/** Sends what stands in the form of an operation; the status line and the answer. */
+async function send(page, id) {
+    const operation = page.locator(`#${id}`);
+    await operation.getByRole('button', {name: 'Send'}).click();
+    await operation.locator('.status').waitFor();
+    return {status: await operation.locator('.status').textContent(), text: await operation.locator('[role=status] pre').textContent()};
+}
+
+test('every operation can be tried', async () => {
+    const {paths} = await (await fetch(`${url}/openapi.json`)).json();
+    const operations = Object.values(paths).flatMap((item) => Object.values(item));
+    await onAddress('/docs', async (page) => {
+        await page.locator('.operation').first().waitFor();
+        assert.equal(await page.locator('.operation').count(), operations.length);
+        for (const {operationId, responses} of operations) {
+            await open(page, operationId);
+            const {status} = await send(page, operationId);
+            assert.ok(status.startsWith(Object.keys(responses)[0]), `${operationId}: ${status}`);
+            await open(page, operationId);
+        }
+    });
+});
+
+test('an address opens its operation, with an example of every loss', async () => {
+    await onAddress('/docs#infer', async (page) => {
+        const operation = page.locator('#infer');
+        await operation.getByLabel('example').selectOption('ctc');
+        const {status, text} = await send(page, 'infer');
+        assert.match(status, /^200 /);
+        assert.equal(JSON.parse(text).model_name, 'ctc');
+        await operation.getByRole('button', {name: 'Copy curl'}).click();
+        await operation.getByRole('button', {name: 'Copied'}).waitFor();
+        assert.ok((await page.evaluate(() => navigator.clipboard.readText())).endsWith(`${url}/v2/models/ctc/infer`));
+    });
+});
+
+test('a mistake shows what the server says of it', async () => {
+    await onAddress('/docs#evaluate_huber', async (page) => {
+        await page.locator('#evaluate_huber textarea').fill('{"input": [1], "target": [1], "delta": -1}');
+        const {status, text} = await send(page, 'evaluate_huber');
+        assert.match(status, /^422 /);
+        assert.equal(JSON.parse(text).pointer, '/delta');
+    });
+});
+
+test('the filter leaves what has its words', async () => {
+    await onAddress('/docs', async (page) => {
+        await page.locator('.operation').first().waitFor();
+        await page.locator('#filter').fill('TripletMarginLoss');
+        const left = await page.locator('.operation:visible').evaluateAll((elements) => elements.map(({id}) => id).sort());
+        assert.deepEqual(left, ['describe_triplet_margin', 'evaluate_triplet_margin']);
+    });
+});
+
+for (const dark of [false, true])
+    for (const width of [1400, 390])
+        test(`axe finds nothing: ${dark ? 'dark' : 'light'}, ${width} wide`, async () => {
+            await onAddress('/docs#evaluate_cross_entropy', async (page) => {
+                await send(page, 'evaluate_cross_entropy');
+                await open(page, 'evaluateSeveral');
+                await open(page, 'infer');
+                await audit(page);
+            }, {dark, width});
+        });

@@ -29,6 +29,7 @@ USER 65532:65532
 ENV LOSSD_LISTEN=0.0.0.0:8080
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# bash opens the connection itself, so that the image needs no curl. Unhealthy while draining, as it should be.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["bash", "-c", "exec 3<>\"/dev/tcp/127.0.0.1/${LOSSD_LISTEN##*:}\" && printf 'GET /readyz HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
+# bash opens the connection itself, so that the image needs no curl. Unhealthy while draining, as it should be. It speaks no TLS:
+# with LOSSD_TLS_CERT also set LOSSD_ADMIN_LISTEN=127.0.0.1:9090, which is asked then.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["bash", "-c", "address=${LOSSD_ADMIN_LISTEN:-$LOSSD_LISTEN} && exec 3<>\"/dev/tcp/127.0.0.1/${address##*:}\" && printf 'GET /readyz HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && [ \"$status\" = 200 ]"]
 ENTRYPOINT ["lossd"]

@@ -43,7 +43,7 @@ ask() { curl -q -g --noproxy '*' -sS --max-time 60 "$@"; }
 setsid "$lossd" >"$tmp/started" &
 server=$!
 tries=0
-while url=$(sed -n 's/.* listening on \(http:[^ ,]*\).*/\1/p' "$tmp/started") && [ -z "$url" ]; do
+while url=$(sed -n 's/.* listening on \(https\{0,1\}:[^ ,]*\).*/\1/p' "$tmp/started") && [ -z "$url" ]; do
     if ! kill -0 "$server" 2>/dev/null; then
         server=
         fail "the server did not start, see above; for another address: LOSSD_LISTEN=127.0.0.1:8081 make run"

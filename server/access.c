@@ -14,7 +14,7 @@
 #include "refusal.h"
 #include "tokens.h"
 
-_Static_assert((int)ACCESS_NAME == (int)TOKENS_NAME, "a token's name is the client's");
+_Static_assert((int)ACCESS_NAME == (int)TOKENS_NAME && (int)ACCESS_NAME == (int)TLS_NAME, "their names are the client's");
 
 enum { ACCESS_MESSAGE = 640 };
 
@@ -79,16 +79,17 @@ void access_free(struct access *access)
 bool access_may_listen(const struct access *access, const struct entrance *entrance, char *message, size_t size)
 {
     char text[ADDRESS_TEXT];
-    if (entrance->loopback || entrance->admin || access->tokens || access->settings.insecure_open)
+    const bool certified = entrance->secure && tls_wants_clients(access->settings.tls);
+    if (entrance->loopback || entrance->admin || access->tokens || certified || access->settings.insecure_open)
         return true;
     snprintf(message, size,
              "%s can be reached from other machines, and anyone there could use it: name those who may with --token-file "
-             "(LOSSD_TOKEN_FILE), or say --insecure-open (LOSSD_INSECURE_OPEN=on) if that is what you want",
+             "(LOSSD_TOKEN_FILE) or --tls-client-ca, or say --insecure-open (LOSSD_INSECURE_OPEN=on) if that is what you want",
              address_text(&entrance->address, text));
     return false;
 }
 
-void access_reload(struct access *access)
+static void reload_tokens(struct access *access)
 {
     char message[ACCESS_MESSAGE];
     if (!access->tokens)
@@ -104,6 +105,23 @@ void access_reload(struct access *access)
     access->tokens = tokens;
     pthread_rwlock_unlock(&access->lock);
     tokens_free(before);
+}
+
+static void reload_tls(const struct access *access)
+{
+    char message[ACCESS_MESSAGE];
+    if (!access->settings.tls)
+        return;
+    if (tls_reload(access->settings.tls, message, sizeof message))
+        log_message(LOG_LEVEL_INFO, "certificates read again");
+    else
+        log_message(LOG_LEVEL_ERROR, "the certificates stay as they were: %s", message);
+}
+
+void access_reload(struct access *access)
+{
+    reload_tokens(access);
+    reload_tls(access);
 }
 
 /* ---- requests ----------------------------------------------------------------------------------------------------- */
@@ -190,6 +208,21 @@ static bool check_origin(const struct access *access, const struct access_reques
     return false;
 }
 
+/* Whether a client certificate is there where one is needed; with a token besides it is the token that gives the name. */
+static bool check_certificate(const struct access *access, const struct access_request *request, struct visitor *visitor,
+                              struct reply *reply)
+{
+    struct tls *const tls = access->settings.tls;
+    if (!request->entrance->secure || !tls_wants_clients(tls) || request->open || visitor->preflight)
+        return true;
+    if (!tls_judge(tls, request->session, request->peer)) {
+        refuse(reply, 403, "%s", request->peer->fault);
+        return false;
+    }
+    snprintf(visitor->client, sizeof visitor->client, "%s", request->peer->name);
+    return true;
+}
+
 static bool check_token(struct access *access, const struct access_request *request, struct visitor *visitor,
                         struct reply *reply)
 {
@@ -213,7 +246,7 @@ bool access_allow(struct access *access, const struct access_request *request, s
         visitor->fault = REJECT_HOST;
     else if (!check_origin(access, request, visitor, reply))
         visitor->fault = REJECT_ORIGIN;
-    else if (!check_token(access, request, visitor, reply))
+    else if (!check_certificate(access, request, visitor, reply) || !check_token(access, request, visitor, reply))
         visitor->fault = REJECT_CREDENTIALS;
     else
         return true;

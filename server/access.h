@@ -11,10 +11,12 @@
 #include "listen.h"
 #include "rejects.h"
 #include "reply.h"
+#include "tls.h"
 
 enum { ACCESS_NAME = 65 }; /* bytes of a client's name, with its NUL */
 
 struct access_settings {
+    struct tls *tls;        /* borrowed, as all text; NULL where there is none */
     const char *token_file; /* borrowed, as all text; empty: nobody needs a token */
     bool insecure_open;     /* let anyone in, from wherever */
     const char *hosts;      /* further names of the server, with commas between them */
@@ -38,13 +40,15 @@ void access_reload(struct access *access);
 struct access_request {
     struct MHD_Connection *connection; /* whose headers are in */
     const struct entrance *entrance;
+    gnutls_session_t session; /* of TLS, else NULL */
+    struct tls_peer *peer;    /* likewise */
     const char *method, *target;
     bool open; /* what is asked for is for everyone */
 };
 
 /* What is known of who sent a request; zeroed before that. */
 struct visitor {
-    char client[ACCESS_NAME]; /* the name of the token, "" for nobody in particular */
+    char client[ACCESS_NAME]; /* the name of the token, or of the certificate; "" for nobody in particular */
     const char *origin;       /* of a page that may read the answer, else NULL; lives as long as the request */
     bool preflight;           /* a browser asks for that page what it may send */
     enum reject fault;        /* why the request was refused, where it was */

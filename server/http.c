@@ -50,6 +50,7 @@
 #include "peer.h"
 #include "refusal.h"
 #include "routes.h"
+#include "tls.h"
 #include "trace.h"
 #include "transfer.h"
 #include "watch.h"
@@ -98,8 +99,15 @@ enum request_state {
     REQUEST_ANSWERED,   /* the reply is with libmicrohttpd */
 };
 
+/* What is known of a connection before its first request. */
+struct arrival {
+    const struct entrance *entrance; /* where it came in */
+    struct tls_peer peer;            /* of TLS; belongs to the thread that has the connection */
+};
+
 struct http {
-    struct MHD_Daemon *daemon;
+    struct MHD_Daemon *daemon;        /* of connections without TLS; NULL where there can be none */
+    struct MHD_Daemon *secure_daemon; /* of those with it, likewise */
     struct watch *watch;
     struct MHD_Response *no_memory; /* for when there is none to make a response with */
     struct http_settings settings;
@@ -107,10 +115,9 @@ struct http {
     atomic_bool ended;    /* clients have had their time: the executor may be stopped */
     struct connections *connections;
     struct budget *budget;
-    const struct entrance
-        *entrance[HTTP_FILES]; /* of connections, by descriptor: where they came in; set before libmicrohttpd knows of them */
-    char id_prefix[20];        /* makes ids of different runs differ */
-    atomic_ullong served;      /* requests so far: numbers the ids */
+    struct arrival arrival[HTTP_FILES]; /* of connections, by descriptor; set before libmicrohttpd knows of them */
+    char id_prefix[20];                 /* makes ids of different runs differ */
+    atomic_ullong served;               /* requests so far: numbers the ids */
     pthread_mutex_t mutex;
     pthread_cond_t idle;   /* active has become 0 */
     atomic_size_t active;  /* requests between their first call and their completion */
@@ -121,10 +128,10 @@ struct request {
     struct job job; /* first, so that the executor's job is the request */
     struct http *http;
     struct MHD_Connection *connection;
-    const struct entrance *entrance; /* where the connection came in */
-    struct watched *watched;         /* the connection's; may be NULL */
-    struct wire *wire;               /* likewise; never NULL */
-    unsigned number;                 /* on the connection, as wire.h counts */
+    struct arrival *arrival; /* the connection's */
+    struct watched *watched; /* the connection's; may be NULL */
+    struct wire *wire;       /* likewise; never NULL */
+    unsigned number;         /* on the connection, as wire.h counts */
     enum request_state state;
     int64_t started;             /* clock_ns */
     int64_t handed;              /* the same, when it was last handed to the executor, or its answer to libmicrohttpd */
@@ -420,17 +427,32 @@ static enum MHD_Result append_header(void *context, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
+/* The TLS session of a connection, NULL where it has none. */
+static gnutls_session_t session_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return info ? info->tls_session : NULL;
+}
+
+/* Writes a text past libmicrohttpd; false if it does not go at once. */
+static bool send_now(struct request *request, const struct buffer *text)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (request->arrival->entrance->secure)
+        return tls_send(session_of(request->connection), text->data, text->len);
+    return send(info->connect_fd, text->data, text->len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text->len;
+}
+
 /* Answers in the midst of a body and has the connection dropped, which libmicrohttpd cannot: it would wait for the end of a
    body that may have none. So the few hundred bytes go straight to the socket, where nothing of this request's answer has been
    sent yet, and what the client still sends is left to linger. */
 static enum MHD_Result answer_and_drop(struct request *request)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     const struct buffer *body = &request->reply.body;
     struct buffer text = {.data = NULL};
     request->close = true;
     struct MHD_Response *response = make_response(request);
-    if (!info || !response)
+    if (!response)
         goto cleanup;
     unsigned status = (unsigned)request->reply.status;
     buffer_printf(&text, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", status, MHD_get_reason_phrase_for(status), body->len);
@@ -438,7 +460,7 @@ static enum MHD_Result answer_and_drop(struct request *request)
     buffer_text(&text, "\r\n");
     buffer_append(&text, body->data, body->len);
     if (!text.failed)
-        request->dropped = send(info->connect_fd, text.data, text.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text.len;
+        request->dropped = send_now(request, &text);
 cleanup:
     if (response)
         MHD_destroy_response(response);
@@ -670,7 +692,7 @@ static void answer_options(struct request *request, const char *allow)
 /* Which routes there are where the request came in. */
 static enum route_side side_of(const struct request *request)
 {
-    if (request->entrance->admin)
+    if (request->arrival->entrance->admin)
         return ROUTE_ADMIN;
     return request->http->settings.has_admin ? ROUTE_MAIN : ROUTE_BOTH;
 }
@@ -695,7 +717,9 @@ static bool dispatch(struct request *request)
     const enum route_side side = side_of(request);
     struct route_match match = route_find(side, request->method, request->path);
     const struct access_request access = {.connection = request->connection,
-                                          .entrance = request->entrance,
+                                          .entrance = request->arrival->entrance,
+                                          .session = session_of(request->connection),
+                                          .peer = &request->arrival->peer,
                                           .method = request->method,
                                           .target = request->target,
                                           .open = match.route && match.route->open};
@@ -832,7 +856,7 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     request->watched = info ? info->socket_context : NULL;
     info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    request->entrance = http->entrance[info->connect_fd];
+    request->arrival = &http->arrival[info->connect_fd];
     request->started = clock_ns();
     for (size_t i = 0; i < PHASE_COUNT; i++)
         request->ns[i] = -1;
@@ -978,7 +1002,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     struct http *http = context;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        *slot = info ? watch_add(http->watch, info->connect_fd, true) : NULL;
+        *slot = info ? watch_add(http->watch, info->connect_fd, !http->arrival[info->connect_fd].entrance->secure) : NULL;
         return;
     }
     watch_remove(http->watch, *slot);
@@ -1107,20 +1131,40 @@ static unsigned quiet_seconds(const struct limits *limits)
     return (unsigned)(longest / 1000 + 2);
 }
 
-static struct MHD_Daemon *start_daemon(struct http *http)
+/* One with TLS or without. */
+static struct MHD_Daemon *start_daemon(struct http *http, bool secure)
 {
-    const unsigned flags =
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
+    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
+                           MHD_USE_ERROR_LOG | (secure ? MHD_USE_TLS : 0);
     /* A pool of one is an error to libmicrohttpd: one thread is what it has without a pool. */
     struct MHD_OptionItem pool[] = {
         {http->settings.io_threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, http->settings.io_threads, NULL},
+        {MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem tls[] = {
+        {secure ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END, 0, (void *)(uintptr_t)tls_retrieve},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)tls_priorities},
         {MHD_OPTION_END, 0, NULL}};
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
                             MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
                             MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_CONNECTION_LIMIT,
                             (unsigned)HTTP_FILES * 64, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
-                            MHD_OPTION_CONNECTION_TIMEOUT, quiet_seconds(&http->settings.limits), MHD_OPTION_ARRAY, pool,
-                            MHD_OPTION_END);
+                            MHD_OPTION_CONNECTION_TIMEOUT, quiet_seconds(&http->settings.limits), MHD_OPTION_ARRAY, tls,
+                            MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+}
+
+static bool start_daemons(struct http *http)
+{
+    if (http->settings.has_plain && !(http->daemon = start_daemon(http, false)))
+        return false;
+    return !http->settings.has_secure || (http->secure_daemon = start_daemon(http, true)) != NULL;
+}
+
+static void stop_daemons(struct http *http)
+{
+    if (http->daemon)
+        MHD_stop_daemon(http->daemon);
+    if (http->secure_daemon)
+        MHD_stop_daemon(http->secure_daemon);
 }
 
 static void on_tick(void *context)
@@ -1199,11 +1243,11 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
     if (!http->watch)
         goto failed;
     errno = 0;
-    http->daemon = http->no_memory ? start_daemon(http) : NULL;
-    if (http->daemon)
+    if (http->no_memory && start_daemons(http))
         return http;
     snprintf(message, size, "cannot start %d I/O threads: %s", settings->io_threads, errno ? strerror(errno) : "no memory");
 failed:
+    stop_daemons(http);
     free_http(http);
     return NULL;
 }
@@ -1215,7 +1259,7 @@ bool http_has_room(void *context)
 }
 
 /* Answers a connection that is one too many of its address, before it says what it wants, and closes it. */
-static void turn_away(struct http *http, int fd)
+static void turn_away(struct http *http, int fd, const struct entrance *entrance)
 {
     static const char text[] =
         "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 124\r\nContent-Type: application/problem+json\r\n"
@@ -1223,7 +1267,7 @@ static void turn_away(struct http *http, int fd)
         "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
         "\"detail\":\"there are too many connections from this address\"}\n";
     reject_count(metrics_rejects(http->settings.metrics), REJECT_CONNECTIONS_PER_ADDRESS);
-    if (send(fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    if (!entrance->secure && send(fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
         shutdown(fd, SHUT_WR);
         linger_add(http->settings.linger, fd);
     }
@@ -1238,13 +1282,13 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
         return;
     }
     if (!connections_add(http->connections, fd, peer_key(peer))) {
-        turn_away(http, fd);
+        turn_away(http, fd, entrance);
         return;
     }
-    http->entrance[fd] = entrance;
+    http->arrival[fd] = (struct arrival){.entrance = entrance};
     atomic_fetch_add_explicit(&http->adopted, 1, memory_order_relaxed);
-    wire_begin(fd);
-    if (MHD_add_connection(http->daemon, fd, peer, len) == MHD_YES)
+    wire_begin(fd, entrance->secure);
+    if (MHD_add_connection(entrance->secure ? http->secure_daemon : http->daemon, fd, peer, len) == MHD_YES)
         return;
     /* It has closed the socket. Nobody else can have got its number since: only this thread accepts. */
     connections_remove(http->connections, fd);
@@ -1308,6 +1352,6 @@ void http_stop(struct http *http)
     if (!http)
         return;
     budget_close(http->budget);
-    MHD_stop_daemon(http->daemon);
+    stop_daemons(http);
     free_http(http);
 }

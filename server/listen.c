@@ -29,19 +29,21 @@ struct listener {
     size_t count;
     struct door door[LISTEN_MAX * SOCKETS_MAX]; /* every socket, once it listens */
     size_t doors;
+    bool secure;
     int stop; /* an eventfd: stop accepting */
     bool running;
     pthread_t thread;
     struct listener_taker taker;
 };
 
-struct listener *listener_new(char *message, size_t size)
+struct listener *listener_new(bool secure, char *message, size_t size)
 {
     struct listener *listener = calloc(1, sizeof *listener);
     if (!listener) {
         snprintf(message, size, "no memory to listen");
         return NULL;
     }
+    listener->secure = secure;
     listener->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (listener->stop >= 0)
         return listener;
@@ -63,7 +65,10 @@ static void add_entrance(struct listener *listener, bool admin)
 {
     const struct sockets *sockets = &listener->sockets[listener->count];
     listener->entrance[listener->count++] =
-        (struct entrance){.address = sockets->address, .loopback = sockets->loopback, .admin = admin};
+        (struct entrance){.address = sockets->address,
+                          .loopback = sockets->loopback,
+                          .admin = admin,
+                          .secure = listener->secure && !admin && !sockets->address.is_unix};
 }
 
 bool listener_bind(struct listener *listener, const struct address *address, unsigned permissions, bool admin, char *message,

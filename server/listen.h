@@ -23,12 +23,14 @@ struct entrance {
     struct address address; /* with the port that was bound */
     bool loopback;          /* only this machine can reach it: an address such as 127.0.0.1, or a Unix socket */
     bool admin;             /* of --admin-listen: health and metrics alone */
+    bool secure;            /* TLS is spoken there */
 };
 
 struct listener;
 
-/* One that has no addresses yet. NULL with one line in `message` if that cannot be. */
-struct listener *listener_new(char *message, size_t size);
+/* One that has no addresses yet. `secure`: TLS is spoken on Internet addresses, but for admin ones. NULL with one line in
+ * `message` if that cannot be. */
+struct listener *listener_new(bool secure, char *message, size_t size);
 
 /* Binds an address, without listening yet: a client is refused until listener_start. The file of a Unix socket gets these
    permissions. False with one line in `message` if that cannot be. */

@@ -25,6 +25,7 @@
 #include "metrics.h"
 #include "options.h"
 #include "process.h"
+#include "tls.h"
 #include "tokens.h"
 
 enum { EXIT_USAGE = 2, MESSAGE = 640 };
@@ -32,6 +33,7 @@ enum { EXIT_USAGE = 2, MESSAGE = 640 };
 /* All that runs; NULL where it does not. */
 struct server {
     struct listener *listener;
+    struct tls *tls;
     struct access *access;
     struct executor *executor;
     struct lingerer *linger;
@@ -105,10 +107,36 @@ static size_t count_entrances(const struct listener *listener, bool admin)
     return count;
 }
 
+/* How many addresses there are with TLS, or without. */
+static size_t count_secure(const struct listener *listener, bool secure)
+{
+    size_t count = 0;
+    const struct entrance *entrance;
+    for (size_t i = 0; (entrance = listener_entrance(listener, i)) != NULL; i++)
+        count += entrance->secure == secure;
+    return count;
+}
+
+/* Reads the certificates, where there are to be any. */
+static bool start_tls(struct server *server, const struct options *options, char *message)
+{
+    const struct tls_settings settings = {
+        .certificate = options->tls_cert, .key = options->tls_key, .client_ca = options->tls_client_ca};
+    if (!*options->tls_cert && !*options->tls_key && !*options->tls_client_ca)
+        return true;
+    if (!*options->tls_cert || !*options->tls_key) {
+        snprintf(message, MESSAGE, "TLS needs both --tls-cert and --tls-key; %s is not given",
+                 *options->tls_cert ? "--tls-key" : "--tls-cert");
+        return false;
+    }
+    server->tls = tls_new(&settings, message, MESSAGE);
+    return server->tls != NULL;
+}
+
 /* Binds what the options say, unless systemd has handed over sockets of that kind. */
 static bool open_addresses(struct server *server, const struct options *options, char *message)
 {
-    server->listener = listener_new(message, MESSAGE);
+    server->listener = listener_new(server->tls != NULL, message, MESSAGE);
     if (!server->listener || !activation_inherit(server->listener, message, MESSAGE))
         return false;
     const int mode = options->socket_mode;
@@ -124,7 +152,8 @@ static bool open_addresses(struct server *server, const struct options *options,
 /* Reads who is let in, and looks whether that is enough for where the server can be reached. */
 static bool guard_addresses(struct server *server, const struct options *options, char *message)
 {
-    const struct access_settings settings = {.token_file = options->token_file,
+    const struct access_settings settings = {.tls = server->tls,
+                                             .token_file = options->token_file,
                                              .insecure_open = options->insecure_open == 0,
                                              .hosts = options->allowed_hosts,
                                              .origins = options->cors_origins};
@@ -150,6 +179,13 @@ static void name_address(struct server *server)
         address_text(&entrance->address, server->address);
 }
 
+static const char *scheme_of(const struct entrance *entrance)
+{
+    if (entrance->address.is_unix)
+        return "";
+    return entrance->secure ? "https://" : "http://";
+}
+
 /* "http://127.0.0.1:8080, unix:/run/lossd.sock" */
 static void print_entrances(const struct listener *listener, bool admin)
 {
@@ -159,7 +195,7 @@ static void print_entrances(const struct listener *listener, bool admin)
         char text[ADDRESS_TEXT];
         if (entrance->admin != admin)
             continue;
-        printf("%s%s%s", between, entrance->address.is_unix ? "" : "http://", address_text(&entrance->address, text));
+        printf("%s%s%s", between, scheme_of(entrance), address_text(&entrance->address, text));
         between = ", ";
     }
 }
@@ -181,7 +217,8 @@ static void announce(const struct server *server, const struct options *options)
 /* Starts all, in an order in which nobody can connect before everything is ready. False with one line in `message`. */
 static bool start(struct server *server, const struct options *options, char *message)
 {
-    if (!open_addresses(server, options, message) || !guard_addresses(server, options, message))
+    if (!start_tls(server, options, message) || !open_addresses(server, options, message) ||
+        !guard_addresses(server, options, message))
         return false;
     name_address(server);
     server->executor = executor_start(options->threads, message, MESSAGE);
@@ -197,6 +234,8 @@ static bool start(struct server *server, const struct options *options, char *me
     }
     const struct http_settings settings = {.address = server->address,
                                            .has_admin = server->has_admin,
+                                           .has_plain = count_secure(server->listener, false) > 0,
+                                           .has_secure = count_secure(server->listener, true) > 0,
                                            .access = server->access,
                                            .io_threads = options->io_threads,
                                            .limits = options->limits,
@@ -244,6 +283,7 @@ static void stop(struct server *server)
     metrics_free(server->metrics);
     listener_close(server->listener);
     access_free(server->access);
+    tls_free(server->tls);
 }
 
 static int serve(const struct options *options)

@@ -22,6 +22,9 @@ struct options {
     int insecure_open;                /* 0 for on, 1 for off */
     char allowed_hosts[OPTION_PATH];  /* these may be empty, too */
     char cors_origins[OPTION_PATH];
+    char tls_cert[OPTION_PATH];
+    char tls_key[OPTION_PATH];
+    char tls_client_ca[OPTION_PATH];
     int threads;
     int io_threads;
     struct limits limits;

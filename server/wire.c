@@ -3,6 +3,8 @@
  */
 #include "wire.h"
 
+#include <dlfcn.h>
+#include <gnutls/gnutls.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,7 @@ enum wire_state {
 
 struct wire {
     bool active;
+    bool encrypted; /* what is read comes out of TLS */
     enum wire_state state;
     bool cr; /* the last byte was a carriage return: a line feed must follow */
     bool in_trailer;
@@ -358,9 +361,9 @@ void wire_close(void)
     wire_count = 0;
 }
 
-void wire_begin(int fd)
+void wire_begin(int fd, bool encrypted)
 {
-    wires[fd] = (struct wire){.active = true};
+    wires[fd] = (struct wire){.active = true, .encrypted = encrypted};
 }
 
 void wire_end(int fd)
@@ -401,12 +404,33 @@ const char *wire_early_fault(const struct wire *wire, unsigned number)
 
 /* ---- receiving ---------------------------------------------------------------------------------------------------- */
 
+/* The reading of a connection on which bytes came in this way, NULL if there is none. */
+static struct wire *reading(int fd, bool encrypted)
+{
+    return fd >= 0 && (size_t)fd < wire_count && wires[fd].active && wires[fd].encrypted == encrypted ? &wires[fd] : NULL;
+}
+
 /* In place of the C library's, for libmicrohttpd: its calls are bound to this one, since a program's own functions come before
    those of its libraries. */
 __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t size, int flags)
 {
     const ssize_t got = recvfrom(fd, bytes, size, flags, NULL, NULL);
-    if (got > 0 && fd >= 0 && (size_t)fd < wire_count && wires[fd].active && !(flags & (MSG_PEEK | MSG_TRUNC)))
-        wire_read(&wires[fd], bytes, (size_t)got);
+    struct wire *wire = got > 0 && !(flags & (MSG_PEEK | MSG_TRUNC)) ? reading(fd, false) : NULL;
+    if (wire)
+        wire_read(wire, bytes, (size_t)got);
+    return got;
+}
+
+/* Likewise in place of GnuTLS's, which it calls. */
+__attribute__((visibility("default"))) ssize_t gnutls_record_recv(gnutls_session_t session, void *bytes, size_t size)
+{
+    typedef ssize_t receive(gnutls_session_t session, void *bytes, size_t size);
+    static _Atomic(receive *) library;
+    if (!library)
+        library = (receive *)dlsym(RTLD_NEXT, "gnutls_record_recv"); /* it is there: the program is linked with it */
+    const ssize_t got = library(session, bytes, size);
+    struct wire *wire = got > 0 ? reading(gnutls_transport_get_int(session), true) : NULL;
+    if (wire)
+        wire_read(wire, bytes, (size_t)got);
     return got;
 }

@@ -3,9 +3,9 @@
  * bare line feed for the end of a line, cuts names and values off at a NUL, glues folded lines to the wrong header, and lets
  * line feeds stand in chunk extensions and trailers: with each of these, a proxy before the server can be led to see the
  * requests of a connection end where the server does not (request smuggling). None of it can be seen in what the library hands
- * over, so the bytes are looked at as they are received: the program has a recv of its own, which libmicrohttpd calls in place
- * of the C library's. It takes nothing away and changes nothing; requests are refused when the library has brought them, if
- * they were not sound, or if they end elsewhere than here.
+ * over, so the bytes are looked at as they are received: the program has a recv of its own, and a gnutls_record_recv, which
+ * libmicrohttpd calls in place of the libraries'. It takes nothing away and changes nothing; requests are refused when the
+ * library has brought them, if they were not sound, or if they end elsewhere than here.
  */
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H
@@ -22,8 +22,8 @@ bool wire_open(size_t files);
 void wire_close(void);
 
 /* From now on what is received on this descriptor is read, as the first bytes of a connection. Before the connection is handed
-   to the thread that will receive on it. */
-void wire_begin(int fd);
+   to the thread that will receive on it. `encrypted`: by TLS, and read behind that. */
+void wire_begin(int fd, bool encrypted);
 void wire_end(int fd);
 
 /* The reading of a descriptor that wire_begin was called for. */

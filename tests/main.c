@@ -41,6 +41,7 @@ static const struct {
     {"memory", memory_suite},
     {"limits", limits_suite},
     {"access", access_suite},
+    {"tls", tls_suite},
     {"metrics", metrics_suite},
     {"logs", logs_suite},
     {"deploy", deploy_suite},

@@ -31,6 +31,7 @@ Suite *lossctl_suite(void);
 Suite *memory_suite(void);
 Suite *limits_suite(void);
 Suite *access_suite(void);
+Suite *tls_suite(void);
 Suite *metrics_suite(void);
 Suite *logs_suite(void);
 Suite *deploy_suite(void);

@@ -46,8 +46,38 @@ bool http_client_connect_path(struct http_client *client, const char *path)
     return false;
 }
 
+bool http_client_connect_tls(struct http_client *client, int port, const struct http_client_tls *tls)
+{
+    if (!http_client_connect(client, "127.0.0.1", port))
+        return false;
+    gnutls_certificate_allocate_credentials(&client->credentials);
+    gnutls_certificate_set_x509_trust_file(client->credentials, tls->ca, GNUTLS_X509_FMT_PEM);
+    if (tls->certificate)
+        gnutls_certificate_set_x509_key_file(client->credentials, tls->certificate, tls->key, GNUTLS_X509_FMT_PEM);
+    gnutls_init(&client->session, GNUTLS_CLIENT);
+    gnutls_set_default_priority(client->session);
+    if (tls->priorities)
+        gnutls_priority_set_direct(client->session, tls->priorities, NULL);
+    gnutls_credentials_set(client->session, GNUTLS_CRD_CERTIFICATE, client->credentials);
+    gnutls_server_name_set(client->session, GNUTLS_NAME_DNS, "localhost", strlen("localhost"));
+    gnutls_session_set_verify_cert(client->session, "localhost", 0);
+    gnutls_transport_set_int(client->session, client->fd);
+    gnutls_handshake_set_timeout(client->session, HTTP_CLIENT_TIMEOUT_MS);
+    int error;
+    do
+        error = gnutls_handshake(client->session);
+    while (error < 0 && !gnutls_error_is_fatal(error));
+    if (error < 0)
+        http_client_close(client);
+    return error == 0;
+}
+
 void http_client_close(struct http_client *client)
 {
+    if (client->session)
+        gnutls_deinit(client->session);
+    if (client->credentials)
+        gnutls_certificate_free_credentials(client->credentials);
     if (client->fd >= 0)
         close(client->fd);
     free(client->buffer);
@@ -64,10 +94,18 @@ static bool wait_for(struct http_client *client, short events)
     return ready > 0;
 }
 
+static ssize_t send_some(struct http_client *client, const char *bytes, size_t len)
+{
+    if (!wait_for(client, POLLOUT))
+        return -1;
+    return client->session ? gnutls_record_send(client->session, bytes, len)
+                           : send(client->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 bool http_client_send(struct http_client *client, const char *bytes, size_t len)
 {
     while (len > 0) {
-        ssize_t sent = wait_for(client, POLLOUT) ? send(client->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT) : -1;
+        ssize_t sent = send_some(client, bytes, len);
         if (sent < 0)
             return false;
         bytes += sent;
@@ -86,6 +124,24 @@ bool http_client_shut(struct http_client *client)
     return shutdown(client->fd, SHUT_WR) == 0;
 }
 
+/* As recv has it, also with TLS: the end may come without a word, but what comes must be TLS. */
+static ssize_t receive_some(struct http_client *client, char *to, size_t size)
+{
+    const bool pending = client->session && gnutls_record_check_pending(client->session) > 0;
+    if (!pending && !wait_for(client, POLLIN))
+        return -1;
+    if (!client->session)
+        return recv(client->fd, to, size, 0);
+    ssize_t got;
+    do
+        got = gnutls_record_recv(client->session, to, size);
+    while (got == GNUTLS_E_AGAIN || got == GNUTLS_E_INTERRUPTED);
+    if (got >= 0)
+        return got;
+    errno = got == GNUTLS_E_PULL_ERROR ? errno : EPROTO;
+    return got == GNUTLS_E_PREMATURE_TERMINATION ? 0 : -1;
+}
+
 /* Receives some more; 0 at the end, -1 on errors and time-outs. */
 static ssize_t receive(struct http_client *client)
 {
@@ -97,9 +153,7 @@ static ssize_t receive(struct http_client *client)
         client->buffer = buffer;
         client->capacity = capacity;
     }
-    if (!wait_for(client, POLLIN))
-        return -1;
-    ssize_t got = recv(client->fd, client->buffer + client->len, client->capacity - client->len - 1, 0);
+    ssize_t got = receive_some(client, client->buffer + client->len, client->capacity - client->len - 1);
     if (got > 0)
         client->len += (size_t)got;
     return got;

@@ -5,6 +5,7 @@
 #ifndef TESTS_HTTP_CLIENT_H
 #define TESTS_HTTP_CLIENT_H
 
+#include <gnutls/gnutls.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -14,6 +15,15 @@ struct http_client {
     int fd;       /* -1 while not connected */
     char *buffer; /* received, not yet read as a response */
     size_t len, capacity;
+    gnutls_session_t session; /* owned; NULL without TLS */
+    gnutls_certificate_credentials_t credentials;
+};
+
+/* How TLS is spoken: files in PEM. */
+struct http_client_tls {
+    const char *ca;
+    const char *certificate, *key; /* the client's own, or NULL */
+    const char *priorities;        /* of GnuTLS; NULL for the usual ones */
 };
 
 struct http_response {
@@ -26,6 +36,8 @@ struct http_response {
 bool http_client_connect(struct http_client *client, const char *host, int port);
 /* The same over a Unix socket. */
 bool http_client_connect_path(struct http_client *client, const char *path);
+/* The same with TLS, on a port of localhost; the server's certificate must hold for that name. */
+bool http_client_connect_tls(struct http_client *client, int port, const struct http_client_tls *tls);
 void http_client_close(struct http_client *client);
 
 /* Sends all bytes; false if the server stopped taking them. */

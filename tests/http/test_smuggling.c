@@ -454,7 +454,7 @@ static struct reading reading_of(const struct shape *shape, size_t cut, size_t p
 {
     struct wire *const wire = wire_of(0);
     struct reading reading = {0};
-    wire_begin(0);
+    wire_begin(0, false);
     wire_read(wire, shape->text, cut);
     for (size_t at = cut, size; at < shape->len; at += size) {
         size = shape->len - at < piece ? shape->len - at : piece;

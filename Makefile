@@ -325,7 +325,7 @@ format: ## lay out the sources with clang-format
 	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] clients/lossctl/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
 
 tidy: ## look for mistakes with clang-tidy
-	clang-tidy --quiet $(wildcard core/*.c core/losses/*.c proto/*.c server/*.c) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver
+	clang-tidy --quiet $(wildcard core/*.c core/losses/*.c proto/*.c server/*.c clients/lossctl/*.c) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl
 
 clean: ## remove everything that was built
 	rm -rf build

@@ -18,20 +18,26 @@ struct parser {
 
 const struct loss_descriptor *find_loss(const char *name)
 {
-    char base[64], quote[JSON_QUOTE];
-    snprintf(base, sizeof base, "%.*s", (int)strcspn(name, ":"), name);
-    const struct loss_descriptor *const loss = loss_find(base);
+    char quote[JSON_QUOTE];
+    const struct loss_descriptor *const loss = loss_find(name);
     if (loss)
         return loss;
-    struct loss_nearest search = {.name = base};
+    struct loss_nearest search = {.name = name};
     for (size_t i = 0; i < loss_count(); i++) {
         loss_nearest_try(&search, loss_at(i)->name);
         for (int k = 0; k < LOSS_MAX_ALIASES && loss_at(i)->aliases[k]; k++)
             loss_nearest_try(&search, loss_at(i)->aliases[k]);
     }
-    fail(EXIT_USAGE, "there is no loss '%s'%s%s%s; `lossctl list` shows them", json_quote(base, quote),
+    fail(EXIT_USAGE, "there is no loss '%s'%s%s%s; `lossctl list` shows them", json_quote(name, quote),
          search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
     return NULL;
+}
+
+const struct loss_descriptor *find_loss_spec(const char *spec)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(spec, ":"), spec);
+    return find_loss(name);
 }
 
 static const struct command *find_command(const char *name)
@@ -97,8 +103,10 @@ static enum exit_code unknown_option(const struct arguments *a, const char *flag
             if (!command_takes_loss_option(a->command, &option))
                 continue;
             loss_nearest_try(&search, option.option);
-            if (search.best == option.option) /* which the next one overwrites */
-                search.best = strcpy(best, option.option);
+            if (search.best == option.option) { /* which the next one overwrites */
+                snprintf(best, sizeof best, "%s", option.option);
+                search.best = best;
+            }
         }
     if (!search.best && a->command->loss_options && a->count == 0)
         return fail(EXIT_USAGE, "--%s: name the loss first, for its options are known then: lossctl %s LOSS --%s ...",
@@ -187,7 +195,7 @@ static enum exit_code take_argument(struct parser *p)
     if (a->count == a->command->most || a->count == MAX_ARGUMENTS)
         return fail(EXIT_USAGE, "'%s' is one too many: lossctl %s%s%s [--option value]...", text, a->command->name,
                     *a->command->arguments ? " " : "", a->command->arguments);
-    if (a->command->loss_options && !(a->loss[a->count] = find_loss(text)))
+    if (a->command->loss_options && !(a->loss[a->count] = find_loss_spec(text)))
         return EXIT_USAGE;
     a->argument[a->count++] = text;
     return EXIT_OK;

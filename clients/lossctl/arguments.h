@@ -58,9 +58,10 @@ struct arguments {
    complained of. */
 enum exit_code arguments_read(struct arguments *arguments, int argc, char *const argv[]);
 
-/* The loss of a name, or of a specification such as huber:delta=0.5; NULL, having said so with the nearest, if there is none.
- */
+/* The loss of a name; NULL, having said so with the nearest, if there is none. And that of a name behind which values may
+   stand: huber:delta=0.5. */
 const struct loss_descriptor *find_loss(const char *name);
+const struct loss_descriptor *find_loss_spec(const char *spec);
 
 /* The value of an option that is a whole number or a number in [least, most]; `fallback` where it was not given. */
 enum exit_code argument_integer(const struct arguments *arguments, enum option_id option, long least, long most, long fallback,

@@ -12,7 +12,13 @@ enum { LIST = 64, MOST_SCENARIOS = 4096, MOST_CONNECTIONS = 4096 };
 
 /* ---- what is asked -------------------------------------------------------------------------------------------------- */
 
-/* Cuts a list at its commas, in place. */
+/* Whether the text up to the next comma is name=value: of a loss that stands before it. */
+static bool is_value(const char *text)
+{
+    return text[strcspn(text, "=:,")] == '=';
+}
+
+/* Cuts a list at its commas, in place; huber:delta=1,reduction=sum is one member. */
 static enum exit_code split(char *text, enum option_id option, const char *item[LIST], int *count)
 {
     *count = 0;
@@ -20,9 +26,11 @@ static enum exit_code split(char *text, enum option_id option, const char *item[
         if (*count == LIST)
             return fail(EXIT_USAGE, "--%s has more than %d members", option_specs[option].name, LIST);
         item[*count] = at;
-        at = strchr(at, ',');
+        do
+            at = strchr(at, ',');
+        while (at && is_value(++at));
         if (at)
-            *at++ = '\0';
+            at[-1] = '\0';
     }
     return EXIT_OK;
 }
@@ -30,6 +38,7 @@ static enum exit_code split(char *text, enum option_id option, const char *item[
 /* The axes of the matrix. */
 struct axes {
     int losses, sizes, formats, connections;
+    const char *spec[LIST];
     const struct loss_descriptor *loss[LIST];
     long size[LIST], connection[LIST];
     enum payload_format format[LIST];
@@ -60,16 +69,27 @@ static enum exit_code take_format(const char *text, enum payload_format *format)
                 search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
 }
 
-/* Reads one axis. */
-static enum exit_code take_axis(const struct arguments *a, enum option_id option, const char *fallback, struct axes *axes)
+static enum exit_code take_loss(const char *spec, struct axes *axes)
+{
+    const struct loss_descriptor *const loss = find_loss_spec(spec);
+    if (!loss)
+        return EXIT_USAGE;
+    axes->spec[axes->losses] = spec;
+    axes->loss[axes->losses++] = loss;
+    return EXIT_OK;
+}
+
+/* Reads one axis; `copy`, to be freed, is what it points into. */
+static enum exit_code take_axis(const struct arguments *a, enum option_id option, const char *fallback, struct axes *axes,
+                                char **copy)
 {
     const char *item[LIST];
-    int count;
-    char *const copy = strdup(a->value[option] ? a->value[option] : fallback);
-    enum exit_code code = copy ? split(copy, option, item, &count) : fail_memory();
+    int count = 0;
+    *copy = strdup(a->value[option] ? a->value[option] : fallback);
+    enum exit_code code = *copy ? split(*copy, option, item, &count) : fail_memory();
     for (int i = 0; code == EXIT_OK && i < count; i++) {
         if (option == OPT_LOSSES)
-            code = (axes->loss[axes->losses++] = find_loss(item[i])) ? EXIT_OK : EXIT_USAGE;
+            code = take_loss(item[i], axes);
         else if (option == OPT_FORMATS)
             code = take_format(item[i], &axes->format[axes->formats++]);
         else if (option == OPT_SIZES)
@@ -77,16 +97,30 @@ static enum exit_code take_axis(const struct arguments *a, enum option_id option
         else
             code = take_number(item[i], option, MOST_CONNECTIONS, &axes->connection[axes->connections++]);
     }
-    free(copy);
+    return code;
+}
+
+static enum exit_code take_axes(const struct arguments *a, struct axes *axes, char **losses)
+{
+    static const struct {
+        enum option_id option;
+        const char *fallback;
+    } others[] = {{OPT_SIZES, "1000"}, {OPT_FORMATS, "safetensors"}, {OPT_CONNECTIONS, "8"}};
+    enum exit_code code = take_axis(a, OPT_LOSSES, "mse", axes, losses);
+    for (size_t i = 0; i < sizeof others / sizeof others[0] && code == EXIT_OK; i++) {
+        char *copy = NULL;
+        code = take_axis(a, others[i].option, others[i].fallback, axes, &copy);
+        free(copy);
+    }
     return code;
 }
 
 static enum exit_code make_matrix(const struct arguments *a, struct bench *bench)
 {
     struct axes axes = {.losses = 0};
-    if (take_axis(a, OPT_LOSSES, "mse", &axes) != EXIT_OK || take_axis(a, OPT_SIZES, "1000", &axes) != EXIT_OK ||
-        take_axis(a, OPT_FORMATS, "safetensors", &axes) != EXIT_OK || take_axis(a, OPT_CONNECTIONS, "8", &axes) != EXIT_OK)
-        return EXIT_USAGE;
+    const enum exit_code code = take_axes(a, &axes, &bench->losses);
+    if (code != EXIT_OK)
+        return code;
     const int count = axes.losses * axes.sizes * axes.formats * axes.connections;
     if (count > MOST_SCENARIOS)
         return fail(EXIT_USAGE, "that makes %d scenarios; the most is %d", count, MOST_SCENARIOS);
@@ -102,6 +136,7 @@ static enum exit_code make_matrix(const struct arguments *a, struct bench *bench
         i /= axes.formats;
         scenario->size = (size_t)axes.size[i % axes.sizes];
         scenario->loss = axes.loss[i / axes.sizes];
+        scenario->spec = axes.spec[i / axes.sizes];
     }
     return EXIT_OK;
 }
@@ -144,8 +179,7 @@ static enum exit_code check_answer(struct connection *connection, const struct p
         code = response_refused(connection, &response);
     else if (code == EXIT_OK &&
              (response.body.len != expected.len || memcmp(response.body.data, expected.data, expected.len) != 0))
-        code = fail(EXIT_FAILED, "%s, %zu elements, %s: the server's answer is not the one that this program gives",
-                    scenario->loss->name, scenario->size, payload_names[scenario->format]);
+        code = fail(EXIT_FAILED, "%s: the server's answer is not the one that this program gives", task->label);
     scenario->request_bytes = payload->body.len;
     scenario->answer_bytes = expected.len;
     buffer_free(&expected);
@@ -156,7 +190,9 @@ static enum exit_code check_answer(struct connection *connection, const struct p
 static enum exit_code prepare(struct task *task, struct sample *sample, const struct bench *bench,
                               const struct scenario *scenario, size_t classes, struct payload *payload)
 {
-    enum exit_code code = sample_give(sample, task, scenario->size, classes);
+    enum exit_code code = task_set_own(task, scenario->spec);
+    if (code == EXIT_OK)
+        code = sample_give(sample, task, scenario->size, classes);
     task->evaluation.len = scenario->size * sizeof(float);
     if (bench->grad)
         task->evaluation.request.grad = loss_predictions(scenario->loss);
@@ -264,5 +300,6 @@ enum exit_code command_bench(const struct arguments *a)
         code = fail(EXIT_FAILED, "interrupted: the figures are of the time until then");
     connection_close(&connection);
     free(bench.scenario);
+    free(bench.losses);
     return code;
 }

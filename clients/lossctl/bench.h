@@ -7,6 +7,7 @@
 /* One combination, and what came out of it. */
 struct scenario {
     const struct loss_descriptor *loss;
+    const char *spec; /* borrowed: the loss as it was given, with its values */
     size_t size;
     enum payload_format format;
     int connections;
@@ -27,6 +28,7 @@ struct bench {
     const char *url; /* borrowed */
     bool grad;
     double rate, warm_up, duration;
+    char *losses; /* owned: what the specs point to */
     int count;
     struct scenario *scenario; /* owned */
     int limits;
@@ -40,7 +42,7 @@ double bench_quantity(const struct scenario *scenario, enum quantity quantity);
 bool bench_keeps(const struct scenario *scenario, const struct bench_limit *limit);
 
 /* "mse, 1000 elements, json, 8 connections" in `text` of BENCH_LABEL bytes, which is returned. */
-enum { BENCH_LABEL = 128 };
+enum { BENCH_LABEL = 256 };
 const char *bench_label(const struct scenario *scenario, char *text);
 
 /* Append the table, the JSON, the page. */

@@ -46,8 +46,10 @@ static void put_row(const struct bench *bench, const struct scenario *scenario, 
 {
     char label[BENCH_LABEL];
     const double throughput = load_throughput(&scenario->result);
-    buffer_printf(out, "<tr><td><a href=\"#s%d\">%s</a></td><td>%.1f</td><td>%.1f</td>", i, bench_label(scenario, label),
-                  throughput, throughput * (double)(scenario->request_bytes + scenario->answer_bytes) / 1e6);
+    buffer_printf(out, "<tr><td><a href=\"#s%d\">", i);
+    put_escaped(out, bench_label(scenario, label));
+    buffer_printf(out, "</a></td><td>%.1f</td><td>%.1f</td>", throughput,
+                  throughput * (double)(scenario->request_bytes + scenario->answer_bytes) / 1e6);
     for (int quantity = P50; quantity <= LONGEST; quantity++)
         buffer_printf(out, "<td>%.4g</td>", bench_quantity(scenario, (enum quantity)quantity));
     buffer_printf(out, "<td%s>%llu</td><td>%llu</td>", load_errors(&scenario->result) > 0 ? " class=\"bad\"" : "",
@@ -126,11 +128,11 @@ static void plot_percentiles(const struct histogram *h, struct buffer *out)
 static void put_scenario(const struct scenario *scenario, int i, struct buffer *out)
 {
     char label[BENCH_LABEL];
-    buffer_printf(
-        out,
-        "<h2 id=\"s%d\">%s</h2>\n<p>%zu bytes of request, %zu of answer; %llu answers in %.1f s</p>\n<div class=\"plots\">\n",
-        i, bench_label(scenario, label), scenario->request_bytes, scenario->answer_bytes,
-        (unsigned long long)scenario->result.answered, scenario->result.seconds);
+    buffer_printf(out, "<h2 id=\"s%d\">", i);
+    put_escaped(out, bench_label(scenario, label));
+    buffer_printf(out, "</h2>\n<p>%zu bytes of request, %zu of answer; %llu answers in %.1f s</p>\n<div class=\"plots\">\n",
+                  scenario->request_bytes, scenario->answer_bytes, (unsigned long long)scenario->result.answered,
+                  scenario->result.seconds);
     plot_time(&scenario->result, out);
     plot_percentiles(&scenario->result.latency, out);
     buffer_text(out, "</div>\n");

@@ -92,7 +92,7 @@ bool bench_keeps(const struct scenario *scenario, const struct bench_limit *limi
 
 const char *bench_label(const struct scenario *scenario, char *text)
 {
-    snprintf(text, BENCH_LABEL, "%s, %zu element%s, %s, %d connection%s", scenario->loss->name, scenario->size,
+    snprintf(text, BENCH_LABEL, "%s, %zu element%s, %s, %d connection%s", scenario->spec, scenario->size,
              scenario->size == 1 ? "" : "s", payload_names[scenario->format], scenario->connections,
              scenario->connections == 1 ? "" : "s");
     return text;
@@ -108,8 +108,8 @@ static void put_row(const struct scenario *scenario, struct buffer *out)
 {
     const struct load_result *const result = &scenario->result;
     const double throughput = load_throughput(result);
-    buffer_printf(out, "%-22s %10zu  %-11s %5d %11.1f %9.1f", scenario->loss->name, scenario->size,
-                  payload_names[scenario->format], scenario->connections, throughput,
+    buffer_printf(out, "%-22s %10zu  %-11s %5d %11.1f %9.1f", scenario->spec, scenario->size, payload_names[scenario->format],
+                  scenario->connections, throughput,
                   throughput * (double)(scenario->request_bytes + scenario->answer_bytes) / 1e6);
     for (int quantity = P50; quantity <= LONGEST; quantity++)
         put_ms(out, bench_quantity(scenario, (enum quantity)quantity));
@@ -163,12 +163,14 @@ static void put_histogram(const struct histogram *h, struct buffer *out)
 static void put_scenario(const struct bench *bench, const struct scenario *scenario, struct buffer *out)
 {
     const struct load_result *const result = &scenario->result;
+    buffer_text(out, "{\"loss\":");
+    json_append_string(out, scenario->spec);
     buffer_printf(out,
-                  "{\"loss\":\"%s\",\"elements\":%zu,\"format\":\"%s\",\"connections\":%d,\"request_bytes\":%zu,"
+                  ",\"elements\":%zu,\"format\":\"%s\",\"connections\":%d,\"request_bytes\":%zu,"
                   "\"answer_bytes\":%zu,\"seconds\":%.3f,\"answered\":%llu,\"refused\":%llu,\"broken\":%llu,\"unsent\":%llu,"
                   "\"throughput\":%.3f,\"latency_ms\":{\"min\":%.6f,\"mean\":%.6f",
-                  scenario->loss->name, scenario->size, payload_names[scenario->format], scenario->connections,
-                  scenario->request_bytes, scenario->answer_bytes, result->seconds, (unsigned long long)result->answered,
+                  scenario->size, payload_names[scenario->format], scenario->connections, scenario->request_bytes,
+                  scenario->answer_bytes, result->seconds, (unsigned long long)result->answered,
                   (unsigned long long)result->refused, (unsigned long long)result->broken, (unsigned long long)result->unsent,
                   load_throughput(result), (double)result->latency.min / 1e6, histogram_mean(&result->latency));
     for (int i = 0; i < NAMES && names[i].quantity <= LONGEST; i++)

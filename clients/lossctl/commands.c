@@ -18,7 +18,9 @@ const struct option_spec option_specs[OPT_COUNT] = {
     [OPT_TERMS] = {"terms", "FILE", NULL, "where to write the loss, with --reduction none each term", COMPLETE_FILES, NULL},
     [OPT_GRAD] = {"grad", "FILE", NULL, "where to write the gradient of the predictions", COMPLETE_FILES, NULL},
     [OPT_HESS] = {"hess", "FILE", NULL, "where to write the diagonal of the Hessian of the predictions", COMPLETE_FILES, NULL},
-    [OPT_LOSSES] = {"losses", "LOSS,...", NULL, "losses to ask for; by default mse", COMPLETE_LOSSES, NULL},
+    [OPT_LOSSES] = {"losses", "LOSS,...", NULL,
+                    "losses to ask for, with values of their own if need be: huber:delta=2; by default mse", COMPLETE_LOSSES,
+                    NULL},
     [OPT_SIZES] = {"sizes", "N,...", NULL, "elements of the predictions; by default 1000", COMPLETE_NOTHING, NULL},
     [OPT_CLASSES] = {"classes", "N", NULL, "columns of predictions that come in rows; by default 10", COMPLETE_NOTHING, NULL},
     [OPT_FORMATS] = {"formats", "NAME,...", NULL,
@@ -59,7 +61,7 @@ const struct command commands[] = {
         .name = "list",
         .arguments = "",
         .summary = "list the losses",
-        .doc = "Those that this program knows, or with --url those of a server.",
+        .doc = "Those that this program knows, or with --url or LOSSCTL_URL those of a server.",
         .options = SERVER | BIT(OPT_LOCAL) | ALWAYS,
         .run = command_list,
     },
@@ -69,7 +71,7 @@ const struct command commands[] = {
         .summary = "show what a loss computes and takes",
         .doc = "Formula, tensors, parameters with their defaults and ranges, reductions. A loss answers to its names in "
                "PyTorch too. "
-               "As this program knows it, or with --url as a server does.",
+               "As this program knows it, or with --url or LOSSCTL_URL as a server does.",
         .examples = "lossctl show CrossEntropyLoss",
         .options = SERVER | BIT(OPT_LOCAL) | ALWAYS,
         .least = 1,

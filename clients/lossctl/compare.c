@@ -29,29 +29,6 @@ static bool is_plain_number(const char *text)
     return end && *end == '\0';
 }
 
-/* Sets the fields behind the colon of "huber:delta=0.5,reduction=sum". */
-static enum exit_code set_own(struct task *task, const char *spec)
-{
-    const char *at = strchr(spec, ':');
-    while (at && *at) {
-        char name[64], value[256];
-        at++;
-        const size_t len = strcspn(at, ","), name_len = strcspn(at, "=,");
-        if (name_len == len || name_len >= sizeof name || len - name_len > sizeof value)
-            return fail(EXIT_USAGE, "'%s' is no loss with parameters; such are written %s:name=value,name=value", spec,
-                        task->loss->name);
-        snprintf(name, sizeof name, "%.*s", (int)name_len, at);
-        snprintf(value, sizeof value, "%.*s", (int)(len - name_len - 1), at + name_len + 1);
-        for (char *c = name; *c; c++)
-            *c = *c == '-' ? '_' : *c;
-        const enum exit_code code = task_set(task, name, value);
-        if (code != EXIT_OK)
-            return code;
-        at += len;
-    }
-    return EXIT_OK;
-}
-
 /* Whether the loss has been told of a field by itself. */
 static bool has_own(const struct task *task, const char *name)
 {
@@ -87,7 +64,7 @@ static enum exit_code add(struct comparison *c, int i, int threads)
     c->count = i + 1;
     task_begin(task, c->arguments->loss[i], threads);
     task->label = c->arguments->argument[i];
-    enum exit_code code = set_own(task, c->arguments->argument[i]);
+    enum exit_code code = task_set_own(task, c->arguments->argument[i]);
     if (code == EXIT_OK)
         code = set_common(c, task);
     if (code == EXIT_OK && task->evaluation.request.reduction == LOSS_NONE)

@@ -3,6 +3,7 @@
  */
 #include "connection.h"
 #include "example.h"
+#include "number.h"
 #include "progress.h"
 #include "tensor_json.h"
 #include "v1.h"
@@ -158,7 +159,7 @@ static bool metric(const char *text, const char *name, double *value)
     const size_t len = strlen(name);
     for (const char *at = text; (at = strstr(at, name)); at += len)
         if ((at == text || at[-1] == '\n') && at[len] == ' ')
-            return sscanf(at + len, "%lf", value) == 1;
+            return number_read_f64(at + len + 1, value) != NULL;
     return false;
 }
 

@@ -61,7 +61,7 @@ static enum exit_code ask_derivatives(const struct arguments *a, enum option_id 
 /* Fills a task that has begun from the command line. */
 static enum exit_code ask(const struct arguments *a, struct task *task, struct input_files *files, struct outputs *outputs)
 {
-    enum exit_code code = EXIT_OK;
+    enum exit_code code = task_set_own(task, a->argument[0]);
     for (int i = 0; i < a->fields && code == EXIT_OK; i++) {
         const struct given *const given = &a->field[i];
         if (given->option.kind == LOSS_OPTION_VALUE ||
@@ -159,18 +159,14 @@ static enum exit_code print(const struct arguments *a, const struct outputs *out
 /* ---- all of it ------------------------------------------------------------------------------------------------------ */
 
 static enum exit_code evaluate(const struct arguments *a, struct task *task, struct connection *connection,
-                               struct outputs *outputs, int threads)
+                               struct outputs *outputs, struct outcome *outcome, int threads)
 {
-    struct outcome outcome;
-    enum exit_code code = task_run(task, connection, &outcome);
+    enum exit_code code = task_run(task, connection, outcome);
     if (code == EXIT_OK) {
-        attach(outputs, task->loss, &outcome);
+        attach(outputs, task->loss, outcome);
         code = outputs_write(outputs, threads);
     }
-    if (code == EXIT_OK)
-        code = print(a, outputs, task, &outcome);
-    outcome_free(&outcome);
-    return code;
+    return code == EXIT_OK ? print(a, outputs, task, outcome) : code;
 }
 
 enum exit_code command_eval(const struct arguments *a)
@@ -178,6 +174,7 @@ enum exit_code command_eval(const struct arguments *a)
     struct connection connection = {.curl = NULL};
     struct input_files files = {.count = 0};
     struct outputs outputs = {.count = 0};
+    struct outcome outcome = {.loss = 0};
     int threads;
     struct task *const task = malloc(sizeof *task);
     if (!task)
@@ -191,7 +188,8 @@ enum exit_code command_eval(const struct arguments *a)
     if (code == EXIT_OK)
         code = task_prepare(task);
     if (code == EXIT_OK)
-        code = evaluate(a, task, a->value[OPT_LOCAL] ? NULL : &connection, &outputs, threads);
+        code = evaluate(a, task, a->value[OPT_LOCAL] ? NULL : &connection, &outputs, &outcome, threads);
+    outcome_free(&outcome);
     task_free(task);
     free(task);
     connection_close(&connection);

@@ -1,40 +1,10 @@
 #include "help.h"
+#include "wrap.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { WIDTH = 100, COLUMN = 30 };
-
-/* Prints words in lines that end before WIDTH, all but the first indented; `at` is where the first begins. */
-static void wrap(FILE *out, const char *text, int at, int indent)
-{
-    for (bool first = true; *text; first = false) {
-        const int len = (int)strcspn(text, " \n");
-        if (!first && at + 1 + len > WIDTH) {
-            fprintf(out, "\n%*s", indent, "");
-            at = indent;
-        } else if (!first) {
-            fputc(' ', out);
-            at++;
-        }
-        fprintf(out, "%.*s", len, text);
-        at += len;
-        text += len;
-        if (*text == '\n') {
-            fprintf(out, "\n\n%*s", indent, "");
-            at = indent;
-            text++;
-            first = true;
-            text += strspn(text, " ");
-            const int next = (int)strcspn(text, " \n");
-            fprintf(out, "%.*s", next, text);
-            at += next;
-            text += next;
-        }
-        text += strspn(text, " ");
-    }
-    fputc('\n', out);
-}
+enum { COLUMN = 30 };
 
 /* An option and its value in one column, what it does in the other. */
 static void print_option(FILE *out, const char *name, const char *value, const char *doc)
@@ -45,7 +15,7 @@ static void print_option(FILE *out, const char *name, const char *value, const c
         fprintf(out, "  %-*s ", COLUMN - 3, flag);
     else
         fprintf(out, "  %s\n%*s", flag, COLUMN, "");
-    wrap(out, doc, COLUMN, COLUMN);
+    print_wrapped(out, doc, COLUMN, COLUMN);
 }
 
 /* What an option does, and the environment variable that stands for it. */
@@ -63,7 +33,7 @@ void help_program(FILE *out)
         char usage[64];
         snprintf(usage, sizeof usage, "%s %s", commands[i].name, commands[i].arguments);
         fprintf(out, "  %-*s ", COLUMN - 3, usage);
-        wrap(out, commands[i].summary, COLUMN, COLUMN);
+        print_wrapped(out, commands[i].summary, COLUMN, COLUMN);
     }
     fprintf(out, "\n`lossctl COMMAND --help` shows the options of each; --version prints the version, --man the manual page.\n"
                  "\nexit status\n");
@@ -85,7 +55,7 @@ void help_command(FILE *out, const struct arguments *a)
     const struct command *const command = a->command;
     fprintf(out, "usage: lossctl %s%s%s [--option value]...\n\n", command->name, *command->arguments ? " " : "",
             command->arguments);
-    wrap(out, command->doc, 0, 0);
+    print_wrapped(out, command->doc, 0, 0);
     for (int i = 0; command->loss_options && i < a->count; i++)
         print_loss_options(out, command, a->loss[i]);
     fprintf(out, "\noptions\n");

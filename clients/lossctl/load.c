@@ -233,6 +233,18 @@ static void show(const struct load *load, double start, double now)
     progress_set(now - start, load->end - start);
 }
 
+/* What fell due and found no connection, from `next` on, has waited at least until the end. */
+static void count_unsent(struct load *load, double next)
+{
+    if (load->step <= 0)
+        return;
+    const double first = next > load->counted ? next : next + ceil((load->counted - next) / load->step) * load->step;
+    const size_t unsent = first < load->end ? (size_t)ceil((load->end - first) / load->step) : 0;
+    for (size_t i = 0; i < unsent; i++)
+        histogram_add(&load->result->latency, load->end - (first + (double)i * load->step));
+    load->result->unsent = unsent;
+}
+
 static void run(struct load *load)
 {
     const double start = now_ns();
@@ -241,7 +253,7 @@ static void run(struct load *load)
     load->end = load->counted + load->settings->duration * 1e9;
     load->next = start;
     progress_begin("%s", load->settings->label);
-    for (; now < load->end && !interrupted; now = now_ns()) {
+    while (now < load->end && !interrupted) {
         ask_due(load);
         wait_and_work(load, load->end);
         close_intervals(load, now);
@@ -249,26 +261,25 @@ static void run(struct load *load)
             show(load, start, now);
             shown = now;
         }
+        now = now_ns();
     }
     load->end = now < load->end ? now : load->end; /* interrupted */
     load->result->seconds = load->end > load->counted ? (load->end - load->counted) / 1e9 : 0;
     const double next = load->next;
     load->next = INFINITY;
-    for (const double grace = now + GRACE_MS * 1e6; load->busy > 0 && now < grace; now = now_ns())
+    const double grace = now + GRACE_MS * 1e6;
+    while (load->busy > 0 && now < grace) {
         wait_and_work(load, grace);
+        now = now_ns();
+    }
     close_intervals(load, now);
     progress_end();
-    /* What has not been answered by now has waited at least until now. */
     for (int i = 0; i < load->settings->connections; i++)
         if (load->slot[i].busy && load->slot[i].since >= load->counted) {
             load->result->broken++;
             snprintf(load->result->why, sizeof load->result->why, "no answer %d s after the end", GRACE_MS / 1000);
         }
-    for (double due = next; load->step > 0 && due < load->end; due += load->step)
-        if (due >= load->counted) {
-            load->result->unsent++;
-            histogram_add(&load->result->latency, load->end - due);
-        }
+    count_unsent(load, next);
 }
 
 /* ---- setting up ----------------------------------------------------------------------------------------------------- */

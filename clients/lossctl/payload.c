@@ -54,6 +54,13 @@ static void put_text(struct buffer *out, const char *name, const struct loss_ten
     buffer_text(out, "]}");
 }
 
+/* The fields that are no tensors, behind one that is there already. */
+static void put_values(struct buffer *out, const struct task *task)
+{
+    if (task->json.len > 0)
+        buffer_append(out, task->json.data, task->json.len);
+}
+
 static void put_json(struct payload *payload, struct task *task, struct task_copies *copies)
 {
     struct buffer *const out = &payload->body;
@@ -61,6 +68,7 @@ static void put_json(struct payload *payload, struct task *task, struct task_cop
     snprintf(payload->path, sizeof payload->path, "/v1/losses/%s", task->loss->name);
     payload->content_type = json;
     buffer_printf(out, "{\"grad\":%s", task->evaluation.request.grad ? "true" : "false");
+    put_values(out, task);
     for (int k = 0; k < EVALUATION_TENSORS; k++)
         if (task_operand(task, k, &tensor, copies)) {
             buffer_text(out, ",");
@@ -105,7 +113,9 @@ static void put_oip(struct payload *payload, struct task *task, struct task_copi
         put_shape(out, &tensor[k]);
         buffer_printf(out, ",\"parameters\":{\"binary_data_size\":%zu}}", loss_tensor_bytes(&tensor[k]));
     }
-    buffer_printf(out, "],\"parameters\":{\"binary_data_output\":true},\"outputs\":[{\"name\":\"loss\"}");
+    buffer_text(out, "],\"parameters\":{\"binary_data_output\":true");
+    put_values(out, task);
+    buffer_text(out, "},\"outputs\":[{\"name\":\"loss\"}");
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (task->evaluation.request.grad >> k & 1)
             buffer_printf(out, ",{\"name\":\"%s\"}", oip_output_name(task->loss, OIP_GRAD, k, name));

@@ -82,13 +82,14 @@ static void put_x_tick(const struct frame *f, double x, const char *name, struct
 static void put_ticks(const struct plot *plot, const struct frame *f, struct buffer *out)
 {
     const double y_step = f->log_y ? 1 : step_of(f->y_max - f->y_min), x_step = step_of(f->x_max - f->x_min);
-    for (double y = f->y_min; y <= f->y_max + y_step / 1e6; y += y_step)
-        put_y_tick(f, f->log_y ? pow(10, y) : y, out);
+    for (int i = 0; i <= (int)((f->y_max - f->y_min) / y_step + 1e-6); i++)
+        put_y_tick(f, f->log_y ? pow(10, f->y_min + i) : f->y_min + i * y_step, out);
     for (int i = 0; i < plot->ticks; i++)
         if (plot->tick[i] >= f->x_min && plot->tick[i] <= f->x_max)
             put_x_tick(f, plot->tick[i], plot->tick_name[i], out);
-    for (double x = ceil(f->x_min / x_step) * x_step; plot->ticks == 0 && x <= f->x_max + x_step / 1e6; x += x_step)
-        put_x_tick(f, x, NULL, out);
+    const double first = ceil(f->x_min / x_step) * x_step;
+    for (int i = 0; plot->ticks == 0 && i <= (int)((f->x_max - first) / x_step + 1e-6); i++)
+        put_x_tick(f, first + i * x_step, NULL, out);
 }
 
 static void put_line(const struct plot *plot, int i, const struct frame *f, struct buffer *out)

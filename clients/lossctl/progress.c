@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 enum {
-    FIRST_MS = 1000, /* before this nothing is shown */
+    FIRST_MS = 1000, /* before this nothing is shown; a bar not before the program has run for so long ... */
+    FLASH_MS = 150,  /* ... and what it shows, for this */
     BAR_MS = 100,    /* between two drawings of a bar */
     LINE_MS = 5000,  /* between two plain lines */
     BAR_WIDTH = 24,
@@ -26,7 +27,7 @@ static struct {
     bool silent, running, ending, drawn;
     char what[WHAT];
     double done, total;
-    struct timespec begin;
+    struct timespec first, begin; /* of the program's first progress, of this one */
 } progress = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 void progress_silence(void)
@@ -81,10 +82,18 @@ static void draw(bool terminal)
     progress.drawn = true;
 }
 
+static bool is_before(struct timespec a, struct timespec b)
+{
+    return a.tv_sec < b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec < b.tv_nsec);
+}
+
 static void *show(void *context)
 {
     const bool terminal = isatty(STDERR_FILENO);
-    struct timespec next = later(progress.begin, FIRST_MS);
+    const struct timespec soonest = later(progress.begin, FLASH_MS);
+    struct timespec next = later(terminal ? progress.first : progress.begin, FIRST_MS);
+    if (is_before(next, soonest))
+        next = soonest;
     (void)context;
     pthread_mutex_lock(&progress.lock);
     while (!progress.ending) {
@@ -115,6 +124,8 @@ void progress_begin(const char *format, ...)
     set_what(format, args);
     va_end(args);
     progress.begin = now();
+    if (progress.first.tv_sec == 0)
+        progress.first = progress.begin;
     progress.done = progress.total = 0;
     progress.ending = progress.drawn = false;
     pthread_condattr_init(&attributes);

@@ -3,13 +3,12 @@
  */
 #include "connection.h"
 #include "v1.h"
+#include "wrap.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { WIDTH = 100 }; /* of lines of text */
 
 /* ---- where it comes from -------------------------------------------------------------------------------------------- */
 
@@ -67,27 +66,6 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-/* Prints words from a column on, in lines that end before WIDTH. */
-static void print_wrapped(const char *text, int indent)
-{
-    int column = indent;
-    for (bool first = true; *text; first = false) {
-        const int len = (int)strcspn(text, " ");
-        if (!first && column + 1 + len > WIDTH) {
-            printf("\n%*s", indent, "");
-            column = indent;
-        } else if (!first) {
-            putchar(' ');
-            column++;
-        }
-        printf("%.*s", len, text);
-        column += len;
-        text += len;
-        text += strspn(text, " ");
-    }
-    putchar('\n');
-}
-
 static void print_names(const char *title, const json_t *names, int indent)
 {
     size_t i;
@@ -111,7 +89,7 @@ static void print_tensor(const json_t *tensor)
 {
     printf("  %-*s%s%s\n%*s", NAME - 2, text_of(tensor, "name"), text_of(tensor, "shape"),
            json_is_true(json_object_get(tensor, "optional")) ? ", optional" : "", NAME, "");
-    print_wrapped(text_of(tensor, "doc"), NAME);
+    print_wrapped(stdout, text_of(tensor, "doc"), NAME, NAME);
     printf("%*s%s%s\n", NAME, "", text_of(tensor, "kind"),
            json_is_true(json_object_get(tensor, "prediction"))       ? "; a prediction, with gradient"
            : json_is_true(json_object_get(tensor, "differentiable")) ? "; with gradient"
@@ -134,7 +112,7 @@ static void print_parameter(const json_t *parameter)
         print_names("one of ", json_object_get(parameter, "choices"), 0);
     }
     printf("%*s", NAME, "");
-    print_wrapped(text_of(parameter, "doc"), NAME);
+    print_wrapped(stdout, text_of(parameter, "doc"), NAME, NAME);
 }
 
 static void print_loss(const json_t *loss)
@@ -142,9 +120,9 @@ static void print_loss(const json_t *loss)
     size_t i;
     json_t *each;
     printf("%s: %s\n", text_of(loss, "name"), text_of(loss, "title"));
-    print_wrapped(text_of(loss, "doc"), 0);
+    print_wrapped(stdout, text_of(loss, "doc"), 0, 0);
     printf("\n%-*s", TITLE, "formula");
-    print_wrapped(text_of(loss, "formula"), TITLE);
+    print_wrapped(stdout, text_of(loss, "formula"), TITLE, TITLE);
     if (json_array_size(json_object_get(loss, "aliases")) > 0)
         print_names("also", json_object_get(loss, "aliases"), TITLE);
     print_names("reductions", json_object_get(loss, "reductions"), TITLE);

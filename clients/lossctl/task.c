@@ -70,6 +70,28 @@ enum exit_code task_set(struct task *task, const char *name, const char *value)
     return task->query.failed || task->json.failed ? fail_memory() : EXIT_OK;
 }
 
+enum exit_code task_set_own(struct task *task, const char *spec)
+{
+    const char *at = strchr(spec, ':');
+    while (at && *at) {
+        char name[64], value[256];
+        at++;
+        const size_t len = strcspn(at, ","), name_len = strcspn(at, "=,");
+        if (name_len == len || name_len >= sizeof name || len - name_len > sizeof value)
+            return fail(EXIT_USAGE, "'%s' is no loss with parameters; such are written %s:name=value,name=value", spec,
+                        task->loss->name);
+        snprintf(name, sizeof name, "%.*s", (int)name_len, at);
+        snprintf(value, sizeof value, "%.*s", (int)(len - name_len - 1), at + name_len + 1);
+        for (char *c = name; *c; c++)
+            *c = *c == '-' ? '_' : *c;
+        const enum exit_code code = task_set(task, name, value);
+        if (code != EXIT_OK)
+            return code;
+        at += len;
+    }
+    return EXIT_OK;
+}
+
 /* Operand k of the plan, NULL if there is none, or it is a number that stands in the request. */
 static struct loss_tensor *operand(struct task *task, int k)
 {

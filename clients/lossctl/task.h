@@ -45,6 +45,8 @@ struct outcome {
 void task_begin(struct task *task, const struct loss_descriptor *loss, int threads);
 /* Sets a field that is no tensor, or a grad_output that is a number. EXIT_USAGE where it does not take that value. */
 enum exit_code task_set(struct task *task, const char *name, const char *value);
+/* The same for all that stands behind the colon of "huber:delta=0.5,reduction=sum", if there is one. */
+enum exit_code task_set_own(struct task *task, const char *spec);
 /* Plans, and reads the numbers of all tensors. */
 enum exit_code task_prepare(struct task *task);
 /* Evaluates; in this process where `connection` is NULL. */

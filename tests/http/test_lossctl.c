@@ -113,7 +113,7 @@ __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
 START_TEST(list_and_show_know_every_loss_here_and_there)
 {
     char here[TEXT];
-    assert_run(OK, "$L list");
+    assert_run(OK, "$L list --local");
     for (size_t i = 0; i < loss_count(); i++)
         assert_has(out, loss_at(i)->name);
     strcpy(here, out);
@@ -121,13 +121,13 @@ START_TEST(list_and_show_know_every_loss_here_and_there)
     ck_assert_str_eq(out, here);
     for (size_t i = 0; i < loss_count(); i++) {
         const struct loss_descriptor *const loss = loss_at(i);
-        assert_run(OK, "$L show %s", loss->aliases[0] ? loss->aliases[0] : loss->name);
+        assert_run(OK, "$L show --local %s", loss->aliases[0] ? loss->aliases[0] : loss->name);
         for (int k = 0; k < loss_tensor_specs(loss); k++)
             assert_has(out, loss->tensors[k].name);
         for (int k = 0; k < loss_param_specs(loss); k++)
             assert_has(out, loss->params[k].name);
     }
-    assert_run(OK, "$L show huber --json");
+    assert_run(OK, "$L show huber --json --local");
     strcpy(here, out);
     assert_run(OK, "$L show huber --json --url $LOSSCTL_URL");
     ck_assert_str_eq(out, here);
@@ -345,6 +345,7 @@ START_TEST(mistakes_on_the_command_line_are_answered_with_what_would_be_right)
     assert_wrong(USAGE, "a command is missing; `lossctl --help` shows them", "$L");
     assert_wrong(USAGE, "there is no command 'evl'; did you mean 'eval'?; `lossctl --help` shows them", "$L evl");
     assert_wrong(USAGE, "there is no loss 'hubr'; did you mean 'huber'?; `lossctl list` shows them", "$L eval hubr");
+    assert_wrong(USAGE, "there is no loss 'huber:delta=1'; `lossctl list` shows them", "$L show --local huber:delta=1");
     assert_wrong(USAGE, "LOSS is missing: lossctl eval LOSS [--option value]...", "$L eval --local");
     assert_wrong(USAGE, "eval cross_entropy has no option --label-smothing; did you mean --label-smoothing?",
                  "$L eval cross_entropy --label-smothing 0.1");
@@ -563,7 +564,8 @@ START_TEST(bench_measures_every_format_and_reports_in_three_ways)
     static char html[8 * TEXT], json[8 * TEXT];
     size_t i;
     json_t *scenario;
-    assert_run(OK, "$L bench --losses mse,ctc --formats json,base64,safetensors,oip --sizes 200 --connections 1,3 --grad "
+    assert_run(OK, "$L bench --losses huber:delta=0.25,reduction=sum,ctc --formats json,base64,safetensors,oip --sizes 200 "
+                   "--connections 1,3 --grad "
                    "--warm-up 0 --duration 0.1 --json b.json --html b.html --limit errors=0 --limit p99=10s");
     ck_assert_str_eq(err, "");
     assert_has(out, "closed loop");
@@ -574,6 +576,8 @@ START_TEST(bench_measures_every_format_and_reports_in_three_ways)
     ck_assert(json_is_null(json_object_get(figures, "rate")));
     const json_t *const scenarios = json_object_get(figures, "scenarios");
     ck_assert_uint_eq(json_array_size(scenarios), 16);
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(scenarios, 0), "loss")),
+                     "huber:delta=0.25,reduction=sum");
     json_array_foreach(scenarios, i, scenario) check_figures(scenario);
     json_decref(figures);
     read_file("b.html", html, sizeof html);
@@ -637,6 +641,8 @@ START_TEST(bench_is_answered_with_what_would_be_right)
                  "$L bench --limit p98=1ms");
     assert_wrong(USAGE, "--limit is 'p99=1'; it must be like p99=50ms, 800us or 2s", "$L bench --limit p99=1");
     assert_wrong(USAGE, "--duration is '0'; it must be a number from 0.1 to 1000000", "$L bench --duration 0");
+    assert_run(USAGE, "$L bench --losses huber:dlta=2");
+    assert_has(err, "huber has no field 'dlta'; did you mean 'delta'?");
     assert_run(INPUT, "$L bench --losses info_nce --sizes 1000000 --duration 0.1"); /* more queries than it takes */
     assert_has(err, "lossctl: info_nce, 1000000 elements, safetensors, 8 connections: ");
 }
@@ -743,6 +749,42 @@ START_TEST(what_takes_more_than_a_second_shows_that_it_goes_on)
     ck_assert_str_eq(err, "lossctl: reading standard input: 1 s\n");
     assert_run(OK, "$L eval mse --local --input x.csv --target y.npy");
     ck_assert_str_eq(err, "");
+    if (run("command -v script") != OK)
+        return;
+    /* On a terminal it is gone once it is done. */
+    assert_run(OK, "script -qec \"(sleep 1.3; cat x.csv) | $L eval mse --local --input - --target y.npy\" /dev/null");
+    const char *const shown = strstr(out, "\r\033[Kreading standard input: 1 s");
+    ck_assert_ptr_nonnull(shown);
+    assert_has(shown, "\r\033[Kloss       0.16666666666666666\r\n");
+}
+END_TEST
+
+/* A server of Python's behind TLS, which wants a certificate of its clients too. */
+START_TEST(certificates_are_shown_and_asked_for)
+{
+    if (run("command -v openssl python3") != OK) {
+        fprintf(stderr, "lossctl: TLS is not tested, for there is no openssl or python3\n");
+        return;
+    }
+    assert_run(OK, "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost "
+                   "-addext subjectAltName=DNS:localhost 2>/dev/null");
+    write_text("s.py", "import http.server, ssl\n"
+                       "class H(http.server.BaseHTTPRequestHandler):\n"
+                       "    def do_GET(s):\n"
+                       "        s.send_response(200); s.end_headers()\n"
+                       "        s.wfile.write(b'{\"losses\": [{\"name\": \"its_own\", \"title\": \"T\"}]}')\n"
+                       "    log_message = lambda *a: None\n"
+                       "c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
+                       "c.load_cert_chain('cert.pem', 'key.pem')\n"
+                       "c.load_verify_locations('cert.pem'); c.verify_mode = ssl.CERT_REQUIRED\n"
+                       "v = http.server.ThreadingHTTPServer(('127.0.0.1', 0), H)\n"
+                       "v.socket = c.wrap_socket(v.socket, server_side=True, do_handshake_on_connect=False)\n"
+                       "print(v.server_port, flush=True)\nv.serve_forever()\n");
+    assert_run(OK, "python3 s.py >port 2>/dev/null & S=$!; for i in $(seq 100); do test -s port || sleep 0.1; done; "
+                   "U=https://localhost:$(cat port); $L list --url $U --cacert cert.pem --cert cert.pem --key key.pem; A=$?; "
+                   "$L list --url $U --cert cert.pem --key key.pem; B=$?; $L list --url $U --cacert cert.pem; C=$?; "
+                   "kill $S; echo $A $B $C");
+    ck_assert_str_eq(out, "its_own  T\n0 3 3\n");
 }
 END_TEST
 
@@ -773,6 +815,7 @@ Suite *lossctl_suite(void)
     tcase_add_test(tcase, bench_fails_where_a_limit_is_missed);
     tcase_add_test(tcase, bench_is_answered_with_what_would_be_right);
     tcase_add_test(tcase, tokens_and_unix_sockets_are_passed_on);
+    tcase_add_test(tcase, certificates_are_shown_and_asked_for);
     tcase_add_test(tcase, completions_know_commands_losses_options_and_values);
     tcase_add_test(tcase, completions_and_manuals_are_sound_to_those_who_read_them);
     tcase_add_test(tcase, what_takes_more_than_a_second_shows_that_it_goes_on);

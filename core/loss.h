@@ -59,6 +59,7 @@ enum loss_status {
     LOSS_NOT_ACCEPTABLE, /* a media type that cannot be given */
     LOSS_UNAVAILABLE,    /* no memory, or no room in a queue: try again later */
     LOSS_INTERNAL,       /* a defect of ours */
+    LOSS_CANCELLED,      /* given up, since the caller no longer wants it */
     LOSS_STATUS_COUNT
 };
 
@@ -257,7 +258,8 @@ struct loss_plan {
     struct loss_tensor output;                     /* the loss: a float64 number, or with LOSS_NONE the terms in `dtype` */
     struct loss_tensor grad[LOSS_MAX_TENSORS];     /* shape of the tensor, `dtype`; for those in grad_mask */
     struct loss_tensor hess[LOSS_MAX_TENSORS];     /* the same, for those in hess_mask */
-    const char *warning[LOSS_MAX_WARNINGS];        /* what PyTorch would warn of; static text; NULL ends them */
+    const bool *cancel; /* the caller's: loss_run gives up once another thread has stored true there, atomically; NULL: never */
+    const char *warning[LOSS_MAX_WARNINGS]; /* what PyTorch would warn of; static text; NULL ends them */
 
     /* private to the library */
     struct loss_value param[LOSS_MAX_PARAMS];
@@ -284,7 +286,8 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
 /* Evaluates a plan whose buffers are set, on up to `threads` OpenMP threads (1 opens no parallel region; small plans use
    fewer). The result is the same to the last bit for any number of threads. LOSS_INVALID where an element cannot be (a class
    index out of range, a probability outside [0, 1]): error.tensor and error.element say which, always the first one;
-   LOSS_UNAVAILABLE where memory ran out. After a failure the output buffers hold nothing of use. */
+   LOSS_UNAVAILABLE where memory ran out; LOSS_CANCELLED where plan->cancel says so. After a failure the output buffers hold
+   nothing of use. */
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error);
 
 /* How many bytes loss_run allocates for a plan on so many threads, at most; SIZE_MAX if that is too much for any machine.

@@ -506,8 +506,17 @@ static struct partial block_partial(const struct run *run, size_t block, real *s
     return tally.partial;
 }
 
+static bool is_cancelled(const struct run *run)
+{
+    return run->plan->cancel && __atomic_load_n(run->plan->cancel, __ATOMIC_RELAXED);
+}
+
 static void run_block(struct run *run, size_t block, int thread)
 {
+    if (is_cancelled(run)) {
+        run->partial[block] = (struct partial){.invalid = run->terms};
+        return;
+    }
     real *const scratch = run->scratch + (size_t)thread * run->thread_scratch;
     struct partial partial = block_partial(run, block, scratch, false);
     if (!isfinite(partial.sum.value) && run->pass == EVALUATE && run->plan->reduction != LOSS_NONE)
@@ -578,6 +587,8 @@ static enum loss_status finish(struct run *run, int threads, struct loss_result 
 {
     const struct loss_plan *plan = run->plan;
     const struct partial whole = combine(run);
+    if (is_cancelled(run))
+        return loss_fail(error, LOSS_CANCELLED, "%s was given up before it was evaluated", plan->loss->name);
     if (whole.invalid < run->terms)
         return blame_element(run, &whole, error);
     fold_gradients(run, threads);

@@ -1,6 +1,7 @@
 /*
- * How much memory a request may take. What grows with a request (bodies, operands, scratch, answers) is asked for before it is
- * allocated; who is asked, and what the answer depends on, is not known here.
+ * What a request may take: memory, and time. What grows with a request (bodies, operands, scratch, answers) is asked for before
+ * it is allocated, and long work is given up once nobody waits for it; who is asked, and what the answer depends on, is not
+ * known here.
  */
 #ifndef PROTO_ALLOWANCE_H
 #define PROTO_ALLOWANCE_H
@@ -11,12 +12,19 @@
 struct allowance {
     bool (*take)(struct allowance *allowance, size_t bytes); /* so many bytes more; false if they may not be had now */
     void (*give)(struct allowance *allowance, size_t bytes); /* so many of those that were taken are needed no more */
+    const bool *cancel; /* another thread stores true there, atomically, when the answer is not wanted any more; NULL: never */
 };
 
 /* Asks for memory, and gives it back; where there is no allowance, it is there. */
 static inline bool allowance_take(struct allowance *allowance, size_t bytes)
 {
     return !allowance || allowance->take(allowance, bytes);
+}
+
+/* Whether work is to be given up. */
+static inline bool allowance_cancelled(const struct allowance *allowance)
+{
+    return allowance && allowance->cancel && __atomic_load_n(allowance->cancel, __ATOMIC_RELAXED);
 }
 
 static inline void allowance_give(struct allowance *allowance, size_t bytes)

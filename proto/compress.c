@@ -27,11 +27,12 @@ enum {
 struct piece {
     size_t len;   /* compressed */
     uLong check;  /* CRC-32 or Adler-32 */
-    bool trouble; /* memory has run out */
+    bool trouble; /* memory has run out, or nobody wants it any more */
 };
 
 struct compression {
     bool gzip;
+    const struct allowance *allowance; /* of the buffer */
     const char *data;
     size_t len, count;
     char *room; /* for each piece `size` bytes */
@@ -53,6 +54,9 @@ static void deflate_piece(void *context, size_t i, int thread)
     struct piece *const piece = &c->piece[i];
     z_stream stream = {.next_in = data, .avail_in = len};
     (void)thread;
+    piece->trouble = allowance_cancelled(c->allowance);
+    if (piece->trouble)
+        return;
     piece->trouble = deflateInit2(&stream, LEVEL, Z_DEFLATED, RAW_WINDOW, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK;
     if (piece->trouble)
         return;
@@ -126,7 +130,7 @@ static bool compress_zstd(const char *data, size_t len, struct buffer *out)
 
 bool compress_bytes(enum coding coding, const char *data, size_t len, int threads, struct buffer *out)
 {
-    struct compression c = {.gzip = coding == CODING_GZIP, .data = data, .len = len};
+    struct compression c = {.gzip = coding == CODING_GZIP, .allowance = out->allowance, .data = data, .len = len};
     const bool done = coding == CODING_ZSTD ? compress_zstd(data, len, out) : deflate_all(&c, threads, out);
     free(c.piece);
     if (!done)

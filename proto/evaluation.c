@@ -217,9 +217,12 @@ enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *erro
         if (evaluation_operand(e, k) && !evaluation_operand(e, k)->data)
             missing |= UINT32_C(1) << k;
     enum loss_status status = allocate(e, error);
-    for (int k = 0; k < EVALUATION_TENSORS && status == LOSS_OK; k++)
-        if (missing >> k & 1)
+    for (int k = 0; k < EVALUATION_TENSORS && status == LOSS_OK; k++) {
+        if (allowance_cancelled(e->allowance))
+            status = loss_fail(error, LOSS_CANCELLED, "the request was given up");
+        else if (missing >> k & 1)
             status = evaluation_decode_operand(e, k, evaluation_operand(e, k), error);
+    }
     e->decode_ms = evaluation_clock() - e->started;
     return status;
 }
@@ -242,6 +245,7 @@ void evaluation_point(const struct evaluation *e, struct loss_error *error)
 enum loss_status evaluation_run(struct evaluation *e, struct loss_error *error)
 {
     const double start = evaluation_clock();
+    e->plan.cancel = e->allowance ? e->allowance->cancel : NULL;
     const enum loss_status status = loss_run(&e->plan, e->threads, &e->result, error);
     if (status != LOSS_OK)
         evaluation_point(e, error);

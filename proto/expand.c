@@ -87,6 +87,8 @@ static enum loss_status make_room(struct expansion *e)
 {
     if (e->out->len > e->limit)
         return too_large(e);
+    if (allowance_cancelled(e->out->allowance))
+        return loss_fail(e->error, LOSS_CANCELLED, "the request was given up");
     return e->out->len < e->out->capacity ? LOSS_OK : grow(e, e->out->len + EXPAND_START);
 }
 

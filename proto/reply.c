@@ -7,18 +7,28 @@
 static const int http_status[LOSS_STATUS_COUNT] = {
     [LOSS_OK] = 200,          [LOSS_MALFORMED] = 400, [LOSS_INVALID] = 422,     [LOSS_NOT_FOUND] = 404,
     [LOSS_NOT_ALLOWED] = 405, [LOSS_TOO_LARGE] = 413, [LOSS_UNSUPPORTED] = 415, [LOSS_NOT_ACCEPTABLE] = 406,
-    [LOSS_UNAVAILABLE] = 503, [LOSS_INTERNAL] = 500,
+    [LOSS_UNAVAILABLE] = 503, [LOSS_INTERNAL] = 500,  [LOSS_CANCELLED] = 499,
 };
 
 static const struct {
     int status;
     const char *title;
 } titles[] = {
-    {400, "Bad Request"},         {401, "Unauthorized"},          {403, "Forbidden"},
-    {404, "Not Found"},           {405, "Method Not Allowed"},    {406, "Not Acceptable"},
-    {411, "Length Required"},     {413, "Content Too Large"},     {415, "Unsupported Media Type"},
-    {421, "Misdirected Request"}, {422, "Unprocessable Content"}, {429, "Too Many Requests"},
-    {501, "Not Implemented"},     {503, "Service Unavailable"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {411, "Length Required"},
+    {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},
+    {499, "Client Closed Request"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
 };
 
 enum { RETRY_SECONDS = 1 };

@@ -149,8 +149,10 @@ enum loss_status several_run(struct several *s, struct loss_error *error)
     const struct loss_plan *plan[SEVERAL_MAX];
     struct loss_result result[SEVERAL_MAX];
     size_t failed;
-    for (size_t i = 0; i < s->count; i++)
+    for (size_t i = 0; i < s->count; i++) {
+        s->entry[i]->evaluation.plan.cancel = s->allowance ? s->allowance->cancel : NULL;
         plan[i] = &s->entry[i]->evaluation.plan;
+    }
     if (loss_run_all(plan, s->count, s->threads, result, &failed, error) != LOSS_OK) {
         evaluation_point(&s->entry[failed]->evaluation, error);
         return several_blame(s, failed, error);

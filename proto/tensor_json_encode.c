@@ -147,6 +147,7 @@ static size_t chunk_size(const struct encoding *encoding, size_t chunk)
    the text in front of it ends, and copies it there. */
 struct team {
     const struct encoding *encoding;
+    const struct allowance *allowance; /* of the buffer */
     char *text;
     char *scratch; /* for each worker */
     size_t scratch_size, chunks;
@@ -162,7 +163,8 @@ static void work(void *context, size_t i, int thread)
     (void)thread;
     for (size_t chunk; (chunk = atomic_fetch_add(&team->next, 1)) < team->chunks;) {
         const size_t n = chunk_size(team->encoding, chunk);
-        const size_t len = (size_t)(write_elements(team->encoding, scratch, chunk * CHUNK, n) - scratch);
+        const bool wanted = !allowance_cancelled(team->allowance);
+        const size_t len = wanted ? (size_t)(write_elements(team->encoding, scratch, chunk * CHUNK, n) - scratch) : 0;
         while (atomic_load_explicit(&team->placed, memory_order_acquire) != chunk)
             sched_yield(); /* to whoever took a chunk before this one: they are at it */
         char *const to = team->text + team->len;
@@ -177,6 +179,7 @@ static void work(void *context, size_t i, int thread)
 static void append_elements_parallel(struct buffer *out, const struct encoding *encoding, int threads)
 {
     struct team team = {.encoding = encoding,
+                        .allowance = out->allowance,
                         .text = buffer_reserve(out, most_bytes(encoding, encoding->count)),
                         .scratch_size = most_bytes(encoding, CHUNK),
                         .chunks = (encoding->count + CHUNK - 1) / CHUNK};
@@ -187,6 +190,7 @@ static void append_elements_parallel(struct buffer *out, const struct encoding *
     if (!out->failed) {
         parallel_for((size_t)threads, threads, work, &team);
         out->len += team.len;
+        out->failed = allowance_cancelled(out->allowance);
     }
     free(team.scratch);
     allowance_give(out->allowance, taken ? scratch : 0);
@@ -197,8 +201,10 @@ static void append_chunks(struct buffer *out, const struct encoding *encoding)
     for (size_t from = 0; from < encoding->count; from += CHUNK) {
         const size_t n = chunk_size(encoding, from / CHUNK);
         char *const to = buffer_reserve(out, most_bytes(encoding, n));
-        if (!to)
+        if (!to || allowance_cancelled(out->allowance)) {
+            out->failed = true;
             return;
+        }
         out->len += (size_t)(write_elements(encoding, to, from, n) - to);
     }
 }

@@ -12,6 +12,8 @@
  *          |  answered from the headers alone                                  ^
  *          |  +----------------------------------------------------------------+
  *          v                                                                   |
+ *      WAITING (until there is memory) -- too late ---> LATE: answered and dropped
+ *          |                                                                   |
  *      RECEIVING -- all is in, small: computed on the spot --------------------+
  *          +------- all is in, large: suspended and queued --> COMPUTING ------+  resumed
  *
@@ -21,13 +23,17 @@
  * the client has gone: so neither on_request nor on_completed can run while the executor has the request. (2) The last thing
  * that the executor does to a request is MHD_resume_connection; from that call on the I/O thread may free it, so the executor
  * touches neither the request nor the connection again. (3) MHD_resume_connection locks the same mutex under which the I/O
- * thread takes the connection back, so whatever the executor wrote is seen there. A client that left in the meantime is noticed
- * only when its answer is being sent, which fails, and on_completed frees the request as ever.
+ * thread takes the connection back, so whatever the executor wrote is seen there. In the state WAITING a
+ * request belongs to budget.h in the same way, until there is memory for it. A client that resets or closes its connection in
+ * the meantime is noticed by watch.h, which has the work given up; in any case sending fails, and on_completed frees the
+ * request as ever.
  */
 #include "http.h"
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -502,6 +508,12 @@ static enum MHD_Result take_piece(struct request *request, const char *data, siz
 
 /* ---- computing ---------------------------------------------------------------------------------------------------- */
 
+/* Whether the client has left, or the server cannot wait for the end of the work. */
+static bool is_given_up(const struct request *request)
+{
+    return allowance_cancelled(&request->memory.allowance);
+}
+
 /* Expands the body where it came compressed, as transfer_expand has it. */
 static bool expand_body(struct request *request, size_t most)
 {
@@ -513,7 +525,7 @@ static bool expand_body(struct request *request, size_t most)
     request->len = body.len;
     request->capacity = body.capacity;
     request->expand_ms = (double)(clock_ns() - started) / 1e6;
-    if (request->reply.status == 503)
+    if (request->reply.status == 503 && !is_given_up(request))
         refuse_no_memory(request, "the expanded body");
     else if (request->reply.status == 413)
         count_reject(request, REJECT_EXPANDED_SIZE);
@@ -532,7 +544,7 @@ static bool compute(struct request *request, int threads, size_t most_work)
     request->call.body = NULL;
     if (request->reply.status == 0)
         return false;
-    if (request->reply.status == 503)
+    if (request->reply.status == 503 && !is_given_up(request))
         refuse_no_memory(request, "this request");
     if (request->reply.decode_ms > 0)
         request->reply.decode_ms += request->expand_ms;
@@ -545,16 +557,28 @@ static void add_phase(struct request *request, enum phase phase, int64_t ns)
     request->ns[phase] = request->ns[phase] > 0 ? request->ns[phase] + ns : ns;
 }
 
+/* The executor has come to a request that is given up, or was at it. */
+static void give_up_computing(struct request *request)
+{
+    const bool ending = atomic_load(&request->http->draining);
+    count_reject(request, ending ? REJECT_DRAINING : REJECT_GONE);
+    refuse(&request->reply, ending ? 503 : reply_status(LOSS_CANCELLED), "the request was given up: %s",
+           ending ? "the server is shutting down" : "the client has left");
+    request->close = true;
+}
+
 /* On the executor's thread: see the head of the file for who owns what. */
 static void run_job(struct job *job, int threads)
 {
     struct request *request = (struct request *)job;
     add_phase(request, PHASE_QUEUE, clock_ns() - request->handed);
-    if (request->reply.status == 0 && expand_body(request, 0))
+    if (request->reply.status == 0 && !is_given_up(request) && expand_body(request, 0))
         compute(request, threads, 0);
     free_body(request); /* not needed while the answer is being sent, which may take long */
-    if (transfer_due(&request->transfer, &request->reply))
+    if (transfer_due(&request->transfer, &request->reply) && !is_given_up(request))
         transfer_compress(&request->transfer, threads, &request->reply);
+    if (is_given_up(request))
+        give_up_computing(request);
     keep_answer(request);
     request->state = REQUEST_READY;
     MHD_resume_connection(request->connection);
@@ -863,6 +887,7 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
     request->method = method;
     request->target = target;
     reservation_init(&request->memory, http->budget);
+    request->memory.allowance.cancel = watch_gone(request->watched);
     request->reply.errors = route_errors(target);
     request->close = atomic_load(&http->draining);
     identify(request);
@@ -1274,6 +1299,19 @@ static void turn_away(struct http *http, int fd, const struct entrance *entrance
     close(fd);
 }
 
+/* Has the kernel ask now and then whether a silent client is still there: its machine may have gone without a word, and one
+   that has closed its connection looks like one that has closed its half, until it is asked. Whatever is no TCP refuses this.
+ */
+static void probe(int fd)
+{
+    const int on = 1, idle_s = 15, every_s = 5, most = 3;
+    if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) != 0)
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &most, sizeof most);
+}
+
 void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t len, const struct entrance *entrance)
 {
     struct http *http = context;
@@ -1281,6 +1319,7 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
         close(fd);
         return;
     }
+    probe(fd);
     if (!connections_add(http->connections, fd, peer_key(peer))) {
         turn_away(http, fd, entrance);
         return;

@@ -8,6 +8,7 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct watched {
     atomic_uint turn;          /* phase, plus WATCH_PHASES for every change that there was */
     _Atomic uint64_t progress; /* bytes, in this phase */
     atomic_int status;
+    bool gone;                    /* accessed atomically, and by others through a pointer */
     _Atomic(const char *) reason; /* of reject_names; NULL unless it was cut for being slow */
 
     /* the thread's alone; of the turn in which it looked last */
@@ -148,6 +150,14 @@ static void look_at_headers(struct watch *watch, struct watched *watched, int64_
     watched->look_again = now + (period < WATCH_IDLE_MS ? period : WATCH_IDLE_MS);
 }
 
+/* While the server is at work. A client that has only closed its sending half still waits for the answer. */
+static void look_whether_gone(struct watched *watched)
+{
+    struct pollfd fd = {.fd = watched->fd};
+    if (poll(&fd, 1, 0) > 0 && (fd.revents & (POLLHUP | POLLERR)))
+        __atomic_store_n(&watched->gone, true, __ATOMIC_RELAXED);
+}
+
 /* What a client has sent of a body or read of an answer. What its side has not taken, only the kernel has been given. */
 static int64_t progress(struct watched *watched, enum watch_phase phase)
 {
@@ -209,6 +219,9 @@ static void look(struct watch *watch, struct watched *watched, int64_t now)
         break;
     case WATCH_ANSWER:
         look_at_answer(watch, watched, now);
+        break;
+    case WATCH_NOTHING:
+        look_whether_gone(watched);
         break;
     default:
         break;
@@ -335,6 +348,20 @@ bool watch_turn(struct watched *watched, enum watch_phase phase)
         return false;
     atomic_store(&watched->progress, 0);
     return atomic_compare_exchange_strong(&watched->turn, &turn, next); /* it fails only if it has just been cut */
+}
+
+const bool *watch_gone(const struct watched *watched)
+{
+    return watched ? &watched->gone : NULL;
+}
+
+void watch_give_up(struct watch *watch)
+{
+    pthread_mutex_lock(&watch->mutex);
+    for (struct watched *watched = watch->first; watched; watched = watched->next)
+        if (atomic_load(&watched->turn) % WATCH_PHASES == WATCH_NOTHING)
+            __atomic_store_n(&watched->gone, true, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&watch->mutex);
 }
 
 void watch_progress(struct watched *watched, uint64_t bytes)

@@ -48,6 +48,11 @@ void watch_remove(struct watch *watch, struct watched *watched);
 /* Says what the server waits for from now on. False if the connection has been cut: nothing can be sent on it any more. To be
    called by the thread that has the connection, as the next one. */
 bool watch_turn(struct watched *watched, enum watch_phase phase);
+/* What is set, atomically, once a client is found to have gone, or to be gone: while the server is at work, if the connection
+   was reset or closed on both sides. Lives as long as the connection; NULL for NULL. */
+const bool *watch_gone(const struct watched *watched);
+/* Sets it for all connections for which the server is at work. */
+void watch_give_up(struct watch *watch);
 /* So many bytes of the body have come, or of the answer been handed over, so far. */
 void watch_progress(struct watched *watched, uint64_t bytes);
 /* What the client was told when the connection was cut: 408, or 0 if it was not cut for being slow with its request. */

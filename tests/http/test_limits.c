@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "suites.h"
+#include "support/tensor_file.h"
 
 static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
 static const char mse_path[] = "/v1/losses/mse";
@@ -524,6 +525,73 @@ START_TEST(limits_sizes_beyond_32_bits_are_told_apart)
 }
 END_TEST
 
+/* ---- clients that leave --------------------------------------------------------------------------------------------- */
+
+static const char busy[] = "lossd_executor_busy", queued[] = "lossd_queue_jobs";
+static const char gone[] = "lossd_rejected_total{reason=\"gone\"}";
+
+/* Asks for what would take minutes: every query meets every key. */
+static void ask_for_minutes(struct http_client *by)
+{
+    enum { ROWS = 40000, COLUMNS = 64, BYTES = ROWS * COLUMNS * sizeof(float) };
+    static const char head[] = "POST /v1/losses/info_nce?grad=true HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                               "application/vnd.safetensors\r\nContent-Length: %zu\r\n\r\n";
+    float *const numbers = calloc(ROWS * COLUMNS, sizeof *numbers);
+    ck_assert_ptr_nonnull(numbers);
+    struct tensor_file file = {{0}, {0}};
+    tensor_file_add(&file, "query", "F32", "40000,64", numbers, BYTES);
+    tensor_file_add(&file, "key", "F32", "40000,64", numbers, BYTES);
+    struct buffer body = tensor_file_end(&file, 0);
+    char text[256];
+    snprintf(text, sizeof text, head, body.len);
+    ck_assert(http_client_send_text(by, text));
+    ck_assert(http_client_send(by, body.data, body.len));
+    buffer_free(&body);
+    free(numbers);
+}
+
+static void reset(struct http_client *who)
+{
+    const struct linger hard = {.l_onoff = 1};
+    setsockopt(who->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    http_client_close(who);
+}
+
+START_TEST(limits_work_is_given_up_when_its_client_resets)
+{
+    struct http_client waiting_too;
+    START("--log-level=info");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&waiting_too, "127.0.0.1", server.port));
+    ask_for_minutes(&waiting_too);
+    wait_for_metric(queued, 1);
+    reset(&waiting_too);
+    reset(&client);
+    wait_for_metric(gone, 2);
+    wait_for_metric(busy, 0);
+    wait_for_metric(reserved, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    ask_for_much();
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, " 499 "));
+    free(log);
+}
+END_TEST
+
+START_TEST(limits_work_goes_on_when_its_client_has_closed_its_half)
+{
+    START("--threads=1");
+    ask_for_much();
+    ck_assert(http_client_shut(&client));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ck_assert(metric(gone) == 0);
+}
+END_TEST
+
 /* ---- connections ---------------------------------------------------------------------------------------------------- */
 
 static bool is_answered(struct http_client *by)
@@ -629,5 +697,8 @@ Suite *limits_suite(void)
     tcase_add_test(memory, limits_memory_that_will_never_be_there_is_413);
     tcase_add_test(memory, limits_memory_holds_whatever_comes);
     tcase_add_test(memory, limits_sizes_beyond_32_bits_are_told_apart);
+    TCase *leaving = add_case(suite, "limits_leaving");
+    tcase_add_test(leaving, limits_work_is_given_up_when_its_client_resets);
+    tcase_add_test(leaving, limits_work_goes_on_when_its_client_has_closed_its_half);
     return suite;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -169,9 +170,12 @@ bool listener_start(struct listener *listener, const struct listener_taker *take
     return listener->running;
 }
 
-void listener_stop(struct listener *listener)
+void listener_stop(struct listener *listener, int64_t grace_ms)
 {
     if (listener->running) {
+        for (size_t i = 0; i < listener->count; i++)
+            sockets_turn_away(&listener->sockets[i]);
+        nanosleep(&(struct timespec){grace_ms / 1000, grace_ms % 1000 * 1000000}, NULL);
         eventfd_write(listener->stop, 1);
         pthread_join(listener->thread, NULL);
         listener->running = false;
@@ -184,7 +188,7 @@ void listener_close(struct listener *listener)
 {
     if (!listener)
         return;
-    listener_stop(listener);
+    listener_stop(listener, 0);
     close(listener->stop);
     free(listener);
 }

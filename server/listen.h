@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "address.h"
@@ -54,9 +55,9 @@ struct listener_taker {
 /* Listens, and hands every connection over on a thread of its own. False with one line in `message` if that cannot be. */
 bool listener_start(struct listener *listener, const struct listener_taker *taker, char *message, size_t size);
 
-/* Hands over what the kernel has accepted already, closes the listening sockets and removes the files of Unix sockets: further
-   clients are refused. */
-void listener_stop(struct listener *listener);
+/* Lets nobody begin to connect any more, hands over for so many milliseconds those who had begun, and closes the listening
+   sockets: whoever could connect is served, and further clients are refused. */
+void listener_stop(struct listener *listener, int64_t grace_ms);
 
 /* Frees it, having stopped it if need be. NULL is let be. */
 void listener_close(struct listener *listener);

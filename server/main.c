@@ -28,7 +28,7 @@
 #include "tls.h"
 #include "tokens.h"
 
-enum { EXIT_USAGE = 2, MESSAGE = 640 };
+enum { EXIT_USAGE = 2, MESSAGE = 640, STOP_GRACE_MS = 5, STOP_GRACE_FAR_MS = 250 };
 
 /* All that runs; NULL where it does not. */
 struct server {
@@ -270,10 +270,10 @@ static void announce_end(const struct server *server, int64_t delay_ms)
 
 /* Ends all, in this order: no new connections, no requests under way, no jobs, no connections. Where the draining had to give
    up on a slow client, its request may still come to the stopped executor, which refuses it. */
-static void stop(struct server *server)
+static void stop(struct server *server, int64_t grace_ms)
 {
     if (server->listener)
-        listener_stop(server->listener);
+        listener_stop(server->listener, grace_ms);
     if (server->http)
         http_drain(server->http);
     executor_stop(server->executor);
@@ -305,7 +305,8 @@ static int serve(const struct options *options)
     } else {
         fprintf(stderr, "lossd: %s\n", message);
     }
-    stop(&server);
+    /* Who has begun to connect is on this machine, and has done so in a moment; or is as far away as whoever set the delay. */
+    stop(&server, options->drain_delay > 0 ? STOP_GRACE_FAR_MS : STOP_GRACE_MS);
     return started ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

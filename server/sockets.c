@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -199,7 +201,7 @@ bool sockets_inherit(struct sockets *sockets, int fd, char *message, size_t size
 {
     union any_address at = {.v6 = {0}};
     socklen_t len = sizeof at;
-    *sockets = (struct sockets){.fd = {fd}, .count = 1};
+    *sockets = (struct sockets){.fd = {fd}, .count = 1, .inherited = true};
     const bool listens = socket_option(fd, SO_TYPE) == SOCK_STREAM && socket_option(fd, SO_ACCEPTCONN) == 1;
     if (!listens || getsockname(fd, &at.any, &len) != 0) {
         snprintf(message, size, "descriptor %d, given by LISTEN_FDS, is not a listening stream socket", fd);
@@ -223,13 +225,35 @@ bool sockets_inherit(struct sockets *sockets, int fd, char *message, size_t size
     return true;
 }
 
-void sockets_close(struct sockets *sockets)
+static void remove_file(struct sockets *sockets)
 {
     struct stat file;
     const char *path = sockets->address.host;
     if (sockets->made && lstat(path, &file) == 0 && file.st_dev == sockets->device && file.st_ino == sockets->inode)
         unlink(path);
     sockets->made = false;
+}
+
+void sockets_turn_away(struct sockets *sockets)
+{
+    /* Of the segments that reach a listening socket, none that has SYN and not ACK: the thirteenth byte holds the flags. */
+    static struct sock_filter no_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog filter = {.len = sizeof no_syn / sizeof *no_syn, .filter = no_syn};
+    remove_file(sockets);
+    for (size_t i = 0; i < sockets->count && !sockets->address.is_unix && !sockets->inherited; i++)
+        setsockopt(sockets->fd[i], SOL_SOCKET, SO_ATTACH_FILTER, &filter,
+                   sizeof filter); /* it may not be had; then it is not */
+}
+
+void sockets_close(struct sockets *sockets)
+{
+    remove_file(sockets);
     while (sockets->count > 0)
         close(sockets->fd[--sockets->count]);
 }

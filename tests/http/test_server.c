@@ -413,6 +413,41 @@ START_TEST(server_goes_on_serving_for_its_drain_delay)
 }
 END_TEST
 
+/* Connects anew for each request, until nobody listens any more. */
+static void *ask_until_refused(void *failed)
+{
+    struct http_client asking = {.fd = -1};
+    struct http_response answer = {.status = 0};
+    bool answered = true;
+    while (answered && http_client_connect(&asking, "127.0.0.1", server.port)) {
+        answered = http_client_ask(&asking, "POST", mse_path, NULL, mse, strlen(mse), &answer) && answer.status == 200;
+        http_client_close(&asking);
+    }
+    http_response_free(&answer);
+    *(bool *)failed = !answered;
+    return NULL;
+}
+
+START_TEST(server_answers_whoever_it_let_connect)
+{
+    enum { CLIENTS = 8, ROUNDS = 10 };
+    pthread_t thread[CLIENTS];
+    bool failed[CLIENTS];
+    for (int round = 0; round < ROUNDS; round++) {
+        server_process_start(&server, ARGUMENTS("--threads=1", "--log-level=error"));
+        for (int i = 0; i < CLIENTS; i++)
+            ck_assert_int_eq(pthread_create(&thread[i], NULL, ask_until_refused, &failed[i]), 0);
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+        ck_assert_int_eq(server_process_stop(&server), 0);
+        for (int i = 0; i < CLIENTS; i++)
+            pthread_join(thread[i], NULL);
+        for (int i = 0; i < CLIENTS; i++)
+            ck_assert_msg(!failed[i], "a client that could connect got no answer, in round %d", round);
+        server_process_free(&server);
+    }
+}
+END_TEST
+
 START_TEST(server_ends_at_once_on_a_second_signal)
 {
     struct http_client upload;
@@ -1035,6 +1070,7 @@ Suite *server_suite(void)
     tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGINT, SIGINT + 1);
     tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGTERM, SIGTERM + 1);
     tcase_add_test(process, server_goes_on_serving_for_its_drain_delay);
+    tcase_add_test(process, server_answers_whoever_it_let_connect);
     tcase_add_test(process, server_ends_at_once_on_a_second_signal);
     tcase_add_test(process, server_ends_with_idle_connections_open);
     tcase_add_test(process, server_keeps_clients_waiting_at_its_limit);

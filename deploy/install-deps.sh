@@ -19,9 +19,12 @@ check             the unit test library
 libsubunit-dev    what check links with
 curl              sends the requests of \`make run\`"
 
-# Where these cannot be had by other means lossctl is not built, the examples are not run, promtool not asked, and the tests say so.
+# Where these cannot be had by other means lossctl is not built, the examples are not run, promtool not asked, no
+# proxy put before a server, and the tests say so.
 for_tests="
 prometheus        promtool, which reads what GET /metrics says
+haproxy           stands before two servers in a test
+nginx             likewise
 libcurl4-openssl-dev for lossctl, and the example in C
 nodejs            for the example in JavaScript and the tests of clients/js
 perl              for the example in Perl
@@ -125,7 +128,7 @@ hold_services() {
     $as_root chmod 755 "$policy"
 }
 disable_services() {
-    for service in prometheus; do
+    for service in prometheus haproxy nginx; do
         case " $packages " in *" $service "*) $as_root systemctl disable "$service" ;; esac
     done >/dev/null 2>&1 || true
 }

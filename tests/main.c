@@ -45,6 +45,7 @@ static const struct {
     {"metrics", metrics_suite},
     {"logs", logs_suite},
     {"deploy", deploy_suite},
+    {"proxies", proxies_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},
 };

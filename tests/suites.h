@@ -35,6 +35,7 @@ Suite *tls_suite(void);
 Suite *metrics_suite(void);
 Suite *logs_suite(void);
 Suite *deploy_suite(void);
+Suite *proxies_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);
 

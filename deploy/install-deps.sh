@@ -50,7 +50,7 @@ r-cran-jsonlite   for the example in R"
 
 # Node from elsewhere than Debian may bring it.
 command -v npm >/dev/null || for_clients="$for_clients
-npm               fetches TypeScript for the tests of clients/js, and a validator of OpenAPI documents"
+npm               fetches TypeScript for the tests of clients/js, a validator of OpenAPI documents, and Kubernetes' schemas"
 
 for_docs="
 mkdocs            makes the pages

@@ -4,13 +4,13 @@
 #include "http/http_client.h"
 #include "http/server_process.h"
 #include "suites.h"
+#include "support/command.h"
 
 #include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PROMETHEUS "deploy/prometheus/"
@@ -34,13 +34,12 @@ static char *read_file(const char *path)
     return text;
 }
 
-/* Runs a command, which says something only where it fails. */
+/* Runs a command that must succeed. */
 static void run(const char *command)
 {
-    char quiet[COMMAND + NAME];
-    snprintf(quiet, sizeof quiet, "said=$(%s 2>&1) || { echo \"$said\" >&2; exit 1; }", command);
-    const int status = system(quiet); /* NOLINT(cert-env33-c): a command of ours */
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "it fails: %s", command);
+    char printed[4096];
+    const int status = command_run(printed, sizeof printed, "%s 2>&1", command);
+    ck_assert_msg(status == 0, "%s ends with %d, having printed: %s", command, status, printed);
 }
 
 /* What GET /metrics says; to be freed. */
@@ -259,13 +258,41 @@ START_TEST(deploy_dashboard_asks_what_prometheus_understands)
 }
 END_TEST
 
+/* ---- Kubernetes --------------------------------------------------------------------------------------------------- */
+
+static const char fetch_schemas[] =
+    "cd tests/kubernetes && { test -d node_modules || npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1; }";
+
+START_TEST(deploy_manifests_are_sound)
+{
+    struct server_process server;
+    char printed[4096];
+    const char *const which = getenv("LOSSD_CLIENTS"), *const program = getenv("LOSSD");
+    if (!command_succeeds(fetch_schemas)) {
+        ck_assert_msg(!which || strcmp(which, "all") != 0, "npm could not fetch Kubernetes' schemas: %s", fetch_schemas);
+        fprintf(stderr, "deploy: the Kubernetes manifests are not checked, npm is not here or cannot fetch the schemas\n");
+        return;
+    }
+    server_process_start(&server, (const char *const[]){"--log-level=error", "--threads=1", NULL});
+    const int status = command_run(printed, sizeof printed, "node tests/kubernetes/validate.mjs %s http://127.0.0.1:%d 2>&1",
+                                   program ? program : "build/lossd", server.port);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    server_process_free(&server);
+    ck_assert_msg(status == 0, "%s", printed);
+}
+END_TEST
+
 Suite *deploy_suite(void)
 {
     Suite *suite = suite_create("deploy");
     SUITE_ADD(suite, "deploy", deploy_names_metrics_that_there_are, deploy_dashboard_is_sound, deploy_alerts_are_all_tested);
-    if (system("command -v promtool >/dev/null") == 0) /* NOLINT(cert-env33-c): a command of ours */
+    if (command_succeeds("command -v promtool"))
         SUITE_ADD(suite, "promtool", deploy_prometheus_passes_promtool, deploy_dashboard_asks_what_prometheus_understands);
     else
         fprintf(stderr, "deploy: promtool is not here (prometheus), so it is not asked\n");
+    TCase *const kubernetes = tcase_create("kubernetes");
+    tcase_set_timeout(kubernetes, 120); /* the first time the schemas are fetched */
+    tcase_add_test(kubernetes, deploy_manifests_are_sound);
+    suite_add_tcase(suite, kubernetes);
     return suite;
 }

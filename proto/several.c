@@ -105,7 +105,7 @@ static const struct several_numbers *decode_numbers(struct several *s, size_t i,
     struct several_numbers *const numbers = &s->number[s->numbers];
     *numbers = (struct several_numbers){s->entry[i]->shares[k], tensor.dtype, NULL, loss_tensor_bytes(&tensor)};
     numbers->size += numbers->size == 0; /* so that there is a place */
-    if (s->numbers == SEVERAL_NUMBERS || !take_numbers(s, numbers)) {
+    if (!take_numbers(s, numbers)) {
         loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
         return NULL;
     }

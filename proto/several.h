@@ -12,9 +12,11 @@
 #include "evaluation.h"
 
 enum {
-    SEVERAL_MAX = 32,     /* losses in a request */
-    SEVERAL_SHARED = 64,  /* fields outside `losses` */
-    SEVERAL_NUMBERS = 64, /* tensors outside `losses`, counted again for each dtype that they are decoded to */
+    SEVERAL_MAX = 32,    /* losses in a request */
+    SEVERAL_SHARED = 64, /* fields outside `losses` */
+    /* Tensors among them, counted again for each dtype that they are decoded to: the one that is declared, or both that are
+       computed in and that of class indices. */
+    SEVERAL_NUMBERS = 3 * SEVERAL_SHARED,
 };
 
 /* One of the losses. */

@@ -111,7 +111,7 @@ static enum loss_status read_name(struct fields *f, const struct loss_descriptor
     if (!end)
         return fields_unexpected(f, at, "the rest of a string");
     if (!json_decode_string(f->at, end, name, sizeof name))
-        snprintf(name, sizeof name, "%.*s", (int)(end - f->at - 1), f->at + 1); /* which is none */
+        snprintf(name, sizeof name, "%.*s", (int)(end - f->at - 2), f->at + 1); /* which is none */
     *loss = v1_find(name, f->error);
     if (!*loss) {
         snprintf(f->error->path, sizeof f->error->path, "%s", f->path);
@@ -157,9 +157,10 @@ static enum loss_status identify(struct fields *f, size_t i, const struct loss_d
             return in_entry(i, f->error);
         return LOSS_OK;
     }
-    if (*f->at != '{')
-        return json_malformed(f->error, f->body, f->at, "/losses",
-                              "losses[%zu] must be the name of a loss, or an object with it", i);
+    if (*f->at != '{') {
+        json_malformed(f->error, f->body, f->at, "", "losses[%zu] must be the name of a loss, or an object with it", i);
+        return in_entry(i, f->error);
+    }
     if (fields_read_object(f, find_name, loss) != LOSS_OK)
         return in_entry(i, f->error);
     if (*loss)
@@ -182,8 +183,10 @@ static enum loss_status read_entry(struct fields *f, struct head *head, size_t i
     struct fields own;
     fields_begin(&own, &entry->evaluation, f->error);
     own.at = f->at;
-    if (*own.at == '{' && fields_read_object(&own, read_own, NULL) != LOSS_OK)
-        return in_entry(i, f->error);
+    if (*own.at == '{' && fields_read_object(&own, read_own, NULL) != LOSS_OK) {
+        in_entry(i, f->error);
+        return several_blame(s, i, f->error);
+    }
     entry->own = own.seen;
     for (int k = 0; k < head->shared; k++) {
         struct several_shared *const shared = &s->shared[k];

@@ -102,6 +102,25 @@ START_TEST(each_loss_gives_what_it_gives_alone)
 }
 END_TEST
 
+START_TEST(tensors_of_one_number_or_none_give_what_they_give_alone)
+{
+    static const char *const tensors[] = {"\"input\": [], \"target\": []", "\"input\": [[], []], \"target\": [[], []]",
+                                          "\"input\": 0.5, \"target\": 1", "\"input\": [0.5], \"target\": [1]"};
+    static const char *const losses[] = {"mse", "l1", "bce"};
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
+        char alone[200], body[300];
+        struct buffer expected = {0};
+        snprintf(alone, sizeof alone, "{%s, \"reduction\": \"%s\", \"grad\": true, \"hess\": true}", tensors[i],
+                 i % 2 ? "none" : "mean");
+        snprintf(body, sizeof body, "{\"losses\": [\"mse\", \"l1\", \"bce\"], %s", alone + 1);
+        for (size_t k = 0; k < sizeof losses / sizeof *losses; k++)
+            append_single(&expected, losses[k], alone);
+        ask(body);
+        expect_results(&expected);
+    }
+}
+END_TEST
+
 START_TEST(what_an_entry_sets_itself_counts_more)
 {
     struct buffer expected = {0};
@@ -202,14 +221,15 @@ static const struct {
     {"{\"losses\": \"mse\", " NESTED "}", 400, "losses must be a list of names of losses", "/losses"},
     {"{\"losses\": [], " NESTED "}", 422, "losses has 0 entries; it must have from 1 to 32", "/losses"},
     {"{\"losses\": [\"mse\", 3], " NESTED "}", 400, "losses[1] must be the name of a loss, or an object with it (byte 19)",
-     "/losses"},
+     "/losses/1"},
     {"{\"losses\": [\"mse\" \"l1\"], " NESTED "}", 400, "'\\\"' where ',' or ']' was expected (byte 18)", "/losses"},
     {"{\"losses\": [\"mse\", {\"delta\": 1}], " NESTED "}", 400, "losses[1] has no field 'loss'", "/losses/1"},
     {"{\"losses\": [\"mse\", {\"loss\": 1}], " NESTED "}", 400, "the name of a loss must be a string", "/losses/1/loss"},
     {"{\"losses\": [{\"loss\": \"l1\", \"loss\": \"l1\"}], " NESTED "}", 400, "there are two fields 'loss'", "/losses/0/loss"},
     {"{\"losses\": [\"mse\", \"hubert\"], " NESTED "}", 422, "there is no loss 'hubert'; did you mean 'huber'?", "/losses/1"},
+    {"{\"losses\": [\"ms\\u0000e\"], " NESTED "}", 422, "there is no loss 'ms\\\\u0000e'; GET", "/losses/0"},
     {"{\"losses\": [\"mse\", {\"loss\": \"huber\", \"dleta\": 1}], " NESTED "}", 400,
-     "huber has no field 'dleta'; did you mean 'delta'?", "/losses/1/dleta"},
+     "losses[1], huber: huber has no field 'dleta'; did you mean 'delta'?", "/losses/1/dleta"},
     {"{\"losses\": [\"mse\", {\"loss\": \"huber\", \"delta\": -1}], " NESTED "}", 422,
      "losses[1], huber: delta is -1; it must be greater than 0", "/losses/1/delta"},
     {"{\"losses\": [\"mse\", \"huber\"], \"delta\": -1, " NESTED "}", 422,
@@ -226,7 +246,7 @@ static const struct {
     {"{\"losses\": [\"mse\", \"nll\"], \"input\": [[1, 2]], \"target\": [2]}", 422, "losses[1], nll: target[0] is 2",
      "/target/0"},
     {"{\"losses\": [\"mse\", {\"loss\": \"bce\", \"input\": [0.5, {\"x\": 1}]}], " NESTED "}", 400,
-     "input: '{' where a number or an array was expected", "/losses/1/input"},
+     "losses[1], bce: input: '{' where a number or an array was expected", "/losses/1/input"},
     {"{\"losses\": [\"mse\", {\"loss\": \"bce\", \"input\": [[0.5, 0.5], [0.5, 1.5]]}], " NESTED "}", 422,
      "losses[1], bce: input[1][1] is 1.5", "/losses/1/input/1/1"},
     {"{\"losses\": [{\"loss\": \"l1\", \"target\": [1, \"x\"], \"input\": [1, 2]}], " NESTED "}", 400, "target[1] is",
@@ -295,6 +315,7 @@ Suite *several_suite(void)
     TCase *tcase = tcase_create("evaluate");
     tcase_add_unchecked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, each_loss_gives_what_it_gives_alone, 0, 9);
+    tcase_add_test(tcase, tensors_of_one_number_or_none_give_what_they_give_alone);
     tcase_add_test(tcase, what_an_entry_sets_itself_counts_more);
     tcase_add_test(tcase, losses_may_stand_anywhere_and_read_the_same_numbers_as_other_dtypes);
     tcase_add_test(tcase, large_batches_give_what_they_give_alone);

@@ -731,6 +731,18 @@ START_TEST(the_nearest_name_is_found)
 }
 END_TEST
 
+/* Tensors that several losses share are read before it is known which losses these are (proto/several_request.c). */
+START_TEST(a_name_is_that_of_tensors_or_that_of_parameters)
+{
+    for (size_t i = 0; i < loss_count(); i++)
+        for (int k = 0; k < loss_param_specs(loss_at(i)); k++)
+            for (size_t j = 0; j < loss_count(); j++)
+                ck_assert_msg(loss_tensor_find(loss_at(j), loss_at(i)->params[k].name) < 0,
+                              "%s is a parameter of %s and a tensor of %s: give one of them another name",
+                              loss_at(i)->params[k].name, loss_at(i)->name, loss_at(j)->name);
+}
+END_TEST
+
 Suite *core_suite(void)
 {
     Suite *suite = suite_create("core");
@@ -761,6 +773,7 @@ Suite *core_suite(void)
     SUITE_ADD(suite, "refusals", shapes_that_do_not_fit_are_refused, sizes_that_overflow_are_refused,
               missing_and_impossible_fields_are_named, requests_that_are_nonsense_are_refused,
               probabilities_outside_their_range_are_refused);
-    SUITE_ADD(suite, "table", losses_answer_to_pytorch_s_names, the_nearest_name_is_found);
+    SUITE_ADD(suite, "table", losses_answer_to_pytorch_s_names, the_nearest_name_is_found,
+              a_name_is_that_of_tensors_or_that_of_parameters);
     return suite;
 }

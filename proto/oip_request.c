@@ -510,7 +510,7 @@ static enum loss_status json_length(const struct evaluation *e, const char *head
     if (!header)
         return LOSS_OK;
     const size_t digits = strspn(header, "0123456789");
-    if (digits == 0 || digits > LENGTH_DIGITS || header[digits] != '\0')
+    if (digits == 0 || digits > LENGTH_DIGITS || header[digits + strspn(header + digits, " \t")] != '\0')
         return loss_fail(error, LOSS_MALFORMED, "Inference-Header-Content-Length is '%s'; it must be a number of plain digits",
                          json_quote(header, quote));
     *len = strtoull(header, NULL, 10);

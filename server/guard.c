@@ -47,7 +47,7 @@ static bool is_printable_ascii(const char *text, size_t len)
 
 /* What is counted while the headers go by. */
 struct scan {
-    unsigned hosts, lengths, encodings;
+    unsigned hosts, lengths, encodings, json_lengths;
     const char *length, *encoding;
     bool expects_continue;
     const char *fault; /* the first one, static text */
@@ -79,6 +79,8 @@ static enum MHD_Result scan_header(void *context, enum MHD_ValueKind kind, const
     } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
         scan->encodings++;
         scan->encoding = value;
+    } else if (strcasecmp(name, "Inference-Header-Content-Length") == 0) {
+        scan->json_lengths++;
     } else if (strcasecmp(name, "Expect") == 0) {
         scan->expects_continue = strcasecmp(value, "100-continue") == 0;
     }
@@ -121,6 +123,8 @@ struct refusal guard_request(struct MHD_Connection *connection, const char *meth
         return malformed("there are both Content-Length and Transfer-Encoding; only one of them can say where the body ends");
     if (scan.lengths > 1)
         return malformed("there is more than one Content-Length header");
+    if (scan.json_lengths > 1)
+        return malformed("there is more than one Inference-Header-Content-Length header");
     if (scan.encodings > 1)
         return malformed("there is more than one Transfer-Encoding header");
     if (scan.encodings > 0 && http10)

@@ -65,6 +65,9 @@ static const struct shape shapes[] = {
     REFUSES(400, "more than one Content-Length", POST "Content-Length: 26\r\nContent-Length: 26\r\n\r\n" BODY),
     REFUSES(400, "more than one Content-Length", POST "Content-Length: 0\r\ncontent-length: 26\r\n\r\n" BODY),
     REFUSES(400, "more than one Content-Length", POST "Content-Length: 26\r\nX: y\r\nContent-Length: 0\r\n\r\n" BODY),
+    REFUSES(400, "more than one Inference-Header-Content-Length",
+            POST
+            "Inference-Header-Content-Length: 26\r\nInference-Header-Content-Length: 26\r\nContent-Length: 26\r\n\r\n" BODY),
     REFUSES(400, "too many digits", POST "Content-Length: 00000000000000000026\r\n\r\n" BODY),
     REFUSES(413, "--max-body", POST "Content-Length: 9223372036854775807\r\n\r\n" BODY),
     REFUSES(413, "--max-body", POST "Content-Length: 9999999999999999999\r\n\r\n" BODY),

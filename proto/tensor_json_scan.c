@@ -247,6 +247,18 @@ static enum loss_status twice(const struct scan *scan, const char *at, const cha
     return json_malformed(scan->error, scan->body, at, scan->path, "%s has two fields '%s'", scan->path + 1, name);
 }
 
+static enum loss_status bad_dimension(const struct scan *scan, const char *at)
+{
+    char found[JSON_QUOTE], quote[JSON_QUOTE];
+    const size_t len = strcspn(at, ",]} \t\r\n");
+    if (len == 0)
+        return unexpected(scan, at, "a dimension");
+    snprintf(found, sizeof found, "%.*s", (int)(len < sizeof found ? len : sizeof found), at);
+    return json_malformed(scan->error, scan->body, at, scan->path,
+                          "%s: a dimension is %s; it must be a whole number, not negative, below 2^63", scan->path + 1,
+                          json_quote(found, quote));
+}
+
 /* Reads an array of dimensions, whose path is the scan's, and moves behind it. */
 static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *shape, const char **text)
 {
@@ -260,8 +272,7 @@ static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *
         const char *const at = *text;
         const enum number_status status = number_read_i64(at, &size, text);
         if (status != NUMBER_OK || size < 0)
-            return json_malformed(scan->error, scan->body, at, scan->path,
-                                  "%s: a dimension must be a whole number, not negative", scan->path + 1);
+            return bad_dimension(scan, at);
         if (shape->rank == LOSS_MAX_RANK)
             return json_malformed(scan->error, scan->body, at, scan->path, "shape has more than %d dimensions", LOSS_MAX_RANK);
         shape->shape[shape->rank++] = (size_t)size;

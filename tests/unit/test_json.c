@@ -443,8 +443,12 @@ START_TEST(shapes_and_data_must_agree)
     refuses("mse", "{\"input\":{\"shape\":[4294967296,4294967296],\"data\":[1]}}", 422,
             "\"input: the shape has more elements than can be addressed\",\"pointer\":\"/input/shape\"");
     refuses("mse", "{\"input\":{\"shape\":[-1],\"data\":[1]}}", 400,
-            "\"input/shape: a dimension must be a whole number, not negative (byte 19)\"");
-    refuses("mse", "{\"input\":{\"shape\":[1.5],\"data\":[1]}}", 400, "\"input/shape: a dimension must be");
+            "\"input/shape: a dimension is -1; it must be a whole number, not negative, below 2^63 (byte 19)\"");
+    refuses("mse", "{\"input\":{\"shape\":[1.5],\"data\":[1]}}", 400, "\"input/shape: a dimension is 1.5; it must be");
+    refuses("mse", "{\"input\":{\"shape\":[2, 9223372036854775808],\"data\":[1]}}", 400,
+            "\"input/shape: a dimension is 9223372036854775808; it must be");
+    refuses("mse", "{\"input\":{\"shape\":[1,],\"data\":[1]}}", 400,
+            "\"input/shape: ']' where a dimension was expected (byte 21)\"");
     refuses("mse", "{\"input\":{\"shape\":1,\"data\":[1]}}", 400,
             "\"input/shape: '1' where an array of dimensions was expected (byte 18)\"");
     refuses("mse", "{\"input\":{\"data\":[1],\"shap\":[1]}}", 400,

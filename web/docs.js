@@ -104,6 +104,17 @@ async function send(method, path, body, output) {
   output.replaceChildren(h("p", { class: `status ${good ? "good" : "bad"}` }, status), text === undefined ? "" : h("pre", { tabindex: "0" }, text));
 }
 
+/** Copies an element's text; where a page may not, as over plain HTTP from elsewhere, it is selected. What was done, in a word. */
+async function copied(element) {
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+    return "Copied";
+  } catch {
+    getSelection().selectAllChildren(element);
+    return document.execCommand("copy") ? "Copied" : "Selected: press Ctrl+C";
+  }
+}
+
 /** A form that sends the operation's example, or what the reader makes of it. */
 function tryIt(path, method, operation) {
   const id = operation.operationId;
@@ -137,8 +148,7 @@ function tryIt(path, method, operation) {
     show();
   });
   copy.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(curl.textContent);
-    copy.textContent = "Copied";
+    copy.textContent = await copied(curl);
     setTimeout(() => (copy.textContent = "Copy curl"), 1500);
   });
   const form = h("form", {},

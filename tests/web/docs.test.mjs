@@ -45,6 +45,16 @@ test('an address opens its operation, with an example of every loss', async () =
     });
 });
 
+test('over plain HTTP from elsewhere, where there is no clipboard, curl is selected to be copied', async () => {
+    await onAddress('/docs#live', async (page) => {
+        await page.locator('#live').getByRole('button', {name: 'Copy curl'}).waitFor();
+        await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', {value: undefined}));
+        await page.locator('#live').getByRole('button', {name: 'Copy curl'}).click();
+        await page.locator('#live').getByRole('button', {name: /Copied|Selected: press Ctrl\+C/}).waitFor();
+        assert.equal(await page.evaluate(() => getSelection().toString().trim()), `curl ${url}/v2/health/live`);
+    });
+});
+
 test('a mistake shows what the server says of it', async () => {
     await onAddress('/docs#evaluate_huber', async (page) => {
         await page.locator('#evaluate_huber textarea').fill('{"input": [1], "target": [1], "delta": -1}');

@@ -137,7 +137,7 @@ static json_t *operation_of(const struct openapi_route *route, const struct loss
         object = describe_member(object, "security", json_array());
     if (operation->request)
         object = describe_member(object, "requestBody",
-                                 json_pack("{s:b,s:o}", "required", true, "content", operation->request(loss)));
+                                 json_pack("{s:b,s:o}", "required", !operation->optional, "content", operation->request(loss)));
     return object;
 }
 

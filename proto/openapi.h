@@ -22,6 +22,7 @@ struct openapi_operation {
     /* The content of requests and of answers by media type, as a Media Type Object each; NULL if memory has run out. The loss
        is NULL unless each_loss. Without a `request` there is no body; without an `answer` there is `media`, of a `schema`. */
     json_t *(*request)(const struct loss_descriptor *loss);
+    bool optional; /* that body may be left out */
     json_t *(*answer)(const struct loss_descriptor *loss);
     const char *media;                     /* of the answer */
     const char *schema;                    /* of openapi_base.json, or NULL for plain text or bytes */

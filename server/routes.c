@@ -308,7 +308,8 @@ SAYS(infer) = {
     .errors = {400, 404, 411, 413, 415, 503},
 };
 SAYS(index) = {
-    "repositoryIndex", oip_tag, "Every model", .request = openapi_any_request, .media = json_media, .schema = "ModelIndex",
+    "repositoryIndex",      oip_tag, "Every model", .request = openapi_any_request, .optional = true, .media = json_media,
+    .schema = "ModelIndex",
 };
 SAYS(load) = {"loadModel", oip_tag, "Refused: every loss is a model, and always ready", .errors = {400}};
 SAYS(unload) = {"unloadModel", oip_tag, "Refused, as loading is", .errors = {400}};

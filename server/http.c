@@ -51,6 +51,7 @@
 #include "connections.h"
 #include "digits.h"
 #include "guard.h"
+#include "handshake.h"
 #include "log.h"
 #include "pages.h"
 #include "peer.h"
@@ -1027,6 +1028,8 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     struct http *http = context;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        if (info && http->arrival[info->connect_fd].entrance->secure)
+            handshake_begin(info->connect_fd, connection);
         *slot = info ? watch_add(http->watch, info->connect_fd, !http->arrival[info->connect_fd].entrance->secure) : NULL;
         return;
     }
@@ -1034,6 +1037,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     *slot = NULL;
     if (!info)
         return;
+    handshake_end(info->connect_fd);
     wire_end(info->connect_fd);
     connections_remove(http->connections, info->connect_fd);
 }
@@ -1177,15 +1181,23 @@ static struct MHD_Daemon *start_daemon(struct http *http, bool secure)
                             MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
 }
 
-static bool start_daemons(struct http *http)
+/* False with one line in `message` where one of them cannot be. */
+static bool start_daemons(struct http *http, char *message, size_t size)
 {
-    if (http->settings.has_plain && !(http->daemon = start_daemon(http, false)))
+    if (http->settings.has_secure && !handshake_start(HTTP_FILES, message, size))
         return false;
-    return !http->settings.has_secure || (http->secure_daemon = start_daemon(http, true)) != NULL;
+    errno = 0;
+    if ((!http->settings.has_plain || (http->daemon = start_daemon(http, false))) &&
+        (!http->settings.has_secure || (http->secure_daemon = start_daemon(http, true))))
+        return true;
+    snprintf(message, size, "cannot start %d I/O threads: %s", http->settings.io_threads,
+             errno ? strerror(errno) : "no memory");
+    return false;
 }
 
 static void stop_daemons(struct http *http)
 {
+    handshake_stop();
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
     if (http->secure_daemon)
@@ -1255,6 +1267,10 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         goto failed;
     }
     http->no_memory = no_memory_response();
+    if (!http->no_memory) {
+        snprintf(message, size, "no memory for an answer that says so");
+        goto failed;
+    }
     if (!metrics_add_sources(settings->metrics, sources, sizeof sources / sizeof *sources, http)) {
         snprintf(message, size, "no memory for the metrics");
         goto failed;
@@ -1267,10 +1283,8 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
     http->watch = watch_start(&http->settings.limits, metrics_rejects(settings->metrics), &tick, message, size);
     if (!http->watch)
         goto failed;
-    errno = 0;
-    if (http->no_memory && start_daemons(http))
+    if (start_daemons(http, message, size))
         return http;
-    snprintf(message, size, "cannot start %d I/O threads: %s", settings->io_threads, errno ? strerror(errno) : "no memory");
 failed:
     stop_daemons(http);
     free_http(http);

@@ -8,6 +8,7 @@
 #include "support/certificates.h"
 
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -132,6 +133,30 @@ static void expect_logged(const char *wanted)
     }
 }
 
+/* Hundredths of a second that the server has computed so far. */
+static unsigned long long ticks(void)
+{
+    size_t len;
+    unsigned long long user = 0, kernel = 0;
+    char *stat = server_process_file(&server, "stat", &len), *end = strrchr(stat, ')');
+    ck_assert_ptr_nonnull(end);
+    ck_assert_int_eq(sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &kernel), 2);
+    free(stat);
+    return user + kernel;
+}
+
+/* The server does nothing, once it has done what there was to do. */
+static void expect_quiet(void)
+{
+    for (int tries = 0; tries < 40; tries++) {
+        const unsigned long long before = ticks();
+        nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+        if (ticks() - before <= 5)
+            return;
+    }
+    ck_abort_msg("the server goes round");
+}
+
 /* ---- serving ------------------------------------------------------------------------------------------------------ */
 
 START_TEST(tls_serves)
@@ -199,6 +224,13 @@ START_TEST(tls_carries_large_bodies)
         ck_assert_str_eq(response.body + response.body_len - 4, "]}}\n");
     }
     expect_evaluated();
+    char request[160]; /* and once more to a client that is in no hurry to read: the socket's buffers fill up */
+    snprintf(request, sizeof request, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+             strlen(body));
+    ck_assert(http_client_send_text(&client, request) && http_client_send_text(&client, body));
+    expect_quiet();
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_str_eq(response.body + response.body_len - 4, "]}}\n");
     free(body);
 }
 END_TEST
@@ -270,6 +302,72 @@ START_TEST(tls_cuts_slow_clients_without_a_word)
     ck_assert(http_client_send(&silent, "\x16\x03\x01", 3));
     ck_assert_msg(http_client_closed(&silent), "the handshake's time was not up");
     http_client_close(&silent);
+}
+END_TEST
+
+/* See server/handshake.h. */
+START_TEST(tls_does_nothing_while_it_waits_for_a_handshake)
+{
+    static const char *const starts[] = {"\x16\x03\x01", "\x16\x03\x01\x02\x7f\x01\x20", "\x16"};
+    struct http_client silent[3];
+    start(NULL);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(http_client_connect(&silent[i], "127.0.0.1", server.port));
+        ck_assert(http_client_send_text(&silent[i], starts[i]));
+    }
+    expect_quiet();
+    connect_client(); /* others are served meanwhile, */
+    expect_evaluated();
+    ck_assert_int_eq(server_process_stop(&server), 0); /* and those that wait hold nothing up */
+    for (int i = 0; i < 3; i++)
+        http_client_close(&silent[i]);
+}
+END_TEST
+
+START_TEST(tls_does_nothing_while_it_waits_for_the_rest_of_a_record)
+{
+    static const char record[] = "\x17\x03\x03\x01\x10 the beginning of one";
+    start(NULL);
+    connect_client();
+    expect_evaluated();
+    ck_assert_int_eq(send(client.fd, record, sizeof record - 1, MSG_NOSIGNAL), (int)sizeof record - 1);
+    struct http_client second = {.fd = -1}; /* and one in the midst of a body */
+    ck_assert(connects(&second, NULL, NULL));
+    ck_assert(http_client_send_text(&second, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{"));
+    ck_assert_int_eq(send(second.fd, record, 3, MSG_NOSIGNAL), 3);
+    expect_quiet();
+    http_client_close(&second);
+}
+END_TEST
+
+/* A handshake that comes byte by byte is one all the same. */
+static ssize_t push_slowly(gnutls_transport_ptr_t fd, const void *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (send((int)(intptr_t)fd, (const char *)bytes + i, 1, MSG_NOSIGNAL) != 1)
+            return -1;
+        if (i % 32 == 0)
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return (ssize_t)len;
+}
+
+START_TEST(tls_takes_a_handshake_in_pieces)
+{
+    gnutls_session_t session;
+    gnutls_certificate_credentials_t credentials;
+    start(NULL);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    gnutls_certificate_allocate_credentials(&credentials);
+    gnutls_init(&session, GNUTLS_CLIENT);
+    gnutls_set_default_priority(session);
+    gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials);
+    gnutls_transport_set_int(session, client.fd);
+    gnutls_transport_set_push_function(session, push_slowly);
+    ck_assert_int_eq(gnutls_handshake(session), 0);
+    client.session = session;
+    client.credentials = credentials;
+    expect_evaluated();
 }
 END_TEST
 
@@ -551,6 +649,9 @@ Suite *tls_suite(void)
     tcase_add_test(tcase, tls_unix_sockets_and_the_admin_address_do_without);
     tcase_add_test(tcase, tls_says_nothing_to_those_who_do_not_speak_it);
     tcase_add_test(tcase, tls_cuts_slow_clients_without_a_word);
+    tcase_add_test(tcase, tls_does_nothing_while_it_waits_for_a_handshake);
+    tcase_add_test(tcase, tls_does_nothing_while_it_waits_for_the_rest_of_a_record);
+    tcase_add_test(tcase, tls_takes_a_handshake_in_pieces);
     tcase_add_test(tcase, tls_turns_connections_away_without_a_word);
     tcase_add_test(tcase, tls_refuses_in_the_midst_of_a_body);
     tcase_add_test(tcase, tls_refuses_before_a_body_without_losing_the_answer);

@@ -1,7 +1,7 @@
 /*
  * libFuzzer: any bytes as an infer request of the Open Inference Protocol. The first byte chooses the loss; what follows is the
  * JSON up to a NUL byte, and the bytes behind it. If the first byte is odd there is no NUL to look for, and no header that says
- * how long the JSON is.
+ * how long the JSON is; or, from 128 on, one that says that it is half of the body.
  */
 #include "oip.h"
 
@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
+    const bool lies = (data[0] & 129) == 129;
     const uint8_t *const zero = data[0] & 1 ? NULL : memchr(data + 1, '\0', size - 1);
     const size_t json = zero ? (size_t)(zero - data) - 1 : size - 1, rest = zero ? size - json - 2 : 0;
     char length[32], *const body = malloc(json + rest + 1);
@@ -24,10 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rest > 0)
         memcpy(body + json, zero + 1, rest);
     body[json + rest] = '\0';
-    snprintf(length, sizeof length, "%zu", json);
+    snprintf(length, sizeof length, "%zu", lies ? json / 2 : json);
     struct reply reply = {0};
     oip_infer(&(struct oip_request){.model = loss_at(data[0] / 2 % loss_count())->name,
-                                    .header_length = zero ? length : NULL,
+                                    .header_length = zero || lies ? length : NULL,
                                     .body = body,
                                     .len = json + rest,
                                     .threads = 1},

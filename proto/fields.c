@@ -201,28 +201,10 @@ static enum loss_status read_name(struct fields *f, uint32_t *mask)
     return invalid(f, "%s has no tensor '%s'%s", loss->name, json_quote(name, quote), meant(&search, nearest));
 }
 
-static enum loss_status read_name_list(struct fields *f, uint32_t *mask)
+static enum loss_status read_listed_name(struct fields *f, size_t index, void *context)
 {
-    const char *const start = f->at;
-    f->at = json_blank(f->at + 1);
-    size_t i = 0;
-    for (bool more = *f->at != ']'; more; i++) {
-        f->at = json_blank(f->at);
-        snprintf(f->path, sizeof f->path, "/%.8s/%zu", f->key, i);
-        if (*f->at != '"') {
-            f->at = start;
-            return wrong_type(f, names_expected);
-        }
-        if (read_name(f, mask) != LOSS_OK)
-            return f->error->status;
-        f->at = json_blank(f->at);
-        if (*f->at != ',' && *f->at != ']')
-            return fields_unexpected(f, f->at, "',' or ']'");
-        more = *f->at == ',';
-        f->at += more;
-    }
-    f->at++;
-    return LOSS_OK;
+    snprintf(f->path, sizeof f->path, "/%.8s/%zu", f->key, index);
+    return *f->at == '"' ? read_name(f, context) : wrong_type(f, names_expected);
 }
 
 /* Whether plain text is true or false, also as Python's str has them. */
@@ -259,7 +241,7 @@ static enum loss_status read_names(struct fields *f, uint32_t *mask)
     if (!f->body)
         return read_plain_names(f, mask);
     if (*start == '[')
-        return read_name_list(f, mask);
+        return fields_read_list(f, read_listed_name, mask);
     json_t *const value = small_value(f, names_expected);
     if (!value)
         return f->error->status;
@@ -455,6 +437,34 @@ enum loss_status fields_read_object(struct fields *f, enum loss_status (*member)
             return fields_unexpected(f, f->at, "',' or '}'");
         more = *f->at == ',';
     }
+    return LOSS_OK;
+}
+
+enum loss_status fields_read_list(struct fields *f, enum loss_status (*element)(struct fields *f, size_t index, void *context),
+                                  void *context)
+{
+    if (*f->at != '[')
+        return fields_unexpected(f, f->at, "'['");
+    f->at = json_blank(f->at + 1);
+    size_t index = 0;
+    for (bool more = *f->at != ']' || !++f->at; more; f->at++) {
+        f->at = json_blank(f->at);
+        if (element(f, index++, context) != LOSS_OK)
+            return f->error->status;
+        f->at = json_blank(f->at);
+        if (*f->at != ',' && *f->at != ']')
+            return fields_unexpected(f, f->at, "',' or ']'");
+        more = *f->at == ',';
+    }
+    return LOSS_OK;
+}
+
+enum loss_status fields_skip_value(struct fields *f)
+{
+    const char *at, *const end = json_skip_value(f->at, &at);
+    if (!end)
+        return fields_unexpected(f, at, "a JSON value");
+    f->at = end;
     return LOSS_OK;
 }
 

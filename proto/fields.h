@@ -35,6 +35,13 @@ int field_find(const struct loss_descriptor *loss, const char *name);
    that or fail. */
 enum loss_status fields_read_object(struct fields *fields, enum loss_status (*member)(struct fields *fields, void *context),
                                     void *context);
+/* Reads the JSON list at `at` and moves behind it: calls `element` for each, with `at` at it, for it to move behind that or
+   fail. */
+enum loss_status fields_read_list(struct fields *fields,
+                                  enum loss_status (*element)(struct fields *fields, size_t index, void *context),
+                                  void *context);
+/* Moves behind the JSON value at `at`, whatever it is. */
+enum loss_status fields_skip_value(struct fields *fields);
 /* Fails with LOSS_MALFORMED: something else was expected at a byte. */
 enum loss_status fields_unexpected(struct fields *fields, const char *at, const char *expected);
 /* Sets the key and the path for errors. */

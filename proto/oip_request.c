@@ -80,16 +80,6 @@ static bool take_null(struct fields *f)
     return is_null;
 }
 
-/* Moves behind any value. */
-static enum loss_status skip_value(struct fields *f)
-{
-    const char *at, *const end = json_skip_value(f->at, &at);
-    if (!end)
-        return fields_unexpected(f, at, "a JSON value");
-    f->at = end;
-    return LOSS_OK;
-}
-
 /* Takes the string at the cursor and moves behind it; one that is too long is cut short, which makes it none of ours. */
 static enum loss_status take_string(struct fields *f, const char *expected, char *text, size_t size)
 {
@@ -133,28 +123,6 @@ static int member(struct fields *f, const char *const names[], uint32_t *seen, c
     return -1;
 }
 
-/* Reads a list, whose elements `element` moves behind, given their places. */
-static enum loss_status read_list(struct reader *r, enum loss_status (*element)(struct reader *r, size_t index))
-{
-    struct fields *const f = &r->fields;
-    if (*f->at != '[')
-        return fields_unexpected(f, f->at, "'['");
-    f->at = json_blank(f->at + 1);
-    size_t index = 0;
-    for (bool more = *f->at != ']'; more; index++) {
-        f->at = json_blank(f->at);
-        if (element(r, index) != LOSS_OK)
-            return f->error->status;
-        f->at = json_blank(f->at);
-        if (*f->at != ',' && *f->at != ']')
-            return fields_unexpected(f, f->at, "',' or ']'");
-        more = *f->at == ',';
-        f->at += more;
-    }
-    f->at++;
-    return LOSS_OK;
-}
-
 /* ---- inputs --------------------------------------------------------------------------------------------------------- */
 
 /* Fails at an input: "inputs[0] (target) ..." */
@@ -193,7 +161,7 @@ static enum loss_status read_input_parameter(struct fields *f, void *context)
     if (strncmp(f->key, "shared_memory_", strlen("shared_memory_")) == 0)
         return bad_input(r, input, "is in shared memory, which is not taken; send it in the body");
     if (strcmp(f->key, "binary_data_size") != 0)
-        return skip_value(f);
+        return fields_skip_value(f);
     if (input->is_binary)
         return bad_input(r, input, "has two binary_data_size");
     if (number_read_i64(f->at, &bytes, &end) != NUMBER_OK || bytes < 0)
@@ -297,13 +265,14 @@ static int find_tensor(struct reader *r, const struct input *input)
     return -1;
 }
 
-static enum loss_status read_input(struct reader *r, size_t index)
+static enum loss_status read_input(struct fields *f, size_t index, void *context)
 {
-    struct input input = {.index = index, .at = r->fields.at};
+    struct reader *const r = context;
+    struct input input = {.index = index, .at = f->at};
     size_t count;
     r->input = &input;
-    if (fields_read_object(&r->fields, read_input_member, r) != LOSS_OK)
-        return r->fields.error->status;
+    if (fields_read_object(f, read_input_member, r) != LOSS_OK)
+        return f->error->status;
     if ((input.seen & 7) != 7)
         return bad_input(r, &input, "has no %s", !(input.seen & 1) ? "name" : !(input.seen & 2) ? "shape" : "datatype");
     if (!loss_tensor_count(&input.tensor, &count))
@@ -311,16 +280,16 @@ static enum loss_status read_input(struct reader *r, size_t index)
     if (input.has_data == input.is_binary)
         return bad_input(r, &input,
                          input.has_data ? "has both data and binary_data_size" : "has neither data nor binary_data_size");
-    const char *const behind = r->fields.at;
+    const char *const behind = f->at;
     const int k = find_tensor(r, &input);
     if (k < 0)
-        return r->fields.error->status;
-    struct evaluation *const e = r->fields.out;
+        return f->error->status;
+    struct evaluation *const e = f->out;
     struct source *const source = &e->tensor[k];
     source->tensor = input.tensor;
     source->swapped = false;
     *evaluation_place(e, k) = &source->tensor;
-    r->fields.at = behind;
+    f->at = behind;
     return input.is_binary ? place_bytes(r, &input, source) : place_json(r, &input, source);
 }
 
@@ -372,7 +341,7 @@ static enum loss_status read_output_parameter(struct fields *f, void *context)
     }
     if (strcmp(f->key, "classification") == 0 || strncmp(f->key, "shared_memory_", strlen("shared_memory_")) == 0)
         return malformed(f, f->at, "outputs[%d] asks for %.40s, which is not given", r->asked->outputs, f->key);
-    return skip_value(f);
+    return fields_skip_value(f);
 }
 
 static enum loss_status read_output_member(struct fields *f, void *context)
@@ -389,9 +358,9 @@ static enum loss_status read_output_member(struct fields *f, void *context)
     return take_null(f) ? LOSS_OK : fields_read_object(f, read_output_parameter, r);
 }
 
-static enum loss_status read_output(struct reader *r, size_t index)
+static enum loss_status read_output(struct fields *f, size_t index, void *context)
 {
-    struct fields *const f = &r->fields;
+    struct reader *const r = context;
     struct loss_request *const request = &f->out->request;
     const char *const at = f->at;
     if (index == OIP_OUTPUTS)
@@ -429,7 +398,7 @@ static enum loss_status take_scalar(struct fields *f, char *text, size_t size)
         return take_string(f, "a string", text, size);
     if (*at == '[' || *at == '{')
         return malformed(f, at, "%s must be a string, a number or a boolean, as all parameters", f->key);
-    if (skip_value(f) != LOSS_OK)
+    if (fields_skip_value(f) != LOSS_OK)
         return f->error->status;
     snprintf(text, size, "%.*s", f->at - at < (ptrdiff_t)size ? (int)(f->at - at) : (int)size, at);
     return LOSS_OK;
@@ -444,7 +413,7 @@ static enum loss_status read_parameter(struct fields *f, void *context)
     if (strcmp(f->key, "binary_data_output") == 0)
         return take_boolean(f, &r->all_binary);
     if (is_foreign(f->key))
-        return skip_value(f);
+        return fields_skip_value(f);
     if (strcmp(f->key, "grad") == 0 || strcmp(f->key, "hess") == 0)
         return malformed(f, start, "%s is no parameter here: ask for the outputs %s_<tensor>", f->key, f->key);
     if (strcmp(f->key, "encoding") == 0)
@@ -492,13 +461,13 @@ static enum loss_status read_member(struct fields *f, void *context)
     case MEMBER_ID:
         return read_id(r);
     case MEMBER_INPUTS:
-        return read_list(r, read_input);
+        return fields_read_list(f, read_input, r);
     case MEMBER_OUTPUTS:
-        return take_null(f) ? LOSS_OK : read_list(r, read_output);
+        return take_null(f) ? LOSS_OK : fields_read_list(f, read_output, r);
     case MEMBER_PARAMETERS:
         return take_null(f) ? LOSS_OK : fields_read_object(f, read_parameter, r);
     default:
-        return skip_value(f);
+        return fields_skip_value(f);
     }
 }
 

@@ -43,15 +43,6 @@ static bool is_tensor_name(const char *name)
     return false;
 }
 
-static enum loss_status skip_value(struct fields *f)
-{
-    const char *at, *const end = json_skip_value(f->at, &at);
-    if (!end)
-        return fields_unexpected(f, at, "a JSON value");
-    f->at = end;
-    return LOSS_OK;
-}
-
 static enum loss_status read_shared(struct fields *f, void *context)
 {
     struct head *const head = context;
@@ -64,7 +55,7 @@ static enum loss_status read_shared(struct fields *f, void *context)
         return json_malformed(f->error, f->body, f->at, f->path, "there are two fields '%s'", f->key);
     if (is_losses) {
         head->losses = f->at;
-        return skip_value(f);
+        return fields_skip_value(f);
     }
     if (head->shared == SEVERAL_SHARED || strlen(f->key) >= KEY)
         return json_malformed(f->error, f->body, f->at, f->path, "there is no field of that name, or there are more than %d",
@@ -74,7 +65,7 @@ static enum loss_status read_shared(struct fields *f, void *context)
     shared->at = f->at;
     shared->used = shared->there = false;
     shared->is_tensor = is_tensor_name(f->key);
-    return shared->is_tensor ? request_json_tensor(f, &shared->source, &shared->there) : skip_value(f);
+    return shared->is_tensor ? request_json_tensor(f, &shared->source, &shared->there) : fields_skip_value(f);
 }
 
 /* Reads a field for a loss that has it. */
@@ -126,7 +117,7 @@ static enum loss_status find_name(struct fields *f, void *context)
 {
     const struct loss_descriptor **const loss = context;
     if (strcmp(f->key, "loss") != 0)
-        return skip_value(f);
+        return fields_skip_value(f);
     if (*loss)
         return json_malformed(f->error, f->body, f->at, f->path, "there are two fields 'loss'");
     return read_name(f, loss);
@@ -134,7 +125,7 @@ static enum loss_status find_name(struct fields *f, void *context)
 
 static enum loss_status read_own(struct fields *f, void *context)
 {
-    return strcmp(f->key, "loss") == 0 ? skip_value(f) : request_json_field(f, context);
+    return strcmp(f->key, "loss") == 0 ? fields_skip_value(f) : request_json_field(f, context);
 }
 
 /* Sets an error's pointer below the entry. */
@@ -199,7 +190,13 @@ static enum loss_status read_entry(struct fields *f, struct head *head, size_t i
     return LOSS_OK;
 }
 
-/* Finds how many entries there are, and room for them. */
+static enum loss_status count_entry(struct fields *f, size_t i, void *context)
+{
+    *(size_t *)context = i + 1;
+    return fields_skip_value(f);
+}
+
+/* Finds how many entries there are. */
 static enum loss_status count_losses(struct fields *f, size_t *count)
 {
     *count = 0;
@@ -207,20 +204,26 @@ static enum loss_status count_losses(struct fields *f, size_t *count)
     if (*f->at != '[')
         return json_malformed(f->error, f->body, f->at, f->path,
                               "losses must be a list of names of losses, or of objects with a field 'loss'");
-    f->at = json_blank(f->at + 1);
-    for (bool more = *f->at != ']'; more; ++*count) {
-        f->at = json_blank(f->at);
-        if (skip_value(f) != LOSS_OK)
-            return f->error->status;
-        f->at = json_blank(f->at);
-        if (*f->at != ',' && *f->at != ']')
-            return fields_unexpected(f, f->at, "',' or ']'");
-        more = *f->at == ',';
-        f->at += more;
-    }
+    if (fields_read_list(f, count_entry, count) != LOSS_OK)
+        return f->error->status;
     if (*count == 0 || *count > SEVERAL_MAX)
         return loss_fail_at(f->error, LOSS_INVALID, f->path, "losses has %zu entries; it must have from 1 to %d", *count,
                             SEVERAL_MAX);
+    return LOSS_OK;
+}
+
+/* Reads entry i, and moves behind it. */
+static enum loss_status read_listed(struct fields *f, size_t i, void *context)
+{
+    const struct loss_descriptor *loss;
+    const char *const start = f->at;
+    if (identify(f, i, &loss) != LOSS_OK)
+        return f->error->status;
+    const char *const end = f->at;
+    f->at = start;
+    if (read_entry(f, context, i, loss) != LOSS_OK)
+        return f->error->status;
+    f->at = end;
     return LOSS_OK;
 }
 
@@ -234,19 +237,8 @@ static enum loss_status read_losses(struct fields *f, struct head *head)
     s->entry = malloc(count * sizeof(struct several_entry *));
     if (!s->entry)
         return no_memory(f->error);
-    f->at = head->losses + 1;
-    for (size_t i = 0; i < count; i++) {
-        const struct loss_descriptor *loss;
-        const char *const start = f->at = json_blank(f->at);
-        if (identify(f, i, &loss) != LOSS_OK)
-            return f->error->status;
-        const char *const end = f->at;
-        f->at = start;
-        if (read_entry(f, head, i, loss) != LOSS_OK)
-            return f->error->status;
-        f->at = json_blank(end) + 1; /* behind the comma */
-    }
-    return LOSS_OK;
+    f->at = head->losses;
+    return fields_read_list(f, read_listed, head);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------ */

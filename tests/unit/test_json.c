@@ -353,11 +353,11 @@ START_TEST(fields_are_known_once_and_of_their_type)
     refuses("mse", "{\"grad\":1}", 400,
             "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad\"");
     refuses("mse", "{\"grad\":[1]}", 400,
-            "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad/0\"");
-    refuses("mse", "{\"grad\":[\"input\",{}]}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+            "\"grad must be true, false, or a list of tensor names (byte 9)\",\"pointer\":\"/grad/0\"");
+    refuses("mse", "{\"grad\":[\"input\",{}]}", 400, "\"grad must be true, false, or a list of tensor names (byte 17)\"");
     refuses("mse", "{\"grad\":\"input\"}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
     refuses("mse", "{\"grad\":[\"input\" \"target\"]}", 400, "\"'\\\"' where ',' or ']' was expected (byte 17)\"");
-    refuses("mse", "{\"grad\":[\"input\",]}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"grad\":[\"input\",]}", 400, "\"grad must be true, false, or a list of tensor names (byte 17)\"");
     refuses("mse", "{\"grad\":truer}", 400, "\"grad: ");
     refuses("mse", "{\"grad\":truerthanthetruth}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
     refuses("mse", "{\"reduction\":[\"mean\"]}", 400, "\"reduction must be a string (byte 13)\"");

@@ -67,6 +67,7 @@ int main(void)
         fprintf(stderr, "LOSSD_ISA: this machine does not have %s\n", isa);
         return EXIT_FAILURE;
     }
+    setenv("CK_DEFAULT_TIMEOUT", "60", 0); /* seconds for a test that sets none: libcheck's 4 are few on a busy machine */
     SRunner *runner = srunner_create(NULL);
     for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++) {
         srunner_add_suite(runner, suites[i].make());

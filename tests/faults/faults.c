@@ -72,11 +72,12 @@ __attribute__((constructor)) static void attach(void)
     void *memory = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (fd >= 0)
         close(fd);
-    void *frame;
-    backtrace(&frame, 1); /* loads what it needs, now */
     if (memory == MAP_FAILED)
         return;
     struct faults *const shared = memory;
+    void *frame;
+    if (atomic_load(&shared->trace))
+        backtrace(&frame, 1);                                     /* loads what it needs, now */
     atomic_fetch_add(&shared->blocks, atomic_load(&none.blocks)); /* that were taken before */
     faults = shared;
 }
@@ -90,7 +91,7 @@ static void *counted(void *block)
     return block;
 }
 
-/* What dlsym takes while it looks for malloc itself: little, and never given back. */
+/* What is taken while the functions that give memory are looked for: little, and never given back. */
 static char early[4096];
 static size_t early_len;
 
@@ -108,66 +109,83 @@ static bool is_early(const void *block)
     return (uintptr_t)block >= (uintptr_t)early && (uintptr_t)block < (uintptr_t)early + sizeof early;
 }
 
-static __thread bool looking;
+/* The next library's. The first call looks for all of them, since looking itself takes memory and gives it back, and the
+   address sanitizer does so before there is thread-local storage: until then there is but one thread. */
+static struct {
+    __typeof__(&malloc) malloc;
+    __typeof__(&calloc) calloc;
+    __typeof__(&realloc) realloc;
+    __typeof__(&aligned_alloc) aligned_alloc;
+    __typeof__(&memalign) memalign;
+    __typeof__(&posix_memalign) posix_memalign;
+    __typeof__(&free) free;
+    bool looked_for, known;
+} next_memory;
 
-#define NEXT_MEMORY(name, size)                                                                                                \
-    static __typeof__(&name) next;                                                                                             \
-    if (!next && looking)                                                                                                      \
-        return take_early(size);                                                                                               \
-    if (!next) {                                                                                                               \
-        looking = true;                                                                                                        \
-        next = (__typeof__(&name))dlsym(RTLD_NEXT, #name);                                                                     \
-        looking = false;                                                                                                       \
-    }
+#define LOOK_FOR(name) next_memory.name = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+/* Whether they are known; they are not while they are looked for. */
+static bool knows_memory(void)
+{
+    if (next_memory.looked_for)
+        return next_memory.known;
+    next_memory.looked_for = true;
+    LOOK_FOR(malloc);
+    LOOK_FOR(calloc);
+    LOOK_FOR(realloc);
+    LOOK_FOR(aligned_alloc);
+    LOOK_FOR(memalign);
+    LOOK_FOR(posix_memalign);
+    LOOK_FOR(free);
+    next_memory.known = true;
+    return true;
+}
 
 EXPORT void *malloc(size_t size)
 {
-    NEXT_MEMORY(malloc, size);
-    return fails(FAULT_MEMORY) ? NULL : counted(next(size));
+    if (!knows_memory())
+        return take_early(size);
+    return fails(FAULT_MEMORY) ? NULL : counted(next_memory.malloc(size));
 }
 
 EXPORT void *calloc(size_t count, size_t size)
 {
-    NEXT_MEMORY(calloc, count * size);
-    return fails(FAULT_MEMORY) ? NULL : counted(next(count, size));
+    if (!knows_memory())
+        return take_early(count * size);
+    return fails(FAULT_MEMORY) ? NULL : counted(next_memory.calloc(count, size));
 }
 
 EXPORT void free(void *block)
 {
-    NEXT(free);
     if (!block || is_early(block))
         return;
     atomic_fetch_sub_explicit(&faults->blocks, 1, memory_order_relaxed);
-    next(block);
+    next_memory.free(block);
 }
 
 EXPORT void *realloc(void *block, size_t size)
 {
-    NEXT(realloc);
-    if (fails(FAULT_MEMORY))
+    if (!knows_memory() || fails(FAULT_MEMORY))
         return NULL;
-    void *const moved = next(block, size);
+    void *const moved = next_memory.realloc(block, size);
     return block ? moved : counted(moved);
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size)
 {
-    NEXT(aligned_alloc);
-    return fails(FAULT_MEMORY) ? NULL : counted(next(alignment, size));
+    return !knows_memory() || fails(FAULT_MEMORY) ? NULL : counted(next_memory.aligned_alloc(alignment, size));
 }
 
 EXPORT void *memalign(size_t alignment, size_t size)
 {
-    NEXT(memalign);
-    return fails(FAULT_MEMORY) ? NULL : counted(next(alignment, size));
+    return !knows_memory() || fails(FAULT_MEMORY) ? NULL : counted(next_memory.memalign(alignment, size));
 }
 
 EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
 {
-    NEXT(posix_memalign);
-    if (fails(FAULT_MEMORY))
+    if (!knows_memory() || fails(FAULT_MEMORY))
         return ENOMEM;
-    const int error = next(block, alignment, size);
+    const int error = next_memory.posix_memalign(block, alignment, size);
     if (error == 0)
         counted(*block);
     return error;
@@ -187,6 +205,18 @@ EXPORT void *mremap(void *block, size_t size, size_t to, int flags, ...)
     va_end(arguments);
     NEXT(mremap);
     return fails(FAULT_MEMORY) ? MAP_FAILED : next(block, size, to, flags, at);
+}
+
+/* The leak sanitizer knows what the dynamic loader keeps for itself by whose calls it took it with; but those are ours now. */
+EXPORT const char *__lsan_default_suppressions(void);
+EXPORT const char *__lsan_default_suppressions(void)
+{
+    return "leak:ld-linux";
+}
+EXPORT const char *__lsan_default_options(void);
+EXPORT const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
 }
 
 /* ---- threads ------------------------------------------------------------------------------------------------------ */

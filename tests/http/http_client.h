@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { HTTP_CLIENT_TIMEOUT_MS = 20000 }; /* for each wait; only a broken server takes so long */
+enum { HTTP_CLIENT_TIMEOUT_MS = 60000 }; /* for each wait; only a broken server takes so long */
 
 struct http_client {
     int fd;       /* -1 while not connected */

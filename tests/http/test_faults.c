@@ -27,12 +27,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ASKS = 128, NAME = 64, FIRST_CALLS = 12, SAMPLE = 5, SETTLE_MS = 5000 };
+enum { ASKS = 128, NAME = 64, FIRST_CALLS = 12, SAMPLE = 5, SETTLE_MS = 30000 };
 
 static struct server_process server;
 static struct http_client client;
 static struct http_response response;
 static struct faults *faults;
+static size_t idle_files; /* descriptors of the server while nobody is connected */
 static char faults_path[] = "/tmp/lossd-faults-XXXXXX";
 
 /* ---- the server and its faults ------------------------------------------------------------------------------------ */
@@ -78,6 +79,17 @@ static void end_preparation(void)
     unlink(faults_path);
 }
 
+static size_t count_files(void)
+{
+    char path[64];
+    size_t count = 0;
+    for (int fd = 0; fd < 512; fd++) {
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)server.pid, fd);
+        count += access(path, F_OK) == 0;
+    }
+    return count;
+}
+
 static const char *const arguments[] = {"--log-level=error", "--threads=2", "--io-threads=2", NULL};
 
 static void setup(void)
@@ -85,6 +97,7 @@ static void setup(void)
     prepare();
     server_process_start(&server, arguments);
     ck_assert_msg(atomic_load(&faults->blocks) > 0, "the library is not in the server");
+    idle_files = count_files();
     client.fd = -1;
 }
 
@@ -98,6 +111,11 @@ static void teardown(void)
     free(log);
     server_process_free(&server);
     end_preparation();
+}
+
+static void wait_ms(int ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
 }
 
 /* From now on calls of these kinds are counted, and number `first` fails; and those after it. */
@@ -412,6 +430,16 @@ static bool try_ask(const struct ask *ask)
     return answered;
 }
 
+/* Closes the connection, and waits until the server has too: then it has made all its calls for it. */
+static void leave(void)
+{
+    http_client_close(&client);
+    for (int waited = 0; count_files() > idle_files; waited++) {
+        ck_assert_msg(waited < SETTLE_MS, "%zu descriptors are left, there were %zu", count_files(), idle_files);
+        wait_ms(1);
+    }
+}
+
 static bool body_is(const struct buffer *body)
 {
     return response.body_len == body->len && (body->len == 0 || memcmp(response.body, body->data, body->len) == 0);
@@ -497,22 +525,6 @@ static void free_all(void)
 
 /* ---- what is left ------------------------------------------------------------------------------------------------- */
 
-static size_t count_files(void)
-{
-    char path[64];
-    size_t count = 0;
-    for (int fd = 0; fd < 512; fd++) {
-        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)server.pid, fd);
-        count += access(path, F_OK) == 0;
-    }
-    return count;
-}
-
-static void wait_ms(int ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
-}
-
 struct holdings {
     long long blocks;
     size_t files;
@@ -560,9 +572,25 @@ struct tally {
     unsigned long long faults, right, unavailable, dropped;
 };
 
-static void meet(const struct ask *ask, unsigned long long call, bool all, struct tally *tally)
+/* How calls fail. */
+struct failing {
+    unsigned kinds;
+    int error;
+    bool all;   /* those after the first too */
+    bool fresh; /* the request comes on a connection of its own, and all that is called for that counts */
+};
+
+/* Asks while that call fails, if it is made. */
+static void meet(const struct ask *ask, unsigned long long call, const struct failing *failing, struct tally *tally)
 {
+    if (failing->fresh)
+        leave();
+    else
+        ensure_connected();
+    arm(failing->kinds, call, failing->all);
     const bool answered = try_ask(ask);
+    if (failing->fresh)
+        leave();
     tally->faults += disarm();
     if (!answered)
         tally->dropped++;
@@ -571,8 +599,8 @@ static void meet(const struct ask *ask, unsigned long long call, bool all, struc
     else if (is_unavailable(ask))
         tally->unavailable++;
     else
-        ck_abort_msg("%s, call %llu%s fails: %s%.*s", ask->name, call, all ? " and all after it" : "", response.head, shown(),
-                     response.body);
+        ck_abort_msg("%s, call %llu%s fails: %s%.*s", ask->name, call, failing->all ? " and all after it" : "", response.head,
+                     shown(), response.body);
 }
 
 static bool is_thorough(void)
@@ -587,14 +615,6 @@ static unsigned long long next_call(unsigned long long call)
     return is_thorough() || call < FIRST_CALLS ? call + 1 : call + call / SAMPLE;
 }
 
-/* How calls fail. */
-struct failing {
-    unsigned kinds;
-    int error;
-    bool all;   /* those after the first too */
-    bool fresh; /* the request comes on a connection of its own */
-};
-
 /* Lets one call of a request after the other fail, until the request makes no more of them. */
 static void fail_each(const struct ask *ask, const struct failing *failing, struct tally *tally)
 {
@@ -602,15 +622,8 @@ static void fail_each(const struct ask *ask, const struct failing *failing, stru
     atomic_store(&faults->error, failing->error);
     for (unsigned long long call = 1; met > 0; call = next_call(call)) {
         const unsigned long long before = tally->faults;
-        if (failing->fresh)
-            http_client_close(&client);
-        else
-            ensure_connected();
-        arm(failing->kinds, call, failing->all);
-        meet(ask, call, failing->all, tally);
+        meet(ask, call, failing, tally);
         met = tally->faults - before;
-        if (failing->fresh) /* it may have been hit after its answer */
-            http_client_close(&client);
         expect_right(ask, "next");
     }
 }
@@ -669,9 +682,7 @@ START_TEST(faults_of_memory_leave_no_half_of_the_document)
     for (unsigned long long call = 1; met > 0; call += 1 + call / finer) {
         const struct holdings before = settle(&asks[0]);
         const struct tally so_far = tally;
-        ensure_connected();
-        arm(FAULT_MEMORY, call, false);
-        meet(&asks[1], call, false, &tally);
+        meet(&asks[1], call, &(struct failing){.kinds = FAULT_MEMORY}, &tally);
         met = tally.faults - so_far.faults;
         if (tally.right == so_far.right)
             expect_nothing_left(&before, "no document");
@@ -793,8 +804,8 @@ START_TEST(faults_at_start_are_a_line_and_an_end)
     ck_assert_int_gt(fail_starts(FAULT_THREAD, EAGAIN, &met), 6);
     ck_assert_int_gt(fail_starts(FAULT_EVENT, EMFILE, &met), 4);
     ck_assert_int_gt(fail_starts(FAULT_SOCKET, ENOBUFS, &met), 2);
-    ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met), 6);
-    ck_assert_uint_ge(met, 40);
+    ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met), 2); /* of the sample; libraries can do without many others */
+    ck_assert_uint_ge(met, 30);
     end_preparation();
 }
 END_TEST

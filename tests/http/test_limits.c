@@ -96,7 +96,7 @@ static bool drip(const char *text, int period_ms, int for_ms)
     return is_readable();
 }
 
-enum { LONG_MS = 20000 };
+enum { LONG_MS = 60000 };
 
 /* ---- deadlines and rates -------------------------------------------------------------------------------------------- */
 
@@ -193,13 +193,13 @@ static void ask_for_much(void)
     free(text);
 }
 
-/* Reads up to so many bytes, as many as there are within a moment; 0 at the end. */
+/* Reads up to so many bytes, as many as there are, or come first; 0 at the end. */
 static ssize_t read_some(size_t size)
 {
     char *bytes = malloc(size);
     ck_assert_ptr_nonnull(bytes);
-    const struct timeval moment = {.tv_sec = 5};
-    setsockopt(client.fd, SOL_SOCKET, SO_RCVTIMEO, &moment, sizeof moment);
+    const struct timeval patience = {.tv_sec = HTTP_CLIENT_TIMEOUT_MS / 1000};
+    setsockopt(client.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     const ssize_t got = recv(client.fd, bytes, size, 0);
     free(bytes);
     return got;
@@ -670,7 +670,7 @@ END_TEST
 static TCase *add_case(Suite *suite, const char *name)
 {
     TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, 300);
     tcase_add_checked_fixture(tcase, NULL, teardown);
     suite_add_tcase(suite, tcase);
     return tcase;

@@ -132,11 +132,11 @@ $(BUILD)/lossctl: $(CTL) $(PROTO) $(BUILD)/libloss.a
 
 $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -lgnutls -ljansson -lz -lzstd -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm -pthread
 
 $(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -lgnutls -ljansson -lz -lzstd -lcheck_pic -lsubunit -lrt -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lcheck_pic -lsubunit -lrt -lm -pthread
 
 # What the server is started with where calls are to fail. Not sanitized: it comes before the sanitizers, too.
 $(BUILD)/tests/lossd-tests: | $(BUILD)/tests/faults.so
@@ -208,7 +208,7 @@ fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## run each fuzz target for FUZZ_S
 
 $(FUZZ)/%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS)
 	$(call say,LD $@)
-	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_CHECKS) -o $@ $^ -lmicrohttpd -lgnutls -ljansson -lz -lzstd -lm
+	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_CHECKS) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm
 
 $(FUZZ)/objects/%.o: %.c Makefile
 	@mkdir -p $(@D)

@@ -12,6 +12,7 @@ libc6-dev         headers of the C library
 make              runs the build
 libmicrohttpd-dev the HTTP server library
 libgnutls28-dev   TLS, and hashes of tokens
+libseccomp-dev    the filter of system calls
 libjansson-dev    the JSON library
 zlib1g-dev        gzip and deflate
 libzstd-dev       zstd
@@ -20,7 +21,7 @@ libsubunit-dev    what check links with
 curl              sends the requests of \`make run\`"
 
 # Where these cannot be had by other means lossctl is not built, the examples are not run, promtool not asked, no
-# proxy put before a server, and the tests say so.
+# proxy put before a server, the unit not checked, and the tests say so.
 for_tests="
 prometheus        promtool, which reads what GET /metrics says
 haproxy           stands before two servers in a test
@@ -35,7 +36,8 @@ python3-setuptools builds the Python client's wheel
 python3-wheel     builds the Python client's wheel
 python3-venv      installs that wheel, to try it
 openssl           certificates for the Python client's tests
-mypy              checks the Python client's types"
+mypy              checks the Python client's types
+systemd           systemd-analyze, which checks the units"
 
 for_clients="
 golang-go         for the example in Go
@@ -78,7 +80,7 @@ look_around() {
         command -v "$tool" >/dev/null || missing="$missing $tool"
     done
     if command -v "$cc" >/dev/null; then
-        for header in stdio.h omp.h microhttpd.h gnutls/gnutls.h jansson.h zlib.h zstd.h check.h subunit/child.h; do
+        for header in stdio.h omp.h microhttpd.h gnutls/gnutls.h seccomp.h jansson.h zlib.h zstd.h check.h subunit/child.h; do
             # shellcheck disable=SC2086 # flags are several words
             printf '#include <%s>\n' "$header" | $cc ${CPPFLAGS:-} -fopenmp -E -x c - >/dev/null 2>&1 || missing="$missing $header"
         done
@@ -86,7 +88,7 @@ look_around() {
     [ -n "$missing" ] || exit 0
     say "$1; not found here:$missing"
     say 'please install a C17 compiler with OpenMP, GNU make, curl, and the development files of libmicrohttpd (0.9.75 or newer),'
-    say 'GnuTLS (3.7 or newer), jansson (2.14 or newer), zlib, libzstd (1.4 or newer), check (0.15 or newer) and subunit, then try again'
+    say 'GnuTLS (3.7 or newer), libseccomp, jansson (2.14 or newer), zlib, libzstd (1.4 or newer), check (0.15 or newer) and subunit, then try again'
     exit 1
 }
 

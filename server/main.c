@@ -25,6 +25,7 @@
 #include "metrics.h"
 #include "options.h"
 #include "process.h"
+#include "sandbox.h"
 #include "tls.h"
 #include "tokens.h"
 
@@ -293,7 +294,8 @@ static int serve(const struct options *options)
     const sigset_t awaited = block_signals();
     log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
     log_setup_requests((enum log_requests)options->log_requests);
-    bool started = choose_isa(options, message) && start(&server, options, message);
+    const bool started = choose_isa(options, message) && start(&server, options, message) &&
+                         (options->seccomp != 0 || sandbox_enter(message, sizeof message));
     if (started) {
         announce(&server, options);
         const int received = wait_for_the_end(&awaited, server.access);

@@ -28,13 +28,14 @@ struct options {
     int threads;
     int io_threads;
     struct limits limits;
-    int64_t drain_delay;                      /* milliseconds */
-    int compress;                             /* 0 for on, 1 for off */
-    int log_level;                            /* enum log_level */
-    int log_format;                           /* enum log_format */
-    int log_requests;                         /* enum log_requests */
-    int isa;                                  /* a place in isa_names */
-    const char *token_name;                   /* of OPTIONS_NEW_TOKEN and OPTIONS_HASH_TOKEN; an argument of the command line */
+    int64_t drain_delay;                     /* milliseconds */
+    int compress;                            /* 0 for on, 1 for off */
+    int seccomp;                             /* 0 for on, 1 for off */
+    int log_level;                           /* enum log_level */
+    int log_format;                          /* enum log_format */
+    int log_requests;                        /* enum log_requests */
+    int isa;                                 /* a place in isa_names */
+    const char *token_name;                  /* of OPTIONS_NEW_TOKEN and OPTIONS_HASH_TOKEN; an argument of the command line */
     char origin[OPTION_MOST][OPTION_ORIGIN]; /* where each came from, in the order of the table: "default" and so on */
 };
 

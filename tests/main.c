@@ -42,6 +42,7 @@ static const struct {
     {"limits", limits_suite},
     {"access", access_suite},
     {"tls", tls_suite},
+    {"sandbox", sandbox_suite},
     {"metrics", metrics_suite},
     {"logs", logs_suite},
     {"deploy", deploy_suite},

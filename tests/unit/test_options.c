@@ -336,7 +336,8 @@ START_TEST(options_help_names_all)
                                          "--compress",      "--admin-listen",
                                          "--new-token",     "LOSSD_TOKEN_FILE",
                                          "--allowed-hosts", "--cors-origins",
-                                         "--tls-cert",      "--tls-client-ca"};
+                                         "--tls-cert",      "--tls-client-ca",
+                                         "--seccomp"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         ck_assert_msg(strstr(text, wanted[i]) != NULL, "--help does not name %s", wanted[i]);
 }

@@ -144,22 +144,20 @@ int server_process_stop(struct server_process *server)
     return server_process_wait(server);
 }
 
-/* What is in a file, from its start; to be freed. */
+/* What is in a file, from its start; to be freed. Not read through the stream: its position is the child's too. */
 static char *contents(FILE *file)
 {
-    char *text = calloc(1, 1);
-    size_t len = 0;
-    for (char piece[4096]; text;) {
-        /* Not through the stream: its position is the child's too. */
-        ssize_t got = pread(fileno(file), piece, sizeof piece, (off_t)len);
-        if (got <= 0)
-            break;
-        text = realloc(text, len + (size_t)got + 1);
-        ck_assert_ptr_nonnull(text);
-        memcpy(text + len, piece, (size_t)got);
+    size_t len = 0, room = 4096;
+    char *text = malloc(room);
+    ck_assert_ptr_nonnull(text);
+    for (ssize_t got; (got = pread(fileno(file), text + len, room - len - 1, (off_t)len)) > 0;) {
         len += (size_t)got;
-        text[len] = '\0';
+        if (len == room - 1) {
+            text = realloc(text, room *= 2);
+            ck_assert_ptr_nonnull(text);
+        }
     }
+    text[len] = '\0';
     return text;
 }
 

@@ -1,8 +1,9 @@
 """Gathers the documentation's pages below build/docs/pages, those of the losses among them, and has MkDocs make a site of them.
 
     build.py LOSSD          with the program that the pages are about; run by `make docs`
+    build.py --gather       just gathers, which finds links from file to file that lead nowhere; run by `make test`
 
-Needs Debian's mkdocs and python3-matplotlib. Links between files of the repository become links between pages; files that are no
+Needs Debian's mkdocs and python3-matplotlib, but not for --gather. Links between files of the repository become links between pages; files that are no
 pages are copied to be had from the site. A link to nothing, or to an anchor that is not there, fails the build."""
 import html.parser
 import os
@@ -12,7 +13,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import curves
 import losses
 from server import lossd
 
@@ -39,14 +39,23 @@ def place_of(file):
     if file in PLACES:
         return PLACES[file]
     place = f"files/{file}"
-    if not place.endswith("/"):
-        (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
-        source = ROOT / file
-        if source.is_dir():
-            raise SystemExit(f"a page links to the folder {file}: link to a file in it")
-        # A page of Markdown that is not in the table would be taken for one.
-        place += ".txt" if place.endswith((".md", ".html")) else ""
-        shutil.copyfile(source, PAGES / place)
+    source = ROOT / file
+    if source.is_dir():
+        return listed(file, source)
+    # A page of Markdown that is not in the table would be taken for one.
+    place += ".txt" if place.endswith((".md", ".html")) else ""
+    (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, PAGES / place)
+    return place
+
+
+def listed(folder, source):
+    """A page that lists the files of a folder, which are copied too."""
+    place = f"files/{folder}.md"
+    files = [(path.name, place_of(f"{folder}/{path.name}")) for path in sorted(source.iterdir()) if path.is_file()]
+    lines = [f"- [`{name}`]({os.path.relpath(there, Path(place).parent)})" for name, there in files]
+    (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
+    (PAGES / place).write_text("\n".join([f"# {folder}", "", *lines]) + "\n", encoding="utf-8")
     return place
 
 
@@ -75,6 +84,8 @@ def gather():
 
 def generate(server):
     """The pages of the losses; (title, place) of each."""
+    import curves  # and so matplotlib
+
     folder = PAGES / "losses"
     folder.mkdir(parents=True, exist_ok=True)
     table = ["# Losses", "Every loss is a path, `POST /v1/losses/{loss}`, a model of the Open Inference Protocol, and a method of the clients.",
@@ -142,6 +153,8 @@ def main():
     shutil.rmtree(PAGES, ignore_errors=True)
     PAGES.mkdir(parents=True)
     gather()
+    if sys.argv[1] == "--gather":
+        return
     shutil.copyfile(ROOT / "docs/site/lossd.css", PAGES / "lossd.css")
     with lossd(sys.argv[1]) as server:
         loss_pages = list(generate(server))

@@ -1,6 +1,6 @@
 /*
  * The examples in the documentation, which docs/site/snippets.py runs against $LOSSD: in docs/, README.md and the pages of the
- * losses. Those in a language that is not here are named on stderr and not run.
+ * losses; and the links between files. Examples in a language that is not here are named on stderr and not run.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -20,11 +20,23 @@ START_TEST(examples_in_the_documentation_print_what_they_say)
 }
 END_TEST
 
+START_TEST(files_link_to_files_that_are_there)
+{
+    static char printed[PRINTED];
+    const int status = command_run(printed, sizeof printed, "/usr/bin/python3 -B docs/site/build.py --gather 2>&1 </dev/null");
+    ck_assert_msg(status == 0, "ended with %d, having printed: %s", status, printed);
+}
+END_TEST
+
 Suite *docs_suite(void)
 {
     Suite *suite = suite_create("docs");
     TCase *tcase = tcase_create("docs");
     tcase_set_timeout(tcase, TIMEOUT_S);
+    if (command_succeeds("/usr/bin/python3 --version"))
+        tcase_add_test(tcase, files_link_to_files_that_are_there);
+    else
+        fprintf(stderr, "docs: links are not followed: python3 is not here\n");
     if (command_succeeds("/usr/bin/python3 -c 'import numpy'"))
         tcase_add_test(tcase, examples_in_the_documentation_print_what_they_say);
     else

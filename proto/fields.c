@@ -35,6 +35,14 @@ enum loss_status fields_unexpected(struct fields *f, const char *at, const char 
     return malformed(f, at, "%s where %s was expected", json_byte_text(at, f->end, byte), expected);
 }
 
+/* Fails where json_skip_value has stopped. */
+static enum loss_status unsound(struct fields *f, const char *at)
+{
+    if (*at == '[' || *at == '{')
+        return malformed(f, at, "there are more than %d arrays and objects in one another, the limit", json_depth());
+    return fields_unexpected(f, at, "a JSON value");
+}
+
 /* The field that is being read has the wrong type. */
 static enum loss_status wrong_type(struct fields *f, const char *expected)
 {
@@ -75,7 +83,7 @@ static json_t *small_value(struct fields *f, const char *expected)
     json_error_t why;
     const char *const end = json_skip_value(f->at, &at);
     if (!end) {
-        fields_unexpected(f, at, "a JSON value");
+        unsound(f, at);
         return NULL;
     }
     if (*f->at == '"' || *f->at == '[' || *f->at == '{' || end - f->at > WORD_MAX) {
@@ -463,7 +471,7 @@ enum loss_status fields_skip_value(struct fields *f)
 {
     const char *at, *const end = json_skip_value(f->at, &at);
     if (!end)
-        return fields_unexpected(f, at, "a JSON value");
+        return unsound(f, at);
     f->at = end;
     return LOSS_OK;
 }

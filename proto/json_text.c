@@ -7,7 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JSON_DEPTH = 32 };
+static int depth_limit = JSON_DEPTH;
+
+void json_limit_depth(int levels)
+{
+    depth_limit = levels;
+}
+
+int json_depth(void)
+{
+    return depth_limit;
+}
 
 enum loss_status json_malformed(struct loss_error *error, const char *body, const char *at, const char *path,
                                 const char *format, ...)
@@ -112,7 +122,7 @@ const char *json_skip_value(const char *text, const char **at)
         text = json_blank(text);
         *at = text;
         if (*text == '[' || *text == '{') {
-            if (++depth > JSON_DEPTH)
+            if (++depth > depth_limit)
                 return NULL;
             text++;
         } else if (*text == ']' || *text == '}') {

@@ -27,7 +27,13 @@ static inline const char *json_blank(const char *text)
    string of valid UTF-8. */
 const char *json_skip_string(const char *text, const char **at);
 
-/* Behind any JSON value, without judging numbers and words: brackets and strings alone, at most 32 deep. NULL as above. */
+/* How many arrays and objects may be in one another, JSON_DEPTH at first. To be set before any thread reads JSON. */
+enum { JSON_DEPTH = 32 };
+void json_limit_depth(int levels);
+int json_depth(void);
+
+/* Behind any JSON value, without judging numbers and words: brackets and strings alone. NULL as above; *at is then at a bracket
+   that opens only if it is one too many. */
 const char *json_skip_value(const char *text, const char **at);
 
 /* Decodes the string between the quotes at text and end - 1 into `out`; false if it does not fit in `size` with its NUL, holds

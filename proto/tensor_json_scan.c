@@ -60,6 +60,9 @@ __attribute__((format(printf, 4, 5))) static enum loss_status ragged(const struc
 
 static enum loss_status open_array(const struct scan *scan, struct nesting *nest, const char *at)
 {
+    if (nest->depth == json_depth())
+        return json_malformed(scan->error, scan->body, at, scan->path, "%s has more than %d arrays in one another, the limit",
+                              scan->path + 1, json_depth());
     if (nest->depth == LOSS_MAX_RANK)
         return json_malformed(scan->error, scan->body, at, scan->path, "%s has more than %d dimensions", scan->path + 1,
                               LOSS_MAX_RANK);

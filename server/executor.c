@@ -14,10 +14,6 @@
 #include "log.h"
 #include "loss.h"
 
-enum {
-    EXECUTOR_QUEUE = 1024, /* jobs that may wait: more would only wait longer than their clients do */
-};
-
 struct executor {
     pthread_t thread;
     int threads;
@@ -25,6 +21,7 @@ struct executor {
     pthread_cond_t changed; /* a job was queued, the team is warm, or the end has come */
     struct job *first, **last;
     atomic_size_t waiting; /* read without the mutex too */
+    size_t most_waiting;
     /* Nanoseconds for which jobs have been run; while one is being run less the time at which it was begun, and so negative. */
     atomic_llong busy;
     bool running; /* a job is being run */
@@ -105,7 +102,7 @@ static void *execute(void *argument)
 
 /* ---- the interface ------------------------------------------------------------------------------------------------ */
 
-struct executor *executor_start(int threads, char *message, size_t size)
+struct executor *executor_start(int threads, size_t most_waiting, char *message, size_t size)
 {
     int error = prove_threads(threads);
     if (error != 0) {
@@ -119,6 +116,7 @@ struct executor *executor_start(int threads, char *message, size_t size)
         return NULL;
     }
     executor->threads = threads;
+    executor->most_waiting = most_waiting;
     executor->last = &executor->first;
     pthread_mutex_init(&executor->mutex, NULL); /* with default attributes these two cannot fail on Linux */
     pthread_cond_init(&executor->changed, NULL);
@@ -139,7 +137,7 @@ bool executor_submit(struct executor *executor, struct job *job)
 {
     job->next = NULL;
     pthread_mutex_lock(&executor->mutex);
-    bool taken = executor->waiting < EXECUTOR_QUEUE && !executor->stopping;
+    bool taken = executor->waiting < executor->most_waiting && !executor->stopping;
     if (taken) {
         *executor->last = job;
         executor->last = &job->next;
@@ -189,9 +187,9 @@ static double read_threads(void *context, size_t index)
 
 static double read_queue_limit(void *context, size_t index)
 {
-    (void)context;
+    const struct executor *executor = context;
     (void)index;
-    return EXECUTOR_QUEUE;
+    return (double)executor->most_waiting;
 }
 
 static const struct metric_source sources[] = {

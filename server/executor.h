@@ -20,8 +20,8 @@ struct job {
 struct executor;
 
 /* Proves that `threads` threads can be had, starts the executor and warms its team up. NULL with one line in `message` if that
-   cannot be; then nothing is left behind. */
-struct executor *executor_start(int threads, char *message, size_t size);
+   cannot be; then nothing is left behind. Up to `most_waiting` jobs may wait. */
+struct executor *executor_start(int threads, size_t most_waiting, char *message, size_t size);
 
 /* Adds the executor's metrics. False where memory has run out. */
 bool executor_add_metrics(struct executor *executor, struct metrics *metrics);

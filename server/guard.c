@@ -48,6 +48,8 @@ static bool is_printable_ascii(const char *text, size_t len)
 /* What is counted while the headers go by. */
 struct scan {
     unsigned hosts, lengths, encodings, json_lengths;
+    size_t headers, header_bytes; /* names and values */
+    size_t query_bytes;
     const char *length, *encoding;
     bool expects_continue;
     const char *fault; /* the first one, static text */
@@ -58,6 +60,8 @@ static enum MHD_Result scan_header(void *context, enum MHD_ValueKind kind, const
 {
     (void)kind;
     struct scan *scan = context;
+    scan->headers++;
+    scan->header_bytes += name_len + value_len;
     /* Also catches "Content-Length : 5": libmicrohttpd takes the space for a part of the name and sees no body. */
     if (!is_token(name, name_len)) {
         scan->fault = "a header name has a space or another character in it that a name cannot have";
@@ -92,6 +96,7 @@ static enum MHD_Result scan_argument(void *context, enum MHD_ValueKind kind, con
 {
     (void)kind;
     struct scan *scan = context;
+    scan->query_bytes += 1 + name_len + (value ? 1 + value_len : 0);
     if (is_printable_ascii(name, name_len) && (!value || is_printable_ascii(value, value_len)))
         return MHD_YES;
     scan->fault = "the query has a byte in it that must be percent-encoded";
@@ -103,8 +108,20 @@ static struct refusal malformed(const char *detail)
     return (struct refusal){.status = 400, .detail = detail};
 }
 
-struct refusal guard_request(struct MHD_Connection *connection, const char *method, const char *version,
-                             struct framing *framing)
+/* What is too long; status 0 if nothing is. */
+static struct refusal measure(const struct scan *scan, const struct limits *limits, const char *target)
+{
+    if (strlen(target) + scan->query_bytes > limits->max_url)
+        return (struct refusal){.status = 414, .detail = "the path and query are longer than --max-url allows"};
+    if (scan->header_bytes > limits->max_headers)
+        return (struct refusal){.status = 431, .detail = "the headers are longer than --max-headers allows"};
+    if (scan->headers > (size_t)limits->max_header_count)
+        return (struct refusal){.status = 431, .detail = "there are more headers than --max-header-count allows"};
+    return (struct refusal){.status = 0};
+}
+
+struct refusal guard_request(struct MHD_Connection *connection, const struct limits *limits, const char *target,
+                             const char *method, const char *version, struct framing *framing)
 {
     struct scan scan = {.hosts = 0};
     bool http10 = strcmp(version, "HTTP/1.0") == 0;
@@ -113,6 +130,9 @@ struct refusal guard_request(struct MHD_Connection *connection, const char *meth
         MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, scan_argument, &scan);
     if (scan.fault)
         return malformed(scan.fault);
+    const struct refusal too_long = measure(&scan, limits, target);
+    if (too_long.status != 0)
+        return too_long;
     if (!is_token(method, strlen(method)))
         return malformed("the method has a character in it that a method cannot have");
     if (scan.hosts > 1)

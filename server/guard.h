@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "limit.h"
+
 /* How the body of a request is delimited. */
 struct framing {
     bool has_length;
@@ -26,9 +28,9 @@ struct refusal {
 };
 
 /* Checks a request whose headers are in. Fills `framing` if nothing speaks against it; where something does, nothing that
-   follows on the connection can be trusted, so it must be closed. */
-struct refusal guard_request(struct MHD_Connection *connection, const char *method, const char *version,
-                             struct framing *framing);
+   follows on the connection can be trusted, so it must be closed. `target` is the raw one, its query cut off. */
+struct refusal guard_request(struct MHD_Connection *connection, const struct limits *limits, const char *target,
+                             const char *method, const char *version, struct framing *framing);
 
 enum guard_path { GUARD_PATH_OK, GUARD_PATH_MALFORMED, GUARD_PATH_UNKNOWN };
 

@@ -55,6 +55,7 @@
 #include "log.h"
 #include "pages.h"
 #include "peer.h"
+#include "rates.h"
 #include "refusal.h"
 #include "routes.h"
 #include "tls.h"
@@ -76,17 +77,21 @@ enum {
        particular none that is kept for others. Then a body has the room that it says it needs; or doubles. */
     HTTP_BODY_START = 64 * 1024,
     HTTP_CONNECTIONS_MIN = 16,
-    /* For headers and the piece of the body that is being read, which is half of it. libmicrohttpd clears all of it for each
-       request, which with 128 KiB took a quarter of a small request's time; larger pieces make no body faster. */
+    /* For headers and the piece of the body that is being read, which is half of it; more where headers may be longer.
+       libmicrohttpd clears all of it for each request, which with 128 KiB took a quarter of a small request's time; larger
+       pieces make no body faster. */
     HTTP_CONNECTION_MEMORY = 32 * 1024,
+    HTTP_HEADER_MEMORY = 56,        /* that libmicrohttpd takes of it for each header besides */
+    HTTP_ANSWER_MEMORY = 2048,      /* and for the headers of its answer */
     HTTP_SEND_PIECE = 128 * 1024,   /* bytes of an answer that are sent before other connections have their turn */
     HTTP_FILES = CONNECTIONS_FILES, /* descriptors that are numbered higher are not served: none will be */
     HTTP_SPARE_FILES = 64,          /* descriptors for everything but connections */
-    HTTP_DRAIN_MS = 30000,          /* that clients have for sending and reading, once nothing is computed any more */
+    HTTP_DRAIN_LAST_MS = 2000,      /* that clients have for reading that their request was given up */
     HTTP_DRAIN_QUIET_MS = 100,      /* without a request, until what was on its way has surely come */
-    /* What a connection takes at most: libmicrohttpd's memory for it and ours. As much is set aside for each that there may be,
+    /* What a connection takes besides libmicrohttpd's memory for it. As much as both is set aside for each that there may be,
        of a part of the budget. */
-    HTTP_CONNECTION_BYTES = 40 * 1024,
+    HTTP_CONNECTION_BYTES = 8 * 1024,
+    HTTP_SECURE_BYTES = 40 * 1024, /* and what GnuTLS takes */
     HTTP_CONNECTIONS_SHARE = 4,
     HTTP_BODY_FACTOR = 2,  /* what a request is expected to need in all, by its body: numbers and answer are about as large */
     HTTP_CODED_FACTOR = 5, /* the same, of a body that is compressed */
@@ -122,6 +127,8 @@ struct http {
     atomic_bool ended;    /* clients have had their time: the executor may be stopped */
     struct connections *connections;
     struct budget *budget;
+    struct rates *rates; /* NULL: there is no limit */
+    bool give_up;        /* what is computed on connections that are not watched is not wanted any more; accessed atomically */
     struct arrival arrival[HTTP_FILES]; /* of connections, by descriptor; set before libmicrohttpd knows of them */
     char id_prefix[20];                 /* makes ids of different runs differ */
     atomic_ullong served;               /* requests so far: numbers the ids */
@@ -561,7 +568,7 @@ static void add_phase(struct request *request, enum phase phase, int64_t ns)
 /* The executor has come to a request that is given up, or was at it. */
 static void give_up_computing(struct request *request)
 {
-    const bool ending = atomic_load(&request->http->draining);
+    const bool ending = __atomic_load_n(&request->http->give_up, __ATOMIC_RELAXED);
     count_reject(request, ending ? REJECT_DRAINING : REJECT_GONE);
     refuse(&request->reply, ending ? 503 : reply_status(LOSS_CANCELLED), "the request was given up: %s",
            ending ? "the server is shutting down" : "the client has left");
@@ -681,6 +688,7 @@ static void fill_call(struct request *request, const struct route_match *match)
                                   .inference_header = header(request, inference_header),
                                   .host = host && guard_is_host(host) ? host : request->http->settings.address,
                                   .metrics = request->http->settings.metrics,
+                                  .limits = &request->http->settings.limits,
                                   .draining = request->close};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, append_argument, &request->query);
     if (request->query.len > 0) {
@@ -722,6 +730,29 @@ static enum route_side side_of(const struct request *request)
     return request->http->settings.has_admin ? ROUTE_MAIN : ROUTE_BOTH;
 }
 
+/* By what a client is known whose requests are counted: the name of its token, else its address. */
+static uint64_t limit_key(const struct request *request)
+{
+    if (request->visitor.client[0] != '\0')
+        return rates_key(request->visitor.client);
+    const union MHD_ConnectionInfo *const info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info && info->client_addr ? peer_key(info->client_addr) : 0;
+}
+
+/* Whether the client has not made too many requests lately; else it is refused. */
+static bool is_in_time(struct request *request)
+{
+    struct http *const http = request->http;
+    const int64_t early_ns = http->rates ? rates_take(http->rates, limit_key(request), request->started) : 0;
+    if (early_ns == 0)
+        return true;
+    count_reject(request, REJECT_RATE);
+    refuse(&request->reply, 429, "there are more than %d requests a second from here", http->settings.limits.request_rate);
+    request->reply.retry_after = (int)(early_ns / 1000000000) + 1;
+    return false;
+}
+
 /* Finds out what is asked for. True if the body is to be received; else the reply is filled. */
 static bool dispatch(struct request *request)
 {
@@ -748,7 +779,10 @@ static bool dispatch(struct request *request)
                                           .method = request->method,
                                           .target = request->target,
                                           .open = match.route && match.route->open};
-    if (!access_allow(request->http->settings.access, &access, &request->visitor, &request->reply)) {
+    const bool allowed = access_allow(request->http->settings.access, &access, &request->visitor, &request->reply);
+    if (!access.open && !request->arrival->entrance->admin && !is_in_time(request))
+        return false;
+    if (!allowed) {
         count_reject(request, request->visitor.fault);
         return false;
     }
@@ -888,7 +922,7 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
     request->method = method;
     request->target = target;
     reservation_init(&request->memory, http->budget);
-    request->memory.allowance.cancel = watch_gone(request->watched);
+    request->memory.allowance.cancel = request->watched ? watch_gone(request->watched) : &http->give_up;
     request->reply.errors = route_errors(target);
     request->close = atomic_load(&http->draining);
     identify(request);
@@ -904,9 +938,12 @@ static enum MHD_Result first_call(struct request *request, const char *version)
         return MHD_NO;
     struct refusal refusal = {.status = 400, .detail = wire_head_fault(request->wire, request->number)};
     if (!refusal.detail)
-        refusal = guard_request(request->connection, request->method, version, &request->framing);
+        refusal = guard_request(request->connection, &request->http->settings.limits, request->target, request->method, version,
+                                &request->framing);
     if (refusal.status != 0) {
-        count_reject(request, REJECT_MALFORMED);
+        count_reject(request, refusal.status == 414   ? REJECT_URL_SIZE
+                              : refusal.status == 431 ? REJECT_HEADER_SIZE
+                                                      : REJECT_MALFORMED);
         refuse(&request->reply, refusal.status, "%s", refusal.detail);
         request->close = true;
         return answer_early(request);
@@ -1064,6 +1101,14 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *context, const ch
 
 /* ---- start and end ------------------------------------------------------------------------------------------------ */
 
+/* What libmicrohttpd has for a connection: so much that it is us who refuse headers that are too long. */
+static size_t connection_memory(const struct limits *limits)
+{
+    const size_t needed =
+        limits->max_url + limits->max_headers + (size_t)limits->max_header_count * HTTP_HEADER_MEMORY + HTTP_ANSWER_MEMORY;
+    return needed > HTTP_CONNECTION_MEMORY ? needed : HTTP_CONNECTION_MEMORY;
+}
+
 /* How many connections there are descriptors for, of so many that are wanted, having asked for enough. */
 static unsigned connection_limit(unsigned most)
 {
@@ -1173,12 +1218,12 @@ static struct MHD_Daemon *start_daemon(struct http *http, bool secure)
         {secure ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END, 0, (void *)(uintptr_t)tls_retrieve},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)tls_priorities},
         {MHD_OPTION_END, 0, NULL}};
-    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
-                            MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned)HTTP_FILES * 64, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
-                            MHD_OPTION_CONNECTION_TIMEOUT, quiet_seconds(&http->settings.limits), MHD_OPTION_ARRAY, tls,
-                            MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_FILES * 64, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        connection_memory(&http->settings.limits), MHD_OPTION_CONNECTION_TIMEOUT, quiet_seconds(&http->settings.limits),
+        MHD_OPTION_ARRAY, tls, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
 }
 
 /* False with one line in `message` where one of them cannot be. */
@@ -1215,7 +1260,9 @@ static void on_tick(void *context)
 static bool divide_memory(struct http *http)
 {
     const struct limits *const limits = &http->settings.limits;
-    const size_t room = limits->max_memory / HTTP_CONNECTIONS_SHARE / HTTP_CONNECTION_BYTES;
+    const size_t secure = http->settings.has_secure ? HTTP_SECURE_BYTES : 0;
+    const size_t each = connection_memory(limits) + HTTP_CONNECTION_BYTES + secure;
+    const size_t room = limits->max_memory / HTTP_CONNECTIONS_SHARE / each;
     unsigned most = (unsigned)limits->max_connections;
     if (room < most) {
         log_message(LOG_LEVEL_WARNING, "at most %zu connections at a time, not %u: they may take a quarter of --max-memory",
@@ -1223,10 +1270,19 @@ static bool divide_memory(struct http *http)
         most = (unsigned)room;
     }
     most = connection_limit(most);
+    http->settings.limits.max_connections = (int)most; /* as GET /v1/limits says it */
     http->connections = connections_new(most, (unsigned)limits->max_connections_per_address);
-    http->budget = budget_new(limits->max_memory - (size_t)most * HTTP_CONNECTION_BYTES, (size_t)limits->memory_queue,
-                              limits->memory_wait);
+    http->budget = budget_new(limits->max_memory - (size_t)most * each, (size_t)limits->memory_queue, limits->memory_wait);
     return http->connections && http->budget && budget_add_metrics(http->budget, http->settings.metrics);
+}
+
+/* False where memory has run out. */
+static bool limit_rates(struct http *http)
+{
+    const struct limits *const limits = &http->settings.limits;
+    const int rate = limits->request_rate, burst = limits->request_burst > 0 ? limits->request_burst : rate;
+    http->rates = rate > 0 ? rates_new((unsigned)rate, (unsigned)burst) : NULL;
+    return rate == 0 || http->rates;
 }
 
 static void free_http(struct http *http)
@@ -1234,6 +1290,7 @@ static void free_http(struct http *http)
     watch_stop(http->watch);
     connections_free(http->connections);
     budget_free(http->budget);
+    rates_free(http->rates);
     if (http->no_memory)
         MHD_destroy_response(http->no_memory);
     wire_close();
@@ -1275,8 +1332,8 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         snprintf(message, size, "no memory for the metrics");
         goto failed;
     }
-    if (!divide_memory(http)) {
-        snprintf(message, size, "no memory to divide it by");
+    if (!divide_memory(http) || !limit_rates(http)) {
+        snprintf(message, size, "no memory to set limits with");
         goto failed;
     }
     const struct watch_tick tick = {on_tick, http};
@@ -1373,18 +1430,24 @@ void http_announce_end(struct http *http)
     atomic_store(&http->draining, true);
 }
 
-/* Returns when all has been answered, or clients have had their time. */
+static void give_up_all(struct http *http)
+{
+    budget_close(http->budget);
+    __atomic_store_n(&http->give_up, true, __ATOMIC_RELAXED);
+    watch_give_up(http->watch);
+}
+
+/* Waits until all requests are answered, at most for --drain-timeout. Then what is still being computed is given up, and those
+   who wait for it have a moment to read that. */
 static void wait_for_clients(struct http *http)
 {
-    int64_t deadline = clock_ms() + HTTP_DRAIN_MS;
-    while (clock_ms() < deadline) {
+    const int64_t late = clock_ms() + http->settings.limits.drain_timeout, end = late + HTTP_DRAIN_LAST_MS;
+    while (clock_ms() < end) {
         unsigned long long served = atomic_load(&http->served);
-        if (!wait_idle(http, HTTP_DRAIN_QUIET_MS)) {
-            /* What is computed is worth waiting for; the patience is with clients only. */
-            if (executor_busy(http->settings.executor))
-                deadline = clock_ms() + HTTP_DRAIN_MS;
+        if (clock_ms() >= late)
+            give_up_all(http);
+        if (!wait_idle(http, HTTP_DRAIN_QUIET_MS))
             continue;
-        }
         /* A request can be on its way on a connection that was kept alive: give it the time to arrive and be told. */
         nanosleep(&(struct timespec){.tv_nsec = HTTP_DRAIN_QUIET_MS * 1000000L}, NULL);
         if (atomic_load(&http->served) == served)

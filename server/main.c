@@ -18,6 +18,7 @@
 #include "activation.h"
 #include "executor.h"
 #include "http.h"
+#include "json_text.h"
 #include "linger.h"
 #include "listen.h"
 #include "log.h"
@@ -222,7 +223,7 @@ static bool start(struct server *server, const struct options *options, char *me
         !guard_addresses(server, options, message))
         return false;
     name_address(server);
-    server->executor = executor_start(options->threads, message, MESSAGE);
+    server->executor = executor_start(options->threads, (size_t)options->limits.max_queue, message, MESSAGE);
     if (!server->executor)
         return false;
     server->linger = linger_start(message, MESSAGE);
@@ -294,6 +295,7 @@ static int serve(const struct options *options)
     const sigset_t awaited = block_signals();
     log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
     log_setup_requests((enum log_requests)options->log_requests);
+    json_limit_depth(options->limits.max_json_depth);
     const bool started = choose_isa(options, message) && start(&server, options, message) &&
                          (options->seccomp != 0 || sandbox_enter(message, sizeof message));
     if (started) {

@@ -184,6 +184,70 @@ static const struct option table[] = {
      .max = 60000,
      .value = "N",
      .doc = "requests that may wait for memory; further ones get 503 at once"},
+    {.name = "max-queue",
+     .env = "LOSSD_MAX_QUEUE",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct options, limits.max_queue),
+     .fallback = "1024",
+     .min = 1,
+     .max = 1000000,
+     .value = "N",
+     .doc = "large requests that may wait to be computed; further ones get 503"},
+    {.name = "max-url",
+     .env = "LOSSD_MAX_URL",
+     .type = OPTION_BYTES,
+     .offset = offsetof(struct options, limits.max_url),
+     .fallback = "8k",
+     .min = 64,
+     .max = 1 << 20,
+     .value = "BYTES",
+     .doc = "longest target of a request, path and query, else 414"},
+    {.name = "max-headers",
+     .env = "LOSSD_MAX_HEADERS",
+     .type = OPTION_BYTES,
+     .offset = offsetof(struct options, limits.max_headers),
+     .fallback = "16k",
+     .min = 256,
+     .max = 1 << 20,
+     .value = "BYTES",
+     .doc = "most bytes of names and values of a request's headers, else 431"},
+    {.name = "max-header-count",
+     .env = "LOSSD_MAX_HEADER_COUNT",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct options, limits.max_header_count),
+     .fallback = "100",
+     .min = 4,
+     .max = 10000,
+     .value = "N",
+     .doc = "most headers of a request, else 431"},
+    {.name = "max-json-depth",
+     .env = "LOSSD_MAX_JSON_DEPTH",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct options, limits.max_json_depth),
+     .fallback = "32",
+     .min = 1,
+     .max = 1000,
+     .value = "N",
+     .doc =
+         "most arrays and objects in one another in a field of a JSON request, else 400; a tensor has 16 dimensions at most"},
+    {.name = "request-rate",
+     .env = "LOSSD_REQUEST_RATE",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct options, limits.request_rate),
+     .fallback = "0",
+     .min = 0,
+     .max = 1000000,
+     .value = "N",
+     .doc = "requests a second of each token, or address without one, on average; further ones get 429; 0 is no limit"},
+    {.name = "request-burst",
+     .env = "LOSSD_REQUEST_BURST",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct options, limits.request_burst),
+     .fallback = "0",
+     .min = 0,
+     .max = 1000000,
+     .value = "N",
+     .doc = "requests that may come at once within request-rate; 0: as many as request-rate"},
     {.name = "max-connections",
      .env = "LOSSD_MAX_CONNECTIONS",
      .type = OPTION_INTEGER,
@@ -256,6 +320,15 @@ static const struct option table[] = {
      .max = 3600000,
      .value = "SECONDS",
      .doc = "how long to go on serving after SIGTERM, with /readyz at 503, so that balancers notice"},
+    {.name = "drain-timeout",
+     .env = "LOSSD_DRAIN_TIMEOUT",
+     .type = OPTION_SECONDS,
+     .offset = offsetof(struct options, limits.drain_timeout),
+     .fallback = "30",
+     .min = 0,
+     .max = 86400000,
+     .value = "SECONDS",
+     .doc = "how long running requests may take after SIGTERM and drain-delay; then they get 503"},
     {.name = "compress",
      .env = "LOSSD_COMPRESS",
      .type = OPTION_CHOICE,
@@ -843,6 +916,33 @@ static void print_value(FILE *out, const struct option *option, struct options *
         fprintf(out, "%s", (const char *)value);
         break;
     }
+}
+
+bool options_write_limits(const struct limits *limits, struct buffer *out)
+{
+    struct options options = {.limits = *limits};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+    if (!file)
+        return false;
+    fputc('{', file);
+    for (size_t i = 0, written = 0; i < OPTION_COUNT; i++) {
+        const size_t at = table[i].offset, first = offsetof(struct options, limits);
+        if (at < first || at >= first + sizeof *limits)
+            continue;
+        fputs(written++ > 0 ? ",\"" : "\"", file);
+        for (const char *name = table[i].name; *name; name++)
+            fputc(*name == '-' ? '_' : *name, file);
+        fputs("\":", file);
+        print_value(file, &table[i], &options);
+    }
+    fputs("}\n", file);
+    const bool whole = !ferror(file), closed = fclose(file) == 0;
+    if (whole && closed)
+        buffer_append(out, text, size);
+    free(text);
+    return whole && closed && !out->failed;
 }
 
 void options_print(FILE *out, const struct options *options)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "address.h"
+#include "buffer.h"
 #include "limit.h"
 #include "log.h"
 
@@ -57,6 +58,9 @@ enum options_action {
 /* Reads command line, environment and config file; of two that name the same option the stronger wins: flag, environment, file,
    default. OPTIONS_WRONG with one line in `message` where something is not right, even if a stronger source overrides it. */
 enum options_action options_read(struct options *options, int argc, char *const argv[], char message[OPTION_MESSAGE]);
+
+/* Appends limits as a JSON object, by the names of their options, in bytes and seconds. False where memory has run out. */
+bool options_write_limits(const struct limits *limits, struct buffer *out);
 
 /* --help, --man, --version and --print-config; what the last prints is a config file. */
 void options_help(FILE *out);

@@ -12,6 +12,7 @@
 #include "media.h"
 #include "metrics.h"
 #include "oip.h"
+#include "options.h"
 #include "refusal.h"
 #include "v1.h"
 
@@ -49,6 +50,7 @@ static void answer_root(const struct call *call, struct reply *reply)
                   "  GET  /v2/models/{loss}  the same of the Open Inference Protocol, with .../infer\n"
                   "  GET  /docs              all of this in a browser, to try out\n"
                   "  GET  /openapi.json      the same as an OpenAPI document\n"
+                  "  GET  /v1/limits         what requests are held to\n"
                   "  GET  /healthz           whether the server lives\n"
                   "  GET  /readyz            whether it takes requests\n"
                   "  GET  /metrics           what it does, for Prometheus\n",
@@ -78,6 +80,13 @@ static void answer_metrics(const struct call *call, struct reply *reply)
 {
     *reply = (struct reply){.status = 200, .content_type = "text/plain; version=0.0.4; charset=utf-8"};
     if (!metrics_write(call->metrics, &reply->body))
+        refuse(reply, 503, "there is no memory for the answer at the moment");
+}
+
+static void answer_limits(const struct call *call, struct reply *reply)
+{
+    *reply = (struct reply){.status = 200, .content_type = media_name(MEDIA_JSON)};
+    if (!options_write_limits(call->limits, &reply->body))
         refuse(reply, 503, "there is no memory for the answer at the moment");
 }
 
@@ -248,6 +257,15 @@ SAYS(metrics) = {
     .media = text_media,
     .errors = {503},
 };
+SAYS(limits) = {
+    "limits",
+    server_tag,
+    "What requests are held to",
+    "The limits in force, by the names of the options that set them, in bytes and seconds; 0 of a rate is no limit.",
+    .media = json_media,
+    .schema = "Limits",
+    .errors = {503},
+};
 SAYS(list) = {
     "listLosses",        losses_tag,         "Every loss, with its tensors, parameters and an example",
     .media = json_media, .schema = "Losses", .errors = {406, 503},
@@ -327,6 +345,7 @@ static const struct route routes[] = {
      .at_once = true,
      .side = ROUTE_ADMIN,
      .says = &says_metrics},
+    {.method = "GET", .path = "/v1/limits", .answer = answer_limits, .says = &says_limits},
     {.method = "GET", .path = "/v1/losses", .answer = answer_list, .says = &says_list},
     {.method = "GET", .path = "/v1/losses/{loss}", .answer = answer_describe, .says = &says_describe},
     {.method = "POST",

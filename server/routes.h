@@ -10,6 +10,7 @@
 #include "openapi.h"
 #include "reply.h"
 
+struct limits;
 struct metrics;
 
 /* A request as the functions of the table see it. All text is borrowed; NULL where the request has no such thing. */
@@ -24,8 +25,9 @@ struct call {
     const char *inference_header; /* of the header Inference-Header-Content-Length */
     const char *host;             /* where the server can be reached, safe to echo; never NULL */
     struct metrics *metrics;
-    bool draining;    /* the server is about to end */
-    const char *body; /* NUL-terminated */
+    const struct limits *limits; /* those in force */
+    bool draining;               /* the server is about to end */
+    const char *body;            /* NUL-terminated */
     size_t len;
     size_t most_work; /* elements that may be worked on now, 0 for any number; if there are more, the reply's status stays 0 */
     struct allowance *allowance; /* asked before memory is taken */

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -38,6 +39,8 @@ static void start(const char *const arguments[])
 
 static void teardown(void)
 {
+    if (server.pid == 0)
+        return;
     http_client_close(&client);
     http_response_free(&response);
     int code = server_process_stop(&server);
@@ -97,6 +100,23 @@ static bool drip(const char *text, int period_ms, int for_ms)
 }
 
 enum { LONG_MS = 60000 };
+
+static bool is_answered(struct http_client *by)
+{
+    return http_client_ask(by, "GET", "/healthz", NULL, NULL, 0, &response) && response.status == 200;
+}
+
+/* A client whose address is 127.0.0.2. */
+static void connect_from_elsewhere(struct http_client *to)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    *to = (struct http_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    inet_pton(AF_INET, "127.0.0.2", &address.sin_addr);
+    ck_assert_int_eq(bind(to->fd, (struct sockaddr *)&address, sizeof address), 0);
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    address.sin_port = htons((uint16_t)server.port);
+    ck_assert_int_eq(connect(to->fd, (struct sockaddr *)&address, sizeof address), 0);
+}
 
 /* ---- deadlines and rates -------------------------------------------------------------------------------------------- */
 
@@ -592,12 +612,171 @@ START_TEST(limits_work_goes_on_when_its_client_has_closed_its_half)
 }
 END_TEST
 
-/* ---- connections ---------------------------------------------------------------------------------------------------- */
+/* ---- sizes and numbers ---------------------------------------------------------------------------------------------- */
 
-static bool is_answered(struct http_client *by)
+static void expect_status(int status, const char *text)
 {
-    return http_client_ask(by, "GET", "/healthz", NULL, NULL, 0, &response) && response.status == 200;
+    ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head, response.body);
+    ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
+
+/* Sends a GET with a target of so many bytes and, besides Host, headers with so many bytes of names and values in `count`
+   lines, in a connection of its own. */
+static void ask_sized(size_t target, size_t bytes, size_t count)
+{
+    char *text = calloc(1, target + bytes + 16 * count + 256), *to = text;
+    ck_assert_ptr_nonnull(text);
+    to = stpcpy(to, "GET /v1/losses?");
+    memset(to, 'q', target - strlen("/v1/losses?"));
+    to = stpcpy(to + target - strlen("/v1/losses?"), " HTTP/1.1\r\nHost: localhost\r\n");
+    for (size_t i = 0; i < count; i++) {
+        const size_t len = i + 1 < count ? 2 : bytes - 2 * (count - 1);
+        *to++ = 'X';
+        to = stpcpy(to, ": ");
+        memset(to, 'v', len - 1);
+        to = stpcpy(to + len - 1, "\r\n");
+    }
+    stpcpy(to, "\r\n");
+    reconnect();
+    ck_assert(http_client_send_text(&client, text));
+    ck_assert(http_client_read(&client, &response, false));
+    free(text);
+}
+
+START_TEST(limits_headers_and_targets_have_sizes)
+{
+    enum { HOST = sizeof "Host" + sizeof "localhost" - 2 };
+    START("--max-url=3000", "--max-headers=5000", "--max-header-count=20");
+    for (int more = -1; more <= 1; more++) {
+        ask_sized((size_t)(3000 + more), 100, 2);
+        expect_status(more <= 0 ? 200 : 414, more <= 0 ? "losses" : "--max-url");
+        ask_sized(20, (size_t)(5000 - HOST + more), 5);
+        expect_status(more <= 0 ? 200 : 431, more <= 0 ? "losses" : "--max-headers");
+        ask_sized(20, 100, (size_t)(19 + more));
+        expect_status(more <= 0 ? 200 : 431, more <= 0 ? "losses" : "--max-header-count");
+    }
+    ck_assert(metric("lossd_rejected_total{reason=\"url_size\"}") == 1);
+    ck_assert(metric("lossd_rejected_total{reason=\"header_size\"}") == 2);
+}
+END_TEST
+
+START_TEST(limits_headers_and_targets_may_be_as_long_as_the_default_says)
+{
+    START("--threads=1");
+    ask_sized(8192, 16384 - 13, 99);
+    expect_status(200, "losses");
+    ask_sized(8193, 16384 - 13, 99);
+    expect_status(414, "--max-url");
+    ask_sized(8192, 16384 - 12, 99);
+    expect_status(431, "--max-headers");
+}
+END_TEST
+
+/* An mse request whose input is a number in so many arrays. */
+static void ask_nested(int depth)
+{
+    char body[512], *to = stpcpy(body, "{\"input\": ");
+    memset(to, '[', (size_t)depth);
+    to = stpcpy(to + depth, "1");
+    memset(to, ']', (size_t)depth);
+    to = stpcpy(to + depth, ", \"target\": 1}");
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, (size_t)(to - body), &response));
+}
+
+START_TEST(limits_json_has_a_depth)
+{
+    START("--max-json-depth=5");
+    for (int depth = 4; depth <= 6; depth++) {
+        ask_nested(depth);
+        expect_status(depth <= 5 ? 200 : 400, depth <= 5 ? "loss" : "more than 5 arrays in one another");
+    }
+    /* and where it is no tensor that is nested */
+    static const char *const bodies[] = {
+        "{\"inputs\": [], \"parameters\": {\"headers\": [[[[[1]]]]]}}",
+        "{\"inputs\": [], \"parameters\": {\"headers\": [[[[[[1]]]]]]}}",
+    };
+    for (int i = 0; i < 2; i++) {
+        ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", NULL, bodies[i], strlen(bodies[i]), &response));
+        expect_status(400, i ? "more than 5 arrays and objects in one another" : "input");
+    }
+}
+END_TEST
+
+START_TEST(limits_requests_have_a_rate)
+{
+    struct http_client elsewhere;
+    char after[16];
+    START("--request-rate=2", "--request-burst=3");
+    for (int i = 0; i < 3; i++)
+        expect_evaluated();
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    expect_status(429, "more than 2 requests a second");
+    ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", after, sizeof after));
+    ck_assert_str_eq(after, "1");
+    /* Others are not concerned, nor are those who ask how the server is. */
+    connect_from_elsewhere(&elsewhere);
+    ck_assert(http_client_ask(&elsewhere, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&elsewhere);
+    for (int i = 0; i < 10; i++)
+        ck_assert(is_answered(&client));
+    wait_ms(1100);
+    for (int i = 0; i < 2; i++)
+        expect_evaluated();
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert_int_eq(response.status, 429);
+}
+END_TEST
+
+START_TEST(limits_computing_has_a_queue)
+{
+    struct http_client second, third;
+    START("--max-queue=1");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    ask_for_minutes(&second);
+    wait_for_metric(queued, 1);
+    ck_assert(http_client_connect(&third, "127.0.0.1", server.port));
+    ask_for_minutes(&third);
+    ck_assert(http_client_read(&third, &response, false));
+    expect_status(503, "too many requests are waiting");
+    http_client_close(&third);
+    reset(&second);
+    reset(&client);
+    wait_for_metric(busy, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+START_TEST(limits_are_told)
+{
+    START("--max-body=12345", "--idle-timeout=1.5", "--request-rate=7", "--max-connections=99");
+    ck_assert(http_client_ask(&client, "GET", "/v1/limits", NULL, NULL, 0, &response));
+    expect_status(200, "\"max_body\":12345,\"max_expanded\":12345,");
+    expect_status(200, "\"idle_timeout\":1.5,");
+    expect_status(200, "\"request_rate\":7,");
+    expect_status(200, "\"max_connections\":99,");
+}
+END_TEST
+
+START_TEST(limits_draining_has_a_deadline)
+{
+    START("--drain-timeout=0.5");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    kill(server.pid, SIGTERM);
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(503, "shutting down");
+    ck_assert_int_eq(server_process_wait(&server), 0);
+    ck_assert(http_client_closed(&client));
+    http_client_close(&client);
+    server_process_free(&server);
+}
+END_TEST
+
+/* ---- connections ---------------------------------------------------------------------------------------------------- */
 
 START_TEST(limits_connections_in_all_wait_for_each_other)
 {
@@ -617,18 +796,6 @@ START_TEST(limits_connections_in_all_wait_for_each_other)
     http_client_close(&others[1]);
 }
 END_TEST
-
-/* A client whose address is 127.0.0.2. */
-static void connect_from_elsewhere(struct http_client *to)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    *to = (struct http_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    inet_pton(AF_INET, "127.0.0.2", &address.sin_addr);
-    ck_assert_int_eq(bind(to->fd, (struct sockaddr *)&address, sizeof address), 0);
-    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
-    address.sin_port = htons((uint16_t)server.port);
-    ck_assert_int_eq(connect(to->fd, (struct sockaddr *)&address, sizeof address), 0);
-}
 
 START_TEST(limits_connections_of_an_address_are_counted)
 {
@@ -700,5 +867,13 @@ Suite *limits_suite(void)
     TCase *leaving = add_case(suite, "limits_leaving");
     tcase_add_test(leaving, limits_work_is_given_up_when_its_client_resets);
     tcase_add_test(leaving, limits_work_goes_on_when_its_client_has_closed_its_half);
+    TCase *sizes = add_case(suite, "limits_sizes");
+    tcase_add_test(sizes, limits_headers_and_targets_have_sizes);
+    tcase_add_test(sizes, limits_headers_and_targets_may_be_as_long_as_the_default_says);
+    tcase_add_test(sizes, limits_json_has_a_depth);
+    tcase_add_test(sizes, limits_requests_have_a_rate);
+    tcase_add_test(sizes, limits_computing_has_a_queue);
+    tcase_add_test(sizes, limits_are_told);
+    tcase_add_test(sizes, limits_draining_has_a_deadline);
     return suite;
 }

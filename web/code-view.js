@@ -7,6 +7,12 @@ import {encode} from './safetensors.js';
 
 const tabs = ['curl', 'python', 'javascript'].map((name) => byId(`tab-${name}`));
 
+const needs = {
+    curl: '',
+    python: 'Nothing but Python is needed. With NumPy there is a package, clients/python in the repository of lossd.',
+    javascript: 'lossd is a package, clients/js in the repository of that name: npm install ./clients/js',
+};
+
 export class CodeView {
     #texts = {};
 
@@ -26,7 +32,9 @@ export class CodeView {
     }
 
     #write() {
-        byId('code').textContent = this.#texts[this.#chosen.id.slice('tab-'.length)] ?? '';
+        const language = this.#chosen.id.slice('tab-'.length);
+        byId('code').textContent = this.#texts[language] ?? '';
+        byId('code-needs').textContent = needs[language];
     }
 
     get #chosen() {

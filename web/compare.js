@@ -46,7 +46,7 @@ export class CompareView {
     async show({client, description, fields, place, tensors, signal}) {
         if (byId('compare').hidden) return;
         const entries = await Promise.all([...this.#chosen].map(async (loss, i) => {
-            const own = loss === description.name ? fields : {}, other = this.#losses.find(({name}) => name === loss);
+            const other = this.#losses.find(({name}) => name === loss), own = shared(fields, description, other);
             const taken = Object.fromEntries(Object.entries(tensors).filter(([name]) => name === 'sample_weight' || other.tensors.some((tensor) => tensor.name === name)));
             const asked = {client, loss, fields: own, samples: new Samples(other, taken), ...place, signal};
             const [curve, result] = await Promise.all([attempt(curveOf(asked)), attempt(client.loss(loss, {...taken, ...own}, {signal}))]);
@@ -62,6 +62,12 @@ function alike(a, b) {
     const needed = ({tensors}) => tensors.filter(({optional}) => !optional).map(({name, kind}) => `${name} ${kind === 'real' ? kind : 'index'}`).join();
     const elements = ({tensors}) => tensors[0].shape.startsWith('(*)');
     return needed(a) === needed(b) && elements(a) === elements(b);
+}
+
+// Those of the arguments that mean the same to another loss.
+function shared(fields, description, other) {
+    const described = ({parameters}, name) => JSON.stringify({...parameters.find((parameter) => parameter.name === name), doc: ''});
+    return Object.fromEntries(Object.entries(fields).filter(([name]) => described(description, name) === described(other, name)));
 }
 
 // What the server refuses of one loss is said in its row; the others are drawn.
@@ -98,12 +104,13 @@ function resampled(x, own, values) {
 const finite = (value) => (Number.isFinite(value) ? value : null);
 
 function table(entries) {
-    const head = make('thead', {}, make('tr', {}, ...['loss', 'mean over the batch', ''].map((text) => (text ? make('th', {scope: 'col'}, text) : make('td')))));
+    const head = make('thead', {}, make('tr', {}, ...['loss', 'mean over the batch'].map((text) => make('th', {scope: 'col'}, text))));
     const rows = entries.map(({loss, curve, result, colour}) => {
         const swatch = make('span', {className: 'swatch'});
         swatch.style.setProperty('--own', `var(${colour})`);
-        return make('tr', {}, make('th', {scope: 'row'}, swatch, loss), make('td', {}, result.refused ? '' : short(result.loss, 6)),
-            make('td', {className: 'mistake'}, result.refused ?? curve.refused ?? ''));
+        const mistake = result.refused ?? curve.refused;
+        return make('tr', {}, make('th', {scope: 'row'}, swatch, loss),
+            make('td', {}, result.refused ? null : short(result.loss, 6), mistake && make('p', {className: 'mistake'}, mistake)));
     });
     return [head, make('tbody', {}, ...rows)];
 }

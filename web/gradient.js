@@ -1,4 +1,4 @@
-// The gradient of a batch: how large it is, how its numbers are spread, and what is worst.
+// The derivatives of a batch, gradients and diagonals of the Hessian: how large they are, how their numbers are spread, and what is worst.
 
 import {clear, draw} from './chart.js';
 import {byId, fillSelect, make} from './dom.js';
@@ -17,12 +17,13 @@ export class GradientView {
         chosen.addEventListener('input', () => this.#shown && this.#draw());
     }
 
-    /** Shows gradients, and `terms`, the losses one by one, as numbers. */
-    show({grad, terms, samples}) {
-        const names = Object.keys(grad);
+    /** Shows gradients and Hessians by the names of tensors, and `terms`, the losses one by one, as numbers. */
+    show({grad, hess, terms, samples}) {
+        const entries = (derivatives, words) => Object.entries(derivatives).map(([name, tensor]) => [`${words} ${name}`, {name, tensor}]);
+        const derivatives = Object.fromEntries([...entries(grad, 'gradient of'), ...entries(hess, 'Hessian diagonal of')]), names = Object.keys(derivatives);
         fillSelect(chosen, names, names.includes(chosen.value) ? chosen.value : names[0]);
         byId('gradient-of').hidden = names.length < 2;
-        this.#shown = {grad, samples, losses: sampleLosses(terms, samples)};
+        this.#shown = {derivatives, samples, losses: sampleLosses(terms, samples)};
         this.#draw();
     }
 
@@ -35,12 +36,12 @@ export class GradientView {
     }
 
     #draw() {
-        const {grad, samples, losses} = this.#shown, name = chosen.value, numbers = grad[name].numbers();
+        const {derivatives, samples, losses} = this.#shown, title = chosen.value, {name, tensor} = derivatives[title], numbers = tensor.numbers();
         const worst = order(losses).slice(0, Math.max(rows, mapRows));
         byId('gradient-words').textContent = wordsOf(numbers);
-        drawHistogram(byId('histogram'), numbers);
-        drawHeatmap(grad[name], numbers, worst, samples);
-        byId('worst').replaceChildren(...table(worst.slice(0, rows), losses, numbers, name, samples, this.pick));
+        drawHistogram(byId('histogram'), title, numbers);
+        drawHeatmap(tensor, numbers, worst, samples);
+        byId('worst').replaceChildren(...table(worst.slice(0, rows), losses, {title, name, numbers}, samples, this.pick));
     }
 }
 
@@ -67,7 +68,7 @@ function wordsOf(numbers) {
     return `${numbers.length.toLocaleString('en')} numbers from ${short(least)} to ${short(greatest)}; norm ${short(norm(numbers))}${zeros ? `; zeros: ${zeros.toLocaleString('en')}` : ''}`;
 }
 
-function drawHistogram(host, numbers) {
+function drawHistogram(host, title, numbers) {
     const sorted = Float64Array.from(numbers).filter(Number.isFinite).sort();
     if (sorted.length === 0) {
         clear(host);
@@ -78,7 +79,7 @@ function drawHistogram(host, numbers) {
     const most = counts.indexOf(Math.max(...counts));
     byId('histogram-caption').textContent = `how often, by size${gathered ? '; the ends hold all beyond' : ''}`;
     draw(host, {
-        label: `Histogram of the gradient: from ${short(sorted[0])} to ${short(sorted.at(-1))}, most often near ${short(least + (most + 0.5) * width)}`,
+        label: `Histogram, ${title}: from ${short(sorted[0])} to ${short(sorted.at(-1))}, most often near ${short(least + (most + 0.5) * width)}`,
         x: [...counts.map((_, i) => least + i * width), greatest],
         series: [{label: 'count', data: [...counts, null], colour: '--line-2', kind: 'bars'}],
     });
@@ -108,15 +109,15 @@ function drawHeatmap(tensor, numbers, worst, samples) {
 
 // ---- the worst samples -------------------------------------------------------------------------------------------------
 
-function table(worst, losses, gradient, name, samples, pick) {
+function table(worst, losses, {title, name, numbers}, samples, pick) {
     const columns = samples.kind === 'whole' ? [] : samples.specs.map(({name: tensor}) => tensor);
-    const head = make('thead', {}, make('tr', {}, ...['sample', 'loss', ...columns, samples.kind === 'whole' ? null : `gradient of ${name}`].filter(Boolean)
+    const head = make('thead', {}, make('tr', {}, ...['sample', 'loss', ...columns, samples.kind === 'whole' ? null : title].filter(Boolean)
         .map((text) => make('th', {scope: 'col'}, text))));
     const rowOf = (sample) => make('tr', {},
         make('th', {scope: 'row'}, samples.kind === 'whole' ? samples.label(sample) : make('button', {type: 'button', className: 'quiet', title: 'show its curve', onclick: () => pick(sample)}, samples.label(sample))),
         make('td', {}, short(losses[sample])),
         ...columns.map((column) => make('td', {}, cell(samples.values(column, sample)))),
-        samples.kind === 'whole' ? null : make('td', {}, gradientCell(gradient, name, sample, samples)));
+        samples.kind === 'whole' ? null : make('td', {}, derivativeCell(numbers, name, sample, samples)));
     return [head, make('tbody', {}, ...worst.map(rowOf))];
 }
 
@@ -127,9 +128,9 @@ function cell(values) {
     return `${short(values[most])} at ${most}`;
 }
 
-function gradientCell(gradient, name, sample, samples) {
+function derivativeCell(numbers, name, sample, samples) {
     const {shape} = samples.tensors[name];
-    if (samples.kind === 'elements') return shape.join() === samples.whole.join() ? short(gradient[sample]) : 'shared';
+    if (samples.kind === 'elements') return shape.join() === samples.whole.join() ? short(numbers[sample]) : 'shared';
     const width = samples.width(name);
-    return `norm ${short(norm(gradient.subarray(sample * width, (sample + 1) * width)))}`;
+    return `norm ${short(norm(numbers.subarray(sample * width, (sample + 1) * width)))}`;
 }

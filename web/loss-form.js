@@ -5,7 +5,11 @@ import {TextError} from './numbers.js';
 import {Parameter} from './parameter.js';
 import {TensorField} from './tensor-field.js';
 
-const sampleWeight = {name: 'sample_weight', doc: 'multiplies the terms', shape: 'that of the terms, or (N)', kind: 'real', optional: true};
+// Tensors that every loss takes.
+const common = [
+    {name: 'sample_weight', doc: 'multiplies the terms', shape: 'that of the terms, or (N)', kind: 'real', optional: true},
+    {name: 'grad_output', doc: 'the upstream gradient, which derivatives are multiplied by', shape: "a number, or with reduction none the loss's shape", kind: 'real', optional: true},
+];
 
 export class LossForm {
     #changed;
@@ -17,7 +21,7 @@ export class LossForm {
         this.description = null;
         this.parameters = [];
         this.tensors = [];
-        for (const id of ['reduction', 'dtype']) byId(id).addEventListener('input', changed);
+        for (const id of ['reduction', 'dtype', 'hess']) byId(id).addEventListener('input', changed);
     }
 
     /** Shows the form of a loss; numbers stay in tensors that it has too. */
@@ -30,7 +34,7 @@ export class LossForm {
             this.argued = true;
             this.#changed();
         }));
-        this.tensors = [...description.tensors, sampleWeight].map((tensor) => new TensorField(tensor, events));
+        this.tensors = [...description.tensors, ...common].map((tensor) => new TensorField(tensor, events));
         byId('loss-title').textContent = description.title;
         byId('loss-doc').textContent = description.doc;
         byId('loss-formula').textContent = description.formula;
@@ -38,6 +42,7 @@ export class LossForm {
         byId('arguments').replaceChildren(...this.parameters.map(({element}) => element));
         byId('arguments-none').hidden = this.parameters.length > 0;
         byId('tensors').replaceChildren(...this.tensors.map(({element}) => element));
+        byId('hess-field').hidden = !description.hessian;
         fillSelect(byId('reduction'), description.reductions, byId('reduction').value || 'mean');
         for (const field of this.tensors) {
             const old = kept.get(field.name);
@@ -60,6 +65,7 @@ export class LossForm {
         for (const parameter of this.parameters) parameter.value = fields[parameter.name] ?? parameter.description.default;
         byId('reduction').value = this.description.reductions.includes(fields.reduction) ? fields.reduction : 'mean';
         byId('dtype').value = fields.dtype ?? '';
+        byId('hess').checked = fields.hess === true;
     }
 
     tensor(name) {
@@ -71,10 +77,10 @@ export class LossForm {
         return Object.fromEntries(this.parameters.filter((parameter) => !parameter.isDefault).map(({name, value}) => [name, value]));
     }
 
-    /** Reduction and dtype where they are not the defaults. */
+    /** Reduction, dtype and hess where they are not the defaults. */
     get common() {
-        const reduction = byId('reduction').value, dtype = byId('dtype').value;
-        return {...(reduction !== 'mean' && {reduction}), ...(dtype && {dtype})};
+        const reduction = byId('reduction').value, dtype = byId('dtype').value, hess = this.description.hessian && byId('hess').checked;
+        return {...(reduction !== 'mean' && {reduction}), ...(dtype && {dtype}), ...(hess && {hess})};
     }
 
     /** The tensors by name; null where one cannot be read, which is then said beside it. */

@@ -57,7 +57,8 @@ async function guarded(action, ...values) {
 }
 
 function refused(error) {
-    if (error.status === 401) askForToken(error.detail);
+    // 403 is also what a token gets that is known no more.
+    if (error.status === 401 || (error.status === 403 && token() !== undefined)) askForToken(error.detail);
     else form.showMistake(error.pointer, error.detail);
 }
 
@@ -71,17 +72,18 @@ function askForToken(why) {
 // ---- the request -------------------------------------------------------------------------------------------------------
 
 const fieldsOf = () => ({...form.arguments, ...form.common, grad: true});
+const termsOf = () => ({...fieldsOf(), reduction: 'none', grad: undefined, hess: undefined, grad_output: undefined});
 
 const evaluate = latest(async (signal) => {
     const tensors = form.description && form.read();
     if (!tensors) return;
     writeCode(tensors);
-    const {name} = form.description, {reduction, ...others} = fieldsOf();
+    const {name} = form.description;
     try {
         const [result, each] = await Promise.all([client.loss(name, {...tensors, ...fieldsOf()}, {signal}),
-            client.loss(name, {...tensors, ...others, grad: undefined, reduction: 'none'}, {signal})]);
+            client.loss(name, {...tensors, ...termsOf()}, {signal})]);
         showFacts(result);
-        gradient.show({grad: result.grad, terms: each.loss.numbers(), samples: new Samples(form.description, tensors)});
+        gradient.show({grad: result.grad, hess: result.hess, terms: each.loss.numbers(), samples: new Samples(form.description, tensors)});
     } catch (error) {
         if (signal.aborted || !(error instanceof LossdError)) throw error;
         clearFacts();
@@ -169,6 +171,8 @@ async function takeFiles(files, target) {
         for (const parameter of form.parameters) if (parameter.name in fields) parameter.value = fields[parameter.name];
         if (form.description.reductions.includes(fields.reduction)) byId('reduction').value = fields.reduction;
         if (fields.dtype) byId('dtype').value = fields.dtype;
+        if (fields.hess !== undefined) byId('hess').checked = fields.hess !== false;
+        if (typeof fields.grad_output === 'number') form.tensor('grad_output').set({shape: [], data: [fields.grad_output]}, file.name);
     }
     curves.choose(0);
     await refresh();

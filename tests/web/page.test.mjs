@@ -203,6 +203,32 @@ test('the programs that are shown do the same', async () => {
     }
 });
 
+test('hess and grad_output are asked for, shown, and written into the programs', async () => {
+    await onPage('mse', async (page) => {
+        await page.locator('#hess').check();
+        await page.locator('#tensor-grad_output').fill('3');
+        await page.locator('#gradient-tensor option[value="Hessian diagonal of input"]').waitFor({state: 'attached'});
+        await page.locator('#gradient-tensor').selectOption('Hessian diagonal of input');
+        await expectText(page, '#gradient-words', '3 numbers from 2 to 2; norm 3.464'); // 3 times 2/3 each
+        await expectText(page, '#worst th:last-child', 'Hessian diagonal of input');
+        await expectText(page, '#code', /"grad_output": 3,\s*"hess": true/);
+        await page.locator('#tensor-grad_output').fill('[1, 2]');
+        await expectText(page, '#tensor-grad_output-mistake', /grad_output/);
+        await page.locator('#reduction').selectOption('none');
+        await page.locator('#tensor-grad_output').fill('[1, 2, 4]');
+        await expectText(page, '#gradient-words', '3 numbers from 2 to 8; norm 9.165');
+        await drop(page, '#data', [{name: 'batch.json', bytes: '{"input": [1, 2, 3], "target": [1, 2, 6], "reduction": "mean", "hess": false, "grad_output": 2}'}]);
+        await expectText(page, '#gradient-words', '3 numbers from −4 to 0; norm 4; zeros: 2');
+        assert.equal(await page.locator('#hess').isChecked(), false);
+    });
+    await onPage('ctc', async (page) => assert.equal(await page.locator('#hess').isVisible(), false));
+});
+
+test('compared losses share what arguments they have in common', () => onPage('cross_entropy', async (page) => {
+    // The example has ignore_index -1, and a target that is that.
+    await expectText(page, '#compare-table tbody tr:nth-child(2) td', /^−?\d/);
+}));
+
 // ---- who looks at it, and how ------------------------------------------------------------------------------------------
 
 test('it can be used with the keyboard alone', () => onPage('mse', async (page) => {
@@ -246,6 +272,14 @@ test('a phone need not be scrolled sideways', async () => {
                 await page.locator('#batch').selectOption('digits');
                 await page.locator('#heatmap table').waitFor();
             }
+            // Mistakes have room to be read, too.
+            if (name === 'mse') {
+                await page.locator('#tensor-input').fill('[0.5, 2, 1]');
+                await page.locator('#compare-losses input[value=bce]').check();
+                const mistake = page.locator('#compare-table .mistake').first();
+                await mistake.waitFor();
+                assert.ok((await mistake.boundingBox()).width > 120);
+            }
             const {inner, whole} = await page.evaluate(() => ({inner: innerWidth, whole: document.documentElement.scrollWidth}));
             assert.ok(whole <= inner, `${name}: ${whole} in ${inner}`);
         }, {width: 360});
@@ -286,6 +320,20 @@ test('without metrics the page is as good', () => onPage('mse', async (page) => 
     await expectText(page, '#status-ready', 'ready');
     await page.waitForTimeout(300);
     assert.equal(await page.locator('#status-memory').isVisible(), false);
+}));
+
+test('a token that is known no more can be replaced', () => onPage('mse', async (page) => {
+    await page.evaluate(() => sessionStorage.setItem('token', 'yesterday'));
+    await page.route('**/v1/**', async (route) => {
+        if (route.request().headers().authorization === 'Bearer today') await route.continue();
+        else await route.fulfill({status: 403, contentType: 'application/problem+json', body: '{"status": 403, "detail": "the token is not known"}'});
+    });
+    await page.reload();
+    await expectText(page, '#token-mistake', 'the token is not known');
+    await page.locator('#token').fill('today');
+    await page.locator('#token').press('Enter');
+    await shown(page, 'mse');
+    await page.locator('#token').waitFor({state: 'hidden'});
 }));
 
 test('where tokens are needed the page asks for one', () => onPage('mse', async (page) => {

@@ -18,13 +18,14 @@ export class Client {
     #known = new Map(); // losses that are not in our table, as the server describes them
 
     /**
-     * @param {string|URL} url of the server, 'http://127.0.0.1:8080'
-     * @param {{token?: string, retries?: number, fetch?: typeof fetch}} [options] a bearer token; how often to try again where the
-     *     server is busy or not reached; another fetch
+     * @param {string|URL} [url] of the server; left out, LOSSD_URL of the environment, or 'http://127.0.0.1:8080'
+     * @param {{token?: string, retries?: number, fetch?: typeof fetch}} [options] a bearer token, left out together with the url
+     *     LOSSD_TOKEN of the environment; how often to try again where the server is busy or not reached; another fetch
      */
     constructor(url, {token, retries = 2, fetch = globalThis.fetch} = {}) {
-        this.#url = String(url).replace(/\/+$/, '');
-        this.#token = token;
+        const environment = (url === undefined && globalThis.process?.env) || {}; // its token goes to no other server
+        this.#url = checked(url ?? (environment.LOSSD_URL || 'http://127.0.0.1:8080'));
+        this.#token = token ?? (environment.LOSSD_TOKEN || undefined);
         this.#retries = retries;
         this.#fetch = (...request) => fetch(...request); // browsers want it called without an object
     }
@@ -93,6 +94,11 @@ for (const name of Object.keys(losses)) {
         },
         writable: true, configurable: true,
     });
+}
+
+function checked(url) {
+    if (!/^https?:\/\/[^/]/i.test(url)) throw new TypeError(`the url is '${url}'; it must be like http://127.0.0.1:8080`);
+    return String(url).replace(/\/+$/, '');
 }
 
 function unreachable(url, cause) {

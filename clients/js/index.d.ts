@@ -77,7 +77,7 @@ export interface Result<R, G extends string, H extends string> {
 }
 
 export interface ClientOptions {
-    /** Sent as `Authorization: Bearer`. */
+    /** Sent as `Authorization: Bearer`; where no url is given either, by default the environment's LOSSD_TOKEN. */
     token?: string;
     /** How often to try again where the server is busy (429, 503; Retry-After is honoured) or was not reached; by default 2. */
     retries?: number;
@@ -118,7 +118,8 @@ export interface Evaluation {
 
 export interface Client extends Losses {}
 export declare class Client {
-    constructor(url: string | URL, options?: ClientOptions);
+    /** `url` is by default the environment's LOSSD_URL, or http://127.0.0.1:8080. */
+    constructor(url?: string | URL, options?: ClientOptions);
     /** Evaluates the loss of that name or alias, known to this version or not. */
     loss(name: string, fields: Record<string, unknown>, options?: CallOptions): Promise<Result<any, any, any>>;
     /** Evaluates several losses over the same tensors, which are sent once. Fields outside `losses` hold for all that have them. */

@@ -226,8 +226,8 @@ enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
         if (code != EXIT_OK)
             return code;
     }
-    if (a->value[OPT_LOCAL] && (a->value[OPT_URL] || a->value[OPT_UNIX_SOCKET]))
-        return fail(EXIT_USAGE, "--local computes without a server; --url and --unix-socket name one: give either");
+    if (a->value[OPT_LOCAL] && a->value[OPT_URL])
+        return fail(EXIT_USAGE, "--local computes without a server; --url names one: give either");
     read_environment(a);
     if (a->count < a->command->least && !a->value[OPT_HELP])
         return fail(EXIT_USAGE, "%s is missing: lossctl %s %s [--option value]...", a->command->arguments, a->command->name,

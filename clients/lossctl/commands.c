@@ -1,12 +1,12 @@
 #include "commands.h"
 
 const struct option_spec option_specs[OPT_COUNT] = {
-    [OPT_URL] = {"url", "URL", "LOSSCTL_URL", "the server; by default http://127.0.0.1:8080", COMPLETE_NOTHING, NULL},
+    [OPT_URL] = {"url", "URL", "LOSSD_URL",
+                 "the server: http://..., https://... or unix:PATH, a socket; by default http://127.0.0.1:8080",
+                 COMPLETE_NOTHING, NULL},
     [OPT_LOCAL] = {"local", NULL, NULL, "compute in this process, without a server", COMPLETE_NOTHING, NULL},
-    [OPT_UNIX_SOCKET] = {"unix-socket", "PATH", "LOSSCTL_UNIX_SOCKET", "connect to the server through this socket",
-                         COMPLETE_FILES, NULL},
     [OPT_TOKEN_FILE] = {"token-file", "FILE", NULL,
-                        "send the bearer token in the first line of this file; LOSSCTL_TOKEN may hold the token itself",
+                        "send the bearer token in the first line of this file; LOSSD_TOKEN may hold the token itself",
                         COMPLETE_FILES, NULL},
     [OPT_CACERT] = {"cacert", "FILE", NULL, "certificates (PEM) that the server's must be signed by", COMPLETE_FILES, NULL},
     [OPT_CERT] = {"cert", "FILE", NULL, "the certificate (PEM) to show to the server", COMPLETE_FILES, NULL},
@@ -50,18 +50,16 @@ const struct option_spec option_specs[OPT_COUNT] = {
 };
 
 #define BIT(option) (UINT64_C(1) << (option))
-#define SERVER                                                                                                                 \
-    (BIT(OPT_URL) | BIT(OPT_UNIX_SOCKET) | BIT(OPT_TOKEN_FILE) | BIT(OPT_CACERT) | BIT(OPT_CERT) | BIT(OPT_KEY) |              \
-     BIT(OPT_TIMEOUT))
-#define HERE   (BIT(OPT_LOCAL) | BIT(OPT_THREADS))
-#define ALWAYS (BIT(OPT_JSON) | BIT(OPT_QUIET) | BIT(OPT_HELP))
+#define SERVER      (BIT(OPT_URL) | BIT(OPT_TOKEN_FILE) | BIT(OPT_CACERT) | BIT(OPT_CERT) | BIT(OPT_KEY) | BIT(OPT_TIMEOUT))
+#define HERE        (BIT(OPT_LOCAL) | BIT(OPT_THREADS))
+#define ALWAYS      (BIT(OPT_JSON) | BIT(OPT_QUIET) | BIT(OPT_HELP))
 
 const struct command commands[] = {
     {
         .name = "list",
         .arguments = "",
         .summary = "list the losses",
-        .doc = "Those that this program knows, or with --url or LOSSCTL_URL those of a server.",
+        .doc = "Those that this program knows, or with --url or LOSSD_URL those of a server.",
         .options = SERVER | BIT(OPT_LOCAL) | ALWAYS,
         .run = command_list,
     },
@@ -71,7 +69,7 @@ const struct command commands[] = {
         .summary = "show what a loss computes and takes",
         .doc = "Formula, tensors, parameters with their defaults and ranges, reductions. A loss answers to its names in "
                "PyTorch too. "
-               "As this program knows it, or with --url or LOSSCTL_URL as a server does.",
+               "As this program knows it, or with --url or LOSSD_URL as a server does.",
         .examples = "lossctl show CrossEntropyLoss",
         .options = SERVER | BIT(OPT_LOCAL) | ALWAYS,
         .least = 1,

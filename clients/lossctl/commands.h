@@ -15,7 +15,6 @@ enum option_id {
     /* where to compute */
     OPT_URL,
     OPT_LOCAL,
-    OPT_UNIX_SOCKET,
     OPT_TOKEN_FILE,
     OPT_CACERT,
     OPT_CERT,

@@ -10,7 +10,7 @@
 #include <strings.h>
 
 static const char default_url[] = "http://127.0.0.1:8080";
-static const char token_env[] = "LOSSCTL_TOKEN";
+static const char token_env[] = "LOSSD_TOKEN";
 enum { CONNECT_MS = 10000, TIMEOUT_S = 600 };
 
 /* ---- setting up ----------------------------------------------------------------------------------------------------- */
@@ -43,23 +43,34 @@ static enum exit_code read_token(struct connection *c, const char *path)
     return EXIT_OK;
 }
 
-enum exit_code connection_open(struct connection *c, const struct arguments *a)
+/* Where the server is: http, https, or a socket, behind which any name will do. */
+static enum exit_code read_url(struct connection *c, const char *url)
 {
-    double timeout;
-    *c = (struct connection){.unix_socket = a->value[OPT_UNIX_SOCKET],
-                             .cacert = a->value[OPT_CACERT],
-                             .cert = a->value[OPT_CERT],
-                             .key = a->value[OPT_KEY],
-                             .can_be_local = command_takes(a->command, OPT_LOCAL)};
-    const char *const url = a->value[OPT_URL] ? a->value[OPT_URL] : default_url;
+    static const char unix_scheme[] = "unix:";
+    if (strncasecmp(url, unix_scheme, sizeof unix_scheme - 1) == 0 && url[sizeof unix_scheme - 1]) {
+        c->unix_socket = url + sizeof unix_scheme - 1;
+        url = "http://localhost";
+    }
     size_t len = strlen(url);
     if (len >= sizeof c->url)
         return fail(EXIT_USAGE, "--url is longer than %zu bytes", sizeof c->url - 1);
+    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
+        return fail(EXIT_USAGE, "--url is '%s'; it must begin with http://, https:// or unix:", url);
     while (len > 0 && url[len - 1] == '/')
         len--;
     snprintf(c->url, sizeof c->url, "%.*s", (int)len, url);
-    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
-        return fail(EXIT_USAGE, "--url is '%s'; it must begin with http:// or https://", url);
+    return EXIT_OK;
+}
+
+enum exit_code connection_open(struct connection *c, const struct arguments *a)
+{
+    double timeout;
+    *c = (struct connection){.cacert = a->value[OPT_CACERT],
+                             .cert = a->value[OPT_CERT],
+                             .key = a->value[OPT_KEY],
+                             .can_be_local = command_takes(a->command, OPT_LOCAL)};
+    if (read_url(c, a->value[OPT_URL] ? a->value[OPT_URL] : default_url) != EXIT_OK)
+        return EXIT_USAGE;
     if (argument_number(a, OPT_TIMEOUT, 0.001, 1e6, TIMEOUT_S, &timeout) != EXIT_OK)
         return EXIT_USAGE;
     c->timeout_ms = (long)(timeout * 1000);
@@ -213,16 +224,29 @@ static struct curl_slist *make_headers(const struct connection *c, const struct 
     return headers;
 }
 
+/* What may be done about it. */
+static const char *remedy(const struct connection *c, CURLcode code)
+{
+    switch (code) {
+    case CURLE_COULDNT_CONNECT:
+        return c->can_be_local ? "; is lossd running there? --url says where it is, --local needs none"
+                               : "; is lossd running there? --url says where it is";
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return c->cacert ? "" : "; --cacert names who has signed it";
+    case CURLE_GOT_NOTHING:
+        return strncasecmp(c->url, "http:", 5) == 0 ? "; does it want https://?" : "";
+    default:
+        return "";
+    }
+}
+
 enum exit_code connection_failed(const struct connection *c, CURLcode code, const char *why)
 {
     const char *const said = *why ? why : curl_easy_strerror(code);
     if (code == CURLE_OUT_OF_MEMORY)
         return fail_memory();
     return fail(EXIT_UNREACHABLE, "no answer from %s%s%s: %s%s", c->url, c->unix_socket ? " through " : "",
-                c->unix_socket ? c->unix_socket : "", said,
-                code != CURLE_COULDNT_CONNECT ? ""
-                : c->can_be_local             ? "; is lossd running there? --url says where it is, --local needs none"
-                                              : "; is lossd running there? --url says where it is");
+                c->unix_socket ? c->unix_socket : "", said, remedy(c, code));
 }
 
 static void set_request(const struct connection *c, struct exchange *x, const char *url, char *why)

@@ -12,11 +12,11 @@
 enum { CONNECTION_URL = 2048 };
 
 struct connection {
-    CURL *curl;               /* owned: one for all requests, so that the connection is kept */
-    char url[CONNECTION_URL]; /* of the server, without a '/' behind it */
-    const char *unix_socket;  /* borrowed; NULL: none. The same for the files below */
-    const char *cacert, *cert, *key;
-    char *authorization; /* owned: a header; NULL: none */
+    CURL *curl;                      /* owned: one for all requests, so that the connection is kept */
+    char url[CONNECTION_URL];        /* of the server, without a '/' behind it */
+    const char *unix_socket;         /* borrowed: through which it is reached; NULL: none */
+    const char *cacert, *cert, *key; /* borrowed: files; NULL: none */
+    char *authorization;             /* owned: a header; NULL: none */
     long timeout_ms;
     bool can_be_local; /* the command needs no server, if told so */
 };

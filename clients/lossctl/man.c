@@ -79,7 +79,7 @@ void help_man(FILE *out)
             fprintf(out, ".TP\n.B %s\n", option_specs[i].env);
             roff_text(out, text);
         }
-    fprintf(out, ".TP\n.B LOSSCTL_TOKEN\n");
+    fprintf(out, ".TP\n.B LOSSD_TOKEN\n");
     roff_text(out, "the bearer token itself, where --token-file is not given");
     fprintf(out, ".SH \"EXIT STATUS\"\n");
     for (int code = 0; code < EXIT_COUNT; code++) {

@@ -39,8 +39,7 @@ static enum exit_code ask_server(const struct arguments *a, const char *path, st
 static enum exit_code ask(const struct arguments *a, const char *name, struct buffer *text)
 {
     char path[256], *escaped = NULL;
-    const bool remote = a->value[OPT_URL] || a->value[OPT_UNIX_SOCKET];
-    if (remote && !a->value[OPT_LOCAL]) {
+    if (a->value[OPT_URL] && !a->value[OPT_LOCAL]) {
         if (name && !(escaped = curl_easy_escape(NULL, name, 0)))
             return fail_memory();
         snprintf(path, sizeof path, "/v1/losses%s%.200s", name ? "/" : "", name ? escaped : "");

@@ -95,7 +95,7 @@ def prepare(folder):
 def run(language, text, url, folder, build):
     command = RUNNERS[language][0]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "clients/python/src"), "PATH": f"{build}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1",
-                   "LOSSCTL_URL": url, "LOSSD_URL": url}
+                   "LOSSD_URL": url}
     text = text.replace(URL_IN_TEXT, url)
     if language == "sh":  # curl says less of its progress, and fails where the server refuses, unless the answer is compared
         text = re.sub(r"\bcurl ", "curl -sS ", text)

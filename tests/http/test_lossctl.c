@@ -38,7 +38,7 @@ static void setup(void)
     server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%d", server.port);
-    setenv("LOSSCTL_URL", url, 1);
+    setenv("LOSSD_URL", url, 1);
 }
 
 static void teardown(void)
@@ -117,7 +117,7 @@ START_TEST(list_and_show_know_every_loss_here_and_there)
     for (size_t i = 0; i < loss_count(); i++)
         assert_has(out, loss_at(i)->name);
     strcpy(here, out);
-    assert_run(OK, "$L list --url $LOSSCTL_URL");
+    assert_run(OK, "$L list --url $LOSSD_URL");
     ck_assert_str_eq(out, here);
     for (size_t i = 0; i < loss_count(); i++) {
         const struct loss_descriptor *const loss = loss_at(i);
@@ -129,7 +129,7 @@ START_TEST(list_and_show_know_every_loss_here_and_there)
     }
     assert_run(OK, "$L show huber --json --local");
     strcpy(here, out);
-    assert_run(OK, "$L show huber --json --url $LOSSCTL_URL");
+    assert_run(OK, "$L show huber --json --url $LOSSD_URL");
     ck_assert_str_eq(out, here);
 }
 END_TEST
@@ -356,7 +356,7 @@ START_TEST(mistakes_on_the_command_line_are_answered_with_what_would_be_right)
     assert_wrong(USAGE, "--delta needs a value: --delta NUMBER", "$L eval huber --delta");
     assert_wrong(USAGE, "--delta is given twice", "$L eval huber --delta 1 --delta 2");
     assert_wrong(USAGE, "reduction is 'avg'; it must be 'mean', 'sum' or 'none'", "$L eval huber --reduction avg");
-    assert_wrong(USAGE, "--local computes without a server; --url and --unix-socket name one: give either",
+    assert_wrong(USAGE, "--local computes without a server; --url names one: give either",
                  "$L eval mse --local --url http://localhost");
     assert_wrong(USAGE, "--threads is '0'; it must be a whole number from 1 to 1024", "$L eval mse --threads 0");
     assert_wrong(
@@ -432,9 +432,8 @@ START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
     server_process_start(&small, (const char *const[]){"--max-body", "64", "--log-level", "error", NULL});
     assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url http://127.0.0.1:%d/", small.port);
     assert_has(err, " answers 413: ");
-    assert_run(UNREACHABLE, "$L eval mse --input x.npy --target y.npy --url http://127.0.0.1:%d --unix-socket nowhere",
-               small.port);
-    assert_has(err, "lossctl: no answer from http://127.0.0.1:");
+    assert_run(UNREACHABLE, "$L eval mse --input x.npy --target y.npy --url unix:nowhere");
+    assert_has(err, "lossctl: no answer from http://localhost through nowhere: ");
     const int port = small.port;
     server_process_stop(&small);
     server_process_free(&small);
@@ -658,15 +657,15 @@ START_TEST(tokens_and_unix_sockets_are_passed_on)
     snprintf(tokens, sizeof tokens, "--token-file=%s/tokens", folder);
     snprintf(path, sizeof path, "unix:%s/socket", folder);
     server_process_start(&guarded, (const char *const[]){tokens, "--listen", path, "--log-level", "error", NULL});
-    assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --unix-socket socket");
+    assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url unix:socket");
     assert_has(err, " answers 401: ");
-    assert_has(err, "lossctl: --token-file or LOSSCTL_TOKEN give the token that it wants\n");
-    assert_run(OK, "$L eval mse --input x.npy --target y.npy --unix-socket socket --token-file token -q");
+    assert_has(err, "lossctl: --token-file or LOSSD_TOKEN give the token that it wants\n");
+    assert_run(OK, "$L eval mse --input x.npy --target y.npy --url unix:socket --token-file token -q");
     ck_assert_str_eq(out, small_loss);
-    assert_run(OK, "LOSSCTL_TOKEN=$(cat token) LOSSCTL_UNIX_SOCKET=socket $L eval mse --input x.npy --target y.npy -q");
+    assert_run(OK, "LOSSD_TOKEN=$(cat token) LOSSD_URL=unix:socket $L eval mse --input x.npy --target y.npy -q");
     ck_assert_str_eq(out, small_loss);
-    assert_run(OK, "$L doctor --unix-socket socket --token-file token");
-    assert_run(REFUSED, "$L doctor --unix-socket socket");
+    assert_run(OK, "$L doctor --url unix:socket --token-file token");
+    assert_run(REFUSED, "$L doctor --url unix:socket");
     assert_wrong(INPUT, "the first line of the token file empty is empty",
                  ": >empty; $L eval mse --input x.npy --target y.npy --token-file empty");
     server_process_stop(&guarded);

@@ -215,6 +215,19 @@ test('a token is sent with every request, and another fetch is used', async (t) 
     assert.equal(calls, 2);
 });
 
+test('the environment names the server, and the token that is for it alone', async (t) => {
+    const server = await standIn(t), kept = {...process.env};
+    t.after(() => Object.assign(process.env, kept));
+    Object.assign(process.env, {LOSSD_URL: `${server.url}/`, LOSSD_TOKEN: 'open sesame'});
+    t.after(() => delete process.env.LOSSD_TOKEN);
+    await new Client().mse(fields);
+    await new Client(server.url).mse(fields);
+    assert.deepEqual(server.requests.map(({request}) => request.headers.authorization), ['Bearer open sesame', undefined]);
+    for (const wrong of ['127.0.0.1:8080', 'ftp://127.0.0.1', '']) {
+        assert.throws(() => new Client(wrong), {name: 'TypeError', message: /must be like http:/});
+    }
+});
+
 test('a loss that this version does not know is asked about, once', async (t) => {
     const describe = (response) => response.writeHead(200, {'content-type': 'application/json'})
         .end(JSON.stringify({tensors: [{name: 'scores', kind: 'real', prediction: true}, {name: 'labels', kind: 'index'}]}));

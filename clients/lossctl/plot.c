@@ -57,13 +57,17 @@ static double step_of(double range)
     return power * (digit < 1.5 ? 1 : digit < 3.5 ? 2 : digit < 7.5 ? 5 : 10);
 }
 
+/* Large numbers by their thousands: there is little room beside the axis. */
 static void put_y_tick(const struct frame *f, double y, struct buffer *out)
 {
-    const double at = up(f, y);
+    const double at = up(f, y), unit = y >= 1e6 ? 1e6 : y >= 1e4 ? 1e3 : 1;
     buffer_printf(out,
                   "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text class=\"axis\" x=\"%d\" y=\"%.1f\" "
-                  "text-anchor=\"end\">%.4g</text>\n",
-                  LEFT, at, WIDTH - RIGHT, LEFT - 6, at + 4, y);
+                  "text-anchor=\"end\">%.4g%s</text>\n",
+                  LEFT, at, WIDTH - RIGHT, LEFT - 6, at + 4, y / unit,
+                  unit > 1e3 ? "M"
+                  : unit > 1 ? "k"
+                             : "");
 }
 
 static void put_x_tick(const struct frame *f, double x, const char *name, struct buffer *out)

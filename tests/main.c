@@ -43,6 +43,7 @@ static const struct {
     {"access", access_suite},
     {"tls", tls_suite},
     {"sandbox", sandbox_suite},
+    {"secured", secured_suite},
     {"metrics", metrics_suite},
     {"logs", logs_suite},
     {"deploy", deploy_suite},

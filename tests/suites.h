@@ -33,6 +33,7 @@ Suite *limits_suite(void);
 Suite *access_suite(void);
 Suite *tls_suite(void);
 Suite *sandbox_suite(void);
+Suite *secured_suite(void);
 Suite *metrics_suite(void);
 Suite *logs_suite(void);
 Suite *deploy_suite(void);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-enum { COMMAND = 1024 };
+enum { COMMAND = 4096 };
 
 bool command_succeeds(const char *command)
 {

@@ -1,5 +1,5 @@
 """Plots of a loss and its derivative over one prediction, computed by a running server: the first number of the first prediction
-in the loss's example moves, everything else stays. One picture for the example, one for each argument that shapes the curve."""
+in the loss's example moves, everything else stays; what is drawn is the sum of those terms that it changes. One picture for the example, one for each argument that shapes the curve."""
 import copy
 import json
 
@@ -28,11 +28,13 @@ def prediction_of(loss):
     return next(tensor["name"] for tensor in loss["tensors"] if tensor["prediction"] and tensor["name"] in loss["example"])
 
 
-def number(value):
-    return float(value)  # also "NaN" and "Infinity"
+def numbers(value):
+    """Those of nested lists, flat; "NaN" and "Infinity" among them."""
+    return [number for item in value for number in numbers(item)] if isinstance(value, list) else [float(value)]
 
 
 def evaluate(server, loss, request, name, x):
+    """The terms, and the derivative of their sum; None where the loss does not take x."""
     request = copy.deepcopy(request)
     tensor = request[name]
     if isinstance(tensor, list):
@@ -43,14 +45,19 @@ def evaluate(server, loss, request, name, x):
     if status != 200:
         return None
     answer = json.loads(text)
-    gradient = answer["grad"][name]
-    return number(answer["loss"]), number(first_number(gradient)[0] if isinstance(gradient, list) else gradient)
+    return numbers(answer["loss"]), numbers(answer["grad"][name])[0]
+
+
+def moved(points):
+    """(x, sum of the terms that are not the same everywhere, gradient)."""
+    moving = [i for i, values in enumerate(zip(*(terms for _, terms, _ in points))) if len(set(values)) > 1]
+    return [(x, sum(terms[i] for i in moving), gradient) for x, terms, gradient in points]
 
 
 def curve(server, loss, settings):
     """(x, loss, gradient) over the first range whose every point is taken."""
     name = prediction_of(loss)
-    request = {**loss["example"], **settings, "reduction": "sum", "grad": [name], "dtype": "float64"}
+    request = {**loss["example"], **settings, "reduction": "none", "grad": [name], "dtype": "float64"}
     for low, high in RANGES:
         xs = [low + (high - low) * i / (POINTS - 1) for i in range(POINTS)]
         points = []
@@ -60,7 +67,7 @@ def curve(server, loss, settings):
                 break
             points.append((x, *point))
         else:
-            return points
+            return moved(points)
     raise SystemExit(f"no range of {name} suits {loss['name']}")
 
 

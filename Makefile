@@ -71,7 +71,7 @@ $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: docs all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
+.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
@@ -165,6 +165,10 @@ check-clients: ## run the examples of tests/clients in every language and the te
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=js
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=openapi_validator
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=python
+
+# The tests of both say when this is to be run.
+generate: $(BUILD)/lossd ## write what the clients for Python and JavaScript know of each loss anew, from the losses that there are (needs python3 and nodejs)
+	@clients/generate.sh $(BUILD)/lossd
 
 # setuptools leaves files beside the sources that it builds from: a copy.
 docs: deps ## make the documentation, a page for each loss with its curves, into build/docs/site, and check its links

@@ -74,7 +74,7 @@ async function main(url, flag) {
         if (flag !== '--check') {
             await writeFile(file, text);
         } else if (await readFile(file, 'utf8') !== text) {
-            console.error(`clients/js/${name} is out of date; node clients/js/generate.mjs URL writes it anew`);
+            console.error(`clients/js/${name} is out of date; make generate writes it anew`);
             stale = 1;
         }
     }

@@ -272,7 +272,7 @@ def test_what_the_server_has(client):
 def test_generated_methods_are_up_to_date(url):
     program = ROOT / "clients/python/generate.py"
     text = subprocess.run([sys.executable, "-B", program, url, "--print"], check=True, capture_output=True, text=True).stdout
-    assert text == (ROOT / "clients/python/src/lossd/_losses.py").read_text("utf-8"), "run clients/python/generate.py"
+    assert text == (ROOT / "clients/python/src/lossd/_losses.py").read_text("utf-8"), "run make generate"
 
 
 def test_the_version_is_the_servers():

@@ -23,11 +23,11 @@ SITE = ROOT / "build/docs/site"
 # Files of the repository that are pages, by section: (title, file).
 SECTIONS = {
     None: [("Quick start", "docs/index.md")],
-    "Guides": [("Evaluation in a pipeline", "docs/guides/pipeline.md"), ("Training from another language", "docs/guides/training.md"),
+    "Guides": [("Requests by example", "docs/guides/requests.md"), ("Evaluation in a pipeline", "docs/guides/pipeline.md"), ("Training from another language", "docs/guides/training.md"),
                ("Load testing", "docs/guides/load-testing.md"), ("Boosting objectives", "docs/guides/boosting.md")],
     "Clients": [("Python", "clients/python/README.md"), ("JavaScript", "clients/js/README.md"), ("Examples", "tests/clients/README.md")],
     "Reference": [("The protocol", "docs/API.md"), ("The project", "README.md"),
-                  ("A map of the code", "ARCHITECTURE.md"), ("Contributing", "CONTRIBUTING.md"), ("Changes", "CHANGELOG.md")],
+                  ("Benchmarks", "bench/README.md"), ("A map of the code", "ARCHITECTURE.md"), ("Contributing", "CONTRIBUTING.md"), ("Changes", "CHANGELOG.md")],
 }
 # The README goes elsewhere: MkDocs would take it for the index.
 PLACES = {file: "project.md" if file == "README.md" else file.removeprefix("docs/") for pages in SECTIONS.values() for _, file in pages}

@@ -28,13 +28,11 @@ PYTHON = "/usr/bin/python3"
 RUNNERS = {"sh": (["sh", "-eu", "-c"], ["curl", "--version"]),
            "python": ([PYTHON, "-c"], [PYTHON, "-c", "import numpy"]),
            "js": (["node", "--input-type=module", "-e"], ["node", "--version"])}
-# Files that the README's examples name.
+# Files that examples name.
 FILES = """
-import base64, json, numpy as np
+import numpy as np
 np.save("pred.npy", np.float32([2.5, 0, 2]))
 np.save("y.npy", np.float32([3, -0.5, 2]))
-tensor = {"shape": [2], "dtype": "float32", "data": {"buffer": base64.b64encode(np.float32([0.5, -0.5])).decode(), "encoding": "base64"}}
-json.dump({"input": tensor, "target": [1, 0], "grad": True}, open("batch.json", "w"))
 """
 
 

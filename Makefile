@@ -71,7 +71,7 @@ $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 
-.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize fuzz check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
+.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults fuzz soak check-slow check-drain check-memory check-sizes check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
@@ -225,6 +225,26 @@ $(FUZZ)/objects/assets.o: $(BUILD)/web/assets.c Makefile
 
 .SECONDARY: $(FUZZ_OBJECTS)
 -include $(FUZZ_OBJECTS:.o=.d)
+
+# Load on a real server, minutes of it: each prints its figures, and fails where they are not what they have to be.
+LOAD         := LOSSD=$(BUILD)/lossd /usr/bin/python3 -B tests/long/load
+SOAK_SECONDS ?= 1200
+soak check-slow check-drain check-memory check-sizes: $(BUILD)/lossd
+
+soak: ## mixed good, bad, slow and aborted requests for SOAK_SECONDS: nothing undeserved, nothing leaked
+	@$(LOAD)/soak.py $(SOAK_SECONDS)
+
+check-slow: ## 10 000 idle and 1 000 dripping connections for a minute: others do not notice, drips are cut in time
+	@$(LOAD)/slow.py
+
+check-drain: ## fifty SIGTERMs under 32 clients: no request fails
+	@$(LOAD)/drain.py
+
+check-memory: ## 64 clients of 256 MiB each under --max-memory 2G: the server stays within it
+	@$(LOAD)/memory.py
+
+check-sizes: ## bodies of up to 4 GiB around every limit (some 10 GiB of memory)
+	@$(LOAD)/sizes.py
 
 check-mathematics: $(BUILD)/tests/mathematics-exhaustive ## measure exp, log and log1p over every float32 (minutes)
 	$(BUILD)/tests/mathematics-exhaustive

@@ -26,7 +26,7 @@ static void read_media(const char *accept, const char *content)
     enum media media = MEDIA_COUNT;
     char value[80];
     if (media_accept(accept, MEDIA_JSON, &media, &error) == LOSS_OK)
-        require(media < MEDIA_OCTETS);
+        require(media <= MEDIA_OCTETS);
     else
         require(error.message[0] && media_accept_json(accept, &error) != LOSS_OK);
     if (media_content(content, &media, &error) == LOSS_OK)

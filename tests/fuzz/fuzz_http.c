@@ -29,11 +29,12 @@ static void remove_socket(void)
 static void *serve_in_thread(void *argument)
 {
     static char listen[sizeof address.sun_path + 16], program[] = "lossd", threads[] = "--threads=1", io[] = "--io-threads=1",
-                                                      level[] = "--log-level=error", option[] = "--listen";
+                                                      level[] = "--log-level=error", hosts[] = "--allowed-hosts=*",
+                                                      option[] = "--listen";
     snprintf(listen, sizeof listen, "unix:%s", address.sun_path);
-    char *arguments[] = {program, threads, io, level, option, listen, NULL};
+    char *arguments[] = {program, threads, io, level, hosts, option, listen, NULL};
     (void)argument;
-    _exit(lossd_main(6, arguments)); /* it ends for signals alone */
+    _exit(lossd_main(7, arguments)); /* it ends for signals alone */
 }
 
 static int connect_client(void)

@@ -1,0 +1,157 @@
+#!/usr/bin/python3
+"""slow.py [SECONDS]: 10 000 connections that do nothing and 1 000 that drip (headers, bodies, the reading of answers), held for a
+minute. Whoever asks as usual must not notice, and every dripping connection must be cut when its time is up."""
+import asyncio
+import multiprocessing
+import os
+import socket
+import struct
+import sys
+import time
+
+import requests
+from server import Client, Closed, Server, Verdict, allow_files, percentile, request, sanitized
+
+IDLE, HEADERS, BODIES, ANSWERS = 10000, 600, 300, 100
+HEADER_TIMEOUT, RATE_WINDOW, SLACK = 10, 20, 3
+# The kernel takes the first megabytes of an answer at once, however slowly the client reads: a window passes before it shows.
+LIMITS = {"headers": (HEADER_TIMEOUT, HEADER_TIMEOUT), "body": (RATE_WINDOW, RATE_WINDOW), "answer": (RATE_WINDOW, 2 * RATE_WINDOW)}
+LONG_ANSWER = 1500000  # numbers: more bytes than the kernel takes
+NORMAL_RATE, NORMAL_CONNECTIONS = 100, 4
+P99_MS = 50
+
+
+def normal(port, seconds, results):
+    """Small requests that fall due on a fixed schedule and count from then, in a process of its own."""
+    data = dict((name, bytes_) for name, bytes_, _ in requests.good())["small"]
+    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(NORMAL_CONNECTIONS)]
+    latencies, failed, begun = [], 0, time.monotonic()
+    for number in range(int(seconds * NORMAL_RATE)):
+        due = begun + number / NORMAL_RATE
+        time.sleep(max(0, due - time.monotonic()))
+        connection = connections[number % NORMAL_CONNECTIONS]
+        connection.sendall(data)
+        answer = connection.recv(1 << 16)
+        failed += not answer.startswith(b"HTTP/1.1 200 ")
+        latencies.append(time.monotonic() - due)
+    results.put((latencies, failed))
+
+
+class Drips:
+    def __init__(self, port, until):
+        self.port, self.until = port, until
+        self.lasted = {"headers": [], "body": [], "answer": []}
+        self.held = 0
+        self.ask_large = request("POST", "/v1/losses/mse?grad=true", requests.safetensors(LONG_ANSWER),
+                                 ["Content-Type: application/vnd.safetensors"])
+        self.turn = asyncio.Semaphore(2)
+
+    async def wait_for_end(self, reader, limit):
+        """Until the server closes; how it did does not matter."""
+        try:
+            await asyncio.wait_for(reader.read(-1), limit)
+        except (ConnectionError, asyncio.TimeoutError):
+            pass
+
+    async def drip(self, what, head, limit):
+        """Sends a byte a second behind `head`, again and again; notes how long the server bears it."""
+        while time.monotonic() < self.until - limit - SLACK:
+            client = Client(self.port)
+            await client.connect()
+            await client.send(head)
+            begun = time.monotonic()
+            self.held += 1
+            ended = asyncio.create_task(self.wait_for_end(client.reader, limit + 10))
+            while not ended.done():
+                await asyncio.wait([ended], timeout=1)
+                try:
+                    await client.send(b"x")
+                except ConnectionError:
+                    break
+            await ended
+            self.lasted[what].append(time.monotonic() - begun)
+            self.held -= 1
+            client.close()
+
+    async def sip(self, limit):
+        """Asks for a long answer, and reads a byte of it a second."""
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        async with self.turn:
+            await loop.sock_connect(connection, ("127.0.0.1", self.port))
+            await loop.sock_sendall(connection, self.ask_large)
+            await loop.sock_recv(connection, 1)
+        begun = time.monotonic()
+        self.held += 1
+        while time.monotonic() - begun < limit + 10:
+            await asyncio.sleep(1)
+            # What the kernel holds comes even where the server has closed; TCP_INFO tells its state: 1 is established.
+            if struct.unpack_from("B", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1))[0] != 1:
+                break
+            try:
+                await loop.sock_recv(connection, 1)
+            except ConnectionError:
+                break
+        self.lasted["answer"].append(time.monotonic() - begun)
+        self.held -= 1
+        connection.close()
+
+
+async def main(seconds):
+    verdict = Verdict()
+    allow_files()
+    server = Server("--max-connections", str(IDLE + 2000), "--max-connections-per-address", "0", "--header-timeout", str(HEADER_TIMEOUT),
+                    "--rate-window", str(RATE_WINDOW), "--idle-timeout", str(int(seconds) + 600))
+    results = multiprocessing.Queue()
+    alone = multiprocessing.Process(target=normal, args=(server.port, 10, results))
+    alone.start()
+    before, failed_before = await asyncio.to_thread(results.get)
+    idle = []
+    for _ in range(IDLE):
+        connection = socket.socket()
+        connection.connect(("127.0.0.1", server.port))
+        idle.append(connection)
+    until = time.monotonic() + seconds
+    drips = Drips(server.port, until)
+    tasks = [asyncio.create_task(drips.drip("headers", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", HEADER_TIMEOUT)) for _ in range(HEADERS)]
+    tasks += [asyncio.create_task(drips.drip("body", b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n", RATE_WINDOW))
+              for _ in range(BODIES)]
+    tasks += [asyncio.create_task(drips.sip(2 * RATE_WINDOW)) for _ in range(ANSWERS)]
+    while drips.held < HEADERS + BODIES + ANSWERS and time.monotonic() < until:
+        await asyncio.sleep(0.1)
+    most = drips.held
+    beside = multiprocessing.Process(target=normal, args=(server.port, max(5, until - time.monotonic()), results))
+    beside.start()
+    during, failed = await asyncio.to_thread(results.get)
+    await asyncio.gather(*tasks)
+    alive = 0
+    for connection in idle:
+        connection.setblocking(False)
+        try:
+            alive += connection.recv(1) != b""
+        except BlockingIOError:
+            alive += 1
+        except ConnectionError:
+            pass
+    verdict.say(f"small requests alone:  p50 {percentile(before, .5) * 1e3:.2f} ms, p99 {percentile(before, .99) * 1e3:.2f} ms, of {len(before)}")
+    verdict.say(f"small requests beside: p50 {percentile(during, .5) * 1e3:.2f} ms, p99 {percentile(during, .99) * 1e3:.2f} ms, of {len(during)}")
+    verdict.say(f"dripping connections held at once: {most}; server's memory {server.status('VmRSS') >> 20} MiB, peak {server.status('VmHWM') >> 20} MiB")
+    verdict.check(failed + failed_before == 0, f"small requests that failed: {failed + failed_before}")
+    if not sanitized():
+        verdict.check(percentile(during, .99) * 1e3 < P99_MS, f"99th percentile under {P99_MS} ms")
+    verdict.check(alive == IDLE, f"idle connections that lived through it: {alive} of {IDLE}")
+    for what, (least, limit) in LIMITS.items():
+        lasted = drips.lasted[what]
+        verdict.check(lasted and least - 0.5 <= min(lasted) and max(lasted) <= limit + SLACK,
+                      f"{what}: {len(lasted)} cut after {min(lasted, default=0):.1f} to {max(lasted, default=0):.1f} s, to be done after {least} to {limit} s")
+    for connection in idle:
+        connection.close()
+    code = server.stop()
+    verdict.check(code == 0, f"the server ended with {code}")
+    verdict.end()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 60))

@@ -10,12 +10,24 @@
 
 /* ---- hosts -------------------------------------------------------------------------------------------------------- */
 
-/* The length of a host without its port, and without the dot that ends a full name. */
+static bool is_host(const char *text, size_t len)
+{
+    const bool bracketed = len > 2 && text[0] == '[' && text[len - 1] == ']';
+    for (size_t i = 0; i < len; i++) {
+        if (!isalnum((unsigned char)text[i]) && !strchr(bracketed ? "[]:." : ".-_", text[i]))
+            return false;
+    }
+    return len > 0;
+}
+
+/* The length of a host without its port, and without the dot that ends a full name. What follows the last colon is a port only
+   if it is digits: else it is the end of an IPv6 address, or of no host at all. */
 static size_t host_len(const char *host, size_t len)
 {
     const char *colon = memrchr(host, ':', len);
-    const bool inside = colon && memchr(colon, ']', len - (size_t)(colon - host)); /* of the brackets of an IPv6 address */
-    size_t found = colon && !inside ? (size_t)(colon - host) : len;
+    const size_t before = colon ? (size_t)(colon - host) : len;
+    const bool port = colon && before + 1 + strspn(colon + 1, "0123456789") >= len;
+    size_t found = port ? before : len;
     if (found > 1 && host[found - 1] == '.')
         found--;
     return found;
@@ -44,7 +56,8 @@ bool origin_host_is_local(const char *host)
     static const char name[] = "localhost", below[] = ".localhost";
     const size_t len = host_len(host, strlen(host));
     return is_same(host, len, name, sizeof name - 1) || is_same(host, len, "[::1]", 5) || is_loopback_number(host, len) ||
-           (len > sizeof below - 1 && strncasecmp(host + len - (sizeof below - 1), below, sizeof below - 1) == 0);
+           (len > sizeof below - 1 && is_host(host, len) &&
+            strncasecmp(host + len - (sizeof below - 1), below, sizeof below - 1) == 0);
 }
 
 bool origin_host_is(const char *host, const char *other, size_t len)
@@ -115,16 +128,6 @@ bool origin_lists_origin(const char *list, const char *origin)
             return true;
     }
     return false;
-}
-
-static bool is_host(const char *text, size_t len)
-{
-    const bool bracketed = len > 2 && text[0] == '[' && text[len - 1] == ']';
-    for (size_t i = 0; i < len; i++) {
-        if (!isalnum((unsigned char)text[i]) && !strchr(bracketed ? "[]:." : ".-_", text[i]))
-            return false;
-    }
-    return len > 0;
 }
 
 static bool is_host_item(const char *item, size_t len)

@@ -722,6 +722,13 @@ START_TEST(access_on_loopback_answers_to_its_own_names_alone)
                                           "[::1].evil.example",
                                           "0x7f.1",
                                           "localhost:80:evil.example",
+                                          "localhost:evil.example",
+                                          "localhost:80x",
+                                          "evil.example#.localhost",
+                                          "evil.example/.localhost",
+                                          "evil.example:80/.localhost",
+                                          "localhost@evil.example",
+                                          "evil.example@localhost",
                                           "1127.0.0.1",
                                           "128.0.0.1"};
     start(ARGUMENTS("--listen=127.0.0.1:0"));

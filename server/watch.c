@@ -20,6 +20,7 @@
 
 #include "clock.h"
 #include "pages.h"
+#include "wire.h"
 
 enum {
     WATCH_PERIOD_MS = 250,
@@ -45,7 +46,7 @@ struct watched {
     int64_t since;      /* when it saw the turn first */
     int64_t begun;      /* when it saw that a request had begun; 0: it has not */
     int64_t look_again; /* not before then */
-    int64_t received;   /* bytes that had come, by the kernel's count, when it saw the turn first */
+    uint64_t received;  /* bytes that had come, by the kernel's count, when it saw the turn first */
     int64_t window;     /* since when the rate is taken, and what the progress was then */
     int64_t window_progress;
 };
@@ -71,13 +72,20 @@ static bool is_at_end(int fd)
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-/* Bytes that a client has sent on a connection, read or not; UNKNOWN where nobody counts them: on Unix sockets. */
-enum { UNKNOWN = -1 };
-static int64_t received(int fd)
+/* What is counted of a connection; all 0 where nothing is: on Unix sockets. */
+static struct tcp_info counts(int fd)
 {
     struct tcp_info info = {0};
     socklen_t len = sizeof info;
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? (int64_t)info.tcpi_bytes_received : UNKNOWN;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        info = (struct tcp_info){0};
+    return info;
+}
+
+/* Bytes that a client has sent on a connection, read or not. */
+static uint64_t received(int fd)
+{
+    return counts(fd).tcpi_bytes_received;
 }
 
 /* Bytes that were sent and that the client's side has not taken yet. */
@@ -135,15 +143,20 @@ static bool has_left(struct watched *watched)
     return before && watched->at_end;
 }
 
-/* Where nobody can say whether a request has begun, the time for it is added to that for being idle. */
+/* By what was read, and by the kernel's count: that goes up with what is never part of a request as well, such as half a record
+   of TLS, but cannot tell of what had come before the turn was seen. */
+static bool has_begun(const struct watched *watched)
+{
+    return wire_has_begun(wire_of(watched->fd)) || received(watched->fd) != watched->received;
+}
+
 static void look_at_headers(struct watch *watch, struct watched *watched, int64_t now)
 {
     const struct limits *limits = watch->limits;
-    const int64_t bytes = received(watched->fd), period = limits->header_timeout / 8;
-    const int64_t idle = limits->idle_timeout + (bytes == UNKNOWN ? limits->header_timeout : 0);
-    if (watched->begun == 0 && bytes != watched->received)
+    const int64_t period = limits->header_timeout / 8;
+    if (watched->begun == 0 && has_begun(watched))
         watched->begun = now;
-    if (has_left(watched) || (watched->begun == 0 && now - watched->since >= idle))
+    if (has_left(watched) || (watched->begun == 0 && now - watched->since >= limits->idle_timeout))
         cut(watched, NULL, NULL);
     else if (watched->begun > 0 && now - watched->begun >= limits->header_timeout)
         cut_slow(watch, watched, REJECT_HEADER_TIME, "the headers of the request did not come in time");
@@ -158,13 +171,18 @@ static void look_whether_gone(struct watched *watched)
         __atomic_store_n(&watched->gone, true, __ATOMIC_RELAXED);
 }
 
-/* What a client has sent of a body or read of an answer. What its side has not taken, only the kernel has been given. */
+/* What a client has sent of a body, or its side has taken of an answer: by the kernel's count where there is one, since short
+   answers are handed over without being counted. */
 static int64_t progress(struct watched *watched, enum watch_phase phase)
 {
-    return (int64_t)atomic_load(&watched->progress) - (phase == WATCH_ANSWER ? unread(watched->fd) : 0);
+    const int64_t handed = (int64_t)atomic_load(&watched->progress);
+    if (phase != WATCH_ANSWER)
+        return handed;
+    const uint64_t taken = counts(watched->fd).tcpi_bytes_acked;
+    return taken > 0 ? (int64_t)taken : handed - unread(watched->fd);
 }
 
-/* Whether less than `rate` was made of the last window. */
+/* Whether less than `rate` was made of the last window. Less than nothing is made only while the turn is being changed. */
 static bool is_slow(const struct watch *watch, struct watched *watched, enum watch_phase phase, size_t rate, int64_t now)
 {
     const int64_t elapsed = now - watched->window;
@@ -173,7 +191,7 @@ static bool is_slow(const struct watch *watch, struct watched *watched, enum wat
     const int64_t until_now = progress(watched, phase), made = until_now - watched->window_progress;
     watched->window = now;
     watched->window_progress = until_now;
-    return (double)made * 1000 < (double)rate * (double)elapsed;
+    return made >= 0 && (double)made * 1000 < (double)rate * (double)elapsed;
 }
 
 static void look_at_body(struct watch *watch, struct watched *watched, int64_t now)
@@ -194,12 +212,11 @@ static void look_at_answer(struct watch *watch, struct watched *watched, int64_t
 static void see_turn(struct watched *watched, unsigned turn, int64_t now)
 {
     const enum watch_phase phase = turn % WATCH_PHASES;
-    const int64_t bytes = phase == WATCH_HEADERS ? received(watched->fd) : 0;
     watched->seen_turn = turn;
     watched->at_end = false;
     watched->since = watched->window = now;
     watched->begun = watched->look_again = 0;
-    watched->received = turn == FIRST_TURN && bytes > 0 ? 0 : bytes;
+    watched->received = phase == WATCH_HEADERS && turn != FIRST_TURN ? received(watched->fd) : 0;
     watched->window_progress = progress(watched, phase);
 }
 

@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <gnutls/gnutls.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ struct wire {
     uint64_t length, left;
     unsigned digits; /* of the chunk's size */
     /* Of the connection. */
+    atomic_bool begun;          /* a request is being read */
     unsigned next, heads, ends; /* requests that were brought, whose headers were read, that were read as a whole */
     const char *fault;          /* of request number `ends` */
 };
@@ -97,6 +99,7 @@ static bool word_is(const struct wire *wire, const char *text)
 static void begin_request(struct wire *wire)
 {
     wire->state = WIRE_REQUEST_LINE;
+    atomic_store_explicit(&wire->begun, true, memory_order_relaxed);
     wire->in_trailer = false;
     wire->words = 0;
     wire->blank = true;
@@ -109,6 +112,7 @@ static void end_request(struct wire *wire)
 {
     wire->ends++;
     wire->state = WIRE_BEFORE;
+    atomic_store_explicit(&wire->begun, false, memory_order_relaxed);
 }
 
 static void read_before(struct wire *wire, char byte)
@@ -374,6 +378,11 @@ void wire_end(int fd)
 struct wire *wire_of(int fd)
 {
     return &wires[fd];
+}
+
+bool wire_has_begun(const struct wire *wire)
+{
+    return atomic_load_explicit(&wire->begun, memory_order_relaxed);
 }
 
 unsigned wire_next(struct wire *wire)

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The reading of one connection. Everything but wire_begin belongs to the thread that has the connection. */
+/* The reading of one connection. Everything but wire_begin and wire_has_begun belongs to the thread that has the connection. */
 struct wire;
 
 /* Makes room for the connections of descriptors below `files`; false where memory is missing. */
@@ -28,6 +28,8 @@ void wire_end(int fd);
 
 /* The reading of a descriptor that wire_begin was called for. */
 struct wire *wire_of(int fd);
+/* Whether some of a request was read, but not all of it. From any thread, while the connection lives. */
+bool wire_has_begun(const struct wire *wire);
 /* The number that the next request of the connection has: to be called once for each that libmicrohttpd brings. */
 unsigned wire_next(struct wire *wire);
 

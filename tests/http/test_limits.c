@@ -139,6 +139,42 @@ START_TEST(limits_headers_that_drip_are_cut_on_their_deadline)
 }
 END_TEST
 
+#define HEALTH "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+/* The idle time is longer than any test may take. */
+START_TEST(limits_a_request_that_begins_with_the_answer_before_it_is_on_its_deadline)
+{
+    START("--header-timeout=0.6", "--idle-timeout=3600");
+    ck_assert(http_client_send_text(&client, HEALTH "GET /he")); /* together with the one before */
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    expect_problem_and_end(408, "headers");
+    reconnect();
+    for (int i = 0; i < 3; i++)
+        expect_evaluated();
+    ck_assert(http_client_send_text(&client, "P")); /* before anyone has looked */
+    expect_problem_and_end(408, "headers");
+}
+END_TEST
+
+START_TEST(limits_unix_sockets_have_the_same_deadlines)
+{
+    char path[64], listen[80];
+    snprintf(path, sizeof path, "/tmp/lossd-limits-%d.sock", (int)getpid());
+    snprintf(listen, sizeof listen, "--listen=unix:%s", path);
+    server_process_start(&server, (const char *const[]){listen, "--header-timeout=0.6", "--idle-timeout=3600", NULL});
+    ck_assert(http_client_connect_path(&client, path));
+    ck_assert(http_client_send_text(&client, "GET"));
+    expect_problem_and_end(408, "headers");
+    http_client_close(&client);
+    ck_assert(http_client_connect_path(&client, path));
+    ck_assert(http_client_send_text(&client, HEALTH "GET /he"));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    expect_problem_and_end(408, "headers");
+}
+END_TEST
+
 START_TEST(limits_idle_connections_are_closed_and_busy_ones_are_not)
 {
     START("--idle-timeout=0.8");
@@ -849,6 +885,8 @@ Suite *limits_suite(void)
     TCase *slow = add_case(suite, "limits_slow"), *connections = add_case(suite, "limits_connections");
     TCase *memory = add_case(suite, "limits_memory");
     tcase_add_test(slow, limits_headers_that_drip_are_cut_on_their_deadline);
+    tcase_add_test(slow, limits_a_request_that_begins_with_the_answer_before_it_is_on_its_deadline);
+    tcase_add_test(slow, limits_unix_sockets_have_the_same_deadlines);
     tcase_add_test(slow, limits_idle_connections_are_closed_and_busy_ones_are_not);
     tcase_add_test(slow, limits_bodies_that_drip_are_cut);
     tcase_add_test(slow, limits_bodies_that_only_take_their_time_are_not_cut);

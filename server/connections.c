@@ -106,10 +106,10 @@ static void forget(struct connections *connections, int fd)
 
 /* ---- the interface -------------------------------------------------------------------------------------------------- */
 
-bool connections_room(struct connections *connections)
+bool connections_room(struct connections *connections, unsigned beyond)
 {
     pthread_mutex_lock(&connections->mutex);
-    const bool room = connections->count < connections->most;
+    const bool room = connections->count < connections->most + beyond;
     pthread_mutex_unlock(&connections->mutex);
     return room;
 }

@@ -19,7 +19,8 @@ struct connections;
 struct connections *connections_new(unsigned most, unsigned most_each);
 void connections_free(struct connections *connections);
 
-bool connections_room(struct connections *connections);
+/* Whether there is room for one more, where there may be so many `beyond` the most. */
+bool connections_room(struct connections *connections, unsigned beyond);
 /* How many there are, and how many there may be. */
 unsigned connections_count(struct connections *connections);
 unsigned connections_most(const struct connections *connections);

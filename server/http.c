@@ -77,6 +77,7 @@ enum {
        particular none that is kept for others. Then a body has the room that it says it needs; or doubles. */
     HTTP_BODY_START = 64 * 1024,
     HTTP_CONNECTIONS_MIN = 16,
+    HTTP_ADMIN_CONNECTIONS = 16, /* that health and metrics may have where there are too many of others */
     /* For headers and the piece of the body that is being read, which is half of it; more where headers may be longer.
        libmicrohttpd clears all of it for each request, which with 128 KiB took a quarter of a small request's time; larger
        pieces make no body faster. */
@@ -1112,7 +1113,7 @@ static size_t connection_memory(const struct limits *limits)
 /* How many connections there are descriptors for, of so many that are wanted, having asked for enough. */
 static unsigned connection_limit(unsigned most)
 {
-    const rlim_t others = HTTP_SPARE_FILES + LINGER_MAX, wanted = most + others;
+    const rlim_t others = HTTP_SPARE_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX, wanted = most + others;
     struct rlimit files = {0};
     if (getrlimit(RLIMIT_NOFILE, &files) != 0)
         return HTTP_CONNECTIONS_MIN;
@@ -1348,10 +1349,10 @@ failed:
     return NULL;
 }
 
-bool http_has_room(void *context)
+bool http_has_room(void *context, const struct entrance *entrance)
 {
     struct http *http = context;
-    return connections_room(http->connections);
+    return connections_room(http->connections, entrance->admin ? HTTP_ADMIN_CONNECTIONS : 0);
 }
 
 /* Answers a connection that is one too many of its address, before it says what it wants, and closes it. */
@@ -1392,7 +1393,7 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
         return;
     }
     probe(fd);
-    if (!connections_add(http->connections, fd, peer_key(peer))) {
+    if (!connections_add(http->connections, fd, entrance->admin ? 0 : peer_key(peer))) {
         turn_away(http, fd, entrance);
         return;
     }

@@ -35,8 +35,9 @@ struct http;
    if that cannot be. */
 struct http *http_start(const struct http_settings *settings, char *message, size_t size);
 
-/* Whether another connection can be served at the moment. Of a listener_taker. */
-bool http_has_room(void *http);
+/* Whether another connection can be served at the moment. A few more can where they are for health and metrics. Of a
+   listener_taker. */
+bool http_has_room(void *http, const struct entrance *entrance);
 
 /* Serves a connection, given as a non-blocking socket that belongs to the server from now on; the entrance is borrowed. Of a
    listener_taker, to be called from one thread only. */

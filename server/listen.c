@@ -103,7 +103,7 @@ const struct entrance *listener_entrance(const struct listener *listener, size_t
 static bool accept_waiting(struct listener *listener, const struct door *door)
 {
     const struct listener_taker *taker = &listener->taker;
-    while (taker->has_room(taker->context)) {
+    while (taker->has_room(taker->context, door->entrance)) {
         struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
         int fd = accept4(door->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);

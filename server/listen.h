@@ -46,7 +46,8 @@ const struct entrance *listener_entrance(const struct listener *listener, size_t
 
 /* Whom connections are handed to, on the listener's own thread. */
 struct listener_taker {
-    bool (*has_room)(void *context); /* asked before each; while it has none, clients wait in the kernel's queue */
+    /* Asked before each; while it has none, clients wait in the kernel's queue. */
+    bool (*has_room)(void *context, const struct entrance *entrance);
     /* Owns the non-blocking socket. */
     void (*adopt)(void *context, int fd, const struct sockaddr *peer, socklen_t len, const struct entrance *entrance);
     void *context;

@@ -833,6 +833,28 @@ START_TEST(limits_connections_in_all_wait_for_each_other)
 }
 END_TEST
 
+/* Whoever looks what is amiss must get in. */
+START_TEST(limits_connections_for_metrics_do_not_wait_for_others)
+{
+    struct http_client others[2], admin;
+    START("--max-connections=2", "--max-connections-per-address=3", "--admin-listen=127.0.0.1:0");
+    ck_assert(is_answered(&client));
+    for (int i = 0; i < 2; i++)
+        ck_assert(http_client_connect(&others[i], "127.0.0.1", server.port));
+    ck_assert(is_answered(&others[0]));
+    for (int i = 0; i < 5; i++) {
+        ck_assert(http_client_connect(&admin, "127.0.0.1", server_process_port(&server, "for health and metrics on")));
+        ck_assert(is_answered(&admin));
+        http_client_close(&admin);
+    }
+    char byte;
+    ck_assert_int_lt(recv(others[1].fd, &byte, 1, MSG_DONTWAIT), 0);
+    http_client_close(&others[0]);
+    ck_assert(is_answered(&others[1]));
+    http_client_close(&others[1]);
+}
+END_TEST
+
 START_TEST(limits_connections_of_an_address_are_counted)
 {
     struct http_client first, elsewhere;
@@ -894,6 +916,7 @@ Suite *limits_suite(void)
     tcase_add_test(slow, limits_answers_that_are_read_slowly_are_not_cut);
     tcase_add_test(slow, limits_slow_clients_hold_nothing_but_themselves);
     tcase_add_test(connections, limits_connections_in_all_wait_for_each_other);
+    tcase_add_test(connections, limits_connections_for_metrics_do_not_wait_for_others);
     tcase_add_test(connections, limits_connections_of_an_address_are_counted);
     tcase_add_test(memory, limits_memory_is_waited_for_with_the_body_unread);
     tcase_add_test(memory, limits_memory_that_is_given_up_goes_to_those_who_wait);

@@ -59,7 +59,11 @@ struct access *access_new(const struct access_settings *settings, char *message,
         return NULL;
     }
     access->settings = *settings;
-    pthread_rwlock_init(&access->lock, NULL);
+    pthread_rwlockattr_t patient; /* requests wait for what is read again: left to itself, that could wait for ever */
+    pthread_rwlockattr_init(&patient);
+    pthread_rwlockattr_setkind_np(&patient, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&access->lock, &patient);
+    pthread_rwlockattr_destroy(&patient);
     if (has_text(settings->token_file) && !(access->tokens = tokens_read(settings->token_file, message, size))) {
         access_free(access);
         return NULL;

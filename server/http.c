@@ -465,6 +465,8 @@ static enum MHD_Result answer_and_drop(struct request *request)
 {
     const struct buffer *body = &request->reply.body;
     struct buffer text = {.data = NULL};
+    if (!watch_turn(request->watched, WATCH_ANSWER)) /* it was cut, and perhaps told why */
+        return MHD_NO;
     request->close = true;
     struct MHD_Response *response = make_response(request);
     if (!response)

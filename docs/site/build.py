@@ -24,7 +24,7 @@ SITE = ROOT / "build/docs/site"
 SECTIONS = {
     None: [("Quick start", "docs/index.md")],
     "Guides": [("Requests by example", "docs/guides/requests.md"), ("Evaluation in a pipeline", "docs/guides/pipeline.md"), ("Training from another language", "docs/guides/training.md"),
-               ("Load testing", "docs/guides/load-testing.md"), ("Boosting objectives", "docs/guides/boosting.md")],
+               ("Load testing", "docs/guides/load-testing.md"), ("Operating it", "docs/operations.md"), ("Boosting objectives", "docs/guides/boosting.md")],
     "Clients": [("Python", "clients/python/README.md"), ("JavaScript", "clients/js/README.md"), ("Examples", "tests/clients/README.md")],
     "Reference": [("The protocol", "docs/API.md"), ("The project", "README.md"),
                   ("Benchmarks", "bench/README.md"), ("A map of the code", "ARCHITECTURE.md"), ("Contributing", "CONTRIBUTING.md"), ("Changes", "CHANGELOG.md")],

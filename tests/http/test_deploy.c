@@ -1,8 +1,10 @@
 /*
- * What lies in deploy/: that it names metrics that there are, and that the programs it is for take it.
+ * What lies in deploy/: that it names metrics that there are, and that the programs it is for take it. And docs/operations.md:
+ * that it names whatever there is to name, and nothing else.
  */
 #include "http/http_client.h"
 #include "http/server_process.h"
+#include "rejects.h"
 #include "suites.h"
 #include "support/command.h"
 
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #define PROMETHEUS "deploy/prometheus/"
+static const char operations_file[] = "docs/operations.md";
 static const char dashboard_file[] = "deploy/grafana/lossd.json";
 static const char rules_file[] = PROMETHEUS "lossd.rules.yml";
 static const char rules_test_file[] = PROMETHEUS "lossd.test.yml";
@@ -110,6 +113,105 @@ START_TEST(deploy_names_metrics_that_there_are)
     ck_assert_int_gt(check_names(metrics, rules_test_file), 10);
     ck_assert_int_gt(check_names(metrics, dashboard_file), 20);
     free(metrics);
+}
+END_TEST
+
+/* ---- docs/operations.md --------------------------------------------------------------------------------------------- */
+
+/* That a text stands in the page, in backticks. */
+static void expect_named(const char *page, const char *what, const char *text)
+{
+    char quoted[NAME];
+    snprintf(quoted, sizeof quoted, "`%s`", text);
+    ck_assert_msg(strstr(page, quoted) != NULL, "docs/operations.md does not name the %s %s", what, quoted);
+}
+
+START_TEST(operations_names_every_metric)
+{
+    char *const metrics = scrape(), *const page = read_file(operations_file), name[NAME];
+    int count = 0;
+    for (const char *at = metrics; (at = strstr(at, "# TYPE ")); count++) {
+        at += strlen("# TYPE ");
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, " "), at);
+        expect_named(page, "metric", name);
+    }
+    ck_assert_int_gt(count, 20);
+    ck_assert_int_ge(check_names(metrics, operations_file), count);
+    free(metrics);
+    free(page);
+}
+END_TEST
+
+/* The flag that a text begins with, "--name". */
+static const char *flag_at(const char *text, char flag[NAME])
+{
+    snprintf(flag, NAME, "%.*s", (int)strspn(text, "-abcdefghijklmnopqrstuvwxyz0123456789"), text);
+    return flag;
+}
+
+START_TEST(operations_names_every_option)
+{
+    enum { HELP = 1 << 16 };
+    static char help[HELP];
+    const char *const program = getenv("LOSSD");
+    char *const page = read_file(operations_file), flag[NAME], line[2 * NAME];
+    int count = 0;
+    ck_assert_int_eq(command_run(help, HELP, "%s --help", program ? program : "build/lossd"), 0);
+    for (const char *at = help; (at = strstr(at, "\n  --")); count++, at++)
+        expect_named(page, "option", flag_at(at + 3, flag));
+    ck_assert_int_gt(count, 20);
+    for (const char *at = page; (at = strstr(at, "`--")); at++) {
+        snprintf(line, sizeof line, "\n  %s", flag_at(at + 1, flag));
+        const char *const found = strstr(help, line);
+        ck_assert_msg(found && strchr(" \n", found[strlen(line)]), "docs/operations.md names %s, which is no option", flag);
+    }
+    free(page);
+}
+END_TEST
+
+START_TEST(operations_names_every_reason_and_alert)
+{
+    static const char mark[] = "- alert: ";
+    char *const page = read_file(operations_file), *const rules = read_file(rules_file), name[NAME];
+    for (int i = 0; i < REJECT_COUNT; i++)
+        expect_named(page, "reason", reject_names[i]);
+    for (const char *at = rules; (at = strstr(at, mark));) {
+        at += strlen(mark);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, "\n"), at);
+        ck_assert_msg(strstr(page, name) != NULL, "docs/operations.md does not say what to do about %s", name);
+    }
+    free(page);
+    free(rules);
+}
+END_TEST
+
+START_TEST(operations_names_every_field_of_the_log)
+{
+    static const char body[] = "{\"input\":[1],\"target\":[2]}";
+    static const char headers[] =
+        "X-Request-Id: seen\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
+    struct server_process server;
+    struct http_client client;
+    struct http_response response = {.status = 0};
+    server_process_start(&server, (const char *const[]){"--log-format=json", "--threads=1", NULL});
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse", headers, body, strlen(body), &response));
+    http_client_close(&client);
+    http_response_free(&response);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    char *const log = server_process_log(&server), *const page = read_file(operations_file);
+    const char *line = strstr(log, "\"id\":\"seen\"");
+    ck_assert_msg(line != NULL, "%s", log);
+    while (line > log && line[-1] != '\n')
+        line--;
+    json_t *const tree = json_loadb(line, strcspn(line, "\n"), 0, NULL), *value;
+    const char *name;
+    ck_assert_uint_gt(json_object_size(tree), 15);
+    json_object_foreach(tree, name, value) expect_named(page, "field of the log", name);
+    json_decref(tree);
+    free(log);
+    free(page);
+    server_process_free(&server);
 }
 END_TEST
 
@@ -290,6 +392,8 @@ Suite *deploy_suite(void)
         SUITE_ADD(suite, "promtool", deploy_prometheus_passes_promtool, deploy_dashboard_asks_what_prometheus_understands);
     else
         fprintf(stderr, "deploy: promtool is not here (prometheus), so it is not asked\n");
+    SUITE_ADD(suite, "operations", operations_names_every_metric, operations_names_every_option,
+              operations_names_every_reason_and_alert, operations_names_every_field_of_the_log);
     TCase *const kubernetes = tcase_create("kubernetes");
     tcase_set_timeout(kubernetes, 120); /* the first time the schemas are fetched */
     tcase_add_test(kubernetes, deploy_manifests_are_sound);

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SAMPLE = 256, CLIENTS = 4, EACH = 250, JOBS = 6, PATIENCE_MS = 20000 };
+enum { SAMPLE = 256, CLIENTS = 4, EACH = 250, JOBS = 3, SIDE = 1536, PATIENCE_MS = 20000 };
 
 static struct server_process server;
 static struct http_client client;
@@ -80,7 +80,6 @@ static void await(const char *sample, double expected)
 /* An evaluation that takes a while: many terms of few bytes, every one of which is answered. */
 static char *long_request(void)
 {
-    enum { SIDE = 2048 };
     char *const body = malloc(SIDE * 16 + 256);
     ck_assert_ptr_nonnull(body);
     size_t len = (size_t)sprintf(body, "{\"reduction\":\"none\",\"log_input\":true,\"input\":[[0.5]");
@@ -153,7 +152,7 @@ START_TEST(metrics_count_bytes_elements_and_phases)
     ck_assert_int_eq(response.status, 200);
     scrape();
     expect("lossd_request_body_bytes_total", strlen(small) + strlen(large));
-    expect("lossd_elements_total{loss=\"poisson_nll\"}", 2048 * 2048);
+    expect("lossd_elements_total{loss=\"poisson_nll\"}", SIDE * SIDE);
     static const char *const phases[] = {"receive", "queue", "decode", "compute", "encode", "send"};
     for (int i = 0; i < 6; i++) {
         char sample[SAMPLE];

@@ -59,7 +59,7 @@ mkdocs            makes the pages
 python3-matplotlib draws the curves"
 
 for_web="
-chromium          shows the page to the tests of tests/web"
+chromium-headless-shell shows the page to the tests of tests/web"
 command -v npm >/dev/null || for_web="$for_web
 npm               fetches what drives Chromium"
 

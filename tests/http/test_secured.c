@@ -156,8 +156,7 @@ END_TEST
 
 START_TEST(secured_page_asks_for_the_token)
 {
-    if (!command_succeeds("command -v node && test -x \"${CHROMIUM:-/usr/bin/chromium}\"") ||
-        !npm_packages_are_there("tests/web")) {
+    if (!browser_is_there() || !npm_packages_are_there("tests/web")) {
         fprintf(stderr, "secured: the page is not tested, node, npm or Chromium is not here; make check-web installs them\n");
         return;
     }
@@ -169,7 +168,7 @@ Suite *secured_suite(void)
 {
     Suite *suite = suite_create("secured");
     TCase *tcase = tcase_create("secured");
-    tcase_set_timeout(tcase, 120);
+    tcase_set_timeout(tcase, 300);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, secured_python_client_gets_in);
     tcase_add_test(tcase, secured_javascript_client_gets_in);

@@ -40,3 +40,9 @@ bool npm_packages_are_there(const char *folder)
                     folder) < COMMAND &&
            command_succeeds(command);
 }
+
+bool browser_is_there(void)
+{
+    return command_succeeds("command -v node && { test -x \"$CHROMIUM\" || test -x /usr/bin/chromium-headless-shell || "
+                            "test -x /usr/bin/chromium; }");
+}

@@ -15,4 +15,7 @@ __attribute__((format(printf, 3, 4))) int command_run(char *printed, size_t size
 /* Whether the npm packages that a folder's lock file names are in it; fetches them where they are not. */
 bool npm_packages_are_there(const char *folder);
 
+/* Whether node is here, and a Chromium where tests/web/browser.mjs looks for it. */
+bool browser_is_there(void);
+
 #endif

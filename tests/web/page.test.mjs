@@ -299,8 +299,11 @@ test('it is dark where that is liked, charts too, and changes at once', () => on
     });
     const light = await look();
     await page.emulateMedia({colorScheme: 'dark'});
-    await page.waitForTimeout(100);
-    const dark = await look();
+    let dark = await look();
+    for (let i = 0; i < 200 && dark.ink === light.ink; i++) { // charts are drawn again with the next frame
+        await page.waitForTimeout(50);
+        dark = await look();
+    }
     assert.equal(light.back, 'rgb(244, 246, 248)');
     assert.equal(dark.back, 'rgb(18, 23, 29)');
     assert.notEqual(light.ink, dark.ink);

@@ -1,0 +1,6 @@
+// Every test of a server that is open to all, in one process, which starts Chromium once.
+
+import './losses.test.mjs';
+import './page.test.mjs';
+import './axe.test.mjs';
+import './docs.test.mjs';

@@ -269,13 +269,16 @@ static enum exit_code report(const struct arguments *a, const struct bench *benc
 /* Says which limits were missed, and by whom. */
 static enum exit_code judge(const struct bench *bench)
 {
+    static const char *const units[QUANTITIES] = {" ms",        " ms", " ms", " ms", " ms", " ms", "", " of all requests",
+                                                  " requests/s"};
     char label[BENCH_LABEL];
     enum exit_code code = EXIT_OK;
     for (int i = 0; i < bench->count; i++)
         for (int k = 0; k < bench->limits && bench->scenario[i].ran; k++)
             if (!bench_keeps(&bench->scenario[i], &bench->limit[k]))
-                code = fail(EXIT_FAILED, "%s misses --limit %s: it has %.6g", bench_label(&bench->scenario[i], label),
-                            bench->limit[k].text, bench_quantity(&bench->scenario[i], bench->limit[k].quantity));
+                code = fail(EXIT_FAILED, "%s misses --limit %s: it has %.4g%s", bench_label(&bench->scenario[i], label),
+                            bench->limit[k].text, bench_quantity(&bench->scenario[i], bench->limit[k].quantity),
+                            units[bench->limit[k].quantity]);
     return code;
 }
 

@@ -114,6 +114,16 @@ static void print_parameter(const json_t *parameter)
     print_wrapped(stdout, text_of(parameter, "doc"), NAME, NAME);
 }
 
+/* The example as a command that asks for it. */
+static void print_example(const json_t *loss)
+{
+    const json_t *const example = json_object_get(loss, "example");
+    char *const body = example ? json_dumps(example, JSON_REAL_PRECISION(15)) : NULL;
+    if (body)
+        printf("\nexample\n  curl --json '%s' http://127.0.0.1:8080%s\n", body, text_of(loss, "path"));
+    free(body);
+}
+
 static void print_loss(const json_t *loss)
 {
     size_t i;
@@ -131,6 +141,7 @@ static void print_loss(const json_t *loss)
     if (json_array_size(json_object_get(loss, "parameters")) > 0)
         printf("\nparameters\n");
     json_array_foreach(json_object_get(loss, "parameters"), i, each) print_parameter(each);
+    print_example(loss);
 }
 
 static void print_list(const json_t *losses)

@@ -131,6 +131,11 @@ START_TEST(list_and_show_know_every_loss_here_and_there)
     strcpy(here, out);
     assert_run(OK, "$L show huber --json --url $LOSSD_URL");
     ck_assert_str_eq(out, here);
+    for (size_t i = 0; i < loss_count(); i++) {
+        assert_run(OK, "$L show %s --local | sed -n 's,http://127.0.0.1:8080,'$LOSSD_URL',; s/^  curl /curl -sf /p' | sh",
+                   loss_at(i)->name);
+        assert_has(out, "{\"loss\":");
+    }
 }
 END_TEST
 
@@ -611,6 +616,7 @@ START_TEST(bench_fails_where_a_limit_is_missed)
     assert_run(FAILED,
                "$L bench --duration 0.1 --warm-up 0 --sizes 10 --limit throughput=1e9 --limit p99=0.001us --limit max=10s");
     assert_has(err, "lossctl: mse, 10 elements, safetensors, 8 connections misses --limit throughput=1e9: it has ");
+    assert_has(err, " requests/s\n");
     assert_has(err, " misses --limit p99=0.001us: it has ");
     ck_assert_ptr_null(strstr(err, "max=10s"));
     assert_has(out, "requests/s");

@@ -7,6 +7,7 @@
 #include "progress.h"
 #include "tensor_json.h"
 #include "v1.h"
+#include "wrap.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,7 +36,8 @@ __attribute__((format(printf, 4, 5))) static void report(struct doctor *d, const
     d->wrong += verdict == WRONG;
     if (!d->json) {
         progress_end();
-        printf("%-4s  %-*s  %s\n", verdicts[verdict], NAME_WIDTH, name, detail);
+        const int width = printf("%-4s  %-*s  ", verdicts[verdict], NAME_WIDTH, name);
+        print_wrapped(stdout, detail, width, width);
         fflush(stdout);
         return;
     }
@@ -186,6 +188,17 @@ static enum exit_code check_machine(struct doctor *d)
     return EXIT_OK;
 }
 
+/* A limit as its option takes it: large numbers, which are of bytes, in MiB or GiB. */
+static void add_limit(char *list, size_t size, const char *name, const json_t *value)
+{
+    const double number = json_number_value(value), unit = number >= 0x1p30 ? 0x1p30 : number >= 0x1p20 ? 0x1p20 : 1;
+    char one[128];
+    snprintf(one, sizeof one, "%s %.*g%s", name, unit > 1 ? 4 : 15, number / unit, unit > 0x1p20 ? "G" : unit > 1 ? "M" : "");
+    for (char *at = one; *at; at++)
+        *at = *at == '_' ? '-' : *at;
+    add_name(list, size, one);
+}
+
 static enum exit_code check_limits(struct doctor *d)
 {
     char list[2000] = "";
@@ -196,14 +209,7 @@ static enum exit_code check_limits(struct doctor *d)
     if (code != EXIT_OK)
         return code;
     json_t *const tree = parse(&response);
-    json_object_foreach(tree, key, value)
-    {
-        char one[128];
-        char *const text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        snprintf(one, sizeof one, "%s %s", key, text ? text : "");
-        free(text);
-        add_name(list, sizeof list, one);
-    }
+    json_object_foreach(tree, key, value) add_limit(list, sizeof list, key, value);
     if (*list)
         report(d, "limits", FINE, "%s", list);
     else

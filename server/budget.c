@@ -23,6 +23,7 @@ struct budget {
     int64_t wait_ms;
     struct reservation *first, **last;
     bool closed;
+    bool missed; /* of budget_missed, since the last tick */
 };
 
 /* ---- the sum; under the mutex --------------------------------------------------------------------------------------- */
@@ -54,6 +55,13 @@ static size_t rest(const struct budget *budget)
 }
 
 /* ---- waiting -------------------------------------------------------------------------------------------------------- */
+
+static void append(struct budget *budget, struct reservation *reservation)
+{
+    *budget->last = reservation;
+    budget->last = &reservation->next;
+    budget->waiting++;
+}
 
 static struct reservation *unlink_first(struct budget *budget)
 {
@@ -101,23 +109,55 @@ static void give_back(struct budget *budget, size_t bytes)
     wake_all(granted, true);
 }
 
-void budget_tick(struct budget *budget)
+/* Takes those off the queue who will not be granted anything. */
+static struct reservation *take_refused(struct budget *budget, int64_t now)
 {
-    struct reservation *late = NULL, **end = &late;
-    const int64_t now = clock_ms();
-    pthread_mutex_lock(&budget->mutex);
-    while (budget->first && (budget->closed || budget->first->until <= now)) { /* all wait equally long */
-        *end = unlink_first(budget);
-        end = &(*end)->next;
+    struct reservation *refused = NULL, **end = &refused, *next = budget->first;
+    budget->first = NULL;
+    budget->last = &budget->first;
+    budget->waiting = 0;
+    while (next) {
+        struct reservation *const reservation = next;
+        next = reservation->next;
+        reservation->next = NULL;
+        if (budget->closed || reservation->until <= now || allowance_cancelled(&reservation->allowance)) {
+            *end = reservation;
+            end = &reservation->next;
+        } else {
+            append(budget, reservation);
+        }
     }
-    *end = NULL;
+    return refused;
+}
+
+/* What the first of those who wait waits for. */
+static size_t lacking(const struct budget *budget)
+{
+    const size_t wanted = budget->first ? budget->first->wanted : 0, limit = limit_for(budget, wanted);
+    const size_t missing = budget->reserved + wanted;
+    return budget->first && missing > limit ? missing - limit : 0;
+}
+
+size_t budget_tick(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->mutex);
+    struct reservation *const refused = take_refused(budget, clock_ms());
     struct reservation *const granted = take_granted(budget); /* who waited behind a larger one */
-    const size_t keep = rest(budget);
+    const size_t keep = rest(budget), lack = lacking(budget), missed = budget->missed;
+    budget->missed = false;
     pthread_mutex_unlock(&budget->mutex);
-    wake_all(late, false);
+    wake_all(refused, false);
     if (granted)
         pages_keep(keep);
     wake_all(granted, true);
+    return lack > missed ? lack : missed;
+}
+
+void budget_missed(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->mutex);
+    budget->missed = true;
+    pthread_mutex_unlock(&budget->mutex);
 }
 
 void budget_close(struct budget *budget)
@@ -203,11 +243,8 @@ bool reservation_wait(struct reservation *reservation, size_t bytes,
     reservation->wake = wake;
     pthread_mutex_lock(&budget->mutex);
     const bool waits = !budget->closed && budget->waiting < budget->most_waiting;
-    if (waits) {
-        *budget->last = reservation;
-        budget->last = &reservation->next;
-        budget->waiting++;
-    }
+    if (waits)
+        append(budget, reservation);
     pthread_mutex_unlock(&budget->mutex);
     if (waits)
         give_back(budget, 0); /* there may be room by now */

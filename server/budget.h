@@ -61,8 +61,11 @@ void reservation_trim(struct reservation *reservation);
 /* Gives back all. */
 void reservation_end(struct reservation *reservation);
 
-/* Refuses those whose time to wait is up; to be called every now and then. */
-void budget_tick(struct budget *budget);
+/* Says that a request was refused since it found no memory. */
+void budget_missed(struct budget *budget);
+/* Refuses those whose time to wait is up, or whose client has left; to be called every now and then. Returns how many bytes are
+   lacking to the first of those who wait, at least 1 if a request was refused since it was called last; else 0. */
+size_t budget_tick(struct budget *budget);
 /* Refuses all who wait, now and in future. */
 void budget_close(struct budget *budget);
 

@@ -306,6 +306,8 @@ static enum MHD_Result answer(struct request *request)
     struct MHD_Response *response = make_response(request);
     if (!response)
         return answer_no_memory(request);
+    if (request->reply.body.len > HTTP_SEND_PIECE) /* shorter ones are not counted as they go */
+        watch_holds(request->watched, request->reply.body.len);
     request->state = REQUEST_ANSWERED;
     request->handed = clock_ns();
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)request->reply.status, response);
@@ -353,6 +355,8 @@ static void free_body(struct request *request)
 static void give_up(struct request *request)
 {
     free_body(request);
+    reservation_trim(&request->memory);
+    watch_holds(request->watched, 0);
     request->state = REQUEST_DISCARDING;
     request->patience = request->http->settings.limits.max_body;
 }
@@ -404,6 +408,8 @@ static void refuse_no_memory(struct request *request, const char *what)
                budget_bytes(http->budget));
     else
         refuse(&request->reply, 503, "there is no memory for %s at the moment", what);
+    if (!request->memory.never)
+        budget_missed(http->budget);
 }
 
 /* Once the answer is known: keeps the memory for it, and gives back the rest. */
@@ -834,10 +840,14 @@ static size_t expected_bytes(const struct request *request)
 static void on_memory(struct reservation *memory, bool granted)
 {
     struct request *const request = (struct request *)(void *)((char *)memory - offsetof(struct request, memory));
-    if (!granted)
+    if (!granted && is_given_up(request))
+        give_up_computing(request);
+    else if (!granted)
         refuse_no_memory(request, "this request");
     request->state = granted ? REQUEST_RECEIVING : REQUEST_LATE;
     watch_turn(request->watched, WATCH_BODY);
+    if (granted)
+        watch_holds(request->watched, request->framing.length);
     MHD_resume_connection(request->connection);
 }
 
@@ -858,8 +868,10 @@ static enum MHD_Result admit(struct request *request)
     const size_t bytes = expected_bytes(request);
     request->memory.never = request->framing.length >= budget_bytes(request->http->budget);
     request->state = REQUEST_RECEIVING;
-    if (!request->memory.never && reservation_try(&request->memory, bytes))
+    if (!request->memory.never && reservation_try(&request->memory, bytes)) {
+        watch_holds(request->watched, request->framing.chunked ? WATCH_ANY_LENGTH : request->framing.length);
         return MHD_YES;
+    }
     if (!request->memory.never && request->framing.has_length && request->http->settings.limits.memory_wait > 0)
         return wait_for_memory(request, bytes);
     refuse_no_memory(request, "this request");
@@ -1252,10 +1264,10 @@ static void stop_daemons(struct http *http)
         MHD_stop_daemon(http->secure_daemon);
 }
 
-static void on_tick(void *context)
+static size_t on_tick(void *context)
 {
     const struct http *http = context;
-    budget_tick(http->budget);
+    return budget_tick(http->budget);
 }
 
 /* Sets aside what connections take, of which there may be fewer where that is much, and leaves the rest to requests. False
@@ -1436,9 +1448,9 @@ void http_announce_end(struct http *http)
 
 static void give_up_all(struct http *http)
 {
-    budget_close(http->budget);
     __atomic_store_n(&http->give_up, true, __ATOMIC_RELAXED);
     watch_give_up(http->watch);
+    budget_close(http->budget);
 }
 
 /* Waits until all requests are answered, at most for --drain-timeout. Then what is still being computed is given up, and those

@@ -13,6 +13,7 @@ struct limits {
     size_t max_memory;           /* of all requests and connections */
     int64_t memory_wait;         /* milliseconds that a request may wait for memory ... */
     int memory_queue;            /* ... and how many may */
+    int64_t memory_hold;         /* that a body or an answer may take to be sent while others wait for memory */
     int max_queue;               /* requests that may wait to be computed */
     size_t max_url, max_headers; /* bytes: of the request's target; of the names and values of its headers */
     int max_header_count;

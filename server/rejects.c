@@ -20,6 +20,7 @@ const char *const reject_names[REJECT_COUNT] = {
     [REJECT_HEADER_TIME] = "header_time",
     [REJECT_BODY_RATE] = "body_rate",
     [REJECT_ANSWER_RATE] = "answer_rate",
+    [REJECT_MEMORY_HOLD] = "memory_hold",
     [REJECT_DRAINING] = "draining",
     [REJECT_GONE] = "gone",
 };

@@ -27,6 +27,8 @@ enum {
     WATCH_IDLE_MS = 1000, /* so often at most connections are looked at that wait for a request */
     WATCH_BATCH = 256,    /* connections that are looked at before others may have the mutex */
     WATCH_PHASES = 8,     /* at least as many as there are */
+    WATCH_CUTS = 64,      /* at most at a time for memory: each looks at all */
+    WATCH_GRACE = 8,      /* an eighth of --memory-hold passes before it is judged how long something will take */
     FIRST_TURN = WATCH_HEADERS,
 };
 
@@ -36,6 +38,7 @@ struct watched {
     bool plain;
     atomic_uint turn;          /* phase, plus WATCH_PHASES for every change that there was */
     _Atomic uint64_t progress; /* bytes, in this phase */
+    _Atomic uint64_t holds;    /* of watch_holds, in this phase; 0: nothing */
     atomic_int status;
     bool gone;                    /* accessed atomically, and by others through a pointer */
     _Atomic(const char *) reason; /* of reject_names; NULL unless it was cut for being slow */
@@ -208,6 +211,56 @@ static void look_at_answer(struct watch *watch, struct watched *watched, int64_t
         cut_slow(watch, watched, REJECT_ANSWER_RATE, NULL);
 }
 
+/* ---- those who hold memory ------------------------------------------------------------------------------------------ */
+
+/* In how many milliseconds all will have been sent, if it goes on as it did; 0 where that cannot be told yet, or does not
+   matter. Of a body in chunks: for how long it has been coming. */
+static double duration(const struct watch *watch, struct watched *watched, int64_t now)
+{
+    const unsigned turn = atomic_load(&watched->turn);
+    const uint64_t holds = atomic_load(&watched->holds);
+    const double elapsed = (double)(now - watched->since);
+    const bool sends = turn % WATCH_PHASES == WATCH_BODY || turn % WATCH_PHASES == WATCH_ANSWER;
+    if (holds == 0 || !sends || turn != watched->seen_turn || elapsed * WATCH_GRACE < (double)watch->limits->memory_hold)
+        return 0;
+    int64_t done = (int64_t)atomic_load(&watched->progress);
+    if (turn % WATCH_PHASES == WATCH_ANSWER)
+        done -= unread(watched->fd);
+    return elapsed * (holds == WATCH_ANY_LENGTH ? 1 : (double)holds / (double)(done > 1 ? done : 1));
+}
+
+/* The one that will take longest, NULL if none takes longer than --memory-hold. */
+static struct watched *slowest(const struct watch *watch, int64_t now)
+{
+    struct watched *found = NULL;
+    double longest = (double)watch->limits->memory_hold;
+    for (struct watched *watched = watch->first; watched; watched = watched->next) {
+        const double takes = duration(watch, watched, now);
+        if (takes > longest) {
+            longest = takes;
+            found = watched;
+        }
+    }
+    return found;
+}
+
+/* Cuts the slowest of those who hold memory, until what they held is as much as others lack. One that was cut, or has gone on
+   to another turn at that moment, is not found again. */
+static void cut_holders(struct watch *watch, size_t lacking)
+{
+    const int64_t now = clock_ms();
+    struct watched *watched;
+    size_t freed = 0;
+    for (int cuts = 0; freed < lacking && cuts < WATCH_CUTS && (watched = slowest(watch, now)) != NULL; cuts++) {
+        freed += atomic_load(&watched->holds);
+        const bool body = watched->seen_turn % WATCH_PHASES == WATCH_BODY;
+        cut_slow(watch, watched, REJECT_MEMORY_HOLD,
+                 body ? "the body of the request came too slowly while others waited for memory" : NULL);
+    }
+}
+
+/* ---- looking at all ------------------------------------------------------------------------------------------------- */
+
 /* Before the first turn of all nothing can have come. */
 static void see_turn(struct watched *watched, unsigned turn, int64_t now)
 {
@@ -285,8 +338,10 @@ static void *run(void *argument)
         look_at_all(watch);
         pthread_mutex_unlock(&watch->mutex);
         pages_tidy();
-        watch->tick.tick(watch->tick.context);
+        const size_t lacking = watch->tick.tick(watch->tick.context);
         pthread_mutex_lock(&watch->mutex);
+        if (watch->limits->memory_hold > 0)
+            cut_holders(watch, lacking);
     }
     pthread_mutex_unlock(&watch->mutex);
     return NULL;
@@ -364,7 +419,14 @@ bool watch_turn(struct watched *watched, enum watch_phase phase)
     if (turn == WATCH_CUT)
         return false;
     atomic_store(&watched->progress, 0);
+    atomic_store(&watched->holds, 0);
     return atomic_compare_exchange_strong(&watched->turn, &turn, next); /* it fails only if it has just been cut */
+}
+
+void watch_holds(struct watched *watched, uint64_t bytes)
+{
+    if (watched)
+        atomic_store(&watched->holds, bytes);
 }
 
 const bool *watch_gone(const struct watched *watched)

@@ -6,6 +6,9 @@
  * read, but when the client's last bytes and its FIN arrive together, the FIN is still to be read, and an edge-triggered epoll
  * does not tell twice. So a thread looks at every connection every now and then, and shuts down those whose client has gone, or
  * whose time is up, which libmicrohttpd does notice.
+ *
+ * A client may take its time with a large body or answer, for which memory is kept meanwhile, but not at the cost of others:
+ * when they lack memory, the slowest are cut until there will be enough.
  */
 #ifndef SERVER_WATCH_H
 #define SERVER_WATCH_H
@@ -29,11 +32,13 @@ enum watch_phase {
     WATCH_CUT,     /* none of these: the connection was cut, and is about to be closed */
 };
 
-/* What else is to be done every now and then. */
+/* What else is to be done every now and then. Returns how many bytes of memory are lacking to requests, 0 if none are. */
 struct watch_tick {
-    void (*tick)(void *context);
+    size_t (*tick)(void *context);
     void *context;
 };
+
+enum { WATCH_ANY_LENGTH = 1 }; /* of a body in chunks */
 
 /* Borrows limits and rejects, for as long as it lives. NULL with one line in `message` if that cannot be. */
 struct watch *watch_start(const struct limits *limits, struct rejects *rejects, const struct watch_tick *tick, char *message,
@@ -48,6 +53,9 @@ void watch_remove(struct watch *watch, struct watched *watched);
 /* Says what the server waits for from now on. False if the connection has been cut: nothing can be sent on it any more. To be
    called by the thread that has the connection, as the next one. */
 bool watch_turn(struct watched *watched, enum watch_phase phase);
+/* Memory is held until so many bytes of the body have come, or of the answer been taken: where others lack it, and this goes
+   too slowly for --memory-hold, the connection is cut. To be called after each watch_turn of which that is so. */
+void watch_holds(struct watched *watched, uint64_t bytes);
 /* What is set, atomically, once a client is found to have gone, or to be gone: while the server is at work, if the connection
    was reset or closed on both sides. Lives as long as the connection; NULL for NULL. */
 const bool *watch_gone(const struct watched *watched);

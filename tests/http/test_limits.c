@@ -502,6 +502,147 @@ START_TEST(limits_memory_that_will_never_be_there_is_413)
 }
 END_TEST
 
+/* A second client announces a body for which there is room only once `client` is gone, and sends it when it is let. */
+static void ask_for_held_memory(size_t len, int status)
+{
+    struct http_client second;
+    struct http_response answer = {.status = 0};
+    char *body = padded_body(len);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, len, "");
+    ck_assert(http_client_send(&second, body, len));
+    ck_assert(http_client_read(&second, &answer, false));
+    ck_assert_msg(answer.status == status, "%s%s", answer.head, answer.body);
+    http_client_close(&second);
+    http_response_free(&answer);
+    free(body);
+}
+
+static void expect_cut_for_memory(void)
+{
+    wait_for_metric("lossd_rejected_total{reason=\"memory_hold\"}", 1);
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, " reason=memory_hold "));
+    free(log);
+}
+
+START_TEST(limits_memory_of_slow_bodies_goes_to_those_who_wait)
+{
+    START(MEMORY, "--memory-wait=60", "--memory-hold=1");
+    announce(&client, LARGE, "");
+    ck_assert(http_client_send_text(&client, "{"));
+    ask_for_held_memory(LARGE, 200);
+    expect_problem_and_end(408, "others waited for memory");
+    expect_cut_for_memory();
+}
+END_TEST
+
+START_TEST(limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait)
+{
+    char *body = padded_body(LARGE), head[128];
+    START(MEMORY, "--memory-wait=60", "--memory-hold=1");
+    snprintf(head, sizeof head, POST "Transfer-Encoding: chunked\r\n\r\n%x\r\n", LARGE + 1000);
+    ck_assert(http_client_send_text(&client, head));
+    ck_assert(http_client_send(&client, body, LARGE));
+    free(body);
+    for (int waited = 0; metric(reserved) < LARGE; waited += 10) { /* until all of it was read */
+        ck_assert_int_lt(waited, LONG_MS);
+        wait_ms(10);
+    }
+    ask_for_held_memory(LARGE, 200);
+    expect_problem_and_end(408, "others waited for memory");
+    expect_cut_for_memory();
+}
+END_TEST
+
+START_TEST(limits_memory_of_answers_read_slowly_goes_to_those_who_wait)
+{
+    START("--max-memory=256M", "--max-connections=100", "--memory-wait=60", "--memory-hold=1");
+    ask_for_much();
+    ck_assert(read_some(100) > 0);
+    ask_for_held_memory(104 * MIB, 200);
+    expect_cut_for_memory();
+    size_t total = 0;
+    ssize_t got;
+    while ((got = read_some(1 << 20)) > 0)
+        total += (size_t)got;
+    ck_assert_msg(total < 18000000, "%zu bytes of the answer came", total); /* what the kernels hold, at most */
+}
+END_TEST
+
+/* Those who are refused at once lack it as much as those who wait. */
+START_TEST(limits_memory_of_slow_bodies_is_freed_for_those_who_come_back)
+{
+    START(MEMORY, "--memory-wait=0", "--memory-hold=1");
+    announce(&client, LARGE, "");
+    ck_assert(http_client_send_text(&client, "{"));
+    wait_ms(500);
+    ask_for_held_memory(LARGE, 503);
+    expect_problem_and_end(408, "others waited for memory");
+    ask_for_held_memory(LARGE, 200);
+}
+END_TEST
+
+/* Sends a body of LARGE over so many milliseconds. */
+static void send_slowly(int ms)
+{
+    enum { PIECES = 20 };
+    char *body = padded_body(LARGE);
+    for (size_t at = 0; at < LARGE; at += LARGE / PIECES) {
+        wait_ms(ms / PIECES);
+        ck_assert(http_client_send(&client, body + at, LARGE / PIECES));
+    }
+    free(body);
+}
+
+START_TEST(limits_memory_is_held_as_long_as_nobody_lacks_it)
+{
+    START(MEMORY, "--memory-hold=0.5");
+    announce(&client, LARGE, "");
+    send_slowly(2000);
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(limits_memory_is_held_by_those_who_are_fast_enough)
+{
+    struct http_client second;
+    char *body = padded_body(LARGE);
+    START(MEMORY, "--memory-wait=60", "--memory-hold=8"); /* looked at for the first time after a second */
+    announce(&client, LARGE, "");
+    wait_ms(100);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "");
+    wait_for_metric(waiting, 1);
+    send_slowly(2500);
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ck_assert(http_client_send(&second, body, LARGE));
+    ck_assert(http_client_read(&second, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&second);
+    free(body);
+}
+END_TEST
+
+START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
+{
+    struct http_client second;
+    START(MEMORY, "--memory-wait=60");
+    announce(&client, LARGE, "");
+    wait_ms(100);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "");
+    wait_for_metric(waiting, 1);
+    const struct linger reset = {.l_onoff = 1};
+    setsockopt(second.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    http_client_close(&second);
+    wait_for_metric(waiting, 0);
+    ck_assert(metric("lossd_rejected_total{reason=\"gone\"}") >= 1);
+}
+END_TEST
+
 struct flood {
     pthread_t thread;
     int status;
@@ -922,6 +1063,13 @@ Suite *limits_suite(void)
     tcase_add_test(memory, limits_memory_that_is_given_up_goes_to_those_who_wait);
     tcase_add_test(memory, limits_memory_is_not_waited_for_without_end);
     tcase_add_test(memory, limits_memory_has_a_bounded_queue);
+    tcase_add_test(memory, limits_memory_of_slow_bodies_goes_to_those_who_wait);
+    tcase_add_test(memory, limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait);
+    tcase_add_test(memory, limits_memory_of_answers_read_slowly_goes_to_those_who_wait);
+    tcase_add_test(memory, limits_memory_of_slow_bodies_is_freed_for_those_who_come_back);
+    tcase_add_test(memory, limits_memory_is_held_as_long_as_nobody_lacks_it);
+    tcase_add_test(memory, limits_memory_is_held_by_those_who_are_fast_enough);
+    tcase_add_test(memory, limits_memory_is_not_kept_for_those_who_have_left);
     tcase_add_test(memory, limits_memory_that_will_never_be_there_is_413);
     tcase_add_test(memory, limits_memory_holds_whatever_comes);
     tcase_add_test(memory, limits_sizes_beyond_32_bits_are_told_apart);

@@ -1466,7 +1466,7 @@ static void wait_for_clients(struct http *http)
             continue;
         /* A request can be on its way on a connection that was kept alive: give it the time to arrive and be told. */
         nanosleep(&(struct timespec){.tv_nsec = HTTP_DRAIN_QUIET_MS * 1000000L}, NULL);
-        if (atomic_load(&http->served) == served)
+        if (!watch_expects(http->watch) && atomic_load(&http->served) == served)
             return;
     }
     log_message(LOG_LEVEL_WARNING, "closing connections whose clients are too slow");

@@ -28,6 +28,7 @@ enum {
     WATCH_BATCH = 256,    /* connections that are looked at before others may have the mutex */
     WATCH_PHASES = 8,     /* at least as many as there are */
     WATCH_CUTS = 64,      /* at most at a time for memory: each looks at all */
+    WATCH_NEW_MS = 1000,  /* so long a connection is new */
     WATCH_GRACE = 8,      /* an eighth of --memory-hold passes before it is judged how long something will take */
     FIRST_TURN = WATCH_HEADERS,
 };
@@ -36,6 +37,7 @@ struct watched {
     struct watched *next, **link; /* under the mutex */
     int fd;
     bool plain;
+    int64_t added;             /* clock_ms */
     atomic_uint turn;          /* phase, plus WATCH_PHASES for every change that there was */
     _Atomic uint64_t progress; /* bytes, in this phase */
     _Atomic uint64_t holds;    /* of watch_holds, in this phase; 0: nothing */
@@ -383,6 +385,7 @@ struct watched *watch_add(struct watch *watch, int fd, bool plain)
         return NULL;
     watched->fd = fd;
     watched->plain = plain;
+    watched->added = clock_ms();
     atomic_store(&watched->turn, FIRST_TURN);
     pthread_mutex_lock(&watch->mutex);
     watched->next = watch->first;
@@ -441,6 +444,24 @@ void watch_give_up(struct watch *watch)
         if (atomic_load(&watched->turn) % WATCH_PHASES == WATCH_NOTHING)
             __atomic_store_n(&watched->gone, true, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&watch->mutex);
+}
+
+/* Whether something has come that nobody has read yet; the end of a connection is not counted. */
+static bool has_unread(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+bool watch_expects(struct watch *watch)
+{
+    const int64_t now = clock_ms();
+    bool expects = false;
+    pthread_mutex_lock(&watch->mutex);
+    for (const struct watched *watched = watch->first; watched && !expects; watched = watched->next)
+        expects = has_unread(watched->fd) || (atomic_load(&watched->turn) == FIRST_TURN && now - watched->added < WATCH_NEW_MS);
+    pthread_mutex_unlock(&watch->mutex);
+    return expects;
 }
 
 void watch_progress(struct watched *watched, uint64_t bytes)

@@ -61,6 +61,8 @@ void watch_holds(struct watched *watched, uint64_t bytes);
 const bool *watch_gone(const struct watched *watched);
 /* Sets it for all connections for which the server is at work. */
 void watch_give_up(struct watch *watch);
+/* Whether a request is likely to come at once: something is there to be read, or a connection is new and has asked nothing. */
+bool watch_expects(struct watch *watch);
 /* So many bytes of the body have come, or of the answer been handed over, so far. */
 void watch_progress(struct watched *watched, uint64_t bytes);
 /* What the client was told when the connection was cut: 408, or 0 if it was not cut for being slow with its request. */

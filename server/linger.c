@@ -34,20 +34,32 @@ struct lingerer {
     char scratch[LINGER_READ]; /* the thread's: for what is thrown away */
     int wake;                  /* an eventfd: the list has grown, or the end has come */
     pthread_mutex_t mutex;
-    struct lingering list[LINGER_MAX]; /* grown by anyone, shrunk by the thread alone */
+    struct lingering list[LINGER_MAX]; /* written by anyone, shrunk by the thread alone */
     size_t count;
     bool stopping;
     int64_t stop_at;
 };
 
+/* A place for one more: where there is none left, that of whoever had the most time until now. Under the mutex. */
+static struct lingering *make_room(struct lingerer *linger)
+{
+    if (linger->count < LINGER_MAX)
+        return &linger->list[linger->count++];
+    struct lingering *oldest = &linger->list[0];
+    for (size_t i = 1; i < linger->count; i++)
+        if (linger->list[i].until < oldest->until)
+            oldest = &linger->list[i];
+    close(oldest->fd);
+    return oldest;
+}
+
 void linger_add(struct lingerer *linger, int fd)
 {
     int64_t now = clock_ms();
     pthread_mutex_lock(&linger->mutex);
-    int copy = linger->count < LINGER_MAX && !linger->stopping ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    int copy = linger->stopping ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (copy >= 0) {
-        struct lingering entry = {.fd = copy, .idle_until = now + LINGER_IDLE_MS, .until = now + LINGER_TOTAL_MS};
-        linger->list[linger->count++] = entry;
+        *make_room(linger) = (struct lingering){.fd = copy, .idle_until = now + LINGER_IDLE_MS, .until = now + LINGER_TOTAL_MS};
         eventfd_write(linger->wake, 1);
     }
     pthread_mutex_unlock(&linger->mutex);

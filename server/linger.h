@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LINGER_MAX = 256 }; /* connections that can linger at a time; further ones are closed at once */
+enum { LINGER_MAX = 256 }; /* connections that can linger at a time; for a further one the oldest is closed */
 
 struct lingerer;
 
@@ -21,7 +21,7 @@ struct lingerer;
 struct lingerer *linger_start(char *message, size_t size);
 
 /* Takes over a duplicate of `fd`, a socket whose answer has been handed to the kernel; `fd` itself stays the caller's to close.
-   From any thread. Where it cannot (too many, no descriptors), it does nothing. */
+   From any thread. Where it cannot (no descriptors), it does nothing. */
 void linger_add(struct lingerer *linger, int fd);
 
 /* Waits a moment for those that linger, closes what is left, ends the thread and frees all. NULL is let be. */

@@ -118,6 +118,14 @@ static void connect_from_elsewhere(struct http_client *to)
     ck_assert_int_eq(connect(to->fd, (struct sockaddr *)&address, sizeof address), 0);
 }
 
+/* Announces a body. */
+static void announce(struct http_client *by, unsigned long long len, const char *headers)
+{
+    char head[256];
+    snprintf(head, sizeof head, POST "%sContent-Length: %llu\r\n\r\n", headers, len);
+    ck_assert(http_client_send_text(by, head));
+}
+
 /* ---- deadlines and rates -------------------------------------------------------------------------------------------- */
 
 START_TEST(limits_headers_that_drip_are_cut_on_their_deadline)
@@ -311,6 +319,30 @@ START_TEST(limits_slow_clients_hold_nothing_but_themselves)
 }
 END_TEST
 
+/* Refused while it sends: without lingering the connection would be reset under its hands, the answer unread. */
+START_TEST(limits_refusals_are_heard_however_many_others_linger)
+{
+    enum { OTHERS = 300, PIECE = 1 << 16, PIECES = 32 };
+    static struct http_client others[OTHERS];
+    static char piece[PIECE];
+    START("--max-body=1M");
+    for (int i = 0; i < OTHERS; i++) {
+        ck_assert(http_client_connect(&others[i], "127.0.0.1", server.port));
+        announce(&others[i], 100000000, "");
+        ck_assert(http_client_read(&others[i], &response, false));
+        ck_assert_int_eq(response.status, 413);
+    }
+    announce(&client, 100000000, "");
+    for (int i = 0; i < PIECES; i++) {
+        ck_assert_msg(http_client_send(&client, piece, PIECE), "the connection was reset after %d pieces", i);
+        wait_ms(10);
+    }
+    expect_problem_and_end(413, "--max-body");
+    for (int i = 0; i < OTHERS; i++)
+        http_client_close(&others[i]);
+}
+END_TEST
+
 /* ---- memory --------------------------------------------------------------------------------------------------------- */
 
 enum { MIB = 1 << 20 };
@@ -335,14 +367,6 @@ static char *padded_body(size_t len)
     memcpy(body, mse, strlen(mse));
     body[len] = '\0';
     return body;
-}
-
-/* Announces a body. */
-static void announce(struct http_client *by, unsigned long long len, const char *headers)
-{
-    char head[256];
-    snprintf(head, sizeof head, POST "%sContent-Length: %llu\r\n\r\n", headers, len);
-    ck_assert(http_client_send_text(by, head));
 }
 
 static void expect_retry(void)
@@ -1056,6 +1080,7 @@ Suite *limits_suite(void)
     tcase_add_test(slow, limits_answers_that_nobody_reads_are_cut);
     tcase_add_test(slow, limits_answers_that_are_read_slowly_are_not_cut);
     tcase_add_test(slow, limits_slow_clients_hold_nothing_but_themselves);
+    tcase_add_test(slow, limits_refusals_are_heard_however_many_others_linger);
     tcase_add_test(connections, limits_connections_in_all_wait_for_each_other);
     tcase_add_test(connections, limits_connections_for_metrics_do_not_wait_for_others);
     tcase_add_test(connections, limits_connections_of_an_address_are_counted);

@@ -75,7 +75,7 @@ $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
-HAVE_CURL := $(shell echo '\#include <curl/curl.h>' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
+HAVE_CURL := $(shell $(CC) $(CPPFLAGS) -E -include curl/curl.h -x c /dev/null >/dev/null 2>&1 && echo yes)
 
 all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl,no-lossctl) ## build the server (build/lossd), lossctl where libcurl is, and the library (build/libloss.a, .so)
 

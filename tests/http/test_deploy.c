@@ -283,6 +283,16 @@ END_TEST
 
 /* ---- promtool ----------------------------------------------------------------------------------------------------- */
 
+/* lossctl alone needs libcurl: where its headers are not, the rest is still built. */
+START_TEST(deploy_builds_the_server_without_libcurl)
+{
+    char printed[1 << 16];
+    ck_assert_int_eq(command_run(printed, sizeof printed, "make -n all CPPFLAGS=-nostdinc"), 0);
+    ck_assert_ptr_nonnull(strstr(printed, "lossctl is not built"));
+    ck_assert_ptr_null(strstr(printed, "-lcurl"));
+}
+END_TEST
+
 START_TEST(deploy_prometheus_passes_promtool)
 {
     run("promtool check config " PROMETHEUS "prometheus.yml");
@@ -387,7 +397,8 @@ END_TEST
 Suite *deploy_suite(void)
 {
     Suite *suite = suite_create("deploy");
-    SUITE_ADD(suite, "deploy", deploy_names_metrics_that_there_are, deploy_dashboard_is_sound, deploy_alerts_are_all_tested);
+    SUITE_ADD(suite, "deploy", deploy_names_metrics_that_there_are, deploy_dashboard_is_sound, deploy_alerts_are_all_tested,
+              deploy_builds_the_server_without_libcurl);
     if (command_succeeds("command -v promtool"))
         SUITE_ADD(suite, "promtool", deploy_prometheus_passes_promtool, deploy_dashboard_asks_what_prometheus_understands);
     else

@@ -32,6 +32,7 @@ static const struct {
     {499, "Client Closed Request"},
     {501, "Not Implemented"},
     {503, "Service Unavailable"},
+    {505, "HTTP Version Not Supported"},
 };
 
 enum { RETRY_SECONDS = 1 };

@@ -11,7 +11,7 @@
 #include "metrics.h"
 
 /* Statuses that are counted by number; the last place is that of all others, so that label values stay bounded. */
-enum { CELLS_STATUSES = 27 };
+enum { CELLS_STATUSES = 28 };
 extern const int cells_status[CELLS_STATUSES - 1];
 
 /* Upper bounds of the buckets, in nanoseconds: three a decade from 10 us to 100 s. Then comes the bucket of what took longer,

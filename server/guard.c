@@ -9,7 +9,6 @@
 enum {
     GUARD_ID_MAX = 128,
     GUARD_HOST_MAX = 255,
-    GUARD_LENGTH_DIGITS = 19, /* any number of so many digits fits 64 bits; libmicrohttpd refuses what does not */
 };
 
 static bool is_alphanumeric(char byte)
@@ -48,8 +47,6 @@ static bool is_printable_ascii(const char *text, size_t len)
 /* What is counted while the headers go by. */
 struct scan {
     unsigned hosts, lengths, encodings, json_lengths;
-    size_t headers, header_bytes; /* names and values */
-    size_t query_bytes;
     const char *length, *encoding;
     bool expects_continue;
     const char *fault; /* the first one, static text */
@@ -60,8 +57,6 @@ static enum MHD_Result scan_header(void *context, enum MHD_ValueKind kind, const
 {
     (void)kind;
     struct scan *scan = context;
-    scan->headers++;
-    scan->header_bytes += name_len + value_len;
     /* Also catches "Content-Length : 5": libmicrohttpd takes the space for a part of the name and sees no body. */
     if (!is_token(name, name_len)) {
         scan->fault = "a header name has a space or another character in it that a name cannot have";
@@ -96,7 +91,6 @@ static enum MHD_Result scan_argument(void *context, enum MHD_ValueKind kind, con
 {
     (void)kind;
     struct scan *scan = context;
-    scan->query_bytes += 1 + name_len + (value ? 1 + value_len : 0);
     if (is_printable_ascii(name, name_len) && (!value || is_printable_ascii(value, value_len)))
         return MHD_YES;
     scan->fault = "the query has a byte in it that must be percent-encoded";
@@ -108,20 +102,8 @@ static struct refusal malformed(const char *detail)
     return (struct refusal){.status = 400, .detail = detail};
 }
 
-/* What is too long; status 0 if nothing is. */
-static struct refusal measure(const struct scan *scan, const struct limits *limits, const char *target)
-{
-    if (strlen(target) + scan->query_bytes > limits->max_url)
-        return (struct refusal){.status = 414, .detail = "the path and query are longer than --max-url allows"};
-    if (scan->header_bytes > limits->max_headers)
-        return (struct refusal){.status = 431, .detail = "the headers are longer than --max-headers allows"};
-    if (scan->headers > (size_t)limits->max_header_count)
-        return (struct refusal){.status = 431, .detail = "there are more headers than --max-header-count allows"};
-    return (struct refusal){.status = 0};
-}
-
-struct refusal guard_request(struct MHD_Connection *connection, const struct limits *limits, const char *target,
-                             const char *method, const char *version, struct framing *framing)
+struct refusal guard_request(struct MHD_Connection *connection, const char *method, const char *version,
+                             struct framing *framing)
 {
     struct scan scan = {.hosts = 0};
     bool http10 = strcmp(version, "HTTP/1.0") == 0;
@@ -130,9 +112,6 @@ struct refusal guard_request(struct MHD_Connection *connection, const struct lim
         MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, scan_argument, &scan);
     if (scan.fault)
         return malformed(scan.fault);
-    const struct refusal too_long = measure(&scan, limits, target);
-    if (too_long.status != 0)
-        return too_long;
     if (!is_token(method, strlen(method)))
         return malformed("the method has a character in it that a method cannot have");
     if (scan.hosts > 1)
@@ -154,14 +133,7 @@ struct refusal guard_request(struct MHD_Connection *connection, const struct lim
 
     *framing = (struct framing){
         .has_length = scan.lengths > 0, .chunked = scan.encodings > 0, .expects_continue = scan.expects_continue && !http10};
-    if (!framing->has_length)
-        return (struct refusal){.status = 0};
-    size_t digits = strspn(scan.length, "0123456789");
-    if (digits == 0 || scan.length[digits] != '\0')
-        return malformed("Content-Length is not a number of plain digits");
-    if (digits > GUARD_LENGTH_DIGITS)
-        return malformed("Content-Length has too many digits");
-    for (const char *digit = scan.length; *digit; digit++)
+    for (const char *digit = scan.length; digit && *digit; digit++) /* wire.h has seen to it that there is nothing else */
         framing->length = framing->length * 10 + (uint64_t)(*digit - '0');
     return (struct refusal){.status = 0};
 }

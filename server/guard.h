@@ -1,7 +1,7 @@
 /*
  * What libmicrohttpd 0.9.75 lets through and a server must not: requests whose end two parties could see in different places
  * (request smuggling), and names, values and paths with bytes in them that have no business there. libmicrohttpd has parsed the
- * headers when this is asked, but read no body yet.
+ * headers when this is asked, but read no body yet. What it hides is found by wire.h, which is asked before.
  */
 #ifndef SERVER_GUARD_H
 #define SERVER_GUARD_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "limit.h"
+#include "refusal.h"
 
 /* How the body of a request is delimited. */
 struct framing {
@@ -21,16 +21,9 @@ struct framing {
     bool expects_continue; /* the client waits for a 100 or a final answer before it sends the body */
 };
 
-/* Why a request is refused; status 0 means that it is not. */
-struct refusal {
-    int status;
-    const char *detail; /* static text */
-};
-
 /* Checks a request whose headers are in. Fills `framing` if nothing speaks against it; where something does, nothing that
-   follows on the connection can be trusted, so it must be closed. `target` is the raw one, its query cut off. */
-struct refusal guard_request(struct MHD_Connection *connection, const struct limits *limits, const char *target,
-                             const char *method, const char *version, struct framing *framing);
+   follows on the connection can be trusted, so it must be closed. */
+struct refusal guard_request(struct MHD_Connection *connection, const char *method, const char *version, struct framing *framing);
 
 enum guard_path { GUARD_PATH_OK, GUARD_PATH_MALFORMED, GUARD_PATH_UNKNOWN };
 

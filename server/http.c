@@ -491,12 +491,26 @@ cleanup:
     return MHD_NO;
 }
 
+static enum reject reject_of(int status)
+{
+    switch (status) {
+    case 413:
+        return REJECT_BODY_SIZE;
+    case 414:
+        return REJECT_URL_SIZE;
+    case 431:
+        return REJECT_HEADER_SIZE;
+    default:
+        return REJECT_MALFORMED;
+    }
+}
+
 /* Refuses a request that was read wrongly, and whatever follows it on the connection. */
-static void refuse_unsound(struct request *request, const char *fault)
+static void refuse_unsound(struct request *request, const struct refusal *fault)
 {
     free_body(request);
-    count_reject(request, REJECT_MALFORMED);
-    refuse(&request->reply, 400, "%s", fault);
+    count_reject(request, reject_of(fault->status));
+    refuse(&request->reply, fault->status, "%s", fault->detail);
     request->close = true;
     request->unread = true;
 }
@@ -507,9 +521,9 @@ static enum MHD_Result take_piece(struct request *request, const char *data, siz
 {
     request->received += *size;
     watch_progress(request->watched, request->received);
-    const char *const fault = wire_early_fault(request->wire, request->number);
-    if (fault) {
-        refuse_unsound(request, fault);
+    const struct refusal fault = wire_early_fault(request->wire, request->number);
+    if (fault.status != 0) {
+        refuse_unsound(request, &fault);
         return answer_and_drop(request);
     }
     if (request->state == REQUEST_RECEIVING) {
@@ -951,17 +965,12 @@ static enum MHD_Result first_call(struct request *request, const char *version)
 {
     if (!watch_turn(request->watched, WATCH_BODY))
         return MHD_NO;
-    struct refusal refusal = {.status = 400, .detail = wire_head_fault(request->wire, request->number)};
-    if (!refusal.detail)
-        refusal = guard_request(request->connection, &request->http->settings.limits, request->target, request->method, version,
-                                &request->framing);
-    if (refusal.status != 0) {
-        count_reject(request, refusal.status == 414   ? REJECT_URL_SIZE
-                              : refusal.status == 431 ? REJECT_HEADER_SIZE
-                                                      : REJECT_MALFORMED);
-        refuse(&request->reply, refusal.status, "%s", refusal.detail);
-        request->close = true;
-        return answer_early(request);
+    struct refusal fault = wire_head_fault(request->wire, request->number);
+    if (fault.status == 0)
+        fault = guard_request(request->connection, request->method, version, &request->framing);
+    if (fault.status != 0) {
+        refuse_unsound(request, &fault);
+        return answer(request);
     }
     if (!dispatch(request))
         return settle(request);
@@ -986,9 +995,9 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         return take_piece(request, data, size);
     if (request->state == REQUEST_RECEIVING && request->received < request->framing.length)
         return MHD_YES; /* it was resumed, having waited for memory */
-    const char *const fault = wire_fault(request->wire, request->number);
-    if (fault) {
-        refuse_unsound(request, fault);
+    const struct refusal fault = wire_fault(request->wire, request->number);
+    if (fault.status != 0) {
+        refuse_unsound(request, &fault);
         return answer(request);
     }
     switch (request->state) {
@@ -1334,7 +1343,7 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         random = (uint64_t)clock_ns(); /* ids need to differ, not to be secret */
     snprintf(http->id_prefix, sizeof http->id_prefix, "%016llx", (unsigned long long)random);
 
-    if (!wire_open(HTTP_FILES)) {
+    if (!wire_open(HTTP_FILES, &http->settings.limits)) {
         snprintf(message, size, "no memory to read connections with");
         goto failed;
     }

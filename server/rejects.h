@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 enum reject {
-    REJECT_MALFORMED,               /* 400, 501: no sound HTTP; smuggling */
+    REJECT_MALFORMED,               /* 400, 501, 505: no sound HTTP; smuggling */
     REJECT_HOST,                    /* 421: a name that is not the server's */
     REJECT_ORIGIN,                  /* 403: a page of somebody else's */
     REJECT_CREDENTIALS,             /* 401, 403: no token, or a wrong one */

@@ -4,8 +4,13 @@
  * line feeds stand in chunk extensions and trailers: with each of these, a proxy before the server can be led to see the
  * requests of a connection end where the server does not (request smuggling). None of it can be seen in what the library hands
  * over, so the bytes are looked at as they are received: the program has a recv of its own, and a gnutls_record_recv, which
- * libmicrohttpd calls in place of the libraries'. It takes nothing away and changes nothing; requests are refused when the
- * library has brought them, if they were not sound, or if they end elsewhere than here.
+ * libmicrohttpd calls in place of the libraries'. Requests are refused when the library has brought them, if they were not
+ * sound, or if they end elsewhere than here.
+ *
+ * What is sound is handed on as it came. From the first fault on, the library is given not what came but the shortest end that
+ * makes a request of what it has, and nothing after that: so it brings the request at once, and it is this server that says
+ * what was wrong. Left to itself it would answer some faults with a page in HTML, some with two headers one after the other,
+ * and wait for the end of a line that has none.
  */
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H
@@ -13,11 +18,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "limit.h"
+#include "refusal.h"
+
 /* The reading of one connection. Everything but wire_begin and wire_has_begun belongs to the thread that has the connection. */
 struct wire;
 
-/* Makes room for the connections of descriptors below `files`; false where memory is missing. */
-bool wire_open(size_t files);
+/* Makes room for the connections of descriptors below `files`; false where memory is missing. Targets, headers and trailers
+   longer than the limits, which are borrowed, are faults. */
+bool wire_open(size_t files, const struct limits *limits);
 /* When there is no connection left. */
 void wire_close(void);
 
@@ -33,13 +42,16 @@ bool wire_has_begun(const struct wire *wire);
 /* The number that the next request of the connection has: to be called once for each that libmicrohttpd brings. */
 unsigned wire_next(struct wire *wire);
 
-/* What is wrong with a request whose headers are in, or with one that is in as a whole: static text. NULL if nothing is. */
-const char *wire_head_fault(const struct wire *wire, unsigned number);
-const char *wire_fault(const struct wire *wire, unsigned number);
+/* What is wrong with a request whose headers are in, or with one that is in as a whole. */
+struct refusal wire_head_fault(const struct wire *wire, unsigned number);
+struct refusal wire_fault(const struct wire *wire, unsigned number);
 /* What is already known to be wrong with a request that is still coming in. */
-const char *wire_early_fault(const struct wire *wire, unsigned number);
+struct refusal wire_early_fault(const struct wire *wire, unsigned number);
 
-/* Reads some bytes of a connection; what recv calls. */
-void wire_read(struct wire *wire, const char *bytes, size_t len);
+/* Reads `len` bytes of a connection, which came into room for `size`; what recv calls. Returns how many the library is to be
+   given: from the first fault on they are others, and then none. */
+size_t wire_read(struct wire *wire, char *bytes, size_t len, size_t size);
+/* What is left of these others, for want of room: up to `size` bytes, to be given before anything else is received. */
+size_t wire_rest(struct wire *wire, char *bytes, size_t size);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * libFuzzer: any bytes as what a client sends to a whole server, which runs in this process: its main function, on a Unix
  * socket. The first byte says where the rest is cut in two, so that it is received in two pieces. What comes back must be
- * HTTP, and no 500; and the server must close once it has been told that no more will come.
+ * HTTP, no 500, and none of libmicrohttpd's own pages; and the server must close once it has been told that no more will come.
  */
 #define main lossd_main
 #include "../../server/main.c"
@@ -18,6 +18,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PATIENCE_MS = 20000, ANSWERS = 1 << 20 };
+
+static const char library_page[] = "<html><head><title>";
 
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -108,6 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t len = receive_all(fd, answers);
     close(fd);
     if (len > 0 && (len < 12 || memcmp(answers, "HTTP/1.1 ", 9) != 0 || memcmp(answers + 9, "500", 3) == 0))
+        abort();
+    if (memmem(answers, len, library_page, sizeof library_page - 1))
         abort();
     return 0;
 }

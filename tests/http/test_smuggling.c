@@ -19,8 +19,6 @@ enum { ANSWERS = 4, CHUNKS = 100000 };
 enum outcome {
     TAKEN,      /* answered with the statuses, then the second request is */
     REFUSED,    /* answered with the status and a problem, then closed */
-    EITHER,     /* refused with the status, by this server or by libmicrohttpd, whichever sees it first; then closed */
-    LIBRARY,    /* libmicrohttpd itself answers (in HTML; status 0: hangs up), then closes */
     UNFINISHED, /* there is no end yet: nothing is answered, and closed once the client has no more to say */
 };
 
@@ -40,11 +38,9 @@ struct shape {
     {                                                                                                                          \
         outcome, statuses, says, text, sizeof(text) - 1                                                                        \
     }
-#define TAKES(statuses, text)         SHAPE(TAKEN, STATUSES statuses, "", text)
-#define REFUSES(status, says, text)   SHAPE(REFUSED, STATUSES(status), says, text)
-#define REFUSES_SOMEHOW(status, text) SHAPE(EITHER, STATUSES(status), "", text)
-#define LEFT_TO_LIBRARY(status, text) SHAPE(LIBRARY, STATUSES(status), "", text)
-#define WAITS(text)                   SHAPE(UNFINISHED, STATUSES(0), "", text)
+#define TAKES(statuses, text)       SHAPE(TAKEN, STATUSES statuses, "", text)
+#define REFUSES(status, says, text) SHAPE(REFUSED, STATUSES(status), says, text)
+#define WAITS(text)                 SHAPE(UNFINISHED, STATUSES(0), "", text)
 
 #define HOST    "Host: localhost\r\n"
 #define POST    "POST /v1/losses/mse HTTP/1.1\r\n" HOST
@@ -71,18 +67,18 @@ static const struct shape shapes[] = {
     REFUSES(400, "too many digits", POST "Content-Length: 00000000000000000026\r\n\r\n" BODY),
     REFUSES(413, "--max-body", POST "Content-Length: 9223372036854775807\r\n\r\n" BODY),
     REFUSES(413, "--max-body", POST "Content-Length: 9999999999999999999\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(413, POST "Content-Length: 18446744073709551642\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(413, POST "Content-Length: 99999999999999999999999999\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "Content-Length: 26, 26\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "Content-Length: 26 \r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "Content-Length: 26;\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "Content-Length: +26\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "Content-Length: -26\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "Content-Length: 0x1a\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "Content-Length: 2 6\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "Content-Length: 26.0\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "Content-Length: \"26\"\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "Content-Length:\r\n\r\n" BODY),
+    REFUSES(413, "more than any body", POST "Content-Length: 18446744073709551642\r\n\r\n" BODY),
+    REFUSES(413, "more than any body", POST "Content-Length: 99999999999999999999999999\r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length: 26, 26\r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length: 26 \r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length: 26;\r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length: +26\r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length: -26\r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length: 0x1a\r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length: 2 6\r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length: 26.0\r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length: \"26\"\r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length:\r\n\r\n" BODY),
     REFUSES(400, "NUL", POST "Content-Length: 26\0\r\n\r\n" BODY),
     REFUSES(400, "NUL", POST "Content-Length: 2\0006\r\n\r\n" BODY),
     /* ---- transfer codings ---- */
@@ -126,22 +122,22 @@ static const struct shape shapes[] = {
     REFUSES(400, "carriage return", CHUNKED "1a;a\rb\r\n" BODY "\r\n0\r\n\r\n"),
     REFUSES(400, "control character", CHUNKED "1a;\x01\r\n" BODY "\r\n0\r\n\r\n"),
     REFUSES(400, "NUL", CHUNKED "1a;\0\r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, CHUNKED "\r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, CHUNKED "xyz\r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, CHUNKED "0x1a\r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, CHUNKED "-1\r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, CHUNKED "+1a\r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, CHUNKED " 1a\r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, CHUNKED "1a \r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, CHUNKED "1a ;a\r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, CHUNKED "1g\r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, CHUNKED ";a\r\n" BODY "\r\n0\r\n\r\n"),
-    LEFT_TO_LIBRARY(413, CHUNKED "1000000000000001a\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED "\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED "xyz\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED "0x1a\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED "-1\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED "+1a\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED " 1a\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED "1a \r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED "1a ;a\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED "1g\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED ";a\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED "1000000000000001a\r\n" BODY "\r\n0\r\n\r\n"),
     WAITS(CHUNKED "7fffffffffffffff\r\n" BODY "\r\n0\r\n\r\n"),
     WAITS(CHUNKED "ffffffffffffffff\r\n" BODY "\r\n0\r\n\r\n"),
-    REFUSES_SOMEHOW(400, CHUNKED "19\r\n" BODY "\r\n0\r\n\r\n"),
-    REFUSES_SOMEHOW(400, CHUNKED "1a\r\n" BODY "0\r\n\r\n"),
-    REFUSES_SOMEHOW(400, CHUNKED "1a\r\n" BODY "XX0\r\n\r\n"),
+    REFUSES(400, "longer than its size", CHUNKED "19\r\n" BODY "\r\n0\r\n\r\n"),
+    REFUSES(400, "longer than its size", CHUNKED "1a\r\n" BODY "0\r\n\r\n"),
+    REFUSES(400, "longer than its size", CHUNKED "1a\r\n" BODY "XX0\r\n\r\n"),
     /* ---- trailers ---- */
     TAKES((200), CHUNKED "1a\r\n" BODY "\r\n0\r\nX-Trailer: 1\r\n\r\n"),
     TAKES((200), CHUNKED "1a\r\n" BODY "\r\n0\r\nContent-Length: 500\r\nTransfer-Encoding: chunked\r\nHost: y\r\n\r\n"),
@@ -150,7 +146,7 @@ static const struct shape shapes[] = {
     REFUSES(400, "NUL", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\0\r\n\r\n"),
     REFUSES(400, "NUL", CHUNKED "1a\r\n" BODY "\r\n0\r\n\0GET / HTTP/1.1\r\n\r\n"),
     REFUSES(400, "second line", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\r\n b\r\n\r\n"),
-    REFUSES_SOMEHOW(400, CHUNKED "1a\r\n" BODY "\r\n0\r\nno colon\r\n\r\n"),
+    REFUSES(400, "no colon", CHUNKED "1a\r\n" BODY "\r\n0\r\nno colon\r\n\r\n"),
     /* ---- header names and values ---- */
     TAKES((200), GET "X-Empty:\r\nX-High: \x80\xff\r\nX-Tab: a\tb\r\n\r\n"),
     REFUSES(400, "header name", POST "Content-Length : 26\r\n\r\n" BODY),
@@ -165,7 +161,7 @@ static const struct shape shapes[] = {
     REFUSES(400, "carriage return", POST "X: a\rContent-Length: 26\r\n\r\n"),
     REFUSES(400, "carriage return", POST "X: a\r\r\nContent-Length: 26\r\n\r\n" BODY),
     REFUSES(400, "NUL", POST "X: a\0b\r\nContent-Length: 26\r\n\r\n" BODY),
-    LEFT_TO_LIBRARY(400, POST "X\0: a\r\nContent-Length: 26\r\n\r\n" BODY),
+    REFUSES(400, "NUL", POST "X\0: a\r\nContent-Length: 26\r\n\r\n" BODY),
     REFUSES(400, "NUL", POST "Content-Length: 26\r\n\0X: a\r\n\r\n" BODY),
     REFUSES(400, "NUL", GET "\0X: a\r\nContent-Length: 26\r\n\r\n" BODY),
     REFUSES(400, "LF alone", POST "X: a\nContent-Length: 26\r\n\r\n" BODY),
@@ -174,10 +170,10 @@ static const struct shape shapes[] = {
     REFUSES(400, "LF alone", POST "Content-Length: 26\n\n" BODY),
     REFUSES(400, "LF alone", GET "X: a\n\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     REFUSES(400, "second line", POST "X: a\r\n Content-Length: 0\r\nContent-Length: 26\r\n\r\n" BODY),
-    REFUSES(400, "second line", POST "Content-Length:\r\n 26\r\n\r\n" BODY),
+    REFUSES(400, "plain digits", POST "Content-Length:\r\n 26\r\n\r\n" BODY),
     REFUSES(400, "second line", POST "Transfer-Encoding:\r\n\tchunked\r\n\r\n0\r\n\r\n"),
     REFUSES(400, "second line", "GET /healthz HTTP/1.1\r\n Host: localhost\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, POST "no colon in this\r\n\r\n" BODY),
+    REFUSES(400, "no colon", POST "no colon in this\r\n\r\n" BODY),
     /* ---- hosts ---- */
     REFUSES(400, "no Host", "GET /healthz HTTP/1.1\r\n\r\n"),
     REFUSES(400, "more than one Host", GET HOST "\r\n"),
@@ -212,20 +208,20 @@ static const struct shape shapes[] = {
     REFUSES(400, "one space", "GET /health z HTTP/1.1\r\n" HOST "\r\n"),
     REFUSES(400, "space", "GET  /healthz HTTP/1.1\r\n" HOST "\r\n"),
     REFUSES(400, "space", "GET /healthz  HTTP/1.1\r\n" HOST "\r\n"),
-    LEFT_TO_LIBRARY(0, " GET /healthz HTTP/1.1\r\n" HOST "\r\n"),
-    LEFT_TO_LIBRARY(400, "GET /healthz HTTP/1.1 \r\n" HOST "\r\n"),
-    LEFT_TO_LIBRARY(400, "GET /healthz\tHTTP/1.1\r\n" HOST "\r\n"),
-    LEFT_TO_LIBRARY(400, "GET /healthz HTTP/1.1\t\r\n" HOST "\r\n"),
-    LEFT_TO_LIBRARY(400, "GET /healthz http/1.1\r\n" HOST "\r\n"),
-    LEFT_TO_LIBRARY(400, "GET /healthz HTTP/11\r\n" HOST "\r\n"),
-    LEFT_TO_LIBRARY(400, "GET /healthz HTTP/1.10\r\n" HOST "\r\n"),
-    LEFT_TO_LIBRARY(505, "GET /healthz HTTP/0.9\r\n" HOST "\r\n"),
-    LEFT_TO_LIBRARY(505, "GET /healthz HTTP/2.0\r\n" HOST "\r\n"),
-    LEFT_TO_LIBRARY(400, "GET /healthz\r\n\r\n"),
-    LEFT_TO_LIBRARY(400, "GET \r\n\r\n"),
-    LEFT_TO_LIBRARY(0, "GET\r\n\r\n"),
-    LEFT_TO_LIBRARY(505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    LEFT_TO_LIBRARY(0, "\x16\x03\x01\x02\x01\r\n\r\n"),
+    REFUSES(400, "space", " GET /healthz HTTP/1.1\r\n" HOST "\r\n"),
+    REFUSES(400, "one space", "GET /healthz HTTP/1.1 \r\n" HOST "\r\n"),
+    REFUSES(400, "one space", "GET /healthz\tHTTP/1.1\r\n" HOST "\r\n"),
+    REFUSES(400, "one space", "GET /healthz HTTP/1.1\t\r\n" HOST "\r\n"),
+    REFUSES(400, "one space", "GET /healthz http/1.1\r\n" HOST "\r\n"),
+    REFUSES(400, "one space", "GET /healthz HTTP/11\r\n" HOST "\r\n"),
+    REFUSES(400, "one space", "GET /healthz HTTP/1.10\r\n" HOST "\r\n"),
+    REFUSES(505, "spoken here", "GET /healthz HTTP/0.9\r\n" HOST "\r\n"),
+    REFUSES(505, "spoken here", "GET /healthz HTTP/2.0\r\n" HOST "\r\n"),
+    REFUSES(400, "one space", "GET /healthz\r\n\r\n"),
+    REFUSES(400, "one space", "GET \r\n\r\n"),
+    REFUSES(400, "one space", "GET\r\n\r\n"),
+    REFUSES(505, "spoken here", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    REFUSES(400, "one space", "\x16\x03\x01\x02\x01\r\n\r\n"),
     /* ---- HTTP/1.0 ---- */
     TAKES((200), "GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
     TAKES((200, 200), "POST /v1/losses/mse HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 26\r\n\r\n" BODY GET "\r\n"),
@@ -251,7 +247,7 @@ static const struct shape shapes[] = {
     TAKES((200), GET "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"),
     /* ---- bodies without their end ---- */
     WAITS(POST "Content-Length: 500\r\n\r\n" BODY),
-    REFUSES_SOMEHOW(400, CHUNKED "1a\r\n" BODY "\r\n"),
+    REFUSES(400, "1 to 16", CHUNKED "1a\r\n" BODY "\r\n"),
     WAITS(CHUNKED "ff\r\n" BODY "\r\n0\r\n\r\n"),
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
@@ -307,23 +303,15 @@ static void expect_answers(const struct shape *shape)
 
 static void expect_end(const struct shape *shape)
 {
-    char close[16];
+    char close[16], type[64];
+    ck_assert_msg(response.status == 200 || (http_response_header(&response, "Content-Type", type, sizeof type) &&
+                                             strcmp(type, "application/problem+json") == 0),
+                  "%s: not a problem: %s", shape->text, response.head);
+    ck_assert_msg(response.status == 500 || !strstr(response.body, "Internal Server Error"), "%s: %s", shape->text,
+                  response.body);
     ck_assert_msg(http_response_header(&response, "Connection", close, sizeof close) && strcmp(close, "close") == 0,
                   "%s stays open: %s", shape->text, response.head);
     ck_assert_msg(http_client_closed(&client), "%s: more comes after the answer", shape->text);
-}
-
-/* What libmicrohttpd answers is HTML, and for some lengths its header comes twice: only its statuses and its end are looked
-   at. */
-static void expect_library(const struct shape *shape)
-{
-    bool any = false;
-    while (http_client_read(&client, &response, false)) {
-        ck_assert_msg(response.status == shape->status[0] && !is_second(), "%s: %s%s", shape->text, response.head,
-                      response.body);
-        any = true;
-    }
-    ck_assert_msg(any == (shape->status[0] != 0), "%s: %s", shape->text, any ? "an answer" : "no answer");
 }
 
 static void expect_outcome(const struct shape *shape)
@@ -337,10 +325,6 @@ static void expect_outcome(const struct shape *shape)
     case REFUSED:
         expect_answers(shape);
         expect_end(shape);
-        break;
-    case EITHER:
-    case LIBRARY:
-        expect_library(shape);
         break;
     case UNFINISHED:
         http_client_shut(&client);
@@ -427,7 +411,7 @@ START_TEST(smuggling_is_not_helped_by_endless_lines)
         const char *before;
         int status;
     } lines[] = {
-        {GET, 431}, {GET "X: ", 431}, {"GET /", 414}, {CHUNKED "1a;", 500}, {CHUNKED "1a\r\n" BODY "\r\n0\r\nX: ", 431}};
+        {GET, 431}, {GET "X: ", 431}, {"GET /", 414}, {CHUNKED "1a;", 400}, {CHUNKED "1a\r\n" BODY "\r\n0\r\nX: ", 431}};
     enum { ENDLESS = 100000 };
     char *const line = malloc(ENDLESS);
     ck_assert_ptr_nonnull(line);
@@ -437,9 +421,10 @@ START_TEST(smuggling_is_not_helped_by_endless_lines)
         ck_assert(http_client_send_text(&client, lines[i].before));
         send_in_pieces(line, ENDLESS, ENDLESS);
         send_in_pieces("\r\n\r\n" SECOND, strlen("\r\n\r\n" SECOND), SIZE_MAX);
-        /* What the server has not read may turn its close into a reset, which can overtake the answer. */
-        while (http_client_read(&client, &response, false))
-            ck_assert_msg(response.status == lines[i].status && !is_second(), "line %zu: %s", i, response.head);
+        ck_assert_msg(http_client_read(&client, &response, false), "line %zu: no answer", i);
+        ck_assert_msg(response.status == lines[i].status && strstr(response.body, "--max-"), "line %zu: %s%s", i, response.head,
+                      response.body);
+        ck_assert_msg(http_client_closed(&client), "line %zu: more comes after the answer", i);
         http_client_close(&client);
     }
     free(line);
@@ -450,26 +435,51 @@ END_TEST
 
 struct reading {
     unsigned heads, ends;
-    const char *fault;
+    struct refusal fault;
+    char given[1024]; /* what the library was given */
+    size_t len;
 };
 
-static struct reading reading_of(const struct shape *shape, size_t cut, size_t piece)
+/* Has a piece read that came into so much room, and what the library is given in its place, as far as there is room for it. */
+static void read_piece(struct wire *wire, const char *bytes, size_t len, size_t room, struct reading *reading)
+{
+    char *const to = reading->given + reading->len;
+    ck_assert_uint_le(reading->len + room, sizeof reading->given);
+    const size_t rest = wire_rest(wire, to, room);
+    memcpy(to + rest, bytes, rest > 0 ? 0 : len);
+    reading->len += rest > 0 ? rest : wire_read(wire, to, len, room);
+}
+
+/* `spare`: room behind each piece. */
+static struct reading reading_of(const struct shape *shape, size_t cut, size_t piece, size_t spare)
 {
     struct wire *const wire = wire_of(0);
     struct reading reading = {0};
     wire_begin(0, false);
-    wire_read(wire, shape->text, cut);
+    read_piece(wire, shape->text, cut, cut + spare, &reading);
     for (size_t at = cut, size; at < shape->len; at += size) {
         size = shape->len - at < piece ? shape->len - at : piece;
-        wire_read(wire, shape->text + at, size);
+        read_piece(wire, shape->text + at, size, size + spare, &reading);
     }
-    while (!wire_head_fault(wire, reading.heads))
+    for (size_t rest = 1; rest > 0; reading.len += rest)
+        rest = wire_rest(wire, reading.given + reading.len, 1);
+    while (wire_head_fault(wire, reading.heads).status == 0)
         reading.heads++;
-    while (!wire_fault(wire, reading.ends))
+    while (wire_fault(wire, reading.ends).status == 0)
         reading.ends++;
     reading.fault = wire_early_fault(wire, reading.ends);
     wire_end(0);
     return reading;
+}
+
+static void expect_same(const struct reading *one, const struct reading *two)
+{
+    ck_assert_uint_eq(one->heads, two->heads);
+    ck_assert_uint_eq(one->ends, two->ends);
+    ck_assert_int_eq(one->fault.status, two->fault.status);
+    ck_assert_ptr_eq(one->fault.detail, two->fault.detail);
+    ck_assert_uint_eq(one->len, two->len);
+    ck_assert_mem_eq(one->given, two->given, one->len);
 }
 
 static int count_statuses(const struct shape *shape)
@@ -482,22 +492,22 @@ static int count_statuses(const struct shape *shape)
 
 START_TEST(smuggling_is_seen_wherever_the_bytes_are_cut)
 {
-    ck_assert(wire_open(1));
+    const struct limits limits = {.max_url = 1000, .max_headers = 1000, .max_header_count = 10};
+    ck_assert(wire_open(1, &limits));
     for (int i = 0; i < SHAPES; i++) {
         const struct shape *const shape = &shapes[i];
-        const struct reading whole = reading_of(shape, shape->len, 1), bytes = reading_of(shape, 0, 1);
-        ck_assert_uint_eq(whole.heads, bytes.heads);
-        ck_assert_uint_eq(whole.ends, bytes.ends);
-        ck_assert_ptr_eq(whole.fault, bytes.fault);
+        const struct reading whole = reading_of(shape, shape->len, 1, 64), bytes = reading_of(shape, 0, 1, 0);
+        expect_same(&whole, &bytes);
         for (size_t cut = 1; cut < shape->len; cut++) {
-            const struct reading two = reading_of(shape, cut, SIZE_MAX);
-            ck_assert_uint_eq(whole.heads, two.heads);
-            ck_assert_uint_eq(whole.ends, two.ends);
-            ck_assert_ptr_eq(whole.fault, two.fault);
+            const struct reading two = reading_of(shape, cut, SIZE_MAX, cut % 20);
+            expect_same(&whole, &two);
         }
-        if (shape->outcome == TAKEN)
-            ck_assert_msg(whole.ends == (unsigned)count_statuses(shape) && !whole.fault, "%s: %u, %s", shape->text, whole.ends,
-                          whole.fault ? whole.fault : "sound");
+        if (shape->outcome == TAKEN) {
+            ck_assert_msg(whole.ends == (unsigned)count_statuses(shape) && whole.fault.status == 0, "%s: %u, %s", shape->text,
+                          whole.ends, whole.fault.status ? whole.fault.detail : "sound");
+            ck_assert_uint_eq(whole.len, shape->len);
+            ck_assert_mem_eq(whole.given, shape->text, shape->len);
+        }
     }
     wire_close();
 }

@@ -166,6 +166,20 @@ char *server_process_log(struct server_process *server)
     return contents(server->err);
 }
 
+void server_process_expect_log(struct server_process *server, const char *wanted)
+{
+    enum { LOG_WAIT_MS = 5 };
+    for (int waited = 0;; waited += LOG_WAIT_MS) {
+        char *const log = server_process_log(server);
+        const bool found = strstr(log, wanted) != NULL;
+        ck_assert_msg(found || waited < SERVER_TIMEOUT_MS, "\"%s\" is not logged: %.3000s", wanted, log);
+        free(log);
+        if (found)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = LOG_WAIT_MS * 1000000L}, NULL);
+    }
+}
+
 char *server_process_file(const struct server_process *server, const char *name, size_t *len)
 {
     enum { ROOM = 1 << 16 };

@@ -40,6 +40,8 @@ int server_process_wait(struct server_process *server);
 
 /* All that it has written on stderr so far; to be freed. */
 char *server_process_log(struct server_process *server);
+/* Waits until that holds a text; aborts the test if it does not come. */
+void server_process_expect_log(struct server_process *server, const char *wanted);
 
 /* What /proc/PID/NAME holds, as text; to be freed. Aborts the test if there is no such thing. */
 char *server_process_file(const struct server_process *server, const char *name, size_t *len);

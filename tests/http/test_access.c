@@ -4,6 +4,7 @@
 #include "http/http_client.h"
 #include "http/server_process.h"
 #include "suites.h"
+#include "support/folder.h"
 
 #include <netinet/in.h>
 #include <signal.h>
@@ -20,7 +21,6 @@ enum { PATH = 96 };
 static struct server_process server;
 static struct http_client client;
 static struct http_response response;
-static char directory[PATH];
 
 #define ARGUMENTS(...)                                                                                                         \
     (const char *const[])                                                                                                      \
@@ -34,28 +34,15 @@ static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
 
 static void setup(void)
 {
-    snprintf(directory, sizeof directory, "/tmp/lossd-access-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    folder_make();
 }
 
 static void teardown(void)
 {
-    char command[PATH + 16];
     http_client_close(&client);
     http_response_free(&response);
     server_process_free(&server);
-    snprintf(command, sizeof command, "rm -rf '%s'", directory);
-    ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): a directory of this test's own */
-}
-
-/* The path of a file of this test. Good until the third call after it. */
-static const char *path_of(const char *name)
-{
-    static char paths[3][PATH];
-    static int turn;
-    char *path = paths[turn++ % 3];
-    ck_assert_int_lt(snprintf(path, PATH, "%s/%s", directory, name), PATH);
-    return path;
+    folder_remove();
 }
 
 /* "--listen=127.0.0.1:0,unix:PATH" and the like: an option that ends with the path of a file of this test. Good until the third
@@ -65,7 +52,7 @@ static const char *option_path(const char *text, const char *name)
     static char options[3][PATH * 2];
     static int turn;
     char *option = options[turn++ % 3];
-    ck_assert_int_lt(snprintf(option, sizeof options[0], "%s%s", text, path_of(name)), (int)sizeof options[0]);
+    ck_assert_int_lt(snprintf(option, sizeof options[0], "%s%s", text, folder_path(name)), (int)sizeof options[0]);
     return option;
 }
 
@@ -119,7 +106,7 @@ static const char admin_words[] = "for health and metrics on ";
 
 START_TEST(access_serves_a_unix_socket_and_removes_it)
 {
-    const char *path = path_of("socket");
+    const char *path = folder_path("socket");
     struct stat file;
     server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket")));
     expect_text(server.line, path);
@@ -137,7 +124,7 @@ START_TEST(access_unix_socket_has_the_permissions_that_are_asked_for)
 {
     struct stat file;
     server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--socket-mode=606"));
-    ck_assert_int_eq(stat(path_of("socket"), &file), 0);
+    ck_assert_int_eq(stat(folder_path("socket"), &file), 0);
     ck_assert_uint_eq(file.st_mode & 07777, 0606);
 }
 END_TEST
@@ -147,9 +134,9 @@ START_TEST(access_takes_the_place_of_a_server_that_was_killed)
     const char *const *arguments = ARGUMENTS(option_path("--listen=unix:", "socket"));
     server_process_start(&server, arguments);
     server_process_free(&server); /* by SIGKILL: the file stays */
-    ck_assert_int_eq(access(path_of("socket"), F_OK), 0);
+    ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
     server_process_start(&server, arguments);
-    connect_path(path_of("socket"));
+    connect_path(folder_path("socket"));
     expect_evaluated();
 }
 END_TEST
@@ -159,24 +146,24 @@ START_TEST(access_leaves_the_socket_of_a_running_server_alone)
     const char *const *arguments = ARGUMENTS(option_path("--listen=unix:", "socket"));
     server_process_start(&server, arguments);
     expect_refused_start(arguments, "another server is running there");
-    connect_path(path_of("socket"));
+    connect_path(folder_path("socket"));
     expect_evaluated();
 }
 END_TEST
 
 START_TEST(access_leaves_a_file_that_is_no_socket_alone)
 {
-    FILE *file = fopen(path_of("socket"), "w");
+    FILE *file = fopen(folder_path("socket"), "w");
     ck_assert_ptr_nonnull(file);
     fclose(file);
     expect_refused_start(ARGUMENTS(option_path("--listen=unix:", "socket")), "there is a file there that is not a socket");
-    ck_assert_int_eq(access(path_of("socket"), F_OK), 0);
+    ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
 }
 END_TEST
 
 START_TEST(access_does_not_remove_the_socket_of_a_successor)
 {
-    const char *path = path_of("socket");
+    const char *path = folder_path("socket");
     server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket")));
     ck_assert_int_eq(unlink(path), 0);
     struct server_process successor;
@@ -195,7 +182,7 @@ START_TEST(access_refuses_in_the_midst_of_a_body_over_a_unix_socket)
     static char piece[PIECE];
     char head[128];
     server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--max-body=1M"));
-    connect_path(path_of("socket"));
+    connect_path(folder_path("socket"));
     snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",
              PIECE * PIECES);
     ck_assert(http_client_send_text(&client, head));
@@ -215,7 +202,7 @@ START_TEST(access_serves_several_addresses)
     http_client_close(&client);
     ck_assert(http_client_connect(&client, "127.0.0.2", server_process_port(&server, ", ")));
     expect_evaluated();
-    connect_path(path_of("socket"));
+    connect_path(folder_path("socket"));
     expect_evaluated();
 }
 END_TEST
@@ -257,7 +244,7 @@ END_TEST
 START_TEST(access_admin_address_may_be_a_unix_socket)
 {
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--admin-listen=unix:", "admin")));
-    connect_path(path_of("admin"));
+    connect_path(folder_path("admin"));
     expect_status("/readyz", 200);
     expect_status("/v1/losses", 404);
 }
@@ -315,17 +302,17 @@ START_TEST(access_serves_sockets_that_systemd_hands_over)
 {
     int port;
     handed[0] = listening_port(&port);
-    handed[1] = unix_socket(path_of("socket"), SOCK_STREAM);
+    handed[1] = unix_socket(folder_path("socket"), SOCK_STREAM);
     ck_assert_int_eq(listen(handed[1], 16), 0);
     server_process_start_with(&server, ARGUMENTS("--listen=192.0.2.1:1"), hand_over);
     ck_assert_int_eq(server.port, port);
     connect_port(port);
     expect_evaluated();
-    connect_path(path_of("socket"));
+    connect_path(folder_path("socket"));
     expect_evaluated();
     ck_assert_int_eq(server_process_stop(&server), 0);
     /* They are systemd's: the file stays, and the next instance finds who has connected meanwhile. */
-    ck_assert_int_eq(access(path_of("socket"), F_OK), 0);
+    ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
     connect_port(port);
     ck_assert(http_client_send_text(&client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     server_process_free(&server);
@@ -377,7 +364,7 @@ static void expect_told(int fd, const char *wanted)
 
 START_TEST(access_tells_systemd_when_it_is_ready_and_when_it_stops)
 {
-    snprintf(notify_path, sizeof notify_path, "%s", path_of("notify"));
+    snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
     const int fd = unix_socket(notify_path, SOCK_DGRAM);
     server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0"), ask_to_be_told);
     expect_told(fd, "READY=1");
@@ -394,14 +381,6 @@ static const char alice[] = "alice-0123456789abcdefghijklmnopqrstuvwxyz_";
 static const char alice_line[] = "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
 static const char bob[] = "bob+0123456789abcdefghijklmnopqrstuvwxyz/==";
 static const char bob_line[] = "bob:62ada03e8eda4f3eaf2223215f79995eb87043ea355558a5b5a297adf475eab4\n";
-
-static void write_file(const char *name, const char *text)
-{
-    FILE *file = fopen(path_of(name), "w");
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    ck_assert_int_eq(fclose(file), 0);
-}
 
 static void ask_as(const char *path, const char *token)
 {
@@ -433,23 +412,9 @@ static void expect_token_wanted(const char *method, const char *path, const char
 
 static void start_with_tokens(const char *lines)
 {
-    write_file("tokens", lines);
+    folder_write("tokens", lines);
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
     connect_port(server.port);
-}
-
-/* Waits until the log says so. */
-static void expect_logged(const char *wanted)
-{
-    for (int waited = 0;; waited++) {
-        char *log = server_process_log(&server);
-        const bool found = strstr(log, wanted) != NULL;
-        ck_assert_msg(found || waited < 2000, "\"%s\" is not logged: %.3000s", wanted, log);
-        free(log);
-        if (found)
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    }
 }
 
 START_TEST(access_wants_a_token_where_there_are_any)
@@ -473,8 +438,8 @@ START_TEST(access_lets_in_who_has_a_token)
     start_with_tokens(lines);
     expect_known(alice);
     expect_known(bob);
-    expect_logged("client=alice");
-    expect_logged("client=bob");
+    server_process_expect_log(&server, "client=alice");
+    server_process_expect_log(&server, "client=bob");
     ask("POST", "/v1/losses/mse",
         "Content-Type: application/json\r\nauthorization: bearer  alice-0123456789abcdefghijklmnopqrstuvwxyz_\r\n", mse);
     ck_assert_int_eq(response.status, 200);
@@ -528,7 +493,7 @@ END_TEST
 
 START_TEST(access_admin_address_asks_for_no_token)
 {
-    write_file("tokens", alice_line);
+    folder_write("tokens", alice_line);
     server_process_start(
         &server, ARGUMENTS("--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
     connect_port(server_process_port(&server, admin_words));
@@ -544,9 +509,9 @@ START_TEST(access_reads_tokens_again_on_sighup)
     start_with_tokens(alice_line);
     expect_known(alice);
     expect_unknown(bob);
-    write_file("tokens", bob_line);
+    folder_write("tokens", bob_line);
     kill(server.pid, SIGHUP);
-    expect_logged("1 tokens read from");
+    server_process_expect_log(&server, "1 tokens read from");
     expect_known(bob);
     expect_unknown(alice); /* on a connection that was there before */
 }
@@ -561,25 +526,25 @@ START_TEST(access_keeps_its_tokens_where_the_new_file_is_broken)
                   {"al ice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n", "line 1: not of the form"}};
     start_with_tokens(alice_line);
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
-        write_file("tokens", broken[i].text);
+        folder_write("tokens", broken[i].text);
         kill(server.pid, SIGHUP);
-        expect_logged(broken[i].wanted);
+        server_process_expect_log(&server, broken[i].wanted);
         expect_known(alice);
     }
-    ck_assert_int_eq(unlink(path_of("tokens")), 0);
+    ck_assert_int_eq(unlink(folder_path("tokens")), 0);
     kill(server.pid, SIGHUP);
-    expect_logged("No such file or directory");
+    server_process_expect_log(&server, "No such file or directory");
     expect_known(alice);
-    write_file("tokens", bob_line);
+    folder_write("tokens", bob_line);
     kill(server.pid, SIGHUP);
-    expect_logged("1 tokens read from");
+    server_process_expect_log(&server, "1 tokens read from");
     expect_known(bob);
 }
 END_TEST
 
 START_TEST(access_tells_systemd_that_it_reads_again)
 {
-    snprintf(notify_path, sizeof notify_path, "%s", path_of("notify"));
+    snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
     const int fd = unix_socket(notify_path, SOCK_DGRAM);
     server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0"), ask_to_be_told);
     expect_told(fd, "READY=1");
@@ -593,7 +558,7 @@ END_TEST
 
 START_TEST(access_refuses_to_start_with_a_broken_token_file)
 {
-    write_file("tokens", "alice-0123456789abcdefghijklmnopqrstuvwxyz_\n");
+    folder_write("tokens", "alice-0123456789abcdefghijklmnopqrstuvwxyz_\n");
     expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")),
                          "tokens, line 1: not of the form");
     char out[SERVER_TEXT], err[SERVER_TEXT];
@@ -605,10 +570,10 @@ END_TEST
 
 START_TEST(access_warns_of_a_token_file_that_anyone_can_write)
 {
-    write_file("tokens", alice_line);
-    ck_assert_int_eq(chmod(path_of("tokens"), 0646), 0);
+    folder_write("tokens", alice_line);
+    ck_assert_int_eq(chmod(folder_path("tokens"), 0646), 0);
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
-    expect_logged("anyone on this machine can write it");
+    server_process_expect_log(&server, "anyone on this machine can write it");
 }
 END_TEST
 
@@ -641,12 +606,12 @@ static void redirect(void)
 
 START_TEST(access_hashes_tokens_of_ones_own)
 {
-    write_file("token", alice);
-    input = path_of("token");
+    folder_write("token", alice);
+    input = folder_path("token");
     char out[SERVER_TEXT], err[SERVER_TEXT];
     ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=alice", NULL}, redirect, out, err), 0);
     ck_assert_str_eq(out, alice_line);
-    write_file("token", "too-short\n");
+    folder_write("token", "too-short\n");
     ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=alice", NULL}, redirect, out, err), 1);
     expect_text(err, "32 to 256 letters");
     ck_assert_str_eq(out, "");
@@ -667,7 +632,7 @@ START_TEST(access_listens_beyond_loopback_only_with_tokens_or_when_told_so)
     expect_evaluated();
     server_process_free(&server);
 
-    write_file("tokens", alice_line);
+    folder_write("tokens", alice_line);
     server_process_start(&server, ARGUMENTS("--listen=0.0.0.0:0", option_path("--token-file=", "tokens")));
     connect_port(server.port);
     expect_known(alice);
@@ -795,7 +760,7 @@ END_TEST
 START_TEST(access_on_a_unix_socket_answers_to_any_name)
 {
     server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--allowed-hosts=loss.example"));
-    connect_path(path_of("socket"));
+    connect_path(folder_path("socket"));
     ask_with("GET", "/v1/losses/mse", "upstream", "");
     ck_assert_int_eq(response.status, 200);
 }
@@ -894,7 +859,7 @@ END_TEST
 START_TEST(access_asks_no_token_of_a_preflight)
 {
     char headers[256];
-    write_file("tokens", alice_line);
+    folder_write("tokens", alice_line);
     start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=https://app.example", option_path("--token-file=", "tokens")));
     ask_with("OPTIONS", "/v1/losses/mse", "localhost", preflight);
     ck_assert_int_eq(response.status, 204);

@@ -4,6 +4,7 @@
 #include "http/server_process.h"
 #include "suites.h"
 #include "support/batch.h"
+#include "support/folder.h"
 #include "support/tensor_file.h"
 
 #include <stdarg.h>
@@ -16,7 +17,7 @@ enum { TEXT = 1 << 16, PATH = 512 };
 enum { OK, FAILED, USAGE, UNREACHABLE, REFUSED, INPUT }; /* what lossctl's manual says of its exit status */
 
 static struct server_process server;
-static char program[PATH], lossd[PATH], folder[64];
+static char program[PATH], lossd[PATH];
 static char out[TEXT], err[TEXT]; /* what the last run wrote */
 
 /* Beside the server. */
@@ -33,8 +34,7 @@ static const char *find_program(void)
 static void setup(void)
 {
     ck_assert_ptr_nonnull(find_program());
-    strcpy(folder, "/tmp/lossctl-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    folder_make();
     server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%d", server.port);
@@ -43,18 +43,14 @@ static void setup(void)
 
 static void teardown(void)
 {
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): our own folder */
+    folder_remove();
     ck_assert_int_eq(server_process_stop(&server), 0);
     server_process_free(&server);
 }
 
 static size_t read_file(const char *name, char *bytes, size_t size)
 {
-    char path[PATH];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "re");
+    FILE *file = fopen(folder_path(name), "re");
     ck_assert_msg(file != NULL, "there is no file %s", name);
     const size_t len = fread(bytes, 1, size - 1, file);
     bytes[len] = '\0';
@@ -64,9 +60,7 @@ static size_t read_file(const char *name, char *bytes, size_t size)
 
 static void write_file(const char *name, const void *bytes, size_t len)
 {
-    char path[PATH];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "we");
+    FILE *file = fopen(folder_path(name), "we");
     ck_assert_ptr_nonnull(file);
     ck_assert_uint_eq(fwrite(bytes, 1, len, file), len);
     fclose(file);
@@ -77,8 +71,8 @@ static void write_text(const char *name, const char *text)
     write_file(name, text, strlen(text));
 }
 
-/* Runs a shell command in the folder, where $L is lossctl and $D lossd; returns its exit status, and leaves what it wrote in
- * out and err. */
+/* Runs a shell command in the folder_name(), where $L is lossctl and $D lossd; returns its exit status, and leaves what it
+ * wrote in out and err. */
 __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
 {
     char line[4096], command[8192];
@@ -86,7 +80,8 @@ __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    snprintf(command, sizeof command, "cd %s && L=%s D=%s && { %s; } >.out 2>.err </dev/null", folder, program, lossd, line);
+    snprintf(command, sizeof command, "cd %s && L=%s D=%s && { %s; } >.out 2>.err </dev/null", folder_name(), program, lossd,
+             line);
     const int status = system(command); /* NOLINT(cert-env33-c): what lossctl's users do */
     read_file(".out", out, sizeof out);
     read_file(".err", err, sizeof err);
@@ -662,8 +657,8 @@ START_TEST(tokens_and_unix_sockets_are_passed_on)
     write_small();
     assert_run(OK, "printf %%s 'a-token-that-is-long-enough-to-be-one' >token; "
                    "$D --hash-token=alice <token >tokens");
-    snprintf(tokens, sizeof tokens, "--token-file=%s/tokens", folder);
-    snprintf(path, sizeof path, "unix:%s/socket", folder);
+    snprintf(tokens, sizeof tokens, "--token-file=%s/tokens", folder_name());
+    snprintf(path, sizeof path, "unix:%s/socket", folder_name());
     server_process_start(&guarded, (const char *const[]){tokens, "--listen", path, "--log-level", "error", NULL});
     assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url unix:socket");
     assert_has(err, " answers 401: ");

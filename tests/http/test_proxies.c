@@ -6,6 +6,7 @@
 #include "http/server_process.h"
 #include "suites.h"
 #include "support/command.h"
+#include "support/folder.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -24,7 +25,7 @@
 static const struct {
     const char *name;
     const char *config;
-    const char *run;    /* a command, started in the test's folder, in which config is the file of the next */
+    const char *run;    /* a command, started in the test's folder_name(), in which config is the file of the next */
     const char *around; /* what the file has to stand in: its place is %s; NULL: it stands alone */
 } proxies[] = {
     {"haproxy", "deploy/haproxy/haproxy.cfg", "haproxy -db -f config", NULL},
@@ -56,7 +57,6 @@ static const char small_answer[] = "\"loss\":1.3333333333333333,";
 static struct server_process server[SERVERS];
 static pid_t proxy;
 static int proxy_port;
-static char folder[PATH];
 static struct http_client client;
 static struct http_response response;
 
@@ -93,7 +93,6 @@ static void replace_address(char *config, const char *old, int port)
 static void write_config(int which)
 {
     static char config[CONFIG], text[CONFIG + 1024];
-    char path[2 * PATH];
     FILE *const from = fopen(proxies[which].config, "re");
     ck_assert_ptr_nonnull(from);
     memset(config, 0, sizeof config);
@@ -107,16 +106,15 @@ static void write_config(int which)
         snprintf(text, sizeof text, "%.*s%s%s", (int)(place - proxies[which].around), proxies[which].around, config, place + 2);
     else
         snprintf(text, sizeof text, "%s", config);
-    snprintf(path, sizeof path, "%s/config", folder);
-    FILE *const to = fopen(path, "we");
-    ck_assert(to && fputs(text, to) >= 0 && fclose(to) == 0);
+    folder_write("config", text);
 }
 
 /* Its output goes to the file `log` of the folder. It dies with the test. */
 static void start_proxy(int which)
 {
     char command[COMMAND];
-    snprintf(command, sizeof command, "cd %s && mkdir spool && exec %s >log 2>&1 </dev/null", folder, proxies[which].run);
+    snprintf(command, sizeof command, "cd %s && mkdir spool && exec %s >log 2>&1 </dev/null", folder_name(),
+             proxies[which].run);
     proxy = fork();
     ck_assert_int_ge(proxy, 0);
     if (proxy == 0) {
@@ -129,9 +127,8 @@ static void start_proxy(int which)
 static char *proxy_log(void)
 {
     enum { ROOM = 1 << 18 };
-    char path[2 * PATH], *const text = calloc(1, ROOM);
-    snprintf(path, sizeof path, "%s/log", folder);
-    FILE *const file = fopen(path, "re");
+    char *const text = calloc(1, ROOM);
+    FILE *const file = fopen(folder_path("log"), "re");
     ck_assert(text && file);
     ck_assert_uint_lt(fread(text, 1, ROOM - 1, file), ROOM);
     fclose(file);
@@ -154,8 +151,7 @@ static void await_proxy(void)
 
 static void start(int which, const char *log)
 {
-    strcpy(folder, "/tmp/lossd-proxies-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    folder_make();
     for (int i = 0; i < SERVERS; i++)
         server_process_start(&server[i], (const char *const[]){"--log-format=json", log, "--threads=1", "--max-body=16M",
                                                                "--drain-delay=4", "--allowed-hosts=" NAME, NULL});
@@ -167,15 +163,13 @@ static void start(int which, const char *log)
 
 static void teardown(void)
 {
-    char command[COMMAND];
     http_client_close(&client);
     http_response_free(&response);
     kill(proxy, SIGTERM);
     waitpid(proxy, NULL, 0);
     for (int i = 0; i < SERVERS; i++)
         server_process_free(&server[i]);
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    ck_assert(command_succeeds(command));
+    folder_remove();
 }
 
 /* ---- a server is stopped ------------------------------------------------------------------------------------------ */

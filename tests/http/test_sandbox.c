@@ -7,6 +7,7 @@
 #include "sandbox.h"
 #include "suites.h"
 #include "support/certificates.h"
+#include "support/folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +28,6 @@ enum { PATH = 96, LARGE = 200000 };
 static struct server_process server;
 static struct http_client client;
 static struct http_response response;
-static char directory[PATH];
 
 static const char unit[] = "deploy/lossd.service";
 static const char token_line[] = "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
@@ -35,46 +35,19 @@ static const char token[] = "Authorization: Bearer alice-0123456789abcdefghijklm
 
 /* ---- helpers ------------------------------------------------------------------------------------------------------ */
 
-/* The path of a file of this test. Good until the eighth call after it. */
-static const char *path_of(const char *name)
-{
-    static char paths[8][PATH];
-    static int turn;
-    char *path = paths[turn++ % 8];
-    ck_assert_int_lt(snprintf(path, PATH, "%s/%s", directory, name), PATH);
-    return path;
-}
-
-static void write_file(const char *name, const char *text)
-{
-    FILE *file = fopen(path_of(name), "w");
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    ck_assert_int_eq(fclose(file), 0);
-}
-
 static void setup(void)
 {
-    struct certificate authority, own;
-    snprintf(directory, sizeof directory, "/tmp/lossd-sandbox-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    certificate_make(&authority, CERTIFICATE_AUTHORITY, "authority", NULL, 1);
-    certificate_make(&own, CERTIFICATE_SERVER, "localhost", &authority, 1);
-    certificate_write(&authority, path_of("ca"), NULL);
-    certificate_write(&own, path_of("cert"), path_of("key"));
-    certificate_free(&authority);
-    certificate_free(&own);
-    write_file("tokens", token_line);
+    folder_make();
+    folder_write_certificates();
+    folder_write("tokens", token_line);
 }
 
 static void teardown(void)
 {
-    char command[PATH + 16];
     http_client_close(&client);
     http_response_free(&response);
     server_process_free(&server);
-    snprintf(command, sizeof command, "rm -rf '%s'", directory);
-    ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): a directory of this test's own */
+    folder_remove();
 }
 
 static void expect_text(const char *text, const char *wanted)
@@ -82,24 +55,11 @@ static void expect_text(const char *text, const char *wanted)
     ck_assert_msg(strstr(text, wanted) != NULL, "\"%s\" is not in: %s", wanted, text);
 }
 
-static void expect_logged(const char *wanted)
-{
-    for (int waited = 0;; waited++) {
-        char *log = server_process_log(&server);
-        const bool found = strstr(log, wanted) != NULL;
-        ck_assert_msg(found || waited < 2000, "\"%s\" is not logged: %.3000s", wanted, log);
-        free(log);
-        if (found)
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    }
-}
-
 /* Starts a server with everything that needs system calls of its own. */
 static void start(const char *seccomp, void (*prepare)(void))
 {
     char listen[PATH + 32];
-    snprintf(listen, sizeof listen, "127.0.0.1:0,unix:%s", path_of("socket"));
+    snprintf(listen, sizeof listen, "127.0.0.1:0,unix:%s", folder_path("socket"));
     const char *const arguments[] = {"--threads=2",
                                      "--listen",
                                      listen,
@@ -107,11 +67,11 @@ static void start(const char *seccomp, void (*prepare)(void))
                                      "--seccomp",
                                      seccomp,
                                      "--tls-cert",
-                                     path_of("cert"),
+                                     folder_path("cert"),
                                      "--tls-key",
-                                     path_of("key"),
+                                     folder_path("key"),
                                      "--token-file",
-                                     path_of("tokens"),
+                                     folder_path("tokens"),
                                      "--header-timeout=1",
                                      NULL};
     server_process_start_with(&server, arguments, prepare);
@@ -145,16 +105,16 @@ static void evaluate_large(void)
 /* All that a server does in its life. */
 static void expect_work(void)
 {
-    const struct http_client_tls tls = {.ca = path_of("ca")};
+    const struct http_client_tls tls = {.ca = folder_path("ca")};
     ck_assert(http_client_connect_tls(&client, server.port, &tls));
     evaluate_large();
     expect_status("GET", "/v1/losses", NULL, NULL, 401);
     http_client_close(&client);
 
-    write_file("tokens", token_line);
+    folder_write("tokens", token_line);
     kill(server.pid, SIGHUP);
-    expect_logged("1 tokens read from");
-    expect_logged("certificates read again");
+    server_process_expect_log(&server, "1 tokens read from");
+    server_process_expect_log(&server, "certificates read again");
     ck_assert(http_client_connect_tls(&client, server.port, &tls));
     expect_status("GET", "/v1/losses", token, NULL, 200);
     http_client_close(&client);
@@ -163,7 +123,7 @@ static void expect_work(void)
     ck_assert(http_client_closed(&client));
     http_client_close(&client);
 
-    ck_assert(http_client_connect_path(&client, path_of("socket")));
+    ck_assert(http_client_connect_path(&client, folder_path("socket")));
     evaluate_large();
     http_client_close(&client);
     ck_assert(http_client_connect(&client, "127.0.0.1", server_process_port(&server, "for health and metrics on")));
@@ -172,7 +132,7 @@ static void expect_work(void)
     expect_text(response.body, "process_resident_memory_bytes ");
     http_client_close(&client);
     ck_assert_int_eq(server_process_stop(&server), 0);
-    ck_assert_msg(access(path_of("socket"), F_OK) != 0, "the socket's file is still there");
+    ck_assert_msg(access(folder_path("socket"), F_OK) != 0, "the socket's file is still there");
 }
 
 /* ---- the server's own filter -------------------------------------------------------------------------------------- */
@@ -367,7 +327,8 @@ START_TEST(unit_is_sound)
     snprintf(command, sizeof command,
              "sed \"s|/usr/local/bin/lossd|$(readlink -f '%s')|\" %s >%s && cp deploy/lossd.socket %s/ && "
              "systemd-analyze verify %s/lossd.service %s/lossd.socket",
-             program && *program ? program : "build/lossd", unit, path_of("lossd.service"), directory, directory, directory);
+             program && *program ? program : "build/lossd", unit, folder_path("lossd.service"), folder_name(), folder_name(),
+             folder_name());
     expect_success(command);
 }
 END_TEST

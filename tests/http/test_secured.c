@@ -4,8 +4,8 @@
  */
 #include "http/server_process.h"
 #include "suites.h"
-#include "support/certificates.h"
 #include "support/command.h"
+#include "support/folder.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,27 +13,7 @@
 enum { PATH = 200, PRINTED = 1 << 16, TOKEN = 64 };
 
 static struct server_process server;
-static char folder[] = "/tmp/lossd-secured-XXXXXX", token[TOKEN], printed[PRINTED];
-
-static const char *path_of(const char *name)
-{
-    static char paths[8][PATH];
-    static int turn;
-    char *path = paths[turn++ % 8];
-    snprintf(path, PATH, "%s/%s", folder, name);
-    return path;
-}
-
-static void make_certificates(void)
-{
-    struct certificate authority, own;
-    certificate_make(&authority, CERTIFICATE_AUTHORITY, "authority", NULL, 1);
-    certificate_make(&own, CERTIFICATE_SERVER, "localhost", &authority, 1);
-    certificate_write(&authority, path_of("ca"), NULL);
-    certificate_write(&own, path_of("cert"), path_of("key"));
-    certificate_free(&own);
-    certificate_free(&authority);
-}
+static char token[TOKEN], printed[PRINTED];
 
 static void make_token(void)
 {
@@ -42,36 +22,32 @@ static void make_token(void)
     const char *const secret = strrchr(said, ' ');
     ck_assert_ptr_nonnull(secret);
     ck_assert_int_eq(sscanf(secret, " %63s", token), 1);
-    FILE *const file = fopen(path_of("tokens"), "we");
-    ck_assert_ptr_nonnull(file);
-    fputs(line, file);
-    ck_assert_int_eq(fclose(file), 0);
+    folder_write("tokens", line);
 }
 
 static void setup(void)
 {
-    memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    make_certificates();
+    folder_make();
+    folder_write_certificates();
     make_token();
     /* By name, on every address that it stands for: Node 18 tries but the first. */
     server_process_start(&server, (const char *const[]){"--listen", "localhost:0", "--threads=2", "--log-level=error",
-                                                        "--tls-cert", path_of("cert"), "--tls-key", path_of("key"),
-                                                        "--token-file", path_of("tokens"), NULL});
+                                                        "--tls-cert", folder_path("cert"), "--tls-key", folder_path("key"),
+                                                        "--token-file", folder_path("tokens"), NULL});
 }
 
 static void teardown(void)
 {
     ck_assert_int_eq(server_process_stop(&server), 0);
     server_process_free(&server);
-    ck_assert_int_eq(command_run(printed, sizeof printed, "rm -rf '%s'", folder), 0);
+    folder_remove();
 }
 
 /* Runs a command with the server's address and token, and the authority's certificate, in variables of the shell. */
 static void run(const char *command)
 {
     const int status = command_run(printed, sizeof printed, "export URL=https://localhost:%d TOKEN=%s CA=%s; { %s; } 2>&1",
-                                   server.port, token, path_of("ca"), command);
+                                   server.port, token, folder_path("ca"), command);
     ck_assert_msg(status == 0, "ended with %d, having printed: %s", status, printed);
 }
 

@@ -6,6 +6,7 @@
 #include "http/server_process.h"
 #include "suites.h"
 #include "support/certificates.h"
+#include "support/folder.h"
 
 #include <signal.h>
 #include <stdint.h>
@@ -21,43 +22,29 @@ enum { PATH = 96, LARGE = 400000 };
 static struct server_process server;
 static struct http_client client;
 static struct http_response response;
-static char directory[PATH];
 static struct certificate authority, own; /* the server's */
 
 static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
 
 /* ---- helpers ------------------------------------------------------------------------------------------------------ */
 
-/* The path of a file of this test. Good until the eighth call after it. */
-static const char *path_of(const char *name)
-{
-    static char paths[8][PATH];
-    static int turn;
-    char *path = paths[turn++ % 8];
-    ck_assert_int_lt(snprintf(path, PATH, "%s/%s", directory, name), PATH);
-    return path;
-}
-
 static void setup(void)
 {
-    snprintf(directory, sizeof directory, "/tmp/lossd-tls-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    folder_make();
     certificate_make(&authority, CERTIFICATE_AUTHORITY, "authority", NULL, 1);
     certificate_make(&own, CERTIFICATE_SERVER, "localhost", &authority, 1);
-    certificate_write(&authority, path_of("ca"), NULL);
-    certificate_write(&own, path_of("cert"), path_of("key"));
+    certificate_write(&authority, folder_path("ca"), NULL);
+    certificate_write(&own, folder_path("cert"), folder_path("key"));
 }
 
 static void teardown(void)
 {
-    char command[PATH + 16];
     http_client_close(&client);
     http_response_free(&response);
     server_process_free(&server);
     certificate_free(&authority);
     certificate_free(&own);
-    snprintf(command, sizeof command, "rm -rf '%s'", directory);
-    ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): a directory of this test's own */
+    folder_remove();
 }
 
 #define MORE(...)                                                                                                              \
@@ -69,7 +56,7 @@ static void teardown(void)
 /* Starts a server with the certificate and up to eight more arguments. */
 static void start(const char *const more[])
 {
-    const char *arguments[16] = {"--threads=2", "--tls-cert", path_of("cert"), "--tls-key", path_of("key")};
+    const char *arguments[16] = {"--threads=2", "--tls-cert", folder_path("cert"), "--tls-key", folder_path("key")};
     for (int i = 0; more && more[i]; i++)
         arguments[5 + i] = more[i];
     server_process_start(&server, arguments);
@@ -77,7 +64,7 @@ static void start(const char *const more[])
 
 static bool connects(struct http_client *to, const char *certificate, const char *key)
 {
-    const struct http_client_tls tls = {.ca = path_of("ca"), .certificate = certificate, .key = key};
+    const struct http_client_tls tls = {.ca = folder_path("ca"), .certificate = certificate, .key = key};
     http_client_close(to);
     return http_client_connect_tls(to, server.port, &tls);
 }
@@ -117,20 +104,6 @@ static void expect_refused_start(const char *const arguments[], const char *want
     char out[SERVER_TEXT], err[SERVER_TEXT];
     ck_assert_int_eq(server_process_run(arguments, out, err), 1);
     expect_text(err, wanted);
-}
-
-/* Waits until the log says so. */
-static void expect_logged(const char *wanted)
-{
-    for (int waited = 0;; waited++) {
-        char *log = server_process_log(&server);
-        const bool found = strstr(log, wanted) != NULL;
-        ck_assert_msg(found || waited < 2000, "\"%s\" is not logged: %.3000s", wanted, log);
-        free(log);
-        if (found)
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    }
 }
 
 /* Hundredths of a second that the server has computed so far. */
@@ -174,13 +147,13 @@ END_TEST
 START_TEST(tls_is_1_2_at_least)
 {
     start(NULL);
-    const struct http_client_tls tls12 = {.ca = path_of("ca"), .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.2"};
+    const struct http_client_tls tls12 = {.ca = folder_path("ca"), .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.2"};
     ck_assert(http_client_connect_tls(&client, server.port, &tls12));
     expect_evaluated();
     http_client_close(&client);
-    const struct http_client_tls tls11 = {.ca = path_of("ca"), .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.1:+VERS-TLS1.0"};
+    const struct http_client_tls tls11 = {.ca = folder_path("ca"), .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.1:+VERS-TLS1.0"};
     ck_assert(!http_client_connect_tls(&client, server.port, &tls11));
-    const struct http_client_tls weak = {.ca = path_of("ca"),
+    const struct http_client_tls weak = {.ca = folder_path("ca"),
                                          .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-CBC"};
     ck_assert(!http_client_connect_tls(&client, server.port, &weak));
 }
@@ -194,7 +167,7 @@ START_TEST(tls_answers_curl)
              "curl -q -sS --noproxy '*' --cacert %s -o /dev/null -w '%%{http_code} %%{ssl_verify_result}' "
              "https://localhost:%d/readyz "
              "--connect-to localhost:%d:127.0.0.1:%d",
-             path_of("ca"), server.port, server.port, server.port);
+             folder_path("ca"), server.port, server.port, server.port);
     FILE *output = popen(command, "r"); /* NOLINT(cert-env33-c): of this test's own making */
     ck_assert_ptr_nonnull(output);
     printed[fread(printed, 1, sizeof printed - 1, output)] = '\0';
@@ -255,13 +228,13 @@ END_TEST
 START_TEST(tls_unix_sockets_and_the_admin_address_do_without)
 {
     char listen[PATH + 32];
-    snprintf(listen, sizeof listen, "127.0.0.1:0,unix:%s", path_of("socket"));
+    snprintf(listen, sizeof listen, "127.0.0.1:0,unix:%s", folder_path("socket"));
     start(MORE("--listen", listen, "--admin-listen=127.0.0.1:0"));
     expect_text(server.line, "for health and metrics on http://");
     connect_client();
     expect_evaluated();
     http_client_close(&client);
-    ck_assert(http_client_connect_path(&client, path_of("socket")));
+    ck_assert(http_client_connect_path(&client, folder_path("socket")));
     expect_evaluated();
     http_client_close(&client);
     ck_assert(http_client_connect(&client, "127.0.0.1", server_process_port(&server, "for health and metrics on")));
@@ -431,13 +404,17 @@ START_TEST(tls_lets_nothing_be_smuggled)
         "GET /healthz HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n",
         "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2;a\n\r\n{}\r\n0\r\n\r\n",
         "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: "
-        "chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"};
+        "chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2x\r\n\r\n{}",
+        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "GET\r\n\r\n"};
     start(NULL);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         connect_client();
         ck_assert(http_client_send_text(&client, wrong[i]));
         ck_assert(http_client_read(&client, &response, false));
         ck_assert_msg(response.status == 400, "%s: %s%s", wrong[i], response.head, response.body);
+        expect_text(response.body, "\"detail\":");
         ck_assert(http_client_closed(&client));
     }
 }
@@ -470,19 +447,19 @@ START_TEST(tls_reads_its_certificate_again_on_sighup)
     const unsigned before = shown_serial(&client);
     struct certificate renewed;
     certificate_make(&renewed, CERTIFICATE_SERVER, "localhost", &authority, 1);
-    certificate_write(&renewed, path_of("cert"), path_of("key"));
+    certificate_write(&renewed, folder_path("cert"), folder_path("key"));
     kill(server.pid, SIGHUP);
-    expect_logged("certificates read again");
+    server_process_expect_log(&server, "certificates read again");
     ck_assert(connects(&later, NULL, NULL));
     ck_assert_uint_ne(shown_serial(&later), before);
     http_client_close(&later);
     expect_evaluated(); /* on the connection that was there before */
 
-    FILE *file = fopen(path_of("cert"), "w"); /* now it is broken */
+    FILE *file = fopen(folder_path("cert"), "w"); /* now it is broken */
     ck_assert_ptr_nonnull(file);
     fclose(file);
     kill(server.pid, SIGHUP);
-    expect_logged("the certificates stay as they were: ");
+    server_process_expect_log(&server, "the certificates stay as they were: ");
     ck_assert(connects(&later, NULL, NULL));
     http_client_close(&later);
     certificate_free(&renewed);
@@ -493,16 +470,16 @@ START_TEST(tls_refuses_to_start_with_files_that_do_not_fit)
 {
     struct certificate other;
     certificate_make(&other, CERTIFICATE_SERVER, "localhost", &authority, 1);
-    certificate_write(&other, NULL, path_of("other"));
+    certificate_write(&other, NULL, folder_path("other"));
     certificate_free(&other);
-    const char *cert = path_of("cert"), *key = path_of("key");
+    const char *cert = folder_path("cert"), *key = folder_path("key");
     expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert), "--tls-key is not given");
     expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-client-ca", cert), "TLS needs both --tls-cert and --tls-key");
-    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", path_of("other")),
+    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", folder_path("other")),
                          "is not that of the certificate");
     expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", key, "--tls-key", key), "not a certificate in PEM");
     expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", cert), "not a private key in PEM");
-    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", path_of("none")),
+    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", folder_path("none")),
                          "none: No such file or directory");
     expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", key),
                          "there is no certificate of an authority");
@@ -511,15 +488,15 @@ END_TEST
 
 START_TEST(tls_warns_of_a_key_that_others_can_read_and_of_an_old_certificate)
 {
-    ck_assert_int_eq(chmod(path_of("key"), 0644), 0);
+    ck_assert_int_eq(chmod(folder_path("key"), 0644), 0);
     struct certificate old;
     start(NULL);
-    expect_logged("the key has permissions 644");
+    server_process_expect_log(&server, "the key has permissions 644");
     certificate_make(&old, CERTIFICATE_SERVER, "localhost", &authority, -1);
-    certificate_write(&old, path_of("cert"), path_of("key"));
+    certificate_write(&old, folder_path("cert"), folder_path("key"));
     certificate_free(&old);
     kill(server.pid, SIGHUP);
-    expect_logged("the certificate has expired");
+    server_process_expect_log(&server, "the certificate has expired");
 }
 END_TEST
 
@@ -532,7 +509,7 @@ static void make_client(const char *name, enum certificate_use use, const struct
     struct certificate made;
     snprintf(key, sizeof key, "%s.key", name);
     certificate_make(&made, use, name, by, hours);
-    certificate_write(&made, path_of(name), path_of(key));
+    certificate_write(&made, folder_path(name), folder_path(key));
     certificate_free(&made);
 }
 
@@ -540,17 +517,17 @@ static void connect_as(const char *name)
 {
     char key[32];
     snprintf(key, sizeof key, "%s.key", name);
-    ck_assert(connects(&client, path_of(name), path_of(key)));
+    ck_assert(connects(&client, folder_path(name), folder_path(key)));
 }
 
 START_TEST(tls_lets_in_who_has_a_certificate)
 {
     make_client("alice", CERTIFICATE_CLIENT, &authority, 1);
-    start(MORE("--tls-client-ca", path_of("ca")));
+    start(MORE("--tls-client-ca", folder_path("ca")));
     connect_as("alice");
     expect_evaluated();
     expect_evaluated();
-    expect_logged("client=alice");
+    server_process_expect_log(&server, "client=alice");
     connect_client();
     ask("POST", "/v1/losses/mse", NULL, mse);
     ck_assert_int_eq(response.status, 403);
@@ -568,7 +545,7 @@ START_TEST(tls_does_not_trust_just_any_certificate)
     make_client("late", CERTIFICATE_CLIENT, &authority, -1);
     make_client("server", CERTIFICATE_SERVER, &authority, 1);
     certificate_free(&stranger);
-    start(MORE("--tls-client-ca", path_of("ca")));
+    start(MORE("--tls-client-ca", folder_path("ca")));
     static const struct {
         const char *name, *why;
     } wrong[] = {{"mallory", "not trusted"}, {"self", "not trusted"}, {"late", "expired"}, {"server", "purpose"}};
@@ -589,14 +566,14 @@ START_TEST(tls_reads_its_authorities_again_on_sighup)
     make_client("alice", CERTIFICATE_CLIENT, &authority, 1);
     certificate_make(&successor, CERTIFICATE_AUTHORITY, "successor", NULL, 1);
     make_client("bob", CERTIFICATE_CLIENT, &successor, 1);
-    certificate_write(&authority, path_of("clients"), NULL);
-    start(MORE("--tls-client-ca", path_of("clients")));
+    certificate_write(&authority, folder_path("clients"), NULL);
+    start(MORE("--tls-client-ca", folder_path("clients")));
     connect_as("alice");
     expect_evaluated();
-    certificate_write(&successor, path_of("clients"), NULL);
+    certificate_write(&successor, folder_path("clients"), NULL);
     certificate_free(&successor);
     kill(server.pid, SIGHUP);
-    expect_logged("certificates read again");
+    server_process_expect_log(&server, "certificates read again");
     expect_answer("/v1/losses", 403, "not trusted"); /* on the connection that was there before */
     connect_as("bob");
     expect_evaluated();
@@ -606,17 +583,17 @@ END_TEST
 START_TEST(tls_wants_both_where_there_are_tokens_too)
 {
     static const char token[] = "Authorization: Bearer alice-0123456789abcdefghijklmnopqrstuvwxyz_\r\n";
-    FILE *file = fopen(path_of("tokens"), "w");
+    FILE *file = fopen(folder_path("tokens"), "w");
     ck_assert_ptr_nonnull(file);
     fputs("token:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n", file);
     fclose(file);
     make_client("alice", CERTIFICATE_CLIENT, &authority, 1);
-    start(MORE("--tls-client-ca", path_of("ca"), "--token-file", path_of("tokens")));
+    start(MORE("--tls-client-ca", folder_path("ca"), "--token-file", folder_path("tokens")));
     connect_as("alice");
     expect_answer("/v1/losses", 401, "a token is needed");
     ask("GET", "/v1/losses", token, NULL);
     ck_assert_int_eq(response.status, 200);
-    expect_logged("client=token");
+    server_process_expect_log(&server, "client=token");
     connect_client();
     ask("GET", "/v1/losses", token, NULL);
     ck_assert_int_eq(response.status, 403);
@@ -625,11 +602,11 @@ END_TEST
 
 START_TEST(tls_client_certificates_are_enough_to_listen_beyond_loopback)
 {
-    const char *cert = path_of("cert"), *key = path_of("key");
+    const char *cert = folder_path("cert"), *key = folder_path("key");
     expect_refused_start(MORE("--listen=0.0.0.0:0", "--tls-cert", cert, "--tls-key", key),
                          "can be reached from other machines");
     make_client("alice", CERTIFICATE_CLIENT, &authority, 1);
-    start(MORE("--listen=0.0.0.0:0", "--tls-client-ca", path_of("ca")));
+    start(MORE("--listen=0.0.0.0:0", "--tls-client-ca", folder_path("ca")));
     connect_as("alice");
     expect_evaluated();
 }

@@ -1,0 +1,58 @@
+#include "support/folder.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/certificates.h"
+#include "support/command.h"
+
+enum { PATH = 200, PATHS = 16 };
+
+static char folder[PATH];
+
+void folder_make(void)
+{
+    strcpy(folder, "/tmp/lossd-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+void folder_remove(void)
+{
+    char printed[PATH];
+    ck_assert_int_eq(command_run(printed, sizeof printed, "rm -rf '%s'", folder), 0);
+}
+
+const char *folder_name(void)
+{
+    return folder;
+}
+
+const char *folder_path(const char *name)
+{
+    static char paths[PATHS][PATH];
+    static unsigned turn;
+    char *const path = paths[turn++ % PATHS];
+    ck_assert_int_lt(snprintf(path, PATH, "%s/%s", folder, name), PATH);
+    return path;
+}
+
+void folder_write(const char *name, const char *text)
+{
+    FILE *const file = fopen(folder_path(name), "we");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+void folder_write_certificates(void)
+{
+    struct certificate authority, own;
+    certificate_make(&authority, CERTIFICATE_AUTHORITY, "authority", NULL, 1);
+    certificate_make(&own, CERTIFICATE_SERVER, "localhost", &authority, 1);
+    certificate_write(&authority, folder_path("ca"), NULL);
+    certificate_write(&own, folder_path("cert"), folder_path("key"));
+    certificate_free(&own);
+    certificate_free(&authority);
+}

@@ -194,7 +194,9 @@ enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *author
         return TOKENS_MISSING;
     const char *token = authorization + sizeof scheme - 1;
     token += strspn(token, " ");
-    const size_t len = strlen(token);
+    size_t len = strlen(token);
+    while (len > 0 && (token[len - 1] == ' ' || token[len - 1] == '\t')) /* they are no part of a header's value */
+        len--;
     if (!is_token(token, len) || gnutls_hash_fast(GNUTLS_DIG_SHA256, token, len, hash) != 0)
         return TOKENS_WRONG;
     const struct token *found = NULL;

@@ -441,7 +441,7 @@ START_TEST(access_lets_in_who_has_a_token)
     server_process_expect_log(&server, "client=alice");
     server_process_expect_log(&server, "client=bob");
     ask("POST", "/v1/losses/mse",
-        "Content-Type: application/json\r\nauthorization: bearer  alice-0123456789abcdefghijklmnopqrstuvwxyz_\r\n", mse);
+        "Content-Type: application/json\r\nauthorization: bearer  alice-0123456789abcdefghijklmnopqrstuvwxyz_ \t\r\n", mse);
     ck_assert_int_eq(response.status, 200);
 }
 END_TEST

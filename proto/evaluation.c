@@ -205,7 +205,7 @@ enum loss_status evaluation_decode_operand(const struct evaluation *e, int k, co
     const struct source *const source = &e->tensor[k];
     if (!source->tensor.data)
         return tensor_json_decode(&source->json, tensor->dtype, tensor->data, e->body, operand_path(e, k, path), e->threads,
-                                  error);
+                                  e->allowance, error);
     reverse(e, source, tensor);
     return LOSS_OK;
 }

@@ -9,6 +9,7 @@
 #ifndef PROTO_TENSOR_JSON_H
 #define PROTO_TENSOR_JSON_H
 
+#include "allowance.h"
 #include "buffer.h"
 #include "loss.h"
 
@@ -49,9 +50,9 @@ enum loss_status tensor_json_shape(struct loss_tensor *shape, const char *text, 
 /* Decodes into `out`, which holds `count` elements of `dtype` (never LOSS_ANY; where tensor->dtype is declared it is the same),
    long text on up to `threads` threads (1 opens no parallel region); the result, and the error, are the same for any number of
    them. Numbers outside an integer dtype's range, fractions for integers, NaN spellings in integer tensors are refused with
-   error.path at the element. */
+   error.path at the element; LOSS_CANCELLED where the allowance, which may be NULL, says so. */
 enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype, void *out, const char *body,
-                                    const char *path, int threads, struct loss_error *error);
+                                    const char *path, int threads, const struct allowance *allowance, struct loss_error *error);
 
 /* Points error.path at row-major element `element` of the tensor, as the client wrote it ("/input/3/1", "/input/data/7"). */
 void tensor_json_point(const struct tensor_json *tensor, const char *path, size_t element, struct loss_error *error);

@@ -4,6 +4,7 @@
  * The scan has seen to brackets and commas, so that here they are passed over: a span of text that begins at an element is
  * turned into consecutive elements, wherever in the tensor it lies. A large tensor can be cut at commas and decoded in pieces.
  */
+#include "allowance.h"
 #include "base64.h"
 #include "half.h"
 #include "json_text.h"
@@ -25,6 +26,7 @@ struct decoding {
     const char *path;
     struct loss_error *error;
     const struct number_bulk *bulk;
+    const struct allowance *allowance;
 };
 
 enum {
@@ -305,7 +307,7 @@ static void try_piece(void *context, size_t i, int thread)
     decoding.error = &error;
     (void)thread;
     int first = atomic_load(&pieces->failed);
-    if ((int)i > first || decode_piece(&decoding, (int)i, pieces->out) == LOSS_OK)
+    if ((int)i > first || allowance_cancelled(decoding.allowance) || decode_piece(&decoding, (int)i, pieces->out) == LOSS_OK)
         return;
     while ((int)i < first && !atomic_compare_exchange_weak(&pieces->failed, &first, (int)i))
         continue;
@@ -314,18 +316,20 @@ static void try_piece(void *context, size_t i, int thread)
 static enum loss_status decode_pieces(const struct decoding *d, char *out, int threads)
 {
     const struct tensor_json *const tensor = d->tensor;
-    if (threads <= 1 || tensor->marks < MARKS_MIN)
+    if (tensor->marks < MARKS_MIN)
         return decode_span(d, tensor->text, tensor->end, 0, out);
     struct pieces pieces = {.decoding = d, .out = out, .failed = tensor->marks + 1};
     parallel_for((size_t)tensor->marks + 1, threads, try_piece, &pieces);
+    if (allowance_cancelled(d->allowance))
+        return loss_fail(d->error, LOSS_CANCELLED, "the request was given up");
     const int failed = atomic_load(&pieces.failed);
     return failed > tensor->marks ? LOSS_OK : decode_piece(d, failed, out); /* once more, for the error */
 }
 
 enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype, void *out, const char *body,
-                                    const char *path, int threads, struct loss_error *error)
+                                    const char *path, int threads, const struct allowance *allowance, struct loss_error *error)
 {
-    const struct decoding decoding = {tensor, dtype, body, tensor->end, path, error, number_bulk()};
+    const struct decoding decoding = {tensor, dtype, body, tensor->end, path, error, number_bulk(), allowance};
     if (tensor->form != FORM_BASE64)
         return decode_pieces(&decoding, out, threads);
     const char *wrong = base64_decode(tensor->text, tensor->end, out, tensor->count * loss_dtype_size(dtype));

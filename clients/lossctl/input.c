@@ -335,7 +335,7 @@ enum exit_code input_decode(struct input *input, enum loss_dtype dtype, const ch
     const enum loss_status status =
         input->file->format == FILE_CSV
             ? csv_decode(&input->csv, dtype, input->decoded, name, &error)
-            : tensor_json_decode(&input->source.json, dtype, input->decoded, input->file->bytes, path, threads, &error);
+            : tensor_json_decode(&input->source.json, dtype, input->decoded, input->file->bytes, path, threads, NULL, &error);
     progress_end();
     if (status != LOSS_OK)
         return fail_error(input->file->label, &error);

@@ -705,9 +705,9 @@ static void decodes(const char *text, int rank, const size_t *shape, const size_
         ck_assert_uint_eq(tensor.shape[axis], shape[axis]);
     float *const narrow = malloc(tensor.count * sizeof *narrow + 1);
     double *const wide = malloc(tensor.count * sizeof *wide + 1);
-    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT32, narrow, text, "/input", threads, &error) == LOSS_OK, "%s",
+    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT32, narrow, text, "/input", threads, NULL, &error) == LOSS_OK, "%s",
                   error.message);
-    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT64, wide, text, "/input", threads, &error) == LOSS_OK, "%s",
+    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT64, wide, text, "/input", threads, NULL, &error) == LOSS_OK, "%s",
                   error.message);
     for (size_t i = 0; i < tensor.count; i++) {
         const float narrow_expected = strtof(text + begin[i], NULL);
@@ -754,6 +754,28 @@ START_TEST(long_tensors_are_decoded_by_any_number_of_threads)
 }
 END_TEST
 
+START_TEST(long_tensors_are_given_up_once_nobody_waits_for_them)
+{
+    static size_t begin[100000];
+    const size_t longest = 100000;
+    const bool cancel = true;
+    const struct allowance allowance = {.cancel = &cancel};
+    char *const text = tensor_text(1, &longest, 1, false, begin);
+    struct tensor_json tensor;
+    struct loss_error error = {.message = ""};
+    const char *end;
+    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + strlen(text), "/input", &end, &error), LOSS_OK);
+    float *const out = calloc(longest, sizeof *out);
+    for (int threads = 1; threads <= 3; threads += 2)
+        ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", threads, &allowance, &error),
+                         LOSS_CANCELLED);
+    for (size_t i = 0; i < longest; i++)
+        ck_assert_msg(out[i] == 0, "element %zu was decoded", i);
+    free(out);
+    free(text);
+}
+END_TEST
+
 /* Whatever is wrong with long text, it is said of the first place, by any number of threads. */
 START_TEST(the_first_mistake_of_a_long_tensor_is_named)
 {
@@ -780,7 +802,7 @@ START_TEST(the_first_mistake_of_a_long_tensor_is_named)
         ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", &end, &errors[0]), LOSS_OK);
         float *const out = malloc(tensor.count * sizeof *out);
         for (int i = 0; i < 2; i++)
-            ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", i ? 3 : 1, &errors[i]),
+            ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", i ? 3 : 1, NULL, &errors[i]),
                              LOSS_MALFORMED);
         free(out);
         snprintf(place, sizeof place, "input[%zu][%zu] is ", first / COLUMNS, first % COLUMNS);
@@ -913,6 +935,7 @@ Suite *json_suite(void)
     tcase_set_timeout(lengthy, 120); /* sanitizers are slow */
     tcase_add_test(lengthy, tensors_of_every_size_are_decoded);
     tcase_add_test(lengthy, long_tensors_are_decoded_by_any_number_of_threads);
+    tcase_add_test(lengthy, long_tensors_are_given_up_once_nobody_waits_for_them);
     tcase_add_test(lengthy, the_first_mistake_of_a_long_tensor_is_named);
     tcase_add_test(lengthy, broken_structure_is_found_where_it_breaks);
     tcase_add_test(lengthy, long_tensors_are_written_by_any_number_of_threads);

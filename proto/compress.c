@@ -116,16 +116,32 @@ static bool deflate_all(struct compression *c, int threads, struct buffer *out)
     return true;
 }
 
+/* Piece by piece, so that it can be given up between them. False where memory has run out, or nobody wants it any more. */
+static bool compress_pieces(ZSTD_CCtx *context, const char *data, size_t len, ZSTD_outBuffer *to,
+                            const struct allowance *allowance)
+{
+    size_t left = 1; /* that is still to come out of the library */
+    bool sound = !ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, LEVEL)) &&
+                 !ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(context, len));
+    for (ZSTD_inBuffer from = {data, 0, 0}; sound && (from.pos < len || left > 0);) {
+        from.size = len - from.pos < PIECE ? len : from.pos + PIECE;
+        left = ZSTD_compressStream2(context, to, &from, from.size < len ? ZSTD_e_continue : ZSTD_e_end);
+        sound = !ZSTD_isError(left) && to->pos < to->size && !allowance_cancelled(allowance);
+    }
+    return sound;
+}
+
 static bool compress_zstd(const char *data, size_t len, struct buffer *out)
 {
-    const size_t room = ZSTD_compressBound(len);
-    if (ZSTD_isError(room) || !buffer_take(out, room))
+    const size_t bound = ZSTD_compressBound(len), room = bound + FLUSH_ROOM;
+    if (ZSTD_isError(bound) || !buffer_take(out, room))
         return false;
-    const size_t size = ZSTD_compress(out->data, room, data, len, LEVEL);
-    if (ZSTD_isError(size)) /* it had room: it had no memory */
-        return false;
-    out->len = size;
-    return true;
+    ZSTD_CCtx *const context = ZSTD_createCCtx();
+    ZSTD_outBuffer to = {out->data, room, 0};
+    const bool done = context && compress_pieces(context, data, len, &to, out->allowance);
+    ZSTD_freeCCtx(context);
+    out->len = to.pos;
+    return done;
 }
 
 bool compress_bytes(enum coding coding, const char *data, size_t len, int threads, struct buffer *out)

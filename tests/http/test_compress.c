@@ -291,6 +291,37 @@ START_TEST(answer_in_any_coding_is_the_answer)
 }
 END_TEST
 
+static bool take_any(struct allowance *allowance, size_t bytes)
+{
+    (void)allowance;
+    (void)bytes;
+    return true;
+}
+
+static void give_any(struct allowance *allowance, size_t bytes)
+{
+    (void)allowance;
+    (void)bytes;
+}
+
+START_TEST(answer_is_not_compressed_for_nobody)
+{
+    enum { LEN = 3 << 20 };
+    bool cancel = false;
+    struct allowance allowance = {.take = take_any, .give = give_any, .cancel = &cancel};
+    char *const text = calloc(1, LEN);
+    ck_assert_ptr_nonnull(text);
+    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++)
+        for (int round = 0; round < 2; round++) {
+            struct buffer out = {.allowance = &allowance};
+            cancel = round == 1;
+            ck_assert_int_eq(compress_bytes(coding, text, LEN, 1, &out), !cancel);
+            buffer_free(&out);
+        }
+    free(text);
+}
+END_TEST
+
 START_TEST(answer_is_in_the_coding_that_is_liked_best)
 {
     static const struct {
@@ -434,6 +465,7 @@ Suite *compress_suite(void)
     tcase_add_test(tcase, bomb_takes_no_more_memory_than_the_limit);
     tcase_add_loop_test(tcase, answer_in_any_coding_is_the_answer, 0, (int)(sizeof answer_sizes / sizeof *answer_sizes));
     tcase_add_test(tcase, answer_is_in_the_coding_that_is_liked_best);
+    tcase_add_test(tcase, answer_is_not_compressed_for_nobody);
     tcase_add_test(tcase, answer_that_is_small_is_left_as_it_is_unless_that_is_refused);
     tcase_add_test(tcase, answer_that_is_an_error_is_left_as_it_is);
     tcase_add_test(tcase, answer_to_get_and_head_is_coded_alike);

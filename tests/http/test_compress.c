@@ -306,7 +306,7 @@ static void give_any(struct allowance *allowance, size_t bytes)
 
 START_TEST(answer_is_not_compressed_for_nobody)
 {
-    enum { LEN = 3 << 20 };
+    enum { LEN = 40 << 20 };
     bool cancel = false;
     struct allowance allowance = {.take = take_any, .give = give_any, .cancel = &cancel};
     char *const text = calloc(1, LEN);

@@ -110,7 +110,7 @@ def bad():
         ("chunk", post + "Transfer-Encoding: chunked\r\n\r\n1a;\nx\r\n" + body + "\r\n0\r\n\r\n" + smuggled, 400, True),
         ("coding", post + "Transfer-Encoding: gzip\r\n\r\n" + smuggled, 501, True),
         ("length of a galaxy", post + "Content-Length: 9223372036854775807\r\n\r\n", 413, True),
-        ("library's own", post + "Content-Length: -1\r\n\r\n", 400, True),
+        ("negative length", post + "Content-Length: -1\r\n\r\n", 400, True),
     ]
     return [(name, data.encode("latin-1"), status, closes) for name, data, status, closes in shapes] + [
         ("not JSON", request("POST", "/v1/losses/mse", b'{"input": [1, 2'), 400, False),

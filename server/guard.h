@@ -23,7 +23,8 @@ struct framing {
 
 /* Checks a request whose headers are in. Fills `framing` if nothing speaks against it; where something does, nothing that
    follows on the connection can be trusted, so it must be closed. */
-struct refusal guard_request(struct MHD_Connection *connection, const char *method, const char *version, struct framing *framing);
+struct refusal guard_request(struct MHD_Connection *connection, const char *method, const char *version,
+                             struct framing *framing);
 
 enum guard_path { GUARD_PATH_OK, GUARD_PATH_MALFORMED, GUARD_PATH_UNKNOWN };
 

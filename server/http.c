@@ -82,7 +82,8 @@ enum {
        libmicrohttpd clears all of it for each request, which with 128 KiB took a quarter of a small request's time; larger
        pieces make no body faster. */
     HTTP_CONNECTION_MEMORY = 32 * 1024,
-    HTTP_HEADER_MEMORY = 56,        /* that libmicrohttpd takes of it for each header besides */
+    HTTP_HEADER_MEMORY = 68,        /* that libmicrohttpd takes of it for each header besides its name and value ... */
+    HTTP_PARAMETER_MEMORY = 64,     /* ... and for each parameter of a query */
     HTTP_ANSWER_MEMORY = 2048,      /* and for the headers of its answer */
     HTTP_SEND_PIECE = 128 * 1024,   /* bytes of an answer that are sent before other connections have their turn */
     HTTP_FILES = CONNECTIONS_FILES, /* descriptors that are numbered higher are not served: none will be */
@@ -307,7 +308,7 @@ static enum MHD_Result answer(struct request *request)
     if (!response)
         return answer_no_memory(request);
     if (request->reply.body.len > HTTP_SEND_PIECE) /* shorter ones are not counted as they go */
-        watch_holds(request->watched, request->reply.body.len);
+        watch_holds(request->watched, request->reply.body.len, request->memory.reserved);
     request->state = REQUEST_ANSWERED;
     request->handed = clock_ns();
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)request->reply.status, response);
@@ -356,7 +357,7 @@ static void give_up(struct request *request)
 {
     free_body(request);
     reservation_trim(&request->memory);
-    watch_holds(request->watched, 0);
+    watch_holds(request->watched, 0, 0);
     request->state = REQUEST_DISCARDING;
     request->patience = request->http->settings.limits.max_body;
 }
@@ -427,6 +428,12 @@ static void keep_answer(struct request *request)
     reservation_trim(&request->memory);
 }
 
+/* As watch_holds has it. */
+static uint64_t body_length(const struct request *request)
+{
+    return request->framing.chunked ? WATCH_ANY_LENGTH : request->framing.length;
+}
+
 static void store(struct request *request, const char *data, size_t size)
 {
     if (size > request->http->settings.limits.max_body - request->len) { /* only a chunked body can be longer than was said */
@@ -438,6 +445,7 @@ static void store(struct request *request, const char *data, size_t size)
     } else {
         memcpy(request->body + request->len, data, size);
         request->len += size;
+        watch_holds(request->watched, body_length(request), request->memory.reserved);
     }
 }
 
@@ -509,8 +517,10 @@ static enum reject reject_of(int status)
 static void refuse_unsound(struct request *request, const struct refusal *fault)
 {
     free_body(request);
-    count_reject(request, reject_of(fault->status));
-    refuse(&request->reply, fault->status, "%s", fault->detail);
+    if (request->reply.status == 0) { /* else it was refused before */
+        count_reject(request, reject_of(fault->status));
+        refuse(&request->reply, fault->status, "%s", fault->detail);
+    }
     request->close = true;
     request->unread = true;
 }
@@ -861,7 +871,7 @@ static void on_memory(struct reservation *memory, bool granted)
     request->state = granted ? REQUEST_RECEIVING : REQUEST_LATE;
     watch_turn(request->watched, WATCH_BODY);
     if (granted)
-        watch_holds(request->watched, request->framing.length);
+        watch_holds(request->watched, request->framing.length, request->memory.reserved);
     MHD_resume_connection(request->connection);
 }
 
@@ -883,7 +893,7 @@ static enum MHD_Result admit(struct request *request)
     request->memory.never = request->framing.length >= budget_bytes(request->http->budget);
     request->state = REQUEST_RECEIVING;
     if (!request->memory.never && reservation_try(&request->memory, bytes)) {
-        watch_holds(request->watched, request->framing.chunked ? WATCH_ANY_LENGTH : request->framing.length);
+        watch_holds(request->watched, body_length(request), request->memory.reserved);
         return MHD_YES;
     }
     if (!request->memory.never && request->framing.has_length && request->http->settings.limits.memory_wait > 0)
@@ -969,6 +979,9 @@ static enum MHD_Result first_call(struct request *request, const char *version)
     if (fault.status == 0)
         fault = guard_request(request->connection, request->method, version, &request->framing);
     if (fault.status != 0) {
+        const unsigned words = wire_words(request->wire, request->number);
+        request->method = words > 0 ? request->method : "-";
+        request->target = words > 1 ? request->target : "-";
         refuse_unsound(request, &fault);
         return answer(request);
     }
@@ -1128,8 +1141,8 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *context, const ch
 /* What libmicrohttpd has for a connection: so much that it is us who refuse headers that are too long. */
 static size_t connection_memory(const struct limits *limits)
 {
-    const size_t needed =
-        limits->max_url + limits->max_headers + (size_t)limits->max_header_count * HTTP_HEADER_MEMORY + HTTP_ANSWER_MEMORY;
+    const size_t needed = limits->max_url + (size_t)WIRE_PARAMETERS * HTTP_PARAMETER_MEMORY + limits->max_headers +
+                          (size_t)limits->max_header_count * HTTP_HEADER_MEMORY + HTTP_ANSWER_MEMORY;
     return needed > HTTP_CONNECTION_MEMORY ? needed : HTTP_CONNECTION_MEMORY;
 }
 

@@ -192,8 +192,7 @@ static const struct option table[] = {
      .min = 0,
      .max = 86400000,
      .value = "SECONDS",
-     .doc =
-         "while others wait for memory, the slowest whose body or answer takes longer than this to be sent are cut; 0: none"},
+     .doc = "while others lack memory, those whose body or answer takes longer than this to be sent are cut; 0: none"},
     {.name = "max-queue",
      .env = "LOSSD_MAX_QUEUE",
      .type = OPTION_INTEGER,

@@ -27,7 +27,7 @@ enum {
     WATCH_IDLE_MS = 1000, /* so often at most connections are looked at that wait for a request */
     WATCH_BATCH = 256,    /* connections that are looked at before others may have the mutex */
     WATCH_PHASES = 8,     /* at least as many as there are */
-    WATCH_CUTS = 64,      /* at most at a time for memory: each looks at all */
+    WATCH_CUTS = 64,      /* at most at a time for memory */
     WATCH_NEW_MS = 1000,  /* so long a connection is new */
     WATCH_GRACE = 8,      /* an eighth of --memory-hold passes before it is judged how long something will take */
     FIRST_TURN = WATCH_HEADERS,
@@ -40,7 +40,8 @@ struct watched {
     int64_t added;             /* clock_ms */
     atomic_uint turn;          /* phase, plus WATCH_PHASES for every change that there was */
     _Atomic uint64_t progress; /* bytes, in this phase */
-    _Atomic uint64_t holds;    /* of watch_holds, in this phase; 0: nothing */
+    _Atomic uint64_t bytes;    /* of watch_holds, in this phase; 0: no memory is held */
+    atomic_size_t memory;      /* likewise */
     atomic_int status;
     bool gone;                    /* accessed atomically, and by others through a pointer */
     _Atomic(const char *) reason; /* of reject_names; NULL unless it was cut for being slow */
@@ -131,10 +132,12 @@ static bool cut(struct watched *watched, const char *reason, const char *detail)
     return true;
 }
 
-static void cut_slow(struct watch *watch, struct watched *watched, enum reject reason, const char *detail)
+static bool cut_slow(struct watch *watch, struct watched *watched, enum reject reason, const char *detail)
 {
-    if (cut(watched, reject_names[reason], detail))
+    const bool done = cut(watched, reject_names[reason], detail);
+    if (done)
         reject_count(watch->rejects, reason);
+    return done;
 }
 
 /* ---- looking -------------------------------------------------------------------------------------------------------- */
@@ -220,44 +223,60 @@ static void look_at_answer(struct watch *watch, struct watched *watched, int64_t
 static double duration(const struct watch *watch, struct watched *watched, int64_t now)
 {
     const unsigned turn = atomic_load(&watched->turn);
-    const uint64_t holds = atomic_load(&watched->holds);
     const double elapsed = (double)(now - watched->since);
     const bool sends = turn % WATCH_PHASES == WATCH_BODY || turn % WATCH_PHASES == WATCH_ANSWER;
-    if (holds == 0 || !sends || turn != watched->seen_turn || elapsed * WATCH_GRACE < (double)watch->limits->memory_hold)
+    if (!sends || turn != watched->seen_turn || elapsed * WATCH_GRACE < (double)watch->limits->memory_hold)
         return 0;
     int64_t done = (int64_t)atomic_load(&watched->progress);
-    if (turn % WATCH_PHASES == WATCH_ANSWER)
+    const uint64_t bytes = atomic_load(&watched->bytes); /* after it: watch_turn changes them the other way about */
+    if (bytes > 0 && turn % WATCH_PHASES == WATCH_ANSWER)
         done -= unread(watched->fd);
-    return elapsed * (holds == WATCH_ANY_LENGTH ? 1 : (double)holds / (double)(done > 1 ? done : 1));
+    return elapsed * (bytes == WATCH_ANY_LENGTH ? 1 : (double)bytes / (double)(done > 1 ? done : 1));
 }
 
-/* The one that will take longest, NULL if none takes longer than --memory-hold. */
-static struct watched *slowest(const struct watch *watch, int64_t now)
+struct holder {
+    struct watched *watched;
+    double cost; /* memory by time */
+};
+
+/* Keeps the dearest, in order; returns how many there are now. */
+static int insert(struct holder *holders, int count, struct holder holder)
 {
-    struct watched *found = NULL;
-    double longest = (double)watch->limits->memory_hold;
-    for (struct watched *watched = watch->first; watched; watched = watched->next) {
-        const double takes = duration(watch, watched, now);
-        if (takes > longest) {
-            longest = takes;
-            found = watched;
-        }
-    }
-    return found;
+    int at = count < WATCH_CUTS ? count++ : WATCH_CUTS;
+    for (; at > 0 && holders[at - 1].cost < holder.cost; at--)
+        if (at < WATCH_CUTS)
+            holders[at] = holders[at - 1];
+    if (at < WATCH_CUTS)
+        holders[at] = holder;
+    return count;
 }
 
-/* Cuts the slowest of those who hold memory, until what they held is as much as others lack. One that was cut, or has gone on
-   to another turn at that moment, is not found again. */
-static void cut_holders(struct watch *watch, size_t lacking)
+/* Of those who take longer than --memory-hold, those who hold the most for the longest. */
+static int find_holders(const struct watch *watch, struct holder holders[WATCH_CUTS])
 {
     const int64_t now = clock_ms();
-    struct watched *watched;
+    int count = 0;
+    for (struct watched *watched = watch->first; watched; watched = watched->next) {
+        const double takes = duration(watch, watched, now);
+        if (takes > (double)watch->limits->memory_hold)
+            count = insert(holders, count, (struct holder){watched, takes * (double)atomic_load(&watched->memory)});
+    }
+    return count;
+}
+
+/* Cuts them until what they held is as much as others lack. */
+static void cut_holders(struct watch *watch, size_t lacking)
+{
+    struct holder holders[WATCH_CUTS];
+    const int count = lacking > 0 ? find_holders(watch, holders) : 0;
     size_t freed = 0;
-    for (int cuts = 0; freed < lacking && cuts < WATCH_CUTS && (watched = slowest(watch, now)) != NULL; cuts++) {
-        freed += atomic_load(&watched->holds);
+    for (int i = 0; i < count && freed < lacking; i++) {
+        struct watched *const watched = holders[i].watched;
+        const size_t memory = atomic_load(&watched->memory);
         const bool body = watched->seen_turn % WATCH_PHASES == WATCH_BODY;
-        cut_slow(watch, watched, REJECT_MEMORY_HOLD,
-                 body ? "the body of the request came too slowly while others waited for memory" : NULL);
+        if (cut_slow(watch, watched, REJECT_MEMORY_HOLD,
+                     body ? "the body of the request came too slowly while others waited for memory" : NULL))
+            freed += memory;
     }
 }
 
@@ -421,15 +440,17 @@ bool watch_turn(struct watched *watched, enum watch_phase phase)
     const unsigned next = turn / WATCH_PHASES * WATCH_PHASES + WATCH_PHASES + (unsigned)phase;
     if (turn == WATCH_CUT)
         return false;
+    atomic_store(&watched->bytes, 0);
     atomic_store(&watched->progress, 0);
-    atomic_store(&watched->holds, 0);
     return atomic_compare_exchange_strong(&watched->turn, &turn, next); /* it fails only if it has just been cut */
 }
 
-void watch_holds(struct watched *watched, uint64_t bytes)
+void watch_holds(struct watched *watched, uint64_t bytes, size_t memory)
 {
-    if (watched)
-        atomic_store(&watched->holds, bytes);
+    if (!watched)
+        return;
+    atomic_store(&watched->memory, memory);
+    atomic_store(&watched->bytes, bytes);
 }
 
 const bool *watch_gone(const struct watched *watched)

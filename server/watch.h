@@ -8,7 +8,7 @@
  * whose time is up, which libmicrohttpd does notice.
  *
  * A client may take its time with a large body or answer, for which memory is kept meanwhile, but not at the cost of others:
- * when they lack memory, the slowest are cut until there will be enough.
+ * when they lack memory, those who hold the most for the longest are cut until there will be enough.
  */
 #ifndef SERVER_WATCH_H
 #define SERVER_WATCH_H
@@ -53,9 +53,10 @@ void watch_remove(struct watch *watch, struct watched *watched);
 /* Says what the server waits for from now on. False if the connection has been cut: nothing can be sent on it any more. To be
    called by the thread that has the connection, as the next one. */
 bool watch_turn(struct watched *watched, enum watch_phase phase);
-/* Memory is held until so many bytes of the body have come, or of the answer been taken: where others lack it, and this goes
-   too slowly for --memory-hold, the connection is cut. To be called after each watch_turn of which that is so. */
-void watch_holds(struct watched *watched, uint64_t bytes);
+/* Until all of the body, of so many bytes, has come, or all of the answer has been taken, so much memory is held: where others
+   lack it, and this goes too slowly for --memory-hold, the connection may be cut. To be called after each watch_turn of which
+   that is so, and when it becomes more. */
+void watch_holds(struct watched *watched, uint64_t bytes, size_t memory);
 /* What is set, atomically, once a client is found to have gone, or to be gone: while the server is at work, if the connection
    was reset or closed on both sides. Lives as long as the connection; NULL for NULL. */
 const bool *watch_gone(const struct watched *watched);

@@ -7,10 +7,10 @@
  * libmicrohttpd calls in place of the libraries'. Requests are refused when the library has brought them, if they were not
  * sound, or if they end elsewhere than here.
  *
- * What is sound is handed on as it came. From the first fault on, the library is given not what came but the shortest end that
- * makes a request of what it has, and nothing after that: so it brings the request at once, and it is this server that says
- * what was wrong. Left to itself it would answer some faults with a page in HTML, some with two headers one after the other,
- * and wait for the end of a line that has none.
+ * What is sound is handed on as it came, but for the name of cookies, which the library would make much of. From the first
+ * fault on, the library is given not what came but the shortest end that makes a request of what it has, and nothing after
+ * that: so it brings the request at once, and it is this server that says what was wrong. Left to itself it would answer some
+ * faults with a page in HTML, some with two headers one after the other, and wait for the end of a line that has none.
  */
 #ifndef SERVER_WIRE_H
 #define SERVER_WIRE_H
@@ -20,6 +20,8 @@
 
 #include "limit.h"
 #include "refusal.h"
+
+enum { WIRE_PARAMETERS = 64 }; /* that a query may have */
 
 /* The reading of one connection. Everything but wire_begin and wire_has_begun belongs to the thread that has the connection. */
 struct wire;
@@ -41,6 +43,10 @@ struct wire *wire_of(int fd);
 bool wire_has_begun(const struct wire *wire);
 /* The number that the next request of the connection has: to be called once for each that libmicrohttpd brings. */
 unsigned wire_next(struct wire *wire);
+
+/* How many words of the request line have come, the last of them perhaps in part: what the library says beyond these was made
+   up here. */
+unsigned wire_words(const struct wire *wire, unsigned number);
 
 /* What is wrong with a request whose headers are in, or with one that is in as a whole. */
 struct refusal wire_head_fault(const struct wire *wire, unsigned number);

@@ -594,6 +594,32 @@ START_TEST(limits_memory_of_answers_read_slowly_goes_to_those_who_wait)
 }
 END_TEST
 
+START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
+{
+    enum { SMALL = 10 };
+    struct http_client small[SMALL];
+    START(MEMORY, "--memory-wait=60", "--memory-hold=1");
+    for (int i = 0; i < SMALL; i++) { /* they are the slower ones, but hold next to nothing */
+        ck_assert(http_client_connect(&small[i], "127.0.0.1", server.port));
+        if (i % 2)
+            announce(&small[i], strlen(mse), "");
+        else
+            ck_assert(http_client_send_text(&small[i], POST "Transfer-Encoding: chunked\r\n\r\n1\r\n{"));
+    }
+    announce(&client, LARGE, "");
+    ck_assert(http_client_send_text(&client, mse));
+    ask_for_held_memory(LARGE, 200);
+    expect_problem_and_end(408, "others waited for memory");
+    expect_cut_for_memory();
+    for (int i = 0; i < SMALL; i++) {
+        ck_assert(http_client_send_text(&small[i], i % 2 ? mse : "\r\n1\r\n}\r\n0\r\n\r\n"));
+        ck_assert(http_client_read(&small[i], &response, false));
+        ck_assert_msg(response.status == (i % 2 ? 200 : 422), "client %d: %s%s", i, response.head, response.body);
+        http_client_close(&small[i]);
+    }
+}
+END_TEST
+
 /* Those who are refused at once lack it as much as those who wait. */
 START_TEST(limits_memory_of_slow_bodies_is_freed_for_those_who_come_back)
 {
@@ -873,6 +899,39 @@ START_TEST(limits_headers_and_targets_may_be_as_long_as_the_default_says)
 }
 END_TEST
 
+/* `count` times `item`, in a query or a header of a GET; the status. */
+static int ask_many(const char *before, const char *item, size_t count, const char *after)
+{
+    char *const text = malloc(strlen(before) + count * strlen(item) + strlen(after) + 1), *to = stpcpy(text, before);
+    ck_assert_ptr_nonnull(text);
+    for (size_t i = 0; i < count; i++)
+        to = stpcpy(to, item);
+    stpcpy(to, after);
+    reconnect();
+    ck_assert(http_client_send_text(&client, text));
+    ck_assert_msg(http_client_read(&client, &response, false), "%zu times %s: no answer", count, item);
+    free(text);
+    return response.status;
+}
+
+/* libmicrohttpd takes memory for each parameter and each cookie, and where that ran out it said nothing, or said it twice. */
+START_TEST(limits_many_parameters_and_cookies_are_borne)
+{
+    static const char end[] = " HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                      cookies[] = "GET /v1/losses HTTP/1.1\r\nHost: localhost\r\nCookie: ";
+    START("--threads=1");
+    ck_assert_int_eq(ask_many("GET /v1/losses?a", "&a", 63, end), 200);
+    expect_status(200, "losses");
+    ck_assert_int_eq(ask_many("GET /v1/losses?a", "&a", 64, end), 400);
+    expect_status(400, "64 parameters");
+    ck_assert_int_eq(ask_many("GET /v1/losses?", "&", 4000, end), 400);
+    ck_assert_int_eq(ask_many("GET /v1/losses&", "&", 4000, end), 404);
+    ck_assert_int_eq(ask_many(cookies, "a=1; ", 3200, "\r\n\r\n"), 200);
+    ck_assert_int_eq(ask_many(cookies, "a=1; ", 3300, "\r\n\r\n"), 431);
+    expect_status(431, "--max-headers");
+}
+END_TEST
+
 /* An mse request whose input is a number in so many arrays. */
 static void ask_nested(int depth)
 {
@@ -1092,6 +1151,7 @@ Suite *limits_suite(void)
     tcase_add_test(memory, limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait);
     tcase_add_test(memory, limits_memory_of_answers_read_slowly_goes_to_those_who_wait);
     tcase_add_test(memory, limits_memory_of_slow_bodies_is_freed_for_those_who_come_back);
+    tcase_add_test(memory, limits_memory_is_taken_from_no_more_than_is_needed);
     tcase_add_test(memory, limits_memory_is_held_as_long_as_nobody_lacks_it);
     tcase_add_test(memory, limits_memory_is_held_by_those_who_are_fast_enough);
     tcase_add_test(memory, limits_memory_is_not_kept_for_those_who_have_left);
@@ -1104,6 +1164,7 @@ Suite *limits_suite(void)
     TCase *sizes = add_case(suite, "limits_sizes");
     tcase_add_test(sizes, limits_headers_and_targets_have_sizes);
     tcase_add_test(sizes, limits_headers_and_targets_may_be_as_long_as_the_default_says);
+    tcase_add_test(sizes, limits_many_parameters_and_cookies_are_borne);
     tcase_add_test(sizes, limits_json_has_a_depth);
     tcase_add_test(sizes, limits_requests_have_a_rate);
     tcase_add_test(sizes, limits_computing_has_a_queue);

@@ -71,7 +71,7 @@ static void write_text(const char *name, const char *text)
     write_file(name, text, strlen(text));
 }
 
-/* Runs a shell command in the folder_name(), where $L is lossctl and $D lossd; returns its exit status, and leaves what it
+/* Runs a shell command in the folder, where $L is lossctl and $D lossd; returns its exit status, and leaves what it
  * wrote in out and err. */
 __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
 {

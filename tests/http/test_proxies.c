@@ -25,7 +25,7 @@
 static const struct {
     const char *name;
     const char *config;
-    const char *run;    /* a command, started in the test's folder_name(), in which config is the file of the next */
+    const char *run;    /* a command, started in the test's folder, in which config is the file of the next */
     const char *around; /* what the file has to stand in: its place is %s; NULL: it stands alone */
 } proxies[] = {
     {"haproxy", "deploy/haproxy/haproxy.cfg", "haproxy -db -f config", NULL},

@@ -537,6 +537,27 @@ START_TEST(server_logs_a_line_per_request_without_raw_bytes)
 }
 END_TEST
 
+START_TEST(server_logs_no_more_of_a_request_line_than_came)
+{
+    static const struct {
+        const char *text, *logged;
+    } lines[] = {{"\nGET /healthz HTTP/1.1\r\n\r\n", "\"method\":\"-\",\"path\":\"-\""},
+                 {" GET /healthz HTTP/1.1\r\n\r\n", "\"method\":\"-\",\"path\":\"-\""},
+                 {"GET\r\n\r\n", "\"method\":\"GET\",\"path\":\"-\""},
+                 {"\x16\x03\x01\r\n", "\"method\":\"\\u0016\\u0003\\u0001\",\"path\":\"-\""},
+                 {"GET /healthz HTTP/3.1\r\n\r\n", "\"method\":\"GET\",\"path\":\"/healthz\""}};
+    start(ARGUMENTS("--log-format=json"));
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        reconnect();
+        ask_raw(lines[i].text);
+        ck_assert_int_ge(response.status, 400);
+        server_process_expect_log(&server, lines[i].logged);
+    }
+    http_client_close(&client);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+}
+END_TEST
+
 START_TEST(server_logs_nothing_below_its_level)
 {
     start(ARGUMENTS("--log-level=error"));
@@ -1077,6 +1098,7 @@ Suite *server_suite(void)
     tcase_add_test(process, server_keeps_clients_waiting_at_its_limit);
     tcase_add_test(process, server_refuses_threads_that_cannot_be_had);
     tcase_add_test(process, server_logs_a_line_per_request_without_raw_bytes);
+    tcase_add_test(process, server_logs_no_more_of_a_request_line_than_came);
     tcase_add_test(process, server_logs_nothing_below_its_level);
 
     TCase *http = add_case(suite, "server_http", setup, teardown);

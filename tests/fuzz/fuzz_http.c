@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PATIENCE_MS = 20000, ANSWERS = 1 << 20 };
 
-static const char library_page[] = "<html><head><title>";
+static const char library_page[] = "\r\n\r\n<html><head><title>"; /* after a head, for texts are echoed, but no line ends */
 
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 

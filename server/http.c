@@ -1138,11 +1138,13 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *context, const ch
 
 /* ---- start and end ------------------------------------------------------------------------------------------------ */
 
-/* What libmicrohttpd has for a connection: so much that it is us who refuse headers that are too long. */
+/* What libmicrohttpd has for a connection: so much that it is us who refuse headers that are too long. It reads into half of
+   it, and when that is full of requests that came together, the other half has to do for what it takes besides. */
 static size_t connection_memory(const struct limits *limits)
 {
-    const size_t needed = limits->max_url + (size_t)WIRE_PARAMETERS * HTTP_PARAMETER_MEMORY + limits->max_headers +
-                          (size_t)limits->max_header_count * HTTP_HEADER_MEMORY + HTTP_ANSWER_MEMORY;
+    const size_t besides = (size_t)WIRE_PARAMETERS * HTTP_PARAMETER_MEMORY +
+                           (size_t)limits->max_header_count * HTTP_HEADER_MEMORY + HTTP_ANSWER_MEMORY;
+    const size_t sum = limits->max_url + limits->max_headers + besides, needed = sum > 2 * besides ? sum : 2 * besides;
     return needed > HTTP_CONNECTION_MEMORY ? needed : HTTP_CONNECTION_MEMORY;
 }
 

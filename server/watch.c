@@ -132,12 +132,10 @@ static bool cut(struct watched *watched, const char *reason, const char *detail)
     return true;
 }
 
-static bool cut_slow(struct watch *watch, struct watched *watched, enum reject reason, const char *detail)
+static void cut_slow(struct watch *watch, struct watched *watched, enum reject reason, const char *detail)
 {
-    const bool done = cut(watched, reject_names[reason], detail);
-    if (done)
+    if (cut(watched, reject_names[reason], detail))
         reject_count(watch->rejects, reason);
-    return done;
 }
 
 /* ---- looking -------------------------------------------------------------------------------------------------------- */
@@ -236,6 +234,7 @@ static double duration(const struct watch *watch, struct watched *watched, int64
 
 struct holder {
     struct watched *watched;
+    size_t memory;
     double cost; /* memory by time */
 };
 
@@ -258,25 +257,37 @@ static int find_holders(const struct watch *watch, struct holder holders[WATCH_C
     int count = 0;
     for (struct watched *watched = watch->first; watched; watched = watched->next) {
         const double takes = duration(watch, watched, now);
-        if (takes > (double)watch->limits->memory_hold)
-            count = insert(holders, count, (struct holder){watched, takes * (double)atomic_load(&watched->memory)});
+        const size_t memory = atomic_load(&watched->memory);
+        if (memory > 0 && takes > (double)watch->limits->memory_hold)
+            count = insert(holders, count, (struct holder){watched, memory, takes * (double)memory});
     }
     return count;
 }
 
-/* Cuts them until what they held is as much as others lack. */
+/* How many of them have to go until as much is free as others lack, if no fewer do. */
+static int count_needed(const struct holder *holders, int count, size_t lacking, size_t *freed)
+{
+    int needed = 0;
+    for (*freed = 0; needed < count && *freed < lacking; needed++)
+        *freed += holders[needed].memory;
+    return needed;
+}
+
+/* Cuts them, but for those without whom enough becomes free as well. */
 static void cut_holders(struct watch *watch, size_t lacking)
 {
     struct holder holders[WATCH_CUTS];
-    const int count = lacking > 0 ? find_holders(watch, holders) : 0;
     size_t freed = 0;
-    for (int i = 0; i < count && freed < lacking; i++) {
+    const int count = lacking > 0 ? find_holders(watch, holders) : 0, needed = count_needed(holders, count, lacking, &freed);
+    for (int i = needed - 1; i >= 0; i--) {
         struct watched *const watched = holders[i].watched;
-        const size_t memory = atomic_load(&watched->memory);
+        const size_t memory = holders[i].memory;
         const bool body = watched->seen_turn % WATCH_PHASES == WATCH_BODY;
-        if (cut_slow(watch, watched, REJECT_MEMORY_HOLD,
-                     body ? "the body of the request came too slowly while others waited for memory" : NULL))
-            freed += memory;
+        if (freed >= lacking + memory)
+            freed -= memory; /* it is spared */
+        else
+            cut_slow(watch, watched, REJECT_MEMORY_HOLD,
+                     body ? "the body of the request came too slowly while others lacked the memory that it holds" : NULL);
     }
 }
 

@@ -214,7 +214,7 @@ static void read_version(struct wire *wire, char byte)
         wire->line_len++;
 }
 
-/* Counts the parameters of the query as libmicrohttpd does, which takes memory for each. */
+/* Counts the parameters of the query, for each of which libmicrohttpd takes memory; an empty one counts, too. */
 static void count_parameters(struct wire *wire, char byte)
 {
     if ((byte == '?' && wire->parameters == 0) || (byte == '&' && wire->parameters > 0))

@@ -556,7 +556,7 @@ START_TEST(limits_memory_of_slow_bodies_goes_to_those_who_wait)
     announce(&client, LARGE, "");
     ck_assert(http_client_send_text(&client, "{"));
     ask_for_held_memory(LARGE, 200);
-    expect_problem_and_end(408, "others waited for memory");
+    expect_problem_and_end(408, "others lacked the memory");
     expect_cut_for_memory();
 }
 END_TEST
@@ -574,7 +574,7 @@ START_TEST(limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait)
         wait_ms(10);
     }
     ask_for_held_memory(LARGE, 200);
-    expect_problem_and_end(408, "others waited for memory");
+    expect_problem_and_end(408, "others lacked the memory");
     expect_cut_for_memory();
 }
 END_TEST
@@ -596,27 +596,30 @@ END_TEST
 
 START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
 {
-    enum { SMALL = 10 };
+    enum { SMALL = 10, BODY = MIB / 2 };
     struct http_client small[SMALL];
+    char *body = padded_body(BODY);
     START(MEMORY, "--memory-wait=60", "--memory-hold=1");
-    for (int i = 0; i < SMALL; i++) { /* they are the slower ones, but hold next to nothing */
+    for (int i = 0; i < SMALL; i++) { /* they are the slower ones, but hold little */
         ck_assert(http_client_connect(&small[i], "127.0.0.1", server.port));
         if (i % 2)
-            announce(&small[i], strlen(mse), "");
+            announce(&small[i], BODY, "");
         else
             ck_assert(http_client_send_text(&small[i], POST "Transfer-Encoding: chunked\r\n\r\n1\r\n{"));
     }
     announce(&client, LARGE, "");
-    ck_assert(http_client_send_text(&client, mse));
+    ck_assert(http_client_send(&client, body, BODY));
     ask_for_held_memory(LARGE, 200);
-    expect_problem_and_end(408, "others waited for memory");
+    expect_problem_and_end(408, "others lacked the memory");
     expect_cut_for_memory();
     for (int i = 0; i < SMALL; i++) {
-        ck_assert(http_client_send_text(&small[i], i % 2 ? mse : "\r\n1\r\n}\r\n0\r\n\r\n"));
+        ck_assert(i % 2 ? http_client_send(&small[i], body, BODY)
+                        : http_client_send_text(&small[i], "\r\n1\r\n}\r\n0\r\n\r\n"));
         ck_assert(http_client_read(&small[i], &response, false));
         ck_assert_msg(response.status == (i % 2 ? 200 : 422), "client %d: %s%s", i, response.head, response.body);
         http_client_close(&small[i]);
     }
+    free(body);
 }
 END_TEST
 
@@ -628,7 +631,7 @@ START_TEST(limits_memory_of_slow_bodies_is_freed_for_those_who_come_back)
     ck_assert(http_client_send_text(&client, "{"));
     wait_ms(500);
     ask_for_held_memory(LARGE, 503);
-    expect_problem_and_end(408, "others waited for memory");
+    expect_problem_and_end(408, "others lacked the memory");
     ask_for_held_memory(LARGE, 200);
 }
 END_TEST
@@ -932,6 +935,29 @@ START_TEST(limits_many_parameters_and_cookies_are_borne)
 }
 END_TEST
 
+/* What comes together takes the room in which libmicrohttpd keeps track of the headers of the first. */
+START_TEST(limits_many_headers_are_borne_in_a_pipeline)
+{
+    enum { HEADERS = 998, REQUESTS = 30 };
+    char *const text = malloc(REQUESTS * (HEADERS * 4 + 64)), *to = text;
+    ck_assert_ptr_nonnull(text);
+    for (int i = 0; i < REQUESTS; i++) {
+        to = stpcpy(to, HEALTH);
+        to -= 2;
+        for (int k = 0; k < HEADERS; k++)
+            to = stpcpy(to, "a:\r\n");
+        to = stpcpy(to, "\r\n");
+    }
+    START("--max-header-count=1000");
+    ck_assert(http_client_send_text(&client, text));
+    free(text);
+    for (int i = 0; i < REQUESTS; i++) {
+        ck_assert_msg(http_client_read(&client, &response, false), "request %d: no answer", i);
+        ck_assert_msg(response.status == 200, "request %d: %s", i, response.head);
+    }
+}
+END_TEST
+
 /* An mse request whose input is a number in so many arrays. */
 static void ask_nested(int depth)
 {
@@ -1165,6 +1191,7 @@ Suite *limits_suite(void)
     tcase_add_test(sizes, limits_headers_and_targets_have_sizes);
     tcase_add_test(sizes, limits_headers_and_targets_may_be_as_long_as_the_default_says);
     tcase_add_test(sizes, limits_many_parameters_and_cookies_are_borne);
+    tcase_add_test(sizes, limits_many_headers_are_borne_in_a_pipeline);
     tcase_add_test(sizes, limits_json_has_a_depth);
     tcase_add_test(sizes, limits_requests_have_a_rate);
     tcase_add_test(sizes, limits_computing_has_a_queue);

@@ -4,6 +4,7 @@
 #include "http/http_client.h"
 #include "http/server_process.h"
 #include "suites.h"
+#include "support/body.h"
 #include "support/folder.h"
 
 #include <netinet/in.h>
@@ -178,19 +179,9 @@ END_TEST
 /* A body that is refused while it is being sent must not cost the answer: see server/linger.h. */
 START_TEST(access_refuses_in_the_midst_of_a_body_over_a_unix_socket)
 {
-    enum { PIECE = 1 << 16, PIECES = 64 };
-    static char piece[PIECE];
-    char head[128];
     server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--max-body=1M"));
     connect_path(folder_path("socket"));
-    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",
-             PIECE * PIECES);
-    ck_assert(http_client_send_text(&client, head));
-    for (int i = 0; i < PIECES; i++)
-        ck_assert_msg(http_client_send(&client, piece, PIECE), "the connection was cut at piece %d", i);
-    ck_assert(http_client_read(&client, &response, false));
-    ck_assert_int_eq(response.status, 413);
-    ck_assert(http_client_closed(&client));
+    body_is_refused_as_it_comes(&client, &response, 1 << 16);
 }
 END_TEST
 

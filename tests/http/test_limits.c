@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "suites.h"
+#include "support/body.h"
 #include "support/tensor_file.h"
 
 static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
@@ -358,17 +359,6 @@ static const bool sanitized = true; /* their own memory is more than the server'
 static const bool sanitized = false;
 #endif
 
-/* An mse request of so many bytes, mostly spaces; to be freed. */
-static char *padded_body(size_t len)
-{
-    char *body = malloc(len + 1);
-    ck_assert_ptr_nonnull(body);
-    memset(body, ' ', len);
-    memcpy(body, mse, strlen(mse));
-    body[len] = '\0';
-    return body;
-}
-
 static void expect_retry(void)
 {
     ck_assert_msg(response.status == 503, "%s%s", response.head, response.body);
@@ -406,7 +396,7 @@ static const char waiting[] = "lossd_memory_waiting", reserved[] = "lossd_memory
 START_TEST(limits_memory_is_waited_for_with_the_body_unread)
 {
     struct http_client second;
-    char *body = padded_body(LARGE);
+    char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=60");
     announce(&client, LARGE, "");
     wait_ms(100);
@@ -438,7 +428,7 @@ END_TEST
 START_TEST(limits_memory_that_is_given_up_goes_to_those_who_wait)
 {
     struct http_client second;
-    char *body = padded_body(LARGE);
+    char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=60");
     announce(&client, LARGE, "");
     wait_ms(100);
@@ -457,7 +447,7 @@ END_TEST
 START_TEST(limits_memory_is_not_waited_for_without_end)
 {
     struct http_client second;
-    char *body = padded_body(LARGE);
+    char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=0.3", "--memory-queue=1");
     announce(&client, LARGE, "");
     wait_ms(100);
@@ -505,7 +495,7 @@ START_TEST(limits_memory_that_will_never_be_there_is_413)
     expect_problem_and_end(413, "--max-memory");
     /* What is only found out on the way: a body in chunks, an answer. */
     reconnect();
-    char *body = padded_body(80 * MIB), head[64];
+    char *body = padded_body(mse, 80 * MIB), head[64];
     ck_assert(http_client_send_text(&client, POST "Transfer-Encoding: chunked\r\n\r\n"));
     snprintf(head, sizeof head, "%x\r\n", 80 * MIB);
     ck_assert(http_client_send_text(&client, head));
@@ -531,7 +521,7 @@ static void ask_for_held_memory(size_t len, int status)
 {
     struct http_client second;
     struct http_response answer = {.status = 0};
-    char *body = padded_body(len);
+    char *body = padded_body(mse, len);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, len, "");
     ck_assert(http_client_send(&second, body, len));
@@ -563,7 +553,7 @@ END_TEST
 
 START_TEST(limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait)
 {
-    char *body = padded_body(LARGE), head[128];
+    char *body = padded_body(mse, LARGE), head[128];
     START(MEMORY, "--memory-wait=60", "--memory-hold=1");
     snprintf(head, sizeof head, POST "Transfer-Encoding: chunked\r\n\r\n%x\r\n", LARGE + 1000);
     ck_assert(http_client_send_text(&client, head));
@@ -598,7 +588,7 @@ START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
 {
     enum { SMALL = 10, BODY = MIB / 2 };
     struct http_client small[SMALL];
-    char *body = padded_body(BODY);
+    char *body = padded_body(mse, BODY);
     START(MEMORY, "--memory-wait=60", "--memory-hold=1");
     for (int i = 0; i < SMALL; i++) { /* they are the slower ones, but hold little */
         ck_assert(http_client_connect(&small[i], "127.0.0.1", server.port));
@@ -640,7 +630,7 @@ END_TEST
 static void send_slowly(int ms)
 {
     enum { PIECES = 20 };
-    char *body = padded_body(LARGE);
+    char *body = padded_body(mse, LARGE);
     for (size_t at = 0; at < LARGE; at += LARGE / PIECES) {
         wait_ms(ms / PIECES);
         ck_assert(http_client_send(&client, body + at, LARGE / PIECES));
@@ -661,7 +651,7 @@ END_TEST
 START_TEST(limits_memory_is_held_by_those_who_are_fast_enough)
 {
     struct http_client second;
-    char *body = padded_body(LARGE);
+    char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=60", "--memory-hold=8"); /* looked at for the first time after a second */
     announce(&client, LARGE, "");
     wait_ms(100);

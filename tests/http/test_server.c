@@ -4,6 +4,7 @@
  */
 #include "http/http_client.h"
 #include "http/server_process.h"
+#include "support/body.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -148,17 +149,6 @@ static char *large_body(size_t numbers, const char *more)
         len += (size_t)sprintf(body + len, "]");
     }
     sprintf(body + len, "%s}", more);
-    return body;
-}
-
-/* A body that is right, made `len` bytes long with blanks; to be freed. */
-static char *padded_body(size_t len)
-{
-    char *body = malloc(len + 1);
-    ck_assert_ptr_nonnull(body);
-    memset(body, ' ', len);
-    memcpy(body, mse, strlen(mse));
-    body[len] = '\0';
     return body;
 }
 
@@ -883,7 +873,7 @@ END_TEST
 START_TEST(limit_is_the_effective_one)
 {
     for (size_t len = MAX_BODY - 1; len <= MAX_BODY + 1; len++) {
-        char *body = padded_body(len);
+        char *body = padded_body(mse, len);
         ask("POST", mse_path, NULL, body);
         if (len <= MAX_BODY)
             expect_evaluated();
@@ -899,7 +889,7 @@ END_TEST
 START_TEST(limit_holds_for_chunked_bodies)
 {
     for (size_t len = MAX_BODY - 1; len <= MAX_BODY + 1; len++) {
-        char *body = padded_body(len);
+        char *body = padded_body(mse, len);
         ck_assert(http_client_send_text(&client, chunked_head));
         ck_assert(send_chunks(body, len, 100));
         ask_raw("0\r\n\r\n");
@@ -915,7 +905,7 @@ END_TEST
 
 START_TEST(limit_drops_a_chunked_body_without_end)
 {
-    char *body = padded_body(100000);
+    char *body = padded_body(mse, 100000);
     ck_assert(http_client_send_text(&client, chunked_head));
     ck_assert(send_chunks(body, 100000, 1000));
     ck_assert(http_client_read(&client, &response, false));
@@ -941,7 +931,7 @@ START_TEST(limit_is_told_to_a_client_that_sends_on)
 {
     /* As Python's http.client does: send it all, and only then look for an answer. */
     enum { LEN = 50000000 };
-    char head[128], *body = padded_body(LEN);
+    char head[128], *body = padded_body(mse, LEN);
     snprintf(head, sizeof head, POST "Content-Length: %d\r\n\r\n", LEN);
     for (int i = 0; i < 5; i++) {
         ck_assert(http_client_send_text(&client, head));

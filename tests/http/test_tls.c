@@ -5,6 +5,7 @@
 #include "http/http_client.h"
 #include "http/server_process.h"
 #include "suites.h"
+#include "support/body.h"
 #include "support/certificates.h"
 #include "support/folder.h"
 
@@ -381,19 +382,9 @@ END_TEST
 
 START_TEST(tls_refuses_before_a_body_without_losing_the_answer)
 {
-    enum { PIECE = 1 << 14, PIECES = 256 };
-    static char piece[PIECE];
-    char head[128];
     start(MORE("--max-body=1M"));
     connect_client();
-    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",
-             PIECE * PIECES);
-    ck_assert(http_client_send_text(&client, head));
-    for (int i = 0; i < PIECES; i++)
-        ck_assert_msg(http_client_send(&client, piece, PIECE), "the connection was cut at piece %d", i);
-    ck_assert(http_client_read(&client, &response, false));
-    ck_assert_int_eq(response.status, 413);
-    ck_assert(http_client_closed(&client));
+    body_is_refused_as_it_comes(&client, &response, 1 << 14);
 }
 END_TEST
 

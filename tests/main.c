@@ -21,6 +21,7 @@ static const struct {
     {"kernels", kernels_suite},
     {"core", core_suite},
     {"properties", properties_suite},
+    {"sequences", sequences_suite},
     {"pages", pages_suite},
     {"server", server_suite},
     {"smuggling", smuggling_suite},

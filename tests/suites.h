@@ -11,6 +11,7 @@ Suite *core_suite(void);
 Suite *mathematics_suite(void);
 Suite *kernels_suite(void);
 Suite *properties_suite(void);
+Suite *sequences_suite(void);
 Suite *pages_suite(void);
 Suite *server_suite(void);
 Suite *smuggling_suite(void);

@@ -33,11 +33,11 @@ static bool may_skip(const struct sequence *q, size_t state)
     return state >= 2 && state % 2 && label_of(q, state) != label_of(q, state - 2);
 }
 
-/* log(exp(a) + exp(b) + exp(c)) */
+/* log(exp(a) + exp(b) + exp(c)); NaN if one of them is. */
 static real log_sum(real a, real b, real c)
 {
     const real most = larger_of(a, larger_of(b, c));
-    return most == -INFINITY ? -INFINITY : most + log(exp(a - most) + exp(b - most) + exp(c - most));
+    return most == -INFINITY ? a + b + c : most + log(exp(a - most) + exp(b - most) + exp(c - most));
 }
 
 /* The log-probabilities of all beginnings of paths that are in a state at a step, equations 5 to 8. Returns that of the whole.
@@ -95,6 +95,16 @@ static void gradient(const struct sequence *q, const real *alpha, real *beta, re
     }
 }
 
+/* Whether a log-probability that the term reads is NaN, on a path or not: zero_infinity must not hide it. */
+static bool reads_nan(const struct sequence *q)
+{
+    for (size_t t = 0; t < q->steps; t++)
+        for (size_t s = 0; s < q->states; s++)
+            if (isnan(log_prob(q, t, s)))
+                return true;
+    return false;
+}
+
 static size_t classes_of(const struct loss_plan *plan)
 {
     return plan->tensor[LOG_PROBS].shape[plan->tensor[LOG_PROBS].rank - 1];
@@ -143,7 +153,7 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
     real *alpha = b->scratch, *beta = alpha + q->steps * q->states, *posterior = beta + 2 * q->states;
     real *grad = b->grad[LOG_PROBS] ? b->grad[LOG_PROBS] + i * b->len[LOG_PROBS] : NULL;
     const size_t labels = q->states / 2;
-    const real loss = -forward(q, alpha), share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (real)labels : 1;
+    const real loss = reads_nan(q) ? NAN : -forward(q, alpha), share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (real)labels : 1;
     const bool zeroed = b->param[ZERO_INFINITY].integer && loss == INFINITY;
     b->term[i] = zeroed ? 0 : loss / share;
     for (size_t k = 0; grad && k < b->len[LOG_PROBS]; k++)

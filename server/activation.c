@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -74,8 +75,10 @@ static void notify(const char *state)
     if (to.sun_path[0] == '@') /* a name that is in no file system */
         to.sun_path[0] = '\0';
     const socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+    const struct timeval patience = {.tv_sec = 1}; /* the service manager may be too busy to read */
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)(void *)&to, size) < 0)
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 ||
+        sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)(void *)&to, size) < 0)
         log_message(LOG_LEVEL_WARNING, "cannot tell NOTIFY_SOCKET how things stand: %s", strerror(errno));
     if (fd >= 0)
         close(fd);

@@ -26,7 +26,7 @@ void line_begin(struct line *line, enum log_level level);
 void line_text(struct line *line, const char *text);
 /* Text of which no byte can be trusted; of a long one the first bytes, and "...". */
 void line_escaped(struct line *line, const char *text, size_t most);
-/* Ends the line and writes it to stderr. */
+/* Ends the line and has it written to stderr. */
 void line_write(struct line *line);
 
 #endif

@@ -1,17 +1,16 @@
 /*
- * The log: lines on stderr, as text or as JSON.
+ * The log: lines as text or as JSON.
  */
 #include "log.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "digits.h"
 #include "line.h"
+#include "log_writer.h"
 
 const char *const log_level_names[LOG_LEVEL_COUNT + 1] = {"error", "warning", "info", "debug"};
 const char *const log_format_names[LOG_FORMAT_COUNT + 1] = {"text", "json"};
@@ -99,13 +98,7 @@ void line_begin(struct line *line, enum log_level level)
 void line_write(struct line *line)
 {
     line->text[line->len++] = '\n';
-    for (size_t done = 0; done < line->len;) {
-        ssize_t written = write(STDERR_FILENO, line->text + done, line->len - done);
-        if (written < 0 && errno != EINTR)
-            return; /* a log that cannot be written is no reason to stop serving */
-        if (written > 0)
-            done += (size_t)written;
-    }
+    log_writer_put(line->text, line->len);
 }
 
 void log_message(enum log_level level, const char *format, ...)

@@ -1,6 +1,6 @@
 /*
- * The log: lines on stderr, as text or as JSON. A line is one write(2), so lines of several threads do not mix. Bytes that
- * came from a client are escaped: a line cannot be forged, nor a terminal be driven.
+ * The log: lines on stderr, as text or as JSON. Lines are written as a whole (log_writer.h), so those of several threads do not
+ * mix. Bytes that came from a client are escaped: a line cannot be forged, nor a terminal be driven.
  */
 #ifndef SERVER_LOG_H
 #define SERVER_LOG_H

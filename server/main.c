@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,21 +17,30 @@
 
 #include "access.h"
 #include "activation.h"
+#include "buffer.h"
 #include "executor.h"
 #include "http.h"
 #include "json_text.h"
 #include "linger.h"
 #include "listen.h"
 #include "log.h"
+#include "log_writer.h"
 #include "loss.h"
 #include "metrics.h"
 #include "options.h"
 #include "process.h"
 #include "sandbox.h"
+#include "signals.h"
 #include "tls.h"
 #include "tokens.h"
 
-enum { EXIT_USAGE = 2, MESSAGE = 640, STOP_GRACE_MS = 5, STOP_GRACE_FAR_MS = 250 };
+enum {
+    EXIT_USAGE = 2,
+    MESSAGE = 640,
+    STOP_GRACE_MS = 5,
+    STOP_GRACE_FAR_MS = 250,
+    ANNOUNCE_MS = 1000, /* for which the line on stdout waits for its reader */
+};
 
 /* All that runs; NULL where it does not. */
 struct server {
@@ -45,49 +55,12 @@ struct server {
     bool has_admin;             /* there is an admin address */
 };
 
-/* The signals that end the program, and SIGHUP, blocked in every thread: the main thread waits for them. */
-static sigset_t block_signals(void)
+/* Reads the files again, and tells systemd. */
+static void reload(void *access)
 {
-    sigset_t awaited;
-    sigemptyset(&awaited);
-    sigaddset(&awaited, SIGTERM);
-    sigaddset(&awaited, SIGINT);
-    sigaddset(&awaited, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &awaited, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a client that has gone shows as EPIPE */
-    return awaited;
-}
-
-static void exit_at_once(int signal)
-{
-    (void)signal;
-    static const char text[] = "lossd: second signal, ending at once\n";
-    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
-    (void)ignored;
-    _exit(EXIT_FAILURE);
-}
-
-/* From now on a signal ends the program whatever it is waiting for, and SIGHUP does nothing. */
-static void let_signals_kill(const sigset_t *awaited)
-{
-    const struct sigaction action = {.sa_handler = exit_at_once};
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    signal(SIGHUP, SIG_IGN);
-    pthread_sigmask(SIG_UNBLOCK, awaited, NULL);
-}
-
-/* Reads the files again with each SIGHUP, until a signal comes that ends the program, which is returned. */
-static int wait_for_the_end(const sigset_t *awaited, struct access *access)
-{
-    for (int received = SIGHUP;;) {
-        sigwait(awaited, &received);
-        if (received != SIGHUP)
-            return received;
-        activation_reloading();
-        access_reload(access);
-        activation_ready();
-    }
+    activation_reloading();
+    access_reload(access);
+    activation_ready();
 }
 
 static bool bind_all(struct listener *listener, const struct address_list *list, int mode, bool admin, char *message)
@@ -188,31 +161,42 @@ static const char *scheme_of(const struct entrance *entrance)
     return entrance->secure ? "https://" : "http://";
 }
 
-/* "http://127.0.0.1:8080, unix:/run/lossd.sock" */
-static void print_entrances(const struct listener *listener, bool admin)
+/* Appends "http://127.0.0.1:8080, unix:/run/lossd.sock". */
+static void append_entrances(const struct listener *listener, bool admin, struct buffer *text)
 {
     const char *between = "";
     const struct entrance *entrance;
     for (size_t i = 0; (entrance = listener_entrance(listener, i)) != NULL; i++) {
-        char text[ADDRESS_TEXT];
+        char address[ADDRESS_TEXT];
         if (entrance->admin != admin)
             continue;
-        printf("%s%s%s", between, scheme_of(entrance), address_text(&entrance->address, text));
+        buffer_printf(text, "%s%s%s", between, scheme_of(entrance), address_text(&entrance->address, address));
         between = ", ";
     }
+}
+
+/* Writes a text to stdout unless its reader keeps that from being possible. */
+static bool write_stdout(const struct buffer *text)
+{
+    struct pollfd wait = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return !text->failed && poll(&wait, 1, ANNOUNCE_MS) == 1 && (wait.revents & POLLOUT) != 0 &&
+           write(STDOUT_FILENO, text->data, text->len) == (ssize_t)text->len;
 }
 
 /* The one line on stdout: it takes requests now. */
 static void announce(const struct server *server, const struct options *options)
 {
-    printf("lossd " LOSS_VERSION " listening on ");
-    print_entrances(server->listener, false);
+    struct buffer text = {.data = NULL};
+    buffer_printf(&text, "lossd " LOSS_VERSION " listening on ");
+    append_entrances(server->listener, false, &text);
     if (server->has_admin) {
-        printf(", for health and metrics on ");
-        print_entrances(server->listener, true);
+        buffer_printf(&text, ", for health and metrics on ");
+        append_entrances(server->listener, true, &text);
     }
-    printf(" (threads %d, io-threads %d)\n", options->threads, options->io_threads);
-    fflush(stdout);
+    buffer_printf(&text, " (threads %d, io-threads %d)\n", options->threads, options->io_threads);
+    if (!write_stdout(&text))
+        log_message(LOG_LEVEL_WARNING, "cannot announce on stdout that requests are taken");
+    buffer_free(&text);
     activation_ready();
 }
 
@@ -230,7 +214,8 @@ static bool start(struct server *server, const struct options *options, char *me
     if (!server->linger)
         return false;
     server->metrics = metrics_new(options->io_threads);
-    if (!server->metrics || !executor_add_metrics(server->executor, server->metrics) || !process_add_metrics(server->metrics)) {
+    if (!server->metrics || !executor_add_metrics(server->executor, server->metrics) ||
+        !process_add_metrics(server->metrics) || !log_writer_add_metrics(server->metrics)) {
         snprintf(message, MESSAGE, "no memory for the metrics");
         return false;
     }
@@ -267,7 +252,7 @@ static void announce_end(const struct server *server, int64_t delay_ms)
         return;
     log_message(LOG_LEVEL_INFO, "serving for another %g seconds, with /readyz at 503", (double)delay_ms / 1000);
     http_announce_end(server->http);
-    nanosleep(&(struct timespec){delay_ms / 1000, delay_ms % 1000 * 1000000}, NULL); /* a signal ends the program */
+    nanosleep(&(struct timespec){delay_ms / 1000, delay_ms % 1000 * 1000000}, NULL);
 }
 
 /* Ends all, in this order: no new connections, no requests under way, no jobs, no connections. Where the draining had to give
@@ -284,33 +269,42 @@ static void stop(struct server *server, int64_t grace_ms)
     linger_stop(server->linger);
     metrics_free(server->metrics);
     listener_close(server->listener);
+    if (!signals_stop())
+        return; /* the files are being read again, and do not come: they are left to the end of the process */
     access_free(server->access);
     tls_free(server->tls);
+}
+
+/* Starts what all else may need: the log and the signals. */
+static bool prepare(const struct options *options, char *message)
+{
+    log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
+    log_setup_requests((enum log_requests)options->log_requests);
+    json_limit_depth(options->limits.max_json_depth);
+    return signals_start(message, MESSAGE) && log_writer_start(message, MESSAGE);
 }
 
 static int serve(const struct options *options)
 {
     struct server server = {.listener = NULL};
     char message[MESSAGE];
-    const sigset_t awaited = block_signals();
-    log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
-    log_setup_requests((enum log_requests)options->log_requests);
-    json_limit_depth(options->limits.max_json_depth);
-    const bool started = choose_isa(options, message) && start(&server, options, message) &&
+    const bool started = prepare(options, message) && choose_isa(options, message) && start(&server, options, message) &&
                          (options->seccomp != 0 || sandbox_enter(message, sizeof message));
     if (started) {
+        signals_reload_with(reload, server.access);
         announce(&server, options);
-        const int received = wait_for_the_end(&awaited, server.access);
-        let_signals_kill(&awaited);
+        const int received = signals_wait();
         activation_stopping();
         log_message(LOG_LEVEL_INFO, "%s: ending", received == SIGTERM ? "SIGTERM" : "SIGINT");
         announce_end(&server, options->drain_delay);
         log_message(LOG_LEVEL_INFO, "finishing the requests under way");
     } else {
+        log_writer_flush(LOG_WRITER_FLUSH_MS);
         fprintf(stderr, "lossd: %s\n", message);
     }
     /* Who has begun to connect is on this machine, and has done so in a moment; or is as far away as whoever set the delay. */
     stop(&server, options->drain_delay > 0 ? STOP_GRACE_FAR_MS : STOP_GRACE_MS);
+    log_writer_stop(LOG_WRITER_FLUSH_MS);
     return started ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

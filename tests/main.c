@@ -47,6 +47,7 @@ static const struct {
     {"secured", secured_suite},
     {"metrics", metrics_suite},
     {"logs", logs_suite},
+    {"stalls", stalls_suite},
     {"deploy", deploy_suite},
     {"proxies", proxies_suite},
     {"golden_library", golden_library_suite},

@@ -37,6 +37,7 @@ Suite *sandbox_suite(void);
 Suite *secured_suite(void);
 Suite *metrics_suite(void);
 Suite *logs_suite(void);
+Suite *stalls_suite(void);
 Suite *deploy_suite(void);
 Suite *proxies_suite(void);
 Suite *golden_library_suite(void);

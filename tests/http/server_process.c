@@ -107,6 +107,11 @@ void server_process_start_with(struct server_process *server, const char *const 
     ck_abort_msg("%s did not start; it says: %s", program(), log);
 }
 
+void server_process_start_silently(struct server_process *server, const char *const arguments[], void (*prepare)(void))
+{
+    ck_assert(!start(server, arguments, prepare));
+}
+
 bool server_process_try(struct server_process *server, const char *const arguments[], int *code)
 {
     if (start(server, arguments, NULL))

@@ -1,0 +1,305 @@
+/*
+ * What stands still beside the server, or within it, must not stop the rest: the reader of its log or of its stdout, a full
+ * disk, a file that is read again, the threads that others need.
+ */
+#include "http/http_client.h"
+#include "http/server_process.h"
+#include "suites.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    PATIENCE_MS = 5000,     /* in which whatever is not stalled has been done many times, also on a loaded machine */
+    LONG_PATH = 1000,       /* bytes of a path, so that a line of the log is as long */
+    MANY_LINES = 2500,      /* of that length: more than the server keeps for a reader that does not come */
+    FILE_LIMIT = 16 * 1024, /* bytes of the log's file, where that is limited */
+};
+
+static struct server_process server;
+static struct http_client client;
+static struct http_response response;
+static int pipe_ends[2] = {-1, -1}; /* of the server's log, or of its stdout */
+
+static void teardown(void)
+{
+    http_client_close(&client);
+    http_response_free(&response);
+    server_process_free(&server);
+    for (int i = 0; i < 2; i++) {
+        if (pipe_ends[i] >= 0)
+            close(pipe_ends[i]);
+        pipe_ends[i] = -1;
+    }
+}
+
+static void wait_ms(int ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int ask(const char *method, const char *path, const char *body)
+{
+    ck_assert(http_client_ask(&client, method, path, NULL, body, body ? strlen(body) : 0, &response));
+    return response.status;
+}
+
+static void expect_quick(const char *path)
+{
+    const int64_t began = now_ms();
+    ck_assert_int_eq(ask("GET", path, NULL), 200);
+    ck_assert_msg(now_ms() - began < PATIENCE_MS, "%s took %d ms", path, (int)(now_ms() - began));
+}
+
+/* A metric without labels. */
+static double metric(const char *name)
+{
+    char line[128];
+    ck_assert_int_eq(ask("GET", "/metrics", NULL), 200);
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char *const found = strstr(response.body, line);
+    ck_assert_msg(found != NULL, "no metric %s", name);
+    return strtod(found + strlen(line), NULL);
+}
+
+/* ---- a pipe that nobody reads --------------------------------------------------------------------------------------- */
+
+/* Makes a pipe in which there is no room. */
+static void make_full_pipe(void)
+{
+    char filling[4096];
+    memset(filling, '\n', sizeof filling);
+    ck_assert_int_eq(pipe2(pipe_ends, O_CLOEXEC), 0);
+    ck_assert_int_eq(fcntl(pipe_ends[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(pipe_ends[1], filling, sizeof filling) > 0)
+        ;
+    ck_assert_int_eq(errno, EAGAIN);
+    ck_assert_int_eq(fcntl(pipe_ends[1], F_SETFL, 0), 0);
+}
+
+static void log_to_pipe(void)
+{
+    dup2(pipe_ends[1], STDERR_FILENO);
+}
+
+static void announce_to_pipe(void)
+{
+    dup2(pipe_ends[1], STDOUT_FILENO);
+}
+
+static const char *const plain[] = {"--threads=2", "--log-requests=all", NULL};
+
+static void start_with_stalled_log(void)
+{
+    make_full_pipe();
+    server_process_start_with(&server, plain, log_to_pipe);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+
+/* Has the server log more than it keeps. */
+static void log_much(void)
+{
+    char path[LONG_PATH + 2] = "/";
+    memset(path + 1, 'x', LONG_PATH);
+    for (int i = 0; i < MANY_LINES; i++)
+        ck_assert_int_eq(ask("GET", path, NULL), 404);
+}
+
+/* Reads the log until a text has come, which must be within PATIENCE_MS; to be freed. */
+static char *read_until(const char *wanted)
+{
+    size_t len = 0, room = 4 << 20;
+    char *const text = malloc(room + 1);
+    ck_assert_ptr_nonnull(text);
+    for (;;) {
+        struct pollfd wait = {.fd = pipe_ends[0], .events = POLLIN};
+        ck_assert_msg(poll(&wait, 1, PATIENCE_MS) == 1, "\"%s\" is not logged", wanted);
+        const ssize_t got = read(pipe_ends[0], text + len, room - len);
+        ck_assert_int_gt(got, 0);
+        len += (size_t)got;
+        text[len] = '\0';
+        const size_t last = len > 2 * (size_t)got ? len - 2 * (size_t)got : 0;
+        if (strstr(text + last, wanted))
+            return text;
+    }
+}
+
+START_TEST(stalled_log_delays_neither_requests_nor_probes)
+{
+    start_with_stalled_log();
+    expect_quick("/healthz");
+    expect_quick("/readyz");
+    expect_quick("/metrics");
+    ck_assert_int_eq(ask("POST", "/v1/losses/mse", "{\"input\":[1],\"target\":[2]}"), 200);
+    ck_assert_double_eq(metric("lossd_log_dropped_lines_total"), 0);
+    log_much();
+    expect_quick("/healthz");
+    ck_assert_double_gt(metric("lossd_log_dropped_lines_total"), 0);
+}
+END_TEST
+
+START_TEST(stalled_log_tells_how_many_lines_were_dropped)
+{
+    static const char mark[] = " warning ", words[] = " lines dropped\n";
+    start_with_stalled_log();
+    log_much();
+    const double before = metric("lossd_log_dropped_lines_total");
+    char *log = read_until(words);
+    const double after = metric("lossd_log_dropped_lines_total");
+    const char *const end = strstr(log, words);
+    const char *number = end;
+    while (number > log && number[-1] != ' ')
+        number--;
+    ck_assert_int_eq(strncmp(number - strlen(mark), mark, strlen(mark)), 0);
+    const double told = strtod(number, NULL);
+    ck_assert_msg(told >= before && told <= after, "%g of %g to %g", told, before, after);
+    for (const char *line = strstr(log, " info "); line; line = strstr(line + 1, "\n20")) /* whole lines alone */
+        ck_assert_msg(strcspn(line + 1, "\n") < LONG_PATH + 400, "%.3000s", line);
+    free(log);
+    ck_assert_int_eq(ask("GET", "/after", NULL), 404);
+    free(read_until(" GET /after 404 "));
+}
+END_TEST
+
+START_TEST(stalled_log_does_not_keep_the_server_from_ending)
+{
+    start_with_stalled_log();
+    log_much();
+    http_client_close(&client);
+    const int64_t began = now_ms();
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    ck_assert_int_lt(now_ms() - began, 2 * PATIENCE_MS);
+}
+END_TEST
+
+/* A request that is not complete has the server drain for --drain-timeout. */
+START_TEST(second_signal_ends_the_server_whatever_its_log_does)
+{
+    start_with_stalled_log();
+    ck_assert(
+        http_client_send_text(&client, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"));
+    struct http_client other;
+    ck_assert(http_client_connect(&other, "127.0.0.1", server.port));
+    kill(server.pid, SIGTERM);
+    for (int status = 200; status == 200;) { /* until it drains */
+        ck_assert(http_client_ask(&other, "GET", "/readyz", NULL, NULL, 0, &response));
+        status = response.status;
+    }
+    http_client_close(&other);
+    const int64_t began = now_ms();
+    ck_assert_int_eq(server_process_stop(&server), 1);
+    ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
+}
+END_TEST
+
+/* Nobody will ever read this one. */
+START_TEST(closed_log_does_not_end_the_server)
+{
+    start_with_stalled_log();
+    close(pipe_ends[0]);
+    pipe_ends[0] = -1;
+    for (int i = 0; i < 20; i++)
+        expect_quick("/healthz");
+    const int64_t began = now_ms();
+    while (metric("lossd_log_dropped_lines_total") == 0)
+        ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+}
+END_TEST
+
+/* ---- a file that cannot grow ---------------------------------------------------------------------------------------- */
+
+static void limit_file(void)
+{
+    const struct rlimit limit = {FILE_LIMIT, FILE_LIMIT};
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+START_TEST(log_file_at_its_limit_does_not_end_the_server)
+{
+    server_process_start_with(&server, plain, limit_file);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    for (int i = 0; i < 400; i++)
+        expect_quick("/healthz");
+    const int64_t began = now_ms();
+    while (metric("lossd_log_dropped_lines_total") == 0)
+        ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
+    /* Somebody makes room: the log goes on, with whole lines, and tells what is missing. */
+    ck_assert_int_eq(ftruncate(fileno(server.err), 0), 0);
+    lseek(fileno(server.err), 0, SEEK_SET);
+    ck_assert_int_eq(ask("GET", "/after", NULL), 404);
+    server_process_expect_log(&server, " lines dropped\n");
+    server_process_expect_log(&server, " GET /after 404 ");
+    ck_assert_int_eq(server_process_stop(&server), 0);
+}
+END_TEST
+
+/* ---- stdout --------------------------------------------------------------------------------------------------------- */
+
+START_TEST(stalled_stdout_does_not_keep_the_server_from_serving)
+{
+    char path[] = "/tmp/lossd-stalls-XXXXXX", listen[128], where[80];
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    snprintf(where, sizeof where, "%s/socket", path);
+    snprintf(listen, sizeof listen, "--listen=unix:%s", where);
+    make_full_pipe();
+    server_process_start_silently(&server, (const char *const[]){listen, "--threads=1", NULL}, announce_to_pipe);
+    const int64_t began = now_ms();
+    while (!http_client_connect_path(&client, where)) {
+        ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
+        wait_ms(20);
+    }
+    expect_quick("/healthz");
+    server_process_expect_log(&server, "cannot announce on stdout");
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    rmdir(path);
+}
+END_TEST
+
+/* ---- signals -------------------------------------------------------------------------------------------------------- */
+
+START_TEST(signals_that_are_meant_for_other_programs_do_not_end_the_server)
+{
+    static const int signals[] = {SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ, SIGTTOU};
+    server_process_start(&server, plain);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        kill(server.pid, signals[i]);
+        expect_quick("/healthz");
+    }
+    ck_assert_int_eq(server_process_stop(&server), 0);
+}
+END_TEST
+
+Suite *stalls_suite(void)
+{
+    Suite *suite = suite_create("stalls");
+    TCase *tcase = tcase_create("stalls");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, NULL, teardown);
+    tcase_add_test(tcase, stalled_log_delays_neither_requests_nor_probes);
+    tcase_add_test(tcase, stalled_log_tells_how_many_lines_were_dropped);
+    tcase_add_test(tcase, stalled_log_does_not_keep_the_server_from_ending);
+    tcase_add_test(tcase, second_signal_ends_the_server_whatever_its_log_does);
+    tcase_add_test(tcase, closed_log_does_not_end_the_server);
+    tcase_add_test(tcase, log_file_at_its_limit_does_not_end_the_server);
+    tcase_add_test(tcase, stalled_stdout_does_not_keep_the_server_from_serving);
+    tcase_add_test(tcase, signals_that_are_meant_for_other_programs_do_not_end_the_server);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

@@ -51,6 +51,7 @@ MARCH_x86_64    := -march=x86-64 -O2 -fno-tree-vectorize
 MARCH_x86_64_v2 := -march=x86-64-v2
 MARCH_x86_64_v3 := -march=x86-64-v3
 MARCH_x86_64_v4 := -march=x86-64-v4 -mprefer-vector-width=512
+MARCH_x86_64_v4_vbmi2 := -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2
 # Loops are vectorised. That needs comparisons and square roots to be free of side effects, which changes no result, and choices
 # that parameters make to be taken out of the loops, however long these are.
 KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans --param=max-unswitch-insns=500
@@ -67,9 +68,18 @@ ASSETS := $(BUILD)/web/assets.o
 $(CORE):   INCLUDES := -Icore
 $(BUILD)/core/isa.o: INCLUDES += $(patsubst %,-DHAS_%,$(ISAS))
 $(PROTO):  INCLUDES := -Icore -Iproto
+# The ways of reading and writing numbers for newer machines; proto/number_bulk.c chooses. Elsewhere these files are empty.
+MARCH :=
+ifeq ($(shell uname -m),x86_64)
+%/proto/number_bulk_avx2.o:   MARCH := $(MARCH_x86_64_v3)
+%/proto/number_bulk_avx512.o: MARCH := $(MARCH_x86_64_v4_vbmi2)
+endif
 $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
+# Its test asks the compiler what these let it use.
+$(BUILD)/tests/http/test_isa.o: INCLUDES += -DCOMPILER='"$(CC)"' -DMARCH_BASE='"$(filter -m%,$(MARCH_x86_64))"' -DMARCH_V2='"$(filter -m%,$(MARCH_x86_64_v2))"' \
+    -DMARCH_V3='"$(filter -m%,$(MARCH_x86_64_v3))"' -DMARCH_V4='"$(filter -m%,$(MARCH_x86_64_v4))"' -DMARCH_V4_VBMI2='"$(filter -m%,$(MARCH_x86_64_v4_vbmi2))"'
 
 .PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults fuzz soak check-slow check-drain check-memory check-sizes check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
@@ -87,7 +97,7 @@ lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION)
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC $@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(INCLUDES) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(MARCH) $(INCLUDES) -MMD -MP -c -o $@ $<
 
 define KERNELS
 $(BUILD)/kernels/$(1)/%.o: %.c Makefile
@@ -217,7 +227,7 @@ $(FUZZ)/%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS)
 $(FUZZ)/objects/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC $@)
-	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_CHECKS) -MMD -MP -c -o $@ $<
+	$(Q)clang $(FUZZ_CFLAGS) $(MARCH) -fsanitize=fuzzer-no-link,$(FUZZ_CHECKS) -MMD -MP -c -o $@ $<
 
 $(FUZZ)/objects/assets.o: $(BUILD)/web/assets.c Makefile
 	@mkdir -p $(@D)
@@ -257,10 +267,10 @@ $(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/
 check-numbers: $(BUILD)/tests/number-exhaustive ## print all 2^32 float32 numbers and read them back (minutes)
 	$(BUILD)/tests/number-exhaustive
 
-$(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO)
+$(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO) $(BUILD)/libloss.a
 	@mkdir -p $(@D)
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $< $(filter $(BUILD)/proto/number_%,$^) -lm
+	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $(filter %.c $(BUILD)/proto/number_% %.a,$^) -lm
 
 # The drivers of bench/run.py. Peers that are header files are found when the driver is compiled: the stamp's name holds which
 # there were, so that it is compiled again once there are more. Where nothing can be built for want of g++, run.py says so.

@@ -1,10 +1,89 @@
-/* Which instruction set the losses and the engine run on: the best that the machine has, or the one that is asked for. */
+/* Which instruction set the program runs on: the best that the machine has, or the one that is asked for. */
+#include "isa.h"
 #include "kernels.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
-/* What there is, the best first. A compiler that is not told of any builds the portable one. */
+#if defined __x86_64__
+#include <cpuid.h>
+#endif
+
+/* ---- the machine ---------------------------------------------------------------------------------------------------- */
+
+/* The features of the levels of the x86-64 psABI. XSAVE stands for OSXSAVE, too; the bits of XCR0 say that the operating system
+   keeps the wider registers. */
+const struct isa_feature isa_features[] = {
+    {ISA_X86_64_V2, "cx16", "__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16", ISA_LEAF_1_ECX, 13},
+    {ISA_X86_64_V2, "lahf_lm", "__LAHF_SAHF__", ISA_LEAF_80000001_ECX, 0},
+    {ISA_X86_64_V2, "popcnt", "__POPCNT__", ISA_LEAF_1_ECX, 23},
+    {ISA_X86_64_V2, "sse3", "__SSE3__", ISA_LEAF_1_ECX, 0},
+    {ISA_X86_64_V2, "ssse3", "__SSSE3__", ISA_LEAF_1_ECX, 9},
+    {ISA_X86_64_V2, "sse4.1", "__SSE4_1__", ISA_LEAF_1_ECX, 19},
+    {ISA_X86_64_V2, "sse4.2", "__SSE4_2__", ISA_LEAF_1_ECX, 20},
+    {ISA_X86_64_V2, "crc32", "__CRC32__", ISA_LEAF_1_ECX, 20}, /* a part of SSE4.2 */
+    {ISA_X86_64_V3, "xsave", "__XSAVE__", ISA_LEAF_1_ECX, 26},
+    {ISA_X86_64_V3, "osxsave", NULL, ISA_LEAF_1_ECX, 27},
+    {ISA_X86_64_V3, "saved xmm", NULL, ISA_XCR0, 1},
+    {ISA_X86_64_V3, "saved ymm", NULL, ISA_XCR0, 2},
+    {ISA_X86_64_V3, "avx", "__AVX__", ISA_LEAF_1_ECX, 28},
+    {ISA_X86_64_V3, "avx2", "__AVX2__", ISA_LEAF_7_EBX, 5},
+    {ISA_X86_64_V3, "bmi1", "__BMI__", ISA_LEAF_7_EBX, 3},
+    {ISA_X86_64_V3, "bmi2", "__BMI2__", ISA_LEAF_7_EBX, 8},
+    {ISA_X86_64_V3, "f16c", "__F16C__", ISA_LEAF_1_ECX, 29},
+    {ISA_X86_64_V3, "fma", "__FMA__", ISA_LEAF_1_ECX, 12},
+    {ISA_X86_64_V3, "lzcnt", "__LZCNT__", ISA_LEAF_80000001_ECX, 5},
+    {ISA_X86_64_V3, "movbe", "__MOVBE__", ISA_LEAF_1_ECX, 22},
+    {ISA_X86_64_V4, "saved opmask", NULL, ISA_XCR0, 5},
+    {ISA_X86_64_V4, "saved zmm0-15", NULL, ISA_XCR0, 6},
+    {ISA_X86_64_V4, "saved zmm16-31", NULL, ISA_XCR0, 7},
+    {ISA_X86_64_V4, "avx512f", "__AVX512F__", ISA_LEAF_7_EBX, 16},
+    {ISA_X86_64_V4, "avx512bw", "__AVX512BW__", ISA_LEAF_7_EBX, 30},
+    {ISA_X86_64_V4, "avx512cd", "__AVX512CD__", ISA_LEAF_7_EBX, 28},
+    {ISA_X86_64_V4, "avx512dq", "__AVX512DQ__", ISA_LEAF_7_EBX, 17},
+    {ISA_X86_64_V4, "avx512vl", "__AVX512VL__", ISA_LEAF_7_EBX, 31},
+    {ISA_X86_64_V4_VBMI2, "avx512vbmi", "__AVX512VBMI__", ISA_LEAF_7_ECX, 1},
+    {ISA_X86_64_V4_VBMI2, "avx512vbmi2", "__AVX512VBMI2__", ISA_LEAF_7_ECX, 6},
+};
+const size_t isa_feature_count = sizeof isa_features / sizeof isa_features[0];
+
+enum isa isa_of_words(const uint32_t words[ISA_WORD_COUNT])
+{
+    enum isa isa = ISA_X86_64_V4_VBMI2;
+    for (size_t i = 0; i < isa_feature_count; i++) {
+        const struct isa_feature *const feature = &isa_features[i];
+        if (feature->isa <= isa && !(words[feature->word] >> feature->bit & 1))
+            isa = feature->isa - 1;
+    }
+    return isa;
+}
+
+#if defined __x86_64__
+static enum isa isa_of_machine(void)
+{
+    uint32_t words[ISA_WORD_COUNT] = {0}, eax, ebx, ecx, edx;
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx))
+        words[ISA_LEAF_1_ECX] = ecx;
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+        words[ISA_LEAF_7_EBX] = ebx;
+        words[ISA_LEAF_7_ECX] = ecx;
+    }
+    if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx))
+        words[ISA_LEAF_80000001_ECX] = ecx;
+    if (words[ISA_LEAF_1_ECX] & bit_OSXSAVE) /* else there is no xgetbv */
+        __asm__("xgetbv" : "=a"(words[ISA_XCR0]), "=d"(edx) : "c"(0));
+    return isa_of_words(words);
+}
+#else
+static enum isa isa_of_machine(void)
+{
+    return ISA_BASE;
+}
+#endif
+
+/* ---- the choice ----------------------------------------------------------------------------------------------------- */
+
+/* A compiler that is not told of any builds the portable one. */
 #define DECLARE(isa) extern const struct loss_kernels loss_kernels_##isa;
 #if !defined HAS_x86_64
 #define HAS_portable
@@ -25,61 +104,49 @@ DECLARE(x86_64)
 DECLARE(portable)
 #endif
 
-/* In order of level: 0 runs everywhere. */
+/* The kernels that there are, the best first; the last run everywhere. */
 static const struct {
     const char *name;
     const struct loss_kernels *kernels;
-    int level;
+    enum isa isa;  /* what they need */
+    enum isa most; /* what other code may use if these are chosen by name: that name says nothing of VBMI */
 } built[] = {
 #ifdef HAS_x86_64_v4
-    {"x86-64-v4", &loss_kernels_x86_64_v4, 4},
+    {"x86-64-v4", &loss_kernels_x86_64_v4, ISA_X86_64_V4, ISA_X86_64_V4_VBMI2},
 #endif
 #ifdef HAS_x86_64_v3
-    {"x86-64-v3", &loss_kernels_x86_64_v3, 3},
+    {"x86-64-v3", &loss_kernels_x86_64_v3, ISA_X86_64_V3, ISA_X86_64_V3},
 #endif
 #ifdef HAS_x86_64_v2
-    {"x86-64-v2", &loss_kernels_x86_64_v2, 2},
+    {"x86-64-v2", &loss_kernels_x86_64_v2, ISA_X86_64_V2, ISA_X86_64_V2},
 #endif
 #ifdef HAS_x86_64
-    {"x86-64", &loss_kernels_x86_64, 0},
+    {"x86-64", &loss_kernels_x86_64, ISA_BASE, ISA_BASE},
 #endif
 #ifdef HAS_portable
-    {"portable", &loss_kernels_portable, 0},
+    {"portable", &loss_kernels_portable, ISA_BASE, ISA_BASE},
 #endif
 };
+enum { BUILT = sizeof built / sizeof built[0], UNKNOWN = -1 };
 
-#ifdef HAS_x86_64
-static int level_of_machine(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("x86-64-v4")   ? 4
-           : __builtin_cpu_supports("x86-64-v3") ? 3
-           : __builtin_cpu_supports("x86-64-v2") ? 2
-                                                 : 1;
-}
-#else
-static int level_of_machine(void)
-{
-    return 0;
-}
-#endif
+static atomic_int allowed = UNKNOWN;
 
-static bool runs_here(size_t i)
+enum isa isa_allowed(void)
 {
-    return built[i].level <= level_of_machine();
+    int isa = atomic_load_explicit(&allowed, memory_order_relaxed);
+    if (isa == UNKNOWN) {
+        isa = (int)isa_of_machine();
+        atomic_store_explicit(&allowed, isa, memory_order_relaxed); /* another thread stores the same */
+    }
+    return (enum isa)isa;
 }
-enum { BUILT = sizeof built / sizeof built[0] };
-
-static atomic_size_t chosen = BUILT; /* none yet */
 
 static size_t choice(void)
 {
-    size_t i = atomic_load_explicit(&chosen, memory_order_relaxed);
-    if (i < BUILT)
-        return i;
-    for (i = 0; !runs_here(i); i++) /* the last runs everywhere */
-        ;
-    atomic_store_explicit(&chosen, i, memory_order_relaxed); /* another thread stores the same */
+    const enum isa isa = isa_allowed();
+    size_t i = 0;
+    while (built[i].isa > isa)
+        i++;
     return i;
 }
 
@@ -100,13 +167,17 @@ const char *loss_isa_at(size_t index)
 
 bool loss_isa_choose(const char *name)
 {
+    const enum isa machine = isa_of_machine();
     for (size_t i = 0; i < BUILT; i++)
-        if (strcmp(built[i].name, name) == 0 && runs_here(i)) {
-            atomic_store_explicit(&chosen, i, memory_order_relaxed);
+        if (strcmp(built[i].name, name) == 0 && built[i].isa <= machine) {
+            const enum isa isa = built[i].most < machine ? built[i].most : machine;
+            atomic_store_explicit(&allowed, (int)isa, memory_order_relaxed);
             return true;
         }
     return false;
 }
+
+/* ---- what runs on it ------------------------------------------------------------------------------------------------ */
 
 size_t loss_run_bytes(const struct loss_plan *plan, int threads)
 {

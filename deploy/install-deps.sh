@@ -21,13 +21,14 @@ libsubunit-dev    what check links with
 curl              sends the requests of \`make run\`"
 
 # Where these cannot be had by other means lossctl is not built, the examples are not run, promtool not asked, no
-# proxy put before a server, the unit not checked, and the tests say so.
+# proxy put before a server, no other processor emulated, the unit not checked, and the tests say so.
 for_tests="
 prometheus        promtool, which reads what GET /metrics says
 haproxy           stands before two servers in a test
 nginx             likewise
 libcurl4-openssl-dev for lossctl, and the example in C
 nodejs            for the example in JavaScript and the tests of clients/js
+qemu-user         runs the programs on processors that lack instructions
 perl              for the example in Perl
 python3-numpy     for the example in Python, and the Python client
 python3-pytest    for the Python client's tests

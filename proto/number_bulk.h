@@ -47,11 +47,16 @@ struct number_bulk {
     size_t (*write_f64)(char **text, const double *values, size_t n);
 };
 
-/* The best way on this machine. */
+/* The best way that the instruction set allows (loss_isa_choose in core/loss.h). */
 const struct number_bulk *number_bulk(void);
-/* The way of every machine, and the others, of which a machine may not be capable: then they are NULL. For tests. */
+/* The ways that it allows, the best first; NULL after the last. For tests. */
+const struct number_bulk *number_bulk_at(size_t index);
+
+/* All ways. Only the first runs on every machine. */
 extern const struct number_bulk number_bulk_portable;
-const struct number_bulk *number_bulk_avx2(void);
-const struct number_bulk *number_bulk_avx512(void);
+#if defined __x86_64__
+extern const struct number_bulk number_bulk_avx2;
+extern const struct number_bulk number_bulk_avx512;
+#endif
 
 #endif

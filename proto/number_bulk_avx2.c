@@ -3,22 +3,20 @@
  */
 #include "number_bulk.h"
 
-#if defined(__x86_64__)
+#if defined __x86_64__ /* the Makefile compiles it with -march=x86-64-v3 */
 
 #include "number_bulk_types.h"
 #include "number_shortest.h"
 
 #include <immintrin.h>
 
-#define WAY __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
-
 /* Bit i: byte i of 32 has its highest bit set. */
-WAY static inline __attribute__((always_inline)) uint64_t mask_of(__m256i bytes)
+static inline __attribute__((always_inline)) uint64_t mask_of(__m256i bytes)
 {
     return (uint32_t)_mm256_movemask_epi8(bytes);
 }
 
-WAY static inline __attribute__((always_inline)) __m256i load(const char *text)
+static inline __attribute__((always_inline)) __m256i load(const char *text)
 {
     return _mm256_loadu_si256((const __m256i *)(const void *)text);
 }
@@ -26,7 +24,7 @@ WAY static inline __attribute__((always_inline)) __m256i load(const char *text)
 /* Sixteen bytes, twice: a table for each half of a vector. */
 #define TWICE(...) _mm256_setr_epi8(__VA_ARGS__, __VA_ARGS__)
 
-WAY static inline __attribute__((always_inline)) uint64_t separators_of_32(const char *text)
+static inline __attribute__((always_inline)) uint64_t separators_of_32(const char *text)
 {
     /* White space and the comma differ in their low four bits; in the places of other bits the table has what differs there. */
     const __m256i table = TWICE(' ', 0, 0, 0, 0, 0, 0, 0, 0, '\t', '\n', 0, ',', '\r', 0, 0);
@@ -37,12 +35,12 @@ WAY static inline __attribute__((always_inline)) uint64_t separators_of_32(const
     return mask_of(separator);
 }
 
-WAY static inline __attribute__((always_inline)) uint64_t separators(const char *text)
+static inline __attribute__((always_inline)) uint64_t separators(const char *text)
 {
     return separators_of_32(text) | separators_of_32(text + 32) << 32;
 }
 
-WAY static inline __attribute__((always_inline)) void kinds_of_32(const char *text, int shift, struct kinds *kinds)
+static inline __attribute__((always_inline)) void kinds_of_32(const char *text, int shift, struct kinds *kinds)
 {
     /* A kind has a bit in the entries of both tables, for the low and the high four bits of a byte, where both are of that
        kind: 1 digits, 2 + - . and 4 a-o and 8 p-z of either case; 0x10 tab and line ends, 0x20 the blank, 0x40 the comma. */
@@ -56,7 +54,7 @@ WAY static inline __attribute__((always_inline)) void kinds_of_32(const char *te
     kinds->blank |= mask_of(_mm256_cmpgt_epi8(_mm256_and_si256(kind, _mm256_set1_epi8(0x30)), zero)) << shift;
 }
 
-WAY static inline __attribute__((always_inline)) struct kinds kinds_of(const char *text)
+static inline __attribute__((always_inline)) struct kinds kinds_of(const char *text)
 {
     struct kinds kinds = {0, 0, 0};
     kinds_of_32(text, 0, &kinds);
@@ -64,7 +62,7 @@ WAY static inline __attribute__((always_inline)) struct kinds kinds_of(const cha
     return kinds;
 }
 
-WAY static inline __attribute__((always_inline)) size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
+static inline __attribute__((always_inline)) size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
 {
     /* Eight at a time, needed or not: how many there are nobody can predict, that there are no more is likely. */
     const size_t n = (size_t)__builtin_popcountll(edges);
@@ -84,7 +82,7 @@ static const unsigned char end_mask[64] = {[32] = 0xff, 0xff, 0xff, 0xff, 0xff, 
 
 /* Takes the number in [text, end) apart, if it has no more than 24 digits: its digits, right-aligned in eight fields of four.
  */
-WAY static inline __attribute__((always_inline)) bool take_fields(const char *text, const char *end, __m256i *fields,
+static inline __attribute__((always_inline)) bool take_fields(const char *text, const char *end, __m256i *fields,
                                                                   int *exponent, bool *negative)
 {
     *negative = *text == '-';
@@ -125,12 +123,12 @@ WAY static inline __attribute__((always_inline)) bool take_fields(const char *te
 }
 
 /* Two numbers' fields of four as fields of eight: 1 to 3 of the first, and of the second, are in places 1, 4, 5 and 3, 6, 7. */
-WAY static inline __attribute__((always_inline)) __m256i eights(__m256i first, __m256i second)
+static inline __attribute__((always_inline)) __m256i eights(__m256i first, __m256i second)
 {
     return _mm256_madd_epi16(_mm256_packus_epi32(first, second), _mm256_set1_epi32(10000 | 1 << 16));
 }
 
-WAY static inline __attribute__((always_inline)) bool take_digits(const char *text, const char *end, struct digits *number)
+static inline __attribute__((always_inline)) bool take_digits(const char *text, const char *end, struct digits *number)
 {
     __m256i fields;
     if (!take_fields(text, end, &fields, &number->exponent, &number->negative))
@@ -144,7 +142,7 @@ WAY static inline __attribute__((always_inline)) bool take_digits(const char *te
 
 /* Takes the number between two bounds apart: its fields, and the power by which they are to be multiplied, with its sign. False
    where the product might not be a normal float. It is none where it overflows, but infinite, which is right. */
-WAY static inline __attribute__((always_inline)) bool take_factors(const char *text, const uint32_t *bounds, __m256i *fields,
+static inline __attribute__((always_inline)) bool take_factors(const char *text, const uint32_t *bounds, __m256i *fields,
                                                                    const double **power)
 {
     enum { LEAST = -37 };
@@ -159,7 +157,7 @@ WAY static inline __attribute__((always_inline)) bool take_factors(const char *t
 
 /* Four numbers at once, as to_float in number_bulk_values.h; but digits are put together as doubles, which rounds twice more:
    the sum is off by less than 8 units. */
-WAY static inline __attribute__((always_inline)) bool take_four(const char *text, const uint32_t *bounds, float *values)
+static inline __attribute__((always_inline)) bool take_four(const char *text, const uint32_t *bounds, float *values)
 {
     __m256i a, b, c, d;
     const double *power_a, *power_b, *power_c, *power_d;
@@ -190,7 +188,7 @@ WAY static inline __attribute__((always_inline)) bool take_four(const char *text
 #include "number_bulk_structure.h"
 #include "number_bulk_values.h"
 
-WAY size_t number_bulk_avx2_read_f32(const char *text, const uint32_t *bounds, size_t n, float *values)
+size_t number_bulk_avx2_read_f32(const char *text, const uint32_t *bounds, size_t n, float *values)
 {
     size_t i = 0;
     while (i < n) {
@@ -227,13 +225,13 @@ static const unsigned char layouts[FIXED_MAX - FIXED_MIN + 1][16] = {
     LAYOUT(5),  LAYOUT(6),  LAYOUT(7),  LAYOUT(8), LAYOUT(9), LAYOUT(10), LAYOUT(11), LAYOUT(12)};
 
 /* 32-bit lanes from the low halves of 64-bit lanes for those with an even place, and from the high halves for the others. */
-WAY static inline __attribute__((always_inline)) __m256i interleave(__m256i even, __m256i odd)
+static inline __attribute__((always_inline)) __m256i interleave(__m256i even, __m256i odd)
 {
     return _mm256_blend_epi32(even, odd, 0xaa);
 }
 
 /* floor(x * factor / 2^(32 + shift)) of unsigned 32-bit lanes. */
-WAY static inline __attribute__((always_inline)) __m256i multiply_high(__m256i x, uint32_t factor, int shift)
+static inline __attribute__((always_inline)) __m256i multiply_high(__m256i x, uint32_t factor, int shift)
 {
     const __m256i y = _mm256_set1_epi64x((int64_t)factor);
     const __m256i even = _mm256_mul_epu32(x, y), odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), y);
@@ -241,7 +239,7 @@ WAY static inline __attribute__((always_inline)) __m256i multiply_high(__m256i x
 }
 
 /* scale() of number_shortest.h, for eight floats: x is below 2^30; powers are those of the even and of the odd places. */
-WAY static inline __attribute__((always_inline)) __m256i scale_eight(__m256i x, __m256i even_power, __m256i odd_power)
+static inline __attribute__((always_inline)) __m256i scale_eight(__m256i x, __m256i even_power, __m256i odd_power)
 {
     const __m256i odd_x = _mm256_srli_epi64(x, 32);
     const __m256i even = _mm256_add_epi64(_mm256_mul_epu32(x, _mm256_srli_epi64(even_power, 32)),
@@ -254,7 +252,7 @@ WAY static inline __attribute__((always_inline)) __m256i scale_eight(__m256i x, 
 }
 
 /* The powers that numbers in the even or odd places are multiplied by: `place` is twice their place in the table. */
-WAY static inline __attribute__((always_inline)) __m256i gather_powers(__m256i place)
+static inline __attribute__((always_inline)) __m256i gather_powers(__m256i place)
 {
     const __m256i powers =
         _mm256_i32gather_epi64((const long long *)(const void *)&number_powers[0].high, _mm256_castsi256_si128(place), 8);
@@ -262,7 +260,7 @@ WAY static inline __attribute__((always_inline)) __m256i gather_powers(__m256i p
 }
 
 /* The eight digits of each of four numbers below 10^8 in 64-bit lanes, as digit_bytes(). */
-WAY static inline __attribute__((always_inline)) __m256i digit_bytes_of_four(__m256i x)
+static inline __attribute__((always_inline)) __m256i digit_bytes_of_four(__m256i x)
 {
     const __m256i high = _mm256_srli_epi64(_mm256_mul_epu32(x, _mm256_set1_epi64x(3518437209)), 45); /* x / 10^4 */
     const __m256i low = _mm256_sub_epi64(x, _mm256_mul_epu32(high, _mm256_set1_epi64x(10000)));
@@ -283,7 +281,7 @@ struct eight {
 
 /* As shortest_with_zero() of number_shortest.h, for eight floats: false if one of them is subnormal or not finite. The digits,
    8 388 608 at least and below 170 million, are made nine by zeros at the end. */
-WAY static inline __attribute__((always_inline)) bool shortest_eight(const float *values, struct eight *out)
+static inline __attribute__((always_inline)) bool shortest_eight(const float *values, struct eight *out)
 {
     const __m256i one = _mm256_set1_epi32(1), zero = _mm256_setzero_si256();
     const __m256i bits = _mm256_loadu_si256((const __m256i *)(const void *)values);
@@ -354,7 +352,7 @@ WAY static inline __attribute__((always_inline)) bool shortest_eight(const float
 }
 
 /* Writes nine digits, the first of which counts 10^e, without the zeros at their end; and a comma. */
-WAY static inline __attribute__((always_inline)) char *write_nine(char *text, __m128i bytes, int e)
+static inline __attribute__((always_inline)) char *write_nine(char *text, __m128i bytes, int e)
 {
     const int used = 9 - (int)(_lzcnt_u64((uint64_t)_mm_cvtsi128_si64(bytes)) >> 3), magnitude = e < 0 ? -e : e;
     const int scientific = used + (used > 1) + 2 + (e < 0) + (magnitude >= 10);
@@ -377,7 +375,7 @@ WAY static inline __attribute__((always_inline)) char *write_nine(char *text, __
     return text;
 }
 
-WAY size_t number_bulk_avx2_write_f32(char **text, const float *values, size_t n)
+size_t number_bulk_avx2_write_f32(char **text, const float *values, size_t n)
 {
     for (size_t i = 0; i < n;) {
         struct eight eight;
@@ -412,35 +410,21 @@ WAY size_t number_bulk_avx2_write_f32(char **text, const float *values, size_t n
     return n;
 }
 
-WAY size_t number_bulk_avx2_read_f64(const char *text, const uint32_t *bounds, size_t n, double *values)
+size_t number_bulk_avx2_read_f64(const char *text, const uint32_t *bounds, size_t n, double *values)
 {
     return read_f64(text, bounds, n, values);
 }
 
-WAY size_t number_bulk_avx2_read_i64(const char *text, const uint32_t *bounds, size_t n, int64_t *values)
+size_t number_bulk_avx2_read_i64(const char *text, const uint32_t *bounds, size_t n, int64_t *values)
 {
     return read_i64(text, bounds, n, values);
 }
 
-WAY size_t number_bulk_avx2_write_f64(char **text, const double *values, size_t n)
+size_t number_bulk_avx2_write_f64(char **text, const double *values, size_t n)
 {
     return write_f64(text, values, n);
 }
 
-const struct number_bulk *number_bulk_avx2(void)
-{
-    static const struct number_bulk way = {.name = "avx2", .skip = skip, .find = find, NUMBER_BULK_AVX2_VALUES};
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-                   __builtin_cpu_supports("popcnt")
-               ? &way
-               : NULL;
-}
-
-#else
-
-const struct number_bulk *number_bulk_avx2(void)
-{
-    return NULL;
-}
+const struct number_bulk number_bulk_avx2 = {.name = "avx2", .skip = skip, .find = find, NUMBER_BULK_AVX2_VALUES};
 
 #endif

@@ -4,14 +4,13 @@
  */
 #include "number_bulk.h"
 
-#if defined(__x86_64__)
+#if defined __x86_64__ /* the Makefile compiles it with -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2 */
 
 #include "number_bulk_types.h"
 
 #include <immintrin.h>
 
-#define WAY    __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx2,bmi,bmi2,lzcnt,popcnt")))
-#define INLINE WAY static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline))
 
 /* Sixteen bytes, four times: a table for each quarter of a vector. */
 INLINE __m512i table(__m128i bytes)
@@ -67,21 +66,6 @@ INLINE size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
 
 #include "number_bulk_structure.h"
 
-const struct number_bulk *number_bulk_avx512(void)
-{
-    static const struct number_bulk way = {.name = "avx512", .skip = skip, .find = find, NUMBER_BULK_AVX2_VALUES};
-    return number_bulk_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
-                   __builtin_cpu_supports("avx512vbmi2")
-               ? &way
-               : NULL;
-}
-
-#else
-
-const struct number_bulk *number_bulk_avx512(void)
-{
-    return NULL;
-}
+const struct number_bulk number_bulk_avx512 = {.name = "avx512", .skip = skip, .find = find, NUMBER_BULK_AVX2_VALUES};
 
 #endif

@@ -1,9 +1,7 @@
-/* Numbers in bulk in plain C, eight bytes at a time; and which way is the best here. */
+/* Numbers in bulk in plain C, eight bytes at a time. */
 #include "number_bulk.h"
 #include "number_bulk_types.h"
 #include "number_round.h"
-
-#define WAY
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
@@ -140,9 +138,3 @@ static inline bool take_digits(const char *text, const char *end, struct digits 
 #include "number_bulk_values.h"
 
 const struct number_bulk number_bulk_portable = {"portable", skip, find, read_f32, read_f64, read_i64, write_f32, write_f64};
-
-const struct number_bulk *number_bulk(void)
-{
-    const struct number_bulk *const avx512 = number_bulk_avx512(), *const avx2 = number_bulk_avx2();
-    return avx512 ? avx512 : avx2 ? avx2 : &number_bulk_portable;
-}

@@ -1,6 +1,6 @@
 /*
  * The half of number_bulk.h that finds structure, included once for each way of looking at 64 bytes. The file that includes
- * this has defined WAY, the attributes of every function, and
+ * this has defined
  *
  *     uint64_t separators(const char *text)              which of 64 bytes are brackets, commas or white space
  *     struct kinds kinds_of(const char *text)             what each of 64 bytes is
@@ -18,7 +18,7 @@
  * of white space, is carried to the first byte behind that, and there a token must begin. Then as many tokens as follow another
  * token show in the counts: from one comma to the next there is at least one token, so what is too many by count is there.
  */
-WAY static size_t skip(const char **text, const char *limit)
+static size_t skip(const char **text, const char *limit)
 {
     const char *last = *text;          /* where the last token began */
     size_t n = 0;                      /* tokens that have begun */
@@ -53,7 +53,7 @@ WAY static size_t skip(const char **text, const char *limit)
     return n - (n > 0);
 }
 
-WAY static size_t find(const char *text, size_t blocks, uint32_t *bounds)
+static size_t find(const char *text, size_t blocks, uint32_t *bounds)
 {
     uint64_t in_token = 0;
     size_t n = 0;

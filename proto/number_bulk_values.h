@@ -1,6 +1,5 @@
 /*
  * The half of number_bulk.h that reads and writes numbers, included once for each way. The file that includes this has defined
- * WAY, the attributes of every function, and
  *
  *     bool take_digits(const char *text, const char *end, struct digits *)
  *                                                         the number in [text, end), if it has no more than 18 digits or so
@@ -18,7 +17,7 @@
  * midpoint has a one in front of 28 zeros behind the float's last bit. Below 2^-126 floats are subnormal, and midpoints
  * elsewhere.)
  */
-WAY static inline bool to_float(struct digits number, float *value)
+static inline bool to_float(struct digits number, float *value)
 {
     const uint64_t tail = (UINT64_C(1) << 29) - 1, half = UINT64_C(1) << 28, least = UINT64_C(0x3810000000000000);
     const int i = number.exponent - NUMBER_NEAR_MIN;
@@ -42,7 +41,7 @@ WAY static inline bool to_float(struct digits number, float *value)
  * product, moved so that the first is set, which may be too small by less than 4, the last 11 say where to round to, unless
  * that makes a difference.
  */
-WAY static inline bool to_double(struct digits number, double *value)
+static inline bool to_double(struct digits number, double *value)
 {
     enum { LEAST = -290, MOST = 280, HALF = 0x400 };
     if ((unsigned)(number.exponent - LEAST) > MOST - LEAST || number.digits == 0) {
@@ -60,14 +59,14 @@ WAY static inline bool to_double(struct digits number, double *value)
     return rest - (HALF - 4) > 4;
 }
 
-WAY static inline bool to_integer(struct digits number, int64_t *value)
+static inline bool to_integer(struct digits number, int64_t *value)
 {
     *value = number.negative ? -(int64_t)number.digits : (int64_t)number.digits;
     return number.exponent == 0;
 }
 
 #define READ(name, type, convert)                                                                                              \
-    WAY static size_t name(const char *text, const uint32_t *bounds, size_t n, type values[])                                  \
+    static size_t name(const char *text, const uint32_t *bounds, size_t n, type values[])                                      \
     {                                                                                                                          \
         for (size_t i = 0; i < n; i++) {                                                                                       \
             struct digits number;                                                                                              \
@@ -84,7 +83,7 @@ READ(read_i64, int64_t, to_integer)
 #undef READ
 
 #define WRITE(name, type, number_write)                                                                                        \
-    WAY static size_t name(char **text, const type *values, size_t n)                                                          \
+    static size_t name(char **text, const type *values, size_t n)                                                              \
     {                                                                                                                          \
         size_t i = 0;                                                                                                          \
         for (; i < n && isfinite(values[i]); i++) {                                                                            \

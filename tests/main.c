@@ -17,6 +17,7 @@ static const struct {
     {"number", number_suite},
     {"json", json_suite},
     {"options", options_suite},
+    {"isa", isa_suite},
     {"mathematics", mathematics_suite},
     {"kernels", kernels_suite},
     {"core", core_suite},

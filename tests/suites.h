@@ -8,6 +8,7 @@ Suite *number_suite(void);
 Suite *json_suite(void);
 Suite *options_suite(void);
 Suite *core_suite(void);
+Suite *isa_suite(void);
 Suite *mathematics_suite(void);
 Suite *kernels_suite(void);
 Suite *properties_suite(void);

@@ -212,6 +212,23 @@ static void read_environment(struct arguments *a)
     }
 }
 
+/* Before anything is computed; losses are those of the instruction set from then on. */
+static enum exit_code choose_isa(struct arguments *a)
+{
+    char names[128] = "auto";
+    const char *const name = a->value[OPT_ISA];
+    if (!name || strcmp(name, "auto") == 0)
+        return EXIT_OK;
+    if (loss_isa_choose(name)) {
+        for (int i = 0; i < a->count; i++)
+            a->loss[i] = find_loss_spec(a->argument[i]);
+        return EXIT_OK;
+    }
+    for (size_t i = 0, len = strlen(names); loss_isa_at(i) && len < sizeof names; i++)
+        len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", loss_isa_at(i + 1) ? ", " : " or ", loss_isa_at(i));
+    return fail(EXIT_USAGE, "--isa is '%s'; it must be %s, and this machine must have it", name, names);
+}
+
 enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
 {
     struct parser p = {a, argv, argc, 2};
@@ -232,7 +249,7 @@ enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
     if (a->count < a->command->least && !a->value[OPT_HELP])
         return fail(EXIT_USAGE, "%s is missing: lossctl %s %s [--option value]...", a->command->arguments, a->command->name,
                     a->command->arguments);
-    return EXIT_OK;
+    return choose_isa(a);
 }
 
 /* ---- numbers -------------------------------------------------------------------------------------------------------- */

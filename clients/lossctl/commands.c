@@ -14,6 +14,9 @@ const struct option_spec option_specs[OPT_COUNT] = {
     [OPT_TIMEOUT] = {"timeout", "SECONDS", NULL, "give up on a request after so long; by default 600", COMPLETE_NOTHING, NULL},
     [OPT_THREADS] = {"threads", "N", NULL, "threads that compute in this process; by default all CPUs that are allowed",
                      COMPLETE_NOTHING, NULL},
+    [OPT_ISA] = {"isa", "NAME", "LOSSD_ISA",
+                 "instruction set to compute on in this process; by default auto, the best that the machine has",
+                 COMPLETE_WORDS, "auto x86-64 x86-64-v2 x86-64-v3 x86-64-v4"},
     [OPT_BATCH] = {"batch", "FILE", NULL, "a safetensors or JSON file that holds tensors by their names", COMPLETE_FILES, NULL},
     [OPT_TERMS] = {"terms", "FILE", NULL, "where to write the loss, with --reduction none each term", COMPLETE_FILES, NULL},
     [OPT_GRAD] = {"grad", "FILE", NULL, "where to write the gradient of the predictions", COMPLETE_FILES, NULL},
@@ -51,7 +54,7 @@ const struct option_spec option_specs[OPT_COUNT] = {
 
 #define BIT(option) (UINT64_C(1) << (option))
 #define SERVER      (BIT(OPT_URL) | BIT(OPT_TOKEN_FILE) | BIT(OPT_CACERT) | BIT(OPT_CERT) | BIT(OPT_KEY) | BIT(OPT_TIMEOUT))
-#define HERE        (BIT(OPT_LOCAL) | BIT(OPT_THREADS))
+#define HERE        (BIT(OPT_LOCAL) | BIT(OPT_THREADS) | BIT(OPT_ISA))
 #define ALWAYS      (BIT(OPT_JSON) | BIT(OPT_QUIET) | BIT(OPT_HELP))
 
 const struct command commands[] = {

@@ -21,6 +21,7 @@ enum option_id {
     OPT_KEY,
     OPT_TIMEOUT,
     OPT_THREADS,
+    OPT_ISA,
     /* of eval */
     OPT_BATCH,
     OPT_TERMS,

@@ -105,12 +105,10 @@ static void in_bulk(const uint8_t *data, size_t size)
         return;
     memset(memory, ',', size + 2 * NUMBER_BULK_AROUND);
     memcpy(memory + NUMBER_BULK_AROUND, data, size);
-    const struct number_bulk *const ways[] = {&number_bulk_portable, number_bulk_avx2(), number_bulk_avx512()};
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
-        if (ways[i]) {
-            read_list(ways[i], memory + NUMBER_BULK_AROUND, blocks);
-            write_list(ways[i], data, size);
-        }
+    for (size_t i = 0; number_bulk_at(i); i++) {
+        read_list(number_bulk_at(i), memory + NUMBER_BULK_AROUND, blocks);
+        write_list(number_bulk_at(i), data, size);
+    }
     free(memory);
 }
 

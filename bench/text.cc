@@ -58,7 +58,6 @@ struct Text {
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
-/* The two to change when lossd's reader and writer take a number of threads: pass `threads` on, and drop the throw. */
 template <class T> bool read_lossd(const Text &text, T *out, int threads)
 {
     const char *body = text.json.data(), *end;
@@ -67,7 +66,7 @@ template <class T> bool read_lossd(const Text &text, T *out, int threads)
     return tensor_json_scan(&tensor, body, body, body + text.length, "/input", &end, &error) == LOSS_OK &&
            tensor.count == text.count &&
            tensor_json_decode(&tensor, std::is_same_v<T, float> ? LOSS_FLOAT32 : LOSS_FLOAT64, out, body, "/input", threads,
-                              &error) == LOSS_OK;
+                              nullptr, &error) == LOSS_OK;
 }
 
 void write_lossd(const std::vector<float> &values, struct buffer *out, int threads)

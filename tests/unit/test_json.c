@@ -460,28 +460,32 @@ START_TEST(shapes_and_data_must_agree)
 }
 END_TEST
 
+/* What a float32 tensor of one element is answered whose data is this buffer. */
+static void refuses_buffer(const char *buffer, const char *encoding, int status, const char *part)
+{
+    char body[200];
+    snprintf(body, sizeof body,
+             "{\"target\":[1],\"input\":{\"shape\":[1],\"dtype\":\"float32\","
+             "\"data\":{\"buffer\":\"%s\",\"encoding\":\"%s\"}}}",
+             buffer, encoding);
+    refuses("mse", body, status, part);
+}
+
 START_TEST(buffers_must_be_base64_of_the_right_length)
 {
-    const char *const form =
-        "{\"target\":[1],\"input\":{\"shape\":[1],\"dtype\":\"float32\",\"data\":{\"buffer\":\"%s\",\"encoding\":\"%s\"}}}";
-    char body[200];
-    snprintf(body, sizeof body, form, "AACAPw=", "base64");
-    refuses("mse", body, 422,
-            "\"input: the buffer has 7 characters of base64; 4 bytes, which 1 elements of float32 take, make "
-            "8\",\"pointer\":\"/input/data/buffer\"");
-    snprintf(body, sizeof body, form, "AACA*w==", "base64");
-    refuses("mse", body, 400,
-            "\"input/data/buffer is not base64 (byte 75)\",\"pointer\":\"/input/data/buffer\",\"offset\":75}");
-    snprintf(body, sizeof body, form, "AACAPx==", "base64"); /* bits behind the last byte */
-    refuses("mse", body, 400, "\"input/data/buffer is not base64");
-    snprintf(body, sizeof body, form, "AACAPwA=", "base64"); /* a byte too many */
-    refuses("mse", body, 400, "\"input/data/buffer is not base64");
-    snprintf(body, sizeof body, form, "AACA\\nw==", "base64"); /* an escaped line break, not an n */
-    refuses("mse", body, 400, "\"input/data/buffer is not base64");
-    snprintf(body, sizeof body, form, "AACAP===", "base64");
-    refuses("mse", body, 400, "\"input/data/buffer is not base64");
-    snprintf(body, sizeof body, form, "AACAPw==", "hex");
-    refuses("mse", body, 400, "\"the encoding of a buffer must be \\\"base64\\\" (byte");
+    refuses_buffer("AACAPw=", "base64", 422,
+                   "\"input: the buffer has 7 characters of base64; 4 bytes, which 1 elements of float32 take, make "
+                   "8\",\"pointer\":\"/input/data/buffer\"");
+    refuses_buffer("AACA*w==", "base64", 400,
+                   "\"input/data/buffer is not base64 (byte 75)\",\"pointer\":\"/input/data/buffer\",\"offset\":75}");
+    /* bits behind the last byte */
+    refuses_buffer("AACAPx==", "base64", 400, "\"input/data/buffer is not base64");
+    /* a byte too many */
+    refuses_buffer("AACAPwA=", "base64", 400, "\"input/data/buffer is not base64");
+    /* an escaped line break, not an n */
+    refuses_buffer("AACA\\nw==", "base64", 400, "\"input/data/buffer is not base64");
+    refuses_buffer("AACAP===", "base64", 400, "\"input/data/buffer is not base64");
+    refuses_buffer("AACAPw==", "hex", 400, "\"the encoding of a buffer must be \\\"base64\\\" (byte");
     refuses("mse", "{\"input\":{\"shape\":[1],\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}", 422,
             "\"input: a buffer needs its dtype beside it\"");
     refuses("mse", "{\"input\":{\"dtype\":\"float32\",\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}", 422,

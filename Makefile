@@ -27,10 +27,14 @@ BUILD_release := build
 BUILD_debug   := build/debug
 BUILD_asan    := build/asan
 BUILD_tsan    := build/tsan
-BUILD         := $(or $(BUILD_$(MODE)),$(error there is no MODE '$(MODE)': release, debug, asan and tsan are))
+BUILD_coverage := build/coverage
+BUILD         := $(or $(BUILD_$(MODE)),$(error there is no MODE '$(MODE)': release, debug, asan, tsan and coverage are))
 FLAGS_debug   := -O0 -g3
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+# Counters are of source lines and branches, hence not optimised; atomic, since many threads count. A function that is always
+# inlined would have its branches counted once for each caller, with those that a caller's constants rule out: it is called here.
+FLAGS_coverage := -O0 -g --coverage -fprofile-update=atomic -Dalways_inline=unused -DCOVERAGE
 
 # Bits must not depend on the machine: no contraction to fused multiply-add, no reassociation.
 ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -fPIC -fvisibility=hidden -ffp-contract=off $(WARN) $(CFLAGS) $(FLAGS_$(MODE)) $(CPPFLAGS)
@@ -43,6 +47,7 @@ ifeq ($(shell uname -m),x86_64)
 ISAS           := x86_64 x86_64_v2 x86_64_v3 x86_64_v4
 ISAS_asan      := x86_64 x86_64_v3
 ISAS_tsan      := $(ISAS_asan)
+ISAS_coverage  := $(ISAS_asan)
 else
 ISAS           := portable
 endif
@@ -55,6 +60,8 @@ MARCH_x86_64_v4_vbmi2 := -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2
 # Loops are vectorised. That needs comparisons and square roots to be free of side effects, which changes no result, and choices
 # that parameters make to be taken out of the loops, however long these are.
 KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans --param=max-unswitch-insns=500
+# Counted branches are those of the source: not vectorised, unrolled or merged.
+OPTIMISE_coverage := -O0
 
 CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(wildcard core/*.c))) $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))
 PROTO  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard proto/*.c))
@@ -63,6 +70,10 @@ CTL    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard clients/lossctl/*.c))
 TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*.c tests/http/*.c tests/golden/*.c tests/support/*.c))
 MAIN   := $(BUILD)/server/main.o
 ASSETS := $(BUILD)/web/assets.o
+# Servers that are killed write their counters first. The tests themselves are not counted.
+DUMP_coverage   := $(BUILD)/tests/coverage/dump.o
+LDDUMP_coverage := -Wl,--wrap=_exit
+$(TESTS): FLAGS_coverage := -O0 -g -DCOVERAGE
 
 # Each layer sees the headers of itself and of those below it, and no others: the compiler keeps the arrows pointing down.
 $(CORE):   INCLUDES := -Icore
@@ -81,7 +92,7 @@ $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 $(BUILD)/tests/http/test_isa.o: INCLUDES += -DCOMPILER='"$(CC)"' -DMARCH_BASE='"$(filter -m%,$(MARCH_x86_64))"' -DMARCH_V2='"$(filter -m%,$(MARCH_x86_64_v2))"' \
     -DMARCH_V3='"$(filter -m%,$(MARCH_x86_64_v3))"' -DMARCH_V4='"$(filter -m%,$(MARCH_x86_64_v4))"' -DMARCH_V4_VBMI2='"$(filter -m%,$(MARCH_x86_64_v4_vbmi2))"'
 
-.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults fuzz soak check-slow check-drain check-memory check-sizes check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
+.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage fuzz soak check-slow check-drain check-memory check-sizes check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
@@ -103,7 +114,7 @@ define KERNELS
 $(BUILD)/kernels/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC $$@)
-	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(MARCH_$(1)) -DISA=$(1) -Icore -MMD -MP -c -o $$@ $$<
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(MARCH_$(1)) $$(OPTIMISE_$$(MODE)) -DISA=$(1) -Icore -MMD -MP -c -o $$@ $$<
 
 $(BUILD)/core/kernels_$(1).o: $(patsubst %.c,$(BUILD)/kernels/$(1)/%.o,$(KERNEL_SOURCES))
 	@mkdir -p $$(@D)
@@ -140,9 +151,9 @@ $(BUILD)/lossctl: $(CTL) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcurl -ljansson -lz -lzstd -lm -pthread
 
-$(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
+$(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(DUMP_$(MODE)) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LDDUMP_$(MODE)) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm -pthread
 
 $(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
@@ -203,6 +214,15 @@ check-web: ## test the page in Chromium, installing that
 check-sanitize: test-deps ## run every test under address+undefined and under thread sanitizers
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=asan
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=tsan
+
+# The least percentage of lines and of branches that tests must reach in each of core/, proto/ and server/.
+COVERAGE_LINES    ?= 95
+COVERAGE_BRANCHES ?= 85
+coverage: ## count which lines and branches the tests reach (ONLY=name: those of that name); a table, and build/coverage/html
+	@deploy/install-deps.sh coverage
+	@$(MAKE) --no-print-directory MODE=coverage all build/coverage/tests/lossd-tests
+	@LOSSD=build/coverage/lossd ONLY='$(ONLY)' CK_TIMEOUT_MULTIPLIER=20 tests/coverage/run.py build/coverage \
+	    --lines $(COVERAGE_LINES) --branches $(COVERAGE_BRANCHES)
 
 # Everything but main is compiled once, for all targets.
 FUZZ_SECONDS ?= 60

@@ -2,7 +2,8 @@
 # Installs the Debian packages that building and trying lossd need, and says which and why. Silent where all are there.
 # `install-deps.sh tests` adds what its tests need, `install-deps.sh clients` also what every example in tests/clients and every
 # test of clients/ needs, `install-deps.sh web` what the tests of the page need,
-# `install-deps.sh docs` what making the documentation's pages needs.
+# `install-deps.sh docs` what making the documentation's pages needs, `install-deps.sh coverage` what the tests and the report of
+# what they cover need.
 set -eu
 
 # package, what it is for. gcc brings OpenMP and the sanitizers' runtimes (libgomp, libasan, libubsan, libtsan) through
@@ -59,6 +60,9 @@ for_docs="
 mkdocs            makes the pages
 python3-matplotlib draws the curves"
 
+for_coverage="
+gcovr             writes the report of what the tests cover"
+
 for_web="
 chromium-headless-shell shows the page to the tests of tests/web"
 command -v npm >/dev/null || for_web="$for_web
@@ -69,6 +73,7 @@ docs) needs="$needs$for_docs" ;;
 tests) needs="$needs$for_tests" ;;
 clients) needs="$needs$for_tests$for_clients" ;;
 web) needs="$needs$for_tests$for_web" ;;
+coverage) needs="$needs$for_tests$for_coverage" ;;
 esac
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }

@@ -218,12 +218,27 @@ void server_process_forget_peak(const struct server_process *server)
     fclose(file);
 }
 
+/* A server built for coverage takes SIGUSR2 for SIGKILL and writes its counters first (tests/coverage/dump.c); one that does
+   not get so far is killed without them. */
+static void kill_and_wait(pid_t pid)
+{
+#ifdef COVERAGE
+    enum { DUMP_MS = 5000 };
+    kill(pid, SIGUSR2);
+    for (int waited = 0; waited < DUMP_MS; waited += 5) {
+        if (waitpid(pid, NULL, WNOHANG) != 0)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+#endif
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
 void server_process_free(struct server_process *server)
 {
-    if (server->pid > 0) {
-        kill(server->pid, SIGKILL);
-        waitpid(server->pid, NULL, 0);
-    }
+    if (server->pid > 0)
+        kill_and_wait(server->pid);
     if (server->err) {
         fclose(server->err);
         close(server->out);

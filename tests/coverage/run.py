@@ -1,0 +1,96 @@
+#!/usr/bin/python3 -B
+"""Runs the tests of a build for coverage and reports what they reached.
+
+    run.py BUILD --lines PERCENT --branches PERCENT
+
+Prints a line for each file and each folder; BUILD/html has the lines themselves, BUILD/coverage.json the figures. The
+environment is passed to the tests: ONLY, LOSSD. Fails if a test fails or, unless ONLY selects tests, if core/, proto/ or server/
+is below one of the percentages."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# lossctl is reported, but has no threshold.
+FOLDERS = ["core", "proto", "server", "clients/lossctl"]
+MEASURED = ["core", "proto", "server"]
+
+
+def run_tests(build):
+    """Counts from zero: counters of earlier runs, and of sources as they were, are removed."""
+    for counters in build.rglob("*.gcda"):
+        counters.unlink()
+    return subprocess.run([build / "tests/lossd-tests"], cwd=ROOT).returncode
+
+
+def report(build):
+    """The figures of each file, by gcovr. One source has many objects: kernels are built for several instruction sets, headers
+    are in every file that includes them. gcovr adds their counters line by line. Branches that only exceptions take do not occur
+    in C; those of lines without code (a closing brace) are the compiler's."""
+    html, figures = build / "html", build / "coverage.json"
+    html.mkdir(exist_ok=True)
+    command = ["gcovr", "--root", ROOT, "--object-directory", build, "-j", str(os.cpu_count()), "--exclude-throw-branches",
+               "--exclude-unreachable-branches", "--html-details", html / "index.html", "--json-summary", figures]
+    for folder in FOLDERS:
+        command += ["--filter", f"{ROOT}/{folder}/"]
+    subprocess.run([*command, build], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return json.loads(figures.read_text(encoding="utf-8"))["files"]
+
+
+class Share:
+    """How much of something was reached."""
+
+    def __init__(self, files, kind):
+        self.covered = sum(file[f"{kind}_covered"] for file in files)
+        self.total = sum(file[f"{kind}_total"] for file in files)
+
+    def percent(self):
+        return 100 * self.covered / self.total if self.total else 100.0
+
+    def __str__(self):
+        return f"{self.covered:6} of {self.total:6} {self.percent():6.1f} %"
+
+
+def print_line(name, files):
+    print(f"{name:42} {Share(files, 'line')}   {Share(files, 'branch')}")
+
+
+def check(by_folder, minimum):
+    """Says which folders are below the percentages; False if any is."""
+    good = True
+    for folder in MEASURED:
+        for kind, percent in minimum.items():
+            share = Share(by_folder[folder], kind)
+            if share.percent() < percent:
+                good = False
+                print(f"coverage: {folder}: {share.percent():.1f} % of its {kind}{'e' * (kind == 'branch')}s are reached; "
+                      f"{percent} % must be", file=sys.stderr)
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=lambda path: Path(path).resolve())
+    parser.add_argument("--lines", type=float, required=True)
+    parser.add_argument("--branches", type=float, required=True)
+    arguments = parser.parse_args()
+    status = run_tests(arguments.build)
+    files = report(arguments.build)
+    by_folder = {folder: [file for file in files if file["filename"].startswith(folder + "/")] for folder in FOLDERS}
+    print(f"{'':42} {'lines':>25}   {'branches':>25}")
+    for file in files:
+        print_line(file["filename"], [file])
+    for folder in FOLDERS:
+        print_line(folder, by_folder[folder])
+    print(f"the lines themselves: {os.path.relpath(arguments.build / 'html/index.html')}")
+    reached = bool(os.environ.get("ONLY")) or check(by_folder, {"line": arguments.lines, "branch": arguments.branches})
+    if status != 0:
+        print("coverage: tests failed, see above", file=sys.stderr)
+    return 0 if status == 0 and reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -42,7 +42,7 @@ ALL_LDFLAGS = -fopenmp $(FLAGS_$(MODE)) $(LDFLAGS)
 
 # The engine and the losses are built for each of these instruction sets, and the best that the machine has is chosen at start.
 # Each becomes one object that shows a single name to the outside, so that neither losses nor engine know of it.
-KERNEL_SOURCES := core/kernels.c core/run.c core/walk.c core/fold.c core/blame.c core/classes.c $(wildcard core/losses/*.c)
+KERNEL_SOURCES := core/kernels.c core/run.c core/cost.c core/walk.c core/fold.c core/blame.c core/classes.c $(wildcard core/losses/*.c)
 ifeq ($(shell uname -m),x86_64)
 ISAS           := x86_64 x86_64_v2 x86_64_v3 x86_64_v4
 ISAS_asan      := x86_64 x86_64_v3

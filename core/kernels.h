@@ -10,6 +10,7 @@
 struct loss_kernels {
     const struct loss_descriptor *const *table;
     size_t count;
+    size_t (*work)(const struct loss_plan *plan);
     size_t (*bytes)(const struct loss_plan *plan, int threads);
     enum loss_status (*run)(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
                             size_t *failed, struct loss_error *error);

@@ -242,6 +242,12 @@ void loss_request_init(struct loss_request *request, const struct loss_descripto
 /* The bit set of the tensors that a loss treats as predictions: what `"grad": true` means. */
 uint32_t loss_predictions(const struct loss_descriptor *loss);
 
+/* The unit of `work` in a plan. One unit is about one nanosecond of one core (x86-64-v3 or better, some 3 GHz), in all passes
+   over the data, whatever the number of threads. It is an estimate from shapes, dtypes, parameters and what is asked for, the
+   same on every machine and instruction set: `make check-cost` holds it to within a factor of LOSS_WORK_FACTOR of what is
+   measured, up to the speed of the machine. Where terms are infinite or NaN, a block is evaluated twice, to count them. */
+enum { LOSS_WORK_FACTOR = 4 };
+
 /* A checked request: what the data must be and what comes out. The caller then sets `data` of every operand that has none yet,
    of `output` where `reduction` is LOSS_NONE, and of every gradient in `grad_mask` and diagonal in `hess_mask`, to buffers of
    loss_tensor_bytes() each. */
@@ -252,7 +258,8 @@ struct loss_plan {
     uint32_t grad_mask, hess_mask;
     bool present[LOSS_MAX_TENSORS];
     struct loss_tensor tensor[LOSS_MAX_TENSORS]; /* dtype is never LOSS_ANY now: it says what the data must be */
-    size_t work;                                 /* roughly how many elements are worked on */
+    size_t elements; /* roughly how many elements are worked on: those of the terms, or of the longest tensor, or more */
+    size_t work;     /* what evaluating costs, whatever is asked for included; SIZE_MAX if it is more than can be counted */
     bool has_grad_output, has_sample_weight;
     struct loss_tensor grad_output, sample_weight; /* dtype as declared, else `dtype` */
     struct loss_tensor output;                     /* the loss: a float64 number, or with LOSS_NONE the terms in `dtype` */

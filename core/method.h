@@ -53,6 +53,13 @@ struct loss_block {
 
 enum { LOSS_MAX_PASSES = 2 };
 
+/* What a loss costs, in units of loss_plan.work: each term, and each of the plan's elements for the value alone, with the
+   gradient of the first tensor, or with any other derivatives. All passes are counted, but not what the engine adds: copies,
+   sums, and shared gradients (cost.c). `make check-cost` prints what they are measured to be. */
+struct loss_cost {
+    real term, value, gradient, all;
+};
+
 struct loss_method {
     /* Sets plan->terms, axis, indexed and weighed from the shapes of the tensors that are present. */
     enum loss_status (*shape)(struct loss_plan *plan, struct loss_error *error);
@@ -66,8 +73,12 @@ struct loss_method {
     size_t (*keep)(const struct loss_plan *plan);
     /* How many numbers the kernel wants to work with; NULL for none. */
     size_t (*scratch)(const struct loss_plan *plan);
-    /* How many elements it works on, where these are more than the tensors hold; NULL where they are not. */
-    size_t (*work)(const struct loss_plan *plan);
+    /* How many elements it works on, where these are more than the tensors hold; NULL where they are not. SIZE_MAX if they are
+       too many to be counted. */
+    size_t (*elements)(const struct loss_plan *plan);
+    /* What it costs; or, where that depends on the plan, a function that says so. */
+    struct loss_cost cost;
+    struct loss_cost (*cost_of)(const struct loss_plan *plan);
     /* For plan->weighed: what each term adds to the divisor of the mean. Gets no gradients and only the operands in
        `weigh_operands`; writes block->term. */
     void (*weigh)(struct loss_block *block);

@@ -1,6 +1,7 @@
 /*
  * From a request to a plan: everything that can be refused without looking at the numbers is refused here.
  */
+#include "kernels.h"
 #include "method.h"
 
 #include <stdarg.h>
@@ -237,14 +238,14 @@ static void choose_divisor(struct loss_plan *plan)
 }
 
 /* The elements that are worked on: of the terms, the longest tensor, or as the method says. */
-static void estimate_work(struct loss_plan *plan)
+static void count_elements(struct loss_plan *plan)
 {
-    plan->work = loss_tensor_elements(&plan->terms);
+    plan->elements = loss_tensor_elements(&plan->terms);
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        if (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) > plan->work)
-            plan->work = loss_tensor_elements(&plan->tensor[k]);
-    if (plan->loss->method->work)
-        plan->work = plan->loss->method->work(plan);
+        if (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) > plan->elements)
+            plan->elements = loss_tensor_elements(&plan->tensor[k]);
+    if (plan->loss->method->elements)
+        plan->elements = plan->loss->method->elements(plan);
 }
 
 enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
@@ -260,14 +261,16 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
     if (!loss_tensor_count(&plan->terms, &terms))
         return loss_fail(error, LOSS_INVALID, "the broadcast loss has more terms than can be addressed");
     choose_divisor(plan);
-    estimate_work(plan);
+    count_elements(plan);
     plan->output = (struct loss_tensor){.dtype = LOSS_FLOAT64};
     if (plan->reduction == LOSS_NONE) {
         plan->output = plan->terms;
         plan->output.dtype = plan->dtype;
     }
     if (take_sample_weight(plan, request->sample_weight, error) != LOSS_OK ||
-        take_grad(plan, request->grad, error) != LOSS_OK || take_hess(plan, request->hess, error) != LOSS_OK)
+        take_grad(plan, request->grad, error) != LOSS_OK || take_hess(plan, request->hess, error) != LOSS_OK ||
+        take_grad_output(plan, request->grad_output, error) != LOSS_OK)
         return error->status;
-    return take_grad_output(plan, request->grad_output, error);
+    plan->work = loss_kernels()->work(plan);
+    return LOSS_OK;
 }

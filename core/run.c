@@ -79,8 +79,7 @@ static void set_tensors(struct run *run)
                     weight->rank == plan->terms.rank ? walk_alike(plan, weight) : walk_samples(plan, weight), false);
 }
 
-/* Terms that share an element of a tensor may not write its derivative side by side. */
-static bool repeats(const struct walk *walk)
+bool run_repeats(const struct walk *walk)
 {
     for (int d = 0; d < walk->rank; d++)
         if (walk->step[d] == 0 && walk->dim[d] != 1)
@@ -104,7 +103,7 @@ static void set_places(struct run *run)
     }
     for (int i = 0; i < run->derivatives; i++) {
         const struct derivative *d = &run->derivative[i];
-        run->single &= !repeats(&d->walk) && d->into->dtype == LOSS_FLOAT32;
+        run->single &= !run_repeats(&d->walk) && d->into->dtype == LOSS_FLOAT32;
     }
     const enum loss_dtype wanted = run->single ? LOSS_FLOAT32 : LOSS_FLOAT64;
     for (int k = 0; k < OPERANDS; k++) {
@@ -114,7 +113,7 @@ static void set_places(struct run *run)
     }
     for (int i = 0; i < run->derivatives; i++) {
         struct derivative *d = &run->derivative[i];
-        d->in_place = !repeats(&d->walk) && stands_ready(&d->walk, d->into->data, d->into->dtype, wanted);
+        d->in_place = !run_repeats(&d->walk) && stands_ready(&d->walk, d->into->data, d->into->dtype, wanted);
         d->streamed = run->single && d->in_place && d->walk.len <= STREAM_ROW && loss_tensor_bytes(d->into) >= STREAM_BYTES;
     }
 }
@@ -130,7 +129,7 @@ static bool add_scratch(size_t *total, size_t terms, size_t each, size_t *place)
 static bool set_grid(struct run *run)
 {
     run->terms = loss_tensor_elements(&run->plan->terms);
-    size_t longest = run->terms > 0 ? larger(1, run->plan->work / run->terms) : 1;
+    size_t longest = run->terms > 0 ? larger(1, run->plan->elements / run->terms) : 1;
     for (int k = 0; k < OPERANDS; k++)
         if (run->operand[k].present)
             longest = larger(longest, run->operand[k].walk.len);
@@ -211,8 +210,7 @@ static bool set_whole(struct run *run)
     return true;
 }
 
-/* Decides all that needs no memory; false if some of it would be more than can be counted. */
-static bool lay_out(struct run *run, const struct loss_plan *plan)
+bool run_lay_out(struct run *run, const struct loss_plan *plan)
 {
     *run = (struct run){.plan = plan, .method = plan->loss->method, .divisor = plan->divisor, .loss_walk = walk_terms(plan)};
     set_tensors(run);
@@ -239,14 +237,14 @@ size_t run_bytes(const struct loss_plan *plan, int threads)
 {
     struct run run;
     size_t total = 0;
-    bool fits = lay_out(&run, plan);
+    bool fits = run_lay_out(&run, plan);
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         const struct operand *operand = &run.operand[k];
         if (operand->present && !operand->in_place && operand->row == 0)
             fits = fits && add_array(&total, 1, operand->walk.len);
     }
     for (int i = 0; i < run.derivatives; i++)
-        if (repeats(&run.derivative[i].walk))
+        if (run_repeats(&run.derivative[i].walk))
             fits = fits && add_array(&total, run.terms, run.derivative[i].walk.len);
     if (run.method->keep)
         fits = fits && add_array(&total, run.terms, run.method->keep(plan));
@@ -257,11 +255,11 @@ size_t run_bytes(const struct loss_plan *plan, int threads)
 
 static bool set_up(struct run *run, const struct loss_plan *plan, int threads)
 {
-    if (!lay_out(run, plan) || !set_whole(run))
+    if (!run_lay_out(run, plan) || !set_whole(run))
         return false;
     for (int i = 0; i < run->derivatives; i++) {
         struct derivative *d = &run->derivative[i];
-        if (repeats(&d->walk) && !(d->summed = allocate(run->terms, d->walk.len)))
+        if (run_repeats(&d->walk) && !(d->summed = allocate(run->terms, d->walk.len)))
             return false;
     }
     if (run->method->keep && !(run->kept = allocate(run->terms, run->method->keep(plan))))

@@ -64,6 +64,15 @@ struct run {
     int pass;
 };
 
+/* Decides all that needs no memory; false if some of it would be more than can be counted. */
+bool run_lay_out(struct run *run, const struct loss_plan *plan);
+
+/* Whether terms share an element of a tensor: then they may not write its derivative side by side. */
+bool run_repeats(const struct walk *walk);
+
+/* What a plan costs, in units of loss_plan.work. */
+size_t run_work(const struct loss_plan *plan);
+
 /* loss_run_bytes and loss_run_all, on the instruction set that this was built for. */
 size_t run_bytes(const struct loss_plan *plan, int threads);
 enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],

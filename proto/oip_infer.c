@@ -42,7 +42,7 @@ static enum loss_status answer(const struct oip_asked *asked, struct evaluation 
     reply->status = reply_status(LOSS_OK);
     reply->decode_ms = e->decode_ms;
     reply->compute_ms = e->compute_ms;
-    reply->elements = e->plan.work;
+    reply->elements = e->plan.elements;
     reply->encode_ms = evaluation_clock() - computed;
     return LOSS_OK;
 }

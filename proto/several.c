@@ -68,6 +68,15 @@ enum loss_status several_plan(struct several *s, struct loss_error *error)
     return LOSS_OK;
 }
 
+size_t several_elements(const struct several *s)
+{
+    size_t elements = 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (__builtin_add_overflow(elements, s->entry[i]->evaluation.plan.elements, &elements))
+            return SIZE_MAX;
+    return elements;
+}
+
 size_t several_work(const struct several *s)
 {
     size_t work = 0;

@@ -63,7 +63,8 @@ enum loss_status several_plan(struct several *several, struct loss_error *error)
 enum loss_status several_decode(struct several *several, struct loss_error *error);
 enum loss_status several_run(struct several *several, struct loss_error *error);
 
-/* Elements that are worked on, of all the plans. */
+/* Elements that are worked on, and what that costs (loss_plan.work), of all the plans; SIZE_MAX if it cannot be counted. */
+size_t several_elements(const struct several *several);
 size_t several_work(const struct several *several);
 
 /* Appends {"results": [...]}. Running out of memory shows in out->failed. */

@@ -104,7 +104,7 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
     reply->content_type = media_name(formats->out);
     reply->decode_ms = e->decode_ms;
     reply->compute_ms = e->compute_ms;
-    reply->elements = e->plan.work;
+    reply->elements = e->plan.elements;
     reply->encode_ms = evaluation_clock() - computed;
     return LOSS_OK;
 }
@@ -170,7 +170,7 @@ static enum loss_status evaluate_several(const struct v1_request *v1, struct sev
     reply->content_type = media_name(MEDIA_JSON);
     reply->decode_ms = several->decode_ms;
     reply->compute_ms = several->compute_ms;
-    reply->elements = several_work(several);
+    reply->elements = several_elements(several);
     reply->encode_ms = evaluation_clock() - computed;
     return LOSS_OK;
 }

@@ -14,7 +14,7 @@ struct v1_request {
     const char *query;        /* percent-encoded; NULL where there is none: JSON requests take none */
     const char *body;         /* body[len] is NUL */
     size_t len;
-    size_t most_work;            /* elements that may be worked on here and now (loss_plan.work); 0: any number */
+    size_t most_work;            /* what computing may cost here and now (loss_plan.work); 0: anything */
     struct allowance *allowance; /* asked before memory is taken; NULL: nobody is */
     int threads;                 /* how many OpenMP threads may be used; 1 opens no parallel region */
 };
@@ -22,8 +22,8 @@ struct v1_request {
 /* The loss of that name or alias; NULL, with the nearest name in the error, if there is none. */
 const struct loss_descriptor *v1_find(const char *name, struct loss_error *error);
 
-/* POST /v1/losses/{loss}. Broadcasting can make much work of few bytes: where that is more than `most_work`, the reply's
-   status stays 0, and the request is to be put again from where it may take its time. */
+/* POST /v1/losses/{loss}. Few bytes can ask for much work: if it is more than `most_work`, the reply's status stays 0, and
+   the request is to be put again on a thread that may take its time. */
 void v1_evaluate(const struct v1_request *request, struct reply *reply);
 /* Whether POST /v1/losses/{loss} can succeed at all: 404 with the nearest name, 415, 406, whatever is wrong with the query,
    before a body is read. True if nothing speaks against it; else the reply is filled. Reads no body. */

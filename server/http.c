@@ -68,9 +68,8 @@ enum {
     /* Bodies below this are evaluated by the I/O thread: some 10 000 numbers, read and computed in well under a millisecond,
        for which waking another thread twice would cost as much again. Longer ones would hold up the other connections. */
     HTTP_INLINE_BODY = 64 * 1024,
-    /* The most loss terms that the I/O thread evaluates: no less than so short a body can hold, and not much more, since a few
-       bytes can ask for many by broadcasting. */
-    HTTP_INLINE_TERMS = HTTP_INLINE_BODY,
+    /* The most work that the I/O thread does for one evaluation (loss_plan.work): some 150 us. */
+    HTTP_INLINE_WORK = 150 * 1000,
     /* Up to this many bytes of a refused request's body are read and dropped, so that the connection stays usable. */
     HTTP_DISCARD_BODY = 64 * 1024,
     /* So much of a body is taken without asking how long it will be: a client that only says so shall have no memory for it, in
@@ -665,7 +664,7 @@ static bool compute_here(struct request *request)
         return false;
     if (!expand_body(request, HTTP_INLINE_BODY - 1))
         return request->reply.status != 0;
-    return compute(request, 1, HTTP_INLINE_TERMS);
+    return compute(request, 1, HTTP_INLINE_WORK);
 }
 
 /* The whole body is in. */

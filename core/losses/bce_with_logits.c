@@ -66,5 +66,5 @@ const struct loss_descriptor loss_bce_with_logits = {
                             .optional = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.shape = loss_shape_same, ELEMENTWISE(bce_with_logits)},
+    .method = &(const struct loss_method){.cost = {0, 2.7, 3.3, 4.5}, .shape = loss_shape_same, ELEMENTWISE(bce_with_logits)},
 };

@@ -89,5 +89,5 @@ const struct loss_descriptor loss_cosine_embedding = {
         },
     .params = {[MARGIN] = {"margin", "cosine that dissimilar pairs may keep, best in [0, 0.5]", LOSS_NUMBER}},
     .example = &example,
-    .method = &(const struct loss_method){.shape = loss_shape_pairs, .kernel = cosine_embedding_kernel},
+    .method = &(const struct loss_method){.cost = {160, 3, 7, 7}, .shape = loss_shape_pairs, .kernel = cosine_embedding_kernel},
 };

@@ -65,5 +65,5 @@ const struct loss_descriptor loss_dice = {
             [BATCH] = {"batch", "one term for the whole batch, in place of one for each sample", LOSS_BOOLEAN},
         },
     .example = &example,
-    .method = &(const struct loss_method){.shape = shape, .kernel = dice_kernel},
+    .method = &(const struct loss_method){.cost = {5, 4, 5, 6}, .shape = shape, .kernel = dice_kernel},
 };

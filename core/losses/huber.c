@@ -39,5 +39,5 @@ const struct loss_descriptor loss_huber = {
     .params =
         {[DELTA] = {"delta", "where the parabola meets the lines", LOSS_NUMBER, {1, 1}, .has_min = true, .above_min = true}},
     .example = &example,
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(huber)},
+    .method = &(const struct loss_method){.cost = {0, 0.5, 0.9, 2}, .shape = loss_shape_broadcast_warn, ELEMENTWISE(huber)},
 };

@@ -131,10 +131,20 @@ static size_t scratch(const struct loss_plan *plan)
     return loss_tensor_elements(&plan->terms);
 }
 
-static size_t work(const struct loss_plan *plan)
+/* Every query meets every key, in all D elements. */
+static size_t elements(const struct loss_plan *plan)
 {
     size_t numbers = loss_tensor_elements(&plan->tensor[QUERY]);
     return __builtin_mul_overflow(numbers, loss_tensor_elements(&plan->terms), &numbers) ? SIZE_MAX : numbers;
+}
+
+/* Each pair has an exponential besides its D products, once for the value and once for each gradient. */
+static struct loss_cost cost_of(const struct loss_plan *plan)
+{
+    const real dimension = fmax(1, (real)plan->tensor[QUERY].shape[1]);
+    const real value = 1.3 + 50 / dimension, gradient = 1 + 105 / dimension;
+    const bool both = (plan->grad_mask >> QUERY & 1) && (plan->grad_mask >> KEY & 1);
+    return (struct loss_cost){0, value, value + gradient, both ? value + 2 * gradient : value + gradient};
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -174,11 +184,11 @@ const struct loss_descriptor loss_info_nce = {
     .example = &example,
     .method =
         &(const struct loss_method){
-            .shape = shape,
+            .cost_of = cost_of, .shape = shape,
             .kernel = info_nce_kernel,
             .prepare = {normalise, compare},
             .keep = keep,
             .scratch = scratch,
-            .work = work,
+            .elements = elements,
         },
 };

@@ -57,5 +57,5 @@ const struct loss_descriptor loss_kl_div = {
         },
     .params = {[LOG_TARGET] = {"log_target", "the target holds log-probabilities", LOSS_BOOLEAN}},
     .example = &example,
-    .method = &(const struct loss_method){.shape = shape, ELEMENTWISE(kl_div)},
+    .method = &(const struct loss_method){.cost = {0, 2, 2.2, 3}, .shape = shape, ELEMENTWISE(kl_div)},
 };

@@ -29,5 +29,5 @@ const struct loss_descriptor loss_l1 = {
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(l1)},
+    .method = &(const struct loss_method){.cost = {0, 0.5, 1, 2}, .shape = loss_shape_broadcast_warn, ELEMENTWISE(l1)},
 };

@@ -35,5 +35,5 @@ const struct loss_descriptor loss_log_cosh = {
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(log_cosh)},
+    .method = &(const struct loss_method){.cost = {0, 32, 45, 47}, .shape = loss_shape_broadcast_warn, ELEMENTWISE(log_cosh)},
 };

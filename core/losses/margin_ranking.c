@@ -50,5 +50,5 @@ const struct loss_descriptor loss_margin_ranking = {
         },
     .params = {[MARGIN] = {"margin", "by how much", LOSS_NUMBER}},
     .example = &example,
-    .method = &(const struct loss_method){.shape = shape, ELEMENTWISE(margin_ranking)},
+    .method = &(const struct loss_method){.cost = {0, 0.6, 2.2, 3}, .shape = shape, ELEMENTWISE(margin_ranking)},
 };

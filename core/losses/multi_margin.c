@@ -80,5 +80,5 @@ const struct loss_descriptor loss_multi_margin = {
         },
     .example = &example,
     .method =
-        &(const struct loss_method){.shape = shape, .kernel = multi_margin_kernel, .checked = TARGET, .expected = expected},
+        &(const struct loss_method){.cost = {5, 2.6, 3.5, 3.5}, .shape = shape, .kernel = multi_margin_kernel, .checked = TARGET, .expected = expected},
 };

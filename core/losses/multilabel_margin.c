@@ -66,6 +66,13 @@ static size_t scratch(const struct loss_plan *plan)
     return plan->tensor[INPUT].shape[plan->tensor[INPUT].rank - 1];
 }
 
+/* Every listed class meets every other: all may be listed. */
+static size_t elements(const struct loss_plan *plan)
+{
+    size_t pairs = loss_tensor_elements(&plan->tensor[INPUT]);
+    return __builtin_mul_overflow(pairs, scratch(plan), &pairs) ? SIZE_MAX : pairs;
+}
+
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
     (void)tensor;
@@ -99,5 +106,5 @@ const struct loss_descriptor loss_multilabel_margin = {
     .example = &example,
     .method =
         &(const struct loss_method){
-            .shape = shape, .kernel = multilabel_margin_kernel, .scratch = scratch, .checked = TARGET, .expected = expected},
+            .elements = elements, .cost = {10, 1.8, 2, 2}, .shape = shape, .kernel = multilabel_margin_kernel, .scratch = scratch, .checked = TARGET, .expected = expected},
 };

@@ -54,5 +54,5 @@ const struct loss_descriptor loss_multilabel_soft_margin = {
                         .optional = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.shape = shape, .kernel = multilabel_soft_margin_kernel},
+    .method = &(const struct loss_method){.cost = {5, 13, 14, 15}, .shape = shape, .kernel = multilabel_soft_margin_kernel},
 };

@@ -57,5 +57,5 @@ const struct loss_descriptor loss_poisson_nll = {
             [EPS] = {"eps", "keeps log(x + eps) finite, without log_input", LOSS_NUMBER, {1e-8, 0}},
         },
     .example = &example,
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast, ELEMENTWISE(poisson_nll)},
+    .method = &(const struct loss_method){.cost = {0, 3, 3.3, 4.5}, .shape = loss_shape_broadcast, ELEMENTWISE(poisson_nll)},
 };

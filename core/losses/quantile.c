@@ -42,5 +42,5 @@ const struct loss_descriptor loss_quantile = {
                       .below_max = true,
                       .max = 1}},
     .example = &example,
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(quantile)},
+    .method = &(const struct loss_method){.cost = {0, 0.5, 0.9, 2}, .shape = loss_shape_broadcast_warn, ELEMENTWISE(quantile)},
 };

@@ -44,5 +44,5 @@ const struct loss_descriptor loss_smooth_l1 = {
         },
     .params = {[BETA] = {"beta", "where the parabola meets the lines", LOSS_NUMBER, {1, 1}, .has_min = true, .min = 0}},
     .example = &example,
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast_warn, ELEMENTWISE(smooth_l1)},
+    .method = &(const struct loss_method){.cost = {0, 0.9, 1.5, 2}, .shape = loss_shape_broadcast_warn, ELEMENTWISE(smooth_l1)},
 };

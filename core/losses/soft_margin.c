@@ -33,5 +33,5 @@ const struct loss_descriptor loss_soft_margin = {
             [TARGET] = {"target", "labels, 1 or -1", "(*), broadcast against input", LOSS_REAL},
         },
     .example = &example,
-    .method = &(const struct loss_method){.shape = loss_shape_broadcast, ELEMENTWISE(soft_margin)},
+    .method = &(const struct loss_method){.cost = {0, 2.3, 2.7, 3.5}, .shape = loss_shape_broadcast, ELEMENTWISE(soft_margin)},
 };

@@ -96,6 +96,17 @@ static void triplet_margin_kernel(struct loss_block *b)
     }
 }
 
+static struct loss_cost cost_of(const struct loss_plan *plan)
+{
+    const real p = plan->param[NORM].number;
+    const real distances_of = plan->param[SWAP].integer ? 1.5 : 1; /* three in place of two */
+    if (plan->param[DISTANCE].integer == COSINE)
+        return (struct loss_cost){600 * distances_of, 3, 10, 10};
+    const bool usual = p == 1 || p == 2;
+    const real value = (usual ? 5 : 65) * distances_of, gradient = (usual ? 12 : 105) * distances_of;
+    return (struct loss_cost){40, value, gradient, gradient};
+}
+
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     if (plan->tensor[ANCHOR].rank == 0)
@@ -142,5 +153,5 @@ const struct loss_descriptor loss_triplet_margin = {
                           .choices = distances},
         },
     .example = &example,
-    .method = &(const struct loss_method){.shape = shape, .kernel = triplet_margin_kernel},
+    .method = &(const struct loss_method){.cost_of = cost_of, .shape = shape, .kernel = triplet_margin_kernel},
 };

@@ -207,7 +207,7 @@ START_TEST(sizes_around_every_edge_add_up)
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         struct batch batch;
         batch_make(&batch, loss_at((size_t)_i), sizes[s], LOSS_FLOAT64, 5);
-        if (batch.plan.work > 10000000) {
+        if (batch.plan.elements > 10000000) {
             batch_free(&batch);
             continue;
         }

@@ -1,4 +1,4 @@
-/* What number_bulk_way.h and the files that include it share. */
+/* What number_bulk_structure.h, number_bulk_values.h and the files that include these share. */
 #ifndef PROTO_NUMBER_BULK_TYPES_H
 #define PROTO_NUMBER_BULK_TYPES_H
 

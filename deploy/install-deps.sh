@@ -47,6 +47,7 @@ default-jdk-headless for the example in Java
 libjackson2-databind-java for the example in Java
 python3-torch     for the Python client's modules of PyTorch
 python3-sklearn   for the Python client's scorers
+python3-pandas    whose arrays the Python client's tests send
 python3-xgboost   for the Python client's objectives
 r-base-core       for the example in R
 r-cran-curl       for the example in R

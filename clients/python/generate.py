@@ -19,11 +19,16 @@ HEAD = '''\
 """Every loss: what it takes, and a method for it. Written by generate.py from the server's GET /v1/losses: not to be edited."""
 from typing import Any, Dict, Generic, Literal, Mapping, Optional, Sequence, TypeVar, Union
 
-from ._table import LossInfo, TensorInfo
+from ._table import LossInfo, TensorInfo, naming_arguments
 
 Answer = TypeVar("Answer")
 Wanted = Union[bool, str, Sequence[str]]  # of every prediction, or of none; of the tensor of that name; of several
 
+'''
+TAIL = '''\
+
+for _name in LOSSES:
+    setattr(LossMethods, _name, naming_arguments(getattr(LossMethods, _name)))
 '''
 TYPES = {"number": "float", "integer": "int", "boolean": "bool"}
 
@@ -137,7 +142,7 @@ class LossMethods(Generic[Answer]):
         raise NotImplementedError
 '''
     names = "BY_NAME: Dict[str, LossInfo] = {name: loss for loss in LOSSES.values() for name in (loss.name, *loss.aliases)}"
-    return "\n".join([HEAD + table, names, "", "", methods, *[method(loss) for loss in losses]])
+    return "\n".join([HEAD + table, names, "", "", methods, *[method(loss) for loss in losses], TAIL])
 
 
 def main():

@@ -1,11 +1,17 @@
 """AsyncClient: the same answers, side by side."""
 import asyncio
+import copy
+import os
+import pickle
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 import lossd
+from conftest import ROOT
 from fake import Fake, answer, silence
 
 X, Y = [2.5, 0, 2], [3, -0.5, 2]
@@ -74,3 +80,29 @@ def test_a_cancelled_task_lets_go_of_its_connection():
     with Fake(silence, answer()) as server:  # silence ends, and leaving waits for it, once the connection is closed
         asyncio.run(work(server))
     assert len(server.requests) == 2
+
+
+FORKS = """
+import asyncio, os, sys, lossd
+client = lossd.AsyncClient(sys.argv[1])
+assert asyncio.run(client.mse([1.0], [0.0])).loss == 1
+child = os.fork()
+if child == 0:
+    os._exit(0 if asyncio.run(client.mse([3.0], [0.0])).loss == 9 else 1)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_has_threads_of_its_own(url):
+    subprocess.run([sys.executable, "-B", "-c", FORKS, url], check=True, timeout=60, env={"PYTHONPATH": str(ROOT / "clients/python/src")})
+
+
+def test_copies_and_pickles_are_clients_too(url):
+    async def work():
+        async with lossd.AsyncClient(url, timeout=9) as client:
+            for other in (copy.copy(client), copy.deepcopy(client), pickle.loads(pickle.dumps(client))):
+                assert (await other.mse(X, Y)).loss == (await client.mse(X, Y)).loss
+                await other.close()
+
+    asyncio.run(work())

@@ -94,8 +94,11 @@ def test_what_cannot_be():
         lossd.boost.xgboost("nll")
     with pytest.raises(ValueError, match="gaussian_nll takes input, target, var"):
         lossd.boost.lightgbm("gaussian_nll")
-    with pytest.raises(TypeError, match="alpha"):
+    with pytest.raises(TypeError, match="quantile got an unexpected keyword argument 'alpha'; it takes q, dtype"):
         lossd.boost.lightgbm("quantile", alpha=0.9)
+    for fixed in ({"reduction": "mean"}, {"grad": True}, {"hess": True}, {"sample_weight": [1]}):
+        with pytest.raises(TypeError, match="unexpected keyword argument"):
+            lossd.boost.xgboost("mse", **fixed)
 
 
 @pytest.fixture(scope="module")

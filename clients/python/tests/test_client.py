@@ -1,6 +1,9 @@
 """What a caller of Client sees: losses, gradients, arrays of every kind, errors."""
+import copy
 import os
 import pickle
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -10,7 +13,9 @@ import numpy as np
 import pytest
 
 import lossd
-from conftest import ROOT, start, stop
+from conftest import ROOT, need, start, stop
+from fake import Fake, answer
+from lossd import _http
 
 X, Y = [2.5, 0, 2], [3, -0.5, 2]
 
@@ -93,10 +98,80 @@ def test_bfloat16(client):
         lossd.BFloat16(np.float32([1]))
 
 
-@pytest.mark.parametrize("numbers", [np.array(["a"]), np.array([1j]), np.array([None]), np.array([2**63], np.uint64), np.array(["2020"], "M8[Y]")])
+@pytest.mark.parametrize("numbers", [np.array(["a"]), np.array([1j]), np.array([10**30], object), np.array([2**63], np.uint64), np.array(["2020"], "M8[Y]")])
 def test_arrays_that_are_no_numbers_are_refused_here(client, numbers):
     with pytest.raises(TypeError, match="input is of dtype .*, which lossd does not take; convert it to one of float64"):
         client.mse(numbers, [0])
+
+
+@pytest.mark.parametrize("numbers, message", [
+    ([1, None], r"input\[1\] is None; it must be a number"),
+    (np.array([[1, 2], [3, "x"]], object), r"input\[1\]\[1\] is 'x'; it must be a number"),
+    ({1, 2}, r"input is \{1, 2\}; it must be a number"),
+])
+def test_objects_that_are_no_numbers_are_named_with_their_place(client, numbers, message):
+    with pytest.raises(TypeError, match=message):
+        client.mse(numbers, [0, 0])
+
+
+def test_arrays_of_number_objects_are_those_numbers(client):
+    assert client.mse(np.array([1, 2.5], object), [0, 0]).loss == pytest.approx(3.625)
+    assert client.mse(np.array([3], object), [0], grad=True).grad.input.tolist() == [6]
+    assert client.nll(np.zeros((1, 2)), np.array([1], object)).loss == 0
+
+
+def test_masked_elements_are_not_computed_with(client):
+    whole = np.ma.masked_array([1.0, 2.0], [False, False])
+    assert client.mse(whole, [0, 0]).loss == 2.5
+    with pytest.raises(ValueError, match="input has masked elements"):
+        client.mse(np.ma.masked_array([1.0, 2.0], [False, True]), [0, 0])
+    with pytest.raises(ValueError, match="target has masked elements"):
+        client.evaluate(["mse"], input=[1.0, 2.0], target=np.ma.masked_array([0.0, 0.0], [True, False]))
+
+
+def test_ragged_lists_are_refused_by_name(client):
+    with pytest.raises(ValueError, match="target"):
+        client.mse([[1, 2], [3, 4]], [[1, 2], [3]])
+
+
+def test_arrays_of_pandas(client):
+    pandas = need("pandas")
+    assert client.mse(pandas.Series([1, 2], index=[7, 3]), pandas.DataFrame({"a": [0, 0]})["a"]).loss == 2.5
+    assert client.mse(pandas.Series([1, 2], dtype="Int64"), [0, 0], grad=True).loss == 2.5
+    assert client.cross_entropy([[1.0, 2.0]], pandas.Series([1], dtype="Int64")).loss == pytest.approx(np.log1p(np.exp(-1)))
+    with pytest.raises(TypeError, match=r"input\[1\] is <NA>"):
+        client.mse(pandas.Series([1, None], dtype="Int64"), [0, 0])
+
+
+def test_an_unknown_argument_is_named_with_those_that_there_are(client):
+    with pytest.raises(TypeError, match="mse got an unexpected keyword argument 'wieght'; it takes input, target, .*reduction"):
+        client.mse(X, Y, wieght=[1, 1, 1])
+    with pytest.raises(TypeError, match="ctc got an unexpected keyword argument 'hess'"):
+        client.ctc(np.zeros((2, 1, 2)), [[1]], [2], [1], hess=True)
+    for unknown in (1, [1], np.ones(1)):
+        with pytest.raises(lossd.InvalidRequest, match="none of these losses has a field 'wieght'"):
+            client.evaluate(["mse"], input=X, target=Y, wieght=unknown)
+
+
+def test_derivatives_are_asked_for_by_name_in_any_collection(client):
+    for asked in ("input", ["input"], ("input",), {"input"}, np.array(["input"])):
+        assert set(client.mse(X, Y, grad=asked).grad) == set(client.evaluate(["mse"], input=X, target=Y, grad=asked)[0].grad) == {"input"}
+    for asked in (False, None, [], (), ""):
+        assert not client.mse(X, Y, grad=asked).grad and not client.evaluate(["mse"], input=X, target=Y, grad=asked)[0].grad
+    for asked in (1, 2.5, [True]):
+        with pytest.raises(TypeError, match="grad is .*; it must be True, False, the name of a tensor, or names"):
+            client.mse(X, Y, grad=asked)
+
+
+def test_several_losses_take_what_one_takes(client):
+    for delta in (0.25, np.float32(0.25), np.array(0.25)):
+        assert client.evaluate([{"loss": "huber", "delta": delta}], input=X, target=Y)[0].loss == client.huber(X, Y, delta=delta).loss
+    with pytest.raises(TypeError, match="losses is 'mse'; it must be a sequence"):
+        client.evaluate("mse", input=X, target=Y)
+    with pytest.raises(TypeError, match=r"losses\[1\] is 3; it must be a name, or a mapping"):
+        client.evaluate(["mse", 3], input=X, target=Y)
+    with pytest.raises(TypeError, match='dtype is .*; it must be "float32" or "float64"'):
+        client.mse(X, Y, dtype="flaot32")
 
 
 def test_arrays_in_any_layout(client):
@@ -161,8 +236,8 @@ def test_mistakes_are_value_errors_that_say_where(client, ask, status, pointer, 
     assert isinstance(error, ValueError) and isinstance(error, lossd.LossdError)
     assert error.status == status and detail in error.detail and str(error) == error.detail and error.request_id
     assert pointer is None or error.pointer == pointer
-    copy = pickle.loads(pickle.dumps(error))
-    assert (copy.detail, copy.status, copy.pointer) == (error.detail, error.status, error.pointer)
+    other = pickle.loads(pickle.dumps(error))
+    assert (other.detail, other.status, other.pointer) == (error.detail, error.status, error.pointer)
 
 
 def test_the_connection_outlives_mistakes(client):
@@ -295,9 +370,84 @@ def test_health_and_readiness(client):
 def test_a_pickled_client_is_another_with_the_same_settings(url):
     client = lossd.Client(url, timeout=7, retries=1)
     client.mse(X, Y)
-    copy = pickle.loads(pickle.dumps(client))
-    assert copy.mse(X, Y).loss == client.mse(X, Y).loss
-    assert (copy.url, copy._session.timeout) == (url, 7)
+    other = pickle.loads(pickle.dumps(client))
+    assert other.mse(X, Y).loss == client.mse(X, Y).loss
+    assert (other.url, other._session.timeout) == (url, 7)
+
+
+def test_copies_ask_the_server_of_the_original(url, monkeypatch):
+    """Even where the environment, which named it, names another one meanwhile."""
+    monkeypatch.setenv("LOSSD_URL", url)
+    client = lossd.Client(timeout=7)
+    monkeypatch.setenv("LOSSD_URL", "http://127.0.0.1:1")
+    for other in (copy.copy(client), copy.deepcopy(client), pickle.loads(pickle.dumps(client))):
+        assert (other.url, other._session.timeout) == (url, 7) and other.mse(X, Y).loss == client.mse(X, Y).loss
+        other.close()
+    client.close()
+
+
+def test_a_pickle_has_the_token_that_was_given_and_not_the_environments(monkeypatch):
+    given = lossd.Client("http://127.0.0.1:9", token="given-token")
+    assert b"given-token" in pickle.dumps(given)
+    monkeypatch.setenv("LOSSD_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("LOSSD_TOKEN", "environments-token")
+    client = lossd.Client()
+    pickled = pickle.dumps(client)
+    assert b"environments-token" not in pickled
+    for other, token in ((pickle.loads(pickled), "environments-token"), (copy.deepcopy(client), "environments-token"),
+                         (pickle.loads(pickle.dumps(pickle.loads(pickled))), "environments-token"), (copy.copy(given), "given-token")):
+        assert other._arguments["token"] == token
+    monkeypatch.setenv("LOSSD_URL", "http://127.0.0.1:10")  # its token is for that one alone
+    assert pickle.loads(pickled)._arguments["token"] is None and pickle.loads(pickled).url == "http://127.0.0.1:9"
+
+
+def test_a_client_with_an_ssl_context_is_copied_and_not_pickled():
+    client = lossd.Client("https://127.0.0.1:9", ssl_context=ssl.create_default_context())
+    assert copy.deepcopy(client).url == client.url
+    with pytest.raises(TypeError, match="with an ssl_context cannot be pickled; one with verify, cafile and cert can"):
+        pickle.dumps(client)
+
+
+FORKS = """
+import os, sys, threading, lossd
+client = lossd.Client(sys.argv[1])
+client.mse([1.0], [0.0])
+lossd.default_client()
+held = [client._session.server._lock, lossd._client._default_lock]
+inside = threading.Event()
+def hold():
+    for lock in held:
+        lock.acquire()
+    inside.set()
+    threading.Event().wait()
+threading.Thread(target=hold, daemon=True).start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    lossd.default_client()
+    os._exit(0 if client.mse([3.0], [0.0]).loss == 9 else 1)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_does_not_wait_for_locks_that_its_parents_threads_held(url):
+    subprocess.run([sys.executable, "-B", "-c", FORKS, url], check=True, timeout=60, env={"PYTHONPATH": str(ROOT / "clients/python/src")})
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_children_have_connections_of_their_own(url):
+    client = lossd.Client(url)
+    client.mse([1.0], [0.0])
+    children = []
+    for first in range(1000, 4000, 1000):
+        children.append(os.fork())
+        if children[-1] == 0:
+            right = all(client.mse([float(first + k)], [0.0]).loss == (first + k) ** 2 for k in range(20))
+            os._exit(0 if right else 1)
+    assert all(client.mse([float(k)], [0.0]).loss == k**2 for k in range(20))
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * len(children)
+    client.close()
 
 
 def test_the_environment_names_the_server(url, monkeypatch):
@@ -307,10 +457,61 @@ def test_the_environment_names_the_server(url, monkeypatch):
     assert lossd.Client().url == "http://127.0.0.1:8080"
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://", "http://host:port", "http://host/?q=1", ""])
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://", "http://host:port", "http://host/?q=1", "", " http://host", "http://ho st",
+                                 "http://host/\nX: y", "http://host:99999", "unix:relative"])
 def test_urls_that_are_none(url):
     with pytest.raises(ValueError, match="url"):
         lossd.Client(url)
+
+
+def test_a_password_in_a_url_is_refused_and_not_shown():
+    with pytest.raises(ValueError, match="give it a token") as caught:
+        lossd.Client("http://me:hunter2@127.0.0.1:8080")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_url_in_capitals_is_as_secret():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = lossd.Client(f"HTTPS://127.0.0.1:{server.getsockname()[1]}", token="secret", verify=False, retries=0, timeout=1)
+        with pytest.raises(lossd.LossdError):
+            client.mse(X, Y)
+        with server.accept()[0] as connection:
+            assert connection.recv(1) == b"\x16"  # how TLS begins
+
+
+def test_an_ipv6_address_without_a_port_has_that_of_the_scheme():
+    assert _http.address("http://[::1]") == ("::1", 80, "") and _http.address("https://[::1]/a/") == ("::1", 443, "/a")
+
+
+def test_a_path_with_other_letters_is_escaped():
+    with Fake(answer()) as server:
+        lossd.Client(f"{server.url}/präfix/50%25/", retries=0).mse(X, Y)
+    assert server.requests[0][0].startswith("POST /pr%C3%A4fix/50%25/v1/losses/mse")
+
+
+def test_a_redirect_says_where_to():
+    with Fake(answer(301, b"", "text/html", Location="https://elsewhere.test/v1/losses/mse")) as server:
+        with pytest.raises(lossd.ProtocolError, match="301 Moved Permanently, to https://elsewhere.test/v1/losses/mse: use that URL"):
+            lossd.Client(server.url).mse(X, Y)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12, np.float32(30), 30, 1e7])
+def test_timeouts_of_any_length(url, timeout):
+    with lossd.Client(url, timeout=timeout) as client:
+        assert client.mse([1.0], [0.0]).loss == 1
+
+
+@pytest.mark.parametrize("arguments", [{"url": 3}, {"url": b"http://host"}, {"timeout": "3"}, {"retries": 1.5}, {"retries": None}, {"connections": 2.5},
+                                       {"token": b"secret"}, {"token": 3}])
+def test_settings_of_another_type_are_named(arguments):
+    (name,) = arguments
+    with pytest.raises(TypeError, match=name):
+        lossd.Client(**{"url": "http://127.0.0.1:8080", **arguments})
+
+
+def test_the_default_client_is_a_client():
+    with pytest.raises(TypeError, match="client is 'http://host'; it must be a lossd.Client"):
+        lossd.set_default_client("http://host")
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -1,12 +1,16 @@
 """lossd.sklearn in scikit-learn's own hands."""
+import copy
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import lossd
+import lossd.boost
 import lossd.sklearn
-from conftest import need
+from conftest import ROOT, need
 
 need("sklearn")
 from sklearn import datasets, linear_model, metrics, model_selection  # noqa: E402
@@ -81,11 +85,50 @@ def test_scorers_travel(diabetes):
     assert repr(scorer) == "Scorer('huber', delta=20.0)"
 
 
+def elsewhere(pickled, code):
+    """Runs code in a process of its own, whose environment names no server, with the unpickled object as `value`."""
+    program = f"import pickle, sys, numpy as np; value = pickle.load(sys.stdin.buffer); {code}"
+    done = subprocess.run([sys.executable, "-B", "-c", program], input=pickled, capture_output=True, timeout=60,
+                          env={"PYTHONPATH": str(ROOT / "clients/python/src"), "LOSSD_URL": "http://127.0.0.1:1"})
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().strip()
+
+
+def test_workers_ask_the_default_client_of_their_parent(diabetes, monkeypatch):
+    x, y = diabetes
+    monkeypatch.setenv("LOSSD_URL", "http://127.0.0.1:1")  # workers that ask the environment reach nobody
+    scorer = lossd.sklearn.make_scorer("mse")
+    alone = model_selection.cross_val_score(linear_model.Ridge(), x, y, scoring=scorer, cv=3, error_score="raise")
+    shared = model_selection.cross_val_score(linear_model.Ridge(), x, y, scoring=scorer, cv=3, error_score="raise", n_jobs=2)
+    np.testing.assert_array_equal(shared, alone)
+
+
+def test_pickles_name_the_server(diabetes):
+    assert float(elsewhere(pickle.dumps(lossd.sklearn.metric("mse")), "print(value([1.0], [3.0]))")) == 4
+    assert elsewhere(pickle.dumps(lossd.boost.xgboost("mse")), "print(value._derivatives([3.0], [1.0], None)[0])") == "[4.]"
+    assert float(elsewhere(pickle.dumps(lossd.default_client()), "print(value.mse([1.0], [3.0]).loss)")) == 4
+
+
+def test_copies_in_this_process_follow_the_default_client(url):
+    scorer = lossd.sklearn.metric("mse")
+    copies = [copy.copy(scorer), copy.deepcopy(scorer)]
+    lossd.set_default_client(lossd.Client("http://127.0.0.1:1", retries=0))
+    for other in copies:
+        with pytest.raises(lossd.ConnectionFailed):
+            other([1.0], [3.0])
+    lossd.set_default_client(lossd.Client(url))
+    assert [other([1.0], [3.0]) for other in copies] == [4, 4]
+
+
 def test_what_cannot_be():
     for arguments, kind, message in (
         ({"loss": "mze"}, ValueError, "there is no loss 'mze'; there are bce, "),
         ({"loss": "ctc"}, ValueError, "ctc takes log_probs, targets"),
-        ({"loss": "huber", "detla": 1}, TypeError, "detla"),
+        ({"loss": "huber", "detla": 1}, TypeError, "huber got an unexpected keyword argument 'detla'; it takes .*delta.*reduction, dtype"),
+        ({"loss": "mse", "grad": True}, TypeError, "unexpected keyword argument 'grad'"),
+        ({"loss": "mse", "sample_weight": [1]}, TypeError, "unexpected keyword argument 'sample_weight'"),
+        ({"loss": "mse", "reduction": "none"}, ValueError, "reduction is 'none'; a metric is one number"),
+        ({"loss": "mse", "client": "http://host"}, TypeError, "client is 'http://host'; it must be a lossd.Client"),
         ({"loss": "mse", "response": "guess"}, ValueError, "response is 'guess'"),
         ({"loss": "cross_entropy", "response": "predict"}, ValueError, "needs a number for each class"),
     ):

@@ -3,13 +3,15 @@ import contextlib
 import copy
 import inspect
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pytest
 
 import lossd
-from conftest import need
+from conftest import ROOT, need
 from fake import Fake, answer
 
 torch = need("torch")
@@ -108,10 +110,16 @@ def test_every_loss_of_torch_is_here_and_compared():
     assert covered == set(lossd.LOSSES)
 
 
+def only_in_newer_versions(info, signature):
+    """The optional tensors that this version of torch does not have, such as the weight of mse."""
+    return [tensor.name for tensor in info.tensors if tensor.optional and tensor.name not in signature.parameters]
+
+
 @pytest.mark.parametrize("name", THEIRS)
 def test_constructors_are_torchs_with_a_client_besides(name):
     theirs, ours = inspect.signature(getattr(nn, name)), inspect.signature(remote.MODULES[name])
-    assert list(ours.parameters.values())[:-1] == list(theirs.parameters.values())
+    own, lacking = list(theirs.parameters.values()), only_in_newer_versions(remote.MODULES[name].info, theirs)
+    assert list(ours.parameters.values())[:-1 - len(lacking)] == own and list(ours.parameters)[len(own):-1] == lacking
     assert list(ours.parameters)[-1] == "client" and ours.parameters["client"].kind is inspect.Parameter.KEYWORD_ONLY
     assert issubclass(remote.MODULES[name], getattr(nn, name)) and remote.MODULES[name].__name__ == name
     assert repr(remote.MODULES[name]()) == repr(getattr(nn, name)())
@@ -179,7 +187,97 @@ def test_functions_are_torchs(name):
     ours = getattr(remote.functional, name)
     assert ours.__name__ == name and ours.__module__ == "lossd.torch.functional" and ours.__doc__
     if hasattr(F, name):
-        assert list(inspect.signature(ours).parameters.values())[:-1] == list(inspect.signature(getattr(F, name)).parameters.values())
+        theirs = inspect.signature(getattr(F, name))
+        info = next(module.info for module in remote.MODULES.values() if name in (module.info.name, *module.info.aliases))
+        lacking = only_in_newer_versions(info, theirs)
+        parameters = list(inspect.signature(ours).parameters.values())
+        assert parameters[:len(theirs.parameters)] == list(theirs.parameters.values())
+        assert [parameter.name for parameter in parameters[len(theirs.parameters):]] == [*lacking, "client"]
+
+
+@pytest.mark.parametrize("name", sorted(remote.MODULES))
+def test_unknown_arguments_of_modules_are_refused(name):
+    module = remote.MODULES[name]
+    with pytest.raises(TypeError, match=f"{name}: got an unexpected keyword argument 'nonsense'; it takes .*reduction.*, client"):
+        module(nonsense=1)
+    with pytest.raises(TypeError, match=f"{name}: too many positional arguments; it takes "):
+        module(*[None] * 12)
+    with pytest.raises(TypeError, match=f"{name}.forward: got an unexpected keyword argument 'nonsense'; it takes "):
+        module()(X, nonsense=1)
+    with pytest.raises(TypeError, match=f"{name}.forward: too many positional arguments"):
+        module()(*[X] * 6)
+
+
+@pytest.mark.parametrize("name", remote.functional.__all__)
+def test_unknown_arguments_of_functions_are_refused(name):
+    function = getattr(remote.functional, name)
+    with pytest.raises(TypeError, match=f"{name}: got an unexpected keyword argument 'nonsense'; it takes .*reduction.*, client"):
+        function(X, X, nonsense=1)
+    with pytest.raises(TypeError, match=f"{name}: too many positional arguments; it takes "):
+        function(*[X] * 16)
+    with pytest.raises(TypeError, match=f"{name}: missing a required argument"):
+        function()
+
+
+NEWER_TORCH = """
+import sys, torch, torch.nn.functional as F
+old = F.{function}
+def newer(input, target, size_average=None, reduce=None, reduction="mean", {argument}=None):
+    return old(input, target, reduction=reduction)
+F.{function} = newer
+import lossd, lossd.torch.functional as L
+lossd.set_default_client(lossd.Client(sys.argv[1]))
+x, y = torch.tensor([.5, 2.5, 2.]), torch.tensor([0., 2., 1.])
+assert L.{function}(x, y, {argument}=None) == L.{function}(x, y)
+try:
+    print(L.{function}(x, y, {argument}=torch.tensor([1., 2., .5])).item())
+except TypeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("function, argument", [("mse_loss", "weight"), ("l1_loss", "weight"), ("soft_margin_loss", "temperature")])
+def test_an_argument_that_a_newer_torch_has_counts_or_is_refused(url, function, argument):
+    program = NEWER_TORCH.format(function=function, argument=argument)
+    done = subprocess.run([sys.executable, "-B", "-W", "ignore", "-c", program, url], capture_output=True, text=True, timeout=120,
+                          env={"PYTHONPATH": str(ROOT / "clients/python/src")})
+    if argument == "weight" and lossd.LOSSES[function.partition("_")[0]].tensor("weight"):
+        weights, differences = np.array([1, 2, 0.5]), np.array([0.5, 0.5, 1])
+        assert float(done.stdout) == pytest.approx(np.average(differences ** (2 if function == "mse_loss" else 1), weights=weights))
+    else:
+        assert done.stdout.startswith(f"{function}: the server does not take the argument '{argument}'; it takes input, target, "), done
+
+
+@pytest.mark.parametrize("name", [name for name in THEIRS if only_in_newer_versions(remote.MODULES[name].info, inspect.signature(getattr(nn, name)))])
+def test_tensors_that_only_newer_versions_have_are_buffers(name):
+    module = remote.MODULES[name](weight=torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64))
+    assert list(module.state_dict()) == ["weight"]
+    function = getattr(remote.functional, next(alias for alias in module.info.aliases if alias in remote.functional.__all__))
+    weight = torch.broadcast_to(module.weight, X.shape)
+    assert remote.MODULES[name](weight=weight)(X, Y) == function(X, Y, weight=weight) != remote.MODULES[name]()(X, Y)
+
+
+def test_what_is_no_client_is_refused():
+    for ask in (lambda: remote.MSELoss(client="http://host"), lambda: remote.functional.mse_loss(X, Y, client="http://host")):
+        with pytest.raises(TypeError, match="client is 'http://host'; it must be a lossd.Client"):
+            ask()
+
+
+def test_tensors_go_to_the_client_as_they_are(url):
+    with lossd.Client(url) as client:
+        for tensor in (X.clone().requires_grad_(), X.bfloat16(), X.half(), X._neg_view(), X.t()):
+            expected = (tensor.detach().double() ** 2).mean().item()
+            zeros = torch.zeros(tensor.shape)
+            assert client.mse(tensor, zeros).loss == pytest.approx(expected, rel=1e-6)
+            assert client.evaluate(["mse"], input=tensor, target=zeros)[0].loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_pickled_modules_ask_the_server_that_they_asked_here(url):
+    program = "import pickle, sys, torch; print(pickle.load(sys.stdin.buffer)(torch.tensor([1.0]), torch.tensor([3.0])).item())"
+    done = subprocess.run([sys.executable, "-B", "-c", program], input=pickle.dumps(remote.MSELoss()), capture_output=True, timeout=120,
+                          env={"PYTHONPATH": str(ROOT / "clients/python/src"), "LOSSD_URL": "http://127.0.0.1:1"})
+    assert done.stdout == b"4.0\n", done.stderr
+    assert copy.deepcopy(remote.MSELoss()).client is None and copy.copy(remote.MSELoss()).client is None
 
 
 @pytest.mark.parametrize("name, arguments, operands", CASES + OTHERS, ids=case_id)

@@ -1,16 +1,18 @@
 """What scikit-learn and the boosting libraries share: a loss of predictions and targets, by name, with its arguments fixed."""
-import inspect
-from typing import Any, Optional
+from typing import Any, Mapping, Optional, Tuple
 
 import numpy as np
 
-from ._client import Client, default_client
+from ._client import Asking, Client, checked
 from ._losses import BY_NAME
 from ._result import Result
+from ._table import LossInfo
 
 
-class Fixed:
+class Fixed(Asking):
     """A loss with its arguments; called with targets and predictions it asks the server. It can be pickled and copied."""
+
+    fixed: Tuple[str, ...] = ()  # arguments that the adapter sets, and so cannot be given
 
     def __init__(self, loss: str, client: Optional[Client], **parameters: Any) -> None:
         info = BY_NAME.get(loss)
@@ -19,11 +21,20 @@ class Fixed:
         needed = [tensor.name for tensor in info.tensors if not tensor.optional]
         if needed != ["input", "target"]:
             raise ValueError(f"{info.name} takes {', '.join(needed)}; a loss of predictions and targets alone is wanted here")
-        inspect.signature(getattr(Client, info.name)).bind(None, None, None, **parameters)  # a TypeError names what it does not take
+        self._check(info, parameters)
         self.__name__ = info.name  # libraries print it
         self.info = info
-        self.client = client
+        self.client = client if client is None else checked(client)
         self.parameters = parameters
+
+    def _check(self, info: LossInfo, parameters: Mapping[str, Any]) -> None:
+        """Raises a TypeError for an argument that would be refused, or of no use, when it is called."""
+        optional = [tensor.name for tensor in info.tensors if tensor.optional]
+        taken = [*optional, *(name for name, _ in info.parameters), "reduction", "dtype"]
+        taken = [name for name in taken if name not in self.fixed]
+        for name in parameters:
+            if name not in taken:
+                raise TypeError(f"{info.name} got an unexpected keyword argument '{name}'; it takes {', '.join(taken)}")
 
     @property
     def takes_classes(self) -> bool:
@@ -37,7 +48,7 @@ class Fixed:
             targets = whole(targets)
         elif targets.shape != predictions.shape and targets.size == predictions.size:  # a column and a row of the same numbers
             targets = targets.reshape(predictions.shape)
-        result: Result = getattr(self.client or default_client(), self.info.name)(predictions, targets, **self.parameters, **options)
+        result: Result = getattr(self.asked(), self.info.name)(predictions, targets, **self.parameters, **options)
         return result
 
     def __repr__(self) -> str:

@@ -1,19 +1,20 @@
 """The client for asyncio: the same calls, each on a thread while the event loop goes on."""
 import asyncio
+import os
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, Sequence, TypeVar
 
-from ._client import where
 from ._http import Call
 from ._losses import LossMethods
 from ._result import Result
-from ._session import Certificate, Entry, Session, warn
+from ._session import Certificate, Entry, warn
+from ._settings import Settings
 
 T = TypeVar("T")
 
 
-class AsyncClient(LossMethods[Coroutine[Any, Any, Result]]):
+class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
     """Client, with methods to be awaited.
 
         async with AsyncClient("http://127.0.0.1:8080") as client:
@@ -28,13 +29,10 @@ class AsyncClient(LossMethods[Coroutine[Any, Any, Result]]):
     def __init__(self, url: Optional[str] = None, *, token: Optional[str] = None, timeout: Optional[float] = 60.0, retries: int = 4,
                  verify: bool = True, cafile: Optional[str] = None, cert: Optional[Certificate] = None,
                  ssl_context: Optional[ssl.SSLContext] = None, connections: int = 32) -> None:
-        self._session = Session(*where(url, token), timeout, retries, verify, cafile, cert, ssl_context, connections)
-        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="lossd")
-
-    @property
-    def url(self) -> str:
-        """The server's."""
-        return self._session.url
+        self._open(dict(url=url, token=token, timeout=timeout, retries=retries, verify=verify, cafile=cafile, cert=cert,
+                        ssl_context=ssl_context, connections=connections))
+        self._threads = self._new_threads()
+        self._process = os.getpid()
 
     async def evaluate(self, losses: Sequence[Entry], **fields: Any) -> List[Result]:
         """As Client.evaluate."""
@@ -68,14 +66,14 @@ class AsyncClient(LossMethods[Coroutine[Any, Any, Result]]):
     async def __aexit__(self, *_: Any) -> None:
         await self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
-
     async def _evaluate(self, loss: str, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str, grad: Any, hess: Any,
                         dtype: Optional[str]) -> Result:
         result = await self._run(lambda call: self._session.evaluate(call, loss, tensors, parameters, reduction, grad, hess, dtype))
         warn(result.warnings, stacklevel=2)
         return result
+
+    def _new_threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._arguments["connections"], thread_name_prefix="lossd")
 
     async def _run(self, work: Callable[[Call], T]) -> T:
         call = self._session.call()
@@ -84,6 +82,8 @@ class AsyncClient(LossMethods[Coroutine[Any, Any, Result]]):
             call.begin()
             return work(call)
 
+        if self._process != os.getpid():  # the child of a fork has none of its parent's threads
+            self._threads, self._process = self._new_threads(), os.getpid()
         future = self._threads.submit(run)
         try:
             return await asyncio.wrap_future(future)

@@ -1,17 +1,19 @@
 """The client that waits for its answers."""
+import copy
 import os
 import ssl
 import threading
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, TypeVar
 
 from ._losses import LossMethods
 from ._result import Result
-from ._session import Certificate, Entry, Session, warn
+from ._session import Certificate, Entry, warn
+from ._settings import Settings
 
-DEFAULT_URL = "http://127.0.0.1:8080"
+Self = TypeVar("Self", bound="Asking")
 
 
-class Client(LossMethods[Result]):
+class Client(Settings, LossMethods[Result]):
     """Evaluates losses and their gradients on a lossd.
 
         client = Client("http://127.0.0.1:8080")
@@ -37,14 +39,8 @@ class Client(LossMethods[Result]):
     def __init__(self, url: Optional[str] = None, *, token: Optional[str] = None, timeout: Optional[float] = 60.0, retries: int = 4,
                  verify: bool = True, cafile: Optional[str] = None, cert: Optional[Certificate] = None,
                  ssl_context: Optional[ssl.SSLContext] = None, connections: int = 32) -> None:
-        self._arguments: Dict[str, Any] = dict(url=url, token=token, timeout=timeout, retries=retries, verify=verify, cafile=cafile,
-                                               cert=cert, ssl_context=ssl_context, connections=connections)
-        self._session = Session(*where(url, token), timeout, retries, verify, cafile, cert, ssl_context, connections)
-
-    @property
-    def url(self) -> str:
-        """The server's."""
-        return self._session.url
+        self._open(dict(url=url, token=token, timeout=timeout, retries=retries, verify=verify, cafile=cafile, cert=cert,
+                        ssl_context=ssl_context, connections=connections))
 
     def evaluate(self, losses: Sequence[Entry], **fields: Any) -> List[Result]:
         """Several losses over the same tensors, which are sent, decoded and read once.
@@ -83,28 +79,11 @@ class Client(LossMethods[Result]):
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
-
-    def __getstate__(self) -> Dict[str, Any]:
-        return self._arguments
-
-    def __setstate__(self, arguments: Dict[str, Any]) -> None:
-        """A copy, in another process perhaps, has connections of its own."""
-        self.__init__(**arguments)  # type: ignore[misc]
-
     def _evaluate(self, loss: str, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str, grad: Any, hess: Any,
                   dtype: Optional[str]) -> Result:
         result = self._session.evaluate(self._session.call(), loss, tensors, parameters, reduction, grad, hess, dtype)
-        warn(result.warnings, stacklevel=3)
+        warn(result.warnings, stacklevel=4)
         return result
-
-
-def where(url: Optional[str], token: Optional[str]) -> Tuple[str, Optional[str]]:
-    """The environment's server, where none is named; its token goes to no other."""
-    if url is not None:
-        return url, token
-    return os.environ.get("LOSSD_URL", DEFAULT_URL), token if token is not None else os.environ.get("LOSSD_TOKEN")
 
 
 _default: Optional[Client] = None
@@ -124,4 +103,44 @@ def set_default_client(client: Optional[Client]) -> None:
     """Sets the client of those who name none; None for Client() again."""
     global _default
     with _default_lock:
-        _default = client
+        _default = client if client is None else checked(client)
+
+
+def checked(client: Any) -> Client:
+    if not isinstance(client, Client):
+        raise TypeError(f"client is {client!r}; it must be a lossd.Client")
+    return client
+
+
+def _release_lock() -> None:
+    """A thread that held the lock is not in the child of a fork to release it."""
+    global _default_lock
+    _default_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_lock)
+
+
+class Asking:
+    """Something that asks a client: the one in `client`, or where that is None the default client. Copies in this process do
+    the same; a pickle contains the client that would be asked, because another process has another default client."""
+
+    client: Optional[Client]
+
+    def asked(self) -> Client:
+        return default_client() if self.client is None else checked(self.client)
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**self.__dict__, "client": self.asked()}
+
+    def __copy__(self: Self) -> Self:
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self: Self, memo: Dict[int, Any]) -> Self:
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied

@@ -10,7 +10,7 @@ import time
 import weakref
 from email.utils import parsedate_to_datetime
 from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 
@@ -110,7 +110,7 @@ class Server:
         self._lock = threading.Lock()
         self._idle: List[http.client.HTTPConnection] = []
         weakref.finalize(self, close_all, self._idle)
-        self._process = os.getpid()
+        servers.add(self)
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Body, call: Call, retry: bool = True) -> Answer:
         """Sends a request, again where that may help, and returns the last answer, whatever its status."""
@@ -138,6 +138,11 @@ class Server:
         if asked is not None:  # those who were told the same second should not all come back in the same one
             return asked + random.uniform(0, FIRST_DELAY)
         return float(min(FIRST_DELAY * 2 ** (tries - 1), LONGEST_DELAY) * random.uniform(0.5, 1))
+
+    def forget(self) -> None:
+        """In the child of a fork: a thread that held the lock is not there, and the connections are the parent's to speak on."""
+        self._lock = threading.Lock()
+        close_all(self._idle)  # of the child's descriptors; the parent's stay
 
     def close(self) -> None:
         """Closes the connections that nobody uses at the moment; the next call opens another."""
@@ -168,9 +173,6 @@ class Server:
     def _take(self, call: Call) -> Tuple[http.client.HTTPConnection, bool]:
         while True:
             with self._lock:
-                if self._process != os.getpid():  # a child may not speak on its parent's connections
-                    self._process = os.getpid()
-                    close_all(self._idle)  # of the child's descriptors; the parent's stay
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
                 return self._connect(call), False
@@ -180,7 +182,7 @@ class Server:
 
     def _give(self, connection: http.client.HTTPConnection) -> None:
         with self._lock:
-            if len(self._idle) < self._most_idle and self._process == os.getpid():
+            if len(self._idle) < self._most_idle:
                 self._idle.append(connection)
                 return
         connection.close()
@@ -210,6 +212,18 @@ class Server:
         return connection
 
 
+servers: "weakref.WeakSet[Server]" = weakref.WeakSet()
+
+
+def forget_parents() -> None:
+    for server in list(servers):
+        server.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_parents)
+
+
 class UnixConnection(http.client.HTTPConnection):
     """A connection to a socket in the file system."""
 
@@ -223,16 +237,23 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._socket_path)
 
 
-def address(url: str) -> Tuple[str, Optional[int], str]:
+def address(url: str) -> Tuple[str, int, str]:
     """Host, port and path of a URL."""
-    parts = urlsplit(url)
+    wrong = f"the url is {url!r}; it must be like http://127.0.0.1:8080, https://host/path or unix:/path"
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise ValueError(f"{wrong}, without white space")
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"the url '{url}' has no sound port: {error}") from None
+        raise ValueError(f"{wrong}: {error}") from None
+    if "@" in parts.netloc:  # without the url, for its password would be shown
+        raise ValueError("the url has a user or a password, which a lossd does not ask for; give it a token")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"the url is '{url}'; it must be like http://127.0.0.1:8080, https://host/path or unix:/path")
-    return parts.hostname, port, parts.path.rstrip("/")
+        raise ValueError(wrong)
+    if port is None:  # http.client would look for it in an IPv6 address
+        port = http.client.HTTPS_PORT if parts.scheme == "https" else http.client.HTTP_PORT
+    return parts.hostname, port, quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
 
 
 def close_all(connections: List[http.client.HTTPConnection]) -> None:

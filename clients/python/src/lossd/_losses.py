@@ -1,7 +1,7 @@
 """Every loss: what it takes, and a method for it. Written by generate.py from the server's GET /v1/losses: not to be edited."""
 from typing import Any, Dict, Generic, Literal, Mapping, Optional, Sequence, TypeVar, Union
 
-from ._table import LossInfo, TensorInfo
+from ._table import LossInfo, TensorInfo, naming_arguments
 
 Answer = TypeVar("Answer")
 Wanted = Union[bool, str, Sequence[str]]  # of every prediction, or of none; of the tensor of that name; of several
@@ -1059,3 +1059,7 @@ class LossMethods(Generic[Answer]):
         return self._evaluate("info_nce", {"query": query, "key": key, "grad_output": grad_output,
                               "sample_weight": sample_weight}, {"temperature": temperature}, reduction, grad, False,
                               dtype)
+
+
+for _name in LOSSES:
+    setattr(LossMethods, _name, naming_arguments(getattr(LossMethods, _name)))

@@ -1,5 +1,6 @@
 """safetensors files in memory: arrays to the pieces of a file, a file to arrays. Nothing is copied that need not be."""
 import json
+import sys
 from typing import Any, Dict, List, Mapping, Tuple, Union
 
 import numpy as np
@@ -39,11 +40,45 @@ class BFloat16:
         return (self.bits.astype(np.uint32) << 16).view(np.float32)
 
 
+def of_torch(value: Any) -> Any:
+    """The numbers of a PyTorch tensor, without a copy if they are in the machine's memory; any other value as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, getattr(torch, "Tensor", ())):
+        return value
+    tensor = value.detach().cpu().resolve_conj().resolve_neg()
+    if tensor.dtype == torch.bfloat16:
+        return BFloat16(tensor.contiguous().view(torch.int16).numpy().view(np.uint16))
+    return tensor.numpy()
+
+
+def array_of(name: str, value: Any) -> "np.ndarray[Any, Any]":
+    """An array of the value. Python numbers in an array of objects, as pandas has them, count as a list of them."""
+    if isinstance(value, np.ma.MaskedArray) and np.any(value.mask):
+        raise ValueError(f"{name} has masked elements, which would be computed with; fill or remove them")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array of numbers: {error}") from None
+    if array.dtype != object:
+        return array
+    for index, element in np.ndenumerate(array):
+        if not isinstance(element, (int, float, np.number, np.bool_)):
+            place = "".join(f"[{axis}]" for axis in index)
+            raise TypeError(f"{name}{place} is {shortened(element)}; it must be a number")
+    return np.array(array.tolist()).reshape(array.shape)
+
+
+def shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
 def encodable(name: str, value: Any) -> Tuple[str, "np.ndarray[Any, Any]"]:
     """The format's name for the numbers, and an array of them, row-major and little-endian."""
+    value = of_torch(value)
     if isinstance(value, BFloat16):
         return "BF16", np.asarray(value.bits, "<u2", order="C")
-    array = np.asarray(value)
+    array = array_of(name, value)
     if array.dtype.name == "bfloat16":  # of the package ml_dtypes, as JAX uses it
         return "BF16", np.asarray(array, order="C").view("<u2")
     dtype: "np.dtype[Any]" = WIDER.get(array.dtype.newbyteorder("="), array.dtype)

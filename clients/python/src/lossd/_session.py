@@ -5,8 +5,8 @@ import operator
 import ssl
 import warnings
 from http import HTTPStatus
-from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
-from urllib.parse import quote, urlencode
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
+from urllib.parse import quote, urlencode, urlsplit
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from ._version import __version__
 SAFETENSORS = "application/vnd.safetensors"
 JSON = "application/json"
 
+LONGEST_TIMEOUT = 1e6  # seconds; sockets do not take much more, and nobody waits that long
+
 Certificate = Union[str, Tuple[str, str]]
 Entry = Union[str, Mapping[str, Any]]  # a loss by name, or with fields of its own
 
@@ -32,18 +34,17 @@ class Session:
 
     def __init__(self, url: str, token: Optional[str], timeout: Optional[float], retries: int, verify: bool, cafile: Optional[str],
                  cert: Optional[Certificate], ssl_context: Optional[ssl.SSLContext], connections: int) -> None:
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout is {timeout}; it must be above 0, or None for no limit")
-        if retries < 0:
-            raise ValueError(f"retries is {retries}; it must be 0 or more")
-        if connections < 1:
-            raise ValueError(f"connections is {connections}; it must be 1 or more")
+        if not isinstance(url, str):
+            raise TypeError(f"the url is {url!r}; it must be a string")
+        check_timeout(timeout)
+        check_count("retries", retries, 0)
+        check_count("connections", connections, 1)
         headers = {"User-Agent": f"lossd-python/{__version__}"}
         if token is not None:
             headers["Authorization"] = f"Bearer {sound_token(token)}"
         context = tls_context(url, verify, cafile, cert, ssl_context)
         self.url = url
-        self.timeout = timeout
+        self.timeout = None if timeout is None or timeout > LONGEST_TIMEOUT else float(timeout)
         self.server = Server(url, headers, retries, context, connections)
 
     def call(self) -> Call:
@@ -59,7 +60,7 @@ class Session:
 
     def evaluate_several(self, call: Call, losses: Sequence[Entry], fields: Mapping[str, Any]) -> List[Result]:
         """Those of one request, whose tensors are sent and decoded once: JSON, with the tensors in base64."""
-        body = json.dumps(several(losses, fields)).encode()
+        body = json.dumps(several(losses, fields), default=plain).encode()
         answer = self.post(call, "/v1/evaluate", [body], JSON)
         found = json_of(answer, self.url)
         try:
@@ -88,8 +89,28 @@ class Session:
         return answer.status == HTTPStatus.OK
 
 
+def check_timeout(timeout: Any) -> None:
+    if timeout is None:
+        return
+    if not isinstance(timeout, (int, float, np.integer, np.floating)):
+        raise TypeError(f"timeout is {timeout!r}; it must be a number above 0, or None for no limit")
+    if not timeout > 0:
+        raise ValueError(f"timeout is {timeout}; it must be above 0, or None for no limit")
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; it must be a whole number, {least} or more") from None
+    if count < least:
+        raise ValueError(f"{name} is {value}; it must be {least} or more")
+
+
 def sound_token(token: str) -> str:
     """The token as a header can have it; an error does not show it."""
+    if not isinstance(token, str):
+        raise TypeError(f"the token is a {type(token).__name__}; it must be a string")
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError("the token must be one word of printable ASCII characters")
@@ -98,7 +119,7 @@ def sound_token(token: str) -> str:
 
 def tls_context(url: str, verify: bool, cafile: Optional[str], cert: Optional[Certificate],
                 context: Optional[ssl.SSLContext]) -> Optional[ssl.SSLContext]:
-    if not url.startswith("https:"):
+    if urlsplit(url).scheme != "https":
         if not verify or cafile is not None or cert is not None or context is not None:
             raise ValueError(f"the url '{url}' is not https: verify, cafile, cert and ssl_context are of no use with it")
         return None
@@ -124,15 +145,23 @@ def present(loss: str, tensors: Mapping[str, Any]) -> Dict[str, Any]:
 
 def as_needed(info: Optional[TensorInfo], tensor: Any) -> Any:
     """Numbers that declare no dtype, as those of a list, are what the loss needs: [1, 2] as predictions has a gradient."""
-    if info is None or info.kind != "real" or hasattr(tensor, "dtype") or isinstance(tensor, BFloat16):
+    declared = getattr(tensor, "dtype", object) != object and not is_extension(tensor.dtype)
+    if info is None or info.kind != "real" or declared or isinstance(tensor, BFloat16):
         return tensor
-    numbers = np.asarray(tensor)
+    numbers = _safetensors.array_of(info.name, tensor)
     return numbers.astype(np.float64) if numbers.dtype.kind in "biu" else numbers
+
+
+def is_extension(dtype: Any) -> bool:
+    """Whether it is a dtype of pandas' own, such as Int64, of which NumPy makes objects."""
+    return type(dtype).__module__.startswith("pandas.") and hasattr(dtype, "na_value")
 
 
 def several(losses: Sequence[Entry], fields: Mapping[str, Any]) -> Dict[str, Any]:
     """The body of a request for several losses: `fields` hold for all, an entry's own for it alone."""
-    entries = [{"loss": entry} if isinstance(entry, str) else dict(entry) for entry in losses]
+    if isinstance(losses, (str, Mapping)):
+        raise TypeError(f"losses is {losses!r}; it must be a sequence of names, or of mappings with a \"loss\"")
+    entries = [entry_of(place, entry) for place, entry in enumerate(losses)]
     tensors: Dict[str, Optional[TensorInfo]] = {"grad_output": None, "sample_weight": None}
     for entry in entries:
         if entry.get("loss") in BY_NAME:
@@ -142,15 +171,56 @@ def several(losses: Sequence[Entry], fields: Mapping[str, Any]) -> Dict[str, Any
     return {**shared, "losses": own, "encoding": "base64"}
 
 
+def entry_of(place: int, entry: Any) -> Dict[str, Any]:
+    if isinstance(entry, str):
+        return {"loss": entry}
+    if not isinstance(entry, Mapping):
+        raise TypeError(f"losses[{place}] is {entry!r}; it must be a name, or a mapping with a \"loss\"")
+    return dict(entry)
+
+
 def field(name: str, value: Any, tensors: Mapping[str, Optional[TensorInfo]]) -> Any:
     """A field as JSON has it; None takes away what holds for all."""
     if name in tensors and value is not None:
         return _base64.encode(name, as_needed(tensors[name], value))
-    if name == "dtype" and value is not None:
-        return np.dtype(value).name
-    if name in ("grad", "hess") and isinstance(value, str):
-        return [value]
-    return value.item() if isinstance(value, np.generic) else value
+    if value is None or name == "loss":
+        return value
+    if name == "dtype":
+        return dtype_name(value)
+    if name in ("grad", "hess"):
+        return wanted(name, value)
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()  # of NumPy or PyTorch
+    if isinstance(value, float) and not math.isfinite(value):
+        return text(name, value)  # JSON has no words for it
+    if isinstance(value, (bool, int, float, str, list, tuple, dict)):
+        return value  # the server says what is wrong with it, and perhaps knows losses that this version does not
+    return _base64.encode(name, value)
+
+
+def plain(value: Any) -> Any:
+    """What JSON has in place of a value that it does not have."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{_safetensors.shortened(value)} is not a number")
+
+
+def wanted(name: str, asked: Any) -> Union[bool, List[str]]:
+    """Which derivatives are asked for: of all predictions, or of the tensors of these names."""
+    if asked is None or isinstance(asked, (bool, np.bool_)):
+        return bool(asked)
+    if isinstance(asked, str):
+        return [asked] if asked else False
+    if not isinstance(asked, Iterable) or not all(isinstance(tensor, str) for tensor in asked):
+        raise TypeError(f"{name} is {asked!r}; it must be True, False, the name of a tensor, or names")
+    return [str(tensor) for tensor in asked] or False
+
+
+def dtype_name(dtype: Any) -> str:
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        raise TypeError(f"dtype is {dtype!r}; it must be \"float32\" or \"float64\"") from None
 
 
 def changed(loss: str, parameters: Mapping[str, Any]) -> Dict[str, str]:
@@ -161,13 +231,11 @@ def changed(loss: str, parameters: Mapping[str, Any]) -> Dict[str, str]:
 
 def common(reduction: str, grad: Any, hess: Any, dtype: Optional[str]) -> Dict[str, str]:
     fields = {"reduction": reduction} if reduction != "mean" else {}
-    for name, asked in (("grad", grad), ("hess", hess)):
-        if isinstance(asked, (bool, np.bool_)):
-            fields.update({name: "true"} if asked else {})
-        elif asked:
-            fields[name] = asked if isinstance(asked, str) else ",".join(asked)
+    for name, asked in (("grad", wanted("grad", grad)), ("hess", wanted("hess", hess))):
+        if asked:
+            fields[name] = "true" if asked is True else ",".join(asked)
     if dtype is not None:
-        fields["dtype"] = np.dtype(dtype).name
+        fields["dtype"] = dtype_name(dtype)
     return fields
 
 
@@ -215,7 +283,8 @@ def fail(answer: Answer, url: str) -> NoReturn:
     if "json" in answer.headers.get("Content-Type", ""):
         found = json_of(answer, url)
         problem = found if isinstance(found, dict) else {}
-    detail = problem.get("detail") or f"{url} answers with {status} {answer_phrase(status)}"
+    moved = f", to {answer.headers['Location']}: use that URL" if "Location" in answer.headers else ""
+    detail = problem.get("detail") or f"{url} answers with {status} {answer_phrase(status)}{moved}"
     where: Dict[str, Any] = {"status": status, "pointer": problem.get("pointer"), "offset": problem.get("offset"),
                              "request_id": answer.headers.get("X-Request-Id")}
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

@@ -23,6 +23,8 @@ class Objective(Fixed):
     """Called as either library calls it: with predictions and the data set, or, by its scikit-learn face, with targets and predictions,
     and weights if there are any."""
 
+    fixed = ("reduction",)  # sum: a booster adds up what the terms give
+
     def __init__(self, loss: str, client: Optional[Client], flat_hessian: float, **parameters: Any) -> None:
         super().__init__(loss, client, **parameters)
         if not self.info.hessian:

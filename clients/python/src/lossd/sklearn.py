@@ -5,24 +5,34 @@
 
 scikit-learn itself is not imported: a scorer is a callable of an estimator, data and targets, and that is all it asks for.
 """
-from typing import Any, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 import numpy as np
 
 from ._adapter import Fixed
 from ._client import Client
+from ._table import LossInfo
 
 RESPONSES = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 
 
-class Metric(Fixed):
+class OneNumber(Fixed):
+    """A loss that is reduced to one number."""
+
+    def _check(self, info: LossInfo, parameters: Mapping[str, Any]) -> None:
+        super()._check(info, parameters)
+        if parameters.get("reduction") == "none":
+            raise ValueError("reduction is 'none'; a metric is one number")
+
+
+class Metric(OneNumber):
     """A function of y_true, y_pred and sample_weight, as those of sklearn.metrics; less is better."""
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
         return float(self.ask(y_pred, y_true, sample_weight=sample_weight))
 
 
-class Scorer(Fixed):
+class Scorer(OneNumber):
     """A scorer: minus the loss of what an estimator says, for to scikit-learn more is better."""
 
     def __init__(self, loss: str, client: Optional[Client], response: Optional[str], labels: Tuple[float, float], **parameters: Any) -> None:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .. import BFloat16, Client, default_client
+from .. import Client, default_client
+from .._client import checked
 from .._table import LossInfo
 
 
@@ -19,7 +20,7 @@ def evaluate(client: Optional[Client], info: LossInfo, tensors: Mapping[str, Any
     """The loss, as torch would have it. `tensors` are in the order of the table, without those that were left out."""
     names = [name for name, tensor in tensors.items() if tensor is not None]
     values = [torch.as_tensor(tensors[name]) for name in names]
-    request = Request(client or default_client(), info, dict(parameters), reduction, names, torch.is_grad_enabled(), dtype_of(info, names, values))
+    request = Request(default_client() if client is None else checked(client), info, dict(parameters), reduction, names, torch.is_grad_enabled(), dtype_of(info, names, values))
     loss: Tensor = Evaluation.apply(request, *values)
     return loss
 
@@ -48,10 +49,9 @@ class Request:
         self.dtype = dtype
 
     def send(self, tensors: Sequence[Tensor], grad: List[str], grad_output: Optional[Tensor] = None) -> Any:
-        arrays = {name: array_of(tensor) for name, tensor in zip(self.names, tensors)}
         method = getattr(self.client, self.info.name)
-        return method(**arrays, **self.parameters, reduction=self.reduction, grad=grad, dtype="float64" if self.dtype == torch.float64 else "float32",
-                      grad_output=None if grad_output is None else array_of(grad_output))
+        return method(**dict(zip(self.names, tensors)), **self.parameters, reduction=self.reduction, grad=grad, dtype="float64" if self.dtype == torch.float64 else "float32",
+                      grad_output=grad_output)
 
 
 class Evaluation(torch.autograd.Function):
@@ -81,14 +81,6 @@ class Evaluation(torch.autograd.Function):
 
 def wanted_of(ctx: Any, request: Request) -> List[str]:
     return [name for name, needed in zip(request.names, ctx.needs_input_grad[1:]) if needed]
-
-
-def array_of(tensor: Tensor) -> Any:
-    """The numbers, where they stand if they stand in the machine's memory."""
-    tensor = tensor.detach().cpu().resolve_neg()
-    if tensor.dtype == torch.bfloat16:
-        return BFloat16(tensor.contiguous().view(torch.int16).numpy().view(np.uint16))
-    return tensor.numpy()
 
 
 def tensor_of(array: "np.ndarray[Any, Any]", like: Tensor, dtype: Optional[torch.dtype] = None) -> Tensor:

@@ -1,30 +1,40 @@
 """The classes: for each class of torch.nn one that derives from it, for each other loss one that is made from the table."""
 import inspect
-from typing import Any, Dict, List, Optional, Type
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Type
 
 import torch
 from torch import Tensor, nn
 
 from .. import LOSSES, Client
+from .._client import Asking, checked
 from .._table import LossInfo
 from ._evaluate import distance_parameters, evaluate
-from ._signature import arguments_of, of_table, required_tensors, with_client
+from ._signature import (KEYWORD_ONLY, POSITIONAL, arguments_of, completed, of_table, refuse_unknown, required_tensors,
+                         with_client)
 
 
-class Remote(nn.Module):
+class Remote(Asking, nn.Module):
     """What a lossd computes. A subclass derives from this and from what holds the arguments."""
 
     info: LossInfo
     operands: inspect.Signature  # of forward
+    options: inspect.Signature  # of the constructor
+    lacking: Tuple[str, ...]  # optional tensors that torch's class does not take
 
     def __init__(self, *args: Any, client: Optional[Client] = None, **kwargs: Any) -> None:
+        name = type(self).__name__
+        refuse_unknown(name, self.info, self.options, arguments_of(name, self.options, self, *args, client=client, **kwargs))
+        tensors = {tensor: kwargs.pop(tensor, None) for tensor in self.lacking}
         super().__init__(*args, **kwargs)
+        for tensor, value in tensors.items():
+            self.register_buffer(tensor, None if value is None else torch.as_tensor(value))
         if hasattr(self, "distance_function"):
             distance_parameters(self.distance_function)  # raises where the server does not know it
-        self.client = client
+        self.client = client if client is None else checked(client)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        operands = self.operands.bind(self, *args, **kwargs).args[1:]
+        arguments = arguments_of(f"{type(self).__name__}.forward", self.operands, self, *args, **kwargs)
+        operands = list(arguments.values())[1:]
         tensors = {tensor.name: getattr(self, tensor.name, None) for tensor in self.info.tensors}
         tensors.update(zip(required_tensors(self.info), operands))
         parameters = {name: getattr(self, name) for name, _ in self.info.parameters if hasattr(self, name)}
@@ -40,7 +50,7 @@ class Holder(nn.Module):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        arguments = arguments_of(of_table(self.info, tensors=False), *args, **kwargs)
+        arguments = arguments_of(type(self).__name__, of_table(self.info, tensors=False), *args, **kwargs)
         for name, value in arguments.items():
             if self.info.tensor(name) is None:
                 setattr(self, name, value)
@@ -60,19 +70,23 @@ def class_names(info: LossInfo) -> List[str]:
 
 def make(name: str, info: LossInfo) -> Type[Remote]:
     theirs: Optional[Type[nn.Module]] = getattr(nn, name, None)
-    signature = inspect.signature(theirs.__init__) if theirs else of_table(info, tensors=False)
-    if theirs is None:  # methods' signatures begin with self
-        signature = signature.replace(parameters=[inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *signature.parameters.values()])
-    names = ["self", *required_tensors(info)]
-    operands = [inspect.Parameter(operand, inspect.Parameter.POSITIONAL_OR_KEYWORD) for operand in names]
+    own = inspect.signature(theirs.__init__) if theirs else method_of(of_table(info, tensors=False).parameters.values())
+    options = with_client(completed(own, info, KEYWORD_ONLY) if theirs else own)
+    required = required_tensors(info)
+    operands = inspect.signature(theirs.forward) if theirs else method_of([inspect.Parameter(name, POSITIONAL) for name in required])
 
     def __init__(self: Remote, *args: Any, **kwargs: Any) -> None:
         Remote.__init__(self, *args, **kwargs)
 
-    __init__.__signature__ = with_client(signature)  # type: ignore[attr-defined]
+    __init__.__signature__ = options  # type: ignore[attr-defined]
     doc = f"{info.title}: {f'torch.nn.{name}' if theirs else info.name}, computed by a lossd."
-    members = {"info": info, "operands": inspect.signature(theirs.forward) if theirs else inspect.Signature(operands)}
+    members = {"info": info, "operands": operands.replace(parameters=list(operands.parameters.values())[:1 + len(required)]), "options": options,
+               "lacking": tuple(name for name in options.parameters if name not in own.parameters and name != "client")}
     return type(name, (Remote, theirs or Holder), {"__module__": "lossd.torch", "__doc__": doc, "__init__": __init__, **members})
+
+
+def method_of(parameters: Iterable[inspect.Parameter]) -> inspect.Signature:
+    return inspect.Signature([inspect.Parameter("self", POSITIONAL), *parameters])
 
 
 MODULES: Dict[str, Type[Remote]] = {}

@@ -7,27 +7,54 @@ from torch.nn import _reduction
 from .. import Client
 from .._table import LossInfo
 
-CLIENT = inspect.Parameter("client", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Optional[Client])
+POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+BESIDES = ("self", "size_average", "reduce", "reduction", "distance_function", "client")  # tensors and parameters
+
+CLIENT = inspect.Parameter("client", KEYWORD_ONLY, default=None, annotation=Optional[Client])
 
 
 def with_client(signature: inspect.Signature) -> inspect.Signature:
     return signature.replace(parameters=[*signature.parameters.values(), CLIENT])
 
 
+def completed(signature: inspect.Signature, info: LossInfo, kind: Any) -> inspect.Signature:
+    """torch's signature and the optional tensors that only newer versions of torch have, such as the weight of mse."""
+    lacking = [tensor.name for tensor in info.tensors if tensor.optional and tensor.name not in signature.parameters]
+    more = [inspect.Parameter(name, kind, default=None) for name in lacking]
+    return signature.replace(parameters=[*signature.parameters.values(), *more])
+
+
 def of_table(info: LossInfo, tensors: bool) -> inspect.Signature:
     """Optional tensors, parameters and reduction, behind the tensors that must be there if these are arguments too."""
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    kind = POSITIONAL
     required = [inspect.Parameter(tensor.name, kind) for tensor in info.tensors if tensors and not tensor.optional]
     optional = [inspect.Parameter(tensor.name, kind, default=None) for tensor in info.tensors if tensor.optional]
     parameters = [inspect.Parameter(name, kind, default=default) for name, default in info.parameters]
     return inspect.Signature([*required, *optional, *parameters, inspect.Parameter("reduction", kind, default="mean")])
 
 
-def arguments_of(signature: inspect.Signature, *args: Any, **kwargs: Any) -> Dict[str, Any]:
-    """The arguments by name, defaults included."""
-    bound = signature.bind(*args, **kwargs)
+def arguments_of(what: str, signature: inspect.Signature, *args: Any, **kwargs: Any) -> Dict[str, Any]:
+    """The arguments by name, defaults included. A TypeError says which is wrong, and which `what` takes."""
+    names = ", ".join(name for name in signature.parameters if name != "self")
+    for name in kwargs:
+        if name not in signature.parameters:
+            raise TypeError(f"{what}: got an unexpected keyword argument '{name}'; it takes {names}")
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{what}: {error}; it takes {names}") from None
     bound.apply_defaults()
     return dict(bound.arguments)
+
+
+def refuse_unknown(what: str, info: LossInfo, signature: inspect.Signature, arguments: Dict[str, Any]) -> None:
+    """Raises a TypeError for an argument that torch takes and the server does not, unless it is at its default."""
+    known = {*(tensor.name for tensor in info.tensors), *(name for name, _ in info.parameters), *BESIDES}
+    for name, value in arguments.items():
+        if name not in known and value is not signature.parameters[name].default:
+            taken = ", ".join(other for other in signature.parameters if other in known and other != "self")
+            raise TypeError(f"{what}: the server does not take the argument '{name}'; it takes {taken}")
 
 
 def reduction_of(arguments: Dict[str, Any]) -> str:

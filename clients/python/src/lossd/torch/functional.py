@@ -1,15 +1,15 @@
 """Every loss as a function, computed by a lossd: those of torch.nn.functional under their names and with their arguments, and the others
 under the table's. All take `client` besides; left out, it is lossd.default_client()."""
 import inspect
-from typing import TYPE_CHECKING, Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, List
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from .. import LOSSES, Client
+from .. import LOSSES
 from .._table import LossInfo
 from ._evaluate import distance_parameters, evaluate
-from ._signature import arguments_of, named, of_table, reduction_of, with_client
+from ._signature import POSITIONAL, arguments_of, completed, named, of_table, reduction_of, refuse_unknown, with_client
 
 
 def function_names(info: LossInfo) -> List[str]:
@@ -20,18 +20,19 @@ def function_names(info: LossInfo) -> List[str]:
 
 def make(name: str, info: LossInfo) -> Callable[..., Any]:
     theirs = getattr(F, name, None)
-    signature = inspect.signature(theirs) if theirs else of_table(info, tensors=True)
+    signature = with_client(completed(inspect.signature(theirs), info, POSITIONAL) if theirs else of_table(info, tensors=True))
 
-    def function(*args: Any, client: Optional[Client] = None, **kwargs: Any) -> Tensor:
-        arguments = arguments_of(signature, *args, **kwargs)
+    def function(*args: Any, **kwargs: Any) -> Tensor:
+        arguments = arguments_of(name, signature, *args, **kwargs)
+        refuse_unknown(name, info, signature, arguments)
         parameters = {parameter: arguments[parameter] for parameter, _ in info.parameters if parameter in arguments}
         if "distance_function" in arguments:
             parameters.update(distance_parameters(arguments["distance_function"]))
         tensors = {tensor.name: arguments.get(tensor.name) for tensor in info.tensors}
-        return evaluate(client, info, tensors, parameters, reduction_of(arguments))
+        return evaluate(arguments["client"], info, tensors, parameters, reduction_of(arguments))
 
     doc = f"{info.title}: {f'torch.nn.functional.{name}' if theirs else info.name}, computed by a lossd."
-    return named(function, name, __name__, with_client(signature), doc)
+    return named(function, name, __name__, signature, doc)
 
 
 __all__ = []

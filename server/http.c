@@ -121,6 +121,7 @@ struct arrival {
 struct http {
     struct MHD_Daemon *daemon;        /* of connections without TLS; NULL where there can be none */
     struct MHD_Daemon *secure_daemon; /* of those with it, likewise */
+    struct MHD_Daemon *admin_daemon;  /* of those to the admin addresses, likewise; its thread does nothing else */
     struct watch *watch;
     struct MHD_Response *no_memory; /* for when there is none to make a response with */
     struct http_settings settings;
@@ -421,8 +422,9 @@ static void keep_answer(struct request *request)
     if (request->kept)
         return;
     request->kept = true;
+    const bool probe = request->route && request->route->side != ROUTE_MAIN; /* needed most when memory is used up */
     const size_t bytes = piece + (body->allowance || body->capacity <= HTTP_ANSWER_FREE ? 0 : body->capacity);
-    if (bytes > 0 && !allowance_take(allowance, bytes))
+    if (!probe && bytes > 0 && !allowance_take(allowance, bytes))
         refuse_no_memory(request, "the answer");
     reservation_trim(&request->memory);
 }
@@ -1243,14 +1245,14 @@ static unsigned quiet_seconds(const struct limits *limits)
     return (unsigned)(longest / 1000 + 2);
 }
 
-/* One with TLS or without. */
-static struct MHD_Daemon *start_daemon(struct http *http, bool secure)
+/* One with TLS or without, and with so many threads. */
+static struct MHD_Daemon *start_daemon(struct http *http, bool secure, int threads)
 {
     const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
                            MHD_USE_ERROR_LOG | (secure ? MHD_USE_TLS : 0);
     /* A pool of one is an error to libmicrohttpd: one thread is what it has without a pool. */
     struct MHD_OptionItem pool[] = {
-        {http->settings.io_threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, http->settings.io_threads, NULL},
+        {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
         {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem tls[] = {
         {secure ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END, 0, (void *)(uintptr_t)tls_retrieve},
@@ -1270,8 +1272,10 @@ static bool start_daemons(struct http *http, char *message, size_t size)
     if (http->settings.has_secure && !handshake_start(HTTP_FILES, message, size))
         return false;
     errno = 0;
-    if ((!http->settings.has_plain || (http->daemon = start_daemon(http, false))) &&
-        (!http->settings.has_secure || (http->secure_daemon = start_daemon(http, true))))
+    const int threads = http->settings.io_threads;
+    if ((!http->settings.has_plain || (http->daemon = start_daemon(http, false, threads))) &&
+        (!http->settings.has_secure || (http->secure_daemon = start_daemon(http, true, threads))) &&
+        (!http->settings.has_admin || (http->admin_daemon = start_daemon(http, false, 1))))
         return true;
     snprintf(message, size, "cannot start %d I/O threads: %s", http->settings.io_threads,
              errno ? strerror(errno) : "no memory");
@@ -1285,6 +1289,8 @@ static void stop_daemons(struct http *http)
         MHD_stop_daemon(http->daemon);
     if (http->secure_daemon)
         MHD_stop_daemon(http->secure_daemon);
+    if (http->admin_daemon)
+        MHD_stop_daemon(http->admin_daemon);
 }
 
 static size_t on_tick(void *context)
@@ -1386,6 +1392,14 @@ failed:
     return NULL;
 }
 
+/* Of the connections that come in there. */
+static struct MHD_Daemon *daemon_of(const struct http *http, const struct entrance *entrance)
+{
+    if (entrance->admin)
+        return http->admin_daemon;
+    return entrance->secure ? http->secure_daemon : http->daemon;
+}
+
 bool http_has_room(void *context, const struct entrance *entrance)
 {
     struct http *http = context;
@@ -1437,7 +1451,7 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     http->arrival[fd] = (struct arrival){.entrance = entrance};
     atomic_fetch_add_explicit(&http->adopted, 1, memory_order_relaxed);
     wire_begin(fd, entrance->secure);
-    if (MHD_add_connection(entrance->secure ? http->secure_daemon : http->daemon, fd, peer, len) == MHD_YES)
+    if (MHD_add_connection(daemon_of(http, entrance), fd, peer, len) == MHD_YES)
         return;
     /* It has closed the socket. Nobody else can have got its number since: only this thread accepts. */
     connections_remove(http->connections, fd);

@@ -4,6 +4,7 @@
 #include "listen.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,15 +14,20 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "sockets.h"
 
-enum { LISTEN_PAUSE_MS = 100 }; /* before accepting again where there was no room for more */
+enum {
+    LISTEN_PAUSE_MS = 100, /* before accepting again where there was no room for more */
+    LISTEN_BURST = 64,     /* connections that one socket has accepted before the others have their turn */
+};
 
 /* One socket of an entrance. */
 struct door {
     int fd;
     const struct entrance *entrance;
+    int64_t resume; /* clock_ms: not before then, since there was no room for more; 0: it is not paused */
 };
 
 struct listener {
@@ -99,16 +105,19 @@ const struct entrance *listener_entrance(const struct listener *listener, size_t
 
 /* ---- accepting ---------------------------------------------------------------------------------------------------- */
 
-/* Accepts whatever waits on one socket. False where there is no room for more at the moment. */
-static bool accept_waiting(struct listener *listener, const struct door *door)
+/* Accepts what waits on one socket, `most` connections at most. False where there is no room for more at the moment. */
+static bool accept_waiting(struct listener *listener, const struct door *door, int most)
 {
     const struct listener_taker *taker = &listener->taker;
-    while (taker->has_room(taker->context, door->entrance)) {
+    for (int accepted = 0; accepted < most;) {
         struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
+        if (!taker->has_room(taker->context, door->entrance))
+            return false;
         int fd = accept4(door->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             taker->adopt(taker->context, fd, (struct sockaddr *)&peer, len, door->entrance);
+            accepted++;
         } else if (errno == EAGAIN) {
             return true;
         } else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO && errno != EPERM) {
@@ -117,24 +126,41 @@ static bool accept_waiting(struct listener *listener, const struct door *door)
             return false;
         }
     }
-    return false;
+    return true;
+}
+
+/* Fills what to wait for: those sockets that do not pause. Returns the milliseconds until the first of the others goes on, -1
+   if there are none. Each pauses by itself, so that the admin addresses go on while there is no room for others. */
+static int fill_wait(struct listener *listener, struct pollfd wait[])
+{
+    const int64_t now = clock_ms();
+    int64_t pause = -1;
+    wait[0] = (struct pollfd){.fd = listener->stop, .events = POLLIN};
+    for (size_t i = 0; i < listener->doors; i++) {
+        struct door *const door = &listener->door[i];
+        if (door->resume <= now)
+            door->resume = 0;
+        else if (pause < 0 || door->resume - now < pause)
+            pause = door->resume - now;
+        wait[i + 1] = (struct pollfd){.fd = door->resume > 0 ? -1 : door->fd, .events = POLLIN};
+    }
+    return (int)pause;
 }
 
 static void *run(void *argument)
 {
     struct listener *listener = argument;
     struct pollfd wait[LISTEN_MAX * SOCKETS_MAX + 1];
-    bool paused = false;
     for (;;) {
-        wait[0] = (struct pollfd){.fd = listener->stop, .events = POLLIN};
-        for (size_t i = 0; i < listener->doors; i++)
-            wait[i + 1] = (struct pollfd){.fd = paused ? -1 : listener->door[i].fd, .events = POLLIN};
-        if (poll(wait, listener->doors + 1, paused ? LISTEN_PAUSE_MS : -1) < 0)
+        const int pause_ms = fill_wait(listener, wait);
+        if (poll(wait, listener->doors + 1, pause_ms) < 0)
             continue;
-        bool stop = wait[0].revents != 0;
-        paused = false;
-        for (size_t i = 0; i < listener->doors; i++)
-            paused |= (stop || wait[i + 1].revents != 0) && !accept_waiting(listener, &listener->door[i]);
+        const bool stop = wait[0].revents != 0;
+        for (size_t i = 0; i < listener->doors; i++) {
+            struct door *const door = &listener->door[i];
+            if ((stop || wait[i + 1].revents != 0) && !accept_waiting(listener, door, stop ? INT_MAX : LISTEN_BURST))
+                door->resume = clock_ms() + LISTEN_PAUSE_MS;
+        }
         if (stop)
             return NULL;
     }

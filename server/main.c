@@ -73,23 +73,19 @@ static bool bind_all(struct listener *listener, const struct address_list *list,
 }
 
 /* How many addresses there are of a kind. */
-static size_t count_entrances(const struct listener *listener, bool admin)
+static size_t count_entrances(const struct listener *listener, bool admin, bool secure)
 {
     size_t count = 0;
     const struct entrance *entrance;
     for (size_t i = 0; (entrance = listener_entrance(listener, i)) != NULL; i++)
-        count += entrance->admin == admin;
+        count += entrance->admin == admin && entrance->secure == secure;
     return count;
 }
 
-/* How many addresses there are with TLS, or without. */
-static size_t count_secure(const struct listener *listener, bool secure)
+/* Whether there are addresses of a kind; those of the admin's have no TLS. */
+static bool has_entrances(const struct listener *listener, bool admin)
 {
-    size_t count = 0;
-    const struct entrance *entrance;
-    for (size_t i = 0; (entrance = listener_entrance(listener, i)) != NULL; i++)
-        count += entrance->secure == secure;
-    return count;
+    return count_entrances(listener, admin, false) + count_entrances(listener, admin, true) > 0;
 }
 
 /* Reads the certificates, where there are to be any. */
@@ -115,12 +111,12 @@ static bool open_addresses(struct server *server, const struct options *options,
     if (!server->listener || !activation_inherit(server->listener, message, MESSAGE))
         return false;
     const int mode = options->socket_mode;
-    if (count_entrances(server->listener, false) == 0 && !bind_all(server->listener, &options->listen, mode, false, message))
+    if (!has_entrances(server->listener, false) && !bind_all(server->listener, &options->listen, mode, false, message))
         return false;
-    if (count_entrances(server->listener, true) == 0 &&
+    if (!has_entrances(server->listener, true) &&
         !bind_all(server->listener, &options->admin_listen, mode, true, message))
         return false;
-    server->has_admin = count_entrances(server->listener, true) > 0;
+    server->has_admin = has_entrances(server->listener, true);
     return true;
 }
 
@@ -221,8 +217,8 @@ static bool start(struct server *server, const struct options *options, char *me
     }
     const struct http_settings settings = {.address = server->address,
                                            .has_admin = server->has_admin,
-                                           .has_plain = count_secure(server->listener, false) > 0,
-                                           .has_secure = count_secure(server->listener, true) > 0,
+                                           .has_plain = count_entrances(server->listener, false, false) > 0,
+                                           .has_secure = count_entrances(server->listener, false, true) > 0,
                                            .access = server->access,
                                            .io_threads = options->io_threads,
                                            .limits = options->limits,

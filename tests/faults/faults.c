@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -54,9 +55,23 @@ static void trace(void)
    (They ask before there is thread-local storage of any other model.) */
 static __thread bool is_spared __attribute__((tls_model("initial-exec")));
 
+/* Waits where this thread is to, until the test wants it no longer. */
+static void stall(enum fault_kind kind)
+{
+    char name[16] = "";
+    if (!(atomic_load(&faults->stall_kinds) & kind) || pthread_getname_np(pthread_self(), name, sizeof name) != 0 ||
+        strncmp(name, faults->stall_thread, strlen(faults->stall_thread)) != 0)
+        return;
+    atomic_fetch_add(&faults->stalls, 1);
+    for (int waited = 0; waited < atomic_load(&faults->stall_ms); waited += 10)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+}
+
 /* Counts a call; true if it is to fail, with errno set. */
 static bool fails(enum fault_kind kind)
 {
+    if (!is_spared && atomic_load_explicit(&faults->stall_kinds, memory_order_relaxed) != 0)
+        stall(kind);
     if (is_spared || !(atomic_load_explicit(&faults->kinds, memory_order_relaxed) & kind))
         return false;
     const unsigned long long call = atomic_fetch_add(&faults->calls, 1) + 1, first = atomic_load(&faults->first);

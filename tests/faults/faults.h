@@ -1,7 +1,7 @@
 /*
  * Faults on demand: what a test and the library that is loaded into the server before all others (faults.c) share. The library
  * stands between the program and the C library's functions that can fail, counts their calls, and lets the one fail that the
- * test has asked for. It is plain memory of a file, which both map: $LOSSD_FAULTS is its path.
+ * test has asked for. It also has calls of one thread wait, as if what they need did not come. It is plain memory of a file, which both map: $LOSSD_FAULTS is its path.
  */
 #ifndef TESTS_FAULTS_H
 #define TESTS_FAULTS_H
@@ -30,6 +30,10 @@ struct faults {
     atomic_ullong calls, faults; /* that were counted, that failed */
     atomic_llong blocks;         /* of memory that have not been freed */
     atomic_bool trace;           /* where each fault was is written to stderr */
+    atomic_uint stall_kinds;     /* calls of these kinds wait ... */
+    atomic_int stall_ms;         /* ... for so long, as long as that is not 0, ... */
+    char stall_thread[16];       /* ... in threads whose names begin so; set before stall_kinds */
+    atomic_ullong stalls;        /* calls that have waited */
 };
 
 #endif

@@ -10,10 +10,10 @@
 #include "base64.h"
 #include "compress.h"
 #include "document.h"
-#include "faults/faults.h"
 #include "http/http_client.h"
 #include "http/server_process.h"
 #include "suites.h"
+#include "support/fault_library.h"
 #include "support/tensor_file.h"
 
 #include <errno.h>
@@ -34,50 +34,8 @@ static struct http_client client;
 static struct http_response response;
 static struct faults *faults;
 static size_t idle_files; /* descriptors of the server while nobody is connected */
-static char faults_path[] = "/tmp/lossd-faults-XXXXXX";
 
 /* ---- the server and its faults ------------------------------------------------------------------------------------ */
-
-/* The library stands beside the tests' own program. */
-static void find_library(char *path)
-{
-    const ssize_t len = readlink("/proc/self/exe", path, PATH_MAX - 16);
-    ck_assert_int_gt(len, 0);
-    path[len] = '\0';
-    strcpy(strrchr(path, '/') + 1, "faults.so");
-}
-
-static void map_faults(void)
-{
-    strcpy(strrchr(faults_path, '-') + 1, "XXXXXX");
-    const int fd = mkstemp(faults_path);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(ftruncate(fd, sizeof *faults), 0);
-    faults = mmap(NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    ck_assert_ptr_ne(faults, MAP_FAILED);
-    close(fd);
-    atomic_store(&faults->error, ENOMEM);
-    atomic_store(&faults->trace, getenv("FAULTS_TRACE") != NULL);
-}
-
-/* What the servers of this test are started with. */
-static void prepare(void)
-{
-    char library[PATH_MAX];
-    map_faults();
-    find_library(library);
-    setenv("LD_PRELOAD", library, 1);
-    setenv("LOSSD_FAULTS", faults_path, 1);
-    setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 0);
-}
-
-static void end_preparation(void)
-{
-    unsetenv("LD_PRELOAD");
-    unsetenv("LOSSD_FAULTS");
-    munmap(faults, sizeof *faults);
-    unlink(faults_path);
-}
 
 static size_t count_files(void)
 {
@@ -94,7 +52,7 @@ static const char *const arguments[] = {"--log-level=error", "--threads=2", "--i
 
 static void setup(void)
 {
-    prepare();
+    faults = fault_library_begin();
     server_process_start(&server, arguments);
     ck_assert_msg(atomic_load(&faults->blocks) > 0, "the library is not in the server");
     idle_files = count_files();
@@ -110,7 +68,7 @@ static void teardown(void)
     ck_assert_msg(code == 0, "the server ended with %d and says: %.2000s", code, log);
     free(log);
     server_process_free(&server);
-    end_preparation();
+    fault_library_end();
 }
 
 static void wait_ms(int ms)
@@ -800,13 +758,13 @@ static int fail_starts(unsigned kinds, int error, unsigned long long *met)
 START_TEST(faults_at_start_are_a_line_and_an_end)
 {
     unsigned long long met = 0;
-    prepare();
+    faults = fault_library_begin();
     ck_assert_int_gt(fail_starts(FAULT_THREAD, EAGAIN, &met), 6);
     ck_assert_int_gt(fail_starts(FAULT_EVENT, EMFILE, &met), 4);
     ck_assert_int_gt(fail_starts(FAULT_SOCKET, ENOBUFS, &met), 2);
     ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met), 2); /* of the sample; libraries can do without many others */
     ck_assert_uint_ge(met, 30);
-    end_preparation();
+    fault_library_end();
 }
 END_TEST
 

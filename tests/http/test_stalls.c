@@ -2,9 +2,11 @@
  * What stands still beside the server, or within it, must not stop the rest: the reader of its log or of its stdout, a full
  * disk, a file that is read again, the threads that others need.
  */
+#include "buffer.h"
 #include "http/http_client.h"
 #include "http/server_process.h"
 #include "suites.h"
+#include "support/fault_library.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -249,6 +251,117 @@ START_TEST(log_file_at_its_limit_does_not_end_the_server)
 }
 END_TEST
 
+/* ---- probes --------------------------------------------------------------------------------------------------------- */
+
+enum {
+    CROWD = 24,            /* connections, of which the server has 20 at a time */
+    QUERIES = 12000,       /* of info_nce: their losses take more than a second */
+    BODY = 20 << 20,       /* bytes, of a memory of 64 MiB */
+    STALL_MS = 20000,      /* for which the I/O threads wait for memory, unless the test is over before */
+    PROBES = 25,           /* in all */
+    PROBE_MS = 100,        /* that most of them may take, on a machine that has other things to do */
+    PROBE_WORST_MS = 1500, /* and the slowest */
+};
+
+static struct http_client crowd[CROWD];
+static struct faults *faults;
+
+/* Sends a request that the executor computes for a while. */
+static void occupy_executor(struct http_client *with)
+{
+    struct buffer body = {.data = NULL};
+    char head[160];
+    for (int tensor = 0; tensor < 2; tensor++) {
+        buffer_text(&body, tensor == 0 ? "{\"query\":[[1,2]" : "],\"positive_key\":[[2,1]");
+        for (int i = 1; i < QUERIES; i++)
+            buffer_printf(&body, ",[%d,%d]", i % 7, i % 5);
+    }
+    buffer_text(&body, "]}");
+    ck_assert(!body.failed);
+    snprintf(head, sizeof head, "POST /v1/losses/info_nce HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+             body.len);
+    ck_assert(http_client_send_text(with, head) && http_client_send(with, body.data, body.len));
+    buffer_free(&body);
+}
+
+/* Sends all of a request but its end, so that the server holds memory for it. */
+static void occupy_memory(struct http_client *with)
+{
+    char head[160], *const body = malloc(BODY);
+    ck_assert_ptr_nonnull(body);
+    memset(body, ' ', BODY);
+    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", BODY);
+    ck_assert(http_client_send_text(with, head) && http_client_send(with, body, BODY - 1));
+    free(body);
+}
+
+/* Has every I/O thread wait within a request. */
+static void occupy_threads(int threads)
+{
+    strcpy(faults->stall_thread, "MHD-worker");
+    atomic_store(&faults->stall_ms, STALL_MS);
+    atomic_store(&faults->stall_kinds, FAULT_MEMORY | FAULT_RECEIVE);
+    const int64_t began = now_ms();
+    for (int i = 2; i < CROWD; i++)
+        http_client_send_text(&crowd[i], "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    while (atomic_load(&faults->stalls) < (unsigned)threads) {
+        ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
+        wait_ms(10);
+    }
+}
+
+static void end_crowd(void)
+{
+    if (faults)
+        atomic_store(&faults->stall_ms, 0);
+    for (int i = 0; i < CROWD; i++)
+        http_client_close(&crowd[i]);
+    teardown();
+    fault_library_end();
+    faults = NULL;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* Returns the milliseconds that a probe took on a connection of its own. */
+static int probe(int port, const char *path)
+{
+    const int64_t began = now_ms();
+    ck_assert(http_client_connect(&client, "127.0.0.1", port));
+    ck_assert_int_eq(ask("GET", path, NULL), 200);
+    http_client_close(&client);
+    return (int)(now_ms() - began);
+}
+
+/* The executor, the memory, the connections, the I/O threads and the log: all are occupied. */
+START_TEST(probes_are_answered_whatever_else_is_occupied)
+{
+    static const char *const paths[] = {"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"};
+    int took[PROBES];
+    faults = fault_library_begin();
+    make_full_pipe();
+    server_process_start_with(&server,
+                              (const char *const[]){"--threads=1", "--io-threads=2", "--max-connections=20", "--max-memory=64M",
+                                                    "--admin-listen=127.0.0.1:0", NULL},
+                              log_to_pipe);
+    const int port = server_process_port(&server, "for health and metrics on");
+    for (int i = 0; i < CROWD; i++)
+        ck_assert(http_client_connect(&crowd[i], "127.0.0.1", server.port));
+    occupy_memory(&crowd[0]);
+    occupy_executor(&crowd[1]);
+    occupy_threads(2);
+    for (int i = 0; i < PROBES; i++)
+        took[i] = probe(port, paths[(size_t)i % (sizeof paths / sizeof *paths)]);
+    qsort(took, PROBES, sizeof *took, compare);
+    ck_assert_msg(took[PROBES / 2] < PROBE_MS, "half of the probes take longer than %d ms", took[PROBES / 2]);
+    ck_assert_msg(took[PROBES - 1] < PROBE_WORST_MS, "a probe takes %d ms", took[PROBES - 1]);
+    ck_assert_uint_le(atomic_load(&faults->stalls), 2); /* the I/O threads still wait */
+}
+END_TEST
+
 /* ---- stdout --------------------------------------------------------------------------------------------------------- */
 
 START_TEST(stalled_stdout_does_not_keep_the_server_from_serving)
@@ -301,5 +414,10 @@ Suite *stalls_suite(void)
     tcase_add_test(tcase, stalled_stdout_does_not_keep_the_server_from_serving);
     tcase_add_test(tcase, signals_that_are_meant_for_other_programs_do_not_end_the_server);
     suite_add_tcase(suite, tcase);
+    TCase *const probes = tcase_create("probes");
+    tcase_set_timeout(probes, 60);
+    tcase_add_checked_fixture(probes, NULL, end_crowd);
+    tcase_add_test(probes, probes_are_answered_whatever_else_is_occupied);
+    suite_add_tcase(suite, probes);
     return suite;
 }

@@ -3,7 +3,7 @@
 import {LossdError} from './error.js';
 import {bodyOf, resultOf as resultOfJson} from './evaluate.js';
 import {losses} from './losses.js';
-import {split} from './request.js';
+import {checkFields, lossOf, split} from './request.js';
 import {retrying} from './retry.js';
 import {decode, encode} from './safetensors.js';
 
@@ -22,16 +22,20 @@ export class Client {
      * @param {{token?: string, retries?: number, fetch?: typeof fetch}} [options] a bearer token, left out together with the url
      *     LOSSD_TOKEN of the environment; how often to try again where the server is busy or not reached; another fetch
      */
-    constructor(url, {token, retries = 2, fetch = globalThis.fetch} = {}) {
+    constructor(url, options = {}) {
+        checkOptions(options, ['token', 'retries', 'fetch']);
+        const {token, retries = 2, fetch = globalThis.fetch} = options;
         const environment = (url === undefined && globalThis.process?.env) || {}; // its token goes to no other server
         this.#url = checked(url ?? (environment.LOSSD_URL || 'http://127.0.0.1:8080'));
-        this.#token = token ?? (environment.LOSSD_TOKEN || undefined);
-        this.#retries = retries;
+        this.#token = soundToken(token ?? (environment.LOSSD_TOKEN || undefined));
+        this.#retries = soundRetries(retries);
+        if (typeof fetch !== 'function') throw new TypeError(`fetch is ${fetch}; it must be a function`);
         this.#fetch = (...request) => fetch(...request); // browsers want it called without an object
     }
 
     /** Evaluates the loss of that name or alias. The losses of this version have methods of their own besides: mse(fields). */
     async loss(name, fields, options) {
+        checkFields(fields);
         const description = await this.#find(name, options);
         const {tensors, query} = split(description, fields);
         const answer = await this.#send('POST', `/v1/losses/${encodeURIComponent(name)}?${query}`.replace(/\?$/, ''), options,
@@ -56,8 +60,8 @@ export class Client {
     }
 
     async #find(name, options) {
-        const ours = Object.keys(losses).find((known) => known === name || losses[known].aliases.includes(name));
-        if (ours) return losses[ours];
+        const ours = lossOf(name);
+        if (ours) return ours;
         if (!this.#known.has(name)) {
             const {tensors} = await this.describe(name, options);
             this.#known.set(name, {tensors: Object.fromEntries(tensors.map((tensor) => [tensor.name, tensor]))});
@@ -66,7 +70,10 @@ export class Client {
     }
 
     // Sends a request until it is answered, and takes the whole answer; one that is an error is thrown.
-    async #send(method, path, {signal, retries = this.#retries} = {}, {body, type, accept = json} = {}) {
+    async #send(method, path, options = {}, {body, type, accept = json} = {}) {
+        checkOptions(options, ['signal', 'retries']);
+        const {signal} = options, retries = soundRetries(options.retries ?? this.#retries);
+        if (signal && typeof signal.addEventListener !== 'function') throw new TypeError(`signal is ${signal}; it must be an AbortSignal`);
         const headers = {Accept: accept};
         if (type) headers['Content-Type'] = type;
         if (this.#token !== undefined) headers.Authorization = `Bearer ${this.#token}`;
@@ -96,9 +103,39 @@ for (const name of Object.keys(losses)) {
     });
 }
 
+function checkOptions(options, known) {
+    if (typeof options !== 'object' || options === null) throw new TypeError(`the options are ${options}; they must be an object`);
+    const unknown = Object.keys(options).find((name) => !known.includes(name));
+    if (unknown !== undefined) throw new TypeError(`there is no option '${unknown}'; there are ${known.join(', ')}`);
+}
+
 function checked(url) {
-    if (!/^https?:\/\/[^/]/i.test(url)) throw new TypeError(`the url is '${url}'; it must be like http://127.0.0.1:8080`);
+    const wrong = (what) => new TypeError(`${what}; it must be like http://127.0.0.1:8080`);
+    if (!/^https?:\/\/[^/\s]\S*$/i.test(url)) throw wrong(`the url is '${url}'`);
+    const {username, password, search, hash} = parsed(url, wrong);
+    if (username || password) throw new TypeError('the url has a user or a password, which a lossd does not ask for; give it a token');
+    if (search || hash) throw wrong(`the url is '${url}'`);
     return String(url).replace(/\/+$/, '');
+}
+
+function parsed(url, wrong) {
+    try {
+        return new URL(url);
+    } catch {
+        throw wrong(`the url is '${url}'`);
+    }
+}
+
+// Headers take no other, and fetch would show the token in its error.
+function soundToken(token) {
+    if (token === undefined) return token;
+    if (typeof token === 'string' && /^\s*[!-~][ -~]*$/.test(token.trimEnd())) return token.trim();
+    throw new TypeError('the token must be printable ASCII characters');
+}
+
+function soundRetries(retries) {
+    if (retries === Infinity || (Number.isInteger(retries) && retries >= 0)) return retries;
+    throw new TypeError(`retries is ${retries}; it must be a whole number, 0 or more`);
 }
 
 function unreachable(url, cause) {

@@ -10,8 +10,9 @@ export type TypedArray = Float64Array | Float32Array | BigInt64Array | Int32Arra
 export type Nested = number | boolean | readonly Nested[];
 /** Numbers of any shape. A typed array alone has one dimension. */
 export type Numbers = Nested | TypedArray | Tensor | TensorParts;
+export type NestedBigInt = bigint | readonly NestedBigInt[];
 /** The same, for whole numbers. */
-export type Indices = Numbers | bigint | readonly bigint[] | readonly (readonly bigint[])[];
+export type Indices = Numbers | NestedBigInt;
 
 export interface TensorParts {
     shape?: readonly number[];

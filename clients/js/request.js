@@ -1,8 +1,27 @@
 // From what a caller asks to what is sent: tensors for the body, everything else for the query.
 
+import {losses} from './losses.js';
 import {Tensor, shapeOf} from './tensor.js';
 
 const isTensor = (value) => typeof value === 'object' && value !== null;
+
+/** What this version knows of the loss of that name or alias; undefined where it knows none. */
+export function lossOf(name) {
+    const known = Object.keys(losses).find((own) => own === name || losses[own].aliases.includes(name));
+    return known && losses[known];
+}
+
+/** A value in a message. */
+export function shown(value) {
+    const text = typeof value === 'string' ? `'${value}'` : Array.isArray(value) ? `[${value}]` : String(value);
+    return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+export function checkFields(fields, what = 'the fields') {
+    if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
+        throw new TypeError(`${what} is ${shown(fields)}; it must be an object, as in {input, target}`.replace('the fields is', 'the fields are'));
+    }
+}
 
 /**
  * @param {{name: string, tensors: Object<string, {kind: string, prediction?: boolean}>}} loss
@@ -10,6 +29,7 @@ const isTensor = (value) => typeof value === 'object' && value !== null;
  * @returns {{tensors: Object<string, Tensor>, query: URLSearchParams}}
  */
 export function split(loss, fields) {
+    checkFields(fields);
     const tensors = {}, query = new URLSearchParams();
     const plain = computing(loss, fields);
     for (const [name, value] of Object.entries(fields)) {
@@ -18,10 +38,31 @@ export function split(loss, fields) {
         if (kind) {
             tensors[name] = Tensor.from(value, isIndices(loss, kind, value, fields) ? 'int64' : plain, name);
         } else {
-            query.set(name, Array.isArray(value) ? value.join(',') : String(value));
+            const text = argument(loss, name, value);
+            if (text !== null) query.set(name, text);
         }
     }
     return {tensors, query};
+}
+
+export const isWanted = (name) => name === 'grad' || name === 'hess';
+
+/** Which derivatives are asked for: true, or names of tensors; null for none. */
+export function wanted(name, value) {
+    if (value === undefined || value === null || value === false || value === '') return null;
+    const names = typeof value === 'string' ? value.split(',') : value;
+    if (value !== true && !(Array.isArray(names) && names.every((tensor) => typeof tensor === 'string'))) {
+        throw new TypeError(`${name} is ${shown(value)}; it must be true, false, or an array of names of tensors`);
+    }
+    return value === true || names.length > 0 ? names : null;
+}
+
+// An argument as the query has it; null where it says nothing.
+function argument(loss, name, value) {
+    if (isWanted(name)) return wanted(name, value) && String(wanted(name, value));
+    if (['number', 'boolean', 'bigint', 'string'].includes(typeof value)) return String(value);
+    const tensors = [...Object.keys(loss.tensors), 'sample_weight', 'grad_output'].join(', ');
+    throw new TypeError(`${name} is ${shown(value)}; there is no tensor of that name, only ${tensors}`);
 }
 
 // What a field's numbers are; undefined where it is no tensor.

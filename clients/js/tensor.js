@@ -152,7 +152,7 @@ function flatten(value, shape, axis, flat, path) {
 
 // How a plain number becomes an element of a dtype.
 function converter(dtype) {
-    if (dtype === 'int64') return (element, i) => BigInt(whole(element, i));
+    if (dtype === 'int64') return (element, i) => (typeof element === 'bigint' ? element : BigInt(whole(element, i)));
     if (isIndexed(dtype)) return whole;
     if (dtype === 'bfloat16') return (element) => toBfloat16(Number(element));
     if (dtype === 'float16' && arrays.float16 === Uint16Array) return (element) => toFloat16(Number(element));

@@ -111,6 +111,86 @@ test('several losses of one batch are what each is by itself', async () => {
     await assert.rejects(client.evaluate({input: [1], target: [1], losses: ['mse', {loss: 'huber', delta: -1}]}), {status: 422, pointer: '/losses/1/delta'});
 });
 
+test('class indices are BigInts too, alone, nested and in typed arrays', async () => {
+    const input = [[1, 2]], {loss} = await client.cross_entropy({input, target: [1]});
+    for (const target of [[1n], BigInt64Array.of(1n), {shape: [1], data: [1n]}, {dtype: 'int32', data: [1n]}]) {
+        assert.equal((await client.cross_entropy({input, target})).loss, loss);
+        assert.equal((await client.evaluate({input, target, losses: ['cross_entropy']}))[0].loss, loss);
+        assert.equal((await client.evaluate({input, target, losses: [{loss: 'CrossEntropyLoss', ignore_index: -1n}, 'nll']}))[0].loss, loss);
+        assert.equal((await client.evaluate({input, losses: [{loss: 'cross_entropy', target}]}))[0].loss, loss);
+    }
+    for (const target of [1n, 1]) {
+        assert.equal((await client.cross_entropy({input: [1, 2], target})).loss, loss);
+        assert.equal((await client.evaluate({input: [1, 2], target, losses: ['cross_entropy']}))[0].loss, loss);
+    }
+    const nested = {input: [[[1, 2], [3, 4]]], target: [[1n, 0n]]};
+    assert.equal((await client.evaluate({...nested, losses: ['cross_entropy']}))[0].loss, (await client.cross_entropy(nested)).loss);
+    const large = 2n ** 53n + 1n;
+    await assert.rejects(client.evaluate({input, target: [large], losses: ['nll']}), {message: new RegExp(`target\\[0\\] is ${large}`)});
+    await assert.rejects(client.nll({input, target: [large]}), {message: new RegExp(`target\\[0\\] is ${large}`)});
+});
+
+test('BigInts are numbers where numbers are wanted', async () => {
+    const fields = {input: [3n, 1n], target: [1n, 1n], sample_weight: [1n, 3n], grad: true};
+    const alone = await client.mse(fields), [shared] = await client.evaluate({...fields, losses: ['mse']});
+    assert.equal(alone.loss, 1);
+    assert.equal(shared.loss, 1);
+    assert.deepEqual(shared.grad.input.nested(), [1, 0]);
+    assert.equal((await client.huber({input: 3n, target: 0, delta: 1n})).loss, 2.5);
+    assert.equal((await client.evaluate({input: 3n, target: 0, losses: [{loss: 'huber', delta: 1n}]}))[0].loss, 2.5);
+});
+
+test('derivatives of nothing are none', async () => {
+    const fields = {input: [3], target: [1]};
+    for (const asked of [[], false, null, undefined]) {
+        const alone = await client.mse({...fields, grad: asked, hess: asked}), [shared] = await client.evaluate({...fields, grad: asked, losses: [{loss: 'mse', hess: asked}]});
+        for (const {loss, grad, hess} of [alone, shared]) assert.deepEqual({loss, grad, hess}, {loss: 4, grad: {}, hess: {}});
+    }
+    const [apart] = await client.evaluate({...fields, grad: true, sample_weight: [3], losses: [{loss: 'mse', grad: null, sample_weight: null}]});
+    assert.deepEqual({loss: apart.loss, grad: apart.grad}, {loss: 4, grad: {}});
+    assert.deepEqual(Object.keys((await client.mse({...fields, grad: 'target'})).grad), ['target']);
+    assert.deepEqual(Object.keys((await client.evaluate({...fields, grad: 'target', losses: ['mse']}))[0].grad), ['target']);
+    for (const asked of [{}, [1], new Float32Array(1), () => true]) {
+        await assert.rejects(client.evaluate({...fields, grad: asked, losses: ['mse']}), {name: 'TypeError', message: /^grad is /});
+        await assert.rejects(client.mse({...fields, grad: asked}), {name: 'TypeError', message: /^grad is .*it must be true, false, or an array of names/});
+    }
+});
+
+test('what is no number is refused before it becomes NaN', async () => {
+    for (const wrong of [[1, undefined], [1, null], [[1], [undefined]], [1, , 2]]) { // eslint-disable-line no-sparse-arrays
+        await assert.rejects(client.evaluate({input: wrong, target: 0, losses: ['mse']}), {name: 'TypeError', message: /input\[1\](\[0\])? is (undefined|null), where a number should be/});
+        await assert.rejects(client.mse({input: wrong, target: 0}), {name: 'TypeError', message: /^input: /});
+    }
+    for (const wrong of [undefined, null, 3, 'mse', [1]]) {
+        await assert.rejects(client.mse(wrong), {name: 'TypeError', message: /^the fields are .*; it must be an object/});
+        await assert.rejects(client.evaluate(wrong), {name: 'TypeError', message: /^the fields are /});
+    }
+    for (const losses of [undefined, 'mse', {loss: 'mse'}]) await assert.rejects(client.evaluate({input: 1, target: 1, losses}), {name: 'TypeError', message: /^losses is /});
+    await assert.rejects(client.evaluate({input: 1, target: 1, losses: ['mse', null]}), {name: 'TypeError', message: /^losses\[1\] is null/});
+    await assert.rejects(client.mse({input: [1], target: [1], weigth: new Float32Array(1e6)}),
+        {name: 'TypeError', message: /^weigth is .*; there is no tensor of that name, only input, target,.* sample_weight, grad_output$/});
+});
+
+test('an option that there is not is refused, as is one of another type', async () => {
+    assert.throws(() => new Client(url, {tokens: 'a'}), {name: 'TypeError', message: "there is no option 'tokens'; there are token, retries, fetch"});
+    for (const retries of [-1, 1.5, NaN, '3', null]) assert.throws(() => new Client(url, {retries}), {message: /^retries is .*; it must be a whole number/});
+    for (const token of ['tökn', '', ' ', 3, 'line\nbreak']) assert.throws(() => new Client(url, {token}), {message: 'the token must be printable ASCII characters'});
+    assert.throws(() => new Client(url, {fetch: 'fetch'}), {message: /^fetch is fetch; it must be a function/});
+    const fields = {input: [1], target: [1]};
+    for (const call of [(options) => client.mse(fields, options), (options) => client.evaluate({...fields, losses: ['mse']}, options), (options) => client.losses(options)]) {
+        await assert.rejects(call({singal: AbortSignal.timeout(1)}), {name: 'TypeError', message: "there is no option 'singal'; there are signal, retries"});
+        await assert.rejects(call({retries: NaN}), {name: 'TypeError', message: /^retries is NaN/});
+        await assert.rejects(call({signal: 1000}), {name: 'TypeError', message: 'signal is 1000; it must be an AbortSignal'});
+    }
+});
+
+test('a url with a password is refused, and the password not shown; so is one that is more than an address', () => {
+    assert.throws(() => new Client('http://me:hunter2@127.0.0.1'), (error) => /give it a token/.test(error.message) && !error.message.includes('hunter2'));
+    for (const wrong of ['http://host/?q=1', 'http://host/#a', 'http://ho st', 'http://host:port', 'http://host:99999']) {
+        assert.throws(() => new Client(wrong), {name: 'TypeError', message: /must be like http:/});
+    }
+});
+
 test('what there is can be asked for', async () => {
     const losses = await client.losses();
     const huber = await client.describe('HuberLoss');

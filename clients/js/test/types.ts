@@ -16,6 +16,14 @@ const each: Tensor = terms.loss;
 const both: Tensor[] = [terms.grad.input, terms.grad.target, terms.hess.input];
 
 const labels = await client.cross_entropy({input: [[0.1, 0.9]], target: new BigInt64Array([1n]), label_smoothing: 0.1, sample_weight: [2]});
+await client.cross_entropy({input: [[0.1, 0.9]], target: [1n]});
+await client.multilabel_margin({input: [[[0.1]]], target: [[[0n]]], grad: []});
+await client.ctc({log_probs: [[[0]]], targets: [[1n]], input_lengths: 1n, target_lengths: 1});
+await client.evaluate({input: [[0.1, 0.9]], target: [1n], losses: ['nll'], grad: []});
+// @ts-expect-error: there is no such option
+new Client('http://127.0.0.1:8080', {tokens: 'secret'});
+// @ts-expect-error: there is no such option
+client.mse({input, target}, {singal: AbortSignal.timeout(1)});
 const shaped = await client.nll({input: {shape: [1, 2], data: new Float64Array(2)}, target: [0]}, {signal: AbortSignal.timeout(1000), retries: 0});
 const chosen = await client.triplet_margin({anchor: [1, 2], positive: [1, 3], negative: [4, 5], distance: 'cosine', swap: true});
 const divergence = await client.kl_div({input, target, reduction: 'batchmean'});

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "reply.h"
+#include "work.h"
 
 struct oip_request {
     const char *model;         /* name or alias of a loss, from the path; NUL-terminated */
@@ -16,7 +17,7 @@ struct oip_request {
     const char *header_length; /* the header Inference-Header-Content-Length; NULL where there is none */
     const char *body;          /* body[len] is NUL */
     size_t len;
-    size_t most_work;            /* as v1_evaluate has it */
+    struct work_limits work;
     struct allowance *allowance; /* asked before memory is taken; NULL: nobody is */
     int threads;                 /* OpenMP threads that may be used; 1 opens no parallel region */
 };
@@ -27,8 +28,8 @@ const struct loss_descriptor *oip_find(const char *model, const char *version, s
 
 /* ---- infer ---------------------------------------------------------------------------------------------------------- */
 
-/* POST /v2/models/{loss}[/versions/1]/infer. Where there is more to do than `most_work`, the reply's status stays 0, as
-   v1_evaluate has it. */
+/* POST /v2/models/{loss}[/versions/1]/infer. What is more work than the limits allow is answered as
+   v1_evaluate does. */
 void oip_infer(const struct oip_request *request, struct reply *reply);
 /* Whether that can succeed at all: model and version are there. True if they are; else the reply is filled. Reads no body. */
 bool oip_infer_possible(const struct oip_request *request, struct reply *reply);

@@ -63,7 +63,10 @@ void oip_infer(const struct oip_request *request, struct reply *reply)
     enum loss_status status = oip_read(&evaluation, request->header_length, &asked, &error);
     if (status == LOSS_OK)
         status = evaluation_plan(&evaluation, &error);
-    const bool later = status == LOSS_OK && request->most_work > 0 && evaluation.plan.work > request->most_work;
+    bool later = false;
+    reply->work = evaluation.plan.work;
+    if (status == LOSS_OK)
+        status = work_admit(&request->work, evaluation.plan.work, &later, &error);
     if (status == LOSS_OK && !later)
         status = answer(&asked, &evaluation, reply, &error);
     evaluation_free(&evaluation);

@@ -50,7 +50,7 @@ static json_t *parameters_of(const struct openapi_route *route, const struct los
         else if (!loss)
             parameters = describe_with(parameters, loss_parameter());
     }
-    for (int i = 0; i < 2 && operation->parameters[i]; i++)
+    for (int i = 0; i < OPENAPI_PARAMETERS && operation->parameters[i]; i++)
         parameters = describe_with(parameters, openapi_reference("parameters", operation->parameters[i]));
     return operation->options ? describe_with(parameters, options_parameter(loss)) : parameters;
 }

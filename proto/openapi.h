@@ -10,7 +10,7 @@
 
 #include "reply.h"
 
-enum { OPENAPI_ERRORS = 10 };
+enum { OPENAPI_ERRORS = 10, OPENAPI_PARAMETERS = 2 };
 
 /* What to say of a method of a path. All text is static. */
 struct openapi_operation {
@@ -26,7 +26,7 @@ struct openapi_operation {
     json_t *(*answer)(const struct loss_descriptor *loss);
     const char *media;                     /* of the answer */
     const char *schema;                    /* of openapi_base.json, or NULL for plain text or bytes */
-    const char *parameters[2];             /* of openapi_base.json, which the path does not name; NULL ends them */
+    const char *parameters[OPENAPI_PARAMETERS]; /* of openapi_base.json, besides those of the path */
     bool options;                          /* the loss's parameters and the common fields may be in the query */
     unsigned short also;                   /* another status that has an answer of that kind, or 0 */
     unsigned short errors[OPENAPI_ERRORS]; /* statuses of openapi_base.json to expect besides; 0 ends them */

@@ -32,6 +32,7 @@ struct reply {
     size_t inference_header;                 /* for the Inference-Header-Content-Length header, else 0 */
     struct buffer body;                      /* owned; reply_free frees it */
     double decode_ms, compute_ms, encode_ms; /* for Server-Timing; all 0 where nothing was computed */
+    size_t work;                             /* of a request that is to be put again, while the status is 0 */
     size_t elements;                         /* that were worked on (loss_plan.elements); 0 where nothing was computed */
 };
 

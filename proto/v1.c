@@ -85,7 +85,11 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
     const bool binary = formats->out != MEDIA_JSON;
     if (read_request(v1, formats->in, e, error) != LOSS_OK || evaluation_plan(e, error) != LOSS_OK)
         return error->status;
-    if (v1->most_work > 0 && e->plan.work > v1->most_work)
+    bool later = false;
+    reply->work = e->plan.work;
+    if (work_admit(&v1->work, e->plan.work, &later, error) != LOSS_OK)
+        return error->status;
+    if (later)
         return LOSS_OK; /* and no reply */
     if (binary)
         safetensors_prepare(e, &reply->body);
@@ -158,7 +162,11 @@ static enum loss_status evaluate_several(const struct v1_request *v1, struct sev
 {
     if (several_read(several, error) != LOSS_OK || several_plan(several, error) != LOSS_OK)
         return error->status;
-    if (v1->most_work > 0 && several_work(several) > v1->most_work)
+    bool later = false;
+    reply->work = several_work(several);
+    if (work_admit(&v1->work, reply->work, &later, error) != LOSS_OK)
+        return error->status;
+    if (later)
         return LOSS_OK; /* and no reply */
     if (several_decode(several, error) != LOSS_OK || several_run(several, error) != LOSS_OK)
         return error->status;

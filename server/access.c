@@ -264,7 +264,8 @@ bool access_add_headers(const struct access *access, const struct visitor *visit
 {
     static const struct reply_header preflight[] = {{"Access-Control-Allow-Headers",
                                                      "Authorization, Content-Encoding, Content-Type, If-None-Match, "
-                                                     "Inference-Header-Content-Length, traceparent, tracestate, X-Request-Id"},
+         "Inference-Header-Content-Length, traceparent, tracestate, X-Request-Id, "
+         "X-Request-Timeout"},
                                                     {"Access-Control-Max-Age", "7200"},
                                                     {NULL, NULL}};
     static const struct reply_header other[] = {

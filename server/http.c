@@ -25,7 +25,7 @@
  * touches neither the request nor the connection again. (3) MHD_resume_connection locks the same mutex under which the I/O
  * thread takes the connection back, so whatever the executor wrote is seen there. In the state WAITING a
  * request belongs to budget.h in the same way, until there is memory for it. A client that resets or closes its connection in
- * the meantime is noticed by watch.h, which has the work given up; in any case sending fails, and on_completed frees the
+ * the meantime is noticed by watch.h, and the executor gives its work up; in any case sending fails, and on_completed frees the
  * request as ever.
  */
 #include "http.h"
@@ -52,12 +52,14 @@
 #include "digits.h"
 #include "guard.h"
 #include "handshake.h"
+#include "json_text.h"
 #include "log.h"
 #include "pages.h"
 #include "peer.h"
 #include "rates.h"
 #include "refusal.h"
 #include "routes.h"
+#include "seconds.h"
 #include "tls.h"
 #include "trace.h"
 #include "transfer.h"
@@ -70,6 +72,13 @@ enum {
     HTTP_INLINE_BODY = 64 * 1024,
     /* The most work that the I/O thread does for one evaluation (loss_plan.work): some 150 us. */
     HTTP_INLINE_WORK = 150 * 1000,
+    /* Work for each byte of a body that the executor does without asking whether there are shorter
+       jobs: more than reading the body once more costs. */
+    HTTP_BYTE_WORK = 100,
+    /* Nanoseconds of one core that a byte of a body is expected to cost, for reading JSON and writing
+       it, and a byte of an answer that is compressed. */
+    HTTP_BODY_COST = 4,
+    HTTP_CODING_COST = 20,
     /* Up to this many bytes of a refused request's body are read and dropped, so that the connection stays usable. */
     HTTP_DISCARD_BODY = 64 * 1024,
     /* So much of a body is taken without asking how long it will be: a client that only says so shall have no memory for it, in
@@ -100,6 +109,7 @@ enum {
     HTTP_ANSWER_FREE = 4096,        /* bytes of an answer that are not counted: those of a connection do for it */
     HTTP_PATH = 256,                /* bytes of a path that can be ours, with its NUL */
     HTTP_ID = 129,                  /* bytes of a request id, with its NUL */
+    HTTP_TIMEOUT_MOST_MS = 86400000,
 };
 
 enum request_state {
@@ -150,12 +160,16 @@ struct request {
     unsigned number;         /* on the connection, as wire.h counts */
     enum request_state state;
     int64_t started;             /* clock_ns */
+    int64_t whole;               /* the same, when all of it had come; 0: it has not */
     int64_t handed;              /* the same, when it was last handed to the executor, or its answer to libmicrohttpd */
     int64_t ns[PHASE_COUNT];     /* as in struct record */
     const char *method, *target; /* in the connection's memory, as is all text of `call` */
     char path[HTTP_PATH];        /* decoded */
     char id[HTTP_ID];
     const char *traceparent; /* sound, or NULL */
+    const char *timeout;     /* of the header X-Request-Timeout, or NULL */
+    unsigned timeouts;       /* how many of them there are */
+    int64_t timeout_ms;      /* what it says; 0: nothing */
     const char *reason;      /* of reject_names, or NULL */
     struct visitor visitor;  /* who sent it */
     struct framing framing;
@@ -217,6 +231,9 @@ static bool add_timing(struct MHD_Response *response, const struct reply *reply)
 
 /* How many bytes of a body are JSON, where binary tensors follow it. */
 static const char inference_header[] = "Inference-Header-Content-Length";
+
+/* For how many seconds the client waits for the answer. */
+static const char timeout_header[] = "X-Request-Timeout";
 
 /* Whether the answer is to a GET or a HEAD, which others than the client may keep. */
 static bool is_read(const struct request *request)
@@ -566,7 +583,7 @@ static bool expand_body(struct request *request, size_t most)
     request->body = body.bytes;
     request->len = body.len;
     request->capacity = body.capacity;
-    request->expand_ms = (double)(clock_ns() - started) / 1e6;
+    request->expand_ms += (double)(clock_ns() - started) / 1e6;
     if (request->reply.status == 503 && !is_given_up(request))
         refuse_no_memory(request, "the expanded body");
     else if (request->reply.status == 413)
@@ -574,18 +591,20 @@ static bool expand_body(struct request *request, size_t most)
     return done;
 }
 
-/* Asks for the answer. False, with everything as it was, if it has more than `most_work` (0: any number). */
-static bool compute(struct request *request, int threads, size_t most_work)
+/* Asks for the answer. False, with everything as it was, if it is more than so much work (0: any). */
+static bool compute(struct request *request, int threads, size_t most_now)
 {
     request->call.body = request->body ? request->body : "";
     request->call.len = request->len;
     request->call.threads = threads;
     request->call.allowance = request->reply.body.allowance = &request->memory.allowance;
-    request->call.most_work = most_work;
+    request->call.work = (struct work_limits){most_now, request->http->settings.limits.max_work};
     request->route->answer(&request->call, &request->reply);
     request->call.body = NULL;
     if (request->reply.status == 0)
         return false;
+    if (request->reply.status == 413) /* of routes, only for too much work */
+        count_reject(request, REJECT_WORK);
     if (request->reply.status == 503 && !is_given_up(request))
         refuse_no_memory(request, "this request");
     if (request->reply.decode_ms > 0)
@@ -593,14 +612,56 @@ static bool compute(struct request *request, int threads, size_t most_work)
     return true;
 }
 
-/* A request may be queued twice: to be computed, and to be compressed. */
-static void add_phase(struct request *request, enum phase phase, int64_t ns)
+/* ---- the executor ---------------------------------------------------------------------------- */
+
+/* How long a request may take from when it is whole, in milliseconds; 0: any time. */
+static int64_t timeout_of(const struct request *request)
 {
-    request->ns[phase] = request->ns[phase] > 0 ? request->ns[phase] + ns : ns;
+    const int64_t ours = request->http->settings.limits.compute_timeout,
+                  theirs = request->timeout_ms;
+    return theirs > 0 && (ours == 0 || theirs < ours) ? theirs : ours;
 }
 
-/* The executor has come to a request that is given up, or was at it. */
-static void give_up_computing(struct request *request)
+/* By what a client is known when requests are counted and jobs are ordered: the name of its token,
+   else its address. */
+static uint64_t limit_key(const struct request *request)
+{
+    if (request->visitor.client[0] != '\0')
+        return rates_key(request->visitor.client);
+    const union MHD_ConnectionInfo *const info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info && info->client_addr ? peer_key(info->client_addr) : 0;
+}
+
+/* For how many nanoseconds the executor is expected to be at a request, roughly. */
+static int64_t cost_of(const struct request *request)
+{
+    const struct reply *const reply = &request->reply;
+    const double coding = (double)reply->body.len * HTTP_CODING_COST;
+    const double computing = (double)reply->work + (double)request->len * HTTP_BODY_COST;
+    const int threads = executor_threads(request->http->settings.executor);
+    const double ns = (reply->status == 0 ? computing : coding) / threads;
+    return ns < (double)SCHEDULE_COST_MOST_NS ? (int64_t)ns : SCHEDULE_COST_MOST_NS;
+}
+
+/* Refuses a request whose time is up. Asking again makes sense unless computing took most of it. */
+static void refuse_late(struct request *request)
+{
+    const int64_t limit_ms = timeout_of(request), waited_ms = request->ns[PHASE_QUEUE] / 1000000;
+    const bool theirs = limit_ms != request->http->settings.limits.compute_timeout;
+    count_reject(request, REJECT_COMPUTE_TIME);
+    refuse(&request->reply, 503,
+           "the answer was not ready within %.10g seconds, the limit that %s sets; the request was "
+           "in the queue for %.1f of them",
+           (double)limit_ms / 1000, theirs ? timeout_header : "--compute-timeout",
+           (double)waited_ms / 1000);
+    request->reply.retry_after =
+        2 * waited_ms < limit_ms ? 0 : executor_retry_after(request->http->settings.executor);
+}
+
+/* Refuses a request for which nobody waits, or cannot: its client has left, or the server cannot
+   wait for the end. */
+static void refuse_gone(struct request *request)
 {
     const bool ending = __atomic_load_n(&request->http->give_up, __ATOMIC_RELAXED);
     count_reject(request, ending ? REJECT_DRAINING : REJECT_GONE);
@@ -609,51 +670,130 @@ static void give_up_computing(struct request *request)
     request->close = true;
 }
 
+static void refuse_queue(struct request *request)
+{
+    count_reject(request, REJECT_QUEUE);
+    refuse(&request->reply, 503, "too many requests are waiting to be computed");
+    request->reply.retry_after = executor_retry_after(request->http->settings.executor);
+}
+
+/* A request may be queued more than once: to be computed, and to be compressed. */
+static void end_waiting(struct request *request)
+{
+    const int64_t now = clock_ns(), ns = now - request->handed;
+    request->ns[PHASE_QUEUE] = request->ns[PHASE_QUEUE] > 0 ? request->ns[PHASE_QUEUE] + ns : ns;
+    request->handed = 0;
+}
+
+/* Computes the answer, on the executor's thread. False if that is so much work that shorter jobs
+   are to come first. */
+static bool compute_there(struct request *request, int threads)
+{
+    const bool planned = request->reply.work > 0;
+    if (!expand_body(request, 0))
+        return true;
+    if (compute(request, threads,
+                planned ? 0 : HTTP_INLINE_WORK + request->len * HTTP_BYTE_WORK))
+        return true;
+    request->job.entry.cost_ns = cost_of(request);
+    request->handed = clock_ns();
+    return false;
+}
+
 /* On the executor's thread: see the head of the file for who owns what. */
-static void run_job(struct job *job, int threads)
+static bool run_job(struct job *job, int threads)
 {
     struct request *request = (struct request *)job;
-    add_phase(request, PHASE_QUEUE, clock_ns() - request->handed);
-    if (request->reply.status == 0 && !is_given_up(request) && expand_body(request, 0))
-        compute(request, threads, 0);
+    end_waiting(request);
+    if (request->reply.status == 0 && !compute_there(request, threads))
+        return false;
     free_body(request); /* not needed while the answer is being sent, which may take long */
     if (transfer_due(&request->transfer, &request->reply) && !is_given_up(request))
         transfer_compress(&request->transfer, threads, &request->reply);
-    if (is_given_up(request))
-        give_up_computing(request);
+    return true;
+}
+
+/* The executor has done with a request, on any thread. */
+static void on_job_done(struct job *job, enum job_end end)
+{
+    struct request *request = (struct request *)job;
+    if (request->handed > 0)
+        end_waiting(request);
+    free_body(request);
+    switch (end) {
+    case JOB_DONE:
+        break;
+    case JOB_GONE:
+        refuse_gone(request);
+        break;
+    case JOB_LATE:
+        refuse_late(request);
+        break;
+    case JOB_PUSHED:
+        refuse_queue(request);
+        break;
+    }
     keep_answer(request);
     request->state = REQUEST_READY;
     MHD_resume_connection(request->connection);
 }
 
-/* Leaves to the executor what is left to do until the request can be answered. */
-static enum MHD_Result submit(struct request *request)
+/* Leaves to the executor what is left to do until the request can be answered. False if it takes no
+   more jobs; then nothing has changed. */
+static bool submit(struct request *request)
 {
+    const int64_t limit_ms = timeout_of(request), now = clock_ns();
+    struct job *const job = &request->job;
+    request->whole = request->whole > 0 ? request->whole : now;
+    job->entry = (struct schedule_entry){.client = limit_key(request), .cost_ns = cost_of(request)};
+    job->gone = request->watched ? watch_gone(request->watched) : &request->http->give_up;
+    job->deadline = limit_ms > 0 ? request->whole + limit_ms * 1000000 : INT64_MAX;
+    job->cancel = false;
+    request->memory.allowance.cancel = &job->cancel;
     request->state = REQUEST_COMPUTING;
-    request->handed = clock_ns();
+    request->handed = now;
     MHD_suspend_connection(request->connection);
-    if (executor_submit(request->http->settings.executor, &request->job))
-        return MHD_YES;
+    if (executor_submit(request->http->settings.executor, job))
+        return true;
+    request->handed = 0;
+    request->state = REQUEST_READY;
+    MHD_resume_connection(request->connection);
+    return false;
+}
+
+/* Refuses a request that the executor did not take. It is answered at the next call. */
+static enum MHD_Result refuse_submitted(struct request *request)
+{
     free_body(request);
     if (atomic_load(&request->http->ended)) {
         count_reject(request, REJECT_DRAINING);
         refuse(&request->reply, 503, "the server is shutting down");
     } else {
-        count_reject(request, REJECT_QUEUE);
-        refuse(&request->reply, 503, "too many requests are waiting to be computed");
+        refuse_queue(request);
     }
-    request->state = REQUEST_READY;
-    MHD_resume_connection(request->connection);
+    return MHD_YES;
+}
+
+/* Has the answer compressed by the executor. If that takes no more jobs, the answer goes as it is,
+   unless the client does not take that. */
+static enum MHD_Result compress_there(struct request *request)
+{
+    if (submit(request))
+        return MHD_YES;
+    if (request->transfer.choice.required)
+        return refuse_submitted(request);
+    request->transfer.choice.coding = CODING_IDENTITY;
     return MHD_YES;
 }
 
 /* The reply is known: answers, after it was compressed where it is to be. */
 static enum MHD_Result finish(struct request *request)
 {
-    if (transfer_due(&request->transfer, &request->reply)) {
+    struct transfer *const transfer = &request->transfer;
+    if (transfer_due(transfer, &request->reply)) {
         if (request->reply.body.len > TRANSFER_LITTLE && !(request->route && request->route->at_once))
-            return submit(request);
-        transfer_compress(&request->transfer, 1, &request->reply);
+            return compress_there(request);
+        transfer_compress(transfer, 1, &request->reply);
     }
     keep_answer(request);
     return answer(request);
@@ -674,11 +814,12 @@ static enum MHD_Result evaluate(struct request *request)
 {
     if (!watch_turn(request->watched, WATCH_NOTHING))
         return MHD_NO;
-    request->ns[PHASE_RECEIVE] = clock_ns() - request->started;
+    request->whole = clock_ns();
+    request->ns[PHASE_RECEIVE] = request->whole - request->started;
     if (request->body)
         request->body[request->len] = '\0';
     if (!compute_here(request))
-        return submit(request);
+        return submit(request) ? MHD_YES : refuse_submitted(request);
     free_body(request);
     return finish(request);
 }
@@ -731,12 +872,34 @@ static void fill_call(struct request *request, const struct route_match *match)
     }
 }
 
+/* Reads how long the client waits for the answer. False if it cannot be read; then the request is
+   refused. */
+static bool read_timeout(struct request *request)
+{
+    char quote[JSON_QUOTE];
+    uint64_t ms = 0;
+    if (request->timeouts == 0)
+        return true;
+    if (request->timeouts > 1) {
+        refuse(&request->reply, 400, "there are %u headers %s; there may be one", request->timeouts,
+               timeout_header);
+        return false;
+    }
+    if (!seconds_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MOST_MS) {
+        refuse(&request->reply, 400, "%s is '%s'; it takes seconds from 0.001 to %d, such as 2.5",
+               timeout_header, json_quote(request->timeout, quote), HTTP_TIMEOUT_MOST_MS / 1000);
+        return false;
+    }
+    request->timeout_ms = (int64_t)ms;
+    return true;
+}
+
 /* Checks what can be checked of a request that brings a body. False if it was refused. */
 static bool expect_body(struct request *request)
 {
     const struct framing *framing = &request->framing;
     size_t limit = request->http->settings.limits.max_body;
-    if (!transfer_content(&request->transfer, &request->reply))
+    if (!read_timeout(request) || !transfer_content(&request->transfer, &request->reply))
         return false;
     if (!request->route->possible(&request->call, &request->reply))
         return false;
@@ -762,16 +925,6 @@ static enum route_side side_of(const struct request *request)
     if (request->arrival->entrance->admin)
         return ROUTE_ADMIN;
     return request->http->settings.has_admin ? ROUTE_MAIN : ROUTE_BOTH;
-}
-
-/* By what a client is known whose requests are counted: the name of its token, else its address. */
-static uint64_t limit_key(const struct request *request)
-{
-    if (request->visitor.client[0] != '\0')
-        return rates_key(request->visitor.client);
-    const union MHD_ConnectionInfo *const info =
-        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    return info && info->client_addr ? peer_key(info->client_addr) : 0;
 }
 
 /* Whether the client has not made too many requests lately; else it is refused. */
@@ -866,7 +1019,7 @@ static void on_memory(struct reservation *memory, bool granted)
 {
     struct request *const request = (struct request *)(void *)((char *)memory - offsetof(struct request, memory));
     if (!granted && is_given_up(request))
-        give_up_computing(request);
+        refuse_gone(request);
     else if (!granted)
         refuse_no_memory(request, "this request");
     request->state = granted ? REQUEST_RECEIVING : REQUEST_LATE;
@@ -903,10 +1056,12 @@ static enum MHD_Result admit(struct request *request)
     return settle(request);
 }
 
-/* Headers that tell a request from others. */
+/* Headers that tell a request from others, and how long its answer may take. */
 struct identity {
     const char *id, *traceparent;
     unsigned traceparents;
+    const char *timeout;
+    unsigned timeouts;
 };
 
 static enum MHD_Result see_identity(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
@@ -918,6 +1073,9 @@ static enum MHD_Result see_identity(void *context, enum MHD_ValueKind kind, cons
     } else if (value && strcasecmp(name, "traceparent") == 0) {
         identity->traceparent = value;
         identity->traceparents++;
+    } else if (value && strcasecmp(name, timeout_header) == 0) {
+        identity->timeout = value;
+        identity->timeouts++;
     }
     return MHD_YES;
 }
@@ -933,6 +1091,8 @@ static void identify(struct request *request)
         *put_digits(stpcpy(stpcpy(request->id, request->http->id_prefix), "-"), number, 16, 1) = '\0';
     if (given.traceparents == 1 && trace_is_parent(given.traceparent))
         request->traceparent = given.traceparent;
+    request->timeout = given.timeout;
+    request->timeouts = given.timeouts;
 }
 
 static struct wire *wire_of_connection(struct MHD_Connection *connection)
@@ -950,6 +1110,7 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
     request->wire = wire;
     request->number = number;
     request->job.run = run_job;
+    request->job.done = on_job_done;
     request->http = http;
     request->connection = connection;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);

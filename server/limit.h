@@ -15,6 +15,8 @@ struct limits {
     int memory_queue;            /* ... and how many may */
     int64_t memory_hold;         /* that a body or an answer may take to be sent while others wait for memory */
     int max_queue;               /* requests that may wait to be computed */
+    size_t max_work;             /* of a request, as loss_plan.work; 0: any amount */
+    int64_t compute_timeout;     /* milliseconds from the end of a body to the answer; 0: any time */
     size_t max_url, max_headers; /* bytes: of the request's target; of the names and values of its headers */
     int max_header_count;
     int max_json_depth;

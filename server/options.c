@@ -16,8 +16,18 @@
 #include "loss.h"
 #include "memory.h"
 #include "roff.h"
+#include "seconds.h"
 
-enum option_type { OPTION_ADDRESSES, OPTION_INTEGER, OPTION_MODE, OPTION_BYTES, OPTION_SECONDS, OPTION_CHOICE, OPTION_TEXT };
+enum option_type {
+    OPTION_ADDRESSES,
+    OPTION_INTEGER,
+    OPTION_MODE,
+    OPTION_BYTES,
+    OPTION_AMOUNT,
+    OPTION_SECONDS,
+    OPTION_CHOICE,
+    OPTION_TEXT
+};
 
 struct option {
     const char *name; /* --name on the command line, `name = ` in a file */
@@ -26,7 +36,7 @@ struct option {
     size_t offset;            /* of its value in struct options */
     const char *fallback;     /* the default; NULL: the CPUs that are allowed, of bytes half of the memory */
     const char *like;         /* an earlier option whose value is the default; else NULL */
-    uint64_t min, max;        /* of integers and bytes; of seconds in milliseconds; of addresses how many there are */
+    uint64_t min, max;        /* of numbers; of seconds in milliseconds; of addresses how many there are */
     const char *const *names; /* of choices */
     const char *bare;         /* what the flag alone says: a value then needs its "="; NULL: the flag needs a value */
     const char *value;        /* what --help calls its value */
@@ -42,6 +52,11 @@ const char *const isa_names[] = {"auto", "portable", NULL};
 #define MAX_BODY_LIMIT (UINT64_C(1) << 46) /* far from where sums of sizes could overflow */
 
 #define RATE_LIMIT (UINT64_C(1) << 40)
+
+#define KILO 1000
+#define KIBI 1024
+
+#define WORK_LIMIT UINT64_C(1000000000000000000)
 
 static const char *const on_off[] = {"on", "off", NULL};
 
@@ -202,6 +217,26 @@ static const struct option table[] = {
      .max = 1000000,
      .value = "N",
      .doc = "large requests that may wait to be computed; further ones get 503"},
+    {.name = "max-work",
+     .env = "LOSSD_MAX_WORK",
+     .type = OPTION_AMOUNT,
+     .offset = offsetof(struct options, limits.max_work),
+     .fallback = "1000G",
+     .min = 0,
+     .max = WORK_LIMIT,
+     .value = "N",
+     .doc =
+         "work that a request may ask for, in all of its losses, in nanoseconds of one core, else 413; 0 is no limit"},
+    {.name = "compute-timeout",
+     .env = "LOSSD_COMPUTE_TIMEOUT",
+     .type = OPTION_SECONDS,
+     .offset = offsetof(struct options, limits.compute_timeout),
+     .fallback = "60",
+     .min = 0,
+     .max = 86400000,
+     .value = "SECONDS",
+     .doc = "from the end of a request's body to its answer, waiting included, else 503; 0 is no "
+            "limit"},
     {.name = "max-url",
      .env = "LOSSD_MAX_URL",
      .type = OPTION_BYTES,
@@ -451,6 +486,10 @@ static const char *range_text(const struct option *option, char *text, size_t si
         snprintf(text, size, "a number of bytes such as 1048576, 512k, 16M or 1G, from %llu to %lluG",
                  (unsigned long long)option->min, (unsigned long long)option->max >> 30);
         break;
+    case OPTION_AMOUNT:
+        snprintf(text, size, "a whole number such as 1000000, 50M or 2G, from %llu to %lluG",
+                 (unsigned long long)option->min, (unsigned long long)option->max / 1000000000);
+        break;
     case OPTION_SECONDS:
         snprintf(text, size, "a number of seconds such as 5 or 0.25, from %g to %g", (double)option->min / 1000,
                  (double)option->max / 1000);
@@ -490,8 +529,9 @@ static const char *fallback_text(const struct option *option, char *text, size_t
 
 /* ---- values ------------------------------------------------------------------------------------------------------- */
 
-/* Reads digits and, where allowed, a suffix; false if there is anything else or it does not fit. */
-static bool read_number(const char *text, bool suffixed, uint64_t *number)
+/* Reads digits and, unless `kilo` is 0, a suffix for powers of it; false if there is anything else
+   or it does not fit. */
+static bool read_number(const char *text, uint64_t kilo, uint64_t *number)
 {
     static const char suffixes[] = "kmg";
     if (!isdigit((unsigned char)*text))
@@ -502,12 +542,13 @@ static bool read_number(const char *text, bool suffixed, uint64_t *number)
     if (errno != 0)
         return false;
     *number = digits;
-    const char *suffix = suffixed && *end ? strchr(suffixes, tolower((unsigned char)*end)) : NULL;
+    const char *suffix = kilo > 0 && *end ? strchr(suffixes, tolower((unsigned char)*end)) : NULL;
     if (suffix) {
-        if (__builtin_mul_overflow(*number, UINT64_C(1) << (10 * (suffix - suffixes + 1)), number))
+        for (const char *power = suffixes; power <= suffix; power++)
+            if (__builtin_mul_overflow(*number, kilo, number))
             return false;
         end++;
-        if (strcmp(end, "iB") == 0)
+        if (kilo == KIBI && strcmp(end, "iB") == 0)
             end += 2;
     }
     return *end == '\0';
@@ -527,19 +568,6 @@ static bool read_mode(const struct option *option, const char *text, int *mode)
 static bool read_addresses(const struct option *option, const char *text, struct address_list *list)
 {
     return address_list_parse(text, list) && list->count >= option->min;
-}
-
-/* Reads seconds, to the millisecond. */
-static bool read_seconds(const char *text, uint64_t *ms)
-{
-    const size_t digits = strspn(text, "0123456789"),
-                 places = text[digits] == '.' ? strspn(text + digits + 1, "0123456789") : 0;
-    if (digits == 0 || digits > 9 || places > 3 || text[digits + (places > 0 ? 1 + places : 0)] != '\0')
-        return false;
-    *ms = strtoull(text, NULL, 10) * 1000;
-    for (size_t i = 0, unit = 100; i < places; i++, unit /= 10)
-        *ms += unit * (uint64_t)(text[digits + 1 + i] - '0');
-    return true;
 }
 
 static bool read_choice(const struct option *option, const char *text, int *choice)
@@ -567,17 +595,19 @@ static bool read_value(struct options *options, const struct option *option, con
     case OPTION_TEXT:
         return snprintf(value, OPTION_PATH, "%s", text) < OPTION_PATH;
     case OPTION_INTEGER:
-        if (!read_number(text, false, &number) || number < option->min || number > option->max)
+        if (!read_number(text, 0, &number) || number < option->min || number > option->max)
             return false;
         *(int *)value = (int)number;
         return true;
     case OPTION_BYTES:
-        if (!read_number(text, true, &number) || number < option->min || number > option->max)
+    case OPTION_AMOUNT:
+        if (!read_number(text, option->type == OPTION_BYTES ? KIBI : KILO, &number) ||
+            number < option->min || number > option->max)
             return false;
         *(size_t *)value = (size_t)number;
         return true;
     case OPTION_SECONDS:
-        if (!read_seconds(text, &number) || number < option->min || number > option->max)
+        if (!seconds_read(text, &number) || number < option->min || number > option->max)
             return false;
         *(int64_t *)value = (int64_t)number;
         return true;
@@ -913,6 +943,7 @@ static void print_value(FILE *out, const struct option *option, struct options *
         fprintf(out, "%d", *(const int *)value);
         break;
     case OPTION_BYTES:
+    case OPTION_AMOUNT:
         fprintf(out, "%zu", *(const size_t *)value);
         break;
     case OPTION_SECONDS:

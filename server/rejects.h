@@ -19,6 +19,8 @@ enum reject {
     REJECT_MEMORY,                  /* 503: no memory in time, whether reserved or allocated */
     REJECT_MEMORY_NEVER,            /* 413: more than --max-memory would be needed */
     REJECT_QUEUE,                   /* 503: too many requests wait to be computed */
+    REJECT_WORK,                    /* 413: --max-work */
+    REJECT_COMPUTE_TIME,            /* 503: --compute-timeout, or the client's X-Request-Timeout */
     REJECT_RATE,                    /* 429: too many requests from there */
     REJECT_CONNECTIONS_PER_ADDRESS, /* closed unread */
     REJECT_HEADER_TIME,             /* cut, after a 408: the headers took too long */

@@ -122,7 +122,7 @@ static struct v1_request evaluation(const struct call *call)
                                .query = call->query,
                                .body = call->body,
                                .len = call->len,
-                               .most_work = call->most_work,
+                               .work = call->work,
                                .allowance = call->allowance,
                                .threads = call->threads};
 }
@@ -160,7 +160,7 @@ static struct oip_request inference(const struct call *call)
                                 .header_length = call->inference_header,
                                 .body = call->body,
                                 .len = call->len,
-                                .most_work = call->most_work,
+                                .work = call->work,
                                 .allowance = call->allowance,
                                 .threads = call->threads};
 }
@@ -261,7 +261,8 @@ SAYS(limits) = {
     "limits",
     server_tag,
     "What requests are held to",
-    "The limits in force, by the names of the options that set them, in bytes and seconds; 0 of a rate is no limit.",
+    "The limits in force, by the names of the options that set them, in bytes, seconds and units "
+    "of work; 0 of a rate, of max_work and of compute_timeout is no limit.",
     .media = json_media,
     .schema = "Limits",
     .errors = {503},
@@ -279,6 +280,7 @@ SAYS(evaluate) = {
     "Evaluate",
     .each_loss = true,
     .options = true,
+    .parameters = {"timeout"},
     .request = openapi_evaluate_request,
     .answer = openapi_evaluate_answer,
     .errors = {400, 406, 411, 413, 415, 422, 503},
@@ -288,6 +290,7 @@ SAYS(several) = {
     losses_tag,
     "Evaluate several losses over the same tensors",
     "Tensors are sent and decoded once, and losses over the same terms go through memory together.",
+    .parameters = {"timeout"},
     .request = openapi_several_request,
     .answer = openapi_several_answer,
     .errors = {400, 406, 411, 413, 415, 422, 503},
@@ -320,7 +323,7 @@ SAYS(infer) = {
     "Evaluate a model",
     "Numbers are in the JSON, or behind it as bytes; then the header Inference-Header-Content-Length says how long "
     "the JSON is, both ways.",
-    .parameters = {"jsonLength"},
+    .parameters = {"jsonLength", "timeout"},
     .request = openapi_infer_request,
     .answer = openapi_infer_answer,
     .errors = {400, 404, 411, 413, 415, 503},

@@ -9,6 +9,7 @@
 
 #include "openapi.h"
 #include "reply.h"
+#include "work.h"
 
 struct limits;
 struct metrics;
@@ -29,7 +30,7 @@ struct call {
     bool draining;               /* the server is about to end */
     const char *body;            /* NUL-terminated */
     size_t len;
-    size_t most_work; /* what computing may cost now (loss_plan.work), 0 for anything; if it is more, the reply's status stays 0 */
+    struct work_limits work;     /* if it may not be done now, the reply's status stays 0 */
     struct allowance *allowance; /* asked before memory is taken */
     int threads;                 /* OpenMP threads that may be used; 1 in an I/O thread */
 };

@@ -24,6 +24,7 @@ static const struct {
     {"properties", properties_suite},
     {"sequences", sequences_suite},
     {"pages", pages_suite},
+    {"schedule", schedule_suite},
     {"server", server_suite},
     {"smuggling", smuggling_suite},
     {"faults", faults_suite},

@@ -14,6 +14,7 @@ Suite *kernels_suite(void);
 Suite *properties_suite(void);
 Suite *sequences_suite(void);
 Suite *pages_suite(void);
+Suite *schedule_suite(void);
 Suite *server_suite(void);
 Suite *smuggling_suite(void);
 Suite *faults_suite(void);

@@ -770,24 +770,32 @@ END_TEST
 static const char busy[] = "lossd_executor_busy", queued[] = "lossd_queue_jobs";
 static const char gone[] = "lossd_rejected_total{reason=\"gone\"}";
 
-/* Asks for what would take minutes: every query meets every key. */
-static void ask_for_minutes(struct http_client *by)
+enum { ROWS_MINUTES = 40000, ROWS_MOMENT = 2000, ROW = 64 };
+
+/* Asks for what takes a time that goes with the square of the rows: every query meets every key. */
+static void ask_for_rows(struct http_client *by, size_t rows, const char *headers)
 {
-    enum { ROWS = 40000, COLUMNS = 64, BYTES = ROWS * COLUMNS * sizeof(float) };
-    static const char head[] = "POST /v1/losses/info_nce?grad=true HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+    static const char head[] =
+        "POST /v1/losses/info_nce?grad=true HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: "
                                "application/vnd.safetensors\r\nContent-Length: %zu\r\n\r\n";
-    float *const numbers = calloc(ROWS * COLUMNS, sizeof *numbers);
+    float *const numbers = calloc(rows * ROW, sizeof *numbers);
     ck_assert_ptr_nonnull(numbers);
+    char text[256], shape[32];
     struct tensor_file file = {{0}, {0}};
-    tensor_file_add(&file, "query", "F32", "40000,64", numbers, BYTES);
-    tensor_file_add(&file, "key", "F32", "40000,64", numbers, BYTES);
+    snprintf(shape, sizeof shape, "%zu,%d", rows, ROW);
+    tensor_file_add(&file, "query", "F32", shape, numbers, rows * ROW * sizeof *numbers);
+    tensor_file_add(&file, "key", "F32", shape, numbers, rows * ROW * sizeof *numbers);
     struct buffer body = tensor_file_end(&file, 0);
-    char text[256];
-    snprintf(text, sizeof text, head, body.len);
+    snprintf(text, sizeof text, head, headers, body.len);
     ck_assert(http_client_send_text(by, text));
     ck_assert(http_client_send(by, body.data, body.len));
     buffer_free(&body);
     free(numbers);
+}
+
+static void ask_for_minutes(struct http_client *by)
+{
+    ask_for_rows(by, ROWS_MINUTES, "");
 }
 
 static void reset(struct http_client *who)
@@ -832,13 +840,253 @@ START_TEST(limits_work_goes_on_when_its_client_has_closed_its_half)
 }
 END_TEST
 
-/* ---- sizes and numbers ---------------------------------------------------------------------------------------------- */
+/* The place and the memory of a request that waits are free at once, not when its turn comes. */
+START_TEST(limits_waiting_work_is_given_up_at_once)
+{
+    struct http_client waiting_too;
+    START("--threads=1");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&waiting_too, "127.0.0.1", server.port));
+    ask_for_minutes(&waiting_too);
+    wait_for_metric(queued, 1);
+    const double both = metric(reserved);
+    reset(&waiting_too);
+    wait_for_metric(queued, 0);
+    wait_for_metric(gone, 1);
+    ck_assert(metric(reserved) <= both - 2.0 * ROWS_MINUTES * ROW * sizeof(float));
+    ck_assert(metric(busy) == 1);
+    reset(&client);
+    wait_for_metric(busy, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+/* ---- how long, how much, and whose turn it is ------------------------------------------------ */
+
+static const char late[] = "lossd_rejected_total{reason=\"compute_time\"}";
 
 static void expect_status(int status, const char *text)
 {
     ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head, response.body);
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
+
+START_TEST(limits_computing_has_a_deadline)
+{
+    char value[64];
+    START("--compute-timeout=0.3");
+    ask_for_minutes(&client);
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(503, "not ready within 0.3 seconds, the limit that --compute-timeout sets");
+    ck_assert_ptr_null(http_response_header(&response, "Retry-After", value,
+                                            sizeof value)); /* it would be in vain */
+    ck_assert(metric(late) == 1);
+    expect_evaluated(); /* on the same connection */
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, " reason=compute_time"));
+    free(log);
+}
+END_TEST
+
+START_TEST(limits_a_deadline_includes_the_queue)
+{
+    char value[64];
+    struct http_client second;
+    START("--threads=1");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    ask_for_rows(&second, ROWS_MOMENT, "X-Request-Timeout: 0.4\r\n");
+    ck_assert(http_client_read(&second, &response, false));
+    expect_status(503, "not ready within 0.4 seconds, the limit that X-Request-Timeout sets");
+    ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", value, sizeof value));
+    ck_assert_int_ge(atoi(value), 1);
+    ck_assert(metric(busy) == 1); /* the other one is computed */
+    http_client_close(&second);
+    reset(&client);
+    wait_for_metric(busy, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+START_TEST(limits_clients_can_only_lower_the_deadline)
+{
+    START("--compute-timeout=0.3");
+    ask_for_rows(&client, ROWS_MINUTES, "X-Request-Timeout: 60\r\n");
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(503, "within 0.3 seconds, the limit that --compute-timeout sets");
+    ask_for_rows(&client, ROWS_MINUTES, "X-Request-Timeout: 0.2\r\n");
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(503, "within 0.2 seconds, the limit that X-Request-Timeout sets");
+}
+END_TEST
+
+START_TEST(limits_there_can_be_no_deadline)
+{
+    START("--compute-timeout=0");
+    ask_for_rows(&client, ROWS_MOMENT, "");
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ask_for_rows(&client, ROWS_MINUTES, "X-Request-Timeout: 0.2\r\n");
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(503, "X-Request-Timeout");
+}
+END_TEST
+
+START_TEST(limits_timeouts_are_read_strictly)
+{
+    static const char *const wrong[] = {"0",          "0.000", "-1",  "+1",  "1s",
+                                        "1.2345",     "abc",   "",    "1e3", "86400.001",
+                                        "9999999999", "\xff",  "1, 2"};
+    char headers[128];
+    START("--threads=1");
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        snprintf(headers, sizeof headers, "X-Request-Timeout: %s\r\n", wrong[i]);
+        ck_assert(http_client_ask(&client, "POST", mse_path, headers, mse, strlen(mse), &response));
+        expect_status(400, "X-Request-Timeout is '");
+        expect_status(400, "it takes seconds from 0.001 to 86400, such as 2.5");
+    }
+    ck_assert(http_client_ask(&client, "POST", mse_path,
+                              "X-Request-Timeout: 1\r\nx-request-timeout: 2\r\n", mse, strlen(mse),
+                              &response));
+    expect_status(400, "there are 2 headers X-Request-Timeout");
+    ck_assert(http_client_ask(&client, "POST", mse_path, "X-Request-Timeout: 86400\r\n", mse,
+                              strlen(mse), &response));
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+/* Before anything is decoded: there is a class that cannot be. */
+START_TEST(limits_work_is_refused_before_it_is_begun)
+{
+    static const char one[] = "{\"input\": [[1, 2], [3, 4]], \"target\": [0, 7]}";
+    static const char several[] =
+        "{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"losses\": "
+        "[{\"loss\": \"mse\"}, {\"loss\": \"l1\"}, {\"loss\": \"huber\"}]}";
+    static const char inference[] = "{\"inputs\": [{\"name\": \"input\", \"shape\": [3], "
+                                    "\"datatype\": \"FP32\", \"data\": [1, 2, "
+                                    "3]}, {\"name\": \"target\", \"shape\": [3], \"datatype\": "
+                                    "\"FP32\", \"data\": [1, 2, 3]}]}";
+    START("--max-work=1");
+    ck_assert(http_client_ask(&client, "POST", "/v1/losses/cross_entropy", NULL, one, strlen(one),
+                              &response));
+    expect_status(413, " units of work; max_work of GET /v1/limits is 1");
+    ck_assert(http_client_ask(&client, "POST", "/v1/evaluate", NULL, several, strlen(several),
+                              &response));
+    expect_status(413, " units of work; max_work of GET /v1/limits is 1");
+    ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", NULL, inference,
+                              strlen(inference), &response));
+    expect_status(413, " units of work; max_work of GET /v1/limits is 1");
+    ask_for_minutes(&client);
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(413, " units of work; max_work of GET /v1/limits is 1");
+    ck_assert(metric("lossd_rejected_total{reason=\"work\"}") == 4);
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, " reason=work"));
+    free(log);
+}
+END_TEST
+
+static unsigned long long work_of_answer(void)
+{
+    const char *const at = strstr(response.body, "this takes ");
+    ck_assert_msg(at != NULL, "%s", response.body);
+    return strtoull(at + strlen("this takes "), NULL, 10);
+}
+
+START_TEST(limits_work_of_several_losses_is_added_up)
+{
+    static const char several[] =
+        "{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"losses\": "
+        "[{\"loss\": \"mse\"}, {\"loss\": \"mse\"}, {\"loss\": \"mse\"}]}";
+    char most[64];
+    START("--max-work=1");
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    const unsigned long long each = work_of_answer();
+    ck_assert(http_client_ask(&client, "POST", "/v1/evaluate", NULL, several, strlen(several),
+                              &response));
+    ck_assert_uint_eq(work_of_answer(), 3 * each);
+    teardown();
+    snprintf(most, sizeof most, "--max-work=%llu", 3 * each);
+    START(most);
+    ck_assert(http_client_ask(&client, "POST", "/v1/evaluate", NULL, several, strlen(several),
+                              &response));
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+/* How many of these clients have an answer. */
+static int count_answered(const struct http_client clients[], int count)
+{
+    int answered = 0;
+    for (int i = 0; i < count; i++) {
+        char byte;
+        answered += recv(clients[i].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    }
+    return answered;
+}
+
+START_TEST(limits_a_client_waits_for_one_job_of_another)
+{
+    enum { CONNECTIONS = 16 };
+    struct http_client many[CONNECTIONS], other;
+    START("--threads=1", "--compute-timeout=0");
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ck_assert(http_client_connect(&many[i], "127.0.0.1", server.port));
+        ask_for_rows(&many[i], ROWS_MOMENT, "");
+    }
+    connect_from_elsewhere(&other);
+    ask_for_rows(&other, ROWS_MOMENT / 2, "");
+    while (metric("lossd_queue_clients") < 2 && count_answered(&other, 1) == 0)
+        wait_ms(1);
+    const int before = count_answered(many, CONNECTIONS);
+    ck_assert_int_lt(before, CONNECTIONS - 4);
+    ck_assert(http_client_read(&other, &response, false));
+    const int after = count_answered(many, CONNECTIONS);
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_msg(after - before <= 2, "%d jobs of the other client were done meanwhile",
+                  after - before);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ck_assert(http_client_read(&many[i], &response, false));
+        ck_assert_int_eq(response.status, 200);
+        http_client_close(&many[i]);
+    }
+    http_client_close(&other);
+}
+END_TEST
+
+START_TEST(limits_the_queue_has_room_for_every_client)
+{
+    struct http_client many[3], other;
+    char value[64];
+    START("--threads=1", "--max-queue=2", "--compute-timeout=0");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(http_client_connect(&many[i], "127.0.0.1", server.port));
+        ask_for_minutes(&many[i]);
+        wait_for_metric(queued, i + 1);
+    }
+    ck_assert(metric("lossd_queue_clients") == 1);
+    connect_from_elsewhere(&other);
+    ask_for_rows(&other, ROWS_MOMENT, "");
+    wait_for_metric("lossd_queue_clients", 2);
+    ck_assert(metric(queued) == 2);
+    ck_assert(http_client_read(&many[1], &response, false));
+    expect_status(503, "too many requests are waiting");
+    ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", value, sizeof value));
+    for (int i = 0; i < 2; i++)
+        reset(&many[i]);
+    reset(&client);
+    ck_assert(http_client_read(&other, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&other);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+/* ---- sizes and numbers ----------------------------------------------------------------------- */
 
 /* Sends a GET with a target of so many bytes and, besides Host, headers with so many bytes of names and values in `count`
    lines, in a connection of its own. */
@@ -1028,11 +1276,13 @@ END_TEST
 
 START_TEST(limits_are_told)
 {
-    START("--max-body=12345", "--idle-timeout=1.5", "--request-rate=7", "--max-connections=99");
+    START("--max-body=12345", "--idle-timeout=1.5", "--request-rate=7", "--max-connections=99",
+          "--max-work=5G", "--compute-timeout=2.5");
     ck_assert(http_client_ask(&client, "GET", "/v1/limits", NULL, NULL, 0, &response));
     expect_status(200, "\"max_body\":12345,\"max_expanded\":12345,");
     expect_status(200, "\"idle_timeout\":1.5,");
     expect_status(200, "\"request_rate\":7,");
+    expect_status(200, "\"max_work\":5000000000,\"compute_timeout\":2.5,");
     expect_status(200, "\"max_connections\":99,");
 }
 END_TEST
@@ -1175,8 +1425,19 @@ Suite *limits_suite(void)
     tcase_add_test(memory, limits_memory_holds_whatever_comes);
     tcase_add_test(memory, limits_sizes_beyond_32_bits_are_told_apart);
     TCase *leaving = add_case(suite, "limits_leaving");
+    TCase *computing = add_case(suite, "limits_computing");
     tcase_add_test(leaving, limits_work_is_given_up_when_its_client_resets);
     tcase_add_test(leaving, limits_work_goes_on_when_its_client_has_closed_its_half);
+    tcase_add_test(leaving, limits_waiting_work_is_given_up_at_once);
+    tcase_add_test(computing, limits_computing_has_a_deadline);
+    tcase_add_test(computing, limits_a_deadline_includes_the_queue);
+    tcase_add_test(computing, limits_clients_can_only_lower_the_deadline);
+    tcase_add_test(computing, limits_there_can_be_no_deadline);
+    tcase_add_test(computing, limits_timeouts_are_read_strictly);
+    tcase_add_test(computing, limits_work_is_refused_before_it_is_begun);
+    tcase_add_test(computing, limits_work_of_several_losses_is_added_up);
+    tcase_add_test(computing, limits_a_client_waits_for_one_job_of_another);
+    tcase_add_test(computing, limits_the_queue_has_room_for_every_client);
     TCase *sizes = add_case(suite, "limits_sizes");
     tcase_add_test(sizes, limits_headers_and_targets_have_sizes);
     tcase_add_test(sizes, limits_headers_and_targets_may_be_as_long_as_the_default_says);

@@ -542,7 +542,8 @@ END_TEST
 START_TEST(more_work_than_was_allowed_is_left_undone)
 {
     const char *const body = "{\"input\":[[1],[2],[3]],\"target\":[1,2,3]}";
-    const struct v1_request request = {.loss = "mse", .body = body, .len = strlen(body), .most_work = 8, .threads = 1};
+    const struct v1_request request = {
+        .loss = "mse", .body = body, .len = strlen(body), .work = {.now = 8}, .threads = 1};
     struct reply left = {0};
     v1_evaluate(&request, &left);
     ck_assert_int_eq(left.status, 0);

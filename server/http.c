@@ -13,9 +13,10 @@
  *          |  +----------------------------------------------------------------+
  *          v                                                                   |
  *      WAITING (until there is memory) -- too late ---> LATE: answered and dropped
- *          |                                                                   |
+ *          |  ^ the body grows                                                 |
  *      RECEIVING -- all is in, small: computed on the spot --------------------+
  *          +------- all is in, large: suspended and queued --> COMPUTING ------+  resumed
+ *          +------- all is in, no memory to compute: WAITING --^
  *
  * Who owns a request (struct request): the I/O thread, from the first call until on_completed frees it, except in the state
  * COMPUTING: then it belongs to the executor. That handing over is safe because of three things. (1) The connection is
@@ -81,9 +82,10 @@ enum {
     HTTP_CODING_COST = 20,
     /* Up to this many bytes of a refused request's body are read and dropped, so that the connection stays usable. */
     HTTP_DISCARD_BODY = 64 * 1024,
-    /* So much of a body is taken without asking how long it will be: a client that only says so shall have no memory for it, in
-       particular none that is kept for others. Then a body has the room that it says it needs; or doubles. */
+    /* A body has memory for what has come of it and not much more, however long it is said to be. It starts with so much, */
     HTTP_BODY_START = 64 * 1024,
+    HTTP_BODY_DOUBLES = 1 << 20, /* doubles up to here, */
+    HTTP_BODY_SPARE = 4,         /* and then grows by a quarter, which with large blocks copies nothing */
     HTTP_CONNECTIONS_MIN = 16,
     HTTP_ADMIN_CONNECTIONS = 16, /* that health and metrics may have where there are too many of others */
     /* For headers and the piece of the body that is being read, which is half of it; more where headers may be longer.
@@ -113,8 +115,9 @@ enum {
 };
 
 enum request_state {
-    REQUEST_WAITING,    /* for memory, on the connection's suspension, and belongs to budget.h */
-    REQUEST_LATE,       /* refused while it waited; the body is still to come */
+    REQUEST_WAITING,    /* for memory for its body; the connection is suspended, and it belongs to budget.h */
+    REQUEST_GATHERING,  /* the same for memory to be computed */
+    REQUEST_LATE,       /* refused while it waited; the rest of the body may still be to come */
     REQUEST_RECEIVING,  /* the body is being stored */
     REQUEST_DISCARDING, /* the reply is known, the body is dropped as it comes */
     REQUEST_COMPUTING,  /* belongs to the executor; the connection is suspended */
@@ -395,18 +398,18 @@ static bool size_body(struct request *request, size_t size)
     return true;
 }
 
-/* Makes room for `more` bytes, which stay within max_body together with those that are there. */
-static bool grow_body(struct request *request, size_t more)
+/* How much room a body is given that has to hold `wanted` bytes, which are within max_body. */
+static size_t next_capacity(const struct request *request, size_t wanted)
 {
-    size_t wanted = request->len + more, limit = request->http->settings.limits.max_body;
-    if (wanted <= request->capacity)
-        return true;
-    size_t next = request->capacity > 0 ? request->capacity * 2 : HTTP_BODY_START;
-    if (request->framing.has_length && (request->capacity > 0 || request->framing.length < next))
-        next = (size_t)request->framing.length;
-    if (next > limit)
-        next = limit;
-    return size_body(request, next > wanted ? next : wanted);
+    const struct framing *const framing = &request->framing;
+    const size_t has = request->capacity, limit = request->http->settings.limits.max_body;
+    const size_t most = framing->has_length ? (size_t)framing->length : limit;
+    size_t next = has + (has < HTTP_BODY_DOUBLES ? has : has / HTTP_BODY_SPARE);
+    if (next < HTTP_BODY_START)
+        next = HTTP_BODY_START;
+    if (next > most)
+        next = most;
+    return next > wanted ? next : wanted;
 }
 
 static void refuse_too_large(struct request *request)
@@ -422,8 +425,8 @@ static void refuse_no_memory(struct request *request, const char *what)
     struct http *const http = request->http;
     count_reject(request, request->memory.never ? REJECT_MEMORY_NEVER : REJECT_MEMORY);
     if (request->memory.never)
-        refuse(&request->reply, 413, "this needs more memory than the %zu bytes that --max-memory leaves to requests",
-               budget_bytes(http->budget));
+        refuse(&request->reply, 413, "this needs more memory than the %zu bytes that --max-memory leaves to a request",
+               budget_most(http->budget));
     else
         refuse(&request->reply, 503, "there is no memory for %s at the moment", what);
     if (!request->memory.never)
@@ -452,19 +455,114 @@ static uint64_t body_length(const struct request *request)
     return request->framing.chunked ? WATCH_ANY_LENGTH : request->framing.length;
 }
 
-static void store(struct request *request, const char *data, size_t size)
+/* ---- waiting for memory --------------------------------------------------------------------------------------------- */
+
+static bool hand_over(struct request *request);
+static enum MHD_Result refuse_submitted(struct request *request);
+
+/* Whether the client has left, or the server cannot wait for the end of the work. */
+static bool is_given_up(const struct request *request)
 {
+    return allowance_cancelled(&request->memory.allowance);
+}
+
+/* Refuses a request for which nobody waits, or cannot: its client has left, or the server cannot
+   wait for the end. */
+static void refuse_gone(struct request *request)
+{
+    const bool ending = __atomic_load_n(&request->http->give_up, __ATOMIC_RELAXED);
+    count_reject(request, ending ? REJECT_DRAINING : REJECT_GONE);
+    refuse(&request->reply, ending ? 503 : reply_status(LOSS_CANCELLED), "the request was given up: %s",
+           ending ? "the server is shutting down" : "the client has left");
+    request->close = true;
+}
+
+/* What a request with a body of so many bytes, as long as one is known, is expected to need. */
+static size_t expected_bytes(const struct request *request, size_t bytes)
+{
+    const size_t factor = request->transfer.content.coding == CODING_IDENTITY ? HTTP_BODY_FACTOR : HTTP_CODED_FACTOR;
+    const size_t expected = HTTP_REQUEST_BYTES + bytes * factor; /* --max-body is far from overflowing */
+    const size_t most = budget_most(request->http->budget);
+    return expected < most ? expected : most;
+}
+
+/* Refuses a request that waited for memory. */
+static void refuse_waiting(struct request *request)
+{
+    const bool whole = request->state == REQUEST_GATHERING;
+    if (is_given_up(request))
+        refuse_gone(request);
+    else
+        refuse_no_memory(request, "this request");
+    if (whole)
+        free_body(request);
+    else
+        watch_turn(request->watched, WATCH_BODY);
+    request->state = whole ? REQUEST_READY : REQUEST_LATE;
+    MHD_resume_connection(request->connection);
+}
+
+/* Memory was found for a request, or its time to wait for it is up. From any thread. */
+static void on_memory(struct reservation *memory, bool granted)
+{
+    struct request *const request = (struct request *)(void *)((char *)memory - offsetof(struct request, memory));
+    if (!granted) {
+        refuse_waiting(request);
+    } else if (request->state == REQUEST_GATHERING) {
+        if (hand_over(request))
+            return;
+        refuse_submitted(request);
+        MHD_resume_connection(request->connection);
+    } else {
+        request->state = REQUEST_RECEIVING;
+        watch_turn(request->watched, WATCH_BODY);
+        watch_holds(request->watched, body_length(request), request->memory.reserved);
+        MHD_resume_connection(request->connection);
+    }
+}
+
+/* Leaves what is still to come of the body with the client until there is memory for what was last asked for. */
+static void wait_for_memory(struct request *request, enum request_state state)
+{
+    request->state = state;
+    watch_turn(request->watched, WATCH_NOTHING);
+    MHD_suspend_connection(request->connection);
+    if (!reservation_wait(&request->memory, on_memory))
+        refuse_waiting(request);
+}
+
+/* ---- storing the body ----------------------------------------------------------------------------------------------- */
+
+static void append_piece(struct request *request, const char *data, size_t size)
+{
+    memcpy(request->body + request->len, data, size);
+    request->len += size;
+    watch_holds(request->watched, body_length(request), request->memory.reserved);
+}
+
+/* Stores a piece of the body, or refuses the request. False if the piece has to wait for memory. */
+static bool store(struct request *request, const char *data, size_t size)
+{
+    const size_t wanted = request->len + size, has = request->body ? request->capacity + 1 : 0;
     if (size > request->http->settings.limits.max_body - request->len) { /* only a chunked body can be longer than was said */
         refuse_too_large(request);
         give_up(request);
-    } else if (!grow_body(request, size)) {
+        return true;
+    }
+    const size_t next = wanted > request->capacity ? next_capacity(request, wanted) : request->capacity;
+    const bool room =
+        reservation_room(&request->memory, next > request->capacity ? next + 1 - has : 0, expected_bytes(request, next));
+    if (!room && reservation_may_wait(&request->memory)) {
+        wait_for_memory(request, REQUEST_WAITING);
+        return false;
+    }
+    if (!room || (next > request->capacity && !size_body(request, next))) {
         refuse_no_memory(request, "the body");
         give_up(request);
     } else {
-        memcpy(request->body + request->len, data, size);
-        request->len += size;
-        watch_holds(request->watched, body_length(request), request->memory.reserved);
+        append_piece(request, data, size);
     }
+    return true;
 }
 
 static enum MHD_Result append_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
@@ -547,16 +645,18 @@ static void refuse_unsound(struct request *request, const struct refusal *fault)
    what they have to be. */
 static enum MHD_Result take_piece(struct request *request, const char *data, size_t *size)
 {
-    request->received += *size;
-    watch_progress(request->watched, request->received);
     const struct refusal fault = wire_early_fault(request->wire, request->number);
     if (fault.status != 0) {
+        request->received += *size;
         refuse_unsound(request, &fault);
         return answer_and_drop(request);
     }
-    if (request->state == REQUEST_RECEIVING) {
-        store(request, data, *size);
-    } else if (request->state == REQUEST_DISCARDING) {
+    const bool wanted = request->state == REQUEST_RECEIVING;
+    if (wanted && !store(request, data, *size))
+        return MHD_YES; /* it comes again */
+    request->received += *size;
+    watch_progress(request->watched, request->received);
+    if (!wanted && request->state == REQUEST_DISCARDING) {
         if (*size > request->patience)
             return answer_and_drop(request);
         request->patience -= *size;
@@ -566,12 +666,6 @@ static enum MHD_Result take_piece(struct request *request, const char *data, siz
 }
 
 /* ---- computing ---------------------------------------------------------------------------------------------------- */
-
-/* Whether the client has left, or the server cannot wait for the end of the work. */
-static bool is_given_up(const struct request *request)
-{
-    return allowance_cancelled(&request->memory.allowance);
-}
 
 /* Expands the body where it came compressed, as transfer_expand has it. */
 static bool expand_body(struct request *request, size_t most)
@@ -659,17 +753,6 @@ static void refuse_late(struct request *request)
         2 * waited_ms < limit_ms ? 0 : executor_retry_after(request->http->settings.executor);
 }
 
-/* Refuses a request for which nobody waits, or cannot: its client has left, or the server cannot
-   wait for the end. */
-static void refuse_gone(struct request *request)
-{
-    const bool ending = __atomic_load_n(&request->http->give_up, __ATOMIC_RELAXED);
-    count_reject(request, ending ? REJECT_DRAINING : REJECT_GONE);
-    refuse(&request->reply, ending ? 503 : reply_status(LOSS_CANCELLED), "the request was given up: %s",
-           ending ? "the server is shutting down" : "the client has left");
-    request->close = true;
-}
-
 static void refuse_queue(struct request *request)
 {
     count_reject(request, REJECT_QUEUE);
@@ -738,9 +821,8 @@ static void on_job_done(struct job *job, enum job_end end)
     MHD_resume_connection(request->connection);
 }
 
-/* Leaves to the executor what is left to do until the request can be answered. False if it takes no
-   more jobs; then nothing has changed. */
-static bool submit(struct request *request)
+/* Hands a request to the executor; its connection is suspended. False if that takes no more jobs. From any thread. */
+static bool hand_over(struct request *request)
 {
     const int64_t limit_ms = timeout_of(request), now = clock_ns();
     struct job *const job = &request->job;
@@ -752,11 +834,20 @@ static bool submit(struct request *request)
     request->memory.allowance.cancel = &job->cancel;
     request->state = REQUEST_COMPUTING;
     request->handed = now;
-    MHD_suspend_connection(request->connection);
     if (executor_submit(request->http->settings.executor, job))
         return true;
     request->handed = 0;
     request->state = REQUEST_READY;
+    return false;
+}
+
+/* Leaves to the executor what is left to do until the request can be answered. False if it takes no
+   more jobs; then nothing has changed. */
+static bool submit(struct request *request)
+{
+    MHD_suspend_connection(request->connection);
+    if (hand_over(request))
+        return true;
     MHD_resume_connection(request->connection);
     return false;
 }
@@ -818,9 +909,19 @@ static enum MHD_Result evaluate(struct request *request)
     request->ns[PHASE_RECEIVE] = request->whole - request->started;
     if (request->body)
         request->body[request->len] = '\0';
-    if (!compute_here(request))
+    const bool filled = reservation_fill(&request->memory, expected_bytes(request, request->len));
+    if (filled && compute_here(request)) {
+        free_body(request);
+        return finish(request);
+    }
+    if (filled)
         return submit(request) ? MHD_YES : refuse_submitted(request);
+    if (reservation_may_wait(&request->memory)) {
+        wait_for_memory(request, REQUEST_GATHERING);
+        return MHD_YES;
+    }
     free_body(request);
+    refuse_no_memory(request, "this request");
     return finish(request);
 }
 
@@ -1005,53 +1106,19 @@ static bool dispatch(struct request *request)
 
 /* ---- admission ---------------------------------------------------------------------------------------------------- */
 
-/* What a request with a body is expected to need; of one in chunks nobody knows. */
-static size_t expected_bytes(const struct request *request)
-{
-    const size_t factor = request->transfer.content.coding == CODING_IDENTITY ? HTTP_BODY_FACTOR : HTTP_CODED_FACTOR;
-    const size_t bytes = HTTP_REQUEST_BYTES + (size_t)request->framing.length * factor; /* --max-body is far from overflowing */
-    const size_t most = budget_most(request->http->budget);
-    return bytes < most ? bytes : most;
-}
-
-/* Memory was found for a request, or its time to wait for it is up. From any thread. */
-static void on_memory(struct reservation *memory, bool granted)
-{
-    struct request *const request = (struct request *)(void *)((char *)memory - offsetof(struct request, memory));
-    if (!granted && is_given_up(request))
-        refuse_gone(request);
-    else if (!granted)
-        refuse_no_memory(request, "this request");
-    request->state = granted ? REQUEST_RECEIVING : REQUEST_LATE;
-    watch_turn(request->watched, WATCH_BODY);
-    if (granted)
-        watch_holds(request->watched, request->framing.length, request->memory.reserved);
-    MHD_resume_connection(request->connection);
-}
-
-/* Leaves the body with the client until there is memory for it. */
-static enum MHD_Result wait_for_memory(struct request *request, size_t bytes)
-{
-    request->state = REQUEST_WAITING;
-    watch_turn(request->watched, WATCH_NOTHING);
-    MHD_suspend_connection(request->connection);
-    if (!reservation_wait(&request->memory, bytes, on_memory))
-        on_memory(&request->memory, false);
-    return MHD_YES;
-}
-
-/* Lets a request send its body, as soon as there is memory for it. */
 static enum MHD_Result admit(struct request *request)
 {
-    const size_t bytes = expected_bytes(request);
-    request->memory.never = request->framing.length >= budget_bytes(request->http->budget);
+    const struct framing *const framing = &request->framing;
+    const size_t claim = expected_bytes(request, (size_t)framing->length);
     request->state = REQUEST_RECEIVING;
-    if (!request->memory.never && reservation_try(&request->memory, bytes)) {
+    if (reservation_ever(&request->memory, (size_t)framing->length + 1) && reservation_begin(&request->memory, claim)) {
         watch_holds(request->watched, body_length(request), request->memory.reserved);
         return MHD_YES;
     }
-    if (!request->memory.never && request->framing.has_length && request->http->settings.limits.memory_wait > 0)
-        return wait_for_memory(request, bytes);
+    if (framing->has_length && reservation_may_wait(&request->memory)) {
+        wait_for_memory(request, REQUEST_WAITING);
+        return MHD_YES;
+    }
     refuse_no_memory(request, "this request");
     return settle(request);
 }
@@ -1182,6 +1249,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     case REQUEST_READY:
         return finish(request);
     case REQUEST_WAITING:   /* cannot be: the connection is suspended */
+    case REQUEST_GATHERING: /* likewise */
     case REQUEST_LATE:      /* cannot be: it was dropped */
     case REQUEST_COMPUTING: /* cannot be: the connection is suspended */
     case REQUEST_ANSWERED:  /* cannot be: libmicrohttpd does not ask again */

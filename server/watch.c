@@ -126,6 +126,7 @@ static bool cut(struct watched *watched, const char *reason, const char *detail)
     if (!atomic_compare_exchange_strong(&watched->turn, &turn, WATCH_CUT))
         return false;
     atomic_store(&watched->reason, reason);
+    __atomic_store_n(&watched->gone, true, __ATOMIC_RELAXED); /* its thread may have begun to wait for memory meanwhile */
     if (detail && watched->plain)
         tell(watched, detail);
     shutdown(watched->fd, SHUT_RDWR);

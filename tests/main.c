@@ -25,6 +25,7 @@ static const struct {
     {"sequences", sequences_suite},
     {"pages", pages_suite},
     {"schedule", schedule_suite},
+    {"budget", budget_suite},
     {"server", server_suite},
     {"smuggling", smuggling_suite},
     {"faults", faults_suite},

@@ -15,6 +15,7 @@ Suite *properties_suite(void);
 Suite *sequences_suite(void);
 Suite *pages_suite(void);
 Suite *schedule_suite(void);
+Suite *budget_suite(void);
 Suite *server_suite(void);
 Suite *smuggling_suite(void);
 Suite *faults_suite(void);

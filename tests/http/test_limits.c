@@ -348,10 +348,10 @@ END_TEST
 
 enum { MIB = 1 << 20 };
 
-/* Of 64 MiB, 100 connections take 4; an eighth of the rest is set aside for small requests. So one request of 20 MiB, for which
-   twice as much is reserved, leaves no room for another. */
+/* Of 64 MiB, 100 connections take 4; an eighth of the rest is set aside for small requests. So one request of 30 MiB, which
+   claims twice as much, claims all there is, and one that has sent a part of it leaves no room for another. */
 #define MEMORY "--max-memory=64M", "--max-connections=100"
-enum { LARGE = 20 * MIB };
+enum { LARGE = 30 * MIB, MIDDLE = 20 * MIB, HELD = MIB };
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 static const bool sanitized = true; /* their own memory is more than the server's */
@@ -391,15 +391,32 @@ static void wait_for_metric(const char *line, double value)
     }
 }
 
-static const char waiting[] = "lossd_memory_waiting", reserved[] = "lossd_memory_reserved_bytes";
+static const char waiting[] = "lossd_memory_waiting", reserved[] = "lossd_memory_reserved_bytes",
+                  used[] = "lossd_memory_used_bytes";
+
+static void wait_for_at_least(const char *line, double value)
+{
+    for (int waited = 0; metric(line) < value; waited += 10) {
+        ck_assert_msg(waited < LONG_MS, "%s is %g and not %g", line, metric(line), value);
+        wait_ms(10);
+    }
+}
+
+/* A client announces LARGE bytes, and sends enough of them for it to be admitted. */
+static void hold(struct http_client *by, const char *body)
+{
+    const double before = metric(used);
+    announce(by, LARGE, "");
+    ck_assert(http_client_send(by, body, HELD));
+    wait_for_at_least(used, before + HELD);
+}
 
 START_TEST(limits_memory_is_waited_for_with_the_body_unread)
 {
     struct http_client second;
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=60");
-    announce(&client, LARGE, "");
-    wait_ms(100);
+    hold(&client, body);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "Expect: 100-continue\r\n");
     wait_for_metric(waiting, 1);
@@ -411,7 +428,7 @@ START_TEST(limits_memory_is_waited_for_with_the_body_unread)
     http_client_close(&small);
     char byte;
     ck_assert_int_lt(recv(second.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT), 0); /* nor is it told to go on */
-    ck_assert(http_client_send(&client, body, LARGE));
+    ck_assert(http_client_send(&client, body + HELD, LARGE - HELD));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 200);
     ck_assert(http_client_read(&second, &response, false));
@@ -430,8 +447,7 @@ START_TEST(limits_memory_that_is_given_up_goes_to_those_who_wait)
     struct http_client second;
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=60");
-    announce(&client, LARGE, "");
-    wait_ms(100);
+    hold(&client, body);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "");
     wait_for_metric(waiting, 1);
@@ -449,8 +465,7 @@ START_TEST(limits_memory_is_not_waited_for_without_end)
     struct http_client second;
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=0.3", "--memory-queue=1");
-    announce(&client, LARGE, "");
-    wait_ms(100);
+    hold(&client, body);
     for (int i = 0; i < 3; i++) {
         ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
         announce(&second, LARGE, i == 0 ? "Expect: 100-continue\r\n" : "");
@@ -472,9 +487,10 @@ END_TEST
 START_TEST(limits_memory_has_a_bounded_queue)
 {
     struct http_client first, second;
+    char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=60", "--memory-queue=1");
-    announce(&client, LARGE, "");
-    wait_ms(100);
+    hold(&client, body);
+    free(body);
     ck_assert(http_client_connect(&first, "127.0.0.1", server.port));
     announce(&first, LARGE, "");
     wait_for_metric(waiting, 1);
@@ -542,9 +558,10 @@ static void expect_cut_for_memory(void)
 
 START_TEST(limits_memory_of_slow_bodies_goes_to_those_who_wait)
 {
+    char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=60", "--memory-hold=1");
-    announce(&client, LARGE, "");
-    ck_assert(http_client_send_text(&client, "{"));
+    hold(&client, body);
+    free(body);
     ask_for_held_memory(LARGE, 200);
     expect_problem_and_end(408, "others lacked the memory");
     expect_cut_for_memory();
@@ -559,10 +576,7 @@ START_TEST(limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait)
     ck_assert(http_client_send_text(&client, head));
     ck_assert(http_client_send(&client, body, LARGE));
     free(body);
-    for (int waited = 0; metric(reserved) < LARGE; waited += 10) { /* until all of it was read */
-        ck_assert_int_lt(waited, LONG_MS);
-        wait_ms(10);
-    }
+    wait_for_at_least(used, LARGE); /* until all of it was read */
     ask_for_held_memory(LARGE, 200);
     expect_problem_and_end(408, "others lacked the memory");
     expect_cut_for_memory();
@@ -588,7 +602,7 @@ START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
 {
     enum { SMALL = 10, BODY = MIB / 2 };
     struct http_client small[SMALL];
-    char *body = padded_body(mse, BODY);
+    char *body = padded_body(mse, BODY), *large = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=60", "--memory-hold=1");
     for (int i = 0; i < SMALL; i++) { /* they are the slower ones, but hold little */
         ck_assert(http_client_connect(&small[i], "127.0.0.1", server.port));
@@ -597,8 +611,8 @@ START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
         else
             ck_assert(http_client_send_text(&small[i], POST "Transfer-Encoding: chunked\r\n\r\n1\r\n{"));
     }
-    announce(&client, LARGE, "");
-    ck_assert(http_client_send(&client, body, BODY));
+    hold(&client, large);
+    free(large);
     ask_for_held_memory(LARGE, 200);
     expect_problem_and_end(408, "others lacked the memory");
     expect_cut_for_memory();
@@ -616,9 +630,10 @@ END_TEST
 /* Those who are refused at once lack it as much as those who wait. */
 START_TEST(limits_memory_of_slow_bodies_is_freed_for_those_who_come_back)
 {
+    char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=0", "--memory-hold=1");
-    announce(&client, LARGE, "");
-    ck_assert(http_client_send_text(&client, "{"));
+    hold(&client, body);
+    free(body);
     wait_ms(500);
     ask_for_held_memory(LARGE, 503);
     expect_problem_and_end(408, "others lacked the memory");
@@ -626,23 +641,23 @@ START_TEST(limits_memory_of_slow_bodies_is_freed_for_those_who_come_back)
 }
 END_TEST
 
-/* Sends a body of LARGE over so many milliseconds. */
-static void send_slowly(int ms)
+/* Sends the rest of a body of LARGE over so many milliseconds. */
+static void send_slowly(const char *body, int ms)
 {
-    enum { PIECES = 20 };
-    char *body = padded_body(mse, LARGE);
-    for (size_t at = 0; at < LARGE; at += LARGE / PIECES) {
+    enum { PIECES = LARGE / HELD };
+    for (size_t at = HELD; at < LARGE; at += HELD) {
         wait_ms(ms / PIECES);
-        ck_assert(http_client_send(&client, body + at, LARGE / PIECES));
+        ck_assert(http_client_send(&client, body + at, HELD));
     }
-    free(body);
 }
 
 START_TEST(limits_memory_is_held_as_long_as_nobody_lacks_it)
 {
+    char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-hold=0.5");
-    announce(&client, LARGE, "");
-    send_slowly(2000);
+    hold(&client, body);
+    send_slowly(body, 2000);
+    free(body);
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 200);
 }
@@ -653,12 +668,11 @@ START_TEST(limits_memory_is_held_by_those_who_are_fast_enough)
     struct http_client second;
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=60", "--memory-hold=8"); /* looked at for the first time after a second */
-    announce(&client, LARGE, "");
-    wait_ms(100);
+    hold(&client, body);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "");
     wait_for_metric(waiting, 1);
-    send_slowly(2500);
+    send_slowly(body, 2500);
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 200);
     ck_assert(http_client_send(&second, body, LARGE));
@@ -669,20 +683,196 @@ START_TEST(limits_memory_is_held_by_those_who_are_fast_enough)
 }
 END_TEST
 
+/* Closes a connection so that the server is sent a reset. */
+static void reset_connection(struct http_client *by)
+{
+    const struct linger reset = {.l_onoff = 1};
+    setsockopt(by->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    http_client_close(by);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+/* That takes the server a second at most; a busy machine longer. */
+static void expect_soon(const char *line, double value)
+{
+    const int64_t begun = now_ms();
+    wait_for_metric(line, value);
+    ck_assert_msg(now_ms() - begun < 3000, "%s was not %g for %d ms", line, value, (int)(now_ms() - begun));
+}
+
 START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
 {
-    struct http_client second;
+    struct http_client before, second;
+    char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait=60");
-    announce(&client, LARGE, "");
-    wait_ms(100);
+    hold(&client, body);
+    /* One that waits to begin. */
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "");
     wait_for_metric(waiting, 1);
-    const struct linger reset = {.l_onoff = 1};
-    setsockopt(second.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-    http_client_close(&second);
-    wait_for_metric(waiting, 0);
+    reset_connection(&second);
+    expect_soon(waiting, 0);
     ck_assert(metric("lossd_rejected_total{reason=\"gone\"}") >= 1);
+    /* One that sends its body. */
+    reset_connection(&client);
+    expect_soon(reserved, 0);
+    /* One that waits in the midst of it. */
+    ck_assert(http_client_connect(&before, "127.0.0.1", server.port));
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&before, MIDDLE, "");
+    ck_assert(http_client_send(&before, body, MIDDLE - MIB));
+    wait_for_at_least(used, MIDDLE - MIB);
+    announce(&second, MIDDLE, "");
+    for (size_t at = 0; at < MIDDLE && metric(waiting) < 1;) {
+        const ssize_t sent = send(second.fd, body + at, MIDDLE - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        at += sent > 0 ? (size_t)sent : 0;
+    }
+    wait_for_metric(waiting, 1);
+    reset_connection(&second);
+    expect_soon(waiting, 0);
+    reset_connection(&before);
+    expect_soon(reserved, 0);
+    ck_assert(metric(used) == 0);
+    free(body);
+}
+END_TEST
+
+/* The input of a report: 32 connections that declare 1 GB each and send slowly. */
+START_TEST(limits_memory_is_not_reserved_for_what_was_only_declared)
+{
+    enum { CLAIMING = 32, SENT = 100 * 1000, ASKED = 20 * MIB };
+    static const char *const memories[] = {"--max-memory=2G", "--max-memory=8G"};
+    struct http_client claiming[CLAIMING];
+    char *body = padded_body(mse, ASKED);
+    for (size_t m = 0; m < 2; m++) {
+        START(memories[m], "--max-body=1G", "--max-connections=100", "--memory-wait=2");
+        const size_t idle = server_process_memory(&server, "VmRSS:");
+        for (int i = 0; i < CLAIMING; i++) {
+            ck_assert(http_client_connect(&claiming[i], "127.0.0.1", server.port));
+            announce(&claiming[i], 1000000000, "");
+            ck_assert(http_client_send(&claiming[i], body, SENT));
+        }
+        wait_for_at_least(used, (double)CLAIMING * SENT);
+        ck_assert(metric(reserved) < CLAIMING * 4.0 * SENT);
+        const size_t held = server_process_memory(&server, "VmRSS:");
+        ck_assert_msg(sanitized || held < idle + 16 * MIB, "%zu bytes are resident, %zu were", held, idle);
+        for (int i = 0; i < 2; i++) { /* others find all they need */
+            ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, ASKED, &response));
+            ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+        }
+        for (int i = 0; i < CLAIMING; i++) {
+            ck_assert(http_client_send(&claiming[i], body, 1000));
+            http_client_close(&claiming[i]);
+        }
+        wait_for_metric(reserved, 0);
+        teardown();
+    }
+    free(body);
+}
+END_TEST
+
+/* Small ones, too, reserve what has come of them. */
+START_TEST(limits_memory_is_not_reserved_for_small_declarations_either)
+{
+    enum { CLAIMING = 80, DECLARED = 480 * 1000 };
+    struct http_client claiming[CLAIMING];
+    char *body = padded_body(mse, MIDDLE);
+    START(MEMORY, "--memory-wait=2");
+    for (int i = 0; i < CLAIMING; i++) {
+        ck_assert(http_client_connect(&claiming[i], "127.0.0.1", server.port));
+        announce(&claiming[i], DECLARED, "");
+        ck_assert(http_client_send(&claiming[i], body, 100));
+    }
+    wait_for_metric("lossd_requests_active", CLAIMING + 1);
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, MIDDLE, &response));
+    ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+    for (int i = 0; i < CLAIMING; i++)
+        http_client_close(&claiming[i]);
+    free(body);
+    wait_for_metric(reserved, 0);
+}
+END_TEST
+
+struct upload {
+    struct http_client client;
+    pthread_t thread;
+    const char *body;
+    int status;
+};
+
+static void *upload(void *argument)
+{
+    struct upload *const upload = argument;
+    struct http_response answer = {.status = 0};
+    if (http_client_send(&upload->client, upload->body, MIDDLE) && http_client_read(&upload->client, &answer, false))
+        upload->status = answer.status;
+    http_response_free(&answer);
+    return NULL;
+}
+
+/* They wait in the midst of their bodies, for longer than --memory-wait, which is for those who have not begun. */
+START_TEST(limits_memory_is_found_by_all_who_were_let_begin)
+{
+    enum { OTHERS = 3 };
+    static struct upload others[OTHERS];
+    char *body = padded_body(mse, MIDDLE);
+    START(MEMORY, "--memory-wait=0.1", "--memory-hold=60");
+    announce(&client, MIDDLE, "");
+    ck_assert(http_client_send(&client, body, MIDDLE / 2));
+    wait_for_at_least(used, MIDDLE / 2);
+    for (int i = 0; i < OTHERS; i++) {
+        others[i] = (struct upload){.body = body};
+        ck_assert(http_client_connect(&others[i].client, "127.0.0.1", server.port));
+        announce(&others[i].client, MIDDLE, "");
+        ck_assert_int_eq(pthread_create(&others[i].thread, NULL, upload, &others[i]), 0);
+        wait_for_at_least(used, MIDDLE / 2 + MIB);
+    }
+    wait_for_at_least(waiting, 1);
+    wait_ms(600);
+    ck_assert(metric(waiting) >= 1);
+    ck_assert(http_client_send(&client, body + MIDDLE / 2, MIDDLE - MIDDLE / 2));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+    for (int i = 0; i < OTHERS; i++) {
+        pthread_join(others[i].thread, NULL);
+        http_client_close(&others[i].client);
+        ck_assert_msg(others[i].status == 200 || others[i].status == 503 || others[i].status == 0, "%d", others[i].status);
+    }
+    ck_assert_int_eq(others[0].status, 200);
+    free(body);
+    wait_for_metric(reserved, 0);
+    ck_assert(metric(used) == 0);
+}
+END_TEST
+
+/* A request for which there would be room waits for one that came before it and needs more. */
+START_TEST(limits_memory_that_is_waited_for_is_not_taken_by_those_who_come_later)
+{
+    struct http_client second, third;
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=60");
+    hold(&client, body);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "Expect: 100-continue\r\n");
+    wait_for_metric(waiting, 1);
+    ck_assert(http_client_connect(&third, "127.0.0.1", server.port));
+    announce(&third, 2 * MIB, "Expect: 100-continue\r\n");
+    wait_for_metric(waiting, 2);
+    http_client_close(&client);
+    ck_assert(http_client_read(&second, &response, false));
+    ck_assert_int_eq(response.status, 100);
+    ck_assert(http_client_read(&third, &response, false));
+    ck_assert_int_eq(response.status, 100);
+    http_client_close(&second);
+    http_client_close(&third);
+    free(body);
+    wait_for_metric(reserved, 0);
 }
 END_TEST
 
@@ -1421,6 +1611,10 @@ Suite *limits_suite(void)
     tcase_add_test(memory, limits_memory_is_held_as_long_as_nobody_lacks_it);
     tcase_add_test(memory, limits_memory_is_held_by_those_who_are_fast_enough);
     tcase_add_test(memory, limits_memory_is_not_kept_for_those_who_have_left);
+    tcase_add_test(memory, limits_memory_is_not_reserved_for_what_was_only_declared);
+    tcase_add_test(memory, limits_memory_is_not_reserved_for_small_declarations_either);
+    tcase_add_test(memory, limits_memory_is_found_by_all_who_were_let_begin);
+    tcase_add_test(memory, limits_memory_that_is_waited_for_is_not_taken_by_those_who_come_later);
     tcase_add_test(memory, limits_memory_that_will_never_be_there_is_413);
     tcase_add_test(memory, limits_memory_holds_whatever_comes);
     tcase_add_test(memory, limits_sizes_beyond_32_bits_are_told_apart);

@@ -1,5 +1,6 @@
 // Batches to begin with: the example of each loss, and held-out predictions of small models.
 
+import {TextError} from './numbers.js';
 import {decode} from './safetensors.js';
 
 /** What each batch is, and the loss that it was made for. */
@@ -12,8 +13,9 @@ const real = {
 export const batchOptions = [['', 'choose …'], ['example', "the loss's example"], ...Object.entries(real).map(([name, {title}]) => [name, title])];
 
 /** The tensors of a real batch, and the loss to show them with: the present one where it takes them. */
-export async function realBatch(name, description) {
-    const response = await fetch(new URL(`assets/${name}.safetensors`, document.baseURI));
+export async function realBatch(name, description, signal) {
+    const response = await fetch(new URL(`assets/${name}.safetensors`, document.baseURI), {signal});
+    if (!response.ok) throw new TextError(`the batch ${name} was not read: the server answered with status ${response.status}`);
     const {tensors} = decode(await response.arrayBuffer());
     return {tensors, loss: takes(description, tensors) ? description.name : real[name].loss};
 }

@@ -31,9 +31,16 @@ export class CodeView {
         byId('code-note').replaceChildren(...(inFile(asked.tensors) ? ['The numbers: ', make('button', {type: 'button', className: 'quiet', onclick: save}, `save ${batchFile}`), ', to be put where it runs.'] : []));
     }
 
+    clear() {
+        this.#texts = {};
+        this.#write();
+        byId('code-note').replaceChildren();
+    }
+
     #write() {
         const language = this.#chosen.id.slice('tab-'.length);
         byId('code').textContent = this.#texts[language] ?? '';
+        byId('copy').disabled = !(language in this.#texts);
         byId('code-needs').textContent = needs[language];
     }
 

@@ -42,6 +42,11 @@ export class CompareView {
         this.#changed();
     }
 
+    clear() {
+        byId('compare-table').replaceChildren();
+        for (const id of ['compare-loss', 'compare-derivative']) clear(byId(id));
+    }
+
     /** Draws the chosen losses over the stretch that the curve of the first shows. */
     async show({client, description, fields, place, tensors, signal}) {
         if (byId('compare').hidden) return;

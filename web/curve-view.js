@@ -60,7 +60,7 @@ export class CurveView {
     async show({client, description, fields, samples, signal}) {
         const place = this.place(samples);
         if (!(place.range[0] < place.range[1])) {
-            this.refuse(`from ${controls.from.value} to ${controls.to.value} is no range`);
+            this.clear(`from ${controls.from.value} to ${controls.to.value} is no range`);
             return null;
         }
         const asked = {client, loss: description.name, fields, samples, ...place, signal};
@@ -71,10 +71,11 @@ export class CurveView {
         return place;
     }
 
-    refuse(text) {
+    /** Shows no curve, but why there is none. */
+    clear(why = '') {
         for (const id of ['curve-loss', 'curve-derivative']) clear(byId(id));
-        byId('curve-mistake').textContent = text;
-        byId('curve-mistake').hidden = false;
+        byId('curve-mistake').textContent = why;
+        byId('curve-mistake').hidden = why === '';
         byId('curve-words').textContent = byId('curve-legend').textContent = '';
     }
 

@@ -21,22 +21,24 @@ export function fillSelect(select, options, chosen) {
     }));
 }
 
-/** Calls `action` once `wait` milliseconds have passed without another call. */
+/** Calls `action` once `wait` milliseconds have passed without another call; `cancel` calls off what has not been called yet. */
 export function debounced(action, wait) {
     let timer;
-    return (...values) => {
+    const later = (...values) => {
         clearTimeout(timer);
         timer = setTimeout(() => action(...values), wait);
     };
+    later.cancel = () => clearTimeout(timer);
+    return later;
 }
 
 /**
  * Runs `task(signal)`, aborting the run before it: only the last answer counts. What becomes of a run that was overtaken is
- * dropped.
+ * dropped. `stop` aborts the run without another.
  */
 export function latest(task) {
     let running = null;
-    return async (...values) => {
+    const run = async (...values) => {
         running?.abort();
         const own = running = new AbortController();
         try {
@@ -44,5 +46,32 @@ export function latest(task) {
         } catch (error) {
             if (!own.signal.aborted) throw error;
         }
+    };
+    run.stop = () => running?.abort();
+    return run;
+}
+
+/**
+ * Runs actions one after another. One that supersedes aborts those like it that run or wait.
+ * @returns {function(function(AbortSignal): Promise, {supersedes?: boolean}=): Promise}
+ */
+export function queue() {
+    let last = Promise.resolve(), waiting = [];
+    return (action, {supersedes = false} = {}) => {
+        const own = new AbortController();
+        if (supersedes) {
+            for (const other of waiting) other.abort();
+            waiting.push(own);
+        }
+        last = last.then(async () => {
+            try {
+                if (!own.signal.aborted) await action(own.signal);
+            } finally {
+                waiting = waiting.filter((other) => other !== own);
+            }
+        });
+        const done = last;
+        last = last.catch(() => {}); // it is for who asked; the next one runs all the same
+        return done;
     };
 }

@@ -12,14 +12,19 @@ export function showFacts({loss, count, reduction, dtype, nonfinite, warnings, t
         ['server time', `${short(timing.decode + timing.compute + timing.encode, 3)} ms`],
     ];
     if (nonfinite > 0) facts.push(['not finite', nonfinite.toLocaleString('en')]);
+    clearFacts();
     byId('facts').replaceChildren(...facts.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
     byId('warnings').replaceChildren(...warnings.map((warning) => make('li', {}, warning)));
     byId('warnings').hidden = warnings.length === 0;
 }
 
-export function clearFacts() {
+/** Shows no facts, but why there are none. */
+export function clearFacts(why = '') {
     byId('facts').replaceChildren();
+    byId('warnings').replaceChildren();
     byId('warnings').hidden = true;
+    byId('result-mistake').textContent = why;
+    byId('result-mistake').hidden = why === '';
 }
 
 const spread = (numbers) => {

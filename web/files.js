@@ -37,6 +37,7 @@ async function readJson(file) {
     if (Array.isArray(value)) return {tensors: {[lone]: fromNested(value)}};
     const tensors = {}, fields = {};
     for (const [name, field] of Object.entries(value)) {
+        if (field === null) continue;
         if (Array.isArray(field) && name !== 'grad' && name !== 'hess') tensors[name] = fromNested(field);
         else if (Array.isArray(field?.data)) tensors[name] = {...fromNested(field.data), ...(field.shape && {shape: field.shape})};
         else fields[name] = field;

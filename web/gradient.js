@@ -31,6 +31,7 @@ export class GradientView {
         this.#shown = null;
         clear(byId('histogram'));
         byId('gradient-words').textContent = '';
+        byId('gradient-of').hidden = true;
         byId('heatmap-figure').hidden = true;
         byId('worst').replaceChildren();
     }

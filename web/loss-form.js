@@ -68,6 +68,14 @@ export class LossForm {
         byId('hess').checked = fields.hess === true;
     }
 
+    /** Takes over what a file says besides tensors; all else stays. */
+    take(fields) {
+        for (const parameter of this.parameters) if (parameter.name in fields) parameter.value = fields[parameter.name];
+        if (fields.reduction) byId('reduction').value = fields.reduction;
+        if (fields.dtype) byId('dtype').value = fields.dtype;
+        if (fields.hess !== undefined) byId('hess').checked = fields.hess !== false;
+    }
+
     tensor(name) {
         return this.tensors.find((field) => field.name === name);
     }
@@ -99,6 +107,12 @@ export class LossForm {
             }
         }
         return sound ? tensors : null;
+    }
+
+    /** What is wrong first, with where. */
+    get mistake() {
+        const field = [...this.parameters, ...this.tensors].find(({message}) => !message.hidden);
+        return field ? `${field.name}: ${field.message.textContent}` : '';
     }
 
     clearMistakes() {

@@ -1,11 +1,12 @@
 // The page: a form on one side, what the server makes of it on the other.
 
+import {assign} from './assign.js';
 import {batchOptions, realBatch} from './batches.js';
 import {Client} from './client.js';
 import {CodeView} from './code-view.js';
 import {CompareView} from './compare.js';
 import {CurveView} from './curve-view.js';
-import {byId, debounced, fillSelect, latest} from './dom.js';
+import {byId, debounced, fillSelect, latest, queue} from './dom.js';
 import {LossdError} from './error.js';
 import {clearFacts, showFacts} from './facts.js';
 import {readFile} from './files.js';
@@ -22,10 +23,12 @@ const token = () => sessionStorage.getItem('token') ?? undefined;
 let client = new Client(base, {token: token()});
 let losses = [];
 
-const evaluateSoon = debounced(() => evaluate(), 250);
-const drawSoon = debounced(() => drawCurves(), 60);
+const evaluateSoon = debounced(() => guarded(evaluate), 250);
+const drawSoon = debounced(() => guarded(drawCurves), 60);
+const act = queue(); // what changes the form, one after another
+let switching = false; // whether another loss is on its way: until it is there nothing is evaluated
 
-const form = new LossForm({changed, dropped: (files, field) => guarded(takeFiles, files, field)});
+const form = new LossForm({changed, dropped: (files, field) => act(() => guarded(takeFiles, files, field))});
 const curves = new CurveView(drawSoon);
 const compare = new CompareView(drawSoon);
 const code = new CodeView();
@@ -36,13 +39,30 @@ const gradient = new GradientView((sample) => {
 });
 
 function changed() {
-    const tensors = form.read();
+    stop(); // what is on its way belongs to what was entered before
     byId('loaded').textContent = '';
+    const tensors = readForm();
     if (!tensors) return;
-    writeCode(tensors);
-    if (Object.values(tensors).reduce((sum, {data}) => sum + data.length, 0) > mostAtOnce) return;
+    if (Object.values(tensors).reduce((sum, {data}) => sum + data.length, 0) > mostAtOnce) {
+        clearResults(`There are more than ${mostAtOnce.toLocaleString('en')} numbers: press Evaluate.`);
+        return;
+    }
+    outdated(true);
     evaluateSoon();
     drawSoon();
+}
+
+// The tensors, with the programs for them; null where one cannot be read, which is then said, or while there is no form for them.
+function readForm() {
+    if (!form.description || switching) return null;
+    const tensors = form.read();
+    if (tensors) {
+        writeCode(tensors);
+    } else {
+        code.clear();
+        clearResults(form.mistake);
+    }
+    return tensors;
 }
 
 // Runs what may fail at anything, and says so.
@@ -50,9 +70,22 @@ async function guarded(action, ...values) {
     try {
         await action(...values);
     } catch (error) {
-        if (error instanceof LossdError) refused(error);
-        else form.showMistake(null, error.message);
-        if (!(error instanceof LossdError || error instanceof TextError)) throw error;
+        failed(error);
+    }
+}
+
+// Results are of what was entered last: where that came to nothing there are none.
+function failed(error) {
+    // The client's, of numbers that cannot be what a tensor needs.
+    const [, name, detail] = error instanceof TypeError ? error.message.match(/^(\w+): (.*)/s) ?? [] : [];
+    clearResults(error.message);
+    if (error instanceof LossdError) {
+        refused(error);
+    } else if (form.tensor(name)) {
+        form.showMistake(`/${name}`, detail);
+    } else {
+        form.showMistake(null, error.message);
+        if (!(error instanceof TextError)) throw error;
     }
 }
 
@@ -63,6 +96,7 @@ function refused(error) {
 }
 
 function askForToken(why) {
+    tried = '';
     byId('token-field').hidden = false;
     byId('token-mistake').textContent = why;
     byId('token-mistake').hidden = token() === undefined; // the first time the hint says all
@@ -74,36 +108,61 @@ function askForToken(why) {
 const fieldsOf = () => ({...form.arguments, ...form.common, grad: true});
 const termsOf = () => ({...fieldsOf(), reduction: 'none', grad: undefined, hess: undefined, grad_output: undefined});
 
+function stop() {
+    for (const later of [evaluateSoon, drawSoon]) later.cancel();
+    for (const task of [evaluate, drawCurves]) task.stop();
+}
+
+// Shows no results, but why there are none.
+function clearResults(why = '') {
+    stop();
+    clearFacts(why);
+    gradient.clear();
+    curves.clear();
+    compare.clear();
+    outdated(false);
+}
+
+// Whether the facts are of something that is not entered any more, until the answer comes.
+function outdated(are) {
+    byId('results').setAttribute('aria-busy', String(are));
+}
+
 const evaluate = latest(async (signal) => {
-    const tensors = form.description && form.read();
+    const tensors = readForm();
     if (!tensors) return;
-    writeCode(tensors);
-    const {name} = form.description;
-    try {
-        const [result, each] = await Promise.all([client.loss(name, {...tensors, ...fieldsOf()}, {signal}),
-            client.loss(name, {...tensors, ...termsOf()}, {signal})]);
-        showFacts(result);
-        gradient.show({grad: result.grad, hess: result.hess, terms: each.loss.numbers(), samples: new Samples(form.description, tensors)});
-    } catch (error) {
-        if (signal.aborted || !(error instanceof LossdError)) throw error;
-        clearFacts();
-        gradient.clear();
-        refused(error);
-    }
+    const {description} = form;
+    outdated(true);
+    const [result, each] = await Promise.all([client.loss(description.name, {...tensors, ...fieldsOf()}, {signal}),
+        client.loss(description.name, {...tensors, ...termsOf()}, {signal})]);
+    signal.throwIfAborted();
+    outdated(false);
+    showFacts(result);
+    gradient.show({grad: result.grad, hess: result.hess, terms: each.loss.numbers(), samples: new Samples(description, tensors)});
 });
 
 const drawCurves = latest(async (signal) => {
-    const {description} = form, tensors = description && form.read();
-    if (!tensors || description.tensors.some(({name, optional}) => !optional && !(name in tensors))) return;
+    const {description} = form, tensors = readForm();
+    if (!tensors) return;
+    if (description.tensors.some(({name, optional}) => !optional && !(name in tensors))) {
+        clearCurves();
+        return;
+    }
     const samples = new Samples(description, tensors), fields = form.arguments;
     try {
         const place = await curves.show({client, description, fields, samples, signal});
         if (place) await compare.show({client, description, fields, place, tensors, signal});
+        else compare.clear();
     } catch (error) {
         if (signal.aborted || !(error instanceof LossdError)) throw error;
-        curves.refuse(error.detail);
+        clearCurves(error.detail);
     }
 });
+
+function clearCurves(why) {
+    curves.clear(why);
+    compare.clear();
+}
 
 function writeCode(tensors) {
     code.show({base, loss: form.description.name, tensors, fields: fieldsOf(), token: token() !== undefined}, form.description);
@@ -111,8 +170,23 @@ function writeCode(tensors) {
 
 // ---- losses and batches ------------------------------------------------------------------------------------------------
 
-async function showLoss(name, withExample) {
-    const description = await client.describe(name);
+// Changes the loss. Until the form of the other one is there, nothing is shown; if it never comes, the form stays.
+async function changeLoss(name, signal) {
+    switching = true;
+    byId('loaded').textContent = '';
+    code.clear();
+    clearResults();
+    try {
+        await showLoss(name, false, signal);
+    } finally {
+        switching = false;
+        byId('loss').value = form.description.name;
+    }
+}
+
+async function showLoss(name, withExample, signal) {
+    const description = await client.describe(name, {signal});
+    signal?.throwIfAborted();
     document.querySelector('main').dataset.state = 'shown';
     form.show(description);
     compare.offer(losses, description);
@@ -134,12 +208,13 @@ function fillExample() {
     curves.choose(0);
 }
 
-async function takeBatch(name) {
+async function takeBatch(name, signal) {
+    byId('loaded').textContent = '';
     if (name === 'example') {
         fillExample();
     } else {
-        const {tensors, loss} = await realBatch(name, form.description);
-        if (loss !== form.description.name) await showLoss(loss, false);
+        const {tensors, loss} = await realBatch(name, form.description, signal);
+        if (loss !== form.description.name) await changeLoss(loss, signal);
         form.fill(tensors, form.argued ? {...form.arguments, ...form.common} : {}, name); // those of the example went with it
         curves.choose(0);
     }
@@ -147,42 +222,22 @@ async function takeBatch(name) {
 }
 
 function refresh() {
-    return Promise.all([evaluate(), drawCurves()]);
+    stop();
+    guarded(evaluate);
+    guarded(drawCurves);
 }
 
 // ---- files -------------------------------------------------------------------------------------------------------------
 
-// A tensor goes to the field of its name; one without goes where it was dropped, to the field that its file is named after, or to the
-// first that is empty.
 async function takeFiles(files, target) {
-    const taken = [];
-    for (const file of files) {
-        const {tensors, fields} = await readFile(file);
-        const known = Object.entries(tensors).filter(([name]) => form.tensor(name));
-        const strange = Object.keys(tensors).filter((name) => name !== '' && !form.tensor(name));
-        if (strange.length > 0 && !(target && Object.keys(tensors).length === 1)) {
-            throw new TextError(`${file.name}: ${form.description.name} has no tensor '${strange[0]}'; it has ${form.tensors.map(({name}) => name).join(', ')}`);
-        }
-        if (known.length === 0) known.push(...Object.values(tensors).map((tensor) => [(target ?? homeOf(file.name)).name, tensor]));
-        for (const [name, tensor] of known) {
-            form.tensor(name).set(tensor, file.name);
-            taken.push(name);
-        }
-        for (const parameter of form.parameters) if (parameter.name in fields) parameter.value = fields[parameter.name];
-        if (form.description.reductions.includes(fields.reduction)) byId('reduction').value = fields.reduction;
-        if (fields.dtype) byId('dtype').value = fields.dtype;
-        if (fields.hess !== undefined) byId('hess').checked = fields.hess !== false;
-        if (typeof fields.grad_output === 'number') form.tensor('grad_output').set({shape: [], data: [fields.grad_output]}, file.name);
-    }
+    const read = [];
+    for (const file of files) read.push({name: file.name, ...await readFile(file)});
+    const {tensors, fields} = assign(read, form, target);
+    for (const {field, tensor, file} of tensors) field.set(tensor, file);
+    form.take(fields);
     curves.choose(0);
-    await refresh();
-    byId('loaded').textContent = `Read ${taken.join(', ')} from ${files.map(({name}) => name).join(', ')}.`;
-}
-
-function homeOf(file) {
-    const stem = file.slice(0, file.lastIndexOf('.')).toLowerCase();
-    const aliases = {pred: 'input', preds: 'input', predictions: 'input', x: 'input', logits: 'input', y: 'target', labels: 'target', targets: 'target'};
-    return form.tensor(stem) ?? form.tensor(aliases[stem] ?? '') ?? form.tensors.find((field) => field.isEmpty) ?? form.tensors[0];
+    byId('loaded').textContent = `Read ${tensors.map(({field}) => field.name).join(', ')} from ${files.map(({name}) => name).join(', ')}.`;
+    refresh();
 }
 
 function takeDrops() {
@@ -196,59 +251,93 @@ function takeDrops() {
         zone.classList.remove('target');
         if (event.dataTransfer.files.length === 0) return;
         event.preventDefault();
-        guarded(takeFiles, [...event.dataTransfer.files]);
+        const files = [...event.dataTransfer.files];
+        act(() => guarded(takeFiles, files));
     });
 }
 
 // ---- the start ---------------------------------------------------------------------------------------------------------
 
+// What takes the place of a change of the form that has not come to its end.
+function supersede(action) {
+    return act((signal) => guarded(async () => {
+        try {
+            await action(signal);
+        } catch (error) {
+            if (!signal.aborted) throw error;
+        }
+    }), {supersedes: true});
+}
+
+function chooseLoss(name) {
+    return supersede(async (signal) => {
+        await changeLoss(name, signal);
+        refresh();
+    });
+}
+
+let tried = ''; // the token that was entered last
+
+function takeToken() {
+    const entered = byId('token').value;
+    if (entered === tried) return;
+    tried = entered;
+    try {
+        client = new Client(base, {token: entered});
+    } catch (error) {
+        byId('token-mistake').textContent = error.message;
+        byId('token-mistake').hidden = false;
+        return;
+    }
+    sessionStorage.setItem('token', entered);
+    byId('token-mistake').hidden = true;
+    supersede(async (signal) => {
+        await start(signal);
+        byId('token-field').hidden = true;
+    });
+}
+
 function listen() {
-    byId('loss').addEventListener('input', () => guarded(async () => {
-        await showLoss(byId('loss').value, false);
-        await refresh();
-    }));
-    byId('batch').addEventListener('input', () => guarded(async () => {
+    byId('loss').addEventListener('input', () => chooseLoss(byId('loss').value));
+    byId('batch').addEventListener('input', () => {
         const {value} = byId('batch');
         byId('batch').value = '';
-        if (value) await takeBatch(value);
-    }));
-    byId('files').addEventListener('change', () => guarded(async () => {
+        if (value) supersede((signal) => takeBatch(value, signal));
+    });
+    byId('files').addEventListener('change', () => {
         const files = [...byId('files').files];
         byId('files').value = '';
-        await takeFiles(files);
-    }));
+        act(() => guarded(takeFiles, files));
+    });
     byId('form').addEventListener('submit', (event) => {
         event.preventDefault();
-        guarded(refresh);
+        refresh();
     });
     byId('form').addEventListener('keydown', (event) => {
         if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) byId('form').requestSubmit();
     });
-    byId('token').addEventListener('change', () => guarded(async () => {
-        sessionStorage.setItem('token', byId('token').value);
-        client = new Client(base, {token: token()});
-        byId('token-mistake').hidden = true;
-        await start();
-        byId('token-field').hidden = true;
-    }));
-    addEventListener('hashchange', () => guarded(async () => {
+    byId('token').addEventListener('change', takeToken);
+    byId('token').addEventListener('keydown', (event) => {
+        if (event.key !== 'Enter') return;
+        event.preventDefault(); // the form would be sent, with the token of before
+        takeToken();
+    });
+    addEventListener('hashchange', () => {
         const name = location.hash.slice(1);
-        if (name === form.description?.name || !losses.some((loss) => loss.name === name)) return;
-        await showLoss(name, false);
-        await refresh();
-    }));
+        if (name !== form.description?.name && losses.some((loss) => loss.name === name)) chooseLoss(name);
+    });
     takeDrops();
 }
 
-async function start() {
-    losses = await client.losses();
+async function start(signal) {
+    losses = await client.losses({signal});
     const wanted = location.hash.slice(1), names = losses.map(({name}) => name);
     fillSelect(byId('loss'), losses.map(({name, title}) => [name, `${name} – ${title}`]));
     fillSelect(byId('batch'), batchOptions, '');
-    await showLoss(names.includes(wanted) ? wanted : names[0], true);
-    await refresh();
+    await showLoss(names.includes(wanted) ? wanted : names[0], true, signal);
+    refresh();
 }
 
 listen();
 watchStatus((path) => fetch(`${base}/${path}`, {headers: token() ? {Authorization: `Bearer ${token()}`} : {}}));
-guarded(start);
+supersede(start);

@@ -62,10 +62,9 @@ export class TensorField {
      * @throws {TextError} what is wrong with the text
      */
     read() {
-        if (this.#loaded) return this.#loaded;
-        const numbers = parseNumbers(this.text.value);
+        const numbers = this.#loaded ?? parseNumbers(this.text.value);
         if (!numbers) return null;
-        const wrong = this.description.kind === 'index' ? numbers.data.findIndex((number) => !Number.isSafeInteger(number)) : -1;
+        const wrong = this.description.kind === 'index' && !(numbers instanceof Tensor) ? numbers.data.findIndex((number) => !Number.isSafeInteger(number)) : -1;
         if (wrong >= 0) throw new TextError(`element ${wrong} is ${numbers.data[wrong]}; there must be whole numbers`);
         return numbers;
     }

@@ -2,5 +2,6 @@
 
 import './losses.test.mjs';
 import './page.test.mjs';
+import './consistency.test.mjs';
 import './axe.test.mjs';
 import './docs.test.mjs';

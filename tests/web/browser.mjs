@@ -43,12 +43,12 @@ export async function onPage(loss, use, options) {
 }
 
 /** Runs `use(page)` on an address of the server. Whatever the page throws, or its content security policy stops, fails the test;
-    what the server refuses, or the test itself, does not. */
-export async function onAddress(address, use, {width = 1400, dark = false} = {}) {
+    what the server refuses, or the test itself, does not, nor what it expects. */
+export async function onAddress(address, use, {width = 1400, dark = false, expected = /(?!)/} = {}) {
     const page = await context.newPage(), wrong = [];
     page.on('pageerror', (error) => wrong.push(error.stack));
     page.on('console', (message) => {
-        if (message.type() === 'error' && !/the server responded with a status of 4|net::ERR_FAILED/.test(message.text())) wrong.push(message.text());
+        if (message.type() === 'error' && !/the server responded with a status of 4|net::ERR_FAILED/.test(message.text()) && !expected.test(message.text())) wrong.push(message.text());
     });
     page.on('request', (request) => {
         if (!request.url().startsWith(url) && !request.url().startsWith('blob:')) wrong.push(`asked for ${request.url()}`);

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum loss_status blame_element(const struct run *run, const struct partial *whole, struct loss_error *error)
 {
@@ -25,7 +26,11 @@ enum loss_status blame_element(const struct run *run, const struct partial *whol
     const char *const data =
         (const char *)operand->data + walk_offset(&operand->walk, t, within) * (ptrdiff_t)loss_dtype_size(operand->dtype);
     const struct walk alone = walk_number();
-    if (operand->indexed) {
+    if (operand->dtype == LOSS_UINT64) {
+        uint64_t label; /* which an index may not hold */
+        memcpy(&label, data, sizeof label);
+        snprintf(value, sizeof value, "%" PRIu64, label);
+    } else if (operand->indexed) {
         int64_t index;
         walk_read_index(&alone, data, operand->dtype, 0, 1, &index);
         snprintf(value, sizeof value, "%" PRId64, index);

@@ -94,6 +94,9 @@ enum loss_dtype {
     LOSS_INT32,
     LOSS_INT16,
     LOSS_INT8,
+    LOSS_UINT64,
+    LOSS_UINT32,
+    LOSS_UINT16,
     LOSS_UINT8,
     LOSS_BOOL, /* one byte, 0 or not 0 */
     LOSS_DTYPE_COUNT

@@ -12,6 +12,7 @@ static const struct {
     [LOSS_ANY] = {"any", 0, false},        [LOSS_FLOAT64] = {"float64", 8, true},   [LOSS_FLOAT32] = {"float32", 4, true},
     [LOSS_FLOAT16] = {"float16", 2, true}, [LOSS_BFLOAT16] = {"bfloat16", 2, true}, [LOSS_INT64] = {"int64", 8, false},
     [LOSS_INT32] = {"int32", 4, false},    [LOSS_INT16] = {"int16", 2, false},      [LOSS_INT8] = {"int8", 1, false},
+    [LOSS_UINT64] = {"uint64", 8, false},  [LOSS_UINT32] = {"uint32", 4, false},    [LOSS_UINT16] = {"uint16", 2, false},
     [LOSS_UINT8] = {"uint8", 1, false},    [LOSS_BOOL] = {"bool", 1, false},
 };
 

@@ -157,6 +157,13 @@ static float from_bfloat16(uint16_t brain)
     return value;
 }
 
+/* An index that int64 does not hold becomes one that is out of the range of every loss. It is the least, which nobody ignores
+   whose labels are unsigned. */
+static int64_t to_index(uint64_t label)
+{
+    return label <= INT64_MAX ? (int64_t)label : INT64_MIN;
+}
+
 struct transfer {
     const char *from;
     char *to;
@@ -179,7 +186,7 @@ struct transfer {
         }                                                                                                                      \
     return
 
-#define CONVERT_INTEGERS(U)                                                                                                    \
+#define CONVERT_INTEGERS(U, from_uint64)                                                                                       \
     case LOSS_INT64:                                                                                                           \
         CONVERT(int64_t, U, element);                                                                                          \
     case LOSS_INT32:                                                                                                           \
@@ -188,6 +195,12 @@ struct transfer {
         CONVERT(int16_t, U, element);                                                                                          \
     case LOSS_INT8:                                                                                                            \
         CONVERT(int8_t, U, element);                                                                                           \
+    case LOSS_UINT64:                                                                                                          \
+        CONVERT(uint64_t, U, from_uint64(element));                                                                            \
+    case LOSS_UINT32:                                                                                                          \
+        CONVERT(uint32_t, U, element);                                                                                         \
+    case LOSS_UINT16:                                                                                                          \
+        CONVERT(uint16_t, U, element);                                                                                         \
     case LOSS_UINT8:                                                                                                           \
         CONVERT(uint8_t, U, element);                                                                                          \
     case LOSS_BOOL:                                                                                                            \
@@ -207,7 +220,7 @@ static void read_line(const void *context, const struct line *line)
         CONVERT(uint16_t, real, from_float16(element));
     case LOSS_BFLOAT16:
         CONVERT(uint16_t, real, from_bfloat16(element));
-        CONVERT_INTEGERS(real);
+        CONVERT_INTEGERS(real, (real));
     case LOSS_ANY:
     case LOSS_DTYPE_COUNT:
         return; /* no plan holds these */
@@ -220,7 +233,7 @@ static void read_index_line(const void *context, const struct line *line)
     const char *from = transfer->from + line->offset * (ptrdiff_t)loss_dtype_size(transfer->dtype);
     int64_t *to = (int64_t *)(void *)transfer->to + line->at;
     switch (transfer->dtype) {
-        CONVERT_INTEGERS(int64_t);
+        CONVERT_INTEGERS(int64_t, to_index);
     case LOSS_FLOAT64:
     case LOSS_FLOAT32:
     case LOSS_FLOAT16:

@@ -38,7 +38,8 @@ struct walk walk_number(void);
 /* Offset of element `within` of term t. */
 ptrdiff_t walk_offset(const struct walk *walk, size_t t, size_t within);
 
-/* Copies the elements of terms [t, t + n) into out, n * len of them, converted. */
+/* Copies the elements of terms [t, t + n) into out, n * len of them, converted: to the nearest real, ties to even. A uint64 that
+   int64 does not hold becomes INT64_MIN as an index. */
 void walk_read(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t, size_t n, real *out);
 void walk_read_index(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t, size_t n, int64_t *out);
 /* The reverse, into float32 or float64: rounds once. Terms must not share elements. */

@@ -129,7 +129,8 @@ static enum loss_status take_descr(struct npy *npy)
         const char *name;
         enum loss_dtype dtype;
     } dtypes[] = {{"f8", LOSS_FLOAT64}, {"f4", LOSS_FLOAT32}, {"f2", LOSS_FLOAT16}, {"i8", LOSS_INT64}, {"i4", LOSS_INT32},
-                  {"i2", LOSS_INT16},   {"i1", LOSS_INT8},    {"u1", LOSS_UINT8},   {"b1", LOSS_BOOL}};
+                  {"i2", LOSS_INT16},   {"i1", LOSS_INT8},    {"u8", LOSS_UINT64},  {"u4", LOSS_UINT32}, {"u2", LOSS_UINT16},
+                  {"u1", LOSS_UINT8},   {"b1", LOSS_BOOL}};
     char quote[JSON_QUOTE];
     if (take_string(npy, npy->descr, sizeof npy->descr, "one dtype in quotes") != LOSS_OK)
         return npy->error->status;
@@ -139,7 +140,7 @@ static enum loss_status take_descr(struct npy *npy)
         if (order != '\0' && strchr("<>|=", order) && strcmp(npy->descr + 1, dtypes[i].name) == 0)
             tensor->dtype = dtypes[i].dtype;
     if (tensor->dtype == LOSS_ANY)
-        return malformed(npy, npy->at, "dtype '%s' is not taken; f8, f4, f2, i8, i4, i2, i1, u1 and b1 are",
+        return malformed(npy, npy->at, "dtype '%s' is not taken; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are",
                          json_quote(npy->descr, quote));
     npy->source->swapped = order == '>' && loss_dtype_size(tensor->dtype) > 1;
     return LOSS_OK;

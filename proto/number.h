@@ -22,6 +22,8 @@ enum number_status { NUMBER_OK, NUMBER_NONE, NUMBER_FRACTION, NUMBER_RANGE };
    set); NUMBER_FRACTION where it is not integral, else NUMBER_RANGE where it does not fit into 64 bits (end is set, value is
    not). */
 enum number_status number_read_i64(const char *text, int64_t *value, const char **end);
+/* The same for unsigned ones: a negative number does not fit, -0 does. */
+enum number_status number_read_u64(const char *text, uint64_t *value, const char **end);
 
 /* The byte behind the number of RFC 8259 grammar at `text`, NULL if there is none: the grammar alone, no value. */
 const char *number_skip(const char *text);

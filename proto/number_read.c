@@ -301,22 +301,28 @@ const char *number_read_f64(const char *text, double *value)
     return parts.end;
 }
 
-static enum number_status fit_i64(uint64_t magnitude, bool negative, int64_t *value)
+/* Appends digits one by one; false if they do not fit 64 bits. */
+static bool append_checked(uint64_t *number, const char *text, const char *end)
 {
-    if (magnitude > (uint64_t)INT64_MAX + negative)
-        return NUMBER_RANGE;
-    *value = (int64_t)(negative ? 0 - magnitude : magnitude); /* gcc: modulo 2^64 */
-    return NUMBER_OK;
+    for (; text < end; text++)
+        if (__builtin_mul_overflow(*number, UINT64_C(10), number) ||
+            __builtin_add_overflow(*number, (uint64_t)(*text - '0'), number))
+            return false;
+    return true;
 }
 
-enum number_status number_read_i64(const char *text, int64_t *value, const char **end)
+/* An integer's magnitude; in all else as number_read_u64(). */
+static enum number_status read_magnitude(const char *text, uint64_t *magnitude, bool *negative, const char **end)
 {
     struct parts parts;
     if (!split(text, &parts))
         return NUMBER_NONE;
     *end = parts.end;
-    if (parts.end == parts.whole_end && parts.end - parts.whole <= DIGITS_MAX)
-        return fit_i64(append_digits(0, parts.whole, parts.end, parts.whole), parts.negative, value);
+    *negative = parts.negative;
+    if (parts.end == parts.whole_end && parts.end - parts.whole <= DIGITS_MAX) {
+        *magnitude = append_digits(0, parts.whole, parts.end, parts.whole);
+        return NUMBER_OK;
+    }
 
     /* Without its trailing zeros, a number is integral if the last digit's exponent is not negative. */
     while (parts.fraction_end > parts.fraction && parts.fraction_end[-1] == '0')
@@ -324,16 +330,43 @@ enum number_status number_read_i64(const char *text, int64_t *value, const char 
     if (parts.fraction_end == parts.fraction)
         for (; parts.whole_end > parts.whole && parts.whole_end[-1] == '0'; parts.exponent++)
             parts.whole_end--;
-    const struct prefix prefix = take_prefix(&parts, DIGITS_MAX);
+    const struct prefix prefix = take_prefix(&parts, DIGITS_MAX + 1);
     const ptrdiff_t digits = prefix.whole_end - prefix.whole + (prefix.fraction_end - prefix.fraction);
+    *magnitude = 0;
     if (digits == 0)
-        return fit_i64(0, parts.negative, value);
+        return NUMBER_OK;
     if (parts.exponent < parts.fraction_end - parts.fraction)
         return NUMBER_FRACTION;
-    if (prefix.cut || digits + prefix.exponent > DIGITS_MAX)
+    if (prefix.cut || digits + prefix.exponent > DIGITS_MAX + 1)
         return NUMBER_RANGE;
-    const uint64_t whole = append_digits(0, prefix.whole, prefix.whole_end, parts.whole);
-    return fit_i64(append_digits(whole, prefix.fraction, prefix.fraction_end, parts.whole) *
-                       number_integer_powers[prefix.exponent],
-                   parts.negative, value);
+    const bool fits = append_checked(magnitude, prefix.whole, prefix.whole_end) &&
+                      append_checked(magnitude, prefix.fraction, prefix.fraction_end) &&
+                      !__builtin_mul_overflow(*magnitude, number_integer_powers[prefix.exponent], magnitude);
+    return fits ? NUMBER_OK : NUMBER_RANGE;
+}
+
+enum number_status number_read_i64(const char *text, int64_t *value, const char **end)
+{
+    uint64_t magnitude;
+    bool negative;
+    const enum number_status status = read_magnitude(text, &magnitude, &negative, end);
+    if (status != NUMBER_OK)
+        return status;
+    if (magnitude > (uint64_t)INT64_MAX + negative)
+        return NUMBER_RANGE;
+    *value = (int64_t)(negative ? 0 - magnitude : magnitude); /* gcc: modulo 2^64 */
+    return NUMBER_OK;
+}
+
+enum number_status number_read_u64(const char *text, uint64_t *value, const char **end)
+{
+    uint64_t magnitude;
+    bool negative;
+    const enum number_status status = read_magnitude(text, &magnitude, &negative, end);
+    if (status != NUMBER_OK)
+        return status;
+    if (negative && magnitude > 0)
+        return NUMBER_RANGE;
+    *value = magnitude;
+    return NUMBER_OK;
 }

@@ -60,7 +60,8 @@ const char *oip_datatype(enum loss_dtype dtype)
     static const char *const names[LOSS_DTYPE_COUNT] = {
         [LOSS_ANY] = "",          [LOSS_FLOAT64] = "FP64", [LOSS_FLOAT32] = "FP32", [LOSS_FLOAT16] = "FP16",
         [LOSS_BFLOAT16] = "BF16", [LOSS_INT64] = "INT64",  [LOSS_INT32] = "INT32",  [LOSS_INT16] = "INT16",
-        [LOSS_INT8] = "INT8",     [LOSS_UINT8] = "UINT8",  [LOSS_BOOL] = "BOOL"};
+        [LOSS_INT8] = "INT8",     [LOSS_UINT64] = "UINT64", [LOSS_UINT32] = "UINT32", [LOSS_UINT16] = "UINT16",
+        [LOSS_UINT8] = "UINT8",   [LOSS_BOOL] = "BOOL"};
     return names[dtype];
 }
 
@@ -148,7 +149,9 @@ static enum loss_status read_datatype(struct reader *r, struct input *input)
             input->tensor.dtype = dtype;
     if (input->tensor.dtype != LOSS_ANY)
         return LOSS_OK;
-    return bad_input(r, input, "has datatype '%s'; FP64, FP32, FP16, BF16, INT64, INT32, INT16, INT8, UINT8 and BOOL are taken",
+    return bad_input(r, input,
+                     "has datatype '%s'; FP64, FP32, FP16, BF16, INT64, INT32, INT16, INT8, UINT64, UINT32, UINT16, UINT8 and "
+                     "BOOL are taken",
                      json_quote(name, quote));
 }
 

@@ -92,7 +92,7 @@ static const char *take_string(struct fields *f, const char *expected, char *val
 static enum loss_status take_dtype(struct file *file, struct entry *entry)
 {
     struct fields *const f = file->fields;
-    char name[JSON_QUOTE], quote[JSON_QUOTE], message[160];
+    char name[JSON_QUOTE], quote[JSON_QUOTE], message[192];
     const char *const end = take_string(f, "the name of a dtype in quotes", name, sizeof name);
     if (!end)
         return f->error->status;
@@ -100,7 +100,7 @@ static enum loss_status take_dtype(struct file *file, struct entry *entry)
         if (strcmp(safetensors_dtype(dtype), name) == 0)
             entry->is.dtype = dtype;
     if (entry->is.dtype == LOSS_ANY) {
-        snprintf(message, sizeof message, "dtype '%s' is not taken; F64, F32, F16, BF16, I64, I32, I16, I8, U8 and BOOL are",
+        snprintf(message, sizeof message, "dtype '%s' is not taken; F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8 and BOOL are",
                  json_quote(name, quote));
         return malformed_entry(file, entry, message);
     }

@@ -18,7 +18,8 @@ const char *safetensors_dtype(enum loss_dtype dtype)
     static const char *const names[LOSS_DTYPE_COUNT] = {
         [LOSS_ANY] = "",          [LOSS_FLOAT64] = "F64", [LOSS_FLOAT32] = "F32", [LOSS_FLOAT16] = "F16",
         [LOSS_BFLOAT16] = "BF16", [LOSS_INT64] = "I64",   [LOSS_INT32] = "I32",   [LOSS_INT16] = "I16",
-        [LOSS_INT8] = "I8",       [LOSS_UINT8] = "U8",    [LOSS_BOOL] = "BOOL"};
+        [LOSS_INT8] = "I8",       [LOSS_UINT64] = "U64",  [LOSS_UINT32] = "U32",  [LOSS_UINT16] = "U16",
+        [LOSS_UINT8] = "U8",      [LOSS_BOOL] = "BOOL"};
     return names[dtype];
 }
 

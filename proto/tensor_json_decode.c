@@ -136,12 +136,29 @@ static enum loss_status take_real(const struct decoding *d, size_t element, cons
     return LOSS_OK;
 }
 
+/* The ranges of the integer dtypes. */
+static const struct {
+    int64_t min, max;
+    const char *expected;
+} ranges[LOSS_DTYPE_COUNT] = {
+    [LOSS_INT64] = {INT64_MIN, INT64_MAX, "int64 holds [-9223372036854775808, 9223372036854775807]"},
+    [LOSS_INT32] = {INT32_MIN, INT32_MAX, "int32 holds [-2147483648, 2147483647]"},
+    [LOSS_INT16] = {INT16_MIN, INT16_MAX, "int16 holds [-32768, 32767]"},
+    [LOSS_INT8] = {INT8_MIN, INT8_MAX, "int8 holds [-128, 127]"},
+    [LOSS_UINT64] = {INT64_MIN, INT64_MAX, "uint64 holds [0, 18446744073709551615]"}, /* all bits that there are */
+    [LOSS_UINT32] = {0, UINT32_MAX, "uint32 holds [0, 4294967295]"},
+    [LOSS_UINT16] = {0, UINT16_MAX, "uint16 holds [0, 65535]"},
+    [LOSS_UINT8] = {0, UINT8_MAX, "uint8 holds [0, 255]"},
+    [LOSS_BOOL] = {0, 1, "bool holds true, false, 1 and 0"},
+};
+
 static enum loss_status take_integer(const struct decoding *d, size_t element, const char **text, int64_t *value)
 {
     const char *const at = *text;
     double real;
     bool boolean = false;
-    enum number_status status = number_read_i64(at, value, text);
+    const bool wide = d->dtype == LOSS_UINT64; /* whose bits are those of an int64 */
+    enum number_status status = wide ? number_read_u64(at, (uint64_t *)value, text) : number_read_i64(at, value, text);
     if (status == NUMBER_NONE && take_boolean(d, text, &boolean)) {
         *value = boolean;
         status = NUMBER_OK;
@@ -151,22 +168,9 @@ static enum loss_status take_integer(const struct decoding *d, size_t element, c
     if (status == NUMBER_NONE || !is_end(**text))
         return fail_element(d, element, at, LOSS_MALFORMED, "a whole number was expected");
     if (status == NUMBER_RANGE)
-        return fail_element(d, element, at, LOSS_INVALID, "it does not fit 64 bits");
+        return fail_element(d, element, at, LOSS_INVALID, ranges[d->dtype].expected);
     return LOSS_OK;
 }
-
-/* The ranges of the integer dtypes. */
-static const struct {
-    int64_t min, max;
-    const char *expected;
-} ranges[LOSS_DTYPE_COUNT] = {
-    [LOSS_INT64] = {INT64_MIN, INT64_MAX, ""},
-    [LOSS_INT32] = {INT32_MIN, INT32_MAX, "int32 holds [-2147483648, 2147483647]"},
-    [LOSS_INT16] = {INT16_MIN, INT16_MAX, "int16 holds [-32768, 32767]"},
-    [LOSS_INT8] = {INT8_MIN, INT8_MAX, "int8 holds [-128, 127]"},
-    [LOSS_UINT8] = {0, UINT8_MAX, "uint8 holds [0, 255]"},
-    [LOSS_BOOL] = {0, 1, "bool holds true, false, 1 and 0"},
-};
 
 static enum loss_status decode_integer(const struct decoding *d, size_t element, const char **text, void *out)
 {

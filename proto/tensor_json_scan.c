@@ -320,8 +320,8 @@ static enum loss_status take_dtype(const struct scan *scan, struct tensor_json *
     snprintf(path, sizeof path, "%s/dtype", scan->path);
     return loss_fail_at(
         scan->error, LOSS_INVALID, path,
-        "there is no dtype '%s'; there are float64, float32, float16, bfloat16, int64, int32, int16, int8, uint8 and "
-        "bool",
+        "there is no dtype '%s'; there are float64, float32, float16, bfloat16, int64, int32, int16, int8, uint64, uint32, "
+        "uint16, uint8 and bool",
         json_quote(name, quote));
 }
 

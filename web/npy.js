@@ -2,7 +2,7 @@
 
 import {Tensor, arrayOf} from './tensor.js';
 
-const dtypes = {f8: 'float64', f4: 'float32', f2: 'float16', i8: 'int64', i4: 'int32', i2: 'int16', i1: 'int8', u1: 'uint8', b1: 'bool'};
+const dtypes = {f8: 'float64', f4: 'float32', f2: 'float16', i8: 'int64', i4: 'int32', i2: 'int16', i1: 'int8', u8: 'uint64', u4: 'uint32', u2: 'uint16', u1: 'uint8', b1: 'bool'};
 
 /** The tensor of a file; a RangeError says what is wrong with one that is none. */
 export function decodeNpy(buffer) {

@@ -2,10 +2,12 @@ import type {Losses} from './losses.js';
 
 export type {LossName, Losses} from './losses.js';
 
-export type Dtype = 'float64' | 'float32' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int16' | 'int8' | 'uint8' | 'bool';
+export type Dtype = 'float64' | 'float32' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int16' | 'int8' |
+    'uint64' | 'uint32' | 'uint16' | 'uint8' | 'bool';
 
 /** Float16Array is one too where there is such a thing. */
-export type TypedArray = Float64Array | Float32Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint8Array | Uint8ClampedArray | Uint16Array;
+export type TypedArray = Float64Array | Float32Array | BigInt64Array | Int32Array | Int16Array | Int8Array | BigUint64Array | Uint32Array |
+    Uint16Array | Uint8Array | Uint8ClampedArray;
 
 export type Nested = number | boolean | readonly Nested[];
 /** Numbers of any shape. A typed array alone has one dimension. */
@@ -34,7 +36,7 @@ export declare class Tensor {
     /** The number of a tensor that holds one. */
     item(): number;
     /** Every number, flat: the data themselves unless they are BigInts or bits of halves. */
-    numbers(): Float64Array | Float32Array | Int32Array | Int16Array | Int8Array | Uint8Array;
+    numbers(): Float64Array | Float32Array | Int32Array | Int16Array | Int8Array | Uint32Array | Uint16Array | Uint8Array;
     /** Nested arrays, or a number where the shape is (). */
     nested(): any;
     toJSON(): any;

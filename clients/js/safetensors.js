@@ -4,7 +4,8 @@ import {Tensor, arrayOf} from './tensor.js';
 
 const codes = {
     float64: 'F64', float32: 'F32', float16: 'F16', bfloat16: 'BF16',
-    int64: 'I64', int32: 'I32', int16: 'I16', int8: 'I8', uint8: 'U8', bool: 'BOOL',
+    int64: 'I64', int32: 'I32', int16: 'I16', int8: 'I8',
+    uint64: 'U64', uint32: 'U32', uint16: 'U16', uint8: 'U8', bool: 'BOOL',
 };
 const dtypes = Object.fromEntries(Object.entries(codes).map(([dtype, code]) => [code, dtype]));
 

@@ -10,16 +10,21 @@ const arrays = {
     int32: Int32Array,
     int16: Int16Array,
     int8: Int8Array,
+    uint64: BigUint64Array,
+    uint32: Uint32Array,
+    uint16: Uint16Array,
     uint8: Uint8Array,
     bool: Uint8Array, // 0 and 1
 };
 
 // What an array holds unless something else is said: nothing in the case of bits.
 const dtypeOf = new Map([[Float64Array, 'float64'], [Float32Array, 'float32'], [globalThis.Float16Array, 'float16'], [BigInt64Array, 'int64'],
-    [Int32Array, 'int32'], [Int16Array, 'int16'], [Int8Array, 'int8'], [Uint8Array, 'uint8'], [Uint8ClampedArray, 'uint8']]);
+    [Int32Array, 'int32'], [Int16Array, 'int16'], [Int8Array, 'int8'],
+    [BigUint64Array, 'uint64'], [Uint32Array, 'uint32'], [Uint8Array, 'uint8'], [Uint8ClampedArray, 'uint8']]);
 
 const isArray = (value) => ArrayBuffer.isView(value) && !(value instanceof DataView);
-const isIndexed = (dtype) => dtype.startsWith('int') || dtype === 'uint8';
+const isIndexed = (dtype) => dtype.startsWith('int') || dtype.startsWith('uint');
+const isHalf = (dtype) => dtype === 'float16' || dtype === 'bfloat16';
 
 // The array of a dtype; a TypeError if there is no such dtype.
 export function arrayOf(dtype) {
@@ -40,7 +45,7 @@ export class Tensor {
         if (dtype === undefined) {
             throw new TypeError(`a ${data.constructor.name} can be several dtypes or none; say which, as in {shape, dtype: 'float16', data}`);
         }
-        const bits = data instanceof Uint16Array && (dtype === 'float16' || dtype === 'bfloat16');
+        const bits = data instanceof Uint16Array && isHalf(dtype);
         const bytes = data instanceof Uint8ClampedArray && dtype === 'uint8';
         if (!(data instanceof arrayOf(dtype)) && !bits && !bytes) {
             throw new TypeError(`a ${data.constructor.name} does not hold ${dtype}; that is held by a ${arrayOf(dtype).name}`);
@@ -69,8 +74,8 @@ export class Tensor {
 
     /** Every number as a JavaScript number, flat: the data themselves unless they are bits or BigInts. */
     numbers() {
-        if (this.dtype === 'int64') return Float64Array.from(this.data, Number);
-        if (this.data instanceof Uint16Array) return Float32Array.from(this.data, this.dtype === 'float16' ? fromFloat16 : fromBfloat16);
+        if (this.dtype === 'int64' || this.dtype === 'uint64') return Float64Array.from(this.data, Number);
+        if (this.data instanceof Uint16Array && isHalf(this.dtype)) return Float32Array.from(this.data, this.dtype === 'float16' ? fromFloat16 : fromBfloat16);
         return this.data;
     }
 
@@ -124,7 +129,10 @@ function fromNested(value, shape, dtype, declared = false) {
     flatten(value, found, 0, flat, []);
     if (!declared && flat.length > 0 && flat.every((element) => typeof element === 'boolean')) dtype = 'bool';
     const data = new (arrayOf(dtype))(flat.length), convert = converter(dtype);
-    for (let i = 0; i < flat.length; i++) data[i] = convert(flat[i], i);
+    for (let i = 0; i < flat.length; i++) {
+        data[i] = convert(flat[i], i);
+        if (isIndexed(dtype) && data[i] !== convert(flat[i], i)) throw new TypeError(`element ${i} is ${flat[i]}, which ${dtype} does not hold`);
+    }
     if (shape && found.length > 1 && shape.join() !== found.join()) {
         throw new TypeError(`the data have shape (${found.join(', ')}), not (${shape.join(', ')})`);
     }
@@ -152,7 +160,7 @@ function flatten(value, shape, axis, flat, path) {
 
 // How a plain number becomes an element of a dtype.
 function converter(dtype) {
-    if (dtype === 'int64') return (element, i) => (typeof element === 'bigint' ? element : BigInt(whole(element, i)));
+    if (dtype === 'int64' || dtype === 'uint64') return (element, i) => (typeof element === 'bigint' ? element : BigInt(whole(element, i)));
     if (isIndexed(dtype)) return whole;
     if (dtype === 'bfloat16') return (element) => toBfloat16(Number(element));
     if (dtype === 'float16' && arrays.float16 === Uint16Array) return (element) => toFloat16(Number(element));

@@ -12,7 +12,7 @@ import numpy as np
 corpus = Path(__file__).parent / "corpus"
 LOSSES = [line.split("(")[1].split(")")[0] for line in (Path(__file__).parents[2] / "core/losses.def").read_text().splitlines()
           if "(" in line and not line.startswith(("/", " ", "#"))]
-NAMES = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8", "u1": "U8", "b1": "BOOL"}
+NAMES = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8", "u8": "U64", "u4": "U32", "u2": "U16", "u1": "U8", "b1": "BOOL"}
 
 
 def write(folder, name, data):

@@ -335,7 +335,7 @@ START_TEST(malformed_file_is_refused_with_the_place)
         {"{\"input\":{}}", 0, "input: there is no 'dtype'"},
         {"{} x", 0, "'x' where the end of the header was expected (byte 11)"},
         {"{" TENSOR("input", "F33", "3", "0", "12") "}", 12, "input: dtype 'F33' is not taken; F64, F32, F16, BF16"},
-        {"{" TENSOR("input", "U64", "3", "0", "24") "}", 24, "input: dtype 'U64' is not taken"},
+        {"{" TENSOR("input", "U63", "3", "0", "24") "}", 24, "input: dtype 'U63' is not taken"},
         {"{" TENSOR("input", "F32", "3", "0", "10") "}", 10,
          "input: data_offsets [0, 10] hold 10 bytes; shape (3,) of F32 takes 12 (byte 59)"},
         {"{" TENSOR("input", "F32", "3", "0", "12") "}", 10,
@@ -441,7 +441,8 @@ struct twin {
 static const char *dtype_of_file(enum loss_dtype dtype)
 {
     static const char *const names[LOSS_DTYPE_COUNT] = {NULL,  "F64", "F32", "F16", "BF16", "I64",
-                                                        "I32", "I16", "I8",  "U8",  "BOOL"};
+                                                        "I32", "I16", "I8",  "U64", "U32",  "U16",
+                                                        "U8",  "BOOL"};
     return names[dtype];
 }
 
@@ -621,6 +622,9 @@ static struct loss_tensor of_dtype(enum loss_dtype dtype, void *room)
                                                            [LOSS_INT32] = {1},
                                                            [LOSS_INT16] = {1},
                                                            [LOSS_INT8] = {1},
+                                                           [LOSS_UINT64] = {1},
+                                                           [LOSS_UINT32] = {1},
+                                                           [LOSS_UINT16] = {1},
                                                            [LOSS_UINT8] = {1},
                                                            [LOSS_BOOL] = {1}};
     static const bool pattern[] = {false, true, true, false, true};

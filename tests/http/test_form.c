@@ -190,7 +190,8 @@ struct layout {
 };
 static const struct layout layouts[] = {{LOSS_FLOAT64, "f8", "F64"}, {LOSS_FLOAT32, "f4", "F32"}, {LOSS_FLOAT16, "f2", "F16"},
                                         {LOSS_INT64, "i8", "I64"},   {LOSS_INT32, "i4", "I32"},   {LOSS_INT16, "i2", "I16"},
-                                        {LOSS_INT8, "i1", "I8"},     {LOSS_UINT8, "u1", "U8"},    {LOSS_BOOL, "b1", "BOOL"}};
+                                        {LOSS_INT8, "i1", "I8"},     {LOSS_UINT64, "u8", "U64"},  {LOSS_UINT32, "u4", "U32"},
+                                        {LOSS_UINT16, "u2", "U16"},  {LOSS_UINT8, "u1", "U8"},    {LOSS_BOOL, "b1", "BOOL"}};
 enum { LAYOUTS = sizeof layouts / sizeof layouts[0] };
 
 /* A matrix as the bytes of any dtype, different in every place: small floats and integers, whatever those of the dtype mean. */
@@ -297,7 +298,8 @@ START_TEST(malformed_array_is_refused_with_the_place)
         {"{'desc': '<f4'}", "input: the header has no field 'desc'"},
         {"{'descr' '<f4'}", "input: ''' where ':' was expected in the header"},
         {"{'descr: <f4}", "input: its end where the end of a string was expected in the header"},
-        {DICT("'<u4'", "False", "(3,)"), "input: dtype '<u4' is not taken; f8, f4, f2, i8, i4, i2, i1, u1 and b1 are"},
+        {DICT("'<u3'", "False", "(3,)"),
+         "input: dtype '<u3' is not taken; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are"},
         {DICT("''", "False", "(3,)"), "input: dtype '' is not taken"},
         {DICT("'<f4<f4<f4<f4<f4<f4<f4<f4<f4'", "False", "(3,)"), "input: dtype '<f4<f4<f4<f4<f4<f4<f4<f' is not taken"},
         {DICT("[('a', '<f4')]", "False", "(3,)"), "input: '[' where one dtype in quotes was expected"},

@@ -302,6 +302,7 @@ static const struct {
     {"FP64", "float64", 8, 0x3f},  {"FP32", "float32", 4, 0x3f}, {"FP16", "float16", 2, 0x3a},
     {"BF16", "bfloat16", 2, 0x3e}, {"INT64", "int64", 8, 0},     {"INT32", "int32", 4, 0},
     {"INT16", "int16", 2, 0},      {"INT8", "int8", 1, 0},       {"UINT8", "uint8", 1, 0},
+    {"UINT64", "uint64", 8, 0},    {"UINT32", "uint32", 4, 0},   {"UINT16", "uint16", 2, 0},
 };
 
 static const char *const compared[] = {"mse", "huber", "bce_with_logits", "kl_div"};
@@ -367,7 +368,7 @@ END_TEST
 
 START_TEST(class_indices_of_every_integer_dtype_are_taken)
 {
-    static const char *const types[] = {"INT64", "INT32", "INT16", "INT8", "UINT8", "BOOL"};
+    static const char *const types[] = {"INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8", "BOOL"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         char json[400];
         snprintf(json, sizeof json,

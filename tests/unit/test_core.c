@@ -243,6 +243,22 @@ START_TEST(every_dtype_is_read_as_the_number_it_stands_for)
         ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
         ck_assert_double_eq(batch.result.loss, 5);
     }
+    uint64_t u64[] = {0, UINT64_MAX, 7};
+    uint32_t u32[] = {0, UINT32_MAX, 7};
+    uint16_t u16[] = {0, UINT16_MAX, 7};
+    const struct {
+        const void *data;
+        enum loss_dtype dtype;
+        double sum;
+    } wide[] = {{u64, LOSS_UINT64, 0x1p64}, {u32, LOSS_UINT32, 0x1p32 + 6}, {u16, LOSS_UINT16, 0x1p16 + 6}};
+    for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++) {
+        const struct loss_tensor from = vector((void *)(uintptr_t)wide[i].data, wide[i].dtype, 3),
+                                 to = vector(zero, LOSS_FLOAT64, 3);
+        struct batch l1 = of("l1", &from, &to);
+        l1.request.reduction = LOSS_SUM;
+        ck_assert_int_eq(batch_run(&l1, 1), LOSS_OK);
+        ck_assert_double_eq(l1.result.loss, wide[i].sum);
+    }
     uint8_t bytes[] = {0, 255, 7};
     const struct loss_tensor target = vector(zero, LOSS_FLOAT64, 3);
     struct loss_tensor input = vector(bytes, LOSS_UINT8, 3);

@@ -137,9 +137,11 @@ END_TEST
 START_TEST(every_dtype_is_decoded)
 {
     const char *const dtypes[] = {"float64", "float32", "float16", "bfloat16", "int64",
-                                  "int32",   "int16",   "int8",    "uint8",    "bool"};
+                                  "int32",   "int16",   "int8",    "uint64",   "uint32",
+                                  "uint16",  "uint8",   "bool"};
     const char *const ones[] = {
-        "AAAAAAAA8D8=", "AACAPw==", "ADw=", "gD8=", "AQAAAAAAAAA=", "AQAAAA==", "AQA=", "AQ==", "AQ==", "AQ=="};
+        "AAAAAAAA8D8=", "AACAPw==", "ADw=", "gD8=", "AQAAAAAAAAA=", "AQAAAA==",
+        "AQA=",         "AQ==",     "AQAAAAAAAAA=", "AQAAAA==", "AQA=", "AQ==", "AQ=="};
     char body[300];
     for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++) {
         snprintf(body, sizeof body,
@@ -501,13 +503,50 @@ START_TEST(integers_must_be_whole_and_fit)
             "\"target[0] is 0.5; a whole number was expected\",\"pointer\":\"/target/0\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":[null]}", 422, "\"target[0] is null; a whole number was expected\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":[x]}", 400, "\"target[0] is x; a whole number was expected\"");
-    refuses("nll", "{\"input\":[[0,0]],\"target\":[1e30]}", 422, "\"target[0] is 1e30; it does not fit 64 bits\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[1e30]}", 422,
+            "\"target[0] is 1e30; int64 holds [-9223372036854775808, 9223372036854775807]\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551616]}}", 422,
+            "\"target[0] is 18446744073709551616; uint64 holds [0, 18446744073709551615]\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[-1]}}", 422,
+            "\"target[0] is -1; uint64 holds [0, 18446744073709551615]\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint16\",\"data\":[65536]}}", 422,
+            "\"target[0] is 65536; uint16 holds [0, 65535]\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"int8\",\"data\":[300]}}", 422,
             "\"target[0] is 300; int8 holds [-128, 127]\",\"pointer\":\"/target/data/0\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint8\",\"data\":[-1]}}", 422,
             "\"target[0] is -1; uint8 holds [0, 255]\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"bool\",\"data\":[2]}}", 422,
             "\"target[0] is 2; bool holds true, false, 1 and 0\"");
+}
+END_TEST
+
+START_TEST(unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored)
+{
+    /* As int64 these would be -100, which is ignored, and -1, which ends a list of labels. */
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551516]}}", 422,
+            "\"target[0] is 18446744073709551516; class indices must be in [0, 2), or -100 to be ignored\"");
+    refuses("multilabel_margin",
+            "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[[0,18446744073709551615]]}}", 422,
+            "\"target[0][1] is 18446744073709551615; class indices must be in [0, 2), and -1 ends their list\"");
+    refuses("nll",
+            "{\"input\":[[0,0]],\"ignore_index\":9223372036854775807,"
+            "\"target\":{\"dtype\":\"uint64\",\"data\":[9223372036854775808]}}",
+            422, "\"target[0] is 9223372036854775808; class indices must be in [0, 2), or 9223372036854775807 to be ignored\"");
+}
+END_TEST
+
+START_TEST(unsigned_numbers_are_rounded_once)
+{
+    /* 2^63 + 2^10, half way between two doubles, and one more; 2^64 - 1 */
+    answers("l1",
+            "{\"dtype\":\"float64\",\"reduction\":\"none\",\"target\":[0,0,0],\"input\":{\"dtype\":\"uint64\","
+            "\"data\":[9223372036854776832,9223372036854776833,18446744073709551615]}}",
+            "{\"loss\":{\"shape\":[3],\"dtype\":\"float64\",\"data\":[9223372036854776000,9223372036854778000,"
+            "18446744073709552000]},\"reduction\":\"none\","
+            "\"dtype\":\"float64\",\"count\":3}\n");
+    answers("l1",
+            "{\"reduction\":\"none\",\"target\":[0,0],\"input\":{\"dtype\":\"uint32\",\"data\":[4294967295,4294967040]}}",
+            "{\"loss\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":[4294967300,4294967000]},\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":2}\n");
 }
 END_TEST
 
@@ -934,7 +973,9 @@ Suite *json_suite(void)
               values_outside_their_choice_are_impossible, running_out_of_memory_is_no_mistake_of_the_client);
     SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out, shapes_and_data_must_agree,
               buffers_must_be_base64_of_the_right_length, integers_must_be_whole_and_fit,
-              elements_that_cannot_be_are_pointed_at_as_they_were_written, a_broadcast_beyond_all_bounds_is_refused,
+              elements_that_cannot_be_are_pointed_at_as_they_were_written,
+              unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored, unsigned_numbers_are_rounded_once,
+              unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored, unsigned_numbers_are_rounded_once, a_broadcast_beyond_all_bounds_is_refused,
               more_work_than_was_allowed_is_left_undone);
     TCase *const lengthy = tcase_create("json_long_tensors");
     tcase_set_timeout(lengthy, 120); /* sanitizers are slow */

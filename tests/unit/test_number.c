@@ -372,6 +372,47 @@ START_TEST(printed_integers_are_read_back)
 }
 END_TEST
 
+START_TEST(unsigned_integers_of_64_bits_are_read_in_any_form)
+{
+    static const struct {
+        const char *text;
+        enum number_status status;
+        uint64_t value;
+    } texts[] = {{"18446744073709551615", NUMBER_OK, UINT64_MAX},
+                 {"18446744073709551615.000", NUMBER_OK, UINT64_MAX},
+                 {"1.8446744073709551615e19", NUMBER_OK, UINT64_MAX},
+                 {"1844674407370955161500e-2", NUMBER_OK, UINT64_MAX},
+                 {"0.00018446744073709551615e23", NUMBER_OK, UINT64_MAX},
+                 {"1e19", NUMBER_OK, UINT64_C(10000000000000000000)},
+                 {"-0", NUMBER_OK, 0},
+                 {"-0.0e99", NUMBER_OK, 0},
+                 {"18446744073709551616", NUMBER_RANGE, 0},
+                 {"1.8446744073709551616e19", NUMBER_RANGE, 0},
+                 {"99999999999999999999", NUMBER_RANGE, 0},
+                 {"100000000000000000000", NUMBER_RANGE, 0},
+                 {"2e19", NUMBER_RANGE, 0},
+                 {"1e20", NUMBER_RANGE, 0},
+                 {"-1", NUMBER_RANGE, 0},
+                 {"1844674407370955161.55", NUMBER_FRACTION, 0}};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        uint64_t value = 0;
+        const char *end = NULL;
+        CHECK(number_read_u64(texts[i].text, &value, &end) == texts[i].status && value == texts[i].value &&
+                  end == texts[i].text + strlen(texts[i].text),
+              "%s", texts[i].text);
+    }
+    uint64_t state = seed;
+    for (int i = 0; i < 100000; i++) {
+        const uint64_t integer = random_bits(&state) >> i % 64;
+        char text[32];
+        uint64_t back = 0;
+        const char *end;
+        snprintf(text, sizeof text, "%llu", (unsigned long long)integer);
+        CHECK(number_read_u64(text, &back, &end) == NUMBER_OK && back == integer, "%s", text);
+    }
+}
+END_TEST
+
 /* ---- writing -------------------------------------------------------------------------------------------------------- */
 
 /* The text of a number, in memory of exactly the size that the contract demands. */
@@ -903,6 +944,7 @@ Suite *number_suite(void)
     tcase_add_test(reading, every_short_text_is_read_as_the_grammar_says);
     tcase_add_test(reading, integral_numbers_are_integers);
     tcase_add_test(reading, printed_integers_are_read_back);
+    tcase_add_test(reading, unsigned_integers_of_64_bits_are_read_in_any_form);
     tcase_add_test(writing, numbers_take_the_shorter_of_two_forms);
     tcase_add_test(writing, random_numbers_are_written_shortest_and_nearest);
     tcase_add_test(writing, special_numbers_are_written_shortest_and_nearest);

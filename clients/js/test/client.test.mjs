@@ -48,8 +48,8 @@ test('targets are class indices or probabilities, as their shape tells', async (
     const indices = await client.cross_entropy({input, target: [1, 0]});
     const probabilities = await client.cross_entropy({input, target: [[0, 1], [1, 0]]});
     assert.ok(Math.abs(indices.loss - probabilities.loss) < 1e-7);
-    for (const Type of [BigInt64Array, Int32Array, Int16Array, Int8Array, Uint8Array, Uint8ClampedArray]) {
-        const target = Type.from(Type === BigInt64Array ? [1n, 0n] : [1, 0]);
+    for (const Type of [BigInt64Array, Int32Array, Int16Array, Int8Array, BigUint64Array, Uint32Array, Uint8Array, Uint8ClampedArray]) {
+        const target = Type.from(Type === BigInt64Array || Type === BigUint64Array ? [1n, 0n] : [1, 0]);
         assert.ok(Math.abs((await client.nll({input, target})).loss + 0.85) < 1e-7, Type.name);
     }
 });

@@ -17,6 +17,9 @@ test('tensors of every dtype, and metadata, come back as they went', () => {
     const tensors = {
         flag: new Tensor([3], new Uint8Array([1, 0, 1]), 'bool'),
         byte: new Tensor([], new Uint8Array([200])),
+        short: new Tensor([1], new Uint16Array([65535]), 'uint16'),
+        word: new Tensor([1], new Uint32Array([4294967295])),
+        long: new Tensor([1], new BigUint64Array([18446744073709551615n])),
         half: new Tensor([1], new Uint16Array([0x3c00]), 'bfloat16'),
         index: new Tensor([2, 1], new BigInt64Array([-1n, 2n ** 60n])),
         single: new Tensor([0, 5], new Float32Array(0)),

@@ -7,11 +7,9 @@ import numpy as np
 
 from ._errors import ProtocolError
 
-DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1", "BOOL": "|b1"}
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U64": "<u8",
+          "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1"}
 NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
-
-# What the format lacks goes as the next type that holds all its values.
-WIDER: "Dict[np.dtype[Any], np.dtype[Any]]" = {np.dtype("u2"): np.dtype("i4"), np.dtype("u4"): np.dtype("i8")}
 
 Buffer = Union[bytes, memoryview]
 
@@ -81,13 +79,10 @@ def encodable(name: str, value: Any) -> Tuple[str, "np.ndarray[Any, Any]"]:
     array = array_of(name, value)
     if array.dtype.name == "bfloat16":  # of the package ml_dtypes, as JAX uses it
         return "BF16", np.asarray(array, order="C").view("<u2")
-    dtype: "np.dtype[Any]" = WIDER.get(array.dtype.newbyteorder("="), array.dtype)
-    if dtype.kind == "u" and dtype.itemsize == 8 and (array.size == 0 or int(array.max()) < 1 << 63):
-        dtype = np.dtype("i8")
-    dtype = dtype.newbyteorder("<")
+    dtype = array.dtype.newbyteorder("<")
     if dtype not in NAMES:
         raise TypeError(f"{name} is of dtype {array.dtype}, which lossd does not take; convert it to one of "
-                        "float64, float32, float16, bfloat16, int64, int32, int16, int8, uint8 or bool")
+                        "float64, float32, float16, bfloat16, int64, int32, int16, int8, uint64, uint32, uint16, uint8 or bool")
     return NAMES[dtype], np.asarray(array, dtype, order="C")
 
 

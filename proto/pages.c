@@ -7,6 +7,7 @@
  */
 #include "pages.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -97,7 +98,19 @@ static char *map(size_t length)
     return data;
 }
 
-/* The same pages and more behind them, here or elsewhere; NULL, with everything as it was, if that cannot be. */
+/* The same as extend, by copying. */
+static char *copy_longer(char *data, size_t length, size_t longer)
+{
+    char *const to = map(longer);
+    if (to) {
+        memcpy(to, data, length);
+        munmap(data, length);
+    }
+    return to;
+}
+
+/* The same pages and more after them, here or elsewhere; NULL, with everything as it was, if that cannot be. Pages that were
+   mapped by different calls cannot be moved together, and are copied. */
 static char *extend(char *data, size_t length, size_t longer)
 {
     char *to = mremap(data, length, longer, 0);
@@ -111,7 +124,7 @@ static char *extend(char *data, size_t length, size_t longer)
             to = mremap(data, length, longer, MREMAP_MAYMOVE); /* anywhere */
     }
     if (to == MAP_FAILED)
-        return NULL;
+        return errno == EFAULT ? copy_longer(data, length, longer) : NULL;
     use_huge_pages(to, longer);
     return to;
 }
@@ -189,11 +202,12 @@ static void shed(size_t bytes)
     }
 }
 
-static char *take(size_t length)
+/* A block of a length, from the kept one that is best for another. */
+static char *take(size_t length, size_t expected)
 {
     struct block block = {.data = NULL};
     pthread_mutex_lock(&mutex);
-    const int best = find_kept(length);
+    const int best = find_kept(expected);
     if (best >= 0)
         block = remove_kept(best);
     pthread_mutex_unlock(&mutex);
@@ -219,27 +233,56 @@ static char *take(size_t length)
     return data;
 }
 
-static void *grow_mapped(char *data, size_t length, size_t longer)
+/* Cuts bytes from the front of the kept block that begins at `end`, `most` at most; returns how many, 0 if there is no such
+   block. What would be left is cut as well if it is too short to be kept, and unmapped. */
+static size_t absorb_next(const char *end, size_t most)
 {
+    struct block block = {.data = NULL};
+    pthread_mutex_lock(&mutex);
+    for (int i = 0; i < kept_count && !block.data; i++)
+        if (kept[i].data == end)
+            block = remove_kept(i);
+    const size_t bytes = block.length < most ? block.length : most;
+    const struct block left = {block.data + bytes, block.length - bytes, block.since};
+    if (left.length >= PAGES_LEAST)
+        keep(&left);
+    pthread_mutex_unlock(&mutex);
+    if (left.length > 0 && left.length < PAGES_LEAST)
+        unmap(&left);
+    return bytes;
+}
+
+static void *grow_mapped(char *data, size_t before, size_t longer)
+{
+    size_t length = before;
+    for (size_t bytes = 1; bytes > 0 && length < longer; length += bytes)
+        bytes = absorb_next(data + length, longer - length);
     if (length == longer)
         return data;
     shed(longer - length);
     char *grown = extend(data, length, longer);
     if (!grown && pages_drop())
         grown = extend(data, length, longer);
+    if (!grown && length > before)
+        put(&(struct block){data + before, length - before, now_ms()});
     return grown;
 }
 
 void *pages_resize(void *block, size_t old, size_t size)
 {
-    const size_t length = length_of(size);
+    return pages_grow(block, old, size, size);
+}
+
+void *pages_grow(void *block, size_t old, size_t size, size_t expected)
+{
+    const size_t length = length_of(size), expected_length = length_of(expected);
     if (!IS_MAPPED(size))
         return realloc(block, size);
     if (length == 0)
         return NULL;
     if (block && IS_MAPPED(old))
         return grow_mapped(block, length_of(old), length);
-    char *data = take(length);
+    char *data = take(length, expected_length > length ? expected_length : length);
     if (data && block) {
         memcpy(data, block, old);
         free(block);

@@ -18,6 +18,9 @@ enum {
    large as before. What it held is kept, what follows is undefined. NULL where memory has run out; the old block is then
    untouched. Bytes that nobody has written take no memory, unless they come from a block that was kept. Aligned as malloc's. */
 void *pages_resize(void *block, size_t old, size_t size);
+/* The same for a block that is likely to grow further, to `expected` bytes: it is cut from a kept block
+   of about that size, if there is one, and grows into the rest of it. Nothing is set aside for it. */
+void *pages_grow(void *block, size_t old, size_t size, size_t expected);
 /* Frees a block, NULL being let be; `size` is what it was made with last. */
 void pages_free(void *block, size_t size);
 

@@ -84,8 +84,8 @@ enum {
     HTTP_DISCARD_BODY = 64 * 1024,
     /* A body has memory for what has come of it and not much more, however long it is said to be. It starts with so much, */
     HTTP_BODY_START = 64 * 1024,
-    HTTP_BODY_DOUBLES = 1 << 20, /* doubles up to here, */
-    HTTP_BODY_SPARE = 4,         /* and then grows by a quarter, which with large blocks copies nothing */
+    HTTP_BODY_DOUBLES = 2 << 20, /* doubles up to here, */
+    HTTP_BODY_SPARE = 4,         /* and then grows by a quarter and more, in whole huge pages, which copies nothing */
     HTTP_CONNECTIONS_MIN = 16,
     HTTP_ADMIN_CONNECTIONS = 16, /* that health and metrics may have where there are too many of others */
     /* For headers and the piece of the body that is being read, which is half of it; more where headers may be longer.
@@ -388,7 +388,9 @@ static bool size_body(struct request *request, size_t size)
     const size_t before = request->body ? request->capacity + 1 : 0, more = size + 1 - before;
     if (!allowance_take(&request->memory.allowance, more))
         return false;
-    char *body = pages_resize(request->body, before, size + 1);
+    const struct framing *const framing = &request->framing;
+    const size_t expected = framing->has_length ? (size_t)framing->length : size;
+    char *body = pages_grow(request->body, before, size + 1, expected + 1);
     if (!body) {
         allowance_give(&request->memory.allowance, more);
         return false;
@@ -404,7 +406,9 @@ static size_t next_capacity(const struct request *request, size_t wanted)
     const struct framing *const framing = &request->framing;
     const size_t has = request->capacity, limit = request->http->settings.limits.max_body;
     const size_t most = framing->has_length ? (size_t)framing->length : limit;
-    size_t next = has + (has < HTTP_BODY_DOUBLES ? has : has / HTTP_BODY_SPARE);
+    size_t next = has < HTTP_BODY_DOUBLES ? has * 2 : has + has / HTTP_BODY_SPARE;
+    if (next > HTTP_BODY_DOUBLES) /* and one byte for a NUL */
+        next = next / HTTP_BODY_DOUBLES * HTTP_BODY_DOUBLES + HTTP_BODY_DOUBLES - 1;
     if (next < HTTP_BODY_START)
         next = HTTP_BODY_START;
     if (next > most)

@@ -90,6 +90,62 @@ START_TEST(pages_are_kept_for_the_next)
 }
 END_TEST
 
+/* What is kept is used again, though the block grows step by step, and moves nowhere. */
+START_TEST(pages_grow_into_a_block_that_is_kept)
+{
+    if (sanitized)
+        return;
+    enum { WHOLE = 20 * MIB, STEP = 2 * MIB };
+    pages_drop();
+    unsigned char *whole = pages_resize(NULL, 0, WHOLE), *other = pages_resize(NULL, 0, 4 * MIB);
+    ck_assert(whole && other);
+    fill(whole, 0, WHOLE, 1);
+    pages_free(whole, WHOLE);
+    pages_free(other, 4 * MIB);
+    unsigned char *block = pages_grow(NULL, 0, STEP, WHOLE);
+    ck_assert_ptr_eq(block, whole);
+    for (size_t size = STEP; size < WHOLE; size += STEP) {
+        ck_assert_ptr_eq(pages_grow(block, size, size + STEP, WHOLE), whole);
+        ck_assert(is_filled(block, size + STEP, 1));
+        ck_assert_uint_eq(pages_kept(), 4 * MIB + (WHOLE - size - STEP));
+    }
+    /* Beyond that it grows like any other, and keeps what it holds. */
+    block = pages_grow(block, WHOLE, 3 * WHOLE, 3 * WHOLE);
+    ck_assert_ptr_nonnull(block);
+    ck_assert(is_filled(block, WHOLE, 1));
+    pages_free(block, 3 * WHOLE);
+    ck_assert(pages_drop());
+}
+END_TEST
+
+/* Pieces of one mapping, and pieces of several that happen to be next to each other. */
+START_TEST(pages_grow_across_mappings)
+{
+    if (sanitized)
+        return;
+    enum { PIECES = 8 };
+    pages_drop();
+    for (int protect = 0; protect < 2; protect++) {
+        unsigned char *whole = pages_resize(NULL, 0, PIECES * MIB);
+        ck_assert_ptr_nonnull(whole);
+        if (protect) /* makes two mappings of it, which cannot be moved as one */
+            ck_assert_int_eq(madvise(whole + MIB, MIB, MADV_DONTDUMP), 0);
+        pages_free(whole, PIECES * MIB);
+        unsigned char *block = pages_grow(NULL, 0, MIB / 2, PIECES * MIB);
+        fill(block, 0, MIB / 2, 7);
+        block = pages_grow(block, MIB / 2, 2 * MIB, PIECES * MIB);
+        ck_assert_ptr_nonnull(block);
+        fill(block, MIB / 2, 2 * MIB, 7);
+        pages_drop();
+        block = pages_resize(block, 2 * MIB, 64 * MIB);
+        ck_assert_ptr_nonnull(block);
+        ck_assert(is_filled(block, 2 * MIB, 7));
+        pages_free(block, 64 * MIB);
+        pages_drop();
+    }
+}
+END_TEST
+
 /* Bytes that this process has mapped. */
 static size_t mapped(void)
 {
@@ -225,7 +281,7 @@ END_TEST
 Suite *pages_suite(void)
 {
     Suite *suite = suite_create("pages");
-    SUITE_ADD(suite, "pages_blocks", pages_keep_what_a_growing_block_holds, pages_are_kept_for_the_next,
+    SUITE_ADD(suite, "pages_blocks", pages_keep_what_a_growing_block_holds, pages_are_kept_for_the_next, pages_grow_into_a_block_that_is_kept, pages_grow_across_mappings,
               pages_that_are_kept_make_room_for_a_block_that_grows, pages_are_not_kept_beyond_their_limit,
               pages_that_cannot_be_had_are_null, pages_belong_to_one_at_a_time);
     return suite;

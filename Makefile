@@ -92,7 +92,7 @@ $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 $(BUILD)/tests/http/test_isa.o: INCLUDES += -DCOMPILER='"$(CC)"' -DMARCH_BASE='"$(filter -m%,$(MARCH_x86_64))"' -DMARCH_V2='"$(filter -m%,$(MARCH_x86_64_v2))"' \
     -DMARCH_V3='"$(filter -m%,$(MARCH_x86_64_v3))"' -DMARCH_V4='"$(filter -m%,$(MARCH_x86_64_v4))"' -DMARCH_V4_VBMI2='"$(filter -m%,$(MARCH_x86_64_v4_vbmi2))"'
 
-.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage fuzz soak check-slow check-drain check-memory check-sizes check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
+.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage fuzz soak check-slow check-drain check-memory check-sizes check-cost check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
@@ -283,6 +283,9 @@ $(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Icore -o $@ $< -lm
+
+check-cost: test-deps ## measure what every loss costs in many shapes, and compare with what its plans say (loss_plan.work)
+	@LOSSD_COSTS=all $(MAKE) --no-print-directory test ONLY=costs
 
 check-numbers: $(BUILD)/tests/number-exhaustive ## print all 2^32 float32 numbers and read them back (minutes)
 	$(BUILD)/tests/number-exhaustive

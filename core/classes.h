@@ -58,12 +58,11 @@ static inline bool is_asked_for(struct derivative_row row)
     return row.wide || row.narrow;
 }
 
-static inline void zero_row(struct derivative_row row, size_t n)
+static inline void zero_row(struct derivative_row row, size_t n, const bool *cancel)
 {
-    if (row.wide)
-        memset(row.wide, 0, n * sizeof *row.wide);
-    if (row.narrow)
-        memset(row.narrow, 0, n * sizeof *row.narrow);
+    zero_all(row.wide, row.wide ? n : 0, cancel);
+    for (struct stretch s = {0}; row.narrow && stretch_next(&s, n, cancel);)
+        memset(row.narrow + s.first, 0, stretch_len(&s) * sizeof *row.narrow);
 }
 
 static inline void set_element(struct derivative_row row, size_t c, real value)

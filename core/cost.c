@@ -91,7 +91,6 @@ size_t run_work(const struct loss_plan *plan)
         return SIZE_MAX;
     const struct loss_method *method = plan->loss->method;
     const struct loss_cost cost = method->cost_of ? method->cost_of(plan) : method->cost;
-    const double total =
-        engine_cost(&run) + (double)run.terms * cost.term + (double)plan->elements * element_cost(plan, &cost);
+    const double total = engine_cost(&run) + (double)run.terms * cost.term + (double)plan->elements * element_cost(plan, &cost);
     return total < (double)SIZE_MAX ? (size_t)total : SIZE_MAX;
 }

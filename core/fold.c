@@ -1,10 +1,16 @@
 /* Derivatives of tensors that terms share: the engine leaves one for each term, and here those of one element are summed. */
+#include "cancel.h"
 #include "parallel.h"
 #include "run.h"
 
+/* Numbers that a thread adds up at a time. */
+enum { PIECE = 1 << 14 };
+
 struct fold {
     const struct derivative *derivative;
-    bool empty; /* there are no terms */
+    const bool *cancel;
+    size_t elements, piece; /* of the derivative: how many there are, and how many a thread takes at a time */
+    bool empty;             /* there are no terms */
     /* The dimensions of the terms along which the tensor repeats, and how far apart their steps stand in `summed`. */
     int rank;
     size_t dim[LOSS_MAX_RANK], gap[LOSS_MAX_RANK];
@@ -28,23 +34,21 @@ static size_t first_of(const struct walk *walk, size_t at)
 static void add_line(struct sum *sum, const struct fold *fold, const real *x)
 {
     const size_t n = fold->dim[fold->rank - 1], gap = fold->gap[fold->rank - 1];
-    if (gap == 1) {
-        sum_add_all(sum, x, n);
-        return;
+    for (struct stretch s = {0}; stretch_next(&s, n, fold->cancel);) {
+        if (gap == 1)
+            sum_add_all(sum, x + s.first, stretch_len(&s));
+        for (size_t i = s.first; gap != 1 && i < s.end; i++)
+            sum_add(sum, x[i * gap]);
     }
-    for (size_t i = 0; i < n; i++)
-        sum_add(sum, x[i * gap]);
 }
 
-static void fold_element(void *context, size_t at, int thread)
+static void fold_element(const struct fold *fold, size_t at)
 {
-    (void)thread;
-    const struct fold *fold = context;
     const struct loss_tensor *into = fold->derivative->into;
     const real *x = fold->derivative->summed + first_of(&fold->derivative->walk, at);
     size_t counter[LOSS_MAX_RANK] = {0};
     struct sum sum = {0};
-    for (int d = fold->empty ? -1 : 0; d >= 0;) {
+    for (int d = fold->empty ? -1 : 0; d >= 0 && !cancel_asked(fold->cancel);) {
         add_line(&sum, fold, x);
         /* The next line: the dimension before the last counts on, and those before it as it wraps around. */
         for (d = fold->rank - 2; d >= 0; d--) {
@@ -59,16 +63,27 @@ static void fold_element(void *context, size_t at, int thread)
     walk_write(&alone, (char *)into->data + at * loss_dtype_size(into->dtype), into->dtype, 0, 1, &(real){sum_value(&sum)});
 }
 
+static void fold_piece(void *context, size_t i, int thread)
+{
+    (void)thread;
+    const struct fold *fold = context;
+    const size_t first = i * fold->piece, rest = fold->elements - first;
+    for (size_t at = first; at < first + (rest < fold->piece ? rest : fold->piece) && !cancel_asked(fold->cancel); at++)
+        fold_element(fold, at);
+}
+
 static struct fold fold_of(const struct derivative *derivative)
 {
     const struct walk *walk = &derivative->walk;
-    struct fold fold = {.derivative = derivative};
+    struct fold fold = {.derivative = derivative, .cancel = walk->cancel, .elements = loss_tensor_elements(derivative->into)};
     size_t gap = walk->len, gaps[LOSS_MAX_RANK];
     for (int d = walk->rank - 1; d >= 0; d--) {
         gaps[d] = gap;
         gap *= walk->dim[d];
     }
     fold.empty = gap == 0;
+    const size_t each = fold.empty ? 1 : gap / fold.elements;
+    fold.piece = each < PIECE ? PIECE / each : 1;
     for (int d = 0; d < walk->rank; d++)
         if (walk->step[d] == 0) {
             fold.dim[fold.rank] = walk->dim[d];
@@ -83,6 +98,6 @@ void fold_gradients(struct run *run, int threads)
         if (!run->derivative[i].summed)
             continue;
         struct fold fold = fold_of(&run->derivative[i]);
-        parallel_for(loss_tensor_elements(run->derivative[i].into), threads, fold_element, &fold);
+        parallel_for((fold.elements + fold.piece - 1) / fold.piece, threads, fold_piece, &fold);
     }
 }

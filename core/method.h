@@ -8,6 +8,7 @@
 #ifndef CORE_METHOD_H
 #define CORE_METHOD_H
 
+#include "cancel.h"
 #include "loss.h"
 
 #include "mathematics.h"
@@ -30,6 +31,7 @@ struct loss_block {
     const float *in32[LOSS_MAX_TENSORS]; /* for the `single` kernel, in place of `in` */
     const struct loss_value *param;
     const struct loss_plan *plan;
+    const bool *cancel; /* plan->cancel: once it is set, a kernel returns soon, whatever it has written (cancel.h) */
     const real *scale; /* [n]: upstream gradient over divisor, by which the kernel multiplies derivatives */
 
     real *term;   /* out, [n] */
@@ -65,7 +67,10 @@ struct loss_method {
     enum loss_status (*shape)(struct loss_plan *plan, struct loss_error *error);
     /* Computes the terms of a block, and those gradients and second derivatives whose array is there. */
     void (*kernel)(struct loss_block *block);
-    /* The same, where all operands and derivatives are float32 and stand ready: in32, grad32, hess32. NULL if there is none. */
+    /* Runs once, before all else, on one thread, over all terms: it sees the operands that these share, writes to `kept`, and
+       takes no longer than a look at each term. NULL if there is nothing to do. */
+    void (*start)(struct loss_block *block);
+    /* The same as `kernel`, where all operands and derivatives are float32 and stand ready: in32, grad32, hess32. NULL if there is none. */
     void (*single)(struct loss_block *block);
     /* For losses whose terms depend on all rows: these run over all blocks, one after the other, before the kernel does, and
        leave in `kept` what they find, `keep` numbers for each term, for those that come after them. NULL ends them. */
@@ -123,6 +128,14 @@ void loss_warn(struct loss_plan *plan, const char *text);
 
 /* The reductions that every loss has. */
 enum { MEAN_SUM_NONE = 1u << LOSS_MEAN | 1u << LOSS_SUM | 1u << LOSS_NONE };
+
+/* ---- long rows ------------------------------------------------------------------------------------------------------ */
+
+static inline void zero_all(real *x, size_t n, const bool *cancel)
+{
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        memset(x + s.first, 0, stretch_len(&s) * sizeof *x);
+}
 
 /* ---- small mathematics ---------------------------------------------------------------------------------------------- */
 

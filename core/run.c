@@ -7,6 +7,7 @@
  * the order of the grid. So nothing that can be seen depends on the number of threads.
  */
 #include "run.h"
+#include "cancel.h"
 #include "parallel.h"
 #include "stream.h"
 
@@ -131,7 +132,7 @@ static bool set_grid(struct run *run)
     run->terms = loss_tensor_elements(&run->plan->terms);
     size_t longest = run->terms > 0 ? larger(1, run->plan->elements / run->terms) : 1;
     for (int k = 0; k < OPERANDS; k++)
-        if (run->operand[k].present)
+        if (run->operand[k].present && run->operand[k].row > 0)
             longest = larger(longest, run->operand[k].walk.len);
 
     run->chunk = larger(1, LOSS_CHUNK / longest);
@@ -161,22 +162,24 @@ static real *allocate(size_t a, size_t b)
 }
 
 /* Turns an array into one of floats that starts where it does ... */
-static void reals_to_floats(real *x, size_t n)
+static void reals_to_floats(real *x, size_t n, const bool *cancel)
 {
-    for (size_t i = 0; i < n; i++) {
-        const float narrow = (float)x[i];
-        memcpy((char *)x + i * sizeof narrow, &narrow, sizeof narrow);
-    }
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        for (size_t i = s.first; i < s.end; i++) {
+            const float narrow = (float)x[i];
+            memcpy((char *)x + i * sizeof narrow, &narrow, sizeof narrow);
+        }
 }
 
 /* ... and back. */
-static void floats_to_reals(real *x, size_t n)
+static void floats_to_reals(real *x, size_t n, const bool *cancel)
 {
-    while (n-- > 0) {
-        float narrow;
-        memcpy(&narrow, (char *)x + n * sizeof narrow, sizeof narrow);
-        x[n] = narrow;
-    }
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        for (size_t i = n - s.first; i-- > n - s.end;) {
+            float narrow;
+            memcpy(&narrow, (char *)x + i * sizeof narrow, sizeof narrow);
+            x[i] = narrow;
+        }
 }
 
 static void read_terms(const struct operand *operand, size_t t, size_t n, real *to)
@@ -192,7 +195,7 @@ static void copy_terms(const struct run *run, const struct operand *operand, siz
 {
     read_terms(operand, t, n, to);
     if (run->single && !operand->indexed)
-        reals_to_floats(to, n * operand->walk.len);
+        reals_to_floats(to, n * operand->walk.len, operand->walk.cancel);
 }
 
 /* Operands that all terms share are converted once. */
@@ -364,6 +367,7 @@ static struct loss_block block_of(const struct run *run, size_t t, size_t n, rea
     b.invalid = n;
     b.invalid_tensor = run->method->checked;
     b.plan = run->plan;
+    b.cancel = run->plan->cancel;
     b.param = run->plan->param;
     for (int k = 0; k < LOSS_MAX_PARAMS; k++)
         b.number[k] = b.param[k].number;
@@ -419,7 +423,7 @@ static void write_derivative(const struct run *run, const struct loss_block *b, 
     real *from = (d->second ? b->hess : b->grad)[d->k];
     if (run->single) {
         from = (real *)(void *)(d->second ? b->hess32 : b->grad32)[d->k];
-        floats_to_reals(from, b->n * d->walk.len);
+        floats_to_reals(from, b->n * d->walk.len, b->cancel);
     }
     walk_write(&d->walk, d->into->data, d->into->dtype, b->first, b->n, from);
 }
@@ -493,7 +497,7 @@ static struct partial block_partial(const struct run *run, size_t block, real *s
 {
     struct tally tally = {.partial = {.invalid = run->terms}, .count = count};
     const size_t first = block * run->block, end = run->terms - first < run->block ? run->terms : first + run->block;
-    for (size_t t = first; t < end; t += run->chunk) {
+    for (size_t t = first; t < end && !cancel_asked(run->plan->cancel); t += run->chunk) {
         struct loss_block b = block_of(run, t, end - t < run->chunk ? end - t : run->chunk, scratch);
         if (run->pass == WEIGH)
             weigh_chunk(run, &b, scratch, &tally.partial);
@@ -504,14 +508,9 @@ static struct partial block_partial(const struct run *run, size_t block, real *s
     return tally.partial;
 }
 
-static bool is_cancelled(const struct run *run)
-{
-    return run->plan->cancel && __atomic_load_n(run->plan->cancel, __ATOMIC_RELAXED);
-}
-
 static void run_block(struct run *run, size_t block, int thread)
 {
-    if (is_cancelled(run)) {
+    if (cancel_asked(run->plan->cancel)) {
         run->partial[block] = (struct partial){.invalid = run->terms};
         return;
     }
@@ -566,6 +565,18 @@ static void run_blocks(struct run *const runs[], size_t n, int pass, int threads
                  &together); /* as scratch is for */
 }
 
+/* The method's first look at what all terms share. */
+static void start_method(const struct run *run)
+{
+    if (!run->method->start)
+        return;
+    struct loss_block b = block_of(run, 0, run->terms, run->scratch);
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (run->operand[k].present && run->operand[k].row == 0)
+            show_operand(run, &b, k, run->scratch);
+    run->method->start(&b);
+}
+
 /* What comes before the pass that evaluates. */
 static void begin(struct run *run, int threads)
 {
@@ -576,8 +587,14 @@ static void begin(struct run *run, int threads)
         run->divisor = sum_value(&weights.sum);
     }
     set_constants(run);
+    start_method(run);
     for (int i = 0; i < LOSS_MAX_PASSES && run->method->prepare[i]; i++)
         run_blocks(&run, 1, PREPARE + i, threads);
+}
+
+static enum loss_status given_up(const struct loss_plan *plan, struct loss_error *error)
+{
+    return loss_fail(error, LOSS_CANCELLED, "%s was given up before it was evaluated", plan->loss->name);
 }
 
 /* What comes behind it. */
@@ -585,11 +602,13 @@ static enum loss_status finish(struct run *run, int threads, struct loss_result 
 {
     const struct loss_plan *plan = run->plan;
     const struct partial whole = combine(run);
-    if (is_cancelled(run))
-        return loss_fail(error, LOSS_CANCELLED, "%s was given up before it was evaluated", plan->loss->name);
+    if (cancel_asked(plan->cancel))
+        return given_up(plan, error);
     if (whole.invalid < run->terms)
         return blame_element(run, &whole, error);
     fold_gradients(run, threads);
+    if (cancel_asked(plan->cancel))
+        return given_up(plan, error);
     *result = (struct loss_result){.count = run->terms - whole.ignored, .nonfinite = whole.nonfinite};
     if (plan->reduction != LOSS_NONE)
         result->loss = sum_value(&whole.sum) / run->divisor;
@@ -622,12 +641,12 @@ static enum loss_status no_memory(const struct loss_plan *plan, struct loss_erro
     return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory to evaluate %s", plan->loss->name);
 }
 
-/* Sets up a run of each plan; how many could be. */
+/* Sets up a run of each plan; how many could be before memory ran out or one was cancelled. */
 static size_t set_up_all(struct run *run, const struct loss_plan *const plans[], size_t n, int threads)
 {
     size_t ready = 0;
     bool possible = true;
-    while (ready < n && possible)
+    while (ready < n && possible && !cancel_asked(plans[ready]->cancel))
         possible = set_up(&run[ready], plans[ready], threads) && ++ready;
     if (!possible)
         tear_down(&run[ready]);
@@ -645,7 +664,7 @@ enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int 
     const size_t ready = run && order ? set_up_all(run, plans, n, threads) : 0;
     *failed = ready;
     if (ready < n)
-        status = no_memory(plans[ready], error);
+        status = cancel_asked(plans[ready]->cancel) ? given_up(plans[ready], error) : no_memory(plans[ready], error);
     for (size_t i = 0; i < ready; i++)
         order[i] = &run[i];
     for (size_t i = 0; i < n && status == LOSS_OK;)

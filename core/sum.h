@@ -5,6 +5,8 @@
 #ifndef CORE_SUM_H
 #define CORE_SUM_H
 
+#include "cancel.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -107,34 +109,47 @@ static inline void sum_add_array(struct sum_lanes *value, const double *x, size_
     }
 }
 
+/*
+ * What follows goes over rows, which may be long: it gives up once `cancel` is set. A stretch fills whole lanes, so it shows in
+ * no sum.
+ */
+
 /* The sum of n numbers of which all that matter have the same sign, so that rounding errors stay small by themselves. */
-static inline double sum_alike(const double *x, size_t n)
+static inline double sum_alike(const double *x, size_t n, const bool *cancel)
 {
     struct sum_lanes value = {0};
-    sum_add_array(&value, x, n);
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        sum_add_array(&value, x + s.first, stretch_len(&s));
     return sum_up(&value);
 }
 
-/* The sum of a[i] b[i]. */
-static inline double sum_products(const double *a, const double *b, size_t n)
+/* Adds n products a[i] b[i] to lanes. */
+static inline void sum_add_products(struct sum_lanes *value, const double *a, const double *b, size_t n)
 {
-    struct sum_lanes value = {0}, left, right;
+    struct sum_lanes left, right;
     for (size_t i = 0; i < n; i += SUM_LANES) {
         sum_load(&left, a, i, n);
         sum_load(&right, b, i, n);
         for (int v = 0; v < SUM_VECTORS; v++)
-            value.vector[v] += left.vector[v] * right.vector[v];
+            value->vector[v] += left.vector[v] * right.vector[v];
     }
+}
+
+/* The sum of a[i] b[i]. */
+static inline double sum_products(const double *a, const double *b, size_t n, const bool *cancel)
+{
+    struct sum_lanes value = {0};
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        sum_add_products(&value, a + s.first, b + s.first, stretch_len(&s));
     return sum_up(&value);
 }
 
-/* The largest of n > 0 numbers, NaN left out unless it comes first. */
-static inline double largest_of(const double *x, size_t n)
+/* The larger of a number and of n others, of which NaN is left out; NaN if `largest` is. */
+static inline double largest_from(double largest, const double *x, size_t n)
 {
     enum { VECTORS = 4, STEP = VECTORS * SUM_WIDTH };
     typedef int64_t mask __attribute__((vector_size(SUM_WIDTH * sizeof(int64_t))));
     sum_vector most[VECTORS], next;
-    double largest = x[0];
     size_t i = 0;
     for (int v = 0; v < VECTORS; v++)
         most[v] = largest + (sum_vector){0};
@@ -153,17 +168,28 @@ static inline double largest_of(const double *x, size_t n)
     return largest;
 }
 
-/* The least and the largest of n > 0 floats, NaN left out unless it comes first. */
+/* The largest of n > 0 numbers, NaN left out unless it comes first. */
+static inline double largest_of(const double *x, size_t n, const bool *cancel)
+{
+    double largest = x[0];
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        largest = largest_from(largest, x + s.first, stretch_len(&s));
+    return largest;
+}
+
+/* The range of n floats and what is in `from`; NaN is left out unless that is NaN. */
 struct range {
     float least, largest;
 };
-static inline struct range range_of(const float *x, size_t n)
+static inline struct range range_from(struct range from, const float *x, size_t n)
 {
     enum { LANES = 2 * SUM_LANES };
     float least[LANES], largest[LANES];
     size_t i = 0;
-    for (size_t k = 0; k < (size_t)LANES; k++)
-        least[k] = largest[k] = x[0];
+    for (size_t k = 0; k < (size_t)LANES; k++) {
+        least[k] = from.least;
+        largest[k] = from.largest;
+    }
     for (; i + LANES <= n; i += LANES)
         for (size_t k = 0; k < (size_t)LANES; k++) {
             least[k] = x[i + k] < least[k] ? x[i + k] : least[k];
@@ -180,8 +206,17 @@ static inline struct range range_of(const float *x, size_t n)
     return (struct range){least[0], largest[0]};
 }
 
-/* The first of n numbers that is x, or n. */
-static inline size_t place_of(double wanted, const double *x, size_t n)
+/* The range of n > 0 floats, likewise. */
+static inline struct range range_of(const float *x, size_t n, const bool *cancel)
+{
+    struct range range = {x[0], x[0]};
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        range = range_from(range, x + s.first, stretch_len(&s));
+    return range;
+}
+
+/* The first of n numbers that is wanted, or n. */
+static inline size_t place_among(double wanted, const double *x, size_t n)
 {
     enum { RUN = 32 };
     size_t i = 0;
@@ -195,6 +230,16 @@ static inline size_t place_of(double wanted, const double *x, size_t n)
     while (i < n && x[i] != wanted)
         i++;
     return i;
+}
+
+static inline size_t place_of(double wanted, const double *x, size_t n, const bool *cancel)
+{
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);) {
+        const size_t found = place_among(wanted, x + s.first, stretch_len(&s));
+        if (found < stretch_len(&s))
+            return s.first + found;
+    }
+    return n;
 }
 
 #endif

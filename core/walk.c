@@ -1,4 +1,5 @@
 #include "walk.h"
+#include "cancel.h"
 
 #include <string.h>
 
@@ -15,8 +16,28 @@ static bool without_gaps(int rank, const size_t dim[], const ptrdiff_t step[], p
     return true;
 }
 
+/* Merges axes that are walked as one, and drops those of one element; one axis at least is left. Returns how many there are. */
+static int merge_axes(int rank, size_t dim[], ptrdiff_t step[])
+{
+    int merged = 0;
+    for (int i = 0; i < rank; i++) {
+        if (dim[i] == 1 && (merged > 0 || i + 1 < rank))
+            continue;
+        if (merged > 0 && step[merged - 1] == step[i] * (ptrdiff_t)dim[i]) {
+            dim[merged - 1] *= dim[i];
+        } else {
+            dim[merged] = dim[i];
+            merged++;
+        }
+        step[merged - 1] = step[i];
+    }
+    return merged;
+}
+
 static void finish(struct walk *walk)
 {
+    walk->rank = merge_axes(walk->rank, walk->dim, walk->step);
+    walk->row_rank = merge_axes(walk->row_rank, walk->row_dim, walk->row_step);
     walk->len = 1;
     for (int i = 0; i < walk->row_rank; i++)
         walk->len *= walk->row_dim[i];
@@ -30,7 +51,7 @@ static void finish(struct walk *walk)
 
 static struct walk over_terms(const struct loss_plan *plan)
 {
-    struct walk walk = {.rank = plan->terms.rank};
+    struct walk walk = {.rank = plan->terms.rank, .cancel = plan->cancel};
     memcpy(walk.dim, plan->terms.shape, sizeof walk.dim);
     return walk;
 }
@@ -107,27 +128,82 @@ struct line {
     size_t at, count;
 };
 
-/* Calls visit for the straight lines that make up terms [t, t + n), in order. */
-static inline __attribute__((always_inline)) void lines(const struct walk *walk, size_t t, size_t n,
-                                                        void (*visit)(const void *context, const struct line *line),
+/* A place among axes, the last the innermost, and its offset: it goes on without divisions. */
+struct place {
+    int rank;
+    const size_t *dim;
+    const ptrdiff_t *step;
+    size_t at[LOSS_MAX_RANK];
+    ptrdiff_t offset;
+};
+
+static struct place place_at(int rank, const size_t dim[], const ptrdiff_t step[], size_t index)
+{
+    struct place place = {.rank = rank, .dim = dim, .step = step};
+    for (int i = rank - 1; i >= 0 && index > 0; i--) {
+        place.at[i] = index % dim[i];
+        place.offset += (ptrdiff_t)place.at[i] * step[i];
+        index /= dim[i];
+    }
+    return place;
+}
+
+/* Goes on along the last of the first `rank` axes by `count`, not past its end; there, to the next of the axis before it. */
+static inline void place_advance(struct place *place, int rank, size_t count)
+{
+    for (int i = rank - 1; i >= 0; i--, count = 1) {
+        place->at[i] += count;
+        place->offset += (ptrdiff_t)count * place->step[i];
+        if (place->at[i] < place->dim[i])
+            return;
+        place->offset -= (ptrdiff_t)place->dim[i] * place->step[i];
+        place->at[i] = 0;
+    }
+}
+
+typedef void line_visitor(const void *context, const struct line *line);
+
+/* Calls visit for a line, in stretches. */
+static inline __attribute__((always_inline)) void visit_line(const struct walk *walk, line_visitor *visit, const void *context,
+                                                             const struct line *line)
+{
+    for (struct stretch s = {0}; stretch_next(&s, line->count, walk->cancel);)
+        visit(context,
+              &(struct line){line->offset + (ptrdiff_t)s.first * line->step, line->step, line->at + s.first, stretch_len(&s)});
+}
+
+/* The lines of the row at `offset`. */
+static inline __attribute__((always_inline)) void row_lines(const struct walk *walk, ptrdiff_t offset, size_t at,
+                                                            line_visitor *visit, const void *context)
+{
+    const int last = walk->row_rank - 1;
+    struct place row = place_at(walk->row_rank, walk->row_dim, walk->row_step, 0);
+    for (size_t done = 0; done < walk->len && !cancel_asked(walk->cancel); done += walk->row_dim[last]) {
+        visit_line(walk, visit, context,
+                   &(struct line){offset + row.offset, walk->row_step[last], at + done, walk->row_dim[last]});
+        place_advance(&row, last, 1);
+    }
+}
+
+/* Calls visit for the straight lines that make up terms [t, t + n), in order; not for all once the plan is cancelled. */
+static inline __attribute__((always_inline)) void lines(const struct walk *walk, size_t t, size_t n, line_visitor *visit,
                                                         const void *context)
 {
     if (walk->dense) {
-        visit(context, &(struct line){(ptrdiff_t)(t * walk->len), 1, 0, n * walk->len});
+        visit_line(walk, visit, context, &(struct line){(ptrdiff_t)(t * walk->len), 1, 0, n * walk->len});
         return;
     }
-    if (walk->row_rank > 0) {
-        const int last = walk->row_rank - 1;
-        for (size_t at = 0; at < n * walk->len; at += walk->row_dim[last])
-            visit(context, &(struct line){walk_offset(walk, t + at / walk->len, at % walk->len), walk->row_step[last], at,
-                                          walk->row_dim[last]});
-        return;
+    const int last = walk->rank - 1;
+    struct place term = place_at(walk->rank, walk->dim, walk->step, t);
+    for (size_t i = 0; walk->row_rank > 0 && i < n && !cancel_asked(walk->cancel); i++) {
+        row_lines(walk, term.offset, i * walk->len, visit, context);
+        place_advance(&term, walk->rank, 1);
     }
-    const int last = walk->rank - 1; /* not dense, so there is a dimension */
-    for (size_t at = 0; at < n;) {
-        const size_t left = walk->dim[last] - (t + at) % walk->dim[last], count = left < n - at ? left : n - at;
-        visit(context, &(struct line){walk_offset(walk, t + at, 0), walk->step[last], at, count});
-        at += count;
+    for (size_t i = 0; walk->row_rank == 0 && i < n && !cancel_asked(walk->cancel);) { /* not dense: there is a dimension */
+        const size_t left = walk->dim[last] - term.at[last], count = left < n - i ? left : n - i;
+        visit_line(walk, visit, context, &(struct line){term.offset, walk->step[last], i, count});
+        place_advance(&term, walk->rank, count);
+        i += count;
     }
 }
 

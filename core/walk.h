@@ -10,7 +10,7 @@
 /* Where the elements of term t stand: at sum(i_d * step[d]) for its coordinates i, and from there at all combinations of the
    row axes. Offsets count elements. */
 struct walk {
-    int rank; /* of the terms */
+    int rank; /* of the terms, whose axes are merged where they are walked as one */
     size_t dim[LOSS_MAX_RANK];
     ptrdiff_t step[LOSS_MAX_RANK];
     int row_rank; /* axes that lie within a term, in order */
@@ -20,6 +20,7 @@ struct walk {
     bool shared;    /* every term sees the same elements */
     bool row_dense; /* the elements of a term stand one behind the other, without gaps ... */
     bool dense;     /* ... and those of all terms too */
+    const bool *cancel; /* the plan's: reading and writing end early once it is set */
 };
 
 /* The walk over tensor k of a plan: by the strides of its data, or (`row_major`) as a gradient of its shape is laid out. */

@@ -23,6 +23,8 @@ static const struct {
     {"core", core_suite},
     {"properties", properties_suite},
     {"sequences", sequences_suite},
+    {"cancel", cancel_suite},
+    {"costs", costs_suite},
     {"pages", pages_suite},
     {"schedule", schedule_suite},
     {"budget", budget_suite},

@@ -13,6 +13,8 @@ Suite *mathematics_suite(void);
 Suite *kernels_suite(void);
 Suite *properties_suite(void);
 Suite *sequences_suite(void);
+Suite *cancel_suite(void);
+Suite *costs_suite(void);
 Suite *pages_suite(void);
 Suite *schedule_suite(void);
 Suite *budget_suite(void);

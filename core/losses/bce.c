@@ -80,5 +80,6 @@ const struct loss_descriptor loss_bce = {
             [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL, .optional = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 3, 3.5, 30}, .shape = loss_shape_same, ELEMENTWISE(bce), .expected = expected},
+    .method =
+        &(const struct loss_method){.cost = {0, 3, 3.5, 30}, .shape = loss_shape_same, ELEMENTWISE(bce), .expected = expected},
 };

@@ -22,20 +22,21 @@ struct pair {
     bool near;
 };
 
-static struct pair take_pair(const real *a, const real *b, size_t n)
+static struct pair take_pair(const real *a, const real *b, size_t n, const bool *cancel)
 {
-    const real square[] = {sum_products(a, a, n) + EPSILON, sum_products(b, b, n) + EPSILON};
+    const real square[] = {sum_products(a, a, n, cancel) + EPSILON, sum_products(b, b, n, cancel) + EPSILON};
     struct pair pair = {.x = {a, b}, .norm = {sqrt(square[0]), sqrt(square[1])}};
-    pair.cosine = sum_products(a, b, n) / (pair.norm[0] * pair.norm[1]);
+    pair.cosine = sum_products(a, b, n, cancel) / (pair.norm[0] * pair.norm[1]);
     pair.rest = 1 - pair.cosine;
     pair.near = pair.cosine > 0.5;
     if (!pair.near)
         return pair;
     struct sum apart = {0};
-    for (size_t i = 0; i < n; i++) {
-        const real d = a[i] / pair.norm[0] - b[i] / pair.norm[1];
-        sum_add(&apart, d * d);
-    }
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        for (size_t i = s.first; i < s.end; i++) {
+            const real d = a[i] / pair.norm[0] - b[i] / pair.norm[1];
+            sum_add(&apart, d * d);
+        }
     pair.rest = (sum_value(&apart) + EPSILON / square[0] + EPSILON / square[1]) / 2;
     return pair;
 }
@@ -47,19 +48,27 @@ static real slope(const struct pair *pair, int k, size_t c)
     return (pair->near ? (v - u) + u * pair->rest : v - u * pair->cosine) / pair->norm[k];
 }
 
+static void set_gradient(const struct pair *pair, int k, real factor, size_t n, real *grad, const bool *cancel)
+{
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            grad[c] = factor * slope(pair, k, c);
+}
+
 static void cosine_embedding_kernel(struct loss_block *b)
 {
     const size_t n = b->len[INPUT1];
     const real margin = b->param[MARGIN].number;
     for (size_t i = 0; i < b->n; i++) {
-        const struct pair pair = take_pair(b->in[INPUT1] + i * b->row[INPUT1], b->in[INPUT2] + i * b->row[INPUT2], n);
+        const struct pair pair =
+            take_pair(b->in[INPUT1] + i * b->row[INPUT1], b->in[INPUT2] + i * b->row[INPUT2], n, b->cancel);
         const real y = b->in[TARGET][i * b->row[TARGET]];
         b->term[i] = y == 1 ? pair.rest : y == -1 ? positive(pair.cosine - margin) : 0;
         /* At the kink the slope is the active side's. */
         const real factor = (y == 1 ? -1 : y == -1 && pair.cosine >= margin ? 1 : 0) * b->scale[i];
         for (int k = INPUT1; k <= INPUT2; k++)
-            for (size_t c = 0; b->grad[k] && c < n; c++)
-                b->grad[k][i * n + c] = factor * slope(&pair, k, c);
+            if (b->grad[k])
+                set_gradient(&pair, k, factor, n, b->grad[k] + i * n, b->cancel);
     }
 }
 

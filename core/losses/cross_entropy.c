@@ -20,6 +20,7 @@ enum { LABEL_SMOOTHING = IGNORE_INDEX + 1 };
 struct row {
     const real *x;
     size_t classes, largest;
+    const bool *cancel;
     real top, rest, log_sum; /* x of `largest`; sum of the e_c other than that of it; log1p of that */
 };
 
@@ -44,18 +45,19 @@ static bool is_one_class(const struct coefficients *k)
 }
 
 /* Leaves the e_c in `e`. If the largest is infinite, or a number is NaN, so is the whole row, as in PyTorch. */
-static struct row softmax(const real *x, size_t classes, real *e)
+static struct row softmax(const real *x, size_t classes, real *e, const bool *cancel)
 {
-    struct row r = {.x = x, .classes = classes, .top = largest_of(x, classes)};
+    struct row r = {.x = x, .classes = classes, .cancel = cancel, .top = largest_of(x, classes, cancel)};
     const real top = r.top;
-    for (size_t c = 0; c < classes; c++)
-        e[c] = exp(x[c] - top);
-    r.largest = place_of(top, x, classes);
+    for (struct stretch s = {0}; stretch_next(&s, classes, cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            e[c] = exp(x[c] - top);
+    r.largest = place_of(top, x, classes, cancel);
     if (r.largest == classes) /* the first is NaN */
         r.largest = 0;
     const real own = e[r.largest];
     e[r.largest] = own - 1; /* 0, or NaN */
-    r.rest = sum_alike(e, classes);
+    r.rest = sum_alike(e, classes, cancel);
     e[r.largest] = own;
     r.log_sum = log1p(r.rest);
     return r;
@@ -71,8 +73,9 @@ static real term(const struct row *r, const struct coefficients *k)
     if (is_one_class(k))
         return -coefficient(k, k->label) * log_softmax(r, k->label);
     struct sum sum = {0};
-    for (size_t c = 0; c < r->classes; c++)
-        sum_add(&sum, coefficient(k, c) * log_softmax(r, c));
+    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            sum_add(&sum, coefficient(k, c) * log_softmax(r, c));
     return -sum_value(&sum);
 }
 
@@ -81,10 +84,12 @@ static void gradient_of_one_class(const struct row *r, const struct coefficients
                                   real scale)
 {
     const real own = coefficient(k, k->label), factor = own / (1 + r->rest) * scale;
-    for (size_t c = 0; grad.wide && c < r->classes; c++)
-        grad.wide[c] = e[c] * factor;
-    for (size_t c = 0; grad.narrow && c < r->classes; c++)
-        grad.narrow[c] = (float)(e[c] * factor);
+    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);) {
+        for (size_t c = s.first; grad.wide && c < s.end; c++)
+            grad.wide[c] = e[c] * factor;
+        for (size_t c = s.first; grad.narrow && c < s.end; c++)
+            grad.narrow[c] = (float)(e[c] * factor);
+    }
     set_element(grad, k->label, k->label == r->largest ? -r->rest * factor : (e[k->label] / (1 + r->rest) * own - own) * scale);
 }
 
@@ -92,11 +97,13 @@ static void gradient_of_all(const struct row *r, const struct coefficients *k, c
                             real scale)
 {
     struct sum others = {0};
-    for (size_t c = 0; c < r->classes; c++)
-        sum_add(&others, c == r->largest ? 0 : coefficient(k, c));
+    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            sum_add(&others, c == r->largest ? 0 : coefficient(k, c));
     const real all = 1 + r->rest, apart = sum_value(&others), total = apart + coefficient(k, r->largest);
-    for (size_t c = 0; c < r->classes; c++)
-        set_element(grad, c, (e[c] / all * total - coefficient(k, c)) * scale);
+    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            set_element(grad, c, (e[c] / all * total - coefficient(k, c)) * scale);
     set_element(grad, r->largest, (apart - coefficient(k, r->largest) * r->rest) / all * scale);
 }
 
@@ -105,17 +112,20 @@ static void second_derivative(const struct row *r, const struct coefficients *k,
                               real scale)
 {
     struct sum total = {0};
-    for (size_t c = 0; c < r->classes; c++)
-        sum_add(&total, coefficient(k, c));
+    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            sum_add(&total, coefficient(k, c));
     const real all = 1 + r->rest, factor = sum_value(&total) * scale;
-    for (size_t c = 0; c < r->classes; c++)
-        set_element(hess, c, e[c] / all * (c == r->largest ? r->rest / all : 1 - e[c] / all) * factor);
+    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            set_element(hess, c, e[c] / all * (c == r->largest ? r->rest / all : 1 - e[c] / all) * factor);
 }
 
 static void target_gradient(const struct row *r, const struct coefficients *k, struct derivative_row grad, real scale)
 {
-    for (size_t c = 0; c < r->classes; c++)
-        set_element(grad, c, -k->keep * (k->weight ? k->weight[c] : 1) * log_softmax(r, c) * scale);
+    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            set_element(grad, c, -k->keep * (k->weight ? k->weight[c] : 1) * log_softmax(r, c) * scale);
 }
 
 /* ---- rows of few classes ---------------------------------------------------------------------------------------------- */
@@ -149,14 +159,15 @@ enum { FEW = 32, FEW_PAD = 16, FEW_PLANE = LOSS_CHUNK + FEW * FEW_PAD };
 /* ---- rows of many classes, in float32 ----------------------------------------------------------------------------------- */
 
 /* What rest is when all e_c were added to 1 + rest: where that drowned it, the e_c are added again. */
-static real rest_of(real sum, const float *e, size_t classes)
+static real rest_of(real sum, const float *e, size_t classes, const bool *cancel)
 {
     real rest = -1; /* one of those that are 1 is the largest */
     if (!(sum - 1 < REST_IS_DROWNED))
         return sum - 1;
     for (int ones = 1; ones >= 0; ones--)
-        for (size_t c = 0; c < classes; c++)
-            rest += (e[c] == 1) == ones ? e[c] : 0;
+        for (struct stretch s = {0}; stretch_next(&s, classes, cancel);)
+            for (size_t c = s.first; c < s.end; c++)
+                rest += (e[c] == 1) == ones ? e[c] : 0;
     return rest;
 }
 
@@ -172,14 +183,16 @@ static inline __attribute__((always_inline)) void add_some(const float *x, float
 }
 
 /* softmax() in float32: leaves the e_c in `e`. Returns the sum of all but the largest. */
-static real softmax_narrow(const float *x, float top, size_t classes, float *e)
+static real softmax_narrow(const float *x, float top, size_t classes, float *e, const bool *cancel)
 {
     struct sum_lanes sum = {0};
-    size_t c = 0;
-    for (; c + SUM_LANES <= classes; c += SUM_LANES)
-        add_some(x + c, top, e + c, SUM_LANES, &sum);
-    add_some(x + c, top, e + c, classes - c, &sum);
-    return rest_of(sum_up(&sum), e, classes);
+    for (struct stretch s = {0}; stretch_next(&s, classes, cancel);) {
+        size_t c = s.first;
+        for (; c + SUM_LANES <= s.end; c += SUM_LANES)
+            add_some(x + c, top, e + c, SUM_LANES, &sum);
+        add_some(x + c, top, e + c, s.end - c, &sum);
+    }
+    return rest_of(sum_up(&sum), e, classes, cancel);
 }
 
 /* Row i with the class index `label`; false if it wants more than float32. Nothing is subtracted from a class's share of the
@@ -189,18 +202,19 @@ static bool narrow_row(struct loss_block *b, size_t i, size_t label)
     const size_t classes = b->len[INPUT];
     const float *const x = b->in32[INPUT] + i * b->row[INPUT];
     float *const grad = gradient_row(b, INPUT, i).narrow, *const e = grad ? grad : (float *)(void *)b->scratch;
-    const struct range range = range_of(x, classes);
+    const struct range range = range_of(x, classes, b->cancel);
     if (!(range.least - range.largest >= MATH_SINGLE_DEEPEST))
         return false;
     const float top = range.largest;
-    const real own = class_weight(b, label), rest = softmax_narrow(x, top, classes, e);
+    const real own = class_weight(b, label), rest = softmax_narrow(x, top, classes, e, b->cancel);
     b->term[i] = (((real)top - x[label]) + log1p(rest)) * own;
     if (!grad)
         return true;
     const real of_label = e[label] == 1 ? -rest / (1 + rest) * own : e[label] / (1 + rest) * own - own;
     const float factor = (float)(own / (1 + rest) * b->scale[i]);
-    for (size_t c = 0; c < classes; c++)
-        grad[c] *= factor;
+    for (struct stretch s = {0}; stretch_next(&s, classes, b->cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            grad[c] *= factor;
     grad[label] = (float)(of_label * b->scale[i]);
     return true;
 }
@@ -219,8 +233,9 @@ static const real *wide_row(const struct loss_block *b, int k, size_t i, real *t
     const size_t at = i * b->row[k];
     if (b->in[k] || !b->in32[k])
         return b->in[k] ? b->in[k] + at : NULL;
-    for (size_t c = 0; c < b->len[k]; c++)
-        to[c] = b->in32[k][at + c];
+    for (struct stretch s = {0}; stretch_next(&s, b->len[k], b->cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            to[c] = b->in32[k][at + c];
     return to;
 }
 
@@ -251,15 +266,15 @@ static void cross_entropy_kernel(struct loss_block *b)
         b->term[i] = 0;
         k.probability = b->index[TARGET] ? NULL : wide_row(b, TARGET, i, p);
         if (!k.probability && !class_label(b, i, classes, &k.label)) {
-            zero_row(gradient_row(b, INPUT, i), classes);
-            zero_row(hessian_row(b, INPUT, i), classes);
+            zero_row(gradient_row(b, INPUT, i), classes, b->cancel);
+            zero_row(hessian_row(b, INPUT, i), classes, b->cancel);
             continue;
         }
         if (classes == 0) /* nothing to be wrong about */
             continue;
         if (narrow && narrow_row(b, i, k.label))
             continue;
-        const struct row r = softmax(wide_row(b, INPUT, i, x), classes, e);
+        const struct row r = softmax(wide_row(b, INPUT, i, x), classes, e, b->cancel);
         b->term[i] = term(&r, &k);
         derivatives(b, i, &r, &k, e);
     }
@@ -329,7 +344,8 @@ const struct loss_descriptor loss_cross_entropy = {
     .example = &example,
     .method =
         &(const struct loss_method){
-            .cost_of = cost_of, .shape = shape,
+            .cost_of = cost_of,
+            .shape = shape,
             .kernel = cross_entropy_kernel,
             .single = cross_entropy_kernel,
             .scratch = scratch,

@@ -8,101 +8,77 @@
 enum { LOG_PROBS, TARGETS, INPUT_LENGTHS, TARGET_LENGTHS };
 enum { BLANK, ZERO_INFINITY };
 
-/* One sequence. Its labels with a blank before, between and behind them are the 2 S + 1 states of a path. */
+/* One sequence. Its labels with a blank before, between and after them are the 2 S + 1 states of a path. */
 struct sequence {
     const real *log_probs; /* [T][classes] */
     size_t steps, classes; /* T: those that count */
     const int64_t *labels;
     size_t states;
     int64_t blank;
+    const bool *cancel;
 };
+
+/*
+ * What a sequence is worked on with. A row holds a number for each state, with MARGIN impossible states before the first (of
+ * alpha) or after the last (of beta), so that all states are computed alike.
+ *
+ * The gradient wants alpha at all steps, from the last to the first. Where they do not all fit, the last `window` of them are
+ * kept, and of those before the row at the start of each window; the rows of a window are computed again from that when it is
+ * their turn.
+ */
+struct lattice {
+    size_t stride, window; /* numbers in a row; steps in a window */
+    real *rows;            /* [window]: alpha at step t is row t % window */
+    real *starts;          /* alpha at the first step of each window */
+    real *beta[2];
+    real *emit;  /* log-probability of each state at the step that is worked on */
+    real *skip;  /* not 0 if a path may go to a state from two states before: over a blank between different labels */
+    real *share; /* [classes]: probability that the path has the class at that step */
+};
+enum { MARGIN = 2 };
+
+/* Numbers of alpha that are kept at least before any is computed twice: 1 MiB of them. */
+enum { KEPT_ALPHA = 1 << 17 };
 
 static int64_t label_of(const struct sequence *q, size_t state)
 {
     return state % 2 ? q->labels[state / 2] : q->blank;
 }
 
-static real log_prob(const struct sequence *q, size_t t, size_t state)
+/* log(exp(a) + exp(b) + exp(c)) */
+static inline real log_sum(real a, real b, real c)
 {
-    return q->log_probs[t * q->classes + (size_t)label_of(q, state)];
+    const real most = larger_of(a, larger_of(b, c)), top = most == -INFINITY ? 0 : most;
+    return top + log(math_exp_negative(a - top) + math_exp_negative(b - top) + math_exp_negative(c - top));
 }
 
-/* Whether a path may go from two states before to this one: over a blank between different labels. */
-static bool may_skip(const struct sequence *q, size_t state)
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
+
+static size_t square_root(size_t n)
 {
-    return state >= 2 && state % 2 && label_of(q, state) != label_of(q, state - 2);
+    size_t root = (size_t)sqrt((real)n);
+    while (root * root < n)
+        root++;
+    return root;
 }
 
-/* log(exp(a) + exp(b) + exp(c)); NaN if one of them is. */
-static real log_sum(real a, real b, real c)
+/* Numbers of alpha that the gradient of a sequence keeps in `rows` and `starts`; SIZE_MAX if they cannot be counted. */
+static size_t kept_alpha(size_t steps, size_t stride)
 {
-    const real most = larger_of(a, larger_of(b, c));
-    return most == -INFINITY ? a + b + c : most + log(exp(a - most) + exp(b - most) + exp(c - most));
+    size_t all, windows;
+    if (__builtin_mul_overflow((steps > 2 ? steps : 2) + 1, stride, &all) ||
+        __builtin_mul_overflow(2 * square_root(steps) + 2, stride, &windows))
+        return SIZE_MAX;
+    const size_t least = windows > KEPT_ALPHA ? windows : KEPT_ALPHA;
+    return all < least ? all : least;
 }
 
-/* The log-probabilities of all beginnings of paths that are in a state at a step, equations 5 to 8. Returns that of the whole.
- */
-static real forward(const struct sequence *q, real *alpha)
+/* The most labels of a sequence that has an alignment: it has no more than steps. */
+static size_t most_labels(const struct loss_plan *plan)
 {
-    const size_t n = q->states;
-    if (q->steps == 0)
-        return n == 1 ? 0 : -INFINITY;
-    for (size_t s = 0; s < n; s++)
-        alpha[s] = s < 2 ? log_prob(q, 0, s) : -INFINITY;
-    for (size_t t = 1; t < q->steps; t++) {
-        const real *last = alpha + (t - 1) * n;
-        for (size_t s = 0; s < n; s++)
-            alpha[t * n + s] = log_prob(q, t, s) +
-                               log_sum(last[s], s >= 1 ? last[s - 1] : -INFINITY, may_skip(q, s) ? last[s - 2] : -INFINITY);
-    }
-    const real *end = alpha + (q->steps - 1) * n;
-    return log_sum(end[n - 1], n > 1 ? end[n - 2] : -INFINITY, -INFINITY);
-}
-
-/* Goes back one step with the log-probabilities of all ends of paths, equations 9 to 11; `later` is those of the next step, or
- * NULL. */
-static void backward(const struct sequence *q, size_t t, const real *later, real *beta)
-{
-    const size_t n = q->states;
-    for (size_t s = 0; s < n; s++) {
-        if (!later)
-            beta[s] = s + 2 >= n ? log_prob(q, t, s) : -INFINITY;
-        else
-            beta[s] = log_prob(q, t, s) + log_sum(later[s], s + 1 < n ? later[s + 1] : -INFINITY,
-                                                  s + 2 < n && may_skip(q, s + 2) ? later[s + 2] : -INFINITY);
-    }
-}
-
-/* exp(log_probs) - the probability that the path has the class at that step, equation 16: PyTorch's gradient, which folds in
-   that of the log_softmax that made the log_probs. */
-static void gradient(const struct sequence *q, const real *alpha, real *beta, real *posterior, real loss, real scale,
-                     real *grad)
-{
-    const size_t n = q->states;
-    for (size_t t = q->steps; t-- > 0;) {
-        real *const now = beta + t % 2 * n;
-        backward(q, t, t + 1 < q->steps ? beta + (t + 1) % 2 * n : NULL, now);
-        for (size_t c = 0; c < q->classes; c++)
-            posterior[c] = -INFINITY;
-        for (size_t s = 0; s < n; s++) {
-            real *each = &posterior[label_of(q, s)];
-            *each = log_sum(*each, alpha[t * n + s] + now[s], -INFINITY);
-        }
-        for (size_t c = 0; c < q->classes; c++) {
-            const real x = q->log_probs[t * q->classes + c];
-            grad[t * q->classes + c] = (exp(x) - exp(posterior[c] + loss - x)) * scale;
-        }
-    }
-}
-
-/* Whether a log-probability that the term reads is NaN, on a path or not: zero_infinity must not hide it. */
-static bool reads_nan(const struct sequence *q)
-{
-    for (size_t t = 0; t < q->steps; t++)
-        for (size_t s = 0; s < q->states; s++)
-            if (isnan(log_prob(q, t, s)))
-                return true;
-    return false;
+    const struct loss_tensor *targets = &plan->tensor[TARGETS];
+    const size_t steps = plan->tensor[LOG_PROBS].shape[0], labels = targets->shape[targets->rank - 1];
+    return labels < steps ? labels : steps;
 }
 
 static size_t classes_of(const struct loss_plan *plan)
@@ -110,15 +86,190 @@ static size_t classes_of(const struct loss_plan *plan)
     return plan->tensor[LOG_PROBS].shape[plan->tensor[LOG_PROBS].rank - 1];
 }
 
-/* Where the labels of term `t` begin: in a row of their own, or behind those of the terms before it. */
-static size_t labels_before(const struct loss_block *b, size_t t, size_t all)
+static size_t alpha_of(const struct loss_plan *plan)
 {
+    const size_t stride = 2 * most_labels(plan) + 1 + MARGIN;
+    return plan->grad_mask != 0 ? kept_alpha(plan->tensor[LOG_PROBS].shape[0], stride) : 2 * stride;
+}
+
+/* The numbers of a lattice: alpha, four rows, and the classes. */
+static size_t scratch(const struct loss_plan *plan)
+{
+    const size_t stride = 2 * most_labels(plan) + 1 + MARGIN;
+    size_t total;
+    if (__builtin_add_overflow(alpha_of(plan), 4 * stride, &total) || __builtin_add_overflow(total, classes_of(plan), &total))
+        return SIZE_MAX;
+    return total;
+}
+
+static void fill(real *x, size_t n, real value)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = value;
+}
+
+/* Cuts the block's scratch into a lattice for a sequence, and fills what does not change from step to step. */
+static struct lattice lattice_of(const struct loss_block *b, const struct sequence *q, bool grad)
+{
+    const size_t stride = q->states + MARGIN, room = alpha_of(b->plan);
+    struct lattice l = {.stride = stride, .window = 2};
+    if (grad)
+        l.window = q->steps <= room / stride - 1 ? q->steps : square_root(q->steps);
+    l.window = l.window < 2 ? 2 : l.window;
+    l.rows = b->scratch;
+    l.starts = l.rows + l.window * stride;
+    l.beta[0] = b->scratch + room;
+    l.beta[1] = l.beta[0] + stride;
+    l.emit = l.beta[1] + stride;
+    l.skip = l.emit + stride;
+    l.share = l.skip + stride;
+    for (size_t t = 0; t < l.window; t++)
+        fill(l.rows + t * stride, MARGIN, -INFINITY);
+    for (int k = 0; k < 2; k++)
+        fill(l.beta[k] + q->states, MARGIN, -INFINITY);
+    for (size_t s = 0; s < stride; s++)
+        l.skip[s] = s >= 2 && s < q->states && s % 2 && label_of(q, s) != label_of(q, s - 2);
+    return l;
+}
+
+static real *alpha_at(const struct lattice *l, size_t t)
+{
+    return l->rows + t % l->window * l->stride;
+}
+
+/* ---- the recursions ------------------------------------------------------------------------------------------------- */
+
+static void emit(const struct sequence *q, const struct lattice *l, size_t t)
+{
+    const real *const x = q->log_probs + t * q->classes;
+    const real blank = x[q->blank];
+    for (size_t s = 0; s < q->states; s++)
+        l->emit[s] = s % 2 ? x[q->labels[s / 2]] : blank;
+}
+
+/* The log-probabilities of all beginnings of paths that are in a state at a step, equations 5 to 8. */
+static void forward(const struct sequence *q, const struct lattice *l, size_t t)
+{
+    real *const now = alpha_at(l, t) + MARGIN;
+    emit(q, l, t);
+    if (t == 0) {
+        for (size_t s = 0; s < q->states; s++)
+            now[s] = s < 2 ? l->emit[s] : -INFINITY;
+        return;
+    }
+    const real *const last = alpha_at(l, t - 1) + MARGIN;
+    for (struct stretch stretch = {0}; stretch_next(&stretch, q->states, q->cancel);)
+#pragma GCC ivdep
+        for (size_t s = stretch.first; s < stretch.end; s++) {
+            const real over = last[(ptrdiff_t)s - 2];
+            now[s] = l->emit[s] + log_sum(last[s], last[(ptrdiff_t)s - 1], l->skip[s] != 0 ? over : -INFINITY);
+        }
+}
+
+/* Steps forward from `first` to before `end`; from the start of a window on, its first row is kept. */
+static void forward_to(const struct sequence *q, const struct lattice *l, size_t first, size_t end, bool keep)
+{
+    for (size_t t = first; t < end && !cancel_asked(q->cancel); t++) {
+        forward(q, l, t);
+        if (keep && t % l->window == 0)
+            memcpy(l->starts + t / l->window * l->stride, alpha_at(l, t), l->stride * sizeof(real));
+    }
+}
+
+/* The log-probability of all paths. */
+static real of_all_paths(const struct sequence *q, const struct lattice *l)
+{
+    if (q->steps == 0)
+        return q->states == 1 ? 0 : -INFINITY;
+    const real *const end = alpha_at(l, q->steps - 1) + MARGIN + q->states;
+    return log_sum(end[-1], q->states > 1 ? end[-2] : -INFINITY, -INFINITY);
+}
+
+/* The log-probabilities of all ends of paths that are in a state at a step, equations 9 to 11, from those of the next. */
+static void backward(const struct sequence *q, const struct lattice *l, size_t t)
+{
+    real *const now = l->beta[t % 2];
+    const real *const later = l->beta[(t + 1) % 2];
+    emit(q, l, t);
+    if (t + 1 == q->steps) {
+        for (size_t s = 0; s < q->states; s++)
+            now[s] = s + 2 >= q->states ? l->emit[s] : -INFINITY;
+        return;
+    }
+    for (struct stretch stretch = {0}; stretch_next(&stretch, q->states, q->cancel);)
+#pragma GCC ivdep
+        for (size_t s = stretch.first; s < stretch.end; s++) {
+            const real over = later[s + 2];
+            now[s] = l->emit[s] + log_sum(later[s], later[s + 1], l->skip[s + 2] != 0 ? over : -INFINITY);
+        }
+}
+
+/* Adds up the probability that the path has each class at a step, equation 16. `emit` is overwritten. */
+static void share_out(const struct sequence *q, const struct lattice *l, size_t t, real loss)
+{
+    const real *const alpha = alpha_at(l, t) + MARGIN, *const beta = l->beta[t % 2];
+#pragma GCC ivdep
+    for (size_t s = 0; s < q->states; s++) {
+        const real x = l->emit[s], both = alpha[s] + beta[s] - x + loss;
+        l->emit[s] = x == -INFINITY ? 0 : math_exp_negative(both);
+    }
+    fill(l->share, q->classes, 0);
+    for (size_t s = 0; s < q->states; s++)
+        l->share[label_of(q, s)] += l->emit[s];
+}
+
+/* exp(log_probs) - that probability: PyTorch's gradient, which folds in that of the log_softmax that made the log_probs. It is
+   NaN for a class that is impossible, as in PyTorch. */
+static void gradient(const struct sequence *q, const struct lattice *l, real loss, real scale, real *grad)
+{
+    for (size_t t = q->steps; t-- > 0 && !cancel_asked(q->cancel);) {
+        const size_t start = t - t % l->window;
+        const bool gone = (t + 1) % l->window == 0 && t + 1 < q->steps; /* the window after this one was in its place */
+        if (gone) {
+            memcpy(alpha_at(l, start), l->starts + start / l->window * l->stride, l->stride * sizeof(real));
+            forward_to(q, l, start + 1, t + 1, false);
+        }
+        backward(q, l, t);
+        share_out(q, l, t, loss);
+        const real *const x = q->log_probs + t * q->classes;
+        for (size_t c = 0; c < q->classes; c++)
+            grad[t * q->classes + c] = (x[c] == -INFINITY ? NAN : exp(x[c]) - l->share[c]) * scale;
+    }
+}
+
+/* ---- terms ---------------------------------------------------------------------------------------------------------- */
+
+/* Whether a log-probability that the term reads is NaN, on a path or not: zero_infinity must not hide it. */
+static bool reads_nan(const struct sequence *q)
+{
+    for (size_t t = 0; t < q->steps && !cancel_asked(q->cancel); t++) {
+        const real *const x = q->log_probs + t * q->classes;
+        if (isnan(x[q->blank]))
+            return true;
+        for (size_t k = 0; k < q->states / 2; k++)
+            if (isnan(x[q->labels[k]]))
+                return true;
+    }
+    return false;
+}
+
+/* Where the labels of each sequence begin that are all in one row: after those of the sequences before it. */
+static void place_labels(struct loss_block *b)
+{
+    if (b->plan->tensor[TARGETS].rank != 1)
+        return;
+    const size_t all = b->len[TARGETS];
     size_t before = 0;
-    for (size_t i = 0; i < t; i++) {
+    for (size_t i = 0; i < b->n; i++) {
         const int64_t length = b->index[TARGET_LENGTHS][i];
+        b->kept[i] = (real)before;
         before += length < 0 ? 0 : (uint64_t)length > all - before ? all - before : (size_t)length;
     }
-    return before;
+}
+
+static size_t keep(const struct loss_plan *plan)
+{
+    return plan->tensor[TARGETS].rank == 1;
 }
 
 static bool invalid(struct loss_block *b, size_t i, int tensor, size_t element)
@@ -129,79 +280,88 @@ static bool invalid(struct loss_block *b, size_t i, int tensor, size_t element)
     return false;
 }
 
-/* Finds the sequence of term i, whose labels begin at `labels` of `room`; false if it cannot be. */
-static bool take_sequence(struct loss_block *b, size_t i, size_t labels, size_t room, size_t row, struct sequence *q)
+/* Finds the sequence of term i; false if it cannot be. */
+static bool take_sequence(struct loss_block *b, size_t i, struct sequence *q)
 {
+    const bool in_one_row = b->plan->tensor[TARGETS].rank == 1;
+    const size_t before = in_one_row ? (size_t)b->kept[b->first + i] : 0, room = b->len[TARGETS] - before;
     const int64_t steps = b->index[INPUT_LENGTHS][i * b->row[INPUT_LENGTHS]], length = b->index[TARGET_LENGTHS][b->first + i];
-    if (steps < 0 || (uint64_t)steps > b->len[LOG_PROBS] / q->classes)
+    q->classes = classes_of(b->plan);
+    if (steps < 0 || (uint64_t)steps > b->plan->tensor[LOG_PROBS].shape[0])
         return invalid(b, i, INPUT_LENGTHS, 0);
     if (length < 0 || (uint64_t)length > room)
         return invalid(b, i, TARGET_LENGTHS, b->first + i);
     q->log_probs = b->in[LOG_PROBS] + i * b->row[LOG_PROBS];
     q->steps = (size_t)steps;
-    q->labels = b->index[TARGETS] + row + labels;
+    q->labels = b->index[TARGETS] + i * b->row[TARGETS] + before;
     q->states = 2 * (size_t)length + 1;
+    q->blank = b->param[BLANK].integer;
+    q->cancel = b->cancel;
     for (size_t k = 0; k < (size_t)length; k++)
         if (q->labels[k] < 0 || (uint64_t)q->labels[k] >= q->classes)
-            return invalid(b, i, TARGETS, labels + k);
+            return invalid(b, i, TARGETS, before + k);
     return true;
 }
 
 /* -log of the probability of all paths that spell the labels; mean divides it by their number first. */
 static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
 {
-    real *alpha = b->scratch, *beta = alpha + q->steps * q->states, *posterior = beta + 2 * q->states;
-    real *grad = b->grad[LOG_PROBS] ? b->grad[LOG_PROBS] + i * b->len[LOG_PROBS] : NULL;
+    real *const grad = b->grad[LOG_PROBS] ? b->grad[LOG_PROBS] + i * b->len[LOG_PROBS] : NULL;
     const size_t labels = q->states / 2;
-    const real loss = reads_nan(q) ? NAN : -forward(q, alpha), share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (real)labels : 1;
+    const real share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (real)labels : 1;
+    struct lattice l = {0};
+    real loss = INFINITY; /* more labels than steps cannot be aligned */
+    if (reads_nan(q)) {
+        loss = NAN;
+    } else if (labels <= q->steps) {
+        l = lattice_of(b, q, grad != NULL);
+        forward_to(q, &l, 0, q->steps, grad != NULL);
+        loss = -of_all_paths(q, &l);
+    }
     const bool zeroed = b->param[ZERO_INFINITY].integer && loss == INFINITY;
     b->term[i] = zeroed ? 0 : loss / share;
-    for (size_t k = 0; grad && k < b->len[LOG_PROBS]; k++)
-        grad[k] = 0;
-    if (grad && !zeroed)
-        gradient(q, alpha, beta, posterior, loss, b->scale[i] / share, grad);
+    if (!grad)
+        return;
+    fill(grad, b->len[LOG_PROBS], 0);
+    if (isfinite(loss))
+        gradient(q, &l, loss, b->scale[i] / share, grad);
+    else if (!zeroed)
+        fill(grad, q->steps * q->classes, NAN);
 }
 
 static void ctc_kernel(struct loss_block *b)
 {
-    const bool in_one_row = b->row[TARGETS] == 0;
-    const size_t all = b->len[TARGETS];
-    size_t before = in_one_row ? labels_before(b, b->first, all) : 0;
-    struct sequence q = {.classes = classes_of(b->plan), .blank = b->param[BLANK].integer};
-    for (size_t i = 0; i < b->n; i++) {
-        if (!take_sequence(b, i, before, all - before, i * b->row[TARGETS], &q))
+    for (size_t i = 0; i < b->n && !cancel_asked(b->cancel); i++) {
+        struct sequence q;
+        if (!take_sequence(b, i, &q))
             return;
         evaluate(&q, b, i);
-        before += in_one_row ? q.states / 2 : 0;
     }
 }
 
-static size_t scratch(const struct loss_plan *plan)
-{
-    const size_t steps = plan->tensor[LOG_PROBS].shape[0], labels = plan->tensor[TARGETS].shape[plan->tensor[TARGETS].rank - 1];
-    size_t lattice;
-    if (__builtin_mul_overflow(2 * labels + 1, steps + 2, &lattice) ||
-        __builtin_add_overflow(lattice, classes_of(plan), &lattice))
-        return SIZE_MAX; /* more than there can be */
-    return lattice;
-}
+/* ---- cost ----------------------------------------------------------------------------------------------------------- */
 
 /* The states of all steps of all sequences, or the log-probabilities where these are more. */
 static size_t elements(const struct loss_plan *plan)
 {
     const size_t labels = loss_tensor_elements(&plan->tensor[TARGETS]), batch = loss_tensor_elements(&plan->terms),
-                 given = loss_tensor_elements(&plan->tensor[LOG_PROBS]);
-    size_t states;
-    if (__builtin_mul_overflow(labels, 2, &states) || __builtin_add_overflow(states, batch, &states) ||
-        __builtin_mul_overflow(states, plan->tensor[LOG_PROBS].shape[0], &states))
+                 given = loss_tensor_elements(&plan->tensor[LOG_PROBS]), steps = plan->tensor[LOG_PROBS].shape[0];
+    size_t most, states;
+    if (__builtin_mul_overflow(batch, most_labels(plan), &most))
+        return SIZE_MAX;
+    if (__builtin_mul_overflow(labels < most ? labels : most, 2, &states) || __builtin_add_overflow(states, batch, &states) ||
+        __builtin_mul_overflow(states, steps, &states))
         return SIZE_MAX;
     return states > given ? states : given;
 }
 
+/* The gradient takes the way back, and as many exponentials as there are log-probabilities; alpha twice where it does not fit.
+ */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    (void)plan;
-    return (struct loss_cost){100, 18, 55, 55};
+    const size_t steps = plan->tensor[LOG_PROBS].shape[0], stride = 2 * most_labels(plan) + 1 + MARGIN;
+    const real again = plan->grad_mask != 0 && alpha_of(plan) / stride <= steps ? 6 : 0;
+    return (struct loss_cost){300, 6, 16 + again, 16 + again};
 }
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
@@ -282,6 +442,15 @@ const struct loss_descriptor loss_ctc = {
             [ZERO_INFINITY] = {"zero_infinity", "an impossible alignment counts as 0, with gradient 0", LOSS_BOOLEAN},
         },
     .example = &example,
-    .method = &(
-        const struct loss_method){.cost_of = cost_of, .shape = shape, .kernel = ctc_kernel, .scratch = scratch, .elements = elements, .expected = expected},
+    .method =
+        &(const struct loss_method){
+            .shape = shape,
+            .start = place_labels,
+            .kernel = ctc_kernel,
+            .keep = keep,
+            .scratch = scratch,
+            .elements = elements,
+            .cost_of = cost_of,
+            .expected = expected,
+        },
 };

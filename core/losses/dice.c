@@ -10,24 +10,36 @@ enum { SMOOTH, BATCH };
  *     l = 1 - (2 I + smooth) / (S + smooth) = sum(x (1 - y) + y (1 - x)) / (S + smooth)
  *     dl/dx_c = ((1 - l) - 2 y_c) / (S + smooth)
  */
+struct masks {
+    const real *of[2];
+    size_t n;
+    struct sum common, apart, all; /* x y, x (1 - y) + y (1 - x), x + y */
+};
+
+static void add_up(struct masks *m, const bool *cancel)
+{
+    for (struct stretch s = {0}; stretch_next(&s, m->n, cancel);)
+        for (size_t c = s.first; c < s.end; c++) {
+            const real x = m->of[INPUT][c], y = m->of[TARGET][c];
+            sum_add(&m->common, x * y);
+            sum_add(&m->apart, x * (1 - y) + y * (1 - x));
+            sum_add(&m->all, x + y);
+        }
+}
+
 static void dice_kernel(struct loss_block *b)
 {
     const size_t n = b->len[INPUT];
     const real smooth = b->number[SMOOTH];
     for (size_t i = 0; i < b->n; i++) {
-        const real *of[] = {b->in[INPUT] + i * n, b->in[TARGET] + i * n};
-        struct sum common = {0}, apart = {0}, all = {0};
-        for (size_t c = 0; c < n; c++) {
-            const real x = of[INPUT][c], y = of[TARGET][c];
-            sum_add(&common, x * y);
-            sum_add(&apart, x * (1 - y) + y * (1 - x));
-            sum_add(&all, x + y);
-        }
-        const real whole = sum_value(&all) + smooth, share = (2 * sum_value(&common) + smooth) / whole;
-        b->term[i] = sum_value(&apart) / whole;
+        struct masks m = {.of = {b->in[INPUT] + i * n, b->in[TARGET] + i * n}, .n = n};
+        add_up(&m, b->cancel);
+        const real whole = sum_value(&m.all) + smooth, share = (2 * sum_value(&m.common) + smooth) / whole;
+        b->term[i] = sum_value(&m.apart) / whole;
         for (int k = INPUT; k <= TARGET; k++)
-            for (size_t c = 0; b->grad[k] && c < n; c++)
-                b->grad[k][i * n + c] = (share - 2 * of[TARGET - k][c]) / whole * b->scale[i];
+            for (struct stretch s = {0}; b->grad[k] && stretch_next(&s, n, b->cancel);)
+                for (size_t c = s.first; c < s.end; c++)
+                    b->grad[k][i * n + c] = (share - 2 * m.of[TARGET - k][c]) / whole * b->scale[i];
     }
 }
 

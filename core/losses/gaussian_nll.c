@@ -77,5 +77,6 @@ const struct loss_descriptor loss_gaussian_nll = {
             [EPS] = {"eps", "variances below this count as this", LOSS_NUMBER, {1e-6, 0}, .has_min = true, .above_min = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 2, 3.2, 5}, .shape = shape, ELEMENTWISE(gaussian_nll), .expected = expected},
+    .method =
+        &(const struct loss_method){.cost = {0, 2, 3.2, 5}, .shape = shape, ELEMENTWISE(gaussian_nll), .expected = expected},
 };

@@ -38,5 +38,6 @@ const struct loss_descriptor loss_hinge_embedding = {
         },
     .params = {[MARGIN] = {"margin", "distance that dissimilar pairs should keep", LOSS_NUMBER, {1, 1}}},
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 0.5, 0.9, 1.5}, .shape = loss_shape_broadcast, ELEMENTWISE(hinge_embedding)},
+    .method =
+        &(const struct loss_method){.cost = {0, 0.5, 0.9, 1.5}, .shape = loss_shape_broadcast, ELEMENTWISE(hinge_embedding)},
 };

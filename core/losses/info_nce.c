@@ -35,18 +35,27 @@ static struct kept kept_of(const struct loss_block *b, size_t i)
 /* s_ij */
 static real similarity(const struct loss_block *b, const struct kept *query, const struct kept *key)
 {
-    return sum_products(query->unit[QUERY], key->unit[KEY], b->len[QUERY]) / b->number[TEMPERATURE];
+    return sum_products(query->unit[QUERY], key->unit[KEY], b->len[QUERY], b->cancel) / b->number[TEMPERATURE];
+}
+
+/* Whether to give up before pair j: asked once for some thousand elements. */
+static bool gives_up(const struct loss_block *b, size_t j)
+{
+    const size_t pairs = STRETCH / 4 / (b->len[QUERY] + 16) + 1;
+    return j % pairs == 0 && cancel_asked(b->cancel);
 }
 
 /* |x|, whose squares need not be numbers. */
-static real norm(const real *x, size_t n)
+static real norm(const real *x, size_t n, const bool *cancel)
 {
     real most = 0;
     struct sum squares = {0};
-    for (size_t c = 0; c < n; c++)
-        most = larger_of(fabs(x[c]), most);
-    for (size_t c = 0; c < n; c++)
-        sum_add(&squares, most > 0 ? x[c] / most * (x[c] / most) : x[c]);
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            most = larger_of(fabs(x[c]), most);
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            sum_add(&squares, most > 0 ? x[c] / most * (x[c] / most) : x[c]);
     return most * sqrt(sum_value(&squares));
 }
 
@@ -58,9 +67,10 @@ static void normalise(struct loss_block *b)
         *own.scale = b->scale[i];
         for (int k = QUERY; k <= KEY; k++) {
             const real *x = b->in[k] + i * n;
-            own.norm[k] = larger_of(norm(x, n), EPS);
-            for (size_t c = 0; c < n; c++)
-                own.unit[k][c] = x[c] / own.norm[k];
+            own.norm[k] = larger_of(norm(x, n, b->cancel), EPS);
+            for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
+                for (size_t c = s.first; c < s.end; c++)
+                    own.unit[k][c] = x[c] / own.norm[k];
         }
     }
 }
@@ -68,11 +78,11 @@ static void normalise(struct loss_block *b)
 static void compare(struct loss_block *b)
 {
     const size_t pairs = loss_tensor_elements(&b->plan->terms);
-    for (size_t i = b->first; i < b->first + b->n; i++) {
+    for (size_t i = b->first; i < b->first + b->n && !cancel_asked(b->cancel); i++) {
         const struct kept own = kept_of(b, i);
         real *const s = b->scratch;
         size_t top = 0;
-        for (size_t j = 0; j < pairs; j++) {
+        for (size_t j = 0; j < pairs && !gives_up(b, j); j++) {
             const struct kept other = kept_of(b, j);
             s[j] = similarity(b, &own, &other);
             top = s[j] > s[top] ? j : top;
@@ -94,35 +104,40 @@ static real slope(const struct loss_block *b, const struct kept *query, const st
 }
 
 /* The gradient with respect to a vector, of that with respect to its direction u: what is along u goes nowhere. */
-static void through_norm(real *grad, const real *u, real norm, size_t n)
+static void through_norm(real *grad, const real *u, real norm, size_t n, const bool *cancel)
 {
-    const real along = norm > EPS ? sum_products(grad, u, n) : 0;
-    for (size_t c = 0; c < n; c++)
-        grad[c] = (grad[c] - along * u[c]) / norm;
+    const real along = norm > EPS ? sum_products(grad, u, n, cancel) : 0;
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            grad[c] = (grad[c] - along * u[c]) / norm;
+}
+
+/* The gradient of vector i of the queries, over all keys, or of the keys, over all queries. */
+static void gradient(const struct loss_block *b, size_t i, int k, real *grad)
+{
+    const size_t n = b->len[QUERY], pairs = loss_tensor_elements(&b->plan->terms);
+    const struct kept own = kept_of(b, i);
+    zero_all(grad, n, b->cancel);
+    for (size_t j = 0; j < pairs && !gives_up(b, j); j++) {
+        const struct kept other = kept_of(b, j);
+        const real factor = k == QUERY ? slope(b, &own, &other, j == i) : slope(b, &other, &own, j == i);
+        for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
+            for (size_t c = s.first; c < s.end; c++)
+                grad[c] += factor * other.unit[1 - k][c] / b->number[TEMPERATURE];
+    }
+    through_norm(grad, own.unit[k], own.norm[k], n, b->cancel);
 }
 
 /* l_i = -log softmax_j(s_i)[i]; a query's gradient is over all keys, a key's over all queries. */
 static void info_nce_kernel(struct loss_block *b)
 {
-    const size_t n = b->len[QUERY], pairs = loss_tensor_elements(&b->plan->terms);
     for (size_t i = 0; i < b->n; i++) {
         const struct kept own = kept_of(b, b->first + i);
         const real below = *own.top - similarity(b, &own, &own);
         b->term[i] = below == 0 ? log1p(*own.others) : below + log(*own.sum);
-        for (int k = QUERY; k <= KEY; k++) {
-            real *const grad = b->grad[k] ? b->grad[k] + i * n : NULL;
-            for (size_t c = 0; grad && c < n; c++)
-                grad[c] = 0;
-            for (size_t j = 0; grad && j < pairs; j++) {
-                const struct kept other = kept_of(b, j);
-                const real factor =
-                    k == QUERY ? slope(b, &own, &other, j == b->first + i) : slope(b, &other, &own, j == b->first + i);
-                for (size_t c = 0; c < n; c++)
-                    grad[c] += factor * other.unit[1 - k][c] / b->number[TEMPERATURE];
-            }
-            if (grad)
-                through_norm(grad, own.unit[k], own.norm[k], n);
-        }
+        for (int k = QUERY; k <= KEY; k++)
+            if (b->grad[k])
+                gradient(b, b->first + i, k, b->grad[k] + i * b->len[QUERY]);
     }
 }
 
@@ -184,7 +199,8 @@ const struct loss_descriptor loss_info_nce = {
     .example = &example,
     .method =
         &(const struct loss_method){
-            .cost_of = cost_of, .shape = shape,
+            .cost_of = cost_of,
+            .shape = shape,
             .kernel = info_nce_kernel,
             .prepare = {normalise, compare},
             .keep = keep,

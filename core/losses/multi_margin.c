@@ -7,11 +7,34 @@
 enum { INPUT, TARGET, WEIGHT };
 enum { P, MARGIN };
 
+/* A row, and what its classes but y add up to. */
+struct row {
+    const real *x;
+    size_t classes, y;
+    real margin;
+    bool squared;
+    struct sum sum, slopes;
+};
+
+/* Adds the lacks of all classes but y, and writes their slopes times `scale` where a gradient is asked for. */
+static void add_lacks(struct row *row, real scale, real *grad, const bool *cancel)
+{
+    for (struct stretch s = {0}; stretch_next(&s, row->classes, cancel);)
+        for (size_t c = s.first; c < s.end; c++) {
+            const real lack = row->margin - row->x[row->y] + row->x[c];
+            const bool active = c != row->y && !(lack <= 0); /* NaN goes through */
+            const real active_slope = row->squared ? 2 * lack : 1, slope = active ? active_slope : 0;
+            sum_add(&row->sum, active ? (row->squared ? lack * lack : lack) : 0);
+            sum_add(&row->slopes, slope);
+            if (grad)
+                grad[c] = slope * scale;
+        }
+}
+
 /* l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p, with slope 0 at the kinks */
 static void multi_margin_kernel(struct loss_block *b)
 {
     const size_t classes = b->len[INPUT];
-    const bool squared = b->param[P].integer == 2;
     for (size_t i = 0; i < b->n; i++) {
         const real *x = b->in[INPUT] + i * b->row[INPUT];
         real *grad = b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL;
@@ -21,19 +44,12 @@ static void multi_margin_kernel(struct loss_block *b)
             return;
         }
         const real share = (b->in[WEIGHT] ? b->in[WEIGHT][y] : 1) / (real)classes;
-        struct sum sum = {0}, slopes = {0};
-        for (size_t c = 0; c < classes; c++) {
-            const real lack = b->param[MARGIN].number - x[y] + x[c];
-            const bool active = c != (size_t)y && !(lack <= 0); /* NaN goes through */
-            const real slope = !active ? 0 : squared ? 2 * lack : 1;
-            sum_add(&sum, !active ? 0 : squared ? lack * lack : lack);
-            sum_add(&slopes, slope);
-            if (grad)
-                grad[c] = slope * share * b->scale[i];
-        }
-        b->term[i] = sum_value(&sum) * share;
+        struct row row = {
+            .x = x, .classes = classes, .y = (size_t)y, .margin = b->param[MARGIN].number, .squared = b->param[P].integer == 2};
+        add_lacks(&row, share * b->scale[i], grad, b->cancel);
+        b->term[i] = sum_value(&row.sum) * share;
         if (grad)
-            grad[y] = -sum_value(&slopes) * share * b->scale[i];
+            grad[y] = -sum_value(&row.slopes) * share * b->scale[i];
     }
 }
 
@@ -80,5 +96,6 @@ const struct loss_descriptor loss_multi_margin = {
         },
     .example = &example,
     .method =
-        &(const struct loss_method){.cost = {5, 2.6, 3.5, 3.5}, .shape = shape, .kernel = multi_margin_kernel, .checked = TARGET, .expected = expected},
+        &(const struct loss_method){
+            .cost = {5, 2.6, 3.5, 3.5}, .shape = shape, .kernel = multi_margin_kernel, .checked = TARGET, .expected = expected},
 };

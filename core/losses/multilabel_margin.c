@@ -6,77 +6,224 @@
 
 enum { INPUT, TARGET };
 
+/*
+ * l = 1 / C sum over listed j and unlisted c of max(0, a_j + x_c), a_j = 1 - x_j, the list ending at the first -1.
+ *
+ * Of the a_j in descending order, those that an unlisted class c meets with a lack, a_j + x_c > 0, are the first k. These lacks
+ * add up to
+ *     k (a_(k-1) + x_c) + sum_(i < k) (a_i - a_(k-1))
+ * where nothing is subtracted from anything larger, and the second sum, `above`, is the same for all c. So a row costs a search
+ * for each class, not a pass over all classes for each that is listed.
+ */
+struct row {
+    const real *x;
+    const int64_t *labels;
+    size_t classes, count; /* of classes, of listed ones, each as often as it is listed */
+    real *listed;          /* [classes]: 1 for a class that is listed, else 0 */
+    real *order;           /* [count]: places in `labels`, in descending order of a */
+    real *a, *above;       /* [count]: in that order */
+    real *met;             /* [count]: unlisted classes of which this a is the last that they meet with a lack */
+    const bool *cancel;
+};
+enum { ROW_ARRAYS = 5 };
+
 /* The first element of a row of labels that is none: neither a class nor -1; `classes` if there is none such. */
-static size_t first_wrong(const int64_t *labels, size_t classes)
+static size_t first_wrong(const int64_t *labels, size_t classes, const bool *cancel)
 {
-    size_t k = 0;
-    while (k < classes && labels[k] >= -1 && labels[k] < (int64_t)classes)
-        k++;
-    return k;
+    for (struct stretch s = {0}; stretch_next(&s, classes, cancel);)
+        for (size_t k = s.first; k < s.end; k++)
+            if (labels[k] < -1 || labels[k] >= (int64_t)classes)
+                return k;
+    return classes;
 }
 
-/* Adds what one listed class contributes: sum over unlisted c of max(0, 1 - x_j + x_c). */
-static void add_label(const real *x, const real *listed, size_t classes, size_t j, struct sum *sum, real *grad)
+/* How much a listed class lacks a score of 1; `place` is that in `labels`. */
+static real lack_of(const struct row *row, real place)
 {
-    for (size_t c = 0; c < classes; c++) {
-        const real lack = 1 - x[j] + x[c];
-        if (listed[c] != 0 || lack <= 0)
-            continue;
-        sum_add(sum, lack);
-        if (grad) {
-            grad[c] += 1;
-            grad[j] -= 1;
+    return 1 - row->x[row->labels[(size_t)place]];
+}
+
+/* Merges [first, middle) and [middle, end) of `from`, each in order, into `to`. */
+static void merge(const struct row *row, const real *from, real *to, size_t first, size_t middle, size_t end)
+{
+    size_t i = first, j = middle;
+    for (struct stretch s = {0}; stretch_next(&s, end - first, row->cancel);)
+        for (size_t k = s.first; k < s.end; k++) {
+            const bool left = j == end || (i < middle && lack_of(row, from[i]) >= lack_of(row, from[j]));
+            to[first + k] = left ? from[i++] : from[j++];
         }
-    }
 }
 
-/* l = 1 / C sum over listed j and unlisted c of max(0, 1 - x_j + x_c), the list ending at the first -1. The slopes are counts
-   until the end, so they are exact. */
+/* Sorts the listed classes, by runs of twice the length each time. */
+static void sort(struct row *row)
+{
+    const size_t n = row->count;
+    real *from = row->order, *to = row->a;
+    for (struct stretch s = {0}; stretch_next(&s, n, row->cancel);)
+        for (size_t i = s.first; i < s.end; i++)
+            from[i] = (real)i;
+    for (size_t run = 1; run < n && !cancel_asked(row->cancel); run *= 2) {
+        for (size_t first = 0; first < n && !cancel_asked(row->cancel); first += 2 * run) {
+            const size_t middle = n - first < run ? n : first + run, end = n - first < 2 * run ? n : first + 2 * run;
+            merge(row, from, to, first, middle, end);
+        }
+        real *const merged = to;
+        to = from;
+        from = merged;
+    }
+    row->order = from;
+    row->a = to;
+}
+
+/* Finds which classes are listed. */
+static void take_list(struct row *row)
+{
+    zero_all(row->listed, row->classes, row->cancel);
+    for (struct stretch s = {0}; stretch_next(&s, row->classes, row->cancel);)
+        for (; row->count < s.end && row->labels[row->count] >= 0; row->count++)
+            row->listed[row->labels[row->count]] = 1;
+}
+
+/* What all others need to know of the listed classes, in their order. */
+static void sum_list(struct row *row)
+{
+    struct sum above = {0};
+    for (struct stretch s = {0}; stretch_next(&s, row->count, row->cancel);)
+        for (size_t i = s.first; i < s.end; i++) {
+            row->a[i] = lack_of(row, row->order[i]);
+            if (i > 0 && row->a[i] != row->a[i - 1])
+                sum_add(&above, (real)i * (row->a[i - 1] - row->a[i]));
+            row->above[i] = sum_value(&above);
+            row->met[i] = 0;
+        }
+}
+
+/* Of how many listed classes x lacks something. */
+static size_t lacks(const struct row *row, real x)
+{
+    size_t low = 0, high = row->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (row->a[middle] + x > 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The sum of the lacks of all unlisted classes. The slopes in `grad`, where it is asked for, are counts, so they are exact. */
+static real add_up(const struct row *row, real *grad)
+{
+    struct sum sum = {0};
+    for (struct stretch s = {0}; stretch_next(&s, row->classes, row->cancel);)
+        for (size_t c = s.first; c < s.end; c++) {
+            const size_t k = row->listed[c] != 0 ? 0 : lacks(row, row->x[c]);
+            if (k > 0) {
+                sum_add(&sum, (real)k * (row->a[k - 1] + row->x[c]) + row->above[k - 1]);
+                row->met[k - 1]++;
+            }
+            if (grad)
+                grad[c] = (real)k;
+        }
+    return sum_value(&sum);
+}
+
+/* The slopes of the listed classes: a class that meets one with a lack meets all before it. */
+static void add_slopes(const struct row *row, real *grad)
+{
+    real met = 0;
+    for (struct stretch s = {0}; stretch_next(&s, row->count, row->cancel);)
+        for (size_t i = row->count - s.first; i-- > row->count - s.end;) {
+            met += row->met[i];
+            grad[row->labels[(size_t)row->order[i]]] -= met;
+        }
+}
+
+/* Whether the sum is NaN: a class is, or infinities of the same sign meet. It then is for all classes, whatever their order. */
+static bool is_nan(const struct row *row)
+{
+    bool nan = false, listed[2] = {false, false}, others[2] = {false, false};
+    size_t unlisted = 0;
+    for (struct stretch s = {0}; stretch_next(&s, row->classes, row->cancel);)
+        for (size_t c = s.first; c < s.end; c++) {
+            const real x = row->x[c];
+            nan |= isnan(x);
+            unlisted += row->listed[c] == 0;
+            if (isinf(x))
+                (row->listed[c] != 0 ? listed : others)[x > 0] = true;
+        }
+    return row->count > 0 && unlisted > 0 && (nan || (listed[0] && others[0]) || (listed[1] && others[1]));
+}
+
+static void evaluate(struct loss_block *b, size_t i, const int64_t *labels)
+{
+    const size_t classes = b->len[INPUT];
+    real *const grad = b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL, *const at = b->scratch;
+    struct row row = {.x = b->in[INPUT] + i * b->row[INPUT],
+                      .labels = labels,
+                      .classes = classes,
+                      .listed = at,
+                      .order = at + classes,
+                      .a = at + 2 * classes,
+                      .above = at + 3 * classes,
+                      .met = at + 4 * classes,
+                      .cancel = b->cancel};
+    take_list(&row);
+    const bool nan = is_nan(&row);
+    if (!nan)
+        sort(&row);
+    if (cancel_asked(b->cancel)) /* the order is none */
+        return;
+    if (!nan)
+        sum_list(&row);
+    b->term[i] = nan ? NAN : add_up(&row, grad) / (real)classes;
+    if (grad && !nan)
+        add_slopes(&row, grad);
+    const real scale = b->scale[i] / (real)classes;
+    for (struct stretch s = {0}; grad && stretch_next(&s, classes, b->cancel);)
+        for (size_t c = s.first; c < s.end; c++)
+            grad[c] = nan ? NAN : grad[c] * scale;
+}
+
 static void multilabel_margin_kernel(struct loss_block *b)
 {
     const size_t classes = b->len[INPUT];
-    real *listed = b->scratch;
-    for (size_t i = 0; i < b->n; i++) {
-        const real *x = b->in[INPUT] + i * b->row[INPUT];
+    for (size_t i = 0; i < b->n && !cancel_asked(b->cancel); i++) {
         const int64_t *labels = b->index[TARGET] + i * b->row[TARGET];
-        real *grad = b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL;
-        b->invalid_element = first_wrong(labels, classes);
+        b->invalid_element = first_wrong(labels, classes, b->cancel);
+        if (cancel_asked(b->cancel)) /* the others were not looked at */
+            return;
         if (b->invalid_element < classes) {
             b->invalid = i;
             return;
         }
-        for (size_t c = 0; c < classes; c++)
-            listed[c] = 0;
-        for (size_t c = 0; grad && c < classes; c++)
-            grad[c] = 0;
-        size_t labelled = 0;
-        while (labelled < classes && labels[labelled] >= 0)
-            listed[labels[labelled++]] = 1;
-        struct sum sum = {0};
-        for (size_t k = 0; k < labelled; k++)
-            add_label(x, listed, classes, (size_t)labels[k], &sum, grad);
-        b->term[i] = sum_value(&sum) / (real)classes;
-        for (size_t c = 0; grad && c < classes; c++)
-            grad[c] *= b->scale[i] / (real)classes;
+        evaluate(b, i, labels);
     }
 }
 
-static size_t scratch(const struct loss_plan *plan)
+static size_t classes_of(const struct loss_plan *plan)
 {
     return plan->tensor[INPUT].shape[plan->tensor[INPUT].rank - 1];
 }
 
-/* Every listed class meets every other: all may be listed. */
-static size_t elements(const struct loss_plan *plan)
+static size_t scratch(const struct loss_plan *plan)
 {
-    size_t pairs = loss_tensor_elements(&plan->tensor[INPUT]);
-    return __builtin_mul_overflow(pairs, scratch(plan), &pairs) ? SIZE_MAX : pairs;
+    size_t count;
+    return __builtin_mul_overflow(classes_of(plan), (size_t)ROW_ARRAYS, &count) ? SIZE_MAX : count;
+}
+
+/* Up to half of the classes are taken to be listed: these are sorted, and the others search among them. */
+static struct loss_cost cost_of(const struct loss_plan *plan)
+{
+    const real element = 8 + 2 * log2((real)classes_of(plan) + 1);
+    return (struct loss_cost){20, element, element, element};
 }
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
     (void)tensor;
-    snprintf(text, size, "class indices must be in [0, %zu), and -1 ends their list", scratch(plan));
+    snprintf(text, size, "class indices must be in [0, %zu), and -1 ends their list", classes_of(plan));
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -106,5 +253,11 @@ const struct loss_descriptor loss_multilabel_margin = {
     .example = &example,
     .method =
         &(const struct loss_method){
-            .elements = elements, .cost = {10, 1.8, 2, 2}, .shape = shape, .kernel = multilabel_margin_kernel, .scratch = scratch, .checked = TARGET, .expected = expected},
+            .shape = shape,
+            .kernel = multilabel_margin_kernel,
+            .scratch = scratch,
+            .cost_of = cost_of,
+            .checked = TARGET,
+            .expected = expected,
+        },
 };

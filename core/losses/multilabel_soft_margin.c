@@ -4,26 +4,46 @@
 
 enum { INPUT, TARGET, WEIGHT };
 
+/* Element c of a row: the term, and its derivatives with respect to input and target. */
+struct element {
+    real term, grad[2];
+};
+
+static inline struct element element_of(real x, real y, real w)
+{
+    const real e = math_exp_negative(-fabs(x)), smaller = e / (1 + e);
+    return (struct element){
+        .term = w * ((x < 0 ? -y * x : (1 - y) * x) + math_log1p_fraction(e)),
+        .grad = {w * (x < 0 ? smaller - y : (1 - y) - smaller), -w * x},
+    };
+}
+
 /* l = -1 / C sum_c w_c [y_c log s(x_c) + (1 - y_c) log s(-x_c)], s the sigmoid: the mean of bce_with_logits over a row */
-static void multilabel_soft_margin_kernel(struct loss_block *b)
+static void evaluate(struct loss_block *b, size_t i)
 {
     const size_t classes = b->len[INPUT];
-    for (size_t i = 0; i < b->n; i++) {
-        const real *row_x = b->in[INPUT] + i * b->row[INPUT], *row_y = b->in[TARGET] + i * b->row[TARGET];
-        const real *row_w = b->in[WEIGHT] ? b->in[WEIGHT] + i * b->row[WEIGHT] : NULL;
-        const real scale = b->scale[i] / (real)classes;
-        struct sum sum = {0};
-        for (size_t c = 0; c < classes; c++) {
-            const real x = row_x[c], y = row_y[c], w = row_w ? row_w[c] : 1, e = math_exp_negative(-fabs(x)),
-                       smaller = e / (1 + e);
-            sum_add(&sum, w * ((x < 0 ? -y * x : (1 - y) * x) + math_log1p_fraction(e)));
-            if (b->grad[INPUT])
-                b->grad[INPUT][i * classes + c] = w * (x < 0 ? smaller - y : (1 - y) - smaller) * scale;
-            if (b->grad[TARGET])
-                b->grad[TARGET][i * classes + c] = -w * x * scale;
+    const real *x = b->in[INPUT] + i * b->row[INPUT], *y = b->in[TARGET] + i * b->row[TARGET];
+    const real *w = b->in[WEIGHT] ? b->in[WEIGHT] + i * b->row[WEIGHT] : NULL;
+    real *const grad[] = {b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL,
+                          b->grad[TARGET] ? b->grad[TARGET] + i * classes : NULL};
+    const real scale = b->scale[i] / (real)classes;
+    struct sum sum = {0};
+    for (struct stretch s = {0}; stretch_next(&s, classes, b->cancel);)
+        for (size_t c = s.first; c < s.end; c++) {
+            const struct element out = element_of(x[c], y[c], w ? w[c] : 1);
+            sum_add(&sum, out.term);
+            if (grad[INPUT])
+                grad[INPUT][c] = out.grad[INPUT] * scale;
+            if (grad[TARGET])
+                grad[TARGET][c] = out.grad[TARGET] * scale;
         }
-        b->term[i] = sum_value(&sum) / (real)classes;
-    }
+    b->term[i] = sum_value(&sum) / (real)classes;
+}
+
+static void multilabel_soft_margin_kernel(struct loss_block *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        evaluate(b, i);
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)

@@ -8,7 +8,7 @@ static void nll_kernel(struct loss_block *b)
     for (size_t i = 0; i < b->n; i++) {
         const struct derivative_row grad = gradient_row(b, INPUT, i);
         size_t y;
-        zero_row(grad, classes);
+        zero_row(grad, classes, b->cancel);
         b->term[i] = 0;
         if (!class_label(b, i, classes, &y))
             continue;
@@ -42,7 +42,8 @@ const struct loss_descriptor loss_nll = {
     .example = &example,
     .method =
         &(const struct loss_method){
-            .cost = {4, 0.2, 0.4, 0.4}, .shape = loss_shape_classes,
+            .cost = {4, 0.2, 0.4, 0.4},
+            .shape = loss_shape_classes,
             .kernel = nll_kernel,
             .single = nll_kernel,
             .weigh = loss_weigh_classes,

@@ -19,52 +19,73 @@ static real power(real d, real p)
 }
 
 /* ||u - v + eps||_p */
-static real norm_of_difference(const real *u, const real *v, size_t n, real p, real eps)
+static real norm_of_difference(const real *u, const real *v, size_t n, real p, real eps, const bool *cancel)
 {
     struct sum sum = {0};
-    for (size_t i = 0; i < n; i++)
-        sum_add(&sum, power(u[i] - v[i] + eps, p));
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        for (size_t i = s.first; i < s.end; i++)
+            sum_add(&sum, power(u[i] - v[i] + eps, p));
     const real total = sum_value(&sum);
     return p == 2 ? sqrt(total) : p == 1 ? total : pow(total, 1 / p);
 }
 
-static real distance(const real *u, const real *v, size_t n, const struct loss_value *param)
+/* |u|, as it is divided by */
+static real norm_of(const real *u, size_t n, const bool *cancel)
 {
-    if (param[DISTANCE].integer != COSINE)
-        return norm_of_difference(u, v, n, param[NORM].number, param[EPS].number);
-    return 1 - sum_products(u, v, n) /
-                   (larger_of(sqrt(sum_products(u, u, n)), COSINE_EPS) * larger_of(sqrt(sum_products(v, v, n)), COSINE_EPS));
+    return larger_of(sqrt(sum_products(u, u, n, cancel)), COSINE_EPS);
 }
 
-/* Adds factor * dd/du to du and factor * dd/dv to dv, for d = distance(u, v). Both may be NULL. */
-static void add_gradient(const real *u, const real *v, size_t n, const struct loss_value *param, real factor, real *du,
-                         real *dv)
+static real distance(const real *u, const real *v, const struct loss_block *b)
 {
-    if (param[DISTANCE].integer == COSINE) {
-        const real a = larger_of(sqrt(sum_products(u, u, n)), COSINE_EPS),
-                   b = larger_of(sqrt(sum_products(v, v, n)), COSINE_EPS);
-        const real cosine = sum_products(u, v, n) / (a * b);
-        for (size_t i = 0; i < n; i++) {
+    const size_t n = b->len[ANCHOR];
+    if (b->param[DISTANCE].integer != COSINE)
+        return norm_of_difference(u, v, n, b->param[NORM].number, b->param[EPS].number, b->cancel);
+    return 1 - sum_products(u, v, n, b->cancel) / (norm_of(u, n, b->cancel) * norm_of(v, n, b->cancel));
+}
+
+/* Adds factor * dd/du to du and factor * dd/dv to dv, for d = 1 - cos(u, v). Both may be NULL. */
+static void add_cosine_gradient(const real *u, const real *v, const struct loss_block *b, real factor, real *du, real *dv)
+{
+    const size_t n = b->len[ANCHOR];
+    const real of_u = norm_of(u, n, b->cancel), of_v = norm_of(v, n, b->cancel);
+    const real cosine = sum_products(u, v, n, b->cancel) / (of_u * of_v);
+    for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
+        for (size_t i = s.first; i < s.end; i++) {
             if (du)
-                du[i] -= factor * (v[i] / b - cosine * u[i] / a) / a;
+                du[i] -= factor * (v[i] / of_v - cosine * u[i] / of_u) / of_u;
             if (dv)
-                dv[i] -= factor * (u[i] / a - cosine * v[i] / b) / b;
+                dv[i] -= factor * (u[i] / of_u - cosine * v[i] / of_v) / of_v;
         }
+}
+
+/* (|d| / norm)^(p - 1), with slope 0 at the centre */
+static inline real slope_of_norm(real d, real norm, real p)
+{
+    if (d == 0 || norm == 0)
+        return 0;
+    if (p == 1)
+        return sign(d);
+    return sign(d) * (p == 2 ? fabs(d) / norm : pow(fabs(d) / norm, p - 1));
+}
+
+/* The same for d = distance(u, v). */
+static void add_gradient(const real *u, const real *v, const struct loss_block *b, real factor, real *du, real *dv)
+{
+    const size_t n = b->len[ANCHOR];
+    const real p = b->param[NORM].number, eps = b->param[EPS].number;
+    if (b->param[DISTANCE].integer == COSINE) {
+        add_cosine_gradient(u, v, b, factor, du, dv);
         return;
     }
-    const real p = param[NORM].number, norm = norm_of_difference(u, v, n, p, param[EPS].number);
-    for (size_t i = 0; i < n; i++) {
-        const real d = u[i] - v[i] + param[EPS].number;
-        /* (|d| / norm)^(p - 1), with slope 0 at the centre */
-        const real slope = d == 0 || norm == 0 ? 0
-                                               : sign(d) * (p == 1   ? 1
-                                                            : p == 2 ? fabs(d) / norm
-                                                                     : pow(fabs(d) / norm, p - 1));
-        if (du)
-            du[i] += factor * slope;
-        if (dv)
-            dv[i] -= factor * slope;
-    }
+    const real norm = norm_of_difference(u, v, n, p, eps, b->cancel);
+    for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
+        for (size_t i = s.first; i < s.end; i++) {
+            const real slope = slope_of_norm(u[i] - v[i] + eps, norm, p);
+            if (du)
+                du[i] += factor * slope;
+            if (dv)
+                dv[i] -= factor * slope;
+        }
 }
 
 /* l = max(0, d(a, p) - d(a, n) + margin); swap takes min(d(a, n), d(p, n)) for d(a, n), the slope of a tie shared by both. At
@@ -75,24 +96,23 @@ static void triplet_margin_kernel(struct loss_block *b)
     for (size_t i = 0; i < b->n; i++) {
         const real *a = b->in[ANCHOR] + i * b->row[ANCHOR], *p = b->in[POSITIVE] + i * b->row[POSITIVE],
                    *q = b->in[NEGATIVE] + i * b->row[NEGATIVE];
-        const real far = distance(a, q, n, b->param), swapped = b->param[SWAP].integer ? distance(p, q, n, b->param) : INFINITY;
-        const real lack = distance(a, p, n, b->param) - (swapped < far ? swapped : far) + b->param[MARGIN].number;
+        const real far = distance(a, q, b), swapped = b->param[SWAP].integer ? distance(p, q, b) : INFINITY;
+        const real lack = distance(a, p, b) - (swapped < far ? swapped : far) + b->param[MARGIN].number;
         b->term[i] = positive(lack);
 
         real *grad[3] = {NULL};
         for (int k = ANCHOR; k <= NEGATIVE; k++) {
             grad[k] = b->grad[k] ? b->grad[k] + i * n : NULL;
-            for (size_t c = 0; grad[k] && c < n; c++)
-                grad[k][c] = 0;
+            zero_all(grad[k], grad[k] ? n : 0, b->cancel);
         }
         if (!(lack >= 0))
             continue;
         const real share = swapped < far ? 0 : swapped == far ? 0.5 : 1; /* of d(a, n) */
-        add_gradient(a, p, n, b->param, b->scale[i], grad[ANCHOR], grad[POSITIVE]);
+        add_gradient(a, p, b, b->scale[i], grad[ANCHOR], grad[POSITIVE]);
         if (share > 0)
-            add_gradient(a, q, n, b->param, -share * b->scale[i], grad[ANCHOR], grad[NEGATIVE]);
+            add_gradient(a, q, b, -share * b->scale[i], grad[ANCHOR], grad[NEGATIVE]);
         if (share < 1)
-            add_gradient(p, q, n, b->param, (share - 1) * b->scale[i], grad[POSITIVE], grad[NEGATIVE]);
+            add_gradient(p, q, b, (share - 1) * b->scale[i], grad[POSITIVE], grad[NEGATIVE]);
     }
 }
 

@@ -101,5 +101,7 @@ const struct loss_descriptor loss_tweedie = {
             [LOG_INPUT] = {"log_input", "the input holds logarithms of the means", LOSS_BOOLEAN},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost_of = cost_of, .shape = loss_shape_broadcast_warn, ELEMENTWISE(tweedie), .expected = expected},
+    .method =
+        &(const struct loss_method){
+            .cost_of = cost_of, .shape = loss_shape_broadcast_warn, ELEMENTWISE(tweedie), .expected = expected},
 };

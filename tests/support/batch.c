@@ -99,6 +99,40 @@ void batch_make_columns(struct batch *batch, const struct loss_descriptor *loss,
     ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);
 }
 
+/* Sets the one element of a tensor: a class that there is, a length that is all there is, or a number within every range. */
+static void fill_one(struct loss_tensor *tensor, const char *name, bool indexed, size_t columns, enum loss_dtype dtype)
+{
+    tensor->dtype = indexed ? LOSS_INT64 : dtype;
+    tensor->strided = true;
+    memset(tensor->stride, 0, sizeof tensor->stride);
+    tensor->data = malloc(sizeof(double));
+    ck_assert_ptr_nonnull(tensor->data);
+    if (indexed)
+        *(int64_t *)tensor->data = strstr(name, "lengths") ? usual_index(name, 0.99, columns) : 0;
+    else if (dtype == LOSS_FLOAT64)
+        *(double *)tensor->data = 0.5;
+    else
+        *(float *)tensor->data = 0.5F;
+}
+
+void batch_make_vast(struct batch *batch, const struct loss_descriptor *loss, size_t n, size_t columns, enum loss_dtype dtype)
+{
+    *batch = (struct batch){0};
+    loss_request_init(&batch->request, loss);
+    for (int k = 0; k < loss_tensor_specs(loss); k++)
+        batch->request.tensor[k] = &batch->tensor[k];
+    for (int usual = 0; usual < USUAL_SHAPES; usual++) {
+        for (int k = 0; k < loss_tensor_specs(loss); k++)
+            batch->tensor[k] = usual_shape(usual, k, n, columns);
+        if (loss_plan(&batch->plan, &batch->request, &batch->error) != LOSS_OK)
+            continue;
+        for (int k = 0; k < loss_tensor_specs(loss); k++)
+            fill_one(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], columns, dtype);
+        return;
+    }
+    ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);
+}
+
 bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
 {
     *batch = (struct batch){0};

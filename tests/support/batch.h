@@ -22,6 +22,8 @@ void batch_make_columns(struct batch *batch, const struct loss_descriptor *loss,
                         enum loss_dtype dtype, unsigned seed);
 /* The same with n terms of one element each, where the loss takes such: no dimension but one. False where it does not. */
 bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed);
+/* The same shapes, with a single element each, which all places share by strides of 0: as large as wanted, in no memory. */
+void batch_make_vast(struct batch *batch, const struct loss_descriptor *loss, size_t n, size_t columns, enum loss_dtype dtype);
 /* The other values that its parameters can take: how many (parameter, value) pairs there are to try, and sets one in place of
    the default, and returns its parameter's name; NULL where the loss does not take that one. */
 size_t batch_options(const struct loss_descriptor *loss);

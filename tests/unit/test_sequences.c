@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- NaN ------------------------------------------------------------------------------------------------------------ */
 
@@ -80,7 +81,7 @@ START_TEST(nan_in_a_step_that_counts_makes_the_term_nan)
     for (s.grad = false;; s.grad = true) {
         for (s.sequence = 0; s.sequence < BATCH; s.sequence++)
             for (s.step = 0; s.step < count[s.sequence]; s.step++)
-                for (s.class = 0; s.class <= 2 - s.sequence; s.class++) {
+                for (s.class = 0; s.class <= 2 - s.sequence; s.class ++) {
                     struct batch batch;
                     run_spoilt(&s, &batch);
                     ck_assert_double_nan(batch.result.loss);
@@ -123,7 +124,7 @@ START_TEST(zero_infinity_replaces_infinity_and_never_nan)
     ck_assert_double_eq(((const double *)batch.plan.grad[0].data)[0], 0);
     batch_clear(&batch);
     s.at = NAN;
-    for (s.class = 0; s.class <= 2; s.class++) {
+    for (s.class = 0; s.class <= 2; s.class ++) {
         run_spoilt(&s, &batch);
         ck_assert_double_nan(batch.result.loss);
         ck_assert_uint_eq(batch.result.nonfinite, 1);
@@ -131,6 +132,194 @@ START_TEST(zero_infinity_replaces_infinity_and_never_nan)
         batch_clear(&batch);
     }
     steps[0] = STEPS;
+}
+END_TEST
+
+/* ---- memory and time ------------------------------------------------------------------------------------------------ */
+
+/* A batch of sequences that all have the same number of labels, padded or concatenated; owns its data. */
+struct sequences {
+    size_t steps, count, classes, labels;
+    struct loss_tensor tensor[4];
+    struct batch batch;
+};
+
+static double unit(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (double)(*state >> 11) * 0x1p-53;
+}
+
+static void make_sequences(struct sequences *s, bool in_one_row, enum loss_dtype dtype)
+{
+    uint64_t state = 7;
+    const size_t probabilities = s->steps * s->count * s->classes, labels = s->count * s->labels;
+    float *const x = malloc(probabilities * sizeof *x);
+    int64_t *const y = malloc((labels + 1) * sizeof *y), *const counts = malloc(2 * s->count * sizeof *counts);
+    ck_assert(x && y && counts);
+    for (size_t i = 0; i < probabilities; i++)
+        x[i] = (float)(-0.5 - 3 * unit(&state));
+    for (size_t i = 0; i < labels; i++)
+        y[i] = 1 + (int64_t)(unit(&state) * (double)(s->classes - 1));
+    for (size_t i = 0; i < s->count; i++) {
+        counts[i] = (int64_t)s->steps;
+        counts[s->count + i] = (int64_t)s->labels;
+    }
+    s->tensor[0] = (struct loss_tensor){x, LOSS_FLOAT32, 3, {s->steps, s->count, s->classes}, false, {0}};
+    s->tensor[1] = in_one_row ? (struct loss_tensor){y, LOSS_INT64, 1, {labels}, false, {0}}
+                              : (struct loss_tensor){y, LOSS_INT64, 2, {s->count, s->labels}, false, {0}};
+    s->tensor[2] = (struct loss_tensor){counts, LOSS_INT64, 1, {s->count}, false, {0}};
+    s->tensor[3] = (struct loss_tensor){counts + s->count, LOSS_INT64, 1, {s->count}, false, {0}};
+    s->batch = (struct batch){0};
+    loss_request_init(&s->batch.request, loss_find("ctc"));
+    for (int k = 0; k < 4; k++)
+        s->batch.request.tensor[k] = &s->tensor[k];
+    s->batch.request.reduction = LOSS_SUM;
+    s->batch.request.dtype = dtype;
+    s->batch.request.grad = 1;
+}
+
+static void free_sequences(struct sequences *s)
+{
+    batch_clear(&s->batch);
+    for (int k = 0; k < 3; k++)
+        free(s->tensor[k].data);
+}
+
+static double log_add(double a, double b)
+{
+    const double most = fmax(a, b);
+    return isinf(most) ? most : most + log(exp(a - most) + exp(b - most));
+}
+
+/* The class of a state of sequence n. */
+static size_t class_of(const struct sequences *s, size_t n, size_t state)
+{
+    return state % 2 ? (size_t)((const int64_t *)s->tensor[1].data)[n * s->labels + state / 2] : 0;
+}
+
+static double log_prob_of(const struct sequences *s, size_t t, size_t n, size_t class)
+{
+    return ((const float *)s->tensor[0].data)[(t * s->count + n) * s->classes + class];
+}
+
+/* The recursions as they are in the paper, over the whole lattice: from the first step if `forward`, else from the last. */
+static double *lattice_of(const struct sequences *s, size_t n, bool forward)
+{
+    const size_t states = 2 * s->labels + 1;
+    double *const lattice = malloc(s->steps * states * sizeof *lattice);
+    ck_assert_ptr_nonnull(lattice);
+    for (size_t i = 0; i < s->steps; i++) {
+        const size_t t = forward ? i : s->steps - 1 - i;
+        for (size_t k = 0; k < states; k++) {
+            const size_t state = forward ? k : states - 1 - k;
+            double all = i == 0 && k < 2 ? 0 : -INFINITY;
+            for (size_t back = 0; i > 0 && back <= 2 && back <= k; back++) {
+                const size_t from = forward ? state - back : state + back;
+                if (back < 2 || (state % 2 && class_of(s, n, from) != class_of(s, n, state)))
+                    all = log_add(all, lattice[(forward ? t - 1 : t + 1) * states + from]);
+            }
+            lattice[t * states + state] = all + log_prob_of(s, t, n, class_of(s, n, state));
+        }
+    }
+    return lattice;
+}
+
+/* Compares a sequence's gradient with what the lattices say; returns its loss. */
+static double check_gradient(const struct sequences *s, size_t n)
+{
+    const size_t states = 2 * s->labels + 1;
+    double *const alpha = lattice_of(s, n, true), *const beta = lattice_of(s, n, false);
+    double share[64], worst = 0;
+    const double *const grad = s->batch.plan.grad[0].data;
+    const double loss = -log_add(alpha[s->steps * states - 1], states > 1 ? alpha[s->steps * states - 2] : -INFINITY);
+    for (size_t t = 0; t < s->steps; t++) {
+        memset(share, 0, sizeof share);
+        for (size_t k = 0; k < states; k++) {
+            const size_t class = class_of(s, n, k);
+            share[class] += exp(alpha[t * states + k] + beta[t * states + k] - log_prob_of(s, t, n, class) + loss);
+        }
+        for (size_t c = 0; c < s->classes; c++)
+            worst = fmax(worst, fabs(exp(log_prob_of(s, t, n, c)) - share[c] - grad[(t * s->count + n) * s->classes + c]));
+    }
+    ck_assert_double_le(worst, 1e-9);
+    free(alpha);
+    free(beta);
+    return loss;
+}
+
+/* Steps and labels: few, many, as many labels as steps, none; and such that alpha is kept in windows, whole or not. */
+static const struct {
+    size_t steps, count, classes, labels;
+} shapes_of_sequences[] = {{1, 2, 3, 1},    {2, 1, 3, 0},     {1, 1, 2, 0},     {7, 3, 5, 3},      {40, 2, 40, 36},
+                           {900, 2, 7, 80}, {2500, 3, 9, 20}, {600, 1, 8, 250}, {1024, 2, 4, 100}, {1600, 40, 4, 30}};
+enum { SHAPES_OF_SEQUENCES = sizeof shapes_of_sequences / sizeof shapes_of_sequences[0] };
+
+START_TEST(gradients_are_those_of_the_whole_lattice)
+{
+    const size_t shape = (size_t)_i / 2;
+    struct sequences s = {.steps = shapes_of_sequences[shape].steps,
+                          .count = shapes_of_sequences[shape].count,
+                          .classes = shapes_of_sequences[shape].classes,
+                          .labels = shapes_of_sequences[shape].labels};
+    make_sequences(&s, _i % 2, LOSS_FLOAT64);
+    ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_OK);
+    double loss = 0;
+    for (size_t n = 0; n < s.count; n++)
+        loss += check_gradient(&s, n);
+    ck_assert_double_le(fabs(loss - s.batch.result.loss), 1e-10 * fabs(loss));
+    batch_clear(&s.batch);
+    const double with_gradient = s.batch.result.loss;
+    s.batch.request.grad = 0;
+    ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_OK);
+    ck_assert_double_eq(s.batch.result.loss, with_gradient);
+    free_sequences(&s);
+}
+END_TEST
+
+/* An ordinary batch of speech: what is allocated does not grow with the labels of all sequences together. */
+START_TEST(concatenated_targets_take_no_more_memory_than_a_sequence)
+{
+    struct sequences s = {.steps = 1000, .count = 256, .classes = 32, .labels = 60};
+    make_sequences(&s, true, LOSS_FLOAT32);
+    ck_assert_int_eq(loss_plan(&s.batch.plan, &s.batch.request, &s.batch.error), LOSS_OK);
+    const size_t operands = loss_tensor_bytes(&s.batch.plan.tensor[0]);
+    ck_assert_uint_lt(loss_run_bytes(&s.batch.plan, 64), 64 * ((size_t)2 << 20) + 2 * operands);
+    ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_OK);
+    ck_assert(isfinite(s.batch.result.loss));
+    free_sequences(&s);
+}
+END_TEST
+
+/* The labels of each sequence are found without counting those before it again: that would take a minute here. */
+START_TEST(many_short_sequences_take_no_time)
+{
+    struct sequences s = {.steps = 1, .count = 400000, .classes = 2, .labels = 1};
+    make_sequences(&s, true, LOSS_FLOAT32);
+    const clock_t started = clock();
+    ck_assert_int_eq(batch_run(&s.batch, 1), LOSS_OK);
+    ck_assert_double_lt((double)(clock() - started) / CLOCKS_PER_SEC, 5);
+    free_sequences(&s);
+}
+END_TEST
+
+/* Lengths that cannot be are named, first of all the first; those after them are no trouble. */
+START_TEST(a_negative_length_among_concatenated_targets_is_named)
+{
+    struct sequences s = {.steps = 4, .count = 5, .classes = 4, .labels = 2};
+    make_sequences(&s, true, LOSS_FLOAT64);
+    int64_t *const counts = s.tensor[3].data;
+    counts[2] = INT64_MIN;
+    counts[4] = INT64_MAX;
+    ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_INVALID);
+    ck_assert_str_eq(s.batch.error.path, "/target_lengths/2");
+    ck_assert_str_eq(s.batch.error.message, "target_lengths[2] is -9223372036854775808; lengths must be in [0, 10], the labels "
+                                            "that there are, and add up to no more");
+    batch_clear(&s.batch);
+    counts[2] = 2;
+    ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_INVALID);
+    ck_assert_str_eq(s.batch.error.path, "/target_lengths/4");
+    free_sequences(&s);
 }
 END_TEST
 
@@ -142,5 +331,10 @@ Suite *sequences_suite(void)
     tcase_add_loop_test(nan, nan_in_a_step_beyond_the_input_length_does_not_count, 0, 2);
     tcase_add_test(nan, zero_infinity_replaces_infinity_and_never_nan);
     suite_add_tcase(suite, nan);
+    TCase *lattice = tcase_create("sequences_lattice");
+    tcase_add_loop_test(lattice, gradients_are_those_of_the_whole_lattice, 0, 2 * SHAPES_OF_SEQUENCES);
+    suite_add_tcase(suite, lattice);
+    SUITE_ADD(suite, "sequences_size", concatenated_targets_take_no_more_memory_than_a_sequence,
+              many_short_sequences_take_no_time, a_negative_length_among_concatenated_targets_is_named);
     return suite;
 }

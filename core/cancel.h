@@ -1,0 +1,43 @@
+/* Giving up: whatever takes longer than a few milliseconds looks from time to time whether the caller still wants it. */
+#ifndef CORE_CANCEL_H
+#define CORE_CANCEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Whether the flag of a plan's caller is set; NULL: never. */
+static inline bool cancel_asked(const bool *cancel)
+{
+    return cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED);
+}
+
+/* Elements between two looks at the flag: the dearest formulas take 2 ms for them. */
+enum { STRETCH = 1 << 14 };
+
+/*
+ * Part of a long row, from `first` to before `end`. Loops over rows that may be long are written as
+ *
+ *     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+ *         for (size_t c = s.first; c < s.end; c++)
+ *
+ * and end early if the flag is set: what they leave behind is not looked at then.
+ */
+struct stretch {
+    size_t first, end;
+};
+
+static inline bool stretch_next(struct stretch *stretch, size_t n, const bool *cancel)
+{
+    stretch->first = stretch->end;
+    if (stretch->first >= n || (stretch->first > 0 && cancel_asked(cancel)))
+        return false;
+    stretch->end = n - stretch->first < STRETCH ? n : stretch->first + STRETCH;
+    return true;
+}
+
+static inline size_t stretch_len(const struct stretch *stretch)
+{
+    return stretch->end - stretch->first;
+}
+
+#endif

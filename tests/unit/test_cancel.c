@@ -1,0 +1,153 @@
+/* Giving up: every loss, in the middle of its most expensive shapes. */
+#include "suites.h"
+#include "support/batch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* Each evaluation would take longer than LONG_WORK, some seconds, and must end within SOON_MS after it is given up. A kernel
+   looks every few milliseconds. Time is that of the process on all CPUs, so that a busy machine does not count. */
+#define LONG_WORK 3e9
+enum { BEGIN_MS = 60, SOON_MS = 250 };
+
+static double cpu_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static void wait_ms(double ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = (time_t)(ms / 1e3), .tv_nsec = (long)(ms * 1e6) % 1000000000}, NULL);
+}
+
+/* ---- shapes --------------------------------------------------------------------------------------------------------- */
+
+/* Rows of so many columns; and n with gradients, whose buffers take memory, or without, where these are too little work. */
+static const struct {
+    const char *name;
+    size_t columns, with_gradients, without;
+} shapes[] = {
+    {"short rows", 7, (size_t)1 << 21, (size_t)1 << 33},
+    {"long rows", (size_t)1 << 17, (size_t)1 << 22, (size_t)1 << 33},
+    {"one row", (size_t)1 << 24, (size_t)1 << 24, (size_t)1 << 33},
+};
+enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+
+/* The sequences of ctc have as many steps and classes as columns, and info_nce's rows all meet. */
+static size_t columns_of(const struct loss_descriptor *loss, size_t shape)
+{
+    const bool sequences = loss_tensor_find(loss, "log_probs") >= 0;
+    return sequences && shape > 0 ? (size_t)1 << (9 + shape) : shapes[shape].columns;
+}
+
+static size_t elements_of(const struct loss_descriptor *loss, size_t shape, size_t n)
+{
+    const size_t columns = columns_of(loss, shape);
+    if (loss_tensor_find(loss, "query") >= 0)
+        return columns < 1024 ? 60000 * columns : 64 * columns;
+    return loss_tensor_find(loss, "log_probs") >= 0 ? 64 * columns * columns : n;
+}
+
+/* The most expensive evaluation of a loss in a shape: with all gradients if that alone is long work. */
+static void make(struct batch *batch, const struct loss_descriptor *loss, size_t shape, enum loss_dtype dtype)
+{
+    batch_make_vast(batch, loss, elements_of(loss, shape, shapes[shape].with_gradients), columns_of(loss, shape), dtype);
+    batch_all_gradients(batch);
+    ck_assert_int_eq(loss_plan(&batch->plan, &batch->request, &batch->error), LOSS_OK);
+    if ((double)batch->plan.work >= LONG_WORK)
+        return;
+    batch_free(batch);
+    batch_make_vast(batch, loss, elements_of(loss, shape, shapes[shape].without), columns_of(loss, shape), dtype);
+    ck_assert_int_eq(loss_plan(&batch->plan, &batch->request, &batch->error), LOSS_OK);
+}
+
+/* ---- evaluations that are given up ---------------------------------------------------------------------------------- */
+
+struct evaluation {
+    struct batch batch;
+    int threads;
+    bool cancel; /* atomic */
+    enum loss_status status;
+    double ended;
+};
+
+static void *evaluate(void *argument)
+{
+    struct evaluation *e = argument;
+    struct loss_plan *plan = &e->batch.plan;
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (plan->grad_mask >> k & 1)
+            plan->grad[k].data = malloc(loss_tensor_bytes(&plan->grad[k]) + 1);
+    plan->cancel = &e->cancel;
+    e->status = loss_run(plan, e->threads, &e->batch.result, &e->batch.error);
+    e->ended = cpu_ms();
+    return NULL;
+}
+
+/* _i counts losses, and for each of them dtypes and shapes. */
+START_TEST(every_loss_gives_up_soon)
+{
+    const struct loss_descriptor *const loss = loss_at((size_t)_i / 2 / SHAPES);
+    const size_t shape = (size_t)_i / 2 % SHAPES;
+    for (int threads = 1; threads <= 3; threads += 2) {
+        struct evaluation e = {.threads = threads};
+        pthread_t thread;
+        make(&e.batch, loss, shape, _i % 2 ? LOSS_FLOAT64 : LOSS_FLOAT32);
+        if ((double)e.batch.plan.work >= LONG_WORK) {
+            ck_assert_int_eq(pthread_create(&thread, NULL, evaluate, &e), 0);
+            wait_ms(BEGIN_MS);
+            const double asked = cpu_ms();
+            __atomic_store_n(&e.cancel, true, __ATOMIC_RELAXED);
+            pthread_join(thread, NULL);
+            ck_assert_msg(e.status == LOSS_CANCELLED, "%s, %s: %d", loss->name, shapes[shape].name, e.status);
+            ck_assert_msg(e.ended - asked < SOON_MS, "%s, %s, %d threads: given up after %.0f ms", loss->name,
+                          shapes[shape].name, threads, e.ended - asked);
+        }
+        batch_free(&e.batch);
+    }
+}
+END_TEST
+
+/* There is a shape of each loss that takes long: else the test above would show nothing. */
+START_TEST(every_loss_has_a_shape_that_takes_long)
+{
+    double most = 0;
+    for (size_t shape = 0; shape < SHAPES; shape++) {
+        struct batch batch;
+        make(&batch, loss_at((size_t)_i), shape, LOSS_FLOAT32);
+        most = (double)batch.plan.work > most ? (double)batch.plan.work : most;
+        batch_free(&batch);
+    }
+    ck_assert_double_ge(most, LONG_WORK);
+}
+END_TEST
+
+START_TEST(what_is_given_up_beforehand_is_not_begun)
+{
+    for (size_t shape = 0; shape < SHAPES; shape++) {
+        struct evaluation e = {.threads = 1, .cancel = true};
+        make(&e.batch, loss_at((size_t)_i), shape, LOSS_FLOAT64);
+        const double started = cpu_ms();
+        evaluate(&e);
+        ck_assert_int_eq(e.status, LOSS_CANCELLED);
+        ck_assert_double_lt(e.ended - started, SOON_MS);
+        batch_free(&e.batch);
+    }
+}
+END_TEST
+
+Suite *cancel_suite(void)
+{
+    Suite *suite = suite_create("cancel");
+    TCase *tcase = tcase_create("giving_up");
+    const int losses = (int)loss_count();
+    tcase_set_timeout(tcase, 60);
+    tcase_add_loop_test(tcase, every_loss_gives_up_soon, 0, losses * 2 * SHAPES);
+    tcase_add_loop_test(tcase, every_loss_has_a_shape_that_takes_long, 0, losses);
+    tcase_add_loop_test(tcase, what_is_given_up_beforehand_is_not_begun, 0, losses);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

@@ -57,11 +57,26 @@ static const char *skip_blanks(const struct reader *r, const char *at)
     return at;
 }
 
+/* Behind a field. In quotes, which end in its line, it may hold separators; a quote within it is written twice. */
 static const char *skip_field(const struct reader *r, const char *at)
 {
+    const char *quoted = at;
+    if (at < r->csv->end && *at == '"')
+        for (quoted++; quoted < r->csv->end && *quoted != '\n'; quoted++)
+            if (*quoted == '"' && (quoted + 1 == r->csv->end || *++quoted != '"'))
+                return quoted;
     while (!ends_field(r, at))
         at++;
     return at;
+}
+
+/* Leaves the quotes of a field out. */
+static void unquote(const char **text, const char **end)
+{
+    if (*end - *text >= 2 && **text == '"' && (*end)[-1] == '"') {
+        ++*text;
+        --*end;
+    }
 }
 
 static bool ends_line(const struct reader *r, const char *at)
@@ -89,18 +104,20 @@ static bool find_row(struct reader *r)
     return false;
 }
 
-/* A field of a row, which begins at r->at: finds where it ends and moves to the next one; *more is false, and r->at behind the
+/* A field of a row, which begins at r->at: finds what is in it, and moves to the next one; *more is false, and r->at behind the
    line, if there is none. */
-static enum loss_status take_field(struct reader *r, const char **end, bool *more)
+static enum loss_status take_field(struct reader *r, const char **text, const char **end, bool *more)
 {
     char byte[JSON_BYTE_TEXT];
-    const char separator = r->csv->separator, *const start = r->at;
-    *end = skip_field(r, start);
-    const char *at = skip_blanks(r, *end);
-    if (*end == start)
+    const char separator = r->csv->separator, *const start = r->at, *const behind = skip_field(r, start);
+    const char *at = skip_blanks(r, behind);
+    *text = start;
+    *end = behind;
+    unquote(text, end);
+    if (*end == *text)
         return malformed(r, start, "there is no number here; write nan for one that is missing");
     *more = !ends_line(r, at);
-    if (*more && separator == ' ' && at == *end)
+    if (*more && separator == ' ' && at == behind)
         return malformed(r, at, "%s where a space or the end of the line was expected", json_byte_text(at, r->csv->end, byte));
     if (*more && separator != ' ' && *at != separator)
         return malformed(r, at, "%s where '%c' or the end of the line was expected%s", json_byte_text(at, r->csv->end, byte),
@@ -128,16 +145,31 @@ static const double *word(const char *text, size_t len)
     return NULL;
 }
 
-static bool is_number(const char *text, const char *end)
+/* What spreadsheets, R, pandas and databases write for a value that is missing. */
+static bool is_missing(const char *text, size_t len)
 {
-    return number_skip(text) == end || word(text, (size_t)(end - text));
+    static const char *const words[] = {"na", "n/a", "<na>", "null", "none", "nil", "missing"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strlen(words[i]) == len && strncasecmp(words[i], text, len) == 0)
+            return true;
+    return false;
+}
+
+/* Whether a field names a column. */
+static bool is_name(const char *text, const char *end)
+{
+    const size_t len = (size_t)(end - text);
+    const unsigned char first = len > 0 ? (unsigned char)*text : 0;
+    const bool is_letter = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || first == '_' || first >= 0x80;
+    return is_letter && !word(text, len) && !is_missing(text, len);
 }
 
 static enum loss_status no_number(const struct reader *r, const char *text, const char *end, const char *expected)
 {
     char field[JSON_QUOTE], quote[JSON_QUOTE];
     snprintf(field, sizeof field, "%.*s", (int)(end - text < JSON_QUOTE ? end - text : JSON_QUOTE), text);
-    return malformed(r, text, "'%s' where %s was expected", json_quote(field, quote), expected);
+    return malformed(r, text, "'%s' where %s was expected%s", json_quote(field, quote), expected,
+                     is_missing(text, (size_t)(end - text)) ? "; write nan for one that is missing" : "");
 }
 
 static enum loss_status read_integer(const struct reader *r, const char *text, const char *end, int64_t *value)
@@ -180,14 +212,31 @@ static char separator_of(const struct reader *r)
     return memchr(r->at, ';', len) ? ';' : memchr(r->at, ',', len) ? ',' : ' ';
 }
 
-/* Whether nothing in the line at r->at is a number. */
+/* Behind a field that may hold blanks, if these do not separate. */
+static const char *skip_name(const struct reader *r, const char *at, char separator)
+{
+    if (separator == ' ' || *at == '"')
+        return skip_field(r, at);
+    const char *end = at;
+    for (; !ends_line(r, at) && *at != separator; at++)
+        if (!is_blank(*at))
+            end = at + 1;
+    return end;
+}
+
+/* Whether every field of the line at r->at is a name. */
 static bool is_header(const struct reader *r)
 {
+    const char separator = separator_of(r);
     for (const char *at = r->at; !ends_line(r, at);) {
-        const char *const end = skip_field(r, at);
-        if (end > at && is_number(at, end))
+        const char *text = at, *end = skip_name(r, at, separator);
+        at = skip_blanks(r, end);
+        unquote(&text, &end);
+        if (!is_name(text, end))
             return false;
-        at = end + (end < r->csv->end && !ends_line(r, end));
+        if (!ends_line(r, at) && separator != ' ' && *at++ != separator)
+            return false; /* behind a quote */
+        at = skip_blanks(r, at);
     }
     return true;
 }
@@ -196,10 +245,10 @@ static enum loss_status scan_rows(struct csv *csv, struct reader *r)
 {
     size_t rows = 0, columns = 0;
     for (; find_row(r); rows++) {
-        const char *const start = r->at, *end;
+        const char *const start = r->at, *text, *end;
         size_t fields = 0;
         for (bool more = true; more; fields++)
-            if (take_field(r, &end, &more) != LOSS_OK)
+            if (take_field(r, &text, &end, &more) != LOSS_OK)
                 return r->error->status;
         if (rows > 0 && fields != columns)
             return malformed(r, start, "this row has length %zu; those before it have length %zu", fields, columns);
@@ -209,7 +258,8 @@ static enum loss_status scan_rows(struct csv *csv, struct reader *r)
     return LOSS_OK;
 }
 
-enum loss_status csv_scan(struct csv *csv, const char *text, size_t len, const char *name, struct loss_error *error)
+enum loss_status csv_scan(struct csv *csv, const char *text, size_t len, enum csv_header header, const char *name,
+                          struct loss_error *error)
 {
     static const char mark[] = "\xef\xbb\xbf"; /* which spreadsheets write */
     *csv = (struct csv){.text = text, .end = text + len};
@@ -217,7 +267,7 @@ enum loss_status csv_scan(struct csv *csv, const char *text, size_t len, const c
     if (len >= sizeof mark - 1 && memcmp(text, mark, sizeof mark - 1) == 0)
         r.at += sizeof mark - 1;
     bool any = find_row(&r);
-    if (any && is_header(&r)) {
+    if (any && (header == CSV_HEADER_YES || (header == CSV_HEADER_AUTO && is_header(&r)))) {
         r.at = skip_line(&r, r.at);
         any = find_row(&r);
     }
@@ -232,10 +282,9 @@ enum loss_status csv_decode(const struct csv *csv, enum loss_dtype dtype, void *
 {
     struct reader r = {csv, name, error, csv->first};
     for (size_t i = 0; find_row(&r);) {
-        const char *end;
+        const char *text, *end;
         for (bool more = true; more; i++) {
-            const char *const text = r.at;
-            if (take_field(&r, &end, &more) != LOSS_OK ||
+            if (take_field(&r, &text, &end, &more) != LOSS_OK ||
                 (dtype == LOSS_INT64 ? read_integer(&r, text, end, (int64_t *)out + i)
                                      : read_real(&r, text, end, dtype == LOSS_FLOAT64, out, i)) != LOSS_OK)
                 return error->status;

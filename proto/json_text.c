@@ -85,6 +85,13 @@ static const char *skip_plain(const char *text, const char *limit)
     return text;
 }
 
+const char *json_begin(const char *text)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    const size_t len = strlen(mark);
+    return json_blank(strncmp(text, mark, len) == 0 ? text + len : text);
+}
+
 const char *json_skip_string(const char *text, const char **at)
 {
     const char *quote = ++text; /* or the end of the body */

@@ -23,6 +23,9 @@ static inline const char *json_blank(const char *text)
     return text;
 }
 
+/* Where the text of a document begins: behind a byte order mark, which RFC 8259 lets readers ignore, and white space. */
+const char *json_begin(const char *text);
+
 /* Behind the string that opens at `text` (a '"'); NULL, with *at at the byte that cannot be there, where it is not a JSON
    string of valid UTF-8. */
 const char *json_skip_string(const char *text, const char **at);

@@ -44,10 +44,7 @@ enum loss_status request_json_field(struct fields *r, void *context)
 enum loss_status request_json_envelope(struct fields *r, enum loss_status (*member)(struct fields *fields, void *context),
                                        void *context)
 {
-    if (strncmp(r->at, "\xef\xbb\xbf", 3) == 0)
-        return json_malformed(r->error, r->body, r->at, "",
-                              "the body begins with a byte order mark, which JSON does not allow");
-    r->at = json_blank(r->at);
+    r->at = json_begin(r->at);
     if (fields_read_object(r, member, context) != LOSS_OK)
         return r->error->status;
     r->path[0] = '\0';

@@ -224,6 +224,10 @@ static enum loss_status read_member(struct fields *f, void *context)
         return json_malformed(f->error, file->start, f->at, f->path, "there are two '__metadata__'");
     if (is_metadata) {
         file->has_metadata = true;
+        if (strncmp(f->at, "null", 4) == 0) { /* as some writers say that there are none */
+            f->at += 4;
+            return LOSS_OK;
+        }
         return fields_read_object(f, read_metadatum, file);
     }
     const int k = field_find(f->out->request.loss, f->key);

@@ -467,9 +467,21 @@ static void *value_of(struct options *options, const struct option *option)
     return (char *)options + option->offset;
 }
 
+/* A number in the largest of the units k, M and G, powers of `step`, of which it is a whole multiple. */
+static const char *in_units(uint64_t number, uint64_t step, char *text, size_t size)
+{
+    static const char *const units[] = {"", "k", "M", "G"};
+    size_t unit = 0;
+    for (; number != 0 && number % step == 0 && unit + 1 < sizeof units / sizeof units[0]; unit++)
+        number /= step;
+    snprintf(text, size, "%llu%s", (unsigned long long)number, units[unit]);
+    return text;
+}
+
 /* What an option takes, for --help and for messages. */
 static const char *range_text(const struct option *option, char *text, size_t size)
 {
+    char least[32], most[32];
     switch (option->type) {
     case OPTION_ADDRESSES:
         snprintf(text, size, "ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080, or unix:/PATH; up to %d, separated by commas",
@@ -483,12 +495,12 @@ static const char *range_text(const struct option *option, char *text, size_t si
         snprintf(text, size, "permissions in octal digits, such as 660, at most %llo", (unsigned long long)option->max);
         break;
     case OPTION_BYTES:
-        snprintf(text, size, "a number of bytes such as 1048576, 512k, 16M or 1G, from %llu to %lluG",
-                 (unsigned long long)option->min, (unsigned long long)option->max >> 30);
+        snprintf(text, size, "a number of bytes such as 1048576, 512k, 16M or 1G, from %s to %s",
+                 in_units(option->min, 1024, least, sizeof least), in_units(option->max, 1024, most, sizeof most));
         break;
     case OPTION_AMOUNT:
-        snprintf(text, size, "a whole number such as 1000000, 50M or 2G, from %llu to %lluG",
-                 (unsigned long long)option->min, (unsigned long long)option->max / 1000000000);
+        snprintf(text, size, "a whole number such as 1000000, 50M or 2G, from %s to %s",
+                 in_units(option->min, 1000, least, sizeof least), in_units(option->max, 1000, most, sizeof most));
         break;
     case OPTION_SECONDS:
         snprintf(text, size, "a number of seconds such as 5 or 0.25, from %g to %g", (double)option->min / 1000,

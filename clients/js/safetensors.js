@@ -49,9 +49,9 @@ export function decode(file) {
     const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
     if (length > bytes.length - 8) throw new RangeError(`the header is said to have ${length} bytes; ${bytes.length - 8} follow`);
     const begin = 8 + Number(length);
-    const {__metadata__: metadata = {}, ...entries} = parse(bytes.subarray(8, begin));
+    const {__metadata__: metadata, ...entries} = parse(bytes.subarray(8, begin));
     const data = bytes.subarray(begin);
-    return {tensors: Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, view(name, entry, data)])), metadata};
+    return {tensors: Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, view(name, entry, data)])), metadata: metadata ?? {}};
 }
 
 function parse(header) {

@@ -281,6 +281,19 @@ enum exit_code argument_integer(const struct arguments *a, enum option_id option
     return EXIT_OK;
 }
 
+enum exit_code argument_header(const struct arguments *a, enum csv_header *header)
+{
+    static const char *const names[] = {
+        [CSV_HEADER_AUTO] = "auto", [CSV_HEADER_YES] = "yes", [CSV_HEADER_NO] = "no", NULL};
+    const char *const name = a->value[OPT_HEADER] ? a->value[OPT_HEADER] : names[CSV_HEADER_AUTO];
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], name) == 0) {
+            *header = (enum csv_header)i;
+            return EXIT_OK;
+        }
+    return fail(EXIT_USAGE, "--header is '%s'; it must be auto, yes or no", name);
+}
+
 enum exit_code argument_threads(const struct arguments *a, int *threads)
 {
     enum { THREADS_MOST = 1024 };

@@ -7,6 +7,7 @@
 #define LOSSCTL_ARGUMENTS_H
 
 #include "commands.h"
+#include "csv.h"
 
 enum { MAX_ARGUMENTS = 64, MAX_FIELDS = 64, MAX_REPEATED = 32 };
 
@@ -68,6 +69,8 @@ enum exit_code argument_integer(const struct arguments *arguments, enum option_i
                                 long *value);
 enum exit_code argument_number(const struct arguments *arguments, enum option_id option, double least, double most,
                                double fallback, double *value);
+/* Whether tables have a header: --header. */
+enum exit_code argument_header(const struct arguments *arguments, enum csv_header *header);
 /* How many threads are to compute in this process: what --threads says, else the CPUs that are allowed. */
 enum exit_code argument_threads(const struct arguments *arguments, int *threads);
 

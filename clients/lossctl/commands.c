@@ -18,6 +18,10 @@ const struct option_spec option_specs[OPT_COUNT] = {
                  "instruction set to compute on in this process; by default auto, the best that the machine has",
                  COMPLETE_WORDS, "auto x86-64 x86-64-v2 x86-64-v3 x86-64-v4"},
     [OPT_BATCH] = {"batch", "FILE", NULL, "a safetensors or JSON file that holds tensors by their names", COMPLETE_FILES, NULL},
+    [OPT_HEADER] = {"header", "WHETHER", NULL,
+                    "whether the first row of a CSV file names its columns: yes, no or auto, which takes a row for names if all "
+                    "its fields begin with a letter and none is a number or stands for a missing one; by default auto",
+                    COMPLETE_WORDS, "auto yes no"},
     [OPT_TERMS] = {"terms", "FILE", NULL, "where to write the loss, with --reduction none each term", COMPLETE_FILES, NULL},
     [OPT_GRAD] = {"grad", "FILE", NULL, "where to write the gradient of the predictions", COMPLETE_FILES, NULL},
     [OPT_HESS] = {"hess", "FILE", NULL, "where to write the diagonal of the Hessian of the predictions", COMPLETE_FILES, NULL},
@@ -98,7 +102,7 @@ const struct command commands[] = {
         .examples = "lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy\n"
                     "lossctl eval cross_entropy --local --batch batch.safetensors --reduction none --terms csv:-\n"
                     "cut -d, -f2 predictions.csv | lossctl eval mse --input - --target y.csv --json",
-        .options = SERVER | HERE | BIT(OPT_BATCH) | BIT(OPT_TERMS) | BIT(OPT_GRAD) | BIT(OPT_HESS) | ALWAYS,
+        .options = SERVER | HERE | BIT(OPT_BATCH) | BIT(OPT_HEADER) | BIT(OPT_TERMS) | BIT(OPT_GRAD) | BIT(OPT_HESS) | ALWAYS,
         .least = 1,
         .most = 1,
         .completion = COMPLETE_LOSSES,
@@ -113,7 +117,7 @@ const struct command commands[] = {
                "of its "
                "own: huber:delta=0.5,reduction=sum. The server is sent the tensors once, or with --local none is asked.",
         .examples = "lossctl compare mse l1 huber:delta=0.5 quantile:q=0.9 --input pred.npy --target y.npy",
-        .options = SERVER | HERE | BIT(OPT_BATCH) | ALWAYS,
+        .options = SERVER | HERE | BIT(OPT_BATCH) | BIT(OPT_HEADER) | ALWAYS,
         .least = 1,
         .most = 32,
         .completion = COMPLETE_LOSSES,

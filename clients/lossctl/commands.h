@@ -24,6 +24,7 @@ enum option_id {
     OPT_ISA,
     /* of eval */
     OPT_BATCH,
+    OPT_HEADER,
     OPT_TERMS,
     OPT_GRAD,
     OPT_HESS,

@@ -250,6 +250,8 @@ enum exit_code command_compare(const struct arguments *a)
     if (!c)
         return fail_memory();
     c->arguments = a;
+    if (code == EXIT_OK)
+        code = argument_header(a, &c->files.header);
     for (int i = 0; i < a->count && code == EXIT_OK; i++)
         code = add(c, i, threads);
     if (code == EXIT_OK)

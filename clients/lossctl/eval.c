@@ -182,6 +182,8 @@ enum exit_code command_eval(const struct arguments *a)
     enum exit_code code = argument_threads(a, &threads);
     task_begin(task, a->loss[0], threads);
     if (code == EXIT_OK)
+        code = argument_header(a, &files.header);
+    if (code == EXIT_OK)
         code = ask(a, task, &files, &outputs);
     if (code == EXIT_OK && !a->value[OPT_LOCAL])
         code = connection_open(&connection, a);

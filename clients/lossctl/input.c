@@ -50,7 +50,7 @@ enum file_format file_format_prefix(const char **path)
 
 static enum file_format format_of_bytes(const char *bytes, size_t len)
 {
-    const char first = *json_blank(bytes);
+    const char first = *json_begin(bytes);
     if (npy_begins(bytes, len))
         return FILE_NPY;
     if (archive_begins(bytes, len))
@@ -212,7 +212,7 @@ static enum exit_code bad_json(const struct input_file *file, const char *at)
 /* Finds the value of a tensor in a file: the whole, or a member of the object that it is. NULL if there is no such member. */
 static enum exit_code find_json(const struct input_file *file, const char *name, bool named, const char **found)
 {
-    const char *at = NULL, *const text = json_blank(file->bytes);
+    const char *at = NULL, *const text = json_begin(file->bytes);
     *found = NULL;
     const bool is_object = *text == '{';
     const bool is_tensor = is_object && find_member(text, "data", &at);
@@ -238,7 +238,7 @@ static enum exit_code open_json(struct input *input, const char *name, const cha
     json_pointer_add(path, sizeof path, name);
     if (tensor_json_scan(json, text, file->bytes, file->bytes + file->len, path, &end, &error) != LOSS_OK)
         return fail_error(file->label, &error);
-    if (text == json_blank(file->bytes) && json_blank(end) != file->bytes + file->len)
+    if (text == json_begin(file->bytes) && json_blank(end) != file->bytes + file->len)
         return bad_json(file, json_blank(end));
     input->source.tensor = (struct loss_tensor){.dtype = json->dtype, .rank = json->rank};
     memcpy(input->source.tensor.shape, json->shape, sizeof json->shape);
@@ -256,7 +256,7 @@ static enum exit_code open_archived(struct input *input, const char *name)
 }
 
 /* Opens the only tensor of a file that knows no names. */
-static enum exit_code open_nameless(struct input *input, const char *name)
+static enum exit_code open_nameless(struct input *input, enum csv_header header, const char *name)
 {
     struct loss_error error;
     const struct input_file *const file = input->file;
@@ -265,7 +265,7 @@ static enum exit_code open_nameless(struct input *input, const char *name)
             return fail_error(file->label, &error);
         return EXIT_OK;
     }
-    if (csv_scan(&input->csv, file->bytes, file->len, name, &error) != LOSS_OK)
+    if (csv_scan(&input->csv, file->bytes, file->len, header, name, &error) != LOSS_OK)
         return fail_error(file->label, &error);
     input->source.tensor = input->csv.shape;
     return EXIT_OK;
@@ -293,7 +293,7 @@ enum exit_code input_open(struct input *input, struct input_files *files, const 
         if (member)
             return fail(EXIT_USAGE, "%s: a %s file holds one tensor, which has no name such as '%s'", input->file->label,
                         file_format_names[input->file->format], member);
-        return open_nameless(input, name);
+        return open_nameless(input, files->header, name);
     }
 }
 

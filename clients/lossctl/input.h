@@ -30,6 +30,7 @@ struct input_file {
     struct archive archive; /* of FILE_SAFETENSORS */
 };
 struct input_files {
+    enum csv_header header; /* of tables */
     struct input_file file[INPUT_FILES];
     int count;
 };

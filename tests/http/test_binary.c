@@ -170,6 +170,14 @@ static void expect_json(const char *path, struct buffer file, const char *text)
 
 #define METADATA(fields) "\"__metadata__\":{" fields "}"
 
+START_TEST(metadata_that_are_null_are_none)
+{
+    expect_json("/v1/losses/mse?reduction=sum", mse_file("\"__metadata__\":null", 0), "\"loss\":9.25");
+    ask_file("/v1/losses/mse", SAFETENSORS TAKE_JSON, mse_file("\"__metadata__\":nul", 0));
+    expect_problem(400, "__metadata__");
+}
+END_TEST
+
 START_TEST(parameters_come_in_the_query_or_in_metadata_and_the_query_wins)
 {
     expect_json("/v1/losses/mse", mse_file(METADATA("\"reduction\":\"sum\""), 0), "\"loss\":9.25");
@@ -737,6 +745,7 @@ Suite *binary_suite(void)
     tcase_add_test(tcase, answer_says_what_is_not_finite_and_what_pytorch_would_warn_of);
     tcase_add_test(tcase, tensors_without_elements_come_and_go);
     tcase = server_case(suite, "binary_parameters");
+    tcase_add_test(tcase, metadata_that_are_null_are_none);
     tcase_add_test(tcase, parameters_come_in_the_query_or_in_metadata_and_the_query_wins);
     tcase_add_test(tcase, wrong_parameters_get_the_errors_of_json_fields);
     tcase_add_test(tcase, json_requests_take_no_query);

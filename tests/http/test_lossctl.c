@@ -419,6 +419,72 @@ START_TEST(mistakes_in_files_are_named_with_file_and_place)
 }
 END_TEST
 
+/* A first row counts as a header only if it cannot be meant as numbers. */
+START_TEST(first_row_of_a_table_is_a_header_only_if_it_names_columns)
+{
+    static const char *const headers[] = {"y\n1\n3\n",       "y_true\r\n1\r\n3\r\n",  "\"y\"\n1\n3\n", "\"a, 1\"\n1\n3\n",
+                                          "\"class 1 (%)\"\n1\n3\n", "\xc3\xa4\n1\n3\n",       "_\n1\n3\n",   "\"1\"\n\"3\"\n",
+                                          "1\n3\n",          "# y\n1\n3\n",          "true\n3\n",    "narrow\n1\n3\n"};
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        write_text("x.csv", headers[i]);
+        assert_run(OK, "$L eval l1 --local -q --input x.csv --target x.csv --reduction none --terms csv:-");
+        ck_assert_msg(strcmp(out, "0\n0\n") == 0, "%s: %s", headers[i], out);
+    }
+    static const struct {
+        const char *text, *error;
+    } rows[] = {{"NA\n1\n3\n", "line 1, column 1: 'NA' where a number was expected; write nan for one that is missing"},
+                {"1\n3\nN/A\n", "line 3, column 1: 'N/A' where a number was expected; write nan for one that is missing"},
+                {"null\n1\n", "line 1, column 1: 'null' where a number was expected; write nan for one that is missing"},
+                {"<NA>\n1\n", "line 1, column 1: '<NA>' where a number was expected; write nan for one that is missing"},
+                {"y,NA\n1,2\n", "line 1, column 1: 'y' where a number was expected"},
+                {",y\n0,2\n", "line 1, column 1: there is no number here; write nan for one that is missing"},
+                {"\"\",\"y\"\n\"1\",2\n", "line 1, column 1: there is no number here; write nan for one that is missing"},
+                {"1.5x\n3\n", "line 1, column 1: '1.5x' where a number was expected"},
+                {"-\n3\n", "line 1, column 1: '-' where a number was expected"},
+                {"?\n3\n", "line 1, column 1: '?' where a number was expected"},
+                {"+1\n3\n", "line 1, column 1: '+1' where a number was expected"},
+                {".5\n3\n", "line 1, column 1: '.5' where a number was expected"},
+                {"$3\n3\n", "line 1, column 1: '$3' where a number was expected"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char expected[200];
+        write_text("x.csv", rows[i].text);
+        snprintf(expected, sizeof expected, "lossctl: x.csv: %s\n", rows[i].error);
+        assert_run(INPUT, "$L eval mse --local --input x.csv --target x.csv");
+        ck_assert_str_eq(err, expected);
+    }
+}
+END_TEST
+
+START_TEST(header_of_a_table_is_what_the_option_says)
+{
+    write_text("x.csv", "0\n1.5\n3\n"); /* as pandas writes a Series that has no name */
+    write_text("y.csv", "NA\n1\n3\n");
+    assert_run(OK, "$L eval l1 --local -q --input x.csv --target x.csv --reduction none --terms csv:-");
+    ck_assert_str_eq(out, "0\n0\n0\n");
+    assert_run(OK, "$L eval l1 --local -q --header yes --input x.csv --target y.csv --reduction none --terms csv:-");
+    ck_assert_str_eq(out, "0.5\n0\n");
+    assert_run(OK, "$L compare l1 --local -q --header=yes --input x.csv --target y.csv --json");
+    assert_has(out, "\"loss\":0.25");
+    write_text("z.csv", "y\n1\n");
+    assert_wrong(INPUT, "z.csv: line 1, column 1: 'y' where a number was expected",
+                 "$L eval l1 --local --header no --input z.csv --target z.csv");
+    assert_wrong(USAGE, "--header is 'maybe'; it must be auto, yes or no",
+                 "$L eval l1 --local --header maybe --input z.csv --target z.csv");
+    assert_wrong(USAGE, "--header is 'maybe'; it must be auto, yes or no",
+                 "$L compare l1 --local --header maybe --input z.csv --target z.csv");
+}
+END_TEST
+
+START_TEST(byte_order_mark_before_json_and_tables_is_ignored)
+{
+    write_text("x.json", "\xef\xbb\xbf[1, 3]");
+    write_text("x.dat", "\xef\xbb\xbf [1, 3]");
+    write_text("x.csv", "\xef\xbb\xbfy\r\n1\r\n3\r\n");
+    assert_run(OK, "for i in x.json x.dat x.csv; do $L eval mse --local --input $i --target x.json --json; done");
+    ck_assert_int_eq(strncmp(out, "{\"loss\":0,", 10), 0);
+}
+END_TEST
+
 START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
 {
     struct server_process small;
@@ -507,7 +573,7 @@ START_TEST(doctor_finds_a_server_well_or_says_what_is_wrong)
     assert_has(out, "isa=\"");
     assert_has(out, "ok    threads     2 compute\n");
     assert_has(out, "ok    limits      max-body 1G, ");
-    assert_has(out, " max-url 8192, ");
+    assert_has(out, " max-url 8192,");
     char all[128];
     snprintf(all, sizeof all, "ok    self-test   the examples of all %zu losses give the same bits", loss_count());
     assert_has(out, all);
@@ -809,6 +875,9 @@ Suite *lossctl_suite(void)
     tcase_add_test(tcase, results_are_printed_for_people_and_for_programs);
     tcase_add_test(tcase, mistakes_on_the_command_line_are_answered_with_what_would_be_right);
     tcase_add_test(tcase, mistakes_in_files_are_named_with_file_and_place);
+    tcase_add_test(tcase, first_row_of_a_table_is_a_header_only_if_it_names_columns);
+    tcase_add_test(tcase, header_of_a_table_is_what_the_option_says);
+    tcase_add_test(tcase, byte_order_mark_before_json_and_tables_is_ignored);
     tcase_add_test(tcase, what_the_server_finds_or_refuses_is_said_with_its_words);
     tcase_add_test(tcase, comparisons_say_of_each_loss_what_it_says_by_itself);
     tcase_add_test(tcase, doctor_finds_a_server_well_or_says_what_is_wrong);

@@ -151,6 +151,8 @@ START_TEST(infer_without_outputs_answers_the_loss_alone_and_no_id)
     ck_assert_ptr_null(json_object_get(tree, "id"));
     infer("mse", "{" THREE ",\"id\":null,\"outputs\":null,\"parameters\":null}");
     ck_assert_double_eq(data_at(output_at(0, "loss", "FP64"), 0), 9.25 / 3);
+    infer("mse", "\xef\xbb\xbf{" THREE "}"); /* a byte order mark */
+    ck_assert_double_eq(data_at(output_at(0, "loss", "FP64"), 0), 9.25 / 3);
 }
 END_TEST
 

@@ -138,6 +138,15 @@ START_TEST(what_an_entry_sets_itself_counts_more)
 }
 END_TEST
 
+START_TEST(byte_order_mark_before_several_losses_is_ignored)
+{
+    struct buffer expected = {0};
+    append_single(&expected, "mse", "{\"input\":[1,3],\"target\":[0,0]}");
+    ask("\xef\xbb\xbf\r\n{\"input\":[1,3],\"losses\":[\"mse\"],\"target\":[0,0]}");
+    expect_results(&expected);
+}
+END_TEST
+
 START_TEST(losses_may_stand_anywhere_and_read_the_same_numbers_as_other_dtypes)
 {
     static const char tensors[] = "{\"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"target\": [1, 0, -100], \"weight\": [1, 2]}";
@@ -317,6 +326,7 @@ Suite *several_suite(void)
     tcase_add_loop_test(tcase, each_loss_gives_what_it_gives_alone, 0, 9);
     tcase_add_test(tcase, tensors_of_one_number_or_none_give_what_they_give_alone);
     tcase_add_test(tcase, what_an_entry_sets_itself_counts_more);
+    tcase_add_test(tcase, byte_order_mark_before_several_losses_is_ignored);
     tcase_add_test(tcase, losses_may_stand_anywhere_and_read_the_same_numbers_as_other_dtypes);
     tcase_add_test(tcase, large_batches_give_what_they_give_alone);
     tcase_add_test(tcase, broadcasting_in_several_losses_is_worked_off);

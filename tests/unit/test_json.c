@@ -134,6 +134,13 @@ START_TEST(numbers_are_read_as_json_and_python_write_them)
 }
 END_TEST
 
+START_TEST(byte_order_mark_before_the_body_is_ignored)
+{
+    answers("mse", "\xef\xbb\xbf {\"input\":[1,2],\"target\":[1,0]}",
+            "{\"loss\":2,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":2}\n");
+}
+END_TEST
+
 START_TEST(every_dtype_is_decoded)
 {
     const char *const dtypes[] = {"float64", "float32", "float16", "bfloat16", "int64",
@@ -314,7 +321,10 @@ START_TEST(what_is_not_json_is_refused_at_its_byte)
     refuses("mse", "{\"inp\xc0\xaf\":[1]}", 400, "\"byte 0xc0");
     refuses("mse", "{\"\xed\xa0\x80\":[1]}", 400, "\"byte 0xed");
     refuses("mse", "{\"a\tb\":[1]}", 400, "\"byte 0x09");
-    refuses("mse", "\xef\xbb\xbf{}", 400, "\"the body begins with a byte order mark");
+    refuses("mse", "\xef\xbb\xbf[]", 400, "\"'[' where '{' was expected (byte 3)");
+    refuses("mse", "\xef\xbb\xbf\xef\xbb\xbf{}", 400, "\"byte 0xef where '{' was expected (byte 3)");
+    refuses("mse", "\xef\xbb{}", 400, "\"byte 0xef where '{' was expected (byte 0)");
+    refuses("mse", "{\xef\xbb\xbf}", 400, "\"byte 0xef where a field name in quotes was expected (byte 1)");
     ck_assert_str_eq(strstr(ask_sized("mse", "{\"input\":[1]\0}", 14), "byte 0x00"),
                      "byte 0x00 where ',' or '}' was expected (byte 12)\",\"pointer\":\"/input\",\"offset\":12}\n");
 }
@@ -965,7 +975,8 @@ Suite *json_suite(void)
     Suite *suite = suite_create("json");
     SUITE_ADD(suite, "json_answers", an_answer_holds_what_was_asked_for_and_no_more,
               tensors_come_back_in_the_form_in_which_they_were_sent, numbers_are_read_as_json_and_python_write_them,
-              every_dtype_is_decoded, escapes_in_base64_count_as_what_they_stand_for, base64_of_every_length_is_decoded,
+              every_dtype_is_decoded, byte_order_mark_before_the_body_is_ignored,
+              escapes_in_base64_count_as_what_they_stand_for, base64_of_every_length_is_decoded,
               a_tensor_that_is_null_is_left_out, halves_are_rounded_to_even, keys_may_be_escaped, pointers_hold_whole_tokens,
               parameters_of_every_type_are_taken);
     SUITE_ADD(suite, "json_malformed", what_is_not_json_is_refused_at_its_byte,

@@ -319,6 +319,40 @@ START_TEST(options_printed_config_says_where_from)
 }
 END_TEST
 
+/* A number of --help, with its unit. */
+static double bound_of(const char *text, char **end)
+{
+    static const char units[] = "kMG";
+    double bound = strtod(text, end);
+    const char *const unit = **end ? strchr(units, **end) : NULL;
+    for (const char *power = units; unit && power <= unit; power++)
+        bound *= 1000;
+    *end += unit != NULL;
+    return bound;
+}
+
+START_TEST(options_help_gives_ranges_that_are_not_empty)
+{
+    char *text, *end;
+    size_t size;
+    int found = 0;
+    FILE *file = open_memstream(&text, &size);
+    options_help(file);
+    fclose(file);
+    for (const char *at = text; (at = strstr(at, " from ")); at++) {
+        const double least = bound_of(at + strlen(" from "), &end);
+        if (end == at + strlen(" from ") || strncmp(end, " to ", 4) != 0)
+            continue;
+        const double most = bound_of(end + 4, &end);
+        ck_assert_msg(least < most, "%.80s", at);
+        found++;
+    }
+    ck_assert_int_gt(found, 20);
+    ck_assert_ptr_nonnull(strstr(text, "1G, from 64 to 1M\n"));
+    free(text);
+}
+END_TEST
+
 START_TEST(options_help_names_all)
 {
     char text[16384] = "";
@@ -380,6 +414,7 @@ Suite *options_suite(void)
     tcase_add_test(tcase, options_expanded_bodies_have_the_limit_of_others_unless_told_otherwise);
     tcase_add_test(tcase, options_printed_config_says_where_from);
     tcase_add_test(tcase, options_help_names_all);
+    tcase_add_test(tcase, options_help_gives_ranges_that_are_not_empty);
     tcase_add_test(tcase, cpus_quota_is_rounded_up);
     suite_add_tcase(suite, tcase);
     return suite;

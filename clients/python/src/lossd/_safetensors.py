@@ -110,7 +110,7 @@ def decode(body: "np.ndarray[Any, np.dtype[np.uint8]]") -> Tuple[Dict[str, "np.n
         if begin > len(body):
             raise ValueError(f"its header is {begin - 8} bytes long, the file {len(body)}")
         header = json.loads(body[8:begin].tobytes())
-        metadata = header.pop("__metadata__", {})
+        metadata = header.pop("__metadata__", None) or {}
         tensors = {}
         for name, tensor in header.items():
             first, last = tensor["data_offsets"]

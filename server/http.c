@@ -57,6 +57,7 @@
 #include "log.h"
 #include "pages.h"
 #include "peer.h"
+#include "prefix.h"
 #include "rates.h"
 #include "refusal.h"
 #include "routes.h"
@@ -849,6 +850,7 @@ static bool hand_over(struct request *request)
    more jobs; then nothing has changed. */
 static bool submit(struct request *request)
 {
+    wire_hide_end(request->wire, true);
     MHD_suspend_connection(request->connection);
     if (hand_over(request))
         return true;
@@ -910,6 +912,7 @@ static enum MHD_Result evaluate(struct request *request)
     if (!watch_turn(request->watched, WATCH_NOTHING))
         return MHD_NO;
     request->whole = clock_ns();
+    wire_hide_end(request->wire, true);
     request->ns[PHASE_RECEIVE] = request->whole - request->started;
     if (request->body)
         request->body[request->len] = '\0';
@@ -1318,6 +1321,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
             linger_add(http->settings.linger, info->connect_fd);
     }
     watch_turn(request->watched, WATCH_HEADERS);
+    wire_hide_end(request->wire, false);
     free_body(request);
     buffer_free(&request->query);
     reply_free(&request->reply);
@@ -1570,6 +1574,7 @@ static void free_http(struct http *http)
     rates_free(http->rates);
     if (http->no_memory)
         MHD_destroy_response(http->no_memory);
+    prefix_close();
     wire_close();
     pthread_cond_destroy(&http->idle);
     pthread_mutex_destroy(&http->mutex);
@@ -1596,7 +1601,7 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         random = (uint64_t)clock_ns(); /* ids need to differ, not to be secret */
     snprintf(http->id_prefix, sizeof http->id_prefix, "%016llx", (unsigned long long)random);
 
-    if (!wire_open(HTTP_FILES, &http->settings.limits)) {
+    if (!wire_open(HTTP_FILES, &http->settings.limits) || !prefix_open(HTTP_FILES)) {
         snprintf(message, size, "no memory to read connections with");
         goto failed;
     }
@@ -1655,8 +1660,8 @@ static void turn_away(struct http *http, int fd, const struct entrance *entrance
     close(fd);
 }
 
-/* Has the kernel ask now and then whether a silent client is still there: its machine may have gone without a word, and one
-   that has closed its connection looks like one that has closed its half, until it is asked. Whatever is no TCP refuses this.
+/* Has the kernel ask now and then whether a silent client is still there: its machine may have gone without a word. Sockets
+   that are not TCP refuse this.
    Connections are not all asked in the same second: where ten thousand that came at once were, thousands of questions got lost
    on the way, three times in a row for some, and live clients were taken for gone. */
 static void probe(int fd)
@@ -1684,6 +1689,7 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     http->arrival[fd] = (struct arrival){.entrance = entrance};
     atomic_fetch_add_explicit(&http->adopted, 1, memory_order_relaxed);
     wire_begin(fd, entrance->secure);
+    prefix_begin(fd);
     if (MHD_add_connection(daemon_of(http, entrance), fd, peer, len) == MHD_YES)
         return;
     /* It has closed the socket. Nobody else can have got its number since: only this thread accepts. */

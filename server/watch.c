@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 
 #include "clock.h"
 #include "pages.h"
+#include "prefix.h"
 #include "wire.h"
 
 enum {
@@ -29,6 +31,7 @@ enum {
     WATCH_PHASES = 8,     /* at least as many as there are */
     WATCH_CUTS = 64,      /* at most at a time for memory */
     WATCH_NEW_MS = 1000,  /* so long a connection is new */
+    WATCH_PROBE_MS = 1000, /* between the first two bytes that are sent to a client that may have left */
     WATCH_GRACE = 8,      /* an eighth of --memory-hold passes before it is judged how long something will take */
     FIRST_TURN = WATCH_HEADERS,
 };
@@ -37,11 +40,13 @@ struct watched {
     struct watched *next, **link; /* under the mutex */
     int fd;
     bool plain;
+    bool tcp;
     int64_t added;             /* clock_ms */
     atomic_uint turn;          /* phase, plus WATCH_PHASES for every change that there was */
     _Atomic uint64_t progress; /* bytes, in this phase */
     _Atomic uint64_t bytes;    /* of watch_holds, in this phase; 0: no memory is held */
     atomic_size_t memory;      /* likewise */
+    atomic_bool probing;       /* the thread is about to send on the connection */
     atomic_int status;
     bool gone;                    /* accessed atomically, and by others through a pointer */
     _Atomic(const char *) reason; /* of reject_names; NULL unless it was cut for being slow */
@@ -49,6 +54,8 @@ struct watched {
     /* the thread's alone; of the turn in which it looked last */
     unsigned seen_turn;
     bool at_end;        /* the client had closed when it looked */
+    int64_t doubted;    /* in WATCH_NOTHING, when it saw that the client may have closed; 0: it has not */
+    int64_t probe_next; /* when the client is to be sent the next byte */
     int64_t since;      /* when it saw the turn first */
     int64_t begun;      /* when it saw that a request had begun; 0: it has not */
     int64_t look_again; /* not before then */
@@ -88,10 +95,25 @@ static struct tcp_info counts(int fd)
     return info;
 }
 
+/* Whether it is a TCP socket, and not a Unix socket. */
+static bool is_tcp(int fd)
+{
+    int protocol = 0;
+    socklen_t len = sizeof protocol;
+    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == IPPROTO_TCP;
+}
+
 /* Bytes that a client has sent on a connection, read or not. */
 static uint64_t received(int fd)
 {
     return counts(fd).tcpi_bytes_received;
+}
+
+/* Whether something has come that nobody has read yet; the end of a connection is not counted. */
+static bool has_unread(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 /* Bytes that were sent and that the client's side has not taken yet. */
@@ -170,12 +192,41 @@ static void look_at_headers(struct watch *watch, struct watched *watched, int64_
     watched->look_again = now + (period < WATCH_IDLE_MS ? period : WATCH_IDLE_MS);
 }
 
-/* While the server is at work. A client that has only closed its sending half still waits for the answer. */
-static void look_whether_gone(struct watched *watched)
+/* Sends the next byte of the answer to a client that may have left, unless its thread is about to
+   answer. */
+static void probe(struct watched *watched)
 {
-    struct pollfd fd = {.fd = watched->fd};
-    if (poll(&fd, 1, 0) > 0 && (fd.revents & (POLLHUP | POLLERR)))
+    atomic_store(&watched->probing, true);
+    if (atomic_load(&watched->turn) == watched->seen_turn)
+        prefix_send(watched->fd);
+    atomic_store(&watched->probing, false);
+}
+
+/* While the server is at work. A client that has only closed its sending half still waits for the
+   answer. Over TCP a reset tells that one does not, but only once it is sent something: at once,
+   and again each time that it has been twice as long. The FIN may be stuck behind bytes that the
+   server does not read at the moment, so their sender is asked, too. Unix sockets tell the two
+   apart. With TLS nothing can be sent between two records, and clients do not close half of a
+   connection. */
+static void look_whether_gone(struct watched *watched, int64_t now)
+{
+    struct pollfd fd = {.fd = watched->fd, .events = POLLRDHUP};
+    const bool events = poll(&fd, 1, 0) > 0, ended = fd.revents & POLLRDHUP;
+    if (events && ((fd.revents & (POLLHUP | POLLERR)) || !watched->plain)) {
         __atomic_store_n(&watched->gone, true, __ATOMIC_RELAXED);
+        return;
+    }
+    if (!watched->tcp || !watched->plain || !(ended || has_unread(watched->fd)))
+        return;
+    if (watched->doubted == 0) {
+        watched->doubted = now;
+        watched->probe_next = ended ? now : now + WATCH_PERIOD_MS;
+    }
+    if (now < watched->probe_next)
+        return;
+    const int64_t pause = now - watched->doubted;
+    watched->probe_next = now + (pause > WATCH_PROBE_MS ? pause : WATCH_PROBE_MS);
+    probe(watched);
 }
 
 /* What a client has sent of a body, or its side has taken of an answer: by the kernel's count where there is one, since short
@@ -300,6 +351,7 @@ static void see_turn(struct watched *watched, unsigned turn, int64_t now)
     const enum watch_phase phase = turn % WATCH_PHASES;
     watched->seen_turn = turn;
     watched->at_end = false;
+    watched->doubted = watched->probe_next = 0;
     watched->since = watched->window = now;
     watched->begun = watched->look_again = 0;
     watched->received = phase == WATCH_HEADERS && turn != FIRST_TURN ? received(watched->fd) : 0;
@@ -324,7 +376,7 @@ static void look(struct watch *watch, struct watched *watched, int64_t now)
         look_at_answer(watch, watched, now);
         break;
     case WATCH_NOTHING:
-        look_whether_gone(watched);
+        look_whether_gone(watched, now);
         break;
     default:
         break;
@@ -416,6 +468,7 @@ struct watched *watch_add(struct watch *watch, int fd, bool plain)
         return NULL;
     watched->fd = fd;
     watched->plain = plain;
+    watched->tcp = is_tcp(fd);
     watched->added = clock_ms();
     atomic_store(&watched->turn, FIRST_TURN);
     pthread_mutex_lock(&watch->mutex);
@@ -454,7 +507,10 @@ bool watch_turn(struct watched *watched, enum watch_phase phase)
         return false;
     atomic_store(&watched->bytes, 0);
     atomic_store(&watched->progress, 0);
-    return atomic_compare_exchange_strong(&watched->turn, &turn, next); /* it fails only if it has just been cut */
+    const bool turned = atomic_compare_exchange_strong(&watched->turn, &turn, next); /* unless it has just been cut */
+    while (atomic_load(&watched->probing)) /* for one call that does not wait */
+        sched_yield();
+    return turned;
 }
 
 void watch_holds(struct watched *watched, uint64_t bytes, size_t memory)
@@ -477,13 +533,6 @@ void watch_give_up(struct watch *watch)
         if (atomic_load(&watched->turn) % WATCH_PHASES == WATCH_NOTHING)
             __atomic_store_n(&watched->gone, true, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&watch->mutex);
-}
-
-/* Whether something has come that nobody has read yet; the end of a connection is not counted. */
-static bool has_unread(int fd)
-{
-    int bytes = 0;
-    return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 bool watch_expects(struct watch *watch)

@@ -27,7 +27,8 @@ struct watched; /* one connection */
 enum watch_phase {
     WATCH_HEADERS, /* the next request: idle until its first byte, then --header-timeout */
     WATCH_BODY,    /* a body, at --body-rate */
-    WATCH_NOTHING, /* the server is at work: a client may have closed its sending half and still wait for the answer */
+    WATCH_NOTHING, /* the server is at work: a client may have closed its sending half and still wait for the answer, of which
+                      it may then be sent the first bytes (prefix.h) */
     WATCH_ANSWER,  /* the client is to read, at --answer-rate */
     WATCH_CUT,     /* none of these: the connection was cut, and is about to be closed */
 };

@@ -37,6 +37,7 @@ enum wire_state {
 struct wire {
     bool active;
     bool encrypted; /* what is read comes out of TLS */
+    bool end_hidden; /* of wire_hide_end */
     enum wire_state state;
     bool cr; /* the last byte was a carriage return: a line feed must follow */
     bool in_trailer;
@@ -584,6 +585,11 @@ struct wire *wire_of(int fd)
     return &wires[fd];
 }
 
+void wire_hide_end(struct wire *wire, bool hidden)
+{
+    wire->end_hidden = hidden;
+}
+
 bool wire_has_begun(const struct wire *wire)
 {
     return atomic_load_explicit(&wire->begun, memory_order_relaxed);
@@ -646,6 +652,10 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t 
     if (rest > 0)
         return (ssize_t)rest;
     const ssize_t got = recvfrom(fd, bytes, size, flags, NULL, NULL);
+    if (got == 0 && size > 0 && wire && wire->end_hidden) {
+        errno = EAGAIN;
+        return -1;
+    }
     if (got > 0)
         errno = EAGAIN; /* for when none of it is given */
     return given(wire, bytes, got, size, -1);

@@ -41,6 +41,10 @@ void wire_end(int fd);
 struct wire *wire_of(int fd);
 /* Whether some of a request was read, but not all of it. From any thread, while the connection lives. */
 bool wire_has_begun(const struct wire *wire);
+/* Whether it is hidden from the library that a client without TLS has closed its sending half. Else
+   the library drops the request that it has, if it happens to look before it is given the answer.
+   Afterwards watch.h finds that out. */
+void wire_hide_end(struct wire *wire, bool hidden);
 /* The number that the next request of the connection has: to be called once for each that libmicrohttpd brings. */
 unsigned wire_next(struct wire *wire);
 

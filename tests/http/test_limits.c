@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "suites.h"
 #include "support/body.h"
 #include "support/tensor_file.h"
@@ -876,6 +877,35 @@ START_TEST(limits_memory_that_is_waited_for_is_not_taken_by_those_who_come_later
 }
 END_TEST
 
+/* Sends as much of a body as the kernel takes while nobody reads it. */
+static void stuff(struct http_client *by)
+{
+    static const char bytes[64 * 1024];
+    while (send(by->fd, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        ;
+}
+
+/* Before they send their body, and with the body on its way. */
+START_TEST(limits_memory_is_not_kept_for_those_who_have_closed)
+{
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=300");
+    hold(&client, body);
+    for (int i = 0; i < 2; i++) {
+        struct http_client second;
+        ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+        announce(&second, LARGE, "");
+        wait_for_metric(waiting, 1);
+        if (i == 1)
+            stuff(&second);
+        http_client_close(&second);
+        wait_for_metric(waiting, 0);
+        wait_for_metric("lossd_rejected_total{reason=\"gone\"}", i + 1);
+    }
+    free(body);
+}
+END_TEST
+
 struct flood {
     pthread_t thread;
     int status;
@@ -960,27 +990,11 @@ END_TEST
 static const char busy[] = "lossd_executor_busy", queued[] = "lossd_queue_jobs";
 static const char gone[] = "lossd_rejected_total{reason=\"gone\"}";
 
-enum { ROWS_MINUTES = 40000, ROWS_MOMENT = 2000, ROW = 64 };
+enum { ROWS_MINUTES = 40000, ROWS_MOMENT = 2000 };
 
-/* Asks for what takes a time that goes with the square of the rows: every query meets every key. */
 static void ask_for_rows(struct http_client *by, size_t rows, const char *headers)
 {
-    static const char head[] =
-        "POST /v1/losses/info_nce?grad=true HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: "
-                               "application/vnd.safetensors\r\nContent-Length: %zu\r\n\r\n";
-    float *const numbers = calloc(rows * ROW, sizeof *numbers);
-    ck_assert_ptr_nonnull(numbers);
-    char text[256], shape[32];
-    struct tensor_file file = {{0}, {0}};
-    snprintf(shape, sizeof shape, "%zu,%d", rows, ROW);
-    tensor_file_add(&file, "query", "F32", shape, numbers, rows * ROW * sizeof *numbers);
-    tensor_file_add(&file, "key", "F32", shape, numbers, rows * ROW * sizeof *numbers);
-    struct buffer body = tensor_file_end(&file, 0);
-    snprintf(text, sizeof text, head, headers, body.len);
-    ck_assert(http_client_send_text(by, text));
-    ck_assert(http_client_send(by, body.data, body.len));
-    buffer_free(&body);
-    free(numbers);
+    ck_assert(rows_ask(by, rows, headers));
 }
 
 static void ask_for_minutes(struct http_client *by)
@@ -1030,6 +1044,144 @@ START_TEST(limits_work_goes_on_when_its_client_has_closed_its_half)
 }
 END_TEST
 
+/* How many milliseconds it takes until a metric has a value. */
+static int64_t time_until(const char *line, double value)
+{
+    const int64_t began = clock_ms();
+    wait_for_metric(line, value);
+    return clock_ms() - began;
+}
+
+enum { SOON_MS = 10000 }; /* it is less than a second, on a machine that has nothing else to do */
+
+/* The kernel of a client that has closed a connection says so to nobody for a minute, unless it is sent something. */
+START_TEST(limits_work_is_given_up_when_its_client_closes)
+{
+    struct http_client waiting_too;
+    START("--compute-timeout=0");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&waiting_too, "127.0.0.1", server.port));
+    ask_for_minutes(&waiting_too);
+    wait_for_metric(queued, 1);
+    http_client_close(&waiting_too);
+    ck_assert_int_lt(time_until(queued, 0), SOON_MS);
+    ck_assert(metric(busy) == 1);
+    http_client_close(&client);
+    ck_assert_int_lt(time_until(busy, 0), SOON_MS);
+    wait_for_metric(gone, 2);
+    wait_for_metric(reserved, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+START_TEST(limits_work_is_given_up_when_its_client_closes_a_unix_socket)
+{
+    char listen[128], path[64];
+    snprintf(path, sizeof path, "/tmp/lossd-test-%d.sock", (int)getpid());
+    snprintf(listen, sizeof listen, "--listen=127.0.0.1:0,unix:%s", path);
+    START("--compute-timeout=0", listen);
+    for (int i = 0; i < 2; i++) {
+        http_client_close(&client);
+        ck_assert(http_client_connect_path(&client, path));
+        if (i == 0)
+            ask_for_minutes(&client);
+        else
+            ask_for_rows(&client, ROWS_MOMENT, "");
+        wait_for_metric(busy, 1);
+        if (i == 0)
+            http_client_close(&client);
+        else
+            ck_assert(http_client_shut(&client));
+        ck_assert_int_lt(time_until(busy, 0), SOON_MS);
+        wait_for_metric(gone, 1);
+    }
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+/* They have been sent the first bytes of their answers by the time that these are sent. */
+START_TEST(limits_clients_that_have_closed_their_half_wait_for_their_turn)
+{
+    struct http_client half;
+    char byte = 0;
+    START("--threads=1", "--compute-timeout=0");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&half, "127.0.0.1", server.port));
+    for (int i = 0; i < 2; i++)
+        ask_for_rows(&half, ROWS_MOMENT, "");
+    ck_assert(http_client_shut(&half));
+    ck_assert_int_eq(recv(half.fd, &byte, 1, MSG_PEEK), 1);
+    ck_assert_int_eq(byte, 'H');
+    wait_ms(1500); /* for another byte */
+    ck_assert(metric(queued) == 1);
+    ck_assert(metric(gone) == 0);
+    reset(&client);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(http_client_read(&half, &response, false));
+        ck_assert_msg(strncmp(response.head, "HTTP/1.1 200 OK\r\n", 17) == 0, "%s", response.head);
+    }
+    ck_assert(http_client_closed(&half));
+    http_client_close(&half);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+START_TEST(limits_clients_may_close_their_half_first)
+{
+    START("--compute-timeout=0");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_shut(&client));
+    wait_ms(1000);
+    ck_assert(metric(busy) == 1);
+    http_client_close(&client);
+    ck_assert_int_lt(time_until(busy, 0), SOON_MS);
+    wait_for_metric(gone, 1);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+/* The state and the timer of the server's side of a connection, as /proc/net/tcp has them. */
+static bool find_socket(int client_port, unsigned *timer, unsigned long *ticks)
+{
+    char line[512];
+    bool found = false;
+    FILE *const file = fopen("/proc/net/tcp", "r");
+    ck_assert_ptr_nonnull(file);
+    while (!found && fgets(line, sizeof line, file)) {
+        unsigned local = 0, remote = 0;
+        found = sscanf(line, " %*d: %*x:%x %*x:%x %*x %*x:%*x %x:%lx", &local, &remote, timer, ticks) == 4 &&
+                local == (unsigned)server.port && remote == (unsigned)client_port;
+    }
+    fclose(file);
+    return found;
+}
+
+/* A machine that has lost its power sends nothing: the kernel has to ask it. */
+START_TEST(limits_silent_clients_are_asked_whether_they_live)
+{
+    struct sockaddr_in address;
+    socklen_t len = sizeof address;
+    unsigned timer = 0;
+    unsigned long ticks = 0;
+    const unsigned keepalive = 2; /* what the kernel calls that timer */
+    START("--threads=1");
+    expect_evaluated();
+    ck_assert_int_eq(getsockname(client.fd, (struct sockaddr *)&address, &len), 0);
+    for (int waited = 0; waited < LONG_MS; waited += 10) { /* after the last retransmission timer */
+        ck_assert(find_socket(ntohs(address.sin_port), &timer, &ticks));
+        if (timer == keepalive)
+            break;
+        wait_ms(10);
+    }
+    ck_assert_uint_eq(timer, keepalive);
+    ck_assert_uint_le(ticks, 31UL * (unsigned long)sysconf(_SC_CLK_TCK));
+}
+END_TEST
+
 /* The place and the memory of a request that waits are free at once, not when its turn comes. */
 START_TEST(limits_waiting_work_is_given_up_at_once)
 {
@@ -1044,7 +1196,7 @@ START_TEST(limits_waiting_work_is_given_up_at_once)
     reset(&waiting_too);
     wait_for_metric(queued, 0);
     wait_for_metric(gone, 1);
-    ck_assert(metric(reserved) <= both - 2.0 * ROWS_MINUTES * ROW * sizeof(float));
+    ck_assert(metric(reserved) <= both - 2.0 * ROWS_MINUTES * ROWS_COLUMNS * sizeof(float));
     ck_assert(metric(busy) == 1);
     reset(&client);
     wait_for_metric(busy, 0);
@@ -1611,6 +1763,7 @@ Suite *limits_suite(void)
     tcase_add_test(memory, limits_memory_is_held_as_long_as_nobody_lacks_it);
     tcase_add_test(memory, limits_memory_is_held_by_those_who_are_fast_enough);
     tcase_add_test(memory, limits_memory_is_not_kept_for_those_who_have_left);
+    tcase_add_test(memory, limits_memory_is_not_kept_for_those_who_have_closed);
     tcase_add_test(memory, limits_memory_is_not_reserved_for_what_was_only_declared);
     tcase_add_test(memory, limits_memory_is_not_reserved_for_small_declarations_either);
     tcase_add_test(memory, limits_memory_is_found_by_all_who_were_let_begin);
@@ -1623,6 +1776,11 @@ Suite *limits_suite(void)
     tcase_add_test(leaving, limits_work_is_given_up_when_its_client_resets);
     tcase_add_test(leaving, limits_work_goes_on_when_its_client_has_closed_its_half);
     tcase_add_test(leaving, limits_waiting_work_is_given_up_at_once);
+    tcase_add_test(leaving, limits_work_is_given_up_when_its_client_closes);
+    tcase_add_test(leaving, limits_work_is_given_up_when_its_client_closes_a_unix_socket);
+    tcase_add_test(leaving, limits_clients_that_have_closed_their_half_wait_for_their_turn);
+    tcase_add_test(leaving, limits_clients_may_close_their_half_first);
+    tcase_add_test(leaving, limits_silent_clients_are_asked_whether_they_live);
     tcase_add_test(computing, limits_computing_has_a_deadline);
     tcase_add_test(computing, limits_a_deadline_includes_the_queue);
     tcase_add_test(computing, limits_clients_can_only_lower_the_deadline);

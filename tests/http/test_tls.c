@@ -603,6 +603,33 @@ START_TEST(tls_client_certificates_are_enough_to_listen_beyond_loopback)
 }
 END_TEST
 
+/* Whether the executor is busy, on a connection of its own. */
+static bool is_busy(void)
+{
+    struct http_client asking = {.fd = -1};
+    ck_assert(connects(&asking, NULL, NULL));
+    ck_assert(http_client_ask(&asking, "GET", "/metrics", NULL, NULL, 0, &response));
+    http_client_close(&asking);
+    return strstr(response.body, "\nlossd_executor_busy 1\n") != NULL;
+}
+
+START_TEST(tls_work_is_given_up_when_its_client_closes)
+{
+    enum { MINUTES = 40000, TRIES = 500 };
+    int tries = 0;
+    start(MORE("--compute-timeout=0"));
+    connect_client();
+    ck_assert(rows_ask(&client, MINUTES, ""));
+    while (!is_busy())
+        ck_assert_int_lt(tries++, TRIES);
+    http_client_close(&client);
+    for (tries = 0; is_busy(); tries++) {
+        ck_assert_int_lt(tries, TRIES);
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+}
+END_TEST
+
 Suite *tls_suite(void)
 {
     Suite *suite = suite_create("tls");
@@ -632,6 +659,7 @@ Suite *tls_suite(void)
     tcase_add_test(tcase, tls_reads_its_authorities_again_on_sighup);
     tcase_add_test(tcase, tls_wants_both_where_there_are_tokens_too);
     tcase_add_test(tcase, tls_client_certificates_are_enough_to_listen_beyond_loopback);
+    tcase_add_test(tcase, tls_work_is_given_up_when_its_client_closes);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/tensor_file.h"
+
 char *padded_body(const char *text, size_t len)
 {
     char *body = malloc(len + 1);
@@ -28,4 +30,26 @@ void body_is_refused_as_it_comes(struct http_client *client, struct http_respons
     ck_assert(http_client_read(client, response, false));
     ck_assert_int_eq(response->status, 413);
     ck_assert(http_client_closed(client));
+}
+
+bool rows_ask(struct http_client *client, size_t rows, const char *headers)
+{
+    const size_t bytes = rows * ROWS_COLUMNS * sizeof(float);
+    float *const numbers = calloc(1, bytes);
+    ck_assert_ptr_nonnull(numbers);
+    char head[512], shape[32];
+    struct tensor_file file = {{0}, {0}};
+    snprintf(shape, sizeof shape, "%zu,%d", rows, ROWS_COLUMNS);
+    tensor_file_add(&file, "query", "F32", shape, numbers, bytes);
+    tensor_file_add(&file, "key", "F32", shape, numbers, bytes);
+    struct buffer body = tensor_file_end(&file, 0);
+    snprintf(head, sizeof head,
+             "POST /v1/losses/info_nce?grad=true HTTP/1.1\r\nHost: localhost\r\n%sContent-Type: "
+             "application/vnd.safetensors\r\nContent-Length: %zu\r\n\r\n",
+             headers, body.len);
+    const bool sent =
+        http_client_send_text(client, head) && http_client_send(client, body.data, body.len);
+    buffer_free(&body);
+    free(numbers);
+    return sent;
 }

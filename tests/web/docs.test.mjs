@@ -17,18 +17,33 @@ async function send(page, id) {
     return {status: await operation.locator('.status').textContent(), text: await operation.locator('[role=status] pre').textContent()};
 }
 
+/** In the page: opens each operation, sends what stands in its form, and closes it; the status line of each. There are about a
+    hundred: to drive each of them from outside takes half a minute. */
+async function sendAll(ids) {
+    const statuses = {};
+    const appeared = async (element, selector) => {
+        for (let i = 0; i < 6000 && !element.querySelector(selector); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+        return element.querySelector(selector);
+    };
+    for (const id of ids) {
+        const element = document.getElementById(id);
+        element.querySelector('summary').click();
+        (await appeared(element, 'button.main')).click();
+        statuses[id] = (await appeared(element, '.status')).textContent;
+        element.querySelector('summary').click();
+    }
+    return statuses;
+}
+
 test('every operation can be tried', async () => {
     const {paths} = await (await fetch(`${url}/openapi.json`)).json();
     const operations = Object.values(paths).flatMap((item) => Object.values(item));
     await onAddress('/docs', async (page) => {
         await page.locator('.operation').first().waitFor();
         assert.equal(await page.locator('.operation').count(), operations.length);
-        for (const {operationId, responses} of operations) {
-            await open(page, operationId);
-            const {status} = await send(page, operationId);
-            assert.ok(status.startsWith(Object.keys(responses)[0]), `${operationId}: ${status}`);
-            await open(page, operationId);
-        }
+        const statuses = await page.evaluate(sendAll, operations.map(({operationId}) => operationId));
+        for (const {operationId, responses} of operations)
+            assert.ok(statuses[operationId].startsWith(Object.keys(responses)[0]), `${operationId}: ${statuses[operationId]}`);
     });
 });
 

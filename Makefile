@@ -92,7 +92,7 @@ $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 $(BUILD)/tests/http/test_isa.o: INCLUDES += -DCOMPILER='"$(CC)"' -DMARCH_BASE='"$(filter -m%,$(MARCH_x86_64))"' -DMARCH_V2='"$(filter -m%,$(MARCH_x86_64_v2))"' \
     -DMARCH_V3='"$(filter -m%,$(MARCH_x86_64_v3))"' -DMARCH_V4='"$(filter -m%,$(MARCH_x86_64_v4))"' -DMARCH_V4_VBMI2='"$(filter -m%,$(MARCH_x86_64_v4_vbmi2))"'
 
-.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage fuzz soak check-slow check-drain check-memory check-sizes check-cost check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy
+.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage fuzz soak check-slow check-drain check-memory check-sizes check-cost check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy bench-smoke
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
@@ -309,12 +309,15 @@ DRIVERS     := $(BENCH)/core $(BENCH)/load $(BENCH)/bare $(if $(HAVE_CXX),$(BENC
 # For the yardsticks and the peers: the best that they can be on the machine at hand. Our own code is built as it is shipped.
 PEER_FLAGS  := -O3 -march=native
 
-bench bench-quick: $(BUILD)/lossd $(DRIVERS)
+bench bench-quick bench-smoke: $(BUILD)/lossd $(DRIVERS)
 bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others (minutes); a table, and build/bench.json (ONLY=core,text,http,binary,several)
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)'
 
 bench-quick: ## the same with fewer repetitions and smaller batches (under a minute)
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)' --quick
+
+bench-smoke: ## build and run all of it on tiny batches (seconds): shows that it works; peers that are not installed are skipped
+	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)' --smoke
 
 bench-deps: deps ## install the Debian packages that bench compares with, naming them
 	@bench/install-deps.sh

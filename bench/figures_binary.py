@@ -61,7 +61,7 @@ def rows_of(settings, count, ours, peer, bare):
     """mse of so many elements, with gradient: safetensors against both peers, then the Open Inference Protocol."""
     values = tensors(count)
     file, raw, infer = safetensors(count, values), b"".join(values), infer_request(count, values)
-    times = 1 if count > 100_000 else SMALL_REPETITIONS
+    times = 1 if count > 100_000 else max(1, SMALL_REPETITIONS // settings.shrink)
     with contextlib.ExitStack() as stack:
         to_ours, to_bare = stack.enter_context(client(ours)), stack.enter_context(client(bare))
         path, kind = "/v1/losses/mse?grad=true", "Content-Type: application/vnd.safetensors\r\n"
@@ -97,6 +97,6 @@ def figures(settings):
         except NotMeasured as reason:
             peer = reason
         rows = []
-        for count in sorted({1000, 1_000_000, settings.binary_numbers}):
+        for count in sorted({1000, 1_000_000 // settings.shrink, settings.binary_numbers}):
             rows += guarded(13, f"{count} elements", rows_of(settings, count, ours, peer, bare))
         yield from sorted(rows, key=lambda row: row.figure)

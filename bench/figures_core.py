@@ -116,7 +116,7 @@ def triad_rows(all_measured):
 def break_even(settings, drivers, name):
     """The smallest size at which two threads are faster than one by a tenth at least, and at twice that size too. The largest size
     where there is none. The best of several short runs is compared: one that was interrupted says nothing of what a team costs."""
-    sizes = [1 << k for k in range(10, 21)]
+    sizes = [1 << k for k in range(10, 21) if 1 << k <= max(2048, (1 << 20) // settings.shrink)]
     found = []
     for _ in range(settings.rounds):
         wins = []
@@ -133,7 +133,7 @@ def second_thread_rows(settings, drivers, all_measured):
     for name in TWO_THREADS:
         measured = all_measured[name]
         try:
-            yield Row(4, f"{name}, {ELEMENTS:.0e} elements: gain", measured.ratio("one", "two"), 1.8,
+            yield Row(4, f"{name}, {ELEMENTS // settings.shrink:.0e} elements: gain", measured.ratio("one", "two"), 1.8,
                       ours=measured.time("two"), peer=measured.time("one"))
             yield Row(4, f"{name}, break-even size", break_even(settings, drivers, name), BREAK_EVEN_REACH - 1, unit="numbers",
                       low=True)
@@ -142,6 +142,7 @@ def second_thread_rows(settings, drivers, all_measured):
 
 
 def figures(settings):
+    elements = ELEMENTS // settings.shrink
     with contextlib.ExitStack() as stack:
         def start(name, command, env=None):
             return stack.enter_context(driver(command, os.path.join(settings.folder, name + ".log"), env))
@@ -155,16 +156,16 @@ def figures(settings):
                 one.ask("loss", "mse", 1000, 0, settings.threads, 1, 1)
         all_measured = {}
         for name, classes in LOSSES:
-            measured = against_torch(settings, drivers, name, ELEMENTS, classes, name in TRIAD_MARKS, name in TWO_THREADS)
+            measured = against_torch(settings, drivers, name, elements, classes, name in TRIAD_MARKS, name in TWO_THREADS)
             all_measured[name] = measured
-            yield from torch_rows(1, shape_text(name, ELEMENTS, classes), measured)
+            yield from torch_rows(1, shape_text(name, elements, classes), measured)
         yield from summary_rows(all_measured)
         for name in SOFT:
-            all_measured[name] = against_torch(settings, drivers, name, ELEMENTS, 0, triad=True)
+            all_measured[name] = against_torch(settings, drivers, name, elements, 0, triad=True)
             yield from torch_rows(1, name, all_measured[name])
         for rows, classes, reach, stretch in CROSS_ENTROPY:
-            count = rows * classes
-            if count == ELEMENTS and classes == 1000:
+            count = max(1, rows // settings.shrink) * classes
+            if count == elements and classes == 1000:
                 measured = all_measured["cross_entropy"]
             else:
                 measured = against_torch(settings, drivers, "cross_entropy", count, classes)

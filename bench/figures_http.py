@@ -41,6 +41,10 @@ def cross_entropy_body(rows, classes):
     return f'{{"input": [{matrix}], "target": [{target}], "grad": true}}'.encode()
 
 
+def elements_text(count):
+    return f"{count:.0e} elements".replace("e+0", "e")
+
+
 def large_body(megabytes):
     """An mse request of that many megabytes, and how many numbers it has."""
     size = len(numbers(100_000, 1)) / 100_000
@@ -69,9 +73,11 @@ def client(server):
 
 
 def against_peer(settings, ours, peer):
-    cases = [("mse, 1e5 elements", "mse", lambda: mse_body(100_000), 20, 35),
-             ("mse, 1e6 elements", "mse", lambda: mse_body(1_000_000), 20, 35),
-             ("cross_entropy, 10000x100", "cross_entropy", lambda: cross_entropy_body(10_000, 100), 25, 35)]
+    shrink = settings.shrink
+    few, many, rows = 100_000 // shrink, 1_000_000 // shrink, 10_000 // shrink
+    cases = [(f"mse, {elements_text(few)}", "mse", lambda: mse_body(few), 20, 35),
+             (f"mse, {elements_text(many)}", "mse", lambda: mse_body(many), 20, 35),
+             (f"cross_entropy, {rows}x100", "cross_entropy", lambda: cross_entropy_body(rows, 100), 25, 35)]
     for name, loss, make, reach, stretch in cases:
         if isinstance(peer, NotMeasured):
             yield Row(8, name, error=peer)
@@ -169,11 +175,12 @@ def peak_memory(settings, body, count, small):
 
 
 def double_precision(settings, ours):
-    bodies = {"float32": mse_body(1_000_000, ', "dtype": "float32"'), "float64": mse_body(1_000_000, ', "dtype": "float64"')}
+    count = 1_000_000 // settings.shrink
+    bodies = {dtype: mse_body(count, f', "dtype": "{dtype}"') for dtype in ("float32", "float64")}
     with client(ours) as to:
         times, _ = interleave(settings.rounds, {dtype: (lambda body=body: to.post("/v1/losses/mse", body))
                                                 for dtype, body in bodies.items()})
-    yield Row(12, "mse, 1e6 elements", ratios(times["float64"], times["float32"]), 2.2, low=True,
+    yield Row(12, f"mse, {elements_text(count)}", ratios(times["float64"], times["float32"]), 2.2, low=True,
               ours=time_text(statistics.median(times["float64"])), peer=time_text(statistics.median(times["float32"])))
 
 

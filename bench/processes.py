@@ -16,13 +16,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 class NotMeasured(Exception):
     """Why a row has no number: the text that stands in its place."""
 
-    def __init__(self, text, fatal=True):
+    def __init__(self, text, fatal=True, is_missing=False):
         super().__init__(text)
-        self.text, self.fatal = text, fatal
+        self.text, self.fatal, self.is_missing = text, fatal, is_missing
 
 
 def missing(package):
-    return NotMeasured(f"missing: {package} (make bench-deps)")
+    return NotMeasured(f"missing: {package} (make bench-deps)", is_missing=True)
 
 
 def die_with_parent():

@@ -56,6 +56,7 @@ class Row:
         self.reach, self.stretch, self.low = reach, stretch, low
         self.ours, self.peer = ours, peer
         self.status, self.fatal = (error.text, error.fatal) if error else ("ok", False)
+        self.missing = bool(error and error.is_missing)
 
     @property
     def value(self):

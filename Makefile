@@ -47,6 +47,7 @@ ifeq ($(shell uname -m),x86_64)
 ISAS           := x86_64 x86_64_v2 x86_64_v3 x86_64_v4
 ISAS_asan      := x86_64 x86_64_v3
 ISAS_tsan      := $(ISAS_asan)
+ISAS_debug     := $(ISAS_asan)
 ISAS_coverage  := $(ISAS_asan)
 else
 ISAS           := portable
@@ -60,7 +61,8 @@ MARCH_x86_64_v4_vbmi2 := -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2
 # Loops are vectorised. That needs comparisons and square roots to be free of side effects, which changes no result, and choices
 # that parameters make to be taken out of the loops, however long these are.
 KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans --param=max-unswitch-insns=500
-# Counted branches are those of the source: not vectorised, unrolled or merged.
+# A debugger steps through the source, and counted branches are those of the source: not vectorised, unrolled or merged.
+OPTIMISE_debug    := -O0
 OPTIMISE_coverage := -O0
 
 CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(wildcard core/*.c))) $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))
@@ -92,7 +94,7 @@ $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 $(BUILD)/tests/http/test_isa.o: INCLUDES += -DCOMPILER='"$(CC)"' -DMARCH_BASE='"$(filter -m%,$(MARCH_x86_64))"' -DMARCH_V2='"$(filter -m%,$(MARCH_x86_64_v2))"' \
     -DMARCH_V3='"$(filter -m%,$(MARCH_x86_64_v3))"' -DMARCH_V4='"$(filter -m%,$(MARCH_x86_64_v4))"' -DMARCH_V4_VBMI2='"$(filter -m%,$(MARCH_x86_64_v4_vbmi2))"'
 
-.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage fuzz soak check-slow check-drain check-memory check-sizes check-cost check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy bench-smoke
+.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage fuzz soak check-slow check-drain check-memory check-sizes check-cost check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy bench-smoke test-quick check-targets check-mathematics
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
@@ -103,7 +105,7 @@ all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl,no-lossctl) ## build 
 no-lossctl:
 	@echo '  lossctl is not built: there are no headers of libcurl (Debian: libcurl4-openssl-dev)'
 
-lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION)
+lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION) ## build the library alone
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -180,6 +182,15 @@ test: test-deps ## build and run every test (ONLY=name: just the test cases whos
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
 	@LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 
+# Which test cases are slow is said where they are made, in tests/: tcase_set_tags(tcase, TAG_SLOW).
+test-quick: test-deps ## the same without what is tagged as slow: the page in Chromium, clients, documents, faults (under a minute)
+	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
+	@CK_EXCLUDE_TAGS=slow LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
+
+check-targets: ## run every target and every command of the documents, those too that take minutes or fetch packages
+	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
+	@/usr/bin/python3 -B tests/docs/commands.py --all
+
 check-clients: ## run the examples of tests/clients in every language and the tests of clients/js, clients/python and tests/openapi, installing what is missing
 	@deploy/install-deps.sh clients
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=clients
@@ -204,8 +215,9 @@ python-wheel: ## build the Python client into build/python, a wheel for pip inst
 	@/usr/bin/python3 -m pip --quiet wheel --no-build-isolation --no-deps --no-index --wheel-dir build/python build/python/source
 	@ls build/python/lossd-$(VERSION)-*.whl
 
+# FAULTS=sample lets as many fail as make test does.
 check-faults: test-deps ## let every single call of every request fail that can: memory, threads, sockets (make test takes a sample)
-	@FAULTS=all $(MAKE) --no-print-directory test ONLY=faults
+	@FAULTS=$(or $(FAULTS),all) $(MAKE) --no-print-directory test ONLY=$(or $(ONLY),faults)
 
 check-web: ## test the page in Chromium, installing that
 	@deploy/install-deps.sh web
@@ -229,11 +241,11 @@ FUZZ_SECONDS ?= 60
 FUZZ         := build/fuzz
 FUZZ_CFLAGS  := -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fno-sanitize-recover=all -ffp-contract=off -Icore -Iproto -Iserver
 FUZZ_CHECKS  := address,undefined
-FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
+FUZZ_TARGETS ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
 FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ)/objects/%.o,$(wildcard core/*.c core/losses/*.c proto/*.c) $(filter-out server/main.c,$(wildcard server/*.c))) \
                 $(FUZZ)/objects/assets.o
 
-fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## run each fuzz target for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev); what it finds is left in build/fuzz
+fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## run each fuzz target (FUZZ_TARGETS) for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev); what it finds is left in build/fuzz
 	@for target in $(FUZZ_TARGETS); do \
 	    mkdir -p $(FUZZ)/corpus-$$target && \
 	    $(FUZZ)/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=30 -max_len=4096 -artifact_prefix=$(FUZZ)/ \
@@ -259,25 +271,34 @@ $(FUZZ)/objects/assets.o: $(BUILD)/web/assets.c Makefile
 # Load on a real server, minutes of it: each prints its figures, and fails where they are not what they have to be.
 LOAD         := LOSSD=$(BUILD)/lossd /usr/bin/python3 -B tests/long/load
 SOAK_SECONDS ?= 1200
+SOAK_BURSTS  ?= 6
+SLOW_SECONDS ?= 60
+SLOW_IDLE    ?= 10000
+DRAIN_COUNT  ?= 50
+MEMORY_MIB   ?= 256
+SIZES_MIB    ?= 4096
 soak check-slow check-drain check-memory check-sizes: $(BUILD)/lossd
 
 soak: ## mixed good, bad, slow and aborted requests for SOAK_SECONDS: nothing undeserved, nothing leaked
-	@$(LOAD)/soak.py $(SOAK_SECONDS)
+	@$(LOAD)/soak.py $(SOAK_SECONDS) $(SOAK_BURSTS)
 
-check-slow: ## 10 000 idle and 1 000 dripping connections for a minute: others do not notice, drips are cut in time
-	@$(LOAD)/slow.py
+check-slow: ## SLOW_IDLE idle and a tenth as many dripping connections for SLOW_SECONDS: others do not notice, drips are cut in time
+	@$(LOAD)/slow.py $(SLOW_SECONDS) $(SLOW_IDLE)
 
-check-drain: ## fifty SIGTERMs under 32 clients: no request fails
-	@$(LOAD)/drain.py
+check-drain: ## DRAIN_COUNT SIGTERMs under 32 clients: no request fails
+	@$(LOAD)/drain.py $(DRAIN_COUNT)
 
-check-memory: ## 64 clients of 256 MiB each under --max-memory 2G: the server stays within it
-	@$(LOAD)/memory.py
+check-memory: ## 64 clients of MEMORY_MIB each under a --max-memory of 8 times that: the server stays within it
+	@$(LOAD)/memory.py $(MEMORY_MIB)
 
-check-sizes: ## bodies of up to 4 GiB around every limit (some 10 GiB of memory)
-	@$(LOAD)/sizes.py
+check-sizes: ## bodies of up to SIZES_MIB around every limit (4 GiB: some 10 GiB of memory)
+	@$(LOAD)/sizes.py $(SIZES_MIB)
 
-check-mathematics: $(BUILD)/tests/mathematics-exhaustive ## measure exp, log and log1p over every float32 (minutes)
-	$(BUILD)/tests/mathematics-exhaustive
+MATHEMATICS_STRIDE ?= 1
+NUMBERS_STRIDE     ?= 1
+
+check-mathematics: $(BUILD)/tests/mathematics-exhaustive ## measure exp, log and log1p over every MATHEMATICS_STRIDE-th float32 (all: minutes)
+	@$(BUILD)/tests/mathematics-exhaustive $(MATHEMATICS_STRIDE)
 
 $(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/mathematics.h
 	@mkdir -p $(@D)
@@ -287,8 +308,8 @@ $(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/
 check-cost: test-deps ## measure what every loss costs in many shapes, and compare with what its plans say (loss_plan.work)
 	@LOSSD_COSTS=all $(MAKE) --no-print-directory test ONLY=costs
 
-check-numbers: $(BUILD)/tests/number-exhaustive ## print all 2^32 float32 numbers and read them back (minutes)
-	$(BUILD)/tests/number-exhaustive
+check-numbers: $(BUILD)/tests/number-exhaustive ## print every NUMBERS_STRIDE-th float32 and read it back (all: minutes)
+	@$(BUILD)/tests/number-exhaustive $(NUMBERS_STRIDE)
 
 $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO) $(BUILD)/libloss.a
 	@mkdir -p $(@D)
@@ -384,13 +405,14 @@ uninstall: ## remove what install put there
 format: ## lay out the sources with clang-format
 	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] clients/lossctl/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
 
-tidy: ## look for mistakes with clang-tidy
-	clang-tidy --quiet $(wildcard core/*.c core/losses/*.c proto/*.c server/*.c clients/lossctl/*.c) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl
+TIDY_FILES ?= $(wildcard core/*.c core/losses/*.c proto/*.c server/*.c clients/lossctl/*.c)
+tidy: ## look for mistakes with clang-tidy (TIDY_FILES: minutes for all)
+	clang-tidy --quiet $(TIDY_FILES) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl
 
 clean: ## remove everything that was built
 	rm -rf build
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
 -include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d)) $(PROTO:.o=.d) $(SERVER:.o=.d) $(CTL:.o=.d) $(ASSETS:.o=.d) $(TESTS:.o=.d)

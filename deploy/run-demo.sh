@@ -34,13 +34,15 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 0' INT TERM HUP # the usual end of the demo
+trap 'exit 141' PIPE      # nobody reads the table any more, as in `make run | head`
 
 # curl without the user's settings and proxies.
 ask() { curl -q -g --noproxy '*' -sS --max-time 60 "$@"; }
 
 # In a session of its own, so that Ctrl-C reaches the server once, through finish(), and not from the terminal too: a second
 # signal ends it at once. The line that it prints says that it is ready, and where: what answers there is no other server.
-setsid "$lossd" >"$tmp/started" &
+: >"$tmp/started" # it is read before the line below may have opened it
+setsid "$lossd" >>"$tmp/started" &
 server=$!
 tries=0
 while url=$(sed -n 's/.* listening on \(https\{0,1\}:[^ ,]*\).*/\1/p' "$tmp/started") && [ -z "$url" ]; do

@@ -39,6 +39,7 @@ static const struct {
     {"openapi", openapi_suite},
     {"clients", clients_suite},
     {"docs", docs_suite},
+    {"commands", commands_suite},
     {"js", js_suite},
     {"web", web_suite},
     {"python", python_suite},

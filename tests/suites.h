@@ -29,6 +29,7 @@ Suite *several_suite(void);
 Suite *openapi_suite(void);
 Suite *clients_suite(void);
 Suite *docs_suite(void);
+Suite *commands_suite(void);
 Suite *js_suite(void);
 Suite *web_suite(void);
 Suite *python_suite(void);
@@ -47,6 +48,9 @@ Suite *deploy_suite(void);
 Suite *proxies_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);
+
+/* The tag (tcase_set_tags) of test cases that take longer than a few seconds: `make test-quick` leaves them out. */
+#define TAG_SLOW "slow"
 
 /* Adds a test case of the given tests, which follow its name, to a suite. */
 #define SUITE_ADD(suite, name, ...)                                                                                            \

@@ -1,9 +1,11 @@
 /*
  * Writes the coverage counters of a server that does not end by exit(): linked into lossd by MODE=coverage alone.
  *
- * SIGUSR2 stands in for SIGKILL, which no program notices: a thread waits for it, writes the counters, and kills the process.
- * _exit() writes them first, too (the linker's --wrap=_exit).
+ * DUMP_SIGNAL stands in for SIGKILL, which no program notices: a thread waits for it, writes the counters, and kills the
+ * process. _exit() writes them first, too (the linker's --wrap=_exit).
  */
+#include "dump.h"
+
 #include <gcov.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,7 +27,7 @@ static void *wait_for_kill(void *unused)
     sigset_t awaited;
     int received;
     sigemptyset(&awaited);
-    sigaddset(&awaited, SIGUSR2);
+    sigaddset(&awaited, DUMP_SIGNAL);
     sigwait(&awaited, &received);
     __gcov_dump();
     raise(SIGKILL); /* by tgkill, which the seccomp filter allows */
@@ -40,10 +42,10 @@ __attribute__((constructor)) static void start_waiting(void)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     const int error = pthread_create(&thread, NULL, wait_for_kill, NULL);
-    sigaddset(&before, SIGUSR2); /* in all threads: the one above has it */
+    sigaddset(&before, DUMP_SIGNAL); /* in all threads: the one above has it */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
-        fprintf(stderr, "coverage: no thread that waits for SIGUSR2\n");
+        fprintf(stderr, "coverage: no thread that waits to write the counters\n");
         exit(EXIT_FAILURE);
     }
     pthread_detach(thread);

@@ -3,8 +3,8 @@
 
     run.py BUILD --lines PERCENT --branches PERCENT
 
-Prints a line for each file and each folder; BUILD/html has the lines themselves, BUILD/coverage.json the figures. The
-environment is passed to the tests: ONLY, LOSSD. Fails if a test fails or, unless ONLY selects tests, if core/, proto/ or server/
+Prints a line for each file and each folder; BUILD/html has the lines themselves, BUILD/missed.txt the numbers of those that were
+not reached, and of those with branches that were not taken. The environment is passed to the tests: ONLY, LOSSD. Fails if a test fails or, unless ONLY selects tests, if core/, proto/ or server/
 is below one of the percentages."""
 import argparse
 import json
@@ -30,14 +30,37 @@ def report(build):
     """The figures of each file, by gcovr. One source has many objects: kernels are built for several instruction sets, headers
     are in every file that includes them. gcovr adds their counters line by line. Branches that only exceptions take do not occur
     in C; those of lines without code (a closing brace) are the compiler's."""
-    html, figures = build / "html", build / "coverage.json"
+    html, figures, lines = build / "html", build / "coverage.json", build / "lines.json"
     html.mkdir(exist_ok=True)
     command = ["gcovr", "--root", ROOT, "--object-directory", build, "-j", str(os.cpu_count()), "--exclude-throw-branches",
-               "--exclude-unreachable-branches", "--html-details", html / "index.html", "--json-summary", figures]
+               "--exclude-unreachable-branches", "--html-details", html / "index.html", "--json-summary", figures, "--json", lines]
     for folder in FOLDERS:
         command += ["--filter", f"{ROOT}/{folder}/"]
     subprocess.run([*command, build], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    write_missed(build / "missed.txt", json.loads(lines.read_text(encoding="utf-8"))["files"])
     return json.loads(figures.read_text(encoding="utf-8"))["files"]
+
+
+def ranges(numbers):
+    """Text of ascending numbers: 3, 7-9."""
+    runs = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def write_missed(path, files):
+    with open(path, "w", encoding="utf-8") as out:
+        for file in files:
+            counted = [line for line in file["lines"] if not line.get("gcovr/noncode")]
+            missed = [line["line_number"] for line in counted if line["count"] == 0]
+            branches = [line["line_number"] for line in counted
+                        if line["count"] > 0 and any(branch["count"] == 0 for branch in line["branches"])]
+            if missed or branches:
+                print(f"{file['file']}\n    not reached: {ranges(missed) or 'none'}\n    branches not taken at: {ranges(branches) or 'none'}", file=out)
 
 
 class Share:
@@ -85,7 +108,7 @@ def main():
         print_line(file["filename"], [file])
     for folder in FOLDERS:
         print_line(folder, by_folder[folder])
-    print(f"the lines themselves: {os.path.relpath(arguments.build / 'html/index.html')}")
+    print(f"the lines themselves: {os.path.relpath(arguments.build / 'html/index.html')}, missed.txt")
     reached = bool(os.environ.get("ONLY")) or check(by_folder, {"line": arguments.lines, "branch": arguments.branches})
     if status != 0:
         print("coverage: tests failed, see above", file=sys.stderr)

@@ -2,6 +2,7 @@
  * The server as a child process.
  */
 #include "http/server_process.h"
+#include "coverage/dump.h"
 
 #include <check.h>
 #include <errno.h>
@@ -218,13 +219,13 @@ void server_process_forget_peak(const struct server_process *server)
     fclose(file);
 }
 
-/* A server built for coverage takes SIGUSR2 for SIGKILL and writes its counters first (tests/coverage/dump.c); one that does
-   not get so far is killed without them. */
+/* A server built for coverage takes DUMP_SIGNAL for SIGKILL and writes its counters first (tests/coverage/dump.c); one that
+   does not get so far is killed without them. */
 static void kill_and_wait(pid_t pid)
 {
 #ifdef COVERAGE
     enum { DUMP_MS = 5000 };
-    kill(pid, SIGUSR2);
+    kill(pid, DUMP_SIGNAL);
     for (int waited = 0; waited < DUMP_MS; waited += 5) {
         if (waitpid(pid, NULL, WNOHANG) != 0)
             return;

@@ -73,6 +73,7 @@ Suite *clients_suite(void)
     Suite *suite = suite_create("clients");
     TCase *tcase = tcase_create("clients");
     tcase_set_timeout(tcase, 120); /* Go builds its library the first time */
+    tcase_set_tags(tcase, TAG_SLOW);
     tcase_add_checked_fixture(tcase, setup, teardown);
     for (int i = 0; i < CLIENTS; i++) {
         if (all || is_here(i))

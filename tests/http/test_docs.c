@@ -1,6 +1,6 @@
 /*
  * The examples in the documentation, which docs/site/snippets.py runs against $LOSSD: in docs/, README.md and the pages of the
- * losses; and the links between files. Examples in a language that is not here are named on stderr and not run.
+ * losses; the links between files; and the files that documents name. Examples in a language that is not here are named on stderr and not run.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -39,18 +39,20 @@ END_TEST
 Suite *docs_suite(void)
 {
     Suite *suite = suite_create("docs");
-    TCase *tcase = tcase_create("docs");
-    tcase_set_timeout(tcase, TIMEOUT_S);
+    TCase *examples = tcase_create("docs_examples"), *files = tcase_create("docs_files");
+    tcase_set_tags(examples, TAG_SLOW);
+    tcase_set_timeout(examples, TIMEOUT_S);
     if (command_succeeds("/usr/bin/python3 --version")) {
-        tcase_add_test(tcase, files_link_to_files_that_are_there);
-        tcase_add_test(tcase, files_that_are_named_are_there);
+        tcase_add_test(files, files_link_to_files_that_are_there);
+        tcase_add_test(files, files_that_are_named_are_there);
     } else {
         fprintf(stderr, "docs: links are not followed, names of files not compared: python3 is not here\n");
     }
     if (command_succeeds("/usr/bin/python3 -c 'import numpy'"))
-        tcase_add_test(tcase, examples_in_the_documentation_print_what_they_say);
+        tcase_add_test(examples, examples_in_the_documentation_print_what_they_say);
     else
         fprintf(stderr, "docs: the examples are not run: python3-numpy is not here\n");
-    suite_add_tcase(suite, tcase);
+    suite_add_tcase(suite, examples);
+    suite_add_tcase(suite, files);
     return suite;
 }

@@ -774,15 +774,18 @@ Suite *faults_suite(void)
     TCase *served = tcase_create("faults_served"), *start = tcase_create("faults_start"),
           *document = tcase_create("faults_document");
     tcase_set_timeout(served, 900);
+    tcase_set_tags(served, TAG_SLOW);
     tcase_add_checked_fixture(served, setup, teardown);
     tcase_add_test(served, faults_of_memory_are_met_by_every_request);
     tcase_add_test(served, faults_of_sockets_are_met_by_every_connection);
     suite_add_tcase(suite, served);
     tcase_set_timeout(document, 900);
+    tcase_set_tags(document, TAG_SLOW);
     tcase_add_checked_fixture(document, setup, teardown);
     tcase_add_test(document, faults_of_memory_leave_no_half_of_the_document);
     suite_add_tcase(suite, document);
     tcase_set_timeout(start, 900);
+    tcase_set_tags(start, TAG_SLOW);
     tcase_add_test(start, faults_at_start_are_a_line_and_an_end);
     suite_add_tcase(suite, start);
     return suite;

@@ -535,6 +535,7 @@ Suite *openapi_suite(void)
     tcase_set_timeout(examples, 60);
     tcase_set_timeout(api, 60);
     tcase_set_timeout(validator, 120);
+    tcase_set_tags(validator, TAG_SLOW);
     tcase_add_checked_fixture(validator, setup, teardown);
     tcase_add_checked_fixture(examples, setup, teardown);
     tcase_add_checked_fixture(api, setup, teardown);

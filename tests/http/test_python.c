@@ -44,6 +44,7 @@ Suite *python_suite(void)
     Suite *suite = suite_create("python");
     TCase *tcase = tcase_create("python_client");
     tcase_set_timeout(tcase, TIMEOUT_S);
+    tcase_set_tags(tcase, TAG_SLOW);
     /* NOLINTNEXTLINE(cert-env33-c): constant */
     if (all || system("/usr/bin/python3 -c 'import numpy, pytest' >/dev/null 2>&1") == 0)
         tcase_add_test(tcase, python_client_does_what_its_tests_say);

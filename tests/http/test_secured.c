@@ -147,6 +147,7 @@ Suite *secured_suite(void)
     Suite *suite = suite_create("secured");
     TCase *tcase = tcase_create("secured");
     tcase_set_timeout(tcase, 300);
+    tcase_set_tags(tcase, TAG_SLOW);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, secured_python_client_gets_in);
     tcase_add_test(tcase, secured_javascript_client_gets_in);

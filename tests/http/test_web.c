@@ -93,6 +93,7 @@ Suite *web_suite(void)
     Suite *suite = suite_create("web");
     TCase *negotiation = tcase_create("web_negotiation"), *page = tcase_create("web_page");
     tcase_set_timeout(page, 600);
+    tcase_set_tags(page, TAG_SLOW);
     tcase_add_checked_fixture(negotiation, setup, teardown);
     tcase_add_checked_fixture(page, setup, teardown);
     tcase_add_test(negotiation, page_is_for_those_who_name_html);

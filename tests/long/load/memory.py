@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""memory.py: 64 clients that each declare 256 MiB, and send them, to a server that may use 2 GiB. Each is answered, or told with
+"""memory.py [MIB]: 64 clients that each declare MIB (256) MiB, and send them, to a server that may use 8 times as much. Each is answered, or told with
 503 to come again, and comes again until it is; the process stays within what it may have."""
 import socket
 import struct
@@ -10,7 +10,8 @@ import time
 import requests
 from server import MIB, Server, Verdict, parse_head, sanitized
 
-CLIENTS, BODY, BUDGET, PATIENCE_S = 64, 256 * MIB, 2048 * MIB, 900
+BODY = (int(sys.argv[1]) if len(sys.argv) > 1 else 256) * MIB
+CLIENTS, BUDGET, PATIENCE_S = 64, 8 * BODY, 900
 
 
 def make_body():

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""sizes.py: bodies at, one below and one above --max-body and --max-expanded, from 1 byte to 4 GiB, with a length and in chunks, sent
-for real; and lengths that only pretend. Takes some 10 GiB of memory."""
+"""sizes.py [MIB]: bodies at, one below and one above --max-body and --max-expanded, up to MIB (4096) MiB, with a length and in chunks,
+sent for real; and lengths that only pretend. Takes some 10 GiB of memory for bodies of 4 GiB."""
 import gzip
 import socket
 import struct
@@ -10,6 +10,7 @@ import requests
 from server import MIB, Server, Verdict, parse_head
 
 GIB = 1 << 30
+LARGEST = (int(sys.argv[1]) if len(sys.argv) > 1 else 4096) * MIB
 ZEROS = memoryview(bytes(8 * MIB))
 
 
@@ -81,6 +82,8 @@ def around(limit):
 def main():
     verdict = Verdict()
     for limit, name in ((4096, "4 KiB"), (65536, "64 KiB"), (MIB, "1 MiB"), (2 * GIB, "2 GiB"), (4 * GIB, "4 GiB")):
+        if limit > LARGEST:
+            continue
         server = Server("--max-body", str(limit), "--max-memory", "20G")
         for chunked in (False, True):
             statuses = [(length - limit, ask(server.port, length, chunked)) for length, _ in around(limit)]
@@ -90,6 +93,8 @@ def main():
     # Beyond 32 bits within a larger limit: no size may wrap.
     server = Server("--max-body", "5G", "--max-memory", "20G")
     for length, name in ((2 * GIB - 1, "2 GiB - 1"), (2 * GIB + 1, "2 GiB + 1"), (4 * GIB - 1, "4 GiB - 1"), (4 * GIB, "4 GiB"), (4 * GIB + 1, "4 GiB + 1")):
+        if length > LARGEST + 1:
+            continue
         status = ask(server.port, length)
         verdict.check(status == 200, f"a body of {name} within --max-body 5G is {status}")
     for length in (2**63 - 1, 2**63, 10**19 - 1):
@@ -101,6 +106,8 @@ def main():
     verdict.check(server.alive(), "the server lives")
     server.stop()
     for limit, name in ((MIB, "1 MiB"), (64 * MIB, "64 MiB")):
+        if limit > LARGEST:
+            continue
         server = Server("--max-expanded", str(limit))
         statuses = [(length - limit, ask_compressed(server.port, length)) for length, _ in around(limit)]
         verdict.check(statuses == [(length - limit, status) for length, status in around(limit)],

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""soak.py SECONDS: mixed good, bad, slow and aborted requests of every protocol. Every good one must be answered as the first
+"""soak.py SECONDS [BURSTS]: mixed good, bad, slow and aborted requests of every protocol. Every good one must be answered as the first
 time, every bad one with the status that it deserves, a client that is too slow is cut, and between bursts, when nobody asks
 for anything, the server holds no more memory and no more descriptors than it did in the beginning."""
 import asyncio
@@ -10,7 +10,8 @@ import time
 import requests
 from server import MIB, Client, Closed, Server, Verdict, percentile, request, sanitized
 
-BURSTS, QUIET_S, HEADER_TIMEOUT = 6, 6, 5
+BURSTS = int(sys.argv[2]) if len(sys.argv) > 2 else 6
+QUIET_S, HEADER_TIMEOUT = 6, 5
 ARGUMENTS = ["--header-timeout", str(HEADER_TIMEOUT), "--max-body", "64M", "--max-expanded", "64M"]
 
 
@@ -170,7 +171,7 @@ async def main(seconds):
                 f"{'idle MiB':>8} {'files':>5} {'threads':>7}")
     for number in range(BURSTS):
         # The first is a short one: what it leaves is what is compared with.
-        await soak.burst(max(5, seconds / 20 if number == 0 else (seconds - seconds / 20) / (BURSTS - 1)), number)
+        await soak.burst(max(5, seconds / 20 if number == 0 else (seconds - seconds / 20) / max(1, BURSTS - 1)), number)
         await asyncio.sleep(QUIET_S)
         idle.append((server.status("VmRSS"), server.files(), server.status("Threads")))
         verdict.say(f"{number:5} {soak.counts['good']:8} {soak.counts['bad']:7} {soak.counts['slow']:6} {soak.counts['cut']:5} {soak.counts['aborted']:8} "

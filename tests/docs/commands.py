@@ -1,0 +1,316 @@
+"""Runs the targets of the Makefile and the commands of the documents, or says which test does.
+
+    commands.py [--all]
+
+Every target that `make help` lists and every command that a document shows is in TABLE, with what shows that it works:
+
+- here("script"): this program runs the script, by `sh -eu`, in the repository.
+- apart("script"): the same in a copy of the repository, which the script may change. `make` finds everything built there.
+- minutes("script"): run with --all alone (`make check-targets`): it builds much, or fetches packages.
+- by("name", ...): these tests run it; each must exist.
+
+Scripts find lossd and lossctl in PATH, a server at $LOSSD_URL, an empty folder at $TMP, and there pred.npy, y.npy, y.csv and
+predictions.csv. Prints what failed, and fails, if a script fails, a target or a command is not in TABLE, or TABLE has one that is no
+more."""
+import argparse
+import concurrent.futures
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "docs/site"))
+
+import snippets  # noqa: E402
+from server import lossd  # noqa: E402
+
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "bench/README.md", "clients/js/README.md", "clients/python/README.md",
+             "tests/clients/README.md", "tests/golden/README.md", "tests/real/README.md",
+             *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
+# What the first word of a command is. Words in capitals are variables of the environment.
+WORDS = r"(?:[A-Z_]+=\S+ )?(?:make|lossd|build/lossd|lossctl|npm|pip|curl|cut|cc|kubectl|systemctl|docker|(?:~|/)\S*/(?:python3?|pip))"
+COMMAND = re.compile(rf"{WORDS}(?= |$)")
+TIMEOUT_S = 600
+
+
+def here(script):
+    return "here", script
+
+
+def apart(script):
+    return "apart", script
+
+
+def minutes(script):
+    return "minutes", script
+
+
+def by(*names):
+    return "by", names
+
+
+# Serves until SIGTERM comes, and must then end with 0.
+SERVES = "timeout --foreground --preserve-status -s TERM 1 {} >$TMP/{}.out; grep -q 'listening on' $TMP/{}.out"
+TOKENS = """
+cd $TMP && lossd --new-token alice >>tokens 2>shown && TOKEN=$(sed 's/.*: //' shown)
+lossd --listen 127.0.0.1:0 --token-file tokens >started & server=$!
+until grep -q listening started; do sleep 0.05; done
+url=$(sed -n 's/.*listening on \\([^ ,]*\\).*/\\1/p' started)
+curl -fsS -H "Authorization: Bearer $TOKEN" $url/v1/losses >/dev/null
+test "$(curl -sS -o /dev/null -w '%{http_code}' $url/v1/losses)" = 401
+kill $server && wait $server"""
+INSTALLED = """
+make install DESTDIR=$TMP/root PREFIX=/usr
+$TMP/root/usr/bin/lossd --version && $TMP/root/usr/bin/lossctl --version
+test -s $TMP/root/usr/share/man/man8/lossd.8 && test -s $TMP/root/usr/share/man/man1/lossctl.1
+make uninstall DESTDIR=$TMP/root PREFIX=/usr
+test "$(cd $TMP/root && find . -type f)" = ./etc/lossd.conf"""
+LIBRARY = """
+make lib && make install-lib PREFIX=$TMP/usr
+printf '#include <loss.h>\\nint main(void) { return loss_find("mse") ? 0 : 1; }\\n' >$TMP/my.c
+export PKG_CONFIG_PATH=$TMP/usr/lib/pkgconfig
+cc -o $TMP/my $TMP/my.c $(pkg-config --cflags --libs libloss) && LD_LIBRARY_PATH=$TMP/usr/lib $TMP/my"""
+EVAL = "cd $TMP && lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy && test -s grad.npy"
+BENCH = ("cd $TMP && lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,1000 --rate 200 --warm-up 0 --duration 0.1 "
+         "--html report.html --limit p99=60s && test -s report.html")
+# dpkg-query that says of each package that it is there: nothing is installed.
+DEPS = """
+mkdir $TMP/bin && printf '#!/bin/sh\\necho installed\\n' >$TMP/bin/dpkg-query && chmod +x $TMP/bin/dpkg-query
+PATH=$TMP/bin:$PATH make {}"""
+
+TABLE = {
+    # ---- targets: "make NAME", whatever variables a document gives it
+    "make": here("make"),
+    "make all": here("make all && lossd --version && lossctl --version"),
+    "make lib": apart(LIBRARY),
+    "make help": here("make help | grep -q '^  test-quick '"),
+    "make deps": here(DEPS.format("deps")),
+    "make test-deps": here(DEPS.format("test-deps")),
+    "make bench-deps": here(DEPS.format("bench-deps")),
+    "make run": here("LOSSD_LISTEN=127.0.0.1:0 make run ONCE=1 | grep -q '^breast_cancer .*bce_with_logits'"),
+    "make test": here("make test ONLY=json_heads | grep -q '^100%'"),
+    "make test-quick": here("make test-quick ONLY=json_heads | grep -q '^100%'"),
+    "make MODE=debug": here("make -j2 MODE=debug all build/debug/tests/lossd-tests && make MODE=debug test ONLY=json_heads"),
+    "make check-targets": by("targets_and_commands_work"),
+    "make check-clients": minutes("make check-clients"),
+    "make check-web": minutes("make check-web"),
+    "make check-faults": here("make check-faults FAULTS=sample ONLY=faults_document"),
+    "make check-sanitize": minutes("make check-sanitize ONLY=json"),
+    "make coverage": minutes("make -j2 coverage ONLY=json && test -s build/coverage/html/index.html"),
+    "make generate": apart("make generate && diff -r $REPOSITORY/clients/js clients/js -x node_modules && "
+                           "diff -r $REPOSITORY/clients/python clients/python -x __pycache__"),
+    "make docs": minutes("make docs && test -s build/docs/site/index.html"),
+    "make python-wheel": by("test_the_wheel_installs_into_a_fresh_environment"),
+    "make fuzz": minutes("make -j2 fuzz FUZZ_SECONDS=1"),
+    "make soak": here("make soak SOAK_SECONDS=1 SOAK_BURSTS=1"),
+    "make check-slow": here("make check-slow SLOW_SECONDS=12 SLOW_IDLE=100"),
+    "make check-cost": minutes("make check-cost"),
+    "make check-drain": here("make check-drain DRAIN_COUNT=2"),
+    "make check-memory": here("make check-memory MEMORY_MIB=4"),
+    "make check-sizes": here("make check-sizes SIZES_MIB=1"),
+    "make check-mathematics": here("make check-mathematics MATHEMATICS_STRIDE=65537"),
+    "make check-numbers": here("make check-numbers NUMBERS_STRIDE=65537"),
+    "make bench": minutes("make bench"),
+    "make bench-quick": minutes("make bench-quick"),
+    "make bench-smoke": here("make bench-smoke"),
+    "make install": apart(INSTALLED),
+    "make install-lossctl": apart("make install-lossctl DESTDIR=$TMP/root && test -x $TMP/root/usr/local/bin/lossctl"),
+    "make install-lib": apart(LIBRARY),
+    "make uninstall": apart(INSTALLED),
+    "make format": apart("make format"),
+    "make tidy": here("make tidy TIDY_FILES=core/error.c"),
+    "make clean": apart("make clean && test ! -e build"),
+    # ---- README.md
+    "lossd --listen 127.0.0.1:8080 --threads 16": here(SERVES.format("lossd --listen 127.0.0.1:0 --threads 16", "a", "a")),
+    "lossd --help": here("lossd --help | grep -q -e '--listen'"),
+    "lossd --config lossd.conf": here("LOSSD_LISTEN=127.0.0.1:0 lossd --config deploy/lossd.conf --print-config | grep -q 127.0.0.1:0"),
+    "lossd --print-config": here("lossd --print-config | grep -q '^listen'"),
+    "lossd --new-token alice >> tokens": here(TOKENS),
+    "lossd --listen 0.0.0.0:8080 --token-file tokens": here(TOKENS),
+    'curl -H "Authorization: Bearer $TOKEN" http://server:8080/v1/losses': here(TOKENS),
+    "lossctl list": here("lossctl list | grep -q cross_entropy"),
+    "lossctl show cross_entropy": here("lossctl show cross_entropy | grep -q label_smoothing"),
+    "lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy": here(EVAL),
+    "lossctl eval cross_entropy --batch tests/real/digits.safetensors --label-smoothing 0.1 --grad grad.npy": here(
+        "lossctl eval cross_entropy --batch tests/real/digits.safetensors --label-smoothing 0.1 --grad $TMP/grad.npy"),
+    "cut -d, -f2 predictions.csv | lossctl eval mse --local --input - --target y.csv --json": here(
+        "cd $TMP && cut -d, -f2 predictions.csv | lossctl eval mse --local --input - --target y.csv --json"),
+    "lossctl compare mse l1 huber:delta=0.5 quantile:q=0.9 --input pred.npy --target y.npy": here(
+        "cd $TMP && lossctl compare mse l1 huber:delta=0.5 quantile:q=0.9 --input pred.npy --target y.npy"),
+    "lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,100000 --rate 200 --html report.html --limit p99=20ms":
+        here(BENCH),
+    "lossctl doctor --url http://gpu7:8080": here("lossctl doctor --url $LOSSD_URL"),
+    "lossctl eval LOSS --help": here("lossctl eval huber --help | grep -q -e --delta"),
+    "lossctl completions SHELL": here("lossctl completions bash | bash -n"),
+    "cc my.c $(pkg-config --cflags --libs libloss)": apart(LIBRARY),
+    # ---- other documents; what a command of lossctl is called there
+    "lossctl eval": here(EVAL),
+    "lossctl compare": here("cd $TMP && lossctl compare mse l1 --input pred.npy --target y.npy"),
+    "lossctl show": here("lossctl show mse"),
+    "lossctl bench": here(BENCH),
+    "lossctl doctor": here("lossctl doctor"),
+    "lossctl doctor --url": here("lossctl doctor --url $LOSSD_URL"),
+    "curl -s localhost:8080/metrics | grep -v '^#' | grep -v ' 0$'": here(
+        "curl -s $LOSSD_URL/metrics | grep -v '^#' | grep -v ' 0$'"),
+    "kubectl apply -k": by("deploy_manifests_are_sound"),
+    "kubectl get pods": by("deploy_manifests_are_sound"),
+    "systemctl status lossd": by("unit_is_sound"),
+    "npm install ./clients/js": here("cd $TMP && npm install --offline --no-audit --no-fund $REPOSITORY/clients/js"),
+    "npm ci": by("types_are_what_typescript_takes"),
+    "npm run types": by("types_are_what_typescript_takes"),
+    "npm run generate http://127.0.0.1:8080": apart("cd clients/js && npm run generate $LOSSD_URL"),
+    "LOSSD_URL=http://127.0.0.1:8080 npm test": by("client_passes_its_tests"),
+    "/usr/bin/python3 -m venv --system-site-packages ~/lossd-venv": by("test_the_wheel_installs_into_a_fresh_environment"),
+    "~/lossd-venv/bin/pip install build/python/lossd-*.whl": by("test_the_wheel_installs_into_a_fresh_environment"),
+    "pip install build/python/lossd-*.whl": by("test_the_wheel_installs_into_a_fresh_environment"),
+    "build/lossd --log-requests failed &": here(SERVES.format("build/lossd --listen 127.0.0.1:0 --log-requests failed", "b", "b")),
+}
+
+
+# ---- what there is ---------------------------------------------------------------------------------------------------------
+
+
+def targets():
+    printed = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [f"make {line.split()[0]}" for line in printed.splitlines()]
+
+
+def normal(command):
+    """A command as TABLE names it: without comments and sudo; for make the target alone, and MODE where that is all."""
+    command = re.sub(r"\s+#.*", "", command).strip().removeprefix("sudo ")
+    if not command.startswith("make"):
+        return [command]
+    words = command.split()[1:]
+    names = [word for word in words if re.fullmatch(r"[a-z][a-z0-9-]*", word)]
+    return [f"make {name}" for name in names] or ["make " + words[0] if words else "make"]
+
+
+def shown_in(path):
+    """The commands that a document shows; those that docs/site/snippets.py runs are left out."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    ran = {example[2] for example in [*snippets.fenced(ROOT / path), *snippets.indented(ROOT / path)]} if (
+        ROOT / path in [*snippets.FENCED, *snippets.INDENTED]) else set()
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M)
+    rest = re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
+    blocks = [block for language, block in fences if language in ("", "sh", "text") and block not in ran]
+    blocks += [block for block in snippets.indented_blocks(rest) if block not in ran]
+    lines = [part for block in blocks for line in block.split("\n") for part in line.split(" && ")]
+    spans = [span.replace("\n", " ") for span in re.findall(r"`([^`]+)`", rest)]
+    for command in (part.strip().removeprefix("sudo ") for part in [*lines, *spans]):
+        if COMMAND.match(command) and (" " in command or command == "make") and not command.startswith("curl -d"):
+            yield from normal(command)
+
+
+def tests():
+    """The names of all tests, in C and in Python."""
+    for path in [*(ROOT / "tests").rglob("*.c"), *(ROOT / "clients").rglob("test_*.py")]:
+        yield from re.findall(r"^(?:START_TEST\(|def )(\w+)", path.read_text(encoding="utf-8"), re.M)
+
+
+def check_table():
+    """What is not in TABLE, or no more anywhere else."""
+    wanted = {command: "make help" for command in targets()}
+    for path in DOCUMENTS:
+        for command in shown_in(path):
+            wanted.setdefault(command, path)
+    for command, path in wanted.items():
+        if command not in TABLE:
+            yield f"{path} shows `{command}`, which is not in TABLE of tests/docs/commands.py"
+    for command in TABLE:
+        if command not in wanted:
+            yield f"TABLE of tests/docs/commands.py has `{command}`, which neither make help nor a document shows"
+    known = set(tests())
+    for command, (how, what) in TABLE.items():
+        for name in what if how == "by" else ():
+            if name not in known:
+                yield f"TABLE of tests/docs/commands.py says that {name} tests `{command}`: there is no such test"
+
+
+# ---- running ---------------------------------------------------------------------------------------------------------------
+
+FILES = """
+import numpy as np
+np.save("pred.npy", np.float32([2.5, 0, 2]))
+np.save("y.npy", np.float32([3, -0.5, 2]))
+open("y.csv", "w").write("y\\n3\\n-0.5\\n2\\n")
+open("predictions.csv", "w").write("id,prediction\\n1,2.5\\n2,0\\n3,2\\n")
+"""
+NEVER_COPIED = {".git", "node_modules", "__pycache__"}
+BUILDS_NOT_COPIED = {"asan", "tsan", "debug", "coverage", "fuzz", "docs"}
+
+
+def not_copied(folder, names):
+    return set(names) & (NEVER_COPIED | (BUILDS_NOT_COPIED if Path(folder) == ROOT / "build" else set()))
+
+
+def run(command, how, script, url):
+    """Runs a script of TABLE; what there is to say of it if it fails, else nothing."""
+    top = Path(tempfile.mkdtemp(prefix="lossd-commands-"))
+    try:
+        (top / "tmp").mkdir()
+        subprocess.run([snippets.PYTHON, "-c", FILES], cwd=top / "tmp", check=True)
+        folder = ROOT
+        if how == "apart":
+            folder = top / "lossd"
+            shutil.copytree(ROOT, folder, ignore=not_copied, symlinks=True)
+        environment = {name: value for name, value in os.environ.items()
+                       if not name.startswith(("MAKE", "CK_", "LOSSD")) and name not in ("ONLY", "MFLAGS")}
+        environment.update(PATH=f"{ROOT}/build:{os.environ['PATH']}", TMP=str(top / "tmp"), LOSSD_URL=url, REPOSITORY=str(ROOT))
+        with open(top / "printed", "w+b") as printed:
+            process = subprocess.Popen(["sh", "-eu", "-c", script], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                                       stdout=printed, stderr=subprocess.STDOUT, start_new_session=True)
+            try:
+                status = process.wait(TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                status = f"no end after {TIMEOUT_S} s"
+            with contextlib.suppress(ProcessLookupError):  # what the script left running
+                os.killpg(process.pid, signal.SIGKILL)
+            text = (top / "printed").read_text(encoding="utf-8", errors="replace")
+        return "" if status == 0 else f"--- `{command}`, run as\n{script}\n--- ended with {status}, having printed:\n{text[-3000:]}"
+    finally:
+        shutil.rmtree(top)
+
+
+def run_all(whole):
+    kinds = ("here", "apart", "minutes") if whole else ("here", "apart")
+    scripts = {}  # each once, by the first command that it is for
+    for command, (how, what) in TABLE.items():
+        if how in kinds:
+            scripts.setdefault((how, what), command)
+    # What several of them need is built first, so that no two build it at once.
+    subprocess.run(["make", "-j2", "all", "build/tests/lossd-tests"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    took = {}
+    with lossd(str(ROOT / "build/lossd")) as server, concurrent.futures.ThreadPoolExecutor(1 if whole else 4) as pool:
+        def timed(command, how, script):
+            begun = time.monotonic()
+            try:
+                return run(command, how, script, server.url)
+            finally:
+                took[command] = time.monotonic() - begun
+        faults = [fault for fault in pool.map(lambda item: timed(item[1], *item[0]), scripts.items()) if fault]
+    for command, seconds in sorted(took.items(), key=lambda item: -item[1])[:8]:
+        print(f"{seconds:6.1f} s  {command}")
+    return faults
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true", help="also what takes minutes")
+    parser.add_argument("--list", action="store_true", help="only compare TABLE with what there is")
+    arguments = parser.parse_args()
+    faults = list(check_table())
+    if not faults and not arguments.list:
+        faults = run_all(arguments.all)
+    print("\n".join(faults))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -720,6 +720,11 @@ START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
     reset_connection(&second);
     expect_soon(waiting, 0);
     ck_assert(metric("lossd_rejected_total{reason=\"gone\"}") >= 1);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "");
+    wait_for_metric(waiting, 1);
+    http_client_close(&second);
+    expect_soon(waiting, 0);
     /* One that sends its body. */
     reset_connection(&client);
     expect_soon(reserved, 0);
@@ -736,6 +741,16 @@ START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
     }
     wait_for_metric(waiting, 1);
     reset_connection(&second);
+    expect_soon(waiting, 0);
+    /* One that closes in order there. */
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, MIDDLE, "");
+    for (size_t at = 0; at < MIDDLE && metric(waiting) < 1;) {
+        const ssize_t sent = send(second.fd, body + at, MIDDLE - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        at += sent > 0 ? (size_t)sent : 0;
+    }
+    wait_for_metric(waiting, 1);
+    http_client_close(&second);
     expect_soon(waiting, 0);
     reset_connection(&before);
     expect_soon(reserved, 0);

@@ -269,6 +269,7 @@ struct loss_plan {
     struct loss_tensor grad[LOSS_MAX_TENSORS];     /* shape of the tensor, `dtype`; for those in grad_mask */
     struct loss_tensor hess[LOSS_MAX_TENSORS];     /* the same, for those in hess_mask */
     const bool *cancel; /* the caller's: loss_run gives up once another thread has stored true there, atomically; NULL: never */
+    bool *asked; /* the caller's: loss_run stores false there, atomically, if it finds true when it looks at cancel; may be NULL */
     const char *warning[LOSS_MAX_WARNINGS]; /* what PyTorch would warn of; static text; NULL ends them */
 
     /* private to the library */

@@ -492,12 +492,21 @@ static void evaluate_chunk(const struct run *run, struct loss_block *b, real *sc
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------ */
 
+/* Whether a run is to be given up. Also shows that it progresses; as a rule that only reads, since all threads do so. */
+static bool is_cancelled(const struct loss_plan *plan)
+{
+    bool *const asked = plan->asked;
+    if (asked && __atomic_load_n(asked, __ATOMIC_RELAXED))
+        __atomic_store_n(asked, false, __ATOMIC_RELAXED);
+    return cancel_asked(plan->cancel);
+}
+
 /* Works off a block. Where its sum is not finite, that has to be done again, and the terms that are not be counted. */
 static struct partial block_partial(const struct run *run, size_t block, real *scratch, bool count)
 {
     struct tally tally = {.partial = {.invalid = run->terms}, .count = count};
     const size_t first = block * run->block, end = run->terms - first < run->block ? run->terms : first + run->block;
-    for (size_t t = first; t < end && !cancel_asked(run->plan->cancel); t += run->chunk) {
+    for (size_t t = first; t < end && !is_cancelled(run->plan); t += run->chunk) {
         struct loss_block b = block_of(run, t, end - t < run->chunk ? end - t : run->chunk, scratch);
         if (run->pass == WEIGH)
             weigh_chunk(run, &b, scratch, &tally.partial);
@@ -510,7 +519,7 @@ static struct partial block_partial(const struct run *run, size_t block, real *s
 
 static void run_block(struct run *run, size_t block, int thread)
 {
-    if (cancel_asked(run->plan->cancel)) {
+    if (is_cancelled(run->plan)) {
         run->partial[block] = (struct partial){.invalid = run->terms};
         return;
     }
@@ -602,12 +611,12 @@ static enum loss_status finish(struct run *run, int threads, struct loss_result 
 {
     const struct loss_plan *plan = run->plan;
     const struct partial whole = combine(run);
-    if (cancel_asked(plan->cancel))
+    if (is_cancelled(plan))
         return given_up(plan, error);
     if (whole.invalid < run->terms)
         return blame_element(run, &whole, error);
     fold_gradients(run, threads);
-    if (cancel_asked(plan->cancel))
+    if (is_cancelled(plan))
         return given_up(plan, error);
     *result = (struct loss_result){.count = run->terms - whole.ignored, .nonfinite = whole.nonfinite};
     if (plan->reduction != LOSS_NONE)
@@ -646,7 +655,7 @@ static size_t set_up_all(struct run *run, const struct loss_plan *const plans[],
 {
     size_t ready = 0;
     bool possible = true;
-    while (ready < n && possible && !cancel_asked(plans[ready]->cancel))
+    while (ready < n && possible && !is_cancelled(plans[ready]))
         possible = set_up(&run[ready], plans[ready], threads) && ++ready;
     if (!possible)
         tear_down(&run[ready]);
@@ -664,7 +673,7 @@ enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int 
     const size_t ready = run && order ? set_up_all(run, plans, n, threads) : 0;
     *failed = ready;
     if (ready < n)
-        status = cancel_asked(plans[ready]->cancel) ? given_up(plans[ready], error) : no_memory(plans[ready], error);
+        status = is_cancelled(plans[ready]) ? given_up(plans[ready], error) : no_memory(plans[ready], error);
     for (size_t i = 0; i < ready; i++)
         order[i] = &run[i];
     for (size_t i = 0; i < n && status == LOSS_OK;)

@@ -246,6 +246,7 @@ enum loss_status evaluation_run(struct evaluation *e, struct loss_error *error)
 {
     const double start = evaluation_clock();
     e->plan.cancel = e->allowance ? e->allowance->cancel : NULL;
+    e->plan.asked = e->allowance ? e->allowance->asked : NULL;
     const enum loss_status status = loss_run(&e->plan, e->threads, &e->result, error);
     if (status != LOSS_OK)
         evaluation_point(e, error);

@@ -100,3 +100,10 @@ void activation_stopping(void)
 {
     notify("STOPPING=1\nSTATUS=Finishing the requests under way");
 }
+
+void activation_alive(void)
+{
+    const long pid = number_of("WATCHDOG_PID");
+    if (number_of("WATCHDOG_USEC") > 0 && (pid < 0 || pid == (long)getpid()))
+        notify("WATCHDOG=1");
+}

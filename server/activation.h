@@ -20,5 +20,7 @@ bool activation_inherit(struct listener *listener, char *message, size_t size);
 void activation_ready(void);
 void activation_reloading(void); /* to be followed by activation_ready */
 void activation_stopping(void);
+/* Tells the service manager that all threads progress, if it asked for that (WatchdogSec=). To be called every second. */
+void activation_alive(void);
 
 #endif

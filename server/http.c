@@ -66,6 +66,7 @@
 #include "trace.h"
 #include "transfer.h"
 #include "watch.h"
+#include "watchdog.h"
 #include "wire.h"
 
 enum {
@@ -788,17 +789,35 @@ static bool compute_there(struct request *request, int threads)
     return false;
 }
 
+/* Tells the watchdog that the calling thread is at this request, and the request how to show it that it progresses. */
+static void show_watchdog(struct request *request)
+{
+    watchdog_request(request->id, request->path);
+    request->memory.allowance.asked = watchdog_asked();
+}
+
+/* Fills the reply, on the executor's thread. False as compute_there has it. */
+static bool fill_reply(struct request *request, int threads)
+{
+    if (request->reply.status == 0 && !compute_there(request, threads))
+        return false;
+    free_body(request); /* not needed while the answer is being sent, which may take long */
+    watchdog_phase("compressing the answer");
+    if (transfer_due(&request->transfer, &request->reply) && !is_given_up(request))
+        transfer_compress(&request->transfer, threads, &request->reply);
+    return true;
+}
+
 /* On the executor's thread: see the head of the file for who owns what. */
 static bool run_job(struct job *job, int threads)
 {
     struct request *request = (struct request *)job;
     end_waiting(request);
-    if (request->reply.status == 0 && !compute_there(request, threads))
-        return false;
-    free_body(request); /* not needed while the answer is being sent, which may take long */
-    if (transfer_due(&request->transfer, &request->reply) && !is_given_up(request))
-        transfer_compress(&request->transfer, threads, &request->reply);
-    return true;
+    watchdog_begin(WATCHDOG_EXECUTOR, "decoding, computing or encoding");
+    show_watchdog(request);
+    const bool filled = fill_reply(request, threads);
+    watchdog_end();
+    return filled;
 }
 
 /* The executor has done with a request, on any thread. */
@@ -1209,6 +1228,7 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
 
 static enum MHD_Result first_call(struct request *request, const char *version)
 {
+    show_watchdog(request);
     if (!watch_turn(request->watched, WATCH_BODY))
         return MHD_NO;
     struct refusal fault = wire_head_fault(request->wire, request->number);
@@ -1228,11 +1248,13 @@ static enum MHD_Result first_call(struct request *request, const char *version)
 
 /* ---- libmicrohttpd's callbacks ------------------------------------------------------------------------------------ */
 
-static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *target, const char *method,
-                                  const char *version, const char *data, size_t *size, void **slot)
+/* As on_request has it. */
+static enum MHD_Result go_on(struct http *http, struct MHD_Connection *connection, const char *target, const char *method,
+                             const char *version, const char *data, size_t *size, void **slot)
 {
-    struct http *http = context;
     struct request *request = *slot;
+    if (request)
+        show_watchdog(request);
     if (!request) {
         request = begin(http, connection, target, method);
         *slot = request;
@@ -1263,6 +1285,23 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         break;
     }
     return MHD_YES;
+}
+
+/* The kind of thread that has a connection. */
+static enum watchdog_thread kind_of(const struct http *http, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *const info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info && http->arrival[info->connect_fd].entrance->admin ? WATCHDOG_ADMIN : WATCHDOG_IO;
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *target, const char *method,
+                                  const char *version, const char *data, size_t *size, void **slot)
+{
+    struct http *http = context;
+    watchdog_begin(kind_of(http, connection), "receiving or answering");
+    const enum MHD_Result result = go_on(http, connection, target, method, version, data, size, slot);
+    watchdog_end();
+    return result;
 }
 
 static void record_time(struct request *request, enum phase phase, double ms)
@@ -1313,6 +1352,8 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (!request)
         return;
     *slot = NULL;
+    watchdog_begin(kind_of(http, connection), "ending a request");
+    watchdog_request(request->id, request->path);
     bool answered = request->dropped || (request->state == REQUEST_ANSWERED && how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     record(request, answered);
     if (answered && (request->unread || request->dropped)) {
@@ -1332,6 +1373,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (--http->active == 0)
         pthread_cond_signal(&http->idle);
     pthread_mutex_unlock(&http->mutex);
+    watchdog_end();
 }
 
 static void on_connection(void *context, struct MHD_Connection *connection, void **slot,

@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "log.h"
 #include "sockets.h"
+#include "watchdog.h"
 
 enum {
     LISTEN_PAUSE_MS = 100, /* before accepting again where there was no room for more */
@@ -156,11 +157,13 @@ static void *run(void *argument)
         if (poll(wait, listener->doors + 1, pause_ms) < 0)
             continue;
         const bool stop = wait[0].revents != 0;
+        watchdog_begin(WATCHDOG_ACCEPT, "accepting connections");
         for (size_t i = 0; i < listener->doors; i++) {
             struct door *const door = &listener->door[i];
             if ((stop || wait[i + 1].revents != 0) && !accept_waiting(listener, door, stop ? INT_MAX : LISTEN_BURST))
                 door->resume = clock_ms() + LISTEN_PAUSE_MS;
         }
+        watchdog_end();
         if (stop)
             return NULL;
     }

@@ -24,6 +24,7 @@ void log_setup(enum log_level level, enum log_format format)
 {
     log_level = level;
     log_format = format;
+    tzset(); /* takes memory the first time: a line must not need any */
 }
 
 bool log_enabled(enum log_level level)

@@ -33,6 +33,7 @@
 #include "signals.h"
 #include "tls.h"
 #include "tokens.h"
+#include "watchdog.h"
 
 enum {
     EXIT_USAGE = 2,
@@ -58,9 +59,11 @@ struct server {
 /* Reads the files again, and tells systemd. */
 static void reload(void *access)
 {
+    watchdog_begin(WATCHDOG_RELOAD, "reading tokens and certificates again");
     activation_reloading();
     access_reload(access);
     activation_ready();
+    watchdog_end();
 }
 
 static bool bind_all(struct listener *listener, const struct address_list *list, int mode, bool admin, char *message)
@@ -215,6 +218,9 @@ static bool start(struct server *server, const struct options *options, char *me
         snprintf(message, MESSAGE, "no memory for the metrics");
         return false;
     }
+    const struct watchdog_settings watchdog = {.timeout_ms = options->watchdog_timeout, .exit = options->watchdog_exit == 0};
+    if (!watchdog_start(&watchdog, server->metrics, message, MESSAGE))
+        return false;
     const struct http_settings settings = {.address = server->address,
                                            .has_admin = server->has_admin,
                                            .has_plain = count_entrances(server->listener, false, false) > 0,
@@ -263,6 +269,7 @@ static void stop(struct server *server, int64_t grace_ms)
     http_stop(server->http);
     executor_free(server->executor);
     linger_stop(server->linger);
+    watchdog_stop();
     metrics_free(server->metrics);
     listener_close(server->listener);
     if (!signals_stop())

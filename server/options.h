@@ -30,6 +30,8 @@ struct options {
     int io_threads;
     struct limits limits;
     int64_t drain_delay;                     /* milliseconds */
+    int64_t watchdog_timeout;                /* likewise */
+    int watchdog_exit;                       /* 0 for on, 1 for off */
     int compress;                            /* 0 for on, 1 for off */
     int seccomp;                             /* 0 for on, 1 for off */
     int log_level;                           /* enum log_level */

@@ -255,7 +255,7 @@ END_TEST
 
 enum {
     CROWD = 24,            /* connections, of which the server has 20 at a time */
-    QUERIES = 12000,       /* of info_nce: their losses take more than a second */
+    QUERIES = 3000,       /* of info_nce: their losses take more than a second */
     BODY = 20 << 20,       /* bytes, of a memory of 64 MiB */
     STALL_MS = 20000,      /* for which the I/O threads wait for memory, unless the test is over before */
     PROBES = 25,           /* in all */
@@ -272,7 +272,7 @@ static void occupy_executor(struct http_client *with)
     struct buffer body = {.data = NULL};
     char head[160];
     for (int tensor = 0; tensor < 2; tensor++) {
-        buffer_text(&body, tensor == 0 ? "{\"query\":[[1,2]" : "],\"positive_key\":[[2,1]");
+        buffer_text(&body, tensor == 0 ? "{\"query\":[[1,2]" : "],\"key\":[[2,1]");
         for (int i = 1; i < QUERIES; i++)
             buffer_printf(&body, ",[%d,%d]", i % 7, i % 5);
     }
@@ -362,6 +362,121 @@ START_TEST(probes_are_answered_whatever_else_is_occupied)
 }
 END_TEST
 
+/* ---- the watchdog --------------------------------------------------------------------------------------------------- */
+
+/* Starts a server of which threads can be stalled, and connects to its admin address. */
+static void start_watched(const char *timeout, const char *more)
+{
+    faults = fault_library_begin();
+    server_process_start(
+        &server, (const char *const[]){"--threads=1", "--io-threads=2", "--admin-listen=127.0.0.1:0", timeout, more, NULL});
+    ck_assert(http_client_connect(&client, "127.0.0.1", server_process_port(&server, "for health and metrics on")));
+    ck_assert(http_client_connect(&crowd[0], "127.0.0.1", server.port));
+}
+
+/* From now on threads of that name wait when they want memory. */
+static void stall(const char *thread)
+{
+    strcpy(faults->stall_thread, thread);
+    atomic_store(&faults->stall_ms, STALL_MS);
+    atomic_store(&faults->stall_kinds, FAULT_MEMORY);
+}
+
+static void stop_stalling(void)
+{
+    atomic_store(&faults->stall_kinds, 0);
+    atomic_store(&faults->stall_ms, 0);
+}
+
+/* Sends a request, the last bytes of its body once its thread waits for memory. */
+static void send_stalled(const char *thread, int len)
+{
+    char head[200], *const body = malloc((size_t)len);
+    ck_assert_ptr_nonnull(body);
+    memset(body, ' ', (size_t)len);
+    memcpy(body, "{\"input\":[1],\"target\":[2]", 25);
+    body[len - 1] = '}';
+    snprintf(head, sizeof head,
+             "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: the-one\r\nContent-Length: %d\r\n\r\n", len);
+    ck_assert(http_client_send_text(&crowd[0], head) && http_client_send(&crowd[0], body, (size_t)len - 1));
+    wait_ms(200); /* until that was read */
+    stall(thread);
+    ck_assert(http_client_send(&crowd[0], body + len - 1, 1));
+    free(body);
+    const int64_t began = now_ms();
+    while (atomic_load(&faults->stalls) == 0) {
+        ck_assert_msg(now_ms() - began < PATIENCE_MS, "no thread %s wants memory", thread);
+        wait_ms(10);
+    }
+}
+
+static const struct {
+    const char *name;
+    int len; /* of a body that such a thread evaluates */
+    const char *metric, *log;
+} stuck[] = {
+    {"MHD-worker", 60000, "lossd_watchdog_stalls_total{thread=\"io\"}", "thread io has not progressed for "},
+    {"lossd", 200000, "lossd_watchdog_stalls_total{thread=\"executor\"}", "thread executor has not progressed for "},
+};
+
+START_TEST(watchdog_tells_what_a_thread_is_stuck_at)
+{
+    start_watched("--watchdog-timeout=0.3", NULL);
+    ck_assert_double_eq(metric(stuck[_i].metric), 0);
+    send_stalled(stuck[_i].name, stuck[_i].len);
+    server_process_expect_log(&server, stuck[_i].log);
+    ck_assert_double_eq(metric(stuck[_i].metric), 1);
+    wait_ms(700);
+    ck_assert_double_eq(metric(stuck[_i].metric), 1); /* it is told of once */
+    stop_stalling();
+    server_process_expect_log(&server, " goes on after ");
+    ck_assert(http_client_read(&crowd[0], &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    char *const log = server_process_log(&server), *const line = strstr(log, stuck[_i].log);
+    ck_assert_msg(line && strstr(line, ", request the-one, /v1/losses/mse\n"), "%s", log);
+    free(log);
+}
+END_TEST
+
+START_TEST(watchdog_ends_the_server_if_it_is_told_to)
+{
+    start_watched("--watchdog-timeout=0.3", "--watchdog-exit=on");
+    send_stalled("lossd", 200000);
+    ck_assert_int_eq(server_process_wait(&server), 1);
+    server_process_expect_log(&server, "ending, as --watchdog-exit says");
+}
+END_TEST
+
+/* It progresses. */
+START_TEST(watchdog_lets_long_jobs_be_computed)
+{
+    start_watched("--watchdog-timeout=0.5", "--watchdog-exit=on");
+    const int64_t began = now_ms();
+    occupy_executor(&crowd[0]);
+    ck_assert(http_client_read(&crowd[0], &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_int_gt(now_ms() - began, 1000); /* twice the timeout */
+    ck_assert_double_eq(metric(stuck[1].metric), 0);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+}
+END_TEST
+
+/* The whole process stands still for longer than a thread may, and nothing is wrong with any. */
+START_TEST(watchdog_does_not_count_time_for_which_the_process_was_stopped)
+{
+    start_watched("--watchdog-timeout=0.5", "--watchdog-exit=on");
+    occupy_executor(&crowd[0]);
+    wait_ms(300);
+    kill(server.pid, SIGSTOP);
+    wait_ms(2000);
+    kill(server.pid, SIGCONT);
+    ck_assert(http_client_read(&crowd[0], &response, false));
+    ck_assert_double_eq(metric(stuck[1].metric), 0);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+}
+END_TEST
+
 /* ---- stdout --------------------------------------------------------------------------------------------------------- */
 
 START_TEST(stalled_stdout_does_not_keep_the_server_from_serving)
@@ -419,5 +534,13 @@ Suite *stalls_suite(void)
     tcase_add_checked_fixture(probes, NULL, end_crowd);
     tcase_add_test(probes, probes_are_answered_whatever_else_is_occupied);
     suite_add_tcase(suite, probes);
+    TCase *const watchdog = tcase_create("watchdog");
+    tcase_set_timeout(watchdog, 60);
+    tcase_add_checked_fixture(watchdog, NULL, end_crowd);
+    tcase_add_loop_test(watchdog, watchdog_tells_what_a_thread_is_stuck_at, 0, sizeof stuck / sizeof *stuck);
+    tcase_add_test(watchdog, watchdog_ends_the_server_if_it_is_told_to);
+    tcase_add_test(watchdog, watchdog_lets_long_jobs_be_computed);
+    tcase_add_test(watchdog, watchdog_does_not_count_time_for_which_the_process_was_stopped);
+    suite_add_tcase(suite, watchdog);
     return suite;
 }

@@ -14,7 +14,7 @@ enum { IGNORE_INDEX };
 static inline bool class_label(struct loss_block *b, size_t i, size_t classes, size_t *label)
 {
     const int64_t y = b->index[TARGET][i * b->row[TARGET]];
-    if (y == b->param[IGNORE_INDEX].integer) {
+    if (y == b->param[IGNORE_INDEX].integer && !loss_value_is_null(b->param[IGNORE_INDEX])) {
         b->ignored++;
         return false;
     }

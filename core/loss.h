@@ -161,6 +161,10 @@ struct loss_value {
     double number;
     int64_t integer;
 };
+/* The value of a `nullable` parameter that is null: an ignore_index that ignores nothing. */
+#define LOSS_NULL_VALUE ((struct loss_value){__builtin_nan(""), INT64_MIN})
+/* Returns true if the value is LOSS_NULL_VALUE. */
+bool loss_value_is_null(struct loss_value value);
 
 struct loss_param_spec {
     const char *name;
@@ -171,6 +175,8 @@ struct loss_param_spec {
     bool has_min, has_max;      /* the range, bounds included ... */
     bool above_min, below_max;  /* ... but `min` or `max` itself where these are set */
     double min, max;
+    bool infinite; /* infinity is a value too, if it is in the range; other numbers are finite */
+    bool nullable; /* LOSS_NULL_VALUE is a value too */
 };
 
 /* A small request that is answered, to learn from: it gives the tensors and the parameters that are the loss's own a value. */

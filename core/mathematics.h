@@ -151,7 +151,8 @@ MATH_INLINE float math_exp_single(float x, float lost)
     const float shifted = x * 0x1.715476p0F + 0x1.8p23F, n = shifted - 0x1.8p23F;      /* n in the low bits of `shifted` */
     const float r = ((x - n * 0x1.62e4p-1F) - n * 0x1.7f7d1cp-20F) + lost, r2 = r * r; /* log 2 in two parts */
     const float value = 1 + (r + r2 * ((c[0] + c[1] * r) + r2 * ((c[2] + c[3] * r) + r2 * c[4])));
-    return single_of_bits(bits_of_single(value) + (bits_of_single(shifted) << 23)); /* times 2^n */
+    /* Times 2^n: a product, so that NaN stays NaN whatever its bits are. */
+    return value * single_of_bits(UINT32_C(0x3f800000) + (bits_of_single(shifted) << 23));
 }
 
 /* exp(x - top) for MATH_SINGLE_DEEPEST <= x - top <= 0 or NaN. The difference is taken together with its rounding error

@@ -100,6 +100,11 @@ struct loss_method {
 enum loss_status loss_shape_broadcast(struct loss_plan *plan, struct loss_error *error);
 /* The same, with PyTorch's warning where the target's shape is not the input's. */
 enum loss_status loss_shape_broadcast_warn(struct loss_plan *plan, struct loss_error *error);
+/* The same, for losses whose tensors are input, target and an optional weight of the terms, and whose mean divides by the sum
+   of the weights: these have loss_weigh_weights and WEIGHTED_OPERANDS as `weigh` and `weigh_operands`. */
+enum loss_status loss_shape_weighted(struct loss_plan *plan, struct loss_error *error);
+void loss_weigh_weights(struct loss_block *block);
+enum { WEIGHTED_WEIGHT = 2, WEIGHTED_OPERANDS = 1u << WEIGHTED_WEIGHT };
 /* One term for each element, the required tensors of equal shapes; optional ones broadcast. */
 enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *error);
 /* One term for each row of classes: tensors are input (C), (N, C) or (N, C, d1, ...), target of class indices without the C or
@@ -116,6 +121,9 @@ enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss
  */
 __attribute__((format(printf, 4, 5))) enum loss_status loss_misfit(const struct loss_plan *plan, struct loss_error *error,
                                                                    int tensor, const char *why, ...);
+
+/* Returns true if a tensor broadcasts to `shape` without widening it. */
+bool loss_broadcasts_to(const struct loss_tensor *tensor, const struct loss_tensor *shape);
 
 /* Whether two tensors have the same dimensions. */
 bool loss_same_shape(const struct loss_tensor *a, const struct loss_tensor *b);

@@ -61,10 +61,14 @@ static enum loss_status take_tensors(struct loss_plan *plan, const struct loss_r
 static enum loss_status check_param(const struct loss_param_spec *spec, struct loss_value value, struct loss_error *error)
 {
     const double x = value.number;
+    if (spec->nullable && loss_value_is_null(value))
+        return LOSS_OK;
     const bool low = spec->has_min && (spec->above_min ? !(x > spec->min) : !(x >= spec->min));
     const bool high = spec->has_max && (spec->below_max ? !(x < spec->max) : !(x <= spec->max));
     if (isnan(x))
         return fail_field(error, spec->name, "%s must be a number", spec->name);
+    if (isinf(x) && !spec->infinite)
+        return fail_field(error, spec->name, "%s is %s; it must be finite", spec->name, x > 0 ? "Infinity" : "-Infinity");
     if ((low || high) && spec->has_min && spec->has_max)
         return fail_field(error, spec->name, "%s is %.17g; it must be in %c%g, %g%c", spec->name, x,
                           spec->above_min ? '(' : '[', spec->min, spec->max, spec->below_max ? ')' : ']');

@@ -55,6 +55,12 @@ static bool broadcast(struct loss_tensor *into, const struct loss_tensor *shape)
     return true;
 }
 
+bool loss_broadcasts_to(const struct loss_tensor *tensor, const struct loss_tensor *shape)
+{
+    struct loss_tensor wide = *shape;
+    return broadcast(&wide, tensor) && loss_same_shape(&wide, shape);
+}
+
 /* Every axis of tensor k runs along the dimension of the terms that it is aligned with, from the last. */
 static void align_last(struct loss_plan *plan, int k)
 {
@@ -69,8 +75,7 @@ static enum loss_status align_all(struct loss_plan *plan, struct loss_error *err
     for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
         if (!plan->present[k])
             continue;
-        struct loss_tensor wide = plan->terms;
-        if (!broadcast(&wide, &plan->tensor[k]) || !loss_same_shape(&wide, &plan->terms))
+        if (!loss_broadcasts_to(&plan->tensor[k], &plan->terms))
             return loss_misfit(plan, error, k, "it must broadcast to that of the loss terms, %s",
                                loss_shape_text(&plan->terms, shape));
         align_last(plan, k);
@@ -112,6 +117,18 @@ enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *erro
     plan->terms = (struct loss_tensor){.rank = first->rank};
     memcpy(plan->terms.shape, first->shape, sizeof first->shape);
     return align_all(plan, error);
+}
+
+enum loss_status loss_shape_weighted(struct loss_plan *plan, struct loss_error *error)
+{
+    plan->weighed = plan->present[WEIGHTED_WEIGHT];
+    return loss_shape_broadcast_warn(plan, error);
+}
+
+void loss_weigh_weights(struct loss_block *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        b->term[i] = b->in[WEIGHTED_WEIGHT] ? b->in[WEIGHTED_WEIGHT][i] : (real)b->in32[WEIGHTED_WEIGHT][i];
 }
 
 /* ---- rows ----------------------------------------------------------------------------------------------------------- */
@@ -191,12 +208,11 @@ enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss
     for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
         const struct loss_tensor *tensor = &plan->tensor[k];
         const bool optional = plan->loss->tensors[k].optional;
-        struct loss_tensor wide = *first;
         if (!plan->present[k])
             continue;
         if (!optional && !loss_same_shape(first, tensor))
             return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0), loss_shape_text(first, shape));
-        bool fits = tensor->rank >= within && broadcast(&wide, tensor) && loss_same_shape(&wide, first);
+        bool fits = tensor->rank >= within && loss_broadcasts_to(tensor, first);
         for (int i = 1; fits && i <= within; i++)
             fits = tensor->shape[tensor->rank - i] == first->shape[first->rank - i];
         if (!fits)

@@ -1,6 +1,7 @@
 /* The table of losses and what can be looked up in it. */
 #include "kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 size_t loss_count(void)
@@ -61,6 +62,11 @@ int loss_param_find(const struct loss_descriptor *loss, const char *name)
         if (strcmp(loss->params[k].name, name) == 0)
             return k;
     return -1;
+}
+
+bool loss_value_is_null(struct loss_value value)
+{
+    return isnan(value.number) && value.integer == INT64_MIN;
 }
 
 const char *loss_reduction_name(enum loss_reduction reduction)

@@ -19,6 +19,8 @@ json_t *describe_member(json_t *object, const char *key, json_t *value)
 
 json_t *describe_value(const struct loss_param_spec *spec, const struct loss_value *value)
 {
+    if (spec->nullable && loss_value_is_null(*value))
+        return json_null();
     if (spec->type == LOSS_CHOICE)
         return json_string(spec->choices[value->integer]);
     if (spec->type == LOSS_BOOLEAN)

@@ -280,15 +280,56 @@ static bool number_ends(const struct fields *f, const char *at)
     return f->body || at == f->end;
 }
 
+/* The spellings of numbers that JSON does not have, as in tensors; plain text also has them as Python's str does. */
+static const struct {
+    const char *text;
+    double value;
+    bool plain; /* in plain text only */
+} words[] = {
+    {"Infinity", INFINITY, false}, {"-Infinity", -INFINITY, false}, {"NaN", NAN, false},
+    {"inf", INFINITY, true},       {"-inf", -INFINITY, true},       {"nan", NAN, true},
+};
+
+/* Reads one of those words, in JSON also in quotes. Returns the byte after it, or NULL if there is none. */
+static const char *read_number_word(const struct fields *f, double *value)
+{
+    const bool quoted = f->body && *f->at == '"';
+    const char *const start = f->at + quoted;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        const size_t len = strlen(words[i].text);
+        if ((words[i].plain && f->body) || strncmp(start, words[i].text, len) != 0)
+            continue;
+        const char *const end = start + len;
+        if (quoted ? *end != '"' : !number_ends(f, end))
+            continue;
+        *value = words[i].value;
+        return end + quoted;
+    }
+    return NULL;
+}
+
 static enum loss_status read_real(struct fields *f, double *value)
 {
-    const char *const end = number_read_f64(f->at, value);
+    const char *end = number_read_f64(f->at, value);
+    if (end && number_ends(f, end) && isinf(*value))
+        return invalid(f, "%s is out of range", f->key);
+    if (!end)
+        end = read_number_word(f, value);
     if (!end || !number_ends(f, end))
         return wrong_type(f, "a number");
-    if (isinf(*value))
-        return invalid(f, "%s is out of range", f->key);
     f->at = end;
     return LOSS_OK;
+}
+
+/* Reads a null where the parameter may be that; plain text also has Python's None. Returns false if there is none. */
+static bool read_null(struct fields *f, const struct loss_param_spec *spec, struct loss_value *value)
+{
+    if (!spec->nullable || (f->body ? strncmp(f->at, "null", 4) != 0
+                                    : strcmp(f->at, "null") != 0 && strcmp(f->at, "None") != 0))
+        return false;
+    f->at += 4;
+    *value = LOSS_NULL_VALUE;
+    return true;
 }
 
 static enum loss_status read_integer(struct fields *f, struct loss_value *value)
@@ -333,6 +374,8 @@ static enum loss_status read_param(struct fields *f, int k)
 {
     const struct loss_param_spec *const spec = &f->out->request.loss->params[k];
     struct loss_value *const value = &f->out->request.param[k];
+    if (read_null(f, spec, value))
+        return LOSS_OK;
     switch (spec->type) {
     case LOSS_CHOICE:
         return read_choice(f, spec, value);
@@ -343,7 +386,12 @@ static enum loss_status read_param(struct fields *f, int k)
     case LOSS_NUMBER:
         break;
     }
-    return read_real(f, &value->number);
+    const char *const start = f->at;
+    const enum loss_status status = read_real(f, &value->number);
+    if (status != LOSS_OK || !isnan(value->number))
+        return status;
+    f->at = start;
+    return wrong_type(f, "a number");
 }
 
 /* ---- fields --------------------------------------------------------------------------------------------------------- */

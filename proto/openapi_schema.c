@@ -27,12 +27,21 @@ static json_t *strings(const char *const texts[], int count)
 
 /* ---- parameters ----------------------------------------------------------------------------------------------------- */
 
-static json_t *param_schema(const struct loss_param_spec *spec)
+/* Adds the JSON type of a parameter, with the other values that it may have. */
+static json_t *with_type(json_t *schema, const struct loss_param_spec *spec)
 {
     static const char *const types[] = {
         [LOSS_NUMBER] = "number", [LOSS_INTEGER] = "integer", [LOSS_BOOLEAN] = "boolean", [LOSS_CHOICE] = "string"};
-    json_t *schema =
-        json_pack("{s:s,s:s,s:o}", "type", types[spec->type], "description", spec->doc, "default", describe_default(spec));
+    const char *const type = types[spec->type];
+    if (spec->infinite)
+        return describe_member(schema, "anyOf", json_pack("[{s:s},{s:s}]", "type", type, "const", "Infinity"));
+    return describe_member(schema, "type", spec->nullable ? json_pack("[s,s]", type, "null") : json_string(type));
+}
+
+static json_t *param_schema(const struct loss_param_spec *spec)
+{
+    json_t *schema = json_pack("{s:s,s:o}", "description", spec->doc, "default", describe_default(spec));
+    schema = with_type(schema, spec);
     if (spec->has_min)
         schema = describe_member(schema, spec->above_min ? "exclusiveMinimum" : "minimum", json_real(spec->min));
     if (spec->has_max)

@@ -49,6 +49,10 @@ static json_t *params_of(const struct loss_descriptor *loss)
             param = describe_member(param, spec->above_min ? "exclusiveMinimum" : "minimum", json_real(spec->min));
         if (spec->has_max)
             param = describe_member(param, spec->below_max ? "exclusiveMaximum" : "maximum", json_real(spec->max));
+        if (spec->infinite)
+            param = describe_member(param, "infinite", json_true());
+        if (spec->nullable)
+            param = describe_member(param, "nullable", json_true());
         if (spec->type == LOSS_CHOICE)
             param = describe_member(param, "choices", choices_of(spec));
         array = describe_with(array, param);

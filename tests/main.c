@@ -20,6 +20,7 @@ static const struct {
     {"isa", isa_suite},
     {"mathematics", mathematics_suite},
     {"kernels", kernels_suite},
+    {"nan", nan_suite},
     {"core", core_suite},
     {"properties", properties_suite},
     {"sequences", sequences_suite},

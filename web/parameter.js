@@ -79,9 +79,9 @@ export class Parameter {
     }
 }
 
-function describe({doc, type, default: value, minimum, exclusiveMinimum, maximum, exclusiveMaximum}) {
+function describe({doc, type, default: value, minimum, exclusiveMinimum, maximum, exclusiveMaximum, infinite, nullable}) {
     const bounds = [minimum !== undefined && `at least ${minimum}`, exclusiveMinimum !== undefined && `above ${exclusiveMinimum}`,
-        maximum !== undefined && `at most ${maximum}`, exclusiveMaximum !== undefined && `below ${exclusiveMaximum}`].filter(Boolean);
+        maximum !== undefined && `at most ${maximum}`, exclusiveMaximum !== undefined && `below ${exclusiveMaximum}`, infinite && 'or Infinity', nullable && 'or null'].filter(Boolean);
     const range = [type === 'integer' && 'a whole number', ...bounds].filter(Boolean).join(', ');
     return `${doc}${range ? ` (${range})` : ''}; ${type === 'boolean' ? (value ? 'on' : 'off') : value} by default`;
 }

@@ -12,9 +12,11 @@ const head = (losses) => `// Made by generate.mjs from GET /v1/losses of lossd: 
 
 function table(losses) {
     const tensor = ({name, kind, prediction}) => `${name}: {kind: '${kind}'${prediction ? ', prediction: true' : ''}}`;
-    const entries = losses.map(({name, aliases, tensors}) => `    ${name}: {
+    const nullable = (parameters) => parameters.filter((parameter) => parameter.nullable).map(({name}) => `'${name}'`);
+    const entries = losses.map(({name, aliases, tensors, parameters}) => `    ${name}: {
         aliases: [${aliases.map((alias) => `'${alias}'`).join(', ')}],
-        tensors: {${tensors.map(tensor).join(', ')}},
+        tensors: {${tensors.map(tensor).join(', ')}},${nullable(parameters).length ? `
+        nullable: [${nullable(parameters).join(', ')}],` : ''}
     },\n`);
     return `${head(losses)}
 export const losses = {\n${entries.join('')}};\n`;
@@ -28,8 +30,8 @@ function tensorType({kind, optional, name, doc, shape}) {
 function parameterType(parameter) {
     const {name, doc, type, choices} = parameter;
     const range = [['minimum', 'at least'], ['exclusiveMinimum', 'above'], ['maximum', 'at most'], ['exclusiveMaximum', 'below']]
-        .filter(([bound]) => bound in parameter).map(([bound, words]) => `, ${words} ${parameter[bound]}`).join('');
-    const written = {number: 'number', integer: 'number', boolean: 'boolean', choice: choices && either(choices)}[type];
+        .filter(([bound]) => bound in parameter).map(([bound, words]) => `, ${words} ${parameter[bound]}`).join('') + (parameter.infinite ? ', or Infinity' : '') + (parameter.nullable ? ', or null' : '');
+    const written = {number: 'number', integer: 'number', boolean: 'boolean', choice: choices && either(choices)}[type] + (parameter.nullable ? ' | null' : '');
     return `    /** ${doc}${range}; by default ${parameter.default} */\n    ${name}?: ${written};\n`;
 }
 

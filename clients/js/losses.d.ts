@@ -8,6 +8,8 @@ export interface Mse<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** what they should be: (*), broadcast against input */
     target: Numbers;
+    /** multiplies each term; mean divides by the sum of the weights: broadcast to input */
+    weight?: Numbers;
 }
 
 /** What {@link Losses.l1} takes. */
@@ -16,6 +18,8 @@ export interface L1<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** what they should be: (*), broadcast against input */
     target: Numbers;
+    /** multiplies each term; mean divides by the sum of the weights: broadcast to input */
+    weight?: Numbers;
 }
 
 /** What {@link Losses.smooth_l1} takes. */
@@ -34,7 +38,9 @@ export interface Huber<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** what they should be: (*), broadcast against input */
     target: Numbers;
-    /** where the parabola meets the lines, above 0; by default 1 */
+    /** multiplies each term; mean does not divide by it: broadcast to input */
+    weight?: Numbers;
+    /** where the parabola meets the lines; infinite: nowhere, half of mse, above 0, or Infinity; by default 1 */
     delta?: number;
 }
 
@@ -68,8 +74,8 @@ export interface CrossEntropy<R, G, H> extends Common<R, G, H> {
     target: Numbers | Indices;
     /** a weight for each class: (C) */
     weight?: Numbers;
-    /** a class index that does not count; by default -100 */
-    ignore_index?: number;
+    /** a class index that does not count; null: all count, or null; by default -100 */
+    ignore_index?: number | null;
     /** share of the target that is spread over all classes, at least 0, at most 1; by default 0 */
     label_smoothing?: number;
 }
@@ -82,8 +88,8 @@ export interface Nll<R, G, H> extends Common<R, G, H> {
     target: Indices;
     /** a weight for each class: (C) */
     weight?: Numbers;
-    /** a target that does not count; by default -100 */
-    ignore_index?: number;
+    /** a target that does not count; null: all count, or null; by default -100 */
+    ignore_index?: number | null;
 }
 
 /** What {@link Losses.kl_div} takes. */
@@ -138,7 +144,7 @@ export interface GaussianNll<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** what they should be: (*), broadcast against input */
     target: Numbers;
-    /** predicted variances: that of input, its last dimension missing or 1 */
+    /** predicted variances: broadcast to input, or that of input without its last dimension */
     var: Numbers;
     /** add the constant log(2 pi)/2; by default false */
     full?: boolean;
@@ -206,9 +212,9 @@ export interface TripletMargin<R, G, H> extends Common<R, G, H> {
     positive: Numbers;
     /** vectors that should be far: that of anchor */
     negative: Numbers;
-    /** by how much nearer; by default 1 */
+    /** by how much nearer, above 0; by default 1 */
     margin?: number;
-    /** which norm, above 0; by default 2 */
+    /** which norm; infinite: the largest difference, above 0, or Infinity; by default 2 */
     p?: number;
     /** added to each difference; by default 0.000001 */
     eps?: number;
@@ -240,7 +246,7 @@ export interface SigmoidFocal<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** what they should be, usually 0 or 1: (*), that of input */
     target: Numbers;
-    /** weight of positive targets against 1 - alpha of the others; negative: no weights, at most 1; by default 0.25 */
+    /** weight of positive targets against 1 - alpha of the others, in [0, 1]; -1: no weights, at least -1, at most 1; by default 0.25 */
     alpha?: number;
     /** how much less well predicted terms count; 0 is no less, at least 0; by default 2 */
     gamma?: number;
@@ -248,14 +254,24 @@ export interface SigmoidFocal<R, G, H> extends Common<R, G, H> {
 
 /** What {@link Losses.dice} takes. */
 export interface Dice<R, G, H> extends Common<R, G, H> {
-    /** predicted probabilities: (N, ...) */
+    /** predicted probabilities, or logits with sigmoid: (N, C, d1, ...) */
     input: Numbers;
     /** what they should be, usually 0 or 1: that of input */
     target: Numbers;
-    /** keeps empty masks from dividing 0 by 0, at least 0; by default 1 */
+    /** multiplies the terms of each channel that counts; mean does not divide by it: (C), or (C - 1) without the background */
+    weight?: Numbers;
+    /** added above and below, MONAI's smooth_nr and smooth_dr: empty masks do not divide 0 by 0, at least 0; by default 0.00001 */
     smooth?: number;
-    /** one term for the whole batch, in place of one for each sample; by default false */
+    /** one term for each channel of the whole batch, in place of one for each sample's; by default false */
     batch?: boolean;
+    /** whether channel 0 counts; by default true */
+    include_background?: boolean;
+    /** squares below; by default false */
+    squared_pred?: boolean;
+    /** the Jaccard index, intersection over union, in place of Dice's; by default false */
+    jaccard?: boolean;
+    /** the input holds logits of the probabilities; by default false */
+    sigmoid?: boolean;
 }
 
 /** What {@link Losses.log_cosh} takes. */
@@ -272,7 +288,7 @@ export interface Quantile<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** what was observed: (*), broadcast against input */
     target: Numbers;
-    /** which quantile, above 0, below 1; by default 0.5 */
+    /** which quantile, at least 0, at most 1; by default 0.5 */
     q?: number;
 }
 
@@ -280,9 +296,9 @@ export interface Quantile<R, G, H> extends Common<R, G, H> {
 export interface Tweedie<R, G, H> extends Common<R, G, H> {
     /** predicted means, greater than 0, or their logarithms: (*) */
     input: Numbers;
-    /** what was observed, 0 or more: (*), broadcast against input */
+    /** what was observed: 0 or more with p in [1, 2), above 0 with p of 2 or more: (*), broadcast against input */
     target: Numbers;
-    /** variance power, above 1, below 2; by default 1.5 */
+    /** variance power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian; not between 0 and 1; by default 1.5 */
     p?: number;
     /** the input holds logarithms of the means; by default false */
     log_input?: boolean;
@@ -303,7 +319,7 @@ export interface Losses {
     /**
      * Mean squared error. Squared difference between prediction and target; the usual loss of regression.
      *
-     * `l = (x - y)^2`
+     * `l = w (x - y)^2; mean divides by the sum of the w`
      */
     mse<R extends 'mean' | 'sum' | 'none' = 'mean', G extends boolean | readonly ('input' | 'target')[] = false, H extends boolean | readonly ('input')[] = false>(
         fields: Mse<R, G, H>, options?: CallOptions): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
@@ -311,13 +327,13 @@ export interface Losses {
     /**
      * Mean absolute error. Absolute difference between prediction and target; less swayed by outliers than mse.
      *
-     * `l = |x - y|`
+     * `l = w |x - y|; mean divides by the sum of the w`
      */
     l1<R extends 'mean' | 'sum' | 'none' = 'mean', G extends boolean | readonly ('input' | 'target')[] = false, H extends boolean | readonly ('input')[] = false>(
         fields: L1<R, G, H>, options?: CallOptions): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Smooth L1. Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 is l1, but with slope -1 where x = y.
+     * Smooth L1. Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 is l1.
      *
      * `d = x - y; l = d^2 / (2 beta) where |d| < beta, else |d| - beta/2`
      */
@@ -327,7 +343,7 @@ export interface Losses {
     /**
      * Huber. Half the squared difference up to delta, linear beyond with slope delta; smooth_l1 with beta = delta, times delta.
      *
-     * `d = x - y; l = d^2 / 2 where |d| <= delta, else delta (|d| - delta/2)`
+     * `d = x - y; l = w d^2 / 2 where |d| <= delta, else w delta (|d| - delta/2)`
      */
     huber<R extends 'mean' | 'sum' | 'none' = 'mean', G extends boolean | readonly ('input' | 'target')[] = false, H extends boolean | readonly ('input')[] = false>(
         fields: Huber<R, G, H>, options?: CallOptions): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
@@ -463,15 +479,15 @@ export interface Losses {
     /**
      * Sigmoid focal. bce_with_logits in which terms that are predicted well count less, for detection among many negatives; torchvision's.
      *
-     * `p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y), alpha_t = alpha y + (1 - alpha)(1 - y), 1 where alpha < 0`
+     * `p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y), alpha_t = alpha y + (1 - alpha)(1 - y), 1 where alpha = -1`
      */
     sigmoid_focal<R extends 'mean' | 'sum' | 'none' = 'mean', G extends boolean | readonly ('input' | 'target')[] = false, H extends boolean | readonly ('input')[] = false>(
         fields: SigmoidFocal<R, G, H>, options?: CallOptions): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Soft Dice. Of masks: 1 less twice the overlap over the total, for each sample, or for the whole batch. The input holds probabilities.
+     * Soft Dice. Of masks: 1 less twice the overlap over the total, for each channel of each sample; MONAI's. The input holds probabilities, and the target the mask of each channel (one-hot).
      *
-     * `l = 1 - (2 sum x y + smooth) / (sum x + sum y + smooth)`
+     * `l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: D = sum p^2 + sum y^2; jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))`
      */
     dice<R extends 'mean' | 'sum' | 'none' = 'mean', G extends boolean | readonly ('input' | 'target')[] = false, H extends false = false>(
         fields: Dice<R, G, H>, options?: CallOptions): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
@@ -493,9 +509,9 @@ export interface Losses {
         fields: Quantile<R, G, H>, options?: CallOptions): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Tweedie deviance. For amounts that are often exactly 0, such as claims: between Poisson (p = 1) and gamma (p = 2). Of means it is scikit-learn's deviance; with log_input, of their logarithms, XGBoost's negative log likelihood.
+     * Tweedie deviance. For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and gamma (p = 2). Of means it is scikit-learn's deviance; with log_input, of their logarithms, XGBoost's negative log likelihood.
      *
-     * `l = 2 [y^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p)`
+     * `l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, as for p = 1 2 [y log(y/x) - y + x]`
      */
     tweedie<R extends 'mean' | 'sum' | 'none' = 'mean', G extends boolean | readonly ('input')[] = false, H extends boolean | readonly ('input')[] = false>(
         fields: Tweedie<R, G, H>, options?: CallOptions): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;

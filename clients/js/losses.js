@@ -3,11 +3,11 @@
 export const losses = {
     mse: {
         aliases: ['MSELoss', 'mse_loss'],
-        tensors: {input: {kind: 'real', prediction: true}, target: {kind: 'real'}},
+        tensors: {input: {kind: 'real', prediction: true}, target: {kind: 'real'}, weight: {kind: 'real'}},
     },
     l1: {
         aliases: ['L1Loss', 'l1_loss'],
-        tensors: {input: {kind: 'real', prediction: true}, target: {kind: 'real'}},
+        tensors: {input: {kind: 'real', prediction: true}, target: {kind: 'real'}, weight: {kind: 'real'}},
     },
     smooth_l1: {
         aliases: ['SmoothL1Loss', 'smooth_l1_loss'],
@@ -15,7 +15,7 @@ export const losses = {
     },
     huber: {
         aliases: ['HuberLoss', 'huber_loss'],
-        tensors: {input: {kind: 'real', prediction: true}, target: {kind: 'real'}},
+        tensors: {input: {kind: 'real', prediction: true}, target: {kind: 'real'}, weight: {kind: 'real'}},
     },
     bce: {
         aliases: ['BCELoss', 'binary_cross_entropy'],
@@ -28,10 +28,12 @@ export const losses = {
     cross_entropy: {
         aliases: ['CrossEntropyLoss'],
         tensors: {input: {kind: 'real', prediction: true}, target: {kind: 'index or probability'}, weight: {kind: 'real'}},
+        nullable: ['ignore_index'],
     },
     nll: {
         aliases: ['NLLLoss', 'nll_loss'],
         tensors: {input: {kind: 'real', prediction: true}, target: {kind: 'index'}, weight: {kind: 'real'}},
+        nullable: ['ignore_index'],
     },
     kl_div: {
         aliases: ['KLDivLoss'],
@@ -87,7 +89,7 @@ export const losses = {
     },
     dice: {
         aliases: ['DiceLoss', 'dice_loss'],
-        tensors: {input: {kind: 'real', prediction: true}, target: {kind: 'real'}},
+        tensors: {input: {kind: 'real', prediction: true}, target: {kind: 'real'}, weight: {kind: 'real'}},
     },
     log_cosh: {
         aliases: ['LogCosh', 'logcosh'],

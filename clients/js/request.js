@@ -24,7 +24,7 @@ export function checkFields(fields, what = 'the fields') {
 }
 
 /**
- * @param {{name: string, tensors: Object<string, {kind: string, prediction?: boolean}>}} loss
+ * @param {{name: string, tensors: Object<string, {kind: string, prediction?: boolean}>, nullable?: string[]}} loss
  * @param {Object} fields by the names that the server knows
  * @returns {{tensors: Object<string, Tensor>, query: URLSearchParams}}
  */
@@ -33,7 +33,7 @@ export function split(loss, fields) {
     const tensors = {}, query = new URLSearchParams();
     const plain = computing(loss, fields);
     for (const [name, value] of Object.entries(fields)) {
-        if (value === undefined || value === null) continue;
+        if (value === undefined || (value === null && !loss.nullable?.includes(name))) continue;
         const kind = kindOf(loss, name, value);
         if (kind) {
             tensors[name] = Tensor.from(value, isIndices(loss, kind, value, fields) ? 'int64' : plain, name);

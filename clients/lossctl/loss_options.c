@@ -62,6 +62,10 @@ static void set_param(struct loss_option *option, const struct loss_param_spec *
     char *const doc = option->doc;
     snprintf(doc, sizeof option->doc, "%s", spec->doc);
     append_range(doc, sizeof option->doc, spec);
+    if (spec->infinite)
+        snprintf(doc + strlen(doc), sizeof option->doc - strlen(doc), ", or Infinity");
+    if (spec->nullable)
+        snprintf(doc + strlen(doc), sizeof option->doc - strlen(doc), ", or null");
     for (int i = 0; spec->type == LOSS_CHOICE && spec->choices[i]; i++)
         snprintf(doc + strlen(doc), sizeof option->doc - strlen(doc), "%s%s", i == 0 ? ": " : ", ", spec->choices[i]);
     const size_t len = strlen(doc);

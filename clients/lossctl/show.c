@@ -105,6 +105,10 @@ static void print_parameter(const json_t *parameter)
     print_bound(parameter, "exclusiveMinimum", "above");
     print_bound(parameter, "maximum", "at most");
     print_bound(parameter, "exclusiveMaximum", "below");
+    if (json_is_true(json_object_get(parameter, "infinite")))
+        printf(", or Infinity");
+    if (json_is_true(json_object_get(parameter, "nullable")))
+        printf(", or null");
     putchar('\n');
     if (json_object_get(parameter, "choices")) {
         printf("%*s", NAME, "");

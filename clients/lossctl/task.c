@@ -57,6 +57,10 @@ static void append_member(struct buffer *json, const struct loss_descriptor *los
         json_append_string(json, value);
     else if (type == LOSS_BOOLEAN)
         buffer_text(json, *value == 't' || *value == 'T' ? "true" : "false");
+    else if (strcmp(value, "None") == 0)
+        buffer_text(json, "null");
+    else if (strpbrk(value, "nN") && strcmp(value, "null") != 0) /* of numbers only inf, Infinity and nan have an n */
+        buffer_printf(json, "\"%s%s\"", *value == '-' ? "-" : "", strpbrk(value, "iI") ? "Infinity" : "NaN");
     else
         buffer_text(json, value);
 }

@@ -46,7 +46,8 @@ def literal(names):
 
 
 def annotation(parameter):
-    return literal(parameter["choices"]) if parameter["type"] == "choice" else TYPES[parameter["type"]]
+    written = literal(parameter["choices"]) if parameter["type"] == "choice" else TYPES[parameter["type"]]
+    return f"Optional[{written}]" if parameter.get("nullable") else written
 
 
 def words(names, last="and"):
@@ -60,7 +61,8 @@ def quoted(names, last):
 def bounds(parameter):
     names = {"exclusiveMinimum": "above", "minimum": "at least", "exclusiveMaximum": "below", "maximum": "at most"}
     parts = [f"{word} {parameter[name]:g}" for name, word in names.items() if name in parameter]
-    return f"; {' and '.join(parts)}" if parts else ""
+    return (f"; {' and '.join(parts)}" if parts else "") + ", or math.inf" * parameter.get("infinite", False) + \
+        ", or None" * parameter.get("nullable", False)
 
 
 def wrapped(text, indent, hanging=""):

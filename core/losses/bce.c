@@ -31,10 +31,10 @@ FORMULA(bce)
 {
     const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], other = 1 - x;
     return (struct element){
-        .term = -w * (y * clamped_log(x, 0) + (1 - y) * clamped_log(other, (1 - other) - x)),
+        .term = -w * (y * clamped_log(x, 0) + (1 - y) * clamped_log(other, (1 - other) - x)) + (x - x), /* NaN of NaN */
         .grad = {[INPUT] = w * (x - y) / larger_of(x * (1 - x), SMALLEST_VARIANCE), [TARGET] = w * minus_logit(x)},
         .hess = {[INPUT] = w * (over_square(y, x) + over_square(1 - y, 1 - x))},
-        .invalid = x >= 0 && x <= 1 ? 0 : INVALID(INPUT),
+        .invalid = x < 0 || x > 1 ? INVALID(INPUT) : 0,
     };
 }
 /* The same of labels, 0 or 1, in float32: of two logarithms one is left. Not of what is clamped. */

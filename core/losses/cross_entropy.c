@@ -337,7 +337,7 @@ const struct loss_descriptor loss_cross_entropy = {
         },
     .params =
         {
-            [IGNORE_INDEX] = {"ignore_index", "a class index that does not count", LOSS_INTEGER, {-100, -100}},
+            [IGNORE_INDEX] = {"ignore_index", "a class index that does not count; null: all count", LOSS_INTEGER, {-100, -100}, .nullable = true},
             [LABEL_SMOOTHING] = {"label_smoothing", "share of the target that is spread over all classes", LOSS_NUMBER,
                                  .has_min = true, .has_max = true, .max = 1},
         },

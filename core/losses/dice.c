@@ -1,81 +1,202 @@
-/* Soft Dice. F. Milletari et al., V-Net, 2016; MONAI's DiceLoss with its terms not squared. */
+/* Soft Dice. MONAI: monai.losses.DiceLoss. F. Milletari et al., V-Net, 2016. */
 #include "method.h"
 #include "sum.h"
 
-enum { INPUT, TARGET };
-enum { SMOOTH, BATCH };
+enum { INPUT, TARGET, WEIGHT };
+enum { SMOOTH, BATCH, INCLUDE_BACKGROUND, SQUARED_PRED, JACCARD, SIGMOID };
 
-/*
- * Over the elements of a sample, with I = sum x y, S = sum x + sum y:
- *     l = 1 - (2 I + smooth) / (S + smooth) = sum(x (1 - y) + y (1 - x)) / (S + smooth)
- *     dl/dx_c = ((1 - l) - 2 y_c) / (S + smooth)
- */
-struct masks {
-    const real *of[2];
-    size_t n;
-    struct sum common, apart, all; /* x y, x (1 - y) + y (1 - x), x + y */
+/* One element: p is the prediction, rest is 1 - p, slope is dp/dx. */
+struct element {
+    real p, rest, slope, y;
 };
 
-static void add_up(struct masks *m, const bool *cancel)
+static inline struct element element_of_row(const struct loss_block *b, const real *x, const real *y, size_t c)
 {
-    for (struct stretch s = {0}; stretch_next(&s, m->n, cancel);)
+    if (!b->param[SIGMOID].integer)
+        return (struct element){x[c], 1 - x[c], 1, y[c]};
+    const real e = exp(-fabs(x[c])), larger = 1 / (1 + e), smaller = e / (1 + e);
+    return (struct element){x[c] < 0 ? smaller : larger, x[c] < 0 ? larger : smaller, larger * smaller, y[c]};
+}
+
+/* p - y, from the side where it keeps its digits. */
+static inline real apart_of(struct element at)
+{
+    return at.y > 0.5 ? (1 - at.y) - at.rest : at.p - at.y;
+}
+
+/*
+ * Over the elements of a sample's channel, or of a channel in all samples, with I = sum p y, S = sum p + sum y and A = S - 2 I:
+ *     l = 1 - (2 I + smooth) / (D + smooth) = (D - 2 I) / (D + smooth),    D = S, with jaccard 2 (S - I)
+ *     dl/dp = ((1 - l) dD/dp - 2 y) / (D + smooth)
+ * squared_pred takes the squares of p and y into S. A is summed by itself, since S and 2 I may be nearly the same.
+ */
+struct overlap {
+    real common, apart; /* I, A */
+};
+
+static struct overlap overlap_of(const struct loss_block *b, const real *x, const real *y, size_t n)
+{
+    struct sum common = {0}, apart = {0};
+    const bool squared = b->param[SQUARED_PRED].integer;
+    for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
         for (size_t c = s.first; c < s.end; c++) {
-            const real x = m->of[INPUT][c], y = m->of[TARGET][c];
-            sum_add(&m->common, x * y);
-            sum_add(&m->apart, x * (1 - y) + y * (1 - x));
-            sum_add(&m->all, x + y);
+            const struct element at = element_of_row(b, x, y, c);
+            const real d = apart_of(at);
+            sum_add(&common, at.p * at.y);
+            sum_add(&apart, squared ? d * d : at.p * (1 - at.y) + at.y * at.rest);
         }
+    return (struct overlap){sum_value(&common), sum_value(&apart)};
+}
+
+/* What the derivatives of a row have in common: 1 - l, l, and what they are divided by. */
+struct ratio {
+    real share, lost, whole;
+};
+
+/* dl/dp of a prediction and the target it meets, `apart` their difference; or dl/dy, with both the other way round. Squares
+   nearly cancel where the two are nearly the same. */
+static real slope_of(const struct loss_block *b, const struct ratio *ratio, real own, real other, real apart)
+{
+    const bool jaccard = b->param[JACCARD].integer;
+    if (!b->param[SQUARED_PRED].integer)
+        return (ratio->share * (jaccard ? 2 * (1 - other) : 1) - 2 * other) / ratio->whole;
+    const real by_own = jaccard ? 2 * (2 * own - other) : 2 * own; /* dD/dp, which less 2 y is a multiple of p - y */
+    return ((jaccard ? 4 : 2) * apart - ratio->lost * by_own) / ratio->whole;
+}
+
+/* The derivatives of a row, times `scale`. */
+static void slopes(const struct loss_block *b, const real *x, const real *y, struct ratio ratio, real scale, real *dx,
+                   real *dy)
+{
+    for (struct stretch s = {0}; stretch_next(&s, b->len[INPUT], b->cancel);)
+        for (size_t c = s.first; c < s.end; c++) {
+            const struct element at = element_of_row(b, x, y, c);
+            if (dx)
+                dx[c] = slope_of(b, &ratio, at.p, at.y, apart_of(at)) * at.slope * scale;
+            if (dy)
+                dy[c] = slope_of(b, &ratio, at.y, at.p, -apart_of(at)) * scale;
+        }
+}
+
+/* Which channel term i of a block is of. */
+static size_t channel_of(const struct loss_block *b, size_t i)
+{
+    return (b->first + i) % b->plan->tensor[INPUT].shape[1];
+}
+
+/* Whether the first channel does not count. MONAI keeps one that is the only one. */
+static bool skips_background(const struct loss_plan *plan)
+{
+    return !plan->param[INCLUDE_BACKGROUND].integer && plan->tensor[INPUT].shape[1] > 1;
 }
 
 static void dice_kernel(struct loss_block *b)
 {
-    const size_t n = b->len[INPUT];
-    const real smooth = b->number[SMOOTH];
+    const size_t n = b->len[INPUT], skipped = skips_background(b->plan);
+    const real smooth = b->number[SMOOTH], factor = b->param[JACCARD].integer ? 2 : 1;
     for (size_t i = 0; i < b->n; i++) {
-        struct masks m = {.of = {b->in[INPUT] + i * n, b->in[TARGET] + i * n}, .n = n};
-        add_up(&m, b->cancel);
-        const real whole = sum_value(&m.all) + smooth, share = (2 * sum_value(&m.common) + smooth) / whole;
-        b->term[i] = sum_value(&m.apart) / whole;
-        for (int k = INPUT; k <= TARGET; k++)
-            for (struct stretch s = {0}; b->grad[k] && stretch_next(&s, n, b->cancel);)
-                for (size_t c = s.first; c < s.end; c++)
-                    b->grad[k][i * n + c] = (share - 2 * m.of[TARGET - k][c]) / whole * b->scale[i];
+        const real *const x = b->in[INPUT] + i * n, *const y = b->in[TARGET] + i * n;
+        real *const dx = b->grad[INPUT] ? b->grad[INPUT] + i * n : NULL,
+                    *const dy = b->grad[TARGET] ? b->grad[TARGET] + i * n : NULL;
+        const size_t channel = channel_of(b, i);
+        b->term[i] = 0;
+        if (channel < skipped) {
+            b->ignored++;
+            for (size_t c = 0; dx && c < n; c++)
+                dx[c] = 0;
+            for (size_t c = 0; dy && c < n; c++)
+                dy[c] = 0;
+            continue;
+        }
+        const real w = b->in[WEIGHT] ? b->in[WEIGHT][channel - skipped] : 1;
+        const struct overlap sums = overlap_of(b, x, y, n);
+        const real whole = 2 * sums.common + factor * sums.apart + smooth;
+        const struct ratio ratio = {(2 * sums.common + smooth) / whole, factor * sums.apart / whole, whole};
+        b->term[i] = ratio.lost * w;
+        slopes(b, x, y, ratio, w * b->scale[i], dx, dy);
     }
 }
 
-/* A term for each index of the first dimension, or one for all. */
+static struct loss_cost cost_of(const struct loss_plan *plan)
+{
+    return plan->param[SIGMOID].integer ? (struct loss_cost){5, 8, 13, 14} : (struct loss_cost){5, 4, 5, 6};
+}
+
+/* The mean is over the channels that count, whatever their weights. */
+static void weigh(struct loss_block *b)
+{
+    const size_t skipped = skips_background(b->plan);
+    for (size_t i = 0; i < b->n; i++)
+        b->term[i] = channel_of(b, i) < skipped ? 0 : 1;
+}
+
+/* A term for each channel of each sample, or for each channel of all samples together. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
-    const int rank = plan->tensor[INPUT].rank;
-    if (rank == 0)
-        return loss_misfit(plan, error, INPUT, "it must be (N, ...): samples, and what belongs to each");
-    return loss_shape_rows(plan, plan->param[BATCH].integer ? rank : rank - 1, error);
+    char text[LOSS_SHAPE_TEXT];
+    const struct loss_tensor *input = &plan->tensor[INPUT], *weight = &plan->tensor[WEIGHT];
+    const bool batch = plan->param[BATCH].integer;
+    if (input->rank < 3)
+        return loss_misfit(plan, error, INPUT, "it must be (N, C, d1, ...): samples, channels, and what belongs to each");
+    if (!loss_same_shape(input, &plan->tensor[TARGET]))
+        return loss_misfit(plan, error, TARGET, "it must be that of input, %s", loss_shape_text(input, text));
+    const size_t channels = input->shape[1], counted = channels - skips_background(plan);
+    if (plan->present[WEIGHT] && (weight->rank != 1 || weight->shape[0] != counted))
+        return loss_misfit(plan, error, WEIGHT, "it must be (%zu,), a weight for each channel that counts", counted);
+    plan->terms = batch ? (struct loss_tensor){.rank = 1, .shape = {channels}}
+                        : (struct loss_tensor){.rank = 2, .shape = {input->shape[0], channels}};
+    for (int k = INPUT; k <= TARGET; k++) {
+        memset(plan->axis[k], LOSS_WITHIN, sizeof plan->axis[k]);
+        plan->axis[k][0] = batch ? LOSS_WITHIN : 0;
+        plan->axis[k][1] = batch ? 0 : 1;
+    }
+    plan->axis[WEIGHT][0] = LOSS_WITHIN;
+    plan->weighed = skips_background(plan);
+    if (!plan->param[INCLUDE_BACKGROUND].integer && !plan->weighed)
+        loss_warn(plan, "there is only one channel: include_background is ignored");
+    return LOSS_OK;
 }
 
 static const struct loss_example example = {
-    .tensors = {[INPUT] = {2, {2, 4}, NUMBERS(0.9, 0.8, 0.1, 0, 0.2, 0.7, 0.6, 0.1)},
-                [TARGET] = {2, {2, 4}, NUMBERS(1, 1, 0, 0, 0, 1, 1, 0)}},
-    .params = {[SMOOTH] = {true, {0.5, 0}}, [BATCH] = {true, {1, 1}}},
+    .tensors = {[INPUT] = {3, {1, 2, 4}, NUMBERS(0.9, 0.8, 0.1, 0, 0.2, 0.7, 0.6, 0.1)},
+                [TARGET] = {3, {1, 2, 4}, NUMBERS(1, 1, 0, 0, 0, 1, 1, 0)},
+                [WEIGHT] = {1, {2}, NUMBERS(1, 2)}},
+    .params = {[SMOOTH] = {true, {0.5, 0}},
+               [BATCH] = {true, {1, 1}},
+               [INCLUDE_BACKGROUND] = {true, {1, 1}},
+               [SQUARED_PRED] = {true, {1, 1}},
+               [JACCARD] = {true, {0, 0}},
+               [SIGMOID] = {true, {0, 0}}},
 };
 
 const struct loss_descriptor loss_dice = {
     .name = "dice",
     .aliases = {"DiceLoss", "dice_loss"},
     .title = "Soft Dice",
-    .doc = "Of masks: 1 less twice the overlap over the total, for each sample, or for the whole batch. The input holds "
-           "probabilities.",
-    .formula = "l = 1 - (2 sum x y + smooth) / (sum x + sum y + smooth)",
+    .doc = "Of masks: 1 less twice the overlap over the total, for each channel of each sample; MONAI's. The input holds "
+           "probabilities, and the target the mask of each channel (one-hot).",
+    .formula = "l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: D = sum p^2 + sum y^2; "
+               "jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
-            [INPUT] = {"input", "predicted probabilities", "(N, ...)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [INPUT] = {"input", "predicted probabilities, or logits with sigmoid", "(N, C, d1, ...)", LOSS_REAL,
+                       .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be, usually 0 or 1", "that of input", LOSS_REAL, .differentiable = true},
+            [WEIGHT] = {"weight", "multiplies the terms of each channel that counts; mean does not divide by it",
+                        "(C), or (C - 1) without the background", LOSS_REAL, .optional = true},
         },
     .params =
         {
-            [SMOOTH] = {"smooth", "keeps empty masks from dividing 0 by 0", LOSS_NUMBER, {1, 1}, .has_min = true},
-            [BATCH] = {"batch", "one term for the whole batch, in place of one for each sample", LOSS_BOOLEAN},
+            [SMOOTH] = {"smooth", "added above and below, MONAI's smooth_nr and smooth_dr: empty masks do not divide 0 by 0",
+                        LOSS_NUMBER, {1e-5, 0}, .has_min = true},
+            [BATCH] = {"batch", "one term for each channel of the whole batch, in place of one for each sample's",
+                       LOSS_BOOLEAN},
+            [INCLUDE_BACKGROUND] = {"include_background", "whether channel 0 counts", LOSS_BOOLEAN, {1, 1}},
+            [SQUARED_PRED] = {"squared_pred", "squares below", LOSS_BOOLEAN},
+            [JACCARD] = {"jaccard", "the Jaccard index, intersection over union, in place of Dice's", LOSS_BOOLEAN},
+            [SIGMOID] = {"sigmoid", "the input holds logits of the probabilities", LOSS_BOOLEAN},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {5, 4, 5, 6}, .shape = shape, .kernel = dice_kernel},
+    .method = &(const struct loss_method){.cost_of = cost_of, .shape = shape, .kernel = dice_kernel, .weigh = weigh},
 };

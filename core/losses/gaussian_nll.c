@@ -29,22 +29,22 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     snprintf(text, size, "variances must not be negative");
 }
 
-/* A variance for each element of the input, or one for each of its rows: the last dimension missing, or 1. */
+/* The variances broadcast to the input. As PyTorch has it, the input's shape without its last dimension is first of all one
+   variance for each row. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     const struct loss_tensor *input = &plan->tensor[INPUT];
     struct loss_tensor *var = &plan->tensor[VAR];
-    const bool missing = var->rank == input->rank - 1;
-    bool fits = missing || var->rank == input->rank;
-    for (int axis = 0; fits && axis < var->rank; axis++)
-        fits = var->shape[axis] == input->shape[axis] || (!missing && axis == var->rank - 1 && var->shape[axis] == 1);
-    if (!fits)
-        return loss_misfit(plan, error, VAR, "it must be that of input, without its last dimension or with 1 there");
+    struct loss_tensor rows = *input;
+    rows.rank--;
+    const bool of_rows = input->rank > 0 && loss_same_shape(var, &rows);
+    if (!of_rows && !loss_broadcasts_to(var, input))
+        return loss_misfit(plan, error, VAR, "it must broadcast to that of input, or be that without its last dimension");
     /* A missing dimension counts as 1 while the shapes are lined up. */
-    if (missing)
+    if (of_rows)
         var->shape[var->rank++] = 1;
     const enum loss_status status = loss_shape_broadcast(plan, error);
-    var->rank -= missing;
+    var->rank -= of_rows;
     return status;
 }
 
@@ -68,7 +68,7 @@ const struct loss_descriptor loss_gaussian_nll = {
         {
             [INPUT] = {"input", "predicted means", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
-            [VAR] = {"var", "predicted variances", "that of input, its last dimension missing or 1", LOSS_REAL,
+            [VAR] = {"var", "predicted variances", "broadcast to input, or that of input without its last dimension", LOSS_REAL,
                      .prediction = true, .differentiable = true},
         },
     .params =

@@ -1,6 +1,8 @@
 /* Kullback-Leibler divergence. PyTorch: torch.nn.KLDivLoss; aten/src/ATen/native/Loss.cpp, kl_div. */
 #include "elementwise.h"
 
+#include <stdio.h>
+
 enum { INPUT, TARGET };
 enum { LOG_TARGET };
 
@@ -8,19 +10,29 @@ enum { LOG_TARGET };
 FORMULA(kl_div)
 {
     const real x = in[INPUT], y = in[TARGET];
+    const int invalid = y < 0 ? INVALID(TARGET) : 0;
     if (p[LOG_TARGET] != 0) {
         const real q = exp(y);
         return (struct element){.term = q * (y - x), .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)}};
     }
     const real ratio = log(y) - x;
     if (y == 0 || isinf(y)) /* as PyTorch's xlogy(y, y) - y x: NaN where infinities meet, and its slope for y = 0 */
-        return (struct element){.term = (y == 0 ? 0 : y) - y * x, .grad = {[INPUT] = -y, [TARGET] = y == 0 ? NAN : ratio + 1}};
+        return (struct element){.term = (y == 0 ? 0 : y) - y * x, .grad = {[INPUT] = -y, [TARGET] = y == 0 ? NAN : ratio + 1},
+                                .invalid = invalid};
     return (struct element){
         .term = y * ratio,
         .grad = {[INPUT] = -y, [TARGET] = ratio + 1},
+        .invalid = invalid,
     };
 }
 ELEMENTWISE_KERNELS(kl_div, 2)
+
+static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
+{
+    (void)plan;
+    (void)tensor;
+    snprintf(text, size, "probabilities must not be negative (for their logarithms there is log_target)");
+}
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
@@ -57,5 +69,5 @@ const struct loss_descriptor loss_kl_div = {
         },
     .params = {[LOG_TARGET] = {"log_target", "the target holds log-probabilities", LOSS_BOOLEAN}},
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 2, 2.2, 3}, .shape = shape, ELEMENTWISE(kl_div)},
+    .method = &(const struct loss_method){.cost = {0, 2, 2.2, 3}, .shape = shape, ELEMENTWISE(kl_div), .expected = expected},
 };

@@ -1,15 +1,15 @@
 /* Mean absolute error. PyTorch: torch.nn.L1Loss; aten/src/ATen/native/Loss.cpp, l1_loss. */
 #include "elementwise.h"
 
-enum { INPUT, TARGET };
+enum { INPUT, TARGET, WEIGHT };
 
-/* l = |x - y|, with slope 0 where x = y */
+/* l = w |x - y|, with slope 0 where x = y */
 FORMULA(l1)
 {
-    const real d = in[INPUT] - in[TARGET];
-    return (struct element){.term = fabs(d), .grad = {[INPUT] = sign(d), [TARGET] = -sign(d)}};
+    const real d = in[INPUT] - in[TARGET], w = in[WEIGHT], slope = sign(d) * w;
+    return (struct element){.term = fabs(d) * w, .grad = {[INPUT] = slope, [TARGET] = -slope}};
 }
-ELEMENTWISE_KERNELS(l1, 2)
+ELEMENTWISE_KERNELS(l1, 3)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {4}, NUMBERS(2.5, 0, 2, 8)}, [TARGET] = {1, {4}, NUMBERS(3, -0.5, 2, 7)}},
@@ -20,14 +20,23 @@ const struct loss_descriptor loss_l1 = {
     .aliases = {"L1Loss", "l1_loss"},
     .title = "Mean absolute error",
     .doc = "Absolute difference between prediction and target; less swayed by outliers than mse.",
-    .formula = "l = |x - y|",
+    .formula = "l = w |x - y|; mean divides by the sum of the w",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+            [WEIGHT] = {"weight", "multiplies each term; mean divides by the sum of the weights", "broadcast to input",
+                        LOSS_REAL, .optional = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 0.5, 1, 2}, .shape = loss_shape_broadcast_warn, ELEMENTWISE(l1)},
+    .method =
+        &(const struct loss_method){
+            .cost = {0, 0.5, 1, 2},
+            .shape = loss_shape_weighted,
+            ELEMENTWISE(l1),
+            .weigh = loss_weigh_weights,
+            .weigh_operands = WEIGHTED_OPERANDS,
+        },
 };

@@ -1,15 +1,15 @@
 /* Mean squared error. PyTorch: torch.nn.MSELoss; aten/src/ATen/native/Loss.cpp, mse_loss. */
 #include "elementwise.h"
 
-enum { INPUT, TARGET };
+enum { INPUT, TARGET, WEIGHT };
 
-/* l = (x - y)^2 */
+/* l = w (x - y)^2 */
 FORMULA(mse)
 {
-    const real d = in[INPUT] - in[TARGET];
-    return (struct element){.term = d * d, .grad = {[INPUT] = 2 * d, [TARGET] = -2 * d}, .hess = {[INPUT] = 2}};
+    const real d = in[INPUT] - in[TARGET], w = in[WEIGHT], slope = 2 * d * w;
+    return (struct element){.term = d * d * w, .grad = {[INPUT] = slope, [TARGET] = -slope}, .hess = {[INPUT] = 2 * w}};
 }
-ELEMENTWISE_KERNELS(mse, 2)
+ELEMENTWISE_KERNELS(mse, 3)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {3}, NUMBERS(2.5, 0, 2)}, [TARGET] = {1, {3}, NUMBERS(3, -0.5, 2)}},
@@ -20,14 +20,23 @@ const struct loss_descriptor loss_mse = {
     .aliases = {"MSELoss", "mse_loss"},
     .title = "Mean squared error",
     .doc = "Squared difference between prediction and target; the usual loss of regression.",
-    .formula = "l = (x - y)^2",
+    .formula = "l = w (x - y)^2; mean divides by the sum of the w",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+            [WEIGHT] = {"weight", "multiplies each term; mean divides by the sum of the weights", "broadcast to input",
+                        LOSS_REAL, .optional = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 0.5, 1, 2}, .shape = loss_shape_broadcast_warn, ELEMENTWISE(mse)},
+    .method =
+        &(const struct loss_method){
+            .cost = {0, 0.5, 1, 2},
+            .shape = loss_shape_weighted,
+            ELEMENTWISE(mse),
+            .weigh = loss_weigh_weights,
+            .weigh_operands = WEIGHTED_OPERANDS,
+        },
 };

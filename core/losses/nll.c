@@ -38,7 +38,7 @@ const struct loss_descriptor loss_nll = {
             [TARGET] = {"target", "class indices", "(), (N) or (N, d1, ...)", LOSS_INDEX},
             [WEIGHT] = {"weight", "a weight for each class", "(C)", LOSS_REAL, .optional = true},
         },
-    .params = {[IGNORE_INDEX] = {"ignore_index", "a target that does not count", LOSS_INTEGER, {-100, -100}}},
+    .params = {[IGNORE_INDEX] = {"ignore_index", "a target that does not count; null: all count", LOSS_INTEGER, {-100, -100}, .nullable = true}},
     .example = &example,
     .method =
         &(const struct loss_method){

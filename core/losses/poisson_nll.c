@@ -1,6 +1,8 @@
 /* Poisson negative log likelihood. PyTorch: torch.nn.PoissonNLLLoss; torch/nn/functional.py, poisson_nll_loss. */
 #include "elementwise.h"
 
+#include <stdio.h>
+
 enum { INPUT, TARGET };
 enum { LOG_INPUT, FULL, EPS };
 
@@ -27,9 +29,17 @@ FORMULA(poisson_nll)
         .term = x - y * log_mean + rest,
         .grad = {[INPUT] = (shifted - y) / shifted, [TARGET] = rest_slope - log_mean},
         .hess = {[INPUT] = y / shifted / shifted},
+        .invalid = shifted < 0 ? INVALID(INPUT) : 0,
     };
 }
 ELEMENTWISE_KERNELS(poisson_nll, 2)
+
+static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
+{
+    (void)plan;
+    (void)tensor;
+    snprintf(text, size, "means must not be less than -eps (for their logarithms there is log_input)");
+}
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {3}, NUMBERS(1.1, 3.4, 2)}, [TARGET] = {1, {3}, NUMBERS(1, 4, 2)}},
@@ -57,5 +67,11 @@ const struct loss_descriptor loss_poisson_nll = {
             [EPS] = {"eps", "keeps log(x + eps) finite, without log_input", LOSS_NUMBER, {1e-8, 0}},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 3, 3.3, 4.5}, .shape = loss_shape_broadcast, ELEMENTWISE(poisson_nll)},
+    .method =
+        &(const struct loss_method){
+            .cost = {0, 3, 3.3, 4.5},
+            .shape = loss_shape_broadcast,
+            ELEMENTWISE(poisson_nll),
+            .expected = expected,
+        },
 };

@@ -1,6 +1,8 @@
 /* Sigmoid focal loss. T.-Y. Lin et al., Focal loss for dense object detection, 2017; torchvision.ops.sigmoid_focal_loss. */
 #include "elementwise.h"
 
+#include <stdio.h>
+
 enum { INPUT, TARGET };
 enum { ALPHA, GAMMA };
 
@@ -24,9 +26,8 @@ FORMULA(sigmoid_focal)
     const real r = (1 - 2 * y) * larger * (sided == 1 ? 1 : e / (sided * e + (1 - sided)));
 
     const real a = alpha < 0 ? 1 : alpha * y + (1 - alpha) * (1 - y), a_slope = alpha < 0 ? 0 : 2 * alpha - 1;
-    const real focus = m < 1e-290 && gamma > 0 ? exp(-gamma * fabs(x)) /* as m itself may be too small */
-                       : gamma == 2            ? m * m
-                                               : pow(m, gamma);
+    const bool tiny = sided == 1 && m < 1e-290 && gamma > 0; /* m itself may be too small */
+    const real power = gamma == 2 ? m * m : pow(m, gamma), focus = tiny ? exp(-gamma * fabs(x)) : power;
     const real quotient = m == 0 ? 1 : ce / m; /* both vanish alike */
     return (struct element){
         .term = a * focus * ce,
@@ -36,6 +37,7 @@ FORMULA(sigmoid_focal)
                 [TARGET] = a_slope * focus * ce + a * focus * (gamma * apart * quotient - x),
             },
         .hess = {[INPUT] = a * focus * (gamma * r * ((gamma - 1) * r + apart) * ce + 2 * gamma * r * ce_slope + s * rest)},
+        .invalid = m < 0 && gamma != rint(gamma) ? INVALID(TARGET) : 0, /* no power has a value */
     };
 }
 ELEMENTWISE_KERNELS(sigmoid_focal, 2)
@@ -44,6 +46,22 @@ ELEMENTWISE_KERNELS(sigmoid_focal, 2)
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     return plan->param[GAMMA].number == 2 ? (struct loss_cost){0, 5, 6, 30} : (struct loss_cost){0, 35, 38, 50};
+}
+
+static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
+{
+    (void)plan;
+    (void)tensor;
+    snprintf(text, size, "targets must be in [0, 1], unless gamma is a whole number");
+}
+
+/* Between -1, which stands for no weights, and 0 there is no alpha. */
+static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
+{
+    const real alpha = plan->param[ALPHA].number;
+    if (alpha > -1 && alpha < 0)
+        return loss_fail_at(error, LOSS_INVALID, "/alpha", "alpha is %.17g; it must be in [0, 1], or -1 for no weights", alpha);
+    return loss_shape_same(plan, error);
 }
 
 static const struct loss_example example = {
@@ -58,7 +76,7 @@ const struct loss_descriptor loss_sigmoid_focal = {
     .doc = "bce_with_logits in which terms that are predicted well count less, for detection among many negatives; "
            "torchvision's.",
     .formula = "p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y), alpha_t = alpha y + "
-               "(1 - alpha)(1 - y), 1 where alpha < 0",
+               "(1 - alpha)(1 - y), 1 where alpha = -1",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
@@ -70,13 +88,21 @@ const struct loss_descriptor loss_sigmoid_focal = {
     .params =
         {
             [ALPHA] = {"alpha",
-                       "weight of positive targets against 1 - alpha of the others; negative: no weights",
+                       "weight of positive targets against 1 - alpha of the others, in [0, 1]; -1: no weights",
                        LOSS_NUMBER,
                        {0.25, 0},
+                       .has_min = true,
+                       .min = -1,
                        .has_max = true,
                        .max = 1},
             [GAMMA] = {"gamma", "how much less well predicted terms count; 0 is no less", LOSS_NUMBER, {2, 2}, .has_min = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost_of = cost_of, .shape = loss_shape_same, ELEMENTWISE(sigmoid_focal)},
+    .method =
+        &(const struct loss_method){
+            .cost_of = cost_of,
+            .shape = shape,
+            ELEMENTWISE(sigmoid_focal),
+            .expected = expected,
+        },
 };

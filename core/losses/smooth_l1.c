@@ -4,20 +4,14 @@
 enum { INPUT, TARGET };
 enum { BETA };
 
-/* dl/dd. PyTorch asks for d <= -beta first, so that with beta = 0 it is -1 at the kink, seen from either side. */
-static inline real slope(real d, real beta)
-{
-    return d <= -beta ? -1 : d >= beta ? 1 : d / beta;
-}
-
-/* With d = x - y: l = d^2 / (2 beta) where |d| < beta, else |d| - beta / 2 */
+/* With d = x - y: l = d^2 / (2 beta) where |d| < beta, else |d| - beta / 2. With beta = 0 it is l1: the slope is 0 at d = 0. */
 FORMULA(smooth_l1)
 {
     const real beta = p[BETA];
-    const real d = in[INPUT] - in[TARGET], a = fabs(d);
+    const real d = in[INPUT] - in[TARGET], a = fabs(d), slope = a >= beta ? sign(d) : d / beta;
     return (struct element){
         .term = a < beta ? a / beta * a / 2 : a - beta / 2,
-        .grad = {[INPUT] = slope(d, beta), [TARGET] = slope(-d, beta)},
+        .grad = {[INPUT] = slope, [TARGET] = -slope},
         .hess = {[INPUT] = a < beta ? 1 / beta : 0},
     };
 }
@@ -32,8 +26,7 @@ const struct loss_descriptor loss_smooth_l1 = {
     .name = "smooth_l1",
     .aliases = {"SmoothL1Loss", "smooth_l1_loss"},
     .title = "Smooth L1",
-    .doc = "Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 is l1, but with slope -1 "
-           "where x = y.",
+    .doc = "Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 is l1.",
     .formula = "d = x - y; l = d^2 / (2 beta) where |d| < beta, else |d| - beta/2",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,

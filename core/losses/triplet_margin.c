@@ -18,15 +18,68 @@ static real power(real d, real p)
     return p == 2 ? d * d : p == 1 ? fabs(d) : pow(fabs(d), p);
 }
 
-/* ||u - v + eps||_p */
-static real norm_of_difference(const real *u, const real *v, size_t n, real p, real eps, const bool *cancel)
+/* The largest |u - v + eps|; NaN if one is. */
+static real largest_difference(const real *u, const real *v, size_t n, real eps, const bool *cancel)
+{
+    real most = 0;
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        for (size_t i = s.first; i < s.end; i++) {
+            const real a = fabs(u[i] - v[i] + eps);
+            most = a > most || isnan(a) ? a : most;
+        }
+    return most;
+}
+
+/* The sum of the |u - v + eps|^p, each difference divided by `unit` first. */
+static real sum_of_powers(const real *u, const real *v, size_t n, real p, real eps, real unit, const bool *cancel)
 {
     struct sum sum = {0};
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
         for (size_t i = s.first; i < s.end; i++)
-            sum_add(&sum, power(u[i] - v[i] + eps, p));
-    const real total = sum_value(&sum);
-    return p == 2 ? sqrt(total) : p == 1 ? total : pow(total, 1 / p);
+            sum_add(&sum, power((u[i] - v[i] + eps) / unit, p));
+    return sum_value(&sum);
+}
+
+/* Squares whose sum is in this range are all right as they are. */
+static const real SMALLEST_SQUARES = 0x1p-900, LARGEST_SQUARES = 0x1p1000;
+
+/* ||u - v + eps||_p. Powers are those of shares of the largest difference, which neither overflow nor vanish. */
+static real norm_of_difference(const real *u, const real *v, size_t n, real p, real eps, const bool *cancel)
+{
+    const real total = p == 1 || p == 2 ? sum_of_powers(u, v, n, p, eps, 1, cancel) : 0;
+    if (p == 1)
+        return total;
+    if (p == 2 && total >= SMALLEST_SQUARES && total <= LARGEST_SQUARES)
+        return sqrt(total);
+    const real most = largest_difference(u, v, n, eps, cancel);
+    if (!(most > 0) || isinf(most) || isinf(p))
+        return most;
+    const real shares = sum_of_powers(u, v, n, p, eps, most, cancel);
+    return most * (p == 2 ? sqrt(shares) : pow(shares, 1 / p));
+}
+
+/* How many of the |u - v + eps| are `norm`, their largest. */
+static size_t count_largest(const real *u, const real *v, size_t n, real eps, real norm, const bool *cancel)
+{
+    size_t count = 0;
+    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+        for (size_t i = s.first; i < s.end; i++)
+            count += fabs(u[i] - v[i] + eps) == norm;
+    return count;
+}
+
+/* The derivative of the norm by d, one of the differences, 0 at the centre. `ties` of them are the largest, which share the
+   slope of the maximum norm. */
+static real slope_of_norm(real d, real norm, real p, size_t ties)
+{
+    const real a = fabs(d);
+    if (d == 0 || norm == 0)
+        return 0;
+    if (isinf(p))
+        return a == norm ? sign(d) / (real)ties : 0;
+    if (p == 1)
+        return sign(d);
+    return sign(d) * (p == 2 ? a / norm : pow(a / norm, p - 1));
 }
 
 /* |u|, as it is divided by */
@@ -58,16 +111,6 @@ static void add_cosine_gradient(const real *u, const real *v, const struct loss_
         }
 }
 
-/* (|d| / norm)^(p - 1), with slope 0 at the centre */
-static inline real slope_of_norm(real d, real norm, real p)
-{
-    if (d == 0 || norm == 0)
-        return 0;
-    if (p == 1)
-        return sign(d);
-    return sign(d) * (p == 2 ? fabs(d) / norm : pow(fabs(d) / norm, p - 1));
-}
-
 /* The same for d = distance(u, v). */
 static void add_gradient(const real *u, const real *v, const struct loss_block *b, real factor, real *du, real *dv)
 {
@@ -78,9 +121,10 @@ static void add_gradient(const real *u, const real *v, const struct loss_block *
         return;
     }
     const real norm = norm_of_difference(u, v, n, p, eps, b->cancel);
+    const size_t ties = isinf(p) ? count_largest(u, v, n, eps, norm, b->cancel) : 1;
     for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
         for (size_t i = s.first; i < s.end; i++) {
-            const real slope = slope_of_norm(u[i] - v[i] + eps, norm, p);
+            const real slope = slope_of_norm(u[i] - v[i] + eps, norm, p, ties);
             if (du)
                 du[i] += factor * slope;
             if (dv)
@@ -129,8 +173,15 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
-    if (plan->tensor[ANCHOR].rank == 0)
+    const struct loss_tensor *const anchor = &plan->tensor[ANCHOR];
+    if (anchor->rank == 0)
         return loss_misfit(plan, error, ANCHOR, "it must be (N, D), or (D) for a single triplet");
+    /* The norm of n equal differences is n^(1 / p) times one of them. */
+    const size_t n = anchor->shape[anchor->rank - 1];
+    const real p = plan->param[NORM].number;
+    if (plan->param[DISTANCE].integer != COSINE && isinf(pow((real)n, 1 / p)))
+        return loss_fail_at(error, LOSS_INVALID, "/p", "p is %.17g; the norm of %zu numbers overflows where it is below %.2g", p,
+                            n, log((real)n) / 709 + 0.0001);
     return loss_shape_rows(plan, 1, error);
 }
 
@@ -165,8 +216,9 @@ const struct loss_descriptor loss_triplet_margin = {
         },
     .params =
         {
-            [MARGIN] = {"margin", "by how much nearer", LOSS_NUMBER, {1, 1}},
-            [NORM] = {"p", "which norm", LOSS_NUMBER, {2, 2}, .has_min = true, .above_min = true},
+            [MARGIN] = {"margin", "by how much nearer", LOSS_NUMBER, {1, 1}, .has_min = true, .above_min = true},
+            [NORM] = {"p", "which norm; infinite: the largest difference", LOSS_NUMBER, {2, 2}, .has_min = true,
+                      .above_min = true, .infinite = true},
             [EPS] = {"eps", "added to each difference", LOSS_NUMBER, {1e-6, 0}},
             [SWAP] = {"swap", "take the negative's distance from the positive where that is less", LOSS_BOOLEAN},
             [DISTANCE] = {"distance", "euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity", LOSS_CHOICE,

@@ -7,15 +7,24 @@
 enum { INPUT, TARGET };
 enum { POWER, LOG_INPUT };
 
+/* (r^a - 1) / a of log r; its limit log r for a = 0 */
+static inline real box_cox(real a, real log_r)
+{
+    return a == 0 ? log_r : expm1(a * log_r) / a;
+}
+
 /*
- * f(r) = (r^a - a r + a - 1) / (a (a - 1)) for a = 2 - p in (0, 1), in a form that keeps its digits towards either end of that.
- * Near r = 1 it is about (r - 1)^2 / 2: there, of t = r - 1, by its binomial series t^2 / 2 + (a - 2) t^3 / 6 + ... with
- * c_(k+1) = c_k (a - k) / (k + 1)
+ * f(r) = (max(r, 0)^a - a r + a - 1) / (a (a - 1)) for a = 2 - p, or its limit for a = 0 and 1, in a form that keeps its digits
+ * near these. Near r = 1 it is about (r - 1)^2 / 2: there, of t = r - 1, by its binomial series t^2 / 2 + (a - 2) t^3 / 6 + ...
+ * with c_(k+1) = c_k (a - k) / (k + 1), as long as a t is small.
  */
 static inline real unit_deviance(real r, real t, real a)
 {
-    if (!(fabs(t) < 0.25))
-        return a < 0.5 || r == 0 ? (expm1(a * log(r)) / a - t) / (a - 1) : (r * (expm1((a - 1) * log(r)) / (a - 1)) - t) / a;
+    const real log_r = log(r);
+    if (r <= 0)
+        return (1 - (r == 0 ? 0 : a * r / (a - 1))) / a;
+    if (!(fabs(t) * larger_of(fabs(a), 1) < 0.25))
+        return a < 0.5 ? (box_cox(a, log_r) - t) / (a - 1) : (r * box_cox(a - 1, log_r) - t) / a;
     real sum = 0, power = t * t, c = 0.5;
     for (int k = 2; k < 40; k++) {
         sum += c * power;
@@ -25,28 +34,50 @@ static inline real unit_deviance(real r, real t, real a)
     return sum;
 }
 
-/* Of means m: l = 2 m^(2 - p) f(y / m), the deviance 2 [y^(2-p) / ((1-p)(2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)]. Of
-   logarithms x: l = -y exp((1 - p) x) / (1 - p) + exp((2 - p) x) / (2 - p). */
+/* The same, times m^a, as it is written in textbooks: where m^a or r^a leaves the range of numbers, m or y is far larger. */
+static inline real plain_deviance(real m, real y, real a)
+{
+    return pow(larger_of(y, 0), a) / (a * (a - 1)) - y * pow(m, a - 1) / (a - 1) + pow(m, a) / a;
+}
+
+/* The deviance of a target y from a mean m. */
+static inline real deviance(real m, real y, real power)
+{
+    const real a = 2 - power, scale = pow(m, a), l = 2 * scale * unit_deviance(y / m, (y - m) / m, a);
+    return (l - l == 0 && scale > 0) || a == 0 || a == 1 ? l : 2 * plain_deviance(m, y, a);
+}
+
+/* Whether the distribution of that power has no such values. */
+static inline int invalid_target(real y, real power)
+{
+    const bool below = power >= 2 ? y <= 0 : y < 0;
+    return power >= 1 && below ? INVALID(TARGET) : 0;
+}
+
+/* Of means m: l = 2 m^(2 - p) f(y / m), the deviance 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)],
+   (y - m)^2 for p = 0. Of logarithms x: l = -y exp((1 - p) x) / (1 - p) + exp((2 - p) x) / (2 - p), where for p = 1 the first
+   term is -y x, and for p = 2 the second one is x. */
 FORMULA(tweedie)
 {
     const real x = in[INPUT], y = in[TARGET], power = p[POWER];
     if (p[LOG_INPUT] != 0) {
         const real shrunk = y == 0 ? 0 : y * exp((1 - power) * x), grown = exp((2 - power) * x);
+        const real first = power == 1 ? (y == 0 ? 0 : -y * x) : shrunk / (power - 1);
         return (struct element){
-            .term = shrunk / (power - 1) + grown / (2 - power),
+            .term = first + (power == 2 ? x : grown / (2 - power)),
             .grad = {[INPUT] = grown - shrunk},
             .hess = {[INPUT] = (power - 1) * shrunk + (2 - power) * grown},
-            .invalid = y < 0 ? INVALID(TARGET) : 0,
+            .invalid = power >= 1 && y < 0 ? INVALID(TARGET) : 0,
         };
     }
+    if (power == 0)
+        return (struct element){.term = (y - x) * (y - x), .grad = {[INPUT] = 2 * (x - y)}, .hess = {[INPUT] = 2}};
     const real t = (y - x) / x;
     return (struct element){
-        .term = 2 * pow(x, 2 - power) * unit_deviance(y / x, t, 2 - power),
+        .term = deviance(x, y, power),
         .grad = {[INPUT] = -2 * pow(x, 1 - power) * t},
-        .hess = {[INPUT] = 2 * pow(x, -power) * (power * t + 1)},
-        .invalid = !(x > 0) ? INVALID(INPUT)
-                   : y < 0  ? INVALID(TARGET)
-                            : 0,
+        .hess = {[INPUT] = 2 * pow(x, -power) * ((1 - power) + power * (y / x))},
+        .invalid = x <= 0 ? INVALID(INPUT) : invalid_target(y, power),
     };
 }
 ELEMENTWISE_KERNELS(tweedie, 2)
@@ -59,10 +90,21 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
-    (void)plan;
-    snprintf(text, size,
-             tensor == TARGET ? "targets must not be negative"
-                              : "means must be greater than 0 (for their logarithms there is log_input)");
+    const bool above_0 = plan->param[POWER].number >= 2 && !plan->param[LOG_INPUT].integer;
+    if (tensor == INPUT)
+        snprintf(text, size, "means must be greater than 0 (for their logarithms there is log_input)");
+    else
+        snprintf(text, size, above_0 ? "targets must be greater than 0 where p is 2 or more"
+                                      : "targets must not be negative where p is 1 or more");
+}
+
+/* No distribution has a power between 0 and 1. */
+static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
+{
+    const real power = plan->param[POWER].number;
+    if (power > 0 && power < 1)
+        return loss_fail_at(error, LOSS_INVALID, "/p", "p is %.17g; it must be at most 0, or at least 1", power);
+    return loss_shape_broadcast_warn(plan, error);
 }
 
 static const struct loss_example example = {
@@ -74,34 +116,26 @@ const struct loss_descriptor loss_tweedie = {
     .name = "tweedie",
     .aliases = {"tweedie_deviance"},
     .title = "Tweedie deviance",
-    .doc = "For amounts that are often exactly 0, such as claims: between Poisson (p = 1) and gamma (p = 2). Of means it is "
+    .doc = "For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and gamma (p = 2). Of means it is "
            "scikit-learn's deviance; with log_input, of their logarithms, XGBoost's negative log likelihood.",
-    .formula = "l = 2 [y^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y exp((1-p) x) / (1-p) "
-               "+ exp((2-p) x) / (2-p)",
+    .formula = "l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y exp((1-p) x) / "
+               "(1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, as for p = 1 2 [y log(y/x) - y + x]",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
             [INPUT] = {"input", "predicted means, greater than 0, or their logarithms", "(*)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "what was observed, 0 or more", "(*), broadcast against input", LOSS_REAL},
+            [TARGET] = {"target", "what was observed: 0 or more with p in [1, 2), above 0 with p of 2 or more", "(*), broadcast against input", LOSS_REAL},
         },
     .params =
         {
-            [POWER] = {"p",
-                       "variance power",
-                       LOSS_NUMBER,
-                       {1.5, 0},
-                       .has_min = true,
-                       .above_min = true,
-                       .min = 1,
-                       .has_max = true,
-                       .below_max = true,
-                       .max = 2},
+            [POWER] = {"p", "variance power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian; not between 0 and 1", LOSS_NUMBER,
+                       {1.5, 0}},
             [LOG_INPUT] = {"log_input", "the input holds logarithms of the means", LOSS_BOOLEAN},
         },
     .example = &example,
     .method =
         &(const struct loss_method){
-            .cost_of = cost_of, .shape = loss_shape_broadcast_warn, ELEMENTWISE(tweedie), .expected = expected},
+            .cost_of = cost_of, .shape = shape, ELEMENTWISE(tweedie), .expected = expected},
 };

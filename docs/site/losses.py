@@ -47,9 +47,9 @@ def range_text(parameter):
         return ", ".join(f"`{json.dumps(choice)}`" for choice in parameter["choices"])
     low, high = parameter.get("minimum", parameter.get("exclusiveMinimum")), parameter.get("maximum", parameter.get("exclusiveMaximum"))
     if low is None and high is None:
-        return ""
+        return "or `null`" if parameter.get("nullable") else ""
     left = "[" if "minimum" in parameter else "("
-    right = "]" if "maximum" in parameter else ")"
+    right = "]" if "maximum" in parameter or parameter.get("infinite") else ")"
     return f"{left}{'-inf' if low is None else f'{low:g}'}, {'inf' if high is None else f'{high:g}'}{right}"
 
 

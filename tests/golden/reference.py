@@ -113,6 +113,19 @@ class Elementwise(Loss):
         return self.gather(x, p, c, self.d2)
 
 
+class WeightedMean(Elementwise):
+    """The mean divides by the sum of the weights of the terms."""
+
+    def counted(self, x, p):
+        return self.apply(x, p, lambda p, x, y, w: w)
+
+
+def of_weighted(kind, term, d1, d2, **defaults):
+    """A loss of d = x - y, times a weight."""
+    return kind(lambda p, x, y, w: w * term(p, x - y), {"input": lambda p, x, y, w: w * d1(p, x - y), "target": lambda p, x, y, w: -w * d1(p, x - y)},
+                {"input": lambda p, x, y, w: w * d2(p, x - y)}, ("input", "target", "weight"), **defaults)
+
+
 def of_difference(term, d1, d2, **defaults):
     """A loss of d = x - y."""
     return Elementwise(lambda p, x, y: term(p, x - y), {"input": lambda p, x, y: d1(p, x - y), "target": lambda p, x, y: -d1(p, x - y)},
@@ -127,8 +140,8 @@ def smooth_l1():
 
 def huber():
     inside = lambda p, d: abs(d) <= p["delta"]
-    return of_difference(lambda p, d: d * d / 2 if inside(p, d) else p["delta"] * (abs(d) - p["delta"] / 2),
-                         lambda p, d: d if inside(p, d) else p["delta"] * sign(d), lambda p, d: 1 if inside(p, d) else 0, delta=1.0)
+    return of_weighted(Elementwise, lambda p, d: d * d / 2 if inside(p, d) else p["delta"] * (abs(d) - p["delta"] / 2),
+                       lambda p, d: d if inside(p, d) else p["delta"] * sign(d), lambda p, d: 1 if inside(p, d) else 0, delta=1.0)
 
 
 def quantile():
@@ -187,7 +200,7 @@ def poisson_nll():
 def gaussian_nll():
     def view(name, x):
         t = x[name]
-        return Tensor((*t.shape, 1), t.flat) if name == "var" and len(t.shape) < len(x["input"].shape) else t
+        return Tensor((*t.shape, 1), t.flat) if name == "var" and t.shape == x["input"].shape[:-1] else t
     v = lambda p, var: max(var, p["eps"])
     return Elementwise(lambda p, x, y, var: (mp.log(v(p, var)) + (x - y) ** 2 / v(p, var) + (mp.log(2 * mp.pi) if p["full"] else 0)) / 2,
                        {"input": lambda p, x, y, var: (x - y) / v(p, var), "target": lambda p, x, y, var: (y - x) / v(p, var),
@@ -223,18 +236,29 @@ def sigmoid_focal():
 
 
 def tweedie():
+    """Deviances as scikit-learn has them; log likelihoods up to a constant."""
     def term(p, x, y):
         a, b = 1 - p["p"], 2 - p["p"]
         if p["log_input"]:
-            return -y * mp.exp(a * x) / a + mp.exp(b * x) / b
-        return 2 * (y ** b / (a * b) - y * x ** a / a + x ** b / b)
+            return (-y * mp.exp(a * x) / a if a else -y * x) + (mp.exp(b * x) / b if b else x)
+        if p["p"] == 0:
+            return (x - y) ** 2
+        if a == 0:
+            return 2 * ((y * mp.log(y / x) if y else 0) - y + x)
+        if b == 0:
+            return 2 * (mp.log(x / y) + y / x - 1)
+        return 2 * (positive(y) ** b / (a * b) - y * x ** a / a + x ** b / b)
 
     def dx(p, x, y):
         a, b = 1 - p["p"], 2 - p["p"]
+        if p["p"] == 0 and not p["log_input"]:
+            return 2 * (x - y)
         return mp.exp(b * x) - y * mp.exp(a * x) if p["log_input"] else 2 * x ** -p["p"] * (x - y)
 
     def dxx(p, x, y):
         a, b = 1 - p["p"], 2 - p["p"]
+        if p["p"] == 0 and not p["log_input"]:
+            return mp.mpf(2)
         return b * mp.exp(b * x) - a * y * mp.exp(a * x) if p["log_input"] else 2 * x ** (-p["p"] - 1) * (a * x + p["p"] * y)
     return Elementwise(term, {"input": dx}, {"input": dxx}, p=1.5, log_input=False)
 
@@ -367,6 +391,9 @@ def cosine_row(p, i, rows):
 def triplet_row(p, i, rows):
     def distance(u, v):
         z = [a - b + p["eps"] for a, b in zip(u, v)]
+        if p["p"] == mp.inf:
+            d = max(abs(e) for e in z)
+            return d, [sign(e) if abs(e) == d else mp.mpf(0) for e in z]
         d = total(abs(e) ** p["p"] for e in z) ** (1 / p["p"])
         return d, [sign(e) * (abs(e) / d) ** (p["p"] - 1) for e in z]
     a, b, c = (rows[name][i] for name in ("anchor", "positive", "negative"))
@@ -416,39 +443,69 @@ def info_nce_row(p, i, rows):
 
 
 class Dice(Loss):
-    defaults, grads = {"smooth": 1.0, "batch": False}, ("input", "target")
+    """MONAI's: a term for each sample and channel, or with batch for each channel."""
+    defaults = {"smooth": 1e-5, "batch": False, "include_background": True, "squared_pred": False, "jaccard": False, "sigmoid": False}
+    grads = ("input", "target")
 
     def shape(self, x, p):
-        return () if p["batch"] else x["input"].shape[:1]
+        n, c = x["input"].shape[:2]
+        return (c,) if p["batch"] else (n, c)
 
-    def samples(self, x, p):
-        n, flat = math.prod(self.shape(x, p)), len(x["input"].flat)
-        return [range(i * flat // n, (i + 1) * flat // n) for i in range(n)]
+    def skipped(self, x, p):
+        return 1 if not p["include_background"] and x["input"].shape[1] > 1 else 0
 
-    def parts(self, x, p, sample):
-        a, b = ([x[name].flat[i] for i in sample] for name in ("input", "target"))
-        return a, b, 2 * dot(a, b) + p["smooth"], total(a) + total(b) + p["smooth"]
+    def counted(self, x, p):
+        return [0 if c < self.skipped(x, p) else 1 for c in self.channels(x, p)]
+
+    def channels(self, x, p):
+        return [i % x["input"].shape[1] for i in range(math.prod(self.shape(x, p)))]
+
+    def rows(self, x, p):
+        """The places of the elements of each term."""
+        n, c = x["input"].shape[:2]
+        within = math.prod(x["input"].shape[2:])
+        grid = x["input"].grid().reshape(n, c, within)
+        rows = grid.transpose(1, 0, 2).reshape(c, n * within) if p["batch"] else grid.reshape(n * c, within)
+        return rows.tolist()
+
+    def factor(self, x, p, channel):
+        if channel < self.skipped(x, p):
+            return mp.mpf(0)
+        return x["weight"].flat[channel - self.skipped(x, p)] if "weight" in x else mp.mpf(1)
+
+    def parts(self, x, p, row):
+        a, b = ([x[name].flat[i] for i in row] for name in ("input", "target"))
+        slope = [sigmoid(v) * sigmoid(-v) for v in a] if p["sigmoid"] else [mp.mpf(1)] * len(a)
+        a = [sigmoid(v) for v in a] if p["sigmoid"] else a
+        size = (lambda v: v * v) if p["squared_pred"] else (lambda v: v)
+        common, both = dot(a, b), total(size(v) for v in a) + total(size(v) for v in b)
+        below = 2 * (both - common) if p["jaccard"] else both
+        return a, b, slope, 2 * common + p["smooth"], below + p["smooth"]
 
     def terms(self, x, p):
         out = []
-        for sample in self.samples(x, p):
-            a, b, above, below = self.parts(x, p, sample)
-            out.append(1 - above / below if below else mp.nan)
+        for channel, row in zip(self.channels(x, p), self.rows(x, p)):
+            _, _, _, above, below = self.parts(x, p, row)
+            k = self.factor(x, p, channel)
+            out.append(mp.mpf(0) if channel < self.skipped(x, p) else k * (1 - above / below) if below else mp.nan)
         return out
 
     def pull(self, x, p, c):
         g = {name: [mp.mpf(0)] * len(x[name].flat) for name in self.grads}
-        for up, sample in zip(c, self.samples(x, p)):
-            a, b, above, below = self.parts(x, p, sample)
-            for k, i in enumerate(sample):
-                g["input"][i] = up * (above - 2 * b[k] * below) / below ** 2
-                g["target"][i] = up * (above - 2 * a[k] * below) / below ** 2
+        for up, channel, row in zip(c, self.channels(x, p), self.rows(x, p)):
+            a, b, slope, above, below = self.parts(x, p, row)
+            up *= self.factor(x, p, channel)
+            for name, own, other, chain in (("input", a, b, slope), ("target", b, a, [mp.mpf(1)] * len(a))):
+                for i, u, v, k in zip(row, own, other, chain):
+                    d = 2 * u if p["squared_pred"] else mp.mpf(1)
+                    d = 2 * (d - v) if p["jaccard"] else d
+                    g[name][i] = up * k * (above * d - 2 * v * below) / below ** 2
         return g
 
 
 LOSSES = {
-    "mse": of_difference(lambda p, d: d * d, lambda p, d: 2 * d, lambda p, d: 2),
-    "l1": of_difference(lambda p, d: abs(d), lambda p, d: sign(d), lambda p, d: 0),
+    "mse": of_weighted(WeightedMean, lambda p, d: d * d, lambda p, d: 2 * d, lambda p, d: 2),
+    "l1": of_weighted(WeightedMean, lambda p, d: abs(d), lambda p, d: sign(d), lambda p, d: 0),
     "smooth_l1": smooth_l1(), "huber": huber(), "bce": bce(), "bce_with_logits": bce_with_logits(), "kl_div": kl_div(),
     "cross_entropy": CrossEntropy(), "nll": Nll(), "hinge_embedding": hinge_embedding(), "margin_ranking": margin_ranking(),
     "soft_margin": soft_margin(), "poisson_nll": poisson_nll(), "gaussian_nll": gaussian_nll(),
@@ -751,6 +808,10 @@ def sigmoid_focal_cases(w):
     w.add(loss, make((3, 1), (3, 4)), error="input and target must have the same shape")
     for bad in ({"gamma": -0.5}, {"alpha": 1.5}):
         w.add(loss, make((3,)), bad, error="parameter out of range")
+    for alpha in (-0.5, -1e-9, -0.999, -2.0, 1.0000001):
+        w.add(loss, make((3,)), {"alpha": alpha}, error="alpha outside [0, 1], and not -1")
+    w.add(loss, {"input": t(2, -2, 5, -700), "target": t(2, -0.5, 1.5, -1)}, {"reduction": "none"}, "targets outside [0, 1]: whole powers have values")
+    w.add(loss, {"input": t(2, 5), "target": t(1, 2)}, {"gamma": 0.5}, error="a fractional power of a negative number")
 
 
 def log_cosh_cases(w):
@@ -779,8 +840,11 @@ def quantile_cases(w):
     w.add(loss, {"input": t(INF, -INF), "target": t(0, 0)}, {"reduction": "none"}, "infinite flows through")
     w.add(loss, {"input": t(NAN, 1), "target": t(0, NAN)}, {"reduction": "none"}, "NaN flows through", grad=False, hess=False)
     weighted(w, loss, lambda: pair(w)((3, 4)), (3, 4), options)
-    for bad in (0.0, 1.0, -0.1, 1.5):
-        w.add(loss, pair(w)((3,)), {"q": bad}, error="q outside (0, 1)")
+    for end in (0.0, 1.0):
+        for red in REDUCTIONS:
+            w.add(loss, pair(w)((3, 4)), {"reduction": red, "q": end}, "an end of [0, 1]")
+    for bad in (-0.1, 1.5):
+        w.add(loss, pair(w)((3,)), {"q": bad}, error="q outside [0, 1]")
 
 
 def tweedie_cases(w):
@@ -811,46 +875,65 @@ def tweedie_cases(w):
     w.add(loss, {"input": t(1e4, -1e4, -1e4), "target": t(1, 1, 0)}, {"reduction": "none", "log_input": True}, "log link: overflow; target 0 stays finite")
     weighted(w, loss, lambda: mean((3, 4)), (3, 4), powers)
     w.add(loss, {**link((3, 4)), "sample_weight": w.unit(3)}, {"reduction": "mean", "log_input": True}, "log link, weighted")
-    for bad in (t(1, 0), t(1, -1), t(NAN, 1)):
+    positive_pair = lambda a: {"input": np.exp(w.normal(*a)), "target": np.exp(w.normal(*a))}
+    for p in (1.0, 2.0, 3.0, 2.5, 7.0, -1.0, -0.5, -3.0, 0.0):
+        for red in REDUCTIONS:
+            w.add(loss, positive_pair((3, 4)), {"reduction": red, "p": p}, "other powers")
+        w.add(loss, {"input": np.full_like(close_to, 3.7), "target": 3.7 * close_to}, {"reduction": "none", "p": p}, "other powers, target near the mean", atol=TINY)
+        w.add(loss, {"input": t(1e-3, 1, 1e3), "target": t(1e3, 1, 1e-3)}, {"reduction": "none", "p": p}, "other powers, far apart", atol=TINY)
+        w.add(loss, {"input": w.normal(3, 4), "target": np.exp(w.normal(3, 4))}, {"reduction": "none", "p": p, "log_input": True}, "other powers, log link")
+    for p in (-1.0, -2.5, 0.0):
+        w.add(loss, {"input": t(1, 2, 0.5), "target": t(0, -1, -2.5)}, {"reduction": "none", "p": p}, "targets of 0 and below")
+    w.add(loss, {"input": t(1, 2, 0.5), "target": t(0, 0, 1)}, {"reduction": "none", "p": 1.0}, "Poisson, targets of 0")
+    w.add(loss, {"input": t(-1, 0, 2), "target": t(1, 0, -1)}, {"reduction": "none", "p": 0.0}, "normal, means of 0 and below")
+    for p in (2.0, 3.0):
+        w.add(loss, {"input": t(1, 2), "target": t(1, 0)}, {"p": p}, error="target must be positive")
+    w.add(loss, {"input": t(1, 0), "target": t(1, 1)}, {"p": -1.0}, error="the mean must be positive")
+    w.add(loss, {"input": t(NAN, 1), "target": t(1, NAN)}, {"reduction": "none"}, "NaN flows through", grad=False, hess=False)
+    for bad in (t(1, 0), t(1, -1)):
         w.add(loss, {"input": bad, "target": t(1, 1)}, error="the mean must be positive")
     for log in (False, True):
         w.add(loss, {"input": t(1, 2), "target": t(1, -1e-9)}, {"log_input": log}, error="target must not be negative")
-    for bad in (1.0, 2.0, 0.5, 2.5, 0.0):
-        w.add(loss, {"input": t(1, 2), "target": t(1, 1)}, {"p": bad}, error="p outside (1, 2)")
+    for bad in (0.5, 1e-9, 0.999):
+        w.add(loss, {"input": t(1, 2), "target": t(1, 1)}, {"p": bad}, error="p between 0 and 1")
 
 
 def dice_cases(w):
     loss = "dice"
     make = lambda *sh: {"input": w.unit(*sh), "target": (w.unit(*sh) > 0.5).astype(np.float64)}
     soft = lambda *sh: {"input": w.unit(*sh), "target": w.unit(*sh)}
-    for shape in ((1,), (5,), (4, 5), (2, 3, 4), (2, 3, 2, 2)):
-        for k, red in enumerate(REDUCTIONS):
-            w.add(loss, make(*shape), {"reduction": red})
-            if k == len(shape) % 3:
-                w.add(loss, soft(*shape), {"reduction": red, "smooth": 0.0}, "no smoothing, soft target")
-                w.add(loss, soft(*shape), {"reduction": red, "batch": True}, "one term for the batch")
-    for red in REDUCTIONS:
-        w.add(loss, make(3, 4), {"reduction": red, "batch": True, "smooth": 1e-5})
-    w.add(loss, soft(3, 4), {"reduction": "none", "grad_output": w.normal(3), "smooth": 10.0}, "vector-Jacobian product")
-    w.add(loss, soft(3, 4), {"reduction": "mean", "grad_output": s(-2.5)}, "scaled upstream")
-    w.add(loss, soft(3, 4), {"reduction": "none", "grad_output": s(-2.5), "batch": True}, "one term, scaled upstream")
-    bits = np.array([[1., 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]])
+    options = ({}, {"smooth": 0.0}, {"batch": True}, {"include_background": False}, {"squared_pred": True}, {"jaccard": True}, {"sigmoid": True},
+               {"squared_pred": True, "jaccard": True, "batch": True}, {"include_background": False, "batch": True, "smooth": 1.0},
+               {"sigmoid": True, "squared_pred": True, "include_background": False})
+    for shape in ((1, 1, 5), (4, 1, 3), (2, 3, 4), (2, 3, 2, 2), (3, 2, 2, 1, 2)):
+        for k, opt in enumerate(options):
+            w.add(loss, make(*shape), {"reduction": REDUCTIONS[k % 3], **opt})
+            w.add(loss, soft(*shape), {"reduction": REDUCTIONS[(k + 1) % 3], **opt}, "soft target")
+    for k, opt in enumerate(options):
+        channels = 2 if opt.get("include_background") is False else 3
+        w.add(loss, {**make(2, 3, 4), "weight": w.unit(channels) * 3}, {"reduction": REDUCTIONS[k % 3], **opt}, "channel weights")
+        terms = (3,) if opt.get("batch") else (2, 3)
+        w.add(loss, soft(2, 3, 4), {"reduction": "none", "grad_output": w.normal(*terms), **opt}, "vector-Jacobian product")
+        w.add(loss, {**soft(2, 3, 4), "sample_weight": w.unit(*terms)}, {"reduction": "mean", "grad_output": s(-2.5), **opt}, "weighted, scaled upstream")
+    bits = np.array([[1., 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]]).reshape(2, 2, 4)
     off = t(1e-10, 1e-15, 3e-7, 1e-3)
-    for smooth in (1.0, 0.0, 1e-5):
-        w.add(loss, {"input": bits, "target": bits}, {"reduction": "none", "smooth": smooth}, "perfect overlap; nothing at all", grad=smooth > 0)
-        w.add(loss, {"input": bits, "target": 1 - bits}, {"reduction": "none", "smooth": smooth}, "no overlap")
-        w.add(loss, {"input": np.abs(bits[:3:2] - off), "target": bits[:3:2]}, {"reduction": "none", "smooth": smooth}, "nearly perfect overlap: the loss cancels", atol=TINY)
-    w.add(loss, {"input": w.unit(2, 4) * 1e-200, "target": np.zeros((2, 4))}, {"reduction": "none"}, "tiny input, no target", atol=TINY)
-    w.add(loss, {"input": np.zeros((0, 3)), "target": np.zeros((0, 3))}, {"reduction": "mean"}, "empty: NaN")
-    w.add(loss, {"input": np.zeros((0, 3)), "target": np.zeros((0, 3))}, {"reduction": "sum"}, "empty: 0")
-    weighted(w, loss, lambda: make(4, 3), (4,), ({}, {"smooth": 0.5}))
-    w.add(loss, {**make(3, 4), "sample_weight": s(2.5)}, {"reduction": "sum", "batch": True}, "the one term, weighted")
-    w.add(loss, {**make(3, 4), "sample_weight": s(2.5)}, {"reduction": "mean", "batch": True}, "the one term, weighted")
-    w.add(loss, {**make(3, 4), "sample_weight": w.unit(3)}, {"batch": True}, error="sample_weight has not the shape of the one term")
-    w.add(loss, {**make(3, 4), "sample_weight": w.unit(3, 4)}, error="sample_weight has neither the terms' shape nor (N)")
-    w.add(loss, {"input": w.unit(3, 4), "target": w.unit(3, 1)}, error="input and target must have the same shape")
-    w.add(loss, {"input": w.unit(), "target": w.unit()}, error="no batch dimension")
-    w.add(loss, make(3, 4), {"smooth": -1.0}, error="negative smooth")
+    for opt in ({"smooth": 1.0}, {"smooth": 0.0}, {}, {"squared_pred": True}, {"jaccard": True}):
+        smooth = opt.get("smooth", 1e-5)
+        w.add(loss, {"input": bits, "target": bits}, {"reduction": "none", **opt}, "perfect overlap; nothing at all", grad=smooth > 0)
+        w.add(loss, {"input": bits, "target": 1 - bits}, {"reduction": "none", **opt}, "no overlap")
+        w.add(loss, {"input": np.abs(bits[:, :1] - off), "target": bits[:, :1]}, {"reduction": "none", **opt}, "nearly perfect overlap: the loss cancels", atol=TINY)
+    w.add(loss, {"input": t(40, -40, 20, -700).reshape(1, 1, 4), "target": t(1, 0, 1, 0).reshape(1, 1, 4)}, {"reduction": "none", "sigmoid": True}, "sure logits: the loss cancels", atol=TINY)
+    w.add(loss, {"input": w.unit(2, 1, 4) * 1e-200, "target": np.zeros((2, 1, 4))}, {"reduction": "none"}, "tiny input, no target", atol=TINY)
+    w.add(loss, {"input": np.zeros((0, 2, 3)), "target": np.zeros((0, 2, 3))}, {"reduction": "mean"}, "empty: NaN")
+    w.add(loss, {"input": np.zeros((0, 2, 3)), "target": np.zeros((0, 2, 3))}, {"reduction": "sum"}, "empty: 0")
+    weighted(w, loss, lambda: make(4, 2, 3), (4, 2), ({}, {"smooth": 0.5}))
+    w.add(loss, {**make(3, 2, 4), "sample_weight": w.unit(3)}, {"batch": True}, error="sample_weight has not the shape of the terms, one for each channel")
+    w.add(loss, {**make(3, 2, 4), "weight": w.unit(3)}, error="not a weight for each channel")
+    w.add(loss, {**make(3, 2, 4), "weight": w.unit(2)}, {"include_background": False}, error="not a weight for each channel that counts")
+    w.add(loss, {"input": w.unit(3, 2, 4), "target": w.unit(3, 1, 4)}, error="input and target must have the same shape")
+    for shape in ((), (3,), (3, 4)):
+        w.add(loss, make(*shape), error="no batch and channel dimensions before others")
+    w.add(loss, make(3, 2, 4), {"smooth": -1.0}, error="negative smooth")
 
 
 def info_nce_cases(w):
@@ -909,8 +992,17 @@ def regression_cases(w):
         w.add(loss, {"input": w.normal(3, 1), "target": w.normal(3, 4), "sample_weight": w.unit(3, 4)}, {"reduction": "mean"}, "broadcast input, weighted", hess=False)
         curved(w, loss, make, narrow=lambda: pair(w)((3, 1), (3, 4)), options=options)
         for opt in options:
-            at = d[1:] if opt.get("beta") == 0 else d  # PyTorch's slope there is -1 seen from either side: no derivative
-            w.add(loss, {"input": at, "target": np.zeros_like(at)}, {"reduction": "none", **opt}, "Hessian at the kinks", kink=True)
+            w.add(loss, {"input": d, "target": np.zeros_like(d)}, {"reduction": "none", **opt}, "Hessian at the kinks", kink=True)
+        if loss == "smooth_l1":
+            continue
+        for red in REDUCTIONS:
+            w.add(loss, {**make(*shape), "weight": w.unit(*shape) * 3}, {"reduction": red, **options[-1]}, "weight")
+            w.add(loss, {**make(*shape), "weight": w.unit(4) * 3, "sample_weight": w.unit(3)}, {"reduction": red}, "weight broadcasts, sample_weight")
+        w.add(loss, {**pair(w)((3, 1), (1, 4)), "weight": w.unit(3, 1)}, {"reduction": "mean"}, "weight of broadcast terms")
+        w.add(loss, {**make(*shape), "weight": w.unit(*shape)}, {"reduction": "none", "grad_output": w.normal(*shape)}, "weight, vector-Jacobian product")
+        w.add(loss, {**make(*shape), "weight": np.zeros(shape)}, {"reduction": "mean"}, "all weights 0", grad=loss == "huber", hess=loss == "huber")
+        w.add(loss, {**make(*shape), "weight": w.unit(3)}, error="weight does not broadcast to the terms")
+        w.add(loss, {**make(4), "weight": w.unit(3, 4)}, error="weight is wider than the terms")
 
 
 def binary_cases(w):
@@ -1035,6 +1127,13 @@ def rest_cases(w):
         for red in REDUCTIONS:
             w.add("gaussian_nll", {**base(3, 4), "var": w.unit(*var)}, {"reduction": red}, "one variance a row: its Hessian is summed over the row")
         w.add("gaussian_nll", {**base(3, 4), "var": w.unit(*var), "sample_weight": w.unit(3)}, {"reduction": "mean"}, "one variance a row, weighted")
+    for var in ((), (1,), (4,), (1, 4), (1, 1)):
+        w.add("gaussian_nll", {**base(3, 4), "var": w.unit(*var)}, {"reduction": "mean"}, "var broadcasts to input")
+    for var in ((2, 1, 4), (1, 3, 1), (3, 1), (2, 3), (4,), ()):
+        w.add("gaussian_nll", {**base(2, 3, 4), "var": w.unit(*var)}, {"reduction": "sum"}, "var broadcasts to input; (2, 3) is one a row")
+    w.add("gaussian_nll", {**base(3, 3), "var": t(0.1, 1, 10)}, {"reduction": "none"}, "of two meanings of (3,) it is one variance a row", hess=["input"])
+    for var in ((2,), (2, 3, 4), (4, 1)):
+        w.add("gaussian_nll", {**base(3, 4), "var": w.unit(*var)}, error="var does not broadcast to input")
     w.add("gaussian_nll", {**base(3), "var": t(0, 1e-9, 1)}, {"reduction": "none"}, "var below eps: clamped, derivatives pass", kink=True)
 
     for loss, make, options in (

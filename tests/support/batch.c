@@ -16,13 +16,15 @@ static double uniform(uint64_t *state)
 enum { COLUMNS = 7 }; /* unless a batch is to have others */
 
 /* The usual shapes: 0 rows all alike, 1 rows of classes, labels and class weights, 2 pairs of rows and labels, 3 sequences of
-   rows, labels and lengths. */
-enum { USUAL_SHAPES = 4 };
+   rows, labels and lengths, 4 samples of one channel and a channel weight. */
+enum { USUAL_SHAPES = 5 };
 
 static struct loss_tensor usual_shape(int usual, int k, size_t n, size_t columns)
 {
     const struct loss_tensor rows = {.rank = 2, .shape = {n / columns, columns}}, labels = {.rank = 1, .shape = {n / columns}},
                              classes = {.rank = 1, .shape = {columns}};
+    const struct loss_tensor samples = {.rank = 3, .shape = {n / columns, 1, columns}},
+                             channels = {.rank = 1, .shape = {1}};
     const size_t batch = n / columns / columns;
     const struct loss_tensor sequences = {.rank = 3, .shape = {columns, batch, columns}},
                              spelt = {.rank = 2, .shape = {batch, columns}}, lengths = {.rank = 1, .shape = {batch}};
@@ -33,8 +35,10 @@ static struct loss_tensor usual_shape(int usual, int k, size_t n, size_t columns
         return k == 0 ? rows : k == 1 ? labels : classes;
     case 2:
         return k < 2 ? rows : labels;
-    default:
+    case 3:
         return k == 0 ? sequences : k == 1 ? spelt : lengths;
+    default:
+        return k < 2 ? samples : channels;
     }
 }
 

@@ -153,22 +153,26 @@ static bool check_max_items(const struct check *check, const json_t *count)
 
 static bool check_minimum(const struct check *check, const json_t *limit)
 {
-    return json_number_value(check->value) >= json_number_value(limit) || no(check, "it is too small");
+    return !json_is_number(check->value) || json_number_value(check->value) >= json_number_value(limit) ||
+           no(check, "it is too small");
 }
 
 static bool check_maximum(const struct check *check, const json_t *limit)
 {
-    return json_number_value(check->value) <= json_number_value(limit) || no(check, "it is too large");
+    return !json_is_number(check->value) || json_number_value(check->value) <= json_number_value(limit) ||
+           no(check, "it is too large");
 }
 
 static bool check_above(const struct check *check, const json_t *limit)
 {
-    return json_number_value(check->value) > json_number_value(limit) || no(check, "it is too small");
+    return !json_is_number(check->value) || json_number_value(check->value) > json_number_value(limit) ||
+           no(check, "it is too small");
 }
 
 static bool check_below(const struct check *check, const json_t *limit)
 {
-    return json_number_value(check->value) < json_number_value(limit) || no(check, "it is too large");
+    return !json_is_number(check->value) || json_number_value(check->value) < json_number_value(limit) ||
+           no(check, "it is too large");
 }
 
 static bool says_nothing(const struct check *check, const json_t *annotation)

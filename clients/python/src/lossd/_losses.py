@@ -14,6 +14,7 @@ LOSSES: Dict[str, LossInfo] = {
         tensors=(
             TensorInfo("input", "real", optional=False, prediction=True, differentiable=True),
             TensorInfo("target", "real", optional=False, prediction=False, differentiable=True),
+            TensorInfo("weight", "real", optional=True, prediction=False, differentiable=False),
         ),
         parameters=(),
         reductions=("mean", "sum", "none"),
@@ -26,6 +27,7 @@ LOSSES: Dict[str, LossInfo] = {
         tensors=(
             TensorInfo("input", "real", optional=False, prediction=True, differentiable=True),
             TensorInfo("target", "real", optional=False, prediction=False, differentiable=True),
+            TensorInfo("weight", "real", optional=True, prediction=False, differentiable=False),
         ),
         parameters=(),
         reductions=("mean", "sum", "none"),
@@ -50,6 +52,7 @@ LOSSES: Dict[str, LossInfo] = {
         tensors=(
             TensorInfo("input", "real", optional=False, prediction=True, differentiable=True),
             TensorInfo("target", "real", optional=False, prediction=False, differentiable=True),
+            TensorInfo("weight", "real", optional=True, prediction=False, differentiable=False),
         ),
         parameters=(("delta", 1.0),),
         reductions=("mean", "sum", "none"),
@@ -279,8 +282,9 @@ LOSSES: Dict[str, LossInfo] = {
         tensors=(
             TensorInfo("input", "real", optional=False, prediction=True, differentiable=True),
             TensorInfo("target", "real", optional=False, prediction=False, differentiable=True),
+            TensorInfo("weight", "real", optional=True, prediction=False, differentiable=False),
         ),
-        parameters=(("smooth", 1.0), ("batch", False),),
+        parameters=(("smooth", 1e-05), ("batch", False), ("include_background", True), ("squared_pred", False), ("jaccard", False), ("sigmoid", False),),
         reductions=("mean", "sum", "none"),
         hessian=False,
     ),
@@ -343,18 +347,20 @@ class LossMethods(Generic[Answer]):
                   dtype: Optional[str]) -> Answer:
         raise NotImplementedError
 
-    def mse(self, input: Any, target: Any, *, reduction: Literal["mean", "sum", "none"] = "mean",
-            grad: Wanted = False, hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
-            dtype: Optional[str] = None) -> Answer:
+    def mse(self, input: Any, target: Any, *, weight: Any = None,
+            reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False, hess: Wanted = False,
+            grad_output: Any = None, sample_weight: Any = None, dtype: Optional[str] = None) -> Answer:
         """Mean squared error: MSELoss and mse_loss.
 
         Squared difference between prediction and target; the usual loss of regression.
 
-            l = (x - y)^2
+            l = w (x - y)^2; mean divides by the sum of the w
 
         Args:
             input: predictions; (*).
             target: what they should be; (*), broadcast against input.
+            weight: multiplies each term; mean divides by the sum of the weights; broadcast to input (may be left
+                out).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input; names of tensors ("input" and "target") for just those.
             hess: True for the diagonal of the Hessian with respect to input; names for just those.
@@ -364,21 +370,24 @@ class LossMethods(Generic[Answer]):
                 their sum.
             dtype: what to compute in, "float32" or "float64"; None is float64 where a prediction is, else float32.
         """
-        return self._evaluate("mse", {"input": input, "target": target, "grad_output": grad_output,
-                              "sample_weight": sample_weight}, {}, reduction, grad, hess, dtype)
+        return self._evaluate("mse", {"input": input, "target": target, "weight": weight,
+                              "grad_output": grad_output, "sample_weight": sample_weight}, {}, reduction, grad,
+                              hess, dtype)
 
-    def l1(self, input: Any, target: Any, *, reduction: Literal["mean", "sum", "none"] = "mean",
+    def l1(self, input: Any, target: Any, *, weight: Any = None, reduction: Literal["mean", "sum", "none"] = "mean",
            grad: Wanted = False, hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
            dtype: Optional[str] = None) -> Answer:
         """Mean absolute error: L1Loss and l1_loss.
 
         Absolute difference between prediction and target; less swayed by outliers than mse.
 
-            l = |x - y|
+            l = w |x - y|; mean divides by the sum of the w
 
         Args:
             input: predictions; (*).
             target: what they should be; (*), broadcast against input.
+            weight: multiplies each term; mean divides by the sum of the weights; broadcast to input (may be left
+                out).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input; names of tensors ("input" and "target") for just those.
             hess: True for the diagonal of the Hessian with respect to input; names for just those.
@@ -388,7 +397,7 @@ class LossMethods(Generic[Answer]):
                 their sum.
             dtype: what to compute in, "float32" or "float64"; None is float64 where a prediction is, else float32.
         """
-        return self._evaluate("l1", {"input": input, "target": target, "grad_output": grad_output,
+        return self._evaluate("l1", {"input": input, "target": target, "weight": weight, "grad_output": grad_output,
                               "sample_weight": sample_weight}, {}, reduction, grad, hess, dtype)
 
     def smooth_l1(self, input: Any, target: Any, *, beta: float = 1.0,
@@ -396,8 +405,7 @@ class LossMethods(Generic[Answer]):
                   grad_output: Any = None, sample_weight: Any = None, dtype: Optional[str] = None) -> Answer:
         """Smooth L1: SmoothL1Loss and smooth_l1_loss.
 
-        Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 is l1, but with slope
-        -1 where x = y.
+        Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 is l1.
 
             d = x - y; l = d^2 / (2 beta) where |d| < beta, else |d| - beta/2
 
@@ -417,7 +425,7 @@ class LossMethods(Generic[Answer]):
         return self._evaluate("smooth_l1", {"input": input, "target": target, "grad_output": grad_output,
                               "sample_weight": sample_weight}, {"beta": beta}, reduction, grad, hess, dtype)
 
-    def huber(self, input: Any, target: Any, *, delta: float = 1.0,
+    def huber(self, input: Any, target: Any, *, weight: Any = None, delta: float = 1.0,
               reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False, hess: Wanted = False,
               grad_output: Any = None, sample_weight: Any = None, dtype: Optional[str] = None) -> Answer:
         """Huber: HuberLoss and huber_loss.
@@ -425,12 +433,13 @@ class LossMethods(Generic[Answer]):
         Half the squared difference up to delta, linear beyond with slope delta; smooth_l1 with beta = delta, times
         delta.
 
-            d = x - y; l = d^2 / 2 where |d| <= delta, else delta (|d| - delta/2)
+            d = x - y; l = w d^2 / 2 where |d| <= delta, else w delta (|d| - delta/2)
 
         Args:
             input: predictions; (*).
             target: what they should be; (*), broadcast against input.
-            delta: where the parabola meets the lines; above 0.
+            weight: multiplies each term; mean does not divide by it; broadcast to input (may be left out).
+            delta: where the parabola meets the lines; infinite: nowhere, half of mse; above 0, or math.inf.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input; names of tensors ("input" and "target") for just those.
             hess: True for the diagonal of the Hessian with respect to input; names for just those.
@@ -440,8 +449,9 @@ class LossMethods(Generic[Answer]):
                 their sum.
             dtype: what to compute in, "float32" or "float64"; None is float64 where a prediction is, else float32.
         """
-        return self._evaluate("huber", {"input": input, "target": target, "grad_output": grad_output,
-                              "sample_weight": sample_weight}, {"delta": delta}, reduction, grad, hess, dtype)
+        return self._evaluate("huber", {"input": input, "target": target, "weight": weight,
+                              "grad_output": grad_output, "sample_weight": sample_weight}, {"delta": delta},
+                              reduction, grad, hess, dtype)
 
     def bce(self, input: Any, target: Any, *, weight: Any = None,
             reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False, hess: Wanted = False,
@@ -497,7 +507,7 @@ class LossMethods(Generic[Answer]):
                               "pos_weight": pos_weight, "grad_output": grad_output, "sample_weight": sample_weight},
                               {}, reduction, grad, hess, dtype)
 
-    def cross_entropy(self, input: Any, target: Any, *, weight: Any = None, ignore_index: int = -100,
+    def cross_entropy(self, input: Any, target: Any, *, weight: Any = None, ignore_index: Optional[int] = -100,
                       label_smoothing: float = 0.0, reduction: Literal["mean", "sum", "none"] = "mean",
                       grad: Wanted = False, hess: Wanted = False, grad_output: Any = None,
                       sample_weight: Any = None, dtype: Optional[str] = None) -> Answer:
@@ -515,7 +525,7 @@ class LossMethods(Generic[Answer]):
             target: class indices, or class probabilities; (), (N) or (N, d1, ...) for indices; the input's shape
                 for probabilities.
             weight: a weight for each class; (C) (may be left out).
-            ignore_index: a class index that does not count.
+            ignore_index: a class index that does not count; null: all count, or None.
             label_smoothing: share of the target that is spread over all classes; at least 0 and at most 1.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input; names of tensors ("input" and "target") for just those.
@@ -531,7 +541,7 @@ class LossMethods(Generic[Answer]):
                               {"ignore_index": ignore_index, "label_smoothing": label_smoothing}, reduction, grad,
                               hess, dtype)
 
-    def nll(self, input: Any, target: Any, *, weight: Any = None, ignore_index: int = -100,
+    def nll(self, input: Any, target: Any, *, weight: Any = None, ignore_index: Optional[int] = -100,
             reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False, grad_output: Any = None,
             sample_weight: Any = None, dtype: Optional[str] = None) -> Answer:
         """Negative log likelihood: NLLLoss and nll_loss.
@@ -544,7 +554,7 @@ class LossMethods(Generic[Answer]):
             input: log-probabilities; (C), (N, C) or (N, C, d1, ...).
             target: class indices; (), (N) or (N, d1, ...).
             weight: a weight for each class; (C) (may be left out).
-            ignore_index: a target that does not count.
+            ignore_index: a target that does not count; null: all count, or None.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input; names of tensors ("input") for just those.
             grad_output: the upstream gradient that gradients are multiplied by: a number, or an array of the loss's
@@ -684,7 +694,7 @@ class LossMethods(Generic[Answer]):
         Args:
             input: predicted means; (*).
             target: what they should be; (*), broadcast against input.
-            var: predicted variances; that of input, its last dimension missing or 1.
+            var: predicted variances; broadcast to input, or that of input without its last dimension.
             full: add the constant log(2 pi)/2.
             eps: variances below this count as this; above 0.
             reduction: "mean", "sum" or "none".
@@ -848,8 +858,8 @@ class LossMethods(Generic[Answer]):
             anchor: vectors; (N, D) or (D).
             positive: vectors that should be near; that of anchor.
             negative: vectors that should be far; that of anchor.
-            margin: by how much nearer.
-            p: which norm; above 0.
+            margin: by how much nearer; above 0.
+            p: which norm; infinite: the largest difference; above 0, or math.inf.
             eps: added to each difference.
             swap: take the negative's distance from the positive where that is less.
             distance: euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity.
@@ -908,12 +918,13 @@ class LossMethods(Generic[Answer]):
         torchvision's.
 
             p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y), alpha_t = alpha
-            y + (1 - alpha)(1 - y), 1 where alpha < 0
+            y + (1 - alpha)(1 - y), 1 where alpha = -1
 
         Args:
             input: logits; (*).
             target: what they should be, usually 0 or 1; (*), that of input.
-            alpha: weight of positive targets against 1 - alpha of the others; negative: no weights; at most 1.
+            alpha: weight of positive targets against 1 - alpha of the others, in [0, 1]; -1: no weights; at least
+                -1 and at most 1.
             gamma: how much less well predicted terms count; 0 is no less; at least 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input; names of tensors ("input" and "target") for just those.
@@ -928,21 +939,30 @@ class LossMethods(Generic[Answer]):
                               "sample_weight": sample_weight}, {"alpha": alpha, "gamma": gamma}, reduction, grad,
                               hess, dtype)
 
-    def dice(self, input: Any, target: Any, *, smooth: float = 1.0, batch: bool = False,
-             reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False, grad_output: Any = None,
-             sample_weight: Any = None, dtype: Optional[str] = None) -> Answer:
+    def dice(self, input: Any, target: Any, *, weight: Any = None, smooth: float = 1e-05, batch: bool = False,
+             include_background: bool = True, squared_pred: bool = False, jaccard: bool = False,
+             sigmoid: bool = False, reduction: Literal["mean", "sum", "none"] = "mean", grad: Wanted = False,
+             grad_output: Any = None, sample_weight: Any = None, dtype: Optional[str] = None) -> Answer:
         """Soft Dice: DiceLoss and dice_loss.
 
-        Of masks: 1 less twice the overlap over the total, for each sample, or for the whole batch. The input holds
-        probabilities.
+        Of masks: 1 less twice the overlap over the total, for each channel of each sample; MONAI's. The input holds
+        probabilities, and the target the mask of each channel (one-hot).
 
-            l = 1 - (2 sum x y + smooth) / (sum x + sum y + smooth)
+            l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: D = sum p^2 + sum y^2;
+            jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))
 
         Args:
-            input: predicted probabilities; (N, ...).
+            input: predicted probabilities, or logits with sigmoid; (N, C, d1, ...).
             target: what they should be, usually 0 or 1; that of input.
-            smooth: keeps empty masks from dividing 0 by 0; at least 0.
-            batch: one term for the whole batch, in place of one for each sample.
+            weight: multiplies the terms of each channel that counts; mean does not divide by it; (C), or (C - 1)
+                without the background (may be left out).
+            smooth: added above and below, MONAI's smooth_nr and smooth_dr: empty masks do not divide 0 by 0; at
+                least 0.
+            batch: one term for each channel of the whole batch, in place of one for each sample's.
+            include_background: whether channel 0 counts.
+            squared_pred: squares below.
+            jaccard: the Jaccard index, intersection over union, in place of Dice's.
+            sigmoid: the input holds logits of the probabilities.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input; names of tensors ("input" and "target") for just those.
             grad_output: the upstream gradient that gradients are multiplied by: a number, or an array of the loss's
@@ -951,9 +971,11 @@ class LossMethods(Generic[Answer]):
                 their sum.
             dtype: what to compute in, "float32" or "float64"; None is float64 where a prediction is, else float32.
         """
-        return self._evaluate("dice", {"input": input, "target": target, "grad_output": grad_output,
-                              "sample_weight": sample_weight}, {"smooth": smooth, "batch": batch}, reduction, grad,
-                              False, dtype)
+        return self._evaluate("dice", {"input": input, "target": target, "weight": weight,
+                              "grad_output": grad_output, "sample_weight": sample_weight}, {"smooth": smooth,
+                              "batch": batch, "include_background": include_background,
+                              "squared_pred": squared_pred, "jaccard": jaccard, "sigmoid": sigmoid}, reduction,
+                              grad, False, dtype)
 
     def log_cosh(self, input: Any, target: Any, *, reduction: Literal["mean", "sum", "none"] = "mean",
                  grad: Wanted = False, hess: Wanted = False, grad_output: Any = None, sample_weight: Any = None,
@@ -992,7 +1014,7 @@ class LossMethods(Generic[Answer]):
         Args:
             input: predicted quantiles; (*).
             target: what was observed; (*), broadcast against input.
-            q: which quantile; above 0 and below 1.
+            q: which quantile; at least 0 and at most 1.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input; names of tensors ("input" and "target") for just those.
             hess: True for the diagonal of the Hessian with respect to input; names for just those.
@@ -1010,16 +1032,18 @@ class LossMethods(Generic[Answer]):
                 grad_output: Any = None, sample_weight: Any = None, dtype: Optional[str] = None) -> Answer:
         """Tweedie deviance: tweedie_deviance.
 
-        For amounts that are often exactly 0, such as claims: between Poisson (p = 1) and gamma (p = 2). Of means it
+        For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and gamma (p = 2). Of means it
         is scikit-learn's deviance; with log_input, of their logarithms, XGBoost's negative log likelihood.
 
-            l = 2 [y^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y exp((1-p) x) /
-            (1-p) + exp((2-p) x) / (2-p)
+            l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y
+            exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, as for
+            p = 1 2 [y log(y/x) - y + x]
 
         Args:
             input: predicted means, greater than 0, or their logarithms; (*).
-            target: what was observed, 0 or more; (*), broadcast against input.
-            p: variance power; above 1 and below 2.
+            target: what was observed: 0 or more with p in [1, 2), above 0 with p of 2 or more; (*), broadcast
+                against input.
+            p: variance power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian; not between 0 and 1.
             log_input: the input holds logarithms of the means.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input; names of tensors ("input") for just those.

@@ -241,6 +241,8 @@ def common(reduction: str, grad: Any, hess: Any, dtype: Optional[str]) -> Dict[s
 
 def text(name: str, value: Any) -> str:
     """A parameter as a query has it."""
+    if value is None:
+        return "null"
     if isinstance(value, str):
         return value
     if isinstance(value, (bool, np.bool_)):

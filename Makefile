@@ -94,7 +94,7 @@ $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 $(BUILD)/tests/http/test_isa.o: INCLUDES += -DCOMPILER='"$(CC)"' -DMARCH_BASE='"$(filter -m%,$(MARCH_x86_64))"' -DMARCH_V2='"$(filter -m%,$(MARCH_x86_64_v2))"' \
     -DMARCH_V3='"$(filter -m%,$(MARCH_x86_64_v3))"' -DMARCH_V4='"$(filter -m%,$(MARCH_x86_64_v4))"' -DMARCH_V4_VBMI2='"$(filter -m%,$(MARCH_x86_64_v4_vbmi2))"'
 
-.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage fuzz soak check-slow check-drain check-memory check-sizes check-cost check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy bench-smoke test-quick check-targets check-mathematics
+.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage mutants fuzz soak check-slow check-drain check-memory check-sizes check-cost check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy bench-smoke test-quick check-targets check-mathematics
 .DEFAULT_GOAL := all
 
 # lossctl alone needs libcurl, which whoever wants the server need not have.
@@ -235,6 +235,9 @@ coverage: ## count which lines and branches the tests reach (ONLY=name: those of
 	@$(MAKE) --no-print-directory MODE=coverage all build/coverage/tests/lossd-tests
 	@LOSSD=build/coverage/lossd ONLY='$(ONLY)' CK_TIMEOUT_MULTIPLIER=20 tests/coverage/run.py build/coverage \
 	    --lines $(COVERAGE_LINES) --branches $(COVERAGE_BRANCHES)
+
+mutants: test-deps ## make one mistake at a time in a copy of core/ and server/, and check that the tests notice it (ONLY=word: those with the word in name or file)
+	@tests/mutants/run.py build $(if $(ONLY),'$(ONLY)')
 
 # Everything but main is compiled once, for all targets.
 FUZZ_SECONDS ?= 60

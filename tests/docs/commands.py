@@ -104,6 +104,7 @@ TABLE = {
     "make check-faults": here("make check-faults FAULTS=sample ONLY=faults_document"),
     "make check-sanitize": minutes("make check-sanitize ONLY=json"),
     "make coverage": minutes("make -j2 coverage ONLY=json && test -s build/coverage/html/index.html"),
+    "make mutants": minutes("make mutants ONLY=coding | grep -q ' killed, 0 survived'"),
     "make generate": apart("make generate && diff -r $REPOSITORY/clients/js clients/js -x node_modules && "
                            "diff -r $REPOSITORY/clients/python clients/python -x __pycache__"),
     "make docs": minutes("make docs && test -s build/docs/site/index.html"),
@@ -243,7 +244,7 @@ open("y.csv", "w").write("y\\n3\\n-0.5\\n2\\n")
 open("predictions.csv", "w").write("id,prediction\\n1,2.5\\n2,0\\n3,2\\n")
 """
 NEVER_COPIED = {".git", "node_modules", "__pycache__"}
-BUILDS_NOT_COPIED = {"asan", "tsan", "debug", "coverage", "fuzz", "docs"}
+BUILDS_NOT_COPIED = {"mutants", "asan", "tsan", "debug", "coverage", "fuzz", "docs"}
 
 
 def not_copied(folder, names):

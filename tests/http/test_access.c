@@ -437,6 +437,25 @@ START_TEST(access_lets_in_who_has_a_token)
 }
 END_TEST
 
+START_TEST(access_counts_requests_by_token)
+{
+    char lines[512];
+    snprintf(lines, sizeof lines, "%s%s", alice_line, bob_line);
+    folder_write("tokens", lines);
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens"),
+                                            "--request-rate=1", "--request-burst=2"));
+    connect_port(server.port);
+    expect_known(alice);
+    expect_known(alice);
+    ask_as("/v1/losses/mse", alice);
+    ck_assert_int_eq(response.status, 429);
+    expect_known(bob); /* from the same address */
+    expect_known(bob);
+    ask_as("/v1/losses/mse", bob);
+    ck_assert_int_eq(response.status, 429);
+}
+END_TEST
+
 START_TEST(access_turns_wrong_tokens_away)
 {
     static const char *const wrong[] = {"x",
@@ -915,6 +934,7 @@ Suite *access_suite(void)
     TCase *tokens = add(suite, "access_tokens");
     tcase_add_test(tokens, access_wants_a_token_where_there_are_any);
     tcase_add_test(tokens, access_lets_in_who_has_a_token);
+    tcase_add_test(tokens, access_counts_requests_by_token);
     tcase_add_test(tokens, access_turns_wrong_tokens_away);
     tcase_add_test(tokens, access_turns_away_before_the_body);
     tcase_add_test(tokens, access_asks_nobody_for_a_token_about_health);

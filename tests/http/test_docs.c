@@ -36,6 +36,15 @@ START_TEST(files_that_are_named_are_there)
 }
 END_TEST
 
+START_TEST(mutants_fit_the_sources)
+{
+    static char printed[PRINTED];
+    const int status =
+        command_run(printed, sizeof printed, "/usr/bin/python3 -B tests/mutants/run.py --check 2>&1 </dev/null");
+    ck_assert_msg(status == 0, "%s", printed);
+}
+END_TEST
+
 Suite *docs_suite(void)
 {
     Suite *suite = suite_create("docs");
@@ -52,7 +61,11 @@ Suite *docs_suite(void)
         tcase_add_test(examples, examples_in_the_documentation_print_what_they_say);
     else
         fprintf(stderr, "docs: the examples are not run: python3-numpy is not here\n");
+    TCase *mutants = tcase_create("mutants");
+    if (command_succeeds("/usr/bin/python3 --version"))
+        tcase_add_test(mutants, mutants_fit_the_sources);
     suite_add_tcase(suite, examples);
     suite_add_tcase(suite, files);
+    suite_add_tcase(suite, mutants);
     return suite;
 }

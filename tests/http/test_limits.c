@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "peer.h"
 #include "suites.h"
 #include "support/body.h"
 #include "support/tensor_file.h"
@@ -1702,6 +1703,28 @@ START_TEST(limits_connections_for_metrics_do_not_wait_for_others)
 }
 END_TEST
 
+/* By what a client with this address is counted. */
+static uint64_t key_of(const char *text)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+        return peer_key((const struct sockaddr *)&v4);
+    ck_assert_int_eq(inet_pton(AF_INET6, text, &v6.sin6_addr), 1);
+    return peer_key((const struct sockaddr *)&v6);
+}
+
+/* A client that has one address of an IPv6 network has 2^64. */
+START_TEST(limits_networks_of_ipv6_are_counted_as_addresses)
+{
+    ck_assert_uint_eq(key_of("2001:db8:1:2::1"), key_of("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+    ck_assert_uint_ne(key_of("2001:db8:1:2::1"), key_of("2001:db8:1:3::1"));
+    ck_assert_uint_ne(key_of("192.0.2.1"), key_of("192.0.2.2"));
+    ck_assert_uint_eq(key_of("192.0.2.1"), key_of("::ffff:192.0.2.1"));
+    ck_assert_uint_ne(key_of("::1"), 0); /* 0 is what has no address */
+}
+END_TEST
+
 START_TEST(limits_connections_of_an_address_are_counted)
 {
     struct http_client first, elsewhere;
@@ -1766,6 +1789,7 @@ Suite *limits_suite(void)
     tcase_add_test(connections, limits_connections_in_all_wait_for_each_other);
     tcase_add_test(connections, limits_connections_for_metrics_do_not_wait_for_others);
     tcase_add_test(connections, limits_connections_of_an_address_are_counted);
+    tcase_add_test(connections, limits_networks_of_ipv6_are_counted_as_addresses);
     tcase_add_test(memory, limits_memory_is_waited_for_with_the_body_unread);
     tcase_add_test(memory, limits_memory_that_is_given_up_goes_to_those_who_wait);
     tcase_add_test(memory, limits_memory_is_not_waited_for_without_end);

@@ -433,6 +433,25 @@ START_TEST(executor_tells_the_job_that_is_pushed_out_of_a_full_queue)
 }
 END_TEST
 
+START_TEST(executor_tells_clients_to_come_back_after_the_usual_wait)
+{
+    enum { BUSY_MS = 3000 };
+    struct trial first = new_trial(), waiting[4];
+    ck_assert_int_eq(executor_retry_after(executor), 1);
+    submit_and_wait(&first);
+    for (int i = 0; i < 4; i++) {
+        waiting[i] = new_trial();
+        submit(&waiting[i]);
+    }
+    sleep_ms(BUSY_MS);
+    sem_post(&release);
+    for (int i = 0; i < 5; i++)
+        sem_wait(&ended);
+    ck_assert_int_ge(executor_retry_after(executor), 2);
+    ck_assert_int_le(executor_retry_after(executor), 60);
+}
+END_TEST
+
 START_TEST(executor_finishes_what_waits_when_it_is_stopped)
 {
     struct trial trials[4];
@@ -476,6 +495,7 @@ Suite *schedule_suite(void)
     tcase_add_test(jobs, executor_cancels_a_job_that_runs);
     tcase_add_test(jobs, executor_runs_a_job_again_that_is_not_finished);
     tcase_add_test(jobs, executor_tells_the_job_that_is_pushed_out_of_a_full_queue);
+    tcase_add_test(jobs, executor_tells_clients_to_come_back_after_the_usual_wait);
     tcase_add_checked_fixture(end, start_executor, NULL);
     tcase_add_test(end, executor_finishes_what_waits_when_it_is_stopped);
     suite_add_tcase(suite, order);

@@ -1393,6 +1393,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         return;
     handshake_end(info->connect_fd);
     wire_end(info->connect_fd);
+    prefix_end(info->connect_fd);
     connections_remove(http->connections, info->connect_fd);
 }
 
@@ -1731,7 +1732,6 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     http->arrival[fd] = (struct arrival){.entrance = entrance};
     atomic_fetch_add_explicit(&http->adopted, 1, memory_order_relaxed);
     wire_begin(fd, entrance->secure);
-    prefix_begin(fd);
     if (MHD_add_connection(daemon_of(http, entrance), fd, peer, len) == MHD_YES)
         return;
     /* It has closed the socket. Nobody else can have got its number since: only this thread accepts. */

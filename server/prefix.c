@@ -13,49 +13,61 @@
 
 static const char prefix[] = "HTTP/1.";
 
-/* Bytes of it that were sent, by descriptor. */
-static atomic_uchar *sent;
-static size_t sent_count;
+/* By descriptor: how many bytes of it were sent early, and how many of these were left out of the
+   answer so far. */
+static struct early {
+    atomic_uchar sent, left_out;
+} *early;
+static size_t early_count;
 
 bool prefix_open(size_t files)
 {
-    sent = calloc(files, sizeof *sent);
-    sent_count = sent ? files : 0;
-    return sent != NULL;
+    early = calloc(files, sizeof *early);
+    early_count = early ? files : 0;
+    return early != NULL;
 }
 
 void prefix_close(void)
 {
-    free(sent);
-    sent = NULL;
-    sent_count = 0;
+    free(early);
+    early = NULL;
+    early_count = 0;
 }
 
-void prefix_begin(int fd)
+void prefix_end(int fd)
 {
-    atomic_store(&sent[fd], 0);
+    atomic_store(&early[fd].sent, 0);
+    atomic_store(&early[fd].left_out, 0);
 }
 
 void prefix_send(int fd)
 {
-    const size_t at = atomic_load(&sent[fd]);
+    const size_t at = atomic_load(&early[fd].sent);
     if (prefix[at] == '\0')
         return;
     if (sendto(fd, &prefix[at], 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) == 1)
-        atomic_store(&sent[fd], (unsigned char)(at + 1));
+        atomic_store(&early[fd].sent, (unsigned char)(at + 1));
 }
 
-/* How many of the bytes that are about to be sent were sent before; they count as sent from now
-   on. */
-static size_t take_sent(int fd, const char *bytes, size_t len)
+static bool is_early(int fd)
 {
-    if (fd < 0 || (size_t)fd >= sent_count || atomic_load(&sent[fd]) == 0)
+    return fd >= 0 && (size_t)fd < early_count && atomic_load(&early[fd].sent) > 0;
+}
+
+/* How many of the bytes that are about to be sent were sent early; they are left out now. */
+static size_t leave_out(int fd, const char *bytes, size_t len)
+{
+    if (!is_early(fd))
         return 0;
-    const size_t before = atomic_load(&sent[fd]), taken = before < len ? before : len;
-    assert(memcmp(bytes, prefix, taken) == 0); /* libmicrohttpd sends a status line in one piece */
+    const size_t sent = atomic_load(&early[fd].sent), before = atomic_load(&early[fd].left_out);
+    const size_t now = sent - before < len ? sent - before : len;
+    assert(memcmp(bytes, prefix + before, now) == 0);
     (void)bytes;
-    atomic_store(&sent[fd], (unsigned char)(before - taken));
-    return taken;
+    if (before + now == sent)
+        prefix_end(fd);
+    else
+        atomic_store(&early[fd].left_out, (unsigned char)(before + now));
+    return now;
 }
 
 typedef ssize_t send_function(int fd, const void *bytes, size_t len, int flags);
@@ -69,7 +81,7 @@ __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, s
     static _Atomic(send_function *) library;
     if (!library)
         library = (send_function *)dlsym(RTLD_NEXT, "send");
-    const size_t before = take_sent(fd, bytes, len);
+    const size_t before = leave_out(fd, bytes, len);
     if (before == 0)
         return library(fd, bytes, len, flags);
     const ssize_t more =
@@ -85,8 +97,7 @@ __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msgh
     static _Atomic(sendmsg_function *) library;
     if (!library)
         library = (sendmsg_function *)dlsym(RTLD_NEXT, "sendmsg");
-    const bool begun = fd >= 0 && (size_t)fd < sent_count && atomic_load(&sent[fd]) > 0;
-    if (begun && message->msg_iovlen > 0)
+    if (is_early(fd) && message->msg_iovlen > 0)
         return send(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
     return library(fd, message, flags);
 }

@@ -20,8 +20,8 @@ bool prefix_open(size_t files);
 /* To be called when there is no connection left. */
 void prefix_close(void);
 
-/* Begins a connection, without TLS or with it, of which nothing was sent. */
-void prefix_begin(int fd);
+/* To be called when a connection ends: the next one of that descriptor has been sent nothing. */
+void prefix_end(int fd);
 
 /* Sends the next byte of the answer to come, if there is one left that is the same in all answers.
    No other thread may send on the connection meanwhile. */

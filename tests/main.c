@@ -28,6 +28,7 @@ static const struct {
     {"costs", costs_suite},
     {"pages", pages_suite},
     {"schedule", schedule_suite},
+    {"prefix", prefix_suite},
     {"budget", budget_suite},
     {"server", server_suite},
     {"smuggling", smuggling_suite},

@@ -18,6 +18,7 @@ Suite *cancel_suite(void);
 Suite *costs_suite(void);
 Suite *pages_suite(void);
 Suite *schedule_suite(void);
+Suite *prefix_suite(void);
 Suite *budget_suite(void);
 Suite *server_suite(void);
 Suite *smuggling_suite(void);

@@ -1645,6 +1645,59 @@ START_TEST(limits_are_told)
 }
 END_TEST
 
+/* What is computed and what waits to be computed, of several clients. */
+START_TEST(limits_draining_gives_up_what_waits_too)
+{
+    enum { CONNECTIONS = 4 };
+    struct http_client many[CONNECTIONS];
+    START("--drain-timeout=0.5", "--compute-timeout=0");
+    for (int i = 0; i < CONNECTIONS; i++) {
+        if (i % 2 == 0)
+            ck_assert(http_client_connect(&many[i], "127.0.0.1", server.port));
+        else
+            connect_from_elsewhere(&many[i]);
+        ask_for_minutes(&many[i]);
+        wait_for_metric(busy, 1);
+        wait_for_metric(queued, i);
+    }
+    const int64_t begun = clock_ms();
+    kill(server.pid, SIGTERM);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ck_assert(http_client_read(&many[i], &response, false));
+        expect_status(503, "shutting down");
+        ck_assert(http_client_closed(&many[i]));
+        http_client_close(&many[i]);
+    }
+    ck_assert_int_eq(server_process_wait(&server), 0);
+    ck_assert_int_lt(clock_ms() - begun, SOON_MS);
+    http_client_close(&client);
+    server_process_free(&server);
+}
+END_TEST
+
+/* What can be computed in time is, whether it is computed or waits. */
+START_TEST(limits_draining_finishes_what_waits)
+{
+    enum { CONNECTIONS = 4 };
+    struct http_client many[CONNECTIONS];
+    START("--threads=1");
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ck_assert(http_client_connect(&many[i], "127.0.0.1", server.port));
+        ask_for_rows(&many[i], ROWS_MOMENT, "");
+    }
+    wait_for_metric(busy, 1);
+    kill(server.pid, SIGTERM);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ck_assert(http_client_read(&many[i], &response, false));
+        ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+        http_client_close(&many[i]);
+    }
+    ck_assert_int_eq(server_process_wait(&server), 0);
+    http_client_close(&client);
+    server_process_free(&server);
+}
+END_TEST
+
 START_TEST(limits_draining_has_a_deadline)
 {
     START("--drain-timeout=0.5");
@@ -1839,5 +1892,7 @@ Suite *limits_suite(void)
     tcase_add_test(sizes, limits_computing_has_a_queue);
     tcase_add_test(sizes, limits_are_told);
     tcase_add_test(sizes, limits_draining_has_a_deadline);
+    tcase_add_test(sizes, limits_draining_gives_up_what_waits_too);
+    tcase_add_test(sizes, limits_draining_finishes_what_waits);
     return suite;
 }

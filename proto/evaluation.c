@@ -15,6 +15,10 @@ enum {
        the body, whichever is more. Terms that are not broadcast are no more than the numbers that were sent. */
     BROADCAST_TERMS = 1 << 22,
     BROADCAST_TERMS_A_BYTE = 16,
+    /* Units of loss_plan.work: a byte of text that is read, and a number that is written, as text or not. */
+    TEXT_BYTE_WORK = 1,
+    TEXT_NUMBER_WORK = 25,
+    NUMBER_WORK = 1,
     PIECE = 1 << 18, /* bytes that a thread copies at a time; a multiple of every element's size */
 };
 
@@ -136,6 +140,30 @@ static bool set_place(struct loss_tensor *tensor, void *context)
     tensor->data = *next;
     *next += (loss_tensor_bytes(tensor) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     return true;
+}
+
+/* ---- work ----------------------------------------------------------------------------------------------------------- */
+
+size_t evaluation_reading_work(struct evaluation *e)
+{
+    size_t bytes = 0;
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        if (evaluation_operand(e, k) && !e->tensor[k].tensor.data)
+            bytes += (size_t)(e->tensor[k].json.end - e->tensor[k].json.text);
+    return bytes * TEXT_BYTE_WORK;
+}
+
+size_t evaluation_writing_work(const struct evaluation *e, bool text)
+{
+    const struct loss_plan *const plan = &e->plan;
+    size_t numbers = plan->reduction == LOSS_NONE ? loss_tensor_elements(&plan->output) : 0, work;
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
+        if (plan->grad_mask >> k & 1)
+            numbers += loss_tensor_elements(&plan->grad[k]);
+        if (plan->hess_mask >> k & 1)
+            numbers += loss_tensor_elements(&plan->hess[k]);
+    }
+    return __builtin_mul_overflow(numbers, (size_t)(text ? TEXT_NUMBER_WORK : NUMBER_WORK), &work) ? SIZE_MAX : work;
 }
 
 /* Asks for the arena and for what running the plan will take. */

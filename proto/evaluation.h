@@ -75,6 +75,10 @@ const struct loss_tensor **evaluation_place(struct evaluation *evaluation, int k
 /* Plans the request. LOSS_INVALID as loss_plan has it, or where broadcasting would make too much of few bytes. */
 enum loss_status evaluation_plan(struct evaluation *evaluation, struct loss_error *error);
 
+/* What reading the body and writing the answer cost besides plan.work, in its units; `text`: the answer's numbers are text. */
+size_t evaluation_reading_work(struct evaluation *evaluation);
+size_t evaluation_writing_work(const struct evaluation *evaluation, bool text);
+
 /* Such a tensor as the plan has it; NULL where the request has none. Its `data` is NULL while its numbers are to be decoded. */
 struct loss_tensor *evaluation_operand(struct evaluation *evaluation, int k);
 

@@ -47,6 +47,15 @@ static enum loss_status answer(const struct oip_asked *asked, struct evaluation 
     return LOSS_OK;
 }
 
+/* What reading the body and writing the answer cost: as text, if one output is to be text. */
+static size_t transport_work(struct evaluation *e, const struct oip_asked *asked)
+{
+    bool text = false;
+    for (int i = 0; i < asked->outputs; i++)
+        text |= !asked->output[i].binary;
+    return evaluation_reading_work(e) + evaluation_writing_work(e, text);
+}
+
 void oip_infer(const struct oip_request *request, struct reply *reply)
 {
     struct evaluation evaluation;
@@ -66,7 +75,7 @@ void oip_infer(const struct oip_request *request, struct reply *reply)
     bool later = false;
     reply->work = evaluation.plan.work;
     if (status == LOSS_OK)
-        status = work_admit(&request->work, evaluation.plan.work, &later, &error);
+        status = work_admit(&request->work, evaluation.plan.work, transport_work(&evaluation, &asked), &later, &error);
     if (status == LOSS_OK && !later)
         status = answer(&asked, &evaluation, reply, &error);
     evaluation_free(&evaluation);

@@ -86,6 +86,15 @@ size_t several_work(const struct several *s)
     return work;
 }
 
+size_t several_transport_work(const struct several *s)
+{
+    size_t work = s->len;
+    for (size_t i = 0; i < s->count; i++)
+        if (__builtin_add_overflow(work, evaluation_writing_work(&s->entry[i]->evaluation, true), &work))
+            return SIZE_MAX;
+    return work;
+}
+
 /* ---- decoding ------------------------------------------------------------------------------------------------------- */
 
 static const struct several_numbers *find_numbers(const struct several *s, int shared, enum loss_dtype dtype)

@@ -66,6 +66,8 @@ enum loss_status several_run(struct several *several, struct loss_error *error);
 /* Elements that are worked on, and what that costs (loss_plan.work), of all the plans; SIZE_MAX if it cannot be counted. */
 size_t several_elements(const struct several *several);
 size_t several_work(const struct several *several);
+/* What reading the body and writing the answer cost besides. */
+size_t several_transport_work(const struct several *several);
 
 /* Appends {"results": [...]}. Running out of memory shows in out->failed. */
 void several_answer(const struct several *several, struct buffer *out);

@@ -86,8 +86,9 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
     if (read_request(v1, formats->in, e, error) != LOSS_OK || evaluation_plan(e, error) != LOSS_OK)
         return error->status;
     bool later = false;
+    const size_t transport = evaluation_reading_work(e) + evaluation_writing_work(e, !binary);
     reply->work = e->plan.work;
-    if (work_admit(&v1->work, e->plan.work, &later, error) != LOSS_OK)
+    if (work_admit(&v1->work, e->plan.work, transport, &later, error) != LOSS_OK)
         return error->status;
     if (later)
         return LOSS_OK; /* and no reply */
@@ -164,7 +165,7 @@ static enum loss_status evaluate_several(const struct v1_request *v1, struct sev
         return error->status;
     bool later = false;
     reply->work = several_work(several);
-    if (work_admit(&v1->work, reply->work, &later, error) != LOSS_OK)
+    if (work_admit(&v1->work, reply->work, several_transport_work(several), &later, error) != LOSS_OK)
         return error->status;
     if (later)
         return LOSS_OK; /* and no reply */

@@ -49,6 +49,7 @@ static const struct {
     {"lossctl", lossctl_suite},
     {"memory", memory_suite},
     {"limits", limits_suite},
+    {"inline", inline_suite},
     {"access", access_suite},
     {"tls", tls_suite},
     {"sandbox", sandbox_suite},

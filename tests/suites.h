@@ -39,6 +39,7 @@ Suite *compress_suite(void);
 Suite *lossctl_suite(void);
 Suite *memory_suite(void);
 Suite *limits_suite(void);
+Suite *inline_suite(void);
 Suite *access_suite(void);
 Suite *tls_suite(void);
 Suite *sandbox_suite(void);

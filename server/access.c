@@ -4,6 +4,7 @@
 #include "access.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,13 @@ _Static_assert((int)ACCESS_NAME == (int)TOKENS_NAME && (int)ACCESS_NAME == (int)
 
 enum { ACCESS_MESSAGE = 640 };
 
+enum reload { RELOAD_TOKENS, RELOAD_CERTIFICATES, RELOADS };
+
 struct access {
     struct access_settings settings;
     pthread_rwlock_t lock; /* of what is read again */
     struct tokens *tokens; /* owned; NULL: nobody needs one */
+    atomic_ullong failures[RELOADS]; /* files that could not be read again */
 };
 
 static bool has_text(const char *text)
@@ -100,10 +104,12 @@ static void reload_tokens(struct access *access)
         return;
     struct tokens *tokens = tokens_read(access->settings.token_file, message, sizeof message);
     if (!tokens) {
+        atomic_fetch_add(&access->failures[RELOAD_TOKENS], 1);
         log_message(LOG_LEVEL_ERROR, "the tokens stay as they were: %s", message);
         return;
     }
-    log_message(LOG_LEVEL_INFO, "%zu tokens read from %s", tokens_count(tokens), access->settings.token_file);
+    log_message(LOG_LEVEL_INFO, "%zu tokens read from %s: %zu added, %zu removed", tokens_count(tokens),
+                access->settings.token_file, tokens_missing(tokens, access->tokens), tokens_missing(access->tokens, tokens));
     pthread_rwlock_wrlock(&access->lock);
     struct tokens *before = access->tokens;
     access->tokens = tokens;
@@ -111,21 +117,42 @@ static void reload_tokens(struct access *access)
     tokens_free(before);
 }
 
-static void reload_tls(const struct access *access)
+static void reload_tls(struct access *access)
 {
     char message[ACCESS_MESSAGE];
     if (!access->settings.tls)
         return;
-    if (tls_reload(access->settings.tls, message, sizeof message))
+    if (tls_reload(access->settings.tls, message, sizeof message)) {
         log_message(LOG_LEVEL_INFO, "certificates read again");
-    else
-        log_message(LOG_LEVEL_ERROR, "the certificates stay as they were: %s", message);
+        return;
+    }
+    atomic_fetch_add(&access->failures[RELOAD_CERTIFICATES], 1);
+    log_message(LOG_LEVEL_ERROR, "the certificates stay as they were: %s", message);
 }
 
 void access_reload(struct access *access)
 {
     reload_tokens(access);
     reload_tls(access);
+}
+
+static double read_failures(void *context, size_t index)
+{
+    const struct access *access = context;
+    return (double)atomic_load(&access->failures[index]);
+}
+
+#define FAILURES(file)                                                                                                         \
+    {"lossd_reload_failures_total", METRIC_COUNTER, "How often files were read again after SIGHUP and found broken.",          \
+     "file=\"" file "\"", read_failures}
+
+static const struct metric_source sources[RELOADS] = {[RELOAD_TOKENS] = FAILURES("tokens"),
+                                                      [RELOAD_CERTIFICATES] = FAILURES("certificates")};
+
+bool access_add_metrics(struct access *access, struct metrics *metrics)
+{
+    return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, access) &&
+           tls_add_metrics(access->settings.tls, metrics);
 }
 
 /* ---- requests ----------------------------------------------------------------------------------------------------- */

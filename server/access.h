@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "listen.h"
+#include "metrics.h"
 #include "rejects.h"
 #include "reply.h"
 #include "tls.h"
@@ -36,6 +37,9 @@ bool access_may_listen(const struct access *access, const struct entrance *entra
 
 /* Reads the files again. Where one is broken what it said before goes on to hold. The log tells how it went. */
 void access_reload(struct access *access);
+
+/* Adds how often that failed, and when certificates expire, to the metrics. False if memory has run out. */
+bool access_add_metrics(struct access *access, struct metrics *metrics);
 
 struct access_request {
     struct MHD_Connection *connection; /* whose headers are in */

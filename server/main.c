@@ -214,7 +214,8 @@ static bool start(struct server *server, const struct options *options, char *me
         return false;
     server->metrics = metrics_new(options->io_threads);
     if (!server->metrics || !executor_add_metrics(server->executor, server->metrics) ||
-        !process_add_metrics(server->metrics) || !log_writer_add_metrics(server->metrics)) {
+        !process_add_metrics(server->metrics) || !log_writer_add_metrics(server->metrics) ||
+        !access_add_metrics(server->access, server->metrics)) {
         snprintf(message, MESSAGE, "no memory for the metrics");
         return false;
     }
@@ -351,8 +352,13 @@ static void bound_malloc(void)
 static int write_token(const struct options *options, bool new)
 {
     char message[MESSAGE];
-    const bool done = new ? tokens_make(options->token_name, stderr, stdout, message, sizeof message)
-                          : tokens_hash(options->token_name, stdin, stdout, message, sizeof message);
+    bool done;
+    if (new && *options->token_file)
+        done = tokens_add(options->token_name, options->token_file, stderr, message, sizeof message);
+    else if (new)
+        done = tokens_make(options->token_name, stderr, stdout, message, sizeof message);
+    else
+        done = tokens_hash(options->token_name, stdin, stdout, message, sizeof message);
     if (!done)
         fprintf(stderr, "lossd: %s\n", message);
     return done ? EXIT_SUCCESS : EXIT_FAILURE;

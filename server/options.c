@@ -450,7 +450,7 @@ struct other {
 static const struct other others[] = {
     {"config", "FILE", "read options from a file of lines `name = value`; # starts a comment", OPTIONS_SERVE},
     {"print-config", "", "print the options as they stand, as a config file, and exit", OPTIONS_PRINT},
-    {"new-token", "NAME", "make a token: print it on stderr and its line for --token-file on stdout, and exit",
+    {"new-token", "NAME", "make a token and print it on stderr; add its line to --token-file, or print it on stdout if there is none, and exit",
      OPTIONS_NEW_TOKEN},
     {"hash-token", "NAME", "read a token from stdin, print its line for --token-file, and exit", OPTIONS_HASH_TOKEN},
     {"version", "", "print the version and what it was built with, and exit", OPTIONS_VERSION},
@@ -853,6 +853,8 @@ enum options_action options_read(struct options *options, int argc, char *const 
             return OPTIONS_WRONG;
     }
     options->token_name = command.token_name;
+    if (command.action == OPTIONS_NEW_TOKEN) /* of all else it takes --token-file, if that was said here and now */
+        return set_defaults(options, message) && set_flags(options, &command, message) ? command.action : OPTIONS_WRONG;
     if (command.action != OPTIONS_SERVE && command.action != OPTIONS_PRINT)
         return command.action;
     const char *config = command.config ? command.config : getenv(config_env);

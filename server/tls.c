@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <gnutls/x509.h>
+#include <math.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -23,8 +24,12 @@ const char tls_priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-
 
 enum { TLS_CHAIN = 16, TLS_KEY_ID = 64 };
 
+enum tls_file { TLS_SERVER, TLS_CLIENT_CA, TLS_FILES };
+
 /* What the files say. */
 struct identity {
+    unsigned authorities;
+    time_t expires[TLS_FILES]; /* when the first of each file's certificates does; 0: there is no such file */
     gnutls_x509_crt_t chain[TLS_CHAIN];
     unsigned count;
     gnutls_x509_privkey_t key;
@@ -36,6 +41,7 @@ struct tls {
     pthread_mutex_t mutex; /* of the identity */
     struct identity identity;
     atomic_uint readings; /* how often the files were read */
+    atomic_llong expires[TLS_FILES]; /* as the identity has them */
 };
 
 /* libmicrohttpd tells a callback nothing but the session. */
@@ -73,6 +79,30 @@ static bool load(const char *path, gnutls_datum_t *data, char *message, size_t s
            wrong(message, size, "cannot read %s: %s", path, errno != 0 ? strerror(errno) : gnutls_strerror(error));
 }
 
+/* Whether a file ends within the line that begins a certificate: GnuTLS leaves that one out. Elsewhere it finds out itself. */
+static bool ends_early(const gnutls_datum_t *data)
+{
+    static const char end_words[] = "-----END ";
+    size_t end = data->size, begin;
+    while (end > 0 && isspace(data->data[end - 1]))
+        end--;
+    for (begin = end; begin > 0 && data->data[begin - 1] != '\n'; begin--)
+        ;
+    return end > begin && data->data[begin] == '-' &&
+           (end - begin < sizeof end_words - 1 || memcmp(data->data + begin, end_words, sizeof end_words - 1) != 0);
+}
+
+/* When the first of some certificates expires. */
+static time_t first_expiry(gnutls_x509_crt_t *certificates, unsigned count)
+{
+    time_t first = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const time_t expires = gnutls_x509_crt_get_expiration_time(certificates[i]);
+        first = first == 0 || expires < first ? expires : first;
+    }
+    return first;
+}
+
 static bool read_chain(struct identity *identity, const char *path, char *message, size_t size)
 {
     gnutls_datum_t data;
@@ -81,10 +111,14 @@ static bool read_chain(struct identity *identity, const char *path, char *messag
     unsigned count = TLS_CHAIN;
     const int error = gnutls_x509_crt_list_import(identity->chain, &count, &data, GNUTLS_X509_FMT_PEM,
                                                   GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
+    const bool early = ends_early(&data);
     gnutls_free(data.data);
     if (error < 0)
         return wrong(message, size, "%s: not a certificate in PEM, the server's own first: %s", path, gnutls_strerror(error));
     identity->count = (unsigned)error;
+    if (early)
+        return wrong(message, size, "%s: ends where a certificate begins: was the rest lost?", path);
+    identity->expires[TLS_SERVER] = first_expiry(identity->chain, identity->count);
     const time_t end = gnutls_x509_crt_get_expiration_time(identity->chain[0]);
     if (end < time(NULL))
         log_message(LOG_LEVEL_WARNING, "%s: the certificate has expired; clients will refuse it", path);
@@ -128,14 +162,33 @@ static bool key_fits(const struct identity *identity)
 static bool read_trusted(struct identity *identity, const char *path, char *message, size_t size)
 {
     gnutls_datum_t data;
+    gnutls_x509_crt_t *list = NULL;
+    unsigned count = 0;
     if (!load(path, &data, message, size))
         return false;
-    int count = gnutls_x509_trust_list_init(&identity->trusted, 0);
-    if (count == 0)
-        count = gnutls_x509_trust_list_add_trust_mem(identity->trusted, &data, NULL, GNUTLS_X509_FMT_PEM, 0, 0);
+    const bool early = ends_early(&data);
+    int error = gnutls_x509_crt_list_import2(&list, &count, &data, GNUTLS_X509_FMT_PEM, 0);
     gnutls_free(data.data);
-    return count > 0 ||
-           wrong(message, size, "%s: there is no certificate of an authority in PEM in it: %s", path, gnutls_strerror(count));
+    if (error < 0 || count == 0)
+        return wrong(message, size, "%s: there is no certificate of an authority in PEM in it: %s", path,
+                     gnutls_strerror(error));
+    identity->authorities = count;
+    identity->expires[TLS_CLIENT_CA] = first_expiry(list, count);
+    bool right = !early || wrong(message, size, "%s: ends where a certificate begins: was the rest lost?", path);
+    error = right ? gnutls_x509_trust_list_init(&identity->trusted, 0) : 0;
+    if (right && error == 0 && gnutls_x509_trust_list_add_cas(identity->trusted, list, count, 0) == (int)count) {
+        gnutls_free(list); /* the certificates are the trust list's now */
+        return true;
+    }
+    if (right)
+        right = wrong(message, size, "%s: cannot trust its certificates: %s", path, gnutls_strerror(error));
+    if (identity->trusted)
+        gnutls_x509_trust_list_deinit(identity->trusted, 0);
+    identity->trusted = NULL;
+    while (count > 0)
+        gnutls_x509_crt_deinit(list[--count]);
+    gnutls_free(list);
+    return right;
 }
 
 static bool read_all(const struct tls_settings *settings, struct identity *identity, char *message, size_t size)
@@ -150,6 +203,13 @@ static bool read_all(const struct tls_settings *settings, struct identity *ident
     if (!right)
         free_identity(identity);
     return right;
+}
+
+/* For the metrics, which must not wait for the mutex. */
+static void set_expiry(struct tls *tls, const struct identity *identity)
+{
+    for (size_t i = 0; i < TLS_FILES; i++)
+        atomic_store(&tls->expires[i], (long long)identity->expires[i]);
 }
 
 struct tls *tls_new(const struct tls_settings *settings, char *message, size_t size)
@@ -170,6 +230,7 @@ struct tls *tls_new(const struct tls_settings *settings, char *message, size_t s
     }
     tls->settings = *settings;
     tls->identity = identity;
+    set_expiry(tls, &identity);
     atomic_init(&tls->readings, 1);
     pthread_mutex_init(&tls->mutex, NULL);
     only = tls;
@@ -194,10 +255,34 @@ bool tls_reload(struct tls *tls, char *message, size_t size)
     pthread_mutex_lock(&tls->mutex);
     struct identity before = tls->identity;
     tls->identity = identity;
+    set_expiry(tls, &identity);
     atomic_fetch_add(&tls->readings, 1);
     pthread_mutex_unlock(&tls->mutex);
+    log_message(LOG_LEVEL_INFO, "%u certificates of the server, after %u; %u of authorities, after %u", identity.count,
+                before.count, identity.authorities, before.authorities);
     free_identity(&before);
     return true;
+}
+
+static double read_expiry(void *context, size_t index)
+{
+    const struct tls *tls = context;
+    const long long expires = tls ? atomic_load(&tls->expires[index]) : 0;
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    return expires != 0 ? (double)(expires - now.tv_sec) / (24 * 60 * 60) : NAN;
+}
+
+#define EXPIRY(file)                                                                                                           \
+    {"lossd_tls_certificate_expiry_days", METRIC_GAUGE, "Days until the first of the certificates of a file expires.",         \
+     "file=\"" file "\"", read_expiry}
+
+static const struct metric_source sources[TLS_FILES] = {[TLS_SERVER] = EXPIRY("server"),
+                                                        [TLS_CLIENT_CA] = EXPIRY("client_ca")};
+
+bool tls_add_metrics(struct tls *tls, struct metrics *metrics)
+{
+    return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, tls);
 }
 
 bool tls_wants_clients(const struct tls *tls)

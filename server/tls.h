@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "metrics.h"
+
 /* Versions and ciphers: TLS 1.2 and 1.3 with forward secrecy and authenticated encryption alone. */
 extern const char tls_priorities[];
 
@@ -33,6 +35,9 @@ void tls_free(struct tls *tls); /* NULL is let be */
 /* Reads the files again: new connections get what they say. False with one line in `message`, and everything as it was, if they
    do not make sense. */
 bool tls_reload(struct tls *tls, char *message, size_t size);
+
+/* Adds the days until the certificates expire to the metrics; `tls` may be NULL. False if memory has run out. */
+bool tls_add_metrics(struct tls *tls, struct metrics *metrics);
 
 /* Whether clients need a certificate. */
 bool tls_wants_clients(const struct tls *tls);

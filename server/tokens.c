@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <strings.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "log.h"
 
@@ -30,8 +32,12 @@ struct token {
 
 struct tokens {
     size_t count, capacity;
-    struct token *list; /* owned */
+    struct token *list; /* owned; sorted by name and hash once all are read */
 };
+
+/* The first line of a file that was written here: how many tokens there are at least, so that a file that has lost its end is
+   not taken for one with fewer tokens. */
+static const char header_words[] = "# lossd tokens: ";
 
 /* Fills the message and returns false, so that a function can `return wrong(...)`. */
 __attribute__((format(printf, 3, 4))) static bool wrong(char *message, size_t size, const char *format, ...)
@@ -103,6 +109,27 @@ struct place {
     unsigned line;
 };
 
+/* Reads the first line: how many tokens it declares, 0 if it declares none. False if that is not a number. */
+static bool read_header(const char *line, size_t *declared)
+{
+    const size_t len = sizeof header_words - 1;
+    char *end;
+    *declared = 0;
+    if (strncmp(line, header_words, len) != 0)
+        return true;
+    if (!isdigit((unsigned char)line[len]))
+        return false;
+    *declared = strtoul(line + len, &end, 10);
+    return end[strspn(end, " \t\r\n")] == '\0';
+}
+
+static int compare_tokens(const void *a, const void *b)
+{
+    const struct token *const left = a, *const right = b;
+    const int names = strcmp(left->name, right->name);
+    return names != 0 ? names : memcmp(left->hash, right->hash, TOKENS_HASH);
+}
+
 static bool add_line(struct tokens *tokens, char *line, const struct place *place, char *message, size_t size)
 {
     line += strspn(line, " \t\r\n");
@@ -129,17 +156,27 @@ static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char
     char *line = NULL;
     size_t capacity = 0;
     struct place place = {.path = path};
+    size_t declared = 0;
     bool right = true;
     errno = 0;
     while (right && getline(&line, &capacity, file) >= 0) {
         place.line++;
-        right = add_line(tokens, line, &place, message, size);
+        if (place.line == 1 && !read_header(line, &declared))
+            right = wrong(message, size, "%s, line 1: not of the form %sNUMBER", path, header_words);
+        right = right && add_line(tokens, line, &place, message, size);
         errno = 0;
     }
     if (right && !feof(file))
         right = wrong(message, size, "cannot read %s: %s", path, strerror(errno));
+    if (right && tokens->count < declared)
+        right = wrong(message, size,
+                      "%s: its first line says that there are %zu tokens in it, and there are %zu: if its end was not lost, but "
+                      "tokens were removed on purpose, lower that number",
+                      path, declared, tokens->count);
     if (right && tokens->count == 0)
         right = wrong(message, size, "%s: there is no token in it; `lossd --new-token NAME >> %s` makes one", path, path);
+    if (right)
+        qsort(tokens->list, tokens->count, sizeof *tokens->list, compare_tokens);
     free(line);
     return right;
 }
@@ -182,6 +219,20 @@ void tokens_free(struct tokens *tokens)
 size_t tokens_count(const struct tokens *tokens)
 {
     return tokens->count;
+}
+
+size_t tokens_missing(const struct tokens *tokens, const struct tokens *from)
+{
+    size_t missing = 0, at = 0;
+    for (size_t i = 0; i < tokens->count; i++) {
+        while (at < from->count && compare_tokens(&from->list[at], &tokens->list[i]) < 0)
+            at++;
+        if (at < from->count && compare_tokens(&from->list[at], &tokens->list[i]) == 0)
+            at++;
+        else
+            missing++;
+    }
+    return missing;
 }
 
 /* ---- judging ------------------------------------------------------------------------------------------------------ */
@@ -242,19 +293,104 @@ static bool check_name(const char *name, char *message, size_t size)
     return is_name(name, strlen(name)) || wrong(message, size, "\"%.80s\" is no name for a token: %s", name, name_rule);
 }
 
-bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_t size)
+static bool make_token(const char *name, char token[TOKENS_RANDOM * 2], char *message, size_t size)
 {
     unsigned char random[TOKENS_RANDOM];
-    char token[TOKENS_RANDOM * 2];
     if (!check_name(name, message, size))
         return false;
     if (getrandom(random, sizeof random, 0) != sizeof random)
         return wrong(message, size, "cannot get random bytes: %s", strerror(errno));
     encode(random, token);
-    if (!write_line(name, token, strlen(token), out, message, size))
-        return false;
+    return true;
+}
+
+static bool show_token(const char *name, const char *token, FILE *secret, char *message, size_t size)
+{
     fprintf(secret, "the token of %s, which is not shown again: %s\n", name, token);
     return fflush(secret) == 0 || wrong(message, size, "cannot show the token: %s", strerror(errno));
+}
+
+bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_t size)
+{
+    char token[TOKENS_RANDOM * 2];
+    return make_token(name, token, message, size) && write_line(name, token, strlen(token), out, message, size) &&
+           show_token(name, token, secret, message, size);
+}
+
+/* Copies all lines but a header to `out`. False if that cannot be done. */
+static bool copy_lines(FILE *in, FILE *out)
+{
+    char *line = NULL;
+    size_t capacity = 0, number = 0;
+    for (ssize_t len; (len = getline(&line, &capacity, in)) >= 0; number++) {
+        if (number == 0 && strncmp(line, header_words, sizeof header_words - 1) == 0)
+            continue;
+        fputs(line, out);
+        if (len > 0 && line[len - 1] != '\n')
+            fputc('\n', out);
+    }
+    free(line);
+    return feof(in) && !ferror(out);
+}
+
+/* Writes the whole of the new file: that which was there, if any, and one token more. */
+static bool write_file(FILE *out, const char *path, size_t count, const char *name, const char *token, char *message, size_t size)
+{
+    FILE *const before = count > 0 ? fopen(path, "re") : NULL;
+    fprintf(out, "%s%zu\n", header_words, count + 1);
+    const bool copied = count == 0 || (before && copy_lines(before, out));
+    if (before)
+        fclose(before);
+    if (!copied)
+        return wrong(message, size, "cannot copy %s: %s", path, strerror(errno));
+    return write_line(name, token, strlen(token), out, message, size);
+}
+
+/* Puts a new file in the place of the old one, at once; either is there at any time, and whole. */
+static bool replace_file(const char *path, size_t count, const char *name, const char *token, char *message, size_t size)
+{
+    char fresh[PATH_MAX];
+    struct stat about = {.st_mode = S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH};
+    if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", path) >= sizeof fresh)
+        return wrong(message, size, "%.200s...: the path is too long", path);
+    if (stat(path, &about) != 0 && errno != ENOENT)
+        return wrong(message, size, "cannot read %s: %s", path, strerror(errno));
+    FILE *const out = fopen(fresh, "wxe");
+    if (!out)
+        return wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+    bool done = write_file(out, path, count, name, token, message, size);
+    if (done && (fchmod(fileno(out), about.st_mode & 07777) != 0 || fsync(fileno(out)) != 0))
+        done = wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+    if (fclose(out) != 0 && done)
+        done = wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+    if (done && rename(fresh, path) != 0)
+        done = wrong(message, size, "cannot rename %s: %s", fresh, strerror(errno));
+    if (!done)
+        unlink(fresh);
+    return done;
+}
+
+/* How many tokens a file has; 0 if there is no file. False if it is not one of tokens. */
+static bool count_file(const char *path, size_t *count, char *message, size_t size)
+{
+    *count = 0;
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return true;
+    struct tokens *const tokens = tokens_read(path, message, size);
+    *count = tokens ? tokens->count : 0;
+    tokens_free(tokens);
+    return tokens != NULL;
+}
+
+bool tokens_add(const char *name, const char *path, FILE *secret, char *message, size_t size)
+{
+    char token[TOKENS_RANDOM * 2], real[PATH_MAX];
+    size_t count;
+    const char *const file = realpath(path, real) ? real : path; /* a link stays one */
+    if (!make_token(name, token, message, size) || !count_file(file, &count, message, size) ||
+        !replace_file(file, count, name, token, message, size))
+        return false;
+    return show_token(name, token, secret, message, size);
 }
 
 bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t size)

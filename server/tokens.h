@@ -1,7 +1,8 @@
 /*
  * Bearer tokens, of which the server knows the hashes alone.
  *
- * The file has a line `NAME:SHA256` for each, in hexadecimal; names may come twice, so that a token can be replaced while the
+ * The file has a line `NAME:SHA256` for each, in hexadecimal. Its first line may be `# lossd tokens: N`, which says that there are
+ * N tokens or more: then a file that has lost its end is refused, and lines can still be appended. Names may come twice, so that a token can be replaced while the
  * old one still holds. The hash is a plain one, without salt and quick to compute: tokens are random, of 256 bits where they
  * are made here, so there is no dictionary to try them from, and a slow hash would only slow down every request, a salted one
  * hash it once for each line. That is also why a token of fewer than TOKENS_LEAST characters is not hashed here.
@@ -25,6 +26,8 @@ struct tokens;
 struct tokens *tokens_read(const char *path, char *message, size_t size);
 void tokens_free(struct tokens *tokens); /* NULL is let be */
 size_t tokens_count(const struct tokens *tokens);
+/* How many tokens there are that `from` does not have. */
+size_t tokens_missing(const struct tokens *tokens, const struct tokens *from);
 
 enum tokens_verdict { TOKENS_MISSING, TOKENS_WRONG, TOKENS_RIGHT };
 
@@ -35,6 +38,9 @@ enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *author
 /* Makes a token: shows it on `secret`, once and for all, and writes its line of the file to `out`. False with one line in
    `message` if the name is none or that cannot be done. */
 bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_t size);
+/* Makes a token, shows it on `secret`, and adds it to a file, which is made if there is none and else replaced at once by a new
+   one. Its first line then says how many tokens there are, and tokens_read refuses it if there are fewer. */
+bool tokens_add(const char *name, const char *path, FILE *secret, char *message, size_t size);
 /* Reads a token from `in`, and writes its line to `out`. */
 bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t size);
 

@@ -552,6 +552,68 @@ START_TEST(access_keeps_its_tokens_where_the_new_file_is_broken)
 }
 END_TEST
 
+/* Cut off at the end of a line, it would let fewer in, and nobody would know why. */
+START_TEST(access_refuses_a_token_file_that_has_lost_its_end)
+{
+    char text[512];
+    snprintf(text, sizeof text, "# lossd tokens: 2\n%s%s", alice_line, bob_line);
+    start_with_tokens(text);
+    expect_known(bob);
+    snprintf(text, sizeof text, "# lossd tokens: 2\n%s", alice_line);
+    folder_write("tokens", text);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, "its first line says that there are 2 tokens in it, and there are 1");
+    expect_known(bob);
+    char headers[128];
+    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", bob);
+    ask("GET", "/metrics", headers, NULL);
+    expect_text(response.body, "\nlossd_reload_failures_total{file=\"tokens\"} 1\n");
+    snprintf(text, sizeof text, "# lossd tokens: many\n%s%s", alice_line, bob_line);
+    folder_write("tokens", text);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, "line 1: not of the form # lossd tokens: NUMBER");
+    snprintf(text, sizeof text, "# lossd tokens: 1\n%s", alice_line);
+    folder_write("tokens", text);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, ": 0 added, 1 removed");
+    expect_unknown(bob);
+    snprintf(text, sizeof text, "# lossd tokens: 1\n%s%s", alice_line, bob_line); /* a line was appended */
+    folder_write("tokens", text);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, ": 1 added, 0 removed");
+    expect_known(bob);
+}
+END_TEST
+
+START_TEST(access_adds_tokens_to_the_file)
+{
+    char out[SERVER_TEXT], err[SERVER_TEXT], text[512] = "", token[64] = "";
+    const char *const option = option_path("--token-file=", "tokens");
+    struct stat about;
+    folder_write("tokens", alice_line);
+    ck_assert_int_eq(chmod(folder_path("tokens"), 0640), 0);
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=carol", option, NULL}, out, err), 0);
+    ck_assert_str_eq(out, "");
+    ck_assert_int_eq(sscanf(strrchr(err, ' '), " %63s", token), 1);
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=dave", option, NULL}, out, err), 0);
+    FILE *const file = fopen(folder_path("tokens"), "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_gt(fread(text, 1, sizeof text - 1, file), 0);
+    ck_assert_int_eq(fstat(fileno(file), &about), 0);
+    fclose(file);
+    ck_assert_uint_eq(about.st_mode & 07777, 0640);
+    ck_assert_int_eq(strncmp(text, "# lossd tokens: 3\nalice:", 24), 0);
+    ck_assert_ptr_nonnull(strstr(text, "\ncarol:"));
+    ck_assert_ptr_nonnull(strstr(text, "\ndave:"));
+    start_with_tokens(text);
+    expect_known(token);
+    expect_known(alice);
+    folder_write("tokens", "alice:abc\n");
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=eve", option, NULL}, out, err), 1);
+    expect_text(err, "line 1: not of the form NAME:SHA256");
+}
+END_TEST
+
 START_TEST(access_tells_systemd_that_it_reads_again)
 {
     snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
@@ -940,6 +1002,8 @@ Suite *access_suite(void)
     tcase_add_test(tokens, access_asks_nobody_for_a_token_about_health);
     tcase_add_test(tokens, access_admin_address_asks_for_no_token);
     tcase_add_test(tokens, access_reads_tokens_again_on_sighup);
+    tcase_add_test(tokens, access_refuses_a_token_file_that_has_lost_its_end);
+    tcase_add_test(tokens, access_adds_tokens_to_the_file);
     tcase_add_test(tokens, access_keeps_its_tokens_where_the_new_file_is_broken);
     tcase_add_test(tokens, access_tells_systemd_that_it_reads_again);
     tcase_add_test(tokens, access_refuses_to_start_with_a_broken_token_file);

@@ -571,6 +571,47 @@ START_TEST(tls_reads_its_authorities_again_on_sighup)
 }
 END_TEST
 
+/* Cut off within its second certificate, it would trust the first alone. */
+START_TEST(tls_refuses_a_file_that_has_lost_its_end)
+{
+    struct certificate second;
+    char text[8192];
+    make_client("alice", CERTIFICATE_CLIENT, &authority, 1);
+    certificate_make(&second, CERTIFICATE_AUTHORITY, "second", NULL, 1);
+    certificate_write(&second, folder_path("second"), NULL);
+    certificate_free(&second);
+    start(MORE("--tls-client-ca", folder_path("ca")));
+    FILE *file = fopen(folder_path("second"), "r");
+    ck_assert_ptr_nonnull(file);
+    const size_t len = fread(text, 1, sizeof text, file);
+    fclose(file);
+    const struct {
+        size_t len;
+        const char *wanted;
+    } cuts[] = {{len / 2, "Base64"}, {10, "ends where a certificate begins"}};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        certificate_write(&authority, folder_path("ca"), NULL);
+        file = fopen(folder_path("ca"), "a");
+        ck_assert_ptr_nonnull(file);
+        ck_assert_uint_eq(fwrite(text, 1, cuts[i].len, file), cuts[i].len);
+        fclose(file);
+        kill(server.pid, SIGHUP);
+        server_process_expect_log(&server, cuts[i].wanted);
+    }
+    connect_as("alice");
+    ask("GET", "/metrics", NULL, NULL);
+    ck_assert_ptr_nonnull(strstr(response.body, "\nlossd_reload_failures_total{file=\"certificates\"} 2\n"));
+    static const char *const metrics[] = {"\nlossd_tls_certificate_expiry_days{file=\"server\"} ",
+                                          "\nlossd_tls_certificate_expiry_days{file=\"client_ca\"} "};
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
+        const char *const found = strstr(response.body, metrics[i]);
+        ck_assert_ptr_nonnull(found);
+        const double days = strtod(found + strlen(metrics[i]), NULL);
+        ck_assert_msg(days > 0 && days <= 30, "%g days", days);
+    }
+}
+END_TEST
+
 START_TEST(tls_wants_both_where_there_are_tokens_too)
 {
     static const char token[] = "Authorization: Bearer alice-0123456789abcdefghijklmnopqrstuvwxyz_\r\n";
@@ -657,6 +698,7 @@ Suite *tls_suite(void)
     tcase_add_test(tcase, tls_lets_in_who_has_a_certificate);
     tcase_add_test(tcase, tls_does_not_trust_just_any_certificate);
     tcase_add_test(tcase, tls_reads_its_authorities_again_on_sighup);
+    tcase_add_test(tcase, tls_refuses_a_file_that_has_lost_its_end);
     tcase_add_test(tcase, tls_wants_both_where_there_are_tokens_too);
     tcase_add_test(tcase, tls_client_certificates_are_enough_to_listen_beyond_loopback);
     tcase_add_test(tcase, tls_work_is_given_up_when_its_client_closes);

@@ -146,7 +146,7 @@ def results(process):
 
 
 def end(process):
-    """libcheck ends the test that runs when it gets SIGTERM."""
+    """On SIGTERM libcheck ends the test that runs, and all processes of its own session."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(timeout=20)
@@ -159,7 +159,7 @@ def failure(tree, test):
     """Runs a suite or a test case until a test fails. Returns the name of that test, None if all pass."""
     environment = dict(os.environ, LOSSD="build/lossd", ONLY=test, CK_VERBOSITY="silent", CK_TAP_LOG_FILE_NAME="-")
     process = subprocess.Popen(["build/tests/lossd-tests"], cwd=tree, env=environment, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         for line in results(process):
             failed = re.match(r"not ok \d+ - [^:]*:[^:]*:(\w+)", line or "")

@@ -63,12 +63,13 @@ static const struct {
     {"golden_socket", golden_socket_suite},
 };
 
-void suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n)
+TCase *suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n)
 {
     TCase *tcase = tcase_create(name);
     for (size_t i = 0; i < n; i++)
         tcase_add_test(tcase, tests[i]);
     suite_add_tcase(suite, tcase);
+    return tcase;
 }
 
 int main(void)

@@ -55,9 +55,9 @@ Suite *golden_socket_suite(void);
 /* The tag (tcase_set_tags) of test cases that take longer than a few seconds: `make test-quick` leaves them out. */
 #define TAG_SLOW "slow"
 
-/* Adds a test case of the given tests, which follow its name, to a suite. */
+/* Adds a test case of the given tests, which follow its name, to a suite, and returns it. */
 #define SUITE_ADD(suite, name, ...)                                                                                            \
     suite_add(suite, name, (const TTest *const[]){__VA_ARGS__}, sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(TTest *))
-void suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n);
+TCase *suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n);
 
 #endif

@@ -269,8 +269,9 @@ Suite *isa_suite(void)
     SUITE_ADD(suite, "isa_table", isa_of_a_machine_is_the_largest_of_which_it_has_all,
               isa_that_lacks_one_feature_is_not_that_isa, isa_table_has_every_feature_that_objects_are_compiled_with,
               isa_that_is_chosen_holds_for_number_text);
-    SUITE_ADD(suite, "isa_machines", isa_of_an_emulated_machine_computes_reads_and_prints_the_same,
-              isa_of_lossctl_is_an_option);
+    TCase *const emulated = SUITE_ADD(suite, "isa_machines", isa_of_an_emulated_machine_computes_reads_and_prints_the_same,
+                                      isa_of_lossctl_is_an_option);
+    tcase_set_tags(emulated, TAG_SLOW);
 #endif
     return suite;
 }

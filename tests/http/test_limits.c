@@ -1829,6 +1829,8 @@ Suite *limits_suite(void)
     Suite *suite = suite_create("limits");
     TCase *slow = add_case(suite, "limits_slow"), *connections = add_case(suite, "limits_connections");
     TCase *memory = add_case(suite, "limits_memory");
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_set_tags(memory, TAG_SLOW);
     tcase_add_test(slow, limits_headers_that_drip_are_cut_on_their_deadline);
     tcase_add_test(slow, limits_a_request_that_begins_with_the_answer_before_it_is_on_its_deadline);
     tcase_add_test(slow, limits_unix_sockets_have_the_same_deadlines);
@@ -1865,6 +1867,8 @@ Suite *limits_suite(void)
     tcase_add_test(memory, limits_sizes_beyond_32_bits_are_told_apart);
     TCase *leaving = add_case(suite, "limits_leaving");
     TCase *computing = add_case(suite, "limits_computing");
+    tcase_set_tags(leaving, TAG_SLOW);
+    tcase_set_tags(computing, TAG_SLOW);
     tcase_add_test(leaving, limits_work_is_given_up_when_its_client_resets);
     tcase_add_test(leaving, limits_work_goes_on_when_its_client_has_closed_its_half);
     tcase_add_test(leaving, limits_waiting_work_is_given_up_at_once);

@@ -328,6 +328,7 @@ Suite *memory_suite(void)
     Suite *suite = suite_create("memory");
     TCase *served = tcase_create("memory_served"), *threads = tcase_create("memory_threads");
     tcase_set_timeout(served, 120);
+    tcase_set_tags(served, TAG_SLOW);
     tcase_add_checked_fixture(served, setup, teardown);
     tcase_add_test(served, memory_stays_near_body_numbers_and_answer);
     tcase_add_test(served, memory_of_binary_request_is_body_and_answer);

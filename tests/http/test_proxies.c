@@ -351,6 +351,7 @@ Suite *proxies_suite(void)
     Suite *suite = suite_create("proxies");
     TCase *tcase = tcase_create("proxies");
     tcase_set_timeout(tcase, 120);
+    tcase_set_tags(tcase, TAG_SLOW);
     tcase_add_checked_fixture(tcase, NULL, teardown);
     for (int i = 0; i < PROXIES; i++) {
         char command[COMMAND];

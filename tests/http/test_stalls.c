@@ -536,6 +536,7 @@ Suite *stalls_suite(void)
     suite_add_tcase(suite, probes);
     TCase *const watchdog = tcase_create("watchdog");
     tcase_set_timeout(watchdog, 60);
+    tcase_set_tags(watchdog, TAG_SLOW);
     tcase_add_checked_fixture(watchdog, NULL, end_crowd);
     tcase_add_loop_test(watchdog, watchdog_tells_what_a_thread_is_stuck_at, 0, sizeof stuck / sizeof *stuck);
     tcase_add_test(watchdog, watchdog_ends_the_server_if_it_is_told_to);

@@ -508,6 +508,7 @@ Suite *budget_suite(void)
 {
     Suite *suite = suite_create("budget");
     TCase *tcase = tcase_create("budget");
+    tcase_set_tags(tcase, TAG_SLOW);
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, budget_declared_lengths_reserve_next_to_nothing);

@@ -143,6 +143,7 @@ Suite *cancel_suite(void)
 {
     Suite *suite = suite_create("cancel");
     TCase *tcase = tcase_create("giving_up");
+    tcase_set_tags(tcase, TAG_SLOW);
     const int losses = (int)loss_count();
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, every_loss_gives_up_soon, 0, losses * 2 * SHAPES);

@@ -762,6 +762,7 @@ Suite *core_suite(void)
 {
     Suite *suite = suite_create("core");
     TCase *threads = tcase_create("threads");
+    tcase_set_tags(threads, TAG_SLOW);
     tcase_set_timeout(threads, 60);
     tcase_add_loop_test(threads, any_number_of_threads_gives_the_same_bits, 0, (int)loss_count());
     tcase_add_loop_test(threads, every_instruction_set_gives_the_same_bits, 0, (int)loss_count());

@@ -624,6 +624,49 @@ END_TEST
 
 /* ---- refusals ------------------------------------------------------------------------------------------------------- */
 
+/* Runs a loss over rows of three classes, with gradients or without. */
+static void expect_of_classes(const char *loss, const struct loss_tensor *target, const char *path)
+{
+    float x[] = {0.5f, -1, 2, 0, 1, -0.5f};
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT32, 2, 3);
+    for (unsigned gradients = 0; gradients < 2; gradients++) {
+        struct batch batch = of(loss, &input, target);
+        batch.request.grad = gradients;
+        const enum loss_status status = batch_run(&batch, 1);
+        ck_assert_msg(status == (*path ? LOSS_INVALID : LOSS_OK), "%s: %d %s", loss, status, batch.error.message);
+        if (*path)
+            ck_assert_str_eq(batch.error.path, path);
+        batch_clear(&batch);
+    }
+}
+
+/* A kernel that took one more class would write beyond what it was given. */
+START_TEST(class_indices_just_outside_their_range_are_refused)
+{
+    static const char *const one_label[] = {"cross_entropy", "nll", "multi_margin"};
+    static const int64_t wrong[] = {3, -1, 4, INT64_MAX, INT64_MIN}, wrong_of_several[] = {3, -2, 4, INT64_MAX, INT64_MIN};
+    int64_t label[] = {2, 0}, several[] = {2, 0, 1, 1, -1, -1};
+    const struct loss_tensor labels = vector(label, LOSS_INT64, 2), rows = matrix(several, LOSS_INT64, 2, 3);
+    for (size_t i = 0; i < sizeof one_label / sizeof *one_label; i++) {
+        label[1] = 0;
+        expect_of_classes(one_label[i], &labels, "");
+        for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+            label[1] = wrong[k];
+            expect_of_classes(one_label[i], &labels, "/target/1");
+        }
+    }
+    expect_of_classes("multilabel_margin", &rows, "");
+    for (size_t k = 0; k < sizeof wrong_of_several / sizeof *wrong_of_several; k++) {
+        several[4] = wrong_of_several[k];
+        expect_of_classes("multilabel_margin", &rows, "/target/1/1");
+        several[4] = -1;
+        several[2] = wrong_of_several[k]; /* where every class is listed */
+        expect_of_classes("multilabel_margin", &rows, "/target/0/2");
+        several[2] = 1;
+    }
+}
+END_TEST
+
 START_TEST(shapes_that_do_not_fit_are_refused)
 {
     const struct loss_tensor three = vector(NULL, LOSS_FLOAT32, 3), four = vector(NULL, LOSS_FLOAT32, 4),
@@ -786,7 +829,8 @@ Suite *core_suite(void)
               the_upstream_gradient_multiplies, the_upstream_gradient_may_be_strided,
               the_cosine_of_nearly_parallel_vectors_keeps_its_digits,
               terms_that_overflow_float32_are_counted_where_they_are_given_out, infinities_flow_as_in_pytorch);
-    SUITE_ADD(suite, "refusals", shapes_that_do_not_fit_are_refused, sizes_that_overflow_are_refused,
+    SUITE_ADD(suite, "refusals", class_indices_just_outside_their_range_are_refused,
+              shapes_that_do_not_fit_are_refused, sizes_that_overflow_are_refused,
               missing_and_impossible_fields_are_named, requests_that_are_nonsense_are_refused,
               probabilities_outside_their_range_are_refused);
     SUITE_ADD(suite, "table", losses_answer_to_pytorch_s_names, the_nearest_name_is_found,

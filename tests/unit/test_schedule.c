@@ -171,6 +171,22 @@ START_TEST(schedule_refuses_the_client_that_has_most_when_it_is_full)
 }
 END_TEST
 
+/* Whichever came first. */
+START_TEST(schedule_refuses_nobody_who_has_fewer_when_it_is_full)
+{
+    for (int i = 0; i < 2; i++)
+        add(1, 1);
+    for (int i = 2; i < MOST - 3; i++)
+        add(2, 1);
+    struct schedule_entry *const last = &entries[MOST - 4];
+    for (int i = 0; i < 3; i++)
+        add(3, 1);
+    struct schedule_entry other = {.client = 4, .cost_ns = 1000 * MS};
+    ck_assert_ptr_eq(schedule_add(schedule, &other, now), last);
+    ck_assert_uint_eq(schedule_clients(schedule), 4);
+}
+END_TEST
+
 START_TEST(schedule_refuses_newcomers_when_every_client_has_one)
 {
     for (uint64_t i = 0; i < MOST; i++)
@@ -484,6 +500,7 @@ Suite *schedule_suite(void)
     tcase_add_test(order, schedule_starves_nobody_for_new_clients);
     tcase_add_test(order, schedule_forgets_clients_that_have_nothing_waiting);
     tcase_add_test(order, schedule_refuses_the_client_that_has_most_when_it_is_full);
+    tcase_add_test(order, schedule_refuses_nobody_who_has_fewer_when_it_is_full);
     tcase_add_test(order, schedule_refuses_newcomers_when_every_client_has_one);
     tcase_add_test(order, schedule_adds_the_running_job_again_though_it_is_full);
     tcase_add_test(order, schedule_entries_can_be_removed_while_they_are_visited);

@@ -450,7 +450,9 @@ struct other {
 static const struct other others[] = {
     {"config", "FILE", "read options from a file of lines `name = value`; # starts a comment", OPTIONS_SERVE},
     {"print-config", "", "print the options as they stand, as a config file, and exit", OPTIONS_PRINT},
-    {"new-token", "NAME", "make a token and print it on stderr; add its line to --token-file, or print it on stdout if there is none, and exit",
+    {"new-token", "NAME",
+     "make a token and print it on stderr; add its line to --token-file, or print it on stdout if there "
+     "is none, and exit",
      OPTIONS_NEW_TOKEN},
     {"hash-token", "NAME", "read a token from stdin, print its line for --token-file, and exit", OPTIONS_HASH_TOKEN},
     {"version", "", "print the version and what it was built with, and exit", OPTIONS_VERSION},

@@ -1,11 +1,15 @@
 /*
  * Bearer tokens, of which the server knows the hashes alone.
  *
- * The file has a line `NAME:SHA256` for each, in hexadecimal. Its first line may be `# lossd tokens: N`, which says that there are
- * N tokens or more: then a file that has lost its end is refused, and lines can still be appended. Names may come twice, so that a token can be replaced while the
- * old one still holds. The hash is a plain one, without salt and quick to compute: tokens are random, of 256 bits where they
- * are made here, so there is no dictionary to try them from, and a slow hash would only slow down every request, a salted one
- * hash it once for each line. That is also why a token of fewer than TOKENS_LEAST characters is not hashed here.
+ * The file has a line `NAME:SHA256` for each, in hexadecimal; names may come twice, so that a token can
+ * be replaced while the old one still holds. Its first line may be `# lossd tokens: N`, which says that
+ * there are N tokens or more: then a file that has lost its end is refused, and lines can still be
+ * appended.
+ *
+ * The hash is a plain one, without salt and quick to compute: tokens are random, of 256 bits where they
+ * are made here, so there is no dictionary to try them from, and a slow hash would only slow down every
+ * request, a salted one hash it once for each line. That is also why a token of fewer than TOKENS_LEAST
+ * characters is not hashed here.
  */
 #ifndef SERVER_TOKENS_H
 #define SERVER_TOKENS_H

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -255,7 +256,7 @@ END_TEST
 
 enum {
     CROWD = 24,            /* connections, of which the server has 20 at a time */
-    QUERIES = 3000,       /* of info_nce: their losses take more than a second */
+    QUERIES = 3000,        /* of info_nce: their losses take more than a second */
     BODY = 20 << 20,       /* bytes, of a memory of 64 MiB */
     STALL_MS = 20000,      /* for which the I/O threads wait for memory, unless the test is over before */
     PROBES = 25,           /* in all */
@@ -514,6 +515,37 @@ START_TEST(signals_that_are_meant_for_other_programs_do_not_end_the_server)
 }
 END_TEST
 
+/* The file that is to be read again does not come: nobody writes to the FIFO in its place. */
+START_TEST(stalled_reload_keeps_the_server_neither_from_serving_nor_from_ending)
+{
+    static const char line[] = "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
+    char folder[] = "/tmp/lossd-stalls-XXXXXX", path[64], option[96];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/tokens", folder);
+    snprintf(option, sizeof option, "--token-file=%s", path);
+    FILE *const file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(line, file);
+    fclose(file);
+    server_process_start(&server, (const char *const[]){option, "--watchdog-timeout=0.3", NULL});
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    for (int i = 0; i < 200; i++) { /* however often that is asked for */
+        kill(server.pid, SIGHUP);
+        expect_quick("/healthz");
+    }
+    unlink(path);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, "thread reload has not progressed for ");
+    expect_quick("/healthz");
+    const int64_t began = now_ms();
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
+    unlink(path);
+    rmdir(folder);
+}
+END_TEST
+
 Suite *stalls_suite(void)
 {
     Suite *suite = suite_create("stalls");
@@ -527,6 +559,7 @@ Suite *stalls_suite(void)
     tcase_add_test(tcase, closed_log_does_not_end_the_server);
     tcase_add_test(tcase, log_file_at_its_limit_does_not_end_the_server);
     tcase_add_test(tcase, stalled_stdout_does_not_keep_the_server_from_serving);
+    tcase_add_test(tcase, stalled_reload_keeps_the_server_neither_from_serving_nor_from_ending);
     tcase_add_test(tcase, signals_that_are_meant_for_other_programs_do_not_end_the_server);
     suite_add_tcase(suite, tcase);
     TCase *const probes = tcase_create("probes");

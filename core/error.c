@@ -74,3 +74,14 @@ void loss_nearest_try(struct loss_nearest *search, const char *candidate)
     search->best = candidate;
     search->distance = distance;
 }
+
+const char *loss_nearest_text(const struct loss_nearest *search, const char *open, const char *close, const char *otherwise,
+                              char *text)
+{
+    text[0] = '\0';
+    if (search->best)
+        snprintf(text, LOSS_MEANT_TEXT, "; did you mean %s%.100s%s?", open, search->best, close);
+    else if (otherwise)
+        snprintf(text, LOSS_MEANT_TEXT, "; %s", otherwise);
+    return text;
+}

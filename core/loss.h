@@ -229,6 +229,11 @@ struct loss_nearest {
     size_t distance;
 };
 void loss_nearest_try(struct loss_nearest *search, const char *candidate);
+/* The end of a message about `name`: "; did you mean 'best'?", the candidate between `open` and `close`, or "; otherwise"; ""
+   if nothing is near and `otherwise` is NULL. Returns `text`, of LOSS_MEANT_TEXT bytes. */
+enum { LOSS_MEANT_TEXT = 192 };
+const char *loss_nearest_text(const struct loss_nearest *search, const char *open, const char *close, const char *otherwise,
+                              char *text);
 
 /* ---- evaluation --------------------------------------------------------------------------------------------------- */
 

@@ -62,16 +62,6 @@ __attribute__((format(printf, 2, 3))) static enum loss_status invalid(struct fie
     return loss_fail_at(f->error, LOSS_INVALID, f->path, "%s", message);
 }
 
-/* "; did you mean 'input'?", or nothing, in `text` of MEANT bytes. */
-enum { MEANT = 96 };
-static const char *meant(const struct loss_nearest *search, char *text)
-{
-    text[0] = '\0';
-    if (search->best)
-        snprintf(text, MEANT, "; did you mean '%s'?", search->best);
-    return text;
-}
-
 /* ---- small values --------------------------------------------------------------------------------------------------- */
 
 /* Parses the number or word at f->at and moves behind it; NULL with the error filled. The caller owns what comes back.
@@ -126,7 +116,7 @@ static enum loss_status take_name(struct fields *f, char *name)
 static int choice(struct fields *f, const char *const names[], int count)
 {
     const char *const start = f->at;
-    char name[NAME_SIZE], list[160] = "", quote[JSON_QUOTE], nearest[MEANT];
+    char name[NAME_SIZE], list[160] = "", quote[JSON_QUOTE], nearest[LOSS_MEANT_TEXT];
     if (f->body && *f->at != '"') {
         json_t *const value = small_value(f, "a string");
         f->at = start;
@@ -152,7 +142,7 @@ static int choice(struct fields *f, const char *const names[], int count)
                                  : " or ",
                  names[i]);
     }
-    invalid(f, "%s is '%s'; it must be %s%s", f->key, json_quote(name, quote), list, meant(&search, nearest));
+    invalid(f, "%s is '%s'; it must be %s%s", f->key, json_quote(name, quote), list, loss_nearest_text(&search, "'", "'", NULL, nearest));
     return -1;
 }
 
@@ -195,7 +185,7 @@ static const char names_expected[] = "true, false, or a list of tensor names";
 static enum loss_status read_name(struct fields *f, uint32_t *mask)
 {
     const struct loss_descriptor *const loss = f->out->request.loss;
-    char name[NAME_SIZE], quote[JSON_QUOTE], nearest[MEANT];
+    char name[NAME_SIZE], quote[JSON_QUOTE], nearest[LOSS_MEANT_TEXT];
     if (take_name(f, name) != LOSS_OK)
         return f->error->status;
     const int k = loss_tensor_find(loss, name);
@@ -206,7 +196,7 @@ static enum loss_status read_name(struct fields *f, uint32_t *mask)
     struct loss_nearest search = {.name = name};
     for (int j = 0; j < loss_tensor_specs(loss); j++)
         loss_nearest_try(&search, loss->tensors[j].name);
-    return invalid(f, "%s has no tensor '%s'%s", loss->name, json_quote(name, quote), meant(&search, nearest));
+    return invalid(f, "%s has no tensor '%s'%s", loss->name, json_quote(name, quote), loss_nearest_text(&search, "'", "'", NULL, nearest));
 }
 
 static enum loss_status read_listed_name(struct fields *f, size_t index, void *context)
@@ -546,12 +536,12 @@ bool fields_deprecated(struct fields *f)
 enum loss_status fields_unknown(struct fields *f, const char *what)
 {
     const struct loss_descriptor *const loss = f->out->request.loss;
-    char quote[JSON_QUOTE], nearest[MEANT];
+    char quote[JSON_QUOTE], nearest[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = f->key};
     if (fields_deprecated(f))
         return f->error->status;
     fields_try_names(&search, loss);
-    return malformed(f, f->at, "%s has no %s '%s'%s", loss->name, what, json_quote(f->key, quote), meant(&search, nearest));
+    return malformed(f, f->at, "%s has no %s '%s'%s", loss->name, what, json_quote(f->key, quote), loss_nearest_text(&search, "'", "'", NULL, nearest));
 }
 
 enum loss_status fields_read_value(struct fields *f, int field)

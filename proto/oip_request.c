@@ -106,7 +106,7 @@ static enum loss_status take_boolean(struct fields *f, bool *value)
    `what` has such members. */
 static int member(struct fields *f, const char *const names[], uint32_t *seen, const char *what)
 {
-    char quote[JSON_QUOTE];
+    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = f->key};
     for (int i = 0; names[i]; i++) {
         loss_nearest_try(&search, names[i]);
@@ -119,8 +119,7 @@ static int member(struct fields *f, const char *const names[], uint32_t *seen, c
         malformed(f, f->at, "%s has two fields '%s'", what, f->key);
         return -1;
     }
-    malformed(f, f->at, "%s has no field '%s'%s%s%s", what, json_quote(f->key, quote), search.best ? "; did you mean '" : "",
-              search.best ? search.best : "", search.best ? "'?" : "");
+    malformed(f, f->at, "%s has no field '%s'%s", what, json_quote(f->key, quote), loss_nearest_text(&search, "'", "'", NULL, meant));
     return -1;
 }
 
@@ -308,7 +307,7 @@ static bool find_output(const struct loss_descriptor *loss, const char *name, st
 static enum loss_status unknown_output(struct reader *r, const char *at, const char *name)
 {
     const struct loss_descriptor *const loss = r->fields.out->request.loss;
-    char candidates[OIP_OUTPUTS][OIP_NAME], quote[JSON_QUOTE];
+    char candidates[OIP_OUTPUTS][OIP_NAME], quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = name};
     int count = 0;
     loss_nearest_try(&search, oip_output_name(loss, OIP_LOSS, 0, candidates[count++]));
@@ -316,8 +315,8 @@ static enum loss_status unknown_output(struct reader *r, const char *at, const c
         loss_nearest_try(&search, oip_output_name(loss, OIP_GRAD, k, candidates[count++]));
         loss_nearest_try(&search, oip_output_name(loss, OIP_HESS, k, candidates[count++]));
     }
-    return malformed(&r->fields, at, "%s has no output '%s'%s%s%s", loss->name, json_quote(name, quote),
-                     search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
+    return malformed(&r->fields, at, "%s has no output '%s'%s", loss->name, json_quote(name, quote),
+                     loss_nearest_text(&search, "'", "'", NULL, meant));
 }
 
 static enum loss_status read_output_name(struct reader *r)

@@ -246,7 +246,7 @@ static enum loss_status read_losses(struct fields *f, struct head *head)
 /* A field outside `losses` that none of them has. */
 static enum loss_status blame_unused(struct fields *f, const struct several *s, const struct several_shared *shared)
 {
-    char quote[JSON_QUOTE];
+    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = shared->key};
     f->at = shared->at;
     fields_set_key(f, shared->key);
@@ -255,9 +255,8 @@ static enum loss_status blame_unused(struct fields *f, const struct several *s, 
     for (size_t i = 0; i < s->count; i++)
         fields_try_names(&search, s->entry[i]->evaluation.request.loss);
     loss_nearest_try(&search, "losses");
-    return json_malformed(f->error, f->body, f->at, f->path, "none of these losses has a field '%s'%s%s%s",
-                          json_quote(shared->key, quote), search.best ? "; did you mean '" : "", search.best ? search.best : "",
-                          search.best ? "'?" : "");
+    return json_malformed(f->error, f->body, f->at, f->path, "none of these losses has a field '%s'%s",
+                          json_quote(shared->key, quote), loss_nearest_text(&search, "'", "'", NULL, meant));
 }
 
 enum loss_status several_read(struct several *s, struct loss_error *error)

@@ -76,8 +76,9 @@ static enum loss_status fail_element(const struct decoding *d, size_t element, c
                                      const char *what)
 {
     char quote[JSON_QUOTE], found[JSON_QUOTE], place[PLACE];
+    const char *wrong, *const string_end = *at == '"' ? json_skip_string(at, &wrong) : NULL;
     size_t len = 0;
-    while (len < sizeof found - 1 && !is_end(at[len]))
+    while (len < sizeof found - 1 && (string_end ? at + len < string_end : !is_end(at[len])))
         len++;
     snprintf(found, sizeof found, "%.*s", (int)len, at);
     loss_fail(d->error, status, "%s%.80s is %s; %s", d->path + 1, element_place(d->tensor, element, place),

@@ -235,14 +235,14 @@ static enum loss_status take_separator(const struct scan *scan, const char **tex
 
 static enum loss_status unknown_field(const struct scan *scan, const char *name, const char *const known[])
 {
-    char path[sizeof scan->error->path], quote[JSON_QUOTE];
+    char path[sizeof scan->error->path], quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = name};
     for (int i = 0; known[i]; i++)
         loss_nearest_try(&search, known[i]);
     snprintf(path, sizeof path, "%s", scan->path);
     json_pointer_add(path, sizeof path, name);
-    return loss_fail_at(scan->error, LOSS_MALFORMED, path, "a tensor object has no field '%s'%s%s%s", json_quote(name, quote),
-                        search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
+    return loss_fail_at(scan->error, LOSS_MALFORMED, path, "a tensor object has no field '%s'%s", json_quote(name, quote),
+                        loss_nearest_text(&search, "'", "'", NULL, meant));
 }
 
 static enum loss_status twice(const struct scan *scan, const char *at, const char *name)

@@ -11,7 +11,7 @@
 
 const struct loss_descriptor *v1_find(const char *name, struct loss_error *error)
 {
-    char quote[JSON_QUOTE];
+    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     const struct loss_descriptor *loss = loss_find(name);
     if (loss)
         return loss;
@@ -21,8 +21,8 @@ const struct loss_descriptor *v1_find(const char *name, struct loss_error *error
         for (int k = 0; k < LOSS_MAX_ALIASES && loss_at(i)->aliases[k]; k++)
             loss_nearest_try(&search, loss_at(i)->aliases[k]);
     }
-    loss_fail(error, LOSS_NOT_FOUND, "there is no loss '%s'%s%s%s; GET /v1/losses lists them", json_quote(name, quote),
-              search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
+    loss_fail(error, LOSS_NOT_FOUND, "there is no loss '%s'%s", json_quote(name, quote),
+              loss_nearest_text(&search, "'", "'", "GET /v1/losses lists them", meant));
     return NULL;
 }
 

@@ -37,13 +37,11 @@ static bool has_tag(const char *if_none_match, const char *etag)
 
 static void refuse_unknown(const char *name, struct reply *reply)
 {
+    char meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = name};
     for (size_t i = 0; i < asset_count; i++)
         loss_nearest_try(&search, assets[i].name);
-    if (search.best)
-        refuse(reply, 404, "there is no file %.100s; did you mean /assets/%.100s?", name, search.best);
-    else
-        refuse(reply, 404, "there is no file %.100s", name);
+    refuse(reply, 404, "there is no file %.100s%s", name, loss_nearest_text(&search, "/assets/", "", NULL, meant));
 }
 
 static void answer(const struct asset *asset, const char *if_none_match, const struct reply_header *headers,

@@ -721,6 +721,7 @@ static void cut_comment(char *line)
 
 static bool read_line(struct options *options, char *line, const char *where, char *message)
 {
+    char meant[LOSS_MEANT_TEXT];
     cut_comment(line);
     line = trim(line);
     if (*line == '\0')
@@ -736,8 +737,8 @@ static bool read_line(struct options *options, char *line, const char *where, ch
     struct loss_nearest search = {.name = name};
     for (size_t i = 0; i < OPTION_COUNT; i++)
         loss_nearest_try(&search, table[i].name);
-    return wrong(message, "%s: there is no option \"%.80s\"%s%s%s", where, name, search.best ? "; did you mean \"" : "",
-                 search.best ? search.best : "", search.best ? "\"?" : "");
+    return wrong(message, "%s: there is no option \"%.80s\"%s", where, name,
+                 loss_nearest_text(&search, "\"", "\"", NULL, meant));
 }
 
 static bool read_file(struct options *options, const char *path, char *message)
@@ -777,13 +778,14 @@ static bool unknown_flag(const char *name, size_t len, char *message)
 {
     char copy[80];
     snprintf(copy, sizeof copy, "%.*s", (int)(len < sizeof copy ? len : sizeof copy - 1), name);
+    char meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = copy};
     for (size_t i = 0; i < OPTION_COUNT; i++)
         loss_nearest_try(&search, table[i].name);
     for (size_t i = 0; i < OTHER_COUNT; i++)
         loss_nearest_try(&search, others[i].name);
-    return wrong(message, "there is no option --%s; %s%s%s", copy, search.best ? "did you mean --" : "--help lists them all",
-                 search.best ? search.best : "", search.best ? "?" : "");
+    return wrong(message, "there is no option --%s%s", copy,
+                 loss_nearest_text(&search, "--", "", "--help lists them all", meant));
 }
 
 static const struct other *find_other(const char *flag, size_t len)

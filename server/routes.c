@@ -500,17 +500,16 @@ static void fill_in(const struct route *route, const char *path, char *text)
 
 void route_not_found(enum route_side side, const char *path, struct reply *reply)
 {
-    char candidates[ROUTE_COUNT][CANDIDATE];
+    char candidates[ROUTE_COUNT][CANDIDATE], meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = path};
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         fill_in(&routes[i], path, candidates[i]);
         if (is_served(&routes[i], side) && strcmp(candidates[i], path) != 0)
             loss_nearest_try(&search, candidates[i]);
     }
-    if (search.best)
-        refuse(reply, 404, "there is no path %.100s; did you mean %.100s?", path, search.best);
-    else if (side == ROUTE_ADMIN)
+    if (!search.best && side == ROUTE_ADMIN)
         refuse(reply, 404, "there is no path %.100s on this address, which is for health and metrics alone", path);
     else
-        refuse(reply, 404, "there is no path %.100s; GET / says which there are", path);
+        refuse(reply, 404, "there is no path %.100s%s", path,
+               loss_nearest_text(&search, "", "", "GET / says which there are", meant));
 }

@@ -90,11 +90,12 @@ static enum loss_status not_found(const struct archive *archive, const char *mis
         const size_t len = strlen(list);
         snprintf(list + len, sizeof list - len, "%s%s", len ? ", " : "", json_quote(name, near));
     }
+    char there[LOSS_MEANT_TEXT], meant[LOSS_MEANT_TEXT], best[JSON_QUOTE];
+    snprintf(there, sizeof there, "there %s %s", *list ? "are" : "is", *list ? list : "none");
     if (search.best)
-        return loss_fail(error, LOSS_NOT_FOUND, "there is no tensor '%s' in it; did you mean '%s'?", json_quote(missing, quote),
-                         json_quote(search.best, near));
-    return loss_fail(error, LOSS_NOT_FOUND, "there is no tensor '%s' in it; there %s %s", json_quote(missing, quote),
-                     *list ? "are" : "is", *list ? list : "none");
+        search.best = json_quote(search.best, best);
+    return loss_fail(error, LOSS_NOT_FOUND, "there is no tensor '%s' in it%s", json_quote(missing, quote),
+                     loss_nearest_text(&search, "'", "'", there, meant));
 }
 
 static bool take_shape(const json_t *sizes, struct loss_tensor *tensor)

@@ -18,7 +18,7 @@ struct parser {
 
 const struct loss_descriptor *find_loss(const char *name)
 {
-    char quote[JSON_QUOTE];
+    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     const struct loss_descriptor *const loss = loss_find(name);
     if (loss)
         return loss;
@@ -28,8 +28,8 @@ const struct loss_descriptor *find_loss(const char *name)
         for (int k = 0; k < LOSS_MAX_ALIASES && loss_at(i)->aliases[k]; k++)
             loss_nearest_try(&search, loss_at(i)->aliases[k]);
     }
-    fail(EXIT_USAGE, "there is no loss '%s'%s%s%s; `lossctl list` shows them", json_quote(name, quote),
-         search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
+    fail(EXIT_USAGE, "there is no loss '%s'%s", json_quote(name, quote),
+         loss_nearest_text(&search, "'", "'", "`lossctl list` shows them", meant));
     return NULL;
 }
 
@@ -42,15 +42,15 @@ const struct loss_descriptor *find_loss_spec(const char *spec)
 
 static const struct command *find_command(const char *name)
 {
-    char quote[JSON_QUOTE];
+    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = name};
     for (int i = 0; i < command_count; i++) {
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
         loss_nearest_try(&search, commands[i].name);
     }
-    fail(EXIT_USAGE, "there is no command '%s'%s%s%s; `lossctl --help` shows them", json_quote(name, quote),
-         search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
+    fail(EXIT_USAGE, "there is no command '%s'%s", json_quote(name, quote),
+         loss_nearest_text(&search, "'", "'", "`lossctl --help` shows them", meant));
     return NULL;
 }
 
@@ -91,7 +91,7 @@ static bool find_loss_option(const struct arguments *a, const char *flag, size_t
 
 static enum exit_code unknown_option(const struct arguments *a, const char *flag, size_t len)
 {
-    char name[64], best[64], quote[JSON_QUOTE];
+    char name[64], best[64], quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     struct loss_option option;
     snprintf(name, sizeof name, "%.*s", (int)(len < sizeof name ? len : sizeof name - 1), flag);
     struct loss_nearest search = {.name = name};
@@ -111,10 +111,9 @@ static enum exit_code unknown_option(const struct arguments *a, const char *flag
     if (!search.best && a->command->loss_options && a->count == 0)
         return fail(EXIT_USAGE, "--%s: name the loss first, for its options are known then: lossctl %s LOSS --%s ...",
                     json_quote(name, quote), a->command->name, quote);
-    return fail(EXIT_USAGE, "%s%s%s has no option --%s%s%s%s", a->command->name,
+    return fail(EXIT_USAGE, "%s%s%s has no option --%s%s", a->command->name,
                 a->command->loss_options && a->count ? " " : "", a->command->loss_options && a->count ? a->argument[0] : "",
-                json_quote(name, quote), search.best ? "; did you mean --" : "; `--help` shows them all",
-                search.best ? search.best : "", search.best ? "?" : "");
+                json_quote(name, quote), loss_nearest_text(&search, "--", "", "`--help` shows them all", meant));
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------------- */

@@ -58,6 +58,7 @@ static enum exit_code take_number(const char *text, enum option_id option, long 
 
 static enum exit_code take_format(const char *text, enum payload_format *format)
 {
+    char meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = text};
     for (int i = 0; i < PAYLOAD_FORMATS; i++) {
         *format = (enum payload_format)i;
@@ -65,8 +66,8 @@ static enum exit_code take_format(const char *text, enum payload_format *format)
             return EXIT_OK;
         loss_nearest_try(&search, payload_names[i]);
     }
-    return fail(EXIT_USAGE, "there is no format '%s'%s%s%s; json, base64, safetensors and oip are", text,
-                search.best ? "; did you mean '" : "", search.best ? search.best : "", search.best ? "'?" : "");
+    return fail(EXIT_USAGE, "there is no format '%s'%s", text,
+                loss_nearest_text(&search, "'", "'", "json, base64, safetensors and oip are", meant));
 }
 
 static enum exit_code take_loss(const char *spec, struct axes *axes)

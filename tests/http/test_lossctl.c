@@ -343,8 +343,8 @@ START_TEST(mistakes_on_the_command_line_are_answered_with_what_would_be_right)
 {
     write_small();
     assert_wrong(USAGE, "a command is missing; `lossctl --help` shows them", "$L");
-    assert_wrong(USAGE, "there is no command 'evl'; did you mean 'eval'?; `lossctl --help` shows them", "$L evl");
-    assert_wrong(USAGE, "there is no loss 'hubr'; did you mean 'huber'?; `lossctl list` shows them", "$L eval hubr");
+    assert_wrong(USAGE, "there is no command 'evl'; did you mean 'eval'?", "$L evl");
+    assert_wrong(USAGE, "there is no loss 'hubr'; did you mean 'huber'?", "$L eval hubr");
     assert_wrong(USAGE, "there is no loss 'huber:delta=1'; `lossctl list` shows them", "$L show --local huber:delta=1");
     assert_wrong(USAGE, "LOSS is missing: lossctl eval LOSS [--option value]...", "$L eval --local");
     assert_wrong(USAGE, "eval cross_entropy has no option --label-smothing; did you mean --label-smoothing?",
@@ -700,9 +700,9 @@ END_TEST
 
 START_TEST(bench_is_answered_with_what_would_be_right)
 {
-    assert_wrong(USAGE, "there is no format 'jsn'; did you mean 'json'?; json, base64, safetensors and oip are",
+    assert_wrong(USAGE, "there is no format 'jsn'; did you mean 'json'?",
                  "$L bench --formats json,jsn");
-    assert_wrong(USAGE, "there is no loss 'mze'; did you mean 'mse'?; `lossctl list` shows them", "$L bench --losses mze");
+    assert_wrong(USAGE, "there is no loss 'mze'; did you mean 'mse'?", "$L bench --losses mze");
     assert_wrong(USAGE, "--sizes has 'x'; it must be whole numbers from 1 to 1000000000, with commas between them",
                  "$L bench --sizes 10,x");
     assert_wrong(USAGE, "--limit is 'p98=1ms'; there are limits on p50, p90, p99, p99.9, max, mean, errors and throughput",

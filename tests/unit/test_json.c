@@ -530,6 +530,14 @@ START_TEST(integers_must_be_whole_and_fit)
 }
 END_TEST
 
+START_TEST(strings_among_numbers_are_quoted_to_their_end)
+{
+    refuses("mse", "{\"input\":[\"1,5\"],\"target\":[1]}", 400, "\"input[0] is \\\"1,5\\\"; a number was expected");
+    refuses("mze", "{}", 404, "\"there is no loss 'mze'; did you mean 'mse'?\"");
+    refuses("zzzzzzzzz", "{}", 404, "\"there is no loss 'zzzzzzzzz'; GET /v1/losses lists them\"");
+}
+END_TEST
+
 START_TEST(unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored)
 {
     /* As int64 these would be -100, which is ignored, and -1, which ends a list of labels. */
@@ -985,6 +993,7 @@ Suite *json_suite(void)
     SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out, shapes_and_data_must_agree,
               buffers_must_be_base64_of_the_right_length, integers_must_be_whole_and_fit,
               elements_that_cannot_be_are_pointed_at_as_they_were_written,
+              strings_among_numbers_are_quoted_to_their_end,
               unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored, unsigned_numbers_are_rounded_once,
               unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored, unsigned_numbers_are_rounded_once, a_broadcast_beyond_all_bounds_is_refused,
               more_work_than_was_allowed_is_left_undone);

@@ -516,6 +516,26 @@ START_TEST(the_upstream_gradient_multiplies)
 }
 END_TEST
 
+/* As in PyTorch: a class whose score is just the margin below that of the label has no part in the gradient. */
+START_TEST(margins_of_classes_have_slope_zero_at_their_kinks)
+{
+    double x[] = {1, 0, -3};
+    int64_t label = 0, list[] = {0, -1, -1};
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, 1, 3), one = vector(&label, LOSS_INT64, 1),
+                             listed = matrix(list, LOSS_INT64, 1, 3);
+    const struct loss_tensor *const target[] = {&one, &listed};
+    for (int i = 0; i < 2; i++) {
+        struct batch batch = of(i == 0 ? "multi_margin" : "multilabel_margin", &input, target[i]);
+        batch.request.grad = 1;
+        ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+        ck_assert_double_eq(batch.result.loss, 0);
+        for (int c = 0; c < 3; c++)
+            ck_assert_double_eq(grad(&batch, 0)[c], 0);
+        batch_clear(&batch);
+    }
+}
+END_TEST
+
 START_TEST(the_upstream_gradient_may_be_strided)
 {
     double x[] = {1, 1}, y[] = {0, 0}, up[] = {10, -1, 1000};
@@ -826,7 +846,8 @@ Suite *core_suite(void)
     suite_add_tcase(suite, reductions);
     SUITE_ADD(suite, "values", a_row_of_a_million_classes, a_nearly_certain_prediction_keeps_its_digits,
               a_class_of_zero_probability_is_fine_unless_it_is_the_target, ignored_targets_are_not_counted,
-              the_upstream_gradient_multiplies, the_upstream_gradient_may_be_strided,
+              margins_of_classes_have_slope_zero_at_their_kinks, the_upstream_gradient_multiplies,
+              the_upstream_gradient_may_be_strided,
               the_cosine_of_nearly_parallel_vectors_keeps_its_digits,
               terms_that_overflow_float32_are_counted_where_they_are_given_out, infinities_flow_as_in_pytorch);
     SUITE_ADD(suite, "refusals", class_indices_just_outside_their_range_are_refused,

@@ -135,13 +135,15 @@ END_TEST
 
 START_TEST(options_file_has_comments_and_blanks)
 {
-    const char text[] = "# all of it\n\n  threads =  7   # as many as that\r\n\tlisten=[::1]:0\n#io-threads = 9";
+    const char text[] = "# all of it\n\n  threads =  7   # as many as that\r\n\tlisten=[::1]:0\n#io-threads = 9\n"
+                        "token-file = /run/tokens#1\t# the first";
     write_config(text, strlen(text));
     ck_assert_msg(read2("--config", config) == OPTIONS_SERVE, "%s", message);
     ck_assert_int_eq(options.threads, 7);
     ck_assert_str_eq(options.listen.at[0].host, "::1");
     ck_assert_int_eq(options.listen.at[0].port, 0);
     ck_assert_int_eq(options.io_threads, 2);
+    ck_assert_str_eq(options.token_file, "/run/tokens#1"); /* a # within a word is part of it */
 }
 END_TEST
 
@@ -179,6 +181,8 @@ static const struct {
     {"--max-body", "10T", "\"10T\""},
     {"--max-body", "1MB", "\"1MB\""},
     {"--max-body", "99999999999G", "\"99999999999G\""},
+    {"--max-body", "17179869185G", "\"17179869185G\""}, /* 2^64 + 2^30 */
+    {"--max-work", "18446744074G", "\"18446744074G\""}, /* 290 448 384 more than 2^64 */
     {"--log-level", "loud", "one of error, warning, info or debug"},
     {"--log-format", "xml", "one of text or json"},
     {"--listen", "8080", "ADDRESS:PORT"},

@@ -58,9 +58,21 @@ static enum loss_status take_tensors(struct loss_plan *plan, const struct loss_r
     return LOSS_OK;
 }
 
+/* A number as errors show it. Returns `text`, which holds NUMBER_TEXT bytes. */
+enum { NUMBER_TEXT = 32 };
+static const char *number_text(double x, char *text)
+{
+    if (isinf(x))
+        snprintf(text, NUMBER_TEXT, "%sInfinity", x < 0 ? "-" : "");
+    else
+        snprintf(text, NUMBER_TEXT, "%.17g", x);
+    return text;
+}
+
 static enum loss_status check_param(const struct loss_param_spec *spec, struct loss_value value, struct loss_error *error)
 {
     const double x = value.number;
+    char text[NUMBER_TEXT];
     if (spec->nullable && loss_value_is_null(value))
         return LOSS_OK;
     const bool low = spec->has_min && (spec->above_min ? !(x > spec->min) : !(x >= spec->min));
@@ -68,15 +80,15 @@ static enum loss_status check_param(const struct loss_param_spec *spec, struct l
     if (isnan(x))
         return fail_field(error, spec->name, "%s must be a number", spec->name);
     if (isinf(x) && !spec->infinite)
-        return fail_field(error, spec->name, "%s is %s; it must be finite", spec->name, x > 0 ? "Infinity" : "-Infinity");
+        return fail_field(error, spec->name, "%s is %s; it must be finite", spec->name, number_text(x, text));
     if ((low || high) && spec->has_min && spec->has_max)
-        return fail_field(error, spec->name, "%s is %.17g; it must be in %c%g, %g%c", spec->name, x,
+        return fail_field(error, spec->name, "%s is %s; it must be in %c%g, %g%c", spec->name, number_text(x, text),
                           spec->above_min ? '(' : '[', spec->min, spec->max, spec->below_max ? ')' : ']');
     if (low)
-        return fail_field(error, spec->name, "%s is %.17g; it must be %s %g", spec->name, x,
+        return fail_field(error, spec->name, "%s is %s; it must be %s %g", spec->name, number_text(x, text),
                           spec->above_min ? "greater than" : "at least", spec->min);
     if (high)
-        return fail_field(error, spec->name, "%s is %.17g; it must be %s %g", spec->name, x,
+        return fail_field(error, spec->name, "%s is %s; it must be %s %g", spec->name, number_text(x, text),
                           spec->below_max ? "less than" : "at most", spec->max);
     return LOSS_OK;
 }

@@ -59,6 +59,7 @@ static const struct {
     {"stalls", stalls_suite},
     {"deploy", deploy_suite},
     {"proxies", proxies_suite},
+    {"reports", reports_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},
 };

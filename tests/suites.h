@@ -49,6 +49,7 @@ Suite *logs_suite(void);
 Suite *stalls_suite(void);
 Suite *deploy_suite(void);
 Suite *proxies_suite(void);
+Suite *reports_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);
 

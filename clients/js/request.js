@@ -60,7 +60,7 @@ export function wanted(name, value) {
 // An argument as the query has it; null where it says nothing.
 function argument(loss, name, value) {
     if (isWanted(name)) return wanted(name, value) && String(wanted(name, value));
-    if (['number', 'boolean', 'bigint', 'string'].includes(typeof value)) return String(value);
+    if (value === null || ['number', 'boolean', 'bigint', 'string'].includes(typeof value)) return String(value);
     const tensors = [...Object.keys(loss.tensors), 'sample_weight', 'grad_output'].join(', ');
     throw new TypeError(`${name} is ${shown(value)}; there is no tensor of that name, only ${tensors}`);
 }

@@ -187,6 +187,10 @@ START_TEST(parameters_come_in_the_query_or_in_metadata_and_the_query_wins)
     expect_json("/v1/losses/mse?gr%61d=in%70ut", mse_file(METADATA("\"dtype\":\"float64\""), 0),
                 "\"grad\":{\"input\":[-0.3333333333");
     expect_json("/v1/losses/huber?delta=5e-1&&reduction=sum", mse_file(NULL, 3), "\"loss\":1.5");
+    for (size_t i = 0; i < 2; i++) {
+        static const char *const paths[] = {"/v1/losses/huber?delta=Infinity", "/v1/losses/huber?delta=inf"};
+        expect_json(paths[i], mse_file(NULL, 3), "\"loss\":1.541");
+    }
     expect_json("/v1/losses/mse?encoding=flat&reduction=none", mse_file(NULL, 3),
                 "\"loss\":{\"shape\":[3],\"dtype\":\"float32\",\"data\":[0.25,0,9]}");
     expect_json("/v1/losses/kl_div?log_target=true&reduction=sum", mse_file(METADATA("\"log_target\":\"False\""), 0),

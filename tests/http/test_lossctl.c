@@ -334,8 +334,18 @@ START_TEST(results_are_printed_for_people_and_for_programs)
     assert_run(OK, "echo '[[1, 1]]' | $L eval mse --input huge.csv --target - --json");
     assert_has(out, "\"loss\":\"Infinity\"");
     assert_has(out, "\"nonfinite\":1");
+    write_text("zeros.json", "[0, 0]");
+    write_text("logs.json", "[[-1, -2]]");
     assert_run(OK, "$L eval huber --input x.npy --target y.npy --delta 0.25 --reduction none --grad-output 2 --grad - --local");
     ck_assert_str_eq(out, "[-0.5,0.5,0]\n");
+    for (int local = 0; local < 2; local++) {
+        assert_run(OK, "echo '[3, -4]' | $L eval huber --input - --target zeros.json --delta inf --json %s",
+                   local ? "--local" : "");
+        assert_has(out, "\"loss\":6.25");
+        assert_run(OK, "echo '[1]' | $L eval nll --input logs.json --target - --ignore-index null --json %s",
+                   local ? "--local" : "");
+        assert_has(out, "\"loss\":2");
+    }
 }
 END_TEST
 

@@ -259,6 +259,12 @@ START_TEST(parameters_may_be_strings_and_those_of_the_protocol_are_let_be)
     ck_assert_int_eq(response.status, 200);
     infer("huber", "{" THREE ",\"parameters\":{\"delta\":0.5,\"reduction\":\"sum\"}}");
     ck_assert_double_eq(data_at(output_at(0, "loss", "FP64"), 0), 0.125 + 1.375);
+    infer("huber", "{" THREE ",\"parameters\":{\"delta\":Infinity,\"reduction\":\"sum\"}}");
+    const double half = data_at(output_at(0, "loss", "FP64"), 0);
+    infer("huber", "{" THREE ",\"parameters\":{\"delta\":\"Infinity\",\"reduction\":\"sum\"}}");
+    ck_assert_double_eq(data_at(output_at(0, "loss", "FP64"), 0), half);
+    infer("mse", "{" THREE ",\"parameters\":{\"reduction\":\"sum\"}}");
+    ck_assert_double_eq(data_at(output_at(0, "loss", "FP64"), 0), 2 * half);
 }
 END_TEST
 

@@ -140,6 +140,15 @@ test('BigInts are numbers where numbers are wanted', async () => {
     assert.equal((await client.evaluate({input: 3n, target: 0, losses: [{loss: 'huber', delta: 1n}]}))[0].loss, 2.5);
 });
 
+test('parameters may be infinite or null', async () => {
+    const nll = {input: [[-1, -2]], ignore_index: null};
+    assert.equal((await client.huber({input: [3, -4], target: [0, 0], delta: Infinity})).loss, 6.25);
+    assert.equal((await client.nll({...nll, target: [1]})).loss, 2);
+    await assert.rejects(client.nll({...nll, target: [-100]}), {status: 422, detail: 'target[0] is -100; class indices must be in [0, 2)'});
+    const [half, counted] = await client.evaluate({input: [3, -4], target: [0, 0], losses: [{loss: 'huber', delta: Infinity}, {loss: 'nll', ...nll, target: [1]}]});
+    assert.deepEqual([half.loss, counted.loss], [6.25, 2]);
+});
+
 test('derivatives of nothing are none', async () => {
     const fields = {input: [3], target: [1]};
     for (const asked of [[], false, null, undefined]) {

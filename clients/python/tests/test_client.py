@@ -232,7 +232,7 @@ def test_warnings_are_pythons_and_point_at_the_caller(client):
     (lambda client: client.huber(X, Y, delta="much"), 400, "/delta", "delta is 'much'; it must be a number"),
     (lambda client: client.mse(X, Y, reduction="median"), 422, "/reduction", "reduction"),
     (lambda client: client.mse(X, Y, grad=["inptu"]), 422, "/grad", "inptu"),
-    (lambda client: client.huber(X, Y, delta=float("-inf")), 400, "/delta", "delta is '-Infinity'"),
+    (lambda client: client.huber(X, Y, delta=float("-inf")), 422, "/delta", "delta is -Infinity; it must be greater than 0"),
     (lambda client: client.mse(np.arange(3), Y, grad=True), 422, None, "only floating point tensors have a gradient"),
     (lambda client: client.mse(None, Y), 422, "/input", "input is missing"),
 ])
@@ -298,6 +298,17 @@ def test_threads_share_a_client(client):
         thread.join()
     assert not failures
     assert 1 <= len(client._session.server._idle) <= 8
+
+
+def test_parameters_may_be_infinite_or_none(client):
+    assert client.huber([3, -4], [0, 0], delta=np.inf).loss == 6.25
+    assert client.triplet_margin([[0.03, 0]], [[0.05, 0]], [[0, 0.01]], p=float("inf"), eps=0).loss == pytest.approx(0.99)
+    assert client.nll([[-1, -2]], [1], ignore_index=None).loss == 2
+    with pytest.raises(lossd.InvalidRequest, match=r"target\[0\] is -100; class indices must be in \[0, 2\)$"):
+        client.nll([[-1, -2]], [-100], ignore_index=None)
+    assert client.evaluate([{"loss": "huber", "delta": np.inf}], input=[3, -4], target=[0, 0])[0].loss == 6.25
+    with pytest.raises(lossd.InvalidRequest, match=r"target\[0\] is -100"):
+        client.evaluate([{"loss": "nll", "ignore_index": None}], input=[[-1, -2]], target=[-100], ignore_index=-100)
 
 
 def test_several_losses_are_those_of_requests_of_their_own(client):

@@ -159,7 +159,7 @@ def test_gradcheck(name, arguments, operands, reduction):
 
 OTHERS = [
     ("SigmoidFocalLoss", {"alpha": 0.4, "gamma": 1.5}, (X, OTHER_PROBABILITIES)),
-    ("DiceLoss", {"smooth": 0.5}, (PROBABILITIES, OTHER_PROBABILITIES)),
+    ("DiceLoss", {"smooth": 0.5}, (PROBABILITIES.reshape(2, 2, -1), OTHER_PROBABILITIES.reshape(2, 2, -1))),
     ("LogCosh", {}, (X, Y)),
     ("QuantileLoss", {"q": 0.3}, (X, Y)),
     ("TweedieLoss", {"p": 1.3, "log_input": True}, (X, OTHER_PROBABILITIES)),

@@ -65,8 +65,7 @@ static real slope_of(const struct loss_block *b, const struct ratio *ratio, real
 }
 
 /* The derivatives of a row, times `scale`. */
-static void slopes(const struct loss_block *b, const real *x, const real *y, struct ratio ratio, real scale, real *dx,
-                   real *dy)
+static void slopes(const struct loss_block *b, const real *x, const real *y, struct ratio ratio, real scale, real *dx, real *dy)
 {
     for (struct stretch s = {0}; stretch_next(&s, b->len[INPUT], b->cancel);)
         for (size_t c = s.first; c < s.end; c++) {
@@ -96,8 +95,8 @@ static void dice_kernel(struct loss_block *b)
     const real smooth = b->number[SMOOTH], factor = b->param[JACCARD].integer ? 2 : 1;
     for (size_t i = 0; i < b->n; i++) {
         const real *const x = b->in[INPUT] + i * n, *const y = b->in[TARGET] + i * n;
-        real *const dx = b->grad[INPUT] ? b->grad[INPUT] + i * n : NULL,
-                    *const dy = b->grad[TARGET] ? b->grad[TARGET] + i * n : NULL;
+        real *const dx = b->grad[INPUT] ? b->grad[INPUT] + i * n : NULL, *const dy =
+                                                                             b->grad[TARGET] ? b->grad[TARGET] + i * n : NULL;
         const size_t channel = channel_of(b, i);
         b->term[i] = 0;
         if (channel < skipped) {
@@ -188,8 +187,11 @@ const struct loss_descriptor loss_dice = {
         },
     .params =
         {
-            [SMOOTH] = {"smooth", "added above and below, MONAI's smooth_nr and smooth_dr: empty masks do not divide 0 by 0",
-                        LOSS_NUMBER, {1e-5, 0}, .has_min = true},
+            [SMOOTH] = {"smooth",
+                        "added above and below, MONAI's smooth_nr and smooth_dr: empty masks do not divide 0 by 0",
+                        LOSS_NUMBER,
+                        {1e-5, 0},
+                        .has_min = true},
             [BATCH] = {"batch", "one term for each channel of the whole batch, in place of one for each sample's",
                        LOSS_BOOLEAN},
             [INCLUDE_BACKGROUND] = {"include_background", "whether channel 0 counts", LOSS_BOOLEAN, {1, 1}},

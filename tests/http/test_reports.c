@@ -84,8 +84,7 @@ static void ask(const json_t *request, struct http_client *client, struct answer
     }
     if (text)
         len = strlen(text);
-    ck_assert(http_client_ask(client, method, text_of(request, "path"), headers, body ? body : text, len,
-                              &response));
+    ck_assert(http_client_ask(client, method, text_of(request, "path"), headers, body ? body : text, len, &response));
     take_response(answer, &response);
     free(body);
 }
@@ -99,8 +98,7 @@ static void ask_raw(const json_t *request, struct http_client *client, struct an
     char *const whole = malloc(len + 64);
     ck_assert_ptr_nonnull(whole);
     if (host) {
-        len = (size_t)sprintf(whole, "%.*s127.0.0.1:%d%s", (int)(host - raw), raw, server.port,
-                              host + strlen("@HOST@"));
+        len = (size_t)sprintf(whole, "%.*s127.0.0.1:%d%s", (int)(host - raw), raw, server.port, host + strlen("@HOST@"));
     } else {
         memcpy(whole, raw, len);
     }
@@ -147,8 +145,7 @@ static void run_client(const char *client, const char *code, struct answer *answ
     char *line = NULL;
     for (char *at = printed; at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL)
         line = *at == '{' ? at : line;
-    *answer = (struct answer){
-        .status = status == 0 ? 200 : 500, .head = strdup(""), .body = strdup(line ? line : "")};
+    *answer = (struct answer){.status = status == 0 ? 200 : 500, .head = strdup(""), .body = strdup(line ? line : "")};
     answer->len = strcspn(answer->body, "\n");
     free(printed);
 }
@@ -212,10 +209,9 @@ static void expect_at(const char *id, const json_t *document, const char *pointe
                       const struct tolerance *tolerance)
 {
     const json_t *const got = follow(document, pointer);
-    char *const text = got ? json_dumps(got, JSON_ENCODE_ANY) : NULL,
-               *const wanted = json_dumps(want, JSON_ENCODE_ANY);
-    ck_assert_msg(got && is_close(got, want, tolerance), "%s: %s is %.200s, not %.200s", id, pointer,
-                  text ? text : "missing", wanted);
+    char *const text = got ? json_dumps(got, JSON_ENCODE_ANY) : NULL, *const wanted = json_dumps(want, JSON_ENCODE_ANY);
+    ck_assert_msg(got && is_close(got, want, tolerance), "%s: %s is %.200s, not %.200s", id, pointer, text ? text : "missing",
+                  wanted);
     free(text);
     free(wanted);
 }
@@ -249,10 +245,8 @@ static json_t *json_of(const char *id, const struct answer *answer)
         return tree;
     }
     char *const expanded = malloc(EXPANDED);
-    z_stream stream = {.next_in = (Bytef *)answer->body,
-                       .avail_in = (uInt)answer->len,
-                       .next_out = (Bytef *)expanded,
-                       .avail_out = EXPANDED};
+    z_stream stream = {
+        .next_in = (Bytef *)answer->body, .avail_in = (uInt)answer->len, .next_out = (Bytef *)expanded, .avail_out = EXPANDED};
     ck_assert_int_eq(inflateInit2(&stream, 15 + 32), Z_OK); /* gzip or zlib */
     ck_assert_int_eq(inflate(&stream, Z_FINISH), Z_STREAM_END);
     json_t *const tree = json_loadb(expanded, stream.total_out, 0, &why);
@@ -278,16 +272,13 @@ static void expect_headers(const char *id, const struct answer *answer, const js
 
 static void expect_answer(const char *id, const struct answer *answer, const json_t *expect)
 {
-    const json_t *const relative = json_object_get(expect, "tolerance"),
-                       *const absolute = json_object_get(expect, "absolute"),
-                       *const seconds = json_object_get(expect, "seconds"),
-                       *const loss = json_object_get(expect, "loss");
+    const json_t *const relative = json_object_get(expect, "tolerance"), *const absolute = json_object_get(expect, "absolute"),
+                        *const seconds = json_object_get(expect, "seconds"), *const loss = json_object_get(expect, "loss");
     const struct tolerance tolerance = {relative ? json_number_value(relative) : 1e-6,
                                         absolute ? json_number_value(absolute) : 1e-12};
     const json_t *const status = json_object_get(expect, "status");
     const int wanted = status ? (int)json_integer_value(status) : 200;
-    ck_assert_msg(answer->status == wanted, "%s: status %d, not %d: %.300s", id, answer->status, wanted,
-                  answer->body);
+    ck_assert_msg(answer->status == wanted, "%s: status %d, not %d: %.300s", id, answer->status, wanted, answer->body);
     expect_headers(id, answer, json_object_get(expect, "headers"));
     if (loss || json_object_get(expect, "json") || json_object_get(expect, "grads")) {
         json_t *const document = json_of(id, answer);
@@ -299,10 +290,8 @@ static void expect_answer(const char *id, const struct answer *answer, const jso
         json_decref(document);
     }
     const char *const text = text_of(expect, "contains");
-    ck_assert_msg(!text || memmem(answer->body, answer->len, text, strlen(text)), "%s: the body lacks '%s'", id,
-                  text);
-    ck_assert_msg(!seconds || answer->seconds <= json_number_value(seconds), "%s: took %.2f s", id,
-                  answer->seconds);
+    ck_assert_msg(!text || memmem(answer->body, answer->len, text, strlen(text)), "%s: the body lacks '%s'", id, text);
+    ck_assert_msg(!seconds || answer->seconds <= json_number_value(seconds), "%s: took %.2f s", id, answer->seconds);
 }
 
 /* ---- the cases ------------------------------------------------------------------------------ */

@@ -260,9 +260,9 @@ static void check_terms(const struct sweep *sweep, const char *name, size_t e, c
     const char *const loss = sweep->batch.request.loss->name;
     for (size_t t = 0; t < loss_tensor_elements(&sweep->batch.plan.terms); t++)
         ck_assert_msg(reads[t] ? isnan(after[t]) : is_unchanged(sweep, before[t], after[t]),
-                      "%s (%s%s%s): NaN in %s at %zu: term %zu is %g, it was %g", loss,
-                      loss_dtype_name(sweep->setting.dtype), sweep->setting.strided ? ", strided" : "",
-                      sweep->setting.grad ? ", with gradient" : "", name, e, t, after[t], before[t]);
+                      "%s (%s%s%s): NaN in %s at %zu: term %zu is %g, it was %g", loss, loss_dtype_name(sweep->setting.dtype),
+                      sweep->setting.strided ? ", strided" : "", sweep->setting.grad ? ", with gradient" : "", name, e, t,
+                      after[t], before[t]);
 }
 
 /* The same request reduced: the loss is NaN and as many terms are counted. */
@@ -461,7 +461,8 @@ START_TEST(nan_in_the_upstream_gradient_reaches_the_gradients_of_its_term)
         return;
     for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++) {
         struct sweep sweep;
-        sweep_make(&sweep, loss, (struct setting){.dtype = (enum loss_dtype)dtype, .elements = 343, .columns = 7, .grad = true});
+        sweep_make(&sweep, loss,
+                   (struct setting){.dtype = (enum loss_dtype)dtype, .elements = 343, .columns = 7, .grad = true});
         add_operand(&sweep, GRAD_OUTPUT);
         struct batch plain = sweep.batch;
         ck_assert_int_eq(batch_run(&plain, 1), LOSS_OK);

@@ -302,6 +302,14 @@ int executor_threads(const struct executor *executor)
     return executor->threads;
 }
 
+bool executor_is_idle(struct executor *executor)
+{
+    pthread_mutex_lock(&executor->mutex);
+    const bool idle = !executor->running && schedule_entries(executor->schedule) == 0;
+    pthread_mutex_unlock(&executor->mutex);
+    return idle;
+}
+
 int executor_retry_after(struct executor *executor)
 {
     pthread_mutex_lock(&executor->mutex);

@@ -57,6 +57,9 @@ bool executor_submit(struct executor *executor, struct job *job);
 /* How many threads it computes with. */
 int executor_threads(const struct executor *executor);
 
+/* Whether a job submitted now would be run at once. */
+bool executor_is_idle(struct executor *executor);
+
 /* For how many whole seconds jobs have waited lately, from 1 to 60: when it makes sense to ask
    again. */
 int executor_retry_after(struct executor *executor);

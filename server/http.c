@@ -902,15 +902,23 @@ static enum MHD_Result compress_there(struct request *request)
     return MHD_YES;
 }
 
-/* The reply is known: answers, after it was compressed where it is to be. */
+/* Whether compressing the answer takes so long that an I/O thread leaves it to the executor. */
+static bool is_much_to_compress(const struct request *request)
+{
+    return request->reply.body.len > TRANSFER_LITTLE && !(request->route && request->route->at_once);
+}
+
+/* The reply is known: answers, after it was compressed where it is to be. Where only the executor
+   could do that, and it is busy, the answer goes as it is if the client takes that: no page of
+   documentation waits for a job. */
 static enum MHD_Result finish(struct request *request)
 {
     struct transfer *const transfer = &request->transfer;
-    if (transfer_due(transfer, &request->reply)) {
-        if (request->reply.body.len > TRANSFER_LITTLE && !(request->route && request->route->at_once))
-            return compress_there(request);
+    const bool due = transfer_due(transfer, &request->reply);
+    if (due && !is_much_to_compress(request))
         transfer_compress(transfer, 1, &request->reply);
-    }
+    else if (due && (transfer->choice.required || executor_is_idle(request->http->settings.executor)))
+        return compress_there(request);
     keep_answer(request);
     return answer(request);
 }

@@ -1419,6 +1419,26 @@ START_TEST(limits_a_client_waits_for_one_job_of_another)
 }
 END_TEST
 
+START_TEST(limits_what_is_only_to_be_compressed_waits_for_nobody)
+{
+    struct http_client reader;
+    char value[64];
+    START("--threads=1", "--compute-timeout=0");
+    ck_assert(http_client_connect(&reader, "127.0.0.1", server.port));
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_ask(&reader, "GET", "/openapi.json", "Accept-Encoding: gzip\r\n", NULL, 0, &response));
+    expect_status(200, "\"openapi\"");
+    ck_assert(metric(busy) == 1);
+    reset(&client);
+    wait_for_metric(busy, 0);
+    ck_assert(http_client_ask(&reader, "GET", "/openapi.json", "Accept-Encoding: gzip\r\n", NULL, 0, &response));
+    ck_assert_ptr_nonnull(http_response_header(&response, "Content-Encoding", value, sizeof value));
+    http_client_close(&reader);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
 START_TEST(limits_the_queue_has_room_for_every_client)
 {
     struct http_client many[3], other;
@@ -1891,6 +1911,7 @@ Suite *limits_suite(void)
     tcase_add_test(computing, limits_work_of_several_losses_is_added_up);
     tcase_add_test(computing, limits_a_client_waits_for_one_job_of_another);
     tcase_add_test(computing, limits_the_queue_has_room_for_every_client);
+    tcase_add_test(computing, limits_what_is_only_to_be_compressed_waits_for_nobody);
     TCase *sizes = add_case(suite, "limits_sizes");
     tcase_add_test(sizes, limits_headers_and_targets_have_sizes);
     tcase_add_test(sizes, limits_headers_and_targets_may_be_as_long_as_the_default_says);

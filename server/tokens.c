@@ -5,8 +5,10 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -333,41 +335,89 @@ static bool copy_lines(FILE *in, FILE *out)
     return feof(in) && !ferror(out);
 }
 
+/* A token that a file is to have too. */
+struct new_token {
+    size_t count; /* of the tokens that the file has already */
+    const char *name, *text;
+};
+
 /* Writes the whole of the new file: that which was there, if any, and one token more. */
-static bool write_file(FILE *out, const char *path, size_t count, const char *name, const char *token, char *message, size_t size)
+static bool write_file(FILE *out, const char *path, const struct new_token *token, char *message, size_t size)
 {
-    FILE *const before = count > 0 ? fopen(path, "re") : NULL;
-    fprintf(out, "%s%zu\n", header_words, count + 1);
-    const bool copied = count == 0 || (before && copy_lines(before, out));
+    FILE *const before = token->count > 0 ? fopen(path, "re") : NULL;
+    fprintf(out, "%s%zu\n", header_words, token->count + 1);
+    const bool copied = token->count == 0 || (before && copy_lines(before, out));
     if (before)
         fclose(before);
     if (!copied)
         return wrong(message, size, "cannot copy %s: %s", path, strerror(errno));
-    return write_line(name, token, strlen(token), out, message, size);
+    return write_line(token->name, token->text, strlen(token->text), out, message, size);
+}
+
+/* Gives a file the owner and the mode of the one that it replaces: a server that runs as another user must still be able to
+   read it. */
+static bool copy_owner(int fd, const char *path, const struct stat *about, char *message, size_t size)
+{
+    struct stat own;
+    if (fstat(fd, &own) == 0 && (own.st_uid != about->st_uid || own.st_gid != about->st_gid) &&
+        fchown(fd, about->st_uid, about->st_gid) != 0)
+        return wrong(message, size, "cannot give %s the owner of the file that it replaces: %s", path, strerror(errno));
+    return fchmod(fd, about->st_mode & 07777) == 0 ||
+           wrong(message, size, "cannot give %s the mode of the file that it replaces: %s", path, strerror(errno));
+}
+
+/* Writes the new file to `fd` and closes it. */
+static bool write_fresh(int fd, const char *fresh, const char *path, const struct stat *about, const struct new_token *token,
+                        char *message, size_t size)
+{
+    FILE *const out = fdopen(fd, "w");
+    if (!out) {
+        close(fd);
+        return wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+    }
+    bool done = write_file(out, path, token, message, size) &&
+                (token->count == 0 || copy_owner(fd, fresh, about, message, size));
+    if (done && fsync(fd) != 0)
+        done = wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+    if (fclose(out) != 0 && done)
+        done = wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+    return done;
+}
+
+/* Has the disk keep that a file of a directory was renamed. */
+static bool sync_directory(const char *path, char *message, size_t size)
+{
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", path);
+    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool done = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems cannot */
+    if (!done)
+        wrong(message, size, "cannot write the directory of %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return done;
 }
 
 /* Puts a new file in the place of the old one, at once; either is there at any time, and whole. */
-static bool replace_file(const char *path, size_t count, const char *name, const char *token, char *message, size_t size)
+static bool replace_file(const char *path, const struct new_token *token, char *message, size_t size)
 {
     char fresh[PATH_MAX];
-    struct stat about = {.st_mode = S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH};
+    struct stat about = {.st_mode = 0};
     if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", path) >= sizeof fresh)
         return wrong(message, size, "%.200s...: the path is too long", path);
     if (stat(path, &about) != 0 && errno != ENOENT)
         return wrong(message, size, "cannot read %s: %s", path, strerror(errno));
-    FILE *const out = fopen(fresh, "wxe");
-    if (!out)
-        return wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
-    bool done = write_file(out, path, count, name, token, message, size);
-    if (done && (fchmod(fileno(out), about.st_mode & 07777) != 0 || fsync(fileno(out)) != 0))
-        done = wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
-    if (fclose(out) != 0 && done)
-        done = wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+    const mode_t mode = token->count > 0 ? S_IRUSR | S_IWUSR : S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
+    const int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return wrong(message, size, "cannot write %s: %s%s", fresh, strerror(errno),
+                     errno == EEXIST ? "; unless another lossd is writing it, remove it" : "");
+    bool done = write_fresh(fd, fresh, path, &about, token, message, size);
     if (done && rename(fresh, path) != 0)
         done = wrong(message, size, "cannot rename %s: %s", fresh, strerror(errno));
     if (!done)
         unlink(fresh);
-    return done;
+    return done && sync_directory(path, message, size);
 }
 
 /* How many tokens a file has; 0 if there is no file. False if it is not one of tokens. */
@@ -379,18 +429,24 @@ static bool count_file(const char *path, size_t *count, char *message, size_t si
     struct tokens *const tokens = tokens_read(path, message, size);
     *count = tokens ? tokens->count : 0;
     tokens_free(tokens);
+    if (*count >= TOKENS_FILE)
+        return wrong(message, size, "%s has %zu tokens, and no file may have more", path, *count);
     return tokens != NULL;
 }
 
 bool tokens_add(const char *name, const char *path, FILE *secret, char *message, size_t size)
 {
-    char token[TOKENS_RANDOM * 2], real[PATH_MAX];
-    size_t count;
-    const char *const file = realpath(path, real) ? real : path; /* a link stays one */
-    if (!make_token(name, token, message, size) || !count_file(file, &count, message, size) ||
-        !replace_file(file, count, name, token, message, size))
+    char text[TOKENS_RANDOM * 2], real[PATH_MAX];
+    struct stat about;
+    struct new_token token = {.name = name, .text = text};
+    const bool found = realpath(path, real) != NULL;
+    if (!found && lstat(path, &about) == 0) /* a link to nothing, or to what may not be looked at */
+        return wrong(message, size, "cannot read %s: %s", path, strerror(errno));
+    const char *const file = found ? real : path; /* a link stays one */
+    if (!make_token(name, text, message, size) || !count_file(file, &token.count, message, size) ||
+        !replace_file(file, &token, message, size))
         return false;
-    return show_token(name, token, secret, message, size);
+    return show_token(name, text, secret, message, size);
 }
 
 bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t size)

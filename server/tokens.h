@@ -42,8 +42,9 @@ enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *author
 /* Makes a token: shows it on `secret`, once and for all, and writes its line of the file to `out`. False with one line in
    `message` if the name is none or that cannot be done. */
 bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_t size);
-/* Makes a token, shows it on `secret`, and adds it to a file, which is made if there is none and else replaced at once by a new
-   one. Its first line then says how many tokens there are, and tokens_read refuses it if there are fewer. */
+/* Makes a token, adds it to a file, and shows it on `secret`. If there is no such file, it is made; otherwise a new one with the
+   same owner and mode replaces it at once. Its first line then says how many tokens there are, and tokens_read refuses it if
+   there are fewer. False with one line in `message` if that cannot be done. */
 bool tokens_add(const char *name, const char *path, FILE *secret, char *message, size_t size);
 /* Reads a token from `in`, and writes its line to `out`. */
 bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t size);

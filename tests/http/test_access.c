@@ -585,6 +585,8 @@ START_TEST(access_refuses_a_token_file_that_has_lost_its_end)
 }
 END_TEST
 
+enum { OTHER_USER = 12345, OTHER_GROUP = 12346, TOKENS_MOST_IN_FILE = 10000 };
+
 START_TEST(access_adds_tokens_to_the_file)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT], text[512] = "", token[64] = "";
@@ -592,6 +594,7 @@ START_TEST(access_adds_tokens_to_the_file)
     struct stat about;
     folder_write("tokens", alice_line);
     ck_assert_int_eq(chmod(folder_path("tokens"), 0640), 0);
+    ck_assert(geteuid() != 0 || chown(folder_path("tokens"), OTHER_USER, OTHER_GROUP) == 0); /* the server's */
     ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=carol", option, NULL}, out, err), 0);
     ck_assert_str_eq(out, "");
     ck_assert_int_eq(sscanf(strrchr(err, ' '), " %63s", token), 1);
@@ -602,6 +605,8 @@ START_TEST(access_adds_tokens_to_the_file)
     ck_assert_int_eq(fstat(fileno(file), &about), 0);
     fclose(file);
     ck_assert_uint_eq(about.st_mode & 07777, 0640);
+    ck_assert_uint_eq(about.st_uid, geteuid() == 0 ? OTHER_USER : geteuid());
+    ck_assert(geteuid() != 0 || about.st_gid == OTHER_GROUP);
     ck_assert_int_eq(strncmp(text, "# lossd tokens: 3\nalice:", 24), 0);
     ck_assert_ptr_nonnull(strstr(text, "\ncarol:"));
     ck_assert_ptr_nonnull(strstr(text, "\ndave:"));
@@ -611,6 +616,50 @@ START_TEST(access_adds_tokens_to_the_file)
     folder_write("tokens", "alice:abc\n");
     ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=eve", option, NULL}, out, err), 1);
     expect_text(err, "line 1: not of the form NAME:SHA256");
+}
+END_TEST
+
+/* A new file has the mode that the umask leaves, and a link stays one. */
+START_TEST(access_makes_a_token_file_or_follows_a_link_to_one)
+{
+    char out[SERVER_TEXT], err[SERVER_TEXT], option[2 * PATH];
+    struct stat about;
+    snprintf(option, sizeof option, "%s", option_path("--token-file=", "tokens"));
+    const mode_t mask = umask(077);
+    const int status = server_process_run((const char *const[]){"--new-token=carol", option, NULL}, out, err);
+    umask(mask);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(stat(folder_path("tokens"), &about), 0);
+    ck_assert_uint_eq(about.st_mode & 07777, 0600);
+    ck_assert_int_eq(symlink("tokens", folder_path("link")), 0);
+    snprintf(option, sizeof option, "%s", option_path("--token-file=", "link"));
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=dave", option, NULL}, out, err), 0);
+    ck_assert_int_eq(lstat(folder_path("link"), &about), 0);
+    ck_assert(S_ISLNK(about.st_mode));
+    ck_assert_int_eq(unlink(folder_path("tokens")), 0);
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=eve", option, NULL}, out, err), 1);
+    expect_text(err, "link: No such file or directory");
+    ck_assert_int_eq(lstat(folder_path("link"), &about), 0);
+    ck_assert(S_ISLNK(about.st_mode));
+}
+END_TEST
+
+/* With one more the server would refuse the file. */
+START_TEST(access_adds_no_token_to_a_file_that_is_full)
+{
+    char out[SERVER_TEXT], err[SERVER_TEXT];
+    const char *const option = option_path("--token-file=", "tokens");
+    FILE *const file = fopen(folder_path("tokens"), "w");
+    ck_assert_ptr_nonnull(file);
+    for (int i = 1; i < TOKENS_MOST_IN_FILE; i++)
+        fputs(alice_line, file);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=last", option, NULL}, out, err), 0);
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=more", option, NULL}, out, err), 1);
+    expect_text(err, "tokens has 10000 tokens, and no file may have more");
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option));
+    connect_port(server.port);
+    expect_known(alice);
 }
 END_TEST
 
@@ -1004,6 +1053,8 @@ Suite *access_suite(void)
     tcase_add_test(tokens, access_reads_tokens_again_on_sighup);
     tcase_add_test(tokens, access_refuses_a_token_file_that_has_lost_its_end);
     tcase_add_test(tokens, access_adds_tokens_to_the_file);
+    tcase_add_test(tokens, access_makes_a_token_file_or_follows_a_link_to_one);
+    tcase_add_test(tokens, access_adds_no_token_to_a_file_that_is_full);
     tcase_add_test(tokens, access_keeps_its_tokens_where_the_new_file_is_broken);
     tcase_add_test(tokens, access_tells_systemd_that_it_reads_again);
     tcase_add_test(tokens, access_refuses_to_start_with_a_broken_token_file);

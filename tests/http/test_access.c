@@ -8,6 +8,7 @@
 #include "support/folder.h"
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -677,6 +678,43 @@ START_TEST(access_tells_systemd_that_it_reads_again)
 }
 END_TEST
 
+/* As a unit with WatchdogSec= has it, of this process or, by mistake, of another one. */
+static void ask_for_signs_of_life(void)
+{
+    char number[16];
+    ask_to_be_told();
+    setenv("WATCHDOG_USEC", "5000000", 1);
+    snprintf(number, sizeof number, "%d", (int)getpid() + handed_pid_offset);
+    setenv("WATCHDOG_PID", number, 1);
+}
+
+START_TEST(access_tells_systemd_that_it_is_alive)
+{
+    snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
+    const int fd = unix_socket(notify_path, SOCK_DGRAM);
+    server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0"), ask_for_signs_of_life);
+    expect_told(fd, "READY=1");
+    for (int i = 0; i < 3; i++)
+        expect_told(fd, "WATCHDOG=1");
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(access_tells_systemd_nothing_that_it_asks_of_another_process)
+{
+    struct pollfd wait = {.events = POLLIN};
+    snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
+    wait.fd = unix_socket(notify_path, SOCK_DGRAM);
+    handed_pid_offset = 1;
+    server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0", "--watchdog-timeout=0.2"), ask_for_signs_of_life);
+    expect_told(wait.fd, "READY=1");
+    ck_assert_int_eq(poll(&wait, 1, 1000), 0);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    close(wait.fd);
+}
+END_TEST
+
 START_TEST(access_refuses_to_start_with_a_broken_token_file)
 {
     folder_write("tokens", "alice-0123456789abcdefghijklmnopqrstuvwxyz_\n");
@@ -1057,6 +1095,8 @@ Suite *access_suite(void)
     tcase_add_test(tokens, access_adds_no_token_to_a_file_that_is_full);
     tcase_add_test(tokens, access_keeps_its_tokens_where_the_new_file_is_broken);
     tcase_add_test(tokens, access_tells_systemd_that_it_reads_again);
+    tcase_add_test(tokens, access_tells_systemd_that_it_is_alive);
+    tcase_add_test(tokens, access_tells_systemd_nothing_that_it_asks_of_another_process);
     tcase_add_test(tokens, access_refuses_to_start_with_a_broken_token_file);
     tcase_add_test(tokens, access_warns_of_a_token_file_that_anyone_can_write);
     tcase_add_test(tokens, access_makes_tokens_that_let_in);

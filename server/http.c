@@ -99,7 +99,8 @@ enum {
     HTTP_ANSWER_MEMORY = 2048,      /* and for the headers of its answer */
     HTTP_SEND_PIECE = 128 * 1024,   /* bytes of an answer that are sent before other connections have their turn */
     HTTP_FILES = CONNECTIONS_FILES, /* descriptors that are numbered higher are not served: none will be */
-    HTTP_SPARE_FILES = 64,          /* descriptors for everything but connections */
+    HTTP_SPARE_FILES = 64,          /* descriptors for everything but connections and I/O threads */
+    HTTP_THREAD_FILES = 4,          /* the same, for each I/O thread: two with TLS, two without */
     HTTP_DRAIN_LAST_MS = 2000,      /* that clients have for reading that their request was given up */
     HTTP_DRAIN_QUIET_MS = 100,      /* without a request, until what was on its way has surely come */
     /* What a connection takes besides libmicrohttpd's memory for it. As much as both is set aside for each that there may be,
@@ -1438,9 +1439,11 @@ static size_t connection_memory(const struct limits *limits)
 }
 
 /* How many connections there are descriptors for, of so many that are wanted, having asked for enough. */
-static unsigned connection_limit(unsigned most)
+static unsigned connection_limit(unsigned most, int io_threads)
 {
-    const rlim_t others = HTTP_SPARE_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX, wanted = most + others;
+    const rlim_t others =
+        HTTP_SPARE_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX + HTTP_THREAD_FILES * (rlim_t)io_threads;
+    const rlim_t wanted = most + others;
     struct rlimit files = {0};
     if (getrlimit(RLIMIT_NOFILE, &files) != 0)
         return HTTP_CONNECTIONS_MIN;
@@ -1601,7 +1604,7 @@ static bool divide_memory(struct http *http)
                     room, most);
         most = (unsigned)room;
     }
-    most = connection_limit(most);
+    most = connection_limit(most, http->settings.io_threads);
     http->settings.limits.max_connections = (int)most; /* as GET /v1/limits says it */
     http->connections = connections_new(most, (unsigned)limits->max_connections_per_address);
     http->budget = budget_new(limits->max_memory - (size_t)most * each, (size_t)limits->memory_queue, limits->memory_wait);

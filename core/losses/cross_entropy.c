@@ -287,11 +287,11 @@ static size_t scratch(const struct loss_plan *plan)
     return classes <= FEW ? 6 * FEW_PLANE : 4 * classes;
 }
 
-/* Rows of few classes are worked on side by side, those of many one by one; all classes have a say with smoothing and with
-   probabilities. */
+/* Rows of few classes are worked on side by side, those of many one by one; all classes have a say with smoothing,
+   with probabilities and in the Hessian. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    if (!plan->indexed[TARGET] || plan->param[LABEL_SMOOTHING].number != 0)
+    if (!plan->indexed[TARGET] || plan->param[LABEL_SMOOTHING].number != 0 || plan->hess_mask != 0)
         return (struct loss_cost){150, 4.5, 6, 7};
     return (struct loss_cost){plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1] <= FEW ? 8 : 120, 1.6, 2, 4};
 }

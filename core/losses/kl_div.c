@@ -10,18 +10,17 @@ enum { LOG_TARGET };
 FORMULA(kl_div)
 {
     const real x = in[INPUT], y = in[TARGET];
-    const int invalid = y < 0 ? INVALID(TARGET) : 0;
+    const int invalid = (p[LOG_TARGET] == 0) & (y < 0) ? INVALID(TARGET) : 0;
     if (p[LOG_TARGET] != 0) {
         const real q = exp(y);
-        return (struct element){.term = q * (y - x), .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)}};
+        return (struct element){.term = q * (y - x), .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)}, .invalid = invalid};
     }
-    const real ratio = log(y) - x;
-    if (y == 0 || isinf(y)) /* as PyTorch's xlogy(y, y) - y x: NaN where infinities meet, and its slope for y = 0 */
-        return (struct element){.term = (y == 0 ? 0 : y) - y * x, .grad = {[INPUT] = -y, [TARGET] = y == 0 ? NAN : ratio + 1},
-                                .invalid = invalid};
+    /* Where y is 0 or infinite as PyTorch's xlogy(y, y) - y x: NaN where infinities meet, and its slope for y = 0. Without
+       branches, so that it is vectorised. */
+    const real ratio = log(y) - x, entropy = y == 0 ? 0 : y;
     return (struct element){
-        .term = y * ratio,
-        .grad = {[INPUT] = -y, [TARGET] = ratio + 1},
+        .term = (y == 0) | (y == (real)INFINITY) | (y == -(real)INFINITY) ? entropy - y * x : y * ratio,
+        .grad = {[INPUT] = -y, [TARGET] = y == 0 ? (real)NAN : ratio + 1},
         .invalid = invalid,
     };
 }

@@ -85,7 +85,9 @@ ELEMENTWISE_KERNELS(tweedie, 2)
 /* Powers are libm's. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    return plan->param[LOG_INPUT].integer ? (struct loss_cost){0, 14, 15, 16} : (struct loss_cost){0, 48, 60, 72};
+    if (plan->param[LOG_INPUT].integer)
+        return (struct loss_cost){0, 14, 15, 16};
+    return plan->param[POWER].number == 0 ? (struct loss_cost){0, 1, 1.5, 2} : (struct loss_cost){0, 48, 60, 72};
 }
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)

@@ -150,16 +150,23 @@ static void measure(struct batch *batch, const char *what, size_t columns)
     batch_clear(batch);
 }
 
+/* The value, and the gradient of predictions. */
+static void measure_usual(struct batch *batch, const char *what, size_t columns)
+{
+    batch->request.reduction = LOSS_MEAN;
+    measure(batch, what, columns);
+    batch->request.grad = loss_predictions(batch->request.loss);
+    measure(batch, what, columns);
+    batch->request.grad = 0;
+}
+
 static void measure_requests(struct batch *batch, const char *what, size_t columns)
 {
     const struct loss_descriptor *const loss = batch->request.loss;
-    batch->request.reduction = LOSS_MEAN;
-    measure(batch, what, columns);
+    measure_usual(batch, what, columns);
     batch->request.reduction = LOSS_NONE;
     measure(batch, what, columns);
     batch->request.reduction = LOSS_MEAN;
-    batch->request.grad = loss_predictions(loss);
-    measure(batch, what, columns);
     batch_all_gradients(batch);
     measure(batch, what, columns);
     batch->request.grad = 0;
@@ -173,7 +180,7 @@ static void measure_requests(struct batch *batch, const char *what, size_t colum
 /* As many elements as make CASE_WORK, of whole rows. */
 static size_t elements_for(const struct loss_descriptor *loss, size_t columns)
 {
-    size_t n = columns * columns * 2;
+    size_t n = (loss_tensor_find(loss, "log_probs") >= 0 ? columns * columns : columns) * 2;
     while (work_of_shape(loss, n, columns, false) < CASE_WORK)
         n *= 2;
     return n;
@@ -187,8 +194,9 @@ static void measure_loss(const struct loss_descriptor *loss, size_t columns, enu
     for (size_t option = 0; columns == 7 && option < batch_options(loss); option++) {
         struct loss_value kept[LOSS_MAX_PARAMS];
         memcpy(kept, batch.request.param, sizeof kept);
-        if (batch_set_option(&batch, option))
-            measure_requests(&batch, "an option", columns);
+        const char *const name = batch_set_option(&batch, option);
+        if (name)
+            measure_usual(&batch, name, columns);
         memcpy(batch.request.param, kept, sizeof kept);
     }
     batch_free(&batch);
@@ -207,7 +215,7 @@ START_TEST(work_is_what_is_measured)
     for (size_t i = 0; i < loss_count(); i++)
         for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
             for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++)
-                if (columns[c] <= 33 || (loss_tensor_find(loss_at(i), "log_probs") < 0))
+                if (loss_tensor_find(loss_at(i), "log_probs") < 0 || (columns[c] > 1 && columns[c] <= 33)) /* sequences */
                     measure_loss(loss_at(i), columns[c], (enum loss_dtype)dtype);
     qsort(measured, cases, sizeof *measured, by_ratio);
     const double middle = measured[cases / 2].ratio;

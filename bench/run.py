@@ -33,7 +33,7 @@ QUICK = {"rounds": 3, "repetitions": 1, "numbers": 200_000, "break_even_numbers"
          "load_seconds": 0.5, "tail_seconds": 1.5, "tail_rounds": 1, "memory_rounds": 1, "large_megabytes": 20, "binary_numbers": 1_000_000, "shrink": 1}
 # Shows that everything runs; the figures mean nothing.
 SMOKE = {"rounds": 1, "repetitions": 1, "numbers": 1000, "break_even_numbers": 1000, "peer_rounds": 1,
-         "load_seconds": 0.1, "tail_seconds": 0.2, "tail_rounds": 1, "memory_rounds": 1, "large_megabytes": 0.1,
+         "load_seconds": 0.5, "tail_seconds": 0.5, "tail_rounds": 1, "memory_rounds": 1, "large_megabytes": 0.1,
          "binary_numbers": 2000, "shrink": 625}
 RUNS = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
 

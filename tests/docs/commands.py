@@ -59,7 +59,7 @@ def by(*names):
 # Serves until SIGTERM comes, and must then end with 0.
 SERVES = "timeout --foreground --preserve-status -s TERM 1 {} >$TMP/{}.out; grep -q 'listening on' $TMP/{}.out"
 TOKENS = """
-cd $TMP && lossd --new-token alice >>tokens 2>shown && TOKEN=$(sed 's/.*: //' shown)
+cd $TMP && lossd --new-token alice --token-file tokens 2>shown && TOKEN=$(sed 's/.*: //' shown)
 lossd --listen 127.0.0.1:0 --token-file tokens >started & server=$!
 until grep -q listening started; do sleep 0.05; done
 url=$(sed -n 's/.*listening on \\([^ ,]*\\).*/\\1/p' started)
@@ -133,7 +133,8 @@ TABLE = {
     "lossd --help": here("lossd --help | grep -q -e '--listen'"),
     "lossd --config lossd.conf": here("LOSSD_LISTEN=127.0.0.1:0 lossd --config deploy/lossd.conf --print-config | grep -q 127.0.0.1:0"),
     "lossd --print-config": here("lossd --print-config | grep -q '^listen'"),
-    "lossd --new-token alice >> tokens": here(TOKENS),
+    "lossd --new-token alice --token-file tokens": here(TOKENS),
+    "lossd --new-token NAME --token-file FILE": here(TOKENS),
     "lossd --listen 0.0.0.0:8080 --token-file tokens": here(TOKENS),
     'curl -H "Authorization: Bearer $TOKEN" http://server:8080/v1/losses': here(TOKENS),
     "lossctl list": here("lossctl list | grep -q cross_entropy"),

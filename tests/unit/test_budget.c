@@ -201,6 +201,37 @@ START_TEST(budget_small_requests_that_wait_are_not_overtaken)
 }
 END_TEST
 
+/* Though there would be room for those, and in what is set aside for small ones, too. */
+START_TEST(budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones)
+{
+    enum { SMALL = 8 };
+    struct asker large, small[SMALL], waiter, later;
+    begin(&large);
+    ck_assert(reservation_begin(&large.memory, MOST));
+    take(&large, MOST / 33 * 32);
+    for (int i = 0; i < SMALL; i++) {
+        const size_t claim = i < SMALL - 1 ? BUDGET_SMALL : BUDGET_SMALL / 2;
+        begin(&small[i]);
+        ck_assert(reservation_begin(&small[i].memory, claim));
+        ck_assert(reservation_fill(&small[i].memory, claim));
+    }
+    begin(&waiter);
+    ck_assert(!reservation_begin(&waiter.memory, BUDGET_SMALL) ||
+              !reservation_fill(&waiter.memory, BUDGET_SMALL));
+    ck_assert(wait_for_it(&waiter) && waiter.waits);
+    begin(&later);
+    ck_assert(!reservation_begin(&later.memory, 200 * KIB));
+    ck_assert(wait_for_it(&later) && later.waits && waiter.waits);
+    end(&small[0]);
+    ck_assert(waiter.granted && later.granted);
+    end(&waiter);
+    end(&later);
+    end(&large);
+    for (int i = 1; i < SMALL; i++)
+        end(&small[i]);
+}
+END_TEST
+
 START_TEST(budget_started_requests_leave_room_for_small_ones)
 {
     enum { CLAIMING = 100, SMALL = 30 };
@@ -516,6 +547,7 @@ Suite *budget_suite(void)
     tcase_add_test(tcase, budget_admitted_requests_do_not_wait_for_each_other_in_a_circle);
     tcase_add_test(tcase, budget_requests_that_wait_are_not_overtaken);
     tcase_add_test(tcase, budget_small_requests_that_wait_are_not_overtaken);
+    tcase_add_test(tcase, budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones);
     tcase_add_test(tcase, budget_started_requests_leave_room_for_small_ones);
     tcase_add_test(tcase, budget_what_can_never_be_is_told_from_what_is_not_now);
     tcase_add_test(tcase, budget_waiting_has_an_end_for_all_but_admitted_ones);

@@ -203,6 +203,9 @@ START_TEST(log_cannot_be_forged)
     ask_raw("GET /\",\"status\":200}\\ HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: quotes\r\n\r\n");
     http_client_close(&client);
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    ask_raw("GET /\x1b[31m\x7f HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: control\r\n\r\n");
+    http_client_close(&client);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
     ask("GET", "/a%0a{%22id%22:%22forged%22}", "X-Request-Id: encoded\r\n", NULL);
     ask("GET", "/healthz", "X-Request-Id: a\"b\r\ntraceparent: 00-\"\r\n", NULL);
     ask("GET", "/healthz?secret=31337", "X-Request-Id: query\r\n", NULL);
@@ -213,7 +216,11 @@ START_TEST(log_cannot_be_forged)
     end();
     json_decref(line_of("quotes"));
     json_decref(line_of("encoded"));
-    json_t *line = line_of("query");
+    json_t *line = line_of("control");
+    ck_assert_str_eq(text(line, "path"), "/\x1b[31m\x7f");
+    json_decref(line);
+    ck_assert_ptr_nonnull(strstr(log_text, "/\\u001b[31m\\u007f")); /* a terminal that shows the log does as it is told */
+    line = line_of("query");
     ck_assert_str_eq(text(line, "path"), "/healthz");
     json_decref(line);
     line = line_of("long");

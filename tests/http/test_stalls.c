@@ -114,13 +114,29 @@ static void start_with_stalled_log(void)
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
-/* Has the server log more than it keeps. */
+/* Has the server log more than it keeps. The paths begin with numbers from 0 on. */
 static void log_much(void)
 {
-    char path[LONG_PATH + 2] = "/";
-    memset(path + 1, 'x', LONG_PATH);
-    for (int i = 0; i < MANY_LINES; i++)
+    char path[LONG_PATH + 2];
+    for (int i = 0; i < MANY_LINES; i++) {
+        const int len = snprintf(path, sizeof path, "/%06d", i);
+        memset(path + len, 'x', sizeof path - 1 - (size_t)len);
+        path[LONG_PATH + 1] = '\0';
         ck_assert_int_eq(ask("GET", path, NULL), 404);
+    }
+}
+
+/* How many lines of log_much there are in a log: from the first on, each after the one before it. */
+static int count_numbered(const char *log)
+{
+    static const char before[] = " GET /0";
+    int count = 0;
+    for (const char *at = log; (at = strstr(at, before)); at += sizeof before - 1) {
+        const long number = strtol(at + sizeof before - 2, NULL, 10);
+        ck_assert_msg(number == count, "line %ld comes after %d lines", number, count);
+        count++;
+    }
+    return count;
 }
 
 /* Reads the log until a text has come, which must be within PATIENCE_MS; to be freed. */
@@ -171,6 +187,7 @@ START_TEST(stalled_log_tells_how_many_lines_were_dropped)
     ck_assert_int_eq(strncmp(number - strlen(mark), mark, strlen(mark)), 0);
     const double told = strtod(number, NULL);
     ck_assert_msg(told >= before && told <= after, "%g of %g to %g", told, before, after);
+    ck_assert_double_ge(count_numbered(log) + told, MANY_LINES);
     for (const char *line = strstr(log, " info "); line; line = strstr(line + 1, "\n20")) /* whole lines alone */
         ck_assert_msg(strcspn(line + 1, "\n") < LONG_PATH + 400, "%.3000s", line);
     free(log);

@@ -323,6 +323,29 @@ START_TEST(a_negative_length_among_concatenated_targets_is_named)
 }
 END_TEST
 
+/* _i: whether the targets are concatenated. A length that is taken though it is one too large has a kernel read beyond the
+   steps or the labels. */
+START_TEST(lengths_just_outside_what_there_is_are_named)
+{
+    enum { T = 4, LABELS = 2, COUNT = 3, INPUT_LENGTHS = 2, TARGET_LENGTHS = 3 };
+    static const int64_t wrong_steps[] = {-1, T + 1, INT64_MIN, INT64_MAX},
+                         wrong_labels[] = {-1, LABELS + 1, INT64_MIN, INT64_MAX};
+    struct sequences s = {.steps = T, .count = COUNT, .classes = 4, .labels = LABELS};
+    make_sequences(&s, _i, LOSS_FLOAT64);
+    for (int k = INPUT_LENGTHS; k <= TARGET_LENGTHS; k++)
+        for (int i = 0; i < 4; i++) {
+            int64_t *const last = (int64_t *)s.tensor[k].data + COUNT - 1, before = *last;
+            *last = k == INPUT_LENGTHS ? wrong_steps[i] : wrong_labels[i];
+            ck_assert_msg(batch_run(&s.batch, 1) == LOSS_INVALID, "%lld is taken", (long long)*last);
+            ck_assert_str_eq(s.batch.error.path, k == INPUT_LENGTHS ? "/input_lengths/2" : "/target_lengths/2");
+            batch_clear(&s.batch);
+            *last = before;
+        }
+    ck_assert_int_eq(batch_run(&s.batch, 1), LOSS_OK);
+    free_sequences(&s);
+}
+END_TEST
+
 Suite *sequences_suite(void)
 {
     Suite *suite = suite_create("sequences");
@@ -336,5 +359,8 @@ Suite *sequences_suite(void)
     suite_add_tcase(suite, lattice);
     SUITE_ADD(suite, "sequences_size", concatenated_targets_take_no_more_memory_than_a_sequence,
               many_short_sequences_take_no_time, a_negative_length_among_concatenated_targets_is_named);
+    TCase *bounds = tcase_create("sequences_lengths");
+    tcase_add_loop_test(bounds, lengths_just_outside_what_there_is_are_named, 0, 2);
+    suite_add_tcase(suite, bounds);
     return suite;
 }

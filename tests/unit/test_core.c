@@ -516,6 +516,22 @@ START_TEST(the_upstream_gradient_multiplies)
 }
 END_TEST
 
+/* One after the other, 1000 ones would leave 1e16 as it is. */
+START_TEST(sums_keep_what_single_additions_lose)
+{
+    enum { ONES = 1000 };
+    double x[ONES + 1] = {1e16}, zero = 0;
+    for (int i = 1; i <= ONES; i++)
+        x[i] = 1;
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, ONES + 1), target = {.data = &zero, .dtype = LOSS_FLOAT64};
+    struct batch batch = of("l1", &input, &target);
+    batch.request.reduction = LOSS_SUM;
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq(batch.result.loss, 1e16 + ONES);
+    batch_clear(&batch);
+}
+END_TEST
+
 /* As in PyTorch: a class whose score is just the margin below that of the label has no part in the gradient. */
 START_TEST(margins_of_classes_have_slope_zero_at_their_kinks)
 {
@@ -846,8 +862,8 @@ Suite *core_suite(void)
     suite_add_tcase(suite, reductions);
     SUITE_ADD(suite, "values", a_row_of_a_million_classes, a_nearly_certain_prediction_keeps_its_digits,
               a_class_of_zero_probability_is_fine_unless_it_is_the_target, ignored_targets_are_not_counted,
-              margins_of_classes_have_slope_zero_at_their_kinks, the_upstream_gradient_multiplies,
-              the_upstream_gradient_may_be_strided,
+              sums_keep_what_single_additions_lose, margins_of_classes_have_slope_zero_at_their_kinks,
+              the_upstream_gradient_multiplies, the_upstream_gradient_may_be_strided,
               the_cosine_of_nearly_parallel_vectors_keeps_its_digits,
               terms_that_overflow_float32_are_counted_where_they_are_given_out, infinities_flow_as_in_pytorch);
     SUITE_ADD(suite, "refusals", class_indices_just_outside_their_range_are_refused,

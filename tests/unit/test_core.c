@@ -707,7 +707,8 @@ START_TEST(shapes_that_do_not_fit_are_refused)
 {
     const struct loss_tensor three = vector(NULL, LOSS_FLOAT32, 3), four = vector(NULL, LOSS_FLOAT32, 4),
                              rows = matrix(NULL, LOSS_FLOAT32, 2, 3), number = {.dtype = LOSS_FLOAT32},
-                             labels = vector(NULL, LOSS_INT64, 3);
+                             labels = vector(NULL, LOSS_INT64, 3), two_labels = vector(NULL, LOSS_INT64, 2),
+                             two = vector(NULL, LOSS_FLOAT32, 2);
     struct batch batch = of("mse", &three, &four);
     refused(&batch, "/target", "target has shape (4,); it does not broadcast with (3,) of input");
     batch = of("bce", &rows, &three);
@@ -721,6 +722,15 @@ START_TEST(shapes_that_do_not_fit_are_refused)
     refused(&batch, "/target", "target has shape (3,); it must be (2,) for class indices or (2, 3) for probabilities");
     batch = of("nll", &rows, &labels);
     refused(&batch, "/target", "target has shape (3,); it must be (2,) for class indices");
+    static const char *const weighted[] = {"cross_entropy", "nll", "multi_margin"};
+    for (size_t i = 0; i < sizeof weighted / sizeof *weighted; i++) {
+        batch = of(weighted[i], &rows, &two_labels);
+        batch.request.tensor[2] = &four;
+        refused(&batch, "/weight", "weight has shape (4,); it must be (3,), a weight for each class");
+        batch = of(weighted[i], &rows, &two_labels);
+        batch.request.tensor[2] = &two;
+        refused(&batch, "/weight", "weight has shape (2,); it must be (3,), a weight for each class");
+    }
     batch = of("cosine_embedding", &rows, &three);
     batch.request.tensor[2] = &three;
     refused(&batch, "/input2", "input2 has shape (3,); it must be that of input1, (2, 3)");
@@ -788,6 +798,13 @@ START_TEST(probabilities_outside_their_range_are_refused)
     const struct loss_tensor input = matrix(x, LOSS_FLOAT32, 2, 2), target = matrix(y, LOSS_FLOAT32, 2, 2);
     struct batch batch = of("bce", &input, &target);
     refused(&batch, "/input/1/0", "input[1][0] is 1.5; probabilities must be in [0, 1] (for logits there is bce_with_logits)");
+    /* The place is that in the tensor, not that in memory. */
+    struct loss_tensor transposed = matrix(x, LOSS_FLOAT32, 2, 2);
+    transposed.strided = true;
+    transposed.stride[0] = 1;
+    transposed.stride[1] = 2;
+    batch = of("bce", &transposed, &target);
+    refused(&batch, "/input/0/1", "input[0][1] is 1.5; probabilities must be in [0, 1] (for logits there is bce_with_logits)");
 }
 END_TEST
 

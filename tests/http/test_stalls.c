@@ -274,7 +274,8 @@ END_TEST
 enum {
     CROWD = 24,            /* connections, of which the server has 20 at a time */
     QUERIES = 3000,        /* of info_nce: their losses take more than a second */
-    BODY = 20 << 20,       /* bytes, of a memory of 64 MiB */
+    MANY_QUERIES = 16000,  /* the same: longer than the test */
+    BODY = 52 << 20,       /* bytes, of a memory of 64 MiB; an eighth is for small requests alone */
     STALL_MS = 20000,      /* for which the I/O threads wait for memory, unless the test is over before */
     PROBES = 25,           /* in all */
     PROBE_MS = 100,        /* that most of them may take, on a machine that has other things to do */
@@ -285,13 +286,13 @@ static struct http_client crowd[CROWD];
 static struct faults *faults;
 
 /* Sends a request that the executor computes for a while. */
-static void occupy_executor(struct http_client *with)
+static void occupy_executor(struct http_client *with, int queries)
 {
     struct buffer body = {.data = NULL};
     char head[160];
     for (int tensor = 0; tensor < 2; tensor++) {
         buffer_text(&body, tensor == 0 ? "{\"query\":[[1,2]" : "],\"key\":[[2,1]");
-        for (int i = 1; i < QUERIES; i++)
+        for (int i = 1; i < queries; i++)
             buffer_printf(&body, ",[%d,%d]", i % 7, i % 5);
     }
     buffer_text(&body, "]}");
@@ -354,6 +355,29 @@ static int probe(int port, const char *path)
     return (int)(now_ms() - began);
 }
 
+static bool executor_is_busy(void)
+{
+    return metric("lossd_executor_busy") == 1;
+}
+
+/* As LossdMemoryFull has it. */
+static bool memory_is_used_up(void)
+{
+    return metric("lossd_memory_reserved_bytes") > 0.8 * metric("lossd_memory_budget_bytes");
+}
+
+/* Asks the admin address until something is so. */
+static void wait_until(int port, bool (*is_so)(void))
+{
+    const int64_t began = now_ms();
+    ck_assert(http_client_connect(&client, "127.0.0.1", port));
+    while (!is_so()) {
+        ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
+        wait_ms(10);
+    }
+    http_client_close(&client);
+}
+
 /* The executor, the memory, the connections, the I/O threads and the log: all are occupied. */
 START_TEST(probes_are_answered_whatever_else_is_occupied)
 {
@@ -368,8 +392,10 @@ START_TEST(probes_are_answered_whatever_else_is_occupied)
     const int port = server_process_port(&server, "for health and metrics on");
     for (int i = 0; i < CROWD; i++)
         ck_assert(http_client_connect(&crowd[i], "127.0.0.1", server.port));
+    occupy_executor(&crowd[1], MANY_QUERIES);
+    wait_until(port, executor_is_busy);
     occupy_memory(&crowd[0]);
-    occupy_executor(&crowd[1]);
+    wait_until(port, memory_is_used_up);
     occupy_threads(2);
     for (int i = 0; i < PROBES; i++)
         took[i] = probe(port, paths[(size_t)i % (sizeof paths / sizeof *paths)]);
@@ -377,6 +403,8 @@ START_TEST(probes_are_answered_whatever_else_is_occupied)
     ck_assert_msg(took[PROBES / 2] < PROBE_MS, "half of the probes take longer than %d ms", took[PROBES / 2]);
     ck_assert_msg(took[PROBES - 1] < PROBE_WORST_MS, "a probe takes %d ms", took[PROBES - 1]);
     ck_assert_uint_le(atomic_load(&faults->stalls), 2); /* the I/O threads still wait */
+    ck_assert(http_client_connect(&client, "127.0.0.1", port));
+    ck_assert(executor_is_busy() && memory_is_used_up());
 }
 END_TEST
 
@@ -471,7 +499,7 @@ START_TEST(watchdog_lets_long_jobs_be_computed)
 {
     start_watched("--watchdog-timeout=0.5", "--watchdog-exit=on");
     const int64_t began = now_ms();
-    occupy_executor(&crowd[0]);
+    occupy_executor(&crowd[0], QUERIES);
     ck_assert(http_client_read(&crowd[0], &response, false));
     ck_assert_int_eq(response.status, 200);
     ck_assert_int_gt(now_ms() - began, 1000); /* twice the timeout */
@@ -484,7 +512,7 @@ END_TEST
 START_TEST(watchdog_does_not_count_time_for_which_the_process_was_stopped)
 {
     start_watched("--watchdog-timeout=0.5", "--watchdog-exit=on");
-    occupy_executor(&crowd[0]);
+    occupy_executor(&crowd[0], QUERIES);
     wait_ms(300);
     kill(server.pid, SIGSTOP);
     wait_ms(2000);

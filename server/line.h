@@ -10,7 +10,7 @@
 #include "log.h"
 
 enum {
-    LINE_SIZE = 4000,  /* below PIPE_BUF, so that a write to a pipe is not torn */
+    LINE_SIZE = 3900,  /* below PIPE_BUF, so that a write to a pipe is not torn (log_writer.c) */
     LINE_FIELD = 1024, /* bytes that one text may take once escaped: a long one must not push out what follows */
 };
 

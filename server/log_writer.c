@@ -23,9 +23,10 @@
 #include "line.h"
 
 /* Lines that are written together: no more than PIPE_BUF, so that a write to a pipe is not torn. */
-enum { LOG_WRITER_BATCH = 4096 };
+enum { LOG_WRITER_BATCH = 4096, LOG_WRITER_REPORT = 128 };
 
-_Static_assert((int)LINE_SIZE <= (int)LOG_WRITER_BATCH, "a line fits in a batch");
+/* A line that did not would stay in the ring for ever. */
+_Static_assert((int)LOG_WRITER_REPORT + (int)LINE_SIZE <= (int)LOG_WRITER_BATCH, "a line fits in a batch after the report");
 
 struct writer {
     pthread_mutex_t mutex; /* of all that is not atomic; never held while writing */

@@ -37,7 +37,7 @@ const char *json_byte_text(const char *at, const char *end, char *text)
     if (at >= end)
         return "the end";
     if (*at > ' ' && *at < 0x7f)
-        snprintf(text, JSON_BYTE_TEXT, "'%c'", *at);
+        snprintf(text, JSON_BYTE_TEXT, *at == '\'' || *at == '\\' ? "'\\%c'" : "'%c'", *at);
     else
         snprintf(text, JSON_BYTE_TEXT, "byte 0x%02x", (unsigned char)*at);
     return text;
@@ -224,14 +224,55 @@ size_t json_plain_length(const char *text)
     return len;
 }
 
-const char *json_quote(const char *text, char *out)
+enum { QUOTE_SPARE = 8 }; /* bytes for an escape's second, quotes, "..." and a NUL */
+
+/* Copies [text, end) to `out` for use in a message, with a backslash before each byte of `escaped`; if that is NULL, the text
+   has escapes of its own, which stay whole. Returns the length, `most` or one more; *text is then behind what was copied. */
+static size_t copy_excerpt(const char **text, const char *end, const char *escaped, char *out, size_t most)
 {
     size_t len = 0;
-    while (text[len] && len < JSON_QUOTE - 8) {
-        out[len] = text[len] >= ' ' && text[len] < 0x7f ? text[len] : '?';
-        len++;
+    while (*text < end && len < most) {
+        const bool is_escape = !escaped && **text == '\\';
+        if (escaped && **text && strchr(escaped, **text))
+            out[len++] = '\\';
+        for (int n = is_escape ? 2 : 1; n > 0; n--, ++*text)
+            out[len++] = **text >= ' ' && **text < 0x7f ? **text : '?';
     }
-    snprintf(out + len, JSON_QUOTE - len, "%s", text[len] ? "..." : "");
+    return len;
+}
+
+static const char *quote(const char *text, char *out, size_t size)
+{
+    const char *const end = text + strnlen(text, size);
+    const size_t len = copy_excerpt(&text, end, "'\\", out, size - QUOTE_SPARE);
+    snprintf(out + len, size - len, "%s", text < end ? "..." : "");
+    return out;
+}
+
+const char *json_quote(const char *text, char *out)
+{
+    return quote(text, out, JSON_QUOTE);
+}
+
+const char *json_quote_long(const char *text, char *out)
+{
+    return quote(text, out, JSON_QUOTE_LONG);
+}
+
+const char *json_quote_value(const char *text, const char *end, char *out)
+{
+    size_t len;
+    if (*text != '"') {
+        len = copy_excerpt(&text, end, "'\"\\", out, JSON_QUOTE - QUOTE_SPARE);
+        snprintf(out + len, JSON_QUOTE - len, "%s", text < end ? "..." : "");
+        return out;
+    }
+    const char *at, *const closed = json_skip_string(text++, &at);
+    if (closed)
+        end = closed - 1;
+    out[0] = '"';
+    len = 1 + copy_excerpt(&text, end, closed ? NULL : "\"\\", out + 1, JSON_QUOTE - QUOTE_SPARE);
+    snprintf(out + len, JSON_QUOTE - len, "%s\"", closed && text == end ? "" : "...");
     return out;
 }
 

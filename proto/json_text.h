@@ -11,7 +11,7 @@
 __attribute__((format(printf, 5, 6))) enum loss_status
 json_malformed(struct loss_error *error, const char *body, const char *at, const char *path, const char *format, ...);
 
-/* What stands at a byte, for messages: "'x'", "byte 0x01" or "the end". Returns `text`, of JSON_BYTE_TEXT bytes. */
+/* What stands at a byte, for messages: "'x'", "'\''", "byte 0x01" or "the end". Returns `text`, of JSON_BYTE_TEXT bytes. */
 enum { JSON_BYTE_TEXT = 16 };
 const char *json_byte_text(const char *at, const char *end, char *text);
 
@@ -47,9 +47,17 @@ bool json_decode_string(const char *text, const char *end, char *out, size_t siz
 /* Bytes from `text` on that can stand in a JSON string as they are: valid UTF-8, no quotes, backslashes or controls. */
 size_t json_plain_length(const char *text);
 
-/* Copies client text for use in a message: at most 40 bytes of it, controls and what is not ASCII replaced. Returns `out`. */
+/* Copies client text to `out`, of JSON_QUOTE bytes, for use between single quotes in a message: some 40 bytes of it,
+   apostrophes and backslashes escaped as in C, controls and what is not ASCII replaced. Returns `out`. */
 enum { JSON_QUOTE = 48 };
 const char *json_quote(const char *text, char *out);
+/* The same of some 100 bytes, such as a path, to `out` of JSON_QUOTE_LONG bytes. */
+enum { JSON_QUOTE_LONG = 112 };
+const char *json_quote_long(const char *text, char *out);
+
+/* Copies the JSON value in [text, end) in the same way, for use without quotes around it. A string is copied to its own end,
+   with its quotes; one that is cut short or does not end is closed, too. Returns `out`. */
+const char *json_quote_value(const char *text, const char *end, char *out);
 
 /* Appends "/" and a reference token to a JSON Pointer of `size` bytes, escaped as RFC 6901 has it. A token that does not fit is
    left out altogether: the pointer then is to what holds it. */

@@ -75,14 +75,12 @@ void tensor_json_point(const struct tensor_json *tensor, const char *path, size_
 static enum loss_status fail_element(const struct decoding *d, size_t element, const char *at, enum loss_status status,
                                      const char *what)
 {
-    char quote[JSON_QUOTE], found[JSON_QUOTE], place[PLACE];
-    const char *wrong, *const string_end = *at == '"' ? json_skip_string(at, &wrong) : NULL;
+    char quote[JSON_QUOTE], place[PLACE];
     size_t len = 0;
-    while (len < sizeof found - 1 && (string_end ? at + len < string_end : !is_end(at[len])))
+    while (!is_end(at[len]))
         len++;
-    snprintf(found, sizeof found, "%.*s", (int)len, at);
     loss_fail(d->error, status, "%s%.80s is %s; %s", d->path + 1, element_place(d->tensor, element, place),
-              json_quote(found, quote), what);
+              json_quote_value(at, at + len, quote), what);
     tensor_json_point(d->tensor, d->path, element, d->error);
     d->error->offset = at - d->body;
     return status;

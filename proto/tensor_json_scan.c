@@ -252,14 +252,13 @@ static enum loss_status twice(const struct scan *scan, const char *at, const cha
 
 static enum loss_status bad_dimension(const struct scan *scan, const char *at)
 {
-    char found[JSON_QUOTE], quote[JSON_QUOTE];
+    char quote[JSON_QUOTE];
     const size_t len = strcspn(at, ",]} \t\r\n");
-    if (len == 0)
+    if (len == 0 || *at == '[' || *at == '{')
         return unexpected(scan, at, "a dimension");
-    snprintf(found, sizeof found, "%.*s", (int)(len < sizeof found ? len : sizeof found), at);
     return json_malformed(scan->error, scan->body, at, scan->path,
                           "%s: a dimension is %s; it must be a whole number, not negative, below 2^63", scan->path + 1,
-                          json_quote(found, quote));
+                          json_quote_value(at, at + len, quote));
 }
 
 /* Reads an array of dimensions, whose path is the scan's, and moves behind it. */

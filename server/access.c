@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "json_text.h"
 #include "log.h"
 #include "origin.h"
 #include "refusal.h"
@@ -203,7 +204,9 @@ static bool check_host(const struct access *access, const struct access_request 
         host = target_host;
     if (!has_text(host) || is_known_host(access, request, host)) /* HTTP/1.0 knows no Host, and browsers do not speak it */
         return true;
-    refuse(reply, 421, "this server does not go by the name \"%.100s\"; if it is to, start it with --allowed-hosts", host);
+    char quote[JSON_QUOTE_LONG];
+    refuse(reply, 421, "this server does not go by the name '%s'; if it is to, start it with --allowed-hosts",
+           json_quote_long(host, quote));
     return false;
 }
 
@@ -235,7 +238,9 @@ static bool check_origin(const struct access *access, const struct access_reques
     const bool reads = is_method(request, "GET") || is_method(request, "HEAD") || is_method(request, "OPTIONS");
     if ((reads && !preflight) || is_own_page(request, origin))
         return true;
-    refuse(reply, 403, "pages of \"%.100s\" may not use this server; if they are to, start it with --cors-origins", origin);
+    char quote[JSON_QUOTE_LONG];
+    refuse(reply, 403, "pages of '%s' may not use this server; if they are to, start it with --cors-origins",
+           json_quote_long(origin, quote));
     return false;
 }
 

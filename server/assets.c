@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "json_text.h"
 #include "refusal.h"
 
 /* Pages get everything from here, and nobody else may frame them. They are asked for again each time, for their names stay when
@@ -37,11 +38,11 @@ static bool has_tag(const char *if_none_match, const char *etag)
 
 static void refuse_unknown(const char *name, struct reply *reply)
 {
-    char meant[LOSS_MEANT_TEXT];
+    char meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE];
     struct loss_nearest search = {.name = name};
     for (size_t i = 0; i < asset_count; i++)
         loss_nearest_try(&search, assets[i].name);
-    refuse(reply, 404, "there is no file %.100s%s", name, loss_nearest_text(&search, "/assets/", "", NULL, meant));
+    refuse(reply, 404, "there is no file '%s'%s", json_quote(name, quote), loss_nearest_text(&search, "'/assets/", "'", NULL, meant));
 }
 
 static void answer(const struct asset *asset, const char *if_none_match, const struct reply_header *headers,

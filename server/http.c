@@ -1118,7 +1118,9 @@ static bool dispatch(struct request *request)
         return false;
     }
     if (!match.route) {
-        refuse(&request->reply, 405, "%.40s is not a method of %.100s; it has %s", request->method, request->path, match.allow);
+        char method[JSON_QUOTE], quote[JSON_QUOTE_LONG];
+        refuse(&request->reply, 405, "%s is not a method of '%s'; it has %s", json_quote(request->method, method),
+               json_quote_long(request->path, quote), match.allow);
         request->reply.allow = match.allow;
         return false;
     }

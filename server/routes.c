@@ -9,6 +9,7 @@
 
 #include "assets.h"
 #include "document.h"
+#include "json_text.h"
 #include "media.h"
 #include "metrics.h"
 #include "oip.h"
@@ -500,16 +501,19 @@ static void fill_in(const struct route *route, const char *path, char *text)
 
 void route_not_found(enum route_side side, const char *path, struct reply *reply)
 {
-    char candidates[ROUTE_COUNT][CANDIDATE], meant[LOSS_MEANT_TEXT];
+    char candidates[ROUTE_COUNT][CANDIDATE], meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE_LONG], best[JSON_QUOTE_LONG];
     struct loss_nearest search = {.name = path};
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         fill_in(&routes[i], path, candidates[i]);
         if (is_served(&routes[i], side) && strcmp(candidates[i], path) != 0)
             loss_nearest_try(&search, candidates[i]);
     }
+    json_quote_long(path, quote);
+    if (search.best) /* it may hold segments of the path */
+        search.best = json_quote_long(search.best, best);
     if (!search.best && side == ROUTE_ADMIN)
-        refuse(reply, 404, "there is no path %.100s on this address, which is for health and metrics alone", path);
+        refuse(reply, 404, "there is no path '%s' on this address, which is for health and metrics alone", quote);
     else
-        refuse(reply, 404, "there is no path %.100s%s", path,
-               loss_nearest_text(&search, "", "", "GET / says which there are", meant));
+        refuse(reply, 404, "there is no path '%s'%s", quote,
+               loss_nearest_text(&search, "'", "'", "GET / says which there are", meant));
 }

@@ -60,6 +60,7 @@ static const struct {
     {"deploy", deploy_suite},
     {"proxies", proxies_suite},
     {"reports", reports_suite},
+    {"formats", formats_suite},
     {"golden_library", golden_library_suite},
     {"golden_socket", golden_socket_suite},
 };

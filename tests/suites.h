@@ -50,6 +50,7 @@ Suite *stalls_suite(void);
 Suite *deploy_suite(void);
 Suite *proxies_suite(void);
 Suite *reports_suite(void);
+Suite *formats_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);
 

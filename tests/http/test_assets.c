@@ -127,7 +127,7 @@ START_TEST(assets_are_found_by_their_whole_name_alone)
         expect_header("Content-Type", "application/problem+json");
     }
     get("/assets/ikon.svg", NULL);
-    ck_assert_msg(strstr(response.body, "did you mean /assets/icon.svg?") != NULL, "%s", response.body);
+    ck_assert_msg(strstr(response.body, "did you mean '/assets/icon.svg'?") != NULL, "%s", response.body);
     ck_assert(http_client_ask(&client, "POST", "/assets/icon.svg", NULL, "x", 1, &response));
     ck_assert_int_eq(response.status, 405);
     expect_header("Allow", "GET, HEAD, OPTIONS");

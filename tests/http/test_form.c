@@ -296,7 +296,7 @@ START_TEST(malformed_array_is_refused_with_the_place)
         {"{'descr': '<f4', 'fortran_order': False}", "input: the header has no 'shape'"},
         {"{'descr': '<f4', 'descr': '<f4'}", "input: the header has two fields 'descr'"},
         {"{'desc': '<f4'}", "input: the header has no field 'desc'"},
-        {"{'descr' '<f4'}", "input: ''' where ':' was expected in the header"},
+        {"{'descr' '<f4'}", "input: '\\\\'' where ':' was expected in the header"},
         {"{'descr: <f4}", "input: its end where the end of a string was expected in the header"},
         {DICT("'<u3'", "False", "(3,)"),
          "input: dtype '<u3' is not taken; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are"},

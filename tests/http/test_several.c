@@ -236,7 +236,7 @@ static const struct {
     {"{\"losses\": [\"mse\", {\"loss\": 1}], " NESTED "}", 400, "the name of a loss must be a string", "/losses/1/loss"},
     {"{\"losses\": [{\"loss\": \"l1\", \"loss\": \"l1\"}], " NESTED "}", 400, "there are two fields 'loss'", "/losses/0/loss"},
     {"{\"losses\": [\"mse\", \"hubert\"], " NESTED "}", 422, "there is no loss 'hubert'; did you mean 'huber'?", "/losses/1"},
-    {"{\"losses\": [\"ms\\u0000e\"], " NESTED "}", 422, "there is no loss 'ms\\\\u0000e'; GET", "/losses/0"},
+    {"{\"losses\": [\"ms\\u0000e\"], " NESTED "}", 422, "there is no loss 'ms\\\\\\\\u0000e'; GET", "/losses/0"},
     {"{\"losses\": [\"mse\", {\"loss\": \"huber\", \"dleta\": 1}], " NESTED "}", 400,
      "losses[1], huber: huber has no field 'dleta'; did you mean 'delta'?", "/losses/1/dleta"},
     {"{\"losses\": [\"mse\", {\"loss\": \"huber\", \"delta\": -1}], " NESTED "}", 422,
@@ -307,7 +307,7 @@ START_TEST(heads_that_cannot_be_are_refused)
         {"POST", "/v1/evaluate", "Accept: application/vnd.safetensors\r\n", 406, ""},
         {"POST", "/v1/evaluate?reduction=sum", NULL, 400, "the query has 'reduction=sum'"},
         {"GET", "/v1/evaluate", NULL, 405, "POST"},
-        {"POST", "/v1/evaluat", NULL, 404, "did you mean /v1/evaluate?"},
+        {"POST", "/v1/evaluat", NULL, 404, "did you mean '/v1/evaluate'?"},
     };
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         const bool post = strcmp(heads[i].method, "POST") == 0;

@@ -274,10 +274,21 @@ START_TEST(halves_are_rounded_to_even)
 }
 END_TEST
 
+/* Excerpts have the quotes and escapes that make their end plain, also where they are cut. */
+START_TEST(excerpts_end_where_their_quotes_do)
+{
+    refuses("mse", "{\"it's\":0}", 400, "\"mse has no field 'it\\\\'s' (byte 8)\"");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[\"a b\"]}}", 400, "\"input/shape: a dimension is \\\"a b\\\"; it must be");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[\"a b]}}", 400, "\"input/shape: a dimension is \\\"a...\\\"; it must be");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[x'2]}}", 400, "\"input/shape: a dimension is x\\\\'2; it must be");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[[1]]}}", 400, "\"input/shape: '[' where a dimension was expected");
+}
+END_TEST
+
 START_TEST(keys_may_be_escaped)
 {
     refuses("mse", "{\"\\ud83d\\ude00\\u00e9\\u20ac\\\"\\\\\\/\\b\\f\\n\\r\\t\":0}", 400,
-            "\"mse has no field '\?\?\?\?\?\?\?\?\?\\\"\\\\/\?\?\?\?\?' (byte "
+            "\"mse has no field '\?\?\?\?\?\?\?\?\?\\\"\\\\\\\\/\?\?\?\?\?' (byte "
             "44)\",\"pointer\":\"/\xf0\x9f\x98\x80\xc3\xa9\xe2\x82\xac");
     refuses("mse", "{\"\\u0000\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
     refuses("mse", "{\"\\ud800\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
@@ -340,8 +351,8 @@ START_TEST(what_is_not_json_is_refused_at_its_byte)
     refuses("mse", "{\"input\":[1,2},\"target\":[1,2]}", 400, "\"input: '}' where ',' or ']' was expected (byte 13)\"");
     refuses("mse", "{\"input\":\"text that is far too long\"}", 400,
             "\"input: '\\\"' where a number, an array or an object was expected");
-    refuses("mse", "{'input':[1]}", 400, "\"''' where a field name in quotes was expected (byte 1)\"");
-    refuses("mse", "{\"inp\\x\":[1]}", 400, "\"'\\\\' where the rest of a string was expected (byte 5)\"");
+    refuses("mse", "{'input':[1]}", 400, "\"'\\\\'' where a field name in quotes was expected (byte 1)\"");
+    refuses("mse", "{\"inp\\x\":[1]}", 400, "\"'\\\\\\\\' where the rest of a string was expected (byte 5)\"");
     refuses("mse", "{\"inp\xff\":[1]}", 400, "\"byte 0xff where the rest of a string was expected (byte 5)\"");
     refuses("mse", "{\"inp\xc0\xaf\":[1]}", 400, "\"byte 0xc0");
     refuses("mse", "{\"\xed\xa0\x80\":[1]}", 400, "\"byte 0xed");
@@ -1011,7 +1022,8 @@ Suite *json_suite(void)
               tensors_come_back_in_the_form_in_which_they_were_sent, numbers_are_read_as_json_and_python_write_them,
               every_dtype_is_decoded, byte_order_mark_before_the_body_is_ignored,
               escapes_in_base64_count_as_what_they_stand_for, base64_of_every_length_is_decoded,
-              a_tensor_that_is_null_is_left_out, halves_are_rounded_to_even, keys_may_be_escaped, pointers_hold_whole_tokens,
+              a_tensor_that_is_null_is_left_out, halves_are_rounded_to_even, keys_may_be_escaped,
+              excerpts_end_where_their_quotes_do, pointers_hold_whole_tokens,
               parameters_of_every_type_are_taken);
     SUITE_ADD(suite, "json_malformed", what_is_not_json_is_refused_at_its_byte,
               numbers_that_json_forbids_are_refused_at_their_element, fields_are_known_once_and_of_their_type,

@@ -1,0 +1,52 @@
+/*
+ * The programs of tests/formats: the texts of messages, in the sources and in answers.
+ */
+#include "suites.h"
+#include "support/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PRINTED = 1 << 16, TIMEOUT_S = 300 };
+
+/* Runs a program of tests/formats; fails with what it prints if that fails. */
+static void run(const char *program)
+{
+    static char printed[PRINTED];
+    const char *const lossd = getenv("LOSSD");
+    const int status = command_run(printed, sizeof printed, "/usr/bin/python3 -B tests/formats/%s %s 2>&1 </dev/null", program,
+                                   lossd ? lossd : "build/lossd");
+    ck_assert_msg(status == 0, "%s ended with %d, having printed: %s", program, status, printed);
+}
+
+START_TEST(messages_in_the_sources_are_sound)
+{
+    run("texts.py");
+}
+END_TEST
+
+START_TEST(messages_of_provoked_errors_are_sound)
+{
+    run("errors.py");
+}
+END_TEST
+
+Suite *formats_suite(void)
+{
+    Suite *suite = suite_create("formats");
+    TCase *sources = tcase_create("formats_sources"), *answers = tcase_create("formats_answers");
+    tcase_set_timeout(sources, TIMEOUT_S);
+    tcase_set_timeout(answers, TIMEOUT_S);
+    tcase_set_tags(answers, TAG_SLOW);
+    if (command_succeeds("/usr/bin/python3 --version"))
+        tcase_add_test(sources, messages_in_the_sources_are_sound);
+    else
+        fprintf(stderr, "formats: the texts of messages are not checked: python3 is not here\n");
+    if (command_succeeds("/usr/bin/python3 -c 'import numpy'"))
+        tcase_add_test(answers, messages_of_provoked_errors_are_sound);
+    else
+        fprintf(stderr, "formats: errors are not provoked: python3-numpy is not here\n");
+    suite_add_tcase(suite, sources);
+    suite_add_tcase(suite, answers);
+    return suite;
+}

@@ -124,8 +124,8 @@ END_TEST
 START_TEST(what_an_entry_sets_itself_counts_more)
 {
     struct buffer expected = {0};
-    append_single(&expected, "huber", "{" NESTED ", \"delta\": 0.5, \"reduction\": \"sum\", \"grad\": true}");
-    append_single(&expected, "huber", "{" NESTED ", \"delta\": 2, \"reduction\": \"none\", \"dtype\": \"float64\"}");
+    append_single(&expected, "huber", "{" NESTED ", \"weight\": [1, 3], \"delta\": 0.5, \"reduction\": \"sum\", \"grad\": true}");
+    append_single(&expected, "huber", "{" NESTED ", \"weight\": [1, 3], \"delta\": 2, \"reduction\": \"none\", \"dtype\": \"float64\"}");
     append_single(&expected, "bce",
                   "{\"input\": [[0.5, 0.25], [0.75, 0.125]], \"target\": [[0, 1], [1, 1]], \"weight\": [1, 3], "
                   "\"reduction\": \"sum\", \"encoding\": \"flat\", \"grad\": [\"input\", \"target\"]}");
@@ -155,10 +155,10 @@ START_TEST(losses_may_stand_anywhere_and_read_the_same_numbers_as_other_dtypes)
     append_single(
         &expected, "nll",
         "{\"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"target\": [1, 0, -100], \"weight\": [1, 2], \"dtype\": \"float64\"}");
-    append_single(&expected, "mse", "{\"input\": [1, 2, 3], \"target\": [1, 0, -100]}");
+    append_single(&expected, "smooth_l1", "{\"input\": [1, 2, 3], \"target\": [1, 0, -100]}");
     ask("{\"weight\": [1, 2], \"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"losses\": [\"cross_entropy\", {\"loss\": \"nll\", "
         "\"dtype\": \"float64\"}, "
-        "{\"loss\": \"mse\", \"input\": [1, 2, 3]}], \"target\": [1, 0, -100]}");
+        "{\"loss\": \"smooth_l1\", \"input\": [1, 2, 3]}], \"target\": [1, 0, -100]}");
     expect_results(&expected);
 }
 END_TEST

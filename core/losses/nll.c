@@ -42,7 +42,7 @@ const struct loss_descriptor loss_nll = {
     .example = &example,
     .method =
         &(const struct loss_method){
-            .cost = {5, 0.08, 0.5, 0.5},
+            .cost = {10, 0.08, 0.5, 0.5},
             .shape = loss_shape_classes,
             .kernel = nll_kernel,
             .single = nll_kernel,

@@ -115,7 +115,7 @@ END_TEST
 
 /* Work of a case: long enough to be measured, short enough for thousands. */
 #define CASE_WORK 1e6
-enum { REPETITIONS = 3, MOST_CASES = 20000 };
+enum { REPETITIONS = 9, MOST_CASES = 20000 };
 
 struct measured {
     char name[120];

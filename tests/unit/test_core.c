@@ -764,6 +764,11 @@ START_TEST(missing_and_impossible_fields_are_named)
     batch = of("smooth_l1", &x, &x);
     batch.request.param[0].number = -1;
     refused(&batch, "/beta", "beta is -1; it must be at least 0");
+    batch.request.param[0].number = (double)NAN;
+    refused(&batch, "/beta", "beta must be a number");
+    batch = of("hinge_embedding", &x, &x); /* its margin may be any number */
+    batch.request.param[0].number = (double)NAN;
+    refused(&batch, "/margin", "margin must be a number");
     batch = of("cross_entropy", &rows, &labels);
     batch.request.param[1].number = 1.5;
     refused(&batch, "/label_smoothing", "label_smoothing is 1.5; it must be in [0, 1]");

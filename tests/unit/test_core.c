@@ -219,6 +219,13 @@ START_TEST(the_first_bad_element_is_named)
     ck_assert_str_eq(batch.error.path, "/target/55555");
     ck_assert_int_eq(batch.error.tensor, 1);
     ck_assert_int_eq(batch.error.element, 55555);
+    /* Of many within a block, too. */
+    batch_clear(&batch);
+    for (int i = 1234; i < N; i++)
+        y[i] = -7;
+    ck_assert_int_eq(batch_run(&batch, _i), LOSS_INVALID);
+    ck_assert_int_eq(batch.error.element, 1234);
+    batch_clear(&batch);
 }
 END_TEST
 
@@ -747,6 +754,9 @@ START_TEST(sizes_that_overflow_are_refused)
                              wide = matrix(NULL, LOSS_FLOAT32, 1, SIZE_MAX >> 12);
     struct batch batch = of("mse", &huge, &one);
     refused(&batch, "/input", "input has more elements than can be addressed");
+    const struct loss_tensor just = matrix(NULL, LOSS_FLOAT32, (size_t)PTRDIFF_MAX / 8 + 1, 1); /* doubles would not fit */
+    batch = of("mse", &just, &one);
+    refused(&batch, "/input", "input has more elements than can be addressed");
     batch = of("mse", &tall, &wide);
     refused(&batch, "", "the broadcast loss has more terms than can be addressed");
 }
@@ -867,9 +877,11 @@ Suite *core_suite(void)
     tcase_set_timeout(threads, 60);
     tcase_add_loop_test(threads, any_number_of_threads_gives_the_same_bits, 0, (int)loss_count());
     tcase_add_loop_test(threads, every_instruction_set_gives_the_same_bits, 0, (int)loss_count());
-    tcase_add_loop_test(threads, the_first_bad_element_is_named, 1, 5);
     tcase_add_test(threads, broadcast_gradients_do_not_depend_on_threads);
     suite_add_tcase(suite, threads);
+    TCase *blame = tcase_create("bad_elements");
+    tcase_add_loop_test(blame, the_first_bad_element_is_named, 1, 5);
+    suite_add_tcase(suite, blame);
     TCase *together = tcase_create("together");
     tcase_add_loop_test(together, losses_evaluated_together_give_the_bits_that_each_gives_alone, 0, LOSS_REDUCTION_COUNT);
     tcase_add_test(together, of_losses_evaluated_together_the_first_that_fails_is_named);

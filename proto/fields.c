@@ -514,6 +514,82 @@ enum loss_status fields_skip_value(struct fields *f)
     return LOSS_OK;
 }
 
+static enum loss_status pass_value(struct fields *f, int depth);
+
+static enum loss_status pass_element(struct fields *f, size_t index, void *context)
+{
+    (void)index;
+    return pass_value(f, *(const int *)context);
+}
+
+static enum loss_status pass_member(struct fields *f, int depth)
+{
+    const char *at;
+    f->at = json_blank(f->at);
+    if (*f->at != '"')
+        return fields_unexpected(f, f->at, "a field name in quotes");
+    const char *const end = json_skip_string(f->at, &at);
+    if (!end)
+        return fields_unexpected(f, at, "the rest of a string");
+    f->at = json_blank(end);
+    if (*f->at != ':')
+        return fields_unexpected(f, f->at, "':'");
+    f->at = json_blank(f->at + 1);
+    return pass_value(f, depth);
+}
+
+static enum loss_status pass_object(struct fields *f, int depth)
+{
+    f->at = json_blank(f->at + 1);
+    for (bool more = *f->at != '}' || !++f->at; more; f->at++) {
+        if (pass_member(f, depth) != LOSS_OK)
+            return f->error->status;
+        f->at = json_blank(f->at);
+        if (*f->at != ',' && *f->at != '}')
+            return fields_unexpected(f, f->at, "',' or '}'");
+        more = *f->at == ',';
+    }
+    return LOSS_OK;
+}
+
+/* Moves behind a number or a word; false if there is none. */
+static bool pass_word(struct fields *f)
+{
+    static const char *const literals[] = {"true", "false", "null"};
+    double number;
+    const char *end = number_read_f64(f->at, &number);
+    if (!end)
+        end = read_number_word(f, &number);
+    for (size_t i = 0; !end && i < sizeof literals / sizeof literals[0]; i++)
+        if (strncmp(f->at, literals[i], strlen(literals[i])) == 0)
+            end = f->at + strlen(literals[i]);
+    f->at = end ? end : f->at;
+    return end;
+}
+
+/* `depth` more arrays and objects may be in one another. */
+static enum loss_status pass_value(struct fields *f, int depth)
+{
+    const char *at;
+    const bool opens = *f->at == '[' || *f->at == '{';
+    if (opens && depth-- == 0)
+        return unsound(f, f->at);
+    if (opens)
+        return *f->at == '[' ? fields_read_list(f, pass_element, &depth) : pass_object(f, depth);
+    if (*f->at != '"')
+        return pass_word(f) ? LOSS_OK : fields_unexpected(f, f->at, "a JSON value");
+    const char *const end = json_skip_string(f->at, &at);
+    if (!end)
+        return fields_unexpected(f, at, "the rest of a string");
+    f->at = end;
+    return LOSS_OK;
+}
+
+enum loss_status fields_ignore_value(struct fields *f)
+{
+    return pass_value(f, json_depth());
+}
+
 void fields_try_names(struct loss_nearest *search, const struct loss_descriptor *loss)
 {
     for (int k = 0; k < EVALUATION_TENSORS; k++)

@@ -42,6 +42,8 @@ enum loss_status fields_read_list(struct fields *fields,
                                   void *context);
 /* Moves behind the JSON value at `at`, whatever it is. */
 enum loss_status fields_skip_value(struct fields *fields);
+/* Moves behind a value of which nothing will be used. It must be JSON in full; NaN and the infinities are taken as in tensors. */
+enum loss_status fields_ignore_value(struct fields *fields);
 /* Fails with LOSS_MALFORMED: something else was expected at a byte. */
 enum loss_status fields_unexpected(struct fields *fields, const char *at, const char *expected);
 /* Sets the key and the path for errors. */

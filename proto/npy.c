@@ -201,9 +201,9 @@ static enum loss_status find_header(struct npy *npy, const char *bytes, size_t l
     const size_t fixed = len > MAGIC && bytes[MAGIC] == 1 ? MAGIC + 4 : MAGIC + 6;
     if (len < fixed)
         return malformed(npy, bytes + len, "the file ends before its header");
-    if (bytes[MAGIC] < 1 || bytes[MAGIC] > 3)
-        return malformed(npy, bytes + MAGIC, "version %u of the format is not taken; 1, 2 and 3 are",
-                         (unsigned char)bytes[MAGIC]);
+    if (bytes[MAGIC] < 1 || bytes[MAGIC] > 3 || bytes[MAGIC + 1] != 0)
+        return malformed(npy, bytes + MAGIC, "version %u.%u of the format is not taken; 1.0, 2.0 and 3.0 are",
+                         (unsigned char)bytes[MAGIC], (unsigned char)bytes[MAGIC + 1]);
     uint32_t header = 0;
     memcpy(&header, bytes + MAGIC + 2, fixed - MAGIC - 2); /* little-endian, as we are */
     if (header > len - fixed)

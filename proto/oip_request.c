@@ -163,7 +163,7 @@ static enum loss_status read_input_parameter(struct fields *f, void *context)
     if (strncmp(f->key, "shared_memory_", strlen("shared_memory_")) == 0)
         return bad_input(r, input, "is in shared memory, which is not taken; send it in the body");
     if (strcmp(f->key, "binary_data_size") != 0)
-        return fields_skip_value(f);
+        return fields_ignore_value(f);
     if (input->is_binary)
         return bad_input(r, input, "has two binary_data_size");
     if (number_read_i64(f->at, &bytes, &end) != NUMBER_OK || bytes < 0)
@@ -343,7 +343,7 @@ static enum loss_status read_output_parameter(struct fields *f, void *context)
     }
     if (strcmp(f->key, "classification") == 0 || strncmp(f->key, "shared_memory_", strlen("shared_memory_")) == 0)
         return malformed(f, f->at, "outputs[%d] asks for %.40s, which is not given", r->asked->outputs, f->key);
-    return fields_skip_value(f);
+    return fields_ignore_value(f);
 }
 
 static enum loss_status read_output_member(struct fields *f, void *context)
@@ -400,7 +400,7 @@ static enum loss_status take_scalar(struct fields *f, char *text, size_t size)
         return take_string(f, "a string", text, size);
     if (*at == '[' || *at == '{')
         return malformed(f, at, "%s must be a string, a number or a boolean, as all parameters", f->key);
-    if (fields_skip_value(f) != LOSS_OK)
+    if (fields_ignore_value(f) != LOSS_OK)
         return f->error->status;
     snprintf(text, size, "%.*s", f->at - at < (ptrdiff_t)size ? (int)(f->at - at) : (int)size, at);
     return LOSS_OK;
@@ -415,7 +415,7 @@ static enum loss_status read_parameter(struct fields *f, void *context)
     if (strcmp(f->key, "binary_data_output") == 0)
         return take_boolean(f, &r->all_binary);
     if (is_foreign(f->key))
-        return fields_skip_value(f);
+        return fields_ignore_value(f);
     if (strcmp(f->key, "grad") == 0 || strcmp(f->key, "hess") == 0)
         return malformed(f, start, "%s is no parameter here: ask for the outputs %s_<tensor>", f->key, f->key);
     if (strcmp(f->key, "encoding") == 0)
@@ -469,7 +469,7 @@ static enum loss_status read_member(struct fields *f, void *context)
     case MEMBER_PARAMETERS:
         return take_null(f) ? LOSS_OK : fields_read_object(f, read_parameter, r);
     default:
-        return fields_skip_value(f);
+        return fields_ignore_value(f);
     }
 }
 

@@ -339,7 +339,8 @@ START_TEST(file_that_is_cut_short_is_refused)
         {"\x93NUMPY\2\0\1\0\0", 11, "input: the file ends before its header"},
         {"\x93NUMPY\1\0\3\0{}", 12, "input: the header is said to have 3 bytes, but 2 follow"},
         {"\x93NUMPY\3\0\xff\xff\xff\xff{}", 14, "input: the header is said to have 4294967295 bytes, but 2 follow"},
-        {"\x93NUMPY\4\0\1\0\0\0", 12, "input: version 4 of the format is not taken; 1, 2 and 3 are"},
+        {"\x93NUMPY\4\0\1\0\0\0", 12, "input: version 4.0 of the format is not taken; 1.0, 2.0 and 3.0 are"},
+        {"\x93NUMPY\1\1\1\0\0\0", 12, "input: version 1.1 of the format is not taken; 1.0, 2.0 and 3.0 are"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct buffer form = {0};

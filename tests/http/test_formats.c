@@ -1,5 +1,5 @@
 /*
- * The programs of tests/formats: the texts of messages, in the sources and in answers.
+ * The programs of tests/formats: the texts of messages, in the sources and in answers, and what is taken of each format.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -31,6 +31,12 @@ START_TEST(messages_of_provoked_errors_are_sound)
 }
 END_TEST
 
+START_TEST(formats_are_read_as_json_and_numpy_read_them)
+{
+    run("differential.py");
+}
+END_TEST
+
 Suite *formats_suite(void)
 {
     Suite *suite = suite_create("formats");
@@ -42,10 +48,12 @@ Suite *formats_suite(void)
         tcase_add_test(sources, messages_in_the_sources_are_sound);
     else
         fprintf(stderr, "formats: the texts of messages are not checked: python3 is not here\n");
-    if (command_succeeds("/usr/bin/python3 -c 'import numpy'"))
+    if (command_succeeds("/usr/bin/python3 -c 'import numpy'")) {
         tcase_add_test(answers, messages_of_provoked_errors_are_sound);
-    else
-        fprintf(stderr, "formats: errors are not provoked: python3-numpy is not here\n");
+        tcase_add_test(answers, formats_are_read_as_json_and_numpy_read_them);
+    } else {
+        fprintf(stderr, "formats: answers are not checked: python3-numpy is not here\n");
+    }
     suite_add_tcase(suite, sources);
     suite_add_tcase(suite, answers);
     return suite;

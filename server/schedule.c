@@ -16,10 +16,10 @@ struct client_queue {
 
 struct schedule {
     size_t entries, most, clients;
-    int64_t virtual_time; /* of the client that was charged last */
+    int64_t virtual_time; /* at which clients start that come anew; does not go back */
     struct client_queue *first, *last, *free;
     struct client_queue *running;
-    size_t untouched;            /* the first queue that was never used */
+    size_t queues, untouched; /* the first queue that was never used */
     struct client_queue queue[]; /* one for each entry that may wait, and two for one that runs and
                                     is added again */
 };
@@ -28,32 +28,85 @@ enum { QUEUES_BESIDES = 2 };
 
 /* ---- clients --------------------------------------------------------------------------------- */
 
-/* The queue of a client, which is made if it has none: there are as many as entries. */
-static struct client_queue *queue_of(struct schedule *schedule, uint64_t client)
+static bool is_idle(const struct client_queue *queue)
+{
+    return queue->entries == 0 && !queue->running;
+}
+
+static void release(struct schedule *schedule, struct client_queue *queue)
+{
+    *(queue->previous ? &queue->previous->next : &schedule->first) = queue->next;
+    *(queue->next ? &queue->next->previous : &schedule->last) = queue->previous;
+    queue->next = schedule->free;
+    schedule->free = queue;
+}
+
+/* Frees the queues of clients that have nothing waiting and nothing running, and have had no more
+   time than those who come anew. */
+static void release_idle(struct schedule *schedule)
+{
+    for (struct client_queue *queue = schedule->first, *next; queue; queue = next) {
+        next = queue->next;
+        if (is_idle(queue) && queue->used <= schedule->virtual_time)
+            release(schedule, queue);
+    }
+}
+
+static void advance(struct schedule *schedule, int64_t time)
+{
+    if (time > schedule->virtual_time)
+        schedule->virtual_time = time;
+}
+
+/* When nothing waits and nothing runs: what clients have had before counts no more. */
+static void forget_all(struct schedule *schedule)
+{
+    for (const struct client_queue *queue = schedule->first; queue; queue = queue->next)
+        advance(schedule, queue->used);
+    release_idle(schedule);
+}
+
+static struct client_queue *find_queue(const struct schedule *schedule, uint64_t client)
 {
     for (struct client_queue *queue = schedule->first; queue; queue = queue->next)
         if (queue->client == client)
             return queue;
-    struct client_queue *const queue =
-        schedule->free ? schedule->free : &schedule->queue[schedule->untouched++];
+    return NULL;
+}
+
+/* A queue that is not in use. There are more than clients that wait or run; if idle ones have the
+   others, takes the one of those that has had the least time. */
+static struct client_queue *unused_queue(struct schedule *schedule)
+{
+    if (!schedule->free && schedule->untouched < schedule->queues)
+        return &schedule->queue[schedule->untouched++];
+    if (!schedule->free) {
+        struct client_queue *least = NULL;
+        for (struct client_queue *queue = schedule->first; queue; queue = queue->next)
+            if (is_idle(queue) && (!least || queue->used < least->used))
+                least = queue;
+        release(schedule, least);
+    }
+    struct client_queue *const queue = schedule->free;
     schedule->free = queue->next;
+    return queue;
+}
+
+/* The queue of a client that is about to have something waiting. */
+static struct client_queue *queue_of(struct schedule *schedule, uint64_t client)
+{
+    struct client_queue *queue = find_queue(schedule, client);
+    if (queue) {
+        if (is_idle(queue) && queue->used < schedule->virtual_time)
+            queue->used = schedule->virtual_time;
+        return queue;
+    }
+    queue = unused_queue(schedule);
     *queue = (struct client_queue){
         .client = client, .used = schedule->virtual_time, .previous = schedule->last};
     *(schedule->last ? &schedule->last->next : &schedule->first) = queue;
     schedule->last = queue;
     return queue;
-}
-
-/* Frees the queue of a client that has nothing waiting and nothing running: the next time it starts
-   anew. */
-static void release_idle(struct schedule *schedule, struct client_queue *queue)
-{
-    if (queue->entries > 0 || queue->running)
-        return;
-    *(queue->previous ? &queue->previous->next : &schedule->first) = queue->next;
-    *(queue->next ? &queue->next->previous : &schedule->last) = queue->previous;
-    queue->next = schedule->free;
-    schedule->free = queue;
 }
 
 /* The client that has the most entries; of several, the one that came last. */
@@ -97,22 +150,21 @@ void schedule_remove(struct schedule *schedule, struct schedule_entry *entry)
     *(entry->next ? &entry->next->previous : &queue->last) = entry->previous;
     schedule->entries--;
     schedule->clients -= --queue->entries == 0;
-    release_idle(schedule, queue);
 }
 
 /* How many entries of a client wait. */
 static size_t entries_of(const struct schedule *schedule, uint64_t client)
 {
-    for (const struct client_queue *queue = schedule->first; queue; queue = queue->next)
-        if (queue->client == client)
-            return queue->entries;
-    return 0;
+    const struct client_queue *const queue = find_queue(schedule, client);
+    return queue ? queue->entries : 0;
 }
 
 struct schedule_entry *schedule_add(struct schedule *schedule, struct schedule_entry *entry,
                                     int64_t now)
 {
     struct schedule_entry *refused = NULL;
+    if (schedule->entries == 0 && !schedule->running)
+        forget_all(schedule);
     if (schedule->entries >= schedule->most) {
         const struct client_queue *const largest = longest(schedule);
         if (entries_of(schedule, entry->client) + 1 >= largest->entries)
@@ -137,30 +189,40 @@ static int64_t turn_of(const struct client_queue *queue)
     return queue->used + (cost < SCHEDULE_COST_MOST_NS ? cost : SCHEDULE_COST_MOST_NS);
 }
 
+/* The client whose turn it is; NULL if none has anything waiting. */
+static struct client_queue *next_client(const struct schedule *schedule)
+{
+    struct client_queue *next = NULL;
+    for (struct client_queue *queue = schedule->first; queue; queue = queue->next)
+        if (queue->entries > 0 && (!next || turn_of(queue) < turn_of(next)))
+            next = queue;
+    return next;
+}
+
 struct schedule_entry *schedule_take(struct schedule *schedule)
 {
-    struct client_queue *chosen = NULL;
-    for (struct client_queue *queue = schedule->first; queue; queue = queue->next)
-        if (queue->entries > 0 && (!chosen || turn_of(queue) < turn_of(chosen)))
-            chosen = queue;
+    struct client_queue *const chosen = next_client(schedule);
     if (!chosen)
         return NULL;
     struct schedule_entry *const entry = chosen->first;
     chosen->running = true;
     schedule->running = chosen;
+    advance(schedule, chosen->used);
     schedule_remove(schedule, entry);
     return entry;
 }
 
+/* The virtual time does not go beyond the next turn: a client that comes anew must not wait until
+   those who wait have caught up with a long job. */
 void schedule_charge(struct schedule *schedule, int64_t ns)
 {
     struct client_queue *const queue = schedule->running;
     queue->used += ns;
     queue->running = false;
     schedule->running = NULL;
-    if (queue->used > schedule->virtual_time)
-        schedule->virtual_time = queue->used;
-    release_idle(schedule, queue);
+    const struct client_queue *const next = next_client(schedule);
+    advance(schedule, next && turn_of(next) < queue->used ? turn_of(next) : queue->used);
+    release_idle(schedule);
 }
 
 void schedule_each(struct schedule *schedule,
@@ -185,6 +247,7 @@ struct schedule *schedule_new(size_t most)
     if (!schedule)
         return NULL;
     schedule->most = most;
+    schedule->queues = queues;
     return schedule;
 }
 

@@ -5,9 +5,14 @@
  * Each client that has jobs waiting has a queue and a virtual time: the time that its jobs have
  * taken on the executor. The next job is taken from the client for which virtual time plus the
  * expected duration of its first job is least, and the time that the job really took is then added.
- * A client that comes anew starts at the virtual time of the last job. So however many jobs a
- * client queues, another one waits for at most the job that is running and one more of each client
- * that waits too.
+ * A client that comes anew starts at the virtual time of the last job, but no later than at the
+ * next turn of those who wait. So however many jobs a client queues, and however long those before
+ * it took, another one waits for the job that is running, and then for each client that waits too
+ * until that has been given about as much time as its own job is expected to take, or one job.
+ *
+ * What a client has had beyond its share counts until the others have caught up, or nothing waits:
+ * one that sends a long job, and the next when that is done, has no advantage over one that queues
+ * many short ones.
  *
  * A client's own jobs are ordered by when they came, but a job may overtake others that are
  * expected to take longer, as long as it came no later than SCHEDULE_SLACK times their expected

@@ -144,6 +144,82 @@ START_TEST(schedule_starves_nobody_for_new_clients)
 }
 END_TEST
 
+/* How many jobs are done until one of a client is. */
+static int jobs_before(uint64_t client)
+{
+    int before = 0;
+    for (const struct schedule_entry *entry; (entry = work()) && entry->client != client;)
+        before++;
+    return before;
+}
+
+/* Those who waited for a long job of another client have all the time that it took to catch up; who
+   comes then does not wait for that. */
+START_TEST(schedule_lets_newcomers_in_while_others_catch_up)
+{
+    add(1, 60000);
+    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    for (int i = 0; i < 16; i++)
+        add(2, 1200);
+    schedule_charge(schedule, 60000 * MS);
+    ck_assert_uint_eq(work()->client, 2);
+    add(3, 1200);
+    ck_assert_int_le(jobs_before(3), 1);
+}
+END_TEST
+
+/* A client that asks for long jobs one by one shares with one that has many short ones waiting. */
+START_TEST(schedule_counts_the_time_of_clients_that_come_again)
+{
+    int64_t time[3] = {0};
+    add(1, 10000);
+    for (int i = 0; i < 60; i++)
+        add(2, 1000);
+    for (int i = 0; i < 60 && schedule_clients(schedule) > 0; i++) {
+        const struct schedule_entry *const entry = work();
+        time[entry->client] += entry->cost_ns;
+        if (entry->client == 1)
+            add(1, 10000);
+        ck_assert_int_le(time[1] - time[2], 10000 * MS);
+        ck_assert_int_le(time[2] - time[1], 10000 * MS);
+    }
+}
+END_TEST
+
+/* Only towards those who waited meanwhile: a newcomer has not. */
+START_TEST(schedule_gives_newcomers_nothing_for_the_time_before)
+{
+    add(1, 60000);
+    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    add(1, 1000);
+    add(1, 1000);
+    add(2, 1000);
+    schedule_charge(schedule, 60000 * MS);
+    ck_assert_uint_eq(work()->client, 2);
+    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    for (int i = 0; i < 10; i++)
+        add(3, 1000);
+    schedule_charge(schedule, 1000 * MS);
+    ck_assert_int_le(jobs_before(1), 2);
+}
+END_TEST
+
+/* Not so if nothing was waiting in between. */
+START_TEST(schedule_forgets_the_time_of_clients_when_nothing_waits)
+{
+    add(1, 60000);
+    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    add(2, 1000);
+    schedule_charge(schedule, 60000 * MS);
+    ck_assert_uint_eq(work()->client, 2);
+    for (int i = 0; i < 10; i++)
+        add(3, 1000);
+    ck_assert_uint_eq(work()->client, 3);
+    add(1, 1000);
+    ck_assert_int_le(jobs_before(1), 1);
+}
+END_TEST
+
 /* A client that was idle has no time in store, and one that was served owes none. */
 START_TEST(schedule_forgets_clients_that_have_nothing_waiting)
 {
@@ -240,9 +316,20 @@ START_TEST(schedule_entries_can_be_removed_while_they_are_visited)
 }
 END_TEST
 
-/* Whatever happens in whatever order, no entry is lost or comes twice. */
+/* Takes the next entry, and works on it for up to four times as long as was expected. */
+static struct schedule_entry *work_longer(unsigned *seed)
+{
+    struct schedule_entry *const entry = schedule_take(schedule);
+    if (entry)
+        schedule_charge(schedule, entry->cost_ns * (rand_r(seed) % 5));
+    return entry;
+}
+
+/* Whatever happens in whatever order, no entry is lost or comes twice; with few clients, and with
+   more than can be remembered. */
 START_TEST(schedule_loses_nothing)
 {
+    const uint64_t clients = _i == 0 ? 9 : 100 * MOST;
     static bool waits[4 * MOST];
     unsigned seed = 1;
     size_t waiting = 0;
@@ -252,7 +339,7 @@ START_TEST(schedule_loses_nothing)
         const int what = rand_r(&seed) % 8;
         now += rand_r(&seed) % 1000000;
         if (what < 4 && !waits[i]) {
-            entries[i] = (struct schedule_entry){.client = (uint64_t)rand_r(&seed) % 9,
+            entries[i] = (struct schedule_entry){.client = (uint64_t)rand_r(&seed) % clients,
                                                  .cost_ns = rand_r(&seed) % 1000000000};
             struct schedule_entry *const refused = schedule_add(schedule, &entries[i], now);
             waits[i] = true;
@@ -267,7 +354,7 @@ START_TEST(schedule_loses_nothing)
             waits[i] = false;
             waiting--;
         } else if (what == 6) {
-            struct schedule_entry *const entry = work();
+            struct schedule_entry *const entry = work_longer(&seed);
             ck_assert(!entry == (waiting == 0));
             if (entry) {
                 ck_assert(waits[entry - entries]);
@@ -498,13 +585,17 @@ Suite *schedule_suite(void)
     tcase_add_test(order, schedule_prefers_short_jobs_within_reason);
     tcase_add_test(order, schedule_bounds_how_long_a_job_is_overtaken);
     tcase_add_test(order, schedule_starves_nobody_for_new_clients);
+    tcase_add_test(order, schedule_lets_newcomers_in_while_others_catch_up);
+    tcase_add_test(order, schedule_counts_the_time_of_clients_that_come_again);
+    tcase_add_test(order, schedule_gives_newcomers_nothing_for_the_time_before);
+    tcase_add_test(order, schedule_forgets_the_time_of_clients_when_nothing_waits);
     tcase_add_test(order, schedule_forgets_clients_that_have_nothing_waiting);
     tcase_add_test(order, schedule_refuses_the_client_that_has_most_when_it_is_full);
     tcase_add_test(order, schedule_refuses_nobody_who_has_fewer_when_it_is_full);
     tcase_add_test(order, schedule_refuses_newcomers_when_every_client_has_one);
     tcase_add_test(order, schedule_adds_the_running_job_again_though_it_is_full);
     tcase_add_test(order, schedule_entries_can_be_removed_while_they_are_visited);
-    tcase_add_test(order, schedule_loses_nothing);
+    tcase_add_loop_test(order, schedule_loses_nothing, 0, 2);
     tcase_add_checked_fixture(jobs, start_executor, stop_executor);
     tcase_add_test(jobs, executor_does_not_run_a_job_whose_client_has_left);
     tcase_add_test(jobs, executor_does_not_run_a_job_whose_time_is_up);

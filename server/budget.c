@@ -281,16 +281,14 @@ static void serve_queue(struct budget *budget)
     pthread_mutex_unlock(&budget->mutex);
 }
 
-/* Takes those off the queue who will not be granted anything: who has been admitted is not refused
- * for having waited. */
+/* Takes those off the queue that will not be granted anything. */
 static struct reservation *take_refused(struct budget *budget, int64_t now)
 {
     struct reservation *refused = NULL, **end = &refused, *next = take_queue(budget);
     while (next) {
         struct reservation *const r = next;
         next = r->next;
-        const bool late = r->until <= now && !is_promised(r);
-        if (budget->closed || late || allowance_cancelled(&r->allowance)) {
+        if (budget->closed || r->until <= now || allowance_cancelled(&r->allowance)) {
             *end = r;
             end = &r->next;
         } else {
@@ -438,11 +436,12 @@ bool reservation_may_wait(const struct reservation *reservation)
     return !reservation->never && (is_promised(reservation) || reservation->budget->wait_ms > 0);
 }
 
-bool reservation_wait(struct reservation *reservation,
+bool reservation_wait(struct reservation *reservation, int64_t latest,
                       void (*wake)(struct reservation *reservation, bool granted))
 {
     struct budget *const budget = reservation->budget;
-    reservation->until = clock_ms() + budget->wait_ms;
+    const int64_t refused = is_promised(reservation) ? INT64_MAX : clock_ms() + budget->wait_ms;
+    reservation->until = latest < refused ? latest : refused;
     reservation->wake = wake;
     pthread_mutex_lock(&budget->mutex);
     const bool may = is_promised(reservation) || budget->refusable < budget->most_waiting;

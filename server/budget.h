@@ -26,7 +26,7 @@
  * one exception: small ones, as long as all of them do with what is set aside for them, which large
  * ones never have. So a request that waits is overtaken only by those admitted before it began to
  * wait, and once these have finished it is the first itself. Requests that are not admitted are
- * refused after `wait_ms`; admitted ones are not.
+ * refused after `wait_ms`; admitted ones are not, unless their own time is up.
  *
  * A large request may begin without being admitted (RESERVATION_STARTED), with BUDGET_START bytes
  * of what is set aside, half of which may be used so: it is admitted when it has sent as much. So
@@ -107,10 +107,11 @@ bool reservation_fill(struct reservation *reservation, size_t claim);
 /* Whether waiting for what was not there is of use and allowed: it will be there, and `wait_ms` is
    not 0 or the request is admitted and asks for what it claims. */
 bool reservation_may_wait(const struct reservation *reservation);
-/* Waits for what was not there. Later `wake` is called once, from any thread, perhaps before this
-   returns; the reservation then belongs to whom `wake` leaves it to. False if it cannot wait, since
-   too many do; then `wake` is not called. */
-bool reservation_wait(struct reservation *reservation,
+/* Waits for what was not there, until `latest` (clock_ms; INT64_MAX for no such time). Later `wake`
+   is called once, from any thread, perhaps before this returns; the reservation then belongs to
+   whom `wake` leaves it to. False if it cannot wait, since too many do; then `wake` is not
+   called. */
+bool reservation_wait(struct reservation *reservation, int64_t latest,
                       void (*wake)(struct reservation *reservation, bool granted));
 
 /* Gives back what is reserved and not taken, and claims no more. */

@@ -14,20 +14,27 @@
  *          v                                                                   |
  *      WAITING (until there is memory) -- too late ---> LATE: answered and dropped
  *          |  ^ the body grows                                                 |
- *      RECEIVING -- all is in, small: computed on the spot --------------------+
- *          +------- all is in, large: suspended and queued --> COMPUTING ------+  resumed
- *          +------- all is in, no memory to compute: WAITING --^
+ *      RECEIVING -- all is in, small: computed at once ------------------------+
+ *          |  +------- all is in, no memory to compute: GATHERING -- too late -+  resumed
+ *          |                                      v                            |
+ *          +------- all is in, large: queued --> COMPUTING --------------------+  resumed
  *
- * Who owns a request (struct request): the I/O thread, from the first call until on_completed frees it, except in the state
- * COMPUTING: then it belongs to the executor. That handing over is safe because of three things. (1) The connection is
- * suspended before the job is queued, and libmicrohttpd does nothing to a suspended connection, it does not even notice that
- * the client has gone: so neither on_request nor on_completed can run while the executor has the request. (2) The last thing
- * that the executor does to a request is MHD_resume_connection; from that call on the I/O thread may free it, so the executor
- * touches neither the request nor the connection again. (3) MHD_resume_connection locks the same mutex under which the I/O
- * thread takes the connection back, so whatever the executor wrote is seen there. In the state WAITING a
- * request belongs to budget.h in the same way, until there is memory for it. A client that resets or closes its connection in
- * the meantime is noticed by watch.h, and the executor gives its work up; in any case sending fails, and on_completed frees the
- * request as ever.
+ * READY goes to COMPUTING once if the executor has to compress the answer.
+ *
+ * Who owns a request (struct request): the I/O thread, from the first call until on_completed frees
+ * it, except in three states. In COMPUTING it belongs to the executor, in WAITING and GATHERING to
+ * budget.h, and from there it may be given to the executor without the I/O thread. Each of them
+ * gives it back by a call of on_job_done or on_memory, on any thread: the executor's two, the one of
+ * watch.h, or an I/O thread that frees memory or queues a job. That is safe because of three things.
+ * (1) The connection is suspended before the request is given away, and libmicrohttpd does nothing
+ * to a suspended connection, it does not even notice that the client has gone: so neither on_request
+ * nor on_completed can run meanwhile. (2) The last thing that is done to a request before it is
+ * given back is MHD_resume_connection; from that call on the I/O thread may free it, so neither the
+ * request nor the connection is touched again. (3) MHD_resume_connection locks the same mutex under
+ * which the I/O thread takes the connection back, so whatever was written is seen there.
+ *
+ * A client that resets or closes its connection in the meantime is noticed by watch.h, and its work
+ * is given up; in any case sending fails, and on_completed frees the request as ever.
  */
 #include "http.h"
 
@@ -167,6 +174,7 @@ struct request {
     enum request_state state;
     int64_t started;             /* clock_ns */
     int64_t whole;               /* the same, when all of it had come; 0: it has not */
+    int64_t waited;              /* nanoseconds since then for memory and for the executor */
     int64_t handed;              /* the same, when it was last handed to the executor, or its answer to libmicrohttpd */
     int64_t ns[PHASE_COUNT];     /* as in struct record */
     const char *method, *target; /* in the connection's memory, as is all text of `call` */
@@ -462,6 +470,38 @@ static uint64_t body_length(const struct request *request)
     return request->framing.chunked ? WATCH_ANY_LENGTH : request->framing.length;
 }
 
+/* ---- how long a request may take ------------------------------------------------------------- */
+
+/* How long a request may take from when it is whole, in milliseconds; 0: any time. */
+static int64_t timeout_of(const struct request *request)
+{
+    const int64_t ours = request->http->settings.limits.compute_timeout,
+                  theirs = request->timeout_ms;
+    return theirs > 0 && (ours == 0 || theirs < ours) ? theirs : ours;
+}
+
+/* The same, when its time is up (clock_ns); INT64_MAX for never. */
+static int64_t deadline_of(const struct request *request)
+{
+    const int64_t limit_ms = timeout_of(request);
+    return limit_ms > 0 ? request->whole + limit_ms * 1000000 : INT64_MAX;
+}
+
+/* Refuses a request whose time is up. Asking again makes sense unless computing took most of it. */
+static void refuse_late(struct request *request)
+{
+    const int64_t limit_ms = timeout_of(request), waited_ms = request->waited / 1000000;
+    const bool theirs = limit_ms != request->http->settings.limits.compute_timeout;
+    count_reject(request, REJECT_COMPUTE_TIME);
+    refuse(&request->reply, 503,
+           "the answer was not ready within %.10g seconds, the limit that %s sets; the request "
+           "waited for %.1f of them",
+           (double)limit_ms / 1000, theirs ? timeout_header : "--compute-timeout",
+           (double)waited_ms / 1000);
+    request->reply.retry_after =
+        2 * waited_ms < limit_ms ? 0 : executor_retry_after(request->http->settings.executor);
+}
+
 /* ---- waiting for memory --------------------------------------------------------------------------------------------- */
 
 static bool hand_over(struct request *request);
@@ -497,8 +537,12 @@ static size_t expected_bytes(const struct request *request, size_t bytes)
 static void refuse_waiting(struct request *request)
 {
     const bool whole = request->state == REQUEST_GATHERING;
+    if (whole)
+        request->waited = clock_ns() - request->whole;
     if (is_given_up(request))
         refuse_gone(request);
+    else if (whole && clock_ns() >= deadline_of(request))
+        refuse_late(request);
     else
         refuse_no_memory(request, "this request");
     if (whole)
@@ -516,6 +560,7 @@ static void on_memory(struct reservation *memory, bool granted)
     if (!granted) {
         refuse_waiting(request);
     } else if (request->state == REQUEST_GATHERING) {
+        request->waited = clock_ns() - request->whole;
         if (hand_over(request))
             return;
         refuse_submitted(request);
@@ -531,10 +576,12 @@ static void on_memory(struct reservation *memory, bool granted)
 /* Leaves what is still to come of the body with the client until there is memory for what was last asked for. */
 static void wait_for_memory(struct request *request, enum request_state state)
 {
+    const int64_t deadline = state == REQUEST_GATHERING ? deadline_of(request) : INT64_MAX;
     request->state = state;
+    request->memory.allowance.asked = NULL; /* this thread's, which does not work on it meanwhile */
     watch_turn(request->watched, WATCH_NOTHING);
     MHD_suspend_connection(request->connection);
-    if (!reservation_wait(&request->memory, on_memory))
+    if (!reservation_wait(&request->memory, deadline < INT64_MAX ? deadline / 1000000 + 1 : deadline, on_memory))
         refuse_waiting(request);
 }
 
@@ -715,14 +762,6 @@ static bool compute(struct request *request, int threads, size_t most_now)
 
 /* ---- the executor ---------------------------------------------------------------------------- */
 
-/* How long a request may take from when it is whole, in milliseconds; 0: any time. */
-static int64_t timeout_of(const struct request *request)
-{
-    const int64_t ours = request->http->settings.limits.compute_timeout,
-                  theirs = request->timeout_ms;
-    return theirs > 0 && (ours == 0 || theirs < ours) ? theirs : ours;
-}
-
 /* By what a client is known when requests are counted and jobs are ordered: the name of its token,
    else its address. */
 static uint64_t limit_key(const struct request *request)
@@ -745,21 +784,6 @@ static int64_t cost_of(const struct request *request)
     return ns < (double)SCHEDULE_COST_MOST_NS ? (int64_t)ns : SCHEDULE_COST_MOST_NS;
 }
 
-/* Refuses a request whose time is up. Asking again makes sense unless computing took most of it. */
-static void refuse_late(struct request *request)
-{
-    const int64_t limit_ms = timeout_of(request), waited_ms = request->ns[PHASE_QUEUE] / 1000000;
-    const bool theirs = limit_ms != request->http->settings.limits.compute_timeout;
-    count_reject(request, REJECT_COMPUTE_TIME);
-    refuse(&request->reply, 503,
-           "the answer was not ready within %.10g seconds, the limit that %s sets; the request was "
-           "in the queue for %.1f of them",
-           (double)limit_ms / 1000, theirs ? timeout_header : "--compute-timeout",
-           (double)waited_ms / 1000);
-    request->reply.retry_after =
-        2 * waited_ms < limit_ms ? 0 : executor_retry_after(request->http->settings.executor);
-}
-
 static void refuse_queue(struct request *request)
 {
     count_reject(request, REJECT_QUEUE);
@@ -771,6 +795,7 @@ static void refuse_queue(struct request *request)
 static void end_waiting(struct request *request)
 {
     const int64_t now = clock_ns(), ns = now - request->handed;
+    request->waited += ns;
     request->ns[PHASE_QUEUE] = request->ns[PHASE_QUEUE] > 0 ? request->ns[PHASE_QUEUE] + ns : ns;
     request->handed = 0;
 }
@@ -849,12 +874,12 @@ static void on_job_done(struct job *job, enum job_end end)
 /* Hands a request to the executor; its connection is suspended. False if that takes no more jobs. From any thread. */
 static bool hand_over(struct request *request)
 {
-    const int64_t limit_ms = timeout_of(request), now = clock_ns();
+    const int64_t now = clock_ns();
     struct job *const job = &request->job;
     request->whole = request->whole > 0 ? request->whole : now;
     job->entry = (struct schedule_entry){.client = limit_key(request), .cost_ns = cost_of(request)};
     job->gone = request->watched ? watch_gone(request->watched) : &request->http->give_up;
-    job->deadline = limit_ms > 0 ? request->whole + limit_ms * 1000000 : INT64_MAX;
+    job->deadline = deadline_of(request);
     job->cancel = false;
     request->memory.allowance.cancel = &job->cancel;
     request->state = REQUEST_COMPUTING;

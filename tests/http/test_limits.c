@@ -1273,6 +1273,35 @@ START_TEST(limits_a_deadline_includes_the_queue)
 }
 END_TEST
 
+/* There is memory for all of its body, but not for as much again to compute it with. */
+START_TEST(limits_a_deadline_includes_waiting_for_memory)
+{
+    struct http_client second;
+    char value[64];
+    START("--max-memory=128M", "--max-connections=100", "--threads=1");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    const double most = metric("lossd_memory_budget_bytes") / 8 * 7;
+    const size_t len = (size_t)((most - metric(reserved)) * 0.7);
+    char *body = padded_body(mse, len);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, len, "X-Request-Timeout: 1\r\n");
+    ck_assert(http_client_send(&second, body, len));
+    ck_assert(http_client_read(&second, &response, false));
+    expect_status(503, "within 1 seconds, the limit that X-Request-Timeout sets; the request waited for ");
+    ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", value, sizeof value));
+    ck_assert(metric(busy) == 1);
+    ck_assert(metric(late) == 1);
+    ck_assert(http_client_ask(&second, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&second);
+    reset(&client);
+    free(body);
+    wait_for_metric(busy, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
 START_TEST(limits_clients_can_only_lower_the_deadline)
 {
     START("--compute-timeout=0.3");
@@ -1904,6 +1933,7 @@ Suite *limits_suite(void)
     tcase_add_test(leaving, limits_silent_clients_are_asked_whether_they_live);
     tcase_add_test(computing, limits_computing_has_a_deadline);
     tcase_add_test(computing, limits_a_deadline_includes_the_queue);
+    tcase_add_test(computing, limits_a_deadline_includes_waiting_for_memory);
     tcase_add_test(computing, limits_clients_can_only_lower_the_deadline);
     tcase_add_test(computing, limits_there_can_be_no_deadline);
     tcase_add_test(computing, limits_timeouts_are_read_strictly);

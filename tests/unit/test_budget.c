@@ -3,6 +3,7 @@
  * invariants of budget.h.
  */
 #include "budget.h"
+#include "clock.h"
 #include "suites.h"
 
 #include <check.h>
@@ -62,7 +63,7 @@ static bool wait_for_it(struct asker *asker)
 {
     asker->waits = true;
     asker->granted = false;
-    const bool waits = reservation_wait(&asker->memory, on_wake);
+    const bool waits = reservation_wait(&asker->memory, INT64_MAX, on_wake);
     asker->waits &= waits;
     return waits;
 }
@@ -281,7 +282,8 @@ START_TEST(budget_waiting_has_an_end_for_all_but_admitted_ones)
     take(&admitted, 10 * MIB);
     ck_assert(!reservation_fill(&admitted.memory, 40 * MIB) && wait_for_it(&admitted));
     ck_assert(!reservation_begin(&waiter.memory, MOST) && wait_for_it(&waiter));
-    admitted.memory.until = waiter.memory.until = 0; /* its time is up */
+    ck_assert_int_eq(admitted.memory.until, INT64_MAX);
+    waiter.memory.until = 0; /* its time is up */
     ck_assert_uint_gt(budget_tick(budget), 0);
     ck_assert(!waiter.waits && !waiter.granted);
     ck_assert(admitted.waits);
@@ -289,6 +291,29 @@ START_TEST(budget_waiting_has_an_end_for_all_but_admitted_ones)
     ck_assert(admitted.granted);
     end(&admitted);
     ck_assert_uint_eq(budget_tick(budget), 0);
+}
+END_TEST
+
+/* Not of one that does not wait any longer itself. */
+START_TEST(budget_waiting_ends_when_a_request_says_so)
+{
+    struct asker holder, admitted;
+    begin(&holder);
+    begin(&admitted);
+    ck_assert(reservation_begin(&holder.memory, 40 * MIB) &&
+              reservation_begin(&admitted.memory, 40 * MIB));
+    take(&holder, 30 * MIB);
+    take(&admitted, 10 * MIB);
+    ck_assert(!reservation_fill(&admitted.memory, 40 * MIB));
+    admitted.waits = true;
+    ck_assert(reservation_wait(&admitted.memory, clock_ms() + 60000, on_wake));
+    budget_tick(budget);
+    ck_assert(admitted.waits);
+    admitted.memory.until = clock_ms();
+    budget_tick(budget);
+    ck_assert(!admitted.waits && !admitted.granted);
+    end(&admitted);
+    end(&holder);
 }
 END_TEST
 
@@ -379,7 +404,7 @@ static void model_wait(struct model *m)
     m->since = ++model_time;
     m->asker.waits = true;
     m->asker.granted = false;
-    if (reservation_wait(r, on_model_wake))
+    if (reservation_wait(r, INT64_MAX, on_model_wake))
         return;
     ck_assert(!m->promised);
     m->asker.waits = false;
@@ -504,7 +529,8 @@ static void drain(void)
             continue;
         for (int i = 0; i < SLOTS; i++) {
             refused += model[i].active && !model[i].promised; /* the clock is let go on for them */
-            model[i].asker.memory.until = 0;
+            if (!model[i].promised)
+                model[i].asker.memory.until = 0;
         }
         ck_assert_msg(refused > 0, "all wait for each other");
         budget_tick(budget);
@@ -551,6 +577,7 @@ Suite *budget_suite(void)
     tcase_add_test(tcase, budget_started_requests_leave_room_for_small_ones);
     tcase_add_test(tcase, budget_what_can_never_be_is_told_from_what_is_not_now);
     tcase_add_test(tcase, budget_waiting_has_an_end_for_all_but_admitted_ones);
+    tcase_add_test(tcase, budget_waiting_ends_when_a_request_says_so);
     tcase_add_test(tcase, budget_places_of_clients_that_have_left_are_given_up);
     tcase_add_test(tcase, budget_queue_is_bounded_and_closed);
     tcase_add_test(tcase, budget_invariants_hold_in_random_sequences);

@@ -110,11 +110,12 @@ function checkOptions(options, known) {
 }
 
 function checked(url) {
-    const wrong = (what) => new TypeError(`${what}; it must be like http://127.0.0.1:8080`);
-    if (!/^https?:\/\/[^/\s]\S*$/i.test(url)) throw wrong(`the url is '${url}'`);
+    const shown = String(url).includes('@') ? 'the url is not sound' : `the url is '${url}'`; // without a password
+    const wrong = new TypeError(`${shown}; it must be like http://127.0.0.1:8080`);
+    if (!/^https?:\/\/[^/\s]\S*$/i.test(url)) throw wrong;
     const {username, password, search, hash} = parsed(url, wrong);
     if (username || password) throw new TypeError('the url has a user or a password, which a lossd does not ask for; give it a token');
-    if (search || hash) throw wrong(`the url is '${url}'`);
+    if (search || hash) throw wrong;
     return String(url).replace(/\/+$/, '');
 }
 
@@ -122,7 +123,7 @@ function parsed(url, wrong) {
     try {
         return new URL(url);
     } catch {
-        throw wrong(`the url is '${url}'`);
+        throw wrong;
     }
 }
 

@@ -82,7 +82,7 @@ export interface Result<R, G extends string, H extends string> {
 export interface ClientOptions {
     /** Sent as `Authorization: Bearer`; where no url is given either, by default the environment's LOSSD_TOKEN. */
     token?: string;
-    /** How often to try again where the server is busy (429, 503; Retry-After is honoured) or was not reached; by default 2. */
+    /** How often to try again where the server is busy (429, 502, 503, 504; Retry-After is honoured) or was not reached; by default 2. */
     retries?: number;
     fetch?: typeof fetch;
 }

@@ -293,7 +293,7 @@ enum exit_code command_bench(const struct arguments *a)
         code = argument_integer(a, OPT_CLASSES, 1, 1000000, 10, &classes);
     if (code == EXIT_OK)
         code = connection_open(&connection, a);
-    bench.url = connection.url;
+    bench.url = connection.shown;
     for (int i = 0; i < bench.count && code == EXIT_OK && !load_interrupted(); i++)
         code = run_scenario(&bench, &bench.scenario[i], &connection, (size_t)classes);
     if (code == EXIT_OK)

@@ -11,7 +11,7 @@
 
 static const char default_url[] = "http://127.0.0.1:8080";
 static const char token_env[] = "LOSSD_TOKEN";
-enum { CONNECT_MS = 10000, TIMEOUT_S = 600 };
+enum { CONNECT_MS = 10000, TIMEOUT_S = 600, LONGEST_HEADER_S = 86400 };
 
 /* ---- setting up ----------------------------------------------------------------------------------------------------- */
 
@@ -43,6 +43,18 @@ static enum exit_code read_token(struct connection *c, const char *path)
     return EXIT_OK;
 }
 
+/* Writes a URL for people to read: *** replaces a user and password. These may contain any character, so everything up to the
+   last '@' counts as theirs. */
+static void show_url(char *shown, size_t size, const char *url)
+{
+    const char *const scheme_end = strstr(url, "://"), *const at = strrchr(url, '@');
+    const char *const authority = scheme_end ? scheme_end + 3 : url;
+    if (at && at >= authority)
+        snprintf(shown, size, "%.*s***%s", (int)(authority - url), url, at);
+    else
+        snprintf(shown, size, "%s", url);
+}
+
 /* Where the server is: http, https, or a socket, behind which any name will do. */
 static enum exit_code read_url(struct connection *c, const char *url)
 {
@@ -54,11 +66,13 @@ static enum exit_code read_url(struct connection *c, const char *url)
     size_t len = strlen(url);
     if (len >= sizeof c->url)
         return fail(EXIT_USAGE, "--url is longer than %zu bytes", sizeof c->url - 1);
+    show_url(c->shown, sizeof c->shown, url);
     if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
-        return fail(EXIT_USAGE, "--url is '%s'; it must begin with http://, https:// or unix:", url);
+        return fail(EXIT_USAGE, "--url is '%s'; it must begin with http://, https:// or unix:", c->shown);
     while (len > 0 && url[len - 1] == '/')
         len--;
     snprintf(c->url, sizeof c->url, "%.*s", (int)len, url);
+    show_url(c->shown, sizeof c->shown, c->url);
     return EXIT_OK;
 }
 
@@ -74,6 +88,8 @@ enum exit_code connection_open(struct connection *c, const struct arguments *a)
     if (argument_number(a, OPT_TIMEOUT, 0.001, 1e6, TIMEOUT_S, &timeout) != EXIT_OK)
         return EXIT_USAGE;
     c->timeout_ms = (long)(timeout * 1000);
+    if (timeout <= LONGEST_HEADER_S)
+        snprintf(c->time_limit, sizeof c->time_limit, "X-Request-Timeout: %.3f", timeout);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(c->curl = curl_easy_init()))
         return fail_memory();
     return read_token(c, a->value[OPT_TOKEN_FILE]);
@@ -211,7 +227,7 @@ static struct curl_slist *make_headers(const struct connection *c, const struct 
     snprintf(inference, sizeof inference, "Inference-Header-Content-Length: %s",
              request->inference_header ? request->inference_header : "");
     const char *const lines[] = {accept, request->content_type ? type : NULL, request->inference_header ? inference : NULL,
-                                 c->authorization};
+                                 c->authorization, *c->time_limit ? c->time_limit : NULL};
     struct curl_slist *headers = NULL;
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct curl_slist *const longer = lines[i] ? curl_slist_append(headers, lines[i]) : headers;
@@ -245,7 +261,7 @@ enum exit_code connection_failed(const struct connection *c, CURLcode code, cons
     const char *const said = *why ? why : curl_easy_strerror(code);
     if (code == CURLE_OUT_OF_MEMORY)
         return fail_memory();
-    return fail(EXIT_UNREACHABLE, "no answer from %s%s%s: %s%s", c->url, c->unix_socket ? " through " : "",
+    return fail(EXIT_UNREACHABLE, "no answer from %s%s%s: %s%s", c->shown, c->unix_socket ? " through " : "",
                 c->unix_socket ? c->unix_socket : "", said, remedy(c, code));
 }
 
@@ -320,7 +336,7 @@ enum exit_code response_refused(const struct connection *c, const struct respons
     if (!detail)
         detail = json_string_value(json_object_get(problem, "error"));
     const bool input = response->status == 400 || response->status == 422;
-    fail(input ? EXIT_INPUT : EXIT_REFUSED, "%s answers %d%s%s%s%s%s", c->url, response->status, detail ? ": " : "",
+    fail(input ? EXIT_INPUT : EXIT_REFUSED, "%s answers %d%s%s%s%s%s", c->shown, response->status, detail ? ": " : "",
          detail ? detail : "", pointer ? " (" : "", pointer ? pointer : "", pointer ? ")" : "");
     if (response->status == 401)
         fail(EXIT_REFUSED, "--token-file or %s give the token that it wants", token_env);

@@ -14,9 +14,11 @@ enum { CONNECTION_URL = 2048 };
 struct connection {
     CURL *curl;                      /* owned: one for all requests, so that the connection is kept */
     char url[CONNECTION_URL];        /* of the server, without a '/' behind it */
+    char shown[CONNECTION_URL];      /* url with *** for user and password */
     const char *unix_socket;         /* borrowed: through which it is reached; NULL: none */
     const char *cacert, *cert, *key; /* borrowed: files; NULL: none */
     char *authorization;             /* owned: a header; NULL: none */
+    char time_limit[40];             /* a header: how long the client waits; empty: none */
     long timeout_ms;
     bool can_be_local; /* the command needs no server, if told so */
 };

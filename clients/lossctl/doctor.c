@@ -66,7 +66,7 @@ static enum exit_code check_reachable(struct doctor *d)
     const enum exit_code code = get(d, "/healthz", &response);
     if (code != EXIT_OK)
         return code;
-    report(d, "reachable", response.status == 200 ? FINE : WRONG, "%s answers %d after %.1f ms", d->connection.url,
+    report(d, "reachable", response.status == 200 ? FINE : WRONG, "%s answers %d after %.1f ms", d->connection.shown,
            response.status, response.ms);
     response_free(&response);
     return EXIT_OK;

@@ -271,29 +271,63 @@ static enum exit_code open_nameless(struct input *input, enum csv_header header,
     return EXIT_OK;
 }
 
+/* Takes all of a file for a tensor. Standard input serves one tensor only: a second "-" is more likely a mistake. */
+static enum exit_code take_whole(struct input_files *files, const struct input_file *file, const char *name)
+{
+    if (strcmp(file->path, "-") != 0)
+        return EXIT_OK;
+    if (files->standard_input && strcmp(files->standard_input, name) != 0)
+        return fail(EXIT_USAGE,
+                    "%s and %s are both all of standard input; read one from a file, or both by name, "
+                    "as -:%s, from JSON or safetensors",
+                    files->standard_input, name, name);
+    files->standard_input = name;
+    return EXIT_OK;
+}
+
+static enum exit_code open_archive_member(struct input *input, struct input_files *files, const char *member, const char *name)
+{
+    const struct archive *const archive = &input->file->archive;
+    const char *const only = member || archive_has(archive, name) ? NULL : archive_only(archive);
+    const enum exit_code code = only ? take_whole(files, input->file, name) : EXIT_OK;
+    if (code != EXIT_OK)
+        return code;
+    if (only)
+        member = only;
+    return open_archived(input, member ? member : name);
+}
+
+static enum exit_code open_json_member(struct input *input, struct input_files *files, const char *member, const char *name)
+{
+    const struct input_file *const file = input->file;
+    const char *text;
+    enum exit_code code = find_json(file, member ? member : name, member != NULL, &text);
+    if (code == EXIT_OK && !text)
+        code = fail(EXIT_INPUT, "%s: the object has no '%s'", file->label, member ? member : name);
+    if (code == EXIT_OK && text == json_begin(file->bytes))
+        code = take_whole(files, file, name);
+    return code == EXIT_OK ? open_json(input, name, text) : code;
+}
+
 enum exit_code input_open(struct input *input, struct input_files *files, const char *spec, const char *name)
 {
     enum exit_code code = EXIT_OK;
-    const char *member, *text;
+    const char *member;
     *input = (struct input){.file = open_spec(files, spec, &member, &code)};
     if (!input->file)
         return code;
     input->there = true;
     switch (input->file->format) {
     case FILE_SAFETENSORS:
-        if (!member && !archive_has(&input->file->archive, name))
-            member = archive_only(&input->file->archive);
-        return open_archived(input, member ? member : name);
+        return open_archive_member(input, files, member, name);
     case FILE_JSON:
-        code = find_json(input->file, member ? member : name, member != NULL, &text);
-        if (code == EXIT_OK && !text)
-            code = fail(EXIT_INPUT, "%s: the object has no '%s'", input->file->label, member ? member : name);
-        return code == EXIT_OK ? open_json(input, name, text) : code;
+        return open_json_member(input, files, member, name);
     default:
         if (member)
             return fail(EXIT_USAGE, "%s: a %s file holds one tensor, which has no name such as '%s'", input->file->label,
                         file_format_names[input->file->format], member);
-        return open_nameless(input, files->header, name);
+        code = take_whole(files, input->file, name);
+        return code == EXIT_OK ? open_nameless(input, files->header, name) : code;
     }
 }
 

@@ -23,6 +23,7 @@ enum file_format file_format_prefix(const char **path);
 /* A file that has been read. */
 struct input_file {
     char *path;        /* owned; "-" is standard input */
+    const char *whole; /* borrowed: the tensor that is all of it; NULL: none yet */
     const char *label; /* what messages call it */
     enum file_format format;
     char *bytes; /* owned, of pages.h; bytes[len] is NUL */
@@ -30,7 +31,8 @@ struct input_file {
     struct archive archive; /* of FILE_SAFETENSORS */
 };
 struct input_files {
-    enum csv_header header; /* of tables */
+    enum csv_header header;     /* of tables */
+    const char *standard_input; /* borrowed: the tensor that is all of it; NULL: none */
     struct input_file file[INPUT_FILES];
     int count;
 };
@@ -45,7 +47,8 @@ struct input {
     size_t decoded_size;
 };
 
-/* Finds the tensor `name` in what `spec` says: a path, "-", "FILE:NAME", "FORMAT:FILE". EXIT_INPUT where that cannot be. */
+/* Finds the tensor `name` in what `spec` says: a path, "-", "FILE:NAME", "FORMAT:FILE". EXIT_INPUT where that cannot be,
+   EXIT_USAGE where another tensor is already all of standard input. `files` borrows the name. */
 enum exit_code input_open(struct input *input, struct input_files *files, const char *spec, const char *name);
 /* The same for a file that may hold a tensor of that name or not; then input->file is NULL. EXIT_USAGE if it is of a format
    that knows no names. */

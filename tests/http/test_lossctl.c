@@ -7,9 +7,11 @@
 #include "support/folder.h"
 #include "support/tensor_file.h"
 
+#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -272,6 +274,9 @@ START_TEST(tensors_come_from_files_of_every_format_and_from_stdin)
         }
     assert_run(OK, "cat both.json | $L eval MSELoss -q --input - --target -:y");
     ck_assert_str_eq(out, small_loss);
+    assert_run(OK, "echo '{\"input\": [1, 2], \"target\": [1, 4]}' | $L eval mse --local -q --input - --target -");
+    ck_assert_str_eq(out, "2\n");
+    assert_run(OK, "$L compare mse l1 --local --input - --target y.csv <x.csv");
     /* the only tensor of a file, whatever it is called */
     assert_run(OK, "$L eval mse --local --input x.npy --target y.npy --grad g.safetensors -q && "
                    "$L eval mse --local -q --input g.safetensors --target g.safetensors:grad_input");
@@ -378,6 +383,14 @@ START_TEST(mistakes_on_the_command_line_are_answered_with_what_would_be_right)
                  "$L eval margin_ranking --grad g.npy");
     assert_wrong(USAGE, "x.npy: a npy file holds one tensor, which has no name such as 'a'", "$L eval mse --input x.npy:a");
     assert_wrong(INPUT, "delta is 0; it must be greater than 0", "$L eval huber --input x.npy --target y.npy --delta 0");
+    assert_run(OK, "$L eval mse --local -q --input x.npy --target y.npy --grad g.safetensors");
+    static const char *const wholes[] = {"x.npy", "x.csv", "g.safetensors", "x.json"};
+    write_text("x.json", "[1, 2]");
+    for (size_t i = 0; i < sizeof wholes / sizeof wholes[0]; i++)
+        assert_wrong(USAGE,
+                     "input and target are both all of standard input; read one from a file, or both by name, "
+                     "as -:target, from JSON or safetensors",
+                     "$L eval mse --local --input - --target - <%s", wholes[i]);
 }
 END_TEST
 
@@ -495,6 +508,44 @@ START_TEST(byte_order_mark_before_json_and_tables_is_ignored)
 }
 END_TEST
 
+static void assert_lacks_password(void)
+{
+    ck_assert_msg(!strstr(err, "hunter2") && !strstr(out, "hunter2"), "the password is in %s%s", err, out);
+}
+
+/* The header that lossctl sends of how long it waits; empty where it sends none. */
+static void time_limit_of(const char *timeout, int status, char *value, size_t size)
+{
+    char head[1024] = "";
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, len), 0);
+    ck_assert_int_eq(listen(listener, 4), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    assert_run(status, "timeout 1 $L list --timeout %s --url http://127.0.0.1:%d", timeout, ntohs(address.sin_port));
+    const int connection = accept(listener, NULL, NULL);
+    ck_assert_int_gt(read(connection, head, sizeof head - 1), 0);
+    close(connection);
+    close(listener);
+    assert_has(head, "GET /v1/losses HTTP/1.1\r\n");
+    const char *const found = strstr(head, "X-Request-Timeout: ");
+    snprintf(value, size, "%.*s", found ? (int)strcspn(found, "\r") : 0, found ? found : "");
+}
+
+START_TEST(the_server_is_told_how_long_lossctl_waits)
+{
+    enum { ENDED_BY_TIMEOUT = 124 };
+    char limit[64];
+    time_limit_of("0.25", UNREACHABLE, limit, sizeof limit);
+    ck_assert_str_eq(limit, "X-Request-Timeout: 0.250");
+    time_limit_of("86400", ENDED_BY_TIMEOUT, limit, sizeof limit);
+    ck_assert_str_eq(limit, "X-Request-Timeout: 86400.000");
+    time_limit_of("86401", ENDED_BY_TIMEOUT, limit, sizeof limit); /* more than the header can say */
+    ck_assert_str_eq(limit, "");
+}
+END_TEST
+
 START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
 {
     struct server_process small;
@@ -511,8 +562,24 @@ START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
     assert_run(UNREACHABLE, "$L eval mse --input x.npy --target y.npy --url unix:nowhere");
     assert_has(err, "lossctl: no answer from http://localhost through nowhere: ");
     const int port = small.port;
+    assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url http://me:hunter2@127.0.0.1:%d/", port);
+    assert_has(err, "lossctl: http://***@127.0.0.1:");
+    assert_lacks_password();
+    run("$L doctor --url http://me:hunter2@127.0.0.1:%d", port);
+    assert_has(out, "http://***@127.0.0.1:");
+    assert_lacks_password();
     server_process_stop(&small);
     server_process_free(&small);
+    static const char *const users[] = {"http://me:hunter2", "http://hunter2", "HTTP://me:hunter2/@"};
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
+        assert_run(UNREACHABLE, "$L list --url %s@127.0.0.1:%d/", users[i], port);
+        assert_has(err, "://***@127.0.0.1:");
+        assert_lacks_password();
+    }
+    assert_wrong(USAGE, "--url is '***@127.0.0.1'; it must begin with http://, https:// or unix:",
+                 "$L list --url me:hunter2@127.0.0.1");
+    assert_wrong(USAGE, "--url is 'ftp://***@127.0.0.1'; it must begin with http://, https:// or unix:",
+                 "LOSSD_URL=ftp://me:hunter2@127.0.0.1 $L list");
     assert_run(UNREACHABLE, "$L list --url http://127.0.0.1:%d", port);
     assert_has(err, "is lossd running there? --url says where it is, --local needs none\n");
 }
@@ -888,6 +955,7 @@ Suite *lossctl_suite(void)
     tcase_add_test(tcase, first_row_of_a_table_is_a_header_only_if_it_names_columns);
     tcase_add_test(tcase, header_of_a_table_is_what_the_option_says);
     tcase_add_test(tcase, byte_order_mark_before_json_and_tables_is_ignored);
+    tcase_add_test(tcase, the_server_is_told_how_long_lossctl_waits);
     tcase_add_test(tcase, what_the_server_finds_or_refuses_is_said_with_its_words);
     tcase_add_test(tcase, comparisons_say_of_each_loss_what_it_says_by_itself);
     tcase_add_test(tcase, doctor_finds_a_server_well_or_says_what_is_wrong);

@@ -195,6 +195,9 @@ test('an option that there is not is refused, as is one of another type', async 
 
 test('a url with a password is refused, and the password not shown; so is one that is more than an address', () => {
     assert.throws(() => new Client('http://me:hunter2@127.0.0.1'), (error) => /give it a token/.test(error.message) && !error.message.includes('hunter2'));
+    for (const wrong of ['http://me:hunter2@ho st', 'http://me:hunter2@host:port', 'ftp://me:hunter2@host', 'me:hunter2@host', 'http://me:hunter2/@host']) {
+        assert.throws(() => new Client(wrong), (error) => error.name === 'TypeError' && !error.message.includes('hunter2'));
+    }
     for (const wrong of ['http://host/?q=1', 'http://host/#a', 'http://ho st', 'http://host:port', 'http://host:99999']) {
         assert.throws(() => new Client(wrong), {name: 'TypeError', message: /must be like http:/});
     }
@@ -245,7 +248,7 @@ test('a busy server is asked again when it says', async (t) => {
 });
 
 test('a server that stays busy is the error in the end', async (t) => {
-    const server = await standIn(t, busy(503, {'retry-after': '0'}), busy(503, {'retry-after': '0'}), busy(503));
+    const server = await standIn(t, ...Array(3).fill(busy(503, {'retry-after': '0'})));
     await assert.rejects(new Client(server.url, {retries: 1}).mse(fields), {status: 503, detail: 'the queue is full'});
     assert.equal(server.requests.length, 2);
     await assert.rejects(new Client(server.url).mse(fields, {retries: 0}), {status: 503});
@@ -261,10 +264,32 @@ test('a connection that breaks, before the answer or within, is tried again', as
     assert.equal(server.requests.length, 3);
 });
 
+test('a request that needs more time than it may take is not tried again', async (t) => {
+    const server = await standIn(t, busy(503), busy(503, {'content-type': 'Application/Problem+JSON; charset=utf-8'}));
+    for (let i = 1; i <= 2; i++) {
+        await assert.rejects(new Client(server.url).mse(fields), {status: 503});
+        assert.equal(server.requests.length, i);
+    }
+});
+
+test('a proxy without room is asked again, as lossd is with Retry-After', async (t) => {
+    const proxy = (status, type) => (response) => response.writeHead(status, {'content-type': type}).end('{}');
+    const server = await standIn(t, proxy(502, 'text/html'), proxy(503, 'application/json'), proxy(503, 'text/html'), proxy(504, 'application/problem+json'),
+        busy(503, {'retry-after': '0'}));
+    assert.equal((await new Client(server.url, {retries: 5}).mse(fields)).loss, 2);
+    assert.equal(server.requests.length, 6);
+});
+
+test('a wait longer than timers can be does not end at once', async (t) => {
+    const server = await standIn(t, busy(503, {'retry-after': '9999999999'}));
+    await assert.rejects(new Client(server.url).mse(fields, {signal: AbortSignal.timeout(150)}), {name: 'TimeoutError'});
+    assert.equal(server.requests.length, 1);
+});
+
 test('other mistakes are not tried again, and need not be in JSON', async (t) => {
-    const server = await standIn(t, (response) => response.writeHead(502, {'content-type': 'text/html'}).end('<h1>Bad Gateway</h1>'),
+    const server = await standIn(t, (response) => response.writeHead(500, {'content-type': 'text/html'}).end('<h1>Internal Server Error</h1>'),
         (response) => response.writeHead(200).end('hello'));
-    await assert.rejects(new Client(server.url).mse(fields), {name: 'LossdError', status: 502, message: 'the server answered with status 502', pointer: null});
+    await assert.rejects(new Client(server.url).mse(fields), {name: 'LossdError', status: 500, message: 'the server answered with status 500', pointer: null});
     await assert.rejects(new Client(server.url).mse(fields), {name: 'LossdError', status: 200, message: /the answer is not a safetensors file: /});
     assert.equal(server.requests.length, 2);
 });

@@ -482,10 +482,18 @@ def test_urls_that_are_none(url):
         lossd.Client(url)
 
 
-def test_a_password_in_a_url_is_refused_and_not_shown():
-    with pytest.raises(ValueError, match="give it a token") as caught:
-        lossd.Client("http://me:hunter2@127.0.0.1:8080")
+@pytest.mark.parametrize("url", ["http://me:hunter2@127.0.0.1:8080", "http://me:hunter2@host:port", "http://me:hunter2@ho st", "ftp://me:hunter2@host",
+                                 "me:hunter2@host", "http://me:hunter2/@host", "http://me:hunter2\u2100@host", "http://me:hunter2@[host"])
+@pytest.mark.parametrize("settings", [{}, {"verify": False}])
+def test_a_password_in_a_url_is_refused_and_not_shown(url, settings):
+    with pytest.raises(ValueError, match="the url ") as caught:
+        lossd.Client(url, **settings)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_in_a_sound_url_is_refused_with_what_to_do():
+    with pytest.raises(ValueError, match="give it a token"):
+        lossd.Client("http://me:hunter2@127.0.0.1:8080")
 
 
 def test_a_url_in_capitals_is_as_secret():

@@ -30,7 +30,43 @@ def waits(monkeypatch):
 def test_a_server_without_room_is_asked_again(status, waits):
     with Fake(answer(status, b""), answer(status, b""), answer()) as server:
         assert ask(server).loss == 0.25
-    assert len(server.requests) == 3 and server.requests[0] == server.requests[2]
+    assert len(server.requests) == 3
+    limits = [float(headers.pop("X-Request-Timeout")) for _, headers, _ in server.requests]
+    assert 50 < limits[2] <= limits[0] <= 60
+    assert server.requests[0] == server.requests[2]
+
+
+LATE = b'{"status": 503, "detail": "the answer was not ready within 60 seconds"}'
+
+
+@pytest.mark.parametrize("content_type", ["application/problem+json", "Application/Problem+JSON; charset=utf-8"])
+def test_a_request_that_needs_more_time_than_it_may_take_is_not_tried_again(content_type, waits):
+    with Fake(answer(503, LATE, content_type), answer()) as server:
+        with pytest.raises(lossd.Unavailable, match="not ready within 60 seconds") as caught:
+            ask(server)
+    assert len(server.requests) == 1 and caught.value.retry_after is None and not waits
+
+
+@pytest.mark.parametrize("body, content_type, headers", [
+    (LATE, "application/problem+json", {"Retry_After": "0"}),  # most of the time went by in the queue
+    (b"<html>", "text/html", {}),
+    (b"{}", "application/json", {}),
+])
+def test_a_503_of_lossd_with_retry_after_or_of_a_proxy_is_tried_again(body, content_type, headers, waits):
+    with Fake(answer(503, body, content_type, **headers), answer()) as server:
+        assert ask(server).loss == 0.25
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("timeout, least, most", [(2.5, 1.5, 2.5), (86400, 86300, 86400), (90000, None, None), (None, None, None)])
+def test_the_server_is_told_what_is_left_of_the_timeout(timeout, least, most):
+    with Fake(answer(503, b"", Retry_After="0"), answer()) as server:
+        ask(server, timeout=timeout)
+    told = [headers.get("X-Request-Timeout") for _, headers, _ in server.requests]
+    if timeout is None or timeout > 86400:
+        assert told == [None, None]
+    else:
+        assert least < float(told[1]) < float(told[0]) <= most and all(len(text.partition(".")[2]) == 3 for text in told)
 
 
 def test_retry_after_is_honoured():

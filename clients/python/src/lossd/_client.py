@@ -21,13 +21,14 @@ class Client(Settings, LossMethods[Result]):
         result.loss, result.grad.input
 
     There is a method for every loss; arrays are whatever NumPy makes arrays of. Threads may share a client: connections are kept alive
-    and each call has one for itself. A call that finds no room (429, 503), no server or a broken connection is tried again, after
-    as long as the server's Retry-After asks for, or a growing, jittered delay.
+    and each call has one for itself. A call that finds no room (429, 502, 503, 504), no server or a broken connection is tried
+    again, after as long as the server's Retry-After asks for, or a growing, jittered delay. A request that needs more time than
+    the server gives it (503 of lossd without Retry-After) is not.
 
     Args:
         url: of the server, or unix:/path of its socket; left out, $LOSSD_URL, or http://127.0.0.1:8080.
         token: for a server that wants one; left out together with the url, $LOSSD_TOKEN.
-        timeout: seconds that a call may take, all retries and waiting included; None for no limit.
+        timeout: seconds that a call may take, all retries and waiting included; None for no limit. The server is told (X-Request-Timeout).
         retries: how many times a call is tried again.
         verify: False to take any certificate of the server's.
         cafile: a file of the authorities to trust, in place of the system's.

@@ -1,5 +1,6 @@
 """HTTP to one server: kept-alive connections, shared by threads; retries; one deadline over all of it."""
 import http.client
+import math
 import os
 import random
 import select
@@ -9,14 +10,16 @@ import threading
 import time
 import weakref
 from email.utils import parsedate_to_datetime
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 from urllib.parse import quote, urlsplit
 
 import numpy as np
 
 from ._errors import ConnectionFailed, DeadlineExceeded, ProtocolError
 
-RETRIED = (429, 502, 503, 504)  # the server, or a proxy before it, has no room at the moment
+RETRIED = (429, 502, 503, 504)  # the server, or a proxy before it, has no room at the moment; see may_pass
+PROBLEM = "application/problem+json"  # errors of lossd, not of a proxy
+LONGEST_HEADER = 86400  # seconds that X-Request-Timeout can name
 FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0  # seconds, of waits that the server says nothing about
 READ_BYTES = 1 << 18  # a read as large as this is one system call where the kernel has as much
 
@@ -118,8 +121,8 @@ class Server:
         while True:
             outcome: Union[Answer, NoAnswer]
             try:
-                outcome = self._attempt(method, self._path + path, {**self._headers, **headers}, body, call)
-                if outcome.status not in RETRIED:
+                outcome = self._attempt(method, self._path + path, {**self._headers, **headers, **time_limit(call)}, body, call)
+                if not may_pass(outcome):
                     return outcome
             except NoAnswer as error:
                 outcome = error
@@ -239,15 +242,16 @@ class UnixConnection(http.client.HTTPConnection):
 
 def address(url: str) -> Tuple[str, int, str]:
     """Host, port and path of a URL."""
-    wrong = f"the url is {url!r}; it must be like http://127.0.0.1:8080, https://host/path or unix:/path"
+    example = "it must be like http://127.0.0.1:8080, https://host/path or unix:/path"
+    wrong = f"the url is {url!r}; {example}" if "@" not in url else f"the url is not sound; {example}"  # shows no password
     if any(character.isspace() or not character.isprintable() for character in url):
         raise ValueError(f"{wrong}, without white space")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ValueError(f"{wrong}: {error}") from None
-    if "@" in parts.netloc:  # without the url, for its password would be shown
+        raise ValueError(wrong if "@" in url else f"{wrong}: {error}") from None
+    if "@" in parts.netloc:
         raise ValueError("the url has a user or a password, which a lossd does not ask for; give it a token")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(wrong)
@@ -321,6 +325,23 @@ def has_ended(sock: Optional[socket.socket]) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def may_pass(answer: Answer) -> bool:
+    """Whether another try may have another answer. lossd's own 503 says so with Retry-After; without it the request needs more
+    time than it may take, and would again."""
+    if answer.status == 503 and answer.headers.get_content_type() == PROBLEM:
+        return "Retry-After" in answer.headers
+    return answer.status in RETRIED
+
+
+def time_limit(call: Call) -> Dict[str, str]:
+    """The header that tells the server how long the call waits for an answer. Milliseconds are rounded up, so that the client's
+    own timeout comes first."""
+    left = call.remaining()
+    if left is None or left > LONGEST_HEADER:
+        return {}
+    return {"X-Request-Timeout": f"{math.ceil(left * 1000) / 1000:.3f}"}
 
 
 def retry_after(headers: http.client.HTTPMessage) -> Optional[float]:

@@ -6,7 +6,7 @@ import ssl
 import warnings
 from http import HTTPStatus
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import numpy as np
 
@@ -119,9 +119,9 @@ def sound_token(token: str) -> str:
 
 def tls_context(url: str, verify: bool, cafile: Optional[str], cert: Optional[Certificate],
                 context: Optional[ssl.SSLContext]) -> Optional[ssl.SSLContext]:
-    if urlsplit(url).scheme != "https":
+    if not url.lower().startswith("https:"):
         if not verify or cafile is not None or cert is not None or context is not None:
-            raise ValueError(f"the url '{url}' is not https: verify, cafile, cert and ssl_context are of no use with it")
+            raise ValueError("the url is not https: verify, cafile, cert and ssl_context are of no use with it")
         return None
     if context is not None:
         if not verify or cafile is not None or cert is not None:
@@ -282,7 +282,7 @@ def fail(answer: Answer, url: str) -> NoReturn:
     """Raises what the status of an answer stands for."""
     status = answer.status
     problem: Dict[str, Any] = {}
-    if "json" in answer.headers.get("Content-Type", ""):
+    if answer.headers.get_content_type().endswith("json"):
         found = json_of(answer, url)
         problem = found if isinstance(found, dict) else {}
     moved = f", to {answer.headers['Location']}: use that URL" if "Location" in answer.headers else ""

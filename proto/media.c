@@ -62,12 +62,38 @@ enum loss_status media_content(const char *content_type, enum media *media, stru
         json_quote(content_type, quote));
 }
 
+/* Behind a value that nobody wants. */
+static const char *skip_value(const char *text)
+{
+    if (*text != '"')
+        return text + strcspn(text, ";");
+    for (text++; *text && *text != '"'; text++)
+        text += *text == '\\' && text[1];
+    return text + (*text == '"');
+}
+
+/* Bytes of the media range at `text`: to the next comma that is not within quotes, or to the end. */
+static size_t range_length(const char *text)
+{
+    const char *at = text;
+    while (*at && *at != ',')
+        at = *at == '"' ? skip_value(at) : at + 1;
+    return (size_t)(at - text);
+}
+
+/* The range after the one at `range`, NULL if there is none. */
+static const char *next_range(const char *range)
+{
+    range += range_length(range);
+    return *range ? range + 1 : NULL;
+}
+
 double media_quality(const char *range)
 {
-    const size_t len = strcspn(range, ",");
-    for (const char *at = range; (at = memchr(at, ';', len - (size_t)(at - range))); at++) {
-        const char *name = at + 1 + strspn(at + 1, " \t");
-        if ((*name == 'q' || *name == 'Q') && name[1] == '=') {
+    const char *const end = range + range_length(range);
+    for (const char *at = range; at < end; at = *at == '"' ? skip_value(at) : at + 1) {
+        const char *const name = at + 1 + strspn(at + 1, " \t");
+        if (*at == ';' && (*name == 'q' || *name == 'Q') && name[1] == '=') {
             const double q = strtod(name + 2, NULL);
             return q >= 0 && q <= 1 ? q : 1; /* "nan" is none, and "inf" */
         }
@@ -84,8 +110,7 @@ struct taken {
 static struct taken take(const char *accept, enum media media)
 {
     struct taken taken = {-1, 0};
-    for (const char *range = accept; range; range = strchr(range, ',')) {
-        range += *range == ',';
+    for (const char *range = accept; range; range = next_range(range)) {
         const struct span type = type_of(range);
         const int closeness = is(type, names[media]) ? 2 : is(type, "application/*") ? 1 : is(type, "*/*") ? 0 : -1;
         if (closeness > taken.closeness)
@@ -126,8 +151,7 @@ enum loss_status media_accept_json(const char *accept, struct loss_error *error)
 
 bool media_named(const char *accept, const char *type)
 {
-    for (const char *range = accept; range; range = strchr(range, ',')) {
-        range += *range == ',';
+    for (const char *range = accept; range; range = next_range(range)) {
         if (is(type_of(range), type))
             return media_quality(range) > 0;
     }
@@ -150,16 +174,6 @@ static const char *copy_value(const char *text, char *out, size_t size)
     }
     out[len] = '\0';
     return text + (quoted && *text == '"');
-}
-
-/* Behind a value that nobody wants. */
-static const char *skip_value(const char *text)
-{
-    if (*text != '"')
-        return text + strcspn(text, ";");
-    for (text++; *text && *text != '"'; text++)
-        text += *text == '\\' && text[1];
-    return text + (*text == '"');
 }
 
 bool media_parameter(const char *text, const char *name, char *out, size_t size)

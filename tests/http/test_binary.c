@@ -288,6 +288,11 @@ START_TEST(accept_chooses_between_json_and_safetensors)
          "application/json"},
         {"Accept: text/html\r\n", NULL, NULL},
         {"Accept: */*;q=0\r\n", NULL, NULL},
+        /* Commas and semicolons within quotes are part of them. */
+        {"Accept: text/html;x=\"a, */*, b\"\r\n", NULL, NULL},
+        {"Accept: application/*;x=\"1,2\";q=0\r\n", NULL, NULL},
+        {"Accept: */*;x=\"\\\",;q=0\"\r\n", "application/json", "application/vnd.safetensors"},
+        {"Accept: text/html;x=\"a, */*\r\n", NULL, NULL},
     };
     for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
         const bool binary = i % 2;

@@ -59,7 +59,8 @@ static enum loss_status read_header(struct form *form, struct form_part *part, c
     if (strncasecmp(line, disposition, sizeof disposition - 1) != 0)
         return LOSS_OK;
     const char *const value = line + sizeof disposition - 1 + strspn(line + sizeof disposition - 1, " \t");
-    *is_field = strncasecmp(value, "form-data", 9) == 0 && media_parameter(value, "name", part->name, sizeof part->name);
+    *is_field = strncasecmp(value, "form-data", 9) == 0 && strchr("; \t", value[9]) &&
+                media_parameter(value, "name", part->name, sizeof part->name);
     part->is_file = media_parameter(value, "filename", file_name, sizeof file_name) ||
                     media_parameter(value, "filename*", file_name, sizeof file_name);
     return LOSS_OK;

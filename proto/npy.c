@@ -135,9 +135,10 @@ static enum loss_status take_descr(struct npy *npy)
     if (take_string(npy, npy->descr, sizeof npy->descr, "one dtype in quotes") != LOSS_OK)
         return npy->error->status;
     const char order = npy->descr[0];
+    const char *const name = npy->descr + (order != '\0' && strchr("<>|=", order)); /* NumPy takes it without an order, too */
     struct loss_tensor *const tensor = &npy->source->tensor;
     for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
-        if (order != '\0' && strchr("<>|=", order) && strcmp(npy->descr + 1, dtypes[i].name) == 0)
+        if (strcmp(name, dtypes[i].name) == 0)
             tensor->dtype = dtypes[i].dtype;
     if (tensor->dtype == LOSS_ANY)
         return malformed(npy, npy->at, "dtype '%s' is not taken; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are",

@@ -141,7 +141,7 @@ def sound_npy(rng, server, faults):
     numpy.lib.format.write_array(file, array, version=rng.choice([(1, 0), (2, 0), (3, 0)]))
     data = file.getvalue()
     if rng.random() < 0.3:
-        header = str({"descr": array.dtype.str, "fortran_order": array.flags.fnc, "shape": array.shape}).encode()
+        header = str({"descr": rng.choice([array.dtype.str, array.dtype.str.lstrip("<|")]), "fortran_order": array.flags.fnc, "shape": array.shape}).encode()
         header += b" " * rng.choice([0, 1, 7, 63]) + rng.choice([b"", b"\n"])
         order = "F" if array.flags.fnc else "C"
         data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + array.tobytes(order)

@@ -372,6 +372,8 @@ START_TEST(malformed_form_is_refused_with_the_place)
         {NULL, "--" BOUNDARY "\r\n\r\nx\r\n--" BOUNDARY "--", "a part has no Content-Disposition: form-data with a name"},
         {NULL, "--" BOUNDARY "\r\nContent-Disposition: form-data\r\n\r\nx\r\n--" BOUNDARY "--",
          "a part has no Content-Disposition: form-data with a name"},
+        {NULL, "--" BOUNDARY "\r\nContent-Disposition: form-database; name=\"grad\"\r\n\r\nx\r\n--" BOUNDARY "--",
+         "a part has no Content-Disposition: form-data with a name"},
         {NULL, PART "\"grad\"\r\n\r\ntrue", "the body ends within part 'grad': the last boundary is missing (byte 64)"},
         {NULL, PART "\"grad\"\r\n\r\ntrue\r\n--" BOUNDARY, "a line break, or the '--' of the last, must follow the boundary"},
         {NULL, PART "\"grad\"\r\nContent-Transfer-Encoding: base64\r\n\r\ntrue\r\n--" BOUNDARY "--",

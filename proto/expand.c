@@ -7,7 +7,6 @@
 #include "expand.h"
 
 #define ZLIB_CONST
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 enum {
     EXPAND_START = 4096, /* bytes of room at least */
     EXPAND_RATIO = 4,    /* the first guess of what zlib's streams expand to; they do not say */
+    EXPAND_PIECE = 1 << 20, /* bytes that zlib reads and writes between two looks whether to stop */
     EXPAND_WINDOW_LOG = 23,
     GZIP_WINDOW = 15 + 16, /* zlib: windows of up to 32 KiB, with gzip's header */
     ZLIB_WINDOW = 15,
@@ -94,15 +94,16 @@ static enum loss_status make_room(struct expansion *e)
 
 /* ---- gzip and deflate ----------------------------------------------------------------------------------------------- */
 
-static unsigned at_most_uint(size_t size)
+static unsigned at_most_piece(size_t size)
 {
-    return size < UINT_MAX ? (unsigned)size : UINT_MAX;
+    return size < EXPAND_PIECE ? (unsigned)size : EXPAND_PIECE;
 }
 
-/* Lets zlib read and write as much as it can; returns its status. */
+/* Lets zlib read and write up to a piece each; returns its status. */
 static int inflate_some(struct expansion *e, z_stream *stream)
 {
-    const unsigned in = at_most_uint(e->len - e->at), room = at_most_uint(e->out->capacity - e->out->len);
+    const unsigned in = at_most_piece(e->len - e->at);
+    const unsigned room = at_most_piece(e->out->capacity - e->out->len);
     stream->next_in = (const Bytef *)e->data + e->at;
     stream->avail_in = in;
     stream->next_out = (Bytef *)e->out->data + e->out->len;

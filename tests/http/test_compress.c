@@ -4,6 +4,7 @@
  */
 #include "buffer.h"
 #include "compress.h"
+#include "expand.h"
 #include "http/http_client.h"
 #include "http/server_process.h"
 #include "suites.h"
@@ -265,6 +266,47 @@ START_TEST(bomb_takes_no_more_memory_than_the_limit)
 }
 END_TEST
 
+/* ---- giving up ------------------------------------------------------------------------------------------------------- */
+
+/* Cancelled once there is room for nearly all that there is to expand. */
+struct impatient {
+    struct allowance allowance; /* first */
+    size_t taken;
+    bool cancelled;
+};
+
+enum { LONG = 32 * MIB };
+
+static bool take_impatiently(struct allowance *allowance, size_t bytes)
+{
+    struct impatient *const impatient = (struct impatient *)allowance;
+    impatient->taken += bytes;
+    impatient->cancelled = impatient->taken > LONG / 4 * 3;
+    return true;
+}
+
+static void give_back(struct allowance *allowance, size_t bytes)
+{
+    ((struct impatient *)allowance)->taken -= bytes;
+}
+
+/* Long before the next time that there is no room: the end of the body, which is not sound, is not reached. */
+START_TEST(body_is_not_expanded_any_further_once_it_is_given_up)
+{
+    for (enum coding coding = CODING_GZIP; coding <= CODING_DEFLATE; coding++) {
+        struct buffer body = spaces(coding, LONG), out = {.data = NULL};
+        struct impatient impatient = {.allowance = {.take = take_impatiently, .give = give_back}};
+        struct loss_error error;
+        impatient.allowance.cancel = &impatient.cancelled;
+        out.allowance = &impatient.allowance;
+        body.data[body.len - 1] ^= 1;
+        ck_assert_int_eq(expand(coding, body.data, body.len, LONG, &out, &error), LOSS_CANCELLED);
+        ck_assert_uint_eq(impatient.taken, 0);
+        buffer_free(&body);
+    }
+}
+END_TEST
+
 /* ---- answers -------------------------------------------------------------------------------------------------------- */
 
 static const size_t answer_sizes[] = {100, 3000, 20000, 300000}; /* two pieces and more, on the I/O thread and off it */
@@ -463,6 +505,7 @@ Suite *compress_suite(void)
     tcase_add_test(tcase, body_that_wants_much_memory_to_be_expanded_is_400);
     tcase_add_test(tcase, body_may_expand_to_the_limit_and_not_beyond);
     tcase_add_test(tcase, bomb_takes_no_more_memory_than_the_limit);
+    tcase_add_test(tcase, body_is_not_expanded_any_further_once_it_is_given_up);
     tcase_add_loop_test(tcase, answer_in_any_coding_is_the_answer, 0, (int)(sizeof answer_sizes / sizeof *answer_sizes));
     tcase_add_test(tcase, answer_is_in_the_coding_that_is_liked_best);
     tcase_add_test(tcase, answer_is_not_compressed_for_nobody);

@@ -4,6 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+bool loss_ignores_label(const struct loss_block *b, size_t i)
+{
+    return label_is_ignored(b, i);
+}
+
 void loss_weigh_classes(struct loss_block *b)
 {
     for (size_t i = 0; i < b->n; i++) {

@@ -10,11 +10,18 @@
 enum { INPUT, TARGET, WEIGHT };
 enum { IGNORE_INDEX };
 
+/* Returns true if the label of term i is `ignore_index`. */
+static inline bool label_is_ignored(const struct loss_block *b, size_t i)
+{
+    return b->index[TARGET] && !loss_value_is_null(b->param[IGNORE_INDEX]) &&
+           b->index[TARGET][i * b->row[TARGET]] == b->param[IGNORE_INDEX].integer;
+}
+
 /* Whether term i counts; sets *label to its class. An ignored or impossible label is noted in the block. */
 static inline bool class_label(struct loss_block *b, size_t i, size_t classes, size_t *label)
 {
     const int64_t y = b->index[TARGET][i * b->row[TARGET]];
-    if (y == b->param[IGNORE_INDEX].integer && !loss_value_is_null(b->param[IGNORE_INDEX])) {
+    if (label_is_ignored(b, i)) {
         b->ignored++;
         return false;
     }
@@ -73,6 +80,8 @@ static inline void set_element(struct derivative_row row, size_t c, real value)
         row.narrow[c] = (float)value;
 }
 
+/* loss_method.ignores: labels that are `ignore_index`. */
+bool loss_ignores_label(const struct loss_block *block, size_t i);
 /* loss_method.weigh: the mean divides by the sum of the weights of the labels that count. */
 void loss_weigh_classes(struct loss_block *block);
 /* loss_method.expected */

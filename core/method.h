@@ -88,6 +88,9 @@ struct loss_method {
        `weigh_operands`; writes block->term. */
     void (*weigh)(struct loss_block *block);
     uint32_t weigh_operands;
+    /* Returns true if term i of a block is ignored, so that no sample weight is read for it. Gets the operands that `weigh`
+       gets. NULL if no term ever is. */
+    bool (*ignores)(const struct loss_block *block, size_t i);
     /* Which tensor the kernel checks, if it is always the same; and what elements of a tensor must be ("class indices must be
        in [0, 10)"). */
     int checked;

@@ -380,9 +380,10 @@ static void multiply_by_weights(const struct run *run, const struct loss_block *
 {
     if (!run->operand[SAMPLE_WEIGHT].present)
         return;
+    bool (*const ignores)(const struct loss_block *, size_t) = run->method->ignores;
     read_factors(run, b, SAMPLE_WEIGHT, weight);
     for (size_t i = 0; i < b->n; i++)
-        b->term[i] *= weight[i];
+        b->term[i] *= ignores && ignores(b, i) ? 0 : weight[i];
 }
 
 /* The pass that finds the divisor of the mean: the weights of the terms themselves, times those of the samples. */

@@ -21,6 +21,7 @@ static const struct {
     {"mathematics", mathematics_suite},
     {"kernels", kernels_suite},
     {"nan", nan_suite},
+    {"domains", domains_suite},
     {"core", core_suite},
     {"properties", properties_suite},
     {"sequences", sequences_suite},

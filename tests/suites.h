@@ -12,6 +12,7 @@ Suite *isa_suite(void);
 Suite *mathematics_suite(void);
 Suite *kernels_suite(void);
 Suite *nan_suite(void);
+Suite *domains_suite(void);
 Suite *properties_suite(void);
 Suite *sequences_suite(void);
 Suite *cancel_suite(void);

@@ -63,7 +63,7 @@ static void cosine_embedding_kernel(struct loss_block *b)
         const struct pair pair =
             take_pair(b->in[INPUT1] + i * b->row[INPUT1], b->in[INPUT2] + i * b->row[INPUT2], n, b->cancel);
         const real y = b->in[TARGET][i * b->row[TARGET]];
-        b->term[i] = y == 1 ? pair.rest : y == -1 ? positive(pair.cosine - margin) : 0 * y; /* NaN of a NaN label */
+        b->term[i] = y == 1 ? pair.rest : y == -1 ? positive(pair.cosine - margin) : isnan(y) ? y : 0;
         /* At the kink the slope is the active side's. */
         const real factor = (y == 1 ? -1 : y == -1 && pair.cosine >= margin ? 1 : 0) * b->scale[i];
         for (int k = INPUT1; k <= INPUT2; k++)

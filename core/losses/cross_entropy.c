@@ -351,6 +351,7 @@ const struct loss_descriptor loss_cross_entropy = {
             .scratch = scratch,
             .weigh = loss_weigh_classes,
             .weigh_operands = 1u << TARGET | 1u << WEIGHT,
+            .ignores = loss_ignores_label,
             .checked = TARGET,
             .expected = loss_expect_classes,
         },

@@ -89,25 +89,32 @@ static bool skips_background(const struct loss_plan *plan)
     return !plan->param[INCLUDE_BACKGROUND].integer && plan->tensor[INPUT].shape[1] > 1;
 }
 
+static bool ignores(const struct loss_block *b, size_t i)
+{
+    return skips_background(b->plan) && channel_of(b, i) == 0;
+}
+
+/* Row i of a derivative; NULL if it is not asked for. */
+static real *row_of(const struct loss_block *b, int k, size_t i)
+{
+    return b->grad[k] ? b->grad[k] + i * b->len[k] : NULL;
+}
+
 static void dice_kernel(struct loss_block *b)
 {
     const size_t n = b->len[INPUT], skipped = skips_background(b->plan);
     const real smooth = b->number[SMOOTH], factor = b->param[JACCARD].integer ? 2 : 1;
     for (size_t i = 0; i < b->n; i++) {
         const real *const x = b->in[INPUT] + i * n, *const y = b->in[TARGET] + i * n;
-        real *const dx = b->grad[INPUT] ? b->grad[INPUT] + i * n : NULL, *const dy =
-                                                                             b->grad[TARGET] ? b->grad[TARGET] + i * n : NULL;
-        const size_t channel = channel_of(b, i);
+        real *const dx = row_of(b, INPUT, i), *const dy = row_of(b, TARGET, i);
         b->term[i] = 0;
-        if (channel < skipped) {
+        if (ignores(b, i)) {
             b->ignored++;
-            for (size_t c = 0; dx && c < n; c++)
-                dx[c] = 0;
-            for (size_t c = 0; dy && c < n; c++)
-                dy[c] = 0;
+            zero_all(dx, dx ? n : 0, b->cancel);
+            zero_all(dy, dy ? n : 0, b->cancel);
             continue;
         }
-        const real w = b->in[WEIGHT] ? b->in[WEIGHT][channel - skipped] : 1;
+        const real w = b->in[WEIGHT] ? b->in[WEIGHT][channel_of(b, i) - skipped] : 1;
         const struct overlap sums = overlap_of(b, x, y, n);
         const real whole = 2 * sums.common + factor * sums.apart + smooth;
         const struct ratio ratio = {(2 * sums.common + smooth) / whole, factor * sums.apart / whole, whole};
@@ -124,9 +131,8 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
 /* The mean is over the channels that count, whatever their weights. */
 static void weigh(struct loss_block *b)
 {
-    const size_t skipped = skips_background(b->plan);
     for (size_t i = 0; i < b->n; i++)
-        b->term[i] = channel_of(b, i) < skipped ? 0 : 1;
+        b->term[i] = ignores(b, i) ? 0 : 1;
 }
 
 /* A term for each channel of each sample, or for each channel of all samples together. */
@@ -200,5 +206,5 @@ const struct loss_descriptor loss_dice = {
             [SIGMOID] = {"sigmoid", "the input holds logits of the probabilities", LOSS_BOOLEAN},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost_of = cost_of, .shape = shape, .kernel = dice_kernel, .weigh = weigh},
+    .method = &(const struct loss_method){.cost_of = cost_of, .shape = shape, .kernel = dice_kernel, .weigh = weigh, .ignores = ignores},
 };

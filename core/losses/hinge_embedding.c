@@ -11,7 +11,7 @@ FORMULA(hinge_embedding)
     const real x = in[INPUT], y = in[TARGET], margin = p[MARGIN];
     const real near = y != -1 ? 1 : 0, lack = positive(margin - x), active = x <= margin ? 1 : 0;
     return (struct element){
-        .term = (y != 1 ? lack : 0) + (y != -1 ? x : 0) + 0 * y, /* NaN of a NaN label */
+        .term = (y != 1 ? lack : 0) + (y != -1 ? x : 0) + (isnan(y) ? y : 0),
         .grad = {[INPUT] = near - (y != 1 ? active : 0)},
     };
 }

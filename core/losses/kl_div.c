@@ -12,8 +12,10 @@ FORMULA(kl_div)
     const real x = in[INPUT], y = in[TARGET];
     const int invalid = (p[LOG_TARGET] == 0) & (y < 0) ? INVALID(TARGET) : 0;
     if (p[LOG_TARGET] != 0) {
-        const real q = exp(y);
-        return (struct element){.term = q * (y - x), .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)}, .invalid = invalid};
+        const real q = exp(y), d = y - x;
+        return (struct element){.term = d == 0 ? 0 : q * d, /* q may be infinite */
+                                .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)},
+                                .invalid = invalid};
     }
     /* Where y is 0 or infinite as PyTorch's xlogy(y, y) - y x: NaN where infinities meet, and its slope for y = 0. Without
        branches, so that it is vectorised. */

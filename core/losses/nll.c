@@ -48,6 +48,7 @@ const struct loss_descriptor loss_nll = {
             .single = nll_kernel,
             .weigh = loss_weigh_classes,
             .weigh_operands = 1u << TARGET | 1u << WEIGHT,
+            .ignores = loss_ignores_label,
             .checked = TARGET,
             .expected = loss_expect_classes,
         },

@@ -14,7 +14,7 @@ static inline real stirling(real y)
     return y > 1 ? y * log(y) - y + (LOG_2_PI + log(y)) / 2 : 0;
 }
 
-/* l = exp(x) - y x, or without log_input l = x - y log(x + eps); full adds Stirling's term */
+/* l = exp(x) - y x, or without log_input l = x - y log(x + eps), x where y = 0; full adds Stirling's term */
 FORMULA(poisson_nll)
 {
     const real x = in[INPUT], y = in[TARGET], rest = p[FULL] != 0 ? stirling(y) : 0;
@@ -26,9 +26,9 @@ FORMULA(poisson_nll)
     }
     const real shifted = x + p[EPS], log_mean = log(shifted);
     return (struct element){
-        .term = x - y * log_mean + rest,
-        .grad = {[INPUT] = (shifted - y) / shifted, [TARGET] = rest_slope - log_mean},
-        .hess = {[INPUT] = y / shifted / shifted},
+        .term = x - (y == 0 ? 0 : y * log_mean) + rest,
+        .grad = {[INPUT] = y == 0 ? 1 : (shifted - y) / shifted, [TARGET] = rest_slope - log_mean},
+        .hess = {[INPUT] = y == 0 ? 0 : y / shifted / shifted},
         .invalid = shifted < 0 ? INVALID(INPUT) : 0,
     };
 }

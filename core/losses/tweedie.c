@@ -54,6 +54,13 @@ static inline int invalid_target(real y, real power)
     return power >= 1 && below ? INVALID(TARGET) : 0;
 }
 
+/* a exp(u) + b exp(v), also where both overflow */
+static inline real sum_of_exponentials(real a, real b, real u, real v)
+{
+    const real first = a == 0 ? 0 : a * exp(u), second = b * exp(v);
+    return isinf(first) && isinf(second) ? exp(u) * (a + b * exp(v - u)) : first + second;
+}
+
 /* Of means m: l = 2 m^(2 - p) f(y / m), the deviance 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)],
    (y - m)^2 for p = 0. Of logarithms x: l = -y exp((1 - p) x) / (1 - p) + exp((2 - p) x) / (2 - p), where for p = 1 the first
    term is -y x, and for p = 2 the second one is x. */
@@ -61,12 +68,13 @@ FORMULA(tweedie)
 {
     const real x = in[INPUT], y = in[TARGET], power = p[POWER];
     if (p[LOG_INPUT] != 0) {
-        const real shrunk = y == 0 ? 0 : y * exp((1 - power) * x), grown = exp((2 - power) * x);
-        const real first = power == 1 ? (y == 0 ? 0 : -y * x) : shrunk / (power - 1);
+        const real a = 1 - power, b = 2 - power;
+        const real poisson = exp(x) - (y == 0 ? 0 : y * x), gamma = (y == 0 ? 0 : y * exp(-x)) + x;
+        const real between = sum_of_exponentials(-y / a, 1 / b, a * x, b * x);
         return (struct element){
-            .term = first + (power == 2 ? x : grown / (2 - power)),
-            .grad = {[INPUT] = grown - shrunk},
-            .hess = {[INPUT] = (power - 1) * shrunk + (2 - power) * grown},
+            .term = power == 1 ? poisson : power == 2 ? gamma : between,
+            .grad = {[INPUT] = sum_of_exponentials(-y, 1, a * x, b * x)},
+            .hess = {[INPUT] = sum_of_exponentials(-a * y, b, a * x, b * x)},
             .invalid = power >= 1 && y < 0 ? INVALID(TARGET) : 0,
         };
     }

@@ -40,7 +40,7 @@ json_t *golden_cases(const char *loss)
     return cases;
 }
 
-static double number(const json_t *json)
+double golden_number(const json_t *json)
 {
     const char *name = json_string_value(json);
     if (!name)
@@ -58,7 +58,7 @@ struct golden_tensor golden_tensor(const json_t *json)
     tensor.count = loss_tensor_elements(&tensor.shape);
     tensor.value = must(malloc((tensor.count + 1) * sizeof *tensor.value), "out of memory");
     for (size_t i = 0; i < tensor.count; i++)
-        tensor.value[i] = number(json_array_get(data, i));
+        tensor.value[i] = golden_number(json_array_get(data, i));
     return tensor;
 }
 

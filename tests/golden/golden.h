@@ -16,6 +16,8 @@ struct golden_tensor {
     size_t count;
     double *value; /* owned */
 };
+/* A number, which may be "NaN", "Infinity" or "-Infinity", or a boolean as 1 or 0. */
+double golden_number(const json_t *json);
 struct golden_tensor golden_tensor(const json_t *json);
 void golden_tensor_free(struct golden_tensor *tensor);
 

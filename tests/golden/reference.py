@@ -393,7 +393,8 @@ def triplet_row(p, i, rows):
         z = [a - b + p["eps"] for a, b in zip(u, v)]
         if p["p"] == mp.inf:
             d = max(abs(e) for e in z)
-            return d, [sign(e) if abs(e) == d else mp.mpf(0) for e in z]
+            ties = sum(abs(e) == d for e in z)
+            return d, [sign(e) / ties if abs(e) == d else mp.mpf(0) for e in z]
         d = total(abs(e) ** p["p"] for e in z) ** (1 / p["p"])
         return d, [sign(e) * (abs(e) / d) ** (p["p"] - 1) for e in z]
     a, b, c = (rows[name][i] for name in ("anchor", "positive", "negative"))
@@ -663,7 +664,7 @@ class Writer:
         spec = LOSSES[loss]
         floats = lambda names, wanted: [n for n in names if n in inputs and inputs[n].dtype.kind == "f" and (wanted is True or n in wanted)] if wanted else []
         case = {"loss": loss, "params": params, "inputs": inputs, "grad": floats(spec.grads, grad), "hess": floats(spec.hess, hess), "kink": kink, "note": note}
-        written = {"id": f"{loss}/ref{len(rows):03d}", "loss": loss, "params": {k: tensor(v) if isinstance(v, np.ndarray) else v for k, v in params.items()},
+        written = {"id": f"{loss}/ref{len(rows):03d}", "loss": loss, "params": {k: tensor(v) if isinstance(v, np.ndarray) else number(v) if isinstance(v, float) else v for k, v in params.items()},
                    "inputs": {k: tensor(v) for k, v in inputs.items()}}
         rows.append(written)
         if note:
@@ -1003,6 +1004,8 @@ def regression_cases(w):
         w.add(loss, {**make(*shape), "weight": np.zeros(shape)}, {"reduction": "mean"}, "all weights 0", grad=loss == "huber", hess=loss == "huber")
         w.add(loss, {**make(*shape), "weight": w.unit(3)}, error="weight does not broadcast to the terms")
         w.add(loss, {**make(4), "weight": w.unit(3, 4)}, error="weight is wider than the terms")
+        if loss == "huber":
+            w.add(loss, {"input": d, "target": np.zeros_like(d)}, {"reduction": "none", "delta": INF}, "infinite delta: half of mse")
 
 
 def binary_cases(w):
@@ -1079,6 +1082,14 @@ def class_cases(w):
     w.add(loss, {"input": x, "target": np.full(7, 0)}, {"reduction": "none", "label_smoothing": 0.1}, note + ", sure rows, smoothing", atol=TINY)
 
 
+def infinite_norm(w, make):
+    loss = "triplet_margin"
+    for k, opt in enumerate(({}, {"swap": True, "margin": 2.0}, {"eps": 0.25})):
+        w.add(loss, make(), {"reduction": REDUCTIONS[k], "p": INF, **opt}, "infinite p: the largest difference")
+    tied = {"anchor": t(0, 0, 0, 0).reshape(1, 4), "positive": t(2, -2, 1, 2).reshape(1, 4), "negative": t(-1, 0.5, 1, 0).reshape(1, 4)}
+    w.add(loss, tied, {"reduction": "sum", "p": INF, "eps": 0.0}, "infinite p: equal largest differences share the slope", kink=True)
+
+
 def rest_cases(w):
     shape = (3, 4)
     w.start("kl_div")
@@ -1149,6 +1160,8 @@ def rest_cases(w):
             else:
                 w.add(loss, {**make(), "sample_weight": w.unit(5) * 3}, {"reduction": red, **options[-1]}, "sample_weight (N)")
         w.add(loss, {**make(), "sample_weight": w.unit(5, 4)}, error="sample_weight has neither the terms' shape nor (N)")
+        if loss == "triplet_margin":
+            infinite_norm(w, make)
 
 
 NEW = {"sigmoid_focal": sigmoid_focal_cases, "log_cosh": log_cosh_cases, "quantile": quantile_cases, "tweedie": tweedie_cases, "dice": dice_cases, "info_nce": info_nce_cases}

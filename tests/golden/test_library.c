@@ -109,7 +109,7 @@ static bool fill(struct trial *trial, const struct loss_descriptor *loss, const 
         } else {
             ck_assert_msg(k >= 0, "%s has no parameter %s", loss->name, name);
             const bool yes = json_is_true(value);
-            trial->request.param[k].number = json_is_boolean(value) ? (double)yes : json_number_value(value);
+            trial->request.param[k].number = golden_number(value);
             trial->request.param[k].integer = json_is_boolean(value) ? yes : json_integer_value(value);
         }
     }

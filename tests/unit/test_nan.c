@@ -453,6 +453,78 @@ static double gradient_at(const struct batch *batch, int k, size_t e)
                                              : (double)((const float *)batch->plan.grad[k].data)[e];
 }
 
+/* Makes the term of element 0 ignored; false if the loss ignores none. */
+static bool ignore_first_term(struct batch *batch)
+{
+    const struct loss_descriptor *const loss = batch->request.loss;
+    const int ignore_index = loss_param_find(loss, "ignore_index"), background = loss_param_find(loss, "include_background");
+    if (ignore_index >= 0) {
+        ((int64_t *)batch->tensor[1].data)[0] = -1;
+        batch->request.param[ignore_index] = (struct loss_value){-1, -1};
+    } else if (background >= 0) { /* one sample, the first of whose channels is the background */
+        for (int k = 0; k < 2; k++) {
+            batch->tensor[k].shape[1] = batch->tensor[k].shape[0];
+            batch->tensor[k].shape[0] = 1;
+        }
+        batch->request.tensor[2] = NULL;
+        batch->request.param[background] = (struct loss_value){0, 0};
+    }
+    return ignore_index >= 0 || background >= 0;
+}
+
+/* What a request gives with the first sample weight set to `bits`: the loss, or the first term, and the sum of all gradients. */
+static void results_with(struct sweep *sweep, uint64_t bits, double result[2])
+{
+    struct batch *const batch = &sweep->batch;
+    put(&sweep->sample_weight, 0, bits);
+    ck_assert_msg(batch_run(batch, 1) == LOSS_OK, "%s", batch->error.message);
+    ck_assert_uint_eq(batch->result.nonfinite, 0);
+    result[0] = batch->result.loss;
+    if (batch->plan.reduction == LOSS_NONE)
+        result[0] = batch->plan.dtype == LOSS_FLOAT64 ? *(double *)batch->plan.output.data : *(float *)batch->plan.output.data;
+    result[1] = 0;
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        for (size_t e = 0; batch->plan.grad_mask >> k & 1 && e < loss_tensor_elements(&batch->plan.grad[k]); e++)
+            result[1] += gradient_at(batch, k, e);
+    batch_clear(batch);
+}
+
+static void check_ignored_weight(struct sweep *sweep)
+{
+    const struct loss_descriptor *const loss = sweep->batch.request.loss;
+    ck_assert_int_eq(loss_plan(&sweep->batch.plan, &sweep->batch.request, &sweep->batch.error), LOSS_OK);
+    add_operand(sweep, SAMPLE_WEIGHT);
+    for (int r = 0; r < LOSS_REDUCTION_COUNT; r++) {
+        double expected[2], result[2];
+        if (!(loss->reductions >> r & 1))
+            continue;
+        sweep->batch.request.reduction = (enum loss_reduction)r;
+        results_with(sweep, 0, expected);
+        results_with(sweep, nan_bits(sweep->setting.dtype, 0), result);
+        for (size_t i = 0; i < 2; i++)
+            ck_assert_msg(result[i] == expected[i], "%s, %s: %g, not %g", loss->name,
+                          loss_reduction_name((enum loss_reduction)r), result[i], expected[i]);
+    }
+}
+
+/* Terms are ignored together with their weights: the loss and the gradients are as if those were 0. */
+START_TEST(nan_in_a_sample_weight_of_an_ignored_term_is_not_read)
+{
+    size_t losses = 0;
+    for (size_t i = 0; i < 2 * loss_count(); i++) {
+        struct sweep sweep;
+        const enum loss_dtype dtype = i % 2 ? LOSS_FLOAT64 : LOSS_FLOAT32;
+        sweep_make(&sweep, loss_at(i / 2), (struct setting){.dtype = dtype, .elements = 343, .columns = 7, .grad = true});
+        if (ignore_first_term(&sweep.batch)) {
+            check_ignored_weight(&sweep);
+            losses++;
+        }
+        sweep_free(&sweep);
+    }
+    ck_assert_uint_eq(losses, 2 * 3); /* cross_entropy, nll, dice */
+}
+END_TEST
+
 /* The upstream gradient is nothing that terms read: it reaches the gradients of its term that are not 0. */
 START_TEST(nan_in_the_upstream_gradient_reaches_the_gradients_of_its_term)
 {
@@ -504,5 +576,6 @@ Suite *nan_suite(void)
         suite_add_tcase(suite, tcase);
     }
     SUITE_ADD(suite, "probabilities", nan_reaches_terms_of_class_probabilities);
+    SUITE_ADD(suite, "ignored", nan_in_a_sample_weight_of_an_ignored_term_is_not_read);
     return suite;
 }

@@ -306,9 +306,11 @@ START_TEST(budget_waiting_ends_when_a_request_says_so)
     take(&admitted, 10 * MIB);
     ck_assert(!reservation_fill(&admitted.memory, 40 * MIB));
     admitted.waits = true;
-    ck_assert(reservation_wait(&admitted.memory, clock_ms() + 60000, on_wake));
+    const int64_t latest = clock_ms() + 60000;
+    ck_assert(reservation_wait(&admitted.memory, latest, on_wake));
     budget_tick(budget);
     ck_assert(admitted.waits);
+    ck_assert_int_eq(admitted.memory.until, latest);
     admitted.memory.until = clock_ms();
     budget_tick(budget);
     ck_assert(!admitted.waits && !admitted.granted);

@@ -5,10 +5,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether the flag of a plan's caller is set; NULL: never. */
-static inline bool cancel_asked(const bool *cancel)
+#include "loss.h"
+
+/* Returns true if the caller of a run gives it up. Also shows that the run progresses; as a rule that only reads, since all
+   threads do so. */
+static inline bool cancel_asked(const struct loss_control *cancel)
 {
-    return cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED);
+    if (cancel->asked && __atomic_load_n(cancel->asked, __ATOMIC_RELAXED))
+        __atomic_store_n(cancel->asked, false, __ATOMIC_RELAXED);
+    return cancel->cancel && __atomic_load_n(cancel->cancel, __ATOMIC_RELAXED);
 }
 
 /* Elements between two looks at the flag: the dearest formulas take 2 ms for them. */
@@ -26,7 +31,7 @@ struct stretch {
     size_t first, end;
 };
 
-static inline bool stretch_next(struct stretch *stretch, size_t n, const bool *cancel)
+static inline bool stretch_next(struct stretch *stretch, size_t n, const struct loss_control *cancel)
 {
     stretch->first = stretch->end;
     if (stretch->first >= n || (stretch->first > 0 && cancel_asked(cancel)))

@@ -65,7 +65,7 @@ static inline bool is_asked_for(struct derivative_row row)
     return row.wide || row.narrow;
 }
 
-static inline void zero_row(struct derivative_row row, size_t n, const bool *cancel)
+static inline void zero_row(struct derivative_row row, size_t n, const struct loss_control *cancel)
 {
     zero_all(row.wide, row.wide ? n : 0, cancel);
     for (struct stretch s = {0}; row.narrow && stretch_next(&s, n, cancel);)

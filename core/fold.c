@@ -8,7 +8,7 @@ enum { PIECE = 1 << 14 };
 
 struct fold {
     const struct derivative *derivative;
-    const bool *cancel;
+    const struct loss_control *cancel;
     size_t elements, piece; /* of the derivative: how many there are, and how many a thread takes at a time */
     bool empty;             /* there are no terms */
     /* The dimensions of the terms along which the tensor repeats, and how far apart their steps stand in `summed`. */

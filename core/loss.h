@@ -262,6 +262,13 @@ uint32_t loss_predictions(const struct loss_descriptor *loss);
    measured, up to the speed of the machine. Where terms are infinite or NaN, a block is evaluated twice, to count them. */
 enum { LOSS_WORK_FACTOR = 4 };
 
+/* How other threads end a run early, and see that it progresses. Both flags are the caller's and are accessed atomically;
+   either may be NULL. */
+struct loss_control {
+    const bool *cancel; /* loss_run gives up once this is true */
+    bool *asked;        /* loss_run, which looks at both every few milliseconds, stores false here if it finds true */
+};
+
 /* A checked request: what the data must be and what comes out. The caller then sets `data` of every operand that has none yet,
    of `output` where `reduction` is LOSS_NONE, and of every gradient in `grad_mask` and diagonal in `hess_mask`, to buffers of
    loss_tensor_bytes() each. */
@@ -279,8 +286,7 @@ struct loss_plan {
     struct loss_tensor output;                     /* the loss: a float64 number, or with LOSS_NONE the terms in `dtype` */
     struct loss_tensor grad[LOSS_MAX_TENSORS];     /* shape of the tensor, `dtype`; for those in grad_mask */
     struct loss_tensor hess[LOSS_MAX_TENSORS];     /* the same, for those in hess_mask */
-    const bool *cancel; /* the caller's: loss_run gives up once another thread has stored true there, atomically; NULL: never */
-    bool *asked; /* the caller's: loss_run stores false there, atomically, if it finds true when it looks at cancel; may be NULL */
+    struct loss_control control; /* set by the caller, at any time before loss_run */
     const char *warning[LOSS_MAX_WARNINGS]; /* what PyTorch would warn of; static text; NULL ends them */
 
     /* private to the library */
@@ -308,7 +314,7 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
 /* Evaluates a plan whose buffers are set, on up to `threads` OpenMP threads (1 opens no parallel region; small plans use
    fewer). The result is the same to the last bit for any number of threads. LOSS_INVALID where an element cannot be (a class
    index out of range, a probability outside [0, 1]): error.tensor and error.element say which, always the first one;
-   LOSS_UNAVAILABLE where memory ran out; LOSS_CANCELLED where plan->cancel says so. After a failure the output buffers hold
+   LOSS_UNAVAILABLE where memory ran out; LOSS_CANCELLED where plan->control.cancel says so. After a failure the output buffers hold
    nothing of use. */
 enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error);
 

@@ -31,7 +31,7 @@ struct loss_block {
     const float *in32[LOSS_MAX_TENSORS]; /* for the `single` kernel, in place of `in` */
     const struct loss_value *param;
     const struct loss_plan *plan;
-    const bool *cancel; /* plan->cancel: once it is set, a kernel returns soon, whatever it has written (cancel.h) */
+    const struct loss_control *cancel; /* plan->control: once it says so, a kernel returns soon, whatever it has written (cancel.h) */
     const real *scale; /* [n]: upstream gradient over divisor, by which the kernel multiplies derivatives */
 
     real *term;   /* out, [n] */
@@ -142,7 +142,7 @@ enum { MEAN_SUM_NONE = 1u << LOSS_MEAN | 1u << LOSS_SUM | 1u << LOSS_NONE };
 
 /* ---- long rows ------------------------------------------------------------------------------------------------------ */
 
-static inline void zero_all(real *x, size_t n, const bool *cancel)
+static inline void zero_all(real *x, size_t n, const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
         memset(x + s.first, 0, stretch_len(&s) * sizeof *x);

@@ -162,7 +162,7 @@ static real *allocate(size_t a, size_t b)
 }
 
 /* Turns an array into one of floats that starts where it does ... */
-static void reals_to_floats(real *x, size_t n, const bool *cancel)
+static void reals_to_floats(real *x, size_t n, const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
         for (size_t i = s.first; i < s.end; i++) {
@@ -172,7 +172,7 @@ static void reals_to_floats(real *x, size_t n, const bool *cancel)
 }
 
 /* ... and back. */
-static void floats_to_reals(real *x, size_t n, const bool *cancel)
+static void floats_to_reals(real *x, size_t n, const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
         for (size_t i = n - s.first; i-- > n - s.end;) {
@@ -367,7 +367,7 @@ static struct loss_block block_of(const struct run *run, size_t t, size_t n, rea
     b.invalid = n;
     b.invalid_tensor = run->method->checked;
     b.plan = run->plan;
-    b.cancel = run->plan->cancel;
+    b.cancel = &run->plan->control;
     b.param = run->plan->param;
     for (int k = 0; k < LOSS_MAX_PARAMS; k++)
         b.number[k] = b.param[k].number;
@@ -493,21 +493,12 @@ static void evaluate_chunk(const struct run *run, struct loss_block *b, real *sc
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------ */
 
-/* Whether a run is to be given up. Also shows that it progresses; as a rule that only reads, since all threads do so. */
-static bool is_cancelled(const struct loss_plan *plan)
-{
-    bool *const asked = plan->asked;
-    if (asked && __atomic_load_n(asked, __ATOMIC_RELAXED))
-        __atomic_store_n(asked, false, __ATOMIC_RELAXED);
-    return cancel_asked(plan->cancel);
-}
-
 /* Works off a block. Where its sum is not finite, that has to be done again, and the terms that are not be counted. */
 static struct partial block_partial(const struct run *run, size_t block, real *scratch, bool count)
 {
     struct tally tally = {.partial = {.invalid = run->terms}, .count = count};
     const size_t first = block * run->block, end = run->terms - first < run->block ? run->terms : first + run->block;
-    for (size_t t = first; t < end && !is_cancelled(run->plan); t += run->chunk) {
+    for (size_t t = first; t < end && !cancel_asked(&run->plan->control); t += run->chunk) {
         struct loss_block b = block_of(run, t, end - t < run->chunk ? end - t : run->chunk, scratch);
         if (run->pass == WEIGH)
             weigh_chunk(run, &b, scratch, &tally.partial);
@@ -520,7 +511,7 @@ static struct partial block_partial(const struct run *run, size_t block, real *s
 
 static void run_block(struct run *run, size_t block, int thread)
 {
-    if (is_cancelled(run->plan)) {
+    if (cancel_asked(&run->plan->control)) {
         run->partial[block] = (struct partial){.invalid = run->terms};
         return;
     }
@@ -612,12 +603,12 @@ static enum loss_status finish(struct run *run, int threads, struct loss_result 
 {
     const struct loss_plan *plan = run->plan;
     const struct partial whole = combine(run);
-    if (is_cancelled(plan))
+    if (cancel_asked(&plan->control))
         return given_up(plan, error);
     if (whole.invalid < run->terms)
         return blame_element(run, &whole, error);
     fold_gradients(run, threads);
-    if (is_cancelled(plan))
+    if (cancel_asked(&plan->control))
         return given_up(plan, error);
     *result = (struct loss_result){.count = run->terms - whole.ignored, .nonfinite = whole.nonfinite};
     if (plan->reduction != LOSS_NONE)
@@ -656,7 +647,7 @@ static size_t set_up_all(struct run *run, const struct loss_plan *const plans[],
 {
     size_t ready = 0;
     bool possible = true;
-    while (ready < n && possible && !is_cancelled(plans[ready]))
+    while (ready < n && possible && !cancel_asked(&plans[ready]->control))
         possible = set_up(&run[ready], plans[ready], threads) && ++ready;
     if (!possible)
         tear_down(&run[ready]);
@@ -674,7 +665,7 @@ enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int 
     const size_t ready = run && order ? set_up_all(run, plans, n, threads) : 0;
     *failed = ready;
     if (ready < n)
-        status = is_cancelled(plans[ready]) ? given_up(plans[ready], error) : no_memory(plans[ready], error);
+        status = cancel_asked(&plans[ready]->control) ? given_up(plans[ready], error) : no_memory(plans[ready], error);
     for (size_t i = 0; i < ready; i++)
         order[i] = &run[i];
     for (size_t i = 0; i < n && status == LOSS_OK;)

@@ -115,7 +115,7 @@ static inline void sum_add_array(struct sum_lanes *value, const double *x, size_
  */
 
 /* The sum of n numbers of which all that matter have the same sign, so that rounding errors stay small by themselves. */
-static inline double sum_alike(const double *x, size_t n, const bool *cancel)
+static inline double sum_alike(const double *x, size_t n, const struct loss_control *cancel)
 {
     struct sum_lanes value = {0};
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -136,7 +136,7 @@ static inline void sum_add_products(struct sum_lanes *value, const double *a, co
 }
 
 /* The sum of a[i] b[i]. */
-static inline double sum_products(const double *a, const double *b, size_t n, const bool *cancel)
+static inline double sum_products(const double *a, const double *b, size_t n, const struct loss_control *cancel)
 {
     struct sum_lanes value = {0};
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -169,7 +169,7 @@ static inline double largest_from(double largest, const double *x, size_t n)
 }
 
 /* The largest of n > 0 numbers, NaN left out unless it comes first. */
-static inline double largest_of(const double *x, size_t n, const bool *cancel)
+static inline double largest_of(const double *x, size_t n, const struct loss_control *cancel)
 {
     double largest = x[0];
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -207,7 +207,7 @@ static inline struct range range_from(struct range from, const float *x, size_t 
 }
 
 /* The range of n > 0 floats, likewise. */
-static inline struct range range_of(const float *x, size_t n, const bool *cancel)
+static inline struct range range_of(const float *x, size_t n, const struct loss_control *cancel)
 {
     struct range range = {x[0], x[0]};
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -232,7 +232,7 @@ static inline size_t place_among(double wanted, const double *x, size_t n)
     return i;
 }
 
-static inline size_t place_of(double wanted, const double *x, size_t n, const bool *cancel)
+static inline size_t place_of(double wanted, const double *x, size_t n, const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);) {
         const size_t found = place_among(wanted, x + s.first, stretch_len(&s));

@@ -51,7 +51,7 @@ static void finish(struct walk *walk)
 
 static struct walk over_terms(const struct loss_plan *plan)
 {
-    struct walk walk = {.rank = plan->terms.rank, .cancel = plan->cancel};
+    struct walk walk = {.rank = plan->terms.rank, .cancel = &plan->control};
     memcpy(walk.dim, plan->terms.shape, sizeof walk.dim);
     return walk;
 }

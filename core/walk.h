@@ -20,7 +20,7 @@ struct walk {
     bool shared;    /* every term sees the same elements */
     bool row_dense; /* the elements of a term stand one behind the other, without gaps ... */
     bool dense;     /* ... and those of all terms too */
-    const bool *cancel; /* the plan's: reading and writing end early once it is set */
+    const struct loss_control *cancel; /* the plan's: reading and writing end early once it says so */
 };
 
 /* The walk over tensor k of a plan: by the strides of its data, or (`row_major`) as a gradient of its shape is laid out. */

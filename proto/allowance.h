@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "loss.h"
+
 struct allowance {
     bool (*take)(struct allowance *allowance, size_t bytes); /* so many bytes more; false if they may not be had now */
     void (*give)(struct allowance *allowance, size_t bytes); /* so many of those that were taken are needed no more */
@@ -28,6 +30,13 @@ static inline bool allowance_cancelled(const struct allowance *allowance)
     if (allowance && allowance->asked && __atomic_load_n(allowance->asked, __ATOMIC_RELAXED))
         __atomic_store_n(allowance->asked, false, __ATOMIC_RELAXED);
     return allowance && allowance->cancel && __atomic_load_n(allowance->cancel, __ATOMIC_RELAXED);
+}
+
+/* The same for an evaluation by the library. */
+static inline struct loss_control allowance_control(const struct allowance *allowance)
+{
+    return allowance ? (struct loss_control){.cancel = allowance->cancel, .asked = allowance->asked}
+                     : (struct loss_control){.cancel = NULL};
 }
 
 static inline void allowance_give(struct allowance *allowance, size_t bytes)

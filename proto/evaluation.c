@@ -273,8 +273,7 @@ void evaluation_point(const struct evaluation *e, struct loss_error *error)
 enum loss_status evaluation_run(struct evaluation *e, struct loss_error *error)
 {
     const double start = evaluation_clock();
-    e->plan.cancel = e->allowance ? e->allowance->cancel : NULL;
-    e->plan.asked = e->allowance ? e->allowance->asked : NULL;
+    e->plan.control = allowance_control(e->allowance);
     const enum loss_status status = loss_run(&e->plan, e->threads, &e->result, error);
     if (status != LOSS_OK)
         evaluation_point(e, error);

@@ -168,8 +168,7 @@ enum loss_status several_run(struct several *s, struct loss_error *error)
     struct loss_result result[SEVERAL_MAX];
     size_t failed;
     for (size_t i = 0; i < s->count; i++) {
-        s->entry[i]->evaluation.plan.cancel = s->allowance ? s->allowance->cancel : NULL;
-        s->entry[i]->evaluation.plan.asked = s->allowance ? s->allowance->asked : NULL;
+        s->entry[i]->evaluation.plan.control = allowance_control(s->allowance);
         plan[i] = &s->entry[i]->evaluation.plan;
     }
     if (loss_run_all(plan, s->count, s->threads, result, &failed, error) != LOSS_OK) {

@@ -22,7 +22,7 @@ struct pair {
     bool near;
 };
 
-static struct pair take_pair(const real *a, const real *b, size_t n, const bool *cancel)
+static struct pair take_pair(const real *a, const real *b, size_t n, const struct loss_control *cancel)
 {
     const real square[] = {sum_products(a, a, n, cancel) + EPSILON, sum_products(b, b, n, cancel) + EPSILON};
     struct pair pair = {.x = {a, b}, .norm = {sqrt(square[0]), sqrt(square[1])}};
@@ -48,7 +48,7 @@ static real slope(const struct pair *pair, int k, size_t c)
     return (pair->near ? (v - u) + u * pair->rest : v - u * pair->cosine) / pair->norm[k];
 }
 
-static void set_gradient(const struct pair *pair, int k, real factor, size_t n, real *grad, const bool *cancel)
+static void set_gradient(const struct pair *pair, int k, real factor, size_t n, real *grad, const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
         for (size_t c = s.first; c < s.end; c++)

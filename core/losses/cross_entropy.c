@@ -20,7 +20,7 @@ enum { LABEL_SMOOTHING = IGNORE_INDEX + 1 };
 struct row {
     const real *x;
     size_t classes, largest;
-    const bool *cancel;
+    const struct loss_control *cancel;
     real top, rest, log_sum; /* x of `largest`; sum of the e_c other than that of it; log1p of that */
 };
 
@@ -45,7 +45,7 @@ static bool is_one_class(const struct coefficients *k)
 }
 
 /* Leaves the e_c in `e`. If the largest is infinite, or a number is NaN, so is the whole row, as in PyTorch. */
-static struct row softmax(const real *x, size_t classes, real *e, const bool *cancel)
+static struct row softmax(const real *x, size_t classes, real *e, const struct loss_control *cancel)
 {
     struct row r = {.x = x, .classes = classes, .cancel = cancel, .top = largest_of(x, classes, cancel)};
     const real top = r.top;
@@ -159,7 +159,7 @@ enum { FEW = 32, FEW_PAD = 16, FEW_PLANE = LOSS_CHUNK + FEW * FEW_PAD };
 /* ---- rows of many classes, in float32 ----------------------------------------------------------------------------------- */
 
 /* What rest is when all e_c were added to 1 + rest: where that drowned it, the e_c are added again. */
-static real rest_of(real sum, const float *e, size_t classes, const bool *cancel)
+static real rest_of(real sum, const float *e, size_t classes, const struct loss_control *cancel)
 {
     real rest = -1; /* one of those that are 1 is the largest */
     if (!(sum - 1 < REST_IS_DROWNED))
@@ -183,7 +183,7 @@ static inline __attribute__((always_inline)) void add_some(const float *x, float
 }
 
 /* softmax() in float32: leaves the e_c in `e`. Returns the sum of all but the largest. */
-static real softmax_narrow(const float *x, float top, size_t classes, float *e, const bool *cancel)
+static real softmax_narrow(const float *x, float top, size_t classes, float *e, const struct loss_control *cancel)
 {
     struct sum_lanes sum = {0};
     for (struct stretch s = {0}; stretch_next(&s, classes, cancel);) {

@@ -15,7 +15,7 @@ struct sequence {
     const int64_t *labels;
     size_t states;
     int64_t blank;
-    const bool *cancel;
+    const struct loss_control *cancel;
 };
 
 /*

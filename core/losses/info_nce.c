@@ -46,7 +46,7 @@ static bool gives_up(const struct loss_block *b, size_t j)
 }
 
 /* |x|, whose squares need not be numbers. */
-static real norm(const real *x, size_t n, const bool *cancel)
+static real norm(const real *x, size_t n, const struct loss_control *cancel)
 {
     real most = 0;
     struct sum squares = {0};
@@ -104,7 +104,7 @@ static real slope(const struct loss_block *b, const struct kept *query, const st
 }
 
 /* The gradient with respect to a vector, of that with respect to its direction u: what is along u goes nowhere. */
-static void through_norm(real *grad, const real *u, real norm, size_t n, const bool *cancel)
+static void through_norm(real *grad, const real *u, real norm, size_t n, const struct loss_control *cancel)
 {
     const real along = norm > EPS ? sum_products(grad, u, n, cancel) : 0;
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)

@@ -17,7 +17,7 @@ struct row {
 };
 
 /* Adds the lacks of all classes but y, and writes their slopes times `scale` where a gradient is asked for. */
-static void add_lacks(struct row *row, real scale, real *grad, const bool *cancel)
+static void add_lacks(struct row *row, real scale, real *grad, const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, row->classes, cancel);)
         for (size_t c = s.first; c < s.end; c++) {

@@ -23,12 +23,12 @@ struct row {
     real *order;           /* [count]: places in `labels`, in descending order of a */
     real *a, *above;       /* [count]: in that order */
     real *met;             /* [count]: unlisted classes of which this a is the last that they meet with a lack */
-    const bool *cancel;
+    const struct loss_control *cancel;
 };
 enum { ROW_ARRAYS = 5 };
 
 /* The first element of a row of labels that is none: neither a class nor -1; `classes` if there is none such. */
-static size_t first_wrong(const int64_t *labels, size_t classes, const bool *cancel)
+static size_t first_wrong(const int64_t *labels, size_t classes, const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, classes, cancel);)
         for (size_t k = s.first; k < s.end; k++)

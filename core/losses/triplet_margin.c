@@ -19,7 +19,7 @@ static real power(real d, real p)
 }
 
 /* The largest |u - v + eps|; NaN if one is. */
-static real largest_difference(const real *u, const real *v, size_t n, real eps, const bool *cancel)
+static real largest_difference(const real *u, const real *v, size_t n, real eps, const struct loss_control *cancel)
 {
     real most = 0;
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -31,7 +31,7 @@ static real largest_difference(const real *u, const real *v, size_t n, real eps,
 }
 
 /* The sum of the |u - v + eps|^p, each difference divided by `unit` first. */
-static real sum_of_powers(const real *u, const real *v, size_t n, real p, real eps, real unit, const bool *cancel)
+static real sum_of_powers(const real *u, const real *v, size_t n, real p, real eps, real unit, const struct loss_control *cancel)
 {
     struct sum sum = {0};
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -44,7 +44,7 @@ static real sum_of_powers(const real *u, const real *v, size_t n, real p, real e
 static const real SMALLEST_SQUARES = 0x1p-900, LARGEST_SQUARES = 0x1p1000;
 
 /* ||u - v + eps||_p. Powers are those of shares of the largest difference, which neither overflow nor vanish. */
-static real norm_of_difference(const real *u, const real *v, size_t n, real p, real eps, const bool *cancel)
+static real norm_of_difference(const real *u, const real *v, size_t n, real p, real eps, const struct loss_control *cancel)
 {
     const real total = p == 1 || p == 2 ? sum_of_powers(u, v, n, p, eps, 1, cancel) : 0;
     if (p == 1)
@@ -59,7 +59,7 @@ static real norm_of_difference(const real *u, const real *v, size_t n, real p, r
 }
 
 /* How many of the |u - v + eps| are `norm`, their largest. */
-static size_t count_largest(const real *u, const real *v, size_t n, real eps, real norm, const bool *cancel)
+static size_t count_largest(const real *u, const real *v, size_t n, real eps, real norm, const struct loss_control *cancel)
 {
     size_t count = 0;
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -83,7 +83,7 @@ static real slope_of_norm(real d, real norm, real p, size_t ties)
 }
 
 /* |u|, as it is divided by */
-static real norm_of(const real *u, size_t n, const bool *cancel)
+static real norm_of(const real *u, size_t n, const struct loss_control *cancel)
 {
     return larger_of(sqrt(sum_products(u, u, n, cancel)), COSINE_EPS);
 }

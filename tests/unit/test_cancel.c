@@ -69,7 +69,7 @@ static void make(struct batch *batch, const struct loss_descriptor *loss, size_t
 struct evaluation {
     struct batch batch;
     int threads;
-    bool cancel; /* atomic */
+    bool cancel, asked; /* atomic */
     enum loss_status status;
     double ended;
 };
@@ -81,14 +81,24 @@ static void *evaluate(void *argument)
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (plan->grad_mask >> k & 1)
             plan->grad[k].data = malloc(loss_tensor_bytes(&plan->grad[k]) + 1);
-    plan->cancel = &e->cancel;
+    plan->control = (struct loss_control){.cancel = &e->cancel, .asked = &e->asked};
     e->status = loss_run(plan, e->threads, &e->batch.result, &e->batch.error);
     e->ended = cpu_ms();
     return NULL;
 }
 
+/* Asks an evaluation whether it progresses. Returns the milliseconds until it shows that, or SOON_MS. */
+static double time_to_progress(struct evaluation *e)
+{
+    const double began = cpu_ms();
+    __atomic_store_n(&e->asked, true, __ATOMIC_RELAXED);
+    while (__atomic_load_n(&e->asked, __ATOMIC_RELAXED) && cpu_ms() - began < SOON_MS)
+        wait_ms(1);
+    return cpu_ms() - began;
+}
+
 /* _i counts losses, and for each of them dtypes and shapes. */
-START_TEST(every_loss_gives_up_soon)
+START_TEST(every_loss_shows_progress_and_gives_up_soon)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i / 2 / SHAPES);
     const size_t shape = (size_t)_i / 2 % SHAPES;
@@ -99,6 +109,8 @@ START_TEST(every_loss_gives_up_soon)
         if ((double)e.batch.plan.work >= LONG_WORK) {
             ck_assert_int_eq(pthread_create(&thread, NULL, evaluate, &e), 0);
             wait_ms(BEGIN_MS);
+            ck_assert_msg(time_to_progress(&e) < SOON_MS, "%s, %s, %d threads: no progress", loss->name, shapes[shape].name,
+                          threads);
             const double asked = cpu_ms();
             __atomic_store_n(&e.cancel, true, __ATOMIC_RELAXED);
             pthread_join(thread, NULL);
@@ -146,7 +158,7 @@ Suite *cancel_suite(void)
     tcase_set_tags(tcase, TAG_SLOW);
     const int losses = (int)loss_count();
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, every_loss_gives_up_soon, 0, losses * 2 * SHAPES);
+    tcase_add_loop_test(tcase, every_loss_shows_progress_and_gives_up_soon, 0, losses * 2 * SHAPES);
     tcase_add_loop_test(tcase, every_loss_has_a_shape_that_takes_long, 0, losses);
     tcase_add_loop_test(tcase, what_is_given_up_beforehand_is_not_begun, 0, losses);
     suite_add_tcase(suite, tcase);

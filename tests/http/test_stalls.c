@@ -499,7 +499,7 @@ START_TEST(watchdog_lets_long_jobs_be_computed)
 {
     start_watched("--watchdog-timeout=0.5", "--watchdog-exit=on");
     const int64_t began = now_ms();
-    occupy_executor(&crowd[0], QUERIES);
+    occupy_executor(&crowd[0], 2 * QUERIES);
     ck_assert(http_client_read(&crowd[0], &response, false));
     ck_assert_int_eq(response.status, 200);
     ck_assert_int_gt(now_ms() - began, 1000); /* twice the timeout */

@@ -63,7 +63,7 @@ template <class T> bool read_lossd(const Text &text, T *out, int threads)
     const char *body = text.json.data(), *end;
     struct tensor_json tensor;
     struct loss_error error;
-    return tensor_json_scan(&tensor, body, body, body + text.length, "/input", &end, &error) == LOSS_OK &&
+    return tensor_json_scan(&tensor, body, body, body + text.length, "/input", NULL, &end, &error) == LOSS_OK &&
            tensor.count == text.count &&
            tensor_json_decode(&tensor, std::is_same_v<T, float> ? LOSS_FLOAT32 : LOSS_FLOAT64, out, body, "/input", threads,
                               nullptr, &error) == LOSS_OK;

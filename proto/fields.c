@@ -410,8 +410,10 @@ int field_find(const struct loss_descriptor *loss, const char *name)
     return -1;
 }
 
-void fields_begin_body(struct fields *f, const char *body, size_t len, struct loss_error *error)
+void fields_begin_body(struct fields *f, const char *body, size_t len, const struct allowance *allowance,
+                       struct loss_error *error)
 {
+    f->allowance = allowance;
     f->out = NULL;
     f->error = error;
     f->body = f->at = body;
@@ -422,7 +424,7 @@ void fields_begin_body(struct fields *f, const char *body, size_t len, struct lo
 
 void fields_begin(struct fields *f, struct evaluation *e, struct loss_error *error)
 {
-    fields_begin_body(f, e->body, e->len, error);
+    fields_begin_body(f, e->body, e->len, e->allowance, error);
     f->out = e;
 }
 

@@ -17,6 +17,7 @@ enum {
 struct fields {
     struct evaluation *out;
     struct loss_error *error;
+    const struct allowance *allowance; /* asked whether to go on; may be NULL */
     const char *body; /* NULL where values are plain text: then no error names a byte */
     const char *end;  /* of the text that `at` moves through; a NUL stands there */
     const char *at;   /* at the value of the field that is being read */
@@ -28,7 +29,8 @@ struct fields {
 /* Starts reading at the beginning of the evaluation's body. */
 void fields_begin(struct fields *fields, struct evaluation *evaluation, struct loss_error *error);
 /* The same of a body that is not one evaluation's: `out` is NULL, and what asks for its loss may not be called. */
-void fields_begin_body(struct fields *fields, const char *body, size_t len, struct loss_error *error);
+void fields_begin_body(struct fields *fields, const char *body, size_t len, const struct allowance *allowance,
+                       struct loss_error *error);
 /* Which field of the loss's requests a name is: below EVALUATION_TENSORS that tensor (evaluation.h); -1 if there is none. */
 int field_find(const struct loss_descriptor *loss, const char *name);
 /* Reads the JSON object at `at` and moves behind it: calls `member` for each key, with `at` at its value, for it to move behind

@@ -182,7 +182,7 @@ static enum loss_status read_data(struct reader *r, struct input *input, const c
     if (*f->at == '{')
         return fields_unexpected(f, f->at, "an array of numbers");
     input->has_data = true;
-    return tensor_json_scan(&input->json, f->at, f->body, f->end, path, &f->at, f->error);
+    return tensor_json_scan(&input->json, f->at, f->body, f->end, path, f->allowance, &f->at, f->error);
 }
 
 static enum loss_status read_input_member(struct fields *f, void *context)

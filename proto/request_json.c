@@ -12,7 +12,7 @@ enum loss_status request_json_tensor(struct fields *r, struct source *source, bo
         r->at += 4;
         return LOSS_OK;
     }
-    if (tensor_json_scan(&source->json, r->at, r->body, r->end, r->path, &r->at, r->error) != LOSS_OK)
+    if (tensor_json_scan(&source->json, r->at, r->body, r->end, r->path, r->allowance, &r->at, r->error) != LOSS_OK)
         return r->error->status;
     source->swapped = false;
     source->tensor = (struct loss_tensor){.dtype = source->json.dtype, .rank = source->json.rank};

@@ -266,7 +266,7 @@ enum loss_status several_read(struct several *s, struct loss_error *error)
     s->shared = malloc(SEVERAL_SHARED * sizeof *s->shared);
     if (!s->shared)
         return no_memory(error);
-    fields_begin_body(&fields, s->body, s->len, error);
+    fields_begin_body(&fields, s->body, s->len, s->allowance, error);
     if (request_json_envelope(&fields, read_shared, &head) != LOSS_OK)
         return error->status;
     if (!head.losses)

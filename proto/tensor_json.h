@@ -38,9 +38,11 @@ struct tensor_json {
 
 /* Scans the JSON value at `text` in the body [body, body_end) (body_end[0] is NUL). On success sets `*end` behind the value.
    Refuses ragged arrays, more than LOSS_MAX_RANK dimensions, a shape that does not agree with the data, unknown fields and
-   dtypes, base64 of the wrong length. `path` ("/input") goes before error.path. */
+   dtypes, base64 of the wrong length. `path` ("/input") goes before error.path. LOSS_CANCELLED where the allowance, which may be
+   NULL, says so. */
 enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, const char *body, const char *body_end,
-                                  const char *path, const char **end, struct loss_error *error);
+                                  const char *path, const struct allowance *allowance, const char **end,
+                                  struct loss_error *error);
 
 /* Reads a shape, [2, 3], at `text` into rank and shape of a tensor, and sets `*end` behind it. What it refuses, and where, is
    as above. */

@@ -17,6 +17,7 @@ struct scan {
     const char *path; /* of the value: "/input", "/input/data" */
     struct loss_error *error;
     const struct number_bulk *bulk;
+    const struct allowance *allowance; /* may be NULL */
 };
 
 static enum loss_status unexpected(const struct scan *scan, const char *at, const char *expected)
@@ -36,6 +37,7 @@ struct nesting {
     bool known[LOSS_MAX_RANK];  /* whether length was fixed */
     size_t seen[LOSS_MAX_RANK]; /* elements so far of the array that is open at each depth */
     size_t count;
+    const char *looked; /* where it was looked last whether to go on */
     const char *marked; /* the last mark, or where the tensor begins */
     ptrdiff_t distance; /* to the next one, at least */
 };
@@ -164,13 +166,25 @@ static enum loss_status after_element(const struct scan *scan, struct nesting *n
     return LOSS_OK;
 }
 
+enum { LOOK_DISTANCE = 1 << 18 }; /* bytes between two looks whether to go on: less than a millisecond */
+
+static bool is_cancelled(const struct scan *scan, struct nesting *nest, const char *text)
+{
+    if (text - nest->looked < LOOK_DISTANCE)
+        return false;
+    nest->looked = text;
+    return allowance_cancelled(scan->allowance);
+}
+
 /* Walks a number or nested arrays of them; fills rank, shape and count. */
 static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json *tensor, const char *text, const char **end)
 {
-    struct nesting nest = {.rank = -1, .marked = text, .distance = MARK_DISTANCE};
+    struct nesting nest = {.rank = -1, .looked = text, .marked = text, .distance = MARK_DISTANCE};
     tensor->text = text;
     do {
         text = json_blank(text);
+        if (is_cancelled(scan, &nest, text))
+            return loss_fail(scan->error, LOSS_CANCELLED, "the request was given up");
         enum loss_status status = LOSS_OK;
         const bool all = *text != '[' && nest.depth > 0 && nest.depth == nest.rank && take_many(scan, tensor, &nest, &text);
         if (all) {
@@ -291,7 +305,7 @@ static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *
 enum loss_status tensor_json_shape(struct loss_tensor *shape, const char *text, const char *body, const char *body_end,
                                    const char *path, const char **end, struct loss_error *error)
 {
-    const struct scan scan = {body, body_end, path, error, NULL};
+    const struct scan scan = {body, body_end, path, error, NULL, NULL};
     *end = text;
     return scan_shape(&scan, shape, end);
 }
@@ -300,7 +314,7 @@ static enum loss_status take_shape(const struct scan *scan, struct object *objec
 {
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/shape", scan->path);
-    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk};
+    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk, scan->allowance};
     object->has_shape = true;
     return scan_shape(&inner, &object->shape, text);
 }
@@ -368,7 +382,7 @@ static enum loss_status take_data(const struct scan *scan, struct object *object
 {
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/data", scan->path);
-    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk};
+    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk, scan->allowance};
     object->has_data = true;
     if (**text == '{')
         return take_buffer(&inner, object, tensor, text);
@@ -457,9 +471,10 @@ static enum loss_status reconcile(const struct scan *scan, const struct object *
 }
 
 enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, const char *body, const char *body_end,
-                                  const char *path, const char **end, struct loss_error *error)
+                                  const char *path, const struct allowance *allowance, const char **end,
+                                  struct loss_error *error)
 {
-    const struct scan scan = {body, body_end, path, error, number_bulk()};
+    const struct scan scan = {body, body_end, path, error, number_bulk(), allowance};
     *tensor = (struct tensor_json){.form = FORM_NESTED};
     if (*text != '{')
         return scan_numbers(&scan, tensor, text, end);

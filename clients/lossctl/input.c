@@ -236,7 +236,7 @@ static enum exit_code open_json(struct input *input, const char *name, const cha
     const char *end;
     struct tensor_json *const json = &input->source.json;
     json_pointer_add(path, sizeof path, name);
-    if (tensor_json_scan(json, text, file->bytes, file->bytes + file->len, path, &end, &error) != LOSS_OK)
+    if (tensor_json_scan(json, text, file->bytes, file->bytes + file->len, path, NULL, &end, &error) != LOSS_OK)
         return fail_error(file->label, &error);
     if (text == json_begin(file->bytes) && json_blank(end) != file->bytes + file->len)
         return bad_json(file, json_blank(end));

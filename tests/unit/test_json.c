@@ -796,7 +796,7 @@ static void decodes(const char *text, int rank, const size_t *shape, const size_
     struct loss_error error = {.message = ""};
     const char *end;
     const size_t len = strlen(text);
-    ck_assert_msg(tensor_json_scan(&tensor, text, text, text + len, "/input", &end, &error) == LOSS_OK, "%s", error.message);
+    ck_assert_msg(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error) == LOSS_OK, "%s", error.message);
     ck_assert_ptr_eq(end, text + len);
     ck_assert_int_eq(tensor.rank, rank);
     for (int axis = 0; axis < rank; axis++)
@@ -862,7 +862,7 @@ START_TEST(long_tensors_are_given_up_once_nobody_waits_for_them)
     struct tensor_json tensor;
     struct loss_error error = {.message = ""};
     const char *end;
-    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + strlen(text), "/input", &end, &error), LOSS_OK);
+    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + strlen(text), "/input", NULL, &end, &error), LOSS_OK);
     float *const out = calloc(longest, sizeof *out);
     for (int threads = 1; threads <= 3; threads += 2)
         ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", threads, &allowance, &error),
@@ -897,7 +897,7 @@ START_TEST(the_first_mistake_of_a_long_tensor_is_named)
         struct loss_error errors[2];
         const char *end;
         char place[64], path[64];
-        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", &end, &errors[0]), LOSS_OK);
+        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &errors[0]), LOSS_OK);
         float *const out = malloc(tensor.count * sizeof *out);
         for (int i = 0; i < 2; i++)
             ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", i ? 3 : 1, NULL, &errors[i]),
@@ -913,6 +913,29 @@ START_TEST(the_first_mistake_of_a_long_tensor_is_named)
         ck_assert_str_eq(errors[0].message, errors[1].message);
         free(text);
     }
+}
+END_TEST
+
+/* It is not scanned to its end, which is not sound. */
+START_TEST(long_tensors_are_not_scanned_any_further_once_nobody_wants_them)
+{
+    static const char *const elements[] = {"1,", "[1],", "[[2, 3]],", "\"nan\",", "  \n 1,"};
+    enum { LEN = 4 << 20 };
+    const size_t size = strlen(elements[_i]);
+    const bool cancelled = true;
+    const struct allowance allowance = {.cancel = &cancelled};
+    struct tensor_json tensor;
+    struct loss_error error;
+    const char *end;
+    char *const text = malloc(LEN + 1);
+    size_t len = 0;
+    for (text[len++] = '['; len + size + 1 < LEN; len += size)
+        memcpy(text + len, elements[_i], size);
+    text[len++] = '}';
+    text[len] = '\0';
+    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", &allowance, &end, &error), LOSS_CANCELLED);
+    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error), LOSS_MALFORMED);
+    free(text);
 }
 END_TEST
 
@@ -933,7 +956,7 @@ START_TEST(broken_structure_is_found_where_it_breaks)
         const unsigned kind = random_below(4);
         text[comma] = "; {["[kind]; /* a byte that cannot be; two elements side by side; one that opens something */
         size_t expected = comma + (kind == 1 ? strspn(text + comma, " \t\n\r") : 0);
-        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", &end, &error), LOSS_MALFORMED);
+        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error), LOSS_MALFORMED);
         ck_assert_msg(error.offset == (int64_t)expected, "byte %lld, not %zu of %s", (long long)error.offset, expected, text);
         snprintf(message, sizeof message, "where ',' or ']' was expected (byte %zu)", expected);
         ck_assert_msg(strstr(error.message, message) != NULL, "%s: %s", error.message, message);
@@ -941,7 +964,7 @@ START_TEST(broken_structure_is_found_where_it_breaks)
         /* A comma too many. */
         const size_t second = comma + 1 + strspn(text + comma + 1, " \t\n\r");
         memset(text + second, ' ', strcspn(text + second, " \t\n\r,]"));
-        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", &end, &error), LOSS_MALFORMED);
+        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error), LOSS_MALFORMED);
         expected = comma + 1 + strspn(text + comma + 1, " \t\n\r");
         ck_assert_int_eq(error.offset, (int64_t)expected);
         snprintf(message, sizeof message, "where a number or an array was expected (byte %zu)", expected);
@@ -1040,6 +1063,7 @@ Suite *json_suite(void)
     tcase_add_test(lengthy, tensors_of_every_size_are_decoded);
     tcase_add_test(lengthy, long_tensors_are_decoded_by_any_number_of_threads);
     tcase_add_test(lengthy, long_tensors_are_given_up_once_nobody_waits_for_them);
+    tcase_add_loop_test(lengthy, long_tensors_are_not_scanned_any_further_once_nobody_wants_them, 0, 5);
     tcase_add_test(lengthy, the_first_mistake_of_a_long_tensor_is_named);
     tcase_add_test(lengthy, broken_structure_is_found_where_it_breaks);
     tcase_add_test(lengthy, long_tensors_are_written_by_any_number_of_threads);

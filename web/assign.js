@@ -37,7 +37,7 @@ export function assign(files, form, target) {
 }
 
 const namesOf = (fields) => fields.map(({name}) => name).join(', ');
-const stemOf = (file) => file.slice(0, file.lastIndexOf('.')).toLowerCase();
+const stemOf = (file) => file.replace(/\.[^.]*$/, '').toLowerCase();
 const fieldOf = (name, form) => form.tensor(name) ?? form.tensor(aliases[name.toLowerCase()] ?? '');
 
 function placeFor(form, target, taken, file) {

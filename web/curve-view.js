@@ -3,6 +3,7 @@
 import {clear, draw} from './chart.js';
 import {curveOf} from './curve.js';
 import {byId, fillSelect} from './dom.js';
+import {LossdError} from './error.js';
 import {short} from './format.js';
 
 const controls = {tensor: byId('curve-tensor'), sample: byId('curve-sample'), element: byId('curve-element'), from: byId('curve-from'), to: byId('curve-to')};
@@ -64,7 +65,7 @@ export class CurveView {
             return null;
         }
         const asked = {client, loss: description.name, fields, samples, ...place, signal};
-        const [curve, usual] = await Promise.all([curveOf(asked), Object.keys(fields).length > 0 ? curveOf({...asked, fields: {}}) : null]);
+        const [curve, usual] = await Promise.all([curveOf(asked), Object.keys(fields).length > 0 ? usualCurve(asked) : null]);
         byId('curve-mistake').hidden = true;
         if (!this.chosen) [controls.from.value, controls.to.value] = [curve.x[0], curve.x.at(-1)].map(round);
         this.#draw(curve, usual, description, samples, place);
@@ -117,6 +118,16 @@ function fitting(samples, name, sample, element) {
 }
 
 const round = (value) => Number(value.toPrecision(3));
+
+// The curve with arguments at their defaults; null if the server refuses the numbers without these arguments.
+async function usualCurve(asked) {
+    try {
+        return await curveOf({...asked, fields: {}});
+    } catch (error) {
+        if (!(error instanceof LossdError)) throw error;
+        return null;
+    }
+}
 
 // One x for all: that of the curve and that of the usual one, with gaps where there is nothing.
 function aligned(curve, usual, what, colour) {

@@ -180,7 +180,7 @@ async function changeLoss(name, signal) {
         await showLoss(name, false, signal);
     } finally {
         switching = false;
-        byId('loss').value = form.description.name;
+        if (form.description) byId('loss').value = form.description.name;
     }
 }
 
@@ -210,6 +210,7 @@ function fillExample() {
 
 async function takeBatch(name, signal) {
     byId('loaded').textContent = '';
+    if (!form.description) await changeLoss(byId('loss').value, signal); // no loss could be loaded so far
     if (name === 'example') {
         fillExample();
     } else {

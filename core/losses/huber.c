@@ -20,8 +20,7 @@ FORMULA(huber)
 ELEMENTWISE_KERNELS(huber, 3)
 
 static const struct loss_example example = {
-    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.5, 3, -2)}, [TARGET] = {1, {3}, NUMBERS(0, 1, -2.25)},
-                [WEIGHT] = {1, {3}, NUMBERS(1, 2, 1)}},
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.5, 3, -2)}, [TARGET] = {1, {3}, NUMBERS(0, 1, -2.25)}},
     .params = {[DELTA] = {true, {1.5, 0}}},
 };
 

@@ -12,8 +12,7 @@ FORMULA(l1)
 ELEMENTWISE_KERNELS(l1, 3)
 
 static const struct loss_example example = {
-    .tensors = {[INPUT] = {1, {4}, NUMBERS(2.5, 0, 2, 8)}, [TARGET] = {1, {4}, NUMBERS(3, -0.5, 2, 7)},
-                [WEIGHT] = {1, {4}, NUMBERS(1, 1, 1, 2)}},
+    .tensors = {[INPUT] = {1, {4}, NUMBERS(2.5, 0, 2, 8)}, [TARGET] = {1, {4}, NUMBERS(3, -0.5, 2, 7)}},
 };
 
 const struct loss_descriptor loss_l1 = {

@@ -12,8 +12,7 @@ FORMULA(mse)
 ELEMENTWISE_KERNELS(mse, 3)
 
 static const struct loss_example example = {
-    .tensors = {[INPUT] = {1, {3}, NUMBERS(2.5, 0, 2)}, [TARGET] = {1, {3}, NUMBERS(3, -0.5, 2)},
-                [WEIGHT] = {1, {3}, NUMBERS(1, 1, 2)}},
+    .tensors = {[INPUT] = {1, {3}, NUMBERS(2.5, 0, 2)}, [TARGET] = {1, {3}, NUMBERS(3, -0.5, 2)}},
 };
 
 const struct loss_descriptor loss_mse = {

@@ -4,12 +4,13 @@
 enum { INPUT, TARGET };
 enum { Q };
 
-/* With d = y - x: l = max(q d, (q - 1) d), with slope 0 at the kink */
+/* With d = y - x: l = max(q d, (q - 1) d), with slope 0 at the kink. With q = 0 or 1 one side costs nothing, an infinite d
+   included. */
 FORMULA(quantile)
 {
-    const real q = p[Q], d = in[TARGET] - in[INPUT];
+    const real q = p[Q], d = in[TARGET] - in[INPUT], side = d < 0 ? q - 1 : q;
     const real slope = d > 0 ? q : d < 0 ? q - 1 : 0;
-    return (struct element){.term = (d < 0 ? q - 1 : q) * d, .grad = {[INPUT] = -slope, [TARGET] = slope}};
+    return (struct element){.term = side == 0 && isinf(d) ? 0 : side * d, .grad = {[INPUT] = -slope, [TARGET] = slope}};
 }
 ELEMENTWISE_KERNELS(quantile, 2)
 

@@ -167,12 +167,32 @@ START_TEST(infinite_labels_are_labels)
 }
 END_TEST
 
+/* _i is q, 0 or 1: predictions are too low or too high at no cost, however far. */
+START_TEST(quantiles_at_an_end_cost_nothing_on_one_side)
+{
+    struct batch batch;
+    batch_make(&batch, loss_find("quantile"), ELEMENTS, LOSS_FLOAT64, 1);
+    batch.request.reduction = LOSS_NONE;
+    batch.request.param[loss_param_find(batch.request.loss, "q")] = (struct loss_value){_i, _i};
+    const int target = loss_tensor_find(batch.request.loss, "target");
+    put(&batch.tensor[target], _i == 0 ? INFINITY : -INFINITY);
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq(get(&batch.plan.output, ELEMENT), 0);
+    batch_clear(&batch);
+    put(&batch.tensor[target], _i == 0 ? -INFINITY : INFINITY);
+    ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
+    ck_assert_double_eq(get(&batch.plan.output, ELEMENT), INFINITY);
+    batch_free(&batch);
+}
+END_TEST
+
 Suite *domains_suite(void)
 {
     Suite *suite = suite_create("domains");
     TCase *tcase = tcase_create("numbers_outside");
     tcase_add_loop_test(tcase, finite_numbers_are_refused_or_give_terms_that_are_not_nan, 0, 2 * (int)loss_count());
     tcase_add_loop_test(tcase, infinite_labels_are_labels, 0, 2);
+    tcase_add_loop_test(tcase, quantiles_at_an_end_cost_nothing_on_one_side, 0, 2);
     tcase_set_timeout(tcase, 120);
     suite_add_tcase(suite, tcase);
     return suite;

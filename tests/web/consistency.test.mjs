@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
-import {drop, expectText, onPage, shown} from './browser.mjs';
+import {drop, expectText, onAddress, onPage, shown} from './browser.mjs';
 
 const loss = '#facts dd';
 
@@ -191,6 +191,7 @@ test('files without a name fill required tensors, and never optional ones', () =
     await drop(page, '#data', [{name: 'weight.json', bytes: '[1, 2]'}]);
     await expectText(page, '#loaded', 'Read weight from weight.json.');
     await drop(page, '#tensor-weight', [{name: 'x.json', bytes: '[3, 4]'}]);
+    await expectText(page, '#loaded', 'Read weight from x.json.');
     assert.equal(await page.locator('#tensor-weight').inputValue(), '[3, 4]');
     await drop(page, '#data', [{name: 'b.json', bytes: '[1]'}, {name: 'pred.json', bytes: '[[5, 6]]'}]);
     await expectText(page, '#loaded', 'Read input, target from b.json, pred.json.');
@@ -231,4 +232,16 @@ test('a token that no header takes is refused where it is entered', () => onPage
     await page.locator('#token').press('Enter');
     await expectText(page, '#token-mistake', 'the token must be printable ASCII characters');
     assert.equal(await page.evaluate(() => sessionStorage.getItem('token')), null);
+}));
+
+test('losses that cannot be loaded say why, one after the other, and the next one is tried', () => onAddress('/favicon.ico', async (page) => {
+    const choose = (name) => page.evaluate((hash) => { location.hash = hash; }, name);
+    await page.route('**/v1/losses/*', (route) => (route.request().method() === 'GET' ? route.abort() : route.continue()));
+    await page.goto(new URL('/#mse', page.url()).href);
+    await expectText(page, '#mistake', /fetch|network|reach/i);
+    await choose('huber');
+    await expectText(page, '#mistake', /fetch|network|reach/i);
+    await page.unroute('**/v1/losses/*');
+    await choose('l1');
+    await page.locator(loss).first().waitFor();
 }));

@@ -85,7 +85,7 @@ test('files of every kind can be dropped', async () => {
         await page.locator('#reduction').selectOption('mean');
         await expectText(page, loss, /^3139\.954/);
         await drop(page, '#data', [{name: 'batch.csv', bytes: 'input,goal\n1,1\n'}]);
-        await expectText(page, '#mistake', /batch.csv: mse has no tensor 'goal'; it has input, target, sample_weight/);
+        await expectText(page, '#mistake', /batch.csv: mse has no tensor 'goal'; it has input, target, weight, sample_weight/);
         await drop(page, '#data', [{name: 'cut.npy', bytes: npy(2, 2, () => 0).subarray(0, 150)}]);
         await expectText(page, '#mistake', /cut.npy: the NumPy file has 22 bytes of numbers; shape \(2, 2\) of >f8 has 32/);
         await drop(page, '#data', [{name: 'picture.gif', bytes: 'GIF89a'}]);

@@ -183,7 +183,7 @@ test: test-deps ## build and run every test (ONLY=name: just the test cases whos
 	@LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 
 # Which test cases are slow is said where they are made, in tests/: tcase_set_tags(tcase, TAG_SLOW).
-test-quick: test-deps ## the same without what is tagged as slow: the page in Chromium, clients, documents, faults, deadlines (under a minute)
+test-quick: test-deps ## the same without what is tagged as slow: the page in Chromium, clients, documents, faults, deadlines
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
 	@CK_EXCLUDE_TAGS=slow LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 

@@ -165,7 +165,7 @@ test('derivatives of nothing are none', async () => {
     }
 });
 
-test('what is no number is refused before it becomes NaN', async () => {
+test('values that are not numbers are refused before they become NaN', async () => {
     for (const wrong of [[1, undefined], [1, null], [[1], [undefined]], [1, , 2]]) { // eslint-disable-line no-sparse-arrays
         await assert.rejects(client.evaluate({input: wrong, target: 0, losses: ['mse']}), {name: 'TypeError', message: /input\[1\](\[0\])? is (undefined|null), where a number should be/});
         await assert.rejects(client.mse({input: wrong, target: 0}), {name: 'TypeError', message: /^input: /});

@@ -110,6 +110,7 @@ enum {
     HTTP_THREAD_FILES = 4,          /* the same, for each I/O thread: two with TLS, two without */
     HTTP_DRAIN_LAST_MS = 2000,      /* that clients have for reading that their request was given up */
     HTTP_DRAIN_QUIET_MS = 100,      /* without a request, until what was on its way has surely come */
+    HTTP_DRAIN_LOOK_MS = 2,         /* between two looks whether connections are still open meanwhile */
     /* What a connection takes besides libmicrohttpd's memory for it. As much as both is set aside for each that there may be,
        of a part of the budget. */
     HTTP_CONNECTION_BYTES = 8 * 1024,
@@ -1809,6 +1810,16 @@ static void give_up_all(struct http *http)
     budget_close(http->budget);
 }
 
+/* Waits until every client has closed its connection, at most for so many milliseconds. Returns true if all have. */
+static bool wait_closed(struct http *http, int64_t limit_ms)
+{
+    const int64_t end = clock_ms() + limit_ms;
+    bool closed;
+    while (!(closed = connections_count(http->connections) == 0) && clock_ms() < end)
+        nanosleep(&(struct timespec){.tv_nsec = HTTP_DRAIN_LOOK_MS * 1000000L}, NULL);
+    return closed;
+}
+
 /* Waits until all requests are answered, at most for --drain-timeout. Then what is still being computed is given up, and those
    who wait for it have a moment to read that. */
 static void wait_for_clients(struct http *http)
@@ -1821,7 +1832,8 @@ static void wait_for_clients(struct http *http)
         if (!wait_idle(http, HTTP_DRAIN_QUIET_MS))
             continue;
         /* A request can be on its way on a connection that was kept alive: give it the time to arrive and be told. */
-        nanosleep(&(struct timespec){.tv_nsec = HTTP_DRAIN_QUIET_MS * 1000000L}, NULL);
+        if (wait_closed(http, HTTP_DRAIN_QUIET_MS))
+            return;
         if (!watch_expects(http->watch) && atomic_load(&http->served) == served)
             return;
     }

@@ -132,12 +132,12 @@ int server_process_port(const struct server_process *server, const char *text)
 int server_process_wait(struct server_process *server)
 {
     int status = 0;
-    for (int waited = 0; waitpid(server->pid, &status, WNOHANG) == 0; waited += 5) {
+    for (int waited = 0; waitpid(server->pid, &status, WNOHANG) == 0; waited++) {
         if (waited >= SERVER_TIMEOUT_MS) {
             server_process_free(server);
             ck_abort_msg("%s does not end", program());
         }
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     server->pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -1081,6 +1081,8 @@ Suite *access_suite(void)
     tcase_add_test(systemd, access_tells_systemd_when_it_is_ready_and_when_it_stops);
 
     TCase *tokens = add(suite, "access_tokens");
+    TCase *slow = add(suite, "access_slow");
+    tcase_set_tags(slow, TAG_SLOW);
     tcase_add_test(tokens, access_wants_a_token_where_there_are_any);
     tcase_add_test(tokens, access_lets_in_who_has_a_token);
     tcase_add_test(tokens, access_counts_requests_by_token);
@@ -1095,8 +1097,8 @@ Suite *access_suite(void)
     tcase_add_test(tokens, access_adds_no_token_to_a_file_that_is_full);
     tcase_add_test(tokens, access_keeps_its_tokens_where_the_new_file_is_broken);
     tcase_add_test(tokens, access_tells_systemd_that_it_reads_again);
-    tcase_add_test(tokens, access_tells_systemd_that_it_is_alive);
-    tcase_add_test(tokens, access_tells_systemd_nothing_that_it_asks_of_another_process);
+    tcase_add_test(slow, access_tells_systemd_that_it_is_alive);
+    tcase_add_test(slow, access_tells_systemd_nothing_that_it_asks_of_another_process);
     tcase_add_test(tokens, access_refuses_to_start_with_a_broken_token_file);
     tcase_add_test(tokens, access_warns_of_a_token_file_that_anyone_can_write);
     tcase_add_test(tokens, access_makes_tokens_that_let_in);

@@ -498,13 +498,17 @@ Suite *compress_suite(void)
     TCase *tcase = tcase_create("compress");
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_loop_test(tcase, body_in_any_coding_is_the_body, 0, CODINGS * SIZES);
+    TCase *slow = tcase_create("compress_slow");
+    tcase_set_timeout(slow, 60);
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_add_checked_fixture(slow, setup, teardown);
+    tcase_add_loop_test(slow, body_in_any_coding_is_the_body, 0, CODINGS * SIZES);
     tcase_add_test(tcase, body_of_several_members_or_frames_is_one);
     tcase_add_test(tcase, body_in_a_coding_that_is_not_taken_is_415);
     tcase_add_test(tcase, body_that_does_not_expand_is_400_and_costs_nothing);
     tcase_add_test(tcase, body_that_wants_much_memory_to_be_expanded_is_400);
     tcase_add_test(tcase, body_may_expand_to_the_limit_and_not_beyond);
-    tcase_add_test(tcase, bomb_takes_no_more_memory_than_the_limit);
+    tcase_add_test(slow, bomb_takes_no_more_memory_than_the_limit);
     tcase_add_test(tcase, body_is_not_expanded_any_further_once_it_is_given_up);
     tcase_add_loop_test(tcase, answer_in_any_coding_is_the_answer, 0, (int)(sizeof answer_sizes / sizeof *answer_sizes));
     tcase_add_test(tcase, answer_is_in_the_coding_that_is_liked_best);
@@ -515,5 +519,6 @@ Suite *compress_suite(void)
     tcase_add_test(tcase, answers_stay_as_they_are_where_the_operator_says_so);
     tcase_add_test(tcase, inference_header_counts_bytes_of_json_before_and_after);
     suite_add_tcase(suite, tcase);
+    suite_add_tcase(suite, slow);
     return suite;
 }

@@ -57,7 +57,7 @@ Suite *docs_suite(void)
     } else {
         fprintf(stderr, "docs: links are not followed, names of files not compared: python3 is not here\n");
     }
-    if (command_succeeds("/usr/bin/python3 -c 'import numpy'"))
+    if (numpy_is_there())
         tcase_add_test(examples, examples_in_the_documentation_print_what_they_say);
     else
         fprintf(stderr, "docs: the examples are not run: python3-numpy is not here\n");

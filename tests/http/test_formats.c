@@ -43,12 +43,13 @@ Suite *formats_suite(void)
     TCase *sources = tcase_create("formats_sources"), *answers = tcase_create("formats_answers");
     tcase_set_timeout(sources, TIMEOUT_S);
     tcase_set_timeout(answers, TIMEOUT_S);
+    tcase_set_tags(sources, TAG_SLOW);
     tcase_set_tags(answers, TAG_SLOW);
     if (command_succeeds("/usr/bin/python3 --version"))
         tcase_add_test(sources, messages_in_the_sources_are_sound);
     else
         fprintf(stderr, "formats: the texts of messages are not checked: python3 is not here\n");
-    if (command_succeeds("/usr/bin/python3 -c 'import numpy'")) {
+    if (numpy_is_there()) {
         tcase_add_test(answers, messages_of_provoked_errors_are_sound);
         tcase_add_test(answers, formats_are_read_as_json_and_numpy_read_them);
     } else {

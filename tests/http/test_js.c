@@ -62,6 +62,7 @@ Suite *js_suite(void)
     TCase *tests = tcase_create("js_client"), *types = tcase_create("js_types");
     tcase_set_timeout(tests, 120);
     tcase_set_timeout(types, 120);
+    tcase_set_tags(tests, TAG_SLOW);
     tcase_set_tags(types, TAG_SLOW);
     tcase_add_checked_fixture(tests, setup, teardown);
     if (required() || command_succeeds("command -v node"))

@@ -1895,7 +1895,7 @@ Suite *limits_suite(void)
     tcase_add_test(slow, limits_answers_that_are_read_slowly_are_not_cut);
     tcase_add_test(slow, limits_slow_clients_hold_nothing_but_themselves);
     tcase_add_test(slow, limits_refusals_are_heard_however_many_others_linger);
-    tcase_add_test(connections, limits_connections_in_all_wait_for_each_other);
+    tcase_add_test(slow, limits_connections_in_all_wait_for_each_other);
     tcase_add_test(connections, limits_connections_for_metrics_do_not_wait_for_others);
     tcase_add_test(connections, limits_connections_of_an_address_are_counted);
     tcase_add_test(connections, limits_networks_of_ipv6_are_counted_as_addresses);
@@ -1948,11 +1948,11 @@ Suite *limits_suite(void)
     tcase_add_test(sizes, limits_many_parameters_and_cookies_are_borne);
     tcase_add_test(sizes, limits_many_headers_are_borne_in_a_pipeline);
     tcase_add_test(sizes, limits_json_has_a_depth);
-    tcase_add_test(sizes, limits_requests_have_a_rate);
+    tcase_add_test(slow, limits_requests_have_a_rate);
     tcase_add_test(sizes, limits_computing_has_a_queue);
     tcase_add_test(sizes, limits_are_told);
-    tcase_add_test(sizes, limits_draining_has_a_deadline);
-    tcase_add_test(sizes, limits_draining_gives_up_what_waits_too);
-    tcase_add_test(sizes, limits_draining_finishes_what_waits);
+    tcase_add_test(slow, limits_draining_has_a_deadline);
+    tcase_add_test(slow, limits_draining_gives_up_what_waits_too);
+    tcase_add_test(slow, limits_draining_finishes_what_waits);
     return suite;
 }

@@ -943,6 +943,10 @@ Suite *lossctl_suite(void)
     TCase *tcase = tcase_create("lossctl");
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
+    TCase *slow = tcase_create("lossctl_slow");
+    tcase_set_timeout(slow, 60);
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_add_checked_fixture(slow, setup, teardown);
     tcase_add_test(tcase, list_and_show_know_every_loss_here_and_there);
     tcase_add_test(tcase, every_loss_and_command_has_help);
     tcase_add_loop_test(tcase, every_loss_has_the_same_bits_here_there_and_in_the_library, 0, (int)loss_count());
@@ -955,19 +959,20 @@ Suite *lossctl_suite(void)
     tcase_add_test(tcase, first_row_of_a_table_is_a_header_only_if_it_names_columns);
     tcase_add_test(tcase, header_of_a_table_is_what_the_option_says);
     tcase_add_test(tcase, byte_order_mark_before_json_and_tables_is_ignored);
-    tcase_add_test(tcase, the_server_is_told_how_long_lossctl_waits);
+    tcase_add_test(slow, the_server_is_told_how_long_lossctl_waits);
     tcase_add_test(tcase, what_the_server_finds_or_refuses_is_said_with_its_words);
     tcase_add_test(tcase, comparisons_say_of_each_loss_what_it_says_by_itself);
     tcase_add_test(tcase, doctor_finds_a_server_well_or_says_what_is_wrong);
-    tcase_add_test(tcase, bench_measures_every_format_and_reports_in_three_ways);
-    tcase_add_test(tcase, bench_at_a_rate_counts_what_a_stall_holds_up);
-    tcase_add_test(tcase, bench_fails_where_a_limit_is_missed);
+    tcase_add_test(slow, bench_measures_every_format_and_reports_in_three_ways);
+    tcase_add_test(slow, bench_at_a_rate_counts_what_a_stall_holds_up);
+    tcase_add_test(slow, bench_fails_where_a_limit_is_missed);
     tcase_add_test(tcase, bench_is_answered_with_what_would_be_right);
     tcase_add_test(tcase, tokens_and_unix_sockets_are_passed_on);
     tcase_add_test(tcase, certificates_are_shown_and_asked_for);
     tcase_add_test(tcase, completions_know_commands_losses_options_and_values);
     tcase_add_test(tcase, completions_and_manuals_are_sound_to_those_who_read_them);
-    tcase_add_test(tcase, what_takes_more_than_a_second_shows_that_it_goes_on);
+    tcase_add_test(slow, what_takes_more_than_a_second_shows_that_it_goes_on);
     suite_add_tcase(suite, tcase);
+    suite_add_tcase(suite, slow);
     return suite;
 }

@@ -360,15 +360,19 @@ Suite *sandbox_suite(void)
     TCase *tcase = tcase_create("sandbox");
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
+    TCase *slow = tcase_create("sandbox_slow");
+    tcase_set_timeout(slow, 120);
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_add_checked_fixture(slow, setup, teardown);
     const bool systemd = is_here("systemd-analyze --version >/dev/null 2>&1");
     if (!systemd)
         fprintf(stderr, "sandbox: deploy/lossd.service is not tested, systemd-analyze is not here (systemd)\n");
     if (!sanitized) {
-        tcase_add_test(tcase, sandbox_lets_the_server_work);
+        tcase_add_test(slow, sandbox_lets_the_server_work);
         tcase_add_test(tcase, sandbox_forbids_everything_else);
     }
     if (!sanitized && systemd)
-        tcase_add_test(tcase, unit_filter_lets_the_server_work);
+        tcase_add_test(slow, unit_filter_lets_the_server_work);
     tcase_add_test(tcase, sandbox_holds_for_every_thread);
     tcase_add_test(tcase, sandbox_is_off_unless_told_otherwise);
     if (systemd) {
@@ -376,5 +380,6 @@ Suite *sandbox_suite(void)
         tcase_add_test(tcase, unit_exposes_little);
     }
     suite_add_tcase(suite, tcase);
+    suite_add_tcase(suite, slow);
     return suite;
 }

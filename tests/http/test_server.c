@@ -5,6 +5,7 @@
 #include "http/http_client.h"
 #include "http/server_process.h"
 #include "support/body.h"
+#include "suites.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -1075,8 +1076,10 @@ Suite *server_suite(void)
     Suite *suite = suite_create("server");
 
     TCase *process = add_case(suite, "server_process", NULL, end_of_process_test);
+    TCase *slow = add_case(suite, "server_slow", NULL, end_of_process_test);
+    tcase_set_tags(slow, TAG_SLOW);
     tcase_add_test(process, server_says_one_line_with_its_port);
-    tcase_add_test(process, server_refuses_a_port_in_use);
+    tcase_add_test(slow, server_refuses_a_port_in_use);
     tcase_add_test(process, server_refuses_a_host_that_is_not_there);
     tcase_add_test(process, server_refuses_bad_options_with_one_line);
     tcase_add_test(process, server_prints_help_version_and_config);
@@ -1086,8 +1089,8 @@ Suite *server_suite(void)
     tcase_add_test(process, server_listens_on_a_host_name);
     tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGINT, SIGINT + 1);
     tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGTERM, SIGTERM + 1);
-    tcase_add_test(process, server_goes_on_serving_for_its_drain_delay);
-    tcase_add_test(process, server_answers_whoever_it_let_connect);
+    tcase_add_test(slow, server_goes_on_serving_for_its_drain_delay);
+    tcase_add_test(slow, server_answers_whoever_it_let_connect);
     tcase_add_test(process, server_ends_at_once_on_a_second_signal);
     tcase_add_test(process, server_ends_with_idle_connections_open);
     tcase_add_loop_test(process, server_keeps_clients_waiting_at_its_limit, 0, 2);
@@ -1097,6 +1100,8 @@ Suite *server_suite(void)
     tcase_add_test(process, server_logs_nothing_below_its_level);
 
     TCase *http = add_case(suite, "server_http", setup, teardown);
+    TCase *http_slow = add_case(suite, "server_http_slow", setup, teardown);
+    tcase_set_tags(http_slow, TAG_SLOW);
     tcase_add_loop_test(http, server_answers_and_keeps_the_connection, 0, COUNT(answers));
     tcase_add_test(http, server_says_which_methods_there_are);
     tcase_add_test(http, server_answers_options);
@@ -1113,8 +1118,8 @@ Suite *server_suite(void)
     tcase_add_test(http, server_sends_100_continue_where_it_is_waited_for);
     tcase_add_test(http, server_answers_pipelined_requests_in_order);
     tcase_add_test(http, server_survives_clients_that_leave);
-    tcase_add_test(http, server_answers_clients_that_have_closed_their_half);
-    tcase_add_test(http, server_drops_a_body_that_will_not_end);
+    tcase_add_test(http_slow, server_answers_clients_that_have_closed_their_half);
+    tcase_add_test(http_slow, server_drops_a_body_that_will_not_end);
     tcase_add_test(http, server_serves_many_clients_at_once);
 
     TCase *limit = add_case(suite, "server_limit", setup_limited, teardown);

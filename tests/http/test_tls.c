@@ -677,6 +677,10 @@ Suite *tls_suite(void)
     TCase *tcase = tcase_create("tls");
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
+    TCase *slow = tcase_create("tls_slow");
+    tcase_set_timeout(slow, 60);
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_add_checked_fixture(slow, setup, teardown);
     tcase_add_test(tcase, tls_serves);
     tcase_add_test(tcase, tls_is_1_2_at_least);
     tcase_add_test(tcase, tls_answers_curl);
@@ -684,14 +688,14 @@ Suite *tls_suite(void)
     tcase_add_test(tcase, tls_answers_what_came_together);
     tcase_add_test(tcase, tls_unix_sockets_and_the_admin_address_do_without);
     tcase_add_test(tcase, tls_says_nothing_to_those_who_do_not_speak_it);
-    tcase_add_test(tcase, tls_cuts_slow_clients_without_a_word);
-    tcase_add_test(tcase, tls_does_nothing_while_it_waits_for_a_handshake);
+    tcase_add_test(slow, tls_cuts_slow_clients_without_a_word);
+    tcase_add_test(slow, tls_does_nothing_while_it_waits_for_a_handshake);
     tcase_add_test(tcase, tls_does_nothing_while_it_waits_for_the_rest_of_a_record);
     tcase_add_test(tcase, tls_takes_a_handshake_in_pieces);
     tcase_add_test(tcase, tls_turns_connections_away_without_a_word);
     tcase_add_test(tcase, tls_refuses_in_the_midst_of_a_body);
     tcase_add_test(tcase, tls_refuses_before_a_body_without_losing_the_answer);
-    tcase_add_test(tcase, tls_lets_nothing_be_smuggled);
+    tcase_add_test(slow, tls_lets_nothing_be_smuggled);
     tcase_add_test(tcase, tls_reads_its_certificate_again_on_sighup);
     tcase_add_test(tcase, tls_refuses_to_start_with_files_that_do_not_fit);
     tcase_add_test(tcase, tls_warns_of_a_key_that_others_can_read_and_of_an_old_certificate);
@@ -703,5 +707,6 @@ Suite *tls_suite(void)
     tcase_add_test(tcase, tls_client_certificates_are_enough_to_listen_beyond_loopback);
     tcase_add_test(tcase, tls_work_is_given_up_when_its_client_closes);
     suite_add_tcase(suite, tcase);
+    suite_add_tcase(suite, slow);
     return suite;
 }

@@ -15,6 +15,14 @@ bool command_succeeds(const char *command)
            system(whole) == 0; /* NOLINT(cert-env33-c): tests' own commands */
 }
 
+bool numpy_is_there(void)
+{
+    static enum { UNKNOWN, MISSING, THERE } numpy;
+    if (numpy == UNKNOWN)
+        numpy = command_succeeds("/usr/bin/python3 -c 'import numpy'") ? THERE : MISSING;
+    return numpy == THERE;
+}
+
 int command_run(char *printed, size_t size, const char *format, ...)
 {
     char command[COMMAND], rest[4096];

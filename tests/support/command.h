@@ -7,6 +7,8 @@
 
 /* Whether a command can be run and ends with 0; what it prints is dropped. Suites may ask it while they are made. */
 bool command_succeeds(const char *command);
+/* Whether /usr/bin/python3 has NumPy. It is looked for once: importing it takes a while. */
+bool numpy_is_there(void);
 
 /* Runs a command to its end, without input. `printed` becomes what it wrote on stdout, as far as it fits, NUL-terminated.
    Returns its exit status, or 128 and the signal that ended it. Aborts the test if it cannot be run at all. */

@@ -189,11 +189,14 @@ END_TEST
 Suite *domains_suite(void)
 {
     Suite *suite = suite_create("domains");
-    TCase *tcase = tcase_create("numbers_outside");
-    tcase_add_loop_test(tcase, finite_numbers_are_refused_or_give_terms_that_are_not_nan, 0, 2 * (int)loss_count());
+    TCase *tcase = tcase_create("numbers_outside"), *slow = tcase_create("numbers_swept");
+    tcase_set_timeout(slow, 120);
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_add_loop_test(slow, finite_numbers_are_refused_or_give_terms_that_are_not_nan, 0, 2 * (int)loss_count());
     tcase_add_loop_test(tcase, infinite_labels_are_labels, 0, 2);
     tcase_add_loop_test(tcase, quantiles_at_an_end_cost_nothing_on_one_side, 0, 2);
     tcase_set_timeout(tcase, 120);
     suite_add_tcase(suite, tcase);
+    suite_add_tcase(suite, slow);
     return suite;
 }

@@ -570,7 +570,8 @@ Suite *nan_suite(void)
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
         TCase *tcase = tcase_create(names[i]);
         tcase_set_timeout(tcase, 120);
-        if (tests[i] == nan_reaches_terms_of_long_rows_and_of_many_blocks)
+        if (tests[i] == nan_reaches_terms_of_long_rows_and_of_many_blocks ||
+            tests[i] == nan_reaches_terms_on_every_instruction_set)
             tcase_set_tags(tcase, TAG_SLOW);
         tcase_add_loop_test(tcase, tests[i], 0, (int)loss_count());
         suite_add_tcase(suite, tcase);

@@ -577,7 +577,7 @@ Suite *schedule_suite(void)
 {
     Suite *suite = suite_create("schedule");
     TCase *order = tcase_create("schedule_order"), *jobs = tcase_create("executor_jobs"),
-          *end = tcase_create("executor_end");
+          *end = tcase_create("executor_end"), *slow = tcase_create("executor_slow");
     tcase_add_checked_fixture(order, setup, teardown);
     tcase_add_test(order, schedule_keeps_the_order_of_equal_jobs_of_a_client);
     tcase_add_test(order, schedule_lets_another_client_wait_for_one_job);
@@ -603,11 +603,14 @@ Suite *schedule_suite(void)
     tcase_add_test(jobs, executor_cancels_a_job_that_runs);
     tcase_add_test(jobs, executor_runs_a_job_again_that_is_not_finished);
     tcase_add_test(jobs, executor_tells_the_job_that_is_pushed_out_of_a_full_queue);
-    tcase_add_test(jobs, executor_tells_clients_to_come_back_after_the_usual_wait);
+    tcase_add_checked_fixture(slow, start_executor, stop_executor);
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_add_test(slow, executor_tells_clients_to_come_back_after_the_usual_wait);
     tcase_add_checked_fixture(end, start_executor, NULL);
     tcase_add_test(end, executor_finishes_what_waits_when_it_is_stopped);
     suite_add_tcase(suite, order);
     suite_add_tcase(suite, jobs);
+    suite_add_tcase(suite, slow);
     suite_add_tcase(suite, end);
     return suite;
 }

@@ -471,21 +471,44 @@ static enum loss_status read_key(struct fields *f)
     return LOSS_OK;
 }
 
+/* Reads what commas separate from behind an opening bracket up to `close`; `item` reads one. */
+static enum loss_status read_items(struct fields *f, char close,
+                                   enum loss_status (*item)(struct fields *f, size_t index, void *context), void *context)
+{
+    const char wanted[] = {'\'', ',', '\'', ' ', 'o', 'r', ' ', '\'', close, '\'', '\0'};
+    size_t index = 0;
+    f->at = json_blank(f->at + 1);
+    for (bool more = *f->at != close || !++f->at; more; f->at++) {
+        f->at = json_blank(f->at);
+        if (item(f, index++, context) != LOSS_OK)
+            return f->error->status;
+        f->at = json_blank(f->at);
+        if (*f->at != ',' && *f->at != close)
+            return fields_unexpected(f, f->at, wanted);
+        more = *f->at == ',';
+    }
+    return LOSS_OK;
+}
+
+/* Who reads the value of a member, and with what. */
+struct member_reader {
+    enum loss_status (*member)(struct fields *f, void *context);
+    void *context;
+};
+
+static enum loss_status read_member(struct fields *f, size_t index, void *context)
+{
+    const struct member_reader *const reader = context;
+    (void)index;
+    return read_key(f) == LOSS_OK ? reader->member(f, reader->context) : f->error->status;
+}
+
 enum loss_status fields_read_object(struct fields *f, enum loss_status (*member)(struct fields *f, void *context),
                                     void *context)
 {
     if (*f->at != '{')
         return fields_unexpected(f, f->at, "'{'");
-    f->at = json_blank(f->at + 1);
-    for (bool more = *f->at != '}' || !++f->at; more; f->at++) {
-        if (read_key(f) != LOSS_OK || member(f, context) != LOSS_OK)
-            return f->error->status;
-        f->at = json_blank(f->at);
-        if (*f->at != ',' && *f->at != '}')
-            return fields_unexpected(f, f->at, "',' or '}'");
-        more = *f->at == ',';
-    }
-    return LOSS_OK;
+    return read_items(f, '}', read_member, &(struct member_reader){member, context});
 }
 
 enum loss_status fields_read_list(struct fields *f, enum loss_status (*element)(struct fields *f, size_t index, void *context),
@@ -493,18 +516,7 @@ enum loss_status fields_read_list(struct fields *f, enum loss_status (*element)(
 {
     if (*f->at != '[')
         return fields_unexpected(f, f->at, "'['");
-    f->at = json_blank(f->at + 1);
-    size_t index = 0;
-    for (bool more = *f->at != ']' || !++f->at; more; f->at++) {
-        f->at = json_blank(f->at);
-        if (element(f, index++, context) != LOSS_OK)
-            return f->error->status;
-        f->at = json_blank(f->at);
-        if (*f->at != ',' && *f->at != ']')
-            return fields_unexpected(f, f->at, "',' or ']'");
-        more = *f->at == ',';
-    }
-    return LOSS_OK;
+    return read_items(f, ']', element, context);
 }
 
 enum loss_status fields_skip_value(struct fields *f)
@@ -524,10 +536,10 @@ static enum loss_status pass_element(struct fields *f, size_t index, void *conte
     return pass_value(f, *(const int *)context);
 }
 
-static enum loss_status pass_member(struct fields *f, int depth)
+static enum loss_status pass_member(struct fields *f, size_t index, void *context)
 {
     const char *at;
-    f->at = json_blank(f->at);
+    (void)index;
     if (*f->at != '"')
         return fields_unexpected(f, f->at, "a field name in quotes");
     const char *const end = json_skip_string(f->at, &at);
@@ -537,21 +549,7 @@ static enum loss_status pass_member(struct fields *f, int depth)
     if (*f->at != ':')
         return fields_unexpected(f, f->at, "':'");
     f->at = json_blank(f->at + 1);
-    return pass_value(f, depth);
-}
-
-static enum loss_status pass_object(struct fields *f, int depth)
-{
-    f->at = json_blank(f->at + 1);
-    for (bool more = *f->at != '}' || !++f->at; more; f->at++) {
-        if (pass_member(f, depth) != LOSS_OK)
-            return f->error->status;
-        f->at = json_blank(f->at);
-        if (*f->at != ',' && *f->at != '}')
-            return fields_unexpected(f, f->at, "',' or '}'");
-        more = *f->at == ',';
-    }
-    return LOSS_OK;
+    return pass_value(f, *(const int *)context);
 }
 
 /* Moves behind a number or a word; false if there is none. */
@@ -577,7 +575,7 @@ static enum loss_status pass_value(struct fields *f, int depth)
     if (opens && depth-- == 0)
         return unsound(f, f->at);
     if (opens)
-        return *f->at == '[' ? fields_read_list(f, pass_element, &depth) : pass_object(f, depth);
+        return *f->at == '[' ? read_items(f, ']', pass_element, &depth) : read_items(f, '}', pass_member, &depth);
     if (*f->at != '"')
         return pass_word(f) ? LOSS_OK : fields_unexpected(f, f->at, "a JSON value");
     const char *const end = json_skip_string(f->at, &at);

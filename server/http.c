@@ -1814,10 +1814,12 @@ static void give_up_all(struct http *http)
 static bool wait_closed(struct http *http, int64_t limit_ms)
 {
     const int64_t end = clock_ms() + limit_ms;
-    bool closed;
-    while (!(closed = connections_count(http->connections) == 0) && clock_ms() < end)
+    while (connections_count(http->connections) > 0) {
+        if (clock_ms() >= end)
+            return false;
         nanosleep(&(struct timespec){.tv_nsec = HTTP_DRAIN_LOOK_MS * 1000000L}, NULL);
-    return closed;
+    }
+    return true;
 }
 
 /* Waits until all requests are answered, at most for --drain-timeout. Then what is still being computed is given up, and those

@@ -340,7 +340,6 @@ static bool can_run(const json_t *test)
         {"js", "", "command -v node", "nodejs"},
         {"sh", "", "test -x $(dirname ${LOSSD:-build/lossd})/lossctl", "libcurl4-openssl-dev to build lossctl"},
     };
-    static enum { UNKNOWN, MISSING, THERE } found[sizeof needs / sizeof *needs]; /* each is looked for once */
     const json_t *const request = json_object_get(test, "request");
     const char *const client = text_of(request, "client"), *const which = getenv("LOSSD_CLIENTS");
     if (!client || (which && strcmp(which, "all") == 0))
@@ -348,9 +347,7 @@ static bool can_run(const json_t *test)
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
         if (strcmp(needs[i].client, client) != 0 || !strstr(text_of(request, "code"), needs[i].word))
             continue;
-        if (found[i] == UNKNOWN)
-            found[i] = command_succeeds(needs[i].here) ? THERE : MISSING;
-        if (found[i] == MISSING) {
+        if (!command_succeeds_cached(needs[i].here)) {
             fprintf(stderr, "reports: %s is not run, without %s\n", text_of(test, "id"), needs[i].package);
             return false;
         }

@@ -4,9 +4,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 
-enum { COMMAND = 4096 };
+enum { COMMAND = 4096, CACHED = 16 };
 
 bool command_succeeds(const char *command)
 {
@@ -15,12 +16,27 @@ bool command_succeeds(const char *command)
            system(whole) == 0; /* NOLINT(cert-env33-c): tests' own commands */
 }
 
+bool command_succeeds_cached(const char *command)
+{
+    static struct {
+        const char *command;
+        bool succeeds;
+    } known[CACHED];
+    static size_t count;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(known[i].command, command) == 0)
+            return known[i].succeeds;
+    const bool succeeds = command_succeeds(command);
+    if (count < CACHED) {
+        known[count].command = command;
+        known[count++].succeeds = succeeds;
+    }
+    return succeeds;
+}
+
 bool numpy_is_there(void)
 {
-    static enum { UNKNOWN, MISSING, THERE } numpy;
-    if (numpy == UNKNOWN)
-        numpy = command_succeeds("/usr/bin/python3 -c 'import numpy'") ? THERE : MISSING;
-    return numpy == THERE;
+    return command_succeeds_cached("/usr/bin/python3 -c 'import numpy'");
 }
 
 int command_run(char *printed, size_t size, const char *format, ...)

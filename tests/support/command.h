@@ -7,7 +7,9 @@
 
 /* Whether a command can be run and ends with 0; what it prints is dropped. Suites may ask it while they are made. */
 bool command_succeeds(const char *command);
-/* Whether /usr/bin/python3 has NumPy. It is looked for once: importing it takes a while. */
+/* The same, of a static text whose result does not change: it is run once for all suites that ask. */
+bool command_succeeds_cached(const char *command);
+/* Returns true if /usr/bin/python3 has NumPy. */
 bool numpy_is_there(void);
 
 /* Runs a command to its end, without input. `printed` becomes what it wrote on stdout, as far as it fits, NUL-terminated.

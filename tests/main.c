@@ -75,6 +75,15 @@ TCase *suite_add(Suite *suite, const char *name, const TTest *const *tests, size
     return tcase;
 }
 
+TCase *suite_add_case(Suite *suite, const char *name, double timeout_s, SFun setup, SFun teardown)
+{
+    TCase *tcase = tcase_create(name);
+    tcase_set_timeout(tcase, timeout_s);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    suite_add_tcase(suite, tcase);
+    return tcase;
+}
+
 int main(void)
 {
     const char *only = getenv("ONLY");

@@ -63,4 +63,7 @@ Suite *golden_socket_suite(void);
     suite_add(suite, name, (const TTest *const[]){__VA_ARGS__}, sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(TTest *))
 TCase *suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n);
 
+/* Adds an empty test case to a suite and returns it. Each of its tests runs between `setup` and `teardown`, which may be NULL. */
+TCase *suite_add_case(Suite *suite, const char *name, double timeout_s, SFun setup, SFun teardown);
+
 #endif

@@ -495,13 +495,9 @@ END_TEST
 Suite *compress_suite(void)
 {
     Suite *suite = suite_create("compress");
-    TCase *tcase = tcase_create("compress");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    TCase *slow = tcase_create("compress_slow");
-    tcase_set_timeout(slow, 60);
+    TCase *tcase = suite_add_case(suite, "compress", 60, setup, teardown);
+    TCase *slow = suite_add_case(suite, "compress_slow", 60, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_checked_fixture(slow, setup, teardown);
     tcase_add_loop_test(slow, body_in_any_coding_is_the_body, 0, CODINGS * SIZES);
     tcase_add_test(tcase, body_of_several_members_or_frames_is_one);
     tcase_add_test(tcase, body_in_a_coding_that_is_not_taken_is_415);
@@ -518,7 +514,5 @@ Suite *compress_suite(void)
     tcase_add_test(tcase, answer_to_get_and_head_is_coded_alike);
     tcase_add_test(tcase, answers_stay_as_they_are_where_the_operator_says_so);
     tcase_add_test(tcase, inference_header_counts_bytes_of_json_before_and_after);
-    suite_add_tcase(suite, tcase);
-    suite_add_tcase(suite, slow);
     return suite;
 }

@@ -1869,20 +1869,12 @@ END_TEST
 
 /* ---- the suite ------------------------------------------------------------------------------------------------------ */
 
-static TCase *add_case(Suite *suite, const char *name)
-{
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 300);
-    tcase_add_checked_fixture(tcase, NULL, teardown);
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
 Suite *limits_suite(void)
 {
     Suite *suite = suite_create("limits");
-    TCase *slow = add_case(suite, "limits_slow"), *connections = add_case(suite, "limits_connections");
-    TCase *memory = add_case(suite, "limits_memory");
+    TCase *slow = suite_add_case(suite, "limits_slow", 300, NULL, teardown);
+    TCase *connections = suite_add_case(suite, "limits_connections", 300, NULL, teardown);
+    TCase *memory = suite_add_case(suite, "limits_memory", 300, NULL, teardown);
     tcase_set_tags(slow, TAG_SLOW);
     tcase_set_tags(memory, TAG_SLOW);
     tcase_add_test(slow, limits_headers_that_drip_are_cut_on_their_deadline);
@@ -1919,8 +1911,8 @@ Suite *limits_suite(void)
     tcase_add_test(memory, limits_memory_that_will_never_be_there_is_413);
     tcase_add_test(memory, limits_memory_holds_whatever_comes);
     tcase_add_test(memory, limits_sizes_beyond_32_bits_are_told_apart);
-    TCase *leaving = add_case(suite, "limits_leaving");
-    TCase *computing = add_case(suite, "limits_computing");
+    TCase *leaving = suite_add_case(suite, "limits_leaving", 300, NULL, teardown);
+    TCase *computing = suite_add_case(suite, "limits_computing", 300, NULL, teardown);
     tcase_set_tags(leaving, TAG_SLOW);
     tcase_set_tags(computing, TAG_SLOW);
     tcase_add_test(leaving, limits_work_is_given_up_when_its_client_resets);
@@ -1942,7 +1934,7 @@ Suite *limits_suite(void)
     tcase_add_test(computing, limits_a_client_waits_for_one_job_of_another);
     tcase_add_test(computing, limits_the_queue_has_room_for_every_client);
     tcase_add_test(computing, limits_what_is_only_to_be_compressed_waits_for_nobody);
-    TCase *sizes = add_case(suite, "limits_sizes");
+    TCase *sizes = suite_add_case(suite, "limits_sizes", 300, NULL, teardown);
     tcase_add_test(sizes, limits_headers_and_targets_have_sizes);
     tcase_add_test(sizes, limits_headers_and_targets_may_be_as_long_as_the_default_says);
     tcase_add_test(sizes, limits_many_parameters_and_cookies_are_borne);

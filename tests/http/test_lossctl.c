@@ -940,13 +940,9 @@ Suite *lossctl_suite(void)
         fprintf(stderr, "lossctl: it is not tested, for it was not built (libcurl4-openssl-dev)\n");
         return suite;
     }
-    TCase *tcase = tcase_create("lossctl");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    TCase *slow = tcase_create("lossctl_slow");
-    tcase_set_timeout(slow, 60);
+    TCase *tcase = suite_add_case(suite, "lossctl", 60, setup, teardown);
+    TCase *slow = suite_add_case(suite, "lossctl_slow", 60, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_checked_fixture(slow, setup, teardown);
     tcase_add_test(tcase, list_and_show_know_every_loss_here_and_there);
     tcase_add_test(tcase, every_loss_and_command_has_help);
     tcase_add_loop_test(tcase, every_loss_has_the_same_bits_here_there_and_in_the_library, 0, (int)loss_count());
@@ -972,7 +968,5 @@ Suite *lossctl_suite(void)
     tcase_add_test(tcase, completions_know_commands_losses_options_and_values);
     tcase_add_test(tcase, completions_and_manuals_are_sound_to_those_who_read_them);
     tcase_add_test(slow, what_takes_more_than_a_second_shows_that_it_goes_on);
-    suite_add_tcase(suite, tcase);
-    suite_add_tcase(suite, slow);
     return suite;
 }

@@ -357,13 +357,9 @@ static const bool sanitized = false;
 Suite *sandbox_suite(void)
 {
     Suite *suite = suite_create("sandbox");
-    TCase *tcase = tcase_create("sandbox");
-    tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    TCase *slow = tcase_create("sandbox_slow");
-    tcase_set_timeout(slow, 120);
+    TCase *tcase = suite_add_case(suite, "sandbox", 120, setup, teardown);
+    TCase *slow = suite_add_case(suite, "sandbox_slow", 120, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_checked_fixture(slow, setup, teardown);
     const bool systemd = is_here("systemd-analyze --version >/dev/null 2>&1");
     if (!systemd)
         fprintf(stderr, "sandbox: deploy/lossd.service is not tested, systemd-analyze is not here (systemd)\n");
@@ -379,7 +375,5 @@ Suite *sandbox_suite(void)
         tcase_add_test(tcase, unit_is_sound);
         tcase_add_test(tcase, unit_exposes_little);
     }
-    suite_add_tcase(suite, tcase);
-    suite_add_tcase(suite, slow);
     return suite;
 }

@@ -145,14 +145,11 @@ END_TEST
 Suite *secured_suite(void)
 {
     Suite *suite = suite_create("secured");
-    TCase *tcase = tcase_create("secured");
-    tcase_set_timeout(tcase, 300);
+    TCase *tcase = suite_add_case(suite, "secured", 300, setup, teardown);
     tcase_set_tags(tcase, TAG_SLOW);
-    tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, secured_python_client_gets_in);
     tcase_add_test(tcase, secured_javascript_client_gets_in);
     tcase_add_test(tcase, secured_lossctl_gets_in);
     tcase_add_test(tcase, secured_page_asks_for_the_token);
-    suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -1062,21 +1062,12 @@ END_TEST
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 
-static TCase *add_case(Suite *suite, const char *name, SFun before, SFun after)
-{
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 120);
-    tcase_add_checked_fixture(tcase, before, after);
-    suite_add_tcase(suite, tcase);
-    return tcase;
-}
-
 Suite *server_suite(void)
 {
     Suite *suite = suite_create("server");
 
-    TCase *process = add_case(suite, "server_process", NULL, end_of_process_test);
-    TCase *slow = add_case(suite, "server_slow", NULL, end_of_process_test);
+    TCase *process = suite_add_case(suite, "server_process", 120, NULL, end_of_process_test);
+    TCase *slow = suite_add_case(suite, "server_slow", 120, NULL, end_of_process_test);
     tcase_set_tags(slow, TAG_SLOW);
     tcase_add_test(process, server_says_one_line_with_its_port);
     tcase_add_test(slow, server_refuses_a_port_in_use);
@@ -1099,8 +1090,8 @@ Suite *server_suite(void)
     tcase_add_test(process, server_logs_no_more_of_a_request_line_than_came);
     tcase_add_test(process, server_logs_nothing_below_its_level);
 
-    TCase *http = add_case(suite, "server_http", setup, teardown);
-    TCase *http_slow = add_case(suite, "server_http_slow", setup, teardown);
+    TCase *http = suite_add_case(suite, "server_http", 120, setup, teardown);
+    TCase *http_slow = suite_add_case(suite, "server_http_slow", 120, setup, teardown);
     tcase_set_tags(http_slow, TAG_SLOW);
     tcase_add_loop_test(http, server_answers_and_keeps_the_connection, 0, COUNT(answers));
     tcase_add_test(http, server_says_which_methods_there_are);
@@ -1122,7 +1113,7 @@ Suite *server_suite(void)
     tcase_add_test(http_slow, server_drops_a_body_that_will_not_end);
     tcase_add_test(http, server_serves_many_clients_at_once);
 
-    TCase *limit = add_case(suite, "server_limit", setup_limited, teardown);
+    TCase *limit = suite_add_case(suite, "server_limit", 120, setup_limited, teardown);
     tcase_add_test(limit, limit_is_the_effective_one);
     tcase_add_test(limit, limit_holds_for_chunked_bodies);
     tcase_add_test(limit, limit_drops_a_chunked_body_without_end);

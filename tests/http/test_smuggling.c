@@ -525,20 +525,14 @@ END_TEST
 Suite *smuggling_suite(void)
 {
     Suite *suite = suite_create("smuggling");
-    TCase *served = tcase_create("smuggling_served");
-    tcase_set_timeout(served, 120);
-    tcase_add_checked_fixture(served, setup, teardown);
-    TCase *slow = tcase_create("smuggling_slow");
-    tcase_set_timeout(slow, 120);
+    TCase *served = suite_add_case(suite, "smuggling_served", 120, setup, teardown);
+    TCase *slow = suite_add_case(suite, "smuggling_slow", 120, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_checked_fixture(slow, setup, teardown);
     tcase_add_test(slow, smuggling_is_refused_in_one_segment);
     tcase_add_test(slow, smuggling_is_refused_byte_by_byte);
     tcase_add_test(served, smuggling_pipeline_is_answered_wherever_it_is_cut);
     tcase_add_test(served, smuggling_takes_no_harm_from_a_hundred_thousand_chunks);
     tcase_add_test(served, smuggling_is_not_helped_by_endless_lines);
-    suite_add_tcase(suite, served);
-    suite_add_tcase(suite, slow);
     SUITE_ADD(suite, "smuggling_wire", smuggling_is_seen_wherever_the_bytes_are_cut);
     return suite;
 }

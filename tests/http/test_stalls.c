@@ -595,13 +595,9 @@ END_TEST
 Suite *stalls_suite(void)
 {
     Suite *suite = suite_create("stalls");
-    TCase *tcase = tcase_create("stalls");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, NULL, teardown);
-    TCase *slow = tcase_create("stalls_slow");
-    tcase_set_timeout(slow, 60);
+    TCase *tcase = suite_add_case(suite, "stalls", 60, NULL, teardown);
+    TCase *slow = suite_add_case(suite, "stalls_slow", 60, NULL, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_checked_fixture(slow, NULL, teardown);
     tcase_add_test(tcase, stalled_log_delays_neither_requests_nor_probes);
     tcase_add_test(tcase, stalled_log_tells_how_many_lines_were_dropped);
     tcase_add_test(slow, stalled_log_does_not_keep_the_server_from_ending);
@@ -611,21 +607,13 @@ Suite *stalls_suite(void)
     tcase_add_test(slow, stalled_stdout_does_not_keep_the_server_from_serving);
     tcase_add_test(slow, stalled_reload_keeps_the_server_neither_from_serving_nor_from_ending);
     tcase_add_test(tcase, signals_that_are_meant_for_other_programs_do_not_end_the_server);
-    suite_add_tcase(suite, tcase);
-    suite_add_tcase(suite, slow);
-    TCase *const probes = tcase_create("probes");
-    tcase_set_timeout(probes, 60);
-    tcase_add_checked_fixture(probes, NULL, end_crowd);
+    TCase *const probes = suite_add_case(suite, "probes", 60, NULL, end_crowd);
     tcase_add_test(probes, probes_are_answered_whatever_else_is_occupied);
-    suite_add_tcase(suite, probes);
-    TCase *const watchdog = tcase_create("watchdog");
-    tcase_set_timeout(watchdog, 60);
+    TCase *const watchdog = suite_add_case(suite, "watchdog", 60, NULL, end_crowd);
     tcase_set_tags(watchdog, TAG_SLOW);
-    tcase_add_checked_fixture(watchdog, NULL, end_crowd);
     tcase_add_loop_test(watchdog, watchdog_tells_what_a_thread_is_stuck_at, 0, sizeof stuck / sizeof *stuck);
     tcase_add_test(watchdog, watchdog_ends_the_server_if_it_is_told_to);
     tcase_add_test(watchdog, watchdog_lets_long_jobs_be_computed);
     tcase_add_test(watchdog, watchdog_does_not_count_time_for_which_the_process_was_stopped);
-    suite_add_tcase(suite, watchdog);
     return suite;
 }

@@ -674,13 +674,9 @@ END_TEST
 Suite *tls_suite(void)
 {
     Suite *suite = suite_create("tls");
-    TCase *tcase = tcase_create("tls");
-    tcase_set_timeout(tcase, 60);
-    tcase_add_checked_fixture(tcase, setup, teardown);
-    TCase *slow = tcase_create("tls_slow");
-    tcase_set_timeout(slow, 60);
+    TCase *tcase = suite_add_case(suite, "tls", 60, setup, teardown);
+    TCase *slow = suite_add_case(suite, "tls_slow", 60, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_checked_fixture(slow, setup, teardown);
     tcase_add_test(tcase, tls_serves);
     tcase_add_test(tcase, tls_is_1_2_at_least);
     tcase_add_test(tcase, tls_answers_curl);
@@ -706,7 +702,5 @@ Suite *tls_suite(void)
     tcase_add_test(tcase, tls_wants_both_where_there_are_tokens_too);
     tcase_add_test(tcase, tls_client_certificates_are_enough_to_listen_beyond_loopback);
     tcase_add_test(tcase, tls_work_is_given_up_when_its_client_closes);
-    suite_add_tcase(suite, tcase);
-    suite_add_tcase(suite, slow);
     return suite;
 }

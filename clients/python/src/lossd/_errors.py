@@ -36,8 +36,8 @@ class AccessDenied(LossdError):
 
 
 class Unavailable(LossdError):
-    """The server had no room, or was not there to be had, through all retries (429, 502, 503, 504); or the request needs more time
-    than the server gives it (503 at once, with a retry_after of None).
+    """Every try was answered with 429, 502, 503 or 504, or the request needs more time than the
+    server allows (503 without Retry-After, which is not retried; retry_after is None).
 
     Attributes:
         retry_after: in how many seconds to try again, as the server has it; None if it does not say.

@@ -42,7 +42,7 @@ ALL_LDFLAGS = -fopenmp $(FLAGS_$(MODE)) $(LDFLAGS)
 
 # The engine and the losses are built for each of these instruction sets, and the best that the machine has is chosen at start.
 # Each becomes one object that shows a single name to the outside, so that neither losses nor engine know of it.
-KERNEL_SOURCES := core/kernels.c core/run.c core/cost.c core/walk.c core/fold.c core/blame.c core/classes.c $(wildcard core/losses/*.c)
+KERNEL_SOURCES := core/dispatch/kernel_table.c $(wildcard core/engine/*.c core/kernel/*.c core/losses/*.c)
 ifeq ($(shell uname -m),x86_64)
 ISAS           := x86_64 x86_64_v2 x86_64_v3 x86_64_v4
 ISAS_asan      := x86_64 x86_64_v3
@@ -65,11 +65,13 @@ KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans --p
 OPTIMISE_debug    := -O0
 OPTIMISE_coverage := -O0
 
-CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(wildcard core/*.c))) $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))
-PROTO  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard proto/*.c))
-SERVER := $(patsubst %.c,$(BUILD)/%.o,$(wildcard server/*.c))
-CTL    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard clients/lossctl/*.c))
-TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*.c tests/http/*.c tests/golden/*.c tests/support/*.c))
+# Every folder holds one subject; ARCHITECTURE.md lists them, and which of them each may include.
+SOURCES_OF = $(wildcard $(1)/*.c $(1)/*/*.c)
+CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(call SOURCES_OF,core))) $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))
+PROTO  := $(patsubst %.c,$(BUILD)/%.o,$(call SOURCES_OF,proto))
+SERVER := $(patsubst %.c,$(BUILD)/%.o,$(call SOURCES_OF,server))
+CTL    := $(patsubst %.c,$(BUILD)/%.o,$(call SOURCES_OF,clients/lossctl))
+TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*/*.c tests/http/*/*.c tests/golden/*.c tests/support/*.c))
 MAIN   := $(BUILD)/server/main.o
 ASSETS := $(BUILD)/web/assets.o
 # Servers that are killed write their counters first. The tests themselves are not counted.
@@ -79,19 +81,19 @@ $(TESTS): FLAGS_coverage := -O0 -g -DCOVERAGE
 
 # Each layer sees the headers of itself and of those below it, and no others: the compiler keeps the arrows pointing down.
 $(CORE):   INCLUDES := -Icore
-$(BUILD)/core/isa.o: INCLUDES += $(patsubst %,-DHAS_%,$(ISAS))
+$(BUILD)/core/dispatch/cpu_dispatch.o: INCLUDES += $(patsubst %,-DHAS_%,$(ISAS))
 $(PROTO):  INCLUDES := -Icore -Iproto
-# The ways of reading and writing numbers for newer machines; proto/number_bulk.c chooses. Elsewhere these files are empty.
+# The ways of reading and writing numbers for newer machines; proto/number/number_bulk.c chooses. Elsewhere these files are empty.
 MARCH :=
 ifeq ($(shell uname -m),x86_64)
-%/proto/number_bulk_avx2.o:   MARCH := $(MARCH_x86_64_v3)
-%/proto/number_bulk_avx512.o: MARCH := $(MARCH_x86_64_v4_vbmi2)
+%/proto/number/number_bulk_avx2.o:   MARCH := $(MARCH_x86_64_v3)
+%/proto/number/number_bulk_avx512.o: MARCH := $(MARCH_x86_64_v4_vbmi2)
 endif
 $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 # Its test asks the compiler what these let it use.
-$(BUILD)/tests/http/test_isa.o: INCLUDES += -DCOMPILER='"$(CC)"' -DMARCH_BASE='"$(filter -m%,$(MARCH_x86_64))"' -DMARCH_V2='"$(filter -m%,$(MARCH_x86_64_v2))"' \
+$(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(CC)"' -DMARCH_BASE='"$(filter -m%,$(MARCH_x86_64))"' -DMARCH_V2='"$(filter -m%,$(MARCH_x86_64_v2))"' \
     -DMARCH_V3='"$(filter -m%,$(MARCH_x86_64_v3))"' -DMARCH_V4='"$(filter -m%,$(MARCH_x86_64_v4))"' -DMARCH_V4_VBMI2='"$(filter -m%,$(MARCH_x86_64_v4_vbmi2))"'
 
 .PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage mutants fuzz soak check-slow check-drain check-memory check-sizes check-cost check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy bench-smoke test-quick check-targets check-mathematics
@@ -137,13 +139,13 @@ $(BUILD)/libloss.so.$(SOVERSION): $(CORE)
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libloss.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ -lm
 
 # Holds it, by the assembler.
-$(BUILD)/proto/openapi.o: proto/openapi_base.json
+$(BUILD)/proto/openapi/openapi.o: proto/openapi/openapi_base.json
 
 # What browsers load: every file of web/, in a table. The folder itself is newer where a file has come or gone.
-$(BUILD)/web/assets.c: server/embed.sh web $(wildcard web/*)
+$(BUILD)/web/assets.c: server/routes/embed.sh web $(wildcard web/*)
 	@mkdir -p $(@D)
 	$(call say,EMBED $@)
-	$(Q)server/embed.sh web > $@.new && mv $@.new $@
+	$(Q)server/routes/embed.sh web > $@.new && mv $@.new $@
 
 $(ASSETS): $(BUILD)/web/assets.c Makefile
 	$(call say,CC $@)
@@ -245,7 +247,7 @@ FUZZ         := build/fuzz
 FUZZ_CFLAGS  := -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fno-sanitize-recover=all -ffp-contract=off -Icore -Iproto -Iserver
 FUZZ_CHECKS  := address,undefined
 FUZZ_TARGETS ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
-FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ)/objects/%.o,$(wildcard core/*.c core/losses/*.c proto/*.c) $(filter-out server/main.c,$(wildcard server/*.c))) \
+FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ)/objects/%.o,$(foreach layer,core proto server,$(filter-out server/main.c,$(call SOURCES_OF,$(layer))))) \
                 $(FUZZ)/objects/assets.o
 
 fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## run each fuzz target (FUZZ_TARGETS) for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev); what it finds is left in build/fuzz
@@ -303,7 +305,7 @@ NUMBERS_STRIDE     ?= 1
 check-mathematics: $(BUILD)/tests/mathematics-exhaustive ## measure exp, log and log1p over every MATHEMATICS_STRIDE-th float32 (all: minutes)
 	@$(BUILD)/tests/mathematics-exhaustive $(MATHEMATICS_STRIDE)
 
-$(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/mathematics.h
+$(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/kernel/vector_math.h
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Icore -o $@ $< -lm
@@ -317,7 +319,7 @@ check-numbers: $(BUILD)/tests/number-exhaustive ## print every NUMBERS_STRIDE-th
 $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO) $(BUILD)/libloss.a
 	@mkdir -p $(@D)
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $(filter %.c $(BUILD)/proto/number_% %.a,$^) -lm
+	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $(filter %.c $(BUILD)/proto/number/% %.a,$^) -lm
 
 # The drivers of bench/run.py. Peers that are header files are found when the driver is compiled: the stamp's name holds which
 # there were, so that it is compiled again once there are more. Where nothing can be built for want of g++, run.py says so.
@@ -406,9 +408,9 @@ uninstall: ## remove what install put there
 	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd bin/lossctl share/man/man1/lossctl.1 share/man/man8/lossd.8 $(addprefix share/,$(COMPLETIONS)) include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service lib/systemd/system/lossd.socket
 
 format: ## lay out the sources with clang-format
-	clang-format -i $(wildcard core/*.[ch] core/losses/*.[ch] proto/*.[ch] server/*.[ch] clients/lossctl/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
+	git ls-files '*.c' '*.h' '*.cc' | xargs clang-format -i
 
-TIDY_FILES ?= $(wildcard core/*.c core/losses/*.c proto/*.c server/*.c clients/lossctl/*.c)
+TIDY_FILES ?= $(foreach layer,core proto server clients/lossctl,$(call SOURCES_OF,$(layer)))
 tidy: ## look for mistakes with clang-tidy (TIDY_FILES: minutes for all)
 	clang-tidy --quiet $(TIDY_FILES) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl
 

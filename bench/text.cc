@@ -35,7 +35,7 @@
 
 extern "C" {
 #include "driver.h"
-#include "tensor_json.h"
+#include "json/tensor_json.h"
 }
 
 namespace

@@ -193,7 +193,7 @@ struct loss_example {
     enum loss_reduction reduction;
 };
 
-struct loss_method; /* how it is computed: core/method.h */
+struct loss_method; /* how it is computed: core/kernel/loss_kernel.h */
 
 /* One loss, complete. Everything else about it (routes, checks, help, documents, tests) derives from this. */
 struct loss_descriptor {

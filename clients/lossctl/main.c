@@ -1,7 +1,7 @@
 /* lossctl: what lossd offers, from the command line. */
-#include "arguments.h"
-#include "help.h"
-#include "progress.h"
+#include "cli/arguments.h"
+#include "cli/help.h"
+#include "cli/progress.h"
 
 #include <errno.h>
 #include <signal.h>

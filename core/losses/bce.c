@@ -1,5 +1,5 @@
 /* Binary cross entropy of probabilities. PyTorch: torch.nn.BCELoss; aten/src/ATen/native/Loss.cpp, binary_cross_entropy. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* Binary cross entropy of logits. PyTorch: torch.nn.BCEWithLogitsLoss; aten/src/ATen/native/Loss.cpp,
    binary_cross_entropy_with_logits. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 enum { INPUT, TARGET, WEIGHT, POS_WEIGHT };
 

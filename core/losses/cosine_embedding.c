@@ -1,6 +1,6 @@
 /* Cosine embedding. PyTorch: torch.nn.CosineEmbeddingLoss; aten/src/ATen/native/Loss.cpp, cosine_embedding_loss. */
-#include "method.h"
-#include "sum.h"
+#include "kernel/loss_kernel.h"
+#include "kernel/compensated_sum.h"
 
 enum { INPUT1, INPUT2, TARGET };
 enum { MARGIN };

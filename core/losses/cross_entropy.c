@@ -1,6 +1,6 @@
 /* Cross entropy of logits. PyTorch: torch.nn.CrossEntropyLoss; aten/src/ATen/native/LossNLL.cpp, cross_entropy_loss. */
-#include "classes.h"
-#include "sum.h"
+#include "kernel/class_rows.h"
+#include "kernel/compensated_sum.h"
 
 #include <inttypes.h>
 
@@ -140,7 +140,7 @@ enum { FEW = 32, FEW_PAD = 16, FEW_PLANE = LOSS_CHUNK + FEW * FEW_PAD };
 #define few(name)               few_wide_##name
 #define few_exp(x, top)         exp((x) - (top))
 #define few_is_deep(least, top) false
-#include "few_classes.h"
+#include "kernel/cross_entropy_small.h"
 #undef number
 #undef few
 #undef few_exp
@@ -150,7 +150,7 @@ enum { FEW = 32, FEW_PAD = 16, FEW_PLANE = LOSS_CHUNK + FEW * FEW_PAD };
 #define few(name)               few_narrow_##name
 #define few_exp(x, top)         math_exp_difference(x, top)
 #define few_is_deep(least, top) (!((least) - (top) >= MATH_SINGLE_DEEPEST))
-#include "few_classes.h"
+#include "kernel/cross_entropy_small.h"
 #undef number
 #undef few
 #undef few_exp

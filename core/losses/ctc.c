@@ -1,6 +1,6 @@
 /* Connectionist temporal classification. PyTorch: torch.nn.CTCLoss; aten/src/ATen/native/LossCTC.cpp. A. Graves et al.,
    Connectionist temporal classification, 2006, whose equations are named below. */
-#include "method.h"
+#include "kernel/loss_kernel.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Soft Dice. MONAI: monai.losses.DiceLoss. F. Milletari et al., V-Net, 2016. */
-#include "method.h"
-#include "sum.h"
+#include "kernel/loss_kernel.h"
+#include "kernel/compensated_sum.h"
 
 enum { INPUT, TARGET, WEIGHT };
 enum { SMOOTH, BATCH, INCLUDE_BACKGROUND, SQUARED_PRED, JACCARD, SIGMOID };

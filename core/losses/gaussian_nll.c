@@ -1,5 +1,5 @@
 /* Gaussian negative log likelihood. PyTorch: torch.nn.GaussianNLLLoss; torch/nn/functional.py, gaussian_nll_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* Hinge embedding. PyTorch: torch.nn.HingeEmbeddingLoss; aten/src/ATen/native/Loss.cpp, hinge_embedding_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 enum { INPUT, TARGET };
 enum { MARGIN };

@@ -1,5 +1,5 @@
 /* Huber. PyTorch: torch.nn.HuberLoss; aten/src/ATen/native/Loss.cpp, huber_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 enum { INPUT, TARGET, WEIGHT };
 enum { DELTA };

@@ -1,7 +1,7 @@
 /* InfoNCE, NT-Xent. A. van den Oord et al., Representation learning with contrastive predictive coding, 2018; T. Chen et al.,
    A simple framework for contrastive learning, 2020. */
-#include "method.h"
-#include "sum.h"
+#include "kernel/loss_kernel.h"
+#include "kernel/compensated_sum.h"
 
 enum { QUERY, KEY };
 enum { TEMPERATURE };

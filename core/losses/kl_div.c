@@ -1,5 +1,5 @@
 /* Kullback-Leibler divergence. PyTorch: torch.nn.KLDivLoss; aten/src/ATen/native/Loss.cpp, kl_div. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* Mean absolute error. PyTorch: torch.nn.L1Loss; aten/src/ATen/native/Loss.cpp, l1_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 enum { INPUT, TARGET, WEIGHT };
 

@@ -1,5 +1,5 @@
 /* Logarithm of the hyperbolic cosine. Keras: keras.losses.LogCosh. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 enum { INPUT, TARGET };
 

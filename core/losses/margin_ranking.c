@@ -1,5 +1,5 @@
 /* Margin ranking. PyTorch: torch.nn.MarginRankingLoss; aten/src/ATen/native/Loss.cpp, margin_ranking_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 enum { INPUT1, INPUT2, TARGET };
 enum { MARGIN };

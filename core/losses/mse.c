@@ -1,5 +1,5 @@
 /* Mean squared error. PyTorch: torch.nn.MSELoss; aten/src/ATen/native/Loss.cpp, mse_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 enum { INPUT, TARGET, WEIGHT };
 

@@ -1,6 +1,6 @@
 /* Multi-class margin. PyTorch: torch.nn.MultiMarginLoss; aten/src/ATen/native/LossMultiMargin.cpp. */
-#include "method.h"
-#include "sum.h"
+#include "kernel/loss_kernel.h"
+#include "kernel/compensated_sum.h"
 
 #include <stdio.h>
 

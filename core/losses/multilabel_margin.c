@@ -1,6 +1,6 @@
 /* Multi-label margin. PyTorch: torch.nn.MultiLabelMarginLoss; aten/src/ATen/native/LossMultiLabelMargin.cpp. */
-#include "method.h"
-#include "sum.h"
+#include "kernel/loss_kernel.h"
+#include "kernel/compensated_sum.h"
 
 #include <stdio.h>
 

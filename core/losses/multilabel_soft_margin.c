@@ -1,6 +1,6 @@
 /* Multi-label soft margin. PyTorch: torch.nn.MultiLabelSoftMarginLoss; torch/nn/functional.py, multilabel_soft_margin_loss. */
-#include "method.h"
-#include "sum.h"
+#include "kernel/loss_kernel.h"
+#include "kernel/compensated_sum.h"
 
 enum { INPUT, TARGET, WEIGHT };
 

@@ -1,5 +1,5 @@
 /* Negative log likelihood. PyTorch: torch.nn.NLLLoss; aten/src/ATen/native/LossNLL.cpp. */
-#include "classes.h"
+#include "kernel/class_rows.h"
 
 /* l = -w_y x_y, where x are log-probabilities; 0 where y = ignore_index. mean divides by the sum of the w_y that count. */
 static void nll_kernel(struct loss_block *b)

@@ -1,5 +1,5 @@
 /* Poisson negative log likelihood. PyTorch: torch.nn.PoissonNLLLoss; torch/nn/functional.py, poisson_nll_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 #include <stdio.h>
 

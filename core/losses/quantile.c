@@ -1,5 +1,5 @@
 /* Quantile (pinball) loss. R. Koenker, G. Bassett, Regression quantiles, 1978; sklearn.metrics.mean_pinball_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 enum { INPUT, TARGET };
 enum { Q };

@@ -1,5 +1,5 @@
 /* Sigmoid focal loss. T.-Y. Lin et al., Focal loss for dense object detection, 2017; torchvision.ops.sigmoid_focal_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* Smooth L1. PyTorch: torch.nn.SmoothL1Loss; aten/src/ATen/native/Loss.cpp, smooth_l1_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 enum { INPUT, TARGET };
 enum { BETA };

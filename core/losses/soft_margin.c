@@ -1,5 +1,5 @@
 /* Soft margin. PyTorch: torch.nn.SoftMarginLoss; aten/src/ATen/native/Loss.cpp, soft_margin_loss. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 enum { INPUT, TARGET };
 

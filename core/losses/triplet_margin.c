@@ -1,7 +1,7 @@
 /* Triplet margin. PyTorch: torch.nn.TripletMarginLoss, TripletMarginWithDistanceLoss; aten/src/ATen/native/Loss.cpp,
    triplet_margin_loss; Distance.cpp, pairwise_distance and cosine_similarity. */
-#include "method.h"
-#include "sum.h"
+#include "kernel/loss_kernel.h"
+#include "kernel/compensated_sum.h"
 
 enum { ANCHOR, POSITIVE, NEGATIVE };
 enum { MARGIN, NORM, EPS, SWAP, DISTANCE };

@@ -1,6 +1,6 @@
 /* Tweedie deviance. B. Jorgensen, The theory of dispersion models, 1997; sklearn.metrics.mean_tweedie_deviance; with log_input
    XGBoost's objective reg:tweedie. */
-#include "elementwise.h"
+#include "kernel/elementwise.h"
 
 #include <stdio.h>
 

@@ -75,7 +75,7 @@ def strings_of_calls(path, functions):
 
 
 def main():
-    files = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.[ch]"))]
+    files = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.[ch]"))]
     functions = set(PARTS)
     for path in files:
         functions |= set(DECLARED.findall(path.read_text()))

@@ -2,7 +2,7 @@
  * libFuzzer: any bytes as a table of numbers, read as each of the dtypes that it can become. What was scanned is as many
  * numbers as were decoded: the sanitizer knows where the array ends.
  */
-#include "csv.h"
+#include "formats/csv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * libFuzzer: any bytes as a compressed body. The first byte chooses the coding and whether the limit is small. What expands
  * must come out again of what compresses, in every coding.
  */
-#include "compress.h"
-#include "expand.h"
+#include "content/compress.h"
+#include "content/decompress.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * libFuzzer: a line as the Content-Type of a form, with whatever boundary, and the bytes behind it as its body. What the parts
  * hold lies in the body, in order.
  */
-#include "form.h"
+#include "content/multipart.h"
 
 #include <stdlib.h>
 #include <string.h>

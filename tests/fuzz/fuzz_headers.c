@@ -2,11 +2,11 @@
  * libFuzzer: any text as the headers whose values are taken apart, one a line: Accept, Content-Type, Accept-Encoding,
  * Content-Encoding, X-Request-Id, Host and traceparent; then the target of the request.
  */
-#include "coding.h"
-#include "guard.h"
-#include "media.h"
-#include "routes.h"
-#include "trace.h"
+#include "content/accept_encoding.h"
+#include "http/head_validation.h"
+#include "content/media_type.h"
+#include "routes/routes.h"
+#include "observe/traceparent.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* libFuzzer: any bytes as the body of an evaluation. The first byte chooses the loss, the others are the body. */
-#include "v1.h"
+#include "v1/v1.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * libFuzzer: any bytes as a form of NumPy files. The first byte chooses the loss; what follows is the form, whose boundary is
  * "b", or, if that byte is odd, a NumPy file that is sent for all tensors.
  */
-#include "v1.h"
+#include "v1/v1.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* libFuzzer: any text as a number, against the C library; any four or eight bytes as a number to write, against reading it
  * back; and any text as a list of numbers, read by each way of reading many, against reading them one by one. */
-#include "number.h"
-#include "number_bulk.h"
+#include "number/number.h"
+#include "number/number_bulk.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * JSON up to a NUL byte, and the bytes behind it. If the first byte is odd there is no NUL to look for, and no header that says
  * how long the JSON is; or, from 128 on, one that says that it is half of the body.
  */
-#include "oip.h"
+#include "oip/oip.h"
 
 #include <stdio.h>
 #include <stdlib.h>

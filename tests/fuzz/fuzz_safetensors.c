@@ -3,7 +3,7 @@
  * the header up to a NUL byte, for which the right length is put in front of it, and the data. If the first byte is odd it is
  * the file itself instead.
  */
-#include "v1.h"
+#include "v1/v1.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* libFuzzer: any bytes as the body of a request for several losses. */
-#include "v1.h"
+#include "v1/v1.h"
 
 #include <stdlib.h>
 #include <string.h>

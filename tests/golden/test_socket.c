@@ -3,8 +3,8 @@
  * nested arrays and as base64, and the answer, which comes in the same form, compared with PyTorch's values.
  */
 #include "golden/golden.h"
-#include "http/http_client.h"
-#include "http/server_process.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
 #include "suites.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /*
- * The worst errors of core/mathematics.h over every float32 there is, against libm's long double functions: `make
+ * The worst errors of core/kernel/vector_math.h over every float32 there is, against libm's long double functions: `make
  * check-mathematics`, some minutes on many cores. An argument takes only every so many-th.
  */
-#include "mathematics.h"
+#include "kernel/vector_math.h"
 
 #include <omp.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * minutes of one core, spread over all. `number-exhaustive 97` takes every 97th. Prints "N passed, N failed"; the exit status
  * says whether any failed.
  */
-#include "number.h"
-#include "number_bulk.h"
+#include "number/number.h"
+#include "number/number_bulk.h"
 
 #include <inttypes.h>
 #include <math.h>

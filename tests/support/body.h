@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "http/http_client.h"
+#include "support/http_client.h"
 
 /* A text made `len` bytes long with blanks; to be freed. */
 char *padded_body(const char *text, size_t len);

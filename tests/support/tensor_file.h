@@ -2,7 +2,7 @@
 #ifndef TESTS_TENSOR_FILE_H
 #define TESTS_TENSOR_FILE_H
 
-#include "buffer.h"
+#include "memory/buffer.h"
 
 #include <jansson.h>
 

@@ -1,0 +1,161 @@
+/*
+ * What came out of a bench as one page, with plots, that needs nothing else and is read in the light and in the dark.
+ */
+#include "bench/bench.h"
+#include "bench/plot.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+static const char head[] =
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>lossctl bench</title>\n<style>\n"
+    ":root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --faint: #ddd; --dim: #555; --a: #0b62c4; --b: #c2410c; "
+    "--c: #6b21a8; --bad: #b00020 }\n"
+    "@media (prefers-color-scheme: dark) { :root { --ink: #eee; --paper: #161616; --faint: #333; --dim: #aaa; --a: #6cb2ff; "
+    "--b: #ff9f6b; --c: #d3a6ff; --bad: #ff8a9a } }\n"
+    "body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 75rem; margin: 2rem "
+    "auto; padding: 0 1rem }\n"
+    ".wide { overflow-x: auto }\ntable { border-collapse: collapse; font-variant-numeric: tabular-nums }\n"
+    "th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--faint); white-space: nowrap }\n"
+    "th:first-child, td:first-child { text-align: left }\n.bad { color: var(--bad); font-weight: 600 }\n"
+    ".plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem }\n"
+    "svg { width: 100%; height: auto }\nsvg text { fill: var(--ink); font-size: 12px }\nsvg .axis { fill: var(--dim) }\n"
+    "svg .name { font-weight: 600 }\nsvg path { fill: none }\nsvg .grid { stroke: var(--faint) }\n"
+    "svg .line0, svg .line1, svg .line2 { stroke: var(--a); stroke-width: 2; stroke-linejoin: round }\n"
+    "svg .line1 { stroke: var(--b) }\nsvg .line2 { stroke: var(--c); stroke-dasharray: 5 3 }\n</style>\n</head>\n<body>\n"
+    "<h1>lossctl bench</h1>\n";
+
+/* Text into markup. */
+static void put_escaped(struct buffer *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '<')
+            buffer_text(out, "&lt;");
+        else if (*text == '&')
+            buffer_text(out, "&amp;");
+        else
+            buffer_append(out, text, 1);
+    }
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------------------ */
+
+static void put_row(const struct bench *bench, const struct scenario *scenario, int i, struct buffer *out)
+{
+    char label[BENCH_LABEL];
+    const double throughput = load_throughput(&scenario->result);
+    buffer_printf(out, "<tr><td><a href=\"#s%d\">", i);
+    put_escaped(out, bench_label(scenario, label));
+    buffer_printf(out, "</a></td><td>%.1f</td><td>%.1f</td>", throughput,
+                  throughput * (double)(scenario->request_bytes + scenario->answer_bytes) / 1e6);
+    for (int quantity = P50; quantity <= LONGEST; quantity++)
+        buffer_printf(out, "<td>%.4g</td>", bench_quantity(scenario, (enum quantity)quantity));
+    buffer_printf(out, "<td%s>%llu</td><td>%llu</td>", load_errors(&scenario->result) > 0 ? " class=\"bad\"" : "",
+                  (unsigned long long)load_errors(&scenario->result), (unsigned long long)scenario->result.unsent);
+    for (int k = 0; k < bench->limits; k++)
+        buffer_text(out, bench_keeps(scenario, &bench->limit[k]) ? "<td>kept</td>" : "<td class=\"bad\">missed</td>");
+    buffer_text(out, "</tr>\n");
+}
+
+static void put_table(const struct bench *bench, struct buffer *out)
+{
+    buffer_text(out, "<div class=\"wide\"><table>\n<tr><th>scenario</th><th>requests/s</th><th>MB/s</th><th>p50 "
+                     "ms</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th><th>errors</th><th>unsent</th>");
+    for (int k = 0; k < bench->limits; k++) {
+        buffer_text(out, "<th>");
+        put_escaped(out, bench->limit[k].text);
+        buffer_text(out, "</th>");
+    }
+    buffer_text(out, "</tr>\n");
+    for (int i = 0; i < bench->count; i++)
+        if (bench->scenario[i].ran)
+            put_row(bench, &bench->scenario[i], i, out);
+    buffer_text(out, "</table></div>\n");
+}
+
+/* ---- the plots ------------------------------------------------------------------------------------------------------ */
+
+static void plot_time(const struct load_result *result, struct buffer *out)
+{
+    double time[LOAD_INTERVALS], rate[LOAD_INTERVALS], p50[LOAD_INTERVALS], p99[LOAD_INTERVALS], max[LOAD_INTERVALS];
+    const size_t n = (size_t)result->intervals;
+    for (size_t i = 0; i < n; i++) {
+        time[i] = ((double)i + 0.5) * result->interval;
+        rate[i] = (double)result->series[i].requests / result->interval;
+        p50[i] = result->series[i].p50;
+        p99[i] = result->series[i].p99;
+        max[i] = result->series[i].max;
+    }
+    plot_put(&(struct plot){.title = "answers a second",
+                            .x_label = "seconds",
+                            .y_label = "requests/s",
+                            .lines = 1,
+                            .line = {{"requests/s", time, rate, n}}},
+             out);
+    plot_put(&(struct plot){.title = "latency over time",
+                            .x_label = "seconds",
+                            .y_label = "milliseconds",
+                            .log_y = true,
+                            .lines = 3,
+                            .line = {{"p50", time, p50, n}, {"p99", time, p99, n}, {"max", time, max, n}}},
+             out);
+}
+
+/* Percentiles, as far as there are requests to tell them: x is the number of nines. */
+static void plot_percentiles(const struct histogram *h, struct buffer *out)
+{
+    enum { POINTS = 121 };
+    double x[POINTS], y[POINTS];
+    const double most = h->count > 1 ? fmin(log10((double)h->count), 6) : 1;
+    for (size_t i = 0; i < POINTS; i++) {
+        x[i] = most * (double)i / (POINTS - 1);
+        y[i] = histogram_percentile(h, 1 - pow(10, -x[i]));
+    }
+    plot_put(&(struct plot){.title = "latency by percentile",
+                            .x_label = "of all requests",
+                            .y_label = "milliseconds",
+                            .log_y = true,
+                            .lines = 1,
+                            .line = {{"latency", x, y, POINTS}},
+                            .ticks = 8,
+                            .tick = {0, 0.30103, 1, 2, 3, 4, 5, 6},
+                            .tick_name = {"0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"}},
+             out);
+}
+
+static void put_scenario(const struct scenario *scenario, int i, struct buffer *out)
+{
+    char label[BENCH_LABEL];
+    buffer_printf(out, "<h2 id=\"s%d\">", i);
+    put_escaped(out, bench_label(scenario, label));
+    buffer_printf(out, "</h2>\n<p>%zu bytes of request, %zu of answer; %llu answers in %.1f s</p>\n<div class=\"plots\">\n",
+                  scenario->request_bytes, scenario->answer_bytes, (unsigned long long)scenario->result.answered,
+                  scenario->result.seconds);
+    plot_time(&scenario->result, out);
+    plot_percentiles(&scenario->result.latency, out);
+    buffer_text(out, "</div>\n");
+}
+
+void bench_put_html(const struct bench *bench, struct buffer *out)
+{
+    char when[32];
+    const time_t now = time(NULL);
+    struct tm utc;
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M UTC", gmtime_r(&now, &utc));
+    buffer_text(out, head);
+    buffer_text(out, "<p>");
+    put_escaped(out, bench->url);
+    buffer_printf(out, ", %s; %g s each after %g s of warm-up; ", when, bench->duration, bench->warm_up);
+    if (bench->rate > 0)
+        buffer_printf(out, "%g requests a second were due, and latencies count from when a request was due.</p>\n",
+                      bench->rate);
+    else
+        buffer_text(out, "closed loop: each connection asked again once it had been answered.</p>\n");
+    put_table(bench, out);
+    for (int i = 0; i < bench->count; i++)
+        if (bench->scenario[i].ran)
+            put_scenario(&bench->scenario[i], i, out);
+    buffer_text(out, "</body>\n</html>\n");
+}

@@ -1,0 +1,303 @@
+#include "cli/arguments.h"
+#include "json/scanner.h"
+#include "number/number.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Reading, one argument after the other. */
+struct parser {
+    struct arguments *out;
+    char *const *argv;
+    int argc, at;
+};
+
+/* ---- names ---------------------------------------------------------------------------------------------------------- */
+
+const struct loss_descriptor *find_loss(const char *name)
+{
+    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
+    const struct loss_descriptor *const loss = loss_find(name);
+    if (loss)
+        return loss;
+    struct loss_nearest search = {.name = name};
+    for (size_t i = 0; i < loss_count(); i++) {
+        loss_nearest_try(&search, loss_at(i)->name);
+        for (int k = 0; k < LOSS_MAX_ALIASES && loss_at(i)->aliases[k]; k++)
+            loss_nearest_try(&search, loss_at(i)->aliases[k]);
+    }
+    fail(EXIT_USAGE, "there is no loss '%s'%s", json_quote(name, quote),
+         loss_nearest_text(&search, "'", "'", "`lossctl list` shows them", meant));
+    return NULL;
+}
+
+const struct loss_descriptor *find_loss_spec(const char *spec)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(spec, ":"), spec);
+    return find_loss(name);
+}
+
+static const struct command *find_command(const char *name)
+{
+    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
+    struct loss_nearest search = {.name = name};
+    for (int i = 0; i < command_count; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+        loss_nearest_try(&search, commands[i].name);
+    }
+    fail(EXIT_USAGE, "there is no command '%s'%s", json_quote(name, quote),
+         loss_nearest_text(&search, "'", "'", "`lossctl --help` shows them", meant));
+    return NULL;
+}
+
+/* Whether a flag of that many bytes means an option, hyphens and underscores being one. */
+static bool is_option(const char *option, const char *flag, size_t len)
+{
+    if (strlen(option) != len)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (option[i] != flag[i] && !(option[i] == '-' && flag[i] == '_'))
+            return false;
+    return true;
+}
+
+static int find_option(const struct command *command, const char *flag, size_t len)
+{
+    for (int i = 0; i < OPT_COUNT; i++)
+        if (command_takes(command, (enum option_id)i) && is_option(option_specs[i].name, flag, len))
+            return i;
+    return -1;
+}
+
+bool command_takes_loss_option(const struct command *command, const struct loss_option *option)
+{
+    const bool derivative = option->kind == LOSS_OPTION_GRAD || option->kind == LOSS_OPTION_HESS;
+    return command->loss_options && (!derivative || command_takes(command, OPT_GRAD));
+}
+
+/* Of several losses the first that has it speaks for all. */
+static bool find_loss_option(const struct arguments *a, const char *flag, size_t len, struct loss_option *option)
+{
+    for (int i = 0; a->command->loss_options && i < a->count; i++)
+        for (int place = 0; loss_option_at(a->loss[i], place, option); place++)
+            if (command_takes_loss_option(a->command, option) && is_option(option->option, flag, len))
+                return true;
+    return false;
+}
+
+static enum exit_code unknown_option(const struct arguments *a, const char *flag, size_t len)
+{
+    char name[64], best[64], quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
+    struct loss_option option;
+    snprintf(name, sizeof name, "%.*s", (int)(len < sizeof name ? len : sizeof name - 1), flag);
+    struct loss_nearest search = {.name = name};
+    for (int i = 0; i < OPT_COUNT; i++)
+        if (command_takes(a->command, (enum option_id)i))
+            loss_nearest_try(&search, option_specs[i].name);
+    for (int i = 0; a->command->loss_options && i < a->count; i++)
+        for (int place = 0; loss_option_at(a->loss[i], place, &option); place++) {
+            if (!command_takes_loss_option(a->command, &option))
+                continue;
+            loss_nearest_try(&search, option.option);
+            if (search.best == option.option) { /* which the next one overwrites */
+                snprintf(best, sizeof best, "%s", option.option);
+                search.best = best;
+            }
+        }
+    if (!search.best && a->command->loss_options && a->count == 0)
+        return fail(EXIT_USAGE, "--%s: name the loss first, for its options are known then: lossctl %s LOSS --%s ...",
+                    json_quote(name, quote), a->command->name, quote);
+    return fail(EXIT_USAGE, "%s%s%s has no option --%s%s", a->command->name,
+                a->command->loss_options && a->count ? " " : "", a->command->loss_options && a->count ? a->argument[0] : "",
+                json_quote(name, quote), loss_nearest_text(&search, "--", "", "`--help` shows them all", meant));
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------------------- */
+
+static bool is_boolean(const char *text)
+{
+    return text &&
+           (strcmp(text, "true") == 0 || strcmp(text, "false") == 0 || strcmp(text, "True") == 0 || strcmp(text, "False") == 0);
+}
+
+/* The value of an option: behind its '=', or the next argument. */
+static enum exit_code take_value(struct parser *p, const char *flag, size_t len, const char *what, const char **value)
+{
+    if (flag[len] == '=')
+        *value = flag + len + 1;
+    else if (p->at + 1 < p->argc)
+        *value = p->argv[++p->at];
+    else
+        return fail(EXIT_USAGE, "--%.*s needs a value: --%.*s %s", (int)len, flag, (int)len, flag, what);
+    return EXIT_OK;
+}
+
+static enum exit_code take_option(struct parser *p, enum option_id id, const char *flag, size_t len)
+{
+    struct arguments *const a = p->out;
+    const char *value = "";
+    if (!option_specs[id].value && flag[len] == '=')
+        return fail(EXIT_USAGE, "--%.*s takes no value", (int)len, flag);
+    if (option_specs[id].value && take_value(p, flag, len, option_specs[id].value, &value) != EXIT_OK)
+        return EXIT_USAGE;
+    if (a->repeats == MAX_REPEATED)
+        return fail(EXIT_USAGE, "there are more than %d options", MAX_REPEATED);
+    a->value[id] = value;
+    a->repeated[a->repeats].option = id;
+    a->repeated[a->repeats++].value = value;
+    return EXIT_OK;
+}
+
+static enum exit_code take_loss_option(struct parser *p, const struct loss_option *option, const char *flag, size_t len)
+{
+    struct arguments *const a = p->out;
+    const char *value = "true";
+    const bool bare = option->boolean && flag[len] != '=' && !(p->at + 1 < p->argc && is_boolean(p->argv[p->at + 1]));
+    if (!bare && take_value(p, flag, len, option->value, &value) != EXIT_OK)
+        return EXIT_USAGE;
+    for (int i = 0; i < a->fields; i++)
+        if (strcmp(a->field[i].option.option, option->option) == 0)
+            return fail(EXIT_USAGE, "--%s is given twice", option->option);
+    if (a->fields == MAX_FIELDS)
+        return fail(EXIT_USAGE, "there are more than %d options", MAX_FIELDS);
+    a->field[a->fields++] = (struct given){*option, value};
+    return EXIT_OK;
+}
+
+static enum exit_code take_flag(struct parser *p)
+{
+    const char *flag = p->argv[p->at];
+    struct loss_option option;
+    if (strcmp(flag, "-h") == 0)
+        flag = "--help";
+    if (strcmp(flag, "-q") == 0)
+        flag = "--quiet";
+    if (flag[1] != '-' || flag[2] == '\0')
+        return fail(EXIT_USAGE, "'%s' is no option; options begin with two hyphens", flag);
+    flag += 2;
+    const size_t len = strcspn(flag, "=");
+    const int id = find_option(p->out->command, flag, len);
+    if (id >= 0)
+        return take_option(p, (enum option_id)id, flag, len);
+    return find_loss_option(p->out, flag, len, &option) ? take_loss_option(p, &option, flag, len)
+                                                        : unknown_option(p->out, flag, len);
+}
+
+static enum exit_code take_argument(struct parser *p)
+{
+    struct arguments *const a = p->out;
+    const char *const text = p->argv[p->at];
+    if (a->count == a->command->most || a->count == MAX_ARGUMENTS)
+        return fail(EXIT_USAGE, "'%s' is one too many: lossctl %s%s%s [--option value]...", text, a->command->name,
+                    *a->command->arguments ? " " : "", a->command->arguments);
+    if (a->command->loss_options && !(a->loss[a->count] = find_loss_spec(text)))
+        return EXIT_USAGE;
+    a->argument[a->count++] = text;
+    return EXIT_OK;
+}
+
+static void read_environment(struct arguments *a)
+{
+    for (int i = 0; i < OPT_COUNT; i++) {
+        const char *const text = option_specs[i].env ? getenv(option_specs[i].env) : NULL;
+        if (text && *text && !a->value[i] && command_takes(a->command, (enum option_id)i)) {
+            a->value[i] = text;
+            a->from_environment[i] = true;
+        }
+    }
+}
+
+/* Before anything is computed; losses are those of the instruction set from then on. */
+static enum exit_code choose_isa(struct arguments *a)
+{
+    char names[128] = "auto";
+    const char *const name = a->value[OPT_ISA];
+    if (!name || strcmp(name, "auto") == 0)
+        return EXIT_OK;
+    if (loss_isa_choose(name)) {
+        for (int i = 0; i < a->count; i++)
+            a->loss[i] = find_loss_spec(a->argument[i]);
+        return EXIT_OK;
+    }
+    for (size_t i = 0, len = strlen(names); loss_isa_at(i) && len < sizeof names; i++)
+        len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", loss_isa_at(i + 1) ? ", " : " or ", loss_isa_at(i));
+    return fail(EXIT_USAGE, "--isa is '%s'; it must be %s, and this machine must have it", name, names);
+}
+
+enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
+{
+    struct parser p = {a, argv, argc, 2};
+    *a = (struct arguments){0};
+    if (argc < 2)
+        return fail(EXIT_USAGE, "a command is missing; `lossctl --help` shows them");
+    a->command = find_command(argv[1]);
+    if (!a->command)
+        return EXIT_USAGE;
+    for (; p.at < argc; p.at++) {
+        const enum exit_code code = argv[p.at][0] == '-' && argv[p.at][1] ? take_flag(&p) : take_argument(&p);
+        if (code != EXIT_OK)
+            return code;
+    }
+    if (a->value[OPT_LOCAL] && a->value[OPT_URL])
+        return fail(EXIT_USAGE, "--local computes without a server; --url names one: give either");
+    read_environment(a);
+    if (a->count < a->command->least && !a->value[OPT_HELP])
+        return fail(EXIT_USAGE, "%s is missing: lossctl %s %s [--option value]...", a->command->arguments, a->command->name,
+                    a->command->arguments);
+    return choose_isa(a);
+}
+
+/* ---- numbers -------------------------------------------------------------------------------------------------------- */
+
+enum exit_code argument_number(const struct arguments *a, enum option_id option, double least, double most, double fallback,
+                               double *value)
+{
+    const char *const text = a->value[option], *end;
+    *value = fallback;
+    if (!text)
+        return EXIT_OK;
+    end = number_read_f64(text, value);
+    if (!end || *end || !(*value >= least && *value <= most))
+        return fail(EXIT_USAGE, "--%s is '%s'; it must be a number from %.15g to %.15g", option_specs[option].name, text, least,
+                    most);
+    return EXIT_OK;
+}
+
+enum exit_code argument_integer(const struct arguments *a, enum option_id option, long least, long most, long fallback,
+                                long *value)
+{
+    const char *const text = a->value[option], *end = NULL;
+    int64_t number = fallback;
+    *value = fallback;
+    if (text && (number_read_i64(text, &number, &end) != NUMBER_OK || *end || number < least || number > most))
+        return fail(EXIT_USAGE, "--%s is '%s'; it must be a whole number from %ld to %ld", option_specs[option].name, text,
+                    least, most);
+    *value = (long)number;
+    return EXIT_OK;
+}
+
+enum exit_code argument_header(const struct arguments *a, enum csv_header *header)
+{
+    static const char *const names[] = {
+        [CSV_HEADER_AUTO] = "auto", [CSV_HEADER_YES] = "yes", [CSV_HEADER_NO] = "no", NULL};
+    const char *const name = a->value[OPT_HEADER] ? a->value[OPT_HEADER] : names[CSV_HEADER_AUTO];
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], name) == 0) {
+            *header = (enum csv_header)i;
+            return EXIT_OK;
+        }
+    return fail(EXIT_USAGE, "--header is '%s'; it must be auto, yes or no", name);
+}
+
+enum exit_code argument_threads(const struct arguments *a, int *threads)
+{
+    enum { THREADS_MOST = 1024 };
+    long count;
+    const enum exit_code code = argument_integer(a, OPT_THREADS, 1, THREADS_MOST, omp_get_num_procs(), &count);
+    *threads = (int)count;
+    return code;
+}

@@ -1,0 +1,92 @@
+/* lossctl --man: lossctl(1), from the tables that --help is made from. */
+#include "cli/help.h"
+#include "formats/roff.h"
+
+#include <string.h>
+
+static void put_command(FILE *out, const struct command *command)
+{
+    fprintf(out, ".SS \"lossctl %s%s%s [\\-\\-option value] ...\"\n", command->name, *command->arguments ? " " : "",
+            command->arguments);
+    roff_text(out, command->doc);
+    if (command->loss_options)
+        roff_text(out, "Beside the options of its losses it takes:");
+    for (int i = 0; i < OPT_COUNT; i++) {
+        const struct option_spec *const spec = &option_specs[i];
+        char doc[600];
+        if (!command_takes(command, (enum option_id)i) || i == OPT_HELP)
+            continue;
+        snprintf(doc, sizeof doc, "%s%s%s", spec->doc, spec->env ? "; also " : "", spec->env ? spec->env : "");
+        roff_option(out, spec->name, spec->value, doc);
+    }
+}
+
+/* The options of each loss on one line. */
+static void put_losses(FILE *out)
+{
+    for (size_t i = 0; i < loss_count(); i++) {
+        struct loss_option option;
+        char text[1024] = "";
+        for (int place = 0; loss_option_at(loss_at(i), place, &option); place++) {
+            const size_t len = strlen(text);
+            if (option.kind == LOSS_OPTION_TENSOR || option.kind == LOSS_OPTION_VALUE)
+                snprintf(text + len, sizeof text - len, "%s--%s", len ? ", " : "", option.option);
+        }
+        fprintf(out, ".TP\n.B %s\n", loss_at(i)->name);
+        roff_text(out, text);
+    }
+}
+
+static void put_examples(FILE *out)
+{
+    fprintf(out, ".nf\n");
+    for (int i = 0; i < command_count; i++)
+        for (const char *line = commands[i].examples; line && *line;) {
+            char one[256];
+            const size_t len = strcspn(line, "\n");
+            snprintf(one, sizeof one, "%.*s", (int)len, line);
+            roff_line(out, one);
+            line += len + (line[len] == '\n');
+        }
+    fprintf(out, ".fi\n");
+}
+
+void help_man(FILE *out)
+{
+    roff_head(out, "LOSSCTL", 1, "lossctl " LOSS_VERSION,
+              "loss functions from the command line, by a lossd server or without one");
+    fprintf(out, ".SH SYNOPSIS\n.B lossctl\n.I command\n[\\fIarguments\\fR] [\\fB\\-\\-option\\fR \\fIvalue\\fR] ...\n"
+                 ".SH DESCRIPTION\n");
+    roff_text(
+        out,
+        "Evaluates loss functions and their gradients over tensors in files, compares them, shows what there is, checks a "
+        "server and puts load on it. A value follows its option as the next word or behind an equals sign. What takes more "
+        "than a second shows on standard error how far it is.");
+    fprintf(out, ".SH COMMANDS\n");
+    for (int i = 0; i < command_count; i++)
+        put_command(out, &commands[i]);
+    fprintf(out, ".SH \"OPTIONS OF LOSSES\"\n");
+    roff_text(
+        out,
+        "As `lossctl eval LOSS --help` explains them. With eval there are --grad-NAME and --hess-NAME besides, for each tensor "
+        "that has such derivatives.");
+    put_losses(out);
+    fprintf(out, ".SH ENVIRONMENT\n");
+    for (int i = 0; i < OPT_COUNT; i++)
+        if (option_specs[i].env) {
+            char text[128];
+            snprintf(text, sizeof text, "stands for --%s", option_specs[i].name);
+            fprintf(out, ".TP\n.B %s\n", option_specs[i].env);
+            roff_text(out, text);
+        }
+    fprintf(out, ".TP\n.B LOSSD_TOKEN\n");
+    roff_text(out, "the bearer token itself, where --token-file is not given");
+    fprintf(out, ".SH \"EXIT STATUS\"\n");
+    for (int code = 0; code < EXIT_COUNT; code++) {
+        fprintf(out, ".TP\n.B %d\n", code);
+        roff_text(out, exit_meanings[code]);
+    }
+    fprintf(out, ".SH EXAMPLES\n");
+    put_examples(out);
+    fprintf(out, ".SH \"SEE ALSO\"\n.BR lossd (8)\n");
+}

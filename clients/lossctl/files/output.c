@@ -1,0 +1,186 @@
+#include "files/output.h"
+#include "number/number.h"
+#include "cli/progress.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- what goes where ------------------------------------------------------------------------------------------------ */
+
+static bool is_stdout(const struct output *output)
+{
+    return strcmp(output->path, "-") == 0;
+}
+
+enum exit_code outputs_add(struct outputs *outputs, const char *name, const char *spec)
+{
+    struct output *const output = &outputs->output[outputs->count];
+    *output = (struct output){.path = spec};
+    snprintf(output->name, sizeof output->name, "%s", name);
+    output->format = file_format_prefix(&output->path);
+    if (output->format == FILE_UNKNOWN)
+        output->format = is_stdout(output) ? FILE_JSON : file_format_of(output->path);
+    if (*output->path == '\0')
+        return fail(EXIT_USAGE, "'%s' names no file to write %s to", spec, name);
+    if (output->format == FILE_UNKNOWN)
+        return fail(EXIT_USAGE,
+                    "'%s' does not tell in which format to write %s: let it end in .npy, .safetensors, .json or "
+                    ".csv, or begin with npy:, safetensors:, json: or csv:",
+                    spec, name);
+    for (int i = 0; i < outputs->count; i++)
+        if (strcmp(outputs->output[i].path, output->path) == 0 &&
+            (output->format != FILE_SAFETENSORS || outputs->output[i].format != FILE_SAFETENSORS))
+            return fail(EXIT_USAGE, "%s and %s would both go to %s; only a safetensors file holds several tensors",
+                        outputs->output[i].name, name, output->path);
+    outputs->count++;
+    return EXIT_OK;
+}
+
+bool outputs_take_stdout(const struct outputs *outputs)
+{
+    for (int i = 0; i < outputs->count; i++)
+        if (is_stdout(&outputs->output[i]))
+            return true;
+    return false;
+}
+
+/* ---- formats -------------------------------------------------------------------------------------------------------- */
+
+/* Version 1 of the format, whose header is filled up with spaces to a multiple of 64 bytes. */
+static void put_npy(struct buffer *out, const struct loss_tensor *tensor)
+{
+    enum { FIXED = 10, ALIGNMENT = 64 };
+    struct buffer header = {0};
+    buffer_printf(&header, "{'descr': '<f%zu', 'fortran_order': False, 'shape': (", loss_dtype_size(tensor->dtype));
+    for (int axis = 0; axis < tensor->rank; axis++)
+        buffer_printf(&header, "%zu,%s", tensor->shape[axis], axis + 1 < tensor->rank ? " " : "");
+    buffer_text(&header, "), }");
+    while ((FIXED + header.len + 1) % ALIGNMENT != 0 && !header.failed)
+        buffer_text(&header, " ");
+    buffer_text(&header, "\n");
+    const uint16_t len = (uint16_t)header.len; /* little-endian, as we are */
+    buffer_append(out, "\x93NUMPY\x01", 8);
+    buffer_append(out, &len, sizeof len);
+    if (!header.failed)
+        buffer_append(out, header.data, header.len);
+    out->failed |= header.failed;
+    buffer_free(&header);
+}
+
+/* A row a line; what has no dimensions is one number, what has more than two has a row for each index of all but the last. */
+static void put_csv(struct buffer *out, const struct loss_tensor *tensor)
+{
+    const size_t columns = tensor->rank > 1 ? tensor->shape[tensor->rank - 1] : 1, n = loss_tensor_elements(tensor);
+    for (size_t i = 0; i < n; i++) {
+        char *const at = buffer_reserve(out, NUMBER_TEXT + 1);
+        if (!at)
+            return;
+        const bool wide = tensor->dtype == LOSS_FLOAT64;
+        const double value = wide ? ((const double *)tensor->data)[i] : (double)((const float *)tensor->data)[i];
+        size_t len;
+        if (value - value != 0) /* NaN or infinite */
+            len = (size_t)sprintf(at, "%s", value != value ? "nan" : value > 0 ? "inf" : "-inf");
+        else
+            len = wide ? number_write_f64(at, value) : number_write_f32(at, (float)value);
+        at[len] = (i + 1) % columns == 0 ? '\n' : ',';
+        out->len += len + 1;
+    }
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------------- */
+
+/* What goes to one path: a text or a header in `head`, then tensors as they stand. */
+static enum exit_code encode(const struct outputs *outputs, int first, int threads, struct buffer *head,
+                             const struct loss_tensor *behind[], int *count)
+{
+    const struct output *const output = &outputs->output[first];
+    struct archive_entry entry[OUTPUTS];
+    *count = 0;
+    switch (output->format) {
+    case FILE_NPY:
+        put_npy(head, output->tensor);
+        behind[(*count)++] = output->tensor;
+        break;
+    case FILE_SAFETENSORS:
+        for (int i = first; i < outputs->count; i++)
+            if (strcmp(outputs->output[i].path, output->path) == 0) {
+                behind[*count] = entry[*count].tensor = outputs->output[i].tensor;
+                memcpy(entry[(*count)++].name, outputs->output[i].name, sizeof entry->name);
+            }
+        archive_header(head, entry, *count);
+        break;
+    case FILE_JSON:
+        tensor_json_encode(head, output->tensor, FORM_NESTED, threads);
+        buffer_text(head, "\n");
+        break;
+    default:
+        put_csv(head, output->tensor);
+    }
+    return head->failed ? fail_memory() : EXIT_OK;
+}
+
+static bool put_all(FILE *file, const struct buffer *head, const struct loss_tensor *const behind[], int count)
+{
+    bool right = fwrite(head->data, 1, head->len, file) == head->len;
+    for (int i = 0; i < count && right; i++) {
+        const size_t bytes = loss_tensor_bytes(behind[i]);
+        right = bytes == 0 || fwrite(behind[i]->data, 1, bytes, file) == bytes;
+    }
+    return fflush(file) == 0 && right;
+}
+
+/* Writes a file beside the one that is meant, and then puts it in its place; what is no plain file is written to as it is. */
+static enum exit_code write_path(const char *path, const struct buffer *head, const struct loss_tensor *const behind[],
+                                 int count)
+{
+    char beside[4096];
+    struct stat status;
+    const bool plain = lstat(path, &status) != 0 || S_ISREG(status.st_mode);
+    snprintf(beside, sizeof beside, plain ? "%s.%ld.part" : "%s", path, (long)getpid());
+    FILE *const file = fopen(beside, "we");
+    bool right = file && put_all(file, head, behind, count);
+    if (file)
+        right = fclose(file) == 0 && right;
+    if (right && plain)
+        right = rename(beside, path) == 0;
+    if (right)
+        return EXIT_OK;
+    const int why = errno;
+    if (plain)
+        remove(beside);
+    return fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(why));
+}
+
+static enum exit_code write_one(const struct outputs *outputs, int first, int threads)
+{
+    const struct loss_tensor *behind[OUTPUTS];
+    const struct output *const output = &outputs->output[first];
+    struct buffer head = {0};
+    int count;
+    progress_begin("writing %s", output->path);
+    enum exit_code code = encode(outputs, first, threads, &head, behind, &count);
+    if (code == EXIT_OK && is_stdout(output) && !put_all(stdout, &head, behind, count))
+        code = fail(EXIT_FAILED, "cannot write to standard output: %s", strerror(errno));
+    else if (code == EXIT_OK && !is_stdout(output))
+        code = write_path(output->path, &head, behind, count);
+    progress_end();
+    buffer_free(&head);
+    return code;
+}
+
+enum exit_code outputs_write(const struct outputs *outputs, int threads)
+{
+    for (int i = 0; i < outputs->count; i++) {
+        bool written = false;
+        for (int k = 0; k < i; k++)
+            written |= strcmp(outputs->output[k].path, outputs->output[i].path) == 0;
+        const enum exit_code code = written ? EXIT_OK : write_one(outputs, i, threads);
+        if (code != EXIT_OK)
+            return code;
+    }
+    return EXIT_OK;
+}

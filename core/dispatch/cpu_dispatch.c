@@ -1,0 +1,197 @@
+/* Which instruction set the program runs on: the best that the machine has, or the one that is asked for. */
+#include "dispatch/cpu_dispatch.h"
+#include "dispatch/kernel_table.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#if defined __x86_64__
+#include <cpuid.h>
+#endif
+
+/* ---- the machine ---------------------------------------------------------------------------------------------------- */
+
+/* The features of the levels of the x86-64 psABI. XSAVE stands for OSXSAVE, too; the bits of XCR0 say that the operating system
+   keeps the wider registers. */
+const struct isa_feature isa_features[] = {
+    {ISA_X86_64_V2, "cx16", "__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16", ISA_LEAF_1_ECX, 13},
+    {ISA_X86_64_V2, "lahf_lm", "__LAHF_SAHF__", ISA_LEAF_80000001_ECX, 0},
+    {ISA_X86_64_V2, "popcnt", "__POPCNT__", ISA_LEAF_1_ECX, 23},
+    {ISA_X86_64_V2, "sse3", "__SSE3__", ISA_LEAF_1_ECX, 0},
+    {ISA_X86_64_V2, "ssse3", "__SSSE3__", ISA_LEAF_1_ECX, 9},
+    {ISA_X86_64_V2, "sse4.1", "__SSE4_1__", ISA_LEAF_1_ECX, 19},
+    {ISA_X86_64_V2, "sse4.2", "__SSE4_2__", ISA_LEAF_1_ECX, 20},
+    {ISA_X86_64_V2, "crc32", "__CRC32__", ISA_LEAF_1_ECX, 20}, /* a part of SSE4.2 */
+    {ISA_X86_64_V3, "xsave", "__XSAVE__", ISA_LEAF_1_ECX, 26},
+    {ISA_X86_64_V3, "osxsave", NULL, ISA_LEAF_1_ECX, 27},
+    {ISA_X86_64_V3, "saved xmm", NULL, ISA_XCR0, 1},
+    {ISA_X86_64_V3, "saved ymm", NULL, ISA_XCR0, 2},
+    {ISA_X86_64_V3, "avx", "__AVX__", ISA_LEAF_1_ECX, 28},
+    {ISA_X86_64_V3, "avx2", "__AVX2__", ISA_LEAF_7_EBX, 5},
+    {ISA_X86_64_V3, "bmi1", "__BMI__", ISA_LEAF_7_EBX, 3},
+    {ISA_X86_64_V3, "bmi2", "__BMI2__", ISA_LEAF_7_EBX, 8},
+    {ISA_X86_64_V3, "f16c", "__F16C__", ISA_LEAF_1_ECX, 29},
+    {ISA_X86_64_V3, "fma", "__FMA__", ISA_LEAF_1_ECX, 12},
+    {ISA_X86_64_V3, "lzcnt", "__LZCNT__", ISA_LEAF_80000001_ECX, 5},
+    {ISA_X86_64_V3, "movbe", "__MOVBE__", ISA_LEAF_1_ECX, 22},
+    {ISA_X86_64_V4, "saved opmask", NULL, ISA_XCR0, 5},
+    {ISA_X86_64_V4, "saved zmm0-15", NULL, ISA_XCR0, 6},
+    {ISA_X86_64_V4, "saved zmm16-31", NULL, ISA_XCR0, 7},
+    {ISA_X86_64_V4, "avx512f", "__AVX512F__", ISA_LEAF_7_EBX, 16},
+    {ISA_X86_64_V4, "avx512bw", "__AVX512BW__", ISA_LEAF_7_EBX, 30},
+    {ISA_X86_64_V4, "avx512cd", "__AVX512CD__", ISA_LEAF_7_EBX, 28},
+    {ISA_X86_64_V4, "avx512dq", "__AVX512DQ__", ISA_LEAF_7_EBX, 17},
+    {ISA_X86_64_V4, "avx512vl", "__AVX512VL__", ISA_LEAF_7_EBX, 31},
+    {ISA_X86_64_V4_VBMI2, "avx512vbmi", "__AVX512VBMI__", ISA_LEAF_7_ECX, 1},
+    {ISA_X86_64_V4_VBMI2, "avx512vbmi2", "__AVX512VBMI2__", ISA_LEAF_7_ECX, 6},
+};
+const size_t isa_feature_count = sizeof isa_features / sizeof isa_features[0];
+
+enum isa isa_of_words(const uint32_t words[ISA_WORD_COUNT])
+{
+    enum isa isa = ISA_X86_64_V4_VBMI2;
+    for (size_t i = 0; i < isa_feature_count; i++) {
+        const struct isa_feature *const feature = &isa_features[i];
+        if (feature->isa <= isa && !(words[feature->word] >> feature->bit & 1))
+            isa = feature->isa - 1;
+    }
+    return isa;
+}
+
+#if defined __x86_64__
+static enum isa isa_of_machine(void)
+{
+    uint32_t words[ISA_WORD_COUNT] = {0}, eax, ebx, ecx, edx;
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx))
+        words[ISA_LEAF_1_ECX] = ecx;
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+        words[ISA_LEAF_7_EBX] = ebx;
+        words[ISA_LEAF_7_ECX] = ecx;
+    }
+    if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx))
+        words[ISA_LEAF_80000001_ECX] = ecx;
+    if (words[ISA_LEAF_1_ECX] & bit_OSXSAVE) /* else there is no xgetbv */
+        __asm__("xgetbv" : "=a"(words[ISA_XCR0]), "=d"(edx) : "c"(0));
+    return isa_of_words(words);
+}
+#else
+static enum isa isa_of_machine(void)
+{
+    return ISA_BASE;
+}
+#endif
+
+/* ---- the choice ----------------------------------------------------------------------------------------------------- */
+
+/* A compiler that is not told of any builds the portable one. */
+#define DECLARE(isa) extern const struct loss_kernels loss_kernels_##isa;
+#if !defined HAS_x86_64
+#define HAS_portable
+#endif
+#ifdef HAS_x86_64_v4
+DECLARE(x86_64_v4)
+#endif
+#ifdef HAS_x86_64_v3
+DECLARE(x86_64_v3)
+#endif
+#ifdef HAS_x86_64_v2
+DECLARE(x86_64_v2)
+#endif
+#ifdef HAS_x86_64
+DECLARE(x86_64)
+#endif
+#ifdef HAS_portable
+DECLARE(portable)
+#endif
+
+/* The kernels that there are, the best first; the last run everywhere. */
+static const struct {
+    const char *name;
+    const struct loss_kernels *kernels;
+    enum isa isa;  /* what they need */
+    enum isa most; /* what other code may use if these are chosen by name: that name says nothing of VBMI */
+} built[] = {
+#ifdef HAS_x86_64_v4
+    {"x86-64-v4", &loss_kernels_x86_64_v4, ISA_X86_64_V4, ISA_X86_64_V4_VBMI2},
+#endif
+#ifdef HAS_x86_64_v3
+    {"x86-64-v3", &loss_kernels_x86_64_v3, ISA_X86_64_V3, ISA_X86_64_V3},
+#endif
+#ifdef HAS_x86_64_v2
+    {"x86-64-v2", &loss_kernels_x86_64_v2, ISA_X86_64_V2, ISA_X86_64_V2},
+#endif
+#ifdef HAS_x86_64
+    {"x86-64", &loss_kernels_x86_64, ISA_BASE, ISA_BASE},
+#endif
+#ifdef HAS_portable
+    {"portable", &loss_kernels_portable, ISA_BASE, ISA_BASE},
+#endif
+};
+enum { BUILT = sizeof built / sizeof built[0], UNKNOWN = -1 };
+
+static atomic_int allowed = UNKNOWN;
+
+enum isa isa_allowed(void)
+{
+    int isa = atomic_load_explicit(&allowed, memory_order_relaxed);
+    if (isa == UNKNOWN) {
+        isa = (int)isa_of_machine();
+        atomic_store_explicit(&allowed, isa, memory_order_relaxed); /* another thread stores the same */
+    }
+    return (enum isa)isa;
+}
+
+static size_t choice(void)
+{
+    const enum isa isa = isa_allowed();
+    size_t i = 0;
+    while (built[i].isa > isa)
+        i++;
+    return i;
+}
+
+const struct loss_kernels *loss_kernels(void)
+{
+    return built[choice()].kernels;
+}
+
+const char *loss_isa(void)
+{
+    return built[choice()].name;
+}
+
+const char *loss_isa_at(size_t index)
+{
+    return index < BUILT ? built[index].name : NULL;
+}
+
+bool loss_isa_choose(const char *name)
+{
+    const enum isa machine = isa_of_machine();
+    for (size_t i = 0; i < BUILT; i++)
+        if (strcmp(built[i].name, name) == 0 && built[i].isa <= machine) {
+            const enum isa isa = built[i].most < machine ? built[i].most : machine;
+            atomic_store_explicit(&allowed, (int)isa, memory_order_relaxed);
+            return true;
+        }
+    return false;
+}
+
+/* ---- what runs on it ------------------------------------------------------------------------------------------------ */
+
+size_t loss_run_bytes(const struct loss_plan *plan, int threads)
+{
+    return loss_kernels()->bytes(plan, threads);
+}
+
+enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error)
+{
+    size_t failed;
+    return loss_kernels()->run(&plan, 1, threads, result, &failed, error);
+}
+
+enum loss_status loss_run_all(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
+                              size_t *failed, struct loss_error *error)
+{
+    return n > 0 ? loss_kernels()->run(plans, n, threads, results, failed, error) : LOSS_OK;
+}

@@ -1,0 +1,28 @@
+/* The table of losses, built once for each instruction set: ISA is its name. */
+#include "dispatch/kernel_table.h"
+#include "engine/run.h"
+
+#ifndef ISA
+#define ISA portable
+#endif
+#define JOIN(a, b)      a##b
+#define KERNELS_OF(isa) JOIN(loss_kernels_, isa)
+
+#define LOSS(name) extern const struct loss_descriptor loss_##name;
+#include "losses.def"
+#undef LOSS
+
+static const struct loss_descriptor *const table[] = {
+#define LOSS(name) &loss_##name,
+#include "losses.def"
+#undef LOSS
+};
+
+extern const struct loss_kernels KERNELS_OF(ISA);
+const struct loss_kernels KERNELS_OF(ISA) = {
+    .table = table,
+    .count = sizeof table / sizeof table[0],
+    .work = run_work,
+    .bytes = run_bytes,
+    .run = run_plans,
+};

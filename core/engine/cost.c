@@ -1,0 +1,96 @@
+/* What evaluating a plan costs, told from what is known before it is run. The unit is that of loss_plan.work: about a
+   nanosecond. The numbers here are the engine's share, and those of each loss are in its own file; `make check-cost` measures
+   both. */
+#include "engine/run.h"
+
+#include <math.h>
+
+/* An operand that is copied for the kernel, or a derivative that is copied from where the kernel left it: each element, ... */
+#define COST_COPY 1.0
+/* ... and each straight line of them (strided.c), which begins with a division for each dimension. */
+#define COST_LINE      12.0
+#define COST_DIMENSION 6.0
+/* A derivative of a tensor that terms share: it is written for each term, and summed in a second pass. */
+#define COST_FOLD 2.0
+/* A float32 derivative that is written past the caches. */
+#define COST_STREAM 0.5
+/* A term that is stored as the result; one that has a factor of its own; one whose weight is summed for the divisor. */
+#define COST_STORE  0.7
+#define COST_FACTOR 2.0
+#define COST_WEIGH  2.0
+/* A chunk, a block, and the whole. */
+#define COST_CHUNK 150.0
+#define COST_BLOCK 50.0
+#define COST_RUN   1000.0
+
+/* Copying all that a walk leads to, `terms` times. */
+static double copy_cost(const struct walk *walk, double terms, bool twice)
+{
+    const double elements = terms * (double)walk->len;
+    double line = (double)walk->len;
+    if (walk->dense)
+        return elements * COST_COPY * (1 + twice);
+    if (walk->row_rank > 0)
+        line = (double)walk->row_dim[walk->row_rank - 1];
+    else
+        line = (double)walk->dim[walk->rank - 1];
+    const double lines = elements / fmax(line, 1);
+    return elements * COST_COPY * (1 + twice) + lines * (COST_LINE + COST_DIMENSION * (walk->rank + walk->row_rank));
+}
+
+static double operand_cost(const struct run *run, int k)
+{
+    const struct operand *operand = &run->operand[k];
+    if (!operand->present)
+        return 0;
+    if (k == UPSTREAM || k == SAMPLE_WEIGHT)
+        return copy_cost(&operand->walk, (double)run->terms, false) + (double)run->terms * COST_FACTOR;
+    if (operand->in_place)
+        return 0;
+    return copy_cost(&operand->walk, operand->row > 0 ? (double)run->terms : 1, run->single && !operand->indexed);
+}
+
+static double derivative_cost(const struct run *run, const struct derivative *d, bool summed)
+{
+    const double elements = (double)run->terms * (double)d->walk.len;
+    if (summed)
+        return elements * COST_FOLD;
+    if (d->in_place)
+        return d->streamed ? elements * COST_STREAM : 0;
+    return copy_cost(&d->walk, (double)run->terms, run->single);
+}
+
+/* What each element costs, by what is asked for: derivatives that come after the first tensor's gradient cost the most. */
+static double element_cost(const struct loss_plan *plan, const struct loss_cost *cost)
+{
+    if ((plan->grad_mask & ~1u) != 0 || plan->hess_mask != 0)
+        return cost->all;
+    return plan->grad_mask != 0 ? cost->gradient : cost->value;
+}
+
+static double engine_cost(const struct run *run)
+{
+    const struct loss_plan *plan = run->plan;
+    const double terms = (double)run->terms, chunks = ceil(terms / (double)run->chunk);
+    double total = COST_RUN + chunks * COST_CHUNK + (double)run->blocks * COST_BLOCK;
+    for (int k = 0; k < OPERANDS; k++)
+        total += operand_cost(run, k);
+    for (int i = 0; i < run->derivatives; i++)
+        total += derivative_cost(run, &run->derivative[i], run_repeats(&run->derivative[i].walk));
+    if (plan->reduction == LOSS_NONE)
+        total += terms * COST_STORE;
+    if (plan->reduction == LOSS_MEAN && (plan->weighed || plan->has_sample_weight))
+        total += terms * COST_WEIGH;
+    return total;
+}
+
+size_t run_work(const struct loss_plan *plan)
+{
+    struct run run;
+    if (!run_lay_out(&run, plan))
+        return SIZE_MAX;
+    const struct loss_method *method = plan->loss->method;
+    const struct loss_cost cost = method->cost_of ? method->cost_of(plan) : method->cost;
+    const double total = engine_cost(&run) + (double)run.terms * cost.term + (double)plan->elements * element_cost(plan, &cost);
+    return total < (double)SIZE_MAX ? (size_t)total : SIZE_MAX;
+}

@@ -1,0 +1,260 @@
+/*
+ * Expanding with zlib and libzstd.
+ *
+ * Both write straight into the buffer that the body is read from. It grows by doubling, which costs little (block_cache.h), up to one
+ * byte more than the limit: a body that reaches that byte is too large, one that does not leaves it to the NUL.
+ */
+#include "content/decompress.h"
+
+#define ZLIB_CONST
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+#include <zstd_errors.h>
+
+enum {
+    EXPAND_START = 4096, /* bytes of room at least */
+    EXPAND_RATIO = 4,    /* the first guess of what zlib's streams expand to; they do not say */
+    EXPAND_PIECE = 1 << 20, /* bytes that zlib reads and writes between two looks whether to stop */
+    EXPAND_WINDOW_LOG = 23,
+    GZIP_WINDOW = 15 + 16, /* zlib: windows of up to 32 KiB, with gzip's header */
+    ZLIB_WINDOW = 15,
+    ZSTD_MAGIC_LEN = 4,
+};
+
+struct expansion {
+    enum coding coding;
+    const char *data;
+    size_t len, at; /* bytes that came, bytes that were read */
+    size_t limit;
+    struct buffer *out;
+    struct loss_error *error;
+};
+
+/* ---- what can go wrong ---------------------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 4))) static enum loss_status malformed(struct expansion *e, size_t at, const char *format, ...)
+{
+    char what[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    loss_fail(e->error, LOSS_MALFORMED, "the body is not sound %s: %s, at byte %zu of %zu", coding_name(e->coding), what, at,
+              e->len);
+    e->error->offset = (int64_t)at;
+    return LOSS_MALFORMED;
+}
+
+static enum loss_status no_memory(struct expansion *e)
+{
+    return loss_fail(e->error, LOSS_UNAVAILABLE, "there is not enough memory to expand the body at the moment");
+}
+
+static enum loss_status too_large(struct expansion *e)
+{
+    return loss_fail(e->error, LOSS_TOO_LARGE, "expanded, the body is larger than %zu bytes", e->limit);
+}
+
+static enum loss_status breaks_off(struct expansion *e)
+{
+    return malformed(e, e->len, "it breaks off");
+}
+
+static enum loss_status followed(struct expansion *e)
+{
+    return malformed(e, e->at, "its end is followed by something else");
+}
+
+/* ---- room ----------------------------------------------------------------------------------------------------------- */
+
+/* Makes the buffer large enough for `wanted` bytes and the one behind them, within the limit. */
+static enum loss_status grow(struct expansion *e, size_t wanted)
+{
+    const size_t most = e->limit + 1, doubled = e->out->capacity < most / 2 ? e->out->capacity * 2 : most;
+    size_t size = wanted < most ? wanted + 1 : most;
+    if (size < doubled)
+        size = doubled;
+    if (!(e->out->data ? buffer_resize(e->out, size) : buffer_take(e->out, size)))
+        return no_memory(e);
+    return LOSS_OK;
+}
+
+/* Sees to it that there is room for at least one byte. */
+static enum loss_status make_room(struct expansion *e)
+{
+    if (e->out->len > e->limit)
+        return too_large(e);
+    if (allowance_cancelled(e->out->allowance))
+        return loss_fail(e->error, LOSS_CANCELLED, "the request was given up");
+    return e->out->len < e->out->capacity ? LOSS_OK : grow(e, e->out->len + EXPAND_START);
+}
+
+/* ---- gzip and deflate ----------------------------------------------------------------------------------------------- */
+
+static unsigned at_most_piece(size_t size)
+{
+    return size < EXPAND_PIECE ? (unsigned)size : EXPAND_PIECE;
+}
+
+/* Lets zlib read and write up to a piece each; returns its status. */
+static int inflate_some(struct expansion *e, z_stream *stream)
+{
+    const unsigned in = at_most_piece(e->len - e->at);
+    const unsigned room = at_most_piece(e->out->capacity - e->out->len);
+    stream->next_in = (const Bytef *)e->data + e->at;
+    stream->avail_in = in;
+    stream->next_out = (Bytef *)e->out->data + e->out->len;
+    stream->avail_out = room;
+    const int status = inflate(stream, Z_NO_FLUSH);
+    e->at += in - stream->avail_in;
+    e->out->len += room - stream->avail_out;
+    return status;
+}
+
+/* Whether another gzip member begins here, or what there is of one. */
+static bool is_member(const struct expansion *e)
+{
+    const size_t rest = e->len - e->at;
+    return e->coding == CODING_GZIP && memcmp(e->data + e->at, "\x1f\x8b", rest < 2 ? rest : 2) == 0;
+}
+
+static enum loss_status inflate_all(struct expansion *e, z_stream *stream)
+{
+    for (;;) {
+        enum loss_status status = make_room(e);
+        if (status != LOSS_OK)
+            return status;
+        switch (inflate_some(e, stream)) {
+        case Z_STREAM_END:
+            if (e->at == e->len)
+                return LOSS_OK;
+            if (!is_member(e))
+                return followed(e);
+            inflateReset(stream);
+            break;
+        case Z_OK:
+        case Z_BUF_ERROR: /* it has no more to read, or no room */
+            if (e->at == e->len && stream->avail_out > 0)
+                return breaks_off(e);
+            break;
+        case Z_MEM_ERROR:
+            return no_memory(e);
+        case Z_NEED_DICT:
+            return malformed(e, e->at, "it needs a dictionary");
+        default:
+            return malformed(e, e->at, "%s", stream->msg ? stream->msg : "invalid data");
+        }
+    }
+}
+
+static enum loss_status expand_zlib(struct expansion *e)
+{
+    z_stream stream = {.next_in = NULL};
+    const size_t guess = e->len < e->limit / EXPAND_RATIO ? e->len * EXPAND_RATIO : e->limit;
+    if (inflateInit2(&stream, e->coding == CODING_GZIP ? GZIP_WINDOW : ZLIB_WINDOW) != Z_OK)
+        return no_memory(e);
+    enum loss_status status = grow(e, guess > EXPAND_START ? guess : EXPAND_START);
+    if (status == LOSS_OK)
+        status = inflate_all(e, &stream);
+    inflateEnd(&stream);
+    return status;
+}
+
+/* ---- zstd ----------------------------------------------------------------------------------------------------------- */
+
+/* Whether a frame begins here, or what there is of one; or one that is to be skipped. Asked before libzstd is, which also knows
+   the formats that came before the standard. */
+static bool is_frame(const struct expansion *e)
+{
+    static const unsigned char magic[] = {0x28, 0xb5, 0x2f, 0xfd}, skippable[] = {0x50, 0x2a, 0x4d, 0x18};
+    unsigned char start[ZSTD_MAGIC_LEN] = {0};
+    const size_t rest = e->len - e->at, len = rest < sizeof start ? rest : sizeof start;
+    memcpy(start, e->data + e->at, len);
+    if (memcmp(start, magic, len) == 0)
+        return true;
+    start[0] &= 0xf0;
+    return memcmp(start, skippable, len) == 0;
+}
+
+/* A frame may say how long it expands to: there is room for that at once, so that libzstd needs no window of its own. Bytes
+   that are said but never come take no memory. */
+static enum loss_status begin_frame(struct expansion *e)
+{
+    if (!is_frame(e))
+        return e->at > 0 ? followed(e) : malformed(e, 0, "it does not begin as a frame does");
+    const unsigned long long size = ZSTD_getFrameContentSize(e->data + e->at, e->len - e->at);
+    if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR)
+        return LOSS_OK;
+    if (e->out->len > e->limit || size > e->limit - e->out->len)
+        return too_large(e);
+    return size < e->out->capacity - e->out->len ? LOSS_OK : grow(e, e->out->len + (size_t)size);
+}
+
+static enum loss_status zstd_error(struct expansion *e, size_t code)
+{
+    switch (ZSTD_getErrorCode(code)) {
+    case ZSTD_error_memory_allocation:
+        return no_memory(e);
+    case ZSTD_error_frameParameter_windowTooLarge:
+        return malformed(e, e->at, "it needs a window of more than %d MiB (see RFC 9659)", 1 << (EXPAND_WINDOW_LOG - 20));
+    case ZSTD_error_dictionary_wrong:
+        return malformed(e, e->at, "it needs a dictionary");
+    default:
+        return malformed(e, e->at, "%s", ZSTD_getErrorName(code));
+    }
+}
+
+static enum loss_status expand_frames(struct expansion *e, ZSTD_DStream *stream)
+{
+    size_t left = 0; /* of the frame; 0: none has begun */
+    for (;;) {
+        enum loss_status status = left == 0 ? begin_frame(e) : LOSS_OK;
+        if (status == LOSS_OK)
+            status = make_room(e);
+        if (status != LOSS_OK)
+            return status;
+        ZSTD_inBuffer in = {e->data, e->len, e->at};
+        ZSTD_outBuffer out = {e->out->data, e->out->capacity, e->out->len};
+        left = ZSTD_decompressStream(stream, &out, &in);
+        e->at = in.pos;
+        e->out->len = out.pos;
+        if (ZSTD_isError(left))
+            return zstd_error(e, left);
+        if (e->at == e->len && left == 0)
+            return LOSS_OK;
+        if (e->at == e->len && out.pos < out.size)
+            return breaks_off(e);
+    }
+}
+
+static enum loss_status expand_zstd(struct expansion *e)
+{
+    if (e->len == 0)
+        return breaks_off(e);
+    ZSTD_DStream *stream = ZSTD_createDStream();
+    if (!stream)
+        return no_memory(e);
+    ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, EXPAND_WINDOW_LOG);
+    const enum loss_status status = expand_frames(e, stream);
+    ZSTD_freeDStream(stream);
+    return status;
+}
+
+/* ---- both ----------------------------------------------------------------------------------------------------------- */
+
+enum loss_status expand(enum coding coding, const char *data, size_t len, size_t limit, struct buffer *out,
+                        struct loss_error *error)
+{
+    struct expansion e = {.coding = coding, .data = data, .len = len, .limit = limit, .out = out, .error = error};
+    enum loss_status status = coding == CODING_ZSTD ? expand_zstd(&e) : expand_zlib(&e);
+    if (status == LOSS_OK)
+        status = make_room(&e); /* for the NUL */
+    if (status == LOSS_OK)
+        out->data[out->len] = '\0';
+    else
+        buffer_free(out);
+    return status;
+}

@@ -1,0 +1,83 @@
+/* Putting descriptors into JSON. */
+#include "content/jansson_build.h"
+
+json_t *describe_with(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) == 0) /* which takes the value even where there is no array */
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+json_t *describe_member(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+json_t *describe_value(const struct loss_param_spec *spec, const struct loss_value *value)
+{
+    if (spec->nullable && loss_value_is_null(*value))
+        return json_null();
+    if (spec->type == LOSS_CHOICE)
+        return json_string(spec->choices[value->integer]);
+    if (spec->type == LOSS_BOOLEAN)
+        return json_boolean(value->number != 0);
+    return spec->type == LOSS_INTEGER ? json_integer(value->integer) : json_real(value->number);
+}
+
+json_t *describe_default(const struct loss_param_spec *spec)
+{
+    return describe_value(spec, &spec->fallback);
+}
+
+/* Into a buffer, which stays failed once it has: jansson itself goes on where a key could not be written. */
+static int append_text(const char *text, size_t len, void *context)
+{
+    struct buffer *const buffer = context;
+    buffer_append(buffer, text, len);
+    return buffer->failed ? -1 : 0;
+}
+
+/* jansson does not look whether it had memory for each byte of a token, and leaves out those for which it had none. So what it
+   asks for comes through here. */
+static _Thread_local bool missed;
+
+static void *allocate(size_t size)
+{
+    void *const block = malloc(size);
+    missed |= !block;
+    return block;
+}
+
+__attribute__((constructor)) static void watch_memory(void)
+{
+    json_set_alloc_funcs(allocate, free);
+}
+
+json_t *describe_load(const char *text, size_t len)
+{
+    missed = false;
+    json_t *const tree = json_loadb(text, len, 0, NULL);
+    if (!missed)
+        return tree;
+    json_decref(tree);
+    return NULL;
+}
+
+void describe_answer(struct reply *reply, json_t *tree, size_t flags)
+{
+    struct loss_error error;
+    *reply = (struct reply){.errors = reply->errors, .status = reply_status(LOSS_OK), .content_type = "application/json"};
+    /* The numbers are bounds and defaults, written by people: 15 digits show each as it was written, 17 would show 1e-6 as
+       9.9999999999999995e-7. */
+    const bool written = tree && json_dump_callback(tree, append_text, &reply->body, flags | JSON_REAL_PRECISION(15)) == 0;
+    json_decref(tree);
+    buffer_text(&reply->body, "\n");
+    if (written && !reply->body.failed)
+        return;
+    loss_fail(&error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
+    reply_problem(reply, &error);
+}

@@ -1,0 +1,99 @@
+/* Problems as answers. */
+#include "content/response.h"
+#include "json/tensor_json.h"
+
+#include <inttypes.h>
+
+static const int http_status[LOSS_STATUS_COUNT] = {
+    [LOSS_OK] = 200,          [LOSS_MALFORMED] = 400, [LOSS_INVALID] = 422,     [LOSS_NOT_FOUND] = 404,
+    [LOSS_NOT_ALLOWED] = 405, [LOSS_TOO_LARGE] = 413, [LOSS_UNSUPPORTED] = 415, [LOSS_NOT_ACCEPTABLE] = 406,
+    [LOSS_UNAVAILABLE] = 503, [LOSS_INTERNAL] = 500,  [LOSS_CANCELLED] = 499,
+};
+
+static const struct {
+    int status;
+    const char *title;
+} titles[] = {
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {408, "Request Timeout"},
+    {411, "Length Required"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {499, "Client Closed Request"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
+    {505, "HTTP Version Not Supported"},
+};
+
+enum { RETRY_SECONDS = 1 };
+
+static const char *title_of(int status)
+{
+    for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++)
+        if (titles[i].status == status)
+            return titles[i].title;
+    return "Internal Server Error";
+}
+
+int reply_status(enum loss_status status)
+{
+    return http_status[status];
+}
+
+static void append_problem(struct buffer *body, const struct loss_error *error, int status)
+{
+    buffer_printf(body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", title_of(status), status);
+    json_append_string(body, error->message);
+    if (error->path[0]) {
+        buffer_text(body, ",\"pointer\":");
+        json_append_string(body, error->path);
+    }
+    if (error->offset >= 0)
+        buffer_printf(body, ",\"offset\":%" PRId64, error->offset);
+    buffer_text(body, "}\n");
+}
+
+void reply_problem_status(struct reply *reply, const struct loss_error *error, int status)
+{
+    const bool oip = reply->errors == REPLY_OIP;
+    if (oip && status == http_status[LOSS_INVALID])
+        status = http_status[LOSS_MALFORMED];
+    reply_free(reply);
+    *reply = (struct reply){.errors = reply->errors,
+                            .status = status,
+                            .body = {.allowance = reply->body.allowance},
+                            .content_type = oip ? "application/json" : "application/problem+json"};
+    if (status == 503)
+        reply->retry_after = RETRY_SECONDS;
+    if (oip) {
+        buffer_text(&reply->body, "{\"error\":");
+        json_append_string(&reply->body, error->message);
+        buffer_text(&reply->body, "}\n");
+    } else {
+        append_problem(&reply->body, error, status);
+    }
+    if (reply->body.failed) { /* the status line alone must say it */
+        buffer_free(&reply->body);
+        reply->content_type = NULL;
+    }
+}
+
+void reply_problem(struct reply *reply, const struct loss_error *error)
+{
+    reply_problem_status(reply, error, reply_status(error->status));
+}
+
+void reply_free(struct reply *reply)
+{
+    buffer_free(&reply->body);
+}

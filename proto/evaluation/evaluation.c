@@ -1,0 +1,282 @@
+/* What lies between a request and its answer, in whatever formats these are. */
+#include "evaluation/evaluation.h"
+#include "json/scanner.h"
+#include "memory/block_cache.h"
+#include "parallel.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    ALIGNMENT = 64, /* of every array in the arena: a cache line, and the widest vector */
+    /* A few bytes of text can ask for a broadcast of any size. It may make this many loss terms, or so many for each byte of
+       the body, whichever is more. Terms that are not broadcast are no more than the numbers that were sent. */
+    BROADCAST_TERMS = 1 << 22,
+    BROADCAST_TERMS_A_BYTE = 16,
+    /* Units of loss_plan.work: a byte of text that is read, and a number that is written, as text or not. */
+    TEXT_BYTE_WORK = 1,
+    TEXT_NUMBER_WORK = 25,
+    NUMBER_WORK = 1,
+    PIECE = 1 << 18, /* bytes that a thread copies at a time; a multiple of every element's size */
+};
+
+double evaluation_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, const char *body, size_t len, int threads)
+{
+    e->started = evaluation_clock();
+    e->body = body;
+    e->len = len;
+    e->threads = threads;
+    e->allowance = NULL;
+    loss_request_init(&e->request, loss);
+    e->encoding = FORM_NESTED;
+    e->arena = NULL;
+    e->arena_size = e->taken = 0;
+}
+
+void evaluation_free(struct evaluation *e)
+{
+    pages_free(e->arena, e->arena_size);
+    e->arena = NULL;
+    allowance_give(e->allowance, e->taken);
+    e->taken = 0;
+}
+
+/* ---- names ---------------------------------------------------------------------------------------------------------- */
+
+const char *evaluation_tensor_name(const struct loss_descriptor *loss, int k)
+{
+    return k == EVALUATION_GRAD_OUTPUT     ? "grad_output"
+           : k == EVALUATION_SAMPLE_WEIGHT ? "sample_weight"
+                                           : loss->tensors[k].name;
+}
+
+int evaluation_tensor_find(const struct loss_descriptor *loss, const char *name)
+{
+    for (int k = LOSS_MAX_TENSORS; k < EVALUATION_TENSORS; k++)
+        if (strcmp(evaluation_tensor_name(loss, k), name) == 0)
+            return k;
+    return loss_tensor_find(loss, name);
+}
+
+const struct loss_tensor **evaluation_place(struct evaluation *e, int k)
+{
+    return k == EVALUATION_GRAD_OUTPUT     ? &e->request.grad_output
+           : k == EVALUATION_SAMPLE_WEIGHT ? &e->request.sample_weight
+                                           : &e->request.tensor[k];
+}
+
+/* ---- planning ------------------------------------------------------------------------------------------------------- */
+
+static enum loss_status check_size(const struct loss_plan *plan, size_t len, struct loss_error *error)
+{
+    const size_t terms = loss_tensor_elements(&plan->terms);
+    const size_t most = len > BROADCAST_TERMS / BROADCAST_TERMS_A_BYTE ? len * BROADCAST_TERMS_A_BYTE : BROADCAST_TERMS;
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (terms <= most || (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) >= terms))
+            return LOSS_OK;
+    return loss_fail(error, LOSS_INVALID, "broadcasting makes %zu loss terms of this request; the most is %zu", terms, most);
+}
+
+struct loss_tensor *evaluation_operand(struct evaluation *e, int k)
+{
+    if (k == EVALUATION_GRAD_OUTPUT)
+        return e->plan.has_grad_output ? &e->plan.grad_output : NULL;
+    if (k == EVALUATION_SAMPLE_WEIGHT)
+        return e->plan.has_sample_weight ? &e->plan.sample_weight : NULL;
+    return e->plan.present[k] ? &e->plan.tensor[k] : NULL;
+}
+
+/* Where numbers stand they are read there, aligned or not: loss_run takes twice as long over numbers that are not, which is
+   as long as copying them takes, and needs no memory. Only those whose bytes are reversed need a place of their own. */
+enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
+{
+    const enum loss_status status = loss_plan(&e->plan, &e->request, error);
+    if (status != LOSS_OK)
+        return status;
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        if (evaluation_operand(e, k) && e->tensor[k].tensor.data && e->tensor[k].swapped)
+            evaluation_operand(e, k)->data = NULL;
+    return check_size(&e->plan, e->len, error);
+}
+
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
+
+/* Calls visit for each array that needs a buffer. */
+static bool each_buffer(struct evaluation *e, bool (*visit)(struct loss_tensor *tensor, void *context), void *context)
+{
+    struct loss_plan *plan = &e->plan;
+    for (int k = 0; k < EVALUATION_TENSORS; k++) {
+        struct loss_tensor *const tensor = evaluation_operand(e, k);
+        if (tensor && !tensor->data && !visit(tensor, context))
+            return false;
+    }
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++)
+        if (((plan->grad_mask >> k & 1) && !plan->grad[k].data && !visit(&plan->grad[k], context)) ||
+            ((plan->hess_mask >> k & 1) && !plan->hess[k].data && !visit(&plan->hess[k], context)))
+            return false;
+    return plan->reduction != LOSS_NONE || plan->output.data || visit(&plan->output, context);
+}
+
+static bool add_size(struct loss_tensor *tensor, void *context)
+{
+    size_t *total = context;
+    size_t padded;
+    return !__builtin_add_overflow(loss_tensor_bytes(tensor), ALIGNMENT - 1, &padded) &&
+           !__builtin_add_overflow(*total, padded / ALIGNMENT * ALIGNMENT, total);
+}
+
+static bool set_place(struct loss_tensor *tensor, void *context)
+{
+    char **next = context;
+    tensor->data = *next;
+    *next += (loss_tensor_bytes(tensor) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return true;
+}
+
+/* ---- work ----------------------------------------------------------------------------------------------------------- */
+
+size_t evaluation_reading_work(struct evaluation *e)
+{
+    size_t bytes = 0;
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        if (evaluation_operand(e, k) && !e->tensor[k].tensor.data)
+            bytes += (size_t)(e->tensor[k].json.end - e->tensor[k].json.text);
+    return bytes * TEXT_BYTE_WORK;
+}
+
+size_t evaluation_writing_work(const struct evaluation *e, bool text)
+{
+    const struct loss_plan *const plan = &e->plan;
+    size_t numbers = plan->reduction == LOSS_NONE ? loss_tensor_elements(&plan->output) : 0, work;
+    for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
+        if (plan->grad_mask >> k & 1)
+            numbers += loss_tensor_elements(&plan->grad[k]);
+        if (plan->hess_mask >> k & 1)
+            numbers += loss_tensor_elements(&plan->hess[k]);
+    }
+    return __builtin_mul_overflow(numbers, (size_t)(text ? TEXT_NUMBER_WORK : NUMBER_WORK), &work) ? SIZE_MAX : work;
+}
+
+/* Asks for the arena and for what running the plan will take. */
+static bool take(struct evaluation *e, size_t arena)
+{
+    size_t bytes;
+    if (__builtin_add_overflow(arena, loss_run_bytes(&e->plan, e->threads), &bytes) || !allowance_take(e->allowance, bytes))
+        return false;
+    e->taken = bytes;
+    return true;
+}
+
+static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
+{
+    size_t total = ALIGNMENT; /* for the first array to begin where it should */
+    const bool possible = each_buffer(e, add_size, &total), small = possible && total <= sizeof e->small;
+    const bool taken = possible && take(e, small ? 0 : total);
+    if (taken && !small)
+        e->arena = pages_resize(NULL, 0, total);
+    if (!taken || (!small && !e->arena))
+        return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+    e->arena_size = total;
+    char *next = small ? e->small : e->arena;
+    next += -(uintptr_t)next % ALIGNMENT;
+    each_buffer(e, set_place, &next);
+    return LOSS_OK;
+}
+
+/* ---- decoding ------------------------------------------------------------------------------------------------------- */
+
+/* The pointer to its field, in `path` of PATH_SIZE bytes. */
+enum { PATH_SIZE = 64 };
+static const char *operand_path(const struct evaluation *e, int k, char *path)
+{
+    path[0] = '\0';
+    json_pointer_add(path, PATH_SIZE, evaluation_tensor_name(e->plan.loss, k));
+    return path;
+}
+
+struct reversal {
+    const char *from;
+    char *to;
+    size_t bytes, size; /* of all, of an element */
+};
+
+static void reverse_piece(void *context, size_t i, int thread)
+{
+    const struct reversal *r = context;
+    const size_t at = i * PIECE, rest = r->bytes - at, bytes = rest < PIECE ? rest : PIECE;
+    (void)thread;
+    for (size_t element = at; element < at + bytes; element += r->size)
+        for (size_t k = 0; k < r->size; k++)
+            r->to[element + k] = r->from[element + r->size - 1 - k];
+}
+
+/* Copies numbers to where the operand has its place, the bytes of each in reverse. */
+static void reverse(const struct evaluation *e, const struct source *source, const struct loss_tensor *tensor)
+{
+    struct reversal r = {source->tensor.data, tensor->data, loss_tensor_bytes(tensor), loss_dtype_size(tensor->dtype)};
+    parallel_for((r.bytes + PIECE - 1) / PIECE, e->threads, reverse_piece, &r);
+}
+
+enum loss_status evaluation_decode_operand(const struct evaluation *e, int k, const struct loss_tensor *tensor,
+                                           struct loss_error *error)
+{
+    char path[PATH_SIZE];
+    const struct source *const source = &e->tensor[k];
+    if (!source->tensor.data)
+        return tensor_json_decode(&source->json, tensor->dtype, tensor->data, e->body, operand_path(e, k, path), e->threads,
+                                  e->allowance, error);
+    reverse(e, source, tensor);
+    return LOSS_OK;
+}
+
+enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *error)
+{
+    uint32_t missing = 0;
+    for (int k = 0; k < EVALUATION_TENSORS; k++)
+        if (evaluation_operand(e, k) && !evaluation_operand(e, k)->data)
+            missing |= UINT32_C(1) << k;
+    enum loss_status status = allocate(e, error);
+    for (int k = 0; k < EVALUATION_TENSORS && status == LOSS_OK; k++) {
+        if (allowance_cancelled(e->allowance))
+            status = loss_fail(error, LOSS_CANCELLED, "the request was given up");
+        else if (missing >> k & 1)
+            status = evaluation_decode_operand(e, k, evaluation_operand(e, k), error);
+    }
+    e->decode_ms = evaluation_clock() - e->started;
+    return status;
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------------- */
+
+void evaluation_point(const struct evaluation *e, struct loss_error *error)
+{
+    char path[PATH_SIZE];
+    if (error->status != LOSS_INVALID || error->element < 0)
+        return;
+    const struct source *const source = &e->tensor[error->tensor];
+    const char *const data = source->tensor.data;
+    if (!data)
+        tensor_json_point(&source->json, operand_path(e, error->tensor, path), (size_t)error->element, error);
+    else if (!source->tensor.strided && data >= e->body && data <= e->body + e->len)
+        error->offset = (data - e->body) + error->element * (int64_t)loss_dtype_size(source->tensor.dtype);
+}
+
+enum loss_status evaluation_run(struct evaluation *e, struct loss_error *error)
+{
+    const double start = evaluation_clock();
+    e->plan.control = allowance_control(e->allowance);
+    const enum loss_status status = loss_run(&e->plan, e->threads, &e->result, error);
+    if (status != LOSS_OK)
+        evaluation_point(e, error);
+    e->compute_ms = evaluation_clock() - start;
+    return status;
+}

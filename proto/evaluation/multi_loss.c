@@ -1,0 +1,192 @@
+/* Several losses at once: from what is asked for to the answer. */
+#include "evaluation/multi_loss.h"
+#include "evaluation/json_response.h"
+#include "evaluation/request_fields.h"
+#include "memory/block_cache.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void several_init(struct several *s, const char *body, size_t len, int threads)
+{
+    s->started = evaluation_clock();
+    s->body = body;
+    s->len = len;
+    s->threads = threads;
+    s->allowance = NULL;
+    s->count = s->numbers = 0;
+    s->entry = NULL;
+    s->shared = NULL;
+    s->decode_ms = s->compute_ms = 0;
+}
+
+void several_free(struct several *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        evaluation_free(&s->entry[i]->evaluation);
+        free(s->entry[i]);
+    }
+    for (size_t i = 0; i < s->numbers; i++) {
+        pages_free(s->number[i].data, s->number[i].size);
+        allowance_give(s->allowance, s->number[i].size);
+    }
+    free(s->entry);
+    free(s->shared);
+}
+
+/* The field that a pointer goes to or through, of those that the loss has; -1 if it is none. */
+static int field_of(const struct loss_descriptor *loss, const char *path)
+{
+    char name[64];
+    if (path[0] != '/')
+        return -1;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(path + 1, "/"), path + 1);
+    return field_find(loss, name);
+}
+
+enum loss_status several_blame(const struct several *s, size_t i, struct loss_error *error)
+{
+    const struct several_entry *const entry = s->entry[i];
+    const struct loss_descriptor *const loss = entry->evaluation.request.loss;
+    char message[sizeof error->message], path[sizeof error->path];
+    const int field = field_of(loss, error->path);
+    snprintf(message, sizeof message, "losses[%zu], %s: %.280s", i, loss->name, error->message);
+    memcpy(error->message, message, sizeof message);
+    if (field >= 0 && (entry->own >> field & 1)) {
+        snprintf(path, sizeof path, "/losses/%zu%.160s", i, error->path);
+        memcpy(error->path, path, sizeof path);
+    }
+    return error->status;
+}
+
+enum loss_status several_plan(struct several *s, struct loss_error *error)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (evaluation_plan(&s->entry[i]->evaluation, error) != LOSS_OK)
+            return several_blame(s, i, error);
+    return LOSS_OK;
+}
+
+size_t several_elements(const struct several *s)
+{
+    size_t elements = 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (__builtin_add_overflow(elements, s->entry[i]->evaluation.plan.elements, &elements))
+            return SIZE_MAX;
+    return elements;
+}
+
+size_t several_work(const struct several *s)
+{
+    size_t work = 0;
+    for (size_t i = 0; i < s->count; i++)
+        if (__builtin_add_overflow(work, s->entry[i]->evaluation.plan.work, &work))
+            return SIZE_MAX;
+    return work;
+}
+
+size_t several_transport_work(const struct several *s)
+{
+    size_t work = s->len;
+    for (size_t i = 0; i < s->count; i++)
+        if (__builtin_add_overflow(work, evaluation_writing_work(&s->entry[i]->evaluation, true), &work))
+            return SIZE_MAX;
+    return work;
+}
+
+/* ---- decoding ------------------------------------------------------------------------------------------------------- */
+
+static const struct several_numbers *find_numbers(const struct several *s, int shared, enum loss_dtype dtype)
+{
+    for (size_t i = 0; i < s->numbers; i++)
+        if (s->number[i].shared == shared && s->number[i].dtype == dtype)
+            return &s->number[i];
+    return NULL;
+}
+
+static bool take_numbers(struct several *s, struct several_numbers *numbers)
+{
+    if (!allowance_take(s->allowance, numbers->size))
+        return false;
+    numbers->data = pages_resize(NULL, 0, numbers->size);
+    if (!numbers->data)
+        allowance_give(s->allowance, numbers->size);
+    return numbers->data != NULL;
+}
+
+/* Decodes an operand that others may share; NULL with the error filled. */
+static const struct several_numbers *decode_numbers(struct several *s, size_t i, int k, struct loss_error *error)
+{
+    struct evaluation *const e = &s->entry[i]->evaluation;
+    struct loss_tensor tensor = *evaluation_operand(e, k);
+    struct several_numbers *const numbers = &s->number[s->numbers];
+    *numbers = (struct several_numbers){s->entry[i]->shares[k], tensor.dtype, NULL, loss_tensor_bytes(&tensor)};
+    numbers->size += numbers->size == 0; /* so that there is a place */
+    if (!take_numbers(s, numbers)) {
+        loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+        return NULL;
+    }
+    s->numbers++;
+    tensor.data = numbers->data;
+    return evaluation_decode_operand(e, k, &tensor, error) == LOSS_OK ? numbers : NULL;
+}
+
+/* Gives an entry the numbers that it shares. */
+static enum loss_status share(struct several *s, size_t i, struct loss_error *error)
+{
+    struct several_entry *const entry = s->entry[i];
+    for (int k = 0; k < EVALUATION_TENSORS; k++) {
+        struct loss_tensor *const tensor = evaluation_operand(&entry->evaluation, k);
+        if (!tensor || entry->shares[k] < 0)
+            continue;
+        const struct several_numbers *numbers = find_numbers(s, entry->shares[k], tensor->dtype);
+        if (!numbers && !(numbers = decode_numbers(s, i, k, error)))
+            return error->status;
+        tensor->data = numbers->data;
+    }
+    return LOSS_OK;
+}
+
+enum loss_status several_decode(struct several *s, struct loss_error *error)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        s->entry[i]->evaluation.allowance = s->allowance;
+        if (share(s, i, error) != LOSS_OK || evaluation_decode(&s->entry[i]->evaluation, error) != LOSS_OK)
+            return several_blame(s, i, error);
+    }
+    s->decode_ms = evaluation_clock() - s->started;
+    return LOSS_OK;
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------------- */
+
+enum loss_status several_run(struct several *s, struct loss_error *error)
+{
+    const double start = evaluation_clock();
+    const struct loss_plan *plan[SEVERAL_MAX];
+    struct loss_result result[SEVERAL_MAX];
+    size_t failed;
+    for (size_t i = 0; i < s->count; i++) {
+        s->entry[i]->evaluation.plan.control = allowance_control(s->allowance);
+        plan[i] = &s->entry[i]->evaluation.plan;
+    }
+    if (loss_run_all(plan, s->count, s->threads, result, &failed, error) != LOSS_OK) {
+        evaluation_point(&s->entry[failed]->evaluation, error);
+        return several_blame(s, failed, error);
+    }
+    for (size_t i = 0; i < s->count; i++)
+        s->entry[i]->evaluation.result = result[i];
+    s->compute_ms = evaluation_clock() - start;
+    return LOSS_OK;
+}
+
+void several_answer(const struct several *s, struct buffer *out)
+{
+    buffer_text(out, "{\"results\":[");
+    for (size_t i = 0; i < s->count; i++) {
+        buffer_text(out, i > 0 ? "," : "");
+        answer_json(&s->entry[i]->evaluation, out);
+    }
+    buffer_text(out, "]}\n");
+}

@@ -1,0 +1,54 @@
+#include "evaluation/query_string.h"
+#include "json/scanner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { VALUE_SIZE = 512 }; /* the longest value that can make sense is a list of all of a loss's tensors */
+
+static int hex(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Decodes `len` bytes of a query into `out`; why it cannot, NULL if it can. */
+static const char *decode(const char *text, size_t len, char *out, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i] == '+' ? ' ' : text[i];
+        if (c == '%') {
+            const int high = len - i > 2 ? hex(text[i + 1]) : -1;
+            const int low = high >= 0 ? hex(text[i + 2]) : -1;
+            if (low < 0)
+                return "holds a broken percent escape";
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        if (c == '\0')
+            return "holds a NUL byte";
+        if (n + 1 >= size)
+            return "is too long";
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    return NULL;
+}
+
+enum loss_status query_read(struct fields *fields, const char *query)
+{
+    char name[FIELD_KEY], value[VALUE_SIZE], quote[JSON_QUOTE];
+    for (const char *pair = query; pair && *pair;) {
+        const size_t len = strcspn(pair, "&"), name_len = strcspn(pair, "=&");
+        const size_t value_at = name_len < len ? name_len + 1 : len;
+        const char *why = decode(pair, name_len, name, sizeof name);
+        if (!why)
+            why = decode(pair + value_at, len - value_at, value, sizeof value);
+        if (why)
+            return loss_fail(fields->error, LOSS_MALFORMED, "the query %s: '%s'", why, json_quote(pair, quote));
+        if (len > 0 && fields_read_plain(fields, name, value, 0) != LOSS_OK)
+            return fields->error->status;
+        pair += len + (pair[len] == '&');
+    }
+    return LOSS_OK;
+}

@@ -1,0 +1,349 @@
+/* From a safetensors file to tensors. */
+#include "json/scanner.h"
+#include "number/number.h"
+#include "formats/safetensors.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LENGTH = 8,           /* bytes of the header's length */
+    HEADER_MAX = 1 << 20, /* bytes of the longest header: a dozen fields need a thousandth */
+    HEADER_SMALL = 4096,  /* those up to this long need no allocation */
+    VALUE_SIZE = 512,     /* of a metadata value */
+    DESCRIPTION = 16,     /* of what is at fault, in messages */
+    SHAPE_TEXT = 64,      /* bytes of a shape in messages */
+    DTYPES_MAX = 8,       /* bytes of the longest name of a dtype, with a NUL */
+};
+
+/* A tensor as the header has it. */
+struct entry {
+    int tensor;               /* of the evaluation */
+    const char *at, *offsets; /* in the header: what was read last, and its data_offsets */
+    bool has_dtype, has_shape, has_offsets;
+    struct loss_tensor is;
+    size_t begin, end;
+};
+
+struct file {
+    struct fields *fields;
+    const char *start; /* a copy of the length and the header, a NUL behind it, in which fields->at moves */
+    const char *data;  /* in the body */
+    size_t data_len;
+    uint32_t settled; /* fields that the query has set */
+    bool has_metadata;
+    struct entry entry[EVALUATION_TENSORS];
+    int entries;
+};
+
+/* ---- values --------------------------------------------------------------------------------------------------------- */
+
+static enum loss_status malformed_entry(struct file *file, const struct entry *entry, const char *message)
+{
+    struct fields *const f = file->fields;
+    const char *const name = evaluation_tensor_name(f->out->request.loss, entry->tensor);
+    fields_set_key(f, name);
+    return json_malformed(f->error, file->start, entry->at ? entry->at : f->at, f->path, "%s: %s", name, message);
+}
+
+/* Reads an array of sizes and moves behind it. */
+static enum loss_status take_sizes(struct file *file, const struct entry *entry, size_t *sizes, int most, int *count)
+{
+    struct fields *const f = file->fields;
+    char message[96];
+    *count = 0;
+    if (*f->at != '[')
+        return fields_unexpected(f, f->at, "an array");
+    f->at = json_blank(f->at + 1);
+    for (bool more = *f->at != ']'; more;) {
+        int64_t size;
+        const char *end;
+        f->at = json_blank(f->at);
+        if (number_read_i64(f->at, &size, &end) != NUMBER_OK || size < 0)
+            return malformed_entry(file, entry, "shape and data_offsets hold whole numbers, not negative, below 2^63");
+        if (*count == most) {
+            snprintf(message, sizeof message, "there are more than %d numbers in this array", most);
+            return malformed_entry(file, entry, message);
+        }
+        sizes[(*count)++] = (size_t)size;
+        f->at = json_blank(end);
+        if (*f->at != ',' && *f->at != ']')
+            return fields_unexpected(f, f->at, "',' or ']'");
+        more = *f->at == ',';
+        f->at += more;
+    }
+    f->at++;
+    return LOSS_OK;
+}
+
+/* Decodes the string at the cursor, which is not moved; where it ends, NULL with the error filled. */
+static const char *take_string(struct fields *f, const char *expected, char *value, size_t size)
+{
+    const char *at = f->at, *const end = *at == '"' ? json_skip_string(at, &at) : NULL;
+    if (!end)
+        fields_unexpected(f, at, expected);
+    else if (!json_decode_string(f->at, end, value, size))
+        snprintf(value, size, "%.*s", (int)(size - 1), f->at + 1); /* too long for any that there is */
+    return end;
+}
+
+static enum loss_status take_dtype(struct file *file, struct entry *entry)
+{
+    struct fields *const f = file->fields;
+    char name[JSON_QUOTE], quote[JSON_QUOTE], message[192];
+    const char *const end = take_string(f, "the name of a dtype in quotes", name, sizeof name);
+    if (!end)
+        return f->error->status;
+    for (enum loss_dtype dtype = LOSS_FLOAT64; dtype < LOSS_DTYPE_COUNT; dtype++)
+        if (strcmp(safetensors_dtype(dtype), name) == 0)
+            entry->is.dtype = dtype;
+    if (entry->is.dtype == LOSS_ANY) {
+        snprintf(message, sizeof message, "dtype '%s' is not taken; F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8 and BOOL are",
+                 json_quote(name, quote));
+        return malformed_entry(file, entry, message);
+    }
+    f->at = end;
+    return LOSS_OK;
+}
+
+/* ---- tensors -------------------------------------------------------------------------------------------------------- */
+
+static enum loss_status read_property(struct fields *f, void *context)
+{
+    struct file *const file = context;
+    struct entry *const entry = &file->entry[file->entries];
+    static const char *const known[] = {"dtype", "shape", "data_offsets"};
+    bool *const has[] = {&entry->has_dtype, &entry->has_shape, &entry->has_offsets};
+    char message[128], quote[JSON_QUOTE];
+    int which = 0, count;
+    while (which < 3 && strcmp(known[which], f->key) != 0)
+        which++;
+    entry->at = f->at;
+    if (which == 3) {
+        snprintf(message, sizeof message, "a tensor has dtype, shape and data_offsets, but no '%s'", json_quote(f->key, quote));
+        return malformed_entry(file, entry, message);
+    }
+    if (*has[which]) {
+        snprintf(message, sizeof message, "there are two fields '%s'", known[which]);
+        return malformed_entry(file, entry, message);
+    }
+    *has[which] = true;
+    if (which == 0)
+        return take_dtype(file, entry);
+    if (which == 1)
+        return take_sizes(file, entry, entry->is.shape, LOSS_MAX_RANK, &entry->is.rank);
+    size_t offsets[2];
+    if (take_sizes(file, entry, offsets, 2, &count) != LOSS_OK)
+        return f->error->status;
+    if (count != 2)
+        return malformed_entry(file, entry, "data_offsets are two numbers: where the bytes begin and where they end");
+    entry->offsets = entry->at;
+    entry->begin = offsets[0];
+    entry->end = offsets[1];
+    return LOSS_OK;
+}
+
+/* Holds dtype, shape and offsets of a tensor against each other. */
+static enum loss_status check_entry(struct file *file, const struct entry *entry)
+{
+    char message[256], shape[LOSS_SHAPE_TEXT];
+    size_t count;
+    if (!entry->has_dtype || !entry->has_shape || !entry->has_offsets) {
+        snprintf(message, sizeof message, "there is no '%s'",
+                 !entry->has_dtype   ? "dtype"
+                 : !entry->has_shape ? "shape"
+                                     : "data_offsets");
+        return malformed_entry(file, entry, message);
+    }
+    if (!loss_tensor_count(&entry->is, &count)) {
+        snprintf(message, sizeof message, "shape %.*s has more elements than can be addressed", SHAPE_TEXT,
+                 loss_shape_text(&entry->is, shape));
+        return malformed_entry(file, entry, message);
+    }
+    if (entry->begin > entry->end) {
+        snprintf(message, sizeof message, "data_offsets [%zu, %zu] end before they begin", entry->begin, entry->end);
+        return malformed_entry(file, entry, message);
+    }
+    if (entry->end > file->data_len) {
+        snprintf(message, sizeof message, "data_offsets end at %zu; behind the header there are %zu bytes", entry->end,
+                 file->data_len);
+        return malformed_entry(file, entry, message);
+    }
+    if (entry->end - entry->begin != loss_tensor_bytes(&entry->is)) {
+        snprintf(message, sizeof message, "data_offsets [%zu, %zu] hold %zu bytes; shape %.*s of %s takes %zu", entry->begin,
+                 entry->end, entry->end - entry->begin, SHAPE_TEXT, loss_shape_text(&entry->is, shape),
+                 safetensors_dtype(entry->is.dtype), loss_tensor_bytes(&entry->is));
+        return malformed_entry(file, entry, message);
+    }
+    return LOSS_OK;
+}
+
+static enum loss_status read_tensor(struct file *file, int k)
+{
+    struct fields *const f = file->fields;
+    struct entry *const entry = &file->entry[file->entries];
+    *entry = (struct entry){.tensor = k};
+    if (!fields_first(f, k))
+        return json_malformed(f->error, file->start, f->at, f->path, "there are two tensors '%s'", f->key);
+    if (fields_read_object(f, read_property, file) != LOSS_OK || check_entry(file, entry) != LOSS_OK)
+        return f->error->status;
+    entry->at = entry->offsets;
+    file->entries++;
+    return LOSS_OK;
+}
+
+/* ---- metadata ------------------------------------------------------------------------------------------------------- */
+
+static enum loss_status read_metadatum(struct fields *f, void *context)
+{
+    struct file *const file = context;
+    char value[VALUE_SIZE];
+    const struct fields before = *f;
+    const char *const end = take_string(f, "a string, as all metadata are,", value, sizeof value);
+    if (!end)
+        return f->error->status;
+    /* Hugging Face's libraries write which library it was. */
+    const bool is_ours = strcmp(f->key, "format") != 0;
+    if (is_ours && fields_read_plain(f, f->key, value, file->settled) != LOSS_OK) {
+        f->error->offset = before.at - file->start;
+        return f->error->status;
+    }
+    f->body = before.body;
+    f->end = before.end;
+    f->at = end;
+    return LOSS_OK;
+}
+
+static enum loss_status read_member(struct fields *f, void *context)
+{
+    struct file *const file = context;
+    const bool is_metadata = strcmp(f->key, "__metadata__") == 0;
+    if (is_metadata && file->has_metadata)
+        return json_malformed(f->error, file->start, f->at, f->path, "there are two '__metadata__'");
+    if (is_metadata) {
+        file->has_metadata = true;
+        if (strncmp(f->at, "null", 4) == 0) { /* as some writers say that there are none */
+            f->at += 4;
+            return LOSS_OK;
+        }
+        return fields_read_object(f, read_metadatum, file);
+    }
+    const int k = field_find(f->out->request.loss, f->key);
+    if (k >= EVALUATION_TENSORS)
+        return json_malformed(f->error, file->start, f->at, f->path,
+                              "%s is no tensor: it goes into the query or into __metadata__", f->key);
+    return k < 0 ? fields_unknown(f, "tensor") : read_tensor(file, k);
+}
+
+/* ---- the file ------------------------------------------------------------------------------------------------------- */
+
+static int by_place(const void *a, const void *b)
+{
+    const struct entry *const x = a, *const y = b;
+    if (x->begin != y->begin)
+        return x->begin < y->begin ? -1 : 1;
+    return x->end < y->end ? -1 : x->end > y->end;
+}
+
+/* Every byte belongs to one tensor. */
+static enum loss_status check_layout(struct file *file)
+{
+    char message[192];
+    size_t at = 0;
+    const struct loss_descriptor *const loss = file->fields->out->request.loss;
+    qsort(file->entry, (size_t)file->entries, sizeof *file->entry, by_place);
+    for (int i = 0; i < file->entries; i++) {
+        const struct entry *const entry = &file->entry[i];
+        if (entry->begin != at) {
+            snprintf(message, sizeof message,
+                     i == 0              ? "its bytes begin at %zu, though nothing stands before them: the first begin at %zu%s"
+                     : entry->begin < at ? "its bytes begin at %zu, before %zu, where those of %s end"
+                                         : "its bytes begin at %zu; there is a gap behind %zu, where those of %s end",
+                     entry->begin, at, i == 0 ? "" : evaluation_tensor_name(loss, file->entry[i - 1].tensor));
+            return malformed_entry(file, entry, message);
+        }
+        at = entry->end;
+    }
+    if (at == file->data_len)
+        return LOSS_OK;
+    struct loss_error *const error = file->fields->error;
+    loss_fail(error, LOSS_MALFORMED, "the last %zu bytes of the file belong to no tensor", file->data_len - at);
+    error->offset = (file->data - file->fields->out->body) + (int64_t)at;
+    return LOSS_MALFORMED;
+}
+
+static void set_sources(struct file *file)
+{
+    struct evaluation *const e = file->fields->out;
+    for (int i = 0; i < file->entries; i++) {
+        const struct entry *const entry = &file->entry[i];
+        struct source *const source = &e->tensor[entry->tensor];
+        if (file->settled >> entry->tensor & 1)
+            continue;
+        source->tensor = entry->is;
+        source->tensor.data = (void *)(uintptr_t)(file->data + entry->begin); /* which nobody writes to */
+        source->swapped = false;
+        *evaluation_place(e, entry->tensor) = &source->tensor;
+    }
+}
+
+static enum loss_status read_header(struct file *file)
+{
+    struct fields *const f = file->fields;
+    f->body = file->start;
+    f->at = file->start + LENGTH;
+    f->path[0] = '\0';
+    if (fields_read_object(f, read_member, file) != LOSS_OK)
+        return f->error->status;
+    f->path[0] = '\0';
+    f->at = json_blank(f->at);
+    return f->at == f->end ? check_layout(file) : fields_unexpected(f, f->at, "the end of the header");
+}
+
+/* Finds out how long the header is. */
+static enum loss_status measure(const struct evaluation *e, size_t *len, struct loss_error *error)
+{
+    uint64_t header = 0;
+    if (e->len >= LENGTH)
+        memcpy(&header, e->body, sizeof header); /* little-endian, as we are */
+    *len = (size_t)header;
+    if (e->len >= LENGTH && header <= e->len - LENGTH && header <= HEADER_MAX)
+        return LOSS_OK;
+    if (e->len < LENGTH)
+        loss_fail(error, LOSS_MALFORMED,
+                  "a safetensors file begins with 8 bytes, the length of its header; the body has %zu (byte 0)", e->len);
+    else if (header > e->len - LENGTH)
+        loss_fail(error, LOSS_MALFORMED,
+                  "the header is said to have %" PRIu64 " bytes, but %zu follow (byte 0); a safetensors file was expected",
+                  header, e->len - LENGTH);
+    else
+        loss_fail(error, LOSS_MALFORMED, "the header has %" PRIu64 " bytes; the most is %d (byte 0)", header, HEADER_MAX);
+    error->offset = 0;
+    return LOSS_MALFORMED;
+}
+
+enum loss_status safetensors_read(struct fields *fields)
+{
+    struct evaluation *const e = fields->out;
+    char small[HEADER_SMALL], *copy = small;
+    size_t len;
+    if (measure(e, &len, fields->error) != LOSS_OK)
+        return fields->error->status;
+    if (len > sizeof small - LENGTH - 1 && !(copy = malloc(LENGTH + len + 1)))
+        return loss_fail(fields->error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+    memcpy(copy, e->body, LENGTH + len);
+    copy[LENGTH + len] = '\0';
+    struct file file = {.fields = fields, .start = copy, .data = e->body + LENGTH + len, .settled = fields->seen};
+    file.data_len = e->len - LENGTH - len;
+    fields->seen = 0;
+    fields->end = copy + LENGTH + len;
+    const enum loss_status status = read_header(&file);
+    if (status == LOSS_OK)
+        set_sources(&file);
+    fields->seen |= file.settled;
+    if (copy != small)
+        free(copy);
+    return status;
+}

@@ -1,0 +1,294 @@
+#include "json/scanner.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int depth_limit = JSON_DEPTH;
+
+void json_limit_depth(int levels)
+{
+    depth_limit = levels;
+}
+
+int json_depth(void)
+{
+    return depth_limit;
+}
+
+enum loss_status json_malformed(struct loss_error *error, const char *body, const char *at, const char *path,
+                                const char *format, ...)
+{
+    char message[sizeof error->message - 32];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    loss_fail_at(error, LOSS_MALFORMED, path, "%s (byte %zu)", message, (size_t)(at - body));
+    error->offset = at - body;
+    return LOSS_MALFORMED;
+}
+
+const char *json_byte_text(const char *at, const char *end, char *text)
+{
+    if (at >= end)
+        return "the end";
+    if (*at > ' ' && *at < 0x7f)
+        snprintf(text, JSON_BYTE_TEXT, *at == '\'' || *at == '\\' ? "'\\%c'" : "'%c'", *at);
+    else
+        snprintf(text, JSON_BYTE_TEXT, "byte 0x%02x", (unsigned char)*at);
+    return text;
+}
+
+/* Bytes of the UTF-8 sequence at `text` (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF); 0 if there is
+ * none. */
+static size_t utf8_sequence(const unsigned char *text)
+{
+    const unsigned char a = text[0];
+    const size_t len = a < 0x80 ? 1 : a >= 0xc2 && a < 0xe0 ? 2 : a >= 0xe0 && a < 0xf0 ? 3 : a >= 0xf0 && a < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < len; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if ((a == 0xe0 && text[1] < 0xa0) || (a == 0xed && text[1] >= 0xa0) || (a == 0xf0 && text[1] < 0x90) ||
+        (a == 0xf4 && text[1] >= 0x90))
+        return 0;
+    return len;
+}
+
+/* Behind the escape at `text` (a backslash), NULL if it is none. */
+static const char *skip_escape(const char *text)
+{
+    if (text[1] != 'u')
+        return text[1] && strchr("\"\\/bfnrt", text[1]) ? text + 2 : NULL;
+    for (int i = 2; i < 6; i++)
+        if (!text[i] || !strchr("0123456789abcdefABCDEF", text[i]))
+            return NULL;
+    return text + 6;
+}
+
+/* Behind the bytes of [text, limit), eight at a time, that are ASCII and stand in a string for themselves. */
+static const char *skip_plain(const char *text, const char *limit)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    for (; limit - text >= 8; text += 8) {
+        uint64_t bytes;
+        memcpy(&bytes, text, sizeof bytes);
+        /* A byte below 0x20, or equal to '\\' (then 0 in `other`), borrows into its highest bit; so may one above such a byte,
+           which does no harm. */
+        const uint64_t other = bytes ^ ones * '\\';
+        if ((bytes | (bytes - ones * 0x20) | (other - ones)) & high)
+            break;
+    }
+    return text;
+}
+
+const char *json_begin(const char *text)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    const size_t len = strlen(mark);
+    return json_blank(strncmp(text, mark, len) == 0 ? text + len : text);
+}
+
+const char *json_skip_string(const char *text, const char **at)
+{
+    const char *quote = ++text; /* or the end of the body */
+    while (*text != '"') {
+        if (text >= quote)
+            quote = strchrnul(text, '"');
+        text = skip_plain(text, quote);
+        const char *next = NULL;
+        if (*text == '"')
+            break;
+        if (*text == '\\')
+            next = skip_escape(text);
+        else if ((unsigned char)*text >= 0x20) {
+            const size_t len = utf8_sequence((const unsigned char *)text);
+            next = len ? text + len : NULL;
+        }
+        if (!next) {
+            *at = text;
+            return NULL;
+        }
+        text = next;
+    }
+    return text + 1;
+}
+
+static bool is_word(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '+' || c == '.';
+}
+
+const char *json_skip_value(const char *text, const char **at)
+{
+    int depth = 0;
+    do {
+        text = json_blank(text);
+        *at = text;
+        if (*text == '[' || *text == '{') {
+            if (++depth > depth_limit)
+                return NULL;
+            text++;
+        } else if (*text == ']' || *text == '}') {
+            depth--;
+            text++;
+        } else if (*text == '"') {
+            text = json_skip_string(text, at);
+            if (!text)
+                return NULL;
+        } else if (depth > 0 && (*text == ',' || *text == ':')) {
+            text++;
+        } else if (is_word(*text)) {
+            while (is_word(*text))
+                text++;
+        } else {
+            return NULL;
+        }
+    } while (depth > 0);
+    return depth == 0 ? text : NULL;
+}
+
+/* The four hexadecimal digits at `text`. */
+static uint32_t hex_digits(const char *text)
+{
+    const char digits[] = {text[0], text[1], text[2], text[3], '\0'};
+    return (uint32_t)strtoul(digits, NULL, 16);
+}
+
+/* The code point of the escape at *text, which is moved behind it; 0, which no text of ours holds, for half a surrogate pair.
+ */
+static uint32_t take_escape(const char **text)
+{
+    static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+    const char *const at = *text;
+    *text += 2;
+    if (at[1] != 'u')
+        return (uint32_t)meanings[strchr(letters, at[1]) - letters];
+    *text += 4;
+    const uint32_t code = hex_digits(at + 2);
+    if (code < 0xd800 || code >= 0xe000)
+        return code;
+    const uint32_t low = code < 0xdc00 && at[6] == '\\' && at[7] == 'u' ? hex_digits(at + 8) : 0;
+    if (low < 0xdc00 || low >= 0xe000)
+        return 0;
+    *text += 6;
+    return 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+}
+
+/* Writes a code point as UTF-8, up to 4 bytes; returns how many. */
+static size_t put_utf8(char *out, uint32_t code)
+{
+    const size_t len = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = len; i-- > 1; code >>= 6)
+        out[i] = (char)(0x80 | (code & 0x3f));
+    out[0] = (char)(first[len] | code);
+    return len;
+}
+
+bool json_decode_string(const char *text, const char *end, char *out, size_t size)
+{
+    size_t len = 0;
+    for (text++, end--; text < end;) {
+        char bytes[4] = {*text};
+        size_t n = 1;
+        if (*text == '\\') {
+            const uint32_t code = take_escape(&text);
+            if (code == 0)
+                return false;
+            n = put_utf8(bytes, code);
+        } else {
+            text++;
+        }
+        if (len + n >= size)
+            return false;
+        memcpy(out + len, bytes, n);
+        len += n;
+    }
+    out[len] = '\0';
+    return true;
+}
+
+size_t json_plain_length(const char *text)
+{
+    size_t len = 0;
+    while ((unsigned char)text[len] >= 0x20 && text[len] != '"' && text[len] != '\\') {
+        const size_t sequence = utf8_sequence((const unsigned char *)text + len);
+        if (sequence == 0)
+            break;
+        len += sequence;
+    }
+    return len;
+}
+
+enum { QUOTE_SPARE = 8 }; /* bytes for an escape's second, quotes, "..." and a NUL */
+
+/* Copies [text, end) to `out` for use in a message, with a backslash before each byte of `escaped`; if that is NULL, the text
+   has escapes of its own, which stay whole. Returns the length, `most` or one more; *text is then behind what was copied. */
+static size_t copy_excerpt(const char **text, const char *end, const char *escaped, char *out, size_t most)
+{
+    size_t len = 0;
+    while (*text < end && len < most) {
+        const bool is_escape = !escaped && **text == '\\';
+        if (escaped && **text && strchr(escaped, **text))
+            out[len++] = '\\';
+        for (int n = is_escape ? 2 : 1; n > 0; n--, ++*text)
+            out[len++] = **text >= ' ' && **text < 0x7f ? **text : '?';
+    }
+    return len;
+}
+
+static const char *quote(const char *text, char *out, size_t size)
+{
+    const char *const end = text + strnlen(text, size);
+    const size_t len = copy_excerpt(&text, end, "'\\", out, size - QUOTE_SPARE);
+    snprintf(out + len, size - len, "%s", text < end ? "..." : "");
+    return out;
+}
+
+const char *json_quote(const char *text, char *out)
+{
+    return quote(text, out, JSON_QUOTE);
+}
+
+const char *json_quote_long(const char *text, char *out)
+{
+    return quote(text, out, JSON_QUOTE_LONG);
+}
+
+const char *json_quote_value(const char *text, const char *end, char *out)
+{
+    size_t len;
+    if (*text != '"') {
+        len = copy_excerpt(&text, end, "'\"\\", out, JSON_QUOTE - QUOTE_SPARE);
+        snprintf(out + len, JSON_QUOTE - len, "%s", text < end ? "..." : "");
+        return out;
+    }
+    const char *at, *const closed = json_skip_string(text++, &at);
+    if (closed)
+        end = closed - 1;
+    out[0] = '"';
+    len = 1 + copy_excerpt(&text, end, closed ? NULL : "\"\\", out + 1, JSON_QUOTE - QUOTE_SPARE);
+    snprintf(out + len, JSON_QUOTE - len, "%s\"", closed && text == end ? "" : "...");
+    return out;
+}
+
+void json_pointer_add(char *path, size_t size, const char *token)
+{
+    const size_t start = strlen(path);
+    size_t len = start;
+    if (len + 1 < size)
+        path[len++] = '/';
+    for (; *token && len + 3 <= size; token++) {
+        if (*token == '~' || *token == '/') {
+            path[len++] = '~';
+            path[len++] = *token == '~' ? '0' : '1';
+        } else {
+            path[len++] = *token;
+        }
+    }
+    path[*token || len == start ? start : len] = '\0';
+}

@@ -1,0 +1,342 @@
+/*
+ * Large blocks, kept between requests.
+ *
+ * What is kept may not make the process larger than its requests do: whoever needs a block is given a kept one, whatever its
+ * size, before anything is mapped. A larger one is cut, a smaller one grows, which with mremap copies nothing; and for what it
+ * grows by, others are given back.
+ */
+#include "memory/block_cache.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define PAGES_KEPT ((size_t)512 << 20) /* bytes that are kept at most */
+
+/* The address sanitizer knows nothing of the ends of mapped blocks: under it all are malloc's. */
+#if defined __SANITIZE_ADDRESS__
+#define IS_MAPPED(size) false
+#else
+#define IS_MAPPED(size) ((size) >= PAGES_LEAST)
+#endif
+
+enum {
+    PAGE = 64 * 1024, /* the largest that any Linux has: lengths are multiples of it */
+    HUGE_PAGE = 2 << 20,
+    KEPT_BLOCKS = 64,
+    LENGTH_STEPS = 32, /* a long block is at most a 32nd longer than was asked for */
+};
+
+struct block {
+    char *data;
+    size_t length;
+    int64_t since; /* when it was freed */
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct block kept[KEPT_BLOCKS]; /* in no order */
+static int kept_count;
+static atomic_size_t kept_length; /* changed under the mutex */
+
+static int64_t now_ms(void)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- mappings ------------------------------------------------------------------------------------------------------- */
+
+/* Bytes that are mapped for `size`; 0 if there are not so many. Depends on nothing else, so that no block need remember it. In
+   steps, so that blocks of about the same size are the same. */
+static size_t length_of(size_t size)
+{
+    size_t step = PAGE;
+    if (size > PTRDIFF_MAX / 2)
+        return 0;
+    while (step < HUGE_PAGE && step * 2 <= size / LENGTH_STEPS)
+        step *= 2;
+    return (size + step - 1) / step * step;
+}
+
+static void unmap(const struct block *block)
+{
+    munmap(block->data, block->length); /* can fail only where the kernel has no room to split a mapping: then it stays */
+}
+
+/* Address space for a block, so aligned that it can consist of huge pages. */
+static char *reserve(size_t length, int protection)
+{
+    const size_t more = length >= HUGE_PAGE ? HUGE_PAGE : 0;
+    char *data = mmap(NULL, length + more, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED)
+        return NULL;
+    const size_t before = more ? (HUGE_PAGE - (uintptr_t)data % HUGE_PAGE) % HUGE_PAGE : 0;
+    if (before > 0)
+        munmap(data, before);
+    if (more > before)
+        munmap(data + before + length, more - before);
+    return data + before;
+}
+
+static void use_huge_pages(char *data, size_t length)
+{
+    if (length >= HUGE_PAGE)
+        madvise(data, length, MADV_HUGEPAGE); /* a kernel that has none refuses: then it works without */
+}
+
+static char *map(size_t length)
+{
+    char *data = reserve(length, PROT_READ | PROT_WRITE);
+    if (data)
+        use_huge_pages(data, length);
+    return data;
+}
+
+/* The same as extend, by copying. */
+static char *copy_longer(char *data, size_t length, size_t longer)
+{
+    char *const to = map(longer);
+    if (to) {
+        memcpy(to, data, length);
+        munmap(data, length);
+    }
+    return to;
+}
+
+/* The same pages and more after them, here or elsewhere; NULL, with everything as it was, if that cannot be. Pages that were
+   mapped by different calls cannot be moved together, and are copied. */
+static char *extend(char *data, size_t length, size_t longer)
+{
+    char *to = mremap(data, length, longer, 0);
+    if (to == MAP_FAILED) {
+        char *aligned = reserve(longer, PROT_NONE);
+        if (aligned)
+            to = mremap(data, length, longer, MREMAP_MAYMOVE | MREMAP_FIXED, aligned);
+        if (aligned && to == MAP_FAILED)
+            munmap(aligned, longer);
+        if (to == MAP_FAILED)
+            to = mremap(data, length, longer, MREMAP_MAYMOVE); /* anywhere */
+    }
+    if (to == MAP_FAILED)
+        return errno == EFAULT ? copy_longer(data, length, longer) : NULL;
+    use_huge_pages(to, longer);
+    return to;
+}
+
+/* ---- what is kept; under the mutex ---------------------------------------------------------------------------------- */
+
+static struct block remove_kept(int i)
+{
+    const struct block block = kept[i];
+    kept[i] = kept[--kept_count];
+    kept_length -= block.length;
+    return block;
+}
+
+/* The one that is best for `length`: the smallest that is long enough, else the longest. -1: there is none. */
+static int find_kept(size_t length)
+{
+    int best = -1;
+    for (int i = 0; i < kept_count; i++) {
+        if (best < 0)
+            best = i;
+        else if (kept[best].length < length ? kept[i].length > kept[best].length
+                                            : kept[i].length >= length && kept[i].length < kept[best].length)
+            best = i;
+    }
+    return best;
+}
+
+static bool may_keep(size_t length)
+{
+    return kept_count < KEPT_BLOCKS && length <= PAGES_KEPT && kept_length <= PAGES_KEPT - length;
+}
+
+static void keep(const struct block *block)
+{
+    kept[kept_count++] = *block;
+    kept_length += block->length;
+}
+
+/* ---- blocks --------------------------------------------------------------------------------------------------------- */
+
+/* Keeps a block or gives it back. */
+static void put(const struct block *block)
+{
+    pthread_mutex_lock(&mutex);
+    const bool fits = may_keep(block->length);
+    if (fits)
+        keep(block);
+    pthread_mutex_unlock(&mutex);
+    if (!fits)
+        unmap(block);
+}
+
+/* Gives back so many bytes of what is kept, before as many fresh ones are had for a block that grows. */
+static void shed(size_t bytes)
+{
+    while (bytes > 0) {
+        struct block block = {.data = NULL};
+        pthread_mutex_lock(&mutex);
+        const int best = find_kept(bytes);
+        if (best >= 0)
+            block = remove_kept(best);
+        pthread_mutex_unlock(&mutex);
+        if (!block.data)
+            return;
+        const bool part = block.length >= PAGES_LEAST && block.length - PAGES_LEAST >= bytes;
+        const size_t less = part ? bytes : block.length;
+        unmap(&(struct block){.data = block.data,
+                              .length = less}); /* the end may never have been written to, the beginning was */
+        block.data += less;
+        block.length -= less;
+        if (part)
+            put(&block);
+        bytes -= less < bytes ? less : bytes;
+    }
+}
+
+/* A block of a length, from the kept one that is best for another. */
+static char *take(size_t length, size_t expected)
+{
+    struct block block = {.data = NULL};
+    pthread_mutex_lock(&mutex);
+    const int best = find_kept(expected);
+    if (best >= 0)
+        block = remove_kept(best);
+    pthread_mutex_unlock(&mutex);
+    if (block.length >= length && block.length > 0) {
+        const struct block rest = {block.data + length, block.length - length, block.since};
+        if (rest.length >= PAGES_LEAST)
+            put(&rest);
+        else if (rest.length > 0)
+            unmap(&rest);
+        return block.data;
+    }
+    char *data = NULL;
+    if (block.data) {
+        shed(length - block.length);
+        data = extend(block.data, block.length, length);
+    }
+    if (!data && block.data)
+        put(&block);
+    if (!data)
+        data = map(length);
+    if (!data && pages_drop())
+        data = map(length);
+    return data;
+}
+
+/* Cuts bytes from the front of the kept block that begins at `end`, `most` at most; returns how many, 0 if there is no such
+   block. What would be left is cut as well if it is too short to be kept, and unmapped. */
+static size_t absorb_next(const char *end, size_t most)
+{
+    struct block block = {.data = NULL};
+    pthread_mutex_lock(&mutex);
+    for (int i = 0; i < kept_count && !block.data; i++)
+        if (kept[i].data == end)
+            block = remove_kept(i);
+    const size_t bytes = block.length < most ? block.length : most;
+    const struct block left = {block.data + bytes, block.length - bytes, block.since};
+    if (left.length >= PAGES_LEAST)
+        keep(&left);
+    pthread_mutex_unlock(&mutex);
+    if (left.length > 0 && left.length < PAGES_LEAST)
+        unmap(&left);
+    return bytes;
+}
+
+static void *grow_mapped(char *data, size_t before, size_t longer)
+{
+    size_t length = before;
+    for (size_t bytes = 1; bytes > 0 && length < longer; length += bytes)
+        bytes = absorb_next(data + length, longer - length);
+    if (length == longer)
+        return data;
+    shed(longer - length);
+    char *grown = extend(data, length, longer);
+    if (!grown && pages_drop())
+        grown = extend(data, length, longer);
+    if (!grown && length > before)
+        put(&(struct block){data + before, length - before, now_ms()});
+    return grown;
+}
+
+void *pages_resize(void *block, size_t old, size_t size)
+{
+    return pages_grow(block, old, size, size);
+}
+
+void *pages_grow(void *block, size_t old, size_t size, size_t expected)
+{
+    const size_t length = length_of(size), expected_length = length_of(expected);
+    if (!IS_MAPPED(size))
+        return realloc(block, size);
+    if (length == 0)
+        return NULL;
+    if (block && IS_MAPPED(old))
+        return grow_mapped(block, length_of(old), length);
+    char *data = take(length, expected_length > length ? expected_length : length);
+    if (data && block) {
+        memcpy(data, block, old);
+        free(block);
+    }
+    return data;
+}
+
+void pages_free(void *block, size_t size)
+{
+    if (block && IS_MAPPED(size))
+        put(&(struct block){block, length_of(size), now_ms()});
+    else
+        free(block);
+}
+
+/* Gives back what was freed before a time. */
+static bool drop_older(int64_t time)
+{
+    struct block old[KEPT_BLOCKS];
+    int count = 0;
+    pthread_mutex_lock(&mutex);
+    for (int i = kept_count; i-- > 0;)
+        if (kept[i].since < time)
+            old[count++] = remove_kept(i);
+    pthread_mutex_unlock(&mutex);
+    for (int i = 0; i < count; i++)
+        unmap(&old[i]);
+    return count > 0;
+}
+
+void pages_tidy(void)
+{
+    drop_older(now_ms() - PAGES_QUIET_MS);
+}
+
+size_t pages_kept(void)
+{
+    return kept_length;
+}
+
+void pages_keep(size_t most)
+{
+    while (kept_length > most) {
+        struct block block = {.data = NULL};
+        pthread_mutex_lock(&mutex);
+        if (kept_length > most)
+            block = remove_kept(find_kept(kept_length - most));
+        pthread_mutex_unlock(&mutex);
+        if (block.data)
+            unmap(&block);
+    }
+}
+
+bool pages_drop(void)
+{
+    return drop_older(INT64_MAX);
+}

@@ -1,0 +1,29 @@
+/* Which way of reading and writing numbers in bulk is used: the best that the instruction set allows (core/dispatch/cpu_dispatch.h). */
+#include "number/number_bulk.h"
+#include "dispatch/cpu_dispatch.h"
+
+/* The best first; the last runs everywhere. Each needs the set that the Makefile compiles it for. */
+static const struct {
+    enum isa isa;
+    const struct number_bulk *bulk;
+} ways[] = {
+#if defined __x86_64__
+    {ISA_X86_64_V4_VBMI2, &number_bulk_avx512},
+    {ISA_X86_64_V3, &number_bulk_avx2},
+#endif
+    {ISA_BASE, &number_bulk_portable},
+};
+
+const struct number_bulk *number_bulk_at(size_t index)
+{
+    const enum isa isa = isa_allowed();
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+        if (ways[i].isa <= isa && index-- == 0)
+            return ways[i].bulk;
+    return NULL;
+}
+
+const struct number_bulk *number_bulk(void)
+{
+    return number_bulk_at(0);
+}

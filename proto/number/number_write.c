@@ -1,0 +1,137 @@
+/*
+ * Binary numbers to the shortest decimal text that reads back to the same bits.
+ *
+ * The method is Schubfach (R. Giulietti, The Schubfach way to render doubles, 2020). All decimals in an interval around a float
+ * read back to it. Take the k for which the interval is at least 10^k and less than 10^(k+1) wide: at most one multiple of
+ * 10^(k+1) lies in it, and if one does, no other number there has as few digits; else there is at least one multiple of 10^k,
+ * all of them have equally many digits, and the nearest is the answer.
+ */
+#include "number/number.h"
+#include "number/number_shortest.h"
+
+/* ---- the digits ----------------------------------------------------------------------------------------------------- */
+
+/* The shortest decimal for c * 2^q. `lopsided`: the float below is only half as far away as the one above. */
+static inline struct shortest shortest(uint64_t c, int q, bool lopsided, bool narrow)
+{
+    struct shortest decimal = shortest_with_zero(c, q, lopsided, narrow);
+    if (decimal.zero)
+        for (; decimal.digits % 10 == 0; decimal.exponent++)
+            decimal.digits /= 10;
+    return decimal;
+}
+
+/* ---- the text ------------------------------------------------------------------------------------------------------- */
+
+/* Writes a number below 10^8 with exactly `n` digits, up to 8, followed by anything up to 8 bytes in all. */
+static inline void write_eight(char *text, uint64_t number, int n)
+{
+    const uint64_t fields = digit_bytes(number);
+    const uint64_t characters = htole64((fields | UINT64_C(0x3030303030303030)) >> 8 * (8 - n));
+    memcpy(text, &characters, sizeof characters);
+}
+
+/* Writes the `n` digits of a number, up to 17, and up to 7 bytes more. */
+static inline void write_digits(char *text, uint64_t number, int n)
+{
+    if (n > 16) {
+        *text++ = (char)('0' + number / number_integer_powers[16]);
+        number %= number_integer_powers[16];
+        n = 16;
+    }
+    if (n > 8) {
+        write_eight(text, number / 100000000, n - 8);
+        text += n - 8;
+        number %= 100000000;
+        n = 8;
+    }
+    write_eight(text, number, n);
+}
+
+static inline char *write_exponent(char *text, int exponent)
+{
+    *text++ = 'e';
+    if (exponent < 0)
+        *text++ = '-';
+    const unsigned magnitude = (unsigned)(exponent < 0 ? -exponent : exponent);
+    if (magnitude >= 100)
+        *text++ = (char)('0' + magnitude / 100);
+    if (magnitude >= 10)
+        *text++ = (char)('0' + magnitude / 10 % 10);
+    *text++ = (char)('0' + magnitude % 10);
+    return text;
+}
+
+/* Writes the digits with a point behind the first `whole` of them, if it is not behind the last; returns what is behind. */
+static inline char *write_with_point(char *text, uint64_t digits, int n, int whole)
+{
+    if (whole >= n) {
+        write_digits(text, digits, n);
+        return text + n;
+    }
+    write_digits(text + 1, digits, n);
+    for (int i = 0; i < whole; i++)
+        text[i] = text[i + 1];
+    text[whole] = '.';
+    return text + n + 1;
+}
+
+/* Scientific text of n digits is n + 1 bytes and at least "e0" or "e-1" longer; so where fixed text is not longer, it has at
+   most 4 zeros behind the digits, or 2 between the point and the digits. */
+static size_t write_decimal(char *const text, bool negative, struct shortest decimal)
+{
+    const int n = count_digits(decimal.digits), exponent = decimal.exponent + n - 1; /* of the first digit */
+    const int magnitude = exponent < 0 ? -exponent : exponent;
+    const int scientific = n + (n > 1) + 1 + (exponent < 0) + 1 + (magnitude >= 10) + (magnitude >= 100);
+    const int fixed = exponent < 0 ? 1 + 1 + magnitude - 1 + n : exponent < n - 1 ? n + 1 : exponent + 1;
+    char *to = text;
+    *to = '-';
+    to += negative;
+    if (scientific < fixed)
+        return (size_t)(write_exponent(write_with_point(to, decimal.digits, n, 1), exponent) - text);
+    if (exponent < 0) {
+        memcpy(to, "0.00", 4);
+        write_digits(to + fixed - n, decimal.digits, n);
+    } else {
+        char *const behind = write_with_point(to, decimal.digits, n, exponent + 1);
+        if (exponent >= n)
+            memcpy(behind, "0000", 4);
+    }
+    return (size_t)(to - text + fixed);
+}
+
+static size_t write_zero(char *text, bool negative)
+{
+    const char *const zero = negative ? "-0.0" : "0"; /* many readers take "-0" for an integer, which has no sign */
+    const size_t len = negative ? 4 : 1;
+    memcpy(text, zero, len);
+    return len;
+}
+
+/* Writes the number that the fields of IEEE 754 stand for: `fraction` is `width` bits wide. */
+static inline size_t write_fields(char *text, bool negative, uint32_t exponent, uint64_t fraction, int width, bool narrow)
+{
+    if (exponent == 0 && fraction == 0)
+        return write_zero(text, negative);
+    const int smallest = 2 - (narrow ? 128 : 1024) - width; /* the exponent of the smallest float */
+    if (exponent == 0)
+        return write_decimal(text, negative, shortest(fraction, smallest, false, narrow));
+    /* Below a power of two floats are closer, unless subnormals are below it. */
+    const bool lopsided = fraction == 0 && exponent > 1;
+    const uint64_t significand = fraction | UINT64_C(1) << width;
+    return write_decimal(text, negative, shortest(significand, smallest + (int)exponent - 1, lopsided, narrow));
+}
+
+size_t number_write_f32(char *text, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return write_fields(text, bits >> 31, bits >> 23 & 0xff, bits & 0x7fffff, 23, true);
+}
+
+size_t number_write_f64(char *text, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return write_fields(text, bits >> 63, (uint32_t)(bits >> 52) & 0x7ff, bits & UINT64_C(0xfffffffffffff), 52, false);
+}

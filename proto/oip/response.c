@@ -1,0 +1,169 @@
+/*
+ * From outputs to an answer. Where all of them are binary its length is known from the plan, so that everything is computed
+ * where it is sent from; the JSON, whose counts are known last, is given the room that it can need at most, and filled up with
+ * spaces.
+ */
+#include "oip/response.h"
+#include "content/media_type.h"
+
+#include <stdint.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 }; /* of the first output behind the JSON */
+
+/* An output as it is sent: a reduced loss is a tensor of one number, for not every client knows tensors of no dimensions. */
+static struct loss_tensor output_tensor(const struct evaluation *e, const struct oip_output *output)
+{
+    const struct loss_plan *const plan = &e->plan;
+    if (output->kind == OIP_GRAD)
+        return plan->grad[output->tensor];
+    if (output->kind == OIP_HESS)
+        return plan->hess[output->tensor];
+    if (plan->reduction == LOSS_NONE)
+        return plan->output;
+    return (struct loss_tensor){
+        .data = (void *)(uintptr_t)&e->result.loss, .dtype = LOSS_FLOAT64, .rank = 1, .shape = {1}}; /* only read */
+}
+
+static bool all_binary(const struct oip_asked *asked)
+{
+    for (int i = 0; i < asked->outputs; i++)
+        if (!asked->output[i].binary)
+            return false;
+    return true;
+}
+
+/* ---- the JSON ------------------------------------------------------------------------------------------------------- */
+
+static void append_output(struct buffer *json, const struct evaluation *e, const struct oip_output *output)
+{
+    char name[OIP_NAME];
+    const struct loss_tensor tensor = output_tensor(e, output);
+    buffer_printf(json, "{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[",
+                  oip_output_name(e->plan.loss, output->kind, output->tensor, name), oip_datatype(tensor.dtype));
+    for (int axis = 0; axis < tensor.rank; axis++)
+        buffer_printf(json, axis ? ",%zu" : "%zu", tensor.shape[axis]);
+    if (output->binary) {
+        buffer_printf(json, "],\"parameters\":{\"binary_data_size\":%zu}}", loss_tensor_bytes(&tensor));
+        return;
+    }
+    const struct loss_tensor flat = {
+        .data = tensor.data, .dtype = tensor.dtype, .rank = 1, .shape = {loss_tensor_elements(&tensor)}};
+    buffer_text(json, "],\"data\":");
+    tensor_json_encode(json, &flat, FORM_NESTED, e->threads);
+    buffer_text(json, "}");
+}
+
+/* Warnings are a line each: values of parameters are strings, numbers and booleans. */
+static void append_warnings(struct buffer *json, const struct loss_plan *plan)
+{
+    struct buffer lines = {0};
+    for (int i = 0; i < LOSS_MAX_WARNINGS && plan->warning[i]; i++)
+        buffer_printf(&lines, i ? "\n%s" : "%s", plan->warning[i]);
+    buffer_append(&lines, "", 1);
+    buffer_text(json, ",\"warnings\":");
+    if (!lines.failed)
+        json_append_string(json, lines.data);
+    json->failed |= lines.failed;
+    buffer_free(&lines);
+}
+
+/* The JSON for such a result, without spaces. */
+static void append_json(struct buffer *json, const struct evaluation *e, const struct oip_asked *asked,
+                        const struct loss_result *result)
+{
+    const struct loss_plan *const plan = &e->plan;
+    buffer_printf(json, "{\"model_name\":\"%s\",\"model_version\":\"1\"", plan->loss->name);
+    if (asked->id) {
+        buffer_text(json, ",\"id\":");
+        buffer_append(json, asked->id, asked->id_len);
+    }
+    buffer_printf(json, ",\"parameters\":{\"count\":%zu,\"reduction\":\"%s\",\"dtype\":\"%s\"", result->count,
+                  loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype));
+    if (result->nonfinite > 0)
+        buffer_printf(json, ",\"nonfinite\":%zu", result->nonfinite);
+    if (plan->warning[0])
+        append_warnings(json, plan);
+    buffer_text(json, "},\"outputs\":[");
+    for (int i = 0; i < asked->outputs; i++) {
+        buffer_text(json, i ? "," : "");
+        append_output(json, e, &asked->output[i]);
+    }
+    buffer_text(json, "]}");
+}
+
+/* ---- the body ------------------------------------------------------------------------------------------------------- */
+
+/* Has the outputs computed one behind the other. A reduced loss is written there at last: it is no output of the plan. */
+static void set_places(struct evaluation *e, const struct oip_asked *asked, char *next)
+{
+    struct loss_plan *const plan = &e->plan;
+    for (int i = 0; i < asked->outputs; i++) {
+        const struct oip_output *const output = &asked->output[i];
+        const struct loss_tensor tensor = output_tensor(e, output);
+        if (output->kind == OIP_GRAD)
+            plan->grad[output->tensor].data = next;
+        else if (output->kind == OIP_HESS)
+            plan->hess[output->tensor].data = next;
+        else
+            plan->output.data = next;
+        next += loss_tensor_bytes(&tensor);
+    }
+}
+
+void oip_answer_prepare(struct evaluation *e, const struct oip_asked *asked, struct reply *reply)
+{
+    const struct loss_result longest = {.count = SIZE_MAX, .nonfinite = SIZE_MAX};
+    struct buffer json = {0};
+    if (!all_binary(asked))
+        return;
+    append_json(&json, e, asked, &longest);
+    size_t size = (json.len + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    reply->inference_header = size;
+    reply->body.failed = json.failed;
+    buffer_free(&json);
+    for (int i = 0; i < asked->outputs && !reply->body.failed; i++) {
+        const struct loss_tensor tensor = output_tensor(e, &asked->output[i]);
+        reply->body.failed = __builtin_add_overflow(size, loss_tensor_bytes(&tensor), &size);
+    }
+    char *const body = reply->body.failed ? NULL : buffer_take(&reply->body, size);
+    if (!body)
+        return;
+    reply->body.len = size;
+    set_places(e, asked, body + reply->inference_header);
+}
+
+/* Fills what was left open. */
+static void complete(const struct evaluation *e, const struct oip_asked *asked, struct reply *reply)
+{
+    struct buffer json = {0};
+    append_json(&json, e, asked, &e->result);
+    if (json.failed) {
+        reply->body.failed = true;
+    } else {
+        memset(reply->body.data + json.len, ' ', reply->inference_header - json.len);
+        memcpy(reply->body.data, json.data, json.len);
+        if (e->plan.reduction != LOSS_NONE && e->plan.output.data)
+            memcpy(e->plan.output.data, &e->result.loss, sizeof e->result.loss);
+    }
+    buffer_free(&json);
+}
+
+void oip_answer_finish(const struct evaluation *e, const struct oip_asked *asked, struct reply *reply)
+{
+    bool binary = reply->inference_header > 0;
+    if (binary) {
+        complete(e, asked, reply);
+    } else {
+        append_json(&reply->body, e, asked, &e->result);
+        const size_t len = reply->body.len;
+        for (int i = 0; i < asked->outputs; i++) {
+            const struct loss_tensor tensor = output_tensor(e, &asked->output[i]);
+            if (asked->output[i].binary)
+                buffer_append(&reply->body, tensor.data, loss_tensor_bytes(&tensor));
+            binary |= asked->output[i].binary;
+        }
+        reply->inference_header = binary ? len : 0;
+    }
+    reply->content_type = media_name(binary ? MEDIA_OCTETS : MEDIA_JSON);
+}

@@ -1,0 +1,136 @@
+/* What the bodies of requests and answers are, in each media type, with examples: the answers are those that are given. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "content/jansson_build.h"
+#include "v1/example.h"
+#include "content/media_type.h"
+#include "oip/oip.h"
+#include "openapi/openapi.h"
+#include "v1/v1.h"
+
+enum { NAME = 128 };
+
+/* A Media Type Object of a loss's schema, <loss>_<what>. */
+static json_t *of_schema(const struct loss_descriptor *loss, const char *what)
+{
+    char name[NAME];
+    snprintf(name, sizeof name, "%s_%s", loss->name, what);
+    return json_pack("{s:o}", "schema", openapi_reference("schemas", name));
+}
+
+/* Adds the two names that safetensors files go by. They have no schema: they are not JSON. */
+static json_t *with_files(json_t *content)
+{
+    content = describe_member(content, media_name(MEDIA_SAFETENSORS), json_object());
+    return describe_member(content, media_name(MEDIA_OCTETS), json_object());
+}
+
+json_t *openapi_evaluate_request(const struct loss_descriptor *loss)
+{
+    json_t *const json = describe_member(of_schema(loss, "request"), "example", example_request(loss));
+    json_t *const content = with_files(describe_member(json_object(), media_name(MEDIA_JSON), json));
+    return describe_member(content, media_name(MEDIA_FORM), of_schema(loss, "form"));
+}
+
+/* The JSON of a reply, which is freed; NULL if it is none of success, for which examples leave lack of memory as the reason. */
+static json_t *tree_of(struct reply *reply)
+{
+    json_t *tree = NULL;
+    if (reply->status == reply_status(LOSS_OK) && !reply->body.failed)
+        tree = describe_load(reply->body.data, reply->body.len);
+    reply_free(reply);
+    return tree;
+}
+
+/* What a request with such a body is answered. Takes the body. */
+static json_t *evaluated(const struct loss_descriptor *loss, json_t *body)
+{
+    struct reply reply = {.status = 0};
+    char *const text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    if (!text)
+        return NULL;
+    v1_evaluate(&(struct v1_request){.loss = loss->name, .body = text, .len = strlen(text), .threads = 1}, &reply);
+    free(text);
+    return tree_of(&reply);
+}
+
+json_t *openapi_evaluate_answer(const struct loss_descriptor *loss)
+{
+    json_t *const json = describe_member(of_schema(loss, "answer"), "example", evaluated(loss, example_request(loss)));
+    return with_files(describe_member(json_object(), media_name(MEDIA_JSON), json));
+}
+
+/* JSON of a schema of openapi_base.json with an example of it. */
+static json_t *of_base(const char *schema, const char *example_name)
+{
+    return json_pack("{s:{s:o,s:{s:o}}}", media_name(MEDIA_JSON), "schema", openapi_reference("schemas", schema), "examples",
+                     example_name, openapi_reference("examples", example_name));
+}
+
+json_t *openapi_several_request(const struct loss_descriptor *none)
+{
+    (void)none;
+    return of_base("SeveralRequest", "several");
+}
+
+json_t *openapi_several_answer(const struct loss_descriptor *none)
+{
+    (void)none;
+    return of_base("SeveralAnswer", "severalAnswer");
+}
+
+/* ---- Open Inference Protocol ----------------------------------------------------------------------------------------- */
+
+/* JSON, with an example for each loss under its name; or JSON with bytes behind it. Takes the examples. */
+static json_t *inference(const char *schema, json_t *examples)
+{
+    json_t *const json = json_pack("{s:o,s:o}", "schema", openapi_reference("schemas", schema), "examples", examples);
+    return json_pack("{s:o,s:o}", media_name(MEDIA_JSON), json, media_name(MEDIA_OCTETS), json_object());
+}
+
+json_t *openapi_infer_request(const struct loss_descriptor *none)
+{
+    (void)none;
+    json_t *examples = json_object();
+    for (size_t i = 0; i < loss_count(); i++)
+        examples = describe_member(examples, loss_at(i)->name, json_pack("{s:o}", "value", example_inference(loss_at(i))));
+    return inference("InferRequest", examples);
+}
+
+static json_t *inferred(const struct loss_descriptor *loss)
+{
+    struct reply reply = {.status = 0};
+    json_t *const body = example_inference(loss);
+    char *const text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    if (!text)
+        return NULL;
+    oip_infer(&(struct oip_request){.model = loss->name, .body = text, .len = strlen(text), .threads = 1}, &reply);
+    free(text);
+    return tree_of(&reply);
+}
+
+json_t *openapi_infer_answer(const struct loss_descriptor *none)
+{
+    (void)none;
+    json_t *examples = json_object();
+    for (size_t i = 0; i < loss_count(); i++)
+        examples = describe_member(examples, loss_at(i)->name, json_pack("{s:o}", "value", inferred(loss_at(i))));
+    return inference("InferAnswer", examples);
+}
+
+json_t *openapi_any_request(const struct loss_descriptor *none)
+{
+    (void)none;
+    return json_pack("{s:{s:{s:s},s:{}}}", media_name(MEDIA_JSON), "schema", "type", "object", "example");
+}
+
+json_t *openapi_root_answer(const struct loss_descriptor *none)
+{
+    (void)none;
+    return json_pack("{s:{s:{s:s}},s:{s:{s:s}}}", "text/plain", "schema", "type", "string", "text/html", "schema", "type",
+                     "string");
+}

@@ -1,0 +1,542 @@
+/*
+ * The memory that requests may take: sums under a mutex, lists of those that may reserve more, and
+ * a queue of those who wait.
+ */
+#include "admission/memory_budget.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "util/clock.h"
+#include "memory/block_cache.h"
+
+enum {
+    SMALL_SHARE = 8,       /* the part of the budget that is set aside for small requests ... */
+    SMALL_MOST = 64 << 20, /* ... and its most */
+    START_SHARE =
+        2, /* the part of that which requests may hold that have begun and are not admitted */
+    ROUNDING = 32, /* blocks of block_cache.h are up to a 32nd longer than what was asked for */
+    LARGE = 1,     /* the index of what belongs to large requests; 0: to small ones */
+};
+
+struct budget {
+    pthread_mutex_t mutex;
+    size_t bytes, small;        /* `small` of them for small requests alone */
+    size_t reserved;            /* by all */
+    size_t started;             /* by requests of RESERVATION_STARTED */
+    size_t admitted[LARGE + 1]; /* by requests of RESERVATION_ADMITTED */
+    struct {
+        struct reservation *first, *last;
+    } list[LARGE + 1];  /* those requests, by what they still need, the least first */
+    atomic_size_t used; /* what is taken of what is reserved */
+    size_t waiting;     /* in the queue */
+    size_t refusable;   /* those of them that are not admitted yet, */
+    size_t small_waits; /* those with small claims */
+    size_t most_waiting;
+    int64_t wait_ms;
+    struct reservation *first, **last;
+    bool serve, serving; /* of serve_queue: there may be something to do; a thread is at it */
+    bool closed;
+    bool missed; /* of budget_missed, since the last tick */
+};
+
+/* ---- who has what; under the mutex
+ * ---------------------------------------------------------------------------------- */
+
+static int class_of(const struct reservation *r)
+{
+    return r->claim > BUDGET_SMALL ? LARGE : 0;
+}
+
+/* What a request may still reserve. */
+static size_t need(const struct reservation *r)
+{
+    return r->claim - r->reserved;
+}
+
+static void link_by_need(struct budget *budget, struct reservation *r)
+{
+    struct reservation *after = budget->list[class_of(r)].first, *before = NULL;
+    for (; after && need(after) < need(r); after = after->list_next)
+        before = after;
+    r->list_next = after;
+    r->list_previous = before;
+    *(before ? &before->list_next : &budget->list[class_of(r)].first) = r;
+    *(after ? &after->list_previous : &budget->list[class_of(r)].last) = r;
+}
+
+static void unlink_from_list(struct budget *budget, struct reservation *r)
+{
+    struct reservation *const before = r->list_previous, *const after = r->list_next;
+    *(before ? &before->list_next : &budget->list[class_of(r)].first) = after;
+    *(after ? &after->list_previous : &budget->list[class_of(r)].last) = before;
+}
+
+/* Takes a request out of the sums, */
+static void remove_from_sums(struct budget *budget, struct reservation *r)
+{
+    budget->reserved -= r->reserved;
+    if (r->place == RESERVATION_STARTED) {
+        budget->started -= r->reserved;
+    } else if (r->place == RESERVATION_ADMITTED) {
+        budget->admitted[class_of(r)] -= r->reserved;
+        unlink_from_list(budget, r);
+    }
+}
+
+/* and puts it there with other values. */
+static void add_to_sums(struct budget *budget, struct reservation *r, enum reservation_place place,
+                        size_t reserved, size_t claim)
+{
+    r->place = place;
+    r->reserved = reserved;
+    r->claim = claim;
+    budget->reserved += reserved;
+    if (place == RESERVATION_STARTED) {
+        budget->started += reserved;
+    } else if (place == RESERVATION_ADMITTED) {
+        budget->admitted[class_of(r)] += reserved;
+        link_by_need(budget, r);
+    }
+}
+
+static void move(struct budget *budget, struct reservation *r, enum reservation_place place,
+                 size_t reserved, size_t claim)
+{
+    remove_from_sums(budget, r);
+    add_to_sums(budget, r, place, reserved, claim);
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Invariant 2 of memory_budget.h: lets all admitted requests finish one after the other, those that need
+   the least first, and sees whether each finds what it needs. If one does not, none that needs more
+   does. */
+static bool is_safe(const struct budget *budget)
+{
+    const size_t most = budget->bytes - budget->small;
+    const size_t held = budget->started + budget->admitted[0] + budget->admitted[LARGE];
+    const struct reservation *small = budget->list[0].first, *large = budget->list[LARGE].first;
+    if (held > budget->bytes || budget->admitted[LARGE] > most)
+        return false;
+    size_t available = budget->bytes - held, for_large = most - budget->admitted[LARGE];
+    while (small || large) {
+        if ((!small || need(budget->list[0].last) <= available) &&
+            (!large || need(budget->list[LARGE].last) <= smaller(available, for_large)))
+            return true; /* all do at once */
+        if (small && need(small) <= available) {
+            available += small->reserved;
+            small = small->list_next;
+        } else if (large && need(large) <= smaller(available, for_large)) {
+            available += large->reserved;
+            for_large += large->reserved;
+            large = large->list_next;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What block_cache.h may keep beside what is reserved. */
+static size_t rest(const struct budget *budget)
+{
+    return budget->bytes - budget->reserved;
+}
+
+/* ---- reserving; under the mutex
+ * ------------------------------------------------------------------------------------- */
+
+/* A request that is admitted and asks for no more than it said it would. */
+static bool is_promised(const struct reservation *r)
+{
+    return r->place == RESERVATION_ADMITTED && r->wanted <= r->claim;
+}
+
+/* Lets a large request begin without promising it the rest, if there is room for that. It was found
+   that it could be admitted now. */
+static void demote_to_started(struct budget *budget, struct reservation *r)
+{
+    const size_t reserved = r->reserved, claim = r->claim;
+    if (reserved > BUDGET_START || claim <= BUDGET_SMALL ||
+        budget->started + reserved > budget->small / START_SHARE)
+        return;
+    move(budget, r, RESERVATION_STARTED, reserved, claim);
+    if (!is_safe(budget))
+        move(budget, r, RESERVATION_ADMITTED, reserved, claim);
+}
+
+/* Reserves what a request wants if the invariants allow that; `first`: nobody waits who must not be
+ * overtaken. */
+static bool reserve(struct budget *budget, struct reservation *r, bool first)
+{
+    const enum reservation_place place = r->place;
+    const size_t reserved = r->reserved, claim = r->claim;
+    const size_t new_claim = is_promised(r) ? claim : r->wanted_claim;
+    if (r->wanted <= reserved)
+        return true;
+    if (r->wanted - reserved > rest(budget) || (!first && !is_promised(r)))
+        return false;
+    move(budget, r, new_claim <= BUDGET_START ? RESERVATION_OUTSIDE : RESERVATION_ADMITTED,
+         r->wanted, new_claim);
+    if (!is_safe(budget)) {
+        move(budget, r, place, reserved, claim);
+        return false;
+    }
+    if (place != RESERVATION_ADMITTED && r->place == RESERVATION_ADMITTED)
+        demote_to_started(budget, r);
+    return true;
+}
+
+/* Whether a request is the next: none waits, or none but large ones, where small ones do with what
+ * is set aside for them. */
+static bool is_next(const struct budget *budget, const struct reservation *r)
+{
+    const size_t others = budget->reserved - budget->admitted[LARGE];
+    const bool small =
+        r->wanted_claim <= BUDGET_SMALL && others + (r->wanted - r->reserved) <= budget->small;
+    return !budget->first || (small && budget->small_waits == 0);
+}
+
+/* ---- waiting
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+static void append(struct budget *budget, struct reservation *r)
+{
+    r->next = NULL;
+    *budget->last = r;
+    budget->last = &r->next;
+    budget->waiting++;
+    budget->refusable += !is_promised(r);
+    budget->small_waits += r->wanted_claim <= BUDGET_SMALL;
+}
+
+/* Empties the queue; returns what was in it. */
+static struct reservation *take_queue(struct budget *budget)
+{
+    struct reservation *const first = budget->first;
+    budget->first = NULL;
+    budget->last = &budget->first;
+    budget->waiting = budget->refusable = budget->small_waits = 0;
+    return first;
+}
+
+/* Takes those off the queue that are to be woken. Whoever is not admitted yet does not overtake
+   those before it; small ones overtake large ones. */
+static struct reservation *take_granted(struct budget *budget)
+{
+    struct reservation *granted = NULL, **end = &granted, *next = take_queue(budget);
+    while (next) {
+        struct reservation *const r = next;
+        next = r->next;
+        if (reserve(budget, r, is_next(budget, r))) {
+            *end = r;
+            end = &r->next;
+        } else {
+            append(budget, r);
+        }
+    }
+    *end = NULL;
+    return granted;
+}
+
+static void wake_all(struct reservation *first, bool granted)
+{
+    while (first) {
+        struct reservation *const r = first;
+        first = r->next; /* it is nobody's to touch once it is awake */
+        r->wake(r, granted);
+    }
+}
+
+/* Gives those who wait what there is for them. One thread does so at a time, and goes on for others
+   that come meanwhile, itself among them: waking one may well give back what another waits for. */
+static void serve_queue(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->mutex);
+    budget->serve = true;
+    while (budget->serve && !budget->serving) {
+        budget->serve = false;
+        struct reservation *const granted = take_granted(budget);
+        const size_t keep = rest(budget);
+        budget->serving = granted != NULL;
+        if (!granted)
+            break;
+        pthread_mutex_unlock(&budget->mutex);
+        pages_keep(keep);
+        wake_all(granted, true);
+        pthread_mutex_lock(&budget->mutex);
+        budget->serving = false;
+    }
+    pthread_mutex_unlock(&budget->mutex);
+}
+
+/* Takes those off the queue that will not be granted anything. */
+static struct reservation *take_refused(struct budget *budget, int64_t now)
+{
+    struct reservation *refused = NULL, **end = &refused, *next = take_queue(budget);
+    while (next) {
+        struct reservation *const r = next;
+        next = r->next;
+        if (budget->closed || r->until <= now || allowance_cancelled(&r->allowance)) {
+            *end = r;
+            end = &r->next;
+        } else {
+            append(budget, r);
+        }
+    }
+    *end = NULL;
+    return refused;
+}
+
+/* What the first of those who wait lacks to have all that it needs. */
+static size_t lacking(const struct budget *budget)
+{
+    const struct reservation *const r = budget->first;
+    if (!r)
+        return 0;
+    const size_t claim = is_promised(r) ? r->claim : r->wanted_claim;
+    const size_t wanted = claim - (r->place == RESERVATION_ADMITTED ? r->reserved : 0);
+    const size_t most = budget->bytes - budget->small;
+    const size_t for_large = most > budget->admitted[LARGE] ? most - budget->admitted[LARGE] : 0;
+    const size_t available = claim > BUDGET_SMALL ? smaller(rest(budget), for_large) : rest(budget);
+    return wanted > available ? wanted - available : 1;
+}
+
+size_t budget_tick(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->mutex);
+    struct reservation *const refused = take_refused(budget, clock_ms());
+    pthread_mutex_unlock(&budget->mutex);
+    wake_all(refused, false);
+    serve_queue(budget); /* others may have waited for one that was refused */
+    pthread_mutex_lock(&budget->mutex);
+    const size_t lack = lacking(budget), missed = budget->missed;
+    budget->missed = false;
+    pthread_mutex_unlock(&budget->mutex);
+    return lack > missed ? lack : missed;
+}
+
+void budget_missed(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->mutex);
+    budget->missed = true;
+    pthread_mutex_unlock(&budget->mutex);
+}
+
+void budget_close(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->mutex);
+    budget->closed = true;
+    pthread_mutex_unlock(&budget->mutex);
+    budget_tick(budget);
+}
+
+/* ---- reservations
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/* What bytes come to when block_cache.h has rounded them up. */
+static size_t rounded(size_t bytes)
+{
+    return bytes + bytes / ROUNDING;
+}
+
+/* Reserves so much in all, of a claim; `overtake`: before those who wait, as well. */
+static bool reach(struct reservation *r, size_t bytes, size_t claim, bool overtake)
+{
+    struct budget *const budget = r->budget;
+    if (bytes <= r->reserved)
+        return true;
+    r->wanted = bytes;
+    r->wanted_claim = larger(r->claim, larger(claim, bytes));
+    pthread_mutex_lock(&budget->mutex);
+    const bool reserved = reserve(budget, r, overtake || is_next(budget, r));
+    const size_t keep = rest(budget);
+    pthread_mutex_unlock(&budget->mutex);
+    if (reserved)
+        pages_keep(keep);
+    return reserved;
+}
+
+/* What is taken once so many bytes more are; false if that can never be. */
+static bool with_more(struct reservation *r, size_t bytes, size_t *taken)
+{
+    if (bytes <= PTRDIFF_MAX / 2 && !__builtin_add_overflow(r->taken, rounded(bytes), taken) &&
+        *taken <= budget_most(r->budget))
+        return true;
+    r->never = true;
+    return false;
+}
+
+static bool take(struct allowance *allowance, size_t bytes)
+{
+    struct reservation *const r = (struct reservation *)allowance;
+    size_t taken;
+    if (!with_more(r, bytes, &taken) || !reach(r, taken, r->claim, true))
+        return false;
+    atomic_fetch_add_explicit(&r->budget->used, taken - r->taken, memory_order_relaxed);
+    r->taken = taken;
+    return true;
+}
+
+static void set_taken(struct reservation *r, size_t taken)
+{
+    atomic_fetch_sub_explicit(&r->budget->used, r->taken - taken, memory_order_relaxed);
+    r->taken = taken;
+}
+
+static void give(struct allowance *allowance, size_t bytes)
+{
+    struct reservation *const r = (struct reservation *)allowance;
+    const size_t given = rounded(bytes);
+    set_taken(r, given < r->taken ? r->taken - given : 0); /* pieces round to less than the whole */
+}
+
+void reservation_init(struct reservation *reservation, struct budget *budget)
+{
+    *reservation =
+        (struct reservation){.allowance = {.take = take, .give = give}, .budget = budget};
+}
+
+bool reservation_ever(struct reservation *reservation, size_t bytes)
+{
+    size_t taken;
+    return with_more(reservation, bytes, &taken);
+}
+
+bool reservation_begin(struct reservation *reservation, size_t claim)
+{
+    return reach(reservation, smaller(claim, BUDGET_START), claim, false);
+}
+
+bool reservation_room(struct reservation *reservation, size_t bytes, size_t claim)
+{
+    size_t taken;
+    return with_more(reservation, bytes, &taken) && reach(reservation, taken, claim, false);
+}
+
+bool reservation_fill(struct reservation *reservation, size_t claim)
+{
+    return reach(reservation, claim, claim, false);
+}
+
+bool reservation_may_wait(const struct reservation *reservation)
+{
+    return !reservation->never && (is_promised(reservation) || reservation->budget->wait_ms > 0);
+}
+
+bool reservation_wait(struct reservation *reservation, int64_t latest,
+                      void (*wake)(struct reservation *reservation, bool granted))
+{
+    struct budget *const budget = reservation->budget;
+    const int64_t refused = is_promised(reservation) ? INT64_MAX : clock_ms() + budget->wait_ms;
+    reservation->until = latest < refused ? latest : refused;
+    reservation->wake = wake;
+    pthread_mutex_lock(&budget->mutex);
+    const bool may = is_promised(reservation) || budget->refusable < budget->most_waiting;
+    const bool waits = !budget->closed && may;
+    if (waits)
+        append(budget, reservation);
+    pthread_mutex_unlock(&budget->mutex);
+    if (waits)
+        serve_queue(budget); /* there may be room by now */
+    return waits;
+}
+
+void reservation_trim(struct reservation *reservation)
+{
+    struct budget *const budget = reservation->budget;
+    const size_t taken = reservation->taken;
+    if (reservation->reserved == taken && reservation->claim == taken)
+        return;
+    pthread_mutex_lock(&budget->mutex);
+    move(budget, reservation, taken <= BUDGET_START ? RESERVATION_OUTSIDE : RESERVATION_ADMITTED,
+         taken, taken);
+    pthread_mutex_unlock(&budget->mutex);
+    serve_queue(budget);
+}
+
+void reservation_end(struct reservation *reservation)
+{
+    set_taken(reservation, 0);
+    reservation_trim(reservation);
+}
+
+/* ---- metrics
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+static double read_budget(void *context, size_t index)
+{
+    struct budget *const budget = context;
+    pthread_mutex_lock(&budget->mutex);
+    const size_t values[] = {budget->bytes, budget->reserved, atomic_load(&budget->used),
+                             budget->waiting};
+    pthread_mutex_unlock(&budget->mutex);
+    return (double)values[index];
+}
+
+static double read_kept(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    return (double)pages_kept();
+}
+
+static const struct metric_source sources[] = {
+    {"lossd_memory_budget_bytes", METRIC_GAUGE, "Memory that requests may take.", NULL,
+     read_budget},
+    {"lossd_memory_reserved_bytes", METRIC_GAUGE, "Memory that requests have reserved.", NULL,
+     read_budget},
+    {"lossd_memory_used_bytes", METRIC_GAUGE,
+     "Memory that requests have taken of what they have reserved.", NULL, read_budget},
+    {"lossd_memory_waiting", METRIC_GAUGE, "Requests that wait for memory.", NULL, read_budget},
+    {"lossd_memory_kept_bytes", METRIC_GAUGE, "Memory that is kept for the next request.", NULL,
+     read_kept},
+};
+
+bool budget_add_metrics(struct budget *budget, struct metrics *metrics)
+{
+    return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, budget);
+}
+
+/* ---- the budget
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+struct budget *budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms)
+{
+    struct budget *budget = calloc(1, sizeof *budget);
+    if (!budget)
+        return NULL;
+    budget->bytes = bytes;
+    budget->small = bytes / SMALL_SHARE < SMALL_MOST ? bytes / SMALL_SHARE : SMALL_MOST;
+    budget->most_waiting = most_waiting;
+    budget->wait_ms = wait_ms;
+    budget->last = &budget->first;
+    pthread_mutex_init(&budget->mutex, NULL);
+    return budget;
+}
+
+void budget_free(struct budget *budget)
+{
+    if (budget)
+        pthread_mutex_destroy(&budget->mutex);
+    free(budget);
+}
+
+size_t budget_most(const struct budget *budget)
+{
+    return budget->bytes - budget->small;
+}

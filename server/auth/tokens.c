@@ -1,0 +1,464 @@
+/*
+ * Bearer tokens.
+ */
+#include "auth/tokens.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "observe/log.h"
+
+enum {
+    TOKENS_HASH = 32, /* bytes of a SHA-256 */
+    TOKENS_FILE = 10000,
+    TOKENS_RANDOM = 32, /* bytes of a token that is made here */
+};
+
+struct token {
+    char name[TOKENS_NAME];
+    unsigned char hash[TOKENS_HASH];
+};
+
+struct tokens {
+    size_t count, capacity;
+    struct token *list; /* owned; sorted by name and hash once all are read */
+};
+
+/* The first line of a file that was written here: how many tokens there are at least, so that a file that has lost its end is
+   not taken for one with fewer tokens. */
+static const char header_words[] = "# lossd tokens: ";
+
+/* Fills the message and returns false, so that a function can `return wrong(...)`. */
+__attribute__((format(printf, 3, 4))) static bool wrong(char *message, size_t size, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, size, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static bool is_name(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!isalnum((unsigned char)text[i]) && !strchr("._-", text[i]))
+            return false;
+    }
+    return len > 0 && len < TOKENS_NAME;
+}
+
+static const char name_rule[] = "1 to 64 letters, digits, dots, underscores and hyphens";
+
+/* Whether a text may be a token: what RFC 6750 allows in a header. */
+static bool is_token(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (!isalnum((unsigned char)text[i]) && !strchr("-._~+/=", text[i]))
+            return false;
+    }
+    return len > 0 && len <= TOKENS_MOST;
+}
+
+/* ---- the file ----------------------------------------------------------------------------------------------------- */
+
+static int hex_digit(char digit)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *found = digit ? strchr(digits, tolower((unsigned char)digit)) : NULL;
+    return found ? (int)(found - digits) : -1;
+}
+
+static bool read_hash(const char *text, unsigned char hash[TOKENS_HASH])
+{
+    for (size_t i = 0; i < TOKENS_HASH; i++) {
+        const int high = hex_digit(text[2 * i]), low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
+        if (low < 0)
+            return false;
+        hash[i] = (unsigned char)(high * 16 + low);
+    }
+    return text[2 * TOKENS_HASH] == '\0';
+}
+
+static bool grow(struct tokens *tokens)
+{
+    if (tokens->count < tokens->capacity)
+        return true;
+    const size_t capacity = tokens->capacity > 0 ? tokens->capacity * 2 : 16;
+    struct token *list = realloc(tokens->list, capacity * sizeof *list);
+    if (!list)
+        return false;
+    tokens->list = list;
+    tokens->capacity = capacity;
+    return true;
+}
+
+/* Where a line came from, for messages. */
+struct place {
+    const char *path;
+    unsigned line;
+};
+
+/* Reads the first line: how many tokens it declares, 0 if it declares none. False if that is not a number. */
+static bool read_header(const char *line, size_t *declared)
+{
+    const size_t len = sizeof header_words - 1;
+    char *end;
+    *declared = 0;
+    if (strncmp(line, header_words, len) != 0)
+        return true;
+    if (!isdigit((unsigned char)line[len]))
+        return false;
+    *declared = strtoul(line + len, &end, 10);
+    return end[strspn(end, " \t\r\n")] == '\0';
+}
+
+static int compare_tokens(const void *a, const void *b)
+{
+    const struct token *const left = a, *const right = b;
+    const int names = strcmp(left->name, right->name);
+    return names != 0 ? names : memcmp(left->hash, right->hash, TOKENS_HASH);
+}
+
+static bool add_line(struct tokens *tokens, char *line, const struct place *place, char *message, size_t size)
+{
+    line += strspn(line, " \t\r\n");
+    line[strcspn(line, " \t\r\n")] = '\0';
+    if (*line == '\0' || *line == '#')
+        return true;
+    const size_t len = strcspn(line, ":");
+    struct token token = {.name = ""};
+    /* The line is not quoted: it may be a token that stands there by mistake. */
+    if (!is_name(line, len) || line[len] != ':' || !read_hash(line + len + 1, token.hash))
+        return wrong(message, size, "%s, line %u: not of the form NAME:SHA256, as `lossd --new-token NAME` prints it",
+                     place->path, place->line);
+    memcpy(token.name, line, len);
+    if (tokens->count == TOKENS_FILE)
+        return wrong(message, size, "%s: there are more than %d tokens in it", place->path, TOKENS_FILE);
+    if (!grow(tokens))
+        return wrong(message, size, "%s: there is no memory for its tokens", place->path);
+    tokens->list[tokens->count++] = token;
+    return true;
+}
+
+static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char *message, size_t size)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    struct place place = {.path = path};
+    size_t declared = 0;
+    bool right = true;
+    errno = 0;
+    while (right && getline(&line, &capacity, file) >= 0) {
+        place.line++;
+        if (place.line == 1 && !read_header(line, &declared))
+            right = wrong(message, size, "%s, line 1: not of the form %sNUMBER", path, header_words);
+        right = right && add_line(tokens, line, &place, message, size);
+        errno = 0;
+    }
+    if (right && !feof(file))
+        right = wrong(message, size, "cannot read %s: %s", path, strerror(errno));
+    if (right && tokens->count < declared)
+        right = wrong(message, size,
+                      "%s: its first line says that there are %zu tokens in it, and there are %zu: if its end was not lost, but "
+                      "tokens were removed on purpose, lower that number",
+                      path, declared, tokens->count);
+    if (right && tokens->count == 0)
+        right = wrong(message, size, "%s: there is no token in it; `lossd --new-token NAME >> %s` makes one", path, path);
+    if (right)
+        qsort(tokens->list, tokens->count, sizeof *tokens->list, compare_tokens);
+    free(line);
+    return right;
+}
+
+/* Whoever can write the file can let himself in. */
+static void look_at_permissions(FILE *file, const char *path)
+{
+    struct stat about;
+    if (fstat(fileno(file), &about) == 0 && (about.st_mode & S_IWOTH) != 0)
+        log_message(LOG_LEVEL_WARNING, "%s: anyone on this machine can write it, and so add a token; chmod o-w", path);
+}
+
+struct tokens *tokens_read(const char *path, char *message, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        wrong(message, size, "cannot read the tokens: %s: %s", path, strerror(errno));
+        return NULL;
+    }
+    struct tokens *tokens = calloc(1, sizeof *tokens);
+    if (!tokens) {
+        wrong(message, size, "%s: there is no memory for its tokens", path);
+    } else if (!read_lines(tokens, file, path, message, size)) {
+        tokens_free(tokens);
+        tokens = NULL;
+    } else {
+        look_at_permissions(file, path);
+    }
+    fclose(file);
+    return tokens;
+}
+
+void tokens_free(struct tokens *tokens)
+{
+    if (tokens)
+        free(tokens->list);
+    free(tokens);
+}
+
+size_t tokens_count(const struct tokens *tokens)
+{
+    return tokens->count;
+}
+
+size_t tokens_missing(const struct tokens *tokens, const struct tokens *from)
+{
+    size_t missing = 0, at = 0;
+    for (size_t i = 0; i < tokens->count; i++) {
+        while (at < from->count && compare_tokens(&from->list[at], &tokens->list[i]) < 0)
+            at++;
+        if (at < from->count && compare_tokens(&from->list[at], &tokens->list[i]) == 0)
+            at++;
+        else
+            missing++;
+    }
+    return missing;
+}
+
+/* ---- judging ------------------------------------------------------------------------------------------------------ */
+
+enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *authorization, char name[TOKENS_NAME])
+{
+    static const char scheme[] = "Bearer ";
+    unsigned char hash[TOKENS_HASH];
+    if (!authorization || strncasecmp(authorization, scheme, sizeof scheme - 1) != 0)
+        return TOKENS_MISSING;
+    const char *token = authorization + sizeof scheme - 1;
+    token += strspn(token, " ");
+    size_t len = strlen(token);
+    while (len > 0 && (token[len - 1] == ' ' || token[len - 1] == '\t')) /* they are no part of a header's value */
+        len--;
+    if (!is_token(token, len) || gnutls_hash_fast(GNUTLS_DIG_SHA256, token, len, hash) != 0)
+        return TOKENS_WRONG;
+    const struct token *found = NULL;
+    for (size_t i = 0; i < tokens->count; i++) /* all of them, whichever it is */
+        found = gnutls_memcmp(tokens->list[i].hash, hash, TOKENS_HASH) == 0 ? &tokens->list[i] : found;
+    if (!found)
+        return TOKENS_WRONG;
+    memcpy(name, found->name, TOKENS_NAME);
+    return TOKENS_RIGHT;
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------------- */
+
+/* Base64 with - and _, without padding: 43 characters for 32 bytes. */
+static void encode(const unsigned char random[TOKENS_RANDOM], char *text)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint32_t bits = 0;
+    int held = 0;
+    for (size_t i = 0; i < TOKENS_RANDOM; i++) {
+        bits = bits << 8 | random[i];
+        for (held += 8; held >= 6; held -= 6)
+            *text++ = digits[bits >> (held - 6) & 63];
+    }
+    *text++ = digits[bits << (6 - held) & 63];
+    *text = '\0';
+}
+
+static bool write_line(const char *name, const char *token, size_t len, FILE *out, char *message, size_t size)
+{
+    unsigned char hash[TOKENS_HASH];
+    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, token, len, hash) != 0)
+        return wrong(message, size, "cannot compute a SHA-256");
+    fprintf(out, "%s:", name);
+    for (size_t i = 0; i < TOKENS_HASH; i++)
+        fprintf(out, "%02x", hash[i]);
+    fputc('\n', out);
+    return fflush(out) == 0 || wrong(message, size, "cannot write the line: %s", strerror(errno));
+}
+
+static bool check_name(const char *name, char *message, size_t size)
+{
+    return is_name(name, strlen(name)) || wrong(message, size, "\"%.80s\" is no name for a token: %s", name, name_rule);
+}
+
+static bool make_token(const char *name, char token[TOKENS_RANDOM * 2], char *message, size_t size)
+{
+    unsigned char random[TOKENS_RANDOM];
+    if (!check_name(name, message, size))
+        return false;
+    if (getrandom(random, sizeof random, 0) != sizeof random)
+        return wrong(message, size, "cannot get random bytes: %s", strerror(errno));
+    encode(random, token);
+    return true;
+}
+
+static bool show_token(const char *name, const char *token, FILE *secret, char *message, size_t size)
+{
+    fprintf(secret, "the token of %s, which is not shown again: %s\n", name, token);
+    return fflush(secret) == 0 || wrong(message, size, "cannot show the token: %s", strerror(errno));
+}
+
+bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_t size)
+{
+    char token[TOKENS_RANDOM * 2];
+    return make_token(name, token, message, size) && write_line(name, token, strlen(token), out, message, size) &&
+           show_token(name, token, secret, message, size);
+}
+
+/* Copies all lines but a header to `out`. False if that cannot be done. */
+static bool copy_lines(FILE *in, FILE *out)
+{
+    char *line = NULL;
+    size_t capacity = 0, number = 0;
+    for (ssize_t len; (len = getline(&line, &capacity, in)) >= 0; number++) {
+        if (number == 0 && strncmp(line, header_words, sizeof header_words - 1) == 0)
+            continue;
+        fputs(line, out);
+        if (len > 0 && line[len - 1] != '\n')
+            fputc('\n', out);
+    }
+    free(line);
+    return feof(in) && !ferror(out);
+}
+
+/* A token that a file is to have too. */
+struct new_token {
+    size_t count; /* of the tokens that the file has already */
+    const char *name, *text;
+};
+
+/* Writes the whole of the new file: that which was there, if any, and one token more. */
+static bool write_file(FILE *out, const char *path, const struct new_token *token, char *message, size_t size)
+{
+    FILE *const before = token->count > 0 ? fopen(path, "re") : NULL;
+    fprintf(out, "%s%zu\n", header_words, token->count + 1);
+    const bool copied = token->count == 0 || (before && copy_lines(before, out));
+    if (before)
+        fclose(before);
+    if (!copied)
+        return wrong(message, size, "cannot copy %s: %s", path, strerror(errno));
+    return write_line(token->name, token->text, strlen(token->text), out, message, size);
+}
+
+/* Gives a file the owner and the mode of the one that it replaces: a server that runs as another user must still be able to
+   read it. */
+static bool copy_owner(int fd, const char *path, const struct stat *about, char *message, size_t size)
+{
+    struct stat own;
+    if (fstat(fd, &own) == 0 && (own.st_uid != about->st_uid || own.st_gid != about->st_gid) &&
+        fchown(fd, about->st_uid, about->st_gid) != 0)
+        return wrong(message, size, "cannot give %s the owner of the file that it replaces: %s", path, strerror(errno));
+    return fchmod(fd, about->st_mode & 07777) == 0 ||
+           wrong(message, size, "cannot give %s the mode of the file that it replaces: %s", path, strerror(errno));
+}
+
+/* Writes the new file to `fd` and closes it. */
+static bool write_fresh(int fd, const char *fresh, const char *path, const struct stat *about, const struct new_token *token,
+                        char *message, size_t size)
+{
+    FILE *const out = fdopen(fd, "w");
+    if (!out) {
+        close(fd);
+        return wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+    }
+    bool done = write_file(out, path, token, message, size) &&
+                (token->count == 0 || copy_owner(fd, fresh, about, message, size));
+    if (done && fsync(fd) != 0)
+        done = wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+    if (fclose(out) != 0 && done)
+        done = wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+    return done;
+}
+
+/* Has the disk keep that a file of a directory was renamed. */
+static bool sync_directory(const char *path, char *message, size_t size)
+{
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", path);
+    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool done = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems cannot */
+    if (!done)
+        wrong(message, size, "cannot write the directory of %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
+/* Puts a new file in the place of the old one, at once; either is there at any time, and whole. */
+static bool replace_file(const char *path, const struct new_token *token, char *message, size_t size)
+{
+    char fresh[PATH_MAX];
+    struct stat about = {.st_mode = 0};
+    if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", path) >= sizeof fresh)
+        return wrong(message, size, "%.200s...: the path is too long", path);
+    if (stat(path, &about) != 0 && errno != ENOENT)
+        return wrong(message, size, "cannot read %s: %s", path, strerror(errno));
+    const mode_t mode = token->count > 0 ? S_IRUSR | S_IWUSR : S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
+    const int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return wrong(message, size, "cannot write %s: %s%s", fresh, strerror(errno),
+                     errno == EEXIST ? "; unless another lossd is writing it, remove it" : "");
+    bool done = write_fresh(fd, fresh, path, &about, token, message, size);
+    if (done && rename(fresh, path) != 0)
+        done = wrong(message, size, "cannot rename %s: %s", fresh, strerror(errno));
+    if (!done)
+        unlink(fresh);
+    return done && sync_directory(path, message, size);
+}
+
+/* How many tokens a file has; 0 if there is no file. False if it is not one of tokens. */
+static bool count_file(const char *path, size_t *count, char *message, size_t size)
+{
+    *count = 0;
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return true;
+    struct tokens *const tokens = tokens_read(path, message, size);
+    *count = tokens ? tokens->count : 0;
+    tokens_free(tokens);
+    if (*count >= TOKENS_FILE)
+        return wrong(message, size, "%s has %zu tokens, and no file may have more", path, *count);
+    return tokens != NULL;
+}
+
+bool tokens_add(const char *name, const char *path, FILE *secret, char *message, size_t size)
+{
+    char text[TOKENS_RANDOM * 2], real[PATH_MAX];
+    struct stat about;
+    struct new_token token = {.name = name, .text = text};
+    const bool found = realpath(path, real) != NULL;
+    if (!found && lstat(path, &about) == 0) /* a link to nothing, or to what may not be looked at */
+        return wrong(message, size, "cannot read %s: %s", path, strerror(errno));
+    const char *const file = found ? real : path; /* a link stays one */
+    if (!make_token(name, text, message, size) || !count_file(file, &token.count, message, size) ||
+        !replace_file(file, &token, message, size))
+        return false;
+    return show_token(name, text, secret, message, size);
+}
+
+bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t size)
+{
+    char token[TOKENS_MOST + 2];
+    if (!check_name(name, message, size))
+        return false;
+    if (!fgets(token, sizeof token, in))
+        return wrong(message, size, "there is no token on stdin");
+    const size_t len = strcspn(token, "\r\n");
+    if (!is_token(token, len) || len < TOKENS_LEAST)
+        return wrong(message, size, "what is on stdin is no token: %d to %d letters, digits and -._~+/=, chosen at random",
+                     (int)TOKENS_LEAST, (int)TOKENS_MOST);
+    return write_line(name, token, len, out, message, size);
+}

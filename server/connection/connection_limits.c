@@ -1,0 +1,149 @@
+/*
+ * Counting connections. Addresses are kept in a hash table with room for twice as many as there can be connections, so that it
+ * never fills up, and nothing has to be allocated for one.
+ */
+#include "connection/connection_limits.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum { PLACES = 2 * CONNECTIONS_FILES };
+
+/* An address of which there are connections; count 0: none is here. */
+struct place {
+    uint64_t key;
+    unsigned count;
+};
+
+struct connections {
+    pthread_mutex_t mutex;
+    unsigned most, most_each, count;
+    uint64_t seed; /* so that nobody can choose addresses that meet in one place */
+    bool is_counted[CONNECTIONS_FILES];
+    uint64_t key[CONNECTIONS_FILES]; /* by descriptor */
+    struct place place[PLACES];
+};
+
+struct connections *connections_new(unsigned most, unsigned most_each)
+{
+    struct connections *connections = calloc(1, sizeof *connections);
+    if (!connections)
+        return NULL;
+    connections->most = most;
+    connections->most_each = most_each;
+    if (getrandom(&connections->seed, sizeof connections->seed, GRND_NONBLOCK) < 0)
+        connections->seed = (uintptr_t)connections;
+    pthread_mutex_init(&connections->mutex, NULL);
+    return connections;
+}
+
+void connections_free(struct connections *connections)
+{
+    if (connections)
+        pthread_mutex_destroy(&connections->mutex);
+    free(connections);
+}
+
+/* ---- addresses; under the mutex ------------------------------------------------------------------------------------- */
+
+static size_t home(const struct connections *connections, uint64_t key)
+{
+    uint64_t hash = (key ^ connections->seed) * UINT64_C(0x9e3779b97f4a7c15);
+    hash = (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93);
+    return (size_t)(hash >> 32) % PLACES;
+}
+
+/* Where an address is, or would be put. */
+static size_t find(const struct connections *connections, uint64_t key)
+{
+    size_t at = home(connections, key);
+    while (connections->place[at].count > 0 && connections->place[at].key != key)
+        at = (at + 1) % PLACES;
+    return at;
+}
+
+/* Moves up those that were pushed away from where they belong by what was here. */
+static void close_gap(struct connections *connections, size_t gap)
+{
+    for (size_t at = (gap + 1) % PLACES; connections->place[at].count > 0; at = (at + 1) % PLACES) {
+        const size_t from = home(connections, connections->place[at].key);
+        if ((at - from + PLACES) % PLACES < (at - gap + PLACES) % PLACES)
+            continue;
+        connections->place[gap] = connections->place[at];
+        connections->place[at].count = 0;
+        gap = at;
+    }
+}
+
+static bool add_address(struct connections *connections, uint64_t key)
+{
+    struct place *const place = &connections->place[find(connections, key)];
+    if (connections->most_each > 0 && place->count >= connections->most_each)
+        return false;
+    place->key = key;
+    place->count++;
+    return true;
+}
+
+static void remove_address(struct connections *connections, uint64_t key)
+{
+    const size_t at = find(connections, key);
+    if (--connections->place[at].count == 0)
+        close_gap(connections, at);
+}
+
+static void forget(struct connections *connections, int fd)
+{
+    if (!connections->is_counted[fd])
+        return;
+    connections->is_counted[fd] = false;
+    connections->count--;
+    if (connections->key[fd] != 0)
+        remove_address(connections, connections->key[fd]);
+}
+
+/* ---- the interface -------------------------------------------------------------------------------------------------- */
+
+bool connections_room(struct connections *connections, unsigned beyond)
+{
+    pthread_mutex_lock(&connections->mutex);
+    const bool room = connections->count < connections->most + beyond;
+    pthread_mutex_unlock(&connections->mutex);
+    return room;
+}
+
+unsigned connections_count(struct connections *connections)
+{
+    pthread_mutex_lock(&connections->mutex);
+    const unsigned count = connections->count;
+    pthread_mutex_unlock(&connections->mutex);
+    return count;
+}
+
+unsigned connections_most(const struct connections *connections)
+{
+    return connections->most;
+}
+
+bool connections_add(struct connections *connections, int fd, uint64_t key)
+{
+    pthread_mutex_lock(&connections->mutex);
+    forget(connections, fd);
+    const bool added = key == 0 || add_address(connections, key);
+    if (added) {
+        connections->is_counted[fd] = true;
+        connections->key[fd] = key;
+        connections->count++;
+    }
+    pthread_mutex_unlock(&connections->mutex);
+    return added;
+}
+
+void connections_remove(struct connections *connections, int fd)
+{
+    pthread_mutex_lock(&connections->mutex);
+    forget(connections, fd);
+    pthread_mutex_unlock(&connections->mutex);
+}

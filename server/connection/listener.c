@@ -1,0 +1,223 @@
+/*
+ * The listening sockets, and the thread that accepts from them.
+ */
+#include "connection/listener.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "observe/log.h"
+#include "connection/sockets.h"
+#include "system/watchdog.h"
+
+enum {
+    LISTEN_PAUSE_MS = 100, /* before accepting again where there was no room for more */
+    LISTEN_BURST = 64,     /* connections that one socket has accepted before the others have their turn */
+};
+
+/* One socket of an entrance. */
+struct door {
+    int fd;
+    const struct entrance *entrance;
+    int64_t resume; /* clock_ms: not before then, since there was no room for more; 0: it is not paused */
+};
+
+struct listener {
+    struct sockets sockets[LISTEN_MAX];
+    struct entrance entrance[LISTEN_MAX]; /* as many */
+    size_t count;
+    struct door door[LISTEN_MAX * SOCKETS_MAX]; /* every socket, once it listens */
+    size_t doors;
+    bool secure;
+    int stop; /* an eventfd: stop accepting */
+    bool running;
+    pthread_t thread;
+    struct listener_taker taker;
+};
+
+struct listener *listener_new(bool secure, char *message, size_t size)
+{
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (!listener) {
+        snprintf(message, size, "no memory to listen");
+        return NULL;
+    }
+    listener->secure = secure;
+    listener->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (listener->stop >= 0)
+        return listener;
+    snprintf(message, size, "cannot listen: %s", strerror(errno));
+    free(listener);
+    return NULL;
+}
+
+/* Whether there is room for one more address. */
+static bool has_place(const struct listener *listener, char *message, size_t size)
+{
+    if (listener->count < LISTEN_MAX)
+        return true;
+    snprintf(message, size, "cannot listen on more than %d addresses", LISTEN_MAX);
+    return false;
+}
+
+static void add_entrance(struct listener *listener, bool admin)
+{
+    const struct sockets *sockets = &listener->sockets[listener->count];
+    listener->entrance[listener->count++] =
+        (struct entrance){.address = sockets->address,
+                          .loopback = sockets->loopback,
+                          .admin = admin,
+                          .secure = listener->secure && !admin && !sockets->address.is_unix};
+}
+
+bool listener_bind(struct listener *listener, const struct address *address, unsigned permissions, bool admin, char *message,
+                   size_t size)
+{
+    if (!has_place(listener, message, size) ||
+        !sockets_bind(&listener->sockets[listener->count], address, permissions, message, size))
+        return false;
+    add_entrance(listener, admin);
+    return true;
+}
+
+bool listener_inherit(struct listener *listener, int fd, bool admin, char *message, size_t size)
+{
+    if (has_place(listener, message, size) && sockets_inherit(&listener->sockets[listener->count], fd, message, size)) {
+        add_entrance(listener, admin);
+        return true;
+    }
+    close(fd);
+    return false;
+}
+
+const struct entrance *listener_entrance(const struct listener *listener, size_t i)
+{
+    return i < listener->count ? &listener->entrance[i] : NULL;
+}
+
+/* ---- accepting ---------------------------------------------------------------------------------------------------- */
+
+/* Accepts what waits on one socket, `most` connections at most. False where there is no room for more at the moment. */
+static bool accept_waiting(struct listener *listener, const struct door *door, int most)
+{
+    const struct listener_taker *taker = &listener->taker;
+    for (int accepted = 0; accepted < most;) {
+        struct sockaddr_storage peer = {0};
+        socklen_t len = sizeof peer;
+        if (!taker->has_room(taker->context, door->entrance))
+            return false;
+        int fd = accept4(door->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            taker->adopt(taker->context, fd, (struct sockaddr *)&peer, len, door->entrance);
+            accepted++;
+        } else if (errno == EAGAIN) {
+            return true;
+        } else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO && errno != EPERM) {
+            /* not the trouble of that one client alone: no descriptors or no memory left */
+            log_message(LOG_LEVEL_WARNING, "cannot accept a connection: %s", strerror(errno));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Fills what to wait for: those sockets that do not pause. Returns the milliseconds until the first of the others goes on, -1
+   if there are none. Each pauses by itself, so that the admin addresses go on while there is no room for others. */
+static int fill_wait(struct listener *listener, struct pollfd wait[])
+{
+    const int64_t now = clock_ms();
+    int64_t pause = -1;
+    wait[0] = (struct pollfd){.fd = listener->stop, .events = POLLIN};
+    for (size_t i = 0; i < listener->doors; i++) {
+        struct door *const door = &listener->door[i];
+        if (door->resume <= now)
+            door->resume = 0;
+        else if (pause < 0 || door->resume - now < pause)
+            pause = door->resume - now;
+        wait[i + 1] = (struct pollfd){.fd = door->resume > 0 ? -1 : door->fd, .events = POLLIN};
+    }
+    return (int)pause;
+}
+
+static void *run(void *argument)
+{
+    struct listener *listener = argument;
+    struct pollfd wait[LISTEN_MAX * SOCKETS_MAX + 1];
+    for (;;) {
+        const int pause_ms = fill_wait(listener, wait);
+        if (poll(wait, listener->doors + 1, pause_ms) < 0)
+            continue;
+        const bool stop = wait[0].revents != 0;
+        watchdog_begin(WATCHDOG_ACCEPT, "accepting connections");
+        for (size_t i = 0; i < listener->doors; i++) {
+            struct door *const door = &listener->door[i];
+            if ((stop || wait[i + 1].revents != 0) && !accept_waiting(listener, door, stop ? INT_MAX : LISTEN_BURST))
+                door->resume = clock_ms() + LISTEN_PAUSE_MS;
+        }
+        watchdog_end();
+        if (stop)
+            return NULL;
+    }
+}
+
+/* Has every socket listen; those that were inherited do so once more, which changes nothing. */
+static bool listen_all(struct listener *listener, char *message, size_t size)
+{
+    for (size_t i = 0; i < listener->count; i++) {
+        const struct sockets *sockets = &listener->sockets[i];
+        for (size_t j = 0; j < sockets->count; j++) {
+            if (listen(sockets->fd[j], SOMAXCONN) != 0) {
+                /* Another socket can have been bound to the same port with SO_REUSEADDR until one of the two listens. */
+                char text[ADDRESS_TEXT];
+                snprintf(message, size, "cannot listen on %s: %s", address_text(&sockets->address, text), strerror(errno));
+                return false;
+            }
+            listener->door[listener->doors++] = (struct door){.fd = sockets->fd[j], .entrance = &listener->entrance[i]};
+        }
+    }
+    return true;
+}
+
+bool listener_start(struct listener *listener, const struct listener_taker *taker, char *message, size_t size)
+{
+    listener->taker = *taker;
+    if (!listen_all(listener, message, size))
+        return false;
+    int error = pthread_create(&listener->thread, NULL, run, listener);
+    if (error != 0)
+        snprintf(message, size, "cannot start the thread that accepts connections: %s", strerror(error));
+    listener->running = error == 0;
+    return listener->running;
+}
+
+void listener_stop(struct listener *listener, int64_t grace_ms)
+{
+    if (listener->running) {
+        for (size_t i = 0; i < listener->count; i++)
+            sockets_turn_away(&listener->sockets[i]);
+        nanosleep(&(struct timespec){grace_ms / 1000, grace_ms % 1000 * 1000000}, NULL);
+        eventfd_write(listener->stop, 1);
+        pthread_join(listener->thread, NULL);
+        listener->running = false;
+    }
+    for (size_t i = 0; i < listener->count; i++)
+        sockets_close(&listener->sockets[i]);
+}
+
+void listener_close(struct listener *listener)
+{
+    if (!listener)
+        return;
+    listener_stop(listener, 0);
+    close(listener->stop);
+    free(listener);
+}

@@ -1,0 +1,421 @@
+/*
+ * TLS.
+ */
+#include "connection/tls.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <gnutls/x509.h>
+#include <math.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "observe/log.h"
+
+const char tls_priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:"
+                              "+CHACHA20-POLY1305:-MAC-ALL:+AEAD:%SERVER_PRECEDENCE";
+
+enum { TLS_CHAIN = 16, TLS_KEY_ID = 64 };
+
+enum tls_file { TLS_SERVER, TLS_CLIENT_CA, TLS_FILES };
+
+/* What the files say. */
+struct identity {
+    unsigned authorities;
+    time_t expires[TLS_FILES]; /* when the first of each file's certificates does; 0: there is no such file */
+    gnutls_x509_crt_t chain[TLS_CHAIN];
+    unsigned count;
+    gnutls_x509_privkey_t key;
+    gnutls_x509_trust_list_t trusted; /* NULL: clients need no certificate */
+};
+
+struct tls {
+    struct tls_settings settings;
+    pthread_mutex_t mutex; /* of the identity */
+    struct identity identity;
+    atomic_uint readings; /* how often the files were read */
+    atomic_llong expires[TLS_FILES]; /* as the identity has them */
+};
+
+/* libmicrohttpd tells a callback nothing but the session. */
+static struct tls *only;
+
+/* ---- files -------------------------------------------------------------------------------------------------------- */
+
+/* Fills the message and returns false, so that a function can `return wrong(...)`. */
+__attribute__((format(printf, 3, 4))) static bool wrong(char *message, size_t size, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, size, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static void free_identity(struct identity *identity)
+{
+    while (identity->count > 0)
+        gnutls_x509_crt_deinit(identity->chain[--identity->count]);
+    if (identity->key)
+        gnutls_x509_privkey_deinit(identity->key);
+    if (identity->trusted)
+        gnutls_x509_trust_list_deinit(identity->trusted, 1);
+    *identity = (struct identity){.count = 0};
+}
+
+/* Reads a file; to be freed with gnutls_free. */
+static bool load(const char *path, gnutls_datum_t *data, char *message, size_t size)
+{
+    errno = 0;
+    const int error = gnutls_load_file(path, data);
+    return error == 0 ||
+           wrong(message, size, "cannot read %s: %s", path, errno != 0 ? strerror(errno) : gnutls_strerror(error));
+}
+
+/* Whether a file ends within the line that begins a certificate: GnuTLS leaves that one out. Elsewhere it finds out itself. */
+static bool ends_early(const gnutls_datum_t *data)
+{
+    static const char end_words[] = "-----END ";
+    size_t end = data->size, begin;
+    while (end > 0 && isspace(data->data[end - 1]))
+        end--;
+    for (begin = end; begin > 0 && data->data[begin - 1] != '\n'; begin--)
+        ;
+    return end > begin && data->data[begin] == '-' &&
+           (end - begin < sizeof end_words - 1 || memcmp(data->data + begin, end_words, sizeof end_words - 1) != 0);
+}
+
+/* When the first of some certificates expires. */
+static time_t first_expiry(gnutls_x509_crt_t *certificates, unsigned count)
+{
+    time_t first = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const time_t expires = gnutls_x509_crt_get_expiration_time(certificates[i]);
+        first = first == 0 || expires < first ? expires : first;
+    }
+    return first;
+}
+
+static bool read_chain(struct identity *identity, const char *path, char *message, size_t size)
+{
+    gnutls_datum_t data;
+    if (!load(path, &data, message, size))
+        return false;
+    unsigned count = TLS_CHAIN;
+    const int error = gnutls_x509_crt_list_import(identity->chain, &count, &data, GNUTLS_X509_FMT_PEM,
+                                                  GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
+    const bool early = ends_early(&data);
+    gnutls_free(data.data);
+    if (error < 0)
+        return wrong(message, size, "%s: not a certificate in PEM, the server's own first: %s", path, gnutls_strerror(error));
+    identity->count = (unsigned)error;
+    if (early)
+        return wrong(message, size, "%s: ends where a certificate begins: was the rest lost?", path);
+    identity->expires[TLS_SERVER] = first_expiry(identity->chain, identity->count);
+    const time_t end = gnutls_x509_crt_get_expiration_time(identity->chain[0]);
+    if (end < time(NULL))
+        log_message(LOG_LEVEL_WARNING, "%s: the certificate has expired; clients will refuse it", path);
+    return true;
+}
+
+/* Whoever has the key can pass for the server. */
+static void look_at_permissions(const char *path)
+{
+    struct stat about;
+    if (stat(path, &about) == 0 && (about.st_mode & (S_IRWXO | S_IWGRP)) != 0)
+        log_message(LOG_LEVEL_WARNING, "%s: the key has permissions %o, so that others than its owner can have it; chmod 600",
+                    path, (unsigned)about.st_mode & 0777);
+}
+
+static bool read_key(struct identity *identity, const char *path, char *message, size_t size)
+{
+    gnutls_datum_t data;
+    if (!load(path, &data, message, size))
+        return false;
+    int error = gnutls_x509_privkey_init(&identity->key);
+    if (error == 0)
+        error = gnutls_x509_privkey_import2(identity->key, &data, GNUTLS_X509_FMT_PEM, NULL, 0);
+    gnutls_memset(data.data, 0, data.size);
+    gnutls_free(data.data);
+    if (error < 0)
+        return wrong(message, size, "%s: not a private key in PEM without a password: %s", path, gnutls_strerror(error));
+    look_at_permissions(path);
+    return true;
+}
+
+static bool key_fits(const struct identity *identity)
+{
+    unsigned char of_key[TLS_KEY_ID], of_certificate[TLS_KEY_ID];
+    size_t key_len = sizeof of_key, certificate_len = sizeof of_certificate;
+    return gnutls_x509_privkey_get_key_id(identity->key, 0, of_key, &key_len) == 0 &&
+           gnutls_x509_crt_get_key_id(identity->chain[0], 0, of_certificate, &certificate_len) == 0 &&
+           key_len == certificate_len && memcmp(of_key, of_certificate, key_len) == 0;
+}
+
+static bool read_trusted(struct identity *identity, const char *path, char *message, size_t size)
+{
+    gnutls_datum_t data;
+    gnutls_x509_crt_t *list = NULL;
+    unsigned count = 0;
+    if (!load(path, &data, message, size))
+        return false;
+    const bool early = ends_early(&data);
+    int error = gnutls_x509_crt_list_import2(&list, &count, &data, GNUTLS_X509_FMT_PEM, 0);
+    gnutls_free(data.data);
+    if (error < 0 || count == 0)
+        return wrong(message, size, "%s: there is no certificate of an authority in PEM in it: %s", path,
+                     gnutls_strerror(error));
+    identity->authorities = count;
+    identity->expires[TLS_CLIENT_CA] = first_expiry(list, count);
+    bool right = !early || wrong(message, size, "%s: ends where a certificate begins: was the rest lost?", path);
+    error = right ? gnutls_x509_trust_list_init(&identity->trusted, 0) : 0;
+    if (right && error == 0 && gnutls_x509_trust_list_add_cas(identity->trusted, list, count, 0) == (int)count) {
+        gnutls_free(list); /* the certificates are the trust list's now */
+        return true;
+    }
+    if (right)
+        right = wrong(message, size, "%s: cannot trust its certificates: %s", path, gnutls_strerror(error));
+    if (identity->trusted)
+        gnutls_x509_trust_list_deinit(identity->trusted, 0);
+    identity->trusted = NULL;
+    while (count > 0)
+        gnutls_x509_crt_deinit(list[--count]);
+    gnutls_free(list);
+    return right;
+}
+
+static bool read_all(const struct tls_settings *settings, struct identity *identity, char *message, size_t size)
+{
+    *identity = (struct identity){.count = 0};
+    bool right = read_chain(identity, settings->certificate, message, size) && read_key(identity, settings->key, message, size);
+    if (right && !key_fits(identity))
+        right =
+            wrong(message, size, "the key in %s is not that of the certificate in %s", settings->key, settings->certificate);
+    if (right && *settings->client_ca)
+        right = read_trusted(identity, settings->client_ca, message, size);
+    if (!right)
+        free_identity(identity);
+    return right;
+}
+
+/* For the metrics, which must not wait for the mutex. */
+static void set_expiry(struct tls *tls, const struct identity *identity)
+{
+    for (size_t i = 0; i < TLS_FILES; i++)
+        atomic_store(&tls->expires[i], (long long)identity->expires[i]);
+}
+
+struct tls *tls_new(const struct tls_settings *settings, char *message, size_t size)
+{
+    struct identity identity;
+    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES || !gnutls_check_version("3.7.0")) {
+        wrong(message, size, "the libmicrohttpd that is installed here was built without TLS");
+        return NULL;
+    }
+    struct tls *tls = calloc(1, sizeof *tls);
+    if (!tls) {
+        wrong(message, size, "no memory for TLS");
+        return NULL;
+    }
+    if (!read_all(settings, &identity, message, size)) {
+        free(tls);
+        return NULL;
+    }
+    tls->settings = *settings;
+    tls->identity = identity;
+    set_expiry(tls, &identity);
+    atomic_init(&tls->readings, 1);
+    pthread_mutex_init(&tls->mutex, NULL);
+    only = tls;
+    return tls;
+}
+
+void tls_free(struct tls *tls)
+{
+    if (!tls)
+        return;
+    only = NULL;
+    free_identity(&tls->identity);
+    pthread_mutex_destroy(&tls->mutex);
+    free(tls);
+}
+
+bool tls_reload(struct tls *tls, char *message, size_t size)
+{
+    struct identity identity;
+    if (!read_all(&tls->settings, &identity, message, size))
+        return false;
+    pthread_mutex_lock(&tls->mutex);
+    struct identity before = tls->identity;
+    tls->identity = identity;
+    set_expiry(tls, &identity);
+    atomic_fetch_add(&tls->readings, 1);
+    pthread_mutex_unlock(&tls->mutex);
+    log_message(LOG_LEVEL_INFO, "%u certificates of the server, after %u; %u of authorities, after %u", identity.count,
+                before.count, identity.authorities, before.authorities);
+    free_identity(&before);
+    return true;
+}
+
+static double read_expiry(void *context, size_t index)
+{
+    const struct tls *tls = context;
+    const long long expires = tls ? atomic_load(&tls->expires[index]) : 0;
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    return expires != 0 ? (double)(expires - now.tv_sec) / (24 * 60 * 60) : NAN;
+}
+
+#define EXPIRY(file)                                                                                                           \
+    {"lossd_tls_certificate_expiry_days", METRIC_GAUGE, "Days until the first of the certificates of a file expires.",         \
+     "file=\"" file "\"", read_expiry}
+
+static const struct metric_source sources[TLS_FILES] = {[TLS_SERVER] = EXPIRY("server"),
+                                                        [TLS_CLIENT_CA] = EXPIRY("client_ca")};
+
+bool tls_add_metrics(struct tls *tls, struct metrics *metrics)
+{
+    return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, tls);
+}
+
+bool tls_wants_clients(const struct tls *tls)
+{
+    return *tls->settings.client_ca != '\0';
+}
+
+/* ---- handshakes --------------------------------------------------------------------------------------------------- */
+
+/* Copies for GnuTLS to free: what they are copied from may be gone before the handshake is over. */
+static gnutls_pcert_st *copy_chain(const struct identity *identity)
+{
+    gnutls_pcert_st *copies = gnutls_calloc(identity->count, sizeof *copies);
+    for (unsigned i = 0; copies && i < identity->count; i++) {
+        if (gnutls_pcert_import_x509(&copies[i], identity->chain[i], 0) == 0)
+            continue;
+        while (i > 0)
+            gnutls_pcert_deinit(&copies[--i]);
+        gnutls_free(copies);
+        return NULL;
+    }
+    return copies;
+}
+
+static gnutls_privkey_t copy_key(const struct identity *identity)
+{
+    gnutls_privkey_t copy;
+    if (gnutls_privkey_init(&copy) != 0)
+        return NULL;
+    if (gnutls_privkey_import_x509(copy, identity->key, GNUTLS_PRIVKEY_IMPORT_COPY) == 0)
+        return copy;
+    gnutls_privkey_deinit(copy);
+    return NULL;
+}
+
+static void free_chain(gnutls_pcert_st *chain, unsigned count)
+{
+    while (chain && count > 0)
+        gnutls_pcert_deinit(&chain[--count]);
+    gnutls_free(chain);
+}
+
+int tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **certificates,
+                 unsigned *count, gnutls_ocsp_data_st **ocsp, unsigned *ocsp_count, gnutls_privkey_t *key, unsigned *flags)
+{
+    (void)info;
+    struct tls *const tls = only;
+    pthread_mutex_lock(&tls->mutex);
+    *certificates = copy_chain(&tls->identity);
+    *count = tls->identity.count;
+    *key = copy_key(&tls->identity);
+    pthread_mutex_unlock(&tls->mutex);
+    *ocsp = NULL;
+    *ocsp_count = 0;
+    *flags = GNUTLS_CERT_RETR_DEINIT_ALL;
+    if (!*certificates || !*key) {
+        free_chain(*certificates, *count);
+        if (*key)
+            gnutls_privkey_deinit(*key);
+        return -1;
+    }
+    if (tls_wants_clients(tls))
+        gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUEST);
+    return 0;
+}
+
+/* ---- clients ------------------------------------------------------------------------------------------------------ */
+
+enum { PEER_CHAIN = 8 };
+
+/* The common name of a certificate, with whatever does not belong into a name replaced. */
+static void name_of(gnutls_x509_crt_t certificate, char name[TLS_NAME])
+{
+    char text[256];
+    size_t len = sizeof text;
+    if (gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, text, &len) != 0 || len == 0)
+        len = (size_t)snprintf(text, sizeof text, "certificate");
+    if (len >= TLS_NAME)
+        len = TLS_NAME - 1;
+    for (size_t i = 0; i < len; i++)
+        name[i] = isalnum((unsigned char)text[i]) || strchr("._-@", text[i]) ? text[i] : '_';
+    name[len] = '\0';
+}
+
+/* Verifies a chain, with the mutex held. */
+static void verify(struct tls *tls, gnutls_x509_crt_t *chain, unsigned count, struct tls_peer *peer)
+{
+    static char purpose[] = GNUTLS_KP_TLS_WWW_CLIENT;
+    gnutls_typed_vdata_st wanted = {.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)purpose};
+    unsigned status = 0;
+    gnutls_datum_t text = {NULL, 0};
+    const int error = gnutls_x509_trust_list_verify_crt2(tls->identity.trusted, chain, count, &wanted, 1, 0, &status, NULL);
+    if (error == 0 && status == 0) {
+        peer->fault[0] = '\0';
+        return;
+    }
+    if (error == 0)
+        gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
+    snprintf(peer->fault, sizeof peer->fault, "the client's certificate is not trusted: %s",
+             text.data ? (const char *)text.data : gnutls_strerror(error));
+    gnutls_free(text.data);
+    peer->fault[strcspn(peer->fault, "\n")] = '\0';
+}
+
+bool tls_judge(struct tls *tls, gnutls_session_t session, struct tls_peer *peer)
+{
+    gnutls_x509_crt_t chain[PEER_CHAIN];
+    unsigned sent = 0, count = 0;
+    if (peer->judged == atomic_load(&tls->readings))
+        return peer->fault[0] == '\0';
+    const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &sent);
+    snprintf(peer->fault, sizeof peer->fault, "a client certificate is needed, and none that can be read was sent");
+    pthread_mutex_lock(&tls->mutex);
+    peer->judged = atomic_load(&tls->readings);
+    for (; raw && count < sent && count < PEER_CHAIN; count++) {
+        if (gnutls_x509_crt_init(&chain[count]) != 0)
+            break;
+        if (gnutls_x509_crt_import(chain[count], &raw[count], GNUTLS_X509_FMT_DER) != 0) {
+            gnutls_x509_crt_deinit(chain[count]);
+            break;
+        }
+    }
+    if (count > 0) {
+        verify(tls, chain, count, peer);
+        name_of(chain[0], peer->name);
+    }
+    pthread_mutex_unlock(&tls->mutex);
+    while (count > 0)
+        gnutls_x509_crt_deinit(chain[--count]);
+    return peer->fault[0] == '\0';
+}
+
+bool tls_send(gnutls_session_t session, const char *bytes, size_t len)
+{
+    return gnutls_record_send(session, bytes, len) == (ssize_t)len;
+}

@@ -1,0 +1,92 @@
+/* Content codings of a request and its answer. */
+#include "http/content_coding.h"
+
+#include <strings.h>
+
+#include "util/clock.h"
+#include "content/compress.h"
+#include "content/decompress.h"
+#include "memory/block_cache.h"
+#include "http/http_error.h"
+
+void transfer_header(struct transfer *transfer, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    if (strcasecmp(name, "Content-Encoding") == 0)
+        coding_content_add(&transfer->content, value);
+    else if (strcasecmp(name, "Accept-Encoding") == 0)
+        coding_accept_add(&transfer->accept, value);
+}
+
+bool transfer_accept(struct transfer *transfer, struct reply *reply)
+{
+    transfer->choice = coding_choose(&transfer->accept);
+    if (!transfer->choice.required || transfer->choice.coding != CODING_IDENTITY)
+        return true;
+    refuse(reply, 406, "Accept-Encoding takes nothing that can be given: %s, or the answer as it is", coding_names);
+    return false;
+}
+
+bool transfer_content(const struct transfer *transfer, struct reply *reply)
+{
+    struct loss_error error;
+    if (coding_content_check(&transfer->content, &error) == LOSS_OK)
+        return true;
+    reply_problem(reply, &error);
+    reply->accept_encoding = coding_names;
+    return false;
+}
+
+bool transfer_expand(struct transfer *transfer, size_t limit, size_t most, struct transfer_body *body, struct reply *reply)
+{
+    const bool partly = most > 0 && most < limit;
+    struct buffer expanded = {.allowance = body->allowance};
+    struct loss_error error;
+    if (transfer->content.coding == CODING_IDENTITY)
+        return true;
+    const enum loss_status status =
+        expand(transfer->content.coding, body->bytes ? body->bytes : "", body->len, partly ? most : limit, &expanded, &error);
+    if (status == LOSS_OK) {
+        pages_free(body->bytes, body->capacity + 1);
+        allowance_give(body->allowance, body->bytes ? body->capacity + 1 : 0);
+        *body = (struct transfer_body){body->allowance, expanded.data, expanded.len, expanded.capacity - 1};
+        transfer->content.coding = CODING_IDENTITY;
+    } else if (status != LOSS_TOO_LARGE) {
+        reply_problem(reply, &error);
+    } else if (!partly) {
+        refuse(reply, 413, "expanded, the body is larger than %zu bytes, the limit that --max-expanded sets", limit);
+    }
+    return status == LOSS_OK;
+}
+
+bool transfer_due(const struct transfer *transfer, const struct reply *reply)
+{
+    const bool answers = reply->status == reply_status(LOSS_OK) && reply->body.len > 0 && !reply->body.failed;
+    return answers && transfer->choice.coding != CODING_IDENTITY &&
+           (transfer->choice.required || reply->body.len >= TRANSFER_LEAST);
+}
+
+void transfer_compress(struct transfer *transfer, int threads, struct reply *reply)
+{
+    const enum coding coding = transfer->choice.coding;
+    const bool required = transfer->choice.required;
+    const int64_t started = clock_ns();
+    struct buffer compressed = {.allowance = reply->body.allowance};
+    transfer->choice.coding = CODING_IDENTITY;
+    if (!compress_bytes(coding, reply->body.data, reply->body.len, threads, &compressed)) {
+        if (required)
+            refuse(reply, 503,
+                   "there is no memory to compress the answer at the moment, and Accept-Encoding refuses it as it is");
+        return;
+    }
+    if (!required && compressed.len >= reply->body.len) {
+        buffer_free(&compressed);
+        return;
+    }
+    buffer_free(&reply->body);
+    reply->body = compressed;
+    reply->content_encoding = coding_name(coding);
+    if (reply->encode_ms > 0)
+        reply->encode_ms += (double)(clock_ns() - started) / 1e6;
+}

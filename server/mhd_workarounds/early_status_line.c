@@ -1,0 +1,103 @@
+/*
+ * The first bytes of an answer, sent before the rest.
+ */
+#include "mhd_workarounds/early_status_line.h"
+
+#include <assert.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static const char prefix[] = "HTTP/1.";
+
+/* By descriptor: how many bytes of it were sent early, and how many of these were left out of the
+   answer so far. */
+static struct early {
+    atomic_uchar sent, left_out;
+} *early;
+static size_t early_count;
+
+bool prefix_open(size_t files)
+{
+    early = calloc(files, sizeof *early);
+    early_count = early ? files : 0;
+    return early != NULL;
+}
+
+void prefix_close(void)
+{
+    free(early);
+    early = NULL;
+    early_count = 0;
+}
+
+void prefix_end(int fd)
+{
+    atomic_store(&early[fd].sent, 0);
+    atomic_store(&early[fd].left_out, 0);
+}
+
+void prefix_send(int fd)
+{
+    const size_t at = atomic_load(&early[fd].sent);
+    if (prefix[at] == '\0')
+        return;
+    if (sendto(fd, &prefix[at], 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) == 1)
+        atomic_store(&early[fd].sent, (unsigned char)(at + 1));
+}
+
+static bool is_early(int fd)
+{
+    return fd >= 0 && (size_t)fd < early_count && atomic_load(&early[fd].sent) > 0;
+}
+
+/* How many of the bytes that are about to be sent were sent early; they are left out now. */
+static size_t leave_out(int fd, const char *bytes, size_t len)
+{
+    if (!is_early(fd))
+        return 0;
+    const size_t sent = atomic_load(&early[fd].sent), before = atomic_load(&early[fd].left_out);
+    const size_t now = sent - before < len ? sent - before : len;
+    assert(memcmp(bytes, prefix + before, now) == 0);
+    (void)bytes;
+    if (before + now == sent)
+        prefix_end(fd);
+    else
+        atomic_store(&early[fd].left_out, (unsigned char)(before + now));
+    return now;
+}
+
+typedef ssize_t send_function(int fd, const void *bytes, size_t len, int flags);
+typedef ssize_t sendmsg_function(int fd, const struct msghdr *message, int flags);
+
+/* In place of the C library's, for libmicrohttpd: its calls are bound to this one, since a
+   program's own functions come before those of its libraries. */
+__attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, size_t len,
+                                                    int flags)
+{
+    static _Atomic(send_function *) library;
+    if (!library)
+        library = (send_function *)dlsym(RTLD_NEXT, "send");
+    const size_t before = leave_out(fd, bytes, len);
+    if (before == 0)
+        return library(fd, bytes, len, flags);
+    const ssize_t more =
+        before < len ? library(fd, (const char *)bytes + before, len - before, flags) : 0;
+    return (ssize_t)before + (more > 0 ? more : 0);
+}
+
+/* Likewise. Of a message whose first bytes were sent before, it sends no more than the first
+   part. */
+__attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message,
+                                                       int flags)
+{
+    static _Atomic(sendmsg_function *) library;
+    if (!library)
+        library = (sendmsg_function *)dlsym(RTLD_NEXT, "sendmsg");
+    if (is_early(fd) && message->msg_iovlen > 0)
+        return send(fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len, flags);
+    return library(fd, message, flags);
+}

@@ -1,0 +1,158 @@
+/*
+ * Closing connections whose clients are still sending, without losing the answer.
+ */
+#include "mhd_workarounds/lingering_close.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+
+enum {
+    LINGER_IDLE_MS = 5000,   /* a client that sends nothing for so long is gone or has understood */
+    LINGER_TOTAL_MS = 30000, /* nobody is listened to for longer than this */
+    LINGER_STOP_MS = 2000,   /* how long the end of the program waits for them */
+    LINGER_READ = 1 << 16,   /* bytes that are thrown away at once */
+};
+
+struct lingering {
+    int fd;
+    int64_t idle_until, until;
+};
+
+struct lingerer {
+    pthread_t thread;
+    char scratch[LINGER_READ]; /* the thread's: for what is thrown away */
+    int wake;                  /* an eventfd: the list has grown, or the end has come */
+    pthread_mutex_t mutex;
+    struct lingering list[LINGER_MAX]; /* written by anyone, shrunk by the thread alone */
+    size_t count;
+    bool stopping;
+    int64_t stop_at;
+};
+
+/* A place for one more: where there is none left, that of whoever had the most time until now. Under the mutex. */
+static struct lingering *make_room(struct lingerer *linger)
+{
+    if (linger->count < LINGER_MAX)
+        return &linger->list[linger->count++];
+    struct lingering *oldest = &linger->list[0];
+    for (size_t i = 1; i < linger->count; i++)
+        if (linger->list[i].until < oldest->until)
+            oldest = &linger->list[i];
+    close(oldest->fd);
+    return oldest;
+}
+
+void linger_add(struct lingerer *linger, int fd)
+{
+    int64_t now = clock_ms();
+    pthread_mutex_lock(&linger->mutex);
+    int copy = linger->stopping ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy >= 0) {
+        *make_room(linger) = (struct lingering){.fd = copy, .idle_until = now + LINGER_IDLE_MS, .until = now + LINGER_TOTAL_MS};
+        eventfd_write(linger->wake, 1);
+    }
+    pthread_mutex_unlock(&linger->mutex);
+}
+
+/* Throws away what has come. False when there is no more to wait for. */
+static bool discard(struct lingering *entry, char *scratch, int64_t now)
+{
+    /* MSG_TRUNC on a TCP socket drops bytes without copying them anywhere (tcp(7)); on a Unix socket it does not. */
+    ssize_t got = recv(entry->fd, scratch, LINGER_READ, MSG_TRUNC | MSG_DONTWAIT);
+    if (got > 0)
+        entry->idle_until = now + LINGER_IDLE_MS;
+    else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+        return false;
+    return now < entry->idle_until && now < entry->until;
+}
+
+/* Fills the list of what to wait for; returns its length, or 0 when the thread is to end. */
+static size_t fill(struct lingerer *linger, struct pollfd *wait)
+{
+    wait[0] = (struct pollfd){.fd = linger->wake, .events = POLLIN};
+    pthread_mutex_lock(&linger->mutex);
+    size_t count = linger->count;
+    for (size_t i = 0; i < count; i++)
+        wait[i + 1] = (struct pollfd){.fd = linger->list[i].fd, .events = POLLIN};
+    bool over = linger->stopping && (count == 0 || clock_ms() >= linger->stop_at);
+    pthread_mutex_unlock(&linger->mutex);
+    return over ? 0 : count + 1;
+}
+
+static void sweep(struct lingerer *linger)
+{
+    int64_t now = clock_ms();
+    pthread_mutex_lock(&linger->mutex);
+    for (size_t i = 0; i < linger->count;) {
+        if (discard(&linger->list[i], linger->scratch, now)) {
+            i++;
+        } else {
+            close(linger->list[i].fd);
+            linger->list[i] = linger->list[--linger->count];
+        }
+    }
+    pthread_mutex_unlock(&linger->mutex);
+}
+
+static void *run(void *argument)
+{
+    struct lingerer *linger = argument;
+    struct pollfd wait[LINGER_MAX + 1];
+    for (size_t count; (count = fill(linger, wait)) > 0;) {
+        /* Deadlines are kept to the second: that is as exact as they need be. */
+        if (poll(wait, count, count > 1 ? 1000 : -1) > 0 && (wait[0].revents & POLLIN)) {
+            eventfd_t ignored;
+            eventfd_read(linger->wake, &ignored);
+        }
+        sweep(linger);
+    }
+    for (size_t i = 0; i < linger->count; i++)
+        close(linger->list[i].fd);
+    return NULL;
+}
+
+struct lingerer *linger_start(char *message, size_t size)
+{
+    struct lingerer *linger = calloc(1, sizeof *linger);
+    if (!linger) {
+        snprintf(message, size, "no memory to close connections with");
+        return NULL;
+    }
+    linger->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&linger->mutex, NULL);
+    int error = linger->wake < 0 ? errno : pthread_create(&linger->thread, NULL, run, linger);
+    if (error == 0)
+        return linger;
+    snprintf(message, size, "cannot start the thread that closes connections: %s", strerror(error));
+    if (linger->wake >= 0)
+        close(linger->wake);
+    pthread_mutex_destroy(&linger->mutex);
+    free(linger);
+    return NULL;
+}
+
+void linger_stop(struct lingerer *linger)
+{
+    if (!linger)
+        return;
+    pthread_mutex_lock(&linger->mutex);
+    linger->stopping = true;
+    linger->stop_at = clock_ms() + LINGER_STOP_MS;
+    pthread_mutex_unlock(&linger->mutex);
+    eventfd_write(linger->wake, 1);
+    pthread_join(linger->thread, NULL);
+    close(linger->wake);
+    pthread_mutex_destroy(&linger->mutex);
+    free(linger);
+}

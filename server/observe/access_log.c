@@ -1,0 +1,144 @@
+/*
+ * The line about a request. What it holds is bounded, and none of it is of a tensor or a query.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "util/digits.h"
+#include "observe/log_line.h"
+
+const char *const log_requests_names[LOG_REQUESTS_COUNT + 1] = {"all", "work", "failed", "none"};
+
+enum { LOG_METHOD = 40, LOG_NUMBER = 32, LOG_ADDRESS = 64, LOG_CLIENT = 80 };
+
+static enum log_requests log_requests = LOG_REQUESTS_ALL;
+
+void log_setup_requests(enum log_requests which)
+{
+    log_requests = which;
+}
+
+static bool is_wanted(const struct record *record)
+{
+    const bool failed = record->status >= 400;
+    const bool probe = record->route && record->route->side != ROUTE_MAIN;
+    switch (log_requests) {
+    case LOG_REQUESTS_ALL:
+        return true;
+    case LOG_REQUESTS_WORK:
+        return failed || !probe;
+    case LOG_REQUESTS_FAILED:
+        return failed;
+    case LOG_REQUESTS_NONE:
+    case LOG_REQUESTS_COUNT:
+        break;
+    }
+    return false;
+}
+
+/* ---- fields: `,"name":` or ` name=` and a value ------------------------------------------------------------------- */
+
+static void name(struct line *line, const char *text)
+{
+    const bool json = line->format == LOG_FORMAT_JSON;
+    line_text(line, json ? ",\"" : " ");
+    line_text(line, text);
+    line_text(line, json ? "\":" : "=");
+}
+
+/* Left out where there is no such text. */
+static void text_field(struct line *line, const char *field, const char *text, size_t most)
+{
+    const bool json = line->format == LOG_FORMAT_JSON;
+    if (!text)
+        return;
+    name(line, field);
+    line_text(line, json ? "\"" : "");
+    line_escaped(line, text, most);
+    line_text(line, json ? "\"" : "");
+}
+
+static void number_field(struct line *line, const char *field, uint64_t number)
+{
+    char text[LOG_NUMBER];
+    *put_digits(text, number, 10, 1) = '\0';
+    name(line, field);
+    line_text(line, text);
+}
+
+/* Left out where it is negative. */
+static void duration_field(struct line *line, const char *what, int64_t ns)
+{
+    char field[LOG_NUMBER], text[LOG_NUMBER];
+    if (ns < 0)
+        return;
+    strcpy(stpcpy(field, what), "_ms");
+    *put_ms(text, ns) = '\0';
+    name(line, field);
+    line_text(line, text);
+}
+
+static void address_field(struct line *line, const struct sockaddr *address)
+{
+    char text[LOG_ADDRESS] = "unix";
+    if (!address)
+        return;
+    if (address->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, text, sizeof text);
+    else if (address->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, text, sizeof text);
+    text_field(line, "address", text, LOG_ADDRESS);
+}
+
+/* ---- the line ----------------------------------------------------------------------------------------------------- */
+
+/* In text, method, path, status stand without their names, as in other servers' logs. */
+static void write_head(struct line *line, const struct record *record)
+{
+    if (line->format == LOG_FORMAT_JSON) {
+        text_field(line, "id", record->id, LINE_FIELD);
+        text_field(line, "method", record->method, LOG_METHOD);
+        text_field(line, "path", record->target, LINE_FIELD);
+        number_field(line, "status", (uint64_t)record->status);
+        return;
+    }
+    char status[LOG_NUMBER];
+    *put_digits(status, (uint64_t)record->status, 10, 3) = '\0';
+    line_text(line, " ");
+    line_escaped(line, record->method, LOG_METHOD);
+    line_text(line, " ");
+    line_escaped(line, record->target, LINE_FIELD);
+    line_text(line, " ");
+    line_text(line, status);
+    text_field(line, "id", record->id, LINE_FIELD);
+}
+
+static void write_evaluation(struct line *line, const struct record *record)
+{
+    text_field(line, "loss", record_loss(record), LOG_METHOD);
+    text_field(line, "protocol", protocol_names[record_protocol(record)], LOG_METHOD);
+    number_field(line, "elements", record->elements);
+    for (size_t i = 0; i < PHASE_COUNT; i++)
+        duration_field(line, phase_names[i], record->ns[i]);
+}
+
+void log_request(const struct record *record)
+{
+    if (!log_enabled(LOG_LEVEL_INFO) || !is_wanted(record))
+        return;
+    struct line line;
+    line_begin(&line, LOG_LEVEL_INFO);
+    write_head(&line, record);
+    number_field(&line, "bytes_in", record->bytes_in);
+    number_field(&line, "bytes_out", record->bytes_out);
+    duration_field(&line, "duration", record->duration_ns);
+    if (record_is_evaluation(record))
+        write_evaluation(&line, record);
+    text_field(&line, "reason", record->reason, LOG_METHOD);
+    text_field(&line, "client", *record->client ? record->client : NULL, LOG_CLIENT);
+    address_field(&line, record->address);
+    text_field(&line, "traceparent", record->traceparent, LINE_FIELD);
+    line_text(&line, line.format == LOG_FORMAT_JSON ? "}" : "");
+    line_write(&line);
+}

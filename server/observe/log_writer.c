@@ -1,0 +1,274 @@
+/*
+ * The thread that writes the log: a ring of whole lines between those who log and stderr.
+ *
+ * stderr may be anything: a pipe or a terminal whose reader is stopped, a file on a full disk or at its size limit, a socket of
+ * journald. Its descriptor is often shared with other processes, so it is not made non-blocking: this thread alone may block in
+ * write(2).
+ *
+ * Once a line finds no room, all lines are dropped until the ring is empty again, so that the one line which tells how many
+ * were dropped is written where they would have been.
+ */
+#include "observe/log_writer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "observe/log_line.h"
+
+/* Lines that are written together: no more than PIPE_BUF, so that a write to a pipe is not torn. */
+enum { LOG_WRITER_BATCH = 4096, LOG_WRITER_REPORT = 128 };
+
+/* A line that did not would stay in the ring for ever. */
+_Static_assert((int)LOG_WRITER_REPORT + (int)LINE_SIZE <= (int)LOG_WRITER_BATCH, "a line fits in a batch after the report");
+
+struct writer {
+    pthread_mutex_t mutex; /* of all that is not atomic; never held while writing */
+    pthread_cond_t wanted; /* there are lines to be written, or the end has come */
+    pthread_cond_t idle;   /* all lines are written, or the thread has ended */
+    pthread_t thread;
+    atomic_bool running;
+    bool stopping;
+    bool writing;        /* a batch is being written */
+    bool overflowed;     /* a line was dropped since the ring was last empty */
+    bool failed;         /* the last batch could not be written */
+    bool torn;           /* it was written in part, and the next one begins with a newline; used by the thread alone */
+    uint64_t unreported; /* dropped lines that the log does not tell of yet */
+    atomic_ullong dropped;
+    size_t head, used; /* of the ring: where its first line begins, and how many bytes of lines there are */
+    char ring[LOG_WRITER_BUFFER];
+};
+
+static struct writer writer = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER};
+
+/* What is written next. */
+struct batch {
+    size_t len, lines;
+    uint64_t reported; /* how many dropped lines it tells of */
+    char text[LOG_WRITER_BATCH];
+};
+
+/* ---- the ring, with the mutex held -------------------------------------------------------------------------------- */
+
+static void copy_in(const char *line, size_t len)
+{
+    const size_t at = (writer.head + writer.used) % LOG_WRITER_BUFFER, end = LOG_WRITER_BUFFER - at;
+    const size_t first = len < end ? len : end;
+    memcpy(writer.ring + at, line, first);
+    memcpy(writer.ring, line + first, len - first);
+    writer.used += len;
+}
+
+static void copy_out(char *to, size_t len)
+{
+    const size_t end = LOG_WRITER_BUFFER - writer.head, first = len < end ? len : end;
+    memcpy(to, writer.ring + writer.head, first);
+    memcpy(to + first, writer.ring, len - first);
+}
+
+/* Counts lines that are not written. */
+static void drop(uint64_t lines)
+{
+    writer.unreported += lines;
+    atomic_fetch_add_explicit(&writer.dropped, lines, memory_order_relaxed);
+}
+
+/* Begins a batch with the line that tells how many were dropped. */
+static void take_report(struct batch *batch)
+{
+    struct line line;
+    char text[64];
+    line_begin(&line, LOG_LEVEL_WARNING);
+    snprintf(text, sizeof text, "%llu lines dropped", (unsigned long long)writer.unreported);
+    line_text(&line, line.format == LOG_FORMAT_JSON ? ",\"message\":\"" : " ");
+    line_text(&line, text);
+    line_text(&line, line.format == LOG_FORMAT_JSON ? "\"}\n" : "\n");
+    memcpy(batch->text, line.text, line.len);
+    batch->len = line.len;
+    batch->reported = writer.unreported;
+}
+
+/* Moves as many whole lines to the batch as fit. */
+static void take_lines(struct batch *batch)
+{
+    char *const to = batch->text + batch->len;
+    const size_t room = sizeof batch->text - batch->len, most = writer.used < room ? writer.used : room;
+    copy_out(to, most);
+    size_t len = most;
+    while (len > 0 && to[len - 1] != '\n')
+        len--;
+    for (size_t i = 0; i < len; i++)
+        batch->lines += to[i] == '\n';
+    batch->len += len;
+    writer.head = (writer.head + len) % LOG_WRITER_BUFFER;
+    writer.used -= len;
+}
+
+static bool has_work(void)
+{
+    return writer.used > 0 || writer.overflowed;
+}
+
+/* Fills the batch with what is to be written next; there is something. */
+static void take(struct batch *batch)
+{
+    *batch = (struct batch){.len = 0};
+    if (writer.unreported > 0 && (writer.used == 0 || writer.failed))
+        take_report(batch);
+    if (writer.used == 0)
+        writer.overflowed = false;
+    take_lines(batch);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+
+/* Writes all bytes, however long that takes. Returns how many were written before an error. */
+static size_t write_all(const char *text, size_t len)
+{
+    size_t done = 0;
+    while (done < len) {
+        const ssize_t written = write(STDERR_FILENO, text + done, len - done);
+        if (written > 0)
+            done += (size_t)written;
+        else if (written < 0 && errno == EAGAIN)
+            poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, -1); /* another process made it non-blocking */
+        else if (written == 0 || errno != EINTR)
+            break;
+    }
+    return done;
+}
+
+/* Writes a batch; false if it could not be written as a whole. */
+static bool write_batch(const struct batch *batch)
+{
+    if (writer.torn && write_all("\n", 1) == 0)
+        return false;
+    const size_t done = write_all(batch->text, batch->len);
+    writer.torn = done < batch->len && done > 0 && batch->text[done - 1] != '\n';
+    return done == batch->len;
+}
+
+static void *run(void *argument)
+{
+    struct batch batch;
+    pthread_mutex_lock(&writer.mutex);
+    for (;;) {
+        while (!has_work() && !writer.stopping)
+            pthread_cond_wait(&writer.wanted, &writer.mutex);
+        if (!has_work())
+            break;
+        take(&batch);
+        writer.writing = true;
+        pthread_mutex_unlock(&writer.mutex);
+        const bool written = write_batch(&batch);
+        pthread_mutex_lock(&writer.mutex);
+        writer.writing = false;
+        writer.failed = !written;
+        if (written)
+            writer.unreported -= batch.reported;
+        else
+            drop(batch.lines);
+        if (!has_work())
+            pthread_cond_broadcast(&writer.idle);
+    }
+    pthread_mutex_unlock(&writer.mutex);
+    return argument;
+}
+
+/* ---- the interface ------------------------------------------------------------------------------------------------ */
+
+bool log_writer_start(char *message, size_t size)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&writer.idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    const int error = pthread_create(&writer.thread, NULL, run, NULL);
+    if (error != 0) {
+        snprintf(message, size, "cannot start the thread that writes the log: %s", strerror(error));
+        return false;
+    }
+    atomic_store(&writer.running, true);
+    return true;
+}
+
+void log_writer_put(const char *line, size_t len)
+{
+    if (!atomic_load_explicit(&writer.running, memory_order_acquire)) {
+        write_all(line, len);
+        return;
+    }
+    pthread_mutex_lock(&writer.mutex);
+    const bool idle = !has_work() && !writer.writing;
+    writer.overflowed |= writer.used + len > LOG_WRITER_BUFFER;
+    if (writer.overflowed || writer.stopping)
+        drop(1);
+    else
+        copy_in(line, len);
+    if (idle)
+        pthread_cond_signal(&writer.wanted);
+    pthread_mutex_unlock(&writer.mutex);
+}
+
+/* Waits with the mutex held, until all is written or the time is up. */
+static bool wait_written(int64_t limit_ms)
+{
+    const int64_t until_ns = clock_ns() + limit_ms * 1000000;
+    const struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+    int error = 0;
+    while ((has_work() || writer.writing) && error == 0)
+        error = pthread_cond_timedwait(&writer.idle, &writer.mutex, &until);
+    return !has_work() && !writer.writing;
+}
+
+bool log_writer_flush(int64_t limit_ms)
+{
+    if (!atomic_load(&writer.running))
+        return true;
+    pthread_mutex_lock(&writer.mutex);
+    const bool written = wait_written(limit_ms);
+    pthread_mutex_unlock(&writer.mutex);
+    return written;
+}
+
+void log_writer_stop(int64_t limit_ms)
+{
+    if (!atomic_load(&writer.running))
+        return;
+    pthread_mutex_lock(&writer.mutex);
+    writer.stopping = true;
+    pthread_cond_signal(&writer.wanted);
+    const bool written = wait_written(limit_ms);
+    pthread_mutex_unlock(&writer.mutex);
+    if (!written) {
+        pthread_detach(writer.thread);
+        return;
+    }
+    pthread_join(writer.thread, NULL);
+    atomic_store(&writer.running, false);
+    writer.stopping = false;
+}
+
+static double read_dropped(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    return (double)atomic_load(&writer.dropped);
+}
+
+static const struct metric_source sources[] = {
+    {"lossd_log_dropped_lines_total", METRIC_COUNTER, "Lines of the log that were dropped since it could not be written.", NULL,
+     read_dropped},
+};
+
+bool log_writer_add_metrics(struct metrics *metrics)
+{
+    return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, NULL);
+}

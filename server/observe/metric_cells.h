@@ -1,0 +1,88 @@
+/*
+ * Where the metrics are counted: one row of cells, its parts one behind the other. For metrics.c, which counts, and
+ * prometheus.c, which tells.
+ */
+#ifndef SERVER_OBSERVE_METRIC_CELLS_H
+#define SERVER_OBSERVE_METRIC_CELLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "observe/metrics.h"
+
+/* Statuses that are counted by number; the last place is that of all others, so that label values stay bounded. */
+enum { CELLS_STATUSES = 28 };
+extern const int cells_status[CELLS_STATUSES - 1];
+
+/* Upper bounds of the buckets, in nanoseconds: three a decade from 10 us to 100 s. Then comes the bucket of what took longer,
+   and the sum. */
+enum { CELLS_BOUNDS = 22, HISTOGRAM_SUM = CELLS_BOUNDS + 1, HISTOGRAM_CELLS };
+extern const int64_t cells_bound[CELLS_BOUNDS];
+
+/* Of each loss: how many evaluations went well and how many did not, with the time that they took on the server. */
+enum loss_cell {
+    LOSS_SUCCESSES,
+    LOSS_SUCCESS_NS,
+    LOSS_FAILURES,
+    LOSS_FAILURE_NS,
+    LOSS_ELEMENTS,
+    LOSS_LAST_MS, /* when one last went well, in milliseconds of Unix time: the largest of the rows counts, not the sum */
+    LOSS_PHASES,  /* nanoseconds of each phase */
+    LOSS_CELLS = LOSS_PHASES + PHASE_COUNT,
+};
+
+static inline size_t cell_of_request(size_t route, size_t status)
+{
+    return route * CELLS_STATUSES + status; /* the route behind the last is none */
+}
+
+/* The loss behind the last is several at once. */
+static inline size_t cell_of_evaluation(size_t loss, enum protocol protocol, size_t status)
+{
+    return cell_of_request(route_count() + 1, 0) + (loss * PROTOCOL_COUNT + protocol) * CELLS_STATUSES + status;
+}
+
+static inline size_t cell_of_loss(size_t loss, size_t what)
+{
+    return cell_of_evaluation(loss_count() + 1, PROTOCOL_V1, 0) + loss * LOSS_CELLS + what;
+}
+
+/* Where a histogram begins. */
+static inline size_t cell_of_phase(enum phase phase)
+{
+    return cell_of_loss(loss_count() + 1, 0) + phase * HISTOGRAM_CELLS;
+}
+
+static inline size_t cell_of_duration(enum protocol protocol)
+{
+    return cell_of_phase(PHASE_COUNT) + protocol * HISTOGRAM_CELLS;
+}
+
+static inline size_t cell_of_bytes_in(void)
+{
+    return cell_of_duration(PROTOCOL_COUNT);
+}
+
+static inline size_t cell_of_bytes_out(void)
+{
+    return cell_of_bytes_in() + 1;
+}
+
+static inline size_t cells_count(void)
+{
+    return cell_of_bytes_out() + 1;
+}
+
+/* All rows in one; to be freed. NULL where memory has run out. */
+uint64_t *metrics_sum(struct metrics *metrics);
+
+/* A table of sources that was added, one of a list. */
+struct metric_group {
+    struct metric_group *next;
+    const struct metric_source *table;
+    size_t count;
+    void *context;
+};
+const struct metric_group *metrics_groups(const struct metrics *metrics);
+
+#endif

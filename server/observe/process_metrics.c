@@ -1,0 +1,136 @@
+/*
+ * What the kernel knows of this process, read from /proc as it is asked for. What cannot be read is left out.
+ */
+#include "observe/process_metrics.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loss.h"
+
+/* The fields of /proc/self/stat, as proc(5) numbers them. */
+enum { STAT_THREADS = 20, STAT_START = 22, STAT_VIRTUAL = 23, STAT_RESIDENT = 24 };
+
+static double stat_field(int field)
+{
+    char text[1024];
+    FILE *const file = fopen("/proc/self/stat", "re");
+    if (!file)
+        return NAN;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    const char *at = strrchr(text, ')'); /* ends the second field, which may hold blanks */
+    for (int i = 2; at && i < field; i++)
+        at = strchr(at + 1, ' ');
+    uint64_t value = 0;
+    return at && sscanf(at, " %" SCNu64, &value) == 1 ? (double)value : NAN;
+}
+
+static double read_threads(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    return stat_field(STAT_THREADS);
+}
+
+static double started; /* worked out once: it must not move when the clock is set */
+
+/* The kernel counts from when the machine was started. */
+static double start_time(void)
+{
+    struct timespec now, up;
+    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_BOOTTIME, &up);
+    const double machine = (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) / 1e9;
+    return machine + stat_field(STAT_START) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double read_start(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    return started;
+}
+
+static double read_virtual(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    return stat_field(STAT_VIRTUAL);
+}
+
+static double read_resident(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    return stat_field(STAT_RESIDENT) * (double)sysconf(_SC_PAGESIZE);
+}
+
+static double read_cpu(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    struct timespec used;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0 ? (double)used.tv_sec + (double)used.tv_nsec / 1e9 : NAN;
+}
+
+/* The kernel tells their number as the directory's size since 6.2; before, they have to be counted. */
+static double read_open_files(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    struct stat about;
+    if (stat("/proc/self/fd", &about) == 0 && about.st_size > 0)
+        return (double)about.st_size;
+    DIR *const directory = opendir("/proc/self/fd");
+    if (!directory)
+        return NAN;
+    double count = -1; /* that of the directory itself */
+    for (const struct dirent *entry; (entry = readdir(directory));)
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+static double read_most_files(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (double)limit.rlim_cur : NAN;
+}
+
+static double read_one(void *context, size_t index)
+{
+    (void)context;
+    (void)index;
+    return 1;
+}
+
+static char build_labels[160]; /* filled before it is read, for the instruction set is chosen at start */
+
+static const struct metric_source sources[] = {
+    {"process_cpu_seconds_total", METRIC_COUNTER, "CPU time that the process has used.", NULL, read_cpu},
+    {"process_start_time_seconds", METRIC_GAUGE, "When the process was started, in Unix time.", NULL, read_start},
+    {"process_resident_memory_bytes", METRIC_GAUGE, "Memory of the process that is in use.", NULL, read_resident},
+    {"process_virtual_memory_bytes", METRIC_GAUGE, "Address space of the process.", NULL, read_virtual},
+    {"process_open_fds", METRIC_GAUGE, "Open file descriptors.", NULL, read_open_files},
+    {"process_max_fds", METRIC_GAUGE, "File descriptors that may be open.", NULL, read_most_files},
+    {"process_threads", METRIC_GAUGE, "Threads of the process.", NULL, read_threads},
+    {"lossd_build_info", METRIC_GAUGE, "Always 1; what runs is in the labels.", build_labels, read_one},
+};
+
+bool process_add_metrics(struct metrics *metrics)
+{
+    started = start_time();
+    snprintf(build_labels, sizeof build_labels, "version=\"" LOSS_VERSION "\",compiler=\"" __VERSION__ "\",isa=\"%s\"",
+             loss_isa());
+    return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, NULL);
+}

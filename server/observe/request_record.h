@@ -1,0 +1,55 @@
+/*
+ * What is known of a request once it is over: what the log says of it and the metrics count.
+ */
+#ifndef SERVER_OBSERVE_REQUEST_RECORD_H
+#define SERVER_OBSERVE_REQUEST_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "loss.h"
+#include "routes/routes.h"
+
+/* What an evaluation goes through, in this order. */
+enum phase {
+    PHASE_RECEIVE, /* from the end of its headers to the end of its body */
+    PHASE_QUEUE,   /* waiting for the executor; evaluations that are done on the spot have no such phase */
+    PHASE_DECODE,  /* these three as in Server-Timing */
+    PHASE_COMPUTE,
+    PHASE_ENCODE,
+    PHASE_SEND, /* until the last byte was taken by the kernel, or sending was given up */
+    PHASE_COUNT,
+};
+extern const char *const phase_names[PHASE_COUNT];
+
+enum protocol { PROTOCOL_V1, PROTOCOL_V2, PROTOCOL_COUNT };
+extern const char *const protocol_names[PROTOCOL_COUNT];
+
+/* All that it points to is borrowed. */
+struct record {
+    const char *id;
+    const char *client;                 /* who sent it, printable; "" for nobody in particular */
+    const char *method, *target;        /* as they came: they may hold any byte */
+    const struct route *route;          /* NULL where there is none for it */
+    const struct loss_descriptor *loss; /* NULL where the path names none that is there */
+    const char *traceparent;            /* sound; NULL where there is none */
+    const struct sockaddr *address;     /* of the client; NULL where it is not known */
+    const char *reason;           /* why it was refused, as reject_names has it; NULL where it was not, or for what it holds */
+    int status;                   /* of HTTP, or RECORD_CLIENT_GONE */
+    uint64_t bytes_in, bytes_out; /* of the bodies */
+    uint64_t elements;            /* that were worked on */
+    const int64_t *ns;            /* of each phase; negative where the request had no such phase */
+    int64_t duration_ns;          /* from the end of its headers to its own */
+};
+
+/* Whether it asked for a loss that is there, or for several at once, to be evaluated. */
+bool record_is_evaluation(const struct record *record);
+/* Of an evaluation: the loss's name, or record_several. */
+const char *record_loss(const struct record *record);
+extern const char record_several[];
+enum protocol record_protocol(const struct record *record);
+
+enum { RECORD_CLIENT_GONE = 499 }; /* the client left before its answer; never sent */
+
+#endif

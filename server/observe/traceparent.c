@@ -1,0 +1,41 @@
+/*
+ * Which traceparents are sound: https://www.w3.org/TR/trace-context/#traceparent-header
+ */
+#include "observe/traceparent.h"
+
+#include <string.h>
+
+#include "http/head_validation.h"
+
+enum {
+    TRACE_VERSION = 2, /* digits of each part */
+    TRACE_ID = 32,
+    TRACE_PARENT = 16,
+    TRACE_FLAGS = 2,
+    TRACE_LENGTH = TRACE_VERSION + 1 + TRACE_ID + 1 + TRACE_PARENT + 1 + TRACE_FLAGS,
+};
+
+/* Moves on behind so many lower-case hexadecimal digits; false if there are others, or if they are all `but`. */
+static bool skip_digits(const char **at, size_t count, char but)
+{
+    const bool sound = strspn(*at, "0123456789abcdef") >= count && strspn(*at, (const char[]){but, '\0'}) < count;
+    *at += sound ? count : 0;
+    return sound;
+}
+
+static bool skip_hyphen(const char **at)
+{
+    return *(*at)++ == '-';
+}
+
+bool trace_is_parent(const char *text)
+{
+    const char *at = text;
+    if (!skip_digits(&at, TRACE_VERSION, 'f') || !skip_hyphen(&at) || !skip_digits(&at, TRACE_ID, '0') || !skip_hyphen(&at) ||
+        !skip_digits(&at, TRACE_PARENT, '0') || !skip_hyphen(&at) || !skip_digits(&at, TRACE_FLAGS, '\0'))
+        return false;
+    if (strncmp(text, "00", TRACE_VERSION) == 0)
+        return *at == '\0';
+    /* What a later version adds must be set off, and is echoed: so it has to be as harmless as a request id. */
+    return *at == '\0' || (*at == '-' && guard_is_request_id(text));
+}

@@ -1,0 +1,43 @@
+/* The service as an OpenAPI document. It says the same as long as the server lives, and takes milliseconds to make. */
+#include "routes/openapi_endpoint.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "openapi/openapi.h"
+#include "http/http_error.h"
+#include "routes/routes.h"
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct reply made; /* its status is 0 until then */
+
+/* Makes it; where that fails, the reply says so. */
+static void make(struct reply *reply)
+{
+    struct openapi_route *const routes = calloc(route_count(), sizeof *routes);
+    if (!routes) {
+        refuse(reply, 503, "there is no memory for the answer at the moment");
+        return;
+    }
+    for (size_t i = 0; i < route_count(); i++) {
+        const struct route *const route = route_at(i);
+        routes[i] = (struct openapi_route){route->method, route->path, route->open, route->says};
+    }
+    openapi_document(routes, route_count(), reply);
+    free(routes);
+}
+
+void document_answer(struct reply *reply)
+{
+    pthread_mutex_lock(&mutex);
+    if (made.status != 200)
+        make(&made);
+    *reply = made;
+    if (made.status == 200) {
+        reply->body = (struct buffer){.data = NULL};
+        buffer_append(&reply->body, made.body.data, made.body.len);
+    } else {
+        made = (struct reply){.status = 0};
+    }
+    pthread_mutex_unlock(&mutex);
+}

@@ -1,0 +1,72 @@
+/*
+ * The control groups that this process is in.
+ */
+#include "system/cgroup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CGROUP_PATH = 4096 }; /* bytes of the path of a group */
+
+bool cgroup_line(const char *path, const char *prefix, char *line, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    bool found = false;
+    while (!found && fgets(line, (int)size, file))
+        found = strncmp(line, prefix, strlen(prefix)) == 0;
+    fclose(file);
+    if (!found)
+        return false;
+    memmove(line, line + strlen(prefix), strlen(line) - strlen(prefix) + 1);
+    line[strcspn(line, "\n")] = '\0';
+    return true;
+}
+
+/* Whether a line of /proc/self/cgroup, "4:cpu,memory:/path", is about a controller. */
+static bool is_about(const char *line, const char *controller)
+{
+    const char *at = strchr(line, ':');
+    const size_t len = strlen(controller);
+    while (at && (*at == ':' || *at == ',') && strncmp(at + 1, controller, len) != 0)
+        at = strpbrk(at + 1, ",:");
+    return at && (*at == ':' || *at == ',') && (at[1 + len] == ':' || at[1 + len] == ',');
+}
+
+/* The path of our own group, "" for the root; false if there is none. */
+static bool own_group(const char *controller, char *group, size_t size)
+{
+    char line[CGROUP_PATH];
+    bool found = false;
+    if (!controller)
+        return cgroup_line("/proc/self/cgroup", "0::", group, size);
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    while (file && !found && fgets(line, sizeof line, file)) {
+        const char *const path = strchr(line, '/');
+        found = path && is_about(line, controller);
+        if (found)
+            snprintf(group, size, "%.*s", (int)strcspn(path, "\n"), path);
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+void cgroup_each(const char *controller, const char *name, void (*see)(void *context, const char *line), void *context)
+{
+    char group[CGROUP_PATH];
+    if (!own_group(controller, group, sizeof group))
+        return;
+    for (;;) {
+        char path[CGROUP_PATH + 96], line[64];
+        snprintf(path, sizeof path, "/sys/fs/cgroup%s%s%s/%s", controller ? "/" : "", controller ? controller : "", group,
+                 name);
+        if (cgroup_line(path, "", line, sizeof line))
+            see(context, line);
+        char *slash = strrchr(group, '/');
+        if (!slash)
+            return;
+        *slash = '\0';
+    }
+}

@@ -1,0 +1,34 @@
+/*
+ * How much memory this process may have.
+ */
+#include "system/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "system/cgroup.h"
+
+/* Makes *least the smaller of itself and the limit of a group, which may be "max". */
+static void see_limit(void *context, const char *line)
+{
+    size_t *const least = context;
+    char *end;
+    const unsigned long long bytes = strtoull(line, &end, 10);
+    if (end != line && bytes > 0 && bytes < *least)
+        *least = (size_t)bytes;
+}
+
+size_t memory_allowed(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    size_t least = pages > 0 && size > 0 ? (size_t)pages * (size_t)size : (size_t)1 << 30;
+    struct rlimit space;
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur < least)
+        least = (size_t)space.rlim_cur;
+    cgroup_each(NULL, "memory.max", see_limit, &least);
+    cgroup_each(NULL, "memory.high", see_limit, &least);
+    cgroup_each("memory", "memory.limit_in_bytes", see_limit, &least);
+    return least;
+}

@@ -1,0 +1,155 @@
+/*
+ * Signals.
+ */
+#include "system/signals.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "observe/log.h"
+#include "observe/log_writer.h"
+
+enum { SIGNALS_STOP_MS = 1000 };
+
+struct signals {
+    sigset_t awaited;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* any of the following */
+    int end;                /* the signal that ends the server; 0: none has come */
+    bool reload_wanted, reloading;
+    void (*reload)(void *context);
+    void *context;
+};
+
+static struct signals signals = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* Ends the process, having given the reader of the log a moment. */
+_Noreturn static void end_at_once(void)
+{
+    log_message(LOG_LEVEL_WARNING, "second signal, ending at once");
+    log_writer_flush(LOG_WRITER_LAST_MS);
+    _exit(EXIT_FAILURE);
+}
+
+static void *await(void *argument)
+{
+    for (int received = 0;;) {
+        if (sigwait(&signals.awaited, &received) != 0)
+            continue;
+        pthread_mutex_lock(&signals.mutex);
+        const bool second = signals.end != 0 && received != SIGHUP;
+        if (received == SIGHUP)
+            signals.reload_wanted = true;
+        else
+            signals.end = received;
+        pthread_cond_broadcast(&signals.changed);
+        pthread_mutex_unlock(&signals.mutex);
+        if (second)
+            end_at_once();
+    }
+    return argument;
+}
+
+static void *reload_files(void *argument)
+{
+    pthread_mutex_lock(&signals.mutex);
+    while (signals.end == 0) {
+        if (!signals.reload_wanted || !signals.reload) {
+            pthread_cond_wait(&signals.changed, &signals.mutex);
+            continue;
+        }
+        signals.reload_wanted = false;
+        signals.reloading = true;
+        void (*const reload)(void *context) = signals.reload;
+        pthread_mutex_unlock(&signals.mutex);
+        reload(signals.context);
+        pthread_mutex_lock(&signals.mutex);
+        signals.reloading = false;
+        pthread_cond_broadcast(&signals.changed);
+    }
+    pthread_mutex_unlock(&signals.mutex);
+    return argument;
+}
+
+/* What would end or stop the process, though nobody has asked for that. */
+static void ignore_accidents(void)
+{
+    static const int ignored[] = {
+        SIGPIPE,          /* a client or the reader of the log has gone: EPIPE tells */
+        SIGXFSZ,          /* the log's file may not become larger: EFBIG tells */
+        SIGTTOU,          /* a server in the background may not write to its terminal */
+        SIGUSR1, SIGUSR2, /* other servers open their logs again with these */
+    };
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        signal(ignored[i], SIG_IGN);
+}
+
+static int start_thread(void *(*function)(void *))
+{
+    pthread_t thread;
+    const int error = pthread_create(&thread, NULL, function, NULL);
+    if (error == 0)
+        pthread_detach(thread);
+    return error;
+}
+
+bool signals_start(char *message, size_t size)
+{
+    ignore_accidents();
+    sigemptyset(&signals.awaited);
+    sigaddset(&signals.awaited, SIGTERM);
+    sigaddset(&signals.awaited, SIGINT);
+    sigaddset(&signals.awaited, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals.awaited, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&signals.changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    int error = start_thread(await);
+    if (error == 0)
+        error = start_thread(reload_files);
+    if (error != 0)
+        snprintf(message, size, "cannot start the threads that wait for signals: %s", strerror(error));
+    return error == 0;
+}
+
+void signals_reload_with(void (*reload)(void *context), void *context)
+{
+    pthread_mutex_lock(&signals.mutex);
+    signals.reload = reload;
+    signals.context = context;
+    pthread_cond_broadcast(&signals.changed);
+    pthread_mutex_unlock(&signals.mutex);
+}
+
+int signals_wait(void)
+{
+    pthread_mutex_lock(&signals.mutex);
+    while (signals.end == 0)
+        pthread_cond_wait(&signals.changed, &signals.mutex);
+    const int received = signals.end;
+    pthread_mutex_unlock(&signals.mutex);
+    return received;
+}
+
+bool signals_stop(void)
+{
+    const int64_t until_ns = clock_ns() + (int64_t)SIGNALS_STOP_MS * 1000000;
+    const struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+    int error = 0;
+    pthread_mutex_lock(&signals.mutex);
+    signals.reload = NULL;
+    while (signals.reloading && error == 0)
+        error = pthread_cond_timedwait(&signals.changed, &signals.mutex, &until);
+    const bool over = !signals.reloading;
+    pthread_mutex_unlock(&signals.mutex);
+    return over;
+}

@@ -1,0 +1,14 @@
+/*
+ * Seconds as text: "5", "0.25".
+ */
+#ifndef SERVER_UTIL_DURATION_H
+#define SERVER_UTIL_DURATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Reads up to nine digits and, after a point, up to three more, in milliseconds. False if the text
+   is anything else. */
+bool seconds_read(const char *text, uint64_t *ms);
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * The pages that browsers get at / and /docs, in Chromium: tests/web says what is looked at. Without node, npm or Chromium
+ * stderr says that it is not run; with LOSSD_WEB=all (make check-web, which installs them) that is a failure.
+ */
+#include "support/http_client.h"
+#include "support/server_process.h"
+#include "suites.h"
+#include "support/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct server_process server;
+
+static void setup(void)
+{
+    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+}
+
+static void teardown(void)
+{
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    server_process_free(&server);
+}
+
+static bool required(void)
+{
+    const char *which = getenv("LOSSD_WEB");
+    return which && strcmp(which, "all") == 0;
+}
+
+START_TEST(page_passes_in_chromium)
+{
+    static char printed[1 << 18];
+    if (!npm_packages_are_there("tests/web")) {
+        ck_assert_msg(!required(), "npm is not here, or cannot fetch the packages of tests/web");
+        fprintf(stderr, "web: the page is not tested, npm is not here or cannot fetch the packages of tests/web\n");
+        return;
+    }
+    const int status = command_run(printed, sizeof printed,
+                                   "cd tests/web && LOSSD_URL=http://127.0.0.1:%d node --test all.mjs 2>&1", server.port);
+    if (status != 0)
+        fputs(printed, stderr);
+    ck_assert_msg(status == 0, "node ended with %d, having printed the above", status);
+}
+END_TEST
+
+static void expect_type(struct http_response *response, const char *type)
+{
+    char value[128];
+    ck_assert_int_eq(response->status, 200);
+    ck_assert_ptr_nonnull(http_response_header(response, "Content-Type", value, sizeof value));
+    ck_assert_str_eq(value, type);
+    ck_assert_ptr_nonnull(http_response_header(response, "Vary", value, sizeof value));
+    ck_assert_str_eq(value, "Accept");
+}
+
+START_TEST(page_is_for_those_who_name_html)
+{
+    static const char *const browsers[] = {
+        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n",
+        "Accept: TEXT/HTML\r\n",
+        "Accept: */*, text/html;q=0.1\r\n",
+    };
+    static const char *const others[] = {
+        NULL,
+        "Accept: */*\r\n",
+        "Accept: text/*\r\n",
+        "Accept: text/html;q=0, */*\r\n",
+        "Accept: text/plain\r\n",
+        "Accept: application/json\r\n",
+    };
+    struct http_client client;
+    struct http_response response = {0};
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    for (size_t i = 0; i < sizeof browsers / sizeof *browsers; i++) {
+        ck_assert(http_client_ask(&client, "GET", "/", browsers[i], NULL, 0, &response));
+        expect_type(&response, "text/html; charset=utf-8");
+        ck_assert_ptr_nonnull(strstr(response.body, "<title>lossd</title>"));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ck_assert(http_client_ask(&client, "GET", "/", others[i], NULL, 0, &response));
+        expect_type(&response, "text/plain; charset=utf-8");
+        ck_assert_ptr_nonnull(strstr(response.body, "curl -s http://"));
+    }
+    http_client_close(&client);
+    http_response_free(&response);
+}
+END_TEST
+
+Suite *web_suite(void)
+{
+    Suite *suite = suite_create("web");
+    TCase *negotiation = tcase_create("web_negotiation"), *page = tcase_create("web_page");
+    tcase_set_timeout(page, 600);
+    tcase_set_tags(page, TAG_SLOW);
+    tcase_add_checked_fixture(negotiation, setup, teardown);
+    tcase_add_checked_fixture(page, setup, teardown);
+    tcase_add_test(negotiation, page_is_for_those_who_name_html);
+    if (required() || browser_is_there())
+        tcase_add_test(page, page_passes_in_chromium);
+    else
+        fprintf(stderr, "web: the page is not tested, node or Chromium is not here; make check-web installs them\n");
+    suite_add_tcase(suite, negotiation);
+    suite_add_tcase(suite, page);
+    return suite;
+}

@@ -1,0 +1,1950 @@
+/*
+ * What clients are held to, seen through the socket: deadlines, rates, numbers of connections. Deadlines are set short; what
+ * is tested is what happens, never how quickly.
+ */
+#include "support/http_client.h"
+#include "support/server_process.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "connection/client_key.h"
+#include "suites.h"
+#include "support/body.h"
+#include "support/tensor_file.h"
+
+static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
+static const char mse_path[] = "/v1/losses/mse";
+
+#define POST "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\n"
+
+static struct server_process server;
+static struct http_client client;
+static struct http_response response;
+
+/* ---- helpers -------------------------------------------------------------------------------------------------------- */
+
+#define START(...) start((const char *const[]){"--threads=2", "--io-threads=1", __VA_ARGS__, NULL})
+
+static void start(const char *const arguments[])
+{
+    server_process_start(&server, arguments);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+
+static void teardown(void)
+{
+    if (server.pid == 0)
+        return;
+    http_client_close(&client);
+    http_response_free(&response);
+    int code = server_process_stop(&server);
+    char *log = server_process_log(&server);
+    ck_assert_msg(code == 0, "the server ended with %d and says: %.2000s", code, log);
+    free(log);
+    server_process_free(&server);
+}
+
+static void reconnect(void)
+{
+    http_client_close(&client);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+
+static void wait_ms(int ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+}
+
+static void expect_evaluated(void)
+{
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+}
+
+/* The answer that is there, or comes, is a problem of that status that says `text`; then the connection is closed. */
+static void expect_problem_and_end(int status, const char *text)
+{
+    char type[64];
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head, response.body);
+    ck_assert_ptr_nonnull(http_response_header(&response, "Content-Type", type, sizeof type));
+    ck_assert_str_eq(type, "application/problem+json");
+    ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
+    ck_assert(http_client_closed(&client));
+}
+
+/* Whether something is there to be read, the end of the connection included. */
+static bool is_readable(void)
+{
+    char byte;
+    return recv(client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+/* Sends a byte every now and then until the server says something, or for so long. */
+static bool drip(const char *text, int period_ms, int for_ms)
+{
+    for (int waited = 0; waited < for_ms; waited += period_ms) {
+        if (is_readable())
+            return true;
+        send(client.fd, *text ? text : "x", 1, MSG_NOSIGNAL);
+        text += *text != '\0';
+        wait_ms(period_ms);
+    }
+    return is_readable();
+}
+
+enum { LONG_MS = 60000 };
+
+static bool is_answered(struct http_client *by)
+{
+    return http_client_ask(by, "GET", "/healthz", NULL, NULL, 0, &response) && response.status == 200;
+}
+
+/* A client whose address is 127.0.0.2. */
+static void connect_from_elsewhere(struct http_client *to)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    *to = (struct http_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    inet_pton(AF_INET, "127.0.0.2", &address.sin_addr);
+    ck_assert_int_eq(bind(to->fd, (struct sockaddr *)&address, sizeof address), 0);
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    address.sin_port = htons((uint16_t)server.port);
+    ck_assert_int_eq(connect(to->fd, (struct sockaddr *)&address, sizeof address), 0);
+}
+
+/* Announces a body. */
+static void announce(struct http_client *by, unsigned long long len, const char *headers)
+{
+    char head[256];
+    snprintf(head, sizeof head, POST "%sContent-Length: %llu\r\n\r\n", headers, len);
+    ck_assert(http_client_send_text(by, head));
+}
+
+/* ---- deadlines and rates -------------------------------------------------------------------------------------------- */
+
+START_TEST(limits_headers_that_drip_are_cut_on_their_deadline)
+{
+    START("--header-timeout=0.6");
+    ck_assert(drip(POST "X: ", 50, LONG_MS));
+    expect_problem_and_end(408, "headers");
+    /* Nor does it help to have been served before, or to stop in the midst of it. */
+    reconnect();
+    expect_evaluated();
+    wait_ms(600);
+    ck_assert(drip(POST "X: ", 50, LONG_MS));
+    expect_problem_and_end(408, "headers");
+    reconnect();
+    ck_assert(http_client_send_text(&client, POST "X-"));
+    expect_problem_and_end(408, "headers");
+    reconnect();
+    expect_evaluated();
+}
+END_TEST
+
+#define HEALTH "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+/* The idle time is longer than any test may take. */
+START_TEST(limits_a_request_that_begins_with_the_answer_before_it_is_on_its_deadline)
+{
+    START("--header-timeout=0.6", "--idle-timeout=3600");
+    ck_assert(http_client_send_text(&client, HEALTH "GET /he")); /* together with the one before */
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    expect_problem_and_end(408, "headers");
+    reconnect();
+    for (int i = 0; i < 3; i++)
+        expect_evaluated();
+    ck_assert(http_client_send_text(&client, "P")); /* before anyone has looked */
+    expect_problem_and_end(408, "headers");
+}
+END_TEST
+
+START_TEST(limits_unix_sockets_have_the_same_deadlines)
+{
+    char path[64], listen[80];
+    snprintf(path, sizeof path, "/tmp/lossd-limits-%d.sock", (int)getpid());
+    snprintf(listen, sizeof listen, "--listen=unix:%s", path);
+    server_process_start(&server, (const char *const[]){listen, "--header-timeout=0.6", "--idle-timeout=3600", NULL});
+    ck_assert(http_client_connect_path(&client, path));
+    ck_assert(http_client_send_text(&client, "GET"));
+    expect_problem_and_end(408, "headers");
+    http_client_close(&client);
+    ck_assert(http_client_connect_path(&client, path));
+    ck_assert(http_client_send_text(&client, HEALTH "GET /he"));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    expect_problem_and_end(408, "headers");
+}
+END_TEST
+
+START_TEST(limits_idle_connections_are_closed_and_busy_ones_are_not)
+{
+    START("--idle-timeout=0.8");
+    for (int i = 0; i < 8; i++) {
+        expect_evaluated();
+        wait_ms(200);
+    }
+    ck_assert(http_client_closed(&client));
+    reconnect();
+    ck_assert(http_client_closed(&client)); /* without having asked anything */
+    reconnect();
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(limits_bodies_that_drip_are_cut)
+{
+    START("--body-rate=1000", "--rate-window=0.5");
+    ck_assert(http_client_send_text(&client, POST "Content-Length: 100000\r\n\r\n"));
+    ck_assert(drip("{", 10, LONG_MS)); /* 100 bytes a second */
+    expect_problem_and_end(408, "body");
+    reconnect();
+    ck_assert(http_client_send_text(&client, POST "Transfer-Encoding: chunked\r\n\r\n10000\r\n"));
+    ck_assert(drip("{", 10, LONG_MS));
+    expect_problem_and_end(408, "body");
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, " 408 "));
+    ck_assert_ptr_nonnull(strstr(log, " reason=body_rate "));
+    free(log);
+    reconnect();
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(limits_bodies_that_only_take_their_time_are_not_cut)
+{
+    enum { LEN = 20000, PIECE = 1000 };
+    static char body[LEN];
+    char head[128];
+    START("--body-rate=1000", "--rate-window=0.5");
+    memset(body, ' ', LEN);
+    memcpy(body, mse, strlen(mse));
+    snprintf(head, sizeof head, POST "Content-Length: %d\r\n\r\n", LEN);
+    ck_assert(http_client_send_text(&client, head));
+    for (int at = 0; at < LEN; at += PIECE) { /* for two seconds, which are four windows */
+        ck_assert(http_client_send(&client, body + at, PIECE));
+        wait_ms(100);
+    }
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+/* Asks for an answer of some 25 MB, through a window that takes little of it. */
+static void ask_for_much(void)
+{
+    static const char body[] = "{\"input\": {\"shape\": [1], \"dtype\": \"float32\", \"data\": [0.1234567]}, \"target\": [%s], "
+                               "\"reduction\": \"none\"}";
+    enum { NUMBERS = 2500000 };
+    char *numbers = malloc(2 * NUMBERS + 1), *text, head[128];
+    ck_assert_ptr_nonnull(numbers);
+    for (int i = 0; i < NUMBERS; i++)
+        memcpy(numbers + 2 * (size_t)i, "3,", 2);
+    numbers[2 * NUMBERS - 1] = '\0';
+    ck_assert_int_gt(asprintf(&text, body, numbers), 0);
+    free(numbers);
+    const int small = 32 * 1024;
+    setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    snprintf(head, sizeof head, POST "Accept-Encoding: identity\r\nContent-Length: %zu\r\n\r\n", strlen(text));
+    ck_assert(http_client_send_text(&client, head));
+    ck_assert(http_client_send_text(&client, text));
+    free(text);
+}
+
+/* Reads up to so many bytes, as many as there are, or come first; 0 at the end. */
+static ssize_t read_some(size_t size)
+{
+    char *bytes = malloc(size);
+    ck_assert_ptr_nonnull(bytes);
+    const struct timeval patience = {.tv_sec = HTTP_CLIENT_TIMEOUT_MS / 1000};
+    setsockopt(client.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    const ssize_t got = recv(client.fd, bytes, size, 0);
+    free(bytes);
+    return got;
+}
+
+START_TEST(limits_answers_that_nobody_reads_are_cut)
+{
+    START("--answer-rate=1000", "--rate-window=0.5");
+    ask_for_much();
+    ck_assert(read_some(100) > 0);
+    wait_ms(3000);
+    size_t total = 0;
+    ssize_t got;
+    while ((got = read_some(1 << 20)) > 0)
+        total += (size_t)got;
+    ck_assert_msg(total < 18000000, "%zu bytes of the answer came", total); /* what the kernels hold, at most */
+    reconnect();
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(limits_answers_that_are_read_slowly_are_not_cut)
+{
+    START("--answer-rate=100k", "--rate-window=0.5");
+    ask_for_much();
+    size_t total = 0;
+    for (int i = 0; i < 40; i++) { /* 2 MB a second, for two seconds */
+        const ssize_t got = read_some(100000);
+        ck_assert_int_gt(got, 0);
+        total += (size_t)got;
+        wait_ms(50);
+    }
+    ssize_t got;
+    while ((got = read_some(1 << 20)) > 0 && total < 20000000)
+        total += (size_t)got;
+    ck_assert_msg(total >= 20000000, "%zu bytes of the answer came", total);
+}
+END_TEST
+
+START_TEST(limits_slow_clients_hold_nothing_but_themselves)
+{
+    enum { SLOW = 300 };
+    static struct http_client slow[SLOW];
+    START("--header-timeout=60");
+    for (int i = 0; i < SLOW; i++) {
+        ck_assert(http_client_connect(&slow[i], "127.0.0.1", server.port));
+        ck_assert(http_client_send_text(&slow[i], i % 2 ? POST "Content-Length: 1000\r\n\r\n{" : POST "X-"));
+    }
+    for (int i = 0; i < 20; i++)
+        expect_evaluated();
+    for (int i = 0; i < SLOW; i++)
+        http_client_close(&slow[i]);
+}
+END_TEST
+
+/* Refused while it sends: without lingering the connection would be reset under its hands, the answer unread. */
+/* Connects a client that is refused, and stays. */
+static void refuse_and_linger(struct http_client *other)
+{
+    ck_assert(http_client_connect(other, "127.0.0.1", server.port));
+    announce(other, 100000000, "");
+    ck_assert(http_client_read(other, &response, false));
+    ck_assert_int_eq(response.status, 413);
+}
+
+START_TEST(limits_refusals_are_heard_however_many_others_linger)
+{
+    enum { BEFORE = 300, OTHERS = 310, PIECE = 1 << 16, PIECES = 32 };
+    static struct http_client others[OTHERS];
+    static char piece[PIECE];
+    START("--max-body=1M");
+    for (int i = 0; i < BEFORE; i++)
+        refuse_and_linger(&others[i]);
+    announce(&client, 100000000, "");
+    while (!is_readable())
+        wait_ms(1);
+    for (int i = BEFORE; i < OTHERS; i++)
+        refuse_and_linger(&others[i]);
+    for (int i = 0; i < PIECES; i++) {
+        ck_assert_msg(http_client_send(&client, piece, PIECE), "the connection was reset after %d pieces", i);
+        wait_ms(10);
+    }
+    expect_problem_and_end(413, "--max-body");
+    for (int i = 0; i < OTHERS; i++)
+        http_client_close(&others[i]);
+}
+END_TEST
+
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
+
+enum { MIB = 1 << 20 };
+
+/* Of 64 MiB, 100 connections take 4; an eighth of the rest is set aside for small requests. So one request of 30 MiB, which
+   claims twice as much, claims all there is, and one that has sent a part of it leaves no room for another. */
+#define MEMORY "--max-memory=64M", "--max-connections=100"
+enum { LARGE = 30 * MIB, MIDDLE = 20 * MIB, HELD = MIB };
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+static const bool sanitized = true; /* their own memory is more than the server's */
+#else
+static const bool sanitized = false;
+#endif
+
+static void expect_retry(void)
+{
+    ck_assert_msg(response.status == 503, "%s%s", response.head, response.body);
+    ck_assert_ptr_nonnull(strstr(response.body, "memory"));
+    ck_assert_ptr_nonnull(strstr(response.head, "Retry-After: "));
+}
+
+/* The value of a line of /metrics. */
+static double metric(const char *line)
+{
+    struct http_client asking;
+    struct http_response metrics = {.status = 0};
+    ck_assert(http_client_connect(&asking, "127.0.0.1", server.port));
+    ck_assert(http_client_ask(&asking, "GET", "/metrics", NULL, NULL, 0, &metrics));
+    char name[128];
+    snprintf(name, sizeof name, "\n%s ", line);
+    const char *const found = strstr(metrics.body, name);
+    ck_assert_msg(found != NULL, "no %s in %s", line, metrics.body);
+    const double value = strtod(found + strlen(name), NULL);
+    http_response_free(&metrics);
+    http_client_close(&asking);
+    return value;
+}
+
+static void wait_for_metric(const char *line, double value)
+{
+    for (int waited = 0; metric(line) != value; waited += 10) {
+        ck_assert_msg(waited < LONG_MS, "%s is %g and not %g", line, metric(line), value);
+        wait_ms(10);
+    }
+}
+
+static const char waiting[] = "lossd_memory_waiting", reserved[] = "lossd_memory_reserved_bytes",
+                  used[] = "lossd_memory_used_bytes";
+
+static void wait_for_at_least(const char *line, double value)
+{
+    for (int waited = 0; metric(line) < value; waited += 10) {
+        ck_assert_msg(waited < LONG_MS, "%s is %g and not %g", line, metric(line), value);
+        wait_ms(10);
+    }
+}
+
+/* A client announces LARGE bytes, and sends enough of them for it to be admitted. */
+static void hold(struct http_client *by, const char *body)
+{
+    const double before = metric(used);
+    announce(by, LARGE, "");
+    ck_assert(http_client_send(by, body, HELD));
+    wait_for_at_least(used, before + HELD);
+}
+
+START_TEST(limits_memory_is_waited_for_with_the_body_unread)
+{
+    struct http_client second;
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=60");
+    hold(&client, body);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "Expect: 100-continue\r\n");
+    wait_for_metric(waiting, 1);
+    /* Small requests are served meanwhile. */
+    struct http_client small;
+    ck_assert(http_client_connect(&small, "127.0.0.1", server.port));
+    ck_assert(http_client_ask(&small, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&small);
+    char byte;
+    ck_assert_int_lt(recv(second.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT), 0); /* nor is it told to go on */
+    ck_assert(http_client_send(&client, body + HELD, LARGE - HELD));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ck_assert(http_client_read(&second, &response, false));
+    ck_assert_int_eq(response.status, 100);
+    ck_assert(http_client_send(&second, body, LARGE));
+    ck_assert(http_client_read(&second, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&second);
+    free(body);
+    wait_for_metric(reserved, 0);
+}
+END_TEST
+
+START_TEST(limits_memory_that_is_given_up_goes_to_those_who_wait)
+{
+    struct http_client second;
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=60");
+    hold(&client, body);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "");
+    wait_for_metric(waiting, 1);
+    http_client_close(&client);
+    ck_assert(http_client_send(&second, body, LARGE));
+    ck_assert(http_client_read(&second, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&second);
+    free(body);
+}
+END_TEST
+
+START_TEST(limits_memory_is_not_waited_for_without_end)
+{
+    struct http_client second;
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=0.3", "--memory-queue=1");
+    hold(&client, body);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+        announce(&second, LARGE, i == 0 ? "Expect: 100-continue\r\n" : "");
+        if (i == 1)
+            http_client_send(&second, body, LARGE); /* as far as it is let */
+        else if (i == 2)
+            ck_assert(http_client_send(&second, body, 1000));
+        do
+            ck_assert(http_client_read(&second, &response, false));
+        while (response.status == 100);
+        expect_retry();
+        http_client_close(&second);
+    }
+    ck_assert(metric("lossd_rejected_total{reason=\"memory\"}") >= 3);
+    free(body);
+}
+END_TEST
+
+START_TEST(limits_memory_has_a_bounded_queue)
+{
+    struct http_client first, second;
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=60", "--memory-queue=1");
+    hold(&client, body);
+    free(body);
+    ck_assert(http_client_connect(&first, "127.0.0.1", server.port));
+    announce(&first, LARGE, "");
+    wait_for_metric(waiting, 1);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "");
+    ck_assert(http_client_send(&second, mse, 10));
+    ck_assert(http_client_read(&second, &response, false));
+    expect_retry();
+    http_client_close(&second);
+    http_client_close(&first);
+}
+END_TEST
+
+START_TEST(limits_memory_that_will_never_be_there_is_413)
+{
+    START(MEMORY, "--max-body=1G");
+    announce(&client, 70 * MIB, "");
+    expect_problem_and_end(413, "--max-memory");
+    /* What is only found out on the way: a body in chunks, an answer. */
+    reconnect();
+    char *body = padded_body(mse, 80 * MIB), head[64];
+    ck_assert(http_client_send_text(&client, POST "Transfer-Encoding: chunked\r\n\r\n"));
+    snprintf(head, sizeof head, "%x\r\n", 80 * MIB);
+    ck_assert(http_client_send_text(&client, head));
+    http_client_send(&client, body, 80 * MIB);
+    http_client_send_text(&client, "\r\n0\r\n\r\n");
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_msg(response.status == 413, "%s%s", response.head, response.body);
+    ck_assert_ptr_nonnull(strstr(response.body, "--max-memory"));
+    free(body);
+    reconnect();
+    ask_for_much();
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_msg(response.status == 413, "%s%.1000s", response.head, response.body);
+    ck_assert_ptr_nonnull(strstr(response.body, "--max-memory"));
+    reconnect();
+    expect_evaluated();
+    wait_for_metric(reserved, 0);
+}
+END_TEST
+
+/* A second client announces a body for which there is room only once `client` is gone, and sends it when it is let. */
+static void ask_for_held_memory(size_t len, int status)
+{
+    struct http_client second;
+    struct http_response answer = {.status = 0};
+    char *body = padded_body(mse, len);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, len, "");
+    ck_assert(http_client_send(&second, body, len));
+    ck_assert(http_client_read(&second, &answer, false));
+    ck_assert_msg(answer.status == status, "%s%s", answer.head, answer.body);
+    http_client_close(&second);
+    http_response_free(&answer);
+    free(body);
+}
+
+static void expect_cut_for_memory(void)
+{
+    wait_for_metric("lossd_rejected_total{reason=\"memory_hold\"}", 1);
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, " reason=memory_hold "));
+    free(log);
+}
+
+START_TEST(limits_memory_of_slow_bodies_goes_to_those_who_wait)
+{
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=60", "--memory-hold=1");
+    hold(&client, body);
+    free(body);
+    ask_for_held_memory(LARGE, 200);
+    expect_problem_and_end(408, "others lacked the memory");
+    expect_cut_for_memory();
+}
+END_TEST
+
+START_TEST(limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait)
+{
+    char *body = padded_body(mse, LARGE), head[128];
+    START(MEMORY, "--memory-wait=60", "--memory-hold=1");
+    snprintf(head, sizeof head, POST "Transfer-Encoding: chunked\r\n\r\n%x\r\n", LARGE + 1000);
+    ck_assert(http_client_send_text(&client, head));
+    ck_assert(http_client_send(&client, body, LARGE));
+    free(body);
+    wait_for_at_least(used, LARGE); /* until all of it was read */
+    ask_for_held_memory(LARGE, 200);
+    expect_problem_and_end(408, "others lacked the memory");
+    expect_cut_for_memory();
+}
+END_TEST
+
+START_TEST(limits_memory_of_answers_read_slowly_goes_to_those_who_wait)
+{
+    START("--max-memory=256M", "--max-connections=100", "--memory-wait=60", "--memory-hold=1");
+    ask_for_much();
+    ck_assert(read_some(100) > 0);
+    ask_for_held_memory(104 * MIB, 200);
+    expect_cut_for_memory();
+    size_t total = 0;
+    ssize_t got;
+    while ((got = read_some(1 << 20)) > 0)
+        total += (size_t)got;
+    ck_assert_msg(total < 18000000, "%zu bytes of the answer came", total); /* what the kernels hold, at most */
+}
+END_TEST
+
+START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
+{
+    enum { SMALL = 10, BODY = MIB / 2 };
+    struct http_client small[SMALL];
+    char *body = padded_body(mse, BODY), *large = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=60", "--memory-hold=1");
+    for (int i = 0; i < SMALL; i++) { /* they are the slower ones, but hold little */
+        ck_assert(http_client_connect(&small[i], "127.0.0.1", server.port));
+        if (i % 2)
+            announce(&small[i], BODY, "");
+        else
+            ck_assert(http_client_send_text(&small[i], POST "Transfer-Encoding: chunked\r\n\r\n1\r\n{"));
+    }
+    hold(&client, large);
+    free(large);
+    ask_for_held_memory(LARGE, 200);
+    expect_problem_and_end(408, "others lacked the memory");
+    expect_cut_for_memory();
+    for (int i = 0; i < SMALL; i++) {
+        ck_assert(i % 2 ? http_client_send(&small[i], body, BODY)
+                        : http_client_send_text(&small[i], "\r\n1\r\n}\r\n0\r\n\r\n"));
+        ck_assert(http_client_read(&small[i], &response, false));
+        ck_assert_msg(response.status == (i % 2 ? 200 : 422), "client %d: %s%s", i, response.head, response.body);
+        http_client_close(&small[i]);
+    }
+    free(body);
+}
+END_TEST
+
+/* Those who are refused at once lack it as much as those who wait. */
+START_TEST(limits_memory_of_slow_bodies_is_freed_for_those_who_come_back)
+{
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=0", "--memory-hold=1");
+    hold(&client, body);
+    free(body);
+    wait_ms(500);
+    ask_for_held_memory(LARGE, 503);
+    expect_problem_and_end(408, "others lacked the memory");
+    ask_for_held_memory(LARGE, 200);
+}
+END_TEST
+
+/* Sends the rest of a body of LARGE over so many milliseconds. */
+static void send_slowly(const char *body, int ms)
+{
+    enum { PIECES = LARGE / HELD };
+    for (size_t at = HELD; at < LARGE; at += HELD) {
+        wait_ms(ms / PIECES);
+        ck_assert(http_client_send(&client, body + at, HELD));
+    }
+}
+
+START_TEST(limits_memory_is_held_as_long_as_nobody_lacks_it)
+{
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-hold=0.5");
+    hold(&client, body);
+    send_slowly(body, 2000);
+    free(body);
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(limits_memory_is_held_by_those_who_are_fast_enough)
+{
+    struct http_client second;
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=60", "--memory-hold=8"); /* looked at for the first time after a second */
+    hold(&client, body);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "");
+    wait_for_metric(waiting, 1);
+    send_slowly(body, 2500);
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ck_assert(http_client_send(&second, body, LARGE));
+    ck_assert(http_client_read(&second, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&second);
+    free(body);
+}
+END_TEST
+
+/* Closes a connection so that the server is sent a reset. */
+static void reset_connection(struct http_client *by)
+{
+    const struct linger reset = {.l_onoff = 1};
+    setsockopt(by->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    http_client_close(by);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+/* That takes the server a second at most; a busy machine longer. */
+static void expect_soon(const char *line, double value)
+{
+    const int64_t begun = now_ms();
+    wait_for_metric(line, value);
+    ck_assert_msg(now_ms() - begun < 3000, "%s was not %g for %d ms", line, value, (int)(now_ms() - begun));
+}
+
+START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
+{
+    struct http_client before, second;
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=60");
+    hold(&client, body);
+    /* One that waits to begin. */
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "");
+    wait_for_metric(waiting, 1);
+    reset_connection(&second);
+    expect_soon(waiting, 0);
+    ck_assert(metric("lossd_rejected_total{reason=\"gone\"}") >= 1);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "");
+    wait_for_metric(waiting, 1);
+    http_client_close(&second);
+    expect_soon(waiting, 0);
+    /* One that sends its body. */
+    reset_connection(&client);
+    expect_soon(reserved, 0);
+    /* One that waits in the midst of it. */
+    ck_assert(http_client_connect(&before, "127.0.0.1", server.port));
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&before, MIDDLE, "");
+    ck_assert(http_client_send(&before, body, MIDDLE - MIB));
+    wait_for_at_least(used, MIDDLE - MIB);
+    announce(&second, MIDDLE, "");
+    for (size_t at = 0; at < MIDDLE && metric(waiting) < 1;) {
+        const ssize_t sent = send(second.fd, body + at, MIDDLE - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        at += sent > 0 ? (size_t)sent : 0;
+    }
+    wait_for_metric(waiting, 1);
+    reset_connection(&second);
+    expect_soon(waiting, 0);
+    /* One that closes in order there. */
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, MIDDLE, "");
+    for (size_t at = 0; at < MIDDLE && metric(waiting) < 1;) {
+        const ssize_t sent = send(second.fd, body + at, MIDDLE - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        at += sent > 0 ? (size_t)sent : 0;
+    }
+    wait_for_metric(waiting, 1);
+    http_client_close(&second);
+    expect_soon(waiting, 0);
+    reset_connection(&before);
+    expect_soon(reserved, 0);
+    ck_assert(metric(used) == 0);
+    free(body);
+}
+END_TEST
+
+/* The input of a report: 32 connections that declare 1 GB each and send slowly. */
+START_TEST(limits_memory_is_not_reserved_for_what_was_only_declared)
+{
+    enum { CLAIMING = 32, SENT = 100 * 1000, ASKED = 20 * MIB };
+    static const char *const memories[] = {"--max-memory=2G", "--max-memory=8G"};
+    struct http_client claiming[CLAIMING];
+    char *body = padded_body(mse, ASKED);
+    for (size_t m = 0; m < 2; m++) {
+        START(memories[m], "--max-body=1G", "--max-connections=100", "--memory-wait=2");
+        const size_t idle = server_process_memory(&server, "VmRSS:");
+        for (int i = 0; i < CLAIMING; i++) {
+            ck_assert(http_client_connect(&claiming[i], "127.0.0.1", server.port));
+            announce(&claiming[i], 1000000000, "");
+            ck_assert(http_client_send(&claiming[i], body, SENT));
+        }
+        wait_for_at_least(used, (double)CLAIMING * SENT);
+        ck_assert(metric(reserved) < CLAIMING * 4.0 * SENT);
+        const size_t held = server_process_memory(&server, "VmRSS:");
+        ck_assert_msg(sanitized || held < idle + 16 * MIB, "%zu bytes are resident, %zu were", held, idle);
+        for (int i = 0; i < 2; i++) { /* others find all they need */
+            ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, ASKED, &response));
+            ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+        }
+        for (int i = 0; i < CLAIMING; i++) {
+            ck_assert(http_client_send(&claiming[i], body, 1000));
+            http_client_close(&claiming[i]);
+        }
+        wait_for_metric(reserved, 0);
+        teardown();
+    }
+    free(body);
+}
+END_TEST
+
+/* Small ones, too, reserve what has come of them. */
+START_TEST(limits_memory_is_not_reserved_for_small_declarations_either)
+{
+    enum { CLAIMING = 80, DECLARED = 480 * 1000 };
+    struct http_client claiming[CLAIMING];
+    char *body = padded_body(mse, MIDDLE);
+    START(MEMORY, "--memory-wait=2");
+    for (int i = 0; i < CLAIMING; i++) {
+        ck_assert(http_client_connect(&claiming[i], "127.0.0.1", server.port));
+        announce(&claiming[i], DECLARED, "");
+        ck_assert(http_client_send(&claiming[i], body, 100));
+    }
+    wait_for_metric("lossd_requests_active", CLAIMING + 1);
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, MIDDLE, &response));
+    ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+    for (int i = 0; i < CLAIMING; i++)
+        http_client_close(&claiming[i]);
+    free(body);
+    wait_for_metric(reserved, 0);
+}
+END_TEST
+
+struct upload {
+    struct http_client client;
+    pthread_t thread;
+    const char *body;
+    int status;
+};
+
+static void *upload(void *argument)
+{
+    struct upload *const upload = argument;
+    struct http_response answer = {.status = 0};
+    if (http_client_send(&upload->client, upload->body, MIDDLE) && http_client_read(&upload->client, &answer, false))
+        upload->status = answer.status;
+    http_response_free(&answer);
+    return NULL;
+}
+
+/* They wait in the midst of their bodies, for longer than --memory-wait, which is for those who have not begun. */
+START_TEST(limits_memory_is_found_by_all_who_were_let_begin)
+{
+    enum { OTHERS = 3 };
+    static struct upload others[OTHERS];
+    char *body = padded_body(mse, MIDDLE);
+    START(MEMORY, "--memory-wait=0.1", "--memory-hold=60");
+    announce(&client, MIDDLE, "");
+    ck_assert(http_client_send(&client, body, MIDDLE / 2));
+    wait_for_at_least(used, MIDDLE / 2);
+    for (int i = 0; i < OTHERS; i++) {
+        others[i] = (struct upload){.body = body};
+        ck_assert(http_client_connect(&others[i].client, "127.0.0.1", server.port));
+        announce(&others[i].client, MIDDLE, "");
+        ck_assert_int_eq(pthread_create(&others[i].thread, NULL, upload, &others[i]), 0);
+        wait_for_at_least(used, MIDDLE / 2 + MIB);
+    }
+    wait_for_at_least(waiting, 1);
+    wait_ms(600);
+    ck_assert(metric(waiting) >= 1);
+    ck_assert(http_client_send(&client, body + MIDDLE / 2, MIDDLE - MIDDLE / 2));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+    for (int i = 0; i < OTHERS; i++) {
+        pthread_join(others[i].thread, NULL);
+        http_client_close(&others[i].client);
+        ck_assert_msg(others[i].status == 200 || others[i].status == 503 || others[i].status == 0, "%d", others[i].status);
+    }
+    ck_assert_int_eq(others[0].status, 200);
+    free(body);
+    wait_for_metric(reserved, 0);
+    ck_assert(metric(used) == 0);
+}
+END_TEST
+
+/* A request for which there would be room waits for one that came before it and needs more. */
+START_TEST(limits_memory_that_is_waited_for_is_not_taken_by_those_who_come_later)
+{
+    struct http_client second, third;
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=60");
+    hold(&client, body);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, LARGE, "Expect: 100-continue\r\n");
+    wait_for_metric(waiting, 1);
+    ck_assert(http_client_connect(&third, "127.0.0.1", server.port));
+    announce(&third, 2 * MIB, "Expect: 100-continue\r\n");
+    wait_for_metric(waiting, 2);
+    http_client_close(&client);
+    ck_assert(http_client_read(&second, &response, false));
+    ck_assert_int_eq(response.status, 100);
+    ck_assert(http_client_read(&third, &response, false));
+    ck_assert_int_eq(response.status, 100);
+    http_client_close(&second);
+    http_client_close(&third);
+    free(body);
+    wait_for_metric(reserved, 0);
+}
+END_TEST
+
+/* Sends as much of a body as the kernel takes while nobody reads it. */
+static void stuff(struct http_client *by)
+{
+    static const char bytes[64 * 1024];
+    while (send(by->fd, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        ;
+}
+
+/* Before they send their body, and with the body on its way. */
+START_TEST(limits_memory_is_not_kept_for_those_who_have_closed)
+{
+    char *body = padded_body(mse, LARGE);
+    START(MEMORY, "--memory-wait=300");
+    hold(&client, body);
+    for (int i = 0; i < 2; i++) {
+        struct http_client second;
+        ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+        announce(&second, LARGE, "");
+        wait_for_metric(waiting, 1);
+        if (i == 1)
+            stuff(&second);
+        http_client_close(&second);
+        wait_for_metric(waiting, 0);
+        wait_for_metric("lossd_rejected_total{reason=\"gone\"}", i + 1);
+    }
+    free(body);
+}
+END_TEST
+
+struct flood {
+    pthread_t thread;
+    int status;
+};
+
+/* A large request of one kind or another; its status, 0 where there was no answer. */
+static void *ask_large(void *argument)
+{
+    struct flood *const flood = argument;
+    enum { NUMBERS = 1000000 };
+    struct http_client mine;
+    struct http_response answer = {.status = 0};
+    char *body = malloc(10 * NUMBERS + 100), *to = body;
+    to = stpcpy(to, "{\"grad\": true, \"input\": [");
+    for (int i = 0; i < NUMBERS; i++)
+        to = stpcpy(to, i ? ",0.5" : "0.5");
+    to = stpcpy(to, "], \"target\": [");
+    for (int i = 0; i < NUMBERS; i++)
+        to = stpcpy(to, i ? ",0.25" : "0.25");
+    to = stpcpy(to, "]}");
+    if (http_client_connect(&mine, "127.0.0.1", server.port)) {
+        http_client_ask(&mine, "POST", mse_path, NULL, body, (size_t)(to - body), &answer);
+        flood->status = answer.status;
+    }
+    http_response_free(&answer);
+    http_client_close(&mine);
+    free(body);
+    return NULL;
+}
+
+START_TEST(limits_memory_holds_whatever_comes)
+{
+    enum { CLIENTS = 24, BASE = 48 * MIB };
+    static struct flood flood[CLIENTS];
+    int answered = 0;
+    START(MEMORY, "--memory-wait=1");
+    for (int i = 0; i < CLIENTS; i++) /* 9 MB each, with numbers and answer more than three times as much */
+        ck_assert_int_eq(pthread_create(&flood[i].thread, NULL, ask_large, &flood[i]), 0);
+    for (int i = 0; i < CLIENTS; i++)
+        pthread_join(flood[i].thread, NULL);
+    for (int i = 0; i < CLIENTS; i++) {
+        answered += flood[i].status == 200;
+        ck_assert_msg(flood[i].status == 200 || flood[i].status == 503, "client %d got %d", i, flood[i].status);
+    }
+    ck_assert_int_gt(answered, 0);
+    const size_t peak = server_process_memory(&server, "VmHWM:");
+    ck_assert_msg(sanitized || peak < 64 * MIB + BASE, "%zu bytes were resident", peak);
+    wait_for_metric(reserved, 0);
+}
+END_TEST
+
+/* ---- large sizes ---------------------------------------------------------------------------------------------------- */
+
+START_TEST(limits_sizes_beyond_32_bits_are_told_apart)
+{
+    static const struct {
+        const char *limit;
+        unsigned long long bytes;
+    } sizes[] = {{"--max-body=2147483647", 2147483647},
+                 {"--max-body=2G", 2147483648},
+                 {"--max-body=4294967295", 4294967295},
+                 {"--max-body=4G", 4294967296}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        START(sizes[i].limit, "--max-memory=20G", "--max-connections=100");
+        for (int more = -1; more <= 1; more++) {
+            reconnect();
+            announce(&client, sizes[i].bytes + (unsigned long long)(long long)more, "Expect: 100-continue\r\n");
+            ck_assert(http_client_read(&client, &response, false));
+            ck_assert_msg(response.status == (more <= 0 ? 100 : 413), "%s %+d: %s", sizes[i].limit, more, response.head);
+        }
+        char expected[64];
+        snprintf(expected, sizeof expected, "larger than %llu bytes", sizes[i].bytes);
+        ck_assert_ptr_nonnull(strstr(response.body, expected));
+        if (i + 1 < sizeof sizes / sizeof sizes[0])
+            teardown();
+    }
+}
+END_TEST
+
+/* ---- clients that leave --------------------------------------------------------------------------------------------- */
+
+static const char busy[] = "lossd_executor_busy", queued[] = "lossd_queue_jobs";
+static const char gone[] = "lossd_rejected_total{reason=\"gone\"}";
+
+enum { ROWS_MINUTES = 40000, ROWS_MOMENT = 1000 };
+
+static void ask_for_rows(struct http_client *by, size_t rows, const char *headers)
+{
+    ck_assert(rows_ask(by, rows, headers));
+}
+
+static void ask_for_minutes(struct http_client *by)
+{
+    ask_for_rows(by, ROWS_MINUTES, "");
+}
+
+static void reset(struct http_client *who)
+{
+    const struct linger hard = {.l_onoff = 1};
+    setsockopt(who->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    http_client_close(who);
+}
+
+START_TEST(limits_work_is_given_up_when_its_client_resets)
+{
+    struct http_client waiting_too;
+    START("--log-level=info");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&waiting_too, "127.0.0.1", server.port));
+    ask_for_minutes(&waiting_too);
+    wait_for_metric(queued, 1);
+    reset(&waiting_too);
+    reset(&client);
+    wait_for_metric(gone, 2);
+    wait_for_metric(busy, 0);
+    wait_for_metric(reserved, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    ask_for_much();
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, " 499 "));
+    free(log);
+}
+END_TEST
+
+START_TEST(limits_work_goes_on_when_its_client_has_closed_its_half)
+{
+    START("--threads=1");
+    ask_for_much();
+    ck_assert(http_client_shut(&client));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ck_assert(metric(gone) == 0);
+}
+END_TEST
+
+/* How many milliseconds it takes until a metric has a value. */
+static int64_t time_until(const char *line, double value)
+{
+    const int64_t began = clock_ms();
+    wait_for_metric(line, value);
+    return clock_ms() - began;
+}
+
+enum { SOON_MS = 10000 }; /* it is less than a second, on a machine that has nothing else to do */
+
+/* The kernel of a client that has closed a connection says so to nobody for a minute, unless it is sent something. */
+START_TEST(limits_work_is_given_up_when_its_client_closes)
+{
+    struct http_client waiting_too;
+    START("--compute-timeout=0");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&waiting_too, "127.0.0.1", server.port));
+    ask_for_minutes(&waiting_too);
+    wait_for_metric(queued, 1);
+    http_client_close(&waiting_too);
+    ck_assert_int_lt(time_until(queued, 0), SOON_MS);
+    ck_assert(metric(busy) == 1);
+    http_client_close(&client);
+    ck_assert_int_lt(time_until(busy, 0), SOON_MS);
+    wait_for_metric(gone, 2);
+    wait_for_metric(reserved, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+START_TEST(limits_work_is_given_up_when_its_client_closes_a_unix_socket)
+{
+    char listen[128], path[64];
+    snprintf(path, sizeof path, "/tmp/lossd-test-%d.sock", (int)getpid());
+    snprintf(listen, sizeof listen, "--listen=127.0.0.1:0,unix:%s", path);
+    START("--compute-timeout=0", listen);
+    http_client_close(&client);
+    ck_assert(http_client_connect_path(&client, path));
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    http_client_close(&client);
+    ck_assert_int_lt(time_until(busy, 0), SOON_MS);
+    wait_for_metric(gone, 1);
+    ck_assert(http_client_connect_path(&client, path));
+    ask_for_rows(&client, ROWS_MOMENT, "");
+    ck_assert(http_client_shut(&client));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ck_assert(metric(gone) == 1);
+}
+END_TEST
+
+/* They have been sent the first bytes of their answers by the time that these are sent. */
+START_TEST(limits_clients_that_have_closed_their_half_wait_for_their_turn)
+{
+    struct http_client half;
+    char byte = 0;
+    START("--threads=1", "--compute-timeout=0");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&half, "127.0.0.1", server.port));
+    for (int i = 0; i < 2; i++)
+        ask_for_rows(&half, ROWS_MOMENT, "");
+    ck_assert(http_client_shut(&half));
+    ck_assert_int_eq(recv(half.fd, &byte, 1, MSG_PEEK), 1);
+    ck_assert_int_eq(byte, 'H');
+    wait_ms(1500); /* for another byte */
+    ck_assert(metric(queued) == 1);
+    ck_assert(metric(gone) == 0);
+    reset(&client);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(http_client_read(&half, &response, false));
+        ck_assert_msg(strncmp(response.head, "HTTP/1.1 200 OK\r\n", 17) == 0, "%s", response.head);
+    }
+    ck_assert(http_client_closed(&half));
+    http_client_close(&half);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+START_TEST(limits_clients_may_close_their_half_first)
+{
+    START("--compute-timeout=0");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_shut(&client));
+    wait_ms(1000);
+    ck_assert(metric(busy) == 1);
+    http_client_close(&client);
+    ck_assert_int_lt(time_until(busy, 0), SOON_MS);
+    wait_for_metric(gone, 1);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+/* The state and the timer of the server's side of a connection, as /proc/net/tcp has them. */
+static bool find_socket(int client_port, unsigned *timer, unsigned long *ticks)
+{
+    char line[512];
+    bool found = false;
+    FILE *const file = fopen("/proc/net/tcp", "r");
+    ck_assert_ptr_nonnull(file);
+    while (!found && fgets(line, sizeof line, file)) {
+        unsigned local = 0, remote = 0;
+        found = sscanf(line, " %*d: %*x:%x %*x:%x %*x %*x:%*x %x:%lx", &local, &remote, timer, ticks) == 4 &&
+                local == (unsigned)server.port && remote == (unsigned)client_port;
+    }
+    fclose(file);
+    return found;
+}
+
+/* A machine that has lost its power sends nothing: the kernel has to ask it. */
+START_TEST(limits_silent_clients_are_asked_whether_they_live)
+{
+    struct sockaddr_in address;
+    socklen_t len = sizeof address;
+    unsigned timer = 0;
+    unsigned long ticks = 0;
+    const unsigned keepalive = 2; /* what the kernel calls that timer */
+    START("--threads=1");
+    expect_evaluated();
+    ck_assert_int_eq(getsockname(client.fd, (struct sockaddr *)&address, &len), 0);
+    for (int waited = 0; waited < LONG_MS; waited += 10) { /* after the last retransmission timer */
+        ck_assert(find_socket(ntohs(address.sin_port), &timer, &ticks));
+        if (timer == keepalive)
+            break;
+        wait_ms(10);
+    }
+    ck_assert_uint_eq(timer, keepalive);
+    ck_assert_uint_le(ticks, 31UL * (unsigned long)sysconf(_SC_CLK_TCK));
+}
+END_TEST
+
+/* The place and the memory of a request that waits are free at once, not when its turn comes. */
+START_TEST(limits_waiting_work_is_given_up_at_once)
+{
+    struct http_client waiting_too;
+    START("--threads=1");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&waiting_too, "127.0.0.1", server.port));
+    ask_for_minutes(&waiting_too);
+    wait_for_metric(queued, 1);
+    const double both = metric(reserved);
+    reset(&waiting_too);
+    wait_for_metric(queued, 0);
+    wait_for_metric(gone, 1);
+    ck_assert(metric(reserved) <= both - 2.0 * ROWS_MINUTES * ROWS_COLUMNS * sizeof(float));
+    ck_assert(metric(busy) == 1);
+    reset(&client);
+    wait_for_metric(busy, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+/* ---- how long, how much, and whose turn it is ------------------------------------------------ */
+
+static const char late[] = "lossd_rejected_total{reason=\"compute_time\"}";
+
+static void expect_status(int status, const char *text)
+{
+    ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head, response.body);
+    ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
+}
+
+START_TEST(limits_computing_has_a_deadline)
+{
+    char value[64];
+    START("--compute-timeout=0.3");
+    ask_for_minutes(&client);
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(503, "not ready within 0.3 seconds, the limit that --compute-timeout sets");
+    ck_assert_ptr_null(http_response_header(&response, "Retry-After", value,
+                                            sizeof value)); /* it would be in vain */
+    ck_assert(metric(late) == 1);
+    expect_evaluated(); /* on the same connection */
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, " reason=compute_time"));
+    free(log);
+}
+END_TEST
+
+START_TEST(limits_a_deadline_includes_the_queue)
+{
+    char value[64];
+    struct http_client second;
+    START("--threads=1");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    ask_for_rows(&second, ROWS_MOMENT, "X-Request-Timeout: 0.4\r\n");
+    ck_assert(http_client_read(&second, &response, false));
+    expect_status(503, "not ready within 0.4 seconds, the limit that X-Request-Timeout sets");
+    ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", value, sizeof value));
+    ck_assert_int_ge(atoi(value), 1);
+    ck_assert(metric(busy) == 1); /* the other one is computed */
+    http_client_close(&second);
+    reset(&client);
+    wait_for_metric(busy, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+/* There is memory for all of its body, but not for as much again to compute it with. */
+START_TEST(limits_a_deadline_includes_waiting_for_memory)
+{
+    struct http_client second;
+    char value[64];
+    START("--max-memory=128M", "--max-connections=100", "--threads=1");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    const double most = metric("lossd_memory_budget_bytes") / 8 * 7;
+    const size_t len = (size_t)((most - metric(reserved)) * 0.7);
+    char *body = padded_body(mse, len);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    announce(&second, len, "X-Request-Timeout: 1\r\n");
+    ck_assert(http_client_send(&second, body, len));
+    ck_assert(http_client_read(&second, &response, false));
+    expect_status(503, "within 1 seconds, the limit that X-Request-Timeout sets; the request waited for ");
+    ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", value, sizeof value));
+    ck_assert(metric(busy) == 1);
+    ck_assert(metric(late) == 1);
+    ck_assert(http_client_ask(&second, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&second);
+    reset(&client);
+    free(body);
+    wait_for_metric(busy, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+START_TEST(limits_clients_can_only_lower_the_deadline)
+{
+    START("--compute-timeout=0.3");
+    ask_for_rows(&client, ROWS_MINUTES, "X-Request-Timeout: 60\r\n");
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(503, "within 0.3 seconds, the limit that --compute-timeout sets");
+    ask_for_rows(&client, ROWS_MINUTES, "X-Request-Timeout: 0.2\r\n");
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(503, "within 0.2 seconds, the limit that X-Request-Timeout sets");
+}
+END_TEST
+
+START_TEST(limits_there_can_be_no_deadline)
+{
+    START("--compute-timeout=0");
+    ask_for_rows(&client, ROWS_MOMENT, "");
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    ask_for_rows(&client, ROWS_MINUTES, "X-Request-Timeout: 0.2\r\n");
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(503, "X-Request-Timeout");
+}
+END_TEST
+
+START_TEST(limits_timeouts_are_read_strictly)
+{
+    static const char *const wrong[] = {"0",          "0.000", "-1",  "+1",  "1s",
+                                        "1.2345",     "abc",   "",    "1e3", "86400.001",
+                                        "9999999999", "\xff",  "1, 2"};
+    char headers[128];
+    START("--threads=1");
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        snprintf(headers, sizeof headers, "X-Request-Timeout: %s\r\n", wrong[i]);
+        ck_assert(http_client_ask(&client, "POST", mse_path, headers, mse, strlen(mse), &response));
+        expect_status(400, "X-Request-Timeout is '");
+        expect_status(400, "it takes seconds from 0.001 to 86400, such as 2.5");
+    }
+    ck_assert(http_client_ask(&client, "POST", mse_path,
+                              "X-Request-Timeout: 1\r\nx-request-timeout: 2\r\n", mse, strlen(mse),
+                              &response));
+    expect_status(400, "there are 2 headers X-Request-Timeout");
+    ck_assert(http_client_ask(&client, "POST", mse_path, "X-Request-Timeout: 86400\r\n", mse,
+                              strlen(mse), &response));
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+/* Before anything is decoded: there is a class that cannot be. */
+START_TEST(limits_work_is_refused_before_it_is_begun)
+{
+    static const char one[] = "{\"input\": [[1, 2], [3, 4]], \"target\": [0, 7]}";
+    static const char several[] =
+        "{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"losses\": "
+        "[{\"loss\": \"mse\"}, {\"loss\": \"l1\"}, {\"loss\": \"huber\"}]}";
+    static const char inference[] = "{\"inputs\": [{\"name\": \"input\", \"shape\": [3], "
+                                    "\"datatype\": \"FP32\", \"data\": [1, 2, "
+                                    "3]}, {\"name\": \"target\", \"shape\": [3], \"datatype\": "
+                                    "\"FP32\", \"data\": [1, 2, 3]}]}";
+    START("--max-work=1");
+    ck_assert(http_client_ask(&client, "POST", "/v1/losses/cross_entropy", NULL, one, strlen(one),
+                              &response));
+    expect_status(413, " units of work; max_work of GET /v1/limits is 1");
+    ck_assert(http_client_ask(&client, "POST", "/v1/evaluate", NULL, several, strlen(several),
+                              &response));
+    expect_status(413, " units of work; max_work of GET /v1/limits is 1");
+    ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", NULL, inference,
+                              strlen(inference), &response));
+    expect_status(413, " units of work; max_work of GET /v1/limits is 1");
+    ask_for_minutes(&client);
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(413, " units of work; max_work of GET /v1/limits is 1");
+    ck_assert(metric("lossd_rejected_total{reason=\"work\"}") == 4);
+    char *log = server_process_log(&server);
+    ck_assert_ptr_nonnull(strstr(log, " reason=work"));
+    free(log);
+}
+END_TEST
+
+static unsigned long long work_of_answer(void)
+{
+    const char *const at = strstr(response.body, "this takes ");
+    ck_assert_msg(at != NULL, "%s", response.body);
+    return strtoull(at + strlen("this takes "), NULL, 10);
+}
+
+START_TEST(limits_work_of_several_losses_is_added_up)
+{
+    static const char several[] =
+        "{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"losses\": "
+        "[{\"loss\": \"mse\"}, {\"loss\": \"mse\"}, {\"loss\": \"mse\"}]}";
+    char most[64];
+    START("--max-work=1");
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    const unsigned long long each = work_of_answer();
+    ck_assert(http_client_ask(&client, "POST", "/v1/evaluate", NULL, several, strlen(several),
+                              &response));
+    ck_assert_uint_eq(work_of_answer(), 3 * each);
+    teardown();
+    snprintf(most, sizeof most, "--max-work=%llu", 3 * each);
+    START(most);
+    ck_assert(http_client_ask(&client, "POST", "/v1/evaluate", NULL, several, strlen(several),
+                              &response));
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+/* How many of these clients have an answer. */
+static int count_answered(const struct http_client clients[], int count)
+{
+    int answered = 0;
+    for (int i = 0; i < count; i++) {
+        char byte;
+        answered += recv(clients[i].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    }
+    return answered;
+}
+
+START_TEST(limits_a_client_waits_for_one_job_of_another)
+{
+    enum { CONNECTIONS = 16 };
+    struct http_client many[CONNECTIONS], other;
+    START("--threads=1", "--compute-timeout=0");
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ck_assert(http_client_connect(&many[i], "127.0.0.1", server.port));
+        ask_for_rows(&many[i], ROWS_MOMENT, "");
+    }
+    connect_from_elsewhere(&other);
+    ask_for_rows(&other, ROWS_MOMENT / 2, "");
+    while (metric("lossd_queue_clients") < 2 && count_answered(&other, 1) == 0)
+        wait_ms(1);
+    const int before = count_answered(many, CONNECTIONS);
+    ck_assert_int_lt(before, CONNECTIONS - 4);
+    ck_assert(http_client_read(&other, &response, false));
+    const int after = count_answered(many, CONNECTIONS);
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_msg(after - before <= 2, "%d jobs of the other client were done meanwhile",
+                  after - before);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ck_assert(http_client_read(&many[i], &response, false));
+        ck_assert_int_eq(response.status, 200);
+        http_client_close(&many[i]);
+    }
+    http_client_close(&other);
+}
+END_TEST
+
+START_TEST(limits_what_is_only_to_be_compressed_waits_for_nobody)
+{
+    struct http_client reader;
+    char value[64];
+    START("--threads=1", "--compute-timeout=0");
+    ck_assert(http_client_connect(&reader, "127.0.0.1", server.port));
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_ask(&reader, "GET", "/openapi.json", "Accept-Encoding: gzip\r\n", NULL, 0, &response));
+    expect_status(200, "\"openapi\"");
+    ck_assert(metric(busy) == 1);
+    reset(&client);
+    wait_for_metric(busy, 0);
+    ck_assert(http_client_ask(&reader, "GET", "/openapi.json", "Accept-Encoding: gzip\r\n", NULL, 0, &response));
+    ck_assert_ptr_nonnull(http_response_header(&response, "Content-Encoding", value, sizeof value));
+    http_client_close(&reader);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+START_TEST(limits_the_queue_has_room_for_every_client)
+{
+    struct http_client many[3], other;
+    char value[64];
+    START("--threads=1", "--max-queue=2", "--compute-timeout=0");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(http_client_connect(&many[i], "127.0.0.1", server.port));
+        ask_for_minutes(&many[i]);
+        wait_for_metric(queued, i + 1);
+    }
+    ck_assert(metric("lossd_queue_clients") == 1);
+    connect_from_elsewhere(&other);
+    ask_for_rows(&other, ROWS_MOMENT, "");
+    wait_for_metric("lossd_queue_clients", 2);
+    ck_assert(metric(queued) == 2);
+    ck_assert(http_client_read(&many[1], &response, false));
+    expect_status(503, "too many requests are waiting");
+    ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", value, sizeof value));
+    for (int i = 0; i < 2; i++)
+        reset(&many[i]);
+    reset(&client);
+    ck_assert(http_client_read(&other, &response, false));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&other);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+/* ---- sizes and numbers ----------------------------------------------------------------------- */
+
+/* Sends a GET with a target of so many bytes and, besides Host, headers with so many bytes of names and values in `count`
+   lines, in a connection of its own. */
+static void ask_sized(size_t target, size_t bytes, size_t count)
+{
+    char *text = calloc(1, target + bytes + 16 * count + 256), *to = text;
+    ck_assert_ptr_nonnull(text);
+    to = stpcpy(to, "GET /v1/losses?");
+    memset(to, 'q', target - strlen("/v1/losses?"));
+    to = stpcpy(to + target - strlen("/v1/losses?"), " HTTP/1.1\r\nHost: localhost\r\n");
+    for (size_t i = 0; i < count; i++) {
+        const size_t len = i + 1 < count ? 2 : bytes - 2 * (count - 1);
+        *to++ = 'X';
+        to = stpcpy(to, ": ");
+        memset(to, 'v', len - 1);
+        to = stpcpy(to + len - 1, "\r\n");
+    }
+    stpcpy(to, "\r\n");
+    reconnect();
+    ck_assert(http_client_send_text(&client, text));
+    ck_assert(http_client_read(&client, &response, false));
+    free(text);
+}
+
+START_TEST(limits_headers_and_targets_have_sizes)
+{
+    enum { HOST = sizeof "Host" + sizeof "localhost" - 2 };
+    START("--max-url=3000", "--max-headers=5000", "--max-header-count=20");
+    for (int more = -1; more <= 1; more++) {
+        ask_sized((size_t)(3000 + more), 100, 2);
+        expect_status(more <= 0 ? 200 : 414, more <= 0 ? "losses" : "--max-url");
+        ask_sized(20, (size_t)(5000 - HOST + more), 5);
+        expect_status(more <= 0 ? 200 : 431, more <= 0 ? "losses" : "--max-headers");
+        ask_sized(20, 100, (size_t)(19 + more));
+        expect_status(more <= 0 ? 200 : 431, more <= 0 ? "losses" : "--max-header-count");
+    }
+    ck_assert(metric("lossd_rejected_total{reason=\"url_size\"}") == 1);
+    ck_assert(metric("lossd_rejected_total{reason=\"header_size\"}") == 2);
+}
+END_TEST
+
+START_TEST(limits_headers_and_targets_may_be_as_long_as_the_default_says)
+{
+    START("--threads=1");
+    ask_sized(8192, 16384 - 13, 99);
+    expect_status(200, "losses");
+    ask_sized(8193, 16384 - 13, 99);
+    expect_status(414, "--max-url");
+    ask_sized(8192, 16384 - 12, 99);
+    expect_status(431, "--max-headers");
+}
+END_TEST
+
+/* `count` times `item`, in a query or a header of a GET; the status. */
+static int ask_many(const char *before, const char *item, size_t count, const char *after)
+{
+    char *const text = malloc(strlen(before) + count * strlen(item) + strlen(after) + 1), *to = stpcpy(text, before);
+    ck_assert_ptr_nonnull(text);
+    for (size_t i = 0; i < count; i++)
+        to = stpcpy(to, item);
+    stpcpy(to, after);
+    reconnect();
+    ck_assert(http_client_send_text(&client, text));
+    ck_assert_msg(http_client_read(&client, &response, false), "%zu times %s: no answer", count, item);
+    free(text);
+    return response.status;
+}
+
+/* libmicrohttpd takes memory for each parameter and each cookie, and where that ran out it said nothing, or said it twice. */
+START_TEST(limits_many_parameters_and_cookies_are_borne)
+{
+    static const char end[] = " HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                      cookies[] = "GET /v1/losses HTTP/1.1\r\nHost: localhost\r\nCookie: ";
+    START("--threads=1");
+    ck_assert_int_eq(ask_many("GET /v1/losses?a", "&a", 63, end), 200);
+    expect_status(200, "losses");
+    ck_assert_int_eq(ask_many("GET /v1/losses?a", "&a", 64, end), 400);
+    expect_status(400, "64 parameters");
+    ck_assert_int_eq(ask_many("GET /v1/losses?", "&", 4000, end), 400);
+    ck_assert_int_eq(ask_many("GET /v1/losses&", "&", 4000, end), 404);
+    ck_assert_int_eq(ask_many(cookies, "a=1; ", 3200, "\r\n\r\n"), 200);
+    ck_assert_int_eq(ask_many(cookies, "a=1; ", 3300, "\r\n\r\n"), 431);
+    expect_status(431, "--max-headers");
+}
+END_TEST
+
+/* What comes together takes the room in which libmicrohttpd keeps track of the headers of the first. */
+START_TEST(limits_many_headers_are_borne_in_a_pipeline)
+{
+    enum { HEADERS = 998, REQUESTS = 30 };
+    char *const text = malloc(REQUESTS * (HEADERS * 4 + 64)), *to = text;
+    ck_assert_ptr_nonnull(text);
+    for (int i = 0; i < REQUESTS; i++) {
+        to = stpcpy(to, HEALTH);
+        to -= 2;
+        for (int k = 0; k < HEADERS; k++)
+            to = stpcpy(to, "a:\r\n");
+        to = stpcpy(to, "\r\n");
+    }
+    START("--max-header-count=1000");
+    ck_assert(http_client_send_text(&client, text));
+    free(text);
+    for (int i = 0; i < REQUESTS; i++) {
+        ck_assert_msg(http_client_read(&client, &response, false), "request %d: no answer", i);
+        ck_assert_msg(response.status == 200, "request %d: %s", i, response.head);
+    }
+}
+END_TEST
+
+/* An mse request whose input is a number in so many arrays. */
+static void ask_nested(int depth)
+{
+    char body[512], *to = stpcpy(body, "{\"input\": ");
+    memset(to, '[', (size_t)depth);
+    to = stpcpy(to + depth, "1");
+    memset(to, ']', (size_t)depth);
+    to = stpcpy(to + depth, ", \"target\": 1}");
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, (size_t)(to - body), &response));
+}
+
+START_TEST(limits_json_has_a_depth)
+{
+    START("--max-json-depth=5");
+    for (int depth = 4; depth <= 6; depth++) {
+        ask_nested(depth);
+        expect_status(depth <= 5 ? 200 : 400, depth <= 5 ? "loss" : "more than 5 arrays in one another");
+    }
+    /* and where it is no tensor that is nested */
+    static const char *const bodies[] = {
+        "{\"inputs\": [], \"parameters\": {\"headers\": [[[[[1]]]]]}}",
+        "{\"inputs\": [], \"parameters\": {\"headers\": [[[[[[1]]]]]]}}",
+    };
+    for (int i = 0; i < 2; i++) {
+        ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", NULL, bodies[i], strlen(bodies[i]), &response));
+        expect_status(400, i ? "more than 5 arrays and objects in one another" : "input");
+    }
+}
+END_TEST
+
+START_TEST(limits_requests_have_a_rate)
+{
+    struct http_client elsewhere;
+    char after[16];
+    START("--request-rate=2", "--request-burst=3");
+    for (int i = 0; i < 3; i++)
+        expect_evaluated();
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    expect_status(429, "more than 2 requests a second");
+    ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", after, sizeof after));
+    ck_assert_str_eq(after, "1");
+    /* Others are not concerned, nor are those who ask how the server is. */
+    connect_from_elsewhere(&elsewhere);
+    ck_assert(http_client_ask(&elsewhere, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&elsewhere);
+    for (int i = 0; i < 10; i++)
+        ck_assert(is_answered(&client));
+    wait_ms(1100);
+    for (int i = 0; i < 2; i++)
+        expect_evaluated();
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
+    ck_assert_int_eq(response.status, 429);
+}
+END_TEST
+
+START_TEST(limits_computing_has_a_queue)
+{
+    struct http_client second, third;
+    START("--max-queue=1");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
+    ask_for_minutes(&second);
+    wait_for_metric(queued, 1);
+    ck_assert(http_client_connect(&third, "127.0.0.1", server.port));
+    ask_for_minutes(&third);
+    ck_assert(http_client_read(&third, &response, false));
+    expect_status(503, "too many requests are waiting");
+    http_client_close(&third);
+    reset(&second);
+    reset(&client);
+    wait_for_metric(busy, 0);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+END_TEST
+
+START_TEST(limits_are_told)
+{
+    START("--max-body=12345", "--idle-timeout=1.5", "--request-rate=7", "--max-connections=99",
+          "--max-work=5G", "--compute-timeout=2.5");
+    ck_assert(http_client_ask(&client, "GET", "/v1/limits", NULL, NULL, 0, &response));
+    expect_status(200, "\"max_body\":12345,\"max_expanded\":12345,");
+    expect_status(200, "\"idle_timeout\":1.5,");
+    expect_status(200, "\"request_rate\":7,");
+    expect_status(200, "\"max_work\":5000000000,\"compute_timeout\":2.5,");
+    expect_status(200, "\"max_connections\":99,");
+}
+END_TEST
+
+/* What is computed and what waits to be computed, of several clients. */
+START_TEST(limits_draining_gives_up_what_waits_too)
+{
+    enum { CONNECTIONS = 4 };
+    struct http_client many[CONNECTIONS];
+    START("--drain-timeout=0.5", "--compute-timeout=0");
+    for (int i = 0; i < CONNECTIONS; i++) {
+        if (i % 2 == 0)
+            ck_assert(http_client_connect(&many[i], "127.0.0.1", server.port));
+        else
+            connect_from_elsewhere(&many[i]);
+        ask_for_minutes(&many[i]);
+        wait_for_metric(busy, 1);
+        wait_for_metric(queued, i);
+    }
+    const int64_t begun = clock_ms();
+    kill(server.pid, SIGTERM);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ck_assert(http_client_read(&many[i], &response, false));
+        expect_status(503, "shutting down");
+        ck_assert(http_client_closed(&many[i]));
+        http_client_close(&many[i]);
+    }
+    ck_assert_int_eq(server_process_wait(&server), 0);
+    ck_assert_int_lt(clock_ms() - begun, SOON_MS);
+    http_client_close(&client);
+    server_process_free(&server);
+}
+END_TEST
+
+/* What can be computed in time is, whether it is computed or waits. */
+START_TEST(limits_draining_finishes_what_waits)
+{
+    enum { CONNECTIONS = 4 };
+    struct http_client many[CONNECTIONS];
+    START("--threads=1");
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ck_assert(http_client_connect(&many[i], "127.0.0.1", server.port));
+        ask_for_rows(&many[i], ROWS_MOMENT, "");
+    }
+    wait_for_metric(busy, 1);
+    kill(server.pid, SIGTERM);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ck_assert(http_client_read(&many[i], &response, false));
+        ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+        http_client_close(&many[i]);
+    }
+    ck_assert_int_eq(server_process_wait(&server), 0);
+    http_client_close(&client);
+    server_process_free(&server);
+}
+END_TEST
+
+START_TEST(limits_draining_has_a_deadline)
+{
+    START("--drain-timeout=0.5");
+    ask_for_minutes(&client);
+    wait_for_metric(busy, 1);
+    kill(server.pid, SIGTERM);
+    ck_assert(http_client_read(&client, &response, false));
+    expect_status(503, "shutting down");
+    ck_assert_int_eq(server_process_wait(&server), 0);
+    ck_assert(http_client_closed(&client));
+    http_client_close(&client);
+    server_process_free(&server);
+}
+END_TEST
+
+/* ---- connections ---------------------------------------------------------------------------------------------------- */
+
+START_TEST(limits_connections_in_all_wait_for_each_other)
+{
+    struct http_client others[2];
+    START("--max-connections=2");
+    ck_assert(is_answered(&client));
+    for (int i = 0; i < 2; i++)
+        ck_assert(http_client_connect(&others[i], "127.0.0.1", server.port));
+    ck_assert(is_answered(&others[0]));
+    ck_assert(http_client_send_text(&others[1], "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    wait_ms(500);
+    char byte;
+    ck_assert_int_lt(recv(others[1].fd, &byte, 1, MSG_DONTWAIT), 0);
+    http_client_close(&others[0]);
+    ck_assert(http_client_read(&others[1], &response, false));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&others[1]);
+}
+END_TEST
+
+/* Whoever looks what is amiss must get in. */
+START_TEST(limits_connections_for_metrics_do_not_wait_for_others)
+{
+    struct http_client others[2], admin;
+    START("--max-connections=2", "--max-connections-per-address=3", "--admin-listen=127.0.0.1:0");
+    ck_assert(is_answered(&client));
+    for (int i = 0; i < 2; i++)
+        ck_assert(http_client_connect(&others[i], "127.0.0.1", server.port));
+    ck_assert(is_answered(&others[0]));
+    for (int i = 0; i < 5; i++) {
+        ck_assert(http_client_connect(&admin, "127.0.0.1", server_process_port(&server, "for health and metrics on")));
+        ck_assert(is_answered(&admin));
+        http_client_close(&admin);
+    }
+    char byte;
+    ck_assert_int_lt(recv(others[1].fd, &byte, 1, MSG_DONTWAIT), 0);
+    http_client_close(&others[0]);
+    ck_assert(is_answered(&others[1]));
+    http_client_close(&others[1]);
+}
+END_TEST
+
+/* By what a client with this address is counted. */
+static uint64_t key_of(const char *text)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+        return peer_key((const struct sockaddr *)&v4);
+    ck_assert_int_eq(inet_pton(AF_INET6, text, &v6.sin6_addr), 1);
+    return peer_key((const struct sockaddr *)&v6);
+}
+
+/* A client that has one address of an IPv6 network has 2^64. */
+START_TEST(limits_networks_of_ipv6_are_counted_as_addresses)
+{
+    ck_assert_uint_eq(key_of("2001:db8:1:2::1"), key_of("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+    ck_assert_uint_ne(key_of("2001:db8:1:2::1"), key_of("2001:db8:1:3::1"));
+    ck_assert_uint_ne(key_of("192.0.2.1"), key_of("192.0.2.2"));
+    ck_assert_uint_eq(key_of("192.0.2.1"), key_of("::ffff:192.0.2.1"));
+    ck_assert_uint_ne(key_of("::1"), 0); /* 0 is what has no address */
+}
+END_TEST
+
+START_TEST(limits_connections_of_an_address_are_counted)
+{
+    struct http_client first, elsewhere;
+    START("--max-connections-per-address=2");
+    ck_assert(is_answered(&client));
+    first = client;
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+    ck_assert(is_answered(&client)); /* at the limit */
+    for (int i = 0; i < 3; i++) {
+        struct http_client second = client;
+        ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+        http_client_send_text(&client, POST "Content-Length: 2\r\n\r\n{}");
+        expect_problem_and_end(429, "too many connections from this address");
+        ck_assert(http_response_header(&response, "Retry-After", (char[8]){0}, 8) != NULL);
+        http_client_close(&client);
+        client = second;
+    }
+    connect_from_elsewhere(&elsewhere);
+    ck_assert(is_answered(&elsewhere));
+    http_client_close(&elsewhere);
+    ck_assert(is_answered(&first));
+    http_client_close(&first);
+    /* The server notices by and by that it has a place again. */
+    struct http_client again;
+    bool answered = false;
+    for (int i = 0; i < 100 && !answered; i++) {
+        ck_assert(http_client_connect(&again, "127.0.0.1", server.port));
+        answered = is_answered(&again);
+        http_client_close(&again);
+        wait_ms(20);
+    }
+    ck_assert(answered);
+}
+END_TEST
+
+/* ---- the suite ------------------------------------------------------------------------------------------------------ */
+
+Suite *limits_suite(void)
+{
+    Suite *suite = suite_create("limits");
+    TCase *slow = suite_add_case(suite, "limits_slow", 300, NULL, teardown);
+    TCase *connections = suite_add_case(suite, "limits_connections", 300, NULL, teardown);
+    TCase *memory = suite_add_case(suite, "limits_memory", 300, NULL, teardown);
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_set_tags(memory, TAG_SLOW);
+    tcase_add_test(slow, limits_headers_that_drip_are_cut_on_their_deadline);
+    tcase_add_test(slow, limits_a_request_that_begins_with_the_answer_before_it_is_on_its_deadline);
+    tcase_add_test(slow, limits_unix_sockets_have_the_same_deadlines);
+    tcase_add_test(slow, limits_idle_connections_are_closed_and_busy_ones_are_not);
+    tcase_add_test(slow, limits_bodies_that_drip_are_cut);
+    tcase_add_test(slow, limits_bodies_that_only_take_their_time_are_not_cut);
+    tcase_add_test(slow, limits_answers_that_nobody_reads_are_cut);
+    tcase_add_test(slow, limits_answers_that_are_read_slowly_are_not_cut);
+    tcase_add_test(slow, limits_slow_clients_hold_nothing_but_themselves);
+    tcase_add_test(slow, limits_refusals_are_heard_however_many_others_linger);
+    tcase_add_test(slow, limits_connections_in_all_wait_for_each_other);
+    tcase_add_test(connections, limits_connections_for_metrics_do_not_wait_for_others);
+    tcase_add_test(connections, limits_connections_of_an_address_are_counted);
+    tcase_add_test(connections, limits_networks_of_ipv6_are_counted_as_addresses);
+    tcase_add_test(memory, limits_memory_is_waited_for_with_the_body_unread);
+    tcase_add_test(memory, limits_memory_that_is_given_up_goes_to_those_who_wait);
+    tcase_add_test(memory, limits_memory_is_not_waited_for_without_end);
+    tcase_add_test(memory, limits_memory_has_a_bounded_queue);
+    tcase_add_test(memory, limits_memory_of_slow_bodies_goes_to_those_who_wait);
+    tcase_add_test(memory, limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait);
+    tcase_add_test(memory, limits_memory_of_answers_read_slowly_goes_to_those_who_wait);
+    tcase_add_test(memory, limits_memory_of_slow_bodies_is_freed_for_those_who_come_back);
+    tcase_add_test(memory, limits_memory_is_taken_from_no_more_than_is_needed);
+    tcase_add_test(memory, limits_memory_is_held_as_long_as_nobody_lacks_it);
+    tcase_add_test(memory, limits_memory_is_held_by_those_who_are_fast_enough);
+    tcase_add_test(memory, limits_memory_is_not_kept_for_those_who_have_left);
+    tcase_add_test(memory, limits_memory_is_not_kept_for_those_who_have_closed);
+    tcase_add_test(memory, limits_memory_is_not_reserved_for_what_was_only_declared);
+    tcase_add_test(memory, limits_memory_is_not_reserved_for_small_declarations_either);
+    tcase_add_test(memory, limits_memory_is_found_by_all_who_were_let_begin);
+    tcase_add_test(memory, limits_memory_that_is_waited_for_is_not_taken_by_those_who_come_later);
+    tcase_add_test(memory, limits_memory_that_will_never_be_there_is_413);
+    tcase_add_test(memory, limits_memory_holds_whatever_comes);
+    tcase_add_test(memory, limits_sizes_beyond_32_bits_are_told_apart);
+    TCase *leaving = suite_add_case(suite, "limits_leaving", 300, NULL, teardown);
+    TCase *computing = suite_add_case(suite, "limits_computing", 300, NULL, teardown);
+    tcase_set_tags(leaving, TAG_SLOW);
+    tcase_set_tags(computing, TAG_SLOW);
+    tcase_add_test(leaving, limits_work_is_given_up_when_its_client_resets);
+    tcase_add_test(leaving, limits_work_goes_on_when_its_client_has_closed_its_half);
+    tcase_add_test(leaving, limits_waiting_work_is_given_up_at_once);
+    tcase_add_test(leaving, limits_work_is_given_up_when_its_client_closes);
+    tcase_add_test(leaving, limits_work_is_given_up_when_its_client_closes_a_unix_socket);
+    tcase_add_test(leaving, limits_clients_that_have_closed_their_half_wait_for_their_turn);
+    tcase_add_test(leaving, limits_clients_may_close_their_half_first);
+    tcase_add_test(leaving, limits_silent_clients_are_asked_whether_they_live);
+    tcase_add_test(computing, limits_computing_has_a_deadline);
+    tcase_add_test(computing, limits_a_deadline_includes_the_queue);
+    tcase_add_test(computing, limits_a_deadline_includes_waiting_for_memory);
+    tcase_add_test(computing, limits_clients_can_only_lower_the_deadline);
+    tcase_add_test(computing, limits_there_can_be_no_deadline);
+    tcase_add_test(computing, limits_timeouts_are_read_strictly);
+    tcase_add_test(computing, limits_work_is_refused_before_it_is_begun);
+    tcase_add_test(computing, limits_work_of_several_losses_is_added_up);
+    tcase_add_test(computing, limits_a_client_waits_for_one_job_of_another);
+    tcase_add_test(computing, limits_the_queue_has_room_for_every_client);
+    tcase_add_test(computing, limits_what_is_only_to_be_compressed_waits_for_nobody);
+    TCase *sizes = suite_add_case(suite, "limits_sizes", 300, NULL, teardown);
+    tcase_add_test(sizes, limits_headers_and_targets_have_sizes);
+    tcase_add_test(sizes, limits_headers_and_targets_may_be_as_long_as_the_default_says);
+    tcase_add_test(sizes, limits_many_parameters_and_cookies_are_borne);
+    tcase_add_test(sizes, limits_many_headers_are_borne_in_a_pipeline);
+    tcase_add_test(sizes, limits_json_has_a_depth);
+    tcase_add_test(slow, limits_requests_have_a_rate);
+    tcase_add_test(sizes, limits_computing_has_a_queue);
+    tcase_add_test(sizes, limits_are_told);
+    tcase_add_test(slow, limits_draining_has_a_deadline);
+    tcase_add_test(slow, limits_draining_gives_up_what_waits_too);
+    tcase_add_test(slow, limits_draining_finishes_what_waits);
+    return suite;
+}

@@ -1,0 +1,345 @@
+/*
+ * What the server's memory and threads do while it answers and afterwards, seen from outside: /proc and the socket.
+ */
+#include "support/http_client.h"
+#include "support/server_process.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "suites.h"
+#include "support/tensor_file.h"
+
+enum { KIB = 1024, MIB = 1024 * KIB, QUIET_MS = 3500 /* more than the server keeps memory for, and looks */ };
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+static const bool sanitized = true; /* their own memory is more than the server's, and comes and goes as it likes */
+#else
+static const bool sanitized = false;
+#endif
+
+static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"grad\": true}";
+static const char mse_path[] = "/v1/losses/mse";
+static const char *const arguments[] = {"--threads", "2", "--io-threads", "2", NULL};
+
+static struct server_process server;
+static struct http_client client;
+static struct http_response response;
+
+static void setup(void)
+{
+    server_process_start(&server, arguments);
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+
+static void teardown(void)
+{
+    http_client_close(&client);
+    http_response_free(&response);
+    int code = server_process_stop(&server);
+    char *log = server_process_log(&server);
+    ck_assert_msg(code == 0, "the server ended with %d and says: %.2000s", code, log);
+    free(log);
+    server_process_free(&server);
+}
+
+static void ask(const char *body, size_t len, int status)
+{
+    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, len, &response));
+    ck_assert_msg(response.status == status, "%s%.1000s", response.head, response.body);
+}
+
+static void wait_ms(int ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+}
+
+/* Of the server; see server_process.h. */
+static size_t memory(const char *what)
+{
+    return server_process_memory(&server, what);
+}
+
+static void forget_peak(void)
+{
+    server_process_forget_peak(&server);
+}
+
+/* An mse request of so many numbers in each of two tensors, each number as long as Python writes doubles; to be freed. */
+static char *large_body(size_t numbers, size_t *len)
+{
+    char *body = malloc(numbers * 44 + 256), *to = body;
+    ck_assert_ptr_nonnull(body);
+    for (int tensor = 0; tensor < 2; tensor++) {
+        to = stpcpy(to, tensor == 0 ? "{\"input\": [" : "], \"target\": [");
+        for (size_t i = 0; i < numbers; i++)
+            to += sprintf(to, "%s0.%06zu5773502691%d", i ? ", " : "", i * 7919 % 1000000, tensor);
+    }
+    to = stpcpy(to, "], \"grad\": true}");
+    *len = (size_t)(to - body);
+    return body;
+}
+
+/* Sends a body in chunks, and all of it whatever is answered meanwhile. */
+static void ask_chunked(const char *body, size_t len, int status)
+{
+    char head[32];
+    ck_assert(http_client_send_text(&client,
+                                    "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    for (size_t at = 0, size; at < len; at += size) {
+        size = len - at < 100000 ? len - at : 100000;
+        snprintf(head, sizeof head, "%zx\r\n", size);
+        ck_assert(http_client_send_text(&client, head) && http_client_send(&client, body + at, size) &&
+                  http_client_send_text(&client, "\r\n"));
+    }
+    ck_assert(http_client_send_text(&client, "0\r\n\r\n"));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_msg(response.status == status, "%s%.1000s", response.head, response.body);
+}
+
+enum { NUMBERS = 1100000 }; /* bodies of 50 MB */
+
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
+
+START_TEST(memory_stays_near_body_numbers_and_answer)
+{
+    if (sanitized)
+        return;
+    size_t len;
+    char *body = large_body(NUMBERS, &len);
+    ask(mse, strlen(mse), 200);
+    forget_peak();
+    const size_t idle = memory("VmHWM:");
+    for (int i = 0; i < 8; i++) { /* what was kept of one is used by the next */
+        /* A body in chunks grows, and leaves blocks of which more or less was written to. */
+        const bool chunked = i % 4 >= 2;
+        if (chunked)
+            ask_chunked(body, len, 200);
+        else
+            ask(body, len, 200);
+        const size_t used = memory("VmHWM:") - idle, needed = len + 4 * 2 * (size_t)NUMBERS + response.body_len;
+        const size_t allowed = i < 2 ? needed / 10 * 11 : needed / 4 * 5;
+        ck_assert_msg(used <= allowed, "request %d: %zu bytes, %zu are allowed for", i + 1, used, allowed);
+    }
+    free(body);
+}
+END_TEST
+
+/* Nothing is copied on the way, aligned or not. */
+START_TEST(memory_of_binary_request_is_body_and_answer)
+{
+    if (sanitized)
+        return;
+    enum { COUNT = 4 * 1000 * 1000 };
+    float *const numbers = calloc(COUNT, sizeof *numbers);
+    ck_assert_ptr_nonnull(numbers);
+    ask(mse, strlen(mse), 200);
+    forget_peak();
+    const size_t idle = memory("VmHWM:");
+    for (size_t spaces = 0; spaces < 4; spaces++) {
+        struct tensor_file file = {{0}, {0}};
+        tensor_file_add(&file, "input", "F32", "4000000", numbers, COUNT * sizeof *numbers);
+        tensor_file_add(&file, "target", "F32", "4000000", numbers, COUNT * sizeof *numbers);
+        struct buffer body = tensor_file_end(&file, spaces);
+        ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse?grad=true", "Content-Type: application/vnd.safetensors\r\n",
+                                  body.data, body.len, &response));
+        ck_assert_int_eq(response.status, 200);
+        const size_t used = memory("VmHWM:") - idle, allowed = (body.len + response.body_len) / 20 * 21;
+        ck_assert_msg(used <= allowed, "%zu spaces: %zu bytes, %zu are allowed for", spaces, used, allowed);
+        buffer_free(&body);
+    }
+    free(numbers);
+}
+END_TEST
+
+START_TEST(memory_is_given_back_after_a_quiet_while)
+{
+    if (sanitized)
+        return;
+    size_t len;
+    char *body = large_body(NUMBERS, &len);
+    ask(mse, strlen(mse), 200);
+    const size_t idle = memory("VmRSS:");
+    for (int i = 0; i < 3; i++)
+        ask(body, len, 200);
+    ck_assert_msg(memory("VmRSS:") > idle + len, "nothing was kept");
+    wait_ms(QUIET_MS);
+    const size_t after = memory("VmRSS:");
+    ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu are after", idle, after);
+    ask(body, len, 200);
+    free(body);
+}
+END_TEST
+
+START_TEST(memory_is_given_back_by_clients_that_leave)
+{
+    if (sanitized)
+        return;
+    enum { CLIENTS = 4 };
+    struct http_client leaving[CLIENTS];
+    char *body = calloc(1, 10 * MIB);
+    ck_assert_ptr_nonnull(body);
+    memset(body, ' ', 10 * MIB);
+    ask(mse, strlen(mse), 200);
+    const size_t idle = memory("VmRSS:");
+    for (int i = 0; i < CLIENTS; i++) {
+        ck_assert(http_client_connect(&leaving[i], "127.0.0.1", server.port));
+        ck_assert(http_client_send_text(&leaving[i],
+                                        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n"));
+        ck_assert(http_client_send(&leaving[i], body, 10 * MIB));
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        http_client_close(&leaving[i]);
+    wait_ms(QUIET_MS + 1000); /* that they have gone is noticed within half a second */
+    const size_t after = memory("VmRSS:");
+    ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu are after", idle, after);
+    free(body);
+}
+END_TEST
+
+START_TEST(memory_is_not_given_for_a_promise)
+{
+    if (sanitized)
+        return;
+    enum { CLIENTS = 20, PROMISED = 500000000, SENT = 40000 };
+    struct http_client promising[CLIENTS];
+    char head[128];
+    static char part[SENT];
+    size_t len;
+    char *body = large_body(NUMBERS, &len);
+    ask(body, len, 200);
+    wait_ms(QUIET_MS);
+    const size_t idle = memory("VmRSS:");
+    ask(body, len, 200); /* memory is kept, and is not for those who come now */
+    memset(part, ' ', sizeof part);
+    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", PROMISED);
+    for (int i = 0; i < CLIENTS; i++) {
+        ck_assert(http_client_connect(&promising[i], "127.0.0.1", server.port));
+        ck_assert(http_client_send_text(&promising[i], head));
+        ck_assert(http_client_send(&promising[i], part, sizeof part));
+    }
+    wait_ms(QUIET_MS);
+    const size_t after = memory("VmRSS:");
+    ck_assert_msg(after < idle + CLIENTS * 256 * KIB + 4 * MIB, "%zu bytes were resident before, %zu are after", idle, after);
+    for (int i = 0; i < CLIENTS; i++)
+        http_client_close(&promising[i]);
+    free(body);
+}
+END_TEST
+
+START_TEST(memory_that_is_missing_is_503_and_no_more)
+{
+    if (sanitized)
+        return;
+    size_t len, small_len;
+    char *body = large_body(NUMBERS, &len), *small = large_body(20000, &small_len);
+    ask(small, small_len, 200);
+    const size_t now = memory("VmSize:");
+    /* Room for nothing; for the body, but not for its numbers; for a part of the body, which grows. */
+    const size_t room[] = {4 * MIB, len + 8 * MIB, len / 2};
+    for (size_t i = 0; i < sizeof room / sizeof room[0]; i++) {
+        struct rlimit old;
+        ck_assert_int_eq(prlimit(server.pid, RLIMIT_AS, NULL, &old), 0);
+        struct rlimit tight = {.rlim_cur = now + room[i], .rlim_max = old.rlim_max};
+        ck_assert_int_eq(prlimit(server.pid, RLIMIT_AS, &tight, NULL), 0);
+        ask(body, len, 503);
+        ck_assert_ptr_nonnull(strstr(response.body, "memory"));
+        ck_assert_ptr_nonnull(strstr(response.head, "Retry-After"));
+        ask_chunked(body, len, 503);
+        ask(small, small_len, 200);
+        ck_assert_int_eq(prlimit(server.pid, RLIMIT_AS, &old, NULL), 0);
+        ask(body, len, 200);
+        ask_chunked(body, len, 200);
+        wait_ms(QUIET_MS); /* else the next could do with what was kept */
+    }
+    free(body);
+    free(small);
+}
+END_TEST
+
+START_TEST(memory_that_is_kept_gives_the_same_answers)
+{
+    /* Bodies and operands of many sizes in blocks that others have left: cut, grown, moved. */
+    static const size_t numbers[] = {3000, 300000, 10000, 100000, 150000, 5000, 299999, 70000};
+    for (size_t round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+            size_t len, first_len;
+            char *body = large_body(numbers[i], &len);
+            ask(body, len, 200);
+            char *first = response.body;
+            first_len = response.body_len;
+            response.body = NULL;
+            ask_chunked(body, len, 200);
+            ck_assert_uint_eq(response.body_len, first_len);
+            ck_assert_mem_eq(response.body, first, first_len);
+            free(first);
+            free(body);
+        }
+    }
+}
+END_TEST
+
+/* ---- threads -------------------------------------------------------------------------------------------------------- */
+
+/* A variable of the environment that the program was executed with, NULL if it had none; to be freed. */
+static char *environment(const char *name)
+{
+    size_t len, name_len = strlen(name);
+    char *all = server_process_file(&server, "environ", &len), *value = NULL;
+    for (const char *at = all; at < all + len; at += strlen(at) + 1)
+        if (strncmp(at, name, name_len) == 0 && at[name_len] == '=')
+            value = strdup(at + name_len + 1);
+    free(all);
+    return value;
+}
+
+START_TEST(threads_that_idle_sleep_unless_told_otherwise)
+{
+    /* libgomp reads this before main; what the process was executed with is what counts. */
+    static const char *const given[] = {NULL, "active"}, *const expected[] = {"passive", "active"};
+    for (int i = 0; i < 2; i++) {
+        size_t len;
+        if (given[i])
+            setenv("OMP_WAIT_POLICY", given[i], 1);
+        else
+            unsetenv("OMP_WAIT_POLICY");
+        unsetenv("GOMP_SPINCOUNT");
+        setup();
+        char *policy = environment("OMP_WAIT_POLICY"), *name = server_process_file(&server, "comm", &len);
+        ck_assert_ptr_nonnull(policy);
+        ck_assert_str_eq(policy, expected[i]);
+        ck_assert_str_eq(name, "lossd\n");
+        free(policy);
+        free(name);
+        ask(mse, strlen(mse), 200);
+        teardown();
+    }
+}
+END_TEST
+
+/* ---- the suite ------------------------------------------------------------------------------------------------------ */
+
+Suite *memory_suite(void)
+{
+    Suite *suite = suite_create("memory");
+    TCase *served = tcase_create("memory_served"), *threads = tcase_create("memory_threads");
+    tcase_set_timeout(served, 120);
+    tcase_set_tags(served, TAG_SLOW);
+    tcase_add_checked_fixture(served, setup, teardown);
+    tcase_add_test(served, memory_stays_near_body_numbers_and_answer);
+    tcase_add_test(served, memory_of_binary_request_is_body_and_answer);
+    tcase_add_test(served, memory_is_given_back_after_a_quiet_while);
+    tcase_add_test(served, memory_is_given_back_by_clients_that_leave);
+    tcase_add_test(served, memory_is_not_given_for_a_promise);
+    tcase_add_test(served, memory_that_is_missing_is_503_and_no_more);
+    tcase_add_test(served, memory_that_is_kept_gives_the_same_answers);
+    suite_add_tcase(suite, served);
+    tcase_set_timeout(threads, 120);
+    tcase_add_test(threads, threads_that_idle_sleep_unless_told_otherwise);
+    suite_add_tcase(suite, threads);
+    return suite;
+}

@@ -1,0 +1,518 @@
+/*
+ * Content codings through the socket: whatever a body comes in, and whatever an answer goes out in, the bytes are those of the
+ * same request without; and what does not expand, or too far, costs nothing.
+ */
+#include "memory/buffer.h"
+#include "content/compress.h"
+#include "content/decompress.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
+#include "suites.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+enum { MIB = 1 << 20, MAX_EXPANDED = 8 * MIB, ROOM = 32 * MIB };
+
+static struct server_process server;
+static struct http_client client;
+static struct http_response response, plain;
+
+static void start(const char *option, const char *value)
+{
+    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", "--max-expanded", "8M",
+                                                        option, value, NULL});
+    ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
+}
+
+static void setup(void)
+{
+    start(NULL, NULL);
+}
+
+static void teardown(void)
+{
+    http_client_close(&client);
+    http_response_free(&response);
+    http_response_free(&plain);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    server_process_free(&server);
+}
+
+/* ---- asking --------------------------------------------------------------------------------------------------------- */
+
+#define JSON "Content-Type: application/json\r\n"
+
+static const char small[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"grad\": true}";
+static const char small_answer[] = "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":3,"
+                                   "\"grad\":{\"input\":[0,0,-1.3333334]}}\n";
+
+/* An mse request of so many numbers in each tensor, whose answer has their gradient; to be freed. */
+static struct buffer request_of(size_t count)
+{
+    struct buffer body = {0};
+    for (int tensor = 0; tensor < 2; tensor++) {
+        buffer_text(&body, tensor == 0 ? "{\"input\":[" : "],\"target\":[");
+        for (size_t i = 0; i < count; i++)
+            buffer_printf(&body, i ? ",%.9g" : "%.9g", sin((double)i * 1.7 + tensor));
+    }
+    buffer_text(&body, "],\"grad\":true}");
+    ck_assert(!body.failed);
+    return body;
+}
+
+static void ask_in(const char *headers, const void *body, size_t len, struct http_response *to)
+{
+    ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse", headers, body, len, to));
+}
+
+static struct buffer compressed(enum coding coding, const void *data, size_t len)
+{
+    struct buffer out = {0};
+    ck_assert(compress_bytes(coding, data, len, 1, &out));
+    return out;
+}
+
+static void expect_problem(int status, const char *text)
+{
+    ck_assert_msg(response.status == status, "%d with '%s' expected, not %d: %s", status, text, response.status, response.body);
+    ck_assert_msg(strstr(response.body, text) != NULL, "'%s' is not in %s", text, response.body);
+}
+
+static void expect_header(const char *name, const char *value)
+{
+    char found[128];
+    const char *there = http_response_header(&response, name, found, sizeof found);
+    if (!value)
+        ck_assert_msg(!there, "%s: %s", name, found);
+    else
+        ck_assert_msg(there && strcmp(found, value) == 0, "%s: %s", name, there ? found : "missing");
+}
+
+/* Expands an answer by the library alone. */
+static struct buffer expanded(enum coding coding)
+{
+    struct buffer out = {0};
+    ck_assert_ptr_nonnull(buffer_reserve(&out, ROOM));
+    if (coding == CODING_ZSTD) {
+        out.len = ZSTD_decompress(out.data, ROOM, response.body, response.body_len);
+        ck_assert_msg(!ZSTD_isError(out.len), "%s", ZSTD_getErrorName(out.len));
+        return out;
+    }
+    z_stream stream = {.next_in = (Bytef *)response.body, .avail_in = (uInt)response.body_len};
+    ck_assert_int_eq(inflateInit2(&stream, coding == CODING_GZIP ? 31 : 15), Z_OK);
+    stream.next_out = (Bytef *)out.data;
+    stream.avail_out = ROOM;
+    ck_assert_int_eq(inflate(&stream, Z_FINISH), Z_STREAM_END); /* one member: not every client reads a second */
+    ck_assert_uint_eq(stream.avail_in, 0);
+    out.len = stream.total_out;
+    inflateEnd(&stream);
+    return out;
+}
+
+/* ---- bodies --------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    enum coding coding;
+    const char *header;
+} codings[] = {{CODING_GZIP, "gzip"}, {CODING_GZIP, "X-GZip"},   {CODING_DEFLATE, "deflate"},
+               {CODING_ZSTD, "zstd"}, {CODING_ZSTD, ", ZSTD ,"}, {CODING_GZIP, "identity, gzip"}};
+enum { CODINGS = sizeof codings / sizeof *codings };
+
+static const size_t sizes[] = {3, 500, 20000, 300000};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+START_TEST(body_in_any_coding_is_the_body)
+{
+    struct buffer body = request_of(sizes[_i % SIZES]), coded = compressed(codings[_i / SIZES].coding, body.data, body.len);
+    char headers[128];
+    snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", codings[_i / SIZES].header);
+    ask_in(JSON, body.data, body.len, &plain);
+    ask_in(headers, coded.data, coded.len, &response);
+    ck_assert_msg(response.status == 200, "%s", response.body);
+    ck_assert_uint_eq(response.body_len, plain.body_len);
+    ck_assert_int_eq(memcmp(response.body, plain.body, plain.body_len), 0);
+    buffer_free(&body);
+    buffer_free(&coded);
+}
+END_TEST
+
+START_TEST(body_of_several_members_or_frames_is_one)
+{
+    static const enum coding both[] = {CODING_GZIP, CODING_ZSTD};
+    for (size_t i = 0; i < 2; i++) {
+        struct buffer body = compressed(both[i], small, 20), rest = compressed(both[i], small + 20, strlen(small) - 20);
+        buffer_append(&body, rest.data, rest.len);
+        char headers[128];
+        snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(both[i]));
+        ask_in(headers, body.data, body.len, &response);
+        ck_assert_str_eq(response.body, small_answer);
+        buffer_free(&body);
+        buffer_free(&rest);
+    }
+}
+END_TEST
+
+START_TEST(body_in_a_coding_that_is_not_taken_is_415)
+{
+    static const char *const headers[] = {"br", "gzip, gzip", "gzip, br", "zstd,deflate", "compress"};
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        char header[128];
+        snprintf(header, sizeof header, JSON "Content-Encoding: %s\r\n", headers[i]);
+        ask_in(header, small, strlen(small), &response);
+        expect_problem(415, "Content-Encoding");
+        expect_header("Accept-Encoding", "zstd, gzip, deflate");
+    }
+}
+END_TEST
+
+/* Sends a body cut or changed; `at` counts from the end if it is negative. */
+static void ask_spoilt(enum coding coding, long cut, long at, const char *more)
+{
+    struct buffer body = compressed(coding, small, strlen(small));
+    char headers[128];
+    if (cut > 0)
+        body.len -= (size_t)cut;
+    if (at != 0)
+        body.data[at < 0 ? (size_t)((long)body.len + at) : (size_t)at] ^= 0x55;
+    buffer_text(&body, more);
+    snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(coding));
+    ask_in(headers, body.data, body.len, &response);
+    buffer_free(&body);
+}
+
+START_TEST(body_that_does_not_expand_is_400_and_costs_nothing)
+{
+    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
+        ask_spoilt(coding, 3, 0, "");
+        expect_problem(400, "breaks off");
+        ask_spoilt(coding, 0, 0, "more");
+        expect_problem(400, "followed by something else");
+        ask_spoilt(coding, 0, 1, "");
+        expect_problem(400, coding_name(coding));
+    }
+    ask_spoilt(CODING_GZIP, 0, -6, "");
+    expect_problem(400, "incorrect data check");
+    ask_spoilt(CODING_DEFLATE, 0, -2, "");
+    expect_problem(400, "incorrect data check");
+    ask_in(JSON "Content-Encoding: gzip\r\n", small, strlen(small), &response);
+    expect_problem(400, "\"offset\":");
+    ask_in(JSON "Content-Encoding: zstd\r\n", small, strlen(small), &response);
+    expect_problem(400, "does not begin as a frame does");
+    ask_in(JSON "Content-Encoding: zstd\r\n", "", 0, &response);
+    expect_problem(400, "breaks off");
+    ask_in(JSON, small, strlen(small), &response);
+    ck_assert_str_eq(response.body, small_answer);
+}
+END_TEST
+
+START_TEST(body_that_wants_much_memory_to_be_expanded_is_400)
+{
+    static const char window[] = "\x28\xb5\x2f\xfd\x00\xa0\x09\x00\x00x"; /* one of a GiB, for a byte */
+    ask_in(JSON "Content-Encoding: zstd\r\n", window, sizeof window - 1, &response);
+    expect_problem(400, "window of more than 8 MiB");
+}
+END_TEST
+
+/* ---- limits --------------------------------------------------------------------------------------------------------- */
+
+static struct buffer spaces(enum coding coding, size_t len)
+{
+    char *text = malloc(len);
+    ck_assert_ptr_nonnull(text);
+    memset(text, ' ', len);
+    memcpy(text, small, strlen(small));
+    struct buffer out = compressed(coding, text, len);
+    free(text);
+    return out;
+}
+
+START_TEST(body_may_expand_to_the_limit_and_not_beyond)
+{
+    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++)
+        for (size_t more = 0; more < 2; more++) {
+            struct buffer body = spaces(coding, MAX_EXPANDED + more);
+            char headers[128];
+            snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(coding));
+            ask_in(headers, body.data, body.len, &response);
+            if (more)
+                expect_problem(413, "larger than 8388608 bytes, the limit that --max-expanded sets");
+            else
+                ck_assert_str_eq(response.body, small_answer);
+            buffer_free(&body);
+        }
+}
+END_TEST
+
+START_TEST(bomb_takes_no_more_memory_than_the_limit)
+{
+    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
+        struct buffer body = spaces(coding, 256 * (size_t)MIB);
+        char headers[128];
+        snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(coding));
+        const size_t before = server_process_memory(&server, "VmRSS:");
+        server_process_forget_peak(&server);
+        ask_in(headers, body.data, body.len, &response);
+        expect_problem(413, "--max-expanded");
+        const size_t peak = server_process_memory(&server, "VmHWM:");
+        ck_assert_msg(peak < before + body.len + 2 * (size_t)MAX_EXPANDED + 4 * MIB, "%s: from %zu to %zu bytes",
+                      coding_name(coding), before, peak);
+        buffer_free(&body);
+    }
+}
+END_TEST
+
+/* ---- giving up ------------------------------------------------------------------------------------------------------- */
+
+/* Cancelled once there is room for nearly all that there is to expand. */
+struct impatient {
+    struct allowance allowance; /* first */
+    size_t taken;
+    bool cancelled;
+};
+
+enum { LONG = 32 * MIB };
+
+static bool take_impatiently(struct allowance *allowance, size_t bytes)
+{
+    struct impatient *const impatient = (struct impatient *)allowance;
+    impatient->taken += bytes;
+    impatient->cancelled = impatient->taken > LONG / 4 * 3;
+    return true;
+}
+
+static void give_back(struct allowance *allowance, size_t bytes)
+{
+    ((struct impatient *)allowance)->taken -= bytes;
+}
+
+/* Long before the next time that there is no room: the end of the body, which is not sound, is not reached. */
+START_TEST(body_is_not_expanded_any_further_once_it_is_given_up)
+{
+    for (enum coding coding = CODING_GZIP; coding <= CODING_DEFLATE; coding++) {
+        struct buffer body = spaces(coding, LONG), out = {.data = NULL};
+        struct impatient impatient = {.allowance = {.take = take_impatiently, .give = give_back}};
+        struct loss_error error;
+        impatient.allowance.cancel = &impatient.cancelled;
+        out.allowance = &impatient.allowance;
+        body.data[body.len - 1] ^= 1;
+        ck_assert_int_eq(expand(coding, body.data, body.len, LONG, &out, &error), LOSS_CANCELLED);
+        ck_assert_uint_eq(impatient.taken, 0);
+        buffer_free(&body);
+    }
+}
+END_TEST
+
+/* ---- answers -------------------------------------------------------------------------------------------------------- */
+
+static const size_t answer_sizes[] = {100, 3000, 20000, 300000}; /* two pieces and more, on the I/O thread and off it */
+
+START_TEST(answer_in_any_coding_is_the_answer)
+{
+    static const char *const accepted[] = {[CODING_ZSTD] = "zstd", [CODING_GZIP] = "gzip", [CODING_DEFLATE] = "deflate"};
+    struct buffer body = request_of(answer_sizes[_i]);
+    ask_in(JSON, body.data, body.len, &plain);
+    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
+        char headers[128];
+        snprintf(headers, sizeof headers, JSON "Accept-Encoding: %s\r\n", accepted[coding]);
+        ask_in(headers, body.data, body.len, &response);
+        ck_assert_int_eq(response.status, 200);
+        expect_header("Content-Encoding", accepted[coding]);
+        expect_header("Vary", "Accept-Encoding");
+        struct buffer answer = expanded(coding);
+        ck_assert_uint_lt(response.body_len, answer.len);
+        ck_assert_uint_eq(answer.len, plain.body_len);
+        ck_assert_int_eq(memcmp(answer.data, plain.body, plain.body_len), 0);
+        buffer_free(&answer);
+    }
+    buffer_free(&body);
+}
+END_TEST
+
+static bool take_any(struct allowance *allowance, size_t bytes)
+{
+    (void)allowance;
+    (void)bytes;
+    return true;
+}
+
+static void give_any(struct allowance *allowance, size_t bytes)
+{
+    (void)allowance;
+    (void)bytes;
+}
+
+START_TEST(answer_is_not_compressed_for_nobody)
+{
+    enum { LEN = 40 << 20 };
+    bool cancel = false;
+    struct allowance allowance = {.take = take_any, .give = give_any, .cancel = &cancel};
+    char *const text = calloc(1, LEN);
+    ck_assert_ptr_nonnull(text);
+    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++)
+        for (int round = 0; round < 2; round++) {
+            struct buffer out = {.allowance = &allowance};
+            cancel = round == 1;
+            ck_assert_int_eq(compress_bytes(coding, text, LEN, 1, &out), !cancel);
+            buffer_free(&out);
+        }
+    free(text);
+}
+END_TEST
+
+START_TEST(answer_is_in_the_coding_that_is_liked_best)
+{
+    static const struct {
+        const char *accept, *coding;
+    } cases[] = {
+        {"", NULL},
+        {"identity", NULL},
+        {"br", NULL},
+        {"gzip", "gzip"},
+        {"x-gzip", "gzip"},
+        {"GZIP;q=0.5", "gzip"},
+        {"gzip, deflate", "gzip"},
+        {"gzip, deflate, br, zstd", "zstd"},
+        {"gzip;q=1, zstd;q=0.5", "gzip"},
+        {"gzip;q=0", NULL},
+        {"gzip;q=0, deflate", "deflate"},
+        {"gzip;q=0.5, identity;q=0.9", NULL},
+        {"*", "gzip"},
+        {"*;q=0", "406"},
+        {"identity;q=0", "406"},
+        {"identity;q=0, br", "406"},
+        {"identity;q=0, gzip", "gzip"},
+    };
+    struct buffer body = request_of(2000);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char headers[128];
+        snprintf(headers, sizeof headers, JSON "Accept-Encoding: %s\r\n", cases[i].accept);
+        ask_in(headers, body.data, body.len, &response);
+        if (cases[i].coding && strcmp(cases[i].coding, "406") == 0) {
+            expect_problem(406, "Accept-Encoding");
+            continue;
+        }
+        ck_assert_msg(response.status == 200, "%s: %d", cases[i].accept, response.status);
+        expect_header("Content-Encoding", cases[i].coding);
+    }
+    ask_in(JSON "Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n", body.data, body.len, &response);
+    expect_header("Content-Encoding", "gzip");
+    buffer_free(&body);
+}
+END_TEST
+
+START_TEST(answer_that_is_small_is_left_as_it_is_unless_that_is_refused)
+{
+    ask_in(JSON "Accept-Encoding: gzip\r\n", small, strlen(small), &response);
+    expect_header("Content-Encoding", NULL);
+    ck_assert_str_eq(response.body, small_answer);
+    ask_in(JSON "Accept-Encoding: gzip, identity;q=0\r\n", small, strlen(small), &response);
+    expect_header("Content-Encoding", "gzip");
+    struct buffer answer = expanded(CODING_GZIP);
+    ck_assert_uint_eq(answer.len, strlen(small_answer));
+    ck_assert_int_eq(memcmp(answer.data, small_answer, answer.len), 0);
+    buffer_free(&answer);
+}
+END_TEST
+
+START_TEST(answer_that_is_an_error_is_left_as_it_is)
+{
+    ask_in(JSON "Accept-Encoding: gzip, identity;q=0\r\n", "{}", 2, &response);
+    ck_assert_int_ge(response.status, 400);
+    expect_header("Content-Encoding", NULL);
+    expect_problem(response.status, "input");
+}
+END_TEST
+
+START_TEST(answer_to_get_and_head_is_coded_alike)
+{
+    char length[32];
+    ck_assert(http_client_ask(&client, "GET", "/v1/losses", NULL, NULL, 0, &plain));
+    ck_assert(http_client_ask(&client, "GET", "/v1/losses", "Accept-Encoding: gzip\r\n", NULL, 0, &response));
+    expect_header("Content-Encoding", "gzip");
+    struct buffer answer = expanded(CODING_GZIP);
+    ck_assert_uint_eq(answer.len, plain.body_len);
+    ck_assert_int_eq(memcmp(answer.data, plain.body, plain.body_len), 0);
+    snprintf(length, sizeof length, "%zu", response.body_len);
+    ck_assert(http_client_send_text(&client, "HEAD /v1/losses HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n"));
+    ck_assert(http_client_read(&client, &response, true));
+    expect_header("Content-Length", length);
+    expect_header("Content-Encoding", "gzip");
+    ck_assert(http_client_ask(&client, "GET", "/v1/losses", NULL, NULL, 0, &response));
+    expect_header("Vary", "Accept-Encoding");
+    expect_header("Content-Encoding", NULL);
+    buffer_free(&answer);
+}
+END_TEST
+
+START_TEST(answers_stay_as_they_are_where_the_operator_says_so)
+{
+    teardown();
+    start("--compress", "off");
+    struct buffer body = request_of(2000);
+    ask_in(JSON "Accept-Encoding: gzip\r\n", body.data, body.len, &response);
+    ck_assert_int_eq(response.status, 200);
+    expect_header("Content-Encoding", NULL);
+    ask_in(JSON "Accept-Encoding: gzip, identity;q=0\r\n", body.data, body.len, &response);
+    expect_header("Content-Encoding", "gzip");
+    buffer_free(&body);
+}
+END_TEST
+
+/* As tritonclient does with request_compression_algorithm and response_compression_algorithm. */
+START_TEST(inference_header_counts_bytes_of_json_before_and_after)
+{
+    static const char json[] =
+        "{\"inputs\":[{\"name\":\"input\",\"shape\":[400],\"datatype\":\"FP32\",\"parameters\":{\"binary_data_size\":1600}},"
+        "{\"name\":\"target\",\"shape\":[400],\"datatype\":\"FP32\",\"parameters\":{\"binary_data_size\":1600}}],"
+        "\"outputs\":[{\"name\":\"grad_input\",\"parameters\":{\"binary_data\":true}}]}";
+    const float zeros[800] = {0};
+    struct buffer body = {0};
+    buffer_text(&body, json);
+    buffer_append(&body, zeros, sizeof zeros);
+    struct buffer coded = compressed(CODING_DEFLATE, body.data, body.len);
+    char headers[256], length[32];
+    snprintf(headers, sizeof headers,
+             "Inference-Header-Content-Length: %zu\r\nContent-Encoding: deflate\r\nAccept-Encoding: gzip\r\n", strlen(json));
+    ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", headers, coded.data, coded.len, &response));
+    ck_assert_msg(response.status == 200, "%s", response.body);
+    expect_header("Content-Encoding", "gzip");
+    struct buffer answer = expanded(CODING_GZIP);
+    ck_assert_ptr_nonnull(http_response_header(&response, "Inference-Header-Content-Length", length, sizeof length));
+    ck_assert_uint_eq(answer.len, strtoul(length, NULL, 10) + 1600);
+    buffer_free(&body);
+    buffer_free(&coded);
+    buffer_free(&answer);
+}
+END_TEST
+
+/* ---- the suite ------------------------------------------------------------------------------------------------------ */
+
+Suite *compress_suite(void)
+{
+    Suite *suite = suite_create("compress");
+    TCase *tcase = suite_add_case(suite, "compress", 60, setup, teardown);
+    TCase *slow = suite_add_case(suite, "compress_slow", 60, setup, teardown);
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_add_loop_test(slow, body_in_any_coding_is_the_body, 0, CODINGS * SIZES);
+    tcase_add_test(tcase, body_of_several_members_or_frames_is_one);
+    tcase_add_test(tcase, body_in_a_coding_that_is_not_taken_is_415);
+    tcase_add_test(tcase, body_that_does_not_expand_is_400_and_costs_nothing);
+    tcase_add_test(tcase, body_that_wants_much_memory_to_be_expanded_is_400);
+    tcase_add_test(tcase, body_may_expand_to_the_limit_and_not_beyond);
+    tcase_add_test(slow, bomb_takes_no_more_memory_than_the_limit);
+    tcase_add_test(tcase, body_is_not_expanded_any_further_once_it_is_given_up);
+    tcase_add_loop_test(tcase, answer_in_any_coding_is_the_answer, 0, (int)(sizeof answer_sizes / sizeof *answer_sizes));
+    tcase_add_test(tcase, answer_is_in_the_coding_that_is_liked_best);
+    tcase_add_test(tcase, answer_is_not_compressed_for_nobody);
+    tcase_add_test(tcase, answer_that_is_small_is_left_as_it_is_unless_that_is_refused);
+    tcase_add_test(tcase, answer_that_is_an_error_is_left_as_it_is);
+    tcase_add_test(tcase, answer_to_get_and_head_is_coded_alike);
+    tcase_add_test(tcase, answers_stay_as_they_are_where_the_operator_says_so);
+    tcase_add_test(tcase, inference_header_counts_bytes_of_json_before_and_after);
+    return suite;
+}

@@ -1,0 +1,1112 @@
+/*
+ * Who gets in, through the socket: addresses, Unix sockets, sockets from systemd, and what each of them serves.
+ */
+#include "support/http_client.h"
+#include "support/server_process.h"
+#include "suites.h"
+#include "support/body.h"
+#include "support/folder.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PATH = 96 };
+
+static struct server_process server;
+static struct http_client client;
+static struct http_response response;
+
+#define ARGUMENTS(...)                                                                                                         \
+    (const char *const[])                                                                                                      \
+    {                                                                                                                          \
+        "--threads", "2", __VA_ARGS__, NULL                                                                                    \
+    }
+
+static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
+
+/* ---- helpers ------------------------------------------------------------------------------------------------------ */
+
+static void setup(void)
+{
+    folder_make();
+}
+
+static void teardown(void)
+{
+    http_client_close(&client);
+    http_response_free(&response);
+    server_process_free(&server);
+    folder_remove();
+}
+
+/* "--listen=127.0.0.1:0,unix:PATH" and the like: an option that ends with the path of a file of this test. Good until the third
+   call after it. */
+static const char *option_path(const char *text, const char *name)
+{
+    static char options[3][PATH * 2];
+    static int turn;
+    char *option = options[turn++ % 3];
+    ck_assert_int_lt(snprintf(option, sizeof options[0], "%s%s", text, folder_path(name)), (int)sizeof options[0]);
+    return option;
+}
+
+static void ask(const char *method, const char *path, const char *headers, const char *body)
+{
+    ck_assert_msg(http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
+                  "no answer to %s %s", method, path);
+}
+
+static void connect_port(int port)
+{
+    http_client_close(&client);
+    ck_assert(http_client_connect(&client, "127.0.0.1", port));
+}
+
+static void connect_path(const char *path)
+{
+    http_client_close(&client);
+    ck_assert_msg(http_client_connect_path(&client, path), "nobody listens on %s", path);
+}
+
+static void expect_status(const char *path, int status)
+{
+    ask("GET", path, NULL, NULL);
+    ck_assert_msg(response.status == status, "%d expected for %s, not: %s%s", status, path, response.head, response.body);
+}
+
+static void expect_evaluated(void)
+{
+    ask("POST", "/v1/losses/mse", "Content-Type: application/json\r\n", mse);
+    ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+    ck_assert_ptr_nonnull(strstr(response.body, "\"loss\":1.33333"));
+}
+
+static void expect_text(const char *text, const char *wanted)
+{
+    ck_assert_msg(strstr(text, wanted) != NULL, "\"%s\" is not in: %s", wanted, text);
+}
+
+/* Runs the server, which is not to start, to its end. */
+static void expect_refused_start(const char *const arguments[], const char *wanted)
+{
+    char out[SERVER_TEXT], err[SERVER_TEXT];
+    ck_assert_int_eq(server_process_run(arguments, out, err), 1);
+    expect_text(err, wanted);
+}
+
+/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+
+static const char admin_words[] = "for health and metrics on ";
+
+START_TEST(access_serves_a_unix_socket_and_removes_it)
+{
+    const char *path = folder_path("socket");
+    struct stat file;
+    server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket")));
+    expect_text(server.line, path);
+    connect_path(path);
+    expect_evaluated();
+    expect_evaluated(); /* on a connection that was kept */
+    ck_assert_int_eq(stat(path, &file), 0);
+    ck_assert_uint_eq(file.st_mode & 07777, 0660);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    ck_assert_msg(access(path, F_OK) != 0, "the socket's file is still there");
+}
+END_TEST
+
+START_TEST(access_unix_socket_has_the_permissions_that_are_asked_for)
+{
+    struct stat file;
+    server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--socket-mode=606"));
+    ck_assert_int_eq(stat(folder_path("socket"), &file), 0);
+    ck_assert_uint_eq(file.st_mode & 07777, 0606);
+}
+END_TEST
+
+START_TEST(access_takes_the_place_of_a_server_that_was_killed)
+{
+    const char *const *arguments = ARGUMENTS(option_path("--listen=unix:", "socket"));
+    server_process_start(&server, arguments);
+    server_process_free(&server); /* by SIGKILL: the file stays */
+    ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
+    server_process_start(&server, arguments);
+    connect_path(folder_path("socket"));
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(access_leaves_the_socket_of_a_running_server_alone)
+{
+    const char *const *arguments = ARGUMENTS(option_path("--listen=unix:", "socket"));
+    server_process_start(&server, arguments);
+    expect_refused_start(arguments, "another server is running there");
+    connect_path(folder_path("socket"));
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(access_leaves_a_file_that_is_no_socket_alone)
+{
+    FILE *file = fopen(folder_path("socket"), "w");
+    ck_assert_ptr_nonnull(file);
+    fclose(file);
+    expect_refused_start(ARGUMENTS(option_path("--listen=unix:", "socket")), "there is a file there that is not a socket");
+    ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
+}
+END_TEST
+
+START_TEST(access_does_not_remove_the_socket_of_a_successor)
+{
+    const char *path = folder_path("socket");
+    server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket")));
+    ck_assert_int_eq(unlink(path), 0);
+    struct server_process successor;
+    server_process_start(&successor, ARGUMENTS(option_path("--listen=unix:", "socket")));
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    connect_path(path);
+    expect_evaluated();
+    server_process_free(&successor);
+}
+END_TEST
+
+/* A body that is refused while it is being sent must not cost the answer: see server/mhd_workarounds/lingering_close.h. */
+START_TEST(access_refuses_in_the_midst_of_a_body_over_a_unix_socket)
+{
+    server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--max-body=1M"));
+    connect_path(folder_path("socket"));
+    body_is_refused_as_it_comes(&client, &response, 1 << 16);
+}
+END_TEST
+
+START_TEST(access_serves_several_addresses)
+{
+    server_process_start(&server, ARGUMENTS(option_path("--listen=127.0.0.1:0, 127.0.0.2:0, unix:", "socket")));
+    connect_port(server.port);
+    expect_evaluated();
+    http_client_close(&client);
+    ck_assert(http_client_connect(&client, "127.0.0.2", server_process_port(&server, ", ")));
+    expect_evaluated();
+    connect_path(folder_path("socket"));
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(access_refuses_to_start_where_one_address_of_several_is_taken)
+{
+    char listen[64];
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0"));
+    snprintf(listen, sizeof listen, "127.0.0.1:0,127.0.0.1:%d", server.port);
+    expect_refused_start(ARGUMENTS("--listen", listen), "is another server running there?");
+}
+END_TEST
+
+/* ---- the admin address -------------------------------------------------------------------------------------------- */
+
+START_TEST(access_admin_address_serves_health_and_metrics_alone)
+{
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"));
+    connect_port(server_process_port(&server, admin_words));
+    expect_status("/healthz", 200);
+    expect_status("/readyz", 200);
+    expect_status("/v2/health/ready", 200);
+    expect_status("/metrics", 200);
+    expect_status("/v1/losses", 404);
+    expect_text(response.body, "for health and metrics alone");
+    expect_status("/", 404);
+    ask("POST", "/v1/losses/mse", "Content-Type: application/json\r\n", mse);
+    ck_assert_int_eq(response.status, 404);
+    expect_status("/healtz", 404);
+    expect_text(response.body, "did you mean '/healthz'?");
+
+    connect_port(server.port);
+    expect_status("/readyz", 200);
+    expect_status("/metrics", 404);
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(access_admin_address_may_be_a_unix_socket)
+{
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--admin-listen=unix:", "admin")));
+    connect_path(folder_path("admin"));
+    expect_status("/readyz", 200);
+    expect_status("/v1/losses", 404);
+}
+END_TEST
+
+/* ---- systemd ------------------------------------------------------------------------------------------------------ */
+
+/* What is handed over: descriptors that become 3 and 4, and their names. */
+static int handed[2];
+static const char *handed_names;
+static int handed_pid_offset; /* 0, or the variables are meant for another process */
+static char notify_path[PATH];
+
+static int listening_port(int *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)(void *)&at, sizeof at), 0);
+    ck_assert_int_eq(listen(fd, 16), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)(void *)&at, &len), 0);
+    *port = ntohs(at.sin_port);
+    return fd;
+}
+
+static int unix_socket(const char *path, int type)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    memcpy(at.sun_path, path, strlen(path));
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)(void *)&at, sizeof at), 0);
+    return fd;
+}
+
+/* In the child, as systemd does it before it executes a service. */
+static void hand_over(void)
+{
+    char number[16];
+    const int second = dup(handed[1]);
+    dup2(handed[0], 3);
+    dup2(second, 4);
+    snprintf(number, sizeof number, "%d", (int)getpid() + handed_pid_offset);
+    setenv("LISTEN_PID", number, 1);
+    setenv("LISTEN_FDS", "2", 1);
+    if (handed_names)
+        setenv("LISTEN_FDNAMES", handed_names, 1);
+}
+
+static void ask_to_be_told(void)
+{
+    setenv("NOTIFY_SOCKET", notify_path, 1);
+}
+
+START_TEST(access_serves_sockets_that_systemd_hands_over)
+{
+    int port;
+    handed[0] = listening_port(&port);
+    handed[1] = unix_socket(folder_path("socket"), SOCK_STREAM);
+    ck_assert_int_eq(listen(handed[1], 16), 0);
+    server_process_start_with(&server, ARGUMENTS("--listen=192.0.2.1:1"), hand_over);
+    ck_assert_int_eq(server.port, port);
+    connect_port(port);
+    expect_evaluated();
+    connect_path(folder_path("socket"));
+    expect_evaluated();
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    /* They are systemd's: the file stays, and the next instance finds who has connected meanwhile. */
+    ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
+    connect_port(port);
+    ck_assert(http_client_send_text(&client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    server_process_free(&server);
+    server_process_start_with(&server, ARGUMENTS("--listen=192.0.2.1:1"), hand_over);
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(access_takes_the_admin_socket_by_its_name)
+{
+    int port, admin;
+    handed[0] = listening_port(&admin);
+    handed[1] = listening_port(&port);
+    handed_names = "admin:lossd.socket";
+    server_process_start_with(&server, ARGUMENTS("--log-level=info"), hand_over);
+    ck_assert_int_eq(server.port, port);
+    connect_port(admin);
+    expect_status("/readyz", 200);
+    expect_status("/v1/losses", 404);
+    connect_port(port);
+    expect_evaluated();
+}
+END_TEST
+
+START_TEST(access_lets_sockets_be_that_are_meant_for_another_process)
+{
+    int port;
+    handed[0] = handed[1] = listening_port(&port);
+    handed_pid_offset = 1;
+    server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0"), hand_over);
+    ck_assert_int_ne(server.port, port);
+    connect_port(server.port);
+    expect_evaluated();
+}
+END_TEST
+
+/* Reads one message of sd_notify. */
+static void expect_told(int fd, const char *wanted)
+{
+    char text[256];
+    const struct timeval limit = {.tv_sec = 20};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    const ssize_t len = recv(fd, text, sizeof text - 1, 0);
+    ck_assert_msg(len > 0, "nobody said %s", wanted);
+    text[len] = '\0';
+    expect_text(text, wanted);
+}
+
+START_TEST(access_tells_systemd_when_it_is_ready_and_when_it_stops)
+{
+    snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
+    const int fd = unix_socket(notify_path, SOCK_DGRAM);
+    server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0"), ask_to_be_told);
+    expect_told(fd, "READY=1");
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    expect_told(fd, "STOPPING=1");
+    close(fd);
+}
+END_TEST
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------- */
+
+/* 43 characters, and what sha256sum says of them. */
+static const char alice[] = "alice-0123456789abcdefghijklmnopqrstuvwxyz_";
+static const char alice_line[] = "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
+static const char bob[] = "bob+0123456789abcdefghijklmnopqrstuvwxyz/==";
+static const char bob_line[] = "bob:62ada03e8eda4f3eaf2223215f79995eb87043ea355558a5b5a297adf475eab4\n";
+
+static void ask_as(const char *path, const char *token)
+{
+    char headers[512];
+    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", token);
+    ask("GET", path, headers, NULL);
+}
+
+static void expect_known(const char *token)
+{
+    ask_as("/v1/losses/mse", token);
+    ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
+}
+
+static void expect_unknown(const char *token)
+{
+    ask_as("/v1/losses/mse", token);
+    ck_assert_msg(response.status == 403, "403 expected for \"%s\", not: %s%s", token, response.head, response.body);
+    expect_text(response.body, "the token is not one of those that are known here");
+}
+
+static void expect_token_wanted(const char *method, const char *path, const char *headers, const char *body)
+{
+    char challenge[64];
+    ask(method, path, headers, body);
+    ck_assert_msg(response.status == 401, "401 expected for %s %s, not: %s%s", method, path, response.head, response.body);
+    ck_assert_str_eq(http_response_header(&response, "WWW-Authenticate", challenge, sizeof challenge), "Bearer");
+}
+
+static void start_with_tokens(const char *lines)
+{
+    folder_write("tokens", lines);
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
+    connect_port(server.port);
+}
+
+START_TEST(access_wants_a_token_where_there_are_any)
+{
+    start_with_tokens(alice_line);
+    expect_token_wanted("GET", "/v1/losses", NULL, NULL);
+    expect_token_wanted("POST", "/v1/losses/mse", "Content-Type: application/json\r\n", mse);
+    expect_text(response.body, "a token is needed");
+    expect_token_wanted("GET", "/v1/losses", "Authorization: Basic YWxpY2U6eA==\r\n", NULL);
+    expect_token_wanted("GET", "/no/such/path", NULL, NULL); /* what there is, is nobody's business either */
+    expect_token_wanted("POST", "/v2/models/mse/infer", NULL, "{}");
+    expect_text(response.body, "{\"error\":\"a token is needed");
+    ck_assert(strstr(response.head, "X-Request-Id") != NULL);
+}
+END_TEST
+
+START_TEST(access_lets_in_who_has_a_token)
+{
+    char lines[512];
+    snprintf(lines, sizeof lines, "# who may\n\n  %s\r\n%s", alice_line, bob_line);
+    start_with_tokens(lines);
+    expect_known(alice);
+    expect_known(bob);
+    server_process_expect_log(&server, "client=alice");
+    server_process_expect_log(&server, "client=bob");
+    ask("POST", "/v1/losses/mse",
+        "Content-Type: application/json\r\nauthorization: bearer  alice-0123456789abcdefghijklmnopqrstuvwxyz_ \t\r\n", mse);
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(access_counts_requests_by_token)
+{
+    char lines[512];
+    snprintf(lines, sizeof lines, "%s%s", alice_line, bob_line);
+    folder_write("tokens", lines);
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens"),
+                                            "--request-rate=1", "--request-burst=2"));
+    connect_port(server.port);
+    expect_known(alice);
+    expect_known(alice);
+    ask_as("/v1/losses/mse", alice);
+    ck_assert_int_eq(response.status, 429);
+    expect_known(bob); /* from the same address */
+    expect_known(bob);
+    ask_as("/v1/losses/mse", bob);
+    ck_assert_int_eq(response.status, 429);
+}
+END_TEST
+
+START_TEST(access_turns_wrong_tokens_away)
+{
+    static const char *const wrong[] = {"x",
+                                        "ALICE-0123456789abcdefghijklmnopqrstuvwxyz_",
+                                        "alice-0123456789abcdefghijklmnopqrstuvwxyz",
+                                        "",
+                                        "alice-0123456789abcdefghijklmnopqrstuvwxyz__",
+                                        "alice-0123456789abcdefghijklmnopqrstuvwxyz_ x",
+                                        "a\tb",
+                                        "dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7"};
+    start_with_tokens(alice_line);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        if (*wrong[i])
+            expect_unknown(wrong[i]);
+    }
+    expect_token_wanted("GET", "/v1/losses", "Authorization: Bearer\r\n", NULL);
+    server_process_expect_log(&server, " reason=credentials ");
+    char *log = server_process_log(&server);
+    ck_assert_ptr_null(strstr(log, "client="));
+    ck_assert_ptr_null(strstr(log, "abcdefghijklmnopqrstuvwxyz"));
+    free(log);
+}
+END_TEST
+
+/* The body is refused before it is sent, for a client that waits to be asked for it. */
+START_TEST(access_turns_away_before_the_body)
+{
+    start_with_tokens(alice_line);
+    ck_assert(http_client_send_text(&client, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000000\r\n"
+                                             "Expect: 100-continue\r\n\r\n"));
+    ck_assert(http_client_read(&client, &response, false));
+    ck_assert_int_eq(response.status, 401);
+}
+END_TEST
+
+START_TEST(access_asks_nobody_for_a_token_about_health)
+{
+    static const char *const open[] = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/"};
+    start_with_tokens(alice_line);
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
+        expect_status(open[i], 200);
+    expect_token_wanted("POST", "/healthz", NULL, "x");
+}
+END_TEST
+
+START_TEST(access_admin_address_asks_for_no_token)
+{
+    folder_write("tokens", alice_line);
+    server_process_start(
+        &server, ARGUMENTS("--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
+    connect_port(server_process_port(&server, admin_words));
+    expect_status("/readyz", 200);
+    expect_status("/v1/losses", 404);
+    connect_port(server.port);
+    expect_token_wanted("GET", "/v1/losses", NULL, NULL);
+}
+END_TEST
+
+START_TEST(access_reads_tokens_again_on_sighup)
+{
+    start_with_tokens(alice_line);
+    expect_known(alice);
+    expect_unknown(bob);
+    folder_write("tokens", bob_line);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, "1 tokens read from");
+    expect_known(bob);
+    expect_unknown(alice); /* on a connection that was there before */
+}
+END_TEST
+
+START_TEST(access_keeps_its_tokens_where_the_new_file_is_broken)
+{
+    static const struct {
+        const char *text, *wanted;
+    } broken[] = {{"alice:abc\n", "line 1: not of the form NAME:SHA256"},
+                  {"# nobody\n", "there is no token in it"},
+                  {"al ice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n", "line 1: not of the form"}};
+    start_with_tokens(alice_line);
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        folder_write("tokens", broken[i].text);
+        kill(server.pid, SIGHUP);
+        server_process_expect_log(&server, broken[i].wanted);
+        expect_known(alice);
+    }
+    ck_assert_int_eq(unlink(folder_path("tokens")), 0);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, "No such file or directory");
+    expect_known(alice);
+    folder_write("tokens", bob_line);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, "1 tokens read from");
+    expect_known(bob);
+}
+END_TEST
+
+/* Cut off at the end of a line, it would let fewer in, and nobody would know why. */
+START_TEST(access_refuses_a_token_file_that_has_lost_its_end)
+{
+    char text[512];
+    snprintf(text, sizeof text, "# lossd tokens: 2\n%s%s", alice_line, bob_line);
+    start_with_tokens(text);
+    expect_known(bob);
+    snprintf(text, sizeof text, "# lossd tokens: 2\n%s", alice_line);
+    folder_write("tokens", text);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, "its first line says that there are 2 tokens in it, and there are 1");
+    expect_known(bob);
+    char headers[128];
+    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", bob);
+    ask("GET", "/metrics", headers, NULL);
+    expect_text(response.body, "\nlossd_reload_failures_total{file=\"tokens\"} 1\n");
+    snprintf(text, sizeof text, "# lossd tokens: many\n%s%s", alice_line, bob_line);
+    folder_write("tokens", text);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, "line 1: not of the form # lossd tokens: NUMBER");
+    snprintf(text, sizeof text, "# lossd tokens: 1\n%s", alice_line);
+    folder_write("tokens", text);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, ": 0 added, 1 removed");
+    expect_unknown(bob);
+    snprintf(text, sizeof text, "# lossd tokens: 1\n%s%s", alice_line, bob_line); /* a line was appended */
+    folder_write("tokens", text);
+    kill(server.pid, SIGHUP);
+    server_process_expect_log(&server, ": 1 added, 0 removed");
+    expect_known(bob);
+}
+END_TEST
+
+enum { OTHER_USER = 12345, OTHER_GROUP = 12346, TOKENS_MOST_IN_FILE = 10000 };
+
+START_TEST(access_adds_tokens_to_the_file)
+{
+    char out[SERVER_TEXT], err[SERVER_TEXT], text[512] = "", token[64] = "";
+    const char *const option = option_path("--token-file=", "tokens");
+    struct stat about;
+    folder_write("tokens", alice_line);
+    ck_assert_int_eq(chmod(folder_path("tokens"), 0640), 0);
+    ck_assert(geteuid() != 0 || chown(folder_path("tokens"), OTHER_USER, OTHER_GROUP) == 0); /* the server's */
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=carol", option, NULL}, out, err), 0);
+    ck_assert_str_eq(out, "");
+    ck_assert_int_eq(sscanf(strrchr(err, ' '), " %63s", token), 1);
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=dave", option, NULL}, out, err), 0);
+    FILE *const file = fopen(folder_path("tokens"), "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_gt(fread(text, 1, sizeof text - 1, file), 0);
+    ck_assert_int_eq(fstat(fileno(file), &about), 0);
+    fclose(file);
+    ck_assert_uint_eq(about.st_mode & 07777, 0640);
+    ck_assert_uint_eq(about.st_uid, geteuid() == 0 ? OTHER_USER : geteuid());
+    ck_assert(geteuid() != 0 || about.st_gid == OTHER_GROUP);
+    ck_assert_int_eq(strncmp(text, "# lossd tokens: 3\nalice:", 24), 0);
+    ck_assert_ptr_nonnull(strstr(text, "\ncarol:"));
+    ck_assert_ptr_nonnull(strstr(text, "\ndave:"));
+    start_with_tokens(text);
+    expect_known(token);
+    expect_known(alice);
+    folder_write("tokens", "alice:abc\n");
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=eve", option, NULL}, out, err), 1);
+    expect_text(err, "line 1: not of the form NAME:SHA256");
+}
+END_TEST
+
+/* A new file has the mode that the umask leaves, and a link stays one. */
+START_TEST(access_makes_a_token_file_or_follows_a_link_to_one)
+{
+    char out[SERVER_TEXT], err[SERVER_TEXT], option[2 * PATH];
+    struct stat about;
+    snprintf(option, sizeof option, "%s", option_path("--token-file=", "tokens"));
+    const mode_t mask = umask(077);
+    const int status = server_process_run((const char *const[]){"--new-token=carol", option, NULL}, out, err);
+    umask(mask);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(stat(folder_path("tokens"), &about), 0);
+    ck_assert_uint_eq(about.st_mode & 07777, 0600);
+    ck_assert_int_eq(symlink("tokens", folder_path("link")), 0);
+    snprintf(option, sizeof option, "%s", option_path("--token-file=", "link"));
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=dave", option, NULL}, out, err), 0);
+    ck_assert_int_eq(lstat(folder_path("link"), &about), 0);
+    ck_assert(S_ISLNK(about.st_mode));
+    ck_assert_int_eq(unlink(folder_path("tokens")), 0);
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=eve", option, NULL}, out, err), 1);
+    expect_text(err, "link: No such file or directory");
+    ck_assert_int_eq(lstat(folder_path("link"), &about), 0);
+    ck_assert(S_ISLNK(about.st_mode));
+}
+END_TEST
+
+/* With one more the server would refuse the file. */
+START_TEST(access_adds_no_token_to_a_file_that_is_full)
+{
+    char out[SERVER_TEXT], err[SERVER_TEXT];
+    const char *const option = option_path("--token-file=", "tokens");
+    FILE *const file = fopen(folder_path("tokens"), "w");
+    ck_assert_ptr_nonnull(file);
+    for (int i = 1; i < TOKENS_MOST_IN_FILE; i++)
+        fputs(alice_line, file);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=last", option, NULL}, out, err), 0);
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=more", option, NULL}, out, err), 1);
+    expect_text(err, "tokens has 10000 tokens, and no file may have more");
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option));
+    connect_port(server.port);
+    expect_known(alice);
+}
+END_TEST
+
+START_TEST(access_tells_systemd_that_it_reads_again)
+{
+    snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
+    const int fd = unix_socket(notify_path, SOCK_DGRAM);
+    server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0"), ask_to_be_told);
+    expect_told(fd, "READY=1");
+    kill(server.pid, SIGHUP); /* though there is nothing to be read */
+    expect_told(fd, "RELOADING=1\nMONOTONIC_USEC=");
+    expect_told(fd, "READY=1");
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    close(fd);
+}
+END_TEST
+
+/* As a unit with WatchdogSec= has it, of this process or, by mistake, of another one. */
+static void ask_for_signs_of_life(void)
+{
+    char number[16];
+    ask_to_be_told();
+    setenv("WATCHDOG_USEC", "5000000", 1);
+    snprintf(number, sizeof number, "%d", (int)getpid() + handed_pid_offset);
+    setenv("WATCHDOG_PID", number, 1);
+}
+
+START_TEST(access_tells_systemd_that_it_is_alive)
+{
+    snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
+    const int fd = unix_socket(notify_path, SOCK_DGRAM);
+    server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0"), ask_for_signs_of_life);
+    expect_told(fd, "READY=1");
+    for (int i = 0; i < 3; i++)
+        expect_told(fd, "WATCHDOG=1");
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(access_tells_systemd_nothing_that_it_asks_of_another_process)
+{
+    struct pollfd wait = {.events = POLLIN};
+    snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
+    wait.fd = unix_socket(notify_path, SOCK_DGRAM);
+    handed_pid_offset = 1;
+    server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0", "--watchdog-timeout=0.2"), ask_for_signs_of_life);
+    expect_told(wait.fd, "READY=1");
+    ck_assert_int_eq(poll(&wait, 1, 1000), 0);
+    ck_assert_int_eq(server_process_stop(&server), 0);
+    close(wait.fd);
+}
+END_TEST
+
+START_TEST(access_refuses_to_start_with_a_broken_token_file)
+{
+    folder_write("tokens", "alice-0123456789abcdefghijklmnopqrstuvwxyz_\n");
+    expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")),
+                         "tokens, line 1: not of the form");
+    char out[SERVER_TEXT], err[SERVER_TEXT];
+    server_process_run(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")), out, err);
+    ck_assert_ptr_null(strstr(err, "0123456789")); /* it is a token, by mistake, and not for a log */
+    expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "none")), "No such file or directory");
+}
+END_TEST
+
+START_TEST(access_warns_of_a_token_file_that_anyone_can_write)
+{
+    folder_write("tokens", alice_line);
+    ck_assert_int_eq(chmod(folder_path("tokens"), 0646), 0);
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
+    server_process_expect_log(&server, "anyone on this machine can write it");
+}
+END_TEST
+
+START_TEST(access_makes_tokens_that_let_in)
+{
+    char out[SERVER_TEXT], err[SERVER_TEXT], token[64] = "";
+    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token", "carol", NULL}, out, err), 0);
+    ck_assert_int_eq(strncmp(out, "carol:", 6), 0);
+    ck_assert_uint_eq(strlen(out), 6 + 64 + 1);
+    const char *shown = strrchr(err, ' ');
+    ck_assert_ptr_nonnull(shown);
+    ck_assert_int_eq(sscanf(shown, " %63s", token), 1);
+    ck_assert_uint_eq(strlen(token), 43);
+    ck_assert_ptr_null(strstr(out, token));
+    start_with_tokens(out);
+    expect_known(token);
+    char again[SERVER_TEXT];
+    server_process_run((const char *const[]){"--new-token", "carol", NULL}, again, err);
+    ck_assert_str_ne(out, again);
+}
+END_TEST
+
+/* Gives the child a file of this test as its stdin. */
+static const char *input;
+static void redirect(void)
+{
+    if (!freopen(input, "r", stdin))
+        _exit(126);
+}
+
+START_TEST(access_hashes_tokens_of_ones_own)
+{
+    folder_write("token", alice);
+    input = folder_path("token");
+    char out[SERVER_TEXT], err[SERVER_TEXT];
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=alice", NULL}, redirect, out, err), 0);
+    ck_assert_str_eq(out, alice_line);
+    folder_write("token", "too-short\n");
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=alice", NULL}, redirect, out, err), 1);
+    expect_text(err, "32 to 256 letters");
+    ck_assert_str_eq(out, "");
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=a:b", NULL}, redirect, out, err), 1);
+    expect_text(err, "\"a:b\" is no name for a token");
+}
+END_TEST
+
+START_TEST(access_listens_beyond_loopback_only_with_tokens_or_when_told_so)
+{
+    static const char *const open[] = {"0.0.0.0:0", "[::]:0", "127.0.0.1:0,0.0.0.0:0"};
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
+        expect_refused_start(ARGUMENTS("--listen", open[i]), "can be reached from other machines");
+    expect_refused_start(ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open=off"), "--insecure-open");
+
+    server_process_start(&server, ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open"));
+    connect_port(server.port);
+    expect_evaluated();
+    server_process_free(&server);
+
+    folder_write("tokens", alice_line);
+    server_process_start(&server, ARGUMENTS("--listen=0.0.0.0:0", option_path("--token-file=", "tokens")));
+    connect_port(server.port);
+    expect_known(alice);
+}
+END_TEST
+
+/* ---- names and origins -------------------------------------------------------------------------------------------- */
+
+static void ask_with(const char *method, const char *path, const char *host, const char *more)
+{
+    char text[1024];
+    const char *body = strcmp(method, "POST") == 0 ? mse : "";
+    snprintf(text, sizeof text, "%s %s HTTP/1.1\r\n%s%s%s%sContent-Length: %zu\r\n\r\n%s", method, path, host ? "Host: " : "",
+             host ? host : "", host ? "\r\n" : "", more, strlen(body), body);
+    ck_assert(http_client_send_text(&client, text));
+    ck_assert_msg(http_client_read(&client, &response, false), "no answer to %s", text);
+}
+
+static void expect_answer(int status, const char *wanted)
+{
+    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head, response.body);
+    expect_text(response.body, wanted);
+}
+
+/* The value of a header, "" where there is none. */
+static const char *value_of(const char *name)
+{
+    static char value[512];
+    return http_response_header(&response, name, value, sizeof value) ? value : "";
+}
+
+static void start(const char *const arguments[])
+{
+    server_process_start(&server, arguments);
+    connect_port(server.port);
+}
+
+START_TEST(access_on_loopback_answers_to_its_own_names_alone)
+{
+    static const char *const own[] = {"localhost",       "localhost:8080", "LocalHost", "127.0.0.1",
+                                      "127.0.0.1:1",     "127.1.2.3:9",    "[::1]",     "[::1]:80",
+                                      "lossd.localhost", "localhost.",     ""};
+    static const char *const foreign[] = {"evil.example",
+                                          "evil.example:8080",
+                                          "127.0.0.1.evil.example",
+                                          "localhost.evil.example",
+                                          "notlocalhost",
+                                          "192.168.1.1",
+                                          "[::2]",
+                                          "127.0.0.256",
+                                          "127.0.0.1x",
+                                          "[::1].evil.example",
+                                          "0x7f.1",
+                                          "localhost:80:evil.example",
+                                          "localhost:evil.example",
+                                          "localhost:80x",
+                                          "evil.example#.localhost",
+                                          "evil.example/.localhost",
+                                          "evil.example:80/.localhost",
+                                          "localhost@evil.example",
+                                          "evil.example@localhost",
+                                          "1127.0.0.1",
+                                          "128.0.0.1"};
+    start(ARGUMENTS("--listen=127.0.0.1:0"));
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        ask_with("GET", "/v1/losses/mse", own[i], "");
+        ck_assert_msg(response.status == 200, "%s: %s%s", own[i], response.head, response.body);
+    }
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        ask_with("POST", "/v1/losses/mse", foreign[i], "");
+        ck_assert_msg(response.status == 421, "%s: %s%s", foreign[i], response.head, response.body);
+        expect_text(response.body, "--allowed-hosts");
+        ask_with("GET", "/", foreign[i], "");
+        ck_assert_int_eq(response.status, 421);
+    }
+    ask_with("GET", "/v2/models/mse", "evil.example", "");
+    expect_answer(421, "{\"error\":\"this server does not go by the name 'evil.example'");
+}
+END_TEST
+
+START_TEST(access_reads_the_host_of_a_target_in_absolute_form)
+{
+    start(ARGUMENTS("--listen=127.0.0.1:0"));
+    ask_with("GET", "http://localhost:1/v1/losses/mse", "localhost", "");
+    ck_assert_int_eq(response.status, 200);
+    ask_with("GET", "http://evil.example/v1/losses/mse", "localhost", "");
+    expect_answer(421, "evil.example");
+    ask_with("GET", "http://localhost/v1/losses/mse", "evil.example", "");
+    expect_answer(421, "evil.example");
+}
+END_TEST
+
+START_TEST(access_answers_to_further_names)
+{
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts=loss.example, other.example"));
+    ask_with("GET", "/v1/losses/mse", "LOSS.example:8443", "");
+    ck_assert_int_eq(response.status, 200);
+    ask_with("GET", "/v1/losses/mse", "other.example", "");
+    ck_assert_int_eq(response.status, 200);
+    ask_with("GET", "/v1/losses/mse", "a.loss.example", "");
+    ck_assert_int_eq(response.status, 421);
+    server_process_free(&server);
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts=*"));
+    ask_with("GET", "/v1/losses/mse", "anything.example", "");
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(access_beyond_loopback_answers_to_any_name_unless_some_are_listed)
+{
+    start(ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open"));
+    ask_with("GET", "/v1/losses/mse", "anything.example", "");
+    ck_assert_int_eq(response.status, 200);
+    server_process_free(&server);
+    start(ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open", "--allowed-hosts=loss.example"));
+    ask_with("GET", "/v1/losses/mse", "loss.example", "");
+    ck_assert_int_eq(response.status, 200);
+    ask_with("GET", "/v1/losses/mse", "anything.example", "");
+    ck_assert_int_eq(response.status, 421);
+    ask_with("GET", "/readyz", "10.0.0.7:8080", ""); /* as a probe asks */
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(access_on_a_unix_socket_answers_to_any_name)
+{
+    server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--allowed-hosts=loss.example"));
+    connect_path(folder_path("socket"));
+    ask_with("GET", "/v1/losses/mse", "upstream", "");
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+START_TEST(access_turns_away_what_pages_of_others_send)
+{
+    start(ARGUMENTS("--listen=127.0.0.1:0"));
+    static const char *const foreign[] = {"Origin: https://evil.example\r\n", "Origin: null\r\n",
+                                          "Origin: http://localhost:1\r\n",
+                                          "Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n",
+                                          "Origin: http://localhost:1\r\nSec-Fetch-Site: same-site\r\n"};
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        ask_with("POST", "/v1/losses/mse", "localhost", foreign[i]);
+        expect_answer(403, "--cors-origins");
+        ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
+    }
+    ask_with("GET", "/v1/losses/mse", "localhost", foreign[0]); /* which the browser keeps from the page */
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
+    ask_with("OPTIONS", "/v1/losses/mse", "localhost",
+             "Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n");
+    expect_answer(403, "pages of 'https://evil.example' may not use this server");
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
+    ask_with("OPTIONS", "/v1/losses/mse", "localhost", "");
+    ck_assert_int_eq(response.status, 204);
+    ck_assert_str_eq(value_of("Vary"), "");
+}
+END_TEST
+
+START_TEST(access_lets_its_own_pages_send)
+{
+    char own[128];
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts=loss.example"));
+    ask_with("POST", "/v1/losses/mse", "loss.example", "Origin: https://loss.example\r\n"); /* TLS ends at a proxy */
+    ck_assert_int_eq(response.status, 200);
+    ask_with("POST", "/v1/losses/mse", "loss.example:80", "Origin: http://loss.example\r\n");
+    ck_assert_int_eq(response.status, 200);
+    snprintf(own, sizeof own, "127.0.0.1:%d", server.port);
+    ask_with("POST", "/v1/losses/mse", "127.0.0.1", "Origin: https://loss.example\r\nSec-Fetch-Site: same-origin\r\n");
+    ck_assert_int_eq(response.status, 200); /* and has changed the Host */
+    char origin[256];
+    snprintf(origin, sizeof origin, "Origin: http://%s\r\nSec-Fetch-Site: same-origin\r\n", own);
+    ask_with("POST", "/v1/losses/mse", own, origin);
+    ck_assert_int_eq(response.status, 200);
+}
+END_TEST
+
+static const char page[] = "Origin: https://app.example\r\n";
+static const char preflight[] = "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n"
+                                "Access-Control-Request-Headers: authorization,content-type\r\n";
+
+START_TEST(access_lets_listed_origins_in)
+{
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=http://localhost:3000,https://app.example"));
+    ask_with("OPTIONS", "/v1/losses/mse", "localhost", preflight);
+    ck_assert_int_eq(response.status, 204);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
+    ck_assert_str_eq(value_of("Access-Control-Allow-Methods"), "GET, HEAD, POST, OPTIONS");
+    expect_text(value_of("Access-Control-Allow-Headers"), "Content-Type");
+    expect_text(value_of("Access-Control-Allow-Headers"), "Authorization");
+    ck_assert_str_eq(value_of("Access-Control-Max-Age"), "7200");
+    ck_assert_str_eq(value_of("Access-Control-Allow-Credentials"), "");
+    expect_text(value_of("Vary"), "Origin");
+
+    ask_with("POST", "/v1/losses/mse", "localhost", page);
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
+    expect_text(value_of("Access-Control-Expose-Headers"), "Retry-After");
+    expect_text(response.head, "Vary: Origin");
+
+    ask_with("POST", "/v1/losses/none", "localhost", page); /* a page must be able to read what went wrong */
+    ck_assert_int_eq(response.status, 404);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
+
+    ask_with("GET", "/v1/losses/mse", "localhost", ""); /* or a cache gives the page an answer without the headers */
+    expect_text(response.head, "Vary: Origin");
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
+
+    ask_with("POST", "/v1/losses/mse", "localhost", "Origin: https://app.example.evil.example\r\n");
+    ck_assert_int_eq(response.status, 403);
+    ask_with("POST", "/v1/losses/mse", "localhost", "Origin: http://app.example\r\n");
+    ck_assert_int_eq(response.status, 403);
+}
+END_TEST
+
+START_TEST(access_lets_all_origins_in_where_told_so)
+{
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=*"));
+    ask_with("POST", "/v1/losses/mse", "localhost", "Origin: null\r\n");
+    ck_assert_int_eq(response.status, 200);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "null");
+}
+END_TEST
+
+START_TEST(access_asks_no_token_of_a_preflight)
+{
+    char headers[256];
+    folder_write("tokens", alice_line);
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=https://app.example", option_path("--token-file=", "tokens")));
+    ask_with("OPTIONS", "/v1/losses/mse", "localhost", preflight);
+    ck_assert_int_eq(response.status, 204);
+    ask_with("POST", "/v1/losses/mse", "localhost", page);
+    ck_assert_int_eq(response.status, 401);
+    ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
+    snprintf(headers, sizeof headers, "%sAuthorization: Bearer %s\r\n", page, alice);
+    ask_with("POST", "/v1/losses/mse", "localhost", headers);
+    ck_assert_int_eq(response.status, 200);
+    ask_with("OPTIONS", "/v1/losses/mse", "localhost", "");
+    ck_assert_int_eq(response.status, 401);
+}
+END_TEST
+
+START_TEST(access_refuses_lists_that_cannot_be)
+{
+    static const char *const origins[] = {"https://app.example/", "app.example",       "https://app.example:443",
+                                          "http://a:80",          "ftp://app.example", "https://",
+                                          "http://a:x",           "http://a,b"};
+    static const char *const hosts[] = {"loss.example:8080", "https://loss.example", "*.example", "a b/c"};
+    for (size_t i = 0; i < sizeof origins / sizeof origins[0]; i++)
+        expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins", origins[i]),
+                             "is not an origin as browsers write it");
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
+        expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts", hosts[i]), "is not the name of a host");
+}
+END_TEST
+
+/* ---- the suite ---------------------------------------------------------------------------------------------------- */
+
+Suite *access_suite(void)
+{
+    Suite *suite = suite_create("access");
+    TCase *addresses = suite_add_case(suite, "access_addresses", 60, setup, teardown);
+    tcase_add_test(addresses, access_serves_a_unix_socket_and_removes_it);
+    tcase_add_test(addresses, access_unix_socket_has_the_permissions_that_are_asked_for);
+    tcase_add_test(addresses, access_takes_the_place_of_a_server_that_was_killed);
+    tcase_add_test(addresses, access_leaves_the_socket_of_a_running_server_alone);
+    tcase_add_test(addresses, access_leaves_a_file_that_is_no_socket_alone);
+    tcase_add_test(addresses, access_does_not_remove_the_socket_of_a_successor);
+    tcase_add_test(addresses, access_refuses_in_the_midst_of_a_body_over_a_unix_socket);
+    tcase_add_test(addresses, access_serves_several_addresses);
+    tcase_add_test(addresses, access_refuses_to_start_where_one_address_of_several_is_taken);
+    tcase_add_test(addresses, access_admin_address_serves_health_and_metrics_alone);
+    tcase_add_test(addresses, access_admin_address_may_be_a_unix_socket);
+
+    TCase *systemd = suite_add_case(suite, "access_systemd", 60, setup, teardown);
+    tcase_add_test(systemd, access_serves_sockets_that_systemd_hands_over);
+    tcase_add_test(systemd, access_takes_the_admin_socket_by_its_name);
+    tcase_add_test(systemd, access_lets_sockets_be_that_are_meant_for_another_process);
+    tcase_add_test(systemd, access_tells_systemd_when_it_is_ready_and_when_it_stops);
+
+    TCase *tokens = suite_add_case(suite, "access_tokens", 60, setup, teardown);
+    TCase *slow = suite_add_case(suite, "access_slow", 60, setup, teardown);
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_add_test(tokens, access_wants_a_token_where_there_are_any);
+    tcase_add_test(tokens, access_lets_in_who_has_a_token);
+    tcase_add_test(tokens, access_counts_requests_by_token);
+    tcase_add_test(tokens, access_turns_wrong_tokens_away);
+    tcase_add_test(tokens, access_turns_away_before_the_body);
+    tcase_add_test(tokens, access_asks_nobody_for_a_token_about_health);
+    tcase_add_test(tokens, access_admin_address_asks_for_no_token);
+    tcase_add_test(tokens, access_reads_tokens_again_on_sighup);
+    tcase_add_test(tokens, access_refuses_a_token_file_that_has_lost_its_end);
+    tcase_add_test(tokens, access_adds_tokens_to_the_file);
+    tcase_add_test(tokens, access_makes_a_token_file_or_follows_a_link_to_one);
+    tcase_add_test(tokens, access_adds_no_token_to_a_file_that_is_full);
+    tcase_add_test(tokens, access_keeps_its_tokens_where_the_new_file_is_broken);
+    tcase_add_test(tokens, access_tells_systemd_that_it_reads_again);
+    tcase_add_test(slow, access_tells_systemd_that_it_is_alive);
+    tcase_add_test(slow, access_tells_systemd_nothing_that_it_asks_of_another_process);
+    tcase_add_test(tokens, access_refuses_to_start_with_a_broken_token_file);
+    tcase_add_test(tokens, access_warns_of_a_token_file_that_anyone_can_write);
+    tcase_add_test(tokens, access_makes_tokens_that_let_in);
+    tcase_add_test(tokens, access_hashes_tokens_of_ones_own);
+    tcase_add_test(tokens, access_listens_beyond_loopback_only_with_tokens_or_when_told_so);
+
+    TCase *origins = suite_add_case(suite, "access_origins", 60, setup, teardown);
+    tcase_add_test(origins, access_on_loopback_answers_to_its_own_names_alone);
+    tcase_add_test(origins, access_reads_the_host_of_a_target_in_absolute_form);
+    tcase_add_test(origins, access_answers_to_further_names);
+    tcase_add_test(origins, access_beyond_loopback_answers_to_any_name_unless_some_are_listed);
+    tcase_add_test(origins, access_on_a_unix_socket_answers_to_any_name);
+    tcase_add_test(origins, access_turns_away_what_pages_of_others_send);
+    tcase_add_test(origins, access_lets_its_own_pages_send);
+    tcase_add_test(origins, access_lets_listed_origins_in);
+    tcase_add_test(origins, access_lets_all_origins_in_where_told_so);
+    tcase_add_test(origins, access_asks_no_token_of_a_preflight);
+    tcase_add_test(origins, access_refuses_lists_that_cannot_be);
+    return suite;
+}

@@ -1,0 +1,1076 @@
+/*
+ * The protocol layer, from the bytes of a request to the bytes of its answer. What the golden cases cover (values, the three
+ * forms of tensors) is not repeated: here are the edges of the grammar, and what is said of mistakes.
+ */
+#include "json/base64.h"
+#include "number/float16.h"
+#include "json/scanner.h"
+#include "number/number.h"
+#include "suites.h"
+#include "json/tensor_json.h"
+#include "v1/v1.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The answer to a body, as text; freed by the next call. */
+static struct reply reply;
+
+static const char *ask_sized(const char *loss, const char *body, size_t len)
+{
+    /* A block of its own, so that the address sanitizer sees a step beyond the NUL. */
+    char *copy = malloc(len + 1);
+    memcpy(copy, body, len);
+    copy[len] = '\0';
+    reply_free(&reply);
+    reply = (struct reply){0};
+    v1_evaluate(&(struct v1_request){.loss = loss, .body = copy, .len = len, .threads = 1}, &reply);
+    buffer_append(&reply.body, "", 1);
+    free(copy);
+    return reply.body.data;
+}
+
+static const char *ask(const char *loss, const char *body)
+{
+    return ask_sized(loss, body, strlen(body));
+}
+
+static void answers(const char *loss, const char *body, const char *expected)
+{
+    ck_assert_str_eq(ask(loss, body), expected);
+    ck_assert_int_eq(reply.status, 200);
+    ck_assert_str_eq(reply.content_type, "application/json");
+}
+
+/* `expected` is the problem behind its type, title and status: detail, pointer, offset. */
+static void refuses(const char *loss, const char *body, int status, const char *expected)
+{
+    const char *text = ask(loss, body);
+    ck_assert_msg(reply.status == status, "%.400s: %.400s", body, text);
+    ck_assert_str_eq(reply.content_type, "application/problem+json");
+    json_t *problem = json_loads(text, 0, NULL);
+    ck_assert_ptr_nonnull(problem);
+    ck_assert_int_eq(json_integer_value(json_object_get(problem, "status")), status);
+    json_decref(problem);
+    const char *detail = strstr(text, "\"detail\":");
+    ck_assert_ptr_nonnull(detail);
+    ck_assert_msg(strncmp(detail + strlen("\"detail\":"), expected, strlen(expected)) == 0, "%s\n  for %s\nnot %s", detail,
+                  body, expected);
+}
+
+/* ---- answers -------------------------------------------------------------------------------------------------------- */
+
+#define PAIR "\"input\":[3,-4],\"target\":[0,0],"
+#define HALF_OF_SQUARES                                                                            \
+    "{\"loss\":6.25,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":2}\n"
+
+START_TEST(parameters_may_be_infinite_or_null_where_they_say_so)
+{
+    answers("huber", "{" PAIR "\"delta\":Infinity}", HALF_OF_SQUARES);
+    answers("huber", "{" PAIR "\"delta\":\"Infinity\"}", HALF_OF_SQUARES);
+    refuses("huber", "{" PAIR "\"delta\":\"-Infinity\"}", 422,
+            "\"delta is -Infinity; it must be greater than 0\"");
+    refuses("huber", "{" PAIR "\"delta\":\"NaN\"}", 400, "\"delta must be a number (byte 39)\"");
+    refuses("huber", "{" PAIR "\"delta\":\"inf\"}", 400, "\"delta must be a number (byte 39)\"");
+    refuses("huber", "{" PAIR "\"delta\":null}", 400, "\"delta must be a number (byte 39)\"");
+    refuses("smooth_l1", "{" PAIR "\"beta\":Infinity}", 422,
+            "\"beta is Infinity; it must be finite\"");
+    answers("nll", "{\"input\":[[-1,-2]],\"target\":[1],\"ignore_index\":null}",
+            "{\"loss\":2,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    refuses("nll", "{\"input\":[[-1,-2]],\"target\":[-100],\"ignore_index\":null}", 422,
+            "\"target[0] is -100; class indices must be in [0, 2)\"");
+    refuses("cross_entropy",
+            "{\"input\":[[-1,-2]],\"target\":[-9223372036854775808],\"ignore_index\":null}", 422,
+            "\"target[0] is -9223372036854775808; class indices must be in [0, 2)\"");
+}
+END_TEST
+
+START_TEST(an_answer_holds_what_was_asked_for_and_no_more)
+{
+    answers("mse", "{\"input\":[1,2,3],\"target\":[1,2,5],\"grad\":true}",
+            "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":3,\"grad\":{\"input\":[0,0,-1."
+            "3333334]}}\n");
+    answers("mse", "{\"input\":1,\"target\":3}", "{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    answers("mse", "{\"input\":1,\"target\":3,\"reduction\":\"none\",\"grad\":[\"target\",\"input\"],\"grad_output\":10}",
+            "{\"loss\":4,\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":1,\"grad\":{\"input\":-40,\"target\":40}}\n");
+    answers("l1", "{\"input\":[],\"target\":[]}",
+            "{\"loss\":\"NaN\",\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":0}\n");
+    answers("l1", "{\"input\":[NaN,Infinity],\"target\":[0,0],\"reduction\":\"none\"}",
+            "{\"loss\":[\"NaN\",\"Infinity\"],\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":2,\"nonfinite\":2}\n");
+    answers("MSELoss", " \r\n\t{ \"input\" : [ 1 , 2 ] , \"target\":[[1,2],[3,4]]}\n",
+            "{\"loss\":2,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":4,\"warnings\":[\"the target's shape differs "
+            "from the "
+            "input's: they are broadcast, which is likely not what was meant\"]}\n");
+}
+END_TEST
+
+START_TEST(tensors_come_back_in_the_form_in_which_they_were_sent)
+{
+    answers(
+        "l1", "{\"input\":{\"shape\":[2,1],\"data\":[5,-5]},\"target\":[[0],[0]],\"grad\":true,\"reduction\":\"sum\"}",
+        "{\"loss\":10,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{\"input\":{\"shape\":[2,1],\"dtype\":"
+        "\"float32\",\"data\":[1,-1]}}}\n");
+    answers("l1", "{\"input\":{\"data\":[[5],[-5]]},\"target\":[[0],[0]],\"grad\":true,\"reduction\":\"sum\"}",
+            "{\"loss\":10,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{\"input\":[[1],[-1]]}}\n");
+    /* 0.5 and -0.5 */
+    answers(
+        "l1",
+        "{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAL8=\",\"encoding\":\"base64\"}},"
+        "\"target\":0,\"grad\":true,\"reduction\":\"none\"}",
+        "{\"loss\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAD8=\",\"encoding\":\"base64\"}},"
+        "\"reduction\":"
+        "\"none\",\"dtype\":\"float32\",\"count\":2,\"warnings\":[\"the target's shape differs from the input's: they are "
+        "broadcast, "
+        "which is likely not what was meant\"],\"grad\":{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":"
+        "\"AACAPwAAgL8=\",\"encoding\":\"base64\"}}}}\n");
+    answers("l1", "{\"input\":[5],\"target\":[0],\"grad\":true,\"encoding\":\"flat\"}",
+            "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1,\"grad\":{\"input\":{\"shape\":[1],\"dtype\":"
+            "\"float32\","
+            "\"data\":[1]}}}\n");
+    /* A nested array could not say that the rows have three columns. */
+    answers("l1",
+            "{\"input\":{\"shape\":[0,3],\"data\":[]},\"target\":{\"shape\":[0,3],\"data\":[]},\"grad\":true,\"encoding\":"
+            "\"nested\"}",
+            "{\"loss\":\"NaN\",\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":0,\"grad\":{\"input\":{\"shape\":[0,3],"
+            "\"dtype\":"
+            "\"float32\",\"data\":[]}}}\n");
+}
+END_TEST
+
+START_TEST(numbers_are_read_as_json_and_python_write_them)
+{
+    answers("l1",
+            "{\"input\":[100000000000000000000,1e20,-0.0,1E2,true],\"target\":[0,0,0,0,0],\"reduction\":\"none\",\"dtype\":"
+            "\"float64\"}",
+            "{\"loss\":[1e20,1e20,0,100,1],\"reduction\":\"none\",\"dtype\":\"float64\",\"count\":5}\n");
+    answers("l1",
+            "{\"input\":[null,\"NaN\",\"Infinity\",\"-Infinity\",-Infinity],\"target\":[0,0,0,0,0],\"grad\":true,\"reduction\":"
+            "\"none\"}",
+            "{\"loss\":[\"NaN\",\"NaN\",\"Infinity\",\"Infinity\",\"Infinity\"],\"reduction\":\"none\",\"dtype\":\"float32\","
+            "\"count\":5,"
+            "\"nonfinite\":5,\"grad\":{\"input\":[0,0,1,-1,-1]}}\n");
+    /* rounded to float32 once, straight from the text: by way of a double this would be 1 */
+    answers("l1", "{\"input\":[1.00000005960464477539062500000001],\"target\":[0]}",
+            "{\"loss\":1.0000001192092896,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+}
+END_TEST
+
+START_TEST(byte_order_mark_before_the_body_is_ignored)
+{
+    answers("mse", "\xef\xbb\xbf {\"input\":[1,2],\"target\":[1,0]}",
+            "{\"loss\":2,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":2}\n");
+}
+END_TEST
+
+START_TEST(every_dtype_is_decoded)
+{
+    const char *const dtypes[] = {"float64", "float32", "float16", "bfloat16", "int64",
+                                  "int32",   "int16",   "int8",    "uint64",   "uint32",
+                                  "uint16",  "uint8",   "bool"};
+    const char *const ones[] = {
+        "AAAAAAAA8D8=", "AACAPw==", "ADw=", "gD8=", "AQAAAAAAAAA=", "AQAAAA==",
+        "AQA=",         "AQ==",     "AQAAAAAAAAA=", "AQAAAA==", "AQA=", "AQ==", "AQ=="};
+    char body[300];
+    for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++) {
+        snprintf(body, sizeof body,
+                 "{\"dtype\":\"float32\",\"input\":{\"shape\":[1],\"dtype\":\"%s\",\"data\":[1.0]},\"target\":[0]}", dtypes[i]);
+        answers("mse", body, "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+        snprintf(body, sizeof body,
+                 "{\"dtype\":\"float32\",\"input\":{\"shape\":[1],\"dtype\":\"%s\",\"data\":{\"encoding\":\"base64\","
+                 "\"buffer\":\"%s\"}},"
+                 "\"target\":[0]}",
+                 dtypes[i], ones[i]);
+        answers("mse", body, "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    }
+    /* as PHP writes a slash: "/////////38=" is -NaN in float64; here 255 in uint8 */
+    answers("l1",
+            "{\"input\":{\"shape\":[1],\"dtype\":\"uint8\",\"data\":{\"buffer\":\"\\/"
+            "w==\",\"encoding\":\"base64\"}},\"target\":[0]}",
+            "{\"loss\":255,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+}
+END_TEST
+
+START_TEST(escapes_in_base64_count_as_what_they_stand_for)
+{
+    /* 1 in float64, and a plus as .NET writes it: "AAAAAAAA+D8=" is 1.5 */
+    answers(
+        "l1",
+        "{\"input\":{\"shape\":[1],\"dtype\":\"float64\",\"data\":{\"buffer\":\"AAAAAAAA\\u002bD8=\",\"encoding\":\"base64\"}},"
+        "\"target\":[0],\"encoding\":\"flat\"}",
+        "{\"loss\":1.5,\"reduction\":\"mean\",\"dtype\":\"float64\",\"count\":1}\n");
+    /* the padding as Gson writes it, with one of two escaped, and both */
+    const char *const padded[] = {"\\u002f\\u002F8=\", \"shape\":[2]", "\\/\\/8\\u003d\",\"shape\":[2]",
+                                  "/w=\\u003D\",\"shape\":[1]", "\\/w\\u003d\\u003d\",\"shape\":[1]"};
+    for (size_t i = 0; i < sizeof padded / sizeof padded[0]; i++) {
+        char body[200], text[100], *const shape = strstr(strcpy(text, padded[i]), "\"shape");
+        const size_t quote = strcspn(text, "\"");
+        snprintf(body, sizeof body,
+                 "{\"input\":{%s,\"dtype\":\"uint8\",\"data\":{\"buffer\":\"%.*s\",\"encoding\":\"base64\"}},\"target\":0,"
+                 "\"encoding\":\"flat\"}",
+                 shape, (int)quote, text);
+        ck_assert_ptr_nonnull(strstr(ask("l1", body), "{\"loss\":255,"));
+    }
+}
+END_TEST
+
+/* Every length around the groups of four characters, plain and with escapes in every place. */
+START_TEST(base64_of_every_length_is_decoded)
+{
+    for (size_t len = 0; len < 40; len++) {
+        unsigned char bytes[40], back[40];
+        char plain[64], text[64 * 6], *to;
+        for (size_t i = 0; i < len; i++)
+            bytes[i] = (unsigned char)(i * 89 + len * 7);
+        base64_encode(plain, bytes, len);
+        const size_t n = base64_text_len(len);
+        for (size_t escaped = 0; escaped <= n; escaped++) { /* n: none */
+            to = text;
+            for (size_t i = 0; i < n; i++)
+                to += i == escaped ? sprintf(to, "\\u%04x", (unsigned)plain[i]) : sprintf(to, "%c", plain[i]);
+            ck_assert_uint_eq(base64_characters(text, to), n);
+            memset(back, 0, sizeof back);
+            ck_assert_ptr_null(base64_decode(text, to, back, len));
+            ck_assert_mem_eq(back, bytes, len);
+            ck_assert(len == 0 || base64_decode(text, to, back, len - 1));
+        }
+        for (size_t wrong = 0; wrong < n; wrong++) {
+            memcpy(text, plain, n);
+            text[wrong] = wrong % 2 ? '-' : '\xc3';
+            ck_assert_ptr_eq(base64_decode(text, text + n, back, len), text + wrong);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_tensor_that_is_null_is_left_out)
+{
+    answers(
+        "bce", "{\"input\":[0.5],\"target\":[0.5],\"weight\":null,\"grad_output\":null,\"grad\":true}",
+        "{\"loss\":0.6931471805599453,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1,\"grad\":{\"input\":[0]}}\n");
+    refuses("mse", "{\"input\":[1],\"target\":null}", 422,
+            "\"target is missing: what they should be, of shape (*), broadcast against input\"");
+}
+END_TEST
+
+START_TEST(halves_are_rounded_to_even)
+{
+    const struct {
+        double value;
+        unsigned half, brain;
+    } cases[] = {{1, 0x3c00, 0x3f80},          {-0.0, 0x8000, 0x8000},       {65504, 0x7bff, 0x4780},
+                 {65519.99, 0x7bff, 0x4780},   {65520, 0x7c00, 0x4780},      {0x1p-24, 0x0001, 0x3380},
+                 {0x1p-25, 0x0000, 0x3300},    {0x1.8p-25, 0x0001, 0x3340},  {1e40, 0x7c00, 0x7f80},
+                 {2049, 0x6800, 0x4500},       {2051, 0x6802, 0x4500},       {0x1p-133, 0, 0x0001},
+                 {0x1.fep127, 0x7c00, 0x7f7f}, {0x1.ffp127, 0x7c00, 0x7f80}, {0x1.ffcp-15, 0x0400, 0x3880}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ck_assert_msg(half_float16(cases[i].value) == cases[i].half, "%a: %04x", cases[i].value, half_float16(cases[i].value));
+        ck_assert_msg(half_bfloat16(cases[i].value) == cases[i].brain, "%a: %04x", cases[i].value,
+                      half_bfloat16(cases[i].value));
+    }
+}
+END_TEST
+
+/* Excerpts have the quotes and escapes that make their end plain, also where they are cut. */
+START_TEST(excerpts_end_where_their_quotes_do)
+{
+    refuses("mse", "{\"it's\":0}", 400, "\"mse has no field 'it\\\\'s' (byte 8)\"");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[\"a b\"]}}", 400, "\"input/shape: a dimension is \\\"a b\\\"; it must be");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[\"a b]}}", 400, "\"input/shape: a dimension is \\\"a...\\\"; it must be");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[x'2]}}", 400, "\"input/shape: a dimension is x\\\\'2; it must be");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[[1]]}}", 400, "\"input/shape: '[' where a dimension was expected");
+}
+END_TEST
+
+START_TEST(keys_may_be_escaped)
+{
+    refuses("mse", "{\"\\ud83d\\ude00\\u00e9\\u20ac\\\"\\\\\\/\\b\\f\\n\\r\\t\":0}", 400,
+            "\"mse has no field '\?\?\?\?\?\?\?\?\?\\\"\\\\\\\\/\?\?\?\?\?' (byte "
+            "44)\",\"pointer\":\"/\xf0\x9f\x98\x80\xc3\xa9\xe2\x82\xac");
+    refuses("mse", "{\"\\u0000\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\ud800\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\udc00\\ud800\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\ud800\\u0041\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    answers("l1", "{\"\\u0069nput\":[5],\"t\\u0061rget\":[0],\"reduction\":\"m\\u0065an\"}",
+            "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+}
+END_TEST
+
+/* A JSON Pointer that is cut within a token would point at another field, or be none. */
+START_TEST(pointers_hold_whole_tokens)
+{
+    char key[300], body[400], path[16] = "/a";
+    for (int len = 100; len < 200; len++) {
+        memset(key, len % 2 ? 'k' : '~', sizeof key);
+        key[len] = '\0';
+        snprintf(body, sizeof body, "{\"%s\":0}", key);
+        const char *const pointer = strstr(ask("mse", body), "\"pointer\":\"");
+        const int written = len % 2 ? len : 2 * len;
+        ck_assert_int_eq(!pointer, written > 126);
+        ck_assert(!pointer || pointer[11 + written] != '"');
+        ck_assert(!pointer || pointer[12 + written] == '"');
+    }
+    json_pointer_add(path, sizeof path, "0123456789ab");
+    ck_assert_str_eq(path, "/a");
+    json_pointer_add(path, sizeof path, "0123456789a");
+    ck_assert_str_eq(path, "/a/0123456789a");
+    json_pointer_add(path, sizeof path, "");
+    ck_assert_str_eq(path, "/a/0123456789a/");
+}
+END_TEST
+
+START_TEST(parameters_of_every_type_are_taken)
+{
+    answers("huber", "{\"input\":[3],\"target\":[0],\"delta\":2}",
+            "{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    answers("nll", "{\"input\":[[-1,-2],[-3,-4]],\"target\":[0,1],\"ignore_index\":1.0}",
+            "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    answers("kl_div", "{\"input\":[0],\"target\":[0],\"log_target\":true,\"reduction\":\"batchmean\"}",
+            "{\"loss\":0,\"reduction\":\"batchmean\",\"dtype\":\"float32\",\"count\":1}\n");
+}
+END_TEST
+
+/* ---- malformed ------------------------------------------------------------------------------------------------------ */
+
+START_TEST(what_is_not_json_is_refused_at_its_byte)
+{
+    refuses("mse", "", 400, "\"the end where '{' was expected (byte 0)\",\"offset\":0}");
+    refuses("mse", "[1]", 400, "\"'[' where '{' was expected (byte 0)\",\"offset\":0}");
+    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]", 400, "\"the end where ',' or '}' was expected (byte 29)\"");
+    refuses("mse", "{\"input\":[1,2],\"target\":[1,2],}", 400,
+            "\"'}' where a field name in quotes was expected (byte 30)\",\"offset\":30}");
+    refuses("mse", "{\"input\":[1,2] \"target\":[1,2]}", 400, "\"'\\\"' where ',' or '}' was expected (byte 15)\"");
+    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]}x", 400, "\"'x' where the end was expected (byte 30)\"");
+    refuses("mse", "{\"input\":[1,2,],\"target\":[1,2]}", 400,
+            "\"input: ']' where a number or an array was expected (byte 14)\"");
+    refuses("mse", "{\"input\":[1 2],\"target\":[1,2]}", 400, "\"input: '2' where ',' or ']' was expected (byte 12)\"");
+    refuses("mse", "{\"input\":[1,2", 400, "\"input: the end where ',' or ']' was expected (byte 13)\"");
+    refuses("mse", "{\"input\":[1,2},\"target\":[1,2]}", 400, "\"input: '}' where ',' or ']' was expected (byte 13)\"");
+    refuses("mse", "{\"input\":\"text that is far too long\"}", 400,
+            "\"input: '\\\"' where a number, an array or an object was expected");
+    refuses("mse", "{'input':[1]}", 400, "\"'\\\\'' where a field name in quotes was expected (byte 1)\"");
+    refuses("mse", "{\"inp\\x\":[1]}", 400, "\"'\\\\\\\\' where the rest of a string was expected (byte 5)\"");
+    refuses("mse", "{\"inp\xff\":[1]}", 400, "\"byte 0xff where the rest of a string was expected (byte 5)\"");
+    refuses("mse", "{\"inp\xc0\xaf\":[1]}", 400, "\"byte 0xc0");
+    refuses("mse", "{\"\xed\xa0\x80\":[1]}", 400, "\"byte 0xed");
+    refuses("mse", "{\"a\tb\":[1]}", 400, "\"byte 0x09");
+    refuses("mse", "\xef\xbb\xbf[]", 400, "\"'[' where '{' was expected (byte 3)");
+    refuses("mse", "\xef\xbb\xbf\xef\xbb\xbf{}", 400, "\"byte 0xef where '{' was expected (byte 3)");
+    refuses("mse", "\xef\xbb{}", 400, "\"byte 0xef where '{' was expected (byte 0)");
+    refuses("mse", "{\xef\xbb\xbf}", 400, "\"byte 0xef where a field name in quotes was expected (byte 1)");
+    ck_assert_str_eq(strstr(ask_sized("mse", "{\"input\":[1]\0}", 14), "byte 0x00"),
+                     "byte 0x00 where ',' or '}' was expected (byte 12)\",\"pointer\":\"/input\",\"offset\":12}\n");
+}
+END_TEST
+
+START_TEST(numbers_that_json_forbids_are_refused_at_their_element)
+{
+    const char *const bad[] = {"01", "1.", ".5", "+1", "1e", "0x10", "--1", "nan", "Inf", "tru", "-NaN", "Infinityx"};
+    char body[100], expected[200];
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(body, sizeof body, "{\"input\":[[1],[%s]],\"target\":[[1],[1]]}", bad[i]);
+        snprintf(expected, sizeof expected,
+                 "\"input[1][0] is %s; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
+                 "-Infinity\",\"pointer\":\"/input/1/0\","
+                 "\"offset\":15}",
+                 bad[i]);
+        refuses("mse", body, 400, expected);
+    }
+    refuses("mse", "{\"input\":{\"shape\":[2,1],\"data\":[1,2.]},\"target\":[[1],[1]]}", 400,
+            "\"input[1][0] is 2.; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
+            "-Infinity\",\"pointer\":\"/input/data/1\"");
+    refuses("mse", "{\"input\":{\"dtype\":\"float32\",\"data\":[true]},\"target\":[1]}", 400,
+            "\"input[0] is true; a number was expected");
+}
+END_TEST
+
+START_TEST(fields_are_known_once_and_of_their_type)
+{
+    refuses("mse", "{\"inptu\":[1],\"target\":[1]}", 400,
+            "\"mse has no field 'inptu'; did you mean 'input'? (byte 9)\",\"pointer\":\"/inptu\"");
+    refuses("cross_entropy", "{\"lable_smoothing\":0}", 400,
+            "\"cross_entropy has no field 'lable_smoothing'; did you mean 'label_smoothing'?");
+    refuses("mse", "{\"a/b~\":0}", 400, "\"mse has no field 'a/b~' (byte 8)\",\"pointer\":\"/a~1b~0\"");
+    refuses("mse", "{\"size_average\":true}", 400,
+            "\"size_average is deprecated in PyTorch and not taken; use reduction (byte 16)\"");
+    refuses("mse", "{\"input\":[1],\"input\":[2]}", 400, "\"there are two fields 'input' (byte 21)\",\"pointer\":\"/input\"");
+    refuses("huber", "{\"delta\":1,\"delta\":1}", 400, "\"there are two fields 'delta'");
+    refuses("mse", "{\"grad\":1}", 400,
+            "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad\"");
+    refuses("mse", "{\"grad\":[1]}", 400,
+            "\"grad must be true, false, or a list of tensor names (byte 9)\",\"pointer\":\"/grad/0\"");
+    refuses("mse", "{\"grad\":[\"input\",{}]}", 400, "\"grad must be true, false, or a list of tensor names (byte 17)\"");
+    refuses("mse", "{\"grad\":\"input\"}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"grad\":[\"input\" \"target\"]}", 400, "\"'\\\"' where ',' or ']' was expected (byte 17)\"");
+    refuses("mse", "{\"grad\":[\"input\",]}", 400, "\"grad must be true, false, or a list of tensor names (byte 17)\"");
+    refuses("mse", "{\"grad\":truer}", 400, "\"grad: ");
+    refuses("mse", "{\"grad\":truerthanthetruth}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"reduction\":[\"mean\"]}", 400, "\"reduction must be a string (byte 13)\"");
+    refuses("mse", "{\"reduction\":\"mean}", 400, "\"the end where the rest of a string was expected (byte 19)\"");
+    refuses("mse", "{\"reduction\":\"\\ud800\"}", 400, "\"reduction is no text (byte 13)\"");
+    refuses("mse", "{\"reduction\":1}", 400, "\"reduction must be a string (byte 13)\",\"pointer\":\"/reduction\"");
+    refuses("huber", "{\"delta\":\"1\"}", 400, "\"delta must be a number (byte 9)\",\"pointer\":\"/delta\"");
+    refuses("huber", "{\"delta\":NaN}", 400, "\"delta must be a number (byte 9)\"");
+    refuses("nll", "{\"ignore_index\":1.5}", 400, "\"ignore_index must be a whole number (byte 16)\"");
+    refuses("kl_div", "{\"log_target\":1}", 400, "\"log_target must be true or false (byte 14)\"");
+    refuses("kl_div", "{\"log_target\":truex}", 400, "\"'x' where ',' or '}' was expected");
+    refuses("mse", "{\"grad\":[\"input\",\"inputs\"],\"input\":[1],\"target\":[1]}", 422,
+            "\"mse has no tensor 'inputs'; did you mean 'input'?\",\"pointer\":\"/grad/1\"");
+}
+END_TEST
+
+START_TEST(values_outside_their_choice_are_impossible)
+{
+    refuses("mse", "{\"reduction\":\"avg\"}", 422,
+            "\"reduction is 'avg'; it must be 'mean', 'sum' or 'none'\",\"pointer\":\"/reduction\"");
+    refuses("mse", "{\"reduction\":\"Mean\"}", 422,
+            "\"reduction is 'Mean'; it must be 'mean', 'sum' or 'none'; did you mean 'mean'?\"");
+    refuses(
+        "mse",
+        "{\"reduction\":\"the mean of all the terms that there are in the batch, and not the sum or the terms themselves\"}",
+        422, "\"reduction is 'the mean of all the terms that there are...'; it must be 'mean', 'sum' or 'none'\"");
+    refuses("mse", "{\"dtype\":\"float16\"}", 422, "\"dtype is 'float16'; it must be 'float32' or 'float64'");
+    refuses("mse", "{\"encoding\":\"hex\"}", 422,
+            "\"encoding is 'hex'; it must be 'nested', 'flat' or 'base64'\",\"pointer\":\"/encoding\"");
+    refuses("huber", "{\"delta\":1e400}", 422, "\"delta is out of range\",\"pointer\":\"/delta\"");
+    refuses("nll", "{\"ignore_index\":9223372036854775808}", 422, "\"ignore_index is out of range\"");
+}
+END_TEST
+
+static void *no_memory(size_t size)
+{
+    (void)size;
+    return NULL;
+}
+
+START_TEST(running_out_of_memory_is_no_mistake_of_the_client)
+{
+    json_malloc_t take;
+    json_free_t give;
+    json_get_alloc_funcs(&take, &give);
+    json_set_alloc_funcs(no_memory, give);
+    const char *const bodies[] = {"{\"grad\":true}", "{\"grad\":null}", "{\"reduction\":1.5}"};
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        ask("mse", bodies[i]);
+        ck_assert_int_eq(reply.status, 503);
+    }
+    ask("mse", "{\"gr\\u0061d\":[\"input\",\"\\u0074arget\"],\"input\":[1],\"target\":[3],\"reduction\":\"s\\u0075m\"}");
+    ck_assert_int_eq(reply.status, 200);
+    json_set_alloc_funcs(take, give);
+}
+END_TEST
+
+/* ---- tensors that cannot be ----------------------------------------------------------------------------------------- */
+
+START_TEST(ragged_arrays_are_refused_at_the_odd_one_out)
+{
+    refuses(
+        "mse", "{\"input\":[[1,2],[3]]}", 422,
+        "\"input[1] has 1 elements where its neighbours have 2; nested arrays must be rectangular\",\"pointer\":\"/input/1\"");
+    refuses("mse", "{\"input\":[[1,2],3]}", 422,
+            "\"input[1] is a number where its neighbours are arrays; nested arrays must be rectangular\"");
+    refuses("mse", "{\"input\":[1,[2]]}", 422, "\"input[1] is an array where its neighbours are numbers");
+    refuses("mse", "{\"input\":[[],[1]]}", 422, "\"input[1] has 1 elements where its neighbours have 0");
+    refuses("mse", "{\"input\":[[[1]],[]]}", 422, "\"input[1] has 0 elements where its neighbours have 1");
+    refuses("mse", "{\"input\":[[[1],[2]],[[3],[4,5]]]}", 422, "\"input[1][1] has 2 elements where its neighbours have 1");
+    refuses("mse", "{\"input\":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}", 400, "\"input has more than 16 dimensions (byte 25)\"");
+}
+END_TEST
+
+START_TEST(shapes_and_data_must_agree)
+{
+    refuses("mse", "{\"input\":{\"shape\":[2],\"data\":[1]}}", 422,
+            "\"input: the data has 1 elements where shape (2,) has 2\",\"pointer\":\"/input/data\"");
+    refuses("mse", "{\"input\":{\"data\":[[1,2]],\"shape\":[2,1]}}", 422,
+            "\"input: the data has shape (1, 2) where 'shape' says (2, 1)\",\"pointer\":\"/input/data\"");
+    refuses("mse", "{\"input\":{\"shape\":[1]}}", 422,
+            "\"input: there is no 'data' in the tensor object\",\"pointer\":\"/input\"");
+    refuses("mse", "{\"input\":{\"shape\":[4294967296,4294967296],\"data\":[1]}}", 422,
+            "\"input: the shape has more elements than can be addressed\",\"pointer\":\"/input/shape\"");
+    refuses("mse", "{\"input\":{\"shape\":[-1],\"data\":[1]}}", 400,
+            "\"input/shape: a dimension is -1; it must be a whole number, not negative, below 2^63 (byte 19)\"");
+    refuses("mse", "{\"input\":{\"shape\":[1.5],\"data\":[1]}}", 400, "\"input/shape: a dimension is 1.5; it must be");
+    refuses("mse", "{\"input\":{\"shape\":[2, 9223372036854775808],\"data\":[1]}}", 400,
+            "\"input/shape: a dimension is 9223372036854775808; it must be");
+    refuses("mse", "{\"input\":{\"shape\":[1,],\"data\":[1]}}", 400,
+            "\"input/shape: ']' where a dimension was expected (byte 21)\"");
+    refuses("mse", "{\"input\":{\"shape\":1,\"data\":[1]}}", 400,
+            "\"input/shape: '1' where an array of dimensions was expected (byte 18)\"");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shap\":[1]}}", 400,
+            "\"a tensor object has no field 'shap'; did you mean 'shape'?\",\"pointer\":\"/input/shap\"");
+    refuses("mse", "{\"input\":{\"data\":[1],\"data\":[1]}}", 400, "\"input has two fields 'data'");
+    refuses("mse", "{\"input\":{\"dtype\":\"float\",\"data\":[1]}}", 422,
+            "\"there is no dtype 'float'; there are float64, float32,");
+    refuses("mse", "{\"input\":{}}", 422, "\"input: there is no 'data' in the tensor object\"");
+}
+END_TEST
+
+/* What a float32 tensor of one element is answered whose data is this buffer. */
+static void refuses_buffer(const char *buffer, const char *encoding, int status, const char *part)
+{
+    char body[200];
+    snprintf(body, sizeof body,
+             "{\"target\":[1],\"input\":{\"shape\":[1],\"dtype\":\"float32\","
+             "\"data\":{\"buffer\":\"%s\",\"encoding\":\"%s\"}}}",
+             buffer, encoding);
+    refuses("mse", body, status, part);
+}
+
+START_TEST(buffers_must_be_base64_of_the_right_length)
+{
+    refuses_buffer("AACAPw=", "base64", 422,
+                   "\"input: the buffer has 7 characters of base64; 4 bytes, which 1 elements of float32 take, make "
+                   "8\",\"pointer\":\"/input/data/buffer\"");
+    refuses_buffer("AACA*w==", "base64", 400,
+                   "\"input/data/buffer is not base64 (byte 75)\",\"pointer\":\"/input/data/buffer\",\"offset\":75}");
+    /* bits behind the last byte */
+    refuses_buffer("AACAPx==", "base64", 400, "\"input/data/buffer is not base64");
+    /* a byte too many */
+    refuses_buffer("AACAPwA=", "base64", 400, "\"input/data/buffer is not base64");
+    /* an escaped line break, not an n */
+    refuses_buffer("AACA\\nw==", "base64", 400, "\"input/data/buffer is not base64");
+    refuses_buffer("AACAP===", "base64", 400, "\"input/data/buffer is not base64");
+    refuses_buffer("AACAPw==", "hex", 400, "\"the encoding of a buffer must be \\\"base64\\\" (byte");
+    refuses("mse", "{\"input\":{\"shape\":[1],\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}", 422,
+            "\"input: a buffer needs its dtype beside it\"");
+    refuses("mse", "{\"input\":{\"dtype\":\"float32\",\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}", 422,
+            "\"input: a buffer needs its shape beside it\"");
+    refuses("mse", "{\"input\":{\"data\":{\"buffer\":\"AACAPw==\"}}}", 400,
+            "\"input/data must have both 'buffer' and 'encoding'");
+}
+END_TEST
+
+START_TEST(integers_must_be_whole_and_fit)
+{
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[0.5]}", 422,
+            "\"target[0] is 0.5; a whole number was expected\",\"pointer\":\"/target/0\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[null]}", 422, "\"target[0] is null; a whole number was expected\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[x]}", 400, "\"target[0] is x; a whole number was expected\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[1e30]}", 422,
+            "\"target[0] is 1e30; int64 holds [-9223372036854775808, 9223372036854775807]\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551616]}}", 422,
+            "\"target[0] is 18446744073709551616; uint64 holds [0, 18446744073709551615]\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[-1]}}", 422,
+            "\"target[0] is -1; uint64 holds [0, 18446744073709551615]\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint16\",\"data\":[65536]}}", 422,
+            "\"target[0] is 65536; uint16 holds [0, 65535]\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"int8\",\"data\":[300]}}", 422,
+            "\"target[0] is 300; int8 holds [-128, 127]\",\"pointer\":\"/target/data/0\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint8\",\"data\":[-1]}}", 422,
+            "\"target[0] is -1; uint8 holds [0, 255]\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"bool\",\"data\":[2]}}", 422,
+            "\"target[0] is 2; bool holds true, false, 1 and 0\"");
+}
+END_TEST
+
+START_TEST(strings_among_numbers_are_quoted_to_their_end)
+{
+    refuses("mse", "{\"input\":[\"1,5\"],\"target\":[1]}", 400, "\"input[0] is \\\"1,5\\\"; a number was expected");
+    refuses("mze", "{}", 404, "\"there is no loss 'mze'; did you mean 'mse'?\"");
+    refuses("zzzzzzzzz", "{}", 404, "\"there is no loss 'zzzzzzzzz'; GET /v1/losses lists them\"");
+}
+END_TEST
+
+START_TEST(unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored)
+{
+    /* As int64 these would be -100, which is ignored, and -1, which ends a list of labels. */
+    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551516]}}", 422,
+            "\"target[0] is 18446744073709551516; class indices must be in [0, 2), or -100 to be ignored\"");
+    refuses("multilabel_margin",
+            "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[[0,18446744073709551615]]}}", 422,
+            "\"target[0][1] is 18446744073709551615; class indices must be in [0, 2), and -1 ends their list\"");
+    refuses("nll",
+            "{\"input\":[[0,0]],\"ignore_index\":9223372036854775807,"
+            "\"target\":{\"dtype\":\"uint64\",\"data\":[9223372036854775808]}}",
+            422, "\"target[0] is 9223372036854775808; class indices must be in [0, 2), or 9223372036854775807 to be ignored\"");
+}
+END_TEST
+
+START_TEST(unsigned_numbers_are_rounded_once)
+{
+    /* 2^63 + 2^10, half way between two doubles, and one more; 2^64 - 1 */
+    answers("l1",
+            "{\"dtype\":\"float64\",\"reduction\":\"none\",\"target\":[0,0,0],\"input\":{\"dtype\":\"uint64\","
+            "\"data\":[9223372036854776832,9223372036854776833,18446744073709551615]}}",
+            "{\"loss\":{\"shape\":[3],\"dtype\":\"float64\",\"data\":[9223372036854776000,9223372036854778000,"
+            "18446744073709552000]},\"reduction\":\"none\","
+            "\"dtype\":\"float64\",\"count\":3}\n");
+    answers("l1",
+            "{\"reduction\":\"none\",\"target\":[0,0],\"input\":{\"dtype\":\"uint32\",\"data\":[4294967295,4294967040]}}",
+            "{\"loss\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":[4294967300,4294967000]},\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":2}\n");
+}
+END_TEST
+
+START_TEST(elements_that_cannot_be_are_pointed_at_as_they_were_written)
+{
+    refuses("nll", "{\"input\":[[0,0],[0,0]],\"target\":[0,7]}", 422,
+            "\"target[1] is 7; class indices must be in [0, 2), or -100 to be ignored\",\"pointer\":\"/target/1\"}");
+    refuses("nll", "{\"input\":[[[0,0],[0,0]]],\"target\":{\"shape\":[1,2],\"data\":[0,7]}}", 422,
+            "\"target[0][1] is 7; class indices must be in [0, 2), or -100 to be ignored\",\"pointer\":\"/target/data/1\"}");
+    refuses("bce", "{\"input\":{\"data\":[[0.5,1.5]]},\"target\":[[0,0]]}", 422,
+            "\"input[0][1] is 1.5; probabilities must be in [0, 1] (for logits there is "
+            "bce_with_logits)\",\"pointer\":\"/input/data/0/1\"}");
+}
+END_TEST
+
+START_TEST(a_broadcast_beyond_all_bounds_is_refused)
+{
+    enum { N = 20000 };
+    char *body = malloc(N * 6 + 100), *at = body;
+    at += sprintf(at, "{\"input\":[0");
+    for (int i = 1; i < N; i++)
+        at += sprintf(at, ",0");
+    at += sprintf(at, "],\"target\":[[0]");
+    for (int i = 1; i < N; i++)
+        at += sprintf(at, ",[0]");
+    sprintf(at, "]}");
+    refuses("mse", body, 422, "\"broadcasting makes 400000000 loss terms of this request; the most is 4194304\"");
+    free(body);
+}
+END_TEST
+
+START_TEST(more_work_than_was_allowed_is_left_undone)
+{
+    const char *const body = "{\"input\":[[1],[2],[3]],\"target\":[1,2,3]}";
+    const struct v1_request request = {
+        .loss = "mse", .body = body, .len = strlen(body), .work = {.now = 8}, .threads = 1};
+    struct reply left = {0};
+    v1_evaluate(&request, &left);
+    ck_assert_int_eq(left.status, 0);
+    ck_assert_ptr_null(left.body.data);
+    answers(
+        "mse", body,
+        "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":9,\"warnings\":[\"the target's "
+        "shape differs from the input's: they are broadcast, which is likely not what was meant\"]}\n");
+}
+END_TEST
+
+/* ---- heads ---------------------------------------------------------------------------------------------------------- */
+
+static int head(const char *loss, const char *content_type, const char *accept, const char *query)
+{
+    reply_free(&reply);
+    reply = (struct reply){0};
+    const bool possible = v1_evaluate_possible(
+        &(struct v1_request){.loss = loss, .content_type = content_type, .accept = accept, .query = query}, &reply);
+    return possible ? 200 : reply.status;
+}
+
+START_TEST(media_types_are_negotiated)
+{
+    ck_assert_int_eq(head("mse", "application/json", NULL, NULL), 200);
+    ck_assert_int_eq(head("mse", "Application/JSON; charset=utf-8", "*/*", NULL), 200);
+    ck_assert_int_eq(head("mse", "application/vnd.x+json", "text/html, application/*;q=0.1", NULL), 200);
+    ck_assert_int_eq(head("mse", "text/plain", NULL, NULL), 415);
+    ck_assert_int_eq(head("mse", "", NULL, NULL), 415);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "Content-Type is empty; send application/json"));
+    ck_assert_int_eq(head("mse", " ; charset=utf-8", NULL, NULL), 415);
+    ck_assert_int_eq(head("mse", "application/x-www-form-urlencoded", NULL, NULL), 415);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "curl --json"));
+    ck_assert_int_eq(head("mse", NULL, "text/html", NULL), 406);
+    ck_assert_int_eq(head("mse", NULL, "application/json;q=0, application/*;q=0", NULL), 406);
+    ck_assert_int_eq(head("mse", NULL, NULL, "grad"), 400);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "the query has 'grad'; a JSON request has its fields in the body"));
+    ck_assert_int_eq(head("mes", NULL, NULL, NULL), 404);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "there is no loss 'mes'; did you mean 'mse'?"));
+}
+END_TEST
+
+START_TEST(problems_escape_what_they_quote)
+{
+    ck_assert_int_eq(head("a\"\x01\xff+", NULL, NULL, NULL), 404);
+    json_t *problem = json_loadb(reply.body.data, reply.body.len, 0, NULL);
+    ck_assert_str_eq(json_string_value(json_object_get(problem, "detail")),
+                     "there is no loss 'a\"??+'; GET /v1/losses lists them");
+    json_decref(problem);
+}
+END_TEST
+
+/* _i is the loss's place in the table. */
+START_TEST(every_loss_describes_itself)
+{
+    const struct loss_descriptor *loss = loss_at((size_t)_i);
+    struct reply list = {0}, one = {0};
+    v1_list(NULL, &list);
+    v1_describe(loss->aliases[0], "application/json", &one);
+    ck_assert_int_eq(list.status, 200);
+    ck_assert_int_eq(one.status, 200);
+    json_t *all = json_loadb(list.body.data, list.body.len, 0, NULL),
+           *description = json_loadb(one.body.data, one.body.len, 0, NULL);
+    ck_assert(json_equal(json_array_get(json_object_get(all, "losses"), (size_t)_i), description));
+    ck_assert_str_eq(json_string_value(json_object_get(description, "name")), loss->name);
+    ck_assert_uint_eq(json_array_size(json_object_get(description, "tensors")), (size_t)loss_tensor_specs(loss));
+    ck_assert_uint_eq(json_array_size(json_object_get(description, "parameters")), (size_t)loss_param_specs(loss));
+    for (int k = 0; k < loss_param_specs(loss); k++) {
+        const struct loss_param_spec *const spec = &loss->params[k];
+        const json_t *const param = json_array_get(json_object_get(description, "parameters"), (size_t)k);
+        if (spec->type != LOSS_NUMBER)
+            continue;
+        ck_assert(json_real_value(json_object_get(param, "default")) == spec->fallback.number);
+        ck_assert(!spec->has_max || json_object_get(param, "exclusiveMaximum") ||
+                  json_real_value(json_object_get(param, "maximum")) == spec->max);
+        ck_assert_ptr_null(memmem(one.body.data, one.body.len, "99999", strlen("99999")));
+    }
+    json_decref(all);
+    json_decref(description);
+    reply_free(&list);
+    reply_free(&one);
+}
+END_TEST
+
+/* ---- long tensors --------------------------------------------------------------------------------------------------- */
+
+static uint64_t random_state = UINT64_C(88172645463325252);
+static unsigned random_below(unsigned n) /* xorshift64 (Marsaglia 2003) */
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (unsigned)(random_state >> 33) % n;
+}
+
+static char *put_blanks(char *to, bool blank)
+{
+    for (unsigned n = blank ? random_below(4) * random_below(4) * random_below(8) : 0; n > 0; n--)
+        *to++ = " \t\n\r"[random_below(4)];
+    return to;
+}
+
+/* A number of one of many shapes, as text. */
+static char *put_number(char *to, int kind)
+{
+    const double value = ldexp((double)random_below(1u << 30) - 0x1p29, (int)random_below(60) - 50);
+    switch (kind == 0 ? random_below(8) : 1) {
+    case 0:
+        return to + sprintf(to, "%.*g", (int)random_below(40), value);
+    case 2:
+        return to + sprintf(to, "%d", (int)random_below(100) - 50);
+    case 3:
+        return to + sprintf(to, "%s", random_below(4) ? "0" : "-0.0");
+    case 4:
+        return to + sprintf(to, "%.*f", (int)random_below(30), value);
+    case 5:
+        return to + sprintf(to, "%.5e", value);
+    case 6:
+        return random_below(20) ? to + sprintf(to, "%.7g", value) : to + sprintf(to, "%s", "-Infinity");
+    default:
+        return to + sprintf(to, "%.17g", value);
+    }
+}
+
+/* Nested arrays of that shape, in memory of their own. Notes where each element begins. */
+static char *tensor_text(int rank, const size_t *shape, int kind, bool blank, size_t *begin)
+{
+    size_t count = 1;
+    for (int axis = 0; axis < rank; axis++)
+        count *= shape[axis];
+    char *const text = malloc(count * (blank ? 464 : 64) + 1000), *to = text;
+    for (size_t i = 0; i < count; i++) {
+        size_t run = 1; /* elements of an array at this axis */
+        int opened = 0, closed = 0;
+        for (int axis = rank; axis-- > 0; opened += i % run == 0, closed += (i + 1) % run == 0)
+            run *= shape[axis];
+        for (; opened > 0; opened--)
+            to = put_blanks(to, blank), *to++ = '[';
+        to = put_blanks(to, blank);
+        begin[i] = (size_t)(to - text);
+        to = put_number(to, kind);
+        to = put_blanks(to, blank);
+        for (; closed > 0; closed--)
+            to = put_blanks(to, blank), *to++ = ']';
+        if (i + 1 < count)
+            *to++ = ',';
+    }
+    *to = '\0';
+    char *const exact = strdup(text); /* nothing behind the NUL */
+    free(text);
+    return exact;
+}
+
+static void decodes(const char *text, int rank, const size_t *shape, const size_t *begin, int threads)
+{
+    struct tensor_json tensor;
+    struct loss_error error = {.message = ""};
+    const char *end;
+    const size_t len = strlen(text);
+    ck_assert_msg(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error) == LOSS_OK, "%s", error.message);
+    ck_assert_ptr_eq(end, text + len);
+    ck_assert_int_eq(tensor.rank, rank);
+    for (int axis = 0; axis < rank; axis++)
+        ck_assert_uint_eq(tensor.shape[axis], shape[axis]);
+    float *const narrow = malloc(tensor.count * sizeof *narrow + 1);
+    double *const wide = malloc(tensor.count * sizeof *wide + 1);
+    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT32, narrow, text, "/input", threads, NULL, &error) == LOSS_OK, "%s",
+                  error.message);
+    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT64, wide, text, "/input", threads, NULL, &error) == LOSS_OK, "%s",
+                  error.message);
+    for (size_t i = 0; i < tensor.count; i++) {
+        const float narrow_expected = strtof(text + begin[i], NULL);
+        const double wide_expected = strtod(text + begin[i], NULL);
+        if (memcmp(&narrow[i], &narrow_expected, sizeof *narrow) != 0 || memcmp(&wide[i], &wide_expected, sizeof *wide) != 0)
+            ck_abort_msg("element %zu is %a and %a: %.40s", i, (double)narrow[i], wide[i], text + begin[i]);
+    }
+    free(narrow);
+    free(wide);
+}
+
+/* Every count around the blocks that are looked at at once, and white space wherever it may be. */
+START_TEST(tensors_of_every_size_are_decoded)
+{
+    for (size_t n = 1; n < 140; n++)
+        for (int form = 0; form < 8; form++) {
+            size_t begin[140 * 3], shape[] = {form & 4 ? 3 : n, form & 4 ? n : 1};
+            const int rank = form & 4 ? 2 : 1;
+            char *const text = tensor_text(rank, shape, form & 2, form & 1, begin);
+            decodes(text, rank, shape, begin, 1);
+            free(text);
+        }
+}
+END_TEST
+
+/* Long ones are cut in pieces, however many threads there are. */
+START_TEST(long_tensors_are_decoded_by_any_number_of_threads)
+{
+    static const size_t shapes[][3] = {{40000, 1, 1}, {500, 80, 1}, {20000, 1, 2}, {7, 1000, 5}, {1, 30000, 1}};
+    size_t *const begin = malloc(sizeof *begin * 2000000);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (int form = 0; form < 4; form++) {
+            const int rank = i == 0 ? 1 : i == 1 || i == 4 ? 2 : 3;
+            char *const text = tensor_text(rank, shapes[i], form & 2, form & 1, begin);
+            decodes(text, rank, shapes[i], begin, 1);
+            decodes(text, rank, shapes[i], begin, 3);
+            free(text);
+        }
+    const size_t longest = 600000; /* more text than there are marks for at first */
+    char *const text = tensor_text(1, &longest, 1, false, begin);
+    decodes(text, 1, &longest, begin, 3);
+    free(text);
+    free(begin);
+}
+END_TEST
+
+START_TEST(long_tensors_are_given_up_once_nobody_waits_for_them)
+{
+    static size_t begin[100000];
+    const size_t longest = 100000;
+    const bool cancel = true;
+    const struct allowance allowance = {.cancel = &cancel};
+    char *const text = tensor_text(1, &longest, 1, false, begin);
+    struct tensor_json tensor;
+    struct loss_error error = {.message = ""};
+    const char *end;
+    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + strlen(text), "/input", NULL, &end, &error), LOSS_OK);
+    float *const out = calloc(longest, sizeof *out);
+    for (int threads = 1; threads <= 3; threads += 2)
+        ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", threads, &allowance, &error),
+                         LOSS_CANCELLED);
+    for (size_t i = 0; i < longest; i++)
+        ck_assert_msg(out[i] == 0, "element %zu was decoded", i);
+    free(out);
+    free(text);
+}
+END_TEST
+
+/* Whatever is wrong with long text, it is said of the first place, by any number of threads. */
+START_TEST(the_first_mistake_of_a_long_tensor_is_named)
+{
+    enum { ROWS = 4000, COLUMNS = 5 };
+    static const char *const wrong[] = {"01", "1.", "-", "1e", "tru", "1.5.5", "nul", "--1", "1x"};
+    static size_t begin[ROWS * COLUMNS + 1];
+    const size_t shape[] = {ROWS, COLUMNS};
+    for (int round = 0; round < 60; round++) {
+        char *const text = tensor_text(2, shape, 1, round % 2, begin);
+        const size_t len = strlen(text);
+        size_t first = ROWS * COLUMNS;
+        for (int mistakes = 1 + round % 3; mistakes > 0; mistakes--) {
+            const size_t element = random_below(ROWS * COLUMNS);
+            const char *const what = wrong[random_below(sizeof wrong / sizeof wrong[0])];
+            memset(text + begin[element], '7', strcspn(text + begin[element], " \t\n\r,]"));
+            memcpy(text + begin[element] + strcspn(text + begin[element], " \t\n\r,]") - strlen(what), what, strlen(what));
+            memset(text + begin[element], ' ', strcspn(text + begin[element], " \t\n\r,]") - strlen(what));
+            first = element < first ? element : first;
+        }
+        struct tensor_json tensor;
+        struct loss_error errors[2];
+        const char *end;
+        char place[64], path[64];
+        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &errors[0]), LOSS_OK);
+        float *const out = malloc(tensor.count * sizeof *out);
+        for (int i = 0; i < 2; i++)
+            ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", i ? 3 : 1, NULL, &errors[i]),
+                             LOSS_MALFORMED);
+        free(out);
+        snprintf(place, sizeof place, "input[%zu][%zu] is ", first / COLUMNS, first % COLUMNS);
+        snprintf(path, sizeof path, "/input/%zu/%zu", first / COLUMNS, first % COLUMNS);
+        for (int i = 0; i < 2; i++) {
+            ck_assert_msg(strncmp(errors[i].message, place, strlen(place)) == 0, "%s, not %s", errors[i].message, place);
+            ck_assert_str_eq(errors[i].path, path);
+            ck_assert_int_eq(errors[i].offset, (int64_t)(begin[first] + strspn(text + begin[first], " ")));
+        }
+        ck_assert_str_eq(errors[0].message, errors[1].message);
+        free(text);
+    }
+}
+END_TEST
+
+/* It is not scanned to its end, which is not sound. */
+START_TEST(long_tensors_are_not_scanned_any_further_once_nobody_wants_them)
+{
+    static const char *const elements[] = {"1,", "[1],", "[[2, 3]],", "\"nan\",", "  \n 1,"};
+    enum { LEN = 4 << 20 };
+    const size_t size = strlen(elements[_i]);
+    const bool cancelled = true;
+    const struct allowance allowance = {.cancel = &cancelled};
+    struct tensor_json tensor;
+    struct loss_error error;
+    const char *end;
+    char *const text = malloc(LEN + 1);
+    size_t len = 0;
+    for (text[len++] = '['; len + size + 1 < LEN; len += size)
+        memcpy(text + len, elements[_i], size);
+    text[len++] = '}';
+    text[len] = '\0';
+    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", &allowance, &end, &error), LOSS_CANCELLED);
+    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error), LOSS_MALFORMED);
+    free(text);
+}
+END_TEST
+
+/* One byte of a long array made another, anywhere: whatever the scan says of it, it says at its place. */
+START_TEST(broken_structure_is_found_where_it_breaks)
+{
+    enum { N = 200 };
+    size_t begin[N];
+    const size_t shape[] = {N};
+    for (int round = 0; round < 3000; round++) {
+        char *const text = tensor_text(1, shape, round % 3, round % 2, begin);
+        const size_t len = strlen(text), at = 1 + begin[random_below(N - 1)];
+        size_t comma = at + strcspn(text + at, ",");
+        struct tensor_json tensor;
+        struct loss_error error;
+        const char *end;
+        char message[64];
+        const unsigned kind = random_below(4);
+        text[comma] = "; {["[kind]; /* a byte that cannot be; two elements side by side; one that opens something */
+        size_t expected = comma + (kind == 1 ? strspn(text + comma, " \t\n\r") : 0);
+        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error), LOSS_MALFORMED);
+        ck_assert_msg(error.offset == (int64_t)expected, "byte %lld, not %zu of %s", (long long)error.offset, expected, text);
+        snprintf(message, sizeof message, "where ',' or ']' was expected (byte %zu)", expected);
+        ck_assert_msg(strstr(error.message, message) != NULL, "%s: %s", error.message, message);
+        text[comma] = ',';
+        /* A comma too many. */
+        const size_t second = comma + 1 + strspn(text + comma + 1, " \t\n\r");
+        memset(text + second, ' ', strcspn(text + second, " \t\n\r,]"));
+        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error), LOSS_MALFORMED);
+        expected = comma + 1 + strspn(text + comma + 1, " \t\n\r");
+        ck_assert_int_eq(error.offset, (int64_t)expected);
+        snprintf(message, sizeof message, "where a number or an array was expected (byte %zu)", expected);
+        ck_assert_msg(strstr(error.message, message) != NULL, "%s: %s", error.message, message);
+        free(text);
+    }
+}
+END_TEST
+
+/* The text of a tensor element by element. */
+static void encode_slowly(struct buffer *out, const struct loss_tensor *tensor, int rank, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t run = 1;
+        int opened = rank == 1 && i == 0, closed = rank == 1 && i + 1 == count;
+        for (int axis = rank; rank > 1 && axis-- > 0; opened += i % run == 0, closed += (i + 1) % run == 0)
+            run *= tensor->shape[axis];
+        for (; opened > 0; opened--)
+            buffer_text(out, "[");
+        if (tensor->dtype == LOSS_FLOAT64 || !isfinite(((const float *)tensor->data)[i]))
+            json_append_number(out, tensor->dtype == LOSS_FLOAT64 ? ((const double *)tensor->data)[i]
+                                                                  : (double)((const float *)tensor->data)[i]);
+        else
+            out->len += number_write_f32(buffer_reserve(out, NUMBER_TEXT), ((const float *)tensor->data)[i]);
+        for (; closed > 0; closed--)
+            buffer_text(out, "]");
+        if (i + 1 < count)
+            buffer_text(out, ",");
+    }
+}
+
+START_TEST(long_tensors_are_written_by_any_number_of_threads)
+{
+    static const size_t shapes[][4] = {
+        {1},       {7},        {4095},     {4096},          {4097},        {20000},        {2, 3},
+        {3000, 7}, {1, 20000}, {20000, 1}, {10, 20, 30, 5}, {1, 1, 1, 17}, {4096, 1, 1, 5}};
+    enum { MOST = 30000 };
+    static float narrow[MOST];
+    static double wide[MOST];
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] * 4; i++) {
+        struct loss_tensor tensor = {.data = i & 1 ? (void *)wide : (void *)narrow,
+                                     .dtype = i & 1 ? LOSS_FLOAT64 : LOSS_FLOAT32};
+        size_t count = 1;
+        for (; tensor.rank < 4 && shapes[i / 4][tensor.rank] > 0; tensor.rank++)
+            count *= tensor.shape[tensor.rank] = shapes[i / 4][tensor.rank];
+        for (size_t k = 0; k < count; k++) {
+            wide[k] = ldexp((double)random_below(1u << 30) - 0x1p29, (int)random_below(300) - 170);
+            wide[k] = random_below(i & 2 ? 3 : 1000) ? wide[k] : (double[]){0, NAN, INFINITY, -INFINITY, -0.0}[random_below(5)];
+            narrow[k] = (float)wide[k];
+        }
+        for (int threads = 1; threads <= 3; threads += 2)
+            for (int flat = 0; flat < 2; flat++) {
+                struct buffer out = {0}, expected = {0};
+                tensor_json_encode(&out, &tensor, flat ? FORM_FLAT : FORM_NESTED, threads);
+                encode_slowly(&expected, &tensor, flat ? 1 : tensor.rank, count);
+                ck_assert(!out.failed && !expected.failed);
+                const char *text = out.data;
+                size_t len = out.len;
+                if (flat) {
+                    buffer_append(&out, "", 1);
+                    text = strstr(out.data, "\"data\":") + strlen("\"data\":");
+                    len = (size_t)(out.data + out.len - 2 - text);
+                }
+                ck_assert_uint_eq(len, expected.len);
+                ck_assert(memcmp(text, expected.data, len) == 0);
+                buffer_free(&out);
+                buffer_free(&expected);
+            }
+    }
+}
+END_TEST
+
+Suite *json_suite(void)
+{
+    Suite *suite = suite_create("json");
+    SUITE_ADD(suite, "json_answers", parameters_may_be_infinite_or_null_where_they_say_so,
+              an_answer_holds_what_was_asked_for_and_no_more,
+              tensors_come_back_in_the_form_in_which_they_were_sent, numbers_are_read_as_json_and_python_write_them,
+              every_dtype_is_decoded, byte_order_mark_before_the_body_is_ignored,
+              escapes_in_base64_count_as_what_they_stand_for, base64_of_every_length_is_decoded,
+              a_tensor_that_is_null_is_left_out, halves_are_rounded_to_even, keys_may_be_escaped,
+              excerpts_end_where_their_quotes_do, pointers_hold_whole_tokens,
+              parameters_of_every_type_are_taken);
+    SUITE_ADD(suite, "json_malformed", what_is_not_json_is_refused_at_its_byte,
+              numbers_that_json_forbids_are_refused_at_their_element, fields_are_known_once_and_of_their_type,
+              values_outside_their_choice_are_impossible, running_out_of_memory_is_no_mistake_of_the_client);
+    SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out, shapes_and_data_must_agree,
+              buffers_must_be_base64_of_the_right_length, integers_must_be_whole_and_fit,
+              elements_that_cannot_be_are_pointed_at_as_they_were_written,
+              strings_among_numbers_are_quoted_to_their_end,
+              unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored, unsigned_numbers_are_rounded_once,
+              a_broadcast_beyond_all_bounds_is_refused,
+              more_work_than_was_allowed_is_left_undone);
+    TCase *const lengthy = tcase_create("json_long_tensors");
+    tcase_set_timeout(lengthy, 120); /* sanitizers are slow */
+    tcase_add_test(lengthy, tensors_of_every_size_are_decoded);
+    tcase_add_test(lengthy, long_tensors_are_decoded_by_any_number_of_threads);
+    tcase_add_test(lengthy, long_tensors_are_given_up_once_nobody_waits_for_them);
+    tcase_add_loop_test(lengthy, long_tensors_are_not_scanned_any_further_once_nobody_wants_them, 0, 5);
+    tcase_add_test(lengthy, the_first_mistake_of_a_long_tensor_is_named);
+    tcase_add_test(lengthy, broken_structure_is_found_where_it_breaks);
+    tcase_add_test(lengthy, long_tensors_are_written_by_any_number_of_threads);
+    suite_add_tcase(suite, lengthy);
+    SUITE_ADD(suite, "json_heads", media_types_are_negotiated, problems_escape_what_they_quote);
+    TCase *descriptions = tcase_create("json_descriptions");
+    tcase_add_loop_test(descriptions, every_loss_describes_itself, 0, (int)loss_count());
+    suite_add_tcase(suite, descriptions);
+    return suite;
+}

@@ -1,0 +1,122 @@
+/* Bytes of an answer that are sent early: the rest of it is sent without them. */
+#include "mhd_workarounds/early_status_line.h"
+#include "suites.h"
+
+#include <check.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+enum { LEN = sizeof answer - 1, HEAD = LEN - 2, COMMON = 7 };
+
+static int here, there;
+
+static void setup(void)
+{
+    int pair[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    here = pair[0];
+    there = pair[1];
+    ck_assert(prefix_open((size_t)here + 1));
+}
+
+static void teardown(void)
+{
+    prefix_close();
+    close(here);
+    close(there);
+}
+
+/* What the other side has been sent is the answer, and nothing else. */
+static void expect_answer(void)
+{
+    char text[2 * LEN];
+    ck_assert_int_eq(recv(there, text, sizeof text, MSG_DONTWAIT), LEN);
+    ck_assert_mem_eq(text, answer, LEN);
+}
+
+/* Sends bytes to the end, as often as that takes. */
+static void send_all(const char *bytes, size_t len, size_t piece)
+{
+    while (len > 0) {
+        const ssize_t sent = send(here, bytes, len < piece ? len : piece, 0);
+        ck_assert_int_gt(sent, 0);
+        bytes += sent;
+        len -= (size_t)sent;
+    }
+}
+
+START_TEST(prefix_is_left_out_of_the_answer)
+{
+    for (size_t early = 0; early < COMMON + 3; early++) {
+        for (size_t piece = 1; piece <= LEN; piece++) {
+            for (size_t i = 0; i < early; i++)
+                prefix_send(here);
+            send_all(answer, LEN, piece);
+            expect_answer();
+        }
+    }
+}
+END_TEST
+
+START_TEST(prefix_is_left_out_of_an_answer_in_parts)
+{
+    for (size_t early = 0; early < COMMON + 3; early++) {
+        char copy[sizeof answer];
+        memcpy(copy, answer, sizeof answer);
+        struct iovec parts[] = {{copy, HEAD}, {copy + HEAD, LEN - HEAD}};
+        const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+        for (size_t i = 0; i < early; i++)
+            prefix_send(here);
+        const ssize_t sent = sendmsg(here, &message, 0);
+        ck_assert_int_eq(sent, early == 0 ? LEN : HEAD); /* the library sends the rest */
+        send_all(answer + sent, LEN - (size_t)sent, LEN);
+        expect_answer();
+    }
+}
+END_TEST
+
+START_TEST(prefix_of_a_connection_ends_with_it)
+{
+    char byte;
+    prefix_send(here);
+    ck_assert_int_eq(recv(there, &byte, 1, MSG_DONTWAIT), 1);
+    ck_assert_int_eq(byte, 'H');
+    prefix_end(here);
+    send_all(answer, LEN, LEN);
+    expect_answer();
+}
+END_TEST
+
+/* The kernel takes no more: the byte has not been sent. */
+START_TEST(prefix_that_is_not_taken_is_not_left_out)
+{
+    static char full[4096];
+    size_t filled = 0;
+    for (ssize_t sent; (sent = send(here, full, sizeof full, MSG_DONTWAIT)) > 0;)
+        filled += (size_t)sent;
+    prefix_send(here);
+    while (filled > 0) {
+        const ssize_t got = recv(there, full, sizeof full, MSG_DONTWAIT);
+        ck_assert_int_gt(got, 0);
+        filled -= (size_t)got;
+    }
+    send_all(answer, LEN, LEN);
+    expect_answer();
+}
+END_TEST
+
+Suite *prefix_suite(void)
+{
+    Suite *suite = suite_create("prefix");
+    TCase *tcase = tcase_create("prefix");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, prefix_is_left_out_of_the_answer);
+    tcase_add_test(tcase, prefix_is_left_out_of_an_answer_in_parts);
+    tcase_add_test(tcase, prefix_of_a_connection_ends_with_it);
+    tcase_add_test(tcase, prefix_that_is_not_taken_is_not_left_out);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

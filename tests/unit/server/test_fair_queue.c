@@ -1,0 +1,616 @@
+/* The order in which jobs are computed, and how they end: without sockets, and without a clock
+   where that can be. */
+#include "compute/executor.h"
+#include "compute/fair_queue.h"
+#include "suites.h"
+
+#include <check.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "util/clock.h"
+
+#define MS INT64_C(1000000)
+
+enum { MOST = 64 };
+
+static struct schedule *schedule;
+static struct schedule_entry entries[4 * MOST];
+static size_t used;
+static int64_t now;
+
+static void setup(void)
+{
+    schedule = schedule_new(MOST);
+    ck_assert_ptr_nonnull(schedule);
+    used = 0;
+    now = 1000 * MS;
+}
+
+static void teardown(void)
+{
+    schedule_free(schedule);
+}
+
+/* Adds an entry, which must be taken. */
+static struct schedule_entry *add(uint64_t client, int64_t cost_ms)
+{
+    struct schedule_entry *const entry = &entries[used++];
+    *entry = (struct schedule_entry){.client = client, .cost_ns = cost_ms * MS};
+    ck_assert_ptr_null(schedule_add(schedule, entry, now));
+    return entry;
+}
+
+/* Takes the next entry and works on it for as long as was expected. */
+static struct schedule_entry *work(void)
+{
+    struct schedule_entry *const entry = schedule_take(schedule);
+    if (entry) {
+        now += entry->cost_ns;
+        schedule_charge(schedule, entry->cost_ns);
+    }
+    return entry;
+}
+
+START_TEST(schedule_keeps_the_order_of_equal_jobs_of_a_client)
+{
+    struct schedule_entry *const expected[] = {add(1, 10), add(1, 10), add(1, 10)};
+    ck_assert_uint_eq(schedule_entries(schedule), 3);
+    ck_assert_uint_eq(schedule_clients(schedule), 1);
+    for (int i = 0; i < 3; i++)
+        ck_assert_ptr_eq(work(), expected[i]);
+    ck_assert_ptr_null(work());
+    ck_assert_uint_eq(schedule_clients(schedule), 0);
+}
+END_TEST
+
+START_TEST(schedule_lets_another_client_wait_for_one_job)
+{
+    for (int i = 0; i < 16; i++)
+        add(1, 1200);
+    ck_assert_uint_eq(work()->client, 1);
+    ck_assert_ptr_nonnull(schedule_take(schedule)); /* it runs when the other client comes */
+    struct schedule_entry *const other = add(2, 1200);
+    schedule_charge(schedule, 1200 * MS);
+    ck_assert_ptr_eq(work(), other);
+}
+END_TEST
+
+/* By what jobs really take, whatever was expected of them. */
+START_TEST(schedule_divides_the_time_and_not_the_jobs)
+{
+    enum { ROUNDS = 60 };
+    int64_t time[3] = {0};
+    for (int i = 0; i < 20; i++) {
+        add(0, 1);
+        add(1, 1);
+        add(2, 1);
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        struct schedule_entry *const entry = schedule_take(schedule);
+        const int64_t ns = entry->client == 0 ? 40 * MS : entry->client == 1 ? 10 * MS : 20 * MS;
+        schedule_charge(schedule, ns);
+        time[entry->client] += ns;
+        if (schedule_clients(schedule) < 3)
+            break;
+    }
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++)
+            ck_assert_msg(time[i] - time[j] <= 40 * MS, "client %d had %g ms, client %d %g", i,
+                          (double)time[i] / 1e6, j, (double)time[j] / 1e6);
+}
+END_TEST
+
+START_TEST(schedule_prefers_short_jobs_within_reason)
+{
+    struct schedule_entry *const large = add(1, 100);
+    now += 399 * MS;
+    struct schedule_entry *const in_time = add(1, 0);
+    now += 2 * MS;
+    struct schedule_entry *const too_late = add(1, 0);
+    ck_assert_ptr_eq(work(), in_time);
+    ck_assert_ptr_eq(work(), large);
+    ck_assert_ptr_eq(work(), too_late);
+}
+END_TEST
+
+/* However large a job is, short ones of the same client overtake it for two seconds only. */
+START_TEST(schedule_bounds_how_long_a_job_is_overtaken)
+{
+    struct schedule_entry *const large = add(1, 3600000);
+    now += 1999 * MS;
+    struct schedule_entry *const in_time = add(1, 0);
+    now += 2 * MS;
+    add(1, 0);
+    ck_assert_ptr_eq(work(), in_time);
+    ck_assert_ptr_eq(work(), large);
+}
+END_TEST
+
+/* A stream of clients that each come once with a short job does not keep a long one out. */
+START_TEST(schedule_starves_nobody_for_new_clients)
+{
+    struct schedule_entry *const large = add(1, 1000);
+    int overtaken = 0;
+    for (uint64_t client = 2; client < 150; client++) {
+        add(client, 20);
+        if (work() == large)
+            break;
+        overtaken++;
+    }
+    ck_assert_int_le(overtaken, 51);
+}
+END_TEST
+
+/* How many jobs are done until one of a client is. */
+static int jobs_before(uint64_t client)
+{
+    int before = 0;
+    for (const struct schedule_entry *entry; (entry = work()) && entry->client != client;)
+        before++;
+    return before;
+}
+
+/* Those who waited for a long job of another client have all the time that it took to catch up; who
+   comes then does not wait for that. */
+START_TEST(schedule_lets_newcomers_in_while_others_catch_up)
+{
+    add(1, 60000);
+    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    for (int i = 0; i < 16; i++)
+        add(2, 1200);
+    schedule_charge(schedule, 60000 * MS);
+    ck_assert_uint_eq(work()->client, 2);
+    add(3, 1200);
+    ck_assert_int_le(jobs_before(3), 1);
+}
+END_TEST
+
+/* A client that asks for long jobs one by one shares with one that has many short ones waiting. */
+START_TEST(schedule_counts_the_time_of_clients_that_come_again)
+{
+    int64_t time[3] = {0};
+    add(1, 10000);
+    for (int i = 0; i < 60; i++)
+        add(2, 1000);
+    for (int i = 0; i < 60 && schedule_clients(schedule) > 0; i++) {
+        const struct schedule_entry *const entry = work();
+        time[entry->client] += entry->cost_ns;
+        if (entry->client == 1)
+            add(1, 10000);
+        ck_assert_int_le(time[1] - time[2], 10000 * MS);
+        ck_assert_int_le(time[2] - time[1], 10000 * MS);
+    }
+}
+END_TEST
+
+/* Only towards those who waited meanwhile: a newcomer has not. */
+START_TEST(schedule_gives_newcomers_nothing_for_the_time_before)
+{
+    add(1, 60000);
+    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    add(1, 1000);
+    add(1, 1000);
+    add(2, 1000);
+    schedule_charge(schedule, 60000 * MS);
+    ck_assert_uint_eq(work()->client, 2);
+    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    for (int i = 0; i < 10; i++)
+        add(3, 1000);
+    schedule_charge(schedule, 1000 * MS);
+    ck_assert_int_le(jobs_before(1), 2);
+}
+END_TEST
+
+/* Not so if nothing was waiting in between. */
+START_TEST(schedule_forgets_the_time_of_clients_when_nothing_waits)
+{
+    add(1, 60000);
+    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    add(2, 1000);
+    schedule_charge(schedule, 60000 * MS);
+    ck_assert_uint_eq(work()->client, 2);
+    for (int i = 0; i < 10; i++)
+        add(3, 1000);
+    ck_assert_uint_eq(work()->client, 3);
+    add(1, 1000);
+    ck_assert_int_le(jobs_before(1), 1);
+}
+END_TEST
+
+/* A client that was idle has no time in store, and one that was served owes none. */
+START_TEST(schedule_forgets_clients_that_have_nothing_waiting)
+{
+    for (int i = 0; i < 10; i++) {
+        add(1, 100);
+        work();
+    }
+    add(1, 10);
+    add(2, 10);
+    ck_assert_uint_eq(work()->client, 1);
+    ck_assert_uint_eq(work()->client, 2);
+}
+END_TEST
+
+START_TEST(schedule_refuses_the_client_that_has_most_when_it_is_full)
+{
+    for (int i = 0; i < MOST; i++)
+        add(1, i == 3 ? 500 : 1);
+    struct schedule_entry more = {.client = 1}, other = {.client = 2, .cost_ns = 1000 * MS};
+    ck_assert_ptr_eq(schedule_add(schedule, &more, now), &more);
+    ck_assert_ptr_eq(schedule_add(schedule, &other, now),
+                     &entries[3]); /* the one that would have been last */
+    ck_assert_uint_eq(schedule_entries(schedule), MOST);
+    ck_assert_uint_eq(schedule_clients(schedule), 2);
+}
+END_TEST
+
+/* Whichever came first. */
+START_TEST(schedule_refuses_nobody_who_has_fewer_when_it_is_full)
+{
+    for (int i = 0; i < 2; i++)
+        add(1, 1);
+    for (int i = 2; i < MOST - 3; i++)
+        add(2, 1);
+    struct schedule_entry *const last = &entries[MOST - 4];
+    for (int i = 0; i < 3; i++)
+        add(3, 1);
+    struct schedule_entry other = {.client = 4, .cost_ns = 1000 * MS};
+    ck_assert_ptr_eq(schedule_add(schedule, &other, now), last);
+    ck_assert_uint_eq(schedule_clients(schedule), 4);
+}
+END_TEST
+
+START_TEST(schedule_refuses_newcomers_when_every_client_has_one)
+{
+    for (uint64_t i = 0; i < MOST; i++)
+        add(i, 1);
+    struct schedule_entry more = {.client = 1000};
+    ck_assert_ptr_eq(schedule_add(schedule, &more, now), &more);
+}
+END_TEST
+
+START_TEST(schedule_adds_the_running_job_again_though_it_is_full)
+{
+    struct schedule_entry *const first = add(1, 1);
+    ck_assert_ptr_eq(schedule_take(schedule), first);
+    for (uint64_t i = 0; i < MOST; i++)
+        add(2 + i, 1);
+    first->cost_ns = 400 * MS;
+    schedule_readd(schedule, first);
+    schedule_charge(schedule, MS);
+    ck_assert_uint_eq(schedule_entries(schedule), MOST + 1);
+    for (int i = 0; i < MOST; i++)
+        ck_assert_ptr_ne(work(), first);
+    ck_assert_ptr_eq(work(), first);
+}
+END_TEST
+
+static void remove_of_client_2(struct schedule_entry *entry, void *context)
+{
+    int *const visited = context;
+    (*visited)++;
+    if (entry->client == 2)
+        schedule_remove(schedule, entry);
+}
+
+START_TEST(schedule_entries_can_be_removed_while_they_are_visited)
+{
+    int visited = 0;
+    for (int i = 0; i < 5; i++) {
+        now += MS;
+        add(1, 1);
+        add(2, 1);
+        add(3, 1);
+    }
+    ck_assert_int_eq(schedule_oldest(schedule), 1001 * MS);
+    schedule_each(schedule, remove_of_client_2, &visited);
+    ck_assert_int_eq(visited, 15);
+    ck_assert_uint_eq(schedule_entries(schedule), 10);
+    ck_assert_uint_eq(schedule_clients(schedule), 2);
+    for (struct schedule_entry *entry; (entry = work());)
+        ck_assert_uint_ne(entry->client, 2);
+    ck_assert_int_eq(schedule_oldest(schedule), INT64_MAX);
+}
+END_TEST
+
+/* Takes the next entry, and works on it for up to four times as long as was expected. */
+static struct schedule_entry *work_longer(unsigned *seed)
+{
+    struct schedule_entry *const entry = schedule_take(schedule);
+    if (entry)
+        schedule_charge(schedule, entry->cost_ns * (rand_r(seed) % 5));
+    return entry;
+}
+
+/* Whatever happens in whatever order, no entry is lost or comes twice; with few clients, and with
+   more than can be remembered. */
+START_TEST(schedule_loses_nothing)
+{
+    const uint64_t clients = _i == 0 ? 9 : 100 * MOST;
+    static bool waits[4 * MOST];
+    unsigned seed = 1;
+    size_t waiting = 0;
+    memset(waits, 0, sizeof waits);
+    for (int step = 0; step < 200000; step++) {
+        const size_t i = (size_t)rand_r(&seed) % (sizeof entries / sizeof entries[0]);
+        const int what = rand_r(&seed) % 8;
+        now += rand_r(&seed) % 1000000;
+        if (what < 4 && !waits[i]) {
+            entries[i] = (struct schedule_entry){.client = (uint64_t)rand_r(&seed) % clients,
+                                                 .cost_ns = rand_r(&seed) % 1000000000};
+            struct schedule_entry *const refused = schedule_add(schedule, &entries[i], now);
+            waits[i] = true;
+            waiting++;
+            if (refused) {
+                ck_assert(waits[refused - entries]);
+                waits[refused - entries] = false;
+                waiting--;
+            }
+        } else if (what < 6 && waits[i]) {
+            schedule_remove(schedule, &entries[i]);
+            waits[i] = false;
+            waiting--;
+        } else if (what == 6) {
+            struct schedule_entry *const entry = work_longer(&seed);
+            ck_assert(!entry == (waiting == 0));
+            if (entry) {
+                ck_assert(waits[entry - entries]);
+                waits[entry - entries] = false;
+                waiting--;
+            }
+        }
+        ck_assert_uint_eq(schedule_entries(schedule), waiting);
+    }
+}
+END_TEST
+
+/* ---- the executor ---------------------------------------------------------------------------- */
+
+static struct executor *executor;
+static sem_t started, release, ended;
+
+/* A job of a test: what became of it. */
+struct trial {
+    struct job job;
+    int runs, runs_wanted;
+    bool waits; /* while it runs, until `release`, or until it is cancelled */
+    bool gone, cancelled;
+    enum job_end end;
+};
+
+static void sleep_ms(int ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+}
+
+static bool run_trial(struct job *job, int threads)
+{
+    struct trial *const trial = (struct trial *)job;
+    (void)threads;
+    trial->runs++;
+    if (trial->waits) {
+        sem_post(&started);
+        while (sem_trywait(&release) != 0 && !trial->cancelled) {
+            sleep_ms(1);
+            trial->cancelled = __atomic_load_n(&job->cancel, __ATOMIC_RELAXED);
+        }
+    }
+    return trial->runs >= trial->runs_wanted;
+}
+
+static void end_trial(struct job *job, enum job_end end)
+{
+    ((struct trial *)job)->end = end;
+    sem_post(&ended);
+}
+
+static struct trial new_trial(void)
+{
+    return (struct trial){.job = {.run = run_trial, .done = end_trial, .deadline = INT64_MAX},
+                          .runs_wanted = 1};
+}
+
+static void start_executor(void)
+{
+    char message[256];
+    sem_init(&started, 0, 0);
+    sem_init(&release, 0, 0);
+    sem_init(&ended, 0, 0);
+    executor = executor_start(1, 4, message, sizeof message);
+    ck_assert_msg(executor != NULL, "%s", message);
+}
+
+static void stop_executor(void)
+{
+    executor_stop(executor);
+    executor_free(executor);
+}
+
+static void submit(struct trial *trial)
+{
+    trial->job.gone = &trial->gone;
+    ck_assert(executor_submit(executor, &trial->job));
+}
+
+/* Starts a job that runs until it is released or cancelled. */
+static void submit_and_wait(struct trial *trial)
+{
+    trial->waits = true;
+    submit(trial);
+    sem_wait(&started);
+}
+
+START_TEST(executor_does_not_run_a_job_whose_client_has_left)
+{
+    struct trial first = new_trial(), second = new_trial();
+    submit_and_wait(&first);
+    second.gone = true;
+    submit(&second);
+    sem_wait(&ended); /* while the first still runs */
+    ck_assert_int_eq(second.runs, 0);
+    ck_assert_int_eq(second.end, JOB_GONE);
+    sem_post(&release);
+    sem_wait(&ended);
+    ck_assert_int_eq(first.end, JOB_DONE);
+}
+END_TEST
+
+START_TEST(executor_does_not_run_a_job_whose_time_is_up)
+{
+    struct trial first = new_trial(), second = new_trial();
+    submit_and_wait(&first);
+    second.job.deadline = clock_ns() + 20 * MS;
+    submit(&second);
+    sem_wait(&ended);
+    ck_assert_int_eq(second.runs, 0);
+    ck_assert_int_eq(second.end, JOB_LATE);
+    ck_assert_int_ge(clock_ns(), second.job.deadline);
+    sem_post(&release);
+    sem_wait(&ended);
+}
+END_TEST
+
+/* Without the second thread: what is taken from the queue is looked at once more. */
+START_TEST(executor_looks_before_it_runs_a_job)
+{
+    for (int i = 0; i < 200; i++) {
+        struct trial trial = new_trial();
+        trial.gone = true;
+        submit(&trial);
+        sem_wait(&ended);
+        ck_assert_int_eq(trial.runs, 0);
+        ck_assert_int_eq(trial.end, JOB_GONE);
+    }
+}
+END_TEST
+
+START_TEST(executor_cancels_a_job_that_runs)
+{
+    struct trial gone = new_trial(), late = new_trial();
+    submit_and_wait(&gone);
+    __atomic_store_n(&gone.gone, true, __ATOMIC_RELAXED);
+    sem_wait(&ended);
+    ck_assert(gone.cancelled);
+    ck_assert_int_eq(gone.end, JOB_GONE);
+    late.job.deadline = clock_ns() + 10 * MS;
+    submit_and_wait(&late);
+    sem_wait(&ended);
+    ck_assert(late.cancelled);
+    ck_assert_int_eq(late.end, JOB_LATE);
+}
+END_TEST
+
+START_TEST(executor_runs_a_job_again_that_is_not_finished)
+{
+    struct trial trial = new_trial();
+    trial.runs_wanted = 3;
+    submit(&trial);
+    sem_wait(&ended);
+    ck_assert_int_eq(trial.runs, 3);
+    ck_assert_int_eq(trial.end, JOB_DONE);
+}
+END_TEST
+
+START_TEST(executor_tells_the_job_that_is_pushed_out_of_a_full_queue)
+{
+    struct trial first = new_trial(), many[4], more = new_trial(), other = new_trial();
+    submit_and_wait(&first);
+    for (int i = 0; i < 4; i++) {
+        many[i] = new_trial();
+        submit(&many[i]);
+    }
+    more.job.gone = &more.gone;
+    ck_assert(!executor_submit(executor, &more.job));
+    other.job.entry.client = 2;
+    submit(&other);
+    sem_wait(&ended);
+    ck_assert_int_eq(many[3].end, JOB_PUSHED);
+    ck_assert_int_eq(many[3].runs, 0);
+    sem_post(&release);
+    for (int i = 0; i < 5; i++)
+        sem_wait(&ended);
+    ck_assert_int_eq(other.runs, 1);
+}
+END_TEST
+
+START_TEST(executor_tells_clients_to_come_back_after_the_usual_wait)
+{
+    enum { BUSY_MS = 3000 };
+    struct trial first = new_trial(), waiting[4];
+    ck_assert_int_eq(executor_retry_after(executor), 1);
+    submit_and_wait(&first);
+    for (int i = 0; i < 4; i++) {
+        waiting[i] = new_trial();
+        submit(&waiting[i]);
+    }
+    sleep_ms(BUSY_MS);
+    sem_post(&release);
+    for (int i = 0; i < 5; i++)
+        sem_wait(&ended);
+    ck_assert_int_ge(executor_retry_after(executor), 2);
+    ck_assert_int_le(executor_retry_after(executor), 60);
+}
+END_TEST
+
+START_TEST(executor_finishes_what_waits_when_it_is_stopped)
+{
+    struct trial trials[4];
+    for (int i = 0; i < 4; i++) {
+        trials[i] = new_trial();
+        submit(&trials[i]);
+    }
+    executor_stop(executor);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(trials[i].runs, 1);
+        ck_assert_int_eq(trials[i].end, JOB_DONE);
+    }
+    struct trial late = new_trial();
+    ck_assert(!executor_submit(executor, &late.job));
+    executor_free(executor);
+}
+END_TEST
+
+Suite *schedule_suite(void)
+{
+    Suite *suite = suite_create("schedule");
+    TCase *order = tcase_create("schedule_order"), *jobs = tcase_create("executor_jobs"),
+          *end = tcase_create("executor_end"), *slow = tcase_create("executor_slow");
+    tcase_add_checked_fixture(order, setup, teardown);
+    tcase_add_test(order, schedule_keeps_the_order_of_equal_jobs_of_a_client);
+    tcase_add_test(order, schedule_lets_another_client_wait_for_one_job);
+    tcase_add_test(order, schedule_divides_the_time_and_not_the_jobs);
+    tcase_add_test(order, schedule_prefers_short_jobs_within_reason);
+    tcase_add_test(order, schedule_bounds_how_long_a_job_is_overtaken);
+    tcase_add_test(order, schedule_starves_nobody_for_new_clients);
+    tcase_add_test(order, schedule_lets_newcomers_in_while_others_catch_up);
+    tcase_add_test(order, schedule_counts_the_time_of_clients_that_come_again);
+    tcase_add_test(order, schedule_gives_newcomers_nothing_for_the_time_before);
+    tcase_add_test(order, schedule_forgets_the_time_of_clients_when_nothing_waits);
+    tcase_add_test(order, schedule_forgets_clients_that_have_nothing_waiting);
+    tcase_add_test(order, schedule_refuses_the_client_that_has_most_when_it_is_full);
+    tcase_add_test(order, schedule_refuses_nobody_who_has_fewer_when_it_is_full);
+    tcase_add_test(order, schedule_refuses_newcomers_when_every_client_has_one);
+    tcase_add_test(order, schedule_adds_the_running_job_again_though_it_is_full);
+    tcase_add_test(order, schedule_entries_can_be_removed_while_they_are_visited);
+    tcase_add_loop_test(order, schedule_loses_nothing, 0, 2);
+    tcase_add_checked_fixture(jobs, start_executor, stop_executor);
+    tcase_add_test(jobs, executor_does_not_run_a_job_whose_client_has_left);
+    tcase_add_test(jobs, executor_does_not_run_a_job_whose_time_is_up);
+    tcase_add_test(jobs, executor_looks_before_it_runs_a_job);
+    tcase_add_test(jobs, executor_cancels_a_job_that_runs);
+    tcase_add_test(jobs, executor_runs_a_job_again_that_is_not_finished);
+    tcase_add_test(jobs, executor_tells_the_job_that_is_pushed_out_of_a_full_queue);
+    tcase_add_checked_fixture(slow, start_executor, stop_executor);
+    tcase_set_tags(slow, TAG_SLOW);
+    tcase_add_test(slow, executor_tells_clients_to_come_back_after_the_usual_wait);
+    tcase_add_checked_fixture(end, start_executor, NULL);
+    tcase_add_test(end, executor_finishes_what_waits_when_it_is_stopped);
+    suite_add_tcase(suite, order);
+    suite_add_tcase(suite, jobs);
+    suite_add_tcase(suite, slow);
+    suite_add_tcase(suite, end);
+    return suite;
+}

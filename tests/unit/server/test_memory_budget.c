@@ -1,0 +1,588 @@
+/*
+ * The memory of requests: who is granted what, who waits for whom, and, in random sequences, the
+ * invariants of memory_budget.h.
+ */
+#include "admission/memory_budget.h"
+#include "util/clock.h"
+#include "suites.h"
+
+#include <check.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+enum {
+    KIB = 1024,
+    MIB = 1024 * KIB,
+    BYTES = 64 * MIB,
+    MOST = BYTES - BYTES / 8, /* of one large request */
+    QUEUE = 8,
+    LONG_MS = 3600 * 1000, /* nobody is refused for having waited so long */
+};
+
+/* A request, as request.c has it. */
+struct asker {
+    struct reservation memory; /* first */
+    bool cancelled;
+    bool waits, granted;
+};
+
+static struct budget *budget;
+
+static void setup_with(int64_t wait_ms)
+{
+    budget = budget_new(BYTES, QUEUE, wait_ms);
+    ck_assert_ptr_nonnull(budget);
+}
+
+static void setup(void)
+{
+    setup_with(LONG_MS);
+}
+
+static void teardown(void)
+{
+    budget_free(budget);
+}
+
+static void begin(struct asker *asker)
+{
+    *asker = (struct asker){.cancelled = false};
+    reservation_init(&asker->memory, budget);
+    asker->memory.allowance.cancel = &asker->cancelled;
+}
+
+static void on_wake(struct reservation *memory, bool granted)
+{
+    struct asker *const asker = (struct asker *)memory;
+    ck_assert(asker->waits);
+    asker->waits = false;
+    asker->granted = granted;
+}
+
+static bool wait_for_it(struct asker *asker)
+{
+    asker->waits = true;
+    asker->granted = false;
+    const bool waits = reservation_wait(&asker->memory, INT64_MAX, on_wake);
+    asker->waits &= waits;
+    return waits;
+}
+
+/* Takes bytes for which there must be room. */
+static void take(struct asker *asker, size_t bytes)
+{
+    ck_assert(reservation_room(&asker->memory, bytes, 0));
+    ck_assert(allowance_take(&asker->memory.allowance, bytes));
+}
+
+static void end(struct asker *asker)
+{
+    reservation_end(&asker->memory);
+    ck_assert_uint_eq(asker->memory.reserved, 0);
+}
+
+START_TEST(budget_declared_lengths_reserve_next_to_nothing)
+{
+    enum { CLAIMING = 32 };
+    static struct asker claiming[CLAIMING];
+    struct asker other;
+    for (int i = 0; i < CLAIMING; i++) {
+        begin(&claiming[i]);
+        ck_assert(reservation_begin(&claiming[i].memory, MOST));
+        ck_assert_uint_le(claiming[i].memory.reserved, BUDGET_START);
+    }
+    begin(&other);
+    ck_assert(reservation_begin(&other.memory, MOST));
+    take(&other, MOST / 2);
+    end(&other);
+    for (int i = 0; i < CLAIMING; i++)
+        end(&claiming[i]);
+}
+END_TEST
+
+START_TEST(budget_admitted_requests_get_what_they_claim)
+{
+    struct asker first, second;
+    begin(&first);
+    begin(&second);
+    ck_assert(reservation_begin(&first.memory, 40 * MIB) &&
+              reservation_begin(&second.memory, 40 * MIB));
+    take(&first, 19 * MIB);
+    take(&second, 10 * MIB);
+    ck_assert(
+        !reservation_room(&second.memory, 10 * MIB, 0)); /* then neither could have the rest */
+    ck_assert(reservation_may_wait(&second.memory) && wait_for_it(&second));
+    take(&first, 19 * MIB);
+    ck_assert(second.waits);
+    end(&first);
+    ck_assert(second.granted);
+    take(&second, 10 * MIB);
+    ck_assert(reservation_fill(&second.memory, 40 * MIB));
+    end(&second);
+}
+END_TEST
+
+/* The one that needs the least finishes first, even if others waited before it: else none would. */
+START_TEST(budget_admitted_requests_do_not_wait_for_each_other_in_a_circle)
+{
+    struct asker near, far;
+    begin(&near);
+    begin(&far);
+    ck_assert(reservation_begin(&far.memory, MOST) && reservation_begin(&near.memory, 20 * MIB));
+    take(&far, 4 * MIB);
+    take(&near, 10 * MIB);
+    ck_assert(!reservation_fill(&far.memory, MOST));
+    ck_assert(wait_for_it(&far));
+    ck_assert(reservation_fill(&near.memory, 20 * MIB));
+    end(&near);
+    ck_assert(far.granted);
+    end(&far);
+}
+END_TEST
+
+START_TEST(budget_requests_that_wait_are_not_overtaken)
+{
+    struct asker holder, waiter, later, small;
+    begin(&holder);
+    begin(&waiter);
+    begin(&later);
+    begin(&small);
+    ck_assert(reservation_begin(&holder.memory, MOST));
+    take(&holder, 20 * MIB);
+    ck_assert(!reservation_begin(&waiter.memory, MOST));
+    ck_assert(wait_for_it(&waiter) && waiter.waits);
+    /* There would be room for one that claims little. */
+    ck_assert(!reservation_begin(&later.memory, 2 * MIB));
+    ck_assert(wait_for_it(&later) && later.waits);
+    budget_tick(budget);
+    ck_assert(waiter.waits && later.waits);
+    /* Small ones have a share of their own. */
+    ck_assert(reservation_begin(&small.memory, MIB / 2));
+    take(&holder, 20 * MIB);
+    ck_assert(waiter.waits && later.waits);
+    end(&holder);
+    ck_assert(waiter.granted && later.granted);
+    end(&waiter);
+    end(&later);
+    end(&small);
+}
+END_TEST
+
+START_TEST(budget_small_requests_that_wait_are_not_overtaken)
+{
+    enum { SMALL = 60 };
+    static struct asker small[SMALL];
+    struct asker large, waiter, later;
+    begin(&large);
+    ck_assert(reservation_begin(&large.memory, MOST));
+    take(&large, MOST / 33 * 32 - MIB);
+    int count = 0;
+    for (; count < SMALL; count++) {
+        begin(&small[count]);
+        if (!reservation_begin(&small[count].memory, BUDGET_SMALL) ||
+            !reservation_fill(&small[count].memory, BUDGET_SMALL))
+            break;
+    }
+    ck_assert_int_ge(count, 8); /* what is set aside; else what there is */
+    ck_assert_int_lt(count, SMALL);
+    end(&small[count]);
+    begin(&waiter);
+    if (reservation_begin(&waiter.memory, BUDGET_SMALL))
+        ck_assert(!reservation_fill(&waiter.memory, BUDGET_SMALL));
+    ck_assert(wait_for_it(&waiter) && waiter.waits);
+    begin(&later);
+    ck_assert(!reservation_begin(&later.memory, 200 * KIB));
+    ck_assert(wait_for_it(&later) && later.waits && waiter.waits);
+    end(&large);
+    ck_assert(waiter.granted && later.granted);
+    end(&waiter);
+    end(&later);
+    for (int i = 0; i < count; i++)
+        end(&small[i]);
+}
+END_TEST
+
+/* Though there would be room for those, and in what is set aside for small ones, too. */
+START_TEST(budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones)
+{
+    enum { SMALL = 8 };
+    struct asker large, small[SMALL], waiter, later;
+    begin(&large);
+    ck_assert(reservation_begin(&large.memory, MOST));
+    take(&large, MOST / 33 * 32);
+    for (int i = 0; i < SMALL; i++) {
+        const size_t claim = i < SMALL - 1 ? BUDGET_SMALL : BUDGET_SMALL / 2;
+        begin(&small[i]);
+        ck_assert(reservation_begin(&small[i].memory, claim));
+        ck_assert(reservation_fill(&small[i].memory, claim));
+    }
+    begin(&waiter);
+    ck_assert(!reservation_begin(&waiter.memory, BUDGET_SMALL) ||
+              !reservation_fill(&waiter.memory, BUDGET_SMALL));
+    ck_assert(wait_for_it(&waiter) && waiter.waits);
+    begin(&later);
+    ck_assert(!reservation_begin(&later.memory, 200 * KIB));
+    ck_assert(wait_for_it(&later) && later.waits && waiter.waits);
+    end(&small[0]);
+    ck_assert(waiter.granted && later.granted);
+    end(&waiter);
+    end(&later);
+    end(&large);
+    for (int i = 1; i < SMALL; i++)
+        end(&small[i]);
+}
+END_TEST
+
+START_TEST(budget_started_requests_leave_room_for_small_ones)
+{
+    enum { CLAIMING = 100, SMALL = 30 };
+    static struct asker claiming[CLAIMING], small[SMALL];
+    for (int i = 0; i < CLAIMING; i++) {
+        begin(&claiming[i]);
+        reservation_begin(&claiming[i].memory, MOST);
+    }
+    for (int i = 0; i < SMALL; i++) {
+        begin(&small[i]);
+        ck_assert(reservation_begin(&small[i].memory, BUDGET_START));
+    }
+    for (int i = 0; i < CLAIMING; i++)
+        end(&claiming[i]);
+    for (int i = 0; i < SMALL; i++)
+        end(&small[i]);
+}
+END_TEST
+
+START_TEST(budget_what_can_never_be_is_told_from_what_is_not_now)
+{
+    struct asker asker;
+    begin(&asker);
+    ck_assert(reservation_ever(&asker.memory, MOST / 33 * 32));
+    ck_assert(!asker.memory.never);
+    ck_assert(!reservation_ever(&asker.memory, MOST));
+    ck_assert(asker.memory.never && !reservation_may_wait(&asker.memory));
+    begin(&asker);
+    ck_assert(reservation_begin(&asker.memory, BUDGET_START));
+    ck_assert(!allowance_take(&asker.memory.allowance, SIZE_MAX));
+    ck_assert(asker.memory.never);
+    end(&asker);
+}
+END_TEST
+
+START_TEST(budget_waiting_has_an_end_for_all_but_admitted_ones)
+{
+    struct asker holder, admitted, waiter;
+    teardown();
+    setup_with(1);
+    begin(&holder);
+    begin(&admitted);
+    begin(&waiter);
+    ck_assert(reservation_begin(&holder.memory, 40 * MIB) &&
+              reservation_begin(&admitted.memory, 40 * MIB));
+    take(&holder, 30 * MIB);
+    take(&admitted, 10 * MIB);
+    ck_assert(!reservation_fill(&admitted.memory, 40 * MIB) && wait_for_it(&admitted));
+    ck_assert(!reservation_begin(&waiter.memory, MOST) && wait_for_it(&waiter));
+    ck_assert_int_eq(admitted.memory.until, INT64_MAX);
+    waiter.memory.until = 0; /* its time is up */
+    ck_assert_uint_gt(budget_tick(budget), 0);
+    ck_assert(!waiter.waits && !waiter.granted);
+    ck_assert(admitted.waits);
+    end(&holder);
+    ck_assert(admitted.granted);
+    end(&admitted);
+    ck_assert_uint_eq(budget_tick(budget), 0);
+}
+END_TEST
+
+/* Not of one that does not wait any longer itself. */
+START_TEST(budget_waiting_ends_when_a_request_says_so)
+{
+    struct asker holder, admitted;
+    begin(&holder);
+    begin(&admitted);
+    ck_assert(reservation_begin(&holder.memory, 40 * MIB) &&
+              reservation_begin(&admitted.memory, 40 * MIB));
+    take(&holder, 30 * MIB);
+    take(&admitted, 10 * MIB);
+    ck_assert(!reservation_fill(&admitted.memory, 40 * MIB));
+    admitted.waits = true;
+    const int64_t latest = clock_ms() + 60000;
+    ck_assert(reservation_wait(&admitted.memory, latest, on_wake));
+    budget_tick(budget);
+    ck_assert(admitted.waits);
+    ck_assert_int_eq(admitted.memory.until, latest);
+    admitted.memory.until = clock_ms();
+    budget_tick(budget);
+    ck_assert(!admitted.waits && !admitted.granted);
+    end(&admitted);
+    end(&holder);
+}
+END_TEST
+
+START_TEST(budget_places_of_clients_that_have_left_are_given_up)
+{
+    struct asker holder, waiter, later;
+    begin(&holder);
+    begin(&waiter);
+    begin(&later);
+    ck_assert(reservation_begin(&holder.memory, MOST));
+    take(&holder, MIB);
+    ck_assert(!reservation_begin(&waiter.memory, MOST) && wait_for_it(&waiter));
+    ck_assert(!reservation_begin(&later.memory, 2 * MIB) && wait_for_it(&later));
+    waiter.cancelled = true;
+    budget_tick(budget);
+    ck_assert(!waiter.waits && !waiter.granted && later.granted);
+    end(&later);
+    end(&holder);
+}
+END_TEST
+
+START_TEST(budget_queue_is_bounded_and_closed)
+{
+    static struct asker waiter[QUEUE + 1];
+    struct asker holder;
+    begin(&holder);
+    ck_assert(reservation_begin(&holder.memory, MOST));
+    take(&holder, MIB);
+    for (int i = 0; i <= QUEUE; i++) {
+        begin(&waiter[i]);
+        ck_assert(!reservation_begin(&waiter[i].memory, MOST));
+        ck_assert_int_eq(wait_for_it(&waiter[i]), i < QUEUE);
+    }
+    budget_close(budget);
+    for (int i = 0; i < QUEUE; i++)
+        ck_assert(!waiter[i].waits && !waiter[i].granted);
+    ck_assert(!wait_for_it(&waiter[QUEUE]));
+    end(&holder);
+}
+END_TEST
+
+/* ---- random sequences
+ * -----------------------------------------------------------------------------------------------
+ */
+
+enum { SLOTS = 24, STEPS = 400000, DRAIN_EVERY = 2000 };
+
+/* A request in a random sequence: it takes `size` bytes as they come, needs its claim, and answers.
+ */
+struct model {
+    struct asker asker; /* first */
+    bool active, chunked, whole;
+    bool promised; /* while it waits: it must be granted */
+    size_t size, came, wanted;
+    unsigned long long since; /* when it began to wait */
+};
+
+static struct model model[SLOTS];
+static unsigned long long model_time, random_state;
+
+static size_t random_below(size_t n)
+{
+    random_state = random_state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (size_t)(random_state >> 33) % n;
+}
+
+static bool is_large(const struct model *m)
+{
+    return m->asker.memory.wanted_claim > BUDGET_SMALL;
+}
+
+static void on_model_wake(struct reservation *memory, bool granted)
+{
+    struct model *const m = (struct model *)memory;
+    ck_assert(granted || !m->promised || m->asker.cancelled);
+    on_wake(memory, granted);
+    for (int i = 0; i < SLOTS; i++)
+        if (granted && !m->promised && model[i].active && model[i].asker.waits &&
+            !model[i].promised && is_large(m) == is_large(&model[i]))
+            ck_assert_msg(model[i].since > m->since, "a request was overtaken");
+}
+
+static void model_wait(struct model *m)
+{
+    struct reservation *const r = &m->asker.memory;
+    ck_assert(reservation_may_wait(r));
+    m->promised = r->place == RESERVATION_ADMITTED && r->wanted <= r->claim;
+    m->since = ++model_time;
+    m->asker.waits = true;
+    m->asker.granted = false;
+    if (reservation_wait(r, INT64_MAX, on_model_wake))
+        return;
+    ck_assert(!m->promised);
+    m->asker.waits = false;
+}
+
+static size_t model_claim(size_t bytes)
+{
+    const size_t claim = 64 * KIB + 2 * bytes;
+    return claim < MOST ? claim : MOST;
+}
+
+static void model_begin(struct model *m)
+{
+    begin(&m->asker);
+    m->active = true;
+    m->whole = false;
+    m->since = 0;
+    m->chunked = random_below(5) == 0;
+    m->size = (size_t)1 << (10 + random_below(16));
+    m->size += random_below(m->size);
+    m->came = 0;
+    if (!reservation_ever(&m->asker.memory, m->size))
+        m->active = false;
+    else if (!reservation_begin(&m->asker.memory, model_claim(m->chunked ? 0 : m->size)))
+        model_wait(m);
+}
+
+/* The next bytes of the body come, or it is whole and to be computed, or is answered. */
+static void model_go_on(struct model *m)
+{
+    struct reservation *const r = &m->asker.memory;
+    if (m->since > 0 && !m->asker.granted) { /* it was refused */
+        end(&m->asker);
+        m->active = false;
+        return;
+    }
+    m->since = 0;
+    if (m->came < m->size) {
+        const size_t rest = m->size - m->came, step = m->came / 4 + 64 * KIB;
+        m->wanted = rest < step ? rest : step;
+        if (!reservation_room(r, m->wanted,
+                              model_claim(m->chunked ? m->came + m->wanted : m->size))) {
+            model_wait(m);
+            return;
+        }
+        ck_assert(allowance_take(&r->allowance, m->wanted));
+        m->came += m->wanted;
+    } else if (!m->whole) {
+        m->whole = true;
+        if (!reservation_fill(r, model_claim(m->size)))
+            model_wait(m);
+    } else if (random_below(3) > 0) { /* the answer, more or less than was thought */
+        allowance_take(&r->allowance, random_below(2 * m->size + 1));
+        allowance_give(&r->allowance, m->size);
+        reservation_trim(r);
+    } else {
+        end(&m->asker);
+        m->active = false;
+    }
+}
+
+/* Whether all admitted requests can finish in some order, found out without any thought. */
+static bool can_all_finish(void)
+{
+    bool finished[SLOTS] = {false};
+    size_t all = 0, large = 0;
+    for (int i = 0; i < SLOTS; i++) {
+        const struct reservation *const r = &model[i].asker.memory;
+        all += r->place != RESERVATION_OUTSIDE ? r->reserved : 0;
+        large += r->place == RESERVATION_ADMITTED && r->claim > BUDGET_SMALL ? r->reserved : 0;
+    }
+    for (bool more = true; more;) {
+        more = false;
+        for (int i = 0; i < SLOTS; i++) {
+            const struct reservation *const r = &model[i].asker.memory;
+            const size_t needs = r->claim - r->reserved;
+            const bool is_large_one = r->claim > BUDGET_SMALL;
+            if (finished[i] || r->place != RESERVATION_ADMITTED || needs > BYTES - all ||
+                (is_large_one && needs > MOST - large))
+                continue;
+            finished[i] = more = true;
+            all -= r->reserved;
+            large -= is_large_one ? r->reserved : 0;
+        }
+    }
+    for (int i = 0; i < SLOTS; i++)
+        if (!finished[i] && model[i].asker.memory.place == RESERVATION_ADMITTED)
+            return false;
+    return true;
+}
+
+static void check_invariants(void)
+{
+    size_t reserved = 0, large = 0;
+    for (int i = 0; i < SLOTS; i++) {
+        const struct reservation *const r = &model[i].asker.memory;
+        ck_assert(r->taken <= r->reserved && r->reserved <= r->claim &&
+                  (model[i].active || r->reserved == 0));
+        reserved += r->reserved;
+        large += r->place == RESERVATION_ADMITTED && r->claim > BUDGET_SMALL ? r->reserved : 0;
+    }
+    ck_assert_uint_le(reserved, BYTES);
+    ck_assert_uint_le(large, MOST);
+    ck_assert(can_all_finish());
+}
+
+/* No more requests come; whoever waits longer than it may is refused. All must come to an end. */
+static void drain(void)
+{
+    for (;;) {
+        int active = 0, moved = 0, refused = 0;
+        for (int i = 0; i < SLOTS; i++) {
+            active += model[i].active;
+            if (!model[i].active || model[i].asker.waits)
+                continue;
+            model_go_on(&model[i]);
+            moved++;
+        }
+        if (active == 0)
+            return;
+        if (moved > 0)
+            continue;
+        for (int i = 0; i < SLOTS; i++) {
+            refused += model[i].active && !model[i].promised; /* the clock is let go on for them */
+            if (!model[i].promised)
+                model[i].asker.memory.until = 0;
+        }
+        ck_assert_msg(refused > 0, "all wait for each other");
+        budget_tick(budget);
+    }
+}
+
+START_TEST(budget_invariants_hold_in_random_sequences)
+{
+    random_state = 20260;
+    for (int step = 0; step < STEPS; step++) {
+        struct model *const m = &model[random_below(SLOTS)];
+        const size_t what = random_below(100);
+        if (!m->active)
+            model_begin(m);
+        else if (m->asker.waits && what < 2)
+            m->asker.cancelled = true;
+        else if (!m->asker.waits && what < 4) { /* its client is gone */
+            end(&m->asker);
+            m->active = false;
+        } else if (!m->asker.waits)
+            model_go_on(m);
+        if (what == 99)
+            budget_tick(budget);
+        check_invariants();
+        if (step % DRAIN_EVERY == DRAIN_EVERY - 1)
+            drain();
+    }
+}
+END_TEST
+
+Suite *budget_suite(void)
+{
+    Suite *suite = suite_create("budget");
+    TCase *tcase = tcase_create("budget");
+    tcase_set_tags(tcase, TAG_SLOW);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, budget_declared_lengths_reserve_next_to_nothing);
+    tcase_add_test(tcase, budget_admitted_requests_get_what_they_claim);
+    tcase_add_test(tcase, budget_admitted_requests_do_not_wait_for_each_other_in_a_circle);
+    tcase_add_test(tcase, budget_requests_that_wait_are_not_overtaken);
+    tcase_add_test(tcase, budget_small_requests_that_wait_are_not_overtaken);
+    tcase_add_test(tcase, budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones);
+    tcase_add_test(tcase, budget_started_requests_leave_room_for_small_ones);
+    tcase_add_test(tcase, budget_what_can_never_be_is_told_from_what_is_not_now);
+    tcase_add_test(tcase, budget_waiting_has_an_end_for_all_but_admitted_ones);
+    tcase_add_test(tcase, budget_waiting_ends_when_a_request_says_so);
+    tcase_add_test(tcase, budget_places_of_clients_that_have_left_are_given_up);
+    tcase_add_test(tcase, budget_queue_is_bounded_and_closed);
+    tcase_add_test(tcase, budget_invariants_hold_in_random_sequences);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}

@@ -258,7 +258,7 @@ export interface Dice<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** what they should be, usually 0 or 1: that of input */
     target: Numbers;
-    /** multiplies the terms of each channel that counts; mean does not divide by it: (C), or (C - 1) without the background */
+    /** multiplies the terms of each channel that counts, unless only one does; mean does not divide by it: (C), or (C - 1) without the background */
     weight?: Numbers;
     /** added above and below, MONAI's smooth_nr and smooth_dr: empty masks do not divide 0 by 0, at least 0; by default 0.00001 */
     smooth?: number;

@@ -233,8 +233,7 @@ static float from_bfloat16(uint16_t brain)
     return value;
 }
 
-/* An index that int64 does not hold becomes one that is out of the range of every loss. It is the least, which nobody ignores
-   whose labels are unsigned. */
+/* An index that int64 does not hold becomes one that is out of the range of every loss. */
 static int64_t to_index(uint64_t label)
 {
     return label <= INT64_MAX ? (int64_t)label : INT64_MIN;

@@ -10,11 +10,14 @@
 enum { INPUT, TARGET, WEIGHT };
 enum { IGNORE_INDEX };
 
-/* Returns true if the label of term i is `ignore_index`. */
+/* Returns true if the label of term i is `ignore_index`. A uint64 label is never negative: it is read as INT64_MIN where int64
+   does not hold it (walk.h). */
 static inline bool label_is_ignored(const struct loss_block *b, size_t i)
 {
-    return b->index[TARGET] && !loss_value_is_null(b->param[IGNORE_INDEX]) &&
-           b->index[TARGET][i * b->row[TARGET]] == b->param[IGNORE_INDEX].integer;
+    if (!b->index[TARGET] || loss_value_is_null(b->param[IGNORE_INDEX]))
+        return false;
+    const int64_t y = b->index[TARGET][i * b->row[TARGET]];
+    return y == b->param[IGNORE_INDEX].integer && (y >= 0 || b->plan->tensor[TARGET].dtype != LOSS_UINT64);
 }
 
 /* Whether term i counts; sets *label to its class. An ignored or impossible label is noted in the block. */

@@ -89,6 +89,12 @@ static bool skips_background(const struct loss_plan *plan)
     return !plan->param[INCLUDE_BACKGROUND].integer && plan->tensor[INPUT].shape[1] > 1;
 }
 
+/* How many channels count. */
+static size_t counted_channels(const struct loss_plan *plan)
+{
+    return plan->tensor[INPUT].shape[1] - skips_background(plan);
+}
+
 static bool ignores(const struct loss_block *b, size_t i)
 {
     return skips_background(b->plan) && channel_of(b, i) == 0;
@@ -100,9 +106,17 @@ static real *row_of(const struct loss_block *b, int k, size_t i)
     return b->grad[k] ? b->grad[k] + i * b->len[k] : NULL;
 }
 
+/* The weight of the channel of term i, which counts. MONAI does not apply that of the only one. */
+static real weight_of(const struct loss_block *b, size_t i)
+{
+    if (!b->in[WEIGHT] || counted_channels(b->plan) == 1)
+        return 1;
+    return b->in[WEIGHT][channel_of(b, i) - skips_background(b->plan)];
+}
+
 static void dice_kernel(struct loss_block *b)
 {
-    const size_t n = b->len[INPUT], skipped = skips_background(b->plan);
+    const size_t n = b->len[INPUT];
     const real smooth = b->number[SMOOTH], factor = b->param[JACCARD].integer ? 2 : 1;
     for (size_t i = 0; i < b->n; i++) {
         const real *const x = b->in[INPUT] + i * n, *const y = b->in[TARGET] + i * n;
@@ -114,7 +128,7 @@ static void dice_kernel(struct loss_block *b)
             zero_all(dy, dy ? n : 0, b->cancel);
             continue;
         }
-        const real w = b->in[WEIGHT] ? b->in[WEIGHT][channel_of(b, i) - skipped] : 1;
+        const real w = weight_of(b, i);
         const struct overlap sums = overlap_of(b, x, y, n);
         const real whole = 2 * sums.common + factor * sums.apart + smooth;
         const struct ratio ratio = {(2 * sums.common + smooth) / whole, factor * sums.apart / whole, whole};
@@ -145,7 +159,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
         return loss_misfit(plan, error, INPUT, "it must be (N, C, d1, ...): samples, channels, and what belongs to each");
     if (!loss_same_shape(input, &plan->tensor[TARGET]))
         return loss_misfit(plan, error, TARGET, "it must be that of input, %s", loss_shape_text(input, text));
-    const size_t channels = input->shape[1], counted = channels - skips_background(plan);
+    const size_t channels = input->shape[1], counted = counted_channels(plan);
     if (plan->present[WEIGHT] && (weight->rank != 1 || weight->shape[0] != counted))
         return loss_misfit(plan, error, WEIGHT, "it must be (%zu,), a weight for each channel that counts", counted);
     plan->terms = batch ? (struct loss_tensor){.rank = 1, .shape = {channels}}
@@ -159,6 +173,8 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     plan->weighed = skips_background(plan);
     if (!plan->param[INCLUDE_BACKGROUND].integer && !plan->weighed)
         loss_warn(plan, "there is only one channel: include_background is ignored");
+    if (plan->present[WEIGHT] && counted == 1)
+        loss_warn(plan, "only one channel counts: weight is ignored");
     return LOSS_OK;
 }
 
@@ -188,7 +204,8 @@ const struct loss_descriptor loss_dice = {
             [INPUT] = {"input", "predicted probabilities, or logits with sigmoid", "(N, C, d1, ...)", LOSS_REAL,
                        .prediction = true, .differentiable = true},
             [TARGET] = {"target", "what they should be, usually 0 or 1", "that of input", LOSS_REAL, .differentiable = true},
-            [WEIGHT] = {"weight", "multiplies the terms of each channel that counts; mean does not divide by it",
+            [WEIGHT] = {"weight", "multiplies the terms of each channel that counts, unless only one does; mean does not "
+                        "divide by it",
                         "(C), or (C - 1) without the background", LOSS_REAL, .optional = true},
         },
     .params =

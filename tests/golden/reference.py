@@ -472,7 +472,8 @@ class Dice(Loss):
     def factor(self, x, p, channel):
         if channel < self.skipped(x, p):
             return mp.mpf(0)
-        return x["weight"].flat[channel - self.skipped(x, p)] if "weight" in x else mp.mpf(1)
+        only = x["input"].shape[1] - self.skipped(x, p) == 1  # MONAI does not apply the weight of the only channel
+        return x["weight"].flat[channel - self.skipped(x, p)] if "weight" in x and not only else mp.mpf(1)
 
     def parts(self, x, p, row):
         a, b = ([x[name].flat[i] for i in row] for name in ("input", "target"))
@@ -935,6 +936,10 @@ def dice_cases(w):
     for shape in ((), (3,), (3, 4)):
         w.add(loss, make(*shape), error="no batch and channel dimensions before others")
     w.add(loss, make(3, 2, 4), {"smooth": -1.0}, error="negative smooth")
+    for opt in ({}, {"batch": True}, {"include_background": False}):
+        w.add(loss, {**make(2, 1, 4), "weight": t(3.0)}, {"reduction": "none", **opt}, "weight of the only channel: ignored")
+    w.add(loss, {**make(2, 2, 4), "weight": t(3.0)}, {"include_background": False}, "weight of the only channel that counts: ignored")
+    w.add(loss, {**make(2, 1, 4), "weight": w.unit(2)}, error="not a weight for each channel")
 
 
 def info_nce_cases(w):

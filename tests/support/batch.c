@@ -16,15 +16,16 @@ static double uniform(uint64_t *state)
 enum { COLUMNS = 7 }; /* unless a batch is to have others */
 
 /* The usual shapes: 0 rows all alike, 1 rows of classes, labels and class weights, 2 pairs of rows and labels, 3 sequences of
-   rows, labels and lengths, 4 samples of one channel and a channel weight. */
+   rows, labels and lengths, 4 samples of two channels (one, if there is one row) and a channel weight. */
 enum { USUAL_SHAPES = 5 };
 
 static struct loss_tensor usual_shape(int usual, int k, size_t n, size_t columns)
 {
     const struct loss_tensor rows = {.rank = 2, .shape = {n / columns, columns}}, labels = {.rank = 1, .shape = {n / columns}},
                              classes = {.rank = 1, .shape = {columns}};
-    const struct loss_tensor samples = {.rank = 3, .shape = {n / columns, 1, columns}},
-                             channels = {.rank = 1, .shape = {1}};
+    const size_t channel_count = n / columns > 1 ? 2 : 1;
+    const struct loss_tensor samples = {.rank = 3, .shape = {n / columns / channel_count, channel_count, columns}},
+                             channels = {.rank = 1, .shape = {channel_count}};
     const size_t batch = n / columns / columns;
     const struct loss_tensor sequences = {.rank = 3, .shape = {columns, batch, columns}},
                              spelt = {.rank = 2, .shape = {batch, columns}}, lengths = {.rank = 1, .shape = {batch}};

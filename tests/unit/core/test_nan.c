@@ -218,6 +218,13 @@ static bool is_of_labels(const struct batch *batch)
     return batch->plan.indexed[1] && batch->tensor[1].rank == 1;
 }
 
+/* Returns true if term t of dice reads weight e: the one of its channel, if more than one counts. */
+static bool is_channel_weight_read(const struct sweep *sweep, size_t e, size_t t)
+{
+    const size_t channels = sweep->batch.tensor[0].shape[1];
+    return channels > 1 && t % channels == e;
+}
+
 /* Which terms must be NaN where element e of tensor k is. */
 static bool *readers(struct sweep *sweep, int k, size_t e, const double *before)
 {
@@ -237,6 +244,8 @@ static bool *readers(struct sweep *sweep, int k, size_t e, const double *before)
             reads[t] = along && row_reads(sweep, k, e, t);
         else if (strcmp(loss->name, "multilabel_margin") == 0)
             reads[t] = along && plan->tensor[k].shape[1] > 1;
+        else if (strcmp(loss->name, "dice") == 0 && strcmp(name, "weight") == 0)
+            reads[t] = is_channel_weight_read(sweep, e, t);
         ck_assert_msg(reads[t] || !changes, "%s: %s changes term %zu", loss->name, name, t);
     }
     free(moved);

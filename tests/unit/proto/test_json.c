@@ -586,6 +586,15 @@ START_TEST(unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored)
             "{\"input\":[[0,0]],\"ignore_index\":9223372036854775807,"
             "\"target\":{\"dtype\":\"uint64\",\"data\":[9223372036854775808]}}",
             422, "\"target[0] is 9223372036854775808; class indices must be in [0, 2), or 9223372036854775807 to be ignored\"");
+    /* The bits of 2^63 are those of -2^63. */
+    static const char *const losses[] = {"nll", "cross_entropy"};
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
+        refuses(losses[i],
+                "{\"input\":[[0,0]],\"ignore_index\":-9223372036854775808,"
+                "\"target\":{\"dtype\":\"uint64\",\"data\":[9223372036854775808]}}",
+                422,
+                "\"target[0] is 9223372036854775808; class indices must be in [0, 2), "
+                "or -9223372036854775808 to be ignored\"");
 }
 END_TEST
 

@@ -954,8 +954,8 @@ class LossMethods(Generic[Answer]):
         Args:
             input: predicted probabilities, or logits with sigmoid; (N, C, d1, ...).
             target: what they should be, usually 0 or 1; that of input.
-            weight: multiplies the terms of each channel that counts; mean does not divide by it; (C), or (C - 1)
-                without the background (may be left out).
+            weight: multiplies the terms of each channel that counts, unless only one does; mean does not divide by
+                it; (C), or (C - 1) without the background (may be left out).
             smooth: added above and below, MONAI's smooth_nr and smooth_dr: empty masks do not divide 0 by 0; at
                 least 0.
             batch: one term for each channel of the whole batch, in place of one for each sample's.

@@ -288,6 +288,14 @@ static bool prepare(const struct options *options, char *message)
     return signals_start(message, MESSAGE) && log_writer_start(message, MESSAGE);
 }
 
+/* Says on stderr why the program fails, if its reader does not keep that from being possible. */
+static void complain(const char *message)
+{
+    char line[MESSAGE + 16];
+    const int len = snprintf(line, sizeof line, "lossd: %s\n", message);
+    log_writer_write_now(line, (size_t)len);
+}
+
 static int serve(const struct options *options)
 {
     struct server server = {.listener = NULL};
@@ -304,7 +312,7 @@ static int serve(const struct options *options)
         log_message(LOG_LEVEL_INFO, "finishing the requests under way");
     } else {
         log_writer_flush(LOG_WRITER_FLUSH_MS);
-        fprintf(stderr, "lossd: %s\n", message);
+        complain(message);
     }
     /* Who has begun to connect is on this machine, and has done so in a moment; or is as far away as whoever set the delay. */
     stop(&server, options->drain_delay > 0 ? STOP_GRACE_FAR_MS : STOP_GRACE_MS);
@@ -360,7 +368,7 @@ static int write_token(const struct options *options, bool new)
     else
         done = tokens_hash(options->token_name, stdin, stdout, message, sizeof message);
     if (!done)
-        fprintf(stderr, "lossd: %s\n", message);
+        complain(message);
     return done ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -391,7 +399,7 @@ int main(int argc, char *argv[])
     case OPTIONS_HASH_TOKEN:
         return write_token(&options, action == OPTIONS_NEW_TOKEN);
     case OPTIONS_WRONG:
-        fprintf(stderr, "lossd: %s\n", message);
+        complain(message);
         return EXIT_USAGE;
     }
     return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

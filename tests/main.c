@@ -30,6 +30,7 @@ static const struct {
     {"pages", pages_suite},
     {"schedule", schedule_suite},
     {"prefix", prefix_suite},
+    {"log_writer", log_writer_suite},
     {"budget", budget_suite},
     {"server", server_suite},
     {"smuggling", smuggling_suite},

@@ -20,6 +20,7 @@ Suite *costs_suite(void);
 Suite *pages_suite(void);
 Suite *schedule_suite(void);
 Suite *prefix_suite(void);
+Suite *log_writer_suite(void);
 Suite *budget_suite(void);
 Suite *server_suite(void);
 Suite *smuggling_suite(void);

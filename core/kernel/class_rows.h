@@ -11,7 +11,7 @@ enum { INPUT, TARGET, WEIGHT };
 enum { IGNORE_INDEX };
 
 /* Returns true if the label of term i is `ignore_index`. A uint64 label is never negative: it is read as INT64_MIN where int64
-   does not hold it (walk.h). */
+   does not hold it (strided.h). */
 static inline bool label_is_ignored(const struct loss_block *b, size_t i)
 {
     if (!b->index[TARGET] || loss_value_is_null(b->param[IGNORE_INDEX]))

@@ -11,6 +11,7 @@
 #include "observe/log_writer.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -49,7 +50,8 @@ static struct writer writer = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wanted = PTH
 
 /* What is written next. */
 struct batch {
-    size_t len, lines;
+    size_t len;
+    size_t report_len; /* bytes of its first line, if that tells how many lines were dropped */
     uint64_t reported; /* how many dropped lines it tells of */
     char text[LOG_WRITER_BATCH];
 };
@@ -90,7 +92,7 @@ static void take_report(struct batch *batch)
     line_text(&line, text);
     line_text(&line, line.format == LOG_FORMAT_JSON ? "\"}\n" : "\n");
     memcpy(batch->text, line.text, line.len);
-    batch->len = line.len;
+    batch->len = batch->report_len = line.len;
     batch->reported = writer.unreported;
 }
 
@@ -103,8 +105,6 @@ static void take_lines(struct batch *batch)
     size_t len = most;
     while (len > 0 && to[len - 1] != '\n')
         len--;
-    for (size_t i = 0; i < len; i++)
-        batch->lines += to[i] == '\n';
     batch->len += len;
     writer.head = (writer.head + len) % LOG_WRITER_BUFFER;
     writer.used -= len;
@@ -128,6 +128,17 @@ static void take(struct batch *batch)
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
+/* Waits until stderr has room for a write of PIPE_BUF bytes, at most `limit_ms` milliseconds; -1: without limit. */
+static bool wait_for_room(int limit_ms)
+{
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    int ready;
+    do
+        ready = poll(&room, 1, limit_ms);
+    while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
 /* Writes all bytes, however long that takes. Returns how many were written before an error. */
 static size_t write_all(const char *text, size_t len)
 {
@@ -137,21 +148,46 @@ static size_t write_all(const char *text, size_t len)
         if (written > 0)
             done += (size_t)written;
         else if (written < 0 && errno == EAGAIN)
-            poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, -1); /* another process made it non-blocking */
+            wait_for_room(-1); /* another process made it non-blocking */
         else if (written == 0 || errno != EINTR)
             break;
     }
     return done;
 }
 
-/* Writes a batch; false if it could not be written as a whole. */
-static bool write_batch(const struct batch *batch)
+void log_writer_write_now(const char *text, size_t len)
+{
+    const int64_t until = clock_ms() + LOG_WRITER_NOW_MS;
+    for (int64_t left; len > 0 && (left = until - clock_ms()) >= 0 && wait_for_room((int)left);) {
+        const ssize_t written = write(STDERR_FILENO, text, len < PIPE_BUF ? len : PIPE_BUF);
+        if (written < 0 && errno != EAGAIN && errno != EINTR)
+            return;
+        text += written > 0 ? written : 0;
+        len -= written > 0 ? (size_t)written : 0;
+    }
+}
+
+/* Writes a batch. Returns how many of its bytes were written before an error. */
+static size_t write_batch(const struct batch *batch)
 {
     if (writer.torn && write_all("\n", 1) == 0)
-        return false;
+        return 0;
     const size_t done = write_all(batch->text, batch->len);
     writer.torn = done < batch->len && done > 0 && batch->text[done - 1] != '\n';
-    return done == batch->len;
+    return done;
+}
+
+/* Counts the lines of a batch of which only the first `done` bytes were written. A line that was cut is a dropped one. With the
+   mutex held. */
+static void settle(const struct batch *batch, size_t done)
+{
+    uint64_t dropped = 0;
+    for (size_t i = done > batch->report_len ? done : batch->report_len; i < batch->len; i++)
+        dropped += batch->text[i] == '\n';
+    if (done >= batch->report_len)
+        writer.unreported -= batch->reported;
+    writer.failed = done < batch->len;
+    drop(dropped);
 }
 
 static void *run(void *argument)
@@ -166,14 +202,10 @@ static void *run(void *argument)
         take(&batch);
         writer.writing = true;
         pthread_mutex_unlock(&writer.mutex);
-        const bool written = write_batch(&batch);
+        const size_t done = write_batch(&batch);
         pthread_mutex_lock(&writer.mutex);
         writer.writing = false;
-        writer.failed = !written;
-        if (written)
-            writer.unreported -= batch.reported;
-        else
-            drop(batch.lines);
+        settle(&batch, done);
         if (!has_work())
             pthread_cond_broadcast(&writer.idle);
     }
@@ -202,7 +234,7 @@ bool log_writer_start(char *message, size_t size)
 void log_writer_put(const char *line, size_t len)
 {
     if (!atomic_load_explicit(&writer.running, memory_order_acquire)) {
-        write_all(line, len);
+        log_writer_write_now(line, len);
         return;
     }
     pthread_mutex_lock(&writer.mutex);

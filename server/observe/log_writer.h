@@ -15,11 +15,16 @@ enum {
     LOG_WRITER_BUFFER = 1 << 20, /* bytes of lines that wait to be written: some 5000 requests */
     LOG_WRITER_FLUSH_MS = 2000,  /* for which the end of the server waits for the reader of the log */
     LOG_WRITER_LAST_MS = 100,    /* the same, if the server ends at once */
+    LOG_WRITER_NOW_MS = 1000,    /* for which log_writer_write_now waits for the reader */
 };
 
 /* Starts the thread. Until then, and after log_writer_stop, lines are written by the thread that logs them. Returns false with
    one line in `message` if the thread cannot be started. */
 bool log_writer_start(char *message, size_t size);
+
+/* Writes to stderr on the calling thread, for errors that end the program and for lines that are logged while the writer's thread
+   does not run. What the reader has no room for within LOG_WRITER_NOW_MS is dropped. */
+void log_writer_write_now(const char *text, size_t len);
 
 /* Takes a line of `len` bytes, its newline included. Never waits once the thread runs. */
 void log_writer_put(const char *line, size_t len);

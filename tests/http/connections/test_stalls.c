@@ -241,6 +241,25 @@ START_TEST(closed_log_does_not_end_the_server)
 }
 END_TEST
 
+/* Programs that fail at once, and a server that fails where its log is written by a thread. */
+START_TEST(stalled_stderr_does_not_keep_a_start_that_fails_from_ending)
+{
+    static const struct {
+        const char *argument;
+        int code;
+    } failing[] = {{"--no-such-option", 2}, {"--token-file=/no/such/file", 1}, {"--new-token=a b", 1}};
+    char out[SERVER_TEXT], err[SERVER_TEXT];
+    make_full_pipe();
+    for (size_t i = 0; i < sizeof failing / sizeof *failing; i++) {
+        const int64_t began = now_ms();
+        const char *const arguments[] = {"--listen=127.0.0.1:0", failing[i].argument, NULL};
+        ck_assert_int_eq(server_process_run_with(arguments, log_to_pipe, out, err), failing[i].code);
+        ck_assert_msg(now_ms() - began < 2 * PATIENCE_MS, "%s: ended after %d ms", failing[i].argument,
+                      (int)(now_ms() - began));
+    }
+}
+END_TEST
+
 /* ---- a file that cannot grow ---------------------------------------------------------------------------------------- */
 
 static void limit_file(void)
@@ -603,6 +622,7 @@ Suite *stalls_suite(void)
     tcase_add_test(slow, stalled_log_does_not_keep_the_server_from_ending);
     tcase_add_test(tcase, second_signal_ends_the_server_whatever_its_log_does);
     tcase_add_test(tcase, closed_log_does_not_end_the_server);
+    tcase_add_test(slow, stalled_stderr_does_not_keep_a_start_that_fails_from_ending);
     tcase_add_test(tcase, log_file_at_its_limit_does_not_end_the_server);
     tcase_add_test(slow, stalled_stdout_does_not_keep_the_server_from_serving);
     tcase_add_test(slow, stalled_reload_keeps_the_server_neither_from_serving_nor_from_ending);

@@ -35,7 +35,8 @@ int main(int argc, char *argv[])
         printf("lossctl " LOSS_VERSION "\n");
     else
         code = run(argc, argv);
-    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_OK)
-        code = fail(EXIT_FAILED, "cannot write to standard output: %s", strerror(errno));
+    const int why = fflush(stdout) != 0 ? errno : 0; /* an earlier write may have failed, whose reason is no longer known */
+    if ((why != 0 || ferror(stdout)) && code == EXIT_OK)
+        code = fail(EXIT_FAILED, "cannot write to standard output%s%s", why ? ": " : "", why ? strerror(why) : "");
     return (int)code;
 }

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -281,13 +282,13 @@ static void encode(const unsigned char random[TOKENS_RANDOM], char *text)
 static bool write_line(const char *name, const char *token, size_t len, FILE *out, char *message, size_t size)
 {
     unsigned char hash[TOKENS_HASH];
+    char text[2 * TOKENS_HASH + 1];
     if (gnutls_hash_fast(GNUTLS_DIG_SHA256, token, len, hash) != 0)
         return wrong(message, size, "cannot compute a SHA-256");
-    fprintf(out, "%s:", name);
     for (size_t i = 0; i < TOKENS_HASH; i++)
-        fprintf(out, "%02x", hash[i]);
-    fputc('\n', out);
-    return fflush(out) == 0 || wrong(message, size, "cannot write the line: %s", strerror(errno));
+        snprintf(text + 2 * i, 3, "%02x", hash[i]);
+    return (fprintf(out, "%s:%s\n", name, text) > 0 && fflush(out) == 0) ||
+           wrong(message, size, "cannot write the line: %s", strerror(errno));
 }
 
 static bool check_name(const char *name, char *message, size_t size)
@@ -308,8 +309,9 @@ static bool make_token(const char *name, char token[TOKENS_RANDOM * 2], char *me
 
 static bool show_token(const char *name, const char *token, FILE *secret, char *message, size_t size)
 {
-    fprintf(secret, "the token of %s, which is not shown again: %s\n", name, token);
-    return fflush(secret) == 0 || wrong(message, size, "cannot show the token: %s", strerror(errno));
+    /* stderr has no buffer: fprintf alone fails. */
+    return (fprintf(secret, "the token of %s, which is not shown again: %s\n", name, token) > 0 && fflush(secret) == 0) ||
+           wrong(message, size, "cannot show the token: %s", strerror(errno));
 }
 
 bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_t size)
@@ -319,20 +321,33 @@ bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_
            show_token(name, token, secret, message, size);
 }
 
-/* Copies all lines but a header to `out`. False if that cannot be done. */
-static bool copy_lines(FILE *in, FILE *out)
+/* Copies all lines but a header to `out`. Returns 0, or the error number of what went wrong. */
+static int copy_lines(FILE *in, FILE *out)
 {
     char *line = NULL;
     size_t capacity = 0, number = 0;
-    for (ssize_t len; (len = getline(&line, &capacity, in)) >= 0; number++) {
+    int error = 0;
+    for (ssize_t len; error == 0 && (len = getline(&line, &capacity, in)) >= 0; number++) {
         if (number == 0 && strncmp(line, header_words, sizeof header_words - 1) == 0)
             continue;
-        fputs(line, out);
-        if (len > 0 && line[len - 1] != '\n')
-            fputc('\n', out);
+        if (fputs(line, out) < 0 || (len > 0 && line[len - 1] != '\n' && fputc('\n', out) < 0))
+            error = errno;
     }
+    if (error == 0 && !feof(in))
+        error = errno;
     free(line);
-    return feof(in) && !ferror(out);
+    return error;
+}
+
+/* Copies a token file to `out`, without its header. Returns 0, or the error number of what went wrong. */
+static int copy_file(const char *path, FILE *out)
+{
+    FILE *const in = fopen(path, "re");
+    if (!in)
+        return errno;
+    const int error = copy_lines(in, out);
+    fclose(in);
+    return error;
 }
 
 /* A token that a file is to have too. */
@@ -344,13 +359,11 @@ struct new_token {
 /* Writes the whole of the new file: that which was there, if any, and one token more. */
 static bool write_file(FILE *out, const char *path, const struct new_token *token, char *message, size_t size)
 {
-    FILE *const before = token->count > 0 ? fopen(path, "re") : NULL;
-    fprintf(out, "%s%zu\n", header_words, token->count + 1);
-    const bool copied = token->count == 0 || (before && copy_lines(before, out));
-    if (before)
-        fclose(before);
-    if (!copied)
-        return wrong(message, size, "cannot copy %s: %s", path, strerror(errno));
+    if (fprintf(out, "%s%zu\n", header_words, token->count + 1) < 0)
+        return wrong(message, size, "cannot write the line: %s", strerror(errno));
+    const int error = token->count > 0 ? copy_file(path, out) : 0;
+    if (error != 0)
+        return wrong(message, size, "cannot copy %s: %s", path, strerror(error));
     return write_line(token->name, token->text, strlen(token->text), out, message, size);
 }
 
@@ -372,8 +385,9 @@ static bool write_fresh(int fd, const char *fresh, const char *path, const struc
 {
     FILE *const out = fdopen(fd, "w");
     if (!out) {
+        wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
         close(fd);
-        return wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+        return false;
     }
     bool done = write_file(out, path, token, message, size) &&
                 (token->count == 0 || copy_owner(fd, fresh, about, message, size));
@@ -384,12 +398,35 @@ static bool write_fresh(int fd, const char *fresh, const char *path, const struc
     return done;
 }
 
-/* Has the disk keep that a file of a directory was renamed. */
-static bool sync_directory(const char *path, char *message, size_t size)
+/* Opens the directory of a file. Returns -1 with errno if that cannot be done. */
+static int open_directory(const char *path)
 {
     char copy[PATH_MAX];
     snprintf(copy, sizeof copy, "%s", path);
-    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Waits until no other lossd adds to a file of that directory, from counting its tokens to renaming the new file: a lock of the
+   file itself would be of the one that is replaced. Returns a descriptor, which ends the lock when it is closed; -1 with one line
+   in `message` on failure. */
+static int lock_directory(const char *path, char *message, size_t size)
+{
+    const int fd = open_directory(path);
+    int locked = -1;
+    while (fd >= 0 && (locked = flock(fd, LOCK_EX)) != 0 && errno == EINTR)
+        ;
+    if (fd >= 0 && locked == 0)
+        return fd;
+    wrong(message, size, "cannot lock the directory of %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* Has the disk keep that a file of a directory was renamed. */
+static bool sync_directory(const char *path, char *message, size_t size)
+{
+    const int fd = open_directory(path);
     const bool done = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems cannot */
     if (!done)
         wrong(message, size, "cannot write the directory of %s: %s", path, strerror(errno));
@@ -440,13 +477,18 @@ bool tokens_add(const char *name, const char *path, FILE *secret, char *message,
     struct stat about;
     struct new_token token = {.name = name, .text = text};
     const bool found = realpath(path, real) != NULL;
+    const int error = errno;
     if (!found && lstat(path, &about) == 0) /* a link to nothing, or to what may not be looked at */
-        return wrong(message, size, "cannot read %s: %s", path, strerror(errno));
+        return wrong(message, size, "cannot read %s: %s", path, strerror(error));
     const char *const file = found ? real : path; /* a link stays one */
-    if (!make_token(name, text, message, size) || !count_file(file, &token.count, message, size) ||
-        !replace_file(file, &token, message, size))
+    if (!make_token(name, text, message, size))
         return false;
-    return show_token(name, text, secret, message, size);
+    const int lock = lock_directory(file, message, size);
+    const bool added =
+        lock >= 0 && count_file(file, &token.count, message, size) && replace_file(file, &token, message, size);
+    if (lock >= 0)
+        close(lock);
+    return added && show_token(name, text, secret, message, size);
 }
 
 bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t size)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,21 +85,36 @@ static void notify(const char *state)
         close(fd);
 }
 
+/* No other state is told after STOPPING=1, though a reload may still be under way on another thread. */
+static pthread_mutex_t state_mutex = PTHREAD_MUTEX_INITIALIZER;
+static bool stopping;
+
+static void notify_unless_stopping(const char *state)
+{
+    pthread_mutex_lock(&state_mutex);
+    if (!stopping)
+        notify(state);
+    pthread_mutex_unlock(&state_mutex);
+}
+
 void activation_ready(void)
 {
-    notify("READY=1\nSTATUS=Serving");
+    notify_unless_stopping("READY=1\nSTATUS=Serving");
 }
 
 void activation_reloading(void)
 {
     char state[96];
     snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\nSTATUS=Reloading", clock_ns() / 1000);
-    notify(state);
+    notify_unless_stopping(state);
 }
 
 void activation_stopping(void)
 {
+    pthread_mutex_lock(&state_mutex);
+    stopping = true;
     notify("STOPPING=1\nSTATUS=Finishing the requests under way");
+    pthread_mutex_unlock(&state_mutex);
 }
 
 void activation_alive(void)

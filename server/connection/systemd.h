@@ -16,7 +16,8 @@
    stay. False with one line in `message` if one of them cannot be used. */
 bool activation_inherit(struct listener *listener, char *message, size_t size);
 
-/* Tells whoever started the server, where that is wanted. */
+/* Tells whoever started the server, where that is wanted. After activation_stopping the other two are no-ops. Any thread may
+   call them. */
 void activation_ready(void);
 void activation_reloading(void); /* to be followed by activation_ready */
 void activation_stopping(void);

@@ -171,7 +171,7 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
     gnutls_free(data.data);
     if (error < 0 || count == 0)
         return wrong(message, size, "%s: there is no certificate of an authority in PEM in it: %s", path,
-                     gnutls_strerror(error));
+                     gnutls_strerror(error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND));
     identity->authorities = count;
     identity->expires[TLS_CLIENT_CA] = first_expiry(list, count);
     bool right = !early || wrong(message, size, "%s: ends where a certificate begins: was the rest lost?", path);
@@ -181,7 +181,8 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
         return true;
     }
     if (right)
-        right = wrong(message, size, "%s: cannot trust its certificates: %s", path, gnutls_strerror(error));
+        right = wrong(message, size, "%s: cannot trust its certificates: %s", path,
+                      gnutls_strerror(error < 0 ? error : GNUTLS_E_MEMORY_ERROR)); /* which alone has some left out */
     if (identity->trusted)
         gnutls_x509_trust_list_deinit(identity->trusted, 0);
     identity->trusted = NULL;
@@ -382,7 +383,7 @@ static void verify(struct tls *tls, gnutls_x509_crt_t *chain, unsigned count, st
     if (error == 0)
         gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
     snprintf(peer->fault, sizeof peer->fault, "the client's certificate is not trusted: %s",
-             text.data ? (const char *)text.data : gnutls_strerror(error));
+             text.data ? (const char *)text.data : gnutls_strerror(error < 0 ? error : GNUTLS_E_MEMORY_ERROR));
     gnutls_free(text.data);
     peer->fault[strcspn(peer->fault, "\n")] = '\0';
 }

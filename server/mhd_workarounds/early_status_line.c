@@ -3,7 +3,6 @@
  */
 #include "mhd_workarounds/early_status_line.h"
 
-#include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -54,20 +53,21 @@ static bool is_early(int fd)
     return fd >= 0 && (size_t)fd < early_count && atomic_load(&early[fd].sent) > 0;
 }
 
-/* How many of the bytes that are about to be sent were sent early; they are left out now. */
-static size_t leave_out(int fd, const char *bytes, size_t len)
+/* How many of the bytes that are about to be sent were sent early; they are left out now. -1 if other bytes were sent early
+   than these: the answer cannot be sent. */
+static ssize_t leave_out(int fd, const char *bytes, size_t len)
 {
     if (!is_early(fd))
         return 0;
     const size_t sent = atomic_load(&early[fd].sent), before = atomic_load(&early[fd].left_out);
     const size_t now = sent - before < len ? sent - before : len;
-    assert(memcmp(bytes, prefix + before, now) == 0);
-    (void)bytes;
+    if (memcmp(bytes, prefix + before, now) != 0)
+        return -1;
     if (before + now == sent)
         prefix_end(fd);
     else
         atomic_store(&early[fd].left_out, (unsigned char)(before + now));
-    return now;
+    return (ssize_t)now;
 }
 
 typedef ssize_t send_function(int fd, const void *bytes, size_t len, int flags);
@@ -81,12 +81,17 @@ __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, s
     static _Atomic(send_function *) library;
     if (!library)
         library = (send_function *)dlsym(RTLD_NEXT, "send");
-    const size_t before = leave_out(fd, bytes, len);
+    const ssize_t left_out = leave_out(fd, bytes, len);
+    if (left_out < 0) {
+        errno = ECONNRESET; /* libmicrohttpd closes the connection */
+        return -1;
+    }
+    const size_t before = (size_t)left_out;
     if (before == 0)
         return library(fd, bytes, len, flags);
     const ssize_t more =
         before < len ? library(fd, (const char *)bytes + before, len - before, flags) : 0;
-    return (ssize_t)before + (more > 0 ? more : 0);
+    return left_out + (more > 0 ? more : 0);
 }
 
 /* Likewise. Of a message whose first bytes were sent before, it sends no more than the first

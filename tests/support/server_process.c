@@ -108,6 +108,15 @@ void server_process_start_with(struct server_process *server, const char *const 
     ck_abort_msg("%s did not start; it says: %s", program(), log);
 }
 
+void server_process_spawn(struct server_process *server, const char *const arguments[])
+{
+    *server = (struct server_process){.err = tmpfile()};
+    ck_assert_ptr_nonnull(server->err);
+    server->out = open("/dev/null", O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(server->out, 0);
+    server->pid = spawn(arguments, server->out, fileno(server->err), NULL);
+}
+
 void server_process_start_silently(struct server_process *server, const char *const arguments[], void (*prepare)(void))
 {
     ck_assert(!start(server, arguments, prepare));

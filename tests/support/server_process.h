@@ -50,6 +50,9 @@ size_t server_process_memory(const struct server_process *server, const char *wh
 /* From now on VmHWM is the peak since now. */
 void server_process_forget_peak(const struct server_process *server);
 
+/* Starts it with exactly these arguments and waits for nothing: for programs that end by themselves (server_process_wait). */
+void server_process_spawn(struct server_process *server, const char *const arguments[]);
+
 /* Starts it with its stdout elsewhere, as `prepare` has it, so that there is no start-up line to be waited for. */
 void server_process_start_silently(struct server_process *server, const char *const arguments[], void (*prepare)(void));
 

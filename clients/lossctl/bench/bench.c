@@ -247,9 +247,11 @@ static enum exit_code write_report(const struct bench *bench, const char *path,
     const bool standard = strcmp(path, "-") == 0;
     FILE *const file = standard ? stdout : fopen(path, "we");
     bool right = file && fwrite(text.data, 1, text.len, file) == text.len && fflush(file) == 0;
-    const int why = errno;
-    if (file && !standard)
-        right = fclose(file) == 0 && right;
+    int why = errno;
+    if (file && !standard && fclose(file) != 0 && right) {
+        why = errno;
+        right = false;
+    }
     buffer_free(&text);
     return right ? EXIT_OK : fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(why));
 }

@@ -142,14 +142,14 @@ static enum exit_code write_path(const char *path, const struct buffer *head, co
     const bool plain = lstat(path, &status) != 0 || S_ISREG(status.st_mode);
     snprintf(beside, sizeof beside, plain ? "%s.%ld.part" : "%s", path, (long)getpid());
     FILE *const file = fopen(beside, "we");
-    bool right = file && put_all(file, head, behind, count);
-    if (file)
-        right = fclose(file) == 0 && right;
-    if (right && plain)
-        right = rename(beside, path) == 0;
-    if (right)
+    const bool right = file && put_all(file, head, behind, count);
+    int why = right ? 0 : errno;
+    if (file && fclose(file) != 0 && right)
+        why = errno;
+    if (why == 0 && plain && rename(beside, path) != 0)
+        why = errno;
+    if (why == 0)
         return EXIT_OK;
-    const int why = errno;
     if (plain)
         remove(beside);
     return fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(why));

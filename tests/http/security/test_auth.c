@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -586,6 +587,49 @@ START_TEST(access_refuses_a_token_file_that_has_lost_its_end)
 }
 END_TEST
 
+enum { WRITERS = 12 };
+
+/* Runs that add at the same time wait for each other; all tokens are there, and counted. */
+START_TEST(access_adds_tokens_one_at_a_time)
+{
+    char text[SERVER_TEXT] = "", head[64], names[WRITERS][32];
+    struct server_process writers[WRITERS];
+    const char *const option = option_path("--token-file=", "tokens");
+    folder_write("tokens", alice_line);
+    for (int i = 0; i < WRITERS; i++) {
+        snprintf(names[i], sizeof names[i], "--new-token=w%d", i);
+        server_process_spawn(&writers[i], (const char *const[]){names[i], option, NULL});
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        ck_assert_int_eq(server_process_wait(&writers[i]), 0);
+        server_process_free(&writers[i]);
+    }
+    FILE *const file = fopen(folder_path("tokens"), "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_gt(fread(text, 1, sizeof text - 1, file), 0);
+    fclose(file);
+    snprintf(head, sizeof head, "# lossd tokens: %d\n", WRITERS + 1);
+    ck_assert_msg(strncmp(text, head, strlen(head)) == 0, "not \"%s\": %s", head, text);
+    size_t lines = 0;
+    for (const char *at = text; *at; at++)
+        lines += *at == '\n';
+    ck_assert_uint_eq(lines, WRITERS + 2);
+}
+END_TEST
+
+static void show_to_nobody(void)
+{
+    const int fd = open("/dev/full", O_WRONLY);
+    dup2(fd, STDERR_FILENO);
+}
+
+START_TEST(access_fails_where_a_token_cannot_be_shown)
+{
+    char out[SERVER_TEXT], err[SERVER_TEXT];
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--new-token=carol", NULL}, show_to_nobody, out, err), 1);
+}
+END_TEST
+
 enum { OTHER_USER = 12345, OTHER_GROUP = 12346, TOKENS_MOST_IN_FILE = 10000 };
 
 START_TEST(access_adds_tokens_to_the_file)
@@ -674,6 +718,31 @@ START_TEST(access_tells_systemd_that_it_reads_again)
     expect_told(fd, "RELOADING=1\nMONOTONIC_USEC=");
     expect_told(fd, "READY=1");
     ck_assert_int_eq(server_process_stop(&server), 0);
+    close(fd);
+}
+END_TEST
+
+/* A reload waits for its file until the server is ending. */
+START_TEST(access_tells_systemd_of_nothing_after_the_end)
+{
+    char text[64];
+    snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
+    const int fd = unix_socket(notify_path, SOCK_DGRAM);
+    folder_write("tokens", alice_line);
+    server_process_start_with(
+        &server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens"), "--drain-delay=0.3"),
+        ask_to_be_told);
+    expect_told(fd, "READY=1");
+    unlink(folder_path("tokens"));
+    ck_assert_int_eq(mkfifo(folder_path("tokens"), 0600), 0);
+    kill(server.pid, SIGHUP);
+    expect_told(fd, "RELOADING=1\nMONOTONIC_USEC=");
+    kill(server.pid, SIGTERM);
+    expect_told(fd, "STOPPING=1");
+    folder_write("tokens", alice_line);
+    ck_assert_int_eq(server_process_wait(&server), 0);
+    server_process_expect_log(&server, "1 tokens");
+    ck_assert_msg(recv(fd, text, sizeof text, MSG_DONTWAIT) < 0, "told after STOPPING=1: %.20s", text);
     close(fd);
 }
 END_TEST
@@ -1084,6 +1153,9 @@ Suite *access_suite(void)
     tcase_add_test(tokens, access_reads_tokens_again_on_sighup);
     tcase_add_test(tokens, access_refuses_a_token_file_that_has_lost_its_end);
     tcase_add_test(tokens, access_adds_tokens_to_the_file);
+    tcase_add_test(tokens, access_adds_tokens_one_at_a_time);
+    tcase_add_test(tokens, access_fails_where_a_token_cannot_be_shown);
+    tcase_add_test(tokens, access_tells_systemd_of_nothing_after_the_end);
     tcase_add_test(tokens, access_makes_a_token_file_or_follows_a_link_to_one);
     tcase_add_test(tokens, access_adds_no_token_to_a_file_that_is_full);
     tcase_add_test(tokens, access_keeps_its_tokens_where_the_new_file_is_broken);

@@ -3,6 +3,7 @@
 #include "suites.h"
 
 #include <check.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -108,6 +109,20 @@ START_TEST(prefix_that_is_not_taken_is_not_left_out)
 }
 END_TEST
 
+/* Every answer begins with the prefix: one that does not is a defect, which closes its connection alone. */
+START_TEST(prefix_of_another_answer_fails_the_connection)
+{
+    char bytes[4];
+    prefix_send(here);
+    prefix_send(here);
+    errno = 0;
+    ck_assert_int_eq(send(here, "HELLO", 5, 0), -1);
+    ck_assert_int_eq(errno, ECONNRESET);
+    ck_assert_int_eq(recv(there, bytes, sizeof bytes, MSG_DONTWAIT), 2);
+    ck_assert_mem_eq(bytes, "HT", 2);
+}
+END_TEST
+
 Suite *prefix_suite(void)
 {
     Suite *suite = suite_create("prefix");
@@ -117,6 +132,7 @@ Suite *prefix_suite(void)
     tcase_add_test(tcase, prefix_is_left_out_of_an_answer_in_parts);
     tcase_add_test(tcase, prefix_of_a_connection_ends_with_it);
     tcase_add_test(tcase, prefix_that_is_not_taken_is_not_left_out);
+    tcase_add_test(tcase, prefix_of_another_answer_fails_the_connection);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -17,7 +17,7 @@
 enum {
     EXPAND_START = 4096, /* bytes of room at least */
     EXPAND_RATIO = 4,    /* the first guess of what zlib's streams expand to; they do not say */
-    EXPAND_PIECE = 1 << 20, /* bytes that zlib reads and writes between two looks whether to stop */
+    EXPAND_PIECE = 1 << 20, /* bytes that are read and written between two looks whether to stop */
     EXPAND_WINDOW_LOG = 23,
     GZIP_WINDOW = 15 + 16, /* zlib: windows of up to 32 KiB, with gzip's header */
     ZLIB_WINDOW = 15,
@@ -92,12 +92,12 @@ static enum loss_status make_room(struct expansion *e)
     return e->out->len < e->out->capacity ? LOSS_OK : grow(e, e->out->len + EXPAND_START);
 }
 
-/* ---- gzip and deflate ----------------------------------------------------------------------------------------------- */
-
 static unsigned at_most_piece(size_t size)
 {
     return size < EXPAND_PIECE ? (unsigned)size : EXPAND_PIECE;
 }
+
+/* ---- gzip and deflate ----------------------------------------------------------------------------------------------- */
 
 /* Lets zlib read and write up to a piece each; returns its status. */
 static int inflate_some(struct expansion *e, z_stream *stream)
@@ -179,8 +179,7 @@ static bool is_frame(const struct expansion *e)
     return memcmp(start, skippable, len) == 0;
 }
 
-/* A frame may say how long it expands to: there is room for that at once, so that libzstd needs no window of its own. Bytes
-   that are said but never come take no memory. */
+/* A frame may say how long it expands to: there is room for that at once. Bytes that are said but never come take no memory. */
 static enum loss_status begin_frame(struct expansion *e)
 {
     if (!is_frame(e))
@@ -216,8 +215,10 @@ static enum loss_status expand_frames(struct expansion *e, ZSTD_DStream *stream)
             status = make_room(e);
         if (status != LOSS_OK)
             return status;
-        ZSTD_inBuffer in = {e->data, e->len, e->at};
-        ZSTD_outBuffer out = {e->out->data, e->out->capacity, e->out->len};
+        const size_t in_end = e->at + at_most_piece(e->len - e->at);
+        const size_t out_end = e->out->len + at_most_piece(e->out->capacity - e->out->len);
+        ZSTD_inBuffer in = {e->data, in_end, e->at};
+        ZSTD_outBuffer out = {e->out->data, out_end, e->out->len};
         left = ZSTD_decompressStream(stream, &out, &in);
         e->at = in.pos;
         e->out->len = out.pos;

@@ -49,6 +49,11 @@ enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, 
 enum loss_status tensor_json_shape(struct loss_tensor *shape, const char *text, const char *body, const char *body_end,
                                    const char *path, const char **end, struct loss_error *error);
 
+/* Returns true if scanned nested or flat data may be the elements of a tensor of that shape, whose count is known not to overflow:
+   flat data has as many, nested data has the shape, as NumPy's tolist() writes it. Lists of an empty tensor end at its first
+   dimension of 0: [[]] for (1, 0) and for (1, 0, 5). */
+bool tensor_json_fits(const struct tensor_json *data, const struct loss_tensor *shape);
+
 /* Decodes into `out`, which holds `count` elements of `dtype` (never LOSS_ANY; where tensor->dtype is declared it is the same),
    long text on up to `threads` threads (1 opens no parallel region); the result, and the error, are the same for any number of
    them. Numbers outside an integer dtype's range, fractions for integers, NaN spellings in integer tensors are refused with

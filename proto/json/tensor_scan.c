@@ -439,6 +439,15 @@ static enum loss_status check_buffer(const struct scan *scan, const struct objec
     return LOSS_OK;
 }
 
+bool tensor_json_fits(const struct tensor_json *data, const struct loss_tensor *shape)
+{
+    if (data->rank <= 1)
+        return data->count == loss_tensor_elements(shape);
+    const bool ends_early = data->rank < shape->rank && data->shape[data->rank - 1] == 0;
+    return (data->rank == shape->rank || ends_early) &&
+           memcmp(data->shape, shape->shape, (size_t)data->rank * sizeof *data->shape) == 0;
+}
+
 /* Holds shape and data against each other. */
 static enum loss_status reconcile(const struct scan *scan, const struct object *object, struct tensor_json *tensor)
 {
@@ -453,18 +462,17 @@ static enum loss_status reconcile(const struct scan *scan, const struct object *
     size_t count = 0;
     if (object->has_shape && !loss_tensor_count(&object->shape, &count))
         return at_field(scan, "/shape", "the shape has more elements than can be addressed");
+    const bool fits = object->has_buffer || tensor_json_fits(tensor, &object->shape);
     tensor->rank = object->shape.rank;
     memcpy(tensor->shape, object->shape.shape, sizeof tensor->shape);
     if (object->has_buffer) {
         tensor->count = count;
         return check_buffer(scan, object, tensor);
     }
-    const bool same =
-        data.rank == object->shape.rank && memcmp(data.shape, object->shape.shape, (size_t)data.rank * sizeof *data.shape) == 0;
-    if (data.rank > 1 && !same)
+    if (data.rank > 1 && !fits)
         return at_field(scan, "/data", "the data has shape %.64s where 'shape' says %.64s", loss_shape_text(&data, found),
                         loss_shape_text(&object->shape, declared));
-    if (tensor->count != count)
+    if (!fits)
         return at_field(scan, "/data", "the data has %zu elements where shape %.64s has %zu", tensor->count,
                         loss_shape_text(&object->shape, declared), count);
     return LOSS_OK;

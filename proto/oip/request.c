@@ -236,9 +236,7 @@ static enum loss_status place_json(struct reader *r, struct input *input, struct
     struct tensor_json *const json = &input->json;
     struct loss_tensor data = {.rank = json->rank};
     memcpy(data.shape, json->shape, sizeof data.shape);
-    const bool same =
-        data.rank == input->tensor.rank && memcmp(data.shape, input->tensor.shape, (size_t)data.rank * sizeof *data.shape) == 0;
-    if (json->count != loss_tensor_elements(&input->tensor) || (data.rank > 1 && !same))
+    if (!tensor_json_fits(json, &input->tensor))
         return bad_input(r, input, "has data of shape %.*s where its shape is %.*s", SHAPE_TEXT, loss_shape_text(&data, found),
                          SHAPE_TEXT, loss_shape_text(&input->tensor, declared));
     json->dtype = input->tensor.dtype;

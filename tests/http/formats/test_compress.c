@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -290,6 +291,19 @@ static void give_back(struct allowance *allowance, size_t bytes)
     ((struct impatient *)allowance)->taken -= bytes;
 }
 
+static bool take_any(struct allowance *allowance, size_t bytes)
+{
+    (void)allowance;
+    (void)bytes;
+    return true;
+}
+
+static void give_any(struct allowance *allowance, size_t bytes)
+{
+    (void)allowance;
+    (void)bytes;
+}
+
 /* Long before the next time that there is no room: the end of the body, which is not sound, is not reached. */
 START_TEST(body_is_not_expanded_any_further_once_it_is_given_up)
 {
@@ -302,6 +316,47 @@ START_TEST(body_is_not_expanded_any_further_once_it_is_given_up)
         body.data[body.len - 1] ^= 1;
         ck_assert_int_eq(expand(coding, body.data, body.len, LONG, &out, &error), LOSS_CANCELLED);
         ck_assert_uint_eq(impatient.taken, 0);
+        buffer_free(&body);
+    }
+}
+END_TEST
+
+/* How often an expansion looks whether to go on. */
+struct observer {
+    bool asked, over; /* atomic */
+    size_t looks;
+};
+
+static void *observe(void *argument)
+{
+    struct observer *const observer = argument;
+    while (!__atomic_load_n(&observer->over, __ATOMIC_RELAXED)) {
+        if (__atomic_load_n(&observer->asked, __ATOMIC_RELAXED))
+            continue;
+        observer->looks++;
+        __atomic_store_n(&observer->asked, true, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+/* A frame that says how long it is could be expanded by a single call of the library. */
+START_TEST(body_of_any_coding_is_expanded_in_pieces)
+{
+    const size_t len = 256 * (size_t)MIB;
+    for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
+        struct buffer body = spaces(coding, len), out = {.data = NULL};
+        struct observer observer = {.asked = true};
+        struct allowance allowance = {.take = take_any, .give = give_any, .asked = &observer.asked};
+        struct loss_error error;
+        pthread_t thread;
+        out.allowance = &allowance;
+        ck_assert_int_eq(pthread_create(&thread, NULL, observe, &observer), 0);
+        ck_assert_int_eq(expand(coding, body.data, body.len, len, &out, &error), LOSS_OK);
+        __atomic_store_n(&observer.over, true, __ATOMIC_RELAXED);
+        pthread_join(thread, NULL);
+        ck_assert_uint_eq(out.len, len);
+        ck_assert_msg(observer.looks > 10, "%s: looks %zu times", coding_name(coding), observer.looks);
+        buffer_free(&out);
         buffer_free(&body);
     }
 }
@@ -332,19 +387,6 @@ START_TEST(answer_in_any_coding_is_the_answer)
     buffer_free(&body);
 }
 END_TEST
-
-static bool take_any(struct allowance *allowance, size_t bytes)
-{
-    (void)allowance;
-    (void)bytes;
-    return true;
-}
-
-static void give_any(struct allowance *allowance, size_t bytes)
-{
-    (void)allowance;
-    (void)bytes;
-}
 
 START_TEST(answer_is_not_compressed_for_nobody)
 {
@@ -506,6 +548,7 @@ Suite *compress_suite(void)
     tcase_add_test(tcase, body_may_expand_to_the_limit_and_not_beyond);
     tcase_add_test(slow, bomb_takes_no_more_memory_than_the_limit);
     tcase_add_test(tcase, body_is_not_expanded_any_further_once_it_is_given_up);
+    tcase_add_test(tcase, body_of_any_coding_is_expanded_in_pieces);
     tcase_add_loop_test(tcase, answer_in_any_coding_is_the_answer, 0, (int)(sizeof answer_sizes / sizeof *answer_sizes));
     tcase_add_test(tcase, answer_is_in_the_coding_that_is_liked_best);
     tcase_add_test(tcase, answer_is_not_compressed_for_nobody);

@@ -480,6 +480,39 @@ START_TEST(ragged_arrays_are_refused_at_the_odd_one_out)
 }
 END_TEST
 
+#define EMPTY_ANSWER "{\"loss\":0,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":0}\n"
+
+/* As NumPy's tolist() writes them: np.zeros((1, 0, 5)).tolist() is [[]]. */
+START_TEST(lists_of_an_empty_tensor_end_at_its_first_dimension_of_0)
+{
+    static const char *const fitting[] = {
+        "\"shape\":[1,0,5],\"data\":[[]]",   "\"data\":[[]],\"shape\":[1,0]",    "\"shape\":[1,0,5],\"data\":[]",
+        "\"shape\":[2,0,0],\"data\":[[],[]]", "\"shape\":[0,5],\"data\":[]", "\"shape\":[1,1,0,3,2],\"data\":[[[]]]",
+    };
+    static const struct {
+        const char *tensor, *found, *shape;
+    } misfits[] = {
+        {"\"shape\":[2,0,5],\"data\":[[]]", "(1, 0)", "(2, 0, 5)"},
+        {"\"shape\":[1,5],\"data\":[[]]", "(1, 0)", "(1, 5)"},
+        {"\"shape\":[0],\"data\":[[]]", "(1, 0)", "(0,)"},
+        {"\"shape\":[1,2,0],\"data\":[[]]", "(1, 0)", "(1, 2, 0)"},
+        {"\"shape\":[1,0],\"data\":[[[]]]", "(1, 1, 0)", "(1, 0)"},
+        {"\"shape\":[1,2,1],\"data\":[[1,2]]", "(1, 2)", "(1, 2, 1)"},
+    };
+    char body[256], message[256];
+    for (size_t i = 0; i < sizeof fitting / sizeof *fitting; i++) {
+        snprintf(body, sizeof body, "{\"input\":{%s},\"target\":{%s},\"reduction\":\"sum\"}", fitting[i], fitting[i]);
+        answers("mse", body, EMPTY_ANSWER);
+    }
+    for (size_t i = 0; i < sizeof misfits / sizeof *misfits; i++) {
+        snprintf(body, sizeof body, "{\"input\":{%s}}", misfits[i].tensor);
+        snprintf(message, sizeof message, "\"input: the data has shape %s where 'shape' says %s\"", misfits[i].found,
+                 misfits[i].shape);
+        refuses("mse", body, 422, message);
+    }
+}
+END_TEST
+
 START_TEST(shapes_and_data_must_agree)
 {
     refuses("mse", "{\"input\":{\"shape\":[2],\"data\":[1]}}", 422,
@@ -1061,6 +1094,7 @@ Suite *json_suite(void)
               numbers_that_json_forbids_are_refused_at_their_element, fields_are_known_once_and_of_their_type,
               values_outside_their_choice_are_impossible, running_out_of_memory_is_no_mistake_of_the_client);
     SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out, shapes_and_data_must_agree,
+              lists_of_an_empty_tensor_end_at_its_first_dimension_of_0,
               buffers_must_be_base64_of_the_right_length, integers_must_be_whole_and_fit,
               elements_that_cannot_be_are_pointed_at_as_they_were_written,
               strings_among_numbers_are_quoted_to_their_end,

@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,6 @@
 
 #include "auth/auth.h"
 #include "connection/systemd.h"
-#include "memory/buffer.h"
 #include "compute/executor.h"
 #include "http/http.h"
 #include "json/scanner.h"
@@ -40,7 +40,9 @@ enum {
     MESSAGE = 640,
     STOP_GRACE_MS = 5,
     STOP_GRACE_FAR_MS = 250,
-    ANNOUNCE_MS = 1000, /* for which the line on stdout waits for its reader */
+    ANNOUNCE_MS = 1000,                   /* for which the line on stdout waits for its reader */
+    ANNOUNCE_ADDRESS = ADDRESS_TEXT + 16, /* bytes of the line for an address, with its scheme and a comma */
+    ANNOUNCE_BESIDES = 192,               /* bytes of the line for all else */
 };
 
 /* All that runs; NULL where it does not. */
@@ -160,8 +162,26 @@ static const char *scheme_of(const struct entrance *entrance)
     return entrance->secure ? "https://" : "http://";
 }
 
+/* The line on stdout. It has room for all addresses, so that it needs no memory: a server that is not announced is taken for
+   one that does not start. */
+struct announcement {
+    size_t len;
+    char text[ANNOUNCE_BESIDES + LISTEN_MAX * ANNOUNCE_ADDRESS];
+};
+
+__attribute__((format(printf, 2, 3))) static void append(struct announcement *line, const char *format, ...)
+{
+    const size_t room = sizeof line->text - line->len;
+    va_list arguments;
+    va_start(arguments, format);
+    const int len = vsnprintf(line->text + line->len, room, format, arguments);
+    va_end(arguments);
+    if (len > 0)
+        line->len += (size_t)len < room ? (size_t)len : room - 1;
+}
+
 /* Appends "http://127.0.0.1:8080, unix:/run/lossd.sock". */
-static void append_entrances(const struct listener *listener, bool admin, struct buffer *text)
+static void append_entrances(const struct listener *listener, bool admin, struct announcement *line)
 {
     const char *between = "";
     const struct entrance *entrance;
@@ -169,33 +189,32 @@ static void append_entrances(const struct listener *listener, bool admin, struct
         char address[ADDRESS_TEXT];
         if (entrance->admin != admin)
             continue;
-        buffer_printf(text, "%s%s%s", between, scheme_of(entrance), address_text(&entrance->address, address));
+        append(line, "%s%s%s", between, scheme_of(entrance), address_text(&entrance->address, address));
         between = ", ";
     }
 }
 
-/* Writes a text to stdout unless its reader keeps that from being possible. */
-static bool write_stdout(const struct buffer *text)
+/* Writes the line to stdout unless its reader keeps that from being possible. */
+static bool write_stdout(const struct announcement *line)
 {
     struct pollfd wait = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    return !text->failed && poll(&wait, 1, ANNOUNCE_MS) == 1 && (wait.revents & POLLOUT) != 0 &&
-           write(STDOUT_FILENO, text->data, text->len) == (ssize_t)text->len;
+    return poll(&wait, 1, ANNOUNCE_MS) == 1 && (wait.revents & POLLOUT) != 0 &&
+           write(STDOUT_FILENO, line->text, line->len) == (ssize_t)line->len;
 }
 
 /* The one line on stdout: it takes requests now. */
 static void announce(const struct server *server, const struct options *options)
 {
-    struct buffer text = {.data = NULL};
-    buffer_printf(&text, "lossd " LOSS_VERSION " listening on ");
-    append_entrances(server->listener, false, &text);
+    struct announcement line = {.len = 0};
+    append(&line, "lossd " LOSS_VERSION " listening on ");
+    append_entrances(server->listener, false, &line);
     if (server->has_admin) {
-        buffer_printf(&text, ", for health and metrics on ");
-        append_entrances(server->listener, true, &text);
+        append(&line, ", for health and metrics on ");
+        append_entrances(server->listener, true, &line);
     }
-    buffer_printf(&text, " (threads %d, io-threads %d)\n", options->threads, options->io_threads);
-    if (!write_stdout(&text))
+    append(&line, " (threads %d, io-threads %d)\n", options->threads, options->io_threads);
+    if (!write_stdout(&line))
         log_message(LOG_LEVEL_WARNING, "cannot announce on stdout that requests are taken");
-    buffer_free(&text);
     activation_ready();
 }
 

@@ -143,8 +143,9 @@ int server_process_wait(struct server_process *server)
     int status = 0;
     for (int waited = 0; waitpid(server->pid, &status, WNOHANG) == 0; waited++) {
         if (waited >= SERVER_TIMEOUT_MS) {
+            char *const log = server->err ? server_process_log(server) : NULL;
             server_process_free(server);
-            ck_abort_msg("%s does not end", program());
+            ck_abort_msg("%s does not end; it says: %.2000s", program(), log ? log : "(not known)");
         }
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }

@@ -732,13 +732,13 @@ static void expect_reason(int code, unsigned long long call)
     free(log);
 }
 
-/* Starts the server with one call after the other failing; returns how many starts failed. */
+/* Starts the server with each call failing in turn, of which there are few; returns how many starts failed. */
 static int fail_starts(unsigned kinds, int error, unsigned long long *met)
 {
     int failed = 0;
     unsigned long long before = 0;
     atomic_store(&faults->error, error);
-    for (unsigned long long call = 1; call == 1 || *met > before; call = next_call(call)) {
+    for (unsigned long long call = 1; call == 1 || *met > before; call++) {
         int code;
         before = *met;
         arm(kinds, call, false);
@@ -762,8 +762,8 @@ START_TEST(faults_at_start_are_a_line_and_an_end)
     ck_assert_int_gt(fail_starts(FAULT_THREAD, EAGAIN, &met), 6);
     ck_assert_int_gt(fail_starts(FAULT_EVENT, EMFILE, &met), 4);
     ck_assert_int_gt(fail_starts(FAULT_SOCKET, ENOBUFS, &met), 2);
-    ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met), 2); /* of the sample; libraries can do without many others */
-    ck_assert_uint_ge(met, 30);
+    ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met), 2); /* libraries can do without many others */
+    ck_assert_uint_ge(met, 60);
     fault_library_end();
 }
 END_TEST

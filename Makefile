@@ -159,9 +159,11 @@ $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(DUMP_$(MODE)) $(BUILD)/libloss.a
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LDDUMP_$(MODE)) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm -pthread
 
+# Calls that tests/support/counted_malloc.c counts.
+COUNTED := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 $(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lcheck_pic -lsubunit -lrt -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNTED) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lcheck_pic -lsubunit -lrt -lm -pthread
 
 # What the server is started with where calls are to fail. Not sanitized: it comes before the sanitizers, too.
 $(BUILD)/tests/lossd-tests: | $(BUILD)/tests/faults.so

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 /* Each evaluation would take longer than LONG_WORK, some seconds, and must end within SOON_MS after it is given up. A kernel
@@ -123,6 +124,86 @@ START_TEST(every_loss_shows_progress_and_gives_up_soon)
 }
 END_TEST
 
+/* ---- every mode ------------------------------------------------------------------------------------------------------ */
+
+enum { MODE_BEGIN_MS = 4, MODE_BYTES = 1 << 28 };
+
+/* Where a term of dice is a channel of the whole batch, there are as many channels as there were samples. */
+static void spread_channels(struct batch *batch)
+{
+    const int k = loss_param_find(batch->request.loss, "batch");
+    if (k < 0 || !batch->request.param[k].integer)
+        return;
+    const size_t samples = batch->tensor[0].shape[0], channels = batch->tensor[0].shape[1];
+    for (int i = 0; i < 2; i++) {
+        batch->tensor[i].shape[0] = channels;
+        batch->tensor[i].shape[1] = samples;
+    }
+    batch->tensor[2].shape[0] = samples;
+}
+
+/* Cancels an evaluation once it is under way. Returns false if it is not long work, or takes much memory. */
+static bool cancel_mode(struct evaluation *e, const char *mode, const char *shape)
+{
+    const struct loss_descriptor *const loss = e->batch.request.loss;
+    struct loss_plan *const plan = &e->batch.plan;
+    pthread_t thread;
+    spread_channels(&e->batch);
+    ck_assert_int_eq(loss_plan(plan, &e->batch.request, &e->batch.error), LOSS_OK);
+    const size_t output = loss_tensor_bytes(&plan->output);
+    if ((double)plan->work < LONG_WORK || loss_run_bytes(plan, e->threads) > MODE_BYTES)
+        return false;
+    /* Pages that are not written to take no memory. */
+    plan->output.data = mmap(NULL, output, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ck_assert_ptr_ne(plan->output.data, MAP_FAILED);
+    ck_assert_int_eq(pthread_create(&thread, NULL, evaluate, e), 0);
+    wait_ms(MODE_BEGIN_MS);
+    const double asked = cpu_ms();
+    __atomic_store_n(&e->cancel, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    ck_assert_msg(e->status == LOSS_CANCELLED, "%s, %s, %s: %d", loss->name, mode, shape, e->status);
+    ck_assert_msg(e->ended - asked < SOON_MS, "%s, %s, %s: given up after %.0f ms", loss->name, mode, shape,
+                  e->ended - asked);
+    munmap(plan->output.data, output);
+    plan->output.data = NULL;
+    return true;
+}
+
+/* The modes of a loss: its reductions, then the values of its booleans and choices. Sets one that is not a default and returns
+   its name; NULL if there is no such mode. */
+static const char *set_mode(struct batch *batch, size_t mode)
+{
+    const struct loss_descriptor *const loss = batch->request.loss;
+    if (mode < LOSS_REDUCTION_COUNT) {
+        batch->request.reduction = (enum loss_reduction)mode;
+        return mode != LOSS_MEAN && loss->reductions >> mode & 1 ? loss_reduction_name(batch->request.reduction) : NULL;
+    }
+    const char *const name = batch_set_option(batch, mode - LOSS_REDUCTION_COUNT);
+    const int k = name ? loss_param_find(loss, name) : -1;
+    const struct loss_param_spec *const spec = &loss->params[k < 0 ? 0 : k];
+    const bool is_mode = k >= 0 && (spec->type == LOSS_BOOLEAN || spec->type == LOSS_CHOICE);
+    return is_mode && batch->request.param[k].integer != spec->fallback.integer ? name : NULL;
+}
+
+/* _i is the loss's place in the table. Shapes are as above: the longest rows that make long work, which are where a loop without
+   a look takes longest. */
+START_TEST(every_mode_of_a_loss_gives_up_soon)
+{
+    const struct loss_descriptor *const loss = loss_at((size_t)_i);
+    for (size_t mode = 0; mode < LOSS_REDUCTION_COUNT + batch_options(loss); mode++) {
+        bool done = false;
+        for (size_t shape = SHAPES; shape-- > 0 && !done;) {
+            struct evaluation e = {.threads = 1};
+            make(&e.batch, loss, shape, LOSS_FLOAT32);
+            const char *const name = set_mode(&e.batch, mode);
+            done = !name || cancel_mode(&e, name, shapes[shape].name);
+            batch_free(&e.batch);
+        }
+        ck_assert_msg(done, "%s: mode %zu is not long work in any shape", loss->name, mode);
+    }
+}
+END_TEST
+
 /* There is a shape of each loss that takes long: else the test above would show nothing. */
 START_TEST(every_loss_has_a_shape_that_takes_long)
 {
@@ -162,5 +243,8 @@ Suite *cancel_suite(void)
     tcase_add_loop_test(tcase, every_loss_has_a_shape_that_takes_long, 0, losses);
     tcase_add_loop_test(tcase, what_is_given_up_beforehand_is_not_begun, 0, losses);
     suite_add_tcase(suite, tcase);
+    TCase *modes = tcase_create("giving_up_modes");
+    tcase_add_loop_test(modes, every_mode_of_a_loss_gives_up_soon, 0, losses);
+    suite_add_tcase(suite, modes);
     return suite;
 }

@@ -2,6 +2,7 @@
    is what is measured. */
 #include "suites.h"
 #include "support/batch.h"
+#include "support/counted_malloc.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -64,6 +65,99 @@ START_TEST(work_grows_with_what_is_asked_for)
         ck_assert_double_ge(work_of(&batch), gradient);
     }
     batch_free(&batch);
+}
+END_TEST
+
+/* ---- memory --------------------------------------------------------------------------------------------------------- */
+
+enum {
+    MEMORY_SPARE = 1 << 16, /* bytes that may be stated beyond twice what is taken */
+    MEMORY_MOST = 1 << 20,  /* elements that are worked on, so that it is done soon: not rows that all meet */
+};
+
+/* What a run says that it takes at most, and what it takes. */
+static void check_memory(struct batch *batch, int threads, const char *what)
+{
+    const char *const loss = batch->request.loss->name;
+    if (batch->plan.elements > MEMORY_MOST)
+        return;
+    const enum loss_status status = batch_run(batch, threads);
+    ck_assert_msg(status == LOSS_OK, "%s, %s: %s", loss, what, batch->error.message);
+    const size_t stated = loss_run_bytes(&batch->plan, threads);
+    counted_malloc_begin();
+    const enum loss_status again = loss_run(&batch->plan, threads, &batch->result, &batch->error);
+    const size_t taken = counted_malloc_end();
+    ck_assert_int_eq(again, LOSS_OK);
+    ck_assert_uint_gt(taken, 0);
+    ck_assert_msg(stated >= taken && stated <= 2 * taken + MEMORY_SPARE, "%s, %s, %d threads: %zu bytes, not the %zu stated",
+                  loss, what, threads, taken, stated);
+    batch_clear(batch);
+}
+
+/* Every reduction, with and without derivatives and sample weights. */
+static void check_memory_of_requests(struct batch *batch, int threads, const char *what)
+{
+    static const float one = 1;
+    const struct loss_descriptor *const loss = batch->request.loss;
+    for (int reduction = 0; reduction < LOSS_REDUCTION_COUNT; reduction++) {
+        if (!(loss->reductions >> reduction & 1))
+            continue;
+        batch->request.reduction = (enum loss_reduction)reduction;
+        batch->request.grad = batch->request.hess = 0;
+        check_memory(batch, threads, what);
+        batch_all_gradients(batch);
+        batch->request.hess = loss->hessian ? loss_predictions(loss) : 0;
+        check_memory(batch, threads, what);
+        struct loss_tensor weight = batch->plan.terms; /* the same for all terms, in no memory */
+        weight.dtype = LOSS_FLOAT32;
+        weight.strided = true;
+        memset(weight.stride, 0, sizeof weight.stride);
+        weight.data = (void *)(uintptr_t)&one;
+        batch->request.sample_weight = &weight;
+        check_memory(batch, threads, what);
+        batch->request.sample_weight = NULL;
+    }
+}
+
+/* _i is the loss's place in the table. Operands stand one number after the other, or are all the same number. */
+START_TEST(stated_memory_is_what_is_taken)
+{
+    static const struct {
+        const char *what;
+        size_t n, columns;
+    } shapes[] = {{"few rows", 343, 7}, {"many rows", 20000, 7}, {"long rows", 9000, 3000}};
+    const struct loss_descriptor *const loss = loss_at((size_t)_i);
+    const bool sequences = loss_tensor_find(loss, "log_probs") >= 0;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++) {
+            struct batch batch;
+            const int threads = dtype == LOSS_FLOAT64 ? 1 : 3;
+            if (sequences && shapes[i].columns * shapes[i].columns > shapes[i].n)
+                continue;
+            batch_make_columns(&batch, loss, shapes[i].n, shapes[i].columns, (enum loss_dtype)dtype, 1);
+            check_memory_of_requests(&batch, threads, shapes[i].what);
+            batch_free(&batch);
+            batch_make_vast(&batch, loss, shapes[i].n, shapes[i].columns, (enum loss_dtype)dtype);
+            check_memory_of_requests(&batch, threads, shapes[i].what);
+            batch_free(&batch);
+        }
+}
+END_TEST
+
+/* Gradients that terms share are summed from those of the terms. */
+START_TEST(stated_memory_of_shared_gradients_is_what_is_taken)
+{
+    double x[300] = {0}, y[200] = {0};
+    const struct loss_tensor column = {.data = x, .dtype = LOSS_FLOAT64, .rank = 2, .shape = {300, 1}},
+                             row = {.data = y, .dtype = LOSS_FLOAT64, .rank = 1, .shape = {200}};
+    struct batch batch = {0};
+    loss_request_init(&batch.request, loss_find("mse"));
+    batch.request.tensor[0] = &column;
+    batch.request.tensor[1] = &row;
+    for (uint32_t grad = 0; grad < 4; grad++) {
+        batch.request.grad = grad;
+        check_memory(&batch, 2, "shared gradients");
+    }
 }
 END_TEST
 
@@ -238,8 +332,9 @@ Suite *costs_suite(void)
     TCase *table = tcase_create("costs_of_losses");
     tcase_add_loop_test(table, work_grows_with_the_elements, 0, (int)loss_count());
     tcase_add_loop_test(table, work_grows_with_what_is_asked_for, 0, (int)loss_count());
+    tcase_add_loop_test(table, stated_memory_is_what_is_taken, 0, (int)loss_count());
     suite_add_tcase(suite, table);
-    SUITE_ADD(suite, "costs_of_requests", broadcasting_is_counted, reported_requests_cost_what_they_take);
+    SUITE_ADD(suite, "costs_of_requests", stated_memory_of_shared_gradients_is_what_is_taken, broadcasting_is_counted, reported_requests_cost_what_they_take);
     if (getenv("LOSSD_COSTS")) {
         TCase *measuring = tcase_create("costs_measured");
         tcase_set_timeout(measuring, 900);

@@ -1,0 +1,51 @@
+#include "support/counted_malloc.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* Names that the linker gives: the C library's functions, and those in their place. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+
+static atomic_bool counting;
+static atomic_size_t bytes;
+
+static void count(size_t size)
+{
+    if (atomic_load_explicit(&counting, memory_order_relaxed))
+        atomic_fetch_add(&bytes, size);
+}
+
+void counted_malloc_begin(void)
+{
+    atomic_store(&bytes, 0);
+    atomic_store(&counting, true);
+}
+
+size_t counted_malloc_end(void)
+{
+    atomic_store(&counting, false);
+    return atomic_load(&bytes);
+}
+
+void *__wrap_malloc(size_t size)
+{
+    count(size);
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t number, size_t size)
+{
+    count(number * size);
+    return __real_calloc(number, size);
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+    count(size);
+    return __real_realloc(block, size);
+}

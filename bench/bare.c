@@ -1,6 +1,7 @@
 /*
- * A bare libmicrohttpd server: the least that receiving and sending so many bytes can cost with that library. It copies each
- * body into a block that stays, and answers POST /BYTES with as many bytes, of a block that stays.
+ * A bare libmicrohttpd server: the least that receiving and sending so many bytes can cost with
+ * that library. It copies each body into a block that stays, and answers POST /BYTES with as many
+ * bytes, of a block that stays.
  *
  *     bare PORT
  */
@@ -16,8 +17,9 @@ enum { CONNECTION_MEMORY = 32 << 10 /* as lossd has it */, ROOM = 128 << 20 };
 
 static char *incoming, *outgoing;
 
-static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *target, const char *method,
-                                  const char *version, const char *data, size_t *size, void **slot)
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
+                                  const char *target, const char *method, const char *version,
+                                  const char *data, size_t *size, void **slot)
 {
     static size_t received; /* one connection at a time is measured */
     (void)context, (void)method, (void)version;
@@ -35,7 +37,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         return MHD_YES;
     }
     const size_t len = strtoul(target + 1, NULL, 10);
-    struct MHD_Response *response = len <= ROOM ? MHD_create_response_from_buffer(len, outgoing, MHD_RESPMEM_PERSISTENT) : NULL;
+    struct MHD_Response *response =
+        len <= ROOM ? MHD_create_response_from_buffer(len, outgoing, MHD_RESPMEM_PERSISTENT) : NULL;
     if (!response)
         return MHD_NO;
     const enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_OK, response);
@@ -49,8 +52,9 @@ int main(int argc, char *argv[])
         fprintf(stderr, "usage: bare PORT\n");
         return 2;
     }
-    const struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+                                        .sin_port = htons((uint16_t)atoi(argv[1])),
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     incoming = malloc(ROOM);
     outgoing = malloc(ROOM);
     if (incoming && outgoing) { /* pages that are there */
@@ -58,10 +62,12 @@ int main(int argc, char *argv[])
         memset(outgoing, 1, ROOM);
     }
     struct MHD_Daemon *daemon =
-        incoming && outgoing ? MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, NULL,
-                                                MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&address,
-                                                MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END)
-                             : NULL;
+        incoming && outgoing
+            ? MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, NULL,
+                               MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&address,
+                               MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+                               MHD_OPTION_END)
+            : NULL;
     if (!daemon) {
         fprintf(stderr, "bare: cannot listen on port %s\n", argv[1]);
         return 1;

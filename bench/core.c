@@ -4,10 +4,11 @@
  *     loss NAME COUNT CLASSES THREADS REPETITIONS BATCH    {"ns": [...], "loss": ..., "bytes": ...}
  *     triad COUNT THREADS REPETITIONS                      {"ns": [...], "bytes": ...}
  *
- * A loss is evaluated with the gradients of its predictions, reduction mean, float32, after one evaluation that is not timed;
- * each time is that of BATCH evaluations divided by BATCH. The gradients go into buffers that stay, as with a caller that
- * trains. CLASSES is the length of a row where a loss has rows, else 0. `bytes` is what the operands and gradients hold: the
- * least that any algorithm must read and write.
+ * A loss is evaluated with the gradients of its predictions, reduction mean, float32, after one
+ * evaluation that is not timed; each time is that of BATCH evaluations divided by BATCH. The
+ * gradients go into buffers that stay, as with a caller that trains. CLASSES is the length of a row
+ * where a loss has rows, else 0. `bytes` is what the operands and gradients hold: the least that
+ * any algorithm must read and write.
  *
  * The data is the same as in torch_peer.py, so that the losses can be compared.
  */
@@ -63,8 +64,8 @@ struct law {
     float scale, shift;
     bool halves; /* u is first made 0, or 1 from a half on */
 };
-static const struct law any = {6, -3, false}, probability = {0.98F, 0.01F, false}, logarithm = {-8, -0.01F, false},
-                        sign = {2, -1, true}, label = {1, 0, true};
+static const struct law any = {6, -3, false}, probability = {0.98F, 0.01F, false},
+                        logarithm = {-8, -0.01F, false}, sign = {2, -1, true}, label = {1, 0, true};
 
 static bool is(const char *name, const char *other)
 {
@@ -78,7 +79,8 @@ static struct law input_law(const char *name)
     return is(name, "nll") || is(name, "kl_div") ? logarithm : any;
 }
 
-/* Targets of bce and bce_with_logits are labels, 0 and 1; those of "bce/soft" and its like are probabilities. */
+/* Targets of bce and bce_with_logits are labels, 0 and 1; those of "bce/soft" and its like are
+ * probabilities. */
 #define SOFT "/soft"
 
 static struct law target_law(const char *name, bool soft)
@@ -92,7 +94,8 @@ static struct law target_law(const char *name, bool soft)
 
 static struct loss_tensor fill(int sequence, struct law law, size_t rows, size_t length)
 {
-    struct loss_tensor tensor = {.dtype = LOSS_FLOAT32, .rank = length ? 2 : 1, .shape = {rows, length}};
+    struct loss_tensor tensor = {
+        .dtype = LOSS_FLOAT32, .rank = length ? 2 : 1, .shape = {rows, length}};
     const size_t count = rows * (length ? length : 1);
     float *data = tensor.data = allocate(count * sizeof *data);
     for (size_t i = 0; i < count; i++) {
@@ -112,7 +115,8 @@ static struct loss_tensor fill_classes(size_t rows, size_t classes)
 }
 
 /* Sets up the operands and the plan. */
-static enum loss_status prepare(const char *name, size_t count, size_t classes, struct loss_error *error)
+static enum loss_status prepare(const char *name, size_t count, size_t classes,
+                                struct loss_error *error)
 {
     if (is(name, problem.name) && count == problem.count && classes == problem.classes)
         return LOSS_OK;
@@ -160,7 +164,8 @@ static enum loss_status prepare(const char *name, size_t count, size_t classes, 
     return LOSS_OK;
 }
 
-static void time_loss(const char *name, size_t count, size_t classes, int threads, int repetitions, int batch)
+static void time_loss(const char *name, size_t count, size_t classes, int threads, int repetitions,
+                      int batch)
 {
     struct loss_error error;
     struct loss_result result = {.loss = 0};
@@ -214,12 +219,13 @@ int main(void)
     size_t count, classes;
     int threads, repetitions, batch;
     while (fgets(line, sizeof line, stdin)) {
-        if (sscanf(line, "loss %31s %zu %zu %d %d %d", name, &count, &classes, &threads, &repetitions, &batch) == 6 &&
+        if (sscanf(line, "loss %31s %zu %zu %d %d %d", name, &count, &classes, &threads,
+                   &repetitions, &batch) == 6 &&
             threads > 0 && repetitions > 0 && repetitions <= MAX_REPETITIONS && batch > 0) {
             loss_warm_up(threads);
             time_loss(name, count, classes, threads, repetitions, batch);
-        } else if (sscanf(line, "triad %zu %d %d", &count, &threads, &repetitions) == 3 && threads > 0 && repetitions > 0 &&
-                   repetitions <= MAX_REPETITIONS) {
+        } else if (sscanf(line, "triad %zu %d %d", &count, &threads, &repetitions) == 3 &&
+                   threads > 0 && repetitions > 0 && repetitions <= MAX_REPETITIONS) {
             time_triad(count, threads, repetitions);
         } else {
             printf("{\"error\": \"core: no such command\"}\n");

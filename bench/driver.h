@@ -1,6 +1,7 @@
 /*
- * What the drivers in C share: a driver is a program that reads one command a line and answers each with one line of JSON, so
- * that bench/run.py can ask several in turn and no measurement has the machine's good or bad minute for itself.
+ * What the drivers in C share: a driver is a program that reads one command a line and answers each
+ * with one line of JSON, so that bench/run.py can ask several in turn and no measurement has the
+ * machine's good or bad minute for itself.
  */
 #ifndef BENCH_DRIVER_H
 #define BENCH_DRIVER_H
@@ -15,7 +16,8 @@ static inline double now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-/* Prints the times as the member "ns" of an object whose opening brace and other members the caller prints. */
+/* Prints the times as the member "ns" of an object whose opening brace and other members the caller
+ * prints. */
 static inline void print_times(const double *ns, int count)
 {
     printf("\"ns\": [");

@@ -3,11 +3,13 @@
  *
  *     load PORT PATH BODY-FILE CONNECTIONS SECONDS RATE
  *
- * With RATE 0 each connection sends its next request when its answer has come (a closed loop): that measures throughput. Else
- * requests fall due RATE times a second whatever the answers do, and a latency counts from when its request was due, so that a
- * stall of the server counts for every request it held up. What happens in the first 0.2 seconds is not counted.
+ * With RATE 0 each connection sends its next request when its answer has come (a closed loop): that
+ * measures throughput. Else requests fall due RATE times a second whatever the answers do, and a
+ * latency counts from when its request was due, so that a stall of the server counts for every
+ * request it held up. What happens in the first 0.2 seconds is not counted.
  *
- * Prints one line: {"requests": answered, "failed": not 200 or broken, "seconds": ..., "p50_ms": ..., "p99_ms": ..., "max_ms":
+ * Prints one line: {"requests": answered, "failed": not 200 or broken, "seconds": ..., "p50_ms":
+ * ..., "p99_ms": ..., "max_ms":
  * ...}.
  */
 #include <arpa/inet.h>
@@ -71,9 +73,10 @@ static void make_request(const char *path, const char *body_file)
         die(body_file);
     const size_t len = fread(body, 1, sizeof body, file);
     fclose(file);
-    const int head = snprintf(
-        request, 1024, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-        path, len);
+    const int head = snprintf(request, 1024,
+                              "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: "
+                              "application/json\r\nContent-Length: %zu\r\n\r\n",
+                              path, len);
     memcpy(request + head, body, len);
     request_len = (size_t)head + len;
 }
@@ -81,8 +84,9 @@ static void make_request(const char *path, const char *body_file)
 static int connect_to(int port)
 {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const struct sockaddr_in to = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in to = {.sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     if (fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof to) != 0)
         die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
@@ -103,8 +107,8 @@ static void ask(struct connection *connection, double due)
 /* Reads what has come; true once the answer is whole. */
 static bool answered(struct connection *connection)
 {
-    const ssize_t got =
-        recv(connection->fd, connection->answer + connection->len, sizeof connection->answer - 1 - connection->len, 0);
+    const ssize_t got = recv(connection->fd, connection->answer + connection->len,
+                             sizeof connection->answer - 1 - connection->len, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (got <= 0)
@@ -119,7 +123,8 @@ static bool answered(struct connection *connection)
         fprintf(stderr, "load: an answer without Content-Length\n");
         exit(1);
     }
-    return connection->len >= (size_t)(end + 4 - connection->answer) + strtoul(length + 17, NULL, 10);
+    return connection->len >=
+           (size_t)(end + 4 - connection->answer) + strtoul(length + 17, NULL, 10);
 }
 
 static int by_size(const void *a, const void *b)
@@ -136,7 +141,8 @@ static double percentile_ms(double share)
     return latencies[at < latency_count ? at : latency_count - 1] / 1e6;
 }
 
-/* Requests that are due find idle connections; the rest stay due. `next` is when the first of them was due. */
+/* Requests that are due find idle connections; the rest stay due. `next` is when the first of them
+ * was due. */
 static void ask_due(double *next, double interval)
 {
     const double now = now_ns();
@@ -168,7 +174,8 @@ static double run(double seconds, double rate)
         timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
         if (timer < 0 || timerfd_settime(timer, 0, &(struct itimerspec){tick, tick}, NULL) != 0)
             die("timerfd");
-        epoll_ctl(poll, EPOLL_CTL_ADD, timer, &(struct epoll_event){.events = EPOLLIN, .data.ptr = NULL});
+        epoll_ctl(poll, EPOLL_CTL_ADD, timer,
+                  &(struct epoll_event){.events = EPOLLIN, .data.ptr = NULL});
     }
     double now = start;
     while (now < end) {
@@ -222,8 +229,10 @@ int main(int argc, char *argv[])
     const double seconds = run(atof(argv[5]), atof(argv[6]));
     if (latency_count > 0)
         qsort(latencies, latency_count, sizeof *latencies, by_size);
-    printf("{\"requests\": %zu, \"failed\": %zu, \"seconds\": %.3f, \"p50_ms\": %.4f, \"p99_ms\": %.4f, \"max_ms\": %.4f}\n",
-           latency_count, failed, seconds, percentile_ms(0.5), percentile_ms(0.99), percentile_ms(1));
+    printf("{\"requests\": %zu, \"failed\": %zu, \"seconds\": %.3f, \"p50_ms\": %.4f, \"p99_ms\": "
+           "%.4f, \"max_ms\": %.4f}\n",
+           latency_count, failed, seconds, percentile_ms(0.5), percentile_ms(0.99),
+           percentile_ms(1));
     free(latencies);
     return 0;
 }

@@ -1,16 +1,19 @@
 /*
- * The driver of number text: lossd's reader and writer of JSON tensors beside other people's. Commands:
+ * The driver of number text: lossd's reader and writer of JSON tensors beside other people's.
+ * Commands:
  *
  *     read PEER KIND COUNT THREADS REPETITIONS     {"ns": [...], "bytes": ..., "wrong": ...}
  *     write PEER COUNT THREADS REPETITIONS         the same
  *
- * Peers that read: lossd, simdjson, fast_float. Kinds: `float32` and `float64`, flat arrays of numbers of 17 significant digits
- * read into that type; `rows`, the first in nested arrays of ten; `short`, flat arrays of floats in their shortest text. Peers
- * that write floats: lossd, to_chars (libstdc++), double-conversion. Each reads from the same text into an array that is there,
- * or writes the same floats into a buffer that is there, commas and all.
+ * Peers that read: lossd, simdjson, fast_float. Kinds: `float32` and `float64`, flat arrays of
+ * numbers of 17 significant digits read into that type; `rows`, the first in nested arrays of ten;
+ * `short`, flat arrays of floats in their shortest text. Peers that write floats: lossd, to_chars
+ * (libstdc++), double-conversion. Each reads from the same text into an array that is there, or
+ * writes the same floats into a buffer that is there, commas and all.
  *
- * `wrong` counts the numbers that are not the correctly rounded ones (of written ones, that do not read back). simdjson has a
- * few in float32: it gives doubles, which are then rounded a second time.
+ * `wrong` counts the numbers that are not the correctly rounded ones (of written ones, that do not
+ * read back). simdjson has a few in float32: it gives doubles, which are then rounded a second
+ * time.
  *
  * A peer that was not there when this was compiled answers {"missing": package}.
  */
@@ -41,7 +44,8 @@ extern "C" {
 namespace
 {
 
-constexpr size_t row_length = 10, padding = 64; /* readable bytes behind the text, which simdjson asks for */
+constexpr size_t row_length = 10,
+                 padding = 64; /* readable bytes behind the text, which simdjson asks for */
 
 struct Missing {
     const char *package;
@@ -56,17 +60,18 @@ struct Text {
     bool nested;
 };
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ---- */
 
 template <class T> bool read_lossd(const Text &text, T *out, int threads)
 {
     const char *body = text.json.data(), *end;
     struct tensor_json tensor;
     struct loss_error error;
-    return tensor_json_scan(&tensor, body, body, body + text.length, "/input", NULL, &end, &error) == LOSS_OK &&
+    return tensor_json_scan(&tensor, body, body, body + text.length, "/input", NULL, &end,
+                            &error) == LOSS_OK &&
            tensor.count == text.count &&
-           tensor_json_decode(&tensor, std::is_same_v<T, float> ? LOSS_FLOAT32 : LOSS_FLOAT64, out, body, "/input", threads,
-                              nullptr, &error) == LOSS_OK;
+           tensor_json_decode(&tensor, std::is_same_v<T, float> ? LOSS_FLOAT32 : LOSS_FLOAT64, out,
+                              body, "/input", threads, nullptr, &error) == LOSS_OK;
 }
 
 void write_lossd(const std::vector<float> &values, struct buffer *out, int threads)
@@ -83,8 +88,8 @@ template <class T> bool read_simdjson([[maybe_unused]] const Text &text, [[maybe
 {
 #if __has_include(<simdjson.h>)
     static simdjson::ondemand::parser parser;
-    simdjson::ondemand::document document =
-        parser.iterate(simdjson::padded_string_view(text.json.data(), text.length, text.json.size()));
+    simdjson::ondemand::document document = parser.iterate(
+        simdjson::padded_string_view(text.json.data(), text.length, text.json.size()));
     if (text.nested) {
         for (simdjson::ondemand::array row : document.get_array()) {
             for (double value : row)
@@ -100,7 +105,8 @@ template <class T> bool read_simdjson([[maybe_unused]] const Text &text, [[maybe
 #endif
 }
 
-/* A number, and what stands between numbers: as little of JSON as will do, which favours the peer. */
+/* A number, and what stands between numbers: as little of JSON as will do, which favours the peer.
+ */
 template <class T> bool read_fast_float([[maybe_unused]] const Text &text, [[maybe_unused]] T *out)
 {
 #if __has_include(<fast_float/fast_float.h>)
@@ -144,9 +150,12 @@ Text make_text(const std::string &kind, size_t count)
         text.json += i == 0 ? (opens ? "[[" : "[") : opens ? "],[" : ",";
         const double value = normal(random);
         if (kind == "short")
-            text.json.append(number, std::to_chars(number, number + sizeof number, static_cast<float>(value)).ptr);
+            text.json.append(
+                number,
+                std::to_chars(number, number + sizeof number, static_cast<float>(value)).ptr);
         else
-            text.json.append(number, static_cast<size_t>(std::snprintf(number, sizeof number, "%.17g", value)));
+            text.json.append(
+                number, static_cast<size_t>(std::snprintf(number, sizeof number, "%.17g", value)));
     }
     text.json += text.nested ? "]]" : "]";
     text.length = text.json.size();
@@ -155,7 +164,8 @@ Text make_text(const std::string &kind, size_t count)
 }
 
 /* How many of the numbers in a text are not what libstdc++ reads there. */
-template <class T> size_t count_wrong(const char *at, const char *end, const T *values, size_t count)
+template <class T>
+size_t count_wrong(const char *at, const char *end, const T *values, size_t count)
 {
     size_t wrong = 0;
     for (size_t i = 0; i < count; i++) {
@@ -176,7 +186,9 @@ void answer(const std::vector<double> &ns, size_t bytes, size_t wrong)
     std::printf("}\n");
 }
 
-template <class T> void time_read(const std::string &peer, const std::string &kind, size_t count, int threads, int repetitions)
+template <class T>
+void time_read(const std::string &peer, const std::string &kind, size_t count, int threads,
+               int repetitions)
 {
     static Text text;
     static std::string made;
@@ -193,10 +205,11 @@ template <class T> void time_read(const std::string &peer, const std::string &ki
         if (i > 0)
             ns.push_back(now_ns() - start);
     }
-    answer(ns, text.length, count_wrong(text.json.data(), text.json.data() + text.length, values.data(), count));
+    answer(ns, text.length,
+           count_wrong(text.json.data(), text.json.data() + text.length, values.data(), count));
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
 void write_to_chars(const std::vector<float> &values, struct buffer *out)
 {
@@ -211,7 +224,8 @@ void write_to_chars(const std::vector<float> &values, struct buffer *out)
     out->len = static_cast<size_t>(at - out->data);
 }
 
-void write_double_conversion([[maybe_unused]] const std::vector<float> &values, [[maybe_unused]] struct buffer *out)
+void write_double_conversion([[maybe_unused]] const std::vector<float> &values,
+                             [[maybe_unused]] struct buffer *out)
 {
 #if __has_include(<double-conversion/double-conversion.h>)
     const auto &converter = double_conversion::DoubleToStringConverter::EcmaScriptConverter();

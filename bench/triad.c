@@ -1,7 +1,9 @@
-/* In a file of its own, because it is compiled for the machine at hand: what it reaches is what there is to reach. */
+/* In a file of its own, because it is compiled for the machine at hand: what it reaches is what
+ * there is to reach. */
 #include "triad.h"
 
-void triad(float *restrict a, const float *restrict b, const float *restrict c, float s, size_t count, int threads)
+void triad(float *restrict a, const float *restrict b, const float *restrict c, float s,
+           size_t count, int threads)
 {
 #pragma omp parallel for simd schedule(static) num_threads(threads)
     for (size_t i = 0; i < count; i++)

@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* a[i] = b[i] + s * c[i], with OpenMP on that many threads. Reads 8 bytes and writes 4 for each i. */
+/* a[i] = b[i] + s * c[i], with OpenMP on that many threads. Reads 8 bytes and writes 4 for each i.
+ */
 void triad(float *a, const float *b, const float *c, float s, size_t count, int threads);
 
 #endif

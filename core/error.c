@@ -5,14 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
-static void describe(struct loss_error *error, enum loss_status status, const char *path, const char *format, va_list args)
+static void describe(struct loss_error *error, enum loss_status status, const char *path,
+                     const char *format, va_list args)
 {
     *error = (struct loss_error){.status = status, .tensor = -1, .element = -1, .offset = -1};
     snprintf(error->path, sizeof error->path, "%s", path);
     vsnprintf(error->message, sizeof error->message, format, args);
 }
 
-enum loss_status loss_fail(struct loss_error *error, enum loss_status status, const char *format, ...)
+enum loss_status loss_fail(struct loss_error *error, enum loss_status status, const char *format,
+                           ...)
 {
     va_list args;
     va_start(args, format);
@@ -21,7 +23,8 @@ enum loss_status loss_fail(struct loss_error *error, enum loss_status status, co
     return status;
 }
 
-enum loss_status loss_fail_at(struct loss_error *error, enum loss_status status, const char *path, const char *format, ...)
+enum loss_status loss_fail_at(struct loss_error *error, enum loss_status status, const char *path,
+                              const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -42,7 +45,8 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Edits (insert, delete, replace, swap neighbours) that turn a into b, letter case aside: optimal string alignment. */
+/* Edits (insert, delete, replace, swap neighbours) that turn a into b, letter case aside: optimal
+ * string alignment. */
 static size_t edits(const char *a, size_t a_len, const char *b, size_t b_len)
 {
     size_t row[3][NEAREST_LENGTH + 1];
@@ -54,7 +58,8 @@ static size_t edits(const char *a, size_t a_len, const char *b, size_t b_len)
         for (size_t j = 1; j <= b_len; j++) {
             const bool same = lower(a[i - 1]) == lower(b[j - 1]);
             now[j] = least(least(now[j - 1], last[j]) + 1, last[j - 1] + !same);
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]))
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                lower(a[i - 2]) == lower(b[j - 1]))
                 now[j] = least(now[j], before[j - 2] + 1);
         }
     }
@@ -67,16 +72,18 @@ void loss_nearest_try(struct loss_nearest *search, const char *candidate)
     if (name_len == 0 || name_len > NEAREST_LENGTH || len > NEAREST_LENGTH)
         return;
     /* Near is a third of the letters, or a beginning: "cross" and "cross_entropy". */
-    const bool begins = name_len >= 3 && name_len < len && strncmp(search->name, candidate, name_len) == 0;
+    const bool begins =
+        name_len >= 3 && name_len < len && strncmp(search->name, candidate, name_len) == 0;
     const size_t distance = begins ? 1 : edits(search->name, name_len, candidate, len);
-    if (distance > (name_len > len ? name_len : len) / 3 || (search->best && distance >= search->distance))
+    if (distance > (name_len > len ? name_len : len) / 3 ||
+        (search->best && distance >= search->distance))
         return;
     search->best = candidate;
     search->distance = distance;
 }
 
-const char *loss_nearest_text(const struct loss_nearest *search, const char *open, const char *close, const char *otherwise,
-                              char *text)
+const char *loss_nearest_text(const struct loss_nearest *search, const char *open,
+                              const char *close, const char *otherwise, char *text)
 {
     text[0] = '\0';
     if (search->best)

@@ -4,10 +4,11 @@
 #include <omp.h>
 #include <stdatomic.h>
 
-/* libgomp synchronises by futexes that the thread sanitizer does not see. What they guarantee is told to it here: all before
-   the region happens before each thread's share of it, and that before all behind the region. What is named needs no memory of
-   its own. The functions with regions are themselves left alone, for the compiler hands their variables over before anything
-   could be told. */
+/* libgomp synchronises by futexes that the thread sanitizer does not see. What they guarantee is
+   told to it here: all before the region happens before each thread's share of it, and that before
+   all behind the region. What is named needs no memory of its own. The functions with regions are
+   themselves left alone, for the compiler hands their variables over before anything could be told.
+ */
 #ifdef __SANITIZE_THREAD__
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
@@ -21,7 +22,8 @@ static char region_start, region_end;
 #define OPENS_REGION
 #endif
 
-OPENS_REGION void parallel_for(size_t n, int threads, void (*body)(void *context, size_t i, int thread), void *context)
+OPENS_REGION void parallel_for(size_t n, int threads,
+                               void (*body)(void *context, size_t i, int thread), void *context)
 {
     if (threads <= 1 || n <= 1) {
         for (size_t i = 0; i < n; i++)

@@ -17,32 +17,33 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
-#include "connection/systemd.h"
+#include "auth/tokens.h"
 #include "compute/executor.h"
-#include "http/http.h"
-#include "json/scanner.h"
-#include "mhd_workarounds/lingering_close.h"
+#include "config/options.h"
 #include "connection/listener.h"
+#include "connection/systemd.h"
+#include "connection/tls.h"
+#include "http/http.h"
+#include "loss.h"
+#include "mhd_workarounds/lingering_close.h"
 #include "observe/log.h"
 #include "observe/log_writer.h"
-#include "loss.h"
 #include "observe/metrics.h"
-#include "config/options.h"
 #include "observe/process_metrics.h"
 #include "system/sandbox.h"
 #include "system/signals.h"
-#include "connection/tls.h"
-#include "auth/tokens.h"
 #include "system/watchdog.h"
+#include "json/scanner.h"
 
 enum {
     EXIT_USAGE = 2,
     MESSAGE = 640,
     STOP_GRACE_MS = 5,
     STOP_GRACE_FAR_MS = 250,
-    ANNOUNCE_MS = 1000,                   /* for which the line on stdout waits for its reader */
-    ANNOUNCE_ADDRESS = ADDRESS_TEXT + 16, /* bytes of the line for an address, with its scheme and a comma */
-    ANNOUNCE_BESIDES = 192,               /* bytes of the line for all else */
+    ANNOUNCE_MS = 1000, /* for which the line on stdout waits for its reader */
+    ANNOUNCE_ADDRESS =
+        ADDRESS_TEXT + 16,  /* bytes of the line for an address, with its scheme and a comma */
+    ANNOUNCE_BESIDES = 192, /* bytes of the line for all else */
 };
 
 /* All that runs; NULL where it does not. */
@@ -68,7 +69,8 @@ static void reload(void *access)
     watchdog_end();
 }
 
-static bool bind_all(struct listener *listener, const struct address_list *list, int mode, bool admin, char *message)
+static bool bind_all(struct listener *listener, const struct address_list *list, int mode,
+                     bool admin, char *message)
 {
     for (size_t i = 0; i < list->count; i++) {
         if (!listener_bind(listener, &list->at[i], (unsigned)mode, admin, message, MESSAGE))
@@ -96,8 +98,9 @@ static bool has_entrances(const struct listener *listener, bool admin)
 /* Reads the certificates, where there are to be any. */
 static bool start_tls(struct server *server, const struct options *options, char *message)
 {
-    const struct tls_settings settings = {
-        .certificate = options->tls_cert, .key = options->tls_key, .client_ca = options->tls_client_ca};
+    const struct tls_settings settings = {.certificate = options->tls_cert,
+                                          .key = options->tls_key,
+                                          .client_ca = options->tls_client_ca};
     if (!*options->tls_cert && !*options->tls_key && !*options->tls_client_ca)
         return true;
     if (!*options->tls_cert || !*options->tls_key) {
@@ -116,7 +119,8 @@ static bool open_addresses(struct server *server, const struct options *options,
     if (!server->listener || !activation_inherit(server->listener, message, MESSAGE))
         return false;
     const int mode = options->socket_mode;
-    if (!has_entrances(server->listener, false) && !bind_all(server->listener, &options->listen, mode, false, message))
+    if (!has_entrances(server->listener, false) &&
+        !bind_all(server->listener, &options->listen, mode, false, message))
         return false;
     if (!has_entrances(server->listener, true) &&
         !bind_all(server->listener, &options->admin_listen, mode, true, message))
@@ -143,7 +147,8 @@ static bool guard_addresses(struct server *server, const struct options *options
     return safe;
 }
 
-/* For those that do not say where they found it: the first address; those of a Unix socket have no name for it. */
+/* For those that do not say where they found it: the first address; those of a Unix socket have no
+ * name for it. */
 static void name_address(struct server *server)
 {
     const struct entrance *entrance = NULL;
@@ -162,14 +167,15 @@ static const char *scheme_of(const struct entrance *entrance)
     return entrance->secure ? "https://" : "http://";
 }
 
-/* The line on stdout. It has room for all addresses, so that it needs no memory: a server that is not announced is taken for
-   one that does not start. */
+/* The line on stdout. It has room for all addresses, so that it needs no memory: a server that is
+   not announced is taken for one that does not start. */
 struct announcement {
     size_t len;
     char text[ANNOUNCE_BESIDES + LISTEN_MAX * ANNOUNCE_ADDRESS];
 };
 
-__attribute__((format(printf, 2, 3))) static void append(struct announcement *line, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void append(struct announcement *line,
+                                                         const char *format, ...)
 {
     const size_t room = sizeof line->text - line->len;
     va_list arguments;
@@ -189,7 +195,8 @@ static void append_entrances(const struct listener *listener, bool admin, struct
         char address[ADDRESS_TEXT];
         if (entrance->admin != admin)
             continue;
-        append(line, "%s%s%s", between, scheme_of(entrance), address_text(&entrance->address, address));
+        append(line, "%s%s%s", between, scheme_of(entrance),
+               address_text(&entrance->address, address));
         between = ", ";
     }
 }
@@ -218,14 +225,16 @@ static void announce(const struct server *server, const struct options *options)
     activation_ready();
 }
 
-/* Starts all, in an order in which nobody can connect before everything is ready. False with one line in `message`. */
+/* Starts all, in an order in which nobody can connect before everything is ready. False with one
+ * line in `message`. */
 static bool start(struct server *server, const struct options *options, char *message)
 {
     if (!start_tls(server, options, message) || !open_addresses(server, options, message) ||
         !guard_addresses(server, options, message))
         return false;
     name_address(server);
-    server->executor = executor_start(options->threads, (size_t)options->limits.max_queue, message, MESSAGE);
+    server->executor =
+        executor_start(options->threads, (size_t)options->limits.max_queue, message, MESSAGE);
     if (!server->executor)
         return false;
     server->linger = linger_start(message, MESSAGE);
@@ -238,22 +247,25 @@ static bool start(struct server *server, const struct options *options, char *me
         snprintf(message, MESSAGE, "no memory for the metrics");
         return false;
     }
-    const struct watchdog_settings watchdog = {.timeout_ms = options->watchdog_timeout, .exit = options->watchdog_exit == 0};
+    const struct watchdog_settings watchdog = {.timeout_ms = options->watchdog_timeout,
+                                               .exit = options->watchdog_exit == 0};
     if (!watchdog_start(&watchdog, server->metrics, message, MESSAGE))
         return false;
-    const struct http_settings settings = {.address = server->address,
-                                           .has_admin = server->has_admin,
-                                           .has_plain = count_entrances(server->listener, false, false) > 0,
-                                           .has_secure = count_entrances(server->listener, false, true) > 0,
-                                           .access = server->access,
-                                           .io_threads = options->io_threads,
-                                           .limits = options->limits,
-                                           .compress = options->compress == 0,
-                                           .executor = server->executor,
-                                           .linger = server->linger,
-                                           .metrics = server->metrics};
+    const struct http_settings settings = {
+        .address = server->address,
+        .has_admin = server->has_admin,
+        .has_plain = count_entrances(server->listener, false, false) > 0,
+        .has_secure = count_entrances(server->listener, false, true) > 0,
+        .access = server->access,
+        .io_threads = options->io_threads,
+        .limits = options->limits,
+        .compress = options->compress == 0,
+        .executor = server->executor,
+        .linger = server->linger,
+        .metrics = server->metrics};
     server->http = http_start(&settings, message, MESSAGE);
-    const struct listener_taker taker = {.has_room = http_has_room, .adopt = http_adopt, .context = server->http};
+    const struct listener_taker taker = {
+        .has_room = http_has_room, .adopt = http_adopt, .context = server->http};
     return server->http && listener_start(server->listener, &taker, message, MESSAGE);
 }
 
@@ -262,8 +274,8 @@ static bool choose_isa(const struct options *options, char *message)
 {
     if (options->isa == 0 || loss_isa_choose(isa_names[options->isa]))
         return true;
-    snprintf(message, MESSAGE, "isa: this machine does not have %s; the best that it has is %s", isa_names[options->isa],
-             loss_isa());
+    snprintf(message, MESSAGE, "isa: this machine does not have %s; the best that it has is %s",
+             isa_names[options->isa], loss_isa());
     return false;
 }
 
@@ -272,13 +284,15 @@ static void announce_end(const struct server *server, int64_t delay_ms)
 {
     if (delay_ms == 0)
         return;
-    log_message(LOG_LEVEL_INFO, "serving for another %g seconds, with /readyz at 503", (double)delay_ms / 1000);
+    log_message(LOG_LEVEL_INFO, "serving for another %g seconds, with /readyz at 503",
+                (double)delay_ms / 1000);
     http_announce_end(server->http);
     nanosleep(&(struct timespec){delay_ms / 1000, delay_ms % 1000 * 1000000}, NULL);
 }
 
-/* Ends all, in this order: no new connections, no requests under way, no jobs, no connections. Where the draining had to give
-   up on a slow client, its request may still come to the stopped executor, which refuses it. */
+/* Ends all, in this order: no new connections, no requests under way, no jobs, no connections.
+   Where the draining had to give up on a slow client, its request may still come to the stopped
+   executor, which refuses it. */
 static void stop(struct server *server, int64_t grace_ms)
 {
     if (server->listener)
@@ -293,7 +307,8 @@ static void stop(struct server *server, int64_t grace_ms)
     metrics_free(server->metrics);
     listener_close(server->listener);
     if (!signals_stop())
-        return; /* the files are being read again, and do not come: they are left to the end of the process */
+        return; /* the files are being read again, and do not come: they are left to the end of the
+                   process */
     access_free(server->access);
     tls_free(server->tls);
 }
@@ -319,7 +334,8 @@ static int serve(const struct options *options)
 {
     struct server server = {.listener = NULL};
     char message[MESSAGE];
-    const bool started = prepare(options, message) && choose_isa(options, message) && start(&server, options, message) &&
+    const bool started = prepare(options, message) && choose_isa(options, message) &&
+                         start(&server, options, message) &&
                          (options->seccomp != 0 || sandbox_enter(message, sizeof message));
     if (started) {
         signals_reload_with(reload, server.access);
@@ -333,13 +349,15 @@ static int serve(const struct options *options)
         log_writer_flush(LOG_WRITER_FLUSH_MS);
         complain(message);
     }
-    /* Who has begun to connect is on this machine, and has done so in a moment; or is as far away as whoever set the delay. */
+    /* Who has begun to connect is on this machine, and has done so in a moment; or is as far away
+     * as whoever set the delay. */
     stop(&server, options->drain_delay > 0 ? STOP_GRACE_FAR_MS : STOP_GRACE_MS);
     log_writer_stop(LOG_WRITER_FLUSH_MS);
     return started ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* A closed standard stream would lend its number to the next socket, and logs would be written there. */
+/* A closed standard stream would lend its number to the next socket, and logs would be written
+ * there. */
 static void fill_standard_streams(void)
 {
     int fd;
@@ -350,9 +368,10 @@ static void fill_standard_streams(void)
         close(fd);
 }
 
-/* libgomp's threads spin for milliseconds after each parallel region unless told otherwise, and it listens before main: here
-   that would take the cores away from the threads that receive and send. Hence once more from the beginning; where that cannot
-   be, they spin, and nothing else is amiss. */
+/* libgomp's threads spin for milliseconds after each parallel region unless told otherwise, and it
+   listens before main: here that would take the cores away from the threads that receive and send.
+   Hence once more from the beginning; where that cannot be, they spin, and nothing else is amiss.
+ */
 static void let_idle_threads_sleep(char *argv[])
 {
     char program[PATH_MAX];
@@ -368,7 +387,8 @@ static void let_idle_threads_sleep(char *argv[])
         execv(program, argv);
 }
 
-/* Left to itself, malloc learns from the first large answer to keep as much for good, in each thread's arena. */
+/* Left to itself, malloc learns from the first large answer to keep as much for good, in each
+ * thread's arena. */
 static void bound_malloc(void)
 {
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
@@ -380,8 +400,9 @@ static int write_token(const struct options *options, bool new)
 {
     char message[MESSAGE];
     bool done;
-    if (new && *options->token_file)
-        done = tokens_add(options->token_name, options->token_file, stderr, message, sizeof message);
+    if (new && * options->token_file)
+        done =
+            tokens_add(options->token_name, options->token_file, stderr, message, sizeof message);
     else if (new)
         done = tokens_make(options->token_name, stderr, stdout, message, sizeof message);
     else

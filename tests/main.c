@@ -1,6 +1,7 @@
 /*
- * Runs every suite. ONLY=name runs one suite ("core") or the test cases of that name ("huber"); LOSSD_ISA=x86-64-v2 runs on
- * that instruction set, as the server does. CK_FORK and CK_VERBOSITY work as libcheck has them.
+ * Runs every suite. ONLY=name runs one suite ("core") or the test cases of that name ("huber");
+ * LOSSD_ISA=x86-64-v2 runs on that instruction set, as the server does. CK_FORK and CK_VERBOSITY
+ * work as libcheck has them.
  */
 #include "loss.h"
 #include "suites.h"
@@ -94,7 +95,8 @@ int main(void)
         fprintf(stderr, "LOSSD_ISA: this machine does not have %s\n", isa);
         return EXIT_FAILURE;
     }
-    setenv("CK_DEFAULT_TIMEOUT", "60", 0); /* seconds for a test that sets none: libcheck's 4 are few on a busy machine */
+    setenv("CK_DEFAULT_TIMEOUT", "60",
+           0); /* seconds for a test that sets none: libcheck's 4 are few on a busy machine */
     SRunner *runner = srunner_create(NULL);
     for (size_t i = 0; i < sizeof suites / sizeof suites[0]; i++) {
         srunner_add_suite(runner, suites[i].make());
@@ -107,6 +109,7 @@ int main(void)
     const int ran = srunner_ntests_run(runner), failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     if (ran == 0)
-        fprintf(stderr, "no test was run: there is no suite and no test case '%s'\n", only ? only : "");
+        fprintf(stderr, "no test was run: there is no suite and no test case '%s'\n",
+                only ? only : "");
     return ran > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -56,15 +56,18 @@ Suite *formats_suite(void);
 Suite *golden_library_suite(void);
 Suite *golden_socket_suite(void);
 
-/* The tag (tcase_set_tags) of test cases that take longer than a few seconds: `make test-quick` leaves them out. */
+/* The tag (tcase_set_tags) of test cases that take longer than a few seconds: `make test-quick`
+ * leaves them out. */
 #define TAG_SLOW "slow"
 
 /* Adds a test case of the given tests, which follow its name, to a suite, and returns it. */
-#define SUITE_ADD(suite, name, ...)                                                                                            \
-    suite_add(suite, name, (const TTest *const[]){__VA_ARGS__}, sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(TTest *))
+#define SUITE_ADD(suite, name, ...)                                                                \
+    suite_add(suite, name, (const TTest *const[]){__VA_ARGS__},                                    \
+              sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(TTest *))
 TCase *suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n);
 
-/* Adds an empty test case to a suite and returns it. Each of its tests runs between `setup` and `teardown`, which may be NULL. */
+/* Adds an empty test case to a suite and returns it. Each of its tests runs between `setup` and
+ * `teardown`, which may be NULL. */
 TCase *suite_add_case(Suite *suite, const char *name, double timeout_s, SFun setup, SFun teardown);
 
 #endif

@@ -27,7 +27,8 @@ int main(int argc, char *argv[])
 {
     enum exit_code code = EXIT_OK;
     signal(SIGPIPE, SIG_IGN); /* whoever reads our output may have had enough: that shows below */
-    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0))
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                      strcmp(argv[1], "help") == 0))
         help_program(stdout);
     else if (argc >= 2 && strcmp(argv[1], "--man") == 0)
         help_man(stdout);
@@ -35,8 +36,11 @@ int main(int argc, char *argv[])
         printf("lossctl " LOSS_VERSION "\n");
     else
         code = run(argc, argv);
-    const int why = fflush(stdout) != 0 ? errno : 0; /* an earlier write may have failed, whose reason is no longer known */
+    const int why = fflush(stdout) != 0
+                        ? errno
+                        : 0; /* an earlier write may have failed, whose reason is no longer known */
     if ((why != 0 || ferror(stdout)) && code == EXIT_OK)
-        code = fail(EXIT_FAILED, "cannot write to standard output%s%s", why ? ": " : "", why ? strerror(why) : "");
+        code = fail(EXIT_FAILED, "cannot write to standard output%s%s", why ? ": " : "",
+                    why ? strerror(why) : "");
     return (int)code;
 }

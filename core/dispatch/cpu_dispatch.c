@@ -1,4 +1,5 @@
-/* Which instruction set the program runs on: the best that the machine has, or the one that is asked for. */
+/* Which instruction set the program runs on: the best that the machine has, or the one that is
+ * asked for. */
 #include "dispatch/cpu_dispatch.h"
 #include "dispatch/kernel_table.h"
 
@@ -9,10 +10,10 @@
 #include <cpuid.h>
 #endif
 
-/* ---- the machine ---------------------------------------------------------------------------------------------------- */
+/* ---- the machine ---- */
 
-/* The features of the levels of the x86-64 psABI. XSAVE stands for OSXSAVE, too; the bits of XCR0 say that the operating system
-   keeps the wider registers. */
+/* The features of the levels of the x86-64 psABI. XSAVE stands for OSXSAVE, too; the bits of XCR0
+   say that the operating system keeps the wider registers. */
 const struct isa_feature isa_features[] = {
     {ISA_X86_64_V2, "cx16", "__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16", ISA_LEAF_1_ECX, 13},
     {ISA_X86_64_V2, "lahf_lm", "__LAHF_SAHF__", ISA_LEAF_80000001_ECX, 0},
@@ -81,7 +82,7 @@ static enum isa isa_of_machine(void)
 }
 #endif
 
-/* ---- the choice ----------------------------------------------------------------------------------------------------- */
+/* ---- the choice ---- */
 
 /* A compiler that is not told of any builds the portable one. */
 #define DECLARE(isa) extern const struct loss_kernels loss_kernels_##isa;
@@ -109,7 +110,8 @@ static const struct {
     const char *name;
     const struct loss_kernels *kernels;
     enum isa isa;  /* what they need */
-    enum isa most; /* what other code may use if these are chosen by name: that name says nothing of VBMI */
+    enum isa most; /* what other code may use if these are chosen by name: that name says nothing of
+                      VBMI */
 } built[] = {
 #ifdef HAS_x86_64_v4
     {"x86-64-v4", &loss_kernels_x86_64_v4, ISA_X86_64_V4, ISA_X86_64_V4_VBMI2},
@@ -136,7 +138,8 @@ enum isa isa_allowed(void)
     int isa = atomic_load_explicit(&allowed, memory_order_relaxed);
     if (isa == UNKNOWN) {
         isa = (int)isa_of_machine();
-        atomic_store_explicit(&allowed, isa, memory_order_relaxed); /* another thread stores the same */
+        atomic_store_explicit(&allowed, isa,
+                              memory_order_relaxed); /* another thread stores the same */
     }
     return (enum isa)isa;
 }
@@ -177,21 +180,23 @@ bool loss_isa_choose(const char *name)
     return false;
 }
 
-/* ---- what runs on it ------------------------------------------------------------------------------------------------ */
+/* ---- what runs on it ---- */
 
 size_t loss_run_bytes(const struct loss_plan *plan, int threads)
 {
     return loss_kernels()->bytes(plan, threads);
 }
 
-enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result, struct loss_error *error)
+enum loss_status loss_run(const struct loss_plan *plan, int threads, struct loss_result *result,
+                          struct loss_error *error)
 {
     size_t failed;
     return loss_kernels()->run(&plan, 1, threads, result, &failed, error);
 }
 
-enum loss_status loss_run_all(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
-                              size_t *failed, struct loss_error *error)
+enum loss_status loss_run_all(const struct loss_plan *const plans[], size_t n, int threads,
+                              struct loss_result results[], size_t *failed,
+                              struct loss_error *error)
 {
     return n > 0 ? loss_kernels()->run(plans, n, threads, results, failed, error) : LOSS_OK;
 }

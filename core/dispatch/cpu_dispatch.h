@@ -1,8 +1,9 @@
 /*
  * Which instructions the machine has, and which of them the program may use.
  *
- * The sets are ordered: each has all instructions of those before it. An object that is compiled for a set runs only if the
- * machine has every feature of that set, whether or not the object is known to use it: the compiler may use any of them.
+ * The sets are ordered: each has all instructions of those before it. An object that is compiled
+ * for a set runs only if the machine has every feature of that set, whether or not the object is
+ * known to use it: the compiler may use any of them.
  */
 #ifndef CORE_DISPATCH_CPU_DISPATCH_H
 #define CORE_DISPATCH_CPU_DISPATCH_H
@@ -31,7 +32,8 @@ enum isa_word {
 struct isa_feature {
     enum isa isa; /* the first set that it belongs to */
     const char *name;
-    const char *macro; /* what gcc defines where it may use the feature; NULL if nothing of its own */
+    const char
+        *macro; /* what gcc defines where it may use the feature; NULL if nothing of its own */
     enum isa_word word;
     int bit;
 };
@@ -41,7 +43,8 @@ extern const size_t isa_feature_count;
 /* Returns the largest set of which `words` have every feature. */
 enum isa isa_of_words(const uint32_t words[ISA_WORD_COUNT]);
 
-/* Returns the largest set that code may use: the machine's, or a smaller one if loss_isa_choose() has chosen it. */
+/* Returns the largest set that code may use: the machine's, or a smaller one if loss_isa_choose()
+ * has chosen it. */
 enum isa isa_allowed(void);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The losses and the engine as they were built for one instruction set. The build makes one of these for each (see the
- * Makefile); cpu_dispatch.c chooses. Results do not depend on the choice.
+ * The losses and the engine as they were built for one instruction set. The build makes one of
+ * these for each (see the Makefile); cpu_dispatch.c chooses. Results do not depend on the choice.
  */
 #ifndef CORE_DISPATCH_KERNEL_TABLE_H
 #define CORE_DISPATCH_KERNEL_TABLE_H
@@ -12,8 +12,8 @@ struct loss_kernels {
     size_t count;
     size_t (*work)(const struct loss_plan *plan);
     size_t (*bytes)(const struct loss_plan *plan, int threads);
-    enum loss_status (*run)(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
-                            size_t *failed, struct loss_error *error);
+    enum loss_status (*run)(const struct loss_plan *const plans[], size_t n, int threads,
+                            struct loss_result results[], size_t *failed, struct loss_error *error);
 };
 
 /* Those in use. */

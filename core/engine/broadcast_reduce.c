@@ -1,7 +1,8 @@
-/* Derivatives of tensors that terms share: the engine leaves one for each term, and here those of one element are summed. */
+/* Derivatives of tensors that terms share: the engine leaves one for each term, and here those of
+ * one element are summed. */
+#include "engine/run.h"
 #include "kernel/cancel.h"
 #include "parallel.h"
-#include "engine/run.h"
 
 /* Numbers that a thread adds up at a time. */
 enum { PIECE = 1 << 14 };
@@ -9,14 +10,17 @@ enum { PIECE = 1 << 14 };
 struct fold {
     const struct derivative *derivative;
     const struct loss_control *cancel;
-    size_t elements, piece; /* of the derivative: how many there are, and how many a thread takes at a time */
-    bool empty;             /* there are no terms */
-    /* The dimensions of the terms along which the tensor repeats, and how far apart their steps stand in `summed`. */
+    size_t elements,
+        piece;  /* of the derivative: how many there are, and how many a thread takes at a time */
+    bool empty; /* there are no terms */
+    /* The dimensions of the terms along which the tensor repeats, and how far apart their steps
+     * stand in `summed`. */
     int rank;
     size_t dim[LOSS_MAX_RANK], gap[LOSS_MAX_RANK];
 };
 
-/* Where the first of the numbers stands that belong to element `at`: a dimension that the tensor runs along is fixed by it. */
+/* Where the first of the numbers stands that belong to element `at`: a dimension that the tensor
+ * runs along is fixed by it. */
 static size_t first_of(const struct walk *walk, size_t at)
 {
     size_t first = 0, gap = walk->len, within = 0;
@@ -50,7 +54,8 @@ static void fold_element(const struct fold *fold, size_t at)
     struct sum sum = {0};
     for (int d = fold->empty ? -1 : 0; d >= 0 && !cancel_asked(fold->cancel);) {
         add_line(&sum, fold, x);
-        /* The next line: the dimension before the last counts on, and those before it as it wraps around. */
+        /* The next line: the dimension before the last counts on, and those before it as it wraps
+         * around. */
         for (d = fold->rank - 2; d >= 0; d--) {
             x += fold->gap[d];
             if (++counter[d] < fold->dim[d])
@@ -60,7 +65,8 @@ static void fold_element(const struct fold *fold, size_t at)
         }
     }
     const struct walk alone = walk_number();
-    walk_write(&alone, (char *)into->data + at * loss_dtype_size(into->dtype), into->dtype, 0, 1, &(real){sum_value(&sum)});
+    walk_write(&alone, (char *)into->data + at * loss_dtype_size(into->dtype), into->dtype, 0, 1,
+               &(real){sum_value(&sum)});
 }
 
 static void fold_piece(void *context, size_t i, int thread)
@@ -68,14 +74,18 @@ static void fold_piece(void *context, size_t i, int thread)
     (void)thread;
     const struct fold *fold = context;
     const size_t first = i * fold->piece, rest = fold->elements - first;
-    for (size_t at = first; at < first + (rest < fold->piece ? rest : fold->piece) && !cancel_asked(fold->cancel); at++)
+    for (size_t at = first;
+         at < first + (rest < fold->piece ? rest : fold->piece) && !cancel_asked(fold->cancel);
+         at++)
         fold_element(fold, at);
 }
 
 static struct fold fold_of(const struct derivative *derivative)
 {
     const struct walk *walk = &derivative->walk;
-    struct fold fold = {.derivative = derivative, .cancel = walk->cancel, .elements = loss_tensor_elements(derivative->into)};
+    struct fold fold = {.derivative = derivative,
+                        .cancel = walk->cancel,
+                        .elements = loss_tensor_elements(derivative->into)};
     size_t gap = walk->len, gaps[LOSS_MAX_RANK];
     for (int d = walk->rank - 1; d >= 0; d--) {
         gaps[d] = gap;

@@ -1,20 +1,24 @@
-/* What evaluating a plan costs, told from what is known before it is run. The unit is that of loss_plan.work: about a
-   nanosecond. The numbers here are the engine's share, and those of each loss are in its own file; `make check-cost` measures
-   both. */
+/* What evaluating a plan costs, told from what is known before it is run. The unit is that of
+   loss_plan.work: about a nanosecond. The numbers here are the engine's share, and those of each
+   loss are in its own file; `make check-cost` measures both. */
 #include "engine/run.h"
 
 #include <math.h>
 
-/* An operand that is copied for the kernel, or a derivative that is copied from where the kernel left it: each element, ... */
+/* An operand that is copied for the kernel, or a derivative that is copied from where the kernel
+ * left it: each element, ... */
 #define COST_COPY 1.0
-/* ... and each straight line of them (strided.c), which begins with a division for each dimension. */
+/* ... and each straight line of them (strided.c), which begins with a division for each dimension.
+ */
 #define COST_LINE      12.0
 #define COST_DIMENSION 6.0
-/* A derivative of a tensor that terms share: it is written for each term, and summed in a second pass. */
+/* A derivative of a tensor that terms share: it is written for each term, and summed in a second
+ * pass. */
 #define COST_FOLD 2.0
 /* A float32 derivative that is written past the caches. */
 #define COST_STREAM 0.5
-/* A term that is stored as the result; one that has a factor of its own; one whose weight is summed for the divisor. */
+/* A term that is stored as the result; one that has a factor of its own; one whose weight is summed
+ * for the divisor. */
 #define COST_STORE  0.7
 #define COST_FACTOR 2.0
 #define COST_WEIGH  2.0
@@ -35,7 +39,8 @@ static double copy_cost(const struct walk *walk, double terms, bool twice)
     else
         line = (double)walk->dim[walk->rank - 1];
     const double lines = elements / fmax(line, 1);
-    return elements * COST_COPY * (1 + twice) + lines * (COST_LINE + COST_DIMENSION * (walk->rank + walk->row_rank));
+    return elements * COST_COPY * (1 + twice) +
+           lines * (COST_LINE + COST_DIMENSION * (walk->rank + walk->row_rank));
 }
 
 static double operand_cost(const struct run *run, int k)
@@ -44,10 +49,12 @@ static double operand_cost(const struct run *run, int k)
     if (!operand->present)
         return 0;
     if (k == UPSTREAM || k == SAMPLE_WEIGHT)
-        return copy_cost(&operand->walk, (double)run->terms, false) + (double)run->terms * COST_FACTOR;
+        return copy_cost(&operand->walk, (double)run->terms, false) +
+               (double)run->terms * COST_FACTOR;
     if (operand->in_place)
         return 0;
-    return copy_cost(&operand->walk, operand->row > 0 ? (double)run->terms : 1, run->single && !operand->indexed);
+    return copy_cost(&operand->walk, operand->row > 0 ? (double)run->terms : 1,
+                     run->single && !operand->indexed);
 }
 
 static double derivative_cost(const struct run *run, const struct derivative *d, bool summed)
@@ -60,7 +67,8 @@ static double derivative_cost(const struct run *run, const struct derivative *d,
     return copy_cost(&d->walk, (double)run->terms, run->single);
 }
 
-/* What each element costs, by what is asked for: derivatives that come after the first tensor's gradient cost the most. */
+/* What each element costs, by what is asked for: derivatives that come after the first tensor's
+ * gradient cost the most. */
 static double element_cost(const struct loss_plan *plan, const struct loss_cost *cost)
 {
     if ((plan->grad_mask & ~1u) != 0 || plan->hess_mask != 0)
@@ -91,6 +99,7 @@ size_t run_work(const struct loss_plan *plan)
         return SIZE_MAX;
     const struct loss_method *method = plan->loss->method;
     const struct loss_cost cost = method->cost_of ? method->cost_of(plan) : method->cost;
-    const double total = engine_cost(&run) + (double)run.terms * cost.term + (double)plan->elements * element_cost(plan, &cost);
+    const double total = engine_cost(&run) + (double)run.terms * cost.term +
+                         (double)plan->elements * element_cost(plan, &cost);
     return total < (double)SIZE_MAX ? (size_t)total : SIZE_MAX;
 }

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum loss_status blame_element(const struct run *run, const struct partial *whole, struct loss_error *error)
+enum loss_status blame_element(const struct run *run, const struct partial *whole,
+                               struct loss_error *error)
 {
     const struct loss_plan *plan = run->plan;
     const size_t t = whole->invalid, within = whole->invalid_element;
@@ -18,13 +19,17 @@ enum loss_status blame_element(const struct run *run, const struct partial *whol
         rest /= plan->tensor[k].shape[axis];
     }
     char path[sizeof error->path], place[sizeof error->path] = "", expected[160], value[40];
-    size_t path_len = (size_t)snprintf(path, sizeof path, "/%s", plan->loss->tensors[k].name), place_len = 0;
+    size_t path_len = (size_t)snprintf(path, sizeof path, "/%s", plan->loss->tensors[k].name),
+           place_len = 0;
     for (int axis = 0; axis < plan->tensor[k].rank && path_len < sizeof path - 24; axis++) {
-        path_len += (size_t)snprintf(path + path_len, sizeof path - path_len, "/%zu", coordinate[axis]);
-        place_len += (size_t)snprintf(place + place_len, sizeof place - place_len, "[%zu]", coordinate[axis]);
+        path_len +=
+            (size_t)snprintf(path + path_len, sizeof path - path_len, "/%zu", coordinate[axis]);
+        place_len += (size_t)snprintf(place + place_len, sizeof place - place_len, "[%zu]",
+                                      coordinate[axis]);
     }
     const char *const data =
-        (const char *)operand->data + walk_offset(&operand->walk, t, within) * (ptrdiff_t)loss_dtype_size(operand->dtype);
+        (const char *)operand->data +
+        walk_offset(&operand->walk, t, within) * (ptrdiff_t)loss_dtype_size(operand->dtype);
     const struct walk alone = walk_number();
     if (operand->dtype == LOSS_UINT64) {
         uint64_t label; /* which an index may not hold */
@@ -40,7 +45,8 @@ enum loss_status blame_element(const struct run *run, const struct partial *whol
         snprintf(value, sizeof value, "%.17g", x);
     }
     plan->loss->method->expected(plan, k, expected, sizeof expected);
-    loss_fail_at(error, LOSS_INVALID, path, "%s%.80s is %s; %s", plan->loss->tensors[k].name, place, value, expected);
+    loss_fail_at(error, LOSS_INVALID, path, "%s%.80s is %s; %s", plan->loss->tensors[k].name, place,
+                 value, expected);
     error->tensor = k;
     error->element = (int64_t)at;
     return LOSS_INVALID;

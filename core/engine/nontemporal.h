@@ -1,6 +1,7 @@
 /*
- * Large results, on their way to memory. A store brings the line that it writes to into the cache first, and drives out what is
- * there; what is too large to stay is better written past it, which saves a quarter to a third of all traffic.
+ * Large results, on their way to memory. A store brings the line that it writes to into the cache
+ * first, and drives out what is there; what is too large to stay is better written past it, which
+ * saves a quarter to a third of all traffic.
  */
 #ifndef CORE_ENGINE_NONTEMPORAL_H
 #define CORE_ENGINE_NONTEMPORAL_H

@@ -1,23 +1,26 @@
 /*
  * The engine: evaluates a plan.
  *
- * The terms are cut into a grid of blocks that depends on the shapes alone. Threads take blocks in any order; each block is
- * worked off in chunks small enough for the first-level cache: the loss's kernel reads its operands where they stand if it can,
- * else from a contiguous copy, gradients go to their places, and the terms are summed. The blocks' sums are then combined in
- * the order of the grid. So nothing that can be seen depends on the number of threads.
+ * The terms are cut into a grid of blocks that depends on the shapes alone. Threads take blocks in
+ * any order; each block is worked off in chunks small enough for the first-level cache: the loss's
+ * kernel reads its operands where they stand if it can, else from a contiguous copy, gradients go
+ * to their places, and the terms are summed. The blocks' sums are then combined in the order of the
+ * grid. So nothing that can be seen depends on the number of threads.
  */
 #include "engine/run.h"
+#include "engine/nontemporal.h"
 #include "kernel/cancel.h"
 #include "parallel.h"
-#include "engine/nontemporal.h"
 
 #include <stdlib.h>
 
-/* Elements in a block: some 10 us of work, which is much more than handing it to a thread costs. A chunk has LOSS_CHUNK: 8 KiB
-   of reals, so that the terms, their factors and two copied operands fit into 32 KiB of cache. */
+/* Elements in a block: some 10 us of work, which is much more than handing it to a thread costs. A
+   chunk has LOSS_CHUNK: 8 KiB of reals, so that the terms, their factors and two copied operands
+   fit into 32 KiB of cache. */
 enum { BLOCK_ELEMENTS = 16 * LOSS_CHUNK };
 
-/* Derivatives of so many bytes are written past the caches, unless a single row would not stay in the first of them. */
+/* Derivatives of so many bytes are written past the caches, unless a single row would not stay in
+ * the first of them. */
 enum { STREAM_BYTES = 16 << 20, STREAM_ROW = 4 * LOSS_CHUNK };
 
 static size_t larger(size_t a, size_t b)
@@ -30,20 +33,24 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* ---- layout --------------------------------------------------------------------------------------------------------- */
+/* ---- layout ---- */
 
 static bool is_aligned(const void *data, enum loss_dtype dtype)
 {
     return (uintptr_t)data % loss_dtype_size(dtype) == 0;
 }
 
-/* An operand or derivative that a kernel can use where it stands: numbers of that dtype, one behind the other. */
-static bool stands_ready(const struct walk *walk, const void *data, enum loss_dtype dtype, enum loss_dtype wanted)
+/* An operand or derivative that a kernel can use where it stands: numbers of that dtype, one behind
+ * the other. */
+static bool stands_ready(const struct walk *walk, const void *data, enum loss_dtype dtype,
+                         enum loss_dtype wanted)
 {
-    return dtype == wanted && is_aligned(data, dtype) && (walk->dense || (walk->shared && walk->row_dense && walk->len > 1));
+    return dtype == wanted && is_aligned(data, dtype) &&
+           (walk->dense || (walk->shared && walk->row_dense && walk->len > 1));
 }
 
-static void set_operand(struct run *run, int k, const struct loss_tensor *tensor, struct walk walk, bool indexed)
+static void set_operand(struct run *run, int k, const struct loss_tensor *tensor, struct walk walk,
+                        bool indexed)
 {
     const bool once = walk.shared && walk.row_rank > 0;
     run->operand[k] = (struct operand){.present = true,
@@ -56,8 +63,8 @@ static void set_operand(struct run *run, int k, const struct loss_tensor *tensor
 
 static void set_derivative(struct run *run, int k, const struct loss_tensor *into, bool second)
 {
-    run->derivative[run->derivatives++] =
-        (struct derivative){.into = into, .k = k, .second = second, .walk = walk_tensor(run->plan, k, true)};
+    run->derivative[run->derivatives++] = (struct derivative){
+        .into = into, .k = k, .second = second, .walk = walk_tensor(run->plan, k, true)};
 }
 
 /* Lists what is read and what is written. */
@@ -77,7 +84,9 @@ static void set_tensors(struct run *run)
         set_operand(run, UPSTREAM, &plan->grad_output, walk_alike(plan, &plan->grad_output), false);
     if (plan->has_sample_weight)
         set_operand(run, SAMPLE_WEIGHT, weight,
-                    weight->rank == plan->terms.rank ? walk_alike(plan, weight) : walk_samples(plan, weight), false);
+                    weight->rank == plan->terms.rank ? walk_alike(plan, weight)
+                                                     : walk_samples(plan, weight),
+                    false);
 }
 
 bool run_repeats(const struct walk *walk)
@@ -93,8 +102,9 @@ static bool fits_float32(enum loss_dtype dtype)
     return dtype == LOSS_FLOAT32 || dtype == LOSS_FLOAT16 || dtype == LOSS_BFLOAT16;
 }
 
-/* Decides which tensors the kernel sees where they stand: float32 if all numbers are or fit that, else those that are float64.
-   Which kernel it is may show in the last bits of a result; where tensors stand, and with which strides, must not. */
+/* Decides which tensors the kernel sees where they stand: float32 if all numbers are or fit that,
+   else those that are float64. Which kernel it is may show in the last bits of a result; where
+   tensors stand, and with which strides, must not. */
 static void set_places(struct run *run)
 {
     run->single = run->method->single != NULL;
@@ -109,13 +119,16 @@ static void set_places(struct run *run)
     const enum loss_dtype wanted = run->single ? LOSS_FLOAT32 : LOSS_FLOAT64;
     for (int k = 0; k < OPERANDS; k++) {
         struct operand *operand = &run->operand[k];
-        operand->in_place = operand->present &&
-                            stands_ready(&operand->walk, operand->data, operand->dtype, operand->indexed ? LOSS_INT64 : wanted);
+        operand->in_place =
+            operand->present && stands_ready(&operand->walk, operand->data, operand->dtype,
+                                             operand->indexed ? LOSS_INT64 : wanted);
     }
     for (int i = 0; i < run->derivatives; i++) {
         struct derivative *d = &run->derivative[i];
-        d->in_place = !run_repeats(&d->walk) && stands_ready(&d->walk, d->into->data, d->into->dtype, wanted);
-        d->streamed = run->single && d->in_place && d->walk.len <= STREAM_ROW && loss_tensor_bytes(d->into) >= STREAM_BYTES;
+        d->in_place =
+            !run_repeats(&d->walk) && stands_ready(&d->walk, d->into->data, d->into->dtype, wanted);
+        d->streamed = run->single && d->in_place && d->walk.len <= STREAM_ROW &&
+                      loss_tensor_bytes(d->into) >= STREAM_BYTES;
     }
 }
 
@@ -123,7 +136,8 @@ static bool add_scratch(size_t *total, size_t terms, size_t each, size_t *place)
 {
     size_t count;
     *place = *total;
-    return !__builtin_mul_overflow(terms, each, &count) && !__builtin_add_overflow(*total, count, total);
+    return !__builtin_mul_overflow(terms, each, &count) &&
+           !__builtin_add_overflow(*total, count, total);
 }
 
 /* Cuts the terms into chunks and blocks, and a thread's scratch into arrays. */
@@ -136,7 +150,8 @@ static bool set_grid(struct run *run)
             longest = larger(longest, run->operand[k].walk.len);
 
     run->chunk = larger(1, LOSS_CHUNK / longest);
-    run->block = run->chunk * larger(1, BLOCK_ELEMENTS / LOSS_CHUNK / larger(1, longest / LOSS_CHUNK));
+    run->block =
+        run->chunk * larger(1, BLOCK_ELEMENTS / LOSS_CHUNK / larger(1, longest / LOSS_CHUNK));
     run->blocks = run->terms / run->block + (run->terms % run->block != 0);
 
     size_t *const total = &run->thread_scratch;
@@ -146,10 +161,13 @@ static bool set_grid(struct run *run)
             fits &= add_scratch(total, run->chunk, run->operand[k].row, &run->operand[k].scratch);
     for (int i = 0; i < run->derivatives; i++)
         if (!run->derivative[i].in_place || run->derivative[i].streamed)
-            fits &= add_scratch(total, run->chunk, run->derivative[i].walk.len, &run->derivative[i].scratch);
-    fits &= add_scratch(total, run->chunk, 1, &run->term_scratch) && add_scratch(total, run->chunk, 1, &run->scale_scratch) &&
+            fits &= add_scratch(total, run->chunk, run->derivative[i].walk.len,
+                                &run->derivative[i].scratch);
+    fits &= add_scratch(total, run->chunk, 1, &run->term_scratch) &&
+            add_scratch(total, run->chunk, 1, &run->scale_scratch) &&
             add_scratch(total, run->chunk, 1, &run->waste_scratch);
-    return fits && add_scratch(total, 1, run->method->scratch ? run->method->scratch(run->plan) : 0, &run->method_scratch);
+    return fits && add_scratch(total, 1, run->method->scratch ? run->method->scratch(run->plan) : 0,
+                               &run->method_scratch);
 }
 
 /* An array of a * b reals, NULL if that is too much. */
@@ -191,7 +209,8 @@ static void read_terms(const struct operand *operand, size_t t, size_t n, real *
 }
 
 /* A copy of an operand for the kernel, n terms from t on. */
-static void copy_terms(const struct run *run, const struct operand *operand, size_t t, size_t n, real *to)
+static void copy_terms(const struct run *run, const struct operand *operand, size_t t, size_t n,
+                       real *to)
 {
     read_terms(operand, t, n, to);
     if (run->single && !operand->indexed)
@@ -215,7 +234,10 @@ static bool set_whole(struct run *run)
 
 bool run_lay_out(struct run *run, const struct loss_plan *plan)
 {
-    *run = (struct run){.plan = plan, .method = plan->loss->method, .divisor = plan->divisor, .loss_walk = walk_terms(plan)};
+    *run = (struct run){.plan = plan,
+                        .method = plan->loss->method,
+                        .divisor = plan->divisor,
+                        .loss_walk = walk_terms(plan)};
     set_tensors(run);
     set_places(run);
     return set_grid(run);
@@ -251,8 +273,10 @@ size_t run_bytes(const struct loss_plan *plan, int threads)
             fits = fits && add_array(&total, run.terms, run.derivative[i].walk.len);
     if (run.method->keep)
         fits = fits && add_array(&total, run.terms, run.method->keep(plan));
-    fits = fits && add_array(&total, run.thread_scratch, busy_threads(&run, threads)) && add_array(&total, run.chunk, 3) &&
-           add_array(&total, larger(run.blocks, 1), (sizeof *run.partial + sizeof(real) - 1) / sizeof(real));
+    fits = fits && add_array(&total, run.thread_scratch, busy_threads(&run, threads)) &&
+           add_array(&total, run.chunk, 3) &&
+           add_array(&total, larger(run.blocks, 1),
+                     (sizeof *run.partial + sizeof(real) - 1) / sizeof(real));
     return fits ? total : SIZE_MAX;
 }
 
@@ -285,7 +309,7 @@ static void tear_down(struct run *run)
     free(run->partial);
 }
 
-/* ---- chunks --------------------------------------------------------------------------------------------------------- */
+/* ---- chunks ---- */
 
 /* Shows operand k of the block's terms to its kernel. */
 static void show_operand(const struct run *run, struct loss_block *b, int k, real *scratch)
@@ -295,7 +319,8 @@ static void show_operand(const struct run *run, struct loss_block *b, int k, rea
     const void *at = operand->whole;
     b->row[k] = operand->row;
     if (operand->in_place) {
-        at = (const char *)operand->data + b->first * operand->row * loss_dtype_size(operand->dtype);
+        at =
+            (const char *)operand->data + b->first * operand->row * loss_dtype_size(operand->dtype);
     } else if (!at) {
         copy_terms(run, operand, b->first, b->n, scratch + operand->scratch);
         at = scratch + operand->scratch;
@@ -309,7 +334,8 @@ static void show_operand(const struct run *run, struct loss_block *b, int k, rea
 }
 
 /* Where the kernel shall write a derivative of the block's terms. */
-static void show_derivative(const struct run *run, struct loss_block *b, const struct derivative *d, real *scratch)
+static void show_derivative(const struct run *run, struct loss_block *b, const struct derivative *d,
+                            real *scratch)
 {
     const size_t skipped = b->first * d->walk.len;
     char *const place = (char *)d->into->data + skipped * loss_dtype_size(d->into->dtype);
@@ -327,10 +353,13 @@ static void read_factors(const struct run *run, const struct loss_block *b, int 
     read_terms(&run->operand[k], b->first, b->n, to);
 }
 
-/* The factor of each term's derivatives: upstream gradient times sample weight over divisor. `weight` is a scratch of n. */
-static const real *scales(const struct run *run, const struct loss_block *b, real *scale, real *weight)
+/* The factor of each term's derivatives: upstream gradient times sample weight over divisor.
+ * `weight` is a scratch of n. */
+static const real *scales(const struct run *run, const struct loss_block *b, real *scale,
+                          real *weight)
 {
-    const bool upstream = run->operand[UPSTREAM].present, weighed = run->operand[SAMPLE_WEIGHT].present;
+    const bool upstream = run->operand[UPSTREAM].present,
+               weighed = run->operand[SAMPLE_WEIGHT].present;
     if (!upstream && !weighed)
         return run->constant;
     if (upstream)
@@ -359,7 +388,10 @@ static void set_constants(struct run *run)
 
 static struct loss_block block_of(const struct run *run, size_t t, size_t n, real *scratch)
 {
-    struct loss_block b = {.first = t, .n = n, .term = scratch + run->term_scratch, .scratch = scratch + run->method_scratch};
+    struct loss_block b = {.first = t,
+                           .n = n,
+                           .term = scratch + run->term_scratch,
+                           .scratch = scratch + run->method_scratch};
     b.kept = run->kept;
     b.ones = run->constant + run->chunk;
     b.ones32 = (const float *)(const void *)(b.ones + run->chunk);
@@ -386,8 +418,10 @@ static void multiply_by_weights(const struct run *run, const struct loss_block *
         b->term[i] *= ignores && ignores(b, i) ? 0 : weight[i];
 }
 
-/* The pass that finds the divisor of the mean: the weights of the terms themselves, times those of the samples. */
-static void weigh_chunk(const struct run *run, struct loss_block *b, real *scratch, struct partial *partial)
+/* The pass that finds the divisor of the mean: the weights of the terms themselves, times those of
+ * the samples. */
+static void weigh_chunk(const struct run *run, struct loss_block *b, real *scratch,
+                        struct partial *partial)
 {
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (run->operand[k].present && run->method->weigh_operands >> k & 1)
@@ -404,8 +438,9 @@ static void weigh_chunk(const struct run *run, struct loss_block *b, real *scrat
 /* What is found out about a block while its chunks are worked off. */
 struct tally {
     struct partial partial;
-    struct sum_lanes lanes; /* float32: what the terms add up to, which goes to the partial at the end */
-    bool count;             /* terms that are not finite are counted */
+    struct sum_lanes
+        lanes;  /* float32: what the terms add up to, which goes to the partial at the end */
+    bool count; /* terms that are not finite are counted */
 };
 
 /* Terms that are NaN or infinite, in the dtype in which they are given out. */
@@ -419,7 +454,8 @@ static size_t count_nonfinite(const struct run *run, const real *term, size_t n)
 }
 
 /* Brings what the kernel wrote into scratch to its place. */
-static void write_derivative(const struct run *run, const struct loss_block *b, const struct derivative *d)
+static void write_derivative(const struct run *run, const struct loss_block *b,
+                             const struct derivative *d)
 {
     real *from = (d->second ? b->hess : b->grad)[d->k];
     if (run->single) {
@@ -464,12 +500,13 @@ static void stream_derivatives(const struct run *run, const struct loss_block *b
     for (int i = 0; i < run->derivatives; i++) {
         const struct derivative *d = &run->derivative[i];
         if (d->streamed)
-            stream_out((float *)d->into->data + b->first * d->walk.len, (d->second ? b->hess32 : b->grad32)[d->k],
-                       b->n * d->walk.len);
+            stream_out((float *)d->into->data + b->first * d->walk.len,
+                       (d->second ? b->hess32 : b->grad32)[d->k], b->n * d->walk.len);
     }
 }
 
-static void evaluate_chunk(const struct run *run, struct loss_block *b, real *scratch, struct tally *tally)
+static void evaluate_chunk(const struct run *run, struct loss_block *b, real *scratch,
+                           struct tally *tally)
 {
     real *const scale = scratch + run->scale_scratch;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
@@ -483,23 +520,26 @@ static void evaluate_chunk(const struct run *run, struct loss_block *b, real *sc
         run->method->prepare[run->pass - PREPARE](b);
         return;
     }
-    b->reduce =
-        run->plan->reduction != LOSS_NONE && b->scale == run->constant && !run->operand[SAMPLE_WEIGHT].present && !tally->count;
+    b->reduce = run->plan->reduction != LOSS_NONE && b->scale == run->constant &&
+                !run->operand[SAMPLE_WEIGHT].present && !tally->count;
     (run->single ? run->method->single : run->method->kernel)(b);
     multiply_by_weights(run, b, scale);
     stream_derivatives(run, b);
     collect(run, b, tally);
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------ */
+/* ---- the whole ---- */
 
-/* Works off a block. Where its sum is not finite, that has to be done again, and the terms that are not be counted. */
+/* Works off a block. Where its sum is not finite, that has to be done again, and the terms that are
+ * not be counted. */
 static struct partial block_partial(const struct run *run, size_t block, real *scratch, bool count)
 {
     struct tally tally = {.partial = {.invalid = run->terms}, .count = count};
-    const size_t first = block * run->block, end = run->terms - first < run->block ? run->terms : first + run->block;
+    const size_t first = block * run->block,
+                 end = run->terms - first < run->block ? run->terms : first + run->block;
     for (size_t t = first; t < end && !cancel_asked(&run->plan->control); t += run->chunk) {
-        struct loss_block b = block_of(run, t, end - t < run->chunk ? end - t : run->chunk, scratch);
+        struct loss_block b =
+            block_of(run, t, end - t < run->chunk ? end - t : run->chunk, scratch);
         if (run->pass == WEIGH)
             weigh_chunk(run, &b, scratch, &tally.partial);
         else
@@ -595,11 +635,13 @@ static void begin(struct run *run, int threads)
 
 static enum loss_status given_up(const struct loss_plan *plan, struct loss_error *error)
 {
-    return loss_fail(error, LOSS_CANCELLED, "%s was given up before it was evaluated", plan->loss->name);
+    return loss_fail(error, LOSS_CANCELLED, "%s was given up before it was evaluated",
+                     plan->loss->name);
 }
 
 /* What comes behind it. */
-static enum loss_status finish(struct run *run, int threads, struct loss_result *result, struct loss_error *error)
+static enum loss_status finish(struct run *run, int threads, struct loss_result *result,
+                               struct loss_error *error)
 {
     const struct loss_plan *plan = run->plan;
     const struct partial whole = combine(run);
@@ -610,7 +652,8 @@ static enum loss_status finish(struct run *run, int threads, struct loss_result 
     fold_gradients(run, threads);
     if (cancel_asked(&plan->control))
         return given_up(plan, error);
-    *result = (struct loss_result){.count = run->terms - whole.ignored, .nonfinite = whole.nonfinite};
+    *result =
+        (struct loss_result){.count = run->terms - whole.ignored, .nonfinite = whole.nonfinite};
     if (plan->reduction != LOSS_NONE)
         result->loss = sum_value(&whole.sum) / run->divisor;
     return LOSS_OK;
@@ -621,7 +664,8 @@ static bool same_grid(const struct run *a, const struct run *b)
     return a->terms == b->terms && a->block == b->block;
 }
 
-/* Evaluates the first of the runs and those of the others that can go with it, which are moved to the front; how many. */
+/* Evaluates the first of the runs and those of the others that can go with it, which are moved to
+ * the front; how many. */
 static size_t evaluate_together(struct run *runs[], size_t n, int threads)
 {
     size_t count = 1;
@@ -639,11 +683,13 @@ static size_t evaluate_together(struct run *runs[], size_t n, int threads)
 
 static enum loss_status no_memory(const struct loss_plan *plan, struct loss_error *error)
 {
-    return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory to evaluate %s", plan->loss->name);
+    return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory to evaluate %s",
+                     plan->loss->name);
 }
 
 /* Sets up a run of each plan; how many could be before memory ran out or one was cancelled. */
-static size_t set_up_all(struct run *run, const struct loss_plan *const plans[], size_t n, int threads)
+static size_t set_up_all(struct run *run, const struct loss_plan *const plans[], size_t n,
+                         int threads)
 {
     size_t ready = 0;
     bool possible = true;
@@ -654,8 +700,8 @@ static size_t set_up_all(struct run *run, const struct loss_plan *const plans[],
     return ready;
 }
 
-enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int threads, struct loss_result results[],
-                           size_t *failed, struct loss_error *error)
+enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int threads,
+                           struct loss_result results[], size_t *failed, struct loss_error *error)
 {
     struct run one, *only = &one;
     struct run *const run = n == 1 ? &one : malloc(n * sizeof *run);
@@ -665,7 +711,8 @@ enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int 
     const size_t ready = run && order ? set_up_all(run, plans, n, threads) : 0;
     *failed = ready;
     if (ready < n)
-        status = cancel_asked(&plans[ready]->control) ? given_up(plans[ready], error) : no_memory(plans[ready], error);
+        status = cancel_asked(&plans[ready]->control) ? given_up(plans[ready], error)
+                                                      : no_memory(plans[ready], error);
     for (size_t i = 0; i < ready; i++)
         order[i] = &run[i];
     for (size_t i = 0; i < n && status == LOSS_OK;)

@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-/* ---- where ---------------------------------------------------------------------------------------------------------- */
+/* ---- where ---- */
 
-/* Whether `rank` axes, the last the innermost, stand without gaps behind runs of `run` elements; widens `run` by them. */
+/* Whether `rank` axes, the last the innermost, stand without gaps behind runs of `run` elements;
+ * widens `run` by them. */
 static bool without_gaps(int rank, const size_t dim[], const ptrdiff_t step[], ptrdiff_t *run)
 {
     for (int i = rank - 1; i >= 0; i--) {
@@ -16,7 +17,8 @@ static bool without_gaps(int rank, const size_t dim[], const ptrdiff_t step[], p
     return true;
 }
 
-/* Merges axes that are walked as one, and drops those of one element; one axis at least is left. Returns how many there are. */
+/* Merges axes that are walked as one, and drops those of one element; one axis at least is left.
+ * Returns how many there are. */
 static int merge_axes(int rank, size_t dim[], ptrdiff_t step[])
 {
     int merged = 0;
@@ -122,7 +124,8 @@ ptrdiff_t walk_offset(const struct walk *walk, size_t t, size_t within)
     return offset;
 }
 
-/* A straight line of elements: `count` of them, `step` apart, from `offset`; they go to place `at` of the contiguous side. */
+/* A straight line of elements: `count` of them, `step` apart, from `offset`; they go to place `at`
+ * of the contiguous side. */
 struct line {
     ptrdiff_t offset, step;
     size_t at, count;
@@ -148,7 +151,8 @@ static struct place place_at(int rank, const size_t dim[], const ptrdiff_t step[
     return place;
 }
 
-/* Goes on along the last of the first `rank` axes by `count`, not past its end; there, to the next of the axis before it. */
+/* Goes on along the last of the first `rank` axes by `count`, not past its end; there, to the next
+ * of the axis before it. */
 static inline void place_advance(struct place *place, int rank, size_t count)
 {
     for (int i = rank - 1; i >= 0; i--, count = 1) {
@@ -164,33 +168,41 @@ static inline void place_advance(struct place *place, int rank, size_t count)
 typedef void line_visitor(const void *context, const struct line *line);
 
 /* Calls visit for a line, in stretches. */
-static inline __attribute__((always_inline)) void visit_line(const struct walk *walk, line_visitor *visit, const void *context,
+static inline __attribute__((always_inline)) void visit_line(const struct walk *walk,
+                                                             line_visitor *visit,
+                                                             const void *context,
                                                              const struct line *line)
 {
     for (struct stretch s = {0}; stretch_next(&s, line->count, walk->cancel);)
-        visit(context,
-              &(struct line){line->offset + (ptrdiff_t)s.first * line->step, line->step, line->at + s.first, stretch_len(&s)});
+        visit(context, &(struct line){line->offset + (ptrdiff_t)s.first * line->step, line->step,
+                                      line->at + s.first, stretch_len(&s)});
 }
 
 /* The lines of the row at `offset`. */
-static inline __attribute__((always_inline)) void row_lines(const struct walk *walk, ptrdiff_t offset, size_t at,
-                                                            line_visitor *visit, const void *context)
+static inline __attribute__((always_inline)) void row_lines(const struct walk *walk,
+                                                            ptrdiff_t offset, size_t at,
+                                                            line_visitor *visit,
+                                                            const void *context)
 {
     const int last = walk->row_rank - 1;
     struct place row = place_at(walk->row_rank, walk->row_dim, walk->row_step, 0);
-    for (size_t done = 0; done < walk->len && !cancel_asked(walk->cancel); done += walk->row_dim[last]) {
+    for (size_t done = 0; done < walk->len && !cancel_asked(walk->cancel);
+         done += walk->row_dim[last]) {
         visit_line(walk, visit, context,
-                   &(struct line){offset + row.offset, walk->row_step[last], at + done, walk->row_dim[last]});
+                   &(struct line){offset + row.offset, walk->row_step[last], at + done,
+                                  walk->row_dim[last]});
         place_advance(&row, last, 1);
     }
 }
 
-/* Calls visit for the straight lines that make up terms [t, t + n), in order; not for all once the plan is cancelled. */
-static inline __attribute__((always_inline)) void lines(const struct walk *walk, size_t t, size_t n, line_visitor *visit,
-                                                        const void *context)
+/* Calls visit for the straight lines that make up terms [t, t + n), in order; not for all once the
+ * plan is cancelled. */
+static inline __attribute__((always_inline)) void lines(const struct walk *walk, size_t t, size_t n,
+                                                        line_visitor *visit, const void *context)
 {
     if (walk->dense) {
-        visit_line(walk, visit, context, &(struct line){(ptrdiff_t)(t * walk->len), 1, 0, n * walk->len});
+        visit_line(walk, visit, context,
+                   &(struct line){(ptrdiff_t)(t * walk->len), 1, 0, n * walk->len});
         return;
     }
     const int last = walk->rank - 1;
@@ -199,7 +211,8 @@ static inline __attribute__((always_inline)) void lines(const struct walk *walk,
         row_lines(walk, term.offset, i * walk->len, visit, context);
         place_advance(&term, walk->rank, 1);
     }
-    for (size_t i = 0; walk->row_rank == 0 && i < n && !cancel_asked(walk->cancel);) { /* not dense: there is a dimension */
+    for (size_t i = 0; walk->row_rank == 0 && i < n &&
+                       !cancel_asked(walk->cancel);) { /* not dense: there is a dimension */
         const size_t left = walk->dim[last] - term.at[last], count = left < n - i ? left : n - i;
         visit_line(walk, visit, context, &(struct line){term.offset, walk->step[last], i, count});
         place_advance(&term, walk->rank, count);
@@ -207,9 +220,10 @@ static inline __attribute__((always_inline)) void lines(const struct walk *walk,
     }
 }
 
-/* ---- what ----------------------------------------------------------------------------------------------------------- */
+/* ---- what ---- */
 
-/* IEEE 754 binary16 to binary32: the exponent is rebiased by a multiplication, which normalises the subnormals too. */
+/* IEEE 754 binary16 to binary32: the exponent is rebiased by a multiplication, which normalises the
+ * subnormals too. */
 static float from_float16(uint16_t half)
 {
     const uint32_t magnitude = half & 0x7fffu, sign = (uint32_t)(half & 0x8000u) << 16;
@@ -246,39 +260,40 @@ struct transfer {
 };
 
 /* Converts one line of elements of type T, which need not be aligned, to type U. */
-#define CONVERT(T, U, value)                                                                                                   \
-    if (line->step == 1) /* what can be vectorised */                                                                          \
-        for (size_t i = 0; i < line->count; i++) {                                                                             \
-            T element;                                                                                                         \
-            memcpy(&element, from + i * sizeof element, sizeof element);                                                       \
-            to[i] = (U)(value);                                                                                                \
-        }                                                                                                                      \
-    else                                                                                                                       \
-        for (size_t i = 0; i < line->count; i++) {                                                                             \
-            T element;                                                                                                         \
-            memcpy(&element, from + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof element, sizeof element);                    \
-            to[i] = (U)(value);                                                                                                \
-        }                                                                                                                      \
+#define CONVERT(T, U, value)                                                                       \
+    if (line->step == 1) /* what can be vectorised */                                              \
+        for (size_t i = 0; i < line->count; i++) {                                                 \
+            T element;                                                                             \
+            memcpy(&element, from + i * sizeof element, sizeof element);                           \
+            to[i] = (U)(value);                                                                    \
+        }                                                                                          \
+    else                                                                                           \
+        for (size_t i = 0; i < line->count; i++) {                                                 \
+            T element;                                                                             \
+            memcpy(&element, from + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof element,         \
+                   sizeof element);                                                                \
+            to[i] = (U)(value);                                                                    \
+        }                                                                                          \
     return
 
-#define CONVERT_INTEGERS(U, from_uint64)                                                                                       \
-    case LOSS_INT64:                                                                                                           \
-        CONVERT(int64_t, U, element);                                                                                          \
-    case LOSS_INT32:                                                                                                           \
-        CONVERT(int32_t, U, element);                                                                                          \
-    case LOSS_INT16:                                                                                                           \
-        CONVERT(int16_t, U, element);                                                                                          \
-    case LOSS_INT8:                                                                                                            \
-        CONVERT(int8_t, U, element);                                                                                           \
-    case LOSS_UINT64:                                                                                                          \
-        CONVERT(uint64_t, U, from_uint64(element));                                                                            \
-    case LOSS_UINT32:                                                                                                          \
-        CONVERT(uint32_t, U, element);                                                                                         \
-    case LOSS_UINT16:                                                                                                          \
-        CONVERT(uint16_t, U, element);                                                                                         \
-    case LOSS_UINT8:                                                                                                           \
-        CONVERT(uint8_t, U, element);                                                                                          \
-    case LOSS_BOOL:                                                                                                            \
+#define CONVERT_INTEGERS(U, from_uint64)                                                           \
+    case LOSS_INT64:                                                                               \
+        CONVERT(int64_t, U, element);                                                              \
+    case LOSS_INT32:                                                                               \
+        CONVERT(int32_t, U, element);                                                              \
+    case LOSS_INT16:                                                                               \
+        CONVERT(int16_t, U, element);                                                              \
+    case LOSS_INT8:                                                                                \
+        CONVERT(int8_t, U, element);                                                               \
+    case LOSS_UINT64:                                                                              \
+        CONVERT(uint64_t, U, from_uint64(element));                                                \
+    case LOSS_UINT32:                                                                              \
+        CONVERT(uint32_t, U, element);                                                             \
+    case LOSS_UINT16:                                                                              \
+        CONVERT(uint16_t, U, element);                                                             \
+    case LOSS_UINT8:                                                                               \
+        CONVERT(uint8_t, U, element);                                                              \
+    case LOSS_BOOL:                                                                                \
         CONVERT(uint8_t, U, element != 0)
 
 static void read_line(const void *context, const struct line *line)
@@ -326,7 +341,8 @@ static void write_line(const void *context, const struct line *line)
     char *to = transfer->to + line->offset * (ptrdiff_t)loss_dtype_size(transfer->dtype);
     if (transfer->dtype == LOSS_FLOAT64) {
         for (size_t i = 0; i < line->count; i++)
-            memcpy(to + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof(double), &from[i], sizeof(double));
+            memcpy(to + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof(double), &from[i],
+                   sizeof(double));
         return;
     }
     for (size_t i = 0; line->step == 1 && i < line->count; i++) { /* what can be vectorised */
@@ -335,21 +351,28 @@ static void write_line(const void *context, const struct line *line)
     }
     for (size_t i = 0; line->step != 1 && i < line->count; i++) {
         const float rounded = (float)from[i];
-        memcpy(to + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof rounded, &rounded, sizeof rounded);
+        memcpy(to + (ptrdiff_t)i * line->step * (ptrdiff_t)sizeof rounded, &rounded,
+               sizeof rounded);
     }
 }
 
-void walk_read(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t, size_t n, real *out)
+void walk_read(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t, size_t n,
+               real *out)
 {
-    lines(walk, t, n, read_line, &(struct transfer){.from = data, .to = (char *)out, .dtype = dtype});
+    lines(walk, t, n, read_line,
+          &(struct transfer){.from = data, .to = (char *)out, .dtype = dtype});
 }
 
-void walk_read_index(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t, size_t n, int64_t *out)
+void walk_read_index(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t,
+                     size_t n, int64_t *out)
 {
-    lines(walk, t, n, read_index_line, &(struct transfer){.from = data, .to = (char *)out, .dtype = dtype});
+    lines(walk, t, n, read_index_line,
+          &(struct transfer){.from = data, .to = (char *)out, .dtype = dtype});
 }
 
-void walk_write(const struct walk *walk, void *data, enum loss_dtype dtype, size_t t, size_t n, const real *values)
+void walk_write(const struct walk *walk, void *data, enum loss_dtype dtype, size_t t, size_t n,
+                const real *values)
 {
-    lines(walk, t, n, write_line, &(struct transfer){.from = (const char *)values, .to = data, .dtype = dtype});
+    lines(walk, t, n, write_line,
+          &(struct transfer){.from = (const char *)values, .to = data, .dtype = dtype});
 }

@@ -1,4 +1,5 @@
-/* Giving up: whatever takes longer than a few milliseconds looks from time to time whether the caller still wants it. */
+/* Giving up: whatever takes longer than a few milliseconds looks from time to time whether the
+ * caller still wants it. */
 #ifndef CORE_KERNEL_CANCEL_H
 #define CORE_KERNEL_CANCEL_H
 
@@ -7,8 +8,8 @@
 
 #include "loss.h"
 
-/* Returns true if the caller of a run gives it up. Also shows that the run progresses; as a rule that only reads, since all
-   threads do so. */
+/* Returns true if the caller of a run gives it up. Also shows that the run progresses; as a rule
+   that only reads, since all threads do so. */
 static inline bool cancel_asked(const struct loss_control *cancel)
 {
     if (cancel->asked && __atomic_load_n(cancel->asked, __ATOMIC_RELAXED))
@@ -31,7 +32,8 @@ struct stretch {
     size_t first, end;
 };
 
-static inline bool stretch_next(struct stretch *stretch, size_t n, const struct loss_control *cancel)
+static inline bool stretch_next(struct stretch *stretch, size_t n,
+                                const struct loss_control *cancel)
 {
     stretch->first = stretch->end;
     if (stretch->first >= n || (stretch->first > 0 && cancel_asked(cancel)))

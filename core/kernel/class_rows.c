@@ -21,7 +21,9 @@ void loss_expect_classes(const struct loss_plan *plan, int tensor, char *text, s
 {
     (void)tensor;
     const struct loss_tensor *input = &plan->tensor[INPUT];
-    int len = snprintf(text, size, "class indices must be in [0, %zu)", input->shape[input->rank > 1]);
+    int len =
+        snprintf(text, size, "class indices must be in [0, %zu)", input->shape[input->rank > 1]);
     if (!loss_value_is_null(plan->param[IGNORE_INDEX]))
-        snprintf(text + len, size - (size_t)len, ", or %" PRId64 " to be ignored", plan->param[IGNORE_INDEX].integer);
+        snprintf(text + len, size - (size_t)len, ", or %" PRId64 " to be ignored",
+                 plan->param[IGNORE_INDEX].integer);
 }

@@ -1,6 +1,7 @@
 /*
- * What the losses over rows of classes share: tensors in the order input, target, weight, `ignore_index` as the first parameter
- * where there is one, and labels that name a class, are ignored, or cannot be.
+ * What the losses over rows of classes share: tensors in the order input, target, weight,
+ * `ignore_index` as the first parameter where there is one, and labels that name a class, are
+ * ignored, or cannot be.
  */
 #ifndef CORE_KERNEL_CLASS_ROWS_H
 #define CORE_KERNEL_CLASS_ROWS_H
@@ -10,17 +11,19 @@
 enum { INPUT, TARGET, WEIGHT };
 enum { IGNORE_INDEX };
 
-/* Returns true if the label of term i is `ignore_index`. A uint64 label is never negative: it is read as INT64_MIN where int64
-   does not hold it (strided.h). */
+/* Returns true if the label of term i is `ignore_index`. A uint64 label is never negative: it is
+   read as INT64_MIN where int64 does not hold it (strided.h). */
 static inline bool label_is_ignored(const struct loss_block *b, size_t i)
 {
     if (!b->index[TARGET] || loss_value_is_null(b->param[IGNORE_INDEX]))
         return false;
     const int64_t y = b->index[TARGET][i * b->row[TARGET]];
-    return y == b->param[IGNORE_INDEX].integer && (y >= 0 || b->plan->tensor[TARGET].dtype != LOSS_UINT64);
+    return y == b->param[IGNORE_INDEX].integer &&
+           (y >= 0 || b->plan->tensor[TARGET].dtype != LOSS_UINT64);
 }
 
-/* Whether term i counts; sets *label to its class. An ignored or impossible label is noted in the block. */
+/* Whether term i counts; sets *label to its class. An ignored or impossible label is noted in the
+ * block. */
 static inline bool class_label(struct loss_block *b, size_t i, size_t classes, size_t *label)
 {
     const int64_t y = b->index[TARGET][i * b->row[TARGET]];
@@ -48,7 +51,8 @@ static inline real class_weight(const struct loss_block *b, size_t c)
     return b->in[WEIGHT] || b->in32[WEIGHT] ? element_of(b, WEIGHT, c) : 1;
 }
 
-/* Row i of a derivative, to be written in one precision or the other; both are NULL where it is not asked for. */
+/* Row i of a derivative, to be written in one precision or the other; both are NULL where it is not
+ * asked for. */
 struct derivative_row {
     real *wide;
     float *narrow;
@@ -56,12 +60,14 @@ struct derivative_row {
 static inline struct derivative_row gradient_row(const struct loss_block *b, int k, size_t i)
 {
     const size_t at = i * b->len[k];
-    return (struct derivative_row){b->grad[k] ? b->grad[k] + at : NULL, b->grad32[k] ? b->grad32[k] + at : NULL};
+    return (struct derivative_row){b->grad[k] ? b->grad[k] + at : NULL,
+                                   b->grad32[k] ? b->grad32[k] + at : NULL};
 }
 static inline struct derivative_row hessian_row(const struct loss_block *b, int k, size_t i)
 {
     const size_t at = i * b->len[k];
-    return (struct derivative_row){b->hess[k] ? b->hess[k] + at : NULL, b->hess32[k] ? b->hess32[k] + at : NULL};
+    return (struct derivative_row){b->hess[k] ? b->hess[k] + at : NULL,
+                                   b->hess32[k] ? b->hess32[k] + at : NULL};
 }
 static inline bool is_asked_for(struct derivative_row row)
 {

@@ -1,6 +1,7 @@
 /*
- * Sums that lose nothing to rounding worth speaking of: every addition's error is kept and added at the end (Knuth's two-sum;
- * Ogita, Rump, Oishi: Accurate sum and dot product, 2005). The order of additions is the caller's, so the bits are too.
+ * Sums that lose nothing to rounding worth speaking of: every addition's error is kept and added at
+ * the end (Knuth's two-sum; Ogita, Rump, Oishi: Accurate sum and dot product, 2005). The order of
+ * additions is the caller's, so the bits are too.
  */
 #ifndef CORE_KERNEL_COMPENSATED_SUM_H
 #define CORE_KERNEL_COMPENSATED_SUM_H
@@ -36,8 +37,8 @@ static inline double sum_value(const struct sum *sum)
 }
 
 /*
- * Arrays are added in SUM_LANES interleaved sums, side by side in as many vectors of the machine's width as that takes. The
- * loops over them unroll to nothing.
+ * Arrays are added in SUM_LANES interleaved sums, side by side in as many vectors of the machine's
+ * width as that takes. The loops over them unroll to nothing.
  */
 enum { SUM_LANES = 16 };
 #if defined __AVX512F__
@@ -54,7 +55,8 @@ struct sum_lanes {
 };
 
 /* The next elements of an array; zeros behind its end. */
-static inline __attribute__((always_inline)) void sum_load(struct sum_lanes *lanes, const double *x, size_t i, size_t n)
+static inline __attribute__((always_inline)) void sum_load(struct sum_lanes *lanes, const double *x,
+                                                           size_t i, size_t n)
 {
     double padded[SUM_LANES] = {0};
     if (n - i < SUM_LANES)
@@ -66,7 +68,8 @@ static inline __attribute__((always_inline)) void sum_load(struct sum_lanes *lan
 }
 
 /* Adds one to each lane. */
-static inline __attribute__((always_inline)) void sum_add_lanes(struct sum_lanes *value, const double x[SUM_LANES])
+static inline __attribute__((always_inline)) void sum_add_lanes(struct sum_lanes *value,
+                                                                const double x[SUM_LANES])
 {
     struct sum_lanes next;
     memcpy(&next, x, sizeof next);
@@ -89,13 +92,15 @@ static inline void sum_add_all(struct sum *sum, const double *x, size_t n)
     for (size_t i = 0; i < n; i += SUM_LANES) {
         sum_load(&next, x, i, n);
         for (int v = 0; v < SUM_VECTORS; v++) {
-            const sum_vector total = value.vector[v] + next.vector[v], back = total - value.vector[v];
+            const sum_vector total = value.vector[v] + next.vector[v],
+                             back = total - value.vector[v];
             lost.vector[v] += (value.vector[v] - (total - back)) + (next.vector[v] - back);
             value.vector[v] = total;
         }
     }
     for (int k = 0; k < SUM_LANES; k++)
-        sum_merge(sum, &(struct sum){value.vector[k / SUM_WIDTH][k % SUM_WIDTH], lost.vector[k / SUM_WIDTH][k % SUM_WIDTH]});
+        sum_merge(sum, &(struct sum){value.vector[k / SUM_WIDTH][k % SUM_WIDTH],
+                                     lost.vector[k / SUM_WIDTH][k % SUM_WIDTH]});
 }
 
 /* Adds n numbers to lanes. */
@@ -110,11 +115,12 @@ static inline void sum_add_array(struct sum_lanes *value, const double *x, size_
 }
 
 /*
- * What follows goes over rows, which may be long: it gives up once `cancel` is set. A stretch fills whole lanes, so it shows in
- * no sum.
+ * What follows goes over rows, which may be long: it gives up once `cancel` is set. A stretch fills
+ * whole lanes, so it shows in no sum.
  */
 
-/* The sum of n numbers of which all that matter have the same sign, so that rounding errors stay small by themselves. */
+/* The sum of n numbers of which all that matter have the same sign, so that rounding errors stay
+ * small by themselves. */
 static inline double sum_alike(const double *x, size_t n, const struct loss_control *cancel)
 {
     struct sum_lanes value = {0};
@@ -124,7 +130,8 @@ static inline double sum_alike(const double *x, size_t n, const struct loss_cont
 }
 
 /* Adds n products a[i] b[i] to lanes. */
-static inline void sum_add_products(struct sum_lanes *value, const double *a, const double *b, size_t n)
+static inline void sum_add_products(struct sum_lanes *value, const double *a, const double *b,
+                                    size_t n)
 {
     struct sum_lanes left, right;
     for (size_t i = 0; i < n; i += SUM_LANES) {
@@ -136,7 +143,8 @@ static inline void sum_add_products(struct sum_lanes *value, const double *a, co
 }
 
 /* The sum of a[i] b[i]. */
-static inline double sum_products(const double *a, const double *b, size_t n, const struct loss_control *cancel)
+static inline double sum_products(const double *a, const double *b, size_t n,
+                                  const struct loss_control *cancel)
 {
     struct sum_lanes value = {0};
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -232,7 +240,8 @@ static inline size_t place_among(double wanted, const double *x, size_t n)
     return i;
 }
 
-static inline size_t place_of(double wanted, const double *x, size_t n, const struct loss_control *cancel)
+static inline size_t place_of(double wanted, const double *x, size_t n,
+                              const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);) {
         const size_t found = place_among(wanted, x + s.first, stretch_len(&s));

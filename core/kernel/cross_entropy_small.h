@@ -1,19 +1,22 @@
 /*
- * Cross entropy over rows of few classes, many rows side by side. A template: it is included once for each type that it is
- * worked out in, after
+ * Cross entropy over rows of few classes, many rows side by side. A template: it is included once
+ * for each type that it is worked out in, after
  *
  *     number             the type
  *     few(name)          what its functions are called
  *     few_exp(x, top)    exp(x - top)
  *     few_is_deep(least, top)   whether few_exp() cannot be relied on for a row with such extremes
  *
- * Rows are turned around, so that vectors run across them: class by class, each class one behind the other in all rows.
+ * Rows are turned around, so that vectors run across them: class by class, each class one behind
+ * the other in all rows.
  */
 
-/* What the rows of a block are worked on with: `x`, later the gradient, and `e` class by class; the others one for each row. */
+/* What the rows of a block are worked on with: `x`, later the gradient, and `e` class by class; the
+ * others one for each row. */
 struct few(rows)
 {
-    size_t n, classes, column; /* `column`: from one class to the next: n, rounded up to whole vectors */
+    size_t n, classes,
+        column; /* `column`: from one class to the next: n, rounded up to whole vectors */
     number *x, *e, *top, *least;
     real *rest, *factor;
 };
@@ -21,7 +24,8 @@ struct few(rows)
 static struct few(rows) few(rows_of)(const struct loss_block *b)
 {
     const size_t column = (b->n + FEW_PAD - 1) / FEW_PAD * FEW_PAD;
-    real *const x = b->scratch, *const e = x + FEW_PLANE, *const top = e + FEW_PLANE, *const least = top + column;
+    real *const x = b->scratch, *const e = x + FEW_PLANE, *const top = e + FEW_PLANE,
+                *const least = top + column;
     return (struct few(rows)){.n = b->n,
                               .classes = b->len[INPUT],
                               .column = column,
@@ -103,7 +107,9 @@ static void few(terms)(struct loss_block *b, const struct few(rows) * r)
         size_t label;
         const bool counts = class_label(b, i, r->classes, &label);
         r->factor[i] = counts ? class_weight(b, label) : 0;
-        b->term[i] = counts ? (((real)r->top[i] - r->x[label * r->column + i]) + b->term[i]) * r->factor[i] : 0;
+        b->term[i] =
+            counts ? (((real)r->top[i] - r->x[label * r->column + i]) + b->term[i]) * r->factor[i]
+                   : 0;
     }
 }
 
@@ -134,9 +140,11 @@ static void few(gradient)(struct loss_block *b, const struct few(rows) * r)
     for (size_t i = 0; i < n; i++) {
         size_t label;
         const bool counts = class_label(b, i, classes, &label);
-        const real own = r->factor[i], all = 1 + r->rest[i], e = counts ? r->e[label * r->column + i] : 0;
+        const real own = r->factor[i], all = 1 + r->rest[i],
+                   e = counts ? r->e[label * r->column + i] : 0;
         if (counts)
-            r->x[label * r->column + i] = (number)((e == 1 ? -r->rest[i] / all * own : e / all * own - own) * b->scale[i]);
+            r->x[label * r->column + i] =
+                (number)((e == 1 ? -r->rest[i] / all * own : e / all * own - own) * b->scale[i]);
         for (size_t c = 0; !counts && c < classes; c++) /* also where the row is NaN */
             r->x[c * r->column + i] = 0;
     }

@@ -1,8 +1,8 @@
 /*
  * From a scalar formula to kernels.
  *
- * An elementwise loss writes one function, which reads the elements of its operands and its parameters by the same names as its
- * descriptor and returns the term with its derivatives:
+ * An elementwise loss writes one function, which reads the elements of its operands and its
+ * parameters by the same names as its descriptor and returns the term with its derivatives:
  *
  *     enum { INPUT, TARGET };
  *     FORMULA(mse)
@@ -12,9 +12,9 @@
  *     }
  *     ELEMENTWISE_KERNELS(mse, 2)
  *
- * The last line makes kernels of it, over two operands, which ELEMENTWISE(mse) puts into the method. The formula is inlined
- * with nothing left of the structures, and vectorised by the compiler if it has no branches; what is not asked for is not
- * computed.
+ * The last line makes kernels of it, over two operands, which ELEMENTWISE(mse) puts into the
+ * method. The formula is inlined with nothing left of the structures, and vectorised by the
+ * compiler if it has no branches; what is not asked for is not computed.
  */
 #ifndef CORE_KERNEL_ELEMENTWISE_H
 #define CORE_KERNEL_ELEMENTWISE_H
@@ -27,7 +27,8 @@ struct element {
     real term;
     real grad[ELEMENT_OPERANDS]; /* the derivative of the term with respect to each operand */
     real hess[ELEMENT_OPERANDS]; /* the second derivative with respect to each prediction */
-    int invalid;                 /* INVALID(k) where operand k cannot be: the method's `expected` says why; else 0 */
+    int invalid; /* INVALID(k) where operand k cannot be: the method's `expected` says why; else 0
+                  */
 };
 
 #define INVALID(k) (1 + (k))
@@ -38,9 +39,11 @@ typedef struct element element_formula(const real in[], const real p[]);
 #define ELEMENT_UNUSED __attribute__((unused))
 
 /* The head of a formula over operands in[], with parameters p[]. */
-#define FORMULA(name) ELEMENT_INLINE struct element name(const real in[], const real p[] ELEMENT_UNUSED)
+#define FORMULA(name)                                                                              \
+    ELEMENT_INLINE struct element name(const real in[], const real p[] ELEMENT_UNUSED)
 
-/* What is common to all elements of a block. The functions below are inlined with constants for it. */
+/* What is common to all elements of a block. The functions below are inlined with constants for it.
+ */
 struct elementwise {
     element_formula *formula;
     int operands;
@@ -49,7 +52,8 @@ struct elementwise {
     int grads, hess; /* how many leading operands are differentiated once, and twice */
 };
 
-ELEMENT_INLINE struct element element_at(const struct loss_block *b, const real p[], size_t i, const struct elementwise e)
+ELEMENT_INLINE struct element element_at(const struct loss_block *b, const real p[], size_t i,
+                                         const struct elementwise e)
 {
     real in[ELEMENT_OPERANDS];
     for (int k = 0; k < e.operands; k++)
@@ -95,10 +99,10 @@ ELEMENT_INLINE void elements(struct loss_block *b, const struct elementwise e)
         find_invalid(b, p, e);
 }
 
-/* Elements [i, i + n) of a block that is reduced, n <= SUM_LANES: adds their terms to the lanes. The loop is to become as many
-   vectors, not as many copies of itself. */
-ELEMENT_INLINE int reduce_some(struct loss_block *b, const real p[], size_t i, size_t n, real scale, struct sum_lanes *sum,
-                               const struct elementwise e)
+/* Elements [i, i + n) of a block that is reduced, n <= SUM_LANES: adds their terms to the lanes.
+   The loop is to become as many vectors, not as many copies of itself. */
+ELEMENT_INLINE int reduce_some(struct loss_block *b, const real p[], size_t i, size_t n, real scale,
+                               struct sum_lanes *sum, const struct elementwise e)
 {
     real term[SUM_LANES] = {0};
     int invalid = 0;
@@ -133,7 +137,8 @@ ELEMENT_INLINE void reduce_elements(struct loss_block *b, const struct elementwi
         find_invalid(b, p, e);
 }
 
-/* Operands that were left out, and derivatives that were not asked for, get arrays of ones, and to waste. */
+/* Operands that were left out, and derivatives that were not asked for, get arrays of ones, and to
+ * waste. */
 ELEMENT_INLINE void fill_gaps(struct loss_block *b, int operands, bool single)
 {
     for (int k = 0; k < operands; k++) {
@@ -152,7 +157,8 @@ ELEMENT_INLINE void fill_gaps(struct loss_block *b, int operands, bool single)
     }
 }
 
-ELEMENT_INLINE void elementwise_shown(struct loss_block *b, element_formula *formula, int operands, int shown, bool single)
+ELEMENT_INLINE void elementwise_shown(struct loss_block *b, element_formula *formula, int operands,
+                                      int shown, bool single)
 {
     int grads = operands, hess = operands;
     while (grads > 0 && !b->grad[grads - 1] && !b->grad32[grads - 1])
@@ -175,7 +181,8 @@ ELEMENT_INLINE void elementwise_shown(struct loss_block *b, element_formula *for
 }
 
 /* Input and target are always there; a formula without weights is a simpler one. */
-ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula, int operands, bool single)
+ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula, int operands,
+                                bool single)
 {
     bool weights = false;
     for (int k = 2; k < operands; k++)
@@ -186,20 +193,21 @@ ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula, 
         elementwise_shown(b, formula, operands, operands, single);
 }
 
-#define ELEMENTWISE_KERNELS(formula, operands)                                                                                 \
-    static void formula##_kernel(struct loss_block *b)                                                                         \
-    {                                                                                                                          \
-        elementwise(b, formula, operands, false);                                                                              \
-    }                                                                                                                          \
-    static void formula##_single(struct loss_block *b)                                                                         \
-    {                                                                                                                          \
-        elementwise(b, formula, operands, true);                                                                               \
+#define ELEMENTWISE_KERNELS(formula, operands)                                                     \
+    static void formula##_kernel(struct loss_block *b)                                             \
+    {                                                                                              \
+        elementwise(b, formula, operands, false);                                                  \
+    }                                                                                              \
+    static void formula##_single(struct loss_block *b)                                             \
+    {                                                                                              \
+        elementwise(b, formula, operands, true);                                                   \
     }
 
 /*
- * Where a formula is much simpler for targets that are 0 or 1, which most are, it may be written a second time for these, in
- * float32's own arithmetic, over input x and label y. Blocks of float32 without other operands, of which no more than the sum
- * and the input's gradient is wanted, are then computed by it, unless one of their elements is not `exact`.
+ * Where a formula is much simpler for targets that are 0 or 1, which most are, it may be written a
+ * second time for these, in float32's own arithmetic, over input x and label y. Blocks of float32
+ * without other operands, of which no more than the sum and the input's gradient is wanted, are
+ * then computed by it, unless one of their elements is not `exact`.
  */
 struct single_element {
     real term;  /* within 1.5 ulp of float32 ... */
@@ -209,7 +217,8 @@ struct single_element {
 
 typedef struct single_element label_formula(float x, float y);
 
-#define FORMULA_OF_LABELS(name) ELEMENT_INLINE struct single_element name##_of_labels(float x, float y)
+#define FORMULA_OF_LABELS(name)                                                                    \
+    ELEMENT_INLINE struct single_element name##_of_labels(float x, float y)
 
 /* Whether the formula can do all elements of a block. */
 ELEMENT_INLINE bool all_exact(const struct loss_block *b, label_formula *formula)
@@ -223,8 +232,8 @@ ELEMENT_INLINE bool all_exact(const struct loss_block *b, label_formula *formula
 }
 
 /* As reduce_some() */
-ELEMENT_INLINE void reduce_some_labels(struct loss_block *b, label_formula *formula, bool grad, size_t i, size_t n, float scale,
-                                       struct sum_lanes *sum)
+ELEMENT_INLINE void reduce_some_labels(struct loss_block *b, label_formula *formula, bool grad,
+                                       size_t i, size_t n, float scale, struct sum_lanes *sum)
 {
     real term[SUM_LANES] = {0};
 #pragma GCC ivdep
@@ -251,7 +260,8 @@ ELEMENT_INLINE void reduce_labels(struct loss_block *b, label_formula *formula, 
 }
 
 /* Whether a block was one of labels, and is done. */
-ELEMENT_INLINE bool elementwise_of_labels(struct loss_block *b, label_formula *formula, int operands)
+ELEMENT_INLINE bool elementwise_of_labels(struct loss_block *b, label_formula *formula,
+                                          int operands)
 {
     bool more = !b->reduce;
     for (int k = 0; k < operands; k++)
@@ -265,15 +275,15 @@ ELEMENT_INLINE bool elementwise_of_labels(struct loss_block *b, label_formula *f
     return true;
 }
 
-#define ELEMENTWISE_KERNELS_OF_LABELS(formula, operands)                                                                       \
-    static void formula##_kernel(struct loss_block *b)                                                                         \
-    {                                                                                                                          \
-        elementwise(b, formula, operands, false);                                                                              \
-    }                                                                                                                          \
-    static void formula##_single(struct loss_block *b)                                                                         \
-    {                                                                                                                          \
-        if (!elementwise_of_labels(b, formula##_of_labels, operands))                                                          \
-            elementwise(b, formula, operands, true);                                                                           \
+#define ELEMENTWISE_KERNELS_OF_LABELS(formula, operands)                                           \
+    static void formula##_kernel(struct loss_block *b)                                             \
+    {                                                                                              \
+        elementwise(b, formula, operands, false);                                                  \
+    }                                                                                              \
+    static void formula##_single(struct loss_block *b)                                             \
+    {                                                                                              \
+        if (!elementwise_of_labels(b, formula##_of_labels, operands))                              \
+            elementwise(b, formula, operands, true);                                               \
     }
 
 #define ELEMENTWISE(formula) .kernel = formula##_kernel, .single = formula##_single

@@ -1,7 +1,8 @@
 /*
- * exp, log, log1p and their like for formulas: inline and without branches, so that a compiler can vectorise the loops that
- * they stand in, and made of correctly rounded operations only, so that they give the same bits on every machine and at every
- * vector width. tests/unit/core/test_vector_math.c measures their worst errors; MATH_ULPS bounds them.
+ * exp, log, log1p and their like for formulas: inline and without branches, so that a compiler can
+ * vectorise the loops that they stand in, and made of correctly rounded operations only, so that
+ * they give the same bits on every machine and at every vector width.
+ * tests/unit/core/test_vector_math.c measures their worst errors; MATH_ULPS bounds them.
  *
  * Coefficients are those that core/kernel/make_polynomials.py prints.
  */
@@ -44,16 +45,19 @@ MATH_INLINE double power_of_two(double n)
 /* (exp(r) - 1 - r) / r^2 where |r| <= log(2) / 2 */
 MATH_INLINE double exp_tail(double r)
 {
-    static const double c[] = {0.5000000000000001,    0.16666666666666669,   0.041666666666624164,   0.008333333333330065,
-                               0.0013888888917196881, 0.0001984126986304067, 2.4801521322116825e-05, 2.7557268480116333e-06,
-                               2.762007599981065e-07, 2.5100375924709717e-08};
+    static const double c[] = {0.5000000000000001,     0.16666666666666669,
+                               0.041666666666624164,   0.008333333333330065,
+                               0.0013888888917196881,  0.0001984126986304067,
+                               2.4801521322116825e-05, 2.7557268480116333e-06,
+                               2.762007599981065e-07,  2.5100375924709717e-08};
     const double r2 = r * r, r4 = r2 * r2;
-    const double low = (c[0] + c[1] * r) + (c[2] + c[3] * r) * r2, middle = (c[4] + c[5] * r) + (c[6] + c[7] * r) * r2;
+    const double low = (c[0] + c[1] * r) + (c[2] + c[3] * r) * r2,
+                 middle = (c[4] + c[5] * r) + (c[6] + c[7] * r) * r2;
     return low + (middle + (c[8] + c[9] * r) * r4) * r4;
 }
 
-/* exp(x) = 2^n exp(r) with r = x - n log 2. The power comes in two factors, so that subnormal and infinite results come out of
-   the last multiplication. */
+/* exp(x) = 2^n exp(r) with r = x - n log 2. The power comes in two factors, so that subnormal and
+   infinite results come out of the last multiplication. */
 MATH_INLINE double math_exp(double x)
 {
     const double below = x > 710 ? 710 : x, in_range = below < -746 ? -746 : below;
@@ -72,31 +76,37 @@ MATH_INLINE double math_exp_negative(double x)
     return x < -708 ? 0 : (1 + (r + r * r * exp_tail(r))) * power_of_two(n);
 }
 
-/* log(u + rest) for u > 0 and finite and normal, rest a rounding error of u, which is small enough for rest / u to be taken as
-   rest 2^-k (1 - f + f^2). With u = 2^k m, m in [sqrt(1/2), sqrt(2)), f = m - 1 and s = f / (2 + f): log m = 2 atanh(s) = f -
-   (f^2 / 2 - s (f^2 / 2 + s^2 tail)). */
+/* log(u + rest) for u > 0 and finite and normal, rest a rounding error of u, which is small enough
+   for rest / u to be taken as rest 2^-k (1 - f + f^2). With u = 2^k m, m in [sqrt(1/2), sqrt(2)), f
+   = m - 1 and s = f / (2 + f): log m = 2 atanh(s) = f - (f^2 / 2 - s (f^2 / 2 + s^2 tail)). */
 MATH_INLINE double log_of_sum(double u, double rest)
 {
-    static const double c[] = {0.666666666666667,   0.39999999999899505, 0.2857142862597575, 0.22222211134751835,
-                               0.18182889128412458, 0.15331721495826012, 0.1461645097955211};
+    static const double c[] = {0.666666666666667,   0.39999999999899505, 0.2857142862597575,
+                               0.22222211134751835, 0.18182889128412458, 0.15331721495826012,
+                               0.1461645097955211};
     const uint64_t root_half = UINT64_C(0x3fe6a09e667f3bcd), one = UINT64_C(0x3ff0000000000000);
     const uint64_t shifted = bits_of(u) + (one - root_half);
     const double k = of_bits(shifted >> 52 | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
     const double f = of_bits((shifted & UINT64_C(0xfffffffffffff)) + root_half) - 1;
     const double s = f / (2 + f), z = s * s, w = z * z, square = 0.5 * f * f;
-    const double tail = (c[0] + c[1] * z) + w * ((c[2] + c[3] * z) + w * ((c[4] + c[5] * z) + w * c[6]));
-    const double missing = rest * power_of_two(k > 1000 ? -1000 : -k) * (1 - f * (1 - f)); /* far up, nothing is */
+    const double tail =
+        (c[0] + c[1] * z) + w * ((c[2] + c[3] * z) + w * ((c[4] + c[5] * z) + w * c[6]));
+    const double missing =
+        rest * power_of_two(k > 1000 ? -1000 : -k) * (1 - f * (1 - f)); /* far up, nothing is */
     return k * LN2_HIGH - ((square - (s * (square + z * tail) + (k * LN2_LOW + missing))) - f);
 }
 
-/* log(1 + x) for x in [0, 1] or NaN, of s = x / (2 + x): 2 atanh(s), whose argument is at most 1/3 */
+/* log(1 + x) for x in [0, 1] or NaN, of s = x / (2 + x): 2 atanh(s), whose argument is at most 1/3
+ */
 MATH_INLINE double math_log1p_of_ratio(double s)
 {
-    static const double c[] = {0.6666666666666666,  0.40000000000014585, 0.2857142856710872,  0.22222222717431428,
-                               0.18181789435953558, 0.15385570069992427, 0.13314144127093303, 0.12001073595060778,
-                               0.08800734473072677, 0.16164054123764937};
+    static const double c[] = {0.6666666666666666,  0.40000000000014585, 0.2857142856710872,
+                               0.22222222717431428, 0.18181789435953558, 0.15385570069992427,
+                               0.13314144127093303, 0.12001073595060778, 0.08800734473072677,
+                               0.16164054123764937};
     const double z = s * s, z2 = z * z, z4 = z2 * z2;
-    const double low = (c[0] + c[1] * z) + (c[2] + c[3] * z) * z2, middle = (c[4] + c[5] * z) + (c[6] + c[7] * z) * z2;
+    const double low = (c[0] + c[1] * z) + (c[2] + c[3] * z) * z2,
+                 middle = (c[4] + c[5] * z) + (c[6] + c[7] * z) * z2;
     return 2 * s + s * z * (low + (middle + (c[8] + c[9] * z) * z4) * z4);
 }
 
@@ -110,7 +120,8 @@ MATH_INLINE double math_log1p_fraction(double x)
 MATH_INLINE double math_log(double x)
 {
     const int tiny = x < 0x1p-1022; /* subnormal, or no argument at all */
-    const double normal = log_of_sum(tiny ? x * 0x1p54 : x, 0) - (tiny ? 54 * (LN2_HIGH + LN2_LOW) : 0);
+    const double normal =
+        log_of_sum(tiny ? x * 0x1p54 : x, 0) - (tiny ? 54 * (LN2_HIGH + LN2_LOW) : 0);
     return x > 0 ? x == (double)INFINITY ? x : normal : x == 0 ? -(double)INFINITY : (double)NAN;
 }
 
@@ -118,15 +129,19 @@ MATH_INLINE double math_log(double x)
 MATH_INLINE double math_log1p(double x)
 {
     const double u = 1 + x, rest = x < 1 ? x - (u - 1) : 1 - (u - x);
-    return x > -1 ? x == (double)INFINITY ? x : log_of_sum(u, rest) : x == -1 ? -(double)INFINITY : (double)NAN;
+    return x > -1    ? x == (double)INFINITY ? x : log_of_sum(u, rest)
+              : x == -1 ? -(double)INFINITY
+                     : (double)NAN;
 }
 
-/* ---- float32's own arithmetic -----------------------------------------------------------------------------------------------
+/* ---- float32's own arithmetic
+ * -----------------------------------------------------------------------------------------------
  */
 
 /*
- * Twice as many numbers at a time, for what is rounded to float32 and not subtracted from anything like it. Logarithms go into
- * sums, perhaps many times the same one, and come with more digits than float32 has.
+ * Twice as many numbers at a time, for what is rounded to float32 and not subtracted from anything
+ * like it. Logarithms go into sums, perhaps many times the same one, and come with more digits than
+ * float32 has.
  */
 
 MATH_INLINE uint32_t bits_of_single(float x)
@@ -143,33 +158,38 @@ MATH_INLINE float single_of_bits(uint32_t bits)
     return x;
 }
 
-/* exp(x + lost) for MATH_SINGLE_DEEPEST <= x <= 0 or NaN, lost a rounding error of x; within 1.1 ulp of float32 */
+/* exp(x + lost) for MATH_SINGLE_DEEPEST <= x <= 0 or NaN, lost a rounding error of x; within 1.1
+ * ulp of float32 */
 #define MATH_SINGLE_DEEPEST (-87.0F)
 MATH_INLINE float math_exp_single(float x, float lost)
 {
-    static const float c[] = {0.5F, 0.16666577025255677F, 0.04166655466162291F, 0.00836317313152351F, 0.0013926176191150312F};
-    const float shifted = x * 0x1.715476p0F + 0x1.8p23F, n = shifted - 0x1.8p23F;      /* n in the low bits of `shifted` */
-    const float r = ((x - n * 0x1.62e4p-1F) - n * 0x1.7f7d1cp-20F) + lost, r2 = r * r; /* log 2 in two parts */
+    static const float c[] = {0.5F, 0.16666577025255677F, 0.04166655466162291F,
+                              0.00836317313152351F, 0.0013926176191150312F};
+    const float shifted = x * 0x1.715476p0F + 0x1.8p23F,
+                n = shifted - 0x1.8p23F; /* n in the low bits of `shifted` */
+    const float r = ((x - n * 0x1.62e4p-1F) - n * 0x1.7f7d1cp-20F) + lost,
+                r2 = r * r; /* log 2 in two parts */
     const float value = 1 + (r + r2 * ((c[0] + c[1] * r) + r2 * ((c[2] + c[3] * r) + r2 * c[4])));
     /* Times 2^n: a product, so that NaN stays NaN whatever its bits are. */
     return value * single_of_bits(UINT32_C(0x3f800000) + (bits_of_single(shifted) << 23));
 }
 
-/* exp(x - top) for MATH_SINGLE_DEEPEST <= x - top <= 0 or NaN. The difference is taken together with its rounding error
-   (Knuth's two-sum), of which exp would make much. */
+/* exp(x - top) for MATH_SINGLE_DEEPEST <= x - top <= 0 or NaN. The difference is taken together
+   with its rounding error (Knuth's two-sum), of which exp would make much. */
 MATH_INLINE float math_exp_difference(float x, float top)
 {
     const float d = x - top, back = d - x;
     return math_exp_single(d, (x - (d - back)) - (top + back));
 }
 
-/* log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN, and `rest`, which is next to nothing: as log_of_sum(), within 0.4
-   ulp of float32, since all but the first term is small. */
+/* log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN, and `rest`, which is next to nothing: as
+   log_of_sum(), within 0.4 ulp of float32, since all but the first term is small. */
 MATH_INLINE double log_near_one(float f, float rest)
 {
     static const float c[] = {0.6666668503962907F, 0.3998878054424254F, 0.2957995038046509F};
     const float s = f / (2 + f), z = s * s, square = 0.5F * f * f;
-    return (double)f + (double)((s * (square + z * (c[0] + z * (c[1] + z * c[2]))) - square) + rest);
+    return (double)f +
+           (double)((s * (square + z * (c[0] + z * (c[1] + z * c[2]))) - square) + rest);
 }
 
 /* log(u + rest) for u in [FLT_MIN, 1], rest a rounding error of u, which is then next to 1 */
@@ -178,14 +198,15 @@ MATH_INLINE double math_log_single(float u, float rest)
     const uint32_t root_half = UINT32_C(0x3f3504f3), one = UINT32_C(0x3f800000);
     const uint32_t shifted = bits_of_single(u) + (one - root_half);
     const int32_t k = (int32_t)(shifted >> 23) - 127;
-    return k * (LN2_HIGH + LN2_LOW) + log_near_one(single_of_bits((shifted & UINT32_C(0x7fffff)) + root_half) - 1, rest);
+    return k * (LN2_HIGH + LN2_LOW) +
+           log_near_one(single_of_bits((shifted & UINT32_C(0x7fffff)) + root_half) - 1, rest);
 }
 
 /* log(1 + x) for x in [0, 1] or NaN, as log_near_one(), within 1 ulp of float32 */
 MATH_INLINE double math_log1p_single(float x)
 {
-    static const float c[] = {0.6666666732053069F, 0.39999706330736823F, 0.28592358059153733F, 0.21706574706099646F,
-                              0.2322433487489813F};
+    static const float c[] = {0.6666666732053069F, 0.39999706330736823F, 0.28592358059153733F,
+                              0.21706574706099646F, 0.2322433487489813F};
     const float s = x / (2 + x), z = s * s, z2 = z * z, square = 0.5F * x * x;
     const float tail = z * ((c[0] + c[1] * z) + z2 * ((c[2] + c[3] * z) + z2 * c[4]));
     return (double)x + (double)(s * (square + tail) - square);

@@ -1,14 +1,17 @@
-/* Binary cross entropy of probabilities. PyTorch: torch.nn.BCELoss; aten/src/ATen/native/Loss.cpp, binary_cross_entropy. */
+/* Binary cross entropy of probabilities. PyTorch: torch.nn.BCELoss; aten/src/ATen/native/Loss.cpp,
+ * binary_cross_entropy. */
 #include "kernel/elementwise.h"
 
 #include <stdio.h>
 
 enum { INPUT, TARGET, WEIGHT };
 
-/* PyTorch keeps the divisor of the gradient away from 0 by a constant that it holds in float32, whatever the dtype. */
+/* PyTorch keeps the divisor of the gradient away from 0 by a constant that it holds in float32,
+ * whatever the dtype. */
 #define SMALLEST_VARIANCE ((real)1e-12f)
 
-/* log(1 - x) - log(x). Between 1/4 and 3/4, 1 - 2x is exact, and the difference of two near logarithms is taken as one. */
+/* log(1 - x) - log(x). Between 1/4 and 3/4, 1 - 2x is exact, and the difference of two near
+ * logarithms is taken as one. */
 static inline real minus_logit(real x)
 {
     return x >= 0.25 && x <= 0.75 ? log1p((1 - 2 * x) / x) : log1p(-x) - log(x);
@@ -26,13 +29,16 @@ static inline real over_square(real a, real b)
     return a == 0 ? 0 : a / b / b;
 }
 
-/* l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]; the derivative with respect to y is not clamped */
+/* l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]; the derivative with respect to y is
+ * not clamped */
 FORMULA(bce)
 {
     const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], other = 1 - x;
     return (struct element){
-        .term = -w * (y * clamped_log(x, 0) + (1 - y) * clamped_log(other, (1 - other) - x)) + (x - x), /* NaN of NaN */
-        .grad = {[INPUT] = w * (x - y) / larger_of(x * (1 - x), SMALLEST_VARIANCE), [TARGET] = w * minus_logit(x)},
+        .term = -w * (y * clamped_log(x, 0) + (1 - y) * clamped_log(other, (1 - other) - x)) +
+                (x - x), /* NaN of NaN */
+        .grad = {[INPUT] = w * (x - y) / larger_of(x * (1 - x), SMALLEST_VARIANCE),
+                 [TARGET] = w * minus_logit(x)},
         .hess = {[INPUT] = w * (over_square(y, x) + over_square(1 - y, 1 - x))},
         .invalid = x < 0 || x > 1 ? INVALID(INPUT) : 0,
     };
@@ -67,19 +73,23 @@ const struct loss_descriptor loss_bce = {
     .name = "bce",
     .aliases = {"BCELoss", "binary_cross_entropy"},
     .title = "Binary cross entropy",
-    .doc = "Negative log likelihood of a yes or no, given its probability; logarithms are clamped at -100.",
+    .doc = "Negative log likelihood of a yes or no, given its probability; logarithms are clamped "
+           "at -100.",
     .formula = "l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "predicted probabilities, in [0, 1]", "(*)", LOSS_REAL, .prediction = true,
-                       .differentiable = true},
-            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input", LOSS_REAL,
-                        .differentiable = true},
-            [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL, .optional = true},
+            [INPUT] = {"input", "predicted probabilities, in [0, 1]", "(*)", LOSS_REAL,
+                       .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input",
+                        LOSS_REAL, .differentiable = true},
+            [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL,
+                        .optional = true},
         },
     .example = &example,
-    .method =
-        &(const struct loss_method){.cost = {0, 3, 3.5, 30}, .shape = loss_shape_same, ELEMENTWISE(bce), .expected = expected},
+    .method = &(const struct loss_method){.cost = {0, 3, 3.5, 30},
+                                          .shape = loss_shape_same,
+                                          ELEMENTWISE(bce),
+                                          .expected = expected},
 };

@@ -1,5 +1,5 @@
-/* Binary cross entropy of logits. PyTorch: torch.nn.BCEWithLogitsLoss; aten/src/ATen/native/Loss.cpp,
-   binary_cross_entropy_with_logits. */
+/* Binary cross entropy of logits. PyTorch: torch.nn.BCEWithLogitsLoss;
+   aten/src/ATen/native/Loss.cpp, binary_cross_entropy_with_logits. */
 #include "kernel/elementwise.h"
 
 enum { INPUT, TARGET, WEIGHT, POS_WEIGHT };
@@ -7,28 +7,32 @@ enum { INPUT, TARGET, WEIGHT, POS_WEIGHT };
 /*
  * With p = 1 + (pos_weight - 1) y, s the sigmoid and softplus(-x) = -log s(x):
  *     l = w [(1 - y) x + p softplus(-x)]
- * For negative x, softplus(-x) = softplus(x) - x; the multiples of x are then collected, since they would cancel:
- *     l = w [p softplus(x) - pos_weight y x]
- * That of x = -inf is NaN, because PyTorch's form is: inf - inf.
+ * For negative x, softplus(-x) = softplus(x) - x; the multiples of x are then collected, since they
+ * would cancel: l = w [p softplus(x) - pos_weight y x] That of x = -inf is NaN, because PyTorch's
+ * form is: inf - inf.
  */
 FORMULA(bce_with_logits)
 {
     const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], pos_weight = in[POS_WEIGHT];
     const real weight = pos_weight == 1 ? 1 : (1 - y) + pos_weight * y;
-    const real e = math_exp_negative(-fabs(x)), inverse = 1 / ((1 + e) * (2 + e));                 /* one division for two */
-    const real tail = math_log1p_of_ratio(e * (1 + e) * inverse), smaller = e * (2 + e) * inverse; /* softplus(-|x|), s(-|x|) */
+    const real e = math_exp_negative(-fabs(x)),
+               inverse = 1 / ((1 + e) * (2 + e)); /* one division for two */
+    const real tail = math_log1p_of_ratio(e * (1 + e) * inverse),
+               smaller = e * (2 + e) * inverse; /* softplus(-|x|), s(-|x|) */
     const real linear = x < 0 ? (x - x) - pos_weight * y * x : (1 - y) * x;
     return (struct element){
         .term = w * (linear + weight * tail),
         .grad =
             {
-                [INPUT] = w * (x < 0 ? weight * smaller - pos_weight * y : (1 - y) - weight * smaller),
+                [INPUT] =
+                    w * (x < 0 ? weight * smaller - pos_weight * y : (1 - y) - weight * smaller),
                 [TARGET] = w * ((pos_weight - 1) * tail - (x < 0 ? pos_weight * x : x)),
             },
         .hess = {[INPUT] = w * weight * (smaller / (1 + e))},
     };
 }
-/* The same of labels, 0 or 1, in float32, without weights: with z = x where y = 0, -x where it is 1, l = log(1 + exp(z)). */
+/* The same of labels, 0 or 1, in float32, without weights: with z = x where y = 0, -x where it is
+ * 1, l = log(1 + exp(z)). */
 FORMULA_OF_LABELS(bce_with_logits)
 {
     const float z = y == 1 ? -x : x, e = math_exp_single(-fabsf(x), 0), inverse = 1 / (1 + e);
@@ -52,19 +56,24 @@ const struct loss_descriptor loss_bce_with_logits = {
     .name = "bce_with_logits",
     .aliases = {"BCEWithLogitsLoss", "binary_cross_entropy_with_logits"},
     .title = "Binary cross entropy with logits",
-    .doc = "Binary cross entropy of sigmoid(x), stable for any x; pos_weight trades recall against precision.",
+    .doc = "Binary cross entropy of sigmoid(x), stable for any x; pos_weight trades recall against "
+           "precision.",
     .formula = "l = w [(1 - y) x + p log(1 + exp(-x))], p = 1 + (pos_weight - 1) y",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "logits", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input", LOSS_REAL,
-                        .differentiable = true},
-            [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL, .optional = true},
-            [POS_WEIGHT] = {"pos_weight", "weight of positive targets, usually one per class", "broadcast to input", LOSS_REAL,
-                            .optional = true},
+            [INPUT] = {"input", "logits", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input",
+                        LOSS_REAL, .differentiable = true},
+            [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL,
+                        .optional = true},
+            [POS_WEIGHT] = {"pos_weight", "weight of positive targets, usually one per class",
+                            "broadcast to input", LOSS_REAL, .optional = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 2.7, 3.3, 4.5}, .shape = loss_shape_same, ELEMENTWISE(bce_with_logits)},
+    .method = &(const struct loss_method){.cost = {0, 2.7, 3.3, 4.5},
+                                          .shape = loss_shape_same,
+                                          ELEMENTWISE(bce_with_logits)},
 };

@@ -1,19 +1,22 @@
-/* Cosine embedding. PyTorch: torch.nn.CosineEmbeddingLoss; aten/src/ATen/native/Loss.cpp, cosine_embedding_loss. */
-#include "kernel/loss_kernel.h"
+/* Cosine embedding. PyTorch: torch.nn.CosineEmbeddingLoss; aten/src/ATen/native/Loss.cpp,
+ * cosine_embedding_loss. */
 #include "kernel/compensated_sum.h"
+#include "kernel/loss_kernel.h"
 
 enum { INPUT1, INPUT2, TARGET };
 enum { MARGIN };
 
-/* PyTorch adds this to each squared norm (unlike its cosine_similarity), from a constant that it holds in float32. */
+/* PyTorch adds this to each squared norm (unlike its cosine_similarity), from a constant that it
+ * holds in float32. */
 #define EPSILON ((real)1e-12f)
 
 /*
  * With A = |a|^2 + eps, B = |b|^2 + eps, u = a / sqrt(A), v = b / sqrt(B) and cos = u.v:
  *     l = 1 - cos where y = 1, max(0, cos - margin) where y = -1, else 0
  *     dcos/da = (v - u cos) / sqrt(A)
- * Vectors of nearly the same direction would leave few digits of these differences. They are then computed from that of the
- * vectors: 1 - cos = |u - v|^2 / 2 + (eps / A + eps / B) / 2,    v - u cos = (v - u) + u (1 - cos)
+ * Vectors of nearly the same direction would leave few digits of these differences. They are then
+ * computed from that of the vectors: 1 - cos = |u - v|^2 / 2 + (eps / A + eps / B) / 2,    v - u
+ * cos = (v - u) + u (1 - cos)
  */
 struct pair {
     const real *x[2];
@@ -22,9 +25,11 @@ struct pair {
     bool near;
 };
 
-static struct pair take_pair(const real *a, const real *b, size_t n, const struct loss_control *cancel)
+static struct pair take_pair(const real *a, const real *b, size_t n,
+                             const struct loss_control *cancel)
 {
-    const real square[] = {sum_products(a, a, n, cancel) + EPSILON, sum_products(b, b, n, cancel) + EPSILON};
+    const real square[] = {sum_products(a, a, n, cancel) + EPSILON,
+                           sum_products(b, b, n, cancel) + EPSILON};
     struct pair pair = {.x = {a, b}, .norm = {sqrt(square[0]), sqrt(square[1])}};
     pair.cosine = sum_products(a, b, n, cancel) / (pair.norm[0] * pair.norm[1]);
     pair.rest = 1 - pair.cosine;
@@ -48,7 +53,8 @@ static real slope(const struct pair *pair, int k, size_t c)
     return (pair->near ? (v - u) + u * pair->rest : v - u * pair->cosine) / pair->norm[k];
 }
 
-static void set_gradient(const struct pair *pair, int k, real factor, size_t n, real *grad, const struct loss_control *cancel)
+static void set_gradient(const struct pair *pair, int k, real factor, size_t n, real *grad,
+                         const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
         for (size_t c = s.first; c < s.end; c++)
@@ -60,10 +66,13 @@ static void cosine_embedding_kernel(struct loss_block *b)
     const size_t n = b->len[INPUT1];
     const real margin = b->param[MARGIN].number;
     for (size_t i = 0; i < b->n; i++) {
-        const struct pair pair =
-            take_pair(b->in[INPUT1] + i * b->row[INPUT1], b->in[INPUT2] + i * b->row[INPUT2], n, b->cancel);
+        const struct pair pair = take_pair(b->in[INPUT1] + i * b->row[INPUT1],
+                                           b->in[INPUT2] + i * b->row[INPUT2], n, b->cancel);
         const real y = b->in[TARGET][i * b->row[TARGET]];
-        b->term[i] = y == 1 ? pair.rest : y == -1 ? positive(pair.cosine - margin) : isnan(y) ? y : 0;
+        b->term[i] = y == 1     ? pair.rest
+                     : y == -1  ? positive(pair.cosine - margin)
+                     : isnan(y) ? y
+                                : 0;
         /* At the kink the slope is the active side's. */
         const real factor = (y == 1 ? -1 : y == -1 && pair.cosine >= margin ? 1 : 0) * b->scale[i];
         for (int k = INPUT1; k <= INPUT2; k++)
@@ -83,20 +92,25 @@ const struct loss_descriptor loss_cosine_embedding = {
     .name = "cosine_embedding",
     .aliases = {"CosineEmbeddingLoss", "cosine_embedding_loss"},
     .title = "Cosine embedding",
-    .doc = "Draws similar pairs of vectors (y = 1) to the same direction and pushes dissimilar ones (y = -1) apart, to a "
+    .doc = "Draws similar pairs of vectors (y = 1) to the same direction and pushes dissimilar "
+           "ones (y = -1) apart, to a "
            "cosine of "
            "at most margin.",
-    .formula =
-        "cos = a.b / sqrt((|a|^2 + 1e-12) (|b|^2 + 1e-12)); l = 1 - cos where y = 1; max(0, cos - margin) where y = -1; else 0",
+    .formula = "cos = a.b / sqrt((|a|^2 + 1e-12) (|b|^2 + 1e-12)); l = 1 - cos where y = 1; max(0, "
+               "cos - margin) where y = -1; else 0",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
-            [INPUT1] = {"input1", "vectors", "(N, D) or (D)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [INPUT2] = {"input2", "the vectors they are paired with", "(N, D) or (D)", LOSS_REAL, .prediction = true,
+            [INPUT1] = {"input1", "vectors", "(N, D) or (D)", LOSS_REAL, .prediction = true,
                         .differentiable = true},
+            [INPUT2] = {"input2", "the vectors they are paired with", "(N, D) or (D)", LOSS_REAL,
+                        .prediction = true, .differentiable = true},
             [TARGET] = {"target", "labels, 1 or -1", "(N) or ()", LOSS_REAL},
         },
-    .params = {[MARGIN] = {"margin", "cosine that dissimilar pairs may keep, best in [0, 0.5]", LOSS_NUMBER}},
+    .params = {[MARGIN] = {"margin", "cosine that dissimilar pairs may keep, best in [0, 0.5]",
+                           LOSS_NUMBER}},
     .example = &example,
-    .method = &(const struct loss_method){.cost = {160, 3, 7, 7}, .shape = loss_shape_pairs, .kernel = cosine_embedding_kernel},
+    .method = &(const struct loss_method){.cost = {160, 3, 7, 7},
+                                          .shape = loss_shape_pairs,
+                                          .kernel = cosine_embedding_kernel},
 };

@@ -1,4 +1,5 @@
-/* Cross entropy of logits. PyTorch: torch.nn.CrossEntropyLoss; aten/src/ATen/native/LossNLL.cpp, cross_entropy_loss. */
+/* Cross entropy of logits. PyTorch: torch.nn.CrossEntropyLoss; aten/src/ATen/native/LossNLL.cpp,
+ * cross_entropy_loss. */
 #include "kernel/class_rows.h"
 #include "kernel/compensated_sum.h"
 
@@ -9,19 +10,21 @@ enum { LABEL_SMOOTHING = IGNORE_INDEX + 1 };
 /*
  * With q = softmax(x), z = log q and s = label_smoothing, every form of the loss is
  *     l = -sum_c k_c z_c,    dl/dx_c = q_c K - k_c,    K = sum_c k_c
- * for coefficients k: with class indices k_c = (1 - s) w_y [c = y] + (s / C) w_c, with probabilities k_c = w_c (p_c (1 - s) + s
- * / C).
+ * for coefficients k: with class indices k_c = (1 - s) w_y [c = y] + (s / C) w_c, with
+ * probabilities k_c = w_c (p_c (1 - s) + s / C).
  *
- * q is taken relative to its largest class m: q_m = 1 / (1 + rest), q_c = e_c / (1 + rest), e_c = exp(x_c - x_m) and rest the
- * sum of the e_c without m. So log q_m = -log1p(rest) and 1 - q_m = rest / (1 + rest) keep all their digits when the prediction
- * is nearly certain, which is where training spends its time. For m, q_m K - k_m is therefore computed as q_m (K - k_m) - k_m
- * (1 - q_m), with K - k_m summed without m.
+ * q is taken relative to its largest class m: q_m = 1 / (1 + rest), q_c = e_c / (1 + rest), e_c =
+ * exp(x_c - x_m) and rest the sum of the e_c without m. So log q_m = -log1p(rest) and 1 - q_m =
+ * rest / (1 + rest) keep all their digits when the prediction is nearly certain, which is where
+ * training spends its time. For m, q_m K - k_m is therefore computed as q_m (K - k_m) - k_m (1 -
+ * q_m), with K - k_m summed without m.
  */
 struct row {
     const real *x;
     size_t classes, largest;
     const struct loss_control *cancel;
-    real top, rest, log_sum; /* x of `largest`; sum of the e_c other than that of it; log1p of that */
+    real top, rest,
+        log_sum; /* x of `largest`; sum of the e_c other than that of it; log1p of that */
 };
 
 struct coefficients {
@@ -44,10 +47,12 @@ static bool is_one_class(const struct coefficients *k)
     return !k->probability && k->spread == 0;
 }
 
-/* Leaves the e_c in `e`. If the largest is infinite, or a number is NaN, so is the whole row, as in PyTorch. */
+/* Leaves the e_c in `e`. If the largest is infinite, or a number is NaN, so is the whole row, as in
+ * PyTorch. */
 static struct row softmax(const real *x, size_t classes, real *e, const struct loss_control *cancel)
 {
-    struct row r = {.x = x, .classes = classes, .cancel = cancel, .top = largest_of(x, classes, cancel)};
+    struct row r = {
+        .x = x, .classes = classes, .cancel = cancel, .top = largest_of(x, classes, cancel)};
     const real top = r.top;
     for (struct stretch s = {0}; stretch_next(&s, classes, cancel);)
         for (size_t c = s.first; c < s.end; c++)
@@ -80,8 +85,8 @@ static real term(const struct row *r, const struct coefficients *k)
 }
 
 /* dl/dx_c = q_c K - k_c, which is q_c K for all classes but one or two. */
-static void gradient_of_one_class(const struct row *r, const struct coefficients *k, const real *e, struct derivative_row grad,
-                                  real scale)
+static void gradient_of_one_class(const struct row *r, const struct coefficients *k, const real *e,
+                                  struct derivative_row grad, real scale)
 {
     const real own = coefficient(k, k->label), factor = own / (1 + r->rest) * scale;
     for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);) {
@@ -90,17 +95,20 @@ static void gradient_of_one_class(const struct row *r, const struct coefficients
         for (size_t c = s.first; grad.narrow && c < s.end; c++)
             grad.narrow[c] = (float)(e[c] * factor);
     }
-    set_element(grad, k->label, k->label == r->largest ? -r->rest * factor : (e[k->label] / (1 + r->rest) * own - own) * scale);
+    set_element(grad, k->label,
+                k->label == r->largest ? -r->rest * factor
+                                       : (e[k->label] / (1 + r->rest) * own - own) * scale);
 }
 
-static void gradient_of_all(const struct row *r, const struct coefficients *k, const real *e, struct derivative_row grad,
-                            real scale)
+static void gradient_of_all(const struct row *r, const struct coefficients *k, const real *e,
+                            struct derivative_row grad, real scale)
 {
     struct sum others = {0};
     for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             sum_add(&others, c == r->largest ? 0 : coefficient(k, c));
-    const real all = 1 + r->rest, apart = sum_value(&others), total = apart + coefficient(k, r->largest);
+    const real all = 1 + r->rest, apart = sum_value(&others),
+               total = apart + coefficient(k, r->largest);
     for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             set_element(grad, c, (e[c] / all * total - coefficient(k, c)) * scale);
@@ -108,8 +116,8 @@ static void gradient_of_all(const struct row *r, const struct coefficients *k, c
 }
 
 /* d2l/dx_c2 = K q_c (1 - q_c) */
-static void second_derivative(const struct row *r, const struct coefficients *k, const real *e, struct derivative_row hess,
-                              real scale)
+static void second_derivative(const struct row *r, const struct coefficients *k, const real *e,
+                              struct derivative_row hess, real scale)
 {
     struct sum total = {0};
     for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
@@ -118,17 +126,20 @@ static void second_derivative(const struct row *r, const struct coefficients *k,
     const real all = 1 + r->rest, factor = sum_value(&total) * scale;
     for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
         for (size_t c = s.first; c < s.end; c++)
-            set_element(hess, c, e[c] / all * (c == r->largest ? r->rest / all : 1 - e[c] / all) * factor);
+            set_element(hess, c,
+                        e[c] / all * (c == r->largest ? r->rest / all : 1 - e[c] / all) * factor);
 }
 
-static void target_gradient(const struct row *r, const struct coefficients *k, struct derivative_row grad, real scale)
+static void target_gradient(const struct row *r, const struct coefficients *k,
+                            struct derivative_row grad, real scale)
 {
     for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
         for (size_t c = s.first; c < s.end; c++)
-            set_element(grad, c, -k->keep * (k->weight ? k->weight[c] : 1) * log_softmax(r, c) * scale);
+            set_element(grad, c,
+                        -k->keep * (k->weight ? k->weight[c] : 1) * log_softmax(r, c) * scale);
 }
 
-/* ---- rows of few classes ---------------------------------------------------------------------------------------------- */
+/* ---- rows of few classes ---- */
 
 /* Columns are padded, so that vectors have no remainders; a plane is all of them. */
 enum { FEW = 32, FEW_PAD = 16, FEW_PLANE = LOSS_CHUNK + FEW * FEW_PAD };
@@ -156,9 +167,10 @@ enum { FEW = 32, FEW_PAD = 16, FEW_PLANE = LOSS_CHUNK + FEW * FEW_PAD };
 #undef few_exp
 #undef few_is_deep
 
-/* ---- rows of many classes, in float32 ----------------------------------------------------------------------------------- */
+/* ---- rows of many classes, in float32 ---- */
 
-/* What rest is when all e_c were added to 1 + rest: where that drowned it, the e_c are added again. */
+/* What rest is when all e_c were added to 1 + rest: where that drowned it, the e_c are added again.
+ */
 static real rest_of(real sum, const float *e, size_t classes, const struct loss_control *cancel)
 {
     real rest = -1; /* one of those that are 1 is the largest */
@@ -172,7 +184,8 @@ static real rest_of(real sum, const float *e, size_t classes, const struct loss_
 }
 
 /* Numbers [c, c + n) of a row, n <= SUM_LANES: their e_c, which are added to the lanes. */
-static inline __attribute__((always_inline)) void add_some(const float *x, float top, float *e, size_t n, struct sum_lanes *sum)
+static inline __attribute__((always_inline)) void add_some(const float *x, float top, float *e,
+                                                           size_t n, struct sum_lanes *sum)
 {
     real each[SUM_LANES] = {0};
 #pragma GCC ivdep
@@ -183,7 +196,8 @@ static inline __attribute__((always_inline)) void add_some(const float *x, float
 }
 
 /* softmax() in float32: leaves the e_c in `e`. Returns the sum of all but the largest. */
-static real softmax_narrow(const float *x, float top, size_t classes, float *e, const struct loss_control *cancel)
+static real softmax_narrow(const float *x, float top, size_t classes, float *e,
+                           const struct loss_control *cancel)
 {
     struct sum_lanes sum = {0};
     for (struct stretch s = {0}; stretch_next(&s, classes, cancel);) {
@@ -195,13 +209,15 @@ static real softmax_narrow(const float *x, float top, size_t classes, float *e, 
     return rest_of(sum_up(&sum), e, classes, cancel);
 }
 
-/* Row i with the class index `label`; false if it wants more than float32. Nothing is subtracted from a class's share of the
-   loss but, for the label, what is known exactly. */
+/* Row i with the class index `label`; false if it wants more than float32. Nothing is subtracted
+   from a class's share of the loss but, for the label, what is known exactly. */
 static bool narrow_row(struct loss_block *b, size_t i, size_t label)
 {
     const size_t classes = b->len[INPUT];
     const float *const x = b->in32[INPUT] + i * b->row[INPUT];
-    float *const grad = gradient_row(b, INPUT, i).narrow, *const e = grad ? grad : (float *)(void *)b->scratch;
+    float *const grad = gradient_row(b, INPUT, i).narrow, *const e =
+                                                              grad ? grad
+                                                                   : (float *)(void *)b->scratch;
     const struct range range = range_of(x, classes, b->cancel);
     if (!(range.least - range.largest >= MATH_SINGLE_DEEPEST))
         return false;
@@ -210,7 +226,8 @@ static bool narrow_row(struct loss_block *b, size_t i, size_t label)
     b->term[i] = (((real)top - x[label]) + log1p(rest)) * own;
     if (!grad)
         return true;
-    const real of_label = e[label] == 1 ? -rest / (1 + rest) * own : e[label] / (1 + rest) * own - own;
+    const real of_label =
+        e[label] == 1 ? -rest / (1 + rest) * own : e[label] / (1 + rest) * own - own;
     const float factor = (float)(own / (1 + rest) * b->scale[i]);
     for (struct stretch s = {0}; stretch_next(&s, classes, b->cancel);)
         for (size_t c = s.first; c < s.end; c++)
@@ -222,12 +239,14 @@ static bool narrow_row(struct loss_block *b, size_t i, size_t label)
 /* Class indices without smoothing, as is usual, and no more than the gradient of the input. */
 static bool is_usual(const struct loss_block *b)
 {
-    return b->len[INPUT] > 0 && b->index[TARGET] && b->number[LABEL_SMOOTHING] == 0 && !is_asked_for(hessian_row(b, INPUT, 0));
+    return b->len[INPUT] > 0 && b->index[TARGET] && b->number[LABEL_SMOOTHING] == 0 &&
+           !is_asked_for(hessian_row(b, INPUT, 0));
 }
 
-/* ---- the kernel ----------------------------------------------------------------------------------------------------- */
+/* ---- the kernel ---- */
 
-/* Row i of an operand in double precision: where it stands, or copied into `to`. NULL where it was left out. */
+/* Row i of an operand in double precision: where it stands, or copied into `to`. NULL where it was
+ * left out. */
 static const real *wide_row(const struct loss_block *b, int k, size_t i, real *to)
 {
     const size_t at = i * b->row[k];
@@ -240,9 +259,11 @@ static const real *wide_row(const struct loss_block *b, int k, size_t i, real *t
 }
 
 /* Everything about row i but its term; the e_c are in `e`. */
-static void derivatives(struct loss_block *b, size_t i, const struct row *r, const struct coefficients *k, const real *e)
+static void derivatives(struct loss_block *b, size_t i, const struct row *r,
+                        const struct coefficients *k, const real *e)
 {
-    const struct derivative_row grad = gradient_row(b, INPUT, i), target = gradient_row(b, TARGET, i),
+    const struct derivative_row grad = gradient_row(b, INPUT, i),
+                                target = gradient_row(b, TARGET, i),
                                 hess = hessian_row(b, INPUT, i);
     if (is_asked_for(grad))
         (is_one_class(k) ? gradient_of_one_class : gradient_of_all)(r, k, e, grad, b->scale[i]);
@@ -260,8 +281,11 @@ static void cross_entropy_kernel(struct loss_block *b)
     if (usual && classes <= FEW && ((narrow && few_narrow_classes(b)) || few_wide_classes(b)))
         return;
 
-    real *const e = b->scratch, *const x = e + classes, *const p = x + classes, *const w = p + classes;
-    struct coefficients k = {.weight = wide_row(b, WEIGHT, 0, w), .keep = 1 - smoothing, .spread = smoothing / (real)classes};
+    real *const e = b->scratch, *const x = e + classes, *const p = x + classes,
+                *const w = p + classes;
+    struct coefficients k = {.weight = wide_row(b, WEIGHT, 0, w),
+                             .keep = 1 - smoothing,
+                             .spread = smoothing / (real)classes};
     for (size_t i = 0; i < b->n; i++) {
         b->term[i] = 0;
         k.probability = b->index[TARGET] ? NULL : wide_row(b, TARGET, i, p);
@@ -287,13 +311,14 @@ static size_t scratch(const struct loss_plan *plan)
     return classes <= FEW ? 6 * FEW_PLANE : 4 * classes;
 }
 
-/* Rows of few classes are worked on side by side, those of many one by one; all classes have a say with smoothing,
-   with probabilities and in the Hessian. */
+/* Rows of few classes are worked on side by side, those of many one by one; all classes have a say
+   with smoothing, with probabilities and in the Hessian. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     if (!plan->indexed[TARGET] || plan->param[LABEL_SMOOTHING].number != 0 || plan->hess_mask != 0)
         return (struct loss_cost){150, 4.5, 6, 7};
-    return (struct loss_cost){plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1] <= FEW ? 8 : 120, 1.6, 2, 4};
+    return (struct loss_cost){
+        plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1] <= FEW ? 8 : 120, 1.6, 2, 4};
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -303,7 +328,8 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
         return error->status;
     if (!plan->indexed[TARGET] && ignored >= 0)
         return loss_fail_at(error, LOSS_INVALID, "/ignore_index",
-                            "ignore_index is %" PRId64 "; it does not apply to class probabilities", ignored);
+                            "ignore_index is %" PRId64 "; it does not apply to class probabilities",
+                            ignored);
     return LOSS_OK;
 }
 
@@ -318,27 +344,35 @@ const struct loss_descriptor loss_cross_entropy = {
     .name = "cross_entropy",
     .aliases = {"CrossEntropyLoss"},
     .title = "Cross entropy",
-    .doc = "Negative log likelihood of the right class, given the logits of all; the usual loss of classification. The target "
-           "holds class indices, or, where it has the input's shape, a probability for every class.",
-    .formula =
-        "z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s = label_smoothing, 0 where y = "
-        "ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with probabilities p. mean divides by the sum of the w_y that "
-        "count; with probabilities by the number of terms",
+    .doc =
+        "Negative log likelihood of the right class, given the logits of all; the usual loss of "
+        "classification. The target "
+        "holds class indices, or, where it has the input's shape, a probability for every class.",
+    .formula = "z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s "
+               "= label_smoothing, 0 where y = "
+               "ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with probabilities p. mean "
+               "divides by the sum of the w_y that "
+               "count; with probabilities by the number of terms",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "logits", "(C), (N, C) or (N, C, d1, ...)", LOSS_REAL, .prediction = true,
-                       .differentiable = true},
+            [INPUT] = {"input", "logits", "(C), (N, C) or (N, C, d1, ...)", LOSS_REAL,
+                       .prediction = true, .differentiable = true},
             [TARGET] = {"target", "class indices, or class probabilities",
-                        "(), (N) or (N, d1, ...) for indices; the input's shape for probabilities", LOSS_CLASSES,
-                        .differentiable = true},
+                        "(), (N) or (N, d1, ...) for indices; the input's shape for probabilities",
+                        LOSS_CLASSES, .differentiable = true},
             [WEIGHT] = {"weight", "a weight for each class", "(C)", LOSS_REAL, .optional = true},
         },
     .params =
         {
-            [IGNORE_INDEX] = {"ignore_index", "a class index that does not count; null: all count", LOSS_INTEGER, {-100, -100}, .nullable = true},
-            [LABEL_SMOOTHING] = {"label_smoothing", "share of the target that is spread over all classes", LOSS_NUMBER,
+            [IGNORE_INDEX] = {"ignore_index",
+                              "a class index that does not count; null: all count",
+                              LOSS_INTEGER,
+                              {-100, -100},
+                              .nullable = true},
+            [LABEL_SMOOTHING] = {"label_smoothing",
+                                 "share of the target that is spread over all classes", LOSS_NUMBER,
                                  .has_min = true, .has_max = true, .max = 1},
         },
     .example = &example,

@@ -1,5 +1,6 @@
-/* Connectionist temporal classification. PyTorch: torch.nn.CTCLoss; aten/src/ATen/native/LossCTC.cpp. A. Graves et al.,
-   Connectionist temporal classification, 2006, whose equations are named below. */
+/* Connectionist temporal classification. PyTorch: torch.nn.CTCLoss;
+   aten/src/ATen/native/LossCTC.cpp. A. Graves et al., Connectionist temporal classification, 2006,
+   whose equations are named below. */
 #include "kernel/loss_kernel.h"
 
 #include <inttypes.h>
@@ -8,7 +9,8 @@
 enum { LOG_PROBS, TARGETS, INPUT_LENGTHS, TARGET_LENGTHS };
 enum { BLANK, ZERO_INFINITY };
 
-/* One sequence. Its labels with a blank before, between and after them are the 2 S + 1 states of a path. */
+/* One sequence. Its labels with a blank before, between and after them are the 2 S + 1 states of a
+ * path. */
 struct sequence {
     const real *log_probs; /* [T][classes] */
     size_t steps, classes; /* T: those that count */
@@ -19,12 +21,13 @@ struct sequence {
 };
 
 /*
- * What a sequence is worked on with. A row holds a number for each state, with MARGIN impossible states before the first (of
- * alpha) or after the last (of beta), so that all states are computed alike.
+ * What a sequence is worked on with. A row holds a number for each state, with MARGIN impossible
+ * states before the first (of alpha) or after the last (of beta), so that all states are computed
+ * alike.
  *
- * The gradient wants alpha at all steps, from the last to the first. Where they do not all fit, the last `window` of them are
- * kept, and of those before the row at the start of each window; the rows of a window are computed again from that when it is
- * their turn.
+ * The gradient wants alpha at all steps, from the last to the first. Where they do not all fit, the
+ * last `window` of them are kept, and of those before the row at the start of each window; the rows
+ * of a window are computed again from that when it is their turn.
  */
 struct lattice {
     size_t stride, window; /* numbers in a row; steps in a window */
@@ -32,7 +35,8 @@ struct lattice {
     real *starts;          /* alpha at the first step of each window */
     real *beta[2];
     real *emit;  /* log-probability of each state at the step that is worked on */
-    real *skip;  /* not 0 if a path may go to a state from two states before: over a blank between different labels */
+    real *skip;  /* not 0 if a path may go to a state from two states before: over a blank between
+                    different labels */
     real *share; /* [classes]: probability that the path has the class at that step */
 };
 enum { MARGIN = 2 };
@@ -49,10 +53,11 @@ static int64_t label_of(const struct sequence *q, size_t state)
 static inline real log_sum(real a, real b, real c)
 {
     const real most = larger_of(a, larger_of(b, c)), top = most == -INFINITY ? 0 : most;
-    return top + log(math_exp_negative(a - top) + math_exp_negative(b - top) + math_exp_negative(c - top));
+    return top + log(math_exp_negative(a - top) + math_exp_negative(b - top) +
+                     math_exp_negative(c - top));
 }
 
-/* ---- memory --------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static size_t square_root(size_t n)
 {
@@ -62,7 +67,8 @@ static size_t square_root(size_t n)
     return root;
 }
 
-/* Numbers of alpha that the gradient of a sequence keeps in `rows` and `starts`; SIZE_MAX if they cannot be counted. */
+/* Numbers of alpha that the gradient of a sequence keeps in `rows` and `starts`; SIZE_MAX if they
+ * cannot be counted. */
 static size_t kept_alpha(size_t steps, size_t stride)
 {
     size_t all, windows;
@@ -77,7 +83,8 @@ static size_t kept_alpha(size_t steps, size_t stride)
 static size_t most_labels(const struct loss_plan *plan)
 {
     const struct loss_tensor *targets = &plan->tensor[TARGETS];
-    const size_t steps = plan->tensor[LOG_PROBS].shape[0], labels = targets->shape[targets->rank - 1];
+    const size_t steps = plan->tensor[LOG_PROBS].shape[0],
+                 labels = targets->shape[targets->rank - 1];
     return labels < steps ? labels : steps;
 }
 
@@ -97,7 +104,8 @@ static size_t scratch(const struct loss_plan *plan)
 {
     const size_t stride = 2 * most_labels(plan) + 1 + MARGIN;
     size_t total;
-    if (__builtin_add_overflow(alpha_of(plan), 4 * stride, &total) || __builtin_add_overflow(total, classes_of(plan), &total))
+    if (__builtin_add_overflow(alpha_of(plan), 4 * stride, &total) ||
+        __builtin_add_overflow(total, classes_of(plan), &total))
         return SIZE_MAX;
     return total;
 }
@@ -108,7 +116,8 @@ static void fill(real *x, size_t n, real value)
         x[i] = value;
 }
 
-/* Cuts the block's scratch into a lattice for a sequence, and fills what does not change from step to step. */
+/* Cuts the block's scratch into a lattice for a sequence, and fills what does not change from step
+ * to step. */
 static struct lattice lattice_of(const struct loss_block *b, const struct sequence *q, bool grad)
 {
     const size_t stride = q->states + MARGIN, room = alpha_of(b->plan);
@@ -137,7 +146,7 @@ static real *alpha_at(const struct lattice *l, size_t t)
     return l->rows + t % l->window * l->stride;
 }
 
-/* ---- the recursions ------------------------------------------------------------------------------------------------- */
+/* ---- the recursions ---- */
 
 static void emit(const struct sequence *q, const struct lattice *l, size_t t)
 {
@@ -147,7 +156,8 @@ static void emit(const struct sequence *q, const struct lattice *l, size_t t)
         l->emit[s] = s % 2 ? x[q->labels[s / 2]] : blank;
 }
 
-/* The log-probabilities of all beginnings of paths that are in a state at a step, equations 5 to 8. */
+/* The log-probabilities of all beginnings of paths that are in a state at a step, equations 5 to 8.
+ */
 static void forward(const struct sequence *q, const struct lattice *l, size_t t)
 {
     real *const now = alpha_at(l, t) + MARGIN;
@@ -162,12 +172,15 @@ static void forward(const struct sequence *q, const struct lattice *l, size_t t)
 #pragma GCC ivdep
         for (size_t s = stretch.first; s < stretch.end; s++) {
             const real over = last[(ptrdiff_t)s - 2];
-            now[s] = l->emit[s] + log_sum(last[s], last[(ptrdiff_t)s - 1], l->skip[s] != 0 ? over : -INFINITY);
+            now[s] = l->emit[s] +
+                     log_sum(last[s], last[(ptrdiff_t)s - 1], l->skip[s] != 0 ? over : -INFINITY);
         }
 }
 
-/* Steps forward from `first` to before `end`; from the start of a window on, its first row is kept. */
-static void forward_to(const struct sequence *q, const struct lattice *l, size_t first, size_t end, bool keep)
+/* Steps forward from `first` to before `end`; from the start of a window on, its first row is kept.
+ */
+static void forward_to(const struct sequence *q, const struct lattice *l, size_t first, size_t end,
+                       bool keep)
 {
     for (size_t t = first; t < end && !cancel_asked(q->cancel); t++) {
         forward(q, l, t);
@@ -185,7 +198,8 @@ static real of_all_paths(const struct sequence *q, const struct lattice *l)
     return log_sum(end[-1], q->states > 1 ? end[-2] : -INFINITY, -INFINITY);
 }
 
-/* The log-probabilities of all ends of paths that are in a state at a step, equations 9 to 11, from those of the next. */
+/* The log-probabilities of all ends of paths that are in a state at a step, equations 9 to 11, from
+ * those of the next. */
 static void backward(const struct sequence *q, const struct lattice *l, size_t t)
 {
     real *const now = l->beta[t % 2];
@@ -200,11 +214,13 @@ static void backward(const struct sequence *q, const struct lattice *l, size_t t
 #pragma GCC ivdep
         for (size_t s = stretch.first; s < stretch.end; s++) {
             const real over = later[s + 2];
-            now[s] = l->emit[s] + log_sum(later[s], later[s + 1], l->skip[s + 2] != 0 ? over : -INFINITY);
+            now[s] = l->emit[s] +
+                     log_sum(later[s], later[s + 1], l->skip[s + 2] != 0 ? over : -INFINITY);
         }
 }
 
-/* Adds up the probability that the path has each class at a step, equation 16. `emit` is overwritten. */
+/* Adds up the probability that the path has each class at a step, equation 16. `emit` is
+ * overwritten. */
 static void share_out(const struct sequence *q, const struct lattice *l, size_t t, real loss)
 {
     const real *const alpha = alpha_at(l, t) + MARGIN, *const beta = l->beta[t % 2];
@@ -218,15 +234,18 @@ static void share_out(const struct sequence *q, const struct lattice *l, size_t 
         l->share[label_of(q, s)] += l->emit[s];
 }
 
-/* exp(log_probs) - that probability: PyTorch's gradient, which folds in that of the log_softmax that made the log_probs. It is
-   NaN for a class that is impossible, as in PyTorch. */
-static void gradient(const struct sequence *q, const struct lattice *l, real loss, real scale, real *grad)
+/* exp(log_probs) - that probability: PyTorch's gradient, which folds in that of the log_softmax
+   that made the log_probs. It is NaN for a class that is impossible, as in PyTorch. */
+static void gradient(const struct sequence *q, const struct lattice *l, real loss, real scale,
+                     real *grad)
 {
     for (size_t t = q->steps; t-- > 0 && !cancel_asked(q->cancel);) {
         const size_t start = t - t % l->window;
-        const bool gone = (t + 1) % l->window == 0 && t + 1 < q->steps; /* the window after this one was in its place */
+        const bool gone = (t + 1) % l->window == 0 &&
+                          t + 1 < q->steps; /* the window after this one was in its place */
         if (gone) {
-            memcpy(alpha_at(l, start), l->starts + start / l->window * l->stride, l->stride * sizeof(real));
+            memcpy(alpha_at(l, start), l->starts + start / l->window * l->stride,
+                   l->stride * sizeof(real));
             forward_to(q, l, start + 1, t + 1, false);
         }
         backward(q, l, t);
@@ -237,9 +256,10 @@ static void gradient(const struct sequence *q, const struct lattice *l, real los
     }
 }
 
-/* ---- terms ---------------------------------------------------------------------------------------------------------- */
+/* ---- terms ---- */
 
-/* Whether a log-probability that the term reads is NaN, on a path or not: zero_infinity must not hide it. */
+/* Whether a log-probability that the term reads is NaN, on a path or not: zero_infinity must not
+ * hide it. */
 static bool reads_nan(const struct sequence *q)
 {
     for (size_t t = 0; t < q->steps && !cancel_asked(q->cancel); t++) {
@@ -253,7 +273,8 @@ static bool reads_nan(const struct sequence *q)
     return false;
 }
 
-/* Where the labels of each sequence begin that are all in one row: after those of the sequences before it. */
+/* Where the labels of each sequence begin that are all in one row: after those of the sequences
+ * before it. */
 static void place_labels(struct loss_block *b)
 {
     if (b->plan->tensor[TARGETS].rank != 1)
@@ -284,8 +305,10 @@ static bool invalid(struct loss_block *b, size_t i, int tensor, size_t element)
 static bool take_sequence(struct loss_block *b, size_t i, struct sequence *q)
 {
     const bool in_one_row = b->plan->tensor[TARGETS].rank == 1;
-    const size_t before = in_one_row ? (size_t)b->kept[b->first + i] : 0, room = b->len[TARGETS] - before;
-    const int64_t steps = b->index[INPUT_LENGTHS][i * b->row[INPUT_LENGTHS]], length = b->index[TARGET_LENGTHS][b->first + i];
+    const size_t before = in_one_row ? (size_t)b->kept[b->first + i] : 0,
+                 room = b->len[TARGETS] - before;
+    const int64_t steps = b->index[INPUT_LENGTHS][i * b->row[INPUT_LENGTHS]],
+                  length = b->index[TARGET_LENGTHS][b->first + i];
     q->classes = classes_of(b->plan);
     if (steps < 0 || (uint64_t)steps > b->plan->tensor[LOG_PROBS].shape[0])
         return invalid(b, i, INPUT_LENGTHS, 0);
@@ -303,7 +326,8 @@ static bool take_sequence(struct loss_block *b, size_t i, struct sequence *q)
     return true;
 }
 
-/* -log of the probability of all paths that spell the labels; mean divides it by their number first. */
+/* -log of the probability of all paths that spell the labels; mean divides it by their number
+ * first. */
 static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
 {
     real *const grad = b->grad[LOG_PROBS] ? b->grad[LOG_PROBS] + i * b->len[LOG_PROBS] : NULL;
@@ -339,27 +363,32 @@ static void ctc_kernel(struct loss_block *b)
     }
 }
 
-/* ---- cost ----------------------------------------------------------------------------------------------------------- */
+/* ---- cost ---- */
 
 /* The states of all steps of all sequences, or the log-probabilities where these are more. */
 static size_t elements(const struct loss_plan *plan)
 {
-    const size_t labels = loss_tensor_elements(&plan->tensor[TARGETS]), batch = loss_tensor_elements(&plan->terms),
-                 given = loss_tensor_elements(&plan->tensor[LOG_PROBS]), steps = plan->tensor[LOG_PROBS].shape[0];
+    const size_t labels = loss_tensor_elements(&plan->tensor[TARGETS]),
+                 batch = loss_tensor_elements(&plan->terms),
+                 given = loss_tensor_elements(&plan->tensor[LOG_PROBS]),
+                 steps = plan->tensor[LOG_PROBS].shape[0];
     size_t most, states;
     if (__builtin_mul_overflow(batch, most_labels(plan), &most))
         return SIZE_MAX;
-    if (__builtin_mul_overflow(labels < most ? labels : most, 2, &states) || __builtin_add_overflow(states, batch, &states) ||
+    if (__builtin_mul_overflow(labels < most ? labels : most, 2, &states) ||
+        __builtin_add_overflow(states, batch, &states) ||
         __builtin_mul_overflow(states, steps, &states))
         return SIZE_MAX;
     return states > given ? states : given;
 }
 
-/* The gradient takes the way back, and as many exponentials as there are log-probabilities; alpha twice where it does not fit.
+/* The gradient takes the way back, and as many exponentials as there are log-probabilities; alpha
+ * twice where it does not fit.
  */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    const size_t steps = plan->tensor[LOG_PROBS].shape[0], stride = 2 * most_labels(plan) + 1 + MARGIN;
+    const size_t steps = plan->tensor[LOG_PROBS].shape[0],
+                 stride = 2 * most_labels(plan) + 1 + MARGIN;
     const real again = plan->grad_mask != 0 && alpha_of(plan) / stride <= steps ? 6 : 0;
     return (struct loss_cost){300, 6, 16 + again, 16 + again};
 }
@@ -370,31 +399,40 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     if (tensor == TARGETS)
         snprintf(text, size, "class indices must be in [0, %zu)", classes_of(plan));
     else if (tensor == INPUT_LENGTHS)
-        snprintf(text, size, "lengths must be in [0, %zu], the steps that there are", plan->tensor[LOG_PROBS].shape[0]);
+        snprintf(text, size, "lengths must be in [0, %zu], the steps that there are",
+                 plan->tensor[LOG_PROBS].shape[0]);
     else
-        snprintf(text, size, "lengths must be in [0, %zu], the labels that there are%s", targets->shape[targets->rank - 1],
+        snprintf(text, size, "lengths must be in [0, %zu], the labels that there are%s",
+                 targets->shape[targets->rank - 1],
                  targets->rank == 1 ? ", and add up to no more" : "");
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
-    const struct loss_tensor *log_probs = &plan->tensor[LOG_PROBS], *targets = &plan->tensor[TARGETS];
+    const struct loss_tensor *log_probs = &plan->tensor[LOG_PROBS],
+                             *targets = &plan->tensor[TARGETS];
     const bool batched = log_probs->rank == 3;
     if (!batched && log_probs->rank != 2)
-        return loss_misfit(plan, error, LOG_PROBS, "it must be (T, N, C), or (T, C) for a single sequence");
+        return loss_misfit(plan, error, LOG_PROBS,
+                           "it must be (T, N, C), or (T, C) for a single sequence");
     const size_t batch = batched ? log_probs->shape[1] : 1;
     plan->terms = (struct loss_tensor){.rank = batched, .shape = {batch}};
     if (targets->rank != 1 && !(batched && targets->rank == 2 && targets->shape[0] == batch))
         return loss_misfit(plan, error, TARGETS,
-                           batched ? "it must be (%zu, S), or (S) for all labels in one row" : "it must be (S)", batch);
+                           batched ? "it must be (%zu, S), or (S) for all labels in one row"
+                                   : "it must be (S)",
+                           batch);
     for (int k = INPUT_LENGTHS; k <= TARGET_LENGTHS; k++)
         if (plan->tensor[k].rank > 1 || loss_tensor_elements(&plan->tensor[k]) != batch ||
             (batched && plan->tensor[k].rank == 0))
             return loss_misfit(plan, error, k,
-                               batched ? "it must be (%zu,), a length for each sequence" : "it must be (), one length", batch);
+                               batched ? "it must be (%zu,), a length for each sequence"
+                                       : "it must be (), one length",
+                               batch);
     const int64_t blank = plan->param[BLANK].integer;
     if (blank < 0 || (uint64_t)blank >= classes_of(plan))
-        return loss_fail_at(error, LOSS_INVALID, "/blank", "blank is %" PRId64 "; it must be a class index, in [0, %zu)", blank,
+        return loss_fail_at(error, LOSS_INVALID, "/blank",
+                            "blank is %" PRId64 "; it must be a class index, in [0, %zu)", blank,
                             classes_of(plan));
 
     /* Lengths of targets lie within every term, for where labels begin is told by those before. */
@@ -404,10 +442,12 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     return LOSS_OK; /* the other axes run along the first dimension of the terms, 0 */
 }
 
-/* Four steps of two sequences, three classes: the labels 1, 2 and, in the first three steps of the second one, 1. */
+/* Four steps of two sequences, three classes: the labels 1, 2 and, in the first three steps of the
+ * second one, 1. */
 static const double example_log_probs[] = {
-    -1.204,  -0.5108, -2.3026, -0.3567, -1.6094, -2.3026, -0.6931, -1.204,  -1.6094, -1.6094, -0.3567, -2.3026,
-    -1.6094, -2.3026, -0.3567, -0.6931, -1.204,  -1.6094, -0.5108, -1.6094, -1.6094, -1.0986, -1.0986, -1.0986,
+    -1.204,  -0.5108, -2.3026, -0.3567, -1.6094, -2.3026, -0.6931, -1.204,
+    -1.6094, -1.6094, -0.3567, -2.3026, -1.6094, -2.3026, -0.3567, -0.6931,
+    -1.204,  -1.6094, -0.5108, -1.6094, -1.6094, -1.0986, -1.0986, -1.0986,
 };
 
 static const struct loss_example example = {
@@ -422,24 +462,31 @@ const struct loss_descriptor loss_ctc = {
     .name = "ctc",
     .aliases = {"CTCLoss", "ctc_loss"},
     .title = "Connectionist temporal classification",
-    .doc = "For sequences whose labels are not aligned to the steps: minus the log-probability of all paths that spell the "
+    .doc = "For sequences whose labels are not aligned to the steps: minus the log-probability of "
+           "all paths that spell the "
            "labels once "
-           "repeats and blanks are taken out. The gradient is PyTorch's, which folds in that of the log_softmax before it.",
-    .formula = "l = -log sum over alignments of prod_t p_t; mean divides each by its number of labels first",
+           "repeats and blanks are taken out. The gradient is PyTorch's, which folds in that of "
+           "the log_softmax before it.",
+    .formula = "l = -log sum over alignments of prod_t p_t; mean divides each by its number of "
+               "labels first",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
-            [LOG_PROBS] = {"log_probs", "log-probabilities of the classes at each step", "(T, N, C) or (T, C)", LOSS_REAL,
-                           .prediction = true, .differentiable = true},
-            [TARGETS] = {"targets", "class indices of the labels, without blanks", "(N, S), or (S) for all labels in one row",
-                         LOSS_INDEX},
+            [LOG_PROBS] = {"log_probs", "log-probabilities of the classes at each step",
+                           "(T, N, C) or (T, C)", LOSS_REAL, .prediction = true,
+                           .differentiable = true},
+            [TARGETS] = {"targets", "class indices of the labels, without blanks",
+                         "(N, S), or (S) for all labels in one row", LOSS_INDEX},
             [INPUT_LENGTHS] = {"input_lengths", "how many steps count", "(N) or ()", LOSS_INDEX},
-            [TARGET_LENGTHS] = {"target_lengths", "how many labels there are", "(N) or ()", LOSS_INDEX},
+            [TARGET_LENGTHS] = {"target_lengths", "how many labels there are", "(N) or ()",
+                                LOSS_INDEX},
         },
     .params =
         {
             [BLANK] = {"blank", "class index of the blank", LOSS_INTEGER},
-            [ZERO_INFINITY] = {"zero_infinity", "an impossible alignment counts as 0, with gradient 0", LOSS_BOOLEAN},
+            [ZERO_INFINITY] = {"zero_infinity",
+                               "an impossible alignment counts as 0, with gradient 0",
+                               LOSS_BOOLEAN},
         },
     .example = &example,
     .method =

@@ -1,6 +1,6 @@
 /* Soft Dice. MONAI: monai.losses.DiceLoss. F. Milletari et al., V-Net, 2016. */
-#include "kernel/loss_kernel.h"
 #include "kernel/compensated_sum.h"
+#include "kernel/loss_kernel.h"
 
 enum { INPUT, TARGET, WEIGHT };
 enum { SMOOTH, BATCH, INCLUDE_BACKGROUND, SQUARED_PRED, JACCARD, SIGMOID };
@@ -10,12 +10,14 @@ struct element {
     real p, rest, slope, y;
 };
 
-static inline struct element element_of_row(const struct loss_block *b, const real *x, const real *y, size_t c)
+static inline struct element element_of_row(const struct loss_block *b, const real *x,
+                                            const real *y, size_t c)
 {
     if (!b->param[SIGMOID].integer)
         return (struct element){x[c], 1 - x[c], 1, y[c]};
     const real e = exp(-fabs(x[c])), larger = 1 / (1 + e), smaller = e / (1 + e);
-    return (struct element){x[c] < 0 ? smaller : larger, x[c] < 0 ? larger : smaller, larger * smaller, y[c]};
+    return (struct element){x[c] < 0 ? smaller : larger, x[c] < 0 ? larger : smaller,
+                            larger * smaller, y[c]};
 }
 
 /* p - y, from the side where it keeps its digits. */
@@ -25,10 +27,10 @@ static inline real apart_of(struct element at)
 }
 
 /*
- * Over the elements of a sample's channel, or of a channel in all samples, with I = sum p y, S = sum p + sum y and A = S - 2 I:
- *     l = 1 - (2 I + smooth) / (D + smooth) = (D - 2 I) / (D + smooth),    D = S, with jaccard 2 (S - I)
- *     dl/dp = ((1 - l) dD/dp - 2 y) / (D + smooth)
- * squared_pred takes the squares of p and y into S. A is summed by itself, since S and 2 I may be nearly the same.
+ * Over the elements of a sample's channel, or of a channel in all samples, with I = sum p y, S =
+ * sum p + sum y and A = S - 2 I: l = 1 - (2 I + smooth) / (D + smooth) = (D - 2 I) / (D + smooth),
+ * D = S, with jaccard 2 (S - I) dl/dp = ((1 - l) dD/dp - 2 y) / (D + smooth) squared_pred takes the
+ * squares of p and y into S. A is summed by itself, since S and 2 I may be nearly the same.
  */
 struct overlap {
     real common, apart; /* I, A */
@@ -53,19 +55,22 @@ struct ratio {
     real share, lost, whole;
 };
 
-/* dl/dp of a prediction and the target it meets, `apart` their difference; or dl/dy, with both the other way round. Squares
-   nearly cancel where the two are nearly the same. */
-static real slope_of(const struct loss_block *b, const struct ratio *ratio, real own, real other, real apart)
+/* dl/dp of a prediction and the target it meets, `apart` their difference; or dl/dy, with both the
+   other way round. Squares nearly cancel where the two are nearly the same. */
+static real slope_of(const struct loss_block *b, const struct ratio *ratio, real own, real other,
+                     real apart)
 {
     const bool jaccard = b->param[JACCARD].integer;
     if (!b->param[SQUARED_PRED].integer)
         return (ratio->share * (jaccard ? 2 * (1 - other) : 1) - 2 * other) / ratio->whole;
-    const real by_own = jaccard ? 2 * (2 * own - other) : 2 * own; /* dD/dp, which less 2 y is a multiple of p - y */
+    const real by_own = jaccard ? 2 * (2 * own - other)
+                                : 2 * own; /* dD/dp, which less 2 y is a multiple of p - y */
     return ((jaccard ? 4 : 2) * apart - ratio->lost * by_own) / ratio->whole;
 }
 
 /* The derivatives of a row, times `scale`. */
-static void slopes(const struct loss_block *b, const real *x, const real *y, struct ratio ratio, real scale, real *dx, real *dy)
+static void slopes(const struct loss_block *b, const real *x, const real *y, struct ratio ratio,
+                   real scale, real *dx, real *dy)
 {
     for (struct stretch s = {0}; stretch_next(&s, b->len[INPUT], b->cancel);)
         for (size_t c = s.first; c < s.end; c++) {
@@ -131,7 +136,8 @@ static void dice_kernel(struct loss_block *b)
         const real w = weight_of(b, i);
         const struct overlap sums = overlap_of(b, x, y, n);
         const real whole = 2 * sums.common + factor * sums.apart + smooth;
-        const struct ratio ratio = {(2 * sums.common + smooth) / whole, factor * sums.apart / whole, whole};
+        const struct ratio ratio = {(2 * sums.common + smooth) / whole, factor * sums.apart / whole,
+                                    whole};
         b->term[i] = ratio.lost * w;
         slopes(b, x, y, ratio, w * b->scale[i], dx, dy);
     }
@@ -139,7 +145,8 @@ static void dice_kernel(struct loss_block *b)
 
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    return plan->param[SIGMOID].integer ? (struct loss_cost){5, 8, 13, 14} : (struct loss_cost){5, 4, 5, 6};
+    return plan->param[SIGMOID].integer ? (struct loss_cost){5, 8, 13, 14}
+                                        : (struct loss_cost){5, 4, 5, 6};
 }
 
 /* The mean is over the channels that count, whatever their weights. */
@@ -156,12 +163,16 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     const struct loss_tensor *input = &plan->tensor[INPUT], *weight = &plan->tensor[WEIGHT];
     const bool batch = plan->param[BATCH].integer;
     if (input->rank < 3)
-        return loss_misfit(plan, error, INPUT, "it must be (N, C, d1, ...): samples, channels, and what belongs to each");
+        return loss_misfit(
+            plan, error, INPUT,
+            "it must be (N, C, d1, ...): samples, channels, and what belongs to each");
     if (!loss_same_shape(input, &plan->tensor[TARGET]))
-        return loss_misfit(plan, error, TARGET, "it must be that of input, %s", loss_shape_text(input, text));
+        return loss_misfit(plan, error, TARGET, "it must be that of input, %s",
+                           loss_shape_text(input, text));
     const size_t channels = input->shape[1], counted = counted_channels(plan);
     if (plan->present[WEIGHT] && (weight->rank != 1 || weight->shape[0] != counted))
-        return loss_misfit(plan, error, WEIGHT, "it must be (%zu,), a weight for each channel that counts", counted);
+        return loss_misfit(plan, error, WEIGHT,
+                           "it must be (%zu,), a weight for each channel that counts", counted);
     plan->terms = batch ? (struct loss_tensor){.rank = 1, .shape = {channels}}
                         : (struct loss_tensor){.rank = 2, .shape = {input->shape[0], channels}};
     for (int k = INPUT; k <= TARGET; k++) {
@@ -194,34 +205,49 @@ const struct loss_descriptor loss_dice = {
     .name = "dice",
     .aliases = {"DiceLoss", "dice_loss"},
     .title = "Soft Dice",
-    .doc = "Of masks: 1 less twice the overlap over the total, for each channel of each sample; MONAI's. The input holds "
+    .doc = "Of masks: 1 less twice the overlap over the total, for each channel of each sample; "
+           "MONAI's. The input holds "
            "probabilities, and the target the mask of each channel (one-hot).",
-    .formula = "l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: D = sum p^2 + sum y^2; "
+    .formula = "l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: "
+               "D = sum p^2 + sum y^2; "
                "jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
-            [INPUT] = {"input", "predicted probabilities, or logits with sigmoid", "(N, C, d1, ...)", LOSS_REAL,
-                       .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be, usually 0 or 1", "that of input", LOSS_REAL, .differentiable = true},
-            [WEIGHT] = {"weight", "multiplies the terms of each channel that counts, unless only one does; mean does not "
+            [INPUT] = {"input", "predicted probabilities, or logits with sigmoid",
+                       "(N, C, d1, ...)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "what they should be, usually 0 or 1", "that of input", LOSS_REAL,
+                        .differentiable = true},
+            [WEIGHT] = {"weight",
+                        "multiplies the terms of each channel that counts, unless only one does; "
+                        "mean does not "
                         "divide by it",
                         "(C), or (C - 1) without the background", LOSS_REAL, .optional = true},
         },
     .params =
         {
             [SMOOTH] = {"smooth",
-                        "added above and below, MONAI's smooth_nr and smooth_dr: empty masks do not divide 0 by 0",
+                        "added above and below, MONAI's smooth_nr and smooth_dr: empty masks do "
+                        "not divide 0 by 0",
                         LOSS_NUMBER,
                         {1e-5, 0},
                         .has_min = true},
-            [BATCH] = {"batch", "one term for each channel of the whole batch, in place of one for each sample's",
-                       LOSS_BOOLEAN},
-            [INCLUDE_BACKGROUND] = {"include_background", "whether channel 0 counts", LOSS_BOOLEAN, {1, 1}},
+            [BATCH] =
+                {"batch",
+                 "one term for each channel of the whole batch, in place of one for each sample's",
+                 LOSS_BOOLEAN},
+            [INCLUDE_BACKGROUND] =
+                {"include_background", "whether channel 0 counts", LOSS_BOOLEAN, {1, 1}},
             [SQUARED_PRED] = {"squared_pred", "squares below", LOSS_BOOLEAN},
-            [JACCARD] = {"jaccard", "the Jaccard index, intersection over union, in place of Dice's", LOSS_BOOLEAN},
+            [JACCARD] = {"jaccard",
+                         "the Jaccard index, intersection over union, in place of Dice's",
+                         LOSS_BOOLEAN},
             [SIGMOID] = {"sigmoid", "the input holds logits of the probabilities", LOSS_BOOLEAN},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost_of = cost_of, .shape = shape, .kernel = dice_kernel, .weigh = weigh, .ignores = ignores},
+    .method = &(const struct loss_method){.cost_of = cost_of,
+                                          .shape = shape,
+                                          .kernel = dice_kernel,
+                                          .weigh = weigh,
+                                          .ignores = ignores},
 };

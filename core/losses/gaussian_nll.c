@@ -1,4 +1,5 @@
-/* Gaussian negative log likelihood. PyTorch: torch.nn.GaussianNLLLoss; torch/nn/functional.py, gaussian_nll_loss. */
+/* Gaussian negative log likelihood. PyTorch: torch.nn.GaussianNLLLoss; torch/nn/functional.py,
+ * gaussian_nll_loss. */
 #include "kernel/elementwise.h"
 
 #include <stdio.h>
@@ -8,8 +9,8 @@ enum { FULL, EPS };
 
 static const real LOG_2_PI = 1.83787706640934548356;
 
-/* With v = max(var, eps): l = (log v + (x - y)^2 / v) / 2, and full adds log(2 pi) / 2. The clamp lets the gradient of var
-   through unchanged, as PyTorch's does. */
+/* With v = max(var, eps): l = (log v + (x - y)^2 / v) / 2, and full adds log(2 pi) / 2. The clamp
+   lets the gradient of var through unchanged, as PyTorch's does. */
 FORMULA(gaussian_nll)
 {
     const real d = in[INPUT] - in[TARGET], v = in[VAR] < p[EPS] ? p[EPS] : in[VAR];
@@ -29,8 +30,8 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     snprintf(text, size, "variances must not be negative");
 }
 
-/* The variances broadcast to the input. As PyTorch has it, the input's shape without its last dimension is first of all one
-   variance for each row. */
+/* The variances broadcast to the input. As PyTorch has it, the input's shape without its last
+   dimension is first of all one variance for each row. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     const struct loss_tensor *input = &plan->tensor[INPUT];
@@ -39,7 +40,9 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     rows.rank--;
     const bool of_rows = input->rank > 0 && loss_same_shape(var, &rows);
     if (!of_rows && !loss_broadcasts_to(var, input))
-        return loss_misfit(plan, error, VAR, "it must broadcast to that of input, or be that without its last dimension");
+        return loss_misfit(
+            plan, error, VAR,
+            "it must broadcast to that of input, or be that without its last dimension");
     /* A missing dimension counts as 1 while the shapes are lined up. */
     if (of_rows)
         var->shape[var->rank++] = 1;
@@ -59,24 +62,34 @@ const struct loss_descriptor loss_gaussian_nll = {
     .name = "gaussian_nll",
     .aliases = {"GaussianNLLLoss", "gaussian_nll_loss"},
     .title = "Gaussian negative log likelihood",
-    .doc =
-        "Regression that predicts its own uncertainty: the target is normally distributed around the input, with variance var.",
+    .doc = "Regression that predicts its own uncertainty: the target is normally distributed "
+           "around the input, with variance var.",
     .formula = "v = max(var, eps); l = (log v + (x - y)^2 / v) / 2; full adds log(2 pi)/2",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "predicted means", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
-            [VAR] = {"var", "predicted variances", "broadcast to input, or that of input without its last dimension", LOSS_REAL,
+            [INPUT] = {"input", "predicted means", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL,
+                        .differentiable = true},
+            [VAR] = {"var", "predicted variances",
+                     "broadcast to input, or that of input without its last dimension", LOSS_REAL,
                      .prediction = true, .differentiable = true},
         },
     .params =
         {
             [FULL] = {"full", "add the constant log(2 pi)/2", LOSS_BOOLEAN},
-            [EPS] = {"eps", "variances below this count as this", LOSS_NUMBER, {1e-6, 0}, .has_min = true, .above_min = true},
+            [EPS] = {"eps",
+                     "variances below this count as this",
+                     LOSS_NUMBER,
+                     {1e-6, 0},
+                     .has_min = true,
+                     .above_min = true},
         },
     .example = &example,
-    .method =
-        &(const struct loss_method){.cost = {0, 2, 3.2, 5}, .shape = shape, ELEMENTWISE(gaussian_nll), .expected = expected},
+    .method = &(const struct loss_method){.cost = {0, 2, 3.2, 5},
+                                          .shape = shape,
+                                          ELEMENTWISE(gaussian_nll),
+                                          .expected = expected},
 };

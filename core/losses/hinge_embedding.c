@@ -1,11 +1,13 @@
-/* Hinge embedding. PyTorch: torch.nn.HingeEmbeddingLoss; aten/src/ATen/native/Loss.cpp, hinge_embedding_loss. */
+/* Hinge embedding. PyTorch: torch.nn.HingeEmbeddingLoss; aten/src/ATen/native/Loss.cpp,
+ * hinge_embedding_loss. */
 #include "kernel/elementwise.h"
 
 enum { INPUT, TARGET };
 enum { MARGIN };
 
-/* l = x where y = 1, max(0, margin - x) where y = -1. PyTorch adds up the two branches, each masked by the other's label, so
-   that any other y gives their sum. At the kink x = margin the slope is -1. */
+/* l = x where y = 1, max(0, margin - x) where y = -1. PyTorch adds up the two branches, each masked
+   by the other's label, so that any other y gives their sum. At the kink x = margin the slope is
+   -1. */
 FORMULA(hinge_embedding)
 {
     const real x = in[INPUT], y = in[TARGET], margin = p[MARGIN];
@@ -18,7 +20,8 @@ FORMULA(hinge_embedding)
 ELEMENTWISE_KERNELS(hinge_embedding, 2)
 
 static const struct loss_example example = {
-    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.3, 1.7, 0.6)}, [TARGET] = {1, {3}, NUMBERS(1, -1, -1)}},
+    .tensors =
+        {[INPUT] = {1, {3}, NUMBERS(0.3, 1.7, 0.6)}, [TARGET] = {1, {3}, NUMBERS(1, -1, -1)}},
     .params = {[MARGIN] = {true, {1.5, 0}}},
 };
 
@@ -26,18 +29,22 @@ const struct loss_descriptor loss_hinge_embedding = {
     .name = "hinge_embedding",
     .aliases = {"HingeEmbeddingLoss", "hinge_embedding_loss"},
     .title = "Hinge embedding",
-    .doc = "Of a distance x: the distance itself for similar pairs (y = 1), what it lacks of the margin for dissimilar ones "
+    .doc = "Of a distance x: the distance itself for similar pairs (y = 1), what it lacks of the "
+           "margin for dissimilar ones "
            "(y = -1).",
     .formula = "l = x where y = 1; max(0, margin - x) where y = -1; their sum for any other y",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "distances", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [INPUT] = {"input", "distances", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
             [TARGET] = {"target", "labels, 1 or -1", "(*), broadcast against input", LOSS_REAL},
         },
-    .params = {[MARGIN] = {"margin", "distance that dissimilar pairs should keep", LOSS_NUMBER, {1, 1}}},
+    .params =
+        {[MARGIN] = {"margin", "distance that dissimilar pairs should keep", LOSS_NUMBER, {1, 1}}},
     .example = &example,
-    .method =
-        &(const struct loss_method){.cost = {0, 0.5, 0.9, 1.5}, .shape = loss_shape_broadcast, ELEMENTWISE(hinge_embedding)},
+    .method = &(const struct loss_method){.cost = {0, 0.5, 0.9, 1.5},
+                                          .shape = loss_shape_broadcast,
+                                          ELEMENTWISE(hinge_embedding)},
 };

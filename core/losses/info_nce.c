@@ -1,7 +1,7 @@
-/* InfoNCE, NT-Xent. A. van den Oord et al., Representation learning with contrastive predictive coding, 2018; T. Chen et al.,
-   A simple framework for contrastive learning, 2020. */
-#include "kernel/loss_kernel.h"
+/* InfoNCE, NT-Xent. A. van den Oord et al., Representation learning with contrastive predictive
+   coding, 2018; T. Chen et al., A simple framework for contrastive learning, 2020. */
 #include "kernel/compensated_sum.h"
+#include "kernel/loss_kernel.h"
 
 enum { QUERY, KEY };
 enum { TEMPERATURE };
@@ -12,8 +12,9 @@ enum { MOST_PAIRS = 65536 };
 /* The smallest norm that a vector is divided by: that of torch.nn.functional.normalize. */
 #define EPS 1e-12
 
-/* What is kept of each pair: u = q / |q|, v = k / |k|, the norms, and with s_ij = u_i.v_j / temperature: max_j s_ij, sum_j
-   exp(s_ij - max), the same without j = i, and the scale of the gradients. */
+/* What is kept of each pair: u = q / |q|, v = k / |k|, the norms, and with s_ij = u_i.v_j /
+   temperature: max_j s_ij, sum_j exp(s_ij - max), the same without j = i, and the scale of the
+   gradients. */
 struct kept {
     real *unit[2], *norm;
     real *top, *sum, *others, *scale;
@@ -35,7 +36,8 @@ static struct kept kept_of(const struct loss_block *b, size_t i)
 /* s_ij */
 static real similarity(const struct loss_block *b, const struct kept *query, const struct kept *key)
 {
-    return sum_products(query->unit[QUERY], key->unit[KEY], b->len[QUERY], b->cancel) / b->number[TEMPERATURE];
+    return sum_products(query->unit[QUERY], key->unit[KEY], b->len[QUERY], b->cancel) /
+           b->number[TEMPERATURE];
 }
 
 /* Whether to give up before pair j: asked once for some thousand elements. */
@@ -96,15 +98,19 @@ static void compare(struct loss_block *b)
     }
 }
 
-/* dL/ds_ij = softmax_j(s_i)[j] - [i = j], times the scale of term i; 1 - softmax_i is taken from the others. */
-static real slope(const struct loss_block *b, const struct kept *query, const struct kept *key, bool own)
+/* dL/ds_ij = softmax_j(s_i)[j] - [i = j], times the scale of term i; 1 - softmax_i is taken from
+ * the others. */
+static real slope(const struct loss_block *b, const struct kept *query, const struct kept *key,
+                  bool own)
 {
     const real part = own ? -*query->others : exp(similarity(b, query, key) - *query->top);
     return part / *query->sum * *query->scale;
 }
 
-/* The gradient with respect to a vector, of that with respect to its direction u: what is along u goes nowhere. */
-static void through_norm(real *grad, const real *u, real norm, size_t n, const struct loss_control *cancel)
+/* The gradient with respect to a vector, of that with respect to its direction u: what is along u
+ * goes nowhere. */
+static void through_norm(real *grad, const real *u, real norm, size_t n,
+                         const struct loss_control *cancel)
 {
     const real along = norm > EPS ? sum_products(grad, u, n, cancel) : 0;
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -120,7 +126,8 @@ static void gradient(const struct loss_block *b, size_t i, int k, real *grad)
     zero_all(grad, n, b->cancel);
     for (size_t j = 0; j < pairs && !gives_up(b, j); j++) {
         const struct kept other = kept_of(b, j);
-        const real factor = k == QUERY ? slope(b, &own, &other, j == i) : slope(b, &other, &own, j == i);
+        const real factor =
+            k == QUERY ? slope(b, &own, &other, j == i) : slope(b, &other, &own, j == i);
         for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
             for (size_t c = s.first; c < s.end; c++)
                 grad[c] += factor * other.unit[1 - k][c] / b->number[TEMPERATURE];
@@ -150,16 +157,19 @@ static size_t scratch(const struct loss_plan *plan)
 static size_t elements(const struct loss_plan *plan)
 {
     size_t numbers = loss_tensor_elements(&plan->tensor[QUERY]);
-    return __builtin_mul_overflow(numbers, loss_tensor_elements(&plan->terms), &numbers) ? SIZE_MAX : numbers;
+    return __builtin_mul_overflow(numbers, loss_tensor_elements(&plan->terms), &numbers) ? SIZE_MAX
+                                                                                         : numbers;
 }
 
-/* Each pair has an exponential besides its D products, once for the value and once for each gradient. */
+/* Each pair has an exponential besides its D products, once for the value and once for each
+ * gradient. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     const real dimension = fmax(1, (real)plan->tensor[QUERY].shape[1]);
     const real value = 1.3 + 50 / dimension, gradient = 1 + 105 / dimension;
     const bool both = (plan->grad_mask >> QUERY & 1) && (plan->grad_mask >> KEY & 1);
-    return (struct loss_cost){0, value, value + gradient, both ? value + 2 * gradient : value + gradient};
+    return (struct loss_cost){0, value, value + gradient,
+                              both ? value + 2 * gradient : value + gradient};
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -167,7 +177,8 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     if (plan->tensor[QUERY].rank != 2)
         return loss_misfit(plan, error, QUERY, "it must be (N, D)");
     if (plan->tensor[QUERY].shape[0] > MOST_PAIRS)
-        return loss_misfit(plan, error, QUERY, "every query meets every key, so there may be at most %d", MOST_PAIRS);
+        return loss_misfit(plan, error, QUERY,
+                           "every query meets every key, so there may be at most %d", MOST_PAIRS);
     return loss_shape_rows(plan, 1, error);
 }
 
@@ -181,14 +192,16 @@ const struct loss_descriptor loss_info_nce = {
     .name = "info_nce",
     .aliases = {"InfoNCE", "NTXentLoss", "nt_xent"},
     .title = "InfoNCE (NT-Xent)",
-    .doc = "Contrastive: each query should be nearer to its own key, that of the same row, than to the keys of all other rows.",
+    .doc = "Contrastive: each query should be nearer to its own key, that of the same row, than to "
+           "the keys of all other rows.",
     .formula = "s_ij = cos(q_i, k_j) / temperature; l_i = -log(exp(s_ii) / sum_j exp(s_ij))",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
-            [QUERY] = {"query", "vectors", "(N, D)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [KEY] = {"key", "their positives, and negatives for all others", "that of query", LOSS_REAL, .prediction = true,
-                     .differentiable = true},
+            [QUERY] = {"query", "vectors", "(N, D)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [KEY] = {"key", "their positives, and negatives for all others", "that of query",
+                     LOSS_REAL, .prediction = true, .differentiable = true},
         },
     .params = {[TEMPERATURE] = {"temperature",
                                 "what similarities are divided by",

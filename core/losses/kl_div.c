@@ -1,4 +1,5 @@
-/* Kullback-Leibler divergence. PyTorch: torch.nn.KLDivLoss; aten/src/ATen/native/Loss.cpp, kl_div. */
+/* Kullback-Leibler divergence. PyTorch: torch.nn.KLDivLoss; aten/src/ATen/native/Loss.cpp, kl_div.
+ */
 #include "kernel/elementwise.h"
 
 #include <stdio.h>
@@ -6,7 +7,8 @@
 enum { INPUT, TARGET };
 enum { LOG_TARGET };
 
-/* l = y (log y - x), 0 where y = 0; with log_target l = exp(y) (y - x). The input is a log-probability. */
+/* l = y (log y - x), 0 where y = 0; with log_target l = exp(y) (y - x). The input is a
+ * log-probability. */
 FORMULA(kl_div)
 {
     const real x = in[INPUT], y = in[TARGET];
@@ -17,11 +19,12 @@ FORMULA(kl_div)
                                 .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)},
                                 .invalid = invalid};
     }
-    /* Where y is 0 or infinite as PyTorch's xlogy(y, y) - y x: NaN where infinities meet, and its slope for y = 0. Without
-       branches, so that it is vectorised. */
+    /* Where y is 0 or infinite as PyTorch's xlogy(y, y) - y x: NaN where infinities meet, and its
+       slope for y = 0. Without branches, so that it is vectorised. */
     const real ratio = log(y) - x, entropy = y == 0 ? 0 : y;
     return (struct element){
-        .term = (y == 0) | (y == (real)INFINITY) | (y == -(real)INFINITY) ? entropy - y * x : y * ratio,
+        .term =
+            (y == 0) | (y == (real)INFINITY) | (y == -(real)INFINITY) ? entropy - y * x : y * ratio,
         .grad = {[INPUT] = -y, [TARGET] = y == 0 ? (real)NAN : ratio + 1},
         .invalid = invalid,
     };
@@ -32,7 +35,8 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
 {
     (void)plan;
     (void)tensor;
-    snprintf(text, size, "probabilities must not be negative (for their logarithms there is log_target)");
+    snprintf(text, size,
+             "probabilities must not be negative (for their logarithms there is log_target)");
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -40,15 +44,17 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     if (loss_shape_broadcast(plan, error) != LOSS_OK)
         return error->status;
     if (plan->reduction == LOSS_MEAN)
-        loss_warn(plan,
-                  "reduction 'mean' divides by the batch size and the support size; 'batchmean' divides only by the batch "
-                  "size and aligns with the definition of the KL divergence");
+        loss_warn(plan, "reduction 'mean' divides by the batch size and the support size; "
+                        "'batchmean' divides only by the batch "
+                        "size and aligns with the definition of the KL divergence");
     return LOSS_OK;
 }
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {2, {2, 3}, NUMBERS(-0.3567, -1.6094, -2.3026, -2.3026, -1.204, -0.5108)},
-                [TARGET] = {2, {2, 3}, NUMBERS(-0.5108, -1.204, -2.3026, -1.6094, -1.6094, -0.5108)}},
+                [TARGET] = {2,
+                            {2, 3},
+                            NUMBERS(-0.5108, -1.204, -2.3026, -1.6094, -1.6094, -0.5108)}},
     .params = {[LOG_TARGET] = {true, {1, 1}}},
     .reduction = LOSS_BATCHMEAN,
 };
@@ -57,18 +63,22 @@ const struct loss_descriptor loss_kl_div = {
     .name = "kl_div",
     .aliases = {"KLDivLoss"},
     .title = "Kullback-Leibler divergence",
-    .doc = "How far the distribution whose log-probabilities are the input is from the target's. batchmean is the divergence "
+    .doc = "How far the distribution whose log-probabilities are the input is from the target's. "
+           "batchmean is the divergence "
            "itself: the sum over the batch size; mean divides by all elements, as PyTorch has it.",
     .formula = "l = y (log y - x), 0 where y = 0; log_target: l = exp(y) (y - x)",
     .reductions = MEAN_SUM_NONE | 1u << LOSS_BATCHMEAN,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "predicted log-probabilities", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "true probabilities (log-probabilities with log_target)", "(*), broadcast against input",
-                        LOSS_REAL, .differentiable = true},
+            [INPUT] = {"input", "predicted log-probabilities", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "true probabilities (log-probabilities with log_target)",
+                        "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
     .params = {[LOG_TARGET] = {"log_target", "the target holds log-probabilities", LOSS_BOOLEAN}},
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 2, 2.2, 3}, .shape = shape, ELEMENTWISE(kl_div), .expected = expected},
+    .method =
+        &(const struct loss_method){
+            .cost = {0, 2, 2.2, 3}, .shape = shape, ELEMENTWISE(kl_div), .expected = expected},
 };

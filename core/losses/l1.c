@@ -12,7 +12,8 @@ FORMULA(l1)
 ELEMENTWISE_KERNELS(l1, 3)
 
 static const struct loss_example example = {
-    .tensors = {[INPUT] = {1, {4}, NUMBERS(2.5, 0, 2, 8)}, [TARGET] = {1, {4}, NUMBERS(3, -0.5, 2, 7)}},
+    .tensors =
+        {[INPUT] = {1, {4}, NUMBERS(2.5, 0, 2, 8)}, [TARGET] = {1, {4}, NUMBERS(3, -0.5, 2, 7)}},
 };
 
 const struct loss_descriptor loss_l1 = {
@@ -25,10 +26,12 @@ const struct loss_descriptor loss_l1 = {
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
-            [WEIGHT] = {"weight", "multiplies each term; mean divides by the sum of the weights", "broadcast to input",
-                        LOSS_REAL, .optional = true},
+            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL,
+                        .differentiable = true},
+            [WEIGHT] = {"weight", "multiplies each term; mean divides by the sum of the weights",
+                        "broadcast to input", LOSS_REAL, .optional = true},
         },
     .example = &example,
     .method =

@@ -5,10 +5,12 @@ enum { INPUT, TARGET };
 
 static const real LOG_2 = 0.693147180559945309417;
 
-/* With d = x - y: l = log cosh d, near 0 as log(1 + 2 sinh(d / 2)^2), beyond as |d| + log(1 + exp(-2 |d|)) - log 2 */
+/* With d = x - y: l = log cosh d, near 0 as log(1 + 2 sinh(d / 2)^2), beyond as |d| + log(1 +
+ * exp(-2 |d|)) - log 2 */
 FORMULA(log_cosh)
 {
-    const real d = in[INPUT] - in[TARGET], a = fabs(d), e = exp(-2 * a), half = sinh(a < 1 ? d / 2 : 0), slope = tanh(d);
+    const real d = in[INPUT] - in[TARGET], a = fabs(d), e = exp(-2 * a),
+               half = sinh(a < 1 ? d / 2 : 0), slope = tanh(d);
     return (struct element){
         .term = a < 1 ? log1p(2 * half * half) : a + (log1p(e) - LOG_2),
         .grad = {[INPUT] = slope, [TARGET] = -slope},
@@ -25,15 +27,20 @@ const struct loss_descriptor loss_log_cosh = {
     .name = "log_cosh",
     .aliases = {"LogCosh", "logcosh"},
     .title = "Log-cosh",
-    .doc = "Half the squared difference near 0, the absolute one less log 2 far out, and smooth between; Keras's.",
+    .doc = "Half the squared difference near 0, the absolute one less log 2 far out, and smooth "
+           "between; Keras's.",
     .formula = "l = log(cosh(x - y))",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL,
+                        .differentiable = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 32, 45, 47}, .shape = loss_shape_broadcast_warn, ELEMENTWISE(log_cosh)},
+    .method = &(const struct loss_method){.cost = {0, 32, 45, 47},
+                                          .shape = loss_shape_broadcast_warn,
+                                          ELEMENTWISE(log_cosh)},
 };

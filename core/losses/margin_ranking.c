@@ -1,4 +1,5 @@
-/* Margin ranking. PyTorch: torch.nn.MarginRankingLoss; aten/src/ATen/native/Loss.cpp, margin_ranking_loss. */
+/* Margin ranking. PyTorch: torch.nn.MarginRankingLoss; aten/src/ATen/native/Loss.cpp,
+ * margin_ranking_loss. */
 #include "kernel/elementwise.h"
 
 enum { INPUT1, INPUT2, TARGET };
@@ -21,7 +22,8 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     for (int k = INPUT2; k <= TARGET; k++)
         if (plan->tensor[k].rank != plan->tensor[INPUT1].rank)
-            return loss_misfit(plan, error, k, "it must have as many dimensions as input1, %d", plan->tensor[INPUT1].rank);
+            return loss_misfit(plan, error, k, "it must have as many dimensions as input1, %d",
+                               plan->tensor[INPUT1].rank);
     return loss_shape_broadcast(plan, error);
 }
 
@@ -42,13 +44,16 @@ const struct loss_descriptor loss_margin_ranking = {
     .hessian = true,
     .tensors =
         {
-            [INPUT1] = {"input1", "scores", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [INPUT2] = {"input2", "scores to compare them with", "(*), broadcast against input1", LOSS_REAL, .prediction = true,
+            [INPUT1] = {"input1", "scores", "(*)", LOSS_REAL, .prediction = true,
                         .differentiable = true},
-            [TARGET] = {"target", "which should be higher, 1 or -1", "(*), broadcast against input1", LOSS_REAL,
-                        .differentiable = true},
+            [INPUT2] = {"input2", "scores to compare them with", "(*), broadcast against input1",
+                        LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "which should be higher, 1 or -1",
+                        "(*), broadcast against input1", LOSS_REAL, .differentiable = true},
         },
     .params = {[MARGIN] = {"margin", "by how much", LOSS_NUMBER}},
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 0.6, 2.2, 3}, .shape = shape, ELEMENTWISE(margin_ranking)},
+    .method = &(const struct loss_method){.cost = {0, 0.6, 2.2, 3},
+                                          .shape = shape,
+                                          ELEMENTWISE(margin_ranking)},
 };

@@ -7,7 +7,8 @@ enum { INPUT, TARGET, WEIGHT };
 FORMULA(mse)
 {
     const real d = in[INPUT] - in[TARGET], w = in[WEIGHT], slope = 2 * d * w;
-    return (struct element){.term = d * d * w, .grad = {[INPUT] = slope, [TARGET] = -slope}, .hess = {[INPUT] = 2 * w}};
+    return (struct element){
+        .term = d * d * w, .grad = {[INPUT] = slope, [TARGET] = -slope}, .hess = {[INPUT] = 2 * w}};
 }
 ELEMENTWISE_KERNELS(mse, 3)
 
@@ -25,10 +26,12 @@ const struct loss_descriptor loss_mse = {
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
-            [WEIGHT] = {"weight", "multiplies each term; mean divides by the sum of the weights", "broadcast to input",
-                        LOSS_REAL, .optional = true},
+            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL,
+                        .differentiable = true},
+            [WEIGHT] = {"weight", "multiplies each term; mean divides by the sum of the weights",
+                        "broadcast to input", LOSS_REAL, .optional = true},
         },
     .example = &example,
     .method =

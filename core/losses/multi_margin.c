@@ -1,6 +1,7 @@
-/* Multi-class margin. PyTorch: torch.nn.MultiMarginLoss; aten/src/ATen/native/LossMultiMargin.cpp. */
-#include "kernel/loss_kernel.h"
+/* Multi-class margin. PyTorch: torch.nn.MultiMarginLoss; aten/src/ATen/native/LossMultiMargin.cpp.
+ */
 #include "kernel/compensated_sum.h"
+#include "kernel/loss_kernel.h"
 
 #include <stdio.h>
 
@@ -16,14 +17,16 @@ struct row {
     struct sum sum, slopes;
 };
 
-/* Adds the lacks of all classes but y, and writes their slopes times `scale` where a gradient is asked for. */
+/* Adds the lacks of all classes but y, and writes their slopes times `scale` where a gradient is
+ * asked for. */
 static void add_lacks(struct row *row, real scale, real *grad, const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, row->classes, cancel);)
         for (size_t c = s.first; c < s.end; c++) {
             const real lack = row->margin - row->x[row->y] + row->x[c];
             const bool active = c != row->y && !(lack <= 0); /* NaN goes through */
-            const real active_slope = row->squared ? 2 * lack : 1, slope = active ? active_slope : 0;
+            const real active_slope = row->squared ? 2 * lack : 1,
+                       slope = active ? active_slope : 0;
             sum_add(&row->sum, active ? (row->squared ? lack * lack : lack) : 0);
             sum_add(&row->slopes, slope);
             if (grad)
@@ -44,8 +47,11 @@ static void multi_margin_kernel(struct loss_block *b)
             return;
         }
         const real share = (b->in[WEIGHT] ? b->in[WEIGHT][y] : 1) / (real)classes;
-        struct row row = {
-            .x = x, .classes = classes, .y = (size_t)y, .margin = b->param[MARGIN].number, .squared = b->param[P].integer == 2};
+        struct row row = {.x = x,
+                          .classes = classes,
+                          .y = (size_t)y,
+                          .margin = b->param[MARGIN].number,
+                          .squared = b->param[P].integer == 2};
         add_lacks(&row, share * b->scale[i], grad, b->cancel);
         b->term[i] = sum_value(&row.sum) * share;
         if (grad)
@@ -56,7 +62,8 @@ static void multi_margin_kernel(struct loss_block *b)
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
     (void)tensor;
-    snprintf(text, size, "class indices must be in [0, %zu)", plan->tensor[INPUT].shape[plan->tensor[INPUT].rank - 1]);
+    snprintf(text, size, "class indices must be in [0, %zu)",
+             plan->tensor[INPUT].shape[plan->tensor[INPUT].rank - 1]);
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -79,23 +86,33 @@ const struct loss_descriptor loss_multi_margin = {
     .name = "multi_margin",
     .aliases = {"MultiMarginLoss", "multi_margin_loss"},
     .title = "Multi-class margin",
-    .doc = "Hinge loss over classes: the right one should score higher than each other by the margin.",
+    .doc =
+        "Hinge loss over classes: the right one should score higher than each other by the margin.",
     .formula = "l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
-            [INPUT] = {"input", "scores", "(C) or (N, C)", LOSS_REAL, .prediction = true, .differentiable = true},
+            [INPUT] = {"input", "scores", "(C) or (N, C)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
             [TARGET] = {"target", "class indices", "() or (N)", LOSS_INDEX},
             [WEIGHT] = {"weight", "a weight for each class", "(C)", LOSS_REAL, .optional = true},
         },
     .params =
         {
-            [P] =
-                {"p", "power of the lack, 1 or 2", LOSS_INTEGER, {1, 1}, .has_min = true, .has_max = true, .min = 1, .max = 2},
+            [P] = {"p",
+                   "power of the lack, 1 or 2",
+                   LOSS_INTEGER,
+                   {1, 1},
+                   .has_min = true,
+                   .has_max = true,
+                   .min = 1,
+                   .max = 2},
             [MARGIN] = {"margin", "by how much the right class should lead", LOSS_NUMBER, {1, 1}},
         },
     .example = &example,
-    .method =
-        &(const struct loss_method){
-            .cost = {5, 2.6, 3.5, 3.5}, .shape = shape, .kernel = multi_margin_kernel, .checked = TARGET, .expected = expected},
+    .method = &(const struct loss_method){.cost = {5, 2.6, 3.5, 3.5},
+                                          .shape = shape,
+                                          .kernel = multi_margin_kernel,
+                                          .checked = TARGET,
+                                          .expected = expected},
 };

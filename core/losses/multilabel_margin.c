@@ -1,19 +1,20 @@
-/* Multi-label margin. PyTorch: torch.nn.MultiLabelMarginLoss; aten/src/ATen/native/LossMultiLabelMargin.cpp. */
-#include "kernel/loss_kernel.h"
+/* Multi-label margin. PyTorch: torch.nn.MultiLabelMarginLoss;
+ * aten/src/ATen/native/LossMultiLabelMargin.cpp. */
 #include "kernel/compensated_sum.h"
+#include "kernel/loss_kernel.h"
 
 #include <stdio.h>
 
 enum { INPUT, TARGET };
 
 /*
- * l = 1 / C sum over listed j and unlisted c of max(0, a_j + x_c), a_j = 1 - x_j, the list ending at the first -1.
+ * l = 1 / C sum over listed j and unlisted c of max(0, a_j + x_c), a_j = 1 - x_j, the list ending
+ * at the first -1.
  *
- * Of the a_j in descending order, those that an unlisted class c meets with a lack, a_j + x_c > 0, are the first k. These lacks
- * add up to
- *     k (a_(k-1) + x_c) + sum_(i < k) (a_i - a_(k-1))
- * where nothing is subtracted from anything larger, and the second sum, `above`, is the same for all c. So a row costs a search
- * for each class, not a pass over all classes for each that is listed.
+ * Of the a_j in descending order, those that an unlisted class c meets with a lack, a_j + x_c > 0,
+ * are the first k. These lacks add up to k (a_(k-1) + x_c) + sum_(i < k) (a_i - a_(k-1)) where
+ * nothing is subtracted from anything larger, and the second sum, `above`, is the same for all c.
+ * So a row costs a search for each class, not a pass over all classes for each that is listed.
  */
 struct row {
     const real *x;
@@ -22,12 +23,14 @@ struct row {
     real *listed;          /* [classes]: 1 for a class that is listed, else 0 */
     real *order;           /* [count]: places in `labels`, in descending order of a */
     real *a, *above;       /* [count]: in that order */
-    real *met;             /* [count]: unlisted classes of which this a is the last that they meet with a lack */
+    real
+        *met; /* [count]: unlisted classes of which this a is the last that they meet with a lack */
     const struct loss_control *cancel;
 };
 enum { ROW_ARRAYS = 5 };
 
-/* The first element of a row of labels that is none: neither a class nor -1; `classes` if there is none such. */
+/* The first element of a row of labels that is none: neither a class nor -1; `classes` if there is
+ * none such. */
 static size_t first_wrong(const int64_t *labels, size_t classes, const struct loss_control *cancel)
 {
     for (struct stretch s = {0}; stretch_next(&s, classes, cancel);)
@@ -44,12 +47,14 @@ static real lack_of(const struct row *row, real place)
 }
 
 /* Merges [first, middle) and [middle, end) of `from`, each in order, into `to`. */
-static void merge(const struct row *row, const real *from, real *to, size_t first, size_t middle, size_t end)
+static void merge(const struct row *row, const real *from, real *to, size_t first, size_t middle,
+                  size_t end)
 {
     size_t i = first, j = middle;
     for (struct stretch s = {0}; stretch_next(&s, end - first, row->cancel);)
         for (size_t k = s.first; k < s.end; k++) {
-            const bool left = j == end || (i < middle && lack_of(row, from[i]) >= lack_of(row, from[j]));
+            const bool left =
+                j == end || (i < middle && lack_of(row, from[i]) >= lack_of(row, from[j]));
             to[first + k] = left ? from[i++] : from[j++];
         }
 }
@@ -64,7 +69,8 @@ static void sort(struct row *row)
             from[i] = (real)i;
     for (size_t run = 1; run < n && !cancel_asked(row->cancel); run *= 2) {
         for (size_t first = 0; first < n && !cancel_asked(row->cancel); first += 2 * run) {
-            const size_t middle = n - first < run ? n : first + run, end = n - first < 2 * run ? n : first + 2 * run;
+            const size_t middle = n - first < run ? n : first + run,
+                         end = n - first < 2 * run ? n : first + 2 * run;
             merge(row, from, to, first, middle, end);
         }
         real *const merged = to;
@@ -112,7 +118,8 @@ static size_t lacks(const struct row *row, real x)
     return low;
 }
 
-/* The sum of the lacks of all unlisted classes. The slopes in `grad`, where it is asked for, are counts, so they are exact. */
+/* The sum of the lacks of all unlisted classes. The slopes in `grad`, where it is asked for, are
+ * counts, so they are exact. */
 static real add_up(const struct row *row, real *grad)
 {
     struct sum sum = {0};
@@ -140,7 +147,8 @@ static void add_slopes(const struct row *row, real *grad)
         }
 }
 
-/* Whether the sum is NaN: a class is, or infinities of the same sign meet. It then is for all classes, whatever their order. */
+/* Whether the sum is NaN: a class is, or infinities of the same sign meet. It then is for all
+ * classes, whatever their order. */
 static bool is_nan(const struct row *row)
 {
     bool nan = false, listed[2] = {false, false}, others[2] = {false, false};
@@ -153,7 +161,8 @@ static bool is_nan(const struct row *row)
             if (isinf(x))
                 (row->listed[c] != 0 ? listed : others)[x > 0] = true;
         }
-    return row->count > 0 && unlisted > 0 && (nan || (listed[0] && others[0]) || (listed[1] && others[1]));
+    return row->count > 0 && unlisted > 0 &&
+           (nan || (listed[0] && others[0]) || (listed[1] && others[1]));
 }
 
 static void evaluate(struct loss_block *b, size_t i, const int64_t *labels)
@@ -213,7 +222,8 @@ static size_t scratch(const struct loss_plan *plan)
     return __builtin_mul_overflow(classes_of(plan), (size_t)ROW_ARRAYS, &count) ? SIZE_MAX : count;
 }
 
-/* Up to half of the classes are taken to be listed: these are sorted, and the others search among them. */
+/* Up to half of the classes are taken to be listed: these are sorted, and the others search among
+ * them. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     const real element = 8 + 2 * log2((real)classes_of(plan) + 1);
@@ -223,7 +233,8 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
     (void)tensor;
-    snprintf(text, size, "class indices must be in [0, %zu), and -1 ends their list", classes_of(plan));
+    snprintf(text, size, "class indices must be in [0, %zu), and -1 ends their list",
+             classes_of(plan));
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -235,20 +246,24 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 }
 
 static const struct loss_example example = {
-    .tensors = {[INPUT] = {2, {1, 4}, NUMBERS(0.1, 0.2, 0.4, 0.8)}, [TARGET] = {2, {1, 4}, NUMBERS(3, 0, -1, 1)}},
+    .tensors = {[INPUT] = {2, {1, 4}, NUMBERS(0.1, 0.2, 0.4, 0.8)},
+                [TARGET] = {2, {1, 4}, NUMBERS(3, 0, -1, 1)}},
 };
 
 const struct loss_descriptor loss_multilabel_margin = {
     .name = "multilabel_margin",
     .aliases = {"MultiLabelMarginLoss", "multilabel_margin_loss"},
     .title = "Multi-label margin",
-    .doc = "Hinge loss over classes of which several are right: each of those should score higher by 1 than each that is not.",
+    .doc = "Hinge loss over classes of which several are right: each of those should score higher "
+           "by 1 than each that is not.",
     .formula = "l = 1/C sum over listed j, unlisted c of max(0, 1 - x_j + x_c)",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
-            [INPUT] = {"input", "scores", "(C) or (N, C)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "the right classes' indices, ended by -1", "(C) or (N, C)", LOSS_INDEX},
+            [INPUT] = {"input", "scores", "(C) or (N, C)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "the right classes' indices, ended by -1", "(C) or (N, C)",
+                        LOSS_INDEX},
         },
     .example = &example,
     .method =

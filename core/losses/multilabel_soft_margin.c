@@ -1,6 +1,7 @@
-/* Multi-label soft margin. PyTorch: torch.nn.MultiLabelSoftMarginLoss; torch/nn/functional.py, multilabel_soft_margin_loss. */
-#include "kernel/loss_kernel.h"
+/* Multi-label soft margin. PyTorch: torch.nn.MultiLabelSoftMarginLoss; torch/nn/functional.py,
+ * multilabel_soft_margin_loss. */
 #include "kernel/compensated_sum.h"
+#include "kernel/loss_kernel.h"
 
 enum { INPUT, TARGET, WEIGHT };
 
@@ -18,7 +19,8 @@ static inline struct element element_of(real x, real y, real w)
     };
 }
 
-/* l = -1 / C sum_c w_c [y_c log s(x_c) + (1 - y_c) log s(-x_c)], s the sigmoid: the mean of bce_with_logits over a row */
+/* l = -1 / C sum_c w_c [y_c log s(x_c) + (1 - y_c) log s(-x_c)], s the sigmoid: the mean of
+ * bce_with_logits over a row */
 static void evaluate(struct loss_block *b, size_t i)
 {
     const size_t classes = b->len[INPUT];
@@ -63,16 +65,21 @@ const struct loss_descriptor loss_multilabel_soft_margin = {
     .name = "multilabel_soft_margin",
     .aliases = {"MultiLabelSoftMarginLoss", "multilabel_soft_margin_loss"},
     .title = "Multi-label soft margin",
-    .doc = "One yes or no for each class: binary cross entropy with logits, averaged over the classes of a row.",
+    .doc = "One yes or no for each class: binary cross entropy with logits, averaged over the "
+           "classes of a row.",
     .formula = "l = -1/C sum_c w_c [y_c log s(x_c) + (1 - y_c) log s(-x_c)], s the sigmoid",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
-            [INPUT] = {"input", "logits", "(C), (N, C) or (..., C)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be, 0 or 1", "that of input", LOSS_REAL, .differentiable = true},
-            [WEIGHT] = {"weight", "a weight for each class", "(C), or broadcast to input with C last", LOSS_REAL,
-                        .optional = true},
+            [INPUT] = {"input", "logits", "(C), (N, C) or (..., C)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "what they should be, 0 or 1", "that of input", LOSS_REAL,
+                        .differentiable = true},
+            [WEIGHT] = {"weight", "a weight for each class",
+                        "(C), or broadcast to input with C last", LOSS_REAL, .optional = true},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost = {5, 13, 14, 15}, .shape = shape, .kernel = multilabel_soft_margin_kernel},
+    .method = &(const struct loss_method){.cost = {5, 13, 14, 15},
+                                          .shape = shape,
+                                          .kernel = multilabel_soft_margin_kernel},
 };

@@ -1,7 +1,8 @@
 /* Negative log likelihood. PyTorch: torch.nn.NLLLoss; aten/src/ATen/native/LossNLL.cpp. */
 #include "kernel/class_rows.h"
 
-/* l = -w_y x_y, where x are log-probabilities; 0 where y = ignore_index. mean divides by the sum of the w_y that count. */
+/* l = -w_y x_y, where x are log-probabilities; 0 where y = ignore_index. mean divides by the sum of
+ * the w_y that count. */
 static void nll_kernel(struct loss_block *b)
 {
     const size_t classes = b->len[INPUT];
@@ -29,16 +30,21 @@ const struct loss_descriptor loss_nll = {
     .aliases = {"NLLLoss", "nll_loss"},
     .title = "Negative log likelihood",
     .doc = "Minus the log-probability of the right class. For logits there is cross_entropy.",
-    .formula = "l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that count",
+    .formula =
+        "l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that count",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
-            [INPUT] = {"input", "log-probabilities", "(C), (N, C) or (N, C, d1, ...)", LOSS_REAL, .prediction = true,
-                       .differentiable = true},
+            [INPUT] = {"input", "log-probabilities", "(C), (N, C) or (N, C, d1, ...)", LOSS_REAL,
+                       .prediction = true, .differentiable = true},
             [TARGET] = {"target", "class indices", "(), (N) or (N, d1, ...)", LOSS_INDEX},
             [WEIGHT] = {"weight", "a weight for each class", "(C)", LOSS_REAL, .optional = true},
         },
-    .params = {[IGNORE_INDEX] = {"ignore_index", "a target that does not count; null: all count", LOSS_INTEGER, {-100, -100}, .nullable = true}},
+    .params = {[IGNORE_INDEX] = {"ignore_index",
+                                 "a target that does not count; null: all count",
+                                 LOSS_INTEGER,
+                                 {-100, -100},
+                                 .nullable = true}},
     .example = &example,
     .method =
         &(const struct loss_method){

@@ -1,4 +1,5 @@
-/* Poisson negative log likelihood. PyTorch: torch.nn.PoissonNLLLoss; torch/nn/functional.py, poisson_nll_loss. */
+/* Poisson negative log likelihood. PyTorch: torch.nn.PoissonNLLLoss; torch/nn/functional.py,
+ * poisson_nll_loss. */
 #include "kernel/elementwise.h"
 
 #include <stdio.h>
@@ -14,15 +15,17 @@ static inline real stirling(real y)
     return y > 1 ? y * log(y) - y + (LOG_2_PI + log(y)) / 2 : 0;
 }
 
-/* l = exp(x) - y x, or without log_input l = x - y log(x + eps), x where y = 0; full adds Stirling's term */
+/* l = exp(x) - y x, or without log_input l = x - y log(x + eps), x where y = 0; full adds
+ * Stirling's term */
 FORMULA(poisson_nll)
 {
     const real x = in[INPUT], y = in[TARGET], rest = p[FULL] != 0 ? stirling(y) : 0;
     const real rest_slope = p[FULL] != 0 && y > 1 ? log(y) + 1 / (2 * y) : 0;
     if (p[LOG_INPUT] != 0) {
         const real mean = exp(x);
-        return (struct element){
-            .term = mean - y * x + rest, .grad = {[INPUT] = mean - y, [TARGET] = rest_slope - x}, .hess = {[INPUT] = mean}};
+        return (struct element){.term = mean - y * x + rest,
+                                .grad = {[INPUT] = mean - y, [TARGET] = rest_slope - x},
+                                .hess = {[INPUT] = mean}};
     }
     const real shifted = x + p[EPS], log_mean = log(shifted);
     return (struct element){
@@ -38,7 +41,8 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
 {
     (void)plan;
     (void)tensor;
-    snprintf(text, size, "means must not be less than -eps (for their logarithms there is log_input)");
+    snprintf(text, size,
+             "means must not be less than -eps (for their logarithms there is log_input)");
 }
 
 static const struct loss_example example = {
@@ -50,19 +54,23 @@ const struct loss_descriptor loss_poisson_nll = {
     .name = "poisson_nll",
     .aliases = {"PoissonNLLLoss", "poisson_nll_loss"},
     .title = "Poisson negative log likelihood",
-    .doc = "For counts: the target is Poisson distributed around the input, or around its exponential with log_input.",
-    .formula = "l = exp(x) - y x; without log_input l = x - y log(x + eps); full adds y log y - y + log(2 pi y)/2 where y > 1",
+    .doc = "For counts: the target is Poisson distributed around the input, or around its "
+           "exponential with log_input.",
+    .formula = "l = exp(x) - y x; without log_input l = x - y log(x + eps); full adds y log y - y "
+               "+ log(2 pi y)/2 where y > 1",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "predicted means, or their logarithms", "(*)", LOSS_REAL, .prediction = true,
-                       .differentiable = true},
-            [TARGET] = {"target", "counts", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+            [INPUT] = {"input", "predicted means, or their logarithms", "(*)", LOSS_REAL,
+                       .prediction = true, .differentiable = true},
+            [TARGET] = {"target", "counts", "(*), broadcast against input", LOSS_REAL,
+                        .differentiable = true},
         },
     .params =
         {
-            [LOG_INPUT] = {"log_input", "the input holds logarithms of the means", LOSS_BOOLEAN, {1, 1}},
+            [LOG_INPUT] =
+                {"log_input", "the input holds logarithms of the means", LOSS_BOOLEAN, {1, 1}},
             [FULL] = {"full", "add Stirling's approximation of log y!", LOSS_BOOLEAN},
             [EPS] = {"eps", "keeps log(x + eps) finite, without log_input", LOSS_NUMBER, {1e-8, 0}},
         },

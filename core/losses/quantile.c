@@ -1,16 +1,18 @@
-/* Quantile (pinball) loss. R. Koenker, G. Bassett, Regression quantiles, 1978; sklearn.metrics.mean_pinball_loss. */
+/* Quantile (pinball) loss. R. Koenker, G. Bassett, Regression quantiles, 1978;
+ * sklearn.metrics.mean_pinball_loss. */
 #include "kernel/elementwise.h"
 
 enum { INPUT, TARGET };
 enum { Q };
 
-/* With d = y - x: l = max(q d, (q - 1) d), with slope 0 at the kink. With q = 0 or 1 one side costs nothing, an infinite d
-   included. */
+/* With d = y - x: l = max(q d, (q - 1) d), with slope 0 at the kink. With q = 0 or 1 one side costs
+   nothing, an infinite d included. */
 FORMULA(quantile)
 {
     const real q = p[Q], d = in[TARGET] - in[INPUT], side = d < 0 ? q - 1 : q;
     const real slope = d > 0 ? q : d < 0 ? q - 1 : 0;
-    return (struct element){.term = side == 0 && isinf(d) ? 0 : side * d, .grad = {[INPUT] = -slope, [TARGET] = slope}};
+    return (struct element){.term = side == 0 && isinf(d) ? 0 : side * d,
+                            .grad = {[INPUT] = -slope, [TARGET] = slope}};
 }
 ELEMENTWISE_KERNELS(quantile, 2)
 
@@ -23,15 +25,18 @@ const struct loss_descriptor loss_quantile = {
     .name = "quantile",
     .aliases = {"pinball", "pinball_loss"},
     .title = "Quantile (pinball)",
-    .doc = "Minimal where the input is the target's q-quantile: too low a prediction costs q, too high a one 1 - q, times the "
+    .doc = "Minimal where the input is the target's q-quantile: too low a prediction costs q, too "
+           "high a one 1 - q, times the "
            "difference.",
     .formula = "l = max(q (y - x), (q - 1) (y - x))",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "predicted quantiles", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what was observed", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+            [INPUT] = {"input", "predicted quantiles", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "what was observed", "(*), broadcast against input", LOSS_REAL,
+                        .differentiable = true},
         },
     .params = {[Q] = {"q",
                       "which quantile",
@@ -41,5 +46,7 @@ const struct loss_descriptor loss_quantile = {
                       .has_max = true,
                       .max = 1}},
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 0.5, 0.9, 2}, .shape = loss_shape_broadcast_warn, ELEMENTWISE(quantile)},
+    .method = &(const struct loss_method){.cost = {0, 0.5, 0.9, 2},
+                                          .shape = loss_shape_broadcast_warn,
+                                          ELEMENTWISE(quantile)},
 };

@@ -1,4 +1,5 @@
-/* Sigmoid focal loss. T.-Y. Lin et al., Focal loss for dense object detection, 2017; torchvision.ops.sigmoid_focal_loss. */
+/* Sigmoid focal loss. T.-Y. Lin et al., Focal loss for dense object detection, 2017;
+ * torchvision.ops.sigmoid_focal_loss. */
 #include "kernel/elementwise.h"
 
 #include <stdio.h>
@@ -7,11 +8,11 @@ enum { INPUT, TARGET };
 enum { ALPHA, GAMMA };
 
 /*
- * With s the sigmoid, ce = -y log s(x) - (1 - y) log s(-x), m = 1 - p_t = y s(-x) + (1 - y) s(x) and a = alpha_t:
- *     l = a m^gamma ce
- * The derivatives are written with r = m' / m = (1 - 2 y) s(x) s(-x) / m, which stays finite where m vanishes:
- *     dl/dx = a m^gamma (gamma r ce + ce'),    ce' = (1 - y) s(x) - y s(-x)
- *     d2l/dx2 = a m^gamma (gamma r ((gamma - 1) r + s(-x) - s(x)) ce + 2 gamma r ce' + s(x) s(-x))
+ * With s the sigmoid, ce = -y log s(x) - (1 - y) log s(-x), m = 1 - p_t = y s(-x) + (1 - y) s(x)
+ * and a = alpha_t: l = a m^gamma ce The derivatives are written with r = m' / m = (1 - 2 y) s(x)
+ * s(-x) / m, which stays finite where m vanishes: dl/dx = a m^gamma (gamma r ce + ce'),    ce' = (1
+ * - y) s(x) - y s(-x) d2l/dx2 = a m^gamma (gamma r ((gamma - 1) r + s(-x) - s(x)) ce + 2 gamma r
+ * ce' + s(x) s(-x))
  */
 FORMULA(sigmoid_focal)
 {
@@ -25,9 +26,11 @@ FORMULA(sigmoid_focal)
     const real m = sided * smaller + (1 - sided) * larger;
     const real r = (1 - 2 * y) * larger * (sided == 1 ? 1 : e / (sided * e + (1 - sided)));
 
-    const real a = alpha < 0 ? 1 : alpha * y + (1 - alpha) * (1 - y), a_slope = alpha < 0 ? 0 : 2 * alpha - 1;
+    const real a = alpha < 0 ? 1 : alpha * y + (1 - alpha) * (1 - y),
+               a_slope = alpha < 0 ? 0 : 2 * alpha - 1;
     const bool tiny = sided == 1 && m < 1e-290 && gamma > 0; /* m itself may be too small */
-    const real power = gamma == 2 ? m * m : pow(m, gamma), focus = tiny ? exp(-gamma * fabs(x)) : power;
+    const real power = gamma == 2 ? m * m : pow(m, gamma),
+               focus = tiny ? exp(-gamma * fabs(x)) : power;
     const real quotient = m == 0 ? 1 : ce / m; /* both vanish alike */
     return (struct element){
         .term = a * focus * ce,
@@ -36,7 +39,9 @@ FORMULA(sigmoid_focal)
                 [INPUT] = a * focus * (gamma * r * ce + ce_slope),
                 [TARGET] = a_slope * focus * ce + a * focus * (gamma * apart * quotient - x),
             },
-        .hess = {[INPUT] = a * focus * (gamma * r * ((gamma - 1) * r + apart) * ce + 2 * gamma * r * ce_slope + s * rest)},
+        .hess = {[INPUT] = a * focus *
+                           (gamma * r * ((gamma - 1) * r + apart) * ce + 2 * gamma * r * ce_slope +
+                            s * rest)},
         .invalid = m < 0 && gamma != rint(gamma) ? INVALID(TARGET) : 0, /* no power has a value */
     };
 }
@@ -45,7 +50,8 @@ ELEMENTWISE_KERNELS(sigmoid_focal, 2)
 /* Powers are libm's. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    return plan->param[GAMMA].number == 2 ? (struct loss_cost){0, 5, 6, 30} : (struct loss_cost){0, 35, 38, 50};
+    return plan->param[GAMMA].number == 2 ? (struct loss_cost){0, 5, 6, 30}
+                                          : (struct loss_cost){0, 35, 38, 50};
 }
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
@@ -60,7 +66,8 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     const real alpha = plan->param[ALPHA].number;
     if (alpha > -1 && alpha < 0)
-        return loss_fail_at(error, LOSS_INVALID, "/alpha", "alpha is %.17g; it must be in [0, 1], or -1 for no weights", alpha);
+        return loss_fail_at(error, LOSS_INVALID, "/alpha",
+                            "alpha is %.17g; it must be in [0, 1], or -1 for no weights", alpha);
     return loss_shape_same(plan, error);
 }
 
@@ -73,29 +80,37 @@ const struct loss_descriptor loss_sigmoid_focal = {
     .name = "sigmoid_focal",
     .aliases = {"sigmoid_focal_loss"},
     .title = "Sigmoid focal",
-    .doc = "bce_with_logits in which terms that are predicted well count less, for detection among many negatives; "
+    .doc = "bce_with_logits in which terms that are predicted well count less, for detection among "
+           "many negatives; "
            "torchvision's.",
-    .formula = "p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y), alpha_t = alpha y + "
+    .formula = "p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma "
+               "bce_with_logits(x, y), alpha_t = alpha y + "
                "(1 - alpha)(1 - y), 1 where alpha = -1",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "logits", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input", LOSS_REAL,
-                        .differentiable = true},
+            [INPUT] = {"input", "logits", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input",
+                        LOSS_REAL, .differentiable = true},
         },
     .params =
         {
             [ALPHA] = {"alpha",
-                       "weight of positive targets against 1 - alpha of the others, in [0, 1]; -1: no weights",
+                       "weight of positive targets against 1 - alpha of the others, in [0, 1]; -1: "
+                       "no weights",
                        LOSS_NUMBER,
                        {0.25, 0},
                        .has_min = true,
                        .min = -1,
                        .has_max = true,
                        .max = 1},
-            [GAMMA] = {"gamma", "how much less well predicted terms count; 0 is no less", LOSS_NUMBER, {2, 2}, .has_min = true},
+            [GAMMA] = {"gamma",
+                       "how much less well predicted terms count; 0 is no less",
+                       LOSS_NUMBER,
+                       {2, 2},
+                       .has_min = true},
         },
     .example = &example,
     .method =

@@ -4,7 +4,8 @@
 enum { INPUT, TARGET };
 enum { BETA };
 
-/* With d = x - y: l = d^2 / (2 beta) where |d| < beta, else |d| - beta / 2. With beta = 0 it is l1: the slope is 0 at d = 0. */
+/* With d = x - y: l = d^2 / (2 beta) where |d| < beta, else |d| - beta / 2. With beta = 0 it is l1:
+ * the slope is 0 at d = 0. */
 FORMULA(smooth_l1)
 {
     const real beta = p[BETA];
@@ -26,16 +27,26 @@ const struct loss_descriptor loss_smooth_l1 = {
     .name = "smooth_l1",
     .aliases = {"SmoothL1Loss", "smooth_l1_loss"},
     .title = "Smooth L1",
-    .doc = "Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 is l1.",
+    .doc = "Quadratic for differences below beta, linear above; the slope never exceeds 1. beta 0 "
+           "is l1.",
     .formula = "d = x - y; l = d^2 / (2 beta) where |d| < beta, else |d| - beta/2",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL, .differentiable = true},
+            [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true,
+                       .differentiable = true},
+            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL,
+                        .differentiable = true},
         },
-    .params = {[BETA] = {"beta", "where the parabola meets the lines", LOSS_NUMBER, {1, 1}, .has_min = true, .min = 0}},
+    .params = {[BETA] = {"beta",
+                         "where the parabola meets the lines",
+                         LOSS_NUMBER,
+                         {1, 1},
+                         .has_min = true,
+                         .min = 0}},
     .example = &example,
-    .method = &(const struct loss_method){.cost = {0, 0.9, 1.5, 2}, .shape = loss_shape_broadcast_warn, ELEMENTWISE(smooth_l1)},
+    .method = &(const struct loss_method){.cost = {0, 0.9, 1.5, 2},
+                                          .shape = loss_shape_broadcast_warn,
+                                          ELEMENTWISE(smooth_l1)},
 };

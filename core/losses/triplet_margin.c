@@ -1,13 +1,15 @@
-/* Triplet margin. PyTorch: torch.nn.TripletMarginLoss, TripletMarginWithDistanceLoss; aten/src/ATen/native/Loss.cpp,
-   triplet_margin_loss; Distance.cpp, pairwise_distance and cosine_similarity. */
-#include "kernel/loss_kernel.h"
+/* Triplet margin. PyTorch: torch.nn.TripletMarginLoss, TripletMarginWithDistanceLoss;
+   aten/src/ATen/native/Loss.cpp, triplet_margin_loss; Distance.cpp, pairwise_distance and
+   cosine_similarity. */
 #include "kernel/compensated_sum.h"
+#include "kernel/loss_kernel.h"
 
 enum { ANCHOR, POSITIVE, NEGATIVE };
 enum { MARGIN, NORM, EPS, SWAP, DISTANCE };
 enum { EUCLIDEAN, PAIRWISE, COSINE };
 
-static const char *const distances[] = {[EUCLIDEAN] = "euclidean", [PAIRWISE] = "pairwise", [COSINE] = "cosine", NULL};
+static const char *const distances[] = {
+    [EUCLIDEAN] = "euclidean", [PAIRWISE] = "pairwise", [COSINE] = "cosine", NULL};
 
 /* PyTorch's smallest norm in a cosine similarity. */
 #define COSINE_EPS 1e-8
@@ -19,7 +21,8 @@ static real power(real d, real p)
 }
 
 /* The largest |u - v + eps|; NaN if one is. */
-static real largest_difference(const real *u, const real *v, size_t n, real eps, const struct loss_control *cancel)
+static real largest_difference(const real *u, const real *v, size_t n, real eps,
+                               const struct loss_control *cancel)
 {
     real most = 0;
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -31,7 +34,8 @@ static real largest_difference(const real *u, const real *v, size_t n, real eps,
 }
 
 /* The sum of the |u - v + eps|^p, each difference divided by `unit` first. */
-static real sum_of_powers(const real *u, const real *v, size_t n, real p, real eps, real unit, const struct loss_control *cancel)
+static real sum_of_powers(const real *u, const real *v, size_t n, real p, real eps, real unit,
+                          const struct loss_control *cancel)
 {
     struct sum sum = {0};
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -43,8 +47,10 @@ static real sum_of_powers(const real *u, const real *v, size_t n, real p, real e
 /* Squares whose sum is in this range are all right as they are. */
 static const real SMALLEST_SQUARES = 0x1p-900, LARGEST_SQUARES = 0x1p1000;
 
-/* ||u - v + eps||_p. Powers are those of shares of the largest difference, which neither overflow nor vanish. */
-static real norm_of_difference(const real *u, const real *v, size_t n, real p, real eps, const struct loss_control *cancel)
+/* ||u - v + eps||_p. Powers are those of shares of the largest difference, which neither overflow
+ * nor vanish. */
+static real norm_of_difference(const real *u, const real *v, size_t n, real p, real eps,
+                               const struct loss_control *cancel)
 {
     const real total = p == 1 || p == 2 ? sum_of_powers(u, v, n, p, eps, 1, cancel) : 0;
     if (p == 1)
@@ -59,7 +65,8 @@ static real norm_of_difference(const real *u, const real *v, size_t n, real p, r
 }
 
 /* How many of the |u - v + eps| are `norm`, their largest. */
-static size_t count_largest(const real *u, const real *v, size_t n, real eps, real norm, const struct loss_control *cancel)
+static size_t count_largest(const real *u, const real *v, size_t n, real eps, real norm,
+                            const struct loss_control *cancel)
 {
     size_t count = 0;
     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
@@ -68,8 +75,8 @@ static size_t count_largest(const real *u, const real *v, size_t n, real eps, re
     return count;
 }
 
-/* The derivative of the norm by d, one of the differences, 0 at the centre. `ties` of them are the largest, which share the
-   slope of the maximum norm. */
+/* The derivative of the norm by d, one of the differences, 0 at the centre. `ties` of them are the
+   largest, which share the slope of the maximum norm. */
 static real slope_of_norm(real d, real norm, real p, size_t ties)
 {
     const real a = fabs(d);
@@ -93,11 +100,13 @@ static real distance(const real *u, const real *v, const struct loss_block *b)
     const size_t n = b->len[ANCHOR];
     if (b->param[DISTANCE].integer != COSINE)
         return norm_of_difference(u, v, n, b->param[NORM].number, b->param[EPS].number, b->cancel);
-    return 1 - sum_products(u, v, n, b->cancel) / (norm_of(u, n, b->cancel) * norm_of(v, n, b->cancel));
+    return 1 -
+           sum_products(u, v, n, b->cancel) / (norm_of(u, n, b->cancel) * norm_of(v, n, b->cancel));
 }
 
 /* Adds factor * dd/du to du and factor * dd/dv to dv, for d = 1 - cos(u, v). Both may be NULL. */
-static void add_cosine_gradient(const real *u, const real *v, const struct loss_block *b, real factor, real *du, real *dv)
+static void add_cosine_gradient(const real *u, const real *v, const struct loss_block *b,
+                                real factor, real *du, real *dv)
 {
     const size_t n = b->len[ANCHOR];
     const real of_u = norm_of(u, n, b->cancel), of_v = norm_of(v, n, b->cancel);
@@ -112,7 +121,8 @@ static void add_cosine_gradient(const real *u, const real *v, const struct loss_
 }
 
 /* The same for d = distance(u, v). */
-static void add_gradient(const real *u, const real *v, const struct loss_block *b, real factor, real *du, real *dv)
+static void add_gradient(const real *u, const real *v, const struct loss_block *b, real factor,
+                         real *du, real *dv)
 {
     const size_t n = b->len[ANCHOR];
     const real p = b->param[NORM].number, eps = b->param[EPS].number;
@@ -132,16 +142,19 @@ static void add_gradient(const real *u, const real *v, const struct loss_block *
         }
 }
 
-/* l = max(0, d(a, p) - d(a, n) + margin); swap takes min(d(a, n), d(p, n)) for d(a, n), the slope of a tie shared by both. At
-   the kink of the maximum the slope is the active side's. */
+/* l = max(0, d(a, p) - d(a, n) + margin); swap takes min(d(a, n), d(p, n)) for d(a, n), the slope
+   of a tie shared by both. At the kink of the maximum the slope is the active side's. */
 static void triplet_margin_kernel(struct loss_block *b)
 {
     const size_t n = b->len[ANCHOR];
     for (size_t i = 0; i < b->n; i++) {
-        const real *a = b->in[ANCHOR] + i * b->row[ANCHOR], *p = b->in[POSITIVE] + i * b->row[POSITIVE],
+        const real *a = b->in[ANCHOR] + i * b->row[ANCHOR],
+                   *p = b->in[POSITIVE] + i * b->row[POSITIVE],
                    *q = b->in[NEGATIVE] + i * b->row[NEGATIVE];
-        const real far = distance(a, q, b), swapped = b->param[SWAP].integer ? distance(p, q, b) : INFINITY;
-        const real lack = distance(a, p, b) - (swapped < far ? swapped : far) + b->param[MARGIN].number;
+        const real far = distance(a, q, b),
+                   swapped = b->param[SWAP].integer ? distance(p, q, b) : INFINITY;
+        const real lack =
+            distance(a, p, b) - (swapped < far ? swapped : far) + b->param[MARGIN].number;
         b->term[i] = positive(lack);
 
         real *grad[3] = {NULL};
@@ -167,7 +180,8 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
     if (plan->param[DISTANCE].integer == COSINE)
         return (struct loss_cost){600 * distances_of, 3, 10, 10};
     const bool usual = p == 1 || p == 2;
-    const real value = (usual ? 5 : 65) * distances_of, gradient = (usual ? 12 : 105) * distances_of;
+    const real value = (usual ? 5 : 65) * distances_of,
+               gradient = (usual ? 12 : 105) * distances_of;
     return (struct loss_cost){40, value, gradient, gradient};
 }
 
@@ -180,8 +194,9 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     const size_t n = anchor->shape[anchor->rank - 1];
     const real p = plan->param[NORM].number;
     if (plan->param[DISTANCE].integer != COSINE && isinf(pow((real)n, 1 / p)))
-        return loss_fail_at(error, LOSS_INVALID, "/p", "p is %.17g; the norm of %zu numbers overflows where it is below %.2g", p,
-                            n, log((real)n) / 709 + 0.0001);
+        return loss_fail_at(error, LOSS_INVALID, "/p",
+                            "p is %.17g; the norm of %zu numbers overflows where it is below %.2g",
+                            p, n, log((real)n) / 709 + 0.0001);
     return loss_shape_rows(plan, 1, error);
 }
 
@@ -202,28 +217,43 @@ const struct loss_descriptor loss_triplet_margin = {
                 "triplet_margin_with_distance_loss"},
     .title = "Triplet margin",
     .doc = "An anchor should be nearer to the positive than to the negative, by the margin.",
-    .formula =
-        "l = max(0, d(a, p) - d(a, n) + margin), d(u, v) = ||u - v + eps||_p; swap: min(d(a, n), d(p, n)) in place of d(a, n); "
-        "distance cosine: d(u, v) = 1 - cos(u, v)",
+    .formula = "l = max(0, d(a, p) - d(a, n) + margin), d(u, v) = ||u - v + eps||_p; swap: "
+               "min(d(a, n), d(p, n)) in place of d(a, n); "
+               "distance cosine: d(u, v) = 1 - cos(u, v)",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
-            [ANCHOR] = {"anchor", "vectors", "(N, D) or (D)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [POSITIVE] = {"positive", "vectors that should be near", "that of anchor", LOSS_REAL, .prediction = true,
-                          .differentiable = true},
-            [NEGATIVE] = {"negative", "vectors that should be far", "that of anchor", LOSS_REAL, .prediction = true,
-                          .differentiable = true},
+            [ANCHOR] = {"anchor", "vectors", "(N, D) or (D)", LOSS_REAL, .prediction = true,
+                        .differentiable = true},
+            [POSITIVE] = {"positive", "vectors that should be near", "that of anchor", LOSS_REAL,
+                          .prediction = true, .differentiable = true},
+            [NEGATIVE] = {"negative", "vectors that should be far", "that of anchor", LOSS_REAL,
+                          .prediction = true, .differentiable = true},
         },
     .params =
         {
-            [MARGIN] = {"margin", "by how much nearer", LOSS_NUMBER, {1, 1}, .has_min = true, .above_min = true},
-            [NORM] = {"p", "which norm; infinite: the largest difference", LOSS_NUMBER, {2, 2}, .has_min = true,
-                      .above_min = true, .infinite = true},
+            [MARGIN] = {"margin",
+                        "by how much nearer",
+                        LOSS_NUMBER,
+                        {1, 1},
+                        .has_min = true,
+                        .above_min = true},
+            [NORM] = {"p",
+                      "which norm; infinite: the largest difference",
+                      LOSS_NUMBER,
+                      {2, 2},
+                      .has_min = true,
+                      .above_min = true,
+                      .infinite = true},
             [EPS] = {"eps", "added to each difference", LOSS_NUMBER, {1e-6, 0}},
-            [SWAP] = {"swap", "take the negative's distance from the positive where that is less", LOSS_BOOLEAN},
-            [DISTANCE] = {"distance", "euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity", LOSS_CHOICE,
-                          .choices = distances},
+            [SWAP] = {"swap", "take the negative's distance from the positive where that is less",
+                      LOSS_BOOLEAN},
+            [DISTANCE] = {"distance",
+                          "euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity",
+                          LOSS_CHOICE, .choices = distances},
         },
     .example = &example,
-    .method = &(const struct loss_method){.cost_of = cost_of, .shape = shape, .kernel = triplet_margin_kernel},
+    .method = &(const struct loss_method){.cost_of = cost_of,
+                                          .shape = shape,
+                                          .kernel = triplet_margin_kernel},
 };

@@ -1,5 +1,5 @@
-/* Tweedie deviance. B. Jorgensen, The theory of dispersion models, 1997; sklearn.metrics.mean_tweedie_deviance; with log_input
-   XGBoost's objective reg:tweedie. */
+/* Tweedie deviance. B. Jorgensen, The theory of dispersion models, 1997;
+   sklearn.metrics.mean_tweedie_deviance; with log_input XGBoost's objective reg:tweedie. */
 #include "kernel/elementwise.h"
 
 #include <stdio.h>
@@ -14,9 +14,10 @@ static inline real box_cox(real a, real log_r)
 }
 
 /*
- * f(r) = (max(r, 0)^a - a r + a - 1) / (a (a - 1)) for a = 2 - p, or its limit for a = 0 and 1, in a form that keeps its digits
- * near these. Near r = 1 it is about (r - 1)^2 / 2: there, of t = r - 1, by its binomial series t^2 / 2 + (a - 2) t^3 / 6 + ...
- * with c_(k+1) = c_k (a - k) / (k + 1), as long as a t is small.
+ * f(r) = (max(r, 0)^a - a r + a - 1) / (a (a - 1)) for a = 2 - p, or its limit for a = 0 and 1, in
+ * a form that keeps its digits near these. Near r = 1 it is about (r - 1)^2 / 2: there, of t = r -
+ * 1, by its binomial series t^2 / 2 + (a - 2) t^3 / 6 + ... with c_(k+1) = c_k (a - k) / (k + 1),
+ * as long as a t is small.
  */
 static inline real unit_deviance(real r, real t, real a)
 {
@@ -34,7 +35,8 @@ static inline real unit_deviance(real r, real t, real a)
     return sum;
 }
 
-/* The same, times m^a, as it is written in textbooks: where m^a or r^a leaves the range of numbers, m or y is far larger. */
+/* The same, times m^a, as it is written in textbooks: where m^a or r^a leaves the range of numbers,
+ * m or y is far larger. */
 static inline real plain_deviance(real m, real y, real a)
 {
     return pow(larger_of(y, 0), a) / (a * (a - 1)) - y * pow(m, a - 1) / (a - 1) + pow(m, a) / a;
@@ -43,7 +45,8 @@ static inline real plain_deviance(real m, real y, real a)
 /* The deviance of a target y from a mean m. */
 static inline real deviance(real m, real y, real power)
 {
-    const real a = 2 - power, scale = pow(m, a), l = 2 * scale * unit_deviance(y / m, (y - m) / m, a);
+    const real a = 2 - power, scale = pow(m, a),
+               l = 2 * scale * unit_deviance(y / m, (y - m) / m, a);
     return (l - l == 0 && scale > 0) || a == 0 || a == 1 ? l : 2 * plain_deviance(m, y, a);
 }
 
@@ -61,9 +64,10 @@ static inline real sum_of_exponentials(real a, real b, real u, real v)
     return isinf(first) && isinf(second) ? exp(u) * (a + b * exp(v - u)) : first + second;
 }
 
-/* Of means m: l = 2 m^(2 - p) f(y / m), the deviance 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)],
-   (y - m)^2 for p = 0. Of logarithms x: l = -y exp((1 - p) x) / (1 - p) + exp((2 - p) x) / (2 - p), where for p = 1 the first
-   term is -y x, and for p = 2 the second one is x. */
+/* Of means m: l = 2 m^(2 - p) f(y / m), the deviance 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y m^(1-p)
+   / (1-p) + m^(2-p) / (2-p)], (y - m)^2 for p = 0. Of logarithms x: l = -y exp((1 - p) x) / (1 - p)
+   + exp((2 - p) x) / (2 - p), where for p = 1 the first term is -y x, and for p = 2 the second one
+   is x. */
 FORMULA(tweedie)
 {
     const real x = in[INPUT], y = in[TARGET], power = p[POWER];
@@ -72,14 +76,17 @@ FORMULA(tweedie)
         const real poisson = exp(x) - (y == 0 ? 0 : y * x), gamma = (y == 0 ? 0 : y * exp(-x)) + x;
         const real between = sum_of_exponentials(-y / a, 1 / b, a * x, b * x);
         return (struct element){
-            .term = power == 1 ? poisson : power == 2 ? gamma : between,
+            .term = power == 1   ? poisson
+                    : power == 2 ? gamma
+                                 : between,
             .grad = {[INPUT] = sum_of_exponentials(-y, 1, a * x, b * x)},
             .hess = {[INPUT] = sum_of_exponentials(-a * y, b, a * x, b * x)},
             .invalid = power >= 1 && y < 0 ? INVALID(TARGET) : 0,
         };
     }
     if (power == 0)
-        return (struct element){.term = (y - x) * (y - x), .grad = {[INPUT] = 2 * (x - y)}, .hess = {[INPUT] = 2}};
+        return (struct element){
+            .term = (y - x) * (y - x), .grad = {[INPUT] = 2 * (x - y)}, .hess = {[INPUT] = 2}};
     const real t = (y - x) / x;
     return (struct element){
         .term = deviance(x, y, power),
@@ -95,17 +102,20 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     if (plan->param[LOG_INPUT].integer)
         return (struct loss_cost){0, 14, 15, 16};
-    return plan->param[POWER].number == 0 ? (struct loss_cost){0, 1, 1.5, 2} : (struct loss_cost){0, 48, 60, 72};
+    return plan->param[POWER].number == 0 ? (struct loss_cost){0, 1, 1.5, 2}
+                                          : (struct loss_cost){0, 48, 60, 72};
 }
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
     const bool above_0 = plan->param[POWER].number >= 2 && !plan->param[LOG_INPUT].integer;
     if (tensor == INPUT)
-        snprintf(text, size, "means must be greater than 0 (for their logarithms there is log_input)");
+        snprintf(text, size,
+                 "means must be greater than 0 (for their logarithms there is log_input)");
     else
-        snprintf(text, size, above_0 ? "targets must be greater than 0 where p is 2 or more"
-                                      : "targets must not be negative where p is 1 or more");
+        snprintf(text, size,
+                 above_0 ? "targets must be greater than 0 where p is 2 or more"
+                         : "targets must not be negative where p is 1 or more");
 }
 
 /* No distribution has a power between 0 and 1. */
@@ -113,12 +123,14 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     const real power = plan->param[POWER].number;
     if (power > 0 && power < 1)
-        return loss_fail_at(error, LOSS_INVALID, "/p", "p is %.17g; it must be at most 0, or at least 1", power);
+        return loss_fail_at(error, LOSS_INVALID, "/p",
+                            "p is %.17g; it must be at most 0, or at least 1", power);
     return loss_shape_broadcast_warn(plan, error);
 }
 
 static const struct loss_example example = {
-    .tensors = {[INPUT] = {1, {3}, NUMBERS(0.1, 1.2, 0.7)}, [TARGET] = {1, {3}, NUMBERS(0, 4, 1.5)}},
+    .tensors =
+        {[INPUT] = {1, {3}, NUMBERS(0.1, 1.2, 0.7)}, [TARGET] = {1, {3}, NUMBERS(0, 4, 1.5)}},
     .params = {[POWER] = {true, {1.3, 0}}, [LOG_INPUT] = {true, {1, 1}}},
 };
 
@@ -126,21 +138,31 @@ const struct loss_descriptor loss_tweedie = {
     .name = "tweedie",
     .aliases = {"tweedie_deviance"},
     .title = "Tweedie deviance",
-    .doc = "For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and gamma (p = 2). Of means it is "
-           "scikit-learn's deviance; with log_input, of their logarithms, XGBoost's negative log likelihood.",
-    .formula = "l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y exp((1-p) x) / "
-               "(1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, as for p = 1 2 [y log(y/x) - y + x]",
+    .doc = "For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and "
+           "gamma (p = 2). Of means it is "
+           "scikit-learn's deviance; with log_input, of their logarithms, XGBoost's negative log "
+           "likelihood.",
+    .formula = "l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; "
+               "log_input: l = -y exp((1-p) x) / "
+               "(1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, "
+               "as for p = 1 2 [y log(y/x) - y + x]",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
     .tensors =
         {
-            [INPUT] = {"input", "predicted means, greater than 0, or their logarithms", "(*)", LOSS_REAL, .prediction = true,
-                       .differentiable = true},
-            [TARGET] = {"target", "what was observed: 0 or more with p in [1, 2), above 0 with p of 2 or more", "(*), broadcast against input", LOSS_REAL},
+            [INPUT] = {"input", "predicted means, greater than 0, or their logarithms", "(*)",
+                       LOSS_REAL, .prediction = true, .differentiable = true},
+            [TARGET] =
+                {"target",
+                 "what was observed: 0 or more with p in [1, 2), above 0 with p of 2 or more",
+                 "(*), broadcast against input", LOSS_REAL},
         },
     .params =
         {
-            [POWER] = {"p", "variance power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian; not between 0 and 1", LOSS_NUMBER,
+            [POWER] = {"p",
+                       "variance power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian; not "
+                       "between 0 and 1",
+                       LOSS_NUMBER,
                        {1.5, 0}},
             [LOG_INPUT] = {"log_input", "the input holds logarithms of the means", LOSS_BOOLEAN},
         },

@@ -71,8 +71,10 @@ bool loss_value_is_null(struct loss_value value)
 
 const char *loss_reduction_name(enum loss_reduction reduction)
 {
-    static const char *const names[LOSS_REDUCTION_COUNT] = {
-        [LOSS_MEAN] = "mean", [LOSS_SUM] = "sum", [LOSS_NONE] = "none", [LOSS_BATCHMEAN] = "batchmean"};
+    static const char *const names[LOSS_REDUCTION_COUNT] = {[LOSS_MEAN] = "mean",
+                                                            [LOSS_SUM] = "sum",
+                                                            [LOSS_NONE] = "none",
+                                                            [LOSS_BATCHMEAN] = "batchmean"};
     return names[reduction];
 }
 

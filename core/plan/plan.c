@@ -1,5 +1,6 @@
 /*
- * From a request to a plan: everything that can be refused without looking at the numbers is refused here.
+ * From a request to a plan: everything that can be refused without looking at the numbers is
+ * refused here.
  */
 #include "dispatch/kernel_table.h"
 #include "kernel/loss_kernel.h"
@@ -9,8 +10,8 @@
 #include <string.h>
 
 /* Fails at a top-level field: error->path is "/" and its name. */
-__attribute__((format(printf, 3, 4))) static enum loss_status fail_field(struct loss_error *error, const char *name,
-                                                                         const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum loss_status
+fail_field(struct loss_error *error, const char *name, const char *format, ...)
 {
     char path[64], message[sizeof error->message];
     snprintf(path, sizeof path, "/%s", name);
@@ -29,11 +30,13 @@ void loss_request_init(struct loss_request *request, const struct loss_descripto
 }
 
 /* Whether a tensor is one at all; `name` is that of its field. */
-static enum loss_status check_tensor(const struct loss_tensor *tensor, const char *name, struct loss_error *error)
+static enum loss_status check_tensor(const struct loss_tensor *tensor, const char *name,
+                                     struct loss_error *error)
 {
     size_t count;
     if (tensor->rank < 0 || tensor->rank > LOSS_MAX_RANK)
-        return fail_field(error, name, "%s has %d dimensions; the most is %d", name, tensor->rank, LOSS_MAX_RANK);
+        return fail_field(error, name, "%s has %d dimensions; the most is %d", name, tensor->rank,
+                          LOSS_MAX_RANK);
     if ((unsigned)tensor->dtype >= LOSS_DTYPE_COUNT)
         return fail_field(error, name, "%s has a dtype that there is not", name);
     if (!loss_tensor_count(tensor, &count))
@@ -41,13 +44,15 @@ static enum loss_status check_tensor(const struct loss_tensor *tensor, const cha
     return LOSS_OK;
 }
 
-static enum loss_status take_tensors(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
+static enum loss_status take_tensors(struct loss_plan *plan, const struct loss_request *request,
+                                     struct loss_error *error)
 {
     for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
         const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
         const struct loss_tensor *tensor = request->tensor[k];
         if (!tensor && !spec->optional)
-            return fail_field(error, spec->name, "%s is missing: %s, of shape %s", spec->name, spec->doc, spec->shape);
+            return fail_field(error, spec->name, "%s is missing: %s, of shape %s", spec->name,
+                              spec->doc, spec->shape);
         if (!tensor)
             continue;
         if (check_tensor(tensor, spec->name, error) != LOSS_OK)
@@ -69,7 +74,8 @@ static const char *number_text(double x, char *text)
     return text;
 }
 
-static enum loss_status check_param(const struct loss_param_spec *spec, struct loss_value value, struct loss_error *error)
+static enum loss_status check_param(const struct loss_param_spec *spec, struct loss_value value,
+                                    struct loss_error *error)
 {
     const double x = value.number;
     char text[NUMBER_TEXT];
@@ -80,20 +86,25 @@ static enum loss_status check_param(const struct loss_param_spec *spec, struct l
     if (isnan(x))
         return fail_field(error, spec->name, "%s must be a number", spec->name);
     if (isinf(x) && !spec->infinite)
-        return fail_field(error, spec->name, "%s is %s; it must be finite", spec->name, number_text(x, text));
+        return fail_field(error, spec->name, "%s is %s; it must be finite", spec->name,
+                          number_text(x, text));
     if ((low || high) && spec->has_min && spec->has_max)
-        return fail_field(error, spec->name, "%s is %s; it must be in %c%g, %g%c", spec->name, number_text(x, text),
-                          spec->above_min ? '(' : '[', spec->min, spec->max, spec->below_max ? ')' : ']');
+        return fail_field(error, spec->name, "%s is %s; it must be in %c%g, %g%c", spec->name,
+                          number_text(x, text), spec->above_min ? '(' : '[', spec->min, spec->max,
+                          spec->below_max ? ')' : ']');
     if (low)
-        return fail_field(error, spec->name, "%s is %s; it must be %s %g", spec->name, number_text(x, text),
-                          spec->above_min ? "greater than" : "at least", spec->min);
+        return fail_field(error, spec->name, "%s is %s; it must be %s %g", spec->name,
+                          number_text(x, text), spec->above_min ? "greater than" : "at least",
+                          spec->min);
     if (high)
-        return fail_field(error, spec->name, "%s is %s; it must be %s %g", spec->name, number_text(x, text),
-                          spec->below_max ? "less than" : "at most", spec->max);
+        return fail_field(error, spec->name, "%s is %s; it must be %s %g", spec->name,
+                          number_text(x, text), spec->below_max ? "less than" : "at most",
+                          spec->max);
     return LOSS_OK;
 }
 
-static enum loss_status take_params(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
+static enum loss_status take_params(struct loss_plan *plan, const struct loss_request *request,
+                                    struct loss_error *error)
 {
     for (int k = 0; k < loss_param_specs(plan->loss); k++) {
         if (check_param(&plan->loss->params[k], request->param[k], error) != LOSS_OK)
@@ -103,25 +114,30 @@ static enum loss_status take_params(struct loss_plan *plan, const struct loss_re
     return LOSS_OK;
 }
 
-static enum loss_status take_reduction(struct loss_plan *plan, enum loss_reduction reduction, struct loss_error *error)
+static enum loss_status take_reduction(struct loss_plan *plan, enum loss_reduction reduction,
+                                       struct loss_error *error)
 {
     plan->reduction = reduction;
     if ((unsigned)reduction >= LOSS_REDUCTION_COUNT)
         return fail_field(error, "reduction", "there is no such reduction");
     if (plan->loss->reductions >> reduction & 1)
         return LOSS_OK;
-    return fail_field(error, "reduction", "%s has no reduction '%s'", plan->loss->name, loss_reduction_name(reduction));
+    return fail_field(error, "reduction", "%s has no reduction '%s'", plan->loss->name,
+                      loss_reduction_name(reduction));
 }
 
 /* What is computed in: what the request says, else float64 where a prediction is. */
-static enum loss_status choose_dtype(struct loss_plan *plan, enum loss_dtype dtype, struct loss_error *error)
+static enum loss_status choose_dtype(struct loss_plan *plan, enum loss_dtype dtype,
+                                     struct loss_error *error)
 {
     if ((unsigned)dtype >= LOSS_DTYPE_COUNT)
         return fail_field(error, "dtype", "there is no such dtype");
     if (dtype != LOSS_ANY && dtype != LOSS_FLOAT32 && dtype != LOSS_FLOAT64)
-        return fail_field(error, "dtype", "dtype is %s; losses are computed in float32 or float64", loss_dtype_name(dtype));
+        return fail_field(error, "dtype", "dtype is %s; losses are computed in float32 or float64",
+                          loss_dtype_name(dtype));
     for (int k = 0; dtype == LOSS_ANY && k < loss_tensor_specs(plan->loss); k++)
-        if (plan->loss->tensors[k].prediction && plan->present[k] && plan->tensor[k].dtype == LOSS_FLOAT64)
+        if (plan->loss->tensors[k].prediction && plan->present[k] &&
+            plan->tensor[k].dtype == LOSS_FLOAT64)
             dtype = LOSS_FLOAT64;
     plan->dtype = dtype == LOSS_ANY ? LOSS_FLOAT32 : dtype;
     return LOSS_OK;
@@ -144,33 +160,40 @@ static enum loss_status settle_dtypes(struct loss_plan *plan, struct loss_error 
             return fail_field(error, spec->name, "%s is %s; class indices are integers", spec->name,
                               loss_dtype_name(tensor->dtype));
         if (spec->kind == LOSS_CLASSES && !plan->indexed[k] && !is_float)
-            return fail_field(error, spec->name, "%s is %s but has the input's shape; class probabilities are floating point",
-                              spec->name, loss_dtype_name(tensor->dtype));
+            return fail_field(
+                error, spec->name,
+                "%s is %s but has the input's shape; class probabilities are floating point",
+                spec->name, loss_dtype_name(tensor->dtype));
     }
     return LOSS_OK;
 }
 
 /* A derivative with respect to tensor k, for `field`: "grad" or "hess". */
-static enum loss_status check_derivative(const struct loss_plan *plan, const char *field, int k, struct loss_error *error)
+static enum loss_status check_derivative(const struct loss_plan *plan, const char *field, int k,
+                                         struct loss_error *error)
 {
     const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
     if (k >= loss_tensor_specs(plan->loss))
-        return fail_field(error, field, "%s has no tensor %d to differentiate", plan->loss->name, k);
+        return fail_field(error, field, "%s has no tensor %d to differentiate", plan->loss->name,
+                          k);
     if (!spec->differentiable)
-        return fail_field(error, field, "%s has no gradient with respect to %s", plan->loss->name, spec->name);
+        return fail_field(error, field, "%s has no gradient with respect to %s", plan->loss->name,
+                          spec->name);
     if (!plan->present[k])
         return fail_field(error, field, "there is no %s to differentiate", spec->name);
     if (plan->indexed[k])
-        return fail_field(error, field, "%s holds class indices, which have no gradient", spec->name);
+        return fail_field(error, field, "%s holds class indices, which have no gradient",
+                          spec->name);
     if (!loss_dtype_is_float(plan->tensor[k].dtype))
-        return fail_field(error, field, "%s is %s; only floating point tensors have a gradient", spec->name,
-                          loss_dtype_name(plan->tensor[k].dtype));
+        return fail_field(error, field, "%s is %s; only floating point tensors have a gradient",
+                          spec->name, loss_dtype_name(plan->tensor[k].dtype));
     return LOSS_OK;
 }
 
 /* Fills `out` with the shapes of the derivatives in `mask`. */
-static enum loss_status take_derivatives(const struct loss_plan *plan, uint32_t mask, const char *field,
-                                         struct loss_tensor out[], struct loss_error *error)
+static enum loss_status take_derivatives(const struct loss_plan *plan, uint32_t mask,
+                                         const char *field, struct loss_tensor out[],
+                                         struct loss_error *error)
 {
     if (mask >> LOSS_MAX_TENSORS)
         return fail_field(error, field, "%s has no such tensor to differentiate", plan->loss->name);
@@ -203,7 +226,8 @@ static enum loss_status take_hess(struct loss_plan *plan, uint32_t mask, struct 
     return take_derivatives(plan, mask, "hess", plan->hess, error);
 }
 
-static enum loss_status take_grad_output(struct loss_plan *plan, const struct loss_tensor *upstream, struct loss_error *error)
+static enum loss_status take_grad_output(struct loss_plan *plan, const struct loss_tensor *upstream,
+                                         struct loss_error *error)
 {
     if (!upstream)
         return LOSS_OK;
@@ -212,10 +236,11 @@ static enum loss_status take_grad_output(struct loss_plan *plan, const struct lo
         return error->status;
     if (upstream->rank > 0 && !loss_same_shape(upstream, &plan->output))
 
-        return fail_field(error, "grad_output", "grad_output has shape %.64s; it must be a number%s%.64s",
-                          loss_shape_text(upstream, shape),
-                          plan->reduction == LOSS_NONE ? ", or of the loss's shape, " : ", since the loss is one",
-                          plan->reduction == LOSS_NONE ? loss_shape_text(&plan->output, wanted) : "");
+        return fail_field(
+            error, "grad_output", "grad_output has shape %.64s; it must be a number%s%.64s",
+            loss_shape_text(upstream, shape),
+            plan->reduction == LOSS_NONE ? ", or of the loss's shape, " : ", since the loss is one",
+            plan->reduction == LOSS_NONE ? loss_shape_text(&plan->output, wanted) : "");
     plan->has_grad_output = true;
     plan->grad_output = *upstream;
     if (upstream->dtype == LOSS_ANY)
@@ -223,18 +248,23 @@ static enum loss_status take_grad_output(struct loss_plan *plan, const struct lo
     return LOSS_OK;
 }
 
-static enum loss_status take_sample_weight(struct loss_plan *plan, const struct loss_tensor *weight, struct loss_error *error)
+static enum loss_status take_sample_weight(struct loss_plan *plan, const struct loss_tensor *weight,
+                                           struct loss_error *error)
 {
     if (!weight)
         return LOSS_OK;
     char shape[LOSS_SHAPE_TEXT], wanted[LOSS_SHAPE_TEXT];
     if (check_tensor(weight, "sample_weight", error) != LOSS_OK)
         return error->status;
-    const bool for_rows = weight->rank == 1 && plan->terms.rank > 1 && weight->shape[0] == plan->terms.shape[0];
+    const bool for_rows =
+        weight->rank == 1 && plan->terms.rank > 1 && weight->shape[0] == plan->terms.shape[0];
     if (!for_rows && !loss_same_shape(weight, &plan->terms))
-        return fail_field(error, "sample_weight", "sample_weight has shape %.64s; it must be that of the loss terms, %.64s%s",
-                          loss_shape_text(weight, shape), loss_shape_text(&plan->terms, wanted),
-                          plan->terms.rank > 1 ? ", or hold a weight for each index of their first dimension" : "");
+        return fail_field(
+            error, "sample_weight",
+            "sample_weight has shape %.64s; it must be that of the loss terms, %.64s%s",
+            loss_shape_text(weight, shape), loss_shape_text(&plan->terms, wanted),
+            plan->terms.rank > 1 ? ", or hold a weight for each index of their first dimension"
+                                 : "");
     plan->has_sample_weight = true;
     plan->sample_weight = *weight;
     if (weight->dtype == LOSS_ANY)
@@ -249,7 +279,8 @@ static void choose_divisor(struct loss_plan *plan)
 
     if (plan->reduction == LOSS_MEAN)
         plan->divisor = (double)loss_tensor_elements(&plan->terms);
-    if (plan->reduction == LOSS_BATCHMEAN && plan->tensor[0].rank > 0) /* a single number is a batch of one */
+    if (plan->reduction == LOSS_BATCHMEAN &&
+        plan->tensor[0].rank > 0) /* a single number is a batch of one */
         plan->divisor = (double)plan->tensor[0].shape[0];
 }
 
@@ -264,18 +295,22 @@ static void count_elements(struct loss_plan *plan)
         plan->elements = plan->loss->method->elements(plan);
 }
 
-enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request, struct loss_error *error)
+enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *request,
+                           struct loss_error *error)
 {
     *plan = (struct loss_plan){.loss = request->loss};
     if (!request->loss)
         return loss_fail(error, LOSS_NOT_FOUND, "there is no loss to plan");
     size_t terms;
-    if (take_tensors(plan, request, error) != LOSS_OK || take_params(plan, request, error) != LOSS_OK ||
-        take_reduction(plan, request->reduction, error) != LOSS_OK || choose_dtype(plan, request->dtype, error) != LOSS_OK ||
+    if (take_tensors(plan, request, error) != LOSS_OK ||
+        take_params(plan, request, error) != LOSS_OK ||
+        take_reduction(plan, request->reduction, error) != LOSS_OK ||
+        choose_dtype(plan, request->dtype, error) != LOSS_OK ||
         plan->loss->method->shape(plan, error) != LOSS_OK || settle_dtypes(plan, error) != LOSS_OK)
         return error->status;
     if (!loss_tensor_count(&plan->terms, &terms))
-        return loss_fail(error, LOSS_INVALID, "the broadcast loss has more terms than can be addressed");
+        return loss_fail(error, LOSS_INVALID,
+                         "the broadcast loss has more terms than can be addressed");
     choose_divisor(plan);
     count_elements(plan);
     plan->output = (struct loss_tensor){.dtype = LOSS_FLOAT64};
@@ -284,7 +319,8 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
         plan->output.dtype = plan->dtype;
     }
     if (take_sample_weight(plan, request->sample_weight, error) != LOSS_OK ||
-        take_grad(plan, request->grad, error) != LOSS_OK || take_hess(plan, request->hess, error) != LOSS_OK ||
+        take_grad(plan, request->grad, error) != LOSS_OK ||
+        take_hess(plan, request->hess, error) != LOSS_OK ||
         take_grad_output(plan, request->grad_output, error) != LOSS_OK)
         return error->status;
     plan->work = loss_kernels()->work(plan);

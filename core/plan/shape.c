@@ -1,7 +1,9 @@
 /*
- * Shape rules: which terms a loss has, and which axis of each tensor runs along which dimension of them.
+ * Shape rules: which terms a loss has, and which axis of each tensor runs along which dimension of
+ * them.
  *
- * Each rule is a function of the shapes alone. It fills plan->terms and plan->axis, or says which tensor does not fit and why.
+ * Each rule is a function of the shapes alone. It fills plan->terms and plan->axis, or says which
+ * tensor does not fit and why.
  */
 #include "kernel/loss_kernel.h"
 
@@ -14,7 +16,8 @@ static const char *name_of(const struct loss_plan *plan, int tensor)
     return plan->loss->tensors[tensor].name;
 }
 
-enum loss_status loss_misfit(const struct loss_plan *plan, struct loss_error *error, int tensor, const char *why, ...)
+enum loss_status loss_misfit(const struct loss_plan *plan, struct loss_error *error, int tensor,
+                             const char *why, ...)
 {
     char path[64], shape[LOSS_SHAPE_TEXT], reason[240];
     snprintf(path, sizeof path, "/%s", name_of(plan, tensor));
@@ -37,9 +40,10 @@ void loss_warn(struct loss_plan *plan, const char *text)
         }
 }
 
-/* ---- elementwise ---------------------------------------------------------------------------------------------------- */
+/* ---- elementwise ---- */
 
-/* Widens `into` so that `shape` broadcasts to it; false if they do not fit (then `into` is spoilt). */
+/* Widens `into` so that `shape` broadcasts to it; false if they do not fit (then `into` is spoilt).
+ */
 static bool broadcast(struct loss_tensor *into, const struct loss_tensor *shape)
 {
     const int rank = shape->rank > into->rank ? shape->rank : into->rank;
@@ -61,7 +65,8 @@ bool loss_broadcasts_to(const struct loss_tensor *tensor, const struct loss_tens
     return broadcast(&wide, tensor) && loss_same_shape(&wide, shape);
 }
 
-/* Every axis of tensor k runs along the dimension of the terms that it is aligned with, from the last. */
+/* Every axis of tensor k runs along the dimension of the terms that it is aligned with, from the
+ * last. */
 static void align_last(struct loss_plan *plan, int k)
 {
     for (int axis = 0; axis < plan->tensor[k].rank; axis++)
@@ -92,8 +97,8 @@ enum loss_status loss_shape_broadcast(struct loss_plan *plan, struct loss_error 
             continue;
         const struct loss_tensor before = plan->terms;
         if (!broadcast(&plan->terms, &plan->tensor[k]))
-            return loss_misfit(plan, error, k, "it does not broadcast with %s of %s", loss_shape_text(&before, shape),
-                               name_of(plan, 0));
+            return loss_misfit(plan, error, k, "it does not broadcast with %s of %s",
+                               loss_shape_text(&before, shape), name_of(plan, 0));
     }
     return align_all(plan, error);
 }
@@ -103,7 +108,8 @@ enum loss_status loss_shape_broadcast_warn(struct loss_plan *plan, struct loss_e
     if (loss_shape_broadcast(plan, error) != LOSS_OK)
         return error->status;
     if (!loss_same_shape(&plan->tensor[0], &plan->tensor[1]))
-        loss_warn(plan, "the target's shape differs from the input's: they are broadcast, which is likely not what was meant");
+        loss_warn(plan, "the target's shape differs from the input's: they are broadcast, which is "
+                        "likely not what was meant");
     return LOSS_OK;
 }
 
@@ -113,7 +119,8 @@ enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *erro
     const struct loss_tensor *first = &plan->tensor[0];
     for (int k = 1; k < loss_tensor_specs(plan->loss); k++)
         if (!plan->loss->tensors[k].optional && !loss_same_shape(first, &plan->tensor[k]))
-            return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0), loss_shape_text(first, shape));
+            return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0),
+                               loss_shape_text(first, shape));
     plan->terms = (struct loss_tensor){.rank = first->rank};
     memcpy(plan->terms.shape, first->shape, sizeof first->shape);
     return align_all(plan, error);
@@ -128,24 +135,28 @@ enum loss_status loss_shape_weighted(struct loss_plan *plan, struct loss_error *
 void loss_weigh_weights(struct loss_block *b)
 {
     for (size_t i = 0; i < b->n; i++)
-        b->term[i] = b->in[WEIGHTED_WEIGHT] ? b->in[WEIGHTED_WEIGHT][i] : (real)b->in32[WEIGHTED_WEIGHT][i];
+        b->term[i] =
+            b->in[WEIGHTED_WEIGHT] ? b->in[WEIGHTED_WEIGHT][i] : (real)b->in32[WEIGHTED_WEIGHT][i];
 }
 
-/* ---- rows ----------------------------------------------------------------------------------------------------------- */
+/* ---- rows ---- */
 
 enum { CLASSES_INPUT, CLASSES_TARGET, CLASSES_WEIGHT };
 
-/* Axes of a tensor with a class axis: that one lies within the terms, the others run along them in order. */
+/* Axes of a tensor with a class axis: that one lies within the terms, the others run along them in
+ * order. */
 static void align_around(struct loss_plan *plan, int k, int class_axis)
 {
     for (int axis = 0; axis < plan->tensor[k].rank; axis++)
-        plan->axis[k][axis] = axis == class_axis ? LOSS_WITHIN : (signed char)(axis - (axis > class_axis));
+        plan->axis[k][axis] =
+            axis == class_axis ? LOSS_WITHIN : (signed char)(axis - (axis > class_axis));
 }
 
 enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *error)
 {
     char shape[LOSS_SHAPE_TEXT];
-    const struct loss_tensor *input = &plan->tensor[CLASSES_INPUT], *target = &plan->tensor[CLASSES_TARGET];
+    const struct loss_tensor *input = &plan->tensor[CLASSES_INPUT],
+                             *target = &plan->tensor[CLASSES_TARGET];
     if (input->rank == 0)
         return loss_misfit(plan, error, CLASSES_INPUT, "it must be (C), (N, C) or (N, C, d1, ...)");
 
@@ -164,7 +175,8 @@ enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *e
         align_last(plan, CLASSES_TARGET);
     } else {
         char whole[LOSS_SHAPE_TEXT];
-        return loss_misfit(plan, error, CLASSES_TARGET, "it must be %.64s for class indices%s%.64s%s",
+        return loss_misfit(plan, error, CLASSES_TARGET,
+                           "it must be %.64s for class indices%s%.64s%s",
                            loss_shape_text(&plan->terms, shape), may_be_probabilities ? " or " : "",
                            may_be_probabilities ? loss_shape_text(input, whole) : "",
                            may_be_probabilities ? " for probabilities" : "");
@@ -173,7 +185,8 @@ enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *e
     const struct loss_tensor *weight = &plan->tensor[CLASSES_WEIGHT];
     const size_t classes = input->shape[class_axis];
     if (plan->present[CLASSES_WEIGHT] && (weight->rank != 1 || weight->shape[0] != classes))
-        return loss_misfit(plan, error, CLASSES_WEIGHT, "it must be (%zu,), a weight for each class", classes);
+        return loss_misfit(plan, error, CLASSES_WEIGHT,
+                           "it must be (%zu,), a weight for each class", classes);
     plan->axis[CLASSES_WEIGHT][0] = LOSS_WITHIN;
     return LOSS_OK;
 }
@@ -183,12 +196,14 @@ enum { PAIRS_INPUT1, PAIRS_INPUT2, PAIRS_TARGET };
 enum loss_status loss_shape_pairs(struct loss_plan *plan, struct loss_error *error)
 {
     char shape[LOSS_SHAPE_TEXT];
-    const struct loss_tensor *first = &plan->tensor[PAIRS_INPUT1], *second = &plan->tensor[PAIRS_INPUT2];
+    const struct loss_tensor *first = &plan->tensor[PAIRS_INPUT1],
+                             *second = &plan->tensor[PAIRS_INPUT2];
     if (first->rank != 1 && first->rank != 2)
-        return loss_misfit(plan, error, PAIRS_INPUT1, "it must be (N, D), or (D) for a single pair");
+        return loss_misfit(plan, error, PAIRS_INPUT1,
+                           "it must be (N, D), or (D) for a single pair");
     if (!loss_same_shape(first, second))
-        return loss_misfit(plan, error, PAIRS_INPUT2, "it must be that of %s, %s", name_of(plan, PAIRS_INPUT1),
-                           loss_shape_text(first, shape));
+        return loss_misfit(plan, error, PAIRS_INPUT2, "it must be that of %s, %s",
+                           name_of(plan, PAIRS_INPUT1), loss_shape_text(first, shape));
     plan->terms = (struct loss_tensor){.rank = first->rank - 1, .shape = {first->shape[0]}};
     if (!loss_same_shape(&plan->terms, &plan->tensor[PAIRS_TARGET]))
         return loss_misfit(plan, error, PAIRS_TARGET, "it must be %s, a label for each pair",
@@ -211,12 +226,14 @@ enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss
         if (!plan->present[k])
             continue;
         if (!optional && !loss_same_shape(first, tensor))
-            return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0), loss_shape_text(first, shape));
+            return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0),
+                               loss_shape_text(first, shape));
         bool fits = tensor->rank >= within && loss_broadcasts_to(tensor, first);
         for (int i = 1; fits && i <= within; i++)
             fits = tensor->shape[tensor->rank - i] == first->shape[first->rank - i];
         if (!fits)
-            return loss_misfit(plan, error, k, "it must broadcast to that of %s, %s, with the same last dimension",
+            return loss_misfit(plan, error, k,
+                               "it must broadcast to that of %s, %s, with the same last dimension",
                                name_of(plan, 0), loss_shape_text(first, shape));
         for (int axis = 0; axis < tensor->rank; axis++) {
             const int dim = first->rank - tensor->rank + axis;

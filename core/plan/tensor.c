@@ -9,11 +9,13 @@ static const struct {
     size_t size;
     bool is_float;
 } dtypes[LOSS_DTYPE_COUNT] = {
-    [LOSS_ANY] = {"any", 0, false},        [LOSS_FLOAT64] = {"float64", 8, true},   [LOSS_FLOAT32] = {"float32", 4, true},
-    [LOSS_FLOAT16] = {"float16", 2, true}, [LOSS_BFLOAT16] = {"bfloat16", 2, true}, [LOSS_INT64] = {"int64", 8, false},
-    [LOSS_INT32] = {"int32", 4, false},    [LOSS_INT16] = {"int16", 2, false},      [LOSS_INT8] = {"int8", 1, false},
-    [LOSS_UINT64] = {"uint64", 8, false},  [LOSS_UINT32] = {"uint32", 4, false},    [LOSS_UINT16] = {"uint16", 2, false},
-    [LOSS_UINT8] = {"uint8", 1, false},    [LOSS_BOOL] = {"bool", 1, false},
+    [LOSS_ANY] = {"any", 0, false},          [LOSS_FLOAT64] = {"float64", 8, true},
+    [LOSS_FLOAT32] = {"float32", 4, true},   [LOSS_FLOAT16] = {"float16", 2, true},
+    [LOSS_BFLOAT16] = {"bfloat16", 2, true}, [LOSS_INT64] = {"int64", 8, false},
+    [LOSS_INT32] = {"int32", 4, false},      [LOSS_INT16] = {"int16", 2, false},
+    [LOSS_INT8] = {"int8", 1, false},        [LOSS_UINT64] = {"uint64", 8, false},
+    [LOSS_UINT32] = {"uint32", 4, false},    [LOSS_UINT16] = {"uint16", 2, false},
+    [LOSS_UINT8] = {"uint8", 1, false},      [LOSS_BOOL] = {"bool", 1, false},
 };
 
 const char *loss_dtype_name(enum loss_dtype dtype)
@@ -49,7 +51,8 @@ bool loss_tensor_count(const struct loss_tensor *tensor, size_t *count)
         else if (__builtin_mul_overflow(product, tensor->shape[axis], &product))
             return false;
     }
-    /* Eight bytes an element is the most that any dtype takes; half of the address space is the most that an object can. */
+    /* Eight bytes an element is the most that any dtype takes; half of the address space is the
+     * most that an object can. */
     if (product > PTRDIFF_MAX / sizeof(double))
         return false;
     *count = zero ? 0 : product;
@@ -84,5 +87,6 @@ char *loss_shape_text(const struct loss_tensor *tensor, char *text)
 
 bool loss_same_shape(const struct loss_tensor *a, const struct loss_tensor *b)
 {
-    return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+    return a->rank == b->rank &&
+           memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
 }

@@ -1,13 +1,15 @@
 /* The names of content codings, and the choice between them. */
 #include "content/accept_encoding.h"
-#include "json/scanner.h"
 #include "content/media_type.h"
+#include "json/scanner.h"
 
 #include <string.h>
 #include <strings.h>
 
-static const char *const names[CODING_COUNT] = {
-    [CODING_IDENTITY] = "identity", [CODING_ZSTD] = "zstd", [CODING_GZIP] = "gzip", [CODING_DEFLATE] = "deflate"};
+static const char *const names[CODING_COUNT] = {[CODING_IDENTITY] = "identity",
+                                                [CODING_ZSTD] = "zstd",
+                                                [CODING_GZIP] = "gzip",
+                                                [CODING_DEFLATE] = "deflate"};
 
 const char coding_names[] = "zstd, gzip, deflate";
 
@@ -44,7 +46,8 @@ static bool is(struct element element, const char *name)
 /* CODING_COUNT if it is none of ours. */
 static enum coding coding_of(struct element element)
 {
-    if (is(element, "x-gzip")) /* what gzip was called once; to be taken as such (RFC 9110, section 8.4.1.3) */
+    if (is(element, "x-gzip")) /* what gzip was called once; to be taken as such (RFC 9110,
+                                  section 8.4.1.3) */
         return CODING_GZIP;
     for (enum coding coding = CODING_IDENTITY; coding < CODING_COUNT; coding++)
         if (is(element, names[coding]))
@@ -52,7 +55,7 @@ static enum coding coding_of(struct element element)
     return CODING_COUNT;
 }
 
-/* ---- what a body comes in ------------------------------------------------------------------------------------------- */
+/* ---- what a body comes in ---- */
 
 void coding_content_add(struct coding_content *content, const char *line)
 {
@@ -69,7 +72,8 @@ void coding_content_add(struct coding_content *content, const char *line)
     }
 }
 
-enum loss_status coding_content_check(const struct coding_content *content, struct loss_error *error)
+enum loss_status coding_content_check(const struct coding_content *content,
+                                      struct loss_error *error)
 {
     char quote[JSON_QUOTE];
     if (!content->refused)
@@ -77,13 +81,17 @@ enum loss_status coding_content_check(const struct coding_content *content, stru
     json_quote(content->refused, quote);
     quote[strcspn(quote, ",; \t")] = '\0';
     if (content->stacked)
-        return loss_fail(error, LOSS_UNSUPPORTED, "Content-Encoding puts '%s' upon '%s'; a body is taken in one coding at most",
-                         quote, names[content->coding]);
-    return loss_fail(error, LOSS_UNSUPPORTED,
-                     "Content-Encoding '%s' is not taken; send the body in zstd, gzip or deflate, or as it is", quote);
+        return loss_fail(
+            error, LOSS_UNSUPPORTED,
+            "Content-Encoding puts '%s' upon '%s'; a body is taken in one coding at most", quote,
+            names[content->coding]);
+    return loss_fail(
+        error, LOSS_UNSUPPORTED,
+        "Content-Encoding '%s' is not taken; send the body in zstd, gzip or deflate, or as it is",
+        quote);
 }
 
-/* ---- what an answer may go out in ----------------------------------------------------------------------------------- */
+/* ---- what an answer may go out in ---- */
 
 void coding_accept_add(struct coding_accept *accept, const char *line)
 {
@@ -112,7 +120,8 @@ struct coding_choice coding_choose(const struct coding_accept *accept)
     struct coding_choice choice = {.coding = CODING_IDENTITY};
     double best = accept->named[CODING_IDENTITY] ? accept->q[CODING_IDENTITY] : 0;
     /* Where nobody speaks of it, identity is taken, though without being preferred. */
-    choice.required = (accept->named[CODING_IDENTITY] || accept->named_any) && !(quality_of(accept, CODING_IDENTITY) > 0);
+    choice.required = (accept->named[CODING_IDENTITY] || accept->named_any) &&
+                      !(quality_of(accept, CODING_IDENTITY) > 0);
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
         const double q = quality_of(accept, coding);
         if (q > best || (q > 0 && q >= best && choice.coding == CODING_IDENTITY)) {

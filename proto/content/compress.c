@@ -1,8 +1,9 @@
 /*
  * Compressing with zlib and libzstd.
  *
- * A stream of deflate can be made in pieces that know nothing of each other, each but the last flushed to the end of a byte:
- * they are compressed side by side, and the checksums of the pieces combine to that of the whole.
+ * A stream of deflate can be made in pieces that know nothing of each other, each but the last
+ * flushed to the end of a byte: they are compressed side by side, and the checksums of the pieces
+ * combine to that of the whole.
  */
 #include "content/compress.h"
 #include "parallel.h"
@@ -15,8 +16,10 @@
 #include <zstd.h>
 
 enum {
-    PIECE = 1 << 20,       /* bytes that are compressed at a time; many windows, so that little is lost between pieces */
-    ZSTD_PIECE = 16 << 20, /* the same with zstd, which is a tenth slower in pieces: most answers are one */
+    PIECE = 1 << 20, /* bytes that are compressed at a time; many windows, so that little is lost
+                        between pieces */
+    ZSTD_PIECE =
+        16 << 20, /* the same with zstd, which is a tenth slower in pieces: most answers are one */
     LEVEL = 1,
     RAW_WINDOW = -15, /* zlib: windows of 32 KiB, without header and checksum */
     MEMORY_LEVEL = 8, /* zlib's default */
@@ -58,13 +61,15 @@ static void deflate_piece(void *context, size_t i, int thread)
     piece->trouble = allowance_cancelled(c->allowance);
     if (piece->trouble)
         return;
-    piece->trouble = deflateInit2(&stream, LEVEL, Z_DEFLATED, RAW_WINDOW, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK;
+    piece->trouble = deflateInit2(&stream, LEVEL, Z_DEFLATED, RAW_WINDOW, MEMORY_LEVEL,
+                                  Z_DEFAULT_STRATEGY) != Z_OK;
     if (piece->trouble)
         return;
     stream.next_out = (Bytef *)c->room + i * c->size;
     stream.avail_out = (uInt)c->size;
     const int status = deflate(&stream, last ? Z_FINISH : Z_SYNC_FLUSH);
-    piece->trouble = status != (last ? Z_STREAM_END : Z_OK) || stream.avail_in > 0 || stream.avail_out == 0;
+    piece->trouble =
+        status != (last ? Z_STREAM_END : Z_OK) || stream.avail_in > 0 || stream.avail_out == 0;
     piece->len = c->size - stream.avail_out;
     piece->check = c->gzip ? crc32(0, data, len) : adler32(adler32(0, NULL, 0), data, len);
     deflateEnd(&stream);
@@ -77,7 +82,8 @@ static size_t put_bytes(char *to, uint64_t value, size_t count, bool big_endian)
     return count;
 }
 
-/* Moves the pieces together, behind a header of `at` bytes, and puts the trailer behind them; returns where that ends. */
+/* Moves the pieces together, behind a header of `at` bytes, and puts the trailer behind them;
+ * returns where that ends. */
 static size_t join(const struct compression *c, char *out, size_t at)
 {
     uLong check = c->piece[0].check;
@@ -86,7 +92,8 @@ static size_t join(const struct compression *c, char *out, size_t at)
         memmove(out + at, c->room + i * c->size, c->piece[i].len);
         at += c->piece[i].len;
         if (i > 0)
-            check = c->gzip ? crc32_combine(check, c->piece[i].check, len) : adler32_combine(check, c->piece[i].check, len);
+            check = c->gzip ? crc32_combine(check, c->piece[i].check, len)
+                            : adler32_combine(check, c->piece[i].check, len);
     }
     at += put_bytes(out + at, check, 4, !c->gzip);
     if (c->gzip)
@@ -96,12 +103,14 @@ static size_t join(const struct compression *c, char *out, size_t at)
 
 static bool deflate_all(struct compression *c, int threads, struct buffer *out)
 {
-    static const char gzip_head[HEAD] = {'\x1f', '\x8b', 8, 0, 0, 0, 0, 0, 4, '\xff'}, zlib_head[] = {0x78, 0x01};
+    static const char gzip_head[HEAD] = {'\x1f', '\x8b', 8, 0, 0, 0, 0, 0, 4, '\xff'},
+                      zlib_head[] = {0x78, 0x01};
     const size_t head = c->gzip ? sizeof gzip_head : sizeof zlib_head;
     size_t size;
     c->count = c->len > 0 ? (c->len + PIECE - 1) / PIECE : 1;
     c->size = compressBound(PIECE) + FLUSH_ROOM;
-    if (__builtin_mul_overflow(c->count, c->size, &size) || __builtin_add_overflow(size, HEAD + TAIL, &size))
+    if (__builtin_mul_overflow(c->count, c->size, &size) ||
+        __builtin_add_overflow(size, HEAD + TAIL, &size))
         return false;
     c->piece = calloc(c->count, sizeof *c->piece);
     char *const bytes = c->piece ? buffer_take(out, size) : NULL;
@@ -117,7 +126,8 @@ static bool deflate_all(struct compression *c, int threads, struct buffer *out)
     return true;
 }
 
-/* Piece by piece, so that it can be given up between them. False where memory has run out, or nobody wants it any more. */
+/* Piece by piece, so that it can be given up between them. False where memory has run out, or
+ * nobody wants it any more. */
 static bool compress_pieces(ZSTD_CCtx *context, const char *data, size_t len, ZSTD_outBuffer *to,
                             const struct allowance *allowance)
 {
@@ -126,7 +136,8 @@ static bool compress_pieces(ZSTD_CCtx *context, const char *data, size_t len, ZS
                  !ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(context, len));
     for (ZSTD_inBuffer from = {data, 0, 0}; sound && (from.pos < len || left > 0);) {
         from.size = len - from.pos < ZSTD_PIECE ? len : from.pos + ZSTD_PIECE;
-        left = ZSTD_compressStream2(context, to, &from, from.size < len ? ZSTD_e_continue : ZSTD_e_end);
+        left = ZSTD_compressStream2(context, to, &from,
+                                    from.size < len ? ZSTD_e_continue : ZSTD_e_end);
         sound = !ZSTD_isError(left) && to->pos < to->size && !allowance_cancelled(allowance);
     }
     return sound;
@@ -145,10 +156,13 @@ static bool compress_zstd(const char *data, size_t len, struct buffer *out)
     return done;
 }
 
-bool compress_bytes(enum coding coding, const char *data, size_t len, int threads, struct buffer *out)
+bool compress_bytes(enum coding coding, const char *data, size_t len, int threads,
+                    struct buffer *out)
 {
-    struct compression c = {.gzip = coding == CODING_GZIP, .allowance = out->allowance, .data = data, .len = len};
-    const bool done = coding == CODING_ZSTD ? compress_zstd(data, len, out) : deflate_all(&c, threads, out);
+    struct compression c = {
+        .gzip = coding == CODING_GZIP, .allowance = out->allowance, .data = data, .len = len};
+    const bool done =
+        coding == CODING_ZSTD ? compress_zstd(data, len, out) : deflate_all(&c, threads, out);
     free(c.piece);
     if (!done)
         buffer_free(out);

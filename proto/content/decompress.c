@@ -1,8 +1,9 @@
 /*
  * Expanding with zlib and libzstd.
  *
- * Both write straight into the buffer that the body is read from. It grows by doubling, which costs little (block_cache.h), up to one
- * byte more than the limit: a body that reaches that byte is too large, one that does not leaves it to the NUL.
+ * Both write straight into the buffer that the body is read from. It grows by doubling, which costs
+ * little (block_cache.h), up to one byte more than the limit: a body that reaches that byte is too
+ * large, one that does not leaves it to the NUL.
  */
 #include "content/decompress.h"
 
@@ -15,8 +16,8 @@
 #include <zstd_errors.h>
 
 enum {
-    EXPAND_START = 4096, /* bytes of room at least */
-    EXPAND_RATIO = 4,    /* the first guess of what zlib's streams expand to; they do not say */
+    EXPAND_START = 4096,    /* bytes of room at least */
+    EXPAND_RATIO = 4,       /* the first guess of what zlib's streams expand to; they do not say */
     EXPAND_PIECE = 1 << 20, /* bytes that are read and written between two looks whether to stop */
     EXPAND_WINDOW_LOG = 23,
     GZIP_WINDOW = 15 + 16, /* zlib: windows of up to 32 KiB, with gzip's header */
@@ -33,29 +34,32 @@ struct expansion {
     struct loss_error *error;
 };
 
-/* ---- what can go wrong ---------------------------------------------------------------------------------------------- */
+/* ---- what can go wrong ---- */
 
-__attribute__((format(printf, 3, 4))) static enum loss_status malformed(struct expansion *e, size_t at, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum loss_status
+malformed(struct expansion *e, size_t at, const char *format, ...)
 {
     char what[160];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    loss_fail(e->error, LOSS_MALFORMED, "the body is not sound %s: %s, at byte %zu of %zu", coding_name(e->coding), what, at,
-              e->len);
+    loss_fail(e->error, LOSS_MALFORMED, "the body is not sound %s: %s, at byte %zu of %zu",
+              coding_name(e->coding), what, at, e->len);
     e->error->offset = (int64_t)at;
     return LOSS_MALFORMED;
 }
 
 static enum loss_status no_memory(struct expansion *e)
 {
-    return loss_fail(e->error, LOSS_UNAVAILABLE, "there is not enough memory to expand the body at the moment");
+    return loss_fail(e->error, LOSS_UNAVAILABLE,
+                     "there is not enough memory to expand the body at the moment");
 }
 
 static enum loss_status too_large(struct expansion *e)
 {
-    return loss_fail(e->error, LOSS_TOO_LARGE, "expanded, the body is larger than %zu bytes", e->limit);
+    return loss_fail(e->error, LOSS_TOO_LARGE, "expanded, the body is larger than %zu bytes",
+                     e->limit);
 }
 
 static enum loss_status breaks_off(struct expansion *e)
@@ -68,12 +72,13 @@ static enum loss_status followed(struct expansion *e)
     return malformed(e, e->at, "its end is followed by something else");
 }
 
-/* ---- room ----------------------------------------------------------------------------------------------------------- */
+/* ---- room ---- */
 
 /* Makes the buffer large enough for `wanted` bytes and the one behind them, within the limit. */
 static enum loss_status grow(struct expansion *e, size_t wanted)
 {
-    const size_t most = e->limit + 1, doubled = e->out->capacity < most / 2 ? e->out->capacity * 2 : most;
+    const size_t most = e->limit + 1,
+                 doubled = e->out->capacity < most / 2 ? e->out->capacity * 2 : most;
     size_t size = wanted < most ? wanted + 1 : most;
     if (size < doubled)
         size = doubled;
@@ -97,7 +102,7 @@ static unsigned at_most_piece(size_t size)
     return size < EXPAND_PIECE ? (unsigned)size : EXPAND_PIECE;
 }
 
-/* ---- gzip and deflate ----------------------------------------------------------------------------------------------- */
+/* ---- gzip and deflate ---- */
 
 /* Lets zlib read and write up to a piece each; returns its status. */
 static int inflate_some(struct expansion *e, z_stream *stream)
@@ -118,7 +123,8 @@ static int inflate_some(struct expansion *e, z_stream *stream)
 static bool is_member(const struct expansion *e)
 {
     const size_t rest = e->len - e->at;
-    return e->coding == CODING_GZIP && memcmp(e->data + e->at, "\x1f\x8b", rest < 2 ? rest : 2) == 0;
+    return e->coding == CODING_GZIP &&
+           memcmp(e->data + e->at, "\x1f\x8b", rest < 2 ? rest : 2) == 0;
 }
 
 static enum loss_status inflate_all(struct expansion *e, z_stream *stream)
@@ -163,13 +169,14 @@ static enum loss_status expand_zlib(struct expansion *e)
     return status;
 }
 
-/* ---- zstd ----------------------------------------------------------------------------------------------------------- */
+/* ---- zstd ---- */
 
-/* Whether a frame begins here, or what there is of one; or one that is to be skipped. Asked before libzstd is, which also knows
-   the formats that came before the standard. */
+/* Whether a frame begins here, or what there is of one; or one that is to be skipped. Asked before
+   libzstd is, which also knows the formats that came before the standard. */
 static bool is_frame(const struct expansion *e)
 {
-    static const unsigned char magic[] = {0x28, 0xb5, 0x2f, 0xfd}, skippable[] = {0x50, 0x2a, 0x4d, 0x18};
+    static const unsigned char magic[] = {0x28, 0xb5, 0x2f, 0xfd},
+                               skippable[] = {0x50, 0x2a, 0x4d, 0x18};
     unsigned char start[ZSTD_MAGIC_LEN] = {0};
     const size_t rest = e->len - e->at, len = rest < sizeof start ? rest : sizeof start;
     memcpy(start, e->data + e->at, len);
@@ -179,7 +186,8 @@ static bool is_frame(const struct expansion *e)
     return memcmp(start, skippable, len) == 0;
 }
 
-/* A frame may say how long it expands to: there is room for that at once. Bytes that are said but never come take no memory. */
+/* A frame may say how long it expands to: there is room for that at once. Bytes that are said but
+ * never come take no memory. */
 static enum loss_status begin_frame(struct expansion *e)
 {
     if (!is_frame(e))
@@ -198,7 +206,8 @@ static enum loss_status zstd_error(struct expansion *e, size_t code)
     case ZSTD_error_memory_allocation:
         return no_memory(e);
     case ZSTD_error_frameParameter_windowTooLarge:
-        return malformed(e, e->at, "it needs a window of more than %d MiB (see RFC 9659)", 1 << (EXPAND_WINDOW_LOG - 20));
+        return malformed(e, e->at, "it needs a window of more than %d MiB (see RFC 9659)",
+                         1 << (EXPAND_WINDOW_LOG - 20));
     case ZSTD_error_dictionary_wrong:
         return malformed(e, e->at, "it needs a dictionary");
     default:
@@ -244,12 +253,13 @@ static enum loss_status expand_zstd(struct expansion *e)
     return status;
 }
 
-/* ---- both ----------------------------------------------------------------------------------------------------------- */
+/* ---- both ---- */
 
-enum loss_status expand(enum coding coding, const char *data, size_t len, size_t limit, struct buffer *out,
-                        struct loss_error *error)
+enum loss_status expand(enum coding coding, const char *data, size_t len, size_t limit,
+                        struct buffer *out, struct loss_error *error)
 {
-    struct expansion e = {.coding = coding, .data = data, .len = len, .limit = limit, .out = out, .error = error};
+    struct expansion e = {
+        .coding = coding, .data = data, .len = len, .limit = limit, .out = out, .error = error};
     enum loss_status status = coding == CODING_ZSTD ? expand_zstd(&e) : expand_zlib(&e);
     if (status == LOSS_OK)
         status = make_room(&e); /* for the NUL */

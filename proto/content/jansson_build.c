@@ -3,7 +3,8 @@
 
 json_t *describe_with(json_t *array, json_t *value)
 {
-    if (json_array_append_new(array, value) == 0) /* which takes the value even where there is no array */
+    if (json_array_append_new(array, value) ==
+        0) /* which takes the value even where there is no array */
         return array;
     json_decref(array);
     return NULL;
@@ -33,7 +34,8 @@ json_t *describe_default(const struct loss_param_spec *spec)
     return describe_value(spec, &spec->fallback);
 }
 
-/* Into a buffer, which stays failed once it has: jansson itself goes on where a key could not be written. */
+/* Into a buffer, which stays failed once it has: jansson itself goes on where a key could not be
+ * written. */
 static int append_text(const char *text, size_t len, void *context)
 {
     struct buffer *const buffer = context;
@@ -41,8 +43,8 @@ static int append_text(const char *text, size_t len, void *context)
     return buffer->failed ? -1 : 0;
 }
 
-/* jansson does not look whether it had memory for each byte of a token, and leaves out those for which it had none. So what it
-   asks for comes through here. */
+/* jansson does not look whether it had memory for each byte of a token, and leaves out those for
+   which it had none. So what it asks for comes through here. */
 static _Thread_local bool missed;
 
 static void *allocate(size_t size)
@@ -70,10 +72,13 @@ json_t *describe_load(const char *text, size_t len)
 void describe_answer(struct reply *reply, json_t *tree, size_t flags)
 {
     struct loss_error error;
-    *reply = (struct reply){.errors = reply->errors, .status = reply_status(LOSS_OK), .content_type = "application/json"};
-    /* The numbers are bounds and defaults, written by people: 15 digits show each as it was written, 17 would show 1e-6 as
-       9.9999999999999995e-7. */
-    const bool written = tree && json_dump_callback(tree, append_text, &reply->body, flags | JSON_REAL_PRECISION(15)) == 0;
+    *reply = (struct reply){.errors = reply->errors,
+                            .status = reply_status(LOSS_OK),
+                            .content_type = "application/json"};
+    /* The numbers are bounds and defaults, written by people: 15 digits show each as it was
+       written, 17 would show 1e-6 as 9.9999999999999995e-7. */
+    const bool written = tree && json_dump_callback(tree, append_text, &reply->body,
+                                                    flags | JSON_REAL_PRECISION(15)) == 0;
     json_decref(tree);
     buffer_text(&reply->body, "\n");
     if (written && !reply->body.failed)

@@ -1,6 +1,7 @@
 /*
- * Putting descriptors into JSON, with jansson. Trees are built without looking at each step: jansson takes NULL for a value and
- * then fails, so that a failure anywhere (memory is all that can fail) comes out as NULL at the end.
+ * Putting descriptors into JSON, with jansson. Trees are built without looking at each step:
+ * jansson takes NULL for a value and then fails, so that a failure anywhere (memory is all that can
+ * fail) comes out as NULL at the end.
  */
 #ifndef PROTO_CONTENT_JANSSON_BUILD_H
 #define PROTO_CONTENT_JANSSON_BUILD_H
@@ -19,11 +20,12 @@ json_t *describe_member(json_t *object, const char *key, json_t *value);
 json_t *describe_value(const struct loss_param_spec *spec, const struct loss_value *value);
 json_t *describe_default(const struct loss_param_spec *spec);
 
-/* Reads JSON; NULL if that is not sound or memory has run out. To be used in place of jansson's own functions. */
+/* Reads JSON; NULL if that is not sound or memory has run out. To be used in place of jansson's own
+ * functions. */
 json_t *describe_load(const char *text, size_t len);
 
-/* Answers with a tree, which is freed, written with jansson's `flags`; or, where it is NULL, that memory has run out. Keeps
-   reply->errors. */
+/* Answers with a tree, which is freed, written with jansson's `flags`; or, where it is NULL, that
+   memory has run out. Keeps reply->errors. */
 void describe_answer(struct reply *reply, json_t *tree, size_t flags);
 
 #endif

@@ -35,7 +35,8 @@ const char *media_name(enum media media)
     return names[media];
 }
 
-enum loss_status media_content(const char *content_type, enum media *media, struct loss_error *error)
+enum loss_status media_content(const char *content_type, enum media *media,
+                               struct loss_error *error)
 {
     static const char any[] = "application/", json[] = "+json";
     char quote[JSON_QUOTE];
@@ -43,8 +44,10 @@ enum loss_status media_content(const char *content_type, enum media *media, stru
     if (!content_type)
         return LOSS_OK;
     const struct span type = type_of(content_type);
-    const bool suffixed = type.len > sizeof any + sizeof json - 2 && strncasecmp(type.text, any, sizeof any - 1) == 0 &&
-                          strncasecmp(type.text + type.len - (sizeof json - 1), json, sizeof json - 1) == 0;
+    const bool suffixed =
+        type.len > sizeof any + sizeof json - 2 &&
+        strncasecmp(type.text, any, sizeof any - 1) == 0 &&
+        strncasecmp(type.text + type.len - (sizeof json - 1), json, sizeof json - 1) == 0;
     if (is(type, names[MEDIA_JSON]) || suffixed)
         return LOSS_OK;
     *media = is(type, names[MEDIA_FORM]) ? MEDIA_FORM : MEDIA_SAFETENSORS;
@@ -52,14 +55,15 @@ enum loss_status media_content(const char *content_type, enum media *media, stru
         return LOSS_OK;
     if (is(type, "application/x-www-form-urlencoded"))
         return loss_fail(error, LOSS_UNSUPPORTED,
-                         "the body is said to be a form, which is what curl -d says of everything; add -H 'Content-Type: "
+                         "the body is said to be a form, which is what curl -d says of everything; "
+                         "add -H 'Content-Type: "
                          "application/json', or use curl --json");
     if (type.len == 0)
         return loss_fail(error, LOSS_UNSUPPORTED, "Content-Type is empty; send application/json");
-    return loss_fail(
-        error, LOSS_UNSUPPORTED,
-        "Content-Type '%s' is not taken; send application/json, application/vnd.safetensors or multipart/form-data",
-        json_quote(content_type, quote));
+    return loss_fail(error, LOSS_UNSUPPORTED,
+                     "Content-Type '%s' is not taken; send application/json, "
+                     "application/vnd.safetensors or multipart/form-data",
+                     json_quote(content_type, quote));
 }
 
 /* Behind a value that nobody wants. */
@@ -72,7 +76,8 @@ static const char *skip_value(const char *text)
     return text + (*text == '"');
 }
 
-/* Bytes of the media range at `text`: to the next comma that is not within quotes, or to the end. */
+/* Bytes of the media range at `text`: to the next comma that is not within quotes, or to the end.
+ */
 static size_t range_length(const char *text)
 {
     const char *at = text;
@@ -112,14 +117,18 @@ static struct taken take(const char *accept, enum media media)
     struct taken taken = {-1, 0};
     for (const char *range = accept; range; range = next_range(range)) {
         const struct span type = type_of(range);
-        const int closeness = is(type, names[media]) ? 2 : is(type, "application/*") ? 1 : is(type, "*/*") ? 0 : -1;
+        const int closeness = is(type, names[media])      ? 2
+                              : is(type, "application/*") ? 1
+                              : is(type, "*/*")           ? 0
+                                                          : -1;
         if (closeness > taken.closeness)
             taken = (struct taken){closeness, media_quality(range)};
     }
     return taken;
 }
 
-enum loss_status media_accept(const char *accept, enum media own, enum media *media, struct loss_error *error)
+enum loss_status media_accept(const char *accept, enum media own, enum media *media,
+                              struct loss_error *error)
 {
     char quote[JSON_QUOTE];
     *media = own;
@@ -136,7 +145,8 @@ enum loss_status media_accept(const char *accept, enum media own, enum media *me
     if (best.q > 0)
         return LOSS_OK;
     return loss_fail(error, LOSS_NOT_ACCEPTABLE,
-                     "answers are application/json or application/vnd.safetensors, of which Accept '%s' takes neither",
+                     "answers are application/json or application/vnd.safetensors, of which Accept "
+                     "'%s' takes neither",
                      json_quote(accept, quote));
 }
 
@@ -145,7 +155,8 @@ enum loss_status media_accept_json(const char *accept, struct loss_error *error)
     char quote[JSON_QUOTE];
     if (!accept || !*accept || take(accept, MEDIA_JSON).q > 0)
         return LOSS_OK;
-    return loss_fail(error, LOSS_NOT_ACCEPTABLE, "answers are application/json, which Accept '%s' does not take",
+    return loss_fail(error, LOSS_NOT_ACCEPTABLE,
+                     "answers are application/json, which Accept '%s' does not take",
                      json_quote(accept, quote));
 }
 
@@ -158,9 +169,10 @@ bool media_named(const char *accept, const char *type)
     return false;
 }
 
-/* ---- parameters ----------------------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
-/* Copies a token or a quoted string to `out`; returns what is behind it, NULL if it does not fit. */
+/* Copies a token or a quoted string to `out`; returns what is behind it, NULL if it does not fit.
+ */
 static const char *copy_value(const char *text, char *out, size_t size)
 {
     const bool quoted = *text == '"';

@@ -1,6 +1,6 @@
 #include "content/multipart.h"
-#include "json/scanner.h"
 #include "content/media_type.h"
+#include "json/scanner.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,23 +14,29 @@ static const char *find_delimiter(const struct form *form, const char *at)
     return memmem(at, (size_t)(form->end - at), form->delimiter, form->delimiter_len);
 }
 
-enum loss_status form_begin(struct form *form, const char *content_type, const char *body, size_t len, struct loss_error *error)
+enum loss_status form_begin(struct form *form, const char *content_type, const char *body,
+                            size_t len, struct loss_error *error)
 {
     char boundary[FORM_BOUNDARY + 1];
     *form = (struct form){.body = body, .end = body + len, .error = error};
     if (!media_parameter(content_type, "boundary", boundary, sizeof boundary) || !*boundary)
-        return loss_fail(error, LOSS_MALFORMED, "Content-Type multipart/form-data needs a boundary of 1 to %d characters",
+        return loss_fail(error, LOSS_MALFORMED,
+                         "Content-Type multipart/form-data needs a boundary of 1 to %d characters",
                          FORM_BOUNDARY);
-    form->delimiter_len = (size_t)snprintf(form->delimiter, sizeof form->delimiter, "\r\n--%s", boundary);
-    const char *const first = form->delimiter + 2; /* at the start of the body without a line break */
+    form->delimiter_len =
+        (size_t)snprintf(form->delimiter, sizeof form->delimiter, "\r\n--%s", boundary);
+    const char *const first =
+        form->delimiter + 2; /* at the start of the body without a line break */
     const size_t first_len = form->delimiter_len - 2;
-    const char *const preamble = len < first_len || memcmp(body, first, first_len) != 0 ? find_delimiter(form, body) : NULL;
+    const char *const preamble =
+        len < first_len || memcmp(body, first, first_len) != 0 ? find_delimiter(form, body) : NULL;
     if (preamble)
         form->at = preamble + form->delimiter_len;
     else if (len >= first_len && memcmp(body, first, first_len) == 0)
         form->at = body + first_len;
     else
-        return json_malformed(error, body, body, "", "the body does not begin with the boundary of Content-Type");
+        return json_malformed(error, body, body, "",
+                              "the body does not begin with the boundary of Content-Type");
     return LOSS_OK;
 }
 
@@ -47,18 +53,24 @@ static bool skip_line_break(struct form *form)
 }
 
 /* What a header of a part says. */
-static enum loss_status read_header(struct form *form, struct form_part *part, const char *line, bool *is_field)
+static enum loss_status read_header(struct form *form, struct form_part *part, const char *line,
+                                    bool *is_field)
 {
-    static const char disposition[] = "Content-Disposition:", encoding[] = "Content-Transfer-Encoding:";
+    static const char disposition[] = "Content-Disposition:",
+                      encoding[] = "Content-Transfer-Encoding:";
     char file_name[LINE_SIZE];
     if (strncasecmp(line, encoding, sizeof encoding - 1) == 0) {
-        const char *const value = line + sizeof encoding - 1 + strspn(line + sizeof encoding - 1, " \t");
-        if (strcasecmp(value, "binary") != 0 && strcasecmp(value, "8bit") != 0 && strcasecmp(value, "7bit") != 0)
-            return json_malformed(form->error, form->body, form->at, "", "a part with Content-Transfer-Encoding is not taken");
+        const char *const value =
+            line + sizeof encoding - 1 + strspn(line + sizeof encoding - 1, " \t");
+        if (strcasecmp(value, "binary") != 0 && strcasecmp(value, "8bit") != 0 &&
+            strcasecmp(value, "7bit") != 0)
+            return json_malformed(form->error, form->body, form->at, "",
+                                  "a part with Content-Transfer-Encoding is not taken");
     }
     if (strncasecmp(line, disposition, sizeof disposition - 1) != 0)
         return LOSS_OK;
-    const char *const value = line + sizeof disposition - 1 + strspn(line + sizeof disposition - 1, " \t");
+    const char *const value =
+        line + sizeof disposition - 1 + strspn(line + sizeof disposition - 1, " \t");
     *is_field = strncasecmp(value, "form-data", 9) == 0 && strchr("; \t", value[9]) &&
                 media_parameter(value, "name", part->name, sizeof part->name);
     part->is_file = media_parameter(value, "filename", file_name, sizeof file_name) ||
@@ -75,11 +87,12 @@ static enum loss_status read_headers(struct form *form, struct form_part *part)
         char line[LINE_SIZE];
         const char *const end = memmem(form->at, (size_t)(form->end - form->at), "\r\n", 2);
         if (!end)
-            return json_malformed(form->error, form->body, form->end, "", "the body ends within the headers of a part");
+            return json_malformed(form->error, form->body, form->end, "",
+                                  "the body ends within the headers of a part");
         const size_t len = (size_t)(end - form->at);
         if (len >= sizeof line)
-            return json_malformed(form->error, form->body, form->at, "", "a header of a part has more than %d bytes",
-                                  LINE_SIZE - 1);
+            return json_malformed(form->error, form->body, form->at, "",
+                                  "a header of a part has more than %d bytes", LINE_SIZE - 1);
         memcpy(line, form->at, len);
         line[len] = '\0';
         if (read_header(form, part, line, &is_field) != LOSS_OK)
@@ -88,8 +101,10 @@ static enum loss_status read_headers(struct form *form, struct form_part *part)
     }
     form->at += 2;
     if (!is_field)
-        return json_malformed(form->error, form->body, start, "",
-                              "a part has no Content-Disposition: form-data with a name of at most %d bytes", FORM_NAME - 1);
+        return json_malformed(
+            form->error, form->body, start, "",
+            "a part has no Content-Disposition: form-data with a name of at most %d bytes",
+            FORM_NAME - 1);
     return LOSS_OK;
 }
 
@@ -106,11 +121,13 @@ enum loss_status form_next(struct form *form, struct form_part *part, bool *foun
     if (read_headers(form, part) != LOSS_OK)
         return form->error->status;
     part->data = form->at;
-    /* The line break before a delimiter is part of that: of an empty part it may be the one that ends the headers. */
+    /* The line break before a delimiter is part of that: of an empty part it may be the one that
+     * ends the headers. */
     const char *const behind = find_delimiter(form, form->at - 2);
     if (!behind)
         return json_malformed(form->error, form->body, form->end, "",
-                              "the body ends within part '%s': the last boundary is missing", json_quote(part->name, quote));
+                              "the body ends within part '%s': the last boundary is missing",
+                              json_quote(part->name, quote));
     part->len = behind > part->data ? (size_t)(behind - part->data) : 0;
     form->at = behind + form->delimiter_len;
     *found = true;

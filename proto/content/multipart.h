@@ -1,4 +1,5 @@
-/* The parts of a multipart/form-data body (RFC 7578), one after the other; knows nothing of what they hold. */
+/* The parts of a multipart/form-data body (RFC 7578), one after the other; knows nothing of what
+ * they hold. */
 #ifndef PROTO_CONTENT_MULTIPART_H
 #define PROTO_CONTENT_MULTIPART_H
 
@@ -21,10 +22,10 @@ struct form_part {
     size_t len;
 };
 
-/* Starts taking a body apart; the boundary is in the Content-Type. Borrows the body and the error. LOSS_MALFORMED, with the
-   byte, where it is no such body. */
-enum loss_status form_begin(struct form *form, const char *content_type, const char *body, size_t len,
-                            struct loss_error *error);
+/* Starts taking a body apart; the boundary is in the Content-Type. Borrows the body and the error.
+   LOSS_MALFORMED, with the byte, where it is no such body. */
+enum loss_status form_begin(struct form *form, const char *content_type, const char *body,
+                            size_t len, struct loss_error *error);
 /* Finds the next part; *found is false behind the last. */
 enum loss_status form_next(struct form *form, struct form_part *part, bool *found);
 

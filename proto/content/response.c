@@ -5,9 +5,10 @@
 #include <inttypes.h>
 
 static const int http_status[LOSS_STATUS_COUNT] = {
-    [LOSS_OK] = 200,          [LOSS_MALFORMED] = 400, [LOSS_INVALID] = 422,     [LOSS_NOT_FOUND] = 404,
-    [LOSS_NOT_ALLOWED] = 405, [LOSS_TOO_LARGE] = 413, [LOSS_UNSUPPORTED] = 415, [LOSS_NOT_ACCEPTABLE] = 406,
-    [LOSS_UNAVAILABLE] = 503, [LOSS_INTERNAL] = 500,  [LOSS_CANCELLED] = 499,
+    [LOSS_OK] = 200,          [LOSS_MALFORMED] = 400,      [LOSS_INVALID] = 422,
+    [LOSS_NOT_FOUND] = 404,   [LOSS_NOT_ALLOWED] = 405,    [LOSS_TOO_LARGE] = 413,
+    [LOSS_UNSUPPORTED] = 415, [LOSS_NOT_ACCEPTABLE] = 406, [LOSS_UNAVAILABLE] = 503,
+    [LOSS_INTERNAL] = 500,    [LOSS_CANCELLED] = 499,
 };
 
 static const struct {
@@ -52,7 +53,8 @@ int reply_status(enum loss_status status)
 
 static void append_problem(struct buffer *body, const struct loss_error *error, int status)
 {
-    buffer_printf(body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", title_of(status), status);
+    buffer_printf(body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+                  title_of(status), status);
     json_append_string(body, error->message);
     if (error->path[0]) {
         buffer_text(body, ",\"pointer\":");

@@ -1,8 +1,8 @@
 /* What lies between a request and its answer, in whatever formats these are. */
 #include "evaluation/evaluation.h"
-#include "json/scanner.h"
 #include "memory/block_cache.h"
 #include "parallel.h"
+#include "json/scanner.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -11,11 +11,13 @@
 
 enum {
     ALIGNMENT = 64, /* of every array in the arena: a cache line, and the widest vector */
-    /* A few bytes of text can ask for a broadcast of any size. It may make this many loss terms, or so many for each byte of
-       the body, whichever is more. Terms that are not broadcast are no more than the numbers that were sent. */
+    /* A few bytes of text can ask for a broadcast of any size. It may make this many loss terms, or
+       so many for each byte of the body, whichever is more. Terms that are not broadcast are no
+       more than the numbers that were sent. */
     BROADCAST_TERMS = 1 << 22,
     BROADCAST_TERMS_A_BYTE = 16,
-    /* Units of loss_plan.work: a byte of text that is read, and a number that is written, as text or not. */
+    /* Units of loss_plan.work: a byte of text that is read, and a number that is written, as text
+       or not. */
     TEXT_BYTE_WORK = 1,
     TEXT_NUMBER_WORK = 25,
     NUMBER_WORK = 1,
@@ -29,7 +31,8 @@ double evaluation_clock(void)
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
 }
 
-void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, const char *body, size_t len, int threads)
+void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, const char *body,
+                     size_t len, int threads)
 {
     e->started = evaluation_clock();
     e->body = body;
@@ -50,7 +53,7 @@ void evaluation_free(struct evaluation *e)
     e->taken = 0;
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 const char *evaluation_tensor_name(const struct loss_descriptor *loss, int k)
 {
@@ -74,16 +77,21 @@ const struct loss_tensor **evaluation_place(struct evaluation *e, int k)
                                            : &e->request.tensor[k];
 }
 
-/* ---- planning ------------------------------------------------------------------------------------------------------- */
+/* ---- planning ---- */
 
-static enum loss_status check_size(const struct loss_plan *plan, size_t len, struct loss_error *error)
+static enum loss_status check_size(const struct loss_plan *plan, size_t len,
+                                   struct loss_error *error)
 {
     const size_t terms = loss_tensor_elements(&plan->terms);
-    const size_t most = len > BROADCAST_TERMS / BROADCAST_TERMS_A_BYTE ? len * BROADCAST_TERMS_A_BYTE : BROADCAST_TERMS;
+    const size_t most = len > BROADCAST_TERMS / BROADCAST_TERMS_A_BYTE
+                            ? len * BROADCAST_TERMS_A_BYTE
+                            : BROADCAST_TERMS;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (terms <= most || (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) >= terms))
             return LOSS_OK;
-    return loss_fail(error, LOSS_INVALID, "broadcasting makes %zu loss terms of this request; the most is %zu", terms, most);
+    return loss_fail(error, LOSS_INVALID,
+                     "broadcasting makes %zu loss terms of this request; the most is %zu", terms,
+                     most);
 }
 
 struct loss_tensor *evaluation_operand(struct evaluation *e, int k)
@@ -95,8 +103,9 @@ struct loss_tensor *evaluation_operand(struct evaluation *e, int k)
     return e->plan.present[k] ? &e->plan.tensor[k] : NULL;
 }
 
-/* Where numbers stand they are read there, aligned or not: loss_run takes twice as long over numbers that are not, which is
-   as long as copying them takes, and needs no memory. Only those whose bytes are reversed need a place of their own. */
+/* Where numbers stand they are read there, aligned or not: loss_run takes twice as long over
+   numbers that are not, which is as long as copying them takes, and needs no memory. Only those
+   whose bytes are reversed need a place of their own. */
 enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
 {
     const enum loss_status status = loss_plan(&e->plan, &e->request, error);
@@ -108,10 +117,11 @@ enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
     return check_size(&e->plan, e->len, error);
 }
 
-/* ---- memory --------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 /* Calls visit for each array that needs a buffer. */
-static bool each_buffer(struct evaluation *e, bool (*visit)(struct loss_tensor *tensor, void *context), void *context)
+static bool each_buffer(struct evaluation *e,
+                        bool (*visit)(struct loss_tensor *tensor, void *context), void *context)
 {
     struct loss_plan *plan = &e->plan;
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
@@ -120,7 +130,8 @@ static bool each_buffer(struct evaluation *e, bool (*visit)(struct loss_tensor *
             return false;
     }
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        if (((plan->grad_mask >> k & 1) && !plan->grad[k].data && !visit(&plan->grad[k], context)) ||
+        if (((plan->grad_mask >> k & 1) && !plan->grad[k].data &&
+             !visit(&plan->grad[k], context)) ||
             ((plan->hess_mask >> k & 1) && !plan->hess[k].data && !visit(&plan->hess[k], context)))
             return false;
     return plan->reduction != LOSS_NONE || plan->output.data || visit(&plan->output, context);
@@ -142,7 +153,7 @@ static bool set_place(struct loss_tensor *tensor, void *context)
     return true;
 }
 
-/* ---- work ----------------------------------------------------------------------------------------------------------- */
+/* ---- work ---- */
 
 size_t evaluation_reading_work(struct evaluation *e)
 {
@@ -163,14 +174,17 @@ size_t evaluation_writing_work(const struct evaluation *e, bool text)
         if (plan->hess_mask >> k & 1)
             numbers += loss_tensor_elements(&plan->hess[k]);
     }
-    return __builtin_mul_overflow(numbers, (size_t)(text ? TEXT_NUMBER_WORK : NUMBER_WORK), &work) ? SIZE_MAX : work;
+    return __builtin_mul_overflow(numbers, (size_t)(text ? TEXT_NUMBER_WORK : NUMBER_WORK), &work)
+               ? SIZE_MAX
+               : work;
 }
 
 /* Asks for the arena and for what running the plan will take. */
 static bool take(struct evaluation *e, size_t arena)
 {
     size_t bytes;
-    if (__builtin_add_overflow(arena, loss_run_bytes(&e->plan, e->threads), &bytes) || !allowance_take(e->allowance, bytes))
+    if (__builtin_add_overflow(arena, loss_run_bytes(&e->plan, e->threads), &bytes) ||
+        !allowance_take(e->allowance, bytes))
         return false;
     e->taken = bytes;
     return true;
@@ -179,12 +193,14 @@ static bool take(struct evaluation *e, size_t arena)
 static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
 {
     size_t total = ALIGNMENT; /* for the first array to begin where it should */
-    const bool possible = each_buffer(e, add_size, &total), small = possible && total <= sizeof e->small;
+    const bool possible = each_buffer(e, add_size, &total),
+               small = possible && total <= sizeof e->small;
     const bool taken = possible && take(e, small ? 0 : total);
     if (taken && !small)
         e->arena = pages_resize(NULL, 0, total);
     if (!taken || (!small && !e->arena))
-        return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+        return loss_fail(error, LOSS_UNAVAILABLE,
+                         "there is not enough memory for this request at the moment");
     e->arena_size = total;
     char *next = small ? e->small : e->arena;
     next += -(uintptr_t)next % ALIGNMENT;
@@ -192,7 +208,7 @@ static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
     return LOSS_OK;
 }
 
-/* ---- decoding ------------------------------------------------------------------------------------------------------- */
+/* ---- decoding ---- */
 
 /* The pointer to its field, in `path` of PATH_SIZE bytes. */
 enum { PATH_SIZE = 64 };
@@ -220,20 +236,23 @@ static void reverse_piece(void *context, size_t i, int thread)
 }
 
 /* Copies numbers to where the operand has its place, the bytes of each in reverse. */
-static void reverse(const struct evaluation *e, const struct source *source, const struct loss_tensor *tensor)
+static void reverse(const struct evaluation *e, const struct source *source,
+                    const struct loss_tensor *tensor)
 {
-    struct reversal r = {source->tensor.data, tensor->data, loss_tensor_bytes(tensor), loss_dtype_size(tensor->dtype)};
+    struct reversal r = {source->tensor.data, tensor->data, loss_tensor_bytes(tensor),
+                         loss_dtype_size(tensor->dtype)};
     parallel_for((r.bytes + PIECE - 1) / PIECE, e->threads, reverse_piece, &r);
 }
 
-enum loss_status evaluation_decode_operand(const struct evaluation *e, int k, const struct loss_tensor *tensor,
+enum loss_status evaluation_decode_operand(const struct evaluation *e, int k,
+                                           const struct loss_tensor *tensor,
                                            struct loss_error *error)
 {
     char path[PATH_SIZE];
     const struct source *const source = &e->tensor[k];
     if (!source->tensor.data)
-        return tensor_json_decode(&source->json, tensor->dtype, tensor->data, e->body, operand_path(e, k, path), e->threads,
-                                  e->allowance, error);
+        return tensor_json_decode(&source->json, tensor->dtype, tensor->data, e->body,
+                                  operand_path(e, k, path), e->threads, e->allowance, error);
     reverse(e, source, tensor);
     return LOSS_OK;
 }
@@ -255,7 +274,7 @@ enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *erro
     return status;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 void evaluation_point(const struct evaluation *e, struct loss_error *error)
 {
@@ -265,9 +284,11 @@ void evaluation_point(const struct evaluation *e, struct loss_error *error)
     const struct source *const source = &e->tensor[error->tensor];
     const char *const data = source->tensor.data;
     if (!data)
-        tensor_json_point(&source->json, operand_path(e, error->tensor, path), (size_t)error->element, error);
+        tensor_json_point(&source->json, operand_path(e, error->tensor, path),
+                          (size_t)error->element, error);
     else if (!source->tensor.strided && data >= e->body && data <= e->body + e->len)
-        error->offset = (data - e->body) + error->element * (int64_t)loss_dtype_size(source->tensor.dtype);
+        error->offset =
+            (data - e->body) + error->element * (int64_t)loss_dtype_size(source->tensor.dtype);
 }
 
 enum loss_status evaluation_run(struct evaluation *e, struct loss_error *error)

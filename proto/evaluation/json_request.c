@@ -1,4 +1,5 @@
-/* The envelope of a request, scanned by hand: values that are no tensors are read by request_fields.h. */
+/* The envelope of a request, scanned by hand: values that are no tensors are read by
+ * request_fields.h. */
 #include "evaluation/json_request.h"
 #include "json/scanner.h"
 
@@ -12,7 +13,8 @@ enum loss_status request_json_tensor(struct fields *r, struct source *source, bo
         r->at += 4;
         return LOSS_OK;
     }
-    if (tensor_json_scan(&source->json, r->at, r->body, r->end, r->path, r->allowance, &r->at, r->error) != LOSS_OK)
+    if (tensor_json_scan(&source->json, r->at, r->body, r->end, r->path, r->allowance, &r->at,
+                         r->error) != LOSS_OK)
         return r->error->status;
     source->swapped = false;
     source->tensor = (struct loss_tensor){.dtype = source->json.dtype, .rank = source->json.rank};
@@ -37,11 +39,14 @@ enum loss_status request_json_field(struct fields *r, void *context)
     if (field < 0)
         return fields_unknown(r, "field");
     if (!fields_first(r, field))
-        return json_malformed(r->error, r->body, r->at, r->path, "there are two fields '%s'", r->key);
+        return json_malformed(r->error, r->body, r->at, r->path, "there are two fields '%s'",
+                              r->key);
     return field < EVALUATION_TENSORS ? read_tensor(r, field) : fields_read_value(r, field);
 }
 
-enum loss_status request_json_envelope(struct fields *r, enum loss_status (*member)(struct fields *fields, void *context),
+enum loss_status request_json_envelope(struct fields *r,
+                                       enum loss_status (*member)(struct fields *fields,
+                                                                  void *context),
                                        void *context)
 {
     r->at = json_begin(r->at);
@@ -53,7 +58,8 @@ enum loss_status request_json_envelope(struct fields *r, enum loss_status (*memb
 }
 
 /* Answers come in the form in which the first prediction came. */
-static enum tensor_form form_of_predictions(const struct evaluation *e, const struct loss_descriptor *loss)
+static enum tensor_form form_of_predictions(const struct evaluation *e,
+                                            const struct loss_descriptor *loss)
 {
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         if (loss->tensors[k].prediction && e->request.tensor[k])

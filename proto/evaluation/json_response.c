@@ -1,7 +1,8 @@
 #include "evaluation/json_response.h"
 
 /* What buffer_printf would do, several times as fast: it counts in a small answer. */
-static void append_texts(struct buffer *out, const char *first, const char *second, const char *third)
+static void append_texts(struct buffer *out, const char *first, const char *second,
+                         const char *third)
 {
     buffer_text(out, first);
     buffer_text(out, second);
@@ -30,7 +31,8 @@ void answer_json(const struct evaluation *e, struct buffer *out)
     const struct loss_plan *plan = &e->plan;
     buffer_text(out, "{\"loss\":");
     if (plan->reduction == LOSS_NONE)
-        tensor_json_encode(out, &plan->output, plan->output.rank == 0 ? FORM_NESTED : e->encoding, e->threads);
+        tensor_json_encode(out, &plan->output, plan->output.rank == 0 ? FORM_NESTED : e->encoding,
+                           e->threads);
     else
         json_append_number(out, e->result.loss);
     append_texts(out, ",\"reduction\":\"", loss_reduction_name(plan->reduction), "\",\"dtype\":\"");

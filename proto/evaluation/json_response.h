@@ -4,7 +4,8 @@
 
 #include "evaluation/evaluation.h"
 
-/* Appends what came out of an evaluation that has run. Running out of memory shows in out->failed. */
+/* Appends what came out of an evaluation that has run. Running out of memory shows in out->failed.
+ */
 void answer_json(const struct evaluation *evaluation, struct buffer *out);
 
 #endif

@@ -90,14 +90,16 @@ size_t several_transport_work(const struct several *s)
 {
     size_t work = s->len;
     for (size_t i = 0; i < s->count; i++)
-        if (__builtin_add_overflow(work, evaluation_writing_work(&s->entry[i]->evaluation, true), &work))
+        if (__builtin_add_overflow(work, evaluation_writing_work(&s->entry[i]->evaluation, true),
+                                   &work))
             return SIZE_MAX;
     return work;
 }
 
-/* ---- decoding ------------------------------------------------------------------------------------------------------- */
+/* ---- decoding ---- */
 
-static const struct several_numbers *find_numbers(const struct several *s, int shared, enum loss_dtype dtype)
+static const struct several_numbers *find_numbers(const struct several *s, int shared,
+                                                  enum loss_dtype dtype)
 {
     for (size_t i = 0; i < s->numbers; i++)
         if (s->number[i].shared == shared && s->number[i].dtype == dtype)
@@ -116,15 +118,18 @@ static bool take_numbers(struct several *s, struct several_numbers *numbers)
 }
 
 /* Decodes an operand that others may share; NULL with the error filled. */
-static const struct several_numbers *decode_numbers(struct several *s, size_t i, int k, struct loss_error *error)
+static const struct several_numbers *decode_numbers(struct several *s, size_t i, int k,
+                                                    struct loss_error *error)
 {
     struct evaluation *const e = &s->entry[i]->evaluation;
     struct loss_tensor tensor = *evaluation_operand(e, k);
     struct several_numbers *const numbers = &s->number[s->numbers];
-    *numbers = (struct several_numbers){s->entry[i]->shares[k], tensor.dtype, NULL, loss_tensor_bytes(&tensor)};
+    *numbers = (struct several_numbers){s->entry[i]->shares[k], tensor.dtype, NULL,
+                                        loss_tensor_bytes(&tensor)};
     numbers->size += numbers->size == 0; /* so that there is a place */
     if (!take_numbers(s, numbers)) {
-        loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+        loss_fail(error, LOSS_UNAVAILABLE,
+                  "there is not enough memory for this request at the moment");
         return NULL;
     }
     s->numbers++;
@@ -152,14 +157,15 @@ enum loss_status several_decode(struct several *s, struct loss_error *error)
 {
     for (size_t i = 0; i < s->count; i++) {
         s->entry[i]->evaluation.allowance = s->allowance;
-        if (share(s, i, error) != LOSS_OK || evaluation_decode(&s->entry[i]->evaluation, error) != LOSS_OK)
+        if (share(s, i, error) != LOSS_OK ||
+            evaluation_decode(&s->entry[i]->evaluation, error) != LOSS_OK)
             return several_blame(s, i, error);
     }
     s->decode_ms = evaluation_clock() - s->started;
     return LOSS_OK;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 enum loss_status several_run(struct several *s, struct loss_error *error)
 {

@@ -1,11 +1,12 @@
 /*
- * Reading a request for several losses. Which losses there are may stand behind the tensors, so fields outside `losses` are
- * found first, and tensors among them scanned, and read for each loss once the losses are known.
+ * Reading a request for several losses. Which losses there are may stand behind the tensors, so
+ * fields outside `losses` are found first, and tensors among them scanned, and read for each loss
+ * once the losses are known.
  */
-#include "json/scanner.h"
 #include "evaluation/json_request.h"
 #include "evaluation/multi_loss.h"
 #include "v1/v1.h"
+#include "json/scanner.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,10 +30,11 @@ struct head {
 
 static enum loss_status no_memory(struct loss_error *error)
 {
-    return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+    return loss_fail(error, LOSS_UNAVAILABLE,
+                     "there is not enough memory for this request at the moment");
 }
 
-/* ---- fields outside `losses` ---------------------------------------------------------------------------------------- */
+/* ---- fields outside `losses` ---- */
 
 /* Whether a name is that of a tensor, of whatever loss: then it is one of all. */
 static bool is_tensor_name(const char *name)
@@ -52,25 +54,28 @@ static enum loss_status read_shared(struct fields *f, void *context)
     for (int i = 0; i < head->shared; i++)
         twice |= strcmp(all[i].key, f->key) == 0;
     if (twice)
-        return json_malformed(f->error, f->body, f->at, f->path, "there are two fields '%s'", f->key);
+        return json_malformed(f->error, f->body, f->at, f->path, "there are two fields '%s'",
+                              f->key);
     if (is_losses) {
         head->losses = f->at;
         return fields_skip_value(f);
     }
     if (head->shared == SEVERAL_SHARED || strlen(f->key) >= KEY)
-        return json_malformed(f->error, f->body, f->at, f->path, "there is no field of that name, or there are more than %d",
+        return json_malformed(f->error, f->body, f->at, f->path,
+                              "there is no field of that name, or there are more than %d",
                               SEVERAL_SHARED);
     struct several_shared *const shared = &all[head->shared++];
     memcpy(shared->key, f->key, strlen(f->key) + 1);
     shared->at = f->at;
     shared->used = shared->there = false;
     shared->is_tensor = is_tensor_name(f->key);
-    return shared->is_tensor ? request_json_tensor(f, &shared->source, &shared->there) : fields_skip_value(f);
+    return shared->is_tensor ? request_json_tensor(f, &shared->source, &shared->there)
+                             : fields_skip_value(f);
 }
 
 /* Reads a field for a loss that has it. */
-static enum loss_status take_shared(struct fields *f, struct several_entry *entry, const struct several_shared *shared,
-                                    int place, int field)
+static enum loss_status take_shared(struct fields *f, struct several_entry *entry,
+                                    const struct several_shared *shared, int place, int field)
 {
     struct evaluation *const e = f->out;
     f->at = shared->at;
@@ -90,7 +95,7 @@ static enum loss_status take_shared(struct fields *f, struct several_entry *entr
     return *f->at == ',' || *f->at == '}' ? LOSS_OK : fields_unexpected(f, f->at, "',' or '}'");
 }
 
-/* ---- `losses` ------------------------------------------------------------------------------------------------------- */
+/* ---- `losses` ---- */
 
 /* Reads the name at `at`, a JSON string, and moves behind it. */
 static enum loss_status read_name(struct fields *f, const struct loss_descriptor **loss)
@@ -98,7 +103,8 @@ static enum loss_status read_name(struct fields *f, const struct loss_descriptor
     char name[KEY];
     const char *at, *const end = *f->at == '"' ? json_skip_string(f->at, &at) : NULL;
     if (!end && *f->at != '"')
-        return json_malformed(f->error, f->body, f->at, f->path, "the name of a loss must be a string");
+        return json_malformed(f->error, f->body, f->at, f->path,
+                              "the name of a loss must be a string");
     if (!end)
         return fields_unexpected(f, at, "the rest of a string");
     if (!json_decode_string(f->at, end, name, sizeof name))
@@ -149,19 +155,22 @@ static enum loss_status identify(struct fields *f, size_t i, const struct loss_d
         return LOSS_OK;
     }
     if (*f->at != '{') {
-        json_malformed(f->error, f->body, f->at, "", "losses[%zu] must be the name of a loss, or an object with it", i);
+        json_malformed(f->error, f->body, f->at, "",
+                       "losses[%zu] must be the name of a loss, or an object with it", i);
         return in_entry(i, f->error);
     }
     if (fields_read_object(f, find_name, loss) != LOSS_OK)
         return in_entry(i, f->error);
     if (*loss)
         return LOSS_OK;
-    json_malformed(f->error, f->body, start, "", "losses[%zu] has no field 'loss', the name of a loss", i);
+    json_malformed(f->error, f->body, start, "",
+                   "losses[%zu] has no field 'loss', the name of a loss", i);
     return in_entry(i, f->error);
 }
 
 /* Reads entry i, of that loss, at `at`, with what it sets itself and what it does not. */
-static enum loss_status read_entry(struct fields *f, struct head *head, size_t i, const struct loss_descriptor *loss)
+static enum loss_status read_entry(struct fields *f, struct head *head, size_t i,
+                                   const struct loss_descriptor *loss)
 {
     struct several *const s = head->several;
     struct several_entry *const entry = s->entry[i] = malloc(sizeof *entry);
@@ -183,7 +192,8 @@ static enum loss_status read_entry(struct fields *f, struct head *head, size_t i
         struct several_shared *const shared = &s->shared[k];
         const int field = field_find(loss, shared->key);
         shared->used |= field >= 0;
-        if (field >= 0 && !(entry->own >> field & 1) && take_shared(&own, entry, shared, k, field) != LOSS_OK)
+        if (field >= 0 && !(entry->own >> field & 1) &&
+            take_shared(&own, entry, shared, k, field) != LOSS_OK)
             return several_blame(s, i, f->error);
     }
     request_json_finish(&own);
@@ -202,12 +212,14 @@ static enum loss_status count_losses(struct fields *f, size_t *count)
     *count = 0;
     fields_set_key(f, "losses");
     if (*f->at != '[')
-        return json_malformed(f->error, f->body, f->at, f->path,
-                              "losses must be a list of names of losses, or of objects with a field 'loss'");
+        return json_malformed(
+            f->error, f->body, f->at, f->path,
+            "losses must be a list of names of losses, or of objects with a field 'loss'");
     if (fields_read_list(f, count_entry, count) != LOSS_OK)
         return f->error->status;
     if (*count == 0 || *count > SEVERAL_MAX)
-        return loss_fail_at(f->error, LOSS_INVALID, f->path, "losses has %zu entries; it must have from 1 to %d", *count,
+        return loss_fail_at(f->error, LOSS_INVALID, f->path,
+                            "losses has %zu entries; it must have from 1 to %d", *count,
                             SEVERAL_MAX);
     return LOSS_OK;
 }
@@ -241,10 +253,11 @@ static enum loss_status read_losses(struct fields *f, struct head *head)
     return fields_read_list(f, read_listed, head);
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------ */
+/* ---- the whole ---- */
 
 /* A field outside `losses` that none of them has. */
-static enum loss_status blame_unused(struct fields *f, const struct several *s, const struct several_shared *shared)
+static enum loss_status blame_unused(struct fields *f, const struct several *s,
+                                     const struct several_shared *shared)
 {
     char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = shared->key};
@@ -255,8 +268,9 @@ static enum loss_status blame_unused(struct fields *f, const struct several *s, 
     for (size_t i = 0; i < s->count; i++)
         fields_try_names(&search, s->entry[i]->evaluation.request.loss);
     loss_nearest_try(&search, "losses");
-    return json_malformed(f->error, f->body, f->at, f->path, "none of these losses has a field '%s'%s",
-                          json_quote(shared->key, quote), loss_nearest_text(&search, "'", "'", NULL, meant));
+    return json_malformed(f->error, f->body, f->at, f->path,
+                          "none of these losses has a field '%s'%s", json_quote(shared->key, quote),
+                          loss_nearest_text(&search, "'", "'", NULL, meant));
 }
 
 enum loss_status several_read(struct several *s, struct loss_error *error)
@@ -270,8 +284,9 @@ enum loss_status several_read(struct several *s, struct loss_error *error)
     if (request_json_envelope(&fields, read_shared, &head) != LOSS_OK)
         return error->status;
     if (!head.losses)
-        return loss_fail_at(error, LOSS_INVALID, "/losses",
-                            "losses is missing: a list of names of losses, or of objects with a field 'loss'");
+        return loss_fail_at(
+            error, LOSS_INVALID, "/losses",
+            "losses is missing: a list of names of losses, or of objects with a field 'loss'");
     if (read_losses(&fields, &head) != LOSS_OK)
         return error->status;
     for (int k = 0; k < head.shared; k++)

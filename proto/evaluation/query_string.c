@@ -4,11 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VALUE_SIZE = 512 }; /* the longest value that can make sense is a list of all of a loss's tensors */
+enum {
+    VALUE_SIZE = 512
+}; /* the longest value that can make sense is a list of all of a loss's tensors */
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* Decodes `len` bytes of a query into `out`; why it cannot, NULL if it can. */
@@ -45,7 +50,8 @@ enum loss_status query_read(struct fields *fields, const char *query)
         if (!why)
             why = decode(pair + value_at, len - value_at, value, sizeof value);
         if (why)
-            return loss_fail(fields->error, LOSS_MALFORMED, "the query %s: '%s'", why, json_quote(pair, quote));
+            return loss_fail(fields->error, LOSS_MALFORMED, "the query %s: '%s'", why,
+                             json_quote(pair, quote));
         if (len > 0 && fields_read_plain(fields, name, value, 0) != LOSS_OK)
             return fields->error->status;
         pair += len + (pair[len] == '&');

@@ -1,7 +1,7 @@
 /* The fields of a request that are no tensors. */
 #include "evaluation/request_fields.h"
-#include "json/scanner.h"
 #include "number/number.h"
+#include "json/scanner.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -14,10 +14,10 @@ enum {
     WORD_MAX = 14,  /* bytes of a word or number that jansson reads without growing its buffer */
 };
 
-/* ---- errors --------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
-__attribute__((format(printf, 3, 4))) static enum loss_status malformed(struct fields *f, const char *at, const char *format,
-                                                                        ...)
+__attribute__((format(printf, 3, 4))) static enum loss_status
+malformed(struct fields *f, const char *at, const char *format, ...)
 {
     char message[sizeof f->error->message - 32];
     va_list args;
@@ -39,7 +39,9 @@ enum loss_status fields_unexpected(struct fields *f, const char *at, const char 
 static enum loss_status unsound(struct fields *f, const char *at)
 {
     if (*at == '[' || *at == '{')
-        return malformed(f, at, "there are more than %d arrays and objects in one another, the limit", json_depth());
+        return malformed(f, at,
+                         "there are more than %d arrays and objects in one another, the limit",
+                         json_depth());
     return fields_unexpected(f, at, "a JSON value");
 }
 
@@ -49,10 +51,12 @@ static enum loss_status wrong_type(struct fields *f, const char *expected)
     char quote[JSON_QUOTE];
     if (f->body)
         return malformed(f, f->at, "%s must be %s", f->key, expected);
-    return malformed(f, f->at, "%s is '%s'; it must be %s", f->key, json_quote(f->at, quote), expected);
+    return malformed(f, f->at, "%s is '%s'; it must be %s", f->key, json_quote(f->at, quote),
+                     expected);
 }
 
-__attribute__((format(printf, 2, 3))) static enum loss_status invalid(struct fields *f, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static enum loss_status invalid(struct fields *f,
+                                                                      const char *format, ...)
 {
     char message[sizeof f->error->message];
     va_list args;
@@ -62,11 +66,12 @@ __attribute__((format(printf, 2, 3))) static enum loss_status invalid(struct fie
     return loss_fail_at(f->error, LOSS_INVALID, f->path, "%s", message);
 }
 
-/* ---- small values --------------------------------------------------------------------------------------------------- */
+/* ---- small values ---- */
 
-/* Parses the number or word at f->at and moves behind it; NULL with the error filled. The caller owns what comes back.
-   Strings, arrays and objects are not for jansson: where memory runs out in a token of 16 bytes or more it loses characters of
-   it, the closing quote too. So `expected` says what should stand here, where one of them or a longer word does. */
+/* Parses the number or word at f->at and moves behind it; NULL with the error filled. The caller
+   owns what comes back. Strings, arrays and objects are not for jansson: where memory runs out in a
+   token of 16 bytes or more it loses characters of it, the closing quote too. So `expected` says
+   what should stand here, where one of them or a longer word does. */
 static json_t *small_value(struct fields *f, const char *expected)
 {
     const char *at;
@@ -86,12 +91,13 @@ static json_t *small_value(struct fields *f, const char *expected)
     else if (why.text[0])
         malformed(f, f->at + why.position, "%s: %s", f->key, why.text);
     else /* it has nothing to say of the text */
-        loss_fail(f->error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+        loss_fail(f->error, LOSS_UNAVAILABLE,
+                  "there is not enough memory for this request at the moment");
     return value;
 }
 
-/* Takes the string at f->at, which opens with a quote, or is plain text up to a comma, and moves behind it. One that is too
-   long for a name is cut short, so that it can be quoted. */
+/* Takes the string at f->at, which opens with a quote, or is plain text up to a comma, and moves
+   behind it. One that is too long for a name is cut short, so that it can be quoted. */
 static enum loss_status take_name(struct fields *f, char *name)
 {
     if (!f->body) {
@@ -112,7 +118,8 @@ static enum loss_status take_name(struct fields *f, char *name)
     return LOSS_OK;
 }
 
-/* A string out of a list of names; its place, or -1 with the error filled. Wrong types are malformed, wrong names invalid. */
+/* A string out of a list of names; its place, or -1 with the error filled. Wrong types are
+ * malformed, wrong names invalid. */
 static int choice(struct fields *f, const char *const names[], int count)
 {
     const char *const start = f->at;
@@ -142,7 +149,8 @@ static int choice(struct fields *f, const char *const names[], int count)
                                  : " or ",
                  names[i]);
     }
-    invalid(f, "%s is '%s'; it must be %s%s", f->key, json_quote(name, quote), list, loss_nearest_text(&search, "'", "'", NULL, nearest));
+    invalid(f, "%s is '%s'; it must be %s%s", f->key, json_quote(name, quote), list,
+            loss_nearest_text(&search, "'", "'", NULL, nearest));
     return -1;
 }
 
@@ -173,7 +181,10 @@ static enum loss_status read_dtype(struct fields *f)
 static enum loss_status read_encoding(struct fields *f)
 {
     const int chosen =
-        choice(f, (const char *const[]){[FORM_NESTED] = "nested", [FORM_FLAT] = "flat", [FORM_BASE64] = "base64"}, FORM_COUNT);
+        choice(f,
+               (const char *const[]){
+                   [FORM_NESTED] = "nested", [FORM_FLAT] = "flat", [FORM_BASE64] = "base64"},
+               FORM_COUNT);
     if (chosen >= 0)
         f->out->encoding = (enum tensor_form)chosen;
     return chosen >= 0 ? LOSS_OK : f->error->status;
@@ -196,7 +207,8 @@ static enum loss_status read_name(struct fields *f, uint32_t *mask)
     struct loss_nearest search = {.name = name};
     for (int j = 0; j < loss_tensor_specs(loss); j++)
         loss_nearest_try(&search, loss->tensors[j].name);
-    return invalid(f, "%s has no tensor '%s'%s", loss->name, json_quote(name, quote), loss_nearest_text(&search, "'", "'", NULL, nearest));
+    return invalid(f, "%s has no tensor '%s'%s", loss->name, json_quote(name, quote),
+                   loss_nearest_text(&search, "'", "'", NULL, nearest));
 }
 
 static enum loss_status read_listed_name(struct fields *f, size_t index, void *context)
@@ -264,13 +276,15 @@ static enum loss_status read_hess(struct fields *f)
     return read_names(f, &f->out->request.hess);
 }
 
-/* Whether the text of a number can end here: what may follow it in JSON, the reader of that sees to. */
+/* Whether the text of a number can end here: what may follow it in JSON, the reader of that sees
+ * to. */
 static bool number_ends(const struct fields *f, const char *at)
 {
     return f->body || at == f->end;
 }
 
-/* The spellings of numbers that JSON does not have, as in tensors; plain text also has them as Python's str does. */
+/* The spellings of numbers that JSON does not have, as in tensors; plain text also has them as
+ * Python's str does. */
 static const struct {
     const char *text;
     double value;
@@ -280,7 +294,8 @@ static const struct {
     {"inf", INFINITY, true},       {"-inf", -INFINITY, true},       {"nan", NAN, true},
 };
 
-/* Reads one of those words, in JSON also in quotes. Returns the byte after it, or NULL if there is none. */
+/* Reads one of those words, in JSON also in quotes. Returns the byte after it, or NULL if there is
+ * none. */
 static const char *read_number_word(const struct fields *f, double *value)
 {
     const bool quoted = f->body && *f->at == '"';
@@ -311,8 +326,10 @@ static enum loss_status read_real(struct fields *f, double *value)
     return LOSS_OK;
 }
 
-/* Reads a null where the parameter may be that; plain text also has Python's None. Returns false if there is none. */
-static bool read_null(struct fields *f, const struct loss_param_spec *spec, struct loss_value *value)
+/* Reads a null where the parameter may be that; plain text also has Python's None. Returns false if
+ * there is none. */
+static bool read_null(struct fields *f, const struct loss_param_spec *spec,
+                      struct loss_value *value)
 {
     if (!spec->nullable || (f->body ? strncmp(f->at, "null", 4) != 0
                                     : strcmp(f->at, "null") != 0 && strcmp(f->at, "None") != 0))
@@ -348,7 +365,8 @@ static enum loss_status read_boolean(struct fields *f, struct loss_value *value)
     return LOSS_OK;
 }
 
-static enum loss_status read_choice(struct fields *f, const struct loss_param_spec *spec, struct loss_value *value)
+static enum loss_status read_choice(struct fields *f, const struct loss_param_spec *spec,
+                                    struct loss_value *value)
 {
     int count = 0;
     while (spec->choices[count])
@@ -384,7 +402,7 @@ static enum loss_status read_param(struct fields *f, int k)
     return wrong_type(f, "a number");
 }
 
-/* ---- fields --------------------------------------------------------------------------------------------------------- */
+/* ---- fields ---- */
 
 /* The fields that every loss has beside grad_output and sample_weight. */
 static const struct {
@@ -395,7 +413,10 @@ static const struct {
               {"hess", read_hess},
               {"dtype", read_dtype},
               {"encoding", read_encoding}};
-enum { COMMON_COUNT = sizeof common / sizeof common[0], ENCODING = FIELD_COMMON + COMMON_COUNT - 1 };
+enum {
+    COMMON_COUNT = sizeof common / sizeof common[0],
+    ENCODING = FIELD_COMMON + COMMON_COUNT - 1
+};
 
 int field_find(const struct loss_descriptor *loss, const char *name)
 {
@@ -410,8 +431,8 @@ int field_find(const struct loss_descriptor *loss, const char *name)
     return -1;
 }
 
-void fields_begin_body(struct fields *f, const char *body, size_t len, const struct allowance *allowance,
-                       struct loss_error *error)
+void fields_begin_body(struct fields *f, const char *body, size_t len,
+                       const struct allowance *allowance, struct loss_error *error)
 {
     f->allowance = allowance;
     f->out = NULL;
@@ -461,7 +482,8 @@ static enum loss_status read_key(struct fields *f)
     if (!end)
         return fields_unexpected(f, at, "the rest of a string");
     if (!json_decode_string(f->at, end, f->key, sizeof f->key))
-        return json_malformed(f->error, f->body, f->at, "", "the name of a field has more than %d bytes, or is no text",
+        return json_malformed(f->error, f->body, f->at, "",
+                              "the name of a field has more than %d bytes, or is no text",
                               FIELD_KEY - 1);
     fields_set_key(f, f->key);
     f->at = json_blank(end);
@@ -472,8 +494,9 @@ static enum loss_status read_key(struct fields *f)
 }
 
 /* Reads what commas separate from behind an opening bracket up to `close`; `item` reads one. */
-static enum loss_status read_items(struct fields *f, char close,
-                                   enum loss_status (*item)(struct fields *f, size_t index, void *context), void *context)
+static enum loss_status
+read_items(struct fields *f, char close,
+           enum loss_status (*item)(struct fields *f, size_t index, void *context), void *context)
 {
     const char wanted[] = {'\'', ',', '\'', ' ', 'o', 'r', ' ', '\'', close, '\'', '\0'};
     size_t index = 0;
@@ -503,7 +526,8 @@ static enum loss_status read_member(struct fields *f, size_t index, void *contex
     return read_key(f) == LOSS_OK ? reader->member(f, reader->context) : f->error->status;
 }
 
-enum loss_status fields_read_object(struct fields *f, enum loss_status (*member)(struct fields *f, void *context),
+enum loss_status fields_read_object(struct fields *f,
+                                    enum loss_status (*member)(struct fields *f, void *context),
                                     void *context)
 {
     if (*f->at != '{')
@@ -511,7 +535,9 @@ enum loss_status fields_read_object(struct fields *f, enum loss_status (*member)
     return read_items(f, '}', read_member, &(struct member_reader){member, context});
 }
 
-enum loss_status fields_read_list(struct fields *f, enum loss_status (*element)(struct fields *f, size_t index, void *context),
+enum loss_status fields_read_list(struct fields *f,
+                                  enum loss_status (*element)(struct fields *f, size_t index,
+                                                              void *context),
                                   void *context)
 {
     if (*f->at != '[')
@@ -575,7 +601,8 @@ static enum loss_status pass_value(struct fields *f, int depth)
     if (opens && depth-- == 0)
         return unsound(f, f->at);
     if (opens)
-        return *f->at == '[' ? read_items(f, ']', pass_element, &depth) : read_items(f, '}', pass_member, &depth);
+        return *f->at == '[' ? read_items(f, ']', pass_element, &depth)
+                             : read_items(f, '}', pass_member, &depth);
     if (*f->at != '"')
         return pass_word(f) ? LOSS_OK : fields_unexpected(f, f->at, "a JSON value");
     const char *const end = json_skip_string(f->at, &at);
@@ -617,12 +644,14 @@ enum loss_status fields_unknown(struct fields *f, const char *what)
     if (fields_deprecated(f))
         return f->error->status;
     fields_try_names(&search, loss);
-    return malformed(f, f->at, "%s has no %s '%s'%s", loss->name, what, json_quote(f->key, quote), loss_nearest_text(&search, "'", "'", NULL, nearest));
+    return malformed(f, f->at, "%s has no %s '%s'%s", loss->name, what, json_quote(f->key, quote),
+                     loss_nearest_text(&search, "'", "'", NULL, nearest));
 }
 
 enum loss_status fields_read_value(struct fields *f, int field)
 {
-    return field < FIELD_COMMON ? read_param(f, field - FIELD_PARAMS) : common[field - FIELD_COMMON].read(f);
+    return field < FIELD_COMMON ? read_param(f, field - FIELD_PARAMS)
+                                : common[field - FIELD_COMMON].read(f);
 }
 
 /* An upstream gradient that is the same for every term. */
@@ -636,7 +665,8 @@ static enum loss_status read_grad_output(struct fields *f)
     return read_real(f, &e->number);
 }
 
-enum loss_status fields_read_plain(struct fields *f, const char *name, const char *value, uint32_t settled)
+enum loss_status fields_read_plain(struct fields *f, const char *name, const char *value,
+                                   uint32_t settled)
 {
     f->body = NULL;
     f->at = value;
@@ -652,6 +682,7 @@ enum loss_status fields_read_plain(struct fields *f, const char *name, const cha
     if (field == EVALUATION_GRAD_OUTPUT)
         return read_grad_output(f);
     if (field < EVALUATION_TENSORS)
-        return malformed(f, f->at, "%s is a tensor: it goes into the body, not among the parameters", f->key);
+        return malformed(f, f->at,
+                         "%s is a tensor: it goes into the body, not among the parameters", f->key);
     return fields_read_value(f, field);
 }

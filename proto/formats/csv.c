@@ -1,6 +1,6 @@
 #include "formats/csv.h"
-#include "json/scanner.h"
 #include "number/number.h"
+#include "json/scanner.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- errors --------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 struct reader {
     const struct csv *csv;
@@ -17,8 +17,8 @@ struct reader {
     const char *at;
 };
 
-__attribute__((format(printf, 3, 4))) static enum loss_status malformed(const struct reader *r, const char *at,
-                                                                        const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum loss_status
+malformed(const struct reader *r, const char *at, const char *format, ...)
 {
     char message[224], path[64] = "";
     size_t line = 1;
@@ -33,12 +33,13 @@ __attribute__((format(printf, 3, 4))) static enum loss_status malformed(const st
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     json_pointer_add(path, sizeof path, r->name);
-    loss_fail_at(r->error, LOSS_MALFORMED, path, "line %zu, column %zu: %s", line, (size_t)(at - start) + 1, message);
+    loss_fail_at(r->error, LOSS_MALFORMED, path, "line %zu, column %zu: %s", line,
+                 (size_t)(at - start) + 1, message);
     r->error->offset = at - r->csv->text;
     return LOSS_MALFORMED;
 }
 
-/* ---- fields --------------------------------------------------------------------------------------------------------- */
+/* ---- fields ---- */
 
 static bool is_blank(char c)
 {
@@ -47,7 +48,8 @@ static bool is_blank(char c)
 
 static bool ends_field(const struct reader *r, const char *at)
 {
-    return at == r->csv->end || is_blank(*at) || *at == ',' || *at == ';' || *at == '\n' || *at == '\r';
+    return at == r->csv->end || is_blank(*at) || *at == ',' || *at == ';' || *at == '\n' ||
+           *at == '\r';
 }
 
 static const char *skip_blanks(const struct reader *r, const char *at)
@@ -57,7 +59,8 @@ static const char *skip_blanks(const struct reader *r, const char *at)
     return at;
 }
 
-/* Behind a field. In quotes, which end in its line, it may hold separators; a quote within it is written twice. */
+/* Behind a field. In quotes, which end in its line, it may hold separators; a quote within it is
+ * written twice. */
 static const char *skip_field(const struct reader *r, const char *at)
 {
     const char *quoted = at;
@@ -81,7 +84,8 @@ static void unquote(const char **text, const char **end)
 
 static bool ends_line(const struct reader *r, const char *at)
 {
-    return at == r->csv->end || *at == '\n' || (*at == '\r' && (at + 1 == r->csv->end || at[1] == '\n'));
+    return at == r->csv->end || *at == '\n' ||
+           (*at == '\r' && (at + 1 == r->csv->end || at[1] == '\n'));
 }
 
 static const char *skip_line(const struct reader *r, const char *at)
@@ -104,12 +108,14 @@ static bool find_row(struct reader *r)
     return false;
 }
 
-/* A field of a row, which begins at r->at: finds what is in it, and moves to the next one; *more is false, and r->at behind the
-   line, if there is none. */
-static enum loss_status take_field(struct reader *r, const char **text, const char **end, bool *more)
+/* A field of a row, which begins at r->at: finds what is in it, and moves to the next one; *more is
+   false, and r->at behind the line, if there is none. */
+static enum loss_status take_field(struct reader *r, const char **text, const char **end,
+                                   bool *more)
 {
     char byte[JSON_BYTE_TEXT];
-    const char separator = r->csv->separator, *const start = r->at, *const behind = skip_field(r, start);
+    const char separator = r->csv->separator, *const start = r->at,
+               *const behind = skip_field(r, start);
     const char *at = skip_blanks(r, behind);
     *text = start;
     *end = behind;
@@ -118,17 +124,19 @@ static enum loss_status take_field(struct reader *r, const char **text, const ch
         return malformed(r, start, "there is no number here; write nan for one that is missing");
     *more = !ends_line(r, at);
     if (*more && separator == ' ' && at == behind)
-        return malformed(r, at, "%s where a space or the end of the line was expected", json_byte_text(at, r->csv->end, byte));
+        return malformed(r, at, "%s where a space or the end of the line was expected",
+                         json_byte_text(at, r->csv->end, byte));
     if (*more && separator != ' ' && *at != separator)
-        return malformed(r, at, "%s where '%c' or the end of the line was expected%s", json_byte_text(at, r->csv->end, byte),
-                         separator, *at == ',' ? "; numbers have a decimal point" : "");
+        return malformed(r, at, "%s where '%c' or the end of the line was expected%s",
+                         json_byte_text(at, r->csv->end, byte), separator,
+                         *at == ',' ? "; numbers have a decimal point" : "");
     if (*more)
         at = skip_blanks(r, at + (separator != ' '));
     r->at = *more ? at : skip_line(r, at);
     return LOSS_OK;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 /* The value of a word, NULL if it has none. */
 static const double *word(const char *text, size_t len)
@@ -136,9 +144,10 @@ static const double *word(const char *text, size_t len)
     static const struct {
         const char *word;
         double value;
-    } words[] = {{"nan", NAN},        {"inf", INFINITY},  {"infinity", INFINITY}, {"-nan", NAN},
-                 {"-inf", -INFINITY}, {"true", 1},        {"false", 0},           {"-infinity", -INFINITY},
-                 {"+nan", NAN},       {"+inf", INFINITY}, {"+infinity", INFINITY}};
+    } words[] = {{"nan", NAN},       {"inf", INFINITY},        {"infinity", INFINITY},
+                 {"-nan", NAN},      {"-inf", -INFINITY},      {"true", 1},
+                 {"false", 0},       {"-infinity", -INFINITY}, {"+nan", NAN},
+                 {"+inf", INFINITY}, {"+infinity", INFINITY}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strlen(words[i].word) == len && strncasecmp(words[i].word, text, len) == 0)
             return &words[i].value;
@@ -160,19 +169,24 @@ static bool is_name(const char *text, const char *end)
 {
     const size_t len = (size_t)(end - text);
     const unsigned char first = len > 0 ? (unsigned char)*text : 0;
-    const bool is_letter = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || first == '_' || first >= 0x80;
+    const bool is_letter = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') ||
+                           first == '_' || first >= 0x80;
     return is_letter && !word(text, len) && !is_missing(text, len);
 }
 
-static enum loss_status no_number(const struct reader *r, const char *text, const char *end, const char *expected)
+static enum loss_status no_number(const struct reader *r, const char *text, const char *end,
+                                  const char *expected)
 {
     char field[JSON_QUOTE], quote[JSON_QUOTE];
-    snprintf(field, sizeof field, "%.*s", (int)(end - text < JSON_QUOTE ? end - text : JSON_QUOTE), text);
+    snprintf(field, sizeof field, "%.*s", (int)(end - text < JSON_QUOTE ? end - text : JSON_QUOTE),
+             text);
     return malformed(r, text, "'%s' where %s was expected%s", json_quote(field, quote), expected,
-                     is_missing(text, (size_t)(end - text)) ? "; write nan for one that is missing" : "");
+                     is_missing(text, (size_t)(end - text)) ? "; write nan for one that is missing"
+                                                            : "");
 }
 
-static enum loss_status read_integer(const struct reader *r, const char *text, const char *end, int64_t *value)
+static enum loss_status read_integer(const struct reader *r, const char *text, const char *end,
+                                     int64_t *value)
 {
     const char *after = NULL;
     const enum number_status status = number_read_i64(text, value, &after);
@@ -181,12 +195,15 @@ static enum loss_status read_integer(const struct reader *r, const char *text, c
     const double *const named = word(text, (size_t)(end - text));
     if (!named || !isfinite(*named))
         return no_number(r, text, end,
-                         status == NUMBER_RANGE && after == end ? "a whole number that fits into 64 bits" : "a whole number");
+                         status == NUMBER_RANGE && after == end
+                             ? "a whole number that fits into 64 bits"
+                             : "a whole number");
     *value = (int64_t)*named;
     return LOSS_OK;
 }
 
-static enum loss_status read_real(const struct reader *r, const char *text, const char *end, bool wide, void *out, size_t i)
+static enum loss_status read_real(const struct reader *r, const char *text, const char *end,
+                                  bool wide, void *out, size_t i)
 {
     double *const value = (double *)out + (wide ? i : 0);
     float *const narrow = (float *)out + (wide ? 0 : i);
@@ -202,7 +219,7 @@ static enum loss_status read_real(const struct reader *r, const char *text, cons
     return LOSS_OK;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 /* Which separator a line has: a semicolon beats a comma, which beats blanks. */
 static char separator_of(const struct reader *r)
@@ -251,15 +268,17 @@ static enum loss_status scan_rows(struct csv *csv, struct reader *r)
             if (take_field(r, &text, &end, &more) != LOSS_OK)
                 return r->error->status;
         if (rows > 0 && fields != columns)
-            return malformed(r, start, "this row has length %zu; those before it have length %zu", fields, columns);
+            return malformed(r, start, "this row has length %zu; those before it have length %zu",
+                             fields, columns);
         columns = fields;
     }
-    csv->shape = (struct loss_tensor){.rank = columns > 1 ? 2 : 1, .shape = {rows, columns > 1 ? columns : 0}};
+    csv->shape = (struct loss_tensor){.rank = columns > 1 ? 2 : 1,
+                                      .shape = {rows, columns > 1 ? columns : 0}};
     return LOSS_OK;
 }
 
-enum loss_status csv_scan(struct csv *csv, const char *text, size_t len, enum csv_header header, const char *name,
-                          struct loss_error *error)
+enum loss_status csv_scan(struct csv *csv, const char *text, size_t len, enum csv_header header,
+                          const char *name, struct loss_error *error)
 {
     static const char mark[] = "\xef\xbb\xbf"; /* which spreadsheets write */
     *csv = (struct csv){.text = text, .end = text + len};
@@ -278,15 +297,17 @@ enum loss_status csv_scan(struct csv *csv, const char *text, size_t len, enum cs
     return scan_rows(csv, &r);
 }
 
-enum loss_status csv_decode(const struct csv *csv, enum loss_dtype dtype, void *out, const char *name, struct loss_error *error)
+enum loss_status csv_decode(const struct csv *csv, enum loss_dtype dtype, void *out,
+                            const char *name, struct loss_error *error)
 {
     struct reader r = {csv, name, error, csv->first};
     for (size_t i = 0; find_row(&r);) {
         const char *text, *end;
         for (bool more = true; more; i++) {
             if (take_field(&r, &text, &end, &more) != LOSS_OK ||
-                (dtype == LOSS_INT64 ? read_integer(&r, text, end, (int64_t *)out + i)
-                                     : read_real(&r, text, end, dtype == LOSS_FLOAT64, out, i)) != LOSS_OK)
+                (dtype == LOSS_INT64
+                     ? read_integer(&r, text, end, (int64_t *)out + i)
+                     : read_real(&r, text, end, dtype == LOSS_FLOAT64, out, i)) != LOSS_OK)
                 return error->status;
         }
     }

@@ -1,7 +1,7 @@
 #include "formats/multipart_request.h"
 #include "content/multipart.h"
-#include "json/scanner.h"
 #include "formats/npy.h"
+#include "json/scanner.h"
 
 #include <string.h>
 
@@ -11,7 +11,8 @@ static enum loss_status read_file(struct fields *f, int k, const struct form_par
 {
     struct evaluation *const e = f->out;
     if (!fields_first(f, k))
-        return json_malformed(f->error, e->body, part->data, f->path, "there are two parts '%s'", f->key);
+        return json_malformed(f->error, e->body, part->data, f->path, "there are two parts '%s'",
+                              f->key);
     if (npy_read(&e->tensor[k], part->data, part->len, f->key, e->body, f->error) != LOSS_OK)
         return f->error->status;
     *evaluation_place(e, k) = &e->tensor[k].tensor;
@@ -23,7 +24,8 @@ static enum loss_status read_text(struct fields *f, const struct form_part *part
     char value[VALUE_SIZE];
     const char *const body = f->out->body;
     if (part->len >= sizeof value || memchr(part->data, '\0', part->len))
-        return json_malformed(f->error, body, part->data, f->path, "%s is no text, or has more than %d bytes", part->name,
+        return json_malformed(f->error, body, part->data, f->path,
+                              "%s is no text, or has more than %d bytes", part->name,
                               VALUE_SIZE - 1);
     memcpy(value, part->data, part->len);
     value[part->len] = '\0';
@@ -42,8 +44,8 @@ static enum loss_status read_part(struct fields *f, const struct form_part *part
         return fields_unknown(f, "field");
     const bool is_file = part->is_file || npy_begins(part->data, part->len);
     if (is_file && field >= EVALUATION_TENSORS)
-        return json_malformed(f->error, f->out->body, part->data, f->path, "%s is no tensor: send it as a text, not as a file",
-                              f->key);
+        return json_malformed(f->error, f->out->body, part->data, f->path,
+                              "%s is no tensor: send it as a text, not as a file", f->key);
     if (is_file && (settled >> field & 1))
         return LOSS_OK;
     /* A number may stand for a grad_output; for another tensor nothing but a file. */

@@ -1,6 +1,6 @@
 /*
- * A .npy file is "\x93NUMPY", a version in two bytes, the length of the header in two bytes (version 1) or four, the header,
- * and the numbers. The header is a dict as Python writes it:
+ * A .npy file is "\x93NUMPY", a version in two bytes, the length of the header in two bytes
+ * (version 1) or four, the header, and the numbers. The header is a dict as Python writes it:
  *
  *     {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
  */
@@ -27,8 +27,8 @@ struct npy {
     char descr[DESCR];
 };
 
-__attribute__((format(printf, 3, 4))) static enum loss_status malformed(struct npy *npy, const char *at, const char *format,
-                                                                        ...)
+__attribute__((format(printf, 3, 4))) static enum loss_status
+malformed(struct npy *npy, const char *at, const char *format, ...)
 {
     char message[200], path[64] = "";
     va_list args;
@@ -39,13 +39,14 @@ __attribute__((format(printf, 3, 4))) static enum loss_status malformed(struct n
     return json_malformed(npy->error, npy->body, at, path, "%s: %s", npy->name, message);
 }
 
-/* ---- Python's literals ---------------------------------------------------------------------------------------------- */
+/* ---- Python's literals ---- */
 
 static enum loss_status unexpected(struct npy *npy, const char *expected)
 {
     char byte[JSON_BYTE_TEXT];
     return malformed(npy, npy->at, "%s where %s was expected in the header",
-                     npy->at == npy->end ? "its end" : json_byte_text(npy->at, npy->end, byte), expected);
+                     npy->at == npy->end ? "its end" : json_byte_text(npy->at, npy->end, byte),
+                     expected);
 }
 
 static bool next_is(struct npy *npy, char c)
@@ -97,7 +98,8 @@ static enum loss_status take_size(struct npy *npy, size_t *size)
 {
     const char *const start = npy->at;
     for (*size = 0; npy->at < npy->end && *npy->at >= '0' && *npy->at <= '9'; npy->at++)
-        if (__builtin_mul_overflow(*size, (size_t)10, size) || __builtin_add_overflow(*size, (size_t)(*npy->at - '0'), size))
+        if (__builtin_mul_overflow(*size, (size_t)10, size) ||
+            __builtin_add_overflow(*size, (size_t)(*npy->at - '0'), size))
             return malformed(npy, start, "a dimension of the shape is more than can be addressed");
     if (npy->at == start)
         return unexpected(npy, "a dimension");
@@ -121,28 +123,33 @@ static enum loss_status take_shape(struct npy *npy)
     return LOSS_OK;
 }
 
-/* ---- the header ----------------------------------------------------------------------------------------------------- */
+/* ---- the header ---- */
 
 static enum loss_status take_descr(struct npy *npy)
 {
     static const struct {
         const char *name;
         enum loss_dtype dtype;
-    } dtypes[] = {{"f8", LOSS_FLOAT64}, {"f4", LOSS_FLOAT32}, {"f2", LOSS_FLOAT16}, {"i8", LOSS_INT64}, {"i4", LOSS_INT32},
-                  {"i2", LOSS_INT16},   {"i1", LOSS_INT8},    {"u8", LOSS_UINT64},  {"u4", LOSS_UINT32}, {"u2", LOSS_UINT16},
-                  {"u1", LOSS_UINT8},   {"b1", LOSS_BOOL}};
+    } dtypes[] = {{"f8", LOSS_FLOAT64}, {"f4", LOSS_FLOAT32}, {"f2", LOSS_FLOAT16},
+                  {"i8", LOSS_INT64},   {"i4", LOSS_INT32},   {"i2", LOSS_INT16},
+                  {"i1", LOSS_INT8},    {"u8", LOSS_UINT64},  {"u4", LOSS_UINT32},
+                  {"u2", LOSS_UINT16},  {"u1", LOSS_UINT8},   {"b1", LOSS_BOOL}};
     char quote[JSON_QUOTE];
     if (take_string(npy, npy->descr, sizeof npy->descr, "one dtype in quotes") != LOSS_OK)
         return npy->error->status;
     const char order = npy->descr[0];
-    const char *const name = npy->descr + (order != '\0' && strchr("<>|=", order)); /* NumPy takes it without an order, too */
+    const char *const name =
+        npy->descr +
+        (order != '\0' && strchr("<>|=", order)); /* NumPy takes it without an order, too */
     struct loss_tensor *const tensor = &npy->source->tensor;
     for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
         if (strcmp(name, dtypes[i].name) == 0)
             tensor->dtype = dtypes[i].dtype;
     if (tensor->dtype == LOSS_ANY)
-        return malformed(npy, npy->at, "dtype '%s' is not taken; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are",
-                         json_quote(npy->descr, quote));
+        return malformed(
+            npy, npy->at,
+            "dtype '%s' is not taken; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are",
+            json_quote(npy->descr, quote));
     npy->source->swapped = order == '>' && loss_dtype_size(tensor->dtype) > 1;
     return LOSS_OK;
 }
@@ -158,12 +165,15 @@ static enum loss_status take_field(struct npy *npy)
                       : strcmp(key, "shape") == 0         ? &npy->has_shape
                                                           : NULL;
     if (!has || *has)
-        return malformed(npy, at, has ? "the header has two fields '%s'" : "the header has no field '%s'",
+        return malformed(npy, at,
+                         has ? "the header has two fields '%s'" : "the header has no field '%s'",
                          json_quote(key, quote));
     *has = true;
     if (!skip(npy, ':'))
         return unexpected(npy, "':'");
-    return has == &npy->has_descr ? take_descr(npy) : has == &npy->has_order ? take_order(npy) : take_shape(npy);
+    return has == &npy->has_descr   ? take_descr(npy)
+           : has == &npy->has_order ? take_order(npy)
+                                    : take_shape(npy);
 }
 
 static enum loss_status read_header(struct npy *npy)
@@ -187,7 +197,7 @@ static enum loss_status read_header(struct npy *npy)
     return LOSS_OK;
 }
 
-/* ---- the file ------------------------------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 bool npy_begins(const char *bytes, size_t len)
 {
@@ -198,17 +208,20 @@ bool npy_begins(const char *bytes, size_t len)
 static enum loss_status find_header(struct npy *npy, const char *bytes, size_t len)
 {
     if (!npy_begins(bytes, len))
-        return malformed(npy, bytes, "a NumPy file (.npy) was expected, which begins with \\x93NUMPY");
+        return malformed(npy, bytes,
+                         "a NumPy file (.npy) was expected, which begins with \\x93NUMPY");
     const size_t fixed = len > MAGIC && bytes[MAGIC] == 1 ? MAGIC + 4 : MAGIC + 6;
     if (len < fixed)
         return malformed(npy, bytes + len, "the file ends before its header");
     if (bytes[MAGIC] < 1 || bytes[MAGIC] > 3 || bytes[MAGIC + 1] != 0)
-        return malformed(npy, bytes + MAGIC, "version %u.%u of the format is not taken; 1.0, 2.0 and 3.0 are",
+        return malformed(npy, bytes + MAGIC,
+                         "version %u.%u of the format is not taken; 1.0, 2.0 and 3.0 are",
                          (unsigned char)bytes[MAGIC], (unsigned char)bytes[MAGIC + 1]);
     uint32_t header = 0;
     memcpy(&header, bytes + MAGIC + 2, fixed - MAGIC - 2); /* little-endian, as we are */
     if (header > len - fixed)
-        return malformed(npy, bytes + MAGIC + 2, "the header is said to have %u bytes, but %zu follow", (unsigned)header,
+        return malformed(npy, bytes + MAGIC + 2,
+                         "the header is said to have %u bytes, but %zu follow", (unsigned)header,
                          len - fixed);
     npy->at = bytes + fixed;
     npy->end = npy->at + header;
@@ -226,8 +239,8 @@ static void set_fortran_order(struct loss_tensor *tensor)
     }
 }
 
-enum loss_status npy_read(struct source *source, const char *bytes, size_t len, const char *name, const char *body,
-                          struct loss_error *error)
+enum loss_status npy_read(struct source *source, const char *bytes, size_t len, const char *name,
+                          const char *body, struct loss_error *error)
 {
     char shape[LOSS_SHAPE_TEXT];
     struct loss_tensor *const tensor = &source->tensor;
@@ -238,10 +251,12 @@ enum loss_status npy_read(struct source *source, const char *bytes, size_t len, 
     if (find_header(&npy, bytes, len) != LOSS_OK || read_header(&npy) != LOSS_OK)
         return error->status;
     if (!loss_tensor_count(tensor, &count))
-        return malformed(&npy, npy.end, "shape %.64s has more elements than can be addressed", loss_shape_text(tensor, shape));
+        return malformed(&npy, npy.end, "shape %.64s has more elements than can be addressed",
+                         loss_shape_text(tensor, shape));
     const size_t left = (size_t)(bytes + len - npy.end);
     if (left != loss_tensor_bytes(tensor))
-        return malformed(&npy, npy.end, "behind the header are %zu bytes; shape %.64s of %s takes %zu", left,
+        return malformed(&npy, npy.end,
+                         "behind the header are %zu bytes; shape %.64s of %s takes %zu", left,
                          loss_shape_text(tensor, shape), npy.descr, loss_tensor_bytes(tensor));
     tensor->data = (void *)(uintptr_t)npy.end; /* which nobody writes to */
     if (npy.fortran)

@@ -7,9 +7,10 @@
 /* Whether bytes begin as such a file does. */
 bool npy_begins(const char *bytes, size_t len);
 
-/* Makes a source of the file in [bytes, bytes + len), a part of `body`, whose numbers are used where they stand, in whatever
-   order. LOSS_MALFORMED with the byte of the body at which the file is not sound; `name` is the tensor's. */
-enum loss_status npy_read(struct source *source, const char *bytes, size_t len, const char *name, const char *body,
-                          struct loss_error *error);
+/* Makes a source of the file in [bytes, bytes + len), a part of `body`, whose numbers are used
+   where they stand, in whatever order. LOSS_MALFORMED with the byte of the body at which the file
+   is not sound; `name` is the tensor's. */
+enum loss_status npy_read(struct source *source, const char *bytes, size_t len, const char *name,
+                          const char *body, struct loss_error *error);
 
 #endif

@@ -5,7 +5,8 @@
 
 enum { LINE = 66 }; /* columns after which the next word begins a line */
 
-/* Writes a byte at a column; what would be a request at the beginning of a line is kept from being one. */
+/* Writes a byte at a column; what would be a request at the beginning of a line is kept from being
+ * one. */
 static void put(FILE *out, char c, int column)
 {
     if (column == 0 && (c == '.' || c == '\''))
@@ -52,7 +53,9 @@ void roff_option(FILE *out, const char *name, const char *value, const char *tex
 
 void roff_head(FILE *out, const char *name, int section, const char *version, const char *summary)
 {
-    fprintf(out, ".\\\" Written by the program itself, with --man.\n.TH %s %d \"\" \"%s\"\n.SH NAME\n", name, section, version);
+    fprintf(out,
+            ".\\\" Written by the program itself, with --man.\n.TH %s %d \"\" \"%s\"\n.SH NAME\n",
+            name, section, version);
     for (const char *at = name; *at; at++)
         fputc(tolower((unsigned char)*at), out);
     fputs(" \\- ", out);

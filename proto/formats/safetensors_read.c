@@ -1,7 +1,7 @@
 /* From a safetensors file to tensors. */
-#include "json/scanner.h"
-#include "number/number.h"
 #include "formats/safetensors.h"
+#include "number/number.h"
+#include "json/scanner.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,8 +29,9 @@ struct entry {
 
 struct file {
     struct fields *fields;
-    const char *start; /* a copy of the length and the header, a NUL behind it, in which fields->at moves */
-    const char *data;  /* in the body */
+    const char *
+        start; /* a copy of the length and the header, a NUL behind it, in which fields->at moves */
+    const char *data; /* in the body */
     size_t data_len;
     uint32_t settled; /* fields that the query has set */
     bool has_metadata;
@@ -38,18 +39,21 @@ struct file {
     int entries;
 };
 
-/* ---- values --------------------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
-static enum loss_status malformed_entry(struct file *file, const struct entry *entry, const char *message)
+static enum loss_status malformed_entry(struct file *file, const struct entry *entry,
+                                        const char *message)
 {
     struct fields *const f = file->fields;
     const char *const name = evaluation_tensor_name(f->out->request.loss, entry->tensor);
     fields_set_key(f, name);
-    return json_malformed(f->error, file->start, entry->at ? entry->at : f->at, f->path, "%s: %s", name, message);
+    return json_malformed(f->error, file->start, entry->at ? entry->at : f->at, f->path, "%s: %s",
+                          name, message);
 }
 
 /* Reads an array of sizes and moves behind it. */
-static enum loss_status take_sizes(struct file *file, const struct entry *entry, size_t *sizes, int most, int *count)
+static enum loss_status take_sizes(struct file *file, const struct entry *entry, size_t *sizes,
+                                   int most, int *count)
 {
     struct fields *const f = file->fields;
     char message[96];
@@ -62,7 +66,8 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
         const char *end;
         f->at = json_blank(f->at);
         if (number_read_i64(f->at, &size, &end) != NUMBER_OK || size < 0)
-            return malformed_entry(file, entry, "shape and data_offsets hold whole numbers, not negative, below 2^63");
+            return malformed_entry(
+                file, entry, "shape and data_offsets hold whole numbers, not negative, below 2^63");
         if (*count == most) {
             snprintf(message, sizeof message, "there are more than %d numbers in this array", most);
             return malformed_entry(file, entry, message);
@@ -78,14 +83,16 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
     return LOSS_OK;
 }
 
-/* Decodes the string at the cursor, which is not moved; where it ends, NULL with the error filled. */
+/* Decodes the string at the cursor, which is not moved; where it ends, NULL with the error filled.
+ */
 static const char *take_string(struct fields *f, const char *expected, char *value, size_t size)
 {
     const char *at = f->at, *const end = *at == '"' ? json_skip_string(at, &at) : NULL;
     if (!end)
         fields_unexpected(f, at, expected);
     else if (!json_decode_string(f->at, end, value, size))
-        snprintf(value, size, "%.*s", (int)(size - 1), f->at + 1); /* too long for any that there is */
+        snprintf(value, size, "%.*s", (int)(size - 1),
+                 f->at + 1); /* too long for any that there is */
     return end;
 }
 
@@ -100,7 +107,9 @@ static enum loss_status take_dtype(struct file *file, struct entry *entry)
         if (strcmp(safetensors_dtype(dtype), name) == 0)
             entry->is.dtype = dtype;
     if (entry->is.dtype == LOSS_ANY) {
-        snprintf(message, sizeof message, "dtype '%s' is not taken; F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8 and BOOL are",
+        snprintf(message, sizeof message,
+                 "dtype '%s' is not taken; F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, "
+                 "U8 and BOOL are",
                  json_quote(name, quote));
         return malformed_entry(file, entry, message);
     }
@@ -108,7 +117,7 @@ static enum loss_status take_dtype(struct file *file, struct entry *entry)
     return LOSS_OK;
 }
 
-/* ---- tensors -------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 static enum loss_status read_property(struct fields *f, void *context)
 {
@@ -122,7 +131,8 @@ static enum loss_status read_property(struct fields *f, void *context)
         which++;
     entry->at = f->at;
     if (which == 3) {
-        snprintf(message, sizeof message, "a tensor has dtype, shape and data_offsets, but no '%s'", json_quote(f->key, quote));
+        snprintf(message, sizeof message, "a tensor has dtype, shape and data_offsets, but no '%s'",
+                 json_quote(f->key, quote));
         return malformed_entry(file, entry, message);
     }
     if (*has[which]) {
@@ -138,7 +148,8 @@ static enum loss_status read_property(struct fields *f, void *context)
     if (take_sizes(file, entry, offsets, 2, &count) != LOSS_OK)
         return f->error->status;
     if (count != 2)
-        return malformed_entry(file, entry, "data_offsets are two numbers: where the bytes begin and where they end");
+        return malformed_entry(
+            file, entry, "data_offsets are two numbers: where the bytes begin and where they end");
     entry->offsets = entry->at;
     entry->begin = offsets[0];
     entry->end = offsets[1];
@@ -158,23 +169,27 @@ static enum loss_status check_entry(struct file *file, const struct entry *entry
         return malformed_entry(file, entry, message);
     }
     if (!loss_tensor_count(&entry->is, &count)) {
-        snprintf(message, sizeof message, "shape %.*s has more elements than can be addressed", SHAPE_TEXT,
-                 loss_shape_text(&entry->is, shape));
+        snprintf(message, sizeof message, "shape %.*s has more elements than can be addressed",
+                 SHAPE_TEXT, loss_shape_text(&entry->is, shape));
         return malformed_entry(file, entry, message);
     }
     if (entry->begin > entry->end) {
-        snprintf(message, sizeof message, "data_offsets [%zu, %zu] end before they begin", entry->begin, entry->end);
+        snprintf(message, sizeof message, "data_offsets [%zu, %zu] end before they begin",
+                 entry->begin, entry->end);
         return malformed_entry(file, entry, message);
     }
     if (entry->end > file->data_len) {
-        snprintf(message, sizeof message, "data_offsets end at %zu; behind the header there are %zu bytes", entry->end,
+        snprintf(message, sizeof message,
+                 "data_offsets end at %zu; behind the header there are %zu bytes", entry->end,
                  file->data_len);
         return malformed_entry(file, entry, message);
     }
     if (entry->end - entry->begin != loss_tensor_bytes(&entry->is)) {
-        snprintf(message, sizeof message, "data_offsets [%zu, %zu] hold %zu bytes; shape %.*s of %s takes %zu", entry->begin,
-                 entry->end, entry->end - entry->begin, SHAPE_TEXT, loss_shape_text(&entry->is, shape),
-                 safetensors_dtype(entry->is.dtype), loss_tensor_bytes(&entry->is));
+        snprintf(message, sizeof message,
+                 "data_offsets [%zu, %zu] hold %zu bytes; shape %.*s of %s takes %zu", entry->begin,
+                 entry->end, entry->end - entry->begin, SHAPE_TEXT,
+                 loss_shape_text(&entry->is, shape), safetensors_dtype(entry->is.dtype),
+                 loss_tensor_bytes(&entry->is));
         return malformed_entry(file, entry, message);
     }
     return LOSS_OK;
@@ -186,15 +201,17 @@ static enum loss_status read_tensor(struct file *file, int k)
     struct entry *const entry = &file->entry[file->entries];
     *entry = (struct entry){.tensor = k};
     if (!fields_first(f, k))
-        return json_malformed(f->error, file->start, f->at, f->path, "there are two tensors '%s'", f->key);
-    if (fields_read_object(f, read_property, file) != LOSS_OK || check_entry(file, entry) != LOSS_OK)
+        return json_malformed(f->error, file->start, f->at, f->path, "there are two tensors '%s'",
+                              f->key);
+    if (fields_read_object(f, read_property, file) != LOSS_OK ||
+        check_entry(file, entry) != LOSS_OK)
         return f->error->status;
     entry->at = entry->offsets;
     file->entries++;
     return LOSS_OK;
 }
 
-/* ---- metadata ------------------------------------------------------------------------------------------------------- */
+/* ---- metadata ---- */
 
 static enum loss_status read_metadatum(struct fields *f, void *context)
 {
@@ -221,7 +238,8 @@ static enum loss_status read_member(struct fields *f, void *context)
     struct file *const file = context;
     const bool is_metadata = strcmp(f->key, "__metadata__") == 0;
     if (is_metadata && file->has_metadata)
-        return json_malformed(f->error, file->start, f->at, f->path, "there are two '__metadata__'");
+        return json_malformed(f->error, file->start, f->at, f->path,
+                              "there are two '__metadata__'");
     if (is_metadata) {
         file->has_metadata = true;
         if (strncmp(f->at, "null", 4) == 0) { /* as some writers say that there are none */
@@ -233,11 +251,12 @@ static enum loss_status read_member(struct fields *f, void *context)
     const int k = field_find(f->out->request.loss, f->key);
     if (k >= EVALUATION_TENSORS)
         return json_malformed(f->error, file->start, f->at, f->path,
-                              "%s is no tensor: it goes into the query or into __metadata__", f->key);
+                              "%s is no tensor: it goes into the query or into __metadata__",
+                              f->key);
     return k < 0 ? fields_unknown(f, "tensor") : read_tensor(file, k);
 }
 
-/* ---- the file ------------------------------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 static int by_place(const void *a, const void *b)
 {
@@ -257,11 +276,15 @@ static enum loss_status check_layout(struct file *file)
     for (int i = 0; i < file->entries; i++) {
         const struct entry *const entry = &file->entry[i];
         if (entry->begin != at) {
-            snprintf(message, sizeof message,
-                     i == 0              ? "its bytes begin at %zu, though nothing stands before them: the first begin at %zu%s"
-                     : entry->begin < at ? "its bytes begin at %zu, before %zu, where those of %s end"
-                                         : "its bytes begin at %zu; there is a gap behind %zu, where those of %s end",
-                     entry->begin, at, i == 0 ? "" : evaluation_tensor_name(loss, file->entry[i - 1].tensor));
+            snprintf(
+                message, sizeof message,
+                i == 0 ? "its bytes begin at %zu, though nothing stands before them: the first "
+                         "begin at %zu%s"
+                : entry->begin < at
+                    ? "its bytes begin at %zu, before %zu, where those of %s end"
+                    : "its bytes begin at %zu; there is a gap behind %zu, where those of %s end",
+                entry->begin, at,
+                i == 0 ? "" : evaluation_tensor_name(loss, file->entry[i - 1].tensor));
             return malformed_entry(file, entry, message);
         }
         at = entry->end;
@@ -269,7 +292,8 @@ static enum loss_status check_layout(struct file *file)
     if (at == file->data_len)
         return LOSS_OK;
     struct loss_error *const error = file->fields->error;
-    loss_fail(error, LOSS_MALFORMED, "the last %zu bytes of the file belong to no tensor", file->data_len - at);
+    loss_fail(error, LOSS_MALFORMED, "the last %zu bytes of the file belong to no tensor",
+              file->data_len - at);
     error->offset = (file->data - file->fields->out->body) + (int64_t)at;
     return LOSS_MALFORMED;
 }
@@ -283,7 +307,8 @@ static void set_sources(struct file *file)
         if (file->settled >> entry->tensor & 1)
             continue;
         source->tensor = entry->is;
-        source->tensor.data = (void *)(uintptr_t)(file->data + entry->begin); /* which nobody writes to */
+        source->tensor.data =
+            (void *)(uintptr_t)(file->data + entry->begin); /* which nobody writes to */
         source->swapped = false;
         *evaluation_place(e, entry->tensor) = &source->tensor;
     }
@@ -299,7 +324,8 @@ static enum loss_status read_header(struct file *file)
         return f->error->status;
     f->path[0] = '\0';
     f->at = json_blank(f->at);
-    return f->at == f->end ? check_layout(file) : fields_unexpected(f, f->at, "the end of the header");
+    return f->at == f->end ? check_layout(file)
+                           : fields_unexpected(f, f->at, "the end of the header");
 }
 
 /* Finds out how long the header is. */
@@ -313,13 +339,17 @@ static enum loss_status measure(const struct evaluation *e, size_t *len, struct 
         return LOSS_OK;
     if (e->len < LENGTH)
         loss_fail(error, LOSS_MALFORMED,
-                  "a safetensors file begins with 8 bytes, the length of its header; the body has %zu (byte 0)", e->len);
+                  "a safetensors file begins with 8 bytes, the length of its header; the body has "
+                  "%zu (byte 0)",
+                  e->len);
     else if (header > e->len - LENGTH)
         loss_fail(error, LOSS_MALFORMED,
-                  "the header is said to have %" PRIu64 " bytes, but %zu follow (byte 0); a safetensors file was expected",
+                  "the header is said to have %" PRIu64
+                  " bytes, but %zu follow (byte 0); a safetensors file was expected",
                   header, e->len - LENGTH);
     else
-        loss_fail(error, LOSS_MALFORMED, "the header has %" PRIu64 " bytes; the most is %d (byte 0)", header, HEADER_MAX);
+        loss_fail(error, LOSS_MALFORMED,
+                  "the header has %" PRIu64 " bytes; the most is %d (byte 0)", header, HEADER_MAX);
     error->offset = 0;
     return LOSS_MALFORMED;
 }
@@ -332,10 +362,12 @@ enum loss_status safetensors_read(struct fields *fields)
     if (measure(e, &len, fields->error) != LOSS_OK)
         return fields->error->status;
     if (len > sizeof small - LENGTH - 1 && !(copy = malloc(LENGTH + len + 1)))
-        return loss_fail(fields->error, LOSS_UNAVAILABLE, "there is not enough memory for this request at the moment");
+        return loss_fail(fields->error, LOSS_UNAVAILABLE,
+                         "there is not enough memory for this request at the moment");
     memcpy(copy, e->body, LENGTH + len);
     copy[LENGTH + len] = '\0';
-    struct file file = {.fields = fields, .start = copy, .data = e->body + LENGTH + len, .settled = fields->seen};
+    struct file file = {
+        .fields = fields, .start = copy, .data = e->body + LENGTH + len, .settled = fields->seen};
     file.data_len = e->len - LENGTH - len;
     fields->seen = 0;
     fields->end = copy + LENGTH + len;

@@ -1,6 +1,7 @@
 /*
- * From tensors to a safetensors file. Its length is known from the plan, so that everything is computed where it is sent from;
- * the header, whose counts are known last, is given the room that it can need at most, and filled up with spaces.
+ * From tensors to a safetensors file. Its length is known from the plan, so that everything is
+ * computed where it is sent from; the header, whose counts are known last, is given the room that
+ * it can need at most, and filled up with spaces.
  */
 #include "formats/safetensors.h"
 
@@ -16,29 +17,31 @@ enum {
 const char *safetensors_dtype(enum loss_dtype dtype)
 {
     static const char *const names[LOSS_DTYPE_COUNT] = {
-        [LOSS_ANY] = "",          [LOSS_FLOAT64] = "F64", [LOSS_FLOAT32] = "F32", [LOSS_FLOAT16] = "F16",
-        [LOSS_BFLOAT16] = "BF16", [LOSS_INT64] = "I64",   [LOSS_INT32] = "I32",   [LOSS_INT16] = "I16",
-        [LOSS_INT8] = "I8",       [LOSS_UINT64] = "U64",  [LOSS_UINT32] = "U32",  [LOSS_UINT16] = "U16",
-        [LOSS_UINT8] = "U8",      [LOSS_BOOL] = "BOOL"};
+        [LOSS_ANY] = "",        [LOSS_FLOAT64] = "F64",   [LOSS_FLOAT32] = "F32",
+        [LOSS_FLOAT16] = "F16", [LOSS_BFLOAT16] = "BF16", [LOSS_INT64] = "I64",
+        [LOSS_INT32] = "I32",   [LOSS_INT16] = "I16",     [LOSS_INT8] = "I8",
+        [LOSS_UINT64] = "U64",  [LOSS_UINT32] = "U32",    [LOSS_UINT16] = "U16",
+        [LOSS_UINT8] = "U8",    [LOSS_BOOL] = "BOOL"};
     return names[dtype];
 }
 
-/* ---- the header ----------------------------------------------------------------------------------------------------- */
+/* ---- the header ---- */
 
 /* Appends a tensor's field; its bytes begin at *at, which is moved behind them. */
-static void append_tensor(struct buffer *header, const char *prefix, const char *name, const struct loss_tensor *tensor,
-                          size_t *at)
+static void append_tensor(struct buffer *header, const char *prefix, const char *name,
+                          const struct loss_tensor *tensor, size_t *at)
 {
     const size_t bytes = loss_tensor_bytes(tensor);
-    buffer_printf(header, "%c\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", header->len == 0 ? '{' : ',', prefix, name,
-                  safetensors_dtype(tensor->dtype));
+    buffer_printf(header, "%c\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", header->len == 0 ? '{' : ',',
+                  prefix, name, safetensors_dtype(tensor->dtype));
     for (int axis = 0; axis < tensor->rank; axis++)
         buffer_printf(header, axis ? ",%zu" : "%zu", tensor->shape[axis]);
     buffer_printf(header, "],\"data_offsets\":[%zu,%zu]}", *at, *at + bytes);
     *at += bytes;
 }
 
-static void append_derivatives(struct buffer *header, const struct evaluation *e, const char *prefix, uint32_t mask,
+static void append_derivatives(struct buffer *header, const struct evaluation *e,
+                               const char *prefix, uint32_t mask,
                                const struct loss_tensor derivative[], size_t *at)
 {
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
@@ -46,11 +49,13 @@ static void append_derivatives(struct buffer *header, const struct evaluation *e
             append_tensor(header, prefix, e->plan.loss->tensors[k].name, &derivative[k], at);
 }
 
-static void append_metadata(struct buffer *header, const struct evaluation *e, const struct loss_result *result)
+static void append_metadata(struct buffer *header, const struct evaluation *e,
+                            const struct loss_result *result)
 {
     const struct loss_plan *const plan = &e->plan;
-    buffer_printf(header, ",\"__metadata__\":{\"count\":\"%zu\",\"reduction\":\"%s\",\"dtype\":\"%s\"", result->count,
-                  loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype));
+    buffer_printf(
+        header, ",\"__metadata__\":{\"count\":\"%zu\",\"reduction\":\"%s\",\"dtype\":\"%s\"",
+        result->count, loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype));
     if (result->nonfinite > 0)
         buffer_printf(header, ",\"nonfinite\":\"%zu\"", result->nonfinite);
     if (plan->warning[0])
@@ -69,16 +74,18 @@ static void append_metadata(struct buffer *header, const struct evaluation *e, c
 }
 
 /* The header for such a result, without spaces; `size` becomes the bytes of all tensors. */
-static void append_header(struct buffer *header, const struct evaluation *e, const struct loss_result *result, size_t *size)
+static void append_header(struct buffer *header, const struct evaluation *e,
+                          const struct loss_result *result, size_t *size)
 {
     *size = 0;
-    append_tensor(header, "", "loss", &e->plan.output, size); /* the widest dtype stands first, so that all are aligned */
+    append_tensor(header, "", "loss", &e->plan.output,
+                  size); /* the widest dtype stands first, so that all are aligned */
     append_derivatives(header, e, "grad_", e->plan.grad_mask, e->plan.grad, size);
     append_derivatives(header, e, "hess_", e->plan.hess_mask, e->plan.hess, size);
     append_metadata(header, e, result);
 }
 
-/* ---- the file ------------------------------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 static void set_place(struct loss_tensor *tensor, char **next)
 {

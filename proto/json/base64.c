@@ -73,15 +73,16 @@ static uint32_t value_of(char c)
     return values[(unsigned char)c];
 }
 
-/* The character at *text, which is moved to its last byte. A JSON escape ("\\/", or "\\u002b" and "\\u003d" as some writers put
-   a plus and the padding) counts as what it stands for. */
+/* The character at *text, which is moved to its last byte. A JSON escape ("\\/", or "\\u002b" and
+   "\\u003d" as some writers put a plus and the padding) counts as what it stands for. */
 static char take_character(const char **text, const char *end)
 {
     if (**text != '\\' || end - *text < 2)
         return **text;
     ++*text;
     if (**text != 'u' || end - *text < 5)
-        return **text == '/' ? '/' : '\\'; /* the other short escapes stand for no character of base64 */
+        return **text == '/' ? '/'
+                             : '\\'; /* the other short escapes stand for no character of base64 */
     const char hex[] = {(*text)[3], (*text)[4], '\0'};
     const bool ascii = (*text)[1] == '0' && (*text)[2] == '0';
     *text += 4;
@@ -103,14 +104,16 @@ size_t base64_characters(const char *text, const char *end)
     return count;
 }
 
-/* Decodes groups of four plain characters for as long as there are any and room for their three bytes; moves behind both. */
+/* Decodes groups of four plain characters for as long as there are any and room for their three
+ * bytes; moves behind both. */
 static void decode_groups(const char **text, const char *end, unsigned char **bytes, size_t *len)
 {
     const char *at = *text;
     unsigned char *to = *bytes;
     size_t left = *len;
     for (; end - at >= 4 && left >= 3; at += 4, left -= 3) {
-        const uint32_t a = value_of(at[0]), b = value_of(at[1]), c = value_of(at[2]), d = value_of(at[3]);
+        const uint32_t a = value_of(at[0]), b = value_of(at[1]), c = value_of(at[2]),
+                       d = value_of(at[3]);
         if ((a | b | c | d) & NONE)
             break;
         const uint32_t bits = a << 18 | b << 12 | c << 6 | d;
@@ -149,7 +152,8 @@ const char *base64_decode(const char *text, const char *end, void *data, size_t 
             len--;
         }
     }
-    /* What is left over are two or four zero bits, and as many '=' as complete the last four characters. */
+    /* What is left over are two or four zero bits, and as many '=' as complete the last four
+     * characters. */
     if (len > 0 || held >= 6 || (bits & ((1u << held) - 1)) != 0)
         return at;
     text = at;

@@ -19,8 +19,8 @@ int json_depth(void)
     return depth_limit;
 }
 
-enum loss_status json_malformed(struct loss_error *error, const char *body, const char *at, const char *path,
-                                const char *format, ...)
+enum loss_status json_malformed(struct loss_error *error, const char *body, const char *at,
+                                const char *path, const char *format, ...)
 {
     char message[sizeof error->message - 32];
     va_list args;
@@ -43,17 +43,21 @@ const char *json_byte_text(const char *at, const char *end, char *text)
     return text;
 }
 
-/* Bytes of the UTF-8 sequence at `text` (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF); 0 if there is
- * none. */
+/* Bytes of the UTF-8 sequence at `text` (RFC 3629: no overlong forms, no surrogates, nothing above
+ * U+10FFFF); 0 if there is none. */
 static size_t utf8_sequence(const unsigned char *text)
 {
     const unsigned char a = text[0];
-    const size_t len = a < 0x80 ? 1 : a >= 0xc2 && a < 0xe0 ? 2 : a >= 0xe0 && a < 0xf0 ? 3 : a >= 0xf0 && a < 0xf5 ? 4 : 0;
+    const size_t len = a < 0x80                ? 1
+                       : a >= 0xc2 && a < 0xe0 ? 2
+                       : a >= 0xe0 && a < 0xf0 ? 3
+                       : a >= 0xf0 && a < 0xf5 ? 4
+                                               : 0;
     for (size_t i = 1; i < len; i++)
         if ((text[i] & 0xc0) != 0x80)
             return 0;
-    if ((a == 0xe0 && text[1] < 0xa0) || (a == 0xed && text[1] >= 0xa0) || (a == 0xf0 && text[1] < 0x90) ||
-        (a == 0xf4 && text[1] >= 0x90))
+    if ((a == 0xe0 && text[1] < 0xa0) || (a == 0xed && text[1] >= 0xa0) ||
+        (a == 0xf0 && text[1] < 0x90) || (a == 0xf4 && text[1] >= 0x90))
         return 0;
     return len;
 }
@@ -69,15 +73,16 @@ static const char *skip_escape(const char *text)
     return text + 6;
 }
 
-/* Behind the bytes of [text, limit), eight at a time, that are ASCII and stand in a string for themselves. */
+/* Behind the bytes of [text, limit), eight at a time, that are ASCII and stand in a string for
+ * themselves. */
 static const char *skip_plain(const char *text, const char *limit)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
     for (; limit - text >= 8; text += 8) {
         uint64_t bytes;
         memcpy(&bytes, text, sizeof bytes);
-        /* A byte below 0x20, or equal to '\\' (then 0 in `other`), borrows into its highest bit; so may one above such a byte,
-           which does no harm. */
+        /* A byte below 0x20, or equal to '\\' (then 0 in `other`), borrows into its highest bit; so
+           may one above such a byte, which does no harm. */
         const uint64_t other = bytes ^ ones * '\\';
         if ((bytes | (bytes - ones * 0x20) | (other - ones)) & high)
             break;
@@ -119,7 +124,8 @@ const char *json_skip_string(const char *text, const char **at)
 
 static bool is_word(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '+' || c == '.';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '+' || c == '.';
 }
 
 const char *json_skip_value(const char *text, const char **at)
@@ -158,7 +164,8 @@ static uint32_t hex_digits(const char *text)
     return (uint32_t)strtoul(digits, NULL, 16);
 }
 
-/* The code point of the escape at *text, which is moved behind it; 0, which no text of ours holds, for half a surrogate pair.
+/* The code point of the escape at *text, which is moved behind it; 0, which no text of ours holds,
+ * for half a surrogate pair.
  */
 static uint32_t take_escape(const char **text)
 {
@@ -226,9 +233,11 @@ size_t json_plain_length(const char *text)
 
 enum { QUOTE_SPARE = 8 }; /* bytes for an escape's second, quotes, "..." and a NUL */
 
-/* Copies [text, end) to `out` for use in a message, with a backslash before each byte of `escaped`; if that is NULL, the text
-   has escapes of its own, which stay whole. Returns the length, `most` or one more; *text is then behind what was copied. */
-static size_t copy_excerpt(const char **text, const char *end, const char *escaped, char *out, size_t most)
+/* Copies [text, end) to `out` for use in a message, with a backslash before each byte of `escaped`;
+   if that is NULL, the text has escapes of its own, which stay whole. Returns the length, `most` or
+   one more; *text is then behind what was copied. */
+static size_t copy_excerpt(const char **text, const char *end, const char *escaped, char *out,
+                           size_t most)
 {
     size_t len = 0;
     while (*text < end && len < most) {

@@ -1,16 +1,17 @@
 /*
  * From the text of a tensor to its elements.
  *
- * The scan has seen to brackets and commas, so that here they are passed over: a span of text that begins at an element is
- * turned into consecutive elements, wherever in the tensor it lies. A large tensor can be cut at commas and decoded in pieces.
+ * The scan has seen to brackets and commas, so that here they are passed over: a span of text that
+ * begins at an element is turned into consecutive elements, wherever in the tensor it lies. A large
+ * tensor can be cut at commas and decoded in pieces.
  */
 #include "memory/quota.h"
-#include "json/base64.h"
 #include "number/float16.h"
-#include "json/scanner.h"
 #include "number/number.h"
 #include "number/number_bulk.h"
 #include "parallel.h"
+#include "json/base64.h"
+#include "json/scanner.h"
 #include "json/tensor_json.h"
 
 #include <inttypes.h>
@@ -30,13 +31,16 @@ struct decoding {
 };
 
 enum {
-    BLOCKS_MAX = 32, /* of 64 bytes that are decoded at a time: their bounds fit the first-level cache */
-    MARKS_MIN = 3,   /* in text worth a parallel region, which takes up to 30 us where threads do not spin */
+    BLOCKS_MAX =
+        32, /* of 64 bytes that are decoded at a time: their bounds fit the first-level cache */
+    MARKS_MIN =
+        3, /* in text worth a parallel region, which takes up to 30 us where threads do not spin */
 };
 
 static bool is_end(char c)
 {
-    return c == ',' || c == ']' || c == '}' || c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == '\0';
+    return c == ',' || c == ']' || c == '}' || c == ' ' || c == '\n' || c == '\r' || c == '\t' ||
+           c == '\0';
 }
 
 /* The indices of an element. */
@@ -60,27 +64,32 @@ static const char *element_place(const struct tensor_json *tensor, size_t elemen
     return text;
 }
 
-void tensor_json_point(const struct tensor_json *tensor, const char *path, size_t element, struct loss_error *error)
+void tensor_json_point(const struct tensor_json *tensor, const char *path, size_t element,
+                       struct loss_error *error)
 {
     size_t index[LOSS_MAX_RANK], len;
     indices_of(tensor, element, index);
-    len = (size_t)snprintf(error->path, sizeof error->path, "%s%s", path, tensor->is_object ? "/data" : "");
+    len = (size_t)snprintf(error->path, sizeof error->path, "%s%s", path,
+                           tensor->is_object ? "/data" : "");
     if (tensor->form == FORM_FLAT && tensor->text && *tensor->text == '[')
         snprintf(error->path + len, sizeof error->path - len, "/%zu", element);
-    for (int axis = 0; tensor->form == FORM_NESTED && axis < tensor->rank && len < sizeof error->path - 24; axis++)
+    for (int axis = 0;
+         tensor->form == FORM_NESTED && axis < tensor->rank && len < sizeof error->path - 24;
+         axis++)
         len += (size_t)snprintf(error->path + len, sizeof error->path - len, "/%zu", index[axis]);
 }
 
 /* Fails at an element; where the text is not even a number, with the byte at which that shows. */
-static enum loss_status fail_element(const struct decoding *d, size_t element, const char *at, enum loss_status status,
-                                     const char *what)
+static enum loss_status fail_element(const struct decoding *d, size_t element, const char *at,
+                                     enum loss_status status, const char *what)
 {
     char quote[JSON_QUOTE], place[PLACE];
     size_t len = 0;
     while (!is_end(at[len]))
         len++;
-    loss_fail(d->error, status, "%s%.80s is %s; %s", d->path + 1, element_place(d->tensor, element, place),
-              json_quote_value(at, at + len, quote), what);
+    loss_fail(d->error, status, "%s%.80s is %s; %s", d->path + 1,
+              element_place(d->tensor, element, place), json_quote_value(at, at + len, quote),
+              what);
     tensor_json_point(d->tensor, d->path, element, d->error);
     d->error->offset = at - d->body;
     return status;
@@ -89,8 +98,9 @@ static enum loss_status fail_element(const struct decoding *d, size_t element, c
 static const struct {
     const char *text;
     double value;
-} words[] = {{"NaN", NAN},     {"Infinity", INFINITY},     {"-Infinity", -INFINITY},    {"null", NAN},
-             {"\"NaN\"", NAN}, {"\"Infinity\"", INFINITY}, {"\"-Infinity\"", -INFINITY}};
+} words[] = {
+    {"NaN", NAN},     {"Infinity", INFINITY},     {"-Infinity", -INFINITY},    {"null", NAN},
+    {"\"NaN\"", NAN}, {"\"Infinity\"", INFINITY}, {"\"-Infinity\"", -INFINITY}};
 
 /* Whether a spelling of a non-finite number stands at *text; moves behind it. */
 static bool take_word(const char **text, double *value)
@@ -119,7 +129,8 @@ static bool take_boolean(const struct decoding *d, const char **text, bool *valu
     return true;
 }
 
-static enum loss_status take_real(const struct decoding *d, size_t element, const char **text, double *value)
+static enum loss_status take_real(const struct decoding *d, size_t element, const char **text,
+                                  double *value)
 {
     const char *const at = *text, *end = number_read_f64(at, value);
     bool boolean;
@@ -130,8 +141,9 @@ static enum loss_status take_real(const struct decoding *d, size_t element, cons
     else
         take_word(text, value);
     if (*text == at || !is_end(**text))
-        return fail_element(d, element, at, LOSS_MALFORMED,
-                            "a number was expected, as RFC 8259 has it, or NaN, Infinity or -Infinity");
+        return fail_element(
+            d, element, at, LOSS_MALFORMED,
+            "a number was expected, as RFC 8259 has it, or NaN, Infinity or -Infinity");
     return LOSS_OK;
 }
 
@@ -140,24 +152,28 @@ static const struct {
     int64_t min, max;
     const char *expected;
 } ranges[LOSS_DTYPE_COUNT] = {
-    [LOSS_INT64] = {INT64_MIN, INT64_MAX, "int64 holds [-9223372036854775808, 9223372036854775807]"},
+    [LOSS_INT64] = {INT64_MIN, INT64_MAX,
+                    "int64 holds [-9223372036854775808, 9223372036854775807]"},
     [LOSS_INT32] = {INT32_MIN, INT32_MAX, "int32 holds [-2147483648, 2147483647]"},
     [LOSS_INT16] = {INT16_MIN, INT16_MAX, "int16 holds [-32768, 32767]"},
     [LOSS_INT8] = {INT8_MIN, INT8_MAX, "int8 holds [-128, 127]"},
-    [LOSS_UINT64] = {INT64_MIN, INT64_MAX, "uint64 holds [0, 18446744073709551615]"}, /* all bits that there are */
+    [LOSS_UINT64] = {INT64_MIN, INT64_MAX,
+                     "uint64 holds [0, 18446744073709551615]"}, /* all bits that there are */
     [LOSS_UINT32] = {0, UINT32_MAX, "uint32 holds [0, 4294967295]"},
     [LOSS_UINT16] = {0, UINT16_MAX, "uint16 holds [0, 65535]"},
     [LOSS_UINT8] = {0, UINT8_MAX, "uint8 holds [0, 255]"},
     [LOSS_BOOL] = {0, 1, "bool holds true, false, 1 and 0"},
 };
 
-static enum loss_status take_integer(const struct decoding *d, size_t element, const char **text, int64_t *value)
+static enum loss_status take_integer(const struct decoding *d, size_t element, const char **text,
+                                     int64_t *value)
 {
     const char *const at = *text;
     double real;
     bool boolean = false;
     const bool wide = d->dtype == LOSS_UINT64; /* whose bits are those of an int64 */
-    enum number_status status = wide ? number_read_u64(at, (uint64_t *)value, text) : number_read_i64(at, value, text);
+    enum number_status status =
+        wide ? number_read_u64(at, (uint64_t *)value, text) : number_read_i64(at, value, text);
     if (status == NUMBER_NONE && take_boolean(d, text, &boolean)) {
         *value = boolean;
         status = NUMBER_OK;
@@ -171,7 +187,8 @@ static enum loss_status take_integer(const struct decoding *d, size_t element, c
     return LOSS_OK;
 }
 
-static enum loss_status decode_integer(const struct decoding *d, size_t element, const char **text, void *out)
+static enum loss_status decode_integer(const struct decoding *d, size_t element, const char **text,
+                                       void *out)
 {
     const char *const at = *text;
     int64_t value;
@@ -183,7 +200,8 @@ static enum loss_status decode_integer(const struct decoding *d, size_t element,
     return LOSS_OK;
 }
 
-static enum loss_status decode_real(const struct decoding *d, size_t element, const char **text, void *out)
+static enum loss_status decode_real(const struct decoding *d, size_t element, const char **text,
+                                    void *out)
 {
     if (d->dtype == LOSS_FLOAT32) {
         float single; /* straight from the text, for by way of a double it would be rounded twice */
@@ -210,24 +228,27 @@ static enum loss_status decode_real(const struct decoding *d, size_t element, co
 }
 
 /* Decodes one element; moves behind it and behind where it went. */
-static enum loss_status decode_one(const struct decoding *d, size_t element, const char **text, char **out)
+static enum loss_status decode_one(const struct decoding *d, size_t element, const char **text,
+                                   char **out)
 {
-    const enum loss_status status =
-        loss_dtype_is_float(d->dtype) ? decode_real(d, element, text, *out) : decode_integer(d, element, text, *out);
+    const enum loss_status status = loss_dtype_is_float(d->dtype)
+                                        ? decode_real(d, element, text, *out)
+                                        : decode_integer(d, element, text, *out);
     *out += loss_dtype_size(d->dtype);
     return status;
 }
 
 static const char *skip_between(const char *text, const char *end)
 {
-    while (text < end &&
-           (*text == '[' || *text == ']' || *text == ',' || *text == ' ' || *text == '\n' || *text == '\r' || *text == '\t'))
+    while (text < end && (*text == '[' || *text == ']' || *text == ',' || *text == ' ' ||
+                          *text == '\n' || *text == '\r' || *text == '\t'))
         text++;
     return text;
 }
 
 /* Reads up to `n` of the elements between bounds into `out`; returns how many. */
-static size_t read_bulk(const struct decoding *d, const char *text, const uint32_t *bounds, size_t n, char *out)
+static size_t read_bulk(const struct decoding *d, const char *text, const uint32_t *bounds,
+                        size_t n, char *out)
 {
     switch (d->dtype) {
     case LOSS_FLOAT32:
@@ -241,8 +262,10 @@ static size_t read_bulk(const struct decoding *d, const char *text, const uint32
     }
 }
 
-/* Decodes the elements that end in the `blocks` blocks at *text, which is not within an element; moves behind them. */
-static enum loss_status decode_blocks(const struct decoding *d, const char **text, size_t blocks, size_t *element, char **out)
+/* Decodes the elements that end in the `blocks` blocks at *text, which is not within an element;
+ * moves behind them. */
+static enum loss_status decode_blocks(const struct decoding *d, const char **text, size_t blocks,
+                                      size_t *element, char **out)
 {
     uint32_t bounds[BLOCKS_MAX * NUMBER_BULK_BLOCK + NUMBER_BULK_SLACK];
     const char *const start = *text;
@@ -263,15 +286,19 @@ static enum loss_status decode_blocks(const struct decoding *d, const char **tex
 }
 
 /* Decodes the elements in [text, end), of which the first is number `element` of the tensor. */
-static enum loss_status decode_span(const struct decoding *d, const char *text, const char *end, size_t element, char *out)
+static enum loss_status decode_span(const struct decoding *d, const char *text, const char *end,
+                                    size_t element, char *out)
 {
     while ((text = skip_between(text, end)) < end) {
         /* Blocks, where there are bytes enough on both sides of them. */
-        if (text - d->body >= NUMBER_BULK_AROUND && d->end - text >= NUMBER_BULK_BLOCK + NUMBER_BULK_AROUND) {
-            const size_t behind = (size_t)(end - text) < (size_t)(d->end - text) - NUMBER_BULK_AROUND
-                                      ? (size_t)(end - text)
-                                      : (size_t)(d->end - text) - NUMBER_BULK_AROUND;
-            const size_t blocks = behind / NUMBER_BULK_BLOCK < BLOCKS_MAX ? behind / NUMBER_BULK_BLOCK : BLOCKS_MAX;
+        if (text - d->body >= NUMBER_BULK_AROUND &&
+            d->end - text >= NUMBER_BULK_BLOCK + NUMBER_BULK_AROUND) {
+            const size_t behind =
+                (size_t)(end - text) < (size_t)(d->end - text) - NUMBER_BULK_AROUND
+                    ? (size_t)(end - text)
+                    : (size_t)(d->end - text) - NUMBER_BULK_AROUND;
+            const size_t blocks =
+                behind / NUMBER_BULK_BLOCK < BLOCKS_MAX ? behind / NUMBER_BULK_BLOCK : BLOCKS_MAX;
             const char *const start = text;
             if (blocks > 0 && decode_blocks(d, &text, blocks, &element, &out) != LOSS_OK)
                 return d->error->status;
@@ -284,7 +311,7 @@ static enum loss_status decode_span(const struct decoding *d, const char *text, 
     return LOSS_OK;
 }
 
-/* ---- pieces --------------------------------------------------------------------------------------------------------- */
+/* ---- pieces ---- */
 
 /* The text of a tensor, cut at its marks. */
 struct pieces {
@@ -310,7 +337,8 @@ static void try_piece(void *context, size_t i, int thread)
     decoding.error = &error;
     (void)thread;
     int first = atomic_load(&pieces->failed);
-    if ((int)i > first || allowance_cancelled(decoding.allowance) || decode_piece(&decoding, (int)i, pieces->out) == LOSS_OK)
+    if ((int)i > first || allowance_cancelled(decoding.allowance) ||
+        decode_piece(&decoding, (int)i, pieces->out) == LOSS_OK)
         return;
     while ((int)i < first && !atomic_compare_exchange_weak(&pieces->failed, &first, (int)i))
         continue;
@@ -326,16 +354,20 @@ static enum loss_status decode_pieces(const struct decoding *d, char *out, int t
     if (allowance_cancelled(d->allowance))
         return loss_fail(d->error, LOSS_CANCELLED, "the request was given up");
     const int failed = atomic_load(&pieces.failed);
-    return failed > tensor->marks ? LOSS_OK : decode_piece(d, failed, out); /* once more, for the error */
+    return failed > tensor->marks ? LOSS_OK
+                                  : decode_piece(d, failed, out); /* once more, for the error */
 }
 
-enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype, void *out, const char *body,
-                                    const char *path, int threads, const struct allowance *allowance, struct loss_error *error)
+enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype,
+                                    void *out, const char *body, const char *path, int threads,
+                                    const struct allowance *allowance, struct loss_error *error)
 {
-    const struct decoding decoding = {tensor, dtype, body, tensor->end, path, error, number_bulk(), allowance};
+    const struct decoding decoding = {tensor, dtype, body,          tensor->end,
+                                      path,   error, number_bulk(), allowance};
     if (tensor->form != FORM_BASE64)
         return decode_pieces(&decoding, out, threads);
-    const char *wrong = base64_decode(tensor->text, tensor->end, out, tensor->count * loss_dtype_size(dtype));
+    const char *wrong =
+        base64_decode(tensor->text, tensor->end, out, tensor->count * loss_dtype_size(dtype));
     if (!wrong)
         return LOSS_OK;
     char below[96];

@@ -1,9 +1,9 @@
 /* From elements to the text of a tensor. */
-#include "json/base64.h"
-#include "json/scanner.h"
 #include "number/number.h"
 #include "number/number_bulk.h"
 #include "parallel.h"
+#include "json/base64.h"
+#include "json/scanner.h"
 #include "json/tensor_json.h"
 
 #include <math.h>
@@ -57,9 +57,10 @@ void json_append_string(struct buffer *out, const char *text)
     buffer_text(out, "\"");
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
-/* The text of a tensor's elements, in row-major order: arrays begin in front of those that are the first of their axis. */
+/* The text of a tensor's elements, in row-major order: arrays begin in front of those that are the
+ * first of their axis. */
 struct encoding {
     const struct loss_tensor *tensor;
     const struct number_bulk *bulk;
@@ -69,32 +70,37 @@ struct encoding {
 };
 
 enum {
-    CHUNK = 4096,             /* elements that are written at a time: their text fits the second-level cache */
-    PARALLEL_MIN = 4 * CHUNK, /* elements worth a parallel region, which takes up to 30 us where threads do not spin */
+    CHUNK = 4096, /* elements that are written at a time: their text fits the second-level cache */
+    PARALLEL_MIN = 4 * CHUNK, /* elements worth a parallel region, which takes up to 30 us where
+                                 threads do not spin */
 };
 
 /* The most bytes that so many elements can take, with the brackets and the comma behind each. */
 static size_t most_bytes(const struct encoding *encoding, size_t count)
 {
-    const size_t number = encoding->tensor->dtype == LOSS_FLOAT64 ? NUMBER_BULK_F64 : NUMBER_BULK_F32;
+    const size_t number =
+        encoding->tensor->dtype == LOSS_FLOAT64 ? NUMBER_BULK_F64 : NUMBER_BULK_F32;
     /* Where a row ends, at most all arrays do. */
     const size_t row = encoding->shape[encoding->rank - 1];
     return count * number + (count / row + 2) * 2 * (size_t)encoding->rank + NUMBER_TEXT;
 }
 
-/* Writes up to `n` elements from `from` on, with a comma behind each; returns how many: none if the first is not finite. */
+/* Writes up to `n` elements from `from` on, with a comma behind each; returns how many: none if the
+ * first is not finite. */
 static size_t write_run(const struct encoding *encoding, char **to, size_t from, size_t n)
 {
     const void *const data = encoding->tensor->data;
-    return encoding->tensor->dtype == LOSS_FLOAT64 ? encoding->bulk->write_f64(to, (const double *)data + from, n)
-                                                   : encoding->bulk->write_f32(to, (const float *)data + from, n);
+    return encoding->tensor->dtype == LOSS_FLOAT64
+               ? encoding->bulk->write_f64(to, (const double *)data + from, n)
+               : encoding->bulk->write_f32(to, (const float *)data + from, n);
 }
 
 static char *write_nonfinite(const struct encoding *encoding, char *to, size_t element)
 {
     const void *const data = encoding->tensor->data;
-    const double value =
-        encoding->tensor->dtype == LOSS_FLOAT64 ? ((const double *)data)[element] : (double)((const float *)data)[element];
+    const double value = encoding->tensor->dtype == LOSS_FLOAT64
+                             ? ((const double *)data)[element]
+                             : (double)((const float *)data)[element];
     const char *const text = nonfinite_text(value);
     const size_t len = strlen(text);
     memcpy(to, text, len);
@@ -102,8 +108,9 @@ static char *write_nonfinite(const struct encoding *encoding, char *to, size_t e
     return to + len + 1;
 }
 
-/* Writes elements [from, from + n), each with the brackets and the comma behind it, to where most_bytes(n) have room; returns
-   what is behind. The comma behind the tensor's last bracket is one too many. */
+/* Writes elements [from, from + n), each with the brackets and the comma behind it, to where
+   most_bytes(n) have room; returns what is behind. The comma behind the tensor's last bracket is
+   one too many. */
 static char *write_elements(const struct encoding *encoding, char *to, size_t from, size_t n)
 {
     const int last = encoding->rank - 1;
@@ -143,8 +150,8 @@ static size_t chunk_size(const struct encoding *encoding, size_t chunk)
     return rest < CHUNK ? rest : CHUNK;
 }
 
-/* Chunks that several threads write. Each takes the next one, writes it into memory of its own, waits until it is known where
-   the text in front of it ends, and copies it there. */
+/* Chunks that several threads write. Each takes the next one, writes it into memory of its own,
+   waits until it is known where the text in front of it ends, and copies it there. */
 struct team {
     const struct encoding *encoding;
     const struct allowance *allowance; /* of the buffer */
@@ -164,7 +171,9 @@ static void work(void *context, size_t i, int thread)
     for (size_t chunk; (chunk = atomic_fetch_add(&team->next, 1)) < team->chunks;) {
         const size_t n = chunk_size(team->encoding, chunk);
         const bool wanted = !allowance_cancelled(team->allowance);
-        const size_t len = wanted ? (size_t)(write_elements(team->encoding, scratch, chunk * CHUNK, n) - scratch) : 0;
+        const size_t len =
+            wanted ? (size_t)(write_elements(team->encoding, scratch, chunk * CHUNK, n) - scratch)
+                   : 0;
         while (atomic_load_explicit(&team->placed, memory_order_acquire) != chunk)
             sched_yield(); /* to whoever took a chunk before this one: they are at it */
         char *const to = team->text + team->len;
@@ -174,9 +183,10 @@ static void work(void *context, size_t i, int thread)
     }
 }
 
-/* As append_elements, on several threads. All the room that the text might need is taken before; what is not written to costs
-   addresses, not memory. */
-static void append_elements_parallel(struct buffer *out, const struct encoding *encoding, int threads)
+/* As append_elements, on several threads. All the room that the text might need is taken before;
+   what is not written to costs addresses, not memory. */
+static void append_elements_parallel(struct buffer *out, const struct encoding *encoding,
+                                     int threads)
 {
     struct team team = {.encoding = encoding,
                         .allowance = out->allowance,
@@ -222,9 +232,11 @@ static void append_elements(struct buffer *out, const struct encoding *encoding,
         out->len--; /* the last comma */
 }
 
-static void append_numbers(struct buffer *out, const struct loss_tensor *tensor, size_t count, bool nested, int threads)
+static void append_numbers(struct buffer *out, const struct loss_tensor *tensor, size_t count,
+                           bool nested, int threads)
 {
-    struct encoding encoding = {.tensor = tensor, .bulk = number_bulk(), .rank = nested ? tensor->rank : 1, .count = count};
+    struct encoding encoding = {
+        .tensor = tensor, .bulk = number_bulk(), .rank = nested ? tensor->rank : 1, .count = count};
     if (nested)
         memcpy(encoding.shape, tensor->shape, sizeof encoding.shape);
     else
@@ -251,10 +263,12 @@ static void append_buffer(struct buffer *out, const struct loss_tensor *tensor)
     buffer_text(out, "\",\"encoding\":\"base64\"}");
 }
 
-void tensor_json_encode(struct buffer *out, const struct loss_tensor *tensor, enum tensor_form form, int threads)
+void tensor_json_encode(struct buffer *out, const struct loss_tensor *tensor, enum tensor_form form,
+                        int threads)
 {
     const size_t count = loss_tensor_elements(tensor);
-    /* Of a tensor without elements a nested array cannot say the shape, unless it has one dimension. */
+    /* Of a tensor without elements a nested array cannot say the shape, unless it has one
+     * dimension. */
     if (form == FORM_NESTED && (count > 0 || tensor->rank == 1)) {
         append_numbers(out, tensor, count, true, threads);
         return;

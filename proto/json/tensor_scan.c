@@ -1,10 +1,11 @@
 /*
- * Finding a tensor in a body: where it ends, its shape, and that its brackets are sound. No number is read here.
+ * Finding a tensor in a body: where it ends, its shape, and that its brackets are sound. No number
+ * is read here.
  */
-#include "json/base64.h"
-#include "json/scanner.h"
 #include "number/number.h"
 #include "number/number_bulk.h"
+#include "json/base64.h"
+#include "json/scanner.h"
 #include "json/tensor_json.h"
 
 #include <stdarg.h>
@@ -23,13 +24,14 @@ struct scan {
 static enum loss_status unexpected(const struct scan *scan, const char *at, const char *expected)
 {
     char byte[JSON_BYTE_TEXT];
-    return json_malformed(scan->error, scan->body, at, scan->path, "%s: %s where %s was expected", scan->path + 1,
-                          json_byte_text(at, scan->body_end, byte), expected);
+    return json_malformed(scan->error, scan->body, at, scan->path, "%s: %s where %s was expected",
+                          scan->path + 1, json_byte_text(at, scan->body_end, byte), expected);
 }
 
-/* ---- nested arrays -------------------------------------------------------------------------------------------------- */
+/* ---- nested arrays ---- */
 
-/* An array of arrays as it is being walked. Lengths and depth are fixed by the first of each kind; what follows must agree. */
+/* An array of arrays as it is being walked. Lengths and depth are fixed by the first of each kind;
+ * what follows must agree. */
 struct nesting {
     int depth; /* brackets that are open */
     int rank;  /* depth of the numbers, -1 until one was met */
@@ -42,32 +44,36 @@ struct nesting {
     ptrdiff_t distance; /* to the next one, at least */
 };
 
-/* Fails at the element that is being walked: its indices are the elements that its arrays have had before it. */
-__attribute__((format(printf, 4, 5))) static enum loss_status ragged(const struct scan *scan, const struct nesting *nest,
-                                                                     int depth, const char *format, ...)
+/* Fails at the element that is being walked: its indices are the elements that its arrays have had
+ * before it. */
+__attribute__((format(printf, 4, 5))) static enum loss_status
+ragged(const struct scan *scan, const struct nesting *nest, int depth, const char *format, ...)
 {
     char path[sizeof scan->error->path], place[sizeof path], why[160];
     size_t len = (size_t)snprintf(path, sizeof path, "%s", scan->path),
            place_len = (size_t)snprintf(place, sizeof place, "%s", path + 1);
     for (int i = 0; i < depth && len < sizeof path - 24 && place_len < sizeof place - 24; i++) {
         len += (size_t)snprintf(path + len, sizeof path - len, "/%zu", nest->seen[i]);
-        place_len += (size_t)snprintf(place + place_len, sizeof place - place_len, "[%zu]", nest->seen[i]);
+        place_len +=
+            (size_t)snprintf(place + place_len, sizeof place - place_len, "[%zu]", nest->seen[i]);
     }
     va_list args;
     va_start(args, format);
     vsnprintf(why, sizeof why, format, args);
     va_end(args);
-    return loss_fail_at(scan->error, LOSS_INVALID, path, "%.100s %s; nested arrays must be rectangular", place, why);
+    return loss_fail_at(scan->error, LOSS_INVALID, path,
+                        "%.100s %s; nested arrays must be rectangular", place, why);
 }
 
 static enum loss_status open_array(const struct scan *scan, struct nesting *nest, const char *at)
 {
     if (nest->depth == json_depth())
-        return json_malformed(scan->error, scan->body, at, scan->path, "%s has more than %d arrays in one another, the limit",
+        return json_malformed(scan->error, scan->body, at, scan->path,
+                              "%s has more than %d arrays in one another, the limit",
                               scan->path + 1, json_depth());
     if (nest->depth == LOSS_MAX_RANK)
-        return json_malformed(scan->error, scan->body, at, scan->path, "%s has more than %d dimensions", scan->path + 1,
-                              LOSS_MAX_RANK);
+        return json_malformed(scan->error, scan->body, at, scan->path,
+                              "%s has more than %d dimensions", scan->path + 1, LOSS_MAX_RANK);
     if (nest->rank >= 0 && nest->depth >= nest->rank)
         return ragged(scan, nest, nest->depth, "is an array where its neighbours are numbers");
     nest->seen[nest->depth++] = 0;
@@ -81,7 +87,8 @@ static enum loss_status close_array(const struct scan *scan, struct nesting *nes
     if (nest->rank < 0) /* an empty array tells the depth, too */
         nest->rank = level + 1;
     if (nest->known[level] && nest->length[level] != length)
-        return ragged(scan, nest, level, "has %zu elements where its neighbours have %zu", length, nest->length[level]);
+        return ragged(scan, nest, level, "has %zu elements where its neighbours have %zu", length,
+                      nest->length[level]);
     nest->known[level] = true;
     nest->length[level] = length;
     if (level > 0)
@@ -92,23 +99,27 @@ static enum loss_status close_array(const struct scan *scan, struct nesting *nes
 /* Behind the number, word or string at `text`; `text` itself if none of them can begin there. */
 static const char *skip_scalar(const char *text)
 {
-    if (*text == '"') { /* only NaN and the infinities are written so: no escapes, no closing quote far away */
+    if (*text == '"') { /* only NaN and the infinities are written so: no escapes, no closing quote
+                           far away */
         for (const char *at = text + 1; at < text + 16 && *at; at++)
             if (*at == '"')
                 return at + 1;
         return text;
     }
-    while ((*text >= '0' && *text <= '9') || *text == '.' || *text == '-' || *text == '+' || (*text >= 'a' && *text <= 'z') ||
-           (*text >= 'A' && *text <= 'Z'))
+    while ((*text >= '0' && *text <= '9') || *text == '.' || *text == '-' || *text == '+' ||
+           (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z'))
         text++;
     return text;
 }
 
-static enum loss_status take_scalar(const struct scan *scan, struct nesting *nest, const char **text)
+static enum loss_status take_scalar(const struct scan *scan, struct nesting *nest,
+                                    const char **text)
 {
     const char *end = skip_scalar(*text);
     if (end == *text)
-        return unexpected(scan, *text, nest->depth > 0 ? "a number or an array" : "a number, an array or an object");
+        return unexpected(scan, *text,
+                          nest->depth > 0 ? "a number or an array"
+                                          : "a number, an array or an object");
     if (nest->rank < 0)
         nest->rank = nest->depth;
     if (nest->rank != nest->depth)
@@ -122,7 +133,8 @@ static enum loss_status take_scalar(const struct scan *scan, struct nesting *nes
 
 enum { MARK_DISTANCE = 1 << 16 }; /* bytes between marks, at first */
 
-/* Marks the element at `text`. Where there is no place left, every other mark is given up, and they are set half as often. */
+/* Marks the element at `text`. Where there is no place left, every other mark is given up, and they
+ * are set half as often. */
 static void set_mark(struct tensor_json *tensor, struct nesting *nest, const char *text)
 {
     if (tensor->marks == TENSOR_JSON_MARKS) {
@@ -135,8 +147,10 @@ static void set_mark(struct tensor_json *tensor, struct nesting *nest, const cha
     nest->marked = text;
 }
 
-/* Passes over as many elements of the open array as can be at once; whether they were all that were left. */
-static bool take_many(const struct scan *scan, struct tensor_json *tensor, struct nesting *nest, const char **text)
+/* Passes over as many elements of the open array as can be at once; whether they were all that were
+ * left. */
+static bool take_many(const struct scan *scan, struct tensor_json *tensor, struct nesting *nest,
+                      const char **text)
 {
     if (*text - nest->marked >= nest->distance)
         set_mark(tensor, nest, *text);
@@ -149,8 +163,10 @@ static bool take_many(const struct scan *scan, struct tensor_json *tensor, struc
     return n > 0 && **text == ']';
 }
 
-/* Behind the commas and closing brackets that follow an element, to where the next one begins or the value has ended. */
-static enum loss_status after_element(const struct scan *scan, struct nesting *nest, const char **text)
+/* Behind the commas and closing brackets that follow an element, to where the next one begins or
+ * the value has ended. */
+static enum loss_status after_element(const struct scan *scan, struct nesting *nest,
+                                      const char **text)
 {
     while (nest->depth > 0) {
         *text = json_blank(*text);
@@ -166,7 +182,9 @@ static enum loss_status after_element(const struct scan *scan, struct nesting *n
     return LOSS_OK;
 }
 
-enum { LOOK_DISTANCE = 1 << 18 }; /* bytes between two looks whether to go on: less than a millisecond */
+enum {
+    LOOK_DISTANCE = 1 << 18
+}; /* bytes between two looks whether to go on: less than a millisecond */
 
 static bool is_cancelled(const struct scan *scan, struct nesting *nest, const char *text)
 {
@@ -177,7 +195,8 @@ static bool is_cancelled(const struct scan *scan, struct nesting *nest, const ch
 }
 
 /* Walks a number or nested arrays of them; fills rank, shape and count. */
-static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json *tensor, const char *text, const char **end)
+static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json *tensor,
+                                     const char *text, const char **end)
 {
     struct nesting nest = {.rank = -1, .looked = text, .marked = text, .distance = MARK_DISTANCE};
     tensor->text = text;
@@ -186,7 +205,8 @@ static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json
         if (is_cancelled(scan, &nest, text))
             return loss_fail(scan->error, LOSS_CANCELLED, "the request was given up");
         enum loss_status status = LOSS_OK;
-        const bool all = *text != '[' && nest.depth > 0 && nest.depth == nest.rank && take_many(scan, tensor, &nest, &text);
+        const bool all = *text != '[' && nest.depth > 0 && nest.depth == nest.rank &&
+                         take_many(scan, tensor, &nest, &text);
         if (all) {
             /* they were the last of their array */
         } else if (*text != '[') {
@@ -206,7 +226,7 @@ static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json
     return LOSS_OK;
 }
 
-/* ---- objects -------------------------------------------------------------------------------------------------------- */
+/* ---- objects ---- */
 
 /* What a tensor object says, before its fields are held against each other. */
 struct object {
@@ -228,8 +248,8 @@ static enum loss_status take_key(const struct scan *scan, const char **text, cha
     if (!end)
         return unexpected(scan, at, "the rest of a string");
     if (!json_decode_string(*text, end, name, FIELD_NAME))
-        return json_malformed(scan->error, scan->body, *text, scan->path, "%s has a field whose name is too long",
-                              scan->path + 1);
+        return json_malformed(scan->error, scan->body, *text, scan->path,
+                              "%s has a field whose name is too long", scan->path + 1);
     *text = json_blank(end);
     if (**text != ':')
         return unexpected(scan, *text, "':'");
@@ -247,7 +267,8 @@ static enum loss_status take_separator(const struct scan *scan, const char **tex
     return LOSS_OK;
 }
 
-static enum loss_status unknown_field(const struct scan *scan, const char *name, const char *const known[])
+static enum loss_status unknown_field(const struct scan *scan, const char *name,
+                                      const char *const known[])
 {
     char path[sizeof scan->error->path], quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = name};
@@ -255,13 +276,14 @@ static enum loss_status unknown_field(const struct scan *scan, const char *name,
         loss_nearest_try(&search, known[i]);
     snprintf(path, sizeof path, "%s", scan->path);
     json_pointer_add(path, sizeof path, name);
-    return loss_fail_at(scan->error, LOSS_MALFORMED, path, "a tensor object has no field '%s'%s", json_quote(name, quote),
-                        loss_nearest_text(&search, "'", "'", NULL, meant));
+    return loss_fail_at(scan->error, LOSS_MALFORMED, path, "a tensor object has no field '%s'%s",
+                        json_quote(name, quote), loss_nearest_text(&search, "'", "'", NULL, meant));
 }
 
 static enum loss_status twice(const struct scan *scan, const char *at, const char *name)
 {
-    return json_malformed(scan->error, scan->body, at, scan->path, "%s has two fields '%s'", scan->path + 1, name);
+    return json_malformed(scan->error, scan->body, at, scan->path, "%s has two fields '%s'",
+                          scan->path + 1, name);
 }
 
 static enum loss_status bad_dimension(const struct scan *scan, const char *at)
@@ -270,13 +292,15 @@ static enum loss_status bad_dimension(const struct scan *scan, const char *at)
     const size_t len = strcspn(at, ",]} \t\r\n");
     if (len == 0 || *at == '[' || *at == '{')
         return unexpected(scan, at, "a dimension");
-    return json_malformed(scan->error, scan->body, at, scan->path,
-                          "%s: a dimension is %s; it must be a whole number, not negative, below 2^63", scan->path + 1,
-                          json_quote_value(at, at + len, quote));
+    return json_malformed(
+        scan->error, scan->body, at, scan->path,
+        "%s: a dimension is %s; it must be a whole number, not negative, below 2^63",
+        scan->path + 1, json_quote_value(at, at + len, quote));
 }
 
 /* Reads an array of dimensions, whose path is the scan's, and moves behind it. */
-static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *shape, const char **text)
+static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *shape,
+                                   const char **text)
 {
     shape->rank = 0;
     if (**text != '[')
@@ -290,7 +314,8 @@ static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *
         if (status != NUMBER_OK || size < 0)
             return bad_dimension(scan, at);
         if (shape->rank == LOSS_MAX_RANK)
-            return json_malformed(scan->error, scan->body, at, scan->path, "shape has more than %d dimensions", LOSS_MAX_RANK);
+            return json_malformed(scan->error, scan->body, at, scan->path,
+                                  "shape has more than %d dimensions", LOSS_MAX_RANK);
         shape->shape[shape->rank++] = (size_t)size;
         *text = json_blank(*text);
         if (**text != ',' && **text != ']')
@@ -302,45 +327,50 @@ static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *
     return LOSS_OK;
 }
 
-enum loss_status tensor_json_shape(struct loss_tensor *shape, const char *text, const char *body, const char *body_end,
-                                   const char *path, const char **end, struct loss_error *error)
+enum loss_status tensor_json_shape(struct loss_tensor *shape, const char *text, const char *body,
+                                   const char *body_end, const char *path, const char **end,
+                                   struct loss_error *error)
 {
     const struct scan scan = {body, body_end, path, error, NULL, NULL};
     *end = text;
     return scan_shape(&scan, shape, end);
 }
 
-static enum loss_status take_shape(const struct scan *scan, struct object *object, const char **text)
+static enum loss_status take_shape(const struct scan *scan, struct object *object,
+                                   const char **text)
 {
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/shape", scan->path);
-    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk, scan->allowance};
+    const struct scan inner = {scan->body,  scan->body_end, path,
+                               scan->error, scan->bulk,     scan->allowance};
     object->has_shape = true;
     return scan_shape(&inner, &object->shape, text);
 }
 
-static enum loss_status take_dtype(const struct scan *scan, struct tensor_json *tensor, const char **text)
+static enum loss_status take_dtype(const struct scan *scan, struct tensor_json *tensor,
+                                   const char **text)
 {
     char name[FIELD_NAME] = "", quote[JSON_QUOTE];
     const char *at = *text, *end = *at == '"' ? json_skip_string(*text, &at) : NULL;
     if (!end)
         return unexpected(scan, at, "the name of a dtype in quotes");
-    tensor->dtype = json_decode_string(*text, end, name, sizeof name) ? loss_dtype_find(name) : LOSS_ANY;
+    tensor->dtype =
+        json_decode_string(*text, end, name, sizeof name) ? loss_dtype_find(name) : LOSS_ANY;
     *text = end;
     if (tensor->dtype != LOSS_ANY)
         return LOSS_OK;
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/dtype", scan->path);
-    return loss_fail_at(
-        scan->error, LOSS_INVALID, path,
-        "there is no dtype '%s'; there are float64, float32, float16, bfloat16, int64, int32, int16, int8, uint64, uint32, "
-        "uint16, uint8 and bool",
-        json_quote(name, quote));
+    return loss_fail_at(scan->error, LOSS_INVALID, path,
+                        "there is no dtype '%s'; there are float64, float32, float16, bfloat16, "
+                        "int64, int32, int16, int8, uint64, uint32, "
+                        "uint16, uint8 and bool",
+                        json_quote(name, quote));
 }
 
 /* {"buffer": "...", "encoding": "base64"} */
-static enum loss_status take_buffer(const struct scan *scan, struct object *object, struct tensor_json *tensor,
-                                    const char **text)
+static enum loss_status take_buffer(const struct scan *scan, struct object *object,
+                                    struct tensor_json *tensor, const char **text)
 {
     static const char *const known[] = {"buffer", "encoding", NULL};
     *text = json_blank(*text + 1);
@@ -364,7 +394,8 @@ static enum loss_status take_buffer(const struct scan *scan, struct object *obje
             tensor->end = end - 1;
         } else {
             object->has_encoding = true;
-            if (!json_decode_string(*text, end, value, sizeof value) || strcmp(value, "base64") != 0)
+            if (!json_decode_string(*text, end, value, sizeof value) ||
+                strcmp(value, "base64") != 0)
                 return json_malformed(scan->error, scan->body, *text, scan->path,
                                       "the encoding of a buffer must be \"base64\"");
         }
@@ -373,24 +404,26 @@ static enum loss_status take_buffer(const struct scan *scan, struct object *obje
             return scan->error->status;
     }
     if (!object->has_buffer || !object->has_encoding)
-        return json_malformed(scan->error, scan->body, *text, scan->path, "%s must have both 'buffer' and 'encoding'",
-                              scan->path + 1);
+        return json_malformed(scan->error, scan->body, *text, scan->path,
+                              "%s must have both 'buffer' and 'encoding'", scan->path + 1);
     return LOSS_OK;
 }
 
-static enum loss_status take_data(const struct scan *scan, struct object *object, struct tensor_json *tensor, const char **text)
+static enum loss_status take_data(const struct scan *scan, struct object *object,
+                                  struct tensor_json *tensor, const char **text)
 {
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/data", scan->path);
-    const struct scan inner = {scan->body, scan->body_end, path, scan->error, scan->bulk, scan->allowance};
+    const struct scan inner = {scan->body,  scan->body_end, path,
+                               scan->error, scan->bulk,     scan->allowance};
     object->has_data = true;
     if (**text == '{')
         return take_buffer(&inner, object, tensor, text);
     return scan_numbers(&inner, tensor, *text, text);
 }
 
-static enum loss_status take_fields(const struct scan *scan, struct object *object, struct tensor_json *tensor,
-                                    const char **text)
+static enum loss_status take_fields(const struct scan *scan, struct object *object,
+                                    struct tensor_json *tensor, const char **text)
 {
     static const char *const known[] = {"shape", "dtype", "data", NULL};
     *text = json_blank(*text + 1);
@@ -402,9 +435,11 @@ static enum loss_status take_fields(const struct scan *scan, struct object *obje
         if (strcmp(name, "shape") == 0)
             status = object->has_shape ? twice(scan, *text, name) : take_shape(scan, object, text);
         else if (strcmp(name, "dtype") == 0)
-            status = tensor->dtype != LOSS_ANY ? twice(scan, *text, name) : take_dtype(scan, tensor, text);
+            status = tensor->dtype != LOSS_ANY ? twice(scan, *text, name)
+                                               : take_dtype(scan, tensor, text);
         else if (strcmp(name, "data") == 0)
-            status = object->has_data ? twice(scan, *text, name) : take_data(scan, object, tensor, text);
+            status =
+                object->has_data ? twice(scan, *text, name) : take_data(scan, object, tensor, text);
         else
             status = unknown_field(scan, name, known);
         if (status != LOSS_OK || take_separator(scan, text, &more) != LOSS_OK)
@@ -414,8 +449,8 @@ static enum loss_status take_fields(const struct scan *scan, struct object *obje
 }
 
 /* Fails below the tensor's path, at one of its fields. */
-__attribute__((format(printf, 3, 4))) static enum loss_status at_field(const struct scan *scan, const char *field,
-                                                                       const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum loss_status
+at_field(const struct scan *scan, const char *field, const char *format, ...)
 {
     char path[sizeof scan->error->path], message[240];
     va_list args;
@@ -426,16 +461,20 @@ __attribute__((format(printf, 3, 4))) static enum loss_status at_field(const str
     return loss_fail_at(scan->error, LOSS_INVALID, path, "%s: %s", scan->path + 1, message);
 }
 
-static enum loss_status check_buffer(const struct scan *scan, const struct object *object, struct tensor_json *tensor)
+static enum loss_status check_buffer(const struct scan *scan, const struct object *object,
+                                     struct tensor_json *tensor)
 {
     if (!object->has_shape || tensor->dtype == LOSS_ANY)
-        return at_field(scan, "", "a buffer needs its %s beside it", object->has_shape ? "dtype" : "shape");
-    const size_t len = base64_characters(tensor->text, tensor->end), bytes = tensor->count * loss_dtype_size(tensor->dtype);
+        return at_field(scan, "", "a buffer needs its %s beside it",
+                        object->has_shape ? "dtype" : "shape");
+    const size_t len = base64_characters(tensor->text, tensor->end),
+                 bytes = tensor->count * loss_dtype_size(tensor->dtype);
     if (len != base64_text_len(bytes))
-        return at_field(scan, "/data/buffer",
-                        "the buffer has %zu characters of base64; %zu bytes, which %zu elements of %s take, "
-                        "make %zu",
-                        len, bytes, tensor->count, loss_dtype_name(tensor->dtype), base64_text_len(bytes));
+        return at_field(
+            scan, "/data/buffer",
+            "the buffer has %zu characters of base64; %zu bytes, which %zu elements of %s take, "
+            "make %zu",
+            len, bytes, tensor->count, loss_dtype_name(tensor->dtype), base64_text_len(bytes));
     return LOSS_OK;
 }
 
@@ -449,7 +488,8 @@ bool tensor_json_fits(const struct tensor_json *data, const struct loss_tensor *
 }
 
 /* Holds shape and data against each other. */
-static enum loss_status reconcile(const struct scan *scan, const struct object *object, struct tensor_json *tensor)
+static enum loss_status reconcile(const struct scan *scan, const struct object *object,
+                                  struct tensor_json *tensor)
 {
     char declared[LOSS_SHAPE_TEXT], found[LOSS_SHAPE_TEXT];
     struct loss_tensor data = {.rank = tensor->rank};
@@ -470,16 +510,17 @@ static enum loss_status reconcile(const struct scan *scan, const struct object *
         return check_buffer(scan, object, tensor);
     }
     if (data.rank > 1 && !fits)
-        return at_field(scan, "/data", "the data has shape %.64s where 'shape' says %.64s", loss_shape_text(&data, found),
-                        loss_shape_text(&object->shape, declared));
+        return at_field(scan, "/data", "the data has shape %.64s where 'shape' says %.64s",
+                        loss_shape_text(&data, found), loss_shape_text(&object->shape, declared));
     if (!fits)
-        return at_field(scan, "/data", "the data has %zu elements where shape %.64s has %zu", tensor->count,
-                        loss_shape_text(&object->shape, declared), count);
+        return at_field(scan, "/data", "the data has %zu elements where shape %.64s has %zu",
+                        tensor->count, loss_shape_text(&object->shape, declared), count);
     return LOSS_OK;
 }
 
-enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, const char *body, const char *body_end,
-                                  const char *path, const struct allowance *allowance, const char **end,
+enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, const char *body,
+                                  const char *body_end, const char *path,
+                                  const struct allowance *allowance, const char **end,
                                   struct loss_error *error)
 {
     const struct scan scan = {body, body_end, path, error, number_bulk(), allowance};

@@ -1,9 +1,9 @@
 /*
  * Large blocks, kept between requests.
  *
- * What is kept may not make the process larger than its requests do: whoever needs a block is given a kept one, whatever its
- * size, before anything is mapped. A larger one is cut, a smaller one grows, which with mremap copies nothing; and for what it
- * grows by, others are given back.
+ * What is kept may not make the process larger than its requests do: whoever needs a block is given
+ * a kept one, whatever its size, before anything is mapped. A larger one is cut, a smaller one
+ * grows, which with mremap copies nothing; and for what it grows by, others are given back.
  */
 #include "memory/block_cache.h"
 
@@ -50,10 +50,10 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- mappings ------------------------------------------------------------------------------------------------------- */
+/* ---- mappings ---- */
 
-/* Bytes that are mapped for `size`; 0 if there are not so many. Depends on nothing else, so that no block need remember it. In
-   steps, so that blocks of about the same size are the same. */
+/* Bytes that are mapped for `size`; 0 if there are not so many. Depends on nothing else, so that no
+   block need remember it. In steps, so that blocks of about the same size are the same. */
 static size_t length_of(size_t size)
 {
     size_t step = PAGE;
@@ -66,7 +66,8 @@ static size_t length_of(size_t size)
 
 static void unmap(const struct block *block)
 {
-    munmap(block->data, block->length); /* can fail only where the kernel has no room to split a mapping: then it stays */
+    munmap(block->data, block->length); /* can fail only where the kernel has no room to split a
+                                           mapping: then it stays */
 }
 
 /* Address space for a block, so aligned that it can consist of huge pages. */
@@ -87,7 +88,8 @@ static char *reserve(size_t length, int protection)
 static void use_huge_pages(char *data, size_t length)
 {
     if (length >= HUGE_PAGE)
-        madvise(data, length, MADV_HUGEPAGE); /* a kernel that has none refuses: then it works without */
+        madvise(data, length,
+                MADV_HUGEPAGE); /* a kernel that has none refuses: then it works without */
 }
 
 static char *map(size_t length)
@@ -109,8 +111,8 @@ static char *copy_longer(char *data, size_t length, size_t longer)
     return to;
 }
 
-/* The same pages and more after them, here or elsewhere; NULL, with everything as it was, if that cannot be. Pages that were
-   mapped by different calls cannot be moved together, and are copied. */
+/* The same pages and more after them, here or elsewhere; NULL, with everything as it was, if that
+   cannot be. Pages that were mapped by different calls cannot be moved together, and are copied. */
 static char *extend(char *data, size_t length, size_t longer)
 {
     char *to = mremap(data, length, longer, 0);
@@ -129,7 +131,7 @@ static char *extend(char *data, size_t length, size_t longer)
     return to;
 }
 
-/* ---- what is kept; under the mutex ---------------------------------------------------------------------------------- */
+/* ---- what is kept; under the mutex ---- */
 
 static struct block remove_kept(int i)
 {
@@ -139,15 +141,17 @@ static struct block remove_kept(int i)
     return block;
 }
 
-/* The one that is best for `length`: the smallest that is long enough, else the longest. -1: there is none. */
+/* The one that is best for `length`: the smallest that is long enough, else the longest. -1: there
+ * is none. */
 static int find_kept(size_t length)
 {
     int best = -1;
     for (int i = 0; i < kept_count; i++) {
         if (best < 0)
             best = i;
-        else if (kept[best].length < length ? kept[i].length > kept[best].length
-                                            : kept[i].length >= length && kept[i].length < kept[best].length)
+        else if (kept[best].length < length
+                     ? kept[i].length > kept[best].length
+                     : kept[i].length >= length && kept[i].length < kept[best].length)
             best = i;
     }
     return best;
@@ -164,7 +168,7 @@ static void keep(const struct block *block)
     kept_length += block->length;
 }
 
-/* ---- blocks --------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ---- */
 
 /* Keeps a block or gives it back. */
 static void put(const struct block *block)
@@ -178,7 +182,8 @@ static void put(const struct block *block)
         unmap(block);
 }
 
-/* Gives back so many bytes of what is kept, before as many fresh ones are had for a block that grows. */
+/* Gives back so many bytes of what is kept, before as many fresh ones are had for a block that
+ * grows. */
 static void shed(size_t bytes)
 {
     while (bytes > 0) {
@@ -192,8 +197,9 @@ static void shed(size_t bytes)
             return;
         const bool part = block.length >= PAGES_LEAST && block.length - PAGES_LEAST >= bytes;
         const size_t less = part ? bytes : block.length;
-        unmap(&(struct block){.data = block.data,
-                              .length = less}); /* the end may never have been written to, the beginning was */
+        unmap(&(struct block){
+            .data = block.data,
+            .length = less}); /* the end may never have been written to, the beginning was */
         block.data += less;
         block.length -= less;
         if (part)
@@ -233,8 +239,9 @@ static char *take(size_t length, size_t expected)
     return data;
 }
 
-/* Cuts bytes from the front of the kept block that begins at `end`, `most` at most; returns how many, 0 if there is no such
-   block. What would be left is cut as well if it is too short to be kept, and unmapped. */
+/* Cuts bytes from the front of the kept block that begins at `end`, `most` at most; returns how
+   many, 0 if there is no such block. What would be left is cut as well if it is too short to be
+   kept, and unmapped. */
 static size_t absorb_next(const char *end, size_t most)
 {
     struct block block = {.data = NULL};

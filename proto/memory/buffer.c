@@ -10,8 +10,8 @@
 
 enum {
     BUFFER_START = 256,
-    BUFFER_LARGE = 1 << 20, /* bytes from which a buffer does not double: that would ask for twice what is needed, and moving so
-                               large a block copies nothing */
+    BUFFER_LARGE = 1 << 20, /* bytes from which a buffer does not double: that would ask for twice
+                               what is needed, and moving so large a block copies nothing */
     BUFFER_SPARE = 8,       /* it then grows by an eighth more than it must */
 };
 
@@ -42,7 +42,8 @@ char *buffer_reserve(struct buffer *buffer, size_t more)
         buffer->failed = true;
         return NULL;
     }
-    char *data = buffer->paged ? pages_resize(buffer->data, buffer->capacity, capacity) : realloc(buffer->data, capacity);
+    char *data = buffer->paged ? pages_resize(buffer->data, buffer->capacity, capacity)
+                               : realloc(buffer->data, capacity);
     if (!data) {
         allowance_give(buffer->allowance, more_room);
         buffer->failed = true;
@@ -57,7 +58,8 @@ char *buffer_take(struct buffer *buffer, size_t size)
 {
     const size_t capacity = size > 0 ? size : 1;
     buffer->paged = true;
-    if (allowance_take(buffer->allowance, capacity) && !(buffer->data = pages_resize(NULL, 0, capacity)))
+    if (allowance_take(buffer->allowance, capacity) &&
+        !(buffer->data = pages_resize(NULL, 0, capacity)))
         allowance_give(buffer->allowance, capacity);
     buffer->capacity = buffer->data ? capacity : 0;
     buffer->failed = !buffer->data;
@@ -68,7 +70,8 @@ char *buffer_resize(struct buffer *buffer, size_t size)
 {
     const size_t more = size > buffer->capacity ? size - buffer->capacity : 0;
     char *data = NULL;
-    if (allowance_take(buffer->allowance, more) && !(data = pages_resize(buffer->data, buffer->capacity, size)))
+    if (allowance_take(buffer->allowance, more) &&
+        !(data = pages_resize(buffer->data, buffer->capacity, size)))
         allowance_give(buffer->allowance, more);
     buffer->failed = !data;
     if (!data)

@@ -1,7 +1,7 @@
 /*
- * What a request may take: memory, and time. What grows with a request (bodies, operands, scratch, answers) is asked for before
- * it is allocated, and long work is given up once nobody waits for it; who is asked, and what the answer depends on, is not
- * known here.
+ * What a request may take: memory, and time. What grows with a request (bodies, operands, scratch,
+ * answers) is asked for before it is allocated, and long work is given up once nobody waits for it;
+ * who is asked, and what the answer depends on, is not known here.
  */
 #ifndef PROTO_MEMORY_QUOTA_H
 #define PROTO_MEMORY_QUOTA_H
@@ -12,10 +12,14 @@
 #include "loss.h"
 
 struct allowance {
-    bool (*take)(struct allowance *allowance, size_t bytes); /* so many bytes more; false if they may not be had now */
-    void (*give)(struct allowance *allowance, size_t bytes); /* so many of those that were taken are needed no more */
-    const bool *cancel; /* another thread stores true there, atomically, when the answer is not wanted any more; NULL: never */
-    bool *asked;        /* another thread stores true there, atomically, to see it become false if work progresses; may be NULL */
+    bool (*take)(struct allowance *allowance,
+                 size_t bytes); /* so many bytes more; false if they may not be had now */
+    void (*give)(struct allowance *allowance,
+                 size_t bytes); /* so many of those that were taken are needed no more */
+    const bool *cancel; /* another thread stores true there, atomically, when the answer is not
+                           wanted any more; NULL: never */
+    bool *asked; /* another thread stores true there, atomically, to see it become false if work
+                    progresses; may be NULL */
 };
 
 /* Asks for memory, and gives it back; where there is no allowance, it is there. */

@@ -1,8 +1,10 @@
-/* Which way of reading and writing numbers in bulk is used: the best that the instruction set allows (core/dispatch/cpu_dispatch.h). */
+/* Which way of reading and writing numbers in bulk is used: the best that the instruction set
+ * allows (core/dispatch/cpu_dispatch.h). */
 #include "number/number_bulk.h"
 #include "dispatch/cpu_dispatch.h"
 
-/* The best first; the last runs everywhere. Each needs the set that the Makefile compiles it for. */
+/* The best first; the last runs everywhere. Each needs the set that the Makefile compiles it for.
+ */
 static const struct {
     enum isa isa;
     const struct number_bulk *bulk;

@@ -26,7 +26,8 @@ static inline uint64_t gather(uint64_t bits)
 /* White space; in text without any that is seen at once. */
 static inline uint64_t blanks(uint64_t bytes)
 {
-    if ((~(bytes + EACH(0x80 - '!')) & EACH(0x80)) == 0) /* none is below the first visible character */
+    if ((~(bytes + EACH(0x80 - '!')) & EACH(0x80)) ==
+        0) /* none is below the first visible character */
         return 0;
     return equal(bytes, ' ') | equal(bytes, '\t') | equal(bytes, '\n') | equal(bytes, '\r');
 }
@@ -74,13 +75,15 @@ static size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
     return n;
 }
 
-/* The bytes of `last`, of the eight that end at `end`, and the others of those one in front of them. */
+/* The bytes of `last`, of the eight that end at `end`, and the others of those one in front of
+ * them. */
 static inline uint64_t without_point(const char *end, uint64_t last)
 {
     return (load_eight(end - 8) & last) | (load_eight(end - 9) & ~last);
 }
 
-/* Eight bytes of which the last n, if n is in [0, 8], are 0xff; none below, all above that. By table, for nobody can predict n.
+/* Eight bytes of which the last n, if n is in [0, 8], are 0xff; none below, all above that. By
+ * table, for nobody can predict n.
  */
 static inline uint64_t last_bytes(ptrdiff_t n)
 {
@@ -109,7 +112,8 @@ static inline bool take_digits(const char *text, const char *end, struct digits 
     const ptrdiff_t len = end - text;
     ptrdiff_t whole = len;
     for (ptrdiff_t i = 0; i < len; i += 8) {
-        const uint64_t bytes = load_eight(text + i), points = equal(bytes & EACH(0x7f), '.') & ~bytes;
+        const uint64_t bytes = load_eight(text + i),
+                       points = equal(bytes & EACH(0x7f), '.') & ~bytes;
         if (points) {
             const ptrdiff_t at = i + (__builtin_ctzll(points) >> 3);
             whole = at < len ? at : len;
@@ -117,14 +121,17 @@ static inline bool take_digits(const char *text, const char *end, struct digits 
         }
     }
     const bool has_point = whole < len;
-    const ptrdiff_t fraction = len - whole - has_point, n = len - has_point, unmoved = has_point ? fraction : 32;
+    const ptrdiff_t fraction = len - whole - has_point, n = len - has_point,
+                    unmoved = has_point ? fraction : 32;
     if (whole == 0 || (*text == '0' && whole > 1) || (has_point && fraction == 0) || n > 24)
         return false;
     uint64_t groups[3], wrong = 0;
     for (ptrdiff_t i = 0; i < 3; i++) {
-        const uint64_t characters = without_point(end - 8 * i, last_bytes(unmoved - 8 * i)) ^ EACH('0');
+        const uint64_t characters =
+            without_point(end - 8 * i, last_bytes(unmoved - 8 * i)) ^ EACH('0');
         const uint64_t digits = characters & last_bytes(n - 8 * i);
-        wrong |= (digits + EACH(0x76)) | digits; /* above 9; what is carried comes from such a byte */
+        wrong |=
+            (digits + EACH(0x76)) | digits; /* above 9; what is carried comes from such a byte */
         groups[i] = eight_digits(digits);
     }
     if (wrong & EACH(0x80))
@@ -137,4 +144,5 @@ static inline bool take_digits(const char *text, const char *end, struct digits 
 #include "number/number_bulk_structure.h"
 #include "number/number_bulk_values.h"
 
-const struct number_bulk number_bulk_portable = {"portable", skip, find, read_f32, read_f64, read_i64, write_f32, write_f64};
+const struct number_bulk number_bulk_portable = {"portable", skip,     find,      read_f32,
+                                                 read_f64,   read_i64, write_f32, write_f64};

@@ -1,11 +1,11 @@
 /*
- * The half of number_bulk.h that finds structure, included once for each way of looking at 64 bytes. The file that includes
- * this has defined
+ * The half of number_bulk.h that finds structure, included once for each way of looking at 64
+ * bytes. The file that includes this has defined
  *
- *     uint64_t separators(const char *text)              which of 64 bytes are brackets, commas or white space
- *     struct kinds kinds_of(const char *text)             what each of 64 bytes is
- *     size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
- *                                                         offset + i for each bit i; may write SLACK more
+ *     uint64_t separators(const char *text)              which of 64 bytes are brackets, commas or
+ * white space struct kinds kinds_of(const char *text)             what each of 64 bytes is size_t
+ * put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges) offset + i for each bit i; may
+ * write SLACK more
  *
  * Bit i of a mask stands for byte i.
  */
@@ -14,26 +14,31 @@
 #include <stdbool.h>
 
 /*
- * Tokens and commas must alternate. That no comma follows a comma is seen by adding: a bit behind each comma, added to the mask
- * of white space, is carried to the first byte behind that, and there a token must begin. Then as many tokens as follow another
- * token show in the counts: from one comma to the next there is at least one token, so what is too many by count is there.
+ * Tokens and commas must alternate. That no comma follows a comma is seen by adding: a bit behind
+ * each comma, added to the mask of white space, is carried to the first byte behind that, and there
+ * a token must begin. Then as many tokens as follow another token show in the counts: from one
+ * comma to the next there is at least one token, so what is too many by count is there.
  */
 static size_t skip(const char **text, const char *limit)
 {
     const char *last = *text;          /* where the last token began */
     size_t n = 0;                      /* tokens that have begun */
-    uint64_t in_token = 0, behind = 1; /* whether the byte in front was of a token; was a comma, or white space behind one */
+    uint64_t in_token = 0, behind = 1; /* whether the byte in front was of a token; was a comma, or
+                                          white space behind one */
     uint64_t open = 0;                 /* whether of tokens and commas a token came last */
     for (const char *at = *text; limit - at >= NUMBER_BULK_BLOCK; at += NUMBER_BULK_BLOCK) {
         const struct kinds kinds = kinds_of(at);
-        const uint64_t other = ~(kinds.token | kinds.comma | kinds.blank), seen = other ? (other & -other) - 1 : UINT64_MAX;
-        const uint64_t token = kinds.token & seen, comma = kinds.comma & seen, blank = kinds.blank & seen;
+        const uint64_t other = ~(kinds.token | kinds.comma | kinds.blank),
+                       seen = other ? (other & -other) - 1 : UINT64_MAX;
+        const uint64_t token = kinds.token & seen, comma = kinds.comma & seen,
+                       blank = kinds.blank & seen;
         const uint64_t begin = token & ~(token << 1 | in_token);
         uint64_t next;
         const bool carried = __builtin_add_overflow(comma << 1 | behind, blank, &next);
         const uint64_t begun = (uint64_t)__builtin_popcountll(begin);
         const uint64_t ends_open = (begin | comma) == 0 ? open : begin > comma;
-        if ((next & ~blank & ~token & seen) != 0 || open + begun - (uint64_t)__builtin_popcountll(comma) != ends_open)
+        if ((next & ~blank & ~token & seen) != 0 ||
+            open + begun - (uint64_t)__builtin_popcountll(comma) != ends_open)
             break;
         open = ends_open;
         n += begun;
@@ -59,7 +64,8 @@ static size_t find(const char *text, size_t blocks, uint32_t *bounds)
     size_t n = 0;
     for (size_t i = 0; i < blocks; i++) {
         const uint64_t token = ~separators(text + i * NUMBER_BULK_BLOCK);
-        n += put_bounds(bounds + n, (uint32_t)(i * NUMBER_BULK_BLOCK), token ^ (token << 1 | in_token));
+        n += put_bounds(bounds + n, (uint32_t)(i * NUMBER_BULK_BLOCK),
+                        token ^ (token << 1 | in_token));
         in_token = token >> 63;
     }
     return n;

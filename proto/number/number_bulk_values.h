@@ -1,8 +1,10 @@
 /*
- * The half of number_bulk.h that reads and writes numbers, included once for each way. The file that includes this has defined
+ * The half of number_bulk.h that reads and writes numbers, included once for each way. The file
+ * that includes this has defined
  *
  *     bool take_digits(const char *text, const char *end, struct digits *)
- *                                                         the number in [text, end), if it has no more than 18 digits or so
+ *                                                         the number in [text, end), if it has no
+ * more than 18 digits or so
  */
 #include "number/number.h"
 #include "number/number_bulk.h"
@@ -11,15 +13,17 @@
 #include <math.h>
 
 /*
- * The float nearest to digits * 10^exponent, by way of the double nearest to it or nearly so: digits, power and product are
- * each off by half a unit of their last place at most, together by less than 4 units of the double's. Where no midpoint of two
- * floats is so near, the number and the double lie on the same side of it, and the double rounds to the right float. (A
- * midpoint has a one in front of 28 zeros behind the float's last bit. Below 2^-126 floats are subnormal, and midpoints
- * elsewhere.)
+ * The float nearest to digits * 10^exponent, by way of the double nearest to it or nearly so:
+ * digits, power and product are each off by half a unit of their last place at most, together by
+ * less than 4 units of the double's. Where no midpoint of two floats is so near, the number and the
+ * double lie on the same side of it, and the double rounds to the right float. (A midpoint has a
+ * one in front of 28 zeros behind the float's last bit. Below 2^-126 floats are subnormal, and
+ * midpoints elsewhere.)
  */
 static inline bool to_float(struct digits number, float *value)
 {
-    const uint64_t tail = (UINT64_C(1) << 29) - 1, half = UINT64_C(1) << 28, least = UINT64_C(0x3810000000000000);
+    const uint64_t tail = (UINT64_C(1) << 29) - 1, half = UINT64_C(1) << 28,
+                   least = UINT64_C(0x3810000000000000);
     const int i = number.exponent - NUMBER_NEAR_MIN;
     if ((unsigned)i > NUMBER_NEAR_MAX - NUMBER_NEAR_MIN)
         return false;
@@ -37,9 +41,9 @@ static inline bool to_float(struct digits number, float *value)
 }
 
 /*
- * The double nearest to digits * 10^exponent, as round_product() finds it, where it is surely normal: of the 64 bits of the
- * product, moved so that the first is set, which may be too small by less than 4, the last 11 say where to round to, unless
- * that makes a difference.
+ * The double nearest to digits * 10^exponent, as round_product() finds it, where it is surely
+ * normal: of the 64 bits of the product, moved so that the first is set, which may be too small by
+ * less than 4, the last 11 say where to round to, unless that makes a difference.
  */
 static inline bool to_double(struct digits number, double *value)
 {
@@ -50,9 +54,11 @@ static inline bool to_double(struct digits number, double *value)
     }
     const int zeros = __builtin_clzll(number.digits);
     const uint64_t power = number_powers[number.exponent - NUMBER_POWER_MIN].high;
-    const uint64_t upper = (uint64_t)((unsigned __int128)(number.digits << zeros) * power >> 64), carry = upper >> 63;
+    const uint64_t upper = (uint64_t)((unsigned __int128)(number.digits << zeros) * power >> 64),
+                   carry = upper >> 63;
     const uint64_t product = upper << (1 - carry), rest = product & (2 * HALF - 1);
-    const uint64_t hidden = (uint64_t)(number_log2_of_power10(number.exponent) + 63 - zeros + 1022) + carry;
+    const uint64_t hidden =
+        (uint64_t)(number_log2_of_power10(number.exponent) + 63 - zeros + 1022) + carry;
     const uint64_t bits = (hidden << 52) + (product >> 11) + (rest > HALF);
     const uint64_t signed_bits = bits | (uint64_t)number.negative << 63;
     memcpy(value, &signed_bits, sizeof signed_bits);
@@ -65,32 +71,34 @@ static inline bool to_integer(struct digits number, int64_t *value)
     return number.exponent == 0;
 }
 
-#define READ(name, type, convert)                                                                                              \
-    static size_t name(const char *text, const uint32_t *bounds, size_t n, type values[])                                      \
-    {                                                                                                                          \
-        for (size_t i = 0; i < n; i++) {                                                                                       \
-            struct digits number;                                                                                              \
-            type value;                                                                                                        \
-            if (!take_digits(text + bounds[2 * i], text + bounds[2 * i + 1], &number) || !convert(number, &value))             \
-                return i;                                                                                                      \
-            memcpy((char *)values + i * sizeof value, &value, sizeof value); /* they need no alignment */                      \
-        }                                                                                                                      \
-        return n;                                                                                                              \
+#define READ(name, type, convert)                                                                  \
+    static size_t name(const char *text, const uint32_t *bounds, size_t n, type values[])          \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            struct digits number;                                                                  \
+            type value;                                                                            \
+            if (!take_digits(text + bounds[2 * i], text + bounds[2 * i + 1], &number) ||           \
+                !convert(number, &value))                                                          \
+                return i;                                                                          \
+            memcpy((char *)values + i * sizeof value, &value,                                      \
+                   sizeof value); /* they need no alignment */                                     \
+        }                                                                                          \
+        return n;                                                                                  \
     }
 READ(read_f32, float, to_float)
 READ(read_f64, double, to_double)
 READ(read_i64, int64_t, to_integer)
 #undef READ
 
-#define WRITE(name, type, number_write)                                                                                        \
-    static size_t name(char **text, const type *values, size_t n)                                                              \
-    {                                                                                                                          \
-        size_t i = 0;                                                                                                          \
-        for (; i < n && isfinite(values[i]); i++) {                                                                            \
-            *text += number_write(*text, values[i]);                                                                           \
-            *(*text)++ = ',';                                                                                                  \
-        }                                                                                                                      \
-        return i;                                                                                                              \
+#define WRITE(name, type, number_write)                                                            \
+    static size_t name(char **text, const type *values, size_t n)                                  \
+    {                                                                                              \
+        size_t i = 0;                                                                              \
+        for (; i < n && isfinite(values[i]); i++) {                                                \
+            *text += number_write(*text, values[i]);                                               \
+            *(*text)++ = ',';                                                                      \
+        }                                                                                          \
+        return i;                                                                                  \
     }
 WRITE(write_f32, float, number_write_f32)
 WRITE(write_f64, double, number_write_f64)

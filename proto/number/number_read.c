@@ -1,27 +1,30 @@
 /*
  * Decimal text to binary numbers, correctly rounded.
  *
- * A number of up to 19 significant digits is w * 10^q with w below 2^64, and one of more digits lies between that and
- * (w + 1) * 10^q. Three ways lead from there to the nearest float, each taking what the one before it leaves:
+ * A number of up to 19 significant digits is w * 10^q with w below 2^64, and one of more digits
+ * lies between that and (w + 1) * 10^q. Three ways lead from there to the nearest float, each
+ * taking what the one before it leaves:
  *
- * - w and 10^q are both exact floats, and one division or multiplication rounds once (W. Clinger, How to read floating point
- *   numbers accurately, 1990).
- * - 64 bits of w * 10^q, which one multiplication with a tabulated power yields to within a few units of their last place,
- *   round to the same float wherever in that range the number is (D. Lemire, Number parsing at a gigabyte per second, 2021,
- *   where the idea is credited to M. Eisel; here as interval arithmetic, so that subnormals, digits left out and ties need no
- *   rules of their own).
- * - The number is compared with the midpoint of the two floats around it, in integers of as many bits as that takes.
+ * - w and 10^q are both exact floats, and one division or multiplication rounds once (W. Clinger,
+ * How to read floating point numbers accurately, 1990).
+ * - 64 bits of w * 10^q, which one multiplication with a tabulated power yields to within a few
+ * units of their last place, round to the same float wherever in that range the number is (D.
+ * Lemire, Number parsing at a gigabyte per second, 2021, where the idea is credited to M. Eisel;
+ * here as interval arithmetic, so that subnormals, digits left out and ties need no rules of their
+ * own).
+ * - The number is compared with the midpoint of the two floats around it, in integers of as many
+ * bits as that takes.
  *
- * Nothing here asks the C library, whose strtod heeds the locale. The arithmetic of the first way takes the rounding mode to be
- * to nearest, which nobody changes.
+ * Nothing here asks the C library, whose strtod heeds the locale. The arithmetic of the first way
+ * takes the rounding mode to be to nearest, which nobody changes.
  *
- * No byte behind the one that ends the number is ever read: digits are found one by one, and loads of eight happen only
- * within what was found.
+ * No byte behind the one that ends the number is ever read: digits are found one by one, and loads
+ * of eight happen only within what was found.
  */
 #include "number/number.h"
 #include "number/number_round.h"
 
-/* ---- grammar ------------------------------------------------------------------------------------------------------ */
+/* ---- grammar ---- */
 
 /* A number as RFC 8259 has it, taken apart. */
 struct parts {
@@ -32,8 +35,8 @@ struct parts {
     const char *end;
 };
 
-/* Where an exponent stops growing. No text is long enough for its digits to make up for it, and sums with their count do not
-   overflow. */
+/* Where an exponent stops growing. No text is long enough for its digits to make up for it, and
+   sums with their count do not overflow. */
 #define EXPONENT_ENOUGH INT64_C(100000000000000000)
 
 static inline const char *skip_digits(const char *text)
@@ -85,11 +88,13 @@ const char *number_skip(const char *text)
     return split(text, &parts) ? parts.end : NULL;
 }
 
-/* ---- digits ------------------------------------------------------------------------------------------------------- */
+/* ---- digits ---- */
 
-/* Appends the digits of [text, end) to those of a number. All bytes from `start` on, which is not behind `text`, can be read.
+/* Appends the digits of [text, end) to those of a number. All bytes from `start` on, which is not
+ * behind `text`, can be read.
  */
-static inline uint64_t append_digits(uint64_t number, const char *text, const char *end, const char *start)
+static inline uint64_t append_digits(uint64_t number, const char *text, const char *end,
+                                     const char *start)
 {
     for (; end - text >= 8; text += 8)
         number = number * 100000000 + eight_digits(load_eight(text));
@@ -100,12 +105,14 @@ static inline uint64_t append_digits(uint64_t number, const char *text, const ch
     } else if (rest > 0) {
         /* The last eight bytes, those in front of `text` made 0. */
         const ptrdiff_t front = 8 * (8 - rest);
-        number = number * number_integer_powers[rest] + eight_digits(load_eight(end - 8) >> front << front);
+        number = number * number_integer_powers[rest] +
+                 eight_digits(load_eight(end - 8) >> front << front);
     }
     return number;
 }
 
-/* The first so many digits of a number, not counting leading zeros: those of two runs, on either side of the point. */
+/* The first so many digits of a number, not counting leading zeros: those of two runs, on either
+ * side of the point. */
 struct prefix {
     const char *whole, *whole_end, *fraction, *fraction_end;
     int64_t exponent; /* of the last of them: it counts 10^exponent */
@@ -127,16 +134,19 @@ static struct prefix take_prefix(const struct parts *parts, ptrdiff_t limit)
     if (prefix.whole == parts->whole_end)
         while (prefix.fraction < parts->fraction_end && *prefix.fraction == '0')
             prefix.fraction++;
-    const ptrdiff_t whole = parts->whole_end - prefix.whole, fraction = parts->fraction_end - prefix.fraction;
+    const ptrdiff_t whole = parts->whole_end - prefix.whole,
+                    fraction = parts->fraction_end - prefix.fraction;
     prefix.whole_end = prefix.whole + (whole < limit ? whole : limit);
     limit -= prefix.whole_end - prefix.whole;
     prefix.fraction_end = prefix.fraction + (fraction < limit ? fraction : limit);
-    prefix.exponent = parts->exponent + (parts->whole_end - prefix.whole_end) - (prefix.fraction_end - parts->fraction);
-    prefix.cut = has_nonzero(prefix.whole_end, parts->whole_end) || has_nonzero(prefix.fraction_end, parts->fraction_end);
+    prefix.exponent = parts->exponent + (parts->whole_end - prefix.whole_end) -
+                      (prefix.fraction_end - parts->fraction);
+    prefix.cut = has_nonzero(prefix.whole_end, parts->whole_end) ||
+                 has_nonzero(prefix.fraction_end, parts->fraction_end);
     return prefix;
 }
 
-/* ---- rounding ------------------------------------------------------------------------------------------------------- */
+/* ---- rounding ---- */
 
 static const struct format binary32 = {24, -126, 127};
 
@@ -146,28 +156,32 @@ static __attribute__((noinline)) struct decimal long_decimal(const struct parts 
 {
     const struct prefix prefix = take_prefix(parts, DIGITS_MAX);
     const uint64_t digits = append_digits(0, prefix.whole, prefix.whole_end, parts->whole);
-    return (struct decimal){append_digits(digits, prefix.fraction, prefix.fraction_end, parts->whole), prefix.exponent,
-                            prefix.cut};
+    return (struct decimal){
+        append_digits(digits, prefix.fraction, prefix.fraction_end, parts->whole), prefix.exponent,
+        prefix.cut};
 }
 
 static inline struct decimal to_decimal(const struct parts *parts)
 {
-    const ptrdiff_t whole = parts->whole_end - parts->whole, fraction = parts->fraction_end - parts->fraction;
+    const ptrdiff_t whole = parts->whole_end - parts->whole,
+                    fraction = parts->fraction_end - parts->fraction;
     if (whole + fraction > DIGITS_MAX)
         return long_decimal(parts);
     const uint64_t digits = append_digits(0, parts->whole, parts->whole_end, parts->whole);
-    return (struct decimal){append_digits(digits, parts->fraction, parts->fraction_end, parts->whole),
-                            parts->exponent - fraction, false};
+    return (struct decimal){
+        append_digits(digits, parts->fraction, parts->fraction_end, parts->whole),
+        parts->exponent - fraction, false};
 }
 
-/* ---- comparing with a midpoint -------------------------------------------------------------------------------------- */
+/* ---- comparing with a midpoint ---- */
 
 /*
- * A non-negative integer, lowest limb first, no leading zero limbs. The largest occur where a double and a number near it are
- * compared as D * 10^E and M * 2^F, each with the negative power moved to the other side and common twos left out, so that both
- * are about as large as what one of them is without twos: D < 10^769; D * 5^E with E >= 0, below 2^1025; M < 2^54; or M * 5^-E,
- * where 10^-E < 10^769 / 2^-1075 as D * 10^E is no less than about 2^-1075, so that -E <= 1092 and M * 5^-E < 2^54 * 2^2536.
- * That is 41 limbs; one more makes room for the product in multiply_add.
+ * A non-negative integer, lowest limb first, no leading zero limbs. The largest occur where a
+ * double and a number near it are compared as D * 10^E and M * 2^F, each with the negative power
+ * moved to the other side and common twos left out, so that both are about as large as what one of
+ * them is without twos: D < 10^769; D * 5^E with E >= 0, below 2^1025; M < 2^54; or M * 5^-E, where
+ * 10^-E < 10^769 / 2^-1075 as D * 10^E is no less than about 2^-1075, so that -E <= 1092 and M *
+ * 5^-E < 2^54 * 2^2536. That is 41 limbs; one more makes room for the product in multiply_add.
  */
 enum { BIG_LIMBS = 42 };
 struct big {
@@ -227,11 +241,12 @@ static void big_append_digits(struct big *big, const char *text, const char *end
 }
 
 /* The bits of the float nearest to a number, given those of the one below it. */
-static __attribute__((noinline)) uint64_t round_by_midpoint(const struct parts *parts, struct format format, uint64_t below)
+static __attribute__((noinline)) uint64_t round_by_midpoint(const struct parts *parts,
+                                                            struct format format, uint64_t below)
 {
-    /* A midpoint of doubles is less than 2^54 times 2^-1075 or a larger power of two, so it has no more than the 768 digits of
-       2^54 * 5^1075. A number cut off there compares with it as the whole number does, but for equality; a digit 1 stands for
-       all that is cut off. */
+    /* A midpoint of doubles is less than 2^54 times 2^-1075 or a larger power of two, so it has no
+       more than the 768 digits of 2^54 * 5^1075. A number cut off there compares with it as the
+       whole number does, but for equality; a digit 1 stands for all that is cut off. */
     enum { ENOUGH = 768 };
     const struct prefix prefix = take_prefix(parts, ENOUGH);
     struct big number = {.n = 0};
@@ -245,37 +260,44 @@ static __attribute__((noinline)) uint64_t round_by_midpoint(const struct parts *
     const uint64_t hidden = UINT64_C(1) << (format.precision - 1), field = below / hidden;
     const uint64_t significand = field > 0 ? below % hidden + hidden : below;
     struct big midpoint = {.n = 1, .limb = {2 * significand + 1}};
-    const int64_t exponent2 = format.min_exponent + (field > 0 ? (int64_t)field - 1 : 0) - format.precision;
+    const int64_t exponent2 =
+        format.min_exponent + (field > 0 ? (int64_t)field - 1 : 0) - format.precision;
 
-    big_multiply_power5(exponent10 > 0 ? &number : &midpoint, exponent10 > 0 ? exponent10 : -exponent10);
+    big_multiply_power5(exponent10 > 0 ? &number : &midpoint,
+                        exponent10 > 0 ? exponent10 : -exponent10);
     const int64_t shift = exponent10 - exponent2;
     big_shift_left(shift > 0 ? &number : &midpoint, shift > 0 ? shift : -shift);
     const int order = big_compare(&number, &midpoint);
     return below + (order > 0 || (order == 0 && below & 1));
 }
 
-static inline uint64_t to_bits(const struct parts *parts, const struct decimal *number, struct format format)
+static inline uint64_t to_bits(const struct parts *parts, const struct decimal *number,
+                               struct format format)
 {
     uint64_t bits;
     return round_product(number, format, &bits) ? bits : round_by_midpoint(parts, format, bits);
 }
 
-/* ---- the readers ---------------------------------------------------------------------------------------------------- */
+/* ---- the readers ---- */
 
 const char *number_read_f32(const char *text, float *value)
 {
     enum { EXACT = 10 }; /* the largest power of ten that is a float: 5^10 < 2^24 < 5^11 */
-    static const float powers[EXACT + 1] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f, 1e6f, 1e7f, 1e8f, 1e9f, 1e10f};
+    static const float powers[EXACT + 1] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f,
+                                            1e6f, 1e7f, 1e8f, 1e9f, 1e10f};
     struct parts parts;
     if (!split(text, &parts))
         return NULL;
     const struct decimal number = to_decimal(&parts);
-    if (number.digits <= UINT64_C(1) << 24 && number.exponent >= -EXACT && number.exponent <= EXACT) {
+    if (number.digits <= UINT64_C(1) << 24 && number.exponent >= -EXACT &&
+        number.exponent <= EXACT) {
         const float digits = (float)(int64_t)number.digits;
-        const float magnitude = number.exponent < 0 ? digits / powers[-number.exponent] : digits * powers[number.exponent];
+        const float magnitude = number.exponent < 0 ? digits / powers[-number.exponent]
+                                                    : digits * powers[number.exponent];
         *value = parts.negative ? -magnitude : magnitude;
     } else {
-        const uint32_t bits = (uint32_t)to_bits(&parts, &number, binary32) | (uint32_t)parts.negative << 31;
+        const uint32_t bits =
+            (uint32_t)to_bits(&parts, &number, binary32) | (uint32_t)parts.negative << 31;
         memcpy(value, &bits, sizeof bits);
     }
     return parts.end;
@@ -284,15 +306,18 @@ const char *number_read_f32(const char *text, float *value)
 const char *number_read_f64(const char *text, double *value)
 {
     enum { EXACT = 22 }; /* the largest power of ten that is a double: 5^22 < 2^53 < 5^23 */
-    static const double powers[EXACT + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                             1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    static const double powers[EXACT + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                             1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                             1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     struct parts parts;
     if (!split(text, &parts))
         return NULL;
     const struct decimal number = to_decimal(&parts);
-    if (number.digits <= UINT64_C(1) << 53 && number.exponent >= -EXACT && number.exponent <= EXACT) {
+    if (number.digits <= UINT64_C(1) << 53 && number.exponent >= -EXACT &&
+        number.exponent <= EXACT) {
         const double digits = (double)(int64_t)number.digits;
-        const double magnitude = number.exponent < 0 ? digits / powers[-number.exponent] : digits * powers[number.exponent];
+        const double magnitude = number.exponent < 0 ? digits / powers[-number.exponent]
+                                                     : digits * powers[number.exponent];
         *value = parts.negative ? -magnitude : magnitude;
     } else {
         const uint64_t bits = to_bits(&parts, &number, binary64) | (uint64_t)parts.negative << 63;
@@ -312,7 +337,8 @@ static bool append_checked(uint64_t *number, const char *text, const char *end)
 }
 
 /* An integer's magnitude; in all else as number_read_u64(). */
-static enum number_status read_magnitude(const char *text, uint64_t *magnitude, bool *negative, const char **end)
+static enum number_status read_magnitude(const char *text, uint64_t *magnitude, bool *negative,
+                                         const char **end)
 {
     struct parts parts;
     if (!split(text, &parts))
@@ -324,14 +350,16 @@ static enum number_status read_magnitude(const char *text, uint64_t *magnitude, 
         return NUMBER_OK;
     }
 
-    /* Without its trailing zeros, a number is integral if the last digit's exponent is not negative. */
+    /* Without its trailing zeros, a number is integral if the last digit's exponent is not
+     * negative. */
     while (parts.fraction_end > parts.fraction && parts.fraction_end[-1] == '0')
         parts.fraction_end--;
     if (parts.fraction_end == parts.fraction)
         for (; parts.whole_end > parts.whole && parts.whole_end[-1] == '0'; parts.exponent++)
             parts.whole_end--;
     const struct prefix prefix = take_prefix(&parts, DIGITS_MAX + 1);
-    const ptrdiff_t digits = prefix.whole_end - prefix.whole + (prefix.fraction_end - prefix.fraction);
+    const ptrdiff_t digits =
+        prefix.whole_end - prefix.whole + (prefix.fraction_end - prefix.fraction);
     *magnitude = 0;
     if (digits == 0)
         return NUMBER_OK;
@@ -339,9 +367,10 @@ static enum number_status read_magnitude(const char *text, uint64_t *magnitude, 
         return NUMBER_FRACTION;
     if (prefix.cut || digits + prefix.exponent > DIGITS_MAX + 1)
         return NUMBER_RANGE;
-    const bool fits = append_checked(magnitude, prefix.whole, prefix.whole_end) &&
-                      append_checked(magnitude, prefix.fraction, prefix.fraction_end) &&
-                      !__builtin_mul_overflow(*magnitude, number_integer_powers[prefix.exponent], magnitude);
+    const bool fits =
+        append_checked(magnitude, prefix.whole, prefix.whole_end) &&
+        append_checked(magnitude, prefix.fraction, prefix.fraction_end) &&
+        !__builtin_mul_overflow(*magnitude, number_integer_powers[prefix.exponent], magnitude);
     return fits ? NUMBER_OK : NUMBER_RANGE;
 }
 

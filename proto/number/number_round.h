@@ -1,6 +1,6 @@
 /*
- * What the readers of one number and of many share: digits out of eight bytes at once, and decimal to binary where 64 bits of
- * the product tell. number_read.c says whose ideas these are.
+ * What the readers of one number and of many share: digits out of eight bytes at once, and decimal
+ * to binary where 64 bits of the product tell. number_read.c says whose ideas these are.
  */
 #ifndef PROTO_NUMBER_NUMBER_ROUND_H
 #define PROTO_NUMBER_NUMBER_ROUND_H
@@ -19,44 +19,52 @@ static inline uint64_t load_eight(const char *text)
     return le64toh(characters);
 }
 
-/* The number that eight digits make, the first in the lowest byte; a byte 0 counts as the digit 0. */
+/* The number that eight digits make, the first in the lowest byte; a byte 0 counts as the digit 0.
+ */
 static inline uint64_t eight_digits(uint64_t characters)
 {
-    /* Neighbours are put together, three times: with `a` in the low half of a field and `b` in the high one, a product with
-       base * 2^half + 1 has a * base + b in the high half, and nothing is carried out of it. */
+    /* Neighbours are put together, three times: with `a` in the low half of a field and `b` in the
+       high one, a product with base * 2^half + 1 has a * base + b in the high half, and nothing is
+       carried out of it. */
     uint64_t fields = characters & UINT64_C(0x0f0f0f0f0f0f0f0f); /* '0' is 0x30 */
     fields = fields * ((10 << 8) + 1) >> 8 & UINT64_C(0x00ff00ff00ff00ff);
     fields = fields * ((100 << 16) + 1) >> 16 & UINT64_C(0x0000ffff0000ffff);
     return fields * ((UINT64_C(10000) << 32) + 1) >> 32;
 }
 
-/* The number is digits * 10^exponent, or if `cut`, above that and below (digits + 1) * 10^exponent. */
+/* The number is digits * 10^exponent, or if `cut`, above that and below (digits + 1) * 10^exponent.
+ */
 struct decimal {
     uint64_t digits;
     int64_t exponent;
     bool cut; /* digits has its full length then */
 };
 
-/* A binary format of IEEE 754: significands of `precision` bits, the first of which counts 2^min_exponent to 2^max_exponent.
-   Below 2^min_exponent the first bit may be 0. The bits of consecutive floats are consecutive integers, up to infinity. */
+/* A binary format of IEEE 754: significands of `precision` bits, the first of which counts
+   2^min_exponent to 2^max_exponent. Below 2^min_exponent the first bit may be 0. The bits of
+   consecutive floats are consecutive integers, up to infinity. */
 struct format {
     int precision, min_exponent, max_exponent;
 };
 static const struct format binary64 = {53, -1022, 1023};
 
-/* The bits of the float nearest to a positive number, if its leading 64 bits can tell: true. Else false, and of the two floats
-   around the number these are the bits of the lower one. */
+/* The bits of the float nearest to a positive number, if its leading 64 bits can tell: true. Else
+   false, and of the two floats around the number these are the bits of the lower one. */
 static inline bool round_product(const struct decimal *number, struct format format, uint64_t *bits)
 {
-    /* Outside the table's range even 1 * 10^exponent is too large for a double, or even 2^64 * 10^exponent too small. */
-    const uint64_t infinity = (uint64_t)(format.max_exponent - format.min_exponent + 2) << (format.precision - 1);
+    /* Outside the table's range even 1 * 10^exponent is too large for a double, or even 2^64 *
+     * 10^exponent too small. */
+    const uint64_t infinity = (uint64_t)(format.max_exponent - format.min_exponent + 2)
+                              << (format.precision - 1);
     *bits = number->exponent > 0 && number->digits > 0 ? infinity : 0;
-    if (number->digits == 0 || number->exponent < NUMBER_POWER_MIN || number->exponent > NUMBER_POWER_MAX)
+    if (number->digits == 0 || number->exponent < NUMBER_POWER_MIN ||
+        number->exponent > NUMBER_POWER_MAX)
         return true;
 
-    /* number = upper * 2^(..), where `upper` is cut off, less than 2^64, and at least 2^62 as both factors are at least 2^63.
-       It is too small by less than 1 for its own lower half, by less than 1 for that of the power, and for digits left out by
-       less than 1 << zeros. These are at most 4 then, as digits >= 10^18: `slack` is at most 18. */
+    /* number = upper * 2^(..), where `upper` is cut off, less than 2^64, and at least 2^62 as both
+       factors are at least 2^63. It is too small by less than 1 for its own lower half, by less
+       than 1 for that of the power, and for digits left out by less than 1 << zeros. These are at
+       most 4 then, as digits >= 10^18: `slack` is at most 18. */
     const struct number_power *const power = &number_powers[number->exponent - NUMBER_POWER_MIN];
     const int zeros = __builtin_clzll(number->digits);
     const unsigned __int128 product = (unsigned __int128)(number->digits << zeros) * power->high;
@@ -71,8 +79,10 @@ static inline bool round_product(const struct decimal *number, struct format for
         *bits = infinity;
         return true;
     }
-    int dropped = top + 1 - format.precision; /* bits behind the significand: 10 or more, as `half` needs below */
-    uint64_t hidden = 0;                      /* the exponent field; the significand's first bit adds 1 to it */
+    int dropped =
+        top + 1 -
+        format.precision; /* bits behind the significand: 10 or more, as `half` needs below */
+    uint64_t hidden = 0;  /* the exponent field; the significand's first bit adds 1 to it */
     if (exponent >= format.min_exponent)
         hidden = (uint64_t)(exponent - format.min_exponent) << (format.precision - 1);
     else
@@ -82,8 +92,8 @@ static inline bool round_product(const struct decimal *number, struct format for
         return true;
     }
 
-    /* Up from half, down below it; slack < half, so what is above half stays there or passes a float by less than half. Which
-       it is nobody can predict, so there is no branch on it. */
+    /* Up from half, down below it; slack < half, so what is above half stays there or passes a
+       float by less than half. Which it is nobody can predict, so there is no branch on it. */
     const uint64_t half = UINT64_C(1) << (dropped - 1), rest = upper & (half | (half - 1));
     const uint64_t lower = hidden + (upper >> (dropped - 1) >> 1);
     const bool up = (rest > half) | ((rest == half) & exact & (lower & 1));

@@ -1,6 +1,6 @@
 /*
- * The shortest decimal for a binary number, and its digits as bytes: what the writers of one number and of many share.
- * number_write.c says how it is found.
+ * The shortest decimal for a binary number, and its digits as bytes: what the writers of one number
+ * and of many share. number_write.c says how it is found.
  */
 #ifndef PROTO_NUMBER_NUMBER_SHORTEST_H
 #define PROTO_NUMBER_NUMBER_SHORTEST_H
@@ -18,9 +18,10 @@ struct shortest {
     bool zero; /* whether the digits end in one or more zeros */
 };
 
-/* x * 10^q in units of the power of two that the caller has put into x, cut off to an integer of which the lowest bit is set if
-   anything was cut off: such integers compare with multiples of 2 as the numbers do. That the power's first 128 bits are
-   enough, and for float 64, is proven by make_number_tables.py. */
+/* x * 10^q in units of the power of two that the caller has put into x, cut off to an integer of
+   which the lowest bit is set if anything was cut off: such integers compare with multiples of 2 as
+   the numbers do. That the power's first 128 bits are enough, and for float 64, is proven by
+   make_number_tables.py. */
 static inline uint64_t scale(uint64_t x, int q, bool narrow)
 {
     const struct number_power power = number_powers[q - NUMBER_POWER_MIN];
@@ -28,37 +29,45 @@ static inline uint64_t scale(uint64_t x, int q, bool narrow)
         const unsigned __int128 product = (unsigned __int128)x * (power.high + 1);
         return (uint64_t)(product >> 64) | ((uint64_t)product >> 32 != 0);
     }
-    const unsigned __int128 product = (unsigned __int128)x * power.high + ((unsigned __int128)x * (power.low + 1) >> 64);
+    const unsigned __int128 product =
+        (unsigned __int128)x * power.high + ((unsigned __int128)x * (power.low + 1) >> 64);
     return (uint64_t)(product >> 64) | ((uint64_t)product != 0);
 }
 
-/* The shortest decimal for c * 2^q, with the zeros at its end. `lopsided`: the float below is only half as far away as the one
-   above. Which of the candidates it is nobody can predict, so there is no branch on that. */
+/* The shortest decimal for c * 2^q, with the zeros at its end. `lopsided`: the float below is only
+   half as far away as the one above. Which of the candidates it is nobody can predict, so there is
+   no branch on that. */
 static inline struct shortest shortest_with_zero(uint64_t c, int q, bool lopsided, bool narrow)
 {
-    /* k = floor(log10(2^q)), or of 3/4 * 2^q: the multipliers are log10(2) * 2^22, cut off, and log10(4/3) * 2^22. */
+    /* k = floor(log10(2^q)), or of 3/4 * 2^q: the multipliers are log10(2) * 2^22, cut off, and
+     * log10(4/3) * 2^22. */
     const int k = (q * 1262611 - (lopsided ? 524031 : 0)) >> 22;
-    /* All is measured in quarters of 10^k: x * 2^q / 10^k for x = 4 * c, and for the ends of the interval 2 beside it. The
-       power's 128 bits (or 64) stand for a number in [1/2, 1), so 10^-k takes a shift by log2_of_power10(-k) + 1. */
+    /* All is measured in quarters of 10^k: x * 2^q / 10^k for x = 4 * c, and for the ends of the
+       interval 2 beside it. The power's 128 bits (or 64) stand for a number in [1/2, 1), so 10^-k
+       takes a shift by log2_of_power10(-k) + 1. */
     const int shift = q + number_log2_of_power10(-k) + 1;
     const uint64_t value = scale(4 * c << shift, -k, narrow);
-    /* The ends belong to the interval if c is even; if not, they are moved inwards, just enough to tell. */
+    /* The ends belong to the interval if c is even; if not, they are moved inwards, just enough to
+     * tell. */
     const uint64_t low = scale((4 * c - (lopsided ? 1 : 2)) << shift, -k, narrow) + (c & 1);
     const uint64_t high = scale((4 * c + 2) << shift, -k, narrow) - (c & 1);
 
     const uint64_t ones = value / 4, tens = ones / 10;
-    const bool tens_above = 40 * (tens + 1) <= high, tens_in = (tens > 0) & ((low <= 40 * tens) != tens_above);
+    const bool tens_above = 40 * (tens + 1) <= high,
+               tens_in = (tens > 0) & ((low <= 40 * tens) != tens_above);
     const bool above = 4 * (ones + 1) <= high, ones_in = (low <= 4 * ones) != above;
     const uint64_t middle = 4 * ones + 2;
     const bool nearer = (value > middle) | ((value == middle) & (ones & 1));
-    const uint64_t long_one = ones + (ones_in ? above : nearer), short_one = 10 * (tens + tens_above);
-    return (struct shortest){tens_in ? short_one : long_one, k, tens_in | (long_one == 10)}; /* 10: of the smallest */
+    const uint64_t long_one = ones + (ones_in ? above : nearer),
+                   short_one = 10 * (tens + tens_above);
+    return (struct shortest){tens_in ? short_one : long_one, k,
+                             tens_in | (long_one == 10)}; /* 10: of the smallest */
 }
 
 static inline int count_digits(uint64_t number)
 {
-    /* The number is at least 2^(bits - 1) and below 2^bits, so it has floor(bits * log10(2)) digits or one more; 1233 / 2^12 is
-       close enough to log10(2) for all bits up to 64. */
+    /* The number is at least 2^(bits - 1) and below 2^bits, so it has floor(bits * log10(2)) digits
+       or one more; 1233 / 2^12 is close enough to log10(2) for all bits up to 64. */
     const int n = (64 - __builtin_clzll(number)) * 1233 >> 12;
     return n + (number >= number_integer_powers[n]);
 }
@@ -66,8 +75,8 @@ static inline int count_digits(uint64_t number)
 /* The eight digits of a number below 10^8 as bytes, the first in the lowest one. */
 static inline uint64_t digit_bytes(uint64_t number)
 {
-    /* Fields are halved, three times: the high part goes into the lower half, which comes first in memory. The multipliers are
-       2^s / 10^i, rounded up, exact for all fields that occur. */
+    /* Fields are halved, three times: the high part goes into the lower half, which comes first in
+       memory. The multipliers are 2^s / 10^i, rounded up, exact for all fields that occur. */
     uint64_t fields = number / 10000 | number % 10000 << 32;
     const uint64_t hundreds = fields * 10486 >> 20 & UINT64_C(0x0000007f0000007f);
     fields = hundreds | (fields - 100 * hundreds) << 16;

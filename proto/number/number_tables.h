@@ -1,4 +1,5 @@
-/* Powers of ten for reading and writing number text; make_number_tables.py makes and checks them. */
+/* Powers of ten for reading and writing number text; make_number_tables.py makes and checks them.
+ */
 #ifndef PROTO_NUMBER_NUMBER_TABLES_H
 #define PROTO_NUMBER_NUMBER_TABLES_H
 

@@ -1,17 +1,19 @@
 /*
  * Binary numbers to the shortest decimal text that reads back to the same bits.
  *
- * The method is Schubfach (R. Giulietti, The Schubfach way to render doubles, 2020). All decimals in an interval around a float
- * read back to it. Take the k for which the interval is at least 10^k and less than 10^(k+1) wide: at most one multiple of
- * 10^(k+1) lies in it, and if one does, no other number there has as few digits; else there is at least one multiple of 10^k,
- * all of them have equally many digits, and the nearest is the answer.
+ * The method is Schubfach (R. Giulietti, The Schubfach way to render doubles, 2020). All decimals
+ * in an interval around a float read back to it. Take the k for which the interval is at least 10^k
+ * and less than 10^(k+1) wide: at most one multiple of 10^(k+1) lies in it, and if one does, no
+ * other number there has as few digits; else there is at least one multiple of 10^k, all of them
+ * have equally many digits, and the nearest is the answer.
  */
 #include "number/number.h"
 #include "number/number_shortest.h"
 
-/* ---- the digits ----------------------------------------------------------------------------------------------------- */
+/* ---- the digits ---- */
 
-/* The shortest decimal for c * 2^q. `lopsided`: the float below is only half as far away as the one above. */
+/* The shortest decimal for c * 2^q. `lopsided`: the float below is only half as far away as the one
+ * above. */
 static inline struct shortest shortest(uint64_t c, int q, bool lopsided, bool narrow)
 {
     struct shortest decimal = shortest_with_zero(c, q, lopsided, narrow);
@@ -21,9 +23,10 @@ static inline struct shortest shortest(uint64_t c, int q, bool lopsided, bool na
     return decimal;
 }
 
-/* ---- the text ------------------------------------------------------------------------------------------------------- */
+/* ---- the text ---- */
 
-/* Writes a number below 10^8 with exactly `n` digits, up to 8, followed by anything up to 8 bytes in all. */
+/* Writes a number below 10^8 with exactly `n` digits, up to 8, followed by anything up to 8 bytes
+ * in all. */
 static inline void write_eight(char *text, uint64_t number, int n)
 {
     const uint64_t fields = digit_bytes(number);
@@ -62,7 +65,8 @@ static inline char *write_exponent(char *text, int exponent)
     return text;
 }
 
-/* Writes the digits with a point behind the first `whole` of them, if it is not behind the last; returns what is behind. */
+/* Writes the digits with a point behind the first `whole` of them, if it is not behind the last;
+ * returns what is behind. */
 static inline char *write_with_point(char *text, uint64_t digits, int n, int whole)
 {
     if (whole >= n) {
@@ -76,19 +80,25 @@ static inline char *write_with_point(char *text, uint64_t digits, int n, int who
     return text + n + 1;
 }
 
-/* Scientific text of n digits is n + 1 bytes and at least "e0" or "e-1" longer; so where fixed text is not longer, it has at
-   most 4 zeros behind the digits, or 2 between the point and the digits. */
+/* Scientific text of n digits is n + 1 bytes and at least "e0" or "e-1" longer; so where fixed text
+   is not longer, it has at most 4 zeros behind the digits, or 2 between the point and the digits.
+ */
 static size_t write_decimal(char *const text, bool negative, struct shortest decimal)
 {
-    const int n = count_digits(decimal.digits), exponent = decimal.exponent + n - 1; /* of the first digit */
+    const int n = count_digits(decimal.digits),
+              exponent = decimal.exponent + n - 1; /* of the first digit */
     const int magnitude = exponent < 0 ? -exponent : exponent;
-    const int scientific = n + (n > 1) + 1 + (exponent < 0) + 1 + (magnitude >= 10) + (magnitude >= 100);
-    const int fixed = exponent < 0 ? 1 + 1 + magnitude - 1 + n : exponent < n - 1 ? n + 1 : exponent + 1;
+    const int scientific =
+        n + (n > 1) + 1 + (exponent < 0) + 1 + (magnitude >= 10) + (magnitude >= 100);
+    const int fixed = exponent < 0       ? 1 + 1 + magnitude - 1 + n
+                      : exponent < n - 1 ? n + 1
+                                         : exponent + 1;
     char *to = text;
     *to = '-';
     to += negative;
     if (scientific < fixed)
-        return (size_t)(write_exponent(write_with_point(to, decimal.digits, n, 1), exponent) - text);
+        return (size_t)(write_exponent(write_with_point(to, decimal.digits, n, 1), exponent) -
+                        text);
     if (exponent < 0) {
         memcpy(to, "0.00", 4);
         write_digits(to + fixed - n, decimal.digits, n);
@@ -102,14 +112,16 @@ static size_t write_decimal(char *const text, bool negative, struct shortest dec
 
 static size_t write_zero(char *text, bool negative)
 {
-    const char *const zero = negative ? "-0.0" : "0"; /* many readers take "-0" for an integer, which has no sign */
+    const char *const zero =
+        negative ? "-0.0" : "0"; /* many readers take "-0" for an integer, which has no sign */
     const size_t len = negative ? 4 : 1;
     memcpy(text, zero, len);
     return len;
 }
 
 /* Writes the number that the fields of IEEE 754 stand for: `fraction` is `width` bits wide. */
-static inline size_t write_fields(char *text, bool negative, uint32_t exponent, uint64_t fraction, int width, bool narrow)
+static inline size_t write_fields(char *text, bool negative, uint32_t exponent, uint64_t fraction,
+                                  int width, bool narrow)
 {
     if (exponent == 0 && fraction == 0)
         return write_zero(text, negative);
@@ -119,7 +131,8 @@ static inline size_t write_fields(char *text, bool negative, uint32_t exponent, 
     /* Below a power of two floats are closer, unless subnormals are below it. */
     const bool lopsided = fraction == 0 && exponent > 1;
     const uint64_t significand = fraction | UINT64_C(1) << width;
-    return write_decimal(text, negative, shortest(significand, smallest + (int)exponent - 1, lopsided, narrow));
+    return write_decimal(text, negative,
+                         shortest(significand, smallest + (int)exponent - 1, lopsided, narrow));
 }
 
 size_t number_write_f32(char *text, float value)
@@ -133,5 +146,6 @@ size_t number_write_f64(char *text, double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    return write_fields(text, bits >> 63, (uint32_t)(bits >> 52) & 0x7ff, bits & UINT64_C(0xfffffffffffff), 52, false);
+    return write_fields(text, bits >> 63, (uint32_t)(bits >> 52) & 0x7ff,
+                        bits & UINT64_C(0xfffffffffffff), 52, false);
 }

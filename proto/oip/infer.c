@@ -1,19 +1,20 @@
 /* POST /v2/models/{loss}/infer: from the bytes of a request to the bytes of its answer. */
-#include "json/scanner.h"
 #include "oip/oip.h"
 #include "oip/response.h"
 #include "v1/v1.h"
+#include "json/scanner.h"
 
 #include <string.h>
 
-const struct loss_descriptor *oip_find(const char *model, const char *version, struct loss_error *error)
+const struct loss_descriptor *oip_find(const char *model, const char *version,
+                                       struct loss_error *error)
 {
     char quote[JSON_QUOTE];
     const struct loss_descriptor *const loss = v1_find(model, error);
     if (!loss || !version || strcmp(version, "1") == 0)
         return loss;
-    loss_fail(error, LOSS_NOT_FOUND, "there is no version '%s' of %s; there is version 1", json_quote(version, quote),
-              loss->name);
+    loss_fail(error, LOSS_NOT_FOUND, "there is no version '%s' of %s; there is version 1",
+              json_quote(version, quote), loss->name);
     return NULL;
 }
 
@@ -28,17 +29,19 @@ bool oip_infer_possible(const struct oip_request *request, struct reply *reply)
 }
 
 /* Evaluates what has been planned. */
-static enum loss_status answer(const struct oip_asked *asked, struct evaluation *e, struct reply *reply,
-                               struct loss_error *error)
+static enum loss_status answer(const struct oip_asked *asked, struct evaluation *e,
+                               struct reply *reply, struct loss_error *error)
 {
     oip_answer_prepare(e, asked, reply);
-    if (!reply->body.failed && (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
+    if (!reply->body.failed &&
+        (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
         return error->status;
     const double computed = evaluation_clock();
     if (!reply->body.failed)
         oip_answer_finish(e, asked, reply);
     if (reply->body.failed)
-        return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
+        return loss_fail(error, LOSS_UNAVAILABLE,
+                         "there is not enough memory for the answer at the moment");
     reply->status = reply_status(LOSS_OK);
     reply->decode_ms = e->decode_ms;
     reply->compute_ms = e->compute_ms;
@@ -75,7 +78,8 @@ void oip_infer(const struct oip_request *request, struct reply *reply)
     bool later = false;
     reply->work = evaluation.plan.work;
     if (status == LOSS_OK)
-        status = work_admit(&request->work, evaluation.plan.work, transport_work(&evaluation, &asked), &later, &error);
+        status = work_admit(&request->work, evaluation.plan.work,
+                            transport_work(&evaluation, &asked), &later, &error);
     if (status == LOSS_OK && !later)
         status = answer(&asked, &evaluation, reply, &error);
     evaluation_free(&evaluation);

@@ -7,7 +7,7 @@
 
 static const char version_text[] = "1";
 
-/* ---- tensors -------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 /* How many dimensions a form such as "(N, C, d1, ...)" names; -1 where it leaves that open. */
 static int named_dimensions(const char *form, size_t len)
@@ -23,8 +23,9 @@ static int named_dimensions(const char *form, size_t len)
     return open ? -1 : count;
 }
 
-/* The shape of a tensor whose sizes are not known: -1 for every dimension. Of the forms that it may have, the protocol has
-   room for one: the longest with a fixed number of dimensions, or else one dimension. */
+/* The shape of a tensor whose sizes are not known: -1 for every dimension. Of the forms that it may
+   have, the protocol has room for one: the longest with a fixed number of dimensions, or else one
+   dimension. */
 static json_t *open_shape(const struct loss_tensor_spec *spec)
 {
     json_t *shape = json_array();
@@ -45,13 +46,15 @@ static enum loss_dtype usual_dtype(const struct loss_tensor_spec *spec)
     return spec->kind == LOSS_REAL ? LOSS_FLOAT32 : LOSS_INT64;
 }
 
-/* A tensor as the metadata or, with `config`, the configuration of a model has it. Takes the shape. */
+/* A tensor as the metadata or, with `config`, the configuration of a model has it. Takes the shape.
+ */
 static json_t *tensor_named(const char *name, enum loss_dtype dtype, json_t *shape, bool config)
 {
     if (config)
-        return json_pack("{s:s,s:o,s:o}", "name", name, "data_type", json_sprintf("TYPE_%s", oip_datatype(dtype)), "dims",
-                         shape);
-    return json_pack("{s:s,s:s,s:o}", "name", name, "datatype", oip_datatype(dtype), "shape", shape);
+        return json_pack("{s:s,s:o,s:o}", "name", name, "data_type",
+                         json_sprintf("TYPE_%s", oip_datatype(dtype)), "dims", shape);
+    return json_pack("{s:s,s:s,s:o}", "name", name, "datatype", oip_datatype(dtype), "shape",
+                     shape);
 }
 
 static json_t *optional(json_t *input, bool config)
@@ -75,22 +78,24 @@ static json_t *outputs_of(const struct loss_descriptor *loss, bool config)
 {
     char name[OIP_NAME];
     json_t *outputs = json_array();
-    outputs = describe_with(outputs,
-                            tensor_named(oip_output_name(loss, OIP_LOSS, 0, name), LOSS_FLOAT64, json_pack("[i]", -1), config));
+    outputs = describe_with(outputs, tensor_named(oip_output_name(loss, OIP_LOSS, 0, name),
+                                                  LOSS_FLOAT64, json_pack("[i]", -1), config));
     for (enum oip_kind kind = OIP_GRAD; kind <= OIP_HESS; kind++)
         for (int k = 0; k < loss_tensor_specs(loss); k++) {
             const struct loss_tensor_spec *const spec = &loss->tensors[k];
             if (kind == OIP_GRAD ? spec->differentiable : loss->hessian && spec->prediction)
-                outputs = describe_with(
-                    outputs, tensor_named(oip_output_name(loss, kind, k, name), LOSS_FLOAT32, open_shape(spec), config));
+                outputs =
+                    describe_with(outputs, tensor_named(oip_output_name(loss, kind, k, name),
+                                                        LOSS_FLOAT32, open_shape(spec), config));
         }
     return outputs;
 }
 
-/* ---- answers -------------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 /* The loss that a path means; where there is none the reply is filled. */
-static const struct loss_descriptor *find(const char *model, const char *version, struct reply *reply)
+static const struct loss_descriptor *find(const char *model, const char *version,
+                                          struct reply *reply)
 {
     struct loss_error error;
     const struct loss_descriptor *const loss = oip_find(model, version, &error);
@@ -115,8 +120,9 @@ void oip_health(const char *what, bool is, struct reply *reply)
 
 void oip_server(struct reply *reply)
 {
-    answer(reply, json_pack("{s:s,s:s,s:[s,s,s,s]}", "name", "lossd", "version", LOSS_VERSION, "extensions",
-                            "binary_tensor_data", "parameters", "statistics", "model_repository"));
+    answer(reply, json_pack("{s:s,s:s,s:[s,s,s,s]}", "name", "lossd", "version", LOSS_VERSION,
+                            "extensions", "binary_tensor_data", "parameters", "statistics",
+                            "model_repository"));
 }
 
 /* The parameters of requests, with their defaults. */
@@ -124,7 +130,8 @@ static json_t *parameters_of(const struct loss_descriptor *loss)
 {
     json_t *parameters = json_pack("{s:s}", "reduction", loss_reduction_name(LOSS_MEAN));
     for (int k = 0; k < loss_param_specs(loss); k++)
-        parameters = describe_member(parameters, loss->params[k].name, describe_default(&loss->params[k]));
+        parameters =
+            describe_member(parameters, loss->params[k].name, describe_default(&loss->params[k]));
     return parameters;
 }
 
@@ -132,9 +139,10 @@ void oip_model(const char *model, const char *version, struct reply *reply)
 {
     const struct loss_descriptor *const loss = find(model, version, reply);
     if (loss)
-        answer(reply, json_pack("{s:s,s:[s],s:s,s:o,s:o,s:o}", "name", loss->name, "versions", version_text, "platform",
-                                "lossd_loss", "inputs", inputs_of(loss, false), "outputs", outputs_of(loss, false),
-                                "parameters", parameters_of(loss)));
+        answer(reply,
+               json_pack("{s:s,s:[s],s:s,s:o,s:o,s:o}", "name", loss->name, "versions",
+                         version_text, "platform", "lossd_loss", "inputs", inputs_of(loss, false),
+                         "outputs", outputs_of(loss, false), "parameters", parameters_of(loss)));
 }
 
 void oip_model_ready(const char *model, const char *version, struct reply *reply)
@@ -148,8 +156,9 @@ void oip_model_config(const char *model, const char *version, struct reply *repl
 {
     const struct loss_descriptor *const loss = find(model, version, reply);
     if (loss)
-        answer(reply, json_pack("{s:s,s:s,s:s,s:{s:{s:i}},s:i,s:o,s:o}", "name", loss->name, "platform", "lossd_loss",
-                                "backend", "lossd", "version_policy", "latest", "num_versions", 1, "max_batch_size", 0, "input",
+        answer(reply, json_pack("{s:s,s:s,s:s,s:{s:{s:i}},s:i,s:o,s:o}", "name", loss->name,
+                                "platform", "lossd_loss", "backend", "lossd", "version_policy",
+                                "latest", "num_versions", 1, "max_batch_size", 0, "input",
                                 inputs_of(loss, true), "output", outputs_of(loss, true)));
 }
 
@@ -157,8 +166,9 @@ void oip_index(struct reply *reply)
 {
     json_t *models = json_array();
     for (size_t i = 0; i < loss_count(); i++)
-        models = describe_with(models, json_pack("{s:s,s:s,s:s,s:s}", "name", loss_at(i)->name, "version", version_text,
-                                                 "state", "READY", "reason", ""));
+        models = describe_with(models,
+                               json_pack("{s:s,s:s,s:s,s:s}", "name", loss_at(i)->name, "version",
+                                         version_text, "state", "READY", "reason", ""));
     answer(reply, models);
 }
 
@@ -166,11 +176,12 @@ void oip_fixed(struct reply *reply)
 {
     struct loss_error error;
     reply->errors = REPLY_OIP;
-    loss_fail(&error, LOSS_MALFORMED, "models are neither loaded nor unloaded: every loss is one, and always ready");
+    loss_fail(&error, LOSS_MALFORMED,
+              "models are neither loaded nor unloaded: every loss is one, and always ready");
     reply_problem(reply, &error);
 }
 
-/* ---- statistics ----------------------------------------------------------------------------------------------------- */
+/* ---- statistics ---- */
 
 static json_t *duration(struct oip_duration of)
 {
@@ -181,16 +192,18 @@ static json_t *statistics_of(const struct loss_descriptor *loss, const struct oi
 {
     static const struct oip_duration never; /* there is no cache */
     json_t *const inference =
-        json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "success", duration(s->success), "fail", duration(s->fail), "queue",
-                  duration(s->queue), "compute_input", duration(s->input), "compute_infer", duration(s->infer),
-                  "compute_output", duration(s->output), "cache_hit", duration(never), "cache_miss", duration(never));
-    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:[],s:{},s:[]}", "name", loss->name, "version", version_text, "last_inference",
-                     (json_int_t)s->last_ms, "inference_count", (json_int_t)s->success.count, "execution_count",
-                     (json_int_t)s->success.count, "inference_stats", inference, "batch_stats", "response_stats",
-                     "memory_usage");
+        json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "success", duration(s->success), "fail",
+                  duration(s->fail), "queue", duration(s->queue), "compute_input",
+                  duration(s->input), "compute_infer", duration(s->infer), "compute_output",
+                  duration(s->output), "cache_hit", duration(never), "cache_miss", duration(never));
+    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:[],s:{},s:[]}", "name", loss->name, "version",
+                     version_text, "last_inference", (json_int_t)s->last_ms, "inference_count",
+                     (json_int_t)s->success.count, "execution_count", (json_int_t)s->success.count,
+                     "inference_stats", inference, "batch_stats", "response_stats", "memory_usage");
 }
 
-void oip_model_statistics(const char *model, const char *version, const struct oip_statistics statistics[], struct reply *reply)
+void oip_model_statistics(const char *model, const char *version,
+                          const struct oip_statistics statistics[], struct reply *reply)
 {
     const struct loss_descriptor *const only = model ? find(model, version, reply) : NULL;
     if (model && !only)

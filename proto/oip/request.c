@@ -1,8 +1,8 @@
 /* The JSON of an infer request, scanned by hand, and the bytes behind it. */
 #include "oip/request.h"
 #include "evaluation/request_fields.h"
-#include "json/scanner.h"
 #include "number/number.h"
+#include "json/scanner.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,10 +42,10 @@ struct reader {
     bool all_binary;           /* what is to be where it does not */
 };
 
-/* ---- small things --------------------------------------------------------------------------------------------------- */
+/* ---- small things ---- */
 
-__attribute__((format(printf, 3, 4))) static enum loss_status malformed(struct fields *f, const char *at, const char *format,
-                                                                        ...)
+__attribute__((format(printf, 3, 4))) static enum loss_status
+malformed(struct fields *f, const char *at, const char *format, ...)
 {
     char message[sizeof f->error->message - 32];
     va_list args;
@@ -58,18 +58,21 @@ __attribute__((format(printf, 3, 4))) static enum loss_status malformed(struct f
 const char *oip_datatype(enum loss_dtype dtype)
 {
     static const char *const names[LOSS_DTYPE_COUNT] = {
-        [LOSS_ANY] = "",          [LOSS_FLOAT64] = "FP64", [LOSS_FLOAT32] = "FP32", [LOSS_FLOAT16] = "FP16",
-        [LOSS_BFLOAT16] = "BF16", [LOSS_INT64] = "INT64",  [LOSS_INT32] = "INT32",  [LOSS_INT16] = "INT16",
-        [LOSS_INT8] = "INT8",     [LOSS_UINT64] = "UINT64", [LOSS_UINT32] = "UINT32", [LOSS_UINT16] = "UINT16",
+        [LOSS_ANY] = "",          [LOSS_FLOAT64] = "FP64",  [LOSS_FLOAT32] = "FP32",
+        [LOSS_FLOAT16] = "FP16",  [LOSS_BFLOAT16] = "BF16", [LOSS_INT64] = "INT64",
+        [LOSS_INT32] = "INT32",   [LOSS_INT16] = "INT16",   [LOSS_INT8] = "INT8",
+        [LOSS_UINT64] = "UINT64", [LOSS_UINT32] = "UINT32", [LOSS_UINT16] = "UINT16",
         [LOSS_UINT8] = "UINT8",   [LOSS_BOOL] = "BOOL"};
     return names[dtype];
 }
 
-const char *oip_output_name(const struct loss_descriptor *loss, enum oip_kind kind, int tensor, char *text)
+const char *oip_output_name(const struct loss_descriptor *loss, enum oip_kind kind, int tensor,
+                            char *text)
 {
     if (kind == OIP_LOSS)
         return strcpy(text, "loss");
-    snprintf(text, OIP_NAME, "%s_%s", kind == OIP_GRAD ? "grad" : "hess", loss->tensors[tensor].name);
+    snprintf(text, OIP_NAME, "%s_%s", kind == OIP_GRAD ? "grad" : "hess",
+             loss->tensors[tensor].name);
     return text;
 }
 
@@ -81,7 +84,8 @@ static bool take_null(struct fields *f)
     return is_null;
 }
 
-/* Takes the string at the cursor and moves behind it; one that is too long is cut short, which makes it none of ours. */
+/* Takes the string at the cursor and moves behind it; one that is too long is cut short, which
+ * makes it none of ours. */
 static enum loss_status take_string(struct fields *f, const char *expected, char *text, size_t size)
 {
     const char *at = f->at, *const end = *at == '"' ? json_skip_string(at, &at) : NULL;
@@ -102,8 +106,8 @@ static enum loss_status take_boolean(struct fields *f, bool *value)
     return LOSS_OK;
 }
 
-/* The place of the key among names, which NULL ends; -1 with the error filled if it is none of them, or was read before.
-   `what` has such members. */
+/* The place of the key among names, which NULL ends; -1 with the error filled if it is none of
+   them, or was read before. `what` has such members. */
 static int member(struct fields *f, const char *const names[], uint32_t *seen, const char *what)
 {
     char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
@@ -119,23 +123,25 @@ static int member(struct fields *f, const char *const names[], uint32_t *seen, c
         malformed(f, f->at, "%s has two fields '%s'", what, f->key);
         return -1;
     }
-    malformed(f, f->at, "%s has no field '%s'%s", what, json_quote(f->key, quote), loss_nearest_text(&search, "'", "'", NULL, meant));
+    malformed(f, f->at, "%s has no field '%s'%s", what, json_quote(f->key, quote),
+              loss_nearest_text(&search, "'", "'", NULL, meant));
     return -1;
 }
 
-/* ---- inputs --------------------------------------------------------------------------------------------------------- */
+/* ---- inputs ---- */
 
 /* Fails at an input: "inputs[0] (target) ..." */
-__attribute__((format(printf, 3, 4))) static enum loss_status bad_input(struct reader *r, const struct input *input,
-                                                                        const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum loss_status
+bad_input(struct reader *r, const struct input *input, const char *format, ...)
 {
     char message[240], quote[JSON_QUOTE];
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    return malformed(&r->fields, input->at, "inputs[%zu]%s%s%s %s", input->index, input->name[0] ? " (" : "",
-                     json_quote(input->name, quote), input->name[0] ? ")" : "", message);
+    return malformed(&r->fields, input->at, "inputs[%zu]%s%s%s %s", input->index,
+                     input->name[0] ? " (" : "", json_quote(input->name, quote),
+                     input->name[0] ? ")" : "", message);
 }
 
 static enum loss_status read_datatype(struct reader *r, struct input *input)
@@ -149,7 +155,8 @@ static enum loss_status read_datatype(struct reader *r, struct input *input)
     if (input->tensor.dtype != LOSS_ANY)
         return LOSS_OK;
     return bad_input(r, input,
-                     "has datatype '%s'; FP64, FP32, FP16, BF16, INT64, INT32, INT16, INT8, UINT64, UINT32, UINT16, UINT8 and "
+                     "has datatype '%s'; FP64, FP32, FP16, BF16, INT64, INT32, INT16, INT8, "
+                     "UINT64, UINT32, UINT16, UINT8 and "
                      "BOOL are taken",
                      json_quote(name, quote));
 }
@@ -182,7 +189,8 @@ static enum loss_status read_data(struct reader *r, struct input *input, const c
     if (*f->at == '{')
         return fields_unexpected(f, f->at, "an array of numbers");
     input->has_data = true;
-    return tensor_json_scan(&input->json, f->at, f->body, f->end, path, f->allowance, &f->at, f->error);
+    return tensor_json_scan(&input->json, f->at, f->body, f->end, path, f->allowance, &f->at,
+                            f->error);
 }
 
 static enum loss_status read_input_member(struct fields *f, void *context)
@@ -211,19 +219,25 @@ static enum loss_status read_input_member(struct fields *f, void *context)
 }
 
 /* Points a source at the bytes of an input, which are the next. */
-static enum loss_status place_bytes(struct reader *r, const struct input *input, struct source *source)
+static enum loss_status place_bytes(struct reader *r, const struct input *input,
+                                    struct source *source)
 {
     char shape[LOSS_SHAPE_TEXT];
     const size_t bytes = loss_tensor_bytes(&input->tensor), left = (size_t)(r->body_end - r->next);
     if (input->bytes != bytes)
-        return bad_input(r, input, "has binary_data_size %zu; shape %.*s of %s takes %zu", input->bytes, SHAPE_TEXT,
-                         loss_shape_text(&input->tensor, shape), oip_datatype(input->tensor.dtype), bytes);
+        return bad_input(r, input, "has binary_data_size %zu; shape %.*s of %s takes %zu",
+                         input->bytes, SHAPE_TEXT, loss_shape_text(&input->tensor, shape),
+                         oip_datatype(input->tensor.dtype), bytes);
     if (bytes > left && !r->has_length)
-        return bad_input(
-            r, input, "has binary_data_size %zu, but without Inference-Header-Content-Length all of the body is JSON", bytes);
+        return bad_input(r, input,
+                         "has binary_data_size %zu, but without Inference-Header-Content-Length "
+                         "all of the body is JSON",
+                         bytes);
     if (bytes > left)
-        return bad_input(r, input, "has %zu bytes behind the JSON, but %zu are left; expecting %zu additional bytes", bytes,
-                         left, bytes - left);
+        return bad_input(
+            r, input,
+            "has %zu bytes behind the JSON, but %zu are left; expecting %zu additional bytes",
+            bytes, left, bytes - left);
     source->tensor.data = (void *)(uintptr_t)r->next; /* which nobody writes to */
     r->next += bytes;
     return LOSS_OK;
@@ -237,8 +251,9 @@ static enum loss_status place_json(struct reader *r, struct input *input, struct
     struct loss_tensor data = {.rank = json->rank};
     memcpy(data.shape, json->shape, sizeof data.shape);
     if (!tensor_json_fits(json, &input->tensor))
-        return bad_input(r, input, "has data of shape %.*s where its shape is %.*s", SHAPE_TEXT, loss_shape_text(&data, found),
-                         SHAPE_TEXT, loss_shape_text(&input->tensor, declared));
+        return bad_input(r, input, "has data of shape %.*s where its shape is %.*s", SHAPE_TEXT,
+                         loss_shape_text(&data, found), SHAPE_TEXT,
+                         loss_shape_text(&input->tensor, declared));
     json->dtype = input->tensor.dtype;
     json->rank = input->tensor.rank;
     memcpy(json->shape, input->tensor.shape, sizeof json->shape);
@@ -274,12 +289,16 @@ static enum loss_status read_input(struct fields *f, size_t index, void *context
     if (fields_read_object(f, read_input_member, r) != LOSS_OK)
         return f->error->status;
     if ((input.seen & 7) != 7)
-        return bad_input(r, &input, "has no %s", !(input.seen & 1) ? "name" : !(input.seen & 2) ? "shape" : "datatype");
+        return bad_input(r, &input, "has no %s",
+                         !(input.seen & 1)   ? "name"
+                         : !(input.seen & 2) ? "shape"
+                                             : "datatype");
     if (!loss_tensor_count(&input.tensor, &count))
         return bad_input(r, &input, "has more elements than can be addressed");
     if (input.has_data == input.is_binary)
         return bad_input(r, &input,
-                         input.has_data ? "has both data and binary_data_size" : "has neither data nor binary_data_size");
+                         input.has_data ? "has both data and binary_data_size"
+                                        : "has neither data nor binary_data_size");
     const char *const behind = f->at;
     const int k = find_tensor(r, &input);
     if (k < 0)
@@ -293,11 +312,14 @@ static enum loss_status read_input(struct fields *f, size_t index, void *context
     return input.is_binary ? place_bytes(r, &input, source) : place_json(r, &input, source);
 }
 
-/* ---- outputs -------------------------------------------------------------------------------------------------------- */
+/* ---- outputs ---- */
 
-static bool find_output(const struct loss_descriptor *loss, const char *name, struct oip_output *output)
+static bool find_output(const struct loss_descriptor *loss, const char *name,
+                        struct oip_output *output)
 {
-    output->kind = strncmp(name, "grad_", 5) == 0 ? OIP_GRAD : strncmp(name, "hess_", 5) == 0 ? OIP_HESS : OIP_LOSS;
+    output->kind = strncmp(name, "grad_", 5) == 0   ? OIP_GRAD
+                   : strncmp(name, "hess_", 5) == 0 ? OIP_HESS
+                                                    : OIP_LOSS;
     output->tensor = output->kind == OIP_LOSS ? 0 : loss_tensor_find(loss, name + 5);
     return output->kind == OIP_LOSS ? strcmp(name, "loss") == 0 : output->tensor >= 0;
 }
@@ -339,8 +361,10 @@ static enum loss_status read_output_parameter(struct fields *f, void *context)
         r->says[r->asked->outputs] = true;
         return take_boolean(f, &r->output->binary);
     }
-    if (strcmp(f->key, "classification") == 0 || strncmp(f->key, "shared_memory_", strlen("shared_memory_")) == 0)
-        return malformed(f, f->at, "outputs[%d] asks for %.40s, which is not given", r->asked->outputs, f->key);
+    if (strcmp(f->key, "classification") == 0 ||
+        strncmp(f->key, "shared_memory_", strlen("shared_memory_")) == 0)
+        return malformed(f, f->at, "outputs[%d] asks for %.40s, which is not given",
+                         r->asked->outputs, f->key);
     return fields_ignore_value(f);
 }
 
@@ -372,12 +396,13 @@ static enum loss_status read_output(struct fields *f, size_t index, void *contex
     if (!(r->output_seen & 1))
         return malformed(f, at, "outputs[%zu] has no name", index);
     if (r->output->kind != OIP_LOSS)
-        *(r->output->kind == OIP_GRAD ? &request->grad : &request->hess) |= UINT32_C(1) << r->output->tensor;
+        *(r->output->kind == OIP_GRAD ? &request->grad : &request->hess) |= UINT32_C(1)
+                                                                            << r->output->tensor;
     r->asked->outputs++;
     return LOSS_OK;
 }
 
-/* ---- parameters ----------------------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 /* Those of the protocol that mean nothing to a loss, or nothing to us. */
 static bool is_foreign(const char *name)
@@ -397,14 +422,16 @@ static enum loss_status take_scalar(struct fields *f, char *text, size_t size)
     if (*at == '"')
         return take_string(f, "a string", text, size);
     if (*at == '[' || *at == '{')
-        return malformed(f, at, "%s must be a string, a number or a boolean, as all parameters", f->key);
+        return malformed(f, at, "%s must be a string, a number or a boolean, as all parameters",
+                         f->key);
     if (fields_ignore_value(f) != LOSS_OK)
         return f->error->status;
     snprintf(text, size, "%.*s", f->at - at < (ptrdiff_t)size ? (int)(f->at - at) : (int)size, at);
     return LOSS_OK;
 }
 
-/* A parameter of the loss, or a common one. Numbers and booleans may be strings too: not every client has all types. */
+/* A parameter of the loss, or a common one. Numbers and booleans may be strings too: not every
+ * client has all types. */
 static enum loss_status read_parameter(struct fields *f, void *context)
 {
     struct reader *const r = context;
@@ -415,10 +442,12 @@ static enum loss_status read_parameter(struct fields *f, void *context)
     if (is_foreign(f->key))
         return fields_ignore_value(f);
     if (strcmp(f->key, "grad") == 0 || strcmp(f->key, "hess") == 0)
-        return malformed(f, start, "%s is no parameter here: ask for the outputs %s_<tensor>", f->key, f->key);
+        return malformed(f, start, "%s is no parameter here: ask for the outputs %s_<tensor>",
+                         f->key, f->key);
     if (strcmp(f->key, "encoding") == 0)
         return malformed(f, start,
-                         "encoding is no parameter here: binary_data and binary_data_output say how outputs are sent");
+                         "encoding is no parameter here: binary_data and binary_data_output say "
+                         "how outputs are sent");
     if (take_scalar(f, value, sizeof value) != LOSS_OK)
         return f->error->status;
     const char *const behind = f->at;
@@ -432,7 +461,7 @@ static enum loss_status read_parameter(struct fields *f, void *context)
     return LOSS_OK;
 }
 
-/* ---- the request ---------------------------------------------------------------------------------------------------- */
+/* ---- the request ---- */
 
 static enum loss_status read_id(struct reader *r)
 {
@@ -453,7 +482,8 @@ enum { MEMBER_ID, MEMBER_INPUTS, MEMBER_OUTPUTS, MEMBER_PARAMETERS };
 static enum loss_status read_member(struct fields *f, void *context)
 {
     /* KServe's client adds model_name, which the path says too. */
-    static const char *const members[] = {"id", "inputs", "outputs", "parameters", "model_name", "model_version", NULL};
+    static const char *const members[] = {"id",         "inputs",        "outputs", "parameters",
+                                          "model_name", "model_version", NULL};
     struct reader *const r = context;
     switch (member(f, members, &r->seen, "the request")) {
     case -1:
@@ -472,27 +502,34 @@ static enum loss_status read_member(struct fields *f, void *context)
 }
 
 /* How many bytes of the body are JSON. */
-static enum loss_status json_length(const struct evaluation *e, const char *header, size_t *len, struct loss_error *error)
+static enum loss_status json_length(const struct evaluation *e, const char *header, size_t *len,
+                                    struct loss_error *error)
 {
     char quote[JSON_QUOTE];
     *len = e->len;
     if (!header)
         return LOSS_OK;
     const size_t digits = strspn(header, "0123456789");
-    if (digits == 0 || digits > LENGTH_DIGITS || header[digits + strspn(header + digits, " \t")] != '\0')
-        return loss_fail(error, LOSS_MALFORMED, "Inference-Header-Content-Length is '%s'; it must be a number of plain digits",
-                         json_quote(header, quote));
+    if (digits == 0 || digits > LENGTH_DIGITS ||
+        header[digits + strspn(header + digits, " \t")] != '\0')
+        return loss_fail(
+            error, LOSS_MALFORMED,
+            "Inference-Header-Content-Length is '%s'; it must be a number of plain digits",
+            json_quote(header, quote));
     *len = strtoull(header, NULL, 10);
     if (*len == 0)
         return loss_fail(error, LOSS_MALFORMED,
-                         "Inference-Header-Content-Length is 0; a loss has more than one input, so the request needs its JSON");
+                         "Inference-Header-Content-Length is 0; a loss has more than one input, so "
+                         "the request needs its JSON");
     if (*len > e->len)
-        return loss_fail(error, LOSS_MALFORMED, "Inference-Header-Content-Length is %zu, but the body has %zu bytes", *len,
+        return loss_fail(error, LOSS_MALFORMED,
+                         "Inference-Header-Content-Length is %zu, but the body has %zu bytes", *len,
                          e->len);
     return LOSS_OK;
 }
 
-/* The JSON has been read: that it ends where the header says, and the bytes behind it where the last input does. */
+/* The JSON has been read: that it ends where the header says, and the bytes behind it where the
+ * last input does. */
 static enum loss_status check_ends(struct reader *r)
 {
     struct fields *const f = &r->fields;
@@ -501,15 +538,21 @@ static enum loss_status check_ends(struct reader *r)
         f->at++;
     if (f->at > f->end)
         return loss_fail(f->error, LOSS_MALFORMED,
-                         "the JSON ends at byte %zu of the body, where Inference-Header-Content-Length says that it has %zu",
+                         "the JSON ends at byte %zu of the body, where "
+                         "Inference-Header-Content-Length says that it has %zu",
                          (size_t)(f->at - f->body), (size_t)(f->end - f->body));
     if (f->at < f->end)
         return fields_unexpected(
-            f, f->at, r->has_length ? "the end of the JSON, of which Inference-Header-Content-Length says more" : "the end");
+            f, f->at,
+            r->has_length
+                ? "the end of the JSON, of which Inference-Header-Content-Length says more"
+                : "the end");
     if (r->next == r->body_end)
         return LOSS_OK;
-    return malformed(f, r->next, "unexpected additional input data: %zu bytes are left behind those of the last input",
-                     (size_t)(r->body_end - r->next));
+    return malformed(
+        f, r->next,
+        "unexpected additional input data: %zu bytes are left behind those of the last input",
+        (size_t)(r->body_end - r->next));
 }
 
 /* What is answered where the request says nothing. */
@@ -523,16 +566,21 @@ static void settle_outputs(struct reader *r)
             asked->output[i].binary = r->all_binary;
 }
 
-enum loss_status oip_read(struct evaluation *e, const char *header_length, struct oip_asked *asked, struct loss_error *error)
+enum loss_status oip_read(struct evaluation *e, const char *header_length, struct oip_asked *asked,
+                          struct loss_error *error)
 {
     size_t len;
     *asked = (struct oip_asked){.id = NULL};
     if (json_length(e, header_length, &len, error) != LOSS_OK)
         return error->status;
-    struct reader r = {.asked = asked, .next = e->body + len, .body_end = e->body + e->len, .has_length = header_length};
+    struct reader r = {.asked = asked,
+                       .next = e->body + len,
+                       .body_end = e->body + e->len,
+                       .has_length = header_length};
     struct fields *const f = &r.fields;
     fields_begin(f, e, error);
-    f->end = e->body + len; /* the NUL is farther on: no sound JSON leads there, and unsound text is never read beyond it */
+    f->end = e->body + len; /* the NUL is farther on: no sound JSON leads there, and unsound text is
+                               never read beyond it */
     f->at = json_begin(f->at);
     if (fields_read_object(f, read_member, &r) != LOSS_OK)
         return error->status;

@@ -1,10 +1,12 @@
 /*
- * An infer request of the Open Inference Protocol: JSON, and behind it the bytes of those inputs that are not in the JSON, in
- * its order and without gaps.
+ * An infer request of the Open Inference Protocol: JSON, and behind it the bytes of those inputs
+ * that are not in the JSON, in its order and without gaps.
  *
- *     {"id": "7", "inputs": [{"name": "input", "shape": [2, 3], "datatype": "FP32", "parameters": {"binary_data_size": 24}},
- *                            {"name": "target", "shape": [2], "datatype": "INT64", "data": [2, 0]}],
- *      "parameters": {"reduction": "sum"}, "outputs": [{"name": "grad_input", "parameters": {"binary_data": true}}]}
+ *     {"id": "7", "inputs": [{"name": "input", "shape": [2, 3], "datatype": "FP32", "parameters":
+ * {"binary_data_size": 24}},
+ *                            {"name": "target", "shape": [2], "datatype": "INT64", "data": [2,
+ * 0]}], "parameters": {"reduction": "sum"}, "outputs": [{"name": "grad_input", "parameters":
+ * {"binary_data": true}}]}
  */
 #ifndef PROTO_OIP_REQUEST_H
 #define PROTO_OIP_REQUEST_H
@@ -30,15 +32,17 @@ struct oip_asked {
     int outputs;
 };
 
-/* Reads the body of an evaluation, of which the header Inference-Header-Content-Length says how many bytes are JSON: all where
-   `header_length` is NULL. Inputs behind the JSON are used where they stand. LOSS_MALFORMED or LOSS_INVALID where it is not
-   sound, or bytes of the body belong to nothing. */
-enum loss_status oip_read(struct evaluation *evaluation, const char *header_length, struct oip_asked *asked,
-                          struct loss_error *error);
+/* Reads the body of an evaluation, of which the header Inference-Header-Content-Length says how
+   many bytes are JSON: all where `header_length` is NULL. Inputs behind the JSON are used where
+   they stand. LOSS_MALFORMED or LOSS_INVALID where it is not sound, or bytes of the body belong to
+   nothing. */
+enum loss_status oip_read(struct evaluation *evaluation, const char *header_length,
+                          struct oip_asked *asked, struct loss_error *error);
 
 /* What an output is called ("grad_input"), in `text` of OIP_NAME bytes, which is returned. */
 enum { OIP_NAME = 64 };
-const char *oip_output_name(const struct loss_descriptor *loss, enum oip_kind kind, int tensor, char *text);
+const char *oip_output_name(const struct loss_descriptor *loss, enum oip_kind kind, int tensor,
+                            char *text);
 
 /* What each dtype is called there: "FP32". */
 const char *oip_datatype(enum loss_dtype dtype);

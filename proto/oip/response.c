@@ -1,7 +1,7 @@
 /*
- * From outputs to an answer. Where all of them are binary its length is known from the plan, so that everything is computed
- * where it is sent from; the JSON, whose counts are known last, is given the room that it can need at most, and filled up with
- * spaces.
+ * From outputs to an answer. Where all of them are binary its length is known from the plan, so
+ * that everything is computed where it is sent from; the JSON, whose counts are known last, is
+ * given the room that it can need at most, and filled up with spaces.
  */
 #include "oip/response.h"
 #include "content/media_type.h"
@@ -11,7 +11,8 @@
 
 enum { ALIGNMENT = 64 }; /* of the first output behind the JSON */
 
-/* An output as it is sent: a reduced loss is a tensor of one number, for not every client knows tensors of no dimensions. */
+/* An output as it is sent: a reduced loss is a tensor of one number, for not every client knows
+ * tensors of no dimensions. */
 static struct loss_tensor output_tensor(const struct evaluation *e, const struct oip_output *output)
 {
     const struct loss_plan *const plan = &e->plan;
@@ -21,8 +22,10 @@ static struct loss_tensor output_tensor(const struct evaluation *e, const struct
         return plan->hess[output->tensor];
     if (plan->reduction == LOSS_NONE)
         return plan->output;
-    return (struct loss_tensor){
-        .data = (void *)(uintptr_t)&e->result.loss, .dtype = LOSS_FLOAT64, .rank = 1, .shape = {1}}; /* only read */
+    return (struct loss_tensor){.data = (void *)(uintptr_t)&e->result.loss,
+                                .dtype = LOSS_FLOAT64,
+                                .rank = 1,
+                                .shape = {1}}; /* only read */
 }
 
 static bool all_binary(const struct oip_asked *asked)
@@ -33,22 +36,27 @@ static bool all_binary(const struct oip_asked *asked)
     return true;
 }
 
-/* ---- the JSON ------------------------------------------------------------------------------------------------------- */
+/* ---- the JSON ---- */
 
-static void append_output(struct buffer *json, const struct evaluation *e, const struct oip_output *output)
+static void append_output(struct buffer *json, const struct evaluation *e,
+                          const struct oip_output *output)
 {
     char name[OIP_NAME];
     const struct loss_tensor tensor = output_tensor(e, output);
     buffer_printf(json, "{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[",
-                  oip_output_name(e->plan.loss, output->kind, output->tensor, name), oip_datatype(tensor.dtype));
+                  oip_output_name(e->plan.loss, output->kind, output->tensor, name),
+                  oip_datatype(tensor.dtype));
     for (int axis = 0; axis < tensor.rank; axis++)
         buffer_printf(json, axis ? ",%zu" : "%zu", tensor.shape[axis]);
     if (output->binary) {
-        buffer_printf(json, "],\"parameters\":{\"binary_data_size\":%zu}}", loss_tensor_bytes(&tensor));
+        buffer_printf(json, "],\"parameters\":{\"binary_data_size\":%zu}}",
+                      loss_tensor_bytes(&tensor));
         return;
     }
-    const struct loss_tensor flat = {
-        .data = tensor.data, .dtype = tensor.dtype, .rank = 1, .shape = {loss_tensor_elements(&tensor)}};
+    const struct loss_tensor flat = {.data = tensor.data,
+                                     .dtype = tensor.dtype,
+                                     .rank = 1,
+                                     .shape = {loss_tensor_elements(&tensor)}};
     buffer_text(json, "],\"data\":");
     tensor_json_encode(json, &flat, FORM_NESTED, e->threads);
     buffer_text(json, "}");
@@ -69,8 +77,8 @@ static void append_warnings(struct buffer *json, const struct loss_plan *plan)
 }
 
 /* The JSON for such a result, without spaces. */
-static void append_json(struct buffer *json, const struct evaluation *e, const struct oip_asked *asked,
-                        const struct loss_result *result)
+static void append_json(struct buffer *json, const struct evaluation *e,
+                        const struct oip_asked *asked, const struct loss_result *result)
 {
     const struct loss_plan *const plan = &e->plan;
     buffer_printf(json, "{\"model_name\":\"%s\",\"model_version\":\"1\"", plan->loss->name);
@@ -78,8 +86,9 @@ static void append_json(struct buffer *json, const struct evaluation *e, const s
         buffer_text(json, ",\"id\":");
         buffer_append(json, asked->id, asked->id_len);
     }
-    buffer_printf(json, ",\"parameters\":{\"count\":%zu,\"reduction\":\"%s\",\"dtype\":\"%s\"", result->count,
-                  loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype));
+    buffer_printf(json, ",\"parameters\":{\"count\":%zu,\"reduction\":\"%s\",\"dtype\":\"%s\"",
+                  result->count, loss_reduction_name(plan->reduction),
+                  loss_dtype_name(plan->dtype));
     if (result->nonfinite > 0)
         buffer_printf(json, ",\"nonfinite\":%zu", result->nonfinite);
     if (plan->warning[0])
@@ -92,9 +101,10 @@ static void append_json(struct buffer *json, const struct evaluation *e, const s
     buffer_text(json, "]}");
 }
 
-/* ---- the body ------------------------------------------------------------------------------------------------------- */
+/* ---- the body ---- */
 
-/* Has the outputs computed one behind the other. A reduced loss is written there at last: it is no output of the plan. */
+/* Has the outputs computed one behind the other. A reduced loss is written there at last: it is no
+ * output of the plan. */
 static void set_places(struct evaluation *e, const struct oip_asked *asked, char *next)
 {
     struct loss_plan *const plan = &e->plan;
@@ -149,7 +159,8 @@ static void complete(const struct evaluation *e, const struct oip_asked *asked, 
     buffer_free(&json);
 }
 
-void oip_answer_finish(const struct evaluation *e, const struct oip_asked *asked, struct reply *reply)
+void oip_answer_finish(const struct evaluation *e, const struct oip_asked *asked,
+                       struct reply *reply)
 {
     bool binary = reply->inference_header > 0;
     if (binary) {

@@ -1,13 +1,14 @@
-/* What the bodies of requests and answers are, in each media type, with examples: the answers are those that are given. */
+/* What the bodies of requests and answers are, in each media type, with examples: the answers are
+ * those that are given. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "content/jansson_build.h"
-#include "v1/example.h"
 #include "content/media_type.h"
 #include "oip/oip.h"
 #include "openapi/openapi.h"
+#include "v1/example.h"
 #include "v1/v1.h"
 
 enum { NAME = 128 };
@@ -29,12 +30,15 @@ static json_t *with_files(json_t *content)
 
 json_t *openapi_evaluate_request(const struct loss_descriptor *loss)
 {
-    json_t *const json = describe_member(of_schema(loss, "request"), "example", example_request(loss));
-    json_t *const content = with_files(describe_member(json_object(), media_name(MEDIA_JSON), json));
+    json_t *const json =
+        describe_member(of_schema(loss, "request"), "example", example_request(loss));
+    json_t *const content =
+        with_files(describe_member(json_object(), media_name(MEDIA_JSON), json));
     return describe_member(content, media_name(MEDIA_FORM), of_schema(loss, "form"));
 }
 
-/* The JSON of a reply, which is freed; NULL if it is none of success, for which examples leave lack of memory as the reason. */
+/* The JSON of a reply, which is freed; NULL if it is none of success, for which examples leave lack
+ * of memory as the reason. */
 static json_t *tree_of(struct reply *reply)
 {
     json_t *tree = NULL;
@@ -52,22 +56,26 @@ static json_t *evaluated(const struct loss_descriptor *loss, json_t *body)
     json_decref(body);
     if (!text)
         return NULL;
-    v1_evaluate(&(struct v1_request){.loss = loss->name, .body = text, .len = strlen(text), .threads = 1}, &reply);
+    v1_evaluate(
+        &(struct v1_request){.loss = loss->name, .body = text, .len = strlen(text), .threads = 1},
+        &reply);
     free(text);
     return tree_of(&reply);
 }
 
 json_t *openapi_evaluate_answer(const struct loss_descriptor *loss)
 {
-    json_t *const json = describe_member(of_schema(loss, "answer"), "example", evaluated(loss, example_request(loss)));
+    json_t *const json = describe_member(of_schema(loss, "answer"), "example",
+                                         evaluated(loss, example_request(loss)));
     return with_files(describe_member(json_object(), media_name(MEDIA_JSON), json));
 }
 
 /* JSON of a schema of openapi_base.json with an example of it. */
 static json_t *of_base(const char *schema, const char *example_name)
 {
-    return json_pack("{s:{s:o,s:{s:o}}}", media_name(MEDIA_JSON), "schema", openapi_reference("schemas", schema), "examples",
-                     example_name, openapi_reference("examples", example_name));
+    return json_pack("{s:{s:o,s:{s:o}}}", media_name(MEDIA_JSON), "schema",
+                     openapi_reference("schemas", schema), "examples", example_name,
+                     openapi_reference("examples", example_name));
 }
 
 json_t *openapi_several_request(const struct loss_descriptor *none)
@@ -82,13 +90,16 @@ json_t *openapi_several_answer(const struct loss_descriptor *none)
     return of_base("SeveralAnswer", "severalAnswer");
 }
 
-/* ---- Open Inference Protocol ----------------------------------------------------------------------------------------- */
+/* ---- Open Inference Protocol ---- */
 
-/* JSON, with an example for each loss under its name; or JSON with bytes behind it. Takes the examples. */
+/* JSON, with an example for each loss under its name; or JSON with bytes behind it. Takes the
+ * examples. */
 static json_t *inference(const char *schema, json_t *examples)
 {
-    json_t *const json = json_pack("{s:o,s:o}", "schema", openapi_reference("schemas", schema), "examples", examples);
-    return json_pack("{s:o,s:o}", media_name(MEDIA_JSON), json, media_name(MEDIA_OCTETS), json_object());
+    json_t *const json = json_pack("{s:o,s:o}", "schema", openapi_reference("schemas", schema),
+                                   "examples", examples);
+    return json_pack("{s:o,s:o}", media_name(MEDIA_JSON), json, media_name(MEDIA_OCTETS),
+                     json_object());
 }
 
 json_t *openapi_infer_request(const struct loss_descriptor *none)
@@ -96,7 +107,8 @@ json_t *openapi_infer_request(const struct loss_descriptor *none)
     (void)none;
     json_t *examples = json_object();
     for (size_t i = 0; i < loss_count(); i++)
-        examples = describe_member(examples, loss_at(i)->name, json_pack("{s:o}", "value", example_inference(loss_at(i))));
+        examples = describe_member(examples, loss_at(i)->name,
+                                   json_pack("{s:o}", "value", example_inference(loss_at(i))));
     return inference("InferRequest", examples);
 }
 
@@ -108,7 +120,9 @@ static json_t *inferred(const struct loss_descriptor *loss)
     json_decref(body);
     if (!text)
         return NULL;
-    oip_infer(&(struct oip_request){.model = loss->name, .body = text, .len = strlen(text), .threads = 1}, &reply);
+    oip_infer(
+        &(struct oip_request){.model = loss->name, .body = text, .len = strlen(text), .threads = 1},
+        &reply);
     free(text);
     return tree_of(&reply);
 }
@@ -118,19 +132,21 @@ json_t *openapi_infer_answer(const struct loss_descriptor *none)
     (void)none;
     json_t *examples = json_object();
     for (size_t i = 0; i < loss_count(); i++)
-        examples = describe_member(examples, loss_at(i)->name, json_pack("{s:o}", "value", inferred(loss_at(i))));
+        examples = describe_member(examples, loss_at(i)->name,
+                                   json_pack("{s:o}", "value", inferred(loss_at(i))));
     return inference("InferAnswer", examples);
 }
 
 json_t *openapi_any_request(const struct loss_descriptor *none)
 {
     (void)none;
-    return json_pack("{s:{s:{s:s},s:{}}}", media_name(MEDIA_JSON), "schema", "type", "object", "example");
+    return json_pack("{s:{s:{s:s},s:{}}}", media_name(MEDIA_JSON), "schema", "type", "object",
+                     "example");
 }
 
 json_t *openapi_root_answer(const struct loss_descriptor *none)
 {
     (void)none;
-    return json_pack("{s:{s:{s:s}},s:{s:{s:s}}}", "text/plain", "schema", "type", "string", "text/html", "schema", "type",
-                     "string");
+    return json_pack("{s:{s:{s:s}},s:{s:{s:s}}}", "text/plain", "schema", "type", "string",
+                     "text/html", "schema", "type", "string");
 }

@@ -8,10 +8,11 @@
 #include "content/jansson_build.h"
 
 /* The bytes of openapi_base.json. */
-__asm__(".pushsection .rodata\n"
-        ".hidden openapi_base\n.hidden openapi_base_end\n.globl openapi_base\n.globl openapi_base_end\n"
-        "openapi_base:\n.incbin \"proto/openapi/openapi_base.json\"\nopenapi_base_end:\n.byte 0\n"
-        ".popsection");
+__asm__(
+    ".pushsection .rodata\n"
+    ".hidden openapi_base\n.hidden openapi_base_end\n.globl openapi_base\n.globl openapi_base_end\n"
+    "openapi_base:\n.incbin \"proto/openapi/openapi_base.json\"\nopenapi_base_end:\n.byte 0\n"
+    ".popsection");
 extern const char openapi_base[], openapi_base_end[];
 
 enum { TEXT = 192 };
@@ -22,20 +23,24 @@ static bool ends_with(const char *text, const char *end)
     return len >= end_len && strcmp(text + len - end_len, end) == 0;
 }
 
-/* ---- parameters ----------------------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 static json_t *loss_parameter(void)
 {
-    return json_pack("{s:s,s:s,s:b,s:o,s:s}", "name", "loss", "in", "path", "required", true, "schema",
-                     openapi_reference("schemas", "LossName"), "example", loss_at(0)->name);
+    return json_pack("{s:s,s:s,s:b,s:o,s:s}", "name", "loss", "in", "path", "required", true,
+                     "schema", openapi_reference("schemas", "LossName"), "example",
+                     loss_at(0)->name);
 }
 
 /* The loss's options, each a part of the query. */
 static json_t *options_parameter(const struct loss_descriptor *loss)
 {
-    return json_pack("{s:s,s:s,s:s,s:b,s:s,s:o}", "name", "options", "in", "query", "style", "form", "explode", true,
-                     "description", "Each is a part of the query: margin=2&reduction=sum. A JSON body takes no query.",
-                     "schema", json_pack("{s:o}", "$ref", json_sprintf("#/components/schemas/%s_options", loss->name)));
+    return json_pack(
+        "{s:s,s:s,s:s,s:b,s:s,s:o}", "name", "options", "in", "query", "style", "form", "explode",
+        true, "description",
+        "Each is a part of the query: margin=2&reduction=sum. A JSON body takes no query.",
+        "schema",
+        json_pack("{s:o}", "$ref", json_sprintf("#/components/schemas/%s_options", loss->name)));
 }
 
 static json_t *parameters_of(const struct openapi_route *route, const struct loss_descriptor *loss)
@@ -51,17 +56,18 @@ static json_t *parameters_of(const struct openapi_route *route, const struct los
             parameters = describe_with(parameters, loss_parameter());
     }
     for (int i = 0; i < OPENAPI_PARAMETERS && operation->parameters[i]; i++)
-        parameters = describe_with(parameters, openapi_reference("parameters", operation->parameters[i]));
+        parameters =
+            describe_with(parameters, openapi_reference("parameters", operation->parameters[i]));
     return operation->options ? describe_with(parameters, options_parameter(loss)) : parameters;
 }
 
-/* ---- responses ------------------------------------------------------------------------------------------------------ */
+/* ---- responses ---- */
 
 /* The content that an operation declares by its media type. */
 static json_t *declared_content(const struct openapi_operation *operation)
 {
-    json_t *const schema =
-        operation->schema ? openapi_reference("schemas", operation->schema) : json_pack("{s:s}", "type", "string");
+    json_t *const schema = operation->schema ? openapi_reference("schemas", operation->schema)
+                                             : json_pack("{s:s}", "type", "string");
     return json_pack("{s:{s:o}}", operation->media, "schema", schema);
 }
 
@@ -72,12 +78,14 @@ static json_t *trouble(const char *path, const char *status)
     return json_pack("{s:o}", "$ref", json_sprintf("#/components/responses/%s%s", kind, status));
 }
 
-static json_t *success(const struct openapi_operation *operation, const struct loss_descriptor *loss)
+static json_t *success(const struct openapi_operation *operation,
+                       const struct loss_descriptor *loss)
 {
-    json_t *const content = operation->answer ? operation->answer(loss) : declared_content(operation);
-    return json_pack("{s:s,s:{s:o,s:o},s:o}", "description", "What was asked for.", "headers", "X-Request-Id",
-                     openapi_reference("headers", "requestId"), "Server-Timing", openapi_reference("headers", "timing"),
-                     "content", content);
+    json_t *const content =
+        operation->answer ? operation->answer(loss) : declared_content(operation);
+    return json_pack("{s:s,s:{s:o,s:o},s:o}", "description", "What was asked for.", "headers",
+                     "X-Request-Id", openapi_reference("headers", "requestId"), "Server-Timing",
+                     openapi_reference("headers", "timing"), "content", content);
 }
 
 static json_t *responses_of(const struct openapi_route *route, const struct loss_descriptor *loss)
@@ -100,11 +108,13 @@ static json_t *responses_of(const struct openapi_route *route, const struct loss
     return describe_member(responses, "default", trouble(route->path, ""));
 }
 
-/* ---- operations ----------------------------------------------------------------------------------------------------- */
+/* ---- operations ---- */
 
 static json_t *id_of(const struct openapi_route *route, const struct loss_descriptor *loss)
 {
-    const char *const variant = strstr(route->path, "{version}") ? "_version" : ends_with(route->path, "/") ? "_slash" : "";
+    const char *const variant = strstr(route->path, "{version}") ? "_version"
+                                : ends_with(route->path, "/")    ? "_slash"
+                                                                 : "";
     if (loss)
         return json_sprintf("%s_%s", route->operation->id, loss->name);
     return json_sprintf("%s%s", route->operation->id, strcmp(route->path, "/") == 0 ? "" : variant);
@@ -114,21 +124,24 @@ static json_t *aliases_of(const struct loss_descriptor *loss)
 {
     char text[TEXT] = "";
     for (int i = 0; i < LOSS_MAX_ALIASES && loss->aliases[i]; i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? ", " : "", loss->aliases[i]);
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? ", " : "",
+                 loss->aliases[i]);
     return json_sprintf("%s\n\n%s\n\nAlso by the name of %s.", loss->doc, loss->formula, text);
 }
 
-static json_t *summary_of(const struct openapi_operation *operation, const struct loss_descriptor *loss)
+static json_t *summary_of(const struct openapi_operation *operation,
+                          const struct loss_descriptor *loss)
 {
-    return loss ? json_sprintf("%s: %s", operation->summary, loss->title) : json_string(operation->summary);
+    return loss ? json_sprintf("%s: %s", operation->summary, loss->title)
+                : json_string(operation->summary);
 }
 
 static json_t *operation_of(const struct openapi_route *route, const struct loss_descriptor *loss)
 {
     const struct openapi_operation *const operation = route->operation;
-    json_t *object = json_pack("{s:o,s:[s],s:o,s:o,s:o}", "operationId", id_of(route, loss), "tags", operation->tag, "summary",
-                               summary_of(operation, loss), "parameters", parameters_of(route, loss), "responses",
-                               responses_of(route, loss));
+    json_t *object = json_pack("{s:o,s:[s],s:o,s:o,s:o}", "operationId", id_of(route, loss), "tags",
+                               operation->tag, "summary", summary_of(operation, loss), "parameters",
+                               parameters_of(route, loss), "responses", responses_of(route, loss));
     if (operation->doc)
         object = describe_member(object, "description", json_string(operation->doc));
     else if (loss)
@@ -137,11 +150,12 @@ static json_t *operation_of(const struct openapi_route *route, const struct loss
         object = describe_member(object, "security", json_array());
     if (operation->request)
         object = describe_member(object, "requestBody",
-                                 json_pack("{s:b,s:o}", "required", !operation->optional, "content", operation->request(loss)));
+                                 json_pack("{s:b,s:o}", "required", !operation->optional, "content",
+                                           operation->request(loss)));
     return object;
 }
 
-/* ---- paths ---------------------------------------------------------------------------------------------------------- */
+/* ---- paths ---- */
 
 /* A path with the loss in the place of "{loss}". */
 static void fill_in(const char *path, const struct loss_descriptor *loss, char *text)
@@ -154,7 +168,8 @@ static void fill_in(const char *path, const struct loss_descriptor *loss, char *
 }
 
 /* Adds an operation to its path, which may have others. */
-static json_t *add_operation(json_t *paths, const struct openapi_route *route, const struct loss_descriptor *loss)
+static json_t *add_operation(json_t *paths, const struct openapi_route *route,
+                             const struct loss_descriptor *loss)
 {
     char path[TEXT];
     const char *const method = strcmp(route->method, "GET") == 0 ? "get" : "post";
@@ -173,7 +188,8 @@ static json_t *add_route(json_t *paths, const struct openapi_route *route)
     return paths;
 }
 
-/* Sets a member of an object, both of which may be NULL; false where something has failed. Takes the value. */
+/* Sets a member of an object, both of which may be NULL; false where something has failed. Takes
+ * the value. */
 static bool set(json_t *object, const char *key, json_t *value)
 {
     return json_object_set_new(object, key, value) == 0;
@@ -187,7 +203,8 @@ void openapi_document(const struct openapi_route routes[], size_t count, struct 
         paths = routes[i].operation ? add_route(paths, &routes[i]) : paths;
     const bool made = set(document, "paths", paths) &
                       set(json_object_get(document, "info"), "version", json_string(LOSS_VERSION)) &
-                      set(components, "schemas", openapi_add_schemas(json_incref(json_object_get(components, "schemas"))));
+                      set(components, "schemas",
+                          openapi_add_schemas(json_incref(json_object_get(components, "schemas"))));
     if (!made)
         json_decref(document);
     describe_answer(reply, made ? document : NULL, JSON_COMPACT);

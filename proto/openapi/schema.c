@@ -25,27 +25,34 @@ static json_t *strings(const char *const texts[], int count)
     return array;
 }
 
-/* ---- parameters ----------------------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 /* Adds the JSON type of a parameter, with the other values that it may have. */
 static json_t *with_type(json_t *schema, const struct loss_param_spec *spec)
 {
-    static const char *const types[] = {
-        [LOSS_NUMBER] = "number", [LOSS_INTEGER] = "integer", [LOSS_BOOLEAN] = "boolean", [LOSS_CHOICE] = "string"};
+    static const char *const types[] = {[LOSS_NUMBER] = "number",
+                                        [LOSS_INTEGER] = "integer",
+                                        [LOSS_BOOLEAN] = "boolean",
+                                        [LOSS_CHOICE] = "string"};
     const char *const type = types[spec->type];
     if (spec->infinite)
-        return describe_member(schema, "anyOf", json_pack("[{s:s},{s:s}]", "type", type, "const", "Infinity"));
-    return describe_member(schema, "type", spec->nullable ? json_pack("[s,s]", type, "null") : json_string(type));
+        return describe_member(schema, "anyOf",
+                               json_pack("[{s:s},{s:s}]", "type", type, "const", "Infinity"));
+    return describe_member(schema, "type",
+                           spec->nullable ? json_pack("[s,s]", type, "null") : json_string(type));
 }
 
 static json_t *param_schema(const struct loss_param_spec *spec)
 {
-    json_t *schema = json_pack("{s:s,s:o}", "description", spec->doc, "default", describe_default(spec));
+    json_t *schema =
+        json_pack("{s:s,s:o}", "description", spec->doc, "default", describe_default(spec));
     schema = with_type(schema, spec);
     if (spec->has_min)
-        schema = describe_member(schema, spec->above_min ? "exclusiveMinimum" : "minimum", json_real(spec->min));
+        schema = describe_member(schema, spec->above_min ? "exclusiveMinimum" : "minimum",
+                                 json_real(spec->min));
     if (spec->has_max)
-        schema = describe_member(schema, spec->below_max ? "exclusiveMaximum" : "maximum", json_real(spec->max));
+        schema = describe_member(schema, spec->below_max ? "exclusiveMaximum" : "maximum",
+                                 json_real(spec->max));
     if (spec->type == LOSS_CHOICE) {
         int count = 0;
         while (spec->choices[count])
@@ -70,9 +77,11 @@ static json_t *reduction_schema(const struct loss_descriptor *loss)
 static json_t *with_params(json_t *properties, const struct loss_descriptor *loss)
 {
     for (int k = 0; k < loss_param_specs(loss); k++)
-        properties = describe_member(properties, loss->params[k].name, param_schema(&loss->params[k]));
+        properties =
+            describe_member(properties, loss->params[k].name, param_schema(&loss->params[k]));
     properties = describe_member(properties, "reduction", reduction_schema(loss));
-    properties = describe_member(properties, "dtype", openapi_reference("schemas", "ComputingDtype"));
+    properties =
+        describe_member(properties, "dtype", openapi_reference("schemas", "ComputingDtype"));
     return describe_member(properties, "encoding", openapi_reference("schemas", "Encoding"));
 }
 
@@ -90,47 +99,59 @@ static json_t *names_schema(const struct loss_descriptor *loss, bool hess)
 {
     const char *names[LOSS_MAX_TENSORS];
     const int count = named_tensors(loss, hess, names);
-    return json_pack("{s:s,s:[{s:s},{s:s,s:{s:o}}],s:b}", "description",
-                     hess ? "the diagonal of the Hessian: true for every prediction, or names of tensors"
-                          : "gradients: true for every prediction, or names of tensors",
-                     "anyOf", "type", "boolean", "type", "array", "items", "enum", strings(names, count), "default", false);
+    return json_pack(
+        "{s:s,s:[{s:s},{s:s,s:{s:o}}],s:b}", "description",
+        hess ? "the diagonal of the Hessian: true for every prediction, or names of tensors"
+             : "gradients: true for every prediction, or names of tensors",
+        "anyOf", "type", "boolean", "type", "array", "items", "enum", strings(names, count),
+        "default", false);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 static json_t *tensor_schema(const struct loss_tensor_spec *spec)
 {
-    static const char *const kinds[] = {
-        [LOSS_REAL] = "", [LOSS_INDEX] = "; integers", [LOSS_CLASSES] = "; integers, or a probability for each class"};
-    return described("Tensor", json_sprintf("%s; shape %s%s", spec->doc, spec->shape, kinds[spec->kind]));
+    static const char *const kinds[] = {[LOSS_REAL] = "",
+                                        [LOSS_INDEX] = "; integers",
+                                        [LOSS_CLASSES] =
+                                            "; integers, or a probability for each class"};
+    return described("Tensor",
+                     json_sprintf("%s; shape %s%s", spec->doc, spec->shape, kinds[spec->kind]));
 }
 
-/* An object with those properties, and no others; those of the loss's tensors that must be there are required. */
+/* An object with those properties, and no others; those of the loss's tensors that must be there
+ * are required. */
 static json_t *object_schema(const struct loss_descriptor *loss, json_t *properties)
 {
     json_t *required = json_array();
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         if (!loss->tensors[k].optional)
             required = describe_with(required, json_string(loss->tensors[k].name));
-    return json_pack("{s:s,s:o,s:o,s:b}", "type", "object", "properties", properties, "required", required,
-                     "additionalProperties", false);
+    return json_pack("{s:s,s:o,s:o,s:b}", "type", "object", "properties", properties, "required",
+                     required, "additionalProperties", false);
 }
 
 static json_t *request_schema(const struct loss_descriptor *loss)
 {
     json_t *properties = json_object();
     for (int k = 0; k < loss_tensor_specs(loss); k++)
-        properties = describe_member(properties, loss->tensors[k].name, tensor_schema(&loss->tensors[k]));
+        properties =
+            describe_member(properties, loss->tensors[k].name, tensor_schema(&loss->tensors[k]));
     properties = with_params(properties, loss);
     properties = describe_member(properties, "grad", names_schema(loss, false));
     if (loss->hessian)
         properties = describe_member(properties, "hess", names_schema(loss, true));
     properties = describe_member(
         properties, "grad_output",
-        described("Tensor", json_string("the upstream gradient: a number, or with reduction none a tensor of its shape")));
-    properties =
-        describe_member(properties, "sample_weight",
-                        described("Tensor", json_string("a weight for each term, or for each index of their first dimension")));
+        described(
+            "Tensor",
+            json_string(
+                "the upstream gradient: a number, or with reduction none a tensor of its shape")));
+    properties = describe_member(
+        properties, "sample_weight",
+        described(
+            "Tensor",
+            json_string("a weight for each term, or for each index of their first dimension")));
     return describe_member(object_schema(loss, properties), "title", json_string(loss->title));
 }
 
@@ -146,8 +167,10 @@ static json_t *plain_properties(const struct loss_descriptor *loss)
 
 static json_t *options_schema(const struct loss_descriptor *loss)
 {
-    json_t *const properties = describe_member(plain_properties(loss), "grad_output", json_pack("{s:s}", "type", "number"));
-    return json_pack("{s:s,s:o,s:b}", "type", "object", "properties", properties, "additionalProperties", false);
+    json_t *const properties = describe_member(plain_properties(loss), "grad_output",
+                                               json_pack("{s:s}", "type", "number"));
+    return json_pack("{s:s,s:o,s:b}", "type", "object", "properties", properties,
+                     "additionalProperties", false);
 }
 
 static json_t *form_schema(const struct loss_descriptor *loss)
@@ -155,8 +178,8 @@ static json_t *form_schema(const struct loss_descriptor *loss)
     json_t *properties = json_object();
     for (int k = 0; k < EVALUATION_TENSORS; k++)
         if (evaluation_tensor_name(loss, k))
-            properties =
-                describe_member(properties, evaluation_tensor_name(loss, k), openapi_reference("schemas", "TensorFile"));
+            properties = describe_member(properties, evaluation_tensor_name(loss, k),
+                                         openapi_reference("schemas", "TensorFile"));
     json_t *const plain = plain_properties(loss);
     if (json_object_update(properties, plain) != 0) {
         json_decref(properties);
@@ -166,7 +189,7 @@ static json_t *form_schema(const struct loss_descriptor *loss)
     return object_schema(loss, properties);
 }
 
-/* ---- answers -------------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 /* An object with a tensor for each derivative that there may be. */
 static json_t *derivatives_schema(const struct loss_descriptor *loss, bool hess)
@@ -176,7 +199,8 @@ static json_t *derivatives_schema(const struct loss_descriptor *loss, bool hess)
     json_t *properties = json_object();
     for (int i = 0; i < count; i++)
         properties = describe_member(properties, names[i], openapi_reference("schemas", "Tensor"));
-    return json_pack("{s:s,s:o,s:b}", "type", "object", "properties", properties, "additionalProperties", false);
+    return json_pack("{s:s,s:o,s:b}", "type", "object", "properties", properties,
+                     "additionalProperties", false);
 }
 
 /* Answer of openapi_base.json, with the derivatives by name. */
@@ -192,7 +216,7 @@ static json_t *answer_schema(const struct loss_descriptor *loss, const json_t *s
     return NULL;
 }
 
-/* ---- all of them ---------------------------------------------------------------------------------------------------- */
+/* ---- all of them ---- */
 
 /* Names and aliases. */
 static json_t *loss_names(void)
@@ -216,7 +240,8 @@ static json_t *dtype_names(const char *(*name)(enum loss_dtype dtype))
 
 enum { SCHEMA_NAME = 128 };
 
-static json_t *add(json_t *schemas, const struct loss_descriptor *loss, const char *what, json_t *schema)
+static json_t *add(json_t *schemas, const struct loss_descriptor *loss, const char *what,
+                   json_t *schema)
 {
     char name[SCHEMA_NAME];
     snprintf(name, sizeof name, "%s_%s", loss->name, what);

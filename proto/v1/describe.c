@@ -1,7 +1,7 @@
 /* GET /v1/losses and /v1/losses/{loss}: the descriptors as JSON. */
 #include "content/jansson_build.h"
-#include "v1/example.h"
 #include "content/media_type.h"
+#include "v1/example.h"
 #include "v1/v1.h"
 
 static json_t *dtypes_of(enum loss_kind kind)
@@ -15,14 +15,16 @@ static json_t *dtypes_of(enum loss_kind kind)
 
 static json_t *tensors_of(const struct loss_descriptor *loss)
 {
-    static const char *const kinds[] = {[LOSS_REAL] = "real", [LOSS_INDEX] = "index", [LOSS_CLASSES] = "index or probability"};
+    static const char *const kinds[] = {
+        [LOSS_REAL] = "real", [LOSS_INDEX] = "index", [LOSS_CLASSES] = "index or probability"};
     json_t *array = json_array();
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
         const struct loss_tensor_spec *spec = &loss->tensors[k];
-        array = describe_with(array, json_pack("{s:s,s:s,s:s,s:s,s:o,s:b,s:b,s:b}", "name", spec->name, "doc", spec->doc,
-                                               "shape", spec->shape, "kind", kinds[spec->kind], "dtypes", dtypes_of(spec->kind),
-                                               "optional", spec->optional, "prediction", spec->prediction, "differentiable",
-                                               spec->differentiable));
+        array = describe_with(
+            array, json_pack("{s:s,s:s,s:s,s:s,s:o,s:b,s:b,s:b}", "name", spec->name, "doc",
+                             spec->doc, "shape", spec->shape, "kind", kinds[spec->kind], "dtypes",
+                             dtypes_of(spec->kind), "optional", spec->optional, "prediction",
+                             spec->prediction, "differentiable", spec->differentiable));
     }
     return array;
 }
@@ -37,18 +39,22 @@ static json_t *choices_of(const struct loss_param_spec *spec)
 
 static json_t *params_of(const struct loss_descriptor *loss)
 {
-    static const char *const types[] = {
-        [LOSS_NUMBER] = "number", [LOSS_INTEGER] = "integer", [LOSS_BOOLEAN] = "boolean", [LOSS_CHOICE] = "choice"};
+    static const char *const types[] = {[LOSS_NUMBER] = "number",
+                                        [LOSS_INTEGER] = "integer",
+                                        [LOSS_BOOLEAN] = "boolean",
+                                        [LOSS_CHOICE] = "choice"};
     json_t *array = json_array();
     for (int k = 0; k < loss_param_specs(loss); k++) {
         const struct loss_param_spec *spec = &loss->params[k];
-        json_t *param = json_pack("{s:s,s:s,s:s,s:o}", "name", spec->name, "doc", spec->doc, "type", types[spec->type],
-                                  "default", describe_default(spec));
+        json_t *param = json_pack("{s:s,s:s,s:s,s:o}", "name", spec->name, "doc", spec->doc, "type",
+                                  types[spec->type], "default", describe_default(spec));
         /* Bounds are named as in JSON Schema. */
         if (spec->has_min)
-            param = describe_member(param, spec->above_min ? "exclusiveMinimum" : "minimum", json_real(spec->min));
+            param = describe_member(param, spec->above_min ? "exclusiveMinimum" : "minimum",
+                                    json_real(spec->min));
         if (spec->has_max)
-            param = describe_member(param, spec->below_max ? "exclusiveMaximum" : "maximum", json_real(spec->max));
+            param = describe_member(param, spec->below_max ? "exclusiveMaximum" : "maximum",
+                                    json_real(spec->max));
         if (spec->infinite)
             param = describe_member(param, "infinite", json_true());
         if (spec->nullable)
@@ -74,9 +80,10 @@ static json_t *description(const struct loss_descriptor *loss)
     json_t *aliases = json_array();
     for (int i = 0; i < LOSS_MAX_ALIASES && loss->aliases[i]; i++)
         aliases = describe_with(aliases, json_string(loss->aliases[i]));
-    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:b,s:o,s:o}", "name", loss->name, "aliases", aliases, "title",
-                     loss->title, "doc", loss->doc, "formula", loss->formula, "tensors", tensors_of(loss), "parameters",
-                     params_of(loss), "reductions", reductions_of(loss), "hessian", loss->hessian, "path",
+    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:b,s:o,s:o}", "name", loss->name, "aliases",
+                     aliases, "title", loss->title, "doc", loss->doc, "formula", loss->formula,
+                     "tensors", tensors_of(loss), "parameters", params_of(loss), "reductions",
+                     reductions_of(loss), "hessian", loss->hessian, "path",
                      json_sprintf("/v1/losses/%s", loss->name), "example", example_request(loss));
 }
 

@@ -31,15 +31,18 @@ static json_t *nested(const struct loss_example *example, int k, int d, const do
     return array;
 }
 
-/* Adds to an object the parameters that the example gives, and its reduction where that is not the default. */
+/* Adds to an object the parameters that the example gives, and its reduction where that is not the
+ * default. */
 static json_t *with_params(json_t *object, const struct loss_descriptor *loss)
 {
     const struct loss_example *const example = loss->example;
     for (int k = 0; k < loss_param_specs(loss); k++)
         if (example->params[k].given)
-            object = describe_member(object, loss->params[k].name, describe_value(&loss->params[k], &example->params[k].value));
+            object = describe_member(object, loss->params[k].name,
+                                     describe_value(&loss->params[k], &example->params[k].value));
     if (example->reduction != LOSS_MEAN)
-        object = describe_member(object, "reduction", json_string(loss_reduction_name(example->reduction)));
+        object = describe_member(object, "reduction",
+                                 json_string(loss_reduction_name(example->reduction)));
     return object;
 }
 
@@ -49,7 +52,8 @@ json_t *example_request(const struct loss_descriptor *loss)
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
         const double *at = loss->example->tensors[k].numbers;
         if (at)
-            request = describe_member(request, loss->tensors[k].name, nested(loss->example, k, 0, &at));
+            request =
+                describe_member(request, loss->tensors[k].name, nested(loss->example, k, 0, &at));
     }
     return describe_member(with_params(request, loss), "grad", json_true());
 }
@@ -58,7 +62,8 @@ json_t *example_request(const struct loss_descriptor *loss)
 static bool is_index(const struct loss_descriptor *loss, int k)
 {
     const enum loss_kind kind = loss->tensors[k].kind;
-    return kind == LOSS_INDEX || (kind == LOSS_CLASSES && loss->example->tensors[k].rank != loss->example->tensors[0].rank);
+    return kind == LOSS_INDEX || (kind == LOSS_CLASSES &&
+                                  loss->example->tensors[k].rank != loss->example->tensors[0].rank);
 }
 
 static json_t *input(const struct loss_descriptor *loss, int k)
@@ -80,9 +85,12 @@ json_t *example_inference(const struct loss_descriptor *loss)
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         if (loss->example->tensors[k].numbers)
             inputs = describe_with(inputs, input(loss, k));
-    outputs = describe_with(outputs, json_pack("{s:s}", "name", oip_output_name(loss, OIP_LOSS, 0, name)));
+    outputs = describe_with(outputs,
+                            json_pack("{s:s}", "name", oip_output_name(loss, OIP_LOSS, 0, name)));
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         if (loss->tensors[k].prediction)
-            outputs = describe_with(outputs, json_pack("{s:s}", "name", oip_output_name(loss, OIP_GRAD, k, name)));
-    return json_pack("{s:o,s:o,s:o}", "inputs", inputs, "parameters", with_params(json_object(), loss), "outputs", outputs);
+            outputs = describe_with(
+                outputs, json_pack("{s:s}", "name", oip_output_name(loss, OIP_GRAD, k, name)));
+    return json_pack("{s:o,s:o,s:o}", "inputs", inputs, "parameters",
+                     with_params(json_object(), loss), "outputs", outputs);
 }

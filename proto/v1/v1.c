@@ -1,13 +1,14 @@
-/* POST /v1/losses/{loss}, and /v1/evaluate for several of them: from the bytes of a request to the bytes of its answer. */
+/* POST /v1/losses/{loss}, and /v1/evaluate for several of them: from the bytes of a request to the
+ * bytes of its answer. */
 #include "v1/v1.h"
-#include "evaluation/json_response.h"
-#include "json/scanner.h"
 #include "content/media_type.h"
+#include "evaluation/json_request.h"
+#include "evaluation/json_response.h"
+#include "evaluation/multi_loss.h"
 #include "evaluation/query_string.h"
 #include "formats/multipart_request.h"
-#include "evaluation/json_request.h"
 #include "formats/safetensors.h"
-#include "evaluation/multi_loss.h"
+#include "json/scanner.h"
 
 const struct loss_descriptor *v1_find(const char *name, struct loss_error *error)
 {
@@ -31,22 +32,26 @@ struct formats {
     enum media in, out;
 };
 
-static enum loss_status check_head(const struct v1_request *request, struct formats *formats, struct loss_error *error)
+static enum loss_status check_head(const struct v1_request *request, struct formats *formats,
+                                   struct loss_error *error)
 {
     char quote[JSON_QUOTE];
-    if (!v1_find(request->loss, error) || media_content(request->content_type, &formats->in, error) != LOSS_OK ||
-        media_accept(request->accept, formats->in == MEDIA_SAFETENSORS ? MEDIA_SAFETENSORS : MEDIA_JSON, &formats->out,
-                     error) != LOSS_OK)
+    if (!v1_find(request->loss, error) ||
+        media_content(request->content_type, &formats->in, error) != LOSS_OK ||
+        media_accept(request->accept,
+                     formats->in == MEDIA_SAFETENSORS ? MEDIA_SAFETENSORS : MEDIA_JSON,
+                     &formats->out, error) != LOSS_OK)
         return error->status;
     if (request->query && formats->in == MEDIA_JSON)
-        return loss_fail(error, LOSS_MALFORMED, "the query has '%s'; a JSON request has its fields in the body",
+        return loss_fail(error, LOSS_MALFORMED,
+                         "the query has '%s'; a JSON request has its fields in the body",
                          json_quote(request->query, quote));
     return LOSS_OK;
 }
 
 /* Starts reading a request that is not in JSON: what its query has. */
-static enum loss_status read_query(const struct v1_request *v1, struct evaluation *e, struct fields *fields,
-                                   struct loss_error *error)
+static enum loss_status read_query(const struct v1_request *v1, struct evaluation *e,
+                                   struct fields *fields, struct loss_error *error)
 {
     fields_begin(fields, e, error);
     return query_read(fields, v1->query);
@@ -68,19 +73,21 @@ bool v1_evaluate_possible(const struct v1_request *request, struct reply *reply)
     return status == LOSS_OK;
 }
 
-static enum loss_status read_request(const struct v1_request *v1, enum media format, struct evaluation *e,
-                                     struct loss_error *error)
+static enum loss_status read_request(const struct v1_request *v1, enum media format,
+                                     struct evaluation *e, struct loss_error *error)
 {
     struct fields fields;
     if (format == MEDIA_JSON)
         return request_json_read(e, error);
     if (read_query(v1, e, &fields, error) != LOSS_OK)
         return error->status;
-    return format == MEDIA_FORM ? request_form_read(&fields, v1->content_type) : safetensors_read(&fields);
+    return format == MEDIA_FORM ? request_form_read(&fields, v1->content_type)
+                                : safetensors_read(&fields);
 }
 
-static enum loss_status evaluate(const struct v1_request *v1, const struct formats *formats, struct evaluation *e,
-                                 struct reply *reply, struct loss_error *error)
+static enum loss_status evaluate(const struct v1_request *v1, const struct formats *formats,
+                                 struct evaluation *e, struct reply *reply,
+                                 struct loss_error *error)
 {
     const bool binary = formats->out != MEDIA_JSON;
     if (read_request(v1, formats->in, e, error) != LOSS_OK || evaluation_plan(e, error) != LOSS_OK)
@@ -94,7 +101,8 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
         return LOSS_OK; /* and no reply */
     if (binary)
         safetensors_prepare(e, &reply->body);
-    if (!reply->body.failed && (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
+    if (!reply->body.failed &&
+        (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
         return error->status;
     const double computed = evaluation_clock();
     if (!binary) {
@@ -104,7 +112,8 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
         safetensors_finish(e, &reply->body);
     }
     if (reply->body.failed)
-        return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
+        return loss_fail(error, LOSS_UNAVAILABLE,
+                         "there is not enough memory for the answer at the moment");
     reply->status = reply_status(LOSS_OK);
     reply->content_type = media_name(formats->out);
     reply->decode_ms = e->decode_ms;
@@ -121,7 +130,8 @@ void v1_evaluate(const struct v1_request *request, struct reply *reply)
     struct loss_error error;
     enum loss_status status = check_head(request, &formats, &error);
     if (status == LOSS_OK) {
-        evaluation_init(&evaluation, v1_find(request->loss, &error), request->body, request->len, request->threads);
+        evaluation_init(&evaluation, v1_find(request->loss, &error), request->body, request->len,
+                        request->threads);
         evaluation.allowance = request->allowance;
         status = evaluate(request, &formats, &evaluation, reply, &error);
         evaluation_free(&evaluation);
@@ -130,7 +140,7 @@ void v1_evaluate(const struct v1_request *request, struct reply *reply)
         reply_problem(reply, &error);
 }
 
-/* ---- several losses ------------------------------------------------------------------------------------------------- */
+/* ---- several losses ---- */
 
 static enum loss_status check_several(const struct v1_request *request, struct loss_error *error)
 {
@@ -140,11 +150,13 @@ static enum loss_status check_several(const struct v1_request *request, struct l
         media_accept_json(request->accept, error) != LOSS_OK)
         return error->status;
     if (formats.in != MEDIA_JSON)
-        return loss_fail(error, LOSS_UNSUPPORTED,
-                         "several losses are asked for in %s, in which tensors may be base64, and not in %s",
-                         media_name(MEDIA_JSON), media_name(formats.in));
+        return loss_fail(
+            error, LOSS_UNSUPPORTED,
+            "several losses are asked for in %s, in which tensors may be base64, and not in %s",
+            media_name(MEDIA_JSON), media_name(formats.in));
     if (request->query)
-        return loss_fail(error, LOSS_MALFORMED, "the query has '%s'; a JSON request has its fields in the body",
+        return loss_fail(error, LOSS_MALFORMED,
+                         "the query has '%s'; a JSON request has its fields in the body",
                          json_quote(request->query, quote));
     return LOSS_OK;
 }
@@ -158,14 +170,15 @@ bool v1_several_possible(const struct v1_request *request, struct reply *reply)
     return false;
 }
 
-static enum loss_status evaluate_several(const struct v1_request *v1, struct several *several, struct reply *reply,
-                                         struct loss_error *error)
+static enum loss_status evaluate_several(const struct v1_request *v1, struct several *several,
+                                         struct reply *reply, struct loss_error *error)
 {
     if (several_read(several, error) != LOSS_OK || several_plan(several, error) != LOSS_OK)
         return error->status;
     bool later = false;
     reply->work = several_work(several);
-    if (work_admit(&v1->work, reply->work, several_transport_work(several), &later, error) != LOSS_OK)
+    if (work_admit(&v1->work, reply->work, several_transport_work(several), &later, error) !=
+        LOSS_OK)
         return error->status;
     if (later)
         return LOSS_OK; /* and no reply */
@@ -174,7 +187,8 @@ static enum loss_status evaluate_several(const struct v1_request *v1, struct sev
     const double computed = evaluation_clock();
     several_answer(several, &reply->body);
     if (reply->body.failed)
-        return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
+        return loss_fail(error, LOSS_UNAVAILABLE,
+                         "there is not enough memory for the answer at the moment");
     reply->status = reply_status(LOSS_OK);
     reply->content_type = media_name(MEDIA_JSON);
     reply->decode_ms = several->decode_ms;

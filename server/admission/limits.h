@@ -9,18 +9,21 @@
 
 struct limits {
     size_t max_body;
-    size_t max_expanded;         /* of a body that came compressed */
-    size_t max_memory;           /* of all requests and connections */
-    int64_t memory_wait;         /* milliseconds that a request may wait for memory ... */
-    int memory_queue;            /* ... and how many may */
-    int64_t memory_hold;         /* that a body or an answer may take to be sent while others wait for memory */
-    int max_queue;               /* requests that may wait to be computed */
-    size_t max_work;             /* of a request, as loss_plan.work; 0: any amount */
-    int64_t compute_timeout;     /* milliseconds from the end of a body to the answer; 0: any time */
-    size_t max_url, max_headers; /* bytes: of the request's target; of the names and values of its headers */
+    size_t max_expanded; /* of a body that came compressed */
+    size_t max_memory;   /* of all requests and connections */
+    int64_t memory_wait; /* milliseconds that a request may wait for memory ... */
+    int memory_queue;    /* ... and how many may */
+    int64_t
+        memory_hold; /* that a body or an answer may take to be sent while others wait for memory */
+    int max_queue;   /* requests that may wait to be computed */
+    size_t max_work; /* of a request, as loss_plan.work; 0: any amount */
+    int64_t compute_timeout; /* milliseconds from the end of a body to the answer; 0: any time */
+    size_t max_url,
+        max_headers; /* bytes: of the request's target; of the names and values of its headers */
     int max_header_count;
     int max_json_depth;
-    int request_rate, request_burst; /* of a client, in a second, and at once (0: as many); rate 0: any number */
+    int request_rate,
+        request_burst; /* of a client, in a second, and at once (0: as many); rate 0: any number */
     int max_connections;
     int max_connections_per_address; /* 0: any number */
     /* milliseconds */

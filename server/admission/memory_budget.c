@@ -8,8 +8,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "util/clock.h"
 #include "memory/block_cache.h"
+#include "util/clock.h"
 
 enum {
     SMALL_SHARE = 8,       /* the part of the budget that is set aside for small requests ... */
@@ -41,8 +41,7 @@ struct budget {
     bool missed; /* of budget_missed, since the last tick */
 };
 
-/* ---- who has what; under the mutex
- * ---------------------------------------------------------------------------------- */
+/* ---- who has what; under the mutex ---- */
 
 static int class_of(const struct reservation *r)
 {
@@ -118,9 +117,9 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Invariant 2 of memory_budget.h: lets all admitted requests finish one after the other, those that need
-   the least first, and sees whether each finds what it needs. If one does not, none that needs more
-   does. */
+/* Invariant 2 of memory_budget.h: lets all admitted requests finish one after the other, those that
+   need the least first, and sees whether each finds what it needs. If one does not, none that needs
+   more does. */
 static bool is_safe(const struct budget *budget)
 {
     const size_t most = budget->bytes - budget->small;
@@ -153,8 +152,7 @@ static size_t rest(const struct budget *budget)
     return budget->bytes - budget->reserved;
 }
 
-/* ---- reserving; under the mutex
- * ------------------------------------------------------------------------------------- */
+/* ---- reserving; under the mutex ---- */
 
 /* A request that is admitted and asks for no more than it said it would. */
 static bool is_promised(const struct reservation *r)
@@ -207,9 +205,7 @@ static bool is_next(const struct budget *budget, const struct reservation *r)
     return !budget->first || (small && budget->small_waits == 0);
 }
 
-/* ---- waiting
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- waiting ---- */
 
 static void append(struct budget *budget, struct reservation *r)
 {
@@ -342,9 +338,7 @@ void budget_close(struct budget *budget)
     budget_tick(budget);
 }
 
-/* ---- reservations
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- reservations ---- */
 
 /* What bytes come to when block_cache.h has rounded them up. */
 static size_t rounded(size_t bytes)
@@ -473,9 +467,7 @@ void reservation_end(struct reservation *reservation)
     reservation_trim(reservation);
 }
 
-/* ---- metrics
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- metrics ---- */
 
 static double read_budget(void *context, size_t index)
 {
@@ -511,9 +503,7 @@ bool budget_add_metrics(struct budget *budget, struct metrics *metrics)
     return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, budget);
 }
 
-/* ---- the budget
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- the budget ---- */
 
 struct budget *budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms)
 {

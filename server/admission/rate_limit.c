@@ -1,10 +1,11 @@
 /*
- * Rates of requests, by the generic cell rate algorithm: of each client one moment is kept, at which it will have been quiet
- * for long enough to have everything in store again. A request moves it on by 1/rate; one that would move it further ahead than
- * the burst allows is too early.
+ * Rates of requests, by the generic cell rate algorithm: of each client one moment is kept, at
+ * which it will have been quiet for long enough to have everything in store again. A request moves
+ * it on by 1/rate; one that would move it further ahead than the burst allows is too early.
  *
- * Clients whose moment has passed are as good as unknown, and their places are taken by others. Where all places that a client
- * can have are taken, the one whose moment comes first is forgotten, which is to its advantage.
+ * Clients whose moment has passed are as good as unknown, and their places are taken by others.
+ * Where all places that a client can have are taken, the one whose moment comes first is forgotten,
+ * which is to its advantage.
  */
 #include "admission/rate_limit.h"
 
@@ -71,7 +72,8 @@ int64_t rates_take(struct rates *rates, uint64_t client, int64_t now_ns)
 {
     pthread_mutex_lock(&rates->mutex);
     struct client *const place = find(rates, client);
-    const int64_t full = place->full > now_ns ? place->full : now_ns, early = full - now_ns - rates->ahead;
+    const int64_t full = place->full > now_ns ? place->full : now_ns,
+                  early = full - now_ns - rates->ahead;
     if (early <= 0)
         place->full = full + rates->interval;
     pthread_mutex_unlock(&rates->mutex);

@@ -1,5 +1,6 @@
 /*
- * How many requests a client may make: so many a second on average, and some more at once after a rest.
+ * How many requests a client may make: so many a second on average, and some more at once after a
+ * rest.
  */
 #ifndef SERVER_ADMISSION_RATE_LIMIT_H
 #define SERVER_ADMISSION_RATE_LIMIT_H
@@ -10,17 +11,18 @@
 
 struct rates;
 
-/* At most `rate` requests a second of each client, and up to `burst` of them at once; both at least 1. NULL where memory has
-   run out. */
+/* At most `rate` requests a second of each client, and up to `burst` of them at once; both at
+   least 1. NULL where memory has run out. */
 struct rates *rates_new(unsigned rate, unsigned burst);
 /* NULL is let be. */
 void rates_free(struct rates *rates);
 
-/* Counts a request of a client, at a time in nanoseconds that does not go back. 0, or for how many nanoseconds it is too early;
-   then it is not counted. */
+/* Counts a request of a client, at a time in nanoseconds that does not go back. 0, or for how many
+   nanoseconds it is too early; then it is not counted. */
 int64_t rates_take(struct rates *rates, uint64_t client, int64_t now_ns);
 
-/* A number for a client that goes by a name, for rates_take; addresses have theirs from client_key.h. */
+/* A number for a client that goes by a name, for rates_take; addresses have theirs from
+ * client_key.h. */
 uint64_t rates_key(const char *name);
 
 #endif

@@ -10,13 +10,14 @@
 #include <string.h>
 #include <strings.h>
 
-#include "json/scanner.h"
-#include "observe/log.h"
 #include "auth/origins.h"
-#include "http/http_error.h"
 #include "auth/tokens.h"
+#include "http/http_error.h"
+#include "observe/log.h"
+#include "json/scanner.h"
 
-_Static_assert((int)ACCESS_NAME == (int)TOKENS_NAME && (int)ACCESS_NAME == (int)TLS_NAME, "their names are the client's");
+_Static_assert((int)ACCESS_NAME == (int)TOKENS_NAME && (int)ACCESS_NAME == (int)TLS_NAME,
+               "their names are the client's");
 
 enum { ACCESS_MESSAGE = 640 };
 
@@ -24,8 +25,8 @@ enum reload { RELOAD_TOKENS, RELOAD_CERTIFICATES, RELOADS };
 
 struct access {
     struct access_settings settings;
-    pthread_rwlock_t lock; /* of what is read again */
-    struct tokens *tokens; /* owned; NULL: nobody needs one */
+    pthread_rwlock_t lock;           /* of what is read again */
+    struct tokens *tokens;           /* owned; NULL: nobody needs one */
     atomic_ullong failures[RELOADS]; /* files that could not be read again */
 };
 
@@ -39,16 +40,18 @@ static bool check_lists(const struct access_settings *settings, char *message, s
 {
     char item[128];
     if (!origin_hosts_are_sound(settings->hosts, item, sizeof item)) {
-        snprintf(message, size, "allowed-hosts: \"%s\" is not the name of a host, such as loss.example.org, without a port",
+        snprintf(message, size,
+                 "allowed-hosts: \"%s\" is not the name of a host, such as loss.example.org, "
+                 "without a port",
                  item);
         return false;
     }
     if (!origin_origins_are_sound(settings->origins, item, sizeof item)) {
-        snprintf(
-            message, size,
-            "cors-origins: \"%s\" is not an origin as browsers write it, such as https://example.org or http://localhost:3000, "
-            "without a slash at its end or a port that is the usual one",
-            item);
+        snprintf(message, size,
+                 "cors-origins: \"%s\" is not an origin as browsers write it, such as "
+                 "https://example.org or http://localhost:3000, "
+                 "without a slash at its end or a port that is the usual one",
+                 item);
         return false;
     }
     return true;
@@ -64,12 +67,14 @@ struct access *access_new(const struct access_settings *settings, char *message,
         return NULL;
     }
     access->settings = *settings;
-    pthread_rwlockattr_t patient; /* requests wait for what is read again: left to itself, that could wait for ever */
+    pthread_rwlockattr_t patient; /* requests wait for what is read again: left to itself, that
+                                     could wait for ever */
     pthread_rwlockattr_init(&patient);
     pthread_rwlockattr_setkind_np(&patient, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&access->lock, &patient);
     pthread_rwlockattr_destroy(&patient);
-    if (has_text(settings->token_file) && !(access->tokens = tokens_read(settings->token_file, message, size))) {
+    if (has_text(settings->token_file) &&
+        !(access->tokens = tokens_read(settings->token_file, message, size))) {
         access_free(access);
         return NULL;
     }
@@ -85,15 +90,19 @@ void access_free(struct access *access)
     free(access);
 }
 
-bool access_may_listen(const struct access *access, const struct entrance *entrance, char *message, size_t size)
+bool access_may_listen(const struct access *access, const struct entrance *entrance, char *message,
+                       size_t size)
 {
     char text[ADDRESS_TEXT];
     const bool certified = entrance->secure && tls_wants_clients(access->settings.tls);
-    if (entrance->loopback || entrance->admin || access->tokens || certified || access->settings.insecure_open)
+    if (entrance->loopback || entrance->admin || access->tokens || certified ||
+        access->settings.insecure_open)
         return true;
     snprintf(message, size,
-             "%s can be reached from other machines, and anyone there could use it: name those who may with --token-file "
-             "(LOSSD_TOKEN_FILE) or --tls-client-ca, or say --insecure-open (LOSSD_INSECURE_OPEN=on) if that is what you want",
+             "%s can be reached from other machines, and anyone there could use it: name those who "
+             "may with --token-file "
+             "(LOSSD_TOKEN_FILE) or --tls-client-ca, or say --insecure-open "
+             "(LOSSD_INSECURE_OPEN=on) if that is what you want",
              address_text(&entrance->address, text));
     return false;
 }
@@ -109,8 +118,9 @@ static void reload_tokens(struct access *access)
         log_message(LOG_LEVEL_ERROR, "the tokens stay as they were: %s", message);
         return;
     }
-    log_message(LOG_LEVEL_INFO, "%zu tokens read from %s: %zu added, %zu removed", tokens_count(tokens),
-                access->settings.token_file, tokens_missing(tokens, access->tokens), tokens_missing(access->tokens, tokens));
+    log_message(LOG_LEVEL_INFO, "%zu tokens read from %s: %zu added, %zu removed",
+                tokens_count(tokens), access->settings.token_file,
+                tokens_missing(tokens, access->tokens), tokens_missing(access->tokens, tokens));
     pthread_rwlock_wrlock(&access->lock);
     struct tokens *before = access->tokens;
     access->tokens = tokens;
@@ -143,12 +153,15 @@ static double read_failures(void *context, size_t index)
     return (double)atomic_load(&access->failures[index]);
 }
 
-#define FAILURES(file)                                                                                                         \
-    {"lossd_reload_failures_total", METRIC_COUNTER, "How often files were read again after SIGHUP and found broken.",          \
-     "file=\"" file "\"", read_failures}
+#define FAILURES(file)                                                                             \
+    {                                                                                              \
+        "lossd_reload_failures_total", METRIC_COUNTER,                                             \
+            "How often files were read again after SIGHUP and found broken.", "file=\"" file "\"", \
+            read_failures                                                                          \
+    }
 
-static const struct metric_source sources[RELOADS] = {[RELOAD_TOKENS] = FAILURES("tokens"),
-                                                      [RELOAD_CERTIFICATES] = FAILURES("certificates")};
+static const struct metric_source sources[RELOADS] = {
+    [RELOAD_TOKENS] = FAILURES("tokens"), [RELOAD_CERTIFICATES] = FAILURES("certificates")};
 
 bool access_add_metrics(struct access *access, struct metrics *metrics)
 {
@@ -156,7 +169,7 @@ bool access_add_metrics(struct access *access, struct metrics *metrics)
            tls_add_metrics(access->settings.tls, metrics);
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 static const char *header(const struct access_request *request, const char *name)
 {
@@ -164,18 +177,21 @@ static const char *header(const struct access_request *request, const char *name
 }
 
 /* Judges the token of a request, where one is needed. */
-static enum tokens_verdict judge(struct access *access, const struct access_request *request, char client[ACCESS_NAME])
+static enum tokens_verdict judge(struct access *access, const struct access_request *request,
+                                 char client[ACCESS_NAME])
 {
     pthread_rwlock_rdlock(&access->lock);
     const enum tokens_verdict verdict =
-        access->tokens ? tokens_judge(access->tokens, header(request, "Authorization"), client) : TOKENS_RIGHT;
+        access->tokens ? tokens_judge(access->tokens, header(request, "Authorization"), client)
+                       : TOKENS_RIGHT;
     pthread_rwlock_unlock(&access->lock);
     return verdict;
 }
 
-/* Whether a name is one of the server's. Where anyone can have a name point to 127.0.0.1, a page of that name could use a
-   server that listens there as if it were its own (DNS rebinding). */
-static bool is_known_host(const struct access *access, const struct access_request *request, const char *host)
+/* Whether a name is one of the server's. Where anyone can have a name point to 127.0.0.1, a page of
+   that name could use a server that listens there as if it were its own (DNS rebinding). */
+static bool is_known_host(const struct access *access, const struct access_request *request,
+                          const char *host)
 {
     const char *own = request->entrance->address.host;
     return origin_host_is_local(host) || origin_host_is(host, own, strlen(own)) ||
@@ -192,20 +208,25 @@ static bool host_of_target(const char *target, char *host, size_t size)
     return true;
 }
 
-static bool check_host(const struct access *access, const struct access_request *request, struct reply *reply)
+static bool check_host(const struct access *access, const struct access_request *request,
+                       struct reply *reply)
 {
     const struct entrance *entrance = request->entrance;
     char target_host[256];
-    if (entrance->address.is_unix || (!entrance->loopback && (request->open || !has_text(access->settings.hosts))))
+    if (entrance->address.is_unix ||
+        (!entrance->loopback && (request->open || !has_text(access->settings.hosts))))
         return true;
     const char *host = header(request, "Host");
     if (has_text(host) && is_known_host(access, request, host) &&
         host_of_target(request->target, target_host, sizeof target_host))
         host = target_host;
-    if (!has_text(host) || is_known_host(access, request, host)) /* HTTP/1.0 knows no Host, and browsers do not speak it */
+    if (!has_text(host) ||
+        is_known_host(access, request,
+                      host)) /* HTTP/1.0 knows no Host, and browsers do not speak it */
         return true;
     char quote[JSON_QUOTE_LONG];
-    refuse(reply, 421, "this server does not go by the name '%s'; if it is to, start it with --allowed-hosts",
+    refuse(reply, 421,
+           "this server does not go by the name '%s'; if it is to, start it with --allowed-hosts",
            json_quote_long(host, quote));
     return false;
 }
@@ -215,7 +236,8 @@ static bool is_method(const struct access_request *request, const char *method)
     return strcmp(request->method, method) == 0;
 }
 
-/* Whether a page of the server itself sent the request; where a proxy has changed the Host, the browser's word is left. */
+/* Whether a page of the server itself sent the request; where a proxy has changed the Host, the
+ * browser's word is left. */
 static bool is_own_page(const struct access_request *request, const char *origin)
 {
     const char *host = header(request, "Host"), *site = header(request, "Sec-Fetch-Site");
@@ -223,33 +245,38 @@ static bool is_own_page(const struct access_request *request, const char *origin
 }
 
 /* Browsers let any page send a POST, and only keep the answer from it. */
-static bool check_origin(const struct access *access, const struct access_request *request, struct visitor *visitor,
-                         struct reply *reply)
+static bool check_origin(const struct access *access, const struct access_request *request,
+                         struct visitor *visitor, struct reply *reply)
 {
     const char *origin = header(request, "Origin");
     if (!origin)
         return true;
-    const bool preflight = is_method(request, "OPTIONS") && header(request, "Access-Control-Request-Method");
+    const bool preflight =
+        is_method(request, "OPTIONS") && header(request, "Access-Control-Request-Method");
     if (origin_lists_origin(access->settings.origins, origin)) {
         visitor->origin = origin;
         visitor->preflight = preflight;
         return true;
     }
-    const bool reads = is_method(request, "GET") || is_method(request, "HEAD") || is_method(request, "OPTIONS");
+    const bool reads =
+        is_method(request, "GET") || is_method(request, "HEAD") || is_method(request, "OPTIONS");
     if ((reads && !preflight) || is_own_page(request, origin))
         return true;
     char quote[JSON_QUOTE_LONG];
-    refuse(reply, 403, "pages of '%s' may not use this server; if they are to, start it with --cors-origins",
+    refuse(reply, 403,
+           "pages of '%s' may not use this server; if they are to, start it with --cors-origins",
            json_quote_long(origin, quote));
     return false;
 }
 
-/* Whether a client certificate is there where one is needed; with a token besides it is the token that gives the name. */
-static bool check_certificate(const struct access *access, const struct access_request *request, struct visitor *visitor,
-                              struct reply *reply)
+/* Whether a client certificate is there where one is needed; with a token besides it is the token
+ * that gives the name. */
+static bool check_certificate(const struct access *access, const struct access_request *request,
+                              struct visitor *visitor, struct reply *reply)
 {
     struct tls *const tls = access->settings.tls;
-    if (!request->entrance->secure || !tls_wants_clients(tls) || request->open || visitor->preflight)
+    if (!request->entrance->secure || !tls_wants_clients(tls) || request->open ||
+        visitor->preflight)
         return true;
     if (!tls_judge(tls, request->session, request->peer)) {
         refuse(reply, 403, "%s", request->peer->fault);
@@ -259,8 +286,8 @@ static bool check_certificate(const struct access *access, const struct access_r
     return true;
 }
 
-static bool check_token(struct access *access, const struct access_request *request, struct visitor *visitor,
-                        struct reply *reply)
+static bool check_token(struct access *access, const struct access_request *request,
+                        struct visitor *visitor, struct reply *reply)
 {
     static const struct reply_header challenge[] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
     const enum tokens_verdict verdict = judge(access, request, visitor->client);
@@ -276,41 +303,47 @@ static bool check_token(struct access *access, const struct access_request *requ
     return false;
 }
 
-bool access_allow(struct access *access, const struct access_request *request, struct visitor *visitor, struct reply *reply)
+bool access_allow(struct access *access, const struct access_request *request,
+                  struct visitor *visitor, struct reply *reply)
 {
     if (!check_host(access, request, reply))
         visitor->fault = REJECT_HOST;
     else if (!check_origin(access, request, visitor, reply))
         visitor->fault = REJECT_ORIGIN;
-    else if (!check_certificate(access, request, visitor, reply) || !check_token(access, request, visitor, reply))
+    else if (!check_certificate(access, request, visitor, reply) ||
+             !check_token(access, request, visitor, reply))
         visitor->fault = REJECT_CREDENTIALS;
     else
         return true;
     return false;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------ */
+/* ---- answers ---- */
 
-bool access_add_headers(const struct access *access, const struct visitor *visitor, const char *allow,
-                        struct MHD_Response *response)
+bool access_add_headers(const struct access *access, const struct visitor *visitor,
+                        const char *allow, struct MHD_Response *response)
 {
-    static const struct reply_header preflight[] = {{"Access-Control-Allow-Headers",
-                                                     "Authorization, Content-Encoding, Content-Type, If-None-Match, "
+    static const struct reply_header preflight[] = {
+        {"Access-Control-Allow-Headers",
+         "Authorization, Content-Encoding, Content-Type, If-None-Match, "
          "Inference-Header-Content-Length, traceparent, tracestate, X-Request-Id, "
          "X-Request-Timeout"},
-                                                    {"Access-Control-Max-Age", "7200"},
-                                                    {NULL, NULL}};
-    static const struct reply_header other[] = {
-        {"Access-Control-Expose-Headers",
-         "ETag, Inference-Header-Content-Length, Retry-After, Server-Timing, traceparent, X-Request-Id"},
+        {"Access-Control-Max-Age", "7200"},
         {NULL, NULL}};
-    bool added = !has_text(access->settings.origins) || MHD_add_response_header(response, "Vary", "Origin");
+    static const struct reply_header other[] = {
+        {"Access-Control-Expose-Headers", "ETag, Inference-Header-Content-Length, Retry-After, "
+                                          "Server-Timing, traceparent, X-Request-Id"},
+        {NULL, NULL}};
+    bool added =
+        !has_text(access->settings.origins) || MHD_add_response_header(response, "Vary", "Origin");
     if (!visitor->origin)
         return added;
-    added = added && MHD_add_response_header(response, "Access-Control-Allow-Origin", visitor->origin);
+    added =
+        added && MHD_add_response_header(response, "Access-Control-Allow-Origin", visitor->origin);
     if (visitor->preflight && allow)
         added = added && MHD_add_response_header(response, "Access-Control-Allow-Methods", allow);
-    for (const struct reply_header *header = visitor->preflight ? preflight : other; added && header->name; header++)
+    for (const struct reply_header *header = visitor->preflight ? preflight : other;
+         added && header->name; header++)
         added = MHD_add_response_header(response, header->name, header->value);
     return added;
 }

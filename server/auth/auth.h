@@ -1,5 +1,6 @@
 /*
- * Who gets in: the one place where a request is let in or turned away for who sent it, from its headers alone.
+ * Who gets in: the one place where a request is let in or turned away for who sent it, from its
+ * headers alone.
  */
 #ifndef SERVER_AUTH_AUTH_H
 #define SERVER_AUTH_AUTH_H
@@ -9,10 +10,10 @@
 #include <stddef.h>
 
 #include "connection/listener.h"
+#include "connection/tls.h"
+#include "content/response.h"
 #include "observe/metrics.h"
 #include "observe/rejections.h"
-#include "content/response.h"
-#include "connection/tls.h"
 
 enum { ACCESS_NAME = 65 }; /* bytes of a client's name, with its NUL */
 
@@ -30,15 +31,19 @@ struct access;
 struct access *access_new(const struct access_settings *settings, char *message, size_t size);
 void access_free(struct access *access); /* NULL is let be */
 
-/* Whether it is safe to listen there: only this machine can reach it, or clients must say who they are, or the settings say
-   that anyone may come; or it is an admin address, which shows health and metrics alone. Else false with one line in `message`.
+/* Whether it is safe to listen there: only this machine can reach it, or clients must say who they
+   are, or the settings say that anyone may come; or it is an admin address, which shows health and
+   metrics alone. Else false with one line in `message`.
  */
-bool access_may_listen(const struct access *access, const struct entrance *entrance, char *message, size_t size);
+bool access_may_listen(const struct access *access, const struct entrance *entrance, char *message,
+                       size_t size);
 
-/* Reads the files again. Where one is broken what it said before goes on to hold. The log tells how it went. */
+/* Reads the files again. Where one is broken what it said before goes on to hold. The log tells how
+ * it went. */
 void access_reload(struct access *access);
 
-/* Adds how often that failed, and when certificates expire, to the metrics. False if memory has run out. */
+/* Adds how often that failed, and when certificates expire, to the metrics. False if memory has run
+ * out. */
 bool access_add_metrics(struct access *access, struct metrics *metrics);
 
 struct access_request {
@@ -52,18 +57,23 @@ struct access_request {
 
 /* What is known of who sent a request; zeroed before that. */
 struct visitor {
-    char client[ACCESS_NAME]; /* the name of the token, or of the certificate; "" for nobody in particular */
-    const char *origin;       /* of a page that may read the answer, else NULL; lives as long as the request */
-    bool preflight;           /* a browser asks for that page what it may send */
-    enum reject fault;        /* why the request was refused, where it was */
+    char client[ACCESS_NAME]; /* the name of the token, or of the certificate; "" for nobody in
+                                 particular */
+    const char
+        *origin; /* of a page that may read the answer, else NULL; lives as long as the request */
+    bool preflight;    /* a browser asks for that page what it may send */
+    enum reject fault; /* why the request was refused, where it was */
 };
 
-/* Whether a request may be answered; fills the visitor in any case. If not, the reply is filled. From any thread. */
-bool access_allow(struct access *access, const struct access_request *request, struct visitor *visitor, struct reply *reply);
+/* Whether a request may be answered; fills the visitor in any case. If not, the reply is filled.
+ * From any thread. */
+bool access_allow(struct access *access, const struct access_request *request,
+                  struct visitor *visitor, struct reply *reply);
 
-/* Adds the headers of CORS (https://fetch.spec.whatwg.org/#http-cors-protocol) to an answer; `allow` are the methods that the
-   path has, where it was OPTIONS. False where memory has run out. */
-bool access_add_headers(const struct access *access, const struct visitor *visitor, const char *allow,
-                        struct MHD_Response *response);
+/* Adds the headers of CORS (https://fetch.spec.whatwg.org/#http-cors-protocol) to an answer;
+   `allow` are the methods that the path has, where it was OPTIONS. False where memory has run out.
+ */
+bool access_add_headers(const struct access *access, const struct visitor *visitor,
+                        const char *allow, struct MHD_Response *response);
 
 #endif

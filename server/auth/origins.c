@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- hosts -------------------------------------------------------------------------------------------------------- */
+/* ---- hosts ---- */
 
 static bool is_host(const char *text, size_t len)
 {
@@ -20,8 +20,9 @@ static bool is_host(const char *text, size_t len)
     return len > 0;
 }
 
-/* The length of a host without its port, and without the dot that ends a full name. What follows the last colon is a port only
-   if it is digits: else it is the end of an IPv6 address, or of no host at all. */
+/* The length of a host without its port, and without the dot that ends a full name. What follows
+   the last colon is a port only if it is digits: else it is the end of an IPv6 address, or of no
+   host at all. */
 static size_t host_len(const char *host, size_t len)
 {
     const char *colon = memrchr(host, ':', len);
@@ -47,15 +48,17 @@ static bool is_loopback_number(const char *text, size_t len)
         return false;
     memcpy(copy, text, len);
     copy[len] = '\0';
-    return sscanf(copy, "%3u.%3u.%3u.%3u%c", &parts[0], &parts[1], &parts[2], &parts[3], &rest) == 4 && parts[0] == 127 &&
-           parts[1] < 256 && parts[2] < 256 && parts[3] < 256;
+    return sscanf(copy, "%3u.%3u.%3u.%3u%c", &parts[0], &parts[1], &parts[2], &parts[3], &rest) ==
+               4 &&
+           parts[0] == 127 && parts[1] < 256 && parts[2] < 256 && parts[3] < 256;
 }
 
 bool origin_host_is_local(const char *host)
 {
     static const char name[] = "localhost", below[] = ".localhost";
     const size_t len = host_len(host, strlen(host));
-    return is_same(host, len, name, sizeof name - 1) || is_same(host, len, "[::1]", 5) || is_loopback_number(host, len) ||
+    return is_same(host, len, name, sizeof name - 1) || is_same(host, len, "[::1]", 5) ||
+           is_loopback_number(host, len) ||
            (len > sizeof below - 1 && is_host(host, len) &&
             strncasecmp(host + len - (sizeof below - 1), below, sizeof below - 1) == 0);
 }
@@ -65,9 +68,10 @@ bool origin_host_is(const char *host, const char *other, size_t len)
     return is_same(host, host_len(host, strlen(host)), other, host_len(other, len));
 }
 
-/* ---- origins ------------------------------------------------------------------------------------------------------ */
+/* ---- origins ---- */
 
-/* Where the host of an origin begins, NULL if it has none ("null" is the origin of pages that have none). Its usual port. */
+/* Where the host of an origin begins, NULL if it has none ("null" is the origin of pages that have
+ * none). Its usual port. */
 static const char *host_of(const char *origin, const char **port)
 {
     static const char http[] = "http://", https[] = "https://";
@@ -88,10 +92,11 @@ static size_t authority_len(const char *host, const char *port)
 bool origin_is_of(const char *origin, const char *host)
 {
     const char *port, *origin_host = host_of(origin, &port);
-    return origin_host && is_same(origin_host, authority_len(origin_host, port), host, authority_len(host, port));
+    return origin_host &&
+           is_same(origin_host, authority_len(origin_host, port), host, authority_len(host, port));
 }
 
-/* ---- lists -------------------------------------------------------------------------------------------------------- */
+/* ---- lists ---- */
 
 /* Cuts the next item off a list; false at its end. */
 static bool next_item(const char **list, const char **item, size_t *len)
@@ -152,11 +157,12 @@ static bool is_origin_item(const char *item, size_t len)
     const char *colon = strrchr(host, ':');
     const bool has_port = colon && !strchr(colon, ']');
     const size_t digits = has_port ? strspn(colon + 1, "0123456789") : 1;
-    return is_host(host, has_port ? (size_t)(colon - host) : strlen(host)) && digits > 0 && digits <= 5 &&
-           (!has_port || colon[1 + digits] == '\0');
+    return is_host(host, has_port ? (size_t)(colon - host) : strlen(host)) && digits > 0 &&
+           digits <= 5 && (!has_port || colon[1 + digits] == '\0');
 }
 
-static bool are_sound(const char *list, bool (*is_item)(const char *item, size_t len), char *item, size_t size)
+static bool are_sound(const char *list, bool (*is_item)(const char *item, size_t len), char *item,
+                      size_t size)
 {
     const char *found;
     size_t len;

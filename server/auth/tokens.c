@@ -38,12 +38,13 @@ struct tokens {
     struct token *list; /* owned; sorted by name and hash once all are read */
 };
 
-/* The first line of a file that was written here: how many tokens there are at least, so that a file that has lost its end is
-   not taken for one with fewer tokens. */
+/* The first line of a file that was written here: how many tokens there are at least, so that a
+   file that has lost its end is not taken for one with fewer tokens. */
 static const char header_words[] = "# lossd tokens: ";
 
 /* Fills the message and returns false, so that a function can `return wrong(...)`. */
-__attribute__((format(printf, 3, 4))) static bool wrong(char *message, size_t size, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool wrong(char *message, size_t size,
+                                                        const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -73,7 +74,7 @@ static bool is_token(const char *text, size_t len)
     return len > 0 && len <= TOKENS_MOST;
 }
 
-/* ---- the file ----------------------------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 static int hex_digit(char digit)
 {
@@ -112,7 +113,8 @@ struct place {
     unsigned line;
 };
 
-/* Reads the first line: how many tokens it declares, 0 if it declares none. False if that is not a number. */
+/* Reads the first line: how many tokens it declares, 0 if it declares none. False if that is not a
+ * number. */
 static bool read_header(const char *line, size_t *declared)
 {
     const size_t len = sizeof header_words - 1;
@@ -133,7 +135,8 @@ static int compare_tokens(const void *a, const void *b)
     return names != 0 ? names : memcmp(left->hash, right->hash, TOKENS_HASH);
 }
 
-static bool add_line(struct tokens *tokens, char *line, const struct place *place, char *message, size_t size)
+static bool add_line(struct tokens *tokens, char *line, const struct place *place, char *message,
+                     size_t size)
 {
     line += strspn(line, " \t\r\n");
     line[strcspn(line, " \t\r\n")] = '\0';
@@ -143,18 +146,22 @@ static bool add_line(struct tokens *tokens, char *line, const struct place *plac
     struct token token = {.name = ""};
     /* The line is not quoted: it may be a token that stands there by mistake. */
     if (!is_name(line, len) || line[len] != ':' || !read_hash(line + len + 1, token.hash))
-        return wrong(message, size, "%s, line %u: not of the form NAME:SHA256, as `lossd --new-token NAME` prints it",
-                     place->path, place->line);
+        return wrong(
+            message, size,
+            "%s, line %u: not of the form NAME:SHA256, as `lossd --new-token NAME` prints it",
+            place->path, place->line);
     memcpy(token.name, line, len);
     if (tokens->count == TOKENS_FILE)
-        return wrong(message, size, "%s: there are more than %d tokens in it", place->path, TOKENS_FILE);
+        return wrong(message, size, "%s: there are more than %d tokens in it", place->path,
+                     TOKENS_FILE);
     if (!grow(tokens))
         return wrong(message, size, "%s: there is no memory for its tokens", place->path);
     tokens->list[tokens->count++] = token;
     return true;
 }
 
-static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char *message, size_t size)
+static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char *message,
+                       size_t size)
 {
     char *line = NULL;
     size_t capacity = 0;
@@ -165,7 +172,8 @@ static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char
     while (right && getline(&line, &capacity, file) >= 0) {
         place.line++;
         if (place.line == 1 && !read_header(line, &declared))
-            right = wrong(message, size, "%s, line 1: not of the form %sNUMBER", path, header_words);
+            right =
+                wrong(message, size, "%s, line 1: not of the form %sNUMBER", path, header_words);
         right = right && add_line(tokens, line, &place, message, size);
         errno = 0;
     }
@@ -173,11 +181,14 @@ static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char
         right = wrong(message, size, "cannot read %s: %s", path, strerror(errno));
     if (right && tokens->count < declared)
         right = wrong(message, size,
-                      "%s: its first line says that there are %zu tokens in it, and there are %zu: if its end was not lost, but "
+                      "%s: its first line says that there are %zu tokens in it, and there are %zu: "
+                      "if its end was not lost, but "
                       "tokens were removed on purpose, lower that number",
                       path, declared, tokens->count);
     if (right && tokens->count == 0)
-        right = wrong(message, size, "%s: there is no token in it; `lossd --new-token NAME >> %s` makes one", path, path);
+        right = wrong(message, size,
+                      "%s: there is no token in it; `lossd --new-token NAME >> %s` makes one", path,
+                      path);
     if (right)
         qsort(tokens->list, tokens->count, sizeof *tokens->list, compare_tokens);
     free(line);
@@ -189,7 +200,8 @@ static void look_at_permissions(FILE *file, const char *path)
 {
     struct stat about;
     if (fstat(fileno(file), &about) == 0 && (about.st_mode & S_IWOTH) != 0)
-        log_message(LOG_LEVEL_WARNING, "%s: anyone on this machine can write it, and so add a token; chmod o-w", path);
+        log_message(LOG_LEVEL_WARNING,
+                    "%s: anyone on this machine can write it, and so add a token; chmod o-w", path);
 }
 
 struct tokens *tokens_read(const char *path, char *message, size_t size)
@@ -238,9 +250,10 @@ size_t tokens_missing(const struct tokens *tokens, const struct tokens *from)
     return missing;
 }
 
-/* ---- judging ------------------------------------------------------------------------------------------------------ */
+/* ---- judging ---- */
 
-enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *authorization, char name[TOKENS_NAME])
+enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *authorization,
+                                 char name[TOKENS_NAME])
 {
     static const char scheme[] = "Bearer ";
     unsigned char hash[TOKENS_HASH];
@@ -249,20 +262,22 @@ enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *author
     const char *token = authorization + sizeof scheme - 1;
     token += strspn(token, " ");
     size_t len = strlen(token);
-    while (len > 0 && (token[len - 1] == ' ' || token[len - 1] == '\t')) /* they are no part of a header's value */
+    while (len > 0 && (token[len - 1] == ' ' ||
+                       token[len - 1] == '\t')) /* they are no part of a header's value */
         len--;
     if (!is_token(token, len) || gnutls_hash_fast(GNUTLS_DIG_SHA256, token, len, hash) != 0)
         return TOKENS_WRONG;
     const struct token *found = NULL;
     for (size_t i = 0; i < tokens->count; i++) /* all of them, whichever it is */
-        found = gnutls_memcmp(tokens->list[i].hash, hash, TOKENS_HASH) == 0 ? &tokens->list[i] : found;
+        found =
+            gnutls_memcmp(tokens->list[i].hash, hash, TOKENS_HASH) == 0 ? &tokens->list[i] : found;
     if (!found)
         return TOKENS_WRONG;
     memcpy(name, found->name, TOKENS_NAME);
     return TOKENS_RIGHT;
 }
 
-/* ---- making ------------------------------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 /* Base64 with - and _, without padding: 43 characters for 32 bytes. */
 static void encode(const unsigned char random[TOKENS_RANDOM], char *text)
@@ -279,7 +294,8 @@ static void encode(const unsigned char random[TOKENS_RANDOM], char *text)
     *text = '\0';
 }
 
-static bool write_line(const char *name, const char *token, size_t len, FILE *out, char *message, size_t size)
+static bool write_line(const char *name, const char *token, size_t len, FILE *out, char *message,
+                       size_t size)
 {
     unsigned char hash[TOKENS_HASH];
     char text[2 * TOKENS_HASH + 1];
@@ -293,7 +309,8 @@ static bool write_line(const char *name, const char *token, size_t len, FILE *ou
 
 static bool check_name(const char *name, char *message, size_t size)
 {
-    return is_name(name, strlen(name)) || wrong(message, size, "\"%.80s\" is no name for a token: %s", name, name_rule);
+    return is_name(name, strlen(name)) ||
+           wrong(message, size, "\"%.80s\" is no name for a token: %s", name, name_rule);
 }
 
 static bool make_token(const char *name, char token[TOKENS_RANDOM * 2], char *message, size_t size)
@@ -307,17 +324,20 @@ static bool make_token(const char *name, char token[TOKENS_RANDOM * 2], char *me
     return true;
 }
 
-static bool show_token(const char *name, const char *token, FILE *secret, char *message, size_t size)
+static bool show_token(const char *name, const char *token, FILE *secret, char *message,
+                       size_t size)
 {
     /* stderr has no buffer: fprintf alone fails. */
-    return (fprintf(secret, "the token of %s, which is not shown again: %s\n", name, token) > 0 && fflush(secret) == 0) ||
+    return (fprintf(secret, "the token of %s, which is not shown again: %s\n", name, token) > 0 &&
+            fflush(secret) == 0) ||
            wrong(message, size, "cannot show the token: %s", strerror(errno));
 }
 
 bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_t size)
 {
     char token[TOKENS_RANDOM * 2];
-    return make_token(name, token, message, size) && write_line(name, token, strlen(token), out, message, size) &&
+    return make_token(name, token, message, size) &&
+           write_line(name, token, strlen(token), out, message, size) &&
            show_token(name, token, secret, message, size);
 }
 
@@ -339,7 +359,8 @@ static int copy_lines(FILE *in, FILE *out)
     return error;
 }
 
-/* Copies a token file to `out`, without its header. Returns 0, or the error number of what went wrong. */
+/* Copies a token file to `out`, without its header. Returns 0, or the error number of what went
+ * wrong. */
 static int copy_file(const char *path, FILE *out)
 {
     FILE *const in = fopen(path, "re");
@@ -357,7 +378,8 @@ struct new_token {
 };
 
 /* Writes the whole of the new file: that which was there, if any, and one token more. */
-static bool write_file(FILE *out, const char *path, const struct new_token *token, char *message, size_t size)
+static bool write_file(FILE *out, const char *path, const struct new_token *token, char *message,
+                       size_t size)
 {
     if (fprintf(out, "%s%zu\n", header_words, token->count + 1) < 0)
         return wrong(message, size, "cannot write the line: %s", strerror(errno));
@@ -367,21 +389,24 @@ static bool write_file(FILE *out, const char *path, const struct new_token *toke
     return write_line(token->name, token->text, strlen(token->text), out, message, size);
 }
 
-/* Gives a file the owner and the mode of the one that it replaces: a server that runs as another user must still be able to
-   read it. */
-static bool copy_owner(int fd, const char *path, const struct stat *about, char *message, size_t size)
+/* Gives a file the owner and the mode of the one that it replaces: a server that runs as another
+   user must still be able to read it. */
+static bool copy_owner(int fd, const char *path, const struct stat *about, char *message,
+                       size_t size)
 {
     struct stat own;
     if (fstat(fd, &own) == 0 && (own.st_uid != about->st_uid || own.st_gid != about->st_gid) &&
         fchown(fd, about->st_uid, about->st_gid) != 0)
-        return wrong(message, size, "cannot give %s the owner of the file that it replaces: %s", path, strerror(errno));
+        return wrong(message, size, "cannot give %s the owner of the file that it replaces: %s",
+                     path, strerror(errno));
     return fchmod(fd, about->st_mode & 07777) == 0 ||
-           wrong(message, size, "cannot give %s the mode of the file that it replaces: %s", path, strerror(errno));
+           wrong(message, size, "cannot give %s the mode of the file that it replaces: %s", path,
+                 strerror(errno));
 }
 
 /* Writes the new file to `fd` and closes it. */
-static bool write_fresh(int fd, const char *fresh, const char *path, const struct stat *about, const struct new_token *token,
-                        char *message, size_t size)
+static bool write_fresh(int fd, const char *fresh, const char *path, const struct stat *about,
+                        const struct new_token *token, char *message, size_t size)
 {
     FILE *const out = fdopen(fd, "w");
     if (!out) {
@@ -406,9 +431,9 @@ static int open_directory(const char *path)
     return open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Waits until no other lossd adds to a file of that directory, from counting its tokens to renaming the new file: a lock of the
-   file itself would be of the one that is replaced. Returns a descriptor, which ends the lock when it is closed; -1 with one line
-   in `message` on failure. */
+/* Waits until no other lossd adds to a file of that directory, from counting its tokens to renaming
+   the new file: a lock of the file itself would be of the one that is replaced. Returns a
+   descriptor, which ends the lock when it is closed; -1 with one line in `message` on failure. */
 static int lock_directory(const char *path, char *message, size_t size)
 {
     const int fd = open_directory(path);
@@ -436,7 +461,8 @@ static bool sync_directory(const char *path, char *message, size_t size)
 }
 
 /* Puts a new file in the place of the old one, at once; either is there at any time, and whole. */
-static bool replace_file(const char *path, const struct new_token *token, char *message, size_t size)
+static bool replace_file(const char *path, const struct new_token *token, char *message,
+                         size_t size)
 {
     char fresh[PATH_MAX];
     struct stat about = {.st_mode = 0};
@@ -444,7 +470,8 @@ static bool replace_file(const char *path, const struct new_token *token, char *
         return wrong(message, size, "%.200s...: the path is too long", path);
     if (stat(path, &about) != 0 && errno != ENOENT)
         return wrong(message, size, "cannot read %s: %s", path, strerror(errno));
-    const mode_t mode = token->count > 0 ? S_IRUSR | S_IWUSR : S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
+    const mode_t mode =
+        token->count > 0 ? S_IRUSR | S_IWUSR : S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
     const int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
         return wrong(message, size, "cannot write %s: %s%s", fresh, strerror(errno),
@@ -484,8 +511,8 @@ bool tokens_add(const char *name, const char *path, FILE *secret, char *message,
     if (!make_token(name, text, message, size))
         return false;
     const int lock = lock_directory(file, message, size);
-    const bool added =
-        lock >= 0 && count_file(file, &token.count, message, size) && replace_file(file, &token, message, size);
+    const bool added = lock >= 0 && count_file(file, &token.count, message, size) &&
+                       replace_file(file, &token, message, size);
     if (lock >= 0)
         close(lock);
     return added && show_token(name, text, secret, message, size);
@@ -500,7 +527,9 @@ bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t si
         return wrong(message, size, "there is no token on stdin");
     const size_t len = strcspn(token, "\r\n");
     if (!is_token(token, len) || len < TOKENS_LEAST)
-        return wrong(message, size, "what is on stdin is no token: %d to %d letters, digits and -._~+/=, chosen at random",
-                     (int)TOKENS_LEAST, (int)TOKENS_MOST);
+        return wrong(
+            message, size,
+            "what is on stdin is no token: %d to %d letters, digits and -._~+/=, chosen at random",
+            (int)TOKENS_LEAST, (int)TOKENS_MOST);
     return write_line(name, token, len, out, message, size);
 }

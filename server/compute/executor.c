@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/clock.h"
-#include "observe/log.h"
 #include "loss.h"
+#include "observe/log.h"
+#include "util/clock.h"
 
 enum {
     EXECUTOR_PERIOD_MS = 50, /* so often it is looked whether somebody has left */
@@ -26,20 +26,21 @@ struct executor {
     int threads;
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* a job was queued, the team is warm, or the end has come */
-    pthread_cond_t look;    /* for the supervisor: it may have to look earlier, or for the last time */
+    pthread_cond_t look; /* for the supervisor: it may have to look earlier, or for the last time */
     struct schedule *schedule;
     struct job *running;   /* NULL: none */
     int64_t next_deadline; /* the supervisor looks no later than then */
     int64_t wait_ns;       /* that jobs have waited, on average of the last ones */
     size_t most_waiting;
-    /* Nanoseconds for which jobs have been run; while one is being run less the time at which it was begun, and so negative. */
+    /* Nanoseconds for which jobs have been run; while one is being run less the time at which it
+     * was begun, and so negative. */
     atomic_llong busy;
     bool warm;
     bool stopping;
     bool stopped; /* and the executor's thread has ended */
 };
 
-/* ---- the proof ---------------------------------------------------------------------------------------------------- */
+/* ---- the proof ---- */
 
 static void *meet(void *gate)
 {
@@ -48,8 +49,9 @@ static void *meet(void *gate)
     return NULL;
 }
 
-/* libgomp ends the whole process where it cannot create a thread, so try before it does: raise as many at once as the team will
-   have. They all wait at a closed gate, so that they exist at the same time. Returns 0 or an error number. */
+/* libgomp ends the whole process where it cannot create a thread, so try before it does: raise as
+   many at once as the team will have. They all wait at a closed gate, so that they exist at the
+   same time. Returns 0 or an error number. */
 static int prove_threads(int threads)
 {
     pthread_t *thread = malloc((size_t)threads * sizeof *thread);
@@ -70,7 +72,7 @@ static int prove_threads(int threads)
     return error;
 }
 
-/* ---- ending jobs early ----------------------------------------------------------------------- */
+/* ---- ending jobs early ---- */
 
 static struct job *job_of(struct schedule_entry *entry)
 {
@@ -167,7 +169,7 @@ static void *supervise(void *argument)
     return NULL;
 }
 
-/* ---- the thread --------------------------------------------------------------------------------------------------- */
+/* ---- the thread ---- */
 
 /* The next job, and whether it is still to be run; NULL at the end. */
 static struct job *next_job(struct executor *executor, bool *wanted)
@@ -215,8 +217,9 @@ static void *execute(void *argument)
     int team = loss_warm_up(executor->threads); /* so that no request pays for it */
     if (team < executor->threads)
         log_message(LOG_LEVEL_WARNING,
-                    "computing with %d threads, not %d: OpenMP gives no more (OMP_THREAD_LIMIT, OMP_DYNAMIC?)", team,
-                    executor->threads);
+                    "computing with %d threads, not %d: OpenMP gives no more (OMP_THREAD_LIMIT, "
+                    "OMP_DYNAMIC?)",
+                    team, executor->threads);
     pthread_mutex_lock(&executor->mutex);
     executor->warm = true;
     pthread_cond_broadcast(&executor->changed);
@@ -228,7 +231,7 @@ static void *execute(void *argument)
     return NULL;
 }
 
-/* ---- the interface ------------------------------------------------------------------------------------------------ */
+/* ---- the interface ---- */
 
 static void start_synchronization(struct executor *executor)
 {
@@ -245,8 +248,10 @@ struct executor *executor_start(int threads, size_t most_waiting, char *message,
 {
     int error = prove_threads(threads);
     if (error != 0) {
-        snprintf(message, size, "cannot have %d computing threads: %s; lower --threads or raise the limit on processes",
-                 threads, strerror(error));
+        snprintf(
+            message, size,
+            "cannot have %d computing threads: %s; lower --threads or raise the limit on processes",
+            threads, strerror(error));
         return NULL;
     }
     struct executor *executor = calloc(1, sizeof *executor);
@@ -361,9 +366,12 @@ static const struct metric_source sources[] = {
      read_queue},
     {"lossd_queue_oldest_seconds", METRIC_GAUGE, "For how long the oldest of them has waited.",
      NULL, read_queue},
-    {"lossd_executor_busy", METRIC_GAUGE, "1 while the executor computes, else 0.", NULL, read_busy},
-    {"lossd_executor_busy_seconds_total", METRIC_COUNTER, "Time for which the executor has computed.", NULL, read_busy_seconds},
-    {"lossd_compute_threads", METRIC_GAUGE, "Threads that compute what the executor is given.", NULL, read_threads},
+    {"lossd_executor_busy", METRIC_GAUGE, "1 while the executor computes, else 0.", NULL,
+     read_busy},
+    {"lossd_executor_busy_seconds_total", METRIC_COUNTER,
+     "Time for which the executor has computed.", NULL, read_busy_seconds},
+    {"lossd_compute_threads", METRIC_GAUGE, "Threads that compute what the executor is given.",
+     NULL, read_threads},
 };
 
 bool executor_add_metrics(struct executor *executor, struct metrics *metrics)
@@ -380,7 +388,7 @@ void executor_stop(struct executor *executor)
     pthread_cond_broadcast(&executor->changed);
     pthread_mutex_unlock(&executor->mutex);
     if (executor->has_thread)
-    pthread_join(executor->thread, NULL);
+        pthread_join(executor->thread, NULL);
     pthread_mutex_lock(&executor->mutex);
     executor->stopped = true;
     pthread_cond_broadcast(&executor->look);

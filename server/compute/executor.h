@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "observe/metrics.h"
 #include "compute/fair_queue.h"
+#include "observe/metrics.h"
 
 /* How a job ended. */
 enum job_end {
@@ -35,7 +35,8 @@ struct job {
     void (*done)(struct job *job, enum job_end end);
     const bool *gone; /* set, atomically, when nobody waits for the job any more */
     int64_t deadline; /* clock_ns; INT64_MAX for none */
-    bool cancel;      /* set, atomically, when the job that runs is to be given up; cleared by the caller */
+    bool cancel; /* set, atomically, when the job that runs is to be given up; cleared by the caller
+                  */
 
     /* the executor's */
     enum job_end end;
@@ -44,14 +45,16 @@ struct job {
 
 struct executor;
 
-/* Proves that `threads` threads can be had, starts the executor and warms its team up. NULL with one line in `message` if that
-   cannot be; then nothing is left behind. Up to `most_waiting` jobs may wait. */
+/* Proves that `threads` threads can be had, starts the executor and warms its team up. NULL with
+   one line in `message` if that cannot be; then nothing is left behind. Up to `most_waiting` jobs
+   may wait. */
 struct executor *executor_start(int threads, size_t most_waiting, char *message, size_t size);
 
 /* Adds the executor's metrics. False where memory has run out. */
 bool executor_add_metrics(struct executor *executor, struct metrics *metrics);
 
-/* Queues a job. False if the queue is full or the executor is being stopped; the job then still belongs to the caller. */
+/* Queues a job. False if the queue is full or the executor is being stopped; the job then still
+ * belongs to the caller. */
 bool executor_submit(struct executor *executor, struct job *job);
 
 /* How many threads it computes with. */

@@ -19,14 +19,14 @@ struct schedule {
     int64_t virtual_time; /* at which clients start that come anew; does not go back */
     struct client_queue *first, *last, *free;
     struct client_queue *running;
-    size_t queues, untouched; /* the first queue that was never used */
+    size_t queues, untouched;    /* the first queue that was never used */
     struct client_queue queue[]; /* one for each entry that may wait, and two for one that runs and
                                     is added again */
 };
 
 enum { QUEUES_BESIDES = 2 };
 
-/* ---- clients --------------------------------------------------------------------------------- */
+/* ---- clients ---- */
 
 static bool is_idle(const struct client_queue *queue)
 {
@@ -119,7 +119,7 @@ static struct client_queue *longest(const struct schedule *schedule)
     return found;
 }
 
-/* ---- entries --------------------------------------------------------------------------------- */
+/* ---- entries ---- */
 
 static int64_t rank_of(const struct schedule_entry *entry)
 {
@@ -237,7 +237,7 @@ void schedule_each(struct schedule *schedule,
     }
 }
 
-/* ---- the schedule ---------------------------------------------------------------------------- */
+/* ---- the schedule ---- */
 
 struct schedule *schedule_new(size_t most)
 {

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "system/cpus.h"
-#include "loss.h"
-#include "system/memory.h"
 #include "formats/roff.h"
+#include "loss.h"
+#include "system/cpus.h"
+#include "system/memory.h"
 #include "util/duration.h"
 
 enum option_type {
@@ -33,13 +33,15 @@ struct option {
     const char *name; /* --name on the command line, `name = ` in a file */
     const char *env;
     enum option_type type;
-    size_t offset;            /* of its value in struct options */
-    const char *fallback;     /* the default; NULL: the CPUs that are allowed, of bytes half of the memory */
-    const char *like;         /* an earlier option whose value is the default; else NULL */
-    uint64_t min, max;        /* of numbers; of seconds in milliseconds; of addresses how many there are */
+    size_t offset; /* of its value in struct options */
+    const char
+        *fallback; /* the default; NULL: the CPUs that are allowed, of bytes half of the memory */
+    const char *like;  /* an earlier option whose value is the default; else NULL */
+    uint64_t min, max; /* of numbers; of seconds in milliseconds; of addresses how many there are */
     const char *const *names; /* of choices */
-    const char *bare;         /* what the flag alone says: a value then needs its "="; NULL: the flag needs a value */
-    const char *value;        /* what --help calls its value */
+    const char *bare;  /* what the flag alone says: a value then needs its "="; NULL: the flag needs
+                          a value */
+    const char *value; /* what --help calls its value */
     const char *doc;
 };
 
@@ -69,7 +71,8 @@ static const struct option table[] = {
      .min = 1,
      .max = ADDRESS_MAX,
      .value = "ADDRESSES",
-     .doc = "where to listen; port 0 for a free one. Sockets that systemd hands over take its place"},
+     .doc =
+         "where to listen; port 0 for a free one. Sockets that systemd hands over take its place"},
     {.name = "admin-listen",
      .env = "LOSSD_ADMIN_LISTEN",
      .type = OPTION_ADDRESSES,
@@ -108,7 +111,8 @@ static const struct option table[] = {
      .offset = offsetof(struct options, tls_cert),
      .fallback = "",
      .value = "FILE",
-     .doc = "speak TLS with this certificate chain, in PEM; Unix sockets and --admin-listen stay without"},
+     .doc = "speak TLS with this certificate chain, in PEM; Unix sockets and --admin-listen stay "
+            "without"},
     {.name = "tls-key",
      .env = "LOSSD_TLS_KEY",
      .type = OPTION_TEXT,
@@ -122,21 +126,24 @@ static const struct option table[] = {
      .offset = offsetof(struct options, tls_client_ca),
      .fallback = "",
      .value = "FILE",
-     .doc = "let in who has a certificate of one of these authorities, in PEM; read again on SIGHUP"},
+     .doc =
+         "let in who has a certificate of one of these authorities, in PEM; read again on SIGHUP"},
     {.name = "allowed-hosts",
      .env = "LOSSD_ALLOWED_HOSTS",
      .type = OPTION_TEXT,
      .offset = offsetof(struct options, allowed_hosts),
      .fallback = "",
      .value = "NAMES",
-     .doc = "further names of the server, separated by commas; * for any. On loopback it answers to no other"},
+     .doc = "further names of the server, separated by commas; * for any. On loopback it answers "
+            "to no other"},
     {.name = "cors-origins",
      .env = "LOSSD_CORS_ORIGINS",
      .type = OPTION_TEXT,
      .offset = offsetof(struct options, cors_origins),
      .fallback = "",
      .value = "ORIGINS",
-     .doc = "whose pages may use it from a browser, such as https://example.org, separated by commas; * for all"},
+     .doc = "whose pages may use it from a browser, such as https://example.org, separated by "
+            "commas; * for all"},
     {.name = "threads",
      .env = "LOSSD_THREADS",
      .type = OPTION_INTEGER,
@@ -180,7 +187,8 @@ static const struct option table[] = {
      .min = 16 << 20,
      .max = MAX_BODY_LIMIT,
      .value = "BYTES",
-     .doc = "memory for all requests and connections together; a request that finds none waits, then gets 503"},
+     .doc = "memory for all requests and connections together; a request that finds none waits, "
+            "then gets 503"},
     {.name = "memory-wait",
      .env = "LOSSD_MEMORY_WAIT",
      .type = OPTION_SECONDS,
@@ -207,7 +215,8 @@ static const struct option table[] = {
      .min = 0,
      .max = 86400000,
      .value = "SECONDS",
-     .doc = "while others lack memory, those whose body or answer takes longer than this to be sent are cut; 0: none"},
+     .doc = "while others lack memory, those whose body or answer takes longer than this to be "
+            "sent are cut; 0: none"},
     {.name = "max-queue",
      .env = "LOSSD_MAX_QUEUE",
      .type = OPTION_INTEGER,
@@ -225,8 +234,8 @@ static const struct option table[] = {
      .min = 0,
      .max = WORK_LIMIT,
      .value = "N",
-     .doc =
-         "work that a request may ask for, in all of its losses, in nanoseconds of one core, else 413; 0 is no limit"},
+     .doc = "work that a request may ask for, in all of its losses, in nanoseconds of one core, "
+            "else 413; 0 is no limit"},
     {.name = "compute-timeout",
      .env = "LOSSD_COMPUTE_TIMEOUT",
      .type = OPTION_SECONDS,
@@ -272,8 +281,8 @@ static const struct option table[] = {
      .min = 1,
      .max = 1000,
      .value = "N",
-     .doc =
-         "most arrays and objects in one another in a field of a JSON request, else 400; a tensor has 16 dimensions at most"},
+     .doc = "most arrays and objects in one another in a field of a JSON request, else 400; a "
+            "tensor has 16 dimensions at most"},
     {.name = "request-rate",
      .env = "LOSSD_REQUEST_RATE",
      .type = OPTION_INTEGER,
@@ -282,7 +291,8 @@ static const struct option table[] = {
      .min = 0,
      .max = 1000000,
      .value = "N",
-     .doc = "requests a second of each token, or address without one, on average; further ones get 429; 0 is no limit"},
+     .doc = "requests a second of each token, or address without one, on average; further ones get "
+            "429; 0 is no limit"},
     {.name = "request-burst",
      .env = "LOSSD_REQUEST_BURST",
      .type = OPTION_INTEGER,
@@ -309,7 +319,8 @@ static const struct option table[] = {
      .min = 0,
      .max = 60000,
      .value = "N",
-     .doc = "connections from one IPv4 address or IPv6 /64 at a time, further ones get 429; 0 is no limit"},
+     .doc = "connections from one IPv4 address or IPv6 /64 at a time, further ones get 429; 0 is "
+            "no limit"},
     {.name = "header-timeout",
      .env = "LOSSD_HEADER_TIMEOUT",
      .type = OPTION_SECONDS,
@@ -318,7 +329,8 @@ static const struct option table[] = {
      .min = 100,
      .max = 3600000,
      .value = "SECONDS",
-     .doc = "from a request's first byte to the end of its headers; then 408 and the connection is closed"},
+     .doc = "from a request's first byte to the end of its headers; then 408 and the connection is "
+            "closed"},
     {.name = "idle-timeout",
      .env = "LOSSD_IDLE_TIMEOUT",
      .type = OPTION_SECONDS,
@@ -336,7 +348,8 @@ static const struct option table[] = {
      .min = 0,
      .max = RATE_LIMIT,
      .value = "BYTES",
-     .doc = "bytes a second at which a body must come at least, else 408 and the connection is closed; 0 is no limit"},
+     .doc = "bytes a second at which a body must come at least, else 408 and the connection is "
+            "closed; 0 is no limit"},
     {.name = "answer-rate",
      .env = "LOSSD_ANSWER_RATE",
      .type = OPTION_BYTES,
@@ -345,7 +358,8 @@ static const struct option table[] = {
      .min = 0,
      .max = RATE_LIMIT,
      .value = "BYTES",
-     .doc = "bytes a second at which an answer must be read at least, else the connection is closed; 0 is no limit"},
+     .doc = "bytes a second at which an answer must be read at least, else the connection is "
+            "closed; 0 is no limit"},
     {.name = "rate-window",
      .env = "LOSSD_RATE_WINDOW",
      .type = OPTION_SECONDS,
@@ -363,7 +377,8 @@ static const struct option table[] = {
      .min = 0,
      .max = 3600000,
      .value = "SECONDS",
-     .doc = "how long to go on serving after SIGTERM, with /readyz at 503, so that balancers notice"},
+     .doc =
+         "how long to go on serving after SIGTERM, with /readyz at 503, so that balancers notice"},
     {.name = "drain-timeout",
      .env = "LOSSD_DRAIN_TIMEOUT",
      .type = OPTION_SECONDS,
@@ -381,7 +396,8 @@ static const struct option table[] = {
      .min = 0,
      .max = 86400000,
      .value = "SECONDS",
-     .doc = "how long a thread may be at work without progress until that is logged and counted; 0 is for ever"},
+     .doc = "how long a thread may be at work without progress until that is logged and counted; 0 "
+            "is for ever"},
     {.name = "watchdog-exit",
      .env = "LOSSD_WATCHDOG_EXIT",
      .type = OPTION_CHOICE,
@@ -405,7 +421,8 @@ static const struct option table[] = {
      .fallback = "off",
      .names = on_off,
      .value = "WHETHER",
-     .doc = "whether to do without all system calls but those that serving needs, once the server has started"},
+     .doc = "whether to do without all system calls but those that serving needs, once the server "
+            "has started"},
     {.name = "log-level",
      .env = "LOSSD_LOG_LEVEL",
      .type = OPTION_CHOICE,
@@ -437,7 +454,8 @@ static const struct option table[] = {
      .fallback = "auto",
      .names = isa_names,
      .value = "NAME",
-     .doc = "instruction set to compute on; auto is the best that the machine has, and results are the same on all"},
+     .doc = "instruction set to compute on; auto is the best that the machine has, and results are "
+            "the same on all"},
 };
 enum { OPTION_COUNT = sizeof table / sizeof table[0] };
 _Static_assert(sizeof table / sizeof table[0] <= OPTION_MOST, "struct options has too little room");
@@ -448,13 +466,17 @@ struct other {
     enum options_action action;
 };
 static const struct other others[] = {
-    {"config", "FILE", "read options from a file of lines `name = value`; # starts a comment", OPTIONS_SERVE},
-    {"print-config", "", "print the options as they stand, as a config file, and exit", OPTIONS_PRINT},
+    {"config", "FILE", "read options from a file of lines `name = value`; # starts a comment",
+     OPTIONS_SERVE},
+    {"print-config", "", "print the options as they stand, as a config file, and exit",
+     OPTIONS_PRINT},
     {"new-token", "NAME",
-     "make a token and print it on stderr; add its line to --token-file, or print it on stdout if there "
+     "make a token and print it on stderr; add its line to --token-file, or print it on stdout if "
+     "there "
      "is none, and exit",
      OPTIONS_NEW_TOKEN},
-    {"hash-token", "NAME", "read a token from stdin, print its line for --token-file, and exit", OPTIONS_HASH_TOKEN},
+    {"hash-token", "NAME", "read a token from stdin, print its line for --token-file, and exit",
+     OPTIONS_HASH_TOKEN},
     {"version", "", "print the version and what it was built with, and exit", OPTIONS_VERSION},
     {"man", "", "print the manual page, lossd(8), for man(1) to show, and exit", OPTIONS_MAN},
     {"help", "", "print this, and exit", OPTIONS_HELP},
@@ -464,7 +486,7 @@ enum { OTHER_COUNT = sizeof others / sizeof others[0] };
 static const char config_env[] = "LOSSD_CONFIG";
 static const char default_origin[] = "default";
 
-/* ---- texts -------------------------------------------------------------------------------------------------------- */
+/* ---- texts ---- */
 
 /* Fills the message and returns false, so that a function can `return wrong(...)`. */
 __attribute__((format(printf, 2, 3))) static bool wrong(char *message, const char *format, ...)
@@ -486,7 +508,8 @@ static void *value_of(struct options *options, const struct option *option)
     return (char *)options + option->offset;
 }
 
-/* A number in the largest of the units k, M and G, powers of `step`, of which it is a whole multiple. */
+/* A number in the largest of the units k, M and G, powers of `step`, of which it is a whole
+ * multiple. */
 static const char *in_units(uint64_t number, uint64_t step, char *text, size_t size)
 {
     static const char *const units[] = {"", "k", "M", "G"};
@@ -503,7 +526,9 @@ static const char *range_text(const struct option *option, char *text, size_t si
     char least[32], most[32];
     switch (option->type) {
     case OPTION_ADDRESSES:
-        snprintf(text, size, "ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080, or unix:/PATH; up to %d, separated by commas",
+        snprintf(text, size,
+                 "ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080, or unix:/PATH; up to %d, "
+                 "separated by commas",
                  (int)option->max);
         break;
     case OPTION_INTEGER:
@@ -511,19 +536,22 @@ static const char *range_text(const struct option *option, char *text, size_t si
                  (unsigned long long)option->max);
         break;
     case OPTION_MODE:
-        snprintf(text, size, "permissions in octal digits, such as 660, at most %llo", (unsigned long long)option->max);
+        snprintf(text, size, "permissions in octal digits, such as 660, at most %llo",
+                 (unsigned long long)option->max);
         break;
     case OPTION_BYTES:
         snprintf(text, size, "a number of bytes such as 1048576, 512k, 16M or 1G, from %s to %s",
-                 in_units(option->min, 1024, least, sizeof least), in_units(option->max, 1024, most, sizeof most));
+                 in_units(option->min, 1024, least, sizeof least),
+                 in_units(option->max, 1024, most, sizeof most));
         break;
     case OPTION_AMOUNT:
         snprintf(text, size, "a whole number such as 1000000, 50M or 2G, from %s to %s",
-                 in_units(option->min, 1000, least, sizeof least), in_units(option->max, 1000, most, sizeof most));
+                 in_units(option->min, 1000, least, sizeof least),
+                 in_units(option->max, 1000, most, sizeof most));
         break;
     case OPTION_SECONDS:
-        snprintf(text, size, "a number of seconds such as 5 or 0.25, from %g to %g", (double)option->min / 1000,
-                 (double)option->max / 1000);
+        snprintf(text, size, "a number of seconds such as 5 or 0.25, from %g to %g",
+                 (double)option->min / 1000, (double)option->max / 1000);
         break;
     case OPTION_CHOICE:
         text[0] = '\0';
@@ -544,7 +572,9 @@ static const char *range_text(const struct option *option, char *text, size_t si
 static size_t half_of_memory(const struct option *option)
 {
     const size_t half = memory_allowed() / 2;
-    return half < option->min ? (size_t)option->min : half > option->max ? (size_t)option->max : half;
+    return half < option->min   ? (size_t)option->min
+           : half > option->max ? (size_t)option->max
+                                : half;
 }
 
 static const char *fallback_text(const struct option *option, char *text, size_t size)
@@ -554,11 +584,12 @@ static const char *fallback_text(const struct option *option, char *text, size_t
     else if (option->type == OPTION_BYTES)
         snprintf(text, size, "%zu", half_of_memory(option));
     else
-        snprintf(text, size, "%d", cpus_allowed() < (int)option->max ? cpus_allowed() : (int)option->max);
+        snprintf(text, size, "%d",
+                 cpus_allowed() < (int)option->max ? cpus_allowed() : (int)option->max);
     return text;
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 /* Reads digits and, unless `kilo` is 0, a suffix for powers of it; false if there is anything else
    or it does not fit. */
@@ -577,7 +608,7 @@ static bool read_number(const char *text, uint64_t kilo, uint64_t *number)
     if (suffix) {
         for (const char *power = suffixes; power <= suffix; power++)
             if (__builtin_mul_overflow(*number, kilo, number))
-            return false;
+                return false;
         end++;
         if (kilo == KIBI && strcmp(end, "iB") == 0)
             end += 2;
@@ -589,7 +620,8 @@ static bool read_number(const char *text, uint64_t kilo, uint64_t *number)
 static bool read_mode(const struct option *option, const char *text, int *mode)
 {
     const size_t digits = strspn(text, "01234567");
-    const unsigned long number = digits > 0 && digits <= 4 && text[digits] == '\0' ? strtoul(text, NULL, 8) : ULONG_MAX;
+    const unsigned long number =
+        digits > 0 && digits <= 4 && text[digits] == '\0' ? strtoul(text, NULL, 8) : ULONG_MAX;
     if (number > option->max)
         return false;
     *mode = (int)number;
@@ -647,11 +679,13 @@ static bool read_value(struct options *options, const struct option *option, con
 }
 
 /* Sets an option; `where` says in messages and in --print-config where the text came from. */
-static bool set(struct options *options, const struct option *option, const char *text, const char *where, char *message)
+static bool set(struct options *options, const struct option *option, const char *text,
+                const char *where, char *message)
 {
     char range[160];
     if (!read_value(options, option, text))
-        return wrong(message, "%s: \"%.80s\" is not %s%s", where, text, option->type == OPTION_CHOICE ? "one of " : "",
+        return wrong(message, "%s: \"%.80s\" is not %s%s", where, text,
+                     option->type == OPTION_CHOICE ? "one of " : "",
                      range_text(option, range, sizeof range));
     snprintf(options->origin[option - table], OPTION_ORIGIN, "%s", where);
     return true;
@@ -666,13 +700,14 @@ static const struct option *find(const char *name, size_t len)
     return NULL;
 }
 
-/* ---- the sources -------------------------------------------------------------------------------------------------- */
+/* ---- the sources ---- */
 
 static bool set_defaults(struct options *options, char *message)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         char text[64];
-        if (!set(options, &table[i], fallback_text(&table[i], text, sizeof text), default_origin, message))
+        if (!set(options, &table[i], fallback_text(&table[i], text, sizeof text), default_origin,
+                 message))
             return false;
     }
     return true;
@@ -682,7 +717,8 @@ static bool set_defaults(struct options *options, char *message)
 static void follow(struct options *options)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        const struct option *const leader = table[i].like ? find(table[i].like, strlen(table[i].like)) : NULL;
+        const struct option *const leader =
+            table[i].like ? find(table[i].like, strlen(table[i].like)) : NULL;
         if (leader && strcmp(options->origin[i], default_origin) == 0)
             *(size_t *)value_of(options, &table[i]) = *(const size_t *)value_of(options, leader);
     }
@@ -750,7 +786,8 @@ static bool read_file(struct options *options, const char *path, char *message)
     size_t capacity = 0;
     bool right = true;
     ssize_t len = 0;
-    for (unsigned number = 1; right && (errno = 0, len = getline(&line, &capacity, file)) >= 0; number++) {
+    for (unsigned number = 1; right && (errno = 0, len = getline(&line, &capacity, file)) >= 0;
+         number++) {
         char where[OPTION_ORIGIN];
         snprintf(where, sizeof where, "%.150s, line %u", path, number);
         if (strlen(line) != (size_t)len)
@@ -765,9 +802,10 @@ static bool read_file(struct options *options, const char *path, char *message)
     return right;
 }
 
-/* ---- the command line --------------------------------------------------------------------------------------------- */
+/* ---- the command line ---- */
 
-/* What the command line says, before anything is set: the file and the environment, which are weaker, come first. */
+/* What the command line says, before anything is set: the file and the environment, which are
+ * weaker, come first. */
 struct command {
     const char *text[OPTION_COUNT]; /* NULL where it does not say */
     const char *config, *token_name;
@@ -802,7 +840,8 @@ static void take_other(struct command *command, const struct other *other, const
 {
     if (other->action == OPTIONS_SERVE)
         command->config = text;
-    else if (command->action == OPTIONS_SERVE || other->action == OPTIONS_HELP) /* who asks for help needs nothing else */
+    else if (command->action == OPTIONS_SERVE ||
+             other->action == OPTIONS_HELP) /* who asks for help needs nothing else */
         command->action = other->action;
     if (other->action == OPTIONS_NEW_TOKEN || other->action == OPTIONS_HASH_TOKEN)
         command->token_name = text;
@@ -848,7 +887,8 @@ static bool set_flags(struct options *options, const struct command *command, ch
     return true;
 }
 
-enum options_action options_read(struct options *options, int argc, char *const argv[], char message[OPTION_MESSAGE])
+enum options_action options_read(struct options *options, int argc, char *const argv[],
+                                 char message[OPTION_MESSAGE])
 {
     struct command command = {.action = OPTIONS_SERVE};
     memset(options, 0, sizeof *options);
@@ -857,18 +897,22 @@ enum options_action options_read(struct options *options, int argc, char *const 
             return OPTIONS_WRONG;
     }
     options->token_name = command.token_name;
-    if (command.action == OPTIONS_NEW_TOKEN) /* of all else it takes --token-file, if that was said here and now */
-        return set_defaults(options, message) && set_flags(options, &command, message) ? command.action : OPTIONS_WRONG;
+    if (command.action ==
+        OPTIONS_NEW_TOKEN) /* of all else it takes --token-file, if that was said here and now */
+        return set_defaults(options, message) && set_flags(options, &command, message)
+                   ? command.action
+                   : OPTIONS_WRONG;
     if (command.action != OPTIONS_SERVE && command.action != OPTIONS_PRINT)
         return command.action;
     const char *config = command.config ? command.config : getenv(config_env);
-    bool right = set_defaults(options, message) && (!config || !*config || read_file(options, config, message)) &&
+    bool right = set_defaults(options, message) &&
+                 (!config || !*config || read_file(options, config, message)) &&
                  read_environment(options, message) && set_flags(options, &command, message);
     follow(options);
     return right ? command.action : OPTIONS_WRONG;
 }
 
-/* ---- what is printed ---------------------------------------------------------------------------------------------- */
+/* ---- what is printed ---- */
 
 /* What --help says of the default. */
 static void print_default(FILE *out, const struct option *option)
@@ -906,53 +950,65 @@ void options_help(FILE *out)
     }
     for (size_t i = 0; i < OTHER_COUNT; i++)
         print_flag(out, others[i].name, others[i].value, others[i].doc);
-    fprintf(out,
-            "\nEach option can also be given by the environment variable named with it, and by a line `name = value` in\n"
-            "the file that --config or %s names. A flag beats the environment, which beats the file.\n",
-            config_env);
+    fprintf(
+        out,
+        "\nEach option can also be given by the environment variable named with it, and by a line "
+        "`name = value` in\n"
+        "the file that --config or %s names. A flag beats the environment, which beats the file.\n",
+        config_env);
 }
 
-/* An option in a manual page: what it does, what it takes, how else it can be given, its default. */
+/* An option in a manual page: what it does, what it takes, how else it can be given, its default.
+ */
 static void man_option(FILE *out, const struct option *option)
 {
     char range[160], fallback[64], text[900];
     const bool bounded = option->type != OPTION_TEXT;
     /* Not the CPUs of the machine on which the page was made. */
-    const char *const value = option->like                                        ? option->like
-                              : !option->fallback                                 ? "the CPUs that are allowed"
+    const char *const value = option->like        ? option->like
+                              : !option->fallback ? "the CPUs that are allowed"
                               : *fallback_text(option, fallback, sizeof fallback) ? fallback
                                                                                   : "none";
-    snprintf(text, sizeof text, "%s%s%s. Default: %s%s. Environment: %s.", option->doc, bounded ? ": " : "",
-             bounded ? range_text(option, range, sizeof range) : "", option->like ? "that of --" : "", value, option->env);
+    snprintf(text, sizeof text, "%s%s%s. Default: %s%s. Environment: %s.", option->doc,
+             bounded ? ": " : "", bounded ? range_text(option, range, sizeof range) : "",
+             option->like ? "that of --" : "", value, option->env);
     roff_option(out, option->name, option->value, text);
 }
 
 void options_man(FILE *out)
 {
-    roff_head(out, "LOSSD", 8, "lossd " LOSS_VERSION, "loss functions and their gradients over HTTP");
-    fprintf(out, ".SH SYNOPSIS\n.B lossd\n[\\fB\\-\\-option\\fR \\fIvalue\\fR] ...\n.SH DESCRIPTION\n");
-    roff_text(out,
-              "A server that evaluates loss functions and their gradients over large batches, as PyTorch computes them, in "
-              "JSON or as "
-              "binary tensors. GET /v1/losses says which losses there are, lossctl(1) asks it from the shell.\n"
-              "SIGTERM and SIGINT let it finish the requests under way and end; a second one ends it at once. SIGHUP has files "
-              "that options name read again.");
+    roff_head(out, "LOSSD", 8, "lossd " LOSS_VERSION,
+              "loss functions and their gradients over HTTP");
+    fprintf(out,
+            ".SH SYNOPSIS\n.B lossd\n[\\fB\\-\\-option\\fR \\fIvalue\\fR] ...\n.SH DESCRIPTION\n");
+    roff_text(out, "A server that evaluates loss functions and their gradients over large batches, "
+                   "as PyTorch computes them, in "
+                   "JSON or as "
+                   "binary tensors. GET /v1/losses says which losses there are, lossctl(1) asks it "
+                   "from the shell.\n"
+                   "SIGTERM and SIGINT let it finish the requests under way and end; a second one "
+                   "ends it at once. SIGHUP has files "
+                   "that options name read again.");
     fprintf(out, ".SH OPTIONS\n");
-    roff_text(out,
-              "Each can also be given by the environment variable named with it, and by a line `name = value` in the file that "
-              "--config or LOSSD_CONFIG names. A flag beats the environment, which beats the file.");
+    roff_text(
+        out, "Each can also be given by the environment variable named with it, and by a line "
+             "`name = value` in the file that "
+             "--config or LOSSD_CONFIG names. A flag beats the environment, which beats the file.");
     for (size_t i = 0; i < OPTION_COUNT; i++)
         man_option(out, &table[i]);
     for (size_t i = 0; i < OTHER_COUNT; i++)
         roff_option(out, others[i].name, others[i].value, others[i].doc);
     fprintf(out, ".SH \"EXIT STATUS\"\n");
-    roff_text(out, "0 after it was told to end, 1 where it could not start or serve, 2 where an option is wrong.");
+    roff_text(out, "0 after it was told to end, 1 where it could not start or serve, 2 where an "
+                   "option is wrong.");
     fprintf(out, ".SH \"SEE ALSO\"\n.BR lossctl (1)\n");
 }
 
 void options_version(FILE *out)
 {
-    fprintf(out, "lossd " LOSS_VERSION "\nbuilt with gcc " __VERSION__ ", OpenMP %d, libmicrohttpd %s\ncomputes on %s\n",
+    fprintf(out,
+            "lossd " LOSS_VERSION "\nbuilt with gcc " __VERSION__
+            ", OpenMP %d, libmicrohttpd %s\ncomputes on %s\n",
             _OPENMP, MHD_get_version(), loss_isa());
 }
 

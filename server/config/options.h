@@ -1,5 +1,6 @@
 /*
- * What the server can be told: one table, from which the command line, the environment, the config file, --help and
+ * What the server can be told: one table, from which the command line, the environment, the config
+ * file, --help and
  * --print-config derive.
  */
 #ifndef SERVER_CONFIG_OPTIONS_H
@@ -8,9 +9,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "admission/limits.h"
 #include "connection/address.h"
 #include "memory/buffer.h"
-#include "admission/limits.h"
 #include "observe/log.h"
 
 enum { OPTION_MOST = 64, OPTION_PATH = 1024, OPTION_ORIGIN = 240, OPTION_MESSAGE = 640 };
@@ -29,20 +30,23 @@ struct options {
     int threads;
     int io_threads;
     struct limits limits;
-    int64_t drain_delay;                     /* milliseconds */
-    int64_t watchdog_timeout;                /* likewise */
-    int watchdog_exit;                       /* 0 for on, 1 for off */
-    int compress;                            /* 0 for on, 1 for off */
-    int seccomp;                             /* 0 for on, 1 for off */
-    int log_level;                           /* enum log_level */
-    int log_format;                          /* enum log_format */
-    int log_requests;                        /* enum log_requests */
-    int isa;                                 /* a place in isa_names */
-    const char *token_name;                  /* of OPTIONS_NEW_TOKEN and OPTIONS_HASH_TOKEN; an argument of the command line */
-    char origin[OPTION_MOST][OPTION_ORIGIN]; /* where each came from, in the order of the table: "default" and so on */
+    int64_t drain_delay;      /* milliseconds */
+    int64_t watchdog_timeout; /* likewise */
+    int watchdog_exit;        /* 0 for on, 1 for off */
+    int compress;             /* 0 for on, 1 for off */
+    int seccomp;              /* 0 for on, 1 for off */
+    int log_level;            /* enum log_level */
+    int log_format;           /* enum log_format */
+    int log_requests;         /* enum log_requests */
+    int isa;                  /* a place in isa_names */
+    const char *token_name;   /* of OPTIONS_NEW_TOKEN and OPTIONS_HASH_TOKEN; an argument of the
+                                 command line */
+    char origin[OPTION_MOST][OPTION_ORIGIN]; /* where each came from, in the order of the table:
+                                                "default" and so on */
 };
 
-/* The instruction sets that can be asked for; NULL ends them. The first leaves the choice to the library. */
+/* The instruction sets that can be asked for; NULL ends them. The first leaves the choice to the
+ * library. */
 extern const char *const isa_names[];
 
 /* What the command line asks to be done. */
@@ -57,11 +61,14 @@ enum options_action {
     OPTIONS_WRONG
 };
 
-/* Reads command line, environment and config file; of two that name the same option the stronger wins: flag, environment, file,
-   default. OPTIONS_WRONG with one line in `message` where something is not right, even if a stronger source overrides it. */
-enum options_action options_read(struct options *options, int argc, char *const argv[], char message[OPTION_MESSAGE]);
+/* Reads command line, environment and config file; of two that name the same option the stronger
+   wins: flag, environment, file, default. OPTIONS_WRONG with one line in `message` where something
+   is not right, even if a stronger source overrides it. */
+enum options_action options_read(struct options *options, int argc, char *const argv[],
+                                 char message[OPTION_MESSAGE]);
 
-/* Appends limits as a JSON object, by the names of their options, in bytes and seconds. False where memory has run out. */
+/* Appends limits as a JSON object, by the names of their options, in bytes and seconds. False where
+ * memory has run out. */
 bool options_write_limits(const struct limits *limits, struct buffer *out);
 
 /* --help, --man, --version and --print-config; what the last prints is a config file. */

@@ -42,9 +42,10 @@ static bool parse(const char *text, size_t len, struct address *address)
         host++;
         host_len -= 2;
     }
-    /* A colon in the host without brackets is an IPv6 address of which nobody can say where the port begins. */
-    if (host_len == 0 || host_len >= sizeof address->host || (memchr(host, ':', host_len) && !bracketed) ||
-        memchr(host, ' ', host_len))
+    /* A colon in the host without brackets is an IPv6 address of which nobody can say where the
+     * port begins. */
+    if (host_len == 0 || host_len >= sizeof address->host ||
+        (memchr(host, ':', host_len) && !bracketed) || memchr(host, ' ', host_len))
         return false;
     *address = (struct address){.port = 0};
     memcpy(address->host, host, host_len);
@@ -63,7 +64,8 @@ bool address_list_parse(const char *text, struct address_list *list)
         }
         while (len > 0 && isspace((unsigned char)text[len - 1]))
             len--;
-        if (list->count == ADDRESS_MAX || !parse(text, len, &list->at[list->count]) || (*next == '\0' && next[-1] == ','))
+        if (list->count == ADDRESS_MAX || !parse(text, len, &list->at[list->count]) ||
+            (*next == '\0' && next[-1] == ','))
             return false;
         list->count++;
         text = next;
@@ -76,6 +78,7 @@ const char *address_text(const struct address *address, char text[ADDRESS_TEXT])
     if (address->is_unix)
         snprintf(text, ADDRESS_TEXT, "%s%s", unix_prefix, address->host);
     else
-        snprintf(text, ADDRESS_TEXT, strchr(address->host, ':') ? "[%s]:%d" : "%s:%d", address->host, address->port);
+        snprintf(text, ADDRESS_TEXT, strchr(address->host, ':') ? "[%s]:%d" : "%s:%d",
+                 address->host, address->port);
     return text;
 }

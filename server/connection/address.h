@@ -1,5 +1,6 @@
 /*
- * Addresses to listen on, as options have them: "127.0.0.1:8080", "[::1]:8080", "unix:/run/lossd.sock", and lists of them.
+ * Addresses to listen on, as options have them: "127.0.0.1:8080", "[::1]:8080",
+ * "unix:/run/lossd.sock", and lists of them.
  */
 #ifndef SERVER_CONNECTION_ADDRESS_H
 #define SERVER_CONNECTION_ADDRESS_H
@@ -24,8 +25,8 @@ struct address_list {
     size_t count;
 };
 
-/* Takes a list apart, its addresses separated by commas; an empty text is an empty list. False if it is not of that form. Looks
-   nothing up. */
+/* Takes a list apart, its addresses separated by commas; an empty text is an empty list. False if
+   it is not of that form. Looks nothing up. */
 bool address_list_parse(const char *text, struct address_list *list);
 
 /* Writes an address as it is read. Returns `text`. */

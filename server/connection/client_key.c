@@ -20,7 +20,8 @@ uint64_t peer_key(const struct sockaddr *address)
         return key_of_v4(&((const struct sockaddr_in *)(const void *)address)->sin_addr);
     if (address->sa_family != AF_INET6)
         return 0;
-    const struct in6_addr *const v6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    const struct in6_addr *const v6 =
+        &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
     if (IN6_IS_ADDR_V4MAPPED(v6))
         return key_of_v4(&v6->s6_addr[12]);
     uint64_t key = 0;

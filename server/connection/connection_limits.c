@@ -1,6 +1,6 @@
 /*
- * Counting connections. Addresses are kept in a hash table with room for twice as many as there can be connections, so that it
- * never fills up, and nothing has to be allocated for one.
+ * Counting connections. Addresses are kept in a hash table with room for twice as many as there can
+ * be connections, so that it never fills up, and nothing has to be allocated for one.
  */
 #include "connection/connection_limits.h"
 
@@ -46,7 +46,7 @@ void connections_free(struct connections *connections)
     free(connections);
 }
 
-/* ---- addresses; under the mutex ------------------------------------------------------------------------------------- */
+/* ---- addresses; under the mutex ---- */
 
 static size_t home(const struct connections *connections, uint64_t key)
 {
@@ -104,7 +104,7 @@ static void forget(struct connections *connections, int fd)
         remove_address(connections, connections->key[fd]);
 }
 
-/* ---- the interface -------------------------------------------------------------------------------------------------- */
+/* ---- the interface ---- */
 
 bool connections_room(struct connections *connections, unsigned beyond)
 {

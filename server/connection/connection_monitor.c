@@ -1,6 +1,6 @@
 /*
- * Cutting connections whose clients have gone or are too slow. The thread that does so also sees to it that memory which was
- * kept for large requests is given back.
+ * Cutting connections whose clients have gone or are too slow. The thread that does so also sees to
+ * it that memory which was kept for large requests is given back.
  */
 #include "connection/connection_monitor.h"
 
@@ -19,10 +19,10 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "util/clock.h"
 #include "memory/block_cache.h"
 #include "mhd_workarounds/early_status_line.h"
 #include "mhd_workarounds/strict_parser.h"
+#include "util/clock.h"
 
 enum {
     WATCH_PERIOD_MS = 250,
@@ -31,8 +31,10 @@ enum {
     WATCH_PHASES = 8,     /* at least as many as there are */
     WATCH_CUTS = 64,      /* at most at a time for memory */
     WATCH_NEW_MS = 1000,  /* so long a connection is new */
-    WATCH_PROBE_MS = 1000, /* between the first two bytes that are sent to a client that may have left */
-    WATCH_GRACE = 8,      /* an eighth of --memory-hold passes before it is judged how long something will take */
+    WATCH_PROBE_MS =
+        1000, /* between the first two bytes that are sent to a client that may have left */
+    WATCH_GRACE =
+        8, /* an eighth of --memory-hold passes before it is judged how long something will take */
     FIRST_TURN = WATCH_HEADERS,
 };
 
@@ -53,8 +55,9 @@ struct watched {
 
     /* the thread's alone; of the turn in which it looked last */
     unsigned seen_turn;
-    bool at_end;        /* the client had closed when it looked */
-    int64_t doubted;    /* in WATCH_NOTHING, when it saw that the client may have closed; 0: it has not */
+    bool at_end; /* the client had closed when it looked */
+    int64_t
+        doubted; /* in WATCH_NOTHING, when it saw that the client may have closed; 0: it has not */
     int64_t probe_next; /* when the client is to be sent the next byte */
     int64_t since;      /* when it saw the turn first */
     int64_t begun;      /* when it saw that a request had begun; 0: it has not */
@@ -76,7 +79,7 @@ struct watch {
     bool stopping;
 };
 
-/* ---- what the kernel knows ------------------------------------------------------------------------------------------ */
+/* ---- what the kernel knows ---- */
 
 /* Whether nothing is left to be read from a socket and nothing will come. */
 static bool is_at_end(int fd)
@@ -123,48 +126,53 @@ static int64_t unread(int fd)
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
-/* ---- cutting -------------------------------------------------------------------------------------------------------- */
+/* ---- cutting ---- */
 
 static void tell(struct watched *watched, const char *detail)
 {
     char body[256], text[512];
-    const int len =
-        snprintf(body, sizeof body,
-                 "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"detail\":\"%s\"}\n", detail);
+    const int len = snprintf(body, sizeof body,
+                             "{\"type\":\"about:blank\",\"title\":\"Request "
+                             "Timeout\",\"status\":408,\"detail\":\"%s\"}\n",
+                             detail);
     const int size = snprintf(text, sizeof text,
-                              "HTTP/1.1 408 Request Timeout\r\nContent-Length: %d\r\nContent-Type: application/problem+json\r\n"
+                              "HTTP/1.1 408 Request Timeout\r\nContent-Length: %d\r\nContent-Type: "
+                              "application/problem+json\r\n"
                               "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%s",
                               len, body);
     if (send(watched->fd, text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL) == size)
         atomic_store(&watched->status, 408);
 }
 
-/* Shuts a connection down, unless it has gone on to another turn meanwhile: then its thread is at it, and false is returned.
-   `reason` is that of reject_names, NULL where there is none. `detail` is told to a client whose request did not come in time;
-   NULL: nothing is. */
+/* Shuts a connection down, unless it has gone on to another turn meanwhile: then its thread is at
+   it, and false is returned. `reason` is that of reject_names, NULL where there is none. `detail`
+   is told to a client whose request did not come in time; NULL: nothing is. */
 static bool cut(struct watched *watched, const char *reason, const char *detail)
 {
     unsigned turn = watched->seen_turn;
     if (!atomic_compare_exchange_strong(&watched->turn, &turn, WATCH_CUT))
         return false;
     atomic_store(&watched->reason, reason);
-    __atomic_store_n(&watched->gone, true, __ATOMIC_RELAXED); /* its thread may have begun to wait for memory meanwhile */
+    __atomic_store_n(&watched->gone, true,
+                     __ATOMIC_RELAXED); /* its thread may have begun to wait for memory meanwhile */
     if (detail && watched->plain)
         tell(watched, detail);
     shutdown(watched->fd, SHUT_RDWR);
     return true;
 }
 
-static void cut_slow(struct watch *watch, struct watched *watched, enum reject reason, const char *detail)
+static void cut_slow(struct watch *watch, struct watched *watched, enum reject reason,
+                     const char *detail)
 {
     if (cut(watched, reject_names[reason], detail))
         reject_count(watch->rejects, reason);
 }
 
-/* ---- looking -------------------------------------------------------------------------------------------------------- */
+/* ---- looking ---- */
 
-/* What was read last may still be on its way through libmicrohttpd: a client has left only when a second look, one period
-   later, finds the connection at its end and the server waiting as it was. */
+/* What was read last may still be on its way through libmicrohttpd: a client has left only when a
+   second look, one period later, finds the connection at its end and the server waiting as it was.
+ */
 static bool has_left(struct watched *watched)
 {
     const bool before = watched->at_end;
@@ -172,8 +180,8 @@ static bool has_left(struct watched *watched)
     return before && watched->at_end;
 }
 
-/* By what was read, and by the kernel's count: that goes up with what is never part of a request as well, such as half a record
-   of TLS, but cannot tell of what had come before the turn was seen. */
+/* By what was read, and by the kernel's count: that goes up with what is never part of a request as
+   well, such as half a record of TLS, but cannot tell of what had come before the turn was seen. */
 static bool has_begun(const struct watched *watched)
 {
     return wire_has_begun(wire_of(watched->fd)) || received(watched->fd) != watched->received;
@@ -188,7 +196,8 @@ static void look_at_headers(struct watch *watch, struct watched *watched, int64_
     if (has_left(watched) || (watched->begun == 0 && now - watched->since >= limits->idle_timeout))
         cut(watched, NULL, NULL);
     else if (watched->begun > 0 && now - watched->begun >= limits->header_timeout)
-        cut_slow(watch, watched, REJECT_HEADER_TIME, "the headers of the request did not come in time");
+        cut_slow(watch, watched, REJECT_HEADER_TIME,
+                 "the headers of the request did not come in time");
     watched->look_again = now + (period < WATCH_IDLE_MS ? period : WATCH_IDLE_MS);
 }
 
@@ -229,8 +238,8 @@ static void look_whether_gone(struct watched *watched, int64_t now)
     probe(watched);
 }
 
-/* What a client has sent of a body, or its side has taken of an answer: by the kernel's count where there is one, since short
-   answers are handed over without being counted. */
+/* What a client has sent of a body, or its side has taken of an answer: by the kernel's count where
+   there is one, since short answers are handed over without being counted. */
 static int64_t progress(struct watched *watched, enum watch_phase phase)
 {
     const int64_t handed = (int64_t)atomic_load(&watched->progress);
@@ -240,8 +249,10 @@ static int64_t progress(struct watched *watched, enum watch_phase phase)
     return taken > 0 ? (int64_t)taken : handed - unread(watched->fd);
 }
 
-/* Whether less than `rate` was made of the last window. Less than nothing is made only while the turn is being changed. */
-static bool is_slow(const struct watch *watch, struct watched *watched, enum watch_phase phase, size_t rate, int64_t now)
+/* Whether less than `rate` was made of the last window. Less than nothing is made only while the
+ * turn is being changed. */
+static bool is_slow(const struct watch *watch, struct watched *watched, enum watch_phase phase,
+                    size_t rate, int64_t now)
 {
     const int64_t elapsed = now - watched->window;
     if (rate == 0 || elapsed < watch->limits->rate_window)
@@ -266,22 +277,25 @@ static void look_at_answer(struct watch *watch, struct watched *watched, int64_t
         cut_slow(watch, watched, REJECT_ANSWER_RATE, NULL);
 }
 
-/* ---- those who hold memory ------------------------------------------------------------------------------------------ */
+/* ---- those who hold memory ---- */
 
-/* In how many milliseconds all will have been sent, if it goes on as it did; 0 where that cannot be told yet, or does not
-   matter. Of a body in chunks: for how long it has been coming. */
+/* In how many milliseconds all will have been sent, if it goes on as it did; 0 where that cannot be
+   told yet, or does not matter. Of a body in chunks: for how long it has been coming. */
 static double duration(const struct watch *watch, struct watched *watched, int64_t now)
 {
     const unsigned turn = atomic_load(&watched->turn);
     const double elapsed = (double)(now - watched->since);
     const bool sends = turn % WATCH_PHASES == WATCH_BODY || turn % WATCH_PHASES == WATCH_ANSWER;
-    if (!sends || turn != watched->seen_turn || elapsed * WATCH_GRACE < (double)watch->limits->memory_hold)
+    if (!sends || turn != watched->seen_turn ||
+        elapsed * WATCH_GRACE < (double)watch->limits->memory_hold)
         return 0;
     int64_t done = (int64_t)atomic_load(&watched->progress);
-    const uint64_t bytes = atomic_load(&watched->bytes); /* after it: watch_turn changes them the other way about */
+    const uint64_t bytes =
+        atomic_load(&watched->bytes); /* after it: watch_turn changes them the other way about */
     if (bytes > 0 && turn % WATCH_PHASES == WATCH_ANSWER)
         done -= unread(watched->fd);
-    return elapsed * (bytes == WATCH_ANY_LENGTH ? 1 : (double)bytes / (double)(done > 1 ? done : 1));
+    return elapsed *
+           (bytes == WATCH_ANY_LENGTH ? 1 : (double)bytes / (double)(done > 1 ? done : 1));
 }
 
 struct holder {
@@ -311,7 +325,8 @@ static int find_holders(const struct watch *watch, struct holder holders[WATCH_C
         const double takes = duration(watch, watched, now);
         const size_t memory = atomic_load(&watched->memory);
         if (memory > 0 && takes > (double)watch->limits->memory_hold)
-            count = insert(holders, count, (struct holder){watched, memory, takes * (double)memory});
+            count =
+                insert(holders, count, (struct holder){watched, memory, takes * (double)memory});
     }
     return count;
 }
@@ -330,7 +345,8 @@ static void cut_holders(struct watch *watch, size_t lacking)
 {
     struct holder holders[WATCH_CUTS];
     size_t freed = 0;
-    const int count = lacking > 0 ? find_holders(watch, holders) : 0, needed = count_needed(holders, count, lacking, &freed);
+    const int count = lacking > 0 ? find_holders(watch, holders) : 0,
+              needed = count_needed(holders, count, lacking, &freed);
     for (int i = needed - 1; i >= 0; i--) {
         struct watched *const watched = holders[i].watched;
         const size_t memory = holders[i].memory;
@@ -339,11 +355,13 @@ static void cut_holders(struct watch *watch, size_t lacking)
             freed -= memory; /* it is spared */
         else
             cut_slow(watch, watched, REJECT_MEMORY_HOLD,
-                     body ? "the body of the request came too slowly while others lacked the memory that it holds" : NULL);
+                     body ? "the body of the request came too slowly while others lacked the "
+                            "memory that it holds"
+                          : NULL);
     }
 }
 
-/* ---- looking at all ------------------------------------------------------------------------------------------------- */
+/* ---- looking at all ---- */
 
 /* Before the first turn of all nothing can have come. */
 static void see_turn(struct watched *watched, unsigned turn, int64_t now)
@@ -383,8 +401,8 @@ static void look(struct watch *watch, struct watched *watched, int64_t now)
     }
 }
 
-/* Looks at all. The mutex keeps what is watched open meanwhile, and is lent out every now and then: ten thousand looks take
-   tens of milliseconds. */
+/* Looks at all. The mutex keeps what is watched open meanwhile, and is lent out every now and then:
+   ten thousand looks take tens of milliseconds. */
 static void look_at_all(struct watch *watch)
 {
     const int64_t now = clock_ms();
@@ -432,10 +450,10 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* ---- the interface -------------------------------------------------------------------------------------------------- */
+/* ---- the interface ---- */
 
-struct watch *watch_start(const struct limits *limits, struct rejects *rejects, const struct watch_tick *tick, char *message,
-                          size_t size)
+struct watch *watch_start(const struct limits *limits, struct rejects *rejects,
+                          const struct watch_tick *tick, char *message, size_t size)
 {
     struct watch *watch = calloc(1, sizeof *watch);
     if (!watch) {
@@ -446,7 +464,8 @@ struct watch *watch_start(const struct limits *limits, struct rejects *rejects, 
     watch->rejects = rejects;
     watch->tick = *tick;
     pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic); /* with these attributes none of the four can fail on Linux */
+    pthread_condattr_init(
+        &monotonic); /* with these attributes none of the four can fail on Linux */
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&watch->stop, &monotonic);
     pthread_condattr_destroy(&monotonic);
@@ -454,7 +473,8 @@ struct watch *watch_start(const struct limits *limits, struct rejects *rejects, 
     int error = pthread_create(&watch->thread, NULL, run, watch);
     if (error == 0)
         return watch;
-    snprintf(message, size, "cannot start the thread that watches connections: %s", strerror(error));
+    snprintf(message, size, "cannot start the thread that watches connections: %s",
+             strerror(error));
     pthread_cond_destroy(&watch->stop);
     pthread_mutex_destroy(&watch->mutex);
     free(watch);
@@ -507,8 +527,9 @@ bool watch_turn(struct watched *watched, enum watch_phase phase)
         return false;
     atomic_store(&watched->bytes, 0);
     atomic_store(&watched->progress, 0);
-    const bool turned = atomic_compare_exchange_strong(&watched->turn, &turn, next); /* unless it has just been cut */
-    while (atomic_load(&watched->probing)) /* for one call that does not wait */
+    const bool turned = atomic_compare_exchange_strong(&watched->turn, &turn,
+                                                       next); /* unless it has just been cut */
+    while (atomic_load(&watched->probing))                    /* for one call that does not wait */
         sched_yield();
     return turned;
 }
@@ -541,7 +562,8 @@ bool watch_expects(struct watch *watch)
     bool expects = false;
     pthread_mutex_lock(&watch->mutex);
     for (const struct watched *watched = watch->first; watched && !expects; watched = watched->next)
-        expects = has_unread(watched->fd) || (atomic_load(&watched->turn) == FIRST_TURN && now - watched->added < WATCH_NEW_MS);
+        expects = has_unread(watched->fd) || (atomic_load(&watched->turn) == FIRST_TURN &&
+                                              now - watched->added < WATCH_NEW_MS);
     pthread_mutex_unlock(&watch->mutex);
     return expects;
 }

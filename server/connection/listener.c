@@ -14,21 +14,23 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "util/clock.h"
-#include "observe/log.h"
 #include "connection/sockets.h"
+#include "observe/log.h"
 #include "system/watchdog.h"
+#include "util/clock.h"
 
 enum {
     LISTEN_PAUSE_MS = 100, /* before accepting again where there was no room for more */
-    LISTEN_BURST = 64,     /* connections that one socket has accepted before the others have their turn */
+    LISTEN_BURST =
+        64, /* connections that one socket has accepted before the others have their turn */
 };
 
 /* One socket of an entrance. */
 struct door {
     int fd;
     const struct entrance *entrance;
-    int64_t resume; /* clock_ms: not before then, since there was no room for more; 0: it is not paused */
+    int64_t resume; /* clock_ms: not before then, since there was no room for more; 0: it is not
+                       paused */
 };
 
 struct listener {
@@ -79,8 +81,8 @@ static void add_entrance(struct listener *listener, bool admin)
                           .secure = listener->secure && !admin && !sockets->address.is_unix};
 }
 
-bool listener_bind(struct listener *listener, const struct address *address, unsigned permissions, bool admin, char *message,
-                   size_t size)
+bool listener_bind(struct listener *listener, const struct address *address, unsigned permissions,
+                   bool admin, char *message, size_t size)
 {
     if (!has_place(listener, message, size) ||
         !sockets_bind(&listener->sockets[listener->count], address, permissions, message, size))
@@ -91,7 +93,8 @@ bool listener_bind(struct listener *listener, const struct address *address, uns
 
 bool listener_inherit(struct listener *listener, int fd, bool admin, char *message, size_t size)
 {
-    if (has_place(listener, message, size) && sockets_inherit(&listener->sockets[listener->count], fd, message, size)) {
+    if (has_place(listener, message, size) &&
+        sockets_inherit(&listener->sockets[listener->count], fd, message, size)) {
         add_entrance(listener, admin);
         return true;
     }
@@ -104,9 +107,10 @@ const struct entrance *listener_entrance(const struct listener *listener, size_t
     return i < listener->count ? &listener->entrance[i] : NULL;
 }
 
-/* ---- accepting ---------------------------------------------------------------------------------------------------- */
+/* ---- accepting ---- */
 
-/* Accepts what waits on one socket, `most` connections at most. False where there is no room for more at the moment. */
+/* Accepts what waits on one socket, `most` connections at most. False where there is no room for
+ * more at the moment. */
 static bool accept_waiting(struct listener *listener, const struct door *door, int most)
 {
     const struct listener_taker *taker = &listener->taker;
@@ -130,8 +134,9 @@ static bool accept_waiting(struct listener *listener, const struct door *door, i
     return true;
 }
 
-/* Fills what to wait for: those sockets that do not pause. Returns the milliseconds until the first of the others goes on, -1
-   if there are none. Each pauses by itself, so that the admin addresses go on while there is no room for others. */
+/* Fills what to wait for: those sockets that do not pause. Returns the milliseconds until the first
+   of the others goes on, -1 if there are none. Each pauses by itself, so that the admin addresses
+   go on while there is no room for others. */
 static int fill_wait(struct listener *listener, struct pollfd wait[])
 {
     const int64_t now = clock_ms();
@@ -160,7 +165,8 @@ static void *run(void *argument)
         watchdog_begin(WATCHDOG_ACCEPT, "accepting connections");
         for (size_t i = 0; i < listener->doors; i++) {
             struct door *const door = &listener->door[i];
-            if ((stop || wait[i + 1].revents != 0) && !accept_waiting(listener, door, stop ? INT_MAX : LISTEN_BURST))
+            if ((stop || wait[i + 1].revents != 0) &&
+                !accept_waiting(listener, door, stop ? INT_MAX : LISTEN_BURST))
                 door->resume = clock_ms() + LISTEN_PAUSE_MS;
         }
         watchdog_end();
@@ -176,25 +182,30 @@ static bool listen_all(struct listener *listener, char *message, size_t size)
         const struct sockets *sockets = &listener->sockets[i];
         for (size_t j = 0; j < sockets->count; j++) {
             if (listen(sockets->fd[j], SOMAXCONN) != 0) {
-                /* Another socket can have been bound to the same port with SO_REUSEADDR until one of the two listens. */
+                /* Another socket can have been bound to the same port with SO_REUSEADDR until one
+                 * of the two listens. */
                 char text[ADDRESS_TEXT];
-                snprintf(message, size, "cannot listen on %s: %s", address_text(&sockets->address, text), strerror(errno));
+                snprintf(message, size, "cannot listen on %s: %s",
+                         address_text(&sockets->address, text), strerror(errno));
                 return false;
             }
-            listener->door[listener->doors++] = (struct door){.fd = sockets->fd[j], .entrance = &listener->entrance[i]};
+            listener->door[listener->doors++] =
+                (struct door){.fd = sockets->fd[j], .entrance = &listener->entrance[i]};
         }
     }
     return true;
 }
 
-bool listener_start(struct listener *listener, const struct listener_taker *taker, char *message, size_t size)
+bool listener_start(struct listener *listener, const struct listener_taker *taker, char *message,
+                    size_t size)
 {
     listener->taker = *taker;
     if (!listen_all(listener, message, size))
         return false;
     int error = pthread_create(&listener->thread, NULL, run, listener);
     if (error != 0)
-        snprintf(message, size, "cannot start the thread that accepts connections: %s", strerror(error));
+        snprintf(message, size, "cannot start the thread that accepts connections: %s",
+                 strerror(error));
     listener->running = error == 0;
     return listener->running;
 }

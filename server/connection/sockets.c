@@ -16,7 +16,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { SOCKETS_PORT_TRIES = 16 }; /* free ports to try until one is free on every address of the host */
+enum {
+    SOCKETS_PORT_TRIES = 16
+}; /* free ports to try until one is free on every address of the host */
 
 /* Any address that a socket here can have. */
 union any_address {
@@ -33,7 +35,7 @@ static bool cannot(char *message, size_t size, const struct address *address, co
     return false;
 }
 
-/* ---- Internet addresses ------------------------------------------------------------------------------------------- */
+/* ---- Internet addresses ---- */
 
 static void set_port(struct sockaddr *address, int port)
 {
@@ -56,13 +58,15 @@ static int port_of(int fd)
 static bool is_any6(const struct sockaddr *address)
 {
     return address->sa_family == AF_INET6 &&
-           memcmp(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, &in6addr_any, sizeof in6addr_any) == 0;
+           memcmp(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, &in6addr_any,
+                  sizeof in6addr_any) == 0;
 }
 
 static bool is_loopback(const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 == 127;
+        return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 ==
+               127;
     const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
     return IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
 }
@@ -76,7 +80,8 @@ static int bind_one(const struct addrinfo *found, int port)
     const int on = 1;
     int only6 = !is_any6(found->ai_addr);
     bool set = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-               (found->ai_family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6) == 0);
+               (found->ai_family != AF_INET6 ||
+                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6) == 0);
     set_port(found->ai_addr, port);
     if (set && bind(fd, found->ai_addr, found->ai_addrlen) == 0)
         return fd;
@@ -86,8 +91,8 @@ static int bind_one(const struct addrinfo *found, int port)
     return -1;
 }
 
-/* Binds all addresses that this machine has to the same port. Returns 0, or the error number of what went wrong; then nothing
-   is bound. */
+/* Binds all addresses that this machine has to the same port. Returns 0, or the error number of
+   what went wrong; then nothing is bound. */
 static int bind_all(struct sockets *sockets, const struct addrinfo *found, int port)
 {
     int missing = 0;
@@ -99,7 +104,8 @@ static int bind_all(struct sockets *sockets, const struct addrinfo *found, int p
             sockets->loopback = sockets->loopback && is_loopback(found->ai_addr);
             port = port_of(fd);
         } else if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) {
-            missing = errno; /* "localhost" is also ::1 where there is no IPv6: the other address will do */
+            missing = errno; /* "localhost" is also ::1 where there is no IPv6: the other address
+                                will do */
         } else {
             int error = errno;
             sockets_close(sockets);
@@ -112,28 +118,34 @@ static int bind_all(struct sockets *sockets, const struct addrinfo *found, int p
 
 static bool bind_host(struct sockets *sockets, char *message, size_t size)
 {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     const struct address wanted = sockets->address;
     struct addrinfo *found = NULL;
     int failure = getaddrinfo(wanted.host, NULL, &hints, &found);
     if (failure != 0)
-        return cannot(message, size, &wanted, failure == EAI_SYSTEM ? strerror(errno) : gai_strerror(failure));
+        return cannot(message, size, &wanted,
+                      failure == EAI_SYSTEM ? strerror(errno) : gai_strerror(failure));
     int error = bind_all(sockets, found, wanted.port);
-    for (int tries = 1; error == EADDRINUSE && wanted.port == 0 && tries < SOCKETS_PORT_TRIES; tries++)
+    for (int tries = 1; error == EADDRINUSE && wanted.port == 0 && tries < SOCKETS_PORT_TRIES;
+         tries++)
         error = bind_all(sockets, found, wanted.port);
     freeaddrinfo(found);
     if (error == 0)
         return true;
     cannot(message, size, &wanted, strerror(error));
     if (error == EADDRINUSE)
-        strncat(message, "; is another server running there? choose another port with --listen", size - strlen(message) - 1);
+        strncat(message, "; is another server running there? choose another port with --listen",
+                size - strlen(message) - 1);
     return false;
 }
 
-/* ---- Unix sockets ------------------------------------------------------------------------------------------------- */
+/* ---- Unix sockets ---- */
 
-/* Removes a socket file that nobody listens on any more. False with a message if the path is taken by anything else. */
-static bool clear_path(const struct address *wanted, const struct sockaddr_un *at, char *message, size_t size)
+/* Removes a socket file that nobody listens on any more. False with a message if the path is taken
+ * by anything else. */
+static bool clear_path(const struct address *wanted, const struct sockaddr_un *at, char *message,
+                       size_t size)
 {
     struct stat file;
     if (lstat(wanted->host, &file) != 0)
@@ -143,11 +155,13 @@ static bool clear_path(const struct address *wanted, const struct sockaddr_un *a
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return cannot(message, size, wanted, strerror(errno));
-    const bool stale = connect(fd, (const struct sockaddr *)(const void *)at, sizeof *at) != 0 && errno == ECONNREFUSED;
+    const bool stale = connect(fd, (const struct sockaddr *)(const void *)at, sizeof *at) != 0 &&
+                       errno == ECONNREFUSED;
     close(fd);
     if (!stale)
         return cannot(message, size, wanted, "another server is running there");
-    return unlink(wanted->host) == 0 || errno == ENOENT || cannot(message, size, wanted, strerror(errno));
+    return unlink(wanted->host) == 0 || errno == ENOENT ||
+           cannot(message, size, wanted, strerror(errno));
 }
 
 static bool bind_path(struct sockets *sockets, unsigned permissions, char *message, size_t size)
@@ -156,7 +170,8 @@ static bool bind_path(struct sockets *sockets, unsigned permissions, char *messa
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct stat file;
     memcpy(at.sun_path, wanted->host,
-           strnlen(wanted->host, sizeof at.sun_path - 1)); /* it fits: address_list_parse saw to that */
+           strnlen(wanted->host,
+                   sizeof at.sun_path - 1)); /* it fits: address_list_parse saw to that */
     if (!clear_path(wanted, &at, message, size))
         return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -182,12 +197,14 @@ static bool bind_path(struct sockets *sockets, unsigned permissions, char *messa
     return true;
 }
 
-/* ---- all of them -------------------------------------------------------------------------------------------------- */
+/* ---- all of them ---- */
 
-bool sockets_bind(struct sockets *sockets, const struct address *address, unsigned permissions, char *message, size_t size)
+bool sockets_bind(struct sockets *sockets, const struct address *address, unsigned permissions,
+                  char *message, size_t size)
 {
     *sockets = (struct sockets){.address = *address};
-    return address->is_unix ? bind_path(sockets, permissions, message, size) : bind_host(sockets, message, size);
+    return address->is_unix ? bind_path(sockets, permissions, message, size)
+                            : bind_host(sockets, message, size);
 }
 
 static int socket_option(int fd, int name)
@@ -202,9 +219,11 @@ bool sockets_inherit(struct sockets *sockets, int fd, char *message, size_t size
     union any_address at = {.v6 = {0}};
     socklen_t len = sizeof at;
     *sockets = (struct sockets){.fd = {fd}, .count = 1, .inherited = true};
-    const bool listens = socket_option(fd, SO_TYPE) == SOCK_STREAM && socket_option(fd, SO_ACCEPTCONN) == 1;
+    const bool listens =
+        socket_option(fd, SO_TYPE) == SOCK_STREAM && socket_option(fd, SO_ACCEPTCONN) == 1;
     if (!listens || getsockname(fd, &at.any, &len) != 0) {
-        snprintf(message, size, "descriptor %d, given by LISTEN_FDS, is not a listening stream socket", fd);
+        snprintf(message, size,
+                 "descriptor %d, given by LISTEN_FDS, is not a listening stream socket", fd);
         return false;
     }
     struct address *const address = &sockets->address;
@@ -217,7 +236,9 @@ bool sockets_inherit(struct sockets *sockets, int fd, char *message, size_t size
         getnameinfo(&at.any, len, address->host, sizeof address->host, NULL, 0, NI_NUMERICHOST);
         address->port = port_of(fd);
     } else {
-        snprintf(message, size, "descriptor %d, given by LISTEN_FDS, is neither an Internet nor a Unix socket", fd);
+        snprintf(message, size,
+                 "descriptor %d, given by LISTEN_FDS, is neither an Internet nor a Unix socket",
+                 fd);
         return false;
     }
     fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -229,14 +250,16 @@ static void remove_file(struct sockets *sockets)
 {
     struct stat file;
     const char *path = sockets->address.host;
-    if (sockets->made && lstat(path, &file) == 0 && file.st_dev == sockets->device && file.st_ino == sockets->inode)
+    if (sockets->made && lstat(path, &file) == 0 && file.st_dev == sockets->device &&
+        file.st_ino == sockets->inode)
         unlink(path);
     sockets->made = false;
 }
 
 void sockets_turn_away(struct sockets *sockets)
 {
-    /* Of the segments that reach a listening socket, none that has SYN and not ACK: the thirteenth byte holds the flags. */
+    /* Of the segments that reach a listening socket, none that has SYN and not ACK: the thirteenth
+     * byte holds the flags. */
     static struct sock_filter no_syn[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
         BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),

@@ -14,12 +14,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "util/clock.h"
 #include "observe/log.h"
+#include "util/clock.h"
 
 enum { ACTIVATION_FIRST = 3 }; /* the descriptor of the first socket */
 
-/* ---- sockets ------------------------------------------------------------------------------------------------------ */
+/* ---- sockets ---- */
 
 /* Reads a number from the environment, -1 if there is none. */
 static long number_of(const char *name)
@@ -57,10 +57,10 @@ bool activation_inherit(struct listener *listener, char *message, size_t size)
     return right;
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------------------ */
+/* ---- telling ---- */
 
-/* Sends a message of lines `NAME=value`. The log tells where that fails, since the service manager will only run out of
- * patience. */
+/* Sends a message of lines `NAME=value`. The log tells where that fails, since the service manager
+ * will only run out of patience. */
 static void notify(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
@@ -80,12 +80,14 @@ static void notify(const char *state)
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 ||
         sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)(void *)&to, size) < 0)
-        log_message(LOG_LEVEL_WARNING, "cannot tell NOTIFY_SOCKET how things stand: %s", strerror(errno));
+        log_message(LOG_LEVEL_WARNING, "cannot tell NOTIFY_SOCKET how things stand: %s",
+                    strerror(errno));
     if (fd >= 0)
         close(fd);
 }
 
-/* No other state is told after STOPPING=1, though a reload may still be under way on another thread. */
+/* No other state is told after STOPPING=1, though a reload may still be under way on another
+ * thread. */
 static pthread_mutex_t state_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool stopping;
 
@@ -105,7 +107,8 @@ void activation_ready(void)
 void activation_reloading(void)
 {
     char state[96];
-    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\nSTATUS=Reloading", clock_ns() / 1000);
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\nSTATUS=Reloading",
+             clock_ns() / 1000);
     notify_unless_stopping(state);
 }
 

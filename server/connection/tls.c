@@ -19,8 +19,9 @@
 
 #include "observe/log.h"
 
-const char tls_priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:"
-                              "+CHACHA20-POLY1305:-MAC-ALL:+AEAD:%SERVER_PRECEDENCE";
+const char tls_priorities[] =
+    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:"
+    "+CHACHA20-POLY1305:-MAC-ALL:+AEAD:%SERVER_PRECEDENCE";
 
 enum { TLS_CHAIN = 16, TLS_KEY_ID = 64 };
 
@@ -29,7 +30,8 @@ enum tls_file { TLS_SERVER, TLS_CLIENT_CA, TLS_FILES };
 /* What the files say. */
 struct identity {
     unsigned authorities;
-    time_t expires[TLS_FILES]; /* when the first of each file's certificates does; 0: there is no such file */
+    time_t expires[TLS_FILES]; /* when the first of each file's certificates does; 0: there is no
+                                  such file */
     gnutls_x509_crt_t chain[TLS_CHAIN];
     unsigned count;
     gnutls_x509_privkey_t key;
@@ -40,17 +42,18 @@ struct tls {
     struct tls_settings settings;
     pthread_mutex_t mutex; /* of the identity */
     struct identity identity;
-    atomic_uint readings; /* how often the files were read */
+    atomic_uint readings;            /* how often the files were read */
     atomic_llong expires[TLS_FILES]; /* as the identity has them */
 };
 
 /* libmicrohttpd tells a callback nothing but the session. */
 static struct tls *only;
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 /* Fills the message and returns false, so that a function can `return wrong(...)`. */
-__attribute__((format(printf, 3, 4))) static bool wrong(char *message, size_t size, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool wrong(char *message, size_t size,
+                                                        const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -75,11 +78,12 @@ static bool load(const char *path, gnutls_datum_t *data, char *message, size_t s
 {
     errno = 0;
     const int error = gnutls_load_file(path, data);
-    return error == 0 ||
-           wrong(message, size, "cannot read %s: %s", path, errno != 0 ? strerror(errno) : gnutls_strerror(error));
+    return error == 0 || wrong(message, size, "cannot read %s: %s", path,
+                               errno != 0 ? strerror(errno) : gnutls_strerror(error));
 }
 
-/* Whether a file ends within the line that begins a certificate: GnuTLS leaves that one out. Elsewhere it finds out itself. */
+/* Whether a file ends within the line that begins a certificate: GnuTLS leaves that one out.
+ * Elsewhere it finds out itself. */
 static bool ends_early(const gnutls_datum_t *data)
 {
     static const char end_words[] = "-----END ";
@@ -89,7 +93,8 @@ static bool ends_early(const gnutls_datum_t *data)
     for (begin = end; begin > 0 && data->data[begin - 1] != '\n'; begin--)
         ;
     return end > begin && data->data[begin] == '-' &&
-           (end - begin < sizeof end_words - 1 || memcmp(data->data + begin, end_words, sizeof end_words - 1) != 0);
+           (end - begin < sizeof end_words - 1 ||
+            memcmp(data->data + begin, end_words, sizeof end_words - 1) != 0);
 }
 
 /* When the first of some certificates expires. */
@@ -109,19 +114,23 @@ static bool read_chain(struct identity *identity, const char *path, char *messag
     if (!load(path, &data, message, size))
         return false;
     unsigned count = TLS_CHAIN;
-    const int error = gnutls_x509_crt_list_import(identity->chain, &count, &data, GNUTLS_X509_FMT_PEM,
-                                                  GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
+    const int error =
+        gnutls_x509_crt_list_import(identity->chain, &count, &data, GNUTLS_X509_FMT_PEM,
+                                    GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
     const bool early = ends_early(&data);
     gnutls_free(data.data);
     if (error < 0)
-        return wrong(message, size, "%s: not a certificate in PEM, the server's own first: %s", path, gnutls_strerror(error));
+        return wrong(message, size, "%s: not a certificate in PEM, the server's own first: %s",
+                     path, gnutls_strerror(error));
     identity->count = (unsigned)error;
     if (early)
-        return wrong(message, size, "%s: ends where a certificate begins: was the rest lost?", path);
+        return wrong(message, size, "%s: ends where a certificate begins: was the rest lost?",
+                     path);
     identity->expires[TLS_SERVER] = first_expiry(identity->chain, identity->count);
     const time_t end = gnutls_x509_crt_get_expiration_time(identity->chain[0]);
     if (end < time(NULL))
-        log_message(LOG_LEVEL_WARNING, "%s: the certificate has expired; clients will refuse it", path);
+        log_message(LOG_LEVEL_WARNING, "%s: the certificate has expired; clients will refuse it",
+                    path);
     return true;
 }
 
@@ -130,8 +139,10 @@ static void look_at_permissions(const char *path)
 {
     struct stat about;
     if (stat(path, &about) == 0 && (about.st_mode & (S_IRWXO | S_IWGRP)) != 0)
-        log_message(LOG_LEVEL_WARNING, "%s: the key has permissions %o, so that others than its owner can have it; chmod 600",
-                    path, (unsigned)about.st_mode & 0777);
+        log_message(
+            LOG_LEVEL_WARNING,
+            "%s: the key has permissions %o, so that others than its owner can have it; chmod 600",
+            path, (unsigned)about.st_mode & 0777);
 }
 
 static bool read_key(struct identity *identity, const char *path, char *message, size_t size)
@@ -145,7 +156,8 @@ static bool read_key(struct identity *identity, const char *path, char *message,
     gnutls_memset(data.data, 0, data.size);
     gnutls_free(data.data);
     if (error < 0)
-        return wrong(message, size, "%s: not a private key in PEM without a password: %s", path, gnutls_strerror(error));
+        return wrong(message, size, "%s: not a private key in PEM without a password: %s", path,
+                     gnutls_strerror(error));
     look_at_permissions(path);
     return true;
 }
@@ -155,7 +167,8 @@ static bool key_fits(const struct identity *identity)
     unsigned char of_key[TLS_KEY_ID], of_certificate[TLS_KEY_ID];
     size_t key_len = sizeof of_key, certificate_len = sizeof of_certificate;
     return gnutls_x509_privkey_get_key_id(identity->key, 0, of_key, &key_len) == 0 &&
-           gnutls_x509_crt_get_key_id(identity->chain[0], 0, of_certificate, &certificate_len) == 0 &&
+           gnutls_x509_crt_get_key_id(identity->chain[0], 0, of_certificate, &certificate_len) ==
+               0 &&
            key_len == certificate_len && memcmp(of_key, of_certificate, key_len) == 0;
 }
 
@@ -170,19 +183,23 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
     int error = gnutls_x509_crt_list_import2(&list, &count, &data, GNUTLS_X509_FMT_PEM, 0);
     gnutls_free(data.data);
     if (error < 0 || count == 0)
-        return wrong(message, size, "%s: there is no certificate of an authority in PEM in it: %s", path,
-                     gnutls_strerror(error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND));
+        return wrong(message, size, "%s: there is no certificate of an authority in PEM in it: %s",
+                     path, gnutls_strerror(error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND));
     identity->authorities = count;
     identity->expires[TLS_CLIENT_CA] = first_expiry(list, count);
-    bool right = !early || wrong(message, size, "%s: ends where a certificate begins: was the rest lost?", path);
+    bool right = !early || wrong(message, size,
+                                 "%s: ends where a certificate begins: was the rest lost?", path);
     error = right ? gnutls_x509_trust_list_init(&identity->trusted, 0) : 0;
-    if (right && error == 0 && gnutls_x509_trust_list_add_cas(identity->trusted, list, count, 0) == (int)count) {
+    if (right && error == 0 &&
+        gnutls_x509_trust_list_add_cas(identity->trusted, list, count, 0) == (int)count) {
         gnutls_free(list); /* the certificates are the trust list's now */
         return true;
     }
     if (right)
-        right = wrong(message, size, "%s: cannot trust its certificates: %s", path,
-                      gnutls_strerror(error < 0 ? error : GNUTLS_E_MEMORY_ERROR)); /* which alone has some left out */
+        right = wrong(
+            message, size, "%s: cannot trust its certificates: %s", path,
+            gnutls_strerror(error < 0 ? error
+                                      : GNUTLS_E_MEMORY_ERROR)); /* which alone has some left out */
     if (identity->trusted)
         gnutls_x509_trust_list_deinit(identity->trusted, 0);
     identity->trusted = NULL;
@@ -192,13 +209,15 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
     return right;
 }
 
-static bool read_all(const struct tls_settings *settings, struct identity *identity, char *message, size_t size)
+static bool read_all(const struct tls_settings *settings, struct identity *identity, char *message,
+                     size_t size)
 {
     *identity = (struct identity){.count = 0};
-    bool right = read_chain(identity, settings->certificate, message, size) && read_key(identity, settings->key, message, size);
+    bool right = read_chain(identity, settings->certificate, message, size) &&
+                 read_key(identity, settings->key, message, size);
     if (right && !key_fits(identity))
-        right =
-            wrong(message, size, "the key in %s is not that of the certificate in %s", settings->key, settings->certificate);
+        right = wrong(message, size, "the key in %s is not that of the certificate in %s",
+                      settings->key, settings->certificate);
     if (right && *settings->client_ca)
         right = read_trusted(identity, settings->client_ca, message, size);
     if (!right)
@@ -259,8 +278,9 @@ bool tls_reload(struct tls *tls, char *message, size_t size)
     set_expiry(tls, &identity);
     atomic_fetch_add(&tls->readings, 1);
     pthread_mutex_unlock(&tls->mutex);
-    log_message(LOG_LEVEL_INFO, "%u certificates of the server, after %u; %u of authorities, after %u", identity.count,
-                before.count, identity.authorities, before.authorities);
+    log_message(LOG_LEVEL_INFO,
+                "%u certificates of the server, after %u; %u of authorities, after %u",
+                identity.count, before.count, identity.authorities, before.authorities);
     free_identity(&before);
     return true;
 }
@@ -274,12 +294,15 @@ static double read_expiry(void *context, size_t index)
     return expires != 0 ? (double)(expires - now.tv_sec) / (24 * 60 * 60) : NAN;
 }
 
-#define EXPIRY(file)                                                                                                           \
-    {"lossd_tls_certificate_expiry_days", METRIC_GAUGE, "Days until the first of the certificates of a file expires.",         \
-     "file=\"" file "\"", read_expiry}
+#define EXPIRY(file)                                                                               \
+    {                                                                                              \
+        "lossd_tls_certificate_expiry_days", METRIC_GAUGE,                                         \
+            "Days until the first of the certificates of a file expires.", "file=\"" file "\"",    \
+            read_expiry                                                                            \
+    }
 
-static const struct metric_source sources[TLS_FILES] = {[TLS_SERVER] = EXPIRY("server"),
-                                                        [TLS_CLIENT_CA] = EXPIRY("client_ca")};
+static const struct metric_source sources[TLS_FILES] = {
+    [TLS_SERVER] = EXPIRY("server"), [TLS_CLIENT_CA] = EXPIRY("client_ca")};
 
 bool tls_add_metrics(struct tls *tls, struct metrics *metrics)
 {
@@ -291,7 +314,7 @@ bool tls_wants_clients(const struct tls *tls)
     return *tls->settings.client_ca != '\0';
 }
 
-/* ---- handshakes --------------------------------------------------------------------------------------------------- */
+/* ---- handshakes ---- */
 
 /* Copies for GnuTLS to free: what they are copied from may be gone before the handshake is over. */
 static gnutls_pcert_st *copy_chain(const struct identity *identity)
@@ -326,8 +349,9 @@ static void free_chain(gnutls_pcert_st *chain, unsigned count)
     gnutls_free(chain);
 }
 
-int tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **certificates,
-                 unsigned *count, gnutls_ocsp_data_st **ocsp, unsigned *ocsp_count, gnutls_privkey_t *key, unsigned *flags)
+int tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+                 gnutls_pcert_st **certificates, unsigned *count, gnutls_ocsp_data_st **ocsp,
+                 unsigned *ocsp_count, gnutls_privkey_t *key, unsigned *flags)
 {
     (void)info;
     struct tls *const tls = only;
@@ -350,7 +374,7 @@ int tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *inf
     return 0;
 }
 
-/* ---- clients ------------------------------------------------------------------------------------------------------ */
+/* ---- clients ---- */
 
 enum { PEER_CHAIN = 8 };
 
@@ -359,7 +383,9 @@ static void name_of(gnutls_x509_crt_t certificate, char name[TLS_NAME])
 {
     char text[256];
     size_t len = sizeof text;
-    if (gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, text, &len) != 0 || len == 0)
+    if (gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, text, &len) !=
+            0 ||
+        len == 0)
         len = (size_t)snprintf(text, sizeof text, "certificate");
     if (len >= TLS_NAME)
         len = TLS_NAME - 1;
@@ -372,10 +398,12 @@ static void name_of(gnutls_x509_crt_t certificate, char name[TLS_NAME])
 static void verify(struct tls *tls, gnutls_x509_crt_t *chain, unsigned count, struct tls_peer *peer)
 {
     static char purpose[] = GNUTLS_KP_TLS_WWW_CLIENT;
-    gnutls_typed_vdata_st wanted = {.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)purpose};
+    gnutls_typed_vdata_st wanted = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
+                                    .data = (unsigned char *)purpose};
     unsigned status = 0;
     gnutls_datum_t text = {NULL, 0};
-    const int error = gnutls_x509_trust_list_verify_crt2(tls->identity.trusted, chain, count, &wanted, 1, 0, &status, NULL);
+    const int error = gnutls_x509_trust_list_verify_crt2(tls->identity.trusted, chain, count,
+                                                         &wanted, 1, 0, &status, NULL);
     if (error == 0 && status == 0) {
         peer->fault[0] = '\0';
         return;
@@ -383,7 +411,8 @@ static void verify(struct tls *tls, gnutls_x509_crt_t *chain, unsigned count, st
     if (error == 0)
         gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
     snprintf(peer->fault, sizeof peer->fault, "the client's certificate is not trusted: %s",
-             text.data ? (const char *)text.data : gnutls_strerror(error < 0 ? error : GNUTLS_E_MEMORY_ERROR));
+             text.data ? (const char *)text.data
+                       : gnutls_strerror(error < 0 ? error : GNUTLS_E_MEMORY_ERROR));
     gnutls_free(text.data);
     peer->fault[strcspn(peer->fault, "\n")] = '\0';
 }
@@ -395,7 +424,8 @@ bool tls_judge(struct tls *tls, gnutls_session_t session, struct tls_peer *peer)
     if (peer->judged == atomic_load(&tls->readings))
         return peer->fault[0] == '\0';
     const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &sent);
-    snprintf(peer->fault, sizeof peer->fault, "a client certificate is needed, and none that can be read was sent");
+    snprintf(peer->fault, sizeof peer->fault,
+             "a client certificate is needed, and none that can be read was sent");
     pthread_mutex_lock(&tls->mutex);
     peer->judged = atomic_load(&tls->readings);
     for (; raw && count < sent && count < PEER_CHAIN; count++) {

@@ -1,9 +1,10 @@
 /*
- * TLS: the server's certificate and key, and whom client certificates are trusted from, all read again when that is asked for.
+ * TLS: the server's certificate and key, and whom client certificates are trusted from, all read
+ * again when that is asked for.
  *
- * libmicrohttpd makes the sessions (through GnuTLS) and asks here for the certificate with each handshake. Client certificates
- * are asked for in the handshake but judged with the first request, so that a client without one can be told in words, and
- * health checks need none.
+ * libmicrohttpd makes the sessions (through GnuTLS) and asks here for the certificate with each
+ * handshake. Client certificates are asked for in the handshake but judged with the first request,
+ * so that a client without one can be told in words, and health checks need none.
  */
 #ifndef SERVER_CONNECTION_TLS_H
 #define SERVER_CONNECTION_TLS_H
@@ -28,23 +29,26 @@ struct tls_settings {
 
 struct tls;
 
-/* Reads the files. There can be one at a time. NULL with one line in `message` if they do not make sense. */
+/* Reads the files. There can be one at a time. NULL with one line in `message` if they do not make
+ * sense. */
 struct tls *tls_new(const struct tls_settings *settings, char *message, size_t size);
 void tls_free(struct tls *tls); /* NULL is let be */
 
-/* Reads the files again: new connections get what they say. False with one line in `message`, and everything as it was, if they
-   do not make sense. */
+/* Reads the files again: new connections get what they say. False with one line in `message`, and
+   everything as it was, if they do not make sense. */
 bool tls_reload(struct tls *tls, char *message, size_t size);
 
-/* Adds the days until the certificates expire to the metrics; `tls` may be NULL. False if memory has run out. */
+/* Adds the days until the certificates expire to the metrics; `tls` may be NULL. False if memory
+ * has run out. */
 bool tls_add_metrics(struct tls *tls, struct metrics *metrics);
 
 /* Whether clients need a certificate. */
 bool tls_wants_clients(const struct tls *tls);
 
 /* Gives a handshake the certificate: a gnutls_certificate_retrieve_function3. */
-int tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **certificates,
-                 unsigned *count, gnutls_ocsp_data_st **ocsp, unsigned *ocsp_count, gnutls_privkey_t *key, unsigned *flags);
+int tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+                 gnutls_pcert_st **certificates, unsigned *count, gnutls_ocsp_data_st **ocsp,
+                 unsigned *ocsp_count, gnutls_privkey_t *key, unsigned *flags);
 
 /* What is known of the client of one connection; zeroed when that begins. */
 struct tls_peer {
@@ -53,8 +57,8 @@ struct tls_peer {
     char name[TLS_NAME]; /* its common name, printable */
 };
 
-/* Judges the client of a session, unless that was done since the files were read. True where it is trusted; then it has a name.
-   To be called by the thread that has the connection. */
+/* Judges the client of a session, unless that was done since the files were read. True where it is
+   trusted; then it has a name. To be called by the thread that has the connection. */
 bool tls_judge(struct tls *tls, gnutls_session_t session, struct tls_peer *peer);
 
 /* Sends a few bytes on a session outside of libmicrohttpd; false if they cannot be sent at once. */

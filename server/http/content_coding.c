@@ -3,11 +3,11 @@
 
 #include <strings.h>
 
-#include "util/clock.h"
 #include "content/compress.h"
 #include "content/decompress.h"
-#include "memory/block_cache.h"
 #include "http/http_error.h"
+#include "memory/block_cache.h"
+#include "util/clock.h"
 
 void transfer_header(struct transfer *transfer, const char *name, const char *value)
 {
@@ -24,7 +24,9 @@ bool transfer_accept(struct transfer *transfer, struct reply *reply)
     transfer->choice = coding_choose(&transfer->accept);
     if (!transfer->choice.required || transfer->choice.coding != CODING_IDENTITY)
         return true;
-    refuse(reply, 406, "Accept-Encoding takes nothing that can be given: %s, or the answer as it is", coding_names);
+    refuse(reply, 406,
+           "Accept-Encoding takes nothing that can be given: %s, or the answer as it is",
+           coding_names);
     return false;
 }
 
@@ -38,31 +40,36 @@ bool transfer_content(const struct transfer *transfer, struct reply *reply)
     return false;
 }
 
-bool transfer_expand(struct transfer *transfer, size_t limit, size_t most, struct transfer_body *body, struct reply *reply)
+bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
+                     struct transfer_body *body, struct reply *reply)
 {
     const bool partly = most > 0 && most < limit;
     struct buffer expanded = {.allowance = body->allowance};
     struct loss_error error;
     if (transfer->content.coding == CODING_IDENTITY)
         return true;
-    const enum loss_status status =
-        expand(transfer->content.coding, body->bytes ? body->bytes : "", body->len, partly ? most : limit, &expanded, &error);
+    const enum loss_status status = expand(transfer->content.coding, body->bytes ? body->bytes : "",
+                                           body->len, partly ? most : limit, &expanded, &error);
     if (status == LOSS_OK) {
         pages_free(body->bytes, body->capacity + 1);
         allowance_give(body->allowance, body->bytes ? body->capacity + 1 : 0);
-        *body = (struct transfer_body){body->allowance, expanded.data, expanded.len, expanded.capacity - 1};
+        *body = (struct transfer_body){body->allowance, expanded.data, expanded.len,
+                                       expanded.capacity - 1};
         transfer->content.coding = CODING_IDENTITY;
     } else if (status != LOSS_TOO_LARGE) {
         reply_problem(reply, &error);
     } else if (!partly) {
-        refuse(reply, 413, "expanded, the body is larger than %zu bytes, the limit that --max-expanded sets", limit);
+        refuse(reply, 413,
+               "expanded, the body is larger than %zu bytes, the limit that --max-expanded sets",
+               limit);
     }
     return status == LOSS_OK;
 }
 
 bool transfer_due(const struct transfer *transfer, const struct reply *reply)
 {
-    const bool answers = reply->status == reply_status(LOSS_OK) && reply->body.len > 0 && !reply->body.failed;
+    const bool answers =
+        reply->status == reply_status(LOSS_OK) && reply->body.len > 0 && !reply->body.failed;
     return answers && transfer->choice.coding != CODING_IDENTITY &&
            (transfer->choice.required || reply->body.len >= TRANSFER_LEAST);
 }
@@ -77,7 +84,8 @@ void transfer_compress(struct transfer *transfer, int threads, struct reply *rep
     if (!compress_bytes(coding, reply->body.data, reply->body.len, threads, &compressed)) {
         if (required)
             refuse(reply, 503,
-                   "there is no memory to compress the answer at the moment, and Accept-Encoding refuses it as it is");
+                   "there is no memory to compress the answer at the moment, and Accept-Encoding "
+                   "refuses it as it is");
         return;
     }
     if (!required && compressed.len >= reply->body.len) {

@@ -1,5 +1,6 @@
 /*
- * Content codings of a request and its answer: which ones its headers ask for, expanding the body, compressing the answer.
+ * Content codings of a request and its answer: which ones its headers ask for, expanding the body,
+ * compressing the answer.
  */
 #ifndef SERVER_HTTP_CONTENT_CODING_H
 #define SERVER_HTTP_CONTENT_CODING_H
@@ -11,8 +12,9 @@
 #include "content/response.h"
 
 enum {
-    TRANSFER_LEAST = 1024,       /* bytes of an answer below which compressing it is not worth it */
-    TRANSFER_LITTLE = 32 * 1024, /* bytes of an answer up to which compressing it may hold up an I/O thread */
+    TRANSFER_LEAST = 1024, /* bytes of an answer below which compressing it is not worth it */
+    TRANSFER_LITTLE =
+        32 * 1024, /* bytes of an answer up to which compressing it may hold up an I/O thread */
 };
 
 /* Zeroed before the request's first header. */
@@ -22,9 +24,11 @@ struct transfer {
     struct coding_choice choice; /* what the answer is to be in */
 };
 
-/* Reads a header of the request; those that are of no interest are let be. The value must outlive the request. */
+/* Reads a header of the request; those that are of no interest are let be. The value must outlive
+ * the request. */
 void transfer_header(struct transfer *transfer, const char *name, const char *value);
-/* To be called after the last header: whether an answer can be given as it is asked for; else the reply is filled. */
+/* To be called after the last header: whether an answer can be given as it is asked for; else the
+ * reply is filled. */
 bool transfer_accept(struct transfer *transfer, struct reply *reply);
 /* Whether the body can be expanded; else the reply is filled. */
 bool transfer_content(const struct transfer *transfer, struct reply *reply);
@@ -35,14 +39,17 @@ struct transfer_body {
     char *bytes;                 /* of block_cache.h: capacity bytes and one */
     size_t len, capacity;
 };
-/* Puts the expanded body into the place of one that came compressed. False if that cannot be, for which the reply is filled; or
-   if it would be more than `most` bytes (0: as many as `limit`, which --max-expanded has set), with everything as it was. */
-bool transfer_expand(struct transfer *transfer, size_t limit, size_t most, struct transfer_body *body, struct reply *reply);
+/* Puts the expanded body into the place of one that came compressed. False if that cannot be, for
+   which the reply is filled; or if it would be more than `most` bytes (0: as many as `limit`, which
+   --max-expanded has set), with everything as it was. */
+bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
+                     struct transfer_body *body, struct reply *reply);
 
 /* Whether the answer is still to be compressed. */
 bool transfer_due(const struct transfer *transfer, const struct reply *reply);
-/* Compresses it, on up to `threads` threads. Where that makes it no smaller, or memory has run out, it stays as it is, or
-   becomes a 503 if the client will not have it so. Afterwards nothing is due. */
+/* Compresses it, on up to `threads` threads. Where that makes it no smaller, or memory has run out,
+   it stays as it is, or becomes a 503 if the client will not have it so. Afterwards nothing is due.
+ */
 void transfer_compress(struct transfer *transfer, int threads, struct reply *reply);
 
 #endif

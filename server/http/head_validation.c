@@ -13,10 +13,12 @@ enum {
 
 static bool is_alphanumeric(char byte)
 {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9');
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9');
 }
 
-/* Letters of a token (RFC 9110, section 5.6.2) besides letters and digits: methods and header names are tokens. */
+/* Letters of a token (RFC 9110, section 5.6.2) besides letters and digits: methods and header names
+ * are tokens. */
 static const char token_marks[] = "!#$%&'*+-.^_`|~";
 
 static bool is_token(const char *text, size_t len)
@@ -42,7 +44,7 @@ static bool is_printable_ascii(const char *text, size_t len)
     return true;
 }
 
-/* ---- headers ------------------------------------------------------------------------------------------------------ */
+/* ---- headers ---- */
 
 /* What is counted while the headers go by. */
 struct scan {
@@ -52,14 +54,16 @@ struct scan {
     const char *fault; /* the first one, static text */
 };
 
-static enum MHD_Result scan_header(void *context, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
-                                   size_t value_len)
+static enum MHD_Result scan_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                   size_t name_len, const char *value, size_t value_len)
 {
     (void)kind;
     struct scan *scan = context;
-    /* Also catches "Content-Length : 5": libmicrohttpd takes the space for a part of the name and sees no body. */
+    /* Also catches "Content-Length : 5": libmicrohttpd takes the space for a part of the name and
+     * sees no body. */
     if (!is_token(name, name_len)) {
-        scan->fault = "a header name has a space or another character in it that a name cannot have";
+        scan->fault =
+            "a header name has a space or another character in it that a name cannot have";
         return MHD_NO;
     }
     if (!value)
@@ -86,8 +90,8 @@ static enum MHD_Result scan_header(void *context, enum MHD_ValueKind kind, const
     return MHD_YES;
 }
 
-static enum MHD_Result scan_argument(void *context, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                                     const char *value, size_t value_len)
+static enum MHD_Result scan_argument(void *context, enum MHD_ValueKind kind, const char *name,
+                                     size_t name_len, const char *value, size_t value_len)
 {
     (void)kind;
     struct scan *scan = context;
@@ -102,8 +106,8 @@ static struct refusal malformed(const char *detail)
     return (struct refusal){.status = 400, .detail = detail};
 }
 
-struct refusal guard_request(struct MHD_Connection *connection, const char *method, const char *version,
-                             struct framing *framing)
+struct refusal guard_request(struct MHD_Connection *connection, const char *method,
+                             const char *version, struct framing *framing)
 {
     struct scan scan = {.hosts = 0};
     bool http10 = strcmp(version, "HTTP/1.0") == 0;
@@ -119,7 +123,8 @@ struct refusal guard_request(struct MHD_Connection *connection, const char *meth
     if (scan.hosts == 0 && !http10)
         return malformed("there is no Host header; HTTP/1.1 requires one");
     if (scan.encodings > 0 && scan.lengths > 0)
-        return malformed("there are both Content-Length and Transfer-Encoding; only one of them can say where the body ends");
+        return malformed("there are both Content-Length and Transfer-Encoding; only one of them "
+                         "can say where the body ends");
     if (scan.lengths > 1)
         return malformed("there is more than one Content-Length header");
     if (scan.json_lengths > 1)
@@ -129,25 +134,30 @@ struct refusal guard_request(struct MHD_Connection *connection, const char *meth
     if (scan.encodings > 0 && http10)
         return malformed("there is a Transfer-Encoding, which HTTP/1.0 does not have");
     if (scan.encodings > 0 && strcasecmp(scan.encoding, "chunked") != 0)
-        return (struct refusal){.status = 501, .detail = "no Transfer-Encoding is understood but chunked"};
+        return (struct refusal){.status = 501,
+                                .detail = "no Transfer-Encoding is understood but chunked"};
 
-    *framing = (struct framing){
-        .has_length = scan.lengths > 0, .chunked = scan.encodings > 0, .expects_continue = scan.expects_continue && !http10};
-    for (const char *digit = scan.length; digit && *digit; digit++) /* strict_parser.h has seen to it that there is nothing else */
+    *framing = (struct framing){.has_length = scan.lengths > 0,
+                                .chunked = scan.encodings > 0,
+                                .expects_continue = scan.expects_continue && !http10};
+    for (const char *digit = scan.length; digit && *digit;
+         digit++) /* strict_parser.h has seen to it that there is nothing else */
         framing->length = framing->length * 10 + (uint64_t)(*digit - '0');
     return (struct refusal){.status = 0};
 }
 
-/* ---- paths -------------------------------------------------------------------------------------------------------- */
+/* ---- paths ---- */
 
-/* The path of a target in absolute form ("http://host/path", RFC 9112 section 3.2.2), or the target itself. */
+/* The path of a target in absolute form ("http://host/path", RFC 9112 section 3.2.2), or the target
+ * itself. */
 static const char *path_of_target(const char *raw)
 {
     const char *scheme_end = strstr(raw, "://");
     if (raw[0] == '/' || !scheme_end)
         return raw;
     size_t scheme = (size_t)(scheme_end - raw);
-    if (!(scheme == 4 && strncasecmp(raw, "http", 4) == 0) && !(scheme == 5 && strncasecmp(raw, "https", 5) == 0))
+    if (!(scheme == 4 && strncasecmp(raw, "http", 4) == 0) &&
+        !(scheme == 5 && strncasecmp(raw, "https", 5) == 0))
         return raw;
     const char *authority = scheme_end + 3;
     const char *slash = strchr(authority, '/');
@@ -190,7 +200,7 @@ enum guard_path guard_decode_path(const char *raw, char *path, size_t size)
     return ascii && len < size ? GUARD_PATH_OK : GUARD_PATH_UNKNOWN;
 }
 
-/* ---- small texts -------------------------------------------------------------------------------------------------- */
+/* ---- small texts ---- */
 
 bool guard_is_request_id(const char *text)
 {

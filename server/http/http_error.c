@@ -14,6 +14,7 @@ void refuse(struct reply *reply, int status, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
-    loss_fail(&error, LOSS_MALFORMED, "%s", detail); /* what kind of trouble it is says the status alone */
+    loss_fail(&error, LOSS_MALFORMED, "%s",
+              detail); /* what kind of trouble it is says the status alone */
     reply_problem_status(reply, &error, status);
 }

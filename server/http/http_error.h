@@ -12,8 +12,9 @@ struct refusal {
     const char *detail; /* static text */
 };
 
-/* Fills a reply with a problem document of that HTTP status, its detail made by printf. A 503 also gets a Retry-After. Replaces
-   what the reply held. */
-__attribute__((format(printf, 3, 4))) void refuse(struct reply *reply, int status, const char *format, ...);
+/* Fills a reply with a problem document of that HTTP status, its detail made by printf. A 503 also
+   gets a Retry-After. Replaces what the reply held. */
+__attribute__((format(printf, 3, 4))) void refuse(struct reply *reply, int status,
+                                                  const char *format, ...);
 
 #endif

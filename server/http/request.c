@@ -1,9 +1,10 @@
 /*
  * The HTTP server: what becomes of each request between its first header and its last byte.
  *
- * libmicrohttpd calls on_request several times for one request, always on the I/O thread that has the connection: once when the
- * headers are in, once for each piece of the body, once when all is in, and once more when a suspended connection was resumed.
- * What to do next is kept in request.state:
+ * libmicrohttpd calls on_request several times for one request, always on the I/O thread that has
+ * the connection: once when the headers are in, once for each piece of the body, once when all is
+ * in, and once more when a suspended connection was resumed. What to do next is kept in
+ * request.state:
  *
  *                    refused, body long or not to be trusted
  *     (first call) ---------------------------------------------------------------> ANSWERED
@@ -23,18 +24,19 @@
  *
  * Who owns a request (struct request): the I/O thread, from the first call until on_completed frees
  * it, except in three states. In COMPUTING it belongs to the executor, in WAITING and GATHERING to
- * memory_budget.h, and from there it may be given to the executor without the I/O thread. Each of them
- * gives it back by a call of on_job_done or on_memory, on any thread: the executor's two, the one of
- * connection_monitor.h, or an I/O thread that frees memory or queues a job. That is safe because of three things.
- * (1) The connection is suspended before the request is given away, and libmicrohttpd does nothing
- * to a suspended connection, it does not even notice that the client has gone: so neither on_request
- * nor on_completed can run meanwhile. (2) The last thing that is done to a request before it is
- * given back is MHD_resume_connection; from that call on the I/O thread may free it, so neither the
- * request nor the connection is touched again. (3) MHD_resume_connection locks the same mutex under
- * which the I/O thread takes the connection back, so whatever was written is seen there.
+ * memory_budget.h, and from there it may be given to the executor without the I/O thread. Each of
+ * them gives it back by a call of on_job_done or on_memory, on any thread: the executor's two, the
+ * one of connection_monitor.h, or an I/O thread that frees memory or queues a job. That is safe
+ * because of three things. (1) The connection is suspended before the request is given away, and
+ * libmicrohttpd does nothing to a suspended connection, it does not even notice that the client has
+ * gone: so neither on_request nor on_completed can run meanwhile. (2) The last thing that is done
+ * to a request before it is given back is MHD_resume_connection; from that call on the I/O thread
+ * may free it, so neither the request nor the connection is touched again. (3)
+ * MHD_resume_connection locks the same mutex under which the I/O thread takes the connection back,
+ * so whatever was written is seen there.
  *
- * A client that resets or closes its connection in the meantime is noticed by connection_monitor.h, and its work
- * is given up; in any case sending fails, and on_completed frees the request as ever.
+ * A client that resets or closes its connection in the meantime is noticed by connection_monitor.h,
+ * and its work is given up; in any case sending fails, and on_completed frees the request as ever.
  */
 #include "http/http.h"
 
@@ -55,78 +57,89 @@
 #include <unistd.h>
 
 #include "admission/memory_budget.h"
-#include "util/clock.h"
-#include "connection/connection_limits.h"
-#include "util/digits.h"
-#include "http/head_validation.h"
-#include "mhd_workarounds/tls_handshake.h"
-#include "json/scanner.h"
-#include "observe/log.h"
-#include "memory/block_cache.h"
-#include "connection/client_key.h"
-#include "mhd_workarounds/early_status_line.h"
 #include "admission/rate_limit.h"
-#include "http/http_error.h"
-#include "routes/routes.h"
-#include "util/duration.h"
-#include "connection/tls.h"
-#include "observe/traceparent.h"
-#include "http/content_coding.h"
+#include "connection/client_key.h"
+#include "connection/connection_limits.h"
 #include "connection/connection_monitor.h"
-#include "system/watchdog.h"
+#include "connection/tls.h"
+#include "http/content_coding.h"
+#include "http/head_validation.h"
+#include "http/http_error.h"
+#include "memory/block_cache.h"
+#include "mhd_workarounds/early_status_line.h"
 #include "mhd_workarounds/strict_parser.h"
+#include "mhd_workarounds/tls_handshake.h"
+#include "observe/log.h"
+#include "observe/traceparent.h"
+#include "routes/routes.h"
+#include "system/watchdog.h"
+#include "util/clock.h"
+#include "util/digits.h"
+#include "util/duration.h"
+#include "json/scanner.h"
 
 enum {
-    /* Bodies below this are evaluated by the I/O thread: some 10 000 numbers, read and computed in well under a millisecond,
-       for which waking another thread twice would cost as much again. Longer ones would hold up the other connections. */
+    /* Bodies below this are evaluated by the I/O thread: some 10 000 numbers, read and computed in
+       well under a millisecond, for which waking another thread twice would cost as much again.
+       Longer ones would hold up the other connections. */
     HTTP_INLINE_BODY = 64 * 1024,
     /* The most work that the I/O thread does for one evaluation (loss_plan.work): some 150 us. */
     HTTP_INLINE_WORK = 150 * 1000,
     /* Work for each byte of a body that the executor does without asking whether there are shorter
        jobs: more than reading the body once more costs. */
     HTTP_BYTE_WORK = 100,
-    /* Nanoseconds of one core that a byte of a body is expected to cost, for reading JSON and writing
-       it, and a byte of an answer that is compressed. */
+    /* Nanoseconds of one core that a byte of a body is expected to cost, for reading JSON and
+       writing it, and a byte of an answer that is compressed. */
     HTTP_BODY_COST = 4,
     HTTP_CODING_COST = 20,
-    /* Up to this many bytes of a refused request's body are read and dropped, so that the connection stays usable. */
+    /* Up to this many bytes of a refused request's body are read and dropped, so that the
+       connection stays usable. */
     HTTP_DISCARD_BODY = 64 * 1024,
-    /* A body has memory for what has come of it and not much more, however long it is said to be. It starts with so much, */
+    /* A body has memory for what has come of it and not much more, however long it is said to be.
+       It starts with so much, */
     HTTP_BODY_START = 64 * 1024,
     HTTP_BODY_DOUBLES = 2 << 20, /* doubles up to here, */
-    HTTP_BODY_SPARE = 4,         /* and then grows by a quarter and more, in whole huge pages, which copies nothing */
+    HTTP_BODY_SPARE =
+        4, /* and then grows by a quarter and more, in whole huge pages, which copies nothing */
     HTTP_CONNECTIONS_MIN = 16,
-    HTTP_ADMIN_CONNECTIONS = 16, /* that health and metrics may have where there are too many of others */
-    /* For headers and the piece of the body that is being read, which is half of it; more where headers may be longer.
-       libmicrohttpd clears all of it for each request, which with 128 KiB took a quarter of a small request's time; larger
-       pieces make no body faster. */
+    HTTP_ADMIN_CONNECTIONS =
+        16, /* that health and metrics may have where there are too many of others */
+    /* For headers and the piece of the body that is being read, which is half of it; more where
+       headers may be longer. libmicrohttpd clears all of it for each request, which with 128 KiB
+       took a quarter of a small request's time; larger pieces make no body faster. */
     HTTP_CONNECTION_MEMORY = 32 * 1024,
-    HTTP_HEADER_MEMORY = 68,        /* that libmicrohttpd takes of it for each header besides its name and value ... */
-    HTTP_PARAMETER_MEMORY = 64,     /* ... and for each parameter of a query */
-    HTTP_ANSWER_MEMORY = 2048,      /* and for the headers of its answer */
-    HTTP_SEND_PIECE = 128 * 1024,   /* bytes of an answer that are sent before other connections have their turn */
-    HTTP_FILES = CONNECTIONS_FILES, /* descriptors that are numbered higher are not served: none will be */
-    HTTP_SPARE_FILES = 64,          /* descriptors for everything but connections and I/O threads */
-    HTTP_THREAD_FILES = 4,          /* the same, for each I/O thread: two with TLS, two without */
-    HTTP_DRAIN_LAST_MS = 2000,      /* that clients have for reading that their request was given up */
-    HTTP_DRAIN_QUIET_MS = 100,      /* without a request, until what was on its way has surely come */
-    HTTP_DRAIN_LOOK_MS = 2,         /* between two looks whether connections are still open meanwhile */
-    /* What a connection takes besides libmicrohttpd's memory for it. As much as both is set aside for each that there may be,
-       of a part of the budget. */
+    HTTP_HEADER_MEMORY =
+        68, /* that libmicrohttpd takes of it for each header besides its name and value ... */
+    HTTP_PARAMETER_MEMORY = 64, /* ... and for each parameter of a query */
+    HTTP_ANSWER_MEMORY = 2048,  /* and for the headers of its answer */
+    HTTP_SEND_PIECE =
+        128 * 1024, /* bytes of an answer that are sent before other connections have their turn */
+    HTTP_FILES =
+        CONNECTIONS_FILES, /* descriptors that are numbered higher are not served: none will be */
+    HTTP_SPARE_FILES = 64, /* descriptors for everything but connections and I/O threads */
+    HTTP_THREAD_FILES = 4, /* the same, for each I/O thread: two with TLS, two without */
+    HTTP_DRAIN_LAST_MS = 2000, /* that clients have for reading that their request was given up */
+    HTTP_DRAIN_QUIET_MS = 100, /* without a request, until what was on its way has surely come */
+    HTTP_DRAIN_LOOK_MS = 2,    /* between two looks whether connections are still open meanwhile */
+    /* What a connection takes besides libmicrohttpd's memory for it. As much as both is set aside
+       for each that there may be, of a part of the budget. */
     HTTP_CONNECTION_BYTES = 8 * 1024,
     HTTP_SECURE_BYTES = 40 * 1024, /* and what GnuTLS takes */
     HTTP_CONNECTIONS_SHARE = 4,
-    HTTP_BODY_FACTOR = 2,  /* what a request is expected to need in all, by its body: numbers and answer are about as large */
+    HTTP_BODY_FACTOR = 2,  /* what a request is expected to need in all, by its body: numbers and
+                              answer are about as large */
     HTTP_CODED_FACTOR = 5, /* the same, of a body that is compressed */
     HTTP_REQUEST_BYTES = 64 * 1024, /* that are expected of any request that has a body */
-    HTTP_ANSWER_FREE = 4096,        /* bytes of an answer that are not counted: those of a connection do for it */
-    HTTP_PATH = 256,                /* bytes of a path that can be ours, with its NUL */
-    HTTP_ID = 129,                  /* bytes of a request id, with its NUL */
+    HTTP_ANSWER_FREE =
+        4096,        /* bytes of an answer that are not counted: those of a connection do for it */
+    HTTP_PATH = 256, /* bytes of a path that can be ours, with its NUL */
+    HTTP_ID = 129,   /* bytes of a request id, with its NUL */
     HTTP_TIMEOUT_MOST_MS = 86400000,
 };
 
 enum request_state {
-    REQUEST_WAITING,    /* for memory for its body; the connection is suspended, and it belongs to memory_budget.h */
+    REQUEST_WAITING,    /* for memory for its body; the connection is suspended, and it belongs to
+                           memory_budget.h */
     REQUEST_GATHERING,  /* the same for memory to be computed */
     REQUEST_LATE,       /* refused while it waited; the rest of the body may still be to come */
     REQUEST_RECEIVING,  /* the body is being stored */
@@ -145,7 +158,8 @@ struct arrival {
 struct http {
     struct MHD_Daemon *daemon;        /* of connections without TLS; NULL where there can be none */
     struct MHD_Daemon *secure_daemon; /* of those with it, likewise */
-    struct MHD_Daemon *admin_daemon;  /* of those to the admin addresses, likewise; its thread does nothing else */
+    struct MHD_Daemon
+        *admin_daemon; /* of those to the admin addresses, likewise; its thread does nothing else */
     struct watch *watch;
     struct MHD_Response *no_memory; /* for when there is none to make a response with */
     struct http_settings settings;
@@ -154,8 +168,10 @@ struct http {
     struct connections *connections;
     struct budget *budget;
     struct rates *rates; /* NULL: there is no limit */
-    bool give_up;        /* what is computed on connections that are not watched is not wanted any more; accessed atomically */
-    struct arrival arrival[HTTP_FILES]; /* of connections, by descriptor; set before libmicrohttpd knows of them */
+    bool give_up; /* what is computed on connections that are not watched is not wanted any more;
+                     accessed atomically */
+    struct arrival arrival[HTTP_FILES]; /* of connections, by descriptor; set before libmicrohttpd
+                                           knows of them */
     char id_prefix[20];                 /* makes ids of different runs differ */
     atomic_ullong served;               /* requests so far: numbers the ids */
     pthread_mutex_t mutex;
@@ -173,11 +189,12 @@ struct request {
     struct wire *wire;       /* likewise; never NULL */
     unsigned number;         /* on the connection, as strict_parser.h counts */
     enum request_state state;
-    int64_t started;             /* clock_ns */
-    int64_t whole;               /* the same, when all of it had come; 0: it has not */
-    int64_t waited;              /* nanoseconds since then for memory and for the executor */
-    int64_t handed;              /* the same, when it was last handed to the executor, or its answer to libmicrohttpd */
-    int64_t ns[PHASE_COUNT];     /* as in struct record */
+    int64_t started;         /* clock_ns */
+    int64_t whole;           /* the same, when all of it had come; 0: it has not */
+    int64_t waited;          /* nanoseconds since then for memory and for the executor */
+    int64_t handed;          /* the same, when it was last handed to the executor, or its answer to
+                                libmicrohttpd */
+    int64_t ns[PHASE_COUNT]; /* as in struct record */
     const char *method, *target; /* in the connection's memory, as is all text of `call` */
     char path[HTTP_PATH];        /* decoded */
     char id[HTTP_ID];
@@ -211,15 +228,15 @@ static void count_reject(struct request *request, enum reject reason)
     request->reason = reject_names[reason];
 }
 
-/* ---- answering ---------------------------------------------------------------------------------------------------- */
+/* ---- answering ---- */
 
 static bool add_header(struct MHD_Response *response, const char *name, const char *value)
 {
     return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
-__attribute__((format(printf, 3, 4))) static bool add_header_printf(struct MHD_Response *response, const char *name,
-                                                                    const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool
+add_header_printf(struct MHD_Response *response, const char *name, const char *format, ...)
 {
     char value[160];
     va_list arguments;
@@ -253,14 +270,16 @@ static const char timeout_header[] = "X-Request-Timeout";
 /* Whether the answer is to a GET or a HEAD, which others than the client may keep. */
 static bool is_read(const struct request *request)
 {
-    return (request->reply.status == 200 || request->reply.status == 304) && strcmp(request->method, "POST") != 0;
+    return (request->reply.status == 200 || request->reply.status == 304) &&
+           strcmp(request->method, "POST") != 0;
 }
 
 /* Those headers of a reply that only some have. */
 static bool add_rare_headers(const struct reply *reply, struct MHD_Response *response)
 {
     bool added = !reply->etag || add_header(response, "ETag", reply->etag);
-    for (const struct reply_header *header = reply->headers; added && header && header->name; header++)
+    for (const struct reply_header *header = reply->headers; added && header && header->name;
+         header++)
         added = add_header(response, header->name, header->value);
     return added;
 }
@@ -272,35 +291,46 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
            (!request->traceparent || add_header(response, "traceparent", request->traceparent)) &&
            add_header(response, "X-Content-Type-Options", "nosniff") &&
            (!reply->content_type || add_header(response, "Content-Type", reply->content_type)) &&
-           (!reply->allow || add_header(response, "Allow", reply->allow)) && add_rare_headers(reply, response) &&
-           (reply->inference_header == 0 || add_header_printf(response, inference_header, "%zu", reply->inference_header)) &&
-           (!reply->content_encoding || add_header(response, "Content-Encoding", reply->content_encoding)) &&
-           (!(reply->content_encoding || is_read(request)) || add_header(response, "Vary", "Accept-Encoding")) &&
-           (!reply->accept_encoding || add_header(response, "Accept-Encoding", reply->accept_encoding)) &&
-           (reply->retry_after == 0 || add_header_printf(response, "Retry-After", "%d", reply->retry_after)) &&
-           access_add_headers(request->http->settings.access, &request->visitor, reply->allow, response) &&
+           (!reply->allow || add_header(response, "Allow", reply->allow)) &&
+           add_rare_headers(reply, response) &&
+           (reply->inference_header == 0 ||
+            add_header_printf(response, inference_header, "%zu", reply->inference_header)) &&
+           (!reply->content_encoding ||
+            add_header(response, "Content-Encoding", reply->content_encoding)) &&
+           (!(reply->content_encoding || is_read(request)) ||
+            add_header(response, "Vary", "Accept-Encoding")) &&
+           (!reply->accept_encoding ||
+            add_header(response, "Accept-Encoding", reply->accept_encoding)) &&
+           (reply->retry_after == 0 ||
+            add_header_printf(response, "Retry-After", "%d", reply->retry_after)) &&
+           access_add_headers(request->http->settings.access, &request->visitor, reply->allow,
+                              response) &&
            (!request->close || add_header(response, "Connection", "close"));
 }
 
-/* Of a reader of libmicrohttpd's: gives it the bytes of the answer from `at` on, as many as it has room for. */
+/* Of a reader of libmicrohttpd's: gives it the bytes of the answer from `at` on, as many as it has
+ * room for. */
 static ssize_t read_answer(void *context, uint64_t at, char *to, size_t room)
 {
     const struct request *request = context;
     const struct buffer *body = &request->reply.body;
-    const size_t rest = body->len - (size_t)at, size = rest < room ? rest : room; /* it never asks beyond the end */
+    const size_t rest = body->len - (size_t)at,
+                 size = rest < room ? rest : room; /* it never asks beyond the end */
     memcpy(to, body->data + at, size);
     watch_progress(request->watched, at + size);
     return (ssize_t)size;
 }
 
-/* Sent from where the answer is, which lives until on_completed; that is called only when the last byte was sent or sending
-   given up. A long one goes in pieces that are copied: libmicrohttpd would send it in one call, which goes on for as long as
-   the client keeps reading (25 ms for 22 MB), and all the thread's other connections would wait. */
+/* Sent from where the answer is, which lives until on_completed; that is called only when the last
+   byte was sent or sending given up. A long one goes in pieces that are copied: libmicrohttpd would
+   send it in one call, which goes on for as long as the client keeps reading (25 ms for 22 MB), and
+   all the thread's other connections would wait. */
 static struct MHD_Response *response_of(struct request *request)
 {
     struct buffer *body = &request->reply.body;
     if (body->len > HTTP_SEND_PIECE)
-        return MHD_create_response_from_callback(body->len, HTTP_SEND_PIECE, read_answer, request, NULL);
+        return MHD_create_response_from_callback(body->len, HTTP_SEND_PIECE, read_answer, request,
+                                                 NULL);
     return MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_PERSISTENT);
 }
 
@@ -319,7 +349,8 @@ static struct MHD_Response *make_response(struct request *request)
     return response;
 }
 
-/* Where there is no memory for a response, the one that was made for that case: it goes to a connection that may stay. */
+/* Where there is no memory for a response, the one that was made for that case: it goes to a
+ * connection that may stay. */
 static enum MHD_Result answer_no_memory(struct request *request)
 {
     if (request->close)
@@ -343,26 +374,29 @@ static enum MHD_Result answer(struct request *request)
         watch_holds(request->watched, request->reply.body.len, request->memory.reserved);
     request->state = REQUEST_ANSWERED;
     request->handed = clock_ns();
-    enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)request->reply.status, response);
+    enum MHD_Result result =
+        MHD_queue_response(request->connection, (unsigned)request->reply.status, response);
     MHD_destroy_response(response); /* our reference; the connection has its own */
     return result;
 }
 
-/* Answers at the first call, with the body unread. libmicrohttpd closes the connection after it: see lingering_close.h. */
+/* Answers at the first call, with the body unread. libmicrohttpd closes the connection after it:
+ * see lingering_close.h. */
 static enum MHD_Result answer_early(struct request *request)
 {
     request->unread = true;
     return answer(request);
 }
 
-/* The reply is known at the first call: answers now or when the body has been dropped, whichever leaves more of the connection
-   intact. */
+/* The reply is known at the first call: answers now or when the body has been dropped, whichever
+   leaves more of the connection intact. */
 static enum MHD_Result settle(struct request *request)
 {
     const struct framing *framing = &request->framing;
     bool body = framing->chunked || framing->length > 0;
     if (!body) {
-        /* Not sent now, since whatever is answered at the first call costs the connection; the next call comes at once. */
+        /* Not sent now, since whatever is answered at the first call costs the connection; the next
+         * call comes at once. */
         request->state = REQUEST_READY;
         return MHD_YES;
     }
@@ -374,7 +408,7 @@ static enum MHD_Result settle(struct request *request)
     return MHD_YES;
 }
 
-/* ---- the body ----------------------------------------------------------------------------------------------------- */
+/* ---- the body ---- */
 
 static void free_body(struct request *request)
 {
@@ -431,7 +465,8 @@ static size_t next_capacity(const struct request *request, size_t wanted)
 static void refuse_too_large(struct request *request)
 {
     count_reject(request, REJECT_BODY_SIZE);
-    refuse(&request->reply, 413, "the body is larger than %zu bytes, the limit that --max-body sets",
+    refuse(&request->reply, 413,
+           "the body is larger than %zu bytes, the limit that --max-body sets",
            request->http->settings.limits.max_body);
 }
 
@@ -441,7 +476,8 @@ static void refuse_no_memory(struct request *request, const char *what)
     struct http *const http = request->http;
     count_reject(request, request->memory.never ? REJECT_MEMORY_NEVER : REJECT_MEMORY);
     if (request->memory.never)
-        refuse(&request->reply, 413, "this needs more memory than the %zu bytes that --max-memory leaves to a request",
+        refuse(&request->reply, 413,
+               "this needs more memory than the %zu bytes that --max-memory leaves to a request",
                budget_most(http->budget));
     else
         refuse(&request->reply, 503, "there is no memory for %s at the moment", what);
@@ -453,13 +489,16 @@ static void refuse_no_memory(struct request *request, const char *what)
 static void keep_answer(struct request *request)
 {
     struct buffer *const body = &request->reply.body;
-    const size_t piece = body->len > HTTP_SEND_PIECE ? HTTP_SEND_PIECE : 0; /* that libmicrohttpd copies */
+    const size_t piece =
+        body->len > HTTP_SEND_PIECE ? HTTP_SEND_PIECE : 0; /* that libmicrohttpd copies */
     struct allowance *const allowance = &request->memory.allowance;
     if (request->kept)
         return;
     request->kept = true;
-    const bool probe = request->route && request->route->side != ROUTE_MAIN; /* needed most when memory is used up */
-    const size_t bytes = piece + (body->allowance || body->capacity <= HTTP_ANSWER_FREE ? 0 : body->capacity);
+    const bool probe = request->route &&
+                       request->route->side != ROUTE_MAIN; /* needed most when memory is used up */
+    const size_t bytes =
+        piece + (body->allowance || body->capacity <= HTTP_ANSWER_FREE ? 0 : body->capacity);
     if (!probe && bytes > 0 && !allowance_take(allowance, bytes))
         refuse_no_memory(request, "the answer");
     reservation_trim(&request->memory);
@@ -471,7 +510,7 @@ static uint64_t body_length(const struct request *request)
     return request->framing.chunked ? WATCH_ANY_LENGTH : request->framing.length;
 }
 
-/* ---- how long a request may take ------------------------------------------------------------- */
+/* ---- how long a request may take ---- */
 
 /* How long a request may take from when it is whole, in milliseconds; 0: any time. */
 static int64_t timeout_of(const struct request *request)
@@ -503,7 +542,7 @@ static void refuse_late(struct request *request)
         2 * waited_ms < limit_ms ? 0 : executor_retry_after(request->http->settings.executor);
 }
 
-/* ---- waiting for memory --------------------------------------------------------------------------------------------- */
+/* ---- waiting for memory ---- */
 
 static bool hand_over(struct request *request);
 static enum MHD_Result refuse_submitted(struct request *request);
@@ -520,7 +559,8 @@ static void refuse_gone(struct request *request)
 {
     const bool ending = __atomic_load_n(&request->http->give_up, __ATOMIC_RELAXED);
     count_reject(request, ending ? REJECT_DRAINING : REJECT_GONE);
-    refuse(&request->reply, ending ? 503 : reply_status(LOSS_CANCELLED), "the request was given up: %s",
+    refuse(&request->reply, ending ? 503 : reply_status(LOSS_CANCELLED),
+           "the request was given up: %s",
            ending ? "the server is shutting down" : "the client has left");
     request->close = true;
 }
@@ -528,8 +568,10 @@ static void refuse_gone(struct request *request)
 /* What a request with a body of so many bytes, as long as one is known, is expected to need. */
 static size_t expected_bytes(const struct request *request, size_t bytes)
 {
-    const size_t factor = request->transfer.content.coding == CODING_IDENTITY ? HTTP_BODY_FACTOR : HTTP_CODED_FACTOR;
-    const size_t expected = HTTP_REQUEST_BYTES + bytes * factor; /* --max-body is far from overflowing */
+    const size_t factor =
+        request->transfer.content.coding == CODING_IDENTITY ? HTTP_BODY_FACTOR : HTTP_CODED_FACTOR;
+    const size_t expected =
+        HTTP_REQUEST_BYTES + bytes * factor; /* --max-body is far from overflowing */
     const size_t most = budget_most(request->http->budget);
     return expected < most ? expected : most;
 }
@@ -557,7 +599,8 @@ static void refuse_waiting(struct request *request)
 /* Memory was found for a request, or its time to wait for it is up. From any thread. */
 static void on_memory(struct reservation *memory, bool granted)
 {
-    struct request *const request = (struct request *)(void *)((char *)memory - offsetof(struct request, memory));
+    struct request *const request =
+        (struct request *)(void *)((char *)memory - offsetof(struct request, memory));
     if (!granted) {
         refuse_waiting(request);
     } else if (request->state == REQUEST_GATHERING) {
@@ -574,7 +617,8 @@ static void on_memory(struct reservation *memory, bool granted)
     }
 }
 
-/* Leaves what is still to come of the body with the client until there is memory for what was last asked for. */
+/* Leaves what is still to come of the body with the client until there is memory for what was last
+ * asked for. */
 static void wait_for_memory(struct request *request, enum request_state state)
 {
     const int64_t deadline = state == REQUEST_GATHERING ? deadline_of(request) : INT64_MAX;
@@ -582,11 +626,12 @@ static void wait_for_memory(struct request *request, enum request_state state)
     request->memory.allowance.asked = NULL; /* this thread's, which does not work on it meanwhile */
     watch_turn(request->watched, WATCH_NOTHING);
     MHD_suspend_connection(request->connection);
-    if (!reservation_wait(&request->memory, deadline < INT64_MAX ? deadline / 1000000 + 1 : deadline, on_memory))
+    if (!reservation_wait(&request->memory,
+                          deadline < INT64_MAX ? deadline / 1000000 + 1 : deadline, on_memory))
         refuse_waiting(request);
 }
 
-/* ---- storing the body ----------------------------------------------------------------------------------------------- */
+/* ---- storing the body ---- */
 
 static void append_piece(struct request *request, const char *data, size_t size)
 {
@@ -599,14 +644,17 @@ static void append_piece(struct request *request, const char *data, size_t size)
 static bool store(struct request *request, const char *data, size_t size)
 {
     const size_t wanted = request->len + size, has = request->body ? request->capacity + 1 : 0;
-    if (size > request->http->settings.limits.max_body - request->len) { /* only a chunked body can be longer than was said */
+    if (size > request->http->settings.limits.max_body -
+                   request->len) { /* only a chunked body can be longer than was said */
         refuse_too_large(request);
         give_up(request);
         return true;
     }
-    const size_t next = wanted > request->capacity ? next_capacity(request, wanted) : request->capacity;
+    const size_t next =
+        wanted > request->capacity ? next_capacity(request, wanted) : request->capacity;
     const bool room =
-        reservation_room(&request->memory, next > request->capacity ? next + 1 - has : 0, expected_bytes(request, next));
+        reservation_room(&request->memory, next > request->capacity ? next + 1 - has : 0,
+                         expected_bytes(request, next));
     if (!room && reservation_may_wait(&request->memory)) {
         wait_for_memory(request, REQUEST_WAITING);
         return false;
@@ -620,7 +668,8 @@ static bool store(struct request *request, const char *data, size_t size)
     return true;
 }
 
-static enum MHD_Result append_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result append_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
 {
     (void)kind;
     buffer_printf(context, "%s: %s\r\n", name, value);
@@ -630,22 +679,26 @@ static enum MHD_Result append_header(void *context, enum MHD_ValueKind kind, con
 /* The TLS session of a connection, NULL where it has none. */
 static gnutls_session_t session_of(struct MHD_Connection *connection)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     return info ? info->tls_session : NULL;
 }
 
 /* Writes a text past libmicrohttpd; false if it does not go at once. */
 static bool send_now(struct request *request, const struct buffer *text)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (request->arrival->entrance->secure)
         return tls_send(session_of(request->connection), text->data, text->len);
-    return send(info->connect_fd, text->data, text->len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text->len;
+    return send(info->connect_fd, text->data, text->len, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+           (ssize_t)text->len;
 }
 
-/* Answers in the midst of a body and has the connection dropped, which libmicrohttpd cannot: it would wait for the end of a
-   body that may have none. So the few hundred bytes go straight to the socket, where nothing of this request's answer has been
-   sent yet, and what the client still sends is left to linger. */
+/* Answers in the midst of a body and has the connection dropped, which libmicrohttpd cannot: it
+   would wait for the end of a body that may have none. So the few hundred bytes go straight to the
+   socket, where nothing of this request's answer has been sent yet, and what the client still sends
+   is left to linger. */
 static enum MHD_Result answer_and_drop(struct request *request)
 {
     const struct buffer *body = &request->reply.body;
@@ -657,7 +710,8 @@ static enum MHD_Result answer_and_drop(struct request *request)
     if (!response)
         goto cleanup;
     unsigned status = (unsigned)request->reply.status;
-    buffer_printf(&text, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", status, MHD_get_reason_phrase_for(status), body->len);
+    buffer_printf(&text, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", status,
+                  MHD_get_reason_phrase_for(status), body->len);
     MHD_get_response_headers(response, append_header, &text);
     buffer_text(&text, "\r\n");
     buffer_append(&text, body->data, body->len);
@@ -696,8 +750,8 @@ static void refuse_unsound(struct request *request, const struct refusal *fault)
     request->unread = true;
 }
 
-/* A piece of the body. MHD_NO, which drops the connection, where a refused client goes on and on, or where the chunks are not
-   what they have to be. */
+/* A piece of the body. MHD_NO, which drops the connection, where a refused client goes on and on,
+   or where the chunks are not what they have to be. */
 static enum MHD_Result take_piece(struct request *request, const char *data, size_t *size)
 {
     const struct refusal fault = wire_early_fault(request->wire, request->number);
@@ -720,15 +774,17 @@ static enum MHD_Result take_piece(struct request *request, const char *data, siz
     return MHD_YES;
 }
 
-/* ---- computing ---------------------------------------------------------------------------------------------------- */
+/* ---- computing ---- */
 
 /* Expands the body where it came compressed, as transfer_expand has it. */
 static bool expand_body(struct request *request, size_t most)
 {
     const int64_t started = clock_ns();
-    struct transfer_body body = {&request->memory.allowance, request->body, request->len, request->capacity};
+    struct transfer_body body = {&request->memory.allowance, request->body, request->len,
+                                 request->capacity};
     const bool done =
-        transfer_expand(&request->transfer, request->http->settings.limits.max_expanded, most, &body, &request->reply);
+        transfer_expand(&request->transfer, request->http->settings.limits.max_expanded, most,
+                        &body, &request->reply);
     request->body = body.bytes;
     request->len = body.len;
     request->capacity = body.capacity;
@@ -740,7 +796,8 @@ static bool expand_body(struct request *request, size_t most)
     return done;
 }
 
-/* Asks for the answer. False, with everything as it was, if it is more than so much work (0: any). */
+/* Asks for the answer. False, with everything as it was, if it is more than so much work (0: any).
+ */
 static bool compute(struct request *request, int threads, size_t most_now)
 {
     request->call.body = request->body ? request->body : "";
@@ -761,7 +818,7 @@ static bool compute(struct request *request, int threads, size_t most_now)
     return true;
 }
 
-/* ---- the executor ---------------------------------------------------------------------------- */
+/* ---- the executor ---- */
 
 /* By what a client is known when requests are counted and jobs are ordered: the name of its token,
    else its address. */
@@ -808,15 +865,15 @@ static bool compute_there(struct request *request, int threads)
     const bool planned = request->reply.work > 0;
     if (!expand_body(request, 0))
         return true;
-    if (compute(request, threads,
-                planned ? 0 : HTTP_INLINE_WORK + request->len * HTTP_BYTE_WORK))
+    if (compute(request, threads, planned ? 0 : HTTP_INLINE_WORK + request->len * HTTP_BYTE_WORK))
         return true;
     request->job.entry.cost_ns = cost_of(request);
     request->handed = clock_ns();
     return false;
 }
 
-/* Tells the watchdog that the calling thread is at this request, and the request how to show it that it progresses. */
+/* Tells the watchdog that the calling thread is at this request, and the request how to show it
+ * that it progresses. */
 static void show_watchdog(struct request *request)
 {
     watchdog_request(request->id, request->path);
@@ -872,7 +929,8 @@ static void on_job_done(struct job *job, enum job_end end)
     MHD_resume_connection(request->connection);
 }
 
-/* Hands a request to the executor; its connection is suspended. False if that takes no more jobs. From any thread. */
+/* Hands a request to the executor; its connection is suspended. False if that takes no more jobs.
+ * From any thread. */
 static bool hand_over(struct request *request)
 {
     const int64_t now = clock_ns();
@@ -932,7 +990,8 @@ static enum MHD_Result compress_there(struct request *request)
 /* Whether compressing the answer takes so long that an I/O thread leaves it to the executor. */
 static bool is_much_to_compress(const struct request *request)
 {
-    return request->reply.body.len > TRANSFER_LITTLE && !(request->route && request->route->at_once);
+    return request->reply.body.len > TRANSFER_LITTLE &&
+           !(request->route && request->route->at_once);
 }
 
 /* The reply is known: answers, after it was compressed where it is to be. Where only the executor
@@ -944,7 +1003,8 @@ static enum MHD_Result finish(struct request *request)
     const bool due = transfer_due(transfer, &request->reply);
     if (due && !is_much_to_compress(request))
         transfer_compress(transfer, 1, &request->reply);
-    else if (due && (transfer->choice.required || executor_is_idle(request->http->settings.executor)))
+    else if (due &&
+             (transfer->choice.required || executor_is_idle(request->http->settings.executor)))
         return compress_there(request);
     keep_answer(request);
     return answer(request);
@@ -986,10 +1046,12 @@ static enum MHD_Result evaluate(struct request *request)
     return finish(request);
 }
 
-/* ---- the first call ----------------------------------------------------------------------------------------------- */
+/* ---- the first call ---- */
 
-/* libmicrohttpd has cut the query into pieces, which on_unescape has left as they came: they are put together again. */
-static enum MHD_Result append_argument(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+/* libmicrohttpd has cut the query into pieces, which on_unescape has left as they came: they are
+ * put together again. */
+static enum MHD_Result append_argument(void *context, enum MHD_ValueKind kind, const char *name,
+                                       const char *value)
 {
     struct buffer *const query = context;
     (void)kind;
@@ -1006,7 +1068,8 @@ static const char *header(struct request *request, const char *name)
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
 {
     (void)kind;
     transfer_header(context, name, value);
@@ -1016,18 +1079,20 @@ static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const 
 static void fill_call(struct request *request, const struct route_match *match)
 {
     const char *host = header(request, "Host");
-    request->call = (struct call){.loss = match->loss,
-                                  .version = match->version,
-                                  .file = match->file,
-                                  .content_type = header(request, "Content-Type"),
-                                  .accept = header(request, "Accept"),
-                                  .if_none_match = header(request, "If-None-Match"),
-                                  .inference_header = header(request, inference_header),
-                                  .host = host && guard_is_host(host) ? host : request->http->settings.address,
-                                  .metrics = request->http->settings.metrics,
-                                  .limits = &request->http->settings.limits,
-                                  .draining = request->close};
-    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, append_argument, &request->query);
+    request->call =
+        (struct call){.loss = match->loss,
+                      .version = match->version,
+                      .file = match->file,
+                      .content_type = header(request, "Content-Type"),
+                      .accept = header(request, "Accept"),
+                      .if_none_match = header(request, "If-None-Match"),
+                      .inference_header = header(request, inference_header),
+                      .host = host && guard_is_host(host) ? host : request->http->settings.address,
+                      .metrics = request->http->settings.metrics,
+                      .limits = &request->http->settings.limits,
+                      .draining = request->close};
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, append_argument,
+                              &request->query);
     if (request->query.len > 0) {
         buffer_append(&request->query, "", 1);
         request->call.query = request->query.data;
@@ -1093,11 +1158,13 @@ static enum route_side side_of(const struct request *request)
 static bool is_in_time(struct request *request)
 {
     struct http *const http = request->http;
-    const int64_t early_ns = http->rates ? rates_take(http->rates, limit_key(request), request->started) : 0;
+    const int64_t early_ns =
+        http->rates ? rates_take(http->rates, limit_key(request), request->started) : 0;
     if (early_ns == 0)
         return true;
     count_reject(request, REJECT_RATE);
-    refuse(&request->reply, 429, "there are more than %d requests a second from here", http->settings.limits.request_rate);
+    refuse(&request->reply, 429, "there are more than %d requests a second from here",
+           http->settings.limits.request_rate);
     request->reply.retry_after = (int)(early_ns / 1000000000) + 1;
     return false;
 }
@@ -1111,7 +1178,8 @@ static bool dispatch(struct request *request)
     }
     enum guard_path path = guard_decode_path(request->target, request->path, sizeof request->path);
     if (path == GUARD_PATH_MALFORMED) {
-        refuse(&request->reply, 400, "the path holds a control character, an encoded slash or a broken percent escape");
+        refuse(&request->reply, 400,
+               "the path holds a control character, an encoded slash or a broken percent escape");
         return false;
     }
     if (path == GUARD_PATH_UNKNOWN) {
@@ -1128,7 +1196,8 @@ static bool dispatch(struct request *request)
                                           .method = request->method,
                                           .target = request->target,
                                           .open = match.route && match.route->open};
-    const bool allowed = access_allow(request->http->settings.access, &access, &request->visitor, &request->reply);
+    const bool allowed =
+        access_allow(request->http->settings.access, &access, &request->visitor, &request->reply);
     if (!access.open && !request->arrival->entrance->admin && !is_in_time(request))
         return false;
     if (!allowed) {
@@ -1145,8 +1214,9 @@ static bool dispatch(struct request *request)
     }
     if (!match.route) {
         char method[JSON_QUOTE], quote[JSON_QUOTE_LONG];
-        refuse(&request->reply, 405, "%s is not a method of '%s'; it has %s", json_quote(request->method, method),
-               json_quote_long(request->path, quote), match.allow);
+        refuse(&request->reply, 405, "%s is not a method of '%s'; it has %s",
+               json_quote(request->method, method), json_quote_long(request->path, quote),
+               match.allow);
         request->reply.allow = match.allow;
         return false;
     }
@@ -1167,14 +1237,15 @@ static bool dispatch(struct request *request)
     return false;
 }
 
-/* ---- admission ---------------------------------------------------------------------------------------------------- */
+/* ---- admission ---- */
 
 static enum MHD_Result admit(struct request *request)
 {
     const struct framing *const framing = &request->framing;
     const size_t claim = expected_bytes(request, (size_t)framing->length);
     request->state = REQUEST_RECEIVING;
-    if (reservation_ever(&request->memory, (size_t)framing->length + 1) && reservation_begin(&request->memory, claim)) {
+    if (reservation_ever(&request->memory, (size_t)framing->length + 1) &&
+        reservation_begin(&request->memory, claim)) {
         watch_holds(request->watched, body_length(request), request->memory.reserved);
         return MHD_YES;
     }
@@ -1194,7 +1265,8 @@ struct identity {
     unsigned timeouts;
 };
 
-static enum MHD_Result see_identity(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result see_identity(void *context, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
 {
     struct identity *const identity = context;
     (void)kind;
@@ -1218,7 +1290,8 @@ static void identify(struct request *request)
     if (given.id && guard_is_request_id(given.id))
         snprintf(request->id, sizeof request->id, "%s", given.id);
     else
-        *put_digits(stpcpy(stpcpy(request->id, request->http->id_prefix), "-"), number, 16, 1) = '\0';
+        *put_digits(stpcpy(stpcpy(request->id, request->http->id_prefix), "-"), number, 16, 1) =
+            '\0';
     if (given.traceparents == 1 && trace_is_parent(given.traceparent))
         request->traceparent = given.traceparent;
     request->timeout = given.timeout;
@@ -1227,10 +1300,12 @@ static void identify(struct request *request)
 
 static struct wire *wire_of_connection(struct MHD_Connection *connection)
 {
-    return wire_of(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+    return wire_of(
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
 }
 
-static struct request *begin(struct http *http, struct MHD_Connection *connection, const char *target, const char *method)
+static struct request *begin(struct http *http, struct MHD_Connection *connection,
+                             const char *target, const char *method)
 {
     struct wire *const wire = wire_of_connection(connection);
     const unsigned number = wire_next(wire);
@@ -1243,7 +1318,8 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
     request->job.done = on_job_done;
     request->http = http;
     request->connection = connection;
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     request->watched = info ? info->socket_context : NULL;
     info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     request->arrival = &http->arrival[info->connect_fd];
@@ -1253,7 +1329,8 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
     request->method = method;
     request->target = target;
     reservation_init(&request->memory, http->budget);
-    request->memory.allowance.cancel = request->watched ? watch_gone(request->watched) : &http->give_up;
+    request->memory.allowance.cancel =
+        request->watched ? watch_gone(request->watched) : &http->give_up;
     request->reply.errors = route_errors(target);
     request->close = atomic_load(&http->draining);
     identify(request);
@@ -1283,11 +1360,12 @@ static enum MHD_Result first_call(struct request *request, const char *version)
     return admit(request);
 }
 
-/* ---- libmicrohttpd's callbacks ------------------------------------------------------------------------------------ */
+/* ---- libmicrohttpd's callbacks ---- */
 
 /* As on_request has it. */
-static enum MHD_Result go_on(struct http *http, struct MHD_Connection *connection, const char *target, const char *method,
-                             const char *version, const char *data, size_t *size, void **slot)
+static enum MHD_Result go_on(struct http *http, struct MHD_Connection *connection,
+                             const char *target, const char *method, const char *version,
+                             const char *data, size_t *size, void **slot)
 {
     struct request *request = *slot;
     if (request)
@@ -1295,7 +1373,8 @@ static enum MHD_Result go_on(struct http *http, struct MHD_Connection *connectio
     if (!request) {
         request = begin(http, connection, target, method);
         *slot = request;
-        return request ? first_call(request, version) : MHD_queue_response(connection, 503, http->no_memory);
+        return request ? first_call(request, version)
+                       : MHD_queue_response(connection, 503, http->no_memory);
     }
     if (request->state == REQUEST_LATE)
         return answer_and_drop(request);
@@ -1327,16 +1406,19 @@ static enum MHD_Result go_on(struct http *http, struct MHD_Connection *connectio
 /* The kind of thread that has a connection. */
 static enum watchdog_thread kind_of(const struct http *http, struct MHD_Connection *connection)
 {
-    const union MHD_ConnectionInfo *const info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *const info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     return info && http->arrival[info->connect_fd].entrance->admin ? WATCHDOG_ADMIN : WATCHDOG_IO;
 }
 
-static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *target, const char *method,
-                                  const char *version, const char *data, size_t *size, void **slot)
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
+                                  const char *target, const char *method, const char *version,
+                                  const char *data, size_t *size, void **slot)
 {
     struct http *http = context;
     watchdog_begin(kind_of(http, connection), "receiving or answering");
-    const enum MHD_Result result = go_on(http, connection, target, method, version, data, size, slot);
+    const enum MHD_Result result =
+        go_on(http, connection, target, method, version, data, size, slot);
     watchdog_end();
     return result;
 }
@@ -1369,7 +1451,8 @@ static void record(struct request *request, bool answered)
                                   .loss = request->call.loss ? loss_find(request->call.loss) : NULL,
                                   .traceparent = request->traceparent,
                                   .address = address ? address->client_addr : NULL,
-                                  .reason = request->reason ? request->reason : watch_reason(request->watched),
+                                  .reason = request->reason ? request->reason
+                                                            : watch_reason(request->watched),
                                   .status = answered  ? reply->status
                                             : cut > 0 ? cut
                                                       : RECORD_CLIENT_GONE,
@@ -1382,7 +1465,8 @@ static void record(struct request *request, bool answered)
     log_request(&record);
 }
 
-static void on_completed(void *context, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode how)
+static void on_completed(void *context, struct MHD_Connection *connection, void **slot,
+                         enum MHD_RequestTerminationCode how)
 {
     struct http *http = context;
     struct request *request = *slot;
@@ -1391,10 +1475,12 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     *slot = NULL;
     watchdog_begin(kind_of(http, connection), "ending a request");
     watchdog_request(request->id, request->path);
-    bool answered = request->dropped || (request->state == REQUEST_ANSWERED && how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    bool answered = request->dropped || (request->state == REQUEST_ANSWERED &&
+                                         how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     record(request, answered);
     if (answered && (request->unread || request->dropped)) {
-        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info)
             linger_add(http->settings.linger, info->connect_fd);
     }
@@ -1417,11 +1503,14 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
                           enum MHD_ConnectionNotificationCode what)
 {
     struct http *http = context;
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         if (info && http->arrival[info->connect_fd].entrance->secure)
             handshake_begin(info->connect_fd, connection);
-        *slot = info ? watch_add(http->watch, info->connect_fd, !http->arrival[info->connect_fd].entrance->secure) : NULL;
+        *slot = info ? watch_add(http->watch, info->connect_fd,
+                                 !http->arrival[info->connect_fd].entrance->secure)
+                     : NULL;
         return;
     }
     watch_remove(http->watch, *slot);
@@ -1434,8 +1523,8 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     connections_remove(http->connections, info->connect_fd);
 }
 
-/* Leaves paths and queries as they came: libmicrohttpd would turn %00 into the end of the string and %0d%0a into line breaks.
-   guard_decode_path decodes them with care. */
+/* Leaves paths and queries as they came: libmicrohttpd would turn %00 into the end of the string
+   and %0d%0a into line breaks. guard_decode_path decodes them with care. */
 static size_t on_unescape(void *context, struct MHD_Connection *connection, char *text)
 {
     (void)context;
@@ -1443,7 +1532,8 @@ static size_t on_unescape(void *context, struct MHD_Connection *connection, char
     return strlen(text);
 }
 
-__attribute__((format(printf, 2, 0))) static void on_log(void *context, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void on_log(void *context, const char *format,
+                                                         va_list arguments)
 {
     (void)context;
     char message[512];
@@ -1454,42 +1544,49 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *context, const ch
     log_message(LOG_LEVEL_DEBUG, "libmicrohttpd: %s", message);
 }
 
-/* ---- start and end ------------------------------------------------------------------------------------------------ */
+/* ---- start and end ---- */
 
-/* What libmicrohttpd has for a connection: so much that it is us who refuse headers that are too long. It reads into half of
-   it, and when that is full of requests that came together, the other half has to do for what it takes besides. */
+/* What libmicrohttpd has for a connection: so much that it is us who refuse headers that are too
+   long. It reads into half of it, and when that is full of requests that came together, the other
+   half has to do for what it takes besides. */
 static size_t connection_memory(const struct limits *limits)
 {
     const size_t besides = (size_t)WIRE_PARAMETERS * HTTP_PARAMETER_MEMORY +
-                           (size_t)limits->max_header_count * HTTP_HEADER_MEMORY + HTTP_ANSWER_MEMORY;
-    const size_t sum = limits->max_url + limits->max_headers + besides, needed = sum > 2 * besides ? sum : 2 * besides;
+                           (size_t)limits->max_header_count * HTTP_HEADER_MEMORY +
+                           HTTP_ANSWER_MEMORY;
+    const size_t sum = limits->max_url + limits->max_headers + besides,
+                 needed = sum > 2 * besides ? sum : 2 * besides;
     return needed > HTTP_CONNECTION_MEMORY ? needed : HTTP_CONNECTION_MEMORY;
 }
 
-/* How many connections there are descriptors for, of so many that are wanted, having asked for enough. */
+/* How many connections there are descriptors for, of so many that are wanted, having asked for
+ * enough. */
 static unsigned connection_limit(unsigned most, int io_threads)
 {
-    const rlim_t others =
-        HTTP_SPARE_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX + HTTP_THREAD_FILES * (rlim_t)io_threads;
+    const rlim_t others = HTTP_SPARE_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX +
+                          HTTP_THREAD_FILES * (rlim_t)io_threads;
     const rlim_t wanted = most + others;
     struct rlimit files = {0};
     if (getrlimit(RLIMIT_NOFILE, &files) != 0)
         return HTTP_CONNECTIONS_MIN;
     if (files.rlim_cur < wanted) {
-        struct rlimit more = {.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted, .rlim_max = files.rlim_max};
+        struct rlimit more = {.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted,
+                              .rlim_max = files.rlim_max};
         if (setrlimit(RLIMIT_NOFILE, &more) == 0)
             files = more;
     }
     if (files.rlim_cur >= wanted)
         return most;
-    unsigned limit =
-        files.rlim_cur > others + HTTP_CONNECTIONS_MIN ? (unsigned)(files.rlim_cur - others) : HTTP_CONNECTIONS_MIN;
-    log_message(LOG_LEVEL_WARNING, "at most %u connections at a time, not %u: the limit on open files is %llu", limit, most,
-                (unsigned long long)files.rlim_cur);
+    unsigned limit = files.rlim_cur > others + HTTP_CONNECTIONS_MIN
+                         ? (unsigned)(files.rlim_cur - others)
+                         : HTTP_CONNECTIONS_MIN;
+    log_message(LOG_LEVEL_WARNING,
+                "at most %u connections at a time, not %u: the limit on open files is %llu", limit,
+                most, (unsigned long long)files.rlim_cur);
     return limit;
 }
 
-/* ---- metrics ------------------------------------------------------------------------------------------------------ */
+/* ---- metrics ---- */
 
 static double read_connections(void *context, size_t index)
 {
@@ -1535,54 +1632,65 @@ static double read_io_threads(void *context, size_t index)
 
 static const struct metric_source sources[] = {
     {"lossd_connections", METRIC_GAUGE, "Open connections.", NULL, read_connections},
-    {"lossd_connections_limit", METRIC_GAUGE, "Connections that may be open at a time.", NULL, read_connection_limit},
-    {"lossd_accepted_connections_total", METRIC_COUNTER, "Connections that were accepted.", NULL, read_adopted},
-    {"lossd_requests_active", METRIC_GAUGE, "Requests between their headers and the end of their answer, this one included.",
-     NULL, read_active},
+    {"lossd_connections_limit", METRIC_GAUGE, "Connections that may be open at a time.", NULL,
+     read_connection_limit},
+    {"lossd_accepted_connections_total", METRIC_COUNTER, "Connections that were accepted.", NULL,
+     read_adopted},
+    {"lossd_requests_active", METRIC_GAUGE,
+     "Requests between their headers and the end of their answer, this one included.", NULL,
+     read_active},
     {"lossd_draining", METRIC_GAUGE, "1 once the server ends, else 0.", NULL, read_draining},
     {"lossd_io_threads", METRIC_GAUGE, "Threads that receive and send.", NULL, read_io_threads},
 };
 
 static struct MHD_Response *no_memory_response(void)
 {
-    static const char text[] = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
-                               "\"detail\":\"there is no memory at the moment\"}\n";
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    static const char text[] =
+        "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
+        "\"detail\":\"there is no memory at the moment\"}\n";
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
     if (response && (!add_header(response, "Content-Type", "application/problem+json") ||
-                     !add_header(response, "X-Content-Type-Options", "nosniff") || !add_header(response, "Retry-After", "1"))) {
+                     !add_header(response, "X-Content-Type-Options", "nosniff") ||
+                     !add_header(response, "Retry-After", "1"))) {
         MHD_destroy_response(response);
         response = NULL;
     }
     return response;
 }
 
-/* After how long without a byte libmicrohttpd closes a connection, for those that are not watched since memory had run out. */
+/* After how long without a byte libmicrohttpd closes a connection, for those that are not watched
+ * since memory had run out. */
 static unsigned quiet_seconds(const struct limits *limits)
 {
-    const int64_t longest = limits->idle_timeout > limits->rate_window ? limits->idle_timeout : limits->rate_window;
+    const int64_t longest =
+        limits->idle_timeout > limits->rate_window ? limits->idle_timeout : limits->rate_window;
     return (unsigned)(longest / 1000 + 2);
 }
 
 /* One with TLS or without, and with so many threads. */
 static struct MHD_Daemon *start_daemon(struct http *http, bool secure, int threads)
 {
-    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
-                           MHD_USE_ERROR_LOG | (secure ? MHD_USE_TLS : 0);
+    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+                           MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
+                           (secure ? MHD_USE_TLS : 0);
     /* A pool of one is an error to libmicrohttpd: one thread is what it has without a pool. */
     struct MHD_OptionItem pool[] = {
         {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
         {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem tls[] = {
-        {secure ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END, 0, (void *)(uintptr_t)tls_retrieve},
+        {secure ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END, 0,
+         (void *)(uintptr_t)tls_retrieve},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)tls_priorities},
         {MHD_OPTION_END, 0, NULL}};
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, http, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_FILES * 64, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        connection_memory(&http->settings.limits), MHD_OPTION_CONNECTION_TIMEOUT, quiet_seconds(&http->settings.limits),
-        MHD_OPTION_ARRAY, tls, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+        connection_memory(&http->settings.limits), MHD_OPTION_CONNECTION_TIMEOUT,
+        quiet_seconds(&http->settings.limits), MHD_OPTION_ARRAY, tls, MHD_OPTION_ARRAY, pool,
+        MHD_OPTION_END);
 }
 
 /* False with one line in `message` where one of them cannot be. */
@@ -1618,8 +1726,8 @@ static size_t on_tick(void *context)
     return budget_tick(http->budget);
 }
 
-/* Sets aside what connections take, of which there may be fewer where that is much, and leaves the rest to requests. False
-   where memory has run out. */
+/* Sets aside what connections take, of which there may be fewer where that is much, and leaves the
+   rest to requests. False where memory has run out. */
 static bool divide_memory(struct http *http)
 {
     const struct limits *const limits = &http->settings.limits;
@@ -1628,22 +1736,27 @@ static bool divide_memory(struct http *http)
     const size_t room = limits->max_memory / HTTP_CONNECTIONS_SHARE / each;
     unsigned most = (unsigned)limits->max_connections;
     if (room < most) {
-        log_message(LOG_LEVEL_WARNING, "at most %zu connections at a time, not %u: they may take a quarter of --max-memory",
-                    room, most);
+        log_message(
+            LOG_LEVEL_WARNING,
+            "at most %zu connections at a time, not %u: they may take a quarter of --max-memory",
+            room, most);
         most = (unsigned)room;
     }
     most = connection_limit(most, http->settings.io_threads);
     http->settings.limits.max_connections = (int)most; /* as GET /v1/limits says it */
     http->connections = connections_new(most, (unsigned)limits->max_connections_per_address);
-    http->budget = budget_new(limits->max_memory - (size_t)most * each, (size_t)limits->memory_queue, limits->memory_wait);
-    return http->connections && http->budget && budget_add_metrics(http->budget, http->settings.metrics);
+    http->budget = budget_new(limits->max_memory - (size_t)most * each,
+                              (size_t)limits->memory_queue, limits->memory_wait);
+    return http->connections && http->budget &&
+           budget_add_metrics(http->budget, http->settings.metrics);
 }
 
 /* False where memory has run out. */
 static bool limit_rates(struct http *http)
 {
     const struct limits *const limits = &http->settings.limits;
-    const int rate = limits->request_rate, burst = limits->request_burst > 0 ? limits->request_burst : rate;
+    const int rate = limits->request_rate,
+              burst = limits->request_burst > 0 ? limits->request_burst : rate;
     http->rates = rate > 0 ? rates_new((unsigned)rate, (unsigned)burst) : NULL;
     return rate == 0 || http->rates;
 }
@@ -1701,7 +1814,8 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         goto failed;
     }
     const struct watch_tick tick = {on_tick, http};
-    http->watch = watch_start(&http->settings.limits, metrics_rejects(settings->metrics), &tick, message, size);
+    http->watch = watch_start(&http->settings.limits, metrics_rejects(settings->metrics), &tick,
+                              message, size);
     if (!http->watch)
         goto failed;
     if (start_daemons(http, message, size))
@@ -1726,11 +1840,13 @@ bool http_has_room(void *context, const struct entrance *entrance)
     return connections_room(http->connections, entrance->admin ? HTTP_ADMIN_CONNECTIONS : 0);
 }
 
-/* Answers a connection that is one too many of its address, before it says what it wants, and closes it. */
+/* Answers a connection that is one too many of its address, before it says what it wants, and
+ * closes it. */
 static void turn_away(struct http *http, int fd, const struct entrance *entrance)
 {
     static const char text[] =
-        "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 124\r\nContent-Type: application/problem+json\r\n"
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 124\r\nContent-Type: "
+        "application/problem+json\r\n"
         "X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
         "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
         "\"detail\":\"there are too many connections from this address\"}\n";
@@ -1742,10 +1858,10 @@ static void turn_away(struct http *http, int fd, const struct entrance *entrance
     close(fd);
 }
 
-/* Has the kernel ask now and then whether a silent client is still there: its machine may have gone without a word. Sockets
-   that are not TCP refuse this.
-   Connections are not all asked in the same second: where ten thousand that came at once were, thousands of questions got lost
-   on the way, three times in a row for some, and live clients were taken for gone. */
+/* Has the kernel ask now and then whether a silent client is still there: its machine may have gone
+   without a word. Sockets that are not TCP refuse this. Connections are not all asked in the same
+   second: where ten thousand that came at once were, thousands of questions got lost on the way,
+   three times in a row for some, and live clients were taken for gone. */
 static void probe(int fd)
 {
     const int on = 1, idle_s = 15 + fd % 16, every_s = 5, most = 6;
@@ -1756,7 +1872,8 @@ static void probe(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &most, sizeof most);
 }
 
-void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t len, const struct entrance *entrance)
+void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t len,
+                const struct entrance *entrance)
 {
     struct http *http = context;
     if (fd >= HTTP_FILES) {
@@ -1773,12 +1890,14 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     wire_begin(fd, entrance->secure);
     if (MHD_add_connection(daemon_of(http, entrance), fd, peer, len) == MHD_YES)
         return;
-    /* It has closed the socket. Nobody else can have got its number since: only this thread accepts. */
+    /* It has closed the socket. Nobody else can have got its number since: only this thread
+     * accepts. */
     connections_remove(http->connections, fd);
     log_message(LOG_LEVEL_WARNING, "a connection was dropped: there is no memory for it");
 }
 
-/* Waits until no request is under way, but not longer than so many milliseconds; whether that is so. */
+/* Waits until no request is under way, but not longer than so many milliseconds; whether that is
+ * so. */
 static bool wait_idle(struct http *http, int64_t limit_ms)
 {
     struct timespec until = {0};
@@ -1810,7 +1929,8 @@ static void give_up_all(struct http *http)
     budget_close(http->budget);
 }
 
-/* Waits until every client has closed its connection, at most for so many milliseconds. Returns true if all have. */
+/* Waits until every client has closed its connection, at most for so many milliseconds. Returns
+ * true if all have. */
 static bool wait_closed(struct http *http, int64_t limit_ms)
 {
     const int64_t end = clock_ms() + limit_ms;
@@ -1822,18 +1942,20 @@ static bool wait_closed(struct http *http, int64_t limit_ms)
     return true;
 }
 
-/* Waits until all requests are answered, at most for --drain-timeout. Then what is still being computed is given up, and those
-   who wait for it have a moment to read that. */
+/* Waits until all requests are answered, at most for --drain-timeout. Then what is still being
+   computed is given up, and those who wait for it have a moment to read that. */
 static void wait_for_clients(struct http *http)
 {
-    const int64_t late = clock_ms() + http->settings.limits.drain_timeout, end = late + HTTP_DRAIN_LAST_MS;
+    const int64_t late = clock_ms() + http->settings.limits.drain_timeout,
+                  end = late + HTTP_DRAIN_LAST_MS;
     while (clock_ms() < end) {
         unsigned long long served = atomic_load(&http->served);
         if (clock_ms() >= late)
             give_up_all(http);
         if (!wait_idle(http, HTTP_DRAIN_QUIET_MS))
             continue;
-        /* A request can be on its way on a connection that was kept alive: give it the time to arrive and be told. */
+        /* A request can be on its way on a connection that was kept alive: give it the time to
+         * arrive and be told. */
         if (wait_closed(http, HTTP_DRAIN_QUIET_MS))
             return;
         if (!watch_expects(http->watch) && atomic_load(&http->served) == served)

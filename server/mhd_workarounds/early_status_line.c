@@ -16,7 +16,7 @@ static const char prefix[] = "HTTP/1.";
    answer so far. */
 static struct early {
     atomic_uchar sent, left_out;
-} *early;
+} * early;
 static size_t early_count;
 
 bool prefix_open(size_t files)
@@ -53,8 +53,8 @@ static bool is_early(int fd)
     return fd >= 0 && (size_t)fd < early_count && atomic_load(&early[fd].sent) > 0;
 }
 
-/* How many of the bytes that are about to be sent were sent early; they are left out now. -1 if other bytes were sent early
-   than these: the answer cannot be sent. */
+/* How many of the bytes that are about to be sent were sent early; they are left out now. -1 if
+   other bytes were sent early than these: the answer cannot be sent. */
 static ssize_t leave_out(int fd, const char *bytes, size_t len)
 {
     if (!is_early(fd))

@@ -40,7 +40,8 @@ struct lingerer {
     int64_t stop_at;
 };
 
-/* A place for one more: where there is none left, that of whoever had the most time until now. Under the mutex. */
+/* A place for one more: where there is none left, that of whoever had the most time until now.
+ * Under the mutex. */
 static struct lingering *make_room(struct lingerer *linger)
 {
     if (linger->count < LINGER_MAX)
@@ -59,7 +60,8 @@ void linger_add(struct lingerer *linger, int fd)
     pthread_mutex_lock(&linger->mutex);
     int copy = linger->stopping ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (copy >= 0) {
-        *make_room(linger) = (struct lingering){.fd = copy, .idle_until = now + LINGER_IDLE_MS, .until = now + LINGER_TOTAL_MS};
+        *make_room(linger) = (struct lingering){
+            .fd = copy, .idle_until = now + LINGER_IDLE_MS, .until = now + LINGER_TOTAL_MS};
         eventfd_write(linger->wake, 1);
     }
     pthread_mutex_unlock(&linger->mutex);
@@ -68,7 +70,8 @@ void linger_add(struct lingerer *linger, int fd)
 /* Throws away what has come. False when there is no more to wait for. */
 static bool discard(struct lingering *entry, char *scratch, int64_t now)
 {
-    /* MSG_TRUNC on a TCP socket drops bytes without copying them anywhere (tcp(7)); on a Unix socket it does not. */
+    /* MSG_TRUNC on a TCP socket drops bytes without copying them anywhere (tcp(7)); on a Unix
+     * socket it does not. */
     ssize_t got = recv(entry->fd, scratch, LINGER_READ, MSG_TRUNC | MSG_DONTWAIT);
     if (got > 0)
         entry->idle_until = now + LINGER_IDLE_MS;

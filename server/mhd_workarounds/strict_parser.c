@@ -1,5 +1,6 @@
 /*
- * A strict reading of requests: where each one ends, and whether its lines and chunks are what RFC 9112 has them be.
+ * A strict reading of requests: where each one ends, and whether its lines and chunks are what RFC
+ * 9112 has them be.
  */
 #include "mhd_workarounds/strict_parser.h"
 
@@ -13,11 +14,13 @@
 #include <sys/socket.h>
 
 enum {
-    WIRE_WORD = 24,          /* bytes of a header name or value that can matter here, with one more that tells it is too long */
-    WIRE_METHOD = 64,        /* bytes; no method that anybody knows has half as many */
-    WIRE_EXTENSION = 1024,   /* bytes of a chunk's extension, which nobody here reads */
-    WIRE_LENGTH_DIGITS = 19, /* any number of so many digits fits 64 bits; more are refused even if they are zeros */
-    WIRE_CHUNK_DIGITS = 16,  /* of 64 bits */
+    WIRE_WORD = 24,   /* bytes of a header name or value that can matter here, with one more that
+                         tells it is too long */
+    WIRE_METHOD = 64, /* bytes; no method that anybody knows has half as many */
+    WIRE_EXTENSION = 1024, /* bytes of a chunk's extension, which nobody here reads */
+    WIRE_LENGTH_DIGITS =
+        19, /* any number of so many digits fits 64 bits; more are refused even if they are zeros */
+    WIRE_CHUNK_DIGITS = 16, /* of 64 bits */
 };
 
 enum wire_state {
@@ -36,14 +39,14 @@ enum wire_state {
 
 struct wire {
     bool active;
-    bool encrypted; /* what is read comes out of TLS */
+    bool encrypted;  /* what is read comes out of TLS */
     bool end_hidden; /* of wire_hide_end */
     enum wire_state state;
     bool cr; /* the last byte was a carriage return: a line feed must follow */
     bool in_trailer;
-    bool blank;           /* the last byte of the request line was a space; the value has just begun */
-    unsigned words;       /* that the request line has had */
-    size_t line_len;      /* bytes of its last word; of a chunk's extension */
+    bool blank;      /* the last byte of the request line was a space; the value has just begun */
+    unsigned words;  /* that the request line has had */
+    size_t line_len; /* bytes of its last word; of a chunk's extension */
     unsigned parameters;  /* of the query; 0 where there is none yet */
     char word[WIRE_WORD]; /* the name, then the value, that is being read: in lower case */
     size_t word_len;
@@ -56,17 +59,19 @@ struct wire {
     uint64_t length, left;
     unsigned digits; /* of the length, or the chunk's size */
     /* Of the connection. */
-    atomic_bool begun;          /* a request is being read */
-    unsigned next, heads, ends; /* requests that were brought, whose headers were read, that were read as a whole */
-    struct refusal fault;       /* of request number `ends` */
-    const char *end;            /* what the library is given from there on, as far as it was not yet; NULL: there is no fault */
+    atomic_bool begun; /* a request is being read */
+    unsigned next, heads,
+        ends; /* requests that were brought, whose headers were read, that were read as a whole */
+    struct refusal fault; /* of request number `ends` */
+    const char *end; /* what the library is given from there on, as far as it was not yet; NULL:
+                        there is no fault */
 };
 
 static struct wire *wires; /* by descriptor */
 static size_t wire_count;
 static const struct limits *wire_limits;
 
-/* ---- faults ------------------------------------------------------------------------------------------------------- */
+/* ---- faults ---- */
 
 /* Where the shortest request goes on when so much of it, or of another, was there. */
 static const char *end_of_request_line(const struct wire *wire)
@@ -85,8 +90,8 @@ static const char *end_of_request_line(const struct wire *wire)
     }
 }
 
-/* What makes a request, as the library reads it, of one that is sound up to here. Of a body some more may be needed: it is
-   brought to the server with the next piece. */
+/* What makes a request, as the library reads it, of one that is sound up to here. Of a body some
+   more may be needed: it is brought to the server with the next piece. */
 static const char *end_of_request(const struct wire *wire)
 {
     const char *end = "";
@@ -134,7 +139,7 @@ static void fail(struct wire *wire, const char *fault)
     fail_with(wire, 400, fault);
 }
 
-/* ---- lines -------------------------------------------------------------------------------------------------------- */
+/* ---- lines ---- */
 
 /* Takes a byte of a line. True at its end; where that is unsound the reading has stopped. */
 static bool ends_line(struct wire *wire, char byte)
@@ -166,7 +171,7 @@ static bool word_is(const struct wire *wire, const char *text)
     return wire->word_len == strlen(text) && memcmp(wire->word, text, wire->word_len) == 0;
 }
 
-/* ---- the headers -------------------------------------------------------------------------------------------------- */
+/* ---- the headers ---- */
 
 static void begin_request(struct wire *wire)
 {
@@ -199,9 +204,11 @@ static void read_before(struct wire *wire, char byte)
     begin_request(wire);
 }
 
-static const char no_request_line[] = "the request line is not a method, a target and a version with one space between them";
+static const char no_request_line[] =
+    "the request line is not a method, a target and a version with one space between them";
 
-/* A byte of "HTTP/1.1". A minor version that is not known is taken, as RFC 9110 has it (section 2.5). */
+/* A byte of "HTTP/1.1". A minor version that is not known is taken, as RFC 9110 has it
+ * (section 2.5). */
 static void read_version(struct wire *wire, char byte)
 {
     static const char version[] = "HTTP/1.";
@@ -209,13 +216,15 @@ static void read_version(struct wire *wire, char byte)
     const bool digit = byte >= '0' && byte <= '9';
     if (wire->line_len == MAJOR && digit && byte != version[MAJOR])
         fail_with(wire, 505, "HTTP/1.1 and HTTP/1.0 are the versions that are spoken here");
-    else if (wire->line_len > MINOR || (wire->line_len == MINOR ? !digit : byte != version[wire->line_len]))
+    else if (wire->line_len > MINOR ||
+             (wire->line_len == MINOR ? !digit : byte != version[wire->line_len]))
         fail(wire, no_request_line);
     else
         wire->line_len++;
 }
 
-/* Counts the parameters of the query, for each of which libmicrohttpd takes memory; an empty one counts, too. */
+/* Counts the parameters of the query, for each of which libmicrohttpd takes memory; an empty one
+ * counts, too. */
 static void count_parameters(struct wire *wire, char byte)
 {
     if ((byte == '?' && wire->parameters == 0) || (byte == '&' && wire->parameters > 0))
@@ -270,7 +279,8 @@ static void read_request_line(struct wire *wire, char byte)
     }
 }
 
-/* A byte of the value of Content-Length. Blanks behind it would be no part of it, but the library takes them for one. */
+/* A byte of the value of Content-Length. Blanks behind it would be no part of it, but the library
+ * takes them for one. */
 static void read_length(struct wire *wire, char byte)
 {
     if (byte < '0' || byte > '9') {
@@ -296,8 +306,8 @@ static void end_value(struct wire *wire)
     }
 }
 
-/* The headers are in: how the body will be delimited. Where that is not plain head_validation.c says why; no second request of such a
-   connection is ever taken. */
+/* The headers are in: how the body will be delimited. Where that is not plain head_validation.c
+   says why; no second request of such a connection is ever taken. */
 static void end_head(struct wire *wire)
 {
     wire->heads++;
@@ -365,7 +375,8 @@ static void begin_value(struct wire *wire)
     }
 }
 
-/* The library would take cookies apart, with memory for each: it is given another name for them, as nobody here reads any. */
+/* The library would take cookies apart, with memory for each: it is given another name for them, as
+ * nobody here reads any. */
 static void hide_cookies(const struct wire *wire, char *byte)
 {
     if (word_is(wire, "cooki") && (*byte == 'e' || *byte == 'E'))
@@ -414,9 +425,10 @@ static void read_value(struct wire *wire, char byte)
         add_to_word(wire, byte);
 }
 
-/* ---- the body ----------------------------------------------------------------------------------------------------- */
+/* ---- the body ---- */
 
-/* Passes over as many of the bytes as belong to the body or the chunk; returns how many those are. */
+/* Passes over as many of the bytes as belong to the body or the chunk; returns how many those are.
+ */
 static size_t read_data(struct wire *wire, size_t len)
 {
     const size_t some = wire->left < len ? (size_t)wire->left : len;
@@ -447,7 +459,8 @@ static void end_chunk_line(struct wire *wire)
 
 static void read_chunk_size(struct wire *wire, char byte)
 {
-    static const char no_size[] = "the size of a chunk is not a number of 1 to 16 hexadecimal digits";
+    static const char no_size[] =
+        "the size of a chunk is not a number of 1 to 16 hexadecimal digits";
     const int digit = hex_digit(byte);
     if (byte == '\r' && wire->digits == 0) {
         fail(wire, no_size);
@@ -491,7 +504,7 @@ static void read_chunk_end(struct wire *wire, char byte)
     }
 }
 
-/* ---- the interface ------------------------------------------------------------------------------------------------ */
+/* ---- the interface ---- */
 
 static void read_byte(struct wire *wire, char *at)
 {
@@ -603,7 +616,9 @@ unsigned wire_next(struct wire *wire)
 /* Why a request that was not read to a certain point is refused there. */
 static struct refusal fault_of(const struct wire *wire)
 {
-    return wire->fault.status != 0 ? wire->fault : (struct refusal){400, "it is not plain where the request ends"};
+    return wire->fault.status != 0
+               ? wire->fault
+               : (struct refusal){400, "it is not plain where the request ends"};
 }
 
 unsigned wire_words(const struct wire *wire, unsigned number)
@@ -628,12 +643,15 @@ struct refusal wire_early_fault(const struct wire *wire, unsigned number)
     return number < wire->ends ? no_fault : wire->fault;
 }
 
-/* ---- receiving ---------------------------------------------------------------------------------------------------- */
+/* ---- receiving ---- */
 
 /* The reading of a connection on which bytes came in this way, NULL if there is none. */
 static struct wire *reading(int fd, bool encrypted)
 {
-    return fd >= 0 && (size_t)fd < wire_count && wires[fd].active && wires[fd].encrypted == encrypted ? &wires[fd] : NULL;
+    return fd >= 0 && (size_t)fd < wire_count && wires[fd].active &&
+                   wires[fd].encrypted == encrypted
+               ? &wires[fd]
+               : NULL;
 }
 
 /* What has come in, as the library is to be given it: `nothing` where that is none of it. */
@@ -643,8 +661,8 @@ static ssize_t given(struct wire *wire, void *bytes, ssize_t got, size_t size, s
     return wire && got > 0 ? (len > 0 ? (ssize_t)len : nothing) : got;
 }
 
-/* In place of the C library's, for libmicrohttpd: its calls are bound to this one, since a program's own functions come before
-   those of its libraries. */
+/* In place of the C library's, for libmicrohttpd: its calls are bound to this one, since a
+   program's own functions come before those of its libraries. */
 __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t size, int flags)
 {
     struct wire *const wire = flags & (MSG_PEEK | MSG_TRUNC) ? NULL : reading(fd, false);
@@ -662,13 +680,16 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t 
 }
 
 /* Likewise in place of GnuTLS's, which it calls. */
-__attribute__((visibility("default"))) ssize_t gnutls_record_recv(gnutls_session_t session, void *bytes, size_t size)
+__attribute__((visibility("default"))) ssize_t gnutls_record_recv(gnutls_session_t session,
+                                                                  void *bytes, size_t size)
 {
     typedef ssize_t receive(gnutls_session_t session, void *bytes, size_t size);
     static _Atomic(receive *) library;
     if (!library)
-        library = (receive *)dlsym(RTLD_NEXT, "gnutls_record_recv"); /* it is there: the program is linked with it */
+        library = (receive *)dlsym(
+            RTLD_NEXT, "gnutls_record_recv"); /* it is there: the program is linked with it */
     struct wire *const wire = reading(gnutls_transport_get_int(session), true);
     const size_t rest = wire ? wire_rest(wire, bytes, size) : 0;
-    return rest > 0 ? (ssize_t)rest : given(wire, bytes, library(session, bytes, size), size, GNUTLS_E_AGAIN);
+    return rest > 0 ? (ssize_t)rest
+                    : given(wire, bytes, library(session, bytes, size), size, GNUTLS_E_AGAIN);
 }

@@ -80,15 +80,18 @@ bool handshake_start(size_t files, char *message, size_t size)
     all.epoll = epoll_create1(EPOLL_CLOEXEC);
     all.stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = all.stop};
-    int error =
-        all.list && all.epoll >= 0 && all.stop >= 0 && epoll_ctl(all.epoll, EPOLL_CTL_ADD, all.stop, &event) == 0 ? 0 : errno;
+    int error = all.list && all.epoll >= 0 && all.stop >= 0 &&
+                        epoll_ctl(all.epoll, EPOLL_CTL_ADD, all.stop, &event) == 0
+                    ? 0
+                    : errno;
     all.running = error == 0;
     if (error == 0)
         error = pthread_create(&all.thread, NULL, run, NULL);
     if (error == 0)
         return true;
     all.running = false;
-    snprintf(message, size, "cannot start the thread that waits for TLS handshakes: %s", strerror(error));
+    snprintf(message, size, "cannot start the thread that waits for TLS handshakes: %s",
+             strerror(error));
     forget();
     return false;
 }
@@ -125,15 +128,19 @@ void handshake_stop(void)
     pthread_mutex_unlock(&all.mutex);
 }
 
-/* Suspends the connection of a session until its socket is ready. Where that cannot be it goes round, as it would have. */
+/* Suspends the connection of a session until its socket is ready. Where that cannot be it goes
+ * round, as it would have. */
 static void wait_for_client(gnutls_session_t session)
 {
     const int fd = gnutls_transport_get_int(session);
-    struct epoll_event event = {.events = gnutls_record_get_direction(session) == 1 ? EPOLLOUT : EPOLLIN | EPOLLRDHUP,
-                                .data.fd = fd};
+    struct epoll_event event = {
+        .events = gnutls_record_get_direction(session) == 1 ? EPOLLOUT : EPOLLIN | EPOLLRDHUP,
+        .data.fd = fd};
     pthread_mutex_lock(&all.mutex);
-    struct handshake *handshake = all.running && fd >= 0 && (size_t)fd < all.files ? &all.list[fd] : NULL;
-    if (handshake && handshake->connection && epoll_ctl(all.epoll, EPOLL_CTL_ADD, fd, &event) == 0) {
+    struct handshake *handshake =
+        all.running && fd >= 0 && (size_t)fd < all.files ? &all.list[fd] : NULL;
+    if (handshake && handshake->connection &&
+        epoll_ctl(all.epoll, EPOLL_CTL_ADD, fd, &event) == 0) {
         handshake->waits = true;
         MHD_suspend_connection(handshake->connection);
     }
@@ -146,7 +153,8 @@ __attribute__((visibility("default"))) int gnutls_handshake(gnutls_session_t ses
     typedef int function(gnutls_session_t session);
     static _Atomic(function *) library;
     if (!library)
-        library = (function *)dlsym(RTLD_NEXT, "gnutls_handshake"); /* it is there: the program is linked with it */
+        library = (function *)dlsym(
+            RTLD_NEXT, "gnutls_handshake"); /* it is there: the program is linked with it */
     const int result = library(session);
     if (result == GNUTLS_E_AGAIN)
         wait_for_client(session);

@@ -5,8 +5,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "util/digits.h"
 #include "observe/log_line.h"
+#include "util/digits.h"
 
 const char *const log_requests_names[LOG_REQUESTS_COUNT + 1] = {"all", "work", "failed", "none"};
 
@@ -37,7 +37,7 @@ static bool is_wanted(const struct record *record)
     return false;
 }
 
-/* ---- fields: `,"name":` or ` name=` and a value ------------------------------------------------------------------- */
+/* ---- fields: `,"name":` or ` name=` and a value ---- */
 
 static void name(struct line *line, const char *text)
 {
@@ -85,13 +85,15 @@ static void address_field(struct line *line, const struct sockaddr *address)
     if (!address)
         return;
     if (address->sa_family == AF_INET)
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, text, sizeof text);
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, text,
+                  sizeof text);
     else if (address->sa_family == AF_INET6)
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, text, sizeof text);
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, text,
+                  sizeof text);
     text_field(line, "address", text, LOG_ADDRESS);
 }
 
-/* ---- the line ----------------------------------------------------------------------------------------------------- */
+/* ---- the line ---- */
 
 /* In text, method, path, status stand without their names, as in other servers' logs. */
 static void write_head(struct line *line, const struct record *record)

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "util/digits.h"
 #include "observe/log_line.h"
 #include "observe/log_writer.h"
+#include "util/digits.h"
 
 const char *const log_level_names[LOG_LEVEL_COUNT + 1] = {"error", "warning", "info", "debug"};
 const char *const log_format_names[LOG_FORMAT_COUNT + 1] = {"text", "json"};
@@ -32,7 +32,7 @@ bool log_enabled(enum log_level level)
     return level <= log_level;
 }
 
-/* ---- lines -------------------------------------------------------------------------------------------------------- */
+/* ---- lines ---- */
 
 static void append(struct line *line, const char *text, size_t len)
 {

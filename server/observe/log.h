@@ -1,6 +1,7 @@
 /*
- * The log: lines on stderr, as text or as JSON. Lines are written as a whole (log_writer.h), so those of several threads do not
- * mix. Bytes that came from a client are escaped: a line cannot be forged, nor a terminal be driven.
+ * The log: lines on stderr, as text or as JSON. Lines are written as a whole (log_writer.h), so
+ * those of several threads do not mix. Bytes that came from a client are escaped: a line cannot be
+ * forged, nor a terminal be driven.
  */
 #ifndef SERVER_OBSERVE_LOG_H
 #define SERVER_OBSERVE_LOG_H
@@ -9,7 +10,13 @@
 
 #include "observe/request_record.h"
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_COUNT };
+enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG,
+    LOG_LEVEL_COUNT
+};
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_COUNT };
 
 /* The names that the options use, NULL-terminated, in the order of the enums. */
@@ -21,10 +28,18 @@ void log_setup(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
 
 /* One line about the server itself. */
-__attribute__((format(printf, 2, 3))) void log_message(enum log_level level, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void log_message(enum log_level level, const char *format,
+                                                       ...);
 
-/* Which requests there is to be a line about: all, those that failed or were no probes (health, metrics), those that failed. */
-enum log_requests { LOG_REQUESTS_ALL, LOG_REQUESTS_WORK, LOG_REQUESTS_FAILED, LOG_REQUESTS_NONE, LOG_REQUESTS_COUNT };
+/* Which requests there is to be a line about: all, those that failed or were no probes (health,
+ * metrics), those that failed. */
+enum log_requests {
+    LOG_REQUESTS_ALL,
+    LOG_REQUESTS_WORK,
+    LOG_REQUESTS_FAILED,
+    LOG_REQUESTS_NONE,
+    LOG_REQUESTS_COUNT
+};
 extern const char *const log_requests_names[LOG_REQUESTS_COUNT + 1];
 /* As log_setup; until then it is all. */
 void log_setup_requests(enum log_requests which);

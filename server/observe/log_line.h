@@ -11,7 +11,8 @@
 
 enum {
     LINE_SIZE = 3900,  /* below PIPE_BUF, so that a write to a pipe is not torn (log_writer.c) */
-    LINE_FIELD = 1024, /* bytes that one text may take once escaped: a long one must not push out what follows */
+    LINE_FIELD = 1024, /* bytes that one text may take once escaped: a long one must not push out
+                          what follows */
 };
 
 /* What does not fit is left out. */

@@ -1,12 +1,12 @@
 /*
  * The thread that writes the log: a ring of whole lines between those who log and stderr.
  *
- * stderr may be anything: a pipe or a terminal whose reader is stopped, a file on a full disk or at its size limit, a socket of
- * journald. Its descriptor is often shared with other processes, so it is not made non-blocking: this thread alone may block in
- * write(2).
+ * stderr may be anything: a pipe or a terminal whose reader is stopped, a file on a full disk or at
+ * its size limit, a socket of journald. Its descriptor is often shared with other processes, so it
+ * is not made non-blocking: this thread alone may block in write(2).
  *
- * Once a line finds no room, all lines are dropped until the ring is empty again, so that the one line which tells how many
- * were dropped is written where they would have been.
+ * Once a line finds no room, all lines are dropped until the ring is empty again, so that the one
+ * line which tells how many were dropped is written where they would have been.
  */
 #include "observe/log_writer.h"
 
@@ -20,14 +20,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "util/clock.h"
 #include "observe/log_line.h"
+#include "util/clock.h"
 
 /* Lines that are written together: no more than PIPE_BUF, so that a write to a pipe is not torn. */
 enum { LOG_WRITER_BATCH = 4096, LOG_WRITER_REPORT = 128 };
 
 /* A line that did not would stay in the ring for ever. */
-_Static_assert((int)LOG_WRITER_REPORT + (int)LINE_SIZE <= (int)LOG_WRITER_BATCH, "a line fits in a batch after the report");
+_Static_assert((int)LOG_WRITER_REPORT + (int)LINE_SIZE <= (int)LOG_WRITER_BATCH,
+               "a line fits in a batch after the report");
 
 struct writer {
     pthread_mutex_t mutex; /* of all that is not atomic; never held while writing */
@@ -36,17 +37,20 @@ struct writer {
     pthread_t thread;
     atomic_bool running;
     bool stopping;
-    bool writing;        /* a batch is being written */
-    bool overflowed;     /* a line was dropped since the ring was last empty */
-    bool failed;         /* the last batch could not be written */
-    bool torn;           /* it was written in part, and the next one begins with a newline; used by the thread alone */
+    bool writing;    /* a batch is being written */
+    bool overflowed; /* a line was dropped since the ring was last empty */
+    bool failed;     /* the last batch could not be written */
+    bool torn; /* it was written in part, and the next one begins with a newline; used by the thread
+                  alone */
     uint64_t unreported; /* dropped lines that the log does not tell of yet */
     atomic_ullong dropped;
-    size_t head, used; /* of the ring: where its first line begins, and how many bytes of lines there are */
+    size_t head,
+        used; /* of the ring: where its first line begins, and how many bytes of lines there are */
     char ring[LOG_WRITER_BUFFER];
 };
 
-static struct writer writer = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER};
+static struct writer writer = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+                               .wanted = PTHREAD_COND_INITIALIZER};
 
 /* What is written next. */
 struct batch {
@@ -56,7 +60,7 @@ struct batch {
     char text[LOG_WRITER_BATCH];
 };
 
-/* ---- the ring, with the mutex held -------------------------------------------------------------------------------- */
+/* ---- the ring, with the mutex held ---- */
 
 static void copy_in(const char *line, size_t len)
 {
@@ -100,7 +104,8 @@ static void take_report(struct batch *batch)
 static void take_lines(struct batch *batch)
 {
     char *const to = batch->text + batch->len;
-    const size_t room = sizeof batch->text - batch->len, most = writer.used < room ? writer.used : room;
+    const size_t room = sizeof batch->text - batch->len,
+                 most = writer.used < room ? writer.used : room;
     copy_out(to, most);
     size_t len = most;
     while (len > 0 && to[len - 1] != '\n')
@@ -126,9 +131,10 @@ static void take(struct batch *batch)
     take_lines(batch);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
-/* Waits until stderr has room for a write of PIPE_BUF bytes, at most `limit_ms` milliseconds; -1: without limit. */
+/* Waits until stderr has room for a write of PIPE_BUF bytes, at most `limit_ms` milliseconds; -1:
+ * without limit. */
 static bool wait_for_room(int limit_ms)
 {
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -177,8 +183,8 @@ static size_t write_batch(const struct batch *batch)
     return done;
 }
 
-/* Counts the lines of a batch of which only the first `done` bytes were written. A line that was cut is a dropped one. With the
-   mutex held. */
+/* Counts the lines of a batch of which only the first `done` bytes were written. A line that was
+   cut is a dropped one. With the mutex held. */
 static void settle(const struct batch *batch, size_t done)
 {
     uint64_t dropped = 0;
@@ -213,7 +219,7 @@ static void *run(void *argument)
     return argument;
 }
 
-/* ---- the interface ------------------------------------------------------------------------------------------------ */
+/* ---- the interface ---- */
 
 bool log_writer_start(char *message, size_t size)
 {
@@ -296,8 +302,8 @@ static double read_dropped(void *context, size_t index)
 }
 
 static const struct metric_source sources[] = {
-    {"lossd_log_dropped_lines_total", METRIC_COUNTER, "Lines of the log that were dropped since it could not be written.", NULL,
-     read_dropped},
+    {"lossd_log_dropped_lines_total", METRIC_COUNTER,
+     "Lines of the log that were dropped since it could not be written.", NULL, read_dropped},
 };
 
 bool log_writer_add_metrics(struct metrics *metrics)

@@ -1,6 +1,6 @@
 /*
- * Where the metrics are counted: one row of cells, its parts one behind the other. For metrics.c, which counts, and
- * prometheus.c, which tells.
+ * Where the metrics are counted: one row of cells, its parts one behind the other. For metrics.c,
+ * which counts, and prometheus.c, which tells.
  */
 #ifndef SERVER_OBSERVE_METRIC_CELLS_H
 #define SERVER_OBSERVE_METRIC_CELLS_H
@@ -10,23 +10,26 @@
 
 #include "observe/metrics.h"
 
-/* Statuses that are counted by number; the last place is that of all others, so that label values stay bounded. */
+/* Statuses that are counted by number; the last place is that of all others, so that label values
+ * stay bounded. */
 enum { CELLS_STATUSES = 28 };
 extern const int cells_status[CELLS_STATUSES - 1];
 
-/* Upper bounds of the buckets, in nanoseconds: three a decade from 10 us to 100 s. Then comes the bucket of what took longer,
-   and the sum. */
+/* Upper bounds of the buckets, in nanoseconds: three a decade from 10 us to 100 s. Then comes the
+   bucket of what took longer, and the sum. */
 enum { CELLS_BOUNDS = 22, HISTOGRAM_SUM = CELLS_BOUNDS + 1, HISTOGRAM_CELLS };
 extern const int64_t cells_bound[CELLS_BOUNDS];
 
-/* Of each loss: how many evaluations went well and how many did not, with the time that they took on the server. */
+/* Of each loss: how many evaluations went well and how many did not, with the time that they took
+ * on the server. */
 enum loss_cell {
     LOSS_SUCCESSES,
     LOSS_SUCCESS_NS,
     LOSS_FAILURES,
     LOSS_FAILURE_NS,
     LOSS_ELEMENTS,
-    LOSS_LAST_MS, /* when one last went well, in milliseconds of Unix time: the largest of the rows counts, not the sum */
+    LOSS_LAST_MS, /* when one last went well, in milliseconds of Unix time: the largest of the rows
+                     counts, not the sum */
     LOSS_PHASES,  /* nanoseconds of each phase */
     LOSS_CELLS = LOSS_PHASES + PHASE_COUNT,
 };
@@ -39,7 +42,8 @@ static inline size_t cell_of_request(size_t route, size_t status)
 /* The loss behind the last is several at once. */
 static inline size_t cell_of_evaluation(size_t loss, enum protocol protocol, size_t status)
 {
-    return cell_of_request(route_count() + 1, 0) + (loss * PROTOCOL_COUNT + protocol) * CELLS_STATUSES + status;
+    return cell_of_request(route_count() + 1, 0) +
+           (loss * PROTOCOL_COUNT + protocol) * CELLS_STATUSES + status;
 }
 
 static inline size_t cell_of_loss(size_t loss, size_t what)

@@ -1,6 +1,7 @@
 /*
- * Counting, without locks: each counting thread has a row of cells of its own, where it alone writes, so that adding takes no
- * locked instruction. Threads beyond those share one more row, under a mutex.
+ * Counting, without locks: each counting thread has a row of cells of its own, where it alone
+ * writes, so that adding takes no locked instruction. Threads beyond those share one more row,
+ * under a mutex.
  */
 #include "observe/metrics.h"
 
@@ -10,16 +11,18 @@
 #include <string.h>
 #include <time.h>
 
-#include "observe/metric_cells.h"
 #include "loss.h"
+#include "observe/metric_cells.h"
 
-const int cells_status[CELLS_STATUSES - 1] = {200, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 411, 412, 413,
-                                              414, 415, 417, 421, 422, 426, 429, 431, 499, 500, 501, 503, 505};
+const int cells_status[CELLS_STATUSES - 1] = {200, 204, 304, 400, 401, 403, 404, 405, 406,
+                                              408, 409, 411, 412, 413, 414, 415, 417, 421,
+                                              422, 426, 429, 431, 499, 500, 501, 503, 505};
 
-const int64_t cells_bound[CELLS_BOUNDS] = {10000,       25000,       50000,       100000,      250000,     500000,
-                                           1000000,     2500000,     5000000,     10000000,    25000000,   50000000,
-                                           100000000,   250000000,   500000000,   1000000000,  2500000000, 5000000000,
-                                           10000000000, 25000000000, 50000000000, 100000000000};
+const int64_t cells_bound[CELLS_BOUNDS] = {
+    10000,       25000,       50000,       100000,      250000,     500000,
+    1000000,     2500000,     5000000,     10000000,    25000000,   50000000,
+    100000000,   250000000,   500000000,   1000000000,  2500000000, 5000000000,
+    10000000000, 25000000000, 50000000000, 100000000000};
 
 struct metrics {
     size_t owned;          /* rows that have an owner; there is one more */
@@ -66,12 +69,13 @@ void metrics_free(struct metrics *metrics)
     free(metrics);
 }
 
-/* ---- counting ----------------------------------------------------------------------------------------------------- */
+/* ---- counting ---- */
 
 /* Adds where nobody else writes. */
 static void add(atomic_ullong *cell, uint64_t value)
 {
-    atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + value, memory_order_relaxed);
+    atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + value,
+                          memory_order_relaxed);
 }
 
 static void observe(atomic_ullong *histogram, int64_t ns)
@@ -144,7 +148,8 @@ static void count_evaluation(atomic_ullong *row, const struct record *record, si
 
 static void count(atomic_ullong *row, const struct record *record)
 {
-    const size_t route = record->route ? route_place(record->route) : route_count(), status = place_of_status(record->status);
+    const size_t route = record->route ? route_place(record->route) : route_count(),
+                 status = place_of_status(record->status);
     add(&row[cell_of_request(route, status)], 1);
     add(&row[cell_of_bytes_in()], record->bytes_in);
     add(&row[cell_of_bytes_out()], record->bytes_out);
@@ -171,7 +176,7 @@ struct rejects *metrics_rejects(struct metrics *metrics)
     return &metrics->rejects;
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------------------ */
+/* ---- telling ---- */
 
 uint64_t *metrics_sum(struct metrics *metrics)
 {
@@ -180,12 +185,14 @@ uint64_t *metrics_sum(struct metrics *metrics)
         return NULL;
     for (size_t row = 0; row <= metrics->owned; row++)
         for (size_t i = 0; i < cells_count(); i++)
-            sum[i] += atomic_load_explicit(&metrics->cells[row * metrics->row_cells + i], memory_order_relaxed);
+            sum[i] += atomic_load_explicit(&metrics->cells[row * metrics->row_cells + i],
+                                           memory_order_relaxed);
     for (size_t loss = 0; loss <= loss_count(); loss++) {
         const size_t last = cell_of_loss(loss, LOSS_LAST_MS);
         sum[last] = 0;
         for (size_t row = 0; row <= metrics->owned; row++) {
-            const uint64_t ms = atomic_load_explicit(&metrics->cells[row * metrics->row_cells + last], memory_order_relaxed);
+            const uint64_t ms = atomic_load_explicit(
+                &metrics->cells[row * metrics->row_cells + last], memory_order_relaxed);
             sum[last] = ms > sum[last] ? ms : sum[last];
         }
     }
@@ -216,7 +223,8 @@ struct oip_statistics *metrics_statistics(struct metrics *metrics)
     return all;
 }
 
-bool metrics_add_sources(struct metrics *metrics, const struct metric_source table[], size_t count, void *context)
+bool metrics_add_sources(struct metrics *metrics, const struct metric_source table[], size_t count,
+                         void *context)
 {
     struct metric_group *const group = malloc(sizeof *group);
     if (!group)

@@ -1,9 +1,10 @@
 /*
- * What the server has done since it was started, and what it is doing: counted here, shown by GET /metrics in Prometheus's text
- * format and by the Open Inference Protocol's statistics.
+ * What the server has done since it was started, and what it is doing: counted here, shown by GET
+ * /metrics in Prometheus's text format and by the Open Inference Protocol's statistics.
  *
- * Threads that answer requests count each into cells of their own, without a lock; whoever asks adds the cells up. What lies
- * elsewhere anyway (connections, queue, memory) is not counted but asked for, by functions that are registered at the start.
+ * Threads that answer requests count each into cells of their own, without a lock; whoever asks
+ * adds the cells up. What lies elsewhere anyway (connections, queue, memory) is not counted but
+ * asked for, by functions that are registered at the start.
  */
 #ifndef SERVER_OBSERVE_METRICS_H
 #define SERVER_OBSERVE_METRICS_H
@@ -12,14 +13,14 @@
 #include <stddef.h>
 
 #include "memory/buffer.h"
-#include "oip/oip.h"
-#include "observe/request_record.h"
 #include "observe/rejections.h"
+#include "observe/request_record.h"
+#include "oip/oip.h"
 
 struct metrics;
 
-/* For so many threads that count; others may, but wait for each other. There can be one in a process. NULL where memory has run
-   out. */
+/* For so many threads that count; others may, but wait for each other. There can be one in a
+   process. NULL where memory has run out. */
 struct metrics *metrics_new(int threads);
 /* Nobody may count any more. NULL is let be. */
 void metrics_free(struct metrics *metrics);
@@ -38,12 +39,14 @@ struct metric_source {
     enum metric_type type;
     const char *help;
     const char *labels; /* as "reason=\"queue\"", where several in a row share a name, else NULL */
-    /* Called in any thread; must not wait. NaN: there is no such value at the moment, and the line is left out. */
+    /* Called in any thread; must not wait. NaN: there is no such value at the moment, and the line
+     * is left out. */
     double (*read)(void *context, size_t index);
 };
-/* Adds a table of them, which is borrowed, each of which is read with the context and its place in the table. To be called
-   before any thread counts or asks. False where memory has run out. */
-bool metrics_add_sources(struct metrics *metrics, const struct metric_source table[], size_t count, void *context);
+/* Adds a table of them, which is borrowed, each of which is read with the context and its place in
+   the table. To be called before any thread counts or asks. False where memory has run out. */
+bool metrics_add_sources(struct metrics *metrics, const struct metric_source table[], size_t count,
+                         void *context);
 
 /* Appends all, as text. False where memory has run out. */
 bool metrics_write(struct metrics *metrics, struct buffer *out);

@@ -1,5 +1,6 @@
 /*
- * What the kernel knows of this process, read from /proc as it is asked for. What cannot be read is left out.
+ * What the kernel knows of this process, read from /proc as it is asked for. What cannot be read is
+ * left out.
  */
 #include "observe/process_metrics.h"
 
@@ -48,7 +49,8 @@ static double start_time(void)
     struct timespec now, up;
     clock_gettime(CLOCK_REALTIME, &now);
     clock_gettime(CLOCK_BOOTTIME, &up);
-    const double machine = (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) / 1e9;
+    const double machine =
+        (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) / 1e9;
     return machine + stat_field(STAT_START) / (double)sysconf(_SC_CLK_TCK);
 }
 
@@ -78,10 +80,13 @@ static double read_cpu(void *context, size_t index)
     (void)context;
     (void)index;
     struct timespec used;
-    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0 ? (double)used.tv_sec + (double)used.tv_nsec / 1e9 : NAN;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0
+               ? (double)used.tv_sec + (double)used.tv_nsec / 1e9
+               : NAN;
 }
 
-/* The kernel tells their number as the directory's size since 6.2; before, they have to be counted. */
+/* The kernel tells their number as the directory's size since 6.2; before, they have to be counted.
+ */
 static double read_open_files(void *context, size_t index)
 {
     (void)context;
@@ -114,23 +119,29 @@ static double read_one(void *context, size_t index)
     return 1;
 }
 
-static char build_labels[160]; /* filled before it is read, for the instruction set is chosen at start */
+static char
+    build_labels[160]; /* filled before it is read, for the instruction set is chosen at start */
 
 static const struct metric_source sources[] = {
-    {"process_cpu_seconds_total", METRIC_COUNTER, "CPU time that the process has used.", NULL, read_cpu},
-    {"process_start_time_seconds", METRIC_GAUGE, "When the process was started, in Unix time.", NULL, read_start},
-    {"process_resident_memory_bytes", METRIC_GAUGE, "Memory of the process that is in use.", NULL, read_resident},
-    {"process_virtual_memory_bytes", METRIC_GAUGE, "Address space of the process.", NULL, read_virtual},
+    {"process_cpu_seconds_total", METRIC_COUNTER, "CPU time that the process has used.", NULL,
+     read_cpu},
+    {"process_start_time_seconds", METRIC_GAUGE, "When the process was started, in Unix time.",
+     NULL, read_start},
+    {"process_resident_memory_bytes", METRIC_GAUGE, "Memory of the process that is in use.", NULL,
+     read_resident},
+    {"process_virtual_memory_bytes", METRIC_GAUGE, "Address space of the process.", NULL,
+     read_virtual},
     {"process_open_fds", METRIC_GAUGE, "Open file descriptors.", NULL, read_open_files},
     {"process_max_fds", METRIC_GAUGE, "File descriptors that may be open.", NULL, read_most_files},
     {"process_threads", METRIC_GAUGE, "Threads of the process.", NULL, read_threads},
-    {"lossd_build_info", METRIC_GAUGE, "Always 1; what runs is in the labels.", build_labels, read_one},
+    {"lossd_build_info", METRIC_GAUGE, "Always 1; what runs is in the labels.", build_labels,
+     read_one},
 };
 
 bool process_add_metrics(struct metrics *metrics)
 {
     started = start_time();
-    snprintf(build_labels, sizeof build_labels, "version=\"" LOSS_VERSION "\",compiler=\"" __VERSION__ "\",isa=\"%s\"",
-             loss_isa());
+    snprintf(build_labels, sizeof build_labels,
+             "version=\"" LOSS_VERSION "\",compiler=\"" __VERSION__ "\",isa=\"%s\"", loss_isa());
     return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, NULL);
 }

@@ -1,5 +1,6 @@
 /*
- * What the kernel knows of this process, as metrics of the names that Prometheus's clients give them.
+ * What the kernel knows of this process, as metrics of the names that Prometheus's clients give
+ * them.
  */
 #ifndef SERVER_OBSERVE_PROCESS_METRICS_H
 #define SERVER_OBSERVE_PROCESS_METRICS_H

@@ -26,9 +26,10 @@ enum reject {
     REJECT_HEADER_TIME,             /* cut, after a 408: the headers took too long */
     REJECT_BODY_RATE,               /* cut, after a 408: the body comes too slowly */
     REJECT_ANSWER_RATE,             /* cut: the answer is read too slowly */
-    REJECT_MEMORY_HOLD,             /* cut, after a 408 for a body: too slow while others waited for its memory */
-    REJECT_DRAINING,                /* 503: the server is about to end */
-    REJECT_GONE,                    /* cancelled: the client has left before its answer was computed */
+    REJECT_MEMORY_HOLD, /* cut, after a 408 for a body: too slow while others waited for its memory
+                         */
+    REJECT_DRAINING,    /* 503: the server is about to end */
+    REJECT_GONE,        /* cancelled: the client has left before its answer was computed */
     REJECT_COUNT
 };
 

@@ -5,13 +5,15 @@
 
 #include <string.h>
 
-const char *const phase_names[PHASE_COUNT] = {"receive", "queue", "decode", "compute", "encode", "send"};
+const char *const phase_names[PHASE_COUNT] = {"receive", "queue",  "decode",
+                                              "compute", "encode", "send"};
 const char *const protocol_names[PROTOCOL_COUNT] = {"v1", "v2"};
 const char record_several[] = "several";
 
 bool record_is_evaluation(const struct record *record)
 {
-    return record->route && record->route->possible && (record->loss || !strstr(record->route->path, "{loss}"));
+    return record->route && record->route->possible &&
+           (record->loss || !strstr(record->route->path, "{loss}"));
 }
 
 const char *record_loss(const struct record *record)

@@ -14,7 +14,8 @@
 /* What an evaluation goes through, in this order. */
 enum phase {
     PHASE_RECEIVE, /* from the end of its headers to the end of its body */
-    PHASE_QUEUE,   /* waiting for the executor; evaluations that are done on the spot have no such phase */
+    PHASE_QUEUE,   /* waiting for the executor; evaluations that are done on the spot have no such
+                      phase */
     PHASE_DECODE,  /* these three as in Server-Timing */
     PHASE_COMPUTE,
     PHASE_ENCODE,
@@ -35,8 +36,9 @@ struct record {
     const struct loss_descriptor *loss; /* NULL where the path names none that is there */
     const char *traceparent;            /* sound; NULL where there is none */
     const struct sockaddr *address;     /* of the client; NULL where it is not known */
-    const char *reason;           /* why it was refused, as reject_names has it; NULL where it was not, or for what it holds */
-    int status;                   /* of HTTP, or RECORD_CLIENT_GONE */
+    const char *reason; /* why it was refused, as reject_names has it; NULL where it was not, or for
+                           what it holds */
+    int status;         /* of HTTP, or RECORD_CLIENT_GONE */
     uint64_t bytes_in, bytes_out; /* of the bodies */
     uint64_t elements;            /* that were worked on */
     const int64_t *ns;            /* of each phase; negative where the request had no such phase */

@@ -15,10 +15,12 @@ enum {
     TRACE_LENGTH = TRACE_VERSION + 1 + TRACE_ID + 1 + TRACE_PARENT + 1 + TRACE_FLAGS,
 };
 
-/* Moves on behind so many lower-case hexadecimal digits; false if there are others, or if they are all `but`. */
+/* Moves on behind so many lower-case hexadecimal digits; false if there are others, or if they are
+ * all `but`. */
 static bool skip_digits(const char **at, size_t count, char but)
 {
-    const bool sound = strspn(*at, "0123456789abcdef") >= count && strspn(*at, (const char[]){but, '\0'}) < count;
+    const bool sound =
+        strspn(*at, "0123456789abcdef") >= count && strspn(*at, (const char[]){but, '\0'}) < count;
     *at += sound ? count : 0;
     return sound;
 }
@@ -31,11 +33,14 @@ static bool skip_hyphen(const char **at)
 bool trace_is_parent(const char *text)
 {
     const char *at = text;
-    if (!skip_digits(&at, TRACE_VERSION, 'f') || !skip_hyphen(&at) || !skip_digits(&at, TRACE_ID, '0') || !skip_hyphen(&at) ||
-        !skip_digits(&at, TRACE_PARENT, '0') || !skip_hyphen(&at) || !skip_digits(&at, TRACE_FLAGS, '\0'))
+    if (!skip_digits(&at, TRACE_VERSION, 'f') || !skip_hyphen(&at) ||
+        !skip_digits(&at, TRACE_ID, '0') || !skip_hyphen(&at) ||
+        !skip_digits(&at, TRACE_PARENT, '0') || !skip_hyphen(&at) ||
+        !skip_digits(&at, TRACE_FLAGS, '\0'))
         return false;
     if (strncmp(text, "00", TRACE_VERSION) == 0)
         return *at == '\0';
-    /* What a later version adds must be set off, and is echoed: so it has to be as harmless as a request id. */
+    /* What a later version adds must be set off, and is echoed: so it has to be as harmless as a
+     * request id. */
     return *at == '\0' || (*at == '-' && guard_is_request_id(text));
 }

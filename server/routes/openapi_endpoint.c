@@ -1,11 +1,12 @@
-/* The service as an OpenAPI document. It says the same as long as the server lives, and takes milliseconds to make. */
+/* The service as an OpenAPI document. It says the same as long as the server lives, and takes
+ * milliseconds to make. */
 #include "routes/openapi_endpoint.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "openapi/openapi.h"
 #include "http/http_error.h"
+#include "openapi/openapi.h"
 #include "routes/routes.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;

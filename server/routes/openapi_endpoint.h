@@ -1,5 +1,6 @@
 /*
- * The service as an OpenAPI document: what the table of routes says of itself, and proto/ of losses.
+ * The service as an OpenAPI document: what the table of routes says of itself, and proto/ of
+ * losses.
  */
 #ifndef SERVER_ROUTES_OPENAPI_ENDPOINT_H
 #define SERVER_ROUTES_OPENAPI_ENDPOINT_H

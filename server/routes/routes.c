@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "routes/static_files.h"
-#include "routes/openapi_endpoint.h"
-#include "json/scanner.h"
+#include "config/options.h"
 #include "content/media_type.h"
+#include "http/http_error.h"
 #include "observe/metrics.h"
 #include "oip/oip.h"
-#include "config/options.h"
-#include "http/http_error.h"
+#include "routes/openapi_endpoint.h"
+#include "routes/static_files.h"
 #include "v1/v1.h"
+#include "json/scanner.h"
 
 static void answer_text(struct reply *reply, int status, const char *text)
 {
@@ -23,39 +23,42 @@ static void answer_text(struct reply *reply, int status, const char *text)
     buffer_text(&reply->body, text);
 }
 
-/* ---- the answers -------------------------------------------------------------------------------------------------- */
+/* ---- the answers ---- */
 
 static void answer_root(const struct call *call, struct reply *reply)
 {
     static const struct reply_header headers[] = {{"Vary", "Accept"}, {NULL, NULL}};
-    if (media_named(call->accept, "text/html")) { /* by a browser; curl takes anything and names nothing */
+    if (media_named(call->accept,
+                    "text/html")) { /* by a browser; curl takes anything and names nothing */
         asset_answer_page(call->if_none_match, reply);
         return;
     }
-    *reply = (struct reply){.status = 200, .content_type = "text/plain; charset=utf-8", .headers = headers};
-    buffer_printf(&reply->body,
-                  "lossd " LOSS_VERSION ": loss functions and their gradients over HTTP and JSON\n"
-                  "\n"
-                  "Try:\n"
-                  "\n"
-                  "  curl -s http://%s/v1/losses/mse -H 'Content-Type: application/json' \\\n"
-                  "       -d '{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"grad\": true}'\n"
-                  "\n"
-                  "Where to look:\n"
-                  "\n"
-                  "  GET  /                  in a browser: a page to try them on\n"
-                  "  GET  /v1/losses         every loss, its tensors and its parameters\n"
-                  "  GET  /v1/losses/{loss}  the same of one\n"
-                  "  POST /v1/losses/{loss}  evaluate it\n"
-                  "  POST /v1/evaluate       evaluate several at once\n"
-                  "  GET  /v2/models/{loss}  the same of the Open Inference Protocol, with .../infer\n"
-                  "  GET  /docs              all of this in a browser, to try out\n"
-                  "  GET  /openapi.json      the same as an OpenAPI document\n"
-                  "  GET  /v1/limits         what requests are held to\n"
-                  "  GET  /healthz           whether the server lives\n"
-                  "  GET  /readyz            whether it takes requests\n"
-                  "  GET  /metrics           what it does, for Prometheus\n",
-                  call->host);
+    *reply = (struct reply){
+        .status = 200, .content_type = "text/plain; charset=utf-8", .headers = headers};
+    buffer_printf(
+        &reply->body,
+        "lossd " LOSS_VERSION ": loss functions and their gradients over HTTP and JSON\n"
+        "\n"
+        "Try:\n"
+        "\n"
+        "  curl -s http://%s/v1/losses/mse -H 'Content-Type: application/json' \\\n"
+        "       -d '{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"grad\": true}'\n"
+        "\n"
+        "Where to look:\n"
+        "\n"
+        "  GET  /                  in a browser: a page to try them on\n"
+        "  GET  /v1/losses         every loss, its tensors and its parameters\n"
+        "  GET  /v1/losses/{loss}  the same of one\n"
+        "  POST /v1/losses/{loss}  evaluate it\n"
+        "  POST /v1/evaluate       evaluate several at once\n"
+        "  GET  /v2/models/{loss}  the same of the Open Inference Protocol, with .../infer\n"
+        "  GET  /docs              all of this in a browser, to try out\n"
+        "  GET  /openapi.json      the same as an OpenAPI document\n"
+        "  GET  /v1/limits         what requests are held to\n"
+        "  GET  /healthz           whether the server lives\n"
+        "  GET  /readyz            whether it takes requests\n"
+        "  GET  /metrics           what it does, for Prometheus\n",
+        call->host);
 }
 
 static void answer_health(const struct call *call, struct reply *reply)
@@ -79,7 +82,8 @@ static void answer_asset(const struct call *call, struct reply *reply)
 
 static void answer_metrics(const struct call *call, struct reply *reply)
 {
-    *reply = (struct reply){.status = 200, .content_type = "text/plain; version=0.0.4; charset=utf-8"};
+    *reply =
+        (struct reply){.status = 200, .content_type = "text/plain; version=0.0.4; charset=utf-8"};
     if (!metrics_write(call->metrics, &reply->body))
         refuse(reply, 503, "there is no memory for the answer at the moment");
 }
@@ -152,7 +156,7 @@ static bool several_possible(const struct call *call, struct reply *reply)
     return v1_several_possible(&request, reply);
 }
 
-/* ---- Open Inference Protocol v2 ------------------------------------------------------------------------------------ */
+/* ---- Open Inference Protocol v2 ---- */
 
 static struct oip_request inference(const struct call *call)
 {
@@ -232,22 +236,25 @@ static void answer_fixed(const struct call *call, struct reply *reply)
     oip_fixed(reply);
 }
 
-/* ---- the table ---------------------------------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 #define MODEL   "/v2/models/{loss}"
 #define VERSION MODEL "/versions/{version}"
 
 /* What the routes say of themselves in the OpenAPI document. */
-static const char server_tag[] = "server", losses_tag[] = "losses", oip_tag[] = "inference protocol";
+static const char server_tag[] = "server", losses_tag[] = "losses",
+                  oip_tag[] = "inference protocol";
 static const char json_media[] = "application/json", text_media[] = "text/plain";
 
 #define SAYS(name) static const struct openapi_operation says_##name
 
-SAYS(root) = {"root", server_tag, "What this is and where to look; for browsers, a page to try losses on",
+SAYS(root) = {"root", server_tag,
+              "What this is and where to look; for browsers, a page to try losses on",
               .answer = openapi_root_answer};
 SAYS(health) = {"health", server_tag, "Whether the process is alive", .media = text_media};
 SAYS(ready) = {"ready", server_tag, "Whether it takes work", .media = text_media, .also = 503};
-SAYS(document) = {"document", server_tag, "This document", .media = json_media, .schema = "Document", .errors = {406, 503}};
+SAYS(document) = {"document",          server_tag,           "This document",
+                  .media = json_media, .schema = "Document", .errors = {406, 503}};
 SAYS(docs) = {"docs", server_tag, "This document for readers, in a browser", .media = "text/html"};
 SAYS(asset) = {"asset", server_tag, "What pages are made of", .media = "*/*", .errors = {404}};
 SAYS(metrics) = {
@@ -269,11 +276,16 @@ SAYS(limits) = {
     .errors = {503},
 };
 SAYS(list) = {
-    "listLosses",        losses_tag,         "Every loss, with its tensors, parameters and an example",
-    .media = json_media, .schema = "Losses", .errors = {406, 503},
+    "listLosses",
+    losses_tag,
+    "Every loss, with its tensors, parameters and an example",
+    .media = json_media,
+    .schema = "Losses",
+    .errors = {406, 503},
 };
 SAYS(describe) = {
-    "describe", losses_tag, "Describe", .each_loss = true, .media = json_media, .schema = "Loss", .errors = {406, 503},
+    "describe",          losses_tag,       "Describe",           .each_loss = true,
+    .media = json_media, .schema = "Loss", .errors = {406, 503},
 };
 SAYS(evaluate) = {
     "evaluate",
@@ -296,33 +308,54 @@ SAYS(several) = {
     .answer = openapi_several_answer,
     .errors = {400, 406, 411, 413, 415, 422, 503},
 };
-SAYS(server) = {"serverMetadata", oip_tag, "Name, version and extensions", .media = json_media, .schema = "ServerMetadata"};
-SAYS(live) = {"live", oip_tag, "Whether the process is alive", .media = json_media, .schema = "Live"};
-SAYS(oip_ready) = {"serverReady", oip_tag, "Whether it takes work", .media = json_media, .schema = "Ready", .also = 503};
+SAYS(server) = {"serverMetadata", oip_tag, "Name, version and extensions", .media = json_media,
+                .schema = "ServerMetadata"};
+SAYS(live) = {"live", oip_tag, "Whether the process is alive", .media = json_media,
+              .schema = "Live"};
+SAYS(oip_ready) = {"serverReady",       oip_tag,           "Whether it takes work",
+                   .media = json_media, .schema = "Ready", .also = 503};
 SAYS(statistics) = {
-    "statistics",    oip_tag, "What all models have done so far", .media = json_media, .schema = "ModelStatistics",
+    "statistics",
+    oip_tag,
+    "What all models have done so far",
+    .media = json_media,
+    .schema = "ModelStatistics",
     .errors = {503},
 };
 SAYS(model) = {
-    "modelMetadata",           oip_tag,         "Inputs, outputs and parameters of a model", .media = json_media,
-    .schema = "ModelMetadata", .errors = {404},
+    "modelMetadata",
+    oip_tag,
+    "Inputs, outputs and parameters of a model",
+    .media = json_media,
+    .schema = "ModelMetadata",
+    .errors = {404},
 };
 SAYS(model_ready) = {
-    "modelReady", oip_tag, "Whether a model is ready: it is", .media = json_media, .schema = "ModelReady", .errors = {404},
+    "modelReady",           oip_tag,         "Whether a model is ready: it is", .media = json_media,
+    .schema = "ModelReady", .errors = {404},
 };
 SAYS(model_config) = {
-    "modelConfiguration",           oip_tag,         "The configuration of a model, as Triton has it", .media = json_media,
-    .schema = "ModelConfiguration", .errors = {404},
+    "modelConfiguration",
+    oip_tag,
+    "The configuration of a model, as Triton has it",
+    .media = json_media,
+    .schema = "ModelConfiguration",
+    .errors = {404},
 };
 SAYS(model_statistics) = {
-    "modelStatistics",    oip_tag, "What a model has done so far", .media = json_media, .schema = "ModelStatistics",
+    "modelStatistics",
+    oip_tag,
+    "What a model has done so far",
+    .media = json_media,
+    .schema = "ModelStatistics",
     .errors = {404, 503},
 };
 SAYS(infer) = {
     "infer",
     oip_tag,
     "Evaluate a model",
-    "Numbers are in the JSON, or behind it as bytes; then the header Inference-Header-Content-Length says how long "
+    "Numbers are in the JSON, or behind it as bytes; then the header "
+    "Inference-Header-Content-Length says how long "
     "the JSON is, both ways.",
     .parameters = {"jsonLength", "timeout"},
     .request = openapi_infer_request,
@@ -330,19 +363,40 @@ SAYS(infer) = {
     .errors = {400, 404, 411, 413, 415, 503},
 };
 SAYS(index) = {
-    "repositoryIndex",      oip_tag, "Every model", .request = openapi_any_request, .optional = true, .media = json_media,
+    "repositoryIndex",      oip_tag,
+    "Every model",          .request = openapi_any_request,
+    .optional = true,       .media = json_media,
     .schema = "ModelIndex",
 };
-SAYS(load) = {"loadModel", oip_tag, "Refused: every loss is a model, and always ready", .errors = {400}};
+SAYS(load) = {"loadModel", oip_tag, "Refused: every loss is a model, and always ready",
+              .errors = {400}};
 SAYS(unload) = {"unloadModel", oip_tag, "Refused, as loading is", .errors = {400}};
 
 static const struct route routes[] = {
     {.method = "GET", .path = "/", .answer = answer_root, .open = true, .says = &says_root},
-    {.method = "GET", .path = "/healthz", .answer = answer_health, .open = true, .side = ROUTE_BOTH, .says = &says_health},
-    {.method = "GET", .path = "/readyz", .answer = answer_ready, .open = true, .side = ROUTE_BOTH, .says = &says_ready},
-    {.method = "GET", .path = "/openapi.json", .answer = answer_document, .open = true, .says = &says_document},
+    {.method = "GET",
+     .path = "/healthz",
+     .answer = answer_health,
+     .open = true,
+     .side = ROUTE_BOTH,
+     .says = &says_health},
+    {.method = "GET",
+     .path = "/readyz",
+     .answer = answer_ready,
+     .open = true,
+     .side = ROUTE_BOTH,
+     .says = &says_ready},
+    {.method = "GET",
+     .path = "/openapi.json",
+     .answer = answer_document,
+     .open = true,
+     .says = &says_document},
     {.method = "GET", .path = "/docs", .answer = answer_docs, .open = true, .says = &says_docs},
-    {.method = "GET", .path = "/assets/{file}", .answer = answer_asset, .open = true, .says = &says_asset},
+    {.method = "GET",
+     .path = "/assets/{file}",
+     .answer = answer_asset,
+     .open = true,
+     .says = &says_asset},
     {.method = "GET",
      .path = "/metrics",
      .answer = answer_metrics,
@@ -351,36 +405,83 @@ static const struct route routes[] = {
      .says = &says_metrics},
     {.method = "GET", .path = "/v1/limits", .answer = answer_limits, .says = &says_limits},
     {.method = "GET", .path = "/v1/losses", .answer = answer_list, .says = &says_list},
-    {.method = "GET", .path = "/v1/losses/{loss}", .answer = answer_describe, .says = &says_describe},
+    {.method = "GET",
+     .path = "/v1/losses/{loss}",
+     .answer = answer_describe,
+     .says = &says_describe},
     {.method = "POST",
      .path = "/v1/losses/{loss}",
      .answer = answer_evaluate,
      .possible = evaluate_possible,
      .says = &says_evaluate},
-    {.method = "POST", .path = "/v1/evaluate", .answer = answer_several, .possible = several_possible, .says = &says_several},
+    {.method = "POST",
+     .path = "/v1/evaluate",
+     .answer = answer_several,
+     .possible = several_possible,
+     .says = &says_several},
     {.method = "GET", .path = "/v2", .answer = answer_server, .says = &says_server},
     {.method = "GET", .path = "/v2/", .answer = answer_server, .says = &says_server},
-    {.method = "GET", .path = "/v2/health/live", .answer = answer_live, .open = true, .side = ROUTE_BOTH, .says = &says_live},
+    {.method = "GET",
+     .path = "/v2/health/live",
+     .answer = answer_live,
+     .open = true,
+     .side = ROUTE_BOTH,
+     .says = &says_live},
     {.method = "GET",
      .path = "/v2/health/ready",
      .answer = answer_oip_ready,
      .open = true,
      .side = ROUTE_BOTH,
      .says = &says_oip_ready},
-    {.method = "GET", .path = "/v2/models/stats", .answer = answer_model_statistics, .says = &says_statistics},
+    {.method = "GET",
+     .path = "/v2/models/stats",
+     .answer = answer_model_statistics,
+     .says = &says_statistics},
     {.method = "GET", .path = MODEL, .answer = answer_model, .says = &says_model},
-    {.method = "GET", .path = MODEL "/ready", .answer = answer_model_ready, .says = &says_model_ready},
-    {.method = "GET", .path = MODEL "/config", .answer = answer_model_config, .says = &says_model_config},
-    {.method = "GET", .path = MODEL "/stats", .answer = answer_model_statistics, .says = &says_model_statistics},
-    {.method = "POST", .path = MODEL "/infer", .answer = answer_infer, .possible = infer_possible, .says = &says_infer},
+    {.method = "GET",
+     .path = MODEL "/ready",
+     .answer = answer_model_ready,
+     .says = &says_model_ready},
+    {.method = "GET",
+     .path = MODEL "/config",
+     .answer = answer_model_config,
+     .says = &says_model_config},
+    {.method = "GET",
+     .path = MODEL "/stats",
+     .answer = answer_model_statistics,
+     .says = &says_model_statistics},
+    {.method = "POST",
+     .path = MODEL "/infer",
+     .answer = answer_infer,
+     .possible = infer_possible,
+     .says = &says_infer},
     {.method = "GET", .path = VERSION, .answer = answer_model, .says = &says_model},
-    {.method = "GET", .path = VERSION "/ready", .answer = answer_model_ready, .says = &says_model_ready},
-    {.method = "GET", .path = VERSION "/config", .answer = answer_model_config, .says = &says_model_config},
-    {.method = "GET", .path = VERSION "/stats", .answer = answer_model_statistics, .says = &says_model_statistics},
-    {.method = "POST", .path = VERSION "/infer", .answer = answer_infer, .possible = infer_possible, .says = &says_infer},
+    {.method = "GET",
+     .path = VERSION "/ready",
+     .answer = answer_model_ready,
+     .says = &says_model_ready},
+    {.method = "GET",
+     .path = VERSION "/config",
+     .answer = answer_model_config,
+     .says = &says_model_config},
+    {.method = "GET",
+     .path = VERSION "/stats",
+     .answer = answer_model_statistics,
+     .says = &says_model_statistics},
+    {.method = "POST",
+     .path = VERSION "/infer",
+     .answer = answer_infer,
+     .possible = infer_possible,
+     .says = &says_infer},
     {.method = "POST", .path = "/v2/repository/index", .answer = answer_index, .says = &says_index},
-    {.method = "POST", .path = "/v2/repository/models/{loss}/load", .answer = answer_fixed, .says = &says_load},
-    {.method = "POST", .path = "/v2/repository/models/{loss}/unload", .answer = answer_fixed, .says = &says_unload},
+    {.method = "POST",
+     .path = "/v2/repository/models/{loss}/load",
+     .answer = answer_fixed,
+     .says = &says_load},
+    {.method = "POST",
+     .path = "/v2/repository/models/{loss}/unload",
+     .answer = answer_fixed,
+     .says = &says_unload},
 };
 enum { ROUTE_COUNT = sizeof routes / sizeof routes[0] };
 
@@ -402,7 +503,8 @@ size_t route_place(const struct route *route)
 const char routes_allow_any[] = "GET, HEAD, POST, OPTIONS";
 
 /* Allow headers by which methods a path has: 1 for GET, 2 for POST. */
-static const char *const allow_texts[] = {NULL, "GET, HEAD, OPTIONS", "POST, OPTIONS", routes_allow_any};
+static const char *const allow_texts[] = {NULL, "GET, HEAD, OPTIONS", "POST, OPTIONS",
+                                          routes_allow_any};
 
 /* Parameters of paths. */
 enum place { PLACE_LOSS, PLACE_VERSION, PLACE_FILE, PLACES };
@@ -416,7 +518,8 @@ struct places {
 static enum place place_of(const char *wanted, size_t len)
 {
     enum place place = PLACE_LOSS;
-    while (strncmp(place_names[place], wanted, len) != 0) /* every name in the table of routes is one of these */
+    while (strncmp(place_names[place], wanted, len) !=
+           0) /* every name in the table of routes is one of these */
         place++;
     return place;
 }
@@ -478,22 +581,26 @@ struct route_match route_find(enum route_side side, const char *method, char *pa
 
 enum reply_errors route_errors(const char *target)
 {
-    return strncmp(target, "/v2", 3) == 0 && strchr("/?", target[3]) ? REPLY_OIP : REPLY_PROBLEM; /* or its end */
+    return strncmp(target, "/v2", 3) == 0 && strchr("/?", target[3])
+               ? REPLY_OIP
+               : REPLY_PROBLEM; /* or its end */
 }
 
-/* ---- what is not there -------------------------------------------------------------------------------------------- */
+/* ---- what is not there ---- */
 
 enum { CANDIDATE = 320 };
 
-/* A route's path with the parameters of another path in it, segment by segment: "/v1/loss/mse" is to find "/v1/losses/mse". */
+/* A route's path with the parameters of another path in it, segment by segment: "/v1/loss/mse" is
+ * to find "/v1/losses/mse". */
 static void fill_in(const struct route *route, const char *path, char *text)
 {
     size_t len = 0;
     for (const char *wanted = route->path; *wanted && len < CANDIDATE;) {
-        const size_t wanted_len = 1 + strcspn(wanted + 1, "/"), given_len = *path ? 1 + strcspn(path + 1, "/") : 0;
+        const size_t wanted_len = 1 + strcspn(wanted + 1, "/"),
+                     given_len = *path ? 1 + strcspn(path + 1, "/") : 0;
         const bool given = wanted[1] == '{' && given_len > 1;
-        len +=
-            (size_t)snprintf(text + len, CANDIDATE - len, "%.*s", (int)(given ? given_len : wanted_len), given ? path : wanted);
+        len += (size_t)snprintf(text + len, CANDIDATE - len, "%.*s",
+                                (int)(given ? given_len : wanted_len), given ? path : wanted);
         wanted += wanted_len;
         path += given_len;
     }
@@ -501,7 +608,8 @@ static void fill_in(const struct route *route, const char *path, char *text)
 
 void route_not_found(enum route_side side, const char *path, struct reply *reply)
 {
-    char candidates[ROUTE_COUNT][CANDIDATE], meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE_LONG], best[JSON_QUOTE_LONG];
+    char candidates[ROUTE_COUNT][CANDIDATE], meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE_LONG],
+        best[JSON_QUOTE_LONG];
     struct loss_nearest search = {.name = path};
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         fill_in(&routes[i], path, candidates[i]);
@@ -512,7 +620,9 @@ void route_not_found(enum route_side side, const char *path, struct reply *reply
     if (search.best) /* it may hold segments of the path */
         search.best = json_quote_long(search.best, best);
     if (!search.best && side == ROUTE_ADMIN)
-        refuse(reply, 404, "there is no path '%s' on this address, which is for health and metrics alone", quote);
+        refuse(reply, 404,
+               "there is no path '%s' on this address, which is for health and metrics alone",
+               quote);
     else
         refuse(reply, 404, "there is no path '%s'%s", quote,
                loss_nearest_text(&search, "'", "'", "GET / says which there are", meant));

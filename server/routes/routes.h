@@ -1,5 +1,6 @@
 /*
- * What there is to ask for: one table of methods, paths and the functions that answer. Knows nothing of libmicrohttpd.
+ * What there is to ask for: one table of methods, paths and the functions that answer. Knows
+ * nothing of libmicrohttpd.
  */
 #ifndef SERVER_ROUTES_ROUTES_H
 #define SERVER_ROUTES_ROUTES_H
@@ -7,14 +8,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "openapi/openapi.h"
 #include "content/response.h"
 #include "evaluation/work_limit.h"
+#include "openapi/openapi.h"
 
 struct limits;
 struct metrics;
 
-/* A request as the functions of the table see it. All text is borrowed; NULL where the request has no such thing. */
+/* A request as the functions of the table see it. All text is borrowed; NULL where the request has
+ * no such thing. */
 struct call {
     const char *loss;    /* what {loss} of the path stands for */
     const char *version; /* what {version} of the path stands for */
@@ -35,19 +37,24 @@ struct call {
     int threads;                 /* OpenMP threads that may be used; 1 in an I/O thread */
 };
 
-/* Which addresses a route is served on, where there is an admin address; without one every address serves everything. */
+/* Which addresses a route is served on, where there is an admin address; without one every address
+ * serves everything. */
 enum route_side { ROUTE_MAIN, ROUTE_ADMIN, ROUTE_BOTH };
 
 struct route {
     const char *method; /* "GET" (which answers HEAD too) or "POST" */
-    const char *path;   /* segments between slashes; "{loss}", "{version}" and "{file}" stand for any one */
+    const char
+        *path; /* segments between slashes; "{loss}", "{version}" and "{file}" stand for any one */
     void (*answer)(const struct call *call, struct reply *reply);
-    /* Whether it can succeed at all, asked before the body is read; fills the reply if not. NULL: it takes no body. */
+    /* Whether it can succeed at all, asked before the body is read; fills the reply if not. NULL:
+     * it takes no body. */
     bool (*possible)(const struct call *call, struct reply *reply);
-    bool open;            /* for everyone, whoever else needs a token: health, and pages that hold nothing but themselves */
+    bool open; /* for everyone, whoever else needs a token: health, and pages that hold nothing but
+                  themselves */
     enum route_side side; /* ROUTE_ADMIN: not on the main addresses if there is an admin address */
     const struct openapi_operation *says; /* what it says of itself */
-    bool at_once;                         /* answered however long the executor computes: it may not even compress the answer */
+    bool at_once; /* answered however long the executor computes: it may not even compress the
+                     answer */
 };
 
 /* The table, for those who count by it. */
@@ -61,10 +68,11 @@ struct route_match {
     const char *loss;          /* what {loss} stands for, else NULL */
     const char *version;       /* what {version} stands for, else NULL */
     const char *file;          /* what {file} stands for, else NULL */
-    const char *allow;         /* the methods that the path has, for an Allow header; NULL: there is no such path */
+    const char *
+        allow; /* the methods that the path has, for an Allow header; NULL: there is no such path */
 };
-/* Finds among the routes of a side, ROUTE_BOTH for all. Where there is a route, `path` is cut into what its parameters stand
-   for. */
+/* Finds among the routes of a side, ROUTE_BOTH for all. Where there is a route, `path` is cut into
+   what its parameters stand for. */
 struct route_match route_find(enum route_side side, const char *method, char *path);
 
 /* How what is refused on a target, raw or decoded, is answered. */

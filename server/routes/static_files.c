@@ -4,15 +4,16 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "json/scanner.h"
 #include "http/http_error.h"
+#include "json/scanner.h"
 
-/* Pages get everything from here, and nobody else may frame them. They are asked for again each time, for their names stay when
-   their content changes; the tag makes that cheap. */
+/* Pages get everything from here, and nobody else may frame them. They are asked for again each
+   time, for their names stay when their content changes; the tag makes that cheap. */
 static const struct reply_header page_headers[] = {
-    {"Vary", "Accept"}, /* only where something else is answered to others: FOR_FILES leaves it out */
-    {"Content-Security-Policy",
-     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"},
+    {"Vary",
+     "Accept"}, /* only where something else is answered to others: FOR_FILES leaves it out */
+    {"Content-Security-Policy", "default-src 'self'; object-src 'none'; base-uri 'none'; "
+                                "form-action 'self'; frame-ancestors 'none'"},
     {"Referrer-Policy", "no-referrer"},
     {"Cross-Origin-Opener-Policy", "same-origin"},
     {"Cross-Origin-Resource-Policy", "same-origin"},
@@ -29,11 +30,13 @@ static const struct asset *find(const char *name)
     return NULL;
 }
 
-/* Whether an If-None-Match has a tag, weak or not: no tag holds a quote, so that its quoted part cannot be a part of another.
+/* Whether an If-None-Match has a tag, weak or not: no tag holds a quote, so that its quoted part
+ * cannot be a part of another.
  */
 static bool has_tag(const char *if_none_match, const char *etag)
 {
-    return if_none_match && (strcmp(if_none_match, "*") == 0 || strstr(if_none_match, strchr(etag, '"')) != NULL);
+    return if_none_match &&
+           (strcmp(if_none_match, "*") == 0 || strstr(if_none_match, strchr(etag, '"')) != NULL);
 }
 
 static void refuse_unknown(const char *name, struct reply *reply)
@@ -42,17 +45,19 @@ static void refuse_unknown(const char *name, struct reply *reply)
     struct loss_nearest search = {.name = name};
     for (size_t i = 0; i < asset_count; i++)
         loss_nearest_try(&search, assets[i].name);
-    refuse(reply, 404, "there is no file '%s'%s", json_quote(name, quote), loss_nearest_text(&search, "'/assets/", "'", NULL, meant));
+    refuse(reply, 404, "there is no file '%s'%s", json_quote(name, quote),
+           loss_nearest_text(&search, "'/assets/", "'", NULL, meant));
 }
 
-static void answer(const struct asset *asset, const char *if_none_match, const struct reply_header *headers,
-                   struct reply *reply)
+static void answer(const struct asset *asset, const char *if_none_match,
+                   const struct reply_header *headers, struct reply *reply)
 {
     *reply = (struct reply){.status = has_tag(if_none_match, asset->etag) ? 304 : 200,
                             .content_type = asset->content_type,
                             .etag = asset->etag,
                             .headers = headers};
-    buffer_append(&reply->body, asset->bytes, (size_t)(asset->end - asset->bytes)); /* of a 304 only its length is sent */
+    buffer_append(&reply->body, asset->bytes,
+                  (size_t)(asset->end - asset->bytes)); /* of a 304 only its length is sent */
 }
 
 void asset_answer(const char *name, const char *if_none_match, struct reply *reply)

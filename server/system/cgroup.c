@@ -53,15 +53,16 @@ static bool own_group(const char *controller, char *group, size_t size)
     return found;
 }
 
-void cgroup_each(const char *controller, const char *name, void (*see)(void *context, const char *line), void *context)
+void cgroup_each(const char *controller, const char *name,
+                 void (*see)(void *context, const char *line), void *context)
 {
     char group[CGROUP_PATH];
     if (!own_group(controller, group, sizeof group))
         return;
     for (;;) {
         char path[CGROUP_PATH + 96], line[64];
-        snprintf(path, sizeof path, "/sys/fs/cgroup%s%s%s/%s", controller ? "/" : "", controller ? controller : "", group,
-                 name);
+        snprintf(path, sizeof path, "/sys/fs/cgroup%s%s%s/%s", controller ? "/" : "",
+                 controller ? controller : "", group, name);
         if (cgroup_line(path, "", line, sizeof line))
             see(context, line);
         char *slash = strrchr(group, '/');

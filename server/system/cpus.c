@@ -1,5 +1,6 @@
 /*
- * How many CPUs this process may use: the affinity mask (taskset, cpusets) and the CPU quota of the cgroup (containers).
+ * How many CPUs this process may use: the affinity mask (taskset, cpusets) and the CPU quota of the
+ * cgroup (containers).
  */
 #include "system/cpus.h"
 

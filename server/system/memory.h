@@ -1,5 +1,6 @@
 /*
- * How much memory this process may have: that of the machine, or less where a control group or a limit of the process says so.
+ * How much memory this process may have: that of the machine, or less where a control group or a
+ * limit of the process says so.
  */
 #ifndef SERVER_SYSTEM_MEMORY_H
 #define SERVER_SYSTEM_MEMORY_H

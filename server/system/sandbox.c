@@ -10,33 +10,39 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-/* What serving needs, as the test suites show (strace -f), and what the C library may call in place of one of these: on other
-   kernels, on other processors, or where something goes wrong. */
+/* What serving needs, as the test suites show (strace -f), and what the C library may call in place
+   of one of these: on other kernels, on other processors, or where something goes wrong. */
 static const char *const calls[] = {
     /* connections */
-    "accept", "accept4", "close", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "fcntl", "getpeername",
-    "getsockname", "getsockopt", "ioctl", "poll", "ppoll", "recvfrom", "recvmsg", "sendmsg", "sendto", "setsockopt", "shutdown",
+    "accept", "accept4", "close", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "fcntl",
+    "getpeername", "getsockname", "getsockopt", "ioctl", "poll", "ppoll", "recvfrom", "recvmsg",
+    "sendmsg", "sendto", "setsockopt", "shutdown",
     /* files: tokens, certificates, the log, /proc for metrics, and the removal of Unix sockets */
-    "fstat", "fstatfs", "getdents64", "lseek", "lstat", "newfstatat", "open", "openat", "pread64", "read", "readlink",
-    "readlinkat", "readv", "stat", "statx", "unlink", "unlinkat", "write", "writev",
+    "fstat", "fstatfs", "getdents64", "lseek", "lstat", "newfstatat", "open", "openat", "pread64",
+    "read", "readlink", "readlinkat", "readv", "stat", "statx", "unlink", "unlinkat", "write",
+    "writev",
     /* memory */
     "brk", "madvise", "mremap", "munmap",
     /* threads */
-    "clone", "clone3", "exit", "exit_group", "futex", "gettid", "membarrier", "prctl", "rseq", "sched_getaffinity",
-    "sched_setaffinity", "sched_yield", "set_robust_list", "set_tid_address", "sigaltstack",
+    "clone", "clone3", "exit", "exit_group", "futex", "gettid", "membarrier", "prctl", "rseq",
+    "sched_getaffinity", "sched_setaffinity", "sched_yield", "set_robust_list", "set_tid_address",
+    "sigaltstack",
     /* signals and time */
-    "clock_getres", "clock_gettime", "clock_nanosleep", "gettimeofday", "nanosleep", "restart_syscall", "rt_sigaction",
-    "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "tgkill", "time",
+    "clock_getres", "clock_gettime", "clock_nanosleep", "gettimeofday", "nanosleep",
+    "restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait",
+    "tgkill", "time",
     /* what there is */
     "getpid", "getrandom", "getrlimit", "getrusage", "prlimit64", "sysinfo", "uname"};
 
-/* Lets a call through, with up to one condition; those that this processor does not have are let be. Returns 0 or an error. */
+/* Lets a call through, with up to one condition; those that this processor does not have are let
+ * be. Returns 0 or an error. */
 static int allow(scmp_filter_ctx filter, const char *call, const struct scmp_arg_cmp *condition)
 {
     const int number = seccomp_syscall_resolve_name(call);
     if (number == __NR_SCMP_ERROR)
         return 0;
-    const int error = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, condition ? 1 : 0, condition);
+    const int error =
+        seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, condition ? 1 : 0, condition);
     return error == -EDOM ? 0 : error;
 }
 
@@ -64,11 +70,13 @@ bool sandbox_enter(char *message, size_t size)
     if (error == 0)
         error = allow_all(filter);
     if (error == 0)
-        error = seccomp_load(filter); /* which also sees to it that no privileges can be had any more */
+        error =
+            seccomp_load(filter); /* which also sees to it that no privileges can be had any more */
     if (filter)
         seccomp_release(filter);
     if (error == 0)
         return true;
-    snprintf(message, size, "cannot set a filter of system calls: %s; --seccomp off does without", strerror(-error));
+    snprintf(message, size, "cannot set a filter of system calls: %s; --seccomp off does without",
+             strerror(-error));
     return false;
 }

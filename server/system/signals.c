@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "util/clock.h"
 #include "observe/log.h"
 #include "observe/log_writer.h"
+#include "util/clock.h"
 
 enum { SIGNALS_STOP_MS = 1000 };
 
@@ -117,7 +117,8 @@ bool signals_start(char *message, size_t size)
     if (error == 0)
         error = start_thread(reload_files);
     if (error != 0)
-        snprintf(message, size, "cannot start the threads that wait for signals: %s", strerror(error));
+        snprintf(message, size, "cannot start the threads that wait for signals: %s",
+                 strerror(error));
     return error == 0;
 }
 

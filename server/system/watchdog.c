@@ -12,18 +12,19 @@
 #include <unistd.h>
 
 #include "connection/systemd.h"
-#include "util/clock.h"
 #include "observe/log.h"
 #include "observe/log_writer.h"
+#include "util/clock.h"
 
 enum {
-    WATCHDOG_SLOTS = 1024,     /* threads that are watched: more than there can be, by the options */
-    WATCHDOG_ID = 129,         /* bytes of a request id, with its NUL */
-    WATCHDOG_TARGET = 128,     /* bytes of a path that are shown, with its NUL */
+    WATCHDOG_SLOTS = 1024, /* threads that are watched: more than there can be, by the options */
+    WATCHDOG_ID = 129,     /* bytes of a request id, with its NUL */
+    WATCHDOG_TARGET = 128, /* bytes of a path that are shown, with its NUL */
     WATCHDOG_PERIOD_MS = 1000, /* between two looks, if a quarter of the timeout is not shorter */
 };
 
-static const char *const thread_names[WATCHDOG_THREADS] = {"io", "admin", "executor", "accept", "reload"};
+static const char *const thread_names[WATCHDOG_THREADS] = {"io", "admin", "executor", "accept",
+                                                           "reload"};
 
 /* What one thread is at. */
 struct slot {
@@ -49,10 +50,11 @@ struct watchdog {
     struct slot slot[WATCHDOG_SLOTS];
 };
 
-static struct watchdog watchdog = {.mutex = PTHREAD_MUTEX_INITIALIZER,
-                                   .slot = {[0 ... WATCHDOG_SLOTS - 1] = {.mutex = PTHREAD_MUTEX_INITIALIZER}}};
+static struct watchdog watchdog = {
+    .mutex = PTHREAD_MUTEX_INITIALIZER,
+    .slot = {[0 ... WATCHDOG_SLOTS - 1] = {.mutex = PTHREAD_MUTEX_INITIALIZER}}};
 
-/* ---- telling ------------------------------------------------------------------------------------------------------ */
+/* ---- telling ---- */
 
 static double seconds(int64_t ms)
 {
@@ -63,12 +65,13 @@ static double seconds(int64_t ms)
 static void report(const struct slot *slot, int64_t now, const char *what, int64_t ms)
 {
     const bool request = slot->id[0] != '\0';
-    log_message(LOG_LEVEL_ERROR, "thread %s %s %.1f s: %s for %.1f s%s%s%s%s", thread_names[slot->thread], what, seconds(ms),
-                slot->phase, seconds(now - slot->since), request ? ", request " : "", slot->id, request ? ", " : "",
-                slot->target);
+    log_message(LOG_LEVEL_ERROR, "thread %s %s %.1f s: %s for %.1f s%s%s%s%s",
+                thread_names[slot->thread], what, seconds(ms), slot->phase,
+                seconds(now - slot->since), request ? ", request " : "", slot->id,
+                request ? ", " : "", slot->target);
 }
 
-/* ---- threads that are watched ------------------------------------------------------------------------------------- */
+/* ---- threads that are watched ---- */
 
 /* The calling thread's slot. Those beyond the last share it, and are not told apart. */
 static struct slot *own_slot(void)
@@ -128,9 +131,10 @@ bool *watchdog_asked(void)
     return &own_slot()->asked;
 }
 
-/* ---- the watchdog's thread ---------------------------------------------------------------------------------------- */
+/* ---- the watchdog's thread ---- */
 
-/* Looks at one thread; `skipped` milliseconds since the last look do not count. Returns whether it is stuck. */
+/* Looks at one thread; `skipped` milliseconds since the last look do not count. Returns whether it
+ * is stuck. */
 static bool look_at(struct slot *slot, int64_t now, int64_t skipped)
 {
     const int64_t timeout = watchdog.settings.timeout_ms;
@@ -157,8 +161,10 @@ static bool look_at(struct slot *slot, int64_t now, int64_t skipped)
 static bool look(int64_t period_ms)
 {
     const int64_t now = clock_ms(), late = now - watchdog.looked - 2 * period_ms;
-    const int64_t skipped = late > 0 ? late : 0; /* the whole process was stopped: that is nobody's fault */
-    const size_t taken = atomic_load(&watchdog.slots), count = taken < WATCHDOG_SLOTS ? taken : WATCHDOG_SLOTS;
+    const int64_t skipped =
+        late > 0 ? late : 0; /* the whole process was stopped: that is nobody's fault */
+    const size_t taken = atomic_load(&watchdog.slots),
+                 count = taken < WATCHDOG_SLOTS ? taken : WATCHDOG_SLOTS;
     bool stuck = false;
     for (size_t i = 0; i < count; i++)
         stuck |= look_at(&watchdog.slot[i], now, skipped);
@@ -169,7 +175,8 @@ static bool look(int64_t period_ms)
 static void *run(void *argument)
 {
     const int64_t quarter = watchdog.settings.timeout_ms / 4;
-    const int64_t period = quarter > 0 && quarter < WATCHDOG_PERIOD_MS ? quarter : WATCHDOG_PERIOD_MS;
+    const int64_t period =
+        quarter > 0 && quarter < WATCHDOG_PERIOD_MS ? quarter : WATCHDOG_PERIOD_MS;
     watchdog.looked = clock_ms();
     pthread_mutex_lock(&watchdog.mutex);
     while (!watchdog.stopping) {
@@ -191,7 +198,7 @@ static void *run(void *argument)
     return argument;
 }
 
-/* ---- the interface ------------------------------------------------------------------------------------------------ */
+/* ---- the interface ---- */
 
 static double read_stalls(void *context, size_t index)
 {
@@ -199,16 +206,18 @@ static double read_stalls(void *context, size_t index)
     return (double)atomic_load(&watchdog.stalls[index]);
 }
 
-#define STALLS(name)                                                                                                           \
-    {                                                                                                                          \
-        "lossd_watchdog_stalls_total", METRIC_COUNTER,                                                                         \
-            "How often a thread was at work without progress for --watchdog-timeout.", "thread=\"" name "\"", read_stalls      \
+#define STALLS(name)                                                                               \
+    {                                                                                              \
+        "lossd_watchdog_stalls_total", METRIC_COUNTER,                                             \
+            "How often a thread was at work without progress for --watchdog-timeout.",             \
+            "thread=\"" name "\"", read_stalls                                                     \
     }
 
-static const struct metric_source sources[WATCHDOG_THREADS] = {STALLS("io"), STALLS("admin"), STALLS("executor"),
-                                                               STALLS("accept"), STALLS("reload")};
+static const struct metric_source sources[WATCHDOG_THREADS] = {
+    STALLS("io"), STALLS("admin"), STALLS("executor"), STALLS("accept"), STALLS("reload")};
 
-bool watchdog_start(const struct watchdog_settings *settings, struct metrics *metrics, char *message, size_t size)
+bool watchdog_start(const struct watchdog_settings *settings, struct metrics *metrics,
+                    char *message, size_t size)
 {
     watchdog.settings = *settings;
     if (!metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, NULL)) {

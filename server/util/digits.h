@@ -1,6 +1,6 @@
 /*
- * Numbers into text without printf, which takes as long as a small loss. Each function writes at `to`, without a NUL, and
- * returns where it ended.
+ * Numbers into text without printf, which takes as long as a small loss. Each function writes at
+ * `to`, without a NUL, and returns where it ended.
  */
 #ifndef SERVER_UTIL_DIGITS_H
 #define SERVER_UTIL_DIGITS_H

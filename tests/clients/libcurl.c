@@ -35,7 +35,8 @@ static size_t take(char *bytes, size_t one, size_t len, void *context)
     return one * len;
 }
 
-static struct answer post(CURL *curl, const char *server, const char *path, const char *type, const void *body, size_t len)
+static struct answer post(CURL *curl, const char *server, const char *path, const char *type,
+                          const void *body, size_t len)
 {
     struct answer answer = {.bytes = NULL};
     char url[512], header[128];
@@ -80,10 +81,12 @@ static json_t *evaluate(CURL *curl, const char *server, const char *path, const 
 }
 
 /* A safetensors file each way: no number becomes text. */
-static void evaluate_arrays(CURL *curl, const char *server, const float input[3], const float target[3])
+static void evaluate_arrays(CURL *curl, const char *server, const float input[3],
+                            const float target[3])
 {
-    static const char header[] = "{\"input\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]},"
-                                 "\"target\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[12,24]}} ";
+    static const char header[] =
+        "{\"input\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]},"
+        "\"target\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[12,24]}} ";
     _Static_assert((sizeof header - 1) % 8 == 0, "spaces at its end leave the numbers aligned");
     char body[8 + sizeof header - 1 + 24];
     uint64_t len = sizeof header - 1; /* little-endian, as most machines are */
@@ -91,7 +94,8 @@ static void evaluate_arrays(CURL *curl, const char *server, const float input[3]
     memcpy(body + 8, header, len);
     memcpy(body + 8 + len, input, 12);
     memcpy(body + 20 + len, target, 12);
-    struct answer answer = post(curl, server, "/v1/losses/mse?grad=true", "application/vnd.safetensors", body, sizeof body);
+    struct answer answer = post(curl, server, "/v1/losses/mse?grad=true",
+                                "application/vnd.safetensors", body, sizeof body);
     if (answer.status != 200 || answer.len < 8)
         give_up("the answer is no safetensors file");
     memcpy(&len, answer.bytes, 8);
@@ -99,13 +103,13 @@ static void evaluate_arrays(CURL *curl, const char *server, const float input[3]
     json_int_t at[2];
     double loss;
     float gradient[3];
-    if (!tensors || json_unpack(tensors, "{s:{s:[I,*]},s:{s:[I,*]}}", "loss", "data_offsets", &at[0], "grad_input",
-                                "data_offsets", &at[1]) != 0)
+    if (!tensors || json_unpack(tensors, "{s:{s:[I,*]},s:{s:[I,*]}}", "loss", "data_offsets",
+                                &at[0], "grad_input", "data_offsets", &at[1]) != 0)
         give_up("a tensor is missing in the answer");
     memcpy(&loss, answer.bytes + 8 + len + at[0], sizeof loss);
     memcpy(gradient, answer.bytes + 8 + len + at[1], sizeof gradient);
-    printf("binary loss %.6f\nbinary gradient %.6f %.6f %.6f\n", loss, (double)gradient[0], (double)gradient[1],
-           (double)gradient[2]);
+    printf("binary loss %.6f\nbinary gradient %.6f %.6f %.6f\n", loss, (double)gradient[0],
+           (double)gradient[1], (double)gradient[2]);
     json_decref(tensors);
     free(answer.bytes);
 }
@@ -117,15 +121,16 @@ int main(int argc, char *argv[])
     CURL *curl = curl_easy_init(); /* one for all: it keeps the connection */
     if (!curl)
         give_up("no memory");
-    json_t *answer =
-        evaluate(curl, argv[1], "/v1/losses/mse", "{\"input\": [2.5, 0, 2], \"target\": [3, -0.5, 2], \"grad\": true}");
+    json_t *answer = evaluate(curl, argv[1], "/v1/losses/mse",
+                              "{\"input\": [2.5, 0, 2], \"target\": [3, -0.5, 2], \"grad\": true}");
     show("loss", json_object_get(answer, "loss"));
     show("gradient", json_object_get(json_object_get(answer, "grad"), "input"));
     json_decref(answer);
 
     evaluate_arrays(curl, argv[1], (const float[]){2.5F, 0, 2}, (const float[]){3, -0.5F, 2});
 
-    json_decref(evaluate(curl, argv[1], "/v1/losses/cross_entropy", "{\"input\": [[0.2, 0.8]], \"target\": [2]}"));
+    json_decref(evaluate(curl, argv[1], "/v1/losses/cross_entropy",
+                         "{\"input\": [[0.2, 0.8]], \"target\": [2]}"));
     curl_easy_cleanup(curl);
     return EXIT_SUCCESS;
 }

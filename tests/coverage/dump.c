@@ -1,8 +1,9 @@
 /*
- * Writes the coverage counters of a server that does not end by exit(): linked into lossd by MODE=coverage alone.
+ * Writes the coverage counters of a server that does not end by exit(): linked into lossd by
+ * MODE=coverage alone.
  *
- * DUMP_SIGNAL stands in for SIGKILL, which no program notices: a thread waits for it, writes the counters, and kills the
- * process. _exit() writes them first, too (the linker's --wrap=_exit).
+ * DUMP_SIGNAL stands in for SIGKILL, which no program notices: a thread waits for it, writes the
+ * counters, and kills the process. _exit() writes them first, too (the linker's --wrap=_exit).
  */
 #include "dump.h"
 
@@ -34,7 +35,8 @@ static void *wait_for_kill(void *unused)
     return unused;
 }
 
-/* Runs before main. The thread inherits a mask of all signals: it takes none that the server waits for. */
+/* Runs before main. The thread inherits a mask of all signals: it takes none that the server waits
+ * for. */
 __attribute__((constructor)) static void start_waiting(void)
 {
     sigset_t all, before;

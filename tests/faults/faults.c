@@ -1,6 +1,6 @@
 /*
- * The library of faults.h: LD_PRELOADed, it comes before the C library. Every function here counts its call, fails where it is
- * asked to, and is the next library's otherwise.
+ * The library of faults.h: LD_PRELOADed, it comes before the C library. Every function here counts
+ * its call, fails where it is asked to, and is the next library's otherwise.
  */
 #include "faults.h"
 
@@ -31,9 +31,9 @@ static struct faults none; /* where there is no test */
 static struct faults *faults = &none;
 
 /* The next library's function of that name. */
-#define NEXT(name)                                                                                                             \
-    static __typeof__(&name) next;                                                                                             \
-    if (!next)                                                                                                                 \
+#define NEXT(name)                                                                                 \
+    static __typeof__(&name) next;                                                                 \
+    if (!next)                                                                                     \
     next = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
 static void trace(void)
@@ -51,15 +51,16 @@ static void trace(void)
     tracing = false;
 }
 
-/* Where a thread starts the sanitizers ask where its stack is, and end the program if there is no memory to be told with.
-   (They ask before there is thread-local storage of any other model.) */
+/* Where a thread starts the sanitizers ask where its stack is, and end the program if there is no
+   memory to be told with. (They ask before there is thread-local storage of any other model.) */
 static __thread bool is_spared __attribute__((tls_model("initial-exec")));
 
 /* Waits where this thread is to, until the test wants it no longer. */
 static void stall(enum fault_kind kind)
 {
     char name[16] = "";
-    if (!(atomic_load(&faults->stall_kinds) & kind) || pthread_getname_np(pthread_self(), name, sizeof name) != 0 ||
+    if (!(atomic_load(&faults->stall_kinds) & kind) ||
+        pthread_getname_np(pthread_self(), name, sizeof name) != 0 ||
         strncmp(name, faults->stall_thread, strlen(faults->stall_thread)) != 0)
         return;
     atomic_fetch_add(&faults->stalls, 1);
@@ -74,7 +75,8 @@ static bool fails(enum fault_kind kind)
         stall(kind);
     if (is_spared || !(atomic_load_explicit(&faults->kinds, memory_order_relaxed) & kind))
         return false;
-    const unsigned long long call = atomic_fetch_add(&faults->calls, 1) + 1, first = atomic_load(&faults->first);
+    const unsigned long long call = atomic_fetch_add(&faults->calls, 1) + 1,
+                             first = atomic_load(&faults->first);
     if (first == 0 || call < first || (call > first && !atomic_load(&faults->all)))
         return false;
     atomic_fetch_add(&faults->faults, 1);
@@ -88,7 +90,8 @@ __attribute__((constructor)) static void attach(void)
 {
     const char *path = getenv("LOSSD_FAULTS");
     const int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
-    void *memory = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *memory =
+        fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (fd >= 0)
         close(fd);
     if (memory == MAP_FAILED)
@@ -101,7 +104,7 @@ __attribute__((constructor)) static void attach(void)
     faults = shared;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static void *counted(void *block)
 {
@@ -110,7 +113,8 @@ static void *counted(void *block)
     return block;
 }
 
-/* What is taken while the functions that give memory are looked for: little, and never given back. */
+/* What is taken while the functions that give memory are looked for: little, and never given back.
+ */
 static char early[4096];
 static size_t early_len;
 
@@ -125,11 +129,13 @@ static void *take_early(size_t size)
 
 static bool is_early(const void *block)
 {
-    return (uintptr_t)block >= (uintptr_t)early && (uintptr_t)block < (uintptr_t)early + sizeof early;
+    return (uintptr_t)block >= (uintptr_t)early &&
+           (uintptr_t)block < (uintptr_t)early + sizeof early;
 }
 
-/* The next library's. The first call looks for all of them, since looking itself takes memory and gives it back, and the
-   address sanitizer does so before there is thread-local storage: until then there is but one thread. */
+/* The next library's. The first call looks for all of them, since looking itself takes memory and
+   gives it back, and the address sanitizer does so before there is thread-local storage: until then
+   there is but one thread. */
 static struct {
     __typeof__(&malloc) malloc;
     __typeof__(&calloc) calloc;
@@ -192,12 +198,15 @@ EXPORT void *realloc(void *block, size_t size)
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size)
 {
-    return !knows_memory() || fails(FAULT_MEMORY) ? NULL : counted(next_memory.aligned_alloc(alignment, size));
+    return !knows_memory() || fails(FAULT_MEMORY)
+               ? NULL
+               : counted(next_memory.aligned_alloc(alignment, size));
 }
 
 EXPORT void *memalign(size_t alignment, size_t size)
 {
-    return !knows_memory() || fails(FAULT_MEMORY) ? NULL : counted(next_memory.memalign(alignment, size));
+    return !knows_memory() || fails(FAULT_MEMORY) ? NULL
+                                                  : counted(next_memory.memalign(alignment, size));
 }
 
 EXPORT int posix_memalign(void **block, size_t alignment, size_t size)
@@ -226,7 +235,8 @@ EXPORT void *mremap(void *block, size_t size, size_t to, int flags, ...)
     return fails(FAULT_MEMORY) ? MAP_FAILED : next(block, size, to, flags, at);
 }
 
-/* The leak sanitizer knows what the dynamic loader keeps for itself by whose calls it took it with; but those are ours now. */
+/* The leak sanitizer knows what the dynamic loader keeps for itself by whose calls it took it with;
+ * but those are ours now. */
 EXPORT const char *__lsan_default_suppressions(void);
 EXPORT const char *__lsan_default_suppressions(void)
 {
@@ -238,9 +248,10 @@ EXPORT const char *__lsan_default_options(void)
     return "print_suppressions=0";
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------ */
+/* ---- threads ---- */
 
-EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *argument)
 {
     NEXT(pthread_create);
     return fails(FAULT_THREAD) ? EAGAIN : next(thread, attributes, run, argument);
@@ -255,7 +266,7 @@ EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes)
     return error;
 }
 
-/* ---- sockets and what waits for them ------------------------------------------------------------------------------ */
+/* ---- sockets and what waits for them ---- */
 
 EXPORT int accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags)
 {
@@ -281,7 +292,8 @@ EXPORT ssize_t sendfile64(int out, int in, off64_t *offset, size_t count)
     return fails(FAULT_SEND) ? -1 : next(out, in, offset, count);
 }
 
-EXPORT ssize_t recvfrom(int fd, void *bytes, size_t size, int flags, struct sockaddr *peer, socklen_t *len)
+EXPORT ssize_t recvfrom(int fd, void *bytes, size_t size, int flags, struct sockaddr *peer,
+                        socklen_t *len)
 {
     NEXT(recvfrom);
     return fails(FAULT_RECEIVE) ? -1 : next(fd, bytes, size, flags, peer, len);
@@ -290,7 +302,8 @@ EXPORT ssize_t recvfrom(int fd, void *bytes, size_t size, int flags, struct sock
 EXPORT int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 {
     NEXT(epoll_ctl);
-    return operation == EPOLL_CTL_ADD && fails(FAULT_EPOLL) ? -1 : next(epoll, operation, fd, event);
+    return operation == EPOLL_CTL_ADD && fails(FAULT_EPOLL) ? -1
+                                                            : next(epoll, operation, fd, event);
 }
 
 EXPORT int epoll_wait(int epoll, struct epoll_event *events, int count, int timeout)

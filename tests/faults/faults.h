@@ -1,7 +1,9 @@
 /*
- * Faults on demand: what a test and the library that is loaded into the server before all others (faults.c) share. The library
- * stands between the program and the C library's functions that can fail, counts their calls, and lets the one fail that the
- * test has asked for. It also has calls of one thread wait, as if what they need did not come. It is plain memory of a file, which both map: $LOSSD_FAULTS is its path.
+ * Faults on demand: what a test and the library that is loaded into the server before all others
+ * (faults.c) share. The library stands between the program and the C library's functions that can
+ * fail, counts their calls, and lets the one fail that the test has asked for. It also has calls of
+ * one thread wait, as if what they need did not come. It is plain memory of a file, which both map:
+ * $LOSSD_FAULTS is its path.
  */
 #ifndef TESTS_FAULTS_H
 #define TESTS_FAULTS_H

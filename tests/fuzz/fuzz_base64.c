@@ -1,6 +1,7 @@
 /*
- * libFuzzer: any bytes through base64 and back; and any text as the inside of a JSON string with base64 in it, into as many
- * bytes as it can hold and one more and less: the sanitizer knows where they end.
+ * libFuzzer: any bytes through base64 and back; and any text as the inside of a JSON string with
+ * base64 in it, into as many bytes as it can hold and one more and less: the sanitizer knows where
+ * they end.
  */
 #include "json/base64.h"
 #include "json/scanner.h"

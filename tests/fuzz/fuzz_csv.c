@@ -1,6 +1,6 @@
 /*
- * libFuzzer: any bytes as a table of numbers, read as each of the dtypes that it can become. What was scanned is as many
- * numbers as were decoded: the sanitizer knows where the array ends.
+ * libFuzzer: any bytes as a table of numbers, read as each of the dtypes that it can become. What
+ * was scanned is as many numbers as were decoded: the sanitizer knows where the array ends.
  */
 #include "formats/csv.h"
 

@@ -1,6 +1,6 @@
 /*
- * libFuzzer: any bytes as a compressed body. The first byte chooses the coding and whether the limit is small. What expands
- * must come out again of what compresses, in every coding.
+ * libFuzzer: any bytes as a compressed body. The first byte chooses the coding and whether the
+ * limit is small. What expands must come out again of what compresses, in every coding.
  */
 #include "content/compress.h"
 #include "content/decompress.h"
@@ -16,8 +16,10 @@ static void check_round_trip(const struct buffer *bytes)
         struct buffer compressed = {.data = NULL}, again = {.data = NULL};
         struct loss_error error;
         if (compress_bytes(coding, bytes->data, bytes->len, 1, &compressed)) {
-            const enum loss_status status = expand(coding, compressed.data, compressed.len, bytes->len, &again, &error);
-            if (status == LOSS_OK && (again.len != bytes->len || memcmp(again.data, bytes->data, again.len) != 0))
+            const enum loss_status status =
+                expand(coding, compressed.data, compressed.len, bytes->len, &again, &error);
+            if (status == LOSS_OK &&
+                (again.len != bytes->len || memcmp(again.data, bytes->data, again.len) != 0))
                 abort();
             if (status != LOSS_OK && status != LOSS_UNAVAILABLE)
                 abort();
@@ -34,9 +36,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     const size_t limit = data[0] & 1 ? 64 : 1 << 18;
-    const enum coding coding = CODING_IDENTITY + 1 + (enum coding)(data[0] / 2 % (CODING_COUNT - 1));
-    const enum loss_status status = expand(coding, (const char *)data + 1, size - 1, limit, &out, &error);
-    if (status == LOSS_OK && (out.len > limit || out.capacity <= out.len || out.data[out.len] != '\0'))
+    const enum coding coding =
+        CODING_IDENTITY + 1 + (enum coding)(data[0] / 2 % (CODING_COUNT - 1));
+    const enum loss_status status =
+        expand(coding, (const char *)data + 1, size - 1, limit, &out, &error);
+    if (status == LOSS_OK &&
+        (out.len > limit || out.capacity <= out.len || out.data[out.len] != '\0'))
         abort();
     if (status == LOSS_OK)
         check_round_trip(&out);

@@ -1,6 +1,6 @@
 /*
- * libFuzzer: a line as the Content-Type of a form, with whatever boundary, and the bytes behind it as its body. What the parts
- * hold lies in the body, in order.
+ * libFuzzer: a line as the Content-Type of a form, with whatever boundary, and the bytes behind it
+ * as its body. What the parts hold lies in the body, in order.
  */
 #include "content/multipart.h"
 
@@ -33,7 +33,8 @@ static void read_form(const char *content_type, const char *body, size_t len)
         }
         if (!found)
             return;
-        require(part.data >= behind && part.data + part.len <= body + len && strlen(part.name) < sizeof part.name);
+        require(part.data >= behind && part.data + part.len <= body + len &&
+                strlen(part.name) < sizeof part.name);
         behind = part.data + part.len;
     }
 }

@@ -1,12 +1,13 @@
 /*
- * libFuzzer: any text as the headers whose values are taken apart, one a line: Accept, Content-Type, Accept-Encoding,
- * Content-Encoding, X-Request-Id, Host and traceparent; then the target of the request.
+ * libFuzzer: any text as the headers whose values are taken apart, one a line: Accept,
+ * Content-Type, Accept-Encoding, Content-Encoding, X-Request-Id, Host and traceparent; then the
+ * target of the request.
  */
 #include "content/accept_encoding.h"
-#include "http/head_validation.h"
 #include "content/media_type.h"
-#include "routes/routes.h"
+#include "http/head_validation.h"
 #include "observe/traceparent.h"
+#include "routes/routes.h"
 
 #include <stdio.h>
 #include <stdlib.h>

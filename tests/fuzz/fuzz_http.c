@@ -1,7 +1,8 @@
 /*
- * libFuzzer: any bytes as what a client sends to a whole server, which runs in this process: its main function, on a Unix
- * socket. The first byte says where the rest is cut in two, so that it is received in two pieces. What comes back must be
- * HTTP, no 500, and none of libmicrohttpd's own pages; and the server must close once it has been told that no more will come.
+ * libFuzzer: any bytes as what a client sends to a whole server, which runs in this process: its
+ * main function, on a Unix socket. The first byte says where the rest is cut in two, so that it is
+ * received in two pieces. What comes back must be HTTP, no 500, and none of libmicrohttpd's own
+ * pages; and the server must close once it has been told that no more will come.
  */
 #define main lossd_main
 #include "../../server/main.c"
@@ -19,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PATIENCE_MS = 20000, ANSWERS = 1 << 20 };
 
-static const char library_page[] = "\r\n\r\n<html><head><title>"; /* after a head, for texts are echoed, but no line ends */
+static const char library_page[] =
+    "\r\n\r\n<html><head><title>"; /* after a head, for texts are echoed, but no line ends */
 
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -30,9 +32,9 @@ static void remove_socket(void)
 
 static void *serve_in_thread(void *argument)
 {
-    static char listen[sizeof address.sun_path + 16], program[] = "lossd", threads[] = "--threads=1", io[] = "--io-threads=1",
-                                                      level[] = "--log-level=error", hosts[] = "--allowed-hosts=*",
-                                                      option[] = "--listen";
+    static char listen[sizeof address.sun_path + 16],
+        program[] = "lossd", threads[] = "--threads=1", io[] = "--io-threads=1",
+        level[] = "--log-level=error", hosts[] = "--allowed-hosts=*", option[] = "--listen";
     snprintf(listen, sizeof listen, "unix:%s", address.sun_path);
     char *arguments[] = {program, threads, io, level, hosts, option, listen, NULL};
     (void)argument;
@@ -61,7 +63,8 @@ static void start_server(void)
         poll(NULL, 0, 10);
 }
 
-/* Sends bytes and waits until they have been received, so that what follows comes by itself. False if the server has closed. */
+/* Sends bytes and waits until they have been received, so that what follows comes by itself. False
+ * if the server has closed. */
 static bool send_all(int fd, const uint8_t *bytes, size_t len)
 {
     int left = 1;
@@ -109,7 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         shutdown(fd, SHUT_WR);
     const size_t len = receive_all(fd, answers);
     close(fd);
-    if (len > 0 && (len < 12 || memcmp(answers, "HTTP/1.1 ", 9) != 0 || memcmp(answers + 9, "500", 3) == 0))
+    if (len > 0 &&
+        (len < 12 || memcmp(answers, "HTTP/1.1 ", 9) != 0 || memcmp(answers + 9, "500", 3) == 0))
         abort();
     if (memmem(answers, len, library_page, sizeof library_page - 1))
         abort();

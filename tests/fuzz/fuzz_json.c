@@ -1,4 +1,5 @@
-/* libFuzzer: any bytes as the body of an evaluation. The first byte chooses the loss, the others are the body. */
+/* libFuzzer: any bytes as the body of an evaluation. The first byte chooses the loss, the others
+ * are the body. */
 #include "v1/v1.h"
 
 #include <stdlib.h>
@@ -16,9 +17,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(body, data + 1, size - 1);
     body[size - 1] = '\0';
     struct reply reply = {0};
-    v1_evaluate(
-        &(struct v1_request){.loss = loss_at(data[0] % loss_count())->name, .body = body, .len = size - 1, .threads = 1},
-        &reply);
+    v1_evaluate(&(struct v1_request){.loss = loss_at(data[0] % loss_count())->name,
+                                     .body = body,
+                                     .len = size - 1,
+                                     .threads = 1},
+                &reply);
     if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
         abort(); /* no body can be at fault for anything else */
     reply_free(&reply);

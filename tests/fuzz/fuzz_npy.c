@@ -1,6 +1,7 @@
 /*
- * libFuzzer: any bytes as a form of NumPy files. The first byte chooses the loss; what follows is the form, whose boundary is
- * "b", or, if that byte is odd, a NumPy file that is sent for all tensors.
+ * libFuzzer: any bytes as a form of NumPy files. The first byte chooses the loss; what follows is
+ * the form, whose boundary is "b", or, if that byte is odd, a NumPy file that is sent for all
+ * tensors.
  */
 #include "v1/v1.h"
 
@@ -9,10 +10,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void add_parts(struct buffer *form, const struct loss_descriptor *loss, const uint8_t *data, size_t size)
+static void add_parts(struct buffer *form, const struct loss_descriptor *loss, const uint8_t *data,
+                      size_t size)
 {
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
-        buffer_printf(form, "--b\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"f\"\r\n\r\n",
+        buffer_printf(form,
+                      "--b\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"f\"\r\n\r\n",
                       loss->tensors[k].name);
         buffer_append(form, data, size);
         buffer_text(form, "\r\n");
@@ -43,7 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                              .len = len,
                                              .threads = 1},
                         &reply);
-            if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
+            if (reply.status != 200 && reply.status != 400 && reply.status != 422 &&
+                reply.status != 503)
                 abort(); /* no body can be at fault for anything else */
         }
         reply_free(&reply);

@@ -1,5 +1,6 @@
-/* libFuzzer: any text as a number, against the C library; any four or eight bytes as a number to write, against reading it
- * back; and any text as a list of numbers, read by each way of reading many, against reading them one by one. */
+/* libFuzzer: any text as a number, against the C library; any four or eight bytes as a number to
+ * write, against reading it back; and any text as a list of numbers, read by each way of reading
+ * many, against reading them one by one. */
 #include "number/number.h"
 #include "number/number_bulk.h"
 
@@ -24,9 +25,11 @@ static void read_text(const char *text)
     require(number_read_f64(text, &wide) == end && number_read_f32(text, &narrow) == end);
     const enum number_status status = number_read_i64(text, &integer, &integer_end);
     require((status == NUMBER_NONE) == (end == NULL));
-    if (!end || *end == 'x' || *end == 'X') /* a zero to us, the beginning of a hexadecimal number to strtod */
+    if (!end || *end == 'x' ||
+        *end == 'X') /* a zero to us, the beginning of a hexadecimal number to strtod */
         return;
-    require(memcmp(&wide, &wide_expected, sizeof wide) == 0 && memcmp(&narrow, &narrow_expected, sizeof narrow) == 0);
+    require(memcmp(&wide, &wide_expected, sizeof wide) == 0 &&
+            memcmp(&narrow, &narrow_expected, sizeof narrow) == 0);
     require(integer_end == end);
     if (status == NUMBER_OK)
         require((double)integer == wide);
@@ -45,22 +48,25 @@ static void write_bits(const uint8_t *data)
     }
     if (isfinite(narrow)) {
         text[number_write_f32(text, narrow)] = '\0';
-        require(number_read_f32(text, &narrow_back) && memcmp(&narrow, &narrow_back, sizeof narrow) == 0);
+        require(number_read_f32(text, &narrow_back) &&
+                memcmp(&narrow, &narrow_back, sizeof narrow) == 0);
     }
 }
 
 enum { BLOCKS_MAX = 64 };
 
-/* The tokens of a text with room around it, by one way, are those that the portable way finds, and their values those that are
-   read one by one. */
+/* The tokens of a text with room around it, by one way, are those that the portable way finds, and
+   their values those that are read one by one. */
 static void read_list(const struct number_bulk *way, const char *text, size_t blocks)
 {
-    static uint32_t bounds[BLOCKS_MAX * 64 + NUMBER_BULK_SLACK], expected[BLOCKS_MAX * 64 + NUMBER_BULK_SLACK];
+    static uint32_t bounds[BLOCKS_MAX * 64 + NUMBER_BULK_SLACK],
+        expected[BLOCKS_MAX * 64 + NUMBER_BULK_SLACK];
     const size_t n = way->find(text, blocks, bounds);
     require(n == number_bulk_portable.find(text, blocks, expected));
     require(n == 0 || memcmp(bounds, expected, n * sizeof *bounds) == 0);
     const char *at = text, *expected_at = text;
-    require(way->skip(&at, text + blocks * 64) == number_bulk_portable.skip(&expected_at, text + blocks * 64));
+    require(way->skip(&at, text + blocks * 64) ==
+            number_bulk_portable.skip(&expected_at, text + blocks * 64));
     require(at == expected_at);
     for (size_t i = 0; i < n / 2; i++) {
         /* Four at once and one alone are read differently. */
@@ -68,11 +74,14 @@ static void read_list(const struct number_bulk *way, const char *text, size_t bl
         float narrow[4], narrow_expected = 0;
         double wide, wide_expected = 0;
         int64_t integer, integer_expected = 0;
-        const char *const token = text + bounds[2 * i], *const end = text + bounds[2 * i + 1], *stop = NULL;
+        const char *const token = text + bounds[2 * i], *const end = text + bounds[2 * i + 1],
+                          *stop = NULL;
         if (way->read_f32(text, bounds + 2 * i, some, narrow) > 0)
-            require(number_read_f32(token, &narrow_expected) == end && memcmp(narrow, &narrow_expected, sizeof *narrow) == 0);
+            require(number_read_f32(token, &narrow_expected) == end &&
+                    memcmp(narrow, &narrow_expected, sizeof *narrow) == 0);
         if (way->read_f64(text, bounds + 2 * i, 1, &wide) > 0)
-            require(number_read_f64(token, &wide_expected) == end && memcmp(&wide, &wide_expected, sizeof wide) == 0);
+            require(number_read_f64(token, &wide_expected) == end &&
+                    memcmp(&wide, &wide_expected, sizeof wide) == 0);
         if (way->read_i64(text, bounds + 2 * i, 1, &integer) > 0)
             require(number_read_i64(token, &integer_expected, &stop) == NUMBER_OK && stop == end &&
                     integer == integer_expected);

@@ -1,7 +1,8 @@
 /*
- * libFuzzer: any bytes as an infer request of the Open Inference Protocol. The first byte chooses the loss; what follows is the
- * JSON up to a NUL byte, and the bytes behind it. If the first byte is odd there is no NUL to look for, and no header that says
- * how long the JSON is; or, from 128 on, one that says that it is half of the body.
+ * libFuzzer: any bytes as an infer request of the Open Inference Protocol. The first byte chooses
+ * the loss; what follows is the JSON up to a NUL byte, and the bytes behind it. If the first byte
+ * is odd there is no NUL to look for, and no header that says how long the JSON is; or, from 128
+ * on, one that says that it is half of the body.
  */
 #include "oip/oip.h"
 
@@ -17,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const bool lies = (data[0] & 129) == 129;
     const uint8_t *const zero = data[0] & 1 ? NULL : memchr(data + 1, '\0', size - 1);
-    const size_t json = zero ? (size_t)(zero - data) - 1 : size - 1, rest = zero ? size - json - 2 : 0;
+    const size_t json = zero ? (size_t)(zero - data) - 1 : size - 1,
+                 rest = zero ? size - json - 2 : 0;
     char length[32], *const body = malloc(json + rest + 1);
     if (!body)
         return 0;

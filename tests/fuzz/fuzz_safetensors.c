@@ -1,7 +1,7 @@
 /*
- * libFuzzer: any bytes as a safetensors request. The first byte chooses loss and answer; a line is the query; what follows is
- * the header up to a NUL byte, for which the right length is put in front of it, and the data. If the first byte is odd it is
- * the file itself instead.
+ * libFuzzer: any bytes as a safetensors request. The first byte chooses loss and answer; a line is
+ * the query; what follows is the header up to a NUL byte, for which the right length is put in
+ * front of it, and the data. If the first byte is odd it is the file itself instead.
  */
 #include "v1/v1.h"
 
@@ -48,7 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                          .len = len,
                                          .threads = 1},
                     &reply);
-        if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
+        if (reply.status != 200 && reply.status != 400 && reply.status != 422 &&
+            reply.status != 503)
             abort(); /* no body can be at fault for anything else */
         reply_free(&reply);
     }

@@ -50,7 +50,8 @@ double golden_number(const json_t *json)
 
 struct golden_tensor golden_tensor(const json_t *json)
 {
-    struct golden_tensor tensor = {.shape = {.dtype = loss_dtype_find(json_string_value(json_object_get(json, "dtype")))}};
+    struct golden_tensor tensor = {
+        .shape = {.dtype = loss_dtype_find(json_string_value(json_object_get(json, "dtype")))}};
     const json_t *shape = json_object_get(json, "shape"), *data = json_object_get(json, "data");
     tensor.shape.rank = (int)json_array_size(shape);
     for (int i = 0; i < tensor.shape.rank; i++)
@@ -69,7 +70,8 @@ void golden_tensor_free(struct golden_tensor *tensor)
 
 struct golden_tolerance golden_tolerance(const json_t *test)
 {
-    const json_t *relative = json_object_get(test, "rtol"), *absolute = json_object_get(test, "atol");
+    const json_t *relative = json_object_get(test, "rtol"),
+                 *absolute = json_object_get(test, "atol");
     return (struct golden_tolerance){relative ? json_number_value(relative) : 1e-12,
                                      absolute ? json_number_value(absolute) : 1e-13};
 }

@@ -1,4 +1,5 @@
-/* The golden cases: what PyTorch or an independent reference computes, one JSON object a line (tests/golden/README.md). */
+/* The golden cases: what PyTorch or an independent reference computes, one JSON object a line
+ * (tests/golden/README.md). */
 #ifndef TESTS_GOLDEN_H
 #define TESTS_GOLDEN_H
 
@@ -6,11 +7,13 @@
 
 #include <jansson.h>
 
-/* The cases of one loss, an array; read from tests/golden/cases/<name>.jsonl and tests/golden/reference/<name>.jsonl, of which
-   there must be one. Exits with a message where that cannot be. */
+/* The cases of one loss, an array; read from tests/golden/cases/<name>.jsonl and
+   tests/golden/reference/<name>.jsonl, of which there must be one. Exits with a message where that
+   cannot be. */
 json_t *golden_cases(const char *loss);
 
-/* A tensor of a case: {"shape", "dtype", "data"}. The numbers are given as doubles, whatever the dtype. */
+/* A tensor of a case: {"shape", "dtype", "data"}. The numbers are given as doubles, whatever the
+ * dtype. */
 struct golden_tensor {
     struct loss_tensor shape; /* dtype as declared, no data */
     size_t count;

@@ -1,6 +1,7 @@
 /*
- * The golden cases through the library: float64 against PyTorch's values; float32 against the library's own float64 over the
- * same rounded inputs, which the first comparison has proven. Several threads and one, on every instruction set of the machine.
+ * The golden cases through the library: float64 against PyTorch's values; float32 against the
+ * library's own float64 over the same rounded inputs, which the first comparison has proven.
+ * Several threads and one, on every instruction set of the machine.
  */
 #include "golden/golden.h"
 #include "suites.h"
@@ -24,7 +25,8 @@ struct trial {
     enum loss_status status;
 };
 
-/* The values of a golden tensor in the dtype in which the library shall see them: integers as int64, floats as `dtype`. */
+/* The values of a golden tensor in the dtype in which the library shall see them: integers as
+ * int64, floats as `dtype`. */
 static struct loss_tensor converted(const struct golden_tensor *golden, enum loss_dtype dtype)
 {
     struct loss_tensor tensor = golden->shape;
@@ -41,7 +43,8 @@ static struct loss_tensor converted(const struct golden_tensor *golden, enum los
     return tensor;
 }
 
-/* The same, rounded to float32 first but held in float64: the truth that float32 results are compared with. */
+/* The same, rounded to float32 first but held in float64: the truth that float32 results are
+ * compared with. */
 static struct loss_tensor rounded(struct golden_tensor *golden)
 {
     for (size_t i = 0; i < golden->count && loss_dtype_is_float(golden->shape.dtype); i++)
@@ -55,7 +58,8 @@ static struct loss_tensor take(const json_t *json, enum mode mode)
 {
     struct golden_tensor golden = golden_tensor(json);
     const struct loss_tensor tensor =
-        mode == ROUNDED64 ? rounded(&golden) : converted(&golden, mode == SINGLE ? LOSS_FLOAT32 : LOSS_FLOAT64);
+        mode == ROUNDED64 ? rounded(&golden)
+                          : converted(&golden, mode == SINGLE ? LOSS_FLOAT32 : LOSS_FLOAT64);
     golden_tensor_free(&golden);
     return tensor;
 }
@@ -77,7 +81,8 @@ static const json_t *expectation(const json_t *test, const char *derivative, con
 }
 
 /* false where the request cannot even be put: an unknown reduction. */
-static bool fill(struct trial *trial, const struct loss_descriptor *loss, const json_t *test, enum mode mode)
+static bool fill(struct trial *trial, const struct loss_descriptor *loss, const json_t *test,
+                 enum mode mode)
 {
     const char *name;
     json_t *value;
@@ -110,7 +115,8 @@ static bool fill(struct trial *trial, const struct loss_descriptor *loss, const 
             ck_assert_msg(k >= 0, "%s has no parameter %s", loss->name, name);
             const bool yes = json_is_true(value);
             trial->request.param[k].number = golden_number(value);
-            trial->request.param[k].integer = json_is_boolean(value) ? yes : json_integer_value(value);
+            trial->request.param[k].integer =
+                json_is_boolean(value) ? yes : json_integer_value(value);
         }
     }
     return true;
@@ -145,16 +151,16 @@ static void release(struct trial *trial)
     *trial = (struct trial){0};
 }
 
-static void compare(const char *id, const char *what, const struct loss_tensor *tensor, const json_t *json,
-                    struct golden_tolerance tolerance)
+static void compare(const char *id, const char *what, const struct loss_tensor *tensor,
+                    const json_t *json, struct golden_tolerance tolerance)
 {
     struct golden_tensor expected = golden_tensor(json);
     ck_assert_uint_eq(loss_tensor_elements(tensor), expected.count);
     ck_assert_int_eq(tensor->rank, expected.shape.rank);
     for (size_t i = 0; i < expected.count; i++)
         ck_assert_msg(golden_close(((const double *)tensor->data)[i], expected.value[i], tolerance),
-                      "%s: %s[%zu] is %.17g where the case has %.17g", id, what, i, ((const double *)tensor->data)[i],
-                      expected.value[i]);
+                      "%s: %s[%zu] is %.17g where the case has %.17g", id, what, i,
+                      ((const double *)tensor->data)[i], expected.value[i]);
     golden_tensor_free(&expected);
 }
 
@@ -174,10 +180,12 @@ static void check_float64(const struct loss_descriptor *loss, const json_t *test
     }
     ck_assert_msg(trial.status == LOSS_OK, "%s: %s", id, trial.error.message);
     if (trial.plan.reduction != LOSS_NONE)
-        compare(id, "loss", &(struct loss_tensor){.data = &trial.result.loss, .dtype = LOSS_FLOAT64},
+        compare(id, "loss",
+                &(struct loss_tensor){.data = &trial.result.loss, .dtype = LOSS_FLOAT64},
                 json_object_get(expect, "loss"), golden_tolerance(test));
     else
-        compare(id, "loss", &trial.plan.output, json_object_get(expect, "loss"), golden_tolerance(test));
+        compare(id, "loss", &trial.plan.output, json_object_get(expect, "loss"),
+                golden_tolerance(test));
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
         const json_t *grad = expectation(test, "grad", loss->tensors[k].name);
         const json_t *hess = expectation(test, "hess", loss->tensors[k].name);
@@ -197,16 +205,19 @@ static int64_t ulps(float a, float b)
     int32_t x, y;
     memcpy(&x, &a, sizeof x);
     memcpy(&y, &b, sizeof y);
-    const int64_t from = x < 0 ? INT32_MIN - (int64_t)x : x, to = y < 0 ? INT32_MIN - (int64_t)y : y;
+    const int64_t from = x < 0 ? INT32_MIN - (int64_t)x : x,
+                  to = y < 0 ? INT32_MIN - (int64_t)y : y;
     return from > to ? from - to : to - from;
 }
 
-static void compare_single(const char *id, const char *what, const struct loss_tensor *single, const struct loss_tensor *truth)
+static void compare_single(const char *id, const char *what, const struct loss_tensor *single,
+                           const struct loss_tensor *truth)
 {
     for (size_t i = 0; i < loss_tensor_elements(single); i++) {
-        const float value = ((const float *)single->data)[i], exact = (float)((const double *)truth->data)[i];
-        ck_assert_msg(ulps(value, exact) <= 4, "%s: %s[%zu] is %.9g in float32, %.9g in truth", id, what, i, (double)value,
-                      (double)exact);
+        const float value = ((const float *)single->data)[i],
+                    exact = (float)((const double *)truth->data)[i];
+        ck_assert_msg(ulps(value, exact) <= 4, "%s: %s[%zu] is %.9g in float32, %.9g in truth", id,
+                      what, i, (double)value, (double)exact);
     }
 }
 
@@ -219,12 +230,14 @@ static void check_float32(const struct loss_descriptor *loss, const json_t *test
     ck_assert(fill(&single, loss, test, SINGLE) && fill(&truth, loss, test, ROUNDED64));
     run(&single, 1);
     run(&truth, 1);
-    ck_assert_msg(single.status == LOSS_OK && truth.status == LOSS_OK, "%s: %s", id, single.error.message);
+    ck_assert_msg(single.status == LOSS_OK && truth.status == LOSS_OK, "%s: %s", id,
+                  single.error.message);
     ck_assert_int_eq(single.plan.dtype, LOSS_FLOAT32);
     if (single.plan.reduction == LOSS_NONE)
         compare_single(id, "loss", &single.plan.output, &truth.plan.output);
     else
-        ck_assert_msg(ulps((float)single.result.loss, (float)truth.result.loss) <= 1, "%s: loss", id);
+        ck_assert_msg(ulps((float)single.result.loss, (float)truth.result.loss) <= 1, "%s: loss",
+                      id);
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
         if (single.plan.grad_mask >> k & 1)
             compare_single(id, loss->tensors[k].name, &single.plan.grad[k], &truth.plan.grad[k]);
@@ -235,8 +248,8 @@ static void check_float32(const struct loss_descriptor *loss, const json_t *test
     release(&truth);
 }
 
-/* A loop test per loss: check passes the index of the case only, so each loss has a place in `cases_of` and the loops run over
-   place * CASE_STRIDE + case. */
+/* A loop test per loss: check passes the index of the case only, so each loss has a place in
+   `cases_of` and the loops run over place * CASE_STRIDE + case. */
 enum { CASE_STRIDE = 100000 };
 
 START_TEST(golden_case_gives_the_values_of_pytorch)

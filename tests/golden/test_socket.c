@@ -1,11 +1,12 @@
 /*
- * The golden cases through the socket: each as a JSON request to a live server, its tensors written in turn as flat objects, as
- * nested arrays and as base64, and the answer, which comes in the same form, compared with PyTorch's values.
+ * The golden cases through the socket: each as a JSON request to a live server, its tensors written
+ * in turn as flat objects, as nested arrays and as base64, and the answer, which comes in the same
+ * form, compared with PyTorch's values.
  */
 #include "golden/golden.h"
+#include "suites.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
-#include "suites.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ static void stop(void)
     server_process_free(&server);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 enum form { FLAT, NESTED, BASE64, FORMS };
 
@@ -46,7 +47,8 @@ static char *base64_encode(const unsigned char *bytes, size_t len)
 {
     char *text = calloc(len / 3 + 2, 4), *out = text;
     for (size_t i = 0; i < len; i += 3) {
-        const unsigned b = (unsigned)(i + 1 < len ? bytes[i + 1] : 0), c = (unsigned)(i + 2 < len ? bytes[i + 2] : 0);
+        const unsigned b = (unsigned)(i + 1 < len ? bytes[i + 1] : 0),
+                       c = (unsigned)(i + 2 < len ? bytes[i + 2] : 0);
         const unsigned bits = (unsigned)bytes[i] << 16 | b << 8 | c;
         for (int k = 0; k < 4; k++)
             *out++ = (size_t)k > len - i ? '=' : digits[bits >> (18 - 6 * k) & 63];
@@ -73,7 +75,8 @@ static json_t *tensor_as(const json_t *tensor, enum form form)
     struct golden_tensor golden = golden_tensor(tensor);
     json_t *result = json_deep_copy(tensor);
     size_t at = 0;
-    /* An array of no rows does not say how long they would be: such tensors always go as objects. */
+    /* An array of no rows does not say how long they would be: such tensors always go as objects.
+     */
     if (form == NESTED && golden.count > 0) {
         json_decref(result);
         result = nest(json_object_get(tensor, "data"), &golden.shape, 0, &at);
@@ -82,9 +85,11 @@ static json_t *tensor_as(const json_t *tensor, enum form form)
         for (size_t i = 0; i < golden.count; i++)
             integers[i] = (int64_t)golden.value[i];
         const bool is_float = loss_dtype_is_float(golden.shape.dtype);
-        char *text =
-            base64_encode((const unsigned char *)(is_float ? (void *)golden.value : (void *)integers), golden.count * 8);
-        json_object_set_new(result, "data", json_pack("{s:s,s:s}", "buffer", text, "encoding", "base64"));
+        char *text = base64_encode(
+            (const unsigned char *)(is_float ? (void *)golden.value : (void *)integers),
+            golden.count * 8);
+        json_object_set_new(result, "data",
+                            json_pack("{s:s,s:s}", "buffer", text, "encoding", "base64"));
         free(text);
         free(integers);
     }
@@ -94,7 +99,8 @@ static json_t *tensor_as(const json_t *tensor, enum form form)
 
 static json_t *request_for(const json_t *test, enum form form)
 {
-    json_t *body = json_deep_copy(json_object_get(test, "params")), *value, *grad = json_array(), *hess = json_array();
+    json_t *body = json_deep_copy(json_object_get(test, "params")), *value, *grad = json_array(),
+           *hess = json_array();
     const char *name;
     json_object_foreach(json_object_get(test, "inputs"), name, value)
     {
@@ -108,20 +114,24 @@ static json_t *request_for(const json_t *test, enum form form)
             json_array_append_new(hess, json_string(name));
     }
     if (json_object_get(body, "grad_output"))
-        json_object_set_new(body, "grad_output", tensor_as(json_object_get(body, "grad_output"), form));
+        json_object_set_new(body, "grad_output",
+                            tensor_as(json_object_get(body, "grad_output"), form));
     json_object_set_new(body, "grad", grad);
     json_object_set_new(body, "hess", hess);
     json_object_set_new(body, "dtype", json_string("float64"));
     return body;
 }
 
-/* ---- answers -------------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static double *flatten(const json_t *json, double *out)
 {
     if (!json_is_array(json)) {
         const char *name = json_string_value(json);
-        *out = !name ? json_number_value(json) : strcmp(name, "NaN") == 0 ? NAN : *name == '-' ? -INFINITY : INFINITY;
+        *out = !name                      ? json_number_value(json)
+               : strcmp(name, "NaN") == 0 ? NAN
+               : *name == '-'             ? -INFINITY
+                                          : INFINITY;
         return out + 1;
     }
     for (size_t i = 0; i < json_array_size(json); i++)
@@ -138,13 +148,16 @@ static void compare(const char *id, const char *what, const json_t *json, const 
     ck_assert_msg(data != NULL, "%s: no %s", id, what);
     size_t count;
     if (json_is_object(data))
-        count = base64_decode(json_string_value(json_object_get(data, "buffer")), (unsigned char *)value) / sizeof *value;
+        count = base64_decode(json_string_value(json_object_get(data, "buffer")),
+                              (unsigned char *)value) /
+                sizeof *value;
     else
         count = (size_t)(flatten(data, value) - value);
     ck_assert_uint_eq(count, expected.count);
     for (size_t i = 0; i < count; i++)
-        ck_assert_msg(golden_close(value[i], expected.value[i], tolerance), "%s: %s[%zu] is %.17g where the case has %.17g", id,
-                      what, i, value[i], expected.value[i]);
+        ck_assert_msg(golden_close(value[i], expected.value[i], tolerance),
+                      "%s: %s[%zu] is %.17g where the case has %.17g", id, what, i, value[i],
+                      expected.value[i]);
     free(value);
     golden_tensor_free(&expected);
 }
@@ -164,9 +177,12 @@ static void check_answer(const json_t *test, const struct http_response *respons
         json_object_foreach((json_t *)(uintptr_t)expect, name, value)
         {
             /* "loss", "grad_<tensor>" or "hess_<tensor>" */
-            const bool is_loss = strcmp(name, "loss") == 0, is_grad = strncmp(name, "grad_", 5) == 0;
-            const json_t *got = is_loss ? json_object_get(answer, "loss")
-                                        : json_object_get(json_object_get(answer, is_grad ? "grad" : "hess"), name + 5);
+            const bool is_loss = strcmp(name, "loss") == 0,
+                       is_grad = strncmp(name, "grad_", 5) == 0;
+            const json_t *got =
+                is_loss
+                    ? json_object_get(answer, "loss")
+                    : json_object_get(json_object_get(answer, is_grad ? "grad" : "hess"), name + 5);
             compare(id, name, got, value, golden_tolerance(test));
         }
     }
@@ -187,7 +203,8 @@ START_TEST(golden_case_over_http_gives_the_values_of_pytorch)
         const json_t *test = json_array_get(cases, i / FORMS);
         json_t *body = request_for(test, (enum form)(i % FORMS));
         char *text = json_dumps(body, 0);
-        ck_assert(http_client_ask(&client, "POST", path, "Content-Type: application/json\r\n", text, strlen(text), &response));
+        ck_assert(http_client_ask(&client, "POST", path, "Content-Type: application/json\r\n", text,
+                                  strlen(text), &response));
         check_answer(test, &response);
         free(text);
         json_decref(body);
@@ -205,7 +222,8 @@ Suite *golden_socket_suite(void)
         TCase *tcase = tcase_create(loss_at((size_t)place)->name);
         tcase_set_timeout(tcase, 60);
         tcase_add_unchecked_fixture(tcase, start, stop);
-        tcase_add_loop_test(tcase, golden_case_over_http_gives_the_values_of_pytorch, place, place + 1);
+        tcase_add_loop_test(tcase, golden_case_over_http_gives_the_values_of_pytorch, place,
+                            place + 1);
         suite_add_tcase(suite, tcase);
     }
     return suite;

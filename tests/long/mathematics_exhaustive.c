@@ -1,6 +1,7 @@
 /*
- * The worst errors of core/kernel/vector_math.h over every float32 there is, against libm's long double functions: `make
- * check-mathematics`, some minutes on many cores. An argument takes only every so many-th.
+ * The worst errors of core/kernel/vector_math.h over every float32 there is, against libm's long
+ * double functions: `make check-mathematics`, some minutes on many cores. An argument takes only
+ * every so many-th.
  */
 #include "kernel/vector_math.h"
 
@@ -26,16 +27,18 @@ static float nth(uint64_t i)
     return x;
 }
 
-#define WORST(name, ours, exact)                                                                                               \
-    {                                                                                                                          \
-        double worst = 0;                                                                                                      \
-        _Pragma("omp parallel for reduction(max : worst)") for (uint64_t i = 0; i < UINT64_C(1) << 32; i += stride)            \
-        {                                                                                                                      \
-            const double x = (double)nth(i), error = ulps(ours(x), exact((long double)x));                                     \
-            worst = error > worst || isnan(error) ? error : worst;                                                             \
-        }                                                                                                                      \
-        printf("%-6s %.3f ulps at worst\n", name, worst);                                                                      \
-        failed |= !(worst <= 1.1);                                                                                             \
+#define WORST(name, ours, exact)                                                                   \
+    {                                                                                              \
+        double worst = 0;                                                                          \
+        _Pragma("omp parallel for reduction(max : worst)") for (uint64_t i = 0;                    \
+                                                                i < UINT64_C(1) << 32;             \
+                                                                i += stride)                       \
+        {                                                                                          \
+            const double x = (double)nth(i), error = ulps(ours(x), exact((long double)x));         \
+            worst = error > worst || isnan(error) ? error : worst;                                 \
+        }                                                                                          \
+        printf("%-6s %.3f ulps at worst\n", name, worst);                                          \
+        failed |= !(worst <= 1.1);                                                                 \
     }
 
 int main(int argc, char *argv[])

@@ -1,7 +1,7 @@
 /*
- * Writes every float32 there is and reads it back, as float and as double, one by one and in bulk: 2^32 of them, about ten
- * minutes of one core, spread over all. `number-exhaustive 97` takes every 97th. Prints "N passed, N failed"; the exit status
- * says whether any failed.
+ * Writes every float32 there is and reads it back, as float and as double, one by one and in bulk:
+ * 2^32 of them, about ten minutes of one core, spread over all. `number-exhaustive 97` takes every
+ * 97th. Prints "N passed, N failed"; the exit status says whether any failed.
  */
 #include "number/number.h"
 #include "number/number_bulk.h"
@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Both writers and readers on one number; as a double it has other digits, up to 17. NaNs and infinities have no text. */
+/* Both writers and readers on one number; as a double it has other digits, up to 17. NaNs and
+ * infinities have no text. */
 static bool reads_back(uint32_t bits)
 {
     char text[NUMBER_TEXT + 1];
@@ -23,13 +24,15 @@ static bool reads_back(uint32_t bits)
         return true;
     size_t len = number_write_f32(text, narrow);
     text[len] = '\0';
-    if (number_read_f32(text, &narrow_back) != text + len || memcmp(&narrow_back, &narrow, sizeof narrow) != 0)
+    if (number_read_f32(text, &narrow_back) != text + len ||
+        memcmp(&narrow_back, &narrow, sizeof narrow) != 0)
         return false;
     const double wide = (double)narrow;
     double wide_back;
     len = number_write_f64(text, wide);
     text[len] = '\0';
-    return number_read_f64(text, &wide_back) == text + len && memcmp(&wide_back, &wide, sizeof wide) == 0;
+    return number_read_f64(text, &wide_back) == text + len &&
+           memcmp(&wide_back, &wide, sizeof wide) == 0;
 }
 
 enum { LIST = 32 };
@@ -37,8 +40,8 @@ enum { LIST = 32 };
 /* Both ways of many on a list of numbers: written as one by one, and read back. */
 static bool list_reads_back(const struct number_bulk *way, const float *values, size_t n)
 {
-    char memory[NUMBER_BULK_AROUND + LIST * NUMBER_BULK_F32 + NUMBER_TEXT + 64], *const text = memory + NUMBER_BULK_AROUND,
-                                                                                        *end = text;
+    char memory[NUMBER_BULK_AROUND + LIST * NUMBER_BULK_F32 + NUMBER_TEXT + 64],
+        *const text = memory + NUMBER_BULK_AROUND, *end = text;
     uint32_t bounds[2 * LIST];
     float back[LIST];
     memset(memory, ',', sizeof memory);
@@ -72,7 +75,8 @@ static bool lists_read_back(uint64_t bits, uint64_t stride)
         memcpy(&values[n], &narrow_bits, sizeof narrow_bits);
         n += isfinite(values[n]) != 0;
     }
-    return list_reads_back(&number_bulk_portable, values, n) && list_reads_back(number_bulk(), values, n);
+    return list_reads_back(&number_bulk_portable, values, n) &&
+           list_reads_back(number_bulk(), values, n);
 }
 
 int main(int argc, char *argv[])
@@ -86,7 +90,8 @@ int main(int argc, char *argv[])
     uint64_t passed = 0, failed = 0;
 #pragma omp parallel for schedule(dynamic, 1 << 16) reduction(+ : passed, failed)
     for (uint64_t bits = 0; bits <= UINT32_MAX; bits += stride) {
-        if (reads_back((uint32_t)bits) && (bits / stride % LIST != 0 || lists_read_back(bits, stride)))
+        if (reads_back((uint32_t)bits) &&
+            (bits / stride % LIST != 0 || lists_read_back(bits, stride)))
             passed++;
         else
             failed++;

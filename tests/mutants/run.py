@@ -8,7 +8,7 @@ tests/mutants/*.txt list the mutants, each in a paragraph:
 
     a name in words
     file: core/losses/huber.c
-    - a piece of a line that occurs once in the file
+    - a piece of code that occurs once in the file; its line breaks and spaces do not matter
     + what replaces it
     tests: properties golden_library
 
@@ -60,12 +60,17 @@ class Mutant:
         else:
             sys.exit(f"{self.where}: cannot read the line: {line}")
 
+    def pattern(self):
+        """Matches the piece wherever clang-format breaks its lines, in macros too."""
+        tokens = re.findall(r"\w+|[^\w\s]", "\n".join(self.before))
+        return re.compile(r"[\s\\]*".join(map(re.escape, tokens)))
+
     def fault(self):
         """What is wrong with it, or None."""
         path = ROOT / self.file
         if not path.is_file():
             return f"there is no {self.file}"
-        places = path.read_text(encoding="utf-8").count("\n".join(self.before))
+        places = len(self.pattern().findall(path.read_text(encoding="utf-8")))
         if places != 1:
             return f"{self.file} has {places} places, not 1, that read: " + "\n".join(self.before)
         if self.before == self.after:
@@ -74,7 +79,7 @@ class Mutant:
 
     def apply(self, text):
         """The text of the file with the mistake. The lines may begin and end within lines of the file."""
-        return text.replace("\n".join(self.before), "\n".join(self.after))
+        return self.pattern().sub(lambda match: "\n".join(self.after), text)
 
 
 def read_mutants():

@@ -15,20 +15,25 @@ static double uniform(uint64_t *state)
 
 enum { COLUMNS = 7 }; /* unless a batch is to have others */
 
-/* The usual shapes: 0 rows all alike, 1 rows of classes, labels and class weights, 2 pairs of rows and labels, 3 sequences of
-   rows, labels and lengths, 4 samples of two channels (one, if there is one row) and a channel weight. */
+/* The usual shapes: 0 rows all alike, 1 rows of classes, labels and class weights, 2 pairs of rows
+   and labels, 3 sequences of rows, labels and lengths, 4 samples of two channels (one, if there is
+   one row) and a channel weight. */
 enum { USUAL_SHAPES = 5 };
 
 static struct loss_tensor usual_shape(int usual, int k, size_t n, size_t columns)
 {
-    const struct loss_tensor rows = {.rank = 2, .shape = {n / columns, columns}}, labels = {.rank = 1, .shape = {n / columns}},
+    const struct loss_tensor rows = {.rank = 2, .shape = {n / columns, columns}},
+                             labels = {.rank = 1, .shape = {n / columns}},
                              classes = {.rank = 1, .shape = {columns}};
     const size_t channel_count = n / columns > 1 ? 2 : 1;
-    const struct loss_tensor samples = {.rank = 3, .shape = {n / columns / channel_count, channel_count, columns}},
+    const struct loss_tensor samples = {.rank = 3,
+                                        .shape = {n / columns / channel_count, channel_count,
+                                                  columns}},
                              channels = {.rank = 1, .shape = {channel_count}};
     const size_t batch = n / columns / columns;
     const struct loss_tensor sequences = {.rank = 3, .shape = {columns, batch, columns}},
-                             spelt = {.rank = 2, .shape = {batch, columns}}, lengths = {.rank = 1, .shape = {batch}};
+                             spelt = {.rank = 2, .shape = {batch, columns}},
+                             lengths = {.rank = 1, .shape = {batch}};
     switch (usual) {
     case 0:
         return rows;
@@ -51,9 +56,10 @@ static int64_t usual_index(const char *name, double value, size_t columns)
     return (int64_t)(value * (double)(strcmp(name, "target_lengths") == 0 ? columns / 2 : columns));
 }
 
-/* Some values of a target are 1, which is a label to the losses that know labels, and a value like others to the rest. */
-static void fill(struct loss_tensor *tensor, const char *name, bool indexed, size_t columns, enum loss_dtype dtype,
-                 uint64_t *state)
+/* Some values of a target are 1, which is a label to the losses that know labels, and a value like
+ * others to the rest. */
+static void fill(struct loss_tensor *tensor, const char *name, bool indexed, size_t columns,
+                 enum loss_dtype dtype, uint64_t *state)
 {
     tensor->dtype = indexed ? LOSS_INT64 : dtype;
     tensor->data = malloc(loss_tensor_bytes(tensor) + 1);
@@ -72,8 +78,8 @@ static void fill(struct loss_tensor *tensor, const char *name, bool indexed, siz
 }
 
 /* Whether the loss takes tensors of these shapes; then they are filled. */
-static bool take_shapes(struct batch *batch, const struct loss_descriptor *loss, size_t columns, enum loss_dtype dtype,
-                        unsigned seed)
+static bool take_shapes(struct batch *batch, const struct loss_descriptor *loss, size_t columns,
+                        enum loss_dtype dtype, unsigned seed)
 {
     uint64_t state = UINT64_C(0x9e3779b97f4a7c15) * (seed + 1);
     for (int k = 0; k < loss_tensor_specs(loss); k++)
@@ -81,17 +87,19 @@ static bool take_shapes(struct batch *batch, const struct loss_descriptor *loss,
     if (loss_plan(&batch->plan, &batch->request, &batch->error) != LOSS_OK)
         return false;
     for (int k = 0; k < loss_tensor_specs(loss); k++)
-        fill(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], columns, dtype, &state);
+        fill(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], columns, dtype,
+             &state);
     return true;
 }
 
-void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
+void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n,
+                enum loss_dtype dtype, unsigned seed)
 {
     batch_make_columns(batch, loss, n, COLUMNS, dtype, seed);
 }
 
-void batch_make_columns(struct batch *batch, const struct loss_descriptor *loss, size_t n, size_t columns,
-                        enum loss_dtype dtype, unsigned seed)
+void batch_make_columns(struct batch *batch, const struct loss_descriptor *loss, size_t n,
+                        size_t columns, enum loss_dtype dtype, unsigned seed)
 {
     *batch = (struct batch){0};
     loss_request_init(&batch->request, loss);
@@ -104,8 +112,10 @@ void batch_make_columns(struct batch *batch, const struct loss_descriptor *loss,
     ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);
 }
 
-/* Sets the one element of a tensor: a class that there is, a length that is all there is, or a number within every range. */
-static void fill_one(struct loss_tensor *tensor, const char *name, bool indexed, size_t columns, enum loss_dtype dtype)
+/* Sets the one element of a tensor: a class that there is, a length that is all there is, or a
+ * number within every range. */
+static void fill_one(struct loss_tensor *tensor, const char *name, bool indexed, size_t columns,
+                     enum loss_dtype dtype)
 {
     tensor->dtype = indexed ? LOSS_INT64 : dtype;
     tensor->strided = true;
@@ -120,7 +130,8 @@ static void fill_one(struct loss_tensor *tensor, const char *name, bool indexed,
         *(float *)tensor->data = 0.5F;
 }
 
-void batch_make_vast(struct batch *batch, const struct loss_descriptor *loss, size_t n, size_t columns, enum loss_dtype dtype)
+void batch_make_vast(struct batch *batch, const struct loss_descriptor *loss, size_t n,
+                     size_t columns, enum loss_dtype dtype)
 {
     *batch = (struct batch){0};
     loss_request_init(&batch->request, loss);
@@ -132,13 +143,15 @@ void batch_make_vast(struct batch *batch, const struct loss_descriptor *loss, si
         if (loss_plan(&batch->plan, &batch->request, &batch->error) != LOSS_OK)
             continue;
         for (int k = 0; k < loss_tensor_specs(loss); k++)
-            fill_one(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], columns, dtype);
+            fill_one(&batch->tensor[k], loss->tensors[k].name, batch->plan.indexed[k], columns,
+                     dtype);
         return;
     }
     ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);
 }
 
-bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, size_t n, enum loss_dtype dtype, unsigned seed)
+bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, size_t n,
+                       enum loss_dtype dtype, unsigned seed)
 {
     *batch = (struct batch){0};
     loss_request_init(&batch->request, loss);
@@ -170,7 +183,8 @@ const char *batch_set_option(struct batch *batch, size_t option)
         choices++;
     const bool whole = value == (double)(int64_t)value;
     if ((spec->type != LOSS_NUMBER && !whole) ||
-        ((spec->type == LOSS_BOOLEAN || spec->type == LOSS_CHOICE) && !(value >= 0 && value < choices)))
+        ((spec->type == LOSS_BOOLEAN || spec->type == LOSS_CHOICE) &&
+         !(value >= 0 && value < choices)))
         return NULL;
     batch->request.param[option / VALUES] = (struct loss_value){value, (int64_t)value};
     struct loss_plan plan;

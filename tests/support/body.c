@@ -17,15 +17,18 @@ char *padded_body(const char *text, size_t len)
     return body;
 }
 
-void body_is_refused_as_it_comes(struct http_client *client, struct http_response *response, size_t piece)
+void body_is_refused_as_it_comes(struct http_client *client, struct http_response *response,
+                                 size_t piece)
 {
     enum { ALL = 4 << 20 };
     char head[128], *const bytes = calloc(1, piece);
     ck_assert_ptr_nonnull(bytes);
-    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", ALL);
+    snprintf(head, sizeof head,
+             "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", ALL);
     ck_assert(http_client_send_text(client, head));
     for (size_t at = 0; at < ALL; at += piece)
-        ck_assert_msg(http_client_send(client, bytes, piece), "the connection was cut at byte %zu", at);
+        ck_assert_msg(http_client_send(client, bytes, piece), "the connection was cut at byte %zu",
+                      at);
     free(bytes);
     ck_assert(http_client_read(client, response, false));
     ck_assert_int_eq(response->status, 413);

@@ -21,9 +21,10 @@ static void add_use(gnutls_x509_crt_t body, enum certificate_use use)
         expect(gnutls_x509_crt_set_basic_constraints(body, 1, -1));
         expect(gnutls_x509_crt_set_key_usage(body, GNUTLS_KEY_KEY_CERT_SIGN));
     } else if (use == CERTIFICATE_SERVER) {
-        expect(
-            gnutls_x509_crt_set_subject_alt_name(body, GNUTLS_SAN_DNSNAME, "localhost", strlen("localhost"), GNUTLS_FSAN_SET));
-        expect(gnutls_x509_crt_set_subject_alt_name(body, GNUTLS_SAN_IPADDRESS, loopback, sizeof loopback, GNUTLS_FSAN_APPEND));
+        expect(gnutls_x509_crt_set_subject_alt_name(body, GNUTLS_SAN_DNSNAME, "localhost",
+                                                    strlen("localhost"), GNUTLS_FSAN_SET));
+        expect(gnutls_x509_crt_set_subject_alt_name(body, GNUTLS_SAN_IPADDRESS, loopback,
+                                                    sizeof loopback, GNUTLS_FSAN_APPEND));
         expect(gnutls_x509_crt_set_key_purpose_oid(body, GNUTLS_KP_TLS_WWW_SERVER, 0));
     } else {
         expect(gnutls_x509_crt_set_key_purpose_oid(body, GNUTLS_KP_TLS_WWW_CLIENT, 0));
@@ -38,8 +39,8 @@ void certificate_make(struct certificate *certificate, enum certificate_use use,
     size_t id_len = sizeof id;
     const time_t now = time(NULL);
     expect(gnutls_x509_privkey_init(&certificate->key));
-    expect(
-        gnutls_x509_privkey_generate(certificate->key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0));
+    expect(gnutls_x509_privkey_generate(certificate->key, GNUTLS_PK_ECDSA,
+                                        GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0));
     expect(gnutls_x509_crt_init(&certificate->body));
     gnutls_x509_crt_t body = certificate->body;
     serial++;
@@ -49,7 +50,8 @@ void certificate_make(struct certificate *certificate, enum certificate_use use,
     expect(gnutls_x509_crt_set_serial(body, number, sizeof number));
     expect(gnutls_x509_crt_set_activation_time(body, now - 24 * 3600));
     expect(gnutls_x509_crt_set_expiration_time(body, now + hours * 3600));
-    expect(gnutls_x509_crt_set_dn_by_oid(body, GNUTLS_OID_X520_COMMON_NAME, 0, name, (unsigned)strlen(name)));
+    expect(gnutls_x509_crt_set_dn_by_oid(body, GNUTLS_OID_X520_COMMON_NAME, 0, name,
+                                         (unsigned)strlen(name)));
     expect(gnutls_x509_crt_set_key(body, certificate->key));
     expect(gnutls_x509_crt_get_key_id(body, 0, id, &id_len));
     expect(gnutls_x509_crt_set_subject_key_id(body, id, id_len));
@@ -68,7 +70,8 @@ static void write_pem(const char *path, gnutls_datum_t *pem, mode_t mode)
     gnutls_free(pem->data);
 }
 
-void certificate_write(const struct certificate *certificate, const char *path, const char *key_path)
+void certificate_write(const struct certificate *certificate, const char *path,
+                       const char *key_path)
 {
     gnutls_datum_t pem;
     if (path) {

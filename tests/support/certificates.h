@@ -15,12 +15,15 @@ struct certificate {
 
 enum certificate_use { CERTIFICATE_AUTHORITY, CERTIFICATE_SERVER, CERTIFICATE_CLIENT };
 
-/* Makes a certificate of that common name, a server's for localhost and 127.0.0.1, signed by an authority (NULL: by itself),
-   that has held for a day and holds for so many hours more; negative: no longer. Aborts the test if that cannot be. */
+/* Makes a certificate of that common name, a server's for localhost and 127.0.0.1, signed by an
+   authority (NULL: by itself), that has held for a day and holds for so many hours more; negative:
+   no longer. Aborts the test if that cannot be. */
 void certificate_make(struct certificate *certificate, enum certificate_use use, const char *name,
                       const struct certificate *authority, int hours);
-/* Writes what is not NULL: the certificate and its key, each in PEM, the key for its owner alone. */
-void certificate_write(const struct certificate *certificate, const char *path, const char *key_path);
+/* Writes what is not NULL: the certificate and its key, each in PEM, the key for its owner alone.
+ */
+void certificate_write(const struct certificate *certificate, const char *path,
+                       const char *key_path);
 void certificate_free(struct certificate *certificate);
 
 #endif

@@ -60,13 +60,15 @@ bool npm_packages_are_there(const char *folder)
 {
     char command[COMMAND];
     return snprintf(command, sizeof command,
-                    "cd %s && { test -d node_modules || npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1; }",
+                    "cd %s && { test -d node_modules || npm ci --ignore-scripts --no-audit "
+                    "--no-fund --fetch-retries=1; }",
                     folder) < COMMAND &&
            command_succeeds(command);
 }
 
 bool browser_is_there(void)
 {
-    return command_succeeds("command -v node && { test -x \"$CHROMIUM\" || test -x /usr/bin/chromium-headless-shell || "
-                            "test -x /usr/bin/chromium; }");
+    return command_succeeds(
+        "command -v node && { test -x \"$CHROMIUM\" || test -x /usr/bin/chromium-headless-shell || "
+        "test -x /usr/bin/chromium; }");
 }

@@ -1,6 +1,6 @@
 /*
- * Counts what is allocated. The linker has the tests, and what they are linked with, call these functions in place of the C
- * library's (-Wl,--wrap); shared libraries do not.
+ * Counts what is allocated. The linker has the tests, and what they are linked with, call these
+ * functions in place of the C library's (-Wl,--wrap); shared libraries do not.
  */
 #ifndef TESTS_SUPPORT_COUNTED_MALLOC_H
 #define TESTS_SUPPORT_COUNTED_MALLOC_H

@@ -40,20 +40,23 @@ bool http_client_connect_path(struct http_client *client, const char *path)
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     *client = (struct http_client){.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     memcpy(at.sun_path, path, strnlen(path, sizeof at.sun_path - 1));
-    if (client->fd >= 0 && connect(client->fd, (const struct sockaddr *)(const void *)&at, sizeof at) == 0)
+    if (client->fd >= 0 &&
+        connect(client->fd, (const struct sockaddr *)(const void *)&at, sizeof at) == 0)
         return true;
     http_client_close(client);
     return false;
 }
 
-bool http_client_connect_tls(struct http_client *client, int port, const struct http_client_tls *tls)
+bool http_client_connect_tls(struct http_client *client, int port,
+                             const struct http_client_tls *tls)
 {
     if (!http_client_connect(client, "127.0.0.1", port))
         return false;
     gnutls_certificate_allocate_credentials(&client->credentials);
     gnutls_certificate_set_x509_trust_file(client->credentials, tls->ca, GNUTLS_X509_FMT_PEM);
     if (tls->certificate)
-        gnutls_certificate_set_x509_key_file(client->credentials, tls->certificate, tls->key, GNUTLS_X509_FMT_PEM);
+        gnutls_certificate_set_x509_key_file(client->credentials, tls->certificate, tls->key,
+                                             GNUTLS_X509_FMT_PEM);
     gnutls_init(&client->session, GNUTLS_CLIENT);
     gnutls_set_default_priority(client->session);
     if (tls->priorities)
@@ -153,7 +156,8 @@ static ssize_t receive(struct http_client *client)
         client->buffer = buffer;
         client->capacity = capacity;
     }
-    ssize_t got = receive_some(client, client->buffer + client->len, client->capacity - client->len - 1);
+    ssize_t got =
+        receive_some(client, client->buffer + client->len, client->capacity - client->len - 1);
     if (got > 0)
         client->len += (size_t)got;
     return got;
@@ -194,7 +198,8 @@ bool http_client_read(struct http_client *client, struct http_response *response
     if (!read_head(client, response))
         return false;
     bool counted = http_response_header(response, "Content-Length", length, sizeof length) != NULL;
-    bodiless = bodiless || response->status == 204 || response->status == 304 || response->status < 200;
+    bodiless =
+        bodiless || response->status == 204 || response->status == 304 || response->status < 200;
     size_t len = counted && !bodiless ? strtoull(length, NULL, 10) : 0;
     ssize_t got = 1;
     while (got > 0 && !bodiless && (!counted || client->len < len))
@@ -213,20 +218,24 @@ bool http_client_closed(struct http_client *client)
     return client->len == 0 && receive(client) == 0;
 }
 
-bool http_client_ask(struct http_client *client, const char *method, const char *path, const char *headers, const char *body,
-                     size_t len, struct http_response *response)
+bool http_client_ask(struct http_client *client, const char *method, const char *path,
+                     const char *headers, const char *body, size_t len,
+                     struct http_response *response)
 {
     char *head = NULL, length[64] = "";
     if (body)
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", len);
-    if (asprintf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s%s\r\n", method, path, length, headers ? headers : "") < 0)
+    if (asprintf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s%s\r\n", method, path, length,
+                 headers ? headers : "") < 0)
         return false;
-    bool sent = http_client_send_text(client, head) && http_client_send(client, body ? body : "", len);
+    bool sent =
+        http_client_send_text(client, head) && http_client_send(client, body ? body : "", len);
     free(head);
     return sent && http_client_read(client, response, strcmp(method, "HEAD") == 0);
 }
 
-const char *http_response_header(const struct http_response *response, const char *name, char *value, size_t size)
+const char *http_response_header(const struct http_response *response, const char *name,
+                                 char *value, size_t size)
 {
     size_t len = strlen(name);
     for (const char *line = response->head; line && (line = strstr(line, "\r\n"));) {

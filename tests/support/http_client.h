@@ -1,6 +1,6 @@
 /*
- * A small HTTP/1.1 client over a raw socket: it sends whatever bytes a test wants and reads one response at a time. Nothing
- * here fails a test; everything says whether it worked.
+ * A small HTTP/1.1 client over a raw socket: it sends whatever bytes a test wants and reads one
+ * response at a time. Nothing here fails a test; everything says whether it worked.
  */
 #ifndef TESTS_SUPPORT_HTTP_CLIENT_H
 #define TESTS_SUPPORT_HTTP_CLIENT_H
@@ -37,7 +37,8 @@ bool http_client_connect(struct http_client *client, const char *host, int port)
 /* The same over a Unix socket. */
 bool http_client_connect_path(struct http_client *client, const char *path);
 /* The same with TLS, on a port of localhost; the server's certificate must hold for that name. */
-bool http_client_connect_tls(struct http_client *client, int port, const struct http_client_tls *tls);
+bool http_client_connect_tls(struct http_client *client, int port,
+                             const struct http_client_tls *tls);
 void http_client_close(struct http_client *client);
 
 /* Sends all bytes; false if the server stopped taking them. */
@@ -46,20 +47,24 @@ bool http_client_send_text(struct http_client *client, const char *text);
 /* No more will be sent; the answer can still be read. */
 bool http_client_shut(struct http_client *client);
 
-/* Reads one response, also an interim one (100). `bodiless`: the request was a HEAD. Frees what `response` held, which must be
-   zeroed before its first use. False if none came, whole and in time. */
+/* Reads one response, also an interim one (100). `bodiless`: the request was a HEAD. Frees what
+   `response` held, which must be zeroed before its first use. False if none came, whole and in
+   time. */
 bool http_client_read(struct http_client *client, struct http_response *response, bool bodiless);
 
 /* Whether the server closes the connection in time, without sending anything more. */
 bool http_client_closed(struct http_client *client);
 
-/* Sends a request with a Host, a Content-Length if there is a body, and `headers` (each ending in CRLF, or NULL), and reads the
-   answer. */
-bool http_client_ask(struct http_client *client, const char *method, const char *path, const char *headers, const char *body,
-                     size_t len, struct http_response *response);
+/* Sends a request with a Host, a Content-Length if there is a body, and `headers` (each ending in
+   CRLF, or NULL), and reads the answer. */
+bool http_client_ask(struct http_client *client, const char *method, const char *path,
+                     const char *headers, const char *body, size_t len,
+                     struct http_response *response);
 
-/* Copies the value of a header to `value` of `size` bytes; NULL if the response has no such header. */
-const char *http_response_header(const struct http_response *response, const char *name, char *value, size_t size);
+/* Copies the value of a header to `value` of `size` bytes; NULL if the response has no such header.
+ */
+const char *http_response_header(const struct http_response *response, const char *name,
+                                 char *value, size_t size);
 void http_response_free(struct http_response *response);
 
 #endif

@@ -34,7 +34,8 @@ struct check {
     char *why;
 };
 
-__attribute__((format(printf, 2, 3))) static bool no(const struct check *check, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static bool no(const struct check *check, const char *format,
+                                                     ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -59,7 +60,8 @@ static bool is_of_type(const json_t *value, const char *type)
 static bool check_type(const struct check *check, const json_t *types)
 {
     if (json_is_string(types))
-        return is_of_type(check->value, json_string_value(types)) || no(check, "it is no %s", json_string_value(types));
+        return is_of_type(check->value, json_string_value(types)) ||
+               no(check, "it is no %s", json_string_value(types));
     for (size_t i = 0; i < json_array_size(types); i++)
         if (is_of_type(check->value, json_string_value(json_array_get(types, i))))
             return true;
@@ -82,7 +84,8 @@ static bool check_const(const struct check *check, const json_t *value)
 static bool check_reference(const struct check *check, const json_t *reference)
 {
     (void)reference;
-    return schema_takes(check->document, schema_follow(check->document, check->schema), check->value, check->why);
+    return schema_takes(check->document, schema_follow(check->document, check->schema),
+                        check->value, check->why);
 }
 
 static bool check_any(const struct check *check, const json_t *schemas)
@@ -143,35 +146,41 @@ static bool check_items(const struct check *check, const json_t *schema)
 
 static bool check_min_items(const struct check *check, const json_t *count)
 {
-    return json_array_size(check->value) >= (size_t)json_integer_value(count) || no(check, "it has too few items");
+    return json_array_size(check->value) >= (size_t)json_integer_value(count) ||
+           no(check, "it has too few items");
 }
 
 static bool check_max_items(const struct check *check, const json_t *count)
 {
-    return json_array_size(check->value) <= (size_t)json_integer_value(count) || no(check, "it has too many items");
+    return json_array_size(check->value) <= (size_t)json_integer_value(count) ||
+           no(check, "it has too many items");
 }
 
 static bool check_minimum(const struct check *check, const json_t *limit)
 {
-    return !json_is_number(check->value) || json_number_value(check->value) >= json_number_value(limit) ||
+    return !json_is_number(check->value) ||
+           json_number_value(check->value) >= json_number_value(limit) ||
            no(check, "it is too small");
 }
 
 static bool check_maximum(const struct check *check, const json_t *limit)
 {
-    return !json_is_number(check->value) || json_number_value(check->value) <= json_number_value(limit) ||
+    return !json_is_number(check->value) ||
+           json_number_value(check->value) <= json_number_value(limit) ||
            no(check, "it is too large");
 }
 
 static bool check_above(const struct check *check, const json_t *limit)
 {
-    return !json_is_number(check->value) || json_number_value(check->value) > json_number_value(limit) ||
+    return !json_is_number(check->value) ||
+           json_number_value(check->value) > json_number_value(limit) ||
            no(check, "it is too small");
 }
 
 static bool check_below(const struct check *check, const json_t *limit)
 {
-    return !json_is_number(check->value) || json_number_value(check->value) < json_number_value(limit) ||
+    return !json_is_number(check->value) ||
+           json_number_value(check->value) < json_number_value(limit) ||
            no(check, "it is too large");
 }
 

@@ -79,7 +79,8 @@ void server_process_start(struct server_process *server, const char *const argum
 }
 
 /* Starts it and waits for its line; false if it ended without one. */
-static bool start(struct server_process *server, const char *const arguments[], void (*prepare)(void))
+static bool start(struct server_process *server, const char *const arguments[],
+                  void (*prepare)(void))
 {
     const char *all[SERVER_ARGUMENTS + 1] = {"--listen", "127.0.0.1:0"};
     for (int i = 0; arguments && arguments[i]; i++) {
@@ -99,7 +100,8 @@ static bool start(struct server_process *server, const char *const arguments[], 
     return true;
 }
 
-void server_process_start_with(struct server_process *server, const char *const arguments[], void (*prepare)(void))
+void server_process_start_with(struct server_process *server, const char *const arguments[],
+                               void (*prepare)(void))
 {
     if (start(server, arguments, prepare))
         return;
@@ -117,7 +119,8 @@ void server_process_spawn(struct server_process *server, const char *const argum
     server->pid = spawn(arguments, server->out, fileno(server->err), NULL);
 }
 
-void server_process_start_silently(struct server_process *server, const char *const arguments[], void (*prepare)(void))
+void server_process_start_silently(struct server_process *server, const char *const arguments[],
+                                   void (*prepare)(void))
 {
     ck_assert(!start(server, arguments, prepare));
 }
@@ -160,7 +163,8 @@ int server_process_stop(struct server_process *server)
     return server_process_wait(server);
 }
 
-/* What is in a file, from its start; to be freed. Not read through the stream: its position is the child's too. */
+/* What is in a file, from its start; to be freed. Not read through the stream: its position is the
+ * child's too. */
 static char *contents(FILE *file)
 {
     size_t len = 0, room = 4096;
@@ -188,7 +192,8 @@ void server_process_expect_log(struct server_process *server, const char *wanted
     for (int waited = 0;; waited += LOG_WAIT_MS) {
         char *const log = server_process_log(server);
         const bool found = strstr(log, wanted) != NULL;
-        ck_assert_msg(found || waited < SERVER_TIMEOUT_MS, "\"%s\" is not logged: %.3000s", wanted, log);
+        ck_assert_msg(found || waited < SERVER_TIMEOUT_MS, "\"%s\" is not logged: %.3000s", wanted,
+                      log);
         free(log);
         if (found)
             return;
@@ -229,8 +234,8 @@ void server_process_forget_peak(const struct server_process *server)
     fclose(file);
 }
 
-/* A server built for coverage takes DUMP_SIGNAL for SIGKILL and writes its counters first (tests/coverage/dump.c); one that
-   does not get so far is killed without them. */
+/* A server built for coverage takes DUMP_SIGNAL for SIGKILL and writes its counters first
+   (tests/coverage/dump.c); one that does not get so far is killed without them. */
 static void kill_and_wait(pid_t pid)
 {
 #ifdef COVERAGE
@@ -262,11 +267,13 @@ int server_process_run(const char *const arguments[], char *out, char *err)
     return server_process_run_with(arguments, NULL, out, err);
 }
 
-int server_process_run_with(const char *const arguments[], void (*prepare)(void), char *out, char *err)
+int server_process_run_with(const char *const arguments[], void (*prepare)(void), char *out,
+                            char *err)
 {
     FILE *files[2] = {tmpfile(), tmpfile()};
     ck_assert(files[0] && files[1]);
-    struct server_process run = {.pid = spawn(arguments, fileno(files[0]), fileno(files[1]), prepare)};
+    struct server_process run = {.pid =
+                                     spawn(arguments, fileno(files[0]), fileno(files[1]), prepare)};
     int code = server_process_wait(&run);
     char *texts[2] = {contents(files[0]), contents(files[1])};
     snprintf(out, SERVER_TEXT, "%s", texts[0]);

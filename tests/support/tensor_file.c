@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-void tensor_file_add(struct tensor_file *file, const char *name, const char *dtype, const char *shape, const void *data,
-                     size_t len)
+void tensor_file_add(struct tensor_file *file, const char *name, const char *dtype,
+                     const char *shape, const void *data, size_t len)
 {
     const size_t at = file->data.len;
     buffer_append(&file->data, data, len);
-    buffer_printf(&file->header, "%c\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
+    buffer_printf(&file->header,
+                  "%c\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
                   file->header.len ? ',' : '{', name, dtype, shape, at, at + len);
 }
 
@@ -55,7 +56,8 @@ struct tensor_answer tensor_answer_read(const char *bytes, size_t len)
     ck_assert_uint_le(header, len - sizeof header);
     ck_assert_uint_eq((header + sizeof header) % 64, 0);
     ck_assert_int_eq(bytes[sizeof header], '{');
-    struct tensor_answer answer = {.header = json_loadb(bytes + sizeof header, header, JSON_REJECT_DUPLICATES, &why)};
+    struct tensor_answer answer = {
+        .header = json_loadb(bytes + sizeof header, header, JSON_REJECT_DUPLICATES, &why)};
     ck_assert_msg(answer.header != NULL, "%s", why.text);
     answer.data = bytes + sizeof header + header;
     answer.len = len - sizeof header - header;
@@ -66,20 +68,22 @@ struct tensor_answer tensor_answer_read(const char *bytes, size_t len)
     json_object_foreach(answer.header, name, tensor)
     {
         json_int_t begin = 0, end = 0;
-        if (strcmp(name, "__metadata__") != 0 && json_unpack(tensor, "{s:[I,I]}", "data_offsets", &begin, &end) == 0)
+        if (strcmp(name, "__metadata__") != 0 &&
+            json_unpack(tensor, "{s:[I,I]}", "data_offsets", &begin, &end) == 0)
             sum += (size_t)(end - begin);
     }
     ck_assert_uint_eq(sum, answer.len);
     return answer;
 }
 
-const void *tensor_answer_data(const struct tensor_answer *answer, const char *name, const char *dtype, const char *shape,
-                               size_t *len)
+const void *tensor_answer_data(const struct tensor_answer *answer, const char *name,
+                               const char *dtype, const char *shape, size_t *len)
 {
     json_int_t begin = 0, end = 0;
     json_t *const tensor = json_object_get(answer->header, name), *sizes = NULL;
     const char *found = "";
-    ck_assert_msg(json_unpack(tensor, "{s:s,s:o,s:[I,I]}", "dtype", &found, "shape", &sizes, "data_offsets", &begin, &end) == 0,
+    ck_assert_msg(json_unpack(tensor, "{s:s,s:o,s:[I,I]}", "dtype", &found, "shape", &sizes,
+                              "data_offsets", &begin, &end) == 0,
                   "no tensor %s", name);
     if (dtype)
         ck_assert_str_eq(found, dtype);
@@ -96,7 +100,8 @@ const void *tensor_answer_data(const struct tensor_answer *answer, const char *n
 
 const char *tensor_answer_metadata(const struct tensor_answer *answer, const char *name)
 {
-    return json_string_value(json_object_get(json_object_get(answer->header, "__metadata__"), name));
+    return json_string_value(
+        json_object_get(json_object_get(answer->header, "__metadata__"), name));
 }
 
 void tensor_answer_free(struct tensor_answer *answer)

@@ -12,8 +12,8 @@ struct tensor_file {
 };
 
 /* Adds a tensor; `shape` as in "2,3". */
-void tensor_file_add(struct tensor_file *file, const char *name, const char *dtype, const char *shape, const void *data,
-                     size_t len);
+void tensor_file_add(struct tensor_file *file, const char *name, const char *dtype,
+                     const char *shape, const void *data, size_t len);
 /* Adds a member of the header as it stands in JSON: "\"__metadata__\":{...}". */
 void tensor_file_add_raw(struct tensor_file *file, const char *member);
 /* The whole file, with `spaces` behind the header; empties `file`. To be freed with buffer_free. */
@@ -30,8 +30,8 @@ struct tensor_answer {
 /* Takes it apart; fails the test if it is not sound, or its data are not where they should be. */
 struct tensor_answer tensor_answer_read(const char *bytes, size_t len);
 /* The bytes of a tensor, of that dtype and shape; fails the test if there is none. */
-const void *tensor_answer_data(const struct tensor_answer *answer, const char *name, const char *dtype, const char *shape,
-                               size_t *len);
+const void *tensor_answer_data(const struct tensor_answer *answer, const char *name,
+                               const char *dtype, const char *shape, size_t *len);
 /* A value of the metadata, NULL if there is none. */
 const char *tensor_answer_metadata(const struct tensor_answer *answer, const char *name);
 void tensor_answer_free(struct tensor_answer *answer);

@@ -1,7 +1,8 @@
-/* lossctl bench: what is to be measured, one scenario after the other, and whether it was good enough. */
+/* lossctl bench: what is to be measured, one scenario after the other, and whether it was good
+ * enough. */
 #include "bench/bench.h"
-#include "cli/progress.h"
 #include "bench/sample.h"
+#include "cli/progress.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 enum { LIST = 64, MOST_SCENARIOS = 4096, MOST_CONNECTIONS = 4096 };
 
-/* ---- what is asked -------------------------------------------------------------------------------------------------- */
+/* ---- what is asked ---- */
 
 /* Whether the text up to the next comma is name=value: of a loss that stands before it. */
 static bool is_value(const char *text)
@@ -24,7 +25,8 @@ static enum exit_code split(char *text, enum option_id option, const char *item[
     *count = 0;
     for (char *at = text; at; *count += 1) {
         if (*count == LIST)
-            return fail(EXIT_USAGE, "--%s has more than %d members", option_specs[option].name, LIST);
+            return fail(EXIT_USAGE, "--%s has more than %d members", option_specs[option].name,
+                        LIST);
         item[*count] = at;
         do
             at = strchr(at, ',');
@@ -50,8 +52,10 @@ static enum exit_code take_number(const char *text, enum option_id option, long 
     errno = 0;
     const long long number = strtoll(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || number < 1 || number > most)
-        return fail(EXIT_USAGE, "--%s has '%s'; it must be whole numbers from 1 to %ld, with commas between them",
-                    option_specs[option].name, text, most);
+        return fail(
+            EXIT_USAGE,
+            "--%s has '%s'; it must be whole numbers from 1 to %ld, with commas between them",
+            option_specs[option].name, text, most);
     *value = (long)number;
     return EXIT_OK;
 }
@@ -66,8 +70,9 @@ static enum exit_code take_format(const char *text, enum payload_format *format)
             return EXIT_OK;
         loss_nearest_try(&search, payload_names[i]);
     }
-    return fail(EXIT_USAGE, "there is no format '%s'%s", text,
-                loss_nearest_text(&search, "'", "'", "json, base64, safetensors and oip are", meant));
+    return fail(
+        EXIT_USAGE, "there is no format '%s'%s", text,
+        loss_nearest_text(&search, "'", "'", "json, base64, safetensors and oip are", meant));
 }
 
 static enum exit_code take_loss(const char *spec, struct axes *axes)
@@ -81,8 +86,8 @@ static enum exit_code take_loss(const char *spec, struct axes *axes)
 }
 
 /* Reads one axis; `copy`, to be freed, is what it points into. */
-static enum exit_code take_axis(const struct arguments *a, enum option_id option, const char *fallback, struct axes *axes,
-                                char **copy)
+static enum exit_code take_axis(const struct arguments *a, enum option_id option,
+                                const char *fallback, struct axes *axes, char **copy)
 {
     const char *item[LIST];
     int count = 0;
@@ -96,7 +101,8 @@ static enum exit_code take_axis(const struct arguments *a, enum option_id option
         else if (option == OPT_SIZES)
             code = take_number(item[i], option, 1000000000, &axes->size[axes->sizes++]);
         else
-            code = take_number(item[i], option, MOST_CONNECTIONS, &axes->connection[axes->connections++]);
+            code = take_number(item[i], option, MOST_CONNECTIONS,
+                               &axes->connection[axes->connections++]);
     }
     return code;
 }
@@ -156,11 +162,11 @@ static enum exit_code ask(const struct arguments *a, struct bench *bench)
     return make_matrix(a, bench);
 }
 
-/* ---- a scenario ----------------------------------------------------------------------------------------------------- */
+/* ---- a scenario ---- */
 
 /* Sends the request once: its answer must be the one that this program gives. */
-static enum exit_code check_answer(struct connection *connection, const struct payload *payload, const struct task *task,
-                                   struct scenario *scenario)
+static enum exit_code check_answer(struct connection *connection, const struct payload *payload,
+                                   const struct task *task, struct scenario *scenario)
 {
     char length[32];
     struct response response;
@@ -169,18 +175,20 @@ static enum exit_code check_answer(struct connection *connection, const struct p
     enum exit_code code = payload_answer(payload, task, &expected);
     if (code != EXIT_OK)
         return code;
-    code = connection_ask(connection,
-                          &(struct request){.path = payload->path,
-                                            .content_type = payload->content_type,
-                                            .inference_header = payload->header_length > 0 ? length : NULL,
-                                            .segment = &(struct segment){payload->body.data, payload->body.len},
-                                            .segments = 1},
-                          &response);
+    code = connection_ask(
+        connection,
+        &(struct request){.path = payload->path,
+                          .content_type = payload->content_type,
+                          .inference_header = payload->header_length > 0 ? length : NULL,
+                          .segment = &(struct segment){payload->body.data, payload->body.len},
+                          .segments = 1},
+        &response);
     if (code == EXIT_OK && response.status != 200)
         code = response_refused(connection, &response);
-    else if (code == EXIT_OK &&
-             (response.body.len != expected.len || memcmp(response.body.data, expected.data, expected.len) != 0))
-        code = fail(EXIT_FAILED, "%s: the server's answer is not the one that this program gives", task->label);
+    else if (code == EXIT_OK && (response.body.len != expected.len ||
+                                 memcmp(response.body.data, expected.data, expected.len) != 0))
+        code = fail(EXIT_FAILED, "%s: the server's answer is not the one that this program gives",
+                    task->label);
     scenario->request_bytes = payload->body.len;
     scenario->answer_bytes = expected.len;
     buffer_free(&expected);
@@ -189,7 +197,8 @@ static enum exit_code check_answer(struct connection *connection, const struct p
 }
 
 static enum exit_code prepare(struct task *task, struct sample *sample, const struct bench *bench,
-                              const struct scenario *scenario, size_t classes, struct payload *payload)
+                              const struct scenario *scenario, size_t classes,
+                              struct payload *payload)
 {
     enum exit_code code = task_set_own(task, scenario->spec);
     if (code == EXIT_OK)
@@ -202,8 +211,8 @@ static enum exit_code prepare(struct task *task, struct sample *sample, const st
     return code == EXIT_OK ? payload_make(payload, task, scenario->format) : code;
 }
 
-static enum exit_code run_scenario(const struct bench *bench, struct scenario *scenario, struct connection *connection,
-                                   size_t classes)
+static enum exit_code run_scenario(const struct bench *bench, struct scenario *scenario,
+                                   struct connection *connection, size_t classes)
 {
     char label[BENCH_LABEL];
     struct sample sample = {.data = {NULL}};
@@ -233,7 +242,7 @@ static enum exit_code run_scenario(const struct bench *bench, struct scenario *s
     return code;
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------------------ */
+/* ---- all of it ---- */
 
 static enum exit_code write_report(const struct bench *bench, const char *path,
                                    void (*put)(const struct bench *bench, struct buffer *out))
@@ -272,15 +281,16 @@ static enum exit_code report(const struct arguments *a, const struct bench *benc
 /* Says which limits were missed, and by whom. */
 static enum exit_code judge(const struct bench *bench)
 {
-    static const char *const units[QUANTITIES] = {" ms",        " ms", " ms", " ms", " ms", " ms", "", " of all requests",
-                                                  " requests/s"};
+    static const char *const units[QUANTITIES] = {
+        " ms", " ms", " ms", " ms", " ms", " ms", "", " of all requests", " requests/s"};
     char label[BENCH_LABEL];
     enum exit_code code = EXIT_OK;
     for (int i = 0; i < bench->count; i++)
         for (int k = 0; k < bench->limits && bench->scenario[i].ran; k++)
             if (!bench_keeps(&bench->scenario[i], &bench->limit[k]))
-                code = fail(EXIT_FAILED, "%s misses --limit %s: it has %.4g%s", bench_label(&bench->scenario[i], label),
-                            bench->limit[k].text, bench_quantity(&bench->scenario[i], bench->limit[k].quantity),
+                code = fail(EXIT_FAILED, "%s misses --limit %s: it has %.4g%s",
+                            bench_label(&bench->scenario[i], label), bench->limit[k].text,
+                            bench_quantity(&bench->scenario[i], bench->limit[k].quantity),
                             units[bench->limit[k].quantity]);
     return code;
 }

@@ -1,5 +1,6 @@
 /*
- * libcurl says which sockets it waits for and until when, epoll waits for them and for the next request's time.
+ * libcurl says which sockets it waits for and until when, epoll waits for them and for the next
+ * request's time.
  */
 #include "bench/load.h"
 #include "cli/progress.h"
@@ -32,10 +33,11 @@ struct load {
     struct curl_slist *headers;
     struct slot *slot;
     int busy;
-    int epoll, timer;          /* descriptors */
-    double deadline;           /* when libcurl wants to be called; INFINITY: not */
-    double counted, end;       /* where what counts begins and ends */
-    double next, step;         /* when the next request falls due, and how far they are apart; step 0: a closed loop */
+    int epoll, timer;    /* descriptors */
+    double deadline;     /* when libcurl wants to be called; INFINITY: not */
+    double counted, end; /* where what counts begins and ends */
+    double next, step;   /* when the next request falls due, and how far they are apart; step 0: a
+                            closed loop */
     struct histogram interval; /* of the interval that is going on */
 };
 
@@ -59,7 +61,7 @@ static double now_ns(void)
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-/* ---- between libcurl and epoll -------------------------------------------------------------------------------------- */
+/* ---- between libcurl and epoll ---- */
 
 static int watch(CURL *curl, curl_socket_t fd, int what, void *context, void *known)
 {
@@ -87,7 +89,7 @@ static int set_deadline(CURLM *multi, long ms, void *context)
     return 0;
 }
 
-/* ---- a request ------------------------------------------------------------------------------------------------------ */
+/* ---- a request ---- */
 
 static size_t forget(char *bytes, size_t one, size_t len, void *context)
 {
@@ -96,7 +98,8 @@ static size_t forget(char *bytes, size_t one, size_t len, void *context)
     return one * len;
 }
 
-static bool set_up_slot(const struct load *load, struct slot *slot, const struct connection *connection, const char *url)
+static bool set_up_slot(const struct load *load, struct slot *slot,
+                        const struct connection *connection, const char *url)
 {
     const struct payload *const payload = load->settings->payload;
     slot->curl = curl_easy_init();
@@ -119,7 +122,8 @@ static void ask(struct load *load, struct slot *slot, double since)
     slot->since = since;
     slot->why[0] = '\0';
     load->busy++;
-    curl_multi_add_handle(load->multi, slot->curl); /* it is not in there, so that it cannot fail but for memory */
+    curl_multi_add_handle(
+        load->multi, slot->curl); /* it is not in there, so that it cannot fail but for memory */
 }
 
 /* Files an answer that has come. */
@@ -132,7 +136,8 @@ static void record(struct load *load, const struct slot *slot, CURLcode code, do
     curl_easy_getinfo(slot->curl, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK) {
         result->broken++;
-        snprintf(result->why, sizeof result->why, "%s", slot->why[0] ? slot->why : curl_easy_strerror(code));
+        snprintf(result->why, sizeof result->why, "%s",
+                 slot->why[0] ? slot->why : curl_easy_strerror(code));
     } else if (status != 200) {
         result->refused++;
         result->status = (int)status;
@@ -174,9 +179,10 @@ static void ask_due(struct load *load)
     }
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
-/* Waits for sockets, libcurl's deadline, the next request or `until`, whichever is first, and lets libcurl work. */
+/* Waits for sockets, libcurl's deadline, the next request or `until`, whichever is first, and lets
+ * libcurl work. */
 static void wait_and_work(struct load *load, double until)
 {
     struct epoll_event events[EVENTS];
@@ -185,7 +191,8 @@ static void wait_and_work(struct load *load, double until)
     if (load->step > 0 && load->next < wake && load->busy < load->settings->connections)
         wake = load->next;
     const double now = now_ns();
-    wake = wake > now + 1e8 ? now + 1e8 : wake; /* for the progress, and signals that come just before */
+    wake = wake > now + 1e8 ? now + 1e8
+                            : wake; /* for the progress, and signals that come just before */
     const double at = wake > now ? wake : now + 1;
     const struct itimerspec when = {.it_value = {(time_t)(at / 1e9), (long)fmod(at, 1e9)}};
     timerfd_settime(load->timer, TFD_TIMER_ABSTIME, &when, NULL);
@@ -198,7 +205,8 @@ static void wait_and_work(struct load *load, double until)
         const uint32_t got = events[i].events;
         if (events[i].data.fd != load->timer)
             curl_multi_socket_action(load->multi, events[i].data.fd,
-                                     (got & EPOLLIN ? CURL_CSELECT_IN : 0) | (got & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                                     (got & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                                         (got & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
                                          (got & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0),
                                      &running);
     }
@@ -209,11 +217,12 @@ static void wait_and_work(struct load *load, double until)
 static void close_intervals(struct load *load, double now)
 {
     struct load_result *const result = load->result;
-    while (result->intervals < LOAD_INTERVALS && result->intervals < (int)(load->settings->duration / result->interval + 0.5) &&
+    while (result->intervals < LOAD_INTERVALS &&
+           result->intervals < (int)(load->settings->duration / result->interval + 0.5) &&
            now >= load->counted + (result->intervals + 1) * result->interval * 1e9) {
-        result->series[result->intervals++] =
-            (struct load_interval){load->interval.count, histogram_percentile(&load->interval, 0.5),
-                                   histogram_percentile(&load->interval, 0.99), (double)load->interval.max / 1e6};
+        result->series[result->intervals++] = (struct load_interval){
+            load->interval.count, histogram_percentile(&load->interval, 0.5),
+            histogram_percentile(&load->interval, 0.99), (double)load->interval.max / 1e6};
         memset(&load->interval, 0, sizeof load->interval);
     }
 }
@@ -228,8 +237,10 @@ static void show(const struct load *load, double start, double now)
         progress_say("%s: warming up", load->settings->label);
     else
         progress_say("%s: %.0f requests/s, p50 %.3g ms, p99 %.3g ms%s", load->settings->label,
-                     (double)result->answered / seconds, histogram_percentile(&result->latency, 0.5),
-                     histogram_percentile(&result->latency, 0.99), load_errors(result) > 0 ? ", with errors" : "");
+                     (double)result->answered / seconds,
+                     histogram_percentile(&result->latency, 0.5),
+                     histogram_percentile(&result->latency, 0.99),
+                     load_errors(result) > 0 ? ", with errors" : "");
     progress_set(now - start, load->end - start);
 }
 
@@ -238,7 +249,8 @@ static void count_unsent(struct load *load, double next)
 {
     if (load->step <= 0)
         return;
-    const double first = next > load->counted ? next : next + ceil((load->counted - next) / load->step) * load->step;
+    const double first =
+        next > load->counted ? next : next + ceil((load->counted - next) / load->step) * load->step;
     const size_t unsent = first < load->end ? (size_t)ceil((load->end - first) / load->step) : 0;
     for (size_t i = 0; i < unsent; i++)
         histogram_add(&load->result->latency, load->end - (first + (double)i * load->step));
@@ -277,12 +289,13 @@ static void run(struct load *load)
     for (int i = 0; i < load->settings->connections; i++)
         if (load->slot[i].busy && load->slot[i].since >= load->counted) {
             load->result->broken++;
-            snprintf(load->result->why, sizeof load->result->why, "no answer %d s after the end", GRACE_MS / 1000);
+            snprintf(load->result->why, sizeof load->result->why, "no answer %d s after the end",
+                     GRACE_MS / 1000);
         }
     count_unsent(load, next);
 }
 
-/* ---- setting up ----------------------------------------------------------------------------------------------------- */
+/* ---- setting up ---- */
 
 /* A header line; without a value libcurl leaves out the one that it would send. */
 static bool add_header(struct load *load, const char *name, const char *value)
@@ -299,12 +312,15 @@ static bool add_headers(struct load *load, const struct connection *connection)
     char length[32];
     const struct payload *const payload = load->settings->payload;
     snprintf(length, sizeof length, "%zu", payload->header_length);
-    if (connection->authorization && !(load->headers = curl_slist_append(NULL, connection->authorization)))
+    if (connection->authorization &&
+        !(load->headers = curl_slist_append(NULL, connection->authorization)))
         return false;
-    /* Without an Accept header the answer is in the request's own format; 100-continue would be a round trip more. */
-    return add_header(load, "Content-Type", payload->content_type) && add_header(load, "Accept", "") &&
-           add_header(load, "Expect", "") &&
-           (payload->header_length == 0 || add_header(load, "Inference-Header-Content-Length", length));
+    /* Without an Accept header the answer is in the request's own format; 100-continue would be a
+     * round trip more. */
+    return add_header(load, "Content-Type", payload->content_type) &&
+           add_header(load, "Accept", "") && add_header(load, "Expect", "") &&
+           (payload->header_length == 0 ||
+            add_header(load, "Inference-Header-Content-Length", length));
 }
 
 static bool set_up(struct load *load, const struct connection *connection)
@@ -350,7 +366,8 @@ static void tear_down(struct load *load)
         close(load->timer);
 }
 
-enum exit_code load_run(const struct connection *connection, const struct load_settings *settings, struct load_result *result)
+enum exit_code load_run(const struct connection *connection, const struct load_settings *settings,
+                        struct load_result *result)
 {
     enum exit_code code = EXIT_OK;
     struct load *const load = calloc(1, sizeof *load);
@@ -362,7 +379,8 @@ enum exit_code load_run(const struct connection *connection, const struct load_s
     load->deadline = INFINITY;
     load->step = settings->rate > 0 ? 1e9 / settings->rate : 0;
     result->interval = ceil(settings->duration / LOAD_INTERVALS * 10) / 10;
-    const struct sigaction action = {.sa_handler = interrupt}; /* without SA_RESTART: waiting ends */
+    const struct sigaction action = {.sa_handler =
+                                         interrupt}; /* without SA_RESTART: waiting ends */
     struct sigaction before;
     sigaction(SIGINT, &action, &before);
     if (set_up(load, connection))

@@ -1,20 +1,22 @@
 #include "bench/payload.h"
-#include "json/base64.h"
 #include "oip/oip.h"
 #include "oip/request.h"
-#include "json/tensor_json.h"
 #include "v1/v1.h"
+#include "json/base64.h"
+#include "json/tensor_json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-const char *const payload_names[PAYLOAD_FORMATS] = {
-    [PAYLOAD_JSON] = "json", [PAYLOAD_BASE64] = "base64", [PAYLOAD_SAFETENSORS] = "safetensors", [PAYLOAD_OIP] = "oip"};
+const char *const payload_names[PAYLOAD_FORMATS] = {[PAYLOAD_JSON] = "json",
+                                                    [PAYLOAD_BASE64] = "base64",
+                                                    [PAYLOAD_SAFETENSORS] = "safetensors",
+                                                    [PAYLOAD_OIP] = "oip"};
 static const char json[] = "application/json", safetensors[] = "application/vnd.safetensors",
                   octets[] = "application/octet-stream";
 
-/* ---- JSON ----------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
 static void put_shape(struct buffer *out, const struct loss_tensor *tensor)
 {
@@ -29,7 +31,8 @@ void payload_put_base64(struct buffer *out, const char *name, const struct loss_
     const size_t bytes = loss_tensor_bytes(tensor);
     buffer_printf(out, "\"%s\":{", name);
     put_shape(out, tensor);
-    buffer_printf(out, ",\"dtype\":\"%s\",\"data\":{\"encoding\":\"base64\",\"buffer\":\"", loss_dtype_name(tensor->dtype));
+    buffer_printf(out, ",\"dtype\":\"%s\",\"data\":{\"encoding\":\"base64\",\"buffer\":\"",
+                  loss_dtype_name(tensor->dtype));
     char *const text = buffer_reserve(out, base64_text_len(bytes));
     if (text && bytes > 0) {
         base64_encode(text, tensor->data, bytes);
@@ -72,13 +75,13 @@ static void put_json(struct payload *payload, struct task *task, struct task_cop
     for (int k = 0; k < EVALUATION_TENSORS; k++)
         if (task_operand(task, k, &tensor, copies)) {
             buffer_text(out, ",");
-            (payload->format == PAYLOAD_BASE64 ? payload_put_base64 : put_text)(out, evaluation_tensor_name(task->loss, k),
-                                                                                &tensor);
+            (payload->format == PAYLOAD_BASE64 ? payload_put_base64 : put_text)(
+                out, evaluation_tensor_name(task->loss, k), &tensor);
         }
     buffer_text(out, "}");
 }
 
-/* ---- binary --------------------------------------------------------------------------------------------------------- */
+/* ---- binary ---- */
 
 static void put_safetensors(struct payload *payload, struct task *task, struct task_copies *copies)
 {
@@ -108,17 +111,19 @@ static void put_oip(struct payload *payload, struct task *task, struct task_copi
         there[k] = task_operand(task, k, &tensor[k], copies);
         if (!there[k])
             continue;
-        buffer_printf(out, "%s{\"name\":\"%s\",\"datatype\":\"%s\",", n++ ? "," : "", evaluation_tensor_name(task->loss, k),
-                      oip_datatype(tensor[k].dtype));
+        buffer_printf(out, "%s{\"name\":\"%s\",\"datatype\":\"%s\",", n++ ? "," : "",
+                      evaluation_tensor_name(task->loss, k), oip_datatype(tensor[k].dtype));
         put_shape(out, &tensor[k]);
-        buffer_printf(out, ",\"parameters\":{\"binary_data_size\":%zu}}", loss_tensor_bytes(&tensor[k]));
+        buffer_printf(out, ",\"parameters\":{\"binary_data_size\":%zu}}",
+                      loss_tensor_bytes(&tensor[k]));
     }
     buffer_text(out, "],\"parameters\":{\"binary_data_output\":true");
     put_values(out, task);
     buffer_text(out, "},\"outputs\":[{\"name\":\"loss\"}");
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (task->evaluation.request.grad >> k & 1)
-            buffer_printf(out, ",{\"name\":\"%s\"}", oip_output_name(task->loss, OIP_GRAD, k, name));
+            buffer_printf(out, ",{\"name\":\"%s\"}",
+                          oip_output_name(task->loss, OIP_GRAD, k, name));
     buffer_text(out, "]}");
     payload->header_length = out->len;
     for (int k = 0; k < EVALUATION_TENSORS; k++)
@@ -126,7 +131,7 @@ static void put_oip(struct payload *payload, struct task *task, struct task_copi
             buffer_append(out, tensor[k].data, loss_tensor_bytes(&tensor[k]));
 }
 
-/* ---- both ----------------------------------------------------------------------------------------------------------- */
+/* ---- both ---- */
 
 enum exit_code payload_make(struct payload *payload, struct task *task, enum payload_format format)
 {
@@ -147,7 +152,8 @@ enum exit_code payload_make(struct payload *payload, struct task *task, enum pay
     return EXIT_OK;
 }
 
-enum exit_code payload_answer(const struct payload *payload, const struct task *task, struct buffer *answer)
+enum exit_code payload_answer(const struct payload *payload, const struct task *task,
+                              struct buffer *answer)
 {
     struct reply reply = {.status = 0};
     char length[32];
@@ -162,7 +168,9 @@ enum exit_code payload_answer(const struct payload *payload, const struct task *
     else
         v1_evaluate(&(struct v1_request){.loss = task->loss->name,
                                          .content_type = payload->content_type,
-                                         .query = strchr(payload->path, '?') ? strchr(payload->path, '?') + 1 : NULL,
+                                         .query = strchr(payload->path, '?')
+                                                      ? strchr(payload->path, '?') + 1
+                                                      : NULL,
                                          .body = payload->body.data,
                                          .len = payload->body.len,
                                          .threads = task->evaluation.threads},

@@ -61,20 +61,22 @@ static double step_of(double range)
 static void put_y_tick(const struct frame *f, double y, struct buffer *out)
 {
     const double at = up(f, y), unit = y >= 1e6 ? 1e6 : y >= 1e4 ? 1e3 : 1;
-    buffer_printf(out,
-                  "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text class=\"axis\" x=\"%d\" y=\"%.1f\" "
-                  "text-anchor=\"end\">%.4g%s</text>\n",
-                  LEFT, at, WIDTH - RIGHT, LEFT - 6, at + 4, y / unit,
-                  unit > 1e3 ? "M"
-                  : unit > 1 ? "k"
-                             : "");
+    buffer_printf(
+        out,
+        "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text class=\"axis\" x=\"%d\" y=\"%.1f\" "
+        "text-anchor=\"end\">%.4g%s</text>\n",
+        LEFT, at, WIDTH - RIGHT, LEFT - 6, at + 4, y / unit,
+        unit > 1e3 ? "M"
+        : unit > 1 ? "k"
+                   : "");
 }
 
 static void put_x_tick(const struct frame *f, double x, const char *name, struct buffer *out)
 {
     const double at = across(f, x);
     buffer_printf(out,
-                  "<path class=\"grid\" d=\"M%.1f %dV%d\"/><text class=\"axis\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">",
+                  "<path class=\"grid\" d=\"M%.1f %dV%d\"/><text class=\"axis\" x=\"%.1f\" "
+                  "y=\"%d\" text-anchor=\"middle\">",
                   at, TOP, HEIGHT - BOTTOM, at, HEIGHT - BOTTOM + 16);
     if (name)
         buffer_text(out, name);
@@ -85,7 +87,8 @@ static void put_x_tick(const struct frame *f, double x, const char *name, struct
 
 static void put_ticks(const struct plot *plot, const struct frame *f, struct buffer *out)
 {
-    const double y_step = f->log_y ? 1 : step_of(f->y_max - f->y_min), x_step = step_of(f->x_max - f->x_min);
+    const double y_step = f->log_y ? 1 : step_of(f->y_max - f->y_min),
+                 x_step = step_of(f->x_max - f->x_min);
     for (int i = 0; i <= (int)((f->y_max - f->y_min) / y_step + 1e-6); i++)
         put_y_tick(f, f->log_y ? pow(10, f->y_min + i) : f->y_min + i * y_step, out);
     for (int i = 0; i < plot->ticks; i++)
@@ -104,21 +107,25 @@ static void put_line(const struct plot *plot, int i, const struct frame *f, stru
     for (size_t k = 0; k < line->count; k++) {
         const bool there = shows(plot, line->y[k]);
         if (there)
-            buffer_printf(out, "%s%.1f %.1f", drawing ? "L" : "M", across(f, line->x[k]), up(f, line->y[k]));
+            buffer_printf(out, "%s%.1f %.1f", drawing ? "L" : "M", across(f, line->x[k]),
+                          up(f, line->y[k]));
         drawing = there;
     }
     buffer_printf(out, "\"><title>%s</title></path>\n", line->name);
     if (plot->lines > 1)
-        buffer_printf(out, "<path class=\"line%d\" d=\"M%d 22h18\"/><text class=\"axis\" x=\"%d\" y=\"26\">%s</text>\n", i,
-                      WIDTH - 250 + 84 * i, WIDTH - 228 + 84 * i, line->name);
+        buffer_printf(out,
+                      "<path class=\"line%d\" d=\"M%d 22h18\"/><text class=\"axis\" x=\"%d\" "
+                      "y=\"26\">%s</text>\n",
+                      i, WIDTH - 250 + 84 * i, WIDTH - 228 + 84 * i, line->name);
 }
 
 void plot_put(const struct plot *plot, struct buffer *out)
 {
     const struct frame f = frame_of(plot);
-    buffer_printf(
-        out, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n<text class=\"name\" x=\"%d\" y=\"18\">%s</text>\n",
-        WIDTH, HEIGHT, plot->title, LEFT, plot->title);
+    buffer_printf(out,
+                  "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">\n<text "
+                  "class=\"name\" x=\"%d\" y=\"18\">%s</text>\n",
+                  WIDTH, HEIGHT, plot->title, LEFT, plot->title);
     if (isfinite(f.y_min) && isfinite(f.x_min)) {
         put_ticks(plot, &f, out);
         for (int i = 0; i < plot->lines; i++)
@@ -126,6 +133,8 @@ void plot_put(const struct plot *plot, struct buffer *out)
     }
     buffer_printf(out,
                   "<text class=\"axis\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n"
-                  "<text class=\"axis\" transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"middle\">%s</text>\n</svg>\n",
-                  (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, plot->x_label, (TOP + HEIGHT - BOTTOM) / 2, plot->y_label);
+                  "<text class=\"axis\" transform=\"translate(14 %d) rotate(-90)\" "
+                  "text-anchor=\"middle\">%s</text>\n</svg>\n",
+                  (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, plot->x_label,
+                  (TOP + HEIGHT - BOTTOM) / 2, plot->y_label);
 }

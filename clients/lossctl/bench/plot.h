@@ -1,4 +1,5 @@
-/* Line plots as SVG that stands within an HTML page; its colours are the page's: classes line0, line1, line2, grid, axis. */
+/* Line plots as SVG that stands within an HTML page; its colours are the page's: classes line0,
+ * line1, line2, grid, axis. */
 #ifndef LOSSCTL_BENCH_PLOT_H
 #define LOSSCTL_BENCH_PLOT_H
 

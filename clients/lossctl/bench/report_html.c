@@ -1,5 +1,6 @@
 /*
- * What came out of a bench as one page, with plots, that needs nothing else and is read in the light and in the dark.
+ * What came out of a bench as one page, with plots, that needs nothing else and is read in the
+ * light and in the dark.
  */
 #include "bench/bench.h"
 #include "bench/plot.h"
@@ -10,21 +11,32 @@
 
 static const char head[] =
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>lossctl bench</title>\n<style>\n"
-    ":root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --faint: #ddd; --dim: #555; --a: #0b62c4; --b: #c2410c; "
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>lossctl "
+    "bench</title>\n<style>\n"
+    ":root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --faint: #ddd; --dim: #555; "
+    "--a: #0b62c4; --b: #c2410c; "
     "--c: #6b21a8; --bad: #b00020 }\n"
-    "@media (prefers-color-scheme: dark) { :root { --ink: #eee; --paper: #161616; --faint: #333; --dim: #aaa; --a: #6cb2ff; "
+    "@media (prefers-color-scheme: dark) { :root { --ink: #eee; --paper: #161616; --faint: #333; "
+    "--dim: #aaa; --a: #6cb2ff; "
     "--b: #ff9f6b; --c: #d3a6ff; --bad: #ff8a9a } }\n"
-    "body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 75rem; margin: 2rem "
+    "body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); "
+    "max-width: 75rem; margin: 2rem "
     "auto; padding: 0 1rem }\n"
-    ".wide { overflow-x: auto }\ntable { border-collapse: collapse; font-variant-numeric: tabular-nums }\n"
-    "th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--faint); white-space: nowrap }\n"
-    "th:first-child, td:first-child { text-align: left }\n.bad { color: var(--bad); font-weight: 600 }\n"
-    ".plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem }\n"
-    "svg { width: 100%; height: auto }\nsvg text { fill: var(--ink); font-size: 12px }\nsvg .axis { fill: var(--dim) }\n"
+    ".wide { overflow-x: auto }\ntable { border-collapse: collapse; font-variant-numeric: "
+    "tabular-nums }\n"
+    "th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--faint); "
+    "white-space: nowrap }\n"
+    "th:first-child, td:first-child { text-align: left }\n.bad { color: var(--bad); font-weight: "
+    "600 }\n"
+    ".plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: "
+    "1rem }\n"
+    "svg { width: 100%; height: auto }\nsvg text { fill: var(--ink); font-size: 12px }\nsvg .axis "
+    "{ fill: var(--dim) }\n"
     "svg .name { font-weight: 600 }\nsvg path { fill: none }\nsvg .grid { stroke: var(--faint) }\n"
-    "svg .line0, svg .line1, svg .line2 { stroke: var(--a); stroke-width: 2; stroke-linejoin: round }\n"
-    "svg .line1 { stroke: var(--b) }\nsvg .line2 { stroke: var(--c); stroke-dasharray: 5 3 }\n</style>\n</head>\n<body>\n"
+    "svg .line0, svg .line1, svg .line2 { stroke: var(--a); stroke-width: 2; stroke-linejoin: "
+    "round }\n"
+    "svg .line1 { stroke: var(--b) }\nsvg .line2 { stroke: var(--c); stroke-dasharray: 5 3 "
+    "}\n</style>\n</head>\n<body>\n"
     "<h1>lossctl bench</h1>\n";
 
 /* Text into markup. */
@@ -40,9 +52,10 @@ static void put_escaped(struct buffer *out, const char *text)
     }
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
-static void put_row(const struct bench *bench, const struct scenario *scenario, int i, struct buffer *out)
+static void put_row(const struct bench *bench, const struct scenario *scenario, int i,
+                    struct buffer *out)
 {
     char label[BENCH_LABEL];
     const double throughput = load_throughput(&scenario->result);
@@ -52,17 +65,22 @@ static void put_row(const struct bench *bench, const struct scenario *scenario, 
                   throughput * (double)(scenario->request_bytes + scenario->answer_bytes) / 1e6);
     for (int quantity = P50; quantity <= LONGEST; quantity++)
         buffer_printf(out, "<td>%.4g</td>", bench_quantity(scenario, (enum quantity)quantity));
-    buffer_printf(out, "<td%s>%llu</td><td>%llu</td>", load_errors(&scenario->result) > 0 ? " class=\"bad\"" : "",
-                  (unsigned long long)load_errors(&scenario->result), (unsigned long long)scenario->result.unsent);
+    buffer_printf(out, "<td%s>%llu</td><td>%llu</td>",
+                  load_errors(&scenario->result) > 0 ? " class=\"bad\"" : "",
+                  (unsigned long long)load_errors(&scenario->result),
+                  (unsigned long long)scenario->result.unsent);
     for (int k = 0; k < bench->limits; k++)
-        buffer_text(out, bench_keeps(scenario, &bench->limit[k]) ? "<td>kept</td>" : "<td class=\"bad\">missed</td>");
+        buffer_text(out, bench_keeps(scenario, &bench->limit[k]) ? "<td>kept</td>"
+                                                                 : "<td class=\"bad\">missed</td>");
     buffer_text(out, "</tr>\n");
 }
 
 static void put_table(const struct bench *bench, struct buffer *out)
 {
-    buffer_text(out, "<div class=\"wide\"><table>\n<tr><th>scenario</th><th>requests/s</th><th>MB/s</th><th>p50 "
-                     "ms</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th><th>errors</th><th>unsent</th>");
+    buffer_text(
+        out,
+        "<div class=\"wide\"><table>\n<tr><th>scenario</th><th>requests/s</th><th>MB/s</th><th>p50 "
+        "ms</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th><th>errors</th><th>unsent</th>");
     for (int k = 0; k < bench->limits; k++) {
         buffer_text(out, "<th>");
         put_escaped(out, bench->limit[k].text);
@@ -75,11 +93,12 @@ static void put_table(const struct bench *bench, struct buffer *out)
     buffer_text(out, "</table></div>\n");
 }
 
-/* ---- the plots ------------------------------------------------------------------------------------------------------ */
+/* ---- the plots ---- */
 
 static void plot_time(const struct load_result *result, struct buffer *out)
 {
-    double time[LOAD_INTERVALS], rate[LOAD_INTERVALS], p50[LOAD_INTERVALS], p99[LOAD_INTERVALS], max[LOAD_INTERVALS];
+    double time[LOAD_INTERVALS], rate[LOAD_INTERVALS], p50[LOAD_INTERVALS], p99[LOAD_INTERVALS],
+        max[LOAD_INTERVALS];
     const size_t n = (size_t)result->intervals;
     for (size_t i = 0; i < n; i++) {
         time[i] = ((double)i + 0.5) * result->interval;
@@ -94,13 +113,15 @@ static void plot_time(const struct load_result *result, struct buffer *out)
                             .lines = 1,
                             .line = {{"requests/s", time, rate, n}}},
              out);
-    plot_put(&(struct plot){.title = "latency over time",
-                            .x_label = "seconds",
-                            .y_label = "milliseconds",
-                            .log_y = true,
-                            .lines = 3,
-                            .line = {{"p50", time, p50, n}, {"p99", time, p99, n}, {"max", time, max, n}}},
-             out);
+    plot_put(
+        &(struct plot){
+            .title = "latency over time",
+            .x_label = "seconds",
+            .y_label = "milliseconds",
+            .log_y = true,
+            .lines = 3,
+            .line = {{"p50", time, p50, n}, {"p99", time, p99, n}, {"max", time, max, n}}},
+        out);
 }
 
 /* Percentiles, as far as there are requests to tell them: x is the number of nines. */
@@ -121,7 +142,8 @@ static void plot_percentiles(const struct histogram *h, struct buffer *out)
                             .line = {{"latency", x, y, POINTS}},
                             .ticks = 8,
                             .tick = {0, 0.30103, 1, 2, 3, 4, 5, 6},
-                            .tick_name = {"0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"}},
+                            .tick_name = {"0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %",
+                                          "99.999 %", "99.9999 %"}},
              out);
 }
 
@@ -130,9 +152,11 @@ static void put_scenario(const struct scenario *scenario, int i, struct buffer *
     char label[BENCH_LABEL];
     buffer_printf(out, "<h2 id=\"s%d\">", i);
     put_escaped(out, bench_label(scenario, label));
-    buffer_printf(out, "</h2>\n<p>%zu bytes of request, %zu of answer; %llu answers in %.1f s</p>\n<div class=\"plots\">\n",
-                  scenario->request_bytes, scenario->answer_bytes, (unsigned long long)scenario->result.answered,
-                  scenario->result.seconds);
+    buffer_printf(out,
+                  "</h2>\n<p>%zu bytes of request, %zu of answer; %llu answers in %.1f s</p>\n<div "
+                  "class=\"plots\">\n",
+                  scenario->request_bytes, scenario->answer_bytes,
+                  (unsigned long long)scenario->result.answered, scenario->result.seconds);
     plot_time(&scenario->result, out);
     plot_percentiles(&scenario->result.latency, out);
     buffer_text(out, "</div>\n");
@@ -147,12 +171,16 @@ void bench_put_html(const struct bench *bench, struct buffer *out)
     buffer_text(out, head);
     buffer_text(out, "<p>");
     put_escaped(out, bench->url);
-    buffer_printf(out, ", %s; %g s each after %g s of warm-up; ", when, bench->duration, bench->warm_up);
+    buffer_printf(out, ", %s; %g s each after %g s of warm-up; ", when, bench->duration,
+                  bench->warm_up);
     if (bench->rate > 0)
-        buffer_printf(out, "%g requests a second were due, and latencies count from when a request was due.</p>\n",
-                      bench->rate);
+        buffer_printf(
+            out,
+            "%g requests a second were due, and latencies count from when a request was due.</p>\n",
+            bench->rate);
     else
-        buffer_text(out, "closed loop: each connection asked again once it had been answered.</p>\n");
+        buffer_text(out,
+                    "closed loop: each connection asked again once it had been answered.</p>\n");
     put_table(bench, out);
     for (int i = 0; i < bench->count; i++)
         if (bench->scenario[i].ran)

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* All alike: a vector, or rows; rows of classes with a label each; pairs of rows with a label each; sequences of rows with
-   labels and lengths. */
+/* All alike: a vector, or rows; rows of classes with a label each; pairs of rows with a label each;
+   sequences of rows with labels and lengths. */
 enum usual { VECTOR, ROWS, CLASSES, PAIRS, SEQUENCES, USUAL };
 
 /* xorshift64*, as it has always been. */
@@ -27,8 +27,10 @@ static size_t at_least_one(size_t n)
 static struct loss_tensor usual_shape(enum usual usual, int k, size_t n, size_t columns)
 {
     const size_t rows = at_least_one(n / columns), batch = at_least_one(n / columns / columns);
-    const struct loss_tensor vector = {.rank = 1, .shape = {n}}, table = {.rank = 2, .shape = {rows, columns}},
-                             labels = {.rank = 1, .shape = {rows}}, lengths = {.rank = 1, .shape = {batch}},
+    const struct loss_tensor vector = {.rank = 1, .shape = {n}},
+                             table = {.rank = 2, .shape = {rows, columns}},
+                             labels = {.rank = 1, .shape = {rows}},
+                             lengths = {.rank = 1, .shape = {batch}},
                              sequences = {.rank = 3, .shape = {columns, batch, columns}},
                              spelt = {.rank = 2, .shape = {batch, columns}};
     switch (usual) {
@@ -46,7 +48,8 @@ static struct loss_tensor usual_shape(enum usual usual, int k, size_t n, size_t 
 }
 
 /* Whether the loss takes these shapes, a vector only as that many terms of their own. */
-static bool fits(const struct loss_descriptor *loss, enum usual usual, size_t n, size_t columns, struct loss_plan *plan)
+static bool fits(const struct loss_descriptor *loss, enum usual usual, size_t n, size_t columns,
+                 struct loss_plan *plan)
 {
     struct loss_tensor tensor[LOSS_MAX_TENSORS];
     struct loss_request request;
@@ -74,13 +77,15 @@ static int64_t index_value(double value, enum usual usual, int k, size_t columns
     return (int64_t)(value * (double)(usual == SEQUENCES && k == 3 ? columns / 2 : columns));
 }
 
-/* Within (0, 1), so that they may be probabilities; some targets are 1, and so labels to whom these are. */
+/* Within (0, 1), so that they may be probabilities; some targets are 1, and so labels to whom these
+ * are. */
 static float real_value(double value, bool target)
 {
     return target && value > 0.6 ? 1 : 0.25F + 0.5F * (float)value;
 }
 
-static void *make_numbers(struct loss_tensor *tensor, bool indexed, enum usual usual, int k, size_t columns, uint64_t *state)
+static void *make_numbers(struct loss_tensor *tensor, bool indexed, enum usual usual, int k,
+                          size_t columns, uint64_t *state)
 {
     const size_t n = loss_tensor_elements(tensor);
     tensor->dtype = indexed ? LOSS_INT64 : LOSS_FLOAT32;
@@ -99,14 +104,16 @@ enum exit_code sample_give(struct sample *sample, struct task *task, size_t n, s
     const struct loss_descriptor *const loss = task->loss;
     struct loss_plan plan;
     uint64_t state = UINT64_C(0x9e3779b97f4a7c15);
-    size_t i = 0, most = 2 * columns * columns; /* elements that tell: more might be refused for being many */
+    size_t i = 0, most = 2 * columns *
+                         columns; /* elements that tell: more might be refused for being many */
     *sample = (struct sample){.data = {NULL}};
     columns = columns < n ? columns : n;
     most = n < most ? n : most;
     while (i < USUAL && !fits(loss, order[i], most, columns, &plan))
         i++;
     if (i == USUAL)
-        return fail(EXIT_USAGE, "%s takes no batch of %zu elements in rows of %zu", loss->name, n, columns);
+        return fail(EXIT_USAGE, "%s takes no batch of %zu elements in rows of %zu", loss->name, n,
+                    columns);
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
         struct loss_tensor tensor = usual_shape(order[i], k, n, columns);
         if (loss->tensors[k].optional)

@@ -1,6 +1,6 @@
 #include "cli/arguments.h"
-#include "json/scanner.h"
 #include "number/number.h"
+#include "json/scanner.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ struct parser {
     int argc, at;
 };
 
-/* ---- names ---------------------------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 const struct loss_descriptor *find_loss(const char *name)
 {
@@ -80,11 +80,13 @@ bool command_takes_loss_option(const struct command *command, const struct loss_
 }
 
 /* Of several losses the first that has it speaks for all. */
-static bool find_loss_option(const struct arguments *a, const char *flag, size_t len, struct loss_option *option)
+static bool find_loss_option(const struct arguments *a, const char *flag, size_t len,
+                             struct loss_option *option)
 {
     for (int i = 0; a->command->loss_options && i < a->count; i++)
         for (int place = 0; loss_option_at(a->loss[i], place, option); place++)
-            if (command_takes_loss_option(a->command, option) && is_option(option->option, flag, len))
+            if (command_takes_loss_option(a->command, option) &&
+                is_option(option->option, flag, len))
                 return true;
     return false;
 }
@@ -109,30 +111,35 @@ static enum exit_code unknown_option(const struct arguments *a, const char *flag
             }
         }
     if (!search.best && a->command->loss_options && a->count == 0)
-        return fail(EXIT_USAGE, "--%s: name the loss first, for its options are known then: lossctl %s LOSS --%s ...",
-                    json_quote(name, quote), a->command->name, quote);
+        return fail(
+            EXIT_USAGE,
+            "--%s: name the loss first, for its options are known then: lossctl %s LOSS --%s ...",
+            json_quote(name, quote), a->command->name, quote);
     return fail(EXIT_USAGE, "%s%s%s has no option --%s%s", a->command->name,
-                a->command->loss_options && a->count ? " " : "", a->command->loss_options && a->count ? a->argument[0] : "",
-                json_quote(name, quote), loss_nearest_text(&search, "--", "", "`--help` shows them all", meant));
+                a->command->loss_options && a->count ? " " : "",
+                a->command->loss_options && a->count ? a->argument[0] : "", json_quote(name, quote),
+                loss_nearest_text(&search, "--", "", "`--help` shows them all", meant));
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static bool is_boolean(const char *text)
 {
-    return text &&
-           (strcmp(text, "true") == 0 || strcmp(text, "false") == 0 || strcmp(text, "True") == 0 || strcmp(text, "False") == 0);
+    return text && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0 ||
+                    strcmp(text, "True") == 0 || strcmp(text, "False") == 0);
 }
 
 /* The value of an option: behind its '=', or the next argument. */
-static enum exit_code take_value(struct parser *p, const char *flag, size_t len, const char *what, const char **value)
+static enum exit_code take_value(struct parser *p, const char *flag, size_t len, const char *what,
+                                 const char **value)
 {
     if (flag[len] == '=')
         *value = flag + len + 1;
     else if (p->at + 1 < p->argc)
         *value = p->argv[++p->at];
     else
-        return fail(EXIT_USAGE, "--%.*s needs a value: --%.*s %s", (int)len, flag, (int)len, flag, what);
+        return fail(EXIT_USAGE, "--%.*s needs a value: --%.*s %s", (int)len, flag, (int)len, flag,
+                    what);
     return EXIT_OK;
 }
 
@@ -142,7 +149,8 @@ static enum exit_code take_option(struct parser *p, enum option_id id, const cha
     const char *value = "";
     if (!option_specs[id].value && flag[len] == '=')
         return fail(EXIT_USAGE, "--%.*s takes no value", (int)len, flag);
-    if (option_specs[id].value && take_value(p, flag, len, option_specs[id].value, &value) != EXIT_OK)
+    if (option_specs[id].value &&
+        take_value(p, flag, len, option_specs[id].value, &value) != EXIT_OK)
         return EXIT_USAGE;
     if (a->repeats == MAX_REPEATED)
         return fail(EXIT_USAGE, "there are more than %d options", MAX_REPEATED);
@@ -152,11 +160,13 @@ static enum exit_code take_option(struct parser *p, enum option_id id, const cha
     return EXIT_OK;
 }
 
-static enum exit_code take_loss_option(struct parser *p, const struct loss_option *option, const char *flag, size_t len)
+static enum exit_code take_loss_option(struct parser *p, const struct loss_option *option,
+                                       const char *flag, size_t len)
 {
     struct arguments *const a = p->out;
     const char *value = "true";
-    const bool bare = option->boolean && flag[len] != '=' && !(p->at + 1 < p->argc && is_boolean(p->argv[p->at + 1]));
+    const bool bare = option->boolean && flag[len] != '=' &&
+                      !(p->at + 1 < p->argc && is_boolean(p->argv[p->at + 1]));
     if (!bare && take_value(p, flag, len, option->value, &value) != EXIT_OK)
         return EXIT_USAGE;
     for (int i = 0; i < a->fields; i++)
@@ -192,8 +202,8 @@ static enum exit_code take_argument(struct parser *p)
     struct arguments *const a = p->out;
     const char *const text = p->argv[p->at];
     if (a->count == a->command->most || a->count == MAX_ARGUMENTS)
-        return fail(EXIT_USAGE, "'%s' is one too many: lossctl %s%s%s [--option value]...", text, a->command->name,
-                    *a->command->arguments ? " " : "", a->command->arguments);
+        return fail(EXIT_USAGE, "'%s' is one too many: lossctl %s%s%s [--option value]...", text,
+                    a->command->name, *a->command->arguments ? " " : "", a->command->arguments);
     if (a->command->loss_options && !(a->loss[a->count] = find_loss_spec(text)))
         return EXIT_USAGE;
     a->argument[a->count++] = text;
@@ -224,8 +234,10 @@ static enum exit_code choose_isa(struct arguments *a)
         return EXIT_OK;
     }
     for (size_t i = 0, len = strlen(names); loss_isa_at(i) && len < sizeof names; i++)
-        len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", loss_isa_at(i + 1) ? ", " : " or ", loss_isa_at(i));
-    return fail(EXIT_USAGE, "--isa is '%s'; it must be %s, and this machine must have it", name, names);
+        len += (size_t)snprintf(names + len, sizeof names - len, "%s%s",
+                                loss_isa_at(i + 1) ? ", " : " or ", loss_isa_at(i));
+    return fail(EXIT_USAGE, "--isa is '%s'; it must be %s, and this machine must have it", name,
+                names);
 }
 
 enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
@@ -238,7 +250,8 @@ enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
     if (!a->command)
         return EXIT_USAGE;
     for (; p.at < argc; p.at++) {
-        const enum exit_code code = argv[p.at][0] == '-' && argv[p.at][1] ? take_flag(&p) : take_argument(&p);
+        const enum exit_code code =
+            argv[p.at][0] == '-' && argv[p.at][1] ? take_flag(&p) : take_argument(&p);
         if (code != EXIT_OK)
             return code;
     }
@@ -246,15 +259,15 @@ enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
         return fail(EXIT_USAGE, "--local computes without a server; --url names one: give either");
     read_environment(a);
     if (a->count < a->command->least && !a->value[OPT_HELP])
-        return fail(EXIT_USAGE, "%s is missing: lossctl %s %s [--option value]...", a->command->arguments, a->command->name,
-                    a->command->arguments);
+        return fail(EXIT_USAGE, "%s is missing: lossctl %s %s [--option value]...",
+                    a->command->arguments, a->command->name, a->command->arguments);
     return choose_isa(a);
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
-enum exit_code argument_number(const struct arguments *a, enum option_id option, double least, double most, double fallback,
-                               double *value)
+enum exit_code argument_number(const struct arguments *a, enum option_id option, double least,
+                               double most, double fallback, double *value)
 {
     const char *const text = a->value[option], *end;
     *value = fallback;
@@ -262,20 +275,21 @@ enum exit_code argument_number(const struct arguments *a, enum option_id option,
         return EXIT_OK;
     end = number_read_f64(text, value);
     if (!end || *end || !(*value >= least && *value <= most))
-        return fail(EXIT_USAGE, "--%s is '%s'; it must be a number from %.15g to %.15g", option_specs[option].name, text, least,
-                    most);
+        return fail(EXIT_USAGE, "--%s is '%s'; it must be a number from %.15g to %.15g",
+                    option_specs[option].name, text, least, most);
     return EXIT_OK;
 }
 
-enum exit_code argument_integer(const struct arguments *a, enum option_id option, long least, long most, long fallback,
-                                long *value)
+enum exit_code argument_integer(const struct arguments *a, enum option_id option, long least,
+                                long most, long fallback, long *value)
 {
     const char *const text = a->value[option], *end = NULL;
     int64_t number = fallback;
     *value = fallback;
-    if (text && (number_read_i64(text, &number, &end) != NUMBER_OK || *end || number < least || number > most))
-        return fail(EXIT_USAGE, "--%s is '%s'; it must be a whole number from %ld to %ld", option_specs[option].name, text,
-                    least, most);
+    if (text && (number_read_i64(text, &number, &end) != NUMBER_OK || *end || number < least ||
+                 number > most))
+        return fail(EXIT_USAGE, "--%s is '%s'; it must be a whole number from %ld to %ld",
+                    option_specs[option].name, text, least, most);
     *value = (long)number;
     return EXIT_OK;
 }
@@ -297,7 +311,8 @@ enum exit_code argument_threads(const struct arguments *a, int *threads)
 {
     enum { THREADS_MOST = 1024 };
     long count;
-    const enum exit_code code = argument_integer(a, OPT_THREADS, 1, THREADS_MOST, omp_get_num_procs(), &count);
+    const enum exit_code code =
+        argument_integer(a, OPT_THREADS, 1, THREADS_MOST, omp_get_num_procs(), &count);
     *threads = (int)count;
     return code;
 }

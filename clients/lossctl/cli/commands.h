@@ -1,7 +1,7 @@
 /*
- * What lossctl can be told to do: the table of commands and the table of options, from which the command line is read and from
- * which --help, the manual and the completions are made. What a loss takes besides is not here: it comes from the loss's
- * descriptor (arguments.h).
+ * What lossctl can be told to do: the table of commands and the table of options, from which the
+ * command line is read and from which --help, the manual and the completions are made. What a loss
+ * takes besides is not here: it comes from the loss's descriptor (arguments.h).
  */
 #ifndef LOSSCTL_CLI_COMMANDS_H
 #define LOSSCTL_CLI_COMMANDS_H

@@ -1,17 +1,18 @@
 /*
- * lossctl completions: scripts that complete commands, options, losses and what stands behind options; made from the tables.
+ * lossctl completions: scripts that complete commands, options, losses and what stands behind
+ * options; made from the tables.
  */
 #include "cli/arguments.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* ---- what there is to complete -------------------------------------------------------------------------------------- */
+/* ---- what there is to complete ---- */
 
 /* Calls visit for each option of a loss that a command takes. */
 static void each_loss_option(const struct command *command, const struct loss_descriptor *loss,
-                             void (*visit)(const struct loss_descriptor *loss, const struct loss_option *option,
-                                           const char *condition),
+                             void (*visit)(const struct loss_descriptor *loss,
+                                           const struct loss_option *option, const char *condition),
                              const char *condition)
 {
     struct loss_option option;
@@ -20,8 +21,10 @@ static void each_loss_option(const struct command *command, const struct loss_de
             visit(loss, &option, condition);
 }
 
-/* What can stand behind an option of a loss, spaces between the words; "" for anything, NULL for files. */
-static const char *values_of(const struct loss_descriptor *loss, const struct loss_option *option, char *words, size_t size)
+/* What can stand behind an option of a loss, spaces between the words; "" for anything, NULL for
+ * files. */
+static const char *values_of(const struct loss_descriptor *loss, const struct loss_option *option,
+                             char *words, size_t size)
 {
     const int param = option->kind == LOSS_OPTION_VALUE ? loss_param_find(loss, option->name) : -1;
     words[0] = '\0';
@@ -29,11 +32,14 @@ static const char *values_of(const struct loss_descriptor *loss, const struct lo
         return NULL;
     if (option->boolean)
         snprintf(words, size, "true false");
-    for (int i = 0; param >= 0 && loss->params[param].choices && loss->params[param].choices[i]; i++)
-        snprintf(words + strlen(words), size - strlen(words), "%s ", loss->params[param].choices[i]);
+    for (int i = 0; param >= 0 && loss->params[param].choices && loss->params[param].choices[i];
+         i++)
+        snprintf(words + strlen(words), size - strlen(words), "%s ",
+                 loss->params[param].choices[i]);
     for (int r = 0; strcmp(option->name, "reduction") == 0 && r < LOSS_REDUCTION_COUNT; r++)
         if (loss->reductions >> r & 1)
-            snprintf(words + strlen(words), size - strlen(words), "%s ", loss_reduction_name((enum loss_reduction)r));
+            snprintf(words + strlen(words), size - strlen(words), "%s ",
+                     loss_reduction_name((enum loss_reduction)r));
     if (strcmp(option->name, "dtype") == 0)
         snprintf(words, size, "float32 float64");
     return words;
@@ -59,7 +65,8 @@ static void put_commands(void)
         printf("%s%s", i ? " " : "", commands[i].name);
 }
 
-/* Text within single quotes of a shell, whose way of a quote in it is given; characters of `special` get a backslash. */
+/* Text within single quotes of a shell, whose way of a quote in it is given; characters of
+ * `special` get a backslash. */
 static void put_quoted(const char *text, const char *quote, const char *special)
 {
     for (; *text; text++) {
@@ -70,16 +77,18 @@ static void put_quoted(const char *text, const char *quote, const char *special)
     }
 }
 
-/* ---- bash ----------------------------------------------------------------------------------------------------------- */
+/* ---- bash ---- */
 
-static void bash_word(const struct loss_descriptor *loss, const struct loss_option *option, const char *condition)
+static void bash_word(const struct loss_descriptor *loss, const struct loss_option *option,
+                      const char *condition)
 {
     (void)loss;
     (void)condition;
     printf(" --%s", option->option);
 }
 
-static void bash_value(const struct loss_descriptor *loss, const struct loss_option *option, const char *condition)
+static void bash_value(const struct loss_descriptor *loss, const struct loss_option *option,
+                       const char *condition)
 {
     char words[256];
     (void)condition;
@@ -132,7 +141,8 @@ static void bash_command(const struct command *command)
     }
     printf("        esac\n");
     if (command->loss_options) {
-        printf("        for word in \"${COMP_WORDS[@]:2:COMP_CWORD-2}\"; do\n        case ${word%%%%:*} in\n");
+        printf("        for word in \"${COMP_WORDS[@]:2:COMP_CWORD-2}\"; do\n        case "
+               "${word%%%%:*} in\n");
         bash_losses(command);
         printf("        esac\n        done\n");
     }
@@ -151,7 +161,8 @@ static void put_bash(void)
            "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
            "        COMPREPLY=($(compgen -W '");
     put_commands();
-    printf(" --help --version --man' -- \"$current\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n");
+    printf(" --help --version --man' -- \"$current\"))\n        return\n    fi\n    case "
+           "${COMP_WORDS[1]} in\n");
     for (int i = 0; i < command_count; i++)
         bash_command(&commands[i]);
     printf("    esac\n"
@@ -169,10 +180,11 @@ static void put_bash(void)
            "complete -F _lossctl lossctl\n");
 }
 
-/* ---- zsh ------------------------------------------------------------------------------------------------------------ */
+/* ---- zsh ---- */
 
 /* '--name[what it does]:VALUE:action' as _arguments takes it. */
-static void zsh_option(const char *name, const char *value, const char *doc, enum completion completion, const char *words)
+static void zsh_option(const char *name, const char *value, const char *doc,
+                       enum completion completion, const char *words)
 {
     printf(" '--%s[", name);
     put_quoted(doc, "'\\''", "[]:\\");
@@ -195,12 +207,14 @@ static void zsh_option(const char *name, const char *value, const char *doc, enu
     printf("'");
 }
 
-static void zsh_loss_option(const struct loss_descriptor *loss, const struct loss_option *option, const char *condition)
+static void zsh_loss_option(const struct loss_descriptor *loss, const struct loss_option *option,
+                            const char *condition)
 {
     char words[256];
     (void)condition;
     const char *const values = values_of(loss, option, words, sizeof words);
-    zsh_option(option->option, option->value, option->doc, values ? COMPLETE_WORDS : COMPLETE_FILES, values);
+    zsh_option(option->option, option->value, option->doc, values ? COMPLETE_WORDS : COMPLETE_FILES,
+               values);
 }
 
 static void zsh_command(const struct command *command)
@@ -208,8 +222,8 @@ static void zsh_command(const struct command *command)
     printf("    %s)\n        options=(", command->name);
     for (int i = 0; i < OPT_COUNT; i++)
         if (command_takes(command, (enum option_id)i))
-            zsh_option(option_specs[i].name, option_specs[i].value, option_specs[i].doc, option_specs[i].completion,
-                       option_specs[i].words);
+            zsh_option(option_specs[i].name, option_specs[i].value, option_specs[i].doc,
+                       option_specs[i].completion, option_specs[i].words);
     printf(" '*:%s:(", *command->arguments ? command->arguments : "nothing");
     if (command->completion == COMPLETE_LOSSES)
         put_losses();
@@ -217,7 +231,8 @@ static void zsh_command(const struct command *command)
         fputs(command->words, stdout);
     printf(")')\n");
     if (command->loss_options) {
-        printf("        for word in \"${words[@]:1:$((CURRENT - 2))}\"; do\n        case ${word%%%%:*} in\n");
+        printf("        for word in \"${words[@]:1:$((CURRENT - 2))}\"; do\n        case "
+               "${word%%%%:*} in\n");
         for (size_t i = 0; i < loss_count(); i++) {
             const struct loss_descriptor *const loss = loss_at(i);
             printf("        ");
@@ -233,25 +248,28 @@ static void zsh_command(const struct command *command)
 
 static void put_zsh(void)
 {
-    printf("#compdef lossctl\n# Completions of lossctl for zsh, written by `lossctl completions zsh`.\n"
+    printf("#compdef lossctl\n# Completions of lossctl for zsh, written by `lossctl completions "
+           "zsh`.\n"
            "_lossctl() {\n    local word\n    local -a commands options\n    commands=(");
     for (int i = 0; i < command_count; i++) {
         printf(" '%s:", commands[i].name);
         put_quoted(commands[i].summary, "'\\''", ":\\");
         printf("'");
     }
-    printf(")\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n"
+    printf(")\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        "
+           "return\n    fi\n"
            "    shift words\n    (( CURRENT-- ))\n    case $words[1] in\n");
     for (int i = 0; i < command_count; i++)
         zsh_command(&commands[i]);
-    printf("    esac\n    _arguments \"$options[@]\"\n}\nif [ \"$funcstack[1]\" = _lossctl ]; then\n    _lossctl \"$@\"\nelse\n"
+    printf("    esac\n    _arguments \"$options[@]\"\n}\nif [ \"$funcstack[1]\" = _lossctl ]; "
+           "then\n    _lossctl \"$@\"\nelse\n"
            "    compdef _lossctl lossctl\nfi\n");
 }
 
-/* ---- fish ----------------------------------------------------------------------------------------------------------- */
+/* ---- fish ---- */
 
-static void fish_option(const char *condition, const char *name, const char *value, const char *doc, enum completion completion,
-                        const char *words)
+static void fish_option(const char *condition, const char *name, const char *value, const char *doc,
+                        enum completion completion, const char *words)
 {
     printf("complete -c lossctl -n '%s' -l %s -d '", condition, name);
     put_quoted(doc, "\\'", "\\");
@@ -269,11 +287,13 @@ static void fish_option(const char *condition, const char *name, const char *val
     printf("\n");
 }
 
-static void fish_loss_option(const struct loss_descriptor *loss, const struct loss_option *option, const char *condition)
+static void fish_loss_option(const struct loss_descriptor *loss, const struct loss_option *option,
+                             const char *condition)
 {
     char words[256];
     const char *const values = values_of(loss, option, words, sizeof words);
-    fish_option(condition, option->option, option->value, option->doc, values ? COMPLETE_WORDS : COMPLETE_FILES, values);
+    fish_option(condition, option->option, option->value, option->doc,
+                values ? COMPLETE_WORDS : COMPLETE_FILES, values);
 }
 
 static void fish_losses(const struct command *command)
@@ -281,17 +301,20 @@ static void fish_losses(const struct command *command)
     for (size_t i = 0; i < loss_count(); i++) {
         const struct loss_descriptor *const loss = loss_at(i);
         char condition[512];
-        snprintf(condition, sizeof condition, "__fish_seen_subcommand_from %s; and __fish_seen_subcommand_from %s",
+        snprintf(condition, sizeof condition,
+                 "__fish_seen_subcommand_from %s; and __fish_seen_subcommand_from %s",
                  command->name, loss->name);
         for (int k = 0; k < LOSS_MAX_ALIASES && loss->aliases[k]; k++)
-            snprintf(condition + strlen(condition), sizeof condition - strlen(condition), " %s", loss->aliases[k]);
+            snprintf(condition + strlen(condition), sizeof condition - strlen(condition), " %s",
+                     loss->aliases[k]);
         each_loss_option(command, loss, fish_loss_option, condition);
     }
 }
 
 static void put_fish(void)
 {
-    printf("# Completions of lossctl for fish, written by `lossctl completions fish`.\ncomplete -c lossctl -f\n");
+    printf("# Completions of lossctl for fish, written by `lossctl completions fish`.\ncomplete -c "
+           "lossctl -f\n");
     for (int i = 0; i < command_count; i++) {
         const struct command *const command = &commands[i];
         char condition[128];
@@ -309,8 +332,8 @@ static void put_fish(void)
         }
         for (int k = 0; k < OPT_COUNT; k++)
             if (command_takes(command, (enum option_id)k))
-                fish_option(condition, option_specs[k].name, option_specs[k].value, option_specs[k].doc,
-                            option_specs[k].completion, option_specs[k].words);
+                fish_option(condition, option_specs[k].name, option_specs[k].value,
+                            option_specs[k].doc, option_specs[k].completion, option_specs[k].words);
         if (command->loss_options)
             fish_losses(command);
     }
@@ -327,5 +350,6 @@ enum exit_code command_completions(const struct arguments *a)
             shells[i].put();
             return EXIT_OK;
         }
-    return fail(EXIT_USAGE, "there are no completions for '%s'; for bash, zsh and fish there are", a->argument[0]);
+    return fail(EXIT_USAGE, "there are no completions for '%s'; for bash, zsh and fish there are",
+                a->argument[0]);
 }

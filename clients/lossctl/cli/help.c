@@ -10,7 +10,8 @@ enum { COLUMN = 30 };
 static void print_option(FILE *out, const char *name, const char *value, const char *doc)
 {
     char flag[96];
-    const int len = snprintf(flag, sizeof flag, "--%s%s%s", name, value ? " " : "", value ? value : "");
+    const int len =
+        snprintf(flag, sizeof flag, "--%s%s%s", name, value ? " " : "", value ? value : "");
     if (len < COLUMN - 3)
         fprintf(out, "  %-*s ", COLUMN - 3, flag);
     else
@@ -27,7 +28,8 @@ static void option_doc(enum option_id option, char *doc, size_t size)
 
 void help_program(FILE *out)
 {
-    fprintf(out, "lossctl " LOSS_VERSION ": loss functions from the command line, by a lossd server or without one\n\n"
+    fprintf(out, "lossctl " LOSS_VERSION
+                 ": loss functions from the command line, by a lossd server or without one\n\n"
                  "usage: lossctl COMMAND [arguments] [--option value]...\n\n");
     for (int i = 0; i < command_count; i++) {
         char usage[64];
@@ -35,13 +37,15 @@ void help_program(FILE *out)
         fprintf(out, "  %-*s ", COLUMN - 3, usage);
         print_wrapped(out, commands[i].summary, COLUMN, COLUMN);
     }
-    fprintf(out, "\n`lossctl COMMAND --help` shows the options of each; --version prints the version, --man the manual page.\n"
+    fprintf(out, "\n`lossctl COMMAND --help` shows the options of each; --version prints the "
+                 "version, --man the manual page.\n"
                  "\nexit status\n");
     for (int code = 0; code < EXIT_COUNT; code++)
         fprintf(out, "  %d  %s\n", code, exit_meanings[code]);
 }
 
-static void print_loss_options(FILE *out, const struct command *command, const struct loss_descriptor *loss)
+static void print_loss_options(FILE *out, const struct command *command,
+                               const struct loss_descriptor *loss)
 {
     struct loss_option option;
     fprintf(out, "\noptions of %s\n", loss->name);
@@ -53,8 +57,8 @@ static void print_loss_options(FILE *out, const struct command *command, const s
 void help_command(FILE *out, const struct arguments *a)
 {
     const struct command *const command = a->command;
-    fprintf(out, "usage: lossctl %s%s%s [--option value]...\n\n", command->name, *command->arguments ? " " : "",
-            command->arguments);
+    fprintf(out, "usage: lossctl %s%s%s [--option value]...\n\n", command->name,
+            *command->arguments ? " " : "", command->arguments);
     print_wrapped(out, command->doc, 0, 0);
     for (int i = 0; command->loss_options && i < a->count; i++)
         print_loss_options(out, command, a->loss[i]);
@@ -68,6 +72,7 @@ void help_command(FILE *out, const struct arguments *a)
     }
     if (command->examples)
         fprintf(out, "\nexamples\n");
-    for (const char *line = command->examples; line && *line; line += strcspn(line, "\n"), line += *line == '\n')
+    for (const char *line = command->examples; line && *line;
+         line += strcspn(line, "\n"), line += *line == '\n')
         fprintf(out, "  %.*s\n", (int)strcspn(line, "\n"), line);
 }

@@ -1,4 +1,5 @@
-/* What lossctl says of itself, made from the tables of commands.h and from the descriptors of the losses. */
+/* What lossctl says of itself, made from the tables of commands.h and from the descriptors of the
+ * losses. */
 #ifndef LOSSCTL_CLI_HELP_H
 #define LOSSCTL_CLI_HELP_H
 

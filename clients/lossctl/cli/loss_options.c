@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The fields of every loss that are options; its documentation stands here, for the descriptor does not have them. */
+/* The fields of every loss that are options; its documentation stands here, for the descriptor does
+ * not have them. */
 static const struct {
     const char *name, *value, *doc;
 } common[] = {
     {"reduction", "NAME", "how terms become the loss"},
-    {"dtype", "float32|float64", "what is computed in; by default float64 where a prediction is, else float32"},
+    {"dtype", "float32|float64",
+     "what is computed in; by default float64 where a prediction is, else float32"},
 };
 enum { COMMON = sizeof common / sizeof common[0] };
 
@@ -25,7 +27,8 @@ static void set_option(struct loss_option *option, const char *prefix, const cha
 
 static void set_tensor(struct loss_option *option, const struct loss_descriptor *loss, int k)
 {
-    *option = (struct loss_option){.kind = LOSS_OPTION_TENSOR, .name = evaluation_tensor_name(loss, k), .tensor = k};
+    *option = (struct loss_option){
+        .kind = LOSS_OPTION_TENSOR, .name = evaluation_tensor_name(loss, k), .tensor = k};
     set_option(option, "", option->name);
     snprintf(option->value, sizeof option->value, "FILE");
     if (k == EVALUATION_SAMPLE_WEIGHT)
@@ -35,8 +38,8 @@ static void set_tensor(struct loss_option *option, const struct loss_descriptor 
         snprintf(option->doc, sizeof option->doc,
                  "the upstream gradient: a number, or a tensor of the loss's shape (optional)");
     else
-        snprintf(option->doc, sizeof option->doc, "%s; %s%s", loss->tensors[k].doc, loss->tensors[k].shape,
-                 loss->tensors[k].optional ? " (optional)" : "");
+        snprintf(option->doc, sizeof option->doc, "%s; %s%s", loss->tensors[k].doc,
+                 loss->tensors[k].shape, loss->tensors[k].optional ? " (optional)" : "");
 }
 
 /* "; at least 0", "; above 0, at most 1" */
@@ -44,20 +47,25 @@ static void append_range(char *text, size_t size, const struct loss_param_spec *
 {
     const size_t len = strlen(text);
     if (spec->has_min)
-        snprintf(text + len, size - len, "; %s %.15g", spec->above_min ? "above" : "at least", spec->min);
+        snprintf(text + len, size - len, "; %s %.15g", spec->above_min ? "above" : "at least",
+                 spec->min);
     const size_t more = strlen(text);
     if (spec->has_max)
-        snprintf(text + more, size - more, "%s %s %.15g", spec->has_min ? "," : ";", spec->below_max ? "below" : "at most",
-                 spec->max);
+        snprintf(text + more, size - more, "%s %s %.15g", spec->has_min ? "," : ";",
+                 spec->below_max ? "below" : "at most", spec->max);
 }
 
 static void set_param(struct loss_option *option, const struct loss_param_spec *spec)
 {
-    *option = (struct loss_option){
-        .kind = LOSS_OPTION_VALUE, .name = spec->name, .tensor = -1, .boolean = spec->type == LOSS_BOOLEAN};
+    *option = (struct loss_option){.kind = LOSS_OPTION_VALUE,
+                                   .name = spec->name,
+                                   .tensor = -1,
+                                   .boolean = spec->type == LOSS_BOOLEAN};
     set_option(option, "", spec->name);
-    static const char *const values[] = {
-        [LOSS_NUMBER] = "NUMBER", [LOSS_INTEGER] = "INTEGER", [LOSS_BOOLEAN] = "true|false", [LOSS_CHOICE] = "NAME"};
+    static const char *const values[] = {[LOSS_NUMBER] = "NUMBER",
+                                         [LOSS_INTEGER] = "INTEGER",
+                                         [LOSS_BOOLEAN] = "true|false",
+                                         [LOSS_CHOICE] = "NAME"};
     snprintf(option->value, sizeof option->value, "%s", values[spec->type]);
     char *const doc = option->doc;
     snprintf(doc, sizeof option->doc, "%s", spec->doc);
@@ -67,14 +75,18 @@ static void set_param(struct loss_option *option, const struct loss_param_spec *
     if (spec->nullable)
         snprintf(doc + strlen(doc), sizeof option->doc - strlen(doc), ", or null");
     for (int i = 0; spec->type == LOSS_CHOICE && spec->choices[i]; i++)
-        snprintf(doc + strlen(doc), sizeof option->doc - strlen(doc), "%s%s", i == 0 ? ": " : ", ", spec->choices[i]);
+        snprintf(doc + strlen(doc), sizeof option->doc - strlen(doc), "%s%s", i == 0 ? ": " : ", ",
+                 spec->choices[i]);
     const size_t len = strlen(doc);
     if (spec->type == LOSS_CHOICE)
-        snprintf(doc + len, sizeof option->doc - len, "; default %s", spec->choices[spec->fallback.integer]);
+        snprintf(doc + len, sizeof option->doc - len, "; default %s",
+                 spec->choices[spec->fallback.integer]);
     else if (spec->type == LOSS_BOOLEAN)
-        snprintf(doc + len, sizeof option->doc - len, "; default %s", spec->fallback.integer ? "true" : "false");
+        snprintf(doc + len, sizeof option->doc - len, "; default %s",
+                 spec->fallback.integer ? "true" : "false");
     else if (spec->type == LOSS_INTEGER)
-        snprintf(doc + len, sizeof option->doc - len, "; default %lld", (long long)spec->fallback.integer);
+        snprintf(doc + len, sizeof option->doc - len, "; default %lld",
+                 (long long)spec->fallback.integer);
     else
         snprintf(doc + len, sizeof option->doc - len, "; default %.15g", spec->fallback.number);
 }
@@ -87,18 +99,21 @@ static void set_common(struct loss_option *option, const struct loss_descriptor 
     snprintf(option->doc, sizeof option->doc, "%s", common[i].doc);
     for (int r = 0, n = 0; i == 0 && r < LOSS_REDUCTION_COUNT; r++)
         if (loss->reductions >> r & 1)
-            snprintf(option->doc + strlen(option->doc), sizeof option->doc - strlen(option->doc), "%s%s", n++ ? ", " : ": ",
-                     loss_reduction_name((enum loss_reduction)r));
+            snprintf(option->doc + strlen(option->doc), sizeof option->doc - strlen(option->doc),
+                     "%s%s", n++ ? ", " : ": ", loss_reduction_name((enum loss_reduction)r));
 }
 
-static void set_derivative(struct loss_option *option, const struct loss_descriptor *loss, int k, bool hess)
+static void set_derivative(struct loss_option *option, const struct loss_descriptor *loss, int k,
+                           bool hess)
 {
-    *option =
-        (struct loss_option){.kind = hess ? LOSS_OPTION_HESS : LOSS_OPTION_GRAD, .name = loss->tensors[k].name, .tensor = k};
+    *option = (struct loss_option){.kind = hess ? LOSS_OPTION_HESS : LOSS_OPTION_GRAD,
+                                   .name = loss->tensors[k].name,
+                                   .tensor = k};
     set_option(option, hess ? "hess-" : "grad-", loss->tensors[k].name);
     snprintf(option->value, sizeof option->value, "FILE");
     snprintf(option->doc, sizeof option->doc,
-             hess ? "where to write the diagonal of the Hessian of %s" : "where to write the gradient of %s",
+             hess ? "where to write the diagonal of the Hessian of %s"
+                  : "where to write the gradient of %s",
              loss->tensors[k].name);
 }
 

@@ -9,7 +9,8 @@ const char *const exit_meanings[EXIT_COUNT] = {
     [EXIT_FAILED] = "a limit was missed, a check failed, or memory or disk were wanting",
     [EXIT_USAGE] = "the command line makes no sense",
     [EXIT_UNREACHABLE] = "no server answers there",
-    [EXIT_REFUSED] = "the server answers, but refuses: no token, too busy, too large, not known to it",
+    [EXIT_REFUSED] =
+        "the server answers, but refuses: no token, too busy, too large, not known to it",
     [EXIT_INPUT] = "a file cannot be read, or its numbers cannot be evaluated",
 };
 
@@ -32,6 +33,6 @@ enum exit_code fail_memory(void)
 
 enum exit_code fail_error(const char *where, const struct loss_error *error)
 {
-    return fail(error->status == LOSS_UNAVAILABLE ? EXIT_FAILED : EXIT_INPUT, "%s%s%s", where ? where : "", where ? ": " : "",
-                error->message);
+    return fail(error->status == LOSS_UNAVAILABLE ? EXIT_FAILED : EXIT_INPUT, "%s%s%s",
+                where ? where : "", where ? ": " : "", error->message);
 }

@@ -6,8 +6,8 @@
 
 static void put_command(FILE *out, const struct command *command)
 {
-    fprintf(out, ".SS \"lossctl %s%s%s [\\-\\-option value] ...\"\n", command->name, *command->arguments ? " " : "",
-            command->arguments);
+    fprintf(out, ".SS \"lossctl %s%s%s [\\-\\-option value] ...\"\n", command->name,
+            *command->arguments ? " " : "", command->arguments);
     roff_text(out, command->doc);
     if (command->loss_options)
         roff_text(out, "Beside the options of its losses it takes:");
@@ -16,7 +16,8 @@ static void put_command(FILE *out, const struct command *command)
         char doc[600];
         if (!command_takes(command, (enum option_id)i) || i == OPT_HELP)
             continue;
-        snprintf(doc, sizeof doc, "%s%s%s", spec->doc, spec->env ? "; also " : "", spec->env ? spec->env : "");
+        snprintf(doc, sizeof doc, "%s%s%s", spec->doc, spec->env ? "; also " : "",
+                 spec->env ? spec->env : "");
         roff_option(out, spec->name, spec->value, doc);
     }
 }
@@ -55,21 +56,21 @@ void help_man(FILE *out)
 {
     roff_head(out, "LOSSCTL", 1, "lossctl " LOSS_VERSION,
               "loss functions from the command line, by a lossd server or without one");
-    fprintf(out, ".SH SYNOPSIS\n.B lossctl\n.I command\n[\\fIarguments\\fR] [\\fB\\-\\-option\\fR \\fIvalue\\fR] ...\n"
+    fprintf(out, ".SH SYNOPSIS\n.B lossctl\n.I command\n[\\fIarguments\\fR] [\\fB\\-\\-option\\fR "
+                 "\\fIvalue\\fR] ...\n"
                  ".SH DESCRIPTION\n");
-    roff_text(
-        out,
-        "Evaluates loss functions and their gradients over tensors in files, compares them, shows what there is, checks a "
-        "server and puts load on it. A value follows its option as the next word or behind an equals sign. What takes more "
-        "than a second shows on standard error how far it is.");
+    roff_text(out, "Evaluates loss functions and their gradients over tensors in files, compares "
+                   "them, shows what there is, checks a "
+                   "server and puts load on it. A value follows its option as the next word or "
+                   "behind an equals sign. What takes more "
+                   "than a second shows on standard error how far it is.");
     fprintf(out, ".SH COMMANDS\n");
     for (int i = 0; i < command_count; i++)
         put_command(out, &commands[i]);
     fprintf(out, ".SH \"OPTIONS OF LOSSES\"\n");
-    roff_text(
-        out,
-        "As `lossctl eval LOSS --help` explains them. With eval there are --grad-NAME and --hess-NAME besides, for each tensor "
-        "that has such derivatives.");
+    roff_text(out, "As `lossctl eval LOSS --help` explains them. With eval there are --grad-NAME "
+                   "and --hess-NAME besides, for each tensor "
+                   "that has such derivatives.");
     put_losses(out);
     fprintf(out, ".SH ENVIRONMENT\n");
     for (int i = 0; i < OPT_COUNT; i++)

@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 enum {
-    FIRST_MS = 1000, /* before this nothing is shown; a bar not before the program has run for so long ... */
+    FIRST_MS = 1000, /* before this nothing is shown; a bar not before the program has run for so
+                        long ... */
     FLASH_MS = 150,  /* ... and what it shows, for this */
     BAR_MS = 100,    /* between two drawings of a bar */
     LINE_MS = 5000,  /* between two plain lines */
@@ -61,8 +62,8 @@ static struct timespec now(void)
 static void draw(bool terminal)
 {
     const struct timespec time = now();
-    const double seconds =
-        floor((double)(time.tv_sec - progress.begin.tv_sec) + 1e-9 * (double)(time.tv_nsec - progress.begin.tv_nsec));
+    const double seconds = floor((double)(time.tv_sec - progress.begin.tv_sec) +
+                                 1e-9 * (double)(time.tv_nsec - progress.begin.tv_nsec));
     const double share = progress.total > 0 ? progress.done / progress.total : 0;
     if (!terminal) {
         if (progress.total > 0)
@@ -132,7 +133,8 @@ void progress_begin(const char *format, ...)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&progress.changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    progress.running = pthread_create(&progress.thread, NULL, show, NULL) == 0; /* else nothing is shown, and nothing amiss */
+    progress.running = pthread_create(&progress.thread, NULL, show, NULL) ==
+                       0; /* else nothing is shown, and nothing amiss */
 }
 
 void progress_say(const char *format, ...)

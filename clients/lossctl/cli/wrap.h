@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-/* Prints words in lines of at most 100 columns, all but the first indented, and a newline at the end. The first begins at
-   column `at`. A newline in the text begins a paragraph. */
+/* Prints words in lines of at most 100 columns, all but the first indented, and a newline at the
+   end. The first begins at column `at`. A newline in the text begins a paragraph. */
 void print_wrapped(FILE *out, const char *text, int at, int indent);
 
 #endif

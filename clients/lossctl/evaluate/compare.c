@@ -1,8 +1,9 @@
 /*
- * lossctl compare: several losses over one batch, in one request (POST /v1/evaluate), or in this process.
+ * lossctl compare: several losses over one batch, in one request (POST /v1/evaluate), or in this
+ * process.
  */
-#include "number/number.h"
 #include "bench/payload.h"
+#include "number/number.h"
 #include "json/tensor_json.h"
 
 #include <jansson.h>
@@ -21,7 +22,7 @@ struct comparison {
     struct input_files files;
 };
 
-/* ---- what is asked -------------------------------------------------------------------------------------------------- */
+/* ---- what is asked ---- */
 
 static bool is_plain_number(const char *text)
 {
@@ -44,12 +45,14 @@ static enum exit_code set_common(struct comparison *c, struct task *task)
         const int field = field_find(task->loss, given->option.name);
         if (field < 0 || has_own(task, given->option.name))
             continue;
-        if (field >= EVALUATION_TENSORS || (field == EVALUATION_GRAD_OUTPUT && is_plain_number(given->value)))
+        if (field >= EVALUATION_TENSORS ||
+            (field == EVALUATION_GRAD_OUTPUT && is_plain_number(given->value)))
             code = task_set(task, given->option.name, given->value);
         else
             code = input_open(&task->input[field], &c->files, given->value, given->option.name);
     }
-    for (int k = 0; c->arguments->value[OPT_BATCH] && k < EVALUATION_TENSORS && code == EXIT_OK; k++)
+    for (int k = 0; c->arguments->value[OPT_BATCH] && k < EVALUATION_TENSORS && code == EXIT_OK;
+         k++)
         if (evaluation_tensor_name(task->loss, k) && !task->input[k].there)
             code = input_open_batch(&task->input[k], &c->files, c->arguments->value[OPT_BATCH],
                                     evaluation_tensor_name(task->loss, k));
@@ -68,11 +71,12 @@ static enum exit_code add(struct comparison *c, int i, int threads)
     if (code == EXIT_OK)
         code = set_common(c, task);
     if (code == EXIT_OK && task->evaluation.request.reduction == LOSS_NONE)
-        code = fail(EXIT_USAGE, "a comparison is of one number for each loss; reduction none makes many");
+        code = fail(EXIT_USAGE,
+                    "a comparison is of one number for each loss; reduction none makes many");
     return code == EXIT_OK ? task_prepare(task) : code;
 }
 
-/* ---- asking a server ------------------------------------------------------------------------------------------------ */
+/* ---- asking a server ---- */
 
 static void put_tensor(struct buffer *out, const char *name, const struct loss_tensor *tensor)
 {
@@ -87,10 +91,10 @@ struct shared {
 };
 enum { SHARED = 64 };
 
-/* Puts the tensors that no loss before has sent outside `losses`. What another loss wants in another dtype goes into its own
-   entry. */
-static enum exit_code put_tensors(struct task *task, struct shared shared[SHARED], int *count, struct buffer *outside,
-                                  struct buffer *entry)
+/* Puts the tensors that no loss before has sent outside `losses`. What another loss wants in
+   another dtype goes into its own entry. */
+static enum exit_code put_tensors(struct task *task, struct shared shared[SHARED], int *count,
+                                  struct buffer *outside, struct buffer *entry)
 {
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
         struct loss_tensor tensor;
@@ -144,12 +148,16 @@ static double loss_in(const json_t *result)
 {
     const json_t *const loss = json_object_get(result, "loss");
     const char *const word = json_string_value(loss);
-    return !word ? json_number_value(loss) : strcmp(word, "NaN") == 0 ? NAN : *word == '-' ? -INFINITY : INFINITY;
+    return !word                      ? json_number_value(loss)
+           : strcmp(word, "NaN") == 0 ? NAN
+           : *word == '-'             ? -INFINITY
+                                      : INFINITY;
 }
 
 static enum exit_code read_answer(struct comparison *c, const struct response *response)
 {
-    json_t *const tree = json_loadb(response->body.data, response->body.len, JSON_DECODE_INT_AS_REAL, NULL);
+    json_t *const tree =
+        json_loadb(response->body.data, response->body.len, JSON_DECODE_INT_AS_REAL, NULL);
     const json_t *const results = json_object_get(tree, "results");
     const bool right = json_array_size(results) == (size_t)c->count;
     for (int i = 0; i < c->count && right; i++) {
@@ -164,12 +172,14 @@ static enum exit_code read_answer(struct comparison *c, const struct response *r
         json_array_foreach(json_object_get(result, "warnings"), k, warning)
         {
             const size_t len = strlen(outcome->warnings);
-            snprintf(outcome->warnings + len, sizeof outcome->warnings - len, "%s%s", len ? "\n" : "",
-                     json_string_value(warning) ? json_string_value(warning) : "");
+            snprintf(outcome->warnings + len, sizeof outcome->warnings - len, "%s%s",
+                     len ? "\n" : "", json_string_value(warning) ? json_string_value(warning) : "");
         }
     }
     json_decref(tree);
-    return right ? EXIT_OK : fail(EXIT_REFUSED, "the answer is not as it should be: it has no %d results", c->count);
+    return right ? EXIT_OK
+                 : fail(EXIT_REFUSED, "the answer is not as it should be: it has no %d results",
+                        c->count);
 }
 
 static enum exit_code run_there(struct comparison *c)
@@ -188,14 +198,15 @@ static enum exit_code run_there(struct comparison *c)
                                                 .segments = 1},
                               &response);
     if (code == EXIT_OK)
-        code = response.status == 200 ? read_answer(c, &response) : response_refused(&connection, &response);
+        code = response.status == 200 ? read_answer(c, &response)
+                                      : response_refused(&connection, &response);
     response_free(&response);
     buffer_free(&body);
     connection_close(&connection);
     return code;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 static enum exit_code run_here(struct comparison *c)
 {
@@ -212,15 +223,16 @@ static void put_table(const struct comparison *c, struct buffer *text)
         if ((int)strlen(c->arguments->argument[i]) > widest)
             widest = (int)strlen(c->arguments->argument[i]);
     if (!c->arguments->value[OPT_QUIET])
-        buffer_printf(text, "%-*s  %-24s  %-10s  %-8s  %s\n", widest, "loss", "value", "reduction", "dtype", "count");
+        buffer_printf(text, "%-*s  %-24s  %-10s  %-8s  %s\n", widest, "loss", "value", "reduction",
+                      "dtype", "count");
     for (int i = 0; i < c->count; i++) {
         const struct loss_plan *const plan = &c->task[i]->evaluation.plan;
         struct buffer number = {0};
         json_append_number(&number, c->outcome[i].loss);
         buffer_append(&number, "", 1);
         buffer_printf(text, "%-*s  %-24s  %-10s  %-8s  %zu\n", widest, c->arguments->argument[i],
-                      number.failed ? "" : number.data, loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype),
-                      c->outcome[i].count);
+                      number.failed ? "" : number.data, loss_reduction_name(plan->reduction),
+                      loss_dtype_name(plan->dtype), c->outcome[i].count);
         text->failed |= number.failed;
         buffer_free(&number);
         if (!c->arguments->value[OPT_QUIET])

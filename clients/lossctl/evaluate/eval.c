@@ -1,8 +1,8 @@
 /* lossctl eval: a loss over tensors in files. */
-#include "number/number.h"
-#include "files/output.h"
 #include "cli/progress.h"
 #include "evaluate/task.h"
+#include "files/output.h"
+#include "number/number.h"
 #include "json/tensor_json.h"
 
 #include <stdio.h>
@@ -11,9 +11,10 @@
 
 enum { SHOWN = 16 }; /* elements of a loss that are printed */
 
-/* ---- what is asked -------------------------------------------------------------------------------------------------- */
+/* ---- what is asked ---- */
 
-/* Opens the tensors that a batch has under the names of the loss's, except those that have been named by themselves. */
+/* Opens the tensors that a batch has under the names of the loss's, except those that have been
+ * named by themselves. */
 static enum exit_code take_batch(struct task *task, struct input_files *files, const char *spec)
 {
     bool any = false;
@@ -26,7 +27,9 @@ static enum exit_code take_batch(struct task *task, struct input_files *files, c
             return code;
         any |= task->input[k].there;
     }
-    return any ? EXIT_OK : fail(EXIT_INPUT, "%s holds none of the tensors that %s takes", spec, task->loss->name);
+    return any ? EXIT_OK
+               : fail(EXIT_INPUT, "%s holds none of the tensors that %s takes", spec,
+                      task->loss->name);
 }
 
 /* A grad_output may be a number in place of a file. */
@@ -37,7 +40,8 @@ static bool is_plain_number(const char *text)
 }
 
 /* Adds derivative files: those of --grad-NAME, or of --grad, which means all predictions. */
-static enum exit_code ask_derivatives(const struct arguments *a, enum option_id all, enum loss_option_kind kind, uint32_t *mask,
+static enum exit_code ask_derivatives(const struct arguments *a, enum option_id all,
+                                      enum loss_option_kind kind, uint32_t *mask,
                                       struct outputs *outputs)
 {
     const char *const prefix = kind == LOSS_OPTION_GRAD ? "grad_" : "hess_";
@@ -59,7 +63,8 @@ static enum exit_code ask_derivatives(const struct arguments *a, enum option_id 
 }
 
 /* Fills a task that has begun from the command line. */
-static enum exit_code ask(const struct arguments *a, struct task *task, struct input_files *files, struct outputs *outputs)
+static enum exit_code ask(const struct arguments *a, struct task *task, struct input_files *files,
+                          struct outputs *outputs)
 {
     enum exit_code code = task_set_own(task, a->argument[0]);
     for (int i = 0; i < a->fields && code == EXIT_OK; i++) {
@@ -68,23 +73,27 @@ static enum exit_code ask(const struct arguments *a, struct task *task, struct i
             (given->option.tensor == EVALUATION_GRAD_OUTPUT && is_plain_number(given->value)))
             code = task_set(task, given->option.name, given->value);
         else if (given->option.kind == LOSS_OPTION_TENSOR)
-            code = input_open(&task->input[given->option.tensor], files, given->value, given->option.name);
+            code = input_open(&task->input[given->option.tensor], files, given->value,
+                              given->option.name);
     }
     if (code == EXIT_OK && a->value[OPT_BATCH])
         code = take_batch(task, files, a->value[OPT_BATCH]);
     if (code == EXIT_OK && a->value[OPT_TERMS])
         code = outputs_add(outputs, "loss", a->value[OPT_TERMS]);
     if (code == EXIT_OK)
-        code = ask_derivatives(a, OPT_GRAD, LOSS_OPTION_GRAD, &task->evaluation.request.grad, outputs);
+        code =
+            ask_derivatives(a, OPT_GRAD, LOSS_OPTION_GRAD, &task->evaluation.request.grad, outputs);
     if (code == EXIT_OK)
-        code = ask_derivatives(a, OPT_HESS, LOSS_OPTION_HESS, &task->evaluation.request.hess, outputs);
+        code =
+            ask_derivatives(a, OPT_HESS, LOSS_OPTION_HESS, &task->evaluation.request.hess, outputs);
     return code;
 }
 
-/* ---- what is answered ----------------------------------------------------------------------------------------------- */
+/* ---- what is answered ---- */
 
 /* Points the outputs at what came out. */
-static void attach(struct outputs *outputs, const struct loss_descriptor *loss, const struct outcome *outcome)
+static void attach(struct outputs *outputs, const struct loss_descriptor *loss,
+                   const struct outcome *outcome)
 {
     for (int i = 0; i < outputs->count; i++) {
         struct output *const output = &outputs->output[i];
@@ -92,7 +101,8 @@ static void attach(struct outputs *outputs, const struct loss_descriptor *loss, 
             output->tensor = &outcome->terms;
         for (int k = 0; k < loss_tensor_specs(loss) && !output->tensor; k++)
             if (strcmp(output->name + strlen("grad_"), loss->tensors[k].name) == 0)
-                output->tensor = strncmp(output->name, "grad_", 5) == 0 ? &outcome->grad[k] : &outcome->hess[k];
+                output->tensor =
+                    strncmp(output->name, "grad_", 5) == 0 ? &outcome->grad[k] : &outcome->hess[k];
     }
 }
 
@@ -103,11 +113,12 @@ static void put_loss(struct buffer *text, const struct outcome *outcome)
     if (outcome->terms.rank == 0 || loss_tensor_elements(&outcome->terms) <= SHOWN)
         tensor_json_encode(text, &outcome->terms, FORM_NESTED, 1);
     else
-        buffer_printf(text, "%s; --terms FILE writes them", loss_shape_text(&outcome->terms, shape));
+        buffer_printf(text, "%s; --terms FILE writes them",
+                      loss_shape_text(&outcome->terms, shape));
 }
 
-static void put_text(struct buffer *text, const struct arguments *a, const struct outputs *outputs, const struct task *task,
-                     const struct outcome *outcome)
+static void put_text(struct buffer *text, const struct arguments *a, const struct outputs *outputs,
+                     const struct task *task, const struct outcome *outcome)
 {
     char shape[LOSS_SHAPE_TEXT];
     const struct loss_plan *const plan = &task->evaluation.plan;
@@ -118,8 +129,9 @@ static void put_text(struct buffer *text, const struct arguments *a, const struc
     }
     buffer_text(text, "loss       ");
     put_loss(text, outcome);
-    buffer_printf(text, "\nreduction  %s\ndtype      %s\ncount      %zu\n", loss_reduction_name(plan->reduction),
-                  loss_dtype_name(plan->dtype), outcome->count);
+    buffer_printf(text, "\nreduction  %s\ndtype      %s\ncount      %zu\n",
+                  loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype),
+                  outcome->count);
     for (int i = 0; i < outputs->count; i++)
         if (strcmp(outputs->output[i].path, "-") != 0)
             buffer_printf(text, "%-10s %s %s\n", outputs->output[i].name, outputs->output[i].path,
@@ -127,7 +139,8 @@ static void put_text(struct buffer *text, const struct arguments *a, const struc
     outcome_put_remarks(outcome, "remark     ", text);
 }
 
-static void put_json(struct buffer *text, const struct outputs *outputs, const struct task *task, const struct outcome *outcome)
+static void put_json(struct buffer *text, const struct outputs *outputs, const struct task *task,
+                     const struct outcome *outcome)
 {
     buffer_text(text, "{");
     outcome_put_json(outcome, &task->evaluation.plan, text);
@@ -140,8 +153,8 @@ static void put_json(struct buffer *text, const struct outputs *outputs, const s
 }
 
 /* Prints the answer: where standard output holds a tensor, on stderr. */
-static enum exit_code print(const struct arguments *a, const struct outputs *outputs, const struct task *task,
-                            const struct outcome *outcome)
+static enum exit_code print(const struct arguments *a, const struct outputs *outputs,
+                            const struct task *task, const struct outcome *outcome)
 {
     struct buffer text = {0};
     const bool taken = outputs_take_stdout(outputs);
@@ -156,10 +169,11 @@ static enum exit_code print(const struct arguments *a, const struct outputs *out
     return code;
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------------------ */
+/* ---- all of it ---- */
 
-static enum exit_code evaluate(const struct arguments *a, struct task *task, struct connection *connection,
-                               struct outputs *outputs, struct outcome *outcome, int threads)
+static enum exit_code evaluate(const struct arguments *a, struct task *task,
+                               struct connection *connection, struct outputs *outputs,
+                               struct outcome *outcome, int threads)
 {
     enum exit_code code = task_run(task, connection, outcome);
     if (code == EXIT_OK) {
@@ -190,7 +204,8 @@ enum exit_code command_eval(const struct arguments *a)
     if (code == EXIT_OK)
         code = task_prepare(task);
     if (code == EXIT_OK)
-        code = evaluate(a, task, a->value[OPT_LOCAL] ? NULL : &connection, &outputs, &outcome, threads);
+        code = evaluate(a, task, a->value[OPT_LOCAL] ? NULL : &connection, &outputs, &outcome,
+                        threads);
     outcome_free(&outcome);
     task_free(task);
     free(task);

@@ -1,16 +1,17 @@
 /*
- * lossctl list and lossctl show: the table of losses as JSON, that of this program or of a server, printed for people.
+ * lossctl list and lossctl show: the table of losses as JSON, that of this program or of a server,
+ * printed for people.
  */
+#include "cli/wrap.h"
 #include "http/connection.h"
 #include "v1/v1.h"
-#include "cli/wrap.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- where it comes from -------------------------------------------------------------------------------------------- */
+/* ---- where it comes from ---- */
 
 /* Prints text as JSON came, or parses it. NULL where it is not JSON, having said so. */
 static json_t *parse(const char *text, size_t len)
@@ -57,7 +58,7 @@ static enum exit_code ask(const struct arguments *a, const char *name, struct bu
     return reply.status == 200 ? EXIT_OK : fail_memory();
 }
 
-/* ---- for people ----------------------------------------------------------------------------------------------------- */
+/* ---- for people ---- */
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -70,7 +71,8 @@ static void print_names(const char *title, const json_t *names, int indent)
     size_t i;
     json_t *name;
     printf("%-*s", indent, title);
-    json_array_foreach(names, i, name) printf("%s%s", i ? ", " : "", json_string_value(name) ? json_string_value(name) : "");
+    json_array_foreach(names, i, name)
+        printf("%s%s", i ? ", " : "", json_string_value(name) ? json_string_value(name) : "");
     putchar('\n');
 }
 
@@ -90,7 +92,7 @@ static void print_tensor(const json_t *tensor)
            json_is_true(json_object_get(tensor, "optional")) ? ", optional" : "", NAME, "");
     print_wrapped(stdout, text_of(tensor, "doc"), NAME, NAME);
     printf("%*s%s%s\n", NAME, "", text_of(tensor, "kind"),
-           json_is_true(json_object_get(tensor, "prediction"))       ? "; a prediction, with gradient"
+           json_is_true(json_object_get(tensor, "prediction")) ? "; a prediction, with gradient"
            : json_is_true(json_object_get(tensor, "differentiable")) ? "; with gradient"
                                                                      : "");
 }
@@ -99,7 +101,8 @@ static void print_parameter(const json_t *parameter)
 {
     const json_t *const fallback = json_object_get(parameter, "default");
     char *const value = json_dumps(fallback, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
-    printf("  %-*s%s, default %s", NAME - 2, text_of(parameter, "name"), text_of(parameter, "type"), value ? value : "");
+    printf("  %-*s%s, default %s", NAME - 2, text_of(parameter, "name"), text_of(parameter, "type"),
+           value ? value : "");
     free(value);
     print_bound(parameter, "minimum", "at least");
     print_bound(parameter, "exclusiveMinimum", "above");
@@ -124,7 +127,8 @@ static void print_example(const json_t *loss)
     const json_t *const example = json_object_get(loss, "example");
     char *const body = example ? json_dumps(example, JSON_REAL_PRECISION(15)) : NULL;
     if (body)
-        printf("\nexample\n  curl --json '%s' http://127.0.0.1:8080%s\n", body, text_of(loss, "path"));
+        printf("\nexample\n  curl --json '%s' http://127.0.0.1:8080%s\n", body,
+               text_of(loss, "path"));
     free(body);
 }
 
@@ -139,7 +143,8 @@ static void print_loss(const json_t *loss)
     if (json_array_size(json_object_get(loss, "aliases")) > 0)
         print_names("also", json_object_get(loss, "aliases"), TITLE);
     print_names("reductions", json_object_get(loss, "reductions"), TITLE);
-    printf("%-*s%s\n", TITLE, "hessian", json_is_true(json_object_get(loss, "hessian")) ? "its diagonal can be had" : "none");
+    printf("%-*s%s\n", TITLE, "hessian",
+           json_is_true(json_object_get(loss, "hessian")) ? "its diagonal can be had" : "none");
     printf("\ntensors\n");
     json_array_foreach(json_object_get(loss, "tensors"), i, each) print_tensor(each);
     if (json_array_size(json_object_get(loss, "parameters")) > 0)
@@ -155,10 +160,11 @@ static void print_list(const json_t *losses)
     int widest = 0;
     json_array_foreach(losses, i, loss) if ((int)strlen(text_of(loss, "name")) > widest) widest =
         (int)strlen(text_of(loss, "name"));
-    json_array_foreach(losses, i, loss) printf("%-*s  %s\n", widest, text_of(loss, "name"), text_of(loss, "title"));
+    json_array_foreach(losses, i, loss)
+        printf("%-*s  %s\n", widest, text_of(loss, "name"), text_of(loss, "title"));
 }
 
-/* ---- the commands --------------------------------------------------------------------------------------------------- */
+/* ---- the commands ---- */
 
 static enum exit_code print(const struct arguments *a, const struct buffer *text, bool is_list)
 {

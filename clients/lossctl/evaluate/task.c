@@ -1,6 +1,6 @@
 #include "evaluate/task.h"
-#include "memory/block_cache.h"
 #include "cli/progress.h"
+#include "memory/block_cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 static const char binary[] = "application/vnd.safetensors";
 
-/* ---- what is asked -------------------------------------------------------------------------------------------------- */
+/* ---- what is asked ---- */
 
 void task_begin(struct task *task, const struct loss_descriptor *loss, int threads)
 {
@@ -45,11 +45,13 @@ static void append_field(struct buffer *query, const char *name, const char *val
     curl_free(escaped);
 }
 
-/* Appends ,"name":value in the type that the field has; the value has been read, so that it is of that type. */
-static void append_member(struct buffer *json, const struct loss_descriptor *loss, const char *name, const char *value)
+/* Appends ,"name":value in the type that the field has; the value has been read, so that it is of
+ * that type. */
+static void append_member(struct buffer *json, const struct loss_descriptor *loss, const char *name,
+                          const char *value)
 {
     const int param = loss_param_find(loss, name);
-    const enum loss_param_type type = param >= 0                                ? loss->params[param].type
+    const enum loss_param_type type = param >= 0 ? loss->params[param].type
                                       : evaluation_tensor_find(loss, name) >= 0 ? LOSS_NUMBER
                                                                                 : LOSS_CHOICE;
     buffer_printf(json, ",\"%s\":", name);
@@ -59,8 +61,10 @@ static void append_member(struct buffer *json, const struct loss_descriptor *los
         buffer_text(json, *value == 't' || *value == 'T' ? "true" : "false");
     else if (strcmp(value, "None") == 0)
         buffer_text(json, "null");
-    else if (strpbrk(value, "nN") && strcmp(value, "null") != 0) /* of numbers only inf, Infinity and nan have an n */
-        buffer_printf(json, "\"%s%s\"", *value == '-' ? "-" : "", strpbrk(value, "iI") ? "Infinity" : "NaN");
+    else if (strpbrk(value, "nN") &&
+             strcmp(value, "null") != 0) /* of numbers only inf, Infinity and nan have an n */
+        buffer_printf(json, "\"%s%s\"", *value == '-' ? "-" : "",
+                      strpbrk(value, "iI") ? "Infinity" : "NaN");
     else
         buffer_text(json, value);
 }
@@ -68,7 +72,8 @@ static void append_member(struct buffer *json, const struct loss_descriptor *los
 enum exit_code task_set(struct task *task, const char *name, const char *value)
 {
     if (fields_read_plain(&task->fields, name, value, 0) != LOSS_OK)
-        return fail(EXIT_USAGE, "%s%s%s", task->label ? task->label : "", task->label ? ": " : "", task->error.message);
+        return fail(EXIT_USAGE, "%s%s%s", task->label ? task->label : "", task->label ? ": " : "",
+                    task->error.message);
     append_field(&task->query, name, value);
     append_member(&task->json, task->loss, name, value);
     return task->query.failed || task->json.failed ? fail_memory() : EXIT_OK;
@@ -82,8 +87,10 @@ enum exit_code task_set_own(struct task *task, const char *spec)
         at++;
         const size_t len = strcspn(at, ","), name_len = strcspn(at, "=,");
         if (name_len == len || name_len >= sizeof name || len - name_len > sizeof value)
-            return fail(EXIT_USAGE, "'%s' is no loss with parameters; such are written %s:name=value,name=value", spec,
-                        task->loss->name);
+            return fail(
+                EXIT_USAGE,
+                "'%s' is no loss with parameters; such are written %s:name=value,name=value", spec,
+                task->loss->name);
         snprintf(name, sizeof name, "%.*s", (int)name_len, at);
         snprintf(value, sizeof value, "%.*s", (int)(len - name_len - 1), at + name_len + 1);
         for (char *c = name; *c; c++)
@@ -110,7 +117,9 @@ enum exit_code task_prepare(struct task *task)
             continue;
         e->tensor[k] = task->input[k].source;
         if (task->input[k].file)
-            e->len += task->input[k].file->len; /* which allows for as much broadcasting as if it had been sent */
+            e->len +=
+                task->input[k]
+                    .file->len; /* which allows for as much broadcasting as if it had been sent */
         *evaluation_place(e, k) = &e->tensor[k].tensor;
     }
     if (evaluation_plan(e, &task->error) != LOSS_OK)
@@ -119,17 +128,18 @@ enum exit_code task_prepare(struct task *task)
         struct loss_tensor *const tensor = operand(task, k);
         if (!tensor || task->input[k].source.tensor.data)
             continue;
-        const enum exit_code code =
-            input_decode(&task->input[k], tensor->dtype, evaluation_tensor_name(task->loss, k), e->threads);
+        const enum exit_code code = input_decode(&task->input[k], tensor->dtype,
+                                                 evaluation_tensor_name(task->loss, k), e->threads);
         if (code != EXIT_OK)
             return code;
         e->tensor[k].tensor.data = tensor->data = task->input[k].source.tensor.data;
     }
     /* What stands byte-swapped is copied now, and outputs get their places. */
-    return evaluation_decode(e, &task->error) == LOSS_OK ? EXIT_OK : fail_error(task->label, &task->error);
+    return evaluation_decode(e, &task->error) == LOSS_OK ? EXIT_OK
+                                                         : fail_error(task->label, &task->error);
 }
 
-/* ---- here ----------------------------------------------------------------------------------------------------------- */
+/* ---- here ---- */
 
 static enum exit_code run_here(struct task *task, struct outcome *outcome)
 {
@@ -149,15 +159,17 @@ static enum exit_code run_here(struct task *task, struct outcome *outcome)
     memcpy(outcome->grad, plan->grad, sizeof plan->grad);
     memcpy(outcome->hess, plan->hess, sizeof plan->hess);
     for (int i = 0; i < LOSS_MAX_WARNINGS && plan->warning[i]; i++)
-        snprintf(outcome->warnings + strlen(outcome->warnings), sizeof outcome->warnings - strlen(outcome->warnings), "%s%s",
-                 i ? "\n" : "", plan->warning[i]);
+        snprintf(outcome->warnings + strlen(outcome->warnings),
+                 sizeof outcome->warnings - strlen(outcome->warnings), "%s%s", i ? "\n" : "",
+                 plan->warning[i]);
     outcome->ms = e->compute_ms;
     return EXIT_OK;
 }
 
-/* ---- there ---------------------------------------------------------------------------------------------------------- */
+/* ---- there ---- */
 
-/* Copies a strided tensor in row-major order: the axes from `axis` on, whose first element is `from`. Returns behind the copy.
+/* Copies a strided tensor in row-major order: the axes from `axis` on, whose first element is
+ * `from`. Returns behind the copy.
  */
 static char *gather(const struct loss_tensor *tensor, int axis, const char *from, char *to)
 {
@@ -167,7 +179,8 @@ static char *gather(const struct loss_tensor *tensor, int axis, const char *from
         return to + size;
     }
     for (size_t i = 0; i < tensor->shape[axis]; i++)
-        to = gather(tensor, axis + 1, from + (ptrdiff_t)i * tensor->stride[axis] * (ptrdiff_t)size, to);
+        to = gather(tensor, axis + 1, from + (ptrdiff_t)i * tensor->stride[axis] * (ptrdiff_t)size,
+                    to);
     return to;
 }
 
@@ -198,7 +211,8 @@ static int by_width(const void *a, const void *b)
     return (one < other) - (one > other);
 }
 
-static void append_names(struct buffer *query, const struct loss_descriptor *loss, const char *field, uint32_t mask)
+static void append_names(struct buffer *query, const struct loss_descriptor *loss,
+                         const char *field, uint32_t mask)
 {
     for (int k = 0, n = 0; k < LOSS_MAX_TENSORS; k++)
         if (mask >> k & 1)
@@ -218,8 +232,8 @@ static void append_path(struct buffer *path, const struct task *task)
     buffer_append(path, "", 1);
 }
 
-enum exit_code task_encode(struct task *task, struct buffer *path, struct buffer *head, struct segment *segment, int *segments,
-                           struct task_copies *copies)
+enum exit_code task_encode(struct task *task, struct buffer *path, struct buffer *head,
+                           struct segment *segment, int *segments, struct task_copies *copies)
 {
     struct loss_tensor tensor[EVALUATION_TENSORS];
     struct archive_entry entry[EVALUATION_TENSORS];
@@ -229,7 +243,8 @@ enum exit_code task_encode(struct task *task, struct buffer *path, struct buffer
         if (!task_operand(task, k, &tensor[k], copies))
             continue;
         entry[count].tensor = &tensor[k];
-        snprintf(entry[count++].name, sizeof entry->name, "%s", evaluation_tensor_name(task->loss, k));
+        snprintf(entry[count++].name, sizeof entry->name, "%s",
+                 evaluation_tensor_name(task->loss, k));
     }
     qsort(entry, (size_t)count, sizeof *entry, by_width);
     archive_header(head, entry, count);
@@ -238,7 +253,8 @@ enum exit_code task_encode(struct task *task, struct buffer *path, struct buffer
         return fail_memory();
     segment[0] = (struct segment){head->data, head->len};
     for (int i = 0; i < count; i++)
-        segment[i + 1] = (struct segment){entry[i].tensor->data, loss_tensor_bytes(entry[i].tensor)};
+        segment[i + 1] =
+            (struct segment){entry[i].tensor->data, loss_tensor_bytes(entry[i].tensor)};
     *segments = count + 1;
     return EXIT_OK;
 }
@@ -261,7 +277,9 @@ static enum exit_code take_output(struct outcome *outcome, const char *prefix, c
     bool same = tensor->dtype == planned->dtype && tensor->rank == planned->rank;
     for (int axis = 0; same && axis < planned->rank; axis++)
         same = tensor->shape[axis] == planned->shape[axis];
-    return same ? EXIT_OK : fail(EXIT_REFUSED, "the answer is not as it should be: %s has another shape or dtype", full);
+    return same ? EXIT_OK
+                : fail(EXIT_REFUSED,
+                       "the answer is not as it should be: %s has another shape or dtype", full);
 }
 
 static size_t number_in(const struct archive *archive, const char *name)
@@ -280,9 +298,11 @@ static enum exit_code read_answer(struct task *task, struct outcome *outcome)
     enum exit_code code = take_output(outcome, "loss", "", &plan->output, &outcome->terms);
     for (int k = 0; k < LOSS_MAX_TENSORS && code == EXIT_OK; k++) {
         if (plan->grad_mask >> k & 1)
-            code = take_output(outcome, "grad_", task->loss->tensors[k].name, &plan->grad[k], &outcome->grad[k]);
+            code = take_output(outcome, "grad_", task->loss->tensors[k].name, &plan->grad[k],
+                               &outcome->grad[k]);
         if (code == EXIT_OK && (plan->hess_mask >> k & 1))
-            code = take_output(outcome, "hess_", task->loss->tensors[k].name, &plan->hess[k], &outcome->hess[k]);
+            code = take_output(outcome, "hess_", task->loss->tensors[k].name, &plan->hess[k],
+                               &outcome->hess[k]);
     }
     if (code != EXIT_OK)
         return code;
@@ -296,7 +316,8 @@ static enum exit_code read_answer(struct task *task, struct outcome *outcome)
     return EXIT_OK;
 }
 
-static enum exit_code run_there(struct task *task, struct connection *connection, struct outcome *outcome)
+static enum exit_code run_there(struct task *task, struct connection *connection,
+                                struct outcome *outcome)
 {
     struct buffer path = {0}, head = {0};
     struct segment segment[TASK_SEGMENTS];
@@ -304,17 +325,20 @@ static enum exit_code run_there(struct task *task, struct connection *connection
     int segments = 0;
     enum exit_code code = task_encode(task, &path, &head, segment, &segments, &copies);
     if (code == EXIT_OK)
-        code = connection_ask(
-            connection,
-            &(struct request){
-                .path = path.data, .content_type = binary, .accept = binary, .segment = segment, .segments = segments},
-            &outcome->response);
+        code = connection_ask(connection,
+                              &(struct request){.path = path.data,
+                                                .content_type = binary,
+                                                .accept = binary,
+                                                .segment = segment,
+                                                .segments = segments},
+                              &outcome->response);
     task_free_copies(&copies);
     buffer_free(&path);
     buffer_free(&head);
     if (code != EXIT_OK)
         return code;
-    return outcome->response.status == 200 ? read_answer(task, outcome) : response_refused(connection, &outcome->response);
+    return outcome->response.status == 200 ? read_answer(task, outcome)
+                                           : response_refused(connection, &outcome->response);
 }
 
 enum exit_code task_run(struct task *task, struct connection *connection, struct outcome *outcome)
@@ -329,7 +353,7 @@ void outcome_free(struct outcome *outcome)
     response_free(&outcome->response);
 }
 
-/* ---- what is said of it --------------------------------------------------------------------------------------------- */
+/* ---- what is said of it ---- */
 
 /* The warning at *line, "" if there is none; moves behind it. */
 static const char *next_warning(const char **line, char *text, size_t size)
@@ -340,13 +364,15 @@ static const char *next_warning(const char **line, char *text, size_t size)
     return text;
 }
 
-void outcome_put_json(const struct outcome *outcome, const struct loss_plan *plan, struct buffer *out)
+void outcome_put_json(const struct outcome *outcome, const struct loss_plan *plan,
+                      struct buffer *out)
 {
     char warning[sizeof outcome->warnings];
     buffer_text(out, "\"loss\":");
     tensor_json_encode(out, &outcome->terms, FORM_NESTED, 1);
-    buffer_printf(out, ",\"reduction\":\"%s\",\"dtype\":\"%s\",\"count\":%zu", loss_reduction_name(plan->reduction),
-                  loss_dtype_name(plan->dtype), outcome->count);
+    buffer_printf(out, ",\"reduction\":\"%s\",\"dtype\":\"%s\",\"count\":%zu",
+                  loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype),
+                  outcome->count);
     if (outcome->nonfinite > 0)
         buffer_printf(out, ",\"nonfinite\":%zu", outcome->nonfinite);
     buffer_text(out, *outcome->warnings ? ",\"warnings\":[" : "");

@@ -1,14 +1,15 @@
 #include "files/archive.h"
-#include "json/scanner.h"
 #include "formats/safetensors.h"
+#include "json/scanner.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    LENGTH = 8,             /* bytes of the header's length */
-    HEADER_MAX = 100000000, /* bytes of the longest header: what the reference implementation takes */
-    ALIGNMENT = 64,         /* of the first tensor in a file that is written */
+    LENGTH = 8, /* bytes of the header's length */
+    HEADER_MAX =
+        100000000,  /* bytes of the longest header: what the reference implementation takes */
+    ALIGNMENT = 64, /* of the first tensor in a file that is written */
 };
 static const char metadata_key[] = "__metadata__";
 
@@ -24,21 +25,26 @@ bool archive_begins(const char *bytes, size_t len)
     return len > LENGTH && header_length(bytes) <= len - LENGTH && bytes[LENGTH] == '{';
 }
 
-enum loss_status archive_open(struct archive *archive, const char *bytes, size_t len, struct loss_error *error)
+enum loss_status archive_open(struct archive *archive, const char *bytes, size_t len,
+                              struct loss_error *error)
 {
     json_error_t why;
     *archive = (struct archive){.header = NULL};
     if (len < LENGTH)
-        return loss_fail(error, LOSS_MALFORMED,
-                         "a safetensors file begins with 8 bytes, the length of its header; this one has %zu", len);
+        return loss_fail(
+            error, LOSS_MALFORMED,
+            "a safetensors file begins with 8 bytes, the length of its header; this one has %zu",
+            len);
     const uint64_t header = header_length(bytes);
     if (header > len - LENGTH || header > HEADER_MAX)
         return loss_fail(error, LOSS_MALFORMED,
-                         "the header is said to have %llu bytes, but %zu follow; a safetensors file was expected",
+                         "the header is said to have %llu bytes, but %zu follow; a safetensors "
+                         "file was expected",
                          (unsigned long long)header, len - LENGTH);
     archive->header = json_loadb(bytes + LENGTH, (size_t)header, JSON_REJECT_DUPLICATES, &why);
     if (!archive->header)
-        return loss_fail(error, LOSS_MALFORMED, "the header is not sound: %s (byte %d)", why.text, LENGTH + why.position);
+        return loss_fail(error, LOSS_MALFORMED, "the header is not sound: %s (byte %d)", why.text,
+                         LENGTH + why.position);
     if (!json_is_object(archive->header)) {
         archive_close(archive);
         return loss_fail(error, LOSS_MALFORMED, "the header is no JSON object (byte %d)", LENGTH);
@@ -54,7 +60,7 @@ void archive_close(struct archive *archive)
     archive->header = NULL;
 }
 
-/* ---- tensors -------------------------------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 const char *archive_only(const struct archive *archive)
 {
@@ -76,7 +82,8 @@ bool archive_has(const struct archive *archive, const char *name)
     return strcmp(name, metadata_key) != 0 && json_object_get(archive->header, name);
 }
 
-static enum loss_status not_found(const struct archive *archive, const char *missing, struct loss_error *error)
+static enum loss_status not_found(const struct archive *archive, const char *missing,
+                                  struct loss_error *error)
 {
     char list[160] = "", quote[JSON_QUOTE], near[JSON_QUOTE];
     struct loss_nearest search = {.name = missing};
@@ -94,7 +101,8 @@ static enum loss_status not_found(const struct archive *archive, const char *mis
     snprintf(there, sizeof there, "there %s %s", *list ? "are" : "is", *list ? list : "none");
     if (search.best)
         search.best = json_quote(search.best, best);
-    return loss_fail(error, LOSS_NOT_FOUND, "there is no tensor '%s' in it%s", json_quote(missing, quote),
+    return loss_fail(error, LOSS_NOT_FOUND, "there is no tensor '%s' in it%s",
+                     json_quote(missing, quote),
                      loss_nearest_text(&search, "'", "'", there, meant));
 }
 
@@ -112,11 +120,13 @@ static bool take_shape(const json_t *sizes, struct loss_tensor *tensor)
     return true;
 }
 
-enum loss_status archive_find(const struct archive *archive, const char *name, struct loss_tensor *tensor,
-                              struct loss_error *error)
+enum loss_status archive_find(const struct archive *archive, const char *name,
+                              struct loss_tensor *tensor, struct loss_error *error)
 {
     const char *dtype = "";
-    json_t *const entry = archive_has(archive, name) ? json_object_get(archive->header, name) : NULL, *sizes = NULL;
+    json_t *const entry =
+                      archive_has(archive, name) ? json_object_get(archive->header, name) : NULL,
+                  *sizes = NULL;
     json_int_t begin, end;
     char shape[LOSS_SHAPE_TEXT], quote[JSON_QUOTE];
     size_t count;
@@ -124,23 +134,29 @@ enum loss_status archive_find(const struct archive *archive, const char *name, s
     if (!entry)
         return not_found(archive, name, error);
     json_quote(name, quote);
-    if (json_unpack(entry, "{s:s,s:o,s:[I,I!]}", "dtype", &dtype, "shape", &sizes, "data_offsets", &begin, &end) != 0 ||
+    if (json_unpack(entry, "{s:s,s:o,s:[I,I!]}", "dtype", &dtype, "shape", &sizes, "data_offsets",
+                    &begin, &end) != 0 ||
         !take_shape(sizes, tensor))
-        return loss_fail(error, LOSS_MALFORMED, "tensor '%s' must have dtype, shape of at most %d dimensions, and data_offsets",
-                         quote, LOSS_MAX_RANK);
+        return loss_fail(
+            error, LOSS_MALFORMED,
+            "tensor '%s' must have dtype, shape of at most %d dimensions, and data_offsets", quote,
+            LOSS_MAX_RANK);
     for (enum loss_dtype each = LOSS_FLOAT64; each < LOSS_DTYPE_COUNT; each++)
         if (strcmp(safetensors_dtype(each), dtype) == 0)
             tensor->dtype = each;
     if (tensor->dtype == LOSS_ANY)
         return loss_fail(error, LOSS_MALFORMED,
-                         "tensor '%s' has dtype %.8s; F64, F32, F16, BF16, I64, I32, I16, I8, U8 and BOOL are taken", quote,
-                         dtype);
-    if (begin < 0 || end < begin || (size_t)end > archive->len || !loss_tensor_count(tensor, &count) ||
-        loss_tensor_bytes(tensor) != (size_t)(end - begin))
+                         "tensor '%s' has dtype %.8s; F64, F32, F16, BF16, I64, I32, I16, I8, U8 "
+                         "and BOOL are taken",
+                         quote, dtype);
+    if (begin < 0 || end < begin || (size_t)end > archive->len ||
+        !loss_tensor_count(tensor, &count) || loss_tensor_bytes(tensor) != (size_t)(end - begin))
         return loss_fail(error, LOSS_MALFORMED,
-                         "tensor '%s' of shape %.64s has data_offsets [%lld, %lld], which do not fit it, or the %zu bytes that "
+                         "tensor '%s' of shape %.64s has data_offsets [%lld, %lld], which do not "
+                         "fit it, or the %zu bytes that "
                          "there are",
-                         quote, loss_shape_text(tensor, shape), (long long)begin, (long long)end, archive->len);
+                         quote, loss_shape_text(tensor, shape), (long long)begin, (long long)end,
+                         archive->len);
     tensor->data = (void *)(uintptr_t)(archive->data + begin); /* which nobody writes to */
     return LOSS_OK;
 }
@@ -150,7 +166,7 @@ const char *archive_metadata(const struct archive *archive, const char *name)
     return json_string_value(json_object_get(json_object_get(archive->header, metadata_key), name));
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 void archive_header(struct buffer *out, const struct archive_entry *entry, int count)
 {
@@ -159,8 +175,8 @@ void archive_header(struct buffer *out, const struct archive_entry *entry, int c
     buffer_text(&header, "{");
     for (int i = 0; i < count; i++) {
         const struct loss_tensor *const tensor = entry[i].tensor;
-        buffer_printf(&header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", i ? "," : "", entry[i].name,
-                      safetensors_dtype(tensor->dtype));
+        buffer_printf(&header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", i ? "," : "",
+                      entry[i].name, safetensors_dtype(tensor->dtype));
         for (int axis = 0; axis < tensor->rank; axis++)
             buffer_printf(&header, axis ? ",%zu" : "%zu", tensor->shape[axis]);
         buffer_printf(&header, "],\"data_offsets\":[%zu,%zu]}", at, at + loss_tensor_bytes(tensor));

@@ -1,13 +1,14 @@
 /*
- * safetensors files as a client meets them: any tensors under any names (proto/formats/safetensors.h knows those of one loss alone).
+ * safetensors files as a client meets them: any tensors under any names
+ * (proto/formats/safetensors.h knows those of one loss alone).
  */
 #ifndef LOSSCTL_FILES_ARCHIVE_H
 #define LOSSCTL_FILES_ARCHIVE_H
 
 #include <jansson.h>
 
-#include "memory/buffer.h"
 #include "loss.h"
+#include "memory/buffer.h"
 
 struct archive {
     json_t *header;   /* owned */
@@ -17,12 +18,14 @@ struct archive {
 
 /* Whether bytes may be such a file: the length of a header that fits, and its opening brace. */
 bool archive_begins(const char *bytes, size_t len);
-/* Opens the file in [bytes, bytes + len), which must outlive it. LOSS_MALFORMED where its header is not sound. */
-enum loss_status archive_open(struct archive *archive, const char *bytes, size_t len, struct loss_error *error);
-/* Finds a tensor, whose numbers are used where they stand. LOSS_NOT_FOUND, with the nearest name or all of them, if there is
-   none; LOSS_MALFORMED where what the header says of it is not sound. */
-enum loss_status archive_find(const struct archive *archive, const char *name, struct loss_tensor *tensor,
+/* Opens the file in [bytes, bytes + len), which must outlive it. LOSS_MALFORMED where its header is
+ * not sound. */
+enum loss_status archive_open(struct archive *archive, const char *bytes, size_t len,
                               struct loss_error *error);
+/* Finds a tensor, whose numbers are used where they stand. LOSS_NOT_FOUND, with the nearest name or
+   all of them, if there is none; LOSS_MALFORMED where what the header says of it is not sound. */
+enum loss_status archive_find(const struct archive *archive, const char *name,
+                              struct loss_tensor *tensor, struct loss_error *error);
 /* The name of the only tensor, NULL if there are several or none. */
 const char *archive_only(const struct archive *archive);
 /* Whether there is a tensor of that name. */
@@ -36,8 +39,8 @@ struct archive_entry {
     char name[64];
     const struct loss_tensor *tensor;
 };
-/* Appends the length and the header of a file of these tensors, which follow one behind the other in this order. It ends at a
-   multiple of 64 bytes. Running out of memory shows in out->failed. */
+/* Appends the length and the header of a file of these tensors, which follow one behind the other
+   in this order. It ends at a multiple of 64 bytes. Running out of memory shows in out->failed. */
 void archive_header(struct buffer *out, const struct archive_entry *entry, int count);
 
 #endif

@@ -1,8 +1,8 @@
 #include "files/input.h"
-#include "json/scanner.h"
+#include "cli/progress.h"
 #include "formats/npy.h"
 #include "memory/block_cache.h"
-#include "cli/progress.h"
+#include "json/scanner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *const file_format_names[FILE_FORMATS] = {
-    [FILE_NPY] = "npy", [FILE_SAFETENSORS] = "safetensors", [FILE_JSON] = "json", [FILE_CSV] = "csv"};
+const char *const file_format_names[FILE_FORMATS] = {[FILE_NPY] = "npy",
+                                                     [FILE_SAFETENSORS] = "safetensors",
+                                                     [FILE_JSON] = "json",
+                                                     [FILE_CSV] = "csv"};
 static const char out_of_memory[] = "there is not enough memory for this file";
 
-/* ---- formats -------------------------------------------------------------------------------------------------------- */
+/* ---- formats ---- */
 
 enum file_format file_format_of(const char *path)
 {
@@ -58,7 +60,7 @@ static enum file_format format_of_bytes(const char *bytes, size_t len)
     return first == '{' || first == '[' ? FILE_JSON : FILE_CSV;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* Reads all of a descriptor into the file's bytes. */
 static enum exit_code read_all(struct input_file *file, int fd, size_t expected)
@@ -100,7 +102,8 @@ static enum exit_code read_path(struct input_file *file)
             close(fd);
         return fail(EXIT_INPUT, "cannot read %s: %s", file->label, strerror(why));
     }
-    const enum exit_code code = read_all(file, fd, S_ISREG(status.st_mode) ? (size_t)status.st_size : 0);
+    const enum exit_code code =
+        read_all(file, fd, S_ISREG(status.st_mode) ? (size_t)status.st_size : 0);
     if (!standard)
         close(fd);
     return code;
@@ -115,8 +118,8 @@ static void free_file(struct input_file *file)
 }
 
 /* The file of that path, which is read if it has not been; NULL where it cannot be. */
-static const struct input_file *open_file(struct input_files *files, const char *path, enum file_format format,
-                                          enum exit_code *code)
+static const struct input_file *open_file(struct input_files *files, const char *path,
+                                          enum file_format format, enum exit_code *code)
 {
     struct loss_error error;
     for (int i = 0; i < files->count; i++)
@@ -155,8 +158,8 @@ static bool exists(const char *path)
 }
 
 /* Takes a specification apart: *member is the name behind the last colon, NULL if there is none. */
-static const struct input_file *open_spec(struct input_files *files, const char *spec, const char **member,
-                                          enum exit_code *code)
+static const struct input_file *open_spec(struct input_files *files, const char *spec,
+                                          const char **member, enum exit_code *code)
 {
     char path[4096];
     *member = NULL;
@@ -166,15 +169,17 @@ static const struct input_file *open_spec(struct input_files *files, const char 
         *code = fail(EXIT_USAGE, "'%.40s...' is too long for the name of a file", spec);
         return NULL;
     }
-    snprintf(path, sizeof path, "%.*s", (int)(colon ? colon - spec : (ptrdiff_t)strlen(spec)), spec);
+    snprintf(path, sizeof path, "%.*s", (int)(colon ? colon - spec : (ptrdiff_t)strlen(spec)),
+             spec);
     if (colon && exists(path))
         *member = colon + 1;
     return open_file(files, *member ? path : spec, format, code);
 }
 
-/* ---- JSON ----------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
-/* Finds the value of a key of the object at `text`; NULL if it has none, or *at is where it is not sound. */
+/* Finds the value of a key of the object at `text`; NULL if it has none, or *at is where it is not
+ * sound. */
 static const char *find_member(const char *text, const char *name, const char **at)
 {
     char key[256];
@@ -209,8 +214,10 @@ static enum exit_code bad_json(const struct input_file *file, const char *at)
                 json_byte_text(at, file->bytes + file->len, byte), at - file->bytes);
 }
 
-/* Finds the value of a tensor in a file: the whole, or a member of the object that it is. NULL if there is no such member. */
-static enum exit_code find_json(const struct input_file *file, const char *name, bool named, const char **found)
+/* Finds the value of a tensor in a file: the whole, or a member of the object that it is. NULL if
+ * there is no such member. */
+static enum exit_code find_json(const struct input_file *file, const char *name, bool named,
+                                const char **found)
 {
     const char *at = NULL, *const text = json_begin(file->bytes);
     *found = NULL;
@@ -223,7 +230,8 @@ static enum exit_code find_json(const struct input_file *file, const char *name,
         return EXIT_OK;
     }
     if (!is_object)
-        return fail(EXIT_INPUT, "%s: it is no object, so that nothing in it is called '%s'", file->label, name);
+        return fail(EXIT_INPUT, "%s: it is no object, so that nothing in it is called '%s'",
+                    file->label, name);
     *found = find_member(text, name, &at);
     return at ? bad_json(file, at) : EXIT_OK;
 }
@@ -236,7 +244,8 @@ static enum exit_code open_json(struct input *input, const char *name, const cha
     const char *end;
     struct tensor_json *const json = &input->source.json;
     json_pointer_add(path, sizeof path, name);
-    if (tensor_json_scan(json, text, file->bytes, file->bytes + file->len, path, NULL, &end, &error) != LOSS_OK)
+    if (tensor_json_scan(json, text, file->bytes, file->bytes + file->len, path, NULL, &end,
+                         &error) != LOSS_OK)
         return fail_error(file->label, &error);
     if (text == json_begin(file->bytes) && json_blank(end) != file->bytes + file->len)
         return bad_json(file, json_blank(end));
@@ -245,7 +254,7 @@ static enum exit_code open_json(struct input *input, const char *name, const cha
     return EXIT_OK;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 static enum exit_code open_archived(struct input *input, const char *name)
 {
@@ -271,21 +280,25 @@ static enum exit_code open_nameless(struct input *input, enum csv_header header,
     return EXIT_OK;
 }
 
-/* Takes all of a file for a tensor. Standard input serves one tensor only: a second "-" is more likely a mistake. */
-static enum exit_code take_whole(struct input_files *files, const struct input_file *file, const char *name)
+/* Takes all of a file for a tensor. Standard input serves one tensor only: a second "-" is more
+ * likely a mistake. */
+static enum exit_code take_whole(struct input_files *files, const struct input_file *file,
+                                 const char *name)
 {
     if (strcmp(file->path, "-") != 0)
         return EXIT_OK;
     if (files->standard_input && strcmp(files->standard_input, name) != 0)
-        return fail(EXIT_USAGE,
-                    "%s and %s are both all of standard input; read one from a file, or both by name, "
-                    "as -:%s, from JSON or safetensors",
-                    files->standard_input, name, name);
+        return fail(
+            EXIT_USAGE,
+            "%s and %s are both all of standard input; read one from a file, or both by name, "
+            "as -:%s, from JSON or safetensors",
+            files->standard_input, name, name);
     files->standard_input = name;
     return EXIT_OK;
 }
 
-static enum exit_code open_archive_member(struct input *input, struct input_files *files, const char *member, const char *name)
+static enum exit_code open_archive_member(struct input *input, struct input_files *files,
+                                          const char *member, const char *name)
 {
     const struct archive *const archive = &input->file->archive;
     const char *const only = member || archive_has(archive, name) ? NULL : archive_only(archive);
@@ -297,7 +310,8 @@ static enum exit_code open_archive_member(struct input *input, struct input_file
     return open_archived(input, member ? member : name);
 }
 
-static enum exit_code open_json_member(struct input *input, struct input_files *files, const char *member, const char *name)
+static enum exit_code open_json_member(struct input *input, struct input_files *files,
+                                       const char *member, const char *name)
 {
     const struct input_file *const file = input->file;
     const char *text;
@@ -309,7 +323,8 @@ static enum exit_code open_json_member(struct input *input, struct input_files *
     return code == EXIT_OK ? open_json(input, name, text) : code;
 }
 
-enum exit_code input_open(struct input *input, struct input_files *files, const char *spec, const char *name)
+enum exit_code input_open(struct input *input, struct input_files *files, const char *spec,
+                          const char *name)
 {
     enum exit_code code = EXIT_OK;
     const char *member;
@@ -324,14 +339,16 @@ enum exit_code input_open(struct input *input, struct input_files *files, const 
         return open_json_member(input, files, member, name);
     default:
         if (member)
-            return fail(EXIT_USAGE, "%s: a %s file holds one tensor, which has no name such as '%s'", input->file->label,
-                        file_format_names[input->file->format], member);
+            return fail(EXIT_USAGE,
+                        "%s: a %s file holds one tensor, which has no name such as '%s'",
+                        input->file->label, file_format_names[input->file->format], member);
         code = take_whole(files, input->file, name);
         return code == EXIT_OK ? open_nameless(input, files->header, name) : code;
     }
 }
 
-enum exit_code input_open_batch(struct input *input, struct input_files *files, const char *spec, const char *name)
+enum exit_code input_open_batch(struct input *input, struct input_files *files, const char *spec,
+                                const char *name)
 {
     enum exit_code code = EXIT_OK;
     const char *member, *text = NULL;
@@ -340,10 +357,13 @@ enum exit_code input_open_batch(struct input *input, struct input_files *files, 
     if (!file)
         return code;
     if (file->format != FILE_SAFETENSORS && file->format != FILE_JSON)
-        return fail(EXIT_USAGE, "%s: a batch is a safetensors or JSON file, in which tensors have names", file->label);
+        return fail(EXIT_USAGE,
+                    "%s: a batch is a safetensors or JSON file, in which tensors have names",
+                    file->label);
     if (file->format == FILE_JSON)
         code = find_json(file, name, true, &text);
-    if (code != EXIT_OK || !(text || (file->format == FILE_SAFETENSORS && archive_has(&file->archive, name))))
+    if (code != EXIT_OK ||
+        !(text || (file->format == FILE_SAFETENSORS && archive_has(&file->archive, name))))
         return code;
     if (text && strncmp(text, "null", 4) == 0) /* as on the wire: left out */
         return EXIT_OK;
@@ -352,7 +372,8 @@ enum exit_code input_open_batch(struct input *input, struct input_files *files, 
     return text ? open_json(input, name, text) : open_archived(input, name);
 }
 
-enum exit_code input_decode(struct input *input, enum loss_dtype dtype, const char *name, int threads)
+enum exit_code input_decode(struct input *input, enum loss_dtype dtype, const char *name,
+                            int threads)
 {
     struct loss_error error;
     char path[128] = "";
@@ -369,7 +390,8 @@ enum exit_code input_decode(struct input *input, enum loss_dtype dtype, const ch
     const enum loss_status status =
         input->file->format == FILE_CSV
             ? csv_decode(&input->csv, dtype, input->decoded, name, &error)
-            : tensor_json_decode(&input->source.json, dtype, input->decoded, input->file->bytes, path, threads, NULL, &error);
+            : tensor_json_decode(&input->source.json, dtype, input->decoded, input->file->bytes,
+                                 path, threads, NULL, &error);
     progress_end();
     if (status != LOSS_OK)
         return fail_error(input->file->label, &error);

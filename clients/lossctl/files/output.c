@@ -1,6 +1,6 @@
 #include "files/output.h"
-#include "number/number.h"
 #include "cli/progress.h"
+#include "number/number.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- what goes where ------------------------------------------------------------------------------------------------ */
+/* ---- what goes where ---- */
 
 static bool is_stdout(const struct output *output)
 {
@@ -28,14 +28,17 @@ enum exit_code outputs_add(struct outputs *outputs, const char *name, const char
         return fail(EXIT_USAGE, "'%s' names no file to write %s to", spec, name);
     if (output->format == FILE_UNKNOWN)
         return fail(EXIT_USAGE,
-                    "'%s' does not tell in which format to write %s: let it end in .npy, .safetensors, .json or "
+                    "'%s' does not tell in which format to write %s: let it end in .npy, "
+                    ".safetensors, .json or "
                     ".csv, or begin with npy:, safetensors:, json: or csv:",
                     spec, name);
     for (int i = 0; i < outputs->count; i++)
         if (strcmp(outputs->output[i].path, output->path) == 0 &&
             (output->format != FILE_SAFETENSORS || outputs->output[i].format != FILE_SAFETENSORS))
-            return fail(EXIT_USAGE, "%s and %s would both go to %s; only a safetensors file holds several tensors",
-                        outputs->output[i].name, name, output->path);
+            return fail(
+                EXIT_USAGE,
+                "%s and %s would both go to %s; only a safetensors file holds several tensors",
+                outputs->output[i].name, name, output->path);
     outputs->count++;
     return EXIT_OK;
 }
@@ -48,14 +51,15 @@ bool outputs_take_stdout(const struct outputs *outputs)
     return false;
 }
 
-/* ---- formats -------------------------------------------------------------------------------------------------------- */
+/* ---- formats ---- */
 
 /* Version 1 of the format, whose header is filled up with spaces to a multiple of 64 bytes. */
 static void put_npy(struct buffer *out, const struct loss_tensor *tensor)
 {
     enum { FIXED = 10, ALIGNMENT = 64 };
     struct buffer header = {0};
-    buffer_printf(&header, "{'descr': '<f%zu', 'fortran_order': False, 'shape': (", loss_dtype_size(tensor->dtype));
+    buffer_printf(&header, "{'descr': '<f%zu', 'fortran_order': False, 'shape': (",
+                  loss_dtype_size(tensor->dtype));
     for (int axis = 0; axis < tensor->rank; axis++)
         buffer_printf(&header, "%zu,%s", tensor->shape[axis], axis + 1 < tensor->rank ? " " : "");
     buffer_text(&header, "), }");
@@ -71,16 +75,19 @@ static void put_npy(struct buffer *out, const struct loss_tensor *tensor)
     buffer_free(&header);
 }
 
-/* A row a line; what has no dimensions is one number, what has more than two has a row for each index of all but the last. */
+/* A row a line; what has no dimensions is one number, what has more than two has a row for each
+ * index of all but the last. */
 static void put_csv(struct buffer *out, const struct loss_tensor *tensor)
 {
-    const size_t columns = tensor->rank > 1 ? tensor->shape[tensor->rank - 1] : 1, n = loss_tensor_elements(tensor);
+    const size_t columns = tensor->rank > 1 ? tensor->shape[tensor->rank - 1] : 1,
+                 n = loss_tensor_elements(tensor);
     for (size_t i = 0; i < n; i++) {
         char *const at = buffer_reserve(out, NUMBER_TEXT + 1);
         if (!at)
             return;
         const bool wide = tensor->dtype == LOSS_FLOAT64;
-        const double value = wide ? ((const double *)tensor->data)[i] : (double)((const float *)tensor->data)[i];
+        const double value =
+            wide ? ((const double *)tensor->data)[i] : (double)((const float *)tensor->data)[i];
         size_t len;
         if (value - value != 0) /* NaN or infinite */
             len = (size_t)sprintf(at, "%s", value != value ? "nan" : value > 0 ? "inf" : "-inf");
@@ -91,11 +98,11 @@ static void put_csv(struct buffer *out, const struct loss_tensor *tensor)
     }
 }
 
-/* ---- files ---------------------------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 /* What goes to one path: a text or a header in `head`, then tensors as they stand. */
-static enum exit_code encode(const struct outputs *outputs, int first, int threads, struct buffer *head,
-                             const struct loss_tensor *behind[], int *count)
+static enum exit_code encode(const struct outputs *outputs, int first, int threads,
+                             struct buffer *head, const struct loss_tensor *behind[], int *count)
 {
     const struct output *const output = &outputs->output[first];
     struct archive_entry entry[OUTPUTS];
@@ -123,7 +130,8 @@ static enum exit_code encode(const struct outputs *outputs, int first, int threa
     return head->failed ? fail_memory() : EXIT_OK;
 }
 
-static bool put_all(FILE *file, const struct buffer *head, const struct loss_tensor *const behind[], int count)
+static bool put_all(FILE *file, const struct buffer *head, const struct loss_tensor *const behind[],
+                    int count)
 {
     bool right = fwrite(head->data, 1, head->len, file) == head->len;
     for (int i = 0; i < count && right; i++) {
@@ -133,9 +141,10 @@ static bool put_all(FILE *file, const struct buffer *head, const struct loss_ten
     return fflush(file) == 0 && right;
 }
 
-/* Writes a file beside the one that is meant, and then puts it in its place; what is no plain file is written to as it is. */
-static enum exit_code write_path(const char *path, const struct buffer *head, const struct loss_tensor *const behind[],
-                                 int count)
+/* Writes a file beside the one that is meant, and then puts it in its place; what is no plain file
+ * is written to as it is. */
+static enum exit_code write_path(const char *path, const struct buffer *head,
+                                 const struct loss_tensor *const behind[], int count)
 {
     char beside[4096];
     struct stat status;

@@ -4,9 +4,9 @@
 #ifndef LOSSCTL_FILES_OUTPUT_H
 #define LOSSCTL_FILES_OUTPUT_H
 
+#include "cli/lossctl.h"
 #include "files/archive.h"
 #include "files/input.h"
-#include "cli/lossctl.h"
 
 enum { OUTPUTS = 2 * LOSS_MAX_TENSORS + 4 };
 
@@ -22,8 +22,9 @@ struct outputs {
     int count;
 };
 
-/* Adds an output, of which only the name and where it goes are known yet: a path, "-", "FORMAT:PATH". EXIT_USAGE where the
-   format is not known, or two tensors would go to one file that holds but one. */
+/* Adds an output, of which only the name and where it goes are known yet: a path, "-",
+   "FORMAT:PATH". EXIT_USAGE where the format is not known, or two tensors would go to one file that
+   holds but one. */
 enum exit_code outputs_add(struct outputs *outputs, const char *name, const char *spec);
 /* Whether standard output is one of the files, so that nothing else may go there. */
 bool outputs_take_stdout(const struct outputs *outputs);

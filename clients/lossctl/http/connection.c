@@ -1,6 +1,6 @@
 #include "http/connection.h"
-#include "json/scanner.h"
 #include "cli/progress.h"
+#include "json/scanner.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -13,7 +13,7 @@ static const char default_url[] = "http://127.0.0.1:8080";
 static const char token_env[] = "LOSSD_TOKEN";
 enum { CONNECT_MS = 10000, TIMEOUT_S = 600, LONGEST_HEADER_S = 86400 };
 
-/* ---- setting up ----------------------------------------------------------------------------------------------------- */
+/* ---- setting up ---- */
 
 /* Makes the header that carries the token, from a file's first line or the environment. */
 static enum exit_code read_token(struct connection *c, const char *path)
@@ -32,7 +32,8 @@ static enum exit_code read_token(struct connection *c, const char *path)
     }
     line[strcspn(line, "\r\n")] = '\0';
     char *const text = line + strspn(line, " \t");
-    for (size_t len = strlen(text); len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'); len--)
+    for (size_t len = strlen(text); len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t');
+         len--)
         text[len - 1] = '\0';
     if (path && *text == '\0')
         return fail(EXIT_INPUT, "the first line of the token file %s is empty", path);
@@ -43,8 +44,8 @@ static enum exit_code read_token(struct connection *c, const char *path)
     return EXIT_OK;
 }
 
-/* Writes a URL for people to read: *** replaces a user and password. These may contain any character, so everything up to the
-   last '@' counts as theirs. */
+/* Writes a URL for people to read: *** replaces a user and password. These may contain any
+   character, so everything up to the last '@' counts as theirs. */
 static void show_url(char *shown, size_t size, const char *url)
 {
     const char *const scheme_end = strstr(url, "://"), *const at = strrchr(url, '@');
@@ -68,7 +69,8 @@ static enum exit_code read_url(struct connection *c, const char *url)
         return fail(EXIT_USAGE, "--url is longer than %zu bytes", sizeof c->url - 1);
     show_url(c->shown, sizeof c->shown, url);
     if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
-        return fail(EXIT_USAGE, "--url is '%s'; it must begin with http://, https:// or unix:", c->shown);
+        return fail(EXIT_USAGE,
+                    "--url is '%s'; it must begin with http://, https:// or unix:", c->shown);
     while (len > 0 && url[len - 1] == '/')
         len--;
     snprintf(c->url, sizeof c->url, "%.*s", (int)len, url);
@@ -121,7 +123,7 @@ void connection_setup(const struct connection *c, CURL *curl)
         curl_easy_setopt(curl, CURLOPT_SSLKEY, c->key);
 }
 
-/* ---- a request ------------------------------------------------------------------------------------------------------ */
+/* ---- a request ---- */
 
 /* What libcurl's callbacks work on. */
 struct exchange {
@@ -138,7 +140,8 @@ static size_t send_piece(char *to, size_t one, size_t room, void *context)
     room *= one;
     while (filled < room && x->segment < x->request->segments) {
         const struct segment *const segment = &x->request->segment[x->segment];
-        const size_t left = segment->len - x->sent, len = left < room - filled ? left : room - filled;
+        const size_t left = segment->len - x->sent,
+                     len = left < room - filled ? left : room - filled;
         if (len > 0)
             memcpy(to + filled, (const char *)segment->bytes + x->sent, len);
         filled += len;
@@ -187,11 +190,13 @@ static void take_value(const char *line, size_t len, const char *name, char *val
 static size_t take_header(char *line, size_t one, size_t len, void *context)
 {
     struct exchange *const x = context;
-    take_value(line, one * len, "Content-Type", x->response->content_type, sizeof x->response->content_type);
+    take_value(line, one * len, "Content-Type", x->response->content_type,
+               sizeof x->response->content_type);
     return one * len;
 }
 
-static int show_progress(void *context, curl_off_t to_receive, curl_off_t received, curl_off_t to_send, curl_off_t sent)
+static int show_progress(void *context, curl_off_t to_receive, curl_off_t received,
+                         curl_off_t to_send, curl_off_t sent)
 {
     (void)context;
     if (received > 0)
@@ -222,12 +227,14 @@ static void set_body(CURL *curl, struct exchange *x)
 static struct curl_slist *make_headers(const struct connection *c, const struct request *request)
 {
     char type[160], accept[160], inference[64];
-    snprintf(type, sizeof type, "Content-Type: %s", request->content_type ? request->content_type : "");
+    snprintf(type, sizeof type, "Content-Type: %s",
+             request->content_type ? request->content_type : "");
     snprintf(accept, sizeof accept, "Accept: %s", request->accept ? request->accept : "*/*");
     snprintf(inference, sizeof inference, "Inference-Header-Content-Length: %s",
              request->inference_header ? request->inference_header : "");
-    const char *const lines[] = {accept, request->content_type ? type : NULL, request->inference_header ? inference : NULL,
-                                 c->authorization, *c->time_limit ? c->time_limit : NULL};
+    const char *const lines[] = {accept, request->content_type ? type : NULL,
+                                 request->inference_header ? inference : NULL, c->authorization,
+                                 *c->time_limit ? c->time_limit : NULL};
     struct curl_slist *headers = NULL;
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct curl_slist *const longer = lines[i] ? curl_slist_append(headers, lines[i]) : headers;
@@ -245,8 +252,9 @@ static const char *remedy(const struct connection *c, CURLcode code)
 {
     switch (code) {
     case CURLE_COULDNT_CONNECT:
-        return c->can_be_local ? "; is lossd running there? --url says where it is, --local needs none"
-                               : "; is lossd running there? --url says where it is";
+        return c->can_be_local
+                   ? "; is lossd running there? --url says where it is, --local needs none"
+                   : "; is lossd running there? --url says where it is";
     case CURLE_PEER_FAILED_VERIFICATION:
         return c->cacert ? "" : "; --cacert names who has signed it";
     case CURLE_GOT_NOTHING:
@@ -261,8 +269,9 @@ enum exit_code connection_failed(const struct connection *c, CURLcode code, cons
     const char *const said = *why ? why : curl_easy_strerror(code);
     if (code == CURLE_OUT_OF_MEMORY)
         return fail_memory();
-    return fail(EXIT_UNREACHABLE, "no answer from %s%s%s: %s%s", c->shown, c->unix_socket ? " through " : "",
-                c->unix_socket ? c->unix_socket : "", said, remedy(c, code));
+    return fail(EXIT_UNREACHABLE, "no answer from %s%s%s: %s%s", c->shown,
+                c->unix_socket ? " through " : "", c->unix_socket ? c->unix_socket : "", said,
+                remedy(c, code));
 }
 
 static void set_request(const struct connection *c, struct exchange *x, const char *url, char *why)
@@ -282,7 +291,8 @@ static void set_request(const struct connection *c, struct exchange *x, const ch
         set_body(curl, x);
 }
 
-enum exit_code connection_ask(struct connection *c, const struct request *request, struct response *response)
+enum exit_code connection_ask(struct connection *c, const struct request *request,
+                              struct response *response)
 {
     char url[2 * CONNECTION_URL], why[CURL_ERROR_SIZE] = "";
     struct exchange x = {.request = request, .response = response};
@@ -326,7 +336,7 @@ enum exit_code connection_get(struct connection *c, const char *path, struct res
     return refused;
 }
 
-/* ---- refusals ------------------------------------------------------------------------------------------------------- */
+/* ---- refusals ---- */
 
 enum exit_code response_refused(const struct connection *c, const struct response *response)
 {
@@ -336,8 +346,9 @@ enum exit_code response_refused(const struct connection *c, const struct respons
     if (!detail)
         detail = json_string_value(json_object_get(problem, "error"));
     const bool input = response->status == 400 || response->status == 422;
-    fail(input ? EXIT_INPUT : EXIT_REFUSED, "%s answers %d%s%s%s%s%s", c->shown, response->status, detail ? ": " : "",
-         detail ? detail : "", pointer ? " (" : "", pointer ? pointer : "", pointer ? ")" : "");
+    fail(input ? EXIT_INPUT : EXIT_REFUSED, "%s answers %d%s%s%s%s%s", c->shown, response->status,
+         detail ? ": " : "", detail ? detail : "", pointer ? " (" : "", pointer ? pointer : "",
+         pointer ? ")" : "");
     if (response->status == 401)
         fail(EXIT_REFUSED, "--token-file or %s give the token that it wants", token_env);
     json_decref(problem);

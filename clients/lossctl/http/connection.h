@@ -12,10 +12,10 @@
 enum { CONNECTION_URL = 2048 };
 
 struct connection {
-    CURL *curl;                      /* owned: one for all requests, so that the connection is kept */
-    char url[CONNECTION_URL];        /* of the server, without a '/' behind it */
-    char shown[CONNECTION_URL];      /* url with *** for user and password */
-    const char *unix_socket;         /* borrowed: through which it is reached; NULL: none */
+    CURL *curl;                 /* owned: one for all requests, so that the connection is kept */
+    char url[CONNECTION_URL];   /* of the server, without a '/' behind it */
+    char shown[CONNECTION_URL]; /* url with *** for user and password */
+    const char *unix_socket;    /* borrowed: through which it is reached; NULL: none */
     const char *cacert, *cert, *key; /* borrowed: files; NULL: none */
     char *authorization;             /* owned: a header; NULL: none */
     char time_limit[40];             /* a header: how long the client waits; empty: none */
@@ -52,14 +52,19 @@ void connection_close(struct connection *connection);
 /* Sets what all requests of this connection have on another handle of libcurl's. */
 void connection_setup(const struct connection *connection, CURL *curl);
 
-/* Asks, and waits for the answer, of whatever status; EXIT_UNREACHABLE where none comes. response_free frees the answer. */
-enum exit_code connection_ask(struct connection *connection, const struct request *request, struct response *response);
+/* Asks, and waits for the answer, of whatever status; EXIT_UNREACHABLE where none comes.
+ * response_free frees the answer. */
+enum exit_code connection_ask(struct connection *connection, const struct request *request,
+                              struct response *response);
 /* Says what a response with a status other than 200 says, and returns what it amounts to. */
-enum exit_code response_refused(const struct connection *connection, const struct response *response);
+enum exit_code response_refused(const struct connection *connection,
+                                const struct response *response);
 /* GET of a path, of which only 200 will do. */
-enum exit_code connection_get(struct connection *connection, const char *path, struct response *response);
+enum exit_code connection_get(struct connection *connection, const char *path,
+                              struct response *response);
 /* Says that no answer came, and why. */
-enum exit_code connection_failed(const struct connection *connection, CURLcode code, const char *why);
+enum exit_code connection_failed(const struct connection *connection, CURLcode code,
+                                 const char *why);
 void response_free(struct response *response);
 
 #endif

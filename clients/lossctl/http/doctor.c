@@ -1,13 +1,14 @@
 /*
- * lossctl doctor: one check after the other, of which each says what it found. What cannot be known is no fault.
+ * lossctl doctor: one check after the other, of which each says what it found. What cannot be known
+ * is no fault.
  */
-#include "http/connection.h"
-#include "v1/example.h"
-#include "number/number.h"
 #include "cli/progress.h"
-#include "json/tensor_json.h"
-#include "v1/v1.h"
 #include "cli/wrap.h"
+#include "http/connection.h"
+#include "number/number.h"
+#include "v1/example.h"
+#include "v1/v1.h"
+#include "json/tensor_json.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,8 +26,8 @@ struct doctor {
     int checks, wrong;
 };
 
-__attribute__((format(printf, 4, 5))) static void report(struct doctor *d, const char *name, enum verdict verdict,
-                                                         const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void
+report(struct doctor *d, const char *name, enum verdict verdict, const char *format, ...)
 {
     char detail[2048];
     va_list args;
@@ -41,7 +42,8 @@ __attribute__((format(printf, 4, 5))) static void report(struct doctor *d, const
         fflush(stdout);
         return;
     }
-    buffer_printf(&d->text, "%s{\"name\":\"%s\",\"verdict\":\"%s\",\"detail\":", d->checks++ ? "," : "", name,
+    buffer_printf(&d->text,
+                  "%s{\"name\":\"%s\",\"verdict\":\"%s\",\"detail\":", d->checks++ ? "," : "", name,
                   verdict == WRONG ? "fail" : verdicts[verdict]);
     json_append_string(&d->text, detail);
     buffer_text(&d->text, "}");
@@ -55,10 +57,11 @@ static enum exit_code get(struct doctor *d, const char *path, struct response *r
 
 static json_t *parse(const struct response *response)
 {
-    return response->status == 200 ? json_loadb(response->body.data, response->body.len, 0, NULL) : NULL;
+    return response->status == 200 ? json_loadb(response->body.data, response->body.len, 0, NULL)
+                                   : NULL;
 }
 
-/* ---- the checks ----------------------------------------------------------------------------------------------------- */
+/* ---- the checks ---- */
 
 static enum exit_code check_reachable(struct doctor *d)
 {
@@ -66,8 +69,8 @@ static enum exit_code check_reachable(struct doctor *d)
     const enum exit_code code = get(d, "/healthz", &response);
     if (code != EXIT_OK)
         return code;
-    report(d, "reachable", response.status == 200 ? FINE : WRONG, "%s answers %d after %.1f ms", d->connection.shown,
-           response.status, response.ms);
+    report(d, "reachable", response.status == 200 ? FINE : WRONG, "%s answers %d after %.1f ms",
+           d->connection.shown, response.status, response.ms);
     response_free(&response);
     return EXIT_OK;
 }
@@ -99,10 +102,13 @@ static enum exit_code check_version(struct doctor *d)
     if (response.status == 401 || response.status == 403)
         code = response_refused(&d->connection, &response);
     else if (!version || !name)
-        report(d, "version", WRONG, "GET /v2 answers %d, and not what lossd would", response.status);
+        report(d, "version", WRONG, "GET /v2 answers %d, and not what lossd would",
+               response.status);
     else
-        report(d, "version", strcmp(version, LOSS_VERSION) == 0 ? FINE : WORTH_A_LOOK, "%s %s%s", name, version,
-               strcmp(version, LOSS_VERSION) == 0 ? ", as this program" : "; this program is of " LOSS_VERSION);
+        report(d, "version", strcmp(version, LOSS_VERSION) == 0 ? FINE : WORTH_A_LOOK, "%s %s%s",
+               name, version,
+               strcmp(version, LOSS_VERSION) == 0 ? ", as this program"
+                                                  : "; this program is of " LOSS_VERSION);
     json_decref(tree);
     response_free(&response);
     return code;
@@ -146,8 +152,9 @@ static enum exit_code check_table(struct doctor *d)
     if (!losses)
         report(d, "losses", WRONG, "GET /v1/losses answers %d, and no table", response.status);
     else if (*missing || *foreign)
-        report(d, "losses", WORTH_A_LOOK, "%zu%s%s%s%s", json_array_size(losses), *missing ? "; it does not have " : "",
-               missing, *foreign ? "; this program does not have " : "", foreign);
+        report(d, "losses", WORTH_A_LOOK, "%zu%s%s%s%s", json_array_size(losses),
+               *missing ? "; it does not have " : "", missing,
+               *foreign ? "; this program does not have " : "", foreign);
     else
         report(d, "losses", FINE, "%zu, as in this program", json_array_size(losses));
     json_decref(tree);
@@ -183,7 +190,9 @@ static enum exit_code check_machine(struct doctor *d)
     if (found && metric(response.body.data, "lossd_queue_limit", &queue))
         report(d, "queue", FINE, "%.0f requests may wait", queue);
     if (!found)
-        report(d, "build", WORTH_A_LOOK, "GET /metrics answers %d, so that what it computes on is not known", response.status);
+        report(d, "build", WORTH_A_LOOK,
+               "GET /metrics answers %d, so that what it computes on is not known",
+               response.status);
     response_free(&response);
     return EXIT_OK;
 }
@@ -191,9 +200,14 @@ static enum exit_code check_machine(struct doctor *d)
 /* A limit as its option takes it: large numbers, which are of bytes, in MiB or GiB. */
 static void add_limit(char *list, size_t size, const char *name, const json_t *value)
 {
-    const double number = json_number_value(value), unit = number >= 0x1p30 ? 0x1p30 : number >= 0x1p20 ? 0x1p20 : 1;
+    const double number = json_number_value(value), unit = number >= 0x1p30   ? 0x1p30
+                                                           : number >= 0x1p20 ? 0x1p20
+                                                                              : 1;
     char one[128];
-    snprintf(one, sizeof one, "%s %.*g%s", name, unit > 1 ? 4 : 15, number / unit, unit > 0x1p20 ? "G" : unit > 1 ? "M" : "");
+    snprintf(one, sizeof one, "%s %.*g%s", name, unit > 1 ? 4 : 15, number / unit,
+             unit > 0x1p20 ? "G"
+             : unit > 1    ? "M"
+                           : "");
     for (char *at = one; *at; at++)
         *at = *at == '_' ? '-' : *at;
     add_name(list, size, one);
@@ -213,23 +227,26 @@ static enum exit_code check_limits(struct doctor *d)
     if (*list)
         report(d, "limits", FINE, "%s", list);
     else
-        report(d, "limits", WORTH_A_LOOK, "GET /v1/limits answers %d, so that they are not known", response.status);
+        report(d, "limits", WORTH_A_LOOK, "GET /v1/limits answers %d, so that they are not known",
+               response.status);
     json_decref(tree);
     response_free(&response);
     return EXIT_OK;
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
-static enum exit_code post(struct doctor *d, const struct loss_descriptor *loss, const char *body, struct response *response)
+static enum exit_code post(struct doctor *d, const struct loss_descriptor *loss, const char *body,
+                           struct response *response)
 {
     char path[128];
     snprintf(path, sizeof path, "/v1/losses/%s", loss->name);
-    return connection_ask(
-        &d->connection,
-        &(struct request){
-            .path = path, .content_type = "application/json", .segment = &(struct segment){body, strlen(body)}, .segments = 1},
-        response);
+    return connection_ask(&d->connection,
+                          &(struct request){.path = path,
+                                            .content_type = "application/json",
+                                            .segment = &(struct segment){body, strlen(body)},
+                                            .segments = 1},
+                          response);
 }
 
 /* The example of a loss as a body, to be freed; NULL where memory has run out. */
@@ -264,12 +281,13 @@ static enum exit_code check_latency(struct doctor *d)
     if (code != EXIT_OK)
         return code;
     qsort(ms, PROBES, sizeof *ms, by_size);
-    report(d, "latency", FINE, "a small request takes %.2f ms; of %d the slowest took %.2f ms", ms[PROBES / 2], PROBES,
-           ms[PROBES - 1]);
+    report(d, "latency", FINE, "a small request takes %.2f ms; of %d the slowest took %.2f ms",
+           ms[PROBES / 2], PROBES, ms[PROBES - 1]);
     return EXIT_OK;
 }
 
-/* Whether the example of a loss is answered there as it is here, to the byte. Says what is not so. */
+/* Whether the example of a loss is answered there as it is here, to the byte. Says what is not so.
+ */
 static enum exit_code check_loss(struct doctor *d, const struct loss_descriptor *loss, bool *same)
 {
     struct response there = {.status = 0};
@@ -277,12 +295,17 @@ static enum exit_code check_loss(struct doctor *d, const struct loss_descriptor 
     char *const body = example_body(loss);
     enum exit_code code = body ? post(d, loss, body, &there) : fail_memory();
     if (code == EXIT_OK)
-        v1_evaluate(&(struct v1_request){.loss = loss->name, .body = body, .len = strlen(body), .threads = 1}, &here);
-    *same = code == EXIT_OK && there.status == 200 && here.status == 200 && there.body.len == here.body.len &&
+        v1_evaluate(
+            &(struct v1_request){
+                .loss = loss->name, .body = body, .len = strlen(body), .threads = 1},
+            &here);
+    *same = code == EXIT_OK && there.status == 200 && here.status == 200 &&
+            there.body.len == here.body.len &&
             memcmp(there.body.data, here.body.data, here.body.len) == 0;
     if (code == EXIT_OK && !*same)
-        report(d, "self-test", WRONG, "%s: the server answers %d %.*s, and this program %d %.*s", loss->name, there.status,
-               (int)there.body.len, there.body.data, here.status, (int)here.body.len, here.body.data);
+        report(d, "self-test", WRONG, "%s: the server answers %d %.*s, and this program %d %.*s",
+               loss->name, there.status, (int)there.body.len, there.body.data, here.status,
+               (int)here.body.len, here.body.data);
     reply_free(&here);
     response_free(&there);
     free(body);
@@ -302,14 +325,17 @@ static enum exit_code check_losses(struct doctor *d)
     }
     if (right == loss_count())
         report(d, "self-test", FINE,
-               "the examples of all %zu losses give the same bits, gradients included, as in this program", right);
+               "the examples of all %zu losses give the same bits, gradients included, as in this "
+               "program",
+               right);
     return EXIT_OK;
 }
 
 enum exit_code command_doctor(const struct arguments *a)
 {
-    static enum exit_code (*const checks[])(struct doctor *) = {check_reachable, check_ready,  check_version, check_table,
-                                                                check_machine,   check_limits, check_latency, check_losses};
+    static enum exit_code (*const checks[])(struct doctor *) = {
+        check_reachable, check_ready,  check_version, check_table,
+        check_machine,   check_limits, check_latency, check_losses};
     struct doctor d = {.json = a->value[OPT_JSON] != NULL};
     enum exit_code code = connection_open(&d.connection, a);
     for (size_t i = 0; i < sizeof checks / sizeof checks[0] && code == EXIT_OK; i++)
@@ -317,7 +343,8 @@ enum exit_code command_doctor(const struct arguments *a)
     if (d.text.failed)
         code = fail_memory();
     else if (d.json && code == EXIT_OK)
-        printf("{\"checks\":[%.*s],\"healthy\":%s}\n", (int)d.text.len, d.text.data, d.wrong ? "false" : "true");
+        printf("{\"checks\":[%.*s],\"healthy\":%s}\n", (int)d.text.len, d.text.data,
+               d.wrong ? "false" : "true");
     buffer_free(&d.text);
     connection_close(&d.connection);
     return code == EXIT_OK && d.wrong > 0 ? EXIT_FAILED : code;

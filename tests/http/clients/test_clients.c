@@ -1,12 +1,13 @@
 /*
- * The examples of tests/clients, each run against a server as its head says. All of them ask the same and print the same.
+ * The examples of tests/clients, each run against a server as its head says. All of them ask the
+ * same and print the same.
  *
- * A language that is not on this machine is named on stderr and not run; with LOSSD_CLIENTS=all (make check-clients, which
- * installs them) it is a failure.
+ * A language that is not on this machine is named on stderr and not run; with LOSSD_CLIENTS=all
+ * (make check-clients, which installs them) it is a failure.
  */
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/command.h"
+#include "support/server_process.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,30 +20,36 @@ static const struct {
     const char *run;     /* a command, to which the server's URL is added */
 } clients[] = {
     {"curl", "command -v curl", "curl", "sh tests/clients/curl.sh"},
-    {"Python", "/usr/bin/python3 -c 'import numpy'", "python3-numpy", "/usr/bin/python3 -B tests/clients/python.py"},
+    {"Python", "/usr/bin/python3 -c 'import numpy'", "python3-numpy",
+     "/usr/bin/python3 -B tests/clients/python.py"},
     {"JavaScript", "command -v node", "nodejs", "node tests/clients/javascript.mjs"},
     {"C", "echo '#include <curl/curl.h>' | cc -E -", "libcurl4-openssl-dev",
-     "client=$(mktemp) && trap 'rm $client' EXIT && cc -o $client tests/clients/libcurl.c -lcurl -ljansson && $client"},
+     "client=$(mktemp) && trap 'rm $client' EXIT && cc -o $client tests/clients/libcurl.c -lcurl "
+     "-ljansson && $client"},
     {"Perl", "perl -MHTTP::Tiny -MJSON::PP -e 1", "perl", "perl tests/clients/perl.pl"},
-    {"Go", "command -v go", "golang-go", "GOCACHE=${GOCACHE:-$PWD/build/tests/go} go run tests/clients/go.go"},
-    {"Java", "command -v javac && ls /usr/share/java/jackson-databind.jar", "default-jdk-headless libjackson2-databind-java",
+    {"Go", "command -v go", "golang-go",
+     "GOCACHE=${GOCACHE:-$PWD/build/tests/go} go run tests/clients/go.go"},
+    {"Java", "command -v javac && ls /usr/share/java/jackson-databind.jar",
+     "default-jdk-headless libjackson2-databind-java",
      "java -cp '/usr/share/java/*' tests/clients/Java.java"},
-    {"R", "Rscript -e 'library(curl); library(jsonlite)'", "r-base-core r-cran-curl r-cran-jsonlite",
-     "Rscript tests/clients/r.R"},
+    {"R", "Rscript -e 'library(curl); library(jsonlite)'",
+     "r-base-core r-cran-curl r-cran-jsonlite", "Rscript tests/clients/r.R"},
 };
 enum { CLIENTS = sizeof clients / sizeof *clients };
 
-static const char expected[] = "loss 0.166667\n"
-                               "gradient -0.333333 0.333333 0.000000\n"
-                               "binary loss 0.166667\n"
-                               "binary gradient -0.333333 0.333333 0.000000\n"
-                               "mistake: target[0] is 2; class indices must be in [0, 2), or -100 to be ignored\n";
+static const char expected[] =
+    "loss 0.166667\n"
+    "gradient -0.333333 0.333333 0.000000\n"
+    "binary loss 0.166667\n"
+    "binary gradient -0.333333 0.333333 0.000000\n"
+    "mistake: target[0] is 2; class indices must be in [0, 2), or -100 to be ignored\n";
 
 static struct server_process server;
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
 }
 
 static void teardown(void)
@@ -60,8 +67,10 @@ START_TEST(client_prints_what_it_should)
 {
     char printed[1024];
     ck_assert_msg(is_here(_i), "%s is not here: install %s", clients[_i].name, clients[_i].package);
-    const int status = command_run(printed, sizeof printed, "%s http://127.0.0.1:%d </dev/null", clients[_i].run, server.port);
-    ck_assert_msg(status == 0, "%s ended with %d, having printed: %s", clients[_i].name, status, printed);
+    const int status = command_run(printed, sizeof printed, "%s http://127.0.0.1:%d </dev/null",
+                                   clients[_i].run, server.port);
+    ck_assert_msg(status == 0, "%s ended with %d, having printed: %s", clients[_i].name, status,
+                  printed);
     ck_assert_str_eq(printed, expected);
 }
 END_TEST
@@ -79,7 +88,9 @@ Suite *clients_suite(void)
         if (all || is_here(i))
             tcase_add_loop_test(tcase, client_prints_what_it_should, i, i + 1);
         else
-            fprintf(stderr, "clients: %s is not run, it is not here (%s); make check-clients installs and runs all\n",
+            fprintf(stderr,
+                    "clients: %s is not run, it is not here (%s); make check-clients installs and "
+                    "runs all\n",
                     clients[i].name, clients[i].package);
     }
     suite_add_tcase(suite, tcase);

@@ -1,11 +1,12 @@
 /*
- * The JavaScript client of clients/js: its own tests, which node's runner runs, against a server; and what TypeScript makes of
- * its types. Without node, or without npm to fetch TypeScript, stderr says what is not run; with LOSSD_CLIENTS=all (make
- * check-clients, which installs them) that is a failure.
+ * The JavaScript client of clients/js: its own tests, which node's runner runs, against a server;
+ * and what TypeScript makes of its types. Without node, or without npm to fetch TypeScript, stderr
+ * says what is not run; with LOSSD_CLIENTS=all (make check-clients, which installs them) that is a
+ * failure.
  */
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/command.h"
+#include "support/server_process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ static bool required(void)
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
 }
 
 static void teardown(void)
@@ -32,9 +34,10 @@ static void teardown(void)
 START_TEST(client_passes_its_tests)
 {
     static char printed[65536];
-    const int status =
-        command_run(printed, sizeof printed, "cd clients/js && LOSSD_URL=http://127.0.0.1:%d node --test test/*.test.mjs 2>&1",
-                    server.port);
+    const int status = command_run(
+        printed, sizeof printed,
+        "cd clients/js && LOSSD_URL=http://127.0.0.1:%d node --test test/*.test.mjs 2>&1",
+        server.port);
     if (status != 0)
         fputs(printed, stderr);
     ck_assert_msg(status == 0, "node ended with %d, having printed the above", status);
@@ -46,7 +49,8 @@ START_TEST(types_are_what_typescript_takes)
     static char printed[65536];
     if (!npm_packages_are_there("clients/js")) {
         ck_assert_msg(!required(), "npm is not here, or cannot fetch TypeScript");
-        fprintf(stderr, "js: the types of clients/js are not checked, npm is not here or cannot fetch TypeScript\n");
+        fprintf(stderr, "js: the types of clients/js are not checked, npm is not here or cannot "
+                        "fetch TypeScript\n");
         return;
     }
     const int status = command_run(printed, sizeof printed, "cd clients/js && npm run types 2>&1");
@@ -68,7 +72,8 @@ Suite *js_suite(void)
     if (required() || command_succeeds("command -v node"))
         tcase_add_test(tests, client_passes_its_tests);
     else
-        fprintf(stderr, "js: clients/js is not tested, node is not here (nodejs); make check-clients installs it\n");
+        fprintf(stderr, "js: clients/js is not tested, node is not here (nodejs); make "
+                        "check-clients installs it\n");
     tcase_add_test(types, types_are_what_typescript_takes);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, types);

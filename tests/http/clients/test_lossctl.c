@@ -1,10 +1,11 @@
 /*
- * lossctl as its users run it: the program beside $LOSSD, from a shell, against a live server and without one.
+ * lossctl as its users run it: the program beside $LOSSD, from a shell, against a live server and
+ * without one.
  */
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/batch.h"
 #include "support/folder.h"
+#include "support/server_process.h"
 #include "support/tensor_file.h"
 
 #include <arpa/inet.h>
@@ -16,7 +17,14 @@
 #include <unistd.h>
 
 enum { TEXT = 1 << 16, PATH = 512 };
-enum { OK, FAILED, USAGE, UNREACHABLE, REFUSED, INPUT }; /* what lossctl's manual says of its exit status */
+enum {
+    OK,
+    FAILED,
+    USAGE,
+    UNREACHABLE,
+    REFUSED,
+    INPUT
+}; /* what lossctl's manual says of its exit status */
 
 static struct server_process server;
 static char program[PATH], lossd[PATH];
@@ -37,7 +45,8 @@ static void setup(void)
 {
     ck_assert_ptr_nonnull(find_program());
     folder_make();
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%d", server.port);
     setenv("LOSSD_URL", url, 1);
@@ -73,8 +82,8 @@ static void write_text(const char *name, const char *text)
     write_file(name, text, strlen(text));
 }
 
-/* Runs a shell command in the folder, where $L is lossctl and $D lossd; returns its exit status, and leaves what it
- * wrote in out and err. */
+/* Runs a shell command in the folder, where $L is lossctl and $D lossd; returns its exit status,
+ * and leaves what it wrote in out and err. */
 __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
 {
     char line[4096], command[8192];
@@ -82,8 +91,8 @@ __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    snprintf(command, sizeof command, "cd %s && L=%s D=%s && { %s; } >.out 2>.err </dev/null", folder_name(), program, lossd,
-             line);
+    snprintf(command, sizeof command, "cd %s && L=%s D=%s && { %s; } >.out 2>.err </dev/null",
+             folder_name(), program, lossd, line);
     const int status = system(command); /* NOLINT(cert-env33-c): what lossctl's users do */
     read_file(".out", out, sizeof out);
     read_file(".err", err, sizeof err);
@@ -91,21 +100,23 @@ __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
     return WEXITSTATUS(status);
 }
 
-#define assert_run(code, ...)                                                                                                  \
-    do {                                                                                                                       \
-        const int ran = run(__VA_ARGS__);                                                                                      \
-        ck_assert_msg(ran == (code), "status %d, not %d; stdout: %s stderr: %s", ran, code, out, err);                         \
+#define assert_run(code, ...)                                                                      \
+    do {                                                                                           \
+        const int ran = run(__VA_ARGS__);                                                          \
+        ck_assert_msg(ran == (code), "status %d, not %d; stdout: %s stderr: %s", ran, code, out,   \
+                      err);                                                                        \
     } while (0)
-#define assert_has(text, part) ck_assert_msg(strstr(text, part) != NULL, "'%s' is not in: %s", part, text)
+#define assert_has(text, part)                                                                     \
+    ck_assert_msg(strstr(text, part) != NULL, "'%s' is not in: %s", part, text)
 /* A mistake is answered with this line alone. */
-#define assert_wrong(code, message, ...)                                                                                       \
-    do {                                                                                                                       \
-        assert_run(code, __VA_ARGS__);                                                                                         \
-        ck_assert_str_eq(err, "lossctl: " message "\n");                                                                       \
-        ck_assert_str_eq(out, "");                                                                                             \
+#define assert_wrong(code, message, ...)                                                           \
+    do {                                                                                           \
+        assert_run(code, __VA_ARGS__);                                                             \
+        ck_assert_str_eq(err, "lossctl: " message "\n");                                           \
+        ck_assert_str_eq(out, "");                                                                 \
     } while (0)
 
-/* ---- list and show -------------------------------------------------------------------------------------------------- */
+/* ---- list and show ---- */
 
 START_TEST(list_and_show_know_every_loss_here_and_there)
 {
@@ -129,7 +140,9 @@ START_TEST(list_and_show_know_every_loss_here_and_there)
     assert_run(OK, "$L show huber --json --url $LOSSD_URL");
     ck_assert_str_eq(out, here);
     for (size_t i = 0; i < loss_count(); i++) {
-        assert_run(OK, "$L show %s --local | sed -n 's,http://127.0.0.1:8080,'$LOSSD_URL',; s/^  curl /curl -sf /p' | sh",
+        assert_run(OK,
+                   "$L show %s --local | sed -n 's,http://127.0.0.1:8080,'$LOSSD_URL',; s/^  curl "
+                   "/curl -sf /p' | sh",
                    loss_at(i)->name);
         assert_has(out, "{\"loss\":");
     }
@@ -151,7 +164,7 @@ START_TEST(every_loss_and_command_has_help)
 }
 END_TEST
 
-/* ---- eval ----------------------------------------------------------------------------------------------------------- */
+/* ---- eval ---- */
 
 /* A batch of a loss as a safetensors file. */
 static void write_batch(const struct batch *batch, const char *name)
@@ -162,9 +175,10 @@ static void write_batch(const struct batch *batch, const char *name)
         const struct loss_tensor *const tensor = &batch->tensor[k];
         char shape[128] = "";
         for (int axis = 0; axis < tensor->rank; axis++)
-            snprintf(shape + strlen(shape), sizeof shape - strlen(shape), axis ? ",%zu" : "%zu", tensor->shape[axis]);
-        tensor_file_add(&file, loss->tensors[k].name, tensor->dtype == LOSS_INT64 ? "I64" : "F32", shape, tensor->data,
-                        loss_tensor_bytes(tensor));
+            snprintf(shape + strlen(shape), sizeof shape - strlen(shape), axis ? ",%zu" : "%zu",
+                     tensor->shape[axis]);
+        tensor_file_add(&file, loss->tensors[k].name, tensor->dtype == LOSS_INT64 ? "I64" : "F32",
+                        shape, tensor->data, loss_tensor_bytes(tensor));
     }
     struct buffer bytes = tensor_file_end(&file, 0);
     write_file(name, bytes.data, bytes.len);
@@ -206,9 +220,11 @@ static void ask_all(const struct batch *batch, const char *file, char *options, 
     snprintf(options, size, "--terms %s", file);
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
         if (batch->request.grad >> k & 1)
-            snprintf(options + strlen(options), size - strlen(options), " --grad-%s %s", loss->tensors[k].name, file);
+            snprintf(options + strlen(options), size - strlen(options), " --grad-%s %s",
+                     loss->tensors[k].name, file);
         if (batch->request.hess >> k & 1)
-            snprintf(options + strlen(options), size - strlen(options), " --hess_%s %s", loss->tensors[k].name, file);
+            snprintf(options + strlen(options), size - strlen(options), " --hess_%s %s",
+                     loss->tensors[k].name, file);
     }
 }
 
@@ -224,7 +240,8 @@ START_TEST(every_loss_has_the_same_bits_here_there_and_in_the_library)
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
     write_batch(&batch, "batch.safetensors");
     ask_all(&batch, "here.safetensors", options, sizeof options);
-    assert_run(OK, "$L eval %s --batch batch.safetensors --reduction none --local %s", loss->name, options);
+    assert_run(OK, "$L eval %s --batch batch.safetensors --reduction none --local %s", loss->name,
+               options);
     ask_all(&batch, "there.safetensors", options, sizeof options);
     assert_run(OK, "$L eval %s --batch batch.safetensors --reduction none %s", loss->name, options);
     check_file("here.safetensors", &batch);
@@ -255,31 +272,36 @@ static void write_small(void)
     write_npy("y.npy", header, target, sizeof target);
     write_text("x.csv", "prediction\n2.5\n0\n2\n");
     write_text("y.csv", "# measured\n3\n\n-0.5\r\n2");
-    write_text("both.json", "{\"input\": [2.5, 0, 2], \"y\": {\"shape\": [3], \"data\": [3, -0.5, 2]}, \"target\": null}");
+    write_text("both.json", "{\"input\": [2.5, 0, 2], \"y\": {\"shape\": [3], \"data\": [3, -0.5, "
+                            "2]}, \"target\": null}");
 }
 
 static const char small_loss[] = "0.16666666666666666\n";
 
 START_TEST(tensors_come_from_files_of_every_format_and_from_stdin)
 {
-    static const char *const inputs[] = {"--input x.npy", "--input x.csv", "--input both.json", "--input both.json:input",
-                                         "--input npy:x.npy"};
-    static const char *const targets[] = {"--target y.npy", "--target y.csv", "--target both.json:y", "--target - <y.csv",
+    static const char *const inputs[] = {"--input x.npy", "--input x.csv", "--input both.json",
+                                         "--input both.json:input", "--input npy:x.npy"};
+    static const char *const targets[] = {"--target y.npy", "--target y.csv",
+                                          "--target both.json:y", "--target - <y.csv",
                                           "--target - <y.npy"};
     write_small();
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
         for (size_t k = 0; k < sizeof targets / sizeof targets[0]; k++) {
-            assert_run(OK, "$L eval mse --quiet %s %s %s", (i + k) % 2 ? "--local" : "", inputs[i], targets[k]);
+            assert_run(OK, "$L eval mse --quiet %s %s %s", (i + k) % 2 ? "--local" : "", inputs[i],
+                       targets[k]);
             ck_assert_str_eq(out, small_loss);
         }
     assert_run(OK, "cat both.json | $L eval MSELoss -q --input - --target -:y");
     ck_assert_str_eq(out, small_loss);
-    assert_run(OK, "echo '{\"input\": [1, 2], \"target\": [1, 4]}' | $L eval mse --local -q --input - --target -");
+    assert_run(OK, "echo '{\"input\": [1, 2], \"target\": [1, 4]}' | $L eval mse --local -q "
+                   "--input - --target -");
     ck_assert_str_eq(out, "2\n");
     assert_run(OK, "$L compare mse l1 --local --input - --target y.csv <x.csv");
     /* the only tensor of a file, whatever it is called */
-    assert_run(OK, "$L eval mse --local --input x.npy --target y.npy --grad g.safetensors -q && "
-                   "$L eval mse --local -q --input g.safetensors --target g.safetensors:grad_input");
+    assert_run(OK,
+               "$L eval mse --local --input x.npy --target y.npy --grad g.safetensors -q && "
+               "$L eval mse --local -q --input g.safetensors --target g.safetensors:grad_input");
     ck_assert_str_eq(out, "0.16666666666666666\n0\n");
 }
 END_TEST
@@ -295,13 +317,16 @@ START_TEST(gradients_go_into_files_of_every_format_and_to_stdout)
     ck_assert_str_eq(err, "");
     static const char *const files[] = {"g.npy", "g.csv", "g.json", "g.safetensors"};
     for (int i = 0; i < 4; i++) {
-        assert_run(OK, "$L eval mse --input x.npy --target y.npy --grad %s --grad-target t.json", files[i]);
+        assert_run(OK, "$L eval mse --input x.npy --target y.npy --grad %s --grad-target t.json",
+                   files[i]);
         assert_has(out, "grad_target");
-        assert_run(OK, "$L eval l1 --local -q --reduction sum --input %s --target t.json", files[i]);
+        assert_run(OK, "$L eval l1 --local -q --reduction sum --input %s --target t.json",
+                   files[i]);
         ck_assert_str_eq(out, "1.3333333730697632\n"); /* each is minus the other */
     }
-    assert_run(OK, "$L eval mse --input x.npy --target y.npy --reduction none --terms npy:- | cat >t.npy; "
-                   "$L eval l1 --local -q --input t.npy --target t.npy");
+    assert_run(
+        OK, "$L eval mse --input x.npy --target y.npy --reduction none --terms npy:- | cat >t.npy; "
+            "$L eval l1 --local -q --input t.npy --target t.npy");
     ck_assert_str_eq(out, "0\n");
 }
 END_TEST
@@ -313,10 +338,13 @@ START_TEST(strided_and_swapped_arrays_reach_the_server_as_they_are)
     memcpy(bits, columns, sizeof bits);
     for (size_t i = 0; i < 6; i++)
         bits[i] = __builtin_bswap32(bits[i]);
-    write_npy("f.npy", "{'descr': '>f4', 'fortran_order': True, 'shape': (3,2)}\n", bits, sizeof bits);
+    write_npy("f.npy", "{'descr': '>f4', 'fortran_order': True, 'shape': (3,2)}\n", bits,
+              sizeof bits);
     write_text("z.csv", "0 0\n0\t0\n0 0\n");
     for (int local = 0; local < 2; local++) {
-        assert_run(OK, "$L eval l1 %s -q --input f.npy --target z.csv --reduction none --terms csv:-", local ? "--local" : "");
+        assert_run(OK,
+                   "$L eval l1 %s -q --input f.npy --target z.csv --reduction none --terms csv:-",
+                   local ? "--local" : "");
         ck_assert_str_eq(out, "1,10\n2,20\n3,30\n");
     }
 }
@@ -326,14 +354,17 @@ START_TEST(results_are_printed_for_people_and_for_programs)
 {
     write_small();
     assert_run(OK, "$L eval mse --input x.npy --target y.npy");
-    ck_assert_str_eq(out, "loss       0.16666666666666666\nreduction  mean\ndtype      float32\ncount      3\n");
-    assert_run(OK, "echo 5 | $L eval mse --input x.npy --target - --json --dtype float64 --grad g.npy");
+    ck_assert_str_eq(
+        out, "loss       0.16666666666666666\nreduction  mean\ndtype      float32\ncount      3\n");
+    assert_run(OK,
+               "echo 5 | $L eval mse --input x.npy --target - --json --dtype float64 --grad g.npy");
     json_t *const tree = json_loads(out, 0, NULL);
     ck_assert_ptr_nonnull(tree);
     ck_assert_double_eq(json_real_value(json_object_get(tree, "loss")), 40.25 / 3);
     ck_assert_str_eq(json_string_value(json_object_get(tree, "dtype")), "float64");
     ck_assert_uint_eq(json_array_size(json_object_get(tree, "warnings")), 1);
-    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(tree, "files"), "grad_input")), "g.npy");
+    ck_assert_str_eq(
+        json_string_value(json_object_get(json_object_get(tree, "files"), "grad_input")), "g.npy");
     json_decref(tree);
     write_text("huge.csv", "1e39 1\n");
     assert_run(OK, "echo '[[1, 1]]' | $L eval mse --input huge.csv --target - --json");
@@ -341,14 +372,19 @@ START_TEST(results_are_printed_for_people_and_for_programs)
     assert_has(out, "\"nonfinite\":1");
     write_text("zeros.json", "[0, 0]");
     write_text("logs.json", "[[-1, -2]]");
-    assert_run(OK, "$L eval huber --input x.npy --target y.npy --delta 0.25 --reduction none --grad-output 2 --grad - --local");
+    assert_run(OK, "$L eval huber --input x.npy --target y.npy --delta 0.25 --reduction none "
+                   "--grad-output 2 --grad - --local");
     ck_assert_str_eq(out, "[-0.5,0.5,0]\n");
     for (int local = 0; local < 2; local++) {
-        assert_run(OK, "echo '[3, -4]' | $L eval huber --input - --target zeros.json --delta inf --json %s",
-                   local ? "--local" : "");
+        assert_run(
+            OK,
+            "echo '[3, -4]' | $L eval huber --input - --target zeros.json --delta inf --json %s",
+            local ? "--local" : "");
         assert_has(out, "\"loss\":6.25");
-        assert_run(OK, "echo '[1]' | $L eval nll --input logs.json --target - --ignore-index null --json %s",
-                   local ? "--local" : "");
+        assert_run(
+            OK,
+            "echo '[1]' | $L eval nll --input logs.json --target - --ignore-index null --json %s",
+            local ? "--local" : "");
         assert_has(out, "\"loss\":2");
     }
 }
@@ -360,35 +396,48 @@ START_TEST(mistakes_on_the_command_line_are_answered_with_what_would_be_right)
     assert_wrong(USAGE, "a command is missing; `lossctl --help` shows them", "$L");
     assert_wrong(USAGE, "there is no command 'evl'; did you mean 'eval'?", "$L evl");
     assert_wrong(USAGE, "there is no loss 'hubr'; did you mean 'huber'?", "$L eval hubr");
-    assert_wrong(USAGE, "there is no loss 'huber:delta=1'; `lossctl list` shows them", "$L show --local huber:delta=1");
-    assert_wrong(USAGE, "LOSS is missing: lossctl eval LOSS [--option value]...", "$L eval --local");
-    assert_wrong(USAGE, "eval cross_entropy has no option --label-smothing; did you mean --label-smoothing?",
-                 "$L eval cross_entropy --label-smothing 0.1");
-    assert_wrong(USAGE, "eval mse has no option --delta; `--help` shows them all", "$L eval mse --delta 1");
-    assert_wrong(USAGE, "--delta: name the loss first, for its options are known then: lossctl eval LOSS --delta ...",
+    assert_wrong(USAGE, "there is no loss 'huber:delta=1'; `lossctl list` shows them",
+                 "$L show --local huber:delta=1");
+    assert_wrong(USAGE, "LOSS is missing: lossctl eval LOSS [--option value]...",
+                 "$L eval --local");
+    assert_wrong(
+        USAGE, "eval cross_entropy has no option --label-smothing; did you mean --label-smoothing?",
+        "$L eval cross_entropy --label-smothing 0.1");
+    assert_wrong(USAGE, "eval mse has no option --delta; `--help` shows them all",
+                 "$L eval mse --delta 1");
+    assert_wrong(USAGE,
+                 "--delta: name the loss first, for its options are known then: lossctl eval LOSS "
+                 "--delta ...",
                  "$L eval --delta 1 huber");
     assert_wrong(USAGE, "delta is 'x'; it must be a number", "$L eval huber --delta x");
     assert_wrong(USAGE, "--delta needs a value: --delta NUMBER", "$L eval huber --delta");
     assert_wrong(USAGE, "--delta is given twice", "$L eval huber --delta 1 --delta 2");
-    assert_wrong(USAGE, "reduction is 'avg'; it must be 'mean', 'sum' or 'none'", "$L eval huber --reduction avg");
+    assert_wrong(USAGE, "reduction is 'avg'; it must be 'mean', 'sum' or 'none'",
+                 "$L eval huber --reduction avg");
     assert_wrong(USAGE, "--local computes without a server; --url names one: give either",
                  "$L eval mse --local --url http://localhost");
-    assert_wrong(USAGE, "--threads is '0'; it must be a whole number from 1 to 1024", "$L eval mse --threads 0");
-    assert_wrong(
-        USAGE,
-        "'g.dat' does not tell in which format to write grad_input: let it end in .npy, .safetensors, .json or .csv, or "
-        "begin with npy:, safetensors:, json: or csv:",
-        "$L eval mse --input x.npy --target y.npy --grad g.dat");
-    assert_wrong(USAGE, "grad_input1 and grad_input2 would both go to g.npy; only a safetensors file holds several tensors",
+    assert_wrong(USAGE, "--threads is '0'; it must be a whole number from 1 to 1024",
+                 "$L eval mse --threads 0");
+    assert_wrong(USAGE,
+                 "'g.dat' does not tell in which format to write grad_input: let it end in .npy, "
+                 ".safetensors, .json or .csv, or "
+                 "begin with npy:, safetensors:, json: or csv:",
+                 "$L eval mse --input x.npy --target y.npy --grad g.dat");
+    assert_wrong(USAGE,
+                 "grad_input1 and grad_input2 would both go to g.npy; only a safetensors file "
+                 "holds several tensors",
                  "$L eval margin_ranking --grad g.npy");
-    assert_wrong(USAGE, "x.npy: a npy file holds one tensor, which has no name such as 'a'", "$L eval mse --input x.npy:a");
-    assert_wrong(INPUT, "delta is 0; it must be greater than 0", "$L eval huber --input x.npy --target y.npy --delta 0");
+    assert_wrong(USAGE, "x.npy: a npy file holds one tensor, which has no name such as 'a'",
+                 "$L eval mse --input x.npy:a");
+    assert_wrong(INPUT, "delta is 0; it must be greater than 0",
+                 "$L eval huber --input x.npy --target y.npy --delta 0");
     assert_run(OK, "$L eval mse --local -q --input x.npy --target y.npy --grad g.safetensors");
     static const char *const wholes[] = {"x.npy", "x.csv", "g.safetensors", "x.json"};
     write_text("x.json", "[1, 2]");
     for (size_t i = 0; i < sizeof wholes / sizeof wholes[0]; i++)
         assert_wrong(USAGE,
-                     "input and target are both all of standard input; read one from a file, or both by name, "
+                     "input and target are both all of standard input; read one from a file, or "
+                     "both by name, "
                      "as -:target, from JSON or safetensors",
                      "$L eval mse --local --input - --target - <%s", wholes[i]);
 }
@@ -407,34 +456,49 @@ START_TEST(mistakes_in_files_are_named_with_file_and_place)
     write_text("cut.json", "{\"input\": [1, 2, 3], \"b\": [1");
     write_text("short.safetensors", "x");
     write_text("cut.npy", "\x93NUMPY\x01");
-    assert_wrong(INPUT, "cannot read nothing.npy: No such file or directory", "$L eval mse --input nothing.npy");
+    assert_wrong(INPUT, "cannot read nothing.npy: No such file or directory",
+                 "$L eval mse --input nothing.npy");
     assert_wrong(INPUT, "bad.csv: line 3, column 3: 'x' where a number was expected",
                  "$L eval mse --local --input bad.csv --target bad.csv");
-    assert_wrong(INPUT, "ragged.csv: line 2, column 1: this row has length 1; those before it have length 2",
-                 "$L eval mse --input ragged.csv");
+    assert_wrong(
+        INPUT, "ragged.csv: line 2, column 1: this row has length 1; those before it have length 2",
+        "$L eval mse --input ragged.csv");
     assert_wrong(INPUT,
-                 "comma.csv: line 1, column 4: ',' where ';' or the end of the line was expected; numbers have a decimal point",
+                 "comma.csv: line 1, column 4: ',' where ';' or the end of the line was expected; "
+                 "numbers have a decimal point",
                  "$L eval mse --input comma.csv");
-    assert_wrong(INPUT, "hole.csv: line 1, column 3: there is no number here; write nan for one that is missing",
-                 "$L eval mse --input hole.csv");
+    assert_wrong(
+        INPUT,
+        "hole.csv: line 1, column 3: there is no number here; write nan for one that is missing",
+        "$L eval mse --input hole.csv");
     assert_wrong(INPUT, "empty.csv: line 2, column 1: the end where a row of numbers was expected",
                  "$L eval mse --input empty.csv");
     assert_wrong(INPUT, "labels.csv: line 2, column 1: '1.5' where a whole number was expected",
                  "echo '[[1, 2], [2, 1], [0, 0]]' | $L eval nll --input - --target labels.csv");
-    assert_wrong(INPUT, "bad.json: input[2] is an array where its neighbours are numbers; nested arrays must be rectangular",
+    assert_wrong(INPUT,
+                 "bad.json: input[2] is an array where its neighbours are numbers; nested arrays "
+                 "must be rectangular",
                  "$L eval mse --input bad.json");
-    assert_wrong(INPUT, "cut.json: the end cannot stand there in JSON (byte 28)", "$L eval mse --input cut.json");
-    assert_wrong(INPUT, "both.json: the object has no 'target2'", "$L eval mse --input both.json --target both.json:target2");
-    assert_wrong(INPUT, "short.safetensors: a safetensors file begins with 8 bytes, the length of its header; this one has 1",
+    assert_wrong(INPUT, "cut.json: the end cannot stand there in JSON (byte 28)",
+                 "$L eval mse --input cut.json");
+    assert_wrong(INPUT, "both.json: the object has no 'target2'",
+                 "$L eval mse --input both.json --target both.json:target2");
+    assert_wrong(INPUT,
+                 "short.safetensors: a safetensors file begins with 8 bytes, the length of its "
+                 "header; this one has 1",
                  "$L eval mse --input short.safetensors");
-    assert_wrong(INPUT, "cut.npy: input: the file ends before its header (byte 7)", "$L eval mse --input cut.npy");
-    assert_wrong(INPUT, "target is missing: what they should be, of shape (*), broadcast against input",
+    assert_wrong(INPUT, "cut.npy: input: the file ends before its header (byte 7)",
+                 "$L eval mse --input cut.npy");
+    assert_wrong(INPUT,
+                 "target is missing: what they should be, of shape (*), broadcast against input",
                  "$L eval mse --batch both.json");
     assert_wrong(INPUT, "target has shape (4,); it does not broadcast with (3,) of input",
                  "seq 4 | $L eval mse --input x.npy --target -");
-    assert_wrong(USAGE, "bad.csv: a batch is a safetensors or JSON file, in which tensors have names",
+    assert_wrong(USAGE,
+                 "bad.csv: a batch is a safetensors or JSON file, in which tensors have names",
                  "$L eval mse --batch bad.csv");
-    assert_wrong(INPUT, "both.json holds none of the tensors that ctc takes", "$L eval ctc --batch both.json");
+    assert_wrong(INPUT, "both.json holds none of the tensors that ctc takes",
+                 "$L eval ctc --batch both.json");
     assert_wrong(FAILED, "cannot write nowhere/g.npy: No such file or directory",
                  "$L eval mse --local --input x.npy --target y.npy --grad nowhere/g.npy");
     assert_run(OK, "ls -A | grep part || true");
@@ -445,29 +509,47 @@ END_TEST
 /* A first row counts as a header only if it cannot be meant as numbers. */
 START_TEST(first_row_of_a_table_is_a_header_only_if_it_names_columns)
 {
-    static const char *const headers[] = {"y\n1\n3\n",       "y_true\r\n1\r\n3\r\n",  "\"y\"\n1\n3\n", "\"a, 1\"\n1\n3\n",
-                                          "\"class 1 (%)\"\n1\n3\n", "\xc3\xa4\n1\n3\n",       "_\n1\n3\n",   "\"1\"\n\"3\"\n",
-                                          "1\n3\n",          "# y\n1\n3\n",          "true\n3\n",    "narrow\n1\n3\n"};
+    static const char *const headers[] = {"y\n1\n3\n",
+                                          "y_true\r\n1\r\n3\r\n",
+                                          "\"y\"\n1\n3\n",
+                                          "\"a, 1\"\n1\n3\n",
+                                          "\"class 1 (%)\"\n1\n3\n",
+                                          "\xc3\xa4\n1\n3\n",
+                                          "_\n1\n3\n",
+                                          "\"1\"\n\"3\"\n",
+                                          "1\n3\n",
+                                          "# y\n1\n3\n",
+                                          "true\n3\n",
+                                          "narrow\n1\n3\n"};
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
         write_text("x.csv", headers[i]);
-        assert_run(OK, "$L eval l1 --local -q --input x.csv --target x.csv --reduction none --terms csv:-");
+        assert_run(
+            OK,
+            "$L eval l1 --local -q --input x.csv --target x.csv --reduction none --terms csv:-");
         ck_assert_msg(strcmp(out, "0\n0\n") == 0, "%s: %s", headers[i], out);
     }
     static const struct {
         const char *text, *error;
-    } rows[] = {{"NA\n1\n3\n", "line 1, column 1: 'NA' where a number was expected; write nan for one that is missing"},
-                {"1\n3\nN/A\n", "line 3, column 1: 'N/A' where a number was expected; write nan for one that is missing"},
-                {"null\n1\n", "line 1, column 1: 'null' where a number was expected; write nan for one that is missing"},
-                {"<NA>\n1\n", "line 1, column 1: '<NA>' where a number was expected; write nan for one that is missing"},
-                {"y,NA\n1,2\n", "line 1, column 1: 'y' where a number was expected"},
-                {",y\n0,2\n", "line 1, column 1: there is no number here; write nan for one that is missing"},
-                {"\"\",\"y\"\n\"1\",2\n", "line 1, column 1: there is no number here; write nan for one that is missing"},
-                {"1.5x\n3\n", "line 1, column 1: '1.5x' where a number was expected"},
-                {"-\n3\n", "line 1, column 1: '-' where a number was expected"},
-                {"?\n3\n", "line 1, column 1: '?' where a number was expected"},
-                {"+1\n3\n", "line 1, column 1: '+1' where a number was expected"},
-                {".5\n3\n", "line 1, column 1: '.5' where a number was expected"},
-                {"$3\n3\n", "line 1, column 1: '$3' where a number was expected"}};
+    } rows[] = {
+        {"NA\n1\n3\n",
+         "line 1, column 1: 'NA' where a number was expected; write nan for one that is missing"},
+        {"1\n3\nN/A\n",
+         "line 3, column 1: 'N/A' where a number was expected; write nan for one that is missing"},
+        {"null\n1\n",
+         "line 1, column 1: 'null' where a number was expected; write nan for one that is missing"},
+        {"<NA>\n1\n",
+         "line 1, column 1: '<NA>' where a number was expected; write nan for one that is missing"},
+        {"y,NA\n1,2\n", "line 1, column 1: 'y' where a number was expected"},
+        {",y\n0,2\n",
+         "line 1, column 1: there is no number here; write nan for one that is missing"},
+        {"\"\",\"y\"\n\"1\",2\n",
+         "line 1, column 1: there is no number here; write nan for one that is missing"},
+        {"1.5x\n3\n", "line 1, column 1: '1.5x' where a number was expected"},
+        {"-\n3\n", "line 1, column 1: '-' where a number was expected"},
+        {"?\n3\n", "line 1, column 1: '?' where a number was expected"},
+        {"+1\n3\n", "line 1, column 1: '+1' where a number was expected"},
+        {".5\n3\n", "line 1, column 1: '.5' where a number was expected"},
+        {"$3\n3\n", "line 1, column 1: '$3' where a number was expected"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char expected[200];
         write_text("x.csv", rows[i].text);
@@ -482,9 +564,11 @@ START_TEST(header_of_a_table_is_what_the_option_says)
 {
     write_text("x.csv", "0\n1.5\n3\n"); /* as pandas writes a Series that has no name */
     write_text("y.csv", "NA\n1\n3\n");
-    assert_run(OK, "$L eval l1 --local -q --input x.csv --target x.csv --reduction none --terms csv:-");
+    assert_run(OK,
+               "$L eval l1 --local -q --input x.csv --target x.csv --reduction none --terms csv:-");
     ck_assert_str_eq(out, "0\n0\n0\n");
-    assert_run(OK, "$L eval l1 --local -q --header yes --input x.csv --target y.csv --reduction none --terms csv:-");
+    assert_run(OK, "$L eval l1 --local -q --header yes --input x.csv --target y.csv --reduction "
+                   "none --terms csv:-");
     ck_assert_str_eq(out, "0.5\n0\n");
     assert_run(OK, "$L compare l1 --local -q --header=yes --input x.csv --target y.csv --json");
     assert_has(out, "\"loss\":0.25");
@@ -503,14 +587,16 @@ START_TEST(byte_order_mark_before_json_and_tables_is_ignored)
     write_text("x.json", "\xef\xbb\xbf[1, 3]");
     write_text("x.dat", "\xef\xbb\xbf [1, 3]");
     write_text("x.csv", "\xef\xbb\xbfy\r\n1\r\n3\r\n");
-    assert_run(OK, "for i in x.json x.dat x.csv; do $L eval mse --local --input $i --target x.json --json; done");
+    assert_run(OK, "for i in x.json x.dat x.csv; do $L eval mse --local --input $i --target x.json "
+                   "--json; done");
     ck_assert_int_eq(strncmp(out, "{\"loss\":0,", 10), 0);
 }
 END_TEST
 
 static void assert_lacks_password(void)
 {
-    ck_assert_msg(!strstr(err, "hunter2") && !strstr(out, "hunter2"), "the password is in %s%s", err, out);
+    ck_assert_msg(!strstr(err, "hunter2") && !strstr(out, "hunter2"), "the password is in %s%s",
+                  err, out);
 }
 
 /* The header that lossctl sends of how long it waits; empty where it sends none. */
@@ -523,7 +609,8 @@ static void time_limit_of(const char *timeout, int status, char *value, size_t s
     ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, len), 0);
     ck_assert_int_eq(listen(listener, 4), 0);
     ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-    assert_run(status, "timeout 1 $L list --timeout %s --url http://127.0.0.1:%d", timeout, ntohs(address.sin_port));
+    assert_run(status, "timeout 1 $L list --timeout %s --url http://127.0.0.1:%d", timeout,
+               ntohs(address.sin_port));
     const int connection = accept(listener, NULL, NULL);
     ck_assert_int_gt(read(connection, head, sizeof head - 1), 0);
     close(connection);
@@ -541,7 +628,8 @@ START_TEST(the_server_is_told_how_long_lossctl_waits)
     ck_assert_str_eq(limit, "X-Request-Timeout: 0.250");
     time_limit_of("86400", ENDED_BY_TIMEOUT, limit, sizeof limit);
     ck_assert_str_eq(limit, "X-Request-Timeout: 86400.000");
-    time_limit_of("86401", ENDED_BY_TIMEOUT, limit, sizeof limit); /* more than the header can say */
+    time_limit_of("86401", ENDED_BY_TIMEOUT, limit,
+                  sizeof limit); /* more than the header can say */
     ck_assert_str_eq(limit, "");
 }
 END_TEST
@@ -553,16 +641,22 @@ START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
     write_text("classes.csv", "0 1\n1 0\n");
     write_text("labels.csv", "0\n2\n");
     assert_run(INPUT, "$L eval nll --input classes.csv --target labels.csv");
-    assert_has(err, "answers 422: target[1] is 2; class indices must be in [0, 2), or -100 to be ignored (/target/1)\n");
+    assert_has(err, "answers 422: target[1] is 2; class indices must be in [0, 2), or -100 to be "
+                    "ignored (/target/1)\n");
     assert_run(INPUT, "$L eval nll --input classes.csv --target labels.csv --local");
-    ck_assert_str_eq(err, "lossctl: target[1] is 2; class indices must be in [0, 2), or -100 to be ignored\n");
-    server_process_start(&small, (const char *const[]){"--max-body", "64", "--log-level", "error", NULL});
-    assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url http://127.0.0.1:%d/", small.port);
+    ck_assert_str_eq(
+        err, "lossctl: target[1] is 2; class indices must be in [0, 2), or -100 to be ignored\n");
+    server_process_start(&small,
+                         (const char *const[]){"--max-body", "64", "--log-level", "error", NULL});
+    assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url http://127.0.0.1:%d/",
+               small.port);
     assert_has(err, " answers 413: ");
     assert_run(UNREACHABLE, "$L eval mse --input x.npy --target y.npy --url unix:nowhere");
     assert_has(err, "lossctl: no answer from http://localhost through nowhere: ");
     const int port = small.port;
-    assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url http://me:hunter2@127.0.0.1:%d/", port);
+    assert_run(REFUSED,
+               "$L eval mse --input x.npy --target y.npy --url http://me:hunter2@127.0.0.1:%d/",
+               port);
     assert_has(err, "lossctl: http://***@127.0.0.1:");
     assert_lacks_password();
     run("$L doctor --url http://me:hunter2@127.0.0.1:%d", port);
@@ -570,7 +664,8 @@ START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
     assert_lacks_password();
     server_process_stop(&small);
     server_process_free(&small);
-    static const char *const users[] = {"http://me:hunter2", "http://hunter2", "HTTP://me:hunter2/@"};
+    static const char *const users[] = {"http://me:hunter2", "http://hunter2",
+                                        "HTTP://me:hunter2/@"};
     for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
         assert_run(UNREACHABLE, "$L list --url %s@127.0.0.1:%d/", users[i], port);
         assert_has(err, "://***@127.0.0.1:");
@@ -578,14 +673,15 @@ START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
     }
     assert_wrong(USAGE, "--url is '***@127.0.0.1'; it must begin with http://, https:// or unix:",
                  "$L list --url me:hunter2@127.0.0.1");
-    assert_wrong(USAGE, "--url is 'ftp://***@127.0.0.1'; it must begin with http://, https:// or unix:",
+    assert_wrong(USAGE,
+                 "--url is 'ftp://***@127.0.0.1'; it must begin with http://, https:// or unix:",
                  "LOSSD_URL=ftp://me:hunter2@127.0.0.1 $L list");
     assert_run(UNREACHABLE, "$L list --url http://127.0.0.1:%d", port);
     assert_has(err, "is lossd running there? --url says where it is, --local needs none\n");
 }
 END_TEST
 
-/* ---- compare, doctor ------------------------------------------------------------------------------------------------ */
+/* ---- compare, doctor ---- */
 
 /* Each loss by itself says what the comparison is to say of it. */
 static void check_comparison(const char *losses, const char *options)
@@ -597,7 +693,8 @@ static void check_comparison(const char *losses, const char *options)
     ck_assert_str_eq(out, table);
     snprintf(copy, sizeof copy, "%s", losses);
     char *row = table;
-    for (char *rest = copy, *spec; (spec = strtok_r(rest, " ", &rest)); row = strchr(row, '\n') + 1) {
+    for (char *rest = copy, *spec; (spec = strtok_r(rest, " ", &rest));
+         row = strchr(row, '\n') + 1) {
         char name[128], own[128] = "", value[64];
         ck_assert_int_eq(sscanf(row, "%127s %63s", name, value), 2);
         ck_assert_str_eq(name, spec);
@@ -617,24 +714,32 @@ START_TEST(comparisons_say_of_each_loss_what_it_says_by_itself)
     write_text("rows.csv", "0.1,0.2,0.7\n0.3,0.3,0.4\n");
     write_text("labels.csv", "2\n1\n");
     write_text("sets.csv", "1,0,-1\n2,-1,-1\n");
-    check_comparison("mse huber:delta=0.25 l1 MSELoss quantile:q=0.9", "--input x.npy --target y.csv --reduction sum");
-    check_comparison("cross_entropy:label-smoothing=0.1 nll multi_margin:p=2", "--input rows.csv --target labels.csv");
+    check_comparison("mse huber:delta=0.25 l1 MSELoss quantile:q=0.9",
+                     "--input x.npy --target y.csv --reduction sum");
+    check_comparison("cross_entropy:label-smoothing=0.1 nll multi_margin:p=2",
+                     "--input rows.csv --target labels.csv");
     /* The one wants real targets, the other class indices. */
     check_comparison("mse multilabel_margin l1", "--input rows.csv --target sets.csv");
     check_comparison("mse multilabel_margin", "--input rows.csv --target sets.csv --dtype float64");
-    assert_run(OK, "$L compare mse gaussian_nll:full=true --input x.npy --target y.npy --var x.npy --eps 0.5 --json");
-    json_t *const tree = json_loads(out, 0, NULL), *const results = json_object_get(tree, "results");
+    assert_run(OK, "$L compare mse gaussian_nll:full=true --input x.npy --target y.npy --var x.npy "
+                   "--eps 0.5 --json");
+    json_t *const tree = json_loads(out, 0, NULL), *const results =
+                                                       json_object_get(tree, "results");
     ck_assert_uint_eq(json_array_size(results), 2);
-    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(results, 1), "name")), "gaussian_nll:full=true");
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(results, 1), "name")),
+                     "gaussian_nll:full=true");
     ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(results, 1), "count")), 3);
     json_decref(tree);
     assert_run(OK, "echo 1 | $L compare mse l1 --input x.npy --target -");
     assert_has(out, "  the target's shape differs from the input's");
     assert_wrong(INPUT, "nll: target has shape (3,); it must be () for class indices",
                  "$L compare mse nll --input x.npy --target y.npy");
-    assert_wrong(USAGE, "'huber:delta' is no loss with parameters; such are written huber:name=value,name=value",
-                 "$L compare huber:delta --input x.npy");
-    assert_wrong(USAGE, "huber:dlta=1: huber has no field 'dlta'; did you mean 'delta'?", "$L compare huber:dlta=1");
+    assert_wrong(
+        USAGE,
+        "'huber:delta' is no loss with parameters; such are written huber:name=value,name=value",
+        "$L compare huber:delta --input x.npy");
+    assert_wrong(USAGE, "huber:dlta=1: huber has no field 'dlta'; did you mean 'delta'?",
+                 "$L compare huber:dlta=1");
     assert_wrong(USAGE, "compare mse has no option --grad-input; did you mean --grad-output?",
                  "$L compare mse --grad-input g.npy");
     assert_wrong(USAGE, "a comparison is of one number for each loss; reduction none makes many",
@@ -652,26 +757,30 @@ START_TEST(doctor_finds_a_server_well_or_says_what_is_wrong)
     assert_has(out, "ok    limits      max-body 1G, ");
     assert_has(out, " max-url 8192,");
     char all[128];
-    snprintf(all, sizeof all, "ok    self-test   the examples of all %zu losses give the same bits", loss_count());
+    snprintf(all, sizeof all, "ok    self-test   the examples of all %zu losses give the same bits",
+             loss_count());
     assert_has(out, all);
     assert_run(OK, "$L doctor --json");
     json_t *const tree = json_loads(out, 0, NULL);
     ck_assert(json_is_true(json_object_get(tree, "healthy")));
     json_decref(tree);
     /* A server that is none of ours. */
-    assert_run(FAILED,
-               "printf 'import http.server as h\\nclass H(h.BaseHTTPRequestHandler):\\n"
-               " def do_GET(s): s.send_response(200); s.send_header(\"Content-Length\", \"2\"); s.end_headers(); "
-               "s.wfile.write(b\"ok\")\\n do_POST = do_GET\\n log_message = lambda *a: None\\n"
-               "v = h.HTTPServer((\"127.0.0.1\", 0), H)\\nprint(v.server_port, flush=True)\\nv.serve_forever()\\n' >s.py; "
-               "python3 s.py >port & S=$!; for i in $(seq 100); do test -s port || sleep 0.1; done; "
-               "$L doctor --url http://127.0.0.1:$(cat port); R=$?; kill $S; exit $R");
+    assert_run(
+        FAILED,
+        "printf 'import http.server as h\\nclass H(h.BaseHTTPRequestHandler):\\n"
+        " def do_GET(s): s.send_response(200); s.send_header(\"Content-Length\", \"2\"); "
+        "s.end_headers(); "
+        "s.wfile.write(b\"ok\")\\n do_POST = do_GET\\n log_message = lambda *a: None\\n"
+        "v = h.HTTPServer((\"127.0.0.1\", 0), H)\\nprint(v.server_port, "
+        "flush=True)\\nv.serve_forever()\\n' >s.py; "
+        "python3 s.py >port & S=$!; for i in $(seq 100); do test -s port || sleep 0.1; done; "
+        "$L doctor --url http://127.0.0.1:$(cat port); R=$?; kill $S; exit $R");
     assert_has(out, "FAIL  version     GET /v2 answers 200, and not what lossd would\n");
     assert_has(out, "FAIL  self-test   mse: the server answers 200 ok, and this program 200");
 }
 END_TEST
 
-/* ---- bench ---------------------------------------------------------------------------------------------------------- */
+/* ---- bench ---- */
 
 static double number_in(const json_t *object, const char *key)
 {
@@ -690,7 +799,8 @@ static void check_figures(const json_t *scenario)
     json_t *each;
     ck_assert_double_gt(number_in(scenario, "answered"), 0);
     ck_assert_double_eq(number_in(scenario, "refused") + number_in(scenario, "broken"), 0);
-    ck_assert_double_eq_tol(number_in(scenario, "throughput"), number_in(scenario, "answered") / number_in(scenario, "seconds"),
+    ck_assert_double_eq_tol(number_in(scenario, "throughput"),
+                            number_in(scenario, "answered") / number_in(scenario, "seconds"),
                             1 + number_in(scenario, "throughput") / 100);
     for (i = 0; i < sizeof order / sizeof order[0]; i++) {
         ck_assert_double_ge(number_in(latency, order[i]), before);
@@ -699,7 +809,8 @@ static void check_figures(const json_t *scenario)
     ck_assert_double_ge(number_in(latency, "mean"), number_in(latency, "min"));
     json_array_foreach(json_object_get(scenario, "histogram"), i, each) in_histogram +=
         json_number_value(json_array_get(each, 1));
-    ck_assert_double_eq(in_histogram, number_in(scenario, "answered") + number_in(scenario, "unsent"));
+    ck_assert_double_eq(in_histogram,
+                        number_in(scenario, "answered") + number_in(scenario, "unsent"));
     ck_assert_uint_gt(json_array_size(json_object_get(scenario, "series")), 0);
 }
 
@@ -708,9 +819,12 @@ START_TEST(bench_measures_every_format_and_reports_in_three_ways)
     static char html[8 * TEXT], json[8 * TEXT];
     size_t i;
     json_t *scenario;
-    assert_run(OK, "$L bench --losses huber:delta=0.25,reduction=sum,ctc --formats json,base64,safetensors,oip --sizes 200 "
-                   "--connections 1,3 --grad "
-                   "--warm-up 0 --duration 0.1 --json b.json --html b.html --limit errors=0 --limit p99=10s");
+    assert_run(
+        OK,
+        "$L bench --losses huber:delta=0.25,reduction=sum,ctc --formats "
+        "json,base64,safetensors,oip --sizes 200 "
+        "--connections 1,3 --grad "
+        "--warm-up 0 --duration 0.1 --json b.json --html b.html --limit errors=0 --limit p99=10s");
     ck_assert_str_eq(err, "");
     assert_has(out, "closed loop");
     assert_has(out, "\nctc                           200  oip             3 ");
@@ -731,21 +845,23 @@ START_TEST(bench_measures_every_format_and_reports_in_three_ways)
 }
 END_TEST
 
-/* Requests are due however long the server takes: while it stands still for half a second, as many as are due in that time are
-   late, and not one for each connection. */
+/* Requests are due however long the server takes: while it stands still for half a second, as many
+   as are due in that time are late, and not one for each connection. */
 START_TEST(bench_at_a_rate_counts_what_a_stall_holds_up)
 {
-    assert_run(OK,
-               "(sleep 0.4; kill -STOP %d; sleep 0.6; kill -CONT %d) & "
-               "$L bench --rate 100 --connections 4 --warm-up 0 --duration 1.5 --sizes 10 --json -; wait",
-               (int)server.pid, (int)server.pid);
-    json_t *const figures = json_loads(out, 0, NULL), *const scenario =
-                                                          json_array_get(json_object_get(figures, "scenarios"), 0);
+    assert_run(
+        OK,
+        "(sleep 0.4; kill -STOP %d; sleep 0.6; kill -CONT %d) & "
+        "$L bench --rate 100 --connections 4 --warm-up 0 --duration 1.5 --sizes 10 --json -; wait",
+        (int)server.pid, (int)server.pid);
+    json_t *const figures = json_loads(out, 0, NULL), *const scenario = json_array_get(
+                                                          json_object_get(figures, "scenarios"), 0);
     ck_assert_double_eq(number_in(figures, "rate"), 100);
     ck_assert_double_eq(number_in(scenario, "answered") + number_in(scenario, "unsent"), 150);
     const json_t *const latency = json_object_get(scenario, "latency_ms");
     ck_assert_double_gt(number_in(latency, "max"), 500);
-    ck_assert_double_gt(number_in(latency, "p90"), 200); /* that of the 40 % that fell due meanwhile, evenly from 0 to 600 */
+    ck_assert_double_gt(number_in(latency, "p90"),
+                        200); /* that of the 40 % that fell due meanwhile, evenly from 0 to 600 */
     json_decref(figures);
 }
 END_TEST
@@ -753,23 +869,26 @@ END_TEST
 START_TEST(bench_fails_where_a_limit_is_missed)
 {
     struct server_process other;
-    assert_run(FAILED,
-               "$L bench --duration 0.1 --warm-up 0 --sizes 10 --limit throughput=1e9 --limit p99=0.001us --limit max=10s");
-    assert_has(err, "lossctl: mse, 10 elements, safetensors, 8 connections misses --limit throughput=1e9: it has ");
+    assert_run(FAILED, "$L bench --duration 0.1 --warm-up 0 --sizes 10 --limit throughput=1e9 "
+                       "--limit p99=0.001us --limit max=10s");
+    assert_has(err, "lossctl: mse, 10 elements, safetensors, 8 connections misses --limit "
+                    "throughput=1e9: it has ");
     assert_has(err, " requests/s\n");
     assert_has(err, " misses --limit p99=0.001us: it has ");
     ck_assert_ptr_null(strstr(err, "max=10s"));
     assert_has(out, "requests/s");
     server_process_start(&other, (const char *const[]){"--log-level", "error", NULL});
     assert_run(FAILED,
-               "(sleep 0.3; kill -KILL %d) & $L bench --url http://127.0.0.1:%d --duration 0.6 --warm-up 0 --rate 50 "
+               "(sleep 0.3; kill -KILL %d) & $L bench --url http://127.0.0.1:%d --duration 0.6 "
+               "--warm-up 0 --rate 50 "
                "--limit errors=0; R=$?; wait; exit $R",
                (int)other.pid, other.port);
     assert_has(err, " misses --limit errors=0: it has ");
     assert_has(out, " requests had no answer: ");
     server_process_free(&other);
     /* Ctrl-C shortens it, and what was measured is shown. */
-    assert_run(FAILED, "timeout --foreground --preserve-status -s INT 0.5 $L bench --duration 100 --warm-up 0 --sizes 10");
+    assert_run(FAILED, "timeout --foreground --preserve-status -s INT 0.5 $L bench --duration 100 "
+                       "--warm-up 0 --sizes 10");
     assert_has(err, "lossctl: interrupted: the figures are of the time until then\n");
     assert_has(out, "\nmse ");
 }
@@ -780,15 +899,23 @@ START_TEST(bench_is_answered_with_what_would_be_right)
     assert_wrong(USAGE, "there is no format 'jsn'; did you mean 'json'?",
                  "$L bench --formats json,jsn");
     assert_wrong(USAGE, "there is no loss 'mze'; did you mean 'mse'?", "$L bench --losses mze");
-    assert_wrong(USAGE, "--sizes has 'x'; it must be whole numbers from 1 to 1000000000, with commas between them",
-                 "$L bench --sizes 10,x");
-    assert_wrong(USAGE, "--limit is 'p98=1ms'; there are limits on p50, p90, p99, p99.9, max, mean, errors and throughput",
+    assert_wrong(
+        USAGE,
+        "--sizes has 'x'; it must be whole numbers from 1 to 1000000000, with commas between them",
+        "$L bench --sizes 10,x");
+    assert_wrong(USAGE,
+                 "--limit is 'p98=1ms'; there are limits on p50, p90, p99, p99.9, max, mean, "
+                 "errors and throughput",
                  "$L bench --limit p98=1ms");
-    assert_wrong(USAGE, "--limit is 'p99=1'; it must be like p99=50ms, 800us or 2s", "$L bench --limit p99=1");
-    assert_wrong(USAGE, "--duration is '0'; it must be a number from 0.1 to 1000000", "$L bench --duration 0");
+    assert_wrong(USAGE, "--limit is 'p99=1'; it must be like p99=50ms, 800us or 2s",
+                 "$L bench --limit p99=1");
+    assert_wrong(USAGE, "--duration is '0'; it must be a number from 0.1 to 1000000",
+                 "$L bench --duration 0");
     assert_run(USAGE, "$L bench --losses huber:dlta=2");
     assert_has(err, "huber has no field 'dlta'; did you mean 'delta'?");
-    assert_run(INPUT, "$L bench --losses info_nce --sizes 1000000 --duration 0.1"); /* more queries than it takes */
+    assert_run(INPUT,
+               "$L bench --losses info_nce --sizes 1000000 --duration 0.1"); /* more queries than it
+                                                                                takes */
     assert_has(err, "lossctl: info_nce, 1000000 elements, safetensors, 8 connections: ");
 }
 END_TEST
@@ -802,13 +929,16 @@ START_TEST(tokens_and_unix_sockets_are_passed_on)
                    "$D --hash-token=alice <token >tokens");
     snprintf(tokens, sizeof tokens, "--token-file=%s/tokens", folder_name());
     snprintf(path, sizeof path, "unix:%s/socket", folder_name());
-    server_process_start(&guarded, (const char *const[]){tokens, "--listen", path, "--log-level", "error", NULL});
+    server_process_start(
+        &guarded, (const char *const[]){tokens, "--listen", path, "--log-level", "error", NULL});
     assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url unix:socket");
     assert_has(err, " answers 401: ");
     assert_has(err, "lossctl: --token-file or LOSSD_TOKEN give the token that it wants\n");
-    assert_run(OK, "$L eval mse --input x.npy --target y.npy --url unix:socket --token-file token -q");
+    assert_run(OK,
+               "$L eval mse --input x.npy --target y.npy --url unix:socket --token-file token -q");
     ck_assert_str_eq(out, small_loss);
-    assert_run(OK, "LOSSD_TOKEN=$(cat token) LOSSD_URL=unix:socket $L eval mse --input x.npy --target y.npy -q");
+    assert_run(OK, "LOSSD_TOKEN=$(cat token) LOSSD_URL=unix:socket $L eval mse --input x.npy "
+                   "--target y.npy -q");
     ck_assert_str_eq(out, small_loss);
     assert_run(OK, "$L doctor --url unix:socket --token-file token");
     assert_run(REFUSED, "$L doctor --url unix:socket");
@@ -819,14 +949,16 @@ START_TEST(tokens_and_unix_sockets_are_passed_on)
 }
 END_TEST
 
-/* ---- completions and manuals ---------------------------------------------------------------------------------------- */
+/* ---- completions and manuals ---- */
 
-/* Completes the last word of a command line in bash; the candidates are left in out, each on a line. */
+/* Completes the last word of a command line in bash; the candidates are left in out, each on a
+ * line. */
 static void complete(const char *line)
 {
     assert_run(OK,
                "$L completions bash >c.bash && bash -c 'source ./c.bash; set -f; COMP_WORDS=(%s); "
-               "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _lossctl; printf \"%%s\\n\" \"${COMPREPLY[@]}\" | sort -u'",
+               "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _lossctl; printf \"%%s\\n\" "
+               "\"${COMPREPLY[@]}\" | sort -u'",
                line);
 }
 
@@ -855,7 +987,8 @@ START_TEST(completions_know_commands_losses_options_and_values)
     ck_assert_str_eq(out, "pred.npy\n");
     complete("lossctl completions z");
     ck_assert_str_eq(out, "zsh\n");
-    assert_wrong(USAGE, "there are no completions for 'csh'; for bash, zsh and fish there are", "$L completions csh");
+    assert_wrong(USAGE, "there are no completions for 'csh'; for bash, zsh and fish there are",
+                 "$L completions csh");
 }
 END_TEST
 
@@ -863,13 +996,17 @@ END_TEST
 START_TEST(completions_and_manuals_are_sound_to_those_who_read_them)
 {
     assert_run(OK, "$L completions bash >c.bash && bash -n c.bash");
-    assert_run(OK, "$L completions zsh >_lossctl && { ! command -v zsh >/dev/null || zsh -n _lossctl; }");
-    assert_run(OK, "$L completions fish >c.fish && { ! command -v fish >/dev/null || fish --no-execute c.fish; }");
+    assert_run(
+        OK, "$L completions zsh >_lossctl && { ! command -v zsh >/dev/null || zsh -n _lossctl; }");
+    assert_run(OK, "$L completions fish >c.fish && { ! command -v fish >/dev/null || fish "
+                   "--no-execute c.fish; }");
     assert_run(OK, "$L --man >lossctl.1 && $D --man >lossd.8");
     assert_run(OK, "! command -v mandoc >/dev/null || mandoc -T lint -W error lossctl.1 lossd.8");
     ck_assert_str_eq(out, "");
-    assert_run(OK, "! command -v man >/dev/null || for page in lossctl.1 lossd.8; do "
-                   "LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z ./$page >/dev/null || exit 1; done");
+    assert_run(
+        OK,
+        "! command -v man >/dev/null || for page in lossctl.1 lossd.8; do "
+        "LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z ./$page >/dev/null || exit 1; done");
     ck_assert_str_eq(err, "");
     read_file("lossctl.1", out, sizeof out);
     for (int code = 0; code <= INPUT; code++) {
@@ -888,7 +1025,9 @@ END_TEST
 START_TEST(what_takes_more_than_a_second_shows_that_it_goes_on)
 {
     write_small();
-    assert_run(OK, "(sleep 1.3; cat x.csv) | $L eval mse --local --input - --target y.npy -q --grad g.npy");
+    assert_run(
+        OK,
+        "(sleep 1.3; cat x.csv) | $L eval mse --local --input - --target y.npy -q --grad g.npy");
     ck_assert_str_eq(err, "");
     assert_run(OK, "(sleep 1.3; cat x.csv) | $L eval mse --local --input - --target y.npy");
     ck_assert_str_eq(err, "lossctl: reading standard input: 1 s\n");
@@ -897,7 +1036,8 @@ START_TEST(what_takes_more_than_a_second_shows_that_it_goes_on)
     if (run("command -v script") != OK)
         return;
     /* On a terminal it is gone once it is done. */
-    assert_run(OK, "script -qec \"(sleep 1.3; cat x.csv) | $L eval mse --local --input - --target y.npy\" /dev/null");
+    assert_run(OK, "script -qec \"(sleep 1.3; cat x.csv) | $L eval mse --local --input - --target "
+                   "y.npy\" /dev/null");
     const char *const shown = strstr(out, "\r\033[Kreading standard input: 1 s");
     ck_assert_ptr_nonnull(shown);
     assert_has(shown, "\r\033[Kloss       0.16666666666666666\r\n");
@@ -911,23 +1051,29 @@ START_TEST(certificates_are_shown_and_asked_for)
         fprintf(stderr, "lossctl: TLS is not tested, for there is no openssl or python3\n");
         return;
     }
-    assert_run(OK, "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost "
+    assert_run(OK, "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days "
+                   "2 -subj /CN=localhost "
                    "-addext subjectAltName=DNS:localhost 2>/dev/null");
-    write_text("s.py", "import http.server, ssl\n"
-                       "class H(http.server.BaseHTTPRequestHandler):\n"
-                       "    def do_GET(s):\n"
-                       "        s.send_response(200); s.end_headers()\n"
-                       "        s.wfile.write(b'{\"losses\": [{\"name\": \"its_own\", \"title\": \"T\"}]}')\n"
-                       "    log_message = lambda *a: None\n"
-                       "c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
-                       "c.load_cert_chain('cert.pem', 'key.pem')\n"
-                       "c.load_verify_locations('cert.pem'); c.verify_mode = ssl.CERT_REQUIRED\n"
-                       "v = http.server.ThreadingHTTPServer(('127.0.0.1', 0), H)\n"
-                       "v.socket = c.wrap_socket(v.socket, server_side=True, do_handshake_on_connect=False)\n"
-                       "print(v.server_port, flush=True)\nv.serve_forever()\n");
-    assert_run(OK, "python3 s.py >port 2>/dev/null & S=$!; for i in $(seq 100); do test -s port || sleep 0.1; done; "
-                   "U=https://localhost:$(cat port); $L list --url $U --cacert cert.pem --cert cert.pem --key key.pem; A=$?; "
-                   "$L list --url $U --cert cert.pem --key key.pem; B=$?; $L list --url $U --cacert cert.pem; C=$?; "
+    write_text(
+        "s.py",
+        "import http.server, ssl\n"
+        "class H(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(s):\n"
+        "        s.send_response(200); s.end_headers()\n"
+        "        s.wfile.write(b'{\"losses\": [{\"name\": \"its_own\", \"title\": \"T\"}]}')\n"
+        "    log_message = lambda *a: None\n"
+        "c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
+        "c.load_cert_chain('cert.pem', 'key.pem')\n"
+        "c.load_verify_locations('cert.pem'); c.verify_mode = ssl.CERT_REQUIRED\n"
+        "v = http.server.ThreadingHTTPServer(('127.0.0.1', 0), H)\n"
+        "v.socket = c.wrap_socket(v.socket, server_side=True, do_handshake_on_connect=False)\n"
+        "print(v.server_port, flush=True)\nv.serve_forever()\n");
+    assert_run(OK, "python3 s.py >port 2>/dev/null & S=$!; for i in $(seq 100); do test -s port || "
+                   "sleep 0.1; done; "
+                   "U=https://localhost:$(cat port); $L list --url $U --cacert cert.pem --cert "
+                   "cert.pem --key key.pem; A=$?; "
+                   "$L list --url $U --cert cert.pem --key key.pem; B=$?; $L list --url $U "
+                   "--cacert cert.pem; C=$?; "
                    "kill $S; echo $A $B $C");
     ck_assert_str_eq(out, "its_own  T\n0 3 3\n");
 }
@@ -945,7 +1091,8 @@ Suite *lossctl_suite(void)
     tcase_set_tags(slow, TAG_SLOW);
     tcase_add_test(tcase, list_and_show_know_every_loss_here_and_there);
     tcase_add_test(tcase, every_loss_and_command_has_help);
-    tcase_add_loop_test(tcase, every_loss_has_the_same_bits_here_there_and_in_the_library, 0, (int)loss_count());
+    tcase_add_loop_test(tcase, every_loss_has_the_same_bits_here_there_and_in_the_library, 0,
+                        (int)loss_count());
     tcase_add_test(tcase, tensors_come_from_files_of_every_format_and_from_stdin);
     tcase_add_test(tcase, gradients_go_into_files_of_every_format_and_to_stdout);
     tcase_add_test(tcase, strided_and_swapped_arrays_reach_the_server_as_they_are);

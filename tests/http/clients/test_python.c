@@ -1,8 +1,8 @@
 /*
  * The Python client's own tests (clients/python/tests), which pytest runs against $LOSSD.
  *
- * What they need and this machine lacks is named on stderr, and not run; with LOSSD_CLIENTS=all (make check-clients, which
- * installs it) it is a failure.
+ * What they need and this machine lacks is named on stderr, and not run; with LOSSD_CLIENTS=all
+ * (make check-clients, which installs it) it is a failure.
  */
 #include "suites.h"
 
@@ -25,14 +25,15 @@ static void show_skips(char *printed)
 START_TEST(python_client_does_what_its_tests_say)
 {
     static char printed[PRINTED];
-    FILE *output =
-        popen("/usr/bin/python3 -B -m pytest -q -rs --tb=short -c clients/python/pyproject.toml clients/python/tests "
-              "</dev/null 2>&1",
-              "r"); /* NOLINT(cert-env33-c): constant */
+    FILE *output = popen("/usr/bin/python3 -B -m pytest -q -rs --tb=short -c "
+                         "clients/python/pyproject.toml clients/python/tests "
+                         "</dev/null 2>&1",
+                         "r"); /* NOLINT(cert-env33-c): constant */
     ck_assert_ptr_nonnull(output);
     printed[fread(printed, 1, sizeof printed - 1, output)] = '\0';
     const int status = pclose(output);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "pytest ended with %d, having printed: %s", status, printed);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+                  "pytest ended with %d, having printed: %s", status, printed);
     show_skips(printed);
 }
 END_TEST
@@ -49,7 +50,8 @@ Suite *python_suite(void)
     if (all || system("/usr/bin/python3 -c 'import numpy, pytest' >/dev/null 2>&1") == 0)
         tcase_add_test(tcase, python_client_does_what_its_tests_say);
     else
-        fprintf(stderr, "python: the Python client is not tested, its needs are not here (python3-numpy python3-pytest)\n");
+        fprintf(stderr, "python: the Python client is not tested, its needs are not here "
+                        "(python3-numpy python3-pytest)\n");
     suite_add_tcase(suite, tcase);
     return suite;
 }

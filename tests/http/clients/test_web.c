@@ -1,11 +1,12 @@
 /*
- * The pages that browsers get at / and /docs, in Chromium: tests/web says what is looked at. Without node, npm or Chromium
- * stderr says that it is not run; with LOSSD_WEB=all (make check-web, which installs them) that is a failure.
+ * The pages that browsers get at / and /docs, in Chromium: tests/web says what is looked at.
+ * Without node, npm or Chromium stderr says that it is not run; with LOSSD_WEB=all (make check-web,
+ * which installs them) that is a failure.
  */
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/command.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,8 @@ static struct server_process server;
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
 }
 
 static void teardown(void)
@@ -34,11 +36,13 @@ START_TEST(page_passes_in_chromium)
     static char printed[1 << 18];
     if (!npm_packages_are_there("tests/web")) {
         ck_assert_msg(!required(), "npm is not here, or cannot fetch the packages of tests/web");
-        fprintf(stderr, "web: the page is not tested, npm is not here or cannot fetch the packages of tests/web\n");
+        fprintf(stderr, "web: the page is not tested, npm is not here or cannot fetch the packages "
+                        "of tests/web\n");
         return;
     }
-    const int status = command_run(printed, sizeof printed,
-                                   "cd tests/web && LOSSD_URL=http://127.0.0.1:%d node --test all.mjs 2>&1", server.port);
+    const int status = command_run(
+        printed, sizeof printed,
+        "cd tests/web && LOSSD_URL=http://127.0.0.1:%d node --test all.mjs 2>&1", server.port);
     if (status != 0)
         fputs(printed, stderr);
     ck_assert_msg(status == 0, "node ended with %d, having printed the above", status);
@@ -100,7 +104,8 @@ Suite *web_suite(void)
     if (required() || browser_is_there())
         tcase_add_test(page, page_passes_in_chromium);
     else
-        fprintf(stderr, "web: the page is not tested, node or Chromium is not here; make check-web installs them\n");
+        fprintf(stderr, "web: the page is not tested, node or Chromium is not here; make check-web "
+                        "installs them\n");
     suite_add_tcase(suite, negotiation);
     suite_add_tcase(suite, page);
     return suite;

@@ -1,20 +1,21 @@
 /*
- * What becomes of the server where memory, threads or sockets fail it. A library that is loaded before all others (faults.h)
- * lets one call after the other fail, or all from one on, while a request of each kind is served: that request must be answered
- * as ever, or with 503, or dropped; the next one must be answered to the byte; and in the end nothing may have leaked. In the
+ * What becomes of the server where memory, threads or sockets fail it. A library that is loaded
+ * before all others (faults.h) lets one call after the other fail, or all from one on, while a
+ * request of each kind is served: that request must be answered as ever, or with 503, or dropped;
+ * the next one must be answered to the byte; and in the end nothing may have leaked. In the
  * sanitized builds what is left at the end is looked for by the sanitizer.
  *
- * FAULTS=all lets every single call fail (make check-faults); else, where a request makes many, the first of them and a sample
- * of the rest.
+ * FAULTS=all lets every single call fail (make check-faults); else, where a request makes many, the
+ * first of them and a sample of the rest.
  */
-#include "json/base64.h"
 #include "content/compress.h"
 #include "routes/openapi_endpoint.h"
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/fault_library.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
 #include "support/tensor_file.h"
+#include "json/base64.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +36,7 @@ static struct http_response response;
 static struct faults *faults;
 static size_t idle_files; /* descriptors of the server while nobody is connected */
 
-/* ---- the server and its faults ------------------------------------------------------------------------------------ */
+/* ---- the server and its faults ---- */
 
 static size_t count_files(void)
 {
@@ -94,7 +95,7 @@ static unsigned long long disarm(void)
     return atomic_load(&faults->faults);
 }
 
-/* ---- what is asked ------------------------------------------------------------------------------------------------ */
+/* ---- what is asked ---- */
 
 struct ask {
     char name[NAME];
@@ -102,14 +103,15 @@ struct ask {
     bool head;
     bool varies; /* the answer is not the same each time */
     int status;
-    struct buffer answer, other; /* bodies that are right: as without faults, and as without compression */
+    struct buffer answer,
+        other; /* bodies that are right: as without faults, and as without compression */
 };
 
 static struct ask asks[ASKS];
 static size_t ask_count;
 
-static struct ask *add(const char *name, const char *method, const char *path, const char *headers, const void *body,
-                       size_t len)
+static struct ask *add(const char *name, const char *method, const char *path, const char *headers,
+                       const void *body, size_t len)
 {
     ck_assert_uint_lt(ask_count, ASKS);
     struct ask *const ask = &asks[ask_count++];
@@ -175,7 +177,8 @@ static void add_gets(void)
     add("PUT", "PUT", "/healthz", "", "x", 1);
     add("list in gzip", "GET", "/v1/losses", "Accept-Encoding: gzip\r\n", NULL, 0);
     add("list in zstd", "GET", "/v1/losses", "Accept-Encoding: zstd\r\n", NULL, 0);
-    add("list in deflate and nothing else", "GET", "/v1/losses", "Accept-Encoding: deflate, identity;q=0\r\n", NULL, 0);
+    add("list in deflate and nothing else", "GET", "/v1/losses",
+        "Accept-Encoding: deflate, identity;q=0\r\n", NULL, 0);
     post("index", "/v2/repository/index", "", "{}");
     post("load", "/v2/repository/models/mse/load", "", "{}");
 }
@@ -183,32 +186,38 @@ static void add_gets(void)
 static void add_json(void)
 {
     post("nested", MSE, "", JSON);
-    post(
-        "flat", MSE, "",
-        "{\"input\":{\"shape\":[2,2],\"data\":[1,2,3,4]},\"target\":{\"shape\":[2,2],\"dtype\":\"float64\",\"data\":[0,0,0,0]},"
-        "\"dtype\":\"float64\",\"grad\":true,\"reduction\":\"none\"}");
+    post("flat", MSE, "",
+         "{\"input\":{\"shape\":[2,2],\"data\":[1,2,3,4]},\"target\":{\"shape\":[2,2],\"dtype\":"
+         "\"float64\",\"data\":[0,0,0,0]},"
+         "\"dtype\":\"float64\",\"grad\":true,\"reduction\":\"none\"}");
     post("base64", MSE, "",
-         "{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAL8=\",\"encoding\":\"base64\"}},"
+         "{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAL8=\","
+         "\"encoding\":\"base64\"}},"
          "\"target\":[1,0],\"grad\":true}");
     post("arguments", "/v1/losses/cross_entropy", "",
-         "{\"input\":[[0.2,0.8],[0.9,0.1],[0.5,0.5]],\"target\":[1,0,-100],\"weight\":[1,2],\"label_smoothing\":0.1,"
+         "{\"input\":[[0.2,0.8],[0.9,0.1],[0.5,0.5]],\"target\":[1,0,-100],\"weight\":[1,2],"
+         "\"label_smoothing\":0.1,"
          "\"grad\":[\"input\"],\"sample_weight\":[1,2,3],\"grad_output\":2}");
     post("rows", "/v1/losses/ctc", "",
-         "{\"log_probs\":[[[-1,-2,-0.5]],[[-1,-1,-1]]],\"targets\":[[1]],\"input_lengths\":[2],\"target_lengths\":[1],\"grad\":"
+         "{\"log_probs\":[[[-1,-2,-0.5]],[[-1,-1,-1]]],\"targets\":[[1]],\"input_lengths\":[2],"
+         "\"target_lengths\":[1],\"grad\":"
          "true}");
     post("hessian", "/v1/losses/bce_with_logits", "",
-         "{\"input\":[0.3,-1.2,2],\"target\":[1,0,1],\"sample_weight\":[1,2,0.5],\"reduction\":\"sum\",\"grad\":true,\"hess\":"
+         "{\"input\":[0.3,-1.2,2],\"target\":[1,0,1],\"sample_weight\":[1,2,0.5],\"reduction\":"
+         "\"sum\",\"grad\":true,\"hess\":"
          "true}");
     post("escapes", MSE, "", "{\"inp\\u0075t\":[1],\"target\":[2],\"reduction\":\"s\\u0075m\"}");
     post("several", "/v1/evaluate", "",
-         "{\"input\":[0.5,2],\"target\":[1,0],\"losses\":[\"mse\",{\"loss\":\"huber\",\"delta\":0.5,\"grad\":true},\"l1\"],"
+         "{\"input\":[0.5,2],\"target\":[1,0],\"losses\":[\"mse\",{\"loss\":\"huber\",\"delta\":0."
+         "5,\"grad\":true},\"l1\"],"
          "\"reduction\":\"sum\"}");
     post("in gzip", MSE, "Accept-Encoding: gzip, identity;q=0\r\n", JSON);
     /* and mistakes */
     post("not JSON", MSE, "", "{\"input\": [1, 2");
     post("unknown field", MSE, "", "{\"inputs\":[1],\"target\":[1]}");
     post("wrong type", "/v1/losses/huber", "", "{\"input\":[1],\"target\":[1],\"delta\":[1]}");
-    post("number too long", "/v1/losses/huber", "", "{\"input\":[1],\"target\":[1],\"delta\":1e999}");
+    post("number too long", "/v1/losses/huber", "",
+         "{\"input\":[1],\"target\":[1],\"delta\":1e999}");
     post("bad grad", MSE, "", "{\"input\":[1],\"target\":[1],\"grad\":[\"x\"]}");
     post("shapes", MSE, "", "{\"input\":[1,2,3],\"target\":[1,2]}");
     post("class", "/v1/losses/cross_entropy", "", "{\"input\":[[0.2,0.8]],\"target\":[2]}");
@@ -235,7 +244,8 @@ static struct buffer numbers(const char *more, size_t count)
 
 enum { LARGE = 40000 };
 
-static void add_chunked(const char *name, const char *path, const char *headers, const struct buffer *body)
+static void add_chunked(const char *name, const char *path, const char *headers,
+                        const struct buffer *body)
 {
     struct ask *const ask = add(name, "POST", path, headers, NULL, 0);
     ask->text.len -= 2;
@@ -249,7 +259,8 @@ static void add_chunked(const char *name, const char *path, const char *headers,
     buffer_text(&ask->text, "0\r\n\r\n");
 }
 
-static void add_compressed(const char *name, enum coding coding, const char *headers, const struct buffer *body)
+static void add_compressed(const char *name, enum coding coding, const char *headers,
+                           const struct buffer *body)
 {
     struct buffer compressed = {0};
     char more[128];
@@ -262,7 +273,8 @@ static void add_compressed(const char *name, enum coding coding, const char *hea
 static void add_large(void)
 {
     struct buffer body = numbers(",\"grad\":true", LARGE), small = numbers("", 10);
-    struct buffer several = numbers(",\"losses\":[\"mse\",\"l1\",{\"loss\":\"huber\",\"grad\":true}]", LARGE);
+    struct buffer several =
+        numbers(",\"losses\":[\"mse\",\"l1\",{\"loss\":\"huber\",\"grad\":true}]", LARGE);
     add("large", "POST", MSE, "", body.data, body.len);
     add("large in gzip", "POST", MSE, "Accept-Encoding: gzip\r\n", body.data, body.len);
     add("large in zstd", "POST", MSE, "Accept-Encoding: zstd\r\n", body.data, body.len);
@@ -301,15 +313,20 @@ static void add_form(void)
     static const char head[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}\n";
     struct buffer body = {0};
     for (int tensor = 0; tensor < 2; tensor++) {
-        buffer_printf(&body, "--b\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"a\"\r\n\r\n",
+        buffer_printf(&body,
+                      "--b\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"a\"\r\n\r\n",
                       tensor == 0 ? "input" : "target");
-        buffer_append(&body, (const char[]){'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0, (char)strlen(head), 0}, 10);
+        buffer_append(&body,
+                      (const char[]){'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0, (char)strlen(head), 0},
+                      10);
         buffer_text(&body, head);
         buffer_append(&body, &(const float){2.5F}, sizeof(float));
         buffer_text(&body, "\r\n");
     }
-    buffer_text(&body, "--b\r\nContent-Disposition: form-data; name=\"grad\"\r\n\r\ntrue\r\n--b--\r\n");
-    add("form", "POST", MSE, "Content-Type: multipart/form-data; boundary=b\r\n", body.data, body.len);
+    buffer_text(&body,
+                "--b\r\nContent-Disposition: form-data; name=\"grad\"\r\n\r\ntrue\r\n--b--\r\n");
+    add("form", "POST", MSE, "Content-Type: multipart/form-data; boundary=b\r\n", body.data,
+        body.len);
     buffer_free(&body);
 }
 
@@ -319,12 +336,13 @@ static void add_oip_binary(const char *name, const char *outputs, size_t count)
     struct buffer body = {0};
     float *const values = calloc(count, sizeof *values);
     ck_assert_ptr_nonnull(values);
-    const int len =
-        snprintf(json, sizeof json,
-                 "{\"id\":\"a\",\"inputs\":[{\"name\":\"input\",\"shape\":[%zu],\"datatype\":\"FP32\",\"parameters\":"
-                 "{\"binary_data_size\":%zu}},{\"name\":\"target\",\"shape\":[%zu],\"datatype\":\"FP32\",\"parameters\":"
-                 "{\"binary_data_size\":%zu}}],%s}",
-                 count, count * 4, count, count * 4, outputs);
+    const int len = snprintf(json, sizeof json,
+                             "{\"id\":\"a\",\"inputs\":[{\"name\":\"input\",\"shape\":[%zu],"
+                             "\"datatype\":\"FP32\",\"parameters\":"
+                             "{\"binary_data_size\":%zu}},{\"name\":\"target\",\"shape\":[%zu],"
+                             "\"datatype\":\"FP32\",\"parameters\":"
+                             "{\"binary_data_size\":%zu}}],%s}",
+                             count, count * 4, count, count * 4, outputs);
     buffer_append(&body, json, (size_t)len);
     for (int tensor = 0; tensor < 2; tensor++)
         buffer_append(&body, values, count * sizeof *values);
@@ -340,21 +358,26 @@ static void add_binary(void)
     add_safetensors("safetensors to JSON", MSE "?grad=true", "Accept: application/json\r\n", 4);
     add_safetensors("large safetensors", MSE "?grad=true", "", LARGE);
     add_safetensors("safetensors, unknown field", MSE "?grda=true", "", 4);
-    post("safetensors, broken", MSE, "Content-Type: application/vnd.safetensors\r\n", "\x10\0\0\0\0\0\0\0{\"input\":[1,2,3]}");
+    post("safetensors, broken", MSE, "Content-Type: application/vnd.safetensors\r\n",
+         "\x10\0\0\0\0\0\0\0{\"input\":[1,2,3]}");
     add_form();
-    post("form, broken", MSE, "Content-Type: multipart/form-data; boundary=b\r\n", "--b\r\nContent-Disposition: form-data\r\n");
+    post("form, broken", MSE, "Content-Type: multipart/form-data; boundary=b\r\n",
+         "--b\r\nContent-Disposition: form-data\r\n");
     post("infer", "/v2/models/mse/infer", "",
-         "{\"id\":\"a\",\"parameters\":{\"reduction\":\"sum\"},\"outputs\":[{\"name\":\"loss\"},{\"name\":\"grad_input\"}],"
+         "{\"id\":\"a\",\"parameters\":{\"reduction\":\"sum\"},\"outputs\":[{\"name\":\"loss\"},{"
+         "\"name\":\"grad_input\"}],"
          "\"inputs\":["
          "{\"name\":\"input\",\"shape\":[3],\"datatype\":\"FP32\",\"data\":[2.5,0,NaN]},"
          "{\"name\":\"target\",\"shape\":[3],\"datatype\":\"FP32\",\"data\":[3,-0.5,2]}]}");
     post("infer, broken", "/v2/models/mse/infer", "", "{\"inputs\":[{\"name\":\"input\"}]}");
-    add_oip_binary("infer, binary", "\"outputs\":[{\"name\":\"grad_input\",\"parameters\":{\"binary_data\":true}}]", 4);
+    add_oip_binary("infer, binary",
+                   "\"outputs\":[{\"name\":\"grad_input\",\"parameters\":{\"binary_data\":true}}]",
+                   4);
     add_oip_binary("infer, binary to JSON", "\"outputs\":[{\"name\":\"loss\"}]", 4);
     add_oip_binary("large infer", "\"parameters\":{\"binary_data_output\":true}", LARGE);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------- */
+/* ---- asking ---- */
 
 static void ensure_connected(void)
 {
@@ -388,19 +411,22 @@ static bool try_ask(const struct ask *ask)
     return answered;
 }
 
-/* Closes the connection, and waits until the server has too: then it has made all its calls for it. */
+/* Closes the connection, and waits until the server has too: then it has made all its calls for it.
+ */
 static void leave(void)
 {
     http_client_close(&client);
     for (int waited = 0; count_files() > idle_files; waited++) {
-        ck_assert_msg(waited < SETTLE_MS, "%zu descriptors are left, there were %zu", count_files(), idle_files);
+        ck_assert_msg(waited < SETTLE_MS, "%zu descriptors are left, there were %zu", count_files(),
+                      idle_files);
         wait_ms(1);
     }
 }
 
 static bool body_is(const struct buffer *body)
 {
-    return response.body_len == body->len && (body->len == 0 || memcmp(response.body, body->data, body->len) == 0);
+    return response.body_len == body->len &&
+           (body->len == 0 || memcmp(response.body, body->data, body->len) == 0);
 }
 
 static bool is_right(const struct ask *ask)
@@ -412,7 +438,8 @@ static bool is_right(const struct ask *ask)
     return ask->varies || body_is(&ask->answer) || (ask->other.data && body_is(&ask->other));
 }
 
-/* Whether the answer is 503 and says so as it should, or with its status alone where there was no memory for more. */
+/* Whether the answer is 503 and says so as it should, or with its status alone where there was no
+ * memory for more. */
 static bool is_unavailable(const struct ask *ask)
 {
     if (response.status != 503)
@@ -420,7 +447,8 @@ static bool is_unavailable(const struct ask *ask)
     if (ask->head || response.body_len == 0)
         return true;
     json_t *const tree = json_loadb(response.body, response.body_len, 0, NULL);
-    const bool sound = tree && (json_integer_value(json_object_get(tree, "status")) == 503 || json_object_get(tree, "error"));
+    const bool sound = tree && (json_integer_value(json_object_get(tree, "status")) == 503 ||
+                                json_object_get(tree, "error"));
     json_decref(tree);
     return sound;
 }
@@ -435,14 +463,17 @@ static int shown(void)
 static void expect_right(const struct ask *ask, const char *when)
 {
     ck_assert_msg(try_ask(ask), "%s, %s: no answer", ask->name, when);
-    ck_assert_msg(is_right(ask), "%s, %s: %s%.*s", ask->name, when, response.head, shown(), response.body);
+    ck_assert_msg(is_right(ask), "%s, %s: %s%.*s", ask->name, when, response.head, shown(),
+                  response.body);
 }
 
 /* The answer without compression, which is right too where compressing fails. */
 static void learn_other(struct ask *ask)
 {
-    char *const accept = memmem(ask->text.data, ask->text.len, "Accept-Encoding", strlen("Accept-Encoding"));
-    char *const strict = memmem(ask->text.data, ask->text.len, "identity;q=0", strlen("identity;q=0"));
+    char *const accept =
+        memmem(ask->text.data, ask->text.len, "Accept-Encoding", strlen("Accept-Encoding"));
+    char *const strict =
+        memmem(ask->text.data, ask->text.len, "identity;q=0", strlen("identity;q=0"));
     if (!accept || strict)
         return;
     *accept = 'X'; /* a header that nobody knows */
@@ -481,7 +512,7 @@ static void free_all(void)
     ask_count = 0;
 }
 
-/* ---- what is left ------------------------------------------------------------------------------------------------- */
+/* ---- what is left ---- */
 
 struct holdings {
     long long blocks;
@@ -493,7 +524,8 @@ static struct holdings holdings_now(void)
     return (struct holdings){atomic_load(&faults->blocks), count_files()};
 }
 
-/* Closes the connection and waits until no more is held than before, which connections that linger may delay. */
+/* Closes the connection and waits until no more is held than before, which connections that linger
+ * may delay. */
 static void expect_nothing_left(const struct holdings *before, const char *name)
 {
     struct holdings now;
@@ -504,8 +536,8 @@ static void expect_nothing_left(const struct holdings *before, const char *name)
             return;
         wait_ms(10);
     }
-    ck_abort_msg("%s: %lld blocks of memory and %zu descriptors are left, there were %lld and %zu", name, now.blocks, now.files,
-                 before->blocks, before->files);
+    ck_abort_msg("%s: %lld blocks of memory and %zu descriptors are left, there were %lld and %zu",
+                 name, now.blocks, now.files, before->blocks, before->files);
 }
 
 /* What the server holds after a request and its connection are gone. */
@@ -523,7 +555,7 @@ static struct holdings settle(const struct ask *ask)
     return now;
 }
 
-/* ---- the faults --------------------------------------------------------------------------------------------------- */
+/* ---- the faults ---- */
 
 /* How often faults were met in which way. */
 struct tally {
@@ -535,11 +567,13 @@ struct failing {
     unsigned kinds;
     int error;
     bool all;   /* those after the first too */
-    bool fresh; /* the request comes on a connection of its own, and all that is called for that counts */
+    bool fresh; /* the request comes on a connection of its own, and all that is called for that
+                   counts */
 };
 
 /* Asks while that call fails, if it is made. */
-static void meet(const struct ask *ask, unsigned long long call, const struct failing *failing, struct tally *tally)
+static void meet(const struct ask *ask, unsigned long long call, const struct failing *failing,
+                 struct tally *tally)
 {
     if (failing->fresh)
         leave();
@@ -557,8 +591,9 @@ static void meet(const struct ask *ask, unsigned long long call, const struct fa
     else if (is_unavailable(ask))
         tally->unavailable++;
     else
-        ck_abort_msg("%s, call %llu%s fails: %s%.*s", ask->name, call, failing->all ? " and all after it" : "", response.head,
-                     shown(), response.body);
+        ck_abort_msg("%s, call %llu%s fails: %s%.*s", ask->name, call,
+                     failing->all ? " and all after it" : "", response.head, shown(),
+                     response.body);
 }
 
 static bool is_thorough(void)
@@ -592,8 +627,8 @@ static void expect_met(const struct tally *tally, unsigned long long faults_met)
     ck_assert_msg(tally->faults >= faults_met, "only %llu faults were met", tally->faults);
     ck_assert_uint_gt(tally->right, 0);
     if (getenv("FAULTS_TRACE") || is_thorough())
-        printf("%llu calls failed; answered as ever %llu times, with 503 %llu, dropped %llu\n", tally->faults, tally->right,
-               tally->unavailable, tally->dropped);
+        printf("%llu calls failed; answered as ever %llu times, with 503 %llu, dropped %llu\n",
+               tally->faults, tally->right, tally->unavailable, tally->dropped);
 }
 
 START_TEST(faults_of_memory_are_met_by_every_request)
@@ -603,7 +638,9 @@ START_TEST(faults_of_memory_are_met_by_every_request)
     for (size_t i = 0; i < ask_count; i++) {
         const struct holdings before = settle(&asks[i]);
         for (int all = 0; all < 2; all++)
-            fail_each(&asks[i], &(struct failing){.kinds = FAULT_MEMORY, .error = ENOMEM, .all = all}, &tally);
+            fail_each(&asks[i],
+                      &(struct failing){.kinds = FAULT_MEMORY, .error = ENOMEM, .all = all},
+                      &tally);
         expect_nothing_left(&before, asks[i].name);
     }
     expect_met(&tally, 20 * ask_count);
@@ -621,7 +658,8 @@ static void restart(void)
     server_process_start(&server, arguments);
 }
 
-/* The document is made once, of many allocations, and kept: it must be whole, and where it cannot be made nothing may be left.
+/* The document is made once, of many allocations, and kept: it must be whole, and where it cannot
+ * be made nothing may be left.
  */
 START_TEST(faults_of_memory_leave_no_half_of_the_document)
 {
@@ -635,7 +673,8 @@ START_TEST(faults_of_memory_leave_no_half_of_the_document)
     asks[1].status = whole.status;
     asks[1].answer = whole.body;
     atomic_store(&faults->error, ENOMEM);
-    const unsigned long long finer = is_thorough() ? 100 : SAMPLE; /* every call would take half an hour */
+    const unsigned long long finer =
+        is_thorough() ? 100 : SAMPLE; /* every call would take half an hour */
     unsigned long long met = 1;
     for (unsigned long long call = 1; met > 0; call += 1 + call / finer) {
         const struct holdings before = settle(&asks[0]);
@@ -654,8 +693,9 @@ START_TEST(faults_of_memory_leave_no_half_of_the_document)
 }
 END_TEST
 
-/* What the kernel may say of each call. Of those that wait, one after the other only: where they all fail nothing can be done
-   but to try again. A descriptor that cannot be accepted is tried again, too, until the test lets it be. */
+/* What the kernel may say of each call. Of those that wait, one after the other only: where they
+   all fail nothing can be done but to try again. A descriptor that cannot be accepted is tried
+   again, too, until the test lets it be. */
 static const struct {
     unsigned kinds;
     bool all;
@@ -675,8 +715,8 @@ static const struct {
     {FAULT_SOCKET, true, {ENOBUFS}},
 };
 
-/* Requests that differ in how their connections are used: small, long answer, computed by the executor, closed with its body
-   unread. */
+/* Requests that differ in how their connections are used: small, long answer, computed by the
+   executor, closed with its body unread. */
 static void add_few(void)
 {
     struct buffer body = numbers(",\"grad\":true", LARGE);
@@ -697,10 +737,14 @@ START_TEST(faults_of_sockets_are_met_by_every_connection)
         const struct holdings before = settle(&asks[i]);
         for (size_t f = 0; f < sizeof failures / sizeof failures[0]; f++) {
             const unsigned long long met = tally.faults;
-            for (const int *error = failures[f].errors; error < failures[f].errors + 8 && *error; error++)
-                fail_each(&asks[i], &(struct failing){failures[f].kinds, *error, failures[f].all, .fresh = true}, &tally);
-            ck_assert_msg(tally.faults > met || failures[f].kinds == FAULT_DUPLICATE, "%s: calls of kind %x are not made",
-                          asks[i].name, failures[f].kinds);
+            for (const int *error = failures[f].errors; error < failures[f].errors + 8 && *error;
+                 error++)
+                fail_each(
+                    &asks[i],
+                    &(struct failing){failures[f].kinds, *error, failures[f].all, .fresh = true},
+                    &tally);
+            ck_assert_msg(tally.faults > met || failures[f].kinds == FAULT_DUPLICATE,
+                          "%s: calls of kind %x are not made", asks[i].name, failures[f].kinds);
         }
         expect_nothing_left(&before, asks[i].name);
     }
@@ -709,7 +753,7 @@ START_TEST(faults_of_sockets_are_met_by_every_connection)
 }
 END_TEST
 
-/* ---- start-up ------------------------------------------------------------------------------------------------------- */
+/* ---- start-up ---- */
 
 /* The server has started all the same: it must serve. */
 static void expect_service(void)
@@ -725,14 +769,16 @@ static void expect_service(void)
 /* It has not: it must have said why, and ended of its own will. */
 static void expect_reason(int code, unsigned long long call)
 {
-    char *const log = server_process_log(&server), *const line = log + strspn(log, "\n"); /* libgomp begins with an empty one */
+    char *const log = server_process_log(&server),
+                *const line = log + strspn(log, "\n"); /* libgomp begins with an empty one */
     ck_assert_msg(code == 1 || code == 2, "call %llu: ended with %d: %s", call, code, log);
-    ck_assert_msg(strlen(line) > 10 && strchr(line, '\n') == line + strlen(line) - 1, "call %llu: not one line: '%s'", call,
-                  log);
+    ck_assert_msg(strlen(line) > 10 && strchr(line, '\n') == line + strlen(line) - 1,
+                  "call %llu: not one line: '%s'", call, log);
     free(log);
 }
 
-/* Starts the server with each call failing in turn, of which there are few; returns how many starts failed. */
+/* Starts the server with each call failing in turn, of which there are few; returns how many starts
+ * failed. */
 static int fail_starts(unsigned kinds, int error, unsigned long long *met)
 {
     int failed = 0;
@@ -762,7 +808,8 @@ START_TEST(faults_at_start_are_a_line_and_an_end)
     ck_assert_int_gt(fail_starts(FAULT_THREAD, EAGAIN, &met), 6);
     ck_assert_int_gt(fail_starts(FAULT_EVENT, EMFILE, &met), 4);
     ck_assert_int_gt(fail_starts(FAULT_SOCKET, ENOBUFS, &met), 2);
-    ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met), 2); /* libraries can do without many others */
+    ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met),
+                     2); /* libraries can do without many others */
     ck_assert_uint_ge(met, 60);
     fault_library_end();
 }

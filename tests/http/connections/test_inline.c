@@ -1,8 +1,9 @@
-/* What is computed where: an I/O thread does what takes some hundred microseconds, the executor the rest. */
+/* What is computed where: an I/O thread does what takes some hundred microseconds, the executor the
+ * rest. */
 #include "memory/buffer.h"
+#include "suites.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
-#include "suites.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@ static struct http_response response;
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--threads=2", "--io-threads=1", "--max-memory=200M", NULL});
+    server_process_start(
+        &server, (const char *const[]){"--threads=2", "--io-threads=1", "--max-memory=200M", NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
@@ -25,7 +27,7 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- bodies --------------------------------------------------------------------------------------------------------- */
+/* ---- bodies ---- */
 
 /* Appends a list of n times the same number. */
 static void append_list(struct buffer *out, const char *number, size_t n)
@@ -39,14 +41,17 @@ static void append_list(struct buffer *out, const char *number, size_t n)
 }
 
 /* Appends "name": a tensor of that shape, all of one number. */
-static void append_tensor(struct buffer *out, const char *name, const char *shape, size_t n, const char *number)
+static void append_tensor(struct buffer *out, const char *name, const char *shape, size_t n,
+                          const char *number)
 {
-    buffer_printf(out, "%s\"%s\": {\"shape\": [%s], \"data\": ", out->len > 1 ? "," : "", name, shape);
+    buffer_printf(out, "%s\"%s\": {\"shape\": [%s], \"data\": ", out->len > 1 ? "," : "", name,
+                  shape);
     append_list(out, number, n);
     buffer_text(out, "}");
 }
 
-static void pair(struct buffer *out, const char *shape, size_t n, const char *other_shape, size_t others, const char *number)
+static void pair(struct buffer *out, const char *shape, size_t n, const char *other_shape,
+                 size_t others, const char *number)
 {
     append_tensor(out, "input", shape, n, number);
     append_tensor(out, "target", other_shape, others, number);
@@ -106,16 +111,20 @@ static const struct {
     void (*body)(struct buffer *out);
     bool waits; /* it is left to the executor */
 } requests[] = {
-    {"/v1/losses/mse", small, false},        {"/v1/losses/mse", many, false},
-    {"/v1/losses/ctc", column_of_ctc, true}, {"/v1/losses/multilabel_margin", row_of_labels, true},
-    {"/v1/losses/info_nce", vectors, true},  {"/v1/losses/tweedie", many, true},
-    {"/v1/losses/log_cosh", many, true},     {"/v1/losses/mse", gradient, true}, /* text is written */
-    {"/v1/losses/mse", broadcast, true},                                         /* much of it, for few bytes */
+    {"/v1/losses/mse", small, false},
+    {"/v1/losses/mse", many, false},
+    {"/v1/losses/ctc", column_of_ctc, true},
+    {"/v1/losses/multilabel_margin", row_of_labels, true},
+    {"/v1/losses/info_nce", vectors, true},
+    {"/v1/losses/tweedie", many, true},
+    {"/v1/losses/log_cosh", many, true},
+    {"/v1/losses/mse", gradient, true},  /* text is written */
+    {"/v1/losses/mse", broadcast, true}, /* much of it, for few bytes */
     {"/v1/evaluate", several, true},
 };
 enum { REQUESTS = sizeof requests / sizeof requests[0] };
 
-/* ---- tests ---------------------------------------------------------------------------------------------------------- */
+/* ---- tests ---- */
 
 /* How many evaluations have waited for the executor. */
 static int waited(void)
@@ -136,14 +145,16 @@ START_TEST(inline_is_only_what_takes_no_time)
     buffer_text(&body, "}");
     ck_assert(!body.failed && body.len < 64 * 1024);
     const int before = waited();
-    ck_assert(http_client_ask(&client, "POST", requests[_i].path, NULL, body.data, body.len, &response));
+    ck_assert(
+        http_client_ask(&client, "POST", requests[_i].path, NULL, body.data, body.len, &response));
     ck_assert_msg(response.status == 200, "%.500s", response.body);
     ck_assert_int_eq(waited() - before, requests[_i].waits);
     buffer_free(&body);
 }
 END_TEST
 
-/* An ordinary batch with concatenated targets: each thread's lattice was sized by all labels together, which is 250 MB here. */
+/* An ordinary batch with concatenated targets: each thread's lattice was sized by all labels
+ * together, which is 250 MB here. */
 START_TEST(inline_memory_of_concatenated_targets_is_that_of_a_sequence)
 {
     struct buffer body = {0};
@@ -156,7 +167,8 @@ START_TEST(inline_memory_of_concatenated_targets_is_that_of_a_sequence)
     append_list(&body, "60", 256);
     buffer_text(&body, "}");
     ck_assert(!body.failed);
-    ck_assert(http_client_ask(&client, "POST", "/v1/losses/ctc", NULL, body.data, body.len, &response));
+    ck_assert(
+        http_client_ask(&client, "POST", "/v1/losses/ctc", NULL, body.data, body.len, &response));
     ck_assert_msg(response.status == 200, "%.500s", response.body);
     buffer_free(&body);
 }

@@ -1,6 +1,6 @@
 /*
- * What clients are held to, seen through the socket: deadlines, rates, numbers of connections. Deadlines are set short; what
- * is tested is what happens, never how quickly.
+ * What clients are held to, seen through the socket: deadlines, rates, numbers of connections.
+ * Deadlines are set short; what is tested is what happens, never how quickly.
  */
 #include "support/http_client.h"
 #include "support/server_process.h"
@@ -15,11 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "util/clock.h"
 #include "connection/client_key.h"
 #include "suites.h"
 #include "support/body.h"
 #include "support/tensor_file.h"
+#include "util/clock.h"
 
 static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
 static const char mse_path[] = "/v1/losses/mse";
@@ -30,7 +30,7 @@ static struct server_process server;
 static struct http_client client;
 static struct http_response response;
 
-/* ---- helpers -------------------------------------------------------------------------------------------------------- */
+/* ---- helpers ---- */
 
 #define START(...) start((const char *const[]){"--threads=2", "--io-threads=1", __VA_ARGS__, NULL})
 
@@ -70,12 +70,14 @@ static void expect_evaluated(void)
     ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
 }
 
-/* The answer that is there, or comes, is a problem of that status that says `text`; then the connection is closed. */
+/* The answer that is there, or comes, is a problem of that status that says `text`; then the
+ * connection is closed. */
 static void expect_problem_and_end(int status, const char *text)
 {
     char type[64];
     ck_assert(http_client_read(&client, &response, false));
-    ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head, response.body);
+    ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head,
+                  response.body);
     ck_assert_ptr_nonnull(http_response_header(&response, "Content-Type", type, sizeof type));
     ck_assert_str_eq(type, "application/problem+json");
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
@@ -106,7 +108,8 @@ enum { LONG_MS = 60000 };
 
 static bool is_answered(struct http_client *by)
 {
-    return http_client_ask(by, "GET", "/healthz", NULL, NULL, 0, &response) && response.status == 200;
+    return http_client_ask(by, "GET", "/healthz", NULL, NULL, 0, &response) &&
+           response.status == 200;
 }
 
 /* A client whose address is 127.0.0.2. */
@@ -129,7 +132,7 @@ static void announce(struct http_client *by, unsigned long long len, const char 
     ck_assert(http_client_send_text(by, head));
 }
 
-/* ---- deadlines and rates -------------------------------------------------------------------------------------------- */
+/* ---- deadlines and rates ---- */
 
 START_TEST(limits_headers_that_drip_are_cut_on_their_deadline)
 {
@@ -173,7 +176,8 @@ START_TEST(limits_unix_sockets_have_the_same_deadlines)
     char path[64], listen[80];
     snprintf(path, sizeof path, "/tmp/lossd-limits-%d.sock", (int)getpid());
     snprintf(listen, sizeof listen, "--listen=unix:%s", path);
-    server_process_start(&server, (const char *const[]){listen, "--header-timeout=0.6", "--idle-timeout=3600", NULL});
+    server_process_start(&server, (const char *const[]){listen, "--header-timeout=0.6",
+                                                        "--idle-timeout=3600", NULL});
     ck_assert(http_client_connect_path(&client, path));
     ck_assert(http_client_send_text(&client, "GET"));
     expect_problem_and_end(408, "headers");
@@ -242,7 +246,8 @@ END_TEST
 /* Asks for an answer of some 25 MB, through a window that takes little of it. */
 static void ask_for_much(void)
 {
-    static const char body[] = "{\"input\": {\"shape\": [1], \"dtype\": \"float32\", \"data\": [0.1234567]}, \"target\": [%s], "
+    static const char body[] = "{\"input\": {\"shape\": [1], \"dtype\": \"float32\", \"data\": "
+                               "[0.1234567]}, \"target\": [%s], "
                                "\"reduction\": \"none\"}";
     enum { NUMBERS = 2500000 };
     char *numbers = malloc(2 * NUMBERS + 1), *text, head[128];
@@ -254,7 +259,8 @@ static void ask_for_much(void)
     free(numbers);
     const int small = 32 * 1024;
     setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    snprintf(head, sizeof head, POST "Accept-Encoding: identity\r\nContent-Length: %zu\r\n\r\n", strlen(text));
+    snprintf(head, sizeof head, POST "Accept-Encoding: identity\r\nContent-Length: %zu\r\n\r\n",
+             strlen(text));
     ck_assert(http_client_send_text(&client, head));
     ck_assert(http_client_send_text(&client, text));
     free(text);
@@ -282,7 +288,8 @@ START_TEST(limits_answers_that_nobody_reads_are_cut)
     ssize_t got;
     while ((got = read_some(1 << 20)) > 0)
         total += (size_t)got;
-    ck_assert_msg(total < 18000000, "%zu bytes of the answer came", total); /* what the kernels hold, at most */
+    ck_assert_msg(total < 18000000, "%zu bytes of the answer came",
+                  total); /* what the kernels hold, at most */
     reconnect();
     expect_evaluated();
 }
@@ -313,7 +320,8 @@ START_TEST(limits_slow_clients_hold_nothing_but_themselves)
     START("--header-timeout=60");
     for (int i = 0; i < SLOW; i++) {
         ck_assert(http_client_connect(&slow[i], "127.0.0.1", server.port));
-        ck_assert(http_client_send_text(&slow[i], i % 2 ? POST "Content-Length: 1000\r\n\r\n{" : POST "X-"));
+        ck_assert(http_client_send_text(&slow[i],
+                                        i % 2 ? POST "Content-Length: 1000\r\n\r\n{" : POST "X-"));
     }
     for (int i = 0; i < 20; i++)
         expect_evaluated();
@@ -322,7 +330,8 @@ START_TEST(limits_slow_clients_hold_nothing_but_themselves)
 }
 END_TEST
 
-/* Refused while it sends: without lingering the connection would be reset under its hands, the answer unread. */
+/* Refused while it sends: without lingering the connection would be reset under its hands, the
+ * answer unread. */
 /* Connects a client that is refused, and stays. */
 static void refuse_and_linger(struct http_client *other)
 {
@@ -346,7 +355,8 @@ START_TEST(limits_refusals_are_heard_however_many_others_linger)
     for (int i = BEFORE; i < OTHERS; i++)
         refuse_and_linger(&others[i]);
     for (int i = 0; i < PIECES; i++) {
-        ck_assert_msg(http_client_send(&client, piece, PIECE), "the connection was reset after %d pieces", i);
+        ck_assert_msg(http_client_send(&client, piece, PIECE),
+                      "the connection was reset after %d pieces", i);
         wait_ms(10);
     }
     expect_problem_and_end(413, "--max-body");
@@ -355,12 +365,13 @@ START_TEST(limits_refusals_are_heard_however_many_others_linger)
 }
 END_TEST
 
-/* ---- memory --------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 enum { MIB = 1 << 20 };
 
-/* Of 64 MiB, 100 connections take 4; an eighth of the rest is set aside for small requests. So one request of 30 MiB, which
-   claims twice as much, claims all there is, and one that has sent a part of it leaves no room for another. */
+/* Of 64 MiB, 100 connections take 4; an eighth of the rest is set aside for small requests. So one
+   request of 30 MiB, which claims twice as much, claims all there is, and one that has sent a part
+   of it leaves no room for another. */
 #define MEMORY "--max-memory=64M", "--max-connections=100"
 enum { LARGE = 30 * MIB, MIDDLE = 20 * MIB, HELD = MIB };
 
@@ -438,7 +449,8 @@ START_TEST(limits_memory_is_waited_for_with_the_body_unread)
     ck_assert_int_eq(response.status, 200);
     http_client_close(&small);
     char byte;
-    ck_assert_int_lt(recv(second.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT), 0); /* nor is it told to go on */
+    ck_assert_int_lt(recv(second.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT),
+                     0); /* nor is it told to go on */
     ck_assert(http_client_send(&client, body + HELD, LARGE - HELD));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 200);
@@ -543,7 +555,8 @@ START_TEST(limits_memory_that_will_never_be_there_is_413)
 }
 END_TEST
 
-/* A second client announces a body for which there is room only once `client` is gone, and sends it when it is let. */
+/* A second client announces a body for which there is room only once `client` is gone, and sends it
+ * when it is let. */
 static void ask_for_held_memory(size_t len, int status)
 {
     struct http_client second;
@@ -605,7 +618,8 @@ START_TEST(limits_memory_of_answers_read_slowly_goes_to_those_who_wait)
     ssize_t got;
     while ((got = read_some(1 << 20)) > 0)
         total += (size_t)got;
-    ck_assert_msg(total < 18000000, "%zu bytes of the answer came", total); /* what the kernels hold, at most */
+    ck_assert_msg(total < 18000000, "%zu bytes of the answer came",
+                  total); /* what the kernels hold, at most */
 }
 END_TEST
 
@@ -620,7 +634,8 @@ START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
         if (i % 2)
             announce(&small[i], BODY, "");
         else
-            ck_assert(http_client_send_text(&small[i], POST "Transfer-Encoding: chunked\r\n\r\n1\r\n{"));
+            ck_assert(
+                http_client_send_text(&small[i], POST "Transfer-Encoding: chunked\r\n\r\n1\r\n{"));
     }
     hold(&client, large);
     free(large);
@@ -631,7 +646,8 @@ START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
         ck_assert(i % 2 ? http_client_send(&small[i], body, BODY)
                         : http_client_send_text(&small[i], "\r\n1\r\n}\r\n0\r\n\r\n"));
         ck_assert(http_client_read(&small[i], &response, false));
-        ck_assert_msg(response.status == (i % 2 ? 200 : 422), "client %d: %s%s", i, response.head, response.body);
+        ck_assert_msg(response.status == (i % 2 ? 200 : 422), "client %d: %s%s", i, response.head,
+                      response.body);
         http_client_close(&small[i]);
     }
     free(body);
@@ -678,7 +694,8 @@ START_TEST(limits_memory_is_held_by_those_who_are_fast_enough)
 {
     struct http_client second;
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=60", "--memory-hold=8"); /* looked at for the first time after a second */
+    START(MEMORY, "--memory-wait=60",
+          "--memory-hold=8"); /* looked at for the first time after a second */
     hold(&client, body);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "");
@@ -714,7 +731,8 @@ static void expect_soon(const char *line, double value)
 {
     const int64_t begun = now_ms();
     wait_for_metric(line, value);
-    ck_assert_msg(now_ms() - begun < 3000, "%s was not %g for %d ms", line, value, (int)(now_ms() - begun));
+    ck_assert_msg(now_ms() - begun < 3000, "%s was not %g for %d ms", line, value,
+                  (int)(now_ms() - begun));
 }
 
 START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
@@ -787,7 +805,8 @@ START_TEST(limits_memory_is_not_reserved_for_what_was_only_declared)
         wait_for_at_least(used, (double)CLAIMING * SENT);
         ck_assert(metric(reserved) < CLAIMING * 4.0 * SENT);
         const size_t held = server_process_memory(&server, "VmRSS:");
-        ck_assert_msg(sanitized || held < idle + 16 * MIB, "%zu bytes are resident, %zu were", held, idle);
+        ck_assert_msg(sanitized || held < idle + 16 * MIB, "%zu bytes are resident, %zu were", held,
+                      idle);
         for (int i = 0; i < 2; i++) { /* others find all they need */
             ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, ASKED, &response));
             ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
@@ -836,13 +855,15 @@ static void *upload(void *argument)
 {
     struct upload *const upload = argument;
     struct http_response answer = {.status = 0};
-    if (http_client_send(&upload->client, upload->body, MIDDLE) && http_client_read(&upload->client, &answer, false))
+    if (http_client_send(&upload->client, upload->body, MIDDLE) &&
+        http_client_read(&upload->client, &answer, false))
         upload->status = answer.status;
     http_response_free(&answer);
     return NULL;
 }
 
-/* They wait in the midst of their bodies, for longer than --memory-wait, which is for those who have not begun. */
+/* They wait in the midst of their bodies, for longer than --memory-wait, which is for those who
+ * have not begun. */
 START_TEST(limits_memory_is_found_by_all_who_were_let_begin)
 {
     enum { OTHERS = 3 };
@@ -868,7 +889,8 @@ START_TEST(limits_memory_is_found_by_all_who_were_let_begin)
     for (int i = 0; i < OTHERS; i++) {
         pthread_join(others[i].thread, NULL);
         http_client_close(&others[i].client);
-        ck_assert_msg(others[i].status == 200 || others[i].status == 503 || others[i].status == 0, "%d", others[i].status);
+        ck_assert_msg(others[i].status == 200 || others[i].status == 503 || others[i].status == 0,
+                      "%d", others[i].status);
     }
     ck_assert_int_eq(others[0].status, 200);
     free(body);
@@ -967,13 +989,15 @@ START_TEST(limits_memory_holds_whatever_comes)
     static struct flood flood[CLIENTS];
     int answered = 0;
     START(MEMORY, "--memory-wait=1");
-    for (int i = 0; i < CLIENTS; i++) /* 9 MB each, with numbers and answer more than three times as much */
+    for (int i = 0; i < CLIENTS;
+         i++) /* 9 MB each, with numbers and answer more than three times as much */
         ck_assert_int_eq(pthread_create(&flood[i].thread, NULL, ask_large, &flood[i]), 0);
     for (int i = 0; i < CLIENTS; i++)
         pthread_join(flood[i].thread, NULL);
     for (int i = 0; i < CLIENTS; i++) {
         answered += flood[i].status == 200;
-        ck_assert_msg(flood[i].status == 200 || flood[i].status == 503, "client %d got %d", i, flood[i].status);
+        ck_assert_msg(flood[i].status == 200 || flood[i].status == 503, "client %d got %d", i,
+                      flood[i].status);
     }
     ck_assert_int_gt(answered, 0);
     const size_t peak = server_process_memory(&server, "VmHWM:");
@@ -982,7 +1006,7 @@ START_TEST(limits_memory_holds_whatever_comes)
 }
 END_TEST
 
-/* ---- large sizes ---------------------------------------------------------------------------------------------------- */
+/* ---- large sizes ---- */
 
 START_TEST(limits_sizes_beyond_32_bits_are_told_apart)
 {
@@ -997,9 +1021,11 @@ START_TEST(limits_sizes_beyond_32_bits_are_told_apart)
         START(sizes[i].limit, "--max-memory=20G", "--max-connections=100");
         for (int more = -1; more <= 1; more++) {
             reconnect();
-            announce(&client, sizes[i].bytes + (unsigned long long)(long long)more, "Expect: 100-continue\r\n");
+            announce(&client, sizes[i].bytes + (unsigned long long)(long long)more,
+                     "Expect: 100-continue\r\n");
             ck_assert(http_client_read(&client, &response, false));
-            ck_assert_msg(response.status == (more <= 0 ? 100 : 413), "%s %+d: %s", sizes[i].limit, more, response.head);
+            ck_assert_msg(response.status == (more <= 0 ? 100 : 413), "%s %+d: %s", sizes[i].limit,
+                          more, response.head);
         }
         char expected[64];
         snprintf(expected, sizeof expected, "larger than %llu bytes", sizes[i].bytes);
@@ -1010,7 +1036,7 @@ START_TEST(limits_sizes_beyond_32_bits_are_told_apart)
 }
 END_TEST
 
-/* ---- clients that leave --------------------------------------------------------------------------------------------- */
+/* ---- clients that leave ---- */
 
 static const char busy[] = "lossd_executor_busy", queued[] = "lossd_queue_jobs";
 static const char gone[] = "lossd_rejected_total{reason=\"gone\"}";
@@ -1079,7 +1105,8 @@ static int64_t time_until(const char *line, double value)
 
 enum { SOON_MS = 10000 }; /* it is less than a second, on a machine that has nothing else to do */
 
-/* The kernel of a client that has closed a connection says so to nobody for a minute, unless it is sent something. */
+/* The kernel of a client that has closed a connection says so to nobody for a minute, unless it is
+ * sent something. */
 START_TEST(limits_work_is_given_up_when_its_client_closes)
 {
     struct http_client waiting_too;
@@ -1174,7 +1201,8 @@ static bool find_socket(int client_port, unsigned *timer, unsigned long *ticks)
     ck_assert_ptr_nonnull(file);
     while (!found && fgets(line, sizeof line, file)) {
         unsigned local = 0, remote = 0;
-        found = sscanf(line, " %*d: %*x:%x %*x:%x %*x %*x:%*x %x:%lx", &local, &remote, timer, ticks) == 4 &&
+        found = sscanf(line, " %*d: %*x:%x %*x:%x %*x %*x:%*x %x:%lx", &local, &remote, timer,
+                       ticks) == 4 &&
                 local == (unsigned)server.port && remote == (unsigned)client_port;
     }
     fclose(file);
@@ -1225,13 +1253,14 @@ START_TEST(limits_waiting_work_is_given_up_at_once)
 }
 END_TEST
 
-/* ---- how long, how much, and whose turn it is ------------------------------------------------ */
+/* ---- how long, how much, and whose turn it is ---- */
 
 static const char late[] = "lossd_rejected_total{reason=\"compute_time\"}";
 
 static void expect_status(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head, response.body);
+    ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head,
+                  response.body);
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
 
@@ -1288,7 +1317,8 @@ START_TEST(limits_a_deadline_includes_waiting_for_memory)
     announce(&second, len, "X-Request-Timeout: 1\r\n");
     ck_assert(http_client_send(&second, body, len));
     ck_assert(http_client_read(&second, &response, false));
-    expect_status(503, "within 1 seconds, the limit that X-Request-Timeout sets; the request waited for ");
+    expect_status(
+        503, "within 1 seconds, the limit that X-Request-Timeout sets; the request waited for ");
     ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", value, sizeof value));
     ck_assert(metric(busy) == 1);
     ck_assert(metric(late) == 1);
@@ -1456,12 +1486,14 @@ START_TEST(limits_what_is_only_to_be_compressed_waits_for_nobody)
     ck_assert(http_client_connect(&reader, "127.0.0.1", server.port));
     ask_for_minutes(&client);
     wait_for_metric(busy, 1);
-    ck_assert(http_client_ask(&reader, "GET", "/openapi.json", "Accept-Encoding: gzip\r\n", NULL, 0, &response));
+    ck_assert(http_client_ask(&reader, "GET", "/openapi.json", "Accept-Encoding: gzip\r\n", NULL, 0,
+                              &response));
     expect_status(200, "\"openapi\"");
     ck_assert(metric(busy) == 1);
     reset(&client);
     wait_for_metric(busy, 0);
-    ck_assert(http_client_ask(&reader, "GET", "/openapi.json", "Accept-Encoding: gzip\r\n", NULL, 0, &response));
+    ck_assert(http_client_ask(&reader, "GET", "/openapi.json", "Accept-Encoding: gzip\r\n", NULL, 0,
+                              &response));
     ck_assert_ptr_nonnull(http_response_header(&response, "Content-Encoding", value, sizeof value));
     http_client_close(&reader);
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
@@ -1498,10 +1530,10 @@ START_TEST(limits_the_queue_has_room_for_every_client)
 }
 END_TEST
 
-/* ---- sizes and numbers ----------------------------------------------------------------------- */
+/* ---- sizes and numbers ---- */
 
-/* Sends a GET with a target of so many bytes and, besides Host, headers with so many bytes of names and values in `count`
-   lines, in a connection of its own. */
+/* Sends a GET with a target of so many bytes and, besides Host, headers with so many bytes of names
+   and values in `count` lines, in a connection of its own. */
 static void ask_sized(size_t target, size_t bytes, size_t count)
 {
     char *text = calloc(1, target + bytes + 16 * count + 256), *to = text;
@@ -1555,19 +1587,22 @@ END_TEST
 /* `count` times `item`, in a query or a header of a GET; the status. */
 static int ask_many(const char *before, const char *item, size_t count, const char *after)
 {
-    char *const text = malloc(strlen(before) + count * strlen(item) + strlen(after) + 1), *to = stpcpy(text, before);
+    char *const text = malloc(strlen(before) + count * strlen(item) + strlen(after) + 1),
+                *to = stpcpy(text, before);
     ck_assert_ptr_nonnull(text);
     for (size_t i = 0; i < count; i++)
         to = stpcpy(to, item);
     stpcpy(to, after);
     reconnect();
     ck_assert(http_client_send_text(&client, text));
-    ck_assert_msg(http_client_read(&client, &response, false), "%zu times %s: no answer", count, item);
+    ck_assert_msg(http_client_read(&client, &response, false), "%zu times %s: no answer", count,
+                  item);
     free(text);
     return response.status;
 }
 
-/* libmicrohttpd takes memory for each parameter and each cookie, and where that ran out it said nothing, or said it twice. */
+/* libmicrohttpd takes memory for each parameter and each cookie, and where that ran out it said
+ * nothing, or said it twice. */
 START_TEST(limits_many_parameters_and_cookies_are_borne)
 {
     static const char end[] = " HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -1585,7 +1620,8 @@ START_TEST(limits_many_parameters_and_cookies_are_borne)
 }
 END_TEST
 
-/* What comes together takes the room in which libmicrohttpd keeps track of the headers of the first. */
+/* What comes together takes the room in which libmicrohttpd keeps track of the headers of the
+ * first. */
 START_TEST(limits_many_headers_are_borne_in_a_pipeline)
 {
     enum { HEADERS = 998, REQUESTS = 30 };
@@ -1616,7 +1652,8 @@ static void ask_nested(int depth)
     to = stpcpy(to + depth, "1");
     memset(to, ']', (size_t)depth);
     to = stpcpy(to + depth, ", \"target\": 1}");
-    ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, (size_t)(to - body), &response));
+    ck_assert(
+        http_client_ask(&client, "POST", mse_path, NULL, body, (size_t)(to - body), &response));
 }
 
 START_TEST(limits_json_has_a_depth)
@@ -1624,7 +1661,8 @@ START_TEST(limits_json_has_a_depth)
     START("--max-json-depth=5");
     for (int depth = 4; depth <= 6; depth++) {
         ask_nested(depth);
-        expect_status(depth <= 5 ? 200 : 400, depth <= 5 ? "loss" : "more than 5 arrays in one another");
+        expect_status(depth <= 5 ? 200 : 400,
+                      depth <= 5 ? "loss" : "more than 5 arrays in one another");
     }
     /* and where it is no tensor that is nested */
     static const char *const bodies[] = {
@@ -1632,7 +1670,8 @@ START_TEST(limits_json_has_a_depth)
         "{\"inputs\": [], \"parameters\": {\"headers\": [[[[[[1]]]]]]}}",
     };
     for (int i = 0; i < 2; i++) {
-        ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", NULL, bodies[i], strlen(bodies[i]), &response));
+        ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", NULL, bodies[i],
+                                  strlen(bodies[i]), &response));
         expect_status(400, i ? "more than 5 arrays and objects in one another" : "input");
     }
 }
@@ -1767,7 +1806,7 @@ START_TEST(limits_draining_has_a_deadline)
 }
 END_TEST
 
-/* ---- connections ---------------------------------------------------------------------------------------------------- */
+/* ---- connections ---- */
 
 START_TEST(limits_connections_in_all_wait_for_each_other)
 {
@@ -1777,7 +1816,8 @@ START_TEST(limits_connections_in_all_wait_for_each_other)
     for (int i = 0; i < 2; i++)
         ck_assert(http_client_connect(&others[i], "127.0.0.1", server.port));
     ck_assert(is_answered(&others[0]));
-    ck_assert(http_client_send_text(&others[1], "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    ck_assert(
+        http_client_send_text(&others[1], "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     wait_ms(500);
     char byte;
     ck_assert_int_lt(recv(others[1].fd, &byte, 1, MSG_DONTWAIT), 0);
@@ -1798,7 +1838,8 @@ START_TEST(limits_connections_for_metrics_do_not_wait_for_others)
         ck_assert(http_client_connect(&others[i], "127.0.0.1", server.port));
     ck_assert(is_answered(&others[0]));
     for (int i = 0; i < 5; i++) {
-        ck_assert(http_client_connect(&admin, "127.0.0.1", server_process_port(&server, "for health and metrics on")));
+        ck_assert(http_client_connect(&admin, "127.0.0.1",
+                                      server_process_port(&server, "for health and metrics on")));
         ck_assert(is_answered(&admin));
         http_client_close(&admin);
     }
@@ -1867,7 +1908,7 @@ START_TEST(limits_connections_of_an_address_are_counted)
 }
 END_TEST
 
-/* ---- the suite ------------------------------------------------------------------------------------------------------ */
+/* ---- the suite ---- */
 
 Suite *limits_suite(void)
 {

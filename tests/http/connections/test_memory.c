@@ -1,5 +1,6 @@
 /*
- * What the server's memory and threads do while it answers and afterwards, seen from outside: /proc and the socket.
+ * What the server's memory and threads do while it answers and afterwards, seen from outside: /proc
+ * and the socket.
  */
 #include "support/http_client.h"
 #include "support/server_process.h"
@@ -14,10 +15,15 @@
 #include "suites.h"
 #include "support/tensor_file.h"
 
-enum { KIB = 1024, MIB = 1024 * KIB, QUIET_MS = 3500 /* more than the server keeps memory for, and looks */ };
+enum {
+    KIB = 1024,
+    MIB = 1024 * KIB,
+    QUIET_MS = 3500 /* more than the server keeps memory for, and looks */
+};
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-static const bool sanitized = true; /* their own memory is more than the server's, and comes and goes as it likes */
+static const bool sanitized =
+    true; /* their own memory is more than the server's, and comes and goes as it likes */
 #else
 static const bool sanitized = false;
 #endif
@@ -69,7 +75,8 @@ static void forget_peak(void)
     server_process_forget_peak(&server);
 }
 
-/* An mse request of so many numbers in each of two tensors, each number as long as Python writes doubles; to be freed. */
+/* An mse request of so many numbers in each of two tensors, each number as long as Python writes
+ * doubles; to be freed. */
 static char *large_body(size_t numbers, size_t *len)
 {
     char *body = malloc(numbers * 44 + 256), *to = body;
@@ -88,12 +95,14 @@ static char *large_body(size_t numbers, size_t *len)
 static void ask_chunked(const char *body, size_t len, int status)
 {
     char head[32];
-    ck_assert(http_client_send_text(&client,
-                                    "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    ck_assert(http_client_send_text(
+        &client,
+        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"));
     for (size_t at = 0, size; at < len; at += size) {
         size = len - at < 100000 ? len - at : 100000;
         snprintf(head, sizeof head, "%zx\r\n", size);
-        ck_assert(http_client_send_text(&client, head) && http_client_send(&client, body + at, size) &&
+        ck_assert(http_client_send_text(&client, head) &&
+                  http_client_send(&client, body + at, size) &&
                   http_client_send_text(&client, "\r\n"));
     }
     ck_assert(http_client_send_text(&client, "0\r\n\r\n"));
@@ -103,7 +112,7 @@ static void ask_chunked(const char *body, size_t len, int status)
 
 enum { NUMBERS = 1100000 }; /* bodies of 50 MB */
 
-/* ---- memory --------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 START_TEST(memory_stays_near_body_numbers_and_answer)
 {
@@ -121,9 +130,11 @@ START_TEST(memory_stays_near_body_numbers_and_answer)
             ask_chunked(body, len, 200);
         else
             ask(body, len, 200);
-        const size_t used = memory("VmHWM:") - idle, needed = len + 4 * 2 * (size_t)NUMBERS + response.body_len;
+        const size_t used = memory("VmHWM:") - idle,
+                     needed = len + 4 * 2 * (size_t)NUMBERS + response.body_len;
         const size_t allowed = i < 2 ? needed / 10 * 11 : needed / 4 * 5;
-        ck_assert_msg(used <= allowed, "request %d: %zu bytes, %zu are allowed for", i + 1, used, allowed);
+        ck_assert_msg(used <= allowed, "request %d: %zu bytes, %zu are allowed for", i + 1, used,
+                      allowed);
     }
     free(body);
 }
@@ -145,11 +156,14 @@ START_TEST(memory_of_binary_request_is_body_and_answer)
         tensor_file_add(&file, "input", "F32", "4000000", numbers, COUNT * sizeof *numbers);
         tensor_file_add(&file, "target", "F32", "4000000", numbers, COUNT * sizeof *numbers);
         struct buffer body = tensor_file_end(&file, spaces);
-        ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse?grad=true", "Content-Type: application/vnd.safetensors\r\n",
-                                  body.data, body.len, &response));
+        ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse?grad=true",
+                                  "Content-Type: application/vnd.safetensors\r\n", body.data,
+                                  body.len, &response));
         ck_assert_int_eq(response.status, 200);
-        const size_t used = memory("VmHWM:") - idle, allowed = (body.len + response.body_len) / 20 * 21;
-        ck_assert_msg(used <= allowed, "%zu spaces: %zu bytes, %zu are allowed for", spaces, used, allowed);
+        const size_t used = memory("VmHWM:") - idle,
+                     allowed = (body.len + response.body_len) / 20 * 21;
+        ck_assert_msg(used <= allowed, "%zu spaces: %zu bytes, %zu are allowed for", spaces, used,
+                      allowed);
         buffer_free(&body);
     }
     free(numbers);
@@ -169,7 +183,8 @@ START_TEST(memory_is_given_back_after_a_quiet_while)
     ck_assert_msg(memory("VmRSS:") > idle + len, "nothing was kept");
     wait_ms(QUIET_MS);
     const size_t after = memory("VmRSS:");
-    ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu are after", idle, after);
+    ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu are after", idle,
+                  after);
     ask(body, len, 200);
     free(body);
 }
@@ -188,15 +203,17 @@ START_TEST(memory_is_given_back_by_clients_that_leave)
     const size_t idle = memory("VmRSS:");
     for (int i = 0; i < CLIENTS; i++) {
         ck_assert(http_client_connect(&leaving[i], "127.0.0.1", server.port));
-        ck_assert(http_client_send_text(&leaving[i],
-                                        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n"));
+        ck_assert(http_client_send_text(
+            &leaving[i],
+            "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n"));
         ck_assert(http_client_send(&leaving[i], body, 10 * MIB));
     }
     for (int i = 0; i < CLIENTS; i++)
         http_client_close(&leaving[i]);
     wait_ms(QUIET_MS + 1000); /* that they have gone is noticed within half a second */
     const size_t after = memory("VmRSS:");
-    ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu are after", idle, after);
+    ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu are after", idle,
+                  after);
     free(body);
 }
 END_TEST
@@ -216,7 +233,9 @@ START_TEST(memory_is_not_given_for_a_promise)
     const size_t idle = memory("VmRSS:");
     ask(body, len, 200); /* memory is kept, and is not for those who come now */
     memset(part, ' ', sizeof part);
-    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", PROMISED);
+    snprintf(head, sizeof head,
+             "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",
+             PROMISED);
     for (int i = 0; i < CLIENTS; i++) {
         ck_assert(http_client_connect(&promising[i], "127.0.0.1", server.port));
         ck_assert(http_client_send_text(&promising[i], head));
@@ -224,7 +243,8 @@ START_TEST(memory_is_not_given_for_a_promise)
     }
     wait_ms(QUIET_MS);
     const size_t after = memory("VmRSS:");
-    ck_assert_msg(after < idle + CLIENTS * 256 * KIB + 4 * MIB, "%zu bytes were resident before, %zu are after", idle, after);
+    ck_assert_msg(after < idle + CLIENTS * 256 * KIB + 4 * MIB,
+                  "%zu bytes were resident before, %zu are after", idle, after);
     for (int i = 0; i < CLIENTS; i++)
         http_client_close(&promising[i]);
     free(body);
@@ -239,7 +259,8 @@ START_TEST(memory_that_is_missing_is_503_and_no_more)
     char *body = large_body(NUMBERS, &len), *small = large_body(20000, &small_len);
     ask(small, small_len, 200);
     const size_t now = memory("VmSize:");
-    /* Room for nothing; for the body, but not for its numbers; for a part of the body, which grows. */
+    /* Room for nothing; for the body, but not for its numbers; for a part of the body, which grows.
+     */
     const size_t room[] = {4 * MIB, len + 8 * MIB, len / 2};
     for (size_t i = 0; i < sizeof room / sizeof room[0]; i++) {
         struct rlimit old;
@@ -283,9 +304,10 @@ START_TEST(memory_that_is_kept_gives_the_same_answers)
 }
 END_TEST
 
-/* ---- threads -------------------------------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
-/* A variable of the environment that the program was executed with, NULL if it had none; to be freed. */
+/* A variable of the environment that the program was executed with, NULL if it had none; to be
+ * freed. */
 static char *environment(const char *name)
 {
     size_t len, name_len = strlen(name);
@@ -309,7 +331,8 @@ START_TEST(threads_that_idle_sleep_unless_told_otherwise)
             unsetenv("OMP_WAIT_POLICY");
         unsetenv("GOMP_SPINCOUNT");
         setup();
-        char *policy = environment("OMP_WAIT_POLICY"), *name = server_process_file(&server, "comm", &len);
+        char *policy = environment("OMP_WAIT_POLICY"),
+             *name = server_process_file(&server, "comm", &len);
         ck_assert_ptr_nonnull(policy);
         ck_assert_str_eq(policy, expected[i]);
         ck_assert_str_eq(name, "lossd\n");
@@ -321,7 +344,7 @@ START_TEST(threads_that_idle_sleep_unless_told_otherwise)
 }
 END_TEST
 
-/* ---- the suite ------------------------------------------------------------------------------------------------------ */
+/* ---- the suite ---- */
 
 Suite *memory_suite(void)
 {

@@ -1,12 +1,12 @@
 /*
- * The configurations of deploy/haproxy and deploy/nginx, with the real programs before two servers. All that is changed of them
- * are ports.
+ * The configurations of deploy/haproxy and deploy/nginx, with the real programs before two servers.
+ * All that is changed of them are ports.
  */
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/command.h"
 #include "support/folder.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -25,13 +25,15 @@
 static const struct {
     const char *name;
     const char *config;
-    const char *run;    /* a command, started in the test's folder, in which config is the file of the next */
+    const char
+        *run; /* a command, started in the test's folder, in which config is the file of the next */
     const char *around; /* what the file has to stand in: its place is %s; NULL: it stands alone */
 } proxies[] = {
     {"haproxy", "deploy/haproxy/haproxy.cfg", "haproxy -db -f config", NULL},
     {"nginx", "deploy/nginx/lossd.conf", "nginx -p . -e log -c config",
      "daemon off; master_process off; pid pid; error_log stderr info; events {}\n"
-     "http { access_log off; client_body_temp_path spool; proxy_temp_path spool; fastcgi_temp_path spool;\n"
+     "http { access_log off; client_body_temp_path spool; proxy_temp_path spool; fastcgi_temp_path "
+     "spool;\n"
      "uwsgi_temp_path spool; scgi_temp_path spool;\n%s}\n"},
 };
 enum {
@@ -65,7 +67,7 @@ static void wait_ms(int ms)
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
-/* ---- starting ----------------------------------------------------------------------------------------------------- */
+/* ---- starting ---- */
 
 /* A port that was free a moment ago. */
 static int free_port(void)
@@ -103,7 +105,8 @@ static void write_config(int which)
     replace_address(config, "127.0.0.1:8082", server[1].port);
     const char *const place = proxies[which].around ? strstr(proxies[which].around, "%s") : NULL;
     if (place)
-        snprintf(text, sizeof text, "%.*s%s%s", (int)(place - proxies[which].around), proxies[which].around, config, place + 2);
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(place - proxies[which].around),
+                 proxies[which].around, config, place + 2);
     else
         snprintf(text, sizeof text, "%s", config);
     folder_write("config", text);
@@ -113,8 +116,8 @@ static void write_config(int which)
 static void start_proxy(int which)
 {
     char command[COMMAND];
-    snprintf(command, sizeof command, "cd %s && mkdir spool && exec %s >log 2>&1 </dev/null", folder_name(),
-             proxies[which].run);
+    snprintf(command, sizeof command, "cd %s && mkdir spool && exec %s >log 2>&1 </dev/null",
+             folder_name(), proxies[which].run);
     proxy = fork();
     ck_assert_int_ge(proxy, 0);
     if (proxy == 0) {
@@ -140,10 +143,12 @@ static void await_proxy(void)
 {
     for (int ms = 0; ms < PATIENCE_MS; ms += 50) {
         if (http_client_connect(&client, "127.0.0.1", proxy_port) &&
-            http_client_ask(&client, "GET", "/readyz", NULL, NULL, 0, &response) && response.status == 200)
+            http_client_ask(&client, "GET", "/readyz", NULL, NULL, 0, &response) &&
+            response.status == 200)
             return;
         http_client_close(&client);
-        ck_assert_msg(waitpid(proxy, NULL, WNOHANG) == 0, "the proxy has ended; it says: %s", proxy_log());
+        ck_assert_msg(waitpid(proxy, NULL, WNOHANG) == 0, "the proxy has ended; it says: %s",
+                      proxy_log());
         wait_ms(50);
     }
     ck_abort_msg("the proxy does not serve; it says: %s", proxy_log());
@@ -153,8 +158,10 @@ static void start(int which, const char *log)
 {
     folder_make();
     for (int i = 0; i < SERVERS; i++)
-        server_process_start(&server[i], (const char *const[]){"--log-format=json", log, "--threads=1", "--max-body=16M",
-                                                               "--drain-delay=4", "--allowed-hosts=" NAME, NULL});
+        server_process_start(&server[i],
+                             (const char *const[]){"--log-format=json", log, "--threads=1",
+                                                   "--max-body=16M", "--drain-delay=4",
+                                                   "--allowed-hosts=" NAME, NULL});
     proxy_port = free_port();
     write_config(which);
     start_proxy(which);
@@ -172,7 +179,7 @@ static void teardown(void)
     folder_remove();
 }
 
-/* ---- a server is stopped ------------------------------------------------------------------------------------------ */
+/* ---- a server is stopped ---- */
 
 struct load {
     pthread_t thread[CLIENTS];
@@ -200,13 +207,15 @@ static void *keep_asking(void *argument)
         const char *const body = i % 8 == 0 ? load->medium : small;
         if (asking.fd < 0 && !http_client_connect(&asking, "127.0.0.1", proxy_port))
             has_failed(load, "no connection", &answer);
-        else if (!http_client_ask(&asking, "POST", evaluate_path, NULL, body, strlen(body), &answer))
+        else if (!http_client_ask(&asking, "POST", evaluate_path, NULL, body, strlen(body),
+                                  &answer))
             has_failed(load, "no answer", &(struct http_response){.status = 0});
         else if (answer.status != 200 || (body == small && !strstr(answer.body, small_answer)))
             has_failed(load, "another answer", &answer);
         else
             atomic_fetch_add(&load->answered, 1);
-        if (answer.head && http_response_header(&answer, "Connection", connection, sizeof connection) &&
+        if (answer.head &&
+            http_response_header(&answer, "Connection", connection, sizeof connection) &&
             strcmp(connection, "close") == 0)
             http_client_close(&asking);
         if (atomic_load(&load->failed) > 0)
@@ -220,7 +229,8 @@ static void *keep_asking(void *argument)
 static void await_answers(struct load *load, int more)
 {
     const int wanted = atomic_load(&load->answered) + more;
-    for (int ms = 0; atomic_load(&load->answered) < wanted && atomic_load(&load->failed) == 0; ms += 5) {
+    for (int ms = 0; atomic_load(&load->answered) < wanted && atomic_load(&load->failed) == 0;
+         ms += 5) {
         ck_assert_int_lt(ms, PATIENCE_MS);
         wait_ms(5);
     }
@@ -244,7 +254,8 @@ static char *body_of(size_t size)
 /* How many evaluations a server has answered. */
 static int evaluations_of(const struct server_process *of)
 {
-    static const char sample[] = "lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"200\"} ";
+    static const char sample[] =
+        "lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"200\"} ";
     struct http_client asking = {.fd = -1};
     struct http_response answer = {.status = 0};
     ck_assert(http_client_connect(&asking, "127.0.0.1", of->port));
@@ -275,22 +286,26 @@ START_TEST(proxy_loses_no_request_where_a_server_is_stopped)
     ck_assert_int_eq(atomic_load(&load.failed), 0);
     ck_assert_int_eq(code, 0);
     ck_assert_int_ge(evaluations_of(&server[1]),
-                     after + ENOUGH - 2 * CLIENTS); /* those under way were counted by one side alone */
+                     after + ENOUGH -
+                         2 * CLIENTS); /* those under way were counted by one side alone */
     ck_assert_int_eq(server_process_stop(&server[1]), 0);
     free(load.medium);
 }
 END_TEST
 
-/* ---- what goes through -------------------------------------------------------------------------------------------- */
+/* ---- what goes through ---- */
 
 START_TEST(proxy_streams_large_bodies_and_lets_the_server_set_the_limit)
 {
-    char headers[] = "X-Request-Id: large\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
+    char headers[] = "X-Request-Id: large\r\ntraceparent: "
+                     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
          found[PATH];
     start(_i, "--log-requests=all");
     char *body = body_of(LARGE);
-    ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse?", headers, body, strlen(body), &response));
-    ck_assert_msg(response.status == 200 && strstr(response.body, "\"loss\":0,"), "%s%s", response.head, response.body);
+    ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse?", headers, body, strlen(body),
+                              &response));
+    ck_assert_msg(response.status == 200 && strstr(response.body, "\"loss\":0,"), "%s%s",
+                  response.head, response.body);
     ck_assert(http_response_header(&response, "X-Request-Id", found, sizeof found));
     ck_assert_str_eq(found, "large");
     ck_assert(http_response_header(&response, "traceparent", found, sizeof found));
@@ -314,15 +329,18 @@ START_TEST(proxy_streams_large_bodies_and_lets_the_server_set_the_limit)
     http_client_close(&client);
     ck_assert(http_client_connect(&client, "127.0.0.1", proxy_port));
     snprintf(found, sizeof found, "%d", MAX_BODY + 1);
-    ck_assert(http_client_send_text(&client, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: "));
+    ck_assert(http_client_send_text(
+        &client, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: "));
     ck_assert(http_client_send_text(&client, found) && http_client_send_text(&client, "\r\n\r\n"));
     ck_assert(http_client_send(&client, text, 1 << 16));
     ck_assert(http_client_read(&client, &response, false));
-    ck_assert_msg(response.status == 413 && strstr(response.body, "--max-body"), "%s%s", response.head, response.body);
+    ck_assert_msg(response.status == 413 && strstr(response.body, "--max-body"), "%s%s",
+                  response.head, response.body);
     free(text);
 
     char *const log = proxy_log();
-    ck_assert_msg(!strstr(log, "temporary file"), "%s", log); /* nginx says so where it writes one */
+    ck_assert_msg(!strstr(log, "temporary file"), "%s",
+                  log); /* nginx says so where it writes one */
     free(log);
 }
 END_TEST
@@ -331,16 +349,21 @@ START_TEST(proxy_gives_a_request_an_id_that_both_log)
 {
     char id[PATH], line[2 * PATH];
     start(_i, "--log-requests=all");
-    snprintf(line, sizeof line, "POST /v1/losses/mse HTTP/1.1\r\nHost: " NAME "\r\nContent-Length: %zu\r\n\r\n", strlen(small));
+    snprintf(line, sizeof line,
+             "POST /v1/losses/mse HTTP/1.1\r\nHost: " NAME "\r\nContent-Length: %zu\r\n\r\n",
+             strlen(small));
     ck_assert(http_client_send_text(&client, line) && http_client_send_text(&client, small));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
     ck_assert(http_response_header(&response, "X-Request-Id", id, sizeof id));
     snprintf(line, sizeof line, "\"id\":\"%s\"", id);
     wait_ms(100);
-    char *const first = server_process_log(&server[0]), *const second = server_process_log(&server[1]);
-    ck_assert_msg(strstr(first, line) || strstr(second, line), "%s is in neither %s nor %s", line, first, second);
-    ck_assert_uint_ge(strlen(id), 32); /* the proxy's: the server's own have a hyphen behind 16 digits */
+    char *const first = server_process_log(&server[0]), *const second =
+                                                            server_process_log(&server[1]);
+    ck_assert_msg(strstr(first, line) || strstr(second, line), "%s is in neither %s nor %s", line,
+                  first, second);
+    ck_assert_uint_ge(strlen(id),
+                      32); /* the proxy's: the server's own have a hyphen behind 16 digits */
     free(first);
     free(second);
 }
@@ -358,10 +381,12 @@ Suite *proxies_suite(void)
         snprintf(command, sizeof command, "command -v %s", proxies[i].name);
         if (command_succeeds(command)) {
             tcase_add_loop_test(tcase, proxy_loses_no_request_where_a_server_is_stopped, i, i + 1);
-            tcase_add_loop_test(tcase, proxy_streams_large_bodies_and_lets_the_server_set_the_limit, i, i + 1);
+            tcase_add_loop_test(tcase, proxy_streams_large_bodies_and_lets_the_server_set_the_limit,
+                                i, i + 1);
             tcase_add_loop_test(tcase, proxy_gives_a_request_an_id_that_both_log, i, i + 1);
         } else {
-            fprintf(stderr, "proxies: %s is not here, so nothing is tested with it\n", proxies[i].name);
+            fprintf(stderr, "proxies: %s is not here, so nothing is tested with it\n",
+                    proxies[i].name);
         }
     }
     suite_add_tcase(suite, tcase);

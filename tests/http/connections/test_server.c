@@ -1,11 +1,11 @@
 /*
- * The server through its socket: what belongs to HTTP, to the connection and to the process. What the losses answer is tested
- * elsewhere.
+ * The server through its socket: what belongs to HTTP, to the connection and to the process. What
+ * the losses answer is tested elsewhere.
  */
+#include "suites.h"
+#include "support/body.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
-#include "support/body.h"
-#include "suites.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -30,13 +30,13 @@ static struct server_process server;
 static struct http_client client;
 static struct http_response response;
 
-#define ARGUMENTS(...)                                                                                                         \
-    (const char *const[])                                                                                                      \
-    {                                                                                                                          \
-        __VA_ARGS__, NULL                                                                                                      \
+#define ARGUMENTS(...)                                                                             \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
     }
 
-/* ---- helpers ------------------------------------------------------------------------------------------------------ */
+/* ---- helpers ---- */
 
 static void connect_client(struct http_client *to)
 {
@@ -80,8 +80,9 @@ static void end_of_process_test(void)
 
 static void ask(const char *method, const char *path, const char *headers, const char *body)
 {
-    ck_assert_msg(http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
-                  "no answer to %s %s", method, path);
+    ck_assert_msg(
+        http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
+        "no answer to %s %s", method, path);
 }
 
 /* Sends raw bytes and reads the answer. */
@@ -94,7 +95,8 @@ static void ask_raw(const char *text)
 static void expect_header(const char *name, const char *value)
 {
     char found[256];
-    ck_assert_msg(http_response_header(&response, name, found, sizeof found) != NULL, "no %s in %s", name, response.head);
+    ck_assert_msg(http_response_header(&response, name, found, sizeof found) != NULL, "no %s in %s",
+                  name, response.head);
     ck_assert_str_eq(found, value);
 }
 
@@ -107,7 +109,8 @@ static bool has_header(const char *name)
 /* The last answer is a problem of that status, and says `text`. */
 static void expect_problem(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head, response.body);
+    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head,
+                  response.body);
     expect_header("Content-Type", "application/problem+json");
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
@@ -146,7 +149,8 @@ static char *large_body(size_t numbers, const char *more)
     for (int tensor = 0; tensor < 2; tensor++) {
         len += (size_t)sprintf(body + len, "%s: [", tensor == 0 ? "{\"input\"" : ", \"target\"");
         for (size_t i = 0; i < numbers; i++)
-            len += (size_t)sprintf(body + len, "%s%zu", i == 0 ? "" : ",", (i * 7 + (size_t)tensor) % 1000);
+            len += (size_t)sprintf(body + len, "%s%zu", i == 0 ? "" : ",",
+                                   (i * 7 + (size_t)tensor) % 1000);
         len += (size_t)sprintf(body + len, "]");
     }
     sprintf(body + len, "%s}", more);
@@ -161,21 +165,24 @@ static bool send_chunks(const char *bytes, size_t len, size_t piece)
         size_t size = len - at < piece ? len - at : piece;
         char head[32];
         snprintf(head, sizeof head, "%zx\r\n", size);
-        sent = http_client_send_text(&client, head) && http_client_send(&client, bytes + at, size) &&
+        sent = http_client_send_text(&client, head) &&
+               http_client_send(&client, bytes + at, size) &&
                http_client_send_text(&client, "\r\n");
     }
     return sent;
 }
 
-static const char chunked_head[] = "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+static const char chunked_head[] =
+    "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/* ---- process: start, arguments, signals --------------------------------------------------------------------------- */
+/* ---- process: start, arguments, signals ---- */
 
 START_TEST(server_says_one_line_with_its_port)
 {
     char expected[256], more;
     start(ARGUMENTS("--threads=2", "--io-threads=3"));
-    snprintf(expected, sizeof expected, "lossd 0.1.0 listening on http://127.0.0.1:%d (threads 2, io-threads 3)", server.port);
+    snprintf(expected, sizeof expected,
+             "lossd 0.1.0 listening on http://127.0.0.1:%d (threads 2, io-threads 3)", server.port);
     ck_assert_str_eq(server.line, expected);
     ask("GET", "/readyz", NULL, NULL);
     ck_assert_int_eq(response.status, 200);
@@ -229,7 +236,8 @@ START_TEST(server_prints_help_version_and_config)
     ck_assert_int_eq(server_process_run(ARGUMENTS("--version"), out, err), 0);
     ck_assert_ptr_nonnull(strstr(out, "lossd 0.1.0\nbuilt with "));
     setenv("LOSSD_THREADS", "3", 1);
-    ck_assert_int_eq(server_process_run(ARGUMENTS("--print-config", "--io-threads", "1"), out, err), 0);
+    ck_assert_int_eq(server_process_run(ARGUMENTS("--print-config", "--io-threads", "1"), out, err),
+                     0);
     unsetenv("LOSSD_THREADS");
     ck_assert_ptr_nonnull(strstr(out, "\nthreads = 3    # LOSSD_THREADS\n"));
     ck_assert_ptr_nonnull(strstr(out, "\nio-threads = 1    # --io-threads\n"));
@@ -311,13 +319,16 @@ START_TEST(server_listens_on_a_host_name)
 }
 END_TEST
 
-/* Begins an evaluation that the server waits for: its headers are in, as "100 Continue" proves, its body is not. */
+/* Begins an evaluation that the server waits for: its headers are in, as "100 Continue" proves, its
+ * body is not. */
 static void begin_upload(struct http_client *upload, size_t len)
 {
     char head[256];
     struct http_response interim = {.status = 0};
     connect_client(upload);
-    snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\nExpect: 100-continue\r\n\r\n",
+    snprintf(head, sizeof head,
+             "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\nExpect: "
+             "100-continue\r\n\r\n",
              mse_path, len);
     ck_assert(http_client_send_text(upload, head));
     ck_assert(http_client_read(upload, &interim, false));
@@ -325,8 +336,8 @@ static void begin_upload(struct http_client *upload, size_t len)
     http_response_free(&interim);
 }
 
-/* Signals the server and waits until it drains, as /readyz on a connection that was open before says; that connection is closed
-   after. */
+/* Signals the server and waits until it drains, as /readyz on a connection that was open before
+   says; that connection is closed after. */
 static void signal_and_wait(int number)
 {
     struct http_client probe[200];
@@ -411,7 +422,8 @@ static void *ask_until_refused(void *failed)
     struct http_response answer = {.status = 0};
     bool answered = true;
     while (answered && http_client_connect(&asking, "127.0.0.1", server.port)) {
-        answered = http_client_ask(&asking, "POST", mse_path, NULL, mse, strlen(mse), &answer) && answer.status == 200;
+        answered = http_client_ask(&asking, "POST", mse_path, NULL, mse, strlen(mse), &answer) &&
+                   answer.status == 200;
         http_client_close(&asking);
     }
     http_response_free(&answer);
@@ -433,7 +445,8 @@ START_TEST(server_answers_whoever_it_let_connect)
         for (int i = 0; i < CLIENTS; i++)
             pthread_join(thread[i], NULL);
         for (int i = 0; i < CLIENTS; i++)
-            ck_assert_msg(!failed[i], "a client that could connect got no answer, in round %d", round);
+            ck_assert_msg(!failed[i], "a client that could connect got no answer, in round %d",
+                          round);
         server_process_free(&server);
     }
 }
@@ -461,8 +474,8 @@ END_TEST
 
 START_TEST(server_keeps_clients_waiting_at_its_limit)
 {
-    /* 64 descriptors are spared for other things, 16 for health and metrics, 256 for connections that linger, and 4 for each
-       I/O thread: 20 connections remain. */
+    /* 64 descriptors are spared for other things, 16 for health and metrics, 256 for connections
+       that linger, and 4 for each I/O thread: 20 connections remain. */
     enum { ROOM = 20 };
     static const struct {
         const char *io_threads;
@@ -472,7 +485,8 @@ START_TEST(server_keeps_clients_waiting_at_its_limit)
     struct http_client clients[ROOM + 1];
     struct rlimit before;
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = files, .rlim_max = files}), 0);
+    ck_assert_int_eq(
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = files, .rlim_max = files}), 0);
     server_process_start(&server, ARGUMENTS(at[_i].io_threads));
     setrlimit(RLIMIT_NOFILE, &before); /* for tests that follow in this process, if it may */
     for (int i = 0; i <= ROOM; i++) {
@@ -496,10 +510,12 @@ END_TEST
 
 START_TEST(server_refuses_threads_that_cannot_be_had)
 {
-    /* A limit on address space stands in for one on processes, which does not bind root: 1024 stacks of 8 MiB do not fit. */
+    /* A limit on address space stands in for one on processes, which does not bind root: 1024
+     * stacks of 8 MiB do not fit. */
     char command[512], out[256] = "";
     const char *program = getenv("LOSSD") && *getenv("LOSSD") ? getenv("LOSSD") : "build/lossd";
-    snprintf(command, sizeof command, "ulimit -s 8192; ulimit -v 2000000; '%s' --threads 1024 --listen 127.0.0.1:0 2>&1",
+    snprintf(command, sizeof command,
+             "ulimit -s 8192; ulimit -v 2000000; '%s' --threads 1024 --listen 127.0.0.1:0 2>&1",
              program);
     FILE *pipe = popen(command, "r");
     ck_assert_ptr_nonnull(pipe);
@@ -524,9 +540,12 @@ START_TEST(server_logs_a_line_per_request_without_raw_bytes)
     ck_assert_int_eq(server_process_stop(&server), 0);
     char *log = server_process_log(&server), expected[160];
     snprintf(expected, sizeof expected,
-             "\"id\":\"log-1\",\"method\":\"POST\",\"path\":\"/v1/losses/mse\",\"status\":200,\"bytes_in\":%zu,", strlen(mse));
+             "\"id\":\"log-1\",\"method\":\"POST\",\"path\":\"/v1/losses/"
+             "mse\",\"status\":200,\"bytes_in\":%zu,",
+             strlen(mse));
     ck_assert_msg(strstr(log, expected) != NULL, "%s", log);
-    ck_assert_msg(strstr(log, "\"id\":\"log-2\",\"method\":\"GET\",\"path\":\"/a\\u001b[31mb\\\"c\",\"status\":400") != NULL,
+    ck_assert_msg(strstr(log, "\"id\":\"log-2\",\"method\":\"GET\",\"path\":\"/"
+                              "a\\u001b[31mb\\\"c\",\"status\":400") != NULL,
                   "%s", log);
     ck_assert_ptr_null(strchr(log, '\x1b'));
     free(log);
@@ -566,7 +585,7 @@ START_TEST(server_logs_nothing_below_its_level)
 }
 END_TEST
 
-/* ---- routes ------------------------------------------------------------------------------------------------------- */
+/* ---- routes ---- */
 
 static const struct {
     const char *method, *path, *body;
@@ -583,14 +602,17 @@ static const struct {
     {"POST", "/v1/losses/mse", mse, 200, "application/json", "\"loss\""},
     {"GET", "/healthy", NULL, 404, "application/problem+json", "did you mean '/healthz'?"},
     {"GET", "/v1/losses/", NULL, 404, "application/problem+json", "did you mean '/v1/losses'?"},
-    {"POST", "/v1/loss/mse", mse, 404, "application/problem+json", "did you mean '/v1/losses/mse'?"},
-    {"GET", "/completely/else/where", NULL, 404, "application/problem+json", "GET / says which there are"},
+    {"POST", "/v1/loss/mse", mse, 404, "application/problem+json",
+     "did you mean '/v1/losses/mse'?"},
+    {"GET", "/completely/else/where", NULL, 404, "application/problem+json",
+     "GET / says which there are"},
     {"GET", "/v1/losses/mse/more", NULL, 404, "application/problem+json", "/v1/losses/mse/more"},
     {"POST", "/v1/losses/nope", mse, 404, "application/problem+json", "nope"},
     {"GET", "/v1/losses/nope", NULL, 404, "application/problem+json", "nope"},
     {"GET", "/v1/losses/mse%2fx", NULL, 400, "application/problem+json", "encoded slash"},
     {"GET", "/v1/losses/mse%00x", NULL, 400, "application/problem+json", "control character"},
-    {"GET", "/v1/losses/mse%0d%0aX-Evil:1", NULL, 400, "application/problem+json", "control character"},
+    {"GET", "/v1/losses/mse%0d%0aX-Evil:1", NULL, 400, "application/problem+json",
+     "control character"},
     {"GET", "/v1/losses/mse%7f", NULL, 400, "application/problem+json", "control character"},
     {"GET", "/v1/losses/mse%", NULL, 400, "application/problem+json", "broken percent escape"},
     {"GET", "/v1/losses/mse%4", NULL, 400, "application/problem+json", "broken percent escape"},
@@ -606,11 +628,12 @@ static const struct {
 START_TEST(server_answers_and_keeps_the_connection)
 {
     ask(answers[_i].method, answers[_i].path, NULL, answers[_i].body);
-    ck_assert_msg(response.status == answers[_i].status, "%s %s: %s%s", answers[_i].method, answers[_i].path, response.head,
-                  response.body);
+    ck_assert_msg(response.status == answers[_i].status, "%s %s: %s%s", answers[_i].method,
+                  answers[_i].path, response.head, response.body);
     expect_header("Content-Type", answers[_i].type);
     expect_header("X-Content-Type-Options", "nosniff");
-    ck_assert_msg(strstr(response.body, answers[_i].says) != NULL, "\"%s\" is not in %s", answers[_i].says, response.body);
+    ck_assert_msg(strstr(response.body, answers[_i].says) != NULL, "\"%s\" is not in %s",
+                  answers[_i].says, response.body);
     ck_assert(!has_header("X-Evil"));
     ck_assert(has_header("X-Request-Id"));
     ck_assert(has_header("Server-Timing"));
@@ -647,7 +670,8 @@ END_TEST
 
 START_TEST(server_answers_head_as_get_without_the_body)
 {
-    static const char *const paths[] = {"/", "/healthz", "/readyz", "/v1/losses", "/v1/losses/mse", "/nowhere"};
+    static const char *const paths[] = {"/",          "/healthz",       "/readyz",
+                                        "/v1/losses", "/v1/losses/mse", "/nowhere"};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         char length[32], same[32], type[64];
         ask("GET", paths[i], NULL, NULL);
@@ -657,7 +681,8 @@ START_TEST(server_answers_head_as_get_without_the_body)
         ask("HEAD", paths[i], NULL, NULL);
         ck_assert_int_eq(response.status, status);
         expect_header("Content-Type", type);
-        /* The length of an answer can differ by what it says of its request, but there must be one. */
+        /* The length of an answer can differ by what it says of its request, but there must be one.
+         */
         ck_assert(http_response_header(&response, "Content-Length", same, sizeof same));
         if (status == 200)
             ck_assert_str_eq(length, same);
@@ -673,7 +698,8 @@ START_TEST(server_echoes_a_sound_request_id)
     expect_header("X-Request-Id", "aZ09._-");
     snprintf(longest, sizeof longest, "X-Request-Id: %0128d\r\n", 7);
     ask("GET", "/healthz", longest, NULL);
-    ck_assert_uint_eq(strlen(http_response_header(&response, "X-Request-Id", first, sizeof first)), 128);
+    ck_assert_uint_eq(strlen(http_response_header(&response, "X-Request-Id", first, sizeof first)),
+                      128);
     ask("GET", "/healthz", "X-Request-Id: not a token\r\n", NULL);
     ck_assert(http_response_header(&response, "X-Request-Id", first, sizeof first));
     ck_assert_ptr_null(strchr(first, ' '));
@@ -692,14 +718,17 @@ START_TEST(server_says_what_took_how_long)
     ask("POST", mse_path, NULL, mse);
     expect_evaluated();
     ck_assert(http_response_header(&response, "Server-Timing", timing, sizeof timing));
-    ck_assert_int_eq(sscanf(timing, "decode;dur=%lf, compute;dur=%lf, encode;dur=%lf", &decode, &compute, &encode), 3);
+    ck_assert_int_eq(sscanf(timing, "decode;dur=%lf, compute;dur=%lf, encode;dur=%lf", &decode,
+                            &compute, &encode),
+                     3);
     ck_assert(decode >= 0 && compute >= 0 && encode >= 0);
 }
 END_TEST
 
-/* ---- requests that are refused ------------------------------------------------------------------------------------ */
+/* ---- requests that are refused ---- */
 
-/* Requests of which two parties could disagree where they end, each followed by one that must not be answered. */
+/* Requests of which two parties could disagree where they end, each followed by one that must not
+ * be answered. */
 #define NEXT "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 #define POST "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\n"
 static const struct {
@@ -711,8 +740,10 @@ static const struct {
      "both Content-Length and Transfer-Encoding"},
     {POST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" NEXT, 400,
      "both Content-Length and Transfer-Encoding"},
-    {POST "Content-Length: 0\r\nContent-Length: 35\r\n\r\n" NEXT, 400, "more than one Content-Length"},
-    {POST "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}" NEXT, 400, "more than one Content-Length"},
+    {POST "Content-Length: 0\r\nContent-Length: 35\r\n\r\n" NEXT, 400,
+     "more than one Content-Length"},
+    {POST "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}" NEXT, 400,
+     "more than one Content-Length"},
     {POST "Content-Length : 2\r\n\r\n{}" NEXT, 400, "header name"},
     {POST "Content-Length\t: 2\r\n\r\n{}" NEXT, 400, "header name"},
     {POST "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" NEXT, 400, "header name"},
@@ -727,7 +758,8 @@ static const struct {
     {POST "Transfer-Encoding: identity\r\n\r\n" NEXT, 501, "Transfer-Encoding"},
     {POST "Transfer-Encoding: chunked, identity\r\n\r\n" NEXT, 501, "Transfer-Encoding"},
     {POST "Transfer-Encoding:\r\n\r\n" NEXT, 501, "Transfer-Encoding"},
-    {"POST /v1/losses/mse HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 400, "HTTP/1.0"},
+    {"POST /v1/losses/mse HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 400,
+     "HTTP/1.0"},
     {"GET /healthz HTTP/1.1\r\n\r\n" NEXT, 400, "no Host"},
     {"G@T /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" NEXT, 400, "method"},
     {"GET /healthz?a=\x01 HTTP/1.1\r\nHost: localhost\r\n\r\n" NEXT, 400, "query"},
@@ -794,11 +826,13 @@ START_TEST(server_refuses_types_and_encodings_before_the_body)
     ck_assert_int_eq(response.status, 415);
     expect_closed();
     reconnect();
-    ask_raw("POST /v1/losses/nope HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+    ask_raw(
+        "POST /v1/losses/nope HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     ck_assert_int_eq(response.status, 404);
     expect_closed();
     reconnect();
-    ask_raw("POST /v1/losses/nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    ask_raw("POST /v1/losses/nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: "
+            "100-continue\r\n\r\n");
     ck_assert_int_eq(response.status, 404);
     expect_closed();
 }
@@ -813,7 +847,7 @@ START_TEST(server_answers_http10)
 }
 END_TEST
 
-/* ---- bodies ------------------------------------------------------------------------------------------------------- */
+/* ---- bodies ---- */
 
 START_TEST(server_takes_chunked_bodies)
 {
@@ -859,10 +893,11 @@ END_TEST
 
 START_TEST(server_answers_pipelined_requests_in_order)
 {
-    ck_assert(http_client_send_text(&client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: p1\r\n\r\n"
-                                             "POST /v1/losses/nope HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: p2\r\n"
-                                             "Content-Length: 2\r\n\r\n{}"
-                                             "GET /nowhere HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: p3\r\n\r\n"));
+    ck_assert(http_client_send_text(
+        &client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: p1\r\n\r\n"
+                 "POST /v1/losses/nope HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: p2\r\n"
+                 "Content-Length: 2\r\n\r\n{}"
+                 "GET /nowhere HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: p3\r\n\r\n"));
     static const int statuses[] = {200, 404, 404};
     for (int i = 0; i < 3; i++) {
         char id[16];
@@ -874,7 +909,7 @@ START_TEST(server_answers_pipelined_requests_in_order)
 }
 END_TEST
 
-/* ---- the limit on bodies; the server takes MAX_BODY bytes --------------------------------------------------------- */
+/* ---- the limit on bodies; the server takes MAX_BODY bytes ---- */
 
 START_TEST(limit_is_the_effective_one)
 {
@@ -951,7 +986,7 @@ START_TEST(limit_is_told_to_a_client_that_sends_on)
 }
 END_TEST
 
-/* ---- many clients, bad clients ------------------------------------------------------------------------------------ */
+/* ---- many clients, bad clients ---- */
 
 START_TEST(server_survives_clients_that_leave)
 {
@@ -1031,8 +1066,8 @@ static void *work(void *argument)
         bool bad = i % 4 == 3;
         const char *body = i % 2 == 0 ? mse : worker->large;
         snprintf(id, sizeof id, "X-Request-Id: w%d.%d\r\n", worker->number, i);
-        worker->right = http_client_ask(&mine, "POST", bad ? "/v1/losses/nope" : mse_path, id, bad ? "{}" : body,
-                                        bad ? 2 : strlen(body), &answer) &&
+        worker->right = http_client_ask(&mine, "POST", bad ? "/v1/losses/nope" : mse_path, id,
+                                        bad ? "{}" : body, bad ? 2 : strlen(body), &answer) &&
                         answer.status == (bad ? 404 : 200) &&
                         http_response_header(&answer, "X-Request-Id", found, sizeof found) &&
                         strncmp(found, id + strlen("X-Request-Id: "), strlen(found)) == 0;
@@ -1058,7 +1093,7 @@ START_TEST(server_serves_many_clients_at_once)
 }
 END_TEST
 
-/* ---- the suite ---------------------------------------------------------------------------------------------------- */
+/* ---- the suite ---- */
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 
@@ -1078,8 +1113,10 @@ Suite *server_suite(void)
     tcase_add_test(process, server_listens_on_ipv6);
     tcase_add_test(process, server_listens_on_both_families_for_the_any_address);
     tcase_add_test(process, server_listens_on_a_host_name);
-    tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGINT, SIGINT + 1);
-    tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGTERM, SIGTERM + 1);
+    tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGINT,
+                        SIGINT + 1);
+    tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGTERM,
+                        SIGTERM + 1);
     tcase_add_test(slow, server_goes_on_serving_for_its_drain_delay);
     tcase_add_test(slow, server_answers_whoever_it_let_connect);
     tcase_add_test(process, server_ends_at_once_on_a_second_signal);

@@ -1,7 +1,8 @@
 /*
- * Requests of which two parties could disagree where they end, through a raw socket. Each is followed by a second request that
- * bears an id: where the first is refused the second must never be answered, where it is taken the second is the next to be
- * answered, and nothing comes in between.
+ * Requests of which two parties could disagree where they end, through a raw socket. Each is
+ * followed by a second request that bears an id: where the first is refused the second must never
+ * be answered, where it is taken the second is the next to be answered, and nothing comes in
+ * between.
  */
 #include "support/http_client.h"
 #include "support/server_process.h"
@@ -11,15 +12,16 @@
 #include <string.h>
 #include <time.h>
 
-#include "suites.h"
 #include "mhd_workarounds/strict_parser.h"
+#include "suites.h"
 
 enum { ANSWERS = 4, CHUNKS = 100000 };
 
 enum outcome {
     TAKEN,      /* answered with the statuses, then the second request is */
     REFUSED,    /* answered with the status and a problem, then closed */
-    UNFINISHED, /* there is no end yet: nothing is answered, and closed once the client has no more to say */
+    UNFINISHED, /* there is no end yet: nothing is answered, and closed once the client has no more
+                   to say */
 };
 
 struct shape {
@@ -30,13 +32,13 @@ struct shape {
     size_t len; /* there may be NUL bytes */
 };
 
-#define STATUSES(...)                                                                                                          \
-    {                                                                                                                          \
-        __VA_ARGS__                                                                                                            \
+#define STATUSES(...)                                                                              \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
     }
-#define SHAPE(outcome, statuses, says, text)                                                                                   \
-    {                                                                                                                          \
-        outcome, statuses, says, text, sizeof(text) - 1                                                                        \
+#define SHAPE(outcome, statuses, says, text)                                                       \
+    {                                                                                              \
+        outcome, statuses, says, text, sizeof(text) - 1                                            \
     }
 #define TAKES(statuses, text)       SHAPE(TAKEN, STATUSES statuses, "", text)
 #define REFUSES(status, says, text) SHAPE(REFUSED, STATUSES(status), says, text)
@@ -58,17 +60,21 @@ static const struct shape shapes[] = {
     TAKES((400), POST "Content-Length: 0\r\n\r\n"),
     TAKES((400), POST "Content-Length: 5\r\n\r\nx\r\n\r\n"),
     TAKES((411), POST "\r\n"),
-    REFUSES(400, "more than one Content-Length", POST "Content-Length: 26\r\nContent-Length: 26\r\n\r\n" BODY),
-    REFUSES(400, "more than one Content-Length", POST "Content-Length: 0\r\ncontent-length: 26\r\n\r\n" BODY),
-    REFUSES(400, "more than one Content-Length", POST "Content-Length: 26\r\nX: y\r\nContent-Length: 0\r\n\r\n" BODY),
+    REFUSES(400, "more than one Content-Length",
+            POST "Content-Length: 26\r\nContent-Length: 26\r\n\r\n" BODY),
+    REFUSES(400, "more than one Content-Length",
+            POST "Content-Length: 0\r\ncontent-length: 26\r\n\r\n" BODY),
+    REFUSES(400, "more than one Content-Length",
+            POST "Content-Length: 26\r\nX: y\r\nContent-Length: 0\r\n\r\n" BODY),
     REFUSES(400, "more than one Inference-Header-Content-Length",
-            POST
-            "Inference-Header-Content-Length: 26\r\nInference-Header-Content-Length: 26\r\nContent-Length: 26\r\n\r\n" BODY),
+            POST "Inference-Header-Content-Length: 26\r\nInference-Header-Content-Length: "
+                 "26\r\nContent-Length: 26\r\n\r\n" BODY),
     REFUSES(400, "too many digits", POST "Content-Length: 00000000000000000026\r\n\r\n" BODY),
     REFUSES(413, "--max-body", POST "Content-Length: 9223372036854775807\r\n\r\n" BODY),
     REFUSES(413, "--max-body", POST "Content-Length: 9999999999999999999\r\n\r\n" BODY),
     REFUSES(413, "more than any body", POST "Content-Length: 18446744073709551642\r\n\r\n" BODY),
-    REFUSES(413, "more than any body", POST "Content-Length: 99999999999999999999999999\r\n\r\n" BODY),
+    REFUSES(413, "more than any body",
+            POST "Content-Length: 99999999999999999999999999\r\n\r\n" BODY),
     REFUSES(400, "plain digits", POST "Content-Length: 26, 26\r\n\r\n" BODY),
     REFUSES(400, "plain digits", POST "Content-Length: 26 \r\n\r\n" BODY),
     REFUSES(400, "plain digits", POST "Content-Length: 26;\r\n\r\n" BODY),
@@ -110,7 +116,8 @@ static const struct shape shapes[] = {
     REFUSES(400, "no colon", POST "Transfer-Encoding\r\n\r\n0\r\n\r\n"),
     REFUSES(400, "NUL", POST "Transfer-Encoding: chunked\0x\r\n\r\n0\r\n\r\n"),
     REFUSES(400, "NUL", POST "X: y\0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    REFUSES(400, "HTTP/1.0", "POST /v1/losses/mse HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    REFUSES(400, "HTTP/1.0",
+            "POST /v1/losses/mse HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     /* ---- chunks ---- */
     TAKES((200), CHUNKED "01a\r\n" BODY "\r\n0\r\n\r\n"),
     TAKES((200), CHUNKED "000000000000001a\r\n" BODY "\r\n0000\r\n\r\n"),
@@ -144,9 +151,13 @@ static const struct shape shapes[] = {
     REFUSES(400, "longer than its size", CHUNKED "1a\r\n" BODY "XX0\r\n\r\n"),
     /* ---- trailers ---- */
     TAKES((200), CHUNKED "1a\r\n" BODY "\r\n0\r\nX-Trailer: 1\r\n\r\n"),
-    TAKES((200), CHUNKED "1a\r\n" BODY "\r\n0\r\nContent-Length: 500\r\nTransfer-Encoding: chunked\r\nHost: y\r\n\r\n"),
+    TAKES((200),
+          CHUNKED "1a\r\n" BODY
+                  "\r\n0\r\nContent-Length: 500\r\nTransfer-Encoding: chunked\r\nHost: y\r\n\r\n"),
     REFUSES(400, "LF alone", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\n\r\n"),
-    REFUSES(400, "LF alone", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\n\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    REFUSES(400, "LF alone",
+            CHUNKED "1a\r\n" BODY
+                    "\r\n0\r\nX: a\n\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     REFUSES(400, "NUL", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\0\r\n\r\n"),
     REFUSES(400, "NUL", CHUNKED "1a\r\n" BODY "\r\n0\r\n\0GET / HTTP/1.1\r\n\r\n"),
     REFUSES(400, "second line", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\r\n b\r\n\r\n"),
@@ -173,7 +184,8 @@ static const struct shape shapes[] = {
     REFUSES(400, "LF alone", POST "Content-Length: 26\r\n\n" BODY),
     REFUSES(400, "LF alone", POST "Content-Length: 26\n\n" BODY),
     REFUSES(400, "LF alone", GET "X: a\n\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-    REFUSES(400, "second line", POST "X: a\r\n Content-Length: 0\r\nContent-Length: 26\r\n\r\n" BODY),
+    REFUSES(400, "second line",
+            POST "X: a\r\n Content-Length: 0\r\nContent-Length: 26\r\n\r\n" BODY),
     REFUSES(400, "plain digits", POST "Content-Length:\r\n 26\r\n\r\n" BODY),
     REFUSES(400, "second line", POST "Transfer-Encoding:\r\n\tchunked\r\n\r\n0\r\n\r\n"),
     REFUSES(400, "second line", "GET /healthz HTTP/1.1\r\n Host: localhost\r\n\r\n"),
@@ -228,27 +240,36 @@ static const struct shape shapes[] = {
     REFUSES(400, "one space", "\x16\x03\x01\x02\x01\r\n\r\n"),
     /* ---- HTTP/1.0 ---- */
     TAKES((200), "GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
-    TAKES((200, 200), "POST /v1/losses/mse HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 26\r\n\r\n" BODY GET "\r\n"),
+    TAKES(
+        (200, 200),
+        "POST /v1/losses/mse HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 26\r\n\r\n" BODY
+            GET "\r\n"),
     /* ---- expectations ---- */
     TAKES((100, 200), POST "Expect: 100-continue\r\nContent-Length: 26\r\n\r\n" BODY),
-    TAKES((100, 200), POST "Expect: 100-Continue\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\n" BODY "\r\n0\r\n\r\n"),
+    TAKES((100, 200), POST "Expect: 100-Continue\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\n" BODY
+                           "\r\n0\r\n\r\n"),
     TAKES((200), POST "Expect: something-else\r\nContent-Length: 26\r\n\r\n" BODY),
-    TAKES((200),
-          "POST /v1/losses/mse HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 26\r\n\r\n" BODY),
-    REFUSES(404, "nope", "POST /v1/losses/nope HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 26\r\n\r\n"),
+    TAKES((200), "POST /v1/losses/mse HTTP/1.0\r\nConnection: keep-alive\r\nExpect: "
+                 "100-continue\r\nContent-Length: 26\r\n\r\n" BODY),
+    REFUSES(404, "nope",
+            "POST /v1/losses/nope HTTP/1.1\r\n" HOST
+            "Expect: 100-continue\r\nContent-Length: 26\r\n\r\n"),
     /* ---- pipelines, and bodies where none is expected ---- */
-    TAKES((200, 200, 404, 200), GET "\r\n" POST "Content-Length: 26\r\n\r\n" BODY "GET /nowhere HTTP/1.1\r\n" HOST
-                                    "\r\n" CHUNKED "1a\r\n" BODY "\r\n0\r\n\r\n"),
-    TAKES((404, 404),
-          "POST /nowhere HTTP/1.1\r\n" HOST "Content-Length: 26\r\n\r\n" BODY "GET /nowhere HTTP/1.1\r\n" HOST "\r\n"),
+    TAKES((200, 200, 404, 200),
+          GET "\r\n" POST "Content-Length: 26\r\n\r\n" BODY "GET /nowhere HTTP/1.1\r\n" HOST
+              "\r\n" CHUNKED "1a\r\n" BODY "\r\n0\r\n\r\n"),
+    TAKES((404, 404), "POST /nowhere HTTP/1.1\r\n" HOST "Content-Length: 26\r\n\r\n" BODY
+                      "GET /nowhere HTTP/1.1\r\n" HOST "\r\n"),
     TAKES((200), GET "Content-Length: 26\r\n\r\n" BODY),
     TAKES((200), GET "Content-Length: 64\r\n\r\n" SECOND),
     SHAPE(REFUSED, STATUSES(200, 400), "LF alone", GET "\r\n" POST "Content-Length: 26\n\r\n" BODY),
     /* What a chunked body of a GET means is not for this server to find out. */
     REFUSES(200, "ok", GET "Transfer-Encoding: chunked\r\n\r\n1a\r\n" BODY "\r\n0\r\n\r\n"),
     /* ---- protocols that are offered in place of HTTP/1.1 ---- */
-    TAKES((200), GET "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"),
-    TAKES((200), GET "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"),
+    TAKES((200), GET "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: "
+                     "AAMAAABkAAQAAP__\r\n\r\n"),
+    TAKES((200), GET "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "
+                     "dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"),
     /* ---- bodies without their end ---- */
     WAITS(POST "Content-Length: 500\r\n\r\n" BODY),
     REFUSES(400, "1 to 16", CHUNKED "1a\r\n" BODY "\r\n"),
@@ -280,7 +301,8 @@ static void teardown(void)
 static bool is_second(void)
 {
     char id[32];
-    return http_response_header(&response, "X-Request-Id", id, sizeof id) && strcmp(id, "second") == 0;
+    return http_response_header(&response, "X-Request-Id", id, sizeof id) &&
+           strcmp(id, "second") == 0;
 }
 
 /* Sends bytes in pieces; a server that has refused what came first need not take all of it. */
@@ -298,22 +320,26 @@ static void send_in_pieces(const char *bytes, size_t len, size_t piece)
 static void expect_answers(const struct shape *shape)
 {
     for (int i = 0; i < ANSWERS && shape->status[i]; i++) {
-        ck_assert_msg(http_client_read(&client, &response, false), "%s: no answer %d", shape->text, i);
-        ck_assert_msg(response.status == shape->status[i] && !is_second(), "%s, answer %d: %s%s", shape->text, i, response.head,
-                      response.body);
+        ck_assert_msg(http_client_read(&client, &response, false), "%s: no answer %d", shape->text,
+                      i);
+        ck_assert_msg(response.status == shape->status[i] && !is_second(), "%s, answer %d: %s%s",
+                      shape->text, i, response.head, response.body);
     }
-    ck_assert_msg(!shape->says[0] || strstr(response.body, shape->says), "%s: %s%s", shape->text, response.head, response.body);
+    ck_assert_msg(!shape->says[0] || strstr(response.body, shape->says), "%s: %s%s", shape->text,
+                  response.head, response.body);
 }
 
 static void expect_end(const struct shape *shape)
 {
     char close[16], type[64];
-    ck_assert_msg(response.status == 200 || (http_response_header(&response, "Content-Type", type, sizeof type) &&
-                                             strcmp(type, "application/problem+json") == 0),
+    ck_assert_msg(response.status == 200 ||
+                      (http_response_header(&response, "Content-Type", type, sizeof type) &&
+                       strcmp(type, "application/problem+json") == 0),
                   "%s: not a problem: %s", shape->text, response.head);
-    ck_assert_msg(response.status == 500 || !strstr(response.body, "Internal Server Error"), "%s: %s", shape->text,
-                  response.body);
-    ck_assert_msg(http_response_header(&response, "Connection", close, sizeof close) && strcmp(close, "close") == 0,
+    ck_assert_msg(response.status == 500 || !strstr(response.body, "Internal Server Error"),
+                  "%s: %s", shape->text, response.body);
+    ck_assert_msg(http_response_header(&response, "Connection", close, sizeof close) &&
+                      strcmp(close, "close") == 0,
                   "%s stays open: %s", shape->text, response.head);
     ck_assert_msg(http_client_closed(&client), "%s: more comes after the answer", shape->text);
 }
@@ -323,8 +349,10 @@ static void expect_outcome(const struct shape *shape)
     switch (shape->outcome) {
     case TAKEN:
         expect_answers(shape);
-        ck_assert_msg(http_client_read(&client, &response, false) && response.status == 200 && is_second(),
-                      "%s: the second request is not answered: %s", shape->text, response.head ? response.head : "nothing");
+        ck_assert_msg(http_client_read(&client, &response, false) && response.status == 200 &&
+                          is_second(),
+                      "%s: the second request is not answered: %s", shape->text,
+                      response.head ? response.head : "nothing");
         break;
     case REFUSED:
         expect_answers(shape);
@@ -367,17 +395,18 @@ END_TEST
 
 START_TEST(smuggling_pipeline_is_answered_wherever_it_is_cut)
 {
-    static const char pipeline[] =
-        GET "\r\n" POST "Content-Length: 26\r\n\r\n" BODY CHUNKED "1a;x\r\n" BODY "\r\n0\r\nX: y\r\n\r\n" SECOND;
+    static const char pipeline[] = GET "\r\n" POST "Content-Length: 26\r\n\r\n" BODY CHUNKED
+                                       "1a;x\r\n" BODY "\r\n0\r\nX: y\r\n\r\n" SECOND;
     for (size_t cut = 1; cut < strlen(pipeline); cut++) {
         ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
         ck_assert(http_client_send(&client, pipeline, cut));
         nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
         ck_assert(http_client_send_text(&client, pipeline + cut));
         for (int i = 0; i < 4; i++) {
-            ck_assert_msg(http_client_read(&client, &response, false), "cut at %zu: no answer %d", cut, i);
-            ck_assert_msg(response.status == 200 && is_second() == (i == 3), "cut at %zu, answer %d: %s", cut, i,
-                          response.head);
+            ck_assert_msg(http_client_read(&client, &response, false), "cut at %zu: no answer %d",
+                          cut, i);
+            ck_assert_msg(response.status == 200 && is_second() == (i == 3),
+                          "cut at %zu, answer %d: %s", cut, i, response.head);
         }
         http_client_close(&client);
     }
@@ -431,8 +460,8 @@ START_TEST(smuggling_is_not_helped_by_endless_lines)
         send_in_pieces(line, ENDLESS, ENDLESS);
         send_in_pieces("\r\n\r\n" SECOND, strlen("\r\n\r\n" SECOND), SIZE_MAX);
         ck_assert_msg(http_client_read(&client, &response, false), "line %zu: no answer", i);
-        ck_assert_msg(response.status == lines[i].status && strstr(response.body, lines[i].says), "line %zu: %s%s", i,
-                      response.head, response.body);
+        ck_assert_msg(response.status == lines[i].status && strstr(response.body, lines[i].says),
+                      "line %zu: %s%s", i, response.head, response.body);
         ck_assert_msg(http_client_closed(&client), "line %zu: more comes after the answer", i);
         http_client_close(&client);
     }
@@ -440,7 +469,7 @@ START_TEST(smuggling_is_not_helped_by_endless_lines)
 }
 END_TEST
 
-/* ---- the reading itself, however its bytes are cut ---------------------------------------------------------------------- */
+/* ---- the reading itself, however its bytes are cut ---- */
 
 struct reading {
     unsigned heads, ends;
@@ -449,8 +478,10 @@ struct reading {
     size_t len;
 };
 
-/* Has a piece read that came into so much room, and what the library is given in its place, as far as there is room for it. */
-static void read_piece(struct wire *wire, const char *bytes, size_t len, size_t room, struct reading *reading)
+/* Has a piece read that came into so much room, and what the library is given in its place, as far
+ * as there is room for it. */
+static void read_piece(struct wire *wire, const char *bytes, size_t len, size_t room,
+                       struct reading *reading)
 {
     char *const to = reading->given + reading->len;
     ck_assert_uint_le(reading->len + room, sizeof reading->given);
@@ -505,15 +536,17 @@ START_TEST(smuggling_is_seen_wherever_the_bytes_are_cut)
     ck_assert(wire_open(1, &limits));
     for (int i = 0; i < SHAPES; i++) {
         const struct shape *const shape = &shapes[i];
-        const struct reading whole = reading_of(shape, shape->len, 1, 64), bytes = reading_of(shape, 0, 1, 0);
+        const struct reading whole = reading_of(shape, shape->len, 1, 64),
+                             bytes = reading_of(shape, 0, 1, 0);
         expect_same(&whole, &bytes);
         for (size_t cut = 1; cut < shape->len; cut++) {
             const struct reading two = reading_of(shape, cut, SIZE_MAX, cut % 20);
             expect_same(&whole, &two);
         }
         if (shape->outcome == TAKEN) {
-            ck_assert_msg(whole.ends == (unsigned)count_statuses(shape) && whole.fault.status == 0, "%s: %u, %s", shape->text,
-                          whole.ends, whole.fault.status ? whole.fault.detail : "sound");
+            ck_assert_msg(whole.ends == (unsigned)count_statuses(shape) && whole.fault.status == 0,
+                          "%s: %u, %s", shape->text, whole.ends,
+                          whole.fault.status ? whole.fault.detail : "sound");
             ck_assert_uint_eq(whole.len, shape->len);
             ck_assert_mem_eq(whole.given, shape->text, shape->len);
         }

@@ -1,12 +1,12 @@
 /*
- * What stands still beside the server, or within it, must not stop the rest: the reader of its log or of its stdout, a full
- * disk, a file that is read again, the threads that others need.
+ * What stands still beside the server, or within it, must not stop the rest: the reader of its log
+ * or of its stdout, a full disk, a file that is read again, the threads that others need.
  */
 #include "memory/buffer.h"
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/fault_library.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,9 +21,11 @@
 #include <unistd.h>
 
 enum {
-    PATIENCE_MS = 5000,     /* in which whatever is not stalled has been done many times, also on a loaded machine */
-    LONG_PATH = 1000,       /* bytes of a path, so that a line of the log is as long */
-    MANY_LINES = 2500,      /* of that length: more than the server keeps for a reader that does not come */
+    PATIENCE_MS = 5000, /* in which whatever is not stalled has been done many times, also on a
+                           loaded machine */
+    LONG_PATH = 1000,   /* bytes of a path, so that a line of the log is as long */
+    MANY_LINES =
+        2500, /* of that length: more than the server keeps for a reader that does not come */
     FILE_LIMIT = 16 * 1024, /* bytes of the log's file, where that is limited */
 };
 
@@ -58,7 +60,8 @@ static int64_t now_ms(void)
 
 static int ask(const char *method, const char *path, const char *body)
 {
-    ck_assert(http_client_ask(&client, method, path, NULL, body, body ? strlen(body) : 0, &response));
+    ck_assert(
+        http_client_ask(&client, method, path, NULL, body, body ? strlen(body) : 0, &response));
     return response.status;
 }
 
@@ -80,7 +83,7 @@ static double metric(const char *name)
     return strtod(found + strlen(line), NULL);
 }
 
-/* ---- a pipe that nobody reads --------------------------------------------------------------------------------------- */
+/* ---- a pipe that nobody reads ---- */
 
 /* Makes a pipe in which there is no room. */
 static void make_full_pipe(void)
@@ -126,7 +129,8 @@ static void log_much(void)
     }
 }
 
-/* How many lines of log_much there are in a log: from the first on, each after the one before it. */
+/* How many lines of log_much there are in a log: from the first on, each after the one before it.
+ */
 static int count_numbered(const char *log)
 {
     static const char before[] = " GET /0";
@@ -188,7 +192,8 @@ START_TEST(stalled_log_tells_how_many_lines_were_dropped)
     const double told = strtod(number, NULL);
     ck_assert_msg(told >= before && told <= after, "%g of %g to %g", told, before, after);
     ck_assert_double_ge(count_numbered(log) + told, MANY_LINES);
-    for (const char *line = strstr(log, " info "); line; line = strstr(line + 1, "\n20")) /* whole lines alone */
+    for (const char *line = strstr(log, " info "); line;
+         line = strstr(line + 1, "\n20")) /* whole lines alone */
         ck_assert_msg(strcspn(line + 1, "\n") < LONG_PATH + 400, "%.3000s", line);
     free(log);
     ck_assert_int_eq(ask("GET", "/after", NULL), 404);
@@ -211,13 +216,16 @@ END_TEST
 START_TEST(second_signal_ends_the_server_whatever_its_log_does)
 {
     start_with_stalled_log();
-    ck_assert(
-        http_client_send_text(&client, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"));
+    ck_assert(http_client_send_text(
+        &client,
+        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"));
     struct http_client other;
     ck_assert(http_client_connect(&other, "127.0.0.1", server.port));
     kill(server.pid, SIGTERM);
-    /* Until it drains: then /readyz is 503, or the connection is closed if the last 200 came in between. */
-    while (http_client_ask(&other, "GET", "/readyz", NULL, NULL, 0, &response) && response.status == 200)
+    /* Until it drains: then /readyz is 503, or the connection is closed if the last 200 came in
+     * between. */
+    while (http_client_ask(&other, "GET", "/readyz", NULL, NULL, 0, &response) &&
+           response.status == 200)
         continue;
     http_client_close(&other);
     const int64_t began = now_ms();
@@ -247,20 +255,22 @@ START_TEST(stalled_stderr_does_not_keep_a_start_that_fails_from_ending)
     static const struct {
         const char *argument;
         int code;
-    } failing[] = {{"--no-such-option", 2}, {"--token-file=/no/such/file", 1}, {"--new-token=a b", 1}};
+    } failing[] = {
+        {"--no-such-option", 2}, {"--token-file=/no/such/file", 1}, {"--new-token=a b", 1}};
     char out[SERVER_TEXT], err[SERVER_TEXT];
     make_full_pipe();
     for (size_t i = 0; i < sizeof failing / sizeof *failing; i++) {
         const int64_t began = now_ms();
         const char *const arguments[] = {"--listen=127.0.0.1:0", failing[i].argument, NULL};
-        ck_assert_int_eq(server_process_run_with(arguments, log_to_pipe, out, err), failing[i].code);
-        ck_assert_msg(now_ms() - began < 2 * PATIENCE_MS, "%s: ended after %d ms", failing[i].argument,
-                      (int)(now_ms() - began));
+        ck_assert_int_eq(server_process_run_with(arguments, log_to_pipe, out, err),
+                         failing[i].code);
+        ck_assert_msg(now_ms() - began < 2 * PATIENCE_MS, "%s: ended after %d ms",
+                      failing[i].argument, (int)(now_ms() - began));
     }
 }
 END_TEST
 
-/* ---- a file that cannot grow ---------------------------------------------------------------------------------------- */
+/* ---- a file that cannot grow ---- */
 
 static void limit_file(void)
 {
@@ -287,16 +297,17 @@ START_TEST(log_file_at_its_limit_does_not_end_the_server)
 }
 END_TEST
 
-/* ---- probes --------------------------------------------------------------------------------------------------------- */
+/* ---- probes ---- */
 
 enum {
-    CROWD = 24,            /* connections, of which the server has 20 at a time */
-    QUERIES = 3000,        /* of info_nce: their losses take more than a second */
-    MANY_QUERIES = 16000,  /* the same: longer than the test */
-    BODY = 50 << 20,       /* bytes, of a memory of 64 MiB; an eighth is for small requests alone */
-    STALL_MS = 20000,      /* for which the I/O threads wait for memory, unless the test is over before */
-    PROBES = 25,           /* in all */
-    PROBE_MS = 100,        /* that most of them may take, on a machine that has other things to do */
+    CROWD = 24,           /* connections, of which the server has 20 at a time */
+    QUERIES = 3000,       /* of info_nce: their losses take more than a second */
+    MANY_QUERIES = 16000, /* the same: longer than the test */
+    BODY = 50 << 20,      /* bytes, of a memory of 64 MiB; an eighth is for small requests alone */
+    STALL_MS =
+        20000,      /* for which the I/O threads wait for memory, unless the test is over before */
+    PROBES = 25,    /* in all */
+    PROBE_MS = 100, /* that most of them may take, on a machine that has other things to do */
     PROBE_WORST_MS = 1500, /* and the slowest */
 };
 
@@ -315,7 +326,8 @@ static void occupy_executor(struct http_client *with, int queries)
     }
     buffer_text(&body, "]}");
     ck_assert(!body.failed);
-    snprintf(head, sizeof head, "POST /v1/losses/info_nce HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+    snprintf(head, sizeof head,
+             "POST /v1/losses/info_nce HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
              body.len);
     ck_assert(http_client_send_text(with, head) && http_client_send(with, body.data, body.len));
     buffer_free(&body);
@@ -327,7 +339,8 @@ static void occupy_memory(struct http_client *with)
     char head[160], *const body = malloc(BODY);
     ck_assert_ptr_nonnull(body);
     memset(body, ' ', BODY);
-    snprintf(head, sizeof head, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", BODY);
+    snprintf(head, sizeof head,
+             "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", BODY);
     ck_assert(http_client_send_text(with, head) && http_client_send(with, body, BODY - 1));
     free(body);
 }
@@ -399,12 +412,14 @@ static void wait_until(int port, bool (*is_so)(void))
 /* The executor, the memory, the connections, the I/O threads and the log: all are occupied. */
 START_TEST(probes_are_answered_whatever_else_is_occupied)
 {
-    static const char *const paths[] = {"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"};
+    static const char *const paths[] = {"/healthz", "/readyz", "/metrics", "/v2/health/live",
+                                        "/v2/health/ready"};
     int took[PROBES];
     faults = fault_library_begin();
     make_full_pipe();
     server_process_start_with(&server,
-                              (const char *const[]){"--threads=1", "--io-threads=2", "--max-connections=20", "--max-memory=64M",
+                              (const char *const[]){"--threads=1", "--io-threads=2",
+                                                    "--max-connections=20", "--max-memory=64M",
                                                     "--admin-listen=127.0.0.1:0", NULL},
                               log_to_pipe);
     const int port = server_process_port(&server, "for health and metrics on");
@@ -418,25 +433,28 @@ START_TEST(probes_are_answered_whatever_else_is_occupied)
     for (int i = 0; i < PROBES; i++)
         took[i] = probe(port, paths[(size_t)i % (sizeof paths / sizeof *paths)]);
     qsort(took, PROBES, sizeof *took, compare);
-    ck_assert_msg(took[PROBES / 2] < PROBE_MS, "half of the probes take longer than %d ms", took[PROBES / 2]);
+    ck_assert_msg(took[PROBES / 2] < PROBE_MS, "half of the probes take longer than %d ms",
+                  took[PROBES / 2]);
     ck_assert_msg(took[PROBES - 1] < PROBE_WORST_MS, "a probe takes %d ms", took[PROBES - 1]);
     ck_assert_uint_le(atomic_load(&faults->stalls), 2); /* the I/O threads still wait */
     ck_assert(http_client_connect(&client, "127.0.0.1", port));
     ck_assert_msg(executor_is_busy(), "the executor is no longer busy");
-    ck_assert_msg(memory_is_used_up(), "%g of %g bytes are reserved", metric("lossd_memory_reserved_bytes"),
-                  metric("lossd_memory_budget_bytes"));
+    ck_assert_msg(memory_is_used_up(), "%g of %g bytes are reserved",
+                  metric("lossd_memory_reserved_bytes"), metric("lossd_memory_budget_bytes"));
 }
 END_TEST
 
-/* ---- the watchdog --------------------------------------------------------------------------------------------------- */
+/* ---- the watchdog ---- */
 
 /* Starts a server of which threads can be stalled, and connects to its admin address. */
 static void start_watched(const char *timeout, const char *more)
 {
     faults = fault_library_begin();
-    server_process_start(
-        &server, (const char *const[]){"--threads=1", "--io-threads=2", "--admin-listen=127.0.0.1:0", timeout, more, NULL});
-    ck_assert(http_client_connect(&client, "127.0.0.1", server_process_port(&server, "for health and metrics on")));
+    server_process_start(&server,
+                         (const char *const[]){"--threads=1", "--io-threads=2",
+                                               "--admin-listen=127.0.0.1:0", timeout, more, NULL});
+    ck_assert(http_client_connect(&client, "127.0.0.1",
+                                  server_process_port(&server, "for health and metrics on")));
     ck_assert(http_client_connect(&crowd[0], "127.0.0.1", server.port));
 }
 
@@ -463,8 +481,11 @@ static void send_stalled(const char *thread, int len)
     memcpy(body, "{\"input\":[1],\"target\":[2]", 25);
     body[len - 1] = '}';
     snprintf(head, sizeof head,
-             "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: the-one\r\nContent-Length: %d\r\n\r\n", len);
-    ck_assert(http_client_send_text(&crowd[0], head) && http_client_send(&crowd[0], body, (size_t)len - 1));
+             "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: "
+             "the-one\r\nContent-Length: %d\r\n\r\n",
+             len);
+    ck_assert(http_client_send_text(&crowd[0], head) &&
+              http_client_send(&crowd[0], body, (size_t)len - 1));
     wait_ms(200); /* until that was read */
     stall(thread);
     ck_assert(http_client_send(&crowd[0], body + len - 1, 1));
@@ -481,8 +502,10 @@ static const struct {
     int len; /* of a body that such a thread evaluates */
     const char *metric, *log;
 } stuck[] = {
-    {"MHD-worker", 60000, "lossd_watchdog_stalls_total{thread=\"io\"}", "thread io has not progressed for "},
-    {"lossd", 200000, "lossd_watchdog_stalls_total{thread=\"executor\"}", "thread executor has not progressed for "},
+    {"MHD-worker", 60000, "lossd_watchdog_stalls_total{thread=\"io\"}",
+     "thread io has not progressed for "},
+    {"lossd", 200000, "lossd_watchdog_stalls_total{thread=\"executor\"}",
+     "thread executor has not progressed for "},
 };
 
 START_TEST(watchdog_tells_what_a_thread_is_stuck_at)
@@ -543,7 +566,7 @@ START_TEST(watchdog_does_not_count_time_for_which_the_process_was_stopped)
 }
 END_TEST
 
-/* ---- stdout --------------------------------------------------------------------------------------------------------- */
+/* ---- stdout ---- */
 
 START_TEST(stalled_stdout_does_not_keep_the_server_from_serving)
 {
@@ -552,7 +575,8 @@ START_TEST(stalled_stdout_does_not_keep_the_server_from_serving)
     snprintf(where, sizeof where, "%s/socket", path);
     snprintf(listen, sizeof listen, "--listen=unix:%s", where);
     make_full_pipe();
-    server_process_start_silently(&server, (const char *const[]){listen, "--threads=1", NULL}, announce_to_pipe);
+    server_process_start_silently(&server, (const char *const[]){listen, "--threads=1", NULL},
+                                  announce_to_pipe);
     const int64_t began = now_ms();
     while (!http_client_connect_path(&client, where)) {
         ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
@@ -565,7 +589,7 @@ START_TEST(stalled_stdout_does_not_keep_the_server_from_serving)
 }
 END_TEST
 
-/* ---- signals -------------------------------------------------------------------------------------------------------- */
+/* ---- signals ---- */
 
 START_TEST(signals_that_are_meant_for_other_programs_do_not_end_the_server)
 {
@@ -583,7 +607,8 @@ END_TEST
 /* The file that is to be read again does not come: nobody writes to the FIFO in its place. */
 START_TEST(stalled_reload_keeps_the_server_neither_from_serving_nor_from_ending)
 {
-    static const char line[] = "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
+    static const char line[] =
+        "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
     char folder[] = "/tmp/lossd-stalls-XXXXXX", path[64], option[96];
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/tokens", folder);
@@ -631,7 +656,8 @@ Suite *stalls_suite(void)
     tcase_add_test(probes, probes_are_answered_whatever_else_is_occupied);
     TCase *const watchdog = suite_add_case(suite, "watchdog", 60, NULL, end_crowd);
     tcase_set_tags(watchdog, TAG_SLOW);
-    tcase_add_loop_test(watchdog, watchdog_tells_what_a_thread_is_stuck_at, 0, sizeof stuck / sizeof *stuck);
+    tcase_add_loop_test(watchdog, watchdog_tells_what_a_thread_is_stuck_at, 0,
+                        sizeof stuck / sizeof *stuck);
     tcase_add_test(watchdog, watchdog_ends_the_server_if_it_is_told_to);
     tcase_add_test(watchdog, watchdog_lets_long_jobs_be_computed);
     tcase_add_test(watchdog, watchdog_does_not_count_time_for_which_the_process_was_stopped);

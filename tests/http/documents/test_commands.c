@@ -1,6 +1,6 @@
 /*
- * The targets of the Makefile and the commands that documents show: tests/docs/commands.py runs each, or names the test that
- * does.
+ * The targets of the Makefile and the commands that documents show: tests/docs/commands.py runs
+ * each, or names the test that does.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -15,7 +15,8 @@ static void run(const char *options)
 {
     static char printed[PRINTED];
     const int status =
-        command_run(printed, sizeof printed, "/usr/bin/python3 -B tests/docs/commands.py %s 2>&1 </dev/null", options);
+        command_run(printed, sizeof printed,
+                    "/usr/bin/python3 -B tests/docs/commands.py %s 2>&1 </dev/null", options);
     ck_assert_msg(status == 0, "%s", printed);
 }
 
@@ -40,7 +41,9 @@ Suite *commands_suite(void)
     tcase_set_timeout(work, TIMEOUT_S);
     tcase_add_test(table, targets_and_commands_are_in_the_table);
     if (lossd && strcmp(lossd, "build/lossd") != 0)
-        fprintf(stderr, "commands: not run with %s, for documents show those of the release build\n", lossd);
+        fprintf(stderr,
+                "commands: not run with %s, for documents show those of the release build\n",
+                lossd);
     else if (!numpy_is_there())
         fprintf(stderr, "commands: not run, python3-numpy is not here\n");
     else

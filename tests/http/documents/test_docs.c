@@ -1,6 +1,7 @@
 /*
- * The examples in the documentation, which docs/site/snippets.py runs against $LOSSD: in docs/, README.md and the pages of the
- * losses; the links between files; and the files that documents name. Examples in a language that is not here are named on stderr and not run.
+ * The examples in the documentation, which docs/site/snippets.py runs against $LOSSD: in docs/,
+ * README.md and the pages of the losses; the links between files; and the files that documents
+ * name. Examples in a language that is not here are named on stderr and not run.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -14,7 +15,8 @@ START_TEST(examples_in_the_documentation_print_what_they_say)
 {
     static char printed[PRINTED];
     const char *const lossd = getenv("LOSSD");
-    const int status = command_run(printed, sizeof printed, "/usr/bin/python3 -B docs/site/snippets.py %s 2>&1 </dev/null",
+    const int status = command_run(printed, sizeof printed,
+                                   "/usr/bin/python3 -B docs/site/snippets.py %s 2>&1 </dev/null",
                                    lossd ? lossd : "build/lossd");
     ck_assert_msg(status == 0, "ended with %d, having printed: %s", status, printed);
 }
@@ -23,7 +25,8 @@ END_TEST
 START_TEST(files_link_to_files_that_are_there)
 {
     static char printed[PRINTED];
-    const int status = command_run(printed, sizeof printed, "/usr/bin/python3 -B docs/site/build.py --gather 2>&1 </dev/null");
+    const int status = command_run(
+        printed, sizeof printed, "/usr/bin/python3 -B docs/site/build.py --gather 2>&1 </dev/null");
     ck_assert_msg(status == 0, "ended with %d, having printed: %s", status, printed);
 }
 END_TEST
@@ -31,7 +34,8 @@ END_TEST
 START_TEST(files_that_are_named_are_there)
 {
     static char printed[PRINTED];
-    const int status = command_run(printed, sizeof printed, "/usr/bin/python3 -B tests/docs/files.py 2>&1 </dev/null");
+    const int status = command_run(printed, sizeof printed,
+                                   "/usr/bin/python3 -B tests/docs/files.py 2>&1 </dev/null");
     ck_assert_msg(status == 0, "%s", printed);
 }
 END_TEST
@@ -40,7 +44,8 @@ START_TEST(mutants_fit_the_sources)
 {
     static char printed[PRINTED];
     const int status =
-        command_run(printed, sizeof printed, "/usr/bin/python3 -B tests/mutants/run.py --check 2>&1 </dev/null");
+        command_run(printed, sizeof printed,
+                    "/usr/bin/python3 -B tests/mutants/run.py --check 2>&1 </dev/null");
     ck_assert_msg(status == 0, "%s", printed);
 }
 END_TEST
@@ -55,7 +60,8 @@ Suite *docs_suite(void)
         tcase_add_test(files, files_link_to_files_that_are_there);
         tcase_add_test(files, files_that_are_named_are_there);
     } else {
-        fprintf(stderr, "docs: links are not followed, names of files not compared: python3 is not here\n");
+        fprintf(stderr,
+                "docs: links are not followed, names of files not compared: python3 is not here\n");
     }
     if (numpy_is_there())
         tcase_add_test(examples, examples_in_the_documentation_print_what_they_say);

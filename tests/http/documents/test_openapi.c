@@ -1,18 +1,19 @@
 /*
- * What the service says of itself, through the socket: the example of every loss; and the OpenAPI document, which must name
- * every route and every loss and nothing else, and whose operations are called with their own examples and must answer as they
- * say.
+ * What the service says of itself, through the socket: the example of every loss; and the OpenAPI
+ * document, which must name every route and every loss and nothing else, and whose operations are
+ * called with their own examples and must answer as they say.
  *
- * A validator from npm judges the document too (tests/openapi). Where it is not there and cannot be fetched, stderr says so;
- * with LOSSD_CLIENTS=all (make check-clients, which installs npm) that is a failure.
+ * A validator from npm judges the document too (tests/openapi). Where it is not there and cannot be
+ * fetched, stderr says so; with LOSSD_CLIENTS=all (make check-clients, which installs npm) that is
+ * a failure.
  */
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "loss.h"
 #include "routes/routes.h"
 #include "suites.h"
 #include "support/command.h"
+#include "support/http_client.h"
 #include "support/schema.h"
+#include "support/server_process.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -30,7 +31,8 @@ static json_t *document; /* /openapi.json, where a test has asked for it */
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "1", NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "1", NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
@@ -50,17 +52,20 @@ static void ask(const char *method, const char *path, const json_t *body)
 {
     json_error_t error;
     char *const text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    ck_assert(http_client_ask(&client, method, path, text ? "Content-Type: application/json\r\n" : NULL, text,
+    ck_assert(http_client_ask(&client, method, path,
+                              text ? "Content-Type: application/json\r\n" : NULL, text,
                               text ? strlen(text) : 0, &response));
     free(text);
     json_decref(tree);
     tree = json_loadb(response.body, response.body_len, 0, &error);
-    ck_assert_msg(tree != NULL, "%s %s: %d, %s in %.400s", method, path, response.status, error.text, response.body);
+    ck_assert_msg(tree != NULL, "%s %s: %d, %s in %.400s", method, path, response.status,
+                  error.text, response.body);
 }
 
-/* ---- examples ------------------------------------------------------------------------------------------------------- */
+/* ---- examples ---- */
 
-/* How many numbers other than 0 a nested array has, all of which must be finite (the others are strings in JSON). */
+/* How many numbers other than 0 a nested array has, all of which must be finite (the others are
+ * strings in JSON). */
 static int count_slopes(const json_t *value)
 {
     if (!json_is_array(value)) {
@@ -82,10 +87,12 @@ START_TEST(every_loss_has_an_example_that_works)
     ask("GET", path, NULL);
     json_t *const example = json_incref(json_object_get(tree, "example"));
     for (int k = 0; k < loss_tensor_specs(loss); k++)
-        ck_assert_msg(loss->tensors[k].optional || json_object_get(example, loss->tensors[k].name) != NULL, "%s without %s", path,
-                      loss->tensors[k].name);
+        ck_assert_msg(loss->tensors[k].optional ||
+                          json_object_get(example, loss->tensors[k].name) != NULL,
+                      "%s without %s", path, loss->tensors[k].name);
     for (int k = 0; k < loss_param_specs(loss); k++)
-        ck_assert_msg(json_object_get(example, loss->params[k].name) != NULL, "%s without %s", path, loss->params[k].name);
+        ck_assert_msg(json_object_get(example, loss->params[k].name) != NULL, "%s without %s", path,
+                      loss->params[k].name);
 
     ask("POST", path, example);
     ck_assert_msg(response.status == 200, "%s: %s", path, response.body);
@@ -93,14 +100,15 @@ START_TEST(every_loss_has_an_example_that_works)
     ck_assert_ptr_null(json_object_get(tree, "warnings"));
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         if (loss->tensors[k].prediction) {
-            const json_t *const grad = json_object_get(json_object_get(tree, "grad"), loss->tensors[k].name);
+            const json_t *const grad =
+                json_object_get(json_object_get(tree, "grad"), loss->tensors[k].name);
             ck_assert_msg(grad && count_slopes(grad) > 0, "%s: %s", path, response.body);
         }
     json_decref(example);
 }
 END_TEST
 
-/* ---- the document --------------------------------------------------------------------------------------------------- */
+/* ---- the document ---- */
 
 static void get_document(void)
 {
@@ -120,7 +128,8 @@ static const char *text_at(const json_t *object, const char *name)
 }
 
 /* Calls `visit` with each operation of the document; returns how many there are. */
-static int for_each_operation(void (*visit)(const char *path, const char *method, const json_t *operation))
+static int for_each_operation(void (*visit)(const char *path, const char *method,
+                                            const json_t *operation))
 {
     const char *path, *method;
     json_t *item, *operation;
@@ -147,13 +156,15 @@ static json_t *ids;
 
 static void expect_sound(const char *path, const char *method, const json_t *operation)
 {
-    const char *const id = text_at(operation, "operationId"), *const summary = text_at(operation, "summary");
+    const char *const id = text_at(operation, "operationId"), *const summary =
+                                                                  text_at(operation, "summary");
     ck_assert_msg(id && *id && summary && *summary, "%s %s says nothing", method, path);
     ck_assert_msg(!at(ids, id), "two operations are called %s", id);
     json_object_set_new(ids, id, json_true());
     ck_assert_uint_eq(json_array_size(at(operation, "tags")), 1);
     ck_assert_uint_gt(json_object_size(at(operation, "responses")), 1);
-    ck_assert_msg((strcmp(method, "POST") == 0) || !at(operation, "requestBody"), "%s %s takes a body", method, path);
+    ck_assert_msg((strcmp(method, "POST") == 0) || !at(operation, "requestBody"),
+                  "%s %s takes a body", method, path);
 }
 
 START_TEST(document_names_every_route_and_nothing_else)
@@ -165,13 +176,17 @@ START_TEST(document_names_every_route_and_nothing_else)
     for (size_t i = 0; i < route_count(); i++) {
         const struct route *const route = route_at(i);
         const char *const place = strstr(route->path, "{loss}");
-        ck_assert_msg(route->says != NULL, "%s %s says nothing of itself", route->method, route->path);
+        ck_assert_msg(route->says != NULL, "%s %s says nothing of itself", route->method,
+                      route->path);
         if (!route->says->each_loss)
-            ck_assert_msg(operation_of(route->method, route->path), "%s %s is missing", route->method, route->path);
+            ck_assert_msg(operation_of(route->method, route->path), "%s %s is missing",
+                          route->method, route->path);
         for (size_t k = 0; route->says->each_loss && k < loss_count(); k++) {
             char path[PATH];
-            snprintf(path, sizeof path, "%.*s%s%s", (int)(place - route->path), route->path, loss_at(k)->name, place + 6);
-            ck_assert_msg(operation_of(route->method, path), "%s %s is missing", route->method, path);
+            snprintf(path, sizeof path, "%.*s%s%s", (int)(place - route->path), route->path,
+                     loss_at(k)->name, place + 6);
+            ck_assert_msg(operation_of(route->method, path), "%s %s is missing", route->method,
+                          path);
         }
         expected += route->says->each_loss ? (int)loss_count() : 1;
     }
@@ -191,7 +206,8 @@ static void expect_resolved(const json_t *value)
     json_object_foreach((json_t *)(uintptr_t)value, name, member)
     {
         if (strcmp(name, "$ref") == 0)
-            ck_assert_msg(schema_resolve(document, json_string_value(member)) != NULL, "%s", json_string_value(member));
+            ck_assert_msg(schema_resolve(document, json_string_value(member)) != NULL, "%s",
+                          json_string_value(member));
         expect_resolved(member);
     }
 }
@@ -203,7 +219,8 @@ static void expect_parameters(const char *path, const char *method, const json_t
     int in_path = 0, braces = 0;
     (void)method;
     for (size_t i = 0; i < json_array_size(at(operation, "parameters")); i++) {
-        const json_t *const parameter = schema_follow(document, json_array_get(at(operation, "parameters"), i));
+        const json_t *const parameter =
+            schema_follow(document, json_array_get(at(operation, "parameters"), i));
         if (strcmp(text_at(parameter, "in"), "path") != 0)
             continue;
         snprintf(name, sizeof name, "{%s}", text_at(parameter, "name"));
@@ -220,8 +237,9 @@ START_TEST(document_holds_together)
     get_document();
     expect_resolved(document);
     for_each_operation(expect_parameters);
-    ck_assert_uint_eq(json_array_size(at(schema_resolve(document, "#/components/schemas/Dtype"), "enum")),
-                      LOSS_DTYPE_COUNT - 1);
+    ck_assert_uint_eq(
+        json_array_size(at(schema_resolve(document, "#/components/schemas/Dtype"), "enum")),
+        LOSS_DTYPE_COUNT - 1);
 }
 END_TEST
 
@@ -232,7 +250,8 @@ START_TEST(document_has_the_schema_of_every_loss)
     char reference[PATH];
     get_document();
     snprintf(reference, sizeof reference, "#/components/schemas/%s_request", loss->name);
-    const json_t *const schema = schema_resolve(document, reference), *const properties = at(schema, "properties");
+    const json_t *const schema = schema_resolve(document, reference), *const properties =
+                                                                          at(schema, "properties");
     ck_assert_ptr_nonnull(schema);
     ck_assert(json_is_false(at(schema, "additionalProperties")));
     size_t required = 0;
@@ -246,26 +265,29 @@ START_TEST(document_has_the_schema_of_every_loss)
         const json_t *const param = at(properties, spec->name);
         char why[SCHEMA_WHY];
         ck_assert_str_eq(text_at(param, "description"), spec->doc);
-        ck_assert_msg(schema_takes(document, param, at(param, "default"), why), "%s: %s", spec->name, why);
+        ck_assert_msg(schema_takes(document, param, at(param, "default"), why), "%s: %s",
+                      spec->name, why);
         ck_assert(spec->has_min == (at(param, "minimum") || at(param, "exclusiveMinimum")));
         ck_assert(spec->has_max == (at(param, "maximum") || at(param, "exclusiveMaximum")));
         ck_assert((spec->type == LOSS_CHOICE) == (at(param, "enum") != NULL));
     }
-    static const char *const common[] = {"reduction", "grad", "grad_output", "sample_weight", "dtype", "encoding"};
+    static const char *const common[] = {"reduction",     "grad",  "grad_output",
+                                         "sample_weight", "dtype", "encoding"};
     for (size_t i = 0; i < sizeof common / sizeof *common; i++)
         ck_assert_ptr_nonnull(at(properties, common[i]));
     ck_assert((at(properties, "hess") != NULL) == loss->hessian);
 }
 END_TEST
 
-/* ---- calling it ----------------------------------------------------------------------------------------------------- */
+/* ---- calling it ---- */
 
 /* A path with its parameters' examples in it; of the loss where `loss` is not NULL. */
 static void fill_in(const char *path, const json_t *operation, const char *loss, char *text)
 {
     snprintf(text, PATH, "%s", path);
     for (size_t i = 0; i < json_array_size(at(operation, "parameters")); i++) {
-        const json_t *const parameter = schema_follow(document, json_array_get(at(operation, "parameters"), i));
+        const json_t *const parameter =
+            schema_follow(document, json_array_get(at(operation, "parameters"), i));
         const char *const name = text_at(parameter, "name"), *value = text_at(parameter, "example");
         char filled[PATH], brace[PATH];
         snprintf(brace, sizeof brace, "{%s}", name);
@@ -275,7 +297,8 @@ static void fill_in(const char *path, const json_t *operation, const char *loss,
         if (loss && strcmp(name, "loss") == 0)
             value = loss;
         ck_assert_msg(value != NULL, "%s of %s has no example", name, path);
-        ck_assert_int_lt(snprintf(filled, sizeof filled, "%.*s%s%s", (int)(place - text), text, value, place + strlen(brace)),
+        ck_assert_int_lt(snprintf(filled, sizeof filled, "%.*s%s%s", (int)(place - text), text,
+                                  value, place + strlen(brace)),
                          PATH);
         memcpy(text, filled, PATH);
     }
@@ -287,7 +310,8 @@ static const json_t *media_of(const json_t *operation, const char *path)
     char status[16], type[PATH];
     snprintf(status, sizeof status, "%d", response.status);
     const json_t *const documented = at(at(operation, "responses"), status);
-    ck_assert_msg(documented != NULL, "%s: %d is not documented: %.300s", path, response.status, response.body);
+    ck_assert_msg(documented != NULL, "%s: %d is not documented: %.300s", path, response.status,
+                  response.body);
     const json_t *const content = at(schema_follow(document, documented), "content");
     ck_assert_ptr_nonnull(http_response_header(&response, "Content-Type", type, sizeof type));
     type[strcspn(type, ";")] = '\0';
@@ -306,23 +330,28 @@ static void expect_documented(const json_t *operation, const char *path)
         return;
     json_t *const value = json_loadb(response.body, response.body_len, 0, NULL);
     ck_assert_msg(value != NULL, "%s: %.300s", path, response.body);
-    ck_assert_msg(schema_takes(document, at(media, "schema"), value, why), "%s: %s in %.300s", path, why, response.body);
+    ck_assert_msg(schema_takes(document, at(media, "schema"), value, why), "%s: %s in %.300s", path,
+                  why, response.body);
     json_decref(value);
 }
 
 static const char json_header[] = "Content-Type: application/json\r\n";
 
 /* Sends an example, which the schema of the request must take. */
-static void call(const char *method, const char *path, const json_t *operation, const char *loss, const json_t *example)
+static void call(const char *method, const char *path, const json_t *operation, const char *loss,
+                 const json_t *example)
 {
     const json_t *const media = at(at(at(operation, "requestBody"), "content"), "application/json");
     char filled[PATH], why[SCHEMA_WHY];
     fill_in(path, operation, loss, filled);
-    ck_assert_msg(!example || schema_takes(document, at(media, "schema"), example, why), "%s: %s", filled, why);
+    ck_assert_msg(!example || schema_takes(document, at(media, "schema"), example, why), "%s: %s",
+                  filled, why);
     char *const text = example ? json_dumps(example, JSON_COMPACT) : NULL;
-    ck_assert(http_client_ask(&client, method, filled, text ? json_header : NULL, text, text ? strlen(text) : 0, &response));
+    ck_assert(http_client_ask(&client, method, filled, text ? json_header : NULL, text,
+                              text ? strlen(text) : 0, &response));
     free(text);
-    ck_assert_msg(response.status == 200 || !at(at(operation, "responses"), "200"), "%s: %s", filled, response.body);
+    ck_assert_msg(response.status == 200 || !at(at(operation, "responses"), "200"), "%s: %s",
+                  filled, response.body);
     expect_documented(operation, filled);
 }
 
@@ -335,7 +364,8 @@ static void call_with_examples(const char *path, const char *method, const json_
         call(method, path, operation, NULL, NULL);
     if (!at(operation, "requestBody"))
         return;
-    ck_assert_msg(at(media, "example") || at(media, "examples"), "%s %s has no example", method, path);
+    ck_assert_msg(at(media, "example") || at(media, "examples"), "%s %s has no example", method,
+                  path);
     if (at(media, "example"))
         call(method, path, operation, NULL, at(media, "example"));
     json_object_foreach(json_object_get(media, "examples"), name, example)
@@ -360,10 +390,12 @@ static void expect_near(const json_t *shown, const json_t *given, const char *pa
     json_t *member;
     if (json_is_number(shown)) {
         const double a = json_number_value(shown), b = json_number_value(given);
-        ck_assert_msg(json_is_number(given) && fabs(a - b) <= 1e-14 * fabs(b), "%s: %.17g is shown, %.17g given", path, a, b);
+        ck_assert_msg(json_is_number(given) && fabs(a - b) <= 1e-14 * fabs(b),
+                      "%s: %.17g is shown, %.17g given", path, a, b);
     } else if (json_is_object(shown)) {
         ck_assert_uint_eq(json_object_size(shown), json_object_size(given));
-        json_object_foreach((json_t *)(uintptr_t)shown, name, member) expect_near(member, at(given, name), path);
+        json_object_foreach((json_t *)(uintptr_t)shown, name, member)
+            expect_near(member, at(given, name), path);
     } else if (json_is_array(shown)) {
         ck_assert_uint_eq(json_array_size(shown), json_array_size(given));
         for (size_t i = 0; i < json_array_size(shown); i++)
@@ -380,17 +412,23 @@ START_TEST(answers_that_are_shown_are_those_that_are_given)
         char path[PATH];
         snprintf(path, sizeof path, "/v1/losses/%s", loss_at(i)->name);
         const json_t *const post = operation_of("POST", path);
-        ask("POST", path, at(at(at(at(post, "requestBody"), "content"), "application/json"), "example"));
-        expect_near(at(at(at(at(at(post, "responses"), "200"), "content"), "application/json"), "example"), tree, path);
+        ask("POST", path,
+            at(at(at(at(post, "requestBody"), "content"), "application/json"), "example"));
+        expect_near(
+            at(at(at(at(at(post, "responses"), "200"), "content"), "application/json"), "example"),
+            tree, path);
     }
     const json_t *const several = operation_of("POST", "/v1/evaluate");
     ck_assert_ptr_nonnull(several);
-    ask("POST", "/v1/evaluate", at(schema_resolve(document, "#/components/examples/several"), "value"));
-    expect_near(at(schema_resolve(document, "#/components/examples/severalAnswer"), "value"), tree, "/v1/evaluate");
+    ask("POST", "/v1/evaluate",
+        at(schema_resolve(document, "#/components/examples/several"), "value"));
+    expect_near(at(schema_resolve(document, "#/components/examples/severalAnswer"), "value"), tree,
+                "/v1/evaluate");
 }
 END_TEST
 
-/* _i is the loss's place in the table. What the schema does not take the server does not either, and says so as documented. */
+/* _i is the loss's place in the table. What the schema does not take the server does not either,
+ * and says so as documented. */
 START_TEST(mistakes_are_answered_as_documented)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
@@ -401,18 +439,27 @@ START_TEST(mistakes_are_answered_as_documented)
     const json_t *const media = at(at(at(post, "requestBody"), "content"), "application/json");
     static const struct {
         const char *field, *value; /* NULL: an empty object */
-    } mistakes[] = {{"nonsense", "1"}, {"reduction", "\"median\""}, {"dtype", "\"int8\""}, {"grad", "\"input\""}, {NULL, "{}"}};
+    } mistakes[] = {{"nonsense", "1"},
+                    {"reduction", "\"median\""},
+                    {"dtype", "\"int8\""},
+                    {"grad", "\"input\""},
+                    {NULL, "{}"}};
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
-        json_t *const body = mistakes[i].field ? json_deep_copy(at(media, "example")) : json_object();
+        json_t *const body =
+            mistakes[i].field ? json_deep_copy(at(media, "example")) : json_object();
         if (mistakes[i].field)
-            json_object_set_new(body, mistakes[i].field, json_loads(mistakes[i].value, JSON_DECODE_ANY, NULL));
-        ck_assert_msg(!schema_takes(document, at(media, "schema"), body, why), "%s takes %s", path, mistakes[i].field);
+            json_object_set_new(body, mistakes[i].field,
+                                json_loads(mistakes[i].value, JSON_DECODE_ANY, NULL));
+        ck_assert_msg(!schema_takes(document, at(media, "schema"), body, why), "%s takes %s", path,
+                      mistakes[i].field);
         ask("POST", path, body);
-        ck_assert_msg(response.status == 400 || response.status == 422, "%d: %s", response.status, response.body);
+        ck_assert_msg(response.status == 400 || response.status == 422, "%d: %s", response.status,
+                      response.body);
         expect_documented(post, path);
         json_decref(body);
     }
-    ck_assert(http_client_ask(&client, "POST", path, "Content-Type: text/plain\r\n", "x", 1, &response));
+    ck_assert(
+        http_client_ask(&client, "POST", path, "Content-Type: text/plain\r\n", "x", 1, &response));
     ck_assert_int_eq(response.status, 415);
     expect_documented(post, path);
     ck_assert(http_client_ask(&client, "POST", path, "Accept: image/png\r\n", "{}", 2, &response));
@@ -421,12 +468,13 @@ START_TEST(mistakes_are_answered_as_documented)
 }
 END_TEST
 
-/* ---- HTTP ----------------------------------------------------------------------------------------------------------- */
+/* ---- HTTP ---- */
 
 static void expect_header(const char *name, const char *text)
 {
     char value[PATH * 2];
-    ck_assert_msg(http_response_header(&response, name, value, sizeof value) != NULL, "no %s in %s", name, response.head);
+    ck_assert_msg(http_response_header(&response, name, value, sizeof value) != NULL, "no %s in %s",
+                  name, response.head);
     ck_assert_msg(strstr(value, text) != NULL, "%s is %s, not %s", name, value, text);
 }
 
@@ -459,7 +507,7 @@ START_TEST(document_is_had_as_other_paths_are)
 }
 END_TEST
 
-/* ---- the page ------------------------------------------------------------------------------------------------------- */
+/* ---- the page ---- */
 
 /* Everything that a page's attribute of that name points to is served here. */
 static void expect_served(const char *page, const char *attribute)
@@ -474,13 +522,16 @@ static void expect_served(const char *page, const char *attribute)
         if (*path == '#')
             continue;
         char target[PATH];
-        snprintf(target, sizeof target, "/%s", strcmp(path, "./") == 0 ? "" : path); /* as seen from /docs */
+        snprintf(target, sizeof target, "/%s",
+                 strcmp(path, "./") == 0 ? "" : path); /* as seen from /docs */
         ck_assert(http_client_ask(&client, "GET", target, NULL, NULL, 0, &response));
         ck_assert_msg(response.status == 200, "%s: %d", target, response.status);
         if (strstr(path, ".svg")) /* has the name of its language, which is an address */
             continue;
-        ck_assert_msg(!strstr(path, "docs.") || !strstr(response.body, "://"), "%s names another place", path);
-        ck_assert_msg(!strstr(path, "docs.") || !strstr(response.body, "innerHTML"), "%s sets text as HTML", path);
+        ck_assert_msg(!strstr(path, "docs.") || !strstr(response.body, "://"),
+                      "%s names another place", path);
+        ck_assert_msg(!strstr(path, "docs.") || !strstr(response.body, "innerHTML"),
+                      "%s sets text as HTML", path);
     }
     ck_assert_int_gt(found, 0);
     free(text);
@@ -488,7 +539,8 @@ static void expect_served(const char *page, const char *attribute)
 
 START_TEST(docs_are_a_page_that_needs_nothing_from_elsewhere)
 {
-    ck_assert(http_client_ask(&client, "GET", "/docs", "Accept: text/html\r\n", NULL, 0, &response));
+    ck_assert(
+        http_client_ask(&client, "GET", "/docs", "Accept: text/html\r\n", NULL, 0, &response));
     ck_assert_int_eq(response.status, 200);
     expect_header("Content-Type", "text/html");
     expect_header("Content-Security-Policy", "default-src 'self'");
@@ -510,7 +562,7 @@ START_TEST(docs_are_a_page_that_needs_nothing_from_elsewhere)
 }
 END_TEST
 
-/* ---- what others make of it ------------------------------------------------------------------------------------------ */
+/* ---- what others make of it ---- */
 
 START_TEST(document_is_valid_to_others)
 {
@@ -518,11 +570,14 @@ START_TEST(document_is_valid_to_others)
     const char *const which = getenv("LOSSD_CLIENTS");
     if (!npm_packages_are_there("tests/openapi")) {
         ck_assert_msg(!which || strcmp(which, "all") != 0, "npm could not fetch the validator");
-        fprintf(stderr, "openapi: no validator looks at /openapi.json, npm is not here or cannot fetch it\n");
+        fprintf(
+            stderr,
+            "openapi: no validator looks at /openapi.json, npm is not here or cannot fetch it\n");
         return;
     }
     const int status =
-        command_run(printed, sizeof printed, "node tests/openapi/validate.mjs http://127.0.0.1:%d 2>&1", server.port);
+        command_run(printed, sizeof printed,
+                    "node tests/openapi/validate.mjs http://127.0.0.1:%d 2>&1", server.port);
     ck_assert_msg(status == 0, "the validator ended with %d, having printed: %s", status, printed);
     ck_assert_str_eq(printed, "valid 3.1\n");
 }

@@ -1,10 +1,10 @@
 /*
- * The files of web/ through the socket: every one is served as it stands there, with its type, a tag and the headers that keep
- * pages to what comes from here.
+ * The files of web/ through the socket: every one is served as it stands there, with its type, a
+ * tag and the headers that keep pages to what comes from here.
  */
+#include "suites.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
-#include "suites.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -19,7 +19,8 @@ static struct http_response response;
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "1", NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "1", NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
@@ -39,7 +40,8 @@ static void get(const char *path, const char *headers)
 static void expect_header(const char *name, const char *text)
 {
     char value[VALUE];
-    ck_assert_msg(http_response_header(&response, name, value, sizeof value) != NULL, "no %s in %s", name, response.head);
+    ck_assert_msg(http_response_header(&response, name, value, sizeof value) != NULL, "no %s in %s",
+                  name, response.head);
     ck_assert_msg(strstr(value, text) != NULL, "%s is %s, not %s", name, value, text);
 }
 
@@ -100,7 +102,8 @@ START_TEST(assets_are_not_sent_again_to_those_who_have_them)
     static const char *const before[] = {"", "W/\"other\", ", "\"\", W/"};
     for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
         /* A tag is taken as strong or as weak. */
-        snprintf(headers, sizeof headers, "If-None-Match: %s%s\r\n", before[i], etag + (i == 2 ? 2 : 0));
+        snprintf(headers, sizeof headers, "If-None-Match: %s%s\r\n", before[i],
+                 etag + (i == 2 ? 2 : 0));
         get("/assets/icon.svg", headers);
         ck_assert_msg(response.status == 304, "%s: %d", headers, response.status);
         expect_header("ETag", etag);
@@ -118,16 +121,18 @@ END_TEST
 
 START_TEST(assets_are_found_by_their_whole_name_alone)
 {
-    static const char *const paths[] = {"/assets/",      "/assets/.",         "/assets/..",          "/assets/../assets",
-                                        "/assets/icon",  "/assets/icon.svg/", "/assets/nowhere.js",  "/assets/%2e%2e",
-                                        "/web/icon.svg", "/assets/ICON.SVG",  "/assets/web/icon.svg"};
+    static const char *const paths[] = {
+        "/assets/",      "/assets/.",         "/assets/..",          "/assets/../assets",
+        "/assets/icon",  "/assets/icon.svg/", "/assets/nowhere.js",  "/assets/%2e%2e",
+        "/web/icon.svg", "/assets/ICON.SVG",  "/assets/web/icon.svg"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         get(paths[i], NULL);
         ck_assert_msg(response.status == 404, "%s: %d", paths[i], response.status);
         expect_header("Content-Type", "application/problem+json");
     }
     get("/assets/ikon.svg", NULL);
-    ck_assert_msg(strstr(response.body, "did you mean '/assets/icon.svg'?") != NULL, "%s", response.body);
+    ck_assert_msg(strstr(response.body, "did you mean '/assets/icon.svg'?") != NULL, "%s",
+                  response.body);
     ck_assert(http_client_ask(&client, "POST", "/assets/icon.svg", NULL, "x", 1, &response));
     ck_assert_int_eq(response.status, 405);
     expect_header("Allow", "GET, HEAD, OPTIONS");

@@ -1,13 +1,13 @@
 /*
- * Binary tensors through the socket: safetensors files in and out. Whatever they ask for must come out to the same bits as from
- * the same request in JSON, whose tensors are written as base64.
+ * Binary tensors through the socket: safetensors files in and out. Whatever they ask for must come
+ * out to the same bits as from the same request in JSON, whose tensors are written as base64.
  */
-#include "json/base64.h"
 #include "golden/golden.h"
+#include "suites.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
-#include "suites.h"
 #include "support/tensor_file.h"
+#include "json/base64.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +20,8 @@ static struct http_response response, other;
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
@@ -33,7 +34,7 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- asking --------------------------------------------------------------------------------------------------------- */
+/* ---- asking ---- */
 
 #define SAFETENSORS "Content-Type: application/vnd.safetensors\r\n"
 #define TAKE_JSON   "Accept: application/json\r\n"
@@ -59,7 +60,8 @@ static void expect_type(const char *type)
 
 static void expect_problem(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d expected with '%s', not: %s", status, text, response.body);
+    ck_assert_msg(response.status == status, "%d expected with '%s', not: %s", status, text,
+                  response.body);
     expect_type("application/problem+json");
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
@@ -77,7 +79,7 @@ static struct buffer mse_file(const char *members, size_t spaces)
     return tensor_file_end(&file, spaces);
 }
 
-/* ---- the answer ----------------------------------------------------------------------------------------------------- */
+/* ---- the answer ---- */
 
 START_TEST(answer_holds_loss_and_gradients_as_tensors_and_the_rest_as_metadata)
 {
@@ -158,7 +160,7 @@ START_TEST(tensors_without_elements_come_and_go)
 }
 END_TEST
 
-/* ---- parameters ----------------------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 static void expect_json(const char *path, struct buffer file, const char *text)
 {
@@ -172,7 +174,8 @@ static void expect_json(const char *path, struct buffer file, const char *text)
 
 START_TEST(metadata_that_are_null_are_none)
 {
-    expect_json("/v1/losses/mse?reduction=sum", mse_file("\"__metadata__\":null", 0), "\"loss\":9.25");
+    expect_json("/v1/losses/mse?reduction=sum", mse_file("\"__metadata__\":null", 0),
+                "\"loss\":9.25");
     ask_file("/v1/losses/mse", SAFETENSORS TAKE_JSON, mse_file("\"__metadata__\":nul", 0));
     expect_problem(400, "__metadata__");
 }
@@ -181,20 +184,25 @@ END_TEST
 START_TEST(parameters_come_in_the_query_or_in_metadata_and_the_query_wins)
 {
     expect_json("/v1/losses/mse", mse_file(METADATA("\"reduction\":\"sum\""), 0), "\"loss\":9.25");
-    expect_json("/v1/losses/mse", mse_file(METADATA("\"format\":\"pt\",\"reduction\": \"s\\u0075m\" "), 0), "\"loss\":9.25");
-    expect_json("/v1/losses/mse?reduction=none", mse_file(METADATA("\"reduction\":\"sum\""), 0), "\"loss\":[0.25,0,9]");
-    expect_json("/v1/losses/mse?grad_output=2", mse_file(METADATA("\"grad\":\"input,target\""), 0), "\"target\":[0.6666667,");
+    expect_json("/v1/losses/mse",
+                mse_file(METADATA("\"format\":\"pt\",\"reduction\": \"s\\u0075m\" "), 0),
+                "\"loss\":9.25");
+    expect_json("/v1/losses/mse?reduction=none", mse_file(METADATA("\"reduction\":\"sum\""), 0),
+                "\"loss\":[0.25,0,9]");
+    expect_json("/v1/losses/mse?grad_output=2", mse_file(METADATA("\"grad\":\"input,target\""), 0),
+                "\"target\":[0.6666667,");
     expect_json("/v1/losses/mse?gr%61d=in%70ut", mse_file(METADATA("\"dtype\":\"float64\""), 0),
                 "\"grad\":{\"input\":[-0.3333333333");
     expect_json("/v1/losses/huber?delta=5e-1&&reduction=sum", mse_file(NULL, 3), "\"loss\":1.5");
     for (size_t i = 0; i < 2; i++) {
-        static const char *const paths[] = {"/v1/losses/huber?delta=Infinity", "/v1/losses/huber?delta=inf"};
+        static const char *const paths[] = {"/v1/losses/huber?delta=Infinity",
+                                            "/v1/losses/huber?delta=inf"};
         expect_json(paths[i], mse_file(NULL, 3), "\"loss\":1.541");
     }
     expect_json("/v1/losses/mse?encoding=flat&reduction=none", mse_file(NULL, 3),
                 "\"loss\":{\"shape\":[3],\"dtype\":\"float32\",\"data\":[0.25,0,9]}");
-    expect_json("/v1/losses/kl_div?log_target=true&reduction=sum", mse_file(METADATA("\"log_target\":\"False\""), 0),
-                "\"loss\"");
+    expect_json("/v1/losses/kl_div?log_target=true&reduction=sum",
+                mse_file(METADATA("\"log_target\":\"False\""), 0), "\"loss\"");
 }
 END_TEST
 
@@ -210,10 +218,12 @@ START_TEST(wrong_parameters_get_the_errors_of_json_fields)
         {"delta=-1", "delta is -1; it must be greater than 0", 422},
         {"delt=1", "huber has no field 'delt'; did you mean 'delta'?\",\"pointer\":\"/delt\"", 400},
         {"reduce=1", "reduce is deprecated in PyTorch and not taken; use reduction", 400},
-        {"reduction=sun", "reduction is 'sun'; it must be 'mean', 'sum' or 'none'; did you mean 'sum'?", 422},
+        {"reduction=sun",
+         "reduction is 'sun'; it must be 'mean', 'sum' or 'none'; did you mean 'sum'?", 422},
         {"reduction=sum,mean", "reduction is 'sum,mean'; it must be", 422},
         {"grad=input,targe", "huber has no tensor 'targe'; did you mean 'target'?", 422},
-        {"grad=", "grad is ''; it must be true, false, or names of tensors with commas between them", 400},
+        {"grad=",
+         "grad is ''; it must be true, false, or names of tensors with commas between them", 400},
         {"grad=input,", "huber has no tensor ''", 422},
         {"dtype=float16", "dtype is 'float16'; it must be 'float32' or 'float64'", 422},
         {"input=1", "input is a tensor: it goes into the body, not among the parameters", 400},
@@ -236,8 +246,10 @@ START_TEST(wrong_parameters_get_the_errors_of_json_fields)
     ask_file("/v1/losses/triplet_margin?distance=cosin", SAFETENSORS, mse_file(NULL, 0));
     expect_problem(422, "did you mean 'cosine'?");
     ask_file("/v1/losses/huber", SAFETENSORS, mse_file(METADATA("\"delta\":\"a\""), 0));
-    expect_problem(400, "delta is 'a'; it must be a number\",\"pointer\":\"/delta\",\"offset\":33}");
-    ask_file("/v1/losses/huber", SAFETENSORS, mse_file(METADATA("\"grad\":\"true\",\"grad\":\"true\""), 0));
+    expect_problem(400,
+                   "delta is 'a'; it must be a number\",\"pointer\":\"/delta\",\"offset\":33}");
+    ask_file("/v1/losses/huber", SAFETENSORS,
+             mse_file(METADATA("\"grad\":\"true\",\"grad\":\"true\""), 0));
     expect_problem(400, "there are two fields 'grad'");
 }
 END_TEST
@@ -253,8 +265,9 @@ END_TEST
 
 START_TEST(wrong_query_is_refused_before_the_body)
 {
-    ck_assert(http_client_send_text(&client, "POST /v1/losses/mse?redction=sum HTTP/1.1\r\nHost: localhost\r\n" SAFETENSORS
-                                             "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"));
+    ck_assert(http_client_send_text(
+        &client, "POST /v1/losses/mse?redction=sum HTTP/1.1\r\nHost: localhost\r\n" SAFETENSORS
+                 "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"));
     ck_assert(http_client_read(&client, &response, false));
     expect_problem(400, "mse has no field 'redction'; did you mean 'reduction'?");
     http_client_close(&client);
@@ -262,7 +275,7 @@ START_TEST(wrong_query_is_refused_before_the_body)
 }
 END_TEST
 
-/* ---- media types ---------------------------------------------------------------------------------------------------- */
+/* ---- media types ---- */
 
 START_TEST(accept_chooses_between_json_and_safetensors)
 {
@@ -274,18 +287,23 @@ START_TEST(accept_chooses_between_json_and_safetensors)
         {"Accept: */*\r\n", "application/json", "application/vnd.safetensors"},
         {"Accept: application/*\r\n", "application/json", "application/vnd.safetensors"},
         {"Accept: application/json\r\n", "application/json", "application/json"},
-        {"Accept: application/vnd.safetensors\r\n", "application/vnd.safetensors", "application/vnd.safetensors"},
-        {"Accept: application/octet-stream\r\n", "application/octet-stream", "application/octet-stream"},
-        {"Accept: application/json;q=0.5, application/vnd.safetensors;q=0.6\r\n", "application/vnd.safetensors",
+        {"Accept: application/vnd.safetensors\r\n", "application/vnd.safetensors",
          "application/vnd.safetensors"},
-        {"Accept: application/json;q=0.6, application/vnd.safetensors;q=0.5\r\n", "application/json", "application/json"},
-        {"Accept: application/json, application/vnd.safetensors\r\n", "application/json", "application/vnd.safetensors"},
+        {"Accept: application/octet-stream\r\n", "application/octet-stream",
+         "application/octet-stream"},
+        {"Accept: application/json;q=0.5, application/vnd.safetensors;q=0.6\r\n",
+         "application/vnd.safetensors", "application/vnd.safetensors"},
+        {"Accept: application/json;q=0.6, application/vnd.safetensors;q=0.5\r\n",
+         "application/json", "application/json"},
+        {"Accept: application/json, application/vnd.safetensors\r\n", "application/json",
+         "application/vnd.safetensors"},
         {"Accept: application/json, */*;q=0.5\r\n", "application/json", "application/json"},
-        {"Accept: application/json;q=0.9, application/vnd.safetensors;q=nan\r\n", "application/vnd.safetensors",
+        {"Accept: application/json;q=0.9, application/vnd.safetensors;q=nan\r\n",
+         "application/vnd.safetensors", "application/vnd.safetensors"},
+        {"Accept: application/json;q=0, */*\r\n", "application/vnd.safetensors",
          "application/vnd.safetensors"},
-        {"Accept: application/json;q=0, */*\r\n", "application/vnd.safetensors", "application/vnd.safetensors"},
-        {"Accept: application/vnd.safetensors;q=0, application/octet-stream;q=0, */*\r\n", "application/json",
-         "application/json"},
+        {"Accept: application/vnd.safetensors;q=0, application/octet-stream;q=0, */*\r\n",
+         "application/json", "application/json"},
         {"Accept: text/html\r\n", NULL, NULL},
         {"Accept: */*;q=0\r\n", NULL, NULL},
         /* Commas and semicolons within quotes are part of them. */
@@ -299,8 +317,8 @@ START_TEST(accept_chooses_between_json_and_safetensors)
         const char *const expected = binary ? cases[i / 2].for_safetensors : cases[i / 2].for_json;
         char headers[256];
         struct buffer body = {0};
-        snprintf(headers, sizeof headers, "Content-Type: application/%s\r\n%s", binary ? "octet-stream" : "json",
-                 cases[i / 2].accept);
+        snprintf(headers, sizeof headers, "Content-Type: application/%s\r\n%s",
+                 binary ? "octet-stream" : "json", cases[i / 2].accept);
         if (binary)
             body = mse_file(NULL, 0);
         else
@@ -308,7 +326,9 @@ START_TEST(accept_chooses_between_json_and_safetensors)
         ask("/v1/losses/mse", headers, &body);
         buffer_free(&body);
         if (!expected) {
-            expect_problem(406, "answers are application/json or application/vnd.safetensors, of which Accept '");
+            expect_problem(
+                406,
+                "answers are application/json or application/vnd.safetensors, of which Accept '");
             continue;
         }
         ck_assert_int_eq(response.status, 200);
@@ -320,21 +340,25 @@ END_TEST
 
 START_TEST(json_request_can_have_a_binary_answer)
 {
-    static const char json[] = "{\"input\":[1,2],\"target\":[2,4],\"grad\":true,\"dtype\":\"float64\"}";
+    static const char json[] =
+        "{\"input\":[1,2],\"target\":[2,4],\"grad\":true,\"dtype\":\"float64\"}";
     const struct buffer body = {.data = (char *)(uintptr_t)json, .len = sizeof json - 1};
     size_t len;
-    ask("/v1/losses/mse", "Content-Type: application/json\r\nAccept: application/vnd.safetensors\r\n", &body);
+    ask("/v1/losses/mse",
+        "Content-Type: application/json\r\nAccept: application/vnd.safetensors\r\n", &body);
     struct tensor_answer answer = tensor_answer_read(response.body, response.body_len);
     ck_assert_double_eq(*(const double *)tensor_answer_data(&answer, "loss", "F64", "", &len), 2.5);
-    ck_assert_double_eq(((const double *)tensor_answer_data(&answer, "grad_input", "F64", "2", &len))[1], -2);
+    ck_assert_double_eq(
+        ((const double *)tensor_answer_data(&answer, "grad_input", "F64", "2", &len))[1], -2);
     tensor_answer_free(&answer);
 }
 END_TEST
 
-/* ---- files that are not sound --------------------------------------------------------------------------------------- */
+/* ---- files that are not sound ---- */
 
-#define TENSOR(name, dtype, shape, begin, end)                                                                                 \
-    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" begin "," end "]}"
+#define TENSOR(name, dtype, shape, begin, end)                                                     \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" begin "," end \
+    "]}"
 
 START_TEST(malformed_file_is_refused_with_the_place)
 {
@@ -351,16 +375,21 @@ START_TEST(malformed_file_is_refused_with_the_place)
         {"{\"input\":{\"dtype\":\"F32\"}", 0, "input: there is no 'shape'"},
         {"{\"input\":{}}", 0, "input: there is no 'dtype'"},
         {"{} x", 0, "'x' where the end of the header was expected (byte 11)"},
-        {"{" TENSOR("input", "F33", "3", "0", "12") "}", 12, "input: dtype 'F33' is not taken; F64, F32, F16, BF16"},
+        {"{" TENSOR("input", "F33", "3", "0", "12") "}", 12,
+         "input: dtype 'F33' is not taken; F64, F32, F16, BF16"},
         {"{" TENSOR("input", "U63", "3", "0", "24") "}", 24, "input: dtype 'U63' is not taken"},
         {"{" TENSOR("input", "F32", "3", "0", "10") "}", 10,
          "input: data_offsets [0, 10] hold 10 bytes; shape (3,) of F32 takes 12 (byte 59)"},
         {"{" TENSOR("input", "F32", "3", "0", "12") "}", 10,
          "input: data_offsets end at 12; behind the header there are 10 bytes"},
-        {"{" TENSOR("input", "F32", "3", "12", "0") "}", 12, "input: data_offsets [12, 0] end before they begin"},
-        {"{" TENSOR("input", "F32", "3", "0", "12,12") "}", 12, "input: there are more than 2 numbers in this array"},
-        {"{\"input\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0]}}", 12, "input: data_offsets are two numbers"},
-        {"{" TENSOR("input", "F32", "-3", "0", "12") "}", 12, "input: shape and data_offsets hold whole numbers, not negative"},
+        {"{" TENSOR("input", "F32", "3", "12", "0") "}", 12,
+         "input: data_offsets [12, 0] end before they begin"},
+        {"{" TENSOR("input", "F32", "3", "0", "12,12") "}", 12,
+         "input: there are more than 2 numbers in this array"},
+        {"{\"input\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0]}}", 12,
+         "input: data_offsets are two numbers"},
+        {"{" TENSOR("input", "F32", "-3", "0", "12") "}", 12,
+         "input: shape and data_offsets hold whole numbers, not negative"},
         {"{" TENSOR("input", "F32", "1.5", "0", "12") "}", 12,
          "input: shape and data_offsets hold whole numbers, not negative"},
         {"{" TENSOR("input", "F32", "99999999999999999999", "0", "12") "}", 12,
@@ -373,24 +402,33 @@ START_TEST(malformed_file_is_refused_with_the_place)
          "input: there are more than 16 numbers in this array"},
         {"{" TENSOR("input", "F32", "1", "0", "4") "," TENSOR("input", "F32", "1", "4", "8") "}", 8,
          "there are two tensors 'input' (byte 74)"},
-        {"{\"input\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}", 0, "input: there are two fields 'dtype'"},
-        {"{\"input\":{\"dtyp\":\"F32\"}}", 0, "input: a tensor has dtype, shape and data_offsets, but no 'dtyp'"},
-        {"{\"input\":{\"dtype\":7}}", 0, "'7' where the name of a dtype in quotes was expected (byte 26)"},
+        {"{\"input\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}", 0,
+         "input: there are two fields 'dtype'"},
+        {"{\"input\":{\"dtyp\":\"F32\"}}", 0,
+         "input: a tensor has dtype, shape and data_offsets, but no 'dtyp'"},
+        {"{\"input\":{\"dtype\":7}}", 0,
+         "'7' where the name of a dtype in quotes was expected (byte 26)"},
         {"{\"input\":{\"shape\":7}}", 0, "'7' where an array was expected (byte 26)"},
-        {"{" TENSOR("inputs", "F32", "1", "0", "4") "}", 4, "mse has no tensor 'inputs'; did you mean 'input'?"},
+        {"{" TENSOR("inputs", "F32", "1", "0", "4") "}", 4,
+         "mse has no tensor 'inputs'; did you mean 'input'?"},
         {"{" TENSOR("reduction", "F32", "1", "0", "4") "}", 4,
          "reduction is no tensor: it goes into the query or into __metadata__"},
-        {"{" TENSOR("input", "F32", "2", "0", "8") "," TENSOR("target", "F32", "2", "4", "12") "}", 12,
-         "target: its bytes begin at 4, before 8, where those of input end (byte 117)"},
-        {"{" TENSOR("input", "F32", "2", "0", "8") "," TENSOR("target", "F32", "2", "12", "20") "}", 20,
-         "target: its bytes begin at 12; there is a gap behind 8, where those of input end (byte 117)"},
-        {"{" TENSOR("input", "F32", "2", "4", "12") "}", 12, "input: its bytes begin at 4, though nothing stands before them"},
+        {"{" TENSOR("input", "F32", "2", "0", "8") "," TENSOR("target", "F32", "2", "4", "12") "}",
+         12, "target: its bytes begin at 4, before 8, where those of input end (byte 117)"},
+        {"{" TENSOR("input", "F32", "2", "0", "8") "," TENSOR("target", "F32", "2", "12", "20") "}",
+         20,
+         "target: its bytes begin at 12; there is a gap behind 8, where those of input end (byte "
+         "117)"},
+        {"{" TENSOR("input", "F32", "2", "4", "12") "}", 12,
+         "input: its bytes begin at 4, though nothing stands before them"},
         {"{" TENSOR("input", "F32", "2", "0", "8") "}", 12,
          "the last 4 bytes of the file belong to no tensor\",\"offset\":74}"},
-        {"{\"__metadata__\":{\"grad\":true}}", 0, "'t' where a string, as all metadata are, was expected (byte 32)"},
+        {"{\"__metadata__\":{\"grad\":true}}", 0,
+         "'t' where a string, as all metadata are, was expected (byte 32)"},
         {"{\"__metadata__\":[]}", 0, "'[' where '{' was expected (byte 24)"},
         {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "there are two '__metadata__'"},
-        {"{\"__metadata__\":{\"input\":\"1\"}}", 0, "input is a tensor: it goes into the body, not among the parameters"},
+        {"{\"__metadata__\":{\"input\":\"1\"}}", 0,
+         "input is a tensor: it goes into the body, not among the parameters"},
         {"{\"\xff\":{}}", 0, "byte 0xff where the rest of a string was expected (byte 10)"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -407,10 +445,13 @@ START_TEST(lying_length_of_the_header_is_refused)
         size_t len;
         const char *text;
     } cases[] = {
-        {"", 0, "a safetensors file begins with 8 bytes, the length of its header; the body has 0 (byte 0)"},
+        {"", 0,
+         "a safetensors file begins with 8 bytes, the length of its header; the body has 0 (byte "
+         "0)"},
         {"\2\0\0\0\0\0\0", 7, "the body has 7 (byte 0)"},
         {"\3\0\0\0\0\0\0\0{}", 10, "the header is said to have 3 bytes, but 2 follow (byte 0)"},
-        {"\xff\xff\xff\xff\xff\xff\xff\xff{}", 10, "the header is said to have 18446744073709551615 bytes, but 2 follow"},
+        {"\xff\xff\xff\xff\xff\xff\xff\xff{}", 10,
+         "the header is said to have 18446744073709551615 bytes, but 2 follow"},
         {"{\"input\": [1], \"target\": [1]}", 29, "a safetensors file was expected"},
         {"\1\0\0\0\0\0\0\0{}", 10, "the end where a field name in quotes was expected (byte 9)"},
     };
@@ -429,7 +470,8 @@ START_TEST(missing_tensors_and_impossible_values_are_said_as_in_json)
     const int64_t classes[] = {0, 2};
     const float probability = 1.5F;
     struct tensor_file file = {{0}, {0}};
-    ask_file("/v1/losses/mse", SAFETENSORS, tensor_file_raw("{" TENSOR("input", "F32", "1", "0", "4") "}", 4));
+    ask_file("/v1/losses/mse", SAFETENSORS,
+             tensor_file_raw("{" TENSOR("input", "F32", "1", "0", "4") "}", 4));
     expect_problem(422, "target is missing");
     tensor_file_add(&file, "input", "F32", "2,2", "0123456789abcdef", 16);
     tensor_file_add(&file, "target", "I64", "2", classes, sizeof classes);
@@ -446,7 +488,7 @@ START_TEST(missing_tensors_and_impossible_values_are_said_as_in_json)
 }
 END_TEST
 
-/* ---- the same bits as JSON ------------------------------------------------------------------------------------------ */
+/* ---- the same bits as JSON ---- */
 
 /* A request, in both formats. */
 struct twin {
@@ -457,9 +499,9 @@ struct twin {
 
 static const char *dtype_of_file(enum loss_dtype dtype)
 {
-    static const char *const names[LOSS_DTYPE_COUNT] = {NULL,  "F64", "F32", "F16", "BF16", "I64",
-                                                        "I32", "I16", "I8",  "U64", "U32",  "U16",
-                                                        "U8",  "BOOL"};
+    static const char *const names[LOSS_DTYPE_COUNT] = {NULL,  "F64", "F32", "F16", "BF16",
+                                                        "I64", "I32", "I16", "I8",  "U64",
+                                                        "U32", "U16", "U8",  "BOOL"};
     return names[dtype];
 }
 
@@ -469,13 +511,15 @@ static void twin_add(struct twin *twin, const char *name, const struct loss_tens
     char shape[256] = "", *text = calloc(base64_text_len(len) + 1, 1);
     json_t *sizes = json_array();
     for (int axis = 0; axis < tensor->rank; axis++) {
-        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%zu", axis ? "," : "", tensor->shape[axis]);
+        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%zu", axis ? "," : "",
+                 tensor->shape[axis]);
         json_array_append_new(sizes, json_integer((json_int_t)tensor->shape[axis]));
     }
     base64_encode(text, tensor->data, len);
     json_object_set_new(twin->json, name,
-                        json_pack("{s:o,s:s,s:{s:s,s:s}}", "shape", sizes, "dtype", loss_dtype_name(tensor->dtype), "data",
-                                  "buffer", text, "encoding", "base64"));
+                        json_pack("{s:o,s:s,s:{s:s,s:s}}", "shape", sizes, "dtype",
+                                  loss_dtype_name(tensor->dtype), "data", "buffer", text,
+                                  "encoding", "base64"));
     tensor_file_add(&twin->file, name, dtype_of_file(tensor->dtype), shape, tensor->data, len);
     free(text);
 }
@@ -490,17 +534,20 @@ static void twin_set(struct twin *twin, const char *name, json_t *value)
     free(text);
 }
 
-static void expect_same_bytes(const struct tensor_answer *answer, const char *name, const json_t *json, const char *what)
+static void expect_same_bytes(const struct tensor_answer *answer, const char *name,
+                              const json_t *json, const char *what)
 {
     size_t len;
     const void *const data = tensor_answer_data(answer, name, NULL, NULL, &len);
-    const char *const buffer = json_string_value(json_object_get(json_object_get(json, "data"), "buffer"));
+    const char *const buffer =
+        json_string_value(json_object_get(json_object_get(json, "data"), "buffer"));
     char *const text = calloc(base64_text_len(len) + 1, 1);
     base64_encode(text, data, len);
     if (json_is_number(json))
         ck_assert_msg(*(const double *)data == json_number_value(json), "%s: %s", what, name);
     else if (buffer)
-        ck_assert_msg(strcmp(text, buffer) == 0, "%s: %s is %s where JSON has %s", what, name, text, buffer);
+        ck_assert_msg(strcmp(text, buffer) == 0, "%s: %s is %s where JSON has %s", what, name, text,
+                      buffer);
     free(text);
 }
 
@@ -528,20 +575,24 @@ static void expect_same_answer(const char *what)
     tensor_answer_free(&answer);
 }
 
-/* Asks in JSON, for JSON in `other`; and with a file, whose data begin after so many spaces, for JSON and for a file. All must
-   be the same. Frees the twin. */
+/* Asks in JSON, for JSON in `other`; and with a file, whose data begin after so many spaces, for
+   JSON and for a file. All must be the same. Frees the twin. */
 static void expect_twins_alike(struct twin *twin, const char *loss, size_t spaces, const char *what)
 {
     char path[640];
     char *const text = json_dumps(twin->json, JSON_REAL_PRECISION(17));
     struct buffer file = tensor_file_end(&twin->file, spaces);
     snprintf(path, sizeof path, "/v1/losses/%s", loss);
-    ck_assert(http_client_ask(&client, "POST", path, "Content-Type: application/json\r\n", text, strlen(text), &other));
-    snprintf(path, sizeof path, "/v1/losses/%s%.*s&encoding=base64", loss, (int)twin->query.len, twin->query.data);
+    ck_assert(http_client_ask(&client, "POST", path, "Content-Type: application/json\r\n", text,
+                              strlen(text), &other));
+    snprintf(path, sizeof path, "/v1/losses/%s%.*s&encoding=base64", loss, (int)twin->query.len,
+             twin->query.data);
     ask(path, SAFETENSORS TAKE_JSON, &file);
-    ck_assert_msg(response.status == other.status, "%s: %s where JSON has %s", what, response.body, other.body);
+    ck_assert_msg(response.status == other.status, "%s: %s where JSON has %s", what, response.body,
+                  other.body);
     if (response.status == 200) {
-        ck_assert_msg(strcmp(response.body, other.body) == 0, "%s: %s where JSON has %s", what, response.body, other.body);
+        ck_assert_msg(strcmp(response.body, other.body) == 0, "%s: %s where JSON has %s", what,
+                      response.body, other.body);
         ask(path, SAFETENSORS, &file);
         expect_same_answer(what);
     }
@@ -566,7 +617,8 @@ static struct loss_tensor filled(const json_t *json)
     return tensor;
 }
 
-static void append_name(struct buffer *list, const json_t *expect, const char *prefix, const char *name)
+static void append_name(struct buffer *list, const json_t *expect, const char *prefix,
+                        const char *name)
 {
     char full[64];
     snprintf(full, sizeof full, "%s_%s", prefix, name);
@@ -578,7 +630,8 @@ static void twin_set_names(struct twin *twin, const char *field, struct buffer *
 {
     json_t *names = json_array();
     buffer_append(list, "", 1);
-    buffer_printf(&twin->query, "%c%s=%s", twin->query.len ? '&' : '?', field, list->len > 1 ? list->data : "false");
+    buffer_printf(&twin->query, "%c%s=%s", twin->query.len ? '&' : '?', field,
+                  list->len > 1 ? list->data : "false");
     char *rest = list->data, *name;
     while ((name = strsep(&rest, ",")) && *name)
         json_array_append_new(names, json_string(name));
@@ -622,7 +675,8 @@ START_TEST(golden_case_gives_the_bits_of_json)
     json_t *const cases = golden_cases(loss);
     for (size_t i = 0; i < json_array_size(cases); i++) {
         struct twin twin = twin_of_case(json_array_get(cases, i));
-        expect_twins_alike(&twin, loss, i % 9, json_string_value(json_object_get(json_array_get(cases, i), "id")));
+        expect_twins_alike(&twin, loss, i % 9,
+                           json_string_value(json_object_get(json_array_get(cases, i), "id")));
     }
     json_decref(cases);
 }
@@ -631,19 +685,20 @@ END_TEST
 /* Numbers that are the same in every dtype, or nearly: 0, 1, 1, 0, 1. */
 static struct loss_tensor of_dtype(enum loss_dtype dtype, void *room)
 {
-    static const unsigned char one[LOSS_DTYPE_COUNT][8] = {[LOSS_FLOAT64] = {0, 0, 0, 0, 0, 0, 0xf0, 0x3f},
-                                                           [LOSS_FLOAT32] = {0, 0, 0x80, 0x3f},
-                                                           [LOSS_FLOAT16] = {0, 0x3c},
-                                                           [LOSS_BFLOAT16] = {0x80, 0x3f},
-                                                           [LOSS_INT64] = {1},
-                                                           [LOSS_INT32] = {1},
-                                                           [LOSS_INT16] = {1},
-                                                           [LOSS_INT8] = {1},
-                                                           [LOSS_UINT64] = {1},
-                                                           [LOSS_UINT32] = {1},
-                                                           [LOSS_UINT16] = {1},
-                                                           [LOSS_UINT8] = {1},
-                                                           [LOSS_BOOL] = {1}};
+    static const unsigned char one[LOSS_DTYPE_COUNT][8] = {
+        [LOSS_FLOAT64] = {0, 0, 0, 0, 0, 0, 0xf0, 0x3f},
+        [LOSS_FLOAT32] = {0, 0, 0x80, 0x3f},
+        [LOSS_FLOAT16] = {0, 0x3c},
+        [LOSS_BFLOAT16] = {0x80, 0x3f},
+        [LOSS_INT64] = {1},
+        [LOSS_INT32] = {1},
+        [LOSS_INT16] = {1},
+        [LOSS_INT8] = {1},
+        [LOSS_UINT64] = {1},
+        [LOSS_UINT32] = {1},
+        [LOSS_UINT16] = {1},
+        [LOSS_UINT8] = {1},
+        [LOSS_BOOL] = {1}};
     static const bool pattern[] = {false, true, true, false, true};
     struct loss_tensor tensor = {.data = room, .dtype = dtype, .rank = 1, .shape = {5}};
     memset(room, 0, 40);
@@ -658,14 +713,17 @@ START_TEST(every_dtype_is_taken_aligned_or_not)
     char room[40], logits[40 * 2], what[128];
     static const float numbers[] = {0.5F, 1, -2, 3, 0.25F, -0.75F, 1, 2, 3, 4};
     memcpy(logits, numbers, sizeof numbers);
-    const struct loss_tensor rows = {.data = logits, .dtype = LOSS_FLOAT32, .rank = 2, .shape = {5, 2}};
+    const struct loss_tensor rows = {
+        .data = logits, .dtype = LOSS_FLOAT32, .rank = 2, .shape = {5, 2}};
     for (int i = 0; i < 9 * LOSS_DTYPE_COUNT * LOSS_DTYPE_COUNT; i++) {
         const enum loss_dtype of_input = (enum loss_dtype)(i % LOSS_DTYPE_COUNT);
-        const enum loss_dtype of_target = (enum loss_dtype)(i / LOSS_DTYPE_COUNT % LOSS_DTYPE_COUNT);
+        const enum loss_dtype of_target =
+            (enum loss_dtype)(i / LOSS_DTYPE_COUNT % LOSS_DTYPE_COUNT);
         const size_t spaces = (size_t)(i / LOSS_DTYPE_COUNT / LOSS_DTYPE_COUNT);
         if (of_input == LOSS_ANY || of_target == LOSS_ANY)
             continue;
-        snprintf(what, sizeof what, "%s, %s, %zu spaces", loss_dtype_name(of_input), loss_dtype_name(of_target), spaces);
+        snprintf(what, sizeof what, "%s, %s, %zu spaces", loss_dtype_name(of_input),
+                 loss_dtype_name(of_target), spaces);
         struct twin twin = {.json = json_object()};
         const struct loss_tensor input = of_dtype(of_input, room);
         twin_add(&twin, "input", &input);
@@ -696,9 +754,11 @@ START_TEST(large_request_gives_the_bits_of_json)
     for (size_t spaces = 0; spaces < 4; spaces++) {
         struct twin twin = {.json = json_object()};
         twin_add(&twin, "input",
-                 &(struct loss_tensor){.data = input, .dtype = LOSS_FLOAT32, .rank = 2, .shape = {COUNT / 4, 4}});
+                 &(struct loss_tensor){
+                     .data = input, .dtype = LOSS_FLOAT32, .rank = 2, .shape = {COUNT / 4, 4}});
         twin_add(&twin, "target",
-                 &(struct loss_tensor){.data = target, .dtype = LOSS_FLOAT32, .rank = 2, .shape = {COUNT / 4, 4}});
+                 &(struct loss_tensor){
+                     .data = target, .dtype = LOSS_FLOAT32, .rank = 2, .shape = {COUNT / 4, 4}});
         twin_set(&twin, "grad", json_true());
         twin_set(&twin, "reduction", json_string(spaces % 2 ? "none" : "mean"));
         expect_twins_alike(&twin, "huber", spaces, "large");
@@ -712,8 +772,10 @@ START_TEST(real_files_give_the_values_of_pytorch)
         const char *file, *path;
         double loss; /* of tests/real/README.md */
     } cases[] = {
-        {"digits", "cross_entropy", 0.24232260580943}, {"breast_cancer", "bce_with_logits", 0.0979331621478671},
-        {"diabetes", "mse", 3139.95456763805},         {"diabetes", "l1", 44.846349707556},
+        {"digits", "cross_entropy", 0.24232260580943},
+        {"breast_cancer", "bce_with_logits", 0.0979331621478671},
+        {"diabetes", "mse", 3139.95456763805},
+        {"diabetes", "l1", 44.846349707556},
         {"diabetes", "huber", 44.3483098246321},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -1,17 +1,18 @@
 /*
- * Content codings through the socket: whatever a body comes in, and whatever an answer goes out in, the bytes are those of the
- * same request without; and what does not expand, or too far, costs nothing.
+ * Content codings through the socket: whatever a body comes in, and whatever an answer goes out in,
+ * the bytes are those of the same request without; and what does not expand, or too far, costs
+ * nothing.
  */
-#include "memory/buffer.h"
 #include "content/compress.h"
 #include "content/decompress.h"
+#include "memory/buffer.h"
+#include "suites.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
-#include "suites.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -25,8 +26,9 @@ static struct http_response response, plain;
 
 static void start(const char *option, const char *value)
 {
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", "--max-expanded", "8M",
-                                                        option, value, NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "2",
+                                               "--max-expanded", "8M", option, value, NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
@@ -44,15 +46,17 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- asking --------------------------------------------------------------------------------------------------------- */
+/* ---- asking ---- */
 
 #define JSON "Content-Type: application/json\r\n"
 
 static const char small[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"grad\": true}";
-static const char small_answer[] = "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":3,"
-                                   "\"grad\":{\"input\":[0,0,-1.3333334]}}\n";
+static const char small_answer[] =
+    "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":3,"
+    "\"grad\":{\"input\":[0,0,-1.3333334]}}\n";
 
-/* An mse request of so many numbers in each tensor, whose answer has their gradient; to be freed. */
+/* An mse request of so many numbers in each tensor, whose answer has their gradient; to be freed.
+ */
 static struct buffer request_of(size_t count)
 {
     struct buffer body = {0};
@@ -80,7 +84,8 @@ static struct buffer compressed(enum coding coding, const void *data, size_t len
 
 static void expect_problem(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d with '%s' expected, not %d: %s", status, text, response.status, response.body);
+    ck_assert_msg(response.status == status, "%d with '%s' expected, not %d: %s", status, text,
+                  response.status, response.body);
     ck_assert_msg(strstr(response.body, text) != NULL, "'%s' is not in %s", text, response.body);
 }
 
@@ -91,7 +96,8 @@ static void expect_header(const char *name, const char *value)
     if (!value)
         ck_assert_msg(!there, "%s: %s", name, found);
     else
-        ck_assert_msg(there && strcmp(found, value) == 0, "%s: %s", name, there ? found : "missing");
+        ck_assert_msg(there && strcmp(found, value) == 0, "%s: %s", name,
+                      there ? found : "missing");
 }
 
 /* Expands an answer by the library alone. */
@@ -108,14 +114,15 @@ static struct buffer expanded(enum coding coding)
     ck_assert_int_eq(inflateInit2(&stream, coding == CODING_GZIP ? 31 : 15), Z_OK);
     stream.next_out = (Bytef *)out.data;
     stream.avail_out = ROOM;
-    ck_assert_int_eq(inflate(&stream, Z_FINISH), Z_STREAM_END); /* one member: not every client reads a second */
+    ck_assert_int_eq(inflate(&stream, Z_FINISH),
+                     Z_STREAM_END); /* one member: not every client reads a second */
     ck_assert_uint_eq(stream.avail_in, 0);
     out.len = stream.total_out;
     inflateEnd(&stream);
     return out;
 }
 
-/* ---- bodies --------------------------------------------------------------------------------------------------------- */
+/* ---- bodies ---- */
 
 static const struct {
     enum coding coding;
@@ -129,7 +136,8 @@ enum { SIZES = sizeof sizes / sizeof *sizes };
 
 START_TEST(body_in_any_coding_is_the_body)
 {
-    struct buffer body = request_of(sizes[_i % SIZES]), coded = compressed(codings[_i / SIZES].coding, body.data, body.len);
+    struct buffer body = request_of(sizes[_i % SIZES]),
+                  coded = compressed(codings[_i / SIZES].coding, body.data, body.len);
     char headers[128];
     snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", codings[_i / SIZES].header);
     ask_in(JSON, body.data, body.len, &plain);
@@ -146,7 +154,8 @@ START_TEST(body_of_several_members_or_frames_is_one)
 {
     static const enum coding both[] = {CODING_GZIP, CODING_ZSTD};
     for (size_t i = 0; i < 2; i++) {
-        struct buffer body = compressed(both[i], small, 20), rest = compressed(both[i], small + 20, strlen(small) - 20);
+        struct buffer body = compressed(both[i], small, 20),
+                      rest = compressed(both[i], small + 20, strlen(small) - 20);
         buffer_append(&body, rest.data, rest.len);
         char headers[128];
         snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(both[i]));
@@ -160,7 +169,8 @@ END_TEST
 
 START_TEST(body_in_a_coding_that_is_not_taken_is_415)
 {
-    static const char *const headers[] = {"br", "gzip, gzip", "gzip, br", "zstd,deflate", "compress"};
+    static const char *const headers[] = {"br", "gzip, gzip", "gzip, br", "zstd,deflate",
+                                          "compress"};
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
         char header[128];
         snprintf(header, sizeof header, JSON "Content-Encoding: %s\r\n", headers[i]);
@@ -213,13 +223,14 @@ END_TEST
 
 START_TEST(body_that_wants_much_memory_to_be_expanded_is_400)
 {
-    static const char window[] = "\x28\xb5\x2f\xfd\x00\xa0\x09\x00\x00x"; /* one of a GiB, for a byte */
+    static const char window[] =
+        "\x28\xb5\x2f\xfd\x00\xa0\x09\x00\x00x"; /* one of a GiB, for a byte */
     ask_in(JSON "Content-Encoding: zstd\r\n", window, sizeof window - 1, &response);
     expect_problem(400, "window of more than 8 MiB");
 }
 END_TEST
 
-/* ---- limits --------------------------------------------------------------------------------------------------------- */
+/* ---- limits ---- */
 
 static struct buffer spaces(enum coding coding, size_t len)
 {
@@ -241,7 +252,8 @@ START_TEST(body_may_expand_to_the_limit_and_not_beyond)
             snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(coding));
             ask_in(headers, body.data, body.len, &response);
             if (more)
-                expect_problem(413, "larger than 8388608 bytes, the limit that --max-expanded sets");
+                expect_problem(413,
+                               "larger than 8388608 bytes, the limit that --max-expanded sets");
             else
                 ck_assert_str_eq(response.body, small_answer);
             buffer_free(&body);
@@ -260,14 +272,14 @@ START_TEST(bomb_takes_no_more_memory_than_the_limit)
         ask_in(headers, body.data, body.len, &response);
         expect_problem(413, "--max-expanded");
         const size_t peak = server_process_memory(&server, "VmHWM:");
-        ck_assert_msg(peak < before + body.len + 2 * (size_t)MAX_EXPANDED + 4 * MIB, "%s: from %zu to %zu bytes",
-                      coding_name(coding), before, peak);
+        ck_assert_msg(peak < before + body.len + 2 * (size_t)MAX_EXPANDED + 4 * MIB,
+                      "%s: from %zu to %zu bytes", coding_name(coding), before, peak);
         buffer_free(&body);
     }
 }
 END_TEST
 
-/* ---- giving up ------------------------------------------------------------------------------------------------------- */
+/* ---- giving up ---- */
 
 /* Cancelled once there is room for nearly all that there is to expand. */
 struct impatient {
@@ -304,7 +316,8 @@ static void give_any(struct allowance *allowance, size_t bytes)
     (void)bytes;
 }
 
-/* Long before the next time that there is no room: the end of the body, which is not sound, is not reached. */
+/* Long before the next time that there is no room: the end of the body, which is not sound, is not
+ * reached. */
 START_TEST(body_is_not_expanded_any_further_once_it_is_given_up)
 {
     for (enum coding coding = CODING_GZIP; coding <= CODING_DEFLATE; coding++) {
@@ -355,20 +368,23 @@ START_TEST(body_of_any_coding_is_expanded_in_pieces)
         __atomic_store_n(&observer.over, true, __ATOMIC_RELAXED);
         pthread_join(thread, NULL);
         ck_assert_uint_eq(out.len, len);
-        ck_assert_msg(observer.looks > 10, "%s: looks %zu times", coding_name(coding), observer.looks);
+        ck_assert_msg(observer.looks > 10, "%s: looks %zu times", coding_name(coding),
+                      observer.looks);
         buffer_free(&out);
         buffer_free(&body);
     }
 }
 END_TEST
 
-/* ---- answers -------------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
-static const size_t answer_sizes[] = {100, 3000, 20000, 300000}; /* two pieces and more, on the I/O thread and off it */
+static const size_t answer_sizes[] = {
+    100, 3000, 20000, 300000}; /* two pieces and more, on the I/O thread and off it */
 
 START_TEST(answer_in_any_coding_is_the_answer)
 {
-    static const char *const accepted[] = {[CODING_ZSTD] = "zstd", [CODING_GZIP] = "gzip", [CODING_DEFLATE] = "deflate"};
+    static const char *const accepted[] = {
+        [CODING_ZSTD] = "zstd", [CODING_GZIP] = "gzip", [CODING_DEFLATE] = "deflate"};
     struct buffer body = request_of(answer_sizes[_i]);
     ask_in(JSON, body.data, body.len, &plain);
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
@@ -474,13 +490,15 @@ START_TEST(answer_to_get_and_head_is_coded_alike)
 {
     char length[32];
     ck_assert(http_client_ask(&client, "GET", "/v1/losses", NULL, NULL, 0, &plain));
-    ck_assert(http_client_ask(&client, "GET", "/v1/losses", "Accept-Encoding: gzip\r\n", NULL, 0, &response));
+    ck_assert(http_client_ask(&client, "GET", "/v1/losses", "Accept-Encoding: gzip\r\n", NULL, 0,
+                              &response));
     expect_header("Content-Encoding", "gzip");
     struct buffer answer = expanded(CODING_GZIP);
     ck_assert_uint_eq(answer.len, plain.body_len);
     ck_assert_int_eq(memcmp(answer.data, plain.body, plain.body_len), 0);
     snprintf(length, sizeof length, "%zu", response.body_len);
-    ck_assert(http_client_send_text(&client, "HEAD /v1/losses HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n"));
+    ck_assert(http_client_send_text(
+        &client, "HEAD /v1/losses HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n"));
     ck_assert(http_client_read(&client, &response, true));
     expect_header("Content-Length", length);
     expect_header("Content-Encoding", "gzip");
@@ -509,8 +527,10 @@ END_TEST
 START_TEST(inference_header_counts_bytes_of_json_before_and_after)
 {
     static const char json[] =
-        "{\"inputs\":[{\"name\":\"input\",\"shape\":[400],\"datatype\":\"FP32\",\"parameters\":{\"binary_data_size\":1600}},"
-        "{\"name\":\"target\",\"shape\":[400],\"datatype\":\"FP32\",\"parameters\":{\"binary_data_size\":1600}}],"
+        "{\"inputs\":[{\"name\":\"input\",\"shape\":[400],\"datatype\":\"FP32\",\"parameters\":{"
+        "\"binary_data_size\":1600}},"
+        "{\"name\":\"target\",\"shape\":[400],\"datatype\":\"FP32\",\"parameters\":{\"binary_data_"
+        "size\":1600}}],"
         "\"outputs\":[{\"name\":\"grad_input\",\"parameters\":{\"binary_data\":true}}]}";
     const float zeros[800] = {0};
     struct buffer body = {0};
@@ -519,12 +539,16 @@ START_TEST(inference_header_counts_bytes_of_json_before_and_after)
     struct buffer coded = compressed(CODING_DEFLATE, body.data, body.len);
     char headers[256], length[32];
     snprintf(headers, sizeof headers,
-             "Inference-Header-Content-Length: %zu\r\nContent-Encoding: deflate\r\nAccept-Encoding: gzip\r\n", strlen(json));
-    ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", headers, coded.data, coded.len, &response));
+             "Inference-Header-Content-Length: %zu\r\nContent-Encoding: "
+             "deflate\r\nAccept-Encoding: gzip\r\n",
+             strlen(json));
+    ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", headers, coded.data,
+                              coded.len, &response));
     ck_assert_msg(response.status == 200, "%s", response.body);
     expect_header("Content-Encoding", "gzip");
     struct buffer answer = expanded(CODING_GZIP);
-    ck_assert_ptr_nonnull(http_response_header(&response, "Inference-Header-Content-Length", length, sizeof length));
+    ck_assert_ptr_nonnull(
+        http_response_header(&response, "Inference-Header-Content-Length", length, sizeof length));
     ck_assert_uint_eq(answer.len, strtoul(length, NULL, 10) + 1600);
     buffer_free(&body);
     buffer_free(&coded);
@@ -532,7 +556,7 @@ START_TEST(inference_header_counts_bytes_of_json_before_and_after)
 }
 END_TEST
 
-/* ---- the suite ------------------------------------------------------------------------------------------------------ */
+/* ---- the suite ---- */
 
 Suite *compress_suite(void)
 {
@@ -549,7 +573,8 @@ Suite *compress_suite(void)
     tcase_add_test(slow, bomb_takes_no_more_memory_than_the_limit);
     tcase_add_test(tcase, body_is_not_expanded_any_further_once_it_is_given_up);
     tcase_add_test(tcase, body_of_any_coding_is_expanded_in_pieces);
-    tcase_add_loop_test(tcase, answer_in_any_coding_is_the_answer, 0, (int)(sizeof answer_sizes / sizeof *answer_sizes));
+    tcase_add_loop_test(tcase, answer_in_any_coding_is_the_answer, 0,
+                        (int)(sizeof answer_sizes / sizeof *answer_sizes));
     tcase_add_test(tcase, answer_is_in_the_coding_that_is_liked_best);
     tcase_add_test(tcase, answer_is_not_compressed_for_nobody);
     tcase_add_test(tcase, answer_that_is_small_is_left_as_it_is_unless_that_is_refused);

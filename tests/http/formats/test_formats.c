@@ -1,5 +1,6 @@
 /*
- * The programs of tests/formats: the texts of messages, in the sources and in answers, and what is taken of each format.
+ * The programs of tests/formats: the texts of messages, in the sources and in answers, and what is
+ * taken of each format.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -14,8 +15,9 @@ static void run(const char *program)
 {
     static char printed[PRINTED];
     const char *const lossd = getenv("LOSSD");
-    const int status = command_run(printed, sizeof printed, "/usr/bin/python3 -B tests/formats/%s %s 2>&1 </dev/null", program,
-                                   lossd ? lossd : "build/lossd");
+    const int status = command_run(printed, sizeof printed,
+                                   "/usr/bin/python3 -B tests/formats/%s %s 2>&1 </dev/null",
+                                   program, lossd ? lossd : "build/lossd");
     ck_assert_msg(status == 0, "%s ended with %d, having printed: %s", program, status, printed);
 }
 

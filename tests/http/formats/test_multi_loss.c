@@ -1,12 +1,12 @@
 /*
- * Several losses in one request, through the socket: each of them must come out as from a request of its own, byte for byte,
- * and what is wrong must be pointed at where it was written.
+ * Several losses in one request, through the socket: each of them must come out as from a request
+ * of its own, byte for byte, and what is wrong must be pointed at where it was written.
  */
+#include "loss.h"
 #include "memory/buffer.h"
+#include "suites.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
-#include "loss.h"
-#include "suites.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,8 @@ static struct http_response response, single;
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
@@ -32,7 +33,8 @@ static void teardown(void)
 
 static void ask(const char *body)
 {
-    ck_assert(http_client_ask(&client, "POST", "/v1/evaluate", NULL, body, strlen(body), &response));
+    ck_assert(
+        http_client_ask(&client, "POST", "/v1/evaluate", NULL, body, strlen(body), &response));
 }
 
 /* What a request of its own answers. */
@@ -46,7 +48,8 @@ static void ask_single(const char *loss, const char *body)
 
 static void expect_problem(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d expected with '%s', not: %s", status, text, response.body);
+    ck_assert_msg(response.status == status, "%d expected with '%s', not: %s", status, text,
+                  response.body);
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
 
@@ -67,26 +70,32 @@ static void expect_results(struct buffer *expected)
     buffer_free(expected);
 }
 
-/* ---- answers -------------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 #define NESTED "\"input\": [[0.5, 0.25], [0.75, 0.125]], \"target\": [[1, 0], [0, 1]]"
-#define FLAT                                                                                                                   \
-    "\"input\": {\"shape\": [2, 2], \"data\": [0.5, 0.25, 0.75, 0.125]}, \"target\": {\"shape\": [2, 2], \"data\": [1, 0, 0, " \
+#define FLAT                                                                                       \
+    "\"input\": {\"shape\": [2, 2], \"data\": [0.5, 0.25, 0.75, 0.125]}, \"target\": {\"shape\": " \
+    "[2, 2], \"data\": [1, 0, 0, "                                                                 \
     "1]}"
-#define BASE64                                                                                                                 \
-    "\"input\": {\"shape\": [2], \"dtype\": \"float32\", \"data\": {\"buffer\": \"AAAAPwAAgD4=\", \"encoding\": "              \
-    "\"base64\"}}, "                                                                                                           \
-    "\"target\": {\"shape\": [2], \"dtype\": \"uint8\", \"data\": {\"buffer\": \"AQA=\", \"encoding\": \"base64\"}}"
+#define BASE64                                                                                     \
+    "\"input\": {\"shape\": [2], \"dtype\": \"float32\", \"data\": {\"buffer\": "                  \
+    "\"AAAAPwAAgD4=\", \"encoding\": "                                                             \
+    "\"base64\"}}, "                                                                               \
+    "\"target\": {\"shape\": [2], \"dtype\": \"uint8\", \"data\": {\"buffer\": \"AQA=\", "         \
+    "\"encoding\": \"base64\"}}"
 
-static const char *const alike[] = {"mse", "l1", "smooth_l1", "huber", "bce", "bce_with_logits", "kl_div", "MSELoss"};
+static const char *const alike[] = {
+    "mse", "l1", "smooth_l1", "huber", "bce", "bce_with_logits", "kl_div", "MSELoss"};
 enum { ALIKE = sizeof alike / sizeof alike[0] };
 
 /* _i chooses the form of the tensors and the reduction. */
 START_TEST(each_loss_gives_what_it_gives_alone)
 {
-    static const char *const tensors[] = {NESTED, FLAT, BASE64}, *const reductions[] = {"mean", "sum", "none"};
+    static const char *const tensors[] = {NESTED, FLAT, BASE64}, *const reductions[] = {
+                                                                     "mean", "sum", "none"};
     struct buffer body = {0}, alone = {0}, expected = {0};
-    buffer_printf(&alone, "{%s, \"reduction\": \"%s\", \"grad\": true}", tensors[_i / 3], reductions[_i % 3]);
+    buffer_printf(&alone, "{%s, \"reduction\": \"%s\", \"grad\": true}", tensors[_i / 3],
+                  reductions[_i % 3]);
     buffer_append(&alone, "", 1);
     for (int i = 0; i < ALIKE; i++)
         buffer_printf(&body, "%s\"%s\"", i == 0 ? "{\"losses\": [" : ", ", alike[i]);
@@ -104,14 +113,15 @@ END_TEST
 
 START_TEST(tensors_of_one_number_or_none_give_what_they_give_alone)
 {
-    static const char *const tensors[] = {"\"input\": [], \"target\": []", "\"input\": [[], []], \"target\": [[], []]",
-                                          "\"input\": 0.5, \"target\": 1", "\"input\": [0.5], \"target\": [1]"};
+    static const char *const tensors[] = {
+        "\"input\": [], \"target\": []", "\"input\": [[], []], \"target\": [[], []]",
+        "\"input\": 0.5, \"target\": 1", "\"input\": [0.5], \"target\": [1]"};
     static const char *const losses[] = {"mse", "l1", "bce"};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
         char alone[200], body[300];
         struct buffer expected = {0};
-        snprintf(alone, sizeof alone, "{%s, \"reduction\": \"%s\", \"grad\": true, \"hess\": true}", tensors[i],
-                 i % 2 ? "none" : "mean");
+        snprintf(alone, sizeof alone, "{%s, \"reduction\": \"%s\", \"grad\": true, \"hess\": true}",
+                 tensors[i], i % 2 ? "none" : "mean");
         snprintf(body, sizeof body, "{\"losses\": [\"mse\", \"l1\", \"bce\"], %s", alone + 1);
         for (size_t k = 0; k < sizeof losses / sizeof *losses; k++)
             append_single(&expected, losses[k], alone);
@@ -124,16 +134,25 @@ END_TEST
 START_TEST(what_an_entry_sets_itself_counts_more)
 {
     struct buffer expected = {0};
-    append_single(&expected, "huber", "{" NESTED ", \"weight\": [1, 3], \"delta\": 0.5, \"reduction\": \"sum\", \"grad\": true}");
-    append_single(&expected, "huber", "{" NESTED ", \"weight\": [1, 3], \"delta\": 2, \"reduction\": \"none\", \"dtype\": \"float64\"}");
-    append_single(&expected, "bce",
-                  "{\"input\": [[0.5, 0.25], [0.75, 0.125]], \"target\": [[0, 1], [1, 1]], \"weight\": [1, 3], "
-                  "\"reduction\": \"sum\", \"encoding\": \"flat\", \"grad\": [\"input\", \"target\"]}");
+    append_single(&expected, "huber",
+                  "{" NESTED
+                  ", \"weight\": [1, 3], \"delta\": 0.5, \"reduction\": \"sum\", \"grad\": true}");
+    append_single(
+        &expected, "huber",
+        "{" NESTED
+        ", \"weight\": [1, 3], \"delta\": 2, \"reduction\": \"none\", \"dtype\": \"float64\"}");
+    append_single(
+        &expected, "bce",
+        "{\"input\": [[0.5, 0.25], [0.75, 0.125]], \"target\": [[0, 1], [1, 1]], \"weight\": [1, "
+        "3], "
+        "\"reduction\": \"sum\", \"encoding\": \"flat\", \"grad\": [\"input\", \"target\"]}");
     append_single(&expected, "bce", "{" NESTED ", \"reduction\": \"sum\"}");
     ask("{\"losses\": [{\"grad\": true, \"loss\": \"huber\", \"delta\": 0.5}, "
         " {\"loss\": \"HuberLoss\", \"reduction\": \"none\", \"dtype\": \"float64\"}, "
-        " {\"target\": [[0, 1], [1, 1]], \"loss\": \"bce\", \"encoding\": \"flat\", \"grad\": [\"input\", \"target\"]}, "
-        " {\"loss\": \"bce\", \"weight\": null}], \"reduction\": \"sum\", \"delta\": 2, \"weight\": [1, 3], " NESTED "}");
+        " {\"target\": [[0, 1], [1, 1]], \"loss\": \"bce\", \"encoding\": \"flat\", \"grad\": "
+        "[\"input\", \"target\"]}, "
+        " {\"loss\": \"bce\", \"weight\": null}], \"reduction\": \"sum\", \"delta\": 2, "
+        "\"weight\": [1, 3], " NESTED "}");
     expect_results(&expected);
 }
 END_TEST
@@ -149,14 +168,16 @@ END_TEST
 
 START_TEST(losses_may_stand_anywhere_and_read_the_same_numbers_as_other_dtypes)
 {
-    static const char tensors[] = "{\"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"target\": [1, 0, -100], \"weight\": [1, 2]}";
+    static const char tensors[] =
+        "{\"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"target\": [1, 0, -100], \"weight\": [1, 2]}";
     struct buffer expected = {0};
     append_single(&expected, "cross_entropy", tensors);
-    append_single(
-        &expected, "nll",
-        "{\"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"target\": [1, 0, -100], \"weight\": [1, 2], \"dtype\": \"float64\"}");
+    append_single(&expected, "nll",
+                  "{\"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"target\": [1, 0, -100], "
+                  "\"weight\": [1, 2], \"dtype\": \"float64\"}");
     append_single(&expected, "smooth_l1", "{\"input\": [1, 2, 3], \"target\": [1, 0, -100]}");
-    ask("{\"weight\": [1, 2], \"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"losses\": [\"cross_entropy\", {\"loss\": \"nll\", "
+    ask("{\"weight\": [1, 2], \"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"losses\": "
+        "[\"cross_entropy\", {\"loss\": \"nll\", "
         "\"dtype\": \"float64\"}, "
         "{\"loss\": \"smooth_l1\", \"input\": [1, 2, 3]}], \"target\": [1, 0, -100]}");
     expect_results(&expected);
@@ -176,7 +197,9 @@ START_TEST(large_batches_give_what_they_give_alone)
     buffer_append(&tensors, "]", 2);
     buffer_printf(&alone, "{%s, \"grad\": true, \"sample_weight\": 2}", tensors.data);
     buffer_append(&alone, "", 1);
-    buffer_printf(&body, "{%s, \"losses\": [\"mse\", \"huber\", \"bce_with_logits\"], \"grad\": true, \"sample_weight\": 2}",
+    buffer_printf(&body,
+                  "{%s, \"losses\": [\"mse\", \"huber\", \"bce_with_logits\"], \"grad\": true, "
+                  "\"sample_weight\": 2}",
                   tensors.data);
     buffer_append(&body, "", 1);
     ck_assert(!body.failed && !alone.failed);
@@ -186,7 +209,9 @@ START_TEST(large_batches_give_what_they_give_alone)
     buffer_free(&alone);
     buffer_printf(&alone, "{%s, \"grad\": true}", tensors.data);
     buffer_append(&alone, "", 1);
-    buffer_printf(&body, "{%s, \"losses\": [\"mse\", \"huber\", \"bce_with_logits\"], \"grad\": true}", tensors.data);
+    buffer_printf(&body,
+                  "{%s, \"losses\": [\"mse\", \"huber\", \"bce_with_logits\"], \"grad\": true}",
+                  tensors.data);
     buffer_append(&body, "", 1);
     ask(body.data);
     append_single(&expected, "mse", alone.data);
@@ -212,14 +237,16 @@ START_TEST(broadcasting_in_several_losses_is_worked_off)
     buffer_append(&body, "]}", 3);
     ask(body.data);
     ck_assert_int_eq(response.status, 200);
+    ck_assert_ptr_nonnull(strstr(response.body, "{\"results\":[{\"loss\":4,\"reduction\":\"mean\","
+                                                "\"dtype\":\"float32\",\"count\":1000000,"));
     ck_assert_ptr_nonnull(
-        strstr(response.body, "{\"results\":[{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1000000,"));
-    ck_assert_ptr_nonnull(strstr(response.body, "{\"loss\":2,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1000000,"));
+        strstr(response.body,
+               "{\"loss\":2,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1000000,"));
     buffer_free(&body);
 }
 END_TEST
 
-/* ---- refusals ------------------------------------------------------------------------------------------------------- */
+/* ---- refusals ---- */
 
 static const struct {
     const char *body;
@@ -227,16 +254,24 @@ static const struct {
     const char *detail, *pointer;
 } wrong[] = {
     {"{" NESTED "}", 422, "losses is missing", "/losses"},
-    {"{\"losses\": \"mse\", " NESTED "}", 400, "losses must be a list of names of losses", "/losses"},
-    {"{\"losses\": [], " NESTED "}", 422, "losses has 0 entries; it must have from 1 to 32", "/losses"},
-    {"{\"losses\": [\"mse\", 3], " NESTED "}", 400, "losses[1] must be the name of a loss, or an object with it (byte 19)",
+    {"{\"losses\": \"mse\", " NESTED "}", 400, "losses must be a list of names of losses",
+     "/losses"},
+    {"{\"losses\": [], " NESTED "}", 422, "losses has 0 entries; it must have from 1 to 32",
+     "/losses"},
+    {"{\"losses\": [\"mse\", 3], " NESTED "}", 400,
+     "losses[1] must be the name of a loss, or an object with it (byte 19)", "/losses/1"},
+    {"{\"losses\": [\"mse\" \"l1\"], " NESTED "}", 400,
+     "'\\\"' where ',' or ']' was expected (byte 18)", "/losses"},
+    {"{\"losses\": [\"mse\", {\"delta\": 1}], " NESTED "}", 400, "losses[1] has no field 'loss'",
      "/losses/1"},
-    {"{\"losses\": [\"mse\" \"l1\"], " NESTED "}", 400, "'\\\"' where ',' or ']' was expected (byte 18)", "/losses"},
-    {"{\"losses\": [\"mse\", {\"delta\": 1}], " NESTED "}", 400, "losses[1] has no field 'loss'", "/losses/1"},
-    {"{\"losses\": [\"mse\", {\"loss\": 1}], " NESTED "}", 400, "the name of a loss must be a string", "/losses/1/loss"},
-    {"{\"losses\": [{\"loss\": \"l1\", \"loss\": \"l1\"}], " NESTED "}", 400, "there are two fields 'loss'", "/losses/0/loss"},
-    {"{\"losses\": [\"mse\", \"hubert\"], " NESTED "}", 422, "there is no loss 'hubert'; did you mean 'huber'?", "/losses/1"},
-    {"{\"losses\": [\"ms\\u0000e\"], " NESTED "}", 422, "there is no loss 'ms\\\\\\\\u0000e'; GET", "/losses/0"},
+    {"{\"losses\": [\"mse\", {\"loss\": 1}], " NESTED "}", 400,
+     "the name of a loss must be a string", "/losses/1/loss"},
+    {"{\"losses\": [{\"loss\": \"l1\", \"loss\": \"l1\"}], " NESTED "}", 400,
+     "there are two fields 'loss'", "/losses/0/loss"},
+    {"{\"losses\": [\"mse\", \"hubert\"], " NESTED "}", 422,
+     "there is no loss 'hubert'; did you mean 'huber'?", "/losses/1"},
+    {"{\"losses\": [\"ms\\u0000e\"], " NESTED "}", 422, "there is no loss 'ms\\\\\\\\u0000e'; GET",
+     "/losses/0"},
     {"{\"losses\": [\"mse\", {\"loss\": \"huber\", \"dleta\": 1}], " NESTED "}", 400,
      "losses[1], huber: huber has no field 'dleta'; did you mean 'delta'?", "/losses/1/dleta"},
     {"{\"losses\": [\"mse\", {\"loss\": \"huber\", \"delta\": -1}], " NESTED "}", 422,
@@ -247,21 +282,27 @@ static const struct {
      "losses[1], huber: 'x' where ',' or '}' was expected", "/delta"},
     {"{\"losses\": [\"mse\", \"huber\"], \"dleta\": 1, " NESTED "}", 400,
      "none of these losses has a field 'dleta'; did you mean 'delta'?", "/dleta"},
-    {"{\"losses\": [\"mse\", \"l1\"], \"size_average\": true, " NESTED "}", 400, "size_average is deprecated", "/size_average"},
-    {"{\"losses\": [\"mse\"], \"losses\": [\"l1\"], " NESTED "}", 400, "there are two fields 'losses'", "/losses"},
-    {"{\"losses\": [\"mse\"], \"input\": [1], " NESTED "}", 400, "there are two fields 'input'", "/input"},
+    {"{\"losses\": [\"mse\", \"l1\"], \"size_average\": true, " NESTED "}", 400,
+     "size_average is deprecated", "/size_average"},
+    {"{\"losses\": [\"mse\"], \"losses\": [\"l1\"], " NESTED "}", 400,
+     "there are two fields 'losses'", "/losses"},
+    {"{\"losses\": [\"mse\"], \"input\": [1], " NESTED "}", 400, "there are two fields 'input'",
+     "/input"},
     {"{\"losses\": [\"mse\", \"kl_div\"], \"reduction\": \"batchmean\", " NESTED "}", 422,
      "losses[0], mse: reduction is 'batchmean'", "/reduction"},
-    {"{\"losses\": [\"mse\", \"nll\"], \"input\": [[1, 2]], \"target\": [2]}", 422, "losses[1], nll: target[0] is 2",
-     "/target/0"},
+    {"{\"losses\": [\"mse\", \"nll\"], \"input\": [[1, 2]], \"target\": [2]}", 422,
+     "losses[1], nll: target[0] is 2", "/target/0"},
     {"{\"losses\": [\"mse\", {\"loss\": \"bce\", \"input\": [0.5, {\"x\": 1}]}], " NESTED "}", 400,
      "losses[1], bce: input: '{' where a number or an array was expected", "/losses/1/input"},
-    {"{\"losses\": [\"mse\", {\"loss\": \"bce\", \"input\": [[0.5, 0.5], [0.5, 1.5]]}], " NESTED "}", 422,
-     "losses[1], bce: input[1][1] is 1.5", "/losses/1/input/1/1"},
-    {"{\"losses\": [{\"loss\": \"l1\", \"target\": [1, \"x\"], \"input\": [1, 2]}], " NESTED "}", 400, "target[1] is",
-     "/losses/0/target/1"},
-    {"{\"losses\": [\"mse\", \"l1\"], \"input\": [1, \"x\"], \"target\": [1, 2]}", 400, "input[1] is", "/input/1"},
-    {"{\"losses\": [\"mse\"], \"input\": [1, 2]}", 422, "losses[0], mse: target is missing", "/target"},
+    {"{\"losses\": [\"mse\", {\"loss\": \"bce\", \"input\": [[0.5, 0.5], [0.5, 1.5]]}], " NESTED
+     "}",
+     422, "losses[1], bce: input[1][1] is 1.5", "/losses/1/input/1/1"},
+    {"{\"losses\": [{\"loss\": \"l1\", \"target\": [1, \"x\"], \"input\": [1, 2]}], " NESTED "}",
+     400, "target[1] is", "/losses/0/target/1"},
+    {"{\"losses\": [\"mse\", \"l1\"], \"input\": [1, \"x\"], \"target\": [1, 2]}", 400,
+     "input[1] is", "/input/1"},
+    {"{\"losses\": [\"mse\"], \"input\": [1, 2]}", 422, "losses[0], mse: target is missing",
+     "/target"},
     {"{\"losses\": [\"mse\"], " NESTED "} x", 400, "where the end was expected", NULL},
     {"", 400, "where '{' was expected", NULL},
 };
@@ -271,11 +312,14 @@ START_TEST(what_is_wrong_is_pointed_at)
     char pointer[64];
     ask(wrong[_i].body);
     expect_problem(wrong[_i].status, wrong[_i].detail);
-    snprintf(pointer, sizeof pointer, "\"pointer\":\"%s\"", wrong[_i].pointer ? wrong[_i].pointer : "");
+    snprintf(pointer, sizeof pointer, "\"pointer\":\"%s\"",
+             wrong[_i].pointer ? wrong[_i].pointer : "");
     if (wrong[_i].pointer)
         expect_problem(wrong[_i].status, pointer);
     ask("{\"losses\": [\"mse\"], \"input\": [1], \"target\": [3]}");
-    ck_assert_str_eq(response.body, "{\"results\":[{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}]}\n");
+    ck_assert_str_eq(
+        response.body,
+        "{\"results\":[{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}]}\n");
 }
 END_TEST
 
@@ -302,7 +346,8 @@ START_TEST(heads_that_cannot_be_are_refused)
         int status;
         const char *text;
     } heads[] = {
-        {"POST", "/v1/evaluate", "Content-Type: application/vnd.safetensors\r\n", 415, "tensors may be base64"},
+        {"POST", "/v1/evaluate", "Content-Type: application/vnd.safetensors\r\n", 415,
+         "tensors may be base64"},
         {"POST", "/v1/evaluate", "Content-Type: text/plain\r\n", 415, "text/plain"},
         {"POST", "/v1/evaluate", "Accept: application/vnd.safetensors\r\n", 406, ""},
         {"POST", "/v1/evaluate?reduction=sum", NULL, 400, "the query has 'reduction=sum'"},
@@ -311,8 +356,8 @@ START_TEST(heads_that_cannot_be_are_refused)
     };
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         const bool post = strcmp(heads[i].method, "POST") == 0;
-        ck_assert(http_client_ask(&client, heads[i].method, heads[i].path, heads[i].headers, post ? "{}" : NULL, post ? 2 : 0,
-                                  &response));
+        ck_assert(http_client_ask(&client, heads[i].method, heads[i].path, heads[i].headers,
+                                  post ? "{}" : NULL, post ? 2 : 0, &response));
         expect_problem(heads[i].status, heads[i].text);
     }
 }
@@ -330,7 +375,8 @@ Suite *several_suite(void)
     tcase_add_test(tcase, losses_may_stand_anywhere_and_read_the_same_numbers_as_other_dtypes);
     tcase_add_test(tcase, large_batches_give_what_they_give_alone);
     tcase_add_test(tcase, broadcasting_in_several_losses_is_worked_off);
-    tcase_add_loop_test(tcase, what_is_wrong_is_pointed_at, 0, (int)(sizeof wrong / sizeof wrong[0]));
+    tcase_add_loop_test(tcase, what_is_wrong_is_pointed_at, 0,
+                        (int)(sizeof wrong / sizeof wrong[0]));
     tcase_add_test(tcase, at_most_32_losses);
     tcase_add_test(tcase, heads_that_cannot_be_are_refused);
     suite_add_tcase(suite, tcase);

@@ -1,11 +1,12 @@
 /*
- * Forms through the socket: a NumPy file for each tensor, a text for each parameter. Whatever they ask for must come out to the
- * same bits as from a safetensors file, of which test_binary.c says that they are those of JSON.
+ * Forms through the socket: a NumPy file for each tensor, a text for each parameter. Whatever they
+ * ask for must come out to the same bits as from a safetensors file, of which test_binary.c says
+ * that they are those of JSON.
  */
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "loss.h"
 #include "suites.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
 #include "support/tensor_file.h"
 
 #include <stdio.h>
@@ -18,7 +19,8 @@ static struct http_response response, other;
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
@@ -31,16 +33,18 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- forms ---------------------------------------------------------------------------------------------------------- */
+/* ---- forms ---- */
 
 #define BOUNDARY "x7MA4YWxk"
 #define FORM     "Content-Type: multipart/form-data; boundary=" BOUNDARY "\r\n"
 
-static void add_part(struct buffer *form, const char *name, const char *file_name, const void *data, size_t len)
+static void add_part(struct buffer *form, const char *name, const char *file_name, const void *data,
+                     size_t len)
 {
     buffer_printf(form, "--" BOUNDARY "\r\nContent-Disposition: form-data; name=\"%s\"", name);
     if (file_name)
-        buffer_printf(form, "; filename=\"%s\"\r\nContent-Type: application/octet-stream", file_name);
+        buffer_printf(form, "; filename=\"%s\"\r\nContent-Type: application/octet-stream",
+                      file_name);
     buffer_text(form, "\r\n\r\n");
     buffer_append(form, data, len);
     buffer_text(form, "\r\n");
@@ -64,7 +68,8 @@ static struct buffer npy(int version, const char *header, const void *data, size
     return file;
 }
 
-static void add_npy(struct buffer *form, const char *name, int version, const char *header, const void *data, size_t len)
+static void add_npy(struct buffer *form, const char *name, int version, const char *header,
+                    const void *data, size_t len)
 {
     struct buffer file = npy(version, header, data, len);
     add_part(form, name, "a \\\"file\\\".npy", file.data, file.len);
@@ -82,13 +87,15 @@ static void ask_form(const char *path, const char *headers, struct buffer *form)
 
 static void expect_problem(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d expected with '%s', not: %s", status, text, response.body);
+    ck_assert_msg(response.status == status, "%d expected with '%s', not: %s", status, text,
+                  response.body);
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
 
 static void expect_answer(const char *text)
 {
-    ck_assert_msg(response.status == 200 && strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
+    ck_assert_msg(response.status == 200 && strstr(response.body, text) != NULL,
+                  "\"%s\" is not in %s", text, response.body);
 }
 
 static const float three[] = {0.5F, 0.25F, 2}, others[] = {1, 0.25F, -1};
@@ -102,7 +109,7 @@ static struct buffer mse_form(void)
     return form;
 }
 
-/* ---- parameters ----------------------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 START_TEST(form_is_answered_in_json_unless_accept_says_otherwise)
 {
@@ -116,10 +123,12 @@ START_TEST(form_is_answered_in_json_unless_accept_says_otherwise)
     form = mse_form();
     ask_form("/v1/losses/mse?grad=true", FORM "Accept: application/vnd.safetensors\r\n", &form);
     ck_assert_int_eq(response.status, 200);
-    ck_assert_str_eq(http_response_header(&response, "Content-Type", type, sizeof type), "application/vnd.safetensors");
+    ck_assert_str_eq(http_response_header(&response, "Content-Type", type, sizeof type),
+                     "application/vnd.safetensors");
     struct tensor_answer answer = tensor_answer_read(response.body, response.body_len);
     size_t len;
-    ck_assert_float_eq(((const float *)tensor_answer_data(&answer, "grad_input", "F32", "3", &len))[2], 2);
+    ck_assert_float_eq(
+        ((const float *)tensor_answer_data(&answer, "grad_input", "F32", "3", &len))[2], 2);
     tensor_answer_free(&answer);
 }
 END_TEST
@@ -180,7 +189,7 @@ START_TEST(wrong_parts_are_refused_by_name)
 }
 END_TEST
 
-/* ---- NumPy files ---------------------------------------------------------------------------------------------------- */
+/* ---- NumPy files ---- */
 
 enum { ROWS = 5, COLUMNS = 3 };
 
@@ -188,13 +197,15 @@ struct layout {
     enum loss_dtype dtype;
     const char *descr, *name; /* NumPy's, safetensors' */
 };
-static const struct layout layouts[] = {{LOSS_FLOAT64, "f8", "F64"}, {LOSS_FLOAT32, "f4", "F32"}, {LOSS_FLOAT16, "f2", "F16"},
-                                        {LOSS_INT64, "i8", "I64"},   {LOSS_INT32, "i4", "I32"},   {LOSS_INT16, "i2", "I16"},
-                                        {LOSS_INT8, "i1", "I8"},     {LOSS_UINT64, "u8", "U64"},  {LOSS_UINT32, "u4", "U32"},
-                                        {LOSS_UINT16, "u2", "U16"},  {LOSS_UINT8, "u1", "U8"},    {LOSS_BOOL, "b1", "BOOL"}};
+static const struct layout layouts[] = {
+    {LOSS_FLOAT64, "f8", "F64"}, {LOSS_FLOAT32, "f4", "F32"}, {LOSS_FLOAT16, "f2", "F16"},
+    {LOSS_INT64, "i8", "I64"},   {LOSS_INT32, "i4", "I32"},   {LOSS_INT16, "i2", "I16"},
+    {LOSS_INT8, "i1", "I8"},     {LOSS_UINT64, "u8", "U64"},  {LOSS_UINT32, "u4", "U32"},
+    {LOSS_UINT16, "u2", "U16"},  {LOSS_UINT8, "u1", "U8"},    {LOSS_BOOL, "b1", "BOOL"}};
 enum { LAYOUTS = sizeof layouts / sizeof layouts[0] };
 
-/* A matrix as the bytes of any dtype, different in every place: small floats and integers, whatever those of the dtype mean. */
+/* A matrix as the bytes of any dtype, different in every place: small floats and integers, whatever
+ * those of the dtype mean. */
 static void fill(const struct layout *layout, char *data)
 {
     const size_t size = loss_dtype_size(layout->dtype);
@@ -202,7 +213,8 @@ static void fill(const struct layout *layout, char *data)
         const double real = (double)i * 0.5 - 3;
         const float single = (float)real;
         const uint16_t half = (uint16_t)(0x3c00 + i * 16); /* from 1 on */
-        const int64_t integer = layout->dtype == LOSS_BOOL ? (int64_t)(i % 3 == 0) : (int64_t)(i * 8);
+        const int64_t integer =
+            layout->dtype == LOSS_BOOL ? (int64_t)(i % 3 == 0) : (int64_t)(i * 8);
         memcpy(data + i * size,
                layout->dtype == LOSS_FLOAT64   ? (const void *)&real
                : layout->dtype == LOSS_FLOAT32 ? (const void *)&single
@@ -213,7 +225,8 @@ static void fill(const struct layout *layout, char *data)
 }
 
 /* The same matrix as NumPy may have it. */
-static struct buffer matrix_file(const struct layout *layout, const char *data, int version, bool swapped, bool fortran)
+static struct buffer matrix_file(const struct layout *layout, const char *data, int version,
+                                 bool swapped, bool fortran)
 {
     const size_t size = loss_dtype_size(layout->dtype);
     char bytes[ROWS * COLUMNS * 8], header[128];
@@ -222,7 +235,8 @@ static struct buffer matrix_file(const struct layout *layout, const char *data, 
         for (size_t k = 0; k < size; k++)
             bytes[to * size + k] = data[i * size + (swapped ? size - 1 - k : k)];
     }
-    snprintf(header, sizeof header, "{\"shape\": (%d, %dL), 'fortran_order': %s, 'descr': '%c%s'}%*s\n", ROWS, COLUMNS,
+    snprintf(header, sizeof header,
+             "{\"shape\": (%d, %dL), 'fortran_order': %s, 'descr': '%c%s'}%*s\n", ROWS, COLUMNS,
              fortran ? "True" : "False",
              size == 1 ? '|'
              : swapped ? '>'
@@ -235,7 +249,8 @@ START_TEST(arrays_of_every_dtype_order_and_version_are_taken)
 {
     static const char path[] = "/v1/losses/bce_with_logits?encoding=base64&reduction=none";
     for (int i = 0; i < LAYOUTS * LAYOUTS * 4; i++) {
-        const struct layout *const input = &layouts[i % LAYOUTS], *const target = &layouts[i / LAYOUTS % LAYOUTS];
+        const struct layout *const input = &layouts[i % LAYOUTS],
+                                   *const target = &layouts[i / LAYOUTS % LAYOUTS];
         const bool swapped = i / LAYOUTS / LAYOUTS % 2, fortran = i / LAYOUTS / LAYOUTS / 2;
         char data[ROWS * COLUMNS * 8];
         struct tensor_file plain = {{0}, {0}};
@@ -243,20 +258,23 @@ START_TEST(arrays_of_every_dtype_order_and_version_are_taken)
         for (int k = 0; k < 2; k++) {
             const struct layout *const layout = k ? target : input;
             fill(layout, data);
-            struct buffer file = matrix_file(layout, data, 1 + (i + k) % 3, swapped, k ? fortran : (i % 2 == 1) != fortran);
+            struct buffer file = matrix_file(layout, data, 1 + (i + k) % 3, swapped,
+                                             k ? fortran : (i % 2 == 1) != fortran);
             add_part(&form, k ? "target" : "input", "x.npy", file.data, file.len);
             buffer_free(&file);
             tensor_file_add(&plain, k ? "target" : "input", layout->name, "5,3", data,
                             ROWS * COLUMNS * loss_dtype_size(layout->dtype));
         }
         struct buffer whole = tensor_file_end(&plain, 0);
-        ck_assert(http_client_ask(&client, "POST", path,
-                                  "Content-Type: application/vnd.safetensors\r\nAccept: application/json\r\n", whole.data,
-                                  whole.len, &other));
+        ck_assert(http_client_ask(
+            &client, "POST", path,
+            "Content-Type: application/vnd.safetensors\r\nAccept: application/json\r\n", whole.data,
+            whole.len, &other));
         buffer_free(&whole);
         ask_form(path, FORM, &form);
-        ck_assert_msg(response.status == 200 && strcmp(response.body, other.body) == 0, "%s, %s: %s where a file has %s",
-                      input->descr, target->descr, response.body, other.body);
+        ck_assert_msg(response.status == 200 && strcmp(response.body, other.body) == 0,
+                      "%s, %s: %s where a file has %s", input->descr, target->descr, response.body,
+                      other.body);
     }
 }
 END_TEST
@@ -266,13 +284,15 @@ START_TEST(gradients_of_fortran_arrays_are_row_major)
     struct buffer form = {0};
     const float input[] = {1, 4, 2, 5, 3, 6};
     const int32_t target[] = {0x01000000, 0}; /* 1 and 0, the bytes reversed */
-    add_npy(&form, "input", 2, "{'descr': '=f4', 'fortran_order': True, 'shape': (2, 3)}", input, sizeof input);
-    add_npy(&form, "target", 3, "{'descr': '>i4', 'fortran_order': True, 'shape': (2, )}", target, sizeof target);
+    add_npy(&form, "input", 2, "{'descr': '=f4', 'fortran_order': True, 'shape': (2, 3)}", input,
+            sizeof input);
+    add_npy(&form, "target", 3, "{'descr': '>i4', 'fortran_order': True, 'shape': (2, )}", target,
+            sizeof target);
     add_text(&form, "grad", "true");
     add_text(&form, "reduction", "sum");
     ask_form("/v1/losses/nll", FORM, &form);
-    expect_answer(
-        "{\"loss\":-6,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{\"input\":[[0,-1,0],[-1,0,0]]}}");
+    expect_answer("{\"loss\":-6,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{"
+                  "\"input\":[[0,-1,0],[-1,0,0]]}}");
     add_npy(&form, "input", 2, "{'descr': '<f4', 'fortran_order': False, 'shape': ()}", input, 4);
     add_npy(&form, "target", 3, "{'descr': '<f4', 'fortran_order': True, 'shape': ()}", input, 4);
     ask_form("/v1/losses/mse", FORM, &form);
@@ -280,7 +300,8 @@ START_TEST(gradients_of_fortran_arrays_are_row_major)
 }
 END_TEST
 
-#define DICT(descr, order, shape) "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape "}"
+#define DICT(descr, order, shape)                                                                  \
+    "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape "}"
 
 START_TEST(malformed_array_is_refused_with_the_place)
 {
@@ -290,7 +311,8 @@ START_TEST(malformed_array_is_refused_with_the_place)
     } cases[] = {
         {"", "input: its end where '{' was expected in the header"},
         {"[]", "input: '[' where '{' was expected in the header"},
-        {"{", "input: its end where 'descr', 'fortran_order' or 'shape' was expected in the header"},
+        {"{",
+         "input: its end where 'descr', 'fortran_order' or 'shape' was expected in the header"},
         {"{}", "input: the header has no 'descr'"},
         {"{'descr': '<f4'}", "input: the header has no 'fortran_order'"},
         {"{'descr': '<f4', 'fortran_order': False}", "input: the header has no 'shape'"},
@@ -301,19 +323,26 @@ START_TEST(malformed_array_is_refused_with_the_place)
         {DICT("'<u3'", "False", "(3,)"),
          "input: dtype '<u3' is not taken; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are"},
         {DICT("''", "False", "(3,)"), "input: dtype '' is not taken"},
-        {DICT("'<f4<f4<f4<f4<f4<f4<f4<f4<f4'", "False", "(3,)"), "input: dtype '<f4<f4<f4<f4<f4<f4<f4<f' is not taken"},
-        {DICT("[('a', '<f4')]", "False", "(3,)"), "input: '[' where one dtype in quotes was expected"},
+        {DICT("'<f4<f4<f4<f4<f4<f4<f4<f4<f4'", "False", "(3,)"),
+         "input: dtype '<f4<f4<f4<f4<f4<f4<f4<f' is not taken"},
+        {DICT("[('a', '<f4')]", "False", "(3,)"),
+         "input: '[' where one dtype in quotes was expected"},
         {DICT("'<f4'", "false", "(3,)"), "input: 'f' where True or False was expected"},
         {DICT("'<f4'", "False", "3"), "input: '3' where a tuple of dimensions was expected"},
         {DICT("'<f4'", "False", "(-3,)"), "input: '-' where a dimension was expected"},
         {DICT("'<f4'", "False", "(3"), "input: '}' where ',' or ')' was expected"},
-        {DICT("'<f4'", "False", "(99999999999999999999,)"), "input: a dimension of the shape is more than can be addressed"},
+        {DICT("'<f4'", "False", "(99999999999999999999,)"),
+         "input: a dimension of the shape is more than can be addressed"},
         {DICT("'<f4'", "False", "(4294967296, 4294967296)"),
          "input: shape (4294967296, 4294967296) has more elements than can be addressed"},
-        {DICT("'<f4'", "False", "(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)"), "input: the shape has more than 16 dimensions"},
-        {DICT("'<f4'", "False", "(2,)"), "input: behind the header are 12 bytes; shape (2,) of <f4 takes 8"},
-        {DICT("'<f8'", "False", "(3,)"), "input: behind the header are 12 bytes; shape (3,) of <f8 takes 24"},
-        {DICT("'<f4'", "False", "(3,)") " x", "input: 'x' where its end was expected in the header"},
+        {DICT("'<f4'", "False", "(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)"),
+         "input: the shape has more than 16 dimensions"},
+        {DICT("'<f4'", "False", "(2,)"),
+         "input: behind the header are 12 bytes; shape (2,) of <f4 takes 8"},
+        {DICT("'<f8'", "False", "(3,)"),
+         "input: behind the header are 12 bytes; shape (3,) of <f8 takes 24"},
+        {DICT("'<f4'", "False", "(3,)") " x",
+         "input: 'x' where its end was expected in the header"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct buffer form = {0};
@@ -338,9 +367,12 @@ START_TEST(file_that_is_cut_short_is_refused)
         {"\x93NUMPY\1\0\1", 9, "input: the file ends before its header"},
         {"\x93NUMPY\2\0\1\0\0", 11, "input: the file ends before its header"},
         {"\x93NUMPY\1\0\3\0{}", 12, "input: the header is said to have 3 bytes, but 2 follow"},
-        {"\x93NUMPY\3\0\xff\xff\xff\xff{}", 14, "input: the header is said to have 4294967295 bytes, but 2 follow"},
-        {"\x93NUMPY\4\0\1\0\0\0", 12, "input: version 4.0 of the format is not taken; 1.0, 2.0 and 3.0 are"},
-        {"\x93NUMPY\1\1\1\0\0\0", 12, "input: version 1.1 of the format is not taken; 1.0, 2.0 and 3.0 are"},
+        {"\x93NUMPY\3\0\xff\xff\xff\xff{}", 14,
+         "input: the header is said to have 4294967295 bytes, but 2 follow"},
+        {"\x93NUMPY\4\0\1\0\0\0", 12,
+         "input: version 4.0 of the format is not taken; 1.0, 2.0 and 3.0 are"},
+        {"\x93NUMPY\1\1\1\0\0\0", 12,
+         "input: version 1.1 of the format is not taken; 1.0, 2.0 and 3.0 are"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct buffer form = {0};
@@ -351,7 +383,7 @@ START_TEST(file_that_is_cut_short_is_refused)
 }
 END_TEST
 
-/* ---- the form itself ------------------------------------------------------------------------------------------------ */
+/* ---- the form itself ---- */
 
 #define PART "--" BOUNDARY "\r\nContent-Disposition: form-data; name="
 
@@ -362,20 +394,28 @@ START_TEST(malformed_form_is_refused_with_the_place)
     } cases[] = {
         {"multipart/form-data", "", "needs a boundary of 1 to 70 characters"},
         {"multipart/form-data; boundary=", "", "needs a boundary of 1 to 70 characters"},
-        {"multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "",
-         "needs a boundary of 1 to 70 characters"},
+        {"multipart/form-data; "
+         "boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+         "", "needs a boundary of 1 to 70 characters"},
         {NULL, "", "the body does not begin with the boundary of Content-Type (byte 0)"},
         {NULL, "--other--", "the body does not begin with the boundary of Content-Type (byte 0)"},
-        {NULL, "--" BOUNDARY, "a line break, or the '--' of the last, must follow the boundary (byte 11)"},
-        {NULL, "--" BOUNDARY "y\r\n", "a line break, or the '--' of the last, must follow the boundary (byte 11)"},
+        {NULL, "--" BOUNDARY,
+         "a line break, or the '--' of the last, must follow the boundary (byte 11)"},
+        {NULL, "--" BOUNDARY "y\r\n",
+         "a line break, or the '--' of the last, must follow the boundary (byte 11)"},
         {NULL, "--" BOUNDARY "\r\n", "the body ends within the headers of a part (byte 13)"},
-        {NULL, "--" BOUNDARY "\r\n\r\nx\r\n--" BOUNDARY "--", "a part has no Content-Disposition: form-data with a name"},
+        {NULL, "--" BOUNDARY "\r\n\r\nx\r\n--" BOUNDARY "--",
+         "a part has no Content-Disposition: form-data with a name"},
         {NULL, "--" BOUNDARY "\r\nContent-Disposition: form-data\r\n\r\nx\r\n--" BOUNDARY "--",
          "a part has no Content-Disposition: form-data with a name"},
-        {NULL, "--" BOUNDARY "\r\nContent-Disposition: form-database; name=\"grad\"\r\n\r\nx\r\n--" BOUNDARY "--",
+        {NULL,
+         "--" BOUNDARY
+         "\r\nContent-Disposition: form-database; name=\"grad\"\r\n\r\nx\r\n--" BOUNDARY "--",
          "a part has no Content-Disposition: form-data with a name"},
-        {NULL, PART "\"grad\"\r\n\r\ntrue", "the body ends within part 'grad': the last boundary is missing (byte 64)"},
-        {NULL, PART "\"grad\"\r\n\r\ntrue\r\n--" BOUNDARY, "a line break, or the '--' of the last, must follow the boundary"},
+        {NULL, PART "\"grad\"\r\n\r\ntrue",
+         "the body ends within part 'grad': the last boundary is missing (byte 64)"},
+        {NULL, PART "\"grad\"\r\n\r\ntrue\r\n--" BOUNDARY,
+         "a line break, or the '--' of the last, must follow the boundary"},
         {NULL, PART "\"grad\"\r\nContent-Transfer-Encoding: base64\r\n\r\ntrue\r\n--" BOUNDARY "--",
          "a part with Content-Transfer-Encoding is not taken"},
     };
@@ -383,7 +423,8 @@ START_TEST(malformed_form_is_refused_with_the_place)
         char headers[256];
         snprintf(headers, sizeof headers, "Content-Type: %s\r\n",
                  cases[i].type ? cases[i].type : "multipart/form-data; boundary=" BOUNDARY);
-        ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse", headers, cases[i].body, strlen(cases[i].body), &response));
+        ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse", headers, cases[i].body,
+                                  strlen(cases[i].body), &response));
         expect_problem(400, cases[i].text);
     }
 }
@@ -393,16 +434,19 @@ END_TEST
 START_TEST(preamble_epilogue_and_odd_headers_are_let_be)
 {
     struct buffer form = {0};
-    buffer_text(&form, "a preamble\r\n--" BOUNDARY " \t\r\ncontent-disposition:form-data; NAME=reduction\r\n"
+    buffer_text(&form, "a preamble\r\n--" BOUNDARY
+                       " \t\r\ncontent-disposition:form-data; NAME=reduction\r\n"
                        "Content-Type: text/plain\r\nContent-Transfer-Encoding: 8bit\r\n\r\nsum\r\n"
-                       "--" BOUNDARY "\r\nContent-Disposition: form-data; name=\"gr\\ad\"\r\n\r\ntrue\r\n");
+                       "--" BOUNDARY
+                       "\r\nContent-Disposition: form-data; name=\"gr\\ad\"\r\n\r\ntrue\r\n");
     struct buffer rest = mse_form();
     buffer_append(&form, rest.data, rest.len);
     buffer_free(&rest);
     buffer_text(&form, "--" BOUNDARY "--\r\nan epilogue");
-    ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse",
-                              "Content-Type: Multipart/Form-Data; charset=utf-8; Boundary=\"" BOUNDARY "\"\r\n", form.data,
-                              form.len, &response));
+    ck_assert(http_client_ask(
+        &client, "POST", "/v1/losses/mse",
+        "Content-Type: Multipart/Form-Data; charset=utf-8; Boundary=\"" BOUNDARY "\"\r\n",
+        form.data, form.len, &response));
     buffer_free(&form);
     expect_answer("\"grad\":{\"input\":[-1,0,6]}");
 }

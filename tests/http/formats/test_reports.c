@@ -5,11 +5,11 @@
  * A client whose language is not installed is named on stderr and not run; with LOSSD_CLIENTS=all
  * (make check-clients, which installs them) that is a failure.
  */
-#include "json/base64.h"
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/command.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
+#include "json/base64.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -56,7 +56,7 @@ static char *bytes_of(const char *text, size_t *len)
     return bytes;
 }
 
-/* ---- asking --------------------------------------------------------------------------------- */
+/* ---- asking ---- */
 
 /* Takes what the client has read; its head and body are handed over. */
 static void take_response(struct answer *answer, struct http_response *response)
@@ -74,17 +74,20 @@ static void ask(const json_t *request, struct http_client *client, struct answer
     const char *name, *const method = text_of(request, "method");
     json_t *value;
     size_t len = 0;
-    char *const body = text_of(request, "base64") ? bytes_of(text_of(request, "base64"), &len) : NULL;
+    char *const body =
+        text_of(request, "base64") ? bytes_of(text_of(request, "base64"), &len) : NULL;
     const char *const text = text_of(request, "body");
     struct http_response response = {0};
     json_object_foreach(json_object_get(request, "headers"), name, value)
     {
         const size_t used = strlen(headers);
-        snprintf(headers + used, sizeof headers - used, "%s: %s\r\n", name, json_string_value(value));
+        snprintf(headers + used, sizeof headers - used, "%s: %s\r\n", name,
+                 json_string_value(value));
     }
     if (text)
         len = strlen(text);
-    ck_assert(http_client_ask(client, method, text_of(request, "path"), headers, body ? body : text, len, &response));
+    ck_assert(http_client_ask(client, method, text_of(request, "path"), headers, body ? body : text,
+                              len, &response));
     take_response(answer, &response);
     free(body);
 }
@@ -98,7 +101,8 @@ static void ask_raw(const json_t *request, struct http_client *client, struct an
     char *const whole = malloc(len + 64);
     ck_assert_ptr_nonnull(whole);
     if (host) {
-        len = (size_t)sprintf(whole, "%.*s127.0.0.1:%d%s", (int)(host - raw), raw, server.port, host + strlen("@HOST@"));
+        len = (size_t)sprintf(whole, "%.*s127.0.0.1:%d%s", (int)(host - raw), raw, server.port,
+                              host + strlen("@HOST@"));
     } else {
         memcpy(whole, raw, len);
     }
@@ -134,23 +138,25 @@ static void run_client(const char *client, const char *code, struct answer *answ
     snprintf(url, sizeof url, "http://127.0.0.1:%d", server.port);
     setenv("LOSSD_URL", url, 1);
     setenv("CODE", code, 1);
-    const int status = command_run(printed, PRINTED,
-                                   "here=$PWD; lossd=$(realpath ${LOSSD:-build/lossd}); "
-                                   "LOSSD=$lossd LOSSCTL=$(dirname $lossd)/lossctl "
-                                   "PYTHONPATH=$here/clients/python/src LOSSD_JS=$here/clients/js/index.js "
-                                   "%s 2>&1 </dev/null",
-                                   command);
+    const int status =
+        command_run(printed, PRINTED,
+                    "here=$PWD; lossd=$(realpath ${LOSSD:-build/lossd}); "
+                    "LOSSD=$lossd LOSSCTL=$(dirname $lossd)/lossctl "
+                    "PYTHONPATH=$here/clients/python/src LOSSD_JS=$here/clients/js/index.js "
+                    "%s 2>&1 </dev/null",
+                    command);
     if (status != 0)
         fprintf(stderr, "%s\n", printed);
     char *line = NULL;
     for (char *at = printed; at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL)
         line = *at == '{' ? at : line;
-    *answer = (struct answer){.status = status == 0 ? 200 : 500, .head = strdup(""), .body = strdup(line ? line : "")};
+    *answer = (struct answer){
+        .status = status == 0 ? 200 : 500, .head = strdup(""), .body = strdup(line ? line : "")};
     answer->len = strcspn(answer->body, "\n");
     free(printed);
 }
 
-/* ---- comparing ------------------------------------------------------------------------------ */
+/* ---- comparing ---- */
 
 /* A number, also one that JSON has no word for; false if it is not a number. */
 static bool number_of(const json_t *value, double *number)
@@ -199,26 +205,28 @@ static const json_t *follow(const json_t *at, const char *pointer)
         pointer++;
         const size_t len = strcspn(pointer, "/");
         snprintf(name, sizeof name, "%.*s", (int)len, pointer);
-        at = json_is_array(at) ? json_array_get(at, strtoul(name, NULL, 10)) : json_object_get(at, name);
+        at = json_is_array(at) ? json_array_get(at, strtoul(name, NULL, 10))
+                               : json_object_get(at, name);
         pointer += len;
     }
     return at;
 }
 
-static void expect_at(const char *id, const json_t *document, const char *pointer, const json_t *want,
-                      const struct tolerance *tolerance)
+static void expect_at(const char *id, const json_t *document, const char *pointer,
+                      const json_t *want, const struct tolerance *tolerance)
 {
     const json_t *const got = follow(document, pointer);
-    char *const text = got ? json_dumps(got, JSON_ENCODE_ANY) : NULL, *const wanted = json_dumps(want, JSON_ENCODE_ANY);
-    ck_assert_msg(got && is_close(got, want, tolerance), "%s: %s is %.200s, not %.200s", id, pointer, text ? text : "missing",
-                  wanted);
+    char *const text = got ? json_dumps(got, JSON_ENCODE_ANY) : NULL, *const wanted = json_dumps(
+                                                                          want, JSON_ENCODE_ANY);
+    ck_assert_msg(got && is_close(got, want, tolerance), "%s: %s is %.200s, not %.200s", id,
+                  pointer, text ? text : "missing", wanted);
     free(text);
     free(wanted);
 }
 
 /* The members of an object, each expected below a path. */
-static void expect_members(const char *id, const json_t *document, const char *path, const json_t *members,
-                           const struct tolerance *tolerance)
+static void expect_members(const char *id, const json_t *document, const char *path,
+                           const json_t *members, const struct tolerance *tolerance)
 {
     const char *name;
     json_t *value;
@@ -230,7 +238,8 @@ static void expect_members(const char *id, const json_t *document, const char *p
     }
 }
 
-/* The JSON of an answer: all of it, expanded if it is coded, or what stands before binary tensors. */
+/* The JSON of an answer: all of it, expanded if it is coded, or what stands before binary tensors.
+ */
 static json_t *json_of(const char *id, const struct answer *answer)
 {
     struct http_response response = {.head = answer->head};
@@ -245,8 +254,10 @@ static json_t *json_of(const char *id, const struct answer *answer)
         return tree;
     }
     char *const expanded = malloc(EXPANDED);
-    z_stream stream = {
-        .next_in = (Bytef *)answer->body, .avail_in = (uInt)answer->len, .next_out = (Bytef *)expanded, .avail_out = EXPANDED};
+    z_stream stream = {.next_in = (Bytef *)answer->body,
+                       .avail_in = (uInt)answer->len,
+                       .next_out = (Bytef *)expanded,
+                       .avail_out = EXPANDED};
     ck_assert_int_eq(inflateInit2(&stream, 15 + 32), Z_OK); /* gzip or zlib */
     ck_assert_int_eq(inflate(&stream, Z_FINISH), Z_STREAM_END);
     json_t *const tree = json_loadb(expanded, stream.total_out, 0, &why);
@@ -265,20 +276,23 @@ static void expect_headers(const char *id, const struct answer *answer, const js
     json_object_foreach((json_t *)(uintptr_t)headers, name, value)
     {
         const char *const got = http_response_header(&response, name, found, sizeof found);
-        ck_assert_msg(got && strcmp(got, json_string_value(value)) == 0, "%s: %s is %s, not %s", id, name,
-                      got ? got : "missing", json_string_value(value));
+        ck_assert_msg(got && strcmp(got, json_string_value(value)) == 0, "%s: %s is %s, not %s", id,
+                      name, got ? got : "missing", json_string_value(value));
     }
 }
 
 static void expect_answer(const char *id, const struct answer *answer, const json_t *expect)
 {
-    const json_t *const relative = json_object_get(expect, "tolerance"), *const absolute = json_object_get(expect, "absolute"),
-                        *const seconds = json_object_get(expect, "seconds"), *const loss = json_object_get(expect, "loss");
+    const json_t *const relative = json_object_get(expect, "tolerance"),
+                        *const absolute = json_object_get(expect, "absolute"),
+                        *const seconds = json_object_get(expect, "seconds"),
+                        *const loss = json_object_get(expect, "loss");
     const struct tolerance tolerance = {relative ? json_number_value(relative) : 1e-6,
                                         absolute ? json_number_value(absolute) : 1e-12};
     const json_t *const status = json_object_get(expect, "status");
     const int wanted = status ? (int)json_integer_value(status) : 200;
-    ck_assert_msg(answer->status == wanted, "%s: status %d, not %d: %.300s", id, answer->status, wanted, answer->body);
+    ck_assert_msg(answer->status == wanted, "%s: status %d, not %d: %.300s", id, answer->status,
+                  wanted, answer->body);
     expect_headers(id, answer, json_object_get(expect, "headers"));
     if (loss || json_object_get(expect, "json") || json_object_get(expect, "grads")) {
         json_t *const document = json_of(id, answer);
@@ -290,15 +304,18 @@ static void expect_answer(const char *id, const struct answer *answer, const jso
         json_decref(document);
     }
     const char *const text = text_of(expect, "contains");
-    ck_assert_msg(!text || memmem(answer->body, answer->len, text, strlen(text)), "%s: the body lacks '%s'", id, text);
-    ck_assert_msg(!seconds || answer->seconds <= json_number_value(seconds), "%s: took %.2f s", id, answer->seconds);
+    ck_assert_msg(!text || memmem(answer->body, answer->len, text, strlen(text)),
+                  "%s: the body lacks '%s'", id, text);
+    ck_assert_msg(!seconds || answer->seconds <= json_number_value(seconds), "%s: took %.2f s", id,
+                  answer->seconds);
 }
 
-/* ---- the cases ------------------------------------------------------------------------------ */
+/* ---- the cases ---- */
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
 }
 
 static void teardown(void)
@@ -309,7 +326,8 @@ static void teardown(void)
 
 START_TEST(report_is_answered_as_expected)
 {
-    const json_t *const test = json_array_get(cases, (size_t)_i), *const request = json_object_get(test, "request");
+    const json_t *const test = json_array_get(cases, (size_t)_i), *const request = json_object_get(
+                                                                      test, "request");
     struct http_client client;
     struct answer answer = {0};
     const double start = now();
@@ -338,17 +356,20 @@ static bool can_run(const json_t *test)
         {"python", "import torch", "/usr/bin/python3 -c 'import torch'", "python3-torch"},
         {"python", "sklearn", "/usr/bin/python3 -c 'import sklearn'", "python3-sklearn"},
         {"js", "", "command -v node", "nodejs"},
-        {"sh", "", "test -x $(dirname ${LOSSD:-build/lossd})/lossctl", "libcurl4-openssl-dev to build lossctl"},
+        {"sh", "", "test -x $(dirname ${LOSSD:-build/lossd})/lossctl",
+         "libcurl4-openssl-dev to build lossctl"},
     };
     const json_t *const request = json_object_get(test, "request");
     const char *const client = text_of(request, "client"), *const which = getenv("LOSSD_CLIENTS");
     if (!client || (which && strcmp(which, "all") == 0))
         return true;
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
-        if (strcmp(needs[i].client, client) != 0 || !strstr(text_of(request, "code"), needs[i].word))
+        if (strcmp(needs[i].client, client) != 0 ||
+            !strstr(text_of(request, "code"), needs[i].word))
             continue;
         if (!command_succeeds_cached(needs[i].here)) {
-            fprintf(stderr, "reports: %s is not run, without %s\n", text_of(test, "id"), needs[i].package);
+            fprintf(stderr, "reports: %s is not run, without %s\n", text_of(test, "id"),
+                    needs[i].package);
             return false;
         }
     }

@@ -1,6 +1,7 @@
 /*
- * Instruction sets: which one a machine has, which objects need which, and that programs on a machine that lacks a single
- * feature compute, read and print the same numbers. Such machines are emulated by qemu.
+ * Instruction sets: which one a machine has, which objects need which, and that programs on a
+ * machine that lacks a single feature compute, read and print the same numbers. Such machines are
+ * emulated by qemu.
  */
 #include "dispatch/cpu_dispatch.h"
 #include "loss.h"
@@ -19,9 +20,10 @@
 
 enum { TEXT = 1 << 14, PATH = 4096 };
 
-/* ---- the table ------------------------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
-/* What the levels of the psABI consist of, by the names of the compiler's header. XCR0 has no names there. */
+/* What the levels of the psABI consist of, by the names of the compiler's header. XCR0 has no names
+ * there. */
 struct level {
     enum isa isa;
     const char *name;
@@ -30,7 +32,8 @@ struct level {
 static const struct level levels[] = {
     {ISA_X86_64_V2,
      "x86-64-v2",
-     {[ISA_LEAF_1_ECX] = bit_CMPXCHG16B | bit_POPCNT | bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2,
+     {[ISA_LEAF_1_ECX] =
+          bit_CMPXCHG16B | bit_POPCNT | bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2,
       [ISA_LEAF_80000001_ECX] = bit_LAHF_LM}},
     {ISA_X86_64_V3,
      "x86-64-v3",
@@ -40,7 +43,8 @@ static const struct level levels[] = {
       [ISA_XCR0] = 0x06}},
     {ISA_X86_64_V4,
      "x86-64-v4",
-     {[ISA_LEAF_7_EBX] = bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL, [ISA_XCR0] = 0xe0}},
+     {[ISA_LEAF_7_EBX] = bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL,
+      [ISA_XCR0] = 0xe0}},
     {ISA_X86_64_V4_VBMI2, "x86-64-v4", {[ISA_LEAF_7_ECX] = bit_AVX512VBMI | bit_AVX512VBMI2}},
 };
 enum { LEVELS = sizeof levels / sizeof levels[0] };
@@ -68,16 +72,19 @@ START_TEST(isa_that_lacks_one_feature_is_not_that_isa)
             if (!(levels[level].words[bit / 32] >> bit % 32 & 1))
                 continue;
             words[bit / 32] &= ~(UINT32_C(1) << bit % 32);
-            ck_assert_msg(isa_of_words(words) == levels[level].isa - 1, "%s without bit %d of word %d counts as set %d",
-                          levels[level].name, bit % 32, bit / 32, (int)isa_of_words(words));
+            ck_assert_msg(isa_of_words(words) == levels[level].isa - 1,
+                          "%s without bit %d of word %d counts as set %d", levels[level].name,
+                          bit % 32, bit / 32, (int)isa_of_words(words));
         }
 }
 END_TEST
 
-/* What gcc defines besides the features: how wide a vector is, and that some functions are quick. */
+/* What gcc defines besides the features: how wide a vector is, and that some functions are quick.
+ */
 static bool tells_no_feature(const char *macro)
 {
-    return strcmp(macro, "__BIGGEST_ALIGNMENT__") == 0 || strncmp(macro, "__FP_FAST_", strlen("__FP_FAST_")) == 0;
+    return strcmp(macro, "__BIGGEST_ALIGNMENT__") == 0 ||
+           strncmp(macro, "__FP_FAST_", strlen("__FP_FAST_")) == 0;
 }
 
 static bool is_feature_of(enum isa isa, const char *macro)
@@ -101,17 +108,21 @@ START_TEST(isa_table_has_every_feature_that_objects_are_compiled_with)
     char macros[TEXT];
     for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++) {
         int found = 0;
-        ck_assert_int_eq(command_run(macros, sizeof macros,
-                                     "m() { " COMPILER " \"$@\" -dM -E -x c /dev/null | cut -d' ' -f2 | sort; }; "
-                                     "base=$(mktemp); m -march=x86-64 >$base; m %s | comm -13 $base -; rm $base",
-                                     objects[i].flags),
-                         0);
+        ck_assert_int_eq(
+            command_run(macros, sizeof macros,
+                        "m() { " COMPILER
+                        " \"$@\" -dM -E -x c /dev/null | cut -d' ' -f2 | sort; }; "
+                        "base=$(mktemp); m -march=x86-64 >$base; m %s | comm -13 $base -; rm $base",
+                        objects[i].flags),
+            0);
         for (char *macro = strtok(macros, "\n"); macro; macro = strtok(NULL, "\n")) {
             ck_assert_msg(tells_no_feature(macro) || is_feature_of(objects[i].isa, macro),
-                          "objects compiled with %s may use %s, which is not checked", objects[i].flags, macro);
+                          "objects compiled with %s may use %s, which is not checked",
+                          objects[i].flags, macro);
             found++;
         }
-        ck_assert_msg(found > 0 || objects[i].isa == ISA_BASE, "%s defines nothing", objects[i].flags);
+        ck_assert_msg(found > 0 || objects[i].isa == ISA_BASE, "%s defines nothing",
+                      objects[i].flags);
     }
 }
 END_TEST
@@ -132,7 +143,7 @@ START_TEST(isa_that_is_chosen_holds_for_number_text)
 }
 END_TEST
 
-/* ---- machines that lack one feature --------------------------------------------------------------------------------- */
+/* ---- machines that lack one feature ---- */
 
 static char lossd[PATH], lossctl[PATH];
 
@@ -150,7 +161,8 @@ static bool qemu_is_there(void)
     return false;
 #else
     if (!command_succeeds("qemu-x86_64 -version")) {
-        printf("isa: qemu-x86_64 is not installed (Debian: qemu-user); emulated machines are not tested\n");
+        printf("isa: qemu-x86_64 is not installed (Debian: qemu-user); emulated machines are not "
+               "tested\n");
         return false;
     }
     return true;
@@ -168,7 +180,8 @@ static void write_batch(void)
         for (int i = 0; i < 600; i++) {
             state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
             const double number = (double)(int64_t)state * 0x1p-63;
-            fprintf(file, "%s%.*g", i > 0 ? "," : "", 1 + i % 17, i % 7 == 0 ? number * 1e-30 : number * (1 << i % 20));
+            fprintf(file, "%s%.*g", i > 0 ? "," : "", 1 + i % 17,
+                    i % 7 == 0 ? number * 1e-30 : number * (1 << i % 20));
         }
     }
     fprintf(file, "]}");
@@ -178,16 +191,18 @@ static void write_batch(void)
 static void compute(const char *emulator, const char *name)
 {
     char printed[TEXT];
-    const int status = command_run(
-        printed, sizeof printed,
-        "cd %s && for dtype in float32 float64; do %s %s eval mse --local --batch batch.json --reduction none --dtype $dtype "
-        "--terms json:%s.$dtype --grad json:%s.grad.$dtype 2>%s.err || exit 1; done; cat %s.float* %s.grad.float* >%s",
-        folder_name(), emulator, lossctl, name, name, name, name, name, name);
+    const int status =
+        command_run(printed, sizeof printed,
+                    "cd %s && for dtype in float32 float64; do %s %s eval mse --local --batch "
+                    "batch.json --reduction none --dtype $dtype "
+                    "--terms json:%s.$dtype --grad json:%s.grad.$dtype 2>%s.err || exit 1; done; "
+                    "cat %s.float* %s.grad.float* >%s",
+                    folder_name(), emulator, lossctl, name, name, name, name, name, name);
     ck_assert_msg(status == 0, "%s: status %d", emulator, status);
 }
 
-/* Machines as qemu calls them, and what has to be chosen. SSSE3 and BMI1 are not among the features: Debian's GnuTLS and C
-   library do not start without them where there are other ones. */
+/* Machines as qemu calls them, and what has to be chosen. SSSE3 and BMI1 are not among the
+   features: Debian's GnuTLS and C library do not start without them where there are other ones. */
 static const struct {
     const char *cpu, *isa;
 } machines[] = {
@@ -225,12 +240,14 @@ START_TEST(isa_of_an_emulated_machine_computes_reads_and_prints_the_same)
         snprintf(emulator, sizeof emulator, "qemu-x86_64 -cpu %s", machines[i].cpu);
         snprintf(expected, sizeof expected, "computes on %s\n", machines[i].isa);
         /* The variable keeps lossd from running itself again, which would be without qemu. */
-        ck_assert_int_eq(command_run(printed, sizeof printed, "OMP_WAIT_POLICY=passive %s %s --version 2>%s", emulator, lossd,
-                                     folder_path("err")),
+        ck_assert_int_eq(command_run(printed, sizeof printed,
+                                     "OMP_WAIT_POLICY=passive %s %s --version 2>%s", emulator,
+                                     lossd, folder_path("err")),
                          0);
         ck_assert_msg(strstr(printed, expected) != NULL, "%s: %s", machines[i].cpu, printed);
         compute(emulator, "emulated");
-        ck_assert_msg(command_run(printed, sizeof printed, "cmp %s %s", folder_path("native"), folder_path("emulated")) == 0,
+        ck_assert_msg(command_run(printed, sizeof printed, "cmp %s %s", folder_path("native"),
+                                  folder_path("emulated")) == 0,
                       "%s: %s", machines[i].cpu, printed);
     }
     folder_remove();
@@ -249,12 +266,16 @@ START_TEST(isa_of_lossctl_is_an_option)
             continue;
         snprintf(emulator, sizeof emulator, "LOSSD_ISA=%s", loss_isa_at(i));
         compute(emulator, "chosen");
-        ck_assert_int_eq(command_run(printed, sizeof printed, "cmp %s %s", folder_path("native"), folder_path("chosen")), 0);
+        ck_assert_int_eq(command_run(printed, sizeof printed, "cmp %s %s", folder_path("native"),
+                                     folder_path("chosen")),
+                         0);
     }
-    ck_assert_int_eq(command_run(printed, sizeof printed, "cd %s; %s eval mse --local --batch batch.json --isa z80 2>&1",
+    ck_assert_int_eq(command_run(printed, sizeof printed,
+                                 "cd %s; %s eval mse --local --batch batch.json --isa z80 2>&1",
                                  folder_name(), lossctl),
                      2);
-    ck_assert_str_eq(printed, "lossctl: --isa is 'z80'; it must be auto, x86-64-v4, x86-64-v3, x86-64-v2 or x86-64, and this "
+    ck_assert_str_eq(printed, "lossctl: --isa is 'z80'; it must be auto, x86-64-v4, x86-64-v3, "
+                              "x86-64-v2 or x86-64, and this "
                               "machine must have it\n");
     folder_remove();
 }
@@ -267,9 +288,11 @@ Suite *isa_suite(void)
     Suite *suite = suite_create("isa");
 #if defined __x86_64__
     SUITE_ADD(suite, "isa_table", isa_of_a_machine_is_the_largest_of_which_it_has_all,
-              isa_that_lacks_one_feature_is_not_that_isa, isa_table_has_every_feature_that_objects_are_compiled_with,
+              isa_that_lacks_one_feature_is_not_that_isa,
+              isa_table_has_every_feature_that_objects_are_compiled_with,
               isa_that_is_chosen_holds_for_number_text);
-    TCase *const emulated = SUITE_ADD(suite, "isa_machines", isa_of_an_emulated_machine_computes_reads_and_prints_the_same,
+    TCase *const emulated = SUITE_ADD(suite, "isa_machines",
+                                      isa_of_an_emulated_machine_computes_reads_and_prints_the_same,
                                       isa_of_lossctl_is_an_option);
     tcase_set_tags(emulated, TAG_SLOW);
 #endif

@@ -1,12 +1,12 @@
 /*
- * What lies in deploy/: that it names metrics that there are, and that the programs it is for take it. And docs/operations.md:
- * that it names whatever there is to name, and nothing else.
+ * What lies in deploy/: that it names metrics that there are, and that the programs it is for take
+ * it. And docs/operations.md: that it names whatever there is to name, and nothing else.
  */
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "observe/rejections.h"
 #include "suites.h"
 #include "support/command.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
 
 #include <ctype.h>
 #include <jansson.h>
@@ -23,7 +23,7 @@ static const char rules_test_file[] = PROMETHEUS "lossd.test.yml";
 
 enum { NAME = 128, COMMAND = 512, DASHBOARD_WIDTH = 24 };
 
-/* ---- helpers ------------------------------------------------------------------------------------------------------ */
+/* ---- helpers ---- */
 
 /* All of a file; to be freed. */
 static char *read_file(const char *path)
@@ -97,7 +97,8 @@ static int check_names(const char *metrics, const char *path)
             len++;
         if ((strncmp(at, "lossd_", 6) == 0 || strncmp(at, "process_", 8) == 0) && len < NAME) {
             snprintf(name, sizeof name, "%.*s", (int)len, at);
-            ck_assert_msg(is_metric(metrics, name), "%s names %s, which is no metric of lossd", path, name);
+            ck_assert_msg(is_metric(metrics, name), "%s names %s, which is no metric of lossd",
+                          path, name);
             count++;
         }
         at += len > 0 ? len : 1;
@@ -116,14 +117,15 @@ START_TEST(deploy_names_metrics_that_there_are)
 }
 END_TEST
 
-/* ---- docs/operations.md --------------------------------------------------------------------------------------------- */
+/* ---- docs/operations.md ---- */
 
 /* That a text stands in the page, in backticks. */
 static void expect_named(const char *page, const char *what, const char *text)
 {
     char quoted[NAME];
     snprintf(quoted, sizeof quoted, "`%s`", text);
-    ck_assert_msg(strstr(page, quoted) != NULL, "docs/operations.md does not name the %s %s", what, quoted);
+    ck_assert_msg(strstr(page, quoted) != NULL, "docs/operations.md does not name the %s %s", what,
+                  quoted);
 }
 
 START_TEST(operations_names_every_metric)
@@ -163,7 +165,8 @@ START_TEST(operations_names_every_option)
     for (const char *at = page; (at = strstr(at, "`--")); at++) {
         snprintf(line, sizeof line, "\n  %s", flag_at(at + 1, flag));
         const char *const found = strstr(help, line);
-        ck_assert_msg(found && strchr(" \n", found[strlen(line)]), "docs/operations.md names %s, which is no option", flag);
+        ck_assert_msg(found && strchr(" \n", found[strlen(line)]),
+                      "docs/operations.md names %s, which is no option", flag);
     }
     free(page);
 }
@@ -178,7 +181,8 @@ START_TEST(operations_names_every_reason_and_alert)
     for (const char *at = rules; (at = strstr(at, mark));) {
         at += strlen(mark);
         snprintf(name, sizeof name, "%.*s", (int)strcspn(at, "\n"), at);
-        ck_assert_msg(strstr(page, name) != NULL, "docs/operations.md does not say what to do about %s", name);
+        ck_assert_msg(strstr(page, name) != NULL,
+                      "docs/operations.md does not say what to do about %s", name);
     }
     free(page);
     free(rules);
@@ -188,14 +192,15 @@ END_TEST
 START_TEST(operations_names_every_field_of_the_log)
 {
     static const char body[] = "{\"input\":[1],\"target\":[2]}";
-    static const char headers[] =
-        "X-Request-Id: seen\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
+    static const char headers[] = "X-Request-Id: seen\r\ntraceparent: "
+                                  "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
     struct server_process server;
     struct http_client client;
     struct http_response response = {.status = 0};
     server_process_start(&server, (const char *const[]){"--log-format=json", "--threads=1", NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
-    ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse", headers, body, strlen(body), &response));
+    ck_assert(
+        http_client_ask(&client, "POST", "/v1/losses/mse", headers, body, strlen(body), &response));
     http_client_close(&client);
     http_response_free(&response);
     ck_assert_int_eq(server_process_stop(&server), 0);
@@ -215,7 +220,7 @@ START_TEST(operations_names_every_field_of_the_log)
 }
 END_TEST
 
-/* ---- Grafana's dashboard ------------------------------------------------------------------------------------------ */
+/* ---- Grafana's dashboard ---- */
 
 static int integer_at(const json_t *object, const char *name)
 {
@@ -242,11 +247,13 @@ static json_t *read_dashboard(void)
 static void check_place(const json_t *panel, bool taken[][DASHBOARD_WIDTH], int rows)
 {
     const json_t *const place = json_object_get(panel, "gridPos");
-    const int x = integer_at(place, "x"), y = integer_at(place, "y"), w = integer_at(place, "w"), h = integer_at(place, "h");
+    const int x = integer_at(place, "x"), y = integer_at(place, "y"), w = integer_at(place, "w"),
+              h = integer_at(place, "h");
     ck_assert(x >= 0 && y >= 0 && w > 0 && h > 0 && x + w <= DASHBOARD_WIDTH && y + h <= rows);
     for (int row = y; row < y + h; row++) {
         for (int column = x; column < x + w; column++) {
-            ck_assert_msg(!taken[row][column], "\"%s\" lies on another panel", text_at(panel, "title"));
+            ck_assert_msg(!taken[row][column], "\"%s\" lies on another panel",
+                          text_at(panel, "title"));
             taken[row][column] = true;
         }
     }
@@ -273,7 +280,8 @@ START_TEST(deploy_dashboard_is_sound)
         json_array_foreach(json_object_get(panel, "targets"), j, target)
         {
             text_at(target, "expr");
-            ck_assert_str_eq(text_at(json_object_get(target, "datasource"), "uid"), "${datasource}");
+            ck_assert_str_eq(text_at(json_object_get(target, "datasource"), "uid"),
+                             "${datasource}");
         }
     }
     ck_assert_uint_gt(i, 20);
@@ -281,13 +289,15 @@ START_TEST(deploy_dashboard_is_sound)
 }
 END_TEST
 
-/* ---- promtool ----------------------------------------------------------------------------------------------------- */
+/* ---- promtool ---- */
 
 /* lossctl alone needs libcurl: where its headers are not, the rest is still built. */
 START_TEST(deploy_builds_the_server_without_libcurl)
 {
     char printed[1 << 16];
-    ck_assert_int_eq(command_run(printed, sizeof printed, "make -n all CPPFLAGS=-nostdinc | grep -e 'not built' -e -lcurl"), 0);
+    ck_assert_int_eq(command_run(printed, sizeof printed,
+                                 "make -n all CPPFLAGS=-nostdinc | grep -e 'not built' -e -lcurl"),
+                     0);
     ck_assert_ptr_nonnull(strstr(printed, "lossctl is not built"));
     ck_assert_ptr_null(strstr(printed, "-lcurl"));
 }
@@ -311,7 +321,8 @@ START_TEST(deploy_alerts_are_all_tested)
         char fires[NAME], silent[NAME];
         at += strlen(mark);
         const int len = (int)strcspn(at, "\n");
-        snprintf(fires, sizeof fires, "alertname: %.*s\n        exp_alerts:\n          - exp_labels:", len, at);
+        snprintf(fires, sizeof fires,
+                 "alertname: %.*s\n        exp_alerts:\n          - exp_labels:", len, at);
         snprintf(silent, sizeof silent, "alertname: %.*s}", len, at);
         ck_assert_msg(strstr(tests, fires) != NULL, "no test in which %.*s fires", len, at);
         ck_assert_msg(strstr(tests, silent) != NULL, "no test in which %.*s is silent", len, at);
@@ -354,10 +365,12 @@ START_TEST(deploy_dashboard_asks_what_prometheus_understands)
         {
             char name[NAME];
             snprintf(name, sizeof name, "panel_%zu_%zu", i, j);
-            json_array_append_new(rules, json_pack("{s:s, s:o}", "record", name, "expr", filled_in(text_at(target, "expr"))));
+            json_array_append_new(rules, json_pack("{s:s, s:o}", "record", name, "expr",
+                                                   filled_in(text_at(target, "expr"))));
         }
     }
-    json_t *const groups = json_pack("{s:[{s:s, s:o}]}", "groups", "name", "dashboard", "rules", rules);
+    json_t *const groups =
+        json_pack("{s:[{s:s, s:o}]}", "groups", "name", "dashboard", "rules", rules);
     const int fd = mkstemp(file);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(json_dumpfd(groups, fd, JSON_INDENT(1)), 0);
@@ -370,10 +383,10 @@ START_TEST(deploy_dashboard_asks_what_prometheus_understands)
 }
 END_TEST
 
-/* ---- Kubernetes --------------------------------------------------------------------------------------------------- */
+/* ---- Kubernetes ---- */
 
-static const char fetch_schemas[] =
-    "cd tests/kubernetes && { test -d node_modules || npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1; }";
+static const char fetch_schemas[] = "cd tests/kubernetes && { test -d node_modules || npm ci "
+                                    "--ignore-scripts --no-audit --no-fund --fetch-retries=1; }";
 
 START_TEST(deploy_manifests_are_sound)
 {
@@ -381,12 +394,15 @@ START_TEST(deploy_manifests_are_sound)
     char printed[4096];
     const char *const which = getenv("LOSSD_CLIENTS"), *const program = getenv("LOSSD");
     if (!command_succeeds(fetch_schemas)) {
-        ck_assert_msg(!which || strcmp(which, "all") != 0, "npm could not fetch Kubernetes' schemas: %s", fetch_schemas);
-        fprintf(stderr, "deploy: the Kubernetes manifests are not checked, npm is not here or cannot fetch the schemas\n");
+        ck_assert_msg(!which || strcmp(which, "all") != 0,
+                      "npm could not fetch Kubernetes' schemas: %s", fetch_schemas);
+        fprintf(stderr, "deploy: the Kubernetes manifests are not checked, npm is not here or "
+                        "cannot fetch the schemas\n");
         return;
     }
     server_process_start(&server, (const char *const[]){"--log-level=error", "--threads=1", NULL});
-    const int status = command_run(printed, sizeof printed, "node tests/kubernetes/validate.mjs %s http://127.0.0.1:%d 2>&1",
+    const int status = command_run(printed, sizeof printed,
+                                   "node tests/kubernetes/validate.mjs %s http://127.0.0.1:%d 2>&1",
                                    program ? program : "build/lossd", server.port);
     ck_assert_int_eq(server_process_stop(&server), 0);
     server_process_free(&server);
@@ -397,10 +413,11 @@ END_TEST
 Suite *deploy_suite(void)
 {
     Suite *suite = suite_create("deploy");
-    SUITE_ADD(suite, "deploy", deploy_names_metrics_that_there_are, deploy_dashboard_is_sound, deploy_alerts_are_all_tested,
-              deploy_builds_the_server_without_libcurl);
+    SUITE_ADD(suite, "deploy", deploy_names_metrics_that_there_are, deploy_dashboard_is_sound,
+              deploy_alerts_are_all_tested, deploy_builds_the_server_without_libcurl);
     if (command_succeeds("command -v promtool"))
-        SUITE_ADD(suite, "promtool", deploy_prometheus_passes_promtool, deploy_dashboard_asks_what_prometheus_understands);
+        SUITE_ADD(suite, "promtool", deploy_prometheus_passes_promtool,
+                  deploy_dashboard_asks_what_prometheus_understands);
     else
         fprintf(stderr, "deploy: promtool is not here (prometheus), so it is not asked\n");
     SUITE_ADD(suite, "operations", operations_names_every_metric, operations_names_every_option,

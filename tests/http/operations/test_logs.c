@@ -1,9 +1,9 @@
 /*
  * What the log says of requests, and the ids that connect it with other logs.
  */
+#include "suites.h"
 #include "support/http_client.h"
 #include "support/server_process.h"
-#include "suites.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static void teardown(void)
 
 static int ask(const char *method, const char *path, const char *headers, const char *body)
 {
-    ck_assert(http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response));
+    ck_assert(
+        http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response));
     return response.status;
 }
 
@@ -64,7 +65,8 @@ static json_t *line_of(const char *id)
     for (char *line = log_text, *next; *line; line = next) {
         next = line + strcspn(line, "\n") + 1;
         json_t *const tree = json_loadb(line, (size_t)(next - line), 0, NULL);
-        ck_assert_msg(json_is_object(tree), "not a JSON object in a line: %.*s", (int)(next - line), line);
+        ck_assert_msg(json_is_object(tree), "not a JSON object in a line: %.*s", (int)(next - line),
+                      line);
         const char *const other = json_string_value(json_object_get(tree, "id"));
         if (other && strcmp(other, id) == 0) {
             ck_assert_msg(!found, "two lines about %s", id);
@@ -106,7 +108,7 @@ static double duration(const json_t *line, const char *name)
     return json_real_value(value);
 }
 
-/* ---- one line a request ------------------------------------------------------------------------------------------- */
+/* ---- one line a request ---- */
 
 START_TEST(log_tells_of_an_evaluation)
 {
@@ -128,10 +130,12 @@ START_TEST(log_tells_of_an_evaluation)
     ck_assert_int_eq(number(line, "bytes_in"), (int64_t)strlen(mse));
     ck_assert_int_eq(number(line, "bytes_out"), answered);
     ck_assert_int_eq(number(line, "elements"), 3);
-    const double parts = duration(line, "receive_ms") + duration(line, "decode_ms") + duration(line, "compute_ms") +
-                         duration(line, "encode_ms") + duration(line, "send_ms");
+    const double parts = duration(line, "receive_ms") + duration(line, "decode_ms") +
+                         duration(line, "compute_ms") + duration(line, "encode_ms") +
+                         duration(line, "send_ms");
     ck_assert(parts > 0 && parts < duration(line, "duration_ms") + 0.005); /* each is rounded */
-    expect_fields(line, "ts level id method path status bytes_in bytes_out duration_ms loss protocol elements receive_ms "
+    expect_fields(line, "ts level id method path status bytes_in bytes_out duration_ms loss "
+                        "protocol elements receive_ms "
                         "decode_ms compute_ms encode_ms send_ms address traceparent");
     ck_assert_ptr_null(strstr(log_text, "31337"));
 }
@@ -141,17 +145,20 @@ START_TEST(log_tells_of_what_was_refused_and_why)
 {
     start("--log-format=json", "--max-body=100");
     ck_assert_int_eq(ask("GET", "/healthz", "X-Request-Id: health\r\n", NULL), 200);
-    ck_assert_int_eq(ask("POST", "/v2/models/mse/infer", "X-Request-Id: mistake\r\n", "{\"inputs\":7}"), 400);
-    ck_assert_int_eq(ask_raw("POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 101\r\nX-Request-Id: large\r\n"
+    ck_assert_int_eq(
+        ask("POST", "/v2/models/mse/infer", "X-Request-Id: mistake\r\n", "{\"inputs\":7}"), 400);
+    ck_assert_int_eq(ask_raw("POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+                             "101\r\nX-Request-Id: large\r\n"
                              "Expect: 100-continue\r\n\r\n"),
                      413);
     end();
-    expect_fields(line_of("health"), "ts level id method path status bytes_in bytes_out duration_ms address");
+    expect_fields(line_of("health"),
+                  "ts level id method path status bytes_in bytes_out duration_ms address");
     json_t *line = line_of("mistake");
     ck_assert_str_eq(text(line, "protocol"), "v2");
-    expect_fields(line,
-                  "ts level id method path status bytes_in bytes_out duration_ms loss protocol elements receive_ms send_ms "
-                  "address");
+    expect_fields(line, "ts level id method path status bytes_in bytes_out duration_ms loss "
+                        "protocol elements receive_ms send_ms "
+                        "address");
     line = line_of("large");
     ck_assert_str_eq(text(line, "reason"), "body_size");
     ck_assert_int_eq(number(line, "status"), 413);
@@ -200,7 +207,8 @@ START_TEST(log_cannot_be_forged)
 {
     char request[2600];
     start_json();
-    ask_raw("GET /\",\"status\":200}\\ HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: quotes\r\n\r\n");
+    ask_raw(
+        "GET /\",\"status\":200}\\ HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: quotes\r\n\r\n");
     http_client_close(&client);
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
     ask_raw("GET /\x1b[31m\x7f HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: control\r\n\r\n");
@@ -219,7 +227,8 @@ START_TEST(log_cannot_be_forged)
     json_t *line = line_of("control");
     ck_assert_str_eq(text(line, "path"), "/\x1b[31m\x7f");
     json_decref(line);
-    ck_assert_ptr_nonnull(strstr(log_text, "/\\u001b[31m\\u007f")); /* a terminal that shows the log does as it is told */
+    ck_assert_ptr_nonnull(strstr(
+        log_text, "/\\u001b[31m\\u007f")); /* a terminal that shows the log does as it is told */
     line = line_of("query");
     ck_assert_str_eq(text(line, "path"), "/healthz");
     json_decref(line);
@@ -232,7 +241,7 @@ START_TEST(log_cannot_be_forged)
 }
 END_TEST
 
-/* ---- which requests ----------------------------------------------------------------------------------------------- */
+/* ---- which requests ---- */
 
 static const struct {
     const char *option;
@@ -259,11 +268,12 @@ START_TEST(log_tells_of_the_requests_that_are_wanted)
     ck_assert_int_eq(strstr(log_text, "id=work ") != NULL, selections[_i].work);
     ck_assert_int_eq(strstr(log_text, "id=failed-1 ") != NULL, selections[_i].failed);
     ck_assert_int_eq(strstr(log_text, "id=failed-2 ") != NULL, selections[_i].failed_probe);
-    ck_assert_ptr_nonnull(strstr(log_text, "SIGTERM")); /* what the server says of itself is there */
+    ck_assert_ptr_nonnull(
+        strstr(log_text, "SIGTERM")); /* what the server says of itself is there */
 }
 END_TEST
 
-/* ---- traces ------------------------------------------------------------------------------------------------------- */
+/* ---- traces ---- */
 
 static const struct {
     const char *headers;
@@ -299,8 +309,10 @@ START_TEST(log_and_answer_bear_a_sound_traceparent)
     for (size_t i = 0; i < sizeof traces / sizeof *traces; i++) {
         char headers[512];
         snprintf(headers, sizeof headers, "X-Request-Id: trace-%zu\r\n%s", i, traces[i].headers);
-        ck_assert_int_eq(ask("POST", "/v1/losses/mse", headers, i % 2 == 0 ? mse : "{"), i % 2 == 0 ? 200 : 400);
-        const char *const found = http_response_header(&response, "traceparent", echoed, sizeof echoed);
+        ck_assert_int_eq(ask("POST", "/v1/losses/mse", headers, i % 2 == 0 ? mse : "{"),
+                         i % 2 == 0 ? 200 : 400);
+        const char *const found =
+            http_response_header(&response, "traceparent", echoed, sizeof echoed);
         ck_assert_msg((found != NULL) == (traces[i].echoed != NULL), "%s", traces[i].headers);
         if (found)
             ck_assert_str_eq(found, traces[i].echoed);
@@ -327,7 +339,8 @@ Suite *logs_suite(void)
     tcase_add_test(tcase, log_tells_of_waiting);
     tcase_add_test(tcase, log_in_text_says_the_same);
     tcase_add_test(tcase, log_cannot_be_forged);
-    tcase_add_loop_test(tcase, log_tells_of_the_requests_that_are_wanted, 0, sizeof selections / sizeof *selections);
+    tcase_add_loop_test(tcase, log_tells_of_the_requests_that_are_wanted, 0,
+                        sizeof selections / sizeof *selections);
     tcase_add_test(tcase, log_and_answer_bear_a_sound_traceparent);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -1,14 +1,15 @@
 /*
  * GET /metrics: that what it says is what was done, and that Prometheus can read it.
  *
- * A request is counted when its last byte has been sent, so that tests ask on the connection that they used: the next request
- * on it comes after. Where other connections take part, they wait for the count.
+ * A request is counted when its last byte has been sent, so that tests ask on the connection that
+ * they used: the next request on it comes after. Where other connections take part, they wait for
+ * the count.
  */
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "loss.h"
 #include "suites.h"
 #include "support/command.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -24,12 +25,14 @@ static struct http_client client;
 static struct http_response response;
 
 static const char small[] = "{\"input\":[1,2,3],\"target\":[1,2,5]}";
-static const char inference[] = "{\"inputs\":[{\"name\":\"input\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1,2]},"
-                                "{\"name\":\"target\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1,4]}]}";
+static const char inference[] =
+    "{\"inputs\":[{\"name\":\"input\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1,2]},"
+    "{\"name\":\"target\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1,4]}]}";
 
 static void setup(void)
 {
-    server_process_start(&server, (const char *const[]){"--log-level=warning", "--threads=2", "--io-threads=2", NULL});
+    server_process_start(&server, (const char *const[]){"--log-level=warning", "--threads=2",
+                                                        "--io-threads=2", NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
@@ -41,11 +44,12 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------- */
+/* ---- asking ---- */
 
 static int ask(const char *method, const char *path, const char *body)
 {
-    ck_assert(http_client_ask(&client, method, path, NULL, body, body ? strlen(body) : 0, &response));
+    ck_assert(
+        http_client_ask(&client, method, path, NULL, body, body ? strlen(body) : 0, &response));
     return response.status;
 }
 
@@ -66,7 +70,8 @@ static double value(const char *sample)
     return -1;
 }
 
-#define expect(sample, expected) ck_assert_msg(value(sample) == (expected), "%s is %g", sample, value(sample))
+#define expect(sample, expected)                                                                   \
+    ck_assert_msg(value(sample) == (expected), "%s is %g", sample, value(sample))
 
 /* Scrapes until a sample has that value. */
 static void await(const char *sample, double expected)
@@ -82,7 +87,8 @@ static char *long_request(void)
 {
     char *const body = malloc(SIDE * 16 + 256);
     ck_assert_ptr_nonnull(body);
-    size_t len = (size_t)sprintf(body, "{\"reduction\":\"none\",\"log_input\":true,\"input\":[[0.5]");
+    size_t len =
+        (size_t)sprintf(body, "{\"reduction\":\"none\",\"log_input\":true,\"input\":[[0.5]");
     for (int i = 1; i < SIDE; i++)
         len += (size_t)sprintf(body + len, ",[0.5]");
     len += (size_t)sprintf(body + len, "],\"target\":[1.5");
@@ -92,7 +98,7 @@ static char *long_request(void)
     return body;
 }
 
-/* ---- what is counted ---------------------------------------------------------------------------------------------- */
+/* ---- what is counted ---- */
 
 START_TEST(metrics_count_requests_by_route_loss_protocol_and_status)
 {
@@ -103,14 +109,17 @@ START_TEST(metrics_count_requests_by_route_loss_protocol_and_status)
     ck_assert_int_eq(ask("POST", "/v1/losses/MSELoss", small), 200);
     ck_assert_int_eq(ask("POST", "/v2/models/mse/infer", inference), 200);
     ck_assert_int_eq(ask("POST", "/v2/models/mse/versions/1/infer", inference), 200);
-    ck_assert_int_eq(ask("POST", "/v1/losses/mse", "{\"input\":[1,2,3],\"target\":[[1,2],[3,4]]}"), 422);
+    ck_assert_int_eq(ask("POST", "/v1/losses/mse", "{\"input\":[1,2,3],\"target\":[[1,2],[3,4]]}"),
+                     422);
     ck_assert_int_eq(ask("POST", "/v1/losses/huber", "{"), 400);
     ck_assert_int_eq(ask("POST", "/v1/losses/hubert", small), 404);
     ck_assert_int_eq(ask("GET", "/v1/losses/mse", NULL), 200);
     ck_assert_int_eq(ask("GET", "/nowhere", NULL), 404);
     ck_assert_int_eq(ask("DELETE", "/v1/losses/mse", NULL), 405);
     ck_assert(http_client_ask(&client, "OPTIONS", "*", NULL, NULL, 0, &response));
-    ck_assert_int_eq(ask("POST", "/v1/evaluate", "{\"losses\":[\"mse\",\"l1\"],\"input\":[1,2,3],\"target\":[1,2,5]}"), 200);
+    ck_assert_int_eq(ask("POST", "/v1/evaluate",
+                         "{\"losses\":[\"mse\",\"l1\"],\"input\":[1,2,3],\"target\":[1,2,5]}"),
+                     200);
     scrape();
     expect("lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"200\"}", 2);
     expect("lossd_evaluations_total{loss=\"several\",protocol=\"v1\",status=\"200\"}", 1);
@@ -120,10 +129,15 @@ START_TEST(metrics_count_requests_by_route_loss_protocol_and_status)
     expect("lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"422\"}", 1);
     expect("lossd_evaluations_total{loss=\"huber\",protocol=\"v1\",status=\"400\"}", 1);
     expect("lossd_evaluations_total{loss=\"huber\",protocol=\"v1\",status=\"200\"}", 0);
-    expect("lossd_http_requests_total{method=\"POST\",route=\"/v1/losses/{loss}\",status=\"200\"}", 2);
-    expect("lossd_http_requests_total{method=\"POST\",route=\"/v1/losses/{loss}\",status=\"404\"}", 1);
-    expect("lossd_http_requests_total{method=\"POST\",route=\"/v2/models/{loss}/infer\",status=\"200\"}", 1);
-    expect("lossd_http_requests_total{method=\"GET\",route=\"/v1/losses/{loss}\",status=\"200\"}", 1);
+    expect("lossd_http_requests_total{method=\"POST\",route=\"/v1/losses/{loss}\",status=\"200\"}",
+           2);
+    expect("lossd_http_requests_total{method=\"POST\",route=\"/v1/losses/{loss}\",status=\"404\"}",
+           1);
+    expect("lossd_http_requests_total{method=\"POST\",route=\"/v2/models/{loss}/"
+           "infer\",status=\"200\"}",
+           1);
+    expect("lossd_http_requests_total{method=\"GET\",route=\"/v1/losses/{loss}\",status=\"200\"}",
+           1);
     expect("lossd_http_requests_total{method=\"GET\",route=\"/metrics\",status=\"200\"}", 1);
     expect("lossd_http_requests_total{method=\"other\",route=\"other\",status=\"404\"}", 1);
     expect("lossd_http_requests_total{method=\"other\",route=\"other\",status=\"405\"}", 1);
@@ -158,10 +172,12 @@ START_TEST(metrics_count_bytes_elements_and_phases)
         char sample[SAMPLE];
         snprintf(sample, sizeof sample, "lossd_phase_seconds_count{phase=\"%s\"}", phases[i]);
         expect(sample, i == 1 ? 1 : 2);
-        snprintf(sample, sizeof sample, "lossd_loss_seconds_total{loss=\"poisson_nll\",phase=\"%s\"}", phases[i]);
+        snprintf(sample, sizeof sample,
+                 "lossd_loss_seconds_total{loss=\"poisson_nll\",phase=\"%s\"}", phases[i]);
         ck_assert_msg(value(sample) > 0, "%s", sample);
     }
-    const double computed = value("lossd_loss_seconds_total{loss=\"poisson_nll\",phase=\"compute\"}");
+    const double computed =
+        value("lossd_loss_seconds_total{loss=\"poisson_nll\",phase=\"compute\"}");
     ck_assert(value("lossd_executor_busy_seconds_total") >= computed);
     ck_assert(value("lossd_phase_seconds_sum{phase=\"compute\"}") >= computed);
     ck_assert(value("lossd_evaluation_seconds_sum{protocol=\"v1\"}") > computed);
@@ -171,13 +187,15 @@ END_TEST
 
 START_TEST(metrics_count_what_is_refused_by_reason)
 {
-    ck_assert(http_client_send_text(&client,
-                                    "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"));
+    ck_assert(http_client_send_text(
+        &client,
+        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 413);
     http_client_close(&client);
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
-    ck_assert(http_client_send_text(&client, "GET / HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n"));
+    ck_assert(
+        http_client_send_text(&client, "GET / HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n"));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 400);
     http_client_close(&client);
@@ -195,8 +213,10 @@ START_TEST(metrics_count_a_client_that_leaves)
     struct http_client other = {.fd = -1};
     char *const body = long_request(), head[SAMPLE];
     ck_assert(http_client_connect(&other, "127.0.0.1", server.port));
-    snprintf(head, sizeof head, "POST /v1/losses/poisson_nll HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
-             strlen(body));
+    snprintf(
+        head, sizeof head,
+        "POST /v1/losses/poisson_nll HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+        strlen(body));
     ck_assert(http_client_send_text(&other, head));
     ck_assert(http_client_send(&other, body, strlen(body) - 1));
     http_client_close(&other);
@@ -227,7 +247,8 @@ START_TEST(metrics_tell_of_the_server_and_its_process)
     ck_assert(value("process_cpu_seconds_total") > 0);
     ck_assert(value("process_resident_memory_bytes") > 1e6);
     ck_assert(value("process_virtual_memory_bytes") > value("process_resident_memory_bytes"));
-    ck_assert(value("process_start_time_seconds") > (double)now - 60 && value("process_start_time_seconds") < (double)now + 2);
+    ck_assert(value("process_start_time_seconds") > (double)now - 60 &&
+              value("process_start_time_seconds") < (double)now + 2);
     ck_assert_ptr_nonnull(strstr(response.body, "lossd_build_info{version=\"" LOSS_VERSION "\""));
     ck_assert_ptr_nonnull(strstr(response.body, ",isa=\""));
     http_client_close(&other);
@@ -236,7 +257,7 @@ START_TEST(metrics_tell_of_the_server_and_its_process)
 }
 END_TEST
 
-/* ---- beside other requests ---------------------------------------------------------------------------------------- */
+/* ---- beside other requests ---- */
 
 static void *keep_asking(void *failed)
 {
@@ -244,7 +265,9 @@ static void *keep_asking(void *failed)
     struct http_response answer = {.status = 0};
     bool sound = http_client_connect(&asking, "127.0.0.1", server.port);
     for (int i = 0; sound && i < EACH; i++)
-        sound = http_client_ask(&asking, "POST", "/v1/losses/mse", NULL, small, strlen(small), &answer) && answer.status == 200;
+        sound = http_client_ask(&asking, "POST", "/v1/losses/mse", NULL, small, strlen(small),
+                                &answer) &&
+                answer.status == 200;
     *(bool *)failed = !sound;
     http_response_free(&answer);
     http_client_close(&asking);
@@ -253,7 +276,8 @@ static void *keep_asking(void *failed)
 
 START_TEST(metrics_are_exact_under_load_and_never_go_back)
 {
-    static const char sample[] = "lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"200\"}";
+    static const char sample[] =
+        "lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"200\"}";
     pthread_t thread[CLIENTS];
     bool failed[CLIENTS];
     double last = 0;
@@ -280,20 +304,28 @@ START_TEST(metrics_do_not_wait_for_what_is_computed)
     struct http_client busy[JOBS];
     struct http_response answer = {.status = 0};
     char *const body = long_request(), head[SAMPLE];
-    snprintf(head, sizeof head, "POST /v1/losses/poisson_nll HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
-             strlen(body));
+    snprintf(
+        head, sizeof head,
+        "POST /v1/losses/poisson_nll HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+        strlen(body));
     for (int i = 0; i < JOBS; i++) {
         busy[i].fd = -1;
         ck_assert(http_client_connect(&busy[i], "127.0.0.1", server.port));
-        ck_assert(http_client_send_text(&busy[i], head) && http_client_send(&busy[i], body, strlen(body)));
+        ck_assert(http_client_send_text(&busy[i], head) &&
+                  http_client_send(&busy[i], body, strlen(body)));
     }
     for (scrape(); value("lossd_queue_jobs") < 1 || value("lossd_executor_busy") < 1; scrape())
-        ck_assert(value("lossd_evaluations_total{loss=\"poisson_nll\",protocol=\"v1\",status=\"200\"}") < 1);
+        ck_assert(
+            value("lossd_evaluations_total{loss=\"poisson_nll\",protocol=\"v1\",status=\"200\"}") <
+            1);
     /* Long answers are compressed by the executor: this one must not be. */
-    ck_assert(http_client_ask(&client, "GET", "/metrics", "Accept-Encoding: gzip\r\n", NULL, 0, &response));
+    ck_assert(http_client_ask(&client, "GET", "/metrics", "Accept-Encoding: gzip\r\n", NULL, 0,
+                              &response));
     ck_assert(http_response_header(&response, "Content-Encoding", head, sizeof head));
     scrape();
-    ck_assert(value("lossd_evaluations_total{loss=\"poisson_nll\",protocol=\"v1\",status=\"200\"}") < JOBS);
+    ck_assert(
+        value("lossd_evaluations_total{loss=\"poisson_nll\",protocol=\"v1\",status=\"200\"}") <
+        JOBS);
     for (int i = 0; i < JOBS; i++) {
         ck_assert(http_client_read(&busy[i], &answer, false));
         ck_assert_int_eq(answer.status, 200);
@@ -306,7 +338,7 @@ START_TEST(metrics_do_not_wait_for_what_is_computed)
 }
 END_TEST
 
-/* ---- the format --------------------------------------------------------------------------------------------------- */
+/* ---- the format ---- */
 
 /* Each line is a comment or a sample of the family that was introduced last. */
 START_TEST(metrics_are_text_that_prometheus_reads)
@@ -329,13 +361,17 @@ START_TEST(metrics_are_text_that_prometheus_reads)
             ck_assert_str_eq(text, family);
             continue;
         }
-        char *end = line + strcspn(line, "{ "), *const rest = *end == '{' ? strstr(end, "} ") + 2 : end + 1;
-        ck_assert_msg(strncmp(line, family, strlen(family)) == 0, "%s is in the family %s", line, family);
+        char *end = line + strcspn(line, "{ "), *const rest =
+                                                    *end == '{' ? strstr(end, "} ") + 2 : end + 1;
+        ck_assert_msg(strncmp(line, family, strlen(family)) == 0, "%s is in the family %s", line,
+                      family);
         const char *const suffix = line + strlen(family);
-        ck_assert_msg(suffix == end || strcmp(type, "histogram") == 0, "%s is not of %s", line, family);
+        ck_assert_msg(suffix == end || strcmp(type, "histogram") == 0, "%s is not of %s", line,
+                      family);
         strtod(rest, &end);
         ck_assert_msg(end > rest && *end == '\0', "%s is no number", rest);
-        ck_assert_msg(strncmp(family, "lossd_", 6) == 0 || strncmp(family, "process_", 8) == 0, "%s", family);
+        ck_assert_msg(strncmp(family, "lossd_", 6) == 0 || strncmp(family, "process_", 8) == 0,
+                      "%s", family);
     }
     ck_assert_int_ge(families, 20);
 }
@@ -375,7 +411,8 @@ START_TEST(metrics_pass_promtool)
     ck_assert_int_eq(write(fd, response.body, response.body_len), (ssize_t)response.body_len);
     close(fd);
     char printed[4096];
-    const int status = command_run(printed, sizeof printed, "promtool check metrics <%s 2>&1", file);
+    const int status =
+        command_run(printed, sizeof printed, "promtool check metrics <%s 2>&1", file);
     unlink(file);
     ck_assert_msg(status == 0, "%s", printed);
 }

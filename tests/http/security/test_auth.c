@@ -1,18 +1,19 @@
 /*
- * Who gets in, through the socket: addresses, Unix sockets, sockets from systemd, and what each of them serves.
+ * Who gets in, through the socket: addresses, Unix sockets, sockets from systemd, and what each of
+ * them serves.
  */
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/body.h"
 #include "support/folder.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,15 +26,15 @@ static struct server_process server;
 static struct http_client client;
 static struct http_response response;
 
-#define ARGUMENTS(...)                                                                                                         \
-    (const char *const[])                                                                                                      \
-    {                                                                                                                          \
-        "--threads", "2", __VA_ARGS__, NULL                                                                                    \
+#define ARGUMENTS(...)                                                                             \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        "--threads", "2", __VA_ARGS__, NULL                                                        \
     }
 
 static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
 
-/* ---- helpers ------------------------------------------------------------------------------------------------------ */
+/* ---- helpers ---- */
 
 static void setup(void)
 {
@@ -48,21 +49,23 @@ static void teardown(void)
     folder_remove();
 }
 
-/* "--listen=127.0.0.1:0,unix:PATH" and the like: an option that ends with the path of a file of this test. Good until the third
-   call after it. */
+/* "--listen=127.0.0.1:0,unix:PATH" and the like: an option that ends with the path of a file of
+   this test. Good until the third call after it. */
 static const char *option_path(const char *text, const char *name)
 {
     static char options[3][PATH * 2];
     static int turn;
     char *option = options[turn++ % 3];
-    ck_assert_int_lt(snprintf(option, sizeof options[0], "%s%s", text, folder_path(name)), (int)sizeof options[0]);
+    ck_assert_int_lt(snprintf(option, sizeof options[0], "%s%s", text, folder_path(name)),
+                     (int)sizeof options[0]);
     return option;
 }
 
 static void ask(const char *method, const char *path, const char *headers, const char *body)
 {
-    ck_assert_msg(http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
-                  "no answer to %s %s", method, path);
+    ck_assert_msg(
+        http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
+        "no answer to %s %s", method, path);
 }
 
 static void connect_port(int port)
@@ -80,7 +83,8 @@ static void connect_path(const char *path)
 static void expect_status(const char *path, int status)
 {
     ask("GET", path, NULL, NULL);
-    ck_assert_msg(response.status == status, "%d expected for %s, not: %s%s", status, path, response.head, response.body);
+    ck_assert_msg(response.status == status, "%d expected for %s, not: %s%s", status, path,
+                  response.head, response.body);
 }
 
 static void expect_evaluated(void)
@@ -103,7 +107,7 @@ static void expect_refused_start(const char *const arguments[], const char *want
     expect_text(err, wanted);
 }
 
-/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+/* ---- addresses ---- */
 
 static const char admin_words[] = "for health and metrics on ";
 
@@ -126,7 +130,8 @@ END_TEST
 START_TEST(access_unix_socket_has_the_permissions_that_are_asked_for)
 {
     struct stat file;
-    server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--socket-mode=606"));
+    server_process_start(&server,
+                         ARGUMENTS(option_path("--listen=unix:", "socket"), "--socket-mode=606"));
     ck_assert_int_eq(stat(folder_path("socket"), &file), 0);
     ck_assert_uint_eq(file.st_mode & 07777, 0606);
 }
@@ -159,7 +164,8 @@ START_TEST(access_leaves_a_file_that_is_no_socket_alone)
     FILE *file = fopen(folder_path("socket"), "w");
     ck_assert_ptr_nonnull(file);
     fclose(file);
-    expect_refused_start(ARGUMENTS(option_path("--listen=unix:", "socket")), "there is a file there that is not a socket");
+    expect_refused_start(ARGUMENTS(option_path("--listen=unix:", "socket")),
+                         "there is a file there that is not a socket");
     ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
 }
 END_TEST
@@ -178,10 +184,12 @@ START_TEST(access_does_not_remove_the_socket_of_a_successor)
 }
 END_TEST
 
-/* A body that is refused while it is being sent must not cost the answer: see server/mhd_workarounds/lingering_close.h. */
+/* A body that is refused while it is being sent must not cost the answer: see
+ * server/mhd_workarounds/lingering_close.h. */
 START_TEST(access_refuses_in_the_midst_of_a_body_over_a_unix_socket)
 {
-    server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--max-body=1M"));
+    server_process_start(&server,
+                         ARGUMENTS(option_path("--listen=unix:", "socket"), "--max-body=1M"));
     connect_path(folder_path("socket"));
     body_is_refused_as_it_comes(&client, &response, 1 << 16);
 }
@@ -189,7 +197,8 @@ END_TEST
 
 START_TEST(access_serves_several_addresses)
 {
-    server_process_start(&server, ARGUMENTS(option_path("--listen=127.0.0.1:0, 127.0.0.2:0, unix:", "socket")));
+    server_process_start(
+        &server, ARGUMENTS(option_path("--listen=127.0.0.1:0, 127.0.0.2:0, unix:", "socket")));
     connect_port(server.port);
     expect_evaluated();
     http_client_close(&client);
@@ -209,7 +218,7 @@ START_TEST(access_refuses_to_start_where_one_address_of_several_is_taken)
 }
 END_TEST
 
-/* ---- the admin address -------------------------------------------------------------------------------------------- */
+/* ---- the admin address ---- */
 
 START_TEST(access_admin_address_serves_health_and_metrics_alone)
 {
@@ -236,14 +245,15 @@ END_TEST
 
 START_TEST(access_admin_address_may_be_a_unix_socket)
 {
-    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--admin-listen=unix:", "admin")));
+    server_process_start(
+        &server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--admin-listen=unix:", "admin")));
     connect_path(folder_path("admin"));
     expect_status("/readyz", 200);
     expect_status("/v1/losses", 404);
 }
 END_TEST
 
-/* ---- systemd ------------------------------------------------------------------------------------------------------ */
+/* ---- systemd ---- */
 
 /* What is handed over: descriptors that become 3 and 4, and their names. */
 static int handed[2];
@@ -304,7 +314,8 @@ START_TEST(access_serves_sockets_that_systemd_hands_over)
     connect_path(folder_path("socket"));
     expect_evaluated();
     ck_assert_int_eq(server_process_stop(&server), 0);
-    /* They are systemd's: the file stays, and the next instance finds who has connected meanwhile. */
+    /* They are systemd's: the file stays, and the next instance finds who has connected meanwhile.
+     */
     ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
     connect_port(port);
     ck_assert(http_client_send_text(&client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
@@ -367,13 +378,15 @@ START_TEST(access_tells_systemd_when_it_is_ready_and_when_it_stops)
 }
 END_TEST
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ---- */
 
 /* 43 characters, and what sha256sum says of them. */
 static const char alice[] = "alice-0123456789abcdefghijklmnopqrstuvwxyz_";
-static const char alice_line[] = "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
+static const char alice_line[] =
+    "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
 static const char bob[] = "bob+0123456789abcdefghijklmnopqrstuvwxyz/==";
-static const char bob_line[] = "bob:62ada03e8eda4f3eaf2223215f79995eb87043ea355558a5b5a297adf475eab4\n";
+static const char bob_line[] =
+    "bob:62ada03e8eda4f3eaf2223215f79995eb87043ea355558a5b5a297adf475eab4\n";
 
 static void ask_as(const char *path, const char *token)
 {
@@ -391,22 +404,27 @@ static void expect_known(const char *token)
 static void expect_unknown(const char *token)
 {
     ask_as("/v1/losses/mse", token);
-    ck_assert_msg(response.status == 403, "403 expected for \"%s\", not: %s%s", token, response.head, response.body);
+    ck_assert_msg(response.status == 403, "403 expected for \"%s\", not: %s%s", token,
+                  response.head, response.body);
     expect_text(response.body, "the token is not one of those that are known here");
 }
 
-static void expect_token_wanted(const char *method, const char *path, const char *headers, const char *body)
+static void expect_token_wanted(const char *method, const char *path, const char *headers,
+                                const char *body)
 {
     char challenge[64];
     ask(method, path, headers, body);
-    ck_assert_msg(response.status == 401, "401 expected for %s %s, not: %s%s", method, path, response.head, response.body);
-    ck_assert_str_eq(http_response_header(&response, "WWW-Authenticate", challenge, sizeof challenge), "Bearer");
+    ck_assert_msg(response.status == 401, "401 expected for %s %s, not: %s%s", method, path,
+                  response.head, response.body);
+    ck_assert_str_eq(
+        http_response_header(&response, "WWW-Authenticate", challenge, sizeof challenge), "Bearer");
 }
 
 static void start_with_tokens(const char *lines)
 {
     folder_write("tokens", lines);
-    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
+    server_process_start(&server,
+                         ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
     connect_port(server.port);
 }
 
@@ -417,7 +435,8 @@ START_TEST(access_wants_a_token_where_there_are_any)
     expect_token_wanted("POST", "/v1/losses/mse", "Content-Type: application/json\r\n", mse);
     expect_text(response.body, "a token is needed");
     expect_token_wanted("GET", "/v1/losses", "Authorization: Basic YWxpY2U6eA==\r\n", NULL);
-    expect_token_wanted("GET", "/no/such/path", NULL, NULL); /* what there is, is nobody's business either */
+    expect_token_wanted("GET", "/no/such/path", NULL,
+                        NULL); /* what there is, is nobody's business either */
     expect_token_wanted("POST", "/v2/models/mse/infer", NULL, "{}");
     expect_text(response.body, "{\"error\":\"a token is needed");
     ck_assert(strstr(response.head, "X-Request-Id") != NULL);
@@ -434,7 +453,9 @@ START_TEST(access_lets_in_who_has_a_token)
     server_process_expect_log(&server, "client=alice");
     server_process_expect_log(&server, "client=bob");
     ask("POST", "/v1/losses/mse",
-        "Content-Type: application/json\r\nauthorization: bearer  alice-0123456789abcdefghijklmnopqrstuvwxyz_ \t\r\n", mse);
+        "Content-Type: application/json\r\nauthorization: bearer  "
+        "alice-0123456789abcdefghijklmnopqrstuvwxyz_ \t\r\n",
+        mse);
     ck_assert_int_eq(response.status, 200);
 }
 END_TEST
@@ -444,8 +465,9 @@ START_TEST(access_counts_requests_by_token)
     char lines[512];
     snprintf(lines, sizeof lines, "%s%s", alice_line, bob_line);
     folder_write("tokens", lines);
-    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens"),
-                                            "--request-rate=1", "--request-burst=2"));
+    server_process_start(&server,
+                         ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens"),
+                                   "--request-rate=1", "--request-burst=2"));
     connect_port(server.port);
     expect_known(alice);
     expect_known(alice);
@@ -460,14 +482,15 @@ END_TEST
 
 START_TEST(access_turns_wrong_tokens_away)
 {
-    static const char *const wrong[] = {"x",
-                                        "ALICE-0123456789abcdefghijklmnopqrstuvwxyz_",
-                                        "alice-0123456789abcdefghijklmnopqrstuvwxyz",
-                                        "",
-                                        "alice-0123456789abcdefghijklmnopqrstuvwxyz__",
-                                        "alice-0123456789abcdefghijklmnopqrstuvwxyz_ x",
-                                        "a\tb",
-                                        "dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7"};
+    static const char *const wrong[] = {
+        "x",
+        "ALICE-0123456789abcdefghijklmnopqrstuvwxyz_",
+        "alice-0123456789abcdefghijklmnopqrstuvwxyz",
+        "",
+        "alice-0123456789abcdefghijklmnopqrstuvwxyz__",
+        "alice-0123456789abcdefghijklmnopqrstuvwxyz_ x",
+        "a\tb",
+        "dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7"};
     start_with_tokens(alice_line);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         if (*wrong[i])
@@ -486,8 +509,9 @@ END_TEST
 START_TEST(access_turns_away_before_the_body)
 {
     start_with_tokens(alice_line);
-    ck_assert(http_client_send_text(&client, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000000\r\n"
-                                             "Expect: 100-continue\r\n\r\n"));
+    ck_assert(http_client_send_text(
+        &client, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000000\r\n"
+                 "Expect: 100-continue\r\n\r\n"));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 401);
 }
@@ -495,7 +519,8 @@ END_TEST
 
 START_TEST(access_asks_nobody_for_a_token_about_health)
 {
-    static const char *const open[] = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/"};
+    static const char *const open[] = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready",
+                                       "/"};
     start_with_tokens(alice_line);
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
         expect_status(open[i], 200);
@@ -506,8 +531,8 @@ END_TEST
 START_TEST(access_admin_address_asks_for_no_token)
 {
     folder_write("tokens", alice_line);
-    server_process_start(
-        &server, ARGUMENTS("--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
+    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
+                                            option_path("--token-file=", "tokens")));
     connect_port(server_process_port(&server, admin_words));
     expect_status("/readyz", 200);
     expect_status("/v1/losses", 404);
@@ -535,7 +560,8 @@ START_TEST(access_keeps_its_tokens_where_the_new_file_is_broken)
         const char *text, *wanted;
     } broken[] = {{"alice:abc\n", "line 1: not of the form NAME:SHA256"},
                   {"# nobody\n", "there is no token in it"},
-                  {"al ice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n", "line 1: not of the form"}};
+                  {"al ice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n",
+                   "line 1: not of the form"}};
     start_with_tokens(alice_line);
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
         folder_write("tokens", broken[i].text);
@@ -564,7 +590,8 @@ START_TEST(access_refuses_a_token_file_that_has_lost_its_end)
     snprintf(text, sizeof text, "# lossd tokens: 2\n%s", alice_line);
     folder_write("tokens", text);
     kill(server.pid, SIGHUP);
-    server_process_expect_log(&server, "its first line says that there are 2 tokens in it, and there are 1");
+    server_process_expect_log(&server,
+                              "its first line says that there are 2 tokens in it, and there are 1");
     expect_known(bob);
     char headers[128];
     snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", bob);
@@ -579,7 +606,8 @@ START_TEST(access_refuses_a_token_file_that_has_lost_its_end)
     kill(server.pid, SIGHUP);
     server_process_expect_log(&server, ": 0 added, 1 removed");
     expect_unknown(bob);
-    snprintf(text, sizeof text, "# lossd tokens: 1\n%s%s", alice_line, bob_line); /* a line was appended */
+    snprintf(text, sizeof text, "# lossd tokens: 1\n%s%s", alice_line,
+             bob_line); /* a line was appended */
     folder_write("tokens", text);
     kill(server.pid, SIGHUP);
     server_process_expect_log(&server, ": 1 added, 0 removed");
@@ -626,7 +654,9 @@ static void show_to_nobody(void)
 START_TEST(access_fails_where_a_token_cannot_be_shown)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT];
-    ck_assert_int_eq(server_process_run_with((const char *const[]){"--new-token=carol", NULL}, show_to_nobody, out, err), 1);
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--new-token=carol", NULL},
+                                             show_to_nobody, out, err),
+                     1);
 }
 END_TEST
 
@@ -639,11 +669,14 @@ START_TEST(access_adds_tokens_to_the_file)
     struct stat about;
     folder_write("tokens", alice_line);
     ck_assert_int_eq(chmod(folder_path("tokens"), 0640), 0);
-    ck_assert(geteuid() != 0 || chown(folder_path("tokens"), OTHER_USER, OTHER_GROUP) == 0); /* the server's */
-    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=carol", option, NULL}, out, err), 0);
+    ck_assert(geteuid() != 0 ||
+              chown(folder_path("tokens"), OTHER_USER, OTHER_GROUP) == 0); /* the server's */
+    ck_assert_int_eq(
+        server_process_run((const char *const[]){"--new-token=carol", option, NULL}, out, err), 0);
     ck_assert_str_eq(out, "");
     ck_assert_int_eq(sscanf(strrchr(err, ' '), " %63s", token), 1);
-    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=dave", option, NULL}, out, err), 0);
+    ck_assert_int_eq(
+        server_process_run((const char *const[]){"--new-token=dave", option, NULL}, out, err), 0);
     FILE *const file = fopen(folder_path("tokens"), "r");
     ck_assert_ptr_nonnull(file);
     ck_assert_uint_gt(fread(text, 1, sizeof text - 1, file), 0);
@@ -659,7 +692,8 @@ START_TEST(access_adds_tokens_to_the_file)
     expect_known(token);
     expect_known(alice);
     folder_write("tokens", "alice:abc\n");
-    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=eve", option, NULL}, out, err), 1);
+    ck_assert_int_eq(
+        server_process_run((const char *const[]){"--new-token=eve", option, NULL}, out, err), 1);
     expect_text(err, "line 1: not of the form NAME:SHA256");
 }
 END_TEST
@@ -671,18 +705,21 @@ START_TEST(access_makes_a_token_file_or_follows_a_link_to_one)
     struct stat about;
     snprintf(option, sizeof option, "%s", option_path("--token-file=", "tokens"));
     const mode_t mask = umask(077);
-    const int status = server_process_run((const char *const[]){"--new-token=carol", option, NULL}, out, err);
+    const int status =
+        server_process_run((const char *const[]){"--new-token=carol", option, NULL}, out, err);
     umask(mask);
     ck_assert_int_eq(status, 0);
     ck_assert_int_eq(stat(folder_path("tokens"), &about), 0);
     ck_assert_uint_eq(about.st_mode & 07777, 0600);
     ck_assert_int_eq(symlink("tokens", folder_path("link")), 0);
     snprintf(option, sizeof option, "%s", option_path("--token-file=", "link"));
-    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=dave", option, NULL}, out, err), 0);
+    ck_assert_int_eq(
+        server_process_run((const char *const[]){"--new-token=dave", option, NULL}, out, err), 0);
     ck_assert_int_eq(lstat(folder_path("link"), &about), 0);
     ck_assert(S_ISLNK(about.st_mode));
     ck_assert_int_eq(unlink(folder_path("tokens")), 0);
-    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=eve", option, NULL}, out, err), 1);
+    ck_assert_int_eq(
+        server_process_run((const char *const[]){"--new-token=eve", option, NULL}, out, err), 1);
     expect_text(err, "link: No such file or directory");
     ck_assert_int_eq(lstat(folder_path("link"), &about), 0);
     ck_assert(S_ISLNK(about.st_mode));
@@ -699,8 +736,10 @@ START_TEST(access_adds_no_token_to_a_file_that_is_full)
     for (int i = 1; i < TOKENS_MOST_IN_FILE; i++)
         fputs(alice_line, file);
     ck_assert_int_eq(fclose(file), 0);
-    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=last", option, NULL}, out, err), 0);
-    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token=more", option, NULL}, out, err), 1);
+    ck_assert_int_eq(
+        server_process_run((const char *const[]){"--new-token=last", option, NULL}, out, err), 0);
+    ck_assert_int_eq(
+        server_process_run((const char *const[]){"--new-token=more", option, NULL}, out, err), 1);
     expect_text(err, "tokens has 10000 tokens, and no file may have more");
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option));
     connect_port(server.port);
@@ -729,9 +768,11 @@ START_TEST(access_tells_systemd_of_nothing_after_the_end)
     snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
     const int fd = unix_socket(notify_path, SOCK_DGRAM);
     folder_write("tokens", alice_line);
-    server_process_start_with(
-        &server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens"), "--drain-delay=0.3"),
-        ask_to_be_told);
+    server_process_start_with(&server,
+                              ARGUMENTS("--listen=127.0.0.1:0",
+                                        option_path("--token-file=", "tokens"),
+                                        "--drain-delay=0.3"),
+                              ask_to_be_told);
     expect_told(fd, "READY=1");
     unlink(folder_path("tokens"));
     ck_assert_int_eq(mkfifo(folder_path("tokens"), 0600), 0);
@@ -742,7 +783,8 @@ START_TEST(access_tells_systemd_of_nothing_after_the_end)
     folder_write("tokens", alice_line);
     ck_assert_int_eq(server_process_wait(&server), 0);
     server_process_expect_log(&server, "1 tokens");
-    ck_assert_msg(recv(fd, text, sizeof text, MSG_DONTWAIT) < 0, "told after STOPPING=1: %.20s", text);
+    ck_assert_msg(recv(fd, text, sizeof text, MSG_DONTWAIT) < 0, "told after STOPPING=1: %.20s",
+                  text);
     close(fd);
 }
 END_TEST
@@ -776,7 +818,8 @@ START_TEST(access_tells_systemd_nothing_that_it_asks_of_another_process)
     snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
     wait.fd = unix_socket(notify_path, SOCK_DGRAM);
     handed_pid_offset = 1;
-    server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0", "--watchdog-timeout=0.2"), ask_for_signs_of_life);
+    server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0", "--watchdog-timeout=0.2"),
+                              ask_for_signs_of_life);
     expect_told(wait.fd, "READY=1");
     ck_assert_int_eq(poll(&wait, 1, 1000), 0);
     ck_assert_int_eq(server_process_stop(&server), 0);
@@ -790,9 +833,12 @@ START_TEST(access_refuses_to_start_with_a_broken_token_file)
     expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")),
                          "tokens, line 1: not of the form");
     char out[SERVER_TEXT], err[SERVER_TEXT];
-    server_process_run(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")), out, err);
-    ck_assert_ptr_null(strstr(err, "0123456789")); /* it is a token, by mistake, and not for a log */
-    expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "none")), "No such file or directory");
+    server_process_run(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")),
+                       out, err);
+    ck_assert_ptr_null(
+        strstr(err, "0123456789")); /* it is a token, by mistake, and not for a log */
+    expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "none")),
+                         "No such file or directory");
 }
 END_TEST
 
@@ -800,7 +846,8 @@ START_TEST(access_warns_of_a_token_file_that_anyone_can_write)
 {
     folder_write("tokens", alice_line);
     ck_assert_int_eq(chmod(folder_path("tokens"), 0646), 0);
-    server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
+    server_process_start(&server,
+                         ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
     server_process_expect_log(&server, "anyone on this machine can write it");
 }
 END_TEST
@@ -808,7 +855,8 @@ END_TEST
 START_TEST(access_makes_tokens_that_let_in)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT], token[64] = "";
-    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token", "carol", NULL}, out, err), 0);
+    ck_assert_int_eq(
+        server_process_run((const char *const[]){"--new-token", "carol", NULL}, out, err), 0);
     ck_assert_int_eq(strncmp(out, "carol:", 6), 0);
     ck_assert_uint_eq(strlen(out), 6 + 64 + 1);
     const char *shown = strrchr(err, ' ');
@@ -837,13 +885,19 @@ START_TEST(access_hashes_tokens_of_ones_own)
     folder_write("token", alice);
     input = folder_path("token");
     char out[SERVER_TEXT], err[SERVER_TEXT];
-    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=alice", NULL}, redirect, out, err), 0);
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=alice", NULL},
+                                             redirect, out, err),
+                     0);
     ck_assert_str_eq(out, alice_line);
     folder_write("token", "too-short\n");
-    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=alice", NULL}, redirect, out, err), 1);
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=alice", NULL},
+                                             redirect, out, err),
+                     1);
     expect_text(err, "32 to 256 letters");
     ck_assert_str_eq(out, "");
-    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=a:b", NULL}, redirect, out, err), 1);
+    ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=a:b", NULL},
+                                             redirect, out, err),
+                     1);
     expect_text(err, "\"a:b\" is no name for a token");
 }
 END_TEST
@@ -861,27 +915,30 @@ START_TEST(access_listens_beyond_loopback_only_with_tokens_or_when_told_so)
     server_process_free(&server);
 
     folder_write("tokens", alice_line);
-    server_process_start(&server, ARGUMENTS("--listen=0.0.0.0:0", option_path("--token-file=", "tokens")));
+    server_process_start(&server,
+                         ARGUMENTS("--listen=0.0.0.0:0", option_path("--token-file=", "tokens")));
     connect_port(server.port);
     expect_known(alice);
 }
 END_TEST
 
-/* ---- names and origins -------------------------------------------------------------------------------------------- */
+/* ---- names and origins ---- */
 
 static void ask_with(const char *method, const char *path, const char *host, const char *more)
 {
     char text[1024];
     const char *body = strcmp(method, "POST") == 0 ? mse : "";
-    snprintf(text, sizeof text, "%s %s HTTP/1.1\r\n%s%s%s%sContent-Length: %zu\r\n\r\n%s", method, path, host ? "Host: " : "",
-             host ? host : "", host ? "\r\n" : "", more, strlen(body), body);
+    snprintf(text, sizeof text, "%s %s HTTP/1.1\r\n%s%s%s%sContent-Length: %zu\r\n\r\n%s", method,
+             path, host ? "Host: " : "", host ? host : "", host ? "\r\n" : "", more, strlen(body),
+             body);
     ck_assert(http_client_send_text(&client, text));
     ck_assert_msg(http_client_read(&client, &response, false), "no answer to %s", text);
 }
 
 static void expect_answer(int status, const char *wanted)
 {
-    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head, response.body);
+    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head,
+                  response.body);
     expect_text(response.body, wanted);
 }
 
@@ -987,7 +1044,8 @@ END_TEST
 
 START_TEST(access_on_a_unix_socket_answers_to_any_name)
 {
-    server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"), "--allowed-hosts=loss.example"));
+    server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"),
+                                            "--allowed-hosts=loss.example"));
     connect_path(folder_path("socket"));
     ask_with("GET", "/v1/losses/mse", "upstream", "");
     ck_assert_int_eq(response.status, 200);
@@ -997,16 +1055,17 @@ END_TEST
 START_TEST(access_turns_away_what_pages_of_others_send)
 {
     start(ARGUMENTS("--listen=127.0.0.1:0"));
-    static const char *const foreign[] = {"Origin: https://evil.example\r\n", "Origin: null\r\n",
-                                          "Origin: http://localhost:1\r\n",
-                                          "Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n",
-                                          "Origin: http://localhost:1\r\nSec-Fetch-Site: same-site\r\n"};
+    static const char *const foreign[] = {
+        "Origin: https://evil.example\r\n", "Origin: null\r\n", "Origin: http://localhost:1\r\n",
+        "Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n",
+        "Origin: http://localhost:1\r\nSec-Fetch-Site: same-site\r\n"};
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
         ask_with("POST", "/v1/losses/mse", "localhost", foreign[i]);
         expect_answer(403, "--cors-origins");
         ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
     }
-    ask_with("GET", "/v1/losses/mse", "localhost", foreign[0]); /* which the browser keeps from the page */
+    ask_with("GET", "/v1/losses/mse", "localhost",
+             foreign[0]); /* which the browser keeps from the page */
     ck_assert_int_eq(response.status, 200);
     ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
     ask_with("OPTIONS", "/v1/losses/mse", "localhost",
@@ -1023,12 +1082,14 @@ START_TEST(access_lets_its_own_pages_send)
 {
     char own[128];
     start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts=loss.example"));
-    ask_with("POST", "/v1/losses/mse", "loss.example", "Origin: https://loss.example\r\n"); /* TLS ends at a proxy */
+    ask_with("POST", "/v1/losses/mse", "loss.example",
+             "Origin: https://loss.example\r\n"); /* TLS ends at a proxy */
     ck_assert_int_eq(response.status, 200);
     ask_with("POST", "/v1/losses/mse", "loss.example:80", "Origin: http://loss.example\r\n");
     ck_assert_int_eq(response.status, 200);
     snprintf(own, sizeof own, "127.0.0.1:%d", server.port);
-    ask_with("POST", "/v1/losses/mse", "127.0.0.1", "Origin: https://loss.example\r\nSec-Fetch-Site: same-origin\r\n");
+    ask_with("POST", "/v1/losses/mse", "127.0.0.1",
+             "Origin: https://loss.example\r\nSec-Fetch-Site: same-origin\r\n");
     ck_assert_int_eq(response.status, 200); /* and has changed the Host */
     char origin[256];
     snprintf(origin, sizeof origin, "Origin: http://%s\r\nSec-Fetch-Site: same-origin\r\n", own);
@@ -1038,12 +1099,14 @@ START_TEST(access_lets_its_own_pages_send)
 END_TEST
 
 static const char page[] = "Origin: https://app.example\r\n";
-static const char preflight[] = "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n"
-                                "Access-Control-Request-Headers: authorization,content-type\r\n";
+static const char preflight[] =
+    "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n"
+    "Access-Control-Request-Headers: authorization,content-type\r\n";
 
 START_TEST(access_lets_listed_origins_in)
 {
-    start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=http://localhost:3000,https://app.example"));
+    start(ARGUMENTS("--listen=127.0.0.1:0",
+                    "--cors-origins=http://localhost:3000,https://app.example"));
     ask_with("OPTIONS", "/v1/losses/mse", "localhost", preflight);
     ck_assert_int_eq(response.status, 204);
     ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
@@ -1060,11 +1123,13 @@ START_TEST(access_lets_listed_origins_in)
     expect_text(value_of("Access-Control-Expose-Headers"), "Retry-After");
     expect_text(response.head, "Vary: Origin");
 
-    ask_with("POST", "/v1/losses/none", "localhost", page); /* a page must be able to read what went wrong */
+    ask_with("POST", "/v1/losses/none", "localhost",
+             page); /* a page must be able to read what went wrong */
     ck_assert_int_eq(response.status, 404);
     ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
 
-    ask_with("GET", "/v1/losses/mse", "localhost", ""); /* or a cache gives the page an answer without the headers */
+    ask_with("GET", "/v1/losses/mse", "localhost",
+             ""); /* or a cache gives the page an answer without the headers */
     expect_text(response.head, "Vary: Origin");
     ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
 
@@ -1088,7 +1153,8 @@ START_TEST(access_asks_no_token_of_a_preflight)
 {
     char headers[256];
     folder_write("tokens", alice_line);
-    start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=https://app.example", option_path("--token-file=", "tokens")));
+    start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=https://app.example",
+                    option_path("--token-file=", "tokens")));
     ask_with("OPTIONS", "/v1/losses/mse", "localhost", preflight);
     ck_assert_int_eq(response.status, 204);
     ask_with("POST", "/v1/losses/mse", "localhost", page);
@@ -1104,19 +1170,22 @@ END_TEST
 
 START_TEST(access_refuses_lists_that_cannot_be)
 {
-    static const char *const origins[] = {"https://app.example/", "app.example",       "https://app.example:443",
-                                          "http://a:80",          "ftp://app.example", "https://",
-                                          "http://a:x",           "http://a,b"};
-    static const char *const hosts[] = {"loss.example:8080", "https://loss.example", "*.example", "a b/c"};
+    static const char *const origins[] = {
+        "https://app.example/", "app.example",       "https://app.example:443",
+        "http://a:80",          "ftp://app.example", "https://",
+        "http://a:x",           "http://a,b"};
+    static const char *const hosts[] = {"loss.example:8080", "https://loss.example", "*.example",
+                                        "a b/c"};
     for (size_t i = 0; i < sizeof origins / sizeof origins[0]; i++)
         expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins", origins[i]),
                              "is not an origin as browsers write it");
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
-        expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts", hosts[i]), "is not the name of a host");
+        expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts", hosts[i]),
+                             "is not the name of a host");
 }
 END_TEST
 
-/* ---- the suite ---------------------------------------------------------------------------------------------------- */
+/* ---- the suite ---- */
 
 Suite *access_suite(void)
 {

@@ -1,13 +1,13 @@
 /*
- * What the server can do without: its own filter of system calls, and the one of its systemd unit, with the server at work
- * behind either; and what systemd-analyze thinks of the unit.
+ * What the server can do without: its own filter of system calls, and the one of its systemd unit,
+ * with the server at work behind either; and what systemd-analyze thinks of the unit.
  */
-#include "support/http_client.h"
-#include "support/server_process.h"
-#include "system/sandbox.h"
 #include "suites.h"
 #include "support/certificates.h"
 #include "support/folder.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
+#include "system/sandbox.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,10 +30,11 @@ static struct http_client client;
 static struct http_response response;
 
 static const char unit[] = "deploy/lossd.service";
-static const char token_line[] = "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
+static const char token_line[] =
+    "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
 static const char token[] = "Authorization: Bearer alice-0123456789abcdefghijklmnopqrstuvwxyz_\r\n";
 
-/* ---- helpers ------------------------------------------------------------------------------------------------------ */
+/* ---- helpers ---- */
 
 static void setup(void)
 {
@@ -77,17 +78,21 @@ static void start(const char *seccomp, void (*prepare)(void))
     server_process_start_with(&server, arguments, prepare);
 }
 
-static void expect_status(const char *method, const char *path, const char *headers, const char *body, int status)
+static void expect_status(const char *method, const char *path, const char *headers,
+                          const char *body, int status)
 {
-    ck_assert_msg(http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
-                  "no answer to %s %s", method, path);
-    ck_assert_msg(response.status == status, "%d expected for %s, not: %s%.300s", status, path, response.head, response.body);
+    ck_assert_msg(
+        http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
+        "no answer to %s %s", method, path);
+    ck_assert_msg(response.status == status, "%d expected for %s, not: %s%.300s", status, path,
+                  response.head, response.body);
 }
 
 /* A batch for the executor, whose answer is compressed on all threads. */
 static void evaluate_large(void)
 {
-    char *body = malloc(LARGE * 10 + 100), *to = stpcpy(body, "{\"grad\":true,\"input\":[1"), headers[256];
+    char *body = malloc(LARGE * 10 + 100), *to = stpcpy(body, "{\"grad\":true,\"input\":[1"),
+         headers[256];
     for (int i = 1; i < LARGE; i++)
         to = stpcpy(to, ",0.25");
     to = stpcpy(to, "],\"target\":[1");
@@ -126,7 +131,8 @@ static void expect_work(void)
     ck_assert(http_client_connect_path(&client, folder_path("socket")));
     evaluate_large();
     http_client_close(&client);
-    ck_assert(http_client_connect(&client, "127.0.0.1", server_process_port(&server, "for health and metrics on")));
+    ck_assert(http_client_connect(&client, "127.0.0.1",
+                                  server_process_port(&server, "for health and metrics on")));
     expect_status("GET", "/metrics", NULL, NULL, 200);
     expect_text(response.body, "process_open_fds ");
     expect_text(response.body, "process_resident_memory_bytes ");
@@ -135,7 +141,7 @@ static void expect_work(void)
     ck_assert_msg(access(folder_path("socket"), F_OK) != 0, "the socket's file is still there");
 }
 
-/* ---- the server's own filter -------------------------------------------------------------------------------------- */
+/* ---- the server's own filter ---- */
 
 START_TEST(sandbox_lets_the_server_work)
 {
@@ -178,7 +184,8 @@ END_TEST
 START_TEST(sandbox_is_off_unless_told_otherwise)
 {
     char unchanged[64];
-    FILE *file = fopen("/proc/self/status", "re"); /* a container may have a filter already, or not */
+    FILE *file =
+        fopen("/proc/self/status", "re"); /* a container may have a filter already, or not */
     ck_assert_ptr_nonnull(file);
     char status[8192];
     status[fread(status, 1, sizeof status - 1, file)] = '\0';
@@ -192,7 +199,8 @@ START_TEST(sandbox_is_off_unless_told_otherwise)
 }
 END_TEST
 
-/* Tries, in a child behind the filter, what a server that was taken over would be used for; the exit code says what worked. */
+/* Tries, in a child behind the filter, what a server that was taken over would be used for; the
+ * exit code says what worked. */
 static int try_what_is_forbidden(void)
 {
     char message[256];
@@ -208,9 +216,11 @@ static int try_what_is_forbidden(void)
         return 3;
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
         return 4;
-    if (mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+    if (mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+             -1, 0) != MAP_FAILED)
         return 5;
-    void *memory = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory =
+        mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED || mprotect(memory, (size_t)page, PROT_READ | PROT_EXEC) == 0)
         return 6;
     if (chmod("/tmp", 0777) == 0 || kill(getppid(), 0) == 0 || setuid(1) == 0)
@@ -232,7 +242,7 @@ START_TEST(sandbox_forbids_everything_else)
 }
 END_TEST
 
-/* ---- the unit ----------------------------------------------------------------------------------------------------- */
+/* ---- the unit ---- */
 
 enum { CALLS = 2048 };
 
@@ -284,16 +294,22 @@ static void read_unit(void)
     ck_assert(!allowed[seccomp_syscall_resolve_name("mount")]);
 }
 
-/* In the child, as systemd does it: the filter, and MemoryDenyWriteExecute=. Here it is also in force while the server starts.
+/* In the child, as systemd does it: the filter, and MemoryDenyWriteExecute=. Here it is also in
+ * force while the server starts.
  */
 static void enter_unit(void)
 {
     const struct scmp_arg_cmp executable = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC);
-    const struct scmp_arg_cmp both = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC | PROT_WRITE);
-    scmp_filter_ctx memory = seccomp_init(SCMP_ACT_ALLOW), filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    const struct scmp_arg_cmp both =
+        SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC | PROT_WRITE);
+    scmp_filter_ctx memory = seccomp_init(SCMP_ACT_ALLOW),
+                    filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     bool right = memory && filter;
-    right = right && seccomp_rule_add(memory, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mprotect), 1, executable) == 0 &&
-            seccomp_rule_add(memory, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mmap), 1, both) == 0 && seccomp_load(memory) == 0;
+    right =
+        right &&
+        seccomp_rule_add(memory, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mprotect), 1, executable) == 0 &&
+        seccomp_rule_add(memory, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mmap), 1, both) == 0 &&
+        seccomp_load(memory) == 0;
     for (int call = 0; right && call < CALLS; call++)
         right = !allowed[call] || seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0) == 0;
     right = right && seccomp_load(filter) == 0;
@@ -313,7 +329,8 @@ END_TEST
 static void expect_success(const char *command)
 {
     char text[2048], whole[1200];
-    snprintf(whole, sizeof whole, "output=$(%s 2>&1) || { echo \"$output\" | tail -n 5; false; }", command);
+    snprintf(whole, sizeof whole, "output=$(%s 2>&1) || { echo \"$output\" | tail -n 5; false; }",
+             command);
     FILE *output = popen(whole, "r"); /* NOLINT(cert-env33-c): of this file's own */
     ck_assert_ptr_nonnull(output);
     text[fread(text, 1, sizeof text - 1, output)] = '\0';
@@ -325,10 +342,11 @@ START_TEST(unit_is_sound)
     const char *program = getenv("LOSSD");
     char command[1024];
     snprintf(command, sizeof command,
-             "sed \"s|/usr/local/bin/lossd|$(readlink -f '%s')|\" %s >%s && cp deploy/lossd.socket %s/ && "
+             "sed \"s|/usr/local/bin/lossd|$(readlink -f '%s')|\" %s >%s && cp deploy/lossd.socket "
+             "%s/ && "
              "systemd-analyze verify %s/lossd.service %s/lossd.socket",
-             program && *program ? program : "build/lossd", unit, folder_path("lossd.service"), folder_name(), folder_name(),
-             folder_name());
+             program && *program ? program : "build/lossd", unit, folder_path("lossd.service"),
+             folder_name(), folder_name(), folder_name());
     expect_success(command);
 }
 END_TEST
@@ -337,7 +355,8 @@ END_TEST
 START_TEST(unit_exposes_little)
 {
     char command[256];
-    snprintf(command, sizeof command, "systemd-analyze security --offline=true --no-pager --threshold=15 %s", unit);
+    snprintf(command, sizeof command,
+             "systemd-analyze security --offline=true --no-pager --threshold=15 %s", unit);
     expect_success(command);
 }
 END_TEST
@@ -362,7 +381,9 @@ Suite *sandbox_suite(void)
     tcase_set_tags(slow, TAG_SLOW);
     const bool systemd = is_here("systemd-analyze --version >/dev/null 2>&1");
     if (!systemd)
-        fprintf(stderr, "sandbox: deploy/lossd.service is not tested, systemd-analyze is not here (systemd)\n");
+        fprintf(
+            stderr,
+            "sandbox: deploy/lossd.service is not tested, systemd-analyze is not here (systemd)\n");
     if (!sanitized) {
         tcase_add_test(slow, sandbox_lets_the_server_work);
         tcase_add_test(tcase, sandbox_forbids_everything_else);

@@ -1,11 +1,12 @@
 /*
- * Each client against a server that speaks TLS, with a certificate of an authority of its own, and wants tokens: the Python and
- * JavaScript packages, lossctl, and the page in Chromium. What is not here is named on stderr and not run.
+ * Each client against a server that speaks TLS, with a certificate of an authority of its own, and
+ * wants tokens: the Python and JavaScript packages, lossctl, and the page in Chromium. What is not
+ * here is named on stderr and not run.
  */
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/command.h"
 #include "support/folder.h"
+#include "support/server_process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,8 @@ static char token[TOKEN], printed[PRINTED];
 static void make_token(void)
 {
     char line[SERVER_TEXT], said[SERVER_TEXT];
-    ck_assert_int_eq(server_process_run((const char *const[]){"--new-token", "alice", NULL}, line, said), 0);
+    ck_assert_int_eq(
+        server_process_run((const char *const[]){"--new-token", "alice", NULL}, line, said), 0);
     const char *const secret = strrchr(said, ' ');
     ck_assert_ptr_nonnull(secret);
     ck_assert_int_eq(sscanf(secret, " %63s", token), 1);
@@ -31,9 +33,11 @@ static void setup(void)
     folder_write_certificates();
     make_token();
     /* By name, on every address that it stands for: Node 18 tries but the first. */
-    server_process_start(&server, (const char *const[]){"--listen", "localhost:0", "--threads=2", "--log-level=error",
-                                                        "--tls-cert", folder_path("cert"), "--tls-key", folder_path("key"),
-                                                        "--token-file", folder_path("tokens"), NULL});
+    server_process_start(&server,
+                         (const char *const[]){"--listen", "localhost:0", "--threads=2",
+                                               "--log-level=error", "--tls-cert",
+                                               folder_path("cert"), "--tls-key", folder_path("key"),
+                                               "--token-file", folder_path("tokens"), NULL});
 }
 
 static void teardown(void)
@@ -43,10 +47,12 @@ static void teardown(void)
     folder_remove();
 }
 
-/* Runs a command with the server's address and token, and the authority's certificate, in variables of the shell. */
+/* Runs a command with the server's address and token, and the authority's certificate, in variables
+ * of the shell. */
 static void run(const char *command)
 {
-    const int status = command_run(printed, sizeof printed, "export URL=https://localhost:%d TOKEN=%s CA=%s; { %s; } 2>&1",
+    const int status = command_run(printed, sizeof printed,
+                                   "export URL=https://localhost:%d TOKEN=%s CA=%s; { %s; } 2>&1",
                                    server.port, token, folder_path("ca"), command);
     ck_assert_msg(status == 0, "ended with %d, having printed: %s", status, printed);
 }
@@ -77,7 +83,8 @@ START_TEST(secured_python_client_gets_in)
         "    except error:\n"
         "        return True\n"
         "\n"
-        "assert mse(cafile=ca, token=token) == mse(verify=False, token=token) == asyncio.run(awaited()) == 2.5\n"
+        "assert mse(cafile=ca, token=token) == mse(verify=False, token=token) == "
+        "asyncio.run(awaited()) == 2.5\n"
         "assert refused(lossd.AccessDenied, cafile=ca)\n"
         "assert refused(lossd.AccessDenied, cafile=ca, token=token[:-1])\n"
         "assert refused(lossd.ConnectionFailed, token=token)\n"
@@ -95,7 +102,8 @@ START_TEST(secured_javascript_client_gets_in)
         "import assert from 'node:assert/strict';\n"
         "const {Client} = await import(`${process.cwd()}/clients/js/index.js`);\n"
         "const {URL: url, TOKEN: token} = process.env;\n"
-        "const ask = (options) => new Client(url, {retries: 0, ...options}).mse({input: [1, 2], target: [0, 0]});\n"
+        "const ask = (options) => new Client(url, {retries: 0, ...options}).mse({input: [1, 2], "
+        "target: [0, 0]});\n"
         "if (process.argv[2]) {\n"
         "    assert.equal((await ask({token})).loss, 2.5);\n"
         "    await assert.rejects(ask(), {status: 401});\n"
@@ -117,12 +125,15 @@ START_TEST(secured_lossctl_gets_in)
     snprintf(strrchr(program, '/'), 10, "/lossctl");
     setenv("LOSSCTL", program, 1);
     if (!command_succeeds("test -x \"$LOSSCTL\"")) {
-        fprintf(stderr, "secured: lossctl is not tested, for it was not built (libcurl4-openssl-dev)\n");
+        fprintf(stderr,
+                "secured: lossctl is not tested, for it was not built (libcurl4-openssl-dev)\n");
         return;
     }
-    run("printf %s \"$TOKEN\" > ${CA%/*}/token && \"$LOSSCTL\" doctor --url $URL --cacert $CA --token-file ${CA%/*}/token");
+    run("printf %s \"$TOKEN\" > ${CA%/*}/token && \"$LOSSCTL\" doctor --url $URL --cacert $CA "
+        "--token-file ${CA%/*}/token");
     ck_assert_ptr_nonnull(strstr(printed, "give the same bits"));
-    run("LOSSD_URL=$URL LOSSD_TOKEN=$TOKEN \"$LOSSCTL\" bench --cacert $CA --duration 0.1 --warm-up 0 --limit errors=0 -q");
+    run("LOSSD_URL=$URL LOSSD_TOKEN=$TOKEN \"$LOSSCTL\" bench --cacert $CA --duration 0.1 "
+        "--warm-up 0 --limit errors=0 -q");
     run("LOSSD_TOKEN=another \"$LOSSCTL\" doctor --url $URL --cacert $CA; test $? = 4");
     ck_assert_ptr_nonnull(strstr(printed, "the token is not one of those that are known here"));
     run("LOSSD_TOKEN=$TOKEN \"$LOSSCTL\" doctor --url $URL; test $? = 3");
@@ -135,7 +146,8 @@ END_TEST
 START_TEST(secured_page_asks_for_the_token)
 {
     if (!browser_is_there() || !npm_packages_are_there("tests/web")) {
-        fprintf(stderr, "secured: the page is not tested, node, npm or Chromium is not here; make check-web installs them\n");
+        fprintf(stderr, "secured: the page is not tested, node, npm or Chromium is not here; make "
+                        "check-web installs them\n");
         return;
     }
     run("cd tests/web && LOSSD_URL=$URL LOSSD_TOKEN=$TOKEN node --test secured.test.mjs");

@@ -1,13 +1,13 @@
 /*
- * TLS through the socket: what is spoken where, certificates that change, clients that have one, and that nothing but TLS is
- * ever written to such a connection.
+ * TLS through the socket: what is spoken where, certificates that change, clients that have one,
+ * and that nothing but TLS is ever written to such a connection.
  */
-#include "support/http_client.h"
-#include "support/server_process.h"
 #include "suites.h"
 #include "support/body.h"
 #include "support/certificates.h"
 #include "support/folder.h"
+#include "support/http_client.h"
+#include "support/server_process.h"
 
 #include <signal.h>
 #include <stdint.h>
@@ -27,7 +27,7 @@ static struct certificate authority, own; /* the server's */
 
 static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
 
-/* ---- helpers ------------------------------------------------------------------------------------------------------ */
+/* ---- helpers ---- */
 
 static void setup(void)
 {
@@ -48,16 +48,17 @@ static void teardown(void)
     folder_remove();
 }
 
-#define MORE(...)                                                                                                              \
-    (const char *const[])                                                                                                      \
-    {                                                                                                                          \
-        __VA_ARGS__, NULL                                                                                                      \
+#define MORE(...)                                                                                  \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
     }
 
 /* Starts a server with the certificate and up to eight more arguments. */
 static void start(const char *const more[])
 {
-    const char *arguments[16] = {"--threads=2", "--tls-cert", folder_path("cert"), "--tls-key", folder_path("key")};
+    const char *arguments[16] = {"--threads=2", "--tls-cert", folder_path("cert"), "--tls-key",
+                                 folder_path("key")};
     for (int i = 0; more && more[i]; i++)
         arguments[5 + i] = more[i];
     server_process_start(&server, arguments);
@@ -65,7 +66,8 @@ static void start(const char *const more[])
 
 static bool connects(struct http_client *to, const char *certificate, const char *key)
 {
-    const struct http_client_tls tls = {.ca = folder_path("ca"), .certificate = certificate, .key = key};
+    const struct http_client_tls tls = {
+        .ca = folder_path("ca"), .certificate = certificate, .key = key};
     http_client_close(to);
     return http_client_connect_tls(to, server.port, &tls);
 }
@@ -77,8 +79,9 @@ static void connect_client(void)
 
 static void ask(const char *method, const char *path, const char *headers, const char *body)
 {
-    ck_assert_msg(http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
-                  "no answer to %s %s", method, path);
+    ck_assert_msg(
+        http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
+        "no answer to %s %s", method, path);
 }
 
 static void expect_text(const char *text, const char *wanted)
@@ -96,7 +99,8 @@ static void expect_evaluated(void)
 static void expect_answer(const char *path, int status, const char *wanted)
 {
     ask("GET", path, NULL, NULL);
-    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head, response.body);
+    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head,
+                  response.body);
     expect_text(response.body, wanted);
 }
 
@@ -114,7 +118,9 @@ static unsigned long long ticks(void)
     unsigned long long user = 0, kernel = 0;
     char *stat = server_process_file(&server, "stat", &len), *end = strrchr(stat, ')');
     ck_assert_ptr_nonnull(end);
-    ck_assert_int_eq(sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &kernel), 2);
+    ck_assert_int_eq(
+        sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &kernel),
+        2);
     free(stat);
     return user + kernel;
 }
@@ -131,7 +137,7 @@ static void expect_quiet(void)
     ck_abort_msg("the server goes round");
 }
 
-/* ---- serving ------------------------------------------------------------------------------------------------------ */
+/* ---- serving ---- */
 
 START_TEST(tls_serves)
 {
@@ -148,14 +154,17 @@ END_TEST
 START_TEST(tls_is_1_2_at_least)
 {
     start(NULL);
-    const struct http_client_tls tls12 = {.ca = folder_path("ca"), .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.2"};
+    const struct http_client_tls tls12 = {.ca = folder_path("ca"),
+                                          .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.2"};
     ck_assert(http_client_connect_tls(&client, server.port, &tls12));
     expect_evaluated();
     http_client_close(&client);
-    const struct http_client_tls tls11 = {.ca = folder_path("ca"), .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.1:+VERS-TLS1.0"};
+    const struct http_client_tls tls11 = {
+        .ca = folder_path("ca"), .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.1:+VERS-TLS1.0"};
     ck_assert(!http_client_connect_tls(&client, server.port, &tls11));
-    const struct http_client_tls weak = {.ca = folder_path("ca"),
-                                         .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-CBC"};
+    const struct http_client_tls weak = {
+        .ca = folder_path("ca"),
+        .priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-CBC"};
     ck_assert(!http_client_connect_tls(&client, server.port, &weak));
 }
 END_TEST
@@ -165,7 +174,8 @@ START_TEST(tls_answers_curl)
     char command[512], printed[64] = "";
     start(NULL);
     snprintf(command, sizeof command,
-             "curl -q -sS --noproxy '*' --cacert %s -o /dev/null -w '%%{http_code} %%{ssl_verify_result}' "
+             "curl -q -sS --noproxy '*' --cacert %s -o /dev/null -w '%%{http_code} "
+             "%%{ssl_verify_result}' "
              "https://localhost:%d/readyz "
              "--connect-to localhost:%d:127.0.0.1:%d",
              folder_path("ca"), server.port, server.port, server.port);
@@ -198,8 +208,10 @@ START_TEST(tls_carries_large_bodies)
         ck_assert_str_eq(response.body + response.body_len - 4, "]}}\n");
     }
     expect_evaluated();
-    char request[160]; /* and once more to a client that is in no hurry to read: the socket's buffers fill up */
-    snprintf(request, sizeof request, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+    char request[160]; /* and once more to a client that is in no hurry to read: the socket's
+                          buffers fill up */
+    snprintf(request, sizeof request,
+             "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
              strlen(body));
     ck_assert(http_client_send_text(&client, request) && http_client_send_text(&client, body));
     expect_quiet();
@@ -217,7 +229,9 @@ START_TEST(tls_answers_what_came_together)
     start(NULL);
     connect_client();
     for (int i = 0; i < TOGETHER; i++)
-        to += sprintf(to, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s", strlen(mse), mse);
+        to += sprintf(
+            to, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s",
+            strlen(mse), mse);
     ck_assert(http_client_send_text(&client, text));
     for (int i = 0; i < TOGETHER; i++) {
         ck_assert(http_client_read(&client, &response, false));
@@ -238,13 +252,14 @@ START_TEST(tls_unix_sockets_and_the_admin_address_do_without)
     ck_assert(http_client_connect_path(&client, folder_path("socket")));
     expect_evaluated();
     http_client_close(&client);
-    ck_assert(http_client_connect(&client, "127.0.0.1", server_process_port(&server, "for health and metrics on")));
+    ck_assert(http_client_connect(&client, "127.0.0.1",
+                                  server_process_port(&server, "for health and metrics on")));
     expect_answer("/readyz", 200, "ready");
     ck_assert_int_eq(server_process_stop(&server), 0);
 }
 END_TEST
 
-/* ---- nothing but TLS ---------------------------------------------------------------------------------------------- */
+/* ---- nothing but TLS ---- */
 
 START_TEST(tls_says_nothing_to_those_who_do_not_speak_it)
 {
@@ -268,8 +283,9 @@ START_TEST(tls_cuts_slow_clients_without_a_word)
     ck_assert(http_client_send_text(&client, "GET /readyz HTTP/1.1\r\n"));
     ck_assert_msg(http_client_closed(&client), "the headers' time was not up");
     connect_client();
-    ck_assert(
-        http_client_send_text(&client, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"));
+    ck_assert(http_client_send_text(
+        &client,
+        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"));
     ck_assert_msg(http_client_closed(&client), "the body's time was not up");
     struct http_client silent; /* not even a handshake */
     ck_assert(http_client_connect(&silent, "127.0.0.1", server.port));
@@ -284,7 +300,9 @@ START_TEST(tls_does_nothing_while_it_waits_for_a_handshake)
 {
     static const char *const starts[] = {"\x16\x03\x01", "\x16\x03\x01\x02\x7f\x01\x20", "\x16"};
     struct http_client silent[3];
-    start(MORE("--header-timeout=100", "--body-rate=0")); /* or they would be cut before it is seen that they cost nothing */
+    start(
+        MORE("--header-timeout=100",
+             "--body-rate=0")); /* or they would be cut before it is seen that they cost nothing */
     for (int i = 0; i < 3; i++) {
         ck_assert(http_client_connect(&silent[i], "127.0.0.1", server.port));
         ck_assert(http_client_send_text(&silent[i], starts[i]));
@@ -304,10 +322,12 @@ START_TEST(tls_does_nothing_while_it_waits_for_the_rest_of_a_record)
     start(MORE("--header-timeout=100", "--body-rate=0"));
     connect_client();
     expect_evaluated();
-    ck_assert_int_eq(send(client.fd, record, sizeof record - 1, MSG_NOSIGNAL), (int)sizeof record - 1);
+    ck_assert_int_eq(send(client.fd, record, sizeof record - 1, MSG_NOSIGNAL),
+                     (int)sizeof record - 1);
     struct http_client second = {.fd = -1}; /* and one in the midst of a body */
     ck_assert(connects(&second, NULL, NULL));
-    ck_assert(http_client_send_text(&second, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{"));
+    ck_assert(http_client_send_text(
+        &second, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{"));
     ck_assert_int_eq(send(second.fd, record, 3, MSG_NOSIGNAL), 3);
     expect_quiet();
     http_client_close(&second);
@@ -365,12 +385,14 @@ START_TEST(tls_refuses_in_the_midst_of_a_body)
     char chunk[32];
     start(MORE("--max-body=50000"));
     connect_client();
-    ck_assert(http_client_send_text(&client,
-                                    "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    ck_assert(http_client_send_text(
+        &client,
+        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"));
     snprintf(chunk, sizeof chunk, "%zx\r\n", sizeof piece);
     memset(piece, ' ', sizeof piece);
     for (int i = 0; i < 6; i++) {
-        if (!http_client_send_text(&client, chunk) || !http_client_send(&client, piece, sizeof piece) ||
+        if (!http_client_send_text(&client, chunk) ||
+            !http_client_send(&client, piece, sizeof piece) ||
             !http_client_send_text(&client, "\r\n"))
             break;
     }
@@ -393,11 +415,14 @@ START_TEST(tls_lets_nothing_be_smuggled)
 {
     static const char *const wrong[] = {
         "GET /healthz HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n",
-        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2;a\n\r\n{}\r\n0\r\n\r\n",
-        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: "
+        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n2;a\n\r\n{}\r\n0\r\n\r\n",
+        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+        "2\r\nTransfer-Encoding: "
         "chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2x\r\n\r\n{}",
-        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+        "chunked\r\n\r\nzz\r\n",
         "GET\r\n\r\n"};
     start(NULL);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -411,7 +436,7 @@ START_TEST(tls_lets_nothing_be_smuggled)
 }
 END_TEST
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 /* The serial number of the certificate that the server has shown. */
 static unsigned shown_serial(const struct http_client *of)
@@ -464,16 +489,23 @@ START_TEST(tls_refuses_to_start_with_files_that_do_not_fit)
     certificate_write(&other, NULL, folder_path("other"));
     certificate_free(&other);
     const char *cert = folder_path("cert"), *key = folder_path("key");
-    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert), "--tls-key is not given");
-    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-client-ca", cert), "TLS needs both --tls-cert and --tls-key");
-    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", folder_path("other")),
-                         "is not that of the certificate");
-    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", key, "--tls-key", key), "not a certificate in PEM");
-    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", cert), "not a private key in PEM");
-    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", folder_path("none")),
-                         "none: No such file or directory");
-    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", key),
-                         "there is no certificate of an authority");
+    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert),
+                         "--tls-key is not given");
+    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-client-ca", cert),
+                         "TLS needs both --tls-cert and --tls-key");
+    expect_refused_start(
+        MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", folder_path("other")),
+        "is not that of the certificate");
+    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", key, "--tls-key", key),
+                         "not a certificate in PEM");
+    expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", cert),
+                         "not a private key in PEM");
+    expect_refused_start(
+        MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", folder_path("none")),
+        "none: No such file or directory");
+    expect_refused_start(
+        MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", key),
+        "there is no certificate of an authority");
 }
 END_TEST
 
@@ -491,10 +523,11 @@ START_TEST(tls_warns_of_a_key_that_others_can_read_and_of_an_old_certificate)
 }
 END_TEST
 
-/* ---- clients ------------------------------------------------------------------------------------------------------ */
+/* ---- clients ---- */
 
 /* Makes a client's certificate in two files of that name. */
-static void make_client(const char *name, enum certificate_use use, const struct certificate *by, int hours)
+static void make_client(const char *name, enum certificate_use use, const struct certificate *by,
+                        int hours)
 {
     char key[32];
     struct certificate made;
@@ -539,7 +572,10 @@ START_TEST(tls_does_not_trust_just_any_certificate)
     start(MORE("--tls-client-ca", folder_path("ca")));
     static const struct {
         const char *name, *why;
-    } wrong[] = {{"mallory", "not trusted"}, {"self", "not trusted"}, {"late", "expired"}, {"server", "purpose"}};
+    } wrong[] = {{"mallory", "not trusted"},
+                 {"self", "not trusted"},
+                 {"late", "expired"},
+                 {"server", "purpose"}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         connect_as(wrong[i].name);
         expect_answer("/v1/losses", 403, wrong[i].why);
@@ -600,9 +636,11 @@ START_TEST(tls_refuses_a_file_that_has_lost_its_end)
     }
     connect_as("alice");
     ask("GET", "/metrics", NULL, NULL);
-    ck_assert_ptr_nonnull(strstr(response.body, "\nlossd_reload_failures_total{file=\"certificates\"} 2\n"));
-    static const char *const metrics[] = {"\nlossd_tls_certificate_expiry_days{file=\"server\"} ",
-                                          "\nlossd_tls_certificate_expiry_days{file=\"client_ca\"} "};
+    ck_assert_ptr_nonnull(
+        strstr(response.body, "\nlossd_reload_failures_total{file=\"certificates\"} 2\n"));
+    static const char *const metrics[] = {
+        "\nlossd_tls_certificate_expiry_days{file=\"server\"} ",
+        "\nlossd_tls_certificate_expiry_days{file=\"client_ca\"} "};
     for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
         const char *const found = strstr(response.body, metrics[i]);
         ck_assert_ptr_nonnull(found);
@@ -614,7 +652,8 @@ END_TEST
 
 START_TEST(tls_wants_both_where_there_are_tokens_too)
 {
-    static const char token[] = "Authorization: Bearer alice-0123456789abcdefghijklmnopqrstuvwxyz_\r\n";
+    static const char token[] =
+        "Authorization: Bearer alice-0123456789abcdefghijklmnopqrstuvwxyz_\r\n";
     FILE *file = fopen(folder_path("tokens"), "w");
     ck_assert_ptr_nonnull(file);
     fputs("token:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n", file);

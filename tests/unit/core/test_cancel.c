@@ -7,8 +7,9 @@
 #include <sys/mman.h>
 #include <time.h>
 
-/* Each evaluation would take longer than LONG_WORK, some seconds, and must end within SOON_MS after it is given up. A kernel
-   looks every few milliseconds. Time is that of the process on all CPUs, so that a busy machine does not count. */
+/* Each evaluation would take longer than LONG_WORK, some seconds, and must end within SOON_MS after
+   it is given up. A kernel looks every few milliseconds. Time is that of the process on all CPUs,
+   so that a busy machine does not count. */
 #define LONG_WORK 3e9
 enum { BEGIN_MS = 60, SOON_MS = 250 };
 
@@ -21,12 +22,15 @@ static double cpu_ms(void)
 
 static void wait_ms(double ms)
 {
-    nanosleep(&(struct timespec){.tv_sec = (time_t)(ms / 1e3), .tv_nsec = (long)(ms * 1e6) % 1000000000}, NULL);
+    nanosleep(
+        &(struct timespec){.tv_sec = (time_t)(ms / 1e3), .tv_nsec = (long)(ms * 1e6) % 1000000000},
+        NULL);
 }
 
-/* ---- shapes --------------------------------------------------------------------------------------------------------- */
+/* ---- shapes ---- */
 
-/* Rows of so many columns; and n with gradients, whose buffers take memory, or without, where these are too little work. */
+/* Rows of so many columns; and n with gradients, whose buffers take memory, or without, where these
+ * are too little work. */
 static const struct {
     const char *name;
     size_t columns, with_gradients, without;
@@ -52,20 +56,24 @@ static size_t elements_of(const struct loss_descriptor *loss, size_t shape, size
     return loss_tensor_find(loss, "log_probs") >= 0 ? 64 * columns * columns : n;
 }
 
-/* The most expensive evaluation of a loss in a shape: with all gradients if that alone is long work. */
-static void make(struct batch *batch, const struct loss_descriptor *loss, size_t shape, enum loss_dtype dtype)
+/* The most expensive evaluation of a loss in a shape: with all gradients if that alone is long
+ * work. */
+static void make(struct batch *batch, const struct loss_descriptor *loss, size_t shape,
+                 enum loss_dtype dtype)
 {
-    batch_make_vast(batch, loss, elements_of(loss, shape, shapes[shape].with_gradients), columns_of(loss, shape), dtype);
+    batch_make_vast(batch, loss, elements_of(loss, shape, shapes[shape].with_gradients),
+                    columns_of(loss, shape), dtype);
     batch_all_gradients(batch);
     ck_assert_int_eq(loss_plan(&batch->plan, &batch->request, &batch->error), LOSS_OK);
     if ((double)batch->plan.work >= LONG_WORK)
         return;
     batch_free(batch);
-    batch_make_vast(batch, loss, elements_of(loss, shape, shapes[shape].without), columns_of(loss, shape), dtype);
+    batch_make_vast(batch, loss, elements_of(loss, shape, shapes[shape].without),
+                    columns_of(loss, shape), dtype);
     ck_assert_int_eq(loss_plan(&batch->plan, &batch->request, &batch->error), LOSS_OK);
 }
 
-/* ---- evaluations that are given up ---------------------------------------------------------------------------------- */
+/* ---- evaluations that are given up ---- */
 
 struct evaluation {
     struct batch batch;
@@ -88,7 +96,8 @@ static void *evaluate(void *argument)
     return NULL;
 }
 
-/* Asks an evaluation whether it progresses. Returns the milliseconds until it shows that, or SOON_MS. */
+/* Asks an evaluation whether it progresses. Returns the milliseconds until it shows that, or
+ * SOON_MS. */
 static double time_to_progress(struct evaluation *e)
 {
     const double began = cpu_ms();
@@ -110,25 +119,27 @@ START_TEST(every_loss_shows_progress_and_gives_up_soon)
         if ((double)e.batch.plan.work >= LONG_WORK) {
             ck_assert_int_eq(pthread_create(&thread, NULL, evaluate, &e), 0);
             wait_ms(BEGIN_MS);
-            ck_assert_msg(time_to_progress(&e) < SOON_MS, "%s, %s, %d threads: no progress", loss->name, shapes[shape].name,
-                          threads);
+            ck_assert_msg(time_to_progress(&e) < SOON_MS, "%s, %s, %d threads: no progress",
+                          loss->name, shapes[shape].name, threads);
             const double asked = cpu_ms();
             __atomic_store_n(&e.cancel, true, __ATOMIC_RELAXED);
             pthread_join(thread, NULL);
-            ck_assert_msg(e.status == LOSS_CANCELLED, "%s, %s: %d", loss->name, shapes[shape].name, e.status);
-            ck_assert_msg(e.ended - asked < SOON_MS, "%s, %s, %d threads: given up after %.0f ms", loss->name,
-                          shapes[shape].name, threads, e.ended - asked);
+            ck_assert_msg(e.status == LOSS_CANCELLED, "%s, %s: %d", loss->name, shapes[shape].name,
+                          e.status);
+            ck_assert_msg(e.ended - asked < SOON_MS, "%s, %s, %d threads: given up after %.0f ms",
+                          loss->name, shapes[shape].name, threads, e.ended - asked);
         }
         batch_free(&e.batch);
     }
 }
 END_TEST
 
-/* ---- every mode ------------------------------------------------------------------------------------------------------ */
+/* ---- every mode ---- */
 
 enum { MODE_BEGIN_MS = 4, MODE_BYTES = 1 << 28 };
 
-/* Where a term of dice is a channel of the whole batch, there are as many channels as there were samples. */
+/* Where a term of dice is a channel of the whole batch, there are as many channels as there were
+ * samples. */
 static void spread_channels(struct batch *batch)
 {
     const int k = loss_param_find(batch->request.loss, "batch");
@@ -142,7 +153,8 @@ static void spread_channels(struct batch *batch)
     batch->tensor[2].shape[0] = samples;
 }
 
-/* Cancels an evaluation once it is under way. Returns false if it is not long work, or takes much memory. */
+/* Cancels an evaluation once it is under way. Returns false if it is not long work, or takes much
+ * memory. */
 static bool cancel_mode(struct evaluation *e, const char *mode, const char *shape)
 {
     const struct loss_descriptor *const loss = e->batch.request.loss;
@@ -154,29 +166,33 @@ static bool cancel_mode(struct evaluation *e, const char *mode, const char *shap
     if ((double)plan->work < LONG_WORK || loss_run_bytes(plan, e->threads) > MODE_BYTES)
         return false;
     /* Pages that are not written to take no memory. */
-    plan->output.data = mmap(NULL, output, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    plan->output.data = mmap(NULL, output, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     ck_assert_ptr_ne(plan->output.data, MAP_FAILED);
     ck_assert_int_eq(pthread_create(&thread, NULL, evaluate, e), 0);
     wait_ms(MODE_BEGIN_MS);
     const double asked = cpu_ms();
     __atomic_store_n(&e->cancel, true, __ATOMIC_RELAXED);
     pthread_join(thread, NULL);
-    ck_assert_msg(e->status == LOSS_CANCELLED, "%s, %s, %s: %d", loss->name, mode, shape, e->status);
-    ck_assert_msg(e->ended - asked < SOON_MS, "%s, %s, %s: given up after %.0f ms", loss->name, mode, shape,
-                  e->ended - asked);
+    ck_assert_msg(e->status == LOSS_CANCELLED, "%s, %s, %s: %d", loss->name, mode, shape,
+                  e->status);
+    ck_assert_msg(e->ended - asked < SOON_MS, "%s, %s, %s: given up after %.0f ms", loss->name,
+                  mode, shape, e->ended - asked);
     munmap(plan->output.data, output);
     plan->output.data = NULL;
     return true;
 }
 
-/* The modes of a loss: its reductions, then the values of its booleans and choices. Sets one that is not a default and returns
-   its name; NULL if there is no such mode. */
+/* The modes of a loss: its reductions, then the values of its booleans and choices. Sets one that
+   is not a default and returns its name; NULL if there is no such mode. */
 static const char *set_mode(struct batch *batch, size_t mode)
 {
     const struct loss_descriptor *const loss = batch->request.loss;
     if (mode < LOSS_REDUCTION_COUNT) {
         batch->request.reduction = (enum loss_reduction)mode;
-        return mode != LOSS_MEAN && loss->reductions >> mode & 1 ? loss_reduction_name(batch->request.reduction) : NULL;
+        return mode != LOSS_MEAN && loss->reductions >> mode & 1
+                   ? loss_reduction_name(batch->request.reduction)
+                   : NULL;
     }
     const char *const name = batch_set_option(batch, mode - LOSS_REDUCTION_COUNT);
     const int k = name ? loss_param_find(loss, name) : -1;
@@ -185,8 +201,8 @@ static const char *set_mode(struct batch *batch, size_t mode)
     return is_mode && batch->request.param[k].integer != spec->fallback.integer ? name : NULL;
 }
 
-/* _i is the loss's place in the table. Shapes are as above: the longest rows that make long work, which are where a loop without
-   a look takes longest. */
+/* _i is the loss's place in the table. Shapes are as above: the longest rows that make long work,
+   which are where a loop without a look takes longest. */
 START_TEST(every_mode_of_a_loss_gives_up_soon)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);

@@ -1,4 +1,5 @@
-/* The library: what the golden cases do not reach. Threads, dtypes, strides, refusals and what they say. */
+/* The library: what the golden cases do not reach. Threads, dtypes, strides, refusals and what they
+ * say. */
 #include "suites.h"
 #include "support/batch.h"
 
@@ -6,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- a request in few words ----------------------------------------------------------------------------------------- */
+/* ---- a request in few words ---- */
 
 static struct loss_tensor vector(void *data, enum loss_dtype dtype, size_t n)
 {
@@ -19,7 +20,8 @@ static struct loss_tensor matrix(void *data, enum loss_dtype dtype, size_t rows,
 }
 
 /* The request for a loss over two tensors; they are borrowed. */
-static struct batch of(const char *loss, const struct loss_tensor *first, const struct loss_tensor *second)
+static struct batch of(const char *loss, const struct loss_tensor *first,
+                       const struct loss_tensor *second)
 {
     struct batch batch = {0};
     ck_assert_ptr_nonnull(loss_find(loss));
@@ -42,24 +44,27 @@ static const double *grad(const struct batch *batch, int k)
     return batch->plan.grad[k].data;
 }
 
-/* ---- threads -------------------------------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
 static void same_bits(const struct batch *a, const struct batch *b)
 {
     ck_assert_mem_eq(&a->result.loss, &b->result.loss, sizeof a->result.loss);
     ck_assert_uint_eq(a->result.count, b->result.count);
     if (a->plan.reduction == LOSS_NONE)
-        ck_assert_mem_eq(a->plan.output.data, b->plan.output.data, loss_tensor_bytes(&a->plan.output));
+        ck_assert_mem_eq(a->plan.output.data, b->plan.output.data,
+                         loss_tensor_bytes(&a->plan.output));
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         if (a->plan.grad_mask >> k & 1)
-            ck_assert_mem_eq(a->plan.grad[k].data, b->plan.grad[k].data, loss_tensor_bytes(&a->plan.grad[k]));
+            ck_assert_mem_eq(a->plan.grad[k].data, b->plan.grad[k].data,
+                             loss_tensor_bytes(&a->plan.grad[k]));
         if (a->plan.hess_mask >> k & 1)
-            ck_assert_mem_eq(a->plan.hess[k].data, b->plan.hess[k].data, loss_tensor_bytes(&a->plan.hess[k]));
+            ck_assert_mem_eq(a->plan.hess[k].data, b->plan.hess[k].data,
+                             loss_tensor_bytes(&a->plan.hess[k]));
     }
 }
 
-/* _i is the loss's place in the table. 200 000 elements are some twelve blocks, the last of them incomplete; where each row
-   is worked on with all others, a tenth of them is as many. */
+/* _i is the loss's place in the table. 200 000 elements are some twelve blocks, the last of them
+   incomplete; where each row is worked on with all others, a tenth of them is as many. */
 START_TEST(any_number_of_threads_gives_the_same_bits)
 {
     for (int reduction = 0; reduction < LOSS_REDUCTION_COUNT; reduction++)
@@ -95,7 +100,8 @@ START_TEST(every_instruction_set_gives_the_same_bits)
             batch_make(&best, loss_at((size_t)_i), 4000, (enum loss_dtype)dtype, 23);
             batch_all_gradients(&best);
             best.request.reduction = (enum loss_reduction)reduction;
-            best.request.hess = best.request.loss->hessian ? loss_predictions(best.request.loss) : 0;
+            best.request.hess =
+                best.request.loss->hessian ? loss_predictions(best.request.loss) : 0;
             ck_assert_int_eq(batch_run(&best, 1), LOSS_OK);
             for (size_t i = 0; loss_isa_at(i); i++) {
                 if (!loss_isa_choose(loss_isa_at(i)))
@@ -116,7 +122,8 @@ START_TEST(broadcast_gradients_do_not_depend_on_threads)
     static float x[600 * 500], y[500];
     for (size_t i = 0; i < sizeof x / sizeof *x; i++)
         x[i] = (float)(i * 2654435761u % 1000) / 7;
-    const struct loss_tensor input = matrix(x, LOSS_FLOAT32, 600, 500), target = vector(y, LOSS_FLOAT32, 500);
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT32, 600, 500),
+                             target = vector(y, LOSS_FLOAT32, 500);
     struct batch one = of("mse", &input, &target), many;
     one.request.grad = 3;
     many = one;
@@ -182,9 +189,10 @@ END_TEST
 START_TEST(of_losses_evaluated_together_the_first_that_fails_is_named)
 {
     const float good[] = {0.5F, 0.25F}, bad[] = {0.5F, 1.5F}, target[] = {1, 0};
-    struct loss_tensor tensor[] = {{.data = (void *)(uintptr_t)good, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {2}},
-                                   {.data = (void *)(uintptr_t)bad, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {2}},
-                                   {.data = (void *)(uintptr_t)target, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {2}}};
+    struct loss_tensor tensor[] = {
+        {.data = (void *)(uintptr_t)good, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {2}},
+        {.data = (void *)(uintptr_t)bad, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {2}},
+        {.data = (void *)(uintptr_t)target, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {2}}};
     struct loss_plan plan[4];
     const struct loss_plan *plans[] = {&plan[0], &plan[1], &plan[2], &plan[3]};
     struct loss_result result[4];
@@ -212,10 +220,12 @@ START_TEST(the_first_bad_element_is_named)
     static int64_t y[N];
     y[77777] = 1;
     y[55555] = -7;
-    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, N, 1), target = vector(y, LOSS_INT64, N);
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, N, 1),
+                             target = vector(y, LOSS_INT64, N);
     struct batch batch = of("cross_entropy", &input, &target);
     ck_assert_int_eq(batch_run(&batch, _i), LOSS_INVALID);
-    ck_assert_str_eq(batch.error.message, "target[55555] is -7; class indices must be in [0, 1), or -100 to be ignored");
+    ck_assert_str_eq(batch.error.message,
+                     "target[55555] is -7; class indices must be in [0, 1), or -100 to be ignored");
     ck_assert_str_eq(batch.error.path, "/target/55555");
     ck_assert_int_eq(batch.error.tensor, 1);
     ck_assert_int_eq(batch.error.element, 55555);
@@ -229,7 +239,7 @@ START_TEST(the_first_bad_element_is_named)
 }
 END_TEST
 
-/* ---- operands ------------------------------------------------------------------------------------------------------- */
+/* ---- operands ---- */
 
 START_TEST(every_dtype_is_read_as_the_number_it_stands_for)
 {
@@ -241,10 +251,12 @@ START_TEST(every_dtype_is_read_as_the_number_it_stands_for)
     int16_t i16[] = {1, -2, 0};
     int8_t i8[] = {1, -2, 0};
     double zero[3] = {0};
-    void *const data[] = {[LOSS_FLOAT64] = f64, [LOSS_FLOAT32] = f32, [LOSS_FLOAT16] = f16, [LOSS_BFLOAT16] = bf16,
-                          [LOSS_INT64] = i64,   [LOSS_INT32] = i32,   [LOSS_INT16] = i16,   [LOSS_INT8] = i8};
+    void *const data[] = {
+        [LOSS_FLOAT64] = f64, [LOSS_FLOAT32] = f32, [LOSS_FLOAT16] = f16, [LOSS_BFLOAT16] = bf16,
+        [LOSS_INT64] = i64,   [LOSS_INT32] = i32,   [LOSS_INT16] = i16,   [LOSS_INT8] = i8};
     for (int dtype = LOSS_FLOAT64; dtype <= LOSS_INT8; dtype++) {
-        const struct loss_tensor input = vector(data[dtype], (enum loss_dtype)dtype, 3), target = vector(zero, LOSS_FLOAT64, 3);
+        const struct loss_tensor input = vector(data[dtype], (enum loss_dtype)dtype, 3),
+                                 target = vector(zero, LOSS_FLOAT64, 3);
         struct batch batch = of("mse", &input, &target);
         batch.request.reduction = LOSS_SUM;
         ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
@@ -257,7 +269,8 @@ START_TEST(every_dtype_is_read_as_the_number_it_stands_for)
         const void *data;
         enum loss_dtype dtype;
         double sum;
-    } wide[] = {{u64, LOSS_UINT64, 0x1p64}, {u32, LOSS_UINT32, 0x1p32 + 6}, {u16, LOSS_UINT16, 0x1p16 + 6}};
+    } wide[] = {
+        {u64, LOSS_UINT64, 0x1p64}, {u32, LOSS_UINT32, 0x1p32 + 6}, {u16, LOSS_UINT16, 0x1p16 + 6}};
     for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++) {
         const struct loss_tensor from = vector((void *)(uintptr_t)wide[i].data, wide[i].dtype, 3),
                                  to = vector(zero, LOSS_FLOAT64, 3);
@@ -337,10 +350,15 @@ START_TEST(rows_of_classes_may_be_strided)
         for (int c = 0; c < 3; c++)
             for (int d = 0; d < 2; d++)
                 moved[(n * 2 + d) * 3 + c] = x[(n * 3 + c) * 2 + d];
-    const struct loss_tensor deep = {.data = x, .dtype = LOSS_FLOAT64, .rank = 3, .shape = {2, 3, 2}},
-                             labels = matrix(y, LOSS_INT64, 2, 2), flat = matrix(moved, LOSS_FLOAT64, 4, 3),
+    const struct loss_tensor deep = {.data = x,
+                                     .dtype = LOSS_FLOAT64,
+                                     .rank = 3,
+                                     .shape = {2, 3, 2}},
+                             labels = matrix(y, LOSS_INT64, 2, 2),
+                             flat = matrix(moved, LOSS_FLOAT64, 4, 3),
                              flat_labels = vector(y, LOSS_INT64, 4);
-    struct batch a = of("cross_entropy", &deep, &labels), b = of("cross_entropy", &flat, &flat_labels);
+    struct batch a = of("cross_entropy", &deep, &labels),
+                 b = of("cross_entropy", &flat, &flat_labels);
     a.request.grad = b.request.grad = 1;
     ck_assert_int_eq(batch_run(&a, 1), LOSS_OK);
     ck_assert_int_eq(batch_run(&b, 1), LOSS_OK);
@@ -348,7 +366,8 @@ START_TEST(rows_of_classes_may_be_strided)
     for (int n = 0; n < 2; n++)
         for (int c = 0; c < 3; c++)
             for (int d = 0; d < 2; d++)
-                ck_assert_double_eq(grad(&a, 0)[(n * 3 + c) * 2 + d], grad(&b, 0)[(n * 2 + d) * 3 + c]);
+                ck_assert_double_eq(grad(&a, 0)[(n * 3 + c) * 2 + d],
+                                    grad(&b, 0)[(n * 2 + d) * 3 + c]);
     batch_clear(&a);
     batch_clear(&b);
 }
@@ -357,7 +376,8 @@ END_TEST
 START_TEST(broadcast_gradients_are_summed_to_the_shape_of_their_tensor)
 {
     double x[] = {1, 2}, y[] = {10, 20, 30};
-    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, 2, 1), target = vector(y, LOSS_FLOAT64, 3);
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, 2, 1),
+                             target = vector(y, LOSS_FLOAT64, 3);
     struct batch batch = of("mse", &input, &target);
     batch.request.grad = 3;
     batch.request.reduction = LOSS_SUM;
@@ -375,7 +395,10 @@ END_TEST
 START_TEST(the_gradient_of_a_number_broadcast_to_nothing_is_zero)
 {
     float number = 3;
-    const struct loss_tensor input = {.data = &number, .dtype = LOSS_FLOAT32, .rank = 2, .shape = {0, 5}},
+    const struct loss_tensor input = {.data = &number,
+                                      .dtype = LOSS_FLOAT32,
+                                      .rank = 2,
+                                      .shape = {0, 5}},
                              target = {.data = &number, .dtype = LOSS_FLOAT32};
     struct batch batch = of("mse", &input, &target);
     batch.request.grad = 3;
@@ -406,7 +429,8 @@ END_TEST
 
 START_TEST(undeclared_dtypes_are_settled_by_the_plan)
 {
-    const struct loss_tensor rows = matrix(NULL, LOSS_ANY, 4, 3), labels = vector(NULL, LOSS_ANY, 4);
+    const struct loss_tensor rows = matrix(NULL, LOSS_ANY, 4, 3),
+                             labels = vector(NULL, LOSS_ANY, 4);
     struct batch batch = of("cross_entropy", &rows, &labels);
     ck_assert_int_eq(loss_plan(&batch.plan, &batch.request, &batch.error), LOSS_OK);
     ck_assert_int_eq(batch.plan.tensor[0].dtype, LOSS_FLOAT32);
@@ -418,7 +442,7 @@ START_TEST(undeclared_dtypes_are_settled_by_the_plan)
 }
 END_TEST
 
-/* ---- values --------------------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 START_TEST(reductions_hold_what_none_holds)
 {
@@ -444,7 +468,8 @@ START_TEST(a_row_of_a_million_classes)
     enum { C = 1000000 };
     static double x[C];
     int64_t y = 123456;
-    const struct loss_tensor input = vector(x, LOSS_FLOAT64, C), target = {.data = &y, .dtype = LOSS_INT64};
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, C),
+                             target = {.data = &y, .dtype = LOSS_INT64};
     struct batch batch = of("cross_entropy", &input, &target);
     batch.request.grad = 1;
     ck_assert_int_eq(batch_run(&batch, 2), LOSS_OK);
@@ -460,7 +485,8 @@ START_TEST(a_nearly_certain_prediction_keeps_its_digits)
     /* 1 - q = 1 / (1 + e^40): PyTorch's own gradient is 0 here */
     double x[] = {40, 0};
     int64_t y = 0;
-    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 2), target = {.data = &y, .dtype = LOSS_INT64};
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 2),
+                             target = {.data = &y, .dtype = LOSS_INT64};
     struct batch batch = of("cross_entropy", &input, &target);
     batch.request.grad = 1;
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
@@ -474,7 +500,8 @@ START_TEST(a_class_of_zero_probability_is_fine_unless_it_is_the_target)
 {
     double x[] = {-INFINITY, 0, 1};
     int64_t y = 1;
-    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 3), target = {.data = &y, .dtype = LOSS_INT64};
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 3),
+                             target = {.data = &y, .dtype = LOSS_INT64};
     struct batch batch = of("cross_entropy", &input, &target);
     batch.request.grad = 1;
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
@@ -493,7 +520,8 @@ START_TEST(ignored_targets_are_not_counted)
 {
     double x[] = {0, 1, 2, 3, 4, 5};
     int64_t y[] = {0, -100, 1};
-    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, 3, 2), target = vector(y, LOSS_INT64, 3);
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, 3, 2),
+                             target = vector(y, LOSS_INT64, 3);
     struct batch batch = of("nll", &input, &target);
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
     ck_assert_uint_eq(batch.result.count, 2);
@@ -504,8 +532,10 @@ END_TEST
 START_TEST(the_upstream_gradient_multiplies)
 {
     double x[] = {1, 2}, y[] = {0, 0}, up[] = {10, 100};
-    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 2), target = vector(y, LOSS_FLOAT64, 2),
-                             each = vector(up, LOSS_FLOAT64, 2), one = {.data = up, .dtype = LOSS_FLOAT64};
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 2),
+                             target = vector(y, LOSS_FLOAT64, 2),
+                             each = vector(up, LOSS_FLOAT64, 2),
+                             one = {.data = up, .dtype = LOSS_FLOAT64};
     struct batch batch = of("mse", &input, &target);
     batch.request.grad = 1;
     batch.request.grad_output = &one;
@@ -519,7 +549,8 @@ START_TEST(the_upstream_gradient_multiplies)
     ck_assert_double_eq(grad(&batch, 0)[1], 2 * 2 * 100);
     batch_clear(&batch);
     batch.request.reduction = LOSS_SUM;
-    refused(&batch, "/grad_output", "grad_output has shape (2,); it must be a number, since the loss is one");
+    refused(&batch, "/grad_output",
+            "grad_output has shape (2,); it must be a number, since the loss is one");
 }
 END_TEST
 
@@ -530,7 +561,8 @@ START_TEST(sums_keep_what_single_additions_lose)
     double x[ONES + 1] = {1e16}, zero = 0;
     for (int i = 1; i <= ONES; i++)
         x[i] = 1;
-    const struct loss_tensor input = vector(x, LOSS_FLOAT64, ONES + 1), target = {.data = &zero, .dtype = LOSS_FLOAT64};
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, ONES + 1),
+                             target = {.data = &zero, .dtype = LOSS_FLOAT64};
     struct batch batch = of("l1", &input, &target);
     batch.request.reduction = LOSS_SUM;
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
@@ -539,12 +571,14 @@ START_TEST(sums_keep_what_single_additions_lose)
 }
 END_TEST
 
-/* As in PyTorch: a class whose score is just the margin below that of the label has no part in the gradient. */
+/* As in PyTorch: a class whose score is just the margin below that of the label has no part in the
+ * gradient. */
 START_TEST(margins_of_classes_have_slope_zero_at_their_kinks)
 {
     double x[] = {1, 0, -3};
     int64_t label = 0, list[] = {0, -1, -1};
-    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, 1, 3), one = vector(&label, LOSS_INT64, 1),
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT64, 1, 3),
+                             one = vector(&label, LOSS_INT64, 1),
                              listed = matrix(list, LOSS_INT64, 1, 3);
     const struct loss_tensor *const target[] = {&one, &listed};
     for (int i = 0; i < 2; i++) {
@@ -562,7 +596,8 @@ END_TEST
 START_TEST(the_upstream_gradient_may_be_strided)
 {
     double x[] = {1, 1}, y[] = {0, 0}, up[] = {10, -1, 1000};
-    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 2), target = vector(y, LOSS_FLOAT64, 2);
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 2),
+                             target = vector(y, LOSS_FLOAT64, 2);
     struct loss_tensor each = vector(up, LOSS_FLOAT64, 2);
     each.strided = true;
     each.stride[0] = 2;
@@ -577,16 +612,19 @@ START_TEST(the_upstream_gradient_may_be_strided)
 }
 END_TEST
 
-/* The exact values by mpmath: 1 - cos of (1, 2, 3) and (1 + 1e-6, 2, 3) with eps = float32(1e-12). */
+/* The exact values by mpmath: 1 - cos of (1, 2, 3) and (1 + 1e-6, 2, 3) with eps = float32(1e-12).
+ */
 START_TEST(the_cosine_of_nearly_parallel_vectors_keeps_its_digits)
 {
     double a[] = {1, 2, 3}, b[] = {1 + 1e-6, 2, 3}, y = 1;
-    const struct loss_tensor first = vector(a, LOSS_FLOAT64, 3), second = vector(b, LOSS_FLOAT64, 3),
+    const struct loss_tensor first = vector(a, LOSS_FLOAT64, 3),
+                             second = vector(b, LOSS_FLOAT64, 3),
                              label = {.data = &y, .dtype = LOSS_FLOAT64};
     struct batch batch = of("cosine_embedding", &first, &second);
     batch.request.tensor[2] = &label;
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
-    ck_assert_double_eq_tol(batch.result.loss, 1.0459182660416237e-13, 1e-9 * 1.0459182660416237e-13);
+    ck_assert_double_eq_tol(batch.result.loss, 1.0459182660416237e-13,
+                            1e-9 * 1.0459182660416237e-13);
     batch_clear(&batch);
 }
 END_TEST
@@ -594,10 +632,12 @@ END_TEST
 /* What PyTorch 1.13 gives where infinities meet. */
 START_TEST(infinities_flow_as_in_pytorch)
 {
-    double x[] = {-INFINITY, INFINITY, -1.5, -1.5, 2, 2}, y[] = {1, 0, -INFINITY, INFINITY, -INFINITY, 0};
+    double x[] = {-INFINITY, INFINITY, -1.5, -1.5, 2, 2},
+           y[] = {1, 0, -INFINITY, INFINITY, -INFINITY, 0};
     double half = 0.5;
     const double terms[] = {NAN, INFINITY, -INFINITY, INFINITY, INFINITY, 2.1269280110429727};
-    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 6), target = vector(y, LOSS_FLOAT64, 6),
+    const struct loss_tensor input = vector(x, LOSS_FLOAT64, 6),
+                             target = vector(y, LOSS_FLOAT64, 6),
                              one = {.data = &half, .dtype = LOSS_FLOAT64};
     struct batch batch = of("bce_with_logits", &input, &target);
     batch.request.reduction = LOSS_NONE;
@@ -609,13 +649,15 @@ START_TEST(infinities_flow_as_in_pytorch)
     batch_clear(&batch);
     double log_prob[] = {1, -INFINITY, -INFINITY}, p[] = {INFINITY, 0, 0.5};
     const double divergence[] = {NAN, NAN, INFINITY};
-    const struct loss_tensor kl_input = vector(log_prob, LOSS_FLOAT64, 3), kl_target = vector(p, LOSS_FLOAT64, 3);
+    const struct loss_tensor kl_input = vector(log_prob, LOSS_FLOAT64, 3),
+                             kl_target = vector(p, LOSS_FLOAT64, 3);
     batch = of("kl_div", &kl_input, &kl_target);
     batch.request.reduction = LOSS_NONE;
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
     for (int i = 0; i < 3; i++) {
         const double term = ((const double *)batch.plan.output.data)[i];
-        ck_assert_msg(isnan(divergence[i]) ? isnan(term) : term == divergence[i], "%d: %g", i, term);
+        ck_assert_msg(isnan(divergence[i]) ? isnan(term) : term == divergence[i], "%d: %g", i,
+                      term);
     }
     batch_clear(&batch);
     /* A single number is a batch of one. */
@@ -653,7 +695,8 @@ END_TEST
 START_TEST(terms_that_overflow_float32_are_counted_where_they_are_given_out)
 {
     float x[] = {1e30f, 1}, y[] = {0, 0};
-    const struct loss_tensor input = vector(x, LOSS_FLOAT32, 2), target = vector(y, LOSS_FLOAT32, 2);
+    const struct loss_tensor input = vector(x, LOSS_FLOAT32, 2),
+                             target = vector(y, LOSS_FLOAT32, 2);
     struct batch batch = of("mse", &input, &target);
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
     ck_assert_uint_eq(batch.result.nonfinite, 0);
@@ -665,7 +708,7 @@ START_TEST(terms_that_overflow_float32_are_counted_where_they_are_given_out)
 }
 END_TEST
 
-/* ---- refusals ------------------------------------------------------------------------------------------------------- */
+/* ---- refusals ---- */
 
 /* Runs a loss over rows of three classes, with gradients or without. */
 static void expect_of_classes(const char *loss, const struct loss_tensor *target, const char *path)
@@ -676,7 +719,8 @@ static void expect_of_classes(const char *loss, const struct loss_tensor *target
         struct batch batch = of(loss, &input, target);
         batch.request.grad = gradients;
         const enum loss_status status = batch_run(&batch, 1);
-        ck_assert_msg(status == (*path ? LOSS_INVALID : LOSS_OK), "%s: %d %s", loss, status, batch.error.message);
+        ck_assert_msg(status == (*path ? LOSS_INVALID : LOSS_OK), "%s: %d %s", loss, status,
+                      batch.error.message);
         if (*path)
             ck_assert_str_eq(batch.error.path, path);
         batch_clear(&batch);
@@ -687,9 +731,11 @@ static void expect_of_classes(const char *loss, const struct loss_tensor *target
 START_TEST(class_indices_just_outside_their_range_are_refused)
 {
     static const char *const one_label[] = {"cross_entropy", "nll", "multi_margin"};
-    static const int64_t wrong[] = {3, -1, 4, INT64_MAX, INT64_MIN}, wrong_of_several[] = {3, -2, 4, INT64_MAX, INT64_MIN};
+    static const int64_t wrong[] = {3, -1, 4, INT64_MAX, INT64_MIN},
+                         wrong_of_several[] = {3, -2, 4, INT64_MAX, INT64_MIN};
     int64_t label[] = {2, 0}, several[] = {2, 0, 1, 1, -1, -1};
-    const struct loss_tensor labels = vector(label, LOSS_INT64, 2), rows = matrix(several, LOSS_INT64, 2, 3);
+    const struct loss_tensor labels = vector(label, LOSS_INT64, 2),
+                             rows = matrix(several, LOSS_INT64, 2, 3);
     for (size_t i = 0; i < sizeof one_label / sizeof *one_label; i++) {
         label[1] = 0;
         expect_of_classes(one_label[i], &labels, "");
@@ -712,9 +758,11 @@ END_TEST
 
 START_TEST(shapes_that_do_not_fit_are_refused)
 {
-    const struct loss_tensor three = vector(NULL, LOSS_FLOAT32, 3), four = vector(NULL, LOSS_FLOAT32, 4),
-                             rows = matrix(NULL, LOSS_FLOAT32, 2, 3), number = {.dtype = LOSS_FLOAT32},
-                             labels = vector(NULL, LOSS_INT64, 3), two_labels = vector(NULL, LOSS_INT64, 2),
+    const struct loss_tensor three = vector(NULL, LOSS_FLOAT32, 3),
+                             four = vector(NULL, LOSS_FLOAT32, 4),
+                             rows = matrix(NULL, LOSS_FLOAT32, 2, 3),
+                             number = {.dtype = LOSS_FLOAT32}, labels = vector(NULL, LOSS_INT64, 3),
+                             two_labels = vector(NULL, LOSS_INT64, 2),
                              two = vector(NULL, LOSS_FLOAT32, 2);
     struct batch batch = of("mse", &three, &four);
     refused(&batch, "/target", "target has shape (4,); it does not broadcast with (3,) of input");
@@ -722,21 +770,25 @@ START_TEST(shapes_that_do_not_fit_are_refused)
     refused(&batch, "/target", "target has shape (3,); it must be that of input, (2, 3)");
     batch = of("bce", &three, &three);
     batch.request.tensor[2] = &rows;
-    refused(&batch, "/weight", "weight has shape (2, 3); it must broadcast to that of the loss terms, (3,)");
+    refused(&batch, "/weight",
+            "weight has shape (2, 3); it must broadcast to that of the loss terms, (3,)");
     batch = of("cross_entropy", &number, &number);
     refused(&batch, "/input", "input has shape (); it must be (C), (N, C) or (N, C, d1, ...)");
     batch = of("cross_entropy", &rows, &labels);
-    refused(&batch, "/target", "target has shape (3,); it must be (2,) for class indices or (2, 3) for probabilities");
+    refused(&batch, "/target",
+            "target has shape (3,); it must be (2,) for class indices or (2, 3) for probabilities");
     batch = of("nll", &rows, &labels);
     refused(&batch, "/target", "target has shape (3,); it must be (2,) for class indices");
     static const char *const weighted[] = {"cross_entropy", "nll", "multi_margin"};
     for (size_t i = 0; i < sizeof weighted / sizeof *weighted; i++) {
         batch = of(weighted[i], &rows, &two_labels);
         batch.request.tensor[2] = &four;
-        refused(&batch, "/weight", "weight has shape (4,); it must be (3,), a weight for each class");
+        refused(&batch, "/weight",
+                "weight has shape (4,); it must be (3,), a weight for each class");
         batch = of(weighted[i], &rows, &two_labels);
         batch.request.tensor[2] = &two;
-        refused(&batch, "/weight", "weight has shape (2,); it must be (3,), a weight for each class");
+        refused(&batch, "/weight",
+                "weight has shape (2,); it must be (3,), a weight for each class");
     }
     batch = of("cosine_embedding", &rows, &three);
     batch.request.tensor[2] = &three;
@@ -749,12 +801,14 @@ END_TEST
 
 START_TEST(sizes_that_overflow_are_refused)
 {
-    const struct loss_tensor huge = matrix(NULL, LOSS_FLOAT32, SIZE_MAX / 2, 3), one = {.dtype = LOSS_FLOAT32},
+    const struct loss_tensor huge = matrix(NULL, LOSS_FLOAT32, SIZE_MAX / 2, 3),
+                             one = {.dtype = LOSS_FLOAT32},
                              tall = matrix(NULL, LOSS_FLOAT32, SIZE_MAX >> 12, 1),
                              wide = matrix(NULL, LOSS_FLOAT32, 1, SIZE_MAX >> 12);
     struct batch batch = of("mse", &huge, &one);
     refused(&batch, "/input", "input has more elements than can be addressed");
-    const struct loss_tensor just = matrix(NULL, LOSS_FLOAT32, (size_t)PTRDIFF_MAX / 8 + 1, 1); /* doubles would not fit */
+    const struct loss_tensor just =
+        matrix(NULL, LOSS_FLOAT32, (size_t)PTRDIFF_MAX / 8 + 1, 1); /* doubles would not fit */
     batch = of("mse", &just, &one);
     refused(&batch, "/input", "input has more elements than can be addressed");
     batch = of("mse", &tall, &wide);
@@ -764,10 +818,13 @@ END_TEST
 
 START_TEST(missing_and_impossible_fields_are_named)
 {
-    const struct loss_tensor x = vector(NULL, LOSS_FLOAT32, 3), labels = vector(NULL, LOSS_INT32, 3),
-                             rows = matrix(NULL, LOSS_FLOAT32, 3, 2), int_rows = matrix(NULL, LOSS_INT32, 3, 2);
+    const struct loss_tensor x = vector(NULL, LOSS_FLOAT32, 3),
+                             labels = vector(NULL, LOSS_INT32, 3),
+                             rows = matrix(NULL, LOSS_FLOAT32, 3, 2),
+                             int_rows = matrix(NULL, LOSS_INT32, 3, 2);
     struct batch batch = of("mse", &x, NULL);
-    refused(&batch, "/target", "target is missing: what they should be, of shape (*), broadcast against input");
+    refused(&batch, "/target",
+            "target is missing: what they should be, of shape (*), broadcast against input");
     batch = of("huber", &x, &x);
     batch.request.param[0].number = 0;
     refused(&batch, "/delta", "delta is 0; it must be greater than 0");
@@ -791,7 +848,8 @@ START_TEST(missing_and_impossible_fields_are_named)
     batch = of("cross_entropy", &rows, &x);
     refused(&batch, "/target", "target is float32; class indices are integers");
     batch = of("cross_entropy", &rows, &int_rows);
-    refused(&batch, "/target", "target is int32 but has the input's shape; class probabilities are floating point");
+    refused(&batch, "/target",
+            "target is int32 but has the input's shape; class probabilities are floating point");
     batch = of("cross_entropy", &rows, &labels);
     batch.request.grad = 2;
     refused(&batch, "/grad", "target holds class indices, which have no gradient");
@@ -810,20 +868,25 @@ END_TEST
 START_TEST(probabilities_outside_their_range_are_refused)
 {
     float x[] = {0.5f, 0.25f, 1.5f, 0.5f}, y[4] = {0};
-    const struct loss_tensor input = matrix(x, LOSS_FLOAT32, 2, 2), target = matrix(y, LOSS_FLOAT32, 2, 2);
+    const struct loss_tensor input = matrix(x, LOSS_FLOAT32, 2, 2),
+                             target = matrix(y, LOSS_FLOAT32, 2, 2);
     struct batch batch = of("bce", &input, &target);
-    refused(&batch, "/input/1/0", "input[1][0] is 1.5; probabilities must be in [0, 1] (for logits there is bce_with_logits)");
+    refused(&batch, "/input/1/0",
+            "input[1][0] is 1.5; probabilities must be in [0, 1] (for logits there is "
+            "bce_with_logits)");
     /* The place is that in the tensor, not that in memory. */
     struct loss_tensor transposed = matrix(x, LOSS_FLOAT32, 2, 2);
     transposed.strided = true;
     transposed.stride[0] = 1;
     transposed.stride[1] = 2;
     batch = of("bce", &transposed, &target);
-    refused(&batch, "/input/0/1", "input[0][1] is 1.5; probabilities must be in [0, 1] (for logits there is bce_with_logits)");
+    refused(&batch, "/input/0/1",
+            "input[0][1] is 1.5; probabilities must be in [0, 1] (for logits there is "
+            "bce_with_logits)");
 }
 END_TEST
 
-/* ---- the table ------------------------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 START_TEST(losses_answer_to_pytorch_s_names)
 {
@@ -842,8 +905,12 @@ START_TEST(the_nearest_name_is_found)
 {
     const struct {
         const char *name, *meant;
-    } cases[] = {{"lable_smoothing", "label_smoothing"}, {"Weight", "weight"}, {"ignoreindex", "ignore_index"},
-                 {"label", "label_smoothing"},           {"xyz", NULL},        {"", NULL}};
+    } cases[] = {{"lable_smoothing", "label_smoothing"},
+                 {"Weight", "weight"},
+                 {"ignoreindex", "ignore_index"},
+                 {"label", "label_smoothing"},
+                 {"xyz", NULL},
+                 {"", NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct loss_nearest search = {.name = cases[i].name};
         loss_nearest_try(&search, "label_smoothing");
@@ -857,15 +924,17 @@ START_TEST(the_nearest_name_is_found)
 }
 END_TEST
 
-/* Tensors that several losses share are read before it is known which losses these are (proto/evaluation/multi_loss_request.c). */
+/* Tensors that several losses share are read before it is known which losses these are
+ * (proto/evaluation/multi_loss_request.c). */
 START_TEST(a_name_is_that_of_tensors_or_that_of_parameters)
 {
     for (size_t i = 0; i < loss_count(); i++)
         for (int k = 0; k < loss_param_specs(loss_at(i)); k++)
             for (size_t j = 0; j < loss_count(); j++)
-                ck_assert_msg(loss_tensor_find(loss_at(j), loss_at(i)->params[k].name) < 0,
-                              "%s is a parameter of %s and a tensor of %s: give one of them another name",
-                              loss_at(i)->params[k].name, loss_at(i)->name, loss_at(j)->name);
+                ck_assert_msg(
+                    loss_tensor_find(loss_at(j), loss_at(i)->params[k].name) < 0,
+                    "%s is a parameter of %s and a tensor of %s: give one of them another name",
+                    loss_at(i)->params[k].name, loss_at(i)->name, loss_at(j)->name);
 }
 END_TEST
 
@@ -883,23 +952,28 @@ Suite *core_suite(void)
     tcase_add_loop_test(blame, the_first_bad_element_is_named, 1, 5);
     suite_add_tcase(suite, blame);
     TCase *together = tcase_create("together");
-    tcase_add_loop_test(together, losses_evaluated_together_give_the_bits_that_each_gives_alone, 0, LOSS_REDUCTION_COUNT);
+    tcase_add_loop_test(together, losses_evaluated_together_give_the_bits_that_each_gives_alone, 0,
+                        LOSS_REDUCTION_COUNT);
     tcase_add_test(together, of_losses_evaluated_together_the_first_that_fails_is_named);
     suite_add_tcase(suite, together);
     SUITE_ADD(suite, "operands", every_dtype_is_read_as_the_number_it_stands_for,
-              half_precision_covers_subnormals_infinities_and_nan, strided_and_unaligned_operands_are_walked_in_place,
-              rows_of_classes_may_be_strided, broadcast_gradients_are_summed_to_the_shape_of_their_tensor,
-              the_gradient_of_a_number_broadcast_to_nothing_is_zero, float64_is_chosen_by_predictions_alone,
-              undeclared_dtypes_are_settled_by_the_plan);
+              half_precision_covers_subnormals_infinities_and_nan,
+              strided_and_unaligned_operands_are_walked_in_place, rows_of_classes_may_be_strided,
+              broadcast_gradients_are_summed_to_the_shape_of_their_tensor,
+              the_gradient_of_a_number_broadcast_to_nothing_is_zero,
+              float64_is_chosen_by_predictions_alone, undeclared_dtypes_are_settled_by_the_plan);
     TCase *reductions = tcase_create("reductions");
     tcase_add_loop_test(reductions, reductions_hold_what_none_holds, 0, (int)loss_count());
     suite_add_tcase(suite, reductions);
-    SUITE_ADD(suite, "values", a_row_of_a_million_classes, a_nearly_certain_prediction_keeps_its_digits,
-              a_class_of_zero_probability_is_fine_unless_it_is_the_target, ignored_targets_are_not_counted,
-              sums_keep_what_single_additions_lose, margins_of_classes_have_slope_zero_at_their_kinks,
-              the_upstream_gradient_multiplies, the_upstream_gradient_may_be_strided,
+    SUITE_ADD(suite, "values", a_row_of_a_million_classes,
+              a_nearly_certain_prediction_keeps_its_digits,
+              a_class_of_zero_probability_is_fine_unless_it_is_the_target,
+              ignored_targets_are_not_counted, sums_keep_what_single_additions_lose,
+              margins_of_classes_have_slope_zero_at_their_kinks, the_upstream_gradient_multiplies,
+              the_upstream_gradient_may_be_strided,
               the_cosine_of_nearly_parallel_vectors_keeps_its_digits,
-              terms_that_overflow_float32_are_counted_where_they_are_given_out, infinities_flow_as_in_pytorch);
+              terms_that_overflow_float32_are_counted_where_they_are_given_out,
+              infinities_flow_as_in_pytorch);
     SUITE_ADD(suite, "refusals", class_indices_just_outside_their_range_are_refused,
               shapes_that_do_not_fit_are_refused, sizes_that_overflow_are_refused,
               missing_and_impossible_fields_are_named, requests_that_are_nonsense_are_refused,

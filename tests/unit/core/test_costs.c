@@ -1,5 +1,5 @@
-/* What plans say that an evaluation costs: that it grows as it must, and, where LOSSD_COSTS is set (make check-cost), that it
-   is what is measured. */
+/* What plans say that an evaluation costs: that it grows as it must, and, where LOSSD_COSTS is set
+   (make check-cost), that it is what is measured. */
 #include "suites.h"
 #include "support/batch.h"
 #include "support/counted_malloc.h"
@@ -10,15 +10,17 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- how it grows ---------------------------------------------------------------------------------------------------- */
+/* ---- how it grows ---- */
 
 static double work_of(struct batch *batch)
 {
-    ck_assert_msg(loss_plan(&batch->plan, &batch->request, &batch->error) == LOSS_OK, "%s", batch->error.message);
+    ck_assert_msg(loss_plan(&batch->plan, &batch->request, &batch->error) == LOSS_OK, "%s",
+                  batch->error.message);
     return (double)batch->plan.work;
 }
 
-static double work_of_shape(const struct loss_descriptor *loss, size_t n, size_t columns, bool gradients)
+static double work_of_shape(const struct loss_descriptor *loss, size_t n, size_t columns,
+                            bool gradients)
 {
     struct batch batch;
     batch_make_vast(&batch, loss, n, columns, LOSS_FLOAT32);
@@ -29,7 +31,8 @@ static double work_of_shape(const struct loss_descriptor *loss, size_t n, size_t
     return work;
 }
 
-/* _i is the loss's place in the table. Rows that all meet cost four times as much when they are twice as many. */
+/* _i is the loss's place in the table. Rows that all meet cost four times as much when they are
+ * twice as many. */
 START_TEST(work_grows_with_the_elements)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
@@ -38,8 +41,8 @@ START_TEST(work_grows_with_the_elements)
         for (size_t columns = 8; columns <= 128; columns *= 4) {
             const double one = work_of_shape(loss, 128 * 128 * 8, columns, gradients),
                          two = work_of_shape(loss, 2 * 128 * 128 * 8, columns, gradients);
-            ck_assert_msg(two > 0.95 * growth * one && two < 1.05 * growth * one, "%s, %zu columns: %.0f, %.0f", loss->name,
-                          columns, one, two);
+            ck_assert_msg(two > 0.95 * growth * one && two < 1.05 * growth * one,
+                          "%s, %zu columns: %.0f, %.0f", loss->name, columns, one, two);
             ck_assert_double_gt(one, 128 * 128 * 8 / 8);
         }
 }
@@ -68,11 +71,12 @@ START_TEST(work_grows_with_what_is_asked_for)
 }
 END_TEST
 
-/* ---- memory --------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 enum {
     MEMORY_SPARE = 1 << 16, /* bytes that may be stated beyond twice what is taken */
-    MEMORY_MOST = 1 << 20,  /* elements that are worked on, so that it is done soon: not rows that all meet */
+    MEMORY_MOST =
+        1 << 20, /* elements that are worked on, so that it is done soon: not rows that all meet */
 };
 
 /* What a run says that it takes at most, and what it takes. */
@@ -89,8 +93,9 @@ static void check_memory(struct batch *batch, int threads, const char *what)
     const size_t taken = counted_malloc_end();
     ck_assert_int_eq(again, LOSS_OK);
     ck_assert_uint_gt(taken, 0);
-    ck_assert_msg(stated >= taken && stated <= 2 * taken + MEMORY_SPARE, "%s, %s, %d threads: %zu bytes, not the %zu stated",
-                  loss, what, threads, taken, stated);
+    ck_assert_msg(stated >= taken && stated <= 2 * taken + MEMORY_SPARE,
+                  "%s, %s, %d threads: %zu bytes, not the %zu stated", loss, what, threads, taken,
+                  stated);
     batch_clear(batch);
 }
 
@@ -119,7 +124,8 @@ static void check_memory_of_requests(struct batch *batch, int threads, const cha
     }
 }
 
-/* _i is the loss's place in the table. Operands stand one number after the other, or are all the same number. */
+/* _i is the loss's place in the table. Operands stand one number after the other, or are all the
+ * same number. */
 START_TEST(stated_memory_is_what_is_taken)
 {
     static const struct {
@@ -134,7 +140,8 @@ START_TEST(stated_memory_is_what_is_taken)
             const int threads = dtype == LOSS_FLOAT64 ? 1 : 3;
             if (sequences && shapes[i].columns * shapes[i].columns > shapes[i].n)
                 continue;
-            batch_make_columns(&batch, loss, shapes[i].n, shapes[i].columns, (enum loss_dtype)dtype, 1);
+            batch_make_columns(&batch, loss, shapes[i].n, shapes[i].columns, (enum loss_dtype)dtype,
+                               1);
             check_memory_of_requests(&batch, threads, shapes[i].what);
             batch_free(&batch);
             batch_make_vast(&batch, loss, shapes[i].n, shapes[i].columns, (enum loss_dtype)dtype);
@@ -148,7 +155,10 @@ END_TEST
 START_TEST(stated_memory_of_shared_gradients_is_what_is_taken)
 {
     double x[300] = {0}, y[200] = {0};
-    const struct loss_tensor column = {.data = x, .dtype = LOSS_FLOAT64, .rank = 2, .shape = {300, 1}},
+    const struct loss_tensor column = {.data = x,
+                                       .dtype = LOSS_FLOAT64,
+                                       .rank = 2,
+                                       .shape = {300, 1}},
                              row = {.data = y, .dtype = LOSS_FLOAT64, .rank = 1, .shape = {200}};
     struct batch batch = {0};
     loss_request_init(&batch.request, loss_find("mse"));
@@ -177,8 +187,8 @@ START_TEST(broadcasting_is_counted)
 }
 END_TEST
 
-/* The requests that kept an I/O thread busy for a third of a second, and one that took a quarter of an hour; and sizes that
-   cannot be counted. */
+/* The requests that kept an I/O thread busy for a third of a second, and one that took a quarter of
+   an hour; and sizes that cannot be counted. */
 START_TEST(reported_requests_cost_what_they_take)
 {
     const struct loss_tensor log_probs = {.dtype = LOSS_FLOAT32, .rank = 3, .shape = {15500, 1, 1}},
@@ -197,7 +207,8 @@ START_TEST(reported_requests_cost_what_they_take)
     batch.request.grad = 3;
     ck_assert_double_gt(work_of(&batch), 5e11);
 
-    const struct loss_tensor long_vectors = {.dtype = LOSS_INT8, .rank = 2, .shape = {65536, (size_t)1 << 40}};
+    const struct loss_tensor long_vectors = {
+        .dtype = LOSS_INT8, .rank = 2, .shape = {65536, (size_t)1 << 40}};
     batch.request.tensor[0] = batch.request.tensor[1] = &long_vectors;
     batch.request.grad = 0;
     work_of(&batch);
@@ -205,7 +216,7 @@ START_TEST(reported_requests_cost_what_they_take)
 }
 END_TEST
 
-/* ---- what is measured ----------------------------------------------------------------------------------------------- */
+/* ---- what is measured ---- */
 
 /* Work of a case: long enough to be measured, short enough for thousands. */
 #define CASE_WORK 1e6
@@ -238,9 +249,10 @@ static void measure(struct batch *batch, const char *what, size_t columns)
     ck_assert_uint_lt(cases, MOST_CASES);
     struct measured *const m = &measured[cases++];
     m->ratio = best / (double)batch->plan.work;
-    snprintf(m->name, sizeof m->name, "%s, %s, %s, %zu columns, %s%s%s", batch->plan.loss->name, what,
-             loss_dtype_name(batch->plan.dtype), columns, loss_reduction_name(batch->plan.reduction),
-             batch->plan.grad_mask ? ", gradients" : "", batch->plan.hess_mask ? ", Hessian" : "");
+    snprintf(m->name, sizeof m->name, "%s, %s, %s, %zu columns, %s%s%s", batch->plan.loss->name,
+             what, loss_dtype_name(batch->plan.dtype), columns,
+             loss_reduction_name(batch->plan.reduction), batch->plan.grad_mask ? ", gradients" : "",
+             batch->plan.hess_mask ? ", Hessian" : "");
     batch_clear(batch);
 }
 
@@ -309,7 +321,8 @@ START_TEST(work_is_what_is_measured)
     for (size_t i = 0; i < loss_count(); i++)
         for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
             for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++)
-                if (loss_tensor_find(loss_at(i), "log_probs") < 0 || (columns[c] > 1 && columns[c] <= 33)) /* sequences */
+                if (loss_tensor_find(loss_at(i), "log_probs") < 0 ||
+                    (columns[c] > 1 && columns[c] <= 33)) /* sequences */
                     measure_loss(loss_at(i), columns[c], (enum loss_dtype)dtype);
     qsort(measured, cases, sizeof *measured, by_ratio);
     const double middle = measured[cases / 2].ratio;
@@ -334,7 +347,8 @@ Suite *costs_suite(void)
     tcase_add_loop_test(table, work_grows_with_what_is_asked_for, 0, (int)loss_count());
     tcase_add_loop_test(table, stated_memory_is_what_is_taken, 0, (int)loss_count());
     suite_add_tcase(suite, table);
-    SUITE_ADD(suite, "costs_of_requests", stated_memory_of_shared_gradients_is_what_is_taken, broadcasting_is_counted, reported_requests_cost_what_they_take);
+    SUITE_ADD(suite, "costs_of_requests", stated_memory_of_shared_gradients_is_what_is_taken,
+              broadcasting_is_counted, reported_requests_cost_what_they_take);
     if (getenv("LOSSD_COSTS")) {
         TCase *measuring = tcase_create("costs_measured");
         tcase_set_timeout(measuring, 900);

@@ -1,6 +1,7 @@
 /*
- * Numbers for which a formula has no value are refused by every loss alike. Every other number is computed with: each tensor
- * of every loss gets numbers that it is not meant for, alone and together with those of the others.
+ * Numbers for which a formula has no value are refused by every loss alike. Every other number is
+ * computed with: each tensor of every loss gets numbers that it is not meant for, alone and
+ * together with those of the others.
  */
 #include "suites.h"
 #include "support/batch.h"
@@ -10,19 +11,27 @@
 #include <string.h>
 
 /* Numbers of which float32 and float64 have the same. */
-static const double numbers[] = {-0x1p100, -1000, -2.5, -1, -0.25, -0.0, 0, 0x1p-100, 0.5, 1, 1.5, 2, 1000, 0x1p100};
-enum { NUMBERS_COUNT = sizeof numbers / sizeof *numbers, COLUMNS = 7, ELEMENTS = 2 * COLUMNS * COLUMNS, ELEMENT = 3 };
+static const double numbers[] = {-0x1p100, -1000, -2.5, -1,  -0.25, -0.0, 0,
+                                 0x1p-100, 0.5,   1,    1.5, 2,     1000, 0x1p100};
+enum {
+    NUMBERS_COUNT = sizeof numbers / sizeof *numbers,
+    COLUMNS = 7,
+    ELEMENTS = 2 * COLUMNS * COLUMNS,
+    ELEMENT = 3
+};
 
 /* The tensors that can be refused, as docs/API.md lists them. */
 static const struct {
     const char *loss, *tensor;
-} refused[] = {{"bce", "input"},     {"gaussian_nll", "var"}, {"kl_div", "target"},       {"poisson_nll", "input"},
-               {"tweedie", "input"}, {"tweedie", "target"},   {"sigmoid_focal", "target"}};
+} refused[] = {{"bce", "input"},           {"gaussian_nll", "var"}, {"kl_div", "target"},
+               {"poisson_nll", "input"},   {"tweedie", "input"},    {"tweedie", "target"},
+               {"sigmoid_focal", "target"}};
 
 static bool can_be_refused(const struct loss_descriptor *loss, int k)
 {
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        if (strcmp(refused[i].loss, loss->name) == 0 && strcmp(refused[i].tensor, loss->tensors[k].name) == 0)
+        if (strcmp(refused[i].loss, loss->name) == 0 &&
+            strcmp(refused[i].tensor, loss->tensors[k].name) == 0)
             return true;
     return false;
 }
@@ -37,7 +46,8 @@ static void put(struct loss_tensor *tensor, double value)
 
 static double get(const struct loss_tensor *tensor, size_t i)
 {
-    return tensor->dtype == LOSS_FLOAT64 ? ((const double *)tensor->data)[i] : (double)((const float *)tensor->data)[i];
+    return tensor->dtype == LOSS_FLOAT64 ? ((const double *)tensor->data)[i]
+                                         : (double)((const float *)tensor->data)[i];
 }
 
 static bool is_swept(const struct batch *batch, int k)
@@ -53,7 +63,8 @@ static void check_refusal(const struct batch *batch)
     const struct loss_descriptor *const loss = batch->request.loss;
     char start[80];
     ck_assert_int_eq(error->status, LOSS_INVALID);
-    ck_assert_msg(error->tensor >= 0 && can_be_refused(loss, error->tensor), "%s: %s", loss->name, error->message);
+    ck_assert_msg(error->tensor >= 0 && can_be_refused(loss, error->tensor), "%s: %s", loss->name,
+                  error->message);
     ck_assert_msg(error->element == ELEMENT, "%s: %s", loss->name, error->message);
     snprintf(start, sizeof start, " is %.17g; ", get(&batch->tensor[error->tensor], ELEMENT));
     ck_assert_msg(strstr(error->message, start) != NULL, "%s: %s", loss->name, error->message);
@@ -64,9 +75,11 @@ static const char *describe(const struct batch *batch)
 {
     static char text[300];
     const struct loss_descriptor *const loss = batch->request.loss;
-    size_t len = (size_t)snprintf(text, sizeof text, "%s (%s)", loss->name, loss_dtype_name(batch->plan.dtype));
+    size_t len = (size_t)snprintf(text, sizeof text, "%s (%s)", loss->name,
+                                  loss_dtype_name(batch->plan.dtype));
     for (int p = 0; p < loss_param_specs(loss); p++)
-        len += (size_t)snprintf(text + len, sizeof text - len, ", %s %g", loss->params[p].name, batch->request.param[p].number);
+        len += (size_t)snprintf(text + len, sizeof text - len, ", %s %g", loss->params[p].name,
+                                batch->request.param[p].number);
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         if (is_swept(batch, k))
             len += (size_t)snprintf(text + len, sizeof text - len, ", %s %g", loss->tensors[k].name,
@@ -95,7 +108,8 @@ static void check(struct batch *batch)
 /* One number in tensor k and another in a later one, which may be the same tensor. */
 static void sweep_pair(struct batch *batch, int k, int other)
 {
-    const double before = get(&batch->tensor[k], ELEMENT), other_before = get(&batch->tensor[other], ELEMENT);
+    const double before = get(&batch->tensor[k], ELEMENT),
+                 other_before = get(&batch->tensor[other], ELEMENT);
     for (size_t i = 0; i < NUMBERS_COUNT; i++)
         for (size_t j = 0; j < (k == other ? 1 : NUMBERS_COUNT); j++) {
             put(&batch->tensor[other], numbers[j]);
@@ -192,7 +206,8 @@ Suite *domains_suite(void)
     TCase *tcase = tcase_create("numbers_outside"), *slow = tcase_create("numbers_swept");
     tcase_set_timeout(slow, 120);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_loop_test(slow, finite_numbers_are_refused_or_give_terms_that_are_not_nan, 0, 2 * (int)loss_count());
+    tcase_add_loop_test(slow, finite_numbers_are_refused_or_give_terms_that_are_not_nan, 0,
+                        2 * (int)loss_count());
     tcase_add_loop_test(tcase, infinite_labels_are_labels, 0, 2);
     tcase_add_loop_test(tcase, quantiles_at_an_end_cost_nothing_on_one_side, 0, 2);
     tcase_set_timeout(tcase, 120);

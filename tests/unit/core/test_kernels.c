@@ -1,6 +1,7 @@
 /*
- * The shortcuts of float32 kernels: sums kept in registers, gradients written past the caches, formulas of labels and rows of
- * classes in float32's own arithmetic. Each is held against the same numbers in float64, which take none of them.
+ * The shortcuts of float32 kernels: sums kept in registers, gradients written past the caches,
+ * formulas of labels and rows of classes in float32's own arithmetic. Each is held against the same
+ * numbers in float64, which take none of them.
  */
 #include "suites.h"
 #include "support/batch.h"
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the same numbers in both dtypes -------------------------------------------------------------------------------- */
+/* ---- the same numbers in both dtypes ---- */
 
 /* A loss over float32 numbers and a target of them, or of class indices. */
 struct problem {
@@ -21,10 +22,13 @@ struct problem {
     enum loss_reduction reduction;
 };
 
-static struct loss_tensor tensor_of(const struct problem *p, void *data, enum loss_dtype dtype, bool rows_alone)
+static struct loss_tensor tensor_of(const struct problem *p, void *data, enum loss_dtype dtype,
+                                    bool rows_alone)
 {
-    return (struct loss_tensor){
-        .data = data, .dtype = dtype, .rank = p->classes > 0 && !rows_alone ? 2 : 1, .shape = {p->rows, p->classes}};
+    return (struct loss_tensor){.data = data,
+                                .dtype = dtype,
+                                .rank = p->classes > 0 && !rows_alone ? 2 : 1,
+                                .shape = {p->rows, p->classes}};
 }
 
 static double *widened(const float *x, size_t n)
@@ -43,7 +47,8 @@ static void evaluate(const struct problem *p, enum loss_dtype dtype, struct batc
     void *const y = wide && p->target ? widened(p->target, n) : (void *)(uintptr_t)p->target;
     const struct loss_tensor input = tensor_of(p, x, dtype, false);
     const struct loss_tensor target =
-        p->label ? tensor_of(p, (void *)(uintptr_t)p->label, LOSS_INT64, true) : tensor_of(p, y, dtype, false);
+        p->label ? tensor_of(p, (void *)(uintptr_t)p->label, LOSS_INT64, true)
+                 : tensor_of(p, y, dtype, false);
     *batch = (struct batch){0};
     loss_request_init(&batch->request, loss_find(p->loss));
     batch->request.tensor[0] = &input;
@@ -64,10 +69,12 @@ static double ulps(float value, double exact)
     if (isnan(exact) || isinf((float)exact))
         return value == (float)exact || (isnan(value) && isnan(exact)) ? 0 : (double)INFINITY;
     frexp(exact, &exponent);
-    return fabs((double)value - exact) / ldexp(1, (exact == 0 || exponent < -125 ? -125 : exponent) - 24);
+    return fabs((double)value - exact) /
+           ldexp(1, (exact == 0 || exponent < -125 ? -125 : exponent) - 24);
 }
 
-/* float32 as docs/API.md promises it: the loss within 1 ulp of the exact one, gradients within 4. */
+/* float32 as docs/API.md promises it: the loss within 1 ulp of the exact one, gradients within 4.
+ */
 static void check(const struct problem *p)
 {
     struct batch narrow, wide;
@@ -75,14 +82,14 @@ static void check(const struct problem *p)
     evaluate(p, LOSS_FLOAT64, &wide);
     ck_assert_uint_eq(narrow.result.count, wide.result.count);
     ck_assert_uint_eq(narrow.result.nonfinite, wide.result.nonfinite);
-    ck_assert_msg(ulps((float)narrow.result.loss, wide.result.loss) <= 1, "%s: %a, not %a", p->loss, narrow.result.loss,
-                  wide.result.loss);
+    ck_assert_msg(ulps((float)narrow.result.loss, wide.result.loss) <= 1, "%s: %a, not %a", p->loss,
+                  narrow.result.loss, wide.result.loss);
     const float *ours = narrow.plan.grad[0].data;
     const double *exact = wide.plan.grad[0].data;
     for (size_t i = 0; i < loss_tensor_elements(&wide.plan.grad[0]); i++)
         if (!(ulps(ours[i], exact[i]) <= 4))
-            ck_abort_msg("%s, classes %zu, gradient %zu of input %a: %a, not %a", p->loss, p->classes, i, (double)p->input[i],
-                         (double)ours[i], exact[i]);
+            ck_abort_msg("%s, classes %zu, gradient %zu of input %a: %a, not %a", p->loss,
+                         p->classes, i, (double)p->input[i], (double)ours[i], exact[i]);
     batch_clear(&narrow);
     batch_clear(&wide);
 }
@@ -102,7 +109,7 @@ static float random_unit(uint32_t *state)
     return (float)(*state >> 8) * 0x1p-24F;
 }
 
-/* ---- labels --------------------------------------------------------------------------------------------------------- */
+/* ---- labels ---- */
 
 enum { LABELS = 40007 };
 
@@ -135,7 +142,8 @@ END_TEST
 /* One element that the short formula cannot do, among many that it can. */
 START_TEST(one_odd_element_is_done_as_well_as_the_others)
 {
-    static const float logit[] = {0, -0.0F, 87, -87, 87.5F, -88, 104, -200, 1e30F, -1e30F, INFINITY, NAN, FLT_MIN, 1e-45F};
+    static const float logit[] = {0,    -0.0F, 87,     -87,      87.5F, -88,     104,
+                                  -200, 1e30F, -1e30F, INFINITY, NAN,   FLT_MIN, 1e-45F};
     static const float probability[] = {0, 1, -0.0F, 1e-45F, 1e-38F, FLT_MIN, 0x1.fffffep-1F};
     enum { N = 1000 };
     static float x[N], y[N];
@@ -158,9 +166,10 @@ START_TEST(one_odd_element_is_done_as_well_as_the_others)
 }
 END_TEST
 
-/* ---- rows of classes ------------------------------------------------------------------------------------------------ */
+/* ---- rows of classes ---- */
 
-/* Rows of all kinds: everyday logits, a certain one, one that is certain but for very little, ties, masked and deep ones. */
+/* Rows of all kinds: everyday logits, a certain one, one that is certain but for very little, ties,
+ * masked and deep ones. */
 static void fill_row(float *row, size_t classes, size_t kind, uint32_t *state)
 {
     for (size_t c = 0; c < classes; c++)
@@ -240,13 +249,14 @@ START_TEST(a_row_of_nan_is_nan_and_no_other_is)
 }
 END_TEST
 
-/* ---- sums and gradients in bulk ------------------------------------------------------------------------------------- */
+/* ---- sums and gradients in bulk ---- */
 
 START_TEST(terms_that_are_not_finite_are_counted_in_sums)
 {
     enum { N = 70001 };
     static float x[N], y[N];
-    static const char *const losses[] = {"mse", "l1", "smooth_l1", "huber", "bce_with_logits", "hinge_embedding"};
+    static const char *const losses[] = {
+        "mse", "l1", "smooth_l1", "huber", "bce_with_logits", "hinge_embedding"};
     for (size_t i = 0; i < N; i++) {
         x[i] = (float)(i % 13) / 4;
         y[i] = i % 2 == 0 ? 1 : -1;
@@ -262,15 +272,18 @@ END_TEST
 START_TEST(large_gradients_are_those_of_small_ones)
 {
     enum { N = 4500007 };
-    float *const x = malloc(N * sizeof *x), *const y = malloc(N * sizeof *y), *const room = malloc((N + 32) * sizeof *room);
+    float *const x = malloc(N * sizeof *x), *const y = malloc(N * sizeof *y),
+                 *const room = malloc((N + 32) * sizeof *room);
     uint32_t state = 3;
     for (size_t i = 0; i < N; i++) {
         x[i] = random_unit(&state);
         y[i] = random_unit(&state);
     }
     for (size_t shift = 0; shift <= 17; shift += 17) {
-        const struct loss_tensor input = {.data = x, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {N}};
-        const struct loss_tensor target = {.data = y, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {N}};
+        const struct loss_tensor input = {
+            .data = x, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {N}};
+        const struct loss_tensor target = {
+            .data = y, .dtype = LOSS_FLOAT32, .rank = 1, .shape = {N}};
         struct loss_request request;
         struct loss_plan plan;
         struct loss_result result;
@@ -299,10 +312,12 @@ END_TEST
 Suite *kernels_suite(void)
 {
     Suite *suite = suite_create("kernels");
-    SUITE_ADD(suite, "kernels_labels", logits_of_labels_are_good_to_four_ulps, probabilities_of_labels_are_good_to_four_ulps,
+    SUITE_ADD(suite, "kernels_labels", logits_of_labels_are_good_to_four_ulps,
+              probabilities_of_labels_are_good_to_four_ulps,
               one_odd_element_is_done_as_well_as_the_others);
     SUITE_ADD(suite, "kernels_classes", rows_of_any_number_of_classes_are_good_to_four_ulps,
               a_row_of_nan_is_nan_and_no_other_is);
-    SUITE_ADD(suite, "kernels_bulk", terms_that_are_not_finite_are_counted_in_sums, large_gradients_are_those_of_small_ones);
+    SUITE_ADD(suite, "kernels_bulk", terms_that_are_not_finite_are_counted_in_sums,
+              large_gradients_are_those_of_small_ones);
     return suite;
 }

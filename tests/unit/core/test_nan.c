@@ -1,6 +1,7 @@
 /*
- * NaN in anything that a term reads makes that term NaN, and it is counted; terms that do not read it stay as they are. One NaN
- * goes into each tensor of every loss, in every dtype, layout, instruction set and kernel.
+ * NaN in anything that a term reads makes that term NaN, and it is counted; terms that do not read
+ * it stay as they are. One NaN goes into each tensor of every loss, in every dtype, layout,
+ * instruction set and kernel.
  */
 #include "suites.h"
 #include "support/batch.h"
@@ -21,14 +22,15 @@ struct setting {
     unsigned pattern; /* which NaN */
 };
 
-/* ---- numbers of any dtype ------------------------------------------------------------------------------------------- */
+/* ---- numbers of any dtype ---- */
 
 /* NaNs: quiet, all bits set, signalling. */
 enum { PATTERNS = 3 };
 static uint64_t nan_bits(enum loss_dtype dtype, unsigned pattern)
 {
     static const uint64_t bits[LOSS_DTYPE_COUNT][PATTERNS] = {
-        [LOSS_FLOAT64] = {UINT64_C(0x7ff8000000000000), UINT64_C(0xffffffffffffffff), UINT64_C(0x7ff0000000000001)},
+        [LOSS_FLOAT64] = {UINT64_C(0x7ff8000000000000), UINT64_C(0xffffffffffffffff),
+                          UINT64_C(0x7ff0000000000001)},
         [LOSS_FLOAT32] = {0x7fc00000, 0xffffffff, 0x7f800001},
         [LOSS_FLOAT16] = {0x7e00, 0xffff, 0x7c01},
         [LOSS_BFLOAT16] = {0x7fc0, 0xffff, 0x7f81},
@@ -65,7 +67,7 @@ static void put(const struct loss_tensor *tensor, size_t element, uint64_t bits)
     memcpy(place(tensor, element), &bits, loss_dtype_size(tensor->dtype));
 }
 
-/* ---- batches -------------------------------------------------------------------------------------------------------- */
+/* ---- batches ---- */
 
 struct sweep {
     struct batch batch;
@@ -85,7 +87,8 @@ static struct loss_tensor *operand(struct sweep *sweep, int k)
 /* Numbers in eighths: labels of 1 and -1 for the losses that know such, else between 0 and 1. */
 static double number_at(const char *loss, const char *name, size_t i)
 {
-    static const char *const of_signs[] = {"cosine_embedding", "hinge_embedding", "soft_margin", "margin_ranking"};
+    static const char *const of_signs[] = {"cosine_embedding", "hinge_embedding", "soft_margin",
+                                           "margin_ranking"};
     for (size_t s = 0; strcmp(name, "target") == 0 && s < sizeof of_signs / sizeof *of_signs; s++)
         if (strcmp(loss, of_signs[s]) == 0)
             return i % 3 ? 1 : -1;
@@ -117,7 +120,8 @@ static void lay_out(struct sweep *sweep, int k, const char *name)
     }
 }
 
-static void sweep_make(struct sweep *sweep, const struct loss_descriptor *loss, struct setting setting)
+static void sweep_make(struct sweep *sweep, const struct loss_descriptor *loss,
+                       struct setting setting)
 {
     *sweep = (struct sweep){.setting = setting};
     struct batch *const batch = &sweep->batch;
@@ -146,23 +150,26 @@ static void sweep_free(struct sweep *sweep)
     batch_free(&sweep->batch);
 }
 
-/* The terms as doubles; the caller frees them. Counts those that are not finite in `nonfinite`, as the library does. */
+/* The terms as doubles; the caller frees them. Counts those that are not finite in `nonfinite`, as
+ * the library does. */
 static double *terms_of(struct sweep *sweep, size_t *nonfinite)
 {
     struct batch *const batch = &sweep->batch;
-    ck_assert_msg(batch_run(batch, 1) == LOSS_OK, "%s: %s", batch->request.loss->name, batch->error.message);
+    ck_assert_msg(batch_run(batch, 1) == LOSS_OK, "%s: %s", batch->request.loss->name,
+                  batch->error.message);
     const size_t n = loss_tensor_elements(&batch->plan.output);
     double *const terms = malloc(n * sizeof *terms + 1);
     for (size_t i = 0; i < n; i++)
-        terms[i] = batch->plan.dtype == LOSS_FLOAT64 ? ((const double *)batch->plan.output.data)[i]
-                                                     : (double)((const float *)batch->plan.output.data)[i];
+        terms[i] = batch->plan.dtype == LOSS_FLOAT64
+                       ? ((const double *)batch->plan.output.data)[i]
+                       : (double)((const float *)batch->plan.output.data)[i];
     if (nonfinite)
         *nonfinite = batch->result.nonfinite;
     batch_clear(batch);
     return terms;
 }
 
-/* ---- who reads what ------------------------------------------------------------------------------------------------- */
+/* ---- who reads what ---- */
 
 /* Returns true if term t lies along element e of tensor k, by the axes of the plan. */
 static bool lies_along(const struct loss_plan *plan, int k, size_t e, size_t t)
@@ -188,13 +195,14 @@ static double param_of(const struct sweep *sweep, const char *name)
     return k < 0 ? NAN : sweep->batch.request.param[k].number;
 }
 
-/* Returns true if term t, a row of classes with a label, reads element e of tensor k: nothing where its label is ignored; of
-   the class weights that of its label, unless labels are smoothed; in nll its label's number alone; and margins are those
-   between classes. */
+/* Returns true if term t, a row of classes with a label, reads element e of tensor k: nothing where
+   its label is ignored; of the class weights that of its label, unless labels are smoothed; in nll
+   its label's number alone; and margins are those between classes. */
 static bool row_reads(const struct sweep *sweep, int k, size_t e, size_t t)
 {
     const struct batch *const batch = &sweep->batch;
-    const char *const loss = batch->request.loss->name, *const tensor = batch->request.loss->tensors[k].name;
+    const char *const loss = batch->request.loss->name, *const tensor =
+                                                            batch->request.loss->tensors[k].name;
     const int64_t label = ((const int64_t *)batch->tensor[1].data)[t];
     const size_t classes = batch->tensor[0].shape[1];
     if ((double)label == param_of(sweep, "ignore_index"))
@@ -218,7 +226,8 @@ static bool is_of_labels(const struct batch *batch)
     return batch->plan.indexed[1] && batch->tensor[1].rank == 1;
 }
 
-/* Returns true if term t of dice reads weight e: the one of its channel, if more than one counts. */
+/* Returns true if term t of dice reads weight e: the one of its channel, if more than one counts.
+ */
 static bool is_channel_weight_read(const struct sweep *sweep, size_t e, size_t t)
 {
     const size_t channels = sweep->batch.tensor[0].shape[1];
@@ -233,12 +242,14 @@ static bool *readers(struct sweep *sweep, int k, size_t e, const double *before)
     const char *const name = loss->tensors[k].name;
     const size_t n = loss_tensor_elements(&plan->terms);
     bool *const reads = malloc(n + 1);
-    put(operand(sweep, k), e, bits_of_number(sweep->setting.dtype, sweep->value[k][e] == 0.5 ? 0.75 : 0.5));
+    put(operand(sweep, k), e,
+        bits_of_number(sweep->setting.dtype, sweep->value[k][e] == 0.5 ? 0.75 : 0.5));
     double *const moved = terms_of(sweep, NULL);
     for (size_t t = 0; t < n; t++) {
         const bool changes = moved[t] != before[t], along = lies_along(plan, k, e, t);
         reads[t] = along || reads_all(loss->name, name);
-        if (strcmp(loss->name, "ctc") == 0) /* the classes that its labels name, at the steps that count */
+        if (strcmp(loss->name, "ctc") ==
+            0) /* the classes that its labels name, at the steps that count */
             reads[t] = changes;
         else if (is_of_labels(&sweep->batch))
             reads[t] = along && row_reads(sweep, k, e, t);
@@ -252,10 +263,10 @@ static bool *readers(struct sweep *sweep, int k, size_t e, const double *before)
     return reads;
 }
 
-/* ---- the sweep ------------------------------------------------------------------------------------------------------ */
+/* ---- the sweep ---- */
 
-/* Returns true if a term stayed as it was. In float32 a row of classes that is NaN has those of its block computed in double,
-   whose last bits differ. */
+/* Returns true if a term stayed as it was. In float32 a row of classes that is NaN has those of its
+   block computed in double, whose last bits differ. */
 static bool is_unchanged(const struct sweep *sweep, double before, double after)
 {
     if (sweep->batch.plan.dtype == LOSS_FLOAT32)
@@ -263,15 +274,16 @@ static bool is_unchanged(const struct sweep *sweep, double before, double after)
     return memcmp(&before, &after, sizeof after) == 0;
 }
 
-static void check_terms(const struct sweep *sweep, const char *name, size_t e, const double *before, const double *after,
-                        const bool *reads)
+static void check_terms(const struct sweep *sweep, const char *name, size_t e, const double *before,
+                        const double *after, const bool *reads)
 {
     const char *const loss = sweep->batch.request.loss->name;
     for (size_t t = 0; t < loss_tensor_elements(&sweep->batch.plan.terms); t++)
-        ck_assert_msg(reads[t] ? isnan(after[t]) : is_unchanged(sweep, before[t], after[t]),
-                      "%s (%s%s%s): NaN in %s at %zu: term %zu is %g, it was %g", loss, loss_dtype_name(sweep->setting.dtype),
-                      sweep->setting.strided ? ", strided" : "", sweep->setting.grad ? ", with gradient" : "", name, e, t,
-                      after[t], before[t]);
+        ck_assert_msg(
+            reads[t] ? isnan(after[t]) : is_unchanged(sweep, before[t], after[t]),
+            "%s (%s%s%s): NaN in %s at %zu: term %zu is %g, it was %g", loss,
+            loss_dtype_name(sweep->setting.dtype), sweep->setting.strided ? ", strided" : "",
+            sweep->setting.grad ? ", with gradient" : "", name, e, t, after[t], before[t]);
 }
 
 /* The same request reduced: the loss is NaN and as many terms are counted. */
@@ -284,9 +296,10 @@ static void check_reduced(struct sweep *sweep, const char *name, size_t nans)
         batch->request.reduction = (enum loss_reduction)r;
         ck_assert_int_eq(batch_run(batch, 1), LOSS_OK);
         ck_assert_msg(batch->result.nonfinite == nans && isnan(batch->result.loss) == (nans > 0),
-                      "%s (%s), %s: NaN in %s: the loss is %g, %zu are counted, not %zu", batch->request.loss->name,
-                      loss_reduction_name((enum loss_reduction)r), loss_dtype_name(sweep->setting.dtype), name,
-                      batch->result.loss, batch->result.nonfinite, nans);
+                      "%s (%s), %s: NaN in %s: the loss is %g, %zu are counted, not %zu",
+                      batch->request.loss->name, loss_reduction_name((enum loss_reduction)r),
+                      loss_dtype_name(sweep->setting.dtype), name, batch->result.loss,
+                      batch->result.nonfinite, nans);
         batch_clear(batch);
     }
     sweep->batch.request.reduction = LOSS_NONE;
@@ -314,7 +327,8 @@ static void check_tensors(struct sweep *sweep)
 {
     size_t nonfinite;
     double *const before = terms_of(sweep, &nonfinite);
-    ck_assert_msg(nonfinite == 0, "%s is not finite to begin with", sweep->batch.request.loss->name);
+    ck_assert_msg(nonfinite == 0, "%s is not finite to begin with",
+                  sweep->batch.request.loss->name);
     for (int k = 0; k < loss_tensor_specs(sweep->batch.request.loss); k++) {
         const size_t n = sweep->value[k] ? loss_tensor_elements(&sweep->batch.tensor[k]) : 0;
         for (size_t i = 0; n > 0 && i < 3; i++)
@@ -331,12 +345,13 @@ static void check_setting(size_t place, struct setting setting)
     sweep_free(&sweep);
 }
 
-/* ---- tests ---------------------------------------------------------------------------------------------------------- */
+/* ---- tests ---- */
 
 /* _i is the loss's place in the table, in all of them. */
 START_TEST(nan_reaches_the_terms_that_read_it_in_every_dtype_and_layout)
 {
-    static const enum loss_dtype dtypes[] = {LOSS_FLOAT64, LOSS_FLOAT32, LOSS_FLOAT16, LOSS_BFLOAT16};
+    static const enum loss_dtype dtypes[] = {LOSS_FLOAT64, LOSS_FLOAT32, LOSS_FLOAT16,
+                                             LOSS_BFLOAT16};
     for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++)
         for (unsigned how = 0; how < 8; how++)
             check_setting((size_t)_i, (struct setting){.dtype = dtypes[d],
@@ -352,14 +367,16 @@ END_TEST
 START_TEST(nan_reaches_terms_of_long_rows_and_of_many_blocks)
 {
     static const size_t sizes[][2] = {{2 * 60 * 60, 60}, {20000, 7}, {900, 1}, {2 * 30 * 30, 30}};
-    const bool costly = strcmp(loss_at((size_t)_i)->name, "info_nce") == 0; /* every query meets every key */
+    const bool costly =
+        strcmp(loss_at((size_t)_i)->name, "info_nce") == 0; /* every query meets every key */
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (unsigned how = 0; how < 4; how++)
-            check_setting((size_t)_i, (struct setting){.dtype = how & 1 ? LOSS_FLOAT64 : LOSS_FLOAT32,
-                                                       .elements = costly ? 4 * sizes[s][1] : sizes[s][0],
-                                                       .columns = sizes[s][1],
-                                                       .grad = how & 2,
-                                                       .pattern = (how + (unsigned)s) % PATTERNS});
+            check_setting((size_t)_i,
+                          (struct setting){.dtype = how & 1 ? LOSS_FLOAT64 : LOSS_FLOAT32,
+                                           .elements = costly ? 4 * sizes[s][1] : sizes[s][0],
+                                           .columns = sizes[s][1],
+                                           .grad = how & 2,
+                                           .pattern = (how + (unsigned)s) % PATTERNS});
 }
 END_TEST
 
@@ -372,11 +389,12 @@ START_TEST(nan_reaches_terms_on_every_instruction_set)
             continue;
         for (unsigned how = 0; how < 4; how++)
             for (unsigned pattern = 0; pattern < PATTERNS; pattern++)
-                check_setting((size_t)_i, (struct setting){.dtype = how & 1 ? LOSS_FLOAT64 : LOSS_FLOAT32,
-                                                           .elements = 343,
-                                                           .columns = 7,
-                                                           .grad = how & 2,
-                                                           .pattern = pattern});
+                check_setting((size_t)_i,
+                              (struct setting){.dtype = how & 1 ? LOSS_FLOAT64 : LOSS_FLOAT32,
+                                               .elements = 343,
+                                               .columns = 7,
+                                               .grad = how & 2,
+                                               .pattern = pattern});
     }
     ck_assert(loss_isa_choose(chosen));
 }
@@ -385,7 +403,8 @@ END_TEST
 START_TEST(nan_reaches_terms_whatever_the_parameters)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
-    const struct setting setting = {.dtype = LOSS_FLOAT32, .elements = 343, .columns = 7, .grad = true};
+    const struct setting setting = {
+        .dtype = LOSS_FLOAT32, .elements = 343, .columns = 7, .grad = true};
     for (size_t option = 0; option < batch_options(loss); option++) {
         struct sweep sweep;
         sweep_make(&sweep, loss, setting);
@@ -432,7 +451,10 @@ START_TEST(nan_in_a_sample_weight_reaches_its_term)
     for (int dtype = LOSS_FLOAT64; dtype <= LOSS_BFLOAT16; dtype++) {
         struct sweep sweep;
         sweep_make(&sweep, loss_at((size_t)_i),
-                   (struct setting){.dtype = (enum loss_dtype)dtype, .strided = dtype % 2, .elements = 343, .columns = 7});
+                   (struct setting){.dtype = (enum loss_dtype)dtype,
+                                    .strided = dtype % 2,
+                                    .elements = 343,
+                                    .columns = 7});
         add_operand(&sweep, SAMPLE_WEIGHT);
         double *const before = terms_of(&sweep, NULL);
         const size_t n = loss_tensor_elements(&sweep.batch.plan.terms);
@@ -445,7 +467,8 @@ START_TEST(nan_in_a_sample_weight_reaches_its_term)
             check_terms(&sweep, "sample_weight", t, before, after, reads);
             check_reduced(&sweep, "sample_weight", 1);
             free(after);
-            put(&sweep.sample_weight, t, bits_of_number(sweep.setting.dtype, sweep.value[SAMPLE_WEIGHT][t]));
+            put(&sweep.sample_weight, t,
+                bits_of_number(sweep.setting.dtype, sweep.value[SAMPLE_WEIGHT][t]));
             reads[t] = false;
         }
         free(reads);
@@ -466,7 +489,8 @@ static double gradient_at(const struct batch *batch, int k, size_t e)
 static bool ignore_first_term(struct batch *batch)
 {
     const struct loss_descriptor *const loss = batch->request.loss;
-    const int ignore_index = loss_param_find(loss, "ignore_index"), background = loss_param_find(loss, "include_background");
+    const int ignore_index = loss_param_find(loss, "ignore_index"),
+              background = loss_param_find(loss, "include_background");
     if (ignore_index >= 0) {
         ((int64_t *)batch->tensor[1].data)[0] = -1;
         batch->request.param[ignore_index] = (struct loss_value){-1, -1};
@@ -481,7 +505,8 @@ static bool ignore_first_term(struct batch *batch)
     return ignore_index >= 0 || background >= 0;
 }
 
-/* What a request gives with the first sample weight set to `bits`: the loss, or the first term, and the sum of all gradients. */
+/* What a request gives with the first sample weight set to `bits`: the loss, or the first term, and
+ * the sum of all gradients. */
 static void results_with(struct sweep *sweep, uint64_t bits, double result[2])
 {
     struct batch *const batch = &sweep->batch;
@@ -490,10 +515,12 @@ static void results_with(struct sweep *sweep, uint64_t bits, double result[2])
     ck_assert_uint_eq(batch->result.nonfinite, 0);
     result[0] = batch->result.loss;
     if (batch->plan.reduction == LOSS_NONE)
-        result[0] = batch->plan.dtype == LOSS_FLOAT64 ? *(double *)batch->plan.output.data : *(float *)batch->plan.output.data;
+        result[0] = batch->plan.dtype == LOSS_FLOAT64 ? *(double *)batch->plan.output.data
+                                                      : *(float *)batch->plan.output.data;
     result[1] = 0;
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-        for (size_t e = 0; batch->plan.grad_mask >> k & 1 && e < loss_tensor_elements(&batch->plan.grad[k]); e++)
+        for (size_t e = 0;
+             batch->plan.grad_mask >> k & 1 && e < loss_tensor_elements(&batch->plan.grad[k]); e++)
             result[1] += gradient_at(batch, k, e);
     batch_clear(batch);
 }
@@ -501,7 +528,8 @@ static void results_with(struct sweep *sweep, uint64_t bits, double result[2])
 static void check_ignored_weight(struct sweep *sweep)
 {
     const struct loss_descriptor *const loss = sweep->batch.request.loss;
-    ck_assert_int_eq(loss_plan(&sweep->batch.plan, &sweep->batch.request, &sweep->batch.error), LOSS_OK);
+    ck_assert_int_eq(loss_plan(&sweep->batch.plan, &sweep->batch.request, &sweep->batch.error),
+                     LOSS_OK);
     add_operand(sweep, SAMPLE_WEIGHT);
     for (int r = 0; r < LOSS_REDUCTION_COUNT; r++) {
         double expected[2], result[2];
@@ -516,14 +544,16 @@ static void check_ignored_weight(struct sweep *sweep)
     }
 }
 
-/* Terms are ignored together with their weights: the loss and the gradients are as if those were 0. */
+/* Terms are ignored together with their weights: the loss and the gradients are as if those were 0.
+ */
 START_TEST(nan_in_a_sample_weight_of_an_ignored_term_is_not_read)
 {
     size_t losses = 0;
     for (size_t i = 0; i < 2 * loss_count(); i++) {
         struct sweep sweep;
         const enum loss_dtype dtype = i % 2 ? LOSS_FLOAT64 : LOSS_FLOAT32;
-        sweep_make(&sweep, loss_at(i / 2), (struct setting){.dtype = dtype, .elements = 343, .columns = 7, .grad = true});
+        sweep_make(&sweep, loss_at(i / 2),
+                   (struct setting){.dtype = dtype, .elements = 343, .columns = 7, .grad = true});
         if (ignore_first_term(&sweep.batch)) {
             check_ignored_weight(&sweep);
             losses++;
@@ -534,7 +564,8 @@ START_TEST(nan_in_a_sample_weight_of_an_ignored_term_is_not_read)
 }
 END_TEST
 
-/* The upstream gradient is nothing that terms read: it reaches the gradients of its term that are not 0. */
+/* The upstream gradient is nothing that terms read: it reaches the gradients of its term that are
+ * not 0. */
 START_TEST(nan_in_the_upstream_gradient_reaches_the_gradients_of_its_term)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
@@ -542,8 +573,10 @@ START_TEST(nan_in_the_upstream_gradient_reaches_the_gradients_of_its_term)
         return;
     for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++) {
         struct sweep sweep;
-        sweep_make(&sweep, loss,
-                   (struct setting){.dtype = (enum loss_dtype)dtype, .elements = 343, .columns = 7, .grad = true});
+        sweep_make(
+            &sweep, loss,
+            (struct setting){
+                .dtype = (enum loss_dtype)dtype, .elements = 343, .columns = 7, .grad = true});
         add_operand(&sweep, GRAD_OUTPUT);
         struct batch plain = sweep.batch;
         ck_assert_int_eq(batch_run(&plain, 1), LOSS_OK);
@@ -552,13 +585,17 @@ START_TEST(nan_in_the_upstream_gradient_reaches_the_gradients_of_its_term)
         ck_assert_int_eq(batch_run(&sweep.batch, 1), LOSS_OK);
         ck_assert_uint_eq(sweep.batch.result.nonfinite, 0);
         for (int k = 0; k < LOSS_MAX_TENSORS; k++)
-            for (size_t e = 0; plain.plan.grad_mask >> k & 1 && e < loss_tensor_elements(&plain.plan.grad[k]); e++) {
+            for (size_t e = 0;
+                 plain.plan.grad_mask >> k & 1 && e < loss_tensor_elements(&plain.plan.grad[k]);
+                 e++) {
                 const double was = gradient_at(&plain, k, e), is = gradient_at(&sweep.batch, k, e);
                 if (!lies_along(&plain.plan, k, e, t))
-                    ck_assert_msg(is == was || (isnan(is) && isnan(was)), "%s: %s[%zu] is %g, it was %g", loss->name,
-                                  loss->tensors[k].name, e, is, was);
+                    ck_assert_msg(is == was || (isnan(is) && isnan(was)),
+                                  "%s: %s[%zu] is %g, it was %g", loss->name, loss->tensors[k].name,
+                                  e, is, was);
                 else
-                    ck_assert_msg(isnan(is) || was == 0, "%s: %s[%zu] is %g", loss->name, loss->tensors[k].name, e, is);
+                    ck_assert_msg(isnan(is) || was == 0, "%s: %s[%zu] is %g", loss->name,
+                                  loss->tensors[k].name, e, is);
             }
         batch_clear(&plain);
         sweep_free(&sweep);
@@ -574,7 +611,8 @@ Suite *nan_suite(void)
                                   nan_reaches_terms_whatever_the_parameters,
                                   nan_in_a_sample_weight_reaches_its_term,
                                   nan_in_the_upstream_gradient_reaches_the_gradients_of_its_term};
-    static const char *const names[] = {"dtypes", "blocks", "sets", "parameters", "sample_weights", "upstream"};
+    static const char *const names[] = {"dtypes",     "blocks",         "sets",
+                                        "parameters", "sample_weights", "upstream"};
     Suite *suite = suite_create("nan");
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
         TCase *tcase = tcase_create(names[i]);

@@ -1,7 +1,8 @@
 /*
- * What must hold for every loss of the table, checked on batches made from its descriptor: gradients against central
- * differences for all of its options, Hessian diagonals against differences of gradients, sample weights, order of the batch,
- * sizes around the edges of chunks and blocks, half precision against single.
+ * What must hold for every loss of the table, checked on batches made from its descriptor:
+ * gradients against central differences for all of its options, Hessian diagonals against
+ * differences of gradients, sample weights, order of the batch, sizes around the edges of chunks
+ * and blocks, half precision against single.
  */
 #include "suites.h"
 #include "support/batch.h"
@@ -30,15 +31,18 @@ static double central_difference(struct batch *batch, int k, size_t element)
     return (above - below) / (2 * h);
 }
 
-/* Where PyTorch's gradient is not that of the value: ctc's folds in that of the log_softmax in front, a clamped variance lets
-   it through, and Stirling's term begins with a step at 1. */
+/* Where PyTorch's gradient is not that of the value: ctc's folds in that of the log_softmax in
+   front, a clamped variance lets it through, and Stirling's term begins with a step at 1. */
 static bool gradient_is_of_the_value(const struct loss_descriptor *loss, int k, const char *option)
 {
     static const struct {
         const char *loss, *tensor, *option; /* NULL is any */
-    } exceptions[] = {{"ctc", "log_probs", NULL}, {"gaussian_nll", "var", "eps"}, {"poisson_nll", "target", "full"}};
+    } exceptions[] = {{"ctc", "log_probs", NULL},
+                      {"gaussian_nll", "var", "eps"},
+                      {"poisson_nll", "target", "full"}};
     for (size_t i = 0; i < sizeof exceptions / sizeof exceptions[0]; i++)
-        if (strcmp(loss->name, exceptions[i].loss) == 0 && strcmp(loss->tensors[k].name, exceptions[i].tensor) == 0 &&
+        if (strcmp(loss->name, exceptions[i].loss) == 0 &&
+            strcmp(loss->tensors[k].name, exceptions[i].tensor) == 0 &&
             (!exceptions[i].option || strcmp(option, exceptions[i].option) == 0))
             return false;
     return true;
@@ -57,8 +61,9 @@ static void check_slopes(struct batch *batch, const char *option)
         for (size_t element = 0; element < n; element += 1 + n / 40) {
             const double slope = ((const double *)gradient.plan.grad[k].data)[element];
             const double measured = central_difference(batch, k, element);
-            ck_assert_msg(fabs(slope - measured) <= 2e-5 * (1 + fabs(slope)), "%s of %s (%s) at %zu: %.12g, measured %.12g",
-                          loss->tensors[k].name, loss->name, option, element, slope, measured);
+            ck_assert_msg(fabs(slope - measured) <= 2e-5 * (1 + fabs(slope)),
+                          "%s of %s (%s) at %zu: %.12g, measured %.12g", loss->tensors[k].name,
+                          loss->name, option, element, slope, measured);
         }
     }
     batch_clear(&gradient);
@@ -95,7 +100,8 @@ START_TEST(hessian_diagonals_are_the_slopes_of_the_gradient)
         for (size_t element = 0; element < n; element += 1 + n / 40) {
             struct batch moved = batch;
             double *x = (double *)batch.tensor[k].data + element, slope[2];
-            const double at = *x, h = 1e-6, hess = ((const double *)batch.plan.hess[k].data)[element];
+            const double at = *x, h = 1e-6,
+                         hess = ((const double *)batch.plan.hess[k].data)[element];
             for (int side = 0; side < 2; side++) {
                 *x = at + (side ? h : -h);
                 ck_assert_int_eq(batch_run(&moved, 1), LOSS_OK);
@@ -104,8 +110,9 @@ START_TEST(hessian_diagonals_are_the_slopes_of_the_gradient)
             }
             *x = at;
             const double measured = (slope[1] - slope[0]) / (2 * h);
-            ck_assert_msg(fabs(hess - measured) <= 1e-6 * (1 + fabs(hess)), "%s of %s at %zu: %.12g, measured %.12g",
-                          loss->tensors[k].name, loss->name, element, hess, measured);
+            ck_assert_msg(fabs(hess - measured) <= 1e-6 * (1 + fabs(hess)),
+                          "%s of %s at %zu: %.12g, measured %.12g", loss->tensors[k].name,
+                          loss->name, element, hess, measured);
         }
     }
     batch_clear(&batch);
@@ -113,7 +120,8 @@ START_TEST(hessian_diagonals_are_the_slopes_of_the_gradient)
 }
 END_TEST
 
-/* Weights of 2 double a sum and its gradient and leave a mean alone; any weight multiplies its term. */
+/* Weights of 2 double a sum and its gradient and leave a mean alone; any weight multiplies its
+ * term. */
 START_TEST(sample_weights_multiply_terms_and_divide_the_mean)
 {
     struct batch batch;
@@ -146,7 +154,8 @@ START_TEST(sample_weights_multiply_terms_and_divide_the_mean)
         ck_assert_int_eq(batch_run(&batch, 2), LOSS_OK);
         ck_assert_int_eq(batch_run(&doubled, 2), LOSS_OK);
         const double factor = reduction == LOSS_SUM ? 2 : 1;
-        ck_assert_double_eq_tol(doubled.result.loss, factor * batch.result.loss, 1e-13 * fabs(doubled.result.loss) + 1e-300);
+        ck_assert_double_eq_tol(doubled.result.loss, factor * batch.result.loss,
+                                1e-13 * fabs(doubled.result.loss) + 1e-300);
         for (size_t i = 0; i < loss_tensor_elements(&batch.plan.grad[0]); i++) {
             const double slope = ((const double *)batch.plan.grad[0].data)[i];
             ck_assert_double_eq_tol(((const double *)doubled.plan.grad[0].data)[i], factor * slope,
@@ -171,10 +180,13 @@ static void turn_around(struct batch *batch)
         for (int axis = tensor->rank - 1; axis >= 0; axis--) {
             tensor->stride[axis] = gap;
             gap *= (ptrdiff_t)tensor->shape[axis];
-            /* The lengths of ctc's targets run along the batch, though all of them lie within each term. */
-            if (batch->plan.axis[k][axis] != 0 && strcmp(batch->request.loss->tensors[k].name, "target_lengths") != 0)
+            /* The lengths of ctc's targets run along the batch, though all of them lie within each
+             * term. */
+            if (batch->plan.axis[k][axis] != 0 &&
+                strcmp(batch->request.loss->tensors[k].name, "target_lengths") != 0)
                 continue;
-            tensor->data = (char *)tensor->data + (ptrdiff_t)(tensor->shape[axis] - 1) * tensor->stride[axis] * 8;
+            tensor->data = (char *)tensor->data +
+                           (ptrdiff_t)(tensor->shape[axis] - 1) * tensor->stride[axis] * 8;
             tensor->stride[axis] = -tensor->stride[axis];
         }
     }
@@ -191,19 +203,23 @@ START_TEST(the_order_of_the_batch_does_not_matter)
         turned.request.tensor[k] = &turned.tensor[k];
     turn_around(&turned);
     ck_assert_int_eq(batch_run(&turned, 1), LOSS_OK);
-    const size_t n = loss_tensor_elements(&batch.plan.output), first = batch.plan.output.shape[0], rest = n / first;
+    const size_t n = loss_tensor_elements(&batch.plan.output), first = batch.plan.output.shape[0],
+                 rest = n / first;
     const double *there = batch.plan.output.data, *back = turned.plan.output.data;
     for (size_t i = 0; i < n; i++) /* a sum over all rows may round otherwise */
-        ck_assert_double_eq_tol(there[i], back[(first - 1 - i / rest) * rest + i % rest], 1e-14 * fabs(there[i]) + 1e-300);
+        ck_assert_double_eq_tol(there[i], back[(first - 1 - i / rest) * rest + i % rest],
+                                1e-14 * fabs(there[i]) + 1e-300);
     batch_clear(&turned);
     batch_free(&batch);
 }
 END_TEST
 
-/* A chunk is 1024 elements, a block 16 chunks, a row 7. What would be worked on for long is left out. */
+/* A chunk is 1024 elements, a block 16 chunks, a row 7. What would be worked on for long is left
+ * out. */
 START_TEST(sizes_around_every_edge_add_up)
 {
-    static const size_t sizes[] = {0, 7, 49, 1015, 1022, 1029, 2044, 2051, 7154, 16380, 16387, 16394, 32767, 32781};
+    static const size_t sizes[] = {0,    7,    49,    1015,  1022,  1029,  2044,
+                                   2051, 7154, 16380, 16387, 16394, 32767, 32781};
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         struct batch batch;
         batch_make(&batch, loss_at((size_t)_i), sizes[s], LOSS_FLOAT64, 5);
@@ -228,7 +244,8 @@ START_TEST(sizes_around_every_edge_add_up)
 }
 END_TEST
 
-/* Shapes that come as they come: the terms add up to the sum, the sum over their number is the mean, slopes are right. */
+/* Shapes that come as they come: the terms add up to the sum, the sum over their number is the
+ * mean, slopes are right. */
 START_TEST(random_shapes_hold_what_usual_ones_do)
 {
     uint32_t state = 12345;
@@ -258,7 +275,8 @@ START_TEST(random_shapes_hold_what_usual_ones_do)
 }
 END_TEST
 
-/* Each tensor in turn gives its first row to all rows: by broadcasting, where the loss takes that, and written out. */
+/* Each tensor in turn gives its first row to all rows: by broadcasting, where the loss takes that,
+ * and written out. */
 START_TEST(broadcast_operands_are_as_if_written_out)
 {
     const struct loss_descriptor *loss = loss_at((size_t)_i);
@@ -284,7 +302,8 @@ START_TEST(broadcast_operands_are_as_if_written_out)
         shared.request.grad = written.request.grad;
         ck_assert_int_eq(batch_run(&written, 1), LOSS_OK);
         ck_assert_int_eq(batch_run(&shared, 2), LOSS_OK);
-        ck_assert_double_eq_tol(shared.result.loss, written.result.loss, 1e-12 * fabs(written.result.loss));
+        ck_assert_double_eq_tol(shared.result.loss, written.result.loss,
+                                1e-12 * fabs(written.result.loss));
         for (size_t c = 0; c < len && written.request.grad >> k & 1; c++) {
             double sum = 0, size = 0;
             for (size_t i = 0; i < rows; i++) {
@@ -292,7 +311,8 @@ START_TEST(broadcast_operands_are_as_if_written_out)
                 sum += slope;
                 size += fabs(slope);
             }
-            ck_assert_double_eq_tol(((const double *)shared.plan.grad[k].data)[c], sum, 1e-12 * size + 1e-300);
+            ck_assert_double_eq_tol(((const double *)shared.plan.grad[k].data)[c], sum,
+                                    1e-12 * size + 1e-300);
         }
         batch_clear(&shared);
         batch_clear(&written);
@@ -301,7 +321,8 @@ START_TEST(broadcast_operands_are_as_if_written_out)
 }
 END_TEST
 
-/* Puts gaps between the elements of every tensor, and moves them away from where they would be aligned. */
+/* Puts gaps between the elements of every tensor, and moves them away from where they would be
+ * aligned. */
 static void spread(struct batch *batch, void *owned[])
 {
     for (int k = 0; k < loss_tensor_specs(batch->request.loss); k++) {
@@ -328,27 +349,35 @@ static void check_spread(struct batch *batch)
     spread(&gaps, owned);
     ck_assert_int_eq(batch_run(batch, 2), LOSS_OK);
     ck_assert_int_eq(batch_run(&gaps, 1), LOSS_OK);
-    ck_assert_mem_eq(batch->plan.output.data, gaps.plan.output.data, loss_tensor_bytes(&batch->plan.output));
+    ck_assert_mem_eq(batch->plan.output.data, gaps.plan.output.data,
+                     loss_tensor_bytes(&batch->plan.output));
     for (int k = 0; k < LOSS_MAX_TENSORS; k++) {
         if (batch->plan.grad_mask >> k & 1)
-            ck_assert_mem_eq(batch->plan.grad[k].data, gaps.plan.grad[k].data, loss_tensor_bytes(&batch->plan.grad[k]));
+            ck_assert_mem_eq(batch->plan.grad[k].data, gaps.plan.grad[k].data,
+                             loss_tensor_bytes(&batch->plan.grad[k]));
         if (batch->plan.hess_mask >> k & 1)
-            ck_assert_mem_eq(batch->plan.hess[k].data, gaps.plan.hess[k].data, loss_tensor_bytes(&batch->plan.hess[k]));
+            ck_assert_mem_eq(batch->plan.hess[k].data, gaps.plan.hess[k].data,
+                             loss_tensor_bytes(&batch->plan.hess[k]));
         free(owned[k]);
     }
     batch_clear(batch);
     batch_clear(&gaps);
 }
 
-/* Every number of elements around the width of a vector, of a chunk and of a block; and what is computed in place gives the
-   same bits as what has to be collected first. */
+/* Every number of elements around the width of a vector, of a chunk and of a block; and what is
+   computed in place gives the same bits as what has to be collected first. */
 START_TEST(vectors_of_every_size_give_the_bits_of_single_elements)
 {
     const struct loss_descriptor *loss = loss_at((size_t)_i);
-    for (size_t n = 0; n < 16400; n = n < 70 ? n + 1 : n == 70 ? 1022 : n < 1026 ? n + 1 : n == 1026 ? 16383 : n + 1)
+    for (size_t n = 0; n < 16400; n = n < 70      ? n + 1
+                                      : n == 70   ? 1022
+                                      : n < 1026  ? n + 1
+                                      : n == 1026 ? 16383
+                                                  : n + 1)
         for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++) {
             struct batch batch;
-            if (n > 16386 || !batch_make_vector(&batch, loss, n, (enum loss_dtype)dtype, (unsigned)n))
+            if (n > 16386 ||
+                !batch_make_vector(&batch, loss, n, (enum loss_dtype)dtype, (unsigned)n))
                 continue;
             batch_all_gradients(&batch);
             batch.request.reduction = LOSS_NONE;
@@ -367,7 +396,8 @@ START_TEST(vectors_of_every_size_give_the_bits_of_single_elements)
 }
 END_TEST
 
-/* Rounds a float to eight bits of its fraction and gives its bits in half precision, which then holds it exactly. */
+/* Rounds a float to eight bits of its fraction and gives its bits in half precision, which then
+ * holds it exactly. */
 static uint16_t to_half(float *value, enum loss_dtype dtype)
 {
     uint32_t bits;
@@ -376,7 +406,8 @@ static uint16_t to_half(float *value, enum loss_dtype dtype)
     memcpy(value, &bits, sizeof bits);
     if (dtype == LOSS_BFLOAT16)
         return (uint16_t)(bits >> 16);
-    return (uint16_t)(((bits >> 23) - 127 + 15) << 10 | (bits >> 13 & 0x3ff)); /* between 1/4 and 1: normal, positive */
+    return (uint16_t)(((bits >> 23) - 127 + 15) << 10 |
+                      (bits >> 13 & 0x3ff)); /* between 1/4 and 1: normal, positive */
 }
 
 START_TEST(half_precision_computes_as_single)
@@ -403,7 +434,8 @@ START_TEST(half_precision_computes_as_single)
         ck_assert_mem_eq(&single.result.loss, &half.result.loss, sizeof single.result.loss);
         for (int k = 0; k < LOSS_MAX_TENSORS; k++)
             if (single.plan.grad_mask >> k & 1)
-                ck_assert_mem_eq(single.plan.grad[k].data, half.plan.grad[k].data, loss_tensor_bytes(&single.plan.grad[k]));
+                ck_assert_mem_eq(single.plan.grad[k].data, half.plan.grad[k].data,
+                                 loss_tensor_bytes(&single.plan.grad[k]));
         for (int k = 0; k < LOSS_MAX_TENSORS; k++)
             if (half.tensor[k].data != single.tensor[k].data)
                 free(half.tensor[k].data);

@@ -7,9 +7,10 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- NaN ------------------------------------------------------------------------------------------------------------ */
+/* ---- NaN ---- */
 
-/* Two sequences of STEPS steps and CLASSES classes. The first spells 1, 2; the second has fewer steps and spells 1. */
+/* Two sequences of STEPS steps and CLASSES classes. The first spells 1, 2; the second has fewer
+ * steps and spells 1. */
 enum { STEPS = 5, BATCH = 2, CLASSES = 4, SECOND_STEPS = 3 };
 
 /* A number in a floating-point dtype; only powers of two and NaN, which all of them hold. */
@@ -45,7 +46,8 @@ struct spoilt {
 };
 
 static double log_probs[STEPS * BATCH * CLASSES];
-static int64_t padded[] = {1, 2, 1, 0}, concatenated[] = {1, 2, 1}, steps[] = {STEPS, SECOND_STEPS}, lengths[] = {2, 1};
+static int64_t padded[] = {1, 2, 1, 0}, concatenated[] = {1, 2, 1}, steps[] = {STEPS, SECOND_STEPS},
+               lengths[] = {2, 1};
 
 /* Runs it; the caller clears the batch. `lengths` says how many labels there are. */
 static void run_spoilt(const struct spoilt *s, struct batch *batch)
@@ -53,11 +55,12 @@ static void run_spoilt(const struct spoilt *s, struct batch *batch)
     for (size_t i = 0; i < STEPS * BATCH * CLASSES; i++)
         store(log_probs, s->dtype, i, -2);
     store(log_probs, s->dtype, (s->step * BATCH + s->sequence) * CLASSES + s->class, s->at);
-    const struct loss_tensor input = {.data = log_probs, .dtype = s->dtype, .rank = 3, .shape = {STEPS, BATCH, CLASSES}},
-                             rows = {.data = padded, .dtype = LOSS_INT64, .rank = 2, .shape = {BATCH, 2}},
-                             one_row = {.data = concatenated, .dtype = LOSS_INT64, .rank = 1, .shape = {3}},
-                             input_lengths = {.data = steps, .dtype = LOSS_INT64, .rank = 1, .shape = {BATCH}},
-                             target_lengths = {.data = lengths, .dtype = LOSS_INT64, .rank = 1, .shape = {BATCH}};
+    const struct loss_tensor
+        input = {.data = log_probs, .dtype = s->dtype, .rank = 3, .shape = {STEPS, BATCH, CLASSES}},
+        rows = {.data = padded, .dtype = LOSS_INT64, .rank = 2, .shape = {BATCH, 2}},
+        one_row = {.data = concatenated, .dtype = LOSS_INT64, .rank = 1, .shape = {3}},
+        input_lengths = {.data = steps, .dtype = LOSS_INT64, .rank = 1, .shape = {BATCH}},
+        target_lengths = {.data = lengths, .dtype = LOSS_INT64, .rank = 1, .shape = {BATCH}};
     const struct loss_descriptor *ctc = loss_find("ctc");
     *batch = (struct batch){0};
     loss_request_init(&batch->request, ctc);
@@ -65,7 +68,8 @@ static void run_spoilt(const struct spoilt *s, struct batch *batch)
     batch->request.tensor[1] = s->concatenated ? &one_row : &rows;
     batch->request.tensor[2] = &input_lengths;
     batch->request.tensor[3] = &target_lengths;
-    batch->request.param[loss_param_find(ctc, "zero_infinity")] = (struct loss_value){s->zero_infinity, s->zero_infinity};
+    batch->request.param[loss_param_find(ctc, "zero_infinity")] =
+        (struct loss_value){s->zero_infinity, s->zero_infinity};
     batch->request.reduction = LOSS_SUM;
     batch->request.dtype = LOSS_FLOAT64;
     batch->request.grad = s->grad;
@@ -77,7 +81,8 @@ START_TEST(nan_in_a_step_that_counts_makes_the_term_nan)
 {
     const enum loss_dtype dtypes[] = {LOSS_FLOAT64, LOSS_FLOAT32, LOSS_FLOAT16, LOSS_BFLOAT16};
     const size_t count[] = {STEPS, SECOND_STEPS};
-    struct spoilt s = {.dtype = dtypes[_i / 4], .concatenated = _i / 2 % 2, .zero_infinity = _i % 2, .at = NAN};
+    struct spoilt s = {
+        .dtype = dtypes[_i / 4], .concatenated = _i / 2 % 2, .zero_infinity = _i % 2, .at = NAN};
     for (s.grad = false;; s.grad = true) {
         for (s.sequence = 0; s.sequence < BATCH; s.sequence++)
             for (s.step = 0; s.step < count[s.sequence]; s.step++)
@@ -101,7 +106,8 @@ END_TEST
 
 START_TEST(nan_in_a_step_beyond_the_input_length_does_not_count)
 {
-    struct spoilt s = {.dtype = LOSS_FLOAT32, .concatenated = _i, .grad = true, .sequence = 1, .at = NAN};
+    struct spoilt s = {
+        .dtype = LOSS_FLOAT32, .concatenated = _i, .grad = true, .sequence = 1, .at = NAN};
     for (s.step = SECOND_STEPS; s.step < STEPS; s.step++) {
         struct batch batch;
         run_spoilt(&s, &batch);
@@ -112,7 +118,8 @@ START_TEST(nan_in_a_step_beyond_the_input_length_does_not_count)
 }
 END_TEST
 
-/* An alignment that is impossible anyway must not hide a NaN; without one zero_infinity makes it 0. */
+/* An alignment that is impossible anyway must not hide a NaN; without one zero_infinity makes it 0.
+ */
 START_TEST(zero_infinity_replaces_infinity_and_never_nan)
 {
     struct spoilt s = {.dtype = LOSS_FLOAT32, .zero_infinity = true, .grad = true, .at = -2};
@@ -135,9 +142,10 @@ START_TEST(zero_infinity_replaces_infinity_and_never_nan)
 }
 END_TEST
 
-/* ---- memory and time ------------------------------------------------------------------------------------------------ */
+/* ---- memory and time ---- */
 
-/* A batch of sequences that all have the same number of labels, padded or concatenated; owns its data. */
+/* A batch of sequences that all have the same number of labels, padded or concatenated; owns its
+ * data. */
 struct sequences {
     size_t steps, count, classes, labels;
     struct loss_tensor tensor[4];
@@ -155,7 +163,8 @@ static void make_sequences(struct sequences *s, bool in_one_row, enum loss_dtype
     uint64_t state = 7;
     const size_t probabilities = s->steps * s->count * s->classes, labels = s->count * s->labels;
     float *const x = malloc(probabilities * sizeof *x);
-    int64_t *const y = malloc((labels + 1) * sizeof *y), *const counts = malloc(2 * s->count * sizeof *counts);
+    int64_t *const y = malloc((labels + 1) * sizeof *y), *const counts =
+                                                             malloc(2 * s->count * sizeof *counts);
     ck_assert(x && y && counts);
     for (size_t i = 0; i < probabilities; i++)
         x[i] = (float)(-0.5 - 3 * unit(&state));
@@ -165,9 +174,11 @@ static void make_sequences(struct sequences *s, bool in_one_row, enum loss_dtype
         counts[i] = (int64_t)s->steps;
         counts[s->count + i] = (int64_t)s->labels;
     }
-    s->tensor[0] = (struct loss_tensor){x, LOSS_FLOAT32, 3, {s->steps, s->count, s->classes}, false, {0}};
-    s->tensor[1] = in_one_row ? (struct loss_tensor){y, LOSS_INT64, 1, {labels}, false, {0}}
-                              : (struct loss_tensor){y, LOSS_INT64, 2, {s->count, s->labels}, false, {0}};
+    s->tensor[0] =
+        (struct loss_tensor){x, LOSS_FLOAT32, 3, {s->steps, s->count, s->classes}, false, {0}};
+    s->tensor[1] = in_one_row
+                       ? (struct loss_tensor){y, LOSS_INT64, 1, {labels}, false, {0}}
+                       : (struct loss_tensor){y, LOSS_INT64, 2, {s->count, s->labels}, false, {0}};
     s->tensor[2] = (struct loss_tensor){counts, LOSS_INT64, 1, {s->count}, false, {0}};
     s->tensor[3] = (struct loss_tensor){counts + s->count, LOSS_INT64, 1, {s->count}, false, {0}};
     s->batch = (struct batch){0};
@@ -203,7 +214,8 @@ static double log_prob_of(const struct sequences *s, size_t t, size_t n, size_t 
     return ((const float *)s->tensor[0].data)[(t * s->count + n) * s->classes + class];
 }
 
-/* The recursions as they are in the paper, over the whole lattice: from the first step if `forward`, else from the last. */
+/* The recursions as they are in the paper, over the whole lattice: from the first step if
+ * `forward`, else from the last. */
 static double *lattice_of(const struct sequences *s, size_t n, bool forward)
 {
     const size_t states = 2 * s->labels + 1;
@@ -232,15 +244,18 @@ static double check_gradient(const struct sequences *s, size_t n)
     double *const alpha = lattice_of(s, n, true), *const beta = lattice_of(s, n, false);
     double share[64], worst = 0;
     const double *const grad = s->batch.plan.grad[0].data;
-    const double loss = -log_add(alpha[s->steps * states - 1], states > 1 ? alpha[s->steps * states - 2] : -INFINITY);
+    const double loss = -log_add(alpha[s->steps * states - 1],
+                                 states > 1 ? alpha[s->steps * states - 2] : -INFINITY);
     for (size_t t = 0; t < s->steps; t++) {
         memset(share, 0, sizeof share);
         for (size_t k = 0; k < states; k++) {
             const size_t class = class_of(s, n, k);
-            share[class] += exp(alpha[t * states + k] + beta[t * states + k] - log_prob_of(s, t, n, class) + loss);
+            share[class] += exp(alpha[t * states + k] + beta[t * states + k] -
+                                log_prob_of(s, t, n, class) + loss);
         }
         for (size_t c = 0; c < s->classes; c++)
-            worst = fmax(worst, fabs(exp(log_prob_of(s, t, n, c)) - share[c] - grad[(t * s->count + n) * s->classes + c]));
+            worst = fmax(worst, fabs(exp(log_prob_of(s, t, n, c)) - share[c] -
+                                     grad[(t * s->count + n) * s->classes + c]));
     }
     ck_assert_double_le(worst, 1e-9);
     free(alpha);
@@ -248,11 +263,13 @@ static double check_gradient(const struct sequences *s, size_t n)
     return loss;
 }
 
-/* Steps and labels: few, many, as many labels as steps, none; and such that alpha is kept in windows, whole or not. */
+/* Steps and labels: few, many, as many labels as steps, none; and such that alpha is kept in
+ * windows, whole or not. */
 static const struct {
     size_t steps, count, classes, labels;
-} shapes_of_sequences[] = {{1, 2, 3, 1},    {2, 1, 3, 0},     {1, 1, 2, 0},     {7, 3, 5, 3},      {40, 2, 40, 36},
-                           {900, 2, 7, 80}, {2500, 3, 9, 20}, {600, 1, 8, 250}, {1024, 2, 4, 100}, {1600, 40, 4, 30}};
+} shapes_of_sequences[] = {{1, 2, 3, 1},      {2, 1, 3, 0},     {1, 1, 2, 0},     {7, 3, 5, 3},
+                           {40, 2, 40, 36},   {900, 2, 7, 80},  {2500, 3, 9, 20}, {600, 1, 8, 250},
+                           {1024, 2, 4, 100}, {1600, 40, 4, 30}};
 enum { SHAPES_OF_SEQUENCES = sizeof shapes_of_sequences / sizeof shapes_of_sequences[0] };
 
 START_TEST(gradients_are_those_of_the_whole_lattice)
@@ -277,7 +294,8 @@ START_TEST(gradients_are_those_of_the_whole_lattice)
 }
 END_TEST
 
-/* An ordinary batch of speech: what is allocated does not grow with the labels of all sequences together. */
+/* An ordinary batch of speech: what is allocated does not grow with the labels of all sequences
+ * together. */
 START_TEST(concatenated_targets_take_no_more_memory_than_a_sequence)
 {
     struct sequences s = {.steps = 1000, .count = 256, .classes = 32, .labels = 60};
@@ -291,7 +309,8 @@ START_TEST(concatenated_targets_take_no_more_memory_than_a_sequence)
 }
 END_TEST
 
-/* The labels of each sequence are found without counting those before it again: that would take a minute here. */
+/* The labels of each sequence are found without counting those before it again: that would take a
+ * minute here. */
 START_TEST(many_short_sequences_take_no_time)
 {
     struct sequences s = {.steps = 1, .count = 400000, .classes = 2, .labels = 1};
@@ -313,8 +332,10 @@ START_TEST(a_negative_length_among_concatenated_targets_is_named)
     counts[4] = INT64_MAX;
     ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_INVALID);
     ck_assert_str_eq(s.batch.error.path, "/target_lengths/2");
-    ck_assert_str_eq(s.batch.error.message, "target_lengths[2] is -9223372036854775808; lengths must be in [0, 10], the labels "
-                                            "that there are, and add up to no more");
+    ck_assert_str_eq(
+        s.batch.error.message,
+        "target_lengths[2] is -9223372036854775808; lengths must be in [0, 10], the labels "
+        "that there are, and add up to no more");
     batch_clear(&s.batch);
     counts[2] = 2;
     ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_INVALID);
@@ -323,8 +344,8 @@ START_TEST(a_negative_length_among_concatenated_targets_is_named)
 }
 END_TEST
 
-/* _i: whether the targets are concatenated. A length that is taken though it is one too large has a kernel read beyond the
-   steps or the labels. */
+/* _i: whether the targets are concatenated. A length that is taken though it is one too large has a
+   kernel read beyond the steps or the labels. */
 START_TEST(lengths_just_outside_what_there_is_are_named)
 {
     enum { T = 4, LABELS = 2, COUNT = 3, INPUT_LENGTHS = 2, TARGET_LENGTHS = 3 };
@@ -336,8 +357,10 @@ START_TEST(lengths_just_outside_what_there_is_are_named)
         for (int i = 0; i < 4; i++) {
             int64_t *const last = (int64_t *)s.tensor[k].data + COUNT - 1, before = *last;
             *last = k == INPUT_LENGTHS ? wrong_steps[i] : wrong_labels[i];
-            ck_assert_msg(batch_run(&s.batch, 1) == LOSS_INVALID, "%lld is taken", (long long)*last);
-            ck_assert_str_eq(s.batch.error.path, k == INPUT_LENGTHS ? "/input_lengths/2" : "/target_lengths/2");
+            ck_assert_msg(batch_run(&s.batch, 1) == LOSS_INVALID, "%lld is taken",
+                          (long long)*last);
+            ck_assert_str_eq(s.batch.error.path,
+                             k == INPUT_LENGTHS ? "/input_lengths/2" : "/target_lengths/2");
             batch_clear(&s.batch);
             *last = before;
         }
@@ -355,10 +378,12 @@ Suite *sequences_suite(void)
     tcase_add_test(nan, zero_infinity_replaces_infinity_and_never_nan);
     suite_add_tcase(suite, nan);
     TCase *lattice = tcase_create("sequences_lattice");
-    tcase_add_loop_test(lattice, gradients_are_those_of_the_whole_lattice, 0, 2 * SHAPES_OF_SEQUENCES);
+    tcase_add_loop_test(lattice, gradients_are_those_of_the_whole_lattice, 0,
+                        2 * SHAPES_OF_SEQUENCES);
     suite_add_tcase(suite, lattice);
     SUITE_ADD(suite, "sequences_size", concatenated_targets_take_no_more_memory_than_a_sequence,
-              many_short_sequences_take_no_time, a_negative_length_among_concatenated_targets_is_named);
+              many_short_sequences_take_no_time,
+              a_negative_length_among_concatenated_targets_is_named);
     TCase *bounds = tcase_create("sequences_lengths");
     tcase_add_loop_test(bounds, lengths_just_outside_what_there_is_are_named, 0, 2);
     suite_add_tcase(suite, bounds);

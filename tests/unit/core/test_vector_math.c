@@ -1,6 +1,6 @@
 /*
- * exp, log and log1p of the formulas against the long double ones of libm: their worst error in ulps, over numbers of every
- * magnitude, and what has no rounding.
+ * exp, log and log1p of the formulas against the long double ones of libm: their worst error in
+ * ulps, over numbers of every magnitude, and what has no rounding.
  */
 #include "kernel/vector_math.h"
 #include "suites.h"
@@ -67,23 +67,27 @@ static double ulps_single(double value, long double exact)
 {
     int exponent;
     frexpf((float)exact, &exponent);
-    return isnan(value) ? (double)INFINITY : (double)(fabsl((long double)value - exact) / ldexpl(1, exponent - 24));
+    return isnan(value) ? (double)INFINITY
+                        : (double)(fabsl((long double)value - exact) / ldexpl(1, exponent - 24));
 }
 
 START_TEST(single_ones_stay_near_one_ulp_of_float32)
 {
     double of_exp = 0, of_difference = 0, of_log = 0, of_log_above = 0, of_log1p = 0;
     for (uint64_t i = 0; i < 2000000; i++) {
-        const float part = (float)i / 2000000, x = MATH_SINGLE_DEEPEST * part * part; /* more of them near 0 */
+        const float part = (float)i / 2000000,
+                    x = MATH_SINGLE_DEEPEST * part * part; /* more of them near 0 */
         const float top = (float)(i % 1000) * 0.173F, below = top + x;
         const float tiny = ldexpf(1 - part / 2, -(int)(i % 125) - 1), complement = 1 - tiny;
         of_exp = fmax(of_exp, ulps_single((double)math_exp_single(x, 0), expl((long double)x)));
         if (below - top >= MATH_SINGLE_DEEPEST)
-            of_difference = fmax(of_difference, ulps_single((double)math_exp_difference(below, top),
-                                                            expl((long double)below - (long double)top)));
+            of_difference =
+                fmax(of_difference, ulps_single((double)math_exp_difference(below, top),
+                                                expl((long double)below - (long double)top)));
         of_log = fmax(of_log, ulps_single(math_log_single(tiny, 0), logl((long double)tiny)));
         of_log_above =
-            fmax(of_log_above, ulps_single(math_log_single(complement, (1 - complement) - tiny), log1pl(-(long double)tiny)));
+            fmax(of_log_above, ulps_single(math_log_single(complement, (1 - complement) - tiny),
+                                           log1pl(-(long double)tiny)));
         of_log1p = fmax(of_log1p, ulps_single(math_log1p_single(part), log1pl((long double)part)));
     }
     ck_assert_msg(of_exp <= 1.1, "exp is wrong by %g ulps", of_exp);
@@ -93,7 +97,8 @@ START_TEST(single_ones_stay_near_one_ulp_of_float32)
     ck_assert_msg(of_log1p <= 1.1, "log1p is wrong by %g ulps", of_log1p);
     ck_assert(math_exp_single(0, 0) == 1 && math_exp_difference(3, 3) == 1);
     ck_assert(math_log_single(1, 0) == 0 && math_log1p_single(0) == 0);
-    ck_assert(isnan(math_exp_single(NAN, 0)) && isnan(math_exp_difference(NAN, 0)) && isnan(math_log1p_single(NAN)));
+    ck_assert(isnan(math_exp_single(NAN, 0)) && isnan(math_exp_difference(NAN, 0)) &&
+              isnan(math_log1p_single(NAN)));
 }
 END_TEST
 
@@ -102,7 +107,8 @@ START_TEST(those_of_part_of_the_line_are_as_good)
     for (uint64_t i = 0; i < 200000; i++) {
         const double x = -(double)i * (double)i * 1.7e-8, fraction = (double)i / 200000;
         ck_assert_msg(ulps(math_exp_negative(x), expl(x)) <= 1.1, "exp(%a)", x);
-        ck_assert_msg(ulps(math_log1p_fraction(fraction), log1pl(fraction)) <= 2, "log1p(%a)", fraction);
+        ck_assert_msg(ulps(math_log1p_fraction(fraction), log1pl(fraction)) <= 2, "log1p(%a)",
+                      fraction);
     }
     ck_assert_double_eq(math_exp_negative(0), 1);
     ck_assert_double_eq(math_exp_negative(-INFINITY), 0);
@@ -114,8 +120,9 @@ END_TEST
 
 START_TEST(special_values_are_those_of_libm)
 {
-    static const double at[] = {0.0,       -0.0,    1,      -1,      -1.5,   INFINITY, -INFINITY, NAN,     0x1p-1074,
-                                0x1p-1022, 709.782, 709.79, -745.13, -745.2, -800,     1e308,     1.7e308, 1.5 * 0x1p1023};
+    static const double at[] = {0.0,       -0.0,   1,         -1,        -1.5,    INFINITY,
+                                -INFINITY, NAN,    0x1p-1074, 0x1p-1022, 709.782, 709.79,
+                                -745.13,   -745.2, -800,      1e308,     1.7e308, 1.5 * 0x1p1023};
     for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
         ck_assert_msg(ulps(math_exp(at[i]), expl(at[i])) <= 1.1, "exp(%a)", at[i]);
         ck_assert_msg(ulps(math_log(at[i]), logl(at[i])) <= 1, "log(%a)", at[i]);

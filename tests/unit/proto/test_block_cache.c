@@ -37,8 +37,10 @@ static bool is_filled(const unsigned char *block, size_t size, unsigned seed)
 
 START_TEST(pages_keep_what_a_growing_block_holds)
 {
-    static const size_t sizes[] = {1,       100,         PAGES_LEAST - 1, PAGES_LEAST,  PAGES_LEAST + 1, 300 * KIB, 2 * MIB - 1,
-                                   2 * MIB, 3 * MIB + 5, 16 * MIB,        16 * MIB + 1, 50 * MIB,        50 * MIB};
+    static const size_t sizes[] = {
+        1,           100,     PAGES_LEAST - 1, PAGES_LEAST, PAGES_LEAST + 1, 300 * KIB,
+        2 * MIB - 1, 2 * MIB, 3 * MIB + 5,     16 * MIB,    16 * MIB + 1,    50 * MIB,
+        50 * MIB};
     for (unsigned round = 0; round < 3; round++) {
         unsigned char *block = NULL, *between = NULL;
         size_t size = 0;
@@ -173,7 +175,8 @@ START_TEST(pages_that_are_kept_make_room_for_a_block_that_grows)
         ck_assert_uint_le(mapped(), before);
     }
     ck_assert_int_eq(block[16 * MIB - 1], 'x');
-    char *longer = pages_resize(NULL, 0, 20 * MIB); /* of the 8 MiB that are left, and 12 that are not */
+    char *longer =
+        pages_resize(NULL, 0, 20 * MIB); /* of the 8 MiB that are left, and 12 that are not */
     ck_assert_ptr_nonnull(longer);
     ck_assert_uint_le(mapped(), before + 13 * MIB);
     ck_assert(!pages_drop());
@@ -190,7 +193,8 @@ START_TEST(pages_are_not_kept_beyond_their_limit)
     enum { BLOCKS = 100 };
     char *blocks[BLOCKS];
     pages_drop();
-    /* More blocks than there is room for in the table, and more bytes than are kept. None is written to. */
+    /* More blocks than there is room for in the table, and more bytes than are kept. None is
+     * written to. */
     for (int i = 0; i < BLOCKS; i++)
         ck_assert_ptr_nonnull(blocks[i] = pages_resize(NULL, 0, 20 * MIB));
     for (int i = 0; i < BLOCKS; i++)
@@ -238,13 +242,15 @@ START_TEST(pages_that_cannot_be_had_are_null)
 }
 END_TEST
 
-/* Takes, grows and frees; nobody else may write there meanwhile. Leaves 0 of the seed if somebody did. */
+/* Takes, grows and frees; nobody else may write there meanwhile. Leaves 0 of the seed if somebody
+ * did. */
 static void *churn(void *argument)
 {
     unsigned *left = argument, seed = *left;
     *left = 0;
     for (int i = 0; i < 60; i++) {
-        const size_t size = PAGES_LEAST - 1000 + (size_t)rand_r(&seed) % (3 * MIB), more = size + (size_t)rand_r(&seed) % MIB;
+        const size_t size = PAGES_LEAST - 1000 + (size_t)rand_r(&seed) % (3 * MIB),
+                     more = size + (size_t)rand_r(&seed) % MIB;
         unsigned char *block = pages_resize(NULL, 0, size);
         if (!block)
             return NULL;
@@ -281,8 +287,10 @@ END_TEST
 Suite *pages_suite(void)
 {
     Suite *suite = suite_create("pages");
-    SUITE_ADD(suite, "pages_blocks", pages_keep_what_a_growing_block_holds, pages_are_kept_for_the_next, pages_grow_into_a_block_that_is_kept, pages_grow_across_mappings,
-              pages_that_are_kept_make_room_for_a_block_that_grows, pages_are_not_kept_beyond_their_limit,
-              pages_that_cannot_be_had_are_null, pages_belong_to_one_at_a_time);
+    SUITE_ADD(suite, "pages_blocks", pages_keep_what_a_growing_block_holds,
+              pages_are_kept_for_the_next, pages_grow_into_a_block_that_is_kept,
+              pages_grow_across_mappings, pages_that_are_kept_make_room_for_a_block_that_grows,
+              pages_are_not_kept_beyond_their_limit, pages_that_cannot_be_had_are_null,
+              pages_belong_to_one_at_a_time);
     return suite;
 }

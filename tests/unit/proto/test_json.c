@@ -1,14 +1,15 @@
 /*
- * The protocol layer, from the bytes of a request to the bytes of its answer. What the golden cases cover (values, the three
- * forms of tensors) is not repeated: here are the edges of the grammar, and what is said of mistakes.
+ * The protocol layer, from the bytes of a request to the bytes of its answer. What the golden cases
+ * cover (values, the three forms of tensors) is not repeated: here are the edges of the grammar,
+ * and what is said of mistakes.
  */
-#include "json/base64.h"
 #include "number/float16.h"
-#include "json/scanner.h"
 #include "number/number.h"
 #include "suites.h"
-#include "json/tensor_json.h"
 #include "v1/v1.h"
+#include "json/base64.h"
+#include "json/scanner.h"
+#include "json/tensor_json.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -58,15 +59,14 @@ static void refuses(const char *loss, const char *body, int status, const char *
     json_decref(problem);
     const char *detail = strstr(text, "\"detail\":");
     ck_assert_ptr_nonnull(detail);
-    ck_assert_msg(strncmp(detail + strlen("\"detail\":"), expected, strlen(expected)) == 0, "%s\n  for %s\nnot %s", detail,
-                  body, expected);
+    ck_assert_msg(strncmp(detail + strlen("\"detail\":"), expected, strlen(expected)) == 0,
+                  "%s\n  for %s\nnot %s", detail, body, expected);
 }
 
-/* ---- answers -------------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
-#define PAIR "\"input\":[3,-4],\"target\":[0,0],"
-#define HALF_OF_SQUARES                                                                            \
-    "{\"loss\":6.25,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":2}\n"
+#define PAIR            "\"input\":[3,-4],\"target\":[0,0],"
+#define HALF_OF_SQUARES "{\"loss\":6.25,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":2}\n"
 
 START_TEST(parameters_may_be_infinite_or_null_where_they_say_so)
 {
@@ -92,17 +92,24 @@ END_TEST
 START_TEST(an_answer_holds_what_was_asked_for_and_no_more)
 {
     answers("mse", "{\"input\":[1,2,3],\"target\":[1,2,5],\"grad\":true}",
-            "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":3,\"grad\":{\"input\":[0,0,-1."
+            "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":3,"
+            "\"grad\":{\"input\":[0,0,-1."
             "3333334]}}\n");
-    answers("mse", "{\"input\":1,\"target\":3}", "{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
-    answers("mse", "{\"input\":1,\"target\":3,\"reduction\":\"none\",\"grad\":[\"target\",\"input\"],\"grad_output\":10}",
-            "{\"loss\":4,\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":1,\"grad\":{\"input\":-40,\"target\":40}}\n");
+    answers("mse", "{\"input\":1,\"target\":3}",
+            "{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    answers("mse",
+            "{\"input\":1,\"target\":3,\"reduction\":\"none\",\"grad\":[\"target\",\"input\"],"
+            "\"grad_output\":10}",
+            "{\"loss\":4,\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":1,\"grad\":{"
+            "\"input\":-40,\"target\":40}}\n");
     answers("l1", "{\"input\":[],\"target\":[]}",
             "{\"loss\":\"NaN\",\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":0}\n");
     answers("l1", "{\"input\":[NaN,Infinity],\"target\":[0,0],\"reduction\":\"none\"}",
-            "{\"loss\":[\"NaN\",\"Infinity\"],\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":2,\"nonfinite\":2}\n");
+            "{\"loss\":[\"NaN\",\"Infinity\"],\"reduction\":\"none\",\"dtype\":\"float32\","
+            "\"count\":2,\"nonfinite\":2}\n");
     answers("MSELoss", " \r\n\t{ \"input\" : [ 1 , 2 ] , \"target\":[[1,2],[3,4]]}\n",
-            "{\"loss\":2,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":4,\"warnings\":[\"the target's shape differs "
+            "{\"loss\":2,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":4,\"warnings\":["
+            "\"the target's shape differs "
             "from the "
             "input's: they are broadcast, which is likely not what was meant\"]}\n");
 }
@@ -110,32 +117,44 @@ END_TEST
 
 START_TEST(tensors_come_back_in_the_form_in_which_they_were_sent)
 {
-    answers(
-        "l1", "{\"input\":{\"shape\":[2,1],\"data\":[5,-5]},\"target\":[[0],[0]],\"grad\":true,\"reduction\":\"sum\"}",
-        "{\"loss\":10,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{\"input\":{\"shape\":[2,1],\"dtype\":"
-        "\"float32\",\"data\":[1,-1]}}}\n");
-    answers("l1", "{\"input\":{\"data\":[[5],[-5]]},\"target\":[[0],[0]],\"grad\":true,\"reduction\":\"sum\"}",
-            "{\"loss\":10,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{\"input\":[[1],[-1]]}}\n");
+    answers("l1",
+            "{\"input\":{\"shape\":[2,1],\"data\":[5,-5]},\"target\":[[0],[0]],\"grad\":true,"
+            "\"reduction\":\"sum\"}",
+            "{\"loss\":10,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{"
+            "\"input\":{\"shape\":[2,1],\"dtype\":"
+            "\"float32\",\"data\":[1,-1]}}}\n");
+    answers("l1",
+            "{\"input\":{\"data\":[[5],[-5]]},\"target\":[[0],[0]],\"grad\":true,\"reduction\":"
+            "\"sum\"}",
+            "{\"loss\":10,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{"
+            "\"input\":[[1],[-1]]}}\n");
     /* 0.5 and -0.5 */
     answers(
         "l1",
-        "{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAL8=\",\"encoding\":\"base64\"}},"
+        "{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAL8=\","
+        "\"encoding\":\"base64\"}},"
         "\"target\":0,\"grad\":true,\"reduction\":\"none\"}",
-        "{\"loss\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAD8=\",\"encoding\":\"base64\"}},"
+        "{\"loss\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAD8=\","
+        "\"encoding\":\"base64\"}},"
         "\"reduction\":"
-        "\"none\",\"dtype\":\"float32\",\"count\":2,\"warnings\":[\"the target's shape differs from the input's: they are "
+        "\"none\",\"dtype\":\"float32\",\"count\":2,\"warnings\":[\"the target's shape differs "
+        "from the input's: they are "
         "broadcast, "
-        "which is likely not what was meant\"],\"grad\":{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":"
+        "which is likely not what was "
+        "meant\"],\"grad\":{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":"
         "\"AACAPwAAgL8=\",\"encoding\":\"base64\"}}}}\n");
     answers("l1", "{\"input\":[5],\"target\":[0],\"grad\":true,\"encoding\":\"flat\"}",
-            "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1,\"grad\":{\"input\":{\"shape\":[1],\"dtype\":"
+            "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1,\"grad\":{"
+            "\"input\":{\"shape\":[1],\"dtype\":"
             "\"float32\","
             "\"data\":[1]}}}\n");
     /* A nested array could not say that the rows have three columns. */
     answers("l1",
-            "{\"input\":{\"shape\":[0,3],\"data\":[]},\"target\":{\"shape\":[0,3],\"data\":[]},\"grad\":true,\"encoding\":"
+            "{\"input\":{\"shape\":[0,3],\"data\":[]},\"target\":{\"shape\":[0,3],\"data\":[]},"
+            "\"grad\":true,\"encoding\":"
             "\"nested\"}",
-            "{\"loss\":\"NaN\",\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":0,\"grad\":{\"input\":{\"shape\":[0,3],"
+            "{\"loss\":\"NaN\",\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":0,\"grad\":{"
+            "\"input\":{\"shape\":[0,3],"
             "\"dtype\":"
             "\"float32\",\"data\":[]}}}\n");
 }
@@ -144,18 +163,23 @@ END_TEST
 START_TEST(numbers_are_read_as_json_and_python_write_them)
 {
     answers("l1",
-            "{\"input\":[100000000000000000000,1e20,-0.0,1E2,true],\"target\":[0,0,0,0,0],\"reduction\":\"none\",\"dtype\":"
+            "{\"input\":[100000000000000000000,1e20,-0.0,1E2,true],\"target\":[0,0,0,0,0],"
+            "\"reduction\":\"none\",\"dtype\":"
             "\"float64\"}",
-            "{\"loss\":[1e20,1e20,0,100,1],\"reduction\":\"none\",\"dtype\":\"float64\",\"count\":5}\n");
+            "{\"loss\":[1e20,1e20,0,100,1],\"reduction\":\"none\",\"dtype\":\"float64\",\"count\":"
+            "5}\n");
     answers("l1",
-            "{\"input\":[null,\"NaN\",\"Infinity\",\"-Infinity\",-Infinity],\"target\":[0,0,0,0,0],\"grad\":true,\"reduction\":"
+            "{\"input\":[null,\"NaN\",\"Infinity\",\"-Infinity\",-Infinity],\"target\":[0,0,0,0,0],"
+            "\"grad\":true,\"reduction\":"
             "\"none\"}",
-            "{\"loss\":[\"NaN\",\"NaN\",\"Infinity\",\"Infinity\",\"Infinity\"],\"reduction\":\"none\",\"dtype\":\"float32\","
+            "{\"loss\":[\"NaN\",\"NaN\",\"Infinity\",\"Infinity\",\"Infinity\"],\"reduction\":"
+            "\"none\",\"dtype\":\"float32\","
             "\"count\":5,"
             "\"nonfinite\":5,\"grad\":{\"input\":[0,0,1,-1,-1]}}\n");
     /* rounded to float32 once, straight from the text: by way of a double this would be 1 */
-    answers("l1", "{\"input\":[1.00000005960464477539062500000001],\"target\":[0]}",
-            "{\"loss\":1.0000001192092896,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+    answers(
+        "l1", "{\"input\":[1.00000005960464477539062500000001],\"target\":[0]}",
+        "{\"loss\":1.0000001192092896,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
 }
 END_TEST
 
@@ -172,19 +196,24 @@ START_TEST(every_dtype_is_decoded)
                                   "int32",   "int16",   "int8",    "uint64",   "uint32",
                                   "uint16",  "uint8",   "bool"};
     const char *const ones[] = {
-        "AAAAAAAA8D8=", "AACAPw==", "ADw=", "gD8=", "AQAAAAAAAAA=", "AQAAAA==",
-        "AQA=",         "AQ==",     "AQAAAAAAAAA=", "AQAAAA==", "AQA=", "AQ==", "AQ=="};
+        "AAAAAAAA8D8=", "AACAPw==",     "ADw=",     "gD8=", "AQAAAAAAAAA=", "AQAAAA==", "AQA=",
+        "AQ==",         "AQAAAAAAAAA=", "AQAAAA==", "AQA=", "AQ==",         "AQ=="};
     char body[300];
     for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++) {
         snprintf(body, sizeof body,
-                 "{\"dtype\":\"float32\",\"input\":{\"shape\":[1],\"dtype\":\"%s\",\"data\":[1.0]},\"target\":[0]}", dtypes[i]);
-        answers("mse", body, "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+                 "{\"dtype\":\"float32\",\"input\":{\"shape\":[1],\"dtype\":\"%s\",\"data\":[1.0]},"
+                 "\"target\":[0]}",
+                 dtypes[i]);
+        answers("mse", body,
+                "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
         snprintf(body, sizeof body,
-                 "{\"dtype\":\"float32\",\"input\":{\"shape\":[1],\"dtype\":\"%s\",\"data\":{\"encoding\":\"base64\","
+                 "{\"dtype\":\"float32\",\"input\":{\"shape\":[1],\"dtype\":\"%s\",\"data\":{"
+                 "\"encoding\":\"base64\","
                  "\"buffer\":\"%s\"}},"
                  "\"target\":[0]}",
                  dtypes[i], ones[i]);
-        answers("mse", body, "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
+        answers("mse", body,
+                "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
     }
     /* as PHP writes a slash: "/////////38=" is -NaN in float64; here 255 in uint8 */
     answers("l1",
@@ -197,19 +226,21 @@ END_TEST
 START_TEST(escapes_in_base64_count_as_what_they_stand_for)
 {
     /* 1 in float64, and a plus as .NET writes it: "AAAAAAAA+D8=" is 1.5 */
-    answers(
-        "l1",
-        "{\"input\":{\"shape\":[1],\"dtype\":\"float64\",\"data\":{\"buffer\":\"AAAAAAAA\\u002bD8=\",\"encoding\":\"base64\"}},"
-        "\"target\":[0],\"encoding\":\"flat\"}",
-        "{\"loss\":1.5,\"reduction\":\"mean\",\"dtype\":\"float64\",\"count\":1}\n");
+    answers("l1",
+            "{\"input\":{\"shape\":[1],\"dtype\":\"float64\",\"data\":{\"buffer\":"
+            "\"AAAAAAAA\\u002bD8=\",\"encoding\":\"base64\"}},"
+            "\"target\":[0],\"encoding\":\"flat\"}",
+            "{\"loss\":1.5,\"reduction\":\"mean\",\"dtype\":\"float64\",\"count\":1}\n");
     /* the padding as Gson writes it, with one of two escaped, and both */
-    const char *const padded[] = {"\\u002f\\u002F8=\", \"shape\":[2]", "\\/\\/8\\u003d\",\"shape\":[2]",
-                                  "/w=\\u003D\",\"shape\":[1]", "\\/w\\u003d\\u003d\",\"shape\":[1]"};
+    const char *const padded[] = {"\\u002f\\u002F8=\", \"shape\":[2]",
+                                  "\\/\\/8\\u003d\",\"shape\":[2]", "/w=\\u003D\",\"shape\":[1]",
+                                  "\\/w\\u003d\\u003d\",\"shape\":[1]"};
     for (size_t i = 0; i < sizeof padded / sizeof padded[0]; i++) {
         char body[200], text[100], *const shape = strstr(strcpy(text, padded[i]), "\"shape");
         const size_t quote = strcspn(text, "\"");
         snprintf(body, sizeof body,
-                 "{\"input\":{%s,\"dtype\":\"uint8\",\"data\":{\"buffer\":\"%.*s\",\"encoding\":\"base64\"}},\"target\":0,"
+                 "{\"input\":{%s,\"dtype\":\"uint8\",\"data\":{\"buffer\":\"%.*s\",\"encoding\":"
+                 "\"base64\"}},\"target\":0,"
                  "\"encoding\":\"flat\"}",
                  shape, (int)quote, text);
         ck_assert_ptr_nonnull(strstr(ask("l1", body), "{\"loss\":255,"));
@@ -230,7 +261,8 @@ START_TEST(base64_of_every_length_is_decoded)
         for (size_t escaped = 0; escaped <= n; escaped++) { /* n: none */
             to = text;
             for (size_t i = 0; i < n; i++)
-                to += i == escaped ? sprintf(to, "\\u%04x", (unsigned)plain[i]) : sprintf(to, "%c", plain[i]);
+                to += i == escaped ? sprintf(to, "\\u%04x", (unsigned)plain[i])
+                                   : sprintf(to, "%c", plain[i]);
             ck_assert_uint_eq(base64_characters(text, to), n);
             memset(back, 0, sizeof back);
             ck_assert_ptr_null(base64_decode(text, to, back, len));
@@ -248,9 +280,10 @@ END_TEST
 
 START_TEST(a_tensor_that_is_null_is_left_out)
 {
-    answers(
-        "bce", "{\"input\":[0.5],\"target\":[0.5],\"weight\":null,\"grad_output\":null,\"grad\":true}",
-        "{\"loss\":0.6931471805599453,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1,\"grad\":{\"input\":[0]}}\n");
+    answers("bce",
+            "{\"input\":[0.5],\"target\":[0.5],\"weight\":null,\"grad_output\":null,\"grad\":true}",
+            "{\"loss\":0.6931471805599453,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1,"
+            "\"grad\":{\"input\":[0]}}\n");
     refuses("mse", "{\"input\":[1],\"target\":null}", 422,
             "\"target is missing: what they should be, of shape (*), broadcast against input\"");
 }
@@ -261,13 +294,15 @@ START_TEST(halves_are_rounded_to_even)
     const struct {
         double value;
         unsigned half, brain;
-    } cases[] = {{1, 0x3c00, 0x3f80},          {-0.0, 0x8000, 0x8000},       {65504, 0x7bff, 0x4780},
-                 {65519.99, 0x7bff, 0x4780},   {65520, 0x7c00, 0x4780},      {0x1p-24, 0x0001, 0x3380},
-                 {0x1p-25, 0x0000, 0x3300},    {0x1.8p-25, 0x0001, 0x3340},  {1e40, 0x7c00, 0x7f80},
-                 {2049, 0x6800, 0x4500},       {2051, 0x6802, 0x4500},       {0x1p-133, 0, 0x0001},
-                 {0x1.fep127, 0x7c00, 0x7f7f}, {0x1.ffp127, 0x7c00, 0x7f80}, {0x1.ffcp-15, 0x0400, 0x3880}};
+    } cases[] = {
+        {1, 0x3c00, 0x3f80},          {-0.0, 0x8000, 0x8000},       {65504, 0x7bff, 0x4780},
+        {65519.99, 0x7bff, 0x4780},   {65520, 0x7c00, 0x4780},      {0x1p-24, 0x0001, 0x3380},
+        {0x1p-25, 0x0000, 0x3300},    {0x1.8p-25, 0x0001, 0x3340},  {1e40, 0x7c00, 0x7f80},
+        {2049, 0x6800, 0x4500},       {2051, 0x6802, 0x4500},       {0x1p-133, 0, 0x0001},
+        {0x1.fep127, 0x7c00, 0x7f7f}, {0x1.ffp127, 0x7c00, 0x7f80}, {0x1.ffcp-15, 0x0400, 0x3880}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        ck_assert_msg(half_float16(cases[i].value) == cases[i].half, "%a: %04x", cases[i].value, half_float16(cases[i].value));
+        ck_assert_msg(half_float16(cases[i].value) == cases[i].half, "%a: %04x", cases[i].value,
+                      half_float16(cases[i].value));
         ck_assert_msg(half_bfloat16(cases[i].value) == cases[i].brain, "%a: %04x", cases[i].value,
                       half_bfloat16(cases[i].value));
     }
@@ -278,10 +313,14 @@ END_TEST
 START_TEST(excerpts_end_where_their_quotes_do)
 {
     refuses("mse", "{\"it's\":0}", 400, "\"mse has no field 'it\\\\'s' (byte 8)\"");
-    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[\"a b\"]}}", 400, "\"input/shape: a dimension is \\\"a b\\\"; it must be");
-    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[\"a b]}}", 400, "\"input/shape: a dimension is \\\"a...\\\"; it must be");
-    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[x'2]}}", 400, "\"input/shape: a dimension is x\\\\'2; it must be");
-    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[[1]]}}", 400, "\"input/shape: '[' where a dimension was expected");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[\"a b\"]}}", 400,
+            "\"input/shape: a dimension is \\\"a b\\\"; it must be");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[\"a b]}}", 400,
+            "\"input/shape: a dimension is \\\"a...\\\"; it must be");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[x'2]}}", 400,
+            "\"input/shape: a dimension is x\\\\'2; it must be");
+    refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[[1]]}}", 400,
+            "\"input/shape: '[' where a dimension was expected");
 }
 END_TEST
 
@@ -290,10 +329,14 @@ START_TEST(keys_may_be_escaped)
     refuses("mse", "{\"\\ud83d\\ude00\\u00e9\\u20ac\\\"\\\\\\/\\b\\f\\n\\r\\t\":0}", 400,
             "\"mse has no field '\?\?\?\?\?\?\?\?\?\\\"\\\\\\\\/\?\?\?\?\?' (byte "
             "44)\",\"pointer\":\"/\xf0\x9f\x98\x80\xc3\xa9\xe2\x82\xac");
-    refuses("mse", "{\"\\u0000\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
-    refuses("mse", "{\"\\ud800\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
-    refuses("mse", "{\"\\udc00\\ud800\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
-    refuses("mse", "{\"\\ud800\\u0041\":0}", 400, "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\u0000\":0}", 400,
+            "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\ud800\":0}", 400,
+            "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\udc00\\ud800\":0}", 400,
+            "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+    refuses("mse", "{\"\\ud800\\u0041\":0}", 400,
+            "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
     answers("l1", "{\"\\u0069nput\":[5],\"t\\u0061rget\":[0],\"reduction\":\"m\\u0065an\"}",
             "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
 }
@@ -328,55 +371,70 @@ START_TEST(parameters_of_every_type_are_taken)
             "{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
     answers("nll", "{\"input\":[[-1,-2],[-3,-4]],\"target\":[0,1],\"ignore_index\":1.0}",
             "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
-    answers("kl_div", "{\"input\":[0],\"target\":[0],\"log_target\":true,\"reduction\":\"batchmean\"}",
+    answers("kl_div",
+            "{\"input\":[0],\"target\":[0],\"log_target\":true,\"reduction\":\"batchmean\"}",
             "{\"loss\":0,\"reduction\":\"batchmean\",\"dtype\":\"float32\",\"count\":1}\n");
 }
 END_TEST
 
-/* ---- malformed ------------------------------------------------------------------------------------------------------ */
+/* ---- malformed ---- */
 
 START_TEST(what_is_not_json_is_refused_at_its_byte)
 {
     refuses("mse", "", 400, "\"the end where '{' was expected (byte 0)\",\"offset\":0}");
     refuses("mse", "[1]", 400, "\"'[' where '{' was expected (byte 0)\",\"offset\":0}");
-    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]", 400, "\"the end where ',' or '}' was expected (byte 29)\"");
+    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]", 400,
+            "\"the end where ',' or '}' was expected (byte 29)\"");
     refuses("mse", "{\"input\":[1,2],\"target\":[1,2],}", 400,
             "\"'}' where a field name in quotes was expected (byte 30)\",\"offset\":30}");
-    refuses("mse", "{\"input\":[1,2] \"target\":[1,2]}", 400, "\"'\\\"' where ',' or '}' was expected (byte 15)\"");
-    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]}x", 400, "\"'x' where the end was expected (byte 30)\"");
+    refuses("mse", "{\"input\":[1,2] \"target\":[1,2]}", 400,
+            "\"'\\\"' where ',' or '}' was expected (byte 15)\"");
+    refuses("mse", "{\"input\":[1,2],\"target\":[1,2]}x", 400,
+            "\"'x' where the end was expected (byte 30)\"");
     refuses("mse", "{\"input\":[1,2,],\"target\":[1,2]}", 400,
             "\"input: ']' where a number or an array was expected (byte 14)\"");
-    refuses("mse", "{\"input\":[1 2],\"target\":[1,2]}", 400, "\"input: '2' where ',' or ']' was expected (byte 12)\"");
-    refuses("mse", "{\"input\":[1,2", 400, "\"input: the end where ',' or ']' was expected (byte 13)\"");
-    refuses("mse", "{\"input\":[1,2},\"target\":[1,2]}", 400, "\"input: '}' where ',' or ']' was expected (byte 13)\"");
+    refuses("mse", "{\"input\":[1 2],\"target\":[1,2]}", 400,
+            "\"input: '2' where ',' or ']' was expected (byte 12)\"");
+    refuses("mse", "{\"input\":[1,2", 400,
+            "\"input: the end where ',' or ']' was expected (byte 13)\"");
+    refuses("mse", "{\"input\":[1,2},\"target\":[1,2]}", 400,
+            "\"input: '}' where ',' or ']' was expected (byte 13)\"");
     refuses("mse", "{\"input\":\"text that is far too long\"}", 400,
             "\"input: '\\\"' where a number, an array or an object was expected");
-    refuses("mse", "{'input':[1]}", 400, "\"'\\\\'' where a field name in quotes was expected (byte 1)\"");
-    refuses("mse", "{\"inp\\x\":[1]}", 400, "\"'\\\\\\\\' where the rest of a string was expected (byte 5)\"");
-    refuses("mse", "{\"inp\xff\":[1]}", 400, "\"byte 0xff where the rest of a string was expected (byte 5)\"");
+    refuses("mse", "{'input':[1]}", 400,
+            "\"'\\\\'' where a field name in quotes was expected (byte 1)\"");
+    refuses("mse", "{\"inp\\x\":[1]}", 400,
+            "\"'\\\\\\\\' where the rest of a string was expected (byte 5)\"");
+    refuses("mse", "{\"inp\xff\":[1]}", 400,
+            "\"byte 0xff where the rest of a string was expected (byte 5)\"");
     refuses("mse", "{\"inp\xc0\xaf\":[1]}", 400, "\"byte 0xc0");
     refuses("mse", "{\"\xed\xa0\x80\":[1]}", 400, "\"byte 0xed");
     refuses("mse", "{\"a\tb\":[1]}", 400, "\"byte 0x09");
     refuses("mse", "\xef\xbb\xbf[]", 400, "\"'[' where '{' was expected (byte 3)");
-    refuses("mse", "\xef\xbb\xbf\xef\xbb\xbf{}", 400, "\"byte 0xef where '{' was expected (byte 3)");
+    refuses("mse", "\xef\xbb\xbf\xef\xbb\xbf{}", 400,
+            "\"byte 0xef where '{' was expected (byte 3)");
     refuses("mse", "\xef\xbb{}", 400, "\"byte 0xef where '{' was expected (byte 0)");
-    refuses("mse", "{\xef\xbb\xbf}", 400, "\"byte 0xef where a field name in quotes was expected (byte 1)");
+    refuses("mse", "{\xef\xbb\xbf}", 400,
+            "\"byte 0xef where a field name in quotes was expected (byte 1)");
     ck_assert_str_eq(strstr(ask_sized("mse", "{\"input\":[1]\0}", 14), "byte 0x00"),
-                     "byte 0x00 where ',' or '}' was expected (byte 12)\",\"pointer\":\"/input\",\"offset\":12}\n");
+                     "byte 0x00 where ',' or '}' was expected (byte "
+                     "12)\",\"pointer\":\"/input\",\"offset\":12}\n");
 }
 END_TEST
 
 START_TEST(numbers_that_json_forbids_are_refused_at_their_element)
 {
-    const char *const bad[] = {"01", "1.", ".5", "+1", "1e", "0x10", "--1", "nan", "Inf", "tru", "-NaN", "Infinityx"};
+    const char *const bad[] = {"01",  "1.",  ".5",  "+1",  "1e",   "0x10",
+                               "--1", "nan", "Inf", "tru", "-NaN", "Infinityx"};
     char body[100], expected[200];
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         snprintf(body, sizeof body, "{\"input\":[[1],[%s]],\"target\":[[1],[1]]}", bad[i]);
-        snprintf(expected, sizeof expected,
-                 "\"input[1][0] is %s; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
-                 "-Infinity\",\"pointer\":\"/input/1/0\","
-                 "\"offset\":15}",
-                 bad[i]);
+        snprintf(
+            expected, sizeof expected,
+            "\"input[1][0] is %s; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
+            "-Infinity\",\"pointer\":\"/input/1/0\","
+            "\"offset\":15}",
+            bad[i]);
         refuses("mse", body, 400, expected);
     }
     refuses("mse", "{\"input\":{\"shape\":[2,1],\"data\":[1,2.]},\"target\":[[1],[1]]}", 400,
@@ -393,28 +451,41 @@ START_TEST(fields_are_known_once_and_of_their_type)
             "\"mse has no field 'inptu'; did you mean 'input'? (byte 9)\",\"pointer\":\"/inptu\"");
     refuses("cross_entropy", "{\"lable_smoothing\":0}", 400,
             "\"cross_entropy has no field 'lable_smoothing'; did you mean 'label_smoothing'?");
-    refuses("mse", "{\"a/b~\":0}", 400, "\"mse has no field 'a/b~' (byte 8)\",\"pointer\":\"/a~1b~0\"");
+    refuses("mse", "{\"a/b~\":0}", 400,
+            "\"mse has no field 'a/b~' (byte 8)\",\"pointer\":\"/a~1b~0\"");
     refuses("mse", "{\"size_average\":true}", 400,
             "\"size_average is deprecated in PyTorch and not taken; use reduction (byte 16)\"");
-    refuses("mse", "{\"input\":[1],\"input\":[2]}", 400, "\"there are two fields 'input' (byte 21)\",\"pointer\":\"/input\"");
+    refuses("mse", "{\"input\":[1],\"input\":[2]}", 400,
+            "\"there are two fields 'input' (byte 21)\",\"pointer\":\"/input\"");
     refuses("huber", "{\"delta\":1,\"delta\":1}", 400, "\"there are two fields 'delta'");
-    refuses("mse", "{\"grad\":1}", 400,
-            "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad\"");
-    refuses("mse", "{\"grad\":[1]}", 400,
-            "\"grad must be true, false, or a list of tensor names (byte 9)\",\"pointer\":\"/grad/0\"");
-    refuses("mse", "{\"grad\":[\"input\",{}]}", 400, "\"grad must be true, false, or a list of tensor names (byte 17)\"");
-    refuses("mse", "{\"grad\":\"input\"}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
-    refuses("mse", "{\"grad\":[\"input\" \"target\"]}", 400, "\"'\\\"' where ',' or ']' was expected (byte 17)\"");
-    refuses("mse", "{\"grad\":[\"input\",]}", 400, "\"grad must be true, false, or a list of tensor names (byte 17)\"");
+    refuses(
+        "mse", "{\"grad\":1}", 400,
+        "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad\"");
+    refuses(
+        "mse", "{\"grad\":[1]}", 400,
+        "\"grad must be true, false, or a list of tensor names (byte 9)\",\"pointer\":\"/grad/0\"");
+    refuses("mse", "{\"grad\":[\"input\",{}]}", 400,
+            "\"grad must be true, false, or a list of tensor names (byte 17)\"");
+    refuses("mse", "{\"grad\":\"input\"}", 400,
+            "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"grad\":[\"input\" \"target\"]}", 400,
+            "\"'\\\"' where ',' or ']' was expected (byte 17)\"");
+    refuses("mse", "{\"grad\":[\"input\",]}", 400,
+            "\"grad must be true, false, or a list of tensor names (byte 17)\"");
     refuses("mse", "{\"grad\":truer}", 400, "\"grad: ");
-    refuses("mse", "{\"grad\":truerthanthetruth}", 400, "\"grad must be true, false, or a list of tensor names (byte 8)\"");
+    refuses("mse", "{\"grad\":truerthanthetruth}", 400,
+            "\"grad must be true, false, or a list of tensor names (byte 8)\"");
     refuses("mse", "{\"reduction\":[\"mean\"]}", 400, "\"reduction must be a string (byte 13)\"");
-    refuses("mse", "{\"reduction\":\"mean}", 400, "\"the end where the rest of a string was expected (byte 19)\"");
+    refuses("mse", "{\"reduction\":\"mean}", 400,
+            "\"the end where the rest of a string was expected (byte 19)\"");
     refuses("mse", "{\"reduction\":\"\\ud800\"}", 400, "\"reduction is no text (byte 13)\"");
-    refuses("mse", "{\"reduction\":1}", 400, "\"reduction must be a string (byte 13)\",\"pointer\":\"/reduction\"");
-    refuses("huber", "{\"delta\":\"1\"}", 400, "\"delta must be a number (byte 9)\",\"pointer\":\"/delta\"");
+    refuses("mse", "{\"reduction\":1}", 400,
+            "\"reduction must be a string (byte 13)\",\"pointer\":\"/reduction\"");
+    refuses("huber", "{\"delta\":\"1\"}", 400,
+            "\"delta must be a number (byte 9)\",\"pointer\":\"/delta\"");
     refuses("huber", "{\"delta\":NaN}", 400, "\"delta must be a number (byte 9)\"");
-    refuses("nll", "{\"ignore_index\":1.5}", 400, "\"ignore_index must be a whole number (byte 16)\"");
+    refuses("nll", "{\"ignore_index\":1.5}", 400,
+            "\"ignore_index must be a whole number (byte 16)\"");
     refuses("kl_div", "{\"log_target\":1}", 400, "\"log_target must be true or false (byte 14)\"");
     refuses("kl_div", "{\"log_target\":truex}", 400, "\"'x' where ',' or '}' was expected");
     refuses("mse", "{\"grad\":[\"input\",\"inputs\"],\"input\":[1],\"target\":[1]}", 422,
@@ -424,19 +495,25 @@ END_TEST
 
 START_TEST(values_outside_their_choice_are_impossible)
 {
-    refuses("mse", "{\"reduction\":\"avg\"}", 422,
-            "\"reduction is 'avg'; it must be 'mean', 'sum' or 'none'\",\"pointer\":\"/reduction\"");
+    refuses(
+        "mse", "{\"reduction\":\"avg\"}", 422,
+        "\"reduction is 'avg'; it must be 'mean', 'sum' or 'none'\",\"pointer\":\"/reduction\"");
     refuses("mse", "{\"reduction\":\"Mean\"}", 422,
             "\"reduction is 'Mean'; it must be 'mean', 'sum' or 'none'; did you mean 'mean'?\"");
+    refuses("mse",
+            "{\"reduction\":\"the mean of all the terms that there are in the batch, and not the "
+            "sum or the terms themselves\"}",
+            422,
+            "\"reduction is 'the mean of all the terms that there are...'; it must be 'mean', "
+            "'sum' or 'none'\"");
+    refuses("mse", "{\"dtype\":\"float16\"}", 422,
+            "\"dtype is 'float16'; it must be 'float32' or 'float64'");
     refuses(
-        "mse",
-        "{\"reduction\":\"the mean of all the terms that there are in the batch, and not the sum or the terms themselves\"}",
-        422, "\"reduction is 'the mean of all the terms that there are...'; it must be 'mean', 'sum' or 'none'\"");
-    refuses("mse", "{\"dtype\":\"float16\"}", 422, "\"dtype is 'float16'; it must be 'float32' or 'float64'");
-    refuses("mse", "{\"encoding\":\"hex\"}", 422,
-            "\"encoding is 'hex'; it must be 'nested', 'flat' or 'base64'\",\"pointer\":\"/encoding\"");
+        "mse", "{\"encoding\":\"hex\"}", 422,
+        "\"encoding is 'hex'; it must be 'nested', 'flat' or 'base64'\",\"pointer\":\"/encoding\"");
     refuses("huber", "{\"delta\":1e400}", 422, "\"delta is out of range\",\"pointer\":\"/delta\"");
-    refuses("nll", "{\"ignore_index\":9223372036854775808}", 422, "\"ignore_index is out of range\"");
+    refuses("nll", "{\"ignore_index\":9223372036854775808}", 422,
+            "\"ignore_index is out of range\"");
 }
 END_TEST
 
@@ -457,26 +534,33 @@ START_TEST(running_out_of_memory_is_no_mistake_of_the_client)
         ask("mse", bodies[i]);
         ck_assert_int_eq(reply.status, 503);
     }
-    ask("mse", "{\"gr\\u0061d\":[\"input\",\"\\u0074arget\"],\"input\":[1],\"target\":[3],\"reduction\":\"s\\u0075m\"}");
+    ask("mse", "{\"gr\\u0061d\":[\"input\",\"\\u0074arget\"],\"input\":[1],\"target\":[3],"
+               "\"reduction\":\"s\\u0075m\"}");
     ck_assert_int_eq(reply.status, 200);
     json_set_alloc_funcs(take, give);
 }
 END_TEST
 
-/* ---- tensors that cannot be ----------------------------------------------------------------------------------------- */
+/* ---- tensors that cannot be ---- */
 
 START_TEST(ragged_arrays_are_refused_at_the_odd_one_out)
 {
-    refuses(
-        "mse", "{\"input\":[[1,2],[3]]}", 422,
-        "\"input[1] has 1 elements where its neighbours have 2; nested arrays must be rectangular\",\"pointer\":\"/input/1\"");
+    refuses("mse", "{\"input\":[[1,2],[3]]}", 422,
+            "\"input[1] has 1 elements where its neighbours have 2; nested arrays must be "
+            "rectangular\",\"pointer\":\"/input/1\"");
     refuses("mse", "{\"input\":[[1,2],3]}", 422,
-            "\"input[1] is a number where its neighbours are arrays; nested arrays must be rectangular\"");
-    refuses("mse", "{\"input\":[1,[2]]}", 422, "\"input[1] is an array where its neighbours are numbers");
-    refuses("mse", "{\"input\":[[],[1]]}", 422, "\"input[1] has 1 elements where its neighbours have 0");
-    refuses("mse", "{\"input\":[[[1]],[]]}", 422, "\"input[1] has 0 elements where its neighbours have 1");
-    refuses("mse", "{\"input\":[[[1],[2]],[[3],[4,5]]]}", 422, "\"input[1][1] has 2 elements where its neighbours have 1");
-    refuses("mse", "{\"input\":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}", 400, "\"input has more than 16 dimensions (byte 25)\"");
+            "\"input[1] is a number where its neighbours are arrays; nested arrays must be "
+            "rectangular\"");
+    refuses("mse", "{\"input\":[1,[2]]}", 422,
+            "\"input[1] is an array where its neighbours are numbers");
+    refuses("mse", "{\"input\":[[],[1]]}", 422,
+            "\"input[1] has 1 elements where its neighbours have 0");
+    refuses("mse", "{\"input\":[[[1]],[]]}", 422,
+            "\"input[1] has 0 elements where its neighbours have 1");
+    refuses("mse", "{\"input\":[[[1],[2]],[[3],[4,5]]]}", 422,
+            "\"input[1][1] has 2 elements where its neighbours have 1");
+    refuses("mse", "{\"input\":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}", 400,
+            "\"input has more than 16 dimensions (byte 25)\"");
 }
 END_TEST
 
@@ -486,8 +570,9 @@ END_TEST
 START_TEST(lists_of_an_empty_tensor_end_at_its_first_dimension_of_0)
 {
     static const char *const fitting[] = {
-        "\"shape\":[1,0,5],\"data\":[[]]",   "\"data\":[[]],\"shape\":[1,0]",    "\"shape\":[1,0,5],\"data\":[]",
-        "\"shape\":[2,0,0],\"data\":[[],[]]", "\"shape\":[0,5],\"data\":[]", "\"shape\":[1,1,0,3,2],\"data\":[[[]]]",
+        "\"shape\":[1,0,5],\"data\":[[]]", "\"data\":[[]],\"shape\":[1,0]",
+        "\"shape\":[1,0,5],\"data\":[]",   "\"shape\":[2,0,0],\"data\":[[],[]]",
+        "\"shape\":[0,5],\"data\":[]",     "\"shape\":[1,1,0,3,2],\"data\":[[[]]]",
     };
     static const struct {
         const char *tensor, *found, *shape;
@@ -501,13 +586,14 @@ START_TEST(lists_of_an_empty_tensor_end_at_its_first_dimension_of_0)
     };
     char body[256], message[256];
     for (size_t i = 0; i < sizeof fitting / sizeof *fitting; i++) {
-        snprintf(body, sizeof body, "{\"input\":{%s},\"target\":{%s},\"reduction\":\"sum\"}", fitting[i], fitting[i]);
+        snprintf(body, sizeof body, "{\"input\":{%s},\"target\":{%s},\"reduction\":\"sum\"}",
+                 fitting[i], fitting[i]);
         answers("mse", body, EMPTY_ANSWER);
     }
     for (size_t i = 0; i < sizeof misfits / sizeof *misfits; i++) {
         snprintf(body, sizeof body, "{\"input\":{%s}}", misfits[i].tensor);
-        snprintf(message, sizeof message, "\"input: the data has shape %s where 'shape' says %s\"", misfits[i].found,
-                 misfits[i].shape);
+        snprintf(message, sizeof message, "\"input: the data has shape %s where 'shape' says %s\"",
+                 misfits[i].found, misfits[i].shape);
         refuses("mse", body, 422, message);
     }
 }
@@ -515,17 +601,22 @@ END_TEST
 
 START_TEST(shapes_and_data_must_agree)
 {
-    refuses("mse", "{\"input\":{\"shape\":[2],\"data\":[1]}}", 422,
-            "\"input: the data has 1 elements where shape (2,) has 2\",\"pointer\":\"/input/data\"");
+    refuses(
+        "mse", "{\"input\":{\"shape\":[2],\"data\":[1]}}", 422,
+        "\"input: the data has 1 elements where shape (2,) has 2\",\"pointer\":\"/input/data\"");
     refuses("mse", "{\"input\":{\"data\":[[1,2]],\"shape\":[2,1]}}", 422,
-            "\"input: the data has shape (1, 2) where 'shape' says (2, 1)\",\"pointer\":\"/input/data\"");
+            "\"input: the data has shape (1, 2) where 'shape' says (2, "
+            "1)\",\"pointer\":\"/input/data\"");
     refuses("mse", "{\"input\":{\"shape\":[1]}}", 422,
             "\"input: there is no 'data' in the tensor object\",\"pointer\":\"/input\"");
     refuses("mse", "{\"input\":{\"shape\":[4294967296,4294967296],\"data\":[1]}}", 422,
-            "\"input: the shape has more elements than can be addressed\",\"pointer\":\"/input/shape\"");
+            "\"input: the shape has more elements than can be "
+            "addressed\",\"pointer\":\"/input/shape\"");
     refuses("mse", "{\"input\":{\"shape\":[-1],\"data\":[1]}}", 400,
-            "\"input/shape: a dimension is -1; it must be a whole number, not negative, below 2^63 (byte 19)\"");
-    refuses("mse", "{\"input\":{\"shape\":[1.5],\"data\":[1]}}", 400, "\"input/shape: a dimension is 1.5; it must be");
+            "\"input/shape: a dimension is -1; it must be a whole number, not negative, below 2^63 "
+            "(byte 19)\"");
+    refuses("mse", "{\"input\":{\"shape\":[1.5],\"data\":[1]}}", 400,
+            "\"input/shape: a dimension is 1.5; it must be");
     refuses("mse", "{\"input\":{\"shape\":[2, 9223372036854775808],\"data\":[1]}}", 400,
             "\"input/shape: a dimension is 9223372036854775808; it must be");
     refuses("mse", "{\"input\":{\"shape\":[1,],\"data\":[1]}}", 400,
@@ -533,7 +624,8 @@ START_TEST(shapes_and_data_must_agree)
     refuses("mse", "{\"input\":{\"shape\":1,\"data\":[1]}}", 400,
             "\"input/shape: '1' where an array of dimensions was expected (byte 18)\"");
     refuses("mse", "{\"input\":{\"data\":[1],\"shap\":[1]}}", 400,
-            "\"a tensor object has no field 'shap'; did you mean 'shape'?\",\"pointer\":\"/input/shap\"");
+            "\"a tensor object has no field 'shap'; did you mean "
+            "'shape'?\",\"pointer\":\"/input/shap\"");
     refuses("mse", "{\"input\":{\"data\":[1],\"data\":[1]}}", 400, "\"input has two fields 'data'");
     refuses("mse", "{\"input\":{\"dtype\":\"float\",\"data\":[1]}}", 422,
             "\"there is no dtype 'float'; there are float64, float32,");
@@ -555,10 +647,12 @@ static void refuses_buffer(const char *buffer, const char *encoding, int status,
 START_TEST(buffers_must_be_base64_of_the_right_length)
 {
     refuses_buffer("AACAPw=", "base64", 422,
-                   "\"input: the buffer has 7 characters of base64; 4 bytes, which 1 elements of float32 take, make "
+                   "\"input: the buffer has 7 characters of base64; 4 bytes, which 1 elements of "
+                   "float32 take, make "
                    "8\",\"pointer\":\"/input/data/buffer\"");
     refuses_buffer("AACA*w==", "base64", 400,
-                   "\"input/data/buffer is not base64 (byte 75)\",\"pointer\":\"/input/data/buffer\",\"offset\":75}");
+                   "\"input/data/buffer is not base64 (byte "
+                   "75)\",\"pointer\":\"/input/data/buffer\",\"offset\":75}");
     /* bits behind the last byte */
     refuses_buffer("AACAPx==", "base64", 400, "\"input/data/buffer is not base64");
     /* a byte too many */
@@ -566,11 +660,16 @@ START_TEST(buffers_must_be_base64_of_the_right_length)
     /* an escaped line break, not an n */
     refuses_buffer("AACA\\nw==", "base64", 400, "\"input/data/buffer is not base64");
     refuses_buffer("AACAP===", "base64", 400, "\"input/data/buffer is not base64");
-    refuses_buffer("AACAPw==", "hex", 400, "\"the encoding of a buffer must be \\\"base64\\\" (byte");
-    refuses("mse", "{\"input\":{\"shape\":[1],\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}", 422,
-            "\"input: a buffer needs its dtype beside it\"");
-    refuses("mse", "{\"input\":{\"dtype\":\"float32\",\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}", 422,
-            "\"input: a buffer needs its shape beside it\"");
+    refuses_buffer("AACAPw==", "hex", 400,
+                   "\"the encoding of a buffer must be \\\"base64\\\" (byte");
+    refuses(
+        "mse",
+        "{\"input\":{\"shape\":[1],\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}",
+        422, "\"input: a buffer needs its dtype beside it\"");
+    refuses("mse",
+            "{\"input\":{\"dtype\":\"float32\",\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":"
+            "\"base64\"}}}",
+            422, "\"input: a buffer needs its shape beside it\"");
     refuses("mse", "{\"input\":{\"data\":{\"buffer\":\"AACAPw==\"}}}", 400,
             "\"input/data must have both 'buffer' and 'encoding'");
 }
@@ -580,12 +679,15 @@ START_TEST(integers_must_be_whole_and_fit)
 {
     refuses("nll", "{\"input\":[[0,0]],\"target\":[0.5]}", 422,
             "\"target[0] is 0.5; a whole number was expected\",\"pointer\":\"/target/0\"");
-    refuses("nll", "{\"input\":[[0,0]],\"target\":[null]}", 422, "\"target[0] is null; a whole number was expected\"");
-    refuses("nll", "{\"input\":[[0,0]],\"target\":[x]}", 400, "\"target[0] is x; a whole number was expected\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[null]}", 422,
+            "\"target[0] is null; a whole number was expected\"");
+    refuses("nll", "{\"input\":[[0,0]],\"target\":[x]}", 400,
+            "\"target[0] is x; a whole number was expected\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":[1e30]}", 422,
             "\"target[0] is 1e30; int64 holds [-9223372036854775808, 9223372036854775807]\"");
-    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551616]}}", 422,
-            "\"target[0] is 18446744073709551616; uint64 holds [0, 18446744073709551615]\"");
+    refuses("nll",
+            "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551616]}}",
+            422, "\"target[0] is 18446744073709551616; uint64 holds [0, 18446744073709551615]\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[-1]}}", 422,
             "\"target[0] is -1; uint64 holds [0, 18446744073709551615]\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint16\",\"data\":[65536]}}", 422,
@@ -601,7 +703,8 @@ END_TEST
 
 START_TEST(strings_among_numbers_are_quoted_to_their_end)
 {
-    refuses("mse", "{\"input\":[\"1,5\"],\"target\":[1]}", 400, "\"input[0] is \\\"1,5\\\"; a number was expected");
+    refuses("mse", "{\"input\":[\"1,5\"],\"target\":[1]}", 400,
+            "\"input[0] is \\\"1,5\\\"; a number was expected");
     refuses("mze", "{}", 404, "\"there is no loss 'mze'; did you mean 'mse'?\"");
     refuses("zzzzzzzzz", "{}", 404, "\"there is no loss 'zzzzzzzzz'; GET /v1/losses lists them\"");
 }
@@ -610,15 +713,23 @@ END_TEST
 START_TEST(unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored)
 {
     /* As int64 these would be -100, which is ignored, and -1, which ends a list of labels. */
-    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551516]}}", 422,
-            "\"target[0] is 18446744073709551516; class indices must be in [0, 2), or -100 to be ignored\"");
-    refuses("multilabel_margin",
-            "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[[0,18446744073709551615]]}}", 422,
-            "\"target[0][1] is 18446744073709551615; class indices must be in [0, 2), and -1 ends their list\"");
+    refuses("nll",
+            "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551516]}}",
+            422,
+            "\"target[0] is 18446744073709551516; class indices must be in [0, 2), or -100 to be "
+            "ignored\"");
+    refuses(
+        "multilabel_margin",
+        "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[[0,18446744073709551615]]}}",
+        422,
+        "\"target[0][1] is 18446744073709551615; class indices must be in [0, 2), and -1 ends "
+        "their list\"");
     refuses("nll",
             "{\"input\":[[0,0]],\"ignore_index\":9223372036854775807,"
             "\"target\":{\"dtype\":\"uint64\",\"data\":[9223372036854775808]}}",
-            422, "\"target[0] is 9223372036854775808; class indices must be in [0, 2), or 9223372036854775807 to be ignored\"");
+            422,
+            "\"target[0] is 9223372036854775808; class indices must be in [0, 2), or "
+            "9223372036854775807 to be ignored\"");
     /* The bits of 2^63 are those of -2^63. */
     static const char *const losses[] = {"nll", "cross_entropy"};
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
@@ -635,23 +746,29 @@ START_TEST(unsigned_numbers_are_rounded_once)
 {
     /* 2^63 + 2^10, half way between two doubles, and one more; 2^64 - 1 */
     answers("l1",
-            "{\"dtype\":\"float64\",\"reduction\":\"none\",\"target\":[0,0,0],\"input\":{\"dtype\":\"uint64\","
+            "{\"dtype\":\"float64\",\"reduction\":\"none\",\"target\":[0,0,0],\"input\":{\"dtype\":"
+            "\"uint64\","
             "\"data\":[9223372036854776832,9223372036854776833,18446744073709551615]}}",
-            "{\"loss\":{\"shape\":[3],\"dtype\":\"float64\",\"data\":[9223372036854776000,9223372036854778000,"
+            "{\"loss\":{\"shape\":[3],\"dtype\":\"float64\",\"data\":[9223372036854776000,"
+            "9223372036854778000,"
             "18446744073709552000]},\"reduction\":\"none\","
             "\"dtype\":\"float64\",\"count\":3}\n");
     answers("l1",
-            "{\"reduction\":\"none\",\"target\":[0,0],\"input\":{\"dtype\":\"uint32\",\"data\":[4294967295,4294967040]}}",
-            "{\"loss\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":[4294967300,4294967000]},\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":2}\n");
+            "{\"reduction\":\"none\",\"target\":[0,0],\"input\":{\"dtype\":\"uint32\",\"data\":["
+            "4294967295,4294967040]}}",
+            "{\"loss\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":[4294967300,4294967000]},"
+            "\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":2}\n");
 }
 END_TEST
 
 START_TEST(elements_that_cannot_be_are_pointed_at_as_they_were_written)
 {
     refuses("nll", "{\"input\":[[0,0],[0,0]],\"target\":[0,7]}", 422,
-            "\"target[1] is 7; class indices must be in [0, 2), or -100 to be ignored\",\"pointer\":\"/target/1\"}");
+            "\"target[1] is 7; class indices must be in [0, 2), or -100 to be "
+            "ignored\",\"pointer\":\"/target/1\"}");
     refuses("nll", "{\"input\":[[[0,0],[0,0]]],\"target\":{\"shape\":[1,2],\"data\":[0,7]}}", 422,
-            "\"target[0][1] is 7; class indices must be in [0, 2), or -100 to be ignored\",\"pointer\":\"/target/data/1\"}");
+            "\"target[0][1] is 7; class indices must be in [0, 2), or -100 to be "
+            "ignored\",\"pointer\":\"/target/data/1\"}");
     refuses("bce", "{\"input\":{\"data\":[[0.5,1.5]]},\"target\":[[0,0]]}", 422,
             "\"input[0][1] is 1.5; probabilities must be in [0, 1] (for logits there is "
             "bce_with_logits)\",\"pointer\":\"/input/data/0/1\"}");
@@ -669,7 +786,8 @@ START_TEST(a_broadcast_beyond_all_bounds_is_refused)
     for (int i = 1; i < N; i++)
         at += sprintf(at, ",[0]");
     sprintf(at, "]}");
-    refuses("mse", body, 422, "\"broadcasting makes 400000000 loss terms of this request; the most is 4194304\"");
+    refuses("mse", body, 422,
+            "\"broadcasting makes 400000000 loss terms of this request; the most is 4194304\"");
     free(body);
 }
 END_TEST
@@ -683,21 +801,24 @@ START_TEST(more_work_than_was_allowed_is_left_undone)
     v1_evaluate(&request, &left);
     ck_assert_int_eq(left.status, 0);
     ck_assert_ptr_null(left.body.data);
-    answers(
-        "mse", body,
-        "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":9,\"warnings\":[\"the target's "
-        "shape differs from the input's: they are broadcast, which is likely not what was meant\"]}\n");
+    answers("mse", body,
+            "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":9,"
+            "\"warnings\":[\"the target's "
+            "shape differs from the input's: they are broadcast, which is likely not what was "
+            "meant\"]}\n");
 }
 END_TEST
 
-/* ---- heads ---------------------------------------------------------------------------------------------------------- */
+/* ---- heads ---- */
 
 static int head(const char *loss, const char *content_type, const char *accept, const char *query)
 {
     reply_free(&reply);
     reply = (struct reply){0};
     const bool possible = v1_evaluate_possible(
-        &(struct v1_request){.loss = loss, .content_type = content_type, .accept = accept, .query = query}, &reply);
+        &(struct v1_request){
+            .loss = loss, .content_type = content_type, .accept = accept, .query = query},
+        &reply);
     return possible ? 200 : reply.status;
 }
 
@@ -705,7 +826,8 @@ START_TEST(media_types_are_negotiated)
 {
     ck_assert_int_eq(head("mse", "application/json", NULL, NULL), 200);
     ck_assert_int_eq(head("mse", "Application/JSON; charset=utf-8", "*/*", NULL), 200);
-    ck_assert_int_eq(head("mse", "application/vnd.x+json", "text/html, application/*;q=0.1", NULL), 200);
+    ck_assert_int_eq(head("mse", "application/vnd.x+json", "text/html, application/*;q=0.1", NULL),
+                     200);
     ck_assert_int_eq(head("mse", "text/plain", NULL, NULL), 415);
     ck_assert_int_eq(head("mse", "", NULL, NULL), 415);
     ck_assert_ptr_nonnull(strstr(reply.body.data, "Content-Type is empty; send application/json"));
@@ -715,7 +837,8 @@ START_TEST(media_types_are_negotiated)
     ck_assert_int_eq(head("mse", NULL, "text/html", NULL), 406);
     ck_assert_int_eq(head("mse", NULL, "application/json;q=0, application/*;q=0", NULL), 406);
     ck_assert_int_eq(head("mse", NULL, NULL, "grad"), 400);
-    ck_assert_ptr_nonnull(strstr(reply.body.data, "the query has 'grad'; a JSON request has its fields in the body"));
+    ck_assert_ptr_nonnull(
+        strstr(reply.body.data, "the query has 'grad'; a JSON request has its fields in the body"));
     ck_assert_int_eq(head("mes", NULL, NULL, NULL), 404);
     ck_assert_ptr_nonnull(strstr(reply.body.data, "there is no loss 'mes'; did you mean 'mse'?"));
 }
@@ -744,11 +867,14 @@ START_TEST(every_loss_describes_itself)
            *description = json_loadb(one.body.data, one.body.len, 0, NULL);
     ck_assert(json_equal(json_array_get(json_object_get(all, "losses"), (size_t)_i), description));
     ck_assert_str_eq(json_string_value(json_object_get(description, "name")), loss->name);
-    ck_assert_uint_eq(json_array_size(json_object_get(description, "tensors")), (size_t)loss_tensor_specs(loss));
-    ck_assert_uint_eq(json_array_size(json_object_get(description, "parameters")), (size_t)loss_param_specs(loss));
+    ck_assert_uint_eq(json_array_size(json_object_get(description, "tensors")),
+                      (size_t)loss_tensor_specs(loss));
+    ck_assert_uint_eq(json_array_size(json_object_get(description, "parameters")),
+                      (size_t)loss_param_specs(loss));
     for (int k = 0; k < loss_param_specs(loss); k++) {
         const struct loss_param_spec *const spec = &loss->params[k];
-        const json_t *const param = json_array_get(json_object_get(description, "parameters"), (size_t)k);
+        const json_t *const param =
+            json_array_get(json_object_get(description, "parameters"), (size_t)k);
         if (spec->type != LOSS_NUMBER)
             continue;
         ck_assert(json_real_value(json_object_get(param, "default")) == spec->fallback.number);
@@ -763,7 +889,7 @@ START_TEST(every_loss_describes_itself)
 }
 END_TEST
 
-/* ---- long tensors --------------------------------------------------------------------------------------------------- */
+/* ---- long tensors ---- */
 
 static uint64_t random_state = UINT64_C(88172645463325252);
 static unsigned random_below(unsigned n) /* xorshift64 (Marsaglia 2003) */
@@ -797,7 +923,8 @@ static char *put_number(char *to, int kind)
     case 5:
         return to + sprintf(to, "%.5e", value);
     case 6:
-        return random_below(20) ? to + sprintf(to, "%.7g", value) : to + sprintf(to, "%s", "-Infinity");
+        return random_below(20) ? to + sprintf(to, "%.7g", value)
+                                : to + sprintf(to, "%s", "-Infinity");
     default:
         return to + sprintf(to, "%.17g", value);
     }
@@ -832,28 +959,35 @@ static char *tensor_text(int rank, const size_t *shape, int kind, bool blank, si
     return exact;
 }
 
-static void decodes(const char *text, int rank, const size_t *shape, const size_t *begin, int threads)
+static void decodes(const char *text, int rank, const size_t *shape, const size_t *begin,
+                    int threads)
 {
     struct tensor_json tensor;
     struct loss_error error = {.message = ""};
     const char *end;
     const size_t len = strlen(text);
-    ck_assert_msg(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error) == LOSS_OK, "%s", error.message);
+    ck_assert_msg(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error) ==
+                      LOSS_OK,
+                  "%s", error.message);
     ck_assert_ptr_eq(end, text + len);
     ck_assert_int_eq(tensor.rank, rank);
     for (int axis = 0; axis < rank; axis++)
         ck_assert_uint_eq(tensor.shape[axis], shape[axis]);
     float *const narrow = malloc(tensor.count * sizeof *narrow + 1);
     double *const wide = malloc(tensor.count * sizeof *wide + 1);
-    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT32, narrow, text, "/input", threads, NULL, &error) == LOSS_OK, "%s",
-                  error.message);
-    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT64, wide, text, "/input", threads, NULL, &error) == LOSS_OK, "%s",
-                  error.message);
+    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT32, narrow, text, "/input", threads, NULL,
+                                     &error) == LOSS_OK,
+                  "%s", error.message);
+    ck_assert_msg(tensor_json_decode(&tensor, LOSS_FLOAT64, wide, text, "/input", threads, NULL,
+                                     &error) == LOSS_OK,
+                  "%s", error.message);
     for (size_t i = 0; i < tensor.count; i++) {
         const float narrow_expected = strtof(text + begin[i], NULL);
         const double wide_expected = strtod(text + begin[i], NULL);
-        if (memcmp(&narrow[i], &narrow_expected, sizeof *narrow) != 0 || memcmp(&wide[i], &wide_expected, sizeof *wide) != 0)
-            ck_abort_msg("element %zu is %a and %a: %.40s", i, (double)narrow[i], wide[i], text + begin[i]);
+        if (memcmp(&narrow[i], &narrow_expected, sizeof *narrow) != 0 ||
+            memcmp(&wide[i], &wide_expected, sizeof *wide) != 0)
+            ck_abort_msg("element %zu is %a and %a: %.40s", i, (double)narrow[i], wide[i],
+                         text + begin[i]);
     }
     free(narrow);
     free(wide);
@@ -876,7 +1010,8 @@ END_TEST
 /* Long ones are cut in pieces, however many threads there are. */
 START_TEST(long_tensors_are_decoded_by_any_number_of_threads)
 {
-    static const size_t shapes[][3] = {{40000, 1, 1}, {500, 80, 1}, {20000, 1, 2}, {7, 1000, 5}, {1, 30000, 1}};
+    static const size_t shapes[][3] = {
+        {40000, 1, 1}, {500, 80, 1}, {20000, 1, 2}, {7, 1000, 5}, {1, 30000, 1}};
     size_t *const begin = malloc(sizeof *begin * 2000000);
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int form = 0; form < 4; form++) {
@@ -904,10 +1039,13 @@ START_TEST(long_tensors_are_given_up_once_nobody_waits_for_them)
     struct tensor_json tensor;
     struct loss_error error = {.message = ""};
     const char *end;
-    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + strlen(text), "/input", NULL, &end, &error), LOSS_OK);
+    ck_assert_int_eq(
+        tensor_json_scan(&tensor, text, text, text + strlen(text), "/input", NULL, &end, &error),
+        LOSS_OK);
     float *const out = calloc(longest, sizeof *out);
     for (int threads = 1; threads <= 3; threads += 2)
-        ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", threads, &allowance, &error),
+        ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", threads,
+                                            &allowance, &error),
                          LOSS_CANCELLED);
     for (size_t i = 0; i < longest; i++)
         ck_assert_msg(out[i] == 0, "element %zu was decoded", i);
@@ -931,26 +1069,34 @@ START_TEST(the_first_mistake_of_a_long_tensor_is_named)
             const size_t element = random_below(ROWS * COLUMNS);
             const char *const what = wrong[random_below(sizeof wrong / sizeof wrong[0])];
             memset(text + begin[element], '7', strcspn(text + begin[element], " \t\n\r,]"));
-            memcpy(text + begin[element] + strcspn(text + begin[element], " \t\n\r,]") - strlen(what), what, strlen(what));
-            memset(text + begin[element], ' ', strcspn(text + begin[element], " \t\n\r,]") - strlen(what));
+            memcpy(text + begin[element] + strcspn(text + begin[element], " \t\n\r,]") -
+                       strlen(what),
+                   what, strlen(what));
+            memset(text + begin[element], ' ',
+                   strcspn(text + begin[element], " \t\n\r,]") - strlen(what));
             first = element < first ? element : first;
         }
         struct tensor_json tensor;
         struct loss_error errors[2];
         const char *end;
         char place[64], path[64];
-        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &errors[0]), LOSS_OK);
+        ck_assert_int_eq(
+            tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &errors[0]),
+            LOSS_OK);
         float *const out = malloc(tensor.count * sizeof *out);
         for (int i = 0; i < 2; i++)
-            ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", i ? 3 : 1, NULL, &errors[i]),
+            ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input",
+                                                i ? 3 : 1, NULL, &errors[i]),
                              LOSS_MALFORMED);
         free(out);
         snprintf(place, sizeof place, "input[%zu][%zu] is ", first / COLUMNS, first % COLUMNS);
         snprintf(path, sizeof path, "/input/%zu/%zu", first / COLUMNS, first % COLUMNS);
         for (int i = 0; i < 2; i++) {
-            ck_assert_msg(strncmp(errors[i].message, place, strlen(place)) == 0, "%s, not %s", errors[i].message, place);
+            ck_assert_msg(strncmp(errors[i].message, place, strlen(place)) == 0, "%s, not %s",
+                          errors[i].message, place);
             ck_assert_str_eq(errors[i].path, path);
-            ck_assert_int_eq(errors[i].offset, (int64_t)(begin[first] + strspn(text + begin[first], " ")));
+            ck_assert_int_eq(errors[i].offset,
+                             (int64_t)(begin[first] + strspn(text + begin[first], " ")));
         }
         ck_assert_str_eq(errors[0].message, errors[1].message);
         free(text);
@@ -975,13 +1121,18 @@ START_TEST(long_tensors_are_not_scanned_any_further_once_nobody_wants_them)
         memcpy(text + len, elements[_i], size);
     text[len++] = '}';
     text[len] = '\0';
-    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", &allowance, &end, &error), LOSS_CANCELLED);
-    ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error), LOSS_MALFORMED);
+    ck_assert_int_eq(
+        tensor_json_scan(&tensor, text, text, text + len, "/input", &allowance, &end, &error),
+        LOSS_CANCELLED);
+    ck_assert_int_eq(
+        tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error),
+        LOSS_MALFORMED);
     free(text);
 }
 END_TEST
 
-/* One byte of a long array made another, anywhere: whatever the scan says of it, it says at its place. */
+/* One byte of a long array made another, anywhere: whatever the scan says of it, it says at its
+ * place. */
 START_TEST(broken_structure_is_found_where_it_breaks)
 {
     enum { N = 200 };
@@ -996,20 +1147,27 @@ START_TEST(broken_structure_is_found_where_it_breaks)
         const char *end;
         char message[64];
         const unsigned kind = random_below(4);
-        text[comma] = "; {["[kind]; /* a byte that cannot be; two elements side by side; one that opens something */
+        text[comma] = "; {["[kind]; /* a byte that cannot be; two elements side by side; one that
+                                       opens something */
         size_t expected = comma + (kind == 1 ? strspn(text + comma, " \t\n\r") : 0);
-        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error), LOSS_MALFORMED);
-        ck_assert_msg(error.offset == (int64_t)expected, "byte %lld, not %zu of %s", (long long)error.offset, expected, text);
+        ck_assert_int_eq(
+            tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error),
+            LOSS_MALFORMED);
+        ck_assert_msg(error.offset == (int64_t)expected, "byte %lld, not %zu of %s",
+                      (long long)error.offset, expected, text);
         snprintf(message, sizeof message, "where ',' or ']' was expected (byte %zu)", expected);
         ck_assert_msg(strstr(error.message, message) != NULL, "%s: %s", error.message, message);
         text[comma] = ',';
         /* A comma too many. */
         const size_t second = comma + 1 + strspn(text + comma + 1, " \t\n\r");
         memset(text + second, ' ', strcspn(text + second, " \t\n\r,]"));
-        ck_assert_int_eq(tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error), LOSS_MALFORMED);
+        ck_assert_int_eq(
+            tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error),
+            LOSS_MALFORMED);
         expected = comma + 1 + strspn(text + comma + 1, " \t\n\r");
         ck_assert_int_eq(error.offset, (int64_t)expected);
-        snprintf(message, sizeof message, "where a number or an array was expected (byte %zu)", expected);
+        snprintf(message, sizeof message, "where a number or an array was expected (byte %zu)",
+                 expected);
         ck_assert_msg(strstr(error.message, message) != NULL, "%s: %s", error.message, message);
         free(text);
     }
@@ -1017,20 +1175,24 @@ START_TEST(broken_structure_is_found_where_it_breaks)
 END_TEST
 
 /* The text of a tensor element by element. */
-static void encode_slowly(struct buffer *out, const struct loss_tensor *tensor, int rank, size_t count)
+static void encode_slowly(struct buffer *out, const struct loss_tensor *tensor, int rank,
+                          size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         size_t run = 1;
         int opened = rank == 1 && i == 0, closed = rank == 1 && i + 1 == count;
-        for (int axis = rank; rank > 1 && axis-- > 0; opened += i % run == 0, closed += (i + 1) % run == 0)
+        for (int axis = rank; rank > 1 && axis-- > 0;
+             opened += i % run == 0, closed += (i + 1) % run == 0)
             run *= tensor->shape[axis];
         for (; opened > 0; opened--)
             buffer_text(out, "[");
         if (tensor->dtype == LOSS_FLOAT64 || !isfinite(((const float *)tensor->data)[i]))
-            json_append_number(out, tensor->dtype == LOSS_FLOAT64 ? ((const double *)tensor->data)[i]
-                                                                  : (double)((const float *)tensor->data)[i]);
+            json_append_number(out, tensor->dtype == LOSS_FLOAT64
+                                        ? ((const double *)tensor->data)[i]
+                                        : (double)((const float *)tensor->data)[i]);
         else
-            out->len += number_write_f32(buffer_reserve(out, NUMBER_TEXT), ((const float *)tensor->data)[i]);
+            out->len += number_write_f32(buffer_reserve(out, NUMBER_TEXT),
+                                         ((const float *)tensor->data)[i]);
         for (; closed > 0; closed--)
             buffer_text(out, "]");
         if (i + 1 < count)
@@ -1054,7 +1216,9 @@ START_TEST(long_tensors_are_written_by_any_number_of_threads)
             count *= tensor.shape[tensor.rank] = shapes[i / 4][tensor.rank];
         for (size_t k = 0; k < count; k++) {
             wide[k] = ldexp((double)random_below(1u << 30) - 0x1p29, (int)random_below(300) - 170);
-            wide[k] = random_below(i & 2 ? 3 : 1000) ? wide[k] : (double[]){0, NAN, INFINITY, -INFINITY, -0.0}[random_below(5)];
+            wide[k] = random_below(i & 2 ? 3 : 1000)
+                          ? wide[k]
+                          : (double[]){0, NAN, INFINITY, -INFINITY, -0.0}[random_below(5)];
             narrow[k] = (float)wide[k];
         }
         for (int threads = 1; threads <= 3; threads += 2)
@@ -1084,29 +1248,32 @@ Suite *json_suite(void)
     Suite *suite = suite_create("json");
     SUITE_ADD(suite, "json_answers", parameters_may_be_infinite_or_null_where_they_say_so,
               an_answer_holds_what_was_asked_for_and_no_more,
-              tensors_come_back_in_the_form_in_which_they_were_sent, numbers_are_read_as_json_and_python_write_them,
-              every_dtype_is_decoded, byte_order_mark_before_the_body_is_ignored,
+              tensors_come_back_in_the_form_in_which_they_were_sent,
+              numbers_are_read_as_json_and_python_write_them, every_dtype_is_decoded,
+              byte_order_mark_before_the_body_is_ignored,
               escapes_in_base64_count_as_what_they_stand_for, base64_of_every_length_is_decoded,
               a_tensor_that_is_null_is_left_out, halves_are_rounded_to_even, keys_may_be_escaped,
               excerpts_end_where_their_quotes_do, pointers_hold_whole_tokens,
               parameters_of_every_type_are_taken);
     SUITE_ADD(suite, "json_malformed", what_is_not_json_is_refused_at_its_byte,
-              numbers_that_json_forbids_are_refused_at_their_element, fields_are_known_once_and_of_their_type,
-              values_outside_their_choice_are_impossible, running_out_of_memory_is_no_mistake_of_the_client);
-    SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out, shapes_and_data_must_agree,
-              lists_of_an_empty_tensor_end_at_its_first_dimension_of_0,
+              numbers_that_json_forbids_are_refused_at_their_element,
+              fields_are_known_once_and_of_their_type, values_outside_their_choice_are_impossible,
+              running_out_of_memory_is_no_mistake_of_the_client);
+    SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out,
+              shapes_and_data_must_agree, lists_of_an_empty_tensor_end_at_its_first_dimension_of_0,
               buffers_must_be_base64_of_the_right_length, integers_must_be_whole_and_fit,
               elements_that_cannot_be_are_pointed_at_as_they_were_written,
               strings_among_numbers_are_quoted_to_their_end,
-              unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored, unsigned_numbers_are_rounded_once,
-              a_broadcast_beyond_all_bounds_is_refused,
+              unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored,
+              unsigned_numbers_are_rounded_once, a_broadcast_beyond_all_bounds_is_refused,
               more_work_than_was_allowed_is_left_undone);
     TCase *const lengthy = tcase_create("json_long_tensors");
     tcase_set_timeout(lengthy, 120); /* sanitizers are slow */
     tcase_add_test(lengthy, tensors_of_every_size_are_decoded);
     tcase_add_test(lengthy, long_tensors_are_decoded_by_any_number_of_threads);
     tcase_add_test(lengthy, long_tensors_are_given_up_once_nobody_waits_for_them);
-    tcase_add_loop_test(lengthy, long_tensors_are_not_scanned_any_further_once_nobody_wants_them, 0, 5);
+    tcase_add_loop_test(lengthy, long_tensors_are_not_scanned_any_further_once_nobody_wants_them, 0,
+                        5);
     tcase_add_test(lengthy, the_first_mistake_of_a_long_tensor_is_named);
     tcase_add_test(lengthy, broken_structure_is_found_where_it_breaks);
     tcase_add_test(lengthy, long_tensors_are_written_by_any_number_of_threads);

@@ -1,6 +1,7 @@
 /*
- * Number text. Reading is compared with glibc's strtod and strtof, which are exact; writing with what shortest means, found by
- * trying; the grammar of all four functions with a list. The same random numbers are drawn in every run.
+ * Number text. Reading is compared with glibc's strtod and strtof, which are exact; writing with
+ * what shortest means, found by trying; the grammar of all four functions with a list. The same
+ * random numbers are drawn in every run.
  */
 #include "number/number.h"
 #include "number/number_bulk.h"
@@ -12,11 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ck_assert_msg for what is asked a million times: libcheck makes a system call of each of its own. */
-#define CHECK(condition, ...)                                                                                                  \
-    do {                                                                                                                       \
-        if (!(condition))                                                                                                      \
-            ck_abort_msg(__VA_ARGS__);                                                                                         \
+/* ck_assert_msg for what is asked a million times: libcheck makes a system call of each of its own.
+ */
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ck_abort_msg(__VA_ARGS__);                                                             \
     } while (0)
 
 static uint64_t random_bits(uint64_t *state) /* xorshift64 (Marsaglia 2003) */
@@ -38,7 +40,7 @@ static bool same64(double a, double b)
     return memcmp(&a, &b, sizeof a) == 0;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* Both readers agree to the bit with the C library about a text that is one number. */
 static void reads_like_c(const char *text)
@@ -46,55 +48,72 @@ static void reads_like_c(const char *text)
     const char *const end = text + strlen(text);
     double wide = 1;
     float narrow = 1;
-    const bool whole = number_read_f64(text, &wide) == end && number_read_f32(text, &narrow) == end && number_skip(text) == end;
+    const bool whole = number_read_f64(text, &wide) == end &&
+                       number_read_f32(text, &narrow) == end && number_skip(text) == end;
     CHECK(whole, "%.60s is not read to its end", text);
-    CHECK(same64(wide, strtod(text, NULL)), "%.60s is read as %a, not %a", text, wide, strtod(text, NULL));
-    CHECK(same32(narrow, strtof(text, NULL)), "%.60s is read as %a, not %a", text, (double)narrow, (double)strtof(text, NULL));
+    CHECK(same64(wide, strtod(text, NULL)), "%.60s is read as %a, not %a", text, wide,
+          strtod(text, NULL));
+    CHECK(same32(narrow, strtof(text, NULL)), "%.60s is read as %a, not %a", text, (double)narrow,
+          (double)strtof(text, NULL));
 }
 
 START_TEST(hard_numbers_are_rounded_correctly)
 {
     static const char *const hard[] = {
-        "0", "-0", "0.0", "-0.0e5", "0e999999999999", "0.000e-999999999999", "1e400", "-1e400", "1e-400", "-1e-400",
-        "1e99999999999999999999", "1e-99999999999999999999", "1e0000000000000000000000000001",
-        /* double: smallest normal; two texts that made PHP and Java hang; smallest, half of it, and beside that */
-        "2.2250738585072014e-308", "2.2250738585072011e-308", "2.2250738585072012e-308", "4.9406564584124654e-324",
-        "2.4703282292062327208e-324", "2.4703282292062328e-324", "2.4703282292062327e-324", "1e-342", "1e-343",
-        "18446744073709551615e-343", "18446744073709551616e-342",
+        "0", "-0", "0.0", "-0.0e5", "0e999999999999", "0.000e-999999999999", "1e400", "-1e400",
+        "1e-400", "-1e-400", "1e99999999999999999999", "1e-99999999999999999999",
+        "1e0000000000000000000000000001",
+        /* double: smallest normal; two texts that made PHP and Java hang; smallest, half of it, and
+           beside that */
+        "2.2250738585072014e-308", "2.2250738585072011e-308", "2.2250738585072012e-308",
+        "4.9406564584124654e-324", "2.4703282292062327208e-324", "2.4703282292062328e-324",
+        "2.4703282292062327e-324", "1e-342", "1e-343", "18446744073709551615e-343",
+        "18446744073709551616e-342",
         /* largest, and where rounding becomes infinite */
-        "1.7976931348623157e308", "1.7976931348623158e308", "1.7976931348623159e308", "179769313486231580793e289", "1e308",
-        "1e309", "0.00001e314", "10000000000000000000e290",
+        "1.7976931348623157e308", "1.7976931348623158e308", "1.7976931348623159e308",
+        "179769313486231580793e289", "1e308", "1e309", "0.00001e314", "10000000000000000000e290",
         /* ties of doubles, and a hair beside them */
         "9007199254740993", "9007199254740993.0000000000000000000000000000001",
-        "9007199254740992.9999999999999999999999999999999", "9007199254740995", "9007199254740991.5", "4503599627370497.25",
-        "4503599627370496.75", "1e23", "8.442911973260991817129021e-309", "6929495644600919.5", "3.518437208883201171875e13",
-        "1.00000000000000011102230246251565404236316680908203125", "1.00000000000000011102230246251565404236316680908203124",
-        "1.00000000000000011102230246251565404236316680908203126", "9223372036854776833", "9223372036854776832",
+        "9007199254740992.9999999999999999999999999999999", "9007199254740995",
+        "9007199254740991.5", "4503599627370497.25", "4503599627370496.75", "1e23",
+        "8.442911973260991817129021e-309", "6929495644600919.5", "3.518437208883201171875e13",
+        "1.00000000000000011102230246251565404236316680908203125",
+        "1.00000000000000011102230246251565404236316680908203124",
+        "1.00000000000000011102230246251565404236316680908203126", "9223372036854776833",
+        "9223372036854776832",
         /* the same for float */
-        "16777217", "16777217.0000000000000000000000000000001", "16777219", "8388608.5", "8388609.5",
-        "1.000000059604644775390625", "1.00000005960464477539062500000000000000000000001",
-        "1.00000005960464477539062499999999999999999999999", "3.4028234663852886e38", "3.4028235677973366e38",
-        "3.4028235677973365e38", "340282356779733661637539395458142568448", "340282356779733661637539395458142568447",
-        "1.401298464324817e-45", "7.006492321624085e-46", "7.0064923216240854e-46", "7.0064923216240862e-46",
-        "1.1754943508222875e-38", "1.1754942807573643e-38", "1.1754943157898259e-38",
-        /* a double that is the midpoint of two floats, though the number is not: to round twice would be wrong */
-        "1.0000000596046448", "1.00000005960464477", "0.50000002980232239", "8388608.5000000001", "8388609.4999999999",
+        "16777217", "16777217.0000000000000000000000000000001", "16777219", "8388608.5",
+        "8388609.5", "1.000000059604644775390625",
+        "1.00000005960464477539062500000000000000000000001",
+        "1.00000005960464477539062499999999999999999999999", "3.4028234663852886e38",
+        "3.4028235677973366e38", "3.4028235677973365e38", "340282356779733661637539395458142568448",
+        "340282356779733661637539395458142568447", "1.401298464324817e-45", "7.006492321624085e-46",
+        "7.0064923216240854e-46", "7.0064923216240862e-46", "1.1754943508222875e-38",
+        "1.1754942807573643e-38", "1.1754943157898259e-38",
+        /* a double that is the midpoint of two floats, though the number is not: to round twice
+           would be wrong */
+        "1.0000000596046448", "1.00000005960464477", "0.50000002980232239", "8388608.5000000001",
+        "8388609.4999999999",
         /* more digits than 64 bits hold */
-        "123456789012345678901234567890", "12345678901234567891e-20", "0.10000000000000000000000000000000000000000000000000001",
+        "123456789012345678901234567890", "12345678901234567891e-20",
+        "0.10000000000000000000000000000000000000000000000000001",
         "0.00000000000000000000000000000000000000000000000000000000000000000123456789012345678901",
-        "100000000000000000000000000000000000000000000000000000000000000000000000000000000000000e-80",
-        "99999999999999999999999999999999999999e-38", "9999999999999999999", "10000000000000000000", "18446744073709551615",
-        "18446744073709551616", "18446744073709551617"};
+        "100000000000000000000000000000000000000000000000000000000000000000000000000000000000000e-"
+        "80",
+        "99999999999999999999999999999999999999e-38", "9999999999999999999", "10000000000000000000",
+        "18446744073709551615", "18446744073709551616", "18446744073709551617"};
     for (size_t i = 0; i < sizeof hard / sizeof hard[0]; i++)
         reads_like_c(hard[i]);
 }
 END_TEST
 
-/* The midpoint of a positive float and the next one, in full, and that text with its end made a little less or more. */
+/* The midpoint of a positive float and the next one, in full, and that text with its end made a
+ * little less or more. */
 static void reads_around_midpoint(long double midpoint)
 {
     static char text[2600];
-    const int len = snprintf(text, sizeof text, "%.1100Lf", midpoint); /* exact: no double's midpoint has more than 1075 */
+    const int len = snprintf(text, sizeof text, "%.1100Lf",
+                             midpoint); /* exact: no double's midpoint has more than 1075 */
     reads_like_c(text);
     memset(text + len, '0', 1000);
     text[len + 1000] = '1';
@@ -127,7 +146,8 @@ START_TEST(midpoints_of_hundreds_of_digits_are_rounded_correctly)
         if (isfinite(wide) && wide < 1e300)
             reads_around_midpoint(((long double)wide + (long double)nextafter(wide, INFINITY)) / 2);
         if (isfinite(narrow))
-            reads_around_midpoint(((long double)narrow + (long double)nextafterf(narrow, INFINITY)) / 2);
+            reads_around_midpoint(
+                ((long double)narrow + (long double)nextafterf(narrow, INFINITY)) / 2);
     }
     reads_around_midpoint(0x1.fffffffffffff8p1023L);
     reads_around_midpoint(0x1.ffffffp127L);
@@ -148,9 +168,12 @@ START_TEST(printed_numbers_are_read_back)
         double wide_back = 0;
         float narrow_back = 0;
         snprintf(text, sizeof text, "%.17g", wide);
-        CHECK(!isfinite(wide) || (number_read_f64(text, &wide_back) && same64(wide, wide_back)), "%s", text);
+        CHECK(!isfinite(wide) || (number_read_f64(text, &wide_back) && same64(wide, wide_back)),
+              "%s", text);
         snprintf(text, sizeof text, "%.*g", 9 + i % 9, (double)narrow);
-        CHECK(!isfinite(narrow) || (number_read_f32(text, &narrow_back) && same32(narrow, narrow_back)), "%s", text);
+        CHECK(!isfinite(narrow) ||
+                  (number_read_f32(text, &narrow_back) && same32(narrow, narrow_back)),
+              "%s", text);
     }
 }
 END_TEST
@@ -164,7 +187,8 @@ START_TEST(random_texts_are_rounded_correctly)
         char *to = text;
         if (dice & 1)
             *to++ = '-';
-        const int whole = (int)(dice >> 1 & 7) < 5 ? 1 : (int)(dice >> 8 & 31) + 1, fraction = (int)(dice >> 16 & 31);
+        const int whole = (int)(dice >> 1 & 7) < 5 ? 1 : (int)(dice >> 8 & 31) + 1,
+                  fraction = (int)(dice >> 16 & 31);
         for (int k = 0; k < whole; k++)
             *to++ = (char)((whole > 1 && k == 0 ? '1' : '0') + (random_bits(&state) >> 32) % 9);
         if (fraction > 0)
@@ -174,14 +198,16 @@ START_TEST(random_texts_are_rounded_correctly)
             *to++ = k < zeros - 40 ? '0' : (char)('0' + (random_bits(&state) >> 32) % 10);
         const int range = dice >> 32 & 1 ? 90 : 700;
         if (dice >> 33 & 3)
-            to += snprintf(to, 8, "%c%d", dice >> 35 & 1 ? 'e' : 'E', (int)((dice >> 40) % (unsigned)range) - range / 2);
+            to += snprintf(to, 8, "%c%d", dice >> 35 & 1 ? 'e' : 'E',
+                           (int)((dice >> 40) % (unsigned)range) - range / 2);
         *to = '\0';
         reads_like_c(text);
     }
 }
 END_TEST
 
-/* A number in time that is proportional to its length: in quadratic time this would take minutes. */
+/* A number in time that is proportional to its length: in quadratic time this would take minutes.
+ */
 START_TEST(millions_of_digits_are_read)
 {
     enum { DIGITS = 4000000 };
@@ -213,10 +239,10 @@ START_TEST(millions_of_digits_are_read)
 }
 END_TEST
 
-/* ---- the grammar ---------------------------------------------------------------------------------------------------- */
+/* ---- the grammar ---- */
 
-/* Says of all four functions where the number ends, in a copy with nothing behind the terminator that could be read: the
-   address sanitizer sees it if they try. */
+/* Says of all four functions where the number ends, in a copy with nothing behind the terminator
+   that could be read: the address sanitizer sees it if they try. */
 static const char *end_for_all(const char *text)
 {
     const size_t bytes = strlen(text) + 1;
@@ -228,7 +254,8 @@ static const char *end_for_all(const char *text)
     const char *integer_end = NULL, *const end = number_skip(copy);
     CHECK(number_read_f64(copy, &wide) == end, "double: %s", text);
     CHECK(number_read_f32(copy, &narrow) == end, "float: %s", text);
-    CHECK((number_read_i64(copy, &integer, &integer_end) == NUMBER_NONE) == !end, "integer: %s", text);
+    CHECK((number_read_i64(copy, &integer, &integer_end) == NUMBER_NONE) == !end, "integer: %s",
+          text);
     CHECK(integer_end == end, "integer: %s", text);
     const ptrdiff_t len = end ? end - copy : 0;
     free(copy);
@@ -237,10 +264,11 @@ static const char *end_for_all(const char *text)
 
 START_TEST(what_is_not_a_number_is_refused)
 {
-    static const char *const none[] = {"",     "-",        "01",  "00",  "-01", "00.5", "1.",    ".5",   "1.e5",
-                                       "1e",   "1e+",      "1e-", "+1",  "--1", "-+1",  "NaN",   "nan",  "inf",
-                                       "-inf", "Infinity", " 1",  "-.5", "e5",  "-e5",  "1.5e",  "1ee5", "1e.5",
-                                       "1.-5", "1..5",     "-x",  "/",   ":",   ",1",   "\"1\"", "\xb1", "1e+-5"};
+    static const char *const none[] = {
+        "",     "-",        "01",  "00",  "-01", "00.5", "1.",    ".5",   "1.e5",
+        "1e",   "1e+",      "1e-", "+1",  "--1", "-+1",  "NaN",   "nan",  "inf",
+        "-inf", "Infinity", " 1",  "-.5", "e5",  "-e5",  "1.5e",  "1ee5", "1e.5",
+        "1.-5", "1..5",     "-x",  "/",   ":",   ",1",   "\"1\"", "\xb1", "1e+-5"};
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
         ck_assert_msg(!end_for_all(none[i]), "%s", none[i]);
 }
@@ -251,13 +279,16 @@ START_TEST(a_number_ends_where_the_grammar_ends)
     static const struct {
         const char *text;
         ptrdiff_t len;
-    } cases[] = {{"0x10", 1},     {"0", 1},          {"-0", 2},          {"0,1", 1},   {"12345678]", 8},
-                 {"1234567}", 7}, {"123456789 ", 9}, {"1.5.2", 3},       {"1e5e5", 3}, {"1E+05,", 5},
-                 {"-0.0e-0", 7},  {"1.5-3", 3},      {"3/4", 1},         {"3:", 1},    {"1.25f", 4},
-                 {"1e5.5", 3},    {"0e0", 3},        {"0.00000000", 10}, {"10,", 2},   {"12345678.12345678\t", 17},
-                 {"7\xb0", 1},    {"0-", 1}};
+    } cases[] = {
+        {"0x10", 1},      {"0", 1},           {"-0", 2},         {"0,1", 1},
+        {"12345678]", 8}, {"1234567}", 7},    {"123456789 ", 9}, {"1.5.2", 3},
+        {"1e5e5", 3},     {"1E+05,", 5},      {"-0.0e-0", 7},    {"1.5-3", 3},
+        {"3/4", 1},       {"3:", 1},          {"1.25f", 4},      {"1e5.5", 3},
+        {"0e0", 3},       {"0.00000000", 10}, {"10,", 2},        {"12345678.12345678\t", 17},
+        {"7\xb0", 1},     {"0-", 1}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        ck_assert_msg(end_for_all(cases[i].text) == cases[i].text + cases[i].len, "%s", cases[i].text);
+        ck_assert_msg(end_for_all(cases[i].text) == cases[i].text + cases[i].len, "%s",
+                      cases[i].text);
 }
 END_TEST
 
@@ -284,7 +315,10 @@ static const char *end_by_automaton(const char *text)
         else if ((state == E || state == SIGN) && digit)
             state = EXPONENT;
         else
-            return (state == ZERO && !digit) || state == WHOLE || state == FRACTION || state == EXPONENT ? text : NULL;
+            return (state == ZERO && !digit) || state == WHOLE || state == FRACTION ||
+                           state == EXPONENT
+                       ? text
+                       : NULL;
     }
 }
 
@@ -304,7 +338,7 @@ START_TEST(every_short_text_is_read_as_the_grammar_says)
 }
 END_TEST
 
-/* ---- integers ------------------------------------------------------------------------------------------------------- */
+/* ---- integers ---- */
 
 START_TEST(integral_numbers_are_integers)
 {
@@ -350,7 +384,8 @@ START_TEST(integral_numbers_are_integers)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int64_t value = 0;
         const char *end = NULL;
-        ck_assert_msg(number_read_i64(cases[i].text, &value, &end) == cases[i].status, "%s", cases[i].text);
+        ck_assert_msg(number_read_i64(cases[i].text, &value, &end) == cases[i].status, "%s",
+                      cases[i].text);
         ck_assert_msg(value == cases[i].value, "%s", cases[i].text);
         ck_assert_ptr_eq(end, cases[i].text + strlen(cases[i].text));
     }
@@ -367,7 +402,9 @@ START_TEST(printed_integers_are_read_back)
         int64_t back = 0;
         const char *end;
         const int len = snprintf(text, sizeof text, "%lld", (long long)integer);
-        CHECK(number_read_i64(text, &back, &end) == NUMBER_OK && back == integer && end == text + len, "%s", text);
+        CHECK(number_read_i64(text, &back, &end) == NUMBER_OK && back == integer &&
+                  end == text + len,
+              "%s", text);
     }
 }
 END_TEST
@@ -397,8 +434,8 @@ START_TEST(unsigned_integers_of_64_bits_are_read_in_any_form)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         uint64_t value = 0;
         const char *end = NULL;
-        CHECK(number_read_u64(texts[i].text, &value, &end) == texts[i].status && value == texts[i].value &&
-                  end == texts[i].text + strlen(texts[i].text),
+        CHECK(number_read_u64(texts[i].text, &value, &end) == texts[i].status &&
+                  value == texts[i].value && end == texts[i].text + strlen(texts[i].text),
               "%s", texts[i].text);
     }
     uint64_t state = seed;
@@ -413,13 +450,14 @@ START_TEST(unsigned_integers_of_64_bits_are_read_in_any_form)
 }
 END_TEST
 
-/* ---- writing -------------------------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 /* The text of a number, in memory of exactly the size that the contract demands. */
 static void write_number(char *text, double value, bool narrow)
 {
     char *const exact = malloc(NUMBER_TEXT);
-    const size_t len = narrow ? number_write_f32(exact, (float)value) : number_write_f64(exact, value);
+    const size_t len =
+        narrow ? number_write_f32(exact, (float)value) : number_write_f64(exact, value);
     CHECK(len <= NUMBER_TEXT, "%zu bytes", len);
     memcpy(text, exact, len);
     text[len] = '\0';
@@ -493,7 +531,8 @@ static double read_by_c(const char *text, bool narrow)
     return narrow ? (double)strtof(text, NULL) : strtod(text, NULL);
 }
 
-/* The text of a positive number reads back; with a digit less, nothing does; and with so many digits, nothing nearer does. */
+/* The text of a positive number reads back; with a digit less, nothing does; and with so many
+ * digits, nothing nearer does. */
 static void check_shortest(double value, bool narrow)
 {
     char text[NUMBER_TEXT + 1], digits[32], nearest[64], nearest_digits[32];
@@ -502,16 +541,18 @@ static void check_shortest(double value, bool narrow)
     CHECK(number_skip(text) == text + strlen(text), "%s is not a number", text);
     const int n = significant_digits(text, digits);
 
-    /* Beside the nearest number of one digit less the next ones, up and down, could read back where the interval is lopsided:
-       at powers of two. There the lower half is the narrow one, so only the number above may read back though the nearest does
-       not.
+    /* Beside the nearest number of one digit less the next ones, up and down, could read back where
+       the interval is lopsided: at powers of two. There the lower half is the narrow one, so only
+       the number above may read back though the nearest does not.
      */
     snprintf(nearest, sizeof nearest, "%.*e", n - 1, value);
     significant_digits(nearest, nearest_digits);
     const bool readable = same64(read_by_c(nearest, narrow), value);
-    CHECK(!readable || strcmp(digits, nearest_digits) == 0, "%s is not the nearest of so many digits: %s", text, nearest);
+    CHECK(!readable || strcmp(digits, nearest_digits) == 0,
+          "%s is not the nearest of so many digits: %s", text, nearest);
     int power;
-    CHECK(readable || frexp(value, &power) == 0.5, "%s is not the nearest of so many digits: %s", text, nearest);
+    CHECK(readable || frexp(value, &power) == 0.5, "%s is not the nearest of so many digits: %s",
+          text, nearest);
     for (int step = -1; n > 1 && step <= 1; step++) {
         char shorter[64];
         snprintf(shorter, sizeof shorter, "%.*e", n - 2, value);
@@ -520,7 +561,8 @@ static void check_shortest(double value, bool narrow)
         uint64_t integer = 0;
         for (const char *at = shorter; at < e; at++)
             integer = *at == '.' ? integer : integer * 10 + (uint64_t)(*at - '0');
-        snprintf(shorter, sizeof shorter, "%llue%d", (unsigned long long)integer + (unsigned long long)step, exponent);
+        snprintf(shorter, sizeof shorter, "%llue%d",
+                 (unsigned long long)integer + (unsigned long long)step, exponent);
         CHECK(!same64(read_by_c(shorter, narrow), value), "%s is longer than %s", text, shorter);
     }
 }
@@ -577,7 +619,7 @@ START_TEST(special_numbers_are_written_shortest_and_nearest)
 }
 END_TEST
 
-/* ---- in bulk -------------------------------------------------------------------------------------------------------- */
+/* ---- in bulk ---- */
 
 /* NULL if the machine has fewer ways. */
 static const struct number_bulk *way_of(int i)
@@ -586,7 +628,8 @@ static const struct number_bulk *way_of(int i)
 }
 enum { WAYS = 3 };
 
-/* Text of which a way may read everything: AROUND bytes stand on both sides of it, and its end is that of the memory. */
+/* Text of which a way may read everything: AROUND bytes stand on both sides of it, and its end is
+ * that of the memory. */
 static char *bulk_memory;
 
 static char *bulk_text(const char *text, size_t len)
@@ -603,7 +646,8 @@ static bool is_separator(char c)
 
 static bool is_token(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' || c == '-' || c == '.';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' ||
+           c == '-' || c == '.';
 }
 
 START_TEST(tokens_are_found_wherever_they_stand)
@@ -616,7 +660,9 @@ START_TEST(tokens_are_found_wherever_they_stand)
         for (size_t i = 0; i < len; i++) {
             const unsigned dice = (unsigned)(random_bits(&state) >> 40);
             /* every byte there is; or long and short tokens between separators */
-            text[i] = round % 3 == 0 ? (char)dice : dice % (round % 7 == 0 ? 40 : 4) == 0 ? "[], \t\n\r,"[dice >> 8 & 7] : '7';
+            text[i] = round % 3 == 0                          ? (char)dice
+                      : dice % (round % 7 == 0 ? 40 : 4) == 0 ? "[], \t\n\r,"[dice >> 8 & 7]
+                                                              : '7';
         }
         char *const copy = bulk_text(text, len);
         uint32_t bounds[sizeof text + NUMBER_BULK_SLACK];
@@ -624,15 +670,16 @@ START_TEST(tokens_are_found_wherever_they_stand)
         size_t expected = 0;
         for (size_t i = 0; i < len; i++)
             if (is_separator(text[i]) != (i == 0 || is_separator(text[i - 1])))
-                CHECK(expected < n && bounds[expected++] == i, "%s: no bound at %zu of %zu", way->name, i, len);
+                CHECK(expected < n && bounds[expected++] == i, "%s: no bound at %zu of %zu",
+                      way->name, i, len);
         CHECK(n == expected, "%s: %zu bounds, not %zu", way->name, n, expected);
         free(bulk_memory);
     }
 }
 END_TEST
 
-/* Where skipping may stop at most, byte by byte: the beginning of the last element that is plainly one, or the ']' behind it.
-   Sets how many elements are before that. */
+/* Where skipping may stop at most, byte by byte: the beginning of the last element that is plainly
+   one, or the ']' behind it. Sets how many elements are before that. */
 static size_t skip_slowly(const char *text, size_t len, size_t *count)
 {
     size_t last = 0;
@@ -670,7 +717,9 @@ START_TEST(elements_are_passed_over_as_far_as_they_are_sound)
     for (int round = 0; way && round < 40000; round++) {
         size_t len = 0;
         const size_t size = 1 + random_bits(&state) % sizeof text;
-        while (len < size) { /* elements with white space around them, mostly; now and then something else */
+        while (
+            len <
+            size) { /* elements with white space around them, mostly; now and then something else */
             const unsigned dice = (unsigned)(random_bits(&state) >> 32);
             for (unsigned i = 0; i <= dice % 9 && len < size; i++)
                 text[len++] = "-0123456789.eE+aZ"[(dice >> 4) % 17];
@@ -680,7 +729,8 @@ START_TEST(elements_are_passed_over_as_far_as_they_are_sound)
                 text[len++] = (char)(dice >> 12);
             else if (len < size)
                 text[len++] = ',';
-            for (unsigned i = 0; round % 2 == 0 && i < (dice >> 12 & 3) * (dice >> 14 & 15) && len < size; i++)
+            for (unsigned i = 0;
+                 round % 2 == 0 && i < (dice >> 12 & 3) * (dice >> 14 & 15) && len < size; i++)
                 text[len++] = " \t\n\r"[dice >> 18 & 3];
         }
         if (round % 3 == 0)
@@ -688,16 +738,19 @@ START_TEST(elements_are_passed_over_as_far_as_they_are_sound)
         char *const copy = bulk_text(text, len);
         const char *at = copy;
         size_t most, count = 0;
-        const size_t limit = skip_slowly(text, len, &most), n = way->skip(&at, copy + len), stop = (size_t)(at - copy);
-        CHECK(stop <= limit && n <= most, "%s: %zu elements to byte %zu, not %zu to %zu", way->name, n, stop, most, limit);
+        const size_t limit = skip_slowly(text, len, &most), n = way->skip(&at, copy + len),
+                     stop = (size_t)(at - copy);
+        CHECK(stop <= limit && n <= most, "%s: %zu elements to byte %zu, not %zu to %zu", way->name,
+              n, stop, most, limit);
         /* What was passed over is so many elements indeed, and it stopped where it may. */
         for (size_t i = 0; i < stop; i++)
             count += text[i] == ',';
         const bool all = stop > 0 && text[stop] == ']';
         CHECK(n == count + all, "%s: %zu elements, not %zu", way->name, n, count + all);
-        CHECK(all || stop == 0 || (is_token(text[stop]) && !is_token(text[stop - 1])), "%s: stopped at %zu", way->name, stop);
-        CHECK(stop == limit || limit - stop < 64 + 64 || len - stop < 64 + 64, "%s: stopped early, at %zu of %zu", way->name,
-              stop, limit);
+        CHECK(all || stop == 0 || (is_token(text[stop]) && !is_token(text[stop - 1])),
+              "%s: stopped at %zu", way->name, stop);
+        CHECK(stop == limit || limit - stop < 64 + 64 || len - stop < 64 + 64,
+              "%s: stopped early, at %zu of %zu", way->name, stop, limit);
         free(bulk_memory);
     }
 }
@@ -722,17 +775,19 @@ static void check_bulk(const struct number_bulk *way, const char *token, bool mu
     int64_t integer[PLACES], integer_expected;
     const char *end = NULL, *const narrow_end = number_read_f32(token, &narrow_expected);
     const char *const wide_end = number_read_f64(token, &wide_expected);
-    const bool integral = number_read_i64(token, &integer_expected, &end) == NUMBER_OK && *end == '\0';
+    const bool integral =
+        number_read_i64(token, &integer_expected, &end) == NUMBER_OK && *end == '\0';
     const size_t narrow_read = way->read_f32(copy, bounds, PLACES, narrow),
                  wide_read = way->read_f64(copy, bounds, PLACES, wide);
     const size_t integer_read = way->read_i64(copy, bounds, PLACES, integer);
     for (size_t i = 0; i < PLACES; i++) {
-        CHECK(i >= narrow_read || (narrow_end && !*narrow_end && same32(narrow[i], narrow_expected)), "%s: %s is not %a",
-              way->name, token, (double)narrow[i]);
-        CHECK(i >= wide_read || (wide_end && !*wide_end && same64(wide[i], wide_expected)), "%s: %s is not %a", way->name,
-              token, wide[i]);
-        CHECK(i >= integer_read || (integral && integer[i] == integer_expected), "%s: %s is not %lld", way->name, token,
-              (long long)integer[i]);
+        CHECK(i >= narrow_read ||
+                  (narrow_end && !*narrow_end && same32(narrow[i], narrow_expected)),
+              "%s: %s is not %a", way->name, token, (double)narrow[i]);
+        CHECK(i >= wide_read || (wide_end && !*wide_end && same64(wide[i], wide_expected)),
+              "%s: %s is not %a", way->name, token, wide[i]);
+        CHECK(i >= integer_read || (integral && integer[i] == integer_expected),
+              "%s: %s is not %lld", way->name, token, (long long)integer[i]);
     }
     CHECK(!must_read || narrow_read == PLACES, "%s: %s is not read", way->name, token);
     free(bulk_memory);
@@ -847,9 +902,13 @@ START_TEST(ordinary_numbers_are_read_in_bulk)
     char token[64];
     for (int i = 0; way && i < 200000; i++) {
         const uint64_t bits = random_bits(&state);
-        const double value = (double)(int64_t)bits * 0x1p-63 * (i % 3 == 0 ? 1 : i % 3 == 1 ? 100 : 1e-6);
+        const double value = (double)(int64_t)bits * 0x1p-63 *
+                             (i % 3 == 0   ? 1
+                              : i % 3 == 1 ? 100
+                                           : 1e-6);
         snprintf(token, sizeof token, i % 5 == 0 ? "%.*f" : "%.*g", 1 + i % 17, value);
-        check_bulk(way, token, false); /* one in 2^25 is too near a midpoint, and many of few digits are that exactly */
+        check_bulk(way, token, false); /* one in 2^25 is too near a midpoint, and many of few digits
+                                          are that exactly */
         if (i % 17 >= 8 && (i % 3 != 1 || i % 5 > 0))
             check_bulk(way, token, true);
     }
@@ -865,15 +924,17 @@ START_TEST(whatever_is_read_in_bulk_is_a_number)
         char token[40];
         const size_t len = 1 + random_bits(&state) % (i % 4 ? 7 : 34);
         for (size_t k = 0; k < len; k++)
-            token[k] =
-                (i % 2 ? "0123456789.-" : "0123456789012345678901234567890..-+eE")[random_bits(&state) % (i % 2 ? 12 : 37)];
+            token[k] = (i % 2 ? "0123456789.-"
+                              : "0123456789012345678901234567890..-+eE")[random_bits(&state) %
+                                                                         (i % 2 ? 12 : 37)];
         token[len] = '\0';
         check_bulk(way, token, false);
     }
 }
 END_TEST
 
-static void check_write(const struct number_bulk *way, const float *narrow, const double *wide, size_t n)
+static void check_write(const struct number_bulk *way, const float *narrow, const double *wide,
+                        size_t n)
 {
     char *const text = malloc(n * NUMBER_BULK_F64 + NUMBER_TEXT), *const one = malloc(NUMBER_TEXT);
     for (int k = 0; k < 2; k++) {
@@ -881,7 +942,8 @@ static void check_write(const struct number_bulk *way, const float *narrow, cons
         const size_t written = k ? way->write_f64(&end, wide, n) : way->write_f32(&end, narrow, n);
         CHECK(written == n, "%s: %zu of %zu are written", way->name, written, n);
         for (size_t i = 0; i < n; i++) {
-            const size_t len = k ? number_write_f64(one, wide[i]) : number_write_f32(one, narrow[i]);
+            const size_t len =
+                k ? number_write_f64(one, wide[i]) : number_write_f32(one, narrow[i]);
             CHECK(memcmp(at, one, len) == 0 && at[len] == ',', "%s: %a is written %.*s", way->name,
                   k ? wide[i] : (double)narrow[i], (int)len + 1, at);
             CHECK(len < (k ? NUMBER_BULK_F64 : NUMBER_BULK_F32), "%.*s is too long", (int)len, at);
@@ -907,8 +969,9 @@ START_TEST(numbers_are_written_in_bulk_as_one_by_one)
             if (round % 4 == 0) /* few digits, or none */
                 narrow_bits &= (uint32_t)(UINT64_MAX << bits % 33);
             if (round < 1000) /* subnormal numbers, powers of two, and their neighbours */
-                narrow_bits =
-                    round < 200 ? (uint32_t)(round * N + (int)i) : (uint32_t)(bits % 256) << 23 | (uint32_t)(bits >> 8) % 5;
+                narrow_bits = round < 200
+                                  ? (uint32_t)(round * N + (int)i)
+                                  : (uint32_t)(bits % 256) << 23 | (uint32_t)(bits >> 8) % 5;
             memcpy(&narrow[i], &narrow_bits, sizeof narrow_bits);
             memcpy(&wide[i], &bits, sizeof bits);
             if (round % 4 == 1) /* integers and decimals of few digits */
@@ -931,7 +994,8 @@ END_TEST
 Suite *number_suite(void)
 {
     Suite *const suite = suite_create("number");
-    TCase *const reading = tcase_create("number_read"), *const writing = tcase_create("number_write");
+    TCase *const reading = tcase_create("number_read"), *const writing =
+                                                            tcase_create("number_write");
     tcase_set_timeout(reading, 120); /* sanitizers are slow */
     tcase_set_timeout(writing, 120);
     tcase_add_test(reading, hard_numbers_are_rounded_correctly);

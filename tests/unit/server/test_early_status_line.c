@@ -109,7 +109,8 @@ START_TEST(prefix_that_is_not_taken_is_not_left_out)
 }
 END_TEST
 
-/* Every answer begins with the prefix: one that does not is a defect, which closes its connection alone. */
+/* Every answer begins with the prefix: one that does not is a defect, which closes its connection
+ * alone. */
 START_TEST(prefix_of_another_answer_fails_the_connection)
 {
     char bytes[4];

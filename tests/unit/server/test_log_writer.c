@@ -54,7 +54,8 @@ static double dropped_lines(void)
     return dropped;
 }
 
-/* The writer waits for the reader of a pipe until all lines are there; their batch goes to the file. */
+/* The writer waits for the reader of a pipe until all lines are there; their batch goes to the
+ * file. */
 START_TEST(log_writer_counts_the_lines_that_were_not_written)
 {
     char filling[4096] = "", message[256];

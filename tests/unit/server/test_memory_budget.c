@@ -3,8 +3,8 @@
  * invariants of memory_budget.h.
  */
 #include "admission/memory_budget.h"
-#include "util/clock.h"
 #include "suites.h"
+#include "util/clock.h"
 
 #include <check.h>
 #include <stdint.h>

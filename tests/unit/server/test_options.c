@@ -1,8 +1,8 @@
 /*
  * The options: their sources, their strength, their messages.
  */
-#include "system/cpus.h"
 #include "config/options.h"
+#include "system/cpus.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -17,9 +17,10 @@ static char config[] = "/tmp/lossd-options-XXXXXX";
 
 static void setup(void)
 {
-    static const char *const names[] = {"LOSSD_LISTEN",       "LOSSD_THREADS",   "LOSSD_IO_THREADS",
-                                        "LOSSD_MAX_BODY",     "LOSSD_LOG_LEVEL", "LOSSD_LOG_FORMAT",
-                                        "LOSSD_LOG_REQUESTS", "LOSSD_CONFIG",    "LOSSD_MAX_EXPANDED"};
+    static const char *const names[] = {
+        "LOSSD_LISTEN",       "LOSSD_THREADS",   "LOSSD_IO_THREADS",
+        "LOSSD_MAX_BODY",     "LOSSD_LOG_LEVEL", "LOSSD_LOG_FORMAT",
+        "LOSSD_LOG_REQUESTS", "LOSSD_CONFIG",    "LOSSD_MAX_EXPANDED"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         unsetenv(names[i]);
     strcpy(config + sizeof config - 7, "XXXXXX");
@@ -87,7 +88,8 @@ START_TEST(options_bare_flag_takes_no_argument)
     ck_assert_int_eq(read4("--insecure-open", "--threads", "3", NULL), OPTIONS_SERVE);
     ck_assert_int_eq(options.insecure_open, 0);
     ck_assert_int_eq(options.threads, 3);
-    ck_assert_int_eq(read4("--insecure-open", "--insecure-open=off", "--socket-mode=604", NULL), OPTIONS_SERVE);
+    ck_assert_int_eq(read4("--insecure-open", "--insecure-open=off", "--socket-mode=604", NULL),
+                     OPTIONS_SERVE);
     ck_assert_int_eq(options.insecure_open, 1);
     ck_assert_int_eq(options.socket_mode, 0604);
     ck_assert_int_eq(read2("--insecure-open", "on"), OPTIONS_WRONG);
@@ -135,8 +137,9 @@ END_TEST
 
 START_TEST(options_file_has_comments_and_blanks)
 {
-    const char text[] = "# all of it\n\n  threads =  7   # as many as that\r\n\tlisten=[::1]:0\n#io-threads = 9\n"
-                        "token-file = /run/tokens#1\t# the first";
+    const char text[] =
+        "# all of it\n\n  threads =  7   # as many as that\r\n\tlisten=[::1]:0\n#io-threads = 9\n"
+        "token-file = /run/tokens#1\t# the first";
     write_config(text, strlen(text));
     ck_assert_msg(read2("--config", config) == OPTIONS_SERVE, "%s", message);
     ck_assert_int_eq(options.threads, 7);
@@ -150,7 +153,8 @@ END_TEST
 static const struct {
     const char *text;
     size_t bytes;
-} sizes[] = {{"1", 1}, {"1048576", 1 << 20}, {"2k", 2048}, {"2K", 2048}, {"3M", 3 << 20}, {"1g", 1 << 30}, {"4KiB", 4096}};
+} sizes[] = {{"1", 1},        {"1048576", 1 << 20}, {"2k", 2048},  {"2K", 2048},
+             {"3M", 3 << 20}, {"1g", 1 << 30},      {"4KiB", 4096}};
 
 START_TEST(options_bytes_have_suffixes)
 {
@@ -209,7 +213,8 @@ static const struct {
 START_TEST(options_mistake_gives_one_clear_line)
 {
     ck_assert_int_eq(read2(mistakes[_i].flag, mistakes[_i].value), OPTIONS_WRONG);
-    ck_assert_msg(strstr(message, mistakes[_i].says) != NULL, "\"%s\" does not say \"%s\"", message, mistakes[_i].says);
+    ck_assert_msg(strstr(message, mistakes[_i].says) != NULL, "\"%s\" does not say \"%s\"", message,
+                  mistakes[_i].says);
     ck_assert_ptr_null(strchr(message, '\n'));
 }
 END_TEST
@@ -233,7 +238,8 @@ START_TEST(options_bad_file_names_line_and_remedy)
 {
     write_config(bad_files[_i].text, bad_files[_i].len);
     ck_assert_int_eq(read2("--config", config), OPTIONS_WRONG);
-    ck_assert_msg(strstr(message, bad_files[_i].says) != NULL, "\"%s\" does not say \"%s\"", message, bad_files[_i].says);
+    ck_assert_msg(strstr(message, bad_files[_i].says) != NULL, "\"%s\" does not say \"%s\"",
+                  message, bad_files[_i].says);
     ck_assert_ptr_nonnull(strstr(message, config));
 }
 END_TEST
@@ -258,9 +264,9 @@ END_TEST
 
 START_TEST(options_printed_config_reads_back)
 {
-    ck_assert_int_eq(
-        read4("--listen=[::1]:9, unix:/run/a b", "--max-body=12345", "--insecure-open", "--token-file=/etc/lossd tokens"),
-        OPTIONS_SERVE);
+    ck_assert_int_eq(read4("--listen=[::1]:9, unix:/run/a b", "--max-body=12345", "--insecure-open",
+                           "--token-file=/etc/lossd tokens"),
+                     OPTIONS_SERVE);
     struct options before = options;
     FILE *file = fopen(config, "w");
     ck_assert_ptr_nonnull(file);
@@ -284,14 +290,18 @@ END_TEST
 
 START_TEST(options_seconds_may_have_fractions)
 {
-    ck_assert_int_eq(read4("--idle-timeout=0.25", "--header-timeout=3.007", "--rate-window", "20"), OPTIONS_SERVE);
+    ck_assert_int_eq(read4("--idle-timeout=0.25", "--header-timeout=3.007", "--rate-window", "20"),
+                     OPTIONS_SERVE);
     ck_assert_int_eq(options.limits.idle_timeout, 250);
     ck_assert_int_eq(options.limits.header_timeout, 3007);
     ck_assert_int_eq(options.limits.rate_window, 20000);
-    static const char *const wrong[] = {"", "-1", "1.", ".5", "1.2345", "1s", "1e3", "0.05", "86401", "9999999999999"};
+    static const char *const wrong[] = {"",   "-1",  "1.",   ".5",    "1.2345",
+                                        "1s", "1e3", "0.05", "86401", "9999999999999"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         ck_assert_int_eq(read2("--idle-timeout", wrong[i]), OPTIONS_WRONG);
-        ck_assert_msg(strstr(message, "a number of seconds such as 5 or 0.25, from 0.1 to 86400") != NULL, "%s", message);
+        ck_assert_msg(strstr(message, "a number of seconds such as 5 or 0.25, from 0.1 to 86400") !=
+                          NULL,
+                      "%s", message);
     }
 }
 END_TEST

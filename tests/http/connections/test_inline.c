@@ -5,8 +5,11 @@
 #include "support/http_client.h"
 #include "support/server_process.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static struct server_process server;
 static struct http_client client;
@@ -174,6 +177,115 @@ START_TEST(inline_memory_of_concatenated_targets_is_that_of_a_sequence)
 }
 END_TEST
 
+/* ---- probes beside what is expensive ---------------------------------------------------------------------------------- */
+
+enum {
+    SENDERS = 8,           /* connections that send one expensive request after the other */
+    PROBES = 20,           /* of each address, between which there is a pause */
+    PROBE_PAUSE_MS = 25,   /* so that they meet requests at all stages */
+    PROBE_MS = 250,        /* that most of them may take, on a machine that has other things to do */
+    PROBE_WORST_MS = 1500, /* and the slowest */
+};
+
+/* Indexes of requests[]: as much as an I/O thread computes, and long rows that the executor computes. */
+static const size_t expensive[] = {1, 2, 3};
+
+static atomic_bool enough;
+
+struct sender {
+    pthread_t thread;
+    const char *path;
+    const struct buffer *body;
+    int answers; /* -1 once there was one other than 200 */
+};
+
+/* Sends the request again and again, at least twice. */
+static void *send_all(void *argument)
+{
+    struct sender *const sender = argument;
+    struct http_client with;
+    struct http_response answer = {.status = 0};
+    bool right = http_client_connect(&with, "127.0.0.1", server.port);
+    while (right && (sender->answers < 2 || !atomic_load(&enough))) {
+        right = http_client_ask(&with, "POST", sender->path, NULL, sender->body->data, sender->body->len, &answer) &&
+                answer.status == 200;
+        sender->answers++;
+    }
+    if (!right)
+        sender->answers = -1;
+    http_client_close(&with);
+    http_response_free(&answer);
+    return NULL;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Returns the milliseconds that a probe took on a connection of its own. */
+static int probe(int port)
+{
+    const int64_t began = now_ms();
+    ck_assert(http_client_connect(&client, "127.0.0.1", port));
+    ck_assert(http_client_ask(&client, "GET", "/healthz", NULL, NULL, 0, &response));
+    ck_assert_int_eq(response.status, 200);
+    http_client_close(&client);
+    return (int)(now_ms() - began);
+}
+
+static int compare(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static void expect_quick(int took[], const char *where)
+{
+    qsort(took, PROBES, sizeof *took, compare);
+    ck_assert_msg(took[PROBES / 2] < PROBE_MS, "%s: half of the probes take longer than %d ms", where, took[PROBES / 2]);
+    ck_assert_msg(took[PROBES - 1] < PROBE_WORST_MS, "%s: a probe takes %d ms", where, took[PROBES - 1]);
+}
+
+static void setup_with_admin(void)
+{
+    server_process_start(&server, (const char *const[]){"--threads=2", "--io-threads=1", "--admin-listen=127.0.0.1:0", NULL});
+    client.fd = -1;
+}
+
+/* One I/O thread serves the main address: had it computed a long row, probes would have waited for those of all connections. */
+START_TEST(inline_requests_delay_no_probe)
+{
+    const size_t which = expensive[_i];
+    struct buffer body = {0};
+    struct sender senders[SENDERS];
+    int main_took[PROBES], admin_took[PROBES];
+    const int admin = server_process_port(&server, "for health and metrics on");
+    buffer_text(&body, "{");
+    requests[which].body(&body);
+    buffer_text(&body, "}");
+    ck_assert(!body.failed);
+    for (int i = 0; i < SENDERS; i++) {
+        senders[i] = (struct sender){.path = requests[which].path, .body = &body};
+        ck_assert_int_eq(pthread_create(&senders[i].thread, NULL, send_all, &senders[i]), 0);
+    }
+    for (int i = 0; i < PROBES; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = PROBE_PAUSE_MS * 1000000L}, NULL);
+        main_took[i] = probe(server.port);
+        admin_took[i] = probe(admin);
+    }
+    atomic_store(&enough, true);
+    for (int i = 0; i < SENDERS; i++) {
+        pthread_join(senders[i].thread, NULL);
+        ck_assert_int_ge(senders[i].answers, 2);
+    }
+    expect_quick(main_took, "the main address");
+    expect_quick(admin_took, "the admin address");
+    buffer_free(&body);
+}
+END_TEST
+
 Suite *inline_suite(void)
 {
     Suite *suite = suite_create("inline");
@@ -183,5 +295,10 @@ Suite *inline_suite(void)
     tcase_add_loop_test(tcase, inline_is_only_what_takes_no_time, 0, REQUESTS);
     tcase_add_test(tcase, inline_memory_of_concatenated_targets_is_that_of_a_sequence);
     suite_add_tcase(suite, tcase);
+    TCase *probes = tcase_create("inline_probes");
+    tcase_set_timeout(probes, 120);
+    tcase_add_checked_fixture(probes, setup_with_admin, teardown);
+    tcase_add_loop_test(probes, inline_requests_delay_no_probe, 0, sizeof expensive / sizeof *expensive);
+    suite_add_tcase(suite, probes);
     return suite;
 }

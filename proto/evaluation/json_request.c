@@ -49,11 +49,11 @@ enum loss_status request_json_envelope(struct fields *r,
                                                                   void *context),
                                        void *context)
 {
-    r->at = json_begin(r->at);
+    r->at = json_begin(r->at, r->allowance);
     if (fields_read_object(r, member, context) != LOSS_OK)
         return r->error->status;
     r->path[0] = '\0';
-    r->at = json_blank(r->at);
+    r->at = json_blank(r->at, r->allowance);
     return r->at == r->end ? LOSS_OK : fields_unexpected(r, r->at, "the end");
 }
 

@@ -91,7 +91,7 @@ static enum loss_status take_shared(struct fields *f, struct several_entry *entr
     }
     if (fields_read_value(f, field) != LOSS_OK)
         return f->error->status;
-    f->at = json_blank(f->at);
+    f->at = json_blank(f->at, f->allowance);
     return *f->at == ',' || *f->at == '}' ? LOSS_OK : fields_unexpected(f, f->at, "',' or '}'");
 }
 

@@ -29,9 +29,17 @@ malformed(struct fields *f, const char *at, const char *format, ...)
     return loss_fail_at(f->error, LOSS_MALFORMED, f->path, "%s", message);
 }
 
+/* Readers stop within white space once the request is cancelled: what they say of it is not meant. */
+static enum loss_status given_up(struct fields *f)
+{
+    return loss_fail(f->error, LOSS_CANCELLED, "the request was given up");
+}
+
 enum loss_status fields_unexpected(struct fields *f, const char *at, const char *expected)
 {
     char byte[JSON_BYTE_TEXT];
+    if (allowance_cancelled(f->allowance))
+        return given_up(f);
     return malformed(f, at, "%s where %s was expected", json_byte_text(at, f->end, byte), expected);
 }
 
@@ -76,7 +84,7 @@ static json_t *small_value(struct fields *f, const char *expected)
 {
     const char *at;
     json_error_t why;
-    const char *const end = json_skip_value(f->at, &at);
+    const char *const end = json_skip_value(f->at, f->allowance, &at);
     if (!end) {
         unsound(f, at);
         return NULL;
@@ -475,7 +483,7 @@ static enum loss_status read_key(struct fields *f)
 {
     const char *at;
     f->path[0] = '\0';
-    f->at = json_blank(f->at);
+    f->at = json_blank(f->at, f->allowance);
     if (*f->at != '"')
         return fields_unexpected(f, f->at, "a field name in quotes");
     const char *end = json_skip_string(f->at, &at);
@@ -486,10 +494,10 @@ static enum loss_status read_key(struct fields *f)
                               "the name of a field has more than %d bytes, or is no text",
                               FIELD_KEY - 1);
     fields_set_key(f, f->key);
-    f->at = json_blank(end);
+    f->at = json_blank(end, f->allowance);
     if (*f->at != ':')
         return fields_unexpected(f, f->at, "':'");
-    f->at = json_blank(f->at + 1);
+    f->at = json_blank(f->at + 1, f->allowance);
     return LOSS_OK;
 }
 
@@ -500,12 +508,12 @@ read_items(struct fields *f, char close,
 {
     const char wanted[] = {'\'', ',', '\'', ' ', 'o', 'r', ' ', '\'', close, '\'', '\0'};
     size_t index = 0;
-    f->at = json_blank(f->at + 1);
+    f->at = json_blank(f->at + 1, f->allowance);
     for (bool more = *f->at != close || !++f->at; more; f->at++) {
-        f->at = json_blank(f->at);
+        f->at = json_blank(f->at, f->allowance);
         if (item(f, index++, context) != LOSS_OK)
             return f->error->status;
-        f->at = json_blank(f->at);
+        f->at = json_blank(f->at, f->allowance);
         if (*f->at != ',' && *f->at != close)
             return fields_unexpected(f, f->at, wanted);
         more = *f->at == ',';
@@ -532,7 +540,9 @@ enum loss_status fields_read_object(struct fields *f,
 {
     if (*f->at != '{')
         return fields_unexpected(f, f->at, "'{'");
-    return read_items(f, '}', read_member, &(struct member_reader){member, context});
+    if (read_items(f, '}', read_member, &(struct member_reader){member, context}) == LOSS_OK)
+        return LOSS_OK;
+    return allowance_cancelled(f->allowance) ? given_up(f) : f->error->status;
 }
 
 enum loss_status fields_read_list(struct fields *f,
@@ -547,7 +557,7 @@ enum loss_status fields_read_list(struct fields *f,
 
 enum loss_status fields_skip_value(struct fields *f)
 {
-    const char *at, *const end = json_skip_value(f->at, &at);
+    const char *at, *const end = json_skip_value(f->at, f->allowance, &at);
     if (!end)
         return unsound(f, at);
     f->at = end;
@@ -571,10 +581,10 @@ static enum loss_status pass_member(struct fields *f, size_t index, void *contex
     const char *const end = json_skip_string(f->at, &at);
     if (!end)
         return fields_unexpected(f, at, "the rest of a string");
-    f->at = json_blank(end);
+    f->at = json_blank(end, f->allowance);
     if (*f->at != ':')
         return fields_unexpected(f, f->at, "':'");
-    f->at = json_blank(f->at + 1);
+    f->at = json_blank(f->at + 1, f->allowance);
     return pass_value(f, *(const int *)context);
 }
 

@@ -60,11 +60,11 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
     *count = 0;
     if (*f->at != '[')
         return fields_unexpected(f, f->at, "an array");
-    f->at = json_blank(f->at + 1);
+    f->at = json_blank(f->at + 1, f->allowance);
     for (bool more = *f->at != ']'; more;) {
         int64_t size;
         const char *end;
-        f->at = json_blank(f->at);
+        f->at = json_blank(f->at, f->allowance);
         if (number_read_i64(f->at, &size, &end) != NUMBER_OK || size < 0)
             return malformed_entry(
                 file, entry, "shape and data_offsets hold whole numbers, not negative, below 2^63");
@@ -73,7 +73,7 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
             return malformed_entry(file, entry, message);
         }
         sizes[(*count)++] = (size_t)size;
-        f->at = json_blank(end);
+        f->at = json_blank(end, f->allowance);
         if (*f->at != ',' && *f->at != ']')
             return fields_unexpected(f, f->at, "',' or ']'");
         more = *f->at == ',';
@@ -323,7 +323,7 @@ static enum loss_status read_header(struct file *file)
     if (fields_read_object(f, read_member, file) != LOSS_OK)
         return f->error->status;
     f->path[0] = '\0';
-    f->at = json_blank(f->at);
+    f->at = json_blank(f->at, f->allowance);
     return f->at == f->end ? check_layout(file)
                            : fields_unexpected(f, f->at, "the end of the header");
 }

@@ -90,11 +90,30 @@ static const char *skip_plain(const char *text, const char *limit)
     return text;
 }
 
-const char *json_begin(const char *text)
+enum { BLANK_DISTANCE = 1 << 20 }; /* bytes between two looks whether to go on */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+const char *json_blank_long(const char *text, const struct allowance *allowance)
+{
+    for (const char *looked = text; is_blank(*text); text++) {
+        if (text - looked < BLANK_DISTANCE)
+            continue;
+        looked = text;
+        if (allowance_cancelled(allowance))
+            break;
+    }
+    return text;
+}
+
+const char *json_begin(const char *text, const struct allowance *allowance)
 {
     static const char mark[] = "\xef\xbb\xbf";
     const size_t len = strlen(mark);
-    return json_blank(strncmp(text, mark, len) == 0 ? text + len : text);
+    return json_blank(strncmp(text, mark, len) == 0 ? text + len : text, allowance);
 }
 
 const char *json_skip_string(const char *text, const char **at)
@@ -128,11 +147,11 @@ static bool is_word(char c)
            c == '+' || c == '.';
 }
 
-const char *json_skip_value(const char *text, const char **at)
+const char *json_skip_value(const char *text, const struct allowance *allowance, const char **at)
 {
     int depth = 0;
     do {
-        text = json_blank(text);
+        text = json_blank(text, allowance);
         *at = text;
         if (*text == '[' || *text == '{') {
             if (++depth > depth_limit)

@@ -581,7 +581,7 @@ enum loss_status oip_read(struct evaluation *e, const char *header_length, struc
     fields_begin(f, e, error);
     f->end = e->body + len; /* the NUL is farther on: no sound JSON leads there, and unsound text is
                                never read beyond it */
-    f->at = json_begin(f->at);
+    f->at = json_begin(f->at, f->allowance);
     if (fields_read_object(f, read_member, &r) != LOSS_OK)
         return error->status;
     if (!(r.seen >> MEMBER_INPUTS & 1))

@@ -52,7 +52,7 @@ enum file_format file_format_prefix(const char **path)
 
 static enum file_format format_of_bytes(const char *bytes, size_t len)
 {
-    const char first = *json_begin(bytes);
+    const char first = *json_begin(bytes, NULL);
     if (npy_begins(bytes, len))
         return FILE_NPY;
     if (archive_begins(bytes, len))
@@ -185,23 +185,23 @@ static const char *find_member(const char *text, const char *name, const char **
     char key[256];
     const char *found = NULL;
     *at = NULL;
-    for (text = json_blank(text + 1); *text == '"';) {
+    for (text = json_blank(text + 1, NULL); *text == '"';) {
         const char *const end = json_skip_string(text, at);
         if (!end)
             return NULL;
         const bool is_it = json_decode_string(text, end, key, sizeof key) && strcmp(key, name) == 0;
-        text = json_blank(end);
+        text = json_blank(end, NULL);
         *at = text;
         if (*text != ':')
             return NULL;
-        text = json_blank(text + 1);
+        text = json_blank(text + 1, NULL);
         if (is_it && !found)
             found = text;
-        if (!(text = json_skip_value(text, at)))
+        if (!(text = json_skip_value(text, NULL, at)))
             return NULL;
-        text = json_blank(text);
+        text = json_blank(text, NULL);
         if (*text == ',')
-            text = json_blank(text + 1);
+            text = json_blank(text + 1, NULL);
     }
     *at = *text == '}' ? NULL : text;
     return *at ? NULL : found;
@@ -219,7 +219,7 @@ static enum exit_code bad_json(const struct input_file *file, const char *at)
 static enum exit_code find_json(const struct input_file *file, const char *name, bool named,
                                 const char **found)
 {
-    const char *at = NULL, *const text = json_begin(file->bytes);
+    const char *at = NULL, *const text = json_begin(file->bytes, NULL);
     *found = NULL;
     const bool is_object = *text == '{';
     const bool is_tensor = is_object && find_member(text, "data", &at);
@@ -247,8 +247,8 @@ static enum exit_code open_json(struct input *input, const char *name, const cha
     if (tensor_json_scan(json, text, file->bytes, file->bytes + file->len, path, NULL, &end,
                          &error) != LOSS_OK)
         return fail_error(file->label, &error);
-    if (text == json_begin(file->bytes) && json_blank(end) != file->bytes + file->len)
-        return bad_json(file, json_blank(end));
+    if (text == json_begin(file->bytes, NULL) && json_blank(end, NULL) != file->bytes + file->len)
+        return bad_json(file, json_blank(end, NULL));
     input->source.tensor = (struct loss_tensor){.dtype = json->dtype, .rank = json->rank};
     memcpy(input->source.tensor.shape, json->shape, sizeof json->shape);
     return EXIT_OK;
@@ -318,7 +318,7 @@ static enum exit_code open_json_member(struct input *input, struct input_files *
     enum exit_code code = find_json(file, member ? member : name, member != NULL, &text);
     if (code == EXIT_OK && !text)
         code = fail(EXIT_INPUT, "%s: the object has no '%s'", file->label, member ? member : name);
-    if (code == EXIT_OK && text == json_begin(file->bytes))
+    if (code == EXIT_OK && text == json_begin(file->bytes, NULL))
         code = take_whole(files, file, name);
     return code == EXIT_OK ? open_json(input, name, text) : code;
 }

@@ -63,6 +63,19 @@ static void refuses(const char *loss, const char *body, int status, const char *
                   "%s\n  for %s\nnot %s", detail, body, expected);
 }
 
+static bool take_any(struct allowance *allowance, size_t bytes)
+{
+    (void)allowance;
+    (void)bytes;
+    return true;
+}
+
+static void give_any(struct allowance *allowance, size_t bytes)
+{
+    (void)allowance;
+    (void)bytes;
+}
+
 /* ---- answers ---- */
 
 #define PAIR            "\"input\":[3,-4],\"target\":[0,0],"
@@ -86,6 +99,36 @@ START_TEST(parameters_may_be_infinite_or_null_where_they_say_so)
     refuses("cross_entropy",
             "{\"input\":[[-1,-2]],\"target\":[-9223372036854775808],\"ignore_index\":null}", 422,
             "\"target[0] is -9223372036854775808; class indices must be in [0, 2)\"");
+}
+END_TEST
+
+/* White space that is not looked at to its end: what follows it is not JSON. */
+START_TEST(white_space_of_a_request_that_is_given_up_is_not_read)
+{
+    enum { LEN = 8 << 20 };
+    static const char *const heads[] = {"", "{", "{\"input\"", "{\"input\":", "{\"input\":[", "{\"input\":[1,",
+                                        "{\"input\":[1]", "{\"input\":{", "{\"delta\":", "{} "};
+    bool cancel;
+    struct allowance allowance = {.take = take_any, .give = give_any, .cancel = &cancel};
+    char *const body = malloc(LEN + 1);
+    ck_assert_ptr_nonnull(body);
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        memset(body, ' ', LEN);
+        memcpy(body, heads[i], strlen(heads[i]));
+        body[LEN - 1] = 'x';
+        body[LEN] = '\0';
+        for (int round = 0; round < 2; round++) {
+            cancel = round == 1;
+            reply_free(&reply);
+            reply = (struct reply){0};
+            v1_evaluate(&(struct v1_request){
+                            .loss = "huber", .body = body, .len = LEN, .threads = 1, .allowance = &allowance},
+                        &reply);
+            ck_assert_msg(reply.status == (cancel ? reply_status(LOSS_CANCELLED) : 400), "%s: %d", heads[i],
+                          reply.status);
+        }
+    }
+    free(body);
 }
 END_TEST
 
@@ -1247,6 +1290,7 @@ Suite *json_suite(void)
 {
     Suite *suite = suite_create("json");
     SUITE_ADD(suite, "json_answers", parameters_may_be_infinite_or_null_where_they_say_so,
+              white_space_of_a_request_that_is_given_up_is_not_read,
               an_answer_holds_what_was_asked_for_and_no_more,
               tensors_come_back_in_the_form_in_which_they_were_sent,
               numbers_are_read_as_json_and_python_write_them, every_dtype_is_decoded,

@@ -29,7 +29,8 @@ malformed(struct fields *f, const char *at, const char *format, ...)
     return loss_fail_at(f->error, LOSS_MALFORMED, f->path, "%s", message);
 }
 
-/* Readers stop within white space once the request is cancelled: what they say of it is not meant. */
+/* Readers stop within white space once the request is cancelled, and what they then say of it is
+   not so. */
 static enum loss_status given_up(struct fields *f)
 {
     return loss_fail(f->error, LOSS_CANCELLED, "the request was given up");

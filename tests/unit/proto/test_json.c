@@ -106,8 +106,8 @@ END_TEST
 START_TEST(white_space_of_a_request_that_is_given_up_is_not_read)
 {
     enum { LEN = 8 << 20 };
-    static const char *const heads[] = {"", "{", "{\"input\"", "{\"input\":", "{\"input\":[", "{\"input\":[1,",
-                                        "{\"input\":[1]", "{\"input\":{", "{\"delta\":", "{} "};
+    static const char *const heads[] = {"", "{", "{\"input\"", "{\"input\":", "{\"input\":[",
+                                        "{\"input\":[1,", "{\"input\":[1]", "{\"input\":{", "{\"delta\":", "{} "};
     bool cancel;
     struct allowance allowance = {.take = take_any, .give = give_any, .cancel = &cancel};
     char *const body = malloc(LEN + 1);
@@ -121,11 +121,14 @@ START_TEST(white_space_of_a_request_that_is_given_up_is_not_read)
             cancel = round == 1;
             reply_free(&reply);
             reply = (struct reply){0};
-            v1_evaluate(&(struct v1_request){
-                            .loss = "huber", .body = body, .len = LEN, .threads = 1, .allowance = &allowance},
+            v1_evaluate(&(struct v1_request){.loss = "huber",
+                                             .body = body,
+                                             .len = LEN,
+                                             .threads = 1,
+                                             .allowance = &allowance},
                         &reply);
-            ck_assert_msg(reply.status == (cancel ? reply_status(LOSS_CANCELLED) : 400), "%s: %d", heads[i],
-                          reply.status);
+            ck_assert_msg(reply.status == (cancel ? reply_status(LOSS_CANCELLED) : 400),
+                          "%s: %d", heads[i], reply.status);
         }
     }
     free(body);

@@ -11,7 +11,7 @@
    it is given up. A kernel looks every few milliseconds. Time is that of the process on all CPUs,
    so that a busy machine does not count. */
 #define LONG_WORK 3e9
-enum { BEGIN_MS = 60, SOON_MS = 250 };
+enum { BEGIN_MS = 20, SOON_MS = 250 };
 
 static double cpu_ms(void)
 {

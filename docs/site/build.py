@@ -27,7 +27,7 @@ SECTIONS = {
                ("Load testing", "docs/guides/load-testing.md"), ("Operating it", "docs/operations.md"), ("Boosting objectives", "docs/guides/boosting.md")],
     "Clients": [("Python", "clients/python/README.md"), ("JavaScript", "clients/js/README.md"), ("Examples", "tests/clients/README.md")],
     "Reference": [("The protocol", "docs/API.md"), ("The project", "README.md"),
-                  ("Benchmarks", "bench/README.md"), ("A map of the code", "ARCHITECTURE.md"), ("Contributing", "CONTRIBUTING.md"), ("Changes", "CHANGELOG.md")],
+                  ("Benchmarks", "bench/README.md"), ("Architecture", "ARCHITECTURE.md"), ("Contributing", "CONTRIBUTING.md"), ("Changes", "CHANGELOG.md")],
 }
 # The README goes elsewhere: MkDocs would take it for the index.
 PLACES = {file: "project.md" if file == "README.md" else file.removeprefix("docs/") for pages in SECTIONS.values() for _, file in pages}

@@ -2,11 +2,10 @@
 
     files.py
 
-- A source file that a document or a comment names exists: its path from the root, from the file that names it, or its end.
-- The sections of ARCHITECTURE.md name each source file of their folder, once: `budget.[ch]` and `losses/*.c` are patterns.
+A source file that a document or a comment names exists: its path from the root, from the file
+that names it, or its end.
 
 Prints a line for each fault; fails if there is one."""
-import fnmatch
 import io
 import os
 import re
@@ -16,9 +15,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED_FOLDERS = {".git", "build", "node_modules", "corpus", "__pycache__"}
-# Folders that ARCHITECTURE.md lists in full, and what counts as a source there.
-LISTED = {"core": "*.[ch] *.def *.py *.in losses/*.c", "proto": "*.[ch] *.py *.json", "server": "*.[ch] *.sh",
-          "clients/lossctl": "*.[ch]"}
 NAME = re.compile(r"(?<![\w./<>*{}$-])[\w./-]*\w\.(?:c|h|cc|py|mjs|js|sh|def|md)(?![\w/*(]|\.\w)")
 # Names of files that are not in the repository, and where they are.
 ELSEWHERE = {
@@ -95,35 +91,9 @@ def check_names(files):
     yield from (f"tests/docs/files.py: nothing names {name}, which ELSEWHERE lists" for name in sorted(unused))
 
 
-def sections(text):
-    """The code spans of the first column of the tables of each section, by the section's title."""
-    found, title = {}, None
-    for line in text.split("\n"):
-        if line.startswith("## "):
-            title = line[3:].strip().rstrip("/")
-        elif line.startswith("| `") and title:
-            found.setdefault(title, []).extend(re.findall(r"`([^`]+)`", line.split("|")[1]))
-    return found
-
-
-def check_architecture(files):
-    listed = sections((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
-    for folder, kinds in LISTED.items():
-        names = [file[len(folder) + 1:] for file in sorted(files) if file.startswith(folder + "/")]
-        sources = [name for name in names if any(fnmatch.fnmatchcase(name, kind) for kind in kinds.split())]
-        patterns = listed.get(folder, [])
-        for pattern in patterns:
-            if not fnmatch.filter(sources, pattern):
-                yield f"ARCHITECTURE.md: {folder}/ has no file {pattern}"
-        for name in sources:
-            times = sum(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-            if times != 1:
-                yield f"ARCHITECTURE.md: the section \"{folder}/\" must name {name} once; it names it {times} times"
-
-
 def main():
     files = set(all_files())
-    faults = [*check_names(files), *check_architecture(files)]
+    faults = list(check_names(files))
     print("\n".join(faults) or f"{len(files)} files: every one that is named is there")
     return 1 if faults else 0
 

@@ -40,6 +40,15 @@ START_TEST(files_that_are_named_are_there)
 }
 END_TEST
 
+START_TEST(files_include_what_their_folder_may)
+{
+    static char printed[PRINTED];
+    const int status = command_run(printed, sizeof printed,
+                                   "/usr/bin/python3 -B tests/docs/layers.py 2>&1 </dev/null");
+    ck_assert_msg(status == 0, "%s", printed);
+}
+END_TEST
+
 START_TEST(mutants_fit_the_sources)
 {
     static char printed[PRINTED];
@@ -59,6 +68,7 @@ Suite *docs_suite(void)
     if (command_succeeds("/usr/bin/python3 --version")) {
         tcase_add_test(files, files_link_to_files_that_are_there);
         tcase_add_test(files, files_that_are_named_are_there);
+        tcase_add_test(files, files_include_what_their_folder_may);
     } else {
         fprintf(stderr,
                 "docs: links are not followed, names of files not compared: python3 is not here\n");

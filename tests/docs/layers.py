@@ -1,0 +1,94 @@
+"""Compares the dependencies between folders that ARCHITECTURE.md declares with the #includes.
+
+    layers.py
+
+- Each folder of core/, proto/, server/ and clients/lossctl/ has one row in a table of
+  ARCHITECTURE.md whose columns are folder, subject, and the folders that it may include.
+- A file includes only files of its own folder and of those that its row names.
+- A row names no folder that nothing includes.
+- Every other folder that holds files has a row, or lies in a folder that has one.
+
+Prints a line for each fault; fails if there is one."""
+import re
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parents[2]
+# The folders in which the compiler looks for a header, by layer (INCLUDES in the Makefile).
+SEARCHED = {"core": ["core"], "proto": ["proto", "core"], "server": ["server", "proto", "core"],
+            "clients/lossctl": ["clients/lossctl", "proto", "core"]}
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
+# Folders whose name says what is in them.
+UNLISTED = {".", ".ci", "clients", "tests"}
+
+
+def read_tables(text):
+    """Returns {folder: folders it may include} and the set of all folders that have a row."""
+    allowed, listed = {}, []
+    for line in text.split("\n"):
+        cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+        if not line.startswith("| `") or len(cells) < 2:
+            continue
+        folders = re.findall(r"`([^`]+)`", cells[0])
+        if not all((ROOT / folder).is_dir() for folder in folders):
+            continue
+        listed += folders
+        if len(cells) == 3:
+            allowed[folders[0]] = set(re.findall(r"`([^`]+)`", cells[2]))
+    return allowed, listed
+
+
+def layer_of(path):
+    return next((layer for layer in SEARCHED if path.startswith(layer + "/")), None)
+
+
+def includes(path, files):
+    """The folders of the repository's own headers that a file includes, with their line numbers."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    for match in INCLUDE.finditer(text):
+        for base in SEARCHED[layer_of(path)]:
+            header = f"{base}/{match[1]}"
+            if header in files:
+                line = text.count("\n", 0, match.start(1)) + 1
+                yield line, str(PurePosixPath(header).parent)
+                break
+
+
+def check_rows(listed, files):
+    for folder in sorted({str(PurePosixPath(file).parent) for file in files}):
+        parents = [str(parent) for parent in PurePosixPath(folder).parents]
+        own = folder in listed if layer_of(folder + "/") else any(f in listed for f in [folder, *parents])
+        if not own and folder not in UNLISTED:
+            yield f"ARCHITECTURE.md: there is no row for {folder}"
+    yield from (f"ARCHITECTURE.md: {folder} has two rows" for folder in sorted(set(listed))
+                if listed.count(folder) > 1)
+
+
+def check_includes(allowed, files):
+    used = {folder: set() for folder in allowed}
+    for path in files:
+        if not layer_of(path) or not path.endswith((".c", ".h")):
+            continue
+        own = str(PurePosixPath(path).parent)
+        for line, folder in includes(path, files):
+            used.setdefault(own, set()).add(folder)
+            if folder != own and folder not in allowed.get(own, ()):
+                yield f"{path}:{line}: {own} may not include {folder} (see ARCHITECTURE.md)"
+    for folder in sorted(allowed):
+        for unused in sorted(allowed[folder] - used[folder]):
+            yield f"ARCHITECTURE.md: {folder} includes nothing of {unused}"
+
+
+def main():
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    files = {file for file in listing.split("\n") if file and (ROOT / file).is_file()}
+    allowed, listed = read_tables((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+    faults = [*check_rows(listed, files), *check_includes(allowed, files)]
+    print("\n".join(faults) or f"{len(allowed)} folders include what they may")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "routes/router.h"
+
 const char *const phase_names[PHASE_COUNT] = {"receive", "queue",  "decode",
                                               "compute", "encode", "send"};
 const char *const protocol_names[PROTOCOL_COUNT] = {"v1", "v2"};

@@ -1,0 +1,110 @@
+/*
+ * New connections: who may have one, and what is set up and taken down for each.
+ */
+#include "http/http_internal.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include "connection/client_key.h"
+#include "connection/connection_limits.h"
+#include "connection/connection_monitor.h"
+#include "mhd_workarounds/early_status_line.h"
+#include "mhd_workarounds/strict_parser.h"
+#include "mhd_workarounds/tls_handshake.h"
+#include "observe/log.h"
+
+/* Of the connections that come in there. */
+static struct MHD_Daemon *daemon_of(const struct http *http, const struct entrance *entrance)
+{
+    if (entrance->admin)
+        return http->admin_daemon;
+    return entrance->secure ? http->secure_daemon : http->daemon;
+}
+
+bool http_has_room(void *context, const struct entrance *entrance)
+{
+    struct http *http = context;
+    return connections_room(http->connections, entrance->admin ? HTTP_ADMIN_CONNECTIONS : 0);
+}
+
+/* Answers a connection that is one too many of its address, before it says what it wants, and
+ * closes it. */
+static void turn_away(struct http *http, int fd, const struct entrance *entrance)
+{
+    static const char text[] =
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 124\r\nContent-Type: "
+        "application/problem+json\r\n"
+        "X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+        "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
+        "\"detail\":\"there are too many connections from this address\"}\n";
+    reject_count(metrics_rejects(http->settings.metrics), REJECT_CONNECTIONS_PER_ADDRESS);
+    if (!entrance->secure && send(fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+        shutdown(fd, SHUT_WR);
+        linger_add(http->settings.linger, fd);
+    }
+    close(fd);
+}
+
+/* Has the kernel ask now and then whether a silent client is still there: its machine may have gone
+   without a word. Sockets that are not TCP refuse this. Connections are not all asked in the same
+   second: where ten thousand that came at once were, thousands of questions got lost on the way,
+   three times in a row for some, and live clients were taken for gone. */
+static void probe(int fd)
+{
+    const int on = 1, idle_s = 15 + fd % 16, every_s = 5, most = 6;
+    if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) != 0)
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &most, sizeof most);
+}
+
+void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t len,
+                const struct entrance *entrance)
+{
+    struct http *http = context;
+    if (fd >= HTTP_FILES) {
+        close(fd);
+        return;
+    }
+    probe(fd);
+    if (!connections_add(http->connections, fd, entrance->admin ? 0 : peer_key(peer))) {
+        turn_away(http, fd, entrance);
+        return;
+    }
+    http->arrival[fd] = (struct arrival){.entrance = entrance};
+    atomic_fetch_add_explicit(&http->adopted, 1, memory_order_relaxed);
+    wire_begin(fd, entrance->secure);
+    if (MHD_add_connection(daemon_of(http, entrance), fd, peer, len) == MHD_YES)
+        return;
+    /* It has closed the socket. Nobody else can have got its number since: only this thread
+     * accepts. */
+    connections_remove(http->connections, fd);
+    log_message(LOG_LEVEL_WARNING, "a connection was dropped: there is no memory for it");
+}
+
+void http_on_connection(void *context, struct MHD_Connection *connection, void **slot,
+                        enum MHD_ConnectionNotificationCode what)
+{
+    struct http *http = context;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        if (info && http->arrival[info->connect_fd].entrance->secure)
+            handshake_begin(info->connect_fd, connection);
+        *slot = info ? watch_add(http->watch, info->connect_fd,
+                                 !http->arrival[info->connect_fd].entrance->secure)
+                     : NULL;
+        return;
+    }
+    watch_remove(http->watch, *slot);
+    *slot = NULL;
+    if (!info)
+        return;
+    handshake_end(info->connect_fd);
+    wire_end(info->connect_fd);
+    prefix_end(info->connect_fd);
+    connections_remove(http->connections, info->connect_fd);
+}

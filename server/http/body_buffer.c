@@ -1,0 +1,130 @@
+/*
+ * The body of a request: its chunks are checked and stored, or discarded.
+ */
+#include "http/http_internal.h"
+
+#include <string.h>
+
+#include "connection/connection_monitor.h"
+#include "memory/block_cache.h"
+#include "mhd_workarounds/strict_parser.h"
+
+enum {
+    /* A body has memory for what has come of it and not much more, however long it is said to be.
+       It starts with so much, */
+    HTTP_BODY_START = 64 * 1024,
+    HTTP_BODY_DOUBLES = 2 << 20, /* doubles up to here, */
+    HTTP_BODY_SPARE =
+        4, /* and then grows by a quarter and more, in whole huge pages, which copies nothing */
+};
+
+void request_free_body(struct request *request)
+{
+    pages_free(request->body, request->capacity + 1);
+    allowance_give(&request->memory.allowance, request->body ? request->capacity + 1 : 0);
+    request->body = NULL;
+    request->len = request->capacity = 0;
+}
+
+/* Turns a request whose body is coming in into a refused one. */
+void request_discard_body(struct request *request)
+{
+    request_free_body(request);
+    reservation_trim(&request->memory);
+    watch_holds(request->watched, 0, 0);
+    request->state = REQUEST_DISCARDING;
+    request->patience = request->http->settings.limits.max_body;
+}
+
+/* Gives the body so many bytes and one for a NUL; false where memory has run out. */
+static bool resize_body(struct request *request, size_t size)
+{
+    const size_t before = request->body ? request->capacity + 1 : 0, more = size + 1 - before;
+    if (!allowance_take(&request->memory.allowance, more))
+        return false;
+    const struct framing *const framing = &request->framing;
+    const size_t expected = framing->has_length ? (size_t)framing->length : size;
+    char *body = pages_grow(request->body, before, size + 1, expected + 1);
+    if (!body) {
+        allowance_give(&request->memory.allowance, more);
+        return false;
+    }
+    request->body = body;
+    request->capacity = size;
+    return true;
+}
+
+/* How much room a body is given that has to hold `wanted` bytes, which are within max_body. */
+static size_t next_capacity(const struct request *request, size_t wanted)
+{
+    const struct framing *const framing = &request->framing;
+    const size_t has = request->capacity, limit = request->http->settings.limits.max_body;
+    const size_t most = framing->has_length ? (size_t)framing->length : limit;
+    size_t next = has < HTTP_BODY_DOUBLES ? has * 2 : has + has / HTTP_BODY_SPARE;
+    if (next > HTTP_BODY_DOUBLES) /* and one byte for a NUL */
+        next = next / HTTP_BODY_DOUBLES * HTTP_BODY_DOUBLES + HTTP_BODY_DOUBLES - 1;
+    if (next < HTTP_BODY_START)
+        next = HTTP_BODY_START;
+    if (next > most)
+        next = most;
+    return next > wanted ? next : wanted;
+}
+
+static void append_chunk(struct request *request, const char *data, size_t size)
+{
+    memcpy(request->body + request->len, data, size);
+    request->len += size;
+    watch_holds(request->watched, request_body_length(request), request->memory.reserved);
+}
+
+/* Stores a piece of the body, or refuses the request. False if the piece has to wait for memory. */
+static bool store_chunk(struct request *request, const char *data, size_t size)
+{
+    const size_t wanted = request->len + size, has = request->body ? request->capacity + 1 : 0;
+    if (size > request->http->settings.limits.max_body -
+                   request->len) { /* only a chunked body can be longer than was said */
+        request_fail_too_large(request);
+        request_discard_body(request);
+        return true;
+    }
+    const size_t next =
+        wanted > request->capacity ? next_capacity(request, wanted) : request->capacity;
+    const bool room =
+        reservation_room(&request->memory, next > request->capacity ? next + 1 - has : 0,
+                         request_expected_bytes(request, next));
+    if (!room && reservation_may_wait(&request->memory)) {
+        request_wait_for_memory(request, REQUEST_WAITING);
+        return false;
+    }
+    if (!room || (next > request->capacity && !resize_body(request, next))) {
+        request_fail_no_memory(request, "the body");
+        request_discard_body(request);
+    } else {
+        append_chunk(request, data, size);
+    }
+    return true;
+}
+
+/* A piece of the body. MHD_NO, which drops the connection, where a refused client goes on and on,
+   or where the chunks are not what they have to be. */
+enum MHD_Result request_on_body_chunk(struct request *request, const char *data, size_t *size)
+{
+    const struct refusal fault = wire_early_fault(request->wire, request->number);
+    if (fault.status != 0) {
+        request->received += *size;
+        request_fail_malformed(request, &fault);
+        return request_reply_and_close(request);
+    }
+    const bool wanted = request->state == REQUEST_RECEIVING;
+    if (wanted && !store_chunk(request, data, *size))
+        return MHD_YES; /* it comes again */
+    request->received += *size;
+    watch_progress(request->watched, request->received);
+    if (!wanted && request->state == REQUEST_DISCARDING) {
+        if (*size > request->patience)
+            return request_reply_and_close(request);
+        request->patience -= *size;
+    }
+    *size = 0;
+    return MHD_YES;
+}

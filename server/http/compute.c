@@ -1,0 +1,229 @@
+/*
+ * Evaluating a request whose body is in: on the I/O thread if it is little work, else on the
+ * executor.
+ */
+#include "http/http_internal.h"
+
+#include "connection/connection_monitor.h"
+#include "mhd_workarounds/strict_parser.h"
+#include "system/watchdog.h"
+#include "util/clock.h"
+
+enum {
+    /* Bodies below this are evaluated by the I/O thread: some 10 000 numbers, read and computed in
+       well under a millisecond, for which waking another thread twice would cost as much again.
+       Longer ones would hold up the other connections. */
+    HTTP_INLINE_BODY = 64 * 1024,
+    /* The most work that the I/O thread does for one evaluation (loss_plan.work): some 150 us. */
+    HTTP_INLINE_WORK = 150 * 1000,
+    /* Work for each byte of a body that the executor does without asking whether there are shorter
+       jobs: more than reading the body once more costs. */
+    HTTP_BYTE_WORK = 100,
+    /* Nanoseconds of one core that a byte of a body is expected to cost, for reading JSON and
+       writing it, and a byte of an answer that is compressed. */
+    HTTP_BODY_COST = 4,
+    HTTP_CODING_COST = 20,
+};
+
+/* Expands the body where it came compressed, as transfer_expand has it. */
+static bool decompress_body(struct request *request, size_t most)
+{
+    const int64_t started = clock_ns();
+    struct transfer_body body = {&request->memory.allowance, request->body, request->len,
+                                 request->capacity};
+    const bool done =
+        transfer_expand(&request->transfer, request->http->settings.limits.max_expanded, most,
+                        &body, &request->reply);
+    request->body = body.bytes;
+    request->len = body.len;
+    request->capacity = body.capacity;
+    request->expand_ms += (double)(clock_ns() - started) / 1e6;
+    if (request->reply.status == 503 && !request_is_cancelled(request))
+        request_fail_no_memory(request, "the expanded body");
+    else if (request->reply.status == 413)
+        request_count_rejection(request, REJECT_EXPANDED_SIZE);
+    return done;
+}
+
+/* Asks for the answer. False, with everything as it was, if it is more than so much work (0: any).
+ */
+static bool run_handler(struct request *request, int threads, size_t most_now)
+{
+    request->call.body = request->body ? request->body : "";
+    request->call.len = request->len;
+    request->call.threads = threads;
+    request->call.allowance = request->reply.body.allowance = &request->memory.allowance;
+    request->call.work = (struct work_limits){most_now, request->http->settings.limits.max_work};
+    request->route->answer(&request->call, &request->reply);
+    request->call.body = NULL;
+    if (request->reply.status == 0)
+        return false;
+    if (request->reply.status == 413) /* of routes, only for too much work */
+        request_count_rejection(request, REJECT_WORK);
+    if (request->reply.status == 503 && !request_is_cancelled(request))
+        request_fail_no_memory(request, "this request");
+    if (request->reply.decode_ms > 0)
+        request->reply.decode_ms += request->expand_ms;
+    return true;
+}
+
+/* For how many nanoseconds the executor is expected to be at a request, roughly. */
+static int64_t estimate_cost_ns(const struct request *request)
+{
+    const struct reply *const reply = &request->reply;
+    const double coding = (double)reply->body.len * HTTP_CODING_COST;
+    const double computing = (double)reply->work + (double)request->len * HTTP_BODY_COST;
+    const int threads = executor_threads(request->http->settings.executor);
+    const double ns = (reply->status == 0 ? computing : coding) / threads;
+    return ns < (double)SCHEDULE_COST_MOST_NS ? (int64_t)ns : SCHEDULE_COST_MOST_NS;
+}
+
+/* ---- The executor ---- */
+
+/* A request may be queued more than once: to be computed, and to be compressed. */
+static void end_queue_wait(struct request *request)
+{
+    const int64_t now = clock_ns(), ns = now - request->handed;
+    request->waited += ns;
+    request->ns[PHASE_QUEUE] = request->ns[PHASE_QUEUE] > 0 ? request->ns[PHASE_QUEUE] + ns : ns;
+    request->handed = 0;
+}
+
+/* Computes the answer, on the executor's thread. False if that is so much work that shorter jobs
+   are to come first. */
+static bool compute_on_executor(struct request *request, int threads)
+{
+    const bool planned = request->reply.work > 0;
+    if (!decompress_body(request, 0))
+        return true;
+    if (run_handler(request, threads,
+                    planned ? 0 : HTTP_INLINE_WORK + request->len * HTTP_BYTE_WORK))
+        return true;
+    request->job.entry.cost_ns = estimate_cost_ns(request);
+    request->handed = clock_ns();
+    return false;
+}
+
+/* Fills the reply, on the executor's thread. False as compute_there has it. */
+static bool fill_reply(struct request *request, int threads)
+{
+    if (request->reply.status == 0 && !compute_on_executor(request, threads))
+        return false;
+    request_free_body(request); /* not needed while the answer is being sent, which may take long */
+    watchdog_phase("compressing the answer");
+    if (transfer_due(&request->transfer, &request->reply) && !request_is_cancelled(request))
+        transfer_compress(&request->transfer, threads, &request->reply);
+    return true;
+}
+
+/* On the executor's thread: see the head of the file for who owns what. */
+static bool run_job(struct job *job, int threads)
+{
+    struct request *request = (struct request *)job;
+    end_queue_wait(request);
+    watchdog_begin(WATCHDOG_EXECUTOR, "decoding, computing or encoding");
+    request_report_to_watchdog(request);
+    const bool filled = fill_reply(request, threads);
+    watchdog_end();
+    return filled;
+}
+
+/* The executor has done with a request, on any thread. */
+static void on_job_done(struct job *job, enum job_end end)
+{
+    struct request *request = (struct request *)job;
+    if (request->handed > 0)
+        end_queue_wait(request);
+    request_free_body(request);
+    switch (end) {
+    case JOB_DONE:
+        break;
+    case JOB_GONE:
+        request_fail_cancelled(request);
+        break;
+    case JOB_LATE:
+        request_fail_timeout(request);
+        break;
+    case JOB_PUSHED:
+        request_fail_queue_full(request);
+        break;
+    }
+    request_keep_response_memory(request);
+    request->state = REQUEST_READY;
+    MHD_resume_connection(request->connection);
+}
+
+/* Hands a request to the executor; its connection is suspended. False if that takes no more jobs.
+ * From any thread. */
+bool request_enqueue_suspended(struct request *request)
+{
+    const int64_t now = clock_ns();
+    struct job *const job = &request->job;
+    request->whole = request->whole > 0 ? request->whole : now;
+    job->entry = (struct schedule_entry){.client = request_client_key(request),
+                                         .cost_ns = estimate_cost_ns(request)};
+    job->gone = request->watched ? watch_gone(request->watched) : &request->http->give_up;
+    job->deadline = request_deadline(request);
+    job->cancel = false;
+    job->run = run_job;
+    job->done = on_job_done;
+    request->memory.allowance.cancel = &job->cancel;
+    request->state = REQUEST_COMPUTING;
+    request->handed = now;
+    if (executor_submit(request->http->settings.executor, job))
+        return true;
+    request->handed = 0;
+    request->state = REQUEST_READY;
+    return false;
+}
+
+/* Leaves to the executor what is left to do until the request can be answered. False if it takes no
+   more jobs; then nothing has changed. */
+bool request_enqueue_compute(struct request *request)
+{
+    wire_hide_end(request->wire, true);
+    MHD_suspend_connection(request->connection);
+    if (request_enqueue_suspended(request))
+        return true;
+    MHD_resume_connection(request->connection);
+    return false;
+}
+
+/* ---- A complete body ---- */
+
+/* Fills the reply where that is little work, on the I/O thread. False if it is more. */
+static bool try_inline(struct request *request)
+{
+    if (request->len >= HTTP_INLINE_BODY)
+        return false;
+    if (!decompress_body(request, HTTP_INLINE_BODY - 1))
+        return request->reply.status != 0;
+    return run_handler(request, 1, HTTP_INLINE_WORK);
+}
+
+/* The whole body is in. */
+enum MHD_Result request_on_body_complete(struct request *request)
+{
+    if (!watch_turn(request->watched, WATCH_NOTHING))
+        return MHD_NO;
+    request->whole = clock_ns();
+    wire_hide_end(request->wire, true);
+    request->ns[PHASE_RECEIVE] = request->whole - request->started;
+    if (request->body)
+        request->body[request->len] = '\0';
+    const bool filled =
+        reservation_fill(&request->memory, request_expected_bytes(request, request->len));
+    if (filled && try_inline(request)) {
+        request_free_body(request);
+        return request_finish_reply(request);
+    }
+    if (filled)
+        return request_enqueue_compute(request) ? MHD_YES : request_fail_enqueue(request);
+    if (reservation_may_wait(&request->memory)) {
+        request_wait_for_memory(request, REQUEST_GATHERING);
+        return MHD_YES;
+    }
+    request_free_body(request);
+    request_fail_no_memory(request, "this request");
+    return request_finish_reply(request);
+}

@@ -1,0 +1,203 @@
+/*
+ * From the headers to an endpoint: routing, authentication, rate limits, and what can be refused
+ * before the body.
+ */
+#include "http/http_internal.h"
+
+#include <string.h>
+
+#include "admission/rate_limit.h"
+#include "connection/client_key.h"
+#include "routes/router.h"
+#include "json/scanner.h"
+
+/* The TLS session of a connection, NULL where it has none. */
+gnutls_session_t connection_tls_session(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return info ? info->tls_session : NULL;
+}
+
+/* By what a client is known when requests are counted and jobs are ordered: the name of its token,
+   else its address. */
+uint64_t request_client_key(const struct request *request)
+{
+    if (request->visitor.client[0] != '\0')
+        return rates_key(request->visitor.client);
+    const union MHD_ConnectionInfo *const info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info && info->client_addr ? peer_key(info->client_addr) : 0;
+}
+
+/* ---- The request view ---- */
+
+/* libmicrohttpd has cut the query into pieces, which on_unescape has left as they came: they are
+ * put together again. */
+static enum MHD_Result append_argument(void *context, enum MHD_ValueKind kind, const char *name,
+                                       const char *value)
+{
+    struct buffer *const query = context;
+    (void)kind;
+    buffer_text(query, query->len > 0 ? "&" : "");
+    buffer_text(query, name);
+    if (value)
+        buffer_text(query, "=");
+    buffer_text(query, value ? value : "");
+    return MHD_YES;
+}
+
+static const char *header(struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+static enum MHD_Result read_coding_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                          const char *value)
+{
+    (void)kind;
+    transfer_header(context, name, value);
+    return MHD_YES;
+}
+
+static void fill_view(struct request *request, const struct route_match *match)
+{
+    const char *host = header(request, "Host");
+    request->call =
+        (struct call){.loss = match->loss,
+                      .version = match->version,
+                      .file = match->file,
+                      .content_type = header(request, "Content-Type"),
+                      .accept = header(request, "Accept"),
+                      .if_none_match = header(request, "If-None-Match"),
+                      .inference_header = header(request, inference_header),
+                      .host = host && guard_is_host(host) ? host : request->http->settings.address,
+                      .metrics = request->http->settings.metrics,
+                      .limits = &request->http->settings.limits,
+                      .draining = request->close};
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, append_argument,
+                              &request->query);
+    if (request->query.len > 0) {
+        buffer_append(&request->query, "", 1);
+        request->call.query = request->query.data;
+    }
+}
+
+/* ---- Checks ---- */
+
+/* Checks what can be checked of a request that brings a body. False if it was refused. */
+static bool validate_body_head(struct request *request)
+{
+    const struct framing *framing = &request->framing;
+    size_t limit = request->http->settings.limits.max_body;
+    if (!request_read_timeout(request) || !transfer_content(&request->transfer, &request->reply))
+        return false;
+    if (!request->route->possible(&request->call, &request->reply))
+        return false;
+    if (!framing->chunked && !framing->has_length) {
+        refuse(&request->reply, 411, "a body is needed, with its Content-Length or in chunks");
+        return false;
+    }
+    if (framing->length > limit) {
+        request_fail_too_large(request);
+        return false;
+    }
+    return true;
+}
+
+static void reply_options(struct request *request, const char *allow)
+{
+    request->reply = (struct reply){.status = 204, .allow = allow};
+}
+
+/* Which routes there are where the request came in. */
+static enum route_side listener_side(const struct request *request)
+{
+    if (request->arrival->entrance->admin)
+        return ROUTE_ADMIN;
+    return request->http->settings.has_admin ? ROUTE_MAIN : ROUTE_BOTH;
+}
+
+/* Whether the client has not made too many requests lately; else it is refused. */
+static bool check_rate(struct request *request)
+{
+    struct http *const http = request->http;
+    const int64_t early_ns =
+        http->rates ? rates_take(http->rates, request_client_key(request), request->started) : 0;
+    if (early_ns == 0)
+        return true;
+    request_count_rejection(request, REJECT_RATE);
+    refuse(&request->reply, 429, "there are more than %d requests a second from here",
+           http->settings.limits.request_rate);
+    request->reply.retry_after = (int)(early_ns / 1000000000) + 1;
+    return false;
+}
+
+/* Finds out what is asked for. True if the body is to be received; else the reply is filled. */
+bool request_dispatch(struct request *request)
+{
+    if (strcmp(request->method, "OPTIONS") == 0 && strcmp(request->target, "*") == 0) {
+        reply_options(request, router_allow_any);
+        return false;
+    }
+    enum guard_path path = guard_decode_path(request->target, request->path, sizeof request->path);
+    if (path == GUARD_PATH_MALFORMED) {
+        refuse(&request->reply, 400,
+               "the path holds a control character, an encoded slash or a broken percent escape");
+        return false;
+    }
+    if (path == GUARD_PATH_UNKNOWN) {
+        refuse(&request->reply, 404, "there is no such path; GET / says which there are");
+        return false;
+    }
+    request->reply.errors = route_errors(request->path);
+    const enum route_side side = listener_side(request);
+    struct route_match match = route_find(side, request->method, request->path);
+    const struct access_request access = {.connection = request->connection,
+                                          .entrance = request->arrival->entrance,
+                                          .session = connection_tls_session(request->connection),
+                                          .peer = &request->arrival->peer,
+                                          .method = request->method,
+                                          .target = request->target,
+                                          .open = match.route && match.route->open};
+    const bool allowed =
+        access_allow(request->http->settings.access, &access, &request->visitor, &request->reply);
+    if (!access.open && !request->arrival->entrance->admin && !check_rate(request))
+        return false;
+    if (!allowed) {
+        request_count_rejection(request, request->visitor.fault);
+        return false;
+    }
+    if (!match.allow) {
+        route_not_found(side, request->path, &request->reply);
+        return false;
+    }
+    if (strcmp(request->method, "OPTIONS") == 0) {
+        reply_options(request, match.allow);
+        return false;
+    }
+    if (!match.route) {
+        char method[JSON_QUOTE], quote[JSON_QUOTE_LONG];
+        refuse(&request->reply, 405, "%s is not a method of '%s'; it has %s",
+               json_quote(request->method, method), json_quote_long(request->path, quote),
+               match.allow);
+        request->reply.allow = match.allow;
+        return false;
+    }
+    request->route = match.route;
+    fill_view(request, &match);
+    if (request->query.failed) {
+        refuse(&request->reply, 503, "there is no memory for the query at the moment");
+        return false;
+    }
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_coding_header,
+                              &request->transfer);
+    if (!transfer_accept(&request->transfer, &request->reply))
+        return false;
+    if (!request->http->settings.compress && !request->transfer.choice.required)
+        request->transfer.choice.coding = CODING_IDENTITY;
+    if (match.route->possible)
+        return validate_body_head(request);
+    match.route->answer(&request->call, &request->reply);
+    return false;
+}

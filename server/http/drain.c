@@ -1,0 +1,93 @@
+/*
+ * Graceful shutdown: waiting for requests and clients.
+ */
+#include "http/http_internal.h"
+
+#include <time.h>
+
+#include "admission/memory_budget.h"
+#include "connection/connection_limits.h"
+#include "connection/connection_monitor.h"
+#include "observe/log.h"
+#include "util/clock.h"
+
+enum {
+    HTTP_DRAIN_LAST_MS = 2000, /* that clients have for reading that their request was given up */
+    HTTP_DRAIN_QUIET_MS = 100, /* without a request, until what was on its way has surely come */
+    HTTP_DRAIN_LOOK_MS = 2,    /* between two looks whether connections are still open meanwhile */
+};
+
+/* Waits until no request is under way, but not longer than so many milliseconds; whether that is
+ * so. */
+static bool wait_idle(struct http *http, int64_t limit_ms)
+{
+    struct timespec until = {0};
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += limit_ms / 1000;
+    until.tv_nsec += limit_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    int error = 0;
+    pthread_mutex_lock(&http->mutex);
+    while (http->active > 0 && error == 0)
+        error = pthread_cond_timedwait(&http->idle, &http->mutex, &until);
+    bool idle = http->active == 0;
+    pthread_mutex_unlock(&http->mutex);
+    return idle;
+}
+
+void http_announce_end(struct http *http)
+{
+    atomic_store(&http->draining, true);
+}
+
+static void cancel_all(struct http *http)
+{
+    __atomic_store_n(&http->give_up, true, __ATOMIC_RELAXED);
+    watch_give_up(http->watch);
+    budget_close(http->budget);
+}
+
+/* Waits until every client has closed its connection, at most for so many milliseconds. Returns
+ * true if all have. */
+static bool wait_closed(struct http *http, int64_t limit_ms)
+{
+    const int64_t end = clock_ms() + limit_ms;
+    while (connections_count(http->connections) > 0) {
+        if (clock_ms() >= end)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = HTTP_DRAIN_LOOK_MS * 1000000L}, NULL);
+    }
+    return true;
+}
+
+/* Waits until all requests are answered, at most for --drain-timeout. Then what is still being
+   computed is given up, and those who wait for it have a moment to read that. */
+static void wait_for_clients(struct http *http)
+{
+    const int64_t late = clock_ms() + http->settings.limits.drain_timeout,
+                  end = late + HTTP_DRAIN_LAST_MS;
+    while (clock_ms() < end) {
+        unsigned long long served = atomic_load(&http->served);
+        if (clock_ms() >= late)
+            cancel_all(http);
+        if (!wait_idle(http, HTTP_DRAIN_QUIET_MS))
+            continue;
+        /* A request can be on its way on a connection that was kept alive: give it the time to
+         * arrive and be told. */
+        if (wait_closed(http, HTTP_DRAIN_QUIET_MS))
+            return;
+        if (!watch_expects(http->watch) && atomic_load(&http->served) == served)
+            return;
+    }
+    log_message(LOG_LEVEL_WARNING, "closing connections whose clients are too slow");
+}
+
+void http_drain(struct http *http)
+{
+    http_announce_end(http);
+    wait_for_clients(http);
+    atomic_store(&http->ended, true);
+}

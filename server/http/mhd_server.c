@@ -1,0 +1,287 @@
+/*
+ * The I/O threads: starting and stopping libmicrohttpd's daemons.
+ */
+#include "http/http_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include "admission/memory_budget.h"
+#include "admission/rate_limit.h"
+#include "connection/connection_limits.h"
+#include "connection/connection_monitor.h"
+#include "connection/tls.h"
+#include "mhd_workarounds/early_status_line.h"
+#include "mhd_workarounds/strict_parser.h"
+#include "mhd_workarounds/tls_handshake.h"
+#include "observe/log.h"
+#include "util/clock.h"
+
+enum {
+    HTTP_CONNECTIONS_MIN = 16,
+    /* For headers and the piece of the body that is being read, which is half of it; more where
+       headers may be longer. libmicrohttpd clears all of it for each request, which with 128 KiB
+       took a quarter of a small request's time; larger pieces make no body faster. */
+    HTTP_CONNECTION_MEMORY = 32 * 1024,
+    HTTP_HEADER_MEMORY =
+        68, /* that libmicrohttpd takes of it for each header besides its name and value ... */
+    HTTP_PARAMETER_MEMORY = 64, /* ... and for each parameter of a query */
+    HTTP_ANSWER_MEMORY = 2048,  /* and for the headers of its answer */
+    HTTP_SPARE_FILES = 64,      /* descriptors for everything but connections and I/O threads */
+    HTTP_THREAD_FILES = 4,      /* the same, for each I/O thread: two with TLS, two without */
+    /* What a connection takes besides libmicrohttpd's memory for it. As much as both is set aside
+       for each that there may be, of a part of the budget. */
+    HTTP_CONNECTION_BYTES = 8 * 1024,
+    HTTP_SECURE_BYTES = 40 * 1024, /* and what GnuTLS takes */
+    HTTP_CONNECTIONS_SHARE = 4,
+};
+
+/* ---- Callbacks ---- */
+
+/* Leaves paths and queries as they came: libmicrohttpd would turn %00 into the end of the string
+   and %0d%0a into line breaks. guard_decode_path decodes them with care. */
+static size_t on_unescape(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
+__attribute__((format(printf, 2, 0))) static void on_log(void *context, const char *format,
+                                                         va_list arguments)
+{
+    (void)context;
+    char message[512];
+    if (!log_enabled(LOG_LEVEL_DEBUG))
+        return;
+    vsnprintf(message, sizeof message, format, arguments);
+    message[strcspn(message, "\n")] = '\0';
+    log_message(LOG_LEVEL_DEBUG, "libmicrohttpd: %s", message);
+}
+
+/* ---- Limits ---- */
+
+/* What libmicrohttpd has for a connection: so much that it is us who refuse headers that are too
+   long. It reads into half of it, and when that is full of requests that came together, the other
+   half has to do for what it takes besides. */
+static size_t connection_memory(const struct limits *limits)
+{
+    const size_t besides = (size_t)WIRE_PARAMETERS * HTTP_PARAMETER_MEMORY +
+                           (size_t)limits->max_header_count * HTTP_HEADER_MEMORY +
+                           HTTP_ANSWER_MEMORY;
+    const size_t sum = limits->max_url + limits->max_headers + besides,
+                 needed = sum > 2 * besides ? sum : 2 * besides;
+    return needed > HTTP_CONNECTION_MEMORY ? needed : HTTP_CONNECTION_MEMORY;
+}
+
+/* How many connections there are descriptors for, of so many that are wanted, having asked for
+ * enough. */
+static unsigned connection_limit(unsigned most, int io_threads)
+{
+    const rlim_t others = HTTP_SPARE_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX +
+                          HTTP_THREAD_FILES * (rlim_t)io_threads;
+    const rlim_t wanted = most + others;
+    struct rlimit files = {0};
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return HTTP_CONNECTIONS_MIN;
+    if (files.rlim_cur < wanted) {
+        struct rlimit more = {.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted,
+                              .rlim_max = files.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+            files = more;
+    }
+    if (files.rlim_cur >= wanted)
+        return most;
+    unsigned limit = files.rlim_cur > others + HTTP_CONNECTIONS_MIN
+                         ? (unsigned)(files.rlim_cur - others)
+                         : HTTP_CONNECTIONS_MIN;
+    log_message(LOG_LEVEL_WARNING,
+                "at most %u connections at a time, not %u: the limit on open files is %llu", limit,
+                most, (unsigned long long)files.rlim_cur);
+    return limit;
+}
+
+static size_t on_tick(void *context)
+{
+    const struct http *http = context;
+    return budget_tick(http->budget);
+}
+
+/* Sets aside what connections take, of which there may be fewer where that is much, and leaves the
+   rest to requests. False where memory has run out. */
+static bool divide_memory(struct http *http)
+{
+    const struct limits *const limits = &http->settings.limits;
+    const size_t secure = http->settings.has_secure ? HTTP_SECURE_BYTES : 0;
+    const size_t each = connection_memory(limits) + HTTP_CONNECTION_BYTES + secure;
+    const size_t room = limits->max_memory / HTTP_CONNECTIONS_SHARE / each;
+    unsigned most = (unsigned)limits->max_connections;
+    if (room < most) {
+        log_message(
+            LOG_LEVEL_WARNING,
+            "at most %zu connections at a time, not %u: they may take a quarter of --max-memory",
+            room, most);
+        most = (unsigned)room;
+    }
+    most = connection_limit(most, http->settings.io_threads);
+    http->settings.limits.max_connections = (int)most; /* as GET /v1/limits says it */
+    http->connections = connections_new(most, (unsigned)limits->max_connections_per_address);
+    http->budget = budget_new(limits->max_memory - (size_t)most * each,
+                              (size_t)limits->memory_queue, limits->memory_wait);
+    return http->connections && http->budget &&
+           budget_add_metrics(http->budget, http->settings.metrics);
+}
+
+/* False where memory has run out. */
+static bool limit_rates(struct http *http)
+{
+    const struct limits *const limits = &http->settings.limits;
+    const int rate = limits->request_rate,
+              burst = limits->request_burst > 0 ? limits->request_burst : rate;
+    http->rates = rate > 0 ? rates_new((unsigned)rate, (unsigned)burst) : NULL;
+    return rate == 0 || http->rates;
+}
+
+/* ---- Daemons ---- */
+
+/* After how long without a byte libmicrohttpd closes a connection, for those that are not watched
+ * since memory had run out. */
+static unsigned quiet_seconds(const struct limits *limits)
+{
+    const int64_t longest =
+        limits->idle_timeout > limits->rate_window ? limits->idle_timeout : limits->rate_window;
+    return (unsigned)(longest / 1000 + 2);
+}
+
+/* One with TLS or without, and with so many threads. */
+static struct MHD_Daemon *start_daemon(struct http *http, bool secure, int threads)
+{
+    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+                           MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
+                           (secure ? MHD_USE_TLS : 0);
+    /* A pool of one is an error to libmicrohttpd: one thread is what it has without a pool. */
+    struct MHD_OptionItem pool[] = {
+        {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
+        {MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem tls[] = {
+        {secure ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END, 0,
+         (void *)(uintptr_t)tls_retrieve},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)tls_priorities},
+        {MHD_OPTION_END, 0, NULL}};
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, http_on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+        http_on_connection, http, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_FILES * 64, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        connection_memory(&http->settings.limits), MHD_OPTION_CONNECTION_TIMEOUT,
+        quiet_seconds(&http->settings.limits), MHD_OPTION_ARRAY, tls, MHD_OPTION_ARRAY, pool,
+        MHD_OPTION_END);
+}
+
+/* False with one line in `message` where one of them cannot be. */
+static bool start_daemons(struct http *http, char *message, size_t size)
+{
+    if (http->settings.has_secure && !handshake_start(HTTP_FILES, message, size))
+        return false;
+    errno = 0;
+    const int threads = http->settings.io_threads;
+    if ((!http->settings.has_plain || (http->daemon = start_daemon(http, false, threads))) &&
+        (!http->settings.has_secure || (http->secure_daemon = start_daemon(http, true, threads))) &&
+        (!http->settings.has_admin || (http->admin_daemon = start_daemon(http, false, 1))))
+        return true;
+    snprintf(message, size, "cannot start %d I/O threads: %s", http->settings.io_threads,
+             errno ? strerror(errno) : "no memory");
+    return false;
+}
+
+static void stop_daemons(struct http *http)
+{
+    handshake_stop();
+    if (http->daemon)
+        MHD_stop_daemon(http->daemon);
+    if (http->secure_daemon)
+        MHD_stop_daemon(http->secure_daemon);
+    if (http->admin_daemon)
+        MHD_stop_daemon(http->admin_daemon);
+}
+
+/* ---- Start and stop ---- */
+
+static void free_http(struct http *http)
+{
+    watch_stop(http->watch);
+    connections_free(http->connections);
+    budget_free(http->budget);
+    rates_free(http->rates);
+    if (http->no_memory)
+        MHD_destroy_response(http->no_memory);
+    prefix_close();
+    wire_close();
+    pthread_cond_destroy(&http->idle);
+    pthread_mutex_destroy(&http->mutex);
+    free(http);
+}
+
+struct http *http_start(const struct http_settings *settings, char *message, size_t size)
+{
+    struct http *http = calloc(1, sizeof *http);
+    if (!http) {
+        snprintf(message, size, "no memory for the HTTP server");
+        return NULL;
+    }
+    http->settings = *settings;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&http->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&http->mutex, NULL);
+
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        random = (uint64_t)clock_ns(); /* ids need to differ, not to be secret */
+    snprintf(http->id_prefix, sizeof http->id_prefix, "%016llx", (unsigned long long)random);
+
+    if (!wire_open(HTTP_FILES, &http->settings.limits) || !prefix_open(HTTP_FILES)) {
+        snprintf(message, size, "no memory to read connections with");
+        goto failed;
+    }
+    http->no_memory = http_no_memory_response();
+    if (!http->no_memory) {
+        snprintf(message, size, "no memory for an answer that says so");
+        goto failed;
+    }
+    if (!http_add_metrics(http)) {
+        snprintf(message, size, "no memory for the metrics");
+        goto failed;
+    }
+    if (!divide_memory(http) || !limit_rates(http)) {
+        snprintf(message, size, "no memory to set limits with");
+        goto failed;
+    }
+    const struct watch_tick tick = {on_tick, http};
+    http->watch = watch_start(&http->settings.limits, metrics_rejects(settings->metrics), &tick,
+                              message, size);
+    if (!http->watch)
+        goto failed;
+    if (start_daemons(http, message, size))
+        return http;
+failed:
+    stop_daemons(http);
+    free_http(http);
+    return NULL;
+}
+
+void http_stop(struct http *http)
+{
+    if (!http)
+        return;
+    budget_close(http->budget);
+    stop_daemons(http);
+    free_http(http);
+}

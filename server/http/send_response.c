@@ -1,0 +1,303 @@
+/*
+ * Sending the reply: headers, body, and when.
+ */
+#include "http/http_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "connection/connection_monitor.h"
+#include "connection/tls.h"
+#include "util/clock.h"
+#include "util/digits.h"
+
+enum {
+    /* Up to this many bytes of a refused request's body are read and dropped, so that the
+       connection stays usable. */
+    HTTP_DISCARD_BODY = 64 * 1024,
+};
+
+/* ---- Headers ---- */
+
+static bool add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+__attribute__((format(printf, 3, 4))) static bool
+add_header_printf(struct MHD_Response *response, const char *name, const char *format, ...)
+{
+    char value[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(value, sizeof value, format, arguments);
+    va_end(arguments);
+    return add_header(response, name, value);
+}
+
+/* "name;dur=12.345". Put together by hand, as every answer has it. */
+static char *put_duration(char *to, const char *name, double ms)
+{
+    to = stpcpy(stpcpy(to, name), ";dur=");
+    return put_ms(to, (int64_t)(ms * 1e6));
+}
+
+static bool add_timing(struct MHD_Response *response, const struct reply *reply)
+{
+    char value[160], *to = put_duration(value, "decode", reply->decode_ms);
+    to = put_duration(to, ", compute", reply->compute_ms);
+    *put_duration(to, ", encode", reply->encode_ms) = '\0';
+    return add_header(response, "Server-Timing", value);
+}
+
+/* How many bytes of a body are JSON, where binary tensors follow it. */
+const char inference_header[] = "Inference-Header-Content-Length";
+
+/* Whether the answer is to a GET or a HEAD, which others than the client may keep. */
+static bool is_read(const struct request *request)
+{
+    return (request->reply.status == 200 || request->reply.status == 304) &&
+           strcmp(request->method, "POST") != 0;
+}
+
+/* Those headers of a reply that only some have. */
+static bool add_rare_headers(const struct reply *reply, struct MHD_Response *response)
+{
+    bool added = !reply->etag || add_header(response, "ETag", reply->etag);
+    for (const struct reply_header *header = reply->headers; added && header && header->name;
+         header++)
+        added = add_header(response, header->name, header->value);
+    return added;
+}
+
+static bool add_headers(const struct request *request, struct MHD_Response *response)
+{
+    const struct reply *reply = &request->reply;
+    return add_header(response, "X-Request-Id", request->id) && add_timing(response, reply) &&
+           (!request->traceparent || add_header(response, "traceparent", request->traceparent)) &&
+           add_header(response, "X-Content-Type-Options", "nosniff") &&
+           (!reply->content_type || add_header(response, "Content-Type", reply->content_type)) &&
+           (!reply->allow || add_header(response, "Allow", reply->allow)) &&
+           add_rare_headers(reply, response) &&
+           (reply->inference_header == 0 ||
+            add_header_printf(response, inference_header, "%zu", reply->inference_header)) &&
+           (!reply->content_encoding ||
+            add_header(response, "Content-Encoding", reply->content_encoding)) &&
+           (!(reply->content_encoding || is_read(request)) ||
+            add_header(response, "Vary", "Accept-Encoding")) &&
+           (!reply->accept_encoding ||
+            add_header(response, "Accept-Encoding", reply->accept_encoding)) &&
+           (reply->retry_after == 0 ||
+            add_header_printf(response, "Retry-After", "%d", reply->retry_after)) &&
+           access_add_headers(request->http->settings.access, &request->visitor, reply->allow,
+                              response) &&
+           (!request->close || add_header(response, "Connection", "close"));
+}
+
+/* ---- Responses ---- */
+
+/* Of a reader of libmicrohttpd's: gives it the bytes of the answer from `at` on, as many as it has
+ * room for. */
+static ssize_t read_body(void *context, uint64_t at, char *to, size_t room)
+{
+    const struct request *request = context;
+    const struct buffer *body = &request->reply.body;
+    const size_t rest = body->len - (size_t)at,
+                 size = rest < room ? rest : room; /* it never asks beyond the end */
+    memcpy(to, body->data + at, size);
+    watch_progress(request->watched, at + size);
+    return (ssize_t)size;
+}
+
+/* Sent from where the answer is, which lives until on_completed; that is called only when the last
+   byte was sent or sending given up. A long one goes in pieces that are copied: libmicrohttpd would
+   send it in one call, which goes on for as long as the client keeps reading (25 ms for 22 MB), and
+   all the thread's other connections would wait. */
+static struct MHD_Response *body_response(struct request *request)
+{
+    struct buffer *body = &request->reply.body;
+    if (body->len > HTTP_SEND_PIECE)
+        return MHD_create_response_from_callback(body->len, HTTP_SEND_PIECE, read_body, request,
+                                                 NULL);
+    return MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_PERSISTENT);
+}
+
+/* The response for the reply, NULL where even that much memory is missing. */
+static struct MHD_Response *make_response(struct request *request)
+{
+    struct reply *reply = &request->reply;
+    request->close |= atomic_load(&request->http->draining);
+    if (reply->body.failed)
+        refuse(reply, 503, "there is no memory for the answer at the moment");
+    struct MHD_Response *response = body_response(request);
+    if (response && !add_headers(request, response)) {
+        MHD_destroy_response(response);
+        response = NULL;
+    }
+    return response;
+}
+
+struct MHD_Response *http_no_memory_response(void)
+{
+    static const char text[] =
+        "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
+        "\"detail\":\"there is no memory at the moment\"}\n";
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    if (response && (!add_header(response, "Content-Type", "application/problem+json") ||
+                     !add_header(response, "X-Content-Type-Options", "nosniff") ||
+                     !add_header(response, "Retry-After", "1"))) {
+        MHD_destroy_response(response);
+        response = NULL;
+    }
+    return response;
+}
+
+/* ---- Sending ---- */
+
+/* Where there is no memory for a response, the one that was made for that case: it goes to a
+ * connection that may stay. */
+static enum MHD_Result send_no_memory(struct request *request)
+{
+    if (request->close)
+        return MHD_NO;
+    reply_free(&request->reply);
+    request->reply = (struct reply){.status = 503};
+    request->state = REQUEST_ANSWERED;
+    request->handed = clock_ns();
+    return MHD_queue_response(request->connection, 503, request->http->no_memory);
+}
+
+/* Gives the reply to libmicrohttpd. MHD_NO, which closes the connection, where that cannot be. */
+enum MHD_Result request_send_reply(struct request *request)
+{
+    if (!watch_turn(request->watched, WATCH_ANSWER))
+        return MHD_NO;
+    struct MHD_Response *response = make_response(request);
+    if (!response)
+        return send_no_memory(request);
+    if (request->reply.body.len > HTTP_SEND_PIECE) /* shorter ones are not counted as they go */
+        watch_holds(request->watched, request->reply.body.len, request->memory.reserved);
+    request->state = REQUEST_ANSWERED;
+    request->handed = clock_ns();
+    enum MHD_Result result =
+        MHD_queue_response(request->connection, (unsigned)request->reply.status, response);
+    MHD_destroy_response(response); /* our reference; the connection has its own */
+    return result;
+}
+
+/* Answers at the first call, with the body unread. libmicrohttpd closes the connection after it:
+ * see lingering_close.h. */
+static enum MHD_Result reply_before_body(struct request *request)
+{
+    request->unread = true;
+    return request_send_reply(request);
+}
+
+/* The reply is known at the first call: answers now or when the body has been dropped, whichever
+   leaves more of the connection intact. */
+enum MHD_Result request_reply_after_headers(struct request *request)
+{
+    const struct framing *framing = &request->framing;
+    bool body = framing->chunked || framing->length > 0;
+    if (!body) {
+        /* Not sent now, since whatever is answered at the first call costs the connection; the next
+         * call comes at once. */
+        request->state = REQUEST_READY;
+        return MHD_YES;
+    }
+    /* A client that waits for "100 Continue" must be told before it sends the body. */
+    if (framing->chunked || framing->expects_continue || framing->length > HTTP_DISCARD_BODY)
+        return reply_before_body(request);
+    request->state = REQUEST_DISCARDING;
+    request->patience = framing->length;
+    return MHD_YES;
+}
+
+/* ---- Sending past libmicrohttpd ---- */
+
+static enum MHD_Result append_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
+{
+    (void)kind;
+    buffer_printf(context, "%s: %s\r\n", name, value);
+    return MHD_YES;
+}
+
+/* Writes a text past libmicrohttpd; false if it does not go at once. */
+static bool send_now(struct request *request, const struct buffer *text)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (request->arrival->entrance->secure)
+        return tls_send(connection_tls_session(request->connection), text->data, text->len);
+    return send(info->connect_fd, text->data, text->len, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+           (ssize_t)text->len;
+}
+
+/* Answers in the midst of a body and has the connection dropped, which libmicrohttpd cannot: it
+   would wait for the end of a body that may have none. So the few hundred bytes go straight to the
+   socket, where nothing of this request's answer has been sent yet, and what the client still sends
+   is left to linger. */
+enum MHD_Result request_reply_and_close(struct request *request)
+{
+    const struct buffer *body = &request->reply.body;
+    struct buffer text = {.data = NULL};
+    if (!watch_turn(request->watched, WATCH_ANSWER)) /* it was cut, and perhaps told why */
+        return MHD_NO;
+    request->close = true;
+    struct MHD_Response *response = make_response(request);
+    if (!response)
+        goto cleanup;
+    unsigned status = (unsigned)request->reply.status;
+    buffer_printf(&text, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", status,
+                  MHD_get_reason_phrase_for(status), body->len);
+    MHD_get_response_headers(response, append_header, &text);
+    buffer_text(&text, "\r\n");
+    buffer_append(&text, body->data, body->len);
+    if (!text.failed)
+        request->dropped = send_now(request, &text);
+cleanup:
+    if (response)
+        MHD_destroy_response(response);
+    buffer_free(&text);
+    return MHD_NO;
+}
+
+/* ---- Compression ---- */
+
+/* Has the answer compressed by the executor. If that takes no more jobs, the answer goes as it is,
+   unless the client does not take that. */
+static enum MHD_Result enqueue_compression(struct request *request)
+{
+    if (request_enqueue_compute(request))
+        return MHD_YES;
+    if (request->transfer.choice.required)
+        return request_fail_enqueue(request);
+    request->transfer.choice.coding = CODING_IDENTITY;
+    return MHD_YES;
+}
+
+/* Whether compressing the answer takes so long that an I/O thread leaves it to the executor. */
+static bool is_long_compression(const struct request *request)
+{
+    return request->reply.body.len > TRANSFER_LITTLE &&
+           !(request->route && request->route->at_once);
+}
+
+/* The reply is known: answers, after it was compressed where it is to be. Where only the executor
+   could do that, and it is busy, the answer goes as it is if the client takes that: no page of
+   documentation waits for a job. */
+enum MHD_Result request_finish_reply(struct request *request)
+{
+    struct transfer *const transfer = &request->transfer;
+    const bool due = transfer_due(transfer, &request->reply);
+    if (due && !is_long_compression(request))
+        transfer_compress(transfer, 1, &request->reply);
+    else if (due &&
+             (transfer->choice.required || executor_is_idle(request->http->settings.executor)))
+        return enqueue_compression(request);
+    request_keep_response_memory(request);
+    return request_send_reply(request);
+}

@@ -1,0 +1,51 @@
+/*
+ * How long a request may take.
+ */
+#include "http/http_internal.h"
+
+#include "util/duration.h"
+#include "json/scanner.h"
+
+enum {
+    HTTP_TIMEOUT_MOST_MS = 86400000,
+};
+
+/* For how many seconds the client waits for the answer. */
+const char timeout_header[] = "X-Request-Timeout";
+
+/* Reads how long the client waits for the answer. False if it cannot be read; then the request is
+   refused. */
+bool request_read_timeout(struct request *request)
+{
+    char quote[JSON_QUOTE];
+    uint64_t ms = 0;
+    if (request->timeouts == 0)
+        return true;
+    if (request->timeouts > 1) {
+        refuse(&request->reply, 400, "there are %u headers %s; there may be one", request->timeouts,
+               timeout_header);
+        return false;
+    }
+    if (!seconds_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MOST_MS) {
+        refuse(&request->reply, 400, "%s is '%s'; it takes seconds from 0.001 to %d, such as 2.5",
+               timeout_header, json_quote(request->timeout, quote), HTTP_TIMEOUT_MOST_MS / 1000);
+        return false;
+    }
+    request->timeout_ms = (int64_t)ms;
+    return true;
+}
+
+/* How long a request may take from when it is whole, in milliseconds; 0: any time. */
+int64_t request_timeout_ms(const struct request *request)
+{
+    const int64_t ours = request->http->settings.limits.compute_timeout,
+                  theirs = request->timeout_ms;
+    return theirs > 0 && (ours == 0 || theirs < ours) ? theirs : ours;
+}
+
+/* The same, when its time is up (clock_ns); INT64_MAX for never. */
+int64_t request_deadline(const struct request *request)
+{
+    const int64_t limit_ms = request_timeout_ms(request);
+    return limit_ms > 0 ? request->whole + limit_ms * 1000000 : INT64_MAX;
+}

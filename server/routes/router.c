@@ -1,0 +1,143 @@
+/*
+ * Finding the route of a path.
+ */
+#include "routes/router.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "http/http_error.h"
+#include "json/scanner.h"
+
+const char router_allow_any[] = "GET, HEAD, POST, OPTIONS";
+
+/* Allow headers by which methods a path has: 1 for GET, 2 for POST. */
+static const char *const allow_texts[] = {NULL, "GET, HEAD, OPTIONS", "POST, OPTIONS",
+                                          router_allow_any};
+
+/* Parameters of paths. */
+enum place { PLACE_LOSS, PLACE_VERSION, PLACE_FILE, PLACES };
+static const char *const place_names[PLACES] = {"{loss}", "{version}", "{file}"};
+
+/* Where they are in a path, else NULL; each ends with its segment. */
+struct places {
+    char *at[PLACES];
+};
+
+static enum place place_of(const char *wanted, size_t len)
+{
+    enum place place = PLACE_LOSS;
+    while (strncmp(place_names[place], wanted, len) !=
+           0) /* every name in the table of routes is one of these */
+        place++;
+    return place;
+}
+
+/* Whether a path is that of a route, segment by segment. */
+static bool match(const struct route *route, char *path, struct places *places)
+{
+    const char *wanted = route->path;
+    *places = (struct places){.at = {NULL}};
+    for (;; wanted++, path++) {
+        const size_t len = strcspn(path, "/"), wanted_len = strcspn(wanted, "/");
+        if (*wanted == '{') {
+            places->at[place_of(wanted, wanted_len)] = path;
+            if (len == 0)
+                return false;
+        } else if (len != wanted_len || strncmp(path, wanted, len) != 0) {
+            return false;
+        }
+        path += len;
+        wanted += wanted_len;
+        if (*path == '\0' || *wanted == '\0')
+            return *path == *wanted;
+    }
+}
+
+static const char *cut(char *segment)
+{
+    if (segment)
+        segment[strcspn(segment, "/")] = '\0';
+    return segment;
+}
+
+static bool is_served(const struct route *route, enum route_side side)
+{
+    return side == ROUTE_BOTH || route->side == ROUTE_BOTH || route->side == side;
+}
+
+struct route_match route_find(enum route_side side, const char *method, char *path)
+{
+    struct route_match found = {.route = NULL};
+    struct places places, chosen = {.at = {NULL}};
+    unsigned methods = 0;
+    const bool head = strcmp(method, "HEAD") == 0;
+    for (size_t i = 0; i < route_count(); i++) {
+        const struct route *const route = route_at(i);
+        if (!is_served(route, side) || !match(route, path, &places))
+            continue;
+        methods |= strcmp(route->method, "GET") == 0 ? 1 : 2;
+        if (!found.route && strcmp(route->method, head ? "GET" : method) == 0) {
+            found.route = route;
+            chosen = places;
+        }
+    }
+    found.allow = allow_texts[methods];
+    found.loss = cut(chosen.at[PLACE_LOSS]);
+    found.version = cut(chosen.at[PLACE_VERSION]);
+    found.file = cut(chosen.at[PLACE_FILE]);
+    return found;
+}
+
+enum reply_errors route_errors(const char *target)
+{
+    return strncmp(target, "/v2", 3) == 0 && strchr("/?", target[3])
+               ? REPLY_OIP
+               : REPLY_PROBLEM; /* or its end */
+}
+
+/* ---- what is not there ---- */
+
+enum { CANDIDATE = 320 };
+
+/* A route's path with the parameters of another path in it, segment by segment: "/v1/loss/mse" is
+ * to find "/v1/losses/mse". */
+static void fill_in(const struct route *route, const char *path, char *text)
+{
+    size_t len = 0;
+    for (const char *wanted = route->path; *wanted && len < CANDIDATE;) {
+        const size_t wanted_len = 1 + strcspn(wanted + 1, "/"),
+                     given_len = *path ? 1 + strcspn(path + 1, "/") : 0;
+        const bool given = wanted[1] == '{' && given_len > 1;
+        len += (size_t)snprintf(text + len, CANDIDATE - len, "%.*s",
+                                (int)(given ? given_len : wanted_len), given ? path : wanted);
+        wanted += wanted_len;
+        path += given_len;
+    }
+}
+
+void route_not_found(enum route_side side, const char *path, struct reply *reply)
+{
+    char texts[2][CANDIDATE], *text = texts[0], meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE_LONG],
+                              best[JSON_QUOTE_LONG];
+    struct loss_nearest search = {.name = path};
+    for (size_t i = 0; i < route_count(); i++) {
+        const struct route *const route = route_at(i);
+        fill_in(route, path, text);
+        if (!is_served(route, side) || strcmp(text, path) == 0)
+            continue;
+        loss_nearest_try(&search, text);
+        if (search.best == text) /* the next candidate goes into the other text */
+            text = texts[text == texts[0] ? 1 : 0];
+    }
+    json_quote_long(path, quote);
+    if (search.best) /* it may hold segments of the path */
+        search.best = json_quote_long(search.best, best);
+    if (!search.best && side == ROUTE_ADMIN)
+        refuse(reply, 404,
+               "there is no path '%s' on this address, which is for health and metrics alone",
+               quote);
+    else
+        refuse(reply, 404, "there is no path '%s'%s", quote,
+               loss_nearest_text(&search, "'", "'", "GET / says which there are", meant));
+}

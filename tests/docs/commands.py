@@ -153,11 +153,7 @@ TABLE = {
     "lossctl completions SHELL": here("lossctl completions bash | bash -n"),
     "cc my.c $(pkg-config --cflags --libs libloss)": apart(LIBRARY),
     # ---- other documents; what a command of lossctl is called there
-    "lossctl eval": here(EVAL),
-    "lossctl compare": here("cd $TMP && lossctl compare mse l1 --input pred.npy --target y.npy"),
-    "lossctl show": here("lossctl show mse"),
     "lossctl bench": here(BENCH),
-    "lossctl doctor": here("lossctl doctor"),
     "lossctl doctor --url": here("lossctl doctor --url $LOSSD_URL"),
     "curl -s localhost:8080/metrics | grep -v '^#' | grep -v ' 0$'": here(
         "curl -s $LOSSD_URL/metrics | grep -v '^#' | grep -v ' 0$'"),

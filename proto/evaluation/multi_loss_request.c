@@ -4,8 +4,8 @@
  * once the losses are known.
  */
 #include "evaluation/json_request.h"
+#include "evaluation/loss_lookup.h"
 #include "evaluation/multi_loss.h"
-#include "v1/v1.h"
 #include "json/scanner.h"
 
 #include <stdio.h>
@@ -109,7 +109,7 @@ static enum loss_status read_name(struct fields *f, const struct loss_descriptor
         return fields_unexpected(f, at, "the rest of a string");
     if (!json_decode_string(f->at, end, name, sizeof name))
         snprintf(name, sizeof name, "%.*s", (int)(end - f->at - 2), f->at + 1); /* which is none */
-    *loss = v1_find(name, f->error);
+    *loss = loss_lookup(name, loss_lookup_http_hint, f->error);
     if (!*loss) {
         snprintf(f->error->path, sizeof f->error->path, "%s", f->path);
         return f->error->status = LOSS_INVALID; /* it is the body that is wrong, not the path */

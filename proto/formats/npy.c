@@ -5,6 +5,7 @@
  *     {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
  */
 #include "formats/npy.h"
+#include "formats/dtype_names.h"
 #include "json/scanner.h"
 
 #include <stdarg.h>
@@ -19,11 +20,11 @@ enum {
 static const char magic[] = "\x93NUMPY";
 
 struct npy {
-    struct source *source;
+    struct loss_tensor *tensor;
     const char *at, *end; /* moves through the header */
     const char *body, *name;
     struct loss_error *error;
-    bool has_descr, has_order, has_shape, fortran;
+    bool has_descr, has_order, has_shape, fortran, swapped;
     char descr[DESCR];
 };
 
@@ -109,7 +110,7 @@ static enum loss_status take_size(struct npy *npy, size_t *size)
 
 static enum loss_status take_shape(struct npy *npy)
 {
-    struct loss_tensor *const tensor = &npy->source->tensor;
+    struct loss_tensor *const tensor = npy->tensor;
     if (!skip(npy, '('))
         return unexpected(npy, "a tuple of dimensions");
     while (!skip(npy, ')')) {
@@ -127,13 +128,6 @@ static enum loss_status take_shape(struct npy *npy)
 
 static enum loss_status take_descr(struct npy *npy)
 {
-    static const struct {
-        const char *name;
-        enum loss_dtype dtype;
-    } dtypes[] = {{"f8", LOSS_FLOAT64}, {"f4", LOSS_FLOAT32}, {"f2", LOSS_FLOAT16},
-                  {"i8", LOSS_INT64},   {"i4", LOSS_INT32},   {"i2", LOSS_INT16},
-                  {"i1", LOSS_INT8},    {"u8", LOSS_UINT64},  {"u4", LOSS_UINT32},
-                  {"u2", LOSS_UINT16},  {"u1", LOSS_UINT8},   {"b1", LOSS_BOOL}};
     char quote[JSON_QUOTE];
     if (take_string(npy, npy->descr, sizeof npy->descr, "one dtype in quotes") != LOSS_OK)
         return npy->error->status;
@@ -141,16 +135,13 @@ static enum loss_status take_descr(struct npy *npy)
     const char *const name =
         npy->descr +
         (order != '\0' && strchr("<>|=", order)); /* NumPy takes it without an order, too */
-    struct loss_tensor *const tensor = &npy->source->tensor;
-    for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
-        if (strcmp(name, dtypes[i].name) == 0)
-            tensor->dtype = dtypes[i].dtype;
-    if (tensor->dtype == LOSS_ANY)
+    npy->tensor->dtype = dtype_find(DTYPE_NUMPY, name);
+    if (npy->tensor->dtype == LOSS_ANY)
         return malformed(
             npy, npy->at,
             "dtype '%s' is not taken; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are",
             json_quote(npy->descr, quote));
-    npy->source->swapped = order == '>' && loss_dtype_size(tensor->dtype) > 1;
+    npy->swapped = order == '>' && loss_dtype_size(npy->tensor->dtype) > 1;
     return LOSS_OK;
 }
 
@@ -239,15 +230,13 @@ static void set_fortran_order(struct loss_tensor *tensor)
     }
 }
 
-enum loss_status npy_read(struct source *source, const char *bytes, size_t len, const char *name,
-                          const char *body, struct loss_error *error)
+enum loss_status npy_read(struct loss_tensor *tensor, bool *swapped, const char *bytes, size_t len,
+                          const char *name, const char *body, struct loss_error *error)
 {
     char shape[LOSS_SHAPE_TEXT];
-    struct loss_tensor *const tensor = &source->tensor;
-    struct npy npy = {.source = source, .body = body, .name = name, .error = error};
+    struct npy npy = {.tensor = tensor, .body = body, .name = name, .error = error};
     size_t count;
     *tensor = (struct loss_tensor){.dtype = LOSS_ANY};
-    source->swapped = false;
     if (find_header(&npy, bytes, len) != LOSS_OK || read_header(&npy) != LOSS_OK)
         return error->status;
     if (!loss_tensor_count(tensor, &count))
@@ -258,7 +247,8 @@ enum loss_status npy_read(struct source *source, const char *bytes, size_t len, 
         return malformed(&npy, npy.end,
                          "behind the header are %zu bytes; shape %.64s of %s takes %zu", left,
                          loss_shape_text(tensor, shape), npy.descr, loss_tensor_bytes(tensor));
-    tensor->data = (void *)(uintptr_t)npy.end; /* which nobody writes to */
+    tensor->data = (void *)(uintptr_t)npy.end; /* never written to */
+    *swapped = npy.swapped;
     if (npy.fortran)
         set_fortran_order(tensor);
     return LOSS_OK;

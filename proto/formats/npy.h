@@ -2,15 +2,16 @@
 #ifndef PROTO_FORMATS_NPY_H
 #define PROTO_FORMATS_NPY_H
 
-#include "evaluation/evaluation.h"
+#include "loss.h"
 
-/* Whether bytes begin as such a file does. */
+/* Returns true if the bytes begin with the magic string of a .npy file. */
 bool npy_begins(const char *bytes, size_t len);
 
-/* Makes a source of the file in [bytes, bytes + len), a part of `body`, whose numbers are used
-   where they stand, in whatever order. LOSS_MALFORMED with the byte of the body at which the file
-   is not sound; `name` is the tensor's. */
-enum loss_status npy_read(struct source *source, const char *bytes, size_t len, const char *name,
-                          const char *body, struct loss_error *error);
+/* Reads the file in [bytes, bytes + len), which is part of `body`. `tensor` borrows the numbers in
+   place, in C or Fortran order. Sets *swapped if their bytes are in the reverse order of this
+   machine's. On failure, returns LOSS_MALFORMED with the offset in the body of the first invalid
+   byte; `name` is the tensor's, for the message and error->path. */
+enum loss_status npy_read(struct loss_tensor *tensor, bool *swapped, const char *bytes, size_t len,
+                          const char *name, const char *body, struct loss_error *error);
 
 #endif

@@ -1,7 +1,7 @@
 /* POST /v2/models/{loss}/infer: from the bytes of a request to the bytes of its answer. */
+#include "evaluation/loss_lookup.h"
 #include "oip/oip.h"
 #include "oip/response.h"
-#include "v1/v1.h"
 #include "json/scanner.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@ const struct loss_descriptor *oip_find(const char *model, const char *version,
                                        struct loss_error *error)
 {
     char quote[JSON_QUOTE];
-    const struct loss_descriptor *const loss = v1_find(model, error);
+    const struct loss_descriptor *const loss = loss_lookup(model, loss_lookup_http_hint, error);
     if (!loss || !version || strcmp(version, "1") == 0)
         return loss;
     loss_fail(error, LOSS_NOT_FOUND, "there is no version '%s' of %s; there is version 1",

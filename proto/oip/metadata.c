@@ -1,5 +1,6 @@
 /* What the Open Inference Protocol says of the server and its models, besides evaluating them. */
 #include "content/jansson_build.h"
+#include "formats/dtype_names.h"
 #include "oip/oip.h"
 #include "oip/request.h"
 
@@ -52,9 +53,9 @@ static json_t *tensor_named(const char *name, enum loss_dtype dtype, json_t *sha
 {
     if (config)
         return json_pack("{s:s,s:o,s:o}", "name", name, "data_type",
-                         json_sprintf("TYPE_%s", oip_datatype(dtype)), "dims", shape);
-    return json_pack("{s:s,s:s,s:o}", "name", name, "datatype", oip_datatype(dtype), "shape",
-                     shape);
+                         json_sprintf("TYPE_%s", dtype_name(DTYPE_OIP, dtype)), "dims", shape);
+    return json_pack("{s:s,s:s,s:o}", "name", name, "datatype", dtype_name(DTYPE_OIP, dtype),
+                     "shape", shape);
 }
 
 static json_t *optional(json_t *input, bool config)

@@ -1,6 +1,7 @@
 /* The JSON of an infer request, scanned by hand, and the bytes behind it. */
 #include "oip/request.h"
 #include "evaluation/request_fields.h"
+#include "formats/dtype_names.h"
 #include "number/number.h"
 #include "json/scanner.h"
 
@@ -53,17 +54,6 @@ malformed(struct fields *f, const char *at, const char *format, ...)
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     return json_malformed(f->error, f->body, at, f->path, "%s", message);
-}
-
-const char *oip_datatype(enum loss_dtype dtype)
-{
-    static const char *const names[LOSS_DTYPE_COUNT] = {
-        [LOSS_ANY] = "",          [LOSS_FLOAT64] = "FP64",  [LOSS_FLOAT32] = "FP32",
-        [LOSS_FLOAT16] = "FP16",  [LOSS_BFLOAT16] = "BF16", [LOSS_INT64] = "INT64",
-        [LOSS_INT32] = "INT32",   [LOSS_INT16] = "INT16",   [LOSS_INT8] = "INT8",
-        [LOSS_UINT64] = "UINT64", [LOSS_UINT32] = "UINT32", [LOSS_UINT16] = "UINT16",
-        [LOSS_UINT8] = "UINT8",   [LOSS_BOOL] = "BOOL"};
-    return names[dtype];
 }
 
 const char *oip_output_name(const struct loss_descriptor *loss, enum oip_kind kind, int tensor,
@@ -149,9 +139,7 @@ static enum loss_status read_datatype(struct reader *r, struct input *input)
     char name[NAME_SIZE], quote[JSON_QUOTE];
     if (take_string(&r->fields, "the name of a datatype in quotes", name, sizeof name) != LOSS_OK)
         return r->fields.error->status;
-    for (enum loss_dtype dtype = LOSS_FLOAT64; dtype < LOSS_DTYPE_COUNT; dtype++)
-        if (strcmp(oip_datatype(dtype), name) == 0)
-            input->tensor.dtype = dtype;
+    input->tensor.dtype = dtype_find(DTYPE_OIP, name);
     if (input->tensor.dtype != LOSS_ANY)
         return LOSS_OK;
     return bad_input(r, input,
@@ -227,7 +215,7 @@ static enum loss_status place_bytes(struct reader *r, const struct input *input,
     if (input->bytes != bytes)
         return bad_input(r, input, "has binary_data_size %zu; shape %.*s of %s takes %zu",
                          input->bytes, SHAPE_TEXT, loss_shape_text(&input->tensor, shape),
-                         oip_datatype(input->tensor.dtype), bytes);
+                         dtype_name(DTYPE_OIP, input->tensor.dtype), bytes);
     if (bytes > left && !r->has_length)
         return bad_input(r, input,
                          "has binary_data_size %zu, but without Inference-Header-Content-Length "

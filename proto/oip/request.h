@@ -44,7 +44,4 @@ enum { OIP_NAME = 64 };
 const char *oip_output_name(const struct loss_descriptor *loss, enum oip_kind kind, int tensor,
                             char *text);
 
-/* What each dtype is called there: "FP32". */
-const char *oip_datatype(enum loss_dtype dtype);
-
 #endif

@@ -5,6 +5,7 @@
  */
 #include "oip/response.h"
 #include "content/media_type.h"
+#include "formats/dtype_names.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static void append_output(struct buffer *json, const struct evaluation *e,
     const struct loss_tensor tensor = output_tensor(e, output);
     buffer_printf(json, "{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[",
                   oip_output_name(e->plan.loss, output->kind, output->tensor, name),
-                  oip_datatype(tensor.dtype));
+                  dtype_name(DTYPE_OIP, tensor.dtype));
     for (int axis = 0; axis < tensor.rank; axis++)
         buffer_printf(json, axis ? ",%zu" : "%zu", tensor.shape[axis]);
     if (output->binary) {

@@ -6,9 +6,10 @@
 
 #include "content/jansson_build.h"
 #include "content/media_type.h"
+#include "evaluation/example.h"
+#include "oip/example.h"
 #include "oip/oip.h"
 #include "openapi/openapi.h"
-#include "v1/example.h"
 #include "v1/v1.h"
 
 enum { NAME = 128 };
@@ -108,14 +109,14 @@ json_t *openapi_infer_request(const struct loss_descriptor *none)
     json_t *examples = json_object();
     for (size_t i = 0; i < loss_count(); i++)
         examples = describe_member(examples, loss_at(i)->name,
-                                   json_pack("{s:o}", "value", example_inference(loss_at(i))));
+                                   json_pack("{s:o}", "value", oip_example(loss_at(i))));
     return inference("InferRequest", examples);
 }
 
 static json_t *inferred(const struct loss_descriptor *loss)
 {
     struct reply reply = {.status = 0};
-    json_t *const body = example_inference(loss);
+    json_t *const body = oip_example(loss);
     char *const text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     if (!text)

@@ -3,7 +3,7 @@
 
 #include "content/jansson_build.h"
 #include "evaluation/evaluation.h"
-#include "oip/request.h"
+#include "formats/dtype_names.h"
 #include "openapi/openapi.h"
 
 json_t *openapi_reference(const char *kind, const char *name)
@@ -238,6 +238,11 @@ static json_t *dtype_names(const char *(*name)(enum loss_dtype dtype))
     return json_pack("{s:o}", "enum", names);
 }
 
+static const char *oip_dtype_name(enum loss_dtype dtype)
+{
+    return dtype_name(DTYPE_OIP, dtype);
+}
+
 enum { SCHEMA_NAME = 128 };
 
 static json_t *add(json_t *schemas, const struct loss_descriptor *loss, const char *what,
@@ -252,7 +257,7 @@ json_t *openapi_add_schemas(json_t *schemas)
 {
     schemas = describe_member(schemas, "LossName", loss_names());
     schemas = describe_member(schemas, "Dtype", dtype_names(loss_dtype_name));
-    schemas = describe_member(schemas, "Datatype", dtype_names(oip_datatype));
+    schemas = describe_member(schemas, "Datatype", dtype_names(oip_dtype_name));
     for (size_t i = 0; i < loss_count(); i++) {
         const struct loss_descriptor *const loss = loss_at(i);
         schemas = add(schemas, loss, "request", request_schema(loss));

@@ -1,7 +1,8 @@
 /* GET /v1/losses and /v1/losses/{loss}: the descriptors as JSON. */
 #include "content/jansson_build.h"
 #include "content/media_type.h"
-#include "v1/example.h"
+#include "evaluation/example.h"
+#include "evaluation/loss_lookup.h"
 #include "v1/v1.h"
 
 static json_t *dtypes_of(enum loss_kind kind)
@@ -108,7 +109,7 @@ void v1_list(const char *accept, struct reply *reply)
 void v1_describe(const char *name, const char *accept, struct reply *reply)
 {
     struct loss_error error;
-    const struct loss_descriptor *loss = v1_find(name, &error);
+    const struct loss_descriptor *loss = loss_lookup(name, loss_lookup_http_hint, &error);
     if (!loss || media_accept_json(accept, &error) != LOSS_OK)
         reply_problem(reply, &error);
     else

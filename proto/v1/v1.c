@@ -4,28 +4,13 @@
 #include "content/media_type.h"
 #include "evaluation/json_request.h"
 #include "evaluation/json_response.h"
+#include "evaluation/loss_lookup.h"
 #include "evaluation/multi_loss.h"
+#include "evaluation/multipart_request.h"
 #include "evaluation/query_string.h"
-#include "formats/multipart_request.h"
-#include "formats/safetensors.h"
+#include "evaluation/safetensors_request.h"
+#include "evaluation/safetensors_response.h"
 #include "json/scanner.h"
-
-const struct loss_descriptor *v1_find(const char *name, struct loss_error *error)
-{
-    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
-    const struct loss_descriptor *loss = loss_find(name);
-    if (loss)
-        return loss;
-    struct loss_nearest search = {.name = name};
-    for (size_t i = 0; i < loss_count(); i++) {
-        loss_nearest_try(&search, loss_at(i)->name);
-        for (int k = 0; k < LOSS_MAX_ALIASES && loss_at(i)->aliases[k]; k++)
-            loss_nearest_try(&search, loss_at(i)->aliases[k]);
-    }
-    loss_fail(error, LOSS_NOT_FOUND, "there is no loss '%s'%s", json_quote(name, quote),
-              loss_nearest_text(&search, "'", "'", "GET /v1/losses lists them", meant));
-    return NULL;
-}
 
 /* What the head of a request says of the formats. */
 struct formats {
@@ -36,7 +21,7 @@ static enum loss_status check_head(const struct v1_request *request, struct form
                                    struct loss_error *error)
 {
     char quote[JSON_QUOTE];
-    if (!v1_find(request->loss, error) ||
+    if (!loss_lookup(request->loss, loss_lookup_http_hint, error) ||
         media_content(request->content_type, &formats->in, error) != LOSS_OK ||
         media_accept(request->accept,
                      formats->in == MEDIA_SAFETENSORS ? MEDIA_SAFETENSORS : MEDIA_JSON,
@@ -65,7 +50,7 @@ bool v1_evaluate_possible(const struct v1_request *request, struct reply *reply)
     struct loss_error error;
     enum loss_status status = check_head(request, &formats, &error);
     if (status == LOSS_OK && request->query) {
-        evaluation_init(&evaluation, v1_find(request->loss, &error), "", 0, 1);
+        evaluation_init(&evaluation, loss_find(request->loss), "", 0, 1);
         status = read_query(request, &evaluation, &fields, &error);
     }
     if (status != LOSS_OK)
@@ -82,7 +67,7 @@ static enum loss_status read_request(const struct v1_request *v1, enum media for
     if (read_query(v1, e, &fields, error) != LOSS_OK)
         return error->status;
     return format == MEDIA_FORM ? request_form_read(&fields, v1->content_type)
-                                : safetensors_read(&fields);
+                                : safetensors_request_read(&fields);
 }
 
 static enum loss_status evaluate(const struct v1_request *v1, const struct formats *formats,
@@ -100,7 +85,7 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
     if (later)
         return LOSS_OK; /* and no reply */
     if (binary)
-        safetensors_prepare(e, &reply->body);
+        safetensors_response_prepare(e, &reply->body);
     if (!reply->body.failed &&
         (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
         return error->status;
@@ -109,7 +94,7 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
         answer_json(e, &reply->body);
         buffer_text(&reply->body, "\n");
     } else if (!reply->body.failed) {
-        safetensors_finish(e, &reply->body);
+        safetensors_response_finish(e, &reply->body);
     }
     if (reply->body.failed)
         return loss_fail(error, LOSS_UNAVAILABLE,
@@ -130,7 +115,7 @@ void v1_evaluate(const struct v1_request *request, struct reply *reply)
     struct loss_error error;
     enum loss_status status = check_head(request, &formats, &error);
     if (status == LOSS_OK) {
-        evaluation_init(&evaluation, v1_find(request->loss, &error), request->body, request->len,
+        evaluation_init(&evaluation, loss_find(request->loss), request->body, request->len,
                         request->threads);
         evaluation.allowance = request->allowance;
         status = evaluate(request, &formats, &evaluation, reply, &error);

@@ -21,9 +21,6 @@ struct v1_request {
     int threads; /* how many OpenMP threads may be used; 1 opens no parallel region */
 };
 
-/* The loss of that name or alias; NULL, with the nearest name in the error, if there is none. */
-const struct loss_descriptor *v1_find(const char *name, struct loss_error *error);
-
 /* POST /v1/losses/{loss}. A few bytes can ask for much work. If that is more than may be done now,
    the reply's status stays 0, its `work` says how much it is, and the request is to be put again
    from where it may take its time. If it is more than may be asked for at all, the answer is 413.

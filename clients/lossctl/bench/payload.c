@@ -1,6 +1,7 @@
 #include "bench/payload.h"
-#include "oip/oip.h"
+#include "formats/dtype_names.h"
 #include "oip/request.h"
+#include "oip/oip.h"
 #include "v1/v1.h"
 #include "json/base64.h"
 #include "json/tensor_json.h"
@@ -112,7 +113,8 @@ static void put_oip(struct payload *payload, struct task *task, struct task_copi
         if (!there[k])
             continue;
         buffer_printf(out, "%s{\"name\":\"%s\",\"datatype\":\"%s\",", n++ ? "," : "",
-                      evaluation_tensor_name(task->loss, k), oip_datatype(tensor[k].dtype));
+                      evaluation_tensor_name(task->loss, k),
+                      dtype_name(DTYPE_OIP, tensor[k].dtype));
         put_shape(out, &tensor[k]);
         buffer_printf(out, ",\"parameters\":{\"binary_data_size\":%zu}}",
                       loss_tensor_bytes(&tensor[k]));

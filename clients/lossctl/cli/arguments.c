@@ -1,4 +1,5 @@
 #include "cli/arguments.h"
+#include "evaluation/loss_lookup.h"
 #include "number/number.h"
 #include "json/scanner.h"
 
@@ -18,19 +19,12 @@ struct parser {
 
 const struct loss_descriptor *find_loss(const char *name)
 {
-    char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
-    const struct loss_descriptor *const loss = loss_find(name);
-    if (loss)
-        return loss;
-    struct loss_nearest search = {.name = name};
-    for (size_t i = 0; i < loss_count(); i++) {
-        loss_nearest_try(&search, loss_at(i)->name);
-        for (int k = 0; k < LOSS_MAX_ALIASES && loss_at(i)->aliases[k]; k++)
-            loss_nearest_try(&search, loss_at(i)->aliases[k]);
-    }
-    fail(EXIT_USAGE, "there is no loss '%s'%s", json_quote(name, quote),
-         loss_nearest_text(&search, "'", "'", "`lossctl list` shows them", meant));
-    return NULL;
+    struct loss_error error;
+    const struct loss_descriptor *const loss =
+        loss_lookup(name, "`lossctl list` shows them", &error);
+    if (!loss)
+        fail(EXIT_USAGE, "%s", error.message);
+    return loss;
 }
 
 const struct loss_descriptor *find_loss_spec(const char *spec)

@@ -1,5 +1,5 @@
 #include "files/archive.h"
-#include "formats/safetensors.h"
+#include "formats/dtype_names.h"
 #include "json/scanner.h"
 
 #include <stdio.h>
@@ -141,9 +141,7 @@ enum loss_status archive_find(const struct archive *archive, const char *name,
             error, LOSS_MALFORMED,
             "tensor '%s' must have dtype, shape of at most %d dimensions, and data_offsets", quote,
             LOSS_MAX_RANK);
-    for (enum loss_dtype each = LOSS_FLOAT64; each < LOSS_DTYPE_COUNT; each++)
-        if (strcmp(safetensors_dtype(each), dtype) == 0)
-            tensor->dtype = each;
+    tensor->dtype = dtype_find(DTYPE_SAFETENSORS, dtype);
     if (tensor->dtype == LOSS_ANY)
         return loss_fail(error, LOSS_MALFORMED,
                          "tensor '%s' has dtype %.8s; F64, F32, F16, BF16, I64, I32, I16, I8, U8 "
@@ -176,7 +174,7 @@ void archive_header(struct buffer *out, const struct archive_entry *entry, int c
     for (int i = 0; i < count; i++) {
         const struct loss_tensor *const tensor = entry[i].tensor;
         buffer_printf(&header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", i ? "," : "",
-                      entry[i].name, safetensors_dtype(tensor->dtype));
+                      entry[i].name, dtype_name(DTYPE_SAFETENSORS, tensor->dtype));
         for (int axis = 0; axis < tensor->rank; axis++)
             buffer_printf(&header, axis ? ",%zu" : "%zu", tensor->shape[axis]);
         buffer_printf(&header, "],\"data_offsets\":[%zu,%zu]}", at, at + loss_tensor_bytes(tensor));

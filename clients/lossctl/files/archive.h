@@ -1,6 +1,6 @@
 /*
  * safetensors files as a client meets them: any tensors under any names
- * (proto/formats/safetensors.h knows those of one loss alone).
+ * (proto/evaluation/safetensors_request.h knows those of one loss alone).
  */
 #ifndef LOSSCTL_FILES_ARCHIVE_H
 #define LOSSCTL_FILES_ARCHIVE_H

@@ -270,7 +270,8 @@ static enum exit_code open_nameless(struct input *input, enum csv_header header,
     struct loss_error error;
     const struct input_file *const file = input->file;
     if (file->format == FILE_NPY) {
-        if (npy_read(&input->source, file->bytes, file->len, name, file->bytes, &error) != LOSS_OK)
+        if (npy_read(&input->source.tensor, &input->source.swapped, file->bytes, file->len, name,
+                     file->bytes, &error) != LOSS_OK)
             return fail_error(file->label, &error);
         return EXIT_OK;
     }

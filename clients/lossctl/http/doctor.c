@@ -4,9 +4,9 @@
  */
 #include "cli/progress.h"
 #include "cli/wrap.h"
+#include "evaluation/example.h"
 #include "http/connection.h"
 #include "number/number.h"
-#include "v1/example.h"
 #include "v1/v1.h"
 #include "json/tensor_json.h"
 

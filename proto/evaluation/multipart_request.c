@@ -1,4 +1,4 @@
-#include "formats/multipart_request.h"
+#include "evaluation/multipart_request.h"
 #include "content/multipart.h"
 #include "formats/npy.h"
 #include "json/scanner.h"
@@ -13,9 +13,11 @@ static enum loss_status read_file(struct fields *f, int k, const struct form_par
     if (!fields_first(f, k))
         return json_malformed(f->error, e->body, part->data, f->path, "there are two parts '%s'",
                               f->key);
-    if (npy_read(&e->tensor[k], part->data, part->len, f->key, e->body, f->error) != LOSS_OK)
+    struct source *const source = &e->tensor[k];
+    if (npy_read(&source->tensor, &source->swapped, part->data, part->len, f->key, e->body,
+                 f->error) != LOSS_OK)
         return f->error->status;
-    *evaluation_place(e, k) = &e->tensor[k].tensor;
+    *evaluation_place(e, k) = &source->tensor;
     return LOSS_OK;
 }
 

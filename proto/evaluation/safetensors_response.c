@@ -3,7 +3,8 @@
  * computed where it is sent from; the header, whose counts are known last, is given the room that
  * it can need at most, and filled up with spaces.
  */
-#include "formats/safetensors.h"
+#include "evaluation/safetensors_response.h"
+#include "formats/dtype_names.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -14,17 +15,6 @@ enum {
     ALIGNMENT = 64, /* of the first tensor in the file */
 };
 
-const char *safetensors_dtype(enum loss_dtype dtype)
-{
-    static const char *const names[LOSS_DTYPE_COUNT] = {
-        [LOSS_ANY] = "",        [LOSS_FLOAT64] = "F64",   [LOSS_FLOAT32] = "F32",
-        [LOSS_FLOAT16] = "F16", [LOSS_BFLOAT16] = "BF16", [LOSS_INT64] = "I64",
-        [LOSS_INT32] = "I32",   [LOSS_INT16] = "I16",     [LOSS_INT8] = "I8",
-        [LOSS_UINT64] = "U64",  [LOSS_UINT32] = "U32",    [LOSS_UINT16] = "U16",
-        [LOSS_UINT8] = "U8",    [LOSS_BOOL] = "BOOL"};
-    return names[dtype];
-}
-
 /* ---- the header ---- */
 
 /* Appends a tensor's field; its bytes begin at *at, which is moved behind them. */
@@ -33,7 +23,7 @@ static void append_tensor(struct buffer *header, const char *prefix, const char 
 {
     const size_t bytes = loss_tensor_bytes(tensor);
     buffer_printf(header, "%c\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", header->len == 0 ? '{' : ',',
-                  prefix, name, safetensors_dtype(tensor->dtype));
+                  prefix, name, dtype_name(DTYPE_SAFETENSORS, tensor->dtype));
     for (int axis = 0; axis < tensor->rank; axis++)
         buffer_printf(header, axis ? ",%zu" : "%zu", tensor->shape[axis]);
     buffer_printf(header, "],\"data_offsets\":[%zu,%zu]}", *at, *at + bytes);
@@ -93,7 +83,7 @@ static void set_place(struct loss_tensor *tensor, char **next)
     *next += loss_tensor_bytes(tensor);
 }
 
-void safetensors_prepare(struct evaluation *e, struct buffer *out)
+void safetensors_response_prepare(struct evaluation *e, struct buffer *out)
 {
     const struct loss_result longest = {.count = SIZE_MAX, .nonfinite = SIZE_MAX};
     struct buffer header = {0};
@@ -119,7 +109,7 @@ void safetensors_prepare(struct evaluation *e, struct buffer *out)
             set_place(&e->plan.hess[k], &next);
 }
 
-void safetensors_finish(const struct evaluation *e, struct buffer *out)
+void safetensors_response_finish(const struct evaluation *e, struct buffer *out)
 {
     struct buffer header = {0};
     size_t data;

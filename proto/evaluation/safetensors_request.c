@@ -1,5 +1,6 @@
 /* From a safetensors file to tensors. */
-#include "formats/safetensors.h"
+#include "evaluation/safetensors_request.h"
+#include "formats/dtype_names.h"
 #include "number/number.h"
 #include "json/scanner.h"
 
@@ -103,9 +104,7 @@ static enum loss_status take_dtype(struct file *file, struct entry *entry)
     const char *const end = take_string(f, "the name of a dtype in quotes", name, sizeof name);
     if (!end)
         return f->error->status;
-    for (enum loss_dtype dtype = LOSS_FLOAT64; dtype < LOSS_DTYPE_COUNT; dtype++)
-        if (strcmp(safetensors_dtype(dtype), name) == 0)
-            entry->is.dtype = dtype;
+    entry->is.dtype = dtype_find(DTYPE_SAFETENSORS, name);
     if (entry->is.dtype == LOSS_ANY) {
         snprintf(message, sizeof message,
                  "dtype '%s' is not taken; F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, "
@@ -188,7 +187,7 @@ static enum loss_status check_entry(struct file *file, const struct entry *entry
         snprintf(message, sizeof message,
                  "data_offsets [%zu, %zu] hold %zu bytes; shape %.*s of %s takes %zu", entry->begin,
                  entry->end, entry->end - entry->begin, SHAPE_TEXT,
-                 loss_shape_text(&entry->is, shape), safetensors_dtype(entry->is.dtype),
+                 loss_shape_text(&entry->is, shape), dtype_name(DTYPE_SAFETENSORS, entry->is.dtype),
                  loss_tensor_bytes(&entry->is));
         return malformed_entry(file, entry, message);
     }
@@ -354,7 +353,7 @@ static enum loss_status measure(const struct evaluation *e, size_t *len, struct 
     return LOSS_MALFORMED;
 }
 
-enum loss_status safetensors_read(struct fields *fields)
+enum loss_status safetensors_request_read(struct fields *fields)
 {
     struct evaluation *const e = fields->out;
     char small[HEADER_SMALL], *copy = small;

@@ -1,7 +1,7 @@
 /* A request as a form: a NumPy file for each tensor, a text for each parameter. curl -F
  * input=@pred.npy -F reduction=sum */
-#ifndef PROTO_FORMATS_MULTIPART_REQUEST_H
-#define PROTO_FORMATS_MULTIPART_REQUEST_H
+#ifndef PROTO_EVALUATION_MULTIPART_REQUEST_H
+#define PROTO_EVALUATION_MULTIPART_REQUEST_H
 
 #include "evaluation/request_fields.h"
 

@@ -30,8 +30,10 @@
 #include "observe/log_writer.h"
 #include "observe/metrics.h"
 #include "observe/process_metrics.h"
+#include "routes/routes.h"
 #include "system/sandbox.h"
 #include "system/signals.h"
+#include "system/systemd_notify.h"
 #include "system/watchdog.h"
 #include "json/scanner.h"
 
@@ -63,9 +65,9 @@ struct server {
 static void reload(void *access)
 {
     watchdog_begin(WATCHDOG_RELOAD, "reading tokens and certificates again");
-    activation_reloading();
+    systemd_notify_reloading();
     access_reload(access);
-    activation_ready();
+    systemd_notify_ready();
     watchdog_end();
 }
 
@@ -116,7 +118,7 @@ static bool start_tls(struct server *server, const struct options *options, char
 static bool open_addresses(struct server *server, const struct options *options, char *message)
 {
     server->listener = listener_new(server->tls != NULL, message, MESSAGE);
-    if (!server->listener || !activation_inherit(server->listener, message, MESSAGE))
+    if (!server->listener || !systemd_inherit(server->listener, message, MESSAGE))
         return false;
     const int mode = options->socket_mode;
     if (!has_entrances(server->listener, false) &&
@@ -222,7 +224,7 @@ static void announce(const struct server *server, const struct options *options)
     append(&line, " (threads %d, io-threads %d)\n", options->threads, options->io_threads);
     if (!write_stdout(&line))
         log_message(LOG_LEVEL_WARNING, "cannot announce on stdout that requests are taken");
-    activation_ready();
+    systemd_notify_ready();
 }
 
 /* Starts all, in an order in which nobody can connect before everything is ready. False with one
@@ -240,7 +242,7 @@ static bool start(struct server *server, const struct options *options, char *me
     server->linger = linger_start(message, MESSAGE);
     if (!server->linger)
         return false;
-    server->metrics = metrics_new(options->io_threads);
+    server->metrics = metrics_new(options->io_threads, route_count(), route_label);
     if (!server->metrics || !executor_add_metrics(server->executor, server->metrics) ||
         !process_add_metrics(server->metrics) || !log_writer_add_metrics(server->metrics) ||
         !access_add_metrics(server->access, server->metrics)) {
@@ -341,7 +343,7 @@ static int serve(const struct options *options)
         signals_reload_with(reload, server.access);
         announce(&server, options);
         const int received = signals_wait();
-        activation_stopping();
+        systemd_notify_stopping();
         log_message(LOG_LEVEL_INFO, "%s: ending", received == SIGTERM ? "SIGTERM" : "SIGINT");
         announce_end(&server, options->drain_delay);
         log_message(LOG_LEVEL_INFO, "finishing the requests under way");

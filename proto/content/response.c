@@ -3,6 +3,8 @@
 #include "json/tensor_json.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 static const int http_status[LOSS_STATUS_COUNT] = {
     [LOSS_OK] = 200,          [LOSS_MALFORMED] = 400,      [LOSS_INVALID] = 422,
@@ -93,6 +95,18 @@ void reply_problem_status(struct reply *reply, const struct loss_error *error, i
 void reply_problem(struct reply *reply, const struct loss_error *error)
 {
     reply_problem_status(reply, error, reply_status(error->status));
+}
+
+void reply_error(struct reply *reply, int status, const char *format, ...)
+{
+    struct loss_error error;
+    char detail[sizeof error.message];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    loss_fail(&error, LOSS_MALFORMED, "%s", detail); /* `status` replaces that of LOSS_MALFORMED */
+    reply_problem_status(reply, &error, status);
 }
 
 void reply_free(struct reply *reply)

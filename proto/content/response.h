@@ -46,6 +46,10 @@ struct reply {
 void reply_problem(struct reply *reply, const struct loss_error *error);
 /* The same with an HTTP status of its own, for troubles that only HTTP knows (411, 501). */
 void reply_problem_status(struct reply *reply, const struct loss_error *error, int status);
+/* Fills the reply with an error of that HTTP status, its detail formatted as by printf. Statuses
+   429 and 503 get a Retry-After. Replaces what the reply held. */
+__attribute__((format(printf, 3, 4))) void reply_error(struct reply *reply, int status,
+                                                       const char *format, ...);
 /* The HTTP status that stands for an error. */
 int reply_status(enum loss_status status);
 /* Frees the body and leaves the reply's other fields as they are. */

@@ -12,7 +12,7 @@
 
 #include "auth/origins.h"
 #include "auth/tokens.h"
-#include "http/http_error.h"
+#include "content/response.h"
 #include "observe/log.h"
 #include "json/scanner.h"
 
@@ -225,9 +225,10 @@ static bool check_host(const struct access *access, const struct access_request 
                       host)) /* HTTP/1.0 knows no Host, and browsers do not speak it */
         return true;
     char quote[JSON_QUOTE_LONG];
-    refuse(reply, 421,
-           "this server does not go by the name '%s'; if it is to, start it with --allowed-hosts",
-           json_quote_long(host, quote));
+    reply_error(
+        reply, 421,
+        "this server does not go by the name '%s'; if it is to, start it with --allowed-hosts",
+        json_quote_long(host, quote));
     return false;
 }
 
@@ -263,9 +264,10 @@ static bool check_origin(const struct access *access, const struct access_reques
     if ((reads && !preflight) || is_own_page(request, origin))
         return true;
     char quote[JSON_QUOTE_LONG];
-    refuse(reply, 403,
-           "pages of '%s' may not use this server; if they are to, start it with --cors-origins",
-           json_quote_long(origin, quote));
+    reply_error(
+        reply, 403,
+        "pages of '%s' may not use this server; if they are to, start it with --cors-origins",
+        json_quote_long(origin, quote));
     return false;
 }
 
@@ -279,7 +281,7 @@ static bool check_certificate(const struct access *access, const struct access_r
         visitor->preflight)
         return true;
     if (!tls_judge(tls, request->session, request->peer)) {
-        refuse(reply, 403, "%s", request->peer->fault);
+        reply_error(reply, 403, "%s", request->peer->fault);
         return false;
     }
     snprintf(visitor->client, sizeof visitor->client, "%s", request->peer->name);
@@ -295,10 +297,10 @@ static bool check_token(struct access *access, const struct access_request *requ
     if (verdict == TOKENS_RIGHT || request->open || request->entrance->admin || visitor->preflight)
         return true;
     if (verdict == TOKENS_MISSING) {
-        refuse(reply, 401, "a token is needed: send a header `Authorization: Bearer TOKEN`");
+        reply_error(reply, 401, "a token is needed: send a header `Authorization: Bearer TOKEN`");
         reply->headers = challenge;
     } else {
-        refuse(reply, 403, "the token is not one of those that are known here");
+        reply_error(reply, 403, "the token is not one of those that are known here");
     }
     return false;
 }

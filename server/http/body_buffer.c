@@ -109,7 +109,7 @@ static bool store_chunk(struct request *request, const char *data, size_t size)
    or where the chunks are not what they have to be. */
 enum MHD_Result request_on_body_chunk(struct request *request, const char *data, size_t *size)
 {
-    const struct refusal fault = wire_early_fault(request->wire, request->number);
+    const struct http_error fault = wire_early_fault(request->wire, request->number);
     if (fault.status != 0) {
         request->received += *size;
         request_fail_malformed(request, &fault);

@@ -5,7 +5,7 @@
 
 #include "content/compress.h"
 #include "content/decompress.h"
-#include "http/http_error.h"
+#include "content/response.h"
 #include "memory/block_cache.h"
 #include "util/clock.h"
 
@@ -24,9 +24,9 @@ bool transfer_accept(struct transfer *transfer, struct reply *reply)
     transfer->choice = coding_choose(&transfer->accept);
     if (!transfer->choice.required || transfer->choice.coding != CODING_IDENTITY)
         return true;
-    refuse(reply, 406,
-           "Accept-Encoding takes nothing that can be given: %s, or the answer as it is",
-           coding_names);
+    reply_error(reply, 406,
+                "Accept-Encoding takes nothing that can be given: %s, or the answer as it is",
+                coding_names);
     return false;
 }
 
@@ -59,9 +59,10 @@ bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
     } else if (status != LOSS_TOO_LARGE) {
         reply_problem(reply, &error);
     } else if (!partly) {
-        refuse(reply, 413,
-               "expanded, the body is larger than %zu bytes, the limit that --max-expanded sets",
-               limit);
+        reply_error(
+            reply, 413,
+            "expanded, the body is larger than %zu bytes, the limit that --max-expanded sets",
+            limit);
     }
     return status == LOSS_OK;
 }
@@ -83,9 +84,10 @@ void transfer_compress(struct transfer *transfer, int threads, struct reply *rep
     transfer->choice.coding = CODING_IDENTITY;
     if (!compress_bytes(coding, reply->body.data, reply->body.len, threads, &compressed)) {
         if (required)
-            refuse(reply, 503,
-                   "there is no memory to compress the answer at the moment, and Accept-Encoding "
-                   "refuses it as it is");
+            reply_error(
+                reply, 503,
+                "there is no memory to compress the answer at the moment, and Accept-Encoding "
+                "refuses it as it is");
         return;
     }
     if (!required && compressed.len >= reply->body.len) {

@@ -9,6 +9,7 @@
 #include "admission/rate_limit.h"
 #include "connection/client_key.h"
 #include "routes/router.h"
+#include "util/header_value.h"
 #include "json/scanner.h"
 
 /* The TLS session of a connection, NULL where it has none. */
@@ -71,7 +72,7 @@ static void fill_view(struct request *request, const struct route_match *match)
                       .accept = header(request, "Accept"),
                       .if_none_match = header(request, "If-None-Match"),
                       .inference_header = header(request, inference_header),
-                      .host = host && guard_is_host(host) ? host : request->http->settings.address,
+                      .host = host && is_host(host) ? host : request->http->settings.address,
                       .metrics = request->http->settings.metrics,
                       .limits = &request->http->settings.limits,
                       .draining = request->close};
@@ -95,7 +96,7 @@ static bool validate_body_head(struct request *request)
     if (!request->route->possible(&request->call, &request->reply))
         return false;
     if (!framing->chunked && !framing->has_length) {
-        refuse(&request->reply, 411, "a body is needed, with its Content-Length or in chunks");
+        reply_error(&request->reply, 411, "a body is needed, with its Content-Length or in chunks");
         return false;
     }
     if (framing->length > limit) {
@@ -127,8 +128,8 @@ static bool check_rate(struct request *request)
     if (early_ns == 0)
         return true;
     request_count_rejection(request, REJECT_RATE);
-    refuse(&request->reply, 429, "there are more than %d requests a second from here",
-           http->settings.limits.request_rate);
+    reply_error(&request->reply, 429, "there are more than %d requests a second from here",
+                http->settings.limits.request_rate);
     request->reply.retry_after = (int)(early_ns / 1000000000) + 1;
     return false;
 }
@@ -142,12 +143,13 @@ bool request_dispatch(struct request *request)
     }
     enum guard_path path = guard_decode_path(request->target, request->path, sizeof request->path);
     if (path == GUARD_PATH_MALFORMED) {
-        refuse(&request->reply, 400,
-               "the path holds a control character, an encoded slash or a broken percent escape");
+        reply_error(
+            &request->reply, 400,
+            "the path holds a control character, an encoded slash or a broken percent escape");
         return false;
     }
     if (path == GUARD_PATH_UNKNOWN) {
-        refuse(&request->reply, 404, "there is no such path; GET / says which there are");
+        reply_error(&request->reply, 404, "there is no such path; GET / says which there are");
         return false;
     }
     request->reply.errors = route_errors(request->path);
@@ -178,16 +180,16 @@ bool request_dispatch(struct request *request)
     }
     if (!match.route) {
         char method[JSON_QUOTE], quote[JSON_QUOTE_LONG];
-        refuse(&request->reply, 405, "%s is not a method of '%s'; it has %s",
-               json_quote(request->method, method), json_quote_long(request->path, quote),
-               match.allow);
+        reply_error(&request->reply, 405, "%s is not a method of '%s'; it has %s",
+                    json_quote(request->method, method), json_quote_long(request->path, quote),
+                    match.allow);
         request->reply.allow = match.allow;
         return false;
     }
     request->route = match.route;
     fill_view(request, &match);
     if (request->query.failed) {
-        refuse(&request->reply, 503, "there is no memory for the query at the moment");
+        reply_error(&request->reply, 503, "there is no memory for the query at the moment");
         return false;
     }
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_coding_header,

@@ -6,16 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum {
-    GUARD_ID_MAX = 128,
-    GUARD_HOST_MAX = 255,
-};
-
-static bool is_alphanumeric(char byte)
-{
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           (byte >= '0' && byte <= '9');
-}
+#include "util/header_value.h"
 
 /* Letters of a token (RFC 9110, section 5.6.2) besides letters and digits: methods and header names
  * are tokens. */
@@ -101,13 +92,13 @@ static enum MHD_Result scan_argument(void *context, enum MHD_ValueKind kind, con
     return MHD_NO;
 }
 
-static struct refusal malformed(const char *detail)
+static struct http_error malformed(const char *detail)
 {
-    return (struct refusal){.status = 400, .detail = detail};
+    return (struct http_error){.status = 400, .detail = detail};
 }
 
-struct refusal guard_request(struct MHD_Connection *connection, const char *method,
-                             const char *version, struct framing *framing)
+struct http_error guard_request(struct MHD_Connection *connection, const char *method,
+                                const char *version, struct framing *framing)
 {
     struct scan scan = {.hosts = 0};
     bool http10 = strcmp(version, "HTTP/1.0") == 0;
@@ -134,8 +125,8 @@ struct refusal guard_request(struct MHD_Connection *connection, const char *meth
     if (scan.encodings > 0 && http10)
         return malformed("there is a Transfer-Encoding, which HTTP/1.0 does not have");
     if (scan.encodings > 0 && strcasecmp(scan.encoding, "chunked") != 0)
-        return (struct refusal){.status = 501,
-                                .detail = "no Transfer-Encoding is understood but chunked"};
+        return (struct http_error){.status = 501,
+                                   .detail = "no Transfer-Encoding is understood but chunked"};
 
     *framing = (struct framing){.has_length = scan.lengths > 0,
                                 .chunked = scan.encodings > 0,
@@ -143,7 +134,7 @@ struct refusal guard_request(struct MHD_Connection *connection, const char *meth
     for (const char *digit = scan.length; digit && *digit;
          digit++) /* strict_parser.h has seen to it that there is nothing else */
         framing->length = framing->length * 10 + (uint64_t)(*digit - '0');
-    return (struct refusal){.status = 0};
+    return (struct http_error){.status = 0};
 }
 
 /* ---- paths ---- */
@@ -198,30 +189,4 @@ enum guard_path guard_decode_path(const char *raw, char *path, size_t size)
     }
     path[len < size ? len : size - 1] = '\0';
     return ascii && len < size ? GUARD_PATH_OK : GUARD_PATH_UNKNOWN;
-}
-
-/* ---- small texts ---- */
-
-bool guard_is_request_id(const char *text)
-{
-    size_t len = strlen(text);
-    if (len == 0 || len > GUARD_ID_MAX)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        if (!is_alphanumeric(text[i]) && !strchr("._-", text[i]))
-            return false;
-    }
-    return true;
-}
-
-bool guard_is_host(const char *text)
-{
-    size_t len = strlen(text);
-    if (len == 0 || len > GUARD_HOST_MAX)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        if (!is_alphanumeric(text[i]) && !strchr("._-:[]", text[i]))
-            return false;
-    }
-    return true;
 }

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "http/http_error.h"
+#include "util/http_error.h"
 
 /* How the body of a request is delimited. */
 struct framing {
@@ -25,8 +25,8 @@ struct framing {
 
 /* Checks a request whose headers are in. Fills `framing` if nothing speaks against it; where
    something does, nothing that follows on the connection can be trusted, so it must be closed. */
-struct refusal guard_request(struct MHD_Connection *connection, const char *method,
-                             const char *version, struct framing *framing);
+struct http_error guard_request(struct MHD_Connection *connection, const char *method,
+                                const char *version, struct framing *framing);
 
 enum guard_path { GUARD_PATH_OK, GUARD_PATH_MALFORMED, GUARD_PATH_UNKNOWN };
 
@@ -35,12 +35,5 @@ enum guard_path { GUARD_PATH_OK, GUARD_PATH_MALFORMED, GUARD_PATH_UNKNOWN };
    raw or encoded, an encoded slash, a broken escape; GUARD_PATH_UNKNOWN where it has one but can be
    no path of ours: too long, or not ASCII. */
 enum guard_path guard_decode_path(const char *raw, char *path, size_t size);
-
-/* Whether a text may be an X-Request-Id: 1 to 128 letters, digits, dots, underscores and hyphens.
- */
-bool guard_is_request_id(const char *text);
-
-/* Whether a text may be a host, with or without a port, that is safe to echo. */
-bool guard_is_host(const char *text);
 
 #endif

@@ -31,8 +31,8 @@
 #include "http/content_coding.h"
 #include "http/head_validation.h"
 #include "http/http.h"
-#include "http/http_error.h"
 #include "routes/routes.h"
+#include "util/http_error.h"
 
 enum {
     HTTP_FILES = CONNECTIONS_FILES, /* connections with a higher descriptor are closed */
@@ -228,7 +228,7 @@ void request_fail_queue_full(struct request *request);
 
 /* Fills the reply of a malformed request, and closes the connection: what follows on it cannot be
    trusted. */
-void request_fail_malformed(struct request *request, const struct refusal *fault);
+void request_fail_malformed(struct request *request, const struct http_error *fault);
 
 /* Fills the reply of a request that the executor did not take. It is sent at the next callback. */
 enum MHD_Result request_fail_enqueue(struct request *request);

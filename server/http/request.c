@@ -53,6 +53,7 @@
 #include "system/watchdog.h"
 #include "util/clock.h"
 #include "util/digits.h"
+#include "util/header_value.h"
 
 /* ---- Identity ---- */
 
@@ -86,7 +87,7 @@ static void set_identity(struct request *request)
     unsigned long long number = atomic_fetch_add(&request->http->served, 1);
     struct identity given = {.id = NULL};
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_identity_header, &given);
-    if (given.id && guard_is_request_id(given.id))
+    if (given.id && is_request_id(given.id))
         snprintf(request->id, sizeof request->id, "%s", given.id);
     else
         *put_digits(stpcpy(stpcpy(request->id, request->http->id_prefix), "-"), number, 16, 1) =
@@ -144,7 +145,7 @@ static enum MHD_Result on_headers(struct request *request, const char *version)
     request_report_to_watchdog(request);
     if (!watch_turn(request->watched, WATCH_BODY))
         return MHD_NO;
-    struct refusal fault = wire_head_fault(request->wire, request->number);
+    struct http_error fault = wire_head_fault(request->wire, request->number);
     if (fault.status == 0)
         fault = guard_request(request->connection, request->method, version, &request->framing);
     if (fault.status != 0) {
@@ -189,7 +190,7 @@ static enum MHD_Result advance(struct http *http, struct MHD_Connection *connect
         return request_on_body_chunk(request, data, size);
     if (request->state == REQUEST_RECEIVING && request->received < request->framing.length)
         return MHD_YES; /* it was resumed, having waited for memory */
-    const struct refusal fault = wire_fault(request->wire, request->number);
+    const struct http_error fault = wire_fault(request->wire, request->number);
     if (fault.status != 0) {
         request_fail_malformed(request, &fault);
         return request_send_reply(request);
@@ -239,6 +240,17 @@ static void set_phase(struct request *request, enum phase phase, double ms)
         request->ns[phase] = ms > 0 ? (int64_t)(ms * 1e6) : 0;
 }
 
+/* Returns true if a route evaluates losses, and `loss` is not NULL if its path names one. */
+static bool evaluates(const struct route *route, const struct loss_descriptor *loss)
+{
+    return route->possible && (loss || !strstr(route->path, "{loss}"));
+}
+
+static enum protocol protocol_of(const struct route *route)
+{
+    return route && route_errors(route->path) == REPLY_OIP ? PROTOCOL_V2 : PROTOCOL_V1;
+}
+
 /* Has it counted and logged. */
 static void record_request(struct request *request, bool answered)
 {
@@ -253,12 +265,18 @@ static void record_request(struct request *request, bool answered)
         request->ns[PHASE_SEND] = now - request->handed;
     const union MHD_ConnectionInfo *const address =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct route *const route = request->route;
+    const struct loss_descriptor *const loss =
+        request->call.loss ? loss_find(request->call.loss) : NULL;
     const struct record record = {.id = request->id,
                                   .method = request->method,
                                   .target = request->target,
                                   .client = request->visitor.client,
-                                  .route = request->route,
-                                  .loss = request->call.loss ? loss_find(request->call.loss) : NULL,
+                                  .route = route ? route_place(route) : route_count(),
+                                  .probe = route && route->side != ROUTE_MAIN,
+                                  .evaluates = route && evaluates(route, loss),
+                                  .protocol = protocol_of(route),
+                                  .loss = loss,
                                   .traceparent = request->traceparent,
                                   .address = address ? address->client_addr : NULL,
                                   .reason = request->reason ? request->reason

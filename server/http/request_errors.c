@@ -15,9 +15,9 @@ void request_count_rejection(struct request *request, enum reject reason)
 void request_fail_too_large(struct request *request)
 {
     request_count_rejection(request, REJECT_BODY_SIZE);
-    refuse(&request->reply, 413,
-           "the body is larger than %zu bytes, the limit that --max-body sets",
-           request->http->settings.limits.max_body);
+    reply_error(&request->reply, 413,
+                "the body is larger than %zu bytes, the limit that --max-body sets",
+                request->http->settings.limits.max_body);
 }
 
 /* Refuses a request that will never find enough memory, or did not now. */
@@ -26,11 +26,12 @@ void request_fail_no_memory(struct request *request, const char *what)
     struct http *const http = request->http;
     request_count_rejection(request, request->memory.never ? REJECT_MEMORY_NEVER : REJECT_MEMORY);
     if (request->memory.never)
-        refuse(&request->reply, 413,
-               "this needs more memory than the %zu bytes that --max-memory leaves to a request",
-               budget_most(http->budget));
+        reply_error(
+            &request->reply, 413,
+            "this needs more memory than the %zu bytes that --max-memory leaves to a request",
+            budget_most(http->budget));
     else
-        refuse(&request->reply, 503, "there is no memory for %s at the moment", what);
+        reply_error(&request->reply, 503, "there is no memory for %s at the moment", what);
     if (!request->memory.never)
         budget_missed(http->budget);
 }
@@ -50,12 +51,12 @@ static enum reject rejection_reason(int status)
 }
 
 /* Refuses a request that was read wrongly, and whatever follows it on the connection. */
-void request_fail_malformed(struct request *request, const struct refusal *fault)
+void request_fail_malformed(struct request *request, const struct http_error *fault)
 {
     request_free_body(request);
     if (request->reply.status == 0) { /* else it was refused before */
         request_count_rejection(request, rejection_reason(fault->status));
-        refuse(&request->reply, fault->status, "%s", fault->detail);
+        reply_error(&request->reply, fault->status, "%s", fault->detail);
     }
     request->close = true;
     request->unread = true;
@@ -73,9 +74,9 @@ void request_fail_cancelled(struct request *request)
 {
     const bool ending = __atomic_load_n(&request->http->give_up, __ATOMIC_RELAXED);
     request_count_rejection(request, ending ? REJECT_DRAINING : REJECT_GONE);
-    refuse(&request->reply, ending ? 503 : reply_status(LOSS_CANCELLED),
-           "the request was given up: %s",
-           ending ? "the server is shutting down" : "the client has left");
+    reply_error(&request->reply, ending ? 503 : reply_status(LOSS_CANCELLED),
+                "the request was given up: %s",
+                ending ? "the server is shutting down" : "the client has left");
     request->close = true;
 }
 
@@ -85,11 +86,12 @@ void request_fail_timeout(struct request *request)
     const int64_t limit_ms = request_timeout_ms(request), waited_ms = request->waited / 1000000;
     const bool theirs = limit_ms != request->http->settings.limits.compute_timeout;
     request_count_rejection(request, REJECT_COMPUTE_TIME);
-    refuse(&request->reply, 503,
-           "the answer was not ready within %.10g seconds, the limit that %s sets; the request "
-           "waited for %.1f of them",
-           (double)limit_ms / 1000, theirs ? timeout_header : "--compute-timeout",
-           (double)waited_ms / 1000);
+    reply_error(
+        &request->reply, 503,
+        "the answer was not ready within %.10g seconds, the limit that %s sets; the request "
+        "waited for %.1f of them",
+        (double)limit_ms / 1000, theirs ? timeout_header : "--compute-timeout",
+        (double)waited_ms / 1000);
     request->reply.retry_after =
         2 * waited_ms < limit_ms ? 0 : executor_retry_after(request->http->settings.executor);
 }
@@ -97,7 +99,7 @@ void request_fail_timeout(struct request *request)
 void request_fail_queue_full(struct request *request)
 {
     request_count_rejection(request, REJECT_QUEUE);
-    refuse(&request->reply, 503, "too many requests are waiting to be computed");
+    reply_error(&request->reply, 503, "too many requests are waiting to be computed");
     request->reply.retry_after = executor_retry_after(request->http->settings.executor);
 }
 
@@ -107,7 +109,7 @@ enum MHD_Result request_fail_enqueue(struct request *request)
     request_free_body(request);
     if (atomic_load(&request->http->ended)) {
         request_count_rejection(request, REJECT_DRAINING);
-        refuse(&request->reply, 503, "the server is shutting down");
+        reply_error(&request->reply, 503, "the server is shutting down");
     } else {
         request_fail_queue_full(request);
     }

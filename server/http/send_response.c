@@ -129,7 +129,7 @@ static struct MHD_Response *make_response(struct request *request)
     struct reply *reply = &request->reply;
     request->close |= atomic_load(&request->http->draining);
     if (reply->body.failed)
-        refuse(reply, 503, "there is no memory for the answer at the moment");
+        reply_error(reply, 503, "there is no memory for the answer at the moment");
     struct MHD_Response *response = body_response(request);
     if (response && !add_headers(request, response)) {
         MHD_destroy_response(response);

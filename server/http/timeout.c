@@ -22,13 +22,14 @@ bool request_read_timeout(struct request *request)
     if (request->timeouts == 0)
         return true;
     if (request->timeouts > 1) {
-        refuse(&request->reply, 400, "there are %u headers %s; there may be one", request->timeouts,
-               timeout_header);
+        reply_error(&request->reply, 400, "there are %u headers %s; there may be one",
+                    request->timeouts, timeout_header);
         return false;
     }
     if (!seconds_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MOST_MS) {
-        refuse(&request->reply, 400, "%s is '%s'; it takes seconds from 0.001 to %d, such as 2.5",
-               timeout_header, json_quote(request->timeout, quote), HTTP_TIMEOUT_MOST_MS / 1000);
+        reply_error(&request->reply, 400,
+                    "%s is '%s'; it takes seconds from 0.001 to %d, such as 2.5", timeout_header,
+                    json_quote(request->timeout, quote), HTTP_TIMEOUT_MOST_MS / 1000);
         return false;
     }
     request->timeout_ms = (int64_t)ms;

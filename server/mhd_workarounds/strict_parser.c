@@ -62,7 +62,7 @@ struct wire {
     atomic_bool begun; /* a request is being read */
     unsigned next, heads,
         ends; /* requests that were brought, whose headers were read, that were read as a whole */
-    struct refusal fault; /* of request number `ends` */
+    struct http_error fault; /* of request number `ends` */
     const char *end; /* what the library is given from there on, as far as it was not yet; NULL:
                         there is no fault */
 };
@@ -129,7 +129,7 @@ static const char *end_of_request(const struct wire *wire)
 /* The byte that is being read is the first that the library is not given. */
 static void fail_with(struct wire *wire, int status, const char *fault)
 {
-    wire->fault = (struct refusal){status, fault};
+    wire->fault = (struct http_error){status, fault};
     wire->end = end_of_request(wire);
     wire->state = WIRE_STOPPED;
 }
@@ -614,11 +614,11 @@ unsigned wire_next(struct wire *wire)
 }
 
 /* Why a request that was not read to a certain point is refused there. */
-static struct refusal fault_of(const struct wire *wire)
+static struct http_error fault_of(const struct wire *wire)
 {
     return wire->fault.status != 0
                ? wire->fault
-               : (struct refusal){400, "it is not plain where the request ends"};
+               : (struct http_error){400, "it is not plain where the request ends"};
 }
 
 unsigned wire_words(const struct wire *wire, unsigned number)
@@ -626,19 +626,19 @@ unsigned wire_words(const struct wire *wire, unsigned number)
     return number < wire->heads ? 3 : wire->words;
 }
 
-static const struct refusal no_fault;
+static const struct http_error no_fault;
 
-struct refusal wire_head_fault(const struct wire *wire, unsigned number)
+struct http_error wire_head_fault(const struct wire *wire, unsigned number)
 {
     return number < wire->heads ? no_fault : fault_of(wire);
 }
 
-struct refusal wire_fault(const struct wire *wire, unsigned number)
+struct http_error wire_fault(const struct wire *wire, unsigned number)
 {
     return number < wire->ends ? no_fault : fault_of(wire);
 }
 
-struct refusal wire_early_fault(const struct wire *wire, unsigned number)
+struct http_error wire_early_fault(const struct wire *wire, unsigned number)
 {
     return number < wire->ends ? no_fault : wire->fault;
 }

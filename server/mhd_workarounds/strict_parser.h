@@ -22,7 +22,7 @@
 #include <stddef.h>
 
 #include "admission/limits.h"
-#include "http/http_error.h"
+#include "util/http_error.h"
 
 enum { WIRE_PARAMETERS = 64 }; /* that a query may have */
 
@@ -60,10 +60,10 @@ unsigned wire_next(struct wire *wire);
 unsigned wire_words(const struct wire *wire, unsigned number);
 
 /* What is wrong with a request whose headers are in, or with one that is in as a whole. */
-struct refusal wire_head_fault(const struct wire *wire, unsigned number);
-struct refusal wire_fault(const struct wire *wire, unsigned number);
+struct http_error wire_head_fault(const struct wire *wire, unsigned number);
+struct http_error wire_fault(const struct wire *wire, unsigned number);
 /* What is already known to be wrong with a request that is still coming in. */
-struct refusal wire_early_fault(const struct wire *wire, unsigned number);
+struct http_error wire_early_fault(const struct wire *wire, unsigned number);
 
 /* Reads `len` bytes of a connection, which came into room for `size`; what recv calls. Returns how
    many the library is to be given: from the first fault on they are others, and then none. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "observe/log_line.h"
+#include "observe/request_record.h"
 #include "util/digits.h"
 
 const char *const log_requests_names[LOG_REQUESTS_COUNT + 1] = {"all", "work", "failed", "none"};
@@ -22,12 +23,11 @@ void log_setup_requests(enum log_requests which)
 static bool is_wanted(const struct record *record)
 {
     const bool failed = record->status >= 400;
-    const bool probe = record->route && record->route->side != ROUTE_MAIN;
     switch (log_requests) {
     case LOG_REQUESTS_ALL:
         return true;
     case LOG_REQUESTS_WORK:
-        return failed || !probe;
+        return failed || !record->probe;
     case LOG_REQUESTS_FAILED:
         return failed;
     case LOG_REQUESTS_NONE:
@@ -119,7 +119,7 @@ static void write_head(struct line *line, const struct record *record)
 static void write_evaluation(struct line *line, const struct record *record)
 {
     text_field(line, "loss", record_loss(record), LOG_METHOD);
-    text_field(line, "protocol", protocol_names[record_protocol(record)], LOG_METHOD);
+    text_field(line, "protocol", protocol_names[record->protocol], LOG_METHOD);
     number_field(line, "elements", record->elements);
     for (size_t i = 0; i < PHASE_COUNT; i++)
         duration_field(line, phase_names[i], record->ns[i]);
@@ -135,7 +135,7 @@ void log_request(const struct record *record)
     number_field(&line, "bytes_in", record->bytes_in);
     number_field(&line, "bytes_out", record->bytes_out);
     duration_field(&line, "duration", record->duration_ns);
-    if (record_is_evaluation(record))
+    if (record->evaluates)
         write_evaluation(&line, record);
     text_field(&line, "reason", record->reason, LOG_METHOD);
     text_field(&line, "client", *record->client ? record->client : NULL, LOG_CLIENT);

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "observe/request_record.h"
+struct record;
 
 enum log_level {
     LOG_LEVEL_ERROR,

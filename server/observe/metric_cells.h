@@ -34,16 +34,10 @@ enum loss_cell {
     LOSS_CELLS = LOSS_PHASES + PHASE_COUNT,
 };
 
-static inline size_t cell_of_request(size_t route, size_t status)
-{
-    return route * CELLS_STATUSES + status; /* the route behind the last is none */
-}
-
-/* The loss behind the last is several at once. */
+/* The loss after the last one is several at once. */
 static inline size_t cell_of_evaluation(size_t loss, enum protocol protocol, size_t status)
 {
-    return cell_of_request(route_count() + 1, 0) +
-           (loss * PROTOCOL_COUNT + protocol) * CELLS_STATUSES + status;
+    return (loss * PROTOCOL_COUNT + protocol) * CELLS_STATUSES + status;
 }
 
 static inline size_t cell_of_loss(size_t loss, size_t what)
@@ -72,10 +66,20 @@ static inline size_t cell_of_bytes_out(void)
     return cell_of_bytes_in() + 1;
 }
 
-static inline size_t cells_count(void)
+/* The route after the last one is none. */
+static inline size_t cell_of_request(size_t route, size_t status)
 {
-    return cell_of_bytes_out() + 1;
+    return cell_of_bytes_out() + 1 + route * CELLS_STATUSES + status;
 }
+
+static inline size_t cells_count(size_t routes)
+{
+    return cell_of_request(routes + 1, 0);
+}
+
+/* The routes that metrics_new was given. */
+size_t metrics_route_count(const struct metrics *metrics);
+struct route_label metrics_route(const struct metrics *metrics, size_t route);
 
 /* All rows in one; to be freed. NULL where memory has run out. */
 uint64_t *metrics_sum(struct metrics *metrics);

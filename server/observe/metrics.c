@@ -25,6 +25,8 @@ const int64_t cells_bound[CELLS_BOUNDS] = {
     10000000000, 25000000000, 50000000000, 100000000000};
 
 struct metrics {
+    size_t routes;
+    struct route_label (*label)(size_t route);
     size_t owned;          /* rows that have an owner; there is one more */
     atomic_size_t claimed; /* how many threads have wanted one */
     pthread_mutex_t mutex; /* of the last row */
@@ -36,7 +38,7 @@ struct metrics {
 
 enum { CACHE_LINE = 64 };
 
-struct metrics *metrics_new(int threads)
+struct metrics *metrics_new(int threads, size_t routes, struct route_label (*label)(size_t route))
 {
     struct metrics *metrics = calloc(1, sizeof *metrics);
     if (!metrics)
@@ -44,7 +46,9 @@ struct metrics *metrics_new(int threads)
     const size_t in_line = CACHE_LINE / sizeof *metrics->cells;
     metrics->last_group = &metrics->groups;
     metrics->owned = (size_t)threads;
-    metrics->row_cells = (cells_count() + in_line - 1) / in_line * in_line;
+    metrics->routes = routes;
+    metrics->label = label;
+    metrics->row_cells = (cells_count(routes) + in_line - 1) / in_line * in_line;
     const size_t size = (metrics->owned + 1) * metrics->row_cells * sizeof *metrics->cells;
     metrics->cells = aligned_alloc(CACHE_LINE, size);
     if (!metrics->cells) {
@@ -137,7 +141,7 @@ static void count_loss(atomic_ullong *cells, const struct record *record)
 static void count_evaluation(atomic_ullong *row, const struct record *record, size_t status)
 {
     const size_t loss = place_of_loss(record->loss);
-    const enum protocol protocol = record_protocol(record);
+    const enum protocol protocol = record->protocol;
     add(&row[cell_of_evaluation(loss, protocol, status)], 1);
     count_loss(&row[cell_of_loss(loss, 0)], record);
     for (size_t i = 0; i < PHASE_COUNT; i++)
@@ -148,12 +152,11 @@ static void count_evaluation(atomic_ullong *row, const struct record *record, si
 
 static void count(atomic_ullong *row, const struct record *record)
 {
-    const size_t route = record->route ? route_place(record->route) : route_count(),
-                 status = place_of_status(record->status);
-    add(&row[cell_of_request(route, status)], 1);
+    const size_t status = place_of_status(record->status);
+    add(&row[cell_of_request(record->route, status)], 1);
     add(&row[cell_of_bytes_in()], record->bytes_in);
     add(&row[cell_of_bytes_out()], record->bytes_out);
-    if (record_is_evaluation(record))
+    if (record->evaluates)
         count_evaluation(row, record, status);
 }
 
@@ -180,11 +183,11 @@ struct rejects *metrics_rejects(struct metrics *metrics)
 
 uint64_t *metrics_sum(struct metrics *metrics)
 {
-    uint64_t *const sum = calloc(cells_count(), sizeof *sum);
+    uint64_t *const sum = calloc(cells_count(metrics->routes), sizeof *sum);
     if (!sum)
         return NULL;
     for (size_t row = 0; row <= metrics->owned; row++)
-        for (size_t i = 0; i < cells_count(); i++)
+        for (size_t i = 0; i < cells_count(metrics->routes); i++)
             sum[i] += atomic_load_explicit(&metrics->cells[row * metrics->row_cells + i],
                                            memory_order_relaxed);
     for (size_t loss = 0; loss <= loss_count(); loss++) {
@@ -233,6 +236,16 @@ bool metrics_add_sources(struct metrics *metrics, const struct metric_source tab
     *metrics->last_group = group;
     metrics->last_group = &group->next;
     return true;
+}
+
+size_t metrics_route_count(const struct metrics *metrics)
+{
+    return metrics->routes;
+}
+
+struct route_label metrics_route(const struct metrics *metrics, size_t route)
+{
+    return metrics->label(route);
 }
 
 const struct metric_group *metrics_groups(const struct metrics *metrics)

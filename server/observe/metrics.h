@@ -19,9 +19,15 @@
 
 struct metrics;
 
-/* For so many threads that count; others may, but wait for each other. There can be one in a
-   process. NULL where memory has run out. */
-struct metrics *metrics_new(int threads);
+/* The label values of a route; static text. */
+struct route_label {
+    const char *method, *path;
+};
+
+/* `threads` threads count without waiting; further ones wait for each other. Requests are counted
+   by route: `label` returns the labels of each of `routes` routes. There can be one in a process.
+   Returns NULL if memory has run out. */
+struct metrics *metrics_new(int threads, size_t routes, struct route_label (*label)(size_t route));
 /* Nobody may count any more. NULL is let be. */
 void metrics_free(struct metrics *metrics);
 

@@ -37,19 +37,19 @@ static void write_statuses(const char *name, const char *labels,
     }
 }
 
-static void write_requests(const uint64_t *sum, struct buffer *out)
+static void write_requests(const struct metrics *metrics, const uint64_t *sum, struct buffer *out)
 {
     static const char name[] = "lossd_http_requests_total";
     char labels[LABELS];
     head(out, name, "counter",
          "Requests that are over, by route; status 499: the client left before its answer.");
-    for (size_t i = 0; i < route_count(); i++) {
-        const struct route *const route = route_at(i);
-        snprintf(labels, sizeof labels, "method=\"%s\",route=\"%s\"", route->method, route->path);
+    const size_t routes = metrics_route_count(metrics);
+    for (size_t i = 0; i < routes; i++) {
+        const struct route_label route = metrics_route(metrics, i);
+        snprintf(labels, sizeof labels, "method=\"%s\",route=\"%s\"", route.method, route.path);
         write_statuses(name, labels, &sum[cell_of_request(i, 0)], out);
     }
-    write_statuses(name, "method=\"other\",route=\"other\"",
-                   &sum[cell_of_request(route_count(), 0)], out);
+    write_statuses(name, "method=\"other\",route=\"other\"", &sum[cell_of_request(routes, 0)], out);
 }
 
 static void write_bytes(const uint64_t *sum, struct buffer *out)
@@ -164,7 +164,7 @@ bool metrics_write(struct metrics *metrics, struct buffer *out)
     uint64_t *const sum = metrics_sum(metrics);
     if (!sum)
         return false;
-    write_requests(sum, out);
+    write_requests(metrics, sum, out);
     write_bytes(sum, out);
     write_rejects(metrics, out);
     write_evaluations(sum, out);

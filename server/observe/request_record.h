@@ -5,11 +5,11 @@
 #define SERVER_OBSERVE_REQUEST_RECORD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
 #include "loss.h"
-#include "routes/routes.h"
 
 /* What an evaluation goes through, in this order. */
 enum phase {
@@ -30,10 +30,13 @@ extern const char *const protocol_names[PROTOCOL_COUNT];
 /* All that it points to is borrowed. */
 struct record {
     const char *id;
-    const char *client;                 /* who sent it, printable; "" for nobody in particular */
-    const char *method, *target;        /* as they came: they may hold any byte */
-    const struct route *route;          /* NULL where there is none for it */
-    const struct loss_descriptor *loss; /* NULL where the path names none that is there */
+    const char *client;          /* who sent it, printable; "" for nobody in particular */
+    const char *method, *target; /* as they came: they may hold any byte */
+    size_t route;   /* index of the route, as metrics_new counts them; the number of routes: none */
+    bool probe;     /* the route is served on admin addresses: health or metrics */
+    bool evaluates; /* the route evaluates losses, and `loss` exists if the path names one */
+    enum protocol protocol;             /* of the route, if it evaluates losses */
+    const struct loss_descriptor *loss; /* NULL if the path names none that exists */
     const char *traceparent;            /* sound; NULL where there is none */
     const struct sockaddr *address;     /* of the client; NULL where it is not known */
     const char *reason; /* why it was refused, as reject_names has it; NULL where it was not, or for
@@ -45,12 +48,9 @@ struct record {
     int64_t duration_ns;          /* from the end of its headers to its own */
 };
 
-/* Whether it asked for a loss that is there, or for several at once, to be evaluated. */
-bool record_is_evaluation(const struct record *record);
-/* Of an evaluation: the loss's name, or record_several. */
+/* The name of the loss that was evaluated, or record_several. */
 const char *record_loss(const struct record *record);
 extern const char record_several[];
-enum protocol record_protocol(const struct record *record);
 
 enum { RECORD_CLIENT_GONE = 499 }; /* the client left before its answer; never sent */
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "http/head_validation.h"
+#include "util/header_value.h"
 
 enum {
     TRACE_VERSION = 2, /* digits of each part */
@@ -42,5 +42,5 @@ bool trace_is_parent(const char *text)
         return *at == '\0';
     /* What a later version adds must be set off, and is echoed: so it has to be as harmless as a
      * request id. */
-    return *at == '\0' || (*at == '-' && guard_is_request_id(text));
+    return *at == '\0' || (*at == '-' && is_request_id(text));
 }

@@ -7,7 +7,7 @@
 
 #include "config/options.h"
 #include "content/media_type.h"
-#include "http/http_error.h"
+#include "content/response.h"
 #include "observe/metrics.h"
 #include "oip/oip.h"
 #include "routes/openapi_endpoint.h"
@@ -82,14 +82,14 @@ void answer_metrics(const struct call *call, struct reply *reply)
     *reply =
         (struct reply){.status = 200, .content_type = "text/plain; version=0.0.4; charset=utf-8"};
     if (!metrics_write(call->metrics, &reply->body))
-        refuse(reply, 503, "there is no memory for the answer at the moment");
+        reply_error(reply, 503, "there is no memory for the answer at the moment");
 }
 
 void answer_limits(const struct call *call, struct reply *reply)
 {
     *reply = (struct reply){.status = 200, .content_type = media_name(MEDIA_JSON)};
     if (!options_write_limits(call->limits, &reply->body))
-        refuse(reply, 503, "there is no memory for the answer at the moment");
+        reply_error(reply, 503, "there is no memory for the answer at the moment");
 }
 
 void answer_docs(const struct call *call, struct reply *reply)
@@ -217,7 +217,7 @@ void answer_model_statistics(const struct call *call, struct reply *reply)
     if (statistics)
         oip_model_statistics(call->loss, call->version, statistics, reply);
     else
-        refuse(reply, 503, "there is no memory for the answer at the moment");
+        reply_error(reply, 503, "there is no memory for the answer at the moment");
     free(statistics);
 }
 

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "http/http_error.h"
+#include "content/response.h"
 #include "openapi/openapi.h"
 #include "routes/routes.h"
 
@@ -17,7 +17,7 @@ static void make(struct reply *reply)
 {
     struct openapi_route *const routes = calloc(route_count(), sizeof *routes);
     if (!routes) {
-        refuse(reply, 503, "there is no memory for the answer at the moment");
+        reply_error(reply, 503, "there is no memory for the answer at the moment");
         return;
     }
     for (size_t i = 0; i < route_count(); i++) {

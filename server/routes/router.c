@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "http/http_error.h"
+#include "content/response.h"
 #include "json/scanner.h"
 
 const char router_allow_any[] = "GET, HEAD, POST, OPTIONS";
@@ -134,10 +134,10 @@ void route_not_found(enum route_side side, const char *path, struct reply *reply
     if (search.best) /* it may hold segments of the path */
         search.best = json_quote_long(search.best, best);
     if (!search.best && side == ROUTE_ADMIN)
-        refuse(reply, 404,
-               "there is no path '%s' on this address, which is for health and metrics alone",
-               quote);
+        reply_error(reply, 404,
+                    "there is no path '%s' on this address, which is for health and metrics alone",
+                    quote);
     else
-        refuse(reply, 404, "there is no path '%s'%s", quote,
-               loss_nearest_text(&search, "'", "'", "GET / says which there are", meant));
+        reply_error(reply, 404, "there is no path '%s'%s", quote,
+                    loss_nearest_text(&search, "'", "'", "GET / says which there are", meant));
 }

@@ -266,3 +266,8 @@ size_t route_place(const struct route *route)
 {
     return (size_t)(route - routes);
 }
+
+struct route_label route_label(size_t place)
+{
+    return (struct route_label){routes[place].method, routes[place].path};
+}

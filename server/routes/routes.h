@@ -10,10 +10,10 @@
 
 #include "content/response.h"
 #include "evaluation/work_limit.h"
+#include "observe/metrics.h"
 #include "openapi/openapi.h"
 
 struct limits;
-struct metrics;
 
 /* A request as the functions of the table see it. All text is borrowed; NULL where the request has
  * no such thing. */
@@ -61,5 +61,6 @@ struct route {
 size_t route_count(void);
 const struct route *route_at(size_t place);
 size_t route_place(const struct route *route);
+struct route_label route_label(size_t place); /* as metrics_new takes it */
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "http/http_error.h"
+#include "content/response.h"
 #include "json/scanner.h"
 
 /* Pages get everything from here, and nobody else may frame them. They are asked for again each
@@ -45,8 +45,8 @@ static void refuse_unknown(const char *name, struct reply *reply)
     struct loss_nearest search = {.name = name};
     for (size_t i = 0; i < asset_count; i++)
         loss_nearest_try(&search, assets[i].name);
-    refuse(reply, 404, "there is no file '%s'%s", json_quote(name, quote),
-           loss_nearest_text(&search, "'/assets/", "'", NULL, meant));
+    reply_error(reply, 404, "there is no file '%s'%s", json_quote(name, quote),
+                loss_nearest_text(&search, "'/assets/", "'", NULL, meant));
 }
 
 static void answer(const struct asset *asset, const char *if_none_match,

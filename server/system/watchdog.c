@@ -11,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "connection/systemd.h"
 #include "observe/log.h"
 #include "observe/log_writer.h"
+#include "system/systemd_notify.h"
 #include "util/clock.h"
 
 enum {
@@ -191,7 +191,7 @@ static void *run(void *argument)
             _exit(EXIT_FAILURE);
         }
         if (!stuck)
-            activation_alive();
+            systemd_notify_alive();
         pthread_mutex_lock(&watchdog.mutex);
     }
     pthread_mutex_unlock(&watchdog.mutex);

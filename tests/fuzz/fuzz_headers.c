@@ -7,7 +7,8 @@
 #include "content/media_type.h"
 #include "http/head_validation.h"
 #include "observe/traceparent.h"
-#include "routes/routes.h"
+#include "routes/router.h"
+#include "util/header_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,8 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     read_media(line[0], line[1]);
     read_codings(line[2], line[3]);
-    require(!guard_is_request_id(line[4]) || strlen(line[4]) <= 128);
-    require(!guard_is_host(line[5]) || !strpbrk(line[5], "\"<>\r\n \\"));
+    require(!is_request_id(line[4]) || strlen(line[4]) <= 128);
+    require(!is_host(line[5]) || !strpbrk(line[5], "\"<>\r\n \\"));
     require(!trace_is_parent(line[6]) || strlen(line[6]) >= 55);
     read_target(line[7]);
     free(text);

@@ -473,7 +473,7 @@ END_TEST
 
 struct reading {
     unsigned heads, ends;
-    struct refusal fault;
+    struct http_error fault;
     char given[1024]; /* what the library was given */
     size_t len;
 };

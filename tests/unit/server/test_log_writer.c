@@ -42,7 +42,7 @@ static void put_lines(int count)
 static double dropped_lines(void)
 {
     static const char name[] = "\nlossd_log_dropped_lines_total ";
-    struct metrics *const metrics = metrics_new(1);
+    struct metrics *const metrics = metrics_new(1, 0, NULL);
     struct buffer text = {.data = NULL};
     ck_assert(metrics && log_writer_add_metrics(metrics) && metrics_write(metrics, &text));
     buffer_append(&text, "", 1);

@@ -2,7 +2,7 @@
 
 enum { SUB = 1 << HISTOGRAM_BITS };
 
-/* Durations below 2^BITS have a bucket each. */
+/* Each duration below SUB has a bucket of its own. */
 static size_t bucket_of(uint64_t ns)
 {
     if (ns < SUB)
@@ -12,7 +12,7 @@ static size_t bucket_of(uint64_t ns)
     return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 
-double histogram_edge(size_t bucket)
+double histogram_bucket_max(size_t bucket)
 {
     if (bucket < SUB)
         return (double)bucket / 1e6;
@@ -30,17 +30,17 @@ void histogram_add(struct histogram *h, double duration)
     h->bucket[bucket_of(ns)]++;
 }
 
-double histogram_percentile(const struct histogram *h, double share)
+double histogram_percentile(const struct histogram *h, double fraction)
 {
-    const double wanted = share * (double)h->count;
+    const double wanted = fraction * (double)h->count;
     uint64_t seen = 0;
     if (h->count == 0)
         return 0;
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += h->bucket[i];
         if (h->bucket[i] > 0 && (double)seen >= wanted) {
-            const double edge = histogram_edge(i), most = (double)h->max / 1e6;
-            return edge < most ? edge : most;
+            const double bound = histogram_bucket_max(i), max = (double)h->max / 1e6;
+            return bound < max ? bound : max;
         }
     }
     return (double)h->max / 1e6;

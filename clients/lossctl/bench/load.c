@@ -1,7 +1,5 @@
-/*
- * libcurl says which sockets it waits for and until when, epoll waits for them and for the next
- * request's time.
- */
+/* An event loop: epoll waits for the sockets and the timeout of libcurl, and for the time when the
+   next request is due. */
 #include "bench/load.h"
 #include "cli/progress.h"
 
@@ -16,13 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { GRACE_MS = 5000, EVENTS = 64 }; /* how long answers may still come when the time is over */
+enum { GRACE_MS = 5000, EVENTS = 64 }; /* how long to wait for responses after the end */
 
-/* A connection, idle or with a request under way. */
+/* A connection, idle or with a request in flight. */
 struct slot {
     CURL *curl;
     bool busy;
-    double since; /* when its request fell due */
+    double since; /* when its request was due */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -33,12 +31,12 @@ struct load {
     struct curl_slist *headers;
     struct slot *slot;
     int busy;
-    int epoll, timer;    /* descriptors */
-    double deadline;     /* when libcurl wants to be called; INFINITY: not */
-    double counted, end; /* where what counts begins and ends */
-    double next, step;   /* when the next request falls due, and how far they are apart; step 0: a
-                            closed loop */
-    struct histogram interval; /* of the interval that is going on */
+    int epoll, timer;          /* descriptors */
+    double deadline;           /* when to call libcurl; INFINITY: never */
+    double measure_start, end; /* of the measurement, after the warm-up */
+    double next, step; /* when the next request is due, and the time between two requests; step 0:
+                          a closed loop */
+    struct histogram interval; /* of the current interval */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -61,9 +59,9 @@ static double now_ns(void)
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-/* ---- between libcurl and epoll ---- */
+/* ---- libcurl callbacks ---- */
 
-static int watch(CURL *curl, curl_socket_t fd, int what, void *context, void *known)
+static int on_socket(CURL *curl, curl_socket_t fd, int what, void *context, void *known)
 {
     const struct load *const load = context;
     struct epoll_event event = {.data.fd = fd};
@@ -75,7 +73,7 @@ static int watch(CURL *curl, curl_socket_t fd, int what, void *context, void *kn
     event.events = (what & CURL_POLL_IN ? EPOLLIN : 0U) | (what & CURL_POLL_OUT ? EPOLLOUT : 0U);
     if (!known)
         curl_multi_assign(load->multi, fd, context);
-    /* A socket may be known from before under the same number, and be gone; or be new. */
+    /* libcurl may reuse the number of a closed socket, so either operation can be the right one. */
     if (epoll_ctl(load->epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0)
         return 0;
     return epoll_ctl(load->epoll, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event) == 0 ? 0 : -1;
@@ -89,9 +87,9 @@ static int set_deadline(CURLM *multi, long ms, void *context)
     return 0;
 }
 
-/* ---- a request ---- */
+/* ---- Requests ---- */
 
-static size_t forget(char *bytes, size_t one, size_t len, void *context)
+static size_t discard(char *bytes, size_t one, size_t len, void *context)
 {
     (void)bytes;
     (void)context;
@@ -110,28 +108,27 @@ static bool set_up_slot(const struct load *load, struct slot *slot,
     curl_easy_setopt(slot->curl, CURLOPT_HTTPHEADER, load->headers);
     curl_easy_setopt(slot->curl, CURLOPT_POSTFIELDS, payload->body.data);
     curl_easy_setopt(slot->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)payload->body.len);
-    curl_easy_setopt(slot->curl, CURLOPT_WRITEFUNCTION, forget);
+    curl_easy_setopt(slot->curl, CURLOPT_WRITEFUNCTION, discard);
     curl_easy_setopt(slot->curl, CURLOPT_ERRORBUFFER, slot->why);
     curl_easy_setopt(slot->curl, CURLOPT_PRIVATE, slot);
     return true;
 }
 
-static void ask(struct load *load, struct slot *slot, double since)
+static void send_request(struct load *load, struct slot *slot, double since)
 {
     slot->busy = true;
     slot->since = since;
     slot->why[0] = '\0';
     load->busy++;
-    curl_multi_add_handle(
-        load->multi, slot->curl); /* it is not in there, so that it cannot fail but for memory */
+    curl_multi_add_handle(load->multi, slot->curl); /* fails only if memory runs out */
 }
 
-/* Files an answer that has come. */
+/* Records the outcome of a request. */
 static void record(struct load *load, const struct slot *slot, CURLcode code, double now)
 {
     struct load_result *const result = load->result;
     long status = 0;
-    if (slot->since < load->counted || slot->since >= load->end)
+    if (slot->since < load->measure_start || slot->since >= load->end)
         return;
     curl_easy_getinfo(slot->curl, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK) {
@@ -148,7 +145,7 @@ static void record(struct load *load, const struct slot *slot, CURLcode code, do
     }
 }
 
-static void take_answers(struct load *load)
+static void take_responses(struct load *load)
 {
     const CURLMsg *message;
     int left;
@@ -165,8 +162,8 @@ static void take_answers(struct load *load)
     }
 }
 
-/* Gives idle connections what is due; in a closed loop that is always something. */
-static void ask_due(struct load *load)
+/* Sends requests that are due on idle connections. In a closed loop, one is always due. */
+static void send_due(struct load *load)
 {
     const double now = now_ns();
     for (int i = 0; i < load->settings->connections && now < load->end; i++) {
@@ -174,16 +171,16 @@ static void ask_due(struct load *load)
             continue;
         if (load->step > 0 && load->next > now)
             return;
-        ask(load, &load->slot[i], load->step > 0 ? load->next : now);
+        send_request(load, &load->slot[i], load->step > 0 ? load->next : now);
         load->next += load->step;
     }
 }
 
-/* ---- the loop ---- */
+/* ---- Event loop ---- */
 
-/* Waits for sockets, libcurl's deadline, the next request or `until`, whichever is first, and lets
- * libcurl work. */
-static void wait_and_work(struct load *load, double until)
+/* Waits for sockets, libcurl's deadline, the next request or `until`, whichever comes first, then
+   runs libcurl. */
+static void run_once(struct load *load, double until)
 {
     struct epoll_event events[EVENTS];
     int running;
@@ -191,8 +188,8 @@ static void wait_and_work(struct load *load, double until)
     if (load->step > 0 && load->next < wake && load->busy < load->settings->connections)
         wake = load->next;
     const double now = now_ns();
-    wake = wake > now + 1e8 ? now + 1e8
-                            : wake; /* for the progress, and signals that come just before */
+    /* at least every 0.1 s, for the progress and signals */
+    wake = wake > now + 1e8 ? now + 1e8 : wake;
     const double at = wake > now ? wake : now + 1;
     const struct itimerspec when = {.it_value = {(time_t)(at / 1e9), (long)fmod(at, 1e9)}};
     timerfd_settime(load->timer, TFD_TIMER_ABSTIME, &when, NULL);
@@ -210,16 +207,16 @@ static void wait_and_work(struct load *load, double until)
                                          (got & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0),
                                      &running);
     }
-    take_answers(load);
+    take_responses(load);
 }
 
-/* Closes the intervals that are over. */
+/* Stores the intervals that have ended. */
 static void close_intervals(struct load *load, double now)
 {
     struct load_result *const result = load->result;
     while (result->intervals < LOAD_INTERVALS &&
            result->intervals < (int)(load->settings->duration / result->interval + 0.5) &&
-           now >= load->counted + (result->intervals + 1) * result->interval * 1e9) {
+           now >= load->measure_start + (result->intervals + 1) * result->interval * 1e9) {
         result->series[result->intervals++] = (struct load_interval){
             load->interval.count, histogram_percentile(&load->interval, 0.5),
             histogram_percentile(&load->interval, 0.99), (double)load->interval.max / 1e6};
@@ -230,27 +227,29 @@ static void close_intervals(struct load *load, double now)
 static void show(const struct load *load, double start, double now)
 {
     const struct load_result *const result = load->result;
-    const double seconds = (now - load->counted) / 1e9;
-    if (progress_is_silent())
+    const double seconds = (now - load->measure_start) / 1e9;
+    if (progress_is_disabled())
         return;
     if (seconds <= 0)
-        progress_say("%s: warming up", load->settings->label);
+        progress_describe("%s: warming up", load->settings->label);
     else
-        progress_say("%s: %.0f requests/s, p50 %.3g ms, p99 %.3g ms%s", load->settings->label,
-                     (double)result->answered / seconds,
-                     histogram_percentile(&result->latency, 0.5),
-                     histogram_percentile(&result->latency, 0.99),
-                     load_errors(result) > 0 ? ", with errors" : "");
+        progress_describe("%s: %.0f requests/s, p50 %.3g ms, p99 %.3g ms%s", load->settings->label,
+                          (double)result->answered / seconds,
+                          histogram_percentile(&result->latency, 0.5),
+                          histogram_percentile(&result->latency, 0.99),
+                          load_errors(result) > 0 ? ", with errors" : "");
     progress_set(now - start, load->end - start);
 }
 
-/* What fell due and found no connection, from `next` on, has waited at least until the end. */
+/* Counts requests due from `next` on, for which no connection was free: they waited until the end.
+ */
 static void count_unsent(struct load *load, double next)
 {
     if (load->step <= 0)
         return;
-    const double first =
-        next > load->counted ? next : next + ceil((load->counted - next) / load->step) * load->step;
+    const double first = next > load->measure_start
+                             ? next
+                             : next + ceil((load->measure_start - next) / load->step) * load->step;
     const size_t unsent = first < load->end ? (size_t)ceil((load->end - first) / load->step) : 0;
     for (size_t i = 0; i < unsent; i++)
         histogram_add(&load->result->latency, load->end - (first + (double)i * load->step));
@@ -261,13 +260,13 @@ static void run(struct load *load)
 {
     const double start = now_ns();
     double now = start, shown = start;
-    load->counted = start + load->settings->warm_up * 1e9;
-    load->end = load->counted + load->settings->duration * 1e9;
+    load->measure_start = start + load->settings->warm_up * 1e9;
+    load->end = load->measure_start + load->settings->duration * 1e9;
     load->next = start;
     progress_begin("%s", load->settings->label);
     while (now < load->end && !interrupted) {
-        ask_due(load);
-        wait_and_work(load, load->end);
+        send_due(load);
+        run_once(load, load->end);
         close_intervals(load, now);
         if (now - shown >= 1e8) {
             show(load, start, now);
@@ -276,28 +275,29 @@ static void run(struct load *load)
         now = now_ns();
     }
     load->end = now < load->end ? now : load->end; /* interrupted */
-    load->result->seconds = load->end > load->counted ? (load->end - load->counted) / 1e9 : 0;
+    load->result->seconds =
+        load->end > load->measure_start ? (load->end - load->measure_start) / 1e9 : 0;
     const double next = load->next;
     load->next = INFINITY;
     const double grace = now + GRACE_MS * 1e6;
     while (load->busy > 0 && now < grace) {
-        wait_and_work(load, grace);
+        run_once(load, grace);
         now = now_ns();
     }
     close_intervals(load, now);
     progress_end();
     for (int i = 0; i < load->settings->connections; i++)
-        if (load->slot[i].busy && load->slot[i].since >= load->counted) {
+        if (load->slot[i].busy && load->slot[i].since >= load->measure_start) {
             load->result->broken++;
-            snprintf(load->result->why, sizeof load->result->why, "no answer %d s after the end",
+            snprintf(load->result->why, sizeof load->result->why, "no response %d s after the end",
                      GRACE_MS / 1000);
         }
     count_unsent(load, next);
 }
 
-/* ---- setting up ---- */
+/* ---- Setup ---- */
 
-/* A header line; without a value libcurl leaves out the one that it would send. */
+/* Adds a header line. An empty value suppresses the header that libcurl would send. */
 static bool add_header(struct load *load, const char *name, const char *value)
 {
     char line[160];
@@ -315,8 +315,8 @@ static bool add_headers(struct load *load, const struct connection *connection)
     if (connection->authorization &&
         !(load->headers = curl_slist_append(NULL, connection->authorization)))
         return false;
-    /* Without an Accept header the answer is in the request's own format; 100-continue would be a
-     * round trip more. */
+    /* Without an Accept header, the response has the format of the request. 100-continue would cost
+       a round trip. */
     return add_header(load, "Content-Type", payload->content_type) &&
            add_header(load, "Accept", "") && add_header(load, "Expect", "") &&
            (payload->header_length == 0 ||
@@ -337,7 +337,7 @@ static bool set_up(struct load *load, const struct connection *connection)
     if (!load->multi || !load->slot || load->epoll < 0 || load->timer < 0 ||
         epoll_ctl(load->epoll, EPOLL_CTL_ADD, load->timer, &event) != 0)
         return false;
-    curl_multi_setopt(load->multi, CURLMOPT_SOCKETFUNCTION, watch);
+    curl_multi_setopt(load->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(load->multi, CURLMOPT_SOCKETDATA, load);
     curl_multi_setopt(load->multi, CURLMOPT_TIMERFUNCTION, set_deadline);
     curl_multi_setopt(load->multi, CURLMOPT_TIMERDATA, load);
@@ -380,13 +380,14 @@ enum exit_code load_run(const struct connection *connection, const struct load_s
     load->step = settings->rate > 0 ? 1e9 / settings->rate : 0;
     result->interval = ceil(settings->duration / LOAD_INTERVALS * 10) / 10;
     const struct sigaction action = {.sa_handler =
-                                         interrupt}; /* without SA_RESTART: waiting ends */
+                                         interrupt}; /* no SA_RESTART: interrupts waiting */
     struct sigaction before;
     sigaction(SIGINT, &action, &before);
     if (set_up(load, connection))
         run(load);
     else
-        code = fail(EXIT_FAILED, "the load cannot be made: %s", strerror(errno ? errno : ENOMEM));
+        code = fail(EXIT_FAILED, "cannot start the load generator: %s",
+                    strerror(errno ? errno : ENOMEM));
     sigaction(SIGINT, &before, NULL);
     tear_down(load);
     free(load);

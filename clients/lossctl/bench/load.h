@@ -1,60 +1,60 @@
 /*
- * A load generator: one request over and over, on connections that are kept, from one thread.
+ * A load generator: repeats one request on persistent connections, from one thread.
  *
- * In a closed loop each connection sends its next request when its answer has come: that measures
- * throughput, and a latency is that of the server alone. At a fixed rate requests fall due on a
- * schedule, whatever the answers do, and a latency counts from when its request was due: a stall
- * counts for every request that it held up, and those that found no connection in time count with
- * as long as they had waited by the end (they would else be omitted just when it was slow: G. Tene,
- * How not to measure latency).
+ * In a closed loop, each connection sends its next request when its response has arrived. That
+ * measures throughput, and the latency of the server alone. At a fixed rate, requests are due on a
+ * schedule that does not depend on the responses, and a latency counts from the time when its
+ * request was due. A stall therefore counts for every request that it delays. Requests that got no
+ * connection by the end count with the time they had waited; omitting them would hide the stall
+ * ("coordinated omission": G. Tene, How NOT to Measure Latency).
  */
 #ifndef LOSSCTL_BENCH_LOAD_H
 #define LOSSCTL_BENCH_LOAD_H
 
 #include "bench/histogram.h"
-#include "bench/payload.h"
+#include "evaluate/payload.h"
 #include "http/connection.h"
 
 struct load_settings {
     const struct payload *payload;
     const char *label; /* for the progress */
     int connections;
-    double rate;              /* requests a second; 0: a closed loop */
-    double warm_up, duration; /* seconds; what falls due or, in a closed loop, begins within the
-                                 first is not counted */
+    double rate;              /* requests per second; 0: a closed loop */
+    double warm_up, duration; /* seconds; requests that are due (closed loop: begin) during the
+                                 warm-up are not counted */
 };
 
 enum { LOAD_INTERVALS = 120 }; /* at most; each lasts a whole number of tenths of a second */
 
-/* What ended within a part of the time that counts. */
+/* Responses that arrived within one interval of the measurement. */
 struct load_interval {
     uint64_t requests;
     double p50, p99, max; /* milliseconds */
 };
 
 struct load_result {
-    struct histogram
-        latency; /* of requests that were answered with 200, and of those that were not sent */
-    uint64_t answered;         /* with 200, and counted */
-    uint64_t refused;          /* with another status */
-    uint64_t broken;           /* without an answer */
-    uint64_t unsent;           /* fell due, but no connection was free until the end */
-    int status;                /* of the last that was refused; 0: none */
-    char why[CURL_ERROR_SIZE]; /* of the last that was broken; "" if none */
-    double seconds;            /* that count */
-    double interval;           /* seconds of each of the intervals */
+    struct histogram latency;  /* of requests answered with 200, and of unsent ones */
+    uint64_t answered;         /* counted responses with status 200 */
+    uint64_t refused;          /* responses with another status */
+    uint64_t broken;           /* requests without a response */
+    uint64_t unsent;           /* due, but no connection was free before the end */
+    int status;                /* of the last refused request; 0: none */
+    char why[CURL_ERROR_SIZE]; /* error of the last broken request; "" if none */
+    double seconds;            /* that were measured */
+    double interval;           /* seconds of each interval */
     int intervals;
     struct load_interval series[LOAD_INTERVALS];
 };
 
-/* Runs until its time is over, or SIGINT, which only shortens it, and fills `result`. */
+/* Runs for the given time, or until SIGINT, which is not an error. Fills `result`. */
 enum exit_code load_run(const struct connection *connection, const struct load_settings *settings,
                         struct load_result *result);
-/* Whether SIGINT has come. */
+/* Returns true if SIGINT has arrived. */
 bool load_interrupted(void);
 
-/* Requests that were not answered with 200. */
+/* Returns the number of requests that were not answered with 200. */
 uint64_t load_errors(const struct load_result *result);
+/* Returns the number of requests per second that were answered with 200. */
 double load_throughput(const struct load_result *result);
 
 #endif

@@ -2,38 +2,38 @@
 
 #include <math.h>
 
-/* The picture, and the frame of the plot within it. */
+/* The size of the image, and the margins around the plot. */
 enum { WIDTH = 560, HEIGHT = 260, LEFT = 64, RIGHT = 12, TOP = 30, BOTTOM = 44, TICKS = 5 };
 
 struct frame {
-    double x_min, x_max, y_min, y_max; /* of y the logarithm, where the plot has that */
+    double x_min, x_max, y_min, y_max; /* of log10(y) if log_y */
     bool log_y;
 };
 
-static double across(const struct frame *f, double x)
+static double x_position(const struct frame *f, double x)
 {
     return LEFT + (x - f->x_min) / (f->x_max - f->x_min) * (WIDTH - LEFT - RIGHT);
 }
 
-static double up(const struct frame *f, double y)
+static double y_position(const struct frame *f, double y)
 {
     const double value = f->log_y ? log10(y) : y;
     return HEIGHT - BOTTOM - (value - f->y_min) / (f->y_max - f->y_min) * (HEIGHT - TOP - BOTTOM);
 }
 
-static bool shows(const struct plot *plot, double y)
+static bool is_plotted(const struct plot *plot, double y)
 {
     return isfinite(y) && (!plot->log_y || y > 0);
 }
 
-/* Around all points; a linear scale begins at 0, a logarithmic one at a power of ten. */
+/* Encloses all points. A linear scale begins at 0, a logarithmic one at a power of ten. */
 static struct frame frame_of(const struct plot *plot)
 {
     struct frame f = {INFINITY, -INFINITY, INFINITY, -INFINITY, plot->log_y};
     for (int i = 0; i < plot->lines; i++)
         for (size_t k = 0; k < plot->line[i].count; k++) {
             const double x = plot->line[i].x[k], y = plot->line[i].y[k];
-            if (!shows(plot, y))
+            if (!is_plotted(plot, y))
                 continue;
             const double value = plot->log_y ? log10(y) : y;
             f.x_min = fmin(f.x_min, x);
@@ -50,30 +50,39 @@ static struct frame frame_of(const struct plot *plot)
     return f;
 }
 
-/* 1, 2 or 5 times a power of ten, such that about TICKS of them make the range. */
+/* Returns 1, 2 or 5 times a power of ten, so that the range has about TICKS steps. */
 static double step_of(double range)
 {
     const double rough = range / TICKS, power = pow(10, floor(log10(rough))), digit = rough / power;
-    return power * (digit < 1.5 ? 1 : digit < 3.5 ? 2 : digit < 7.5 ? 5 : 10);
+    if (digit < 1.5)
+        return power;
+    if (digit < 3.5)
+        return 2 * power;
+    return digit < 7.5 ? 5 * power : 10 * power;
 }
 
-/* Large numbers by their thousands: there is little room beside the axis. */
+/* Labels large numbers in thousands or millions to save space. */
 static void put_y_tick(const struct frame *f, double y, struct buffer *out)
 {
-    const double at = up(f, y), unit = y >= 1e6 ? 1e6 : y >= 1e4 ? 1e3 : 1;
+    const double at = y_position(f, y);
+    const char *unit = "";
+    if (y >= 1e6) {
+        y /= 1e6;
+        unit = "M";
+    } else if (y >= 1e4) {
+        y /= 1e3;
+        unit = "k";
+    }
     buffer_printf(
         out,
         "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text class=\"axis\" x=\"%d\" y=\"%.1f\" "
         "text-anchor=\"end\">%.4g%s</text>\n",
-        LEFT, at, WIDTH - RIGHT, LEFT - 6, at + 4, y / unit,
-        unit > 1e3 ? "M"
-        : unit > 1 ? "k"
-                   : "");
+        LEFT, at, WIDTH - RIGHT, LEFT - 6, at + 4, y, unit);
 }
 
 static void put_x_tick(const struct frame *f, double x, const char *name, struct buffer *out)
 {
-    const double at = across(f, x);
+    const double at = x_position(f, x);
     buffer_printf(out,
                   "<path class=\"grid\" d=\"M%.1f %dV%d\"/><text class=\"axis\" x=\"%.1f\" "
                   "y=\"%d\" text-anchor=\"middle\">",
@@ -105,11 +114,11 @@ static void put_line(const struct plot *plot, int i, const struct frame *f, stru
     bool drawing = false;
     buffer_printf(out, "<path class=\"line%d\" d=\"", i);
     for (size_t k = 0; k < line->count; k++) {
-        const bool there = shows(plot, line->y[k]);
-        if (there)
-            buffer_printf(out, "%s%.1f %.1f", drawing ? "L" : "M", across(f, line->x[k]),
-                          up(f, line->y[k]));
-        drawing = there;
+        const bool plotted = is_plotted(plot, line->y[k]);
+        if (plotted)
+            buffer_printf(out, "%s%.1f %.1f", drawing ? "L" : "M", x_position(f, line->x[k]),
+                          y_position(f, line->y[k]));
+        drawing = plotted;
     }
     buffer_printf(out, "\"><title>%s</title></path>\n", line->name);
     if (plot->lines > 1)

@@ -1,5 +1,5 @@
-/* Line plots as SVG that stands within an HTML page; its colours are the page's: classes line0,
- * line1, line2, grid, axis. */
+/* Line plots as SVG elements within an HTML page, which defines the colours of the classes line0,
+   line1, line2, grid and axis. */
 #ifndef LOSSCTL_BENCH_PLOT_H
 #define LOSSCTL_BENCH_PLOT_H
 
@@ -17,15 +17,16 @@ struct plot_line {
 };
 
 struct plot {
-    const char *title, *x_label, *y_label; /* plain text of ours: no markup in it */
-    bool log_y;                            /* then what is not above 0 is left out */
+    const char *title, *x_label, *y_label; /* plain text: not escaped */
+    bool log_y;                            /* values that are not positive are left out */
     int lines;
     struct plot_line line[PLOT_LINES];
-    int ticks; /* of x, where they are named; 0: chosen here */
+    int ticks; /* named ticks of the x axis; 0: chosen from the data */
     double tick[PLOT_TICKS];
     const char *tick_name[PLOT_TICKS];
 };
 
+/* Appends the SVG element. */
 void plot_put(const struct plot *plot, struct buffer *out);
 
 #endif

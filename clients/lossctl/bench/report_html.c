@@ -1,9 +1,6 @@
-/*
- * What came out of a bench as one page, with plots, that needs nothing else and is read in the
- * light and in the dark.
- */
-#include "bench/bench.h"
+/* Results of a benchmark as one self-contained HTML page with plots, in light and dark colours. */
 #include "bench/plot.h"
+#include "bench/report.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -39,7 +36,7 @@ static const char head[] =
     "}\n</style>\n</head>\n<body>\n"
     "<h1>lossctl bench</h1>\n";
 
-/* Text into markup. */
+/* Appends text, escaped for HTML. */
 static void put_escaped(struct buffer *out, const char *text)
 {
     for (; *text; text++) {
@@ -52,26 +49,27 @@ static void put_escaped(struct buffer *out, const char *text)
     }
 }
 
-/* ---- the table ---- */
+/* ---- Table ---- */
 
 static void put_row(const struct bench *bench, const struct scenario *scenario, int i,
                     struct buffer *out)
 {
-    char label[BENCH_LABEL];
+    char label[SCENARIO_LABEL];
     const double throughput = load_throughput(&scenario->result);
     buffer_printf(out, "<tr><td><a href=\"#s%d\">", i);
-    put_escaped(out, bench_label(scenario, label));
+    put_escaped(out, scenario_label(scenario, label));
     buffer_printf(out, "</a></td><td>%.1f</td><td>%.1f</td>", throughput,
-                  throughput * (double)(scenario->request_bytes + scenario->answer_bytes) / 1e6);
-    for (int quantity = P50; quantity <= LONGEST; quantity++)
-        buffer_printf(out, "<td>%.4g</td>", bench_quantity(scenario, (enum quantity)quantity));
+                  throughput * (double)(scenario->request_bytes + scenario->response_bytes) / 1e6);
+    for (int quantity = P50; quantity <= LATENCY_MAX; quantity++)
+        buffer_printf(out, "<td>%.4g</td>", scenario_quantity(scenario, (enum quantity)quantity));
     buffer_printf(out, "<td%s>%llu</td><td>%llu</td>",
                   load_errors(&scenario->result) > 0 ? " class=\"bad\"" : "",
                   (unsigned long long)load_errors(&scenario->result),
                   (unsigned long long)scenario->result.unsent);
     for (int k = 0; k < bench->limits; k++)
-        buffer_text(out, bench_keeps(scenario, &bench->limit[k]) ? "<td>kept</td>"
-                                                                 : "<td class=\"bad\">missed</td>");
+        buffer_text(out, limit_is_met(scenario, &bench->limit[k])
+                             ? "<td>met</td>"
+                             : "<td class=\"bad\">missed</td>");
     buffer_text(out, "</tr>\n");
 }
 
@@ -93,7 +91,7 @@ static void put_table(const struct bench *bench, struct buffer *out)
     buffer_text(out, "</table></div>\n");
 }
 
-/* ---- the plots ---- */
+/* ---- Plots ---- */
 
 static void plot_time(const struct load_result *result, struct buffer *out)
 {
@@ -107,7 +105,7 @@ static void plot_time(const struct load_result *result, struct buffer *out)
         p99[i] = result->series[i].p99;
         max[i] = result->series[i].max;
     }
-    plot_put(&(struct plot){.title = "answers a second",
+    plot_put(&(struct plot){.title = "responses per second",
                             .x_label = "seconds",
                             .y_label = "requests/s",
                             .lines = 1,
@@ -124,18 +122,18 @@ static void plot_time(const struct load_result *result, struct buffer *out)
         out);
 }
 
-/* Percentiles, as far as there are requests to tell them: x is the number of nines. */
+/* Percentiles, up to the last that the number of requests supports; x is the number of nines. */
 static void plot_percentiles(const struct histogram *h, struct buffer *out)
 {
     enum { POINTS = 121 };
     double x[POINTS], y[POINTS];
-    const double most = h->count > 1 ? fmin(log10((double)h->count), 6) : 1;
+    const double max = h->count > 1 ? fmin(log10((double)h->count), 6) : 1;
     for (size_t i = 0; i < POINTS; i++) {
-        x[i] = most * (double)i / (POINTS - 1);
+        x[i] = max * (double)i / (POINTS - 1);
         y[i] = histogram_percentile(h, 1 - pow(10, -x[i]));
     }
     plot_put(&(struct plot){.title = "latency by percentile",
-                            .x_label = "of all requests",
+                            .x_label = "fraction of requests",
                             .y_label = "milliseconds",
                             .log_y = true,
                             .lines = 1,
@@ -149,20 +147,21 @@ static void plot_percentiles(const struct histogram *h, struct buffer *out)
 
 static void put_scenario(const struct scenario *scenario, int i, struct buffer *out)
 {
-    char label[BENCH_LABEL];
+    char label[SCENARIO_LABEL];
     buffer_printf(out, "<h2 id=\"s%d\">", i);
-    put_escaped(out, bench_label(scenario, label));
+    put_escaped(out, scenario_label(scenario, label));
     buffer_printf(out,
-                  "</h2>\n<p>%zu bytes of request, %zu of answer; %llu answers in %.1f s</p>\n<div "
+                  "</h2>\n<p>request body %zu bytes, response body %zu bytes; %llu responses in "
+                  "%.1f s</p>\n<div "
                   "class=\"plots\">\n",
-                  scenario->request_bytes, scenario->answer_bytes,
+                  scenario->request_bytes, scenario->response_bytes,
                   (unsigned long long)scenario->result.answered, scenario->result.seconds);
     plot_time(&scenario->result, out);
     plot_percentiles(&scenario->result.latency, out);
     buffer_text(out, "</div>\n");
 }
 
-void bench_put_html(const struct bench *bench, struct buffer *out)
+void report_put_html(const struct bench *bench, struct buffer *out)
 {
     char when[32];
     const time_t now = time(NULL);
@@ -174,13 +173,13 @@ void bench_put_html(const struct bench *bench, struct buffer *out)
     buffer_printf(out, ", %s; %g s each after %g s of warm-up; ", when, bench->duration,
                   bench->warm_up);
     if (bench->rate > 0)
-        buffer_printf(
-            out,
-            "%g requests a second were due, and latencies count from when a request was due.</p>\n",
-            bench->rate);
+        buffer_printf(out,
+                      "%g requests/s on a schedule; latencies count from the time when a request "
+                      "was due.</p>\n",
+                      bench->rate);
     else
-        buffer_text(out,
-                    "closed loop: each connection asked again once it had been answered.</p>\n");
+        buffer_text(
+            out, "closed loop: each connection sends its next request after the response.</p>\n");
     put_table(bench, out);
     for (int i = 0; i < bench->count; i++)
         if (bench->scenario[i].ran)

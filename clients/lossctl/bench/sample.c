@@ -1,16 +1,14 @@
-/*
- * Which shapes a loss takes is found by asking the planner about the usual ones.
- */
+/* Tries common shapes with the planner to find those that a loss accepts. */
 #include "bench/sample.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* All alike: a vector, or rows; rows of classes with a label each; pairs of rows with a label each;
-   sequences of rows with labels and lengths. */
-enum usual { VECTOR, ROWS, CLASSES, PAIRS, SEQUENCES, USUAL };
+/* Tensors of one shape: a vector, or rows; rows of classes with one label each; pairs of rows with
+   one label each; sequences of rows with labels and lengths. */
+enum layout { VECTOR, ROWS, CLASSES, PAIRS, SEQUENCES, LAYOUTS };
 
-/* xorshift64*, as it has always been. */
+/* xorshift64* (G. Marsaglia, S. Vigna); uniform in (0, 1). */
 static double uniform(uint64_t *state)
 {
     *state ^= *state >> 12;
@@ -24,7 +22,7 @@ static size_t at_least_one(size_t n)
     return n > 0 ? n : 1;
 }
 
-static struct loss_tensor usual_shape(enum usual usual, int k, size_t n, size_t columns)
+static struct loss_tensor layout_shape(enum layout layout, int k, size_t n, size_t columns)
 {
     const size_t rows = at_least_one(n / columns), batch = at_least_one(n / columns / columns);
     const struct loss_tensor vector = {.rank = 1, .shape = {n}},
@@ -32,8 +30,8 @@ static struct loss_tensor usual_shape(enum usual usual, int k, size_t n, size_t 
                              labels = {.rank = 1, .shape = {rows}},
                              lengths = {.rank = 1, .shape = {batch}},
                              sequences = {.rank = 3, .shape = {columns, batch, columns}},
-                             spelt = {.rank = 2, .shape = {batch, columns}};
-    switch (usual) {
+                             labellings = {.rank = 2, .shape = {batch, columns}};
+    switch (layout) {
     case VECTOR:
         return vector;
     case CLASSES:
@@ -41,14 +39,16 @@ static struct loss_tensor usual_shape(enum usual usual, int k, size_t n, size_t 
     case PAIRS:
         return k < 2 ? table : labels;
     case SEQUENCES:
-        return k == 0 ? sequences : k == 1 ? spelt : lengths;
+        if (k == 0)
+            return sequences;
+        return k == 1 ? labellings : lengths;
     default:
         return table;
     }
 }
 
-/* Whether the loss takes these shapes, a vector only as that many terms of their own. */
-static bool fits(const struct loss_descriptor *loss, enum usual usual, size_t n, size_t columns,
+/* Returns true if the loss accepts these shapes. A vector must give one term per element. */
+static bool fits(const struct loss_descriptor *loss, enum layout layout, size_t n, size_t columns,
                  struct loss_plan *plan)
 {
     struct loss_tensor tensor[LOSS_MAX_TENSORS];
@@ -57,34 +57,33 @@ static bool fits(const struct loss_descriptor *loss, enum usual usual, size_t n,
     bool indexed = false;
     loss_request_init(&request, loss);
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
-        tensor[k] = usual_shape(usual, k, n, columns);
+        tensor[k] = layout_shape(layout, k, n, columns);
         request.tensor[k] = loss->tensors[k].optional ? NULL : &tensor[k];
     }
     if (loss_plan(plan, &request, &error) != LOSS_OK)
         return false;
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         indexed |= plan->indexed[k];
-    if (usual == VECTOR)
+    if (layout == VECTOR)
         return plan->terms.rank == 1 && plan->terms.shape[0] == n;
-    return usual != CLASSES || indexed;
+    return layout != CLASSES || indexed;
 }
 
-/* Indices are lengths for a loss of sequences: such that labels fit into the steps. */
-static int64_t index_value(double value, enum usual usual, int k, size_t columns)
+/* Indices of sequences include lengths, chosen so that the labels fit into the steps. */
+static int64_t index_value(double value, enum layout layout, int k, size_t columns)
 {
-    if (usual == SEQUENCES && k == 2)
+    if (layout == SEQUENCES && k == 2)
         return (int64_t)columns;
-    return (int64_t)(value * (double)(usual == SEQUENCES && k == 3 ? columns / 2 : columns));
+    return (int64_t)(value * (double)(layout == SEQUENCES && k == 3 ? columns / 2 : columns));
 }
 
-/* Within (0, 1), so that they may be probabilities; some targets are 1, and so labels to whom these
- * are. */
+/* Returns a value in (0, 1), a valid probability. Some targets are 1, a valid label. */
 static float real_value(double value, bool target)
 {
     return target && value > 0.6 ? 1 : 0.25F + 0.5F * (float)value;
 }
 
-static void *make_numbers(struct loss_tensor *tensor, bool indexed, enum usual usual, int k,
+static void *make_numbers(struct loss_tensor *tensor, bool indexed, enum layout layout, int k,
                           size_t columns, uint64_t *state)
 {
     const size_t n = loss_tensor_elements(tensor);
@@ -92,36 +91,36 @@ static void *make_numbers(struct loss_tensor *tensor, bool indexed, enum usual u
     tensor->data = malloc(loss_tensor_bytes(tensor) + 1);
     for (size_t i = 0; tensor->data && i < n; i++)
         if (indexed)
-            ((int64_t *)tensor->data)[i] = index_value(uniform(state), usual, k, columns);
+            ((int64_t *)tensor->data)[i] = index_value(uniform(state), layout, k, columns);
         else
             ((float *)tensor->data)[i] = real_value(uniform(state), k == 1);
     return tensor->data;
 }
 
-enum exit_code sample_give(struct sample *sample, struct task *task, size_t n, size_t columns)
+enum exit_code sample_fill(struct sample *sample, struct task *task, size_t n, size_t columns)
 {
-    static const enum usual order[] = {CLASSES, VECTOR, ROWS, PAIRS, SEQUENCES};
+    static const enum layout order[] = {CLASSES, VECTOR, ROWS, PAIRS, SEQUENCES};
     const struct loss_descriptor *const loss = task->loss;
     struct loss_plan plan;
     uint64_t state = UINT64_C(0x9e3779b97f4a7c15);
-    size_t i = 0, most = 2 * columns *
-                         columns; /* elements that tell: more might be refused for being many */
+    size_t i = 0,
+           probe = 2 * columns * columns; /* small, so that no loss rejects it for its size */
     *sample = (struct sample){.data = {NULL}};
     columns = columns < n ? columns : n;
-    most = n < most ? n : most;
-    while (i < USUAL && !fits(loss, order[i], most, columns, &plan))
+    probe = n < probe ? n : probe;
+    while (i < LAYOUTS && !fits(loss, order[i], probe, columns, &plan))
         i++;
-    if (i == USUAL)
-        return fail(EXIT_USAGE, "%s takes no batch of %zu elements in rows of %zu", loss->name, n,
-                    columns);
+    if (i == LAYOUTS)
+        return fail(EXIT_USAGE, "%s does not accept a batch of %zu elements in rows of %zu",
+                    loss->name, n, columns);
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
-        struct loss_tensor tensor = usual_shape(order[i], k, n, columns);
+        struct loss_tensor tensor = layout_shape(order[i], k, n, columns);
         if (loss->tensors[k].optional)
             continue;
         sample->data[k] = make_numbers(&tensor, plan.indexed[k], order[i], k, columns, &state);
         if (!sample->data[k])
             return fail_memory();
-        task_give(task, k, &tensor);
+        task_set_tensor(task, k, &tensor);
     }
     return EXIT_OK;
 }

@@ -8,30 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Reading, one argument after the other. */
+/* The state of parsing. */
 struct parser {
     struct arguments *out;
     char *const *argv;
     int argc, at;
 };
 
-/* ---- names ---- */
+/* ---- Names ---- */
 
-const struct loss_descriptor *find_loss(const char *name)
+const struct loss_descriptor *arguments_find_loss(const char *name)
 {
     struct loss_error error;
     const struct loss_descriptor *const loss =
-        loss_lookup(name, "`lossctl list` shows them", &error);
+        loss_lookup(name, "`lossctl list` lists all losses", &error);
     if (!loss)
         fail(EXIT_USAGE, "%s", error.message);
     return loss;
 }
 
-const struct loss_descriptor *find_loss_spec(const char *spec)
+const struct loss_descriptor *arguments_find_loss_spec(const char *spec)
 {
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(spec, ":"), spec);
-    return find_loss(name);
+    return arguments_find_loss(name);
 }
 
 static const struct command *find_command(const char *name)
@@ -44,11 +44,11 @@ static const struct command *find_command(const char *name)
         loss_nearest_try(&search, commands[i].name);
     }
     fail(EXIT_USAGE, "there is no command '%s'%s", json_quote(name, quote),
-         loss_nearest_text(&search, "'", "'", "`lossctl --help` shows them", meant));
+         loss_nearest_text(&search, "'", "'", "`lossctl --help` lists all commands", meant));
     return NULL;
 }
 
-/* Whether a flag of that many bytes means an option, hyphens and underscores being one. */
+/* Returns true if a flag of `len` bytes names an option. Underscores and hyphens are equivalent. */
 static bool is_option(const char *option, const char *flag, size_t len)
 {
     if (strlen(option) != len)
@@ -67,20 +67,13 @@ static int find_option(const struct command *command, const char *flag, size_t l
     return -1;
 }
 
-bool command_takes_loss_option(const struct command *command, const struct loss_option *option)
-{
-    const bool derivative = option->kind == LOSS_OPTION_GRAD || option->kind == LOSS_OPTION_HESS;
-    return command->loss_options && (!derivative || command_takes(command, OPT_GRAD));
-}
-
-/* Of several losses the first that has it speaks for all. */
+/* Finds an option of the losses. The first loss that has it determines its type. */
 static bool find_loss_option(const struct arguments *a, const char *flag, size_t len,
                              struct loss_option *option)
 {
     for (int i = 0; a->command->loss_options && i < a->count; i++)
         for (int place = 0; loss_option_at(a->loss[i], place, option); place++)
-            if (command_takes_loss_option(a->command, option) &&
-                is_option(option->option, flag, len))
+            if (loss_option_applies(a->command, option) && is_option(option->option, flag, len))
                 return true;
     return false;
 }
@@ -96,26 +89,25 @@ static enum exit_code unknown_option(const struct arguments *a, const char *flag
             loss_nearest_try(&search, option_specs[i].name);
     for (int i = 0; a->command->loss_options && i < a->count; i++)
         for (int place = 0; loss_option_at(a->loss[i], place, &option); place++) {
-            if (!command_takes_loss_option(a->command, &option))
+            if (!loss_option_applies(a->command, &option))
                 continue;
             loss_nearest_try(&search, option.option);
-            if (search.best == option.option) { /* which the next one overwrites */
+            if (search.best == option.option) { /* overwritten by the next one */
                 snprintf(best, sizeof best, "%s", option.option);
                 search.best = best;
             }
         }
     if (!search.best && a->command->loss_options && a->count == 0)
-        return fail(
-            EXIT_USAGE,
-            "--%s: name the loss first, for its options are known then: lossctl %s LOSS --%s ...",
-            json_quote(name, quote), a->command->name, quote);
+        return fail(EXIT_USAGE,
+                    "--%s: options of a loss come after its name: lossctl %s LOSS --%s ...",
+                    json_quote(name, quote), a->command->name, quote);
     return fail(EXIT_USAGE, "%s%s%s has no option --%s%s", a->command->name,
                 a->command->loss_options && a->count ? " " : "",
                 a->command->loss_options && a->count ? a->argument[0] : "", json_quote(name, quote),
-                loss_nearest_text(&search, "--", "", "`--help` shows them all", meant));
+                loss_nearest_text(&search, "--", "", "`--help` lists all options", meant));
 }
 
-/* ---- reading ---- */
+/* ---- Parsing ---- */
 
 static bool is_boolean(const char *text)
 {
@@ -123,9 +115,9 @@ static bool is_boolean(const char *text)
                     strcmp(text, "True") == 0 || strcmp(text, "False") == 0);
 }
 
-/* The value of an option: behind its '=', or the next argument. */
-static enum exit_code take_value(struct parser *p, const char *flag, size_t len, const char *what,
-                                 const char **value)
+/* Reads the value of an option: after its '=', or the next argument. */
+static enum exit_code read_value(struct parser *p, const char *flag, size_t len,
+                                 const char *placeholder, const char **value)
 {
     if (flag[len] == '=')
         *value = flag + len + 1;
@@ -133,7 +125,7 @@ static enum exit_code take_value(struct parser *p, const char *flag, size_t len,
         *value = p->argv[++p->at];
     else
         return fail(EXIT_USAGE, "--%.*s needs a value: --%.*s %s", (int)len, flag, (int)len, flag,
-                    what);
+                    placeholder);
     return EXIT_OK;
 }
 
@@ -144,10 +136,10 @@ static enum exit_code take_option(struct parser *p, enum option_id id, const cha
     if (!option_specs[id].value && flag[len] == '=')
         return fail(EXIT_USAGE, "--%.*s takes no value", (int)len, flag);
     if (option_specs[id].value &&
-        take_value(p, flag, len, option_specs[id].value, &value) != EXIT_OK)
+        read_value(p, flag, len, option_specs[id].value, &value) != EXIT_OK)
         return EXIT_USAGE;
     if (a->repeats == MAX_REPEATED)
-        return fail(EXIT_USAGE, "there are more than %d options", MAX_REPEATED);
+        return fail(EXIT_USAGE, "more than %d options", MAX_REPEATED);
     a->value[id] = value;
     a->repeated[a->repeats].option = id;
     a->repeated[a->repeats++].value = value;
@@ -161,14 +153,14 @@ static enum exit_code take_loss_option(struct parser *p, const struct loss_optio
     const char *value = "true";
     const bool bare = option->boolean && flag[len] != '=' &&
                       !(p->at + 1 < p->argc && is_boolean(p->argv[p->at + 1]));
-    if (!bare && take_value(p, flag, len, option->value, &value) != EXIT_OK)
+    if (!bare && read_value(p, flag, len, option->value, &value) != EXIT_OK)
         return EXIT_USAGE;
     for (int i = 0; i < a->fields; i++)
         if (strcmp(a->field[i].option.option, option->option) == 0)
             return fail(EXIT_USAGE, "--%s is given twice", option->option);
     if (a->fields == MAX_FIELDS)
-        return fail(EXIT_USAGE, "there are more than %d options", MAX_FIELDS);
-    a->field[a->fields++] = (struct given){*option, value};
+        return fail(EXIT_USAGE, "more than %d options", MAX_FIELDS);
+    a->field[a->fields++] = (struct loss_argument){*option, value};
     return EXIT_OK;
 }
 
@@ -181,7 +173,7 @@ static enum exit_code take_flag(struct parser *p)
     if (strcmp(flag, "-q") == 0)
         flag = "--quiet";
     if (flag[1] != '-' || flag[2] == '\0')
-        return fail(EXIT_USAGE, "'%s' is no option; options begin with two hyphens", flag);
+        return fail(EXIT_USAGE, "'%s' is not an option; options begin with two hyphens", flag);
     flag += 2;
     const size_t len = strcspn(flag, "=");
     const int id = find_option(p->out->command, flag, len);
@@ -195,10 +187,11 @@ static enum exit_code take_argument(struct parser *p)
 {
     struct arguments *const a = p->out;
     const char *const text = p->argv[p->at];
-    if (a->count == a->command->most || a->count == MAX_ARGUMENTS)
-        return fail(EXIT_USAGE, "'%s' is one too many: lossctl %s%s%s [--option value]...", text,
+    if (a->count == a->command->max || a->count == MAX_ARGUMENTS)
+        return fail(EXIT_USAGE,
+                    "unexpected argument '%s'; usage: lossctl %s%s%s [--option value]...", text,
                     a->command->name, *a->command->arguments ? " " : "", a->command->arguments);
-    if (a->command->loss_options && !(a->loss[a->count] = find_loss_spec(text)))
+    if (a->command->loss_options && !(a->loss[a->count] = arguments_find_loss_spec(text)))
         return EXIT_USAGE;
     a->argument[a->count++] = text;
     return EXIT_OK;
@@ -215,7 +208,7 @@ static void read_environment(struct arguments *a)
     }
 }
 
-/* Before anything is computed; losses are those of the instruction set from then on. */
+/* Selects the instruction set, before any computation, and updates the losses. */
 static enum exit_code choose_isa(struct arguments *a)
 {
     char names[128] = "auto";
@@ -224,14 +217,13 @@ static enum exit_code choose_isa(struct arguments *a)
         return EXIT_OK;
     if (loss_isa_choose(name)) {
         for (int i = 0; i < a->count; i++)
-            a->loss[i] = find_loss_spec(a->argument[i]);
+            a->loss[i] = arguments_find_loss_spec(a->argument[i]);
         return EXIT_OK;
     }
     for (size_t i = 0, len = strlen(names); loss_isa_at(i) && len < sizeof names; i++)
         len += (size_t)snprintf(names + len, sizeof names - len, "%s%s",
                                 loss_isa_at(i + 1) ? ", " : " or ", loss_isa_at(i));
-    return fail(EXIT_USAGE, "--isa is '%s'; it must be %s, and this machine must have it", name,
-                names);
+    return fail(EXIT_USAGE, "--isa is '%s'; it must be %s, and supported by this CPU", name, names);
 }
 
 enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
@@ -239,7 +231,7 @@ enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
     struct parser p = {a, argv, argc, 2};
     *a = (struct arguments){0};
     if (argc < 2)
-        return fail(EXIT_USAGE, "a command is missing; `lossctl --help` shows them");
+        return fail(EXIT_USAGE, "missing command; `lossctl --help` lists all commands");
     a->command = find_command(argv[1]);
     if (!a->command)
         return EXIT_USAGE;
@@ -250,45 +242,45 @@ enum exit_code arguments_read(struct arguments *a, int argc, char *const argv[])
             return code;
     }
     if (a->value[OPT_LOCAL] && a->value[OPT_URL])
-        return fail(EXIT_USAGE, "--local computes without a server; --url names one: give either");
+        return fail(EXIT_USAGE, "--local and --url exclude each other");
     read_environment(a);
-    if (a->count < a->command->least && !a->value[OPT_HELP])
-        return fail(EXIT_USAGE, "%s is missing: lossctl %s %s [--option value]...",
+    if (a->count < a->command->min && !a->value[OPT_HELP])
+        return fail(EXIT_USAGE, "missing %s; usage: lossctl %s %s [--option value]...",
                     a->command->arguments, a->command->name, a->command->arguments);
     return choose_isa(a);
 }
 
-/* ---- numbers ---- */
+/* ---- Values ---- */
 
-enum exit_code argument_number(const struct arguments *a, enum option_id option, double least,
-                               double most, double fallback, double *value)
+enum exit_code arguments_number(const struct arguments *a, enum option_id option, double min,
+                                double max, double fallback, double *value)
 {
     const char *const text = a->value[option], *end;
     *value = fallback;
     if (!text)
         return EXIT_OK;
     end = number_read_f64(text, value);
-    if (!end || *end || !(*value >= least && *value <= most))
+    if (!end || *end || !(*value >= min && *value <= max))
         return fail(EXIT_USAGE, "--%s is '%s'; it must be a number from %.15g to %.15g",
-                    option_specs[option].name, text, least, most);
+                    option_specs[option].name, text, min, max);
     return EXIT_OK;
 }
 
-enum exit_code argument_integer(const struct arguments *a, enum option_id option, long least,
-                                long most, long fallback, long *value)
+enum exit_code arguments_integer(const struct arguments *a, enum option_id option, long min,
+                                 long max, long fallback, long *value)
 {
     const char *const text = a->value[option], *end = NULL;
     int64_t number = fallback;
     *value = fallback;
-    if (text && (number_read_i64(text, &number, &end) != NUMBER_OK || *end || number < least ||
-                 number > most))
-        return fail(EXIT_USAGE, "--%s is '%s'; it must be a whole number from %ld to %ld",
-                    option_specs[option].name, text, least, most);
+    if (text &&
+        (number_read_i64(text, &number, &end) != NUMBER_OK || *end || number < min || number > max))
+        return fail(EXIT_USAGE, "--%s is '%s'; it must be an integer from %ld to %ld",
+                    option_specs[option].name, text, min, max);
     *value = (long)number;
     return EXIT_OK;
 }
 
-enum exit_code argument_header(const struct arguments *a, enum csv_header *header)
+enum exit_code arguments_header(const struct arguments *a, enum csv_header *header)
 {
     static const char *const names[] = {
         [CSV_HEADER_AUTO] = "auto", [CSV_HEADER_YES] = "yes", [CSV_HEADER_NO] = "no", NULL};
@@ -301,12 +293,12 @@ enum exit_code argument_header(const struct arguments *a, enum csv_header *heade
     return fail(EXIT_USAGE, "--header is '%s'; it must be auto, yes or no", name);
 }
 
-enum exit_code argument_threads(const struct arguments *a, int *threads)
+enum exit_code arguments_threads(const struct arguments *a, int *threads)
 {
-    enum { THREADS_MOST = 1024 };
+    enum { MAX_THREADS = 1024 };
     long count;
     const enum exit_code code =
-        argument_integer(a, OPT_THREADS, 1, THREADS_MOST, omp_get_num_procs(), &count);
+        arguments_integer(a, OPT_THREADS, 1, MAX_THREADS, omp_get_num_procs(), &count);
     *threads = (int)count;
     return code;
 }

@@ -1,7 +1,6 @@
 /*
- * What lossctl can be told to do: the table of commands and the table of options, from which the
- * command line is read and from which --help, the manual and the completions are made. What a loss
- * takes besides is not here: it comes from the loss's descriptor (arguments.h).
+ * The tables of commands and options. The command line parser, --help, the manual page and the
+ * shell completions use them. Options of losses come from their descriptors (loss_options.h).
  */
 #ifndef LOSSCTL_CLI_COMMANDS_H
 #define LOSSCTL_CLI_COMMANDS_H
@@ -9,10 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cli/lossctl.h"
+#include "cli/fail.h"
 
 enum option_id {
-    /* where to compute */
+    /* server, and where to compute */
     OPT_URL,
     OPT_LOCAL,
     OPT_TOKEN_FILE,
@@ -22,13 +21,13 @@ enum option_id {
     OPT_TIMEOUT,
     OPT_THREADS,
     OPT_ISA,
-    /* of eval */
+    /* eval */
     OPT_BATCH,
     OPT_HEADER,
     OPT_TERMS,
     OPT_GRAD,
     OPT_HESS,
-    /* of bench */
+    /* bench */
     OPT_LOSSES,
     OPT_SIZES,
     OPT_CLASSES,
@@ -41,23 +40,23 @@ enum option_id {
     OPT_LIMIT,
     OPT_JSON_FILE,
     OPT_HTML,
-    /* of every command */
+    /* every command */
     OPT_JSON,
     OPT_QUIET,
     OPT_HELP,
     OPT_COUNT
 };
 
-/* What may stand behind an option, for completion. */
+/* What shells complete after an option or as an argument. */
 enum completion { COMPLETE_NOTHING, COMPLETE_FILES, COMPLETE_WORDS, COMPLETE_LOSSES };
 
 struct option_spec {
     const char *name;
-    const char *value; /* what help calls its value; NULL: it takes none */
-    const char *env;   /* the environment variable that stands for it; NULL: none */
+    const char *value; /* placeholder for the value; NULL: takes no value */
+    const char *env;   /* environment variable that sets the option; NULL: none */
     const char *doc;
     enum completion completion;
-    const char *words; /* for COMPLETE_WORDS, spaces between them */
+    const char *words; /* for COMPLETE_WORDS, separated by spaces */
 };
 extern const struct option_spec option_specs[OPT_COUNT];
 
@@ -65,21 +64,21 @@ struct arguments;
 
 struct command {
     const char *name;
-    const char *arguments; /* what help calls what stands behind the name: "LOSS" */
-    const char *summary;   /* half a line */
-    const char *doc;       /* paragraphs, a newline between them */
-    const char *examples;  /* command lines, a newline between them; NULL: none */
+    const char *arguments; /* placeholders for the arguments: "LOSS" */
+    const char *summary;   /* at most half a line */
+    const char *doc;       /* paragraphs, separated by newlines */
+    const char *examples;  /* command lines, separated by newlines; NULL: none */
     uint64_t options;      /* bit set of 1 << enum option_id */
-    int least, most;       /* how many arguments it takes */
+    int min, max;          /* number of arguments */
     enum completion completion;
-    const char *words; /* for COMPLETE_WORDS: what its arguments can be */
-    bool loss_options; /* its arguments are losses, whose tensors and parameters are options */
+    const char *words; /* for COMPLETE_WORDS: possible arguments */
+    bool loss_options; /* the arguments are losses, whose tensors and parameters are options */
     enum exit_code (*run)(const struct arguments *arguments);
 };
 extern const struct command commands[];
 extern const int command_count;
 
-/* Whether a command takes an option. */
+/* Returns true if `command` accepts `option`. */
 bool command_takes(const struct command *command, enum option_id option);
 
 enum exit_code command_list(const struct arguments *arguments);

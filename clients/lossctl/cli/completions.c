@@ -1,15 +1,13 @@
-/*
- * lossctl completions: scripts that complete commands, options, losses and what stands behind
- * options; made from the tables.
- */
+/* lossctl completions: prints scripts that complete commands, options, losses and values of
+   options. */
 #include "cli/arguments.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* ---- what there is to complete ---- */
+/* ---- Words ---- */
 
-/* Calls visit for each option of a loss that a command takes. */
+/* Calls `visit` for each option of a loss that the command accepts. */
 static void each_loss_option(const struct command *command, const struct loss_descriptor *loss,
                              void (*visit)(const struct loss_descriptor *loss,
                                            const struct loss_option *option, const char *condition),
@@ -17,12 +15,12 @@ static void each_loss_option(const struct command *command, const struct loss_de
 {
     struct loss_option option;
     for (int place = 0; loss_option_at(loss, place, &option); place++)
-        if (command_takes_loss_option(command, &option))
+        if (loss_option_applies(command, &option))
             visit(loss, &option, condition);
 }
 
-/* What can stand behind an option of a loss, spaces between the words; "" for anything, NULL for
- * files. */
+/* Returns the possible values of an option of a loss, separated by spaces; "" if any value is
+   possible, NULL for files. */
 static const char *values_of(const struct loss_descriptor *loss, const struct loss_option *option,
                              char *words, size_t size)
 {
@@ -45,12 +43,12 @@ static const char *values_of(const struct loss_descriptor *loss, const struct lo
     return words;
 }
 
-/* A loss by all its names, with something between them. */
-static void put_names(const struct loss_descriptor *loss, const char *between)
+/* Prints all names of a loss. */
+static void put_names(const struct loss_descriptor *loss, const char *separator)
 {
     fputs(loss->name, stdout);
     for (int k = 0; k < LOSS_MAX_ALIASES && loss->aliases[k]; k++)
-        printf("%s%s", between, loss->aliases[k]);
+        printf("%s%s", separator, loss->aliases[k]);
 }
 
 static void put_losses(void)
@@ -65,8 +63,8 @@ static void put_commands(void)
         printf("%s%s", i ? " " : "", commands[i].name);
 }
 
-/* Text within single quotes of a shell, whose way of a quote in it is given; characters of
- * `special` get a backslash. */
+/* Prints text for use within single quotes. `quote` is how the shell writes a quote there;
+   characters of `special` get a backslash. */
 static void put_quoted(const char *text, const char *quote, const char *special)
 {
     for (; *text; text++) {
@@ -99,7 +97,7 @@ static void bash_value(const struct loss_descriptor *loss, const struct loss_opt
         printf("        --%s) files=yes ;;\n", option->option);
 }
 
-/* For each loss, its options and what can stand behind them. */
+/* Prints the options of each loss and their values. */
 static void bash_losses(const struct command *command)
 {
     for (size_t i = 0; i < loss_count(); i++) {
@@ -182,7 +180,7 @@ static void put_bash(void)
 
 /* ---- zsh ---- */
 
-/* '--name[what it does]:VALUE:action' as _arguments takes it. */
+/* Prints '--name[description]:VALUE:action', the syntax of _arguments. */
 static void zsh_option(const char *name, const char *value, const char *doc,
                        enum completion completion, const char *words)
 {
@@ -350,6 +348,6 @@ enum exit_code command_completions(const struct arguments *a)
             shells[i].put();
             return EXIT_OK;
         }
-    return fail(EXIT_USAGE, "there are no completions for '%s'; for bash, zsh and fish there are",
+    return fail(EXIT_USAGE, "no completions for '%s'; it must be bash, zsh or fish",
                 a->argument[0]);
 }

@@ -6,7 +6,7 @@
 
 enum { COLUMN = 30 };
 
-/* An option and its value in one column, what it does in the other. */
+/* Prints an option and its value in one column, and its description in the other. */
 static void print_option(FILE *out, const char *name, const char *value, const char *doc)
 {
     char flag[96];
@@ -16,28 +16,29 @@ static void print_option(FILE *out, const char *name, const char *value, const c
         fprintf(out, "  %-*s ", COLUMN - 3, flag);
     else
         fprintf(out, "  %s\n%*s", flag, COLUMN, "");
-    print_wrapped(out, doc, COLUMN, COLUMN);
+    wrap_print(out, doc, COLUMN, COLUMN);
 }
 
-/* What an option does, and the environment variable that stands for it. */
+/* Writes the description of an option and its environment variable. */
 static void option_doc(enum option_id option, char *doc, size_t size)
 {
     const char *const env = option_specs[option].env;
-    snprintf(doc, size, "%s%s%s", option_specs[option].doc, env ? "; also " : "", env ? env : "");
+    snprintf(doc, size, "%s%s%s", option_specs[option].doc, env ? "; environment: " : "",
+             env ? env : "");
 }
 
-void help_program(FILE *out)
+void help_print_program(FILE *out)
 {
-    fprintf(out, "lossctl " LOSS_VERSION
-                 ": loss functions from the command line, by a lossd server or without one\n\n"
-                 "usage: lossctl COMMAND [arguments] [--option value]...\n\n");
+    fprintf(out,
+            "lossctl " LOSS_VERSION ": evaluate loss functions, with or without a lossd server\n\n"
+            "usage: lossctl COMMAND [arguments] [--option value]...\n\n");
     for (int i = 0; i < command_count; i++) {
         char usage[64];
         snprintf(usage, sizeof usage, "%s %s", commands[i].name, commands[i].arguments);
         fprintf(out, "  %-*s ", COLUMN - 3, usage);
-        print_wrapped(out, commands[i].summary, COLUMN, COLUMN);
+        wrap_print(out, commands[i].summary, COLUMN, COLUMN);
     }
-    fprintf(out, "\n`lossctl COMMAND --help` shows the options of each; --version prints the "
+    fprintf(out, "\n`lossctl COMMAND --help` prints the options of a command, --version the "
                  "version, --man the manual page.\n"
                  "\nexit status\n");
     for (int code = 0; code < EXIT_COUNT; code++)
@@ -50,16 +51,16 @@ static void print_loss_options(FILE *out, const struct command *command,
     struct loss_option option;
     fprintf(out, "\noptions of %s\n", loss->name);
     for (int place = 0; loss_option_at(loss, place, &option); place++)
-        if (command_takes_loss_option(command, &option))
+        if (loss_option_applies(command, &option))
             print_option(out, option.option, option.value, option.doc);
 }
 
-void help_command(FILE *out, const struct arguments *a)
+void help_print_command(FILE *out, const struct arguments *a)
 {
     const struct command *const command = a->command;
     fprintf(out, "usage: lossctl %s%s%s [--option value]...\n\n", command->name,
             *command->arguments ? " " : "", command->arguments);
-    print_wrapped(out, command->doc, 0, 0);
+    wrap_print(out, command->doc, 0, 0);
     for (int i = 0; command->loss_options && i < a->count; i++)
         print_loss_options(out, command, a->loss[i]);
     fprintf(out, "\noptions\n");

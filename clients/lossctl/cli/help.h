@@ -1,5 +1,4 @@
-/* What lossctl says of itself, made from the tables of commands.h and from the descriptors of the
- * losses. */
+/* Help texts, made from the tables in commands.h and the descriptors of the losses. */
 #ifndef LOSSCTL_CLI_HELP_H
 #define LOSSCTL_CLI_HELP_H
 
@@ -7,12 +6,9 @@
 
 #include "cli/arguments.h"
 
-/* lossctl --help */
-void help_program(FILE *out);
-/* lossctl COMMAND --help; of a loss, if one was named, also what it takes. */
-void help_command(FILE *out, const struct arguments *arguments);
-
-/* lossctl --man: lossctl(1), for man to show. */
-void help_man(FILE *out);
+/* Prints `lossctl --help`. */
+void help_print_program(FILE *out);
+/* Prints `lossctl COMMAND --help`, with the options of the losses named on the command line. */
+void help_print_command(FILE *out, const struct arguments *arguments);
 
 #endif

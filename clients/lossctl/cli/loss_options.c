@@ -1,22 +1,20 @@
-/* The options that a loss brings, made from its descriptor. */
-#include "cli/arguments.h"
+#include "cli/loss_options.h"
 #include "evaluation/request_fields.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The fields of every loss that are options; its documentation stands here, for the descriptor does
- * not have them. */
+/* Fields that every loss has; they are not in the descriptors. */
 static const struct {
     const char *name, *value, *doc;
 } common[] = {
-    {"reduction", "NAME", "how terms become the loss"},
+    {"reduction", "NAME", "how the terms are reduced to the loss"},
     {"dtype", "float32|float64",
-     "what is computed in; by default float64 where a prediction is, else float32"},
+     "dtype of the computation; default float64 if a prediction is float64, otherwise float32"},
 };
 enum { COMMON = sizeof common / sizeof common[0] };
 
-/* Writes a name as an option has it. */
+/* Writes the option name of an API name. */
 static void set_option(struct loss_option *option, const char *prefix, const char *name)
 {
     snprintf(option->option, sizeof option->option, "%s%s", prefix, name);
@@ -33,10 +31,10 @@ static void set_tensor(struct loss_option *option, const struct loss_descriptor 
     snprintf(option->value, sizeof option->value, "FILE");
     if (k == EVALUATION_SAMPLE_WEIGHT)
         snprintf(option->doc, sizeof option->doc,
-                 "a weight for each term, or for each index of their first dimension (optional)");
+                 "a weight per term, or per index of the terms' first dimension (optional)");
     else if (k == EVALUATION_GRAD_OUTPUT)
         snprintf(option->doc, sizeof option->doc,
-                 "the upstream gradient: a number, or a tensor of the loss's shape (optional)");
+                 "upstream gradient: a number, or a tensor of the shape of the loss (optional)");
     else
         snprintf(option->doc, sizeof option->doc, "%s; %s%s", loss->tensors[k].doc,
                  loss->tensors[k].shape, loss->tensors[k].optional ? " (optional)" : "");
@@ -112,35 +110,41 @@ static void set_derivative(struct loss_option *option, const struct loss_descrip
     set_option(option, hess ? "hess-" : "grad-", loss->tensors[k].name);
     snprintf(option->value, sizeof option->value, "FILE");
     snprintf(option->doc, sizeof option->doc,
-             hess ? "where to write the diagonal of the Hessian of %s"
-                  : "where to write the gradient of %s",
+             hess ? "write the diagonal of the Hessian of %s to FILE"
+                  : "write the gradient of %s to FILE",
              loss->tensors[k].name);
 }
 
-bool loss_option_at(const struct loss_descriptor *loss, int place, struct loss_option *option)
+bool loss_option_at(const struct loss_descriptor *loss, int index, struct loss_option *option)
 {
     const int tensors = loss_tensor_specs(loss), params = loss_param_specs(loss);
-    if (place < tensors)
-        set_tensor(option, loss, place);
-    else if ((place -= tensors) < params)
-        set_param(option, &loss->params[place]);
-    else if ((place -= params) < COMMON)
-        set_common(option, loss, place);
-    else if ((place -= COMMON) < EVALUATION_TENSORS - LOSS_MAX_TENSORS)
-        set_tensor(option, loss, LOSS_MAX_TENSORS + place);
+    if (index < tensors)
+        set_tensor(option, loss, index);
+    else if ((index -= tensors) < params)
+        set_param(option, &loss->params[index]);
+    else if ((index -= params) < COMMON)
+        set_common(option, loss, index);
+    else if ((index -= COMMON) < EVALUATION_TENSORS - LOSS_MAX_TENSORS)
+        set_tensor(option, loss, LOSS_MAX_TENSORS + index);
     else {
-        place -= EVALUATION_TENSORS - LOSS_MAX_TENSORS;
+        index -= EVALUATION_TENSORS - LOSS_MAX_TENSORS;
         for (int k = 0; k < tensors; k++)
-            if (loss->tensors[k].differentiable && place-- == 0) {
+            if (loss->tensors[k].differentiable && index-- == 0) {
                 set_derivative(option, loss, k, false);
                 return true;
             }
         for (int k = 0; k < tensors; k++)
-            if (loss->hessian && loss->tensors[k].prediction && place-- == 0) {
+            if (loss->hessian && loss->tensors[k].prediction && index-- == 0) {
                 set_derivative(option, loss, k, true);
                 return true;
             }
         return false;
     }
     return true;
+}
+
+bool loss_option_applies(const struct command *command, const struct loss_option *option)
+{
+    const bool derivative = option->kind == LOSS_OPTION_GRAD || option->kind == LOSS_OPTION_HESS;
+    return command->loss_options && (!derivative || command_takes(command, OPT_GRAD));
 }

@@ -1,5 +1,5 @@
-/* lossctl --man: lossctl(1), from the tables that --help is made from. */
-#include "cli/help.h"
+#include "cli/man.h"
+#include "cli/loss_options.h"
 #include "formats/roff.h"
 
 #include <string.h>
@@ -10,19 +10,19 @@ static void put_command(FILE *out, const struct command *command)
             *command->arguments ? " " : "", command->arguments);
     roff_text(out, command->doc);
     if (command->loss_options)
-        roff_text(out, "Beside the options of its losses it takes:");
+        roff_text(out, "Options, besides those of the losses:");
     for (int i = 0; i < OPT_COUNT; i++) {
         const struct option_spec *const spec = &option_specs[i];
         char doc[600];
         if (!command_takes(command, (enum option_id)i) || i == OPT_HELP)
             continue;
-        snprintf(doc, sizeof doc, "%s%s%s", spec->doc, spec->env ? "; also " : "",
+        snprintf(doc, sizeof doc, "%s%s%s", spec->doc, spec->env ? "; environment: " : "",
                  spec->env ? spec->env : "");
         roff_option(out, spec->name, spec->value, doc);
     }
 }
 
-/* The options of each loss on one line. */
+/* Lists the options of each loss on one line. */
 static void put_losses(FILE *out)
 {
     for (size_t i = 0; i < loss_count(); i++) {
@@ -52,36 +52,34 @@ static void put_examples(FILE *out)
     fprintf(out, ".fi\n");
 }
 
-void help_man(FILE *out)
+void man_print(FILE *out)
 {
     roff_head(out, "LOSSCTL", 1, "lossctl " LOSS_VERSION,
-              "loss functions from the command line, by a lossd server or without one");
+              "evaluate loss functions, with or without a lossd server");
     fprintf(out, ".SH SYNOPSIS\n.B lossctl\n.I command\n[\\fIarguments\\fR] [\\fB\\-\\-option\\fR "
                  "\\fIvalue\\fR] ...\n"
                  ".SH DESCRIPTION\n");
-    roff_text(out, "Evaluates loss functions and their gradients over tensors in files, compares "
-                   "them, shows what there is, checks a "
-                   "server and puts load on it. A value follows its option as the next word or "
-                   "behind an equals sign. What takes more "
-                   "than a second shows on standard error how far it is.");
+    roff_text(out, "Evaluates, compares and describes loss functions and their gradients over "
+                   "tensors in files, checks a server, and measures it under load. The value of an "
+                   "option is the next argument, or follows an equals sign. Operations that take "
+                   "more than a second print their progress to standard error.");
     fprintf(out, ".SH COMMANDS\n");
     for (int i = 0; i < command_count; i++)
         put_command(out, &commands[i]);
     fprintf(out, ".SH \"OPTIONS OF LOSSES\"\n");
-    roff_text(out, "As `lossctl eval LOSS --help` explains them. With eval there are --grad-NAME "
-                   "and --hess-NAME besides, for each tensor "
-                   "that has such derivatives.");
+    roff_text(out, "`lossctl eval LOSS --help` describes them. eval also accepts --grad-NAME and "
+                   "--hess-NAME for each tensor that has such derivatives.");
     put_losses(out);
     fprintf(out, ".SH ENVIRONMENT\n");
     for (int i = 0; i < OPT_COUNT; i++)
         if (option_specs[i].env) {
             char text[128];
-            snprintf(text, sizeof text, "stands for --%s", option_specs[i].name);
+            snprintf(text, sizeof text, "default of --%s", option_specs[i].name);
             fprintf(out, ".TP\n.B %s\n", option_specs[i].env);
             roff_text(out, text);
         }
     fprintf(out, ".TP\n.B LOSSD_TOKEN\n");
-    roff_text(out, "the bearer token itself, where --token-file is not given");
+    roff_text(out, "the bearer token, if --token-file is not given");
     fprintf(out, ".SH \"EXIT STATUS\"\n");
     for (int code = 0; code < EXIT_COUNT; code++) {
         fprintf(out, ".TP\n.B %d\n", code);

@@ -1,6 +1,4 @@
-/*
- * A thread of its own draws, so that what takes long need not think of it.
- */
+/* A separate thread draws, so the operation only updates numbers. */
 #include "cli/progress.h"
 
 #include <errno.h>
@@ -12,33 +10,32 @@
 #include <unistd.h>
 
 enum {
-    FIRST_MS = 1000, /* before this nothing is shown; a bar not before the program has run for so
-                        long ... */
-    FLASH_MS = 150,  /* ... and what it shows, for this */
-    BAR_MS = 100,    /* between two drawings of a bar */
+    FIRST_MS = 1000, /* nothing is shown earlier; for a bar, since the program's first operation */
+    FLASH_MS = 150,  /* an operation shorter than this shows no bar */
+    BAR_MS = 100,    /* between two updates of the bar */
     LINE_MS = 5000,  /* between two plain lines */
     BAR_WIDTH = 24,
-    WHAT = 160,
+    DESCRIPTION = 160,
 };
 
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t thread;
-    bool silent, running, ending, drawn;
-    char what[WHAT];
+    bool disabled, running, ending, drawn;
+    char description[DESCRIPTION];
     double done, total;
-    struct timespec first, begin; /* of the program's first progress, of this one */
+    struct timespec first, begin; /* start of the first operation, and of this one */
 } progress = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-void progress_silence(void)
+void progress_disable(void)
 {
-    progress.silent = true;
+    progress.disabled = true;
 }
 
-bool progress_is_silent(void)
+bool progress_is_disabled(void)
 {
-    return progress.silent;
+    return progress.disabled;
 }
 
 static struct timespec later(struct timespec time, long ms)
@@ -67,9 +64,10 @@ static void draw(bool terminal)
     const double share = progress.total > 0 ? progress.done / progress.total : 0;
     if (!terminal) {
         if (progress.total > 0)
-            fprintf(stderr, "lossctl: %s: %.0f %%, %.0f s\n", progress.what, 100 * share, seconds);
+            fprintf(stderr, "lossctl: %s: %.0f %%, %.0f s\n", progress.description, 100 * share,
+                    seconds);
         else
-            fprintf(stderr, "lossctl: %s: %.0f s\n", progress.what, seconds);
+            fprintf(stderr, "lossctl: %s: %.0f s\n", progress.description, seconds);
         return;
     }
     char bar[BAR_WIDTH + 1];
@@ -77,9 +75,9 @@ static void draw(bool terminal)
         bar[i] = share * BAR_WIDTH > i ? '#' : '.';
     bar[BAR_WIDTH] = '\0';
     if (progress.total > 0)
-        fprintf(stderr, "\r\033[K[%s] %3.0f %%  %s", bar, 100 * share, progress.what);
+        fprintf(stderr, "\r\033[K[%s] %3.0f %%  %s", bar, 100 * share, progress.description);
     else
-        fprintf(stderr, "\r\033[K%s: %.0f s", progress.what, seconds);
+        fprintf(stderr, "\r\033[K%s: %.0f s", progress.description, seconds);
     progress.drawn = true;
 }
 
@@ -107,10 +105,10 @@ static void *show(void *context)
     return NULL;
 }
 
-static void set_what(const char *format, va_list args)
+static void set_description(const char *format, va_list args)
 {
     pthread_mutex_lock(&progress.lock);
-    vsnprintf(progress.what, WHAT, format, args);
+    vsnprintf(progress.description, DESCRIPTION, format, args);
     pthread_mutex_unlock(&progress.lock);
 }
 
@@ -119,10 +117,10 @@ void progress_begin(const char *format, ...)
     pthread_condattr_t attributes;
     va_list args;
     progress_end();
-    if (progress.silent)
+    if (progress.disabled)
         return;
     va_start(args, format);
-    set_what(format, args);
+    set_description(format, args);
     va_end(args);
     progress.begin = now();
     if (progress.first.tv_sec == 0)
@@ -133,15 +131,15 @@ void progress_begin(const char *format, ...)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&progress.changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    progress.running = pthread_create(&progress.thread, NULL, show, NULL) ==
-                       0; /* else nothing is shown, and nothing amiss */
+    /* Without a thread, no progress is shown. */
+    progress.running = pthread_create(&progress.thread, NULL, show, NULL) == 0;
 }
 
-void progress_say(const char *format, ...)
+void progress_describe(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    set_what(format, args);
+    set_description(format, args);
     va_end(args);
 }
 

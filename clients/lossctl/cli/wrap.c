@@ -5,7 +5,7 @@
 
 enum { WIDTH = 100 };
 
-void print_wrapped(FILE *out, const char *text, int at, int indent)
+void wrap_print(FILE *out, const char *text, int at, int indent)
 {
     for (bool begins = true; *text;) {
         const int len = (int)strcspn(text, " \n");

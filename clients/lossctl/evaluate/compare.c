@@ -1,8 +1,6 @@
-/*
- * lossctl compare: several losses over one batch, in one request (POST /v1/evaluate), or in this
- * process.
- */
-#include "bench/payload.h"
+/* lossctl compare: evaluates several losses over one batch, with one request (POST /v1/evaluate) or
+   in this process. */
+#include "evaluate/payload.h"
 #include "number/number.h"
 #include "json/tensor_json.h"
 
@@ -12,17 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 32 }; /* losses that a server takes in a request */
+enum { MAX_LOSSES = 32 }; /* of one request */
 
 struct comparison {
     const struct arguments *arguments;
     int count;
-    struct task *task[MOST]; /* owned */
-    struct outcome outcome[MOST];
+    struct task *task[MAX_LOSSES]; /* owned */
+    struct outcome outcome[MAX_LOSSES];
     struct input_files files;
 };
 
-/* ---- what is asked ---- */
+/* ---- Request ---- */
 
 static bool is_plain_number(const char *text)
 {
@@ -30,18 +28,18 @@ static bool is_plain_number(const char *text)
     return end && *end == '\0';
 }
 
-/* Whether the loss has been told of a field by itself. */
+/* Returns true if the specification of the loss sets the field. */
 static bool has_own(const struct task *task, const char *name)
 {
     return task->fields.seen >> field_find(task->loss, name) & 1;
 }
 
-/* Gives a task the options that its loss has. */
+/* Sets the options that the loss accepts. */
 static enum exit_code set_common(struct comparison *c, struct task *task)
 {
     enum exit_code code = EXIT_OK;
     for (int i = 0; i < c->arguments->fields && code == EXIT_OK; i++) {
-        const struct given *const given = &c->arguments->field[i];
+        const struct loss_argument *const given = &c->arguments->field[i];
         const int field = field_find(task->loss, given->option.name);
         if (field < 0 || has_own(task, given->option.name))
             continue;
@@ -53,7 +51,7 @@ static enum exit_code set_common(struct comparison *c, struct task *task)
     }
     for (int k = 0; c->arguments->value[OPT_BATCH] && k < EVALUATION_TENSORS && code == EXIT_OK;
          k++)
-        if (evaluation_tensor_name(task->loss, k) && !task->input[k].there)
+        if (evaluation_tensor_name(task->loss, k) && !task->input[k].present)
             code = input_open_batch(&task->input[k], &c->files, c->arguments->value[OPT_BATCH],
                                     evaluation_tensor_name(task->loss, k));
     return code;
@@ -67,16 +65,15 @@ static enum exit_code add(struct comparison *c, int i, int threads)
     c->count = i + 1;
     task_begin(task, c->arguments->loss[i], threads);
     task->label = c->arguments->argument[i];
-    enum exit_code code = task_set_own(task, c->arguments->argument[i]);
+    enum exit_code code = task_set_spec(task, c->arguments->argument[i]);
     if (code == EXIT_OK)
         code = set_common(c, task);
     if (code == EXIT_OK && task->evaluation.request.reduction == LOSS_NONE)
-        code = fail(EXIT_USAGE,
-                    "a comparison is of one number for each loss; reduction none makes many");
+        code = fail(EXIT_USAGE, "compare needs one value per loss; reduction none gives several");
     return code == EXIT_OK ? task_prepare(task) : code;
 }
 
-/* ---- asking a server ---- */
+/* ---- Evaluation by a server ---- */
 
 static void put_tensor(struct buffer *out, const char *name, const struct loss_tensor *tensor)
 {
@@ -84,15 +81,15 @@ static void put_tensor(struct buffer *out, const char *name, const struct loss_t
     payload_put_base64(out, name, tensor);
 }
 
-/* Which tensor, of which task, stands outside the losses under a name. */
+/* A tensor that is sent once, outside `losses`. */
 struct shared {
     const char *name;
     enum loss_dtype dtype;
 };
 enum { SHARED = 64 };
 
-/* Puts the tensors that no loss before has sent outside `losses`. What another loss wants in
-   another dtype goes into its own entry. */
+/* Appends each tensor of a task to `outside`, unless a previous task has. A tensor that the loss
+   needs in another dtype goes into its own entry. */
 static enum exit_code put_tensors(struct task *task, struct shared shared[SHARED], int *count,
                                   struct buffer *outside, struct buffer *entry)
 {
@@ -119,7 +116,7 @@ static enum exit_code put_tensors(struct task *task, struct shared shared[SHARED
     return EXIT_OK;
 }
 
-/* The request: {"losses": [{"loss": "huber", "delta": 0.5}, ...], "input": ...}. */
+/* Appends the request: {"losses": [{"loss": "huber", "delta": 0.5}, ...], "input": ...}. */
 static enum exit_code put_request(struct comparison *c, struct buffer *body)
 {
     struct shared shared[SHARED];
@@ -143,7 +140,7 @@ static enum exit_code put_request(struct comparison *c, struct buffer *body)
     return code == EXIT_OK && body->failed ? fail_memory() : code;
 }
 
-/* A number, or one of the strings that stand for what is not finite. */
+/* Reads a loss: a number, or a string such as "NaN" if it is not finite. */
 static double loss_in(const json_t *result)
 {
     const json_t *const loss = json_object_get(result, "loss");
@@ -154,13 +151,13 @@ static double loss_in(const json_t *result)
                                       : INFINITY;
 }
 
-static enum exit_code read_answer(struct comparison *c, const struct response *response)
+static enum exit_code read_response(struct comparison *c, const struct http_response *response)
 {
     json_t *const tree =
         json_loadb(response->body.data, response->body.len, JSON_DECODE_INT_AS_REAL, NULL);
     const json_t *const results = json_object_get(tree, "results");
-    const bool right = json_array_size(results) == (size_t)c->count;
-    for (int i = 0; i < c->count && right; i++) {
+    const bool valid = json_array_size(results) == (size_t)c->count;
+    for (int i = 0; i < c->count && valid; i++) {
         const json_t *const result = json_array_get(results, (size_t)i);
         struct outcome *const outcome = &c->outcome[i];
         size_t k;
@@ -177,44 +174,45 @@ static enum exit_code read_answer(struct comparison *c, const struct response *r
         }
     }
     json_decref(tree);
-    return right ? EXIT_OK
-                 : fail(EXIT_REFUSED, "the answer is not as it should be: it has no %d results",
-                        c->count);
+    return valid ? EXIT_OK : fail(EXIT_REFUSED, "invalid response: expected %d results", c->count);
 }
 
-static enum exit_code run_there(struct comparison *c)
+static enum exit_code run_remote(struct comparison *c)
 {
     struct connection connection;
-    struct response response = {.status = 0};
+    struct http_response response = {.status = 0};
     struct buffer body = {0};
     enum exit_code code = connection_open(&connection, c->arguments);
     if (code == EXIT_OK)
         code = put_request(c, &body);
     if (code == EXIT_OK)
-        code = connection_ask(&connection,
-                              &(struct request){.path = "/v1/evaluate",
-                                                .content_type = "application/json",
-                                                .segment = &(struct segment){body.data, body.len},
-                                                .segments = 1},
-                              &response);
+        code = connection_perform(
+            &connection,
+            &(struct http_request){.path = "/v1/evaluate",
+                                   .content_type = "application/json",
+                                   .segment = &(struct segment){body.data, body.len},
+                                   .segments = 1},
+            &response);
     if (code == EXIT_OK)
-        code = response.status == 200 ? read_answer(c, &response)
-                                      : response_refused(&connection, &response);
-    response_free(&response);
+        code = response.status == 200 ? read_response(c, &response)
+                                      : http_response_fail(&connection, &response);
+    http_response_free(&response);
     buffer_free(&body);
     connection_close(&connection);
     return code;
 }
 
-/* ---- the table ---- */
+/* ---- Local evaluation ---- */
 
-static enum exit_code run_here(struct comparison *c)
+static enum exit_code run_local(struct comparison *c)
 {
     enum exit_code code = EXIT_OK;
     for (int i = 0; i < c->count && code == EXIT_OK; i++)
         code = task_run(c->task[i], NULL, &c->outcome[i]);
     return code;
 }
+
+/* ---- Output ---- */
 
 static void put_table(const struct comparison *c, struct buffer *text)
 {
@@ -236,7 +234,7 @@ static void put_table(const struct comparison *c, struct buffer *text)
         text->failed |= number.failed;
         buffer_free(&number);
         if (!c->arguments->value[OPT_QUIET])
-            outcome_put_remarks(&c->outcome[i], "  ", text);
+            outcome_put_warnings(&c->outcome[i], "  ", text);
     }
 }
 
@@ -256,18 +254,18 @@ static void put_json(const struct comparison *c, struct buffer *text)
 enum exit_code command_compare(const struct arguments *a)
 {
     int threads;
-    enum exit_code code = argument_threads(a, &threads);
+    enum exit_code code = arguments_threads(a, &threads);
     struct comparison *const c = calloc(1, sizeof *c);
     struct buffer text = {0};
     if (!c)
         return fail_memory();
     c->arguments = a;
     if (code == EXIT_OK)
-        code = argument_header(a, &c->files.header);
+        code = arguments_header(a, &c->files.header);
     for (int i = 0; i < a->count && code == EXIT_OK; i++)
         code = add(c, i, threads);
     if (code == EXIT_OK)
-        code = a->value[OPT_LOCAL] ? run_here(c) : run_there(c);
+        code = a->value[OPT_LOCAL] ? run_local(c) : run_remote(c);
     if (code == EXIT_OK) {
         if (a->value[OPT_JSON])
             put_json(c, &text);

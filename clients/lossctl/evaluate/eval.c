@@ -1,4 +1,4 @@
-/* lossctl eval: a loss over tensors in files. */
+/* lossctl eval: evaluates a loss over tensors in files. */
 #include "cli/progress.h"
 #include "evaluate/task.h"
 #include "files/output.h"
@@ -9,38 +9,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN = 16 }; /* elements of a loss that are printed */
+enum { MAX_PRINTED = 16 }; /* elements of a loss */
 
-/* ---- what is asked ---- */
+/* ---- Request ---- */
 
-/* Opens the tensors that a batch has under the names of the loss's, except those that have been
- * named by themselves. */
-static enum exit_code take_batch(struct task *task, struct input_files *files, const char *spec)
+/* Opens the tensors of the loss that the batch contains, except those given by their own options.
+ */
+static enum exit_code open_batch(struct task *task, struct input_files *files, const char *spec)
 {
     bool any = false;
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
         const char *const name = evaluation_tensor_name(task->loss, k);
-        if (!name || task->input[k].there)
+        if (!name || task->input[k].present)
             continue;
         const enum exit_code code = input_open_batch(&task->input[k], files, spec, name);
         if (code != EXIT_OK)
             return code;
-        any |= task->input[k].there;
+        any |= task->input[k].present;
     }
     return any ? EXIT_OK
-               : fail(EXIT_INPUT, "%s holds none of the tensors that %s takes", spec,
-                      task->loss->name);
+               : fail(EXIT_INPUT, "%s contains none of the tensors of %s", spec, task->loss->name);
 }
 
-/* A grad_output may be a number in place of a file. */
+/* Returns true if `text` is a number: a grad_output can be one, instead of a file. */
 static bool is_plain_number(const char *text)
 {
     const char *const end = number_skip(text);
     return end && *end == '\0';
 }
 
-/* Adds derivative files: those of --grad-NAME, or of --grad, which means all predictions. */
-static enum exit_code ask_derivatives(const struct arguments *a, enum option_id all,
+/* Adds the files of --grad-NAME, and of --grad, which means all predictions; or those of hess. */
+static enum exit_code add_derivatives(const struct arguments *a, enum option_id all,
                                       enum loss_option_kind kind, uint32_t *mask,
                                       struct outputs *outputs)
 {
@@ -62,13 +61,13 @@ static enum exit_code ask_derivatives(const struct arguments *a, enum option_id 
     return EXIT_OK;
 }
 
-/* Fills a task that has begun from the command line. */
-static enum exit_code ask(const struct arguments *a, struct task *task, struct input_files *files,
-                          struct outputs *outputs)
+/* Sets up a task from the command line. */
+static enum exit_code set_up(const struct arguments *a, struct task *task,
+                             struct input_files *files, struct outputs *outputs)
 {
-    enum exit_code code = task_set_own(task, a->argument[0]);
+    enum exit_code code = task_set_spec(task, a->argument[0]);
     for (int i = 0; i < a->fields && code == EXIT_OK; i++) {
-        const struct given *const given = &a->field[i];
+        const struct loss_argument *const given = &a->field[i];
         if (given->option.kind == LOSS_OPTION_VALUE ||
             (given->option.tensor == EVALUATION_GRAD_OUTPUT && is_plain_number(given->value)))
             code = task_set(task, given->option.name, given->value);
@@ -77,21 +76,21 @@ static enum exit_code ask(const struct arguments *a, struct task *task, struct i
                               given->option.name);
     }
     if (code == EXIT_OK && a->value[OPT_BATCH])
-        code = take_batch(task, files, a->value[OPT_BATCH]);
+        code = open_batch(task, files, a->value[OPT_BATCH]);
     if (code == EXIT_OK && a->value[OPT_TERMS])
         code = outputs_add(outputs, "loss", a->value[OPT_TERMS]);
     if (code == EXIT_OK)
         code =
-            ask_derivatives(a, OPT_GRAD, LOSS_OPTION_GRAD, &task->evaluation.request.grad, outputs);
+            add_derivatives(a, OPT_GRAD, LOSS_OPTION_GRAD, &task->evaluation.request.grad, outputs);
     if (code == EXIT_OK)
         code =
-            ask_derivatives(a, OPT_HESS, LOSS_OPTION_HESS, &task->evaluation.request.hess, outputs);
+            add_derivatives(a, OPT_HESS, LOSS_OPTION_HESS, &task->evaluation.request.hess, outputs);
     return code;
 }
 
-/* ---- what is answered ---- */
+/* ---- Result ---- */
 
-/* Points the outputs at what came out. */
+/* Points the outputs at the tensors of the result. */
 static void attach(struct outputs *outputs, const struct loss_descriptor *loss,
                    const struct outcome *outcome)
 {
@@ -106,11 +105,11 @@ static void attach(struct outputs *outputs, const struct loss_descriptor *loss,
     }
 }
 
-/* Appends the loss: a number, the terms if they are few, else their shape. */
+/* Appends the loss: a number, the terms if they are few, otherwise their shape. */
 static void put_loss(struct buffer *text, const struct outcome *outcome)
 {
     char shape[LOSS_SHAPE_TEXT];
-    if (outcome->terms.rank == 0 || loss_tensor_elements(&outcome->terms) <= SHOWN)
+    if (outcome->terms.rank == 0 || loss_tensor_elements(&outcome->terms) <= MAX_PRINTED)
         tensor_json_encode(text, &outcome->terms, FORM_NESTED, 1);
     else
         buffer_printf(text, "%s; --terms FILE writes them",
@@ -136,7 +135,7 @@ static void put_text(struct buffer *text, const struct arguments *a, const struc
         if (strcmp(outputs->output[i].path, "-") != 0)
             buffer_printf(text, "%-10s %s %s\n", outputs->output[i].name, outputs->output[i].path,
                           loss_shape_text(outputs->output[i].tensor, shape));
-    outcome_put_remarks(outcome, "remark     ", text);
+    outcome_put_warnings(outcome, "warning    ", text);
 }
 
 static void put_json(struct buffer *text, const struct outputs *outputs, const struct task *task,
@@ -152,24 +151,24 @@ static void put_json(struct buffer *text, const struct outputs *outputs, const s
     buffer_text(text, outputs->count ? "}}\n" : "}\n");
 }
 
-/* Prints the answer: where standard output holds a tensor, on stderr. */
+/* Prints the result; to stderr if a tensor goes to standard output. */
 static enum exit_code print(const struct arguments *a, const struct outputs *outputs,
                             const struct task *task, const struct outcome *outcome)
 {
     struct buffer text = {0};
-    const bool taken = outputs_take_stdout(outputs);
+    const bool to_stderr = outputs_use_stdout(outputs);
     if (a->value[OPT_JSON])
         put_json(&text, outputs, task, outcome);
     else
         put_text(&text, a, outputs, task, outcome);
     enum exit_code code = text.failed ? fail_memory() : EXIT_OK;
-    if (code == EXIT_OK && !(taken && a->value[OPT_QUIET]))
-        fwrite(text.data, 1, text.len, taken ? stderr : stdout);
+    if (code == EXIT_OK && !(to_stderr && a->value[OPT_QUIET]))
+        fwrite(text.data, 1, text.len, to_stderr ? stderr : stdout);
     buffer_free(&text);
     return code;
 }
 
-/* ---- all of it ---- */
+/* ---- Command ---- */
 
 static enum exit_code evaluate(const struct arguments *a, struct task *task,
                                struct connection *connection, struct outputs *outputs,
@@ -193,12 +192,12 @@ enum exit_code command_eval(const struct arguments *a)
     struct task *const task = malloc(sizeof *task);
     if (!task)
         return fail_memory();
-    enum exit_code code = argument_threads(a, &threads);
+    enum exit_code code = arguments_threads(a, &threads);
     task_begin(task, a->loss[0], threads);
     if (code == EXIT_OK)
-        code = argument_header(a, &files.header);
+        code = arguments_header(a, &files.header);
     if (code == EXIT_OK)
-        code = ask(a, task, &files, &outputs);
+        code = set_up(a, task, &files, &outputs);
     if (code == EXIT_OK && !a->value[OPT_LOCAL])
         code = connection_open(&connection, a);
     if (code == EXIT_OK)

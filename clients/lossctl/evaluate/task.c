@@ -8,7 +8,7 @@
 
 static const char binary[] = "application/vnd.safetensors";
 
-/* ---- what is asked ---- */
+/* ---- Request ---- */
 
 void task_begin(struct task *task, const struct loss_descriptor *loss, int threads)
 {
@@ -17,7 +17,7 @@ void task_begin(struct task *task, const struct loss_descriptor *loss, int threa
     evaluation_init(&task->evaluation, loss, "", 0, threads);
     fields_begin(&task->fields, &task->evaluation, &task->error);
     for (int k = 0; k < EVALUATION_TENSORS; k++)
-        task->input[k] = (struct input){.there = false};
+        task->input[k] = (struct input){.present = false};
     task->query = task->json = (struct buffer){.data = NULL};
 }
 
@@ -30,9 +30,9 @@ void task_free(struct task *task)
     evaluation_free(&task->evaluation);
 }
 
-void task_give(struct task *task, int k, const struct loss_tensor *tensor)
+void task_set_tensor(struct task *task, int k, const struct loss_tensor *tensor)
 {
-    task->input[k] = (struct input){.there = true, .source.tensor = *tensor};
+    task->input[k] = (struct input){.present = true, .source.tensor = *tensor};
 }
 
 /* Appends "&name=value", percent-encoded. */
@@ -45,8 +45,7 @@ static void append_field(struct buffer *query, const char *name, const char *val
     curl_free(escaped);
 }
 
-/* Appends ,"name":value in the type that the field has; the value has been read, so that it is of
- * that type. */
+/* Appends ,"name":value as JSON of the field's type. The value has been validated. */
 static void append_member(struct buffer *json, const struct loss_descriptor *loss, const char *name,
                           const char *value)
 {
@@ -62,7 +61,8 @@ static void append_member(struct buffer *json, const struct loss_descriptor *los
     else if (strcmp(value, "None") == 0)
         buffer_text(json, "null");
     else if (strpbrk(value, "nN") &&
-             strcmp(value, "null") != 0) /* of numbers only inf, Infinity and nan have an n */
+             strcmp(value, "null") !=
+                 0) /* among numbers, only inf, Infinity and nan contain an n */
         buffer_printf(json, "\"%s%s\"", *value == '-' ? "-" : "",
                       strpbrk(value, "iI") ? "Infinity" : "NaN");
     else
@@ -79,7 +79,7 @@ enum exit_code task_set(struct task *task, const char *name, const char *value)
     return task->query.failed || task->json.failed ? fail_memory() : EXIT_OK;
 }
 
-enum exit_code task_set_own(struct task *task, const char *spec)
+enum exit_code task_set_spec(struct task *task, const char *spec)
 {
     const char *at = strchr(spec, ':');
     while (at && *at) {
@@ -87,10 +87,9 @@ enum exit_code task_set_own(struct task *task, const char *spec)
         at++;
         const size_t len = strcspn(at, ","), name_len = strcspn(at, "=,");
         if (name_len == len || name_len >= sizeof name || len - name_len > sizeof value)
-            return fail(
-                EXIT_USAGE,
-                "'%s' is no loss with parameters; such are written %s:name=value,name=value", spec,
-                task->loss->name);
+            return fail(EXIT_USAGE,
+                        "'%s' is not a loss with parameters; write %s:name=value,name=value", spec,
+                        task->loss->name);
         snprintf(name, sizeof name, "%.*s", (int)name_len, at);
         snprintf(value, sizeof value, "%.*s", (int)(len - name_len - 1), at + name_len + 1);
         for (char *c = name; *c; c++)
@@ -103,23 +102,21 @@ enum exit_code task_set_own(struct task *task, const char *spec)
     return EXIT_OK;
 }
 
-/* Operand k of the plan, NULL if there is none, or it is a number that stands in the request. */
+/* Returns operand k of the plan, or NULL if it is not given or is a number in the request. */
 static struct loss_tensor *operand(struct task *task, int k)
 {
-    return task->input[k].there ? evaluation_operand(&task->evaluation, k) : NULL;
+    return task->input[k].present ? evaluation_operand(&task->evaluation, k) : NULL;
 }
 
 enum exit_code task_prepare(struct task *task)
 {
     struct evaluation *const e = &task->evaluation;
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
-        if (!task->input[k].there)
+        if (!task->input[k].present)
             continue;
         e->tensor[k] = task->input[k].source;
         if (task->input[k].file)
-            e->len +=
-                task->input[k]
-                    .file->len; /* which allows for as much broadcasting as if it had been sent */
+            e->len += task->input[k].file->len; /* allows as much broadcasting as in a request */
         *evaluation_place(e, k) = &e->tensor[k].tensor;
     }
     if (evaluation_plan(e, &task->error) != LOSS_OK)
@@ -134,14 +131,14 @@ enum exit_code task_prepare(struct task *task)
             return code;
         e->tensor[k].tensor.data = tensor->data = task->input[k].source.tensor.data;
     }
-    /* What stands byte-swapped is copied now, and outputs get their places. */
+    /* Converts big-endian data, and allocates the outputs. */
     return evaluation_decode(e, &task->error) == LOSS_OK ? EXIT_OK
                                                          : fail_error(task->label, &task->error);
 }
 
-/* ---- here ---- */
+/* ---- Local evaluation ---- */
 
-static enum exit_code run_here(struct task *task, struct outcome *outcome)
+static enum exit_code run_local(struct task *task, struct outcome *outcome)
 {
     struct evaluation *const e = &task->evaluation;
     const struct loss_plan *const plan = &e->plan;
@@ -166,11 +163,10 @@ static enum exit_code run_here(struct task *task, struct outcome *outcome)
     return EXIT_OK;
 }
 
-/* ---- there ---- */
+/* ---- Evaluation by a server ---- */
 
-/* Copies a strided tensor in row-major order: the axes from `axis` on, whose first element is
- * `from`. Returns behind the copy.
- */
+/* Copies a strided tensor in row-major order: the axes from `axis` on, starting at `from`. Returns
+   the end of the copy. */
 static char *gather(const struct loss_tensor *tensor, int axis, const char *from, char *to)
 {
     const size_t size = loss_dtype_size(tensor->dtype);
@@ -191,7 +187,7 @@ bool task_operand(struct task *task, int k, struct loss_tensor *tensor, struct t
     *tensor = *operand(task, k);
     if (!tensor->strided)
         return true;
-    copies->size[k] = loss_tensor_bytes(tensor) + 1; /* none has no bytes */
+    copies->size[k] = loss_tensor_bytes(tensor) + 1; /* never 0 bytes */
     copies->copy[k] = pages_resize(NULL, 0, copies->size[k]);
     copies->failed |= !copies->copy[k];
     if (copies->failed)
@@ -203,7 +199,7 @@ bool task_operand(struct task *task, int k, struct loss_tensor *tensor, struct t
     return true;
 }
 
-/* The widest first, so that all are aligned. */
+/* Sorts the widest dtype first, so that all tensors are aligned. */
 static int by_width(const void *a, const void *b)
 {
     const struct archive_entry *const x = a, *const y = b;
@@ -232,8 +228,9 @@ static void append_path(struct buffer *path, const struct task *task)
     buffer_append(path, "", 1);
 }
 
-enum exit_code task_encode(struct task *task, struct buffer *path, struct buffer *head,
-                           struct segment *segment, int *segments, struct task_copies *copies)
+enum exit_code task_build_request(struct task *task, struct buffer *path, struct buffer *head,
+                                  struct segment *segment, int *segments,
+                                  struct task_copies *copies)
 {
     struct loss_tensor tensor[EVALUATION_TENSORS];
     struct archive_entry entry[EVALUATION_TENSORS];
@@ -265,7 +262,7 @@ void task_free_copies(struct task_copies *copies)
         pages_free(copies->copy[k], copies->size[k]);
 }
 
-/* Finds an output in the answer and holds it against what was planned. */
+/* Finds an output in the response and checks it against the plan. */
 static enum exit_code take_output(struct outcome *outcome, const char *prefix, const char *name,
                                   const struct loss_tensor *planned, struct loss_tensor *tensor)
 {
@@ -273,13 +270,12 @@ static enum exit_code take_output(struct outcome *outcome, const char *prefix, c
     struct loss_error error;
     snprintf(full, sizeof full, "%s%s", prefix, name);
     if (archive_find(&outcome->archive, full, tensor, &error) != LOSS_OK)
-        return fail(EXIT_REFUSED, "the answer is not as it should be: %s", error.message);
+        return fail(EXIT_REFUSED, "invalid response: %s", error.message);
     bool same = tensor->dtype == planned->dtype && tensor->rank == planned->rank;
     for (int axis = 0; same && axis < planned->rank; axis++)
         same = tensor->shape[axis] == planned->shape[axis];
     return same ? EXIT_OK
-                : fail(EXIT_REFUSED,
-                       "the answer is not as it should be: %s has another shape or dtype", full);
+                : fail(EXIT_REFUSED, "invalid response: %s has an unexpected shape or dtype", full);
 }
 
 static size_t number_in(const struct archive *archive, const char *name)
@@ -288,13 +284,13 @@ static size_t number_in(const struct archive *archive, const char *name)
     return text ? (size_t)strtoull(text, NULL, 10) : 0;
 }
 
-static enum exit_code read_answer(struct task *task, struct outcome *outcome)
+static enum exit_code read_response(struct task *task, struct outcome *outcome)
 {
     struct loss_error error;
     const struct loss_plan *const plan = &task->evaluation.plan;
-    const struct response *const response = &outcome->response;
+    const struct http_response *const response = &outcome->response;
     if (archive_open(&outcome->archive, response->body.data, response->body.len, &error) != LOSS_OK)
-        return fail(EXIT_REFUSED, "the answer is not as it should be: %s", error.message);
+        return fail(EXIT_REFUSED, "invalid response: %s", error.message);
     enum exit_code code = take_output(outcome, "loss", "", &plan->output, &outcome->terms);
     for (int k = 0; k < LOSS_MAX_TENSORS && code == EXIT_OK; k++) {
         if (plan->grad_mask >> k & 1)
@@ -316,76 +312,33 @@ static enum exit_code read_answer(struct task *task, struct outcome *outcome)
     return EXIT_OK;
 }
 
-static enum exit_code run_there(struct task *task, struct connection *connection,
-                                struct outcome *outcome)
+static enum exit_code run_remote(struct task *task, struct connection *connection,
+                                 struct outcome *outcome)
 {
     struct buffer path = {0}, head = {0};
     struct segment segment[TASK_SEGMENTS];
     struct task_copies copies;
     int segments = 0;
-    enum exit_code code = task_encode(task, &path, &head, segment, &segments, &copies);
+    enum exit_code code = task_build_request(task, &path, &head, segment, &segments, &copies);
     if (code == EXIT_OK)
-        code = connection_ask(connection,
-                              &(struct request){.path = path.data,
-                                                .content_type = binary,
-                                                .accept = binary,
-                                                .segment = segment,
-                                                .segments = segments},
-                              &outcome->response);
+        code = connection_perform(connection,
+                                  &(struct http_request){.path = path.data,
+                                                         .content_type = binary,
+                                                         .accept = binary,
+                                                         .segment = segment,
+                                                         .segments = segments},
+                                  &outcome->response);
     task_free_copies(&copies);
     buffer_free(&path);
     buffer_free(&head);
     if (code != EXIT_OK)
         return code;
-    return outcome->response.status == 200 ? read_answer(task, outcome)
-                                           : response_refused(connection, &outcome->response);
+    return outcome->response.status == 200 ? read_response(task, outcome)
+                                           : http_response_fail(connection, &outcome->response);
 }
 
 enum exit_code task_run(struct task *task, struct connection *connection, struct outcome *outcome)
 {
     *outcome = (struct outcome){.loss = 0};
-    return connection ? run_there(task, connection, outcome) : run_here(task, outcome);
-}
-
-void outcome_free(struct outcome *outcome)
-{
-    archive_close(&outcome->archive);
-    response_free(&outcome->response);
-}
-
-/* ---- what is said of it ---- */
-
-/* The warning at *line, "" if there is none; moves behind it. */
-static const char *next_warning(const char **line, char *text, size_t size)
-{
-    const size_t len = strcspn(*line, "\n");
-    snprintf(text, size, "%.*s", (int)len, *line);
-    *line += len + ((*line)[len] == '\n');
-    return text;
-}
-
-void outcome_put_json(const struct outcome *outcome, const struct loss_plan *plan,
-                      struct buffer *out)
-{
-    char warning[sizeof outcome->warnings];
-    buffer_text(out, "\"loss\":");
-    tensor_json_encode(out, &outcome->terms, FORM_NESTED, 1);
-    buffer_printf(out, ",\"reduction\":\"%s\",\"dtype\":\"%s\",\"count\":%zu",
-                  loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype),
-                  outcome->count);
-    if (outcome->nonfinite > 0)
-        buffer_printf(out, ",\"nonfinite\":%zu", outcome->nonfinite);
-    buffer_text(out, *outcome->warnings ? ",\"warnings\":[" : "");
-    for (const char *line = outcome->warnings; *line; buffer_text(out, *line ? "," : "]"))
-        json_append_string(out, next_warning(&line, warning, sizeof warning));
-}
-
-void outcome_put_remarks(const struct outcome *outcome, const char *before, struct buffer *out)
-{
-    char warning[sizeof outcome->warnings];
-    if (outcome->nonfinite > 0)
-        buffer_printf(out, "%s%zu of the terms %s NaN or infinite\n", before, outcome->nonfinite,
-                      outcome->nonfinite == 1 ? "is" : "are");
-    for (const char *line = outcome->warnings; *line;)
-        buffer_printf(out, "%s%s\n", before, next_warning(&line, warning, sizeof warning));
+    return connection ? run_remote(task, connection, outcome) : run_local(task, outcome);
 }

@@ -6,17 +6,16 @@
 #include <string.h>
 
 enum {
-    LENGTH = 8, /* bytes of the header's length */
-    HEADER_MAX =
-        100000000,  /* bytes of the longest header: what the reference implementation takes */
-    ALIGNMENT = 64, /* of the first tensor in a file that is written */
+    LENGTH = 8,             /* bytes of the header's length field */
+    HEADER_MAX = 100000000, /* bytes; the limit of the reference implementation */
+    ALIGNMENT = 64,         /* of the first tensor in files that this program writes */
 };
 static const char metadata_key[] = "__metadata__";
 
 static uint64_t header_length(const char *bytes)
 {
     uint64_t len;
-    memcpy(&len, bytes, sizeof len); /* little-endian, as we are */
+    memcpy(&len, bytes, sizeof len); /* little-endian, like the host */
     return len;
 }
 
@@ -33,21 +32,21 @@ enum loss_status archive_open(struct archive *archive, const char *bytes, size_t
     if (len < LENGTH)
         return loss_fail(
             error, LOSS_MALFORMED,
-            "a safetensors file begins with 8 bytes, the length of its header; this one has %zu",
-            len);
+            "a safetensors file begins with an 8-byte header length; this file has %zu bytes", len);
     const uint64_t header = header_length(bytes);
     if (header > len - LENGTH || header > HEADER_MAX)
         return loss_fail(error, LOSS_MALFORMED,
-                         "the header is said to have %llu bytes, but %zu follow; a safetensors "
-                         "file was expected",
+                         "the header length is %llu, but %zu bytes follow; a safetensors file was "
+                         "expected",
                          (unsigned long long)header, len - LENGTH);
     archive->header = json_loadb(bytes + LENGTH, (size_t)header, JSON_REJECT_DUPLICATES, &why);
     if (!archive->header)
-        return loss_fail(error, LOSS_MALFORMED, "the header is not sound: %s (byte %d)", why.text,
+        return loss_fail(error, LOSS_MALFORMED, "invalid header: %s (byte %d)", why.text,
                          LENGTH + why.position);
     if (!json_is_object(archive->header)) {
         archive_close(archive);
-        return loss_fail(error, LOSS_MALFORMED, "the header is no JSON object (byte %d)", LENGTH);
+        return loss_fail(error, LOSS_MALFORMED, "the header is not a JSON object (byte %d)",
+                         LENGTH);
     }
     archive->data = bytes + LENGTH + header;
     archive->len = len - LENGTH - (size_t)header;
@@ -60,7 +59,7 @@ void archive_close(struct archive *archive)
     archive->header = NULL;
 }
 
-/* ---- tensors ---- */
+/* ---- Tensors ---- */
 
 const char *archive_only(const struct archive *archive)
 {
@@ -97,13 +96,12 @@ static enum loss_status not_found(const struct archive *archive, const char *mis
         const size_t len = strlen(list);
         snprintf(list + len, sizeof list - len, "%s%s", len ? ", " : "", json_quote(name, near));
     }
-    char there[LOSS_MEANT_TEXT], meant[LOSS_MEANT_TEXT], best[JSON_QUOTE];
-    snprintf(there, sizeof there, "there %s %s", *list ? "are" : "is", *list ? list : "none");
+    char all[LOSS_MEANT_TEXT], meant[LOSS_MEANT_TEXT], best[JSON_QUOTE];
+    snprintf(all, sizeof all, "it contains %s", *list ? list : "no tensors");
     if (search.best)
         search.best = json_quote(search.best, best);
-    return loss_fail(error, LOSS_NOT_FOUND, "there is no tensor '%s' in it%s",
-                     json_quote(missing, quote),
-                     loss_nearest_text(&search, "'", "'", there, meant));
+    return loss_fail(error, LOSS_NOT_FOUND, "the file does not contain a tensor '%s'%s",
+                     json_quote(missing, quote), loss_nearest_text(&search, "'", "'", all, meant));
 }
 
 static bool take_shape(const json_t *sizes, struct loss_tensor *tensor)
@@ -139,23 +137,23 @@ enum loss_status archive_find(const struct archive *archive, const char *name,
         !take_shape(sizes, tensor))
         return loss_fail(
             error, LOSS_MALFORMED,
-            "tensor '%s' must have dtype, shape of at most %d dimensions, and data_offsets", quote,
-            LOSS_MAX_RANK);
+            "tensor '%s' must have a dtype, a shape of at most %d dimensions, and data_offsets",
+            quote, LOSS_MAX_RANK);
     tensor->dtype = dtype_find(DTYPE_SAFETENSORS, dtype);
     if (tensor->dtype == LOSS_ANY)
-        return loss_fail(error, LOSS_MALFORMED,
-                         "tensor '%s' has dtype %.8s; F64, F32, F16, BF16, I64, I32, I16, I8, U8 "
-                         "and BOOL are taken",
-                         quote, dtype);
+        return loss_fail(
+            error, LOSS_MALFORMED,
+            "tensor '%s' has dtype %.8s; it must be F64, F32, F16, BF16, I64, I32, I16, "
+            "I8, U8 or BOOL",
+            quote, dtype);
     if (begin < 0 || end < begin || (size_t)end > archive->len ||
         !loss_tensor_count(tensor, &count) || loss_tensor_bytes(tensor) != (size_t)(end - begin))
         return loss_fail(error, LOSS_MALFORMED,
                          "tensor '%s' of shape %.64s has data_offsets [%lld, %lld], which do not "
-                         "fit it, or the %zu bytes that "
-                         "there are",
+                         "match its size or the %zu bytes of data",
                          quote, loss_shape_text(tensor, shape), (long long)begin, (long long)end,
                          archive->len);
-    tensor->data = (void *)(uintptr_t)(archive->data + begin); /* which nobody writes to */
+    tensor->data = (void *)(uintptr_t)(archive->data + begin); /* never written to */
     return LOSS_OK;
 }
 
@@ -164,7 +162,7 @@ const char *archive_metadata(const struct archive *archive, const char *name)
     return json_string_value(json_object_get(json_object_get(archive->header, metadata_key), name));
 }
 
-/* ---- writing ---- */
+/* ---- Writing ---- */
 
 void archive_header(struct buffer *out, const struct archive_entry *entry, int count)
 {

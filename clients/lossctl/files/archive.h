@@ -1,6 +1,6 @@
 /*
- * safetensors files as a client meets them: any tensors under any names
- * (proto/evaluation/safetensors_request.h knows those of one loss alone).
+ * safetensors files with any number of tensors under any names.
+ * (proto/evaluation/safetensors_request.h accepts only the tensors of one loss.)
  */
 #ifndef LOSSCTL_FILES_ARCHIVE_H
 #define LOSSCTL_FILES_ARCHIVE_H
@@ -12,35 +12,36 @@
 
 struct archive {
     json_t *header;   /* owned */
-    const char *data; /* borrowed, from the file */
+    const char *data; /* borrowed from the file */
     size_t len;
 };
 
-/* Whether bytes may be such a file: the length of a header that fits, and its opening brace. */
+/* Returns true if the bytes look like such a file: a header length that fits, then a brace. */
 bool archive_begins(const char *bytes, size_t len);
-/* Opens the file in [bytes, bytes + len), which must outlive it. LOSS_MALFORMED where its header is
- * not sound. */
+/* Opens the file in [bytes, bytes + len), which must outlive `archive`. Returns LOSS_MALFORMED if
+   the header is invalid. */
 enum loss_status archive_open(struct archive *archive, const char *bytes, size_t len,
                               struct loss_error *error);
-/* Finds a tensor, whose numbers are used where they stand. LOSS_NOT_FOUND, with the nearest name or
-   all of them, if there is none; LOSS_MALFORMED where what the header says of it is not sound. */
+/* Finds a tensor; its data are not copied. Returns LOSS_NOT_FOUND with the nearest name or all
+   names if there is none, or LOSS_MALFORMED if its entry in the header is invalid. */
 enum loss_status archive_find(const struct archive *archive, const char *name,
                               struct loss_tensor *tensor, struct loss_error *error);
-/* The name of the only tensor, NULL if there are several or none. */
+/* Returns the name of the only tensor, or NULL if the number of tensors is not one. */
 const char *archive_only(const struct archive *archive);
-/* Whether there is a tensor of that name. */
+/* Returns true if there is a tensor called `name`. */
 bool archive_has(const struct archive *archive, const char *name);
-/* A value of the metadata, NULL if there is none. */
+/* Returns a value of the metadata, or NULL if it is not there. */
 const char *archive_metadata(const struct archive *archive, const char *name);
 void archive_close(struct archive *archive);
 
-/* A tensor that goes into a file; contiguous. */
+/* A contiguous tensor to write. */
 struct archive_entry {
     char name[64];
     const struct loss_tensor *tensor;
 };
-/* Appends the length and the header of a file of these tensors, which follow one behind the other
-   in this order. It ends at a multiple of 64 bytes. Running out of memory shows in out->failed. */
+/* Appends the length and the header of a file of these tensors, whose data follow contiguously in
+   the same order. The header ends at a multiple of 64 bytes. Sets out->failed if memory runs out.
+ */
 void archive_header(struct buffer *out, const struct archive_entry *entry, int count);
 
 #endif

@@ -9,64 +9,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *const file_format_names[FILE_FORMATS] = {[FILE_NPY] = "npy",
-                                                     [FILE_SAFETENSORS] = "safetensors",
-                                                     [FILE_JSON] = "json",
-                                                     [FILE_CSV] = "csv"};
-static const char out_of_memory[] = "there is not enough memory for this file";
+static const char out_of_memory[] = "insufficient memory for this file";
 
-/* ---- formats ---- */
+/* ---- Reading ---- */
 
-enum file_format file_format_of(const char *path)
-{
-    static const struct {
-        const char *ending;
-        enum file_format format;
-    } endings[] = {{".npy", FILE_NPY},   {".safetensors", FILE_SAFETENSORS},
-                   {".json", FILE_JSON}, {".csv", FILE_CSV},
-                   {".tsv", FILE_CSV},   {".txt", FILE_CSV}};
-    const size_t len = strlen(path);
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        const size_t ending = strlen(endings[i].ending);
-        if (len > ending && strcasecmp(path + len - ending, endings[i].ending) == 0)
-            return endings[i].format;
-    }
-    return FILE_UNKNOWN;
-}
-
-enum file_format file_format_prefix(const char **path)
-{
-    for (int format = 0; format < FILE_FORMATS; format++) {
-        const size_t len = strlen(file_format_names[format]);
-        if (strncmp(*path, file_format_names[format], len) == 0 && (*path)[len] == ':') {
-            *path += len + 1;
-            return (enum file_format)format;
-        }
-    }
-    return FILE_UNKNOWN;
-}
-
-static enum file_format format_of_bytes(const char *bytes, size_t len)
-{
-    const char first = *json_begin(bytes, NULL);
-    if (npy_begins(bytes, len))
-        return FILE_NPY;
-    if (archive_begins(bytes, len))
-        return FILE_SAFETENSORS;
-    return first == '{' || first == '[' ? FILE_JSON : FILE_CSV;
-}
-
-/* ---- reading ---- */
-
-/* Reads all of a descriptor into the file's bytes. */
+/* Reads a descriptor to its end into the file's bytes. */
 static enum exit_code read_all(struct input_file *file, int fd, size_t expected)
 {
-    enum { PIECE = 1 << 24 };
-    size_t room = expected + 2; /* the end is found without growing */
+    enum { MAX_READ = 1 << 24 };
+    size_t room = expected + 2; /* enough to detect the end of the file without growing */
     progress_begin("reading %s", file->label);
     for (ssize_t got = 1; got > 0; file->len += got > 0 ? (size_t)got : 0) {
         if (file->len + 1 >= room)
@@ -80,7 +34,7 @@ static enum exit_code read_all(struct input_file *file, int fd, size_t expected)
         }
         const size_t left = file->size - file->len - 1;
         do
-            got = read(fd, file->bytes + file->len, left < PIECE ? left : PIECE);
+            got = read(fd, file->bytes + file->len, left < MAX_READ ? left : MAX_READ);
         while (got < 0 && errno == EINTR);
         if (got < 0)
             return fail(EXIT_INPUT, "cannot read %s: %s", file->label, strerror(errno));
@@ -117,7 +71,8 @@ static void free_file(struct input_file *file)
     *file = (struct input_file){.path = NULL};
 }
 
-/* The file of that path, which is read if it has not been; NULL where it cannot be. */
+/* Returns the file at `path`, which is read the first time. On failure, returns NULL and sets
+ *code. */
 static const struct input_file *open_file(struct input_files *files, const char *path,
                                           enum file_format format, enum exit_code *code)
 {
@@ -130,9 +85,9 @@ static const struct input_file *open_file(struct input_files *files, const char 
     file->label = strcmp(path, "-") == 0 ? "standard input" : file->path;
     *code = file->path ? read_path(file) : fail_memory();
     if (*code == EXIT_OK && file->format == FILE_UNKNOWN)
-        file->format = file_format_of(path);
+        file->format = file_format_of_path(path);
     if (*code == EXIT_OK && file->format == FILE_UNKNOWN)
-        file->format = format_of_bytes(file->bytes, file->len);
+        file->format = file_format_of_bytes(file->bytes, file->len);
     if (*code == EXIT_OK && file->format == FILE_SAFETENSORS &&
         archive_open(&file->archive, file->bytes, file->len, &error) != LOSS_OK)
         *code = fail_error(file->label, &error);
@@ -151,22 +106,22 @@ void input_files_free(struct input_files *files)
     files->count = 0;
 }
 
-/* Whether a path can be opened as it stands, so that a colon in it means nothing. */
+/* Returns true if `path` names a file, in which case a colon in it has no meaning. */
 static bool exists(const char *path)
 {
     return strcmp(path, "-") == 0 || access(path, F_OK) == 0;
 }
 
-/* Takes a specification apart: *member is the name behind the last colon, NULL if there is none. */
+/* Opens the file of a specification. Sets *member to the name after the last colon, or to NULL. */
 static const struct input_file *open_spec(struct input_files *files, const char *spec,
                                           const char **member, enum exit_code *code)
 {
     char path[4096];
     *member = NULL;
-    const enum file_format format = exists(spec) ? FILE_UNKNOWN : file_format_prefix(&spec);
+    const enum file_format format = exists(spec) ? FILE_UNKNOWN : file_format_of_prefix(&spec);
     const char *const colon = exists(spec) ? NULL : strrchr(spec, ':');
     if (strlen(spec) >= sizeof path) {
-        *code = fail(EXIT_USAGE, "'%.40s...' is too long for the name of a file", spec);
+        *code = fail(EXIT_USAGE, "'%.40s...' is too long for a file name", spec);
         return NULL;
     }
     snprintf(path, sizeof path, "%.*s", (int)(colon ? colon - spec : (ptrdiff_t)strlen(spec)),
@@ -178,8 +133,8 @@ static const struct input_file *open_spec(struct input_files *files, const char 
 
 /* ---- JSON ---- */
 
-/* Finds the value of a key of the object at `text`; NULL if it has none, or *at is where it is not
- * sound. */
+/* Finds the value of a key of the object at `text`. Returns NULL if there is no such key, or if the
+   object is malformed at *at. */
 static const char *find_member(const char *text, const char *name, const char **at)
 {
     char key[256];
@@ -189,13 +144,14 @@ static const char *find_member(const char *text, const char *name, const char **
         const char *const end = json_skip_string(text, at);
         if (!end)
             return NULL;
-        const bool is_it = json_decode_string(text, end, key, sizeof key) && strcmp(key, name) == 0;
+        const bool matches =
+            json_decode_string(text, end, key, sizeof key) && strcmp(key, name) == 0;
         text = json_blank(end, NULL);
         *at = text;
         if (*text != ':')
             return NULL;
         text = json_blank(text + 1, NULL);
-        if (is_it && !found)
+        if (matches && !found)
             found = text;
         if (!(text = json_skip_value(text, NULL, at)))
             return NULL;
@@ -210,12 +166,12 @@ static const char *find_member(const char *text, const char *name, const char **
 static enum exit_code bad_json(const struct input_file *file, const char *at)
 {
     char byte[JSON_BYTE_TEXT];
-    return fail(EXIT_INPUT, "%s: %s cannot stand there in JSON (byte %td)", file->label,
+    return fail(EXIT_INPUT, "%s: invalid JSON at %s (byte %td)", file->label,
                 json_byte_text(at, file->bytes + file->len, byte), at - file->bytes);
 }
 
-/* Finds the value of a tensor in a file: the whole, or a member of the object that it is. NULL if
- * there is no such member. */
+/* Finds the value of a tensor in a file: the whole file, or a member of its object. Sets *found to
+   NULL if there is no such member. */
 static enum exit_code find_json(const struct input_file *file, const char *name, bool named,
                                 const char **found)
 {
@@ -230,8 +186,8 @@ static enum exit_code find_json(const struct input_file *file, const char *name,
         return EXIT_OK;
     }
     if (!is_object)
-        return fail(EXIT_INPUT, "%s: it is no object, so that nothing in it is called '%s'",
-                    file->label, name);
+        return fail(EXIT_INPUT, "%s: not an object, so it does not contain '%s'", file->label,
+                    name);
     *found = find_member(text, name, &at);
     return at ? bad_json(file, at) : EXIT_OK;
 }
@@ -254,9 +210,9 @@ static enum exit_code open_json(struct input *input, const char *name, const cha
     return EXIT_OK;
 }
 
-/* ---- opening ---- */
+/* ---- Opening ---- */
 
-static enum exit_code open_archived(struct input *input, const char *name)
+static enum exit_code open_archive(struct input *input, const char *name)
 {
     struct loss_error error;
     if (archive_find(&input->file->archive, name, &input->source.tensor, &error) != LOSS_OK)
@@ -264,8 +220,8 @@ static enum exit_code open_archived(struct input *input, const char *name)
     return EXIT_OK;
 }
 
-/* Opens the only tensor of a file that knows no names. */
-static enum exit_code open_nameless(struct input *input, enum csv_header header, const char *name)
+/* Opens the only tensor of a file whose format has no names. */
+static enum exit_code open_unnamed(struct input *input, enum csv_header header, const char *name)
 {
     struct loss_error error;
     const struct input_file *const file = input->file;
@@ -281,18 +237,18 @@ static enum exit_code open_nameless(struct input *input, enum csv_header header,
     return EXIT_OK;
 }
 
-/* Takes all of a file for a tensor. Standard input serves one tensor only: a second "-" is more
- * likely a mistake. */
-static enum exit_code take_whole(struct input_files *files, const struct input_file *file,
-                                 const char *name)
+/* Checks that a whole file can be one tensor. Standard input can be only one: a second "-" is
+   probably a mistake. */
+static enum exit_code claim_whole(struct input_files *files, const struct input_file *file,
+                                  const char *name)
 {
     if (strcmp(file->path, "-") != 0)
         return EXIT_OK;
     if (files->standard_input && strcmp(files->standard_input, name) != 0)
         return fail(
             EXIT_USAGE,
-            "%s and %s are both all of standard input; read one from a file, or both by name, "
-            "as -:%s, from JSON or safetensors",
+            "%s and %s would both be all of standard input; read one from a file, or both by "
+            "name, as -:%s, from JSON or safetensors",
             files->standard_input, name, name);
     files->standard_input = name;
     return EXIT_OK;
@@ -303,12 +259,12 @@ static enum exit_code open_archive_member(struct input *input, struct input_file
 {
     const struct archive *const archive = &input->file->archive;
     const char *const only = member || archive_has(archive, name) ? NULL : archive_only(archive);
-    const enum exit_code code = only ? take_whole(files, input->file, name) : EXIT_OK;
+    const enum exit_code code = only ? claim_whole(files, input->file, name) : EXIT_OK;
     if (code != EXIT_OK)
         return code;
     if (only)
         member = only;
-    return open_archived(input, member ? member : name);
+    return open_archive(input, member ? member : name);
 }
 
 static enum exit_code open_json_member(struct input *input, struct input_files *files,
@@ -318,9 +274,10 @@ static enum exit_code open_json_member(struct input *input, struct input_files *
     const char *text;
     enum exit_code code = find_json(file, member ? member : name, member != NULL, &text);
     if (code == EXIT_OK && !text)
-        code = fail(EXIT_INPUT, "%s: the object has no '%s'", file->label, member ? member : name);
+        code = fail(EXIT_INPUT, "%s: the object does not contain '%s'", file->label,
+                    member ? member : name);
     if (code == EXIT_OK && text == json_begin(file->bytes, NULL))
-        code = take_whole(files, file, name);
+        code = claim_whole(files, file, name);
     return code == EXIT_OK ? open_json(input, name, text) : code;
 }
 
@@ -332,7 +289,7 @@ enum exit_code input_open(struct input *input, struct input_files *files, const 
     *input = (struct input){.file = open_spec(files, spec, &member, &code)};
     if (!input->file)
         return code;
-    input->there = true;
+    input->present = true;
     switch (input->file->format) {
     case FILE_SAFETENSORS:
         return open_archive_member(input, files, member, name);
@@ -341,10 +298,10 @@ enum exit_code input_open(struct input *input, struct input_files *files, const 
     default:
         if (member)
             return fail(EXIT_USAGE,
-                        "%s: a %s file holds one tensor, which has no name such as '%s'",
+                        "%s: a %s file contains one unnamed tensor; '%s' cannot select one",
                         input->file->label, file_format_names[input->file->format], member);
-        code = take_whole(files, input->file, name);
-        return code == EXIT_OK ? open_nameless(input, files->header, name) : code;
+        code = claim_whole(files, input->file, name);
+        return code == EXIT_OK ? open_unnamed(input, files->header, name) : code;
     }
 }
 
@@ -354,23 +311,23 @@ enum exit_code input_open_batch(struct input *input, struct input_files *files, 
     enum exit_code code = EXIT_OK;
     const char *member, *text = NULL;
     const struct input_file *const file = open_spec(files, spec, &member, &code);
-    *input = (struct input){.there = false};
+    *input = (struct input){.present = false};
     if (!file)
         return code;
     if (file->format != FILE_SAFETENSORS && file->format != FILE_JSON)
         return fail(EXIT_USAGE,
-                    "%s: a batch is a safetensors or JSON file, in which tensors have names",
+                    "%s: a batch must be a safetensors or JSON file, in which tensors have names",
                     file->label);
     if (file->format == FILE_JSON)
         code = find_json(file, name, true, &text);
     if (code != EXIT_OK ||
         !(text || (file->format == FILE_SAFETENSORS && archive_has(&file->archive, name))))
         return code;
-    if (text && strncmp(text, "null", 4) == 0) /* as on the wire: left out */
+    if (text && strncmp(text, "null", 4) == 0) /* as in requests: not given */
         return EXIT_OK;
-    input->there = true;
+    input->present = true;
     input->file = file;
-    return text ? open_json(input, name, text) : open_archived(input, name);
+    return text ? open_json(input, name, text) : open_archive(input, name);
 }
 
 enum exit_code input_decode(struct input *input, enum loss_dtype dtype, const char *name,
@@ -382,12 +339,12 @@ enum exit_code input_decode(struct input *input, enum loss_dtype dtype, const ch
     if (tensor->data)
         return EXIT_OK;
     tensor->dtype = dtype;
-    input->decoded_size = loss_tensor_bytes(tensor) + 1; /* none has no bytes */
+    input->decoded_size = loss_tensor_bytes(tensor) + 1; /* never 0 bytes */
     input->decoded = pages_resize(NULL, 0, input->decoded_size);
     if (!input->decoded)
         return fail(EXIT_FAILED, "%s: %s", input->file->label, out_of_memory);
     json_pointer_add(path, sizeof path, name);
-    progress_begin("reading the numbers of %s", input->file->label);
+    progress_begin("decoding %s", input->file->label);
     const enum loss_status status =
         input->file->format == FILE_CSV
             ? csv_decode(&input->csv, dtype, input->decoded, name, &error)

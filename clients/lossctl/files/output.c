@@ -1,6 +1,7 @@
 #include "files/output.h"
 #include "cli/progress.h"
 #include "number/number.h"
+#include "json/tensor_json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- what goes where ---- */
+/* ---- Destinations ---- */
 
 static bool is_stdout(const struct output *output)
 {
@@ -21,29 +22,28 @@ enum exit_code outputs_add(struct outputs *outputs, const char *name, const char
     struct output *const output = &outputs->output[outputs->count];
     *output = (struct output){.path = spec};
     snprintf(output->name, sizeof output->name, "%s", name);
-    output->format = file_format_prefix(&output->path);
+    output->format = file_format_of_prefix(&output->path);
     if (output->format == FILE_UNKNOWN)
-        output->format = is_stdout(output) ? FILE_JSON : file_format_of(output->path);
+        output->format = is_stdout(output) ? FILE_JSON : file_format_of_path(output->path);
     if (*output->path == '\0')
-        return fail(EXIT_USAGE, "'%s' names no file to write %s to", spec, name);
+        return fail(EXIT_USAGE, "'%s' does not name a file to write %s to", spec, name);
     if (output->format == FILE_UNKNOWN)
         return fail(EXIT_USAGE,
-                    "'%s' does not tell in which format to write %s: let it end in .npy, "
-                    ".safetensors, .json or "
-                    ".csv, or begin with npy:, safetensors:, json: or csv:",
+                    "'%s' has no known format to write %s in; it must end in .npy, .safetensors, "
+                    ".json or .csv, or begin with npy:, safetensors:, json: or csv:",
                     spec, name);
     for (int i = 0; i < outputs->count; i++)
         if (strcmp(outputs->output[i].path, output->path) == 0 &&
             (output->format != FILE_SAFETENSORS || outputs->output[i].format != FILE_SAFETENSORS))
-            return fail(
-                EXIT_USAGE,
-                "%s and %s would both go to %s; only a safetensors file holds several tensors",
-                outputs->output[i].name, name, output->path);
+            return fail(EXIT_USAGE,
+                        "%s and %s would both go to %s; only a safetensors file can contain "
+                        "several tensors",
+                        outputs->output[i].name, name, output->path);
     outputs->count++;
     return EXIT_OK;
 }
 
-bool outputs_take_stdout(const struct outputs *outputs)
+bool outputs_use_stdout(const struct outputs *outputs)
 {
     for (int i = 0; i < outputs->count; i++)
         if (is_stdout(&outputs->output[i]))
@@ -51,9 +51,9 @@ bool outputs_take_stdout(const struct outputs *outputs)
     return false;
 }
 
-/* ---- formats ---- */
+/* ---- Formats ---- */
 
-/* Version 1 of the format, whose header is filled up with spaces to a multiple of 64 bytes. */
+/* Writes a header in version 1 of the format, padded with spaces to a multiple of 64 bytes. */
 static void put_npy(struct buffer *out, const struct loss_tensor *tensor)
 {
     enum { FIXED = 10, ALIGNMENT = 64 };
@@ -66,7 +66,7 @@ static void put_npy(struct buffer *out, const struct loss_tensor *tensor)
     while ((FIXED + header.len + 1) % ALIGNMENT != 0 && !header.failed)
         buffer_text(&header, " ");
     buffer_text(&header, "\n");
-    const uint16_t len = (uint16_t)header.len; /* little-endian, as we are */
+    const uint16_t len = (uint16_t)header.len; /* little-endian, like the host */
     buffer_append(out, "\x93NUMPY\x01", 8);
     buffer_append(out, &len, sizeof len);
     if (!header.failed)
@@ -75,8 +75,8 @@ static void put_npy(struct buffer *out, const struct loss_tensor *tensor)
     buffer_free(&header);
 }
 
-/* A row a line; what has no dimensions is one number, what has more than two has a row for each
- * index of all but the last. */
+/* Writes one line per row. A tensor of rank 0 is one number; one of rank 3 or more has a row for
+   each combination of all indices but the last. */
 static void put_csv(struct buffer *out, const struct loss_tensor *tensor)
 {
     const size_t columns = tensor->rank > 1 ? tensor->shape[tensor->rank - 1] : 1,
@@ -98,11 +98,11 @@ static void put_csv(struct buffer *out, const struct loss_tensor *tensor)
     }
 }
 
-/* ---- files ---- */
+/* ---- Files ---- */
 
-/* What goes to one path: a text or a header in `head`, then tensors as they stand. */
+/* Encodes what goes to one path: text or a header in `head`, then `count` tensors as raw data. */
 static enum exit_code encode(const struct outputs *outputs, int first, int threads,
-                             struct buffer *head, const struct loss_tensor *behind[], int *count)
+                             struct buffer *head, const struct loss_tensor *data[], int *count)
 {
     const struct output *const output = &outputs->output[first];
     struct archive_entry entry[OUTPUTS];
@@ -110,12 +110,12 @@ static enum exit_code encode(const struct outputs *outputs, int first, int threa
     switch (output->format) {
     case FILE_NPY:
         put_npy(head, output->tensor);
-        behind[(*count)++] = output->tensor;
+        data[(*count)++] = output->tensor;
         break;
     case FILE_SAFETENSORS:
         for (int i = first; i < outputs->count; i++)
             if (strcmp(outputs->output[i].path, output->path) == 0) {
-                behind[*count] = entry[*count].tensor = outputs->output[i].tensor;
+                data[*count] = entry[*count].tensor = outputs->output[i].tensor;
                 memcpy(entry[(*count)++].name, outputs->output[i].name, sizeof entry->name);
             }
         archive_header(head, entry, *count);
@@ -130,52 +130,52 @@ static enum exit_code encode(const struct outputs *outputs, int first, int threa
     return head->failed ? fail_memory() : EXIT_OK;
 }
 
-static bool put_all(FILE *file, const struct buffer *head, const struct loss_tensor *const behind[],
+static bool put_all(FILE *file, const struct buffer *head, const struct loss_tensor *const data[],
                     int count)
 {
-    bool right = fwrite(head->data, 1, head->len, file) == head->len;
-    for (int i = 0; i < count && right; i++) {
-        const size_t bytes = loss_tensor_bytes(behind[i]);
-        right = bytes == 0 || fwrite(behind[i]->data, 1, bytes, file) == bytes;
+    bool ok = fwrite(head->data, 1, head->len, file) == head->len;
+    for (int i = 0; i < count && ok; i++) {
+        const size_t bytes = loss_tensor_bytes(data[i]);
+        ok = bytes == 0 || fwrite(data[i]->data, 1, bytes, file) == bytes;
     }
-    return fflush(file) == 0 && right;
+    return fflush(file) == 0 && ok;
 }
 
-/* Writes a file beside the one that is meant, and then puts it in its place; what is no plain file
- * is written to as it is. */
+/* Writes a temporary file in the same directory, then renames it to `path`. Writes directly to a
+   path that is not a regular file, such as a device. */
 static enum exit_code write_path(const char *path, const struct buffer *head,
-                                 const struct loss_tensor *const behind[], int count)
+                                 const struct loss_tensor *const data[], int count)
 {
-    char beside[4096];
+    char temporary[4096];
     struct stat status;
-    const bool plain = lstat(path, &status) != 0 || S_ISREG(status.st_mode);
-    snprintf(beside, sizeof beside, plain ? "%s.%ld.part" : "%s", path, (long)getpid());
-    FILE *const file = fopen(beside, "we");
-    const bool right = file && put_all(file, head, behind, count);
-    int why = right ? 0 : errno;
-    if (file && fclose(file) != 0 && right)
+    const bool regular = lstat(path, &status) != 0 || S_ISREG(status.st_mode);
+    snprintf(temporary, sizeof temporary, regular ? "%s.%ld.part" : "%s", path, (long)getpid());
+    FILE *const file = fopen(temporary, "we");
+    const bool ok = file && put_all(file, head, data, count);
+    int why = ok ? 0 : errno;
+    if (file && fclose(file) != 0 && ok)
         why = errno;
-    if (why == 0 && plain && rename(beside, path) != 0)
+    if (why == 0 && regular && rename(temporary, path) != 0)
         why = errno;
     if (why == 0)
         return EXIT_OK;
-    if (plain)
-        remove(beside);
+    if (regular)
+        remove(temporary);
     return fail(EXIT_FAILED, "cannot write %s: %s", path, strerror(why));
 }
 
 static enum exit_code write_one(const struct outputs *outputs, int first, int threads)
 {
-    const struct loss_tensor *behind[OUTPUTS];
+    const struct loss_tensor *data[OUTPUTS];
     const struct output *const output = &outputs->output[first];
     struct buffer head = {0};
     int count;
     progress_begin("writing %s", output->path);
-    enum exit_code code = encode(outputs, first, threads, &head, behind, &count);
-    if (code == EXIT_OK && is_stdout(output) && !put_all(stdout, &head, behind, count))
+    enum exit_code code = encode(outputs, first, threads, &head, data, &count);
+    if (code == EXIT_OK && is_stdout(output) && !put_all(stdout, &head, data, count))
         code = fail(EXIT_FAILED, "cannot write to standard output: %s", strerror(errno));
     else if (code == EXIT_OK && !is_stdout(output))
-        code = write_path(output->path, &head, behind, count);
+        code = write_path(output->path, &head, data, count);
     progress_end();
     buffer_free(&head);
     return code;

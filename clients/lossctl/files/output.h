@@ -1,16 +1,13 @@
-/*
- * Tensors into files: .npy, safetensors, JSON and CSV, standard output among them.
- */
+/* Tensors written to files: .npy, safetensors, JSON and CSV, or to standard output. */
 #ifndef LOSSCTL_FILES_OUTPUT_H
 #define LOSSCTL_FILES_OUTPUT_H
 
-#include "cli/lossctl.h"
+#include "cli/fail.h"
 #include "files/archive.h"
-#include "files/input.h"
+#include "files/file_format.h"
 
 enum { OUTPUTS = 2 * LOSS_MAX_TENSORS + 4 };
 
-/* A tensor that is to be written. */
 struct output {
     char name[64];    /* in a safetensors file */
     const char *path; /* borrowed; "-" is standard output */
@@ -22,13 +19,13 @@ struct outputs {
     int count;
 };
 
-/* Adds an output, of which only the name and where it goes are known yet: a path, "-",
-   "FORMAT:PATH". EXIT_USAGE where the format is not known, or two tensors would go to one file that
-   holds but one. */
+/* Adds an output to `spec`: a path, "-" or "FORMAT:PATH". Its tensor is set later. Returns
+   EXIT_USAGE if the format is unknown, or if two tensors would go to one file that can contain only
+   one. */
 enum exit_code outputs_add(struct outputs *outputs, const char *name, const char *spec);
-/* Whether standard output is one of the files, so that nothing else may go there. */
-bool outputs_take_stdout(const struct outputs *outputs);
-/* Writes all; a file appears whole or not at all. */
+/* Returns true if an output goes to standard output, where nothing else may be printed then. */
+bool outputs_use_stdout(const struct outputs *outputs);
+/* Writes all outputs. Each file is replaced atomically. */
 enum exit_code outputs_write(const struct outputs *outputs, int threads);
 
 #endif

@@ -13,7 +13,7 @@ static const char default_url[] = "http://127.0.0.1:8080";
 static const char token_env[] = "LOSSD_TOKEN";
 enum { CONNECT_MS = 10000, TIMEOUT_S = 600, LONGEST_HEADER_S = 86400 };
 
-/* ---- setting up ---- */
+/* ---- Setup ---- */
 
 /* Makes the header that carries the token, from a file's first line or the environment. */
 static enum exit_code read_token(struct connection *c, const char *path)
@@ -56,7 +56,7 @@ static void show_url(char *shown, size_t size, const char *url)
         snprintf(shown, size, "%s", url);
 }
 
-/* Where the server is: http, https, or a socket, behind which any name will do. */
+/* Parses the URL of the server: http, https, or a Unix socket, for which any host name works. */
 static enum exit_code read_url(struct connection *c, const char *url)
 {
     static const char unix_scheme[] = "unix:";
@@ -87,7 +87,7 @@ enum exit_code connection_open(struct connection *c, const struct arguments *a)
                              .can_be_local = command_takes(a->command, OPT_LOCAL)};
     if (read_url(c, a->value[OPT_URL] ? a->value[OPT_URL] : default_url) != EXIT_OK)
         return EXIT_USAGE;
-    if (argument_number(a, OPT_TIMEOUT, 0.001, 1e6, TIMEOUT_S, &timeout) != EXIT_OK)
+    if (arguments_number(a, OPT_TIMEOUT, 0.001, 1e6, TIMEOUT_S, &timeout) != EXIT_OK)
         return EXIT_USAGE;
     c->timeout_ms = (long)(timeout * 1000);
     if (timeout <= LONGEST_HEADER_S)
@@ -123,17 +123,17 @@ void connection_setup(const struct connection *c, CURL *curl)
         curl_easy_setopt(curl, CURLOPT_SSLKEY, c->key);
 }
 
-/* ---- a request ---- */
+/* ---- Request ---- */
 
-/* What libcurl's callbacks work on. */
+/* The state of libcurl's callbacks. */
 struct exchange {
-    const struct request *request;
-    struct response *response;
-    int segment; /* that is being sent, and how much of it has been */
-    size_t sent;
+    const struct http_request *request;
+    struct http_response *response;
+    int segment; /* being sent */
+    size_t sent; /* bytes of that segment */
 };
 
-static size_t send_piece(char *to, size_t one, size_t room, void *context)
+static size_t on_send(char *to, size_t one, size_t room, void *context)
 {
     struct exchange *const x = context;
     size_t filled = 0;
@@ -154,8 +154,8 @@ static size_t send_piece(char *to, size_t one, size_t room, void *context)
     return filled;
 }
 
-/* libcurl begins again where a kept connection has gone meanwhile. */
-static int send_again(void *context, curl_off_t offset, int origin)
+/* Starts over: libcurl resends the body if a kept connection turns out to be closed. */
+static int on_rewind(void *context, curl_off_t offset, int origin)
 {
     struct exchange *const x = context;
     if (offset != 0 || origin != SEEK_SET)
@@ -165,16 +165,16 @@ static int send_again(void *context, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
-static size_t take_piece(char *bytes, size_t one, size_t len, void *context)
+static size_t on_body(char *bytes, size_t one, size_t len, void *context)
 {
     struct exchange *const x = context;
     struct buffer *const body = &x->response->body;
     buffer_append(body, bytes, one * len);
-    return body->failed ? 0 : one * len; /* another number ends the transfer */
+    return body->failed ? 0 : one * len; /* any other number aborts the transfer */
 }
 
-/* Copies the value of a header line of that name. */
-static void take_value(const char *line, size_t len, const char *name, char *value, size_t size)
+/* Copies the value of a header line if the line has this name. */
+static void copy_value(const char *line, size_t len, const char *name, char *value, size_t size)
 {
     const size_t name_len = strlen(name);
     if (len <= name_len || strncasecmp(line, name, name_len) != 0 || line[name_len] != ':')
@@ -187,22 +187,22 @@ static void take_value(const char *line, size_t len, const char *name, char *val
     snprintf(value, size, "%.*s", (int)(end - at), at);
 }
 
-static size_t take_header(char *line, size_t one, size_t len, void *context)
+static size_t on_header(char *line, size_t one, size_t len, void *context)
 {
     struct exchange *const x = context;
-    take_value(line, one * len, "Content-Type", x->response->content_type,
+    copy_value(line, one * len, "Content-Type", x->response->content_type,
                sizeof x->response->content_type);
     return one * len;
 }
 
-static int show_progress(void *context, curl_off_t to_receive, curl_off_t received,
-                         curl_off_t to_send, curl_off_t sent)
+static int on_progress(void *context, curl_off_t to_receive, curl_off_t received,
+                       curl_off_t to_send, curl_off_t sent)
 {
     (void)context;
     if (received > 0)
-        progress_say("receiving the answer");
+        progress_describe("receiving the response");
     else if (to_send > 0 && sent >= to_send)
-        progress_say("waiting for the server");
+        progress_describe("waiting for the server");
     if (received > 0)
         progress_set((double)received, (double)to_receive);
     else
@@ -217,14 +217,15 @@ static void set_body(CURL *curl, struct exchange *x)
         len += x->request->segment[i].len;
     curl_easy_setopt(curl, CURLOPT_POST, 1L);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
-    curl_easy_setopt(curl, CURLOPT_READFUNCTION, send_piece);
+    curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_send);
     curl_easy_setopt(curl, CURLOPT_READDATA, x);
-    curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, send_again);
+    curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_rewind);
     curl_easy_setopt(curl, CURLOPT_SEEKDATA, x);
 }
 
-/* The header lines; NULL where memory has run out. */
-static struct curl_slist *make_headers(const struct connection *c, const struct request *request)
+/* Returns the header lines, or NULL if memory runs out. */
+static struct curl_slist *make_headers(const struct connection *c,
+                                       const struct http_request *request)
 {
     char type[160], accept[160], inference[64];
     snprintf(type, sizeof type, "Content-Type: %s",
@@ -247,58 +248,58 @@ static struct curl_slist *make_headers(const struct connection *c, const struct 
     return headers;
 }
 
-/* What may be done about it. */
-static const char *remedy(const struct connection *c, CURLcode code)
+/* Returns a hint on how to fix the error, or "". */
+static const char *hint_of(const struct connection *c, CURLcode code)
 {
     switch (code) {
     case CURLE_COULDNT_CONNECT:
         return c->can_be_local
-                   ? "; is lossd running there? --url says where it is, --local needs none"
-                   : "; is lossd running there? --url says where it is";
+                   ? "; is lossd running there? --url gives its address, --local needs no server"
+                   : "; is lossd running there? --url gives its address";
     case CURLE_PEER_FAILED_VERIFICATION:
-        return c->cacert ? "" : "; --cacert names who has signed it";
+        return c->cacert ? "" : "; --cacert gives the certificate authority";
     case CURLE_GOT_NOTHING:
-        return strncasecmp(c->url, "http:", 5) == 0 ? "; does it want https://?" : "";
+        return strncasecmp(c->url, "http:", 5) == 0 ? "; does it expect https://?" : "";
     default:
         return "";
     }
 }
 
-enum exit_code connection_failed(const struct connection *c, CURLcode code, const char *why)
+enum exit_code connection_fail(const struct connection *c, CURLcode code, const char *why)
 {
-    const char *const said = *why ? why : curl_easy_strerror(code);
+    const char *const reason = *why ? why : curl_easy_strerror(code);
     if (code == CURLE_OUT_OF_MEMORY)
         return fail_memory();
-    return fail(EXIT_UNREACHABLE, "no answer from %s%s%s: %s%s", c->shown,
-                c->unix_socket ? " through " : "", c->unix_socket ? c->unix_socket : "", said,
-                remedy(c, code));
+    return fail(EXIT_UNREACHABLE, "no response from %s%s%s: %s%s", c->shown,
+                c->unix_socket ? " through " : "", c->unix_socket ? c->unix_socket : "", reason,
+                hint_of(c, code));
 }
 
 static void set_request(const struct connection *c, struct exchange *x, const char *url, char *why)
 {
     CURL *const curl = c->curl;
-    curl_easy_reset(curl); /* which keeps the connection */
+    curl_easy_reset(curl); /* keeps the connection */
     connection_setup(c, curl);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_piece);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, x);
-    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, show_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     if (x->request->content_type)
         set_body(curl, x);
 }
 
-enum exit_code connection_ask(struct connection *c, const struct request *request,
-                              struct response *response)
+enum exit_code connection_perform(struct connection *c, const struct http_request *request,
+                                  struct http_response *response)
 {
     char url[2 * CONNECTION_URL], why[CURL_ERROR_SIZE] = "";
     struct exchange x = {.request = request, .response = response};
     curl_off_t us = 0;
     long status = 0;
-    *response = (struct response){.status = 0};
+    *response = (struct http_response){.status = 0};
     if ((size_t)snprintf(url, sizeof url, "%s%s", c->url, request->path) >= sizeof url)
         return fail(EXIT_USAGE, "the URL of this request is longer than %zu bytes", sizeof url - 1);
     struct curl_slist *const headers = make_headers(c, request);
@@ -312,7 +313,7 @@ enum exit_code connection_ask(struct connection *c, const struct request *reques
     curl_slist_free_all(headers);
     buffer_append(&response->body, "", 1);
     if (response->body.failed) {
-        response_free(response);
+        http_response_free(response);
         return fail_memory();
     }
     response->body.len--;
@@ -322,23 +323,25 @@ enum exit_code connection_ask(struct connection *c, const struct request *reques
     response->ms = (double)us / 1000;
     if (code == CURLE_OK)
         return EXIT_OK;
-    response_free(response);
-    return connection_failed(c, code, why);
+    http_response_free(response);
+    return connection_fail(c, code, why);
 }
 
-enum exit_code connection_get(struct connection *c, const char *path, struct response *response)
+enum exit_code connection_get(struct connection *c, const char *path,
+                              struct http_response *response)
 {
-    const enum exit_code code = connection_ask(c, &(struct request){.path = path}, response);
+    const enum exit_code code =
+        connection_perform(c, &(struct http_request){.path = path}, response);
     if (code != EXIT_OK || response->status == 200)
         return code;
-    const enum exit_code refused = response_refused(c, response);
-    response_free(response);
+    const enum exit_code refused = http_response_fail(c, response);
+    http_response_free(response);
     return refused;
 }
 
-/* ---- refusals ---- */
+/* ---- Errors ---- */
 
-enum exit_code response_refused(const struct connection *c, const struct response *response)
+enum exit_code http_response_fail(const struct connection *c, const struct http_response *response)
 {
     json_t *const problem = json_loadb(response->body.data, response->body.len, 0, NULL);
     const char *detail = json_string_value(json_object_get(problem, "detail"));
@@ -346,16 +349,16 @@ enum exit_code response_refused(const struct connection *c, const struct respons
     if (!detail)
         detail = json_string_value(json_object_get(problem, "error"));
     const bool input = response->status == 400 || response->status == 422;
-    fail(input ? EXIT_INPUT : EXIT_REFUSED, "%s answers %d%s%s%s%s%s", c->shown, response->status,
-         detail ? ": " : "", detail ? detail : "", pointer ? " (" : "", pointer ? pointer : "",
-         pointer ? ")" : "");
+    fail(input ? EXIT_INPUT : EXIT_REFUSED, "%s responds with status %d%s%s%s%s%s", c->shown,
+         response->status, detail ? ": " : "", detail ? detail : "", pointer ? " (" : "",
+         pointer ? pointer : "", pointer ? ")" : "");
     if (response->status == 401)
-        fail(EXIT_REFUSED, "--token-file or %s give the token that it wants", token_env);
+        fail(EXIT_REFUSED, "provide a token with --token-file or %s", token_env);
     json_decref(problem);
     return input ? EXIT_INPUT : EXIT_REFUSED;
 }
 
-void response_free(struct response *response)
+void http_response_free(struct http_response *response)
 {
     buffer_free(&response->body);
 }

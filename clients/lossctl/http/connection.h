@@ -1,6 +1,4 @@
-/*
- * The server, as the command line says how to reach it: requests and their answers, by libcurl.
- */
+/* The connection to the server given on the command line: requests and responses, with libcurl. */
 #ifndef LOSSCTL_HTTP_CONNECTION_H
 #define LOSSCTL_HTTP_CONNECTION_H
 
@@ -12,59 +10,58 @@
 enum { CONNECTION_URL = 2048 };
 
 struct connection {
-    CURL *curl;                 /* owned: one for all requests, so that the connection is kept */
-    char url[CONNECTION_URL];   /* of the server, without a '/' behind it */
+    CURL *curl;                 /* owned: one handle for all requests, which keeps the connection */
+    char url[CONNECTION_URL];   /* of the server, without a trailing '/' */
     char shown[CONNECTION_URL]; /* url with *** for user and password */
-    const char *unix_socket;    /* borrowed: through which it is reached; NULL: none */
-    const char *cacert, *cert, *key; /* borrowed: files; NULL: none */
-    char *authorization;             /* owned: a header; NULL: none */
-    char time_limit[40];             /* a header: how long the client waits; empty: none */
+    const char *unix_socket;    /* borrowed: path of the socket; NULL: TCP */
+    const char *cacert, *cert, *key; /* borrowed: file names; NULL: none */
+    char *authorization;             /* owned: a header line; NULL: none */
+    char time_limit[40];             /* a header line: the client's timeout; empty: none */
     long timeout_ms;
-    bool can_be_local; /* the command needs no server, if told so */
+    bool can_be_local; /* the command accepts --local */
 };
 
-/* Some bytes of a body, one behind the other. */
+/* One part of a body. */
 struct segment {
     const void *bytes;
     size_t len;
 };
 
-struct request {
+struct http_request {
     const char *path;             /* with its query */
-    const char *content_type;     /* NULL: it has no body, and is a GET */
+    const char *content_type;     /* NULL: a GET request without a body */
     const char *accept;           /* NULL: anything */
     const char *inference_header; /* for Inference-Header-Content-Length; NULL: no such header */
     const struct segment *segment;
     int segments;
 };
 
-struct response {
+struct http_response {
     int status;
     char content_type[128];
-    struct buffer body; /* owned; a NUL stands behind it */
-    double ms;          /* from the first byte sent to the last received */
+    struct buffer body; /* owned; followed by a NUL */
+    double ms;          /* from the first byte sent to the last byte received */
 };
 
-/* Prepares everything; connects nowhere yet. */
+/* Reads the options of the connection. Does not connect yet. */
 enum exit_code connection_open(struct connection *connection, const struct arguments *arguments);
 void connection_close(struct connection *connection);
 
-/* Sets what all requests of this connection have on another handle of libcurl's. */
+/* Sets the options that all requests of this connection share on another libcurl handle. */
 void connection_setup(const struct connection *connection, CURL *curl);
 
-/* Asks, and waits for the answer, of whatever status; EXIT_UNREACHABLE where none comes.
- * response_free frees the answer. */
-enum exit_code connection_ask(struct connection *connection, const struct request *request,
-                              struct response *response);
-/* Says what a response with a status other than 200 says, and returns what it amounts to. */
-enum exit_code response_refused(const struct connection *connection,
-                                const struct response *response);
-/* GET of a path, of which only 200 will do. */
+/* Sends a request and receives the response, whatever its status. Returns EXIT_UNREACHABLE if there
+   is no response. The caller frees the response with http_response_free. */
+enum exit_code connection_perform(struct connection *connection, const struct http_request *request,
+                                  struct http_response *response);
+/* Reports a response whose status is not 200, and returns the exit code for it. */
+enum exit_code http_response_fail(const struct connection *connection,
+                                  const struct http_response *response);
+/* Gets a path. Fails unless the status is 200. */
 enum exit_code connection_get(struct connection *connection, const char *path,
-                              struct response *response);
-/* Says that no answer came, and why. */
-enum exit_code connection_failed(const struct connection *connection, CURLcode code,
-                                 const char *why);
-void response_free(struct response *response);
+                              struct http_response *response);
+/* Reports that there was no response, and why. */
+enum exit_code connection_fail(const struct connection *connection, CURLcode code, const char *why);
+void http_response_free(struct http_response *response);
 
 #endif

@@ -1,7 +1,4 @@
-/*
- * lossctl as its users run it: the program beside $LOSSD, from a shell, against a live server and
- * without one.
- */
+/* Runs lossctl, which is in the same folder as $LOSSD, from a shell, with and without a server. */
 #include "suites.h"
 #include "support/batch.h"
 #include "support/folder.h"
@@ -24,21 +21,21 @@ enum {
     UNREACHABLE,
     REFUSED,
     INPUT
-}; /* what lossctl's manual says of its exit status */
+}; /* exit status, as documented in lossctl(1) */
 
 static struct server_process server;
 static char program[PATH], lossd[PATH];
-static char out[TEXT], err[TEXT]; /* what the last run wrote */
+static char out[TEXT], err[TEXT]; /* output of the last run */
 
-/* Beside the server. */
+/* Finds lossctl next to the server. */
 static const char *find_program(void)
 {
-    char beside[PATH];
+    char path[PATH];
     const char *const named = getenv("LOSSD");
     if (!realpath(named && *named ? named : "build/lossd", lossd))
         return NULL;
-    snprintf(beside, sizeof beside, "%.*slossctl", (int)(strrchr(lossd, '/') + 1 - lossd), lossd);
-    return realpath(beside, program);
+    snprintf(path, sizeof path, "%.*slossctl", (int)(strrchr(lossd, '/') + 1 - lossd), lossd);
+    return realpath(path, program);
 }
 
 static void setup(void)
@@ -62,7 +59,7 @@ static void teardown(void)
 static size_t read_file(const char *name, char *bytes, size_t size)
 {
     FILE *file = fopen(folder_path(name), "re");
-    ck_assert_msg(file != NULL, "there is no file %s", name);
+    ck_assert_msg(file != NULL, "cannot open %s", name);
     const size_t len = fread(bytes, 1, size - 1, file);
     bytes[len] = '\0';
     fclose(file);
@@ -82,8 +79,8 @@ static void write_text(const char *name, const char *text)
     write_file(name, text, strlen(text));
 }
 
-/* Runs a shell command in the folder, where $L is lossctl and $D lossd; returns its exit status,
- * and leaves what it wrote in out and err. */
+/* Runs a shell command in the folder; $L is lossctl, $D is lossd. Returns its exit status and
+   writes its output to `out` and `err`. */
 __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
 {
     char line[4096], command[8192];
@@ -93,7 +90,7 @@ __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
     va_end(args);
     snprintf(command, sizeof command, "cd %s && L=%s D=%s && { %s; } >.out 2>.err </dev/null",
              folder_name(), program, lossd, line);
-    const int status = system(command); /* NOLINT(cert-env33-c): what lossctl's users do */
+    const int status = system(command); /* NOLINT(cert-env33-c): tests the shell interface */
     read_file(".out", out, sizeof out);
     read_file(".err", err, sizeof err);
     ck_assert(WIFEXITED(status));
@@ -108,7 +105,7 @@ __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
     } while (0)
 #define assert_has(text, part)                                                                     \
     ck_assert_msg(strstr(text, part) != NULL, "'%s' is not in: %s", part, text)
-/* A mistake is answered with this line alone. */
+/* The only output is this error message. */
 #define assert_wrong(code, message, ...)                                                           \
     do {                                                                                           \
         assert_run(code, __VA_ARGS__);                                                             \
@@ -116,17 +113,17 @@ __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
         ck_assert_str_eq(out, "");                                                                 \
     } while (0)
 
-/* ---- list and show ---- */
+/* ---- List and show ---- */
 
-START_TEST(list_and_show_know_every_loss_here_and_there)
+START_TEST(list_and_show_agree_with_the_server)
 {
-    char here[TEXT];
+    char local[TEXT];
     assert_run(OK, "$L list --local");
     for (size_t i = 0; i < loss_count(); i++)
         assert_has(out, loss_at(i)->name);
-    strcpy(here, out);
+    strcpy(local, out);
     assert_run(OK, "$L list --url $LOSSD_URL");
-    ck_assert_str_eq(out, here);
+    ck_assert_str_eq(out, local);
     for (size_t i = 0; i < loss_count(); i++) {
         const struct loss_descriptor *const loss = loss_at(i);
         assert_run(OK, "$L show --local %s", loss->aliases[0] ? loss->aliases[0] : loss->name);
@@ -136,9 +133,9 @@ START_TEST(list_and_show_know_every_loss_here_and_there)
             assert_has(out, loss->params[k].name);
     }
     assert_run(OK, "$L show huber --json --local");
-    strcpy(here, out);
+    strcpy(local, out);
     assert_run(OK, "$L show huber --json --url $LOSSD_URL");
-    ck_assert_str_eq(out, here);
+    ck_assert_str_eq(out, local);
     for (size_t i = 0; i < loss_count(); i++) {
         assert_run(OK,
                    "$L show %s --local | sed -n 's,http://127.0.0.1:8080,'$LOSSD_URL',; s/^  curl "
@@ -164,9 +161,9 @@ START_TEST(every_loss_and_command_has_help)
 }
 END_TEST
 
-/* ---- eval ---- */
+/* ---- Eval ---- */
 
-/* A batch of a loss as a safetensors file. */
+/* Writes a batch of a loss to a safetensors file. */
 static void write_batch(const struct batch *batch, const char *name)
 {
     struct tensor_file file = {0};
@@ -185,7 +182,7 @@ static void write_batch(const struct batch *batch, const char *name)
     buffer_free(&bytes);
 }
 
-/* Compares a tensor of an answer with what the library computed. */
+/* Compares a tensor of a response with the result of the library. */
 static void check_tensor(const struct tensor_answer *answer, const char *prefix, const char *name,
                          const struct loss_tensor *expected)
 {
@@ -213,8 +210,9 @@ static void check_file(const char *name, const struct batch *batch)
     tensor_answer_free(&answer);
 }
 
-/* "--grad-input FILE --hess-input FILE ..." for all that there is. */
-static void ask_all(const struct batch *batch, const char *file, char *options, size_t size)
+/* Writes "--grad-input FILE --hess-input FILE ..." for all derivatives. */
+static void derivative_options(const struct batch *batch, const char *file, char *options,
+                               size_t size)
 {
     const struct loss_descriptor *const loss = batch->request.loss;
     snprintf(options, size, "--terms %s", file);
@@ -228,7 +226,7 @@ static void ask_all(const struct batch *batch, const char *file, char *options, 
     }
 }
 
-START_TEST(every_loss_has_the_same_bits_here_there_and_in_the_library)
+START_TEST(eval_is_bit_identical_locally_remotely_and_in_the_library)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
     struct batch batch;
@@ -239,18 +237,18 @@ START_TEST(every_loss_has_the_same_bits_here_there_and_in_the_library)
     batch.request.hess = loss->hessian ? loss_predictions(loss) : 0;
     ck_assert_int_eq(batch_run(&batch, 1), LOSS_OK);
     write_batch(&batch, "batch.safetensors");
-    ask_all(&batch, "here.safetensors", options, sizeof options);
+    derivative_options(&batch, "local.safetensors", options, sizeof options);
     assert_run(OK, "$L eval %s --batch batch.safetensors --reduction none --local %s", loss->name,
                options);
-    ask_all(&batch, "there.safetensors", options, sizeof options);
+    derivative_options(&batch, "remote.safetensors", options, sizeof options);
     assert_run(OK, "$L eval %s --batch batch.safetensors --reduction none %s", loss->name, options);
-    check_file("here.safetensors", &batch);
-    check_file("there.safetensors", &batch);
+    check_file("local.safetensors", &batch);
+    check_file("remote.safetensors", &batch);
     batch_free(&batch);
 }
 END_TEST
 
-/* A NumPy file of version 1. */
+/* Writes a NumPy file of version 1. */
 static void write_npy(const char *name, const char *header, const void *numbers, size_t len)
 {
     char file[512];
@@ -263,7 +261,7 @@ static void write_npy(const char *name, const char *header, const void *numbers,
     write_file(name, file, 10 + header_len + len);
 }
 
-/* Three predictions and what they should be. */
+/* Writes three predictions and targets. */
 static void write_small(void)
 {
     static const float input[] = {2.5F, 0, 2}, target[] = {3, -0.5F, 2};
@@ -278,7 +276,7 @@ static void write_small(void)
 
 static const char small_loss[] = "0.16666666666666666\n";
 
-START_TEST(tensors_come_from_files_of_every_format_and_from_stdin)
+START_TEST(tensors_are_read_from_every_format_and_stdin)
 {
     static const char *const inputs[] = {"--input x.npy", "--input x.csv", "--input both.json",
                                          "--input both.json:input", "--input npy:x.npy"};
@@ -298,7 +296,7 @@ START_TEST(tensors_come_from_files_of_every_format_and_from_stdin)
                    "--input - --target -");
     ck_assert_str_eq(out, "2\n");
     assert_run(OK, "$L compare mse l1 --local --input - --target y.csv <x.csv");
-    /* the only tensor of a file, whatever it is called */
+    /* the only tensor of a file, whatever its name */
     assert_run(OK,
                "$L eval mse --local --input x.npy --target y.npy --grad g.safetensors -q && "
                "$L eval mse --local -q --input g.safetensors --target g.safetensors:grad_input");
@@ -306,7 +304,7 @@ START_TEST(tensors_come_from_files_of_every_format_and_from_stdin)
 }
 END_TEST
 
-START_TEST(gradients_go_into_files_of_every_format_and_to_stdout)
+START_TEST(gradients_are_written_in_every_format_and_to_stdout)
 {
     write_small();
     assert_run(OK, "$L eval mse --input x.npy --target y.npy --grad - --local");
@@ -322,7 +320,7 @@ START_TEST(gradients_go_into_files_of_every_format_and_to_stdout)
         assert_has(out, "grad_target");
         assert_run(OK, "$L eval l1 --local -q --reduction sum --input %s --target t.json",
                    files[i]);
-        ck_assert_str_eq(out, "1.3333333730697632\n"); /* each is minus the other */
+        ck_assert_str_eq(out, "1.3333333730697632\n"); /* one gradient is minus the other */
     }
     assert_run(
         OK, "$L eval mse --input x.npy --target y.npy --reduction none --terms npy:- | cat >t.npy; "
@@ -331,7 +329,7 @@ START_TEST(gradients_go_into_files_of_every_format_and_to_stdout)
 }
 END_TEST
 
-START_TEST(strided_and_swapped_arrays_reach_the_server_as_they_are)
+START_TEST(fortran_order_and_big_endian_arrays_are_read_correctly)
 {
     static const float columns[] = {1, 2, 3, 10, 20, 30};
     uint32_t bits[6];
@@ -350,7 +348,7 @@ START_TEST(strided_and_swapped_arrays_reach_the_server_as_they_are)
 }
 END_TEST
 
-START_TEST(results_are_printed_for_people_and_for_programs)
+START_TEST(results_are_printed_as_text_and_json)
 {
     write_small();
     assert_run(OK, "$L eval mse --input x.npy --target y.npy");
@@ -390,23 +388,23 @@ START_TEST(results_are_printed_for_people_and_for_programs)
 }
 END_TEST
 
-START_TEST(mistakes_on_the_command_line_are_answered_with_what_would_be_right)
+START_TEST(command_line_errors_say_what_is_expected)
 {
     write_small();
-    assert_wrong(USAGE, "a command is missing; `lossctl --help` shows them", "$L");
+    assert_wrong(USAGE, "missing command; `lossctl --help` lists all commands", "$L");
     assert_wrong(USAGE, "there is no command 'evl'; did you mean 'eval'?", "$L evl");
     assert_wrong(USAGE, "there is no loss 'hubr'; did you mean 'huber'?", "$L eval hubr");
-    assert_wrong(USAGE, "there is no loss 'huber:delta=1'; `lossctl list` shows them",
+    assert_wrong(USAGE, "there is no loss 'huber:delta=1'; `lossctl list` lists all losses",
                  "$L show --local huber:delta=1");
-    assert_wrong(USAGE, "LOSS is missing: lossctl eval LOSS [--option value]...",
+    assert_wrong(USAGE, "missing LOSS; usage: lossctl eval LOSS [--option value]...",
                  "$L eval --local");
     assert_wrong(
         USAGE, "eval cross_entropy has no option --label-smothing; did you mean --label-smoothing?",
         "$L eval cross_entropy --label-smothing 0.1");
-    assert_wrong(USAGE, "eval mse has no option --delta; `--help` shows them all",
+    assert_wrong(USAGE, "eval mse has no option --delta; `--help` lists all options",
                  "$L eval mse --delta 1");
     assert_wrong(USAGE,
-                 "--delta: name the loss first, for its options are known then: lossctl eval LOSS "
+                 "--delta: options of a loss come after its name: lossctl eval LOSS "
                  "--delta ...",
                  "$L eval --delta 1 huber");
     assert_wrong(USAGE, "delta is 'x'; it must be a number", "$L eval huber --delta x");
@@ -414,20 +412,19 @@ START_TEST(mistakes_on_the_command_line_are_answered_with_what_would_be_right)
     assert_wrong(USAGE, "--delta is given twice", "$L eval huber --delta 1 --delta 2");
     assert_wrong(USAGE, "reduction is 'avg'; it must be 'mean', 'sum' or 'none'",
                  "$L eval huber --reduction avg");
-    assert_wrong(USAGE, "--local computes without a server; --url names one: give either",
+    assert_wrong(USAGE, "--local and --url exclude each other",
                  "$L eval mse --local --url http://localhost");
-    assert_wrong(USAGE, "--threads is '0'; it must be a whole number from 1 to 1024",
+    assert_wrong(USAGE, "--threads is '0'; it must be an integer from 1 to 1024",
                  "$L eval mse --threads 0");
     assert_wrong(USAGE,
-                 "'g.dat' does not tell in which format to write grad_input: let it end in .npy, "
-                 ".safetensors, .json or .csv, or "
-                 "begin with npy:, safetensors:, json: or csv:",
+                 "'g.dat' has no known format to write grad_input in; it must end in .npy, "
+                 ".safetensors, .json or .csv, or begin with npy:, safetensors:, json: or csv:",
                  "$L eval mse --input x.npy --target y.npy --grad g.dat");
     assert_wrong(USAGE,
                  "grad_input1 and grad_input2 would both go to g.npy; only a safetensors file "
-                 "holds several tensors",
+                 "can contain several tensors",
                  "$L eval margin_ranking --grad g.npy");
-    assert_wrong(USAGE, "x.npy: a npy file holds one tensor, which has no name such as 'a'",
+    assert_wrong(USAGE, "x.npy: a npy file contains one unnamed tensor; 'a' cannot select one",
                  "$L eval mse --input x.npy:a");
     assert_wrong(INPUT, "delta is 0; it must be greater than 0",
                  "$L eval huber --input x.npy --target y.npy --delta 0");
@@ -436,14 +433,13 @@ START_TEST(mistakes_on_the_command_line_are_answered_with_what_would_be_right)
     write_text("x.json", "[1, 2]");
     for (size_t i = 0; i < sizeof wholes / sizeof wholes[0]; i++)
         assert_wrong(USAGE,
-                     "input and target are both all of standard input; read one from a file, or "
-                     "both by name, "
-                     "as -:target, from JSON or safetensors",
+                     "input and target would both be all of standard input; read one from a file, "
+                     "or both by name, as -:target, from JSON or safetensors",
                      "$L eval mse --local --input - --target - <%s", wholes[i]);
 }
 END_TEST
 
-START_TEST(mistakes_in_files_are_named_with_file_and_place)
+START_TEST(file_errors_name_file_and_position)
 {
     write_small();
     write_text("bad.csv", "a,b\n1,2\n3,x\n");
@@ -479,13 +475,13 @@ START_TEST(mistakes_in_files_are_named_with_file_and_place)
                  "bad.json: input[2] is an array where its neighbours are numbers; nested arrays "
                  "must be rectangular",
                  "$L eval mse --input bad.json");
-    assert_wrong(INPUT, "cut.json: the end cannot stand there in JSON (byte 28)",
+    assert_wrong(INPUT, "cut.json: invalid JSON at the end (byte 28)",
                  "$L eval mse --input cut.json");
-    assert_wrong(INPUT, "both.json: the object has no 'target2'",
+    assert_wrong(INPUT, "both.json: the object does not contain 'target2'",
                  "$L eval mse --input both.json --target both.json:target2");
     assert_wrong(INPUT,
-                 "short.safetensors: a safetensors file begins with 8 bytes, the length of its "
-                 "header; this one has 1",
+                 "short.safetensors: a safetensors file begins with an 8-byte header length; this "
+                 "file has 1 bytes",
                  "$L eval mse --input short.safetensors");
     assert_wrong(INPUT, "cut.npy: input: the file ends before its header (byte 7)",
                  "$L eval mse --input cut.npy");
@@ -495,9 +491,9 @@ START_TEST(mistakes_in_files_are_named_with_file_and_place)
     assert_wrong(INPUT, "target has shape (4,); it does not broadcast with (3,) of input",
                  "seq 4 | $L eval mse --input x.npy --target -");
     assert_wrong(USAGE,
-                 "bad.csv: a batch is a safetensors or JSON file, in which tensors have names",
+                 "bad.csv: a batch must be a safetensors or JSON file, in which tensors have names",
                  "$L eval mse --batch bad.csv");
-    assert_wrong(INPUT, "both.json holds none of the tensors that ctc takes",
+    assert_wrong(INPUT, "both.json contains none of the tensors of ctc",
                  "$L eval ctc --batch both.json");
     assert_wrong(FAILED, "cannot write nowhere/g.npy: No such file or directory",
                  "$L eval mse --local --input x.npy --target y.npy --grad nowhere/g.npy");
@@ -506,8 +502,8 @@ START_TEST(mistakes_in_files_are_named_with_file_and_place)
 }
 END_TEST
 
-/* A first row counts as a header only if it cannot be meant as numbers. */
-START_TEST(first_row_of_a_table_is_a_header_only_if_it_names_columns)
+/* The first row is a header only if it cannot be a row of numbers. */
+START_TEST(csv_header_is_detected)
 {
     static const char *const headers[] = {"y\n1\n3\n",
                                           "y_true\r\n1\r\n3\r\n",
@@ -560,9 +556,9 @@ START_TEST(first_row_of_a_table_is_a_header_only_if_it_names_columns)
 }
 END_TEST
 
-START_TEST(header_of_a_table_is_what_the_option_says)
+START_TEST(csv_header_option_overrides_detection)
 {
-    write_text("x.csv", "0\n1.5\n3\n"); /* as pandas writes a Series that has no name */
+    write_text("x.csv", "0\n1.5\n3\n"); /* as pandas writes a Series without a name */
     write_text("y.csv", "NA\n1\n3\n");
     assert_run(OK,
                "$L eval l1 --local -q --input x.csv --target x.csv --reduction none --terms csv:-");
@@ -582,7 +578,7 @@ START_TEST(header_of_a_table_is_what_the_option_says)
 }
 END_TEST
 
-START_TEST(byte_order_mark_before_json_and_tables_is_ignored)
+START_TEST(byte_order_mark_is_ignored)
 {
     write_text("x.json", "\xef\xbb\xbf[1, 3]");
     write_text("x.dat", "\xef\xbb\xbf [1, 3]");
@@ -599,7 +595,7 @@ static void assert_lacks_password(void)
                   err, out);
 }
 
-/* The header that lossctl sends of how long it waits; empty where it sends none. */
+/* Copies the timeout header that lossctl sends; empty if it sends none. */
 static void time_limit_of(const char *timeout, int status, char *value, size_t size)
 {
     char head[1024] = "";
@@ -620,7 +616,7 @@ static void time_limit_of(const char *timeout, int status, char *value, size_t s
     snprintf(value, size, "%.*s", found ? (int)strcspn(found, "\r") : 0, found ? found : "");
 }
 
-START_TEST(the_server_is_told_how_long_lossctl_waits)
+START_TEST(timeout_is_sent_to_the_server)
 {
     enum { ENDED_BY_TIMEOUT = 124 };
     char limit[64];
@@ -629,20 +625,22 @@ START_TEST(the_server_is_told_how_long_lossctl_waits)
     time_limit_of("86400", ENDED_BY_TIMEOUT, limit, sizeof limit);
     ck_assert_str_eq(limit, "X-Request-Timeout: 86400.000");
     time_limit_of("86401", ENDED_BY_TIMEOUT, limit,
-                  sizeof limit); /* more than the header can say */
+                  sizeof limit); /* larger than the maximum of the header */
     ck_assert_str_eq(limit, "");
 }
 END_TEST
 
-START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
+START_TEST(server_errors_are_reported)
 {
     struct server_process small;
     write_small();
     write_text("classes.csv", "0 1\n1 0\n");
     write_text("labels.csv", "0\n2\n");
     assert_run(INPUT, "$L eval nll --input classes.csv --target labels.csv");
-    assert_has(err, "answers 422: target[1] is 2; class indices must be in [0, 2), or -100 to be "
-                    "ignored (/target/1)\n");
+    assert_has(
+        err,
+        "responds with status 422: target[1] is 2; class indices must be in [0, 2), or -100 to be "
+        "ignored (/target/1)\n");
     assert_run(INPUT, "$L eval nll --input classes.csv --target labels.csv --local");
     ck_assert_str_eq(
         err, "lossctl: target[1] is 2; class indices must be in [0, 2), or -100 to be ignored\n");
@@ -650,9 +648,9 @@ START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
                          (const char *const[]){"--max-body", "64", "--log-level", "error", NULL});
     assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url http://127.0.0.1:%d/",
                small.port);
-    assert_has(err, " answers 413: ");
+    assert_has(err, " responds with status 413: ");
     assert_run(UNREACHABLE, "$L eval mse --input x.npy --target y.npy --url unix:nowhere");
-    assert_has(err, "lossctl: no answer from http://localhost through nowhere: ");
+    assert_has(err, "lossctl: no response from http://localhost through nowhere: ");
     const int port = small.port;
     assert_run(REFUSED,
                "$L eval mse --input x.npy --target y.npy --url http://me:hunter2@127.0.0.1:%d/",
@@ -677,13 +675,13 @@ START_TEST(what_the_server_finds_or_refuses_is_said_with_its_words)
                  "--url is 'ftp://***@127.0.0.1'; it must begin with http://, https:// or unix:",
                  "LOSSD_URL=ftp://me:hunter2@127.0.0.1 $L list");
     assert_run(UNREACHABLE, "$L list --url http://127.0.0.1:%d", port);
-    assert_has(err, "is lossd running there? --url says where it is, --local needs none\n");
+    assert_has(err, "is lossd running there? --url gives its address, --local needs no server\n");
 }
 END_TEST
 
-/* ---- compare, doctor ---- */
+/* ---- Compare and doctor ---- */
 
-/* Each loss by itself says what the comparison is to say of it. */
+/* The comparison prints what eval prints for each loss. */
 static void check_comparison(const char *losses, const char *options)
 {
     char table[TEXT], copy[512], loss[128];
@@ -708,7 +706,7 @@ static void check_comparison(const char *losses, const char *options)
     ck_assert_str_eq(row, "");
 }
 
-START_TEST(comparisons_say_of_each_loss_what_it_says_by_itself)
+START_TEST(compare_agrees_with_eval)
 {
     write_small();
     write_text("rows.csv", "0.1,0.2,0.7\n0.3,0.3,0.4\n");
@@ -718,7 +716,7 @@ START_TEST(comparisons_say_of_each_loss_what_it_says_by_itself)
                      "--input x.npy --target y.csv --reduction sum");
     check_comparison("cross_entropy:label-smoothing=0.1 nll multi_margin:p=2",
                      "--input rows.csv --target labels.csv");
-    /* The one wants real targets, the other class indices. */
+    /* One loss takes real targets, the other class indices. */
     check_comparison("mse multilabel_margin l1", "--input rows.csv --target sets.csv");
     check_comparison("mse multilabel_margin", "--input rows.csv --target sets.csv --dtype float64");
     assert_run(OK, "$L compare mse gaussian_nll:full=true --input x.npy --target y.npy --var x.npy "
@@ -734,37 +732,38 @@ START_TEST(comparisons_say_of_each_loss_what_it_says_by_itself)
     assert_has(out, "  the target's shape differs from the input's");
     assert_wrong(INPUT, "nll: target has shape (3,); it must be () for class indices",
                  "$L compare mse nll --input x.npy --target y.npy");
-    assert_wrong(
-        USAGE,
-        "'huber:delta' is no loss with parameters; such are written huber:name=value,name=value",
-        "$L compare huber:delta --input x.npy");
+    assert_wrong(USAGE,
+                 "'huber:delta' is not a loss with parameters; write huber:name=value,name=value",
+                 "$L compare huber:delta --input x.npy");
     assert_wrong(USAGE, "huber:dlta=1: huber has no field 'dlta'; did you mean 'delta'?",
                  "$L compare huber:dlta=1");
     assert_wrong(USAGE, "compare mse has no option --grad-input; did you mean --grad-output?",
                  "$L compare mse --grad-input g.npy");
-    assert_wrong(USAGE, "a comparison is of one number for each loss; reduction none makes many",
+    assert_wrong(USAGE, "compare needs one value per loss; reduction none gives several",
                  "$L compare mse --input x.npy --target y.npy --reduction none");
 }
 END_TEST
 
-START_TEST(doctor_finds_a_server_well_or_says_what_is_wrong)
+START_TEST(doctor_checks_a_server)
 {
     assert_run(OK, "$L doctor");
     assert_has(out, "ok    reachable   http://127.0.0.1:");
-    assert_has(out, "ok    version     lossd " LOSS_VERSION ", as this program\n");
+    assert_has(out, "ok    version     lossd " LOSS_VERSION ", same as this program\n");
     assert_has(out, "isa=\"");
-    assert_has(out, "ok    threads     2 compute\n");
+    assert_has(out, "ok    threads     2 compute threads\n");
     assert_has(out, "ok    limits      max-body 1G, ");
     assert_has(out, " max-url 8192,");
     char all[128];
-    snprintf(all, sizeof all, "ok    self-test   the examples of all %zu losses give the same bits",
+    snprintf(all, sizeof all,
+             "ok    self-test   the examples of all %zu losses, with gradients, "
+             "give bit-identical results",
              loss_count());
     assert_has(out, all);
     assert_run(OK, "$L doctor --json");
     json_t *const tree = json_loads(out, 0, NULL);
     ck_assert(json_is_true(json_object_get(tree, "healthy")));
     json_decref(tree);
-    /* A server that is none of ours. */
+    /* another HTTP server */
     assert_run(
         FAILED,
         "printf 'import http.server as h\\nclass H(h.BaseHTTPRequestHandler):\\n"
@@ -775,22 +774,23 @@ START_TEST(doctor_finds_a_server_well_or_says_what_is_wrong)
         "flush=True)\\nv.serve_forever()\\n' >s.py; "
         "python3 s.py >port & S=$!; for i in $(seq 100); do test -s port || sleep 0.1; done; "
         "$L doctor --url http://127.0.0.1:$(cat port); R=$?; kill $S; exit $R");
-    assert_has(out, "FAIL  version     GET /v2 answers 200, and not what lossd would\n");
-    assert_has(out, "FAIL  self-test   mse: the server answers 200 ok, and this program 200");
+    assert_has(out, "FAIL  version     GET /v2 returns 200 with an unexpected body; "
+                    "is this lossd?\n");
+    assert_has(out, "FAIL  self-test   mse: the server returns 200 ok, this program 200");
 }
 END_TEST
 
-/* ---- bench ---- */
+/* ---- Bench ---- */
 
 static double number_in(const json_t *object, const char *key)
 {
     const json_t *const number = json_object_get(object, key);
-    ck_assert_msg(json_is_number(number), "no number %s", key);
+    ck_assert_msg(json_is_number(number), "%s is not a number", key);
     return json_number_value(number);
 }
 
-/* The figures of one scenario are in agreement with each other. */
-static void check_figures(const json_t *scenario)
+/* Checks that the results of a scenario are consistent. */
+static void check_results(const json_t *scenario)
 {
     static const char *const order[] = {"min", "p50", "p90", "p99", "p99.9", "max"};
     const json_t *const latency = json_object_get(scenario, "latency_ms");
@@ -814,7 +814,7 @@ static void check_figures(const json_t *scenario)
     ck_assert_uint_gt(json_array_size(json_object_get(scenario, "series")), 0);
 }
 
-START_TEST(bench_measures_every_format_and_reports_in_three_ways)
+START_TEST(bench_measures_every_format_and_writes_three_reports)
 {
     static char html[8 * TEXT], json[8 * TEXT];
     size_t i;
@@ -829,15 +829,15 @@ START_TEST(bench_measures_every_format_and_reports_in_three_ways)
     assert_has(out, "closed loop");
     assert_has(out, "\nctc                           200  oip             3 ");
     read_file("b.json", json, sizeof json);
-    json_t *const figures = json_loads(json, 0, NULL);
-    ck_assert_ptr_nonnull(figures);
-    ck_assert(json_is_null(json_object_get(figures, "rate")));
-    const json_t *const scenarios = json_object_get(figures, "scenarios");
+    json_t *const report = json_loads(json, 0, NULL);
+    ck_assert_ptr_nonnull(report);
+    ck_assert(json_is_null(json_object_get(report, "rate")));
+    const json_t *const scenarios = json_object_get(report, "scenarios");
     ck_assert_uint_eq(json_array_size(scenarios), 16);
     ck_assert_str_eq(json_string_value(json_object_get(json_array_get(scenarios, 0), "loss")),
                      "huber:delta=0.25,reduction=sum");
-    json_array_foreach(scenarios, i, scenario) check_figures(scenario);
-    json_decref(figures);
+    json_array_foreach(scenarios, i, scenario) check_results(scenario);
+    json_decref(report);
     read_file("b.html", html, sizeof html);
     assert_has(html, "ctc, 200 elements, oip, 3 connections");
     assert_has(html, "latency by percentile");
@@ -845,36 +845,36 @@ START_TEST(bench_measures_every_format_and_reports_in_three_ways)
 }
 END_TEST
 
-/* Requests are due however long the server takes: while it stands still for half a second, as many
-   as are due in that time are late, and not one for each connection. */
-START_TEST(bench_at_a_rate_counts_what_a_stall_holds_up)
+/* Requests are due on schedule while the server stalls for 0.6 s, so all requests of that time are
+   late, not only one per connection. */
+START_TEST(bench_at_a_fixed_rate_counts_requests_delayed_by_a_stall)
 {
     assert_run(
         OK,
         "(sleep 0.4; kill -STOP %d; sleep 0.6; kill -CONT %d) & "
         "$L bench --rate 100 --connections 4 --warm-up 0 --duration 1.5 --sizes 10 --json -; wait",
         (int)server.pid, (int)server.pid);
-    json_t *const figures = json_loads(out, 0, NULL), *const scenario = json_array_get(
-                                                          json_object_get(figures, "scenarios"), 0);
-    ck_assert_double_eq(number_in(figures, "rate"), 100);
+    json_t *const report = json_loads(out, 0, NULL), *const scenario = json_array_get(
+                                                         json_object_get(report, "scenarios"), 0);
+    ck_assert_double_eq(number_in(report, "rate"), 100);
     ck_assert_double_eq(number_in(scenario, "answered") + number_in(scenario, "unsent"), 150);
     const json_t *const latency = json_object_get(scenario, "latency_ms");
     ck_assert_double_gt(number_in(latency, "max"), 500);
     ck_assert_double_gt(number_in(latency, "p90"),
-                        200); /* that of the 40 % that fell due meanwhile, evenly from 0 to 600 */
-    json_decref(figures);
+                        200); /* of the 40 % that were due during the stall, evenly 0 to 600 ms */
+    json_decref(report);
 }
 END_TEST
 
-START_TEST(bench_fails_where_a_limit_is_missed)
+START_TEST(bench_fails_if_a_limit_is_missed)
 {
     struct server_process other;
     assert_run(FAILED, "$L bench --duration 0.1 --warm-up 0 --sizes 10 --limit throughput=1e9 "
                        "--limit p99=0.001us --limit max=10s");
     assert_has(err, "lossctl: mse, 10 elements, safetensors, 8 connections misses --limit "
-                    "throughput=1e9: it has ");
+                    "throughput=1e9: measured ");
     assert_has(err, " requests/s\n");
-    assert_has(err, " misses --limit p99=0.001us: it has ");
+    assert_has(err, " misses --limit p99=0.001us: measured ");
     ck_assert_ptr_null(strstr(err, "max=10s"));
     assert_has(out, "requests/s");
     server_process_start(&other, (const char *const[]){"--log-level", "error", NULL});
@@ -883,26 +883,26 @@ START_TEST(bench_fails_where_a_limit_is_missed)
                "--warm-up 0 --rate 50 "
                "--limit errors=0; R=$?; wait; exit $R",
                (int)other.pid, other.port);
-    assert_has(err, " misses --limit errors=0: it has ");
-    assert_has(out, " requests had no answer: ");
+    assert_has(err, " misses --limit errors=0: measured ");
+    assert_has(out, " requests got no response: ");
     server_process_free(&other);
-    /* Ctrl-C shortens it, and what was measured is shown. */
+    /* Ctrl-C ends the measurement early, and the results are printed. */
     assert_run(FAILED, "timeout --foreground --preserve-status -s INT 0.5 $L bench --duration 100 "
                        "--warm-up 0 --sizes 10");
-    assert_has(err, "lossctl: interrupted: the figures are of the time until then\n");
+    assert_has(err, "lossctl: interrupted: the results cover the time until then\n");
     assert_has(out, "\nmse ");
 }
 END_TEST
 
-START_TEST(bench_is_answered_with_what_would_be_right)
+START_TEST(bench_option_errors_say_what_is_expected)
 {
     assert_wrong(USAGE, "there is no format 'jsn'; did you mean 'json'?",
                  "$L bench --formats json,jsn");
     assert_wrong(USAGE, "there is no loss 'mze'; did you mean 'mse'?", "$L bench --losses mze");
-    assert_wrong(
-        USAGE,
-        "--sizes has 'x'; it must be whole numbers from 1 to 1000000000, with commas between them",
-        "$L bench --sizes 10,x");
+    assert_wrong(USAGE,
+                 "--sizes contains 'x'; it must be a list of integers from 1 to 1000000000, "
+                 "separated by commas",
+                 "$L bench --sizes 10,x");
     assert_wrong(USAGE,
                  "--limit is 'p98=1ms'; there are limits on p50, p90, p99, p99.9, max, mean, "
                  "errors and throughput",
@@ -914,13 +914,12 @@ START_TEST(bench_is_answered_with_what_would_be_right)
     assert_run(USAGE, "$L bench --losses huber:dlta=2");
     assert_has(err, "huber has no field 'dlta'; did you mean 'delta'?");
     assert_run(INPUT,
-               "$L bench --losses info_nce --sizes 1000000 --duration 0.1"); /* more queries than it
-                                                                                takes */
+               "$L bench --losses info_nce --sizes 1000000 --duration 0.1"); /* too many queries */
     assert_has(err, "lossctl: info_nce, 1000000 elements, safetensors, 8 connections: ");
 }
 END_TEST
 
-START_TEST(tokens_and_unix_sockets_are_passed_on)
+START_TEST(tokens_and_unix_sockets_are_supported)
 {
     struct server_process guarded;
     char tokens[PATH], path[PATH];
@@ -932,8 +931,8 @@ START_TEST(tokens_and_unix_sockets_are_passed_on)
     server_process_start(
         &guarded, (const char *const[]){tokens, "--listen", path, "--log-level", "error", NULL});
     assert_run(REFUSED, "$L eval mse --input x.npy --target y.npy --url unix:socket");
-    assert_has(err, " answers 401: ");
-    assert_has(err, "lossctl: --token-file or LOSSD_TOKEN give the token that it wants\n");
+    assert_has(err, " responds with status 401: ");
+    assert_has(err, "lossctl: provide a token with --token-file or LOSSD_TOKEN\n");
     assert_run(OK,
                "$L eval mse --input x.npy --target y.npy --url unix:socket --token-file token -q");
     ck_assert_str_eq(out, small_loss);
@@ -949,10 +948,10 @@ START_TEST(tokens_and_unix_sockets_are_passed_on)
 }
 END_TEST
 
-/* ---- completions and manuals ---- */
+/* ---- Completions and manual pages ---- */
 
-/* Completes the last word of a command line in bash; the candidates are left in out, each on a
- * line. */
+/* Completes the last word of a command line in bash, and writes the candidates to `out`, one per
+   line. */
 static void complete(const char *line)
 {
     assert_run(OK,
@@ -962,7 +961,7 @@ static void complete(const char *line)
                line);
 }
 
-START_TEST(completions_know_commands_losses_options_and_values)
+START_TEST(completions_include_commands_losses_options_and_values)
 {
     complete("lossctl e");
     ck_assert_str_eq(out, "eval\n");
@@ -979,7 +978,7 @@ START_TEST(completions_know_commands_losses_options_and_values)
     complete("lossctl eval kl_div --log_target f");
     ck_assert_str_eq(out, "false\n");
     complete("lossctl compare mse huber:delta=2 --grad-");
-    ck_assert_str_eq(out, "--grad-output\n"); /* but no files for gradients */
+    ck_assert_str_eq(out, "--grad-output\n"); /* compare does not write gradients */
     complete("lossctl bench --formats s");
     ck_assert_str_eq(out, "safetensors\n");
     write_text("pred.npy", "");
@@ -987,13 +986,13 @@ START_TEST(completions_know_commands_losses_options_and_values)
     ck_assert_str_eq(out, "pred.npy\n");
     complete("lossctl completions z");
     ck_assert_str_eq(out, "zsh\n");
-    assert_wrong(USAGE, "there are no completions for 'csh'; for bash, zsh and fish there are",
+    assert_wrong(USAGE, "no completions for 'csh'; it must be bash, zsh or fish",
                  "$L completions csh");
 }
 END_TEST
 
-/* What is not on this machine checks nothing. */
-START_TEST(completions_and_manuals_are_sound_to_those_who_read_them)
+/* Programs that are not installed are skipped. */
+START_TEST(completions_and_manual_pages_are_valid)
 {
     assert_run(OK, "$L completions bash >c.bash && bash -n c.bash");
     assert_run(
@@ -1022,7 +1021,7 @@ START_TEST(completions_and_manuals_are_sound_to_those_who_read_them)
 }
 END_TEST
 
-START_TEST(what_takes_more_than_a_second_shows_that_it_goes_on)
+START_TEST(operations_over_a_second_show_progress)
 {
     write_small();
     assert_run(
@@ -1035,7 +1034,7 @@ START_TEST(what_takes_more_than_a_second_shows_that_it_goes_on)
     ck_assert_str_eq(err, "");
     if (run("command -v script") != OK)
         return;
-    /* On a terminal it is gone once it is done. */
+    /* on a terminal, the progress is removed at the end */
     assert_run(OK, "script -qec \"(sleep 1.3; cat x.csv) | $L eval mse --local --input - --target "
                    "y.npy\" /dev/null");
     const char *const shown = strstr(out, "\r\033[Kreading standard input: 1 s");
@@ -1044,11 +1043,11 @@ START_TEST(what_takes_more_than_a_second_shows_that_it_goes_on)
 }
 END_TEST
 
-/* A server of Python's behind TLS, which wants a certificate of its clients too. */
-START_TEST(certificates_are_shown_and_asked_for)
+/* A TLS server that requires a client certificate. */
+START_TEST(tls_certificates_are_sent_and_verified)
 {
     if (run("command -v openssl python3") != OK) {
-        fprintf(stderr, "lossctl: TLS is not tested, for there is no openssl or python3\n");
+        fprintf(stderr, "lossctl: TLS is not tested: openssl or python3 is not installed\n");
         return;
     }
     assert_run(OK, "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days "
@@ -1083,37 +1082,37 @@ Suite *lossctl_suite(void)
 {
     Suite *suite = suite_create("lossctl");
     if (!find_program()) {
-        fprintf(stderr, "lossctl: it is not tested, for it was not built (libcurl4-openssl-dev)\n");
+        fprintf(stderr, "lossctl: not tested: it is not built (libcurl4-openssl-dev)\n");
         return suite;
     }
     TCase *tcase = suite_add_case(suite, "lossctl", 60, setup, teardown);
     TCase *slow = suite_add_case(suite, "lossctl_slow", 60, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_test(tcase, list_and_show_know_every_loss_here_and_there);
+    tcase_add_test(tcase, list_and_show_agree_with_the_server);
     tcase_add_test(tcase, every_loss_and_command_has_help);
-    tcase_add_loop_test(tcase, every_loss_has_the_same_bits_here_there_and_in_the_library, 0,
+    tcase_add_loop_test(tcase, eval_is_bit_identical_locally_remotely_and_in_the_library, 0,
                         (int)loss_count());
-    tcase_add_test(tcase, tensors_come_from_files_of_every_format_and_from_stdin);
-    tcase_add_test(tcase, gradients_go_into_files_of_every_format_and_to_stdout);
-    tcase_add_test(tcase, strided_and_swapped_arrays_reach_the_server_as_they_are);
-    tcase_add_test(tcase, results_are_printed_for_people_and_for_programs);
-    tcase_add_test(tcase, mistakes_on_the_command_line_are_answered_with_what_would_be_right);
-    tcase_add_test(tcase, mistakes_in_files_are_named_with_file_and_place);
-    tcase_add_test(tcase, first_row_of_a_table_is_a_header_only_if_it_names_columns);
-    tcase_add_test(tcase, header_of_a_table_is_what_the_option_says);
-    tcase_add_test(tcase, byte_order_mark_before_json_and_tables_is_ignored);
-    tcase_add_test(slow, the_server_is_told_how_long_lossctl_waits);
-    tcase_add_test(tcase, what_the_server_finds_or_refuses_is_said_with_its_words);
-    tcase_add_test(tcase, comparisons_say_of_each_loss_what_it_says_by_itself);
-    tcase_add_test(tcase, doctor_finds_a_server_well_or_says_what_is_wrong);
-    tcase_add_test(slow, bench_measures_every_format_and_reports_in_three_ways);
-    tcase_add_test(slow, bench_at_a_rate_counts_what_a_stall_holds_up);
-    tcase_add_test(slow, bench_fails_where_a_limit_is_missed);
-    tcase_add_test(tcase, bench_is_answered_with_what_would_be_right);
-    tcase_add_test(tcase, tokens_and_unix_sockets_are_passed_on);
-    tcase_add_test(tcase, certificates_are_shown_and_asked_for);
-    tcase_add_test(tcase, completions_know_commands_losses_options_and_values);
-    tcase_add_test(tcase, completions_and_manuals_are_sound_to_those_who_read_them);
-    tcase_add_test(slow, what_takes_more_than_a_second_shows_that_it_goes_on);
+    tcase_add_test(tcase, tensors_are_read_from_every_format_and_stdin);
+    tcase_add_test(tcase, gradients_are_written_in_every_format_and_to_stdout);
+    tcase_add_test(tcase, fortran_order_and_big_endian_arrays_are_read_correctly);
+    tcase_add_test(tcase, results_are_printed_as_text_and_json);
+    tcase_add_test(tcase, command_line_errors_say_what_is_expected);
+    tcase_add_test(tcase, file_errors_name_file_and_position);
+    tcase_add_test(tcase, csv_header_is_detected);
+    tcase_add_test(tcase, csv_header_option_overrides_detection);
+    tcase_add_test(tcase, byte_order_mark_is_ignored);
+    tcase_add_test(slow, timeout_is_sent_to_the_server);
+    tcase_add_test(tcase, server_errors_are_reported);
+    tcase_add_test(tcase, compare_agrees_with_eval);
+    tcase_add_test(tcase, doctor_checks_a_server);
+    tcase_add_test(slow, bench_measures_every_format_and_writes_three_reports);
+    tcase_add_test(slow, bench_at_a_fixed_rate_counts_requests_delayed_by_a_stall);
+    tcase_add_test(slow, bench_fails_if_a_limit_is_missed);
+    tcase_add_test(tcase, bench_option_errors_say_what_is_expected);
+    tcase_add_test(tcase, tokens_and_unix_sockets_are_supported);
+    tcase_add_test(tcase, tls_certificates_are_sent_and_verified);
+    tcase_add_test(tcase, completions_include_commands_losses_options_and_values);
+    tcase_add_test(tcase, completions_and_manual_pages_are_valid);
+    tcase_add_test(slow, operations_over_a_second_show_progress);
     return suite;
 }

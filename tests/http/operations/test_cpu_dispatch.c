@@ -299,7 +299,7 @@ START_TEST(isa_of_lossctl_is_an_option)
         append(expected, sizeof expected, loss_isa_at(i + 1) ? ", " : " or ");
         append(expected, sizeof expected, loss_isa_at(i));
     }
-    append(expected, sizeof expected, ", and this machine must have it\n");
+    append(expected, sizeof expected, ", and supported by this CPU\n");
     ck_assert_str_eq(printed, expected);
     folder_remove();
 }

@@ -1,7 +1,5 @@
-/*
- * lossctl doctor: one check after the other, of which each says what it found. What cannot be known
- * is no fault.
- */
+/* lossctl doctor: checks a server. Each check reports its finding. Information that the server does
+   not give is not a failure. */
 #include "cli/progress.h"
 #include "cli/wrap.h"
 #include "evaluation/example.h"
@@ -15,15 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum verdict { FINE, WORTH_A_LOOK, WRONG };
-static const char *const verdicts[] = {[FINE] = "ok", [WORTH_A_LOOK] = "note", [WRONG] = "FAIL"};
+enum verdict { VERDICT_OK, VERDICT_NOTE, VERDICT_FAIL };
+static const char *const verdicts[] = {
+    [VERDICT_OK] = "ok", [VERDICT_NOTE] = "note", [VERDICT_FAIL] = "FAIL"};
 enum { NAME_WIDTH = 10, PROBES = 100 };
 
 struct doctor {
     struct connection connection;
     bool json;
-    struct buffer text; /* owned: the answer in JSON */
-    int checks, wrong;
+    struct buffer text; /* owned: JSON output */
+    int checks, failures;
 };
 
 __attribute__((format(printf, 4, 5))) static void
@@ -34,65 +33,67 @@ report(struct doctor *d, const char *name, enum verdict verdict, const char *for
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);
     va_end(args);
-    d->wrong += verdict == WRONG;
+    d->failures += verdict == VERDICT_FAIL;
     if (!d->json) {
         progress_end();
         const int width = printf("%-4s  %-*s  ", verdicts[verdict], NAME_WIDTH, name);
-        print_wrapped(stdout, detail, width, width);
+        wrap_print(stdout, detail, width, width);
         fflush(stdout);
         return;
     }
     buffer_printf(&d->text,
                   "%s{\"name\":\"%s\",\"verdict\":\"%s\",\"detail\":", d->checks++ ? "," : "", name,
-                  verdict == WRONG ? "fail" : verdicts[verdict]);
+                  verdict == VERDICT_FAIL ? "fail" : verdicts[verdict]);
     json_append_string(&d->text, detail);
     buffer_text(&d->text, "}");
 }
 
-/* GET of a path that may answer anything; EXIT_UNREACHABLE where nothing answers. */
-static enum exit_code get(struct doctor *d, const char *path, struct response *response)
+/* Gets a path, whatever the status. */
+static enum exit_code get(struct doctor *d, const char *path, struct http_response *response)
 {
-    return connection_ask(&d->connection, &(struct request){.path = path}, response);
+    return connection_perform(&d->connection, &(struct http_request){.path = path}, response);
 }
 
-static json_t *parse(const struct response *response)
+static json_t *parse(const struct http_response *response)
 {
     return response->status == 200 ? json_loadb(response->body.data, response->body.len, 0, NULL)
                                    : NULL;
 }
 
-/* ---- the checks ---- */
+/* ---- Checks ---- */
 
 static enum exit_code check_reachable(struct doctor *d)
 {
-    struct response response;
+    struct http_response response;
     const enum exit_code code = get(d, "/healthz", &response);
     if (code != EXIT_OK)
         return code;
-    report(d, "reachable", response.status == 200 ? FINE : WRONG, "%s answers %d after %.1f ms",
-           d->connection.shown, response.status, response.ms);
-    response_free(&response);
+    report(d, "reachable", response.status == 200 ? VERDICT_OK : VERDICT_FAIL,
+           "%s responds with status %d after %.1f ms", d->connection.shown, response.status,
+           response.ms);
+    http_response_free(&response);
     return EXIT_OK;
 }
 
 static enum exit_code check_ready(struct doctor *d)
 {
-    struct response response;
+    struct http_response response;
     const enum exit_code code = get(d, "/readyz", &response);
     if (code != EXIT_OK)
         return code;
     if (response.status == 200)
-        report(d, "ready", FINE, "it takes work");
+        report(d, "ready", VERDICT_OK, "accepts requests");
     else
-        report(d, "ready", WRONG, "it takes no work: GET /readyz answers %d", response.status);
-    response_free(&response);
+        report(d, "ready", VERDICT_FAIL, "does not accept requests: GET /readyz returns %d",
+               response.status);
+    http_response_free(&response);
     return EXIT_OK;
 }
 
-/* Asking for what only those may see who are let in. */
+/* Needs authentication, if the server requires it. */
 static enum exit_code check_version(struct doctor *d)
 {
-    struct response response;
+    struct http_response response;
     enum exit_code code = get(d, "/v2", &response);
     if (code != EXIT_OK)
         return code;
@@ -100,21 +101,21 @@ static enum exit_code check_version(struct doctor *d)
     const char *const version = json_string_value(json_object_get(tree, "version"));
     const char *const name = json_string_value(json_object_get(tree, "name"));
     if (response.status == 401 || response.status == 403)
-        code = response_refused(&d->connection, &response);
+        code = http_response_fail(&d->connection, &response);
     else if (!version || !name)
-        report(d, "version", WRONG, "GET /v2 answers %d, and not what lossd would",
-               response.status);
+        report(d, "version", VERDICT_FAIL,
+               "GET /v2 returns %d with an unexpected body; is this lossd?", response.status);
     else
-        report(d, "version", strcmp(version, LOSS_VERSION) == 0 ? FINE : WORTH_A_LOOK, "%s %s%s",
-               name, version,
-               strcmp(version, LOSS_VERSION) == 0 ? ", as this program"
-                                                  : "; this program is of " LOSS_VERSION);
+        report(d, "version", strcmp(version, LOSS_VERSION) == 0 ? VERDICT_OK : VERDICT_NOTE,
+               "%s %s%s", name, version,
+               strcmp(version, LOSS_VERSION) == 0 ? ", same as this program"
+                                                  : "; this program is " LOSS_VERSION);
     json_decref(tree);
-    response_free(&response);
+    http_response_free(&response);
     return code;
 }
 
-/* Names that the one has and the other has not, in a list. */
+/* Appends a name to a list separated by commas. */
 static void add_name(char *list, size_t size, const char *name)
 {
     const size_t len = strlen(list);
@@ -123,8 +124,8 @@ static void add_name(char *list, size_t size, const char *name)
 
 static enum exit_code check_table(struct doctor *d)
 {
-    char missing[512] = "", foreign[512] = "";
-    struct response response;
+    char missing[512] = "", unknown[512] = "";
+    struct http_response response;
     const enum exit_code code = get(d, "/v1/losses", &response);
     if (code != EXIT_OK)
         return code;
@@ -136,33 +137,34 @@ static enum exit_code check_table(struct doctor *d)
         if (name && loss_find(name))
             known++;
         else
-            add_name(foreign, sizeof foreign, name ? name : "?");
+            add_name(unknown, sizeof unknown, name ? name : "?");
     }
     for (i = 0; i < loss_count() && known < loss_count(); i++) {
-        bool there = false;
+        bool found = false;
         size_t k;
         json_array_foreach(losses, k, loss)
         {
             const char *const name = json_string_value(json_object_get(loss, "name"));
-            there |= name && strcmp(name, loss_at(i)->name) == 0;
+            found |= name && strcmp(name, loss_at(i)->name) == 0;
         }
-        if (!there)
+        if (!found)
             add_name(missing, sizeof missing, loss_at(i)->name);
     }
     if (!losses)
-        report(d, "losses", WRONG, "GET /v1/losses answers %d, and no table", response.status);
-    else if (*missing || *foreign)
-        report(d, "losses", WORTH_A_LOOK, "%zu%s%s%s%s", json_array_size(losses),
-               *missing ? "; it does not have " : "", missing,
-               *foreign ? "; this program does not have " : "", foreign);
+        report(d, "losses", VERDICT_FAIL, "GET /v1/losses returns %d without a list of losses",
+               response.status);
+    else if (*missing || *unknown)
+        report(d, "losses", VERDICT_NOTE, "%zu%s%s%s%s", json_array_size(losses),
+               *missing ? "; missing on the server: " : "", missing,
+               *unknown ? "; unknown to this program: " : "", unknown);
     else
-        report(d, "losses", FINE, "%zu, as in this program", json_array_size(losses));
+        report(d, "losses", VERDICT_OK, "%zu, same as this program", json_array_size(losses));
     json_decref(tree);
-    response_free(&response);
+    http_response_free(&response);
     return EXIT_OK;
 }
 
-/* The value of a metric without labels at the beginning of a line; false if there is none. */
+/* Finds the value of a metric without labels. Returns false if there is none. */
 static bool metric(const char *text, const char *name, double *value)
 {
     const size_t len = strlen(name);
@@ -175,7 +177,7 @@ static bool metric(const char *text, const char *name, double *value)
 static enum exit_code check_machine(struct doctor *d)
 {
     static const char info[] = "\nlossd_build_info{";
-    struct response response;
+    struct http_response response;
     double threads = 0, queue = 0;
     const enum exit_code code = get(d, "/metrics", &response);
     if (code != EXIT_OK)
@@ -183,21 +185,19 @@ static enum exit_code check_machine(struct doctor *d)
     const char *const found = response.status == 200 ? strstr(response.body.data, info) : NULL;
     if (found) {
         const char *const labels = found + strlen(info);
-        report(d, "build", FINE, "%.*s", (int)strcspn(labels, "}"), labels);
+        report(d, "build", VERDICT_OK, "%.*s", (int)strcspn(labels, "}"), labels);
     }
     if (found && metric(response.body.data, "lossd_compute_threads", &threads))
-        report(d, "threads", FINE, "%.0f compute", threads);
+        report(d, "threads", VERDICT_OK, "%.0f compute threads", threads);
     if (found && metric(response.body.data, "lossd_queue_limit", &queue))
-        report(d, "queue", FINE, "%.0f requests may wait", queue);
+        report(d, "queue", VERDICT_OK, "holds up to %.0f requests", queue);
     if (!found)
-        report(d, "build", WORTH_A_LOOK,
-               "GET /metrics answers %d, so that what it computes on is not known",
-               response.status);
-    response_free(&response);
+        report(d, "build", VERDICT_NOTE, "unknown: GET /metrics returns %d", response.status);
+    http_response_free(&response);
     return EXIT_OK;
 }
 
-/* A limit as its option takes it: large numbers, which are of bytes, in MiB or GiB. */
+/* Appends a limit in the syntax of its option: large numbers, which are bytes, in MiB or GiB. */
 static void add_limit(char *list, size_t size, const char *name, const json_t *value)
 {
     const double number = json_number_value(value), unit = number >= 0x1p30   ? 0x1p30
@@ -216,7 +216,7 @@ static void add_limit(char *list, size_t size, const char *name, const json_t *v
 static enum exit_code check_limits(struct doctor *d)
 {
     char list[2000] = "";
-    struct response response;
+    struct http_response response;
     const char *key;
     json_t *value;
     const enum exit_code code = get(d, "/v1/limits", &response);
@@ -225,31 +225,32 @@ static enum exit_code check_limits(struct doctor *d)
     json_t *const tree = parse(&response);
     json_object_foreach(tree, key, value) add_limit(list, sizeof list, key, value);
     if (*list)
-        report(d, "limits", FINE, "%s", list);
+        report(d, "limits", VERDICT_OK, "%s", list);
     else
-        report(d, "limits", WORTH_A_LOOK, "GET /v1/limits answers %d, so that they are not known",
-               response.status);
+        report(d, "limits", VERDICT_NOTE, "unknown: GET /v1/limits returns %d", response.status);
     json_decref(tree);
-    response_free(&response);
+    http_response_free(&response);
     return EXIT_OK;
 }
 
-/* ---- requests ---- */
+/* ---- Evaluations ---- */
 
 static enum exit_code post(struct doctor *d, const struct loss_descriptor *loss, const char *body,
-                           struct response *response)
+                           struct http_response *response)
 {
     char path[128];
     snprintf(path, sizeof path, "/v1/losses/%s", loss->name);
-    return connection_ask(&d->connection,
-                          &(struct request){.path = path,
-                                            .content_type = "application/json",
-                                            .segment = &(struct segment){body, strlen(body)},
-                                            .segments = 1},
-                          response);
+    return connection_perform(
+        &d->connection,
+        &(struct http_request){.path = path,
+                               .content_type = "application/json",
+                               .segment = &(struct segment){body, strlen(body)},
+                               .segments = 1},
+        response);
 }
 
-/* The example of a loss as a body, to be freed; NULL where memory has run out. */
+/* Returns the example of a loss as a request body, which the caller frees; NULL if memory runs out.
+ */
 static char *example_body(const struct loss_descriptor *loss)
 {
     json_t *const tree = example_request(loss);
@@ -270,64 +271,64 @@ static enum exit_code check_latency(struct doctor *d)
     char *const body = example_body(loss_at(0));
     enum exit_code code = body ? EXIT_OK : fail_memory();
     for (int i = 0; i < PROBES && code == EXIT_OK; i++) {
-        struct response response;
+        struct http_response response;
         code = post(d, loss_at(0), body, &response);
         ms[i] = response.ms;
         if (code == EXIT_OK && response.status != 200)
-            code = response_refused(&d->connection, &response);
-        response_free(&response);
+            code = http_response_fail(&d->connection, &response);
+        http_response_free(&response);
     }
     free(body);
     if (code != EXIT_OK)
         return code;
     qsort(ms, PROBES, sizeof *ms, by_size);
-    report(d, "latency", FINE, "a small request takes %.2f ms; of %d the slowest took %.2f ms",
-           ms[PROBES / 2], PROBES, ms[PROBES - 1]);
+    report(d, "latency", VERDICT_OK, "median %.2f ms, maximum %.2f ms of %d small requests",
+           ms[PROBES / 2], ms[PROBES - 1], PROBES);
     return EXIT_OK;
 }
 
-/* Whether the example of a loss is answered there as it is here, to the byte. Says what is not so.
- */
+/* Compares the server's response to the example of a loss with that of this program, byte by byte.
+   Reports a difference. */
 static enum exit_code check_loss(struct doctor *d, const struct loss_descriptor *loss, bool *same)
 {
-    struct response there = {.status = 0};
-    struct reply here = {.status = 0};
+    struct http_response remote = {.status = 0};
+    struct reply local = {.status = 0};
     char *const body = example_body(loss);
-    enum exit_code code = body ? post(d, loss, body, &there) : fail_memory();
+    enum exit_code code = body ? post(d, loss, body, &remote) : fail_memory();
     if (code == EXIT_OK)
         v1_evaluate(
             &(struct v1_request){
                 .loss = loss->name, .body = body, .len = strlen(body), .threads = 1},
-            &here);
-    *same = code == EXIT_OK && there.status == 200 && here.status == 200 &&
-            there.body.len == here.body.len &&
-            memcmp(there.body.data, here.body.data, here.body.len) == 0;
+            &local);
+    *same = code == EXIT_OK && remote.status == 200 && local.status == 200 &&
+            remote.body.len == local.body.len &&
+            memcmp(remote.body.data, local.body.data, local.body.len) == 0;
     if (code == EXIT_OK && !*same)
-        report(d, "self-test", WRONG, "%s: the server answers %d %.*s, and this program %d %.*s",
-               loss->name, there.status, (int)there.body.len, there.body.data, here.status,
-               (int)here.body.len, here.body.data);
-    reply_free(&here);
-    response_free(&there);
+        report(d, "self-test", VERDICT_FAIL, "%s: the server returns %d %.*s, this program %d %.*s",
+               loss->name, remote.status, (int)remote.body.len, remote.body.data, local.status,
+               (int)local.body.len, local.body.data);
+    reply_free(&local);
+    http_response_free(&remote);
     free(body);
     return code;
 }
 
 static enum exit_code check_losses(struct doctor *d)
 {
-    size_t right = 0;
+    size_t equal = 0;
     progress_begin("evaluating every loss");
     for (size_t i = 0; i < loss_count(); i++) {
         bool same;
         const enum exit_code code = check_loss(d, loss_at(i), &same);
         if (code != EXIT_OK)
             return code;
-        right += same;
+        equal += same;
     }
-    if (right == loss_count())
-        report(d, "self-test", FINE,
-               "the examples of all %zu losses give the same bits, gradients included, as in this "
+    if (equal == loss_count())
+        report(d, "self-test", VERDICT_OK,
+               "the examples of all %zu losses, with gradients, give bit-identical results in this "
                "program",
-               right);
+               equal);
     return EXIT_OK;
 }
 
@@ -344,8 +345,8 @@ enum exit_code command_doctor(const struct arguments *a)
         code = fail_memory();
     else if (d.json && code == EXIT_OK)
         printf("{\"checks\":[%.*s],\"healthy\":%s}\n", (int)d.text.len, d.text.data,
-               d.wrong ? "false" : "true");
+               d.failures ? "false" : "true");
     buffer_free(&d.text);
     connection_close(&d.connection);
-    return code == EXIT_OK && d.wrong > 0 ? EXIT_FAILED : code;
+    return code == EXIT_OK && d.failures > 0 ? EXIT_FAILED : code;
 }

@@ -1,17 +1,17 @@
-#include "cli/lossctl.h"
+#include "cli/fail.h"
 #include "cli/progress.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
 const char *const exit_meanings[EXIT_COUNT] = {
-    [EXIT_OK] = "all is well",
-    [EXIT_FAILED] = "a limit was missed, a check failed, or memory or disk were wanting",
-    [EXIT_USAGE] = "the command line makes no sense",
-    [EXIT_UNREACHABLE] = "no server answers there",
+    [EXIT_OK] = "success",
+    [EXIT_FAILED] = "a limit was missed, a check failed, or memory or disk space ran out",
+    [EXIT_USAGE] = "the command line is invalid",
+    [EXIT_UNREACHABLE] = "the server does not respond",
     [EXIT_REFUSED] =
-        "the server answers, but refuses: no token, too busy, too large, not known to it",
-    [EXIT_INPUT] = "a file cannot be read, or its numbers cannot be evaluated",
+        "the server responds with an error: no token, overloaded, too large, not found",
+    [EXIT_INPUT] = "a file cannot be read, or its values cannot be evaluated",
 };
 
 enum exit_code fail(enum exit_code code, const char *format, ...)
@@ -28,7 +28,7 @@ enum exit_code fail(enum exit_code code, const char *format, ...)
 
 enum exit_code fail_memory(void)
 {
-    return fail(EXIT_FAILED, "there is not enough memory");
+    return fail(EXIT_FAILED, "insufficient memory");
 }
 
 enum exit_code fail_error(const char *where, const struct loss_error *error)

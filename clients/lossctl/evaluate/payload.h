@@ -1,7 +1,7 @@
-/* An evaluation as the bytes of a request, in each of the formats that a server takes; and what it
- * should answer. */
-#ifndef LOSSCTL_BENCH_PAYLOAD_H
-#define LOSSCTL_BENCH_PAYLOAD_H
+/* An evaluation as the body of a request, in each format that the server accepts, and the expected
+   response. */
+#ifndef LOSSCTL_EVALUATE_PAYLOAD_H
+#define LOSSCTL_EVALUATE_PAYLOAD_H
 
 #include "evaluate/task.h"
 
@@ -20,14 +20,15 @@ struct payload {
     char path[512]; /* with its query */
     const char *content_type;
     size_t header_length; /* for Inference-Header-Content-Length; 0: no such header */
-    struct buffer body;   /* owned; a NUL stands behind it */
+    struct buffer body;   /* owned; followed by a NUL */
 };
 
-/* Puts a prepared task into a format. */
+/* Encodes a prepared task. */
 enum exit_code payload_make(struct payload *payload, struct task *task, enum payload_format format);
-/* The answer that this program gives to it; to be freed. EXIT_INPUT where it would refuse. */
-enum exit_code payload_answer(const struct payload *payload, const struct task *task,
-                              struct buffer *answer);
+/* Computes the response in this process. The caller frees `response`. Returns EXIT_INPUT if the
+   request is invalid. */
+enum exit_code payload_expected_response(const struct payload *payload, const struct task *task,
+                                         struct buffer *response);
 void payload_free(struct payload *payload);
 
 /* Appends "name":{"shape":[...],"dtype":"...","data":{...}}, a contiguous tensor in base64. */

@@ -1,7 +1,4 @@
-/*
- * lossctl list and lossctl show: the table of losses as JSON, that of this program or of a server,
- * printed for people.
- */
+/* lossctl list and lossctl show: the losses of this program or of a server. Both come as JSON. */
 #include "cli/wrap.h"
 #include "http/connection.h"
 #include "v1/v1.h"
@@ -11,22 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- where it comes from ---- */
+/* ---- Source ---- */
 
-/* Prints text as JSON came, or parses it. NULL where it is not JSON, having said so. */
+/* Parses JSON. On failure, reports the error and returns NULL. */
 static json_t *parse(const char *text, size_t len)
 {
     json_error_t why;
     json_t *const tree = json_loadb(text, len, 0, &why);
     if (!tree)
-        fail(EXIT_REFUSED, "the answer is not JSON: %s", why.text);
+        fail(EXIT_REFUSED, "invalid response: not JSON: %s", why.text);
     return tree;
 }
 
-static enum exit_code ask_server(const struct arguments *a, const char *path, struct buffer *text)
+static enum exit_code fetch_from_server(const struct arguments *a, const char *path,
+                                        struct buffer *text)
 {
     struct connection connection;
-    struct response response;
+    struct http_response response;
     enum exit_code code = connection_open(&connection, a);
     if (code == EXIT_OK)
         code = connection_get(&connection, path, &response);
@@ -36,8 +34,8 @@ static enum exit_code ask_server(const struct arguments *a, const char *path, st
     return code;
 }
 
-/* What GET /v1/losses, or /v1/losses/NAME, answers. */
-static enum exit_code ask(const struct arguments *a, const char *name, struct buffer *text)
+/* Gets the body of GET /v1/losses, or of /v1/losses/NAME. */
+static enum exit_code fetch(const struct arguments *a, const char *name, struct buffer *text)
 {
     char path[256], *escaped = NULL;
     if (a->value[OPT_URL] && !a->value[OPT_LOCAL]) {
@@ -45,9 +43,9 @@ static enum exit_code ask(const struct arguments *a, const char *name, struct bu
             return fail_memory();
         snprintf(path, sizeof path, "/v1/losses%s%.200s", name ? "/" : "", name ? escaped : "");
         curl_free(escaped);
-        return ask_server(a, path, text);
+        return fetch_from_server(a, path, text);
     }
-    if (name && !find_loss(name))
+    if (name && !arguments_find_loss(name))
         return EXIT_USAGE;
     struct reply reply = {.status = 0};
     if (name)
@@ -58,7 +56,7 @@ static enum exit_code ask(const struct arguments *a, const char *name, struct bu
     return reply.status == 200 ? EXIT_OK : fail_memory();
 }
 
-/* ---- for people ---- */
+/* ---- Text output ---- */
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -83,14 +81,13 @@ static void print_bound(const json_t *parameter, const char *key, const char *wo
         printf(", %s %.15g", words, json_number_value(bound));
 }
 
-/* Both a tensor and a parameter have a name, in a column of its own, and a doc. */
-enum { NAME = 20, TITLE = 12 };
+enum { NAME = 20, TITLE = 12 }; /* widths of columns */
 
 static void print_tensor(const json_t *tensor)
 {
     printf("  %-*s%s%s\n%*s", NAME - 2, text_of(tensor, "name"), text_of(tensor, "shape"),
            json_is_true(json_object_get(tensor, "optional")) ? ", optional" : "", NAME, "");
-    print_wrapped(stdout, text_of(tensor, "doc"), NAME, NAME);
+    wrap_print(stdout, text_of(tensor, "doc"), NAME, NAME);
     printf("%*s%s%s\n", NAME, "", text_of(tensor, "kind"),
            json_is_true(json_object_get(tensor, "prediction")) ? "; a prediction, with gradient"
            : json_is_true(json_object_get(tensor, "differentiable")) ? "; with gradient"
@@ -118,10 +115,10 @@ static void print_parameter(const json_t *parameter)
         print_names("one of ", json_object_get(parameter, "choices"), 0);
     }
     printf("%*s", NAME, "");
-    print_wrapped(stdout, text_of(parameter, "doc"), NAME, NAME);
+    wrap_print(stdout, text_of(parameter, "doc"), NAME, NAME);
 }
 
-/* The example as a command that asks for it. */
+/* Prints the example as a curl command. */
 static void print_example(const json_t *loss)
 {
     const json_t *const example = json_object_get(loss, "example");
@@ -137,14 +134,14 @@ static void print_loss(const json_t *loss)
     size_t i;
     json_t *each;
     printf("%s: %s\n", text_of(loss, "name"), text_of(loss, "title"));
-    print_wrapped(stdout, text_of(loss, "doc"), 0, 0);
+    wrap_print(stdout, text_of(loss, "doc"), 0, 0);
     printf("\n%-*s", TITLE, "formula");
-    print_wrapped(stdout, text_of(loss, "formula"), TITLE, TITLE);
+    wrap_print(stdout, text_of(loss, "formula"), TITLE, TITLE);
     if (json_array_size(json_object_get(loss, "aliases")) > 0)
-        print_names("also", json_object_get(loss, "aliases"), TITLE);
+        print_names("aliases", json_object_get(loss, "aliases"), TITLE);
     print_names("reductions", json_object_get(loss, "reductions"), TITLE);
     printf("%-*s%s\n", TITLE, "hessian",
-           json_is_true(json_object_get(loss, "hessian")) ? "its diagonal can be had" : "none");
+           json_is_true(json_object_get(loss, "hessian")) ? "diagonal" : "none");
     printf("\ntensors\n");
     json_array_foreach(json_object_get(loss, "tensors"), i, each) print_tensor(each);
     if (json_array_size(json_object_get(loss, "parameters")) > 0)
@@ -164,7 +161,7 @@ static void print_list(const json_t *losses)
         printf("%-*s  %s\n", widest, text_of(loss, "name"), text_of(loss, "title"));
 }
 
-/* ---- the commands ---- */
+/* ---- Commands ---- */
 
 static enum exit_code print(const struct arguments *a, const struct buffer *text, bool is_list)
 {
@@ -186,7 +183,7 @@ static enum exit_code print(const struct arguments *a, const struct buffer *text
 static enum exit_code describe(const struct arguments *a, const char *name)
 {
     struct buffer text = {0};
-    enum exit_code code = ask(a, name, &text);
+    enum exit_code code = fetch(a, name, &text);
     if (code == EXIT_OK)
         code = print(a, &text, !name);
     buffer_free(&text);

@@ -1,7 +1,7 @@
-#include "bench/payload.h"
+#include "evaluate/payload.h"
 #include "formats/dtype_names.h"
-#include "oip/request.h"
 #include "oip/oip.h"
+#include "oip/request.h"
 #include "v1/v1.h"
 #include "json/base64.h"
 #include "json/tensor_json.h"
@@ -42,7 +42,7 @@ void payload_put_base64(struct buffer *out, const char *name, const struct loss_
     buffer_text(out, "\"}}");
 }
 
-/* Numbers as text: nested, as people write them, or for indices flat. */
+/* Appends numbers as text: nested arrays, or a flat array of indices. */
 static void put_text(struct buffer *out, const char *name, const struct loss_tensor *tensor)
 {
     buffer_printf(out, "\"%s\":", name);
@@ -58,8 +58,8 @@ static void put_text(struct buffer *out, const char *name, const struct loss_ten
     buffer_text(out, "]}");
 }
 
-/* The fields that are no tensors, behind one that is there already. */
-static void put_values(struct buffer *out, const struct task *task)
+/* Appends the fields that are not tensors, after at least one other member. */
+static void put_fields(struct buffer *out, const struct task *task)
 {
     if (task->json.len > 0)
         buffer_append(out, task->json.data, task->json.len);
@@ -72,7 +72,7 @@ static void put_json(struct payload *payload, struct task *task, struct task_cop
     snprintf(payload->path, sizeof payload->path, "/v1/losses/%s", task->loss->name);
     payload->content_type = json;
     buffer_printf(out, "{\"grad\":%s", task->evaluation.request.grad ? "true" : "false");
-    put_values(out, task);
+    put_fields(out, task);
     for (int k = 0; k < EVALUATION_TENSORS; k++)
         if (task_operand(task, k, &tensor, copies)) {
             buffer_text(out, ",");
@@ -82,7 +82,7 @@ static void put_json(struct payload *payload, struct task *task, struct task_cop
     buffer_text(out, "}");
 }
 
-/* ---- binary ---- */
+/* ---- Binary formats ---- */
 
 static void put_safetensors(struct payload *payload, struct task *task, struct task_copies *copies)
 {
@@ -90,7 +90,7 @@ static void put_safetensors(struct payload *payload, struct task *task, struct t
     struct segment segment[TASK_SEGMENTS];
     int segments = 0;
     payload->content_type = safetensors;
-    if (task_encode(task, &path, &payload->body, segment, &segments, copies) != EXIT_OK)
+    if (task_build_request(task, &path, &payload->body, segment, &segments, copies) != EXIT_OK)
         payload->body.failed = true;
     for (int i = 1; i < segments; i++)
         if (segment[i].len > 0)
@@ -102,15 +102,15 @@ static void put_safetensors(struct payload *payload, struct task *task, struct t
 static void put_oip(struct payload *payload, struct task *task, struct task_copies *copies)
 {
     struct loss_tensor tensor[EVALUATION_TENSORS];
-    bool there[EVALUATION_TENSORS];
+    bool present[EVALUATION_TENSORS];
     struct buffer *const out = &payload->body;
     char name[OIP_NAME];
     snprintf(payload->path, sizeof payload->path, "/v2/models/%s/infer", task->loss->name);
     payload->content_type = octets;
     buffer_text(out, "{\"inputs\":[");
     for (int k = 0, n = 0; k < EVALUATION_TENSORS; k++) {
-        there[k] = task_operand(task, k, &tensor[k], copies);
-        if (!there[k])
+        present[k] = task_operand(task, k, &tensor[k], copies);
+        if (!present[k])
             continue;
         buffer_printf(out, "%s{\"name\":\"%s\",\"datatype\":\"%s\",", n++ ? "," : "",
                       evaluation_tensor_name(task->loss, k),
@@ -120,7 +120,7 @@ static void put_oip(struct payload *payload, struct task *task, struct task_copi
                       loss_tensor_bytes(&tensor[k]));
     }
     buffer_text(out, "],\"parameters\":{\"binary_data_output\":true");
-    put_values(out, task);
+    put_fields(out, task);
     buffer_text(out, "},\"outputs\":[{\"name\":\"loss\"}");
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (task->evaluation.request.grad >> k & 1)
@@ -129,11 +129,11 @@ static void put_oip(struct payload *payload, struct task *task, struct task_copi
     buffer_text(out, "]}");
     payload->header_length = out->len;
     for (int k = 0; k < EVALUATION_TENSORS; k++)
-        if (there[k] && loss_tensor_bytes(&tensor[k]) > 0)
+        if (present[k] && loss_tensor_bytes(&tensor[k]) > 0)
             buffer_append(out, tensor[k].data, loss_tensor_bytes(&tensor[k]));
 }
 
-/* ---- both ---- */
+/* ---- All formats ---- */
 
 enum exit_code payload_make(struct payload *payload, struct task *task, enum payload_format format)
 {
@@ -154,8 +154,8 @@ enum exit_code payload_make(struct payload *payload, struct task *task, enum pay
     return EXIT_OK;
 }
 
-enum exit_code payload_answer(const struct payload *payload, const struct task *task,
-                              struct buffer *answer)
+enum exit_code payload_expected_response(const struct payload *payload, const struct task *task,
+                                         struct buffer *response)
 {
     struct reply reply = {.status = 0};
     char length[32];
@@ -177,11 +177,11 @@ enum exit_code payload_answer(const struct payload *payload, const struct task *
                                          .len = payload->body.len,
                                          .threads = task->evaluation.threads},
                     &reply);
-    *answer = reply.body;
+    *response = reply.body;
     if (reply.status == 200)
         return EXIT_OK;
-    fail(EXIT_INPUT, "%s: %.*s", task->loss->name, (int)answer->len, answer->data);
-    buffer_free(answer);
+    fail(EXIT_INPUT, "%s: %.*s", task->loss->name, (int)response->len, response->data);
+    buffer_free(response);
     return EXIT_INPUT;
 }
 

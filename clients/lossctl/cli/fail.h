@@ -1,0 +1,32 @@
+/*
+ * Exit codes, and the functions that report an error.
+ *
+ * Functions that can fail return an enum exit_code; EXIT_OK is 0. The function that detects an
+ * error has printed it to stderr.
+ */
+#ifndef LOSSCTL_CLI_FAIL_H
+#define LOSSCTL_CLI_FAIL_H
+
+#include "loss.h"
+
+enum exit_code {
+    EXIT_OK,
+    EXIT_FAILED,      /* a limit was missed, a check failed, or memory or disk space ran out */
+    EXIT_USAGE,       /* the command line is invalid */
+    EXIT_UNREACHABLE, /* the server does not respond */
+    EXIT_REFUSED,     /* the server responds with an error: no token, overloaded, too large */
+    EXIT_INPUT,       /* a file cannot be read, or its values cannot be evaluated */
+    EXIT_COUNT
+};
+/* The meaning of each code, for --help and the manual page; static. */
+extern const char *const exit_meanings[EXIT_COUNT];
+
+/* Prints "lossctl: " and a line on stderr, and returns `code`. */
+__attribute__((format(printf, 2, 3))) enum exit_code fail(enum exit_code code, const char *format,
+                                                          ...);
+/* Reports that memory ran out. */
+enum exit_code fail_memory(void);
+/* Reports an error of the library or of a file format; `where` names a file, or is NULL. */
+enum exit_code fail_error(const char *where, const struct loss_error *error);
+
+#endif

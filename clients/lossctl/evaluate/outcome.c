@@ -1,0 +1,46 @@
+#include "evaluate/outcome.h"
+#include "json/tensor_json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void outcome_free(struct outcome *outcome)
+{
+    archive_close(&outcome->archive);
+    http_response_free(&outcome->response);
+}
+
+/* Copies the warning at *line, "" if there is none, and advances *line after it. */
+static const char *next_warning(const char **line, char *text, size_t size)
+{
+    const size_t len = strcspn(*line, "\n");
+    snprintf(text, size, "%.*s", (int)len, *line);
+    *line += len + ((*line)[len] == '\n');
+    return text;
+}
+
+void outcome_put_json(const struct outcome *outcome, const struct loss_plan *plan,
+                      struct buffer *out)
+{
+    char warning[sizeof outcome->warnings];
+    buffer_text(out, "\"loss\":");
+    tensor_json_encode(out, &outcome->terms, FORM_NESTED, 1);
+    buffer_printf(out, ",\"reduction\":\"%s\",\"dtype\":\"%s\",\"count\":%zu",
+                  loss_reduction_name(plan->reduction), loss_dtype_name(plan->dtype),
+                  outcome->count);
+    if (outcome->nonfinite > 0)
+        buffer_printf(out, ",\"nonfinite\":%zu", outcome->nonfinite);
+    buffer_text(out, *outcome->warnings ? ",\"warnings\":[" : "");
+    for (const char *line = outcome->warnings; *line; buffer_text(out, *line ? "," : "]"))
+        json_append_string(out, next_warning(&line, warning, sizeof warning));
+}
+
+void outcome_put_warnings(const struct outcome *outcome, const char *prefix, struct buffer *out)
+{
+    char warning[sizeof outcome->warnings];
+    if (outcome->nonfinite > 0)
+        buffer_printf(out, "%s%zu of the terms %s NaN or infinite\n", prefix, outcome->nonfinite,
+                      outcome->nonfinite == 1 ? "is" : "are");
+    for (const char *line = outcome->warnings; *line;)
+        buffer_printf(out, "%s%s\n", prefix, next_warning(&line, warning, sizeof warning));
+}

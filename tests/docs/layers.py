@@ -5,7 +5,7 @@
 - Each folder of core/, proto/, server/ and clients/lossctl/ has one row in a table of
   ARCHITECTURE.md whose columns are folder, subject, and the folders that it may include.
 - A file includes only files of its own folder and of those that its row names.
-- A row names no folder that nothing includes.
+- A row names no folder that nothing includes, and no cycle of folders includes itself.
 - Every other folder that holds files has a row, or lies in a folder that has one.
 
 Prints a line for each fault; fails if there is one."""
@@ -55,6 +55,24 @@ def includes(path, files):
                 break
 
 
+def find_cycle(allowed):
+    """Returns folders that include each other in a circle, or None."""
+    done, path = set(), []
+
+    def visit(folder):
+        if folder in path:
+            return path[path.index(folder):] + [folder]
+        if folder in done:
+            return None
+        path.append(folder)
+        cycle = next(filter(None, map(visit, sorted(allowed.get(folder, ())))), None)
+        path.pop()
+        done.add(folder)
+        return cycle
+
+    return next(filter(None, map(visit, sorted(allowed))), None)
+
+
 def check_rows(listed, files):
     for folder in sorted({str(PurePosixPath(file).parent) for file in files}):
         parents = [str(parent) for parent in PurePosixPath(folder).parents]
@@ -86,6 +104,9 @@ def main():
     files = {file for file in listing.split("\n") if file and (ROOT / file).is_file()}
     allowed, listed = read_tables((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
     faults = [*check_rows(listed, files), *check_includes(allowed, files)]
+    cycle = find_cycle(allowed)
+    if cycle:
+        faults.append("ARCHITECTURE.md: a cycle: " + " -> ".join(cycle))
     print("\n".join(faults) or f"{len(allowed)} folders include what they may")
     return 1 if faults else 0
 

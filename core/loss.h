@@ -327,8 +327,9 @@ struct loss_plan {
     bool indexed[LOSS_MAX_TENSORS]; /* the elements are read as integers: a LOSS_INDEX, or
                                        LOSS_CLASSES that hold indices */
     struct loss_tensor terms;       /* the grid of loss terms before reduction: shape only */
-    bool weighed; /* terms have weights of their own in the mean: the method's `weigh` finds them */
-    double divisor; /* else it is this, unless there are sample weights */
+    bool has_term_weights; /* terms have weights of their own in the mean: the method's `weigh`
+                              finds them */
+    double divisor;        /* else it is this, unless there are sample weights */
     /* The dimension of `terms` along which an axis of a tensor runs (an axis of one element repeats
        along it), or LOSS_WITHIN: the axis lies within a term, as the classes of a row do. */
     signed char axis[LOSS_MAX_TENSORS][LOSS_MAX_RANK];

@@ -22,7 +22,7 @@ extern const struct loss_kernels KERNELS_OF(ISA);
 const struct loss_kernels KERNELS_OF(ISA) = {
     .table = table,
     .count = sizeof table / sizeof table[0],
-    .work = run_work,
-    .bytes = run_bytes,
-    .run = run_plans,
+    .work = cost_estimate,
+    .bytes = layout_bytes,
+    .run = run_all,
 };

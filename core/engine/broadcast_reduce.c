@@ -21,26 +21,26 @@ struct fold {
 
 /* Where the first of the numbers stands that belong to element `at`: a dimension that the tensor
  * runs along is fixed by it. */
-static size_t first_of(const struct walk *walk, size_t at)
+static size_t first_of(const struct strided_view *view, size_t at)
 {
-    size_t first = 0, gap = walk->len, within = 0;
-    for (int d = walk->rank - 1; d >= 0; d--) {
-        if (walk->step[d] != 0)
-            first += at / (size_t)walk->step[d] % walk->dim[d] * gap;
-        gap *= walk->dim[d];
+    size_t first = 0, gap = view->elements_per_term, within = 0;
+    for (int d = view->rank - 1; d >= 0; d--) {
+        if (view->step[d] != 0)
+            first += at / (size_t)view->step[d] % view->dim[d] * gap;
+        gap *= view->dim[d];
     }
-    for (int i = 0; i < walk->row_rank; i++)
-        within = within * walk->row_dim[i] + at / (size_t)walk->row_step[i] % walk->row_dim[i];
+    for (int i = 0; i < view->row_rank; i++)
+        within = within * view->row_dim[i] + at / (size_t)view->row_step[i] % view->row_dim[i];
     return first + within;
 }
 
 /* Adds the numbers along the last dimension, which begin at x. */
-static void add_line(struct sum *sum, const struct fold *fold, const real *x)
+static void add_line(struct sum *sum, const struct fold *fold, const loss_real *x)
 {
     const size_t n = fold->dim[fold->rank - 1], gap = fold->gap[fold->rank - 1];
-    for (struct stretch s = {0}; stretch_next(&s, n, fold->cancel);) {
+    for (struct slice s = {0}; slice_next(&s, n, fold->cancel);) {
         if (gap == 1)
-            sum_add_all(sum, x + s.first, stretch_len(&s));
+            sum_add_all(sum, x + s.first, slice_len(&s));
         for (size_t i = s.first; gap != 1 && i < s.end; i++)
             sum_add(sum, x[i * gap]);
     }
@@ -49,10 +49,10 @@ static void add_line(struct sum *sum, const struct fold *fold, const real *x)
 static void fold_element(const struct fold *fold, size_t at)
 {
     const struct loss_tensor *into = fold->derivative->into;
-    const real *x = fold->derivative->summed + first_of(&fold->derivative->walk, at);
+    const loss_real *x = fold->derivative->summed + first_of(&fold->derivative->view, at);
     size_t counter[LOSS_MAX_RANK] = {0};
     struct sum sum = {0};
-    for (int d = fold->empty ? -1 : 0; d >= 0 && !cancel_asked(fold->cancel);) {
+    for (int d = fold->empty ? -1 : 0; d >= 0 && !cancel_requested(fold->cancel);) {
         add_line(&sum, fold, x);
         /* The next line: the dimension before the last counts on, and those before it as it wraps
          * around. */
@@ -64,9 +64,9 @@ static void fold_element(const struct fold *fold, size_t at)
             counter[d] = 0;
         }
     }
-    const struct walk alone = walk_number();
-    walk_write(&alone, (char *)into->data + at * loss_dtype_size(into->dtype), into->dtype, 0, 1,
-               &(real){sum_value(&sum)});
+    const struct strided_view alone = strided_scalar();
+    strided_write(&alone, (char *)into->data + at * loss_dtype_size(into->dtype), into->dtype, 0, 1,
+                  &(loss_real){sum_value(&sum)});
 }
 
 static void fold_piece(void *context, size_t i, int thread)
@@ -75,34 +75,34 @@ static void fold_piece(void *context, size_t i, int thread)
     const struct fold *fold = context;
     const size_t first = i * fold->piece, rest = fold->elements - first;
     for (size_t at = first;
-         at < first + (rest < fold->piece ? rest : fold->piece) && !cancel_asked(fold->cancel);
+         at < first + (rest < fold->piece ? rest : fold->piece) && !cancel_requested(fold->cancel);
          at++)
         fold_element(fold, at);
 }
 
 static struct fold fold_of(const struct derivative *derivative)
 {
-    const struct walk *walk = &derivative->walk;
+    const struct strided_view *view = &derivative->view;
     struct fold fold = {.derivative = derivative,
-                        .cancel = walk->cancel,
+                        .cancel = view->cancel,
                         .elements = loss_tensor_elements(derivative->into)};
-    size_t gap = walk->len, gaps[LOSS_MAX_RANK];
-    for (int d = walk->rank - 1; d >= 0; d--) {
+    size_t gap = view->elements_per_term, gaps[LOSS_MAX_RANK];
+    for (int d = view->rank - 1; d >= 0; d--) {
         gaps[d] = gap;
-        gap *= walk->dim[d];
+        gap *= view->dim[d];
     }
     fold.empty = gap == 0;
     const size_t each = fold.empty ? 1 : gap / fold.elements;
     fold.piece = each < PIECE ? PIECE / each : 1;
-    for (int d = 0; d < walk->rank; d++)
-        if (walk->step[d] == 0) {
-            fold.dim[fold.rank] = walk->dim[d];
+    for (int d = 0; d < view->rank; d++)
+        if (view->step[d] == 0) {
+            fold.dim[fold.rank] = view->dim[d];
             fold.gap[fold.rank++] = gaps[d];
         }
     return fold;
 }
 
-void fold_gradients(struct run *run, int threads)
+void broadcast_reduce(struct run *run, int threads)
 {
     for (int i = 0; i < run->derivatives; i++) {
         if (!run->derivative[i].summed)

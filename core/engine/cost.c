@@ -28,19 +28,19 @@
 #define COST_RUN   1000.0
 
 /* Copying all that a walk leads to, `terms` times. */
-static double copy_cost(const struct walk *walk, double terms, bool twice)
+static double copy_cost(const struct strided_view *view, double terms, bool twice)
 {
-    const double elements = terms * (double)walk->len;
-    double line = (double)walk->len;
-    if (walk->dense)
+    const double elements = terms * (double)view->elements_per_term;
+    double line = (double)view->elements_per_term;
+    if (view->dense)
         return elements * COST_COPY * (1 + twice);
-    if (walk->row_rank > 0)
-        line = (double)walk->row_dim[walk->row_rank - 1];
+    if (view->row_rank > 0)
+        line = (double)view->row_dim[view->row_rank - 1];
     else
-        line = (double)walk->dim[walk->rank - 1];
+        line = (double)view->dim[view->rank - 1];
     const double lines = elements / fmax(line, 1);
     return elements * COST_COPY * (1 + twice) +
-           lines * (COST_LINE + COST_DIMENSION * (walk->rank + walk->row_rank));
+           lines * (COST_LINE + COST_DIMENSION * (view->rank + view->row_rank));
 }
 
 static double operand_cost(const struct run *run, int k)
@@ -49,22 +49,22 @@ static double operand_cost(const struct run *run, int k)
     if (!operand->present)
         return 0;
     if (k == UPSTREAM || k == SAMPLE_WEIGHT)
-        return copy_cost(&operand->walk, (double)run->terms, false) +
+        return copy_cost(&operand->view, (double)run->terms, false) +
                (double)run->terms * COST_FACTOR;
     if (operand->in_place)
         return 0;
-    return copy_cost(&operand->walk, operand->row > 0 ? (double)run->terms : 1,
-                     run->single && !operand->indexed);
+    return copy_cost(&operand->view, operand->stride > 0 ? (double)run->terms : 1,
+                     run->f32 && !operand->indexed);
 }
 
 static double derivative_cost(const struct run *run, const struct derivative *d, bool summed)
 {
-    const double elements = (double)run->terms * (double)d->walk.len;
+    const double elements = (double)run->terms * (double)d->view.elements_per_term;
     if (summed)
         return elements * COST_FOLD;
     if (d->in_place)
         return d->streamed ? elements * COST_STREAM : 0;
-    return copy_cost(&d->walk, (double)run->terms, run->single);
+    return copy_cost(&d->view, (double)run->terms, run->f32);
 }
 
 /* What each element costs, by what is asked for: derivatives that come after the first tensor's
@@ -84,18 +84,19 @@ static double engine_cost(const struct run *run)
     for (int k = 0; k < OPERANDS; k++)
         total += operand_cost(run, k);
     for (int i = 0; i < run->derivatives; i++)
-        total += derivative_cost(run, &run->derivative[i], run_repeats(&run->derivative[i].walk));
+        total +=
+            derivative_cost(run, &run->derivative[i], strided_repeats(&run->derivative[i].view));
     if (plan->reduction == LOSS_NONE)
         total += terms * COST_STORE;
-    if (plan->reduction == LOSS_MEAN && (plan->weighed || plan->has_sample_weight))
+    if (plan->reduction == LOSS_MEAN && (plan->has_term_weights || plan->has_sample_weight))
         total += terms * COST_WEIGH;
     return total;
 }
 
-size_t run_work(const struct loss_plan *plan)
+size_t cost_estimate(const struct loss_plan *plan)
 {
     struct run run;
-    if (!run_lay_out(&run, plan))
+    if (!layout_choose(&run, plan))
         return SIZE_MAX;
     const struct loss_method *method = plan->loss->method;
     const struct loss_cost cost = method->cost_of ? method->cost_of(plan) : method->cost;

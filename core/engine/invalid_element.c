@@ -5,15 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum loss_status blame_element(const struct run *run, const struct partial *whole,
-                               struct loss_error *error)
+enum loss_status invalid_element_error(const struct run *run, const struct partial *whole,
+                                       struct loss_error *error)
 {
     const struct loss_plan *plan = run->plan;
     const size_t t = whole->invalid, within = whole->invalid_element;
     const int k = whole->invalid_tensor;
     const struct operand *operand = &run->operand[k];
-    const struct walk row_major = walk_tensor(plan, k, true);
-    size_t at = (size_t)walk_offset(&row_major, t, within), rest = at, coordinate[LOSS_MAX_RANK];
+    const struct strided_view row_major = strided_tensor(plan, k, true);
+    size_t at = (size_t)strided_offset(&row_major, t, within), rest = at, coordinate[LOSS_MAX_RANK];
     for (int axis = plan->tensor[k].rank - 1; axis >= 0; axis--) {
         coordinate[axis] = rest % plan->tensor[k].shape[axis];
         rest /= plan->tensor[k].shape[axis];
@@ -29,19 +29,19 @@ enum loss_status blame_element(const struct run *run, const struct partial *whol
     }
     const char *const data =
         (const char *)operand->data +
-        walk_offset(&operand->walk, t, within) * (ptrdiff_t)loss_dtype_size(operand->dtype);
-    const struct walk alone = walk_number();
+        strided_offset(&operand->view, t, within) * (ptrdiff_t)loss_dtype_size(operand->dtype);
+    const struct strided_view alone = strided_scalar();
     if (operand->dtype == LOSS_UINT64) {
         uint64_t label; /* which an index may not hold */
         memcpy(&label, data, sizeof label);
         snprintf(value, sizeof value, "%" PRIu64, label);
     } else if (operand->indexed) {
         int64_t index;
-        walk_read_index(&alone, data, operand->dtype, 0, 1, &index);
+        strided_read_index(&alone, data, operand->dtype, 0, 1, &index);
         snprintf(value, sizeof value, "%" PRId64, index);
     } else {
-        real x;
-        walk_read(&alone, data, operand->dtype, 0, 1, &x);
+        loss_real x;
+        strided_read(&alone, data, operand->dtype, 0, 1, &x);
         snprintf(value, sizeof value, "%.17g", x);
     }
     plan->loss->method->expected(plan, k, expected, sizeof expected);

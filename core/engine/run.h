@@ -1,94 +1,145 @@
-/* What the parts of the engine share: run.c evaluates, broadcast_reduce.c sums the gradients of
-   what terms share, invalid_element.c says which element cannot be. */
+/*
+ * What the parts of the engine share: the state of one evaluation, and the functions of
+ *
+ *     layout.c             chooses how a plan is run: grid, kernel, copies, scratch memory
+ *     block.c              evaluates one block of terms
+ *     broadcast_reduce.c   sums the gradients of broadcast tensors
+ *     invalid_element.c    reports an element that a loss rejects
+ *     cost.c               estimates the work of a plan
+ *     run.c                runs all blocks and combines their results
+ */
 #ifndef CORE_ENGINE_RUN_H
 #define CORE_ENGINE_RUN_H
 
 #include "engine/strided.h"
 #include "kernel/compensated_sum.h"
 
-/* grad_output and the sample weights go with the tensors. */
+static inline size_t size_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline size_t size_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Indices of grad_output and the sample weights among the operands, after the tensors. */
 enum { UPSTREAM = LOSS_MAX_TENSORS, SAMPLE_WEIGHT, OPERANDS };
 
-/* One operand as the engine reads it. */
+/*
+ * One operand. The kernel reads it from one of three places: `data` (in_place), `shared_copy` (all
+ * terms share the operand and it is converted once), or a converted copy of each chunk.
+ */
 struct operand {
     bool present, indexed;
-    struct walk walk;
-    const void *data;
+    struct strided_view view;
+    const void *data; /* borrowed */
     enum loss_dtype dtype;
-    size_t row; /* from one term to the next, in what the kernel sees; 0 where all terms share it */
-    bool in_place;  /* the kernel sees the data itself ... */
-    real *whole;    /* ... or, shared by all terms and converted once, this; owned ... */
-    size_t scratch; /* ... or a copy of a chunk, which stands here in a thread's scratch, in reals
-                       from its start */
+    size_t stride; /* elements from one term to the next, as the kernel sees it; 0 if all terms
+                      share the operand */
+    bool in_place;
+    loss_real *shared_copy; /* owned */
+    size_t scratch;         /* offset of the chunk's copy in a thread's scratch, in loss_reals */
 };
 
-/* A gradient or a diagonal of a Hessian, as the engine writes it. */
+/*
+ * A gradient, or the diagonal of a Hessian. The kernel writes it to one of four places: `into`
+ * (in_place), `summed` (terms share its elements), or a thread's scratch, which is copied to `into`
+ * with streaming stores (streamed) or with a conversion.
+ */
 struct derivative {
     const struct loss_tensor *into;
-    int k;       /* with respect to this tensor */
-    bool second; /* a diagonal */
-    struct walk walk;
-    bool in_place; /* the kernel writes into it ... */
-    bool streamed; /* ... or, as float32, to `scratch`, from where it goes past the caches ... */
-    real *summed;  /* ... or, since terms share its elements, into this, for each term; owned ... */
-    size_t scratch; /* ... or here, as above */
+    int k;       /* index of the tensor that it is the derivative with respect to */
+    bool second; /* a Hessian diagonal */
+    struct strided_view view;
+    bool in_place, streamed;
+    loss_real *summed; /* owned: one row for each term */
+    size_t scratch;    /* offset in a thread's scratch, in loss_reals */
 };
 enum { DERIVATIVES = 2 * LOSS_MAX_TENSORS };
 
-/* What one block adds up to. */
+/* The result of one block, or of several combined. */
 struct partial {
     struct sum sum;
     size_t ignored, nonfinite;
-    size_t invalid, invalid_element; /* the first term that cannot be, terms if there is none; which
-                                        of its elements ... */
-    int invalid_tensor;              /* ... of which tensor */
+    size_t invalid; /* first term that has an invalid element; the number of terms if none */
+    size_t invalid_element; /* which element of that term ... */
+    int invalid_tensor;     /* ... of which tensor */
 };
 
-/* What is done with a chunk: weights are summed for the divisor of the mean, the method prepares,
- * terms are evaluated. */
-enum pass { WEIGH, PREPARE, EVALUATE = PREPARE + LOSS_MAX_PASSES };
+/* The passes over all blocks. */
+enum pass { PASS_WEIGHTS, PASS_PREPARE, PASS_EVALUATE = PASS_PREPARE + LOSS_MAX_PASSES };
 
+/* One evaluation of a plan. */
 struct run {
     const struct loss_plan *plan;
     const struct loss_method *method;
-    size_t terms, chunk, block,
-        blocks;  /* how many there are; terms in a chunk, in a block; how many blocks */
-    bool single; /* the method's `single` kernel sees float32 in place */
+    size_t terms;  /* all terms */
+    size_t chunk;  /* terms for one call of the kernel */
+    size_t block;  /* terms for one thread at a time: a multiple of `chunk` */
+    size_t blocks; /* number of blocks */
+    bool f32;      /* method->kernel_f32 is used, else kernel_f64 */
     struct operand operand[OPERANDS];
     struct derivative derivative[DERIVATIVES];
     int derivatives;
-    size_t term_scratch, scale_scratch, waste_scratch, method_scratch,
-        thread_scratch; /* in reals */
-    real *scratch;      /* owned: that of all threads */
-    real *constant; /* owned: a chunk of the scale of all terms, if they have the same, a chunk of
-                       ones, and one of float ones */
-    real *kept;     /* owned: what the method keeps for each term */
-    struct partial *partial; /* owned: one for each block */
-    struct walk loss_walk;
+    struct strided_view output_view;
+    /* Offsets in a thread's scratch and its size, in loss_reals. */
+    size_t term_scratch, scale_scratch, discard_scratch, method_scratch, thread_scratch;
+    loss_real *scratch;        /* owned: the scratch of all threads */
+    loss_real *constant;       /* owned: three arrays of a chunk: 1 / divisor, ones, float ones */
+    loss_real *per_term_state; /* owned: method->state_per_term numbers for each term */
+    struct partial *partial;   /* owned: one for each block */
     double divisor;
     int pass;
 };
 
-/* Decides all that needs no memory; false if some of it would be more than can be counted. */
-bool run_lay_out(struct run *run, const struct loss_plan *plan);
+/* ---- layout.c ---- */
 
-/* Whether terms share an element of a tensor: then they may not write its derivative side by side.
- */
-bool run_repeats(const struct walk *walk);
+/* Chooses the layout of a run without allocating anything. Returns false if a size overflows. */
+bool layout_choose(struct run *run, const struct loss_plan *plan);
+/* Chooses the layout and allocates the memory of a run on `threads` threads. Returns false if
+   memory ran out; layout_free() is due in either case. */
+bool layout_allocate(struct run *run, const struct loss_plan *plan, int threads);
+void layout_free(struct run *run);
+/* Returns the number of threads, at most `threads`, that have a block to work on. */
+size_t layout_threads(const struct run *run, int threads);
+/* loss_run_bytes(): the bytes that layout_allocate() allocates. */
+size_t layout_bytes(const struct loss_plan *plan, int threads);
 
-/* What a plan costs, in units of loss_plan.work. */
-size_t run_work(const struct loss_plan *plan);
+/* ---- block.c ---- */
 
-/* loss_run_bytes and loss_run_all, on the instruction set that this was built for. */
-size_t run_bytes(const struct loss_plan *plan, int threads);
-enum loss_status run_plans(const struct loss_plan *const plans[], size_t n, int threads,
-                           struct loss_result results[], size_t *failed, struct loss_error *error);
+/* Evaluates block `block` in the current pass on thread `thread` and stores its result in
+   run->partial[block]. */
+void block_evaluate(struct run *run, size_t block, int thread);
+/* Converts n terms of an operand, from term t on, to what the kernel reads. */
+void block_copy_operand(const struct run *run, const struct operand *operand, size_t t, size_t n,
+                        loss_real *to);
+/* Fills run->constant. Call it once run->divisor is known. */
+void block_set_constants(struct run *run);
+/* Calls method->start, if there is one. */
+void block_start_method(const struct run *run);
 
-/* Sums the gradients whose elements are shared by terms, and writes them. */
-void fold_gradients(struct run *run, int threads);
+/* ---- broadcast_reduce.c ---- */
 
-/* Fails with what is wrong about the first element that cannot be. */
-enum loss_status blame_element(const struct run *run, const struct partial *whole,
-                               struct loss_error *error);
+/* Sums the derivatives whose elements are shared by terms, and writes them. */
+void broadcast_reduce(struct run *run, int threads);
+
+/* ---- invalid_element.c ---- */
+
+/* Fails with a message about the invalid element that `whole` names. */
+enum loss_status invalid_element_error(const struct run *run, const struct partial *whole,
+                                       struct loss_error *error);
+
+/* ---- cost.c ---- */
+
+/* Returns the estimated cost of a plan, in the unit of loss_plan.work. */
+size_t cost_estimate(const struct loss_plan *plan);
+
+/* ---- run.c ---- */
+
+/* loss_run_all() on the instruction set that this file is compiled for. */
+enum loss_status run_all(const struct loss_plan *const plans[], size_t n, int threads,
+                         struct loss_result results[], size_t *failed, struct loss_error *error);
 
 #endif

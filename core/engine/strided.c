@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-/* ---- where ---- */
+/* ---- Views ---- */
 
-/* Whether `rank` axes, the last the innermost, stand without gaps behind runs of `run` elements;
- * widens `run` by them. */
+/* Returns true if `rank` axes, innermost last, repeat a run of `run` elements without gaps.
+ * Multiplies `run` by their lengths. */
 static bool without_gaps(int rank, const size_t dim[], const ptrdiff_t step[], ptrdiff_t *run)
 {
     for (int i = rank - 1; i >= 0; i--) {
@@ -17,8 +17,8 @@ static bool without_gaps(int rank, const size_t dim[], const ptrdiff_t step[], p
     return true;
 }
 
-/* Merges axes that are walked as one, and drops those of one element; one axis at least is left.
- * Returns how many there are. */
+/* Merges adjacent axes that have a common step, and drops axes of length 1 unless no other is left.
+ * Returns the number of axes that remain. */
 static int merge_axes(int rank, size_t dim[], ptrdiff_t step[])
 {
     int merged = 0;
@@ -36,102 +36,114 @@ static int merge_axes(int rank, size_t dim[], ptrdiff_t step[])
     return merged;
 }
 
-static void finish(struct walk *walk)
+static void simplify(struct strided_view *view)
 {
-    walk->rank = merge_axes(walk->rank, walk->dim, walk->step);
-    walk->row_rank = merge_axes(walk->row_rank, walk->row_dim, walk->row_step);
-    walk->len = 1;
-    for (int i = 0; i < walk->row_rank; i++)
-        walk->len *= walk->row_dim[i];
-    walk->shared = true;
-    for (int i = 0; i < walk->rank; i++)
-        walk->shared &= walk->step[i] == 0 || walk->dim[i] == 1;
+    view->rank = merge_axes(view->rank, view->dim, view->step);
+    view->row_rank = merge_axes(view->row_rank, view->row_dim, view->row_step);
+    view->elements_per_term = 1;
+    for (int i = 0; i < view->row_rank; i++)
+        view->elements_per_term *= view->row_dim[i];
+    view->shared = true;
+    for (int i = 0; i < view->rank; i++)
+        view->shared &= view->step[i] == 0 || view->dim[i] == 1;
     ptrdiff_t run = 1;
-    walk->row_dense = without_gaps(walk->row_rank, walk->row_dim, walk->row_step, &run);
-    walk->dense = walk->row_dense && without_gaps(walk->rank, walk->dim, walk->step, &run);
+    view->row_dense = without_gaps(view->row_rank, view->row_dim, view->row_step, &run);
+    view->dense = view->row_dense && without_gaps(view->rank, view->dim, view->step, &run);
 }
 
-static struct walk over_terms(const struct loss_plan *plan)
+static struct strided_view over_terms(const struct loss_plan *plan)
 {
-    struct walk walk = {.rank = plan->terms.rank, .cancel = &plan->control};
-    memcpy(walk.dim, plan->terms.shape, sizeof walk.dim);
-    return walk;
+    struct strided_view view = {.rank = plan->terms.rank, .cancel = &plan->control};
+    memcpy(view.dim, plan->terms.shape, sizeof view.dim);
+    return view;
 }
 
-struct walk walk_tensor(const struct loss_plan *plan, int k, bool row_major)
+struct strided_view strided_tensor(const struct loss_plan *plan, int k, bool row_major)
 {
-    struct walk walk = over_terms(plan);
+    struct strided_view view = over_terms(plan);
     const struct loss_tensor *tensor = &plan->tensor[k];
-    ptrdiff_t stride[LOSS_MAX_RANK], gap = 1;
+    ptrdiff_t stride[LOSS_MAX_RANK], step = 1;
     for (int axis = tensor->rank - 1; axis >= 0; axis--) {
-        stride[axis] = tensor->strided && !row_major ? tensor->stride[axis] : gap;
-        gap *= (ptrdiff_t)tensor->shape[axis];
+        stride[axis] = tensor->strided && !row_major ? tensor->stride[axis] : step;
+        step *= (ptrdiff_t)tensor->shape[axis];
     }
     for (int axis = 0; axis < tensor->rank; axis++) {
         const int dim = plan->axis[k][axis];
         if (dim != LOSS_WITHIN) {
-            walk.step[dim] = tensor->shape[axis] == 1 ? 0 : stride[axis];
+            view.step[dim] = tensor->shape[axis] == 1 ? 0 : stride[axis];
         } else {
-            walk.row_dim[walk.row_rank] = tensor->shape[axis];
-            walk.row_step[walk.row_rank++] = stride[axis];
+            view.row_dim[view.row_rank] = tensor->shape[axis];
+            view.row_step[view.row_rank++] = stride[axis];
         }
     }
-    finish(&walk);
-    return walk;
+    simplify(&view);
+    return view;
 }
 
-struct walk walk_alike(const struct loss_plan *plan, const struct loss_tensor *tensor)
+struct strided_view strided_like_terms(const struct loss_plan *plan,
+                                       const struct loss_tensor *tensor)
 {
-    struct walk walk = over_terms(plan);
-    ptrdiff_t gap = 1;
-    for (int i = walk.rank - 1; i >= 0; i--) {
-        walk.step[i] = tensor->rank == 0 ? 0 : tensor->strided ? tensor->stride[i] : gap;
-        gap *= (ptrdiff_t)walk.dim[i];
+    struct strided_view view = over_terms(plan);
+    ptrdiff_t step = 1;
+    for (int i = view.rank - 1; i >= 0; i--) {
+        view.step[i] = tensor->rank == 0 ? 0 : tensor->strided ? tensor->stride[i] : step;
+        step *= (ptrdiff_t)view.dim[i];
     }
-    finish(&walk);
-    return walk;
+    simplify(&view);
+    return view;
 }
 
-struct walk walk_terms(const struct loss_plan *plan)
+struct strided_view strided_terms(const struct loss_plan *plan)
 {
-    return walk_alike(plan, &plan->terms);
+    return strided_like_terms(plan, &plan->terms);
 }
 
-struct walk walk_samples(const struct loss_plan *plan, const struct loss_tensor *tensor)
+struct strided_view strided_samples(const struct loss_plan *plan, const struct loss_tensor *tensor)
 {
-    struct walk walk = over_terms(plan);
-    walk.step[0] = tensor->strided ? tensor->stride[0] : 1;
-    finish(&walk);
-    return walk;
+    struct strided_view view = over_terms(plan);
+    view.step[0] = tensor->strided ? tensor->stride[0] : 1;
+    simplify(&view);
+    return view;
 }
 
-struct walk walk_number(void)
+struct strided_view strided_scalar(void)
 {
-    return (struct walk){.len = 1, .shared = true, .dense = true};
+    return (struct strided_view){.elements_per_term = 1, .shared = true, .dense = true};
 }
 
-ptrdiff_t walk_offset(const struct walk *walk, size_t t, size_t within)
+bool strided_repeats(const struct strided_view *view)
+{
+    for (int d = 0; d < view->rank; d++)
+        if (view->step[d] == 0 && view->dim[d] != 1)
+            return true;
+    return false;
+}
+
+ptrdiff_t strided_offset(const struct strided_view *view, size_t t, size_t within)
 {
     ptrdiff_t offset = 0;
-    for (int i = walk->rank - 1; i >= 0; i--) {
-        offset += (ptrdiff_t)(t % walk->dim[i]) * walk->step[i];
-        t /= walk->dim[i];
+    for (int i = view->rank - 1; i >= 0; i--) {
+        offset += (ptrdiff_t)(t % view->dim[i]) * view->step[i];
+        t /= view->dim[i];
     }
-    for (int i = walk->row_rank - 1; i >= 0; i--) {
-        offset += (ptrdiff_t)(within % walk->row_dim[i]) * walk->row_step[i];
-        within /= walk->row_dim[i];
+    for (int i = view->row_rank - 1; i >= 0; i--) {
+        offset += (ptrdiff_t)(within % view->row_dim[i]) * view->row_step[i];
+        within /= view->row_dim[i];
     }
     return offset;
 }
 
-/* A straight line of elements: `count` of them, `step` apart, from `offset`; they go to place `at`
- * of the contiguous side. */
+/* ---- Lines ---- */
+
+/* `count` elements of a tensor, `step` apart, from `offset` on. They correspond to the contiguous
+ * elements from index `at` on. */
 struct line {
     ptrdiff_t offset, step;
     size_t at, count;
 };
 
-/* A place among axes, the last the innermost, and its offset: it goes on without divisions. */
+/* Coordinates along some axes, innermost last, and the offset of the element there. They advance
+ * without divisions. */
 struct place {
     int rank;
     const size_t *dim;
@@ -151,8 +163,8 @@ static struct place place_at(int rank, const size_t dim[], const ptrdiff_t step[
     return place;
 }
 
-/* Goes on along the last of the first `rank` axes by `count`, not past its end; there, to the next
- * of the axis before it. */
+/* Advances by `count` along the last of the first `rank` axes, at most to its end, from where it
+ * carries to the axis before. */
 static inline void place_advance(struct place *place, int rank, size_t count)
 {
     for (int i = rank - 1; i >= 0; i--, count = 1) {
@@ -167,63 +179,66 @@ static inline void place_advance(struct place *place, int rank, size_t count)
 
 typedef void line_visitor(const void *context, const struct line *line);
 
-/* Calls visit for a line, in stretches. */
-static inline __attribute__((always_inline)) void visit_line(const struct walk *walk,
+/* Calls visit for slices of a line. */
+static inline __attribute__((always_inline)) void visit_line(const struct strided_view *view,
                                                              line_visitor *visit,
                                                              const void *context,
                                                              const struct line *line)
 {
-    for (struct stretch s = {0}; stretch_next(&s, line->count, walk->cancel);)
+    for (struct slice s = {0}; slice_next(&s, line->count, view->cancel);)
         visit(context, &(struct line){line->offset + (ptrdiff_t)s.first * line->step, line->step,
-                                      line->at + s.first, stretch_len(&s)});
+                                      line->at + s.first, slice_len(&s)});
 }
 
-/* The lines of the row at `offset`. */
-static inline __attribute__((always_inline)) void row_lines(const struct walk *walk,
+/* Calls visit for the lines of the term at `offset`. */
+static inline __attribute__((always_inline)) void visit_row(const struct strided_view *view,
                                                             ptrdiff_t offset, size_t at,
                                                             line_visitor *visit,
                                                             const void *context)
 {
-    const int last = walk->row_rank - 1;
-    struct place row = place_at(walk->row_rank, walk->row_dim, walk->row_step, 0);
-    for (size_t done = 0; done < walk->len && !cancel_asked(walk->cancel);
-         done += walk->row_dim[last]) {
-        visit_line(walk, visit, context,
-                   &(struct line){offset + row.offset, walk->row_step[last], at + done,
-                                  walk->row_dim[last]});
+    const int last = view->row_rank - 1;
+    struct place row = place_at(view->row_rank, view->row_dim, view->row_step, 0);
+    for (size_t done = 0; done < view->elements_per_term && !cancel_requested(view->cancel);
+         done += view->row_dim[last]) {
+        visit_line(view, visit, context,
+                   &(struct line){offset + row.offset, view->row_step[last], at + done,
+                                  view->row_dim[last]});
         place_advance(&row, last, 1);
     }
 }
 
-/* Calls visit for the straight lines that make up terms [t, t + n), in order; not for all once the
- * plan is cancelled. */
-static inline __attribute__((always_inline)) void lines(const struct walk *walk, size_t t, size_t n,
-                                                        line_visitor *visit, const void *context)
+/* Calls visit for the lines that make up terms [t, t + n), in order. Ends early if the plan is
+ * cancelled. */
+static inline __attribute__((always_inline)) void visit_lines(const struct strided_view *view,
+                                                              size_t t, size_t n,
+                                                              line_visitor *visit,
+                                                              const void *context)
 {
-    if (walk->dense) {
-        visit_line(walk, visit, context,
-                   &(struct line){(ptrdiff_t)(t * walk->len), 1, 0, n * walk->len});
+    if (view->dense) {
+        visit_line(view, visit, context,
+                   &(struct line){(ptrdiff_t)(t * view->elements_per_term), 1, 0,
+                                  n * view->elements_per_term});
         return;
     }
-    const int last = walk->rank - 1;
-    struct place term = place_at(walk->rank, walk->dim, walk->step, t);
-    for (size_t i = 0; walk->row_rank > 0 && i < n && !cancel_asked(walk->cancel); i++) {
-        row_lines(walk, term.offset, i * walk->len, visit, context);
-        place_advance(&term, walk->rank, 1);
+    const int last = view->rank - 1;
+    struct place term = place_at(view->rank, view->dim, view->step, t);
+    for (size_t i = 0; view->row_rank > 0 && i < n && !cancel_requested(view->cancel); i++) {
+        visit_row(view, term.offset, i * view->elements_per_term, visit, context);
+        place_advance(&term, view->rank, 1);
     }
-    for (size_t i = 0; walk->row_rank == 0 && i < n &&
-                       !cancel_asked(walk->cancel);) { /* not dense: there is a dimension */
-        const size_t left = walk->dim[last] - term.at[last], count = left < n - i ? left : n - i;
-        visit_line(walk, visit, context, &(struct line){term.offset, walk->step[last], i, count});
-        place_advance(&term, walk->rank, count);
+    for (size_t i = 0; view->row_rank == 0 && i < n &&
+                       !cancel_requested(view->cancel);) { /* not dense, so rank > 0 */
+        const size_t left = view->dim[last] - term.at[last], count = left < n - i ? left : n - i;
+        visit_line(view, visit, context, &(struct line){term.offset, view->step[last], i, count});
+        place_advance(&term, view->rank, count);
         i += count;
     }
 }
 
-/* ---- what ---- */
+/* ---- Conversion ---- */
 
-/* IEEE 754 binary16 to binary32: the exponent is rebiased by a multiplication, which normalises the
- * subnormals too. */
+/* Converts IEEE 754 binary16 to binary32. A multiplication changes the exponent's bias, which also
+ * normalises subnormals. */
 static float from_float16(uint16_t half)
 {
     const uint32_t magnitude = half & 0x7fffu, sign = (uint32_t)(half & 0x8000u) << 16;
@@ -247,7 +262,7 @@ static float from_bfloat16(uint16_t brain)
     return value;
 }
 
-/* An index that int64 does not hold becomes one that is out of the range of every loss. */
+/* Maps an index that int64 cannot represent to one that every loss rejects. */
 static int64_t to_index(uint64_t label)
 {
     return label <= INT64_MAX ? (int64_t)label : INT64_MIN;
@@ -259,9 +274,10 @@ struct transfer {
     enum loss_dtype dtype;
 };
 
-/* Converts one line of elements of type T, which need not be aligned, to type U. */
+/* Converts one line of elements of type T, not necessarily aligned, to type U. The loop for
+ * contiguous elements is separate so that it is vectorised. */
 #define CONVERT(T, U, value)                                                                       \
-    if (line->step == 1) /* what can be vectorised */                                              \
+    if (line->step == 1)                                                                           \
         for (size_t i = 0; i < line->count; i++) {                                                 \
             T element;                                                                             \
             memcpy(&element, from + i * sizeof element, sizeof element);                           \
@@ -300,20 +316,20 @@ static void read_line(const void *context, const struct line *line)
 {
     const struct transfer *transfer = context;
     const char *from = transfer->from + line->offset * (ptrdiff_t)loss_dtype_size(transfer->dtype);
-    real *to = (real *)(void *)transfer->to + line->at;
+    loss_real *to = (loss_real *)(void *)transfer->to + line->at;
     switch (transfer->dtype) {
     case LOSS_FLOAT64:
-        CONVERT(double, real, element);
+        CONVERT(double, loss_real, element);
     case LOSS_FLOAT32:
-        CONVERT(float, real, element);
+        CONVERT(float, loss_real, element);
     case LOSS_FLOAT16:
-        CONVERT(uint16_t, real, from_float16(element));
+        CONVERT(uint16_t, loss_real, from_float16(element));
     case LOSS_BFLOAT16:
-        CONVERT(uint16_t, real, from_bfloat16(element));
-        CONVERT_INTEGERS(real, (real));
+        CONVERT(uint16_t, loss_real, from_bfloat16(element));
+        CONVERT_INTEGERS(loss_real, (loss_real));
     case LOSS_ANY:
     case LOSS_DTYPE_COUNT:
-        return; /* no plan holds these */
+        return; /* no plan has these dtypes */
     }
 }
 
@@ -330,14 +346,14 @@ static void read_index_line(const void *context, const struct line *line)
     case LOSS_BFLOAT16:
     case LOSS_ANY:
     case LOSS_DTYPE_COUNT:
-        return; /* the plan has refused these for indices */
+        return; /* loss_plan() rejects these for indices */
     }
 }
 
 static void write_line(const void *context, const struct line *line)
 {
     const struct transfer *transfer = context;
-    const real *from = (const real *)(const void *)transfer->from + line->at;
+    const loss_real *from = (const loss_real *)(const void *)transfer->from + line->at;
     char *to = transfer->to + line->offset * (ptrdiff_t)loss_dtype_size(transfer->dtype);
     if (transfer->dtype == LOSS_FLOAT64) {
         for (size_t i = 0; i < line->count; i++)
@@ -345,7 +361,7 @@ static void write_line(const void *context, const struct line *line)
                    sizeof(double));
         return;
     }
-    for (size_t i = 0; line->step == 1 && i < line->count; i++) { /* what can be vectorised */
+    for (size_t i = 0; line->step == 1 && i < line->count; i++) {
         const float rounded = (float)from[i];
         memcpy(to + i * sizeof rounded, &rounded, sizeof rounded);
     }
@@ -356,23 +372,23 @@ static void write_line(const void *context, const struct line *line)
     }
 }
 
-void walk_read(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t, size_t n,
-               real *out)
+void strided_read(const struct strided_view *view, const void *data, enum loss_dtype dtype,
+                  size_t t, size_t n, loss_real *out)
 {
-    lines(walk, t, n, read_line,
-          &(struct transfer){.from = data, .to = (char *)out, .dtype = dtype});
+    visit_lines(view, t, n, read_line,
+                &(struct transfer){.from = data, .to = (char *)out, .dtype = dtype});
 }
 
-void walk_read_index(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t,
-                     size_t n, int64_t *out)
+void strided_read_index(const struct strided_view *view, const void *data, enum loss_dtype dtype,
+                        size_t t, size_t n, int64_t *out)
 {
-    lines(walk, t, n, read_index_line,
-          &(struct transfer){.from = data, .to = (char *)out, .dtype = dtype});
+    visit_lines(view, t, n, read_index_line,
+                &(struct transfer){.from = data, .to = (char *)out, .dtype = dtype});
 }
 
-void walk_write(const struct walk *walk, void *data, enum loss_dtype dtype, size_t t, size_t n,
-                const real *values)
+void strided_write(const struct strided_view *view, void *data, enum loss_dtype dtype, size_t t,
+                   size_t n, const loss_real *values)
 {
-    lines(walk, t, n, write_line,
-          &(struct transfer){.from = (const char *)values, .to = data, .dtype = dtype});
+    visit_lines(view, t, n, write_line,
+                &(struct transfer){.from = (const char *)values, .to = data, .dtype = dtype});
 }

@@ -1,56 +1,56 @@
 /*
- * Walking a tensor in the order of the loss terms, whatever its dtype, strides and broadcasting:
- * out of a tensor into contiguous reals or integers, and from contiguous reals into a tensor.
+ * Reads and writes a tensor in the order of the loss terms, whatever its dtype, strides and
+ * broadcasting: from the tensor to contiguous numbers, or the reverse.
  */
 #ifndef CORE_ENGINE_STRIDED_H
 #define CORE_ENGINE_STRIDED_H
 
 #include "kernel/loss_kernel.h"
 
-/* Where the elements of term t stand: at sum(i_d * step[d]) for its coordinates i, and from there
-   at all combinations of the row axes. Offsets count elements. */
-struct walk {
-    int rank; /* of the terms, whose axes are merged where they are walked as one */
+/* The elements of a tensor in the order of the terms. The elements of the term with coordinates i
+   start at offset sum(i[d] * step[d]); the row axes lie within a term. Offsets count elements. */
+struct strided_view {
+    int rank; /* of the terms; adjacent axes are merged if possible */
     size_t dim[LOSS_MAX_RANK];
     ptrdiff_t step[LOSS_MAX_RANK];
-    int row_rank; /* axes that lie within a term, in order */
+    int row_rank; /* axes within a term, in order */
     size_t row_dim[LOSS_MAX_RANK];
     ptrdiff_t row_step[LOSS_MAX_RANK];
-    size_t len;     /* elements of one term */
-    bool shared;    /* every term sees the same elements */
-    bool row_dense; /* the elements of a term stand one behind the other, without gaps ... */
-    bool dense;     /* ... and those of all terms too */
-    const struct loss_control
-        *cancel; /* the plan's: reading and writing end early once it says so */
+    size_t elements_per_term;
+    bool shared;                       /* all terms have the same elements */
+    bool row_dense;                    /* the elements of a term are contiguous ... */
+    bool dense;                        /* ... and those of all terms */
+    const struct loss_control *cancel; /* the plan's: reading and writing end early if cancelled */
 };
 
-/* The walk over tensor k of a plan: by the strides of its data, or (`row_major`) as a gradient of
- * its shape is laid out. */
-struct walk walk_tensor(const struct loss_plan *plan, int k, bool row_major);
-/* The walk over the terms themselves, as the output of a loss that is not reduced is laid out. */
-struct walk walk_terms(const struct loss_plan *plan);
-/* The walk over a tensor of the terms' shape, by the strides of its data, or over a single number
- * that all terms share. */
-struct walk walk_alike(const struct loss_plan *plan, const struct loss_tensor *tensor);
+/* Returns the view of tensor k of a plan, by the strides of its data, or (`row_major`) as a
+   gradient of its shape is stored. */
+struct strided_view strided_tensor(const struct loss_plan *plan, int k, bool row_major);
+/* Returns the view of the output of a loss that is not reduced. */
+struct strided_view strided_terms(const struct loss_plan *plan);
+/* Returns the view of a tensor of the terms' shape, or of a single number that all terms share. */
+struct strided_view strided_like_terms(const struct loss_plan *plan,
+                                       const struct loss_tensor *tensor);
+/* Returns the view of a tensor with one number for each index of the terms' first dimension. */
+struct strided_view strided_samples(const struct loss_plan *plan, const struct loss_tensor *tensor);
+/* Returns the view of a single number. */
+struct strided_view strided_scalar(void);
 
-/* The walk over a tensor that holds one number for each index of the terms' first dimension, by the
- * strides of its data. */
-struct walk walk_samples(const struct loss_plan *plan, const struct loss_tensor *tensor);
+/* Returns true if several terms share an element. Their derivatives with respect to it must then be
+   summed. */
+bool strided_repeats(const struct strided_view *view);
 
-/* The walk over a single number. */
-struct walk walk_number(void);
+/* Returns the offset of element `within` of term t. */
+ptrdiff_t strided_offset(const struct strided_view *view, size_t t, size_t within);
 
-/* Offset of element `within` of term t. */
-ptrdiff_t walk_offset(const struct walk *walk, size_t t, size_t within);
-
-/* Copies the elements of terms [t, t + n) into out, n * len of them, converted: to the nearest
-   real, ties to even. A uint64 that int64 does not hold becomes INT64_MIN as an index. */
-void walk_read(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t, size_t n,
-               real *out);
-void walk_read_index(const struct walk *walk, const void *data, enum loss_dtype dtype, size_t t,
-                     size_t n, int64_t *out);
-/* The reverse, into float32 or float64: rounds once. Terms must not share elements. */
-void walk_write(const struct walk *walk, void *data, enum loss_dtype dtype, size_t t, size_t n,
-                const real *values);
+/* Copies the elements of terms [t, t + n) to `out`, converted to the nearest loss_real, ties to
+   even. As an index, a uint64 that int64 cannot represent becomes INT64_MIN. */
+void strided_read(const struct strided_view *view, const void *data, enum loss_dtype dtype,
+                  size_t t, size_t n, loss_real *out);
+void strided_read_index(const struct strided_view *view, const void *data, enum loss_dtype dtype,
+                        size_t t, size_t n, int64_t *out);
+/* The reverse, to float32 or float64. Terms must not share elements. */
+void strided_write(const struct strided_view *view, void *data, enum loss_dtype dtype, size_t t,
+                   size_t n, const loss_real *values);
 
 #endif

@@ -1,5 +1,5 @@
-/* Giving up: whatever takes longer than a few milliseconds looks from time to time whether the
- * caller still wants it. */
+/* Cancellation: every loop that may take longer than a few milliseconds checks regularly whether
+ * its caller has cancelled the run. */
 #ifndef CORE_KERNEL_CANCEL_H
 #define CORE_KERNEL_CANCEL_H
 
@@ -8,43 +8,42 @@
 
 #include "loss.h"
 
-/* Returns true if the caller of a run gives it up. Also shows that the run progresses; as a rule
-   that only reads, since all threads do so. */
-static inline bool cancel_asked(const struct loss_control *cancel)
+/* Returns true if the run is cancelled. Also reports progress (loss_control.asked): all threads
+   call this, so it writes only if the flag is set. */
+static inline bool cancel_requested(const struct loss_control *cancel)
 {
     if (cancel->asked && __atomic_load_n(cancel->asked, __ATOMIC_RELAXED))
         __atomic_store_n(cancel->asked, false, __ATOMIC_RELAXED);
     return cancel->cancel && __atomic_load_n(cancel->cancel, __ATOMIC_RELAXED);
 }
 
-/* Elements between two looks at the flag: the dearest formulas take 2 ms for them. */
-enum { STRETCH = 1 << 14 };
+/* Elements between two checks: at most 2 ms with the most expensive formulas. */
+enum { SLICE_ELEMENTS = 1 << 14 };
 
 /*
- * Part of a long row, from `first` to before `end`. Loops over rows that may be long are written as
+ * A slice [first, end) of a long row. Loops over rows that may be long are written as
  *
- *     for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+ *     for (struct slice s = {0}; slice_next(&s, n, cancel);)
  *         for (size_t c = s.first; c < s.end; c++)
  *
- * and end early if the flag is set: what they leave behind is not looked at then.
+ * and end early if the run is cancelled. Its results are then never read.
  */
-struct stretch {
+struct slice {
     size_t first, end;
 };
 
-static inline bool stretch_next(struct stretch *stretch, size_t n,
-                                const struct loss_control *cancel)
+static inline bool slice_next(struct slice *slice, size_t n, const struct loss_control *cancel)
 {
-    stretch->first = stretch->end;
-    if (stretch->first >= n || (stretch->first > 0 && cancel_asked(cancel)))
+    slice->first = slice->end;
+    if (slice->first >= n || (slice->first > 0 && cancel_requested(cancel)))
         return false;
-    stretch->end = n - stretch->first < STRETCH ? n : stretch->first + STRETCH;
+    slice->end = n - slice->first < SLICE_ELEMENTS ? n : slice->first + SLICE_ELEMENTS;
     return true;
 }
 
-static inline size_t stretch_len(const struct stretch *stretch)
+static inline size_t slice_len(const struct slice *slice)
 {
-    return stretch->end - stretch->first;
+    return slice->end - slice->first;
 }
 
 #endif

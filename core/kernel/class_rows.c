@@ -1,19 +1,20 @@
-/* Labels of classes: what the mean divides by, and what is said of one that cannot be. */
+/* Class labels: the weights that the mean divides by, and the message about invalid labels. */
 #include "kernel/class_rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-bool loss_ignores_label(const struct loss_block *b, size_t i)
+bool loss_label_is_ignored(const struct loss_block *b, size_t i)
 {
     return label_is_ignored(b, i);
 }
 
-void loss_weigh_classes(struct loss_block *b)
+void loss_class_term_weights(struct loss_block *b)
 {
     for (size_t i = 0; i < b->n; i++) {
         size_t label;
-        b->term[i] = class_label(b, i, b->len[INPUT], &label) ? class_weight(b, label) : 0;
+        b->term[i] =
+            class_label(b, i, b->elements_per_term[INPUT], &label) ? class_weight(b, label) : 0;
     }
 }
 

@@ -1,7 +1,6 @@
 /*
- * What the losses over rows of classes share: tensors in the order input, target, weight,
- * `ignore_index` as the first parameter where there is one, and labels that name a class, are
- * ignored, or cannot be.
+ * What losses over rows of classes share. Their tensors are input, target and weight, in this
+ * order; `ignore_index`, if there is one, is the first parameter.
  */
 #ifndef CORE_KERNEL_CLASS_ROWS_H
 #define CORE_KERNEL_CLASS_ROWS_H
@@ -11,22 +10,22 @@
 enum { INPUT, TARGET, WEIGHT };
 enum { IGNORE_INDEX };
 
-/* Returns true if the label of term i is `ignore_index`. A uint64 label is never negative: it is
-   read as INT64_MIN where int64 does not hold it (strided.h). */
+/* Returns true if the label of term i is `ignore_index`. A uint64 label is never negative; one that
+   int64 cannot represent is read as INT64_MIN (strided.h). */
 static inline bool label_is_ignored(const struct loss_block *b, size_t i)
 {
     if (!b->index[TARGET] || loss_value_is_null(b->param[IGNORE_INDEX]))
         return false;
-    const int64_t y = b->index[TARGET][i * b->row[TARGET]];
+    const int64_t y = b->index[TARGET][i * b->stride[TARGET]];
     return y == b->param[IGNORE_INDEX].integer &&
            (y >= 0 || b->plan->tensor[TARGET].dtype != LOSS_UINT64);
 }
 
-/* Whether term i counts; sets *label to its class. An ignored or impossible label is noted in the
- * block. */
+/* Sets *label to the class of term i. Returns false if the label is ignored or invalid, which the
+   block records. */
 static inline bool class_label(struct loss_block *b, size_t i, size_t classes, size_t *label)
 {
-    const int64_t y = b->index[TARGET][i * b->row[TARGET]];
+    const int64_t y = b->index[TARGET][i * b->stride[TARGET]];
     if (label_is_ignored(b, i)) {
         b->ignored++;
         return false;
@@ -39,60 +38,62 @@ static inline bool class_label(struct loss_block *b, size_t i, size_t classes, s
     return true;
 }
 
-/* Element i of an operand, in whichever precision it is shown. */
-static inline real element_of(const struct loss_block *b, int k, size_t i)
+/* Returns element i of operand k in either precision. */
+static inline loss_real element_of(const struct loss_block *b, int k, size_t i)
 {
-    return b->in[k] ? b->in[k][i] : (real)b->in32[k][i];
+    return b->in[k] ? b->in[k][i] : (loss_real)b->in_f32[k][i];
 }
 
-/* The weight of class c; 1 where there are none. */
-static inline real class_weight(const struct loss_block *b, size_t c)
+/* Returns the weight of class c; 1 if there are no weights. */
+static inline loss_real class_weight(const struct loss_block *b, size_t c)
 {
-    return b->in[WEIGHT] || b->in32[WEIGHT] ? element_of(b, WEIGHT, c) : 1;
+    return b->in[WEIGHT] || b->in_f32[WEIGHT] ? element_of(b, WEIGHT, c) : 1;
 }
 
-/* Row i of a derivative, to be written in one precision or the other; both are NULL where it is not
- * asked for. */
+/* Row i of a derivative, in one precision or the other; both are NULL if it is not requested. */
 struct derivative_row {
-    real *wide;
-    float *narrow;
+    loss_real *f64;
+    float *f32;
 };
+
 static inline struct derivative_row gradient_row(const struct loss_block *b, int k, size_t i)
 {
-    const size_t at = i * b->len[k];
+    const size_t at = i * b->elements_per_term[k];
     return (struct derivative_row){b->grad[k] ? b->grad[k] + at : NULL,
-                                   b->grad32[k] ? b->grad32[k] + at : NULL};
+                                   b->grad_f32[k] ? b->grad_f32[k] + at : NULL};
 }
+
 static inline struct derivative_row hessian_row(const struct loss_block *b, int k, size_t i)
 {
-    const size_t at = i * b->len[k];
+    const size_t at = i * b->elements_per_term[k];
     return (struct derivative_row){b->hess[k] ? b->hess[k] + at : NULL,
-                                   b->hess32[k] ? b->hess32[k] + at : NULL};
+                                   b->hess_f32[k] ? b->hess_f32[k] + at : NULL};
 }
-static inline bool is_asked_for(struct derivative_row row)
+
+static inline bool is_requested(struct derivative_row row)
 {
-    return row.wide || row.narrow;
+    return row.f64 || row.f32;
 }
 
 static inline void zero_row(struct derivative_row row, size_t n, const struct loss_control *cancel)
 {
-    zero_all(row.wide, row.wide ? n : 0, cancel);
-    for (struct stretch s = {0}; row.narrow && stretch_next(&s, n, cancel);)
-        memset(row.narrow + s.first, 0, stretch_len(&s) * sizeof *row.narrow);
+    zero_all(row.f64, row.f64 ? n : 0, cancel);
+    for (struct slice s = {0}; row.f32 && slice_next(&s, n, cancel);)
+        memset(row.f32 + s.first, 0, slice_len(&s) * sizeof *row.f32);
 }
 
-static inline void set_element(struct derivative_row row, size_t c, real value)
+static inline void set_element(struct derivative_row row, size_t c, loss_real value)
 {
-    if (row.wide)
-        row.wide[c] = value;
-    if (row.narrow)
-        row.narrow[c] = (float)value;
+    if (row.f64)
+        row.f64[c] = value;
+    if (row.f32)
+        row.f32[c] = (float)value;
 }
 
-/* loss_method.ignores: labels that are `ignore_index`. */
-bool loss_ignores_label(const struct loss_block *block, size_t i);
-/* loss_method.weigh: the mean divides by the sum of the weights of the labels that count. */
-void loss_weigh_classes(struct loss_block *block);
+/* loss_method.is_ignored: the label is `ignore_index`. */
+bool loss_label_is_ignored(const struct loss_block *block, size_t i);
+/* loss_method.term_weights: the weight of each label that counts. */
+void loss_class_term_weights(struct loss_block *block);
 /* loss_method.expected */
 void loss_expect_classes(const struct loss_plan *plan, int tensor, char *text, size_t size);
 

@@ -124,8 +124,8 @@ static inline void sum_add_array(struct sum_lanes *value, const double *x, size_
 static inline double sum_alike(const double *x, size_t n, const struct loss_control *cancel)
 {
     struct sum_lanes value = {0};
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
-        sum_add_array(&value, x + s.first, stretch_len(&s));
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
+        sum_add_array(&value, x + s.first, slice_len(&s));
     return sum_up(&value);
 }
 
@@ -147,8 +147,8 @@ static inline double sum_products(const double *a, const double *b, size_t n,
                                   const struct loss_control *cancel)
 {
     struct sum_lanes value = {0};
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
-        sum_add_products(&value, a + s.first, b + s.first, stretch_len(&s));
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
+        sum_add_products(&value, a + s.first, b + s.first, slice_len(&s));
     return sum_up(&value);
 }
 
@@ -180,8 +180,8 @@ static inline double largest_from(double largest, const double *x, size_t n)
 static inline double largest_of(const double *x, size_t n, const struct loss_control *cancel)
 {
     double largest = x[0];
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
-        largest = largest_from(largest, x + s.first, stretch_len(&s));
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
+        largest = largest_from(largest, x + s.first, slice_len(&s));
     return largest;
 }
 
@@ -218,8 +218,8 @@ static inline struct range range_from(struct range from, const float *x, size_t 
 static inline struct range range_of(const float *x, size_t n, const struct loss_control *cancel)
 {
     struct range range = {x[0], x[0]};
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
-        range = range_from(range, x + s.first, stretch_len(&s));
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
+        range = range_from(range, x + s.first, slice_len(&s));
     return range;
 }
 
@@ -243,9 +243,9 @@ static inline size_t place_among(double wanted, const double *x, size_t n)
 static inline size_t place_of(double wanted, const double *x, size_t n,
                               const struct loss_control *cancel)
 {
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);) {
-        const size_t found = place_among(wanted, x + s.first, stretch_len(&s));
-        if (found < stretch_len(&s))
+    for (struct slice s = {0}; slice_next(&s, n, cancel);) {
+        const size_t found = place_among(wanted, x + s.first, slice_len(&s));
+        if (found < slice_len(&s))
             return s.first + found;
     }
     return n;

@@ -1,68 +1,108 @@
 /*
- * From a scalar formula to kernels.
+ * Makes kernels from a scalar formula.
  *
- * An elementwise loss writes one function, which reads the elements of its operands and its
- * parameters by the same names as its descriptor and returns the term with its derivatives:
+ * An elementwise loss defines one function. It reads the elements of its operands and the
+ * parameters by the indices of its descriptor, and returns the term with its derivatives:
  *
  *     enum { INPUT, TARGET };
- *     FORMULA(mse)
+ *
+ *     LOSS_FORMULA(mse)
  *     {
- *         const real d = in[INPUT] - in[TARGET];
+ *         const loss_real d = in[INPUT] - in[TARGET];
  *         return (struct element){.term = d * d, .grad = {2 * d, -2 * d}, .hess = {2}};
  *     }
- *     ELEMENTWISE_KERNELS(mse, 2)
+ *     DEFINE_ELEMENTWISE_KERNELS(mse, 2)
  *
- * The last line makes kernels of it, over two operands, which ELEMENTWISE(mse) puts into the
- * method. The formula is inlined with nothing left of the structures, and vectorised by the
- * compiler if it has no branches; what is not asked for is not computed.
+ * The macros expand to
+ *
+ *     static inline __attribute__((always_inline))
+ *     struct element mse(const loss_real in[], const loss_real p[])
+ *     {
+ *         ...
+ *     }
+ *     static void mse_f64(struct loss_block *b)
+ *     {
+ *         elementwise(b, mse, 2, false);
+ *     }
+ *     static void mse_f32(struct loss_block *b)
+ *     {
+ *         elementwise(b, mse, 2, true);
+ *     }
+ *
+ * and in the method, ELEMENTWISE_KERNELS(mse) to `.kernel_f64 = mse_f64, .kernel_f32 = mse_f32`.
+ *
+ * The compiler inlines the formula into loops over the block, one for each set of requested
+ * derivatives. It vectorises them if the formula has no branches, and drops what is not requested.
  */
 #ifndef CORE_KERNEL_ELEMENTWISE_H
 #define CORE_KERNEL_ELEMENTWISE_H
 
 #include "kernel/loss_kernel.h"
 
-enum { ELEMENT_OPERANDS = 4 }; /* the most operands a formula reads */
+enum { ELEMENT_OPERANDS = 4 }; /* the most operands of a formula */
 
+/* The result of a formula. */
 struct element {
-    real term;
-    real grad[ELEMENT_OPERANDS]; /* the derivative of the term with respect to each operand */
-    real hess[ELEMENT_OPERANDS]; /* the second derivative with respect to each prediction */
-    int invalid; /* INVALID(k) where operand k cannot be: the method's `expected` says why; else 0
-                  */
+    loss_real term;
+    loss_real grad[ELEMENT_OPERANDS]; /* derivative of the term with respect to each operand */
+    loss_real hess[ELEMENT_OPERANDS]; /* second derivative with respect to each prediction */
+    int invalid;                      /* INVALID(k) if operand k has an invalid value, else 0 */
 };
 
 #define INVALID(k) (1 + (k))
 
-typedef struct element element_formula(const real in[], const real p[]);
+typedef struct element element_formula(const loss_real in[], const loss_real p[]);
 
 #define ELEMENT_INLINE static inline __attribute__((always_inline))
 #define ELEMENT_UNUSED __attribute__((unused))
 
-/* The head of a formula over operands in[], with parameters p[]. */
-#define FORMULA(name)                                                                              \
-    ELEMENT_INLINE struct element name(const real in[], const real p[] ELEMENT_UNUSED)
+/* The head of a formula of operands in[] and parameters p[]. */
+#define LOSS_FORMULA(name)                                                                         \
+    ELEMENT_INLINE struct element name(const loss_real in[], const loss_real p[] ELEMENT_UNUSED)
 
-/* What is common to all elements of a block. The functions below are inlined with constants for it.
- */
+#define DEFINE_ELEMENTWISE_KERNELS(formula, operands)                                              \
+    static void formula##_f64(struct loss_block *b)                                                \
+    {                                                                                              \
+        elementwise(b, formula, operands, false);                                                  \
+    }                                                                                              \
+    static void formula##_f32(struct loss_block *b)                                                \
+    {                                                                                              \
+        elementwise(b, formula, operands, true);                                                   \
+    }
+
+/* The kernels as members of a struct loss_method. */
+#define ELEMENTWISE_KERNELS(formula) .kernel_f64 = formula##_f64, .kernel_f32 = formula##_f32
+
+/* What is the same for all elements of a block. The functions below are inlined with constants for
+   it. */
 struct elementwise {
     element_formula *formula;
     int operands;
-    int shown;       /* how many leading operands are read: the others were left out, and are 1 */
-    bool single;     /* operands and derivatives are float32 */
-    int grads, hess; /* how many leading operands are differentiated once, and twice */
+    int operands_present; /* leading operands that are read; the others are absent and count as 1 */
+    bool f32;             /* operands and derivatives are float32 */
+    int grads, hess;      /* leading operands that are differentiated once, and twice */
 };
 
-ELEMENT_INLINE struct element element_at(const struct loss_block *b, const real p[], size_t i,
+ELEMENT_INLINE loss_real operand_at(const struct loss_block *b, int k, size_t i,
+                                    const struct elementwise e)
+{
+    if (k >= e.operands_present)
+        return 1;
+    return e.f32 ? (loss_real)b->in_f32[k][i] : b->in[k][i];
+}
+
+ELEMENT_INLINE struct element element_at(const struct loss_block *b, const loss_real p[], size_t i,
                                          const struct elementwise e)
 {
-    real in[ELEMENT_OPERANDS];
+    loss_real in[ELEMENT_OPERANDS];
     for (int k = 0; k < e.operands; k++)
-        in[k] = k >= e.shown ? 1 : e.single ? (real)b->in32[k][i] : b->in[k][i];
+        in[k] = operand_at(b, k, i, e);
     return e.formula(in, p);
 }
 
-/* Says which is the first element that cannot be. */
-ELEMENT_INLINE void find_invalid(struct loss_block *b, const real p[], const struct elementwise e)
+/* Records the first invalid element. */
+ELEMENT_INLINE void find_invalid(struct loss_block *b, const loss_real p[],
+                                 const struct elementwise e)
 {
     for (size_t i = 0; i < b->n; i++) {
         const int found = element_at(b, p, i, e).invalid;
@@ -74,23 +114,24 @@ ELEMENT_INLINE void find_invalid(struct loss_block *b, const real p[], const str
     }
 }
 
+/* Computes terms and derivatives. */
 ELEMENT_INLINE void elements(struct loss_block *b, const struct elementwise e)
 {
     int invalid = 0;
-    real p[LOSS_MAX_PARAMS]; /* a copy that nothing can be thought to write to */
+    loss_real p[LOSS_MAX_PARAMS]; /* a copy: the compiler sees that no store changes it */
     memcpy(p, b->number, sizeof p);
 #pragma GCC ivdep
     for (size_t i = 0; i < b->n; i++) {
         const struct element out = element_at(b, p, i, e);
         b->term[i] = out.term;
         for (int k = 0; k < e.grads; k++)
-            if (e.single)
-                b->grad32[k][i] = (float)(out.grad[k] * b->scale[i]);
+            if (e.f32)
+                b->grad_f32[k][i] = (float)(out.grad[k] * b->scale[i]);
             else
                 b->grad[k][i] = out.grad[k] * b->scale[i];
         for (int k = 0; k < e.hess; k++)
-            if (e.single)
-                b->hess32[k][i] = (float)(out.hess[k] * b->scale[i]);
+            if (e.f32)
+                b->hess_f32[k][i] = (float)(out.hess[k] * b->scale[i]);
             else
                 b->hess[k][i] = out.hess[k] * b->scale[i];
         invalid |= out.invalid;
@@ -99,12 +140,12 @@ ELEMENT_INLINE void elements(struct loss_block *b, const struct elementwise e)
         find_invalid(b, p, e);
 }
 
-/* Elements [i, i + n) of a block that is reduced, n <= SUM_LANES: adds their terms to the lanes.
-   The loop is to become as many vectors, not as many copies of itself. */
-ELEMENT_INLINE int reduce_some(struct loss_block *b, const real p[], size_t i, size_t n, real scale,
-                               struct sum_lanes *sum, const struct elementwise e)
+/* Adds the terms of elements [i, i + n), n <= SUM_LANES, to the lanes. Unrolling is off because the
+   loop becomes vectors as it is. */
+ELEMENT_INLINE int reduce_lanes(struct loss_block *b, const loss_real p[], size_t i, size_t n,
+                                loss_real scale, struct sum_lanes *sum, const struct elementwise e)
 {
-    real term[SUM_LANES] = {0};
+    loss_real term[SUM_LANES] = {0};
     int invalid = 0;
 #pragma GCC ivdep
 #pragma GCC unroll 1
@@ -112,137 +153,132 @@ ELEMENT_INLINE int reduce_some(struct loss_block *b, const real p[], size_t i, s
         const struct element out = element_at(b, p, i + k, e);
         term[k] = out.term;
         for (int g = 0; g < e.grads; g++)
-            b->grad32[g][i + k] = (float)(out.grad[g] * scale);
+            b->grad_f32[g][i + k] = (float)(out.grad[g] * scale);
         invalid |= out.invalid;
     }
     sum_add_lanes(sum, term);
     return invalid;
 }
 
-/* elements() where the terms need not be stored, so that they never leave the registers. */
+/* Like elements(), but sums the terms in registers instead of storing them. */
 ELEMENT_INLINE void reduce_elements(struct loss_block *b, const struct elementwise e)
 {
-    const real scale = b->scale[0];
+    const loss_real scale = b->scale[0];
     struct sum_lanes sum = {0};
     int invalid = 0;
     size_t i = 0;
-    real p[LOSS_MAX_PARAMS];
+    loss_real p[LOSS_MAX_PARAMS];
     memcpy(p, b->number, sizeof p);
     for (; i + SUM_LANES <= b->n; i += SUM_LANES)
-        invalid |= reduce_some(b, p, i, SUM_LANES, scale, &sum, e);
-    invalid |= reduce_some(b, p, i, b->n - i, scale, &sum, e);
+        invalid |= reduce_lanes(b, p, i, SUM_LANES, scale, &sum, e);
+    invalid |= reduce_lanes(b, p, i, b->n - i, scale, &sum, e);
     memcpy(b->sum, &sum, sizeof b->sum);
     b->reduced = true;
     if (invalid)
         find_invalid(b, p, e);
 }
 
-/* Operands that were left out, and derivatives that were not asked for, get arrays of ones, and to
- * waste. */
-ELEMENT_INLINE void fill_gaps(struct loss_block *b, int operands, bool single)
+/* Points absent operands to ones, and derivatives that are not requested to an array that is
+   discarded. */
+ELEMENT_INLINE void set_defaults(struct loss_block *b, int operands, bool f32)
 {
     for (int k = 0; k < operands; k++) {
-        if (single && !b->in32[k])
-            b->in32[k] = b->ones32;
-        if (!single && !b->in[k])
-            b->in[k] = b->ones;
-        if (single && !b->grad32[k])
-            b->grad32[k] = (float *)(void *)b->waste;
-        if (!single && !b->grad[k])
-            b->grad[k] = b->waste;
-        if (single && !b->hess32[k])
-            b->hess32[k] = (float *)(void *)b->waste;
-        if (!single && !b->hess[k])
-            b->hess[k] = b->waste;
+        if (f32 && !b->in_f32[k])
+            b->in_f32[k] = b->default_operand_f32;
+        if (!f32 && !b->in[k])
+            b->in[k] = b->default_operand;
+        if (f32 && !b->grad_f32[k])
+            b->grad_f32[k] = (float *)(void *)b->discard;
+        if (!f32 && !b->grad[k])
+            b->grad[k] = b->discard;
+        if (f32 && !b->hess_f32[k])
+            b->hess_f32[k] = (float *)(void *)b->discard;
+        if (!f32 && !b->hess[k])
+            b->hess[k] = b->discard;
     }
 }
 
-ELEMENT_INLINE void elementwise_shown(struct loss_block *b, element_formula *formula, int operands,
-                                      int shown, bool single)
+/* Chooses the loop for the derivatives that are requested. */
+ELEMENT_INLINE void elementwise_present(struct loss_block *b, element_formula *formula,
+                                        int operands, int operands_present, bool f32)
 {
+    const struct elementwise e = {formula, operands, operands_present, f32, 0, 0};
     int grads = operands, hess = operands;
-    while (grads > 0 && !b->grad[grads - 1] && !b->grad32[grads - 1])
+    while (grads > 0 && !b->grad[grads - 1] && !b->grad_f32[grads - 1])
         grads--;
-    while (hess > 0 && !b->hess[hess - 1] && !b->hess32[hess - 1])
+    while (hess > 0 && !b->hess[hess - 1] && !b->hess_f32[hess - 1])
         hess--;
-    fill_gaps(b, operands, single);
+    set_defaults(b, operands, f32);
     if (hess > 0)
-        elements(b, (struct elementwise){formula, operands, shown, single, operands, operands});
-    else if (grads == 0 && single && b->reduce)
-        reduce_elements(b, (struct elementwise){formula, operands, shown, single, 0, 0});
-    else if (grads == 1 && single && b->reduce)
-        reduce_elements(b, (struct elementwise){formula, operands, shown, single, 1, 0});
+        elements(
+            b, (struct elementwise){formula, operands, operands_present, f32, operands, operands});
+    else if (grads == 0 && f32 && b->reduce)
+        reduce_elements(b, e);
+    else if (grads == 1 && f32 && b->reduce)
+        reduce_elements(b, (struct elementwise){formula, operands, operands_present, f32, 1, 0});
     else if (grads == 0)
-        elements(b, (struct elementwise){formula, operands, shown, single, 0, 0});
+        elements(b, e);
     else if (grads == 1)
-        elements(b, (struct elementwise){formula, operands, shown, single, 1, 0});
+        elements(b, (struct elementwise){formula, operands, operands_present, f32, 1, 0});
     else
-        elements(b, (struct elementwise){formula, operands, shown, single, operands, 0});
+        elements(b, (struct elementwise){formula, operands, operands_present, f32, operands, 0});
 }
 
-/* Input and target are always there; a formula without weights is a simpler one. */
+/* Input and target are always present. Without weights the formula is simpler. */
 ELEMENT_INLINE void elementwise(struct loss_block *b, element_formula *formula, int operands,
-                                bool single)
+                                bool f32)
 {
     bool weights = false;
     for (int k = 2; k < operands; k++)
-        weights |= b->in[k] || b->in32[k];
+        weights |= b->in[k] || b->in_f32[k];
     if (operands > 2 && !weights)
-        elementwise_shown(b, formula, operands, 2, single);
+        elementwise_present(b, formula, operands, 2, f32);
     else
-        elementwise_shown(b, formula, operands, operands, single);
+        elementwise_present(b, formula, operands, operands, f32);
 }
 
-#define ELEMENTWISE_KERNELS(formula, operands)                                                     \
-    static void formula##_kernel(struct loss_block *b)                                             \
-    {                                                                                              \
-        elementwise(b, formula, operands, false);                                                  \
-    }                                                                                              \
-    static void formula##_single(struct loss_block *b)                                             \
-    {                                                                                              \
-        elementwise(b, formula, operands, true);                                                   \
-    }
+/* ---- Labels 0 and 1 ---- */
 
 /*
- * Where a formula is much simpler for targets that are 0 or 1, which most are, it may be written a
- * second time for these, in float32's own arithmetic, over input x and label y. Blocks of float32
- * without other operands, of which no more than the sum and the input's gradient is wanted, are
- * then computed by it, unless one of their elements is not `exact`.
+ * If a formula is much simpler for targets that are 0 or 1, as most are, a loss may define it again
+ * for input x and label y, in float32 arithmetic. It is used for blocks of float32 without other
+ * operands of which only the sum and the input's gradient are requested, unless one of their
+ * elements is not `accurate`.
  */
-struct single_element {
-    real term;  /* within 1.5 ulp of float32 ... */
-    float grad; /* ... and within some 2 of them ... */
-    int exact;  /* ... where this is 1, not 0 */
+struct element_f32 {
+    loss_real term; /* if accurate, within 1.5 ulp of float32 */
+    float grad;     /* if accurate, within about 2 ulp of float32 */
+    int accurate;   /* 1, or 0 if the float32 arithmetic loses too much for this x */
 };
 
-typedef struct single_element label_formula(float x, float y);
+typedef struct element_f32 label_formula(float x, float y);
 
-#define FORMULA_OF_LABELS(name)                                                                    \
-    ELEMENT_INLINE struct single_element name##_of_labels(float x, float y)
+#define LOSS_FORMULA_OF_LABELS(name)                                                               \
+    ELEMENT_INLINE struct element_f32 name##_of_labels(float x, float y)
 
-/* Whether the formula can do all elements of a block. */
-ELEMENT_INLINE bool all_exact(const struct loss_block *b, label_formula *formula)
+/* Returns true if the formula is accurate for all elements of a block. */
+ELEMENT_INLINE bool all_accurate(const struct loss_block *b, label_formula *formula)
 {
-    int exact = 1;
+    int accurate = 1;
     for (size_t i = 0; i < b->n; i++) {
-        const float x = b->in32[0][i], y = b->in32[1][i];
-        exact &= formula(x, y).exact & ((y == 0) | (y == 1));
+        const float x = b->in_f32[0][i], y = b->in_f32[1][i];
+        accurate &= formula(x, y).accurate & ((y == 0) | (y == 1));
     }
-    return exact;
+    return accurate;
 }
 
-/* As reduce_some() */
-ELEMENT_INLINE void reduce_some_labels(struct loss_block *b, label_formula *formula, bool grad,
+/* Like reduce_lanes(). */
+ELEMENT_INLINE void reduce_label_lanes(struct loss_block *b, label_formula *formula, bool grad,
                                        size_t i, size_t n, float scale, struct sum_lanes *sum)
 {
-    real term[SUM_LANES] = {0};
+    loss_real term[SUM_LANES] = {0};
 #pragma GCC ivdep
 #pragma GCC unroll 1
     for (size_t k = 0; k < n; k++) {
-        const struct single_element out = formula(b->in32[0][i + k], b->in32[1][i + k]);
+        const struct element_f32 out = formula(b->in_f32[0][i + k], b->in_f32[1][i + k]);
         term[k] = out.term;
         if (grad)
-            b->grad32[0][i + k] = out.grad * scale;
+            b->grad_f32[0][i + k] = out.grad * scale;
     }
     sum_add_lanes(sum, term);
 }
@@ -253,39 +289,38 @@ ELEMENT_INLINE void reduce_labels(struct loss_block *b, label_formula *formula, 
     struct sum_lanes sum = {0};
     size_t i = 0;
     for (; i + SUM_LANES <= b->n; i += SUM_LANES)
-        reduce_some_labels(b, formula, grad, i, SUM_LANES, scale, &sum);
-    reduce_some_labels(b, formula, grad, i, b->n - i, scale, &sum);
+        reduce_label_lanes(b, formula, grad, i, SUM_LANES, scale, &sum);
+    reduce_label_lanes(b, formula, grad, i, b->n - i, scale, &sum);
     memcpy(b->sum, &sum, sizeof b->sum);
     b->reduced = true;
 }
 
-/* Whether a block was one of labels, and is done. */
+/* Evaluates a block with the formula of labels. Returns false if it does not apply. */
 ELEMENT_INLINE bool elementwise_of_labels(struct loss_block *b, label_formula *formula,
                                           int operands)
 {
     bool more = !b->reduce;
     for (int k = 0; k < operands; k++)
-        more |= (k > 1 && b->in32[k]) || (k > 0 && b->grad32[k]) || b->hess32[k];
-    if (more || !all_exact(b, formula))
+        more |= (k > 1 && b->in_f32[k]) || (k > 0 && b->grad_f32[k]) || b->hess_f32[k];
+    if (more || !all_accurate(b, formula))
         return false;
-    if (b->grad32[0])
+    if (b->grad_f32[0])
         reduce_labels(b, formula, true);
     else
         reduce_labels(b, formula, false);
     return true;
 }
 
-#define ELEMENTWISE_KERNELS_OF_LABELS(formula, operands)                                           \
-    static void formula##_kernel(struct loss_block *b)                                             \
+/* Like DEFINE_ELEMENTWISE_KERNELS, with LOSS_FORMULA_OF_LABELS where it applies. */
+#define DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(formula, operands)                                    \
+    static void formula##_f64(struct loss_block *b)                                                \
     {                                                                                              \
         elementwise(b, formula, operands, false);                                                  \
     }                                                                                              \
-    static void formula##_single(struct loss_block *b)                                             \
+    static void formula##_f32(struct loss_block *b)                                                \
     {                                                                                              \
         if (!elementwise_of_labels(b, formula##_of_labels, operands))                              \
             elementwise(b, formula, operands, true);                                               \
     }
-
-#define ELEMENTWISE(formula) .kernel = formula##_kernel, .single = formula##_single
 
 #endif

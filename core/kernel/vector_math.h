@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define MATH_INLINE static inline __attribute__((always_inline))
+#define VECTOR_INLINE static inline __attribute__((always_inline))
 
 /* log 2 in two parts, the first of few enough bits that its product with an exponent is exact. */
 #define LN2_HIGH 0x1.62e42feep-1
@@ -22,14 +22,14 @@
 /* Added to a number below 2^51 in magnitude, this leaves its nearest integer in the low bits. */
 #define TO_INTEGER 0x1.8p52
 
-MATH_INLINE uint64_t bits_of(double x)
+VECTOR_INLINE uint64_t bits_of_double(double x)
 {
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-MATH_INLINE double of_bits(uint64_t bits)
+VECTOR_INLINE double double_of_bits(uint64_t bits)
 {
     double x;
     memcpy(&x, &bits, sizeof x);
@@ -37,13 +37,13 @@ MATH_INLINE double of_bits(uint64_t bits)
 }
 
 /* 2^n for an integer n in [-1022, 1023] */
-MATH_INLINE double power_of_two(double n)
+VECTOR_INLINE double power_of_two(double n)
 {
-    return of_bits(bits_of(n + (TO_INTEGER + 1023)) << 52);
+    return double_of_bits(bits_of_double(n + (TO_INTEGER + 1023)) << 52);
 }
 
 /* (exp(r) - 1 - r) / r^2 where |r| <= log(2) / 2 */
-MATH_INLINE double exp_tail(double r)
+VECTOR_INLINE double exp_tail(double r)
 {
     static const double c[] = {0.5000000000000001,     0.16666666666666669,
                                0.041666666666624164,   0.008333333333330065,
@@ -58,7 +58,7 @@ MATH_INLINE double exp_tail(double r)
 
 /* exp(x) = 2^n exp(r) with r = x - n log 2. The power comes in two factors, so that subnormal and
    infinite results come out of the last multiplication. */
-MATH_INLINE double math_exp(double x)
+VECTOR_INLINE double vexp(double x)
 {
     const double below = x > 710 ? 710 : x, in_range = below < -746 ? -746 : below;
     const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER;
@@ -68,7 +68,7 @@ MATH_INLINE double math_exp(double x)
 }
 
 /* exp(x) for x <= 0, in fewer steps: 0 below -708, where it is under 1e-307. */
-MATH_INLINE double math_exp_negative(double x)
+VECTOR_INLINE double vexp_negative(double x)
 {
     const double in_range = x < -708 ? -708 : x;
     const double n = (in_range * 0x1.71547652b82fep0 + TO_INTEGER) - TO_INTEGER;
@@ -79,15 +79,15 @@ MATH_INLINE double math_exp_negative(double x)
 /* log(u + rest) for u > 0 and finite and normal, rest a rounding error of u, which is small enough
    for rest / u to be taken as rest 2^-k (1 - f + f^2). With u = 2^k m, m in [sqrt(1/2), sqrt(2)), f
    = m - 1 and s = f / (2 + f): log m = 2 atanh(s) = f - (f^2 / 2 - s (f^2 / 2 + s^2 tail)). */
-MATH_INLINE double log_of_sum(double u, double rest)
+VECTOR_INLINE double vlog_of_sum(double u, double rest)
 {
     static const double c[] = {0.666666666666667,   0.39999999999899505, 0.2857142862597575,
                                0.22222211134751835, 0.18182889128412458, 0.15331721495826012,
                                0.1461645097955211};
     const uint64_t root_half = UINT64_C(0x3fe6a09e667f3bcd), one = UINT64_C(0x3ff0000000000000);
-    const uint64_t shifted = bits_of(u) + (one - root_half);
-    const double k = of_bits(shifted >> 52 | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
-    const double f = of_bits((shifted & UINT64_C(0xfffffffffffff)) + root_half) - 1;
+    const uint64_t shifted = bits_of_double(u) + (one - root_half);
+    const double k = double_of_bits(shifted >> 52 | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
+    const double f = double_of_bits((shifted & UINT64_C(0xfffffffffffff)) + root_half) - 1;
     const double s = f / (2 + f), z = s * s, w = z * z, square = 0.5 * f * f;
     const double tail =
         (c[0] + c[1] * z) + w * ((c[2] + c[3] * z) + w * ((c[4] + c[5] * z) + w * c[6]));
@@ -98,7 +98,7 @@ MATH_INLINE double log_of_sum(double u, double rest)
 
 /* log(1 + x) for x in [0, 1] or NaN, of s = x / (2 + x): 2 atanh(s), whose argument is at most 1/3
  */
-MATH_INLINE double math_log1p_of_ratio(double s)
+VECTOR_INLINE double vlog1p_of_ratio(double s)
 {
     static const double c[] = {0.6666666666666666,  0.40000000000014585, 0.2857142856710872,
                                0.22222222717431428, 0.18181789435953558, 0.15385570069992427,
@@ -111,25 +111,25 @@ MATH_INLINE double math_log1p_of_ratio(double s)
 }
 
 /* log(1 + x) for x in [0, 1] or NaN */
-MATH_INLINE double math_log1p_fraction(double x)
+VECTOR_INLINE double vlog1p_fraction(double x)
 {
-    return math_log1p_of_ratio(x / (2 + x));
+    return vlog1p_of_ratio(x / (2 + x));
 }
 
 /* NaN below 0, -inf at 0 */
-MATH_INLINE double math_log(double x)
+VECTOR_INLINE double vlog(double x)
 {
     const int tiny = x < 0x1p-1022; /* subnormal, or no argument at all */
     const double normal =
-        log_of_sum(tiny ? x * 0x1p54 : x, 0) - (tiny ? 54 * (LN2_HIGH + LN2_LOW) : 0);
+        vlog_of_sum(tiny ? x * 0x1p54 : x, 0) - (tiny ? 54 * (LN2_HIGH + LN2_LOW) : 0);
     return x > 0 ? x == (double)INFINITY ? x : normal : x == 0 ? -(double)INFINITY : (double)NAN;
 }
 
 /* log(1 + x): NaN below -1, -inf at -1 */
-MATH_INLINE double math_log1p(double x)
+VECTOR_INLINE double vlog1p(double x)
 {
     const double u = 1 + x, rest = x < 1 ? x - (u - 1) : 1 - (u - x);
-    return x > -1    ? x == (double)INFINITY ? x : log_of_sum(u, rest)
+    return x > -1    ? x == (double)INFINITY ? x : vlog_of_sum(u, rest)
               : x == -1 ? -(double)INFINITY
                      : (double)NAN;
 }
@@ -144,24 +144,24 @@ MATH_INLINE double math_log1p(double x)
  * float32 has.
  */
 
-MATH_INLINE uint32_t bits_of_single(float x)
+VECTOR_INLINE uint32_t bits_of_float(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-MATH_INLINE float single_of_bits(uint32_t bits)
+VECTOR_INLINE float float_of_bits(uint32_t bits)
 {
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
-/* exp(x + lost) for MATH_SINGLE_DEEPEST <= x <= 0 or NaN, lost a rounding error of x; within 1.1
+/* exp(x + lost) for VEXP_F32_MIN <= x <= 0 or NaN, lost a rounding error of x; within 1.1
  * ulp of float32 */
-#define MATH_SINGLE_DEEPEST (-87.0F)
-MATH_INLINE float math_exp_single(float x, float lost)
+#define VEXP_F32_MIN (-87.0F)
+VECTOR_INLINE float vexp_f32(float x, float lost)
 {
     static const float c[] = {0.5F, 0.16666577025255677F, 0.04166655466162291F,
                               0.00836317313152351F, 0.0013926176191150312F};
@@ -171,20 +171,20 @@ MATH_INLINE float math_exp_single(float x, float lost)
                 r2 = r * r; /* log 2 in two parts */
     const float value = 1 + (r + r2 * ((c[0] + c[1] * r) + r2 * ((c[2] + c[3] * r) + r2 * c[4])));
     /* Times 2^n: a product, so that NaN stays NaN whatever its bits are. */
-    return value * single_of_bits(UINT32_C(0x3f800000) + (bits_of_single(shifted) << 23));
+    return value * float_of_bits(UINT32_C(0x3f800000) + (bits_of_float(shifted) << 23));
 }
 
-/* exp(x - top) for MATH_SINGLE_DEEPEST <= x - top <= 0 or NaN. The difference is taken together
+/* exp(x - top) for VEXP_F32_MIN <= x - top <= 0 or NaN. The difference is taken together
    with its rounding error (Knuth's two-sum), of which exp would make much. */
-MATH_INLINE float math_exp_difference(float x, float top)
+VECTOR_INLINE float vexp_difference_f32(float x, float top)
 {
     const float d = x - top, back = d - x;
-    return math_exp_single(d, (x - (d - back)) - (top + back));
+    return vexp_f32(d, (x - (d - back)) - (top + back));
 }
 
 /* log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN, and `rest`, which is next to nothing: as
-   log_of_sum(), within 0.4 ulp of float32, since all but the first term is small. */
-MATH_INLINE double log_near_one(float f, float rest)
+   vlog_of_sum(), within 0.4 ulp of float32, since all but the first term is small. */
+VECTOR_INLINE double log_near_one(float f, float rest)
 {
     static const float c[] = {0.6666668503962907F, 0.3998878054424254F, 0.2957995038046509F};
     const float s = f / (2 + f), z = s * s, square = 0.5F * f * f;
@@ -193,17 +193,17 @@ MATH_INLINE double log_near_one(float f, float rest)
 }
 
 /* log(u + rest) for u in [FLT_MIN, 1], rest a rounding error of u, which is then next to 1 */
-MATH_INLINE double math_log_single(float u, float rest)
+VECTOR_INLINE double vlog_f32(float u, float rest)
 {
     const uint32_t root_half = UINT32_C(0x3f3504f3), one = UINT32_C(0x3f800000);
-    const uint32_t shifted = bits_of_single(u) + (one - root_half);
+    const uint32_t shifted = bits_of_float(u) + (one - root_half);
     const int32_t k = (int32_t)(shifted >> 23) - 127;
     return k * (LN2_HIGH + LN2_LOW) +
-           log_near_one(single_of_bits((shifted & UINT32_C(0x7fffff)) + root_half) - 1, rest);
+           log_near_one(float_of_bits((shifted & UINT32_C(0x7fffff)) + root_half) - 1, rest);
 }
 
 /* log(1 + x) for x in [0, 1] or NaN, as log_near_one(), within 1 ulp of float32 */
-MATH_INLINE double math_log1p_single(float x)
+VECTOR_INLINE double vlog1p_f32(float x)
 {
     static const float c[] = {0.6666666732053069F, 0.39999706330736823F, 0.28592358059153733F,
                               0.21706574706099646F, 0.2322433487489813F};

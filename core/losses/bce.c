@@ -8,53 +8,53 @@ enum { INPUT, TARGET, WEIGHT };
 
 /* PyTorch keeps the divisor of the gradient away from 0 by a constant that it holds in float32,
  * whatever the dtype. */
-#define SMALLEST_VARIANCE ((real)1e-12f)
+#define SMALLEST_VARIANCE ((loss_real)1e-12f)
 
 /* log(1 - x) - log(x). Between 1/4 and 3/4, 1 - 2x is exact, and the difference of two near
  * logarithms is taken as one. */
-static inline real minus_logit(real x)
+static inline loss_real minus_logit(loss_real x)
 {
-    return x >= 0.25 && x <= 0.75 ? log1p((1 - 2 * x) / x) : log1p(-x) - log(x);
+    return x >= 0.25 && x <= 0.75 ? vlog1p((1 - 2 * x) / x) : vlog1p(-x) - vlog(x);
 }
 
 /* max(log(x + rest), -100) of a probability, rest its rounding error */
-static inline real clamped_log(real x, real rest)
+static inline loss_real clamped_log(loss_real x, loss_real rest)
 {
-    return larger_of(log_of_sum(larger_of(x, 1e-44), rest), -100); /* log 1e-44 < -100 */
+    return vmax(vlog_of_sum(vmax(x, 1e-44), rest), -100); /* log 1e-44 < -100 */
 }
 
 /* a / b^2, 0 where a is */
-static inline real over_square(real a, real b)
+static inline loss_real over_square(loss_real a, loss_real b)
 {
     return a == 0 ? 0 : a / b / b;
 }
 
 /* l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]; the derivative with respect to y is
  * not clamped */
-FORMULA(bce)
+LOSS_FORMULA(bce)
 {
-    const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], other = 1 - x;
+    const loss_real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], other = 1 - x;
     return (struct element){
         .term = -w * (y * clamped_log(x, 0) + (1 - y) * clamped_log(other, (1 - other) - x)) +
                 (x - x), /* NaN of NaN */
-        .grad = {[INPUT] = w * (x - y) / larger_of(x * (1 - x), SMALLEST_VARIANCE),
+        .grad = {[INPUT] = w * (x - y) / vmax(x * (1 - x), SMALLEST_VARIANCE),
                  [TARGET] = w * minus_logit(x)},
         .hess = {[INPUT] = w * (over_square(y, x) + over_square(1 - y, 1 - x))},
         .invalid = x < 0 || x > 1 ? INVALID(INPUT) : 0,
     };
 }
 /* The same of labels, 0 or 1, in float32: of two logarithms one is left. Not of what is clamped. */
-FORMULA_OF_LABELS(bce)
+LOSS_FORMULA_OF_LABELS(bce)
 {
     const float other = 1 - x, rest = (1 - other) - x, chosen = y == 1 ? x : other;
     const float variance = x * other, smallest = (float)SMALLEST_VARIANCE;
-    return (struct single_element){
-        .term = -math_log_single(chosen, y == 1 ? 0 : rest),
+    return (struct element_f32){
+        .term = -vlog_f32(chosen, y == 1 ? 0 : rest),
         .grad = (y == 1 ? -other : x) / (variance > smallest ? variance : smallest),
-        .exact = (variance >= 0) & (chosen >= 0x1p-126F),
+        .accurate = (variance >= 0) & (chosen >= 0x1p-126F),
     };
 }
-ELEMENTWISE_KERNELS_OF_LABELS(bce, 3)
+DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(bce, 3)
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
@@ -90,6 +90,6 @@ const struct loss_descriptor loss_bce = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 3, 3.5, 30},
                                           .shape = loss_shape_same,
-                                          ELEMENTWISE(bce),
+                                          ELEMENTWISE_KERNELS(bce),
                                           .expected = expected},
 };

@@ -11,15 +11,15 @@ enum { INPUT, TARGET, WEIGHT, POS_WEIGHT };
  * would cancel: l = w [p softplus(x) - pos_weight y x] That of x = -inf is NaN, because PyTorch's
  * form is: inf - inf.
  */
-FORMULA(bce_with_logits)
+LOSS_FORMULA(bce_with_logits)
 {
-    const real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], pos_weight = in[POS_WEIGHT];
-    const real weight = pos_weight == 1 ? 1 : (1 - y) + pos_weight * y;
-    const real e = math_exp_negative(-fabs(x)),
-               inverse = 1 / ((1 + e) * (2 + e)); /* one division for two */
-    const real tail = math_log1p_of_ratio(e * (1 + e) * inverse),
-               smaller = e * (2 + e) * inverse; /* softplus(-|x|), s(-|x|) */
-    const real linear = x < 0 ? (x - x) - pos_weight * y * x : (1 - y) * x;
+    const loss_real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], pos_weight = in[POS_WEIGHT];
+    const loss_real weight = pos_weight == 1 ? 1 : (1 - y) + pos_weight * y;
+    const loss_real e = vexp_negative(-fabs(x)),
+                    inverse = 1 / ((1 + e) * (2 + e)); /* one division for two */
+    const loss_real tail = vlog1p_of_ratio(e * (1 + e) * inverse),
+                    smaller = e * (2 + e) * inverse; /* softplus(-|x|), s(-|x|) */
+    const loss_real linear = x < 0 ? (x - x) - pos_weight * y * x : (1 - y) * x;
     return (struct element){
         .term = w * (linear + weight * tail),
         .grad =
@@ -33,17 +33,17 @@ FORMULA(bce_with_logits)
 }
 /* The same of labels, 0 or 1, in float32, without weights: with z = x where y = 0, -x where it is
  * 1, l = log(1 + exp(z)). */
-FORMULA_OF_LABELS(bce_with_logits)
+LOSS_FORMULA_OF_LABELS(bce_with_logits)
 {
-    const float z = y == 1 ? -x : x, e = math_exp_single(-fabsf(x), 0), inverse = 1 / (1 + e);
+    const float z = y == 1 ? -x : x, e = vexp_f32(-fabsf(x), 0), inverse = 1 / (1 + e);
     const float slope = z < 0 ? e * inverse : inverse; /* of l by z */
-    return (struct single_element){
-        .term = (real)(z < 0 ? 0 : z) + math_log1p_single(e),
+    return (struct element_f32){
+        .term = (loss_real)(z < 0 ? 0 : z) + vlog1p_f32(e),
         .grad = y == 1 ? -slope : slope,
-        .exact = fabsf(x) <= -MATH_SINGLE_DEEPEST,
+        .accurate = fabsf(x) <= -VEXP_F32_MIN,
     };
 }
-ELEMENTWISE_KERNELS_OF_LABELS(bce_with_logits, 4)
+DEFINE_ELEMENTWISE_KERNELS_OF_LABELS(bce_with_logits, 4)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {2, {2, 2}, NUMBERS(0.3, -1.2, 2, 1.5)},
@@ -75,5 +75,5 @@ const struct loss_descriptor loss_bce_with_logits = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 2.7, 3.3, 4.5},
                                           .shape = loss_shape_same,
-                                          ELEMENTWISE(bce_with_logits)},
+                                          ELEMENTWISE_KERNELS(bce_with_logits)},
 };

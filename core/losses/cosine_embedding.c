@@ -8,7 +8,7 @@ enum { MARGIN };
 
 /* PyTorch adds this to each squared norm (unlike its cosine_similarity), from a constant that it
  * holds in float32. */
-#define EPSILON ((real)1e-12f)
+#define EPSILON ((loss_real)1e-12f)
 
 /*
  * With A = |a|^2 + eps, B = |b|^2 + eps, u = a / sqrt(A), v = b / sqrt(B) and cos = u.v:
@@ -19,17 +19,17 @@ enum { MARGIN };
  * cos = (v - u) + u (1 - cos)
  */
 struct pair {
-    const real *x[2];
-    real norm[2];      /* sqrt(A), sqrt(B) */
-    real cosine, rest; /* cos, 1 - cos */
+    const loss_real *x[2];
+    loss_real norm[2];      /* sqrt(A), sqrt(B) */
+    loss_real cosine, rest; /* cos, 1 - cos */
     bool near;
 };
 
-static struct pair take_pair(const real *a, const real *b, size_t n,
+static struct pair make_pair(const loss_real *a, const loss_real *b, size_t n,
                              const struct loss_control *cancel)
 {
-    const real square[] = {sum_products(a, a, n, cancel) + EPSILON,
-                           sum_products(b, b, n, cancel) + EPSILON};
+    const loss_real square[] = {sum_products(a, a, n, cancel) + EPSILON,
+                                sum_products(b, b, n, cancel) + EPSILON};
     struct pair pair = {.x = {a, b}, .norm = {sqrt(square[0]), sqrt(square[1])}};
     pair.cosine = sum_products(a, b, n, cancel) / (pair.norm[0] * pair.norm[1]);
     pair.rest = 1 - pair.cosine;
@@ -37,9 +37,9 @@ static struct pair take_pair(const real *a, const real *b, size_t n,
     if (!pair.near)
         return pair;
     struct sum apart = {0};
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
         for (size_t i = s.first; i < s.end; i++) {
-            const real d = a[i] / pair.norm[0] - b[i] / pair.norm[1];
+            const loss_real d = a[i] / pair.norm[0] - b[i] / pair.norm[1];
             sum_add(&apart, d * d);
         }
     pair.rest = (sum_value(&apart) + EPSILON / square[0] + EPSILON / square[1]) / 2;
@@ -47,34 +47,37 @@ static struct pair take_pair(const real *a, const real *b, size_t n,
 }
 
 /* dcos/dx of element c of vector k */
-static real slope(const struct pair *pair, int k, size_t c)
+static loss_real slope(const struct pair *pair, int k, size_t c)
 {
-    const real u = pair->x[k][c] / pair->norm[k], v = pair->x[1 - k][c] / pair->norm[1 - k];
+    const loss_real u = pair->x[k][c] / pair->norm[k], v = pair->x[1 - k][c] / pair->norm[1 - k];
     return (pair->near ? (v - u) + u * pair->rest : v - u * pair->cosine) / pair->norm[k];
 }
 
-static void set_gradient(const struct pair *pair, int k, real factor, size_t n, real *grad,
-                         const struct loss_control *cancel)
+static void set_gradient(const struct pair *pair, int k, loss_real factor, size_t n,
+                         loss_real *grad, const struct loss_control *cancel)
 {
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
         for (size_t c = s.first; c < s.end; c++)
             grad[c] = factor * slope(pair, k, c);
 }
 
 static void cosine_embedding_kernel(struct loss_block *b)
 {
-    const size_t n = b->len[INPUT1];
-    const real margin = b->param[MARGIN].number;
+    const size_t n = b->elements_per_term[INPUT1];
+    const loss_real margin = b->param[MARGIN].number;
     for (size_t i = 0; i < b->n; i++) {
-        const struct pair pair = take_pair(b->in[INPUT1] + i * b->row[INPUT1],
-                                           b->in[INPUT2] + i * b->row[INPUT2], n, b->cancel);
-        const real y = b->in[TARGET][i * b->row[TARGET]];
+        const struct pair pair = make_pair(b->in[INPUT1] + i * b->stride[INPUT1],
+                                           b->in[INPUT2] + i * b->stride[INPUT2], n, b->cancel);
+        const loss_real y = b->in[TARGET][i * b->stride[TARGET]];
         b->term[i] = y == 1     ? pair.rest
                      : y == -1  ? positive(pair.cosine - margin)
                      : isnan(y) ? y
                                 : 0;
         /* At the kink the slope is the active side's. */
-        const real factor = (y == 1 ? -1 : y == -1 && pair.cosine >= margin ? 1 : 0) * b->scale[i];
+        const loss_real factor = (y == 1                             ? -1
+                                  : y == -1 && pair.cosine >= margin ? 1
+                                                                     : 0) *
+                                 b->scale[i];
         for (int k = INPUT1; k <= INPUT2; k++)
             if (b->grad[k])
                 set_gradient(&pair, k, factor, n, b->grad[k] + i * n, b->cancel);
@@ -112,5 +115,5 @@ const struct loss_descriptor loss_cosine_embedding = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {160, 3, 7, 7},
                                           .shape = loss_shape_pairs,
-                                          .kernel = cosine_embedding_kernel},
+                                          .kernel_f64 = cosine_embedding_kernel},
 };

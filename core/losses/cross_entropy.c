@@ -20,24 +20,24 @@ enum { LABEL_SMOOTHING = IGNORE_INDEX + 1 };
  * q_m), with K - k_m summed without m.
  */
 struct row {
-    const real *x;
+    const loss_real *x;
     size_t classes, largest;
     const struct loss_control *cancel;
-    real top, rest,
+    loss_real top, rest,
         log_sum; /* x of `largest`; sum of the e_c other than that of it; log1p of that */
 };
 
 struct coefficients {
-    const real *probability; /* p, or NULL where the target is a class index */
-    size_t label;            /* else that */
-    const real *weight;      /* w, or NULL for ones */
-    real keep, spread;       /* 1 - s, s / C */
+    const loss_real *probability; /* p, or NULL where the target is a class index */
+    size_t label;                 /* else that */
+    const loss_real *weight;      /* w, or NULL for ones */
+    loss_real keep, spread;       /* 1 - s, s / C */
 };
 
-static real coefficient(const struct coefficients *k, size_t c)
+static loss_real coefficient(const struct coefficients *k, size_t c)
 {
-    const real w = k->weight ? k->weight[c] : 1;
-    const real p = k->probability ? k->probability[c] : (real)(c == k->label);
+    const loss_real w = k->weight ? k->weight[c] : 1;
+    const loss_real p = k->probability ? k->probability[c] : (loss_real)(c == k->label);
     return w * (p * k->keep + k->spread);
 }
 
@@ -49,91 +49,92 @@ static bool is_one_class(const struct coefficients *k)
 
 /* Leaves the e_c in `e`. If the largest is infinite, or a number is NaN, so is the whole row, as in
  * PyTorch. */
-static struct row softmax(const real *x, size_t classes, real *e, const struct loss_control *cancel)
+static struct row softmax(const loss_real *x, size_t classes, loss_real *e,
+                          const struct loss_control *cancel)
 {
     struct row r = {
         .x = x, .classes = classes, .cancel = cancel, .top = largest_of(x, classes, cancel)};
-    const real top = r.top;
-    for (struct stretch s = {0}; stretch_next(&s, classes, cancel);)
+    const loss_real top = r.top;
+    for (struct slice s = {0}; slice_next(&s, classes, cancel);)
         for (size_t c = s.first; c < s.end; c++)
-            e[c] = exp(x[c] - top);
+            e[c] = vexp(x[c] - top);
     r.largest = place_of(top, x, classes, cancel);
     if (r.largest == classes) /* the first is NaN */
         r.largest = 0;
-    const real own = e[r.largest];
+    const loss_real own = e[r.largest];
     e[r.largest] = own - 1; /* 0, or NaN */
     r.rest = sum_alike(e, classes, cancel);
     e[r.largest] = own;
-    r.log_sum = log1p(r.rest);
+    r.log_sum = vlog1p(r.rest);
     return r;
 }
 
-static real log_softmax(const struct row *r, size_t c)
+static loss_real log_softmax(const struct row *r, size_t c)
 {
     return (r->x[c] - r->top) - r->log_sum;
 }
 
-static real term(const struct row *r, const struct coefficients *k)
+static loss_real term(const struct row *r, const struct coefficients *k)
 {
     if (is_one_class(k))
         return -coefficient(k, k->label) * log_softmax(r, k->label);
     struct sum sum = {0};
-    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+    for (struct slice s = {0}; slice_next(&s, r->classes, r->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             sum_add(&sum, coefficient(k, c) * log_softmax(r, c));
     return -sum_value(&sum);
 }
 
 /* dl/dx_c = q_c K - k_c, which is q_c K for all classes but one or two. */
-static void gradient_of_one_class(const struct row *r, const struct coefficients *k, const real *e,
-                                  struct derivative_row grad, real scale)
+static void gradient_of_one_class(const struct row *r, const struct coefficients *k,
+                                  const loss_real *e, struct derivative_row grad, loss_real scale)
 {
-    const real own = coefficient(k, k->label), factor = own / (1 + r->rest) * scale;
-    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);) {
-        for (size_t c = s.first; grad.wide && c < s.end; c++)
-            grad.wide[c] = e[c] * factor;
-        for (size_t c = s.first; grad.narrow && c < s.end; c++)
-            grad.narrow[c] = (float)(e[c] * factor);
+    const loss_real own = coefficient(k, k->label), factor = own / (1 + r->rest) * scale;
+    for (struct slice s = {0}; slice_next(&s, r->classes, r->cancel);) {
+        for (size_t c = s.first; grad.f64 && c < s.end; c++)
+            grad.f64[c] = e[c] * factor;
+        for (size_t c = s.first; grad.f32 && c < s.end; c++)
+            grad.f32[c] = (float)(e[c] * factor);
     }
     set_element(grad, k->label,
                 k->label == r->largest ? -r->rest * factor
                                        : (e[k->label] / (1 + r->rest) * own - own) * scale);
 }
 
-static void gradient_of_all(const struct row *r, const struct coefficients *k, const real *e,
-                            struct derivative_row grad, real scale)
+static void gradient_of_all(const struct row *r, const struct coefficients *k, const loss_real *e,
+                            struct derivative_row grad, loss_real scale)
 {
     struct sum others = {0};
-    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+    for (struct slice s = {0}; slice_next(&s, r->classes, r->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             sum_add(&others, c == r->largest ? 0 : coefficient(k, c));
-    const real all = 1 + r->rest, apart = sum_value(&others),
-               total = apart + coefficient(k, r->largest);
-    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+    const loss_real all = 1 + r->rest, apart = sum_value(&others),
+                    total = apart + coefficient(k, r->largest);
+    for (struct slice s = {0}; slice_next(&s, r->classes, r->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             set_element(grad, c, (e[c] / all * total - coefficient(k, c)) * scale);
     set_element(grad, r->largest, (apart - coefficient(k, r->largest) * r->rest) / all * scale);
 }
 
 /* d2l/dx_c2 = K q_c (1 - q_c) */
-static void second_derivative(const struct row *r, const struct coefficients *k, const real *e,
-                              struct derivative_row hess, real scale)
+static void second_derivative(const struct row *r, const struct coefficients *k, const loss_real *e,
+                              struct derivative_row hess, loss_real scale)
 {
     struct sum total = {0};
-    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+    for (struct slice s = {0}; slice_next(&s, r->classes, r->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             sum_add(&total, coefficient(k, c));
-    const real all = 1 + r->rest, factor = sum_value(&total) * scale;
-    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+    const loss_real all = 1 + r->rest, factor = sum_value(&total) * scale;
+    for (struct slice s = {0}; slice_next(&s, r->classes, r->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             set_element(hess, c,
                         e[c] / all * (c == r->largest ? r->rest / all : 1 - e[c] / all) * factor);
 }
 
 static void target_gradient(const struct row *r, const struct coefficients *k,
-                            struct derivative_row grad, real scale)
+                            struct derivative_row grad, loss_real scale)
 {
-    for (struct stretch s = {0}; stretch_next(&s, r->classes, r->cancel);)
+    for (struct slice s = {0}; slice_next(&s, r->classes, r->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             set_element(grad, c,
                         -k->keep * (k->weight ? k->weight[c] : 1) * log_softmax(r, c) * scale);
@@ -142,42 +143,43 @@ static void target_gradient(const struct row *r, const struct coefficients *k,
 /* ---- rows of few classes ---- */
 
 /* Columns are padded, so that vectors have no remainders; a plane is all of them. */
-enum { FEW = 32, FEW_PAD = 16, FEW_PLANE = LOSS_CHUNK + FEW * FEW_PAD };
+enum { CE_SMALL_CLASSES = 32, CE_PAD = 16, CE_PLANE = LOSS_CHUNK + CE_SMALL_CLASSES * CE_PAD };
 
 /* Where the e_c were all added to 1 + rest and rest is less than this, it was drowned in the 1. */
-#define REST_IS_DROWNED 0x1p-16
+#define REST_IS_INEXACT 0x1p-16
 
-#define number                  double
-#define few(name)               few_wide_##name
-#define few_exp(x, top)         exp((x) - (top))
-#define few_is_deep(least, top) false
+#define CE_REAL                       double
+#define CE_NAME(name)                 ce_f64_##name
+#define CE_EXP(x, top)                vexp((x) - (top))
+#define CE_EXP_UNDERFLOWS(least, top) false
 #include "kernel/cross_entropy_small.h"
-#undef number
-#undef few
-#undef few_exp
-#undef few_is_deep
+#undef CE_REAL
+#undef CE_NAME
+#undef CE_EXP
+#undef CE_EXP_UNDERFLOWS
 
-#define number                  float
-#define few(name)               few_narrow_##name
-#define few_exp(x, top)         math_exp_difference(x, top)
-#define few_is_deep(least, top) (!((least) - (top) >= MATH_SINGLE_DEEPEST))
+#define CE_REAL                       float
+#define CE_NAME(name)                 ce_f32_##name
+#define CE_EXP(x, top)                vexp_difference_f32(x, top)
+#define CE_EXP_UNDERFLOWS(least, top) (!((least) - (top) >= VEXP_F32_MIN))
 #include "kernel/cross_entropy_small.h"
-#undef number
-#undef few
-#undef few_exp
-#undef few_is_deep
+#undef CE_REAL
+#undef CE_NAME
+#undef CE_EXP
+#undef CE_EXP_UNDERFLOWS
 
 /* ---- rows of many classes, in float32 ---- */
 
 /* What rest is when all e_c were added to 1 + rest: where that drowned it, the e_c are added again.
  */
-static real rest_of(real sum, const float *e, size_t classes, const struct loss_control *cancel)
+static loss_real rest_of(loss_real sum, const float *e, size_t classes,
+                         const struct loss_control *cancel)
 {
-    real rest = -1; /* one of those that are 1 is the largest */
-    if (!(sum - 1 < REST_IS_DROWNED))
+    loss_real rest = -1; /* one of those that are 1 is the largest */
+    if (!(sum - 1 < REST_IS_INEXACT))
         return sum - 1;
     for (int ones = 1; ones >= 0; ones--)
-        for (struct stretch s = {0}; stretch_next(&s, classes, cancel);)
+        for (struct slice s = {0}; slice_next(&s, classes, cancel);)
             for (size_t c = s.first; c < s.end; c++)
                 rest += (e[c] == 1) == ones ? e[c] : 0;
     return rest;
@@ -187,20 +189,20 @@ static real rest_of(real sum, const float *e, size_t classes, const struct loss_
 static inline __attribute__((always_inline)) void add_some(const float *x, float top, float *e,
                                                            size_t n, struct sum_lanes *sum)
 {
-    real each[SUM_LANES] = {0};
+    loss_real each[SUM_LANES] = {0};
 #pragma GCC ivdep
 #pragma GCC unroll 1
     for (size_t k = 0; k < n; k++)
-        each[k] = e[k] = math_exp_difference(x[k], top);
+        each[k] = e[k] = vexp_difference_f32(x[k], top);
     sum_add_lanes(sum, each);
 }
 
 /* softmax() in float32: leaves the e_c in `e`. Returns the sum of all but the largest. */
-static real softmax_narrow(const float *x, float top, size_t classes, float *e,
-                           const struct loss_control *cancel)
+static loss_real softmax_f32(const float *x, float top, size_t classes, float *e,
+                             const struct loss_control *cancel)
 {
     struct sum_lanes sum = {0};
-    for (struct stretch s = {0}; stretch_next(&s, classes, cancel);) {
+    for (struct slice s = {0}; slice_next(&s, classes, cancel);) {
         size_t c = s.first;
         for (; c + SUM_LANES <= s.end; c += SUM_LANES)
             add_some(x + c, top, e + c, SUM_LANES, &sum);
@@ -211,25 +213,25 @@ static real softmax_narrow(const float *x, float top, size_t classes, float *e,
 
 /* Row i with the class index `label`; false if it wants more than float32. Nothing is subtracted
    from a class's share of the loss but, for the label, what is known exactly. */
-static bool narrow_row(struct loss_block *b, size_t i, size_t label)
+static bool row_in_f32(struct loss_block *b, size_t i, size_t label)
 {
-    const size_t classes = b->len[INPUT];
-    const float *const x = b->in32[INPUT] + i * b->row[INPUT];
-    float *const grad = gradient_row(b, INPUT, i).narrow, *const e =
-                                                              grad ? grad
-                                                                   : (float *)(void *)b->scratch;
+    const size_t classes = b->elements_per_term[INPUT];
+    const float *const x = b->in_f32[INPUT] + i * b->stride[INPUT];
+    float *const grad = gradient_row(b, INPUT, i).f32, *const e = grad
+                                                                      ? grad
+                                                                      : (float *)(void *)b->scratch;
     const struct range range = range_of(x, classes, b->cancel);
-    if (!(range.least - range.largest >= MATH_SINGLE_DEEPEST))
+    if (!(range.least - range.largest >= VEXP_F32_MIN))
         return false;
     const float top = range.largest;
-    const real own = class_weight(b, label), rest = softmax_narrow(x, top, classes, e, b->cancel);
-    b->term[i] = (((real)top - x[label]) + log1p(rest)) * own;
+    const loss_real own = class_weight(b, label), rest = softmax_f32(x, top, classes, e, b->cancel);
+    b->term[i] = (((loss_real)top - x[label]) + vlog1p(rest)) * own;
     if (!grad)
         return true;
-    const real of_label =
+    const loss_real of_label =
         e[label] == 1 ? -rest / (1 + rest) * own : e[label] / (1 + rest) * own - own;
     const float factor = (float)(own / (1 + rest) * b->scale[i]);
-    for (struct stretch s = {0}; stretch_next(&s, classes, b->cancel);)
+    for (struct slice s = {0}; slice_next(&s, classes, b->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             grad[c] *= factor;
     grad[label] = (float)(of_label * b->scale[i]);
@@ -239,56 +241,57 @@ static bool narrow_row(struct loss_block *b, size_t i, size_t label)
 /* Class indices without smoothing, as is usual, and no more than the gradient of the input. */
 static bool is_usual(const struct loss_block *b)
 {
-    return b->len[INPUT] > 0 && b->index[TARGET] && b->number[LABEL_SMOOTHING] == 0 &&
-           !is_asked_for(hessian_row(b, INPUT, 0));
+    return b->elements_per_term[INPUT] > 0 && b->index[TARGET] && b->number[LABEL_SMOOTHING] == 0 &&
+           !is_requested(hessian_row(b, INPUT, 0));
 }
 
 /* ---- the kernel ---- */
 
 /* Row i of an operand in double precision: where it stands, or copied into `to`. NULL where it was
  * left out. */
-static const real *wide_row(const struct loss_block *b, int k, size_t i, real *to)
+static const loss_real *operand_row(const struct loss_block *b, int k, size_t i, loss_real *to)
 {
-    const size_t at = i * b->row[k];
-    if (b->in[k] || !b->in32[k])
+    const size_t at = i * b->stride[k];
+    if (b->in[k] || !b->in_f32[k])
         return b->in[k] ? b->in[k] + at : NULL;
-    for (struct stretch s = {0}; stretch_next(&s, b->len[k], b->cancel);)
+    for (struct slice s = {0}; slice_next(&s, b->elements_per_term[k], b->cancel);)
         for (size_t c = s.first; c < s.end; c++)
-            to[c] = b->in32[k][at + c];
+            to[c] = b->in_f32[k][at + c];
     return to;
 }
 
 /* Everything about row i but its term; the e_c are in `e`. */
 static void derivatives(struct loss_block *b, size_t i, const struct row *r,
-                        const struct coefficients *k, const real *e)
+                        const struct coefficients *k, const loss_real *e)
 {
     const struct derivative_row grad = gradient_row(b, INPUT, i),
                                 target = gradient_row(b, TARGET, i),
                                 hess = hessian_row(b, INPUT, i);
-    if (is_asked_for(grad))
+    if (is_requested(grad))
         (is_one_class(k) ? gradient_of_one_class : gradient_of_all)(r, k, e, grad, b->scale[i]);
-    if (is_asked_for(hess))
+    if (is_requested(hess))
         second_derivative(r, k, e, hess, b->scale[i]);
-    if (is_asked_for(target))
+    if (is_requested(target))
         target_gradient(r, k, target, b->scale[i]);
 }
 
 static void cross_entropy_kernel(struct loss_block *b)
 {
-    const size_t classes = b->len[INPUT];
-    const real smoothing = b->number[LABEL_SMOOTHING];
-    const bool usual = is_usual(b), narrow = usual && b->in32[INPUT];
-    if (usual && classes <= FEW && ((narrow && few_narrow_classes(b)) || few_wide_classes(b)))
+    const size_t classes = b->elements_per_term[INPUT];
+    const loss_real smoothing = b->number[LABEL_SMOOTHING];
+    const bool usual = is_usual(b), narrow = usual && b->in_f32[INPUT];
+    if (usual && classes <= CE_SMALL_CLASSES &&
+        ((narrow && ce_f32_classes(b)) || ce_f64_classes(b)))
         return;
 
-    real *const e = b->scratch, *const x = e + classes, *const p = x + classes,
-                *const w = p + classes;
-    struct coefficients k = {.weight = wide_row(b, WEIGHT, 0, w),
+    loss_real *const e = b->scratch, *const x = e + classes, *const p = x + classes,
+                     *const w = p + classes;
+    struct coefficients k = {.weight = operand_row(b, WEIGHT, 0, w),
                              .keep = 1 - smoothing,
-                             .spread = smoothing / (real)classes};
+                             .spread = smoothing / (loss_real)classes};
     for (size_t i = 0; i < b->n; i++) {
         b->term[i] = 0;
-        k.probability = b->index[TARGET] ? NULL : wide_row(b, TARGET, i, p);
+        k.probability = b->index[TARGET] ? NULL : operand_row(b, TARGET, i, p);
         if (!k.probability && !class_label(b, i, classes, &k.label)) {
             zero_row(gradient_row(b, INPUT, i), classes, b->cancel);
             zero_row(hessian_row(b, INPUT, i), classes, b->cancel);
@@ -296,9 +299,9 @@ static void cross_entropy_kernel(struct loss_block *b)
         }
         if (classes == 0) /* nothing to be wrong about */
             continue;
-        if (narrow && narrow_row(b, i, k.label))
+        if (narrow && row_in_f32(b, i, k.label))
             continue;
-        const struct row r = softmax(wide_row(b, INPUT, i, x), classes, e, b->cancel);
+        const struct row r = softmax(operand_row(b, INPUT, i, x), classes, e, b->cancel);
         b->term[i] = term(&r, &k);
         derivatives(b, i, &r, &k, e);
     }
@@ -308,7 +311,7 @@ static void cross_entropy_kernel(struct loss_block *b)
 static size_t scratch(const struct loss_plan *plan)
 {
     const size_t classes = plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1];
-    return classes <= FEW ? 6 * FEW_PLANE : 4 * classes;
+    return classes <= CE_SMALL_CLASSES ? 6 * CE_PLANE : 4 * classes;
 }
 
 /* Rows of few classes are worked on side by side, those of many one by one; all classes have a say
@@ -318,7 +321,8 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
     if (!plan->indexed[TARGET] || plan->param[LABEL_SMOOTHING].number != 0 || plan->hess_mask != 0)
         return (struct loss_cost){150, 4.5, 6, 7};
     return (struct loss_cost){
-        plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1] <= FEW ? 8 : 120, 1.6, 2, 4};
+        plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1] <= CE_SMALL_CLASSES ? 8 : 120, 1.6,
+        2, 4};
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -380,13 +384,13 @@ const struct loss_descriptor loss_cross_entropy = {
         &(const struct loss_method){
             .cost_of = cost_of,
             .shape = shape,
-            .kernel = cross_entropy_kernel,
-            .single = cross_entropy_kernel,
+            .kernel_f64 = cross_entropy_kernel,
+            .kernel_f32 = cross_entropy_kernel,
             .scratch = scratch,
-            .weigh = loss_weigh_classes,
-            .weigh_operands = 1u << TARGET | 1u << WEIGHT,
-            .ignores = loss_ignores_label,
-            .checked = TARGET,
+            .term_weights = loss_class_term_weights,
+            .term_weight_operands = 1u << TARGET | 1u << WEIGHT,
+            .is_ignored = loss_label_is_ignored,
+            .checked_tensor = TARGET,
             .expected = loss_expect_classes,
         },
 };

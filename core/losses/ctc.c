@@ -12,8 +12,8 @@ enum { BLANK, ZERO_INFINITY };
 /* One sequence. Its labels with a blank before, between and after them are the 2 S + 1 states of a
  * path. */
 struct sequence {
-    const real *log_probs; /* [T][classes] */
-    size_t steps, classes; /* T: those that count */
+    const loss_real *log_probs; /* [T][classes] */
+    size_t steps, classes;      /* T: those that count */
     const int64_t *labels;
     size_t states;
     int64_t blank;
@@ -31,13 +31,13 @@ struct sequence {
  */
 struct lattice {
     size_t stride, window; /* numbers in a row; steps in a window */
-    real *rows;            /* [window]: alpha at step t is row t % window */
-    real *starts;          /* alpha at the first step of each window */
-    real *beta[2];
-    real *emit;  /* log-probability of each state at the step that is worked on */
-    real *skip;  /* not 0 if a path may go to a state from two states before: over a blank between
-                    different labels */
-    real *share; /* [classes]: probability that the path has the class at that step */
+    loss_real *rows;       /* [window]: alpha at step t is row t % window */
+    loss_real *starts;     /* alpha at the first step of each window */
+    loss_real *beta[2];
+    loss_real *emit;  /* log-probability of each state at the step that is worked on */
+    loss_real *skip;  /* not 0 if a path may go to a state from two states before: over a blank
+                    between  different labels */
+    loss_real *share; /* [classes]: probability that the path has the class at that step */
 };
 enum { MARGIN = 2 };
 
@@ -50,18 +50,17 @@ static int64_t label_of(const struct sequence *q, size_t state)
 }
 
 /* log(exp(a) + exp(b) + exp(c)) */
-static inline real log_sum(real a, real b, real c)
+static inline loss_real log_sum(loss_real a, loss_real b, loss_real c)
 {
-    const real most = larger_of(a, larger_of(b, c)), top = most == -INFINITY ? 0 : most;
-    return top + log(math_exp_negative(a - top) + math_exp_negative(b - top) +
-                     math_exp_negative(c - top));
+    const loss_real most = vmax(a, vmax(b, c)), top = most == -INFINITY ? 0 : most;
+    return top + vlog(vexp_negative(a - top) + vexp_negative(b - top) + vexp_negative(c - top));
 }
 
 /* ---- memory ---- */
 
 static size_t square_root(size_t n)
 {
-    size_t root = (size_t)sqrt((real)n);
+    size_t root = (size_t)sqrt((loss_real)n);
     while (root * root < n)
         root++;
     return root;
@@ -110,7 +109,7 @@ static size_t scratch(const struct loss_plan *plan)
     return total;
 }
 
-static void fill(real *x, size_t n, real value)
+static void fill(loss_real *x, size_t n, loss_real value)
 {
     for (size_t i = 0; i < n; i++)
         x[i] = value;
@@ -141,7 +140,7 @@ static struct lattice lattice_of(const struct loss_block *b, const struct sequen
     return l;
 }
 
-static real *alpha_at(const struct lattice *l, size_t t)
+static loss_real *alpha_at(const struct lattice *l, size_t t)
 {
     return l->rows + t % l->window * l->stride;
 }
@@ -150,8 +149,8 @@ static real *alpha_at(const struct lattice *l, size_t t)
 
 static void emit(const struct sequence *q, const struct lattice *l, size_t t)
 {
-    const real *const x = q->log_probs + t * q->classes;
-    const real blank = x[q->blank];
+    const loss_real *const x = q->log_probs + t * q->classes;
+    const loss_real blank = x[q->blank];
     for (size_t s = 0; s < q->states; s++)
         l->emit[s] = s % 2 ? x[q->labels[s / 2]] : blank;
 }
@@ -160,18 +159,18 @@ static void emit(const struct sequence *q, const struct lattice *l, size_t t)
  */
 static void forward(const struct sequence *q, const struct lattice *l, size_t t)
 {
-    real *const now = alpha_at(l, t) + MARGIN;
+    loss_real *const now = alpha_at(l, t) + MARGIN;
     emit(q, l, t);
     if (t == 0) {
         for (size_t s = 0; s < q->states; s++)
             now[s] = s < 2 ? l->emit[s] : -INFINITY;
         return;
     }
-    const real *const last = alpha_at(l, t - 1) + MARGIN;
-    for (struct stretch stretch = {0}; stretch_next(&stretch, q->states, q->cancel);)
+    const loss_real *const last = alpha_at(l, t - 1) + MARGIN;
+    for (struct slice slice = {0}; slice_next(&slice, q->states, q->cancel);)
 #pragma GCC ivdep
-        for (size_t s = stretch.first; s < stretch.end; s++) {
-            const real over = last[(ptrdiff_t)s - 2];
+        for (size_t s = slice.first; s < slice.end; s++) {
+            const loss_real over = last[(ptrdiff_t)s - 2];
             now[s] = l->emit[s] +
                      log_sum(last[s], last[(ptrdiff_t)s - 1], l->skip[s] != 0 ? over : -INFINITY);
         }
@@ -182,19 +181,20 @@ static void forward(const struct sequence *q, const struct lattice *l, size_t t)
 static void forward_to(const struct sequence *q, const struct lattice *l, size_t first, size_t end,
                        bool keep)
 {
-    for (size_t t = first; t < end && !cancel_asked(q->cancel); t++) {
+    for (size_t t = first; t < end && !cancel_requested(q->cancel); t++) {
         forward(q, l, t);
         if (keep && t % l->window == 0)
-            memcpy(l->starts + t / l->window * l->stride, alpha_at(l, t), l->stride * sizeof(real));
+            memcpy(l->starts + t / l->window * l->stride, alpha_at(l, t),
+                   l->stride * sizeof(loss_real));
     }
 }
 
 /* The log-probability of all paths. */
-static real of_all_paths(const struct sequence *q, const struct lattice *l)
+static loss_real of_all_paths(const struct sequence *q, const struct lattice *l)
 {
     if (q->steps == 0)
         return q->states == 1 ? 0 : -INFINITY;
-    const real *const end = alpha_at(l, q->steps - 1) + MARGIN + q->states;
+    const loss_real *const end = alpha_at(l, q->steps - 1) + MARGIN + q->states;
     return log_sum(end[-1], q->states > 1 ? end[-2] : -INFINITY, -INFINITY);
 }
 
@@ -202,18 +202,18 @@ static real of_all_paths(const struct sequence *q, const struct lattice *l)
  * those of the next. */
 static void backward(const struct sequence *q, const struct lattice *l, size_t t)
 {
-    real *const now = l->beta[t % 2];
-    const real *const later = l->beta[(t + 1) % 2];
+    loss_real *const now = l->beta[t % 2];
+    const loss_real *const later = l->beta[(t + 1) % 2];
     emit(q, l, t);
     if (t + 1 == q->steps) {
         for (size_t s = 0; s < q->states; s++)
             now[s] = s + 2 >= q->states ? l->emit[s] : -INFINITY;
         return;
     }
-    for (struct stretch stretch = {0}; stretch_next(&stretch, q->states, q->cancel);)
+    for (struct slice slice = {0}; slice_next(&slice, q->states, q->cancel);)
 #pragma GCC ivdep
-        for (size_t s = stretch.first; s < stretch.end; s++) {
-            const real over = later[s + 2];
+        for (size_t s = slice.first; s < slice.end; s++) {
+            const loss_real over = later[s + 2];
             now[s] = l->emit[s] +
                      log_sum(later[s], later[s + 1], l->skip[s + 2] != 0 ? over : -INFINITY);
         }
@@ -221,13 +221,13 @@ static void backward(const struct sequence *q, const struct lattice *l, size_t t
 
 /* Adds up the probability that the path has each class at a step, equation 16. `emit` is
  * overwritten. */
-static void share_out(const struct sequence *q, const struct lattice *l, size_t t, real loss)
+static void share_out(const struct sequence *q, const struct lattice *l, size_t t, loss_real loss)
 {
-    const real *const alpha = alpha_at(l, t) + MARGIN, *const beta = l->beta[t % 2];
+    const loss_real *const alpha = alpha_at(l, t) + MARGIN, *const beta = l->beta[t % 2];
 #pragma GCC ivdep
     for (size_t s = 0; s < q->states; s++) {
-        const real x = l->emit[s], both = alpha[s] + beta[s] - x + loss;
-        l->emit[s] = x == -INFINITY ? 0 : math_exp_negative(both);
+        const loss_real x = l->emit[s], both = alpha[s] + beta[s] - x + loss;
+        l->emit[s] = x == -INFINITY ? 0 : vexp_negative(both);
     }
     fill(l->share, q->classes, 0);
     for (size_t s = 0; s < q->states; s++)
@@ -236,23 +236,23 @@ static void share_out(const struct sequence *q, const struct lattice *l, size_t 
 
 /* exp(log_probs) - that probability: PyTorch's gradient, which folds in that of the log_softmax
    that made the log_probs. It is NaN for a class that is impossible, as in PyTorch. */
-static void gradient(const struct sequence *q, const struct lattice *l, real loss, real scale,
-                     real *grad)
+static void gradient(const struct sequence *q, const struct lattice *l, loss_real loss,
+                     loss_real scale, loss_real *grad)
 {
-    for (size_t t = q->steps; t-- > 0 && !cancel_asked(q->cancel);) {
+    for (size_t t = q->steps; t-- > 0 && !cancel_requested(q->cancel);) {
         const size_t start = t - t % l->window;
         const bool gone = (t + 1) % l->window == 0 &&
                           t + 1 < q->steps; /* the window after this one was in its place */
         if (gone) {
             memcpy(alpha_at(l, start), l->starts + start / l->window * l->stride,
-                   l->stride * sizeof(real));
+                   l->stride * sizeof(loss_real));
             forward_to(q, l, start + 1, t + 1, false);
         }
         backward(q, l, t);
         share_out(q, l, t, loss);
-        const real *const x = q->log_probs + t * q->classes;
+        const loss_real *const x = q->log_probs + t * q->classes;
         for (size_t c = 0; c < q->classes; c++)
-            grad[t * q->classes + c] = (x[c] == -INFINITY ? NAN : exp(x[c]) - l->share[c]) * scale;
+            grad[t * q->classes + c] = (x[c] == -INFINITY ? NAN : vexp(x[c]) - l->share[c]) * scale;
     }
 }
 
@@ -262,8 +262,8 @@ static void gradient(const struct sequence *q, const struct lattice *l, real los
  * hide it. */
 static bool reads_nan(const struct sequence *q)
 {
-    for (size_t t = 0; t < q->steps && !cancel_asked(q->cancel); t++) {
-        const real *const x = q->log_probs + t * q->classes;
+    for (size_t t = 0; t < q->steps && !cancel_requested(q->cancel); t++) {
+        const loss_real *const x = q->log_probs + t * q->classes;
         if (isnan(x[q->blank]))
             return true;
         for (size_t k = 0; k < q->states / 2; k++)
@@ -279,16 +279,16 @@ static void place_labels(struct loss_block *b)
 {
     if (b->plan->tensor[TARGETS].rank != 1)
         return;
-    const size_t all = b->len[TARGETS];
+    const size_t all = b->elements_per_term[TARGETS];
     size_t before = 0;
     for (size_t i = 0; i < b->n; i++) {
         const int64_t length = b->index[TARGET_LENGTHS][i];
-        b->kept[i] = (real)before;
+        b->per_term_state[i] = (loss_real)before;
         before += length < 0 ? 0 : (uint64_t)length > all - before ? all - before : (size_t)length;
     }
 }
 
-static size_t keep(const struct loss_plan *plan)
+static size_t state_per_term(const struct loss_plan *plan)
 {
     return plan->tensor[TARGETS].rank == 1;
 }
@@ -302,21 +302,21 @@ static bool invalid(struct loss_block *b, size_t i, int tensor, size_t element)
 }
 
 /* Finds the sequence of term i; false if it cannot be. */
-static bool take_sequence(struct loss_block *b, size_t i, struct sequence *q)
+static bool read_sequence(struct loss_block *b, size_t i, struct sequence *q)
 {
     const bool in_one_row = b->plan->tensor[TARGETS].rank == 1;
-    const size_t before = in_one_row ? (size_t)b->kept[b->first + i] : 0,
-                 room = b->len[TARGETS] - before;
-    const int64_t steps = b->index[INPUT_LENGTHS][i * b->row[INPUT_LENGTHS]],
+    const size_t before = in_one_row ? (size_t)b->per_term_state[b->first + i] : 0,
+                 room = b->elements_per_term[TARGETS] - before;
+    const int64_t steps = b->index[INPUT_LENGTHS][i * b->stride[INPUT_LENGTHS]],
                   length = b->index[TARGET_LENGTHS][b->first + i];
     q->classes = classes_of(b->plan);
     if (steps < 0 || (uint64_t)steps > b->plan->tensor[LOG_PROBS].shape[0])
         return invalid(b, i, INPUT_LENGTHS, 0);
     if (length < 0 || (uint64_t)length > room)
         return invalid(b, i, TARGET_LENGTHS, b->first + i);
-    q->log_probs = b->in[LOG_PROBS] + i * b->row[LOG_PROBS];
+    q->log_probs = b->in[LOG_PROBS] + i * b->stride[LOG_PROBS];
     q->steps = (size_t)steps;
-    q->labels = b->index[TARGETS] + i * b->row[TARGETS] + before;
+    q->labels = b->index[TARGETS] + i * b->stride[TARGETS] + before;
     q->states = 2 * (size_t)length + 1;
     q->blank = b->param[BLANK].integer;
     q->cancel = b->cancel;
@@ -330,11 +330,12 @@ static bool take_sequence(struct loss_block *b, size_t i, struct sequence *q)
  * first. */
 static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
 {
-    real *const grad = b->grad[LOG_PROBS] ? b->grad[LOG_PROBS] + i * b->len[LOG_PROBS] : NULL;
+    loss_real *const grad =
+        b->grad[LOG_PROBS] ? b->grad[LOG_PROBS] + i * b->elements_per_term[LOG_PROBS] : NULL;
     const size_t labels = q->states / 2;
-    const real share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (real)labels : 1;
+    const loss_real share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (loss_real)labels : 1;
     struct lattice l = {0};
-    real loss = INFINITY; /* more labels than steps cannot be aligned */
+    loss_real loss = INFINITY; /* more labels than steps cannot be aligned */
     if (reads_nan(q)) {
         loss = NAN;
     } else if (labels <= q->steps) {
@@ -346,7 +347,7 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
     b->term[i] = zeroed ? 0 : loss / share;
     if (!grad)
         return;
-    fill(grad, b->len[LOG_PROBS], 0);
+    fill(grad, b->elements_per_term[LOG_PROBS], 0);
     if (isfinite(loss))
         gradient(q, &l, loss, b->scale[i] / share, grad);
     else if (!zeroed)
@@ -355,9 +356,9 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
 
 static void ctc_kernel(struct loss_block *b)
 {
-    for (size_t i = 0; i < b->n && !cancel_asked(b->cancel); i++) {
+    for (size_t i = 0; i < b->n && !cancel_requested(b->cancel); i++) {
         struct sequence q;
-        if (!take_sequence(b, i, &q))
+        if (!read_sequence(b, i, &q))
             return;
         evaluate(&q, b, i);
     }
@@ -389,7 +390,7 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     const size_t steps = plan->tensor[LOG_PROBS].shape[0],
                  stride = 2 * most_labels(plan) + 1 + MARGIN;
-    const real again = plan->grad_mask != 0 && alpha_of(plan) / stride <= steps ? 6 : 0;
+    const loss_real again = plan->grad_mask != 0 && alpha_of(plan) / stride <= steps ? 6 : 0;
     return (struct loss_cost){300, 6, 16 + again, 16 + again};
 }
 
@@ -413,22 +414,22 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
                              *targets = &plan->tensor[TARGETS];
     const bool batched = log_probs->rank == 3;
     if (!batched && log_probs->rank != 2)
-        return loss_misfit(plan, error, LOG_PROBS,
-                           "it must be (T, N, C), or (T, C) for a single sequence");
+        return loss_shape_error(plan, error, LOG_PROBS,
+                                "it must be (T, N, C), or (T, C) for a single sequence");
     const size_t batch = batched ? log_probs->shape[1] : 1;
     plan->terms = (struct loss_tensor){.rank = batched, .shape = {batch}};
     if (targets->rank != 1 && !(batched && targets->rank == 2 && targets->shape[0] == batch))
-        return loss_misfit(plan, error, TARGETS,
-                           batched ? "it must be (%zu, S), or (S) for all labels in one row"
-                                   : "it must be (S)",
-                           batch);
+        return loss_shape_error(plan, error, TARGETS,
+                                batched ? "it must be (%zu, S), or (S) for all labels in one row"
+                                        : "it must be (S)",
+                                batch);
     for (int k = INPUT_LENGTHS; k <= TARGET_LENGTHS; k++)
         if (plan->tensor[k].rank > 1 || loss_tensor_elements(&plan->tensor[k]) != batch ||
             (batched && plan->tensor[k].rank == 0))
-            return loss_misfit(plan, error, k,
-                               batched ? "it must be (%zu,), a length for each sequence"
-                                       : "it must be (), one length",
-                               batch);
+            return loss_shape_error(plan, error, k,
+                                    batched ? "it must be (%zu,), a length for each sequence"
+                                            : "it must be (), one length",
+                                    batch);
     const int64_t blank = plan->param[BLANK].integer;
     if (blank < 0 || (uint64_t)blank >= classes_of(plan))
         return loss_fail_at(error, LOSS_INVALID, "/blank",
@@ -493,8 +494,8 @@ const struct loss_descriptor loss_ctc = {
         &(const struct loss_method){
             .shape = shape,
             .start = place_labels,
-            .kernel = ctc_kernel,
-            .keep = keep,
+            .kernel_f64 = ctc_kernel,
+            .state_per_term = state_per_term,
             .scratch = scratch,
             .elements = elements,
             .cost_of = cost_of,

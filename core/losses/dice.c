@@ -7,21 +7,21 @@ enum { SMOOTH, BATCH, INCLUDE_BACKGROUND, SQUARED_PRED, JACCARD, SIGMOID };
 
 /* One element: p is the prediction, rest is 1 - p, slope is dp/dx. */
 struct element {
-    real p, rest, slope, y;
+    loss_real p, rest, slope, y;
 };
 
-static inline struct element element_of_row(const struct loss_block *b, const real *x,
-                                            const real *y, size_t c)
+static inline struct element element_of_row(const struct loss_block *b, const loss_real *x,
+                                            const loss_real *y, size_t c)
 {
     if (!b->param[SIGMOID].integer)
         return (struct element){x[c], 1 - x[c], 1, y[c]};
-    const real e = exp(-fabs(x[c])), larger = 1 / (1 + e), smaller = e / (1 + e);
+    const loss_real e = vexp(-fabs(x[c])), larger = 1 / (1 + e), smaller = e / (1 + e);
     return (struct element){x[c] < 0 ? smaller : larger, x[c] < 0 ? larger : smaller,
                             larger * smaller, y[c]};
 }
 
 /* p - y, from the side where it keeps its digits. */
-static inline real apart_of(struct element at)
+static inline loss_real apart_of(struct element at)
 {
     return at.y > 0.5 ? (1 - at.y) - at.rest : at.p - at.y;
 }
@@ -33,17 +33,18 @@ static inline real apart_of(struct element at)
  * squares of p and y into S. A is summed by itself, since S and 2 I may be nearly the same.
  */
 struct overlap {
-    real common, apart; /* I, A */
+    loss_real common, apart; /* I, A */
 };
 
-static struct overlap overlap_of(const struct loss_block *b, const real *x, const real *y, size_t n)
+static struct overlap overlap_of(const struct loss_block *b, const loss_real *x, const loss_real *y,
+                                 size_t n)
 {
     struct sum common = {0}, apart = {0};
     const bool squared = b->param[SQUARED_PRED].integer;
-    for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
+    for (struct slice s = {0}; slice_next(&s, n, b->cancel);)
         for (size_t c = s.first; c < s.end; c++) {
             const struct element at = element_of_row(b, x, y, c);
-            const real d = apart_of(at);
+            const loss_real d = apart_of(at);
             sum_add(&common, at.p * at.y);
             sum_add(&apart, squared ? d * d : at.p * (1 - at.y) + at.y * at.rest);
         }
@@ -52,27 +53,27 @@ static struct overlap overlap_of(const struct loss_block *b, const real *x, cons
 
 /* What the derivatives of a row have in common: 1 - l, l, and what they are divided by. */
 struct ratio {
-    real share, lost, whole;
+    loss_real share, lost, whole;
 };
 
 /* dl/dp of a prediction and the target it meets, `apart` their difference; or dl/dy, with both the
    other way round. Squares nearly cancel where the two are nearly the same. */
-static real slope_of(const struct loss_block *b, const struct ratio *ratio, real own, real other,
-                     real apart)
+static loss_real slope_of(const struct loss_block *b, const struct ratio *ratio, loss_real own,
+                          loss_real other, loss_real apart)
 {
     const bool jaccard = b->param[JACCARD].integer;
     if (!b->param[SQUARED_PRED].integer)
         return (ratio->share * (jaccard ? 2 * (1 - other) : 1) - 2 * other) / ratio->whole;
-    const real by_own = jaccard ? 2 * (2 * own - other)
-                                : 2 * own; /* dD/dp, which less 2 y is a multiple of p - y */
+    const loss_real by_own = jaccard ? 2 * (2 * own - other)
+                                     : 2 * own; /* dD/dp, which less 2 y is a multiple of p - y */
     return ((jaccard ? 4 : 2) * apart - ratio->lost * by_own) / ratio->whole;
 }
 
 /* The derivatives of a row, times `scale`. */
-static void slopes(const struct loss_block *b, const real *x, const real *y, struct ratio ratio,
-                   real scale, real *dx, real *dy)
+static void slopes(const struct loss_block *b, const loss_real *x, const loss_real *y,
+                   struct ratio ratio, loss_real scale, loss_real *dx, loss_real *dy)
 {
-    for (struct stretch s = {0}; stretch_next(&s, b->len[INPUT], b->cancel);)
+    for (struct slice s = {0}; slice_next(&s, b->elements_per_term[INPUT], b->cancel);)
         for (size_t c = s.first; c < s.end; c++) {
             const struct element at = element_of_row(b, x, y, c);
             if (dx)
@@ -100,19 +101,19 @@ static size_t counted_channels(const struct loss_plan *plan)
     return plan->tensor[INPUT].shape[1] - skips_background(plan);
 }
 
-static bool ignores(const struct loss_block *b, size_t i)
+static bool is_ignored(const struct loss_block *b, size_t i)
 {
     return skips_background(b->plan) && channel_of(b, i) == 0;
 }
 
 /* Row i of a derivative; NULL if it is not asked for. */
-static real *row_of(const struct loss_block *b, int k, size_t i)
+static loss_real *row_of(const struct loss_block *b, int k, size_t i)
 {
-    return b->grad[k] ? b->grad[k] + i * b->len[k] : NULL;
+    return b->grad[k] ? b->grad[k] + i * b->elements_per_term[k] : NULL;
 }
 
 /* The weight of the channel of term i, which counts. MONAI does not apply that of the only one. */
-static real weight_of(const struct loss_block *b, size_t i)
+static loss_real weight_of(const struct loss_block *b, size_t i)
 {
     if (!b->in[WEIGHT] || counted_channels(b->plan) == 1)
         return 1;
@@ -121,21 +122,21 @@ static real weight_of(const struct loss_block *b, size_t i)
 
 static void dice_kernel(struct loss_block *b)
 {
-    const size_t n = b->len[INPUT];
-    const real smooth = b->number[SMOOTH], factor = b->param[JACCARD].integer ? 2 : 1;
+    const size_t n = b->elements_per_term[INPUT];
+    const loss_real smooth = b->number[SMOOTH], factor = b->param[JACCARD].integer ? 2 : 1;
     for (size_t i = 0; i < b->n; i++) {
-        const real *const x = b->in[INPUT] + i * n, *const y = b->in[TARGET] + i * n;
-        real *const dx = row_of(b, INPUT, i), *const dy = row_of(b, TARGET, i);
+        const loss_real *const x = b->in[INPUT] + i * n, *const y = b->in[TARGET] + i * n;
+        loss_real *const dx = row_of(b, INPUT, i), *const dy = row_of(b, TARGET, i);
         b->term[i] = 0;
-        if (ignores(b, i)) {
+        if (is_ignored(b, i)) {
             b->ignored++;
             zero_all(dx, dx ? n : 0, b->cancel);
             zero_all(dy, dy ? n : 0, b->cancel);
             continue;
         }
-        const real w = weight_of(b, i);
+        const loss_real w = weight_of(b, i);
         const struct overlap sums = overlap_of(b, x, y, n);
-        const real whole = 2 * sums.common + factor * sums.apart + smooth;
+        const loss_real whole = 2 * sums.common + factor * sums.apart + smooth;
         const struct ratio ratio = {(2 * sums.common + smooth) / whole, factor * sums.apart / whole,
                                     whole};
         b->term[i] = ratio.lost * w;
@@ -150,10 +151,10 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
 }
 
 /* The mean is over the channels that count, whatever their weights. */
-static void weigh(struct loss_block *b)
+static void term_weights(struct loss_block *b)
 {
     for (size_t i = 0; i < b->n; i++)
-        b->term[i] = ignores(b, i) ? 0 : 1;
+        b->term[i] = is_ignored(b, i) ? 0 : 1;
 }
 
 /* A term for each channel of each sample, or for each channel of all samples together. */
@@ -163,16 +164,17 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     const struct loss_tensor *input = &plan->tensor[INPUT], *weight = &plan->tensor[WEIGHT];
     const bool batch = plan->param[BATCH].integer;
     if (input->rank < 3)
-        return loss_misfit(
+        return loss_shape_error(
             plan, error, INPUT,
             "it must be (N, C, d1, ...): samples, channels, and what belongs to each");
     if (!loss_same_shape(input, &plan->tensor[TARGET]))
-        return loss_misfit(plan, error, TARGET, "it must be that of input, %s",
-                           loss_shape_text(input, text));
+        return loss_shape_error(plan, error, TARGET, "it must be that of input, %s",
+                                loss_shape_text(input, text));
     const size_t channels = input->shape[1], counted = counted_channels(plan);
     if (plan->present[WEIGHT] && (weight->rank != 1 || weight->shape[0] != counted))
-        return loss_misfit(plan, error, WEIGHT,
-                           "it must be (%zu,), a weight for each channel that counts", counted);
+        return loss_shape_error(plan, error, WEIGHT,
+                                "it must be (%zu,), a weight for each channel that counts",
+                                counted);
     plan->terms = batch ? (struct loss_tensor){.rank = 1, .shape = {channels}}
                         : (struct loss_tensor){.rank = 2, .shape = {input->shape[0], channels}};
     for (int k = INPUT; k <= TARGET; k++) {
@@ -181,8 +183,8 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
         plan->axis[k][1] = batch ? 0 : 1;
     }
     plan->axis[WEIGHT][0] = LOSS_WITHIN;
-    plan->weighed = skips_background(plan);
-    if (!plan->param[INCLUDE_BACKGROUND].integer && !plan->weighed)
+    plan->has_term_weights = skips_background(plan);
+    if (!plan->param[INCLUDE_BACKGROUND].integer && !plan->has_term_weights)
         loss_warn(plan, "there is only one channel: include_background is ignored");
     if (plan->present[WEIGHT] && counted == 1)
         loss_warn(plan, "only one channel counts: weight is ignored");
@@ -247,7 +249,7 @@ const struct loss_descriptor loss_dice = {
     .example = &example,
     .method = &(const struct loss_method){.cost_of = cost_of,
                                           .shape = shape,
-                                          .kernel = dice_kernel,
-                                          .weigh = weigh,
-                                          .ignores = ignores},
+                                          .kernel_f64 = dice_kernel,
+                                          .term_weights = term_weights,
+                                          .is_ignored = is_ignored},
 };

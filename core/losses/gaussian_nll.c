@@ -7,21 +7,21 @@
 enum { INPUT, TARGET, VAR };
 enum { FULL, EPS };
 
-static const real LOG_2_PI = 1.83787706640934548356;
+static const loss_real LOG_2_PI = 1.83787706640934548356;
 
 /* With v = max(var, eps): l = (log v + (x - y)^2 / v) / 2, and full adds log(2 pi) / 2. The clamp
    lets the gradient of var through unchanged, as PyTorch's does. */
-FORMULA(gaussian_nll)
+LOSS_FORMULA(gaussian_nll)
 {
-    const real d = in[INPUT] - in[TARGET], v = in[VAR] < p[EPS] ? p[EPS] : in[VAR];
+    const loss_real d = in[INPUT] - in[TARGET], v = in[VAR] < p[EPS] ? p[EPS] : in[VAR];
     return (struct element){
-        .term = (log(v) + d * d / v + (p[FULL] != 0 ? LOG_2_PI : 0)) / 2,
+        .term = (vlog(v) + d * d / v + (p[FULL] != 0 ? LOG_2_PI : 0)) / 2,
         .grad = {[INPUT] = d / v, [TARGET] = -d / v, [VAR] = (1 - d * d / v) / v / 2},
         .hess = {[INPUT] = 1 / v, [VAR] = (d * d / v - 0.5) / v / v},
         .invalid = in[VAR] < 0 ? INVALID(VAR) : 0,
     };
 }
-ELEMENTWISE_KERNELS(gaussian_nll, 3)
+DEFINE_ELEMENTWISE_KERNELS(gaussian_nll, 3)
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
@@ -40,7 +40,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     rows.rank--;
     const bool of_rows = input->rank > 0 && loss_same_shape(var, &rows);
     if (!of_rows && !loss_broadcasts_to(var, input))
-        return loss_misfit(
+        return loss_shape_error(
             plan, error, VAR,
             "it must broadcast to that of input, or be that without its last dimension");
     /* A missing dimension counts as 1 while the shapes are lined up. */
@@ -90,6 +90,6 @@ const struct loss_descriptor loss_gaussian_nll = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 2, 3.2, 5},
                                           .shape = shape,
-                                          ELEMENTWISE(gaussian_nll),
+                                          ELEMENTWISE_KERNELS(gaussian_nll),
                                           .expected = expected},
 };

@@ -8,16 +8,17 @@ enum { MARGIN };
 /* l = x where y = 1, max(0, margin - x) where y = -1. PyTorch adds up the two branches, each masked
    by the other's label, so that any other y gives their sum. At the kink x = margin the slope is
    -1. */
-FORMULA(hinge_embedding)
+LOSS_FORMULA(hinge_embedding)
 {
-    const real x = in[INPUT], y = in[TARGET], margin = p[MARGIN];
-    const real near = y != -1 ? 1 : 0, lack = positive(margin - x), active = x <= margin ? 1 : 0;
+    const loss_real x = in[INPUT], y = in[TARGET], margin = p[MARGIN];
+    const loss_real near = y != -1 ? 1 : 0, lack = positive(margin - x),
+                    active = x <= margin ? 1 : 0;
     return (struct element){
         .term = (y != 1 ? lack : 0) + (y != -1 ? x : 0) + (isnan(y) ? y : 0),
         .grad = {[INPUT] = near - (y != 1 ? active : 0)},
     };
 }
-ELEMENTWISE_KERNELS(hinge_embedding, 2)
+DEFINE_ELEMENTWISE_KERNELS(hinge_embedding, 2)
 
 static const struct loss_example example = {
     .tensors =
@@ -46,5 +47,5 @@ const struct loss_descriptor loss_hinge_embedding = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 0.5, 0.9, 1.5},
                                           .shape = loss_shape_broadcast,
-                                          ELEMENTWISE(hinge_embedding)},
+                                          ELEMENTWISE_KERNELS(hinge_embedding)},
 };

@@ -5,19 +5,19 @@ enum { INPUT, TARGET, WEIGHT };
 enum { DELTA };
 
 /* With d = x - y: l = w d^2 / 2 where |d| <= delta, else w delta (|d| - delta / 2) */
-FORMULA(huber)
+LOSS_FORMULA(huber)
 {
-    const real delta = p[DELTA];
-    const real d = in[INPUT] - in[TARGET], w = in[WEIGHT];
+    const loss_real delta = p[DELTA];
+    const loss_real d = in[INPUT] - in[TARGET], w = in[WEIGHT];
     const bool near = fabs(d) <= delta;
-    const real slope = d > delta ? delta : d < -delta ? -delta : d;
+    const loss_real slope = d > delta ? delta : d < -delta ? -delta : d;
     return (struct element){
         .term = slope * (near ? d / 2 : d - slope / 2) * w,
         .grad = {[INPUT] = slope * w, [TARGET] = -slope * w},
         .hess = {[INPUT] = near ? w : 0},
     };
 }
-ELEMENTWISE_KERNELS(huber, 3)
+DEFINE_ELEMENTWISE_KERNELS(huber, 3)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {3}, NUMBERS(0.5, 3, -2)}, [TARGET] = {1, {3}, NUMBERS(0, 1, -2.25)}},
@@ -52,5 +52,5 @@ const struct loss_descriptor loss_huber = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 0.5, 0.9, 2},
                                           .shape = loss_shape_broadcast_warn,
-                                          ELEMENTWISE(huber)},
+                                          ELEMENTWISE_KERNELS(huber)},
 };

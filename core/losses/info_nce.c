@@ -15,47 +15,49 @@ enum { MOST_PAIRS = 65536 };
 /* What is kept of each pair: u = q / |q|, v = k / |k|, the norms, and with s_ij = u_i.v_j /
    temperature: max_j s_ij, sum_j exp(s_ij - max), the same without j = i, and the scale of the
    gradients. */
-struct kept {
-    real *unit[2], *norm;
-    real *top, *sum, *others, *scale;
+struct pair_state {
+    loss_real *unit[2], *norm;
+    loss_real *top, *sum, *others, *scale;
 };
 enum { KEPT_NUMBERS = 6 };
 
-static size_t keep(const struct loss_plan *plan)
+static size_t state_per_term(const struct loss_plan *plan)
 {
     return 2 * plan->tensor[QUERY].shape[plan->tensor[QUERY].rank - 1] + KEPT_NUMBERS;
 }
 
-static struct kept kept_of(const struct loss_block *b, size_t i)
+static struct pair_state state_of(const struct loss_block *b, size_t i)
 {
-    const size_t n = b->len[QUERY];
-    real *const at = b->kept + i * keep(b->plan), *const rest = at + 2 * n;
-    return (struct kept){{at, at + n}, rest, rest + 2, rest + 3, rest + 4, rest + 5};
+    const size_t n = b->elements_per_term[QUERY];
+    loss_real *const at = b->per_term_state + i * state_per_term(b->plan), *const rest = at + 2 * n;
+    return (struct pair_state){{at, at + n}, rest, rest + 2, rest + 3, rest + 4, rest + 5};
 }
 
 /* s_ij */
-static real similarity(const struct loss_block *b, const struct kept *query, const struct kept *key)
+static loss_real similarity(const struct loss_block *b, const struct pair_state *query,
+                            const struct pair_state *key)
 {
-    return sum_products(query->unit[QUERY], key->unit[KEY], b->len[QUERY], b->cancel) /
+    return sum_products(query->unit[QUERY], key->unit[KEY], b->elements_per_term[QUERY],
+                        b->cancel) /
            b->number[TEMPERATURE];
 }
 
 /* Whether to give up before pair j: asked once for some thousand elements. */
-static bool gives_up(const struct loss_block *b, size_t j)
+static bool is_cancelled(const struct loss_block *b, size_t j)
 {
-    const size_t pairs = STRETCH / 4 / (b->len[QUERY] + 16) + 1;
-    return j % pairs == 0 && cancel_asked(b->cancel);
+    const size_t pairs = SLICE_ELEMENTS / 4 / (b->elements_per_term[QUERY] + 16) + 1;
+    return j % pairs == 0 && cancel_requested(b->cancel);
 }
 
 /* |x|, whose squares need not be numbers. */
-static real norm(const real *x, size_t n, const struct loss_control *cancel)
+static loss_real norm(const loss_real *x, size_t n, const struct loss_control *cancel)
 {
-    real most = 0;
+    loss_real most = 0;
     struct sum squares = {0};
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
         for (size_t c = s.first; c < s.end; c++)
-            most = larger_of(fabs(x[c]), most);
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+            most = vmax(fabs(x[c]), most);
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
         for (size_t c = s.first; c < s.end; c++)
             sum_add(&squares, most > 0 ? x[c] / most * (x[c] / most) : x[c]);
     return most * sqrt(sum_value(&squares));
@@ -63,14 +65,14 @@ static real norm(const real *x, size_t n, const struct loss_control *cancel)
 
 static void normalise(struct loss_block *b)
 {
-    const size_t n = b->len[QUERY];
+    const size_t n = b->elements_per_term[QUERY];
     for (size_t i = 0; i < b->n; i++) {
-        const struct kept own = kept_of(b, b->first + i);
+        const struct pair_state own = state_of(b, b->first + i);
         *own.scale = b->scale[i];
         for (int k = QUERY; k <= KEY; k++) {
-            const real *x = b->in[k] + i * n;
-            own.norm[k] = larger_of(norm(x, n, b->cancel), EPS);
-            for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
+            const loss_real *x = b->in[k] + i * n;
+            own.norm[k] = vmax(norm(x, n, b->cancel), EPS);
+            for (struct slice s = {0}; slice_next(&s, n, b->cancel);)
                 for (size_t c = s.first; c < s.end; c++)
                     own.unit[k][c] = x[c] / own.norm[k];
         }
@@ -80,55 +82,55 @@ static void normalise(struct loss_block *b)
 static void compare(struct loss_block *b)
 {
     const size_t pairs = loss_tensor_elements(&b->plan->terms);
-    for (size_t i = b->first; i < b->first + b->n && !cancel_asked(b->cancel); i++) {
-        const struct kept own = kept_of(b, i);
-        real *const s = b->scratch;
+    for (size_t i = b->first; i < b->first + b->n && !cancel_requested(b->cancel); i++) {
+        const struct pair_state own = state_of(b, i);
+        loss_real *const s = b->scratch;
         size_t top = 0;
-        for (size_t j = 0; j < pairs && !gives_up(b, j); j++) {
-            const struct kept other = kept_of(b, j);
+        for (size_t j = 0; j < pairs && !is_cancelled(b, j); j++) {
+            const struct pair_state other = state_of(b, j);
             s[j] = similarity(b, &own, &other);
             top = s[j] > s[top] ? j : top;
         }
         struct sum others = {0};
         for (size_t j = 0; j < pairs; j++)
-            sum_add(&others, j == i ? 0 : exp(s[j] - s[top]));
+            sum_add(&others, j == i ? 0 : vexp(s[j] - s[top]));
         *own.top = s[top];
         *own.others = sum_value(&others);
-        *own.sum = *own.others + exp(s[i] - s[top]);
+        *own.sum = *own.others + vexp(s[i] - s[top]);
     }
 }
 
 /* dL/ds_ij = softmax_j(s_i)[j] - [i = j], times the scale of term i; 1 - softmax_i is taken from
  * the others. */
-static real slope(const struct loss_block *b, const struct kept *query, const struct kept *key,
-                  bool own)
+static loss_real slope(const struct loss_block *b, const struct pair_state *query,
+                       const struct pair_state *key, bool own)
 {
-    const real part = own ? -*query->others : exp(similarity(b, query, key) - *query->top);
+    const loss_real part = own ? -*query->others : vexp(similarity(b, query, key) - *query->top);
     return part / *query->sum * *query->scale;
 }
 
 /* The gradient with respect to a vector, of that with respect to its direction u: what is along u
  * goes nowhere. */
-static void through_norm(real *grad, const real *u, real norm, size_t n,
+static void through_norm(loss_real *grad, const loss_real *u, loss_real norm, size_t n,
                          const struct loss_control *cancel)
 {
-    const real along = norm > EPS ? sum_products(grad, u, n, cancel) : 0;
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+    const loss_real along = norm > EPS ? sum_products(grad, u, n, cancel) : 0;
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
         for (size_t c = s.first; c < s.end; c++)
             grad[c] = (grad[c] - along * u[c]) / norm;
 }
 
 /* The gradient of vector i of the queries, over all keys, or of the keys, over all queries. */
-static void gradient(const struct loss_block *b, size_t i, int k, real *grad)
+static void gradient(const struct loss_block *b, size_t i, int k, loss_real *grad)
 {
-    const size_t n = b->len[QUERY], pairs = loss_tensor_elements(&b->plan->terms);
-    const struct kept own = kept_of(b, i);
+    const size_t n = b->elements_per_term[QUERY], pairs = loss_tensor_elements(&b->plan->terms);
+    const struct pair_state own = state_of(b, i);
     zero_all(grad, n, b->cancel);
-    for (size_t j = 0; j < pairs && !gives_up(b, j); j++) {
-        const struct kept other = kept_of(b, j);
-        const real factor =
+    for (size_t j = 0; j < pairs && !is_cancelled(b, j); j++) {
+        const struct pair_state other = state_of(b, j);
+        const loss_real factor =
             k == QUERY ? slope(b, &own, &other, j == i) : slope(b, &other, &own, j == i);
-        for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
+        for (struct slice s = {0}; slice_next(&s, n, b->cancel);)
             for (size_t c = s.first; c < s.end; c++)
                 grad[c] += factor * other.unit[1 - k][c] / b->number[TEMPERATURE];
     }
@@ -139,12 +141,12 @@ static void gradient(const struct loss_block *b, size_t i, int k, real *grad)
 static void info_nce_kernel(struct loss_block *b)
 {
     for (size_t i = 0; i < b->n; i++) {
-        const struct kept own = kept_of(b, b->first + i);
-        const real below = *own.top - similarity(b, &own, &own);
-        b->term[i] = below == 0 ? log1p(*own.others) : below + log(*own.sum);
+        const struct pair_state own = state_of(b, b->first + i);
+        const loss_real below = *own.top - similarity(b, &own, &own);
+        b->term[i] = below == 0 ? vlog1p(*own.others) : below + vlog(*own.sum);
         for (int k = QUERY; k <= KEY; k++)
             if (b->grad[k])
-                gradient(b, b->first + i, k, b->grad[k] + i * b->len[QUERY]);
+                gradient(b, b->first + i, k, b->grad[k] + i * b->elements_per_term[QUERY]);
     }
 }
 
@@ -165,8 +167,8 @@ static size_t elements(const struct loss_plan *plan)
  * gradient. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    const real dimension = fmax(1, (real)plan->tensor[QUERY].shape[1]);
-    const real value = 1.3 + 50 / dimension, gradient = 1 + 105 / dimension;
+    const loss_real dimension = fmax(1, (loss_real)plan->tensor[QUERY].shape[1]);
+    const loss_real value = 1.3 + 50 / dimension, gradient = 1 + 105 / dimension;
     const bool both = (plan->grad_mask >> QUERY & 1) && (plan->grad_mask >> KEY & 1);
     return (struct loss_cost){0, value, value + gradient,
                               both ? value + 2 * gradient : value + gradient};
@@ -175,10 +177,11 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     if (plan->tensor[QUERY].rank != 2)
-        return loss_misfit(plan, error, QUERY, "it must be (N, D)");
+        return loss_shape_error(plan, error, QUERY, "it must be (N, D)");
     if (plan->tensor[QUERY].shape[0] > MOST_PAIRS)
-        return loss_misfit(plan, error, QUERY,
-                           "every query meets every key, so there may be at most %d", MOST_PAIRS);
+        return loss_shape_error(plan, error, QUERY,
+                                "every query meets every key, so there may be at most %d",
+                                MOST_PAIRS);
     return loss_shape_rows(plan, 1, error);
 }
 
@@ -214,9 +217,9 @@ const struct loss_descriptor loss_info_nce = {
         &(const struct loss_method){
             .cost_of = cost_of,
             .shape = shape,
-            .kernel = info_nce_kernel,
+            .kernel_f64 = info_nce_kernel,
             .prepare = {normalise, compare},
-            .keep = keep,
+            .state_per_term = state_per_term,
             .scratch = scratch,
             .elements = elements,
         },

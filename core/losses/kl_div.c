@@ -9,27 +9,28 @@ enum { LOG_TARGET };
 
 /* l = y (log y - x), 0 where y = 0; with log_target l = exp(y) (y - x). The input is a
  * log-probability. */
-FORMULA(kl_div)
+LOSS_FORMULA(kl_div)
 {
-    const real x = in[INPUT], y = in[TARGET];
+    const loss_real x = in[INPUT], y = in[TARGET];
     const int invalid = (p[LOG_TARGET] == 0) & (y < 0) ? INVALID(TARGET) : 0;
     if (p[LOG_TARGET] != 0) {
-        const real q = exp(y), d = y - x;
+        const loss_real q = vexp(y), d = y - x;
         return (struct element){.term = d == 0 ? 0 : q * d, /* q may be infinite */
                                 .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)},
                                 .invalid = invalid};
     }
     /* Where y is 0 or infinite as PyTorch's xlogy(y, y) - y x: NaN where infinities meet, and its
        slope for y = 0. Without branches, so that it is vectorised. */
-    const real ratio = log(y) - x, entropy = y == 0 ? 0 : y;
+    const loss_real ratio = vlog(y) - x, entropy = y == 0 ? 0 : y;
     return (struct element){
-        .term =
-            (y == 0) | (y == (real)INFINITY) | (y == -(real)INFINITY) ? entropy - y * x : y * ratio,
-        .grad = {[INPUT] = -y, [TARGET] = y == 0 ? (real)NAN : ratio + 1},
+        .term = (y == 0) | (y == (loss_real)INFINITY) | (y == -(loss_real)INFINITY)
+                    ? entropy - y * x
+                    : y * ratio,
+        .grad = {[INPUT] = -y, [TARGET] = y == 0 ? (loss_real)NAN : ratio + 1},
         .invalid = invalid,
     };
 }
-ELEMENTWISE_KERNELS(kl_div, 2)
+DEFINE_ELEMENTWISE_KERNELS(kl_div, 2)
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
@@ -78,7 +79,8 @@ const struct loss_descriptor loss_kl_div = {
         },
     .params = {[LOG_TARGET] = {"log_target", "the target holds log-probabilities", LOSS_BOOLEAN}},
     .example = &example,
-    .method =
-        &(const struct loss_method){
-            .cost = {0, 2, 2.2, 3}, .shape = shape, ELEMENTWISE(kl_div), .expected = expected},
+    .method = &(const struct loss_method){.cost = {0, 2, 2.2, 3},
+                                          .shape = shape,
+                                          ELEMENTWISE_KERNELS(kl_div),
+                                          .expected = expected},
 };

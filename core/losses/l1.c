@@ -4,12 +4,12 @@
 enum { INPUT, TARGET, WEIGHT };
 
 /* l = w |x - y|, with slope 0 where x = y */
-FORMULA(l1)
+LOSS_FORMULA(l1)
 {
-    const real d = in[INPUT] - in[TARGET], w = in[WEIGHT], slope = sign(d) * w;
+    const loss_real d = in[INPUT] - in[TARGET], w = in[WEIGHT], slope = sign(d) * w;
     return (struct element){.term = fabs(d) * w, .grad = {[INPUT] = slope, [TARGET] = -slope}};
 }
-ELEMENTWISE_KERNELS(l1, 3)
+DEFINE_ELEMENTWISE_KERNELS(l1, 3)
 
 static const struct loss_example example = {
     .tensors =
@@ -38,8 +38,8 @@ const struct loss_descriptor loss_l1 = {
         &(const struct loss_method){
             .cost = {0, 0.5, 1, 2},
             .shape = loss_shape_weighted,
-            ELEMENTWISE(l1),
-            .weigh = loss_weigh_weights,
-            .weigh_operands = WEIGHTED_OPERANDS,
+            ELEMENTWISE_KERNELS(l1),
+            .term_weights = loss_element_term_weights,
+            .term_weight_operands = WEIGHTED_OPERANDS,
         },
 };

@@ -3,21 +3,21 @@
 
 enum { INPUT, TARGET };
 
-static const real LOG_2 = 0.693147180559945309417;
+static const loss_real LOG_2 = 0.693147180559945309417;
 
 /* With d = x - y: l = log cosh d, near 0 as log(1 + 2 sinh(d / 2)^2), beyond as |d| + log(1 +
  * exp(-2 |d|)) - log 2 */
-FORMULA(log_cosh)
+LOSS_FORMULA(log_cosh)
 {
-    const real d = in[INPUT] - in[TARGET], a = fabs(d), e = exp(-2 * a),
-               half = sinh(a < 1 ? d / 2 : 0), slope = tanh(d);
+    const loss_real d = in[INPUT] - in[TARGET], a = fabs(d), e = vexp(-2 * a),
+                    half = sinh(a < 1 ? d / 2 : 0), slope = tanh(d);
     return (struct element){
-        .term = a < 1 ? log1p(2 * half * half) : a + (log1p(e) - LOG_2),
+        .term = a < 1 ? vlog1p(2 * half * half) : a + (vlog1p(e) - LOG_2),
         .grad = {[INPUT] = slope, [TARGET] = -slope},
         .hess = {[INPUT] = 4 * e / (1 + e) / (1 + e)},
     };
 }
-ELEMENTWISE_KERNELS(log_cosh, 2)
+DEFINE_ELEMENTWISE_KERNELS(log_cosh, 2)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {3}, NUMBERS(2.5, 0, 2)}, [TARGET] = {1, {3}, NUMBERS(3, -0.5, 2)}},
@@ -42,5 +42,5 @@ const struct loss_descriptor loss_log_cosh = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 32, 45, 47},
                                           .shape = loss_shape_broadcast_warn,
-                                          ELEMENTWISE(log_cosh)},
+                                          ELEMENTWISE_KERNELS(log_cosh)},
 };

@@ -6,24 +6,24 @@ enum { INPUT1, INPUT2, TARGET };
 enum { MARGIN };
 
 /* l = max(0, -y (x1 - x2) + margin); at the kink the slope is the active side's */
-FORMULA(margin_ranking)
+LOSS_FORMULA(margin_ranking)
 {
-    const real d = in[INPUT1] - in[INPUT2], y = in[TARGET], lack = p[MARGIN] - y * d;
+    const loss_real d = in[INPUT1] - in[INPUT2], y = in[TARGET], lack = p[MARGIN] - y * d;
     const bool active = lack >= 0;
     return (struct element){
         .term = positive(lack),
         .grad = {[INPUT1] = active ? -y : 0, [INPUT2] = active ? y : 0, [TARGET] = active ? -d : 0},
     };
 }
-ELEMENTWISE_KERNELS(margin_ranking, 3)
+DEFINE_ELEMENTWISE_KERNELS(margin_ranking, 3)
 
 /* PyTorch broadcasts only tensors of equally many dimensions. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     for (int k = INPUT2; k <= TARGET; k++)
         if (plan->tensor[k].rank != plan->tensor[INPUT1].rank)
-            return loss_misfit(plan, error, k, "it must have as many dimensions as input1, %d",
-                               plan->tensor[INPUT1].rank);
+            return loss_shape_error(plan, error, k, "it must have as many dimensions as input1, %d",
+                                    plan->tensor[INPUT1].rank);
     return loss_shape_broadcast(plan, error);
 }
 
@@ -55,5 +55,5 @@ const struct loss_descriptor loss_margin_ranking = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 0.6, 2.2, 3},
                                           .shape = shape,
-                                          ELEMENTWISE(margin_ranking)},
+                                          ELEMENTWISE_KERNELS(margin_ranking)},
 };

@@ -4,13 +4,13 @@
 enum { INPUT, TARGET, WEIGHT };
 
 /* l = w (x - y)^2 */
-FORMULA(mse)
+LOSS_FORMULA(mse)
 {
-    const real d = in[INPUT] - in[TARGET], w = in[WEIGHT], slope = 2 * d * w;
+    const loss_real d = in[INPUT] - in[TARGET], w = in[WEIGHT], slope = 2 * d * w;
     return (struct element){
         .term = d * d * w, .grad = {[INPUT] = slope, [TARGET] = -slope}, .hess = {[INPUT] = 2 * w}};
 }
-ELEMENTWISE_KERNELS(mse, 3)
+DEFINE_ELEMENTWISE_KERNELS(mse, 3)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {3}, NUMBERS(2.5, 0, 2)}, [TARGET] = {1, {3}, NUMBERS(3, -0.5, 2)}},
@@ -38,8 +38,8 @@ const struct loss_descriptor loss_mse = {
         &(const struct loss_method){
             .cost = {0, 0.5, 1, 2},
             .shape = loss_shape_weighted,
-            ELEMENTWISE(mse),
-            .weigh = loss_weigh_weights,
-            .weigh_operands = WEIGHTED_OPERANDS,
+            ELEMENTWISE_KERNELS(mse),
+            .term_weights = loss_element_term_weights,
+            .term_weight_operands = WEIGHTED_OPERANDS,
         },
 };

@@ -10,23 +10,24 @@ enum { P, MARGIN };
 
 /* A row, and what its classes but y add up to. */
 struct row {
-    const real *x;
+    const loss_real *x;
     size_t classes, y;
-    real margin;
+    loss_real margin;
     bool squared;
     struct sum sum, slopes;
 };
 
 /* Adds the lacks of all classes but y, and writes their slopes times `scale` where a gradient is
  * asked for. */
-static void add_lacks(struct row *row, real scale, real *grad, const struct loss_control *cancel)
+static void add_lacks(struct row *row, loss_real scale, loss_real *grad,
+                      const struct loss_control *cancel)
 {
-    for (struct stretch s = {0}; stretch_next(&s, row->classes, cancel);)
+    for (struct slice s = {0}; slice_next(&s, row->classes, cancel);)
         for (size_t c = s.first; c < s.end; c++) {
-            const real lack = row->margin - row->x[row->y] + row->x[c];
+            const loss_real lack = row->margin - row->x[row->y] + row->x[c];
             const bool active = c != row->y && !(lack <= 0); /* NaN goes through */
-            const real active_slope = row->squared ? 2 * lack : 1,
-                       slope = active ? active_slope : 0;
+            const loss_real active_slope = row->squared ? 2 * lack : 1,
+                            slope = active ? active_slope : 0;
             sum_add(&row->sum, active ? (row->squared ? lack * lack : lack) : 0);
             sum_add(&row->slopes, slope);
             if (grad)
@@ -37,16 +38,16 @@ static void add_lacks(struct row *row, real scale, real *grad, const struct loss
 /* l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p, with slope 0 at the kinks */
 static void multi_margin_kernel(struct loss_block *b)
 {
-    const size_t classes = b->len[INPUT];
+    const size_t classes = b->elements_per_term[INPUT];
     for (size_t i = 0; i < b->n; i++) {
-        const real *x = b->in[INPUT] + i * b->row[INPUT];
-        real *grad = b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL;
-        const int64_t y = b->index[TARGET][i * b->row[TARGET]];
+        const loss_real *x = b->in[INPUT] + i * b->stride[INPUT];
+        loss_real *grad = b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL;
+        const int64_t y = b->index[TARGET][i * b->stride[TARGET]];
         if (y < 0 || (uint64_t)y >= classes) {
             b->invalid = i;
             return;
         }
-        const real share = (b->in[WEIGHT] ? b->in[WEIGHT][y] : 1) / (real)classes;
+        const loss_real share = (b->in[WEIGHT] ? b->in[WEIGHT][y] : 1) / (loss_real)classes;
         struct row row = {.x = x,
                           .classes = classes,
                           .y = (size_t)y,
@@ -69,9 +70,9 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     if (plan->tensor[INPUT].rank > 2)
-        return loss_misfit(plan, error, INPUT, "it must be (C) or (N, C)");
+        return loss_shape_error(plan, error, INPUT, "it must be (C) or (N, C)");
     const enum loss_status status = loss_shape_classes(plan, error);
-    plan->weighed = false; /* mean divides by N, whatever the weights */
+    plan->has_term_weights = false; /* mean divides by N, whatever the weights */
     return status;
 }
 
@@ -112,7 +113,7 @@ const struct loss_descriptor loss_multi_margin = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {5, 2.6, 3.5, 3.5},
                                           .shape = shape,
-                                          .kernel = multi_margin_kernel,
-                                          .checked = TARGET,
+                                          .kernel_f64 = multi_margin_kernel,
+                                          .checked_tensor = TARGET,
                                           .expected = expected},
 };

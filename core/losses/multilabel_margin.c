@@ -17,13 +17,13 @@ enum { INPUT, TARGET };
  * So a row costs a search for each class, not a pass over all classes for each that is listed.
  */
 struct row {
-    const real *x;
+    const loss_real *x;
     const int64_t *labels;
     size_t classes, count; /* of classes, of listed ones, each as often as it is listed */
-    real *listed;          /* [classes]: 1 for a class that is listed, else 0 */
-    real *order;           /* [count]: places in `labels`, in descending order of a */
-    real *a, *above;       /* [count]: in that order */
-    real
+    loss_real *listed;     /* [classes]: 1 for a class that is listed, else 0 */
+    loss_real *order;      /* [count]: places in `labels`, in descending order of a */
+    loss_real *a, *above;  /* [count]: in that order */
+    loss_real
         *met; /* [count]: unlisted classes of which this a is the last that they meet with a lack */
     const struct loss_control *cancel;
 };
@@ -33,7 +33,7 @@ enum { ROW_ARRAYS = 5 };
  * none such. */
 static size_t first_wrong(const int64_t *labels, size_t classes, const struct loss_control *cancel)
 {
-    for (struct stretch s = {0}; stretch_next(&s, classes, cancel);)
+    for (struct slice s = {0}; slice_next(&s, classes, cancel);)
         for (size_t k = s.first; k < s.end; k++)
             if (labels[k] < -1 || labels[k] >= (int64_t)classes)
                 return k;
@@ -41,17 +41,17 @@ static size_t first_wrong(const int64_t *labels, size_t classes, const struct lo
 }
 
 /* How much a listed class lacks a score of 1; `place` is that in `labels`. */
-static real lack_of(const struct row *row, real place)
+static loss_real lack_of(const struct row *row, loss_real place)
 {
     return 1 - row->x[row->labels[(size_t)place]];
 }
 
 /* Merges [first, middle) and [middle, end) of `from`, each in order, into `to`. */
-static void merge(const struct row *row, const real *from, real *to, size_t first, size_t middle,
-                  size_t end)
+static void merge(const struct row *row, const loss_real *from, loss_real *to, size_t first,
+                  size_t middle, size_t end)
 {
     size_t i = first, j = middle;
-    for (struct stretch s = {0}; stretch_next(&s, end - first, row->cancel);)
+    for (struct slice s = {0}; slice_next(&s, end - first, row->cancel);)
         for (size_t k = s.first; k < s.end; k++) {
             const bool left =
                 j == end || (i < middle && lack_of(row, from[i]) >= lack_of(row, from[j]));
@@ -63,17 +63,17 @@ static void merge(const struct row *row, const real *from, real *to, size_t firs
 static void sort(struct row *row)
 {
     const size_t n = row->count;
-    real *from = row->order, *to = row->a;
-    for (struct stretch s = {0}; stretch_next(&s, n, row->cancel);)
+    loss_real *from = row->order, *to = row->a;
+    for (struct slice s = {0}; slice_next(&s, n, row->cancel);)
         for (size_t i = s.first; i < s.end; i++)
-            from[i] = (real)i;
-    for (size_t run = 1; run < n && !cancel_asked(row->cancel); run *= 2) {
-        for (size_t first = 0; first < n && !cancel_asked(row->cancel); first += 2 * run) {
+            from[i] = (loss_real)i;
+    for (size_t run = 1; run < n && !cancel_requested(row->cancel); run *= 2) {
+        for (size_t first = 0; first < n && !cancel_requested(row->cancel); first += 2 * run) {
             const size_t middle = n - first < run ? n : first + run,
                          end = n - first < 2 * run ? n : first + 2 * run;
             merge(row, from, to, first, middle, end);
         }
-        real *const merged = to;
+        loss_real *const merged = to;
         to = from;
         from = merged;
     }
@@ -82,10 +82,10 @@ static void sort(struct row *row)
 }
 
 /* Finds which classes are listed. */
-static void take_list(struct row *row)
+static void mark_listed(struct row *row)
 {
     zero_all(row->listed, row->classes, row->cancel);
-    for (struct stretch s = {0}; stretch_next(&s, row->classes, row->cancel);)
+    for (struct slice s = {0}; slice_next(&s, row->classes, row->cancel);)
         for (; row->count < s.end && row->labels[row->count] >= 0; row->count++)
             row->listed[row->labels[row->count]] = 1;
 }
@@ -94,18 +94,18 @@ static void take_list(struct row *row)
 static void sum_list(struct row *row)
 {
     struct sum above = {0};
-    for (struct stretch s = {0}; stretch_next(&s, row->count, row->cancel);)
+    for (struct slice s = {0}; slice_next(&s, row->count, row->cancel);)
         for (size_t i = s.first; i < s.end; i++) {
             row->a[i] = lack_of(row, row->order[i]);
             if (i > 0 && row->a[i] != row->a[i - 1])
-                sum_add(&above, (real)i * (row->a[i - 1] - row->a[i]));
+                sum_add(&above, (loss_real)i * (row->a[i - 1] - row->a[i]));
             row->above[i] = sum_value(&above);
             row->met[i] = 0;
         }
 }
 
 /* Of how many listed classes x lacks something. */
-static size_t lacks(const struct row *row, real x)
+static size_t count_active(const struct row *row, loss_real x)
 {
     size_t low = 0, high = row->count;
     while (low < high) {
@@ -120,27 +120,27 @@ static size_t lacks(const struct row *row, real x)
 
 /* The sum of the lacks of all unlisted classes. The slopes in `grad`, where it is asked for, are
  * counts, so they are exact. */
-static real add_up(const struct row *row, real *grad)
+static loss_real add_up(const struct row *row, loss_real *grad)
 {
     struct sum sum = {0};
-    for (struct stretch s = {0}; stretch_next(&s, row->classes, row->cancel);)
+    for (struct slice s = {0}; slice_next(&s, row->classes, row->cancel);)
         for (size_t c = s.first; c < s.end; c++) {
-            const size_t k = row->listed[c] != 0 ? 0 : lacks(row, row->x[c]);
+            const size_t k = row->listed[c] != 0 ? 0 : count_active(row, row->x[c]);
             if (k > 0) {
-                sum_add(&sum, (real)k * (row->a[k - 1] + row->x[c]) + row->above[k - 1]);
+                sum_add(&sum, (loss_real)k * (row->a[k - 1] + row->x[c]) + row->above[k - 1]);
                 row->met[k - 1]++;
             }
             if (grad)
-                grad[c] = (real)k;
+                grad[c] = (loss_real)k;
         }
     return sum_value(&sum);
 }
 
 /* The slopes of the listed classes: a class that meets one with a lack meets all before it. */
-static void add_slopes(const struct row *row, real *grad)
+static void add_slopes(const struct row *row, loss_real *grad)
 {
-    real met = 0;
-    for (struct stretch s = {0}; stretch_next(&s, row->count, row->cancel);)
+    loss_real met = 0;
+    for (struct slice s = {0}; slice_next(&s, row->count, row->cancel);)
         for (size_t i = row->count - s.first; i-- > row->count - s.end;) {
             met += row->met[i];
             grad[row->labels[(size_t)row->order[i]]] -= met;
@@ -153,9 +153,9 @@ static bool is_nan(const struct row *row)
 {
     bool nan = false, listed[2] = {false, false}, others[2] = {false, false};
     size_t unlisted = 0;
-    for (struct stretch s = {0}; stretch_next(&s, row->classes, row->cancel);)
+    for (struct slice s = {0}; slice_next(&s, row->classes, row->cancel);)
         for (size_t c = s.first; c < s.end; c++) {
-            const real x = row->x[c];
+            const loss_real x = row->x[c];
             nan |= isnan(x);
             unlisted += row->listed[c] == 0;
             if (isinf(x))
@@ -167,9 +167,10 @@ static bool is_nan(const struct row *row)
 
 static void evaluate(struct loss_block *b, size_t i, const int64_t *labels)
 {
-    const size_t classes = b->len[INPUT];
-    real *const grad = b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL, *const at = b->scratch;
-    struct row row = {.x = b->in[INPUT] + i * b->row[INPUT],
+    const size_t classes = b->elements_per_term[INPUT];
+    loss_real *const grad = b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL, *const at =
+                                                                                      b->scratch;
+    struct row row = {.x = b->in[INPUT] + i * b->stride[INPUT],
                       .labels = labels,
                       .classes = classes,
                       .listed = at,
@@ -178,30 +179,30 @@ static void evaluate(struct loss_block *b, size_t i, const int64_t *labels)
                       .above = at + 3 * classes,
                       .met = at + 4 * classes,
                       .cancel = b->cancel};
-    take_list(&row);
+    mark_listed(&row);
     const bool nan = is_nan(&row);
     if (!nan)
         sort(&row);
-    if (cancel_asked(b->cancel)) /* the order is none */
+    if (cancel_requested(b->cancel)) /* the order is none */
         return;
     if (!nan)
         sum_list(&row);
-    b->term[i] = nan ? NAN : add_up(&row, grad) / (real)classes;
+    b->term[i] = nan ? NAN : add_up(&row, grad) / (loss_real)classes;
     if (grad && !nan)
         add_slopes(&row, grad);
-    const real scale = b->scale[i] / (real)classes;
-    for (struct stretch s = {0}; grad && stretch_next(&s, classes, b->cancel);)
+    const loss_real scale = b->scale[i] / (loss_real)classes;
+    for (struct slice s = {0}; grad && slice_next(&s, classes, b->cancel);)
         for (size_t c = s.first; c < s.end; c++)
             grad[c] = nan ? NAN : grad[c] * scale;
 }
 
 static void multilabel_margin_kernel(struct loss_block *b)
 {
-    const size_t classes = b->len[INPUT];
-    for (size_t i = 0; i < b->n && !cancel_asked(b->cancel); i++) {
-        const int64_t *labels = b->index[TARGET] + i * b->row[TARGET];
+    const size_t classes = b->elements_per_term[INPUT];
+    for (size_t i = 0; i < b->n && !cancel_requested(b->cancel); i++) {
+        const int64_t *labels = b->index[TARGET] + i * b->stride[TARGET];
         b->invalid_element = first_wrong(labels, classes, b->cancel);
-        if (cancel_asked(b->cancel)) /* the others were not looked at */
+        if (cancel_requested(b->cancel)) /* the others were not looked at */
             return;
         if (b->invalid_element < classes) {
             b->invalid = i;
@@ -226,7 +227,7 @@ static size_t scratch(const struct loss_plan *plan)
  * them. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    const real element = 8 + 2 * log2((real)classes_of(plan) + 1);
+    const loss_real element = 8 + 2 * log2((loss_real)classes_of(plan) + 1);
     return (struct loss_cost){20, element, element, element};
 }
 
@@ -241,7 +242,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     const int rank = plan->tensor[INPUT].rank;
     if (rank != 1 && rank != 2)
-        return loss_misfit(plan, error, INPUT, "it must be (C) or (N, C)");
+        return loss_shape_error(plan, error, INPUT, "it must be (C) or (N, C)");
     return loss_shape_rows(plan, 1, error);
 }
 
@@ -269,10 +270,10 @@ const struct loss_descriptor loss_multilabel_margin = {
     .method =
         &(const struct loss_method){
             .shape = shape,
-            .kernel = multilabel_margin_kernel,
+            .kernel_f64 = multilabel_margin_kernel,
             .scratch = scratch,
             .cost_of = cost_of,
-            .checked = TARGET,
+            .checked_tensor = TARGET,
             .expected = expected,
         },
 };

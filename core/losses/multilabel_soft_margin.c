@@ -7,14 +7,14 @@ enum { INPUT, TARGET, WEIGHT };
 
 /* Element c of a row: the term, and its derivatives with respect to input and target. */
 struct element {
-    real term, grad[2];
+    loss_real term, grad[2];
 };
 
-static inline struct element element_of(real x, real y, real w)
+static inline struct element element_of(loss_real x, loss_real y, loss_real w)
 {
-    const real e = math_exp_negative(-fabs(x)), smaller = e / (1 + e);
+    const loss_real e = vexp_negative(-fabs(x)), smaller = e / (1 + e);
     return (struct element){
-        .term = w * ((x < 0 ? -y * x : (1 - y) * x) + math_log1p_fraction(e)),
+        .term = w * ((x < 0 ? -y * x : (1 - y) * x) + vlog1p_fraction(e)),
         .grad = {w * (x < 0 ? smaller - y : (1 - y) - smaller), -w * x},
     };
 }
@@ -23,14 +23,15 @@ static inline struct element element_of(real x, real y, real w)
  * bce_with_logits over a row */
 static void evaluate(struct loss_block *b, size_t i)
 {
-    const size_t classes = b->len[INPUT];
-    const real *x = b->in[INPUT] + i * b->row[INPUT], *y = b->in[TARGET] + i * b->row[TARGET];
-    const real *w = b->in[WEIGHT] ? b->in[WEIGHT] + i * b->row[WEIGHT] : NULL;
-    real *const grad[] = {b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL,
-                          b->grad[TARGET] ? b->grad[TARGET] + i * classes : NULL};
-    const real scale = b->scale[i] / (real)classes;
+    const size_t classes = b->elements_per_term[INPUT];
+    const loss_real *x = b->in[INPUT] + i * b->stride[INPUT],
+                    *y = b->in[TARGET] + i * b->stride[TARGET];
+    const loss_real *w = b->in[WEIGHT] ? b->in[WEIGHT] + i * b->stride[WEIGHT] : NULL;
+    loss_real *const grad[] = {b->grad[INPUT] ? b->grad[INPUT] + i * classes : NULL,
+                               b->grad[TARGET] ? b->grad[TARGET] + i * classes : NULL};
+    const loss_real scale = b->scale[i] / (loss_real)classes;
     struct sum sum = {0};
-    for (struct stretch s = {0}; stretch_next(&s, classes, b->cancel);)
+    for (struct slice s = {0}; slice_next(&s, classes, b->cancel);)
         for (size_t c = s.first; c < s.end; c++) {
             const struct element out = element_of(x[c], y[c], w ? w[c] : 1);
             sum_add(&sum, out.term);
@@ -39,7 +40,7 @@ static void evaluate(struct loss_block *b, size_t i)
             if (grad[TARGET])
                 grad[TARGET][c] = out.grad[TARGET] * scale;
         }
-    b->term[i] = sum_value(&sum) / (real)classes;
+    b->term[i] = sum_value(&sum) / (loss_real)classes;
 }
 
 static void multilabel_soft_margin_kernel(struct loss_block *b)
@@ -51,7 +52,8 @@ static void multilabel_soft_margin_kernel(struct loss_block *b)
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     if (plan->tensor[INPUT].rank == 0)
-        return loss_misfit(plan, error, INPUT, "it must have a dimension of classes, the last");
+        return loss_shape_error(plan, error, INPUT,
+                                "it must have a dimension of classes, the last");
     return loss_shape_rows(plan, 1, error);
 }
 
@@ -81,5 +83,5 @@ const struct loss_descriptor loss_multilabel_soft_margin = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {5, 13, 14, 15},
                                           .shape = shape,
-                                          .kernel = multilabel_soft_margin_kernel},
+                                          .kernel_f64 = multilabel_soft_margin_kernel},
 };

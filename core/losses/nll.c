@@ -5,7 +5,7 @@
  * the w_y that count. */
 static void nll_kernel(struct loss_block *b)
 {
-    const size_t classes = b->len[INPUT];
+    const size_t classes = b->elements_per_term[INPUT];
     for (size_t i = 0; i < b->n; i++) {
         const struct derivative_row grad = gradient_row(b, INPUT, i);
         size_t y;
@@ -13,7 +13,7 @@ static void nll_kernel(struct loss_block *b)
         b->term[i] = 0;
         if (!class_label(b, i, classes, &y))
             continue;
-        b->term[i] = -class_weight(b, y) * element_of(b, INPUT, i * b->row[INPUT] + y);
+        b->term[i] = -class_weight(b, y) * element_of(b, INPUT, i * b->stride[INPUT] + y);
         set_element(grad, y, -class_weight(b, y) * b->scale[i]);
     }
 }
@@ -50,12 +50,12 @@ const struct loss_descriptor loss_nll = {
         &(const struct loss_method){
             .cost = {10, 0.08, 0.5, 0.5},
             .shape = loss_shape_classes,
-            .kernel = nll_kernel,
-            .single = nll_kernel,
-            .weigh = loss_weigh_classes,
-            .weigh_operands = 1u << TARGET | 1u << WEIGHT,
-            .ignores = loss_ignores_label,
-            .checked = TARGET,
+            .kernel_f64 = nll_kernel,
+            .kernel_f32 = nll_kernel,
+            .term_weights = loss_class_term_weights,
+            .term_weight_operands = 1u << TARGET | 1u << WEIGHT,
+            .is_ignored = loss_label_is_ignored,
+            .checked_tensor = TARGET,
             .expected = loss_expect_classes,
         },
 };

@@ -7,27 +7,27 @@
 enum { INPUT, TARGET };
 enum { LOG_INPUT, FULL, EPS };
 
-static const real LOG_2_PI = 1.83787706640934548356;
+static const loss_real LOG_2_PI = 1.83787706640934548356;
 
 /* Stirling's approximation of log y!, used where y > 1: y log y - y + log(2 pi y) / 2 */
-static inline real stirling(real y)
+static inline loss_real stirling(loss_real y)
 {
-    return y > 1 ? y * log(y) - y + (LOG_2_PI + log(y)) / 2 : 0;
+    return y > 1 ? y * vlog(y) - y + (LOG_2_PI + vlog(y)) / 2 : 0;
 }
 
 /* l = exp(x) - y x, or without log_input l = x - y log(x + eps), x where y = 0; full adds
  * Stirling's term */
-FORMULA(poisson_nll)
+LOSS_FORMULA(poisson_nll)
 {
-    const real x = in[INPUT], y = in[TARGET], rest = p[FULL] != 0 ? stirling(y) : 0;
-    const real rest_slope = p[FULL] != 0 && y > 1 ? log(y) + 1 / (2 * y) : 0;
+    const loss_real x = in[INPUT], y = in[TARGET], rest = p[FULL] != 0 ? stirling(y) : 0;
+    const loss_real rest_slope = p[FULL] != 0 && y > 1 ? vlog(y) + 1 / (2 * y) : 0;
     if (p[LOG_INPUT] != 0) {
-        const real mean = exp(x);
+        const loss_real mean = vexp(x);
         return (struct element){.term = mean - y * x + rest,
                                 .grad = {[INPUT] = mean - y, [TARGET] = rest_slope - x},
                                 .hess = {[INPUT] = mean}};
     }
-    const real shifted = x + p[EPS], log_mean = log(shifted);
+    const loss_real shifted = x + p[EPS], log_mean = vlog(shifted);
     return (struct element){
         .term = x - (y == 0 ? 0 : y * log_mean) + rest,
         .grad = {[INPUT] = y == 0 ? 1 : (shifted - y) / shifted, [TARGET] = rest_slope - log_mean},
@@ -35,7 +35,7 @@ FORMULA(poisson_nll)
         .invalid = shifted < 0 ? INVALID(INPUT) : 0,
     };
 }
-ELEMENTWISE_KERNELS(poisson_nll, 2)
+DEFINE_ELEMENTWISE_KERNELS(poisson_nll, 2)
 
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
@@ -79,7 +79,7 @@ const struct loss_descriptor loss_poisson_nll = {
         &(const struct loss_method){
             .cost = {0, 3, 3.3, 4.5},
             .shape = loss_shape_broadcast,
-            ELEMENTWISE(poisson_nll),
+            ELEMENTWISE_KERNELS(poisson_nll),
             .expected = expected,
         },
 };

@@ -7,14 +7,14 @@ enum { Q };
 
 /* With d = y - x: l = max(q d, (q - 1) d), with slope 0 at the kink. With q = 0 or 1 one side costs
    nothing, an infinite d included. */
-FORMULA(quantile)
+LOSS_FORMULA(quantile)
 {
-    const real q = p[Q], d = in[TARGET] - in[INPUT], side = d < 0 ? q - 1 : q;
-    const real slope = d > 0 ? q : d < 0 ? q - 1 : 0;
+    const loss_real q = p[Q], d = in[TARGET] - in[INPUT], side = d < 0 ? q - 1 : q;
+    const loss_real slope = d > 0 ? q : d < 0 ? q - 1 : 0;
     return (struct element){.term = side == 0 && isinf(d) ? 0 : side * d,
                             .grad = {[INPUT] = -slope, [TARGET] = slope}};
 }
-ELEMENTWISE_KERNELS(quantile, 2)
+DEFINE_ELEMENTWISE_KERNELS(quantile, 2)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {3}, NUMBERS(2.5, 0, 2)}, [TARGET] = {1, {3}, NUMBERS(3, -0.5, 1)}},
@@ -48,5 +48,5 @@ const struct loss_descriptor loss_quantile = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 0.5, 0.9, 2},
                                           .shape = loss_shape_broadcast_warn,
-                                          ELEMENTWISE(quantile)},
+                                          ELEMENTWISE_KERNELS(quantile)},
 };

@@ -14,24 +14,24 @@ enum { ALPHA, GAMMA };
  * - y) s(x) - y s(-x) d2l/dx2 = a m^gamma (gamma r ((gamma - 1) r + s(-x) - s(x)) ce + 2 gamma r
  * ce' + s(x) s(-x))
  */
-FORMULA(sigmoid_focal)
+LOSS_FORMULA(sigmoid_focal)
 {
-    const real x = in[INPUT], y = in[TARGET], alpha = p[ALPHA], gamma = p[GAMMA];
-    const real e = exp(-fabs(x)), larger = 1 / (1 + e), smaller = e / (1 + e);
-    const real s = x < 0 ? smaller : larger, rest = x < 0 ? larger : smaller; /* s(x), s(-x) */
-    const real apart = (x < 0 ? -1 : 1) * expm1(-fabs(x)) / (1 + e);          /* s(-x) - s(x) */
-    const real ce = (x < 0 ? -y : 1 - y) * x + log1p(e), ce_slope = (1 - y) * s - y * rest;
+    const loss_real x = in[INPUT], y = in[TARGET], alpha = p[ALPHA], gamma = p[GAMMA];
+    const loss_real e = vexp(-fabs(x)), larger = 1 / (1 + e), smaller = e / (1 + e);
+    const loss_real s = x < 0 ? smaller : larger, rest = x < 0 ? larger : smaller; /* s(x), s(-x) */
+    const loss_real apart = (x < 0 ? -1 : 1) * expm1(-fabs(x)) / (1 + e); /* s(-x) - s(x) */
+    const loss_real ce = (x < 0 ? -y : 1 - y) * x + vlog1p(e), ce_slope = (1 - y) * s - y * rest;
 
-    const real sided = x < 0 ? 1 - y : y; /* how much of m is of the smaller sigmoid */
-    const real m = sided * smaller + (1 - sided) * larger;
-    const real r = (1 - 2 * y) * larger * (sided == 1 ? 1 : e / (sided * e + (1 - sided)));
+    const loss_real sided = x < 0 ? 1 - y : y; /* how much of m is of the smaller sigmoid */
+    const loss_real m = sided * smaller + (1 - sided) * larger;
+    const loss_real r = (1 - 2 * y) * larger * (sided == 1 ? 1 : e / (sided * e + (1 - sided)));
 
-    const real a = alpha < 0 ? 1 : alpha * y + (1 - alpha) * (1 - y),
-               a_slope = alpha < 0 ? 0 : 2 * alpha - 1;
+    const loss_real a = alpha < 0 ? 1 : alpha * y + (1 - alpha) * (1 - y),
+                    a_slope = alpha < 0 ? 0 : 2 * alpha - 1;
     const bool tiny = sided == 1 && m < 1e-290 && gamma > 0; /* m itself may be too small */
-    const real power = gamma == 2 ? m * m : pow(m, gamma),
-               focus = tiny ? exp(-gamma * fabs(x)) : power;
-    const real quotient = m == 0 ? 1 : ce / m; /* both vanish alike */
+    const loss_real power = gamma == 2 ? m * m : pow(m, gamma),
+                    focus = tiny ? vexp(-gamma * fabs(x)) : power;
+    const loss_real quotient = m == 0 ? 1 : ce / m; /* both vanish alike */
     return (struct element){
         .term = a * focus * ce,
         .grad =
@@ -45,7 +45,7 @@ FORMULA(sigmoid_focal)
         .invalid = m < 0 && gamma != rint(gamma) ? INVALID(TARGET) : 0, /* no power has a value */
     };
 }
-ELEMENTWISE_KERNELS(sigmoid_focal, 2)
+DEFINE_ELEMENTWISE_KERNELS(sigmoid_focal, 2)
 
 /* Powers are libm's. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
@@ -64,7 +64,7 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
 /* Between -1, which stands for no weights, and 0 there is no alpha. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
-    const real alpha = plan->param[ALPHA].number;
+    const loss_real alpha = plan->param[ALPHA].number;
     if (alpha > -1 && alpha < 0)
         return loss_fail_at(error, LOSS_INVALID, "/alpha",
                             "alpha is %.17g; it must be in [0, 1], or -1 for no weights", alpha);
@@ -117,7 +117,7 @@ const struct loss_descriptor loss_sigmoid_focal = {
         &(const struct loss_method){
             .cost_of = cost_of,
             .shape = shape,
-            ELEMENTWISE(sigmoid_focal),
+            ELEMENTWISE_KERNELS(sigmoid_focal),
             .expected = expected,
         },
 };

@@ -6,17 +6,17 @@ enum { BETA };
 
 /* With d = x - y: l = d^2 / (2 beta) where |d| < beta, else |d| - beta / 2. With beta = 0 it is l1:
  * the slope is 0 at d = 0. */
-FORMULA(smooth_l1)
+LOSS_FORMULA(smooth_l1)
 {
-    const real beta = p[BETA];
-    const real d = in[INPUT] - in[TARGET], a = fabs(d), slope = a >= beta ? sign(d) : d / beta;
+    const loss_real beta = p[BETA];
+    const loss_real d = in[INPUT] - in[TARGET], a = fabs(d), slope = a >= beta ? sign(d) : d / beta;
     return (struct element){
         .term = a < beta ? a / beta * a / 2 : a - beta / 2,
         .grad = {[INPUT] = slope, [TARGET] = -slope},
         .hess = {[INPUT] = a < beta ? 1 / beta : 0},
     };
 }
-ELEMENTWISE_KERNELS(smooth_l1, 2)
+DEFINE_ELEMENTWISE_KERNELS(smooth_l1, 2)
 
 static const struct loss_example example = {
     .tensors = {[INPUT] = {1, {3}, NUMBERS(0.9, 2, 3)}, [TARGET] = {1, {3}, NUMBERS(1, 2, 5)}},
@@ -48,5 +48,5 @@ const struct loss_descriptor loss_smooth_l1 = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 0.9, 1.5, 2},
                                           .shape = loss_shape_broadcast_warn,
-                                          ELEMENTWISE(smooth_l1)},
+                                          ELEMENTWISE_KERNELS(smooth_l1)},
 };

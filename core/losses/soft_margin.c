@@ -5,16 +5,16 @@
 enum { INPUT, TARGET };
 
 /* l = log(1 + exp(-y x)), with slope -y s(-y x), s the sigmoid */
-FORMULA(soft_margin)
+LOSS_FORMULA(soft_margin)
 {
-    const real y = in[TARGET], z = -y * in[INPUT], e = math_exp_negative(-fabs(z));
+    const loss_real y = in[TARGET], z = -y * in[INPUT], e = vexp_negative(-fabs(z));
     return (struct element){
-        .term = positive(z) + math_log1p_fraction(e),
+        .term = positive(z) + vlog1p_fraction(e),
         .grad = {[INPUT] = -y * ((z >= 0 ? 1 : e) / (1 + e))},
         .hess = {[INPUT] = y * y * (e / (1 + e) / (1 + e))},
     };
 }
-ELEMENTWISE_KERNELS(soft_margin, 2)
+DEFINE_ELEMENTWISE_KERNELS(soft_margin, 2)
 
 static const struct loss_example example = {
     .tensors =
@@ -39,5 +39,5 @@ const struct loss_descriptor loss_soft_margin = {
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 2.3, 2.7, 3.5},
                                           .shape = loss_shape_broadcast,
-                                          ELEMENTWISE(soft_margin)},
+                                          ELEMENTWISE_KERNELS(soft_margin)},
 };

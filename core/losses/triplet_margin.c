@@ -15,61 +15,61 @@ static const char *const distances[] = {
 #define COSINE_EPS 1e-8
 
 /* |d|^p, the usual powers without pow */
-static real power(real d, real p)
+static loss_real power(loss_real d, loss_real p)
 {
     return p == 2 ? d * d : p == 1 ? fabs(d) : pow(fabs(d), p);
 }
 
 /* The largest |u - v + eps|; NaN if one is. */
-static real largest_difference(const real *u, const real *v, size_t n, real eps,
-                               const struct loss_control *cancel)
+static loss_real largest_difference(const loss_real *u, const loss_real *v, size_t n, loss_real eps,
+                                    const struct loss_control *cancel)
 {
-    real most = 0;
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+    loss_real most = 0;
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
         for (size_t i = s.first; i < s.end; i++) {
-            const real a = fabs(u[i] - v[i] + eps);
+            const loss_real a = fabs(u[i] - v[i] + eps);
             most = a > most || isnan(a) ? a : most;
         }
     return most;
 }
 
 /* The sum of the |u - v + eps|^p, each difference divided by `unit` first. */
-static real sum_of_powers(const real *u, const real *v, size_t n, real p, real eps, real unit,
-                          const struct loss_control *cancel)
+static loss_real sum_of_powers(const loss_real *u, const loss_real *v, size_t n, loss_real p,
+                               loss_real eps, loss_real unit, const struct loss_control *cancel)
 {
     struct sum sum = {0};
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
         for (size_t i = s.first; i < s.end; i++)
             sum_add(&sum, power((u[i] - v[i] + eps) / unit, p));
     return sum_value(&sum);
 }
 
 /* Squares whose sum is in this range are all right as they are. */
-static const real SMALLEST_SQUARES = 0x1p-900, LARGEST_SQUARES = 0x1p1000;
+static const loss_real SMALLEST_SQUARES = 0x1p-900, LARGEST_SQUARES = 0x1p1000;
 
 /* ||u - v + eps||_p. Powers are those of shares of the largest difference, which neither overflow
  * nor vanish. */
-static real norm_of_difference(const real *u, const real *v, size_t n, real p, real eps,
-                               const struct loss_control *cancel)
+static loss_real norm_of_difference(const loss_real *u, const loss_real *v, size_t n, loss_real p,
+                                    loss_real eps, const struct loss_control *cancel)
 {
-    const real total = p == 1 || p == 2 ? sum_of_powers(u, v, n, p, eps, 1, cancel) : 0;
+    const loss_real total = p == 1 || p == 2 ? sum_of_powers(u, v, n, p, eps, 1, cancel) : 0;
     if (p == 1)
         return total;
     if (p == 2 && total >= SMALLEST_SQUARES && total <= LARGEST_SQUARES)
         return sqrt(total);
-    const real most = largest_difference(u, v, n, eps, cancel);
+    const loss_real most = largest_difference(u, v, n, eps, cancel);
     if (!(most > 0) || isinf(most) || isinf(p))
         return most;
-    const real shares = sum_of_powers(u, v, n, p, eps, most, cancel);
+    const loss_real shares = sum_of_powers(u, v, n, p, eps, most, cancel);
     return most * (p == 2 ? sqrt(shares) : pow(shares, 1 / p));
 }
 
 /* How many of the |u - v + eps| are `norm`, their largest. */
-static size_t count_largest(const real *u, const real *v, size_t n, real eps, real norm,
-                            const struct loss_control *cancel)
+static size_t count_largest(const loss_real *u, const loss_real *v, size_t n, loss_real eps,
+                            loss_real norm, const struct loss_control *cancel)
 {
     size_t count = 0;
-    for (struct stretch s = {0}; stretch_next(&s, n, cancel);)
+    for (struct slice s = {0}; slice_next(&s, n, cancel);)
         for (size_t i = s.first; i < s.end; i++)
             count += fabs(u[i] - v[i] + eps) == norm;
     return count;
@@ -77,27 +77,27 @@ static size_t count_largest(const real *u, const real *v, size_t n, real eps, re
 
 /* The derivative of the norm by d, one of the differences, 0 at the centre. `ties` of them are the
    largest, which share the slope of the maximum norm. */
-static real slope_of_norm(real d, real norm, real p, size_t ties)
+static loss_real slope_of_norm(loss_real d, loss_real norm, loss_real p, size_t ties)
 {
-    const real a = fabs(d);
+    const loss_real a = fabs(d);
     if (d == 0 || norm == 0)
         return 0;
     if (isinf(p))
-        return a == norm ? sign(d) / (real)ties : 0;
+        return a == norm ? sign(d) / (loss_real)ties : 0;
     if (p == 1)
         return sign(d);
     return sign(d) * (p == 2 ? a / norm : pow(a / norm, p - 1));
 }
 
 /* |u|, as it is divided by */
-static real norm_of(const real *u, size_t n, const struct loss_control *cancel)
+static loss_real norm_of(const loss_real *u, size_t n, const struct loss_control *cancel)
 {
-    return larger_of(sqrt(sum_products(u, u, n, cancel)), COSINE_EPS);
+    return vmax(sqrt(sum_products(u, u, n, cancel)), COSINE_EPS);
 }
 
-static real distance(const real *u, const real *v, const struct loss_block *b)
+static loss_real distance(const loss_real *u, const loss_real *v, const struct loss_block *b)
 {
-    const size_t n = b->len[ANCHOR];
+    const size_t n = b->elements_per_term[ANCHOR];
     if (b->param[DISTANCE].integer != COSINE)
         return norm_of_difference(u, v, n, b->param[NORM].number, b->param[EPS].number, b->cancel);
     return 1 -
@@ -105,13 +105,13 @@ static real distance(const real *u, const real *v, const struct loss_block *b)
 }
 
 /* Adds factor * dd/du to du and factor * dd/dv to dv, for d = 1 - cos(u, v). Both may be NULL. */
-static void add_cosine_gradient(const real *u, const real *v, const struct loss_block *b,
-                                real factor, real *du, real *dv)
+static void add_cosine_gradient(const loss_real *u, const loss_real *v, const struct loss_block *b,
+                                loss_real factor, loss_real *du, loss_real *dv)
 {
-    const size_t n = b->len[ANCHOR];
-    const real of_u = norm_of(u, n, b->cancel), of_v = norm_of(v, n, b->cancel);
-    const real cosine = sum_products(u, v, n, b->cancel) / (of_u * of_v);
-    for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
+    const size_t n = b->elements_per_term[ANCHOR];
+    const loss_real of_u = norm_of(u, n, b->cancel), of_v = norm_of(v, n, b->cancel);
+    const loss_real cosine = sum_products(u, v, n, b->cancel) / (of_u * of_v);
+    for (struct slice s = {0}; slice_next(&s, n, b->cancel);)
         for (size_t i = s.first; i < s.end; i++) {
             if (du)
                 du[i] -= factor * (v[i] / of_v - cosine * u[i] / of_u) / of_u;
@@ -121,20 +121,20 @@ static void add_cosine_gradient(const real *u, const real *v, const struct loss_
 }
 
 /* The same for d = distance(u, v). */
-static void add_gradient(const real *u, const real *v, const struct loss_block *b, real factor,
-                         real *du, real *dv)
+static void add_gradient(const loss_real *u, const loss_real *v, const struct loss_block *b,
+                         loss_real factor, loss_real *du, loss_real *dv)
 {
-    const size_t n = b->len[ANCHOR];
-    const real p = b->param[NORM].number, eps = b->param[EPS].number;
+    const size_t n = b->elements_per_term[ANCHOR];
+    const loss_real p = b->param[NORM].number, eps = b->param[EPS].number;
     if (b->param[DISTANCE].integer == COSINE) {
         add_cosine_gradient(u, v, b, factor, du, dv);
         return;
     }
-    const real norm = norm_of_difference(u, v, n, p, eps, b->cancel);
+    const loss_real norm = norm_of_difference(u, v, n, p, eps, b->cancel);
     const size_t ties = isinf(p) ? count_largest(u, v, n, eps, norm, b->cancel) : 1;
-    for (struct stretch s = {0}; stretch_next(&s, n, b->cancel);)
+    for (struct slice s = {0}; slice_next(&s, n, b->cancel);)
         for (size_t i = s.first; i < s.end; i++) {
-            const real slope = slope_of_norm(u[i] - v[i] + eps, norm, p, ties);
+            const loss_real slope = slope_of_norm(u[i] - v[i] + eps, norm, p, ties);
             if (du)
                 du[i] += factor * slope;
             if (dv)
@@ -146,25 +146,25 @@ static void add_gradient(const real *u, const real *v, const struct loss_block *
    of a tie shared by both. At the kink of the maximum the slope is the active side's. */
 static void triplet_margin_kernel(struct loss_block *b)
 {
-    const size_t n = b->len[ANCHOR];
+    const size_t n = b->elements_per_term[ANCHOR];
     for (size_t i = 0; i < b->n; i++) {
-        const real *a = b->in[ANCHOR] + i * b->row[ANCHOR],
-                   *p = b->in[POSITIVE] + i * b->row[POSITIVE],
-                   *q = b->in[NEGATIVE] + i * b->row[NEGATIVE];
-        const real far = distance(a, q, b),
-                   swapped = b->param[SWAP].integer ? distance(p, q, b) : INFINITY;
-        const real lack =
+        const loss_real *a = b->in[ANCHOR] + i * b->stride[ANCHOR],
+                        *p = b->in[POSITIVE] + i * b->stride[POSITIVE],
+                        *q = b->in[NEGATIVE] + i * b->stride[NEGATIVE];
+        const loss_real far = distance(a, q, b),
+                        swapped = b->param[SWAP].integer ? distance(p, q, b) : INFINITY;
+        const loss_real lack =
             distance(a, p, b) - (swapped < far ? swapped : far) + b->param[MARGIN].number;
         b->term[i] = positive(lack);
 
-        real *grad[3] = {NULL};
+        loss_real *grad[3] = {NULL};
         for (int k = ANCHOR; k <= NEGATIVE; k++) {
             grad[k] = b->grad[k] ? b->grad[k] + i * n : NULL;
             zero_all(grad[k], grad[k] ? n : 0, b->cancel);
         }
         if (!(lack >= 0))
             continue;
-        const real share = swapped < far ? 0 : swapped == far ? 0.5 : 1; /* of d(a, n) */
+        const loss_real share = swapped < far ? 0 : swapped == far ? 0.5 : 1; /* of d(a, n) */
         add_gradient(a, p, b, b->scale[i], grad[ANCHOR], grad[POSITIVE]);
         if (share > 0)
             add_gradient(a, q, b, -share * b->scale[i], grad[ANCHOR], grad[NEGATIVE]);
@@ -175,13 +175,13 @@ static void triplet_margin_kernel(struct loss_block *b)
 
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
-    const real p = plan->param[NORM].number;
-    const real distances_of = plan->param[SWAP].integer ? 1.5 : 1; /* three in place of two */
+    const loss_real p = plan->param[NORM].number;
+    const loss_real distances_of = plan->param[SWAP].integer ? 1.5 : 1; /* three in place of two */
     if (plan->param[DISTANCE].integer == COSINE)
         return (struct loss_cost){600 * distances_of, 3, 10, 10};
     const bool usual = p == 1 || p == 2;
-    const real value = (usual ? 5 : 65) * distances_of,
-               gradient = (usual ? 12 : 105) * distances_of;
+    const loss_real value = (usual ? 5 : 65) * distances_of,
+                    gradient = (usual ? 12 : 105) * distances_of;
     return (struct loss_cost){40, value, gradient, gradient};
 }
 
@@ -189,14 +189,15 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     const struct loss_tensor *const anchor = &plan->tensor[ANCHOR];
     if (anchor->rank == 0)
-        return loss_misfit(plan, error, ANCHOR, "it must be (N, D), or (D) for a single triplet");
+        return loss_shape_error(plan, error, ANCHOR,
+                                "it must be (N, D), or (D) for a single triplet");
     /* The norm of n equal differences is n^(1 / p) times one of them. */
     const size_t n = anchor->shape[anchor->rank - 1];
-    const real p = plan->param[NORM].number;
-    if (plan->param[DISTANCE].integer != COSINE && isinf(pow((real)n, 1 / p)))
+    const loss_real p = plan->param[NORM].number;
+    if (plan->param[DISTANCE].integer != COSINE && isinf(pow((loss_real)n, 1 / p)))
         return loss_fail_at(error, LOSS_INVALID, "/p",
                             "p is %.17g; the norm of %zu numbers overflows where it is below %.2g",
-                            p, n, log((real)n) / 709 + 0.0001);
+                            p, n, vlog((loss_real)n) / 709 + 0.0001);
     return loss_shape_rows(plan, 1, error);
 }
 
@@ -255,5 +256,5 @@ const struct loss_descriptor loss_triplet_margin = {
     .example = &example,
     .method = &(const struct loss_method){.cost_of = cost_of,
                                           .shape = shape,
-                                          .kernel = triplet_margin_kernel},
+                                          .kernel_f64 = triplet_margin_kernel},
 };

@@ -8,7 +8,7 @@ enum { INPUT, TARGET };
 enum { POWER, LOG_INPUT };
 
 /* (r^a - 1) / a of log r; its limit log r for a = 0 */
-static inline real box_cox(real a, real log_r)
+static inline loss_real box_cox(loss_real a, loss_real log_r)
 {
     return a == 0 ? log_r : expm1(a * log_r) / a;
 }
@@ -19,14 +19,14 @@ static inline real box_cox(real a, real log_r)
  * 1, by its binomial series t^2 / 2 + (a - 2) t^3 / 6 + ... with c_(k+1) = c_k (a - k) / (k + 1),
  * as long as a t is small.
  */
-static inline real unit_deviance(real r, real t, real a)
+static inline loss_real unit_deviance(loss_real r, loss_real t, loss_real a)
 {
-    const real log_r = log(r);
+    const loss_real log_r = vlog(r);
     if (r <= 0)
         return (1 - (r == 0 ? 0 : a * r / (a - 1))) / a;
-    if (!(fabs(t) * larger_of(fabs(a), 1) < 0.25))
+    if (!(fabs(t) * vmax(fabs(a), 1) < 0.25))
         return a < 0.5 ? (box_cox(a, log_r) - t) / (a - 1) : (r * box_cox(a - 1, log_r) - t) / a;
-    real sum = 0, power = t * t, c = 0.5;
+    loss_real sum = 0, power = t * t, c = 0.5;
     for (int k = 2; k < 40; k++) {
         sum += c * power;
         power *= t;
@@ -37,44 +37,45 @@ static inline real unit_deviance(real r, real t, real a)
 
 /* The same, times m^a, as it is written in textbooks: where m^a or r^a leaves the range of numbers,
  * m or y is far larger. */
-static inline real plain_deviance(real m, real y, real a)
+static inline loss_real plain_deviance(loss_real m, loss_real y, loss_real a)
 {
-    return pow(larger_of(y, 0), a) / (a * (a - 1)) - y * pow(m, a - 1) / (a - 1) + pow(m, a) / a;
+    return pow(vmax(y, 0), a) / (a * (a - 1)) - y * pow(m, a - 1) / (a - 1) + pow(m, a) / a;
 }
 
 /* The deviance of a target y from a mean m. */
-static inline real deviance(real m, real y, real power)
+static inline loss_real deviance(loss_real m, loss_real y, loss_real power)
 {
-    const real a = 2 - power, scale = pow(m, a),
-               l = 2 * scale * unit_deviance(y / m, (y - m) / m, a);
+    const loss_real a = 2 - power, scale = pow(m, a),
+                    l = 2 * scale * unit_deviance(y / m, (y - m) / m, a);
     return (l - l == 0 && scale > 0) || a == 0 || a == 1 ? l : 2 * plain_deviance(m, y, a);
 }
 
 /* Whether the distribution of that power has no such values. */
-static inline int invalid_target(real y, real power)
+static inline int invalid_target(loss_real y, loss_real power)
 {
     const bool below = power >= 2 ? y <= 0 : y < 0;
     return power >= 1 && below ? INVALID(TARGET) : 0;
 }
 
 /* a exp(u) + b exp(v), also where both overflow */
-static inline real sum_of_exponentials(real a, real b, real u, real v)
+static inline loss_real sum_of_exponentials(loss_real a, loss_real b, loss_real u, loss_real v)
 {
-    const real first = a == 0 ? 0 : a * exp(u), second = b * exp(v);
-    return isinf(first) && isinf(second) ? exp(u) * (a + b * exp(v - u)) : first + second;
+    const loss_real first = a == 0 ? 0 : a * vexp(u), second = b * vexp(v);
+    return isinf(first) && isinf(second) ? vexp(u) * (a + b * vexp(v - u)) : first + second;
 }
 
 /* Of means m: l = 2 m^(2 - p) f(y / m), the deviance 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y m^(1-p)
    / (1-p) + m^(2-p) / (2-p)], (y - m)^2 for p = 0. Of logarithms x: l = -y exp((1 - p) x) / (1 - p)
    + exp((2 - p) x) / (2 - p), where for p = 1 the first term is -y x, and for p = 2 the second one
    is x. */
-FORMULA(tweedie)
+LOSS_FORMULA(tweedie)
 {
-    const real x = in[INPUT], y = in[TARGET], power = p[POWER];
+    const loss_real x = in[INPUT], y = in[TARGET], power = p[POWER];
     if (p[LOG_INPUT] != 0) {
-        const real a = 1 - power, b = 2 - power;
-        const real poisson = exp(x) - (y == 0 ? 0 : y * x), gamma = (y == 0 ? 0 : y * exp(-x)) + x;
-        const real between = sum_of_exponentials(-y / a, 1 / b, a * x, b * x);
+        const loss_real a = 1 - power, b = 2 - power;
+        const loss_real poisson = vexp(x) - (y == 0 ? 0 : y * x),
+                        gamma = (y == 0 ? 0 : y * vexp(-x)) + x;
+        const loss_real between = sum_of_exponentials(-y / a, 1 / b, a * x, b * x);
         return (struct element){
             .term = power == 1   ? poisson
                     : power == 2 ? gamma
@@ -87,7 +88,7 @@ FORMULA(tweedie)
     if (power == 0)
         return (struct element){
             .term = (y - x) * (y - x), .grad = {[INPUT] = 2 * (x - y)}, .hess = {[INPUT] = 2}};
-    const real t = (y - x) / x;
+    const loss_real t = (y - x) / x;
     return (struct element){
         .term = deviance(x, y, power),
         .grad = {[INPUT] = -2 * pow(x, 1 - power) * t},
@@ -95,7 +96,7 @@ FORMULA(tweedie)
         .invalid = x <= 0 ? INVALID(INPUT) : invalid_target(y, power),
     };
 }
-ELEMENTWISE_KERNELS(tweedie, 2)
+DEFINE_ELEMENTWISE_KERNELS(tweedie, 2)
 
 /* Powers are libm's. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
@@ -121,7 +122,7 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
 /* No distribution has a power between 0 and 1. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
-    const real power = plan->param[POWER].number;
+    const loss_real power = plan->param[POWER].number;
     if (power > 0 && power < 1)
         return loss_fail_at(error, LOSS_INVALID, "/p",
                             "p is %.17g; it must be at most 0, or at least 1", power);
@@ -169,5 +170,5 @@ const struct loss_descriptor loss_tweedie = {
     .example = &example,
     .method =
         &(const struct loss_method){
-            .cost_of = cost_of, .shape = shape, ELEMENTWISE(tweedie), .expected = expected},
+            .cost_of = cost_of, .shape = shape, ELEMENTWISE_KERNELS(tweedie), .expected = expected},
 };

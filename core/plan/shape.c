@@ -16,8 +16,8 @@ static const char *name_of(const struct loss_plan *plan, int tensor)
     return plan->loss->tensors[tensor].name;
 }
 
-enum loss_status loss_misfit(const struct loss_plan *plan, struct loss_error *error, int tensor,
-                             const char *why, ...)
+enum loss_status loss_shape_error(const struct loss_plan *plan, struct loss_error *error,
+                                  int tensor, const char *why, ...)
 {
     char path[64], shape[LOSS_SHAPE_TEXT], reason[240];
     snprintf(path, sizeof path, "/%s", name_of(plan, tensor));
@@ -81,8 +81,9 @@ static enum loss_status align_all(struct loss_plan *plan, struct loss_error *err
         if (!plan->present[k])
             continue;
         if (!loss_broadcasts_to(&plan->tensor[k], &plan->terms))
-            return loss_misfit(plan, error, k, "it must broadcast to that of the loss terms, %s",
-                               loss_shape_text(&plan->terms, shape));
+            return loss_shape_error(plan, error, k,
+                                    "it must broadcast to that of the loss terms, %s",
+                                    loss_shape_text(&plan->terms, shape));
         align_last(plan, k);
     }
     return LOSS_OK;
@@ -97,8 +98,8 @@ enum loss_status loss_shape_broadcast(struct loss_plan *plan, struct loss_error 
             continue;
         const struct loss_tensor before = plan->terms;
         if (!broadcast(&plan->terms, &plan->tensor[k]))
-            return loss_misfit(plan, error, k, "it does not broadcast with %s of %s",
-                               loss_shape_text(&before, shape), name_of(plan, 0));
+            return loss_shape_error(plan, error, k, "it does not broadcast with %s of %s",
+                                    loss_shape_text(&before, shape), name_of(plan, 0));
     }
     return align_all(plan, error);
 }
@@ -119,8 +120,8 @@ enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *erro
     const struct loss_tensor *first = &plan->tensor[0];
     for (int k = 1; k < loss_tensor_specs(plan->loss); k++)
         if (!plan->loss->tensors[k].optional && !loss_same_shape(first, &plan->tensor[k]))
-            return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0),
-                               loss_shape_text(first, shape));
+            return loss_shape_error(plan, error, k, "it must be that of %s, %s", name_of(plan, 0),
+                                    loss_shape_text(first, shape));
     plan->terms = (struct loss_tensor){.rank = first->rank};
     memcpy(plan->terms.shape, first->shape, sizeof first->shape);
     return align_all(plan, error);
@@ -128,15 +129,15 @@ enum loss_status loss_shape_same(struct loss_plan *plan, struct loss_error *erro
 
 enum loss_status loss_shape_weighted(struct loss_plan *plan, struct loss_error *error)
 {
-    plan->weighed = plan->present[WEIGHTED_WEIGHT];
+    plan->has_term_weights = plan->present[WEIGHTED_WEIGHT];
     return loss_shape_broadcast_warn(plan, error);
 }
 
-void loss_weigh_weights(struct loss_block *b)
+void loss_element_term_weights(struct loss_block *b)
 {
     for (size_t i = 0; i < b->n; i++)
-        b->term[i] =
-            b->in[WEIGHTED_WEIGHT] ? b->in[WEIGHTED_WEIGHT][i] : (real)b->in32[WEIGHTED_WEIGHT][i];
+        b->term[i] = b->in[WEIGHTED_WEIGHT] ? b->in[WEIGHTED_WEIGHT][i]
+                                            : (loss_real)b->in_f32[WEIGHTED_WEIGHT][i];
 }
 
 /* ---- rows ---- */
@@ -158,7 +159,8 @@ enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *e
     const struct loss_tensor *input = &plan->tensor[CLASSES_INPUT],
                              *target = &plan->tensor[CLASSES_TARGET];
     if (input->rank == 0)
-        return loss_misfit(plan, error, CLASSES_INPUT, "it must be (C), (N, C) or (N, C, d1, ...)");
+        return loss_shape_error(plan, error, CLASSES_INPUT,
+                                "it must be (C), (N, C) or (N, C, d1, ...)");
 
     const int class_axis = input->rank > 1;
     plan->terms = (struct loss_tensor){.rank = input->rank - 1};
@@ -171,22 +173,22 @@ enum loss_status loss_shape_classes(struct loss_plan *plan, struct loss_error *e
     if (may_be_probabilities && loss_same_shape(input, target)) {
         align_around(plan, CLASSES_TARGET, class_axis);
     } else if (loss_same_shape(&plan->terms, target)) {
-        plan->indexed[CLASSES_TARGET] = plan->weighed = true;
+        plan->indexed[CLASSES_TARGET] = plan->has_term_weights = true;
         align_last(plan, CLASSES_TARGET);
     } else {
         char whole[LOSS_SHAPE_TEXT];
-        return loss_misfit(plan, error, CLASSES_TARGET,
-                           "it must be %.64s for class indices%s%.64s%s",
-                           loss_shape_text(&plan->terms, shape), may_be_probabilities ? " or " : "",
-                           may_be_probabilities ? loss_shape_text(input, whole) : "",
-                           may_be_probabilities ? " for probabilities" : "");
+        return loss_shape_error(
+            plan, error, CLASSES_TARGET, "it must be %.64s for class indices%s%.64s%s",
+            loss_shape_text(&plan->terms, shape), may_be_probabilities ? " or " : "",
+            may_be_probabilities ? loss_shape_text(input, whole) : "",
+            may_be_probabilities ? " for probabilities" : "");
     }
 
     const struct loss_tensor *weight = &plan->tensor[CLASSES_WEIGHT];
     const size_t classes = input->shape[class_axis];
     if (plan->present[CLASSES_WEIGHT] && (weight->rank != 1 || weight->shape[0] != classes))
-        return loss_misfit(plan, error, CLASSES_WEIGHT,
-                           "it must be (%zu,), a weight for each class", classes);
+        return loss_shape_error(plan, error, CLASSES_WEIGHT,
+                                "it must be (%zu,), a weight for each class", classes);
     plan->axis[CLASSES_WEIGHT][0] = LOSS_WITHIN;
     return LOSS_OK;
 }
@@ -199,15 +201,15 @@ enum loss_status loss_shape_pairs(struct loss_plan *plan, struct loss_error *err
     const struct loss_tensor *first = &plan->tensor[PAIRS_INPUT1],
                              *second = &plan->tensor[PAIRS_INPUT2];
     if (first->rank != 1 && first->rank != 2)
-        return loss_misfit(plan, error, PAIRS_INPUT1,
-                           "it must be (N, D), or (D) for a single pair");
+        return loss_shape_error(plan, error, PAIRS_INPUT1,
+                                "it must be (N, D), or (D) for a single pair");
     if (!loss_same_shape(first, second))
-        return loss_misfit(plan, error, PAIRS_INPUT2, "it must be that of %s, %s",
-                           name_of(plan, PAIRS_INPUT1), loss_shape_text(first, shape));
+        return loss_shape_error(plan, error, PAIRS_INPUT2, "it must be that of %s, %s",
+                                name_of(plan, PAIRS_INPUT1), loss_shape_text(first, shape));
     plan->terms = (struct loss_tensor){.rank = first->rank - 1, .shape = {first->shape[0]}};
     if (!loss_same_shape(&plan->terms, &plan->tensor[PAIRS_TARGET]))
-        return loss_misfit(plan, error, PAIRS_TARGET, "it must be %s, a label for each pair",
-                           loss_shape_text(&plan->terms, shape));
+        return loss_shape_error(plan, error, PAIRS_TARGET, "it must be %s, a label for each pair",
+                                loss_shape_text(&plan->terms, shape));
     align_around(plan, PAIRS_INPUT1, first->rank - 1);
     align_around(plan, PAIRS_INPUT2, first->rank - 1);
     align_last(plan, PAIRS_TARGET);
@@ -226,15 +228,15 @@ enum loss_status loss_shape_rows(struct loss_plan *plan, int within, struct loss
         if (!plan->present[k])
             continue;
         if (!optional && !loss_same_shape(first, tensor))
-            return loss_misfit(plan, error, k, "it must be that of %s, %s", name_of(plan, 0),
-                               loss_shape_text(first, shape));
+            return loss_shape_error(plan, error, k, "it must be that of %s, %s", name_of(plan, 0),
+                                    loss_shape_text(first, shape));
         bool fits = tensor->rank >= within && loss_broadcasts_to(tensor, first);
         for (int i = 1; fits && i <= within; i++)
             fits = tensor->shape[tensor->rank - i] == first->shape[first->rank - i];
         if (!fits)
-            return loss_misfit(plan, error, k,
-                               "it must broadcast to that of %s, %s, with the same last dimension",
-                               name_of(plan, 0), loss_shape_text(first, shape));
+            return loss_shape_error(
+                plan, error, k, "it must broadcast to that of %s, %s, with the same last dimension",
+                name_of(plan, 0), loss_shape_text(first, shape));
         for (int axis = 0; axis < tensor->rank; axis++) {
             const int dim = first->rank - tensor->rank + axis;
             plan->axis[k][axis] = dim < plan->terms.rank ? (signed char)dim : LOSS_WITHIN;

@@ -22,9 +22,9 @@ static double worst(double (*ours)(double), long double (*exact)(long double), d
     double most = 0;
     for (uint64_t i = 0; i < UINT64_C(1) << 32; i += 4001) {
         const uint32_t bits = (uint32_t)i;
-        float single;
-        memcpy(&single, &bits, sizeof single);
-        const double at[] = {(double)single, (double)single * (1 + 0x1.2345678p-24)};
+        float narrow;
+        memcpy(&narrow, &bits, sizeof narrow);
+        const double at[] = {(double)narrow, (double)narrow * (1 + 0x1.2345678p-24)};
         for (int k = 0; k < 2; k++) {
             const double error = ulps(ours(at[k]), exact((long double)at[k]));
             if (!(error <= most)) {
@@ -38,17 +38,17 @@ static double worst(double (*ours)(double), long double (*exact)(long double), d
 
 static double ours_exp(double x)
 {
-    return math_exp(x);
+    return vexp(x);
 }
 
 static double ours_log(double x)
 {
-    return math_log(x);
+    return vlog(x);
 }
 
 static double ours_log1p(double x)
 {
-    return math_log1p(x);
+    return vlog1p(x);
 }
 
 START_TEST(errors_stay_near_half_an_ulp)
@@ -63,7 +63,7 @@ START_TEST(errors_stay_near_half_an_ulp)
 END_TEST
 
 /* As ulps(), of float32. Only for results that are normal there. */
-static double ulps_single(double value, long double exact)
+static double ulps_f32(double value, long double exact)
 {
     int exponent;
     frexpf((float)exact, &exponent);
@@ -76,29 +76,28 @@ START_TEST(single_ones_stay_near_one_ulp_of_float32)
     double of_exp = 0, of_difference = 0, of_log = 0, of_log_above = 0, of_log1p = 0;
     for (uint64_t i = 0; i < 2000000; i++) {
         const float part = (float)i / 2000000,
-                    x = MATH_SINGLE_DEEPEST * part * part; /* more of them near 0 */
+                    x = VEXP_F32_MIN * part * part; /* more of them near 0 */
         const float top = (float)(i % 1000) * 0.173F, below = top + x;
         const float tiny = ldexpf(1 - part / 2, -(int)(i % 125) - 1), complement = 1 - tiny;
-        of_exp = fmax(of_exp, ulps_single((double)math_exp_single(x, 0), expl((long double)x)));
-        if (below - top >= MATH_SINGLE_DEEPEST)
+        of_exp = fmax(of_exp, ulps_f32((double)vexp_f32(x, 0), expl((long double)x)));
+        if (below - top >= VEXP_F32_MIN)
             of_difference =
-                fmax(of_difference, ulps_single((double)math_exp_difference(below, top),
-                                                expl((long double)below - (long double)top)));
-        of_log = fmax(of_log, ulps_single(math_log_single(tiny, 0), logl((long double)tiny)));
-        of_log_above =
-            fmax(of_log_above, ulps_single(math_log_single(complement, (1 - complement) - tiny),
-                                           log1pl(-(long double)tiny)));
-        of_log1p = fmax(of_log1p, ulps_single(math_log1p_single(part), log1pl((long double)part)));
+                fmax(of_difference, ulps_f32((double)vexp_difference_f32(below, top),
+                                             expl((long double)below - (long double)top)));
+        of_log = fmax(of_log, ulps_f32(vlog_f32(tiny, 0), logl((long double)tiny)));
+        of_log_above = fmax(of_log_above, ulps_f32(vlog_f32(complement, (1 - complement) - tiny),
+                                                   log1pl(-(long double)tiny)));
+        of_log1p = fmax(of_log1p, ulps_f32(vlog1p_f32(part), log1pl((long double)part)));
     }
     ck_assert_msg(of_exp <= 1.1, "exp is wrong by %g ulps", of_exp);
     ck_assert_msg(of_difference <= 1.2, "exp of a difference is wrong by %g ulps", of_difference);
     ck_assert_msg(of_log <= 0.4, "log is wrong by %g ulps", of_log);
     ck_assert_msg(of_log_above <= 0.8, "log(1 - x) is wrong by %g ulps", of_log_above);
     ck_assert_msg(of_log1p <= 1.1, "log1p is wrong by %g ulps", of_log1p);
-    ck_assert(math_exp_single(0, 0) == 1 && math_exp_difference(3, 3) == 1);
-    ck_assert(math_log_single(1, 0) == 0 && math_log1p_single(0) == 0);
-    ck_assert(isnan(math_exp_single(NAN, 0)) && isnan(math_exp_difference(NAN, 0)) &&
-              isnan(math_log1p_single(NAN)));
+    ck_assert(vexp_f32(0, 0) == 1 && vexp_difference_f32(3, 3) == 1);
+    ck_assert(vlog_f32(1, 0) == 0 && vlog1p_f32(0) == 0);
+    ck_assert(isnan(vexp_f32(NAN, 0)) && isnan(vexp_difference_f32(NAN, 0)) &&
+              isnan(vlog1p_f32(NAN)));
 }
 END_TEST
 
@@ -106,15 +105,15 @@ START_TEST(those_of_part_of_the_line_are_as_good)
 {
     for (uint64_t i = 0; i < 200000; i++) {
         const double x = -(double)i * (double)i * 1.7e-8, fraction = (double)i / 200000;
-        ck_assert_msg(ulps(math_exp_negative(x), expl(x)) <= 1.1, "exp(%a)", x);
-        ck_assert_msg(ulps(math_log1p_fraction(fraction), log1pl(fraction)) <= 2, "log1p(%a)",
+        ck_assert_msg(ulps(vexp_negative(x), expl(x)) <= 1.1, "exp(%a)", x);
+        ck_assert_msg(ulps(vlog1p_fraction(fraction), log1pl(fraction)) <= 2, "log1p(%a)",
                       fraction);
     }
-    ck_assert_double_eq(math_exp_negative(0), 1);
-    ck_assert_double_eq(math_exp_negative(-INFINITY), 0);
-    ck_assert_double_eq(math_log1p_fraction(0), 0);
-    ck_assert(ulps(math_log1p_fraction(1), logl(2)) <= 2);
-    ck_assert(isnan(math_exp_negative(NAN)) && isnan(math_log1p_fraction(NAN)));
+    ck_assert_double_eq(vexp_negative(0), 1);
+    ck_assert_double_eq(vexp_negative(-INFINITY), 0);
+    ck_assert_double_eq(vlog1p_fraction(0), 0);
+    ck_assert(ulps(vlog1p_fraction(1), logl(2)) <= 2);
+    ck_assert(isnan(vexp_negative(NAN)) && isnan(vlog1p_fraction(NAN)));
 }
 END_TEST
 
@@ -124,9 +123,9 @@ START_TEST(special_values_are_those_of_libm)
                                 -INFINITY, NAN,    0x1p-1074, 0x1p-1022, 709.782, 709.79,
                                 -745.13,   -745.2, -800,      1e308,     1.7e308, 1.5 * 0x1p1023};
     for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
-        ck_assert_msg(ulps(math_exp(at[i]), expl(at[i])) <= 1.1, "exp(%a)", at[i]);
-        ck_assert_msg(ulps(math_log(at[i]), logl(at[i])) <= 1, "log(%a)", at[i]);
-        ck_assert_msg(ulps(math_log1p(at[i]), log1pl(at[i])) <= 1, "log1p(%a)", at[i]);
+        ck_assert_msg(ulps(vexp(at[i]), expl(at[i])) <= 1.1, "exp(%a)", at[i]);
+        ck_assert_msg(ulps(vlog(at[i]), logl(at[i])) <= 1, "log(%a)", at[i]);
+        ck_assert_msg(ulps(vlog1p(at[i]), log1pl(at[i])) <= 1, "log1p(%a)", at[i]);
     }
 }
 END_TEST

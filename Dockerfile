@@ -1,5 +1,5 @@
 # docker build -t lossd .
-# docker run --rm -p 127.0.0.1:8080:8080 -e LOSSD_INSECURE_OPEN=on lossd            # for this machine, without tokens
+# docker run --rm -p 127.0.0.1:8080:8080 -e LOSSD_ALLOW_UNAUTHENTICATED=on lossd            # for this machine, without tokens
 # docker run --rm -p 8080:8080 -v ./tokens:/tokens:ro -e LOSSD_TOKEN_FILE=/tokens lossd
 # `docker run --rm lossd --new-token NAME >> tokens` makes a token. Without either the server does not start, since it listens on
 # every address of the container.

@@ -136,7 +136,8 @@ static bool guard_addresses(struct server *server, const struct options *options
 {
     const struct access_settings settings = {.tls = server->tls,
                                              .token_file = options->token_file,
-                                             .insecure_open = options->insecure_open == 0,
+                                             .allow_unauthenticated =
+                                                 options->allow_unauthenticated,
                                              .hosts = options->allowed_hosts,
                                              .origins = options->cors_origins};
     const struct entrance *entrance = NULL;
@@ -250,7 +251,7 @@ static bool start(struct server *server, const struct options *options, char *me
         return false;
     }
     const struct watchdog_settings watchdog = {.timeout_ms = options->watchdog_timeout,
-                                               .exit = options->watchdog_exit == 0};
+                                               .exit = options->watchdog_exit};
     if (!watchdog_start(&watchdog, server->metrics, message, MESSAGE))
         return false;
     const struct http_settings settings = {
@@ -261,7 +262,7 @@ static bool start(struct server *server, const struct options *options, char *me
         .access = server->access,
         .io_threads = options->io_threads,
         .limits = options->limits,
-        .compress = options->compress == 0,
+        .compress = options->compress,
         .executor = server->executor,
         .linger = server->linger,
         .metrics = server->metrics};
@@ -319,8 +320,9 @@ static void stop(struct server *server, int64_t grace_ms)
 static bool prepare(const struct options *options, char *message)
 {
     log_setup((enum log_level)options->log_level, (enum log_format)options->log_format);
-    log_setup_requests((enum log_requests)options->log_requests);
+    access_log_setup((enum access_log)options->access_log);
     json_limit_depth(options->limits.max_json_depth);
+    options_log_deprecated(options);
     return signals_start(message, MESSAGE) && log_writer_start(message, MESSAGE);
 }
 
@@ -338,7 +340,7 @@ static int serve(const struct options *options)
     char message[MESSAGE];
     const bool started = prepare(options, message) && choose_isa(options, message) &&
                          start(&server, options, message) &&
-                         (options->seccomp != 0 || sandbox_enter(message, sizeof message));
+                         (!options->seccomp || sandbox_enter(message, sizeof message));
     if (started) {
         signals_reload_with(reload, server.access);
         announce(&server, options);
@@ -440,7 +442,7 @@ int main(int argc, char *argv[])
     case OPTIONS_NEW_TOKEN:
     case OPTIONS_HASH_TOKEN:
         return write_token(&options, action == OPTIONS_NEW_TOKEN);
-    case OPTIONS_WRONG:
+    case OPTIONS_INVALID:
         complain(message);
         return EXIT_USAGE;
     }

@@ -493,8 +493,8 @@ static const struct metric_source sources[] = {
      read_budget},
     {"lossd_memory_used_bytes", METRIC_GAUGE,
      "Memory that requests have taken of what they have reserved.", NULL, read_budget},
-    {"lossd_memory_waiting", METRIC_GAUGE, "Requests that wait for memory.", NULL, read_budget},
-    {"lossd_memory_kept_bytes", METRIC_GAUGE, "Memory that is kept for the next request.", NULL,
+    {"lossd_memory_waiters", METRIC_GAUGE, "Requests that wait for memory.", NULL, read_budget},
+    {"lossd_memory_cached_bytes", METRIC_GAUGE, "Memory that is kept for the next request.", NULL,
      read_kept},
 };
 

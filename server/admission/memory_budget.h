@@ -19,8 +19,8 @@
  *
  * Why no admitted request is stuck: the first of the order of 2 that has not finished finds all
  * that it claims, since what it reserves leaves the order as it is. So it finishes if its client
- * sends and reads; if not, it is cut by --memory-hold, and gives back what it has in either case.
- * Then the next one is the first.
+ * sends and reads; if not, it is cut by --slow-client-memory-timeout, and gives back what it has in
+ * either case. Then the next one is the first.
  *
  * Why none waits for ever: a request that is not admitted does not overtake those who wait, with
  * one exception: small ones, as long as all of them do with what is set aside for them, which large

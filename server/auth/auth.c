@@ -96,13 +96,13 @@ bool access_may_listen(const struct access *access, const struct entrance *entra
     char text[ADDRESS_TEXT];
     const bool certified = entrance->secure && tls_wants_clients(access->settings.tls);
     if (entrance->loopback || entrance->admin || access->tokens || certified ||
-        access->settings.insecure_open)
+        access->settings.allow_unauthenticated)
         return true;
     snprintf(message, size,
              "%s can be reached from other machines, and anyone there could use it: name those who "
              "may with --token-file "
-             "(LOSSD_TOKEN_FILE) or --tls-client-ca, or say --insecure-open "
-             "(LOSSD_INSECURE_OPEN=on) if that is what you want",
+             "(LOSSD_TOKEN_FILE) or --tls-client-ca, or say --allow-unauthenticated "
+             "(LOSSD_ALLOW_UNAUTHENTICATED=on) if that is what you want",
              address_text(&entrance->address, text));
     return false;
 }

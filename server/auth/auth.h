@@ -18,11 +18,11 @@
 enum { ACCESS_NAME = 65 }; /* bytes of a client's name, with its NUL */
 
 struct access_settings {
-    struct tls *tls;        /* borrowed, as all text; NULL where there is none */
-    const char *token_file; /* borrowed, as all text; empty: nobody needs a token */
-    bool insecure_open;     /* let anyone in, from wherever */
-    const char *hosts;      /* further names of the server, with commas between them */
-    const char *origins;    /* whose pages may use it, likewise */
+    struct tls *tls;            /* borrowed, as all text; NULL where there is none */
+    const char *token_file;     /* borrowed, as all text; empty: nobody needs a token */
+    bool allow_unauthenticated; /* let anyone in, from wherever */
+    const char *hosts;          /* further names of the server, with commas between them */
+    const char *origins;        /* whose pages may use it, likewise */
 };
 
 struct access;

@@ -1,11 +1,11 @@
 /*
- * What the server can be told: one table, from which the command line, the environment, the config
- * file, --help and
- * --print-config derive.
+ * The options of the server. They come from the command line, the environment and a config file;
+ * option_table.c lists them.
  */
 #ifndef SERVER_CONFIG_OPTIONS_H
 #define SERVER_CONFIG_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -14,15 +14,21 @@
 #include "memory/buffer.h"
 #include "observe/log.h"
 
-enum { OPTION_MOST = 64, OPTION_PATH = 1024, OPTION_ORIGIN = 240, OPTION_MESSAGE = 640 };
+enum {
+    OPTION_MAX = 64,        /* options */
+    OPTION_RENAME_MAX = 16, /* former names of options */
+    OPTION_PATH = 1024,     /* bytes of a text value, with its NUL */
+    OPTION_ORIGIN = 240,
+    OPTION_MESSAGE = 640,
+};
 
 struct options {
     struct address_list listen;
     struct address_list admin_listen; /* may be empty */
     int socket_mode;                  /* permissions of Unix sockets */
-    char token_file[OPTION_PATH];     /* may be empty */
-    int insecure_open;                /* 0 for on, 1 for off */
-    char allowed_hosts[OPTION_PATH];  /* these may be empty, too */
+    char token_file[OPTION_PATH];     /* this and the next texts are empty if not given */
+    bool allow_unauthenticated;
+    char allowed_hosts[OPTION_PATH];
     char cors_origins[OPTION_PATH];
     char tls_cert[OPTION_PATH];
     char tls_key[OPTION_PATH];
@@ -31,25 +37,28 @@ struct options {
     int io_threads;
     struct limits limits;
     int64_t drain_delay;      /* milliseconds */
-    int64_t watchdog_timeout; /* likewise */
-    int watchdog_exit;        /* 0 for on, 1 for off */
-    int compress;             /* 0 for on, 1 for off */
-    int seccomp;              /* 0 for on, 1 for off */
-    int log_level;            /* enum log_level */
-    int log_format;           /* enum log_format */
-    int log_requests;         /* enum log_requests */
-    int isa;                  /* a place in isa_names */
-    const char *token_name;   /* of OPTIONS_NEW_TOKEN and OPTIONS_HASH_TOKEN; an argument of the
-                                 command line */
-    char origin[OPTION_MOST][OPTION_ORIGIN]; /* where each came from, in the order of the table:
-                                                "default" and so on */
+    int64_t watchdog_timeout; /* milliseconds */
+    bool watchdog_exit;
+    bool compress;
+    bool seccomp;
+    int log_level;          /* enum log_level */
+    int log_format;         /* enum log_format */
+    int access_log;         /* enum access_log */
+    int isa;                /* index in isa_names */
+    const char *token_name; /* NAME of --new-token and --hash-token */
+    /* Where each option was set, in the order of the table: "default", "--threads",
+       "LOSSD_THREADS" or "lossd.conf, line 3". */
+    char origin[OPTION_MAX][OPTION_ORIGIN];
+    /* The same for options that were given by a former name, in the order of option_renames; else
+       empty. */
+    char old_origin[OPTION_RENAME_MAX][OPTION_ORIGIN];
 };
 
-/* The instruction sets that can be asked for; NULL ends them. The first leaves the choice to the
- * library. */
+/* The names of the instruction sets that --isa accepts, NULL-terminated. The first, "auto", lets
+   the library choose. */
 extern const char *const isa_names[];
 
-/* What the command line asks to be done. */
+/* What the command line asks for. */
 enum options_action {
     OPTIONS_SERVE,
     OPTIONS_HELP,
@@ -58,23 +67,27 @@ enum options_action {
     OPTIONS_PRINT,
     OPTIONS_NEW_TOKEN,
     OPTIONS_HASH_TOKEN,
-    OPTIONS_WRONG
+    OPTIONS_INVALID
 };
 
-/* Reads command line, environment and config file; of two that name the same option the stronger
-   wins: flag, environment, file, default. OPTIONS_WRONG with one line in `message` where something
-   is not right, even if a stronger source overrides it. */
+/* Reads the command line, the environment and the config file. Flags override the environment,
+   which overrides the file, which overrides the defaults. Returns OPTIONS_INVALID and writes a
+   one-line reason to `message` if any of them is invalid, even if it is overridden. */
 enum options_action options_read(struct options *options, int argc, char *const argv[],
                                  char message[OPTION_MESSAGE]);
 
-/* Appends limits as a JSON object, by the names of their options, in bytes and seconds. False where
- * memory has run out. */
+/* Logs a warning for each option that was given by a former name. */
+void options_log_deprecated(const struct options *options);
+
+/* Appends the limits as a JSON object, in bytes and seconds. Returns false if memory runs out. */
 bool options_write_limits(const struct limits *limits, struct buffer *out);
 
-/* --help, --man, --version and --print-config; what the last prints is a config file. */
+/* Prints what --help, --man and --version ask for. */
 void options_help(FILE *out);
 void options_man(FILE *out);
 void options_version(FILE *out);
+
+/* Prints the options in effect as a config file, with the origin of each in a comment. */
 void options_print(FILE *out, const struct options *options);
 
 #endif

@@ -32,9 +32,9 @@ enum {
     WATCH_CUTS = 64,      /* at most at a time for memory */
     WATCH_NEW_MS = 1000,  /* so long a connection is new */
     WATCH_PROBE_MS =
-        1000, /* between the first two bytes that are sent to a client that may have left */
-    WATCH_GRACE =
-        8, /* an eighth of --memory-hold passes before it is judged how long something will take */
+        1000,        /* between the first two bytes that are sent to a client that may have left */
+    WATCH_GRACE = 8, /* an eighth of --slow-client-memory-timeout passes before it is judged how
+                        long something will take */
     FIRST_TURN = WATCH_HEADERS,
 };
 
@@ -255,7 +255,7 @@ static bool is_slow(const struct watch *watch, struct watched *watched, enum wat
                     size_t rate, int64_t now)
 {
     const int64_t elapsed = now - watched->window;
-    if (rate == 0 || elapsed < watch->limits->rate_window)
+    if (rate == 0 || elapsed < watch->limits->min_rate_window)
         return false;
     const int64_t until_now = progress(watched, phase), made = until_now - watched->window_progress;
     watched->window = now;
@@ -267,13 +267,13 @@ static void look_at_body(struct watch *watch, struct watched *watched, int64_t n
 {
     if (has_left(watched))
         cut(watched, NULL, NULL);
-    else if (is_slow(watch, watched, WATCH_BODY, watch->limits->body_rate, now))
+    else if (is_slow(watch, watched, WATCH_BODY, watch->limits->min_body_rate, now))
         cut_slow(watch, watched, REJECT_BODY_RATE, "the body of the request came too slowly");
 }
 
 static void look_at_answer(struct watch *watch, struct watched *watched, int64_t now)
 {
-    if (is_slow(watch, watched, WATCH_ANSWER, watch->limits->answer_rate, now))
+    if (is_slow(watch, watched, WATCH_ANSWER, watch->limits->min_response_rate, now))
         cut_slow(watch, watched, REJECT_ANSWER_RATE, NULL);
 }
 
@@ -287,7 +287,7 @@ static double duration(const struct watch *watch, struct watched *watched, int64
     const double elapsed = (double)(now - watched->since);
     const bool sends = turn % WATCH_PHASES == WATCH_BODY || turn % WATCH_PHASES == WATCH_ANSWER;
     if (!sends || turn != watched->seen_turn ||
-        elapsed * WATCH_GRACE < (double)watch->limits->memory_hold)
+        elapsed * WATCH_GRACE < (double)watch->limits->slow_client_memory_timeout)
         return 0;
     int64_t done = (int64_t)atomic_load(&watched->progress);
     const uint64_t bytes =
@@ -316,7 +316,8 @@ static int insert(struct holder *holders, int count, struct holder holder)
     return count;
 }
 
-/* Of those who take longer than --memory-hold, those who hold the most for the longest. */
+/* Of those who take longer than --slow-client-memory-timeout, those who hold the most for the
+ * longest. */
 static int find_holders(const struct watch *watch, struct holder holders[WATCH_CUTS])
 {
     const int64_t now = clock_ms();
@@ -324,7 +325,7 @@ static int find_holders(const struct watch *watch, struct holder holders[WATCH_C
     for (struct watched *watched = watch->first; watched; watched = watched->next) {
         const double takes = duration(watch, watched, now);
         const size_t memory = atomic_load(&watched->memory);
-        if (memory > 0 && takes > (double)watch->limits->memory_hold)
+        if (memory > 0 && takes > (double)watch->limits->slow_client_memory_timeout)
             count =
                 insert(holders, count, (struct holder){watched, memory, takes * (double)memory});
     }
@@ -443,7 +444,7 @@ static void *run(void *argument)
         pages_tidy();
         const size_t lacking = watch->tick.tick(watch->tick.context);
         pthread_mutex_lock(&watch->mutex);
-        if (watch->limits->memory_hold > 0)
+        if (watch->limits->slow_client_memory_timeout > 0)
             cut_holders(watch, lacking);
     }
     pthread_mutex_unlock(&watch->mutex);

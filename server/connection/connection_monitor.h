@@ -28,11 +28,11 @@ struct watched; /* one connection */
 /* What the server waits for on a connection. */
 enum watch_phase {
     WATCH_HEADERS, /* the next request: idle until its first byte, then --header-timeout */
-    WATCH_BODY,    /* a body, at --body-rate */
+    WATCH_BODY,    /* a body, at --min-body-rate */
     WATCH_NOTHING, /* the server is at work: a client may have closed its sending half and still
                       wait for the answer, of which it may then be sent the first bytes
                       (early_status_line.h) */
-    WATCH_ANSWER,  /* the client is to read, at --answer-rate */
+    WATCH_ANSWER,  /* the client is to read, at --min-response-rate */
     WATCH_CUT,     /* none of these: the connection was cut, and is about to be closed */
 };
 
@@ -60,8 +60,9 @@ void watch_remove(struct watch *watch, struct watched *watched);
    sent on it any more. To be called by the thread that has the connection, as the next one. */
 bool watch_turn(struct watched *watched, enum watch_phase phase);
 /* Until all of the body, of so many bytes, has come, or all of the answer has been taken, so much
-   memory is held: where others lack it, and this goes too slowly for --memory-hold, the connection
-   may be cut. To be called after each watch_turn of which that is so, and when it becomes more. */
+   memory is held: where others lack it, and this goes too slowly for --slow-client-memory-timeout,
+   the connection may be cut. To be called after each watch_turn of which that is so, and when it
+   becomes more. */
 void watch_holds(struct watched *watched, uint64_t bytes, size_t memory);
 /* What is set, atomically, once a client is found to have gone, or to be gone: while the server is
    at work, if the connection was reset or closed on both sides. Lives as long as the connection;

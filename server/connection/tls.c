@@ -285,24 +285,42 @@ bool tls_reload(struct tls *tls, char *message, size_t size)
     return true;
 }
 
+/* The Unix time at which a file's certificate expires; NaN if there is none. */
 static double read_expiry(void *context, size_t index)
 {
     const struct tls *tls = context;
-    const long long expires = tls ? atomic_load(&tls->expires[index]) : 0;
+    const long long expires = tls ? atomic_load(&tls->expires[index % TLS_FILES]) : 0;
+    return expires != 0 ? (double)expires : NAN;
+}
+
+static double read_expiry_days(void *context, size_t index)
+{
     struct timespec now = {0};
     clock_gettime(CLOCK_REALTIME, &now);
-    return expires != 0 ? (double)(expires - now.tv_sec) / (24 * 60 * 60) : NAN;
+    return (read_expiry(context, index) - (double)now.tv_sec) / (24 * 60 * 60);
 }
 
 #define EXPIRY(file)                                                                               \
     {                                                                                              \
-        "lossd_tls_certificate_expiry_days", METRIC_GAUGE,                                         \
-            "Days until the first of the certificates of a file expires.", "file=\"" file "\"",    \
+        "lossd_tls_certificate_expiry_timestamp_seconds", METRIC_GAUGE,                            \
+            "Unix time at which the first certificate of a file expires.", "file=\"" file "\"",    \
             read_expiry                                                                            \
     }
 
-static const struct metric_source sources[TLS_FILES] = {
-    [TLS_SERVER] = EXPIRY("server"), [TLS_CLIENT_CA] = EXPIRY("client_ca")};
+/* To be removed in the release after 0.1. */
+#define EXPIRY_DAYS(file)                                                                          \
+    {                                                                                              \
+        "lossd_tls_certificate_expiry_days", METRIC_GAUGE,                                         \
+            "Deprecated: use lossd_tls_certificate_expiry_timestamp_seconds.",                     \
+            "file=\"" file "\"", read_expiry_days                                                  \
+    }
+
+static const struct metric_source sources[2 * TLS_FILES] = {
+    [TLS_SERVER] = EXPIRY("server"),
+    [TLS_CLIENT_CA] = EXPIRY("client_ca"),
+    [TLS_FILES + TLS_SERVER] = EXPIRY_DAYS("server"),
+    [TLS_FILES + TLS_CLIENT_CA] = EXPIRY_DAYS("client_ca"),
+};
 
 bool tls_add_metrics(struct tls *tls, struct metrics *metrics)
 {

@@ -32,8 +32,8 @@ static bool decompress_body(struct request *request, size_t most)
     struct transfer_body body = {&request->memory.allowance, request->body, request->len,
                                  request->capacity};
     const bool done =
-        transfer_expand(&request->transfer, request->http->settings.limits.max_expanded, most,
-                        &body, &request->reply);
+        transfer_expand(&request->transfer, request->http->settings.limits.max_decompressed_body,
+                        most, &body, &request->reply);
     request->body = body.bytes;
     request->len = body.len;
     request->capacity = body.capacity;

@@ -59,10 +59,10 @@ bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
     } else if (status != LOSS_TOO_LARGE) {
         reply_problem(reply, &error);
     } else if (!partly) {
-        reply_error(
-            reply, 413,
-            "expanded, the body is larger than %zu bytes, the limit that --max-expanded sets",
-            limit);
+        reply_error(reply, 413,
+                    "expanded, the body is larger than %zu bytes, the limit that "
+                    "--max-decompressed-body sets",
+                    limit);
     }
     return status == LOSS_OK;
 }

@@ -41,7 +41,7 @@ struct transfer_body {
 };
 /* Puts the expanded body into the place of one that came compressed. False if that cannot be, for
    which the reply is filled; or if it would be more than `most` bytes (0: as many as `limit`, which
-   --max-expanded has set), with everything as it was. */
+   --max-decompressed-body has set), with everything as it was. */
 bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
                      struct transfer_body *body, struct reply *reply);
 

@@ -74,7 +74,7 @@ static size_t connection_memory(const struct limits *limits)
     const size_t besides = (size_t)WIRE_PARAMETERS * HTTP_PARAMETER_MEMORY +
                            (size_t)limits->max_header_count * HTTP_HEADER_MEMORY +
                            HTTP_ANSWER_MEMORY;
-    const size_t sum = limits->max_url + limits->max_headers + besides,
+    const size_t sum = limits->max_url + limits->max_header_bytes + besides,
                  needed = sum > 2 * besides ? sum : 2 * besides;
     return needed > HTTP_CONNECTION_MEMORY ? needed : HTTP_CONNECTION_MEMORY;
 }
@@ -132,7 +132,7 @@ static bool divide_memory(struct http *http)
     http->settings.limits.max_connections = (int)most; /* as GET /v1/limits says it */
     http->connections = connections_new(most, (unsigned)limits->max_connections_per_address);
     http->budget = budget_new(limits->max_memory - (size_t)most * each,
-                              (size_t)limits->memory_queue, limits->memory_wait);
+                              (size_t)limits->max_memory_waiters, limits->memory_wait_timeout);
     return http->connections && http->budget &&
            budget_add_metrics(http->budget, http->settings.metrics);
 }
@@ -153,8 +153,9 @@ static bool limit_rates(struct http *http)
  * since memory had run out. */
 static unsigned quiet_seconds(const struct limits *limits)
 {
-    const int64_t longest =
-        limits->idle_timeout > limits->rate_window ? limits->idle_timeout : limits->rate_window;
+    const int64_t longest = limits->idle_timeout > limits->min_rate_window
+                                ? limits->idle_timeout
+                                : limits->min_rate_window;
     return (unsigned)(longest / 1000 + 2);
 }
 

@@ -329,8 +329,8 @@ static void end_head(struct wire *wire)
 /* Counts a byte of a name or a value; false if it is one too many. */
 static bool has_room(struct wire *wire)
 {
-    if (wire->header_bytes == wire_limits->max_headers)
-        fail_with(wire, 431, "the headers are longer than --max-headers allows");
+    if (wire->header_bytes == wire_limits->max_header_bytes)
+        fail_with(wire, 431, "the headers are longer than --max-header-bytes allows");
     else
         wire->header_bytes++;
     return wire->state != WIRE_STOPPED;

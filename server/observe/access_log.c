@@ -9,29 +9,29 @@
 #include "observe/request_record.h"
 #include "util/digits.h"
 
-const char *const log_requests_names[LOG_REQUESTS_COUNT + 1] = {"all", "work", "failed", "none"};
+const char *const access_log_names[ACCESS_LOG_COUNT + 1] = {"all", "work", "failed", "none"};
 
 enum { LOG_METHOD = 40, LOG_NUMBER = 32, LOG_ADDRESS = 64, LOG_CLIENT = 80 };
 
-static enum log_requests log_requests = LOG_REQUESTS_ALL;
+static enum access_log access_log = ACCESS_LOG_ALL;
 
-void log_setup_requests(enum log_requests which)
+void access_log_setup(enum access_log which)
 {
-    log_requests = which;
+    access_log = which;
 }
 
 static bool is_wanted(const struct record *record)
 {
     const bool failed = record->status >= 400;
-    switch (log_requests) {
-    case LOG_REQUESTS_ALL:
+    switch (access_log) {
+    case ACCESS_LOG_ALL:
         return true;
-    case LOG_REQUESTS_WORK:
+    case ACCESS_LOG_WORK:
         return failed || !record->probe;
-    case LOG_REQUESTS_FAILED:
+    case ACCESS_LOG_FAILED:
         return failed;
-    case LOG_REQUESTS_NONE:
-    case LOG_REQUESTS_COUNT:
+    case ACCESS_LOG_NONE:
+    case ACCESS_LOG_COUNT:
         break;
     }
     return false;

@@ -33,16 +33,16 @@ __attribute__((format(printf, 2, 3))) void log_message(enum log_level level, con
 
 /* Which requests there is to be a line about: all, those that failed or were no probes (health,
  * metrics), those that failed. */
-enum log_requests {
-    LOG_REQUESTS_ALL,
-    LOG_REQUESTS_WORK,
-    LOG_REQUESTS_FAILED,
-    LOG_REQUESTS_NONE,
-    LOG_REQUESTS_COUNT
+enum access_log {
+    ACCESS_LOG_ALL,
+    ACCESS_LOG_WORK,
+    ACCESS_LOG_FAILED,
+    ACCESS_LOG_NONE,
+    ACCESS_LOG_COUNT
 };
-extern const char *const log_requests_names[LOG_REQUESTS_COUNT + 1];
+extern const char *const access_log_names[ACCESS_LOG_COUNT + 1];
 /* As log_setup; until then it is all. */
-void log_setup_requests(enum log_requests which);
+void access_log_setup(enum access_log which);
 
 /* One line about a request that is over, at level info. */
 void log_request(const struct record *record);

@@ -302,7 +302,7 @@ static double read_dropped(void *context, size_t index)
 }
 
 static const struct metric_source sources[] = {
-    {"lossd_log_dropped_lines_total", METRIC_COUNTER,
+    {"lossd_log_lines_dropped_total", METRIC_COUNTER,
      "Lines of the log that were dropped since it could not be written.", NULL, read_dropped},
 };
 

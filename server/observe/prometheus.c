@@ -1,5 +1,5 @@
 /*
- * GET /metrics: what was counted in Prometheus's text format, version 0.0.4.
+ * GET /metrics: the metrics in Prometheus's text format, version 0.0.4.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -10,11 +10,44 @@
 #include "loss.h"
 #include "observe/metric_cells.h"
 
-enum { LABELS = 160 };
+enum { LABELS = 160, DEPRECATED_HELP = 96 };
 
-static void head(struct buffer *out, const char *name, const char *type, const char *help)
+/* Metrics that were renamed. Both names are exported; remove a row one release after the release
+   that renames the metric. */
+static const struct {
+    const char *old_name, *name;
+} renames[] = {
+    {"lossd_evaluation_seconds", "lossd_evaluation_duration_seconds"},
+    {"lossd_phase_seconds", "lossd_phase_duration_seconds"},
+    {"lossd_rejected_total", "lossd_rejections_total"},
+    {"lossd_requests_active", "lossd_http_requests_in_flight"},
+    {"lossd_memory_kept_bytes", "lossd_memory_cached_bytes"},
+    {"lossd_memory_waiting", "lossd_memory_waiters"},
+    {"lossd_accepted_connections_total", "lossd_connections_accepted_total"},
+    {"lossd_log_dropped_lines_total", "lossd_log_lines_dropped_total"},
+};
+
+/* The former name of a metric; NULL if it has none. */
+static const char *old_name_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof renames / sizeof *renames; i++) {
+        if (strcmp(renames[i].name, name) == 0)
+            return renames[i].old_name;
+    }
+    return NULL;
+}
+
+static void write_head(struct buffer *out, const char *name, const char *type, const char *help)
 {
     buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void write_deprecated_head(struct buffer *out, const char *old_name, const char *type,
+                                  const char *name)
+{
+    char help[DEPRECATED_HELP];
+    snprintf(help, sizeof help, "Deprecated: use %s.", name);
+    write_head(out, old_name, type, help);
 }
 
 static double seconds(uint64_t ns)
@@ -22,8 +55,16 @@ static double seconds(uint64_t ns)
     return (double)ns / 1e9;
 }
 
-/* One line for each status that has been answered. Success is there from the start: a rate needs a
- * value to rise from. */
+/* ---- Counters ---- */
+
+/* What is written: the metrics, and the sums of their rows (metric_cells.h). */
+struct snapshot {
+    struct metrics *metrics;
+    const uint64_t *sum;
+};
+
+/* Writes a line for each status that was sent. The line of 200 is always there, since a rate needs
+   a value to start from. */
 static void write_statuses(const char *name, const char *labels,
                            const uint64_t cells[CELLS_STATUSES], struct buffer *out)
 {
@@ -37,77 +78,72 @@ static void write_statuses(const char *name, const char *labels,
     }
 }
 
-static void write_requests(const struct metrics *metrics, const uint64_t *sum, struct buffer *out)
+static void write_requests(const char *name, const struct snapshot *from, struct buffer *out)
 {
-    static const char name[] = "lossd_http_requests_total";
     char labels[LABELS];
-    head(out, name, "counter",
-         "Requests that are over, by route; status 499: the client left before its answer.");
-    const size_t routes = metrics_route_count(metrics);
+    const size_t routes = metrics_route_count(from->metrics);
     for (size_t i = 0; i < routes; i++) {
-        const struct route_label route = metrics_route(metrics, i);
+        const struct route_label route = metrics_route(from->metrics, i);
         snprintf(labels, sizeof labels, "method=\"%s\",route=\"%s\"", route.method, route.path);
-        write_statuses(name, labels, &sum[cell_of_request(i, 0)], out);
+        write_statuses(name, labels, &from->sum[cell_of_request(i, 0)], out);
     }
-    write_statuses(name, "method=\"other\",route=\"other\"", &sum[cell_of_request(routes, 0)], out);
+    write_statuses(name, "method=\"other\",route=\"other\"", &from->sum[cell_of_request(routes, 0)],
+                   out);
 }
 
-static void write_bytes(const uint64_t *sum, struct buffer *out)
+static void write_bytes_in(const char *name, const struct snapshot *from, struct buffer *out)
 {
-    head(out, "lossd_request_body_bytes_total", "counter",
-         "Bytes of request bodies, as they came.");
-    buffer_printf(out, "lossd_request_body_bytes_total %" PRIu64 "\n", sum[cell_of_bytes_in()]);
-    head(out, "lossd_response_body_bytes_total", "counter",
-         "Bytes of bodies of answers, as they went.");
-    buffer_printf(out, "lossd_response_body_bytes_total %" PRIu64 "\n", sum[cell_of_bytes_out()]);
+    buffer_printf(out, "%s %" PRIu64 "\n", name, from->sum[cell_of_bytes_in()]);
 }
 
-static void write_rejects(struct metrics *metrics, struct buffer *out)
+static void write_bytes_out(const char *name, const struct snapshot *from, struct buffer *out)
 {
-    const struct rejects *const rejects = metrics_rejects(metrics);
-    head(out, "lossd_rejected_total", "counter", "What was refused, cut or cancelled, by reason.");
+    buffer_printf(out, "%s %" PRIu64 "\n", name, from->sum[cell_of_bytes_out()]);
+}
+
+static void write_rejections(const char *name, const struct snapshot *from, struct buffer *out)
+{
+    const struct rejects *const rejects = metrics_rejects(from->metrics);
     for (size_t i = 0; i < REJECT_COUNT; i++)
-        buffer_printf(out, "lossd_rejected_total{reason=\"%s\"} %" PRIu64 "\n", reject_names[i],
+        buffer_printf(out, "%s{reason=\"%s\"} %" PRIu64 "\n", name, reject_names[i],
                       (uint64_t)atomic_load_explicit(&rejects->count[i], memory_order_relaxed));
 }
 
-/* ---- evaluations ---- */
-
-static const char *loss_name(size_t place)
+/* The label value of the loss at an index of the cells. */
+static const char *loss_label(size_t index)
 {
-    return place < loss_count() ? loss_at(place)->name : record_several;
+    return index < loss_count() ? loss_at(index)->name : record_several;
 }
 
-static void write_evaluations(const uint64_t *sum, struct buffer *out)
+static void write_evaluations(const char *name, const struct snapshot *from, struct buffer *out)
 {
-    static const char name[] = "lossd_evaluations_total";
     char labels[LABELS];
-    head(out, name, "counter",
-         "Requests to evaluate a loss that are over, by loss, protocol and status.");
     for (size_t i = 0; i <= loss_count(); i++) {
         for (size_t protocol = 0; protocol < PROTOCOL_COUNT; protocol++) {
-            snprintf(labels, sizeof labels, "loss=\"%s\",protocol=\"%s\"", loss_name(i),
+            snprintf(labels, sizeof labels, "loss=\"%s\",protocol=\"%s\"", loss_label(i),
                      protocol_names[protocol]);
-            write_statuses(name, labels, &sum[cell_of_evaluation(i, protocol, 0)], out);
+            write_statuses(name, labels, &from->sum[cell_of_evaluation(i, protocol, 0)], out);
         }
     }
 }
 
-static void write_losses(const uint64_t *sum, struct buffer *out)
+static void write_elements(const char *name, const struct snapshot *from, struct buffer *out)
 {
-    head(out, "lossd_elements_total", "counter",
-         "Elements that were worked on: of each evaluation its terms, or its longest tensor.");
     for (size_t i = 0; i <= loss_count(); i++)
-        buffer_printf(out, "lossd_elements_total{loss=\"%s\"} %" PRIu64 "\n", loss_name(i),
-                      sum[cell_of_loss(i, LOSS_ELEMENTS)]);
-    head(out, "lossd_loss_seconds_total", "counter",
-         "Time that the evaluations of a loss have taken, by phase.");
+        buffer_printf(out, "%s{loss=\"%s\"} %" PRIu64 "\n", name, loss_label(i),
+                      from->sum[cell_of_loss(i, LOSS_ELEMENTS)]);
+}
+
+static void write_loss_seconds(const char *name, const struct snapshot *from, struct buffer *out)
+{
     for (size_t i = 0; i <= loss_count(); i++)
         for (size_t phase = 0; phase < PHASE_COUNT; phase++)
-            buffer_printf(out, "lossd_loss_seconds_total{loss=\"%s\",phase=\"%s\"} %.9f\n",
-                          loss_name(i), phase_names[phase],
-                          seconds(sum[cell_of_loss(i, LOSS_PHASES + phase)]));
+            buffer_printf(out, "%s{loss=\"%s\",phase=\"%s\"} %.9f\n", name, loss_label(i),
+                          phase_names[phase],
+                          seconds(from->sum[cell_of_loss(i, LOSS_PHASES + phase)]));
 }
+
+/* ---- Histograms ---- */
 
 static void write_histogram(const char *name, const char *labels, const uint64_t *cells,
                             struct buffer *out)
@@ -124,38 +160,108 @@ static void write_histogram(const char *name, const char *labels, const uint64_t
                   seconds(cells[HISTOGRAM_SUM]), name, labels, count);
 }
 
-static void write_durations(const uint64_t *sum, struct buffer *out)
+static void write_phases(const char *name, const struct snapshot *from, struct buffer *out)
 {
     char labels[LABELS];
-    head(out, "lossd_phase_seconds", "histogram",
-         "Time that evaluations took in each phase; queue counts those that had to wait for the "
-         "executor.");
     for (size_t i = 0; i < PHASE_COUNT; i++) {
         snprintf(labels, sizeof labels, "phase=\"%s\"", phase_names[i]);
-        write_histogram("lossd_phase_seconds", labels, &sum[cell_of_phase(i)], out);
-    }
-    head(out, "lossd_evaluation_seconds", "histogram",
-         "Time from the headers of an evaluation to the last byte of its answer.");
-    for (size_t i = 0; i < PROTOCOL_COUNT; i++) {
-        snprintf(labels, sizeof labels, "protocol=\"%s\"", protocol_names[i]);
-        write_histogram("lossd_evaluation_seconds", labels, &sum[cell_of_duration(i)], out);
+        write_histogram(name, labels, &from->sum[cell_of_phase(i)], out);
     }
 }
 
-/* ---- what is asked for ---- */
+static void write_durations(const char *name, const struct snapshot *from, struct buffer *out)
+{
+    char labels[LABELS];
+    for (size_t i = 0; i < PROTOCOL_COUNT; i++) {
+        snprintf(labels, sizeof labels, "protocol=\"%s\"", protocol_names[i]);
+        write_histogram(name, labels, &from->sum[cell_of_duration(i)], out);
+    }
+}
+
+/* ---- Families ---- */
+
+static const struct family {
+    const char *name, *type, *help;
+    void (*write)(const char *name, const struct snapshot *from, struct buffer *out);
+} families[] = {
+    {"lossd_http_requests_total", "counter",
+     "Completed requests by route. Status 499: the client left before its response.",
+     write_requests},
+    {"lossd_request_body_bytes_total", "counter", "Bytes of request bodies, as received.",
+     write_bytes_in},
+    {"lossd_response_body_bytes_total", "counter", "Bytes of response bodies, as sent.",
+     write_bytes_out},
+    {"lossd_rejections_total", "counter",
+     "Requests rejected, disconnected or cancelled, by reason.", write_rejections},
+    {"lossd_evaluations_total", "counter",
+     "Completed requests to evaluate a loss, by loss, protocol and status.", write_evaluations},
+    {"lossd_elements_total", "counter",
+     "Elements evaluated: for each evaluation its terms, or its longest tensor.", write_elements},
+    {"lossd_loss_seconds_total", "counter", "Time spent on evaluations, by loss and phase.",
+     write_loss_seconds},
+    {"lossd_phase_duration_seconds", "histogram",
+     "Time of evaluations in each phase. Phase queue has only those that waited for the executor.",
+     write_phases},
+    {"lossd_evaluation_duration_seconds", "histogram",
+     "Time from the end of an evaluation's headers to the last byte of its response.",
+     write_durations},
+};
+
+static void write_family(const struct family *family, const struct snapshot *from,
+                         struct buffer *out)
+{
+    const char *const old_name = old_name_of(family->name);
+    write_head(out, family->name, family->type, family->help);
+    family->write(family->name, from, out);
+    if (!old_name)
+        return;
+    write_deprecated_head(out, old_name, family->type, family->name);
+    family->write(old_name, from, out);
+}
+
+/* ---- Sources ---- */
+
+static void write_value(const char *name, const char *labels, double value, struct buffer *out)
+{
+    if (isnan(value))
+        return;
+    if (labels)
+        buffer_printf(out, "%s{%s} %.15g\n", name, labels, value);
+    else
+        buffer_printf(out, "%s %.15g\n", name, value);
+}
+
+/* The end of the run of sources that share the name of the one at `first`. */
+static size_t run_end(const struct metric_group *group, size_t first)
+{
+    size_t end = first + 1;
+    while (end < group->count && strcmp(group->table[end].name, group->table[first].name) == 0)
+        end++;
+    return end;
+}
+
+static void write_run(const struct metric_group *group, size_t first, size_t end, const char *name,
+                      struct buffer *out)
+{
+    for (size_t i = first; i < end; i++) {
+        const struct metric_source *const source = &group->table[i];
+        write_value(name, source->labels, source->read(group->context, i), out);
+    }
+}
 
 static void write_group(const struct metric_group *group, struct buffer *out)
 {
-    for (size_t i = 0; i < group->count; i++) {
-        const struct metric_source *const source = &group->table[i];
-        const double value = source->read(group->context, i);
-        if (i == 0 || strcmp(source->name, group->table[i - 1].name) != 0)
-            head(out, source->name, source->type == METRIC_COUNTER ? "counter" : "gauge",
-                 source->help);
-        if (isnan(value))
+    for (size_t first = 0, end; first < group->count; first = end) {
+        const struct metric_source *const source = &group->table[first];
+        const char *const type = source->type == METRIC_COUNTER ? "counter" : "gauge";
+        const char *const old_name = old_name_of(source->name);
+        end = run_end(group, first);
+        write_head(out, source->name, type, source->help);
+        write_run(group, first, end, source->name, out);
+        if (!old_name)
             continue;
-        buffer_printf(out, source->labels ? "%s{%s} %.15g\n" : "%s%s %.15g\n", source->name,
-                      source->labels ? source->labels : "", value);
+        write_deprecated_head(out, old_name, type, source->name);
+        write_run(group, first, end, old_name, out);
     }
 }
 
@@ -164,12 +270,9 @@ bool metrics_write(struct metrics *metrics, struct buffer *out)
     uint64_t *const sum = metrics_sum(metrics);
     if (!sum)
         return false;
-    write_requests(metrics, sum, out);
-    write_bytes(sum, out);
-    write_rejects(metrics, out);
-    write_evaluations(sum, out);
-    write_losses(sum, out);
-    write_durations(sum, out);
+    const struct snapshot from = {metrics, sum};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        write_family(&families[i], &from, out);
     free(sum);
     for (const struct metric_group *group = metrics_groups(metrics); group; group = group->next)
         write_group(group, out);

@@ -15,7 +15,7 @@ enum reject {
     REJECT_URL_SIZE,                /* 414 */
     REJECT_HEADER_SIZE,             /* 431: bytes or number of headers */
     REJECT_BODY_SIZE,               /* 413: --max-body */
-    REJECT_EXPANDED_SIZE,           /* 413: --max-expanded */
+    REJECT_EXPANDED_SIZE,           /* 413: --max-decompressed-body */
     REJECT_MEMORY,                  /* 503: no memory in time, whether reserved or allocated */
     REJECT_MEMORY_NEVER,            /* 413: more than --max-memory would be needed */
     REJECT_QUEUE,                   /* 503: too many requests wait to be computed */

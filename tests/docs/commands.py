@@ -168,7 +168,7 @@ TABLE = {
     "/usr/bin/python3 -m venv --system-site-packages ~/lossd-venv": by("test_the_wheel_installs_into_a_fresh_environment"),
     "~/lossd-venv/bin/pip install build/python/lossd-*.whl": by("test_the_wheel_installs_into_a_fresh_environment"),
     "pip install build/python/lossd-*.whl": by("test_the_wheel_installs_into_a_fresh_environment"),
-    "build/lossd --log-requests failed &": here(SERVES.format("build/lossd --listen 127.0.0.1:0 --log-requests failed", "b", "b")),
+    "build/lossd --access-log failed &": here(SERVES.format("build/lossd --listen 127.0.0.1:0 --access-log failed", "b", "b")),
 }
 
 

@@ -264,7 +264,7 @@ def main():
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 200
     rng, faults = random.Random(seed), Faults()
     checks = [sound_json, sound_npy, sound_safetensors, sound_infer, junk_where_nothing_is_used, *[unsound_json] * 6, unsound_npy, unsound_safetensors]
-    with Server(lossd, "--log-requests", "none") as server:
+    with Server(lossd, "--access-log", "none") as server:
         for _ in range(count):
             for check in checks:
                 check(rng, server, faults)

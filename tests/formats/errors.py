@@ -207,7 +207,7 @@ def main():
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 4000
     rng = random.Random(seed)
     errors, faults, shown = 0, 0, set()
-    with Server(lossd, "--log-requests", "none") as server:
+    with Server(lossd, "--access-log", "none") as server:
         for i in range(count):
             method, path, body, headers = request(rng)
             try:

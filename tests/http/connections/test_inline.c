@@ -132,7 +132,7 @@ enum { REQUESTS = sizeof requests / sizeof requests[0] };
 /* How many evaluations have waited for the executor. */
 static int waited(void)
 {
-    static const char sample[] = "lossd_phase_seconds_count{phase=\"queue\"} ";
+    static const char sample[] = "lossd_phase_duration_seconds_count{phase=\"queue\"} ";
     ck_assert(http_client_ask(&client, "GET", "/metrics", NULL, NULL, 0, &response));
     ck_assert_int_eq(response.status, 200);
     const char *const line = strstr(response.body, sample);
@@ -177,17 +177,19 @@ START_TEST(inline_memory_of_concatenated_targets_is_that_of_a_sequence)
 }
 END_TEST
 
-/* ---- probes beside what is expensive ---------------------------------------------------------------------------------- */
+/* ---- probes beside what is expensive
+ * ---------------------------------------------------------------------------------- */
 
 enum {
-    SENDERS = 8,           /* connections that send one expensive request after the other */
-    PROBES = 20,           /* of each address, between which there is a pause */
-    PROBE_PAUSE_MS = 25,   /* so that they meet requests at all stages */
-    PROBE_MS = 250,        /* that most of them may take, on a machine that has other things to do */
+    SENDERS = 8,         /* connections that send one expensive request after the other */
+    PROBES = 20,         /* of each address, between which there is a pause */
+    PROBE_PAUSE_MS = 25, /* so that they meet requests at all stages */
+    PROBE_MS = 250,      /* that most of them may take, on a machine that has other things to do */
     PROBE_WORST_MS = 1500, /* and the slowest */
 };
 
-/* Indexes of requests[]: as much as an I/O thread computes, and long rows that the executor computes. */
+/* Indexes of requests[]: as much as an I/O thread computes, and long rows that the executor
+ * computes. */
 static const size_t expensive[] = {1, 2, 3};
 
 static atomic_bool enough;
@@ -207,7 +209,8 @@ static void *send_all(void *argument)
     struct http_response answer = {.status = 0};
     bool right = http_client_connect(&with, "127.0.0.1", server.port);
     while (right && (sender->answers < 2 || !atomic_load(&enough))) {
-        right = http_client_ask(&with, "POST", sender->path, NULL, sender->body->data, sender->body->len, &answer) &&
+        right = http_client_ask(&with, "POST", sender->path, NULL, sender->body->data,
+                                sender->body->len, &answer) &&
                 answer.status == 200;
         sender->answers++;
     }
@@ -244,17 +247,21 @@ static int compare(const void *a, const void *b)
 static void expect_quick(int took[], const char *where)
 {
     qsort(took, PROBES, sizeof *took, compare);
-    ck_assert_msg(took[PROBES / 2] < PROBE_MS, "%s: half of the probes take longer than %d ms", where, took[PROBES / 2]);
-    ck_assert_msg(took[PROBES - 1] < PROBE_WORST_MS, "%s: a probe takes %d ms", where, took[PROBES - 1]);
+    ck_assert_msg(took[PROBES / 2] < PROBE_MS, "%s: half of the probes take longer than %d ms",
+                  where, took[PROBES / 2]);
+    ck_assert_msg(took[PROBES - 1] < PROBE_WORST_MS, "%s: a probe takes %d ms", where,
+                  took[PROBES - 1]);
 }
 
 static void setup_with_admin(void)
 {
-    server_process_start(&server, (const char *const[]){"--threads=2", "--io-threads=1", "--admin-listen=127.0.0.1:0", NULL});
+    server_process_start(&server, (const char *const[]){"--threads=2", "--io-threads=1",
+                                                        "--admin-listen=127.0.0.1:0", NULL});
     client.fd = -1;
 }
 
-/* One I/O thread serves the main address: had it computed a long row, probes would have waited for those of all connections. */
+/* One I/O thread serves the main address: had it computed a long row, probes would have waited for
+ * those of all connections. */
 START_TEST(inline_requests_delay_no_probe)
 {
     const size_t which = expensive[_i];
@@ -298,7 +305,8 @@ Suite *inline_suite(void)
     TCase *probes = tcase_create("inline_probes");
     tcase_set_timeout(probes, 120);
     tcase_add_checked_fixture(probes, setup_with_admin, teardown);
-    tcase_add_loop_test(probes, inline_requests_delay_no_probe, 0, sizeof expensive / sizeof *expensive);
+    tcase_add_loop_test(probes, inline_requests_delay_no_probe, 0,
+                        sizeof expensive / sizeof *expensive);
     suite_add_tcase(suite, probes);
     return suite;
 }

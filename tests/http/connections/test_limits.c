@@ -207,7 +207,7 @@ END_TEST
 
 START_TEST(limits_bodies_that_drip_are_cut)
 {
-    START("--body-rate=1000", "--rate-window=0.5");
+    START("--min-body-rate=1000", "--min-rate-window=0.5");
     ck_assert(http_client_send_text(&client, POST "Content-Length: 100000\r\n\r\n"));
     ck_assert(drip("{", 10, LONG_MS)); /* 100 bytes a second */
     expect_problem_and_end(408, "body");
@@ -229,7 +229,7 @@ START_TEST(limits_bodies_that_only_take_their_time_are_not_cut)
     enum { LEN = 20000, PIECE = 1000 };
     static char body[LEN];
     char head[128];
-    START("--body-rate=1000", "--rate-window=0.5");
+    START("--min-body-rate=1000", "--min-rate-window=0.5");
     memset(body, ' ', LEN);
     memcpy(body, mse, strlen(mse));
     snprintf(head, sizeof head, POST "Content-Length: %d\r\n\r\n", LEN);
@@ -280,7 +280,7 @@ static ssize_t read_some(size_t size)
 
 START_TEST(limits_answers_that_nobody_reads_are_cut)
 {
-    START("--answer-rate=1000", "--rate-window=0.5");
+    START("--min-response-rate=1000", "--min-rate-window=0.5");
     ask_for_much();
     ck_assert(read_some(100) > 0);
     wait_ms(3000);
@@ -297,7 +297,7 @@ END_TEST
 
 START_TEST(limits_answers_that_are_read_slowly_are_not_cut)
 {
-    START("--answer-rate=100k", "--rate-window=0.5");
+    START("--min-response-rate=100k", "--min-rate-window=0.5");
     ask_for_much();
     size_t total = 0;
     for (int i = 0; i < 40; i++) { /* 2 MB a second, for two seconds */
@@ -413,7 +413,7 @@ static void wait_for_metric(const char *line, double value)
     }
 }
 
-static const char waiting[] = "lossd_memory_waiting", reserved[] = "lossd_memory_reserved_bytes",
+static const char waiting[] = "lossd_memory_waiters", reserved[] = "lossd_memory_reserved_bytes",
                   used[] = "lossd_memory_used_bytes";
 
 static void wait_for_at_least(const char *line, double value)
@@ -437,7 +437,7 @@ START_TEST(limits_memory_is_waited_for_with_the_body_unread)
 {
     struct http_client second;
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=60");
+    START(MEMORY, "--memory-wait-timeout=60");
     hold(&client, body);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "Expect: 100-continue\r\n");
@@ -469,7 +469,7 @@ START_TEST(limits_memory_that_is_given_up_goes_to_those_who_wait)
 {
     struct http_client second;
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=60");
+    START(MEMORY, "--memory-wait-timeout=60");
     hold(&client, body);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "");
@@ -487,7 +487,7 @@ START_TEST(limits_memory_is_not_waited_for_without_end)
 {
     struct http_client second;
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=0.3", "--memory-queue=1");
+    START(MEMORY, "--memory-wait-timeout=0.3", "--max-memory-waiters=1");
     hold(&client, body);
     for (int i = 0; i < 3; i++) {
         ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
@@ -502,7 +502,7 @@ START_TEST(limits_memory_is_not_waited_for_without_end)
         expect_retry();
         http_client_close(&second);
     }
-    ck_assert(metric("lossd_rejected_total{reason=\"memory\"}") >= 3);
+    ck_assert(metric("lossd_rejections_total{reason=\"memory\"}") >= 3);
     free(body);
 }
 END_TEST
@@ -511,7 +511,7 @@ START_TEST(limits_memory_has_a_bounded_queue)
 {
     struct http_client first, second;
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=60", "--memory-queue=1");
+    START(MEMORY, "--memory-wait-timeout=60", "--max-memory-waiters=1");
     hold(&client, body);
     free(body);
     ck_assert(http_client_connect(&first, "127.0.0.1", server.port));
@@ -574,7 +574,7 @@ static void ask_for_held_memory(size_t len, int status)
 
 static void expect_cut_for_memory(void)
 {
-    wait_for_metric("lossd_rejected_total{reason=\"memory_hold\"}", 1);
+    wait_for_metric("lossd_rejections_total{reason=\"memory_hold\"}", 1);
     char *log = server_process_log(&server);
     ck_assert_ptr_nonnull(strstr(log, " reason=memory_hold "));
     free(log);
@@ -583,7 +583,7 @@ static void expect_cut_for_memory(void)
 START_TEST(limits_memory_of_slow_bodies_goes_to_those_who_wait)
 {
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=60", "--memory-hold=1");
+    START(MEMORY, "--memory-wait-timeout=60", "--slow-client-memory-timeout=1");
     hold(&client, body);
     free(body);
     ask_for_held_memory(LARGE, 200);
@@ -595,7 +595,7 @@ END_TEST
 START_TEST(limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait)
 {
     char *body = padded_body(mse, LARGE), head[128];
-    START(MEMORY, "--memory-wait=60", "--memory-hold=1");
+    START(MEMORY, "--memory-wait-timeout=60", "--slow-client-memory-timeout=1");
     snprintf(head, sizeof head, POST "Transfer-Encoding: chunked\r\n\r\n%x\r\n", LARGE + 1000);
     ck_assert(http_client_send_text(&client, head));
     ck_assert(http_client_send(&client, body, LARGE));
@@ -609,7 +609,8 @@ END_TEST
 
 START_TEST(limits_memory_of_answers_read_slowly_goes_to_those_who_wait)
 {
-    START("--max-memory=256M", "--max-connections=100", "--memory-wait=60", "--memory-hold=1");
+    START("--max-memory=256M", "--max-connections=100", "--memory-wait-timeout=60",
+          "--slow-client-memory-timeout=1");
     ask_for_much();
     ck_assert(read_some(100) > 0);
     ask_for_held_memory(104 * MIB, 200);
@@ -628,7 +629,7 @@ START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
     enum { SMALL = 10, BODY = MIB / 2 };
     struct http_client small[SMALL];
     char *body = padded_body(mse, BODY), *large = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=60", "--memory-hold=1");
+    START(MEMORY, "--memory-wait-timeout=60", "--slow-client-memory-timeout=1");
     for (int i = 0; i < SMALL; i++) { /* they are the slower ones, but hold little */
         ck_assert(http_client_connect(&small[i], "127.0.0.1", server.port));
         if (i % 2)
@@ -658,7 +659,7 @@ END_TEST
 START_TEST(limits_memory_of_slow_bodies_is_freed_for_those_who_come_back)
 {
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=0", "--memory-hold=1");
+    START(MEMORY, "--memory-wait-timeout=0", "--slow-client-memory-timeout=1");
     hold(&client, body);
     free(body);
     wait_ms(500);
@@ -681,7 +682,7 @@ static void send_slowly(const char *body, int ms)
 START_TEST(limits_memory_is_held_as_long_as_nobody_lacks_it)
 {
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-hold=0.5");
+    START(MEMORY, "--slow-client-memory-timeout=0.5");
     hold(&client, body);
     send_slowly(body, 2000);
     free(body);
@@ -694,8 +695,8 @@ START_TEST(limits_memory_is_held_by_those_who_are_fast_enough)
 {
     struct http_client second;
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=60",
-          "--memory-hold=8"); /* looked at for the first time after a second */
+    START(MEMORY, "--memory-wait-timeout=60",
+          "--slow-client-memory-timeout=8"); /* looked at for the first time after a second */
     hold(&client, body);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "");
@@ -739,7 +740,7 @@ START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
 {
     struct http_client before, second;
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=60");
+    START(MEMORY, "--memory-wait-timeout=60");
     hold(&client, body);
     /* One that waits to begin. */
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
@@ -747,7 +748,7 @@ START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
     wait_for_metric(waiting, 1);
     reset_connection(&second);
     expect_soon(waiting, 0);
-    ck_assert(metric("lossd_rejected_total{reason=\"gone\"}") >= 1);
+    ck_assert(metric("lossd_rejections_total{reason=\"gone\"}") >= 1);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "");
     wait_for_metric(waiting, 1);
@@ -795,7 +796,7 @@ START_TEST(limits_memory_is_not_reserved_for_what_was_only_declared)
     struct http_client claiming[CLAIMING];
     char *body = padded_body(mse, ASKED);
     for (size_t m = 0; m < 2; m++) {
-        START(memories[m], "--max-body=1G", "--max-connections=100", "--memory-wait=2");
+        START(memories[m], "--max-body=1G", "--max-connections=100", "--memory-wait-timeout=2");
         const size_t idle = server_process_memory(&server, "VmRSS:");
         for (int i = 0; i < CLAIMING; i++) {
             ck_assert(http_client_connect(&claiming[i], "127.0.0.1", server.port));
@@ -828,13 +829,13 @@ START_TEST(limits_memory_is_not_reserved_for_small_declarations_either)
     enum { CLAIMING = 80, DECLARED = 480 * 1000 };
     struct http_client claiming[CLAIMING];
     char *body = padded_body(mse, MIDDLE);
-    START(MEMORY, "--memory-wait=2");
+    START(MEMORY, "--memory-wait-timeout=2");
     for (int i = 0; i < CLAIMING; i++) {
         ck_assert(http_client_connect(&claiming[i], "127.0.0.1", server.port));
         announce(&claiming[i], DECLARED, "");
         ck_assert(http_client_send(&claiming[i], body, 100));
     }
-    wait_for_metric("lossd_requests_active", CLAIMING + 1);
+    wait_for_metric("lossd_http_requests_in_flight", CLAIMING + 1);
     ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, MIDDLE, &response));
     ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
     for (int i = 0; i < CLAIMING; i++)
@@ -862,14 +863,14 @@ static void *upload(void *argument)
     return NULL;
 }
 
-/* They wait in the midst of their bodies, for longer than --memory-wait, which is for those who
- * have not begun. */
+/* They wait in the midst of their bodies, for longer than --memory-wait-timeout, which is for those
+ * who have not begun. */
 START_TEST(limits_memory_is_found_by_all_who_were_let_begin)
 {
     enum { OTHERS = 3 };
     static struct upload others[OTHERS];
     char *body = padded_body(mse, MIDDLE);
-    START(MEMORY, "--memory-wait=0.1", "--memory-hold=60");
+    START(MEMORY, "--memory-wait-timeout=0.1", "--slow-client-memory-timeout=60");
     announce(&client, MIDDLE, "");
     ck_assert(http_client_send(&client, body, MIDDLE / 2));
     wait_for_at_least(used, MIDDLE / 2);
@@ -904,7 +905,7 @@ START_TEST(limits_memory_that_is_waited_for_is_not_taken_by_those_who_come_later
 {
     struct http_client second, third;
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=60");
+    START(MEMORY, "--memory-wait-timeout=60");
     hold(&client, body);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "Expect: 100-continue\r\n");
@@ -936,7 +937,7 @@ static void stuff(struct http_client *by)
 START_TEST(limits_memory_is_not_kept_for_those_who_have_closed)
 {
     char *body = padded_body(mse, LARGE);
-    START(MEMORY, "--memory-wait=300");
+    START(MEMORY, "--memory-wait-timeout=300");
     hold(&client, body);
     for (int i = 0; i < 2; i++) {
         struct http_client second;
@@ -947,7 +948,7 @@ START_TEST(limits_memory_is_not_kept_for_those_who_have_closed)
             stuff(&second);
         http_client_close(&second);
         wait_for_metric(waiting, 0);
-        wait_for_metric("lossd_rejected_total{reason=\"gone\"}", i + 1);
+        wait_for_metric("lossd_rejections_total{reason=\"gone\"}", i + 1);
     }
     free(body);
 }
@@ -988,7 +989,7 @@ START_TEST(limits_memory_holds_whatever_comes)
     enum { CLIENTS = 24, BASE = 48 * MIB };
     static struct flood flood[CLIENTS];
     int answered = 0;
-    START(MEMORY, "--memory-wait=1");
+    START(MEMORY, "--memory-wait-timeout=1");
     for (int i = 0; i < CLIENTS;
          i++) /* 9 MB each, with numbers and answer more than three times as much */
         ck_assert_int_eq(pthread_create(&flood[i].thread, NULL, ask_large, &flood[i]), 0);
@@ -1039,7 +1040,7 @@ END_TEST
 /* ---- clients that leave ---- */
 
 static const char busy[] = "lossd_executor_busy", queued[] = "lossd_queue_jobs";
-static const char gone[] = "lossd_rejected_total{reason=\"gone\"}";
+static const char gone[] = "lossd_rejections_total{reason=\"gone\"}";
 
 enum { ROWS_MINUTES = 40000, ROWS_MOMENT = 1000 };
 
@@ -1255,7 +1256,7 @@ END_TEST
 
 /* ---- how long, how much, and whose turn it is ---- */
 
-static const char late[] = "lossd_rejected_total{reason=\"compute_time\"}";
+static const char late[] = "lossd_rejections_total{reason=\"compute_time\"}";
 
 static void expect_status(int status, const char *text)
 {
@@ -1403,7 +1404,7 @@ START_TEST(limits_work_is_refused_before_it_is_begun)
     ask_for_minutes(&client);
     ck_assert(http_client_read(&client, &response, false));
     expect_status(413, " units of work; max_work of GET /v1/limits is 1");
-    ck_assert(metric("lossd_rejected_total{reason=\"work\"}") == 4);
+    ck_assert(metric("lossd_rejections_total{reason=\"work\"}") == 4);
     char *log = server_process_log(&server);
     ck_assert_ptr_nonnull(strstr(log, " reason=work"));
     free(log);
@@ -1558,17 +1559,17 @@ static void ask_sized(size_t target, size_t bytes, size_t count)
 START_TEST(limits_headers_and_targets_have_sizes)
 {
     enum { HOST = sizeof "Host" + sizeof "localhost" - 2 };
-    START("--max-url=3000", "--max-headers=5000", "--max-header-count=20");
+    START("--max-url=3000", "--max-header-bytes=5000", "--max-header-count=20");
     for (int more = -1; more <= 1; more++) {
         ask_sized((size_t)(3000 + more), 100, 2);
         expect_status(more <= 0 ? 200 : 414, more <= 0 ? "losses" : "--max-url");
         ask_sized(20, (size_t)(5000 - HOST + more), 5);
-        expect_status(more <= 0 ? 200 : 431, more <= 0 ? "losses" : "--max-headers");
+        expect_status(more <= 0 ? 200 : 431, more <= 0 ? "losses" : "--max-header-bytes");
         ask_sized(20, 100, (size_t)(19 + more));
         expect_status(more <= 0 ? 200 : 431, more <= 0 ? "losses" : "--max-header-count");
     }
-    ck_assert(metric("lossd_rejected_total{reason=\"url_size\"}") == 1);
-    ck_assert(metric("lossd_rejected_total{reason=\"header_size\"}") == 2);
+    ck_assert(metric("lossd_rejections_total{reason=\"url_size\"}") == 1);
+    ck_assert(metric("lossd_rejections_total{reason=\"header_size\"}") == 2);
 }
 END_TEST
 
@@ -1580,7 +1581,7 @@ START_TEST(limits_headers_and_targets_may_be_as_long_as_the_default_says)
     ask_sized(8193, 16384 - 13, 99);
     expect_status(414, "--max-url");
     ask_sized(8192, 16384 - 12, 99);
-    expect_status(431, "--max-headers");
+    expect_status(431, "--max-header-bytes");
 }
 END_TEST
 
@@ -1616,7 +1617,7 @@ START_TEST(limits_many_parameters_and_cookies_are_borne)
     ck_assert_int_eq(ask_many("GET /v1/losses&", "&", 4000, end), 404);
     ck_assert_int_eq(ask_many(cookies, "a=1; ", 3200, "\r\n\r\n"), 200);
     ck_assert_int_eq(ask_many(cookies, "a=1; ", 3300, "\r\n\r\n"), 431);
-    expect_status(431, "--max-headers");
+    expect_status(431, "--max-header-bytes");
 }
 END_TEST
 

@@ -271,7 +271,7 @@ static int evaluations_of(const struct server_process *of)
 START_TEST(proxy_loses_no_request_where_a_server_is_stopped)
 {
     struct load load = {.answered = 0};
-    start(_i, "--log-requests=failed");
+    start(_i, "--access-log=failed");
     load.medium = body_of(200000);
     for (int i = 0; i < CLIENTS; i++)
         ck_assert_int_eq(pthread_create(&load.thread[i], NULL, keep_asking, &load), 0);
@@ -300,7 +300,7 @@ START_TEST(proxy_streams_large_bodies_and_lets_the_server_set_the_limit)
     char headers[] = "X-Request-Id: large\r\ntraceparent: "
                      "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
          found[PATH];
-    start(_i, "--log-requests=all");
+    start(_i, "--access-log=all");
     char *body = body_of(LARGE);
     ck_assert(http_client_ask(&client, "POST", "/v1/losses/mse?", headers, body, strlen(body),
                               &response));
@@ -348,7 +348,7 @@ END_TEST
 START_TEST(proxy_gives_a_request_an_id_that_both_log)
 {
     char id[PATH], line[2 * PATH];
-    start(_i, "--log-requests=all");
+    start(_i, "--access-log=all");
     snprintf(line, sizeof line,
              "POST /v1/losses/mse HTTP/1.1\r\nHost: " NAME "\r\nContent-Length: %zu\r\n\r\n",
              strlen(small));

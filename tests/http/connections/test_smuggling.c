@@ -444,12 +444,12 @@ START_TEST(smuggling_is_not_helped_by_endless_lines)
         const char *before;
         int status;
         const char *says;
-    } lines[] = {{GET, 431, "--max-headers"},
-                 {GET "X: ", 431, "--max-headers"},
+    } lines[] = {{GET, 431, "--max-header-bytes"},
+                 {GET "X: ", 431, "--max-header-bytes"},
                  {"GET /", 414, "--max-url"},
                  {"", 400, "method"},
                  {CHUNKED "1a;", 400, "chunk extension"},
-                 {CHUNKED "1a\r\n" BODY "\r\n0\r\nX: ", 431, "--max-headers"}};
+                 {CHUNKED "1a\r\n" BODY "\r\n0\r\nX: ", 431, "--max-header-bytes"}};
     enum { ENDLESS = 100000 };
     char *const line = malloc(ENDLESS);
     ck_assert_ptr_nonnull(line);
@@ -532,7 +532,8 @@ static int count_statuses(const struct shape *shape)
 
 START_TEST(smuggling_is_seen_wherever_the_bytes_are_cut)
 {
-    const struct limits limits = {.max_url = 1000, .max_headers = 1000, .max_header_count = 10};
+    const struct limits limits = {
+        .max_url = 1000, .max_header_bytes = 1000, .max_header_count = 10};
     ck_assert(wire_open(1, &limits));
     for (int i = 0; i < SHAPES; i++) {
         const struct shape *const shape = &shapes[i];

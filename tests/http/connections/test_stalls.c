@@ -108,7 +108,7 @@ static void announce_to_pipe(void)
     dup2(pipe_ends[1], STDOUT_FILENO);
 }
 
-static const char *const plain[] = {"--threads=2", "--log-requests=all", NULL};
+static const char *const plain[] = {"--threads=2", "--access-log=all", NULL};
 
 static void start_with_stalled_log(void)
 {
@@ -169,10 +169,10 @@ START_TEST(stalled_log_delays_neither_requests_nor_probes)
     expect_quick("/readyz");
     expect_quick("/metrics");
     ck_assert_int_eq(ask("POST", "/v1/losses/mse", "{\"input\":[1],\"target\":[2]}"), 200);
-    ck_assert_double_eq(metric("lossd_log_dropped_lines_total"), 0);
+    ck_assert_double_eq(metric("lossd_log_lines_dropped_total"), 0);
     log_much();
     expect_quick("/healthz");
-    ck_assert_double_gt(metric("lossd_log_dropped_lines_total"), 0);
+    ck_assert_double_gt(metric("lossd_log_lines_dropped_total"), 0);
 }
 END_TEST
 
@@ -181,9 +181,9 @@ START_TEST(stalled_log_tells_how_many_lines_were_dropped)
     static const char mark[] = " warning ", words[] = " lines dropped\n";
     start_with_stalled_log();
     log_much();
-    const double before = metric("lossd_log_dropped_lines_total");
+    const double before = metric("lossd_log_lines_dropped_total");
     char *log = read_until(words);
-    const double after = metric("lossd_log_dropped_lines_total");
+    const double after = metric("lossd_log_lines_dropped_total");
     const char *const end = strstr(log, words);
     const char *number = end;
     while (number > log && number[-1] != ' ')
@@ -243,7 +243,7 @@ START_TEST(closed_log_does_not_end_the_server)
     for (int i = 0; i < 20; i++)
         expect_quick("/healthz");
     const int64_t began = now_ms();
-    while (metric("lossd_log_dropped_lines_total") == 0)
+    while (metric("lossd_log_lines_dropped_total") == 0)
         ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
     ck_assert_int_eq(server_process_stop(&server), 0);
 }
@@ -285,7 +285,7 @@ START_TEST(log_file_at_its_limit_does_not_end_the_server)
     for (int i = 0; i < 400; i++)
         expect_quick("/healthz");
     const int64_t began = now_ms();
-    while (metric("lossd_log_dropped_lines_total") == 0)
+    while (metric("lossd_log_lines_dropped_total") == 0)
         ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
     /* Somebody makes room: the log goes on, with whole lines, and tells what is missing. */
     ck_assert_int_eq(ftruncate(fileno(server.err), 0), 0);

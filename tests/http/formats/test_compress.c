@@ -26,9 +26,9 @@ static struct http_response response, plain;
 
 static void start(const char *option, const char *value)
 {
-    server_process_start(&server,
-                         (const char *const[]){"--log-level", "warning", "--threads", "2",
-                                               "--max-expanded", "8M", option, value, NULL});
+    server_process_start(&server, (const char *const[]){"--log-level", "warning", "--threads", "2",
+                                                        "--max-decompressed-body", "8M", option,
+                                                        value, NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
@@ -252,8 +252,8 @@ START_TEST(body_may_expand_to_the_limit_and_not_beyond)
             snprintf(headers, sizeof headers, JSON "Content-Encoding: %s\r\n", coding_name(coding));
             ask_in(headers, body.data, body.len, &response);
             if (more)
-                expect_problem(413,
-                               "larger than 8388608 bytes, the limit that --max-expanded sets");
+                expect_problem(
+                    413, "larger than 8388608 bytes, the limit that --max-decompressed-body sets");
             else
                 ck_assert_str_eq(response.body, small_answer);
             buffer_free(&body);
@@ -270,7 +270,7 @@ START_TEST(bomb_takes_no_more_memory_than_the_limit)
         const size_t before = server_process_memory(&server, "VmRSS:");
         server_process_forget_peak(&server);
         ask_in(headers, body.data, body.len, &response);
-        expect_problem(413, "--max-expanded");
+        expect_problem(413, "--max-decompressed-body");
         const size_t peak = server_process_memory(&server, "VmHWM:");
         ck_assert_msg(peak < before + body.len + 2 * (size_t)MAX_EXPANDED + 4 * MIB,
                       "%s: from %zu to %zu bytes", coding_name(coding), before, peak);

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char mse[] = "{\"input\":[1,2,31337],\"target\":[1,2,5]}";
 static const char trace[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -247,10 +248,10 @@ static const struct {
     const char *option;
     bool probe, work, failed, failed_probe;
 } selections[] = {
-    {"--log-requests=all", true, true, true, true},
-    {"--log-requests=work", false, true, true, true},
-    {"--log-requests=failed", false, false, true, true},
-    {"--log-requests=none", false, false, false, false},
+    {"--access-log=all", true, true, true, true},
+    {"--access-log=work", false, true, true, true},
+    {"--access-log=failed", false, false, true, true},
+    {"--access-log=none", false, false, false, false},
 };
 
 START_TEST(log_tells_of_the_requests_that_are_wanted)
@@ -270,6 +271,31 @@ START_TEST(log_tells_of_the_requests_that_are_wanted)
     ck_assert_int_eq(strstr(log_text, "id=failed-2 ") != NULL, selections[_i].failed_probe);
     ck_assert_ptr_nonnull(
         strstr(log_text, "SIGTERM")); /* what the server says of itself is there */
+}
+END_TEST
+
+START_TEST(log_warns_of_deprecated_options)
+{
+    char config[] = "/tmp/lossd-config-XXXXXX";
+    char wanted[128];
+    const int fd = mkstemp(config);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(dprintf(fd, "\nmemory-queue = 9\n"), 18);
+    close(fd);
+    setenv("LOSSD_CONFIG", config, 1);
+    setenv("LOSSD_BODY_RATE", "1k", 1);
+    start("--log-format=text", "--max-expanded=1M");
+    unsetenv("LOSSD_CONFIG");
+    unsetenv("LOSSD_BODY_RATE");
+    end();
+    unlink(config);
+    ck_assert_ptr_nonnull(
+        strstr(log_text, "warning --max-expanded is deprecated; use --max-decompressed-body\n"));
+    ck_assert_ptr_nonnull(
+        strstr(log_text, "warning LOSSD_BODY_RATE is deprecated; use LOSSD_MIN_BODY_RATE\n"));
+    snprintf(wanted, sizeof wanted,
+             "warning %s, line 2: memory-queue is deprecated; use max-memory-waiters\n", config);
+    ck_assert_ptr_nonnull(strstr(log_text, wanted));
 }
 END_TEST
 
@@ -341,6 +367,7 @@ Suite *logs_suite(void)
     tcase_add_test(tcase, log_cannot_be_forged);
     tcase_add_loop_test(tcase, log_tells_of_the_requests_that_are_wanted, 0,
                         sizeof selections / sizeof *selections);
+    tcase_add_test(tcase, log_warns_of_deprecated_options);
     tcase_add_test(tcase, log_and_answer_bear_a_sound_traceparent);
     suite_add_tcase(suite, tcase);
     return suite;

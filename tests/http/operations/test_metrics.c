@@ -124,7 +124,7 @@ START_TEST(metrics_count_requests_by_route_loss_protocol_and_status)
     expect("lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"200\"}", 2);
     expect("lossd_evaluations_total{loss=\"several\",protocol=\"v1\",status=\"200\"}", 1);
     expect("lossd_elements_total{loss=\"several\"}", 6);
-    expect("lossd_phase_seconds_count{phase=\"compute\"}", 5);
+    expect("lossd_phase_duration_seconds_count{phase=\"compute\"}", 5);
     expect("lossd_evaluations_total{loss=\"mse\",protocol=\"v2\",status=\"200\"}", 2);
     expect("lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"422\"}", 1);
     expect("lossd_evaluations_total{loss=\"huber\",protocol=\"v1\",status=\"400\"}", 1);
@@ -157,10 +157,11 @@ START_TEST(metrics_count_bytes_elements_and_phases)
     expect("lossd_request_body_bytes_total", strlen(small));
     expect("lossd_response_body_bytes_total", sent + answered);
     expect("lossd_elements_total{loss=\"mse\"}", 3);
-    expect("lossd_phase_seconds_count{phase=\"receive\"}", 1);
-    expect("lossd_phase_seconds_count{phase=\"queue\"}", 0); /* it is computed on the spot */
-    expect("lossd_phase_seconds_count{phase=\"compute\"}", 1);
-    expect("lossd_evaluation_seconds_count{protocol=\"v1\"}", 1);
+    expect("lossd_phase_duration_seconds_count{phase=\"receive\"}", 1);
+    expect("lossd_phase_duration_seconds_count{phase=\"queue\"}",
+           0); /* it is computed on the spot */
+    expect("lossd_phase_duration_seconds_count{phase=\"compute\"}", 1);
+    expect("lossd_evaluation_duration_seconds_count{protocol=\"v1\"}", 1);
     expect("lossd_executor_busy_seconds_total", 0);
     ask("POST", "/v1/losses/poisson_nll", large);
     ck_assert_int_eq(response.status, 200);
@@ -170,7 +171,8 @@ START_TEST(metrics_count_bytes_elements_and_phases)
     static const char *const phases[] = {"receive", "queue", "decode", "compute", "encode", "send"};
     for (int i = 0; i < 6; i++) {
         char sample[SAMPLE];
-        snprintf(sample, sizeof sample, "lossd_phase_seconds_count{phase=\"%s\"}", phases[i]);
+        snprintf(sample, sizeof sample, "lossd_phase_duration_seconds_count{phase=\"%s\"}",
+                 phases[i]);
         expect(sample, i == 1 ? 1 : 2);
         snprintf(sample, sizeof sample,
                  "lossd_loss_seconds_total{loss=\"poisson_nll\",phase=\"%s\"}", phases[i]);
@@ -179,8 +181,8 @@ START_TEST(metrics_count_bytes_elements_and_phases)
     const double computed =
         value("lossd_loss_seconds_total{loss=\"poisson_nll\",phase=\"compute\"}");
     ck_assert(value("lossd_executor_busy_seconds_total") >= computed);
-    ck_assert(value("lossd_phase_seconds_sum{phase=\"compute\"}") >= computed);
-    ck_assert(value("lossd_evaluation_seconds_sum{protocol=\"v1\"}") > computed);
+    ck_assert(value("lossd_phase_duration_seconds_sum{phase=\"compute\"}") >= computed);
+    ck_assert(value("lossd_evaluation_duration_seconds_sum{protocol=\"v1\"}") > computed);
     free(large);
 }
 END_TEST
@@ -202,9 +204,9 @@ START_TEST(metrics_count_what_is_refused_by_reason)
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
     await("lossd_http_requests_total{method=\"other\",route=\"other\",status=\"400\"}", 1);
     await("lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"413\"}", 1);
-    expect("lossd_rejected_total{reason=\"body_size\"}", 1);
-    expect("lossd_rejected_total{reason=\"malformed\"}", 1);
-    expect("lossd_rejected_total{reason=\"queue\"}", 0);
+    expect("lossd_rejections_total{reason=\"body_size\"}", 1);
+    expect("lossd_rejections_total{reason=\"malformed\"}", 1);
+    expect("lossd_rejections_total{reason=\"queue\"}", 0);
 }
 END_TEST
 
@@ -234,8 +236,8 @@ START_TEST(metrics_tell_of_the_server_and_its_process)
     const time_t now = time(NULL);
     ck_assert(http_client_connect(&other, "127.0.0.1", server.port));
     await("lossd_connections", 2);
-    expect("lossd_accepted_connections_total", 2);
-    expect("lossd_requests_active", 1);
+    expect("lossd_connections_accepted_total", 2);
+    expect("lossd_http_requests_in_flight", 1);
     expect("lossd_compute_threads", 2);
     expect("lossd_io_threads", 2);
     expect("lossd_queue_jobs", 0);
@@ -293,7 +295,7 @@ START_TEST(metrics_are_exact_under_load_and_never_go_back)
         ck_assert(!failed[i]);
     }
     await(sample, CLIENTS * EACH);
-    expect("lossd_phase_seconds_count{phase=\"send\"}", CLIENTS * EACH);
+    expect("lossd_phase_duration_seconds_count{phase=\"send\"}", CLIENTS * EACH);
     expect("lossd_elements_total{loss=\"mse\"}", CLIENTS * EACH * 3);
     expect("lossd_request_body_bytes_total", CLIENTS * EACH * (double)strlen(small));
 }
@@ -383,7 +385,7 @@ START_TEST(metrics_histograms_are_cumulative)
     for (int i = 0; i < 5; i++)
         ask("POST", "/v1/losses/mse", small);
     scrape();
-    static const char name[] = "lossd_evaluation_seconds_bucket{protocol=\"v1\",le=\"";
+    static const char name[] = "lossd_evaluation_duration_seconds_bucket{protocol=\"v1\",le=\"";
     int buckets = 0;
     for (const char *at = response.body; (at = strstr(at, name)); buckets++) {
         char *end;
@@ -396,7 +398,36 @@ START_TEST(metrics_histograms_are_cumulative)
     }
     ck_assert_int_eq(buckets, 23); /* the last of which is +Inf */
     ck_assert(last == 5);
-    expect("lossd_evaluation_seconds_count{protocol=\"v1\"}", 5);
+    expect("lossd_evaluation_duration_seconds_count{protocol=\"v1\"}", 5);
+}
+END_TEST
+
+static const struct {
+    const char *old_name, *name, *sample; /* a sample of the family, without its name */
+} renamed[] = {
+    {"lossd_evaluation_seconds", "lossd_evaluation_duration_seconds", "_count{protocol=\"v1\"}"},
+    {"lossd_phase_seconds", "lossd_phase_duration_seconds", "_count{phase=\"compute\"}"},
+    {"lossd_rejected_total", "lossd_rejections_total", "{reason=\"malformed\"}"},
+    {"lossd_requests_active", "lossd_http_requests_in_flight", ""},
+    {"lossd_memory_kept_bytes", "lossd_memory_cached_bytes", ""},
+    {"lossd_memory_waiting", "lossd_memory_waiters", ""},
+    {"lossd_accepted_connections_total", "lossd_connections_accepted_total", ""},
+    {"lossd_log_dropped_lines_total", "lossd_log_lines_dropped_total", ""},
+};
+
+START_TEST(metrics_export_deprecated_names_with_the_same_value)
+{
+    char text[SAMPLE];
+    ask("POST", "/v1/losses/mse", small);
+    scrape();
+    snprintf(text, sizeof text, "\n# HELP %s Deprecated: use %s.\n", renamed[_i].old_name,
+             renamed[_i].name);
+    ck_assert_msg(strstr(response.body, text) != NULL, "no line \"%s\"", text);
+    snprintf(text, sizeof text, "%s%s", renamed[_i].name, renamed[_i].sample);
+    const double expected = value(text);
+    ck_assert_msg(expected >= 0, "no sample %s", text);
+    snprintf(text, sizeof text, "%s%s", renamed[_i].old_name, renamed[_i].sample);
+    expect(text, expected);
 }
 END_TEST
 
@@ -433,6 +464,8 @@ Suite *metrics_suite(void)
     tcase_add_test(tcase, metrics_do_not_wait_for_what_is_computed);
     tcase_add_test(tcase, metrics_are_text_that_prometheus_reads);
     tcase_add_test(tcase, metrics_histograms_are_cumulative);
+    tcase_add_loop_test(tcase, metrics_export_deprecated_names_with_the_same_value, 0,
+                        sizeof renamed / sizeof *renamed);
     if (command_succeeds("command -v promtool"))
         tcase_add_test(tcase, metrics_pass_promtool);
     else

@@ -907,9 +907,10 @@ START_TEST(access_listens_beyond_loopback_only_with_tokens_or_when_told_so)
     static const char *const open[] = {"0.0.0.0:0", "[::]:0", "127.0.0.1:0,0.0.0.0:0"};
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
         expect_refused_start(ARGUMENTS("--listen", open[i]), "can be reached from other machines");
-    expect_refused_start(ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open=off"), "--insecure-open");
+    expect_refused_start(ARGUMENTS("--listen=0.0.0.0:0", "--allow-unauthenticated=off"),
+                         "--allow-unauthenticated");
 
-    server_process_start(&server, ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open"));
+    server_process_start(&server, ARGUMENTS("--listen=0.0.0.0:0", "--allow-unauthenticated"));
     connect_port(server.port);
     expect_evaluated();
     server_process_free(&server);
@@ -1028,11 +1029,12 @@ END_TEST
 
 START_TEST(access_beyond_loopback_answers_to_any_name_unless_some_are_listed)
 {
-    start(ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open"));
+    start(ARGUMENTS("--listen=0.0.0.0:0", "--allow-unauthenticated"));
     ask_with("GET", "/v1/losses/mse", "anything.example", "");
     ck_assert_int_eq(response.status, 200);
     server_process_free(&server);
-    start(ARGUMENTS("--listen=0.0.0.0:0", "--insecure-open", "--allowed-hosts=loss.example"));
+    start(
+        ARGUMENTS("--listen=0.0.0.0:0", "--allow-unauthenticated", "--allowed-hosts=loss.example"));
     ask_with("GET", "/v1/losses/mse", "loss.example", "");
     ck_assert_int_eq(response.status, 200);
     ask_with("GET", "/v1/losses/mse", "anything.example", "");

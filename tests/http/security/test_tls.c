@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { DAY = 24 * 60 * 60 };
 enum { PATH = 96, LARGE = 400000 };
 
 static struct server_process server;
@@ -278,7 +279,7 @@ END_TEST
 /* A client that is cut for being slow is not told why: only its thread may write to its session. */
 START_TEST(tls_cuts_slow_clients_without_a_word)
 {
-    start(MORE("--header-timeout=1", "--body-rate=1M", "--rate-window=0.5"));
+    start(MORE("--header-timeout=1", "--min-body-rate=1M", "--min-rate-window=0.5"));
     connect_client();
     ck_assert(http_client_send_text(&client, "GET /readyz HTTP/1.1\r\n"));
     ck_assert_msg(http_client_closed(&client), "the headers' time was not up");
@@ -300,9 +301,9 @@ START_TEST(tls_does_nothing_while_it_waits_for_a_handshake)
 {
     static const char *const starts[] = {"\x16\x03\x01", "\x16\x03\x01\x02\x7f\x01\x20", "\x16"};
     struct http_client silent[3];
-    start(
-        MORE("--header-timeout=100",
-             "--body-rate=0")); /* or they would be cut before it is seen that they cost nothing */
+    start(MORE(
+        "--header-timeout=100",
+        "--min-body-rate=0")); /* or they would be cut before it is seen that they cost nothing */
     for (int i = 0; i < 3; i++) {
         ck_assert(http_client_connect(&silent[i], "127.0.0.1", server.port));
         ck_assert(http_client_send_text(&silent[i], starts[i]));
@@ -319,7 +320,7 @@ END_TEST
 START_TEST(tls_does_nothing_while_it_waits_for_the_rest_of_a_record)
 {
     static const char record[] = "\x17\x03\x03\x01\x10 the beginning of one";
-    start(MORE("--header-timeout=100", "--body-rate=0"));
+    start(MORE("--header-timeout=100", "--min-body-rate=0"));
     connect_client();
     expect_evaluated();
     ck_assert_int_eq(send(client.fd, record, sizeof record - 1, MSG_NOSIGNAL),
@@ -608,6 +609,16 @@ START_TEST(tls_reads_its_authorities_again_on_sighup)
 END_TEST
 
 /* Cut off within its second certificate, it would trust the first alone. */
+/* Expects a metric of the last response, in units of `unit` seconds from `start`, to lie within the
+   30 days that the certificates of the tests are valid. */
+static void expect_expiry(const char *sample, double unit, double start)
+{
+    const char *const found = strstr(response.body, sample);
+    ck_assert_ptr_nonnull(found);
+    const double days = (strtod(found + strlen(sample), NULL) - start) * unit / DAY;
+    ck_assert_msg(days > 0 && days <= 30, "%s: %g days", sample, days);
+}
+
 START_TEST(tls_refuses_a_file_that_has_lost_its_end)
 {
     struct certificate second;
@@ -638,15 +649,12 @@ START_TEST(tls_refuses_a_file_that_has_lost_its_end)
     ask("GET", "/metrics", NULL, NULL);
     ck_assert_ptr_nonnull(
         strstr(response.body, "\nlossd_reload_failures_total{file=\"certificates\"} 2\n"));
-    static const char *const metrics[] = {
-        "\nlossd_tls_certificate_expiry_days{file=\"server\"} ",
-        "\nlossd_tls_certificate_expiry_days{file=\"client_ca\"} "};
-    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
-        const char *const found = strstr(response.body, metrics[i]);
-        ck_assert_ptr_nonnull(found);
-        const double days = strtod(found + strlen(metrics[i]), NULL);
-        ck_assert_msg(days > 0 && days <= 30, "%g days", days);
-    }
+    expect_expiry("\nlossd_tls_certificate_expiry_timestamp_seconds{file=\"server\"} ", 1,
+                  (double)time(NULL));
+    expect_expiry("\nlossd_tls_certificate_expiry_timestamp_seconds{file=\"client_ca\"} ", 1,
+                  (double)time(NULL));
+    expect_expiry("\nlossd_tls_certificate_expiry_days{file=\"server\"} ", DAY, 0);
+    expect_expiry("\nlossd_tls_certificate_expiry_days{file=\"client_ca\"} ", DAY, 0);
 }
 END_TEST
 

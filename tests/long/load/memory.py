@@ -65,7 +65,7 @@ class Client(threading.Thread):
 
 def main():
     verdict = Verdict()
-    server = Server("--max-memory", str(BUDGET), "--memory-wait", "5")
+    server = Server("--max-memory", str(BUDGET), "--memory-wait-timeout", "5")
     base = server.status("VmRSS")
     head, zero_count = make_body()
     zeros = memoryview(bytes(16 * MIB))

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""sizes.py [MIB]: bodies at, one below and one above --max-body and --max-expanded, up to MIB (4096) MiB, with a length and in chunks,
+"""sizes.py [MIB]: bodies at, one below and one above --max-body and --max-decompressed-body, up to MIB (4096) MiB, with a length and in chunks,
 sent for real; and lengths that only pretend. Takes some 10 GiB of memory for bodies of 4 GiB."""
 import gzip
 import socket
@@ -108,10 +108,10 @@ def main():
     for limit, name in ((MIB, "1 MiB"), (64 * MIB, "64 MiB")):
         if limit > LARGEST:
             continue
-        server = Server("--max-expanded", str(limit))
+        server = Server("--max-decompressed-body", str(limit))
         statuses = [(length - limit, ask_compressed(server.port, length)) for length, _ in around(limit)]
         verdict.check(statuses == [(length - limit, status) for length, status in around(limit)],
-                      f"--max-expanded {name}: {', '.join(f'{more:+} is {status}' for more, status in statuses)}")
+                      f"--max-decompressed-body {name}: {', '.join(f'{more:+} is {status}' for more, status in statuses)}")
         server.stop()
     verdict.end()
 

@@ -119,7 +119,7 @@ async def main():
     verdict = Verdict()
     allow_files()
     server = Server("--max-connections", str(IDLE + 2000), "--max-connections-per-address", "0", "--header-timeout", str(HEADER_TIMEOUT),
-                    "--rate-window", str(RATE_WINDOW), "--idle-timeout", str(SECONDS + 600))
+                    "--min-rate-window", str(RATE_WINDOW), "--idle-timeout", str(SECONDS + 600))
     results = multiprocessing.Queue()
     alone = multiprocessing.Process(target=normal, args=(server.port, SECONDS / 6, results))
     alone.start()

@@ -12,7 +12,7 @@ from server import MIB, Client, Closed, Server, Verdict, percentile, request, sa
 
 BURSTS = int(sys.argv[2]) if len(sys.argv) > 2 else 6
 QUIET_S, HEADER_TIMEOUT = 6, 5
-ARGUMENTS = ["--header-timeout", str(HEADER_TIMEOUT), "--max-body", "64M", "--max-expanded", "64M"]
+ARGUMENTS = ["--header-timeout", str(HEADER_TIMEOUT), "--max-body", "64M", "--max-decompressed-body", "64M"]
 
 
 class Soak:

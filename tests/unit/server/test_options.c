@@ -1,7 +1,7 @@
 /*
  * The options: their sources, their strength, their messages.
  */
-#include "config/options.h"
+#include "config/option_table.h"
 #include "system/cpus.h"
 
 #include <check.h>
@@ -18,9 +18,9 @@ static char config[] = "/tmp/lossd-options-XXXXXX";
 static void setup(void)
 {
     static const char *const names[] = {
-        "LOSSD_LISTEN",       "LOSSD_THREADS",   "LOSSD_IO_THREADS",
-        "LOSSD_MAX_BODY",     "LOSSD_LOG_LEVEL", "LOSSD_LOG_FORMAT",
-        "LOSSD_LOG_REQUESTS", "LOSSD_CONFIG",    "LOSSD_MAX_EXPANDED"};
+        "LOSSD_LISTEN",     "LOSSD_THREADS",   "LOSSD_IO_THREADS",
+        "LOSSD_MAX_BODY",   "LOSSD_LOG_LEVEL", "LOSSD_LOG_FORMAT",
+        "LOSSD_ACCESS_LOG", "LOSSD_CONFIG",    "LOSSD_MAX_DECOMPRESSED_BODY"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         unsetenv(names[i]);
     strcpy(config + sizeof config - 7, "XXXXXX");
@@ -85,14 +85,15 @@ END_TEST
 
 START_TEST(options_bare_flag_takes_no_argument)
 {
-    ck_assert_int_eq(read4("--insecure-open", "--threads", "3", NULL), OPTIONS_SERVE);
-    ck_assert_int_eq(options.insecure_open, 0);
+    ck_assert_int_eq(read4("--allow-unauthenticated", "--threads", "3", NULL), OPTIONS_SERVE);
+    ck_assert(options.allow_unauthenticated);
     ck_assert_int_eq(options.threads, 3);
-    ck_assert_int_eq(read4("--insecure-open", "--insecure-open=off", "--socket-mode=604", NULL),
-                     OPTIONS_SERVE);
-    ck_assert_int_eq(options.insecure_open, 1);
+    ck_assert_int_eq(
+        read4("--allow-unauthenticated", "--allow-unauthenticated=off", "--socket-mode=604", NULL),
+        OPTIONS_SERVE);
+    ck_assert(!options.allow_unauthenticated);
     ck_assert_int_eq(options.socket_mode, 0604);
-    ck_assert_int_eq(read2("--insecure-open", "on"), OPTIONS_WRONG);
+    ck_assert_int_eq(read2("--allow-unauthenticated", "on"), OPTIONS_INVALID);
     ck_assert_ptr_nonnull(strstr(message, "\"on\" is not an option"));
 }
 END_TEST
@@ -202,7 +203,7 @@ static const struct {
     {"--listen", "", "ADDRESS:PORT"},
     {"--socket-mode", "0680", "permissions in octal digits"},
     {"--socket-mode", "1777", "at most 777"},
-    {"--insecure-open=yes", NULL, "one of on or off"},
+    {"--allow-unauthenticated=yes", NULL, "one of on or off"},
     {"--new-token", NULL, "--new-token needs a value"},
     {"--help=yes", NULL, "--help takes no value"},
     {"--config", "/no/such/file", "/no/such/file: No such file or directory"},
@@ -212,7 +213,7 @@ static const struct {
 
 START_TEST(options_mistake_gives_one_clear_line)
 {
-    ck_assert_int_eq(read2(mistakes[_i].flag, mistakes[_i].value), OPTIONS_WRONG);
+    ck_assert_int_eq(read2(mistakes[_i].flag, mistakes[_i].value), OPTIONS_INVALID);
     ck_assert_msg(strstr(message, mistakes[_i].says) != NULL, "\"%s\" does not say \"%s\"", message,
                   mistakes[_i].says);
     ck_assert_ptr_null(strchr(message, '\n'));
@@ -226,18 +227,18 @@ static const struct {
     const char *says;
 } bad_files[] = {
 #define TEXT(text) text, sizeof text - 1
-    {TEXT("\nthread = 3\n"), "line 2: there is no option \"thread\"; did you mean \"threads\"?"},
+    {TEXT("\nthread = 3\n"), "line 2: unknown option \"thread\"; did you mean \"threads\"?"},
     {TEXT("threads 3\n"), "line 1: \"threads 3\" is not of the form `name = value`"},
     {TEXT("threads = x\n"), "line 1: \"x\" is not a whole number"},
-    {TEXT("config = other.conf\n"), "there is no option \"config\""},
-    {TEXT("threads = 3\0\n"), "line 1: there is a NUL byte in it"},
+    {TEXT("config = other.conf\n"), "unknown option \"config\""},
+    {TEXT("threads = 3\0\n"), "line 1 contains a NUL byte"},
 #undef TEXT
 };
 
 START_TEST(options_bad_file_names_line_and_remedy)
 {
     write_config(bad_files[_i].text, bad_files[_i].len);
-    ck_assert_int_eq(read2("--config", config), OPTIONS_WRONG);
+    ck_assert_int_eq(read2("--config", config), OPTIONS_INVALID);
     ck_assert_msg(strstr(message, bad_files[_i].says) != NULL, "\"%s\" does not say \"%s\"",
                   message, bad_files[_i].says);
     ck_assert_ptr_nonnull(strstr(message, config));
@@ -247,7 +248,7 @@ END_TEST
 START_TEST(options_bad_environment_is_named)
 {
     setenv("LOSSD_THREADS", "many", 1);
-    ck_assert_int_eq(read2(NULL, NULL), OPTIONS_WRONG);
+    ck_assert_int_eq(read2(NULL, NULL), OPTIONS_INVALID);
     ck_assert_ptr_nonnull(strstr(message, "LOSSD_THREADS: \"many\""));
 }
 END_TEST
@@ -258,14 +259,14 @@ START_TEST(options_help_needs_nothing_else_to_be_right)
     ck_assert_int_eq(read2("--help", NULL), OPTIONS_HELP);
     ck_assert_int_eq(read2("-h", NULL), OPTIONS_HELP);
     ck_assert_int_eq(read2("--version", NULL), OPTIONS_VERSION);
-    ck_assert_int_eq(read2("--print-config", NULL), OPTIONS_WRONG);
+    ck_assert_int_eq(read2("--print-config", NULL), OPTIONS_INVALID);
 }
 END_TEST
 
 START_TEST(options_printed_config_reads_back)
 {
-    ck_assert_int_eq(read4("--listen=[::1]:9, unix:/run/a b", "--max-body=12345", "--insecure-open",
-                           "--token-file=/etc/lossd tokens"),
+    ck_assert_int_eq(read4("--listen=[::1]:9, unix:/run/a b", "--max-body=12345",
+                           "--allow-unauthenticated", "--token-file=/etc/lossd tokens"),
                      OPTIONS_SERVE);
     struct options before = options;
     FILE *file = fopen(config, "w");
@@ -279,10 +280,10 @@ START_TEST(options_printed_config_reads_back)
     ck_assert(options.listen.at[1].is_unix);
     ck_assert_str_eq(options.listen.at[1].host, "/run/a b");
     ck_assert_uint_eq(options.admin_listen.count, 0);
-    ck_assert_int_eq(options.insecure_open, 0);
+    ck_assert(options.allow_unauthenticated);
     ck_assert_str_eq(options.token_file, "/etc/lossd tokens");
     ck_assert_uint_eq(options.limits.max_body, before.limits.max_body);
-    ck_assert_uint_eq(options.limits.max_expanded, before.limits.max_body);
+    ck_assert_uint_eq(options.limits.max_decompressed_body, before.limits.max_body);
     ck_assert_int_eq(options.threads, before.threads);
     ck_assert_int_eq(options.io_threads, before.io_threads);
 }
@@ -290,15 +291,16 @@ END_TEST
 
 START_TEST(options_seconds_may_have_fractions)
 {
-    ck_assert_int_eq(read4("--idle-timeout=0.25", "--header-timeout=3.007", "--rate-window", "20"),
-                     OPTIONS_SERVE);
+    ck_assert_int_eq(
+        read4("--idle-timeout=0.25", "--header-timeout=3.007", "--min-rate-window", "20"),
+        OPTIONS_SERVE);
     ck_assert_int_eq(options.limits.idle_timeout, 250);
     ck_assert_int_eq(options.limits.header_timeout, 3007);
-    ck_assert_int_eq(options.limits.rate_window, 20000);
+    ck_assert_int_eq(options.limits.min_rate_window, 20000);
     static const char *const wrong[] = {"",   "-1",  "1.",   ".5",    "1.2345",
                                         "1s", "1e3", "0.05", "86401", "9999999999999"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        ck_assert_int_eq(read2("--idle-timeout", wrong[i]), OPTIONS_WRONG);
+        ck_assert_int_eq(read2("--idle-timeout", wrong[i]), OPTIONS_INVALID);
         ck_assert_msg(strstr(message, "a number of seconds such as 5 or 0.25, from 0.1 to 86400") !=
                           NULL,
                       "%s", message);
@@ -309,12 +311,12 @@ END_TEST
 START_TEST(options_expanded_bodies_have_the_limit_of_others_unless_told_otherwise)
 {
     ck_assert_int_eq(read2("--max-body", "3k"), OPTIONS_SERVE);
-    ck_assert_uint_eq(options.limits.max_expanded, 3072);
-    ck_assert_int_eq(read4("--max-expanded", "5k", "--max-body", "3k"), OPTIONS_SERVE);
-    ck_assert_uint_eq(options.limits.max_expanded, 5120);
-    setenv("LOSSD_MAX_EXPANDED", "7k", 1);
+    ck_assert_uint_eq(options.limits.max_decompressed_body, 3072);
+    ck_assert_int_eq(read4("--max-decompressed-body", "5k", "--max-body", "3k"), OPTIONS_SERVE);
+    ck_assert_uint_eq(options.limits.max_decompressed_body, 5120);
+    setenv("LOSSD_MAX_DECOMPRESSED_BODY", "7k", 1);
     ck_assert_int_eq(read2("--max-body", "3k"), OPTIONS_SERVE);
-    ck_assert_uint_eq(options.limits.max_expanded, 7168);
+    ck_assert_uint_eq(options.limits.max_decompressed_body, 7168);
 }
 END_TEST
 
@@ -380,7 +382,7 @@ START_TEST(options_help_names_all)
                                          "--config",        "--print-config",
                                          "--version",       "--help",
                                          "LOSSD_LISTEN",    "LOSSD_THREADS",
-                                         "--isa",           "default that of --max-body",
+                                         "--isa",           "default: the value of --max-body",
                                          "--compress",      "--admin-listen",
                                          "--new-token",     "LOSSD_TOKEN_FILE",
                                          "--allowed-hosts", "--cors-origins",
@@ -388,6 +390,97 @@ START_TEST(options_help_names_all)
                                          "--seccomp"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         ck_assert_msg(strstr(text, wanted[i]) != NULL, "--help does not name %s", wanted[i]);
+}
+END_TEST
+
+/* A value that each renamed option accepts. */
+static const char *value_for(const struct option_rename *rename)
+{
+    struct option_match match;
+    ck_assert(option_find(rename->name, strlen(rename->name), &match));
+    if (match.option->names)
+        return match.option->names[1];
+    return match.option->type == OPTION_SWITCH ? "on" : "999";
+}
+
+/* What --print-config prints for an option after the option is read from a source. */
+static void expect_printed(const struct option_rename *rename, const char *origin)
+{
+    char *text, line[300];
+    size_t size;
+    FILE *file = open_memstream(&text, &size);
+    options_print(file, &options);
+    fclose(file);
+    snprintf(line, sizeof line, "\n%s = %s    # %s\n", rename->name, value_for(rename), origin);
+    ck_assert_msg(strstr(text, line) != NULL, "%s: not in %s", line, text);
+    free(text);
+}
+
+START_TEST(options_former_names_set_the_option_from_every_source)
+{
+    const struct option_rename *const rename = &option_renames[_i];
+    char flag[80], line[80], env[OPTION_ENV], origin[80];
+    snprintf(flag, sizeof flag, "--%s=%s", rename->old_name, value_for(rename));
+    ck_assert_msg(read2(flag, NULL) == OPTIONS_SERVE, "%s", message);
+    snprintf(origin, sizeof origin, "--%s", rename->old_name);
+    expect_printed(rename, origin);
+
+    setenv(option_env(rename->old_name, env), value_for(rename), 1);
+    ck_assert_msg(read2(NULL, NULL) == OPTIONS_SERVE, "%s", message);
+    unsetenv(env);
+    expect_printed(rename, env);
+
+    write_config(line, (size_t)sprintf(line, "%s = %s\n", rename->old_name, value_for(rename)));
+    ck_assert_msg(read2("--config", config) == OPTIONS_SERVE, "%s", message);
+    snprintf(origin, sizeof origin, "%s, line 1", config);
+    expect_printed(rename, origin);
+}
+END_TEST
+
+START_TEST(options_given_by_both_names_are_an_error_that_names_both)
+{
+    const struct option_rename *const rename = &option_renames[_i];
+    char old[80], new[80], env[OPTION_ENV];
+    snprintf(old, sizeof old, "--%s=%s", rename->old_name, value_for(rename));
+    snprintf(new, sizeof new, "--%s=%s", rename->name, value_for(rename));
+    ck_assert_int_eq(read2(old, new), OPTIONS_INVALID);
+    ck_assert_ptr_nonnull(strstr(message, rename->old_name));
+    ck_assert_ptr_nonnull(strstr(message, rename->name));
+    ck_assert_int_eq(read2(new, old), OPTIONS_INVALID);
+    setenv(option_env(rename->old_name, env), value_for(rename), 1);
+    ck_assert_int_eq(read2(new, NULL), OPTIONS_INVALID);
+    ck_assert_ptr_nonnull(strstr(message, env));
+    unsetenv(env);
+    setenv(option_env(rename->name, env), value_for(rename), 1);
+    ck_assert_int_eq(read2(old, NULL), OPTIONS_INVALID);
+    ck_assert_ptr_nonnull(strstr(message, env));
+    unsetenv(env);
+}
+END_TEST
+
+START_TEST(options_given_twice_by_a_former_name_follow_the_usual_order)
+{
+    setenv("LOSSD_MAX_EXPANDED", "7k", 1);
+    ck_assert_int_eq(read2("--max-expanded=6k", "--max-expanded=5k"), OPTIONS_SERVE);
+    ck_assert_uint_eq(options.limits.max_decompressed_body, 5120);
+    unsetenv("LOSSD_MAX_EXPANDED");
+}
+END_TEST
+
+START_TEST(options_help_lists_former_names)
+{
+    char *text, line[120];
+    size_t size;
+    FILE *file = open_memstream(&text, &size);
+    options_help(file);
+    fclose(file);
+    for (size_t i = 0; i < option_rename_count; i++) {
+        snprintf(line, sizeof line, "use --%s\n", option_renames[i].name);
+        ck_assert_msg(strstr(text, line) != NULL, "%s", line);
+        snprintf(line, sizeof line, "\n  --%s ", option_renames[i].old_name);
+        ck_assert_msg(strstr(text, line) != NULL, "%s", line);
+    }
+    free(text);
 }
 END_TEST
 
@@ -429,6 +522,12 @@ Suite *options_suite(void)
     tcase_add_test(tcase, options_printed_config_says_where_from);
     tcase_add_test(tcase, options_help_names_all);
     tcase_add_test(tcase, options_help_gives_ranges_that_are_not_empty);
+    tcase_add_loop_test(tcase, options_former_names_set_the_option_from_every_source, 0,
+                        (int)option_rename_count);
+    tcase_add_loop_test(tcase, options_given_by_both_names_are_an_error_that_names_both, 0,
+                        (int)option_rename_count);
+    tcase_add_test(tcase, options_given_twice_by_a_former_name_follow_the_usual_order);
+    tcase_add_test(tcase, options_help_lists_former_names);
     tcase_add_test(tcase, cpus_quota_is_rounded_up);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -1,30 +1,28 @@
 /*
- * The envelope of an evaluation request: one JSON object in which tensors, the loss's parameters
- * and the common fields stand side by side. Small values are parsed here; tensors are found and
- * left where they are.
+ * An evaluation request in JSON: one object whose members are tensors, the loss's parameters and
+ * the common fields. Small values are parsed; tensors are scanned for their shape and left in
+ * place.
  */
 #ifndef PROTO_EVALUATION_JSON_REQUEST_H
 #define PROTO_EVALUATION_JSON_REQUEST_H
 
 #include "evaluation/request_fields.h"
 
-/* Reads the body of an evaluation that has been initialised as a request: fills its request, its
- * sources and its encoding. */
-enum loss_status request_json_read(struct evaluation *evaluation, struct loss_error *error);
+/* Reads the body of an initialised evaluation: fills its request, its sources and its encoding. */
+enum loss_status json_request_read(struct evaluation *evaluation, struct loss_error *error);
 
-/* What that is made of. Reads a body that is one JSON object, as fields_read_object has it, and
- * nothing else. */
-enum loss_status request_json_envelope(struct fields *fields,
-                                       enum loss_status (*member)(struct fields *fields,
-                                                                  void *context),
-                                       void *context);
-/* Scans the tensor at `at` into `source`, and moves behind it. Where it is null, as Python's json
-   makes of None, *there is false: it is left out. */
-enum loss_status request_json_tensor(struct fields *fields, struct source *source, bool *there);
-/* Reads the field whose key was read, of the evaluation that the fields are for; the context is not
-   used. LOSS_MALFORMED for one that the loss does not have or that was read before. */
-enum loss_status request_json_field(struct fields *fields, void *context);
-/* To be called after the last field: settles what was left open. */
-void request_json_finish(struct fields *fields);
+/* ---- Parts, for requests that contain such members ---- */
+
+/* Scans the tensor at the cursor into `source`. Sets *present to false if it is null, as Python's
+   json writes None: the tensor is then omitted. */
+enum loss_status json_request_tensor(struct object_reader *json, struct source *source,
+                                     bool *present);
+
+/* Reads the value of the key as a field of the evaluation. Returns LOSS_MALFORMED if the loss does
+   not have the field, or if it has been read before. */
+enum loss_status json_request_field(struct fields *fields);
+
+/* Sets what the members read so far leave open. Call it after the last one. */
+void json_request_finish(struct fields *fields);
 
 #endif

@@ -11,12 +11,12 @@ static enum loss_status read_file(struct fields *f, int k, const struct form_par
 {
     struct evaluation *const e = f->out;
     if (!fields_first(f, k))
-        return json_malformed(f->error, e->body, part->data, f->path, "there are two parts '%s'",
-                              f->key);
+        return json_malformed(f->json.error, e->body, part->data, f->json.path,
+                              "there are two parts '%s'", f->json.key);
     struct source *const source = &e->tensor[k];
-    if (npy_read(&source->tensor, &source->swapped, part->data, part->len, f->key, e->body,
-                 f->error) != LOSS_OK)
-        return f->error->status;
+    if (npy_read(&source->tensor, &source->swapped, part->data, part->len, f->json.key, e->body,
+                 f->json.error) != LOSS_OK)
+        return f->json.error->status;
     *evaluation_place(e, k) = &source->tensor;
     return LOSS_OK;
 }
@@ -26,28 +26,28 @@ static enum loss_status read_text(struct fields *f, const struct form_part *part
     char value[VALUE_SIZE];
     const char *const body = f->out->body;
     if (part->len >= sizeof value || memchr(part->data, '\0', part->len))
-        return json_malformed(f->error, body, part->data, f->path,
+        return json_malformed(f->json.error, body, part->data, f->json.path,
                               "%s is no text, or has more than %d bytes", part->name,
                               VALUE_SIZE - 1);
     memcpy(value, part->data, part->len);
     value[part->len] = '\0';
     if (fields_read_plain(f, part->name, value, settled) == LOSS_OK)
         return LOSS_OK;
-    f->error->offset = part->data - body;
-    return f->error->status;
+    f->json.error->offset = part->data - body;
+    return f->json.error->status;
 }
 
 static enum loss_status read_part(struct fields *f, const struct form_part *part, uint32_t settled)
 {
     const int field = field_find(f->out->request.loss, part->name);
-    fields_set_key(f, part->name);
-    f->at = part->data;
+    object_reader_set_key(&f->json, part->name);
+    f->json.at = part->data;
     if (field < 0)
         return fields_unknown(f, "field");
     const bool is_file = part->is_file || npy_begins(part->data, part->len);
     if (is_file && field >= EVALUATION_TENSORS)
-        return json_malformed(f->error, f->out->body, part->data, f->path,
-                              "%s is no tensor: send it as a text, not as a file", f->key);
+        return json_malformed(f->json.error, f->out->body, part->data, f->json.path,
+                              "%s is no tensor: send it as a text, not as a file", f->json.key);
     if (is_file && (settled >> field & 1))
         return LOSS_OK;
     /* A number may stand for a grad_output; for another tensor nothing but a file. */
@@ -56,7 +56,7 @@ static enum loss_status read_part(struct fields *f, const struct form_part *part
     return read_text(f, part, settled);
 }
 
-enum loss_status request_form_read(struct fields *fields, const char *content_type)
+enum loss_status multipart_request_read(struct fields *fields, const char *content_type)
 {
     struct evaluation *const e = fields->out;
     const uint32_t settled = fields->seen;
@@ -64,17 +64,15 @@ enum loss_status request_form_read(struct fields *fields, const char *content_ty
     struct form_part part;
     bool more;
     fields->seen = 0;
-    if (form_begin(&form, content_type, e->body, e->len, fields->error) != LOSS_OK)
-        return fields->error->status;
+    if (form_begin(&form, content_type, e->body, e->len, fields->json.error) != LOSS_OK)
+        return fields->json.error->status;
     while (form_next(&form, &part, &more) == LOSS_OK) {
         if (!more) {
             fields->seen |= settled;
             return LOSS_OK;
         }
-        fields->body = e->body;
-        fields->end = e->body + e->len;
         if (read_part(fields, &part, settled) != LOSS_OK)
             break;
     }
-    return fields->error->status;
+    return fields->json.error->status;
 }

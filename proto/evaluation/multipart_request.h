@@ -7,6 +7,6 @@
 
 /* Reads the body of an evaluation as multipart/form-data. What `fields`, with which a query may
    have been read, has seen already counts more. */
-enum loss_status request_form_read(struct fields *fields, const char *content_type);
+enum loss_status multipart_request_read(struct fields *fields, const char *content_type);
 
 #endif

@@ -40,9 +40,9 @@ static const char *decode(const char *text, size_t len, char *out, size_t size)
     return NULL;
 }
 
-enum loss_status query_read(struct fields *fields, const char *query)
+enum loss_status query_string_read(struct fields *fields, const char *query)
 {
-    char name[FIELD_KEY], value[VALUE_SIZE], quote[JSON_QUOTE];
+    char name[OBJECT_KEY], value[VALUE_SIZE], quote[JSON_QUOTE];
     for (const char *pair = query; pair && *pair;) {
         const size_t len = strcspn(pair, "&"), name_len = strcspn(pair, "=&");
         const size_t value_at = name_len < len ? name_len + 1 : len;
@@ -50,10 +50,10 @@ enum loss_status query_read(struct fields *fields, const char *query)
         if (!why)
             why = decode(pair + value_at, len - value_at, value, sizeof value);
         if (why)
-            return loss_fail(fields->error, LOSS_MALFORMED, "the query %s: '%s'", why,
+            return loss_fail(fields->json.error, LOSS_MALFORMED, "the query %s: '%s'", why,
                              json_quote(pair, quote));
         if (len > 0 && fields_read_plain(fields, name, value, 0) != LOSS_OK)
-            return fields->error->status;
+            return fields->json.error->status;
         pair += len + (pair[len] == '&');
     }
     return LOSS_OK;

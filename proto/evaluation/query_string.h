@@ -6,6 +6,6 @@
 
 /* Reads the fields in a query, percent-encoded as it came, NULL if there is none. LOSS_MALFORMED
    for broken escapes, and what fields_read_plain refuses. */
-enum loss_status query_read(struct fields *fields, const char *query);
+enum loss_status query_string_read(struct fields *fields, const char *query);
 
 #endif

@@ -30,9 +30,9 @@ struct entry {
 
 struct file {
     struct fields *fields;
-    const char *
-        start; /* a copy of the length and the header, a NUL behind it, in which fields->at moves */
-    const char *data; /* in the body */
+    const char *start; /* a copy of the length and the header, a NUL behind it, in which
+                          fields->json.at moves */
+    const char *data;  /* in the body */
     size_t data_len;
     uint32_t settled; /* fields that the query has set */
     bool has_metadata;
@@ -47,9 +47,9 @@ static enum loss_status malformed_entry(struct file *file, const struct entry *e
 {
     struct fields *const f = file->fields;
     const char *const name = evaluation_tensor_name(f->out->request.loss, entry->tensor);
-    fields_set_key(f, name);
-    return json_malformed(f->error, file->start, entry->at ? entry->at : f->at, f->path, "%s: %s",
-                          name, message);
+    object_reader_set_key(&f->json, name);
+    return json_malformed(f->json.error, file->start, entry->at ? entry->at : f->json.at,
+                          f->json.path, "%s: %s", name, message);
 }
 
 /* Reads an array of sizes and moves behind it. */
@@ -59,14 +59,14 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
     struct fields *const f = file->fields;
     char message[96];
     *count = 0;
-    if (*f->at != '[')
-        return fields_unexpected(f, f->at, "an array");
-    f->at = json_blank(f->at + 1, f->allowance);
-    for (bool more = *f->at != ']'; more;) {
+    if (*f->json.at != '[')
+        return object_reader_unexpected(&f->json, f->json.at, "an array");
+    f->json.at = json_blank(f->json.at + 1, f->json.allowance);
+    for (bool more = *f->json.at != ']'; more;) {
         int64_t size;
         const char *end;
-        f->at = json_blank(f->at, f->allowance);
-        if (number_read_i64(f->at, &size, &end) != NUMBER_OK || size < 0)
+        f->json.at = json_blank(f->json.at, f->json.allowance);
+        if (number_read_i64(f->json.at, &size, &end) != NUMBER_OK || size < 0)
             return malformed_entry(
                 file, entry, "shape and data_offsets hold whole numbers, not negative, below 2^63");
         if (*count == most) {
@@ -74,36 +74,23 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
             return malformed_entry(file, entry, message);
         }
         sizes[(*count)++] = (size_t)size;
-        f->at = json_blank(end, f->allowance);
-        if (*f->at != ',' && *f->at != ']')
-            return fields_unexpected(f, f->at, "',' or ']'");
-        more = *f->at == ',';
-        f->at += more;
+        f->json.at = json_blank(end, f->json.allowance);
+        if (*f->json.at != ',' && *f->json.at != ']')
+            return object_reader_unexpected(&f->json, f->json.at, "',' or ']'");
+        more = *f->json.at == ',';
+        f->json.at += more;
     }
-    f->at++;
+    f->json.at++;
     return LOSS_OK;
-}
-
-/* Decodes the string at the cursor, which is not moved; where it ends, NULL with the error filled.
- */
-static const char *take_string(struct fields *f, const char *expected, char *value, size_t size)
-{
-    const char *at = f->at, *const end = *at == '"' ? json_skip_string(at, &at) : NULL;
-    if (!end)
-        fields_unexpected(f, at, expected);
-    else if (!json_decode_string(f->at, end, value, size))
-        snprintf(value, size, "%.*s", (int)(size - 1),
-                 f->at + 1); /* too long for any that there is */
-    return end;
 }
 
 static enum loss_status take_dtype(struct file *file, struct entry *entry)
 {
     struct fields *const f = file->fields;
     char name[JSON_QUOTE], quote[JSON_QUOTE], message[192];
-    const char *const end = take_string(f, "the name of a dtype in quotes", name, sizeof name);
-    if (!end)
-        return f->error->status;
+    if (object_reader_string(&f->json, "the name of a dtype in quotes", name, sizeof name) !=
+        LOSS_OK)
+        return f->json.error->status;
     entry->is.dtype = dtype_find(DTYPE_SAFETENSORS, name);
     if (entry->is.dtype == LOSS_ANY) {
         snprintf(message, sizeof message,
@@ -112,13 +99,12 @@ static enum loss_status take_dtype(struct file *file, struct entry *entry)
                  json_quote(name, quote));
         return malformed_entry(file, entry, message);
     }
-    f->at = end;
     return LOSS_OK;
 }
 
 /* ---- tensors ---- */
 
-static enum loss_status read_property(struct fields *f, void *context)
+static enum loss_status read_property(struct object_reader *json, void *context)
 {
     struct file *const file = context;
     struct entry *const entry = &file->entry[file->entries];
@@ -126,12 +112,12 @@ static enum loss_status read_property(struct fields *f, void *context)
     bool *const has[] = {&entry->has_dtype, &entry->has_shape, &entry->has_offsets};
     char message[128], quote[JSON_QUOTE];
     int which = 0, count;
-    while (which < 3 && strcmp(known[which], f->key) != 0)
+    while (which < 3 && strcmp(known[which], json->key) != 0)
         which++;
-    entry->at = f->at;
+    entry->at = json->at;
     if (which == 3) {
         snprintf(message, sizeof message, "a tensor has dtype, shape and data_offsets, but no '%s'",
-                 json_quote(f->key, quote));
+                 json_quote(json->key, quote));
         return malformed_entry(file, entry, message);
     }
     if (*has[which]) {
@@ -145,7 +131,7 @@ static enum loss_status read_property(struct fields *f, void *context)
         return take_sizes(file, entry, entry->is.shape, LOSS_MAX_RANK, &entry->is.rank);
     size_t offsets[2];
     if (take_sizes(file, entry, offsets, 2, &count) != LOSS_OK)
-        return f->error->status;
+        return json->error->status;
     if (count != 2)
         return malformed_entry(
             file, entry, "data_offsets are two numbers: where the bytes begin and where they end");
@@ -200,11 +186,11 @@ static enum loss_status read_tensor(struct file *file, int k)
     struct entry *const entry = &file->entry[file->entries];
     *entry = (struct entry){.tensor = k};
     if (!fields_first(f, k))
-        return json_malformed(f->error, file->start, f->at, f->path, "there are two tensors '%s'",
-                              f->key);
-    if (fields_read_object(f, read_property, file) != LOSS_OK ||
+        return json_malformed(f->json.error, file->start, f->json.at, f->json.path,
+                              "there are two tensors '%s'", f->json.key);
+    if (object_reader_members(&f->json, read_property, file) != LOSS_OK ||
         check_entry(file, entry) != LOSS_OK)
-        return f->error->status;
+        return f->json.error->status;
     entry->at = entry->offsets;
     file->entries++;
     return LOSS_OK;
@@ -212,47 +198,40 @@ static enum loss_status read_tensor(struct file *file, int k)
 
 /* ---- metadata ---- */
 
-static enum loss_status read_metadatum(struct fields *f, void *context)
+static enum loss_status read_metadatum(struct object_reader *json, void *context)
 {
-    struct file *const file = context;
+    const struct file *const file = context;
+    const char *const start = json->at;
     char value[VALUE_SIZE];
-    const struct fields before = *f;
-    const char *const end = take_string(f, "a string, as all metadata are,", value, sizeof value);
-    if (!end)
-        return f->error->status;
-    /* Hugging Face's libraries write which library it was. */
-    const bool is_ours = strcmp(f->key, "format") != 0;
-    if (is_ours && fields_read_plain(f, f->key, value, file->settled) != LOSS_OK) {
-        f->error->offset = before.at - file->start;
-        return f->error->status;
-    }
-    f->body = before.body;
-    f->end = before.end;
-    f->at = end;
-    return LOSS_OK;
+    if (object_reader_string(json, "a string, as all metadata are,", value, sizeof value) !=
+        LOSS_OK)
+        return json->error->status;
+    if (strcmp(json->key, "format") == 0) /* Hugging Face's libraries write their framework */
+        return LOSS_OK;
+    if (fields_read_plain(file->fields, json->key, value, file->settled) == LOSS_OK)
+        return LOSS_OK;
+    json->error->offset = start - file->start;
+    return json->error->status;
 }
 
-static enum loss_status read_member(struct fields *f, void *context)
+static enum loss_status read_member(struct object_reader *json, void *context)
 {
     struct file *const file = context;
-    const bool is_metadata = strcmp(f->key, "__metadata__") == 0;
+    const bool is_metadata = strcmp(json->key, "__metadata__") == 0;
     if (is_metadata && file->has_metadata)
-        return json_malformed(f->error, file->start, f->at, f->path,
-                              "there are two '__metadata__'");
+        return object_reader_malformed(json, json->at, "there are two '__metadata__'");
     if (is_metadata) {
         file->has_metadata = true;
-        if (strncmp(f->at, "null", 4) == 0) { /* as some writers say that there are none */
-            f->at += 4;
+        if (object_reader_null(json)) /* some writers write it if there are none */
             return LOSS_OK;
-        }
-        return fields_read_object(f, read_metadatum, file);
+        return object_reader_members(json, read_metadatum, file);
     }
-    const int k = field_find(f->out->request.loss, f->key);
+    const int k = field_find(file->fields->out->request.loss, json->key);
     if (k >= EVALUATION_TENSORS)
-        return json_malformed(f->error, file->start, f->at, f->path,
-                              "%s is no tensor: it goes into the query or into __metadata__",
-                              f->key);
-    return k < 0 ? fields_unknown(f, "tensor") : read_tensor(file, k);
+        return object_reader_malformed(
+            json, json->at, "%s is no tensor: it goes into the query or into __metadata__",
+            json->key);
+    return k < 0 ? fields_unknown(file->fields, "tensor") : read_tensor(file, k);
 }
 
 /* ---- the file ---- */
@@ -290,7 +269,7 @@ static enum loss_status check_layout(struct file *file)
     }
     if (at == file->data_len)
         return LOSS_OK;
-    struct loss_error *const error = file->fields->error;
+    struct loss_error *const error = file->fields->json.error;
     loss_fail(error, LOSS_MALFORMED, "the last %zu bytes of the file belong to no tensor",
               file->data_len - at);
     error->offset = (file->data - file->fields->out->body) + (int64_t)at;
@@ -316,15 +295,16 @@ static void set_sources(struct file *file)
 static enum loss_status read_header(struct file *file)
 {
     struct fields *const f = file->fields;
-    f->body = file->start;
-    f->at = file->start + LENGTH;
-    f->path[0] = '\0';
-    if (fields_read_object(f, read_member, file) != LOSS_OK)
-        return f->error->status;
-    f->path[0] = '\0';
-    f->at = json_blank(f->at, f->allowance);
-    return f->at == f->end ? check_layout(file)
-                           : fields_unexpected(f, f->at, "the end of the header");
+    f->json.body = file->start;
+    f->json.at = file->start + LENGTH;
+    f->json.path[0] = '\0';
+    if (object_reader_members(&f->json, read_member, file) != LOSS_OK)
+        return f->json.error->status;
+    f->json.path[0] = '\0';
+    f->json.at = json_blank(f->json.at, f->json.allowance);
+    return f->json.at == f->json.end
+               ? check_layout(file)
+               : object_reader_unexpected(&f->json, f->json.at, "the end of the header");
 }
 
 /* Finds out how long the header is. */
@@ -358,10 +338,10 @@ enum loss_status safetensors_request_read(struct fields *fields)
     struct evaluation *const e = fields->out;
     char small[HEADER_SMALL], *copy = small;
     size_t len;
-    if (measure(e, &len, fields->error) != LOSS_OK)
-        return fields->error->status;
+    if (measure(e, &len, fields->json.error) != LOSS_OK)
+        return fields->json.error->status;
     if (len > sizeof small - LENGTH - 1 && !(copy = malloc(LENGTH + len + 1)))
-        return loss_fail(fields->error, LOSS_UNAVAILABLE,
+        return loss_fail(fields->json.error, LOSS_UNAVAILABLE,
                          "there is not enough memory for this request at the moment");
     memcpy(copy, e->body, LENGTH + len);
     copy[LENGTH + len] = '\0';
@@ -369,7 +349,7 @@ enum loss_status safetensors_request_read(struct fields *fields)
         .fields = fields, .start = copy, .data = e->body + LENGTH + len, .settled = fields->seen};
     file.data_len = e->len - LENGTH - len;
     fields->seen = 0;
-    fields->end = copy + LENGTH + len;
+    fields->json.end = copy + LENGTH + len;
     const enum loss_status status = read_header(&file);
     if (status == LOSS_OK)
         set_sources(&file);

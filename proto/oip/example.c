@@ -2,7 +2,7 @@
 #include "content/jansson_build.h"
 #include "evaluation/example.h"
 #include "formats/dtype_names.h"
-#include "oip/request.h"
+#include "oip/names.h"
 
 static size_t elements_of(const struct loss_example *example, int k)
 {

@@ -29,16 +29,16 @@ bool oip_infer_possible(const struct oip_request *request, struct reply *reply)
 }
 
 /* Evaluates what has been planned. */
-static enum loss_status answer(const struct oip_asked *asked, struct evaluation *e,
+static enum loss_status answer(const struct oip_output_selection *selection, struct evaluation *e,
                                struct reply *reply, struct loss_error *error)
 {
-    oip_answer_prepare(e, asked, reply);
+    oip_answer_prepare(e, selection, reply);
     if (!reply->body.failed &&
         (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
         return error->status;
     const double computed = evaluation_clock();
     if (!reply->body.failed)
-        oip_answer_finish(e, asked, reply);
+        oip_answer_finish(e, selection, reply);
     if (reply->body.failed)
         return loss_fail(error, LOSS_UNAVAILABLE,
                          "there is not enough memory for the answer at the moment");
@@ -51,18 +51,18 @@ static enum loss_status answer(const struct oip_asked *asked, struct evaluation 
 }
 
 /* What reading the body and writing the answer cost: as text, if one output is to be text. */
-static size_t transport_work(struct evaluation *e, const struct oip_asked *asked)
+static size_t transport_work(struct evaluation *e, const struct oip_output_selection *selection)
 {
     bool text = false;
-    for (int i = 0; i < asked->outputs; i++)
-        text |= !asked->output[i].binary;
+    for (int i = 0; i < selection->outputs; i++)
+        text |= !selection->output[i].binary;
     return evaluation_reading_work(e) + evaluation_writing_work(e, text);
 }
 
 void oip_infer(const struct oip_request *request, struct reply *reply)
 {
     struct evaluation evaluation;
-    struct oip_asked asked;
+    struct oip_output_selection selection;
     struct loss_error error;
     reply->errors = REPLY_OIP;
     const struct loss_descriptor *const loss = oip_find(request->model, request->version, &error);
@@ -72,16 +72,16 @@ void oip_infer(const struct oip_request *request, struct reply *reply)
     }
     evaluation_init(&evaluation, loss, request->body, request->len, request->threads);
     evaluation.allowance = request->allowance;
-    enum loss_status status = oip_read(&evaluation, request->header_length, &asked, &error);
+    enum loss_status status = oip_read(&evaluation, request->header_length, &selection, &error);
     if (status == LOSS_OK)
         status = evaluation_plan(&evaluation, &error);
     bool later = false;
     reply->work = evaluation.plan.work;
     if (status == LOSS_OK)
         status = work_admit(&request->work, evaluation.plan.work,
-                            transport_work(&evaluation, &asked), &later, &error);
+                            transport_work(&evaluation, &selection), &later, &error);
     if (status == LOSS_OK && !later)
-        status = answer(&asked, &evaluation, reply, &error);
+        status = answer(&selection, &evaluation, reply, &error);
     evaluation_free(&evaluation);
     if (status != LOSS_OK)
         reply_problem(reply, &error);

@@ -2,7 +2,7 @@
 #include "content/jansson_build.h"
 #include "formats/dtype_names.h"
 #include "oip/oip.h"
-#include "oip/request.h"
+#include "oip/names.h"
 
 #include <string.h>
 

@@ -29,10 +29,10 @@ static struct loss_tensor output_tensor(const struct evaluation *e, const struct
                                 .shape = {1}}; /* only read */
 }
 
-static bool all_binary(const struct oip_asked *asked)
+static bool all_binary(const struct oip_output_selection *selection)
 {
-    for (int i = 0; i < asked->outputs; i++)
-        if (!asked->output[i].binary)
+    for (int i = 0; i < selection->outputs; i++)
+        if (!selection->output[i].binary)
             return false;
     return true;
 }
@@ -79,13 +79,14 @@ static void append_warnings(struct buffer *json, const struct loss_plan *plan)
 
 /* The JSON for such a result, without spaces. */
 static void append_json(struct buffer *json, const struct evaluation *e,
-                        const struct oip_asked *asked, const struct loss_result *result)
+                        const struct oip_output_selection *selection,
+                        const struct loss_result *result)
 {
     const struct loss_plan *const plan = &e->plan;
     buffer_printf(json, "{\"model_name\":\"%s\",\"model_version\":\"1\"", plan->loss->name);
-    if (asked->id) {
+    if (selection->id) {
         buffer_text(json, ",\"id\":");
-        buffer_append(json, asked->id, asked->id_len);
+        buffer_append(json, selection->id, selection->id_len);
     }
     buffer_printf(json, ",\"parameters\":{\"count\":%zu,\"reduction\":\"%s\",\"dtype\":\"%s\"",
                   result->count, loss_reduction_name(plan->reduction),
@@ -95,9 +96,9 @@ static void append_json(struct buffer *json, const struct evaluation *e,
     if (plan->warning[0])
         append_warnings(json, plan);
     buffer_text(json, "},\"outputs\":[");
-    for (int i = 0; i < asked->outputs; i++) {
+    for (int i = 0; i < selection->outputs; i++) {
         buffer_text(json, i ? "," : "");
-        append_output(json, e, &asked->output[i]);
+        append_output(json, e, &selection->output[i]);
     }
     buffer_text(json, "]}");
 }
@@ -106,11 +107,12 @@ static void append_json(struct buffer *json, const struct evaluation *e,
 
 /* Has the outputs computed one behind the other. A reduced loss is written there at last: it is no
  * output of the plan. */
-static void set_places(struct evaluation *e, const struct oip_asked *asked, char *next)
+static void set_places(struct evaluation *e, const struct oip_output_selection *selection,
+                       char *next)
 {
     struct loss_plan *const plan = &e->plan;
-    for (int i = 0; i < asked->outputs; i++) {
-        const struct oip_output *const output = &asked->output[i];
+    for (int i = 0; i < selection->outputs; i++) {
+        const struct oip_output *const output = &selection->output[i];
         const struct loss_tensor tensor = output_tensor(e, output);
         if (output->kind == OIP_GRAD)
             plan->grad[output->tensor].data = next;
@@ -122,33 +124,35 @@ static void set_places(struct evaluation *e, const struct oip_asked *asked, char
     }
 }
 
-void oip_answer_prepare(struct evaluation *e, const struct oip_asked *asked, struct reply *reply)
+void oip_answer_prepare(struct evaluation *e, const struct oip_output_selection *selection,
+                        struct reply *reply)
 {
     const struct loss_result longest = {.count = SIZE_MAX, .nonfinite = SIZE_MAX};
     struct buffer json = {0};
-    if (!all_binary(asked))
+    if (!all_binary(selection))
         return;
-    append_json(&json, e, asked, &longest);
+    append_json(&json, e, selection, &longest);
     size_t size = (json.len + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     reply->inference_header = size;
     reply->body.failed = json.failed;
     buffer_free(&json);
-    for (int i = 0; i < asked->outputs && !reply->body.failed; i++) {
-        const struct loss_tensor tensor = output_tensor(e, &asked->output[i]);
+    for (int i = 0; i < selection->outputs && !reply->body.failed; i++) {
+        const struct loss_tensor tensor = output_tensor(e, &selection->output[i]);
         reply->body.failed = __builtin_add_overflow(size, loss_tensor_bytes(&tensor), &size);
     }
     char *const body = reply->body.failed ? NULL : buffer_take(&reply->body, size);
     if (!body)
         return;
     reply->body.len = size;
-    set_places(e, asked, body + reply->inference_header);
+    set_places(e, selection, body + reply->inference_header);
 }
 
 /* Fills what was left open. */
-static void complete(const struct evaluation *e, const struct oip_asked *asked, struct reply *reply)
+static void complete(const struct evaluation *e, const struct oip_output_selection *selection,
+                     struct reply *reply)
 {
     struct buffer json = {0};
-    append_json(&json, e, asked, &e->result);
+    append_json(&json, e, selection, &e->result);
     if (json.failed) {
         reply->body.failed = true;
     } else {
@@ -160,20 +164,20 @@ static void complete(const struct evaluation *e, const struct oip_asked *asked, 
     buffer_free(&json);
 }
 
-void oip_answer_finish(const struct evaluation *e, const struct oip_asked *asked,
+void oip_answer_finish(const struct evaluation *e, const struct oip_output_selection *selection,
                        struct reply *reply)
 {
     bool binary = reply->inference_header > 0;
     if (binary) {
-        complete(e, asked, reply);
+        complete(e, selection, reply);
     } else {
-        append_json(&reply->body, e, asked, &e->result);
+        append_json(&reply->body, e, selection, &e->result);
         const size_t len = reply->body.len;
-        for (int i = 0; i < asked->outputs; i++) {
-            const struct loss_tensor tensor = output_tensor(e, &asked->output[i]);
-            if (asked->output[i].binary)
+        for (int i = 0; i < selection->outputs; i++) {
+            const struct loss_tensor tensor = output_tensor(e, &selection->output[i]);
+            if (selection->output[i].binary)
                 buffer_append(&reply->body, tensor.data, loss_tensor_bytes(&tensor));
-            binary |= asked->output[i].binary;
+            binary |= selection->output[i].binary;
         }
         reply->inference_header = binary ? len : 0;
     }

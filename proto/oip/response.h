@@ -10,11 +10,11 @@
    and has the planned evaluation compute them right there. To be called before evaluation_decode.
    Memory running out shows in reply->body.failed.
  */
-void oip_answer_prepare(struct evaluation *evaluation, const struct oip_asked *asked,
+void oip_answer_prepare(struct evaluation *evaluation, const struct oip_output_selection *selection,
                         struct reply *reply);
 /* Writes what is missing after evaluation_run, which may be all, and says how the body is to be
  * read. */
-void oip_answer_finish(const struct evaluation *evaluation, const struct oip_asked *asked,
-                       struct reply *reply);
+void oip_answer_finish(const struct evaluation *evaluation,
+                       const struct oip_output_selection *selection, struct reply *reply);
 
 #endif

@@ -39,7 +39,7 @@ static enum loss_status read_query(const struct v1_request *v1, struct evaluatio
                                    struct fields *fields, struct loss_error *error)
 {
     fields_begin(fields, e, error);
-    return query_read(fields, v1->query);
+    return query_string_read(fields, v1->query);
 }
 
 bool v1_evaluate_possible(const struct v1_request *request, struct reply *reply)
@@ -63,10 +63,10 @@ static enum loss_status read_request(const struct v1_request *v1, enum media for
 {
     struct fields fields;
     if (format == MEDIA_JSON)
-        return request_json_read(e, error);
+        return json_request_read(e, error);
     if (read_query(v1, e, &fields, error) != LOSS_OK)
         return error->status;
-    return format == MEDIA_FORM ? request_form_read(&fields, v1->content_type)
+    return format == MEDIA_FORM ? multipart_request_read(&fields, v1->content_type)
                                 : safetensors_request_read(&fields);
 }
 

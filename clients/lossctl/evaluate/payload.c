@@ -1,7 +1,7 @@
 #include "evaluate/payload.h"
 #include "formats/dtype_names.h"
+#include "oip/names.h"
 #include "oip/oip.h"
-#include "oip/request.h"
 #include "v1/v1.h"
 #include "json/base64.h"
 #include "json/tensor_json.h"

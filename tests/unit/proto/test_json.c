@@ -106,8 +106,16 @@ END_TEST
 START_TEST(white_space_of_a_request_that_is_given_up_is_not_read)
 {
     enum { LEN = 8 << 20 };
-    static const char *const heads[] = {"", "{", "{\"input\"", "{\"input\":", "{\"input\":[",
-                                        "{\"input\":[1,", "{\"input\":[1]", "{\"input\":{", "{\"delta\":", "{} "};
+    static const char *const heads[] = {"",
+                                        "{",
+                                        "{\"input\"",
+                                        "{\"input\":",
+                                        "{\"input\":[",
+                                        "{\"input\":[1,",
+                                        "{\"input\":[1]",
+                                        "{\"input\":{",
+                                        "{\"delta\":",
+                                        "{} "};
     bool cancel;
     struct allowance allowance = {.take = take_any, .give = give_any, .cancel = &cancel};
     char *const body = malloc(LEN + 1);
@@ -127,8 +135,8 @@ START_TEST(white_space_of_a_request_that_is_given_up_is_not_read)
                                              .threads = 1,
                                              .allowance = &allowance},
                         &reply);
-            ck_assert_msg(reply.status == (cancel ? reply_status(LOSS_CANCELLED) : 400),
-                          "%s: %d", heads[i], reply.status);
+            ck_assert_msg(reply.status == (cancel ? reply_status(LOSS_CANCELLED) : 400), "%s: %d",
+                          heads[i], reply.status);
         }
     }
     free(body);
@@ -518,8 +526,8 @@ START_TEST(fields_are_known_once_and_of_their_type)
             "\"'\\\"' where ',' or ']' was expected (byte 17)\"");
     refuses("mse", "{\"grad\":[\"input\",]}", 400,
             "\"grad must be true, false, or a list of tensor names (byte 17)\"");
-    refuses("mse", "{\"grad\":truer}", 400, "\"grad: ");
-    refuses("mse", "{\"grad\":truerthanthetruth}", 400,
+    refuses("mse", "{\"grad\":truer}", 400, "\"'r' where ',' or '}' was expected (byte 12)\"");
+    refuses("mse", "{\"grad\":tru}", 400,
             "\"grad must be true, false, or a list of tensor names (byte 8)\"");
     refuses("mse", "{\"reduction\":[\"mean\"]}", 400, "\"reduction must be a string (byte 13)\"");
     refuses("mse", "{\"reduction\":\"mean}", 400,
@@ -569,16 +577,16 @@ static void *no_memory(size_t size)
     return NULL;
 }
 
-START_TEST(running_out_of_memory_is_no_mistake_of_the_client)
+START_TEST(fields_are_read_without_memory_of_jansson)
 {
     json_malloc_t take;
     json_free_t give;
     json_get_alloc_funcs(&take, &give);
     json_set_alloc_funcs(no_memory, give);
-    const char *const bodies[] = {"{\"grad\":true}", "{\"grad\":null}", "{\"reduction\":1.5}"};
+    const char *const bodies[] = {"{\"grad\":null}", "{\"reduction\":1.5}"};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         ask("mse", bodies[i]);
-        ck_assert_int_eq(reply.status, 503);
+        ck_assert_int_eq(reply.status, 400);
     }
     ask("mse", "{\"gr\\u0061d\":[\"input\",\"\\u0074arget\"],\"input\":[1],\"target\":[3],"
                "\"reduction\":\"s\\u0075m\"}");
@@ -1305,7 +1313,7 @@ Suite *json_suite(void)
     SUITE_ADD(suite, "json_malformed", what_is_not_json_is_refused_at_its_byte,
               numbers_that_json_forbids_are_refused_at_their_element,
               fields_are_known_once_and_of_their_type, values_outside_their_choice_are_impossible,
-              running_out_of_memory_is_no_mistake_of_the_client);
+              fields_are_read_without_memory_of_jansson);
     SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out,
               shapes_and_data_must_agree, lists_of_an_empty_tensor_end_at_its_first_dimension_of_0,
               buffers_must_be_base64_of_the_right_length, integers_must_be_whole_and_fit,

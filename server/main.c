@@ -52,7 +52,7 @@ enum {
 struct server {
     struct listener *listener;
     struct tls *tls;
-    struct access *access;
+    struct auth *access;
     struct executor *executor;
     struct lingerer *linger;
     struct metrics *metrics;
@@ -66,7 +66,7 @@ static void reload(void *access)
 {
     watchdog_begin(WATCHDOG_RELOAD, "reading tokens and certificates again");
     systemd_notify_reloading();
-    access_reload(access);
+    auth_reload(access);
     systemd_notify_ready();
     watchdog_end();
 }
@@ -134,19 +134,18 @@ static bool open_addresses(struct server *server, const struct options *options,
 /* Reads who is let in, and looks whether that is enough for where the server can be reached. */
 static bool guard_addresses(struct server *server, const struct options *options, char *message)
 {
-    const struct access_settings settings = {.tls = server->tls,
-                                             .token_file = options->token_file,
-                                             .allow_unauthenticated =
-                                                 options->allow_unauthenticated,
-                                             .hosts = options->allowed_hosts,
-                                             .origins = options->cors_origins};
+    const struct auth_settings settings = {.tls = server->tls,
+                                           .token_file = options->token_file,
+                                           .allow_unauthenticated = options->allow_unauthenticated,
+                                           .hosts = options->allowed_hosts,
+                                           .origins = options->cors_origins};
     const struct entrance *entrance = NULL;
     bool safe = true;
-    server->access = access_new(&settings, message, MESSAGE);
+    server->access = auth_new(&settings, message, MESSAGE);
     if (!server->access)
         return false;
     for (size_t i = 0; safe && (entrance = listener_entrance(server->listener, i)); i++)
-        safe = access_may_listen(server->access, entrance, message, MESSAGE);
+        safe = auth_may_listen(server->access, entrance, message, MESSAGE);
     return safe;
 }
 
@@ -245,8 +244,8 @@ static bool start(struct server *server, const struct options *options, char *me
         return false;
     server->metrics = metrics_new(options->io_threads, route_count(), route_label);
     if (!server->metrics || !executor_add_metrics(server->executor, server->metrics) ||
-        !process_add_metrics(server->metrics) || !log_writer_add_metrics(server->metrics) ||
-        !access_add_metrics(server->access, server->metrics)) {
+        !process_metrics_add(server->metrics) || !log_writer_add_metrics(server->metrics) ||
+        !auth_add_metrics(server->access, server->metrics)) {
         snprintf(message, MESSAGE, "no memory for the metrics");
         return false;
     }
@@ -312,7 +311,7 @@ static void stop(struct server *server, int64_t grace_ms)
     if (!signals_stop())
         return; /* the files are being read again, and do not come: they are left to the end of the
                    process */
-    access_free(server->access);
+    auth_free(server->access);
     tls_free(server->tls);
 }
 
@@ -342,7 +341,7 @@ static int serve(const struct options *options)
                          start(&server, options, message) &&
                          (!options->seccomp || sandbox_enter(message, sizeof message));
     if (started) {
-        signals_reload_with(reload, server.access);
+        signals_on_reload(reload, server.access);
         announce(&server, options);
         const int received = signals_wait();
         systemd_notify_stopping();

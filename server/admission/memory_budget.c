@@ -20,7 +20,7 @@ enum {
     LARGE = 1,     /* the index of what belongs to large requests; 0: to small ones */
 };
 
-struct budget {
+struct memory_budget {
     pthread_mutex_t mutex;
     size_t bytes, small;        /* `small` of them for small requests alone */
     size_t reserved;            /* by all */
@@ -38,14 +38,14 @@ struct budget {
     struct reservation *first, **last;
     bool serve, serving; /* of serve_queue: there may be something to do; a thread is at it */
     bool closed;
-    bool missed; /* of budget_missed, since the last tick */
+    bool missed; /* of memory_budget_note_rejection, since the last tick */
 };
 
 /* ---- who has what; under the mutex ---- */
 
 static int class_of(const struct reservation *r)
 {
-    return r->claim > BUDGET_SMALL ? LARGE : 0;
+    return r->claim > MEMORY_BUDGET_SMALL ? LARGE : 0;
 }
 
 /* What a request may still reserve. */
@@ -54,7 +54,7 @@ static size_t need(const struct reservation *r)
     return r->claim - r->reserved;
 }
 
-static void link_by_need(struct budget *budget, struct reservation *r)
+static void link_by_need(struct memory_budget *budget, struct reservation *r)
 {
     struct reservation *after = budget->list[class_of(r)].first, *before = NULL;
     for (; after && need(after) < need(r); after = after->list_next)
@@ -65,7 +65,7 @@ static void link_by_need(struct budget *budget, struct reservation *r)
     *(after ? &after->list_previous : &budget->list[class_of(r)].last) = r;
 }
 
-static void unlink_from_list(struct budget *budget, struct reservation *r)
+static void unlink_from_list(struct memory_budget *budget, struct reservation *r)
 {
     struct reservation *const before = r->list_previous, *const after = r->list_next;
     *(before ? &before->list_next : &budget->list[class_of(r)].first) = after;
@@ -73,7 +73,7 @@ static void unlink_from_list(struct budget *budget, struct reservation *r)
 }
 
 /* Takes a request out of the sums, */
-static void remove_from_sums(struct budget *budget, struct reservation *r)
+static void remove_from_sums(struct memory_budget *budget, struct reservation *r)
 {
     budget->reserved -= r->reserved;
     if (r->place == RESERVATION_STARTED) {
@@ -85,8 +85,8 @@ static void remove_from_sums(struct budget *budget, struct reservation *r)
 }
 
 /* and puts it there with other values. */
-static void add_to_sums(struct budget *budget, struct reservation *r, enum reservation_place place,
-                        size_t reserved, size_t claim)
+static void add_to_sums(struct memory_budget *budget, struct reservation *r,
+                        enum reservation_place place, size_t reserved, size_t claim)
 {
     r->place = place;
     r->reserved = reserved;
@@ -100,7 +100,7 @@ static void add_to_sums(struct budget *budget, struct reservation *r, enum reser
     }
 }
 
-static void move(struct budget *budget, struct reservation *r, enum reservation_place place,
+static void move(struct memory_budget *budget, struct reservation *r, enum reservation_place place,
                  size_t reserved, size_t claim)
 {
     remove_from_sums(budget, r);
@@ -120,7 +120,7 @@ static size_t larger(size_t a, size_t b)
 /* Invariant 2 of memory_budget.h: lets all admitted requests finish one after the other, those that
    need the least first, and sees whether each finds what it needs. If one does not, none that needs
    more does. */
-static bool is_safe(const struct budget *budget)
+static bool is_safe(const struct memory_budget *budget)
 {
     const size_t most = budget->bytes - budget->small;
     const size_t held = budget->started + budget->admitted[0] + budget->admitted[LARGE];
@@ -147,7 +147,7 @@ static bool is_safe(const struct budget *budget)
 }
 
 /* What block_cache.h may keep beside what is reserved. */
-static size_t rest(const struct budget *budget)
+static size_t rest(const struct memory_budget *budget)
 {
     return budget->bytes - budget->reserved;
 }
@@ -162,10 +162,10 @@ static bool is_promised(const struct reservation *r)
 
 /* Lets a large request begin without promising it the rest, if there is room for that. It was found
    that it could be admitted now. */
-static void demote_to_started(struct budget *budget, struct reservation *r)
+static void demote_to_started(struct memory_budget *budget, struct reservation *r)
 {
     const size_t reserved = r->reserved, claim = r->claim;
-    if (reserved > BUDGET_START || claim <= BUDGET_SMALL ||
+    if (reserved > MEMORY_BUDGET_START || claim <= MEMORY_BUDGET_SMALL ||
         budget->started + reserved > budget->small / START_SHARE)
         return;
     move(budget, r, RESERVATION_STARTED, reserved, claim);
@@ -175,7 +175,7 @@ static void demote_to_started(struct budget *budget, struct reservation *r)
 
 /* Reserves what a request wants if the invariants allow that; `first`: nobody waits who must not be
  * overtaken. */
-static bool reserve(struct budget *budget, struct reservation *r, bool first)
+static bool reserve(struct memory_budget *budget, struct reservation *r, bool first)
 {
     const enum reservation_place place = r->place;
     const size_t reserved = r->reserved, claim = r->claim;
@@ -184,7 +184,7 @@ static bool reserve(struct budget *budget, struct reservation *r, bool first)
         return true;
     if (r->wanted - reserved > rest(budget) || (!first && !is_promised(r)))
         return false;
-    move(budget, r, new_claim <= BUDGET_START ? RESERVATION_OUTSIDE : RESERVATION_ADMITTED,
+    move(budget, r, new_claim <= MEMORY_BUDGET_START ? RESERVATION_OUTSIDE : RESERVATION_ADMITTED,
          r->wanted, new_claim);
     if (!is_safe(budget)) {
         move(budget, r, place, reserved, claim);
@@ -197,28 +197,28 @@ static bool reserve(struct budget *budget, struct reservation *r, bool first)
 
 /* Whether a request is the next: none waits, or none but large ones, where small ones do with what
  * is set aside for them. */
-static bool is_next(const struct budget *budget, const struct reservation *r)
+static bool is_next(const struct memory_budget *budget, const struct reservation *r)
 {
     const size_t others = budget->reserved - budget->admitted[LARGE];
-    const bool small =
-        r->wanted_claim <= BUDGET_SMALL && others + (r->wanted - r->reserved) <= budget->small;
+    const bool small = r->wanted_claim <= MEMORY_BUDGET_SMALL &&
+                       others + (r->wanted - r->reserved) <= budget->small;
     return !budget->first || (small && budget->small_waits == 0);
 }
 
 /* ---- waiting ---- */
 
-static void append(struct budget *budget, struct reservation *r)
+static void append(struct memory_budget *budget, struct reservation *r)
 {
     r->next = NULL;
     *budget->last = r;
     budget->last = &r->next;
     budget->waiting++;
     budget->refusable += !is_promised(r);
-    budget->small_waits += r->wanted_claim <= BUDGET_SMALL;
+    budget->small_waits += r->wanted_claim <= MEMORY_BUDGET_SMALL;
 }
 
 /* Empties the queue; returns what was in it. */
-static struct reservation *take_queue(struct budget *budget)
+static struct reservation *take_queue(struct memory_budget *budget)
 {
     struct reservation *const first = budget->first;
     budget->first = NULL;
@@ -229,7 +229,7 @@ static struct reservation *take_queue(struct budget *budget)
 
 /* Takes those off the queue that are to be woken. Whoever is not admitted yet does not overtake
    those before it; small ones overtake large ones. */
-static struct reservation *take_granted(struct budget *budget)
+static struct reservation *take_granted(struct memory_budget *budget)
 {
     struct reservation *granted = NULL, **end = &granted, *next = take_queue(budget);
     while (next) {
@@ -257,7 +257,7 @@ static void wake_all(struct reservation *first, bool granted)
 
 /* Gives those who wait what there is for them. One thread does so at a time, and goes on for others
    that come meanwhile, itself among them: waking one may well give back what another waits for. */
-static void serve_queue(struct budget *budget)
+static void serve_queue(struct memory_budget *budget)
 {
     pthread_mutex_lock(&budget->mutex);
     budget->serve = true;
@@ -278,7 +278,7 @@ static void serve_queue(struct budget *budget)
 }
 
 /* Takes those off the queue that will not be granted anything. */
-static struct reservation *take_refused(struct budget *budget, int64_t now)
+static struct reservation *take_refused(struct memory_budget *budget, int64_t now)
 {
     struct reservation *refused = NULL, **end = &refused, *next = take_queue(budget);
     while (next) {
@@ -296,7 +296,7 @@ static struct reservation *take_refused(struct budget *budget, int64_t now)
 }
 
 /* What the first of those who wait lacks to have all that it needs. */
-static size_t lacking(const struct budget *budget)
+static size_t lacking(const struct memory_budget *budget)
 {
     const struct reservation *const r = budget->first;
     if (!r)
@@ -305,11 +305,12 @@ static size_t lacking(const struct budget *budget)
     const size_t wanted = claim - (r->place == RESERVATION_ADMITTED ? r->reserved : 0);
     const size_t most = budget->bytes - budget->small;
     const size_t for_large = most > budget->admitted[LARGE] ? most - budget->admitted[LARGE] : 0;
-    const size_t available = claim > BUDGET_SMALL ? smaller(rest(budget), for_large) : rest(budget);
+    const size_t available =
+        claim > MEMORY_BUDGET_SMALL ? smaller(rest(budget), for_large) : rest(budget);
     return wanted > available ? wanted - available : 1;
 }
 
-size_t budget_tick(struct budget *budget)
+size_t memory_budget_tick(struct memory_budget *budget)
 {
     pthread_mutex_lock(&budget->mutex);
     struct reservation *const refused = take_refused(budget, clock_ms());
@@ -323,19 +324,19 @@ size_t budget_tick(struct budget *budget)
     return lack > missed ? lack : missed;
 }
 
-void budget_missed(struct budget *budget)
+void memory_budget_note_rejection(struct memory_budget *budget)
 {
     pthread_mutex_lock(&budget->mutex);
     budget->missed = true;
     pthread_mutex_unlock(&budget->mutex);
 }
 
-void budget_close(struct budget *budget)
+void memory_budget_close(struct memory_budget *budget)
 {
     pthread_mutex_lock(&budget->mutex);
     budget->closed = true;
     pthread_mutex_unlock(&budget->mutex);
-    budget_tick(budget);
+    memory_budget_tick(budget);
 }
 
 /* ---- reservations ---- */
@@ -349,7 +350,7 @@ static size_t rounded(size_t bytes)
 /* Reserves so much in all, of a claim; `overtake`: before those who wait, as well. */
 static bool reach(struct reservation *r, size_t bytes, size_t claim, bool overtake)
 {
-    struct budget *const budget = r->budget;
+    struct memory_budget *const budget = r->budget;
     if (bytes <= r->reserved)
         return true;
     r->wanted = bytes;
@@ -367,7 +368,7 @@ static bool reach(struct reservation *r, size_t bytes, size_t claim, bool overta
 static bool with_more(struct reservation *r, size_t bytes, size_t *taken)
 {
     if (bytes <= PTRDIFF_MAX / 2 && !__builtin_add_overflow(r->taken, rounded(bytes), taken) &&
-        *taken <= budget_most(r->budget))
+        *taken <= memory_budget_max_claim(r->budget))
         return true;
     r->never = true;
     return false;
@@ -397,13 +398,13 @@ static void give(struct allowance *allowance, size_t bytes)
     set_taken(r, given < r->taken ? r->taken - given : 0); /* pieces round to less than the whole */
 }
 
-void reservation_init(struct reservation *reservation, struct budget *budget)
+void reservation_init(struct reservation *reservation, struct memory_budget *budget)
 {
     *reservation =
         (struct reservation){.allowance = {.take = take, .give = give}, .budget = budget};
 }
 
-bool reservation_ever(struct reservation *reservation, size_t bytes)
+bool reservation_is_possible(struct reservation *reservation, size_t bytes)
 {
     size_t taken;
     return with_more(reservation, bytes, &taken);
@@ -411,16 +412,16 @@ bool reservation_ever(struct reservation *reservation, size_t bytes)
 
 bool reservation_begin(struct reservation *reservation, size_t claim)
 {
-    return reach(reservation, smaller(claim, BUDGET_START), claim, false);
+    return reach(reservation, smaller(claim, MEMORY_BUDGET_START), claim, false);
 }
 
-bool reservation_room(struct reservation *reservation, size_t bytes, size_t claim)
+bool reservation_extend(struct reservation *reservation, size_t bytes, size_t claim)
 {
     size_t taken;
     return with_more(reservation, bytes, &taken) && reach(reservation, taken, claim, false);
 }
 
-bool reservation_fill(struct reservation *reservation, size_t claim)
+bool reservation_complete(struct reservation *reservation, size_t claim)
 {
     return reach(reservation, claim, claim, false);
 }
@@ -433,7 +434,7 @@ bool reservation_may_wait(const struct reservation *reservation)
 bool reservation_wait(struct reservation *reservation, int64_t latest,
                       void (*wake)(struct reservation *reservation, bool granted))
 {
-    struct budget *const budget = reservation->budget;
+    struct memory_budget *const budget = reservation->budget;
     const int64_t refused = is_promised(reservation) ? INT64_MAX : clock_ms() + budget->wait_ms;
     reservation->until = latest < refused ? latest : refused;
     reservation->wake = wake;
@@ -450,13 +451,13 @@ bool reservation_wait(struct reservation *reservation, int64_t latest,
 
 void reservation_trim(struct reservation *reservation)
 {
-    struct budget *const budget = reservation->budget;
+    struct memory_budget *const budget = reservation->budget;
     const size_t taken = reservation->taken;
     if (reservation->reserved == taken && reservation->claim == taken)
         return;
     pthread_mutex_lock(&budget->mutex);
-    move(budget, reservation, taken <= BUDGET_START ? RESERVATION_OUTSIDE : RESERVATION_ADMITTED,
-         taken, taken);
+    move(budget, reservation,
+         taken <= MEMORY_BUDGET_START ? RESERVATION_OUTSIDE : RESERVATION_ADMITTED, taken, taken);
     pthread_mutex_unlock(&budget->mutex);
     serve_queue(budget);
 }
@@ -471,7 +472,7 @@ void reservation_end(struct reservation *reservation)
 
 static double read_budget(void *context, size_t index)
 {
-    struct budget *const budget = context;
+    struct memory_budget *const budget = context;
     pthread_mutex_lock(&budget->mutex);
     const size_t values[] = {budget->bytes, budget->reserved, atomic_load(&budget->used),
                              budget->waiting};
@@ -498,16 +499,16 @@ static const struct metric_source sources[] = {
      read_kept},
 };
 
-bool budget_add_metrics(struct budget *budget, struct metrics *metrics)
+bool memory_budget_add_metrics(struct memory_budget *budget, struct metrics *metrics)
 {
     return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, budget);
 }
 
 /* ---- the budget ---- */
 
-struct budget *budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms)
+struct memory_budget *memory_budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms)
 {
-    struct budget *budget = calloc(1, sizeof *budget);
+    struct memory_budget *budget = calloc(1, sizeof *budget);
     if (!budget)
         return NULL;
     budget->bytes = bytes;
@@ -519,14 +520,14 @@ struct budget *budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms)
     return budget;
 }
 
-void budget_free(struct budget *budget)
+void memory_budget_free(struct memory_budget *budget)
 {
     if (budget)
         pthread_mutex_destroy(&budget->mutex);
     free(budget);
 }
 
-size_t budget_most(const struct budget *budget)
+size_t memory_budget_max_claim(const struct memory_budget *budget)
 {
     return budget->bytes - budget->small;
 }

@@ -12,10 +12,10 @@
  *   2. The admitted requests can finish: there is an order in which each finds the rest of its
  * claim free, if those before it have finished and given back what they have (Dijkstra's banker's
  * algorithm). What is reserved in a way that breaks the invariant is not granted. Requests with a
- * claim of up to BUDGET_START reserve all of it at once, so they can finish, and do not appear in
- * the order.
- *   3. Large requests (with claims of more than BUDGET_SMALL) that are admitted reserve no more
- * than budget_most() together.
+ * claim of up to MEMORY_BUDGET_START reserve all of it at once, so they can finish, and do not
+ * appear in the order.
+ *   3. Large requests (with claims of more than MEMORY_BUDGET_SMALL) that are admitted reserve no
+ * more than memory_budget_max_claim() together.
  *
  * Why no admitted request is stuck: the first of the order of 2 that has not finished finds all
  * that it claims, since what it reserves leaves the order as it is. So it finishes if its client
@@ -28,10 +28,10 @@
  * wait, and once these have finished it is the first itself. Requests that are not admitted are
  * refused after `wait_ms`; admitted ones are not, unless their own time is up.
  *
- * A large request may begin without being admitted (RESERVATION_STARTED), with BUDGET_START bytes
- * of what is set aside, half of which may be used so: it is admitted when it has sent as much. So
- * clients that declare half of the budget or more, and do not send it, do not shut out each other.
- * Since started requests may stay, 2 counts what they have as never given back.
+ * A large request may begin without being admitted (RESERVATION_STARTED), with MEMORY_BUDGET_START
+ * bytes of what is set aside, half of which may be used so: it is admitted when it has sent as
+ * much. So clients that declare half of the budget or more, and do not send it, do not shut out
+ * each other. Since started requests may stay, 2 counts what they have as never given back.
  */
 #ifndef SERVER_ADMISSION_MEMORY_BUDGET_H
 #define SERVER_ADMISSION_MEMORY_BUDGET_H
@@ -43,28 +43,30 @@
 #include "memory/quota.h"
 #include "observe/metrics.h"
 
-struct budget;
+struct memory_budget;
 
 enum {
-    BUDGET_SMALL = 1 << 20, /* bytes up to which a claim may use what is set aside for small ones */
-    BUDGET_START = 128 << 10, /* bytes that are reserved at once */
+    MEMORY_BUDGET_SMALL =
+        1 << 20, /* bytes up to which a claim may use what is set aside for small ones */
+    MEMORY_BUDGET_START = 128 << 10, /* bytes that are reserved at once */
 };
 
 /* Of so many bytes, for which up to `most_waiting` requests may wait for up to `wait_ms`. An
    eighth, 64 MiB at most, is set aside for small claims, so that large requests cannot keep small
    ones out. NULL if memory has run out. */
-struct budget *budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms);
+struct memory_budget *memory_budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms);
 /* No reservation may be held any more. No-op if NULL. */
-void budget_free(struct budget *budget);
+void memory_budget_free(struct memory_budget *budget);
 /* False if memory has run out. */
-bool budget_add_metrics(struct budget *budget, struct metrics *metrics);
+bool memory_budget_add_metrics(struct memory_budget *budget, struct metrics *metrics);
 
 /* The most that one request can reserve. */
-size_t budget_most(const struct budget *budget);
+size_t memory_budget_max_claim(const struct memory_budget *budget);
 
 enum reservation_place {
     RESERVATION_OUTSIDE,  /* it has all that it claims */
-    RESERVATION_STARTED,  /* it has BUDGET_START bytes of a large claim, and is not admitted yet */
+    RESERVATION_STARTED,  /* it has MEMORY_BUDGET_START bytes of a large claim, and is not admitted
+                             yet */
     RESERVATION_ADMITTED, /* it will have all that it claims */
 };
 
@@ -72,7 +74,7 @@ enum reservation_place {
    lacks if that can be done at once, before those who wait. */
 struct reservation {
     struct allowance allowance; /* first: what proto/ asks */
-    struct budget *budget;
+    struct memory_budget *budget;
     size_t reserved, taken;
     size_t claim; /* what it reserves at most */
     bool never;   /* more was asked for than there is in all */
@@ -89,20 +91,20 @@ struct reservation {
 };
 
 /* Makes it an empty one, of a budget that outlives it. */
-void reservation_init(struct reservation *reservation, struct budget *budget);
+void reservation_init(struct reservation *reservation, struct memory_budget *budget);
 
 /* Whether `bytes` more could be taken if nobody else had any; else sets `never`. */
-bool reservation_ever(struct reservation *reservation, size_t bytes);
+bool reservation_is_possible(struct reservation *reservation, size_t bytes);
 
 /* Each of the next three returns false if the memory is not there now. Then reservation_wait waits
    for it, if reservation_may_wait. */
-/* Begins a request that claims so much, budget_most() at most. */
+/* Begins a request that claims so much, memory_budget_max_claim() at most. */
 bool reservation_begin(struct reservation *reservation, size_t claim);
 /* Makes room for `bytes` more to be taken, of a claim that may be larger than the one before.
    Within that one an admitted request always has them, now or after it has waited. */
-bool reservation_room(struct reservation *reservation, size_t bytes, size_t claim);
+bool reservation_extend(struct reservation *reservation, size_t bytes, size_t claim);
 /* Reserves all of a claim, likewise. */
-bool reservation_fill(struct reservation *reservation, size_t claim);
+bool reservation_complete(struct reservation *reservation, size_t claim);
 
 /* Whether waiting for what was not there is of use and allowed: it will be there, and `wait_ms` is
    not 0 or the request is admitted and asks for what it claims. */
@@ -120,12 +122,12 @@ void reservation_trim(struct reservation *reservation);
 void reservation_end(struct reservation *reservation);
 
 /* Says that a request was refused since it found no memory. */
-void budget_missed(struct budget *budget);
+void memory_budget_note_rejection(struct memory_budget *budget);
 /* Refuses those whose time to wait is up, or whose client has left; to be called every now and
    then. Returns how many bytes are lacking to the first of those who wait, at least 1 if a request
    was refused since it was called last; else 0. */
-size_t budget_tick(struct budget *budget);
+size_t memory_budget_tick(struct memory_budget *budget);
 /* Refuses all who wait, now and in future. */
-void budget_close(struct budget *budget);
+void memory_budget_close(struct memory_budget *budget);
 
 #endif

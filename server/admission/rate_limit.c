@@ -20,16 +20,16 @@ struct client {
     int64_t full; /* the moment */
 };
 
-struct rates {
+struct rate_limit {
     pthread_mutex_t mutex;
     int64_t interval, ahead; /* nanoseconds a request, and those of all but one of a burst */
     uint64_t seed;
     struct client client[SETS][WAYS];
 };
 
-struct rates *rates_new(unsigned rate, unsigned burst)
+struct rate_limit *rate_limit_new(unsigned rate, unsigned burst)
 {
-    struct rates *rates = calloc(1, sizeof *rates);
+    struct rate_limit *rates = calloc(1, sizeof *rates);
     if (!rates)
         return NULL;
     rates->interval = 1000000000 / (int64_t)rate;
@@ -40,7 +40,7 @@ struct rates *rates_new(unsigned rate, unsigned burst)
     return rates;
 }
 
-void rates_free(struct rates *rates)
+void rate_limit_free(struct rate_limit *rates)
 {
     if (rates)
         pthread_mutex_destroy(&rates->mutex);
@@ -54,7 +54,7 @@ static uint64_t mix(uint64_t hash)
 }
 
 /* The place of a client, or the one that it is to have. */
-static struct client *find(struct rates *rates, uint64_t key)
+static struct client *find(struct rate_limit *rates, uint64_t key)
 {
     struct client *const set = rates->client[mix(key ^ rates->seed) % SETS];
     struct client *place = set;
@@ -68,7 +68,7 @@ static struct client *find(struct rates *rates, uint64_t key)
     return place;
 }
 
-int64_t rates_take(struct rates *rates, uint64_t client, int64_t now_ns)
+int64_t rate_limit_take(struct rate_limit *rates, uint64_t client, int64_t now_ns)
 {
     pthread_mutex_lock(&rates->mutex);
     struct client *const place = find(rates, client);
@@ -80,7 +80,7 @@ int64_t rates_take(struct rates *rates, uint64_t client, int64_t now_ns)
     return early > 0 ? early : 0;
 }
 
-uint64_t rates_key(const char *name)
+uint64_t rate_limit_key(const char *name)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (; *name; name++)

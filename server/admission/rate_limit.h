@@ -9,20 +9,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct rates;
+struct rate_limit;
 
 /* At most `rate` requests a second of each client, and up to `burst` of them at once; both at
    least 1. NULL where memory has run out. */
-struct rates *rates_new(unsigned rate, unsigned burst);
+struct rate_limit *rate_limit_new(unsigned rate, unsigned burst);
 /* NULL is let be. */
-void rates_free(struct rates *rates);
+void rate_limit_free(struct rate_limit *rates);
 
 /* Counts a request of a client, at a time in nanoseconds that does not go back. 0, or for how many
    nanoseconds it is too early; then it is not counted. */
-int64_t rates_take(struct rates *rates, uint64_t client, int64_t now_ns);
+int64_t rate_limit_take(struct rate_limit *rates, uint64_t client, int64_t now_ns);
 
-/* A number for a client that goes by a name, for rates_take; addresses have theirs from
+/* A number for a client that goes by a name, for rate_limit_take; addresses have theirs from
  * client_key.h. */
-uint64_t rates_key(const char *name);
+uint64_t rate_limit_key(const char *name);
 
 #endif

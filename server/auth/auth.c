@@ -16,15 +16,15 @@
 #include "observe/log.h"
 #include "json/scanner.h"
 
-_Static_assert((int)ACCESS_NAME == (int)TOKENS_NAME && (int)ACCESS_NAME == (int)TLS_NAME,
+_Static_assert((int)AUTH_NAME == (int)TOKENS_NAME && (int)AUTH_NAME == (int)TLS_NAME,
                "their names are the client's");
 
-enum { ACCESS_MESSAGE = 640 };
+enum { AUTH_MESSAGE = 640 };
 
 enum reload { RELOAD_TOKENS, RELOAD_CERTIFICATES, RELOADS };
 
-struct access {
-    struct access_settings settings;
+struct auth {
+    struct auth_settings settings;
     pthread_rwlock_t lock;           /* of what is read again */
     struct tokens *tokens;           /* owned; NULL: nobody needs one */
     atomic_ullong failures[RELOADS]; /* files that could not be read again */
@@ -36,17 +36,17 @@ static bool has_text(const char *text)
 }
 
 /* Whether the lists can be what they should. */
-static bool check_lists(const struct access_settings *settings, char *message, size_t size)
+static bool check_lists(const struct auth_settings *settings, char *message, size_t size)
 {
     char item[128];
-    if (!origin_hosts_are_sound(settings->hosts, item, sizeof item)) {
+    if (!origins_check_hosts(settings->hosts, item, sizeof item)) {
         snprintf(message, size,
                  "allowed-hosts: \"%s\" is not the name of a host, such as loss.example.org, "
                  "without a port",
                  item);
         return false;
     }
-    if (!origin_origins_are_sound(settings->origins, item, sizeof item)) {
+    if (!origins_check_origins(settings->origins, item, sizeof item)) {
         snprintf(message, size,
                  "cors-origins: \"%s\" is not an origin as browsers write it, such as "
                  "https://example.org or http://localhost:3000, "
@@ -57,11 +57,11 @@ static bool check_lists(const struct access_settings *settings, char *message, s
     return true;
 }
 
-struct access *access_new(const struct access_settings *settings, char *message, size_t size)
+struct auth *auth_new(const struct auth_settings *settings, char *message, size_t size)
 {
     if (!check_lists(settings, message, size))
         return NULL;
-    struct access *access = calloc(1, sizeof *access);
+    struct auth *access = calloc(1, sizeof *access);
     if (!access) {
         snprintf(message, size, "no memory to keep access with");
         return NULL;
@@ -75,13 +75,13 @@ struct access *access_new(const struct access_settings *settings, char *message,
     pthread_rwlockattr_destroy(&patient);
     if (has_text(settings->token_file) &&
         !(access->tokens = tokens_read(settings->token_file, message, size))) {
-        access_free(access);
+        auth_free(access);
         return NULL;
     }
     return access;
 }
 
-void access_free(struct access *access)
+void auth_free(struct auth *access)
 {
     if (!access)
         return;
@@ -90,8 +90,8 @@ void access_free(struct access *access)
     free(access);
 }
 
-bool access_may_listen(const struct access *access, const struct entrance *entrance, char *message,
-                       size_t size)
+bool auth_may_listen(const struct auth *access, const struct entrance *entrance, char *message,
+                     size_t size)
 {
     char text[ADDRESS_TEXT];
     const bool certified = entrance->secure && tls_wants_clients(access->settings.tls);
@@ -107,9 +107,9 @@ bool access_may_listen(const struct access *access, const struct entrance *entra
     return false;
 }
 
-static void reload_tokens(struct access *access)
+static void reload_tokens(struct auth *access)
 {
-    char message[ACCESS_MESSAGE];
+    char message[AUTH_MESSAGE];
     if (!access->tokens)
         return;
     struct tokens *tokens = tokens_read(access->settings.token_file, message, sizeof message);
@@ -128,9 +128,9 @@ static void reload_tokens(struct access *access)
     tokens_free(before);
 }
 
-static void reload_tls(struct access *access)
+static void reload_tls(struct auth *access)
 {
-    char message[ACCESS_MESSAGE];
+    char message[AUTH_MESSAGE];
     if (!access->settings.tls)
         return;
     if (tls_reload(access->settings.tls, message, sizeof message)) {
@@ -141,7 +141,7 @@ static void reload_tls(struct access *access)
     log_message(LOG_LEVEL_ERROR, "the certificates stay as they were: %s", message);
 }
 
-void access_reload(struct access *access)
+void auth_reload(struct auth *access)
 {
     reload_tokens(access);
     reload_tls(access);
@@ -149,7 +149,7 @@ void access_reload(struct access *access)
 
 static double read_failures(void *context, size_t index)
 {
-    const struct access *access = context;
+    const struct auth *access = context;
     return (double)atomic_load(&access->failures[index]);
 }
 
@@ -163,7 +163,7 @@ static double read_failures(void *context, size_t index)
 static const struct metric_source sources[RELOADS] = {
     [RELOAD_TOKENS] = FAILURES("tokens"), [RELOAD_CERTIFICATES] = FAILURES("certificates")};
 
-bool access_add_metrics(struct access *access, struct metrics *metrics)
+bool auth_add_metrics(struct auth *access, struct metrics *metrics)
 {
     return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, access) &&
            tls_add_metrics(access->settings.tls, metrics);
@@ -171,14 +171,14 @@ bool access_add_metrics(struct access *access, struct metrics *metrics)
 
 /* ---- requests ---- */
 
-static const char *header(const struct access_request *request, const char *name)
+static const char *header(const struct auth_request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
 /* Judges the token of a request, where one is needed. */
-static enum tokens_verdict judge(struct access *access, const struct access_request *request,
-                                 char client[ACCESS_NAME])
+static enum tokens_verdict judge(struct auth *access, const struct auth_request *request,
+                                 char client[AUTH_NAME])
 {
     pthread_rwlock_rdlock(&access->lock);
     const enum tokens_verdict verdict =
@@ -190,12 +190,12 @@ static enum tokens_verdict judge(struct access *access, const struct access_requ
 
 /* Whether a name is one of the server's. Where anyone can have a name point to 127.0.0.1, a page of
    that name could use a server that listens there as if it were its own (DNS rebinding). */
-static bool is_known_host(const struct access *access, const struct access_request *request,
+static bool is_known_host(const struct auth *access, const struct auth_request *request,
                           const char *host)
 {
     const char *own = request->entrance->address.host;
-    return origin_host_is_local(host) || origin_host_is(host, own, strlen(own)) ||
-           origin_lists_host(access->settings.hosts, host);
+    return origins_host_is_local(host) || origins_same_host(host, own, strlen(own)) ||
+           origins_list_has_host(access->settings.hosts, host);
 }
 
 /* The host of a target in absolute form, copied; false if it has none. */
@@ -208,7 +208,7 @@ static bool host_of_target(const char *target, char *host, size_t size)
     return true;
 }
 
-static bool check_host(const struct access *access, const struct access_request *request,
+static bool check_host(const struct auth *access, const struct auth_request *request,
                        struct reply *reply)
 {
     const struct entrance *entrance = request->entrance;
@@ -232,29 +232,30 @@ static bool check_host(const struct access *access, const struct access_request 
     return false;
 }
 
-static bool is_method(const struct access_request *request, const char *method)
+static bool is_method(const struct auth_request *request, const char *method)
 {
     return strcmp(request->method, method) == 0;
 }
 
 /* Whether a page of the server itself sent the request; where a proxy has changed the Host, the
  * browser's word is left. */
-static bool is_own_page(const struct access_request *request, const char *origin)
+static bool is_own_page(const struct auth_request *request, const char *origin)
 {
     const char *host = header(request, "Host"), *site = header(request, "Sec-Fetch-Site");
-    return (host && origin_is_of(origin, host)) || (site && strcasecmp(site, "same-origin") == 0);
+    return (host && origins_is_host(origin, host)) ||
+           (site && strcasecmp(site, "same-origin") == 0);
 }
 
 /* Browsers let any page send a POST, and only keep the answer from it. */
-static bool check_origin(const struct access *access, const struct access_request *request,
-                         struct visitor *visitor, struct reply *reply)
+static bool check_origin(const struct auth *access, const struct auth_request *request,
+                         struct client_identity *visitor, struct reply *reply)
 {
     const char *origin = header(request, "Origin");
     if (!origin)
         return true;
     const bool preflight =
         is_method(request, "OPTIONS") && header(request, "Access-Control-Request-Method");
-    if (origin_lists_origin(access->settings.origins, origin)) {
+    if (origins_list_has_origin(access->settings.origins, origin)) {
         visitor->origin = origin;
         visitor->preflight = preflight;
         return true;
@@ -273,8 +274,8 @@ static bool check_origin(const struct access *access, const struct access_reques
 
 /* Whether a client certificate is there where one is needed; with a token besides it is the token
  * that gives the name. */
-static bool check_certificate(const struct access *access, const struct access_request *request,
-                              struct visitor *visitor, struct reply *reply)
+static bool check_certificate(const struct auth *access, const struct auth_request *request,
+                              struct client_identity *visitor, struct reply *reply)
 {
     struct tls *const tls = access->settings.tls;
     if (!request->entrance->secure || !tls_wants_clients(tls) || request->open ||
@@ -288,8 +289,8 @@ static bool check_certificate(const struct access *access, const struct access_r
     return true;
 }
 
-static bool check_token(struct access *access, const struct access_request *request,
-                        struct visitor *visitor, struct reply *reply)
+static bool check_token(struct auth *access, const struct auth_request *request,
+                        struct client_identity *visitor, struct reply *reply)
 {
     static const struct reply_header challenge[] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
     const enum tokens_verdict verdict = judge(access, request, visitor->client);
@@ -305,16 +306,16 @@ static bool check_token(struct access *access, const struct access_request *requ
     return false;
 }
 
-bool access_allow(struct access *access, const struct access_request *request,
-                  struct visitor *visitor, struct reply *reply)
+bool auth_allow(struct auth *access, const struct auth_request *request,
+                struct client_identity *visitor, struct reply *reply)
 {
     if (!check_host(access, request, reply))
-        visitor->fault = REJECT_HOST;
+        visitor->fault = REJECTION_HOST;
     else if (!check_origin(access, request, visitor, reply))
-        visitor->fault = REJECT_ORIGIN;
+        visitor->fault = REJECTION_ORIGIN;
     else if (!check_certificate(access, request, visitor, reply) ||
              !check_token(access, request, visitor, reply))
-        visitor->fault = REJECT_CREDENTIALS;
+        visitor->fault = REJECTION_CREDENTIALS;
     else
         return true;
     return false;
@@ -322,8 +323,8 @@ bool access_allow(struct access *access, const struct access_request *request,
 
 /* ---- answers ---- */
 
-bool access_add_headers(const struct access *access, const struct visitor *visitor,
-                        const char *allow, struct MHD_Response *response)
+bool auth_add_headers(const struct auth *access, const struct client_identity *visitor,
+                      const char *allow, struct MHD_Response *response)
 {
     static const struct reply_header preflight[] = {
         {"Access-Control-Allow-Headers",

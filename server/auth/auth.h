@@ -15,9 +15,9 @@
 #include "observe/metrics.h"
 #include "observe/rejections.h"
 
-enum { ACCESS_NAME = 65 }; /* bytes of a client's name, with its NUL */
+enum { AUTH_NAME = 65 }; /* bytes of a client's name, with its NUL */
 
-struct access_settings {
+struct auth_settings {
     struct tls *tls;            /* borrowed, as all text; NULL where there is none */
     const char *token_file;     /* borrowed, as all text; empty: nobody needs a token */
     bool allow_unauthenticated; /* let anyone in, from wherever */
@@ -25,28 +25,28 @@ struct access_settings {
     const char *origins;        /* whose pages may use it, likewise */
 };
 
-struct access;
+struct auth;
 
 /* Reads what the settings name. NULL with one line in `message` if that cannot be. */
-struct access *access_new(const struct access_settings *settings, char *message, size_t size);
-void access_free(struct access *access); /* NULL is let be */
+struct auth *auth_new(const struct auth_settings *settings, char *message, size_t size);
+void auth_free(struct auth *access); /* NULL is let be */
 
 /* Whether it is safe to listen there: only this machine can reach it, or clients must say who they
    are, or the settings say that anyone may come; or it is an admin address, which shows health and
    metrics alone. Else false with one line in `message`.
  */
-bool access_may_listen(const struct access *access, const struct entrance *entrance, char *message,
-                       size_t size);
+bool auth_may_listen(const struct auth *access, const struct entrance *entrance, char *message,
+                     size_t size);
 
 /* Reads the files again. Where one is broken what it said before goes on to hold. The log tells how
  * it went. */
-void access_reload(struct access *access);
+void auth_reload(struct auth *access);
 
 /* Adds how often that failed, and when certificates expire, to the metrics. False if memory has run
  * out. */
-bool access_add_metrics(struct access *access, struct metrics *metrics);
+bool auth_add_metrics(struct auth *access, struct metrics *metrics);
 
-struct access_request {
+struct auth_request {
     struct MHD_Connection *connection; /* whose headers are in */
     const struct entrance *entrance;
     gnutls_session_t session; /* of TLS, else NULL */
@@ -56,24 +56,24 @@ struct access_request {
 };
 
 /* What is known of who sent a request; zeroed before that. */
-struct visitor {
-    char client[ACCESS_NAME]; /* the name of the token, or of the certificate; "" for nobody in
+struct client_identity {
+    char client[AUTH_NAME]; /* the name of the token, or of the certificate; "" for nobody in
                                  particular */
     const char
         *origin; /* of a page that may read the answer, else NULL; lives as long as the request */
-    bool preflight;    /* a browser asks for that page what it may send */
-    enum reject fault; /* why the request was refused, where it was */
+    bool preflight;       /* a browser asks for that page what it may send */
+    enum rejection fault; /* why the request was refused, where it was */
 };
 
 /* Whether a request may be answered; fills the visitor in any case. If not, the reply is filled.
  * From any thread. */
-bool access_allow(struct access *access, const struct access_request *request,
-                  struct visitor *visitor, struct reply *reply);
+bool auth_allow(struct auth *access, const struct auth_request *request,
+                struct client_identity *visitor, struct reply *reply);
 
 /* Adds the headers of CORS (https://fetch.spec.whatwg.org/#http-cors-protocol) to an answer;
    `allow` are the methods that the path has, where it was OPTIONS. False where memory has run out.
  */
-bool access_add_headers(const struct access *access, const struct visitor *visitor,
-                        const char *allow, struct MHD_Response *response);
+bool auth_add_headers(const struct auth *access, const struct client_identity *visitor,
+                      const char *allow, struct MHD_Response *response);
 
 #endif

@@ -53,7 +53,7 @@ static bool is_loopback_number(const char *text, size_t len)
            parts[0] == 127 && parts[1] < 256 && parts[2] < 256 && parts[3] < 256;
 }
 
-bool origin_host_is_local(const char *host)
+bool origins_host_is_local(const char *host)
 {
     static const char name[] = "localhost", below[] = ".localhost";
     const size_t len = host_len(host, strlen(host));
@@ -63,7 +63,7 @@ bool origin_host_is_local(const char *host)
             strncasecmp(host + len - (sizeof below - 1), below, sizeof below - 1) == 0);
 }
 
-bool origin_host_is(const char *host, const char *other, size_t len)
+bool origins_same_host(const char *host, const char *other, size_t len)
 {
     return is_same(host, host_len(host, strlen(host)), other, host_len(other, len));
 }
@@ -89,7 +89,7 @@ static size_t authority_len(const char *host, const char *port)
     return len > tail && strcmp(host + len - tail, port) == 0 ? len - tail : len;
 }
 
-bool origin_is_of(const char *origin, const char *host)
+bool origins_is_host(const char *origin, const char *host)
 {
     const char *port, *origin_host = host_of(origin, &port);
     return origin_host &&
@@ -113,18 +113,18 @@ static bool is_any(const char *item, size_t len)
     return len == 1 && item[0] == '*';
 }
 
-bool origin_lists_host(const char *list, const char *host)
+bool origins_list_has_host(const char *list, const char *host)
 {
     const char *item;
     size_t len;
     while (next_item(&list, &item, &len)) {
-        if (is_any(item, len) || origin_host_is(host, item, len))
+        if (is_any(item, len) || origins_same_host(host, item, len))
             return true;
     }
     return false;
 }
 
-bool origin_lists_origin(const char *list, const char *origin)
+bool origins_list_has_origin(const char *list, const char *origin)
 {
     const char *item;
     size_t len;
@@ -175,12 +175,12 @@ static bool are_sound(const char *list, bool (*is_item)(const char *item, size_t
     return true;
 }
 
-bool origin_hosts_are_sound(const char *list, char *item, size_t size)
+bool origins_check_hosts(const char *list, char *item, size_t size)
 {
     return are_sound(list, is_host_item, item, size);
 }
 
-bool origin_origins_are_sound(const char *list, char *item, size_t size)
+bool origins_check_origins(const char *list, char *item, size_t size)
 {
     return are_sound(list, is_origin_item, item, size);
 }

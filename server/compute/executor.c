@@ -27,7 +27,7 @@ struct executor {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* a job was queued, the team is warm, or the end has come */
     pthread_cond_t look; /* for the supervisor: it may have to look earlier, or for the last time */
-    struct schedule *schedule;
+    struct fair_queue *schedule;
     struct job *running;   /* NULL: none */
     int64_t next_deadline; /* the supervisor looks no later than then */
     int64_t wait_ns;       /* that jobs have waited, on average of the last ones */
@@ -74,7 +74,7 @@ static int prove_threads(int threads)
 
 /* ---- ending jobs early ---- */
 
-static struct job *job_of(struct schedule_entry *entry)
+static struct job *job_of(struct fair_queue_entry *entry)
 {
     return (struct job *)entry;
 }
@@ -98,7 +98,7 @@ struct sweep {
     struct job *ended;
 };
 
-static void sweep_entry(struct schedule_entry *entry, void *context)
+static void sweep_entry(struct fair_queue_entry *entry, void *context)
 {
     struct sweep *const sweep = context;
     struct job *const job = job_of(entry);
@@ -108,7 +108,7 @@ static void sweep_entry(struct schedule_entry *entry, void *context)
             sweep->executor->next_deadline = job->deadline;
         return;
     }
-    schedule_remove(sweep->executor->schedule, entry);
+    fair_queue_remove(sweep->executor->schedule, entry);
     note_wait(sweep->executor, job, sweep->now);
     job->next = sweep->ended;
     sweep->ended = job;
@@ -130,7 +130,7 @@ static struct job *sweep_all(struct executor *executor)
     struct sweep sweep = {.executor = executor, .now = clock_ns()};
     struct job *const running = executor->running;
     executor->next_deadline = INT64_MAX;
-    schedule_each(executor->schedule, sweep_entry, &sweep);
+    fair_queue_each(executor->schedule, sweep_entry, &sweep);
     if (running && running->end == JOB_DONE) {
         running->end = end_of(running, sweep.now);
         if (running->end != JOB_DONE)
@@ -144,7 +144,7 @@ static struct job *sweep_all(struct executor *executor)
 /* Waits for the next time to look: soon while there are jobs. */
 static void wait_to_look(struct executor *executor)
 {
-    if (!executor->running && schedule_entries(executor->schedule) == 0) {
+    if (!executor->running && fair_queue_entries(executor->schedule) == 0) {
         pthread_cond_wait(&executor->look, &executor->mutex);
         return;
     }
@@ -174,9 +174,9 @@ static void *supervise(void *argument)
 /* The next job, and whether it is still to be run; NULL at the end. */
 static struct job *next_job(struct executor *executor, bool *wanted)
 {
-    struct schedule_entry *entry;
+    struct fair_queue_entry *entry;
     pthread_mutex_lock(&executor->mutex);
-    while (!(entry = schedule_take(executor->schedule)) && !executor->stopping)
+    while (!(entry = fair_queue_take(executor->schedule)) && !executor->stopping)
         pthread_cond_wait(&executor->changed, &executor->mutex);
     struct job *const job = entry ? job_of(entry) : NULL;
     if (job) {
@@ -205,8 +205,8 @@ static bool run_job(struct executor *executor, struct job *job, bool wanted)
     executor->running = NULL;
     finished = finished || job->end != JOB_DONE;
     if (!finished)
-        schedule_readd(executor->schedule, &job->entry);
-    schedule_charge(executor->schedule, clock_ns() - started);
+        fair_queue_readd(executor->schedule, &job->entry);
+    fair_queue_charge(executor->schedule, clock_ns() - started);
     pthread_mutex_unlock(&executor->mutex);
     return finished;
 }
@@ -255,7 +255,7 @@ struct executor *executor_start(int threads, size_t most_waiting, char *message,
         return NULL;
     }
     struct executor *executor = calloc(1, sizeof *executor);
-    struct schedule *schedule = executor ? schedule_new(most_waiting) : NULL;
+    struct fair_queue *schedule = executor ? fair_queue_new(most_waiting) : NULL;
     if (!schedule) {
         snprintf(message, size, "no memory for the executor");
         free(executor);
@@ -286,14 +286,14 @@ struct executor *executor_start(int threads, size_t most_waiting, char *message,
 
 bool executor_submit(struct executor *executor, struct job *job)
 {
-    struct schedule_entry *refused = &job->entry;
+    struct fair_queue_entry *refused = &job->entry;
     job->end = JOB_DONE;
     pthread_mutex_lock(&executor->mutex);
     if (!executor->stopping) {
-        refused = schedule_add(executor->schedule, &job->entry, clock_ns());
+        refused = fair_queue_add(executor->schedule, &job->entry, clock_ns());
         pthread_cond_signal(&executor->changed);
         if (job->deadline < executor->next_deadline ||
-            (!executor->running && schedule_entries(executor->schedule) == 1))
+            (!executor->running && fair_queue_entries(executor->schedule) == 1))
             pthread_cond_signal(&executor->look);
     }
     pthread_mutex_unlock(&executor->mutex);
@@ -310,7 +310,7 @@ int executor_threads(const struct executor *executor)
 bool executor_is_idle(struct executor *executor)
 {
     pthread_mutex_lock(&executor->mutex);
-    const bool idle = !executor->running && schedule_entries(executor->schedule) == 0;
+    const bool idle = !executor->running && fair_queue_entries(executor->schedule) == 0;
     pthread_mutex_unlock(&executor->mutex);
     return idle;
 }
@@ -327,10 +327,10 @@ static double read_queue(void *context, size_t index)
 {
     struct executor *const executor = context;
     pthread_mutex_lock(&executor->mutex);
-    const int64_t oldest = schedule_oldest(executor->schedule);
-    const double values[] = {(double)schedule_entries(executor->schedule),
+    const int64_t oldest = fair_queue_oldest(executor->schedule);
+    const double values[] = {(double)fair_queue_entries(executor->schedule),
                              (double)executor->most_waiting,
-                             (double)schedule_clients(executor->schedule),
+                             (double)fair_queue_clients(executor->schedule),
                              oldest == INT64_MAX ? 0 : (double)(clock_ns() - oldest) / 1e9};
     pthread_mutex_unlock(&executor->mutex);
     return values[index];
@@ -404,6 +404,6 @@ void executor_free(struct executor *executor)
     pthread_cond_destroy(&executor->look);
     pthread_cond_destroy(&executor->changed);
     pthread_mutex_destroy(&executor->mutex);
-    schedule_free(executor->schedule);
+    fair_queue_free(executor->schedule);
     free(executor);
 }

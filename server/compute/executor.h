@@ -27,7 +27,7 @@ enum job_end {
    is called it belongs to the executor, which does not touch it once `done` has begun: `done` may
    free it. */
 struct job {
-    struct schedule_entry entry; /* first; the caller sets the client and the cost */
+    struct fair_queue_entry entry; /* first; the caller sets the client and the cost */
     /* On the executor's thread; may use `threads` OpenMP threads. Returns false if it is to be run
        once more, after jobs that are shorter: then entry.cost_ns has changed. */
     bool (*run)(struct job *job, int threads);

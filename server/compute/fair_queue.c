@@ -9,12 +9,12 @@ struct client_queue {
     struct client_queue *next, *previous; /* of those in use; `next` also of those that are free */
     uint64_t client;
     int64_t used; /* virtual time */
-    struct schedule_entry *first, *last;
+    struct fair_queue_entry *first, *last;
     size_t entries;
     bool running; /* the entry that was taken last is this client's */
 };
 
-struct schedule {
+struct fair_queue {
     size_t entries, most, clients;
     int64_t virtual_time; /* at which clients start that come anew; does not go back */
     struct client_queue *first, *last, *free;
@@ -33,7 +33,7 @@ static bool is_idle(const struct client_queue *queue)
     return queue->entries == 0 && !queue->running;
 }
 
-static void release(struct schedule *schedule, struct client_queue *queue)
+static void release(struct fair_queue *schedule, struct client_queue *queue)
 {
     *(queue->previous ? &queue->previous->next : &schedule->first) = queue->next;
     *(queue->next ? &queue->next->previous : &schedule->last) = queue->previous;
@@ -43,7 +43,7 @@ static void release(struct schedule *schedule, struct client_queue *queue)
 
 /* Frees the queues of clients that have nothing waiting and nothing running, and have had no more
    time than those who come anew. */
-static void release_idle(struct schedule *schedule)
+static void release_idle(struct fair_queue *schedule)
 {
     for (struct client_queue *queue = schedule->first, *next; queue; queue = next) {
         next = queue->next;
@@ -52,21 +52,21 @@ static void release_idle(struct schedule *schedule)
     }
 }
 
-static void advance(struct schedule *schedule, int64_t time)
+static void advance(struct fair_queue *schedule, int64_t time)
 {
     if (time > schedule->virtual_time)
         schedule->virtual_time = time;
 }
 
 /* When nothing waits and nothing runs: what clients have had before counts no more. */
-static void forget_all(struct schedule *schedule)
+static void forget_all(struct fair_queue *schedule)
 {
     for (const struct client_queue *queue = schedule->first; queue; queue = queue->next)
         advance(schedule, queue->used);
     release_idle(schedule);
 }
 
-static struct client_queue *find_queue(const struct schedule *schedule, uint64_t client)
+static struct client_queue *find_queue(const struct fair_queue *schedule, uint64_t client)
 {
     for (struct client_queue *queue = schedule->first; queue; queue = queue->next)
         if (queue->client == client)
@@ -76,7 +76,7 @@ static struct client_queue *find_queue(const struct schedule *schedule, uint64_t
 
 /* A queue that is not in use. There are more than clients that wait or run; if idle ones have the
    others, takes the one of those that has had the least time. */
-static struct client_queue *unused_queue(struct schedule *schedule)
+static struct client_queue *unused_queue(struct fair_queue *schedule)
 {
     if (!schedule->free && schedule->untouched < schedule->queues)
         return &schedule->queue[schedule->untouched++];
@@ -93,7 +93,7 @@ static struct client_queue *unused_queue(struct schedule *schedule)
 }
 
 /* The queue of a client that is about to have something waiting. */
-static struct client_queue *queue_of(struct schedule *schedule, uint64_t client)
+static struct client_queue *queue_of(struct fair_queue *schedule, uint64_t client)
 {
     struct client_queue *queue = find_queue(schedule, client);
     if (queue) {
@@ -110,7 +110,7 @@ static struct client_queue *queue_of(struct schedule *schedule, uint64_t client)
 }
 
 /* The client that has the most entries; of several, the one that came last. */
-static struct client_queue *longest(const struct schedule *schedule)
+static struct client_queue *longest(const struct fair_queue *schedule)
 {
     struct client_queue *found = schedule->first;
     for (struct client_queue *queue = schedule->first; queue; queue = queue->next)
@@ -121,18 +121,18 @@ static struct client_queue *longest(const struct schedule *schedule)
 
 /* ---- entries ---- */
 
-static int64_t rank_of(const struct schedule_entry *entry)
+static int64_t rank_of(const struct fair_queue_entry *entry)
 {
-    const int64_t most = SCHEDULE_OVERTAKE_NS / SCHEDULE_SLACK;
-    return entry->queued + SCHEDULE_SLACK * (entry->cost_ns < most ? entry->cost_ns : most);
+    const int64_t most = FAIR_QUEUE_OVERTAKE_NS / FAIR_QUEUE_SLACK;
+    return entry->queued + FAIR_QUEUE_SLACK * (entry->cost_ns < most ? entry->cost_ns : most);
 }
 
-static void insert(struct schedule *schedule, struct schedule_entry *entry)
+static void insert(struct fair_queue *schedule, struct fair_queue_entry *entry)
 {
     struct client_queue *const queue = queue_of(schedule, entry->client);
     entry->queue = queue;
     entry->rank = rank_of(entry);
-    struct schedule_entry *before = queue->last;
+    struct fair_queue_entry *before = queue->last;
     while (before && before->rank > entry->rank)
         before = before->previous;
     entry->previous = before;
@@ -143,7 +143,7 @@ static void insert(struct schedule *schedule, struct schedule_entry *entry)
     schedule->clients += queue->entries++ == 0;
 }
 
-void schedule_remove(struct schedule *schedule, struct schedule_entry *entry)
+void fair_queue_remove(struct fair_queue *schedule, struct fair_queue_entry *entry)
 {
     struct client_queue *const queue = entry->queue;
     *(entry->previous ? &entry->previous->next : &queue->first) = entry->next;
@@ -153,16 +153,16 @@ void schedule_remove(struct schedule *schedule, struct schedule_entry *entry)
 }
 
 /* How many entries of a client wait. */
-static size_t entries_of(const struct schedule *schedule, uint64_t client)
+static size_t entries_of(const struct fair_queue *schedule, uint64_t client)
 {
     const struct client_queue *const queue = find_queue(schedule, client);
     return queue ? queue->entries : 0;
 }
 
-struct schedule_entry *schedule_add(struct schedule *schedule, struct schedule_entry *entry,
-                                    int64_t now)
+struct fair_queue_entry *fair_queue_add(struct fair_queue *schedule, struct fair_queue_entry *entry,
+                                        int64_t now)
 {
-    struct schedule_entry *refused = NULL;
+    struct fair_queue_entry *refused = NULL;
     if (schedule->entries == 0 && !schedule->running)
         forget_all(schedule);
     if (schedule->entries >= schedule->most) {
@@ -170,14 +170,14 @@ struct schedule_entry *schedule_add(struct schedule *schedule, struct schedule_e
         if (entries_of(schedule, entry->client) + 1 >= largest->entries)
             return entry;
         refused = largest->last;
-        schedule_remove(schedule, refused);
+        fair_queue_remove(schedule, refused);
     }
     entry->queued = now;
     insert(schedule, entry);
     return refused;
 }
 
-void schedule_readd(struct schedule *schedule, struct schedule_entry *entry)
+void fair_queue_readd(struct fair_queue *schedule, struct fair_queue_entry *entry)
 {
     insert(schedule, entry);
 }
@@ -186,11 +186,11 @@ void schedule_readd(struct schedule *schedule, struct schedule_entry *entry)
 static int64_t turn_of(const struct client_queue *queue)
 {
     const int64_t cost = queue->first->cost_ns;
-    return queue->used + (cost < SCHEDULE_COST_MOST_NS ? cost : SCHEDULE_COST_MOST_NS);
+    return queue->used + (cost < FAIR_QUEUE_COST_MOST_NS ? cost : FAIR_QUEUE_COST_MOST_NS);
 }
 
 /* The client whose turn it is; NULL if none has anything waiting. */
-static struct client_queue *next_client(const struct schedule *schedule)
+static struct client_queue *next_client(const struct fair_queue *schedule)
 {
     struct client_queue *next = NULL;
     for (struct client_queue *queue = schedule->first; queue; queue = queue->next)
@@ -199,22 +199,22 @@ static struct client_queue *next_client(const struct schedule *schedule)
     return next;
 }
 
-struct schedule_entry *schedule_take(struct schedule *schedule)
+struct fair_queue_entry *fair_queue_take(struct fair_queue *schedule)
 {
     struct client_queue *const chosen = next_client(schedule);
     if (!chosen)
         return NULL;
-    struct schedule_entry *const entry = chosen->first;
+    struct fair_queue_entry *const entry = chosen->first;
     chosen->running = true;
     schedule->running = chosen;
     advance(schedule, chosen->used);
-    schedule_remove(schedule, entry);
+    fair_queue_remove(schedule, entry);
     return entry;
 }
 
 /* The virtual time does not go beyond the next turn: a client that comes anew must not wait until
    those who wait have caught up with a long job. */
-void schedule_charge(struct schedule *schedule, int64_t ns)
+void fair_queue_charge(struct fair_queue *schedule, int64_t ns)
 {
     struct client_queue *const queue = schedule->running;
     queue->used += ns;
@@ -225,12 +225,12 @@ void schedule_charge(struct schedule *schedule, int64_t ns)
     release_idle(schedule);
 }
 
-void schedule_each(struct schedule *schedule,
-                   void (*visit)(struct schedule_entry *entry, void *context), void *context)
+void fair_queue_each(struct fair_queue *schedule,
+                     void (*visit)(struct fair_queue_entry *entry, void *context), void *context)
 {
     for (struct client_queue *queue = schedule->first, *next; queue; queue = next) {
         next = queue->next;
-        for (struct schedule_entry *entry = queue->first, *after; entry; entry = after) {
+        for (struct fair_queue_entry *entry = queue->first, *after; entry; entry = after) {
             after = entry->next;
             visit(entry, context);
         }
@@ -239,10 +239,10 @@ void schedule_each(struct schedule *schedule,
 
 /* ---- the schedule ---- */
 
-struct schedule *schedule_new(size_t most)
+struct fair_queue *fair_queue_new(size_t most)
 {
     const size_t queues = most + QUEUES_BESIDES;
-    struct schedule *const schedule =
+    struct fair_queue *const schedule =
         calloc(1, sizeof *schedule + queues * sizeof schedule->queue[0]);
     if (!schedule)
         return NULL;
@@ -251,26 +251,26 @@ struct schedule *schedule_new(size_t most)
     return schedule;
 }
 
-void schedule_free(struct schedule *schedule)
+void fair_queue_free(struct fair_queue *schedule)
 {
     free(schedule);
 }
 
-size_t schedule_entries(const struct schedule *schedule)
+size_t fair_queue_entries(const struct fair_queue *schedule)
 {
     return schedule->entries;
 }
 
-size_t schedule_clients(const struct schedule *schedule)
+size_t fair_queue_clients(const struct fair_queue *schedule)
 {
     return schedule->clients;
 }
 
-int64_t schedule_oldest(const struct schedule *schedule)
+int64_t fair_queue_oldest(const struct fair_queue *schedule)
 {
     int64_t oldest = INT64_MAX;
     for (const struct client_queue *queue = schedule->first; queue; queue = queue->next)
-        for (const struct schedule_entry *entry = queue->first; entry; entry = entry->next)
+        for (const struct fair_queue_entry *entry = queue->first; entry; entry = entry->next)
             oldest = entry->queued < oldest ? entry->queued : oldest;
     return oldest;
 }

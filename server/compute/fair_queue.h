@@ -15,8 +15,8 @@
  * many short ones.
  *
  * A client's own jobs are ordered by when they came, but a job may overtake others that are
- * expected to take longer, as long as it came no later than SCHEDULE_SLACK times their expected
- * duration after them, and never later than SCHEDULE_OVERTAKE_NS.
+ * expected to take longer, as long as it came no later than FAIR_QUEUE_SLACK times their expected
+ * duration after them, and never later than FAIR_QUEUE_OVERTAKE_NS.
  *
  * All memory is allocated when the schedule is made. Not synchronized: the executor holds its
  * mutex.
@@ -28,55 +28,55 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SCHEDULE_SLACK = 4 };
-#define SCHEDULE_OVERTAKE_NS INT64_C(2000000000)
-#define SCHEDULE_COST_MOST_NS                                                                      \
+enum { FAIR_QUEUE_SLACK = 4 };
+#define FAIR_QUEUE_OVERTAKE_NS INT64_C(2000000000)
+#define FAIR_QUEUE_COST_MOST_NS                                                                    \
     INT64_C(2000000000) /* what a job is expected to take at most, when clients are compared */
 
 struct client_queue;
 
 /* To be embedded in what waits. The first two are the caller's, the others the schedule's while it
    waits. */
-struct schedule_entry {
+struct fair_queue_entry {
     uint64_t client;
     int64_t cost_ns; /* that it is expected to take; at least 0 */
     int64_t queued;  /* when it was added */
     int64_t rank;
     struct client_queue *queue;
-    struct schedule_entry *next, *previous; /* of the same client */
+    struct fair_queue_entry *next, *previous; /* of the same client */
 };
 
-struct schedule;
+struct fair_queue;
 
 /* For up to `most` entries. NULL if memory has run out. */
-struct schedule *schedule_new(size_t most);
+struct fair_queue *fair_queue_new(size_t most);
 /* No-op if NULL. */
-void schedule_free(struct schedule *schedule);
+void fair_queue_free(struct fair_queue *schedule);
 
 /* Adds an entry, at a time in nanoseconds that does not go back. Returns NULL if it was added. If
    there is no room, returns the entry that is refused instead: the last of the client that has the
    most entries, which was removed; or the given one, if its own client would then have as many. */
-struct schedule_entry *schedule_add(struct schedule *schedule, struct schedule_entry *entry,
-                                    int64_t now);
+struct fair_queue_entry *fair_queue_add(struct fair_queue *schedule, struct fair_queue_entry *entry,
+                                        int64_t now);
 /* Adds the entry that was taken last once more, as having waited since it was first added, whether
    there is room or not. */
-void schedule_readd(struct schedule *schedule, struct schedule_entry *entry);
-/* Removes the entry whose turn it is, and returns it; NULL if there is none. schedule_charge must
+void fair_queue_readd(struct fair_queue *schedule, struct fair_queue_entry *entry);
+/* Removes the entry whose turn it is, and returns it; NULL if there is none. fair_queue_charge must
    be called before the next. */
-struct schedule_entry *schedule_take(struct schedule *schedule);
+struct fair_queue_entry *fair_queue_take(struct fair_queue *schedule);
 /* Says how long the entry that was taken last has been worked on. */
-void schedule_charge(struct schedule *schedule, int64_t ns);
+void fair_queue_charge(struct fair_queue *schedule, int64_t ns);
 /* Removes an entry that waits. */
-void schedule_remove(struct schedule *schedule, struct schedule_entry *entry);
+void fair_queue_remove(struct fair_queue *schedule, struct fair_queue_entry *entry);
 
 /* Calls `visit` for each entry that waits, which may remove that entry. */
-void schedule_each(struct schedule *schedule,
-                   void (*visit)(struct schedule_entry *entry, void *context), void *context);
+void fair_queue_each(struct fair_queue *schedule,
+                     void (*visit)(struct fair_queue_entry *entry, void *context), void *context);
 
 /* How many entries wait; of how many clients; and since when the oldest does, INT64_MAX if none
    waits. */
-size_t schedule_entries(const struct schedule *schedule);
-size_t schedule_clients(const struct schedule *schedule);
-int64_t schedule_oldest(const struct schedule *schedule);
+size_t fair_queue_entries(const struct fair_queue *schedule);
+size_t fair_queue_clients(const struct fair_queue *schedule);
+int64_t fair_queue_oldest(const struct fair_queue *schedule);
 
 #endif

@@ -125,7 +125,7 @@ bool option_read_value(struct options *options, const struct option *option, con
         *(int *)field = (int)number;
         return true;
     case OPTION_SECONDS:
-        if (!seconds_read(text, &number) || !is_in_range(option, number))
+        if (!duration_read(text, &number) || !is_in_range(option, number))
             return false;
         *(int64_t *)field = (int64_t)number;
         return true;

@@ -51,7 +51,7 @@ struct watched {
     atomic_bool probing;       /* the thread is about to send on the connection */
     atomic_int status;
     bool gone;                    /* accessed atomically, and by others through a pointer */
-    _Atomic(const char *) reason; /* of reject_names; NULL unless it was cut for being slow */
+    _Atomic(const char *) reason; /* of rejection_names; NULL unless it was cut for being slow */
 
     /* the thread's alone; of the turn in which it looked last */
     unsigned seen_turn;
@@ -72,7 +72,7 @@ struct watch {
     pthread_mutex_t mutex;
     pthread_cond_t stop;
     const struct limits *limits;
-    struct rejects *rejects;
+    struct rejections *rejects;
     struct watch_tick tick;
     struct watched *first;
     struct watched *cursor; /* the next to be looked at */
@@ -145,8 +145,8 @@ static void tell(struct watched *watched, const char *detail)
 }
 
 /* Shuts a connection down, unless it has gone on to another turn meanwhile: then its thread is at
-   it, and false is returned. `reason` is that of reject_names, NULL where there is none. `detail`
-   is told to a client whose request did not come in time; NULL: nothing is. */
+   it, and false is returned. `reason` is that of rejection_names, NULL where there is none.
+   `detail` is told to a client whose request did not come in time; NULL: nothing is. */
 static bool cut(struct watched *watched, const char *reason, const char *detail)
 {
     unsigned turn = watched->seen_turn;
@@ -161,11 +161,11 @@ static bool cut(struct watched *watched, const char *reason, const char *detail)
     return true;
 }
 
-static void cut_slow(struct watch *watch, struct watched *watched, enum reject reason,
+static void cut_slow(struct watch *watch, struct watched *watched, enum rejection reason,
                      const char *detail)
 {
-    if (cut(watched, reject_names[reason], detail))
-        reject_count(watch->rejects, reason);
+    if (cut(watched, rejection_names[reason], detail))
+        rejections_add(watch->rejects, reason);
 }
 
 /* ---- looking ---- */
@@ -196,7 +196,7 @@ static void look_at_headers(struct watch *watch, struct watched *watched, int64_
     if (has_left(watched) || (watched->begun == 0 && now - watched->since >= limits->idle_timeout))
         cut(watched, NULL, NULL);
     else if (watched->begun > 0 && now - watched->begun >= limits->header_timeout)
-        cut_slow(watch, watched, REJECT_HEADER_TIME,
+        cut_slow(watch, watched, REJECTION_HEADER_TIME,
                  "the headers of the request did not come in time");
     watched->look_again = now + (period < WATCH_IDLE_MS ? period : WATCH_IDLE_MS);
 }
@@ -268,13 +268,13 @@ static void look_at_body(struct watch *watch, struct watched *watched, int64_t n
     if (has_left(watched))
         cut(watched, NULL, NULL);
     else if (is_slow(watch, watched, WATCH_BODY, watch->limits->min_body_rate, now))
-        cut_slow(watch, watched, REJECT_BODY_RATE, "the body of the request came too slowly");
+        cut_slow(watch, watched, REJECTION_BODY_RATE, "the body of the request came too slowly");
 }
 
 static void look_at_answer(struct watch *watch, struct watched *watched, int64_t now)
 {
     if (is_slow(watch, watched, WATCH_ANSWER, watch->limits->min_response_rate, now))
-        cut_slow(watch, watched, REJECT_ANSWER_RATE, NULL);
+        cut_slow(watch, watched, REJECTION_ANSWER_RATE, NULL);
 }
 
 /* ---- those who hold memory ---- */
@@ -355,7 +355,7 @@ static void cut_holders(struct watch *watch, size_t lacking)
         if (freed >= lacking + memory)
             freed -= memory; /* it is spared */
         else
-            cut_slow(watch, watched, REJECT_MEMORY_HOLD,
+            cut_slow(watch, watched, REJECTION_MEMORY_HOLD,
                      body ? "the body of the request came too slowly while others lacked the "
                             "memory that it holds"
                           : NULL);
@@ -453,7 +453,7 @@ static void *run(void *argument)
 
 /* ---- the interface ---- */
 
-struct watch *watch_start(const struct limits *limits, struct rejects *rejects,
+struct watch *watch_start(const struct limits *limits, struct rejections *rejects,
                           const struct watch_tick *tick, char *message, size_t size)
 {
     struct watch *watch = calloc(1, sizeof *watch);

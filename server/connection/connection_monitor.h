@@ -47,7 +47,7 @@ enum { WATCH_ANY_LENGTH = 1 }; /* of a body in chunks */
 
 /* Borrows limits and rejects, for as long as it lives. NULL with one line in `message` if that
  * cannot be. */
-struct watch *watch_start(const struct limits *limits, struct rejects *rejects,
+struct watch *watch_start(const struct limits *limits, struct rejections *rejects,
                           const struct watch_tick *tick, char *message, size_t size);
 
 /* Watches a socket, in WATCH_HEADERS, which must stay open until watch_remove. `plain`: text
@@ -78,7 +78,7 @@ void watch_progress(struct watched *watched, uint64_t bytes);
 /* What the client was told when the connection was cut: 408, or 0 if it was not cut for being slow
  * with its request. */
 int watch_status(struct watched *watched);
-/* Why it was cut, as reject_names has it; NULL if it was not, or because the client had left. */
+/* Why it was cut, as rejection_names has it; NULL if it was not, or because the client had left. */
 const char *watch_reason(struct watched *watched);
 
 /* Ends the thread and frees all; nothing may be watched any more. NULL is let be. */

@@ -39,7 +39,7 @@ static void turn_away(struct http *http, int fd, const struct entrance *entrance
         "X-Content-Type-Options: nosniff\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
         "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
         "\"detail\":\"there are too many connections from this address\"}\n";
-    reject_count(metrics_rejects(http->settings.metrics), REJECT_CONNECTIONS_PER_ADDRESS);
+    rejections_add(metrics_rejections(http->settings.metrics), REJECTION_CONNECTIONS_PER_ADDRESS);
     if (!entrance->secure && send(fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
         shutdown(fd, SHUT_WR);
         linger_add(http->settings.linger, fd);

@@ -90,8 +90,8 @@ static bool store_chunk(struct request *request, const char *data, size_t size)
     const size_t next =
         wanted > request->capacity ? next_capacity(request, wanted) : request->capacity;
     const bool room =
-        reservation_room(&request->memory, next > request->capacity ? next + 1 - has : 0,
-                         request_expected_bytes(request, next));
+        reservation_extend(&request->memory, next > request->capacity ? next + 1 - has : 0,
+                           request_expected_bytes(request, next));
     if (!room && reservation_may_wait(&request->memory)) {
         request_wait_for_memory(request, REQUEST_WAITING);
         return false;

@@ -41,7 +41,7 @@ static bool decompress_body(struct request *request, size_t most)
     if (request->reply.status == 503 && !request_is_cancelled(request))
         request_fail_no_memory(request, "the expanded body");
     else if (request->reply.status == 413)
-        request_count_rejection(request, REJECT_EXPANDED_SIZE);
+        request_count_rejection(request, REJECTION_EXPANDED_SIZE);
     return done;
 }
 
@@ -59,7 +59,7 @@ static bool run_handler(struct request *request, int threads, size_t most_now)
     if (request->reply.status == 0)
         return false;
     if (request->reply.status == 413) /* of routes, only for too much work */
-        request_count_rejection(request, REJECT_WORK);
+        request_count_rejection(request, REJECTION_WORK);
     if (request->reply.status == 503 && !request_is_cancelled(request))
         request_fail_no_memory(request, "this request");
     if (request->reply.decode_ms > 0)
@@ -75,7 +75,7 @@ static int64_t estimate_cost_ns(const struct request *request)
     const double computing = (double)reply->work + (double)request->len * HTTP_BODY_COST;
     const int threads = executor_threads(request->http->settings.executor);
     const double ns = (reply->status == 0 ? computing : coding) / threads;
-    return ns < (double)SCHEDULE_COST_MOST_NS ? (int64_t)ns : SCHEDULE_COST_MOST_NS;
+    return ns < (double)FAIR_QUEUE_COST_MOST_NS ? (int64_t)ns : FAIR_QUEUE_COST_MOST_NS;
 }
 
 /* ---- The executor ---- */
@@ -160,8 +160,8 @@ bool request_enqueue_suspended(struct request *request)
     const int64_t now = clock_ns();
     struct job *const job = &request->job;
     request->whole = request->whole > 0 ? request->whole : now;
-    job->entry = (struct schedule_entry){.client = request_client_key(request),
-                                         .cost_ns = estimate_cost_ns(request)};
+    job->entry = (struct fair_queue_entry){.client = request_client_key(request),
+                                           .cost_ns = estimate_cost_ns(request)};
     job->gone = request->watched ? watch_gone(request->watched) : &request->http->give_up;
     job->deadline = request_deadline(request);
     job->cancel = false;
@@ -212,7 +212,7 @@ enum MHD_Result request_on_body_complete(struct request *request)
     if (request->body)
         request->body[request->len] = '\0';
     const bool filled =
-        reservation_fill(&request->memory, request_expected_bytes(request, request->len));
+        reservation_complete(&request->memory, request_expected_bytes(request, request->len));
     if (filled && try_inline(request)) {
         request_free_body(request);
         return request_finish_reply(request);

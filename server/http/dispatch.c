@@ -25,7 +25,7 @@ gnutls_session_t connection_tls_session(struct MHD_Connection *connection)
 uint64_t request_client_key(const struct request *request)
 {
     if (request->visitor.client[0] != '\0')
-        return rates_key(request->visitor.client);
+        return rate_limit_key(request->visitor.client);
     const union MHD_ConnectionInfo *const info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     return info && info->client_addr ? peer_key(info->client_addr) : 0;
@@ -124,10 +124,11 @@ static bool check_rate(struct request *request)
 {
     struct http *const http = request->http;
     const int64_t early_ns =
-        http->rates ? rates_take(http->rates, request_client_key(request), request->started) : 0;
+        http->rates ? rate_limit_take(http->rates, request_client_key(request), request->started)
+                    : 0;
     if (early_ns == 0)
         return true;
-    request_count_rejection(request, REJECT_RATE);
+    request_count_rejection(request, REJECTION_RATE);
     reply_error(&request->reply, 429, "there are more than %d requests a second from here",
                 http->settings.limits.request_rate);
     request->reply.retry_after = (int)(early_ns / 1000000000) + 1;
@@ -155,15 +156,15 @@ bool request_dispatch(struct request *request)
     request->reply.errors = route_errors(request->path);
     const enum route_side side = listener_side(request);
     struct route_match match = route_find(side, request->method, request->path);
-    const struct access_request access = {.connection = request->connection,
-                                          .entrance = request->arrival->entrance,
-                                          .session = connection_tls_session(request->connection),
-                                          .peer = &request->arrival->peer,
-                                          .method = request->method,
-                                          .target = request->target,
-                                          .open = match.route && match.route->open};
+    const struct auth_request access = {.connection = request->connection,
+                                        .entrance = request->arrival->entrance,
+                                        .session = connection_tls_session(request->connection),
+                                        .peer = &request->arrival->peer,
+                                        .method = request->method,
+                                        .target = request->target,
+                                        .open = match.route && match.route->open};
     const bool allowed =
-        access_allow(request->http->settings.access, &access, &request->visitor, &request->reply);
+        auth_allow(request->http->settings.access, &access, &request->visitor, &request->reply);
     if (!access.open && !request->arrival->entrance->admin && !check_rate(request))
         return false;
     if (!allowed) {

@@ -47,7 +47,7 @@ static void cancel_all(struct http *http)
 {
     __atomic_store_n(&http->give_up, true, __ATOMIC_RELAXED);
     watch_give_up(http->watch);
-    budget_close(http->budget);
+    memory_budget_close(http->budget);
 }
 
 /* Waits until every client has closed its connection, at most for so many milliseconds. Returns

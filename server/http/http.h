@@ -17,12 +17,12 @@
 #include "observe/metrics.h"
 
 struct http_settings {
-    const char *address;   /* where clients find the server, "127.0.0.1:8080", for those that do not
-                              say; borrowed */
-    bool has_admin;        /* there is an admin address */
-    bool has_plain;        /* there are others, without TLS */
-    bool has_secure;       /* and with it */
-    struct access *access; /* borrowed; outlives the server */
+    const char *address; /* where clients find the server, "127.0.0.1:8080", for those that do not
+                            say; borrowed */
+    bool has_admin;      /* there is an admin address */
+    bool has_plain;      /* there are others, without TLS */
+    bool has_secure;     /* and with it */
+    struct auth *access; /* borrowed; outlives the server */
     int io_threads;
     struct limits limits;
     bool compress;             /* answers, for those who take it */

@@ -70,9 +70,9 @@ struct http {
     atomic_bool draining; /* shutdown has been announced */
     atomic_bool ended;    /* draining is over: the executor may have stopped */
     struct connections *connections;
-    struct budget *budget;
-    struct rates *rates; /* NULL if there is no limit */
-    bool give_up;        /* cancels requests on unmonitored connections; accessed atomically */
+    struct memory_budget *budget;
+    struct rate_limit *rates; /* NULL if there is no limit */
+    bool give_up;             /* cancels requests on unmonitored connections; accessed atomically */
     struct arrival arrival[HTTP_FILES]; /* by descriptor; set before libmicrohttpd gets it */
     char id_prefix[20];                 /* of request ids: differs from run to run */
     atomic_ullong served;               /* requests so far; numbers request ids */
@@ -95,16 +95,16 @@ struct request {
     int64_t whole;           /* clock_ns when the body was complete; 0: it is not */
     int64_t waited;          /* nanoseconds since then spent waiting for memory and the executor */
     int64_t handed;          /* clock_ns when it was last enqueued, or its reply was queued */
-    int64_t ns[PHASE_COUNT]; /* as in struct record */
+    int64_t ns[PHASE_COUNT]; /* as in struct request_record */
     const char *method, *target; /* in the connection's memory, like all text of `call` */
     char path[HTTP_PATH];        /* decoded */
     char id[HTTP_ID];
-    const char *traceparent; /* valid, or NULL */
-    const char *timeout;     /* value of X-Request-Timeout, or NULL */
-    unsigned timeouts;       /* X-Request-Timeout headers */
-    int64_t timeout_ms;      /* parsed; 0: none */
-    const char *reason;      /* of the rejection, one of reject_names[], or NULL */
-    struct visitor visitor;  /* the client */
+    const char *traceparent;        /* valid, or NULL */
+    const char *timeout;            /* value of X-Request-Timeout, or NULL */
+    unsigned timeouts;              /* X-Request-Timeout headers */
+    int64_t timeout_ms;             /* parsed; 0: none */
+    const char *reason;             /* of the rejection, one of rejection_names[], or NULL */
+    struct client_identity visitor; /* the client */
     struct framing framing;
     const struct route *route;
     struct call call;
@@ -217,7 +217,7 @@ bool request_is_cancelled(const struct request *request);
 /* ---- Error replies (request_errors.c) ---- */
 
 /* Counts a rejection and notes it for the log. */
-void request_count_rejection(struct request *request, enum reject reason);
+void request_count_rejection(struct request *request, enum rejection reason);
 
 /* These fill the reply, and count the rejection. `what` is what memory was for. */
 void request_fail_too_large(struct request *request);

@@ -109,7 +109,7 @@ static unsigned connection_limit(unsigned most, int io_threads)
 static size_t on_tick(void *context)
 {
     const struct http *http = context;
-    return budget_tick(http->budget);
+    return memory_budget_tick(http->budget);
 }
 
 /* Sets aside what connections take, of which there may be fewer where that is much, and leaves the
@@ -131,10 +131,11 @@ static bool divide_memory(struct http *http)
     most = connection_limit(most, http->settings.io_threads);
     http->settings.limits.max_connections = (int)most; /* as GET /v1/limits says it */
     http->connections = connections_new(most, (unsigned)limits->max_connections_per_address);
-    http->budget = budget_new(limits->max_memory - (size_t)most * each,
-                              (size_t)limits->max_memory_waiters, limits->memory_wait_timeout);
+    http->budget =
+        memory_budget_new(limits->max_memory - (size_t)most * each,
+                          (size_t)limits->max_memory_waiters, limits->memory_wait_timeout);
     return http->connections && http->budget &&
-           budget_add_metrics(http->budget, http->settings.metrics);
+           memory_budget_add_metrics(http->budget, http->settings.metrics);
 }
 
 /* False where memory has run out. */
@@ -143,7 +144,7 @@ static bool limit_rates(struct http *http)
     const struct limits *const limits = &http->settings.limits;
     const int rate = limits->request_rate,
               burst = limits->request_burst > 0 ? limits->request_burst : rate;
-    http->rates = rate > 0 ? rates_new((unsigned)rate, (unsigned)burst) : NULL;
+    http->rates = rate > 0 ? rate_limit_new((unsigned)rate, (unsigned)burst) : NULL;
     return rate == 0 || http->rates;
 }
 
@@ -217,8 +218,8 @@ static void free_http(struct http *http)
 {
     watch_stop(http->watch);
     connections_free(http->connections);
-    budget_free(http->budget);
-    rates_free(http->rates);
+    memory_budget_free(http->budget);
+    rate_limit_free(http->rates);
     if (http->no_memory)
         MHD_destroy_response(http->no_memory);
     prefix_close();
@@ -266,7 +267,7 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         goto failed;
     }
     const struct watch_tick tick = {on_tick, http};
-    http->watch = watch_start(&http->settings.limits, metrics_rejects(settings->metrics), &tick,
+    http->watch = watch_start(&http->settings.limits, metrics_rejections(settings->metrics), &tick,
                               message, size);
     if (!http->watch)
         goto failed;
@@ -282,7 +283,7 @@ void http_stop(struct http *http)
 {
     if (!http)
         return;
-    budget_close(http->budget);
+    memory_budget_close(http->budget);
     stop_daemons(http);
     free_http(http);
 }

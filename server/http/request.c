@@ -92,7 +92,7 @@ static void set_identity(struct request *request)
     else
         *put_digits(stpcpy(stpcpy(request->id, request->http->id_prefix), "-"), number, 16, 1) =
             '\0';
-    if (given.traceparents == 1 && trace_is_parent(given.traceparent))
+    if (given.traceparents == 1 && traceparent_is_valid(given.traceparent))
         request->traceparent = given.traceparent;
     request->timeout = given.timeout;
     request->timeouts = given.timeouts;
@@ -167,7 +167,7 @@ static enum MHD_Result on_headers(struct request *request, const char *version)
 void request_report_to_watchdog(struct request *request)
 {
     watchdog_request(request->id, request->path);
-    request->memory.allowance.asked = watchdog_asked();
+    request->memory.allowance.asked = watchdog_progress_flag();
 }
 
 /* As on_request has it. */
@@ -268,29 +268,29 @@ static void record_request(struct request *request, bool answered)
     const struct route *const route = request->route;
     const struct loss_descriptor *const loss =
         request->call.loss ? loss_find(request->call.loss) : NULL;
-    const struct record record = {.id = request->id,
-                                  .method = request->method,
-                                  .target = request->target,
-                                  .client = request->visitor.client,
-                                  .route = route ? route_place(route) : route_count(),
-                                  .probe = route && route->side != ROUTE_MAIN,
-                                  .evaluates = route && evaluates(route, loss),
-                                  .protocol = protocol_of(route),
-                                  .loss = loss,
-                                  .traceparent = request->traceparent,
-                                  .address = address ? address->client_addr : NULL,
-                                  .reason = request->reason ? request->reason
-                                                            : watch_reason(request->watched),
-                                  .status = answered  ? reply->status
-                                            : cut > 0 ? cut
-                                                      : RECORD_CLIENT_GONE,
-                                  .bytes_in = request->received,
-                                  .bytes_out = body ? reply->body.len : 0,
-                                  .elements = reply->elements,
-                                  .ns = request->ns,
-                                  .duration_ns = now - request->started};
+    const struct request_record record = {
+        .id = request->id,
+        .method = request->method,
+        .target = request->target,
+        .client = request->visitor.client,
+        .route = route ? route_place(route) : route_count(),
+        .probe = route && route->side != ROUTE_MAIN,
+        .evaluates = route && evaluates(route, loss),
+        .protocol = protocol_of(route),
+        .loss = loss,
+        .traceparent = request->traceparent,
+        .address = address ? address->client_addr : NULL,
+        .reason = request->reason ? request->reason : watch_reason(request->watched),
+        .status = answered  ? reply->status
+                  : cut > 0 ? cut
+                            : RECORD_CLIENT_GONE,
+        .bytes_in = request->received,
+        .bytes_out = body ? reply->body.len : 0,
+        .elements = reply->elements,
+        .ns = request->ns,
+        .duration_ns = now - request->started};
     metrics_count(request->http->settings.metrics, &record);
-    log_request(&record);
+    access_log_write(&record);
 }
 
 void http_on_completed(void *context, struct MHD_Connection *connection, void **slot,

@@ -6,15 +6,15 @@
 #include "admission/memory_budget.h"
 #include "observe/rejections.h"
 
-void request_count_rejection(struct request *request, enum reject reason)
+void request_count_rejection(struct request *request, enum rejection reason)
 {
-    reject_count(metrics_rejects(request->http->settings.metrics), reason);
-    request->reason = reject_names[reason];
+    rejections_add(metrics_rejections(request->http->settings.metrics), reason);
+    request->reason = rejection_names[reason];
 }
 
 void request_fail_too_large(struct request *request)
 {
-    request_count_rejection(request, REJECT_BODY_SIZE);
+    request_count_rejection(request, REJECTION_BODY_SIZE);
     reply_error(&request->reply, 413,
                 "the body is larger than %zu bytes, the limit that --max-body sets",
                 request->http->settings.limits.max_body);
@@ -24,29 +24,30 @@ void request_fail_too_large(struct request *request)
 void request_fail_no_memory(struct request *request, const char *what)
 {
     struct http *const http = request->http;
-    request_count_rejection(request, request->memory.never ? REJECT_MEMORY_NEVER : REJECT_MEMORY);
+    request_count_rejection(request,
+                            request->memory.never ? REJECTION_MEMORY_NEVER : REJECTION_MEMORY);
     if (request->memory.never)
         reply_error(
             &request->reply, 413,
             "this needs more memory than the %zu bytes that --max-memory leaves to a request",
-            budget_most(http->budget));
+            memory_budget_max_claim(http->budget));
     else
         reply_error(&request->reply, 503, "there is no memory for %s at the moment", what);
     if (!request->memory.never)
-        budget_missed(http->budget);
+        memory_budget_note_rejection(http->budget);
 }
 
-static enum reject rejection_reason(int status)
+static enum rejection rejection_reason(int status)
 {
     switch (status) {
     case 413:
-        return REJECT_BODY_SIZE;
+        return REJECTION_BODY_SIZE;
     case 414:
-        return REJECT_URL_SIZE;
+        return REJECTION_URL_SIZE;
     case 431:
-        return REJECT_HEADER_SIZE;
+        return REJECTION_HEADER_SIZE;
     default:
-        return REJECT_MALFORMED;
+        return REJECTION_MALFORMED;
     }
 }
 
@@ -73,7 +74,7 @@ bool request_is_cancelled(const struct request *request)
 void request_fail_cancelled(struct request *request)
 {
     const bool ending = __atomic_load_n(&request->http->give_up, __ATOMIC_RELAXED);
-    request_count_rejection(request, ending ? REJECT_DRAINING : REJECT_GONE);
+    request_count_rejection(request, ending ? REJECTION_DRAINING : REJECTION_GONE);
     reply_error(&request->reply, ending ? 503 : reply_status(LOSS_CANCELLED),
                 "the request was given up: %s",
                 ending ? "the server is shutting down" : "the client has left");
@@ -85,7 +86,7 @@ void request_fail_timeout(struct request *request)
 {
     const int64_t limit_ms = request_timeout_ms(request), waited_ms = request->waited / 1000000;
     const bool theirs = limit_ms != request->http->settings.limits.compute_timeout;
-    request_count_rejection(request, REJECT_COMPUTE_TIME);
+    request_count_rejection(request, REJECTION_COMPUTE_TIME);
     reply_error(
         &request->reply, 503,
         "the answer was not ready within %.10g seconds, the limit that %s sets; the request "
@@ -98,7 +99,7 @@ void request_fail_timeout(struct request *request)
 
 void request_fail_queue_full(struct request *request)
 {
-    request_count_rejection(request, REJECT_QUEUE);
+    request_count_rejection(request, REJECTION_QUEUE);
     reply_error(&request->reply, 503, "too many requests are waiting to be computed");
     request->reply.retry_after = executor_retry_after(request->http->settings.executor);
 }
@@ -108,7 +109,7 @@ enum MHD_Result request_fail_enqueue(struct request *request)
 {
     request_free_body(request);
     if (atomic_load(&request->http->ended)) {
-        request_count_rejection(request, REJECT_DRAINING);
+        request_count_rejection(request, REJECTION_DRAINING);
         reply_error(&request->reply, 503, "the server is shutting down");
     } else {
         request_fail_queue_full(request);

@@ -24,7 +24,7 @@ size_t request_expected_bytes(const struct request *request, size_t bytes)
         request->transfer.content.coding == CODING_IDENTITY ? HTTP_BODY_FACTOR : HTTP_CODED_FACTOR;
     const size_t expected =
         HTTP_REQUEST_BYTES + bytes * factor; /* --max-body is far from overflowing */
-    const size_t most = budget_most(request->http->budget);
+    const size_t most = memory_budget_max_claim(request->http->budget);
     return expected < most ? expected : most;
 }
 
@@ -94,7 +94,7 @@ enum MHD_Result request_reserve_memory(struct request *request)
     const struct framing *const framing = &request->framing;
     const size_t claim = request_expected_bytes(request, (size_t)framing->length);
     request->state = REQUEST_RECEIVING;
-    if (reservation_ever(&request->memory, (size_t)framing->length + 1) &&
+    if (reservation_is_possible(&request->memory, (size_t)framing->length + 1) &&
         reservation_begin(&request->memory, claim)) {
         watch_holds(request->watched, request_body_length(request), request->memory.reserved);
         return MHD_YES;

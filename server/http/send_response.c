@@ -90,8 +90,8 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
             add_header(response, "Accept-Encoding", reply->accept_encoding)) &&
            (reply->retry_after == 0 ||
             add_header_printf(response, "Retry-After", "%d", reply->retry_after)) &&
-           access_add_headers(request->http->settings.access, &request->visitor, reply->allow,
-                              response) &&
+           auth_add_headers(request->http->settings.access, &request->visitor, reply->allow,
+                            response) &&
            (!request->close || add_header(response, "Connection", "close"));
 }
 

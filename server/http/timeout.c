@@ -26,7 +26,7 @@ bool request_read_timeout(struct request *request)
                     request->timeouts, timeout_header);
         return false;
     }
-    if (!seconds_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MOST_MS) {
+    if (!duration_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MOST_MS) {
         reply_error(&request->reply, 400,
                     "%s is '%s'; it takes seconds from 0.001 to %d, such as 2.5", timeout_header,
                     json_quote(request->timeout, quote), HTTP_TIMEOUT_MOST_MS / 1000);

@@ -20,7 +20,7 @@ void access_log_setup(enum access_log which)
     access_log = which;
 }
 
-static bool is_wanted(const struct record *record)
+static bool is_wanted(const struct request_record *record)
 {
     const bool failed = record->status >= 400;
     switch (access_log) {
@@ -39,36 +39,36 @@ static bool is_wanted(const struct record *record)
 
 /* ---- fields: `,"name":` or ` name=` and a value ---- */
 
-static void name(struct line *line, const char *text)
+static void name(struct log_line *line, const char *text)
 {
     const bool json = line->format == LOG_FORMAT_JSON;
-    line_text(line, json ? ",\"" : " ");
-    line_text(line, text);
-    line_text(line, json ? "\":" : "=");
+    log_line_text(line, json ? ",\"" : " ");
+    log_line_text(line, text);
+    log_line_text(line, json ? "\":" : "=");
 }
 
 /* Left out where there is no such text. */
-static void text_field(struct line *line, const char *field, const char *text, size_t most)
+static void text_field(struct log_line *line, const char *field, const char *text, size_t most)
 {
     const bool json = line->format == LOG_FORMAT_JSON;
     if (!text)
         return;
     name(line, field);
-    line_text(line, json ? "\"" : "");
-    line_escaped(line, text, most);
-    line_text(line, json ? "\"" : "");
+    log_line_text(line, json ? "\"" : "");
+    log_line_escaped(line, text, most);
+    log_line_text(line, json ? "\"" : "");
 }
 
-static void number_field(struct line *line, const char *field, uint64_t number)
+static void number_field(struct log_line *line, const char *field, uint64_t number)
 {
     char text[LOG_NUMBER];
     *put_digits(text, number, 10, 1) = '\0';
     name(line, field);
-    line_text(line, text);
+    log_line_text(line, text);
 }
 
 /* Left out where it is negative. */
-static void duration_field(struct line *line, const char *what, int64_t ns)
+static void duration_field(struct log_line *line, const char *what, int64_t ns)
 {
     char field[LOG_NUMBER], text[LOG_NUMBER];
     if (ns < 0)
@@ -76,10 +76,10 @@ static void duration_field(struct line *line, const char *what, int64_t ns)
     strcpy(stpcpy(field, what), "_ms");
     *put_ms(text, ns) = '\0';
     name(line, field);
-    line_text(line, text);
+    log_line_text(line, text);
 }
 
-static void address_field(struct line *line, const struct sockaddr *address)
+static void address_field(struct log_line *line, const struct sockaddr *address)
 {
     char text[LOG_ADDRESS] = "unix";
     if (!address)
@@ -96,41 +96,41 @@ static void address_field(struct line *line, const struct sockaddr *address)
 /* ---- the line ---- */
 
 /* In text, method, path, status stand without their names, as in other servers' logs. */
-static void write_head(struct line *line, const struct record *record)
+static void write_head(struct log_line *line, const struct request_record *record)
 {
     if (line->format == LOG_FORMAT_JSON) {
-        text_field(line, "id", record->id, LINE_FIELD);
+        text_field(line, "id", record->id, LOG_LINE_FIELD);
         text_field(line, "method", record->method, LOG_METHOD);
-        text_field(line, "path", record->target, LINE_FIELD);
+        text_field(line, "path", record->target, LOG_LINE_FIELD);
         number_field(line, "status", (uint64_t)record->status);
         return;
     }
     char status[LOG_NUMBER];
     *put_digits(status, (uint64_t)record->status, 10, 3) = '\0';
-    line_text(line, " ");
-    line_escaped(line, record->method, LOG_METHOD);
-    line_text(line, " ");
-    line_escaped(line, record->target, LINE_FIELD);
-    line_text(line, " ");
-    line_text(line, status);
-    text_field(line, "id", record->id, LINE_FIELD);
+    log_line_text(line, " ");
+    log_line_escaped(line, record->method, LOG_METHOD);
+    log_line_text(line, " ");
+    log_line_escaped(line, record->target, LOG_LINE_FIELD);
+    log_line_text(line, " ");
+    log_line_text(line, status);
+    text_field(line, "id", record->id, LOG_LINE_FIELD);
 }
 
-static void write_evaluation(struct line *line, const struct record *record)
+static void write_evaluation(struct log_line *line, const struct request_record *record)
 {
-    text_field(line, "loss", record_loss(record), LOG_METHOD);
+    text_field(line, "loss", request_record_loss(record), LOG_METHOD);
     text_field(line, "protocol", protocol_names[record->protocol], LOG_METHOD);
     number_field(line, "elements", record->elements);
     for (size_t i = 0; i < PHASE_COUNT; i++)
         duration_field(line, phase_names[i], record->ns[i]);
 }
 
-void log_request(const struct record *record)
+void access_log_write(const struct request_record *record)
 {
     if (!log_enabled(LOG_LEVEL_INFO) || !is_wanted(record))
         return;
-    struct line line;
-    line_begin(&line, LOG_LEVEL_INFO);
+    struct log_line line;
+    log_line_begin(&line, LOG_LEVEL_INFO);
     write_head(&line, record);
     number_field(&line, "bytes_in", record->bytes_in);
     number_field(&line, "bytes_out", record->bytes_out);
@@ -140,7 +140,7 @@ void log_request(const struct record *record)
     text_field(&line, "reason", record->reason, LOG_METHOD);
     text_field(&line, "client", *record->client ? record->client : NULL, LOG_CLIENT);
     address_field(&line, record->address);
-    text_field(&line, "traceparent", record->traceparent, LINE_FIELD);
-    line_text(&line, line.format == LOG_FORMAT_JSON ? "}" : "");
-    line_write(&line);
+    text_field(&line, "traceparent", record->traceparent, LOG_LINE_FIELD);
+    log_line_text(&line, line.format == LOG_FORMAT_JSON ? "}" : "");
+    log_line_write(&line);
 }

@@ -34,7 +34,7 @@ bool log_enabled(enum log_level level)
 
 /* ---- lines ---- */
 
-static void append(struct line *line, const char *text, size_t len)
+static void append(struct log_line *line, const char *text, size_t len)
 {
     const size_t room = sizeof line->text - 1 - line->len; /* the last is for the line's end */
     if (len > room)
@@ -43,12 +43,12 @@ static void append(struct line *line, const char *text, size_t len)
     line->len += len;
 }
 
-void line_text(struct line *line, const char *text)
+void log_line_text(struct log_line *line, const char *text)
 {
     append(line, text, strlen(text));
 }
 
-void line_escaped(struct line *line, const char *text, size_t most)
+void log_line_escaped(struct log_line *line, const char *text, size_t most)
 {
     char escaped[8];
     for (const size_t end = line->len + most; *text; text++) {
@@ -64,14 +64,14 @@ void line_escaped(struct line *line, const char *text, size_t most)
             to = put_digits(to, byte, 16, line->format == LOG_FORMAT_JSON ? 4 : 2);
         }
         if (line->len + (size_t)(to - escaped) > end) {
-            line_text(line, "...");
+            log_line_text(line, "...");
             return;
         }
         append(line, escaped, (size_t)(to - escaped));
     }
 }
 
-static void append_time(struct line *line)
+static void append_time(struct log_line *line)
 {
     struct timespec now = {0};
     struct tm utc = {0};
@@ -84,19 +84,19 @@ static void append_time(struct line *line)
     append(line, text, (size_t)(to - text));
 }
 
-void line_begin(struct line *line, enum log_level level)
+void log_line_begin(struct log_line *line, enum log_level level)
 {
     const bool json = log_format == LOG_FORMAT_JSON;
     line->format = log_format;
     line->len = 0;
-    line_text(line, json ? "{\"ts\":\"" : "");
+    log_line_text(line, json ? "{\"ts\":\"" : "");
     append_time(line);
-    line_text(line, json ? "\",\"level\":\"" : " ");
-    line_text(line, log_level_names[level]);
-    line_text(line, json ? "\"" : "");
+    log_line_text(line, json ? "\",\"level\":\"" : " ");
+    log_line_text(line, log_level_names[level]);
+    log_line_text(line, json ? "\"" : "");
 }
 
-void line_write(struct line *line)
+void log_line_write(struct log_line *line)
 {
     line->text[line->len++] = '\n';
     log_writer_put(line->text, line->len);
@@ -112,11 +112,11 @@ void log_message(enum log_level level, const char *format, ...)
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
 
-    struct line line;
-    line_begin(&line, level);
+    struct log_line line;
+    log_line_begin(&line, level);
     const bool json = line.format == LOG_FORMAT_JSON;
-    line_text(&line, json ? ",\"message\":\"" : " ");
-    line_escaped(&line, message, LOG_MESSAGE);
-    line_text(&line, json ? "\"}" : "");
-    line_write(&line);
+    log_line_text(&line, json ? ",\"message\":\"" : " ");
+    log_line_escaped(&line, message, LOG_MESSAGE);
+    log_line_text(&line, json ? "\"}" : "");
+    log_line_write(&line);
 }

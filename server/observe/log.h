@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-struct record;
+struct request_record;
 
 enum log_level {
     LOG_LEVEL_ERROR,
@@ -45,6 +45,6 @@ extern const char *const access_log_names[ACCESS_LOG_COUNT + 1];
 void access_log_setup(enum access_log which);
 
 /* One line about a request that is over, at level info. */
-void log_request(const struct record *record);
+void access_log_write(const struct request_record *record);
 
 #endif

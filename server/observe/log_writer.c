@@ -27,7 +27,7 @@
 enum { LOG_WRITER_BATCH = 4096, LOG_WRITER_REPORT = 128 };
 
 /* A line that did not would stay in the ring for ever. */
-_Static_assert((int)LOG_WRITER_REPORT + (int)LINE_SIZE <= (int)LOG_WRITER_BATCH,
+_Static_assert((int)LOG_WRITER_REPORT + (int)LOG_LINE_SIZE <= (int)LOG_WRITER_BATCH,
                "a line fits in a batch after the report");
 
 struct writer {
@@ -88,13 +88,13 @@ static void drop(uint64_t lines)
 /* Begins a batch with the line that tells how many were dropped. */
 static void take_report(struct batch *batch)
 {
-    struct line line;
+    struct log_line line;
     char text[64];
-    line_begin(&line, LOG_LEVEL_WARNING);
+    log_line_begin(&line, LOG_LEVEL_WARNING);
     snprintf(text, sizeof text, "%llu lines dropped", (unsigned long long)writer.unreported);
-    line_text(&line, line.format == LOG_FORMAT_JSON ? ",\"message\":\"" : " ");
-    line_text(&line, text);
-    line_text(&line, line.format == LOG_FORMAT_JSON ? "\"}\n" : "\n");
+    log_line_text(&line, line.format == LOG_FORMAT_JSON ? ",\"message\":\"" : " ");
+    log_line_text(&line, text);
+    log_line_text(&line, line.format == LOG_FORMAT_JSON ? "\"}\n" : "\n");
     memcpy(batch->text, line.text, line.len);
     batch->len = batch->report_len = line.len;
     batch->reported = writer.unreported;

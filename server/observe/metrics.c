@@ -30,7 +30,7 @@ struct metrics {
     size_t owned;          /* rows that have an owner; there is one more */
     atomic_size_t claimed; /* how many threads have wanted one */
     pthread_mutex_t mutex; /* of the last row */
-    struct rejects rejects;
+    struct rejections rejects;
     struct metric_group *groups, **last_group;
     size_t row_cells; /* those of a row, and more up to a whole cache line */
     atomic_ullong *cells;
@@ -119,12 +119,12 @@ static uint64_t unix_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static int64_t phase_ns(const struct record *record, enum phase phase)
+static int64_t phase_ns(const struct request_record *record, enum phase phase)
 {
     return record->ns[phase] > 0 ? record->ns[phase] : 0;
 }
 
-static void count_loss(atomic_ullong *cells, const struct record *record)
+static void count_loss(atomic_ullong *cells, const struct request_record *record)
 {
     const bool success = record->status == reply_status(LOSS_OK);
     const int64_t network = phase_ns(record, PHASE_RECEIVE) + phase_ns(record, PHASE_SEND);
@@ -138,7 +138,7 @@ static void count_loss(atomic_ullong *cells, const struct record *record)
         add(&cells[LOSS_PHASES + i], (uint64_t)phase_ns(record, i));
 }
 
-static void count_evaluation(atomic_ullong *row, const struct record *record, size_t status)
+static void count_evaluation(atomic_ullong *row, const struct request_record *record, size_t status)
 {
     const size_t loss = place_of_loss(record->loss);
     const enum protocol protocol = record->protocol;
@@ -150,7 +150,7 @@ static void count_evaluation(atomic_ullong *row, const struct record *record, si
     observe(&row[cell_of_duration(protocol)], record->duration_ns);
 }
 
-static void count(atomic_ullong *row, const struct record *record)
+static void count(atomic_ullong *row, const struct request_record *record)
 {
     const size_t status = place_of_status(record->status);
     add(&row[cell_of_request(record->route, status)], 1);
@@ -160,7 +160,7 @@ static void count(atomic_ullong *row, const struct record *record)
         count_evaluation(row, record, status);
 }
 
-void metrics_count(struct metrics *metrics, const struct record *record)
+void metrics_count(struct metrics *metrics, const struct request_record *record)
 {
     static _Thread_local size_t number; /* of this thread's row, from 1 */
     if (number == 0)
@@ -174,7 +174,7 @@ void metrics_count(struct metrics *metrics, const struct record *record)
     pthread_mutex_unlock(&metrics->mutex);
 }
 
-struct rejects *metrics_rejects(struct metrics *metrics)
+struct rejections *metrics_rejections(struct metrics *metrics)
 {
     return &metrics->rejects;
 }

@@ -32,10 +32,10 @@ struct metrics *metrics_new(int threads, size_t routes, struct route_label (*lab
 void metrics_free(struct metrics *metrics);
 
 /* Counts a request that is over. Any thread may call it. */
-void metrics_count(struct metrics *metrics, const struct record *record);
+void metrics_count(struct metrics *metrics, const struct request_record *record);
 
 /* What was refused, to be counted in by any thread; lives as long as the metrics. */
-struct rejects *metrics_rejects(struct metrics *metrics);
+struct rejections *metrics_rejections(struct metrics *metrics);
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE };
 

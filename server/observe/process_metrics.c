@@ -138,7 +138,7 @@ static const struct metric_source sources[] = {
      read_one},
 };
 
-bool process_add_metrics(struct metrics *metrics)
+bool process_metrics_add(struct metrics *metrics)
 {
     started = start_time();
     snprintf(build_labels, sizeof build_labels,

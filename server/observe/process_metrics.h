@@ -10,6 +10,6 @@
 #include "observe/metrics.h"
 
 /* Adds the process_* metrics, and lossd_build_info. False where memory has run out. */
-bool process_add_metrics(struct metrics *metrics);
+bool process_metrics_add(struct metrics *metrics);
 
 #endif

@@ -103,16 +103,16 @@ static void write_bytes_out(const char *name, const struct snapshot *from, struc
 
 static void write_rejections(const char *name, const struct snapshot *from, struct buffer *out)
 {
-    const struct rejects *const rejects = metrics_rejects(from->metrics);
-    for (size_t i = 0; i < REJECT_COUNT; i++)
-        buffer_printf(out, "%s{reason=\"%s\"} %" PRIu64 "\n", name, reject_names[i],
+    const struct rejections *const rejects = metrics_rejections(from->metrics);
+    for (size_t i = 0; i < REJECTION_COUNT; i++)
+        buffer_printf(out, "%s{reason=\"%s\"} %" PRIu64 "\n", name, rejection_names[i],
                       (uint64_t)atomic_load_explicit(&rejects->count[i], memory_order_relaxed));
 }
 
 /* The label value of the loss at an index of the cells. */
 static const char *loss_label(size_t index)
 {
-    return index < loss_count() ? loss_at(index)->name : record_several;
+    return index < loss_count() ? loss_at(index)->name : request_record_several;
 }
 
 static void write_evaluations(const char *name, const struct snapshot *from, struct buffer *out)

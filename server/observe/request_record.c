@@ -6,9 +6,9 @@
 const char *const phase_names[PHASE_COUNT] = {"receive", "queue",  "decode",
                                               "compute", "encode", "send"};
 const char *const protocol_names[PROTOCOL_COUNT] = {"v1", "v2"};
-const char record_several[] = "several";
+const char request_record_several[] = "several";
 
-const char *record_loss(const struct record *record)
+const char *request_record_loss(const struct request_record *record)
 {
-    return record->loss ? record->loss->name : record_several;
+    return record->loss ? record->loss->name : request_record_several;
 }

@@ -28,7 +28,7 @@ enum protocol { PROTOCOL_V1, PROTOCOL_V2, PROTOCOL_COUNT };
 extern const char *const protocol_names[PROTOCOL_COUNT];
 
 /* All that it points to is borrowed. */
-struct record {
+struct request_record {
     const char *id;
     const char *client;          /* who sent it, printable; "" for nobody in particular */
     const char *method, *target; /* as they came: they may hold any byte */
@@ -39,8 +39,8 @@ struct record {
     const struct loss_descriptor *loss; /* NULL if the path names none that exists */
     const char *traceparent;            /* sound; NULL where there is none */
     const struct sockaddr *address;     /* of the client; NULL where it is not known */
-    const char *reason; /* why it was refused, as reject_names has it; NULL where it was not, or for
-                           what it holds */
+    const char *reason; /* why it was refused, as rejection_names has it; NULL where it was not, or
+                           for what it holds */
     int status;         /* of HTTP, or RECORD_CLIENT_GONE */
     uint64_t bytes_in, bytes_out; /* of the bodies */
     uint64_t elements;            /* that were worked on */
@@ -48,9 +48,9 @@ struct record {
     int64_t duration_ns;          /* from the end of its headers to its own */
 };
 
-/* The name of the loss that was evaluated, or record_several. */
-const char *record_loss(const struct record *record);
-extern const char record_several[];
+/* The name of the loss that was evaluated, or request_record_several. */
+const char *request_record_loss(const struct request_record *record);
+extern const char request_record_several[];
 
 enum { RECORD_CLIENT_GONE = 499 }; /* the client left before its answer; never sent */
 

@@ -30,7 +30,7 @@ static bool skip_hyphen(const char **at)
     return *(*at)++ == '-';
 }
 
-bool trace_is_parent(const char *text)
+bool traceparent_is_valid(const char *text)
 {
     const char *at = text;
     if (!skip_digits(&at, TRACE_VERSION, 'f') || !skip_hyphen(&at) ||

@@ -11,6 +11,6 @@
 /* Whether a text is a sound `traceparent`:
    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", where neither id is all zeros; or of a
    later version, which may add to that, as far as this one can tell. */
-bool trace_is_parent(const char *text);
+bool traceparent_is_valid(const char *text);
 
 #endif

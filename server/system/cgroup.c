@@ -8,7 +8,7 @@
 
 enum { CGROUP_PATH = 4096 }; /* bytes of the path of a group */
 
-bool cgroup_line(const char *path, const char *prefix, char *line, size_t size)
+bool cgroup_read_line(const char *path, const char *prefix, char *line, size_t size)
 {
     FILE *file = fopen(path, "re");
     if (!file)
@@ -40,7 +40,7 @@ static bool own_group(const char *controller, char *group, size_t size)
     char line[CGROUP_PATH];
     bool found = false;
     if (!controller)
-        return cgroup_line("/proc/self/cgroup", "0::", group, size);
+        return cgroup_read_line("/proc/self/cgroup", "0::", group, size);
     FILE *file = fopen("/proc/self/cgroup", "re");
     while (file && !found && fgets(line, sizeof line, file)) {
         const char *const path = strchr(line, '/');
@@ -53,8 +53,8 @@ static bool own_group(const char *controller, char *group, size_t size)
     return found;
 }
 
-void cgroup_each(const char *controller, const char *name,
-                 void (*see)(void *context, const char *line), void *context)
+void cgroup_for_each(const char *controller, const char *name,
+                     void (*see)(void *context, const char *line), void *context)
 {
     char group[CGROUP_PATH];
     if (!own_group(controller, group, sizeof group))
@@ -63,7 +63,7 @@ void cgroup_each(const char *controller, const char *name,
         char path[CGROUP_PATH + 96], line[64];
         snprintf(path, sizeof path, "/sys/fs/cgroup%s%s%s/%s", controller ? "/" : "",
                  controller ? controller : "", group, name);
-        if (cgroup_line(path, "", line, sizeof line))
+        if (cgroup_read_line(path, "", line, sizeof line))
             see(context, line);
         char *slash = strrchr(group, '/');
         if (!slash)

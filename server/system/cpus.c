@@ -55,6 +55,6 @@ int cpus_allowed(void)
 {
     int mask = affinity();
     int limit = 0;
-    cgroup_each(NULL, "cpu.max", see_quota, &limit);
+    cgroup_for_each(NULL, "cpu.max", see_quota, &limit);
     return limit > 0 && limit < mask ? limit : mask;
 }

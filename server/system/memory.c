@@ -27,8 +27,8 @@ size_t memory_allowed(void)
     struct rlimit space;
     if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur < least)
         least = (size_t)space.rlim_cur;
-    cgroup_each(NULL, "memory.max", see_limit, &least);
-    cgroup_each(NULL, "memory.high", see_limit, &least);
-    cgroup_each("memory", "memory.limit_in_bytes", see_limit, &least);
+    cgroup_for_each(NULL, "memory.max", see_limit, &least);
+    cgroup_for_each(NULL, "memory.high", see_limit, &least);
+    cgroup_for_each("memory", "memory.limit_in_bytes", see_limit, &least);
     return least;
 }

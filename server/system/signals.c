@@ -122,7 +122,7 @@ bool signals_start(char *message, size_t size)
     return error == 0;
 }
 
-void signals_reload_with(void (*reload)(void *context), void *context)
+void signals_on_reload(void (*reload)(void *context), void *context)
 {
     pthread_mutex_lock(&signals.mutex);
     signals.reload = reload;

@@ -17,7 +17,7 @@ bool signals_start(char *message, size_t size);
 
 /* From now on `reload` is called after each SIGHUP, in the thread that is for it. Several SIGHUPs
    that come before this call, or while `reload` runs, make it run once more. */
-void signals_reload_with(void (*reload)(void *context), void *context);
+void signals_on_reload(void (*reload)(void *context), void *context);
 
 /* Waits for the first SIGTERM or SIGINT, which may have come already, and returns it. From then on
  * SIGHUP is ignored. */

@@ -126,7 +126,7 @@ void watchdog_end(void)
     pthread_mutex_unlock(&slot->mutex);
 }
 
-bool *watchdog_asked(void)
+bool *watchdog_progress_flag(void)
 {
     return &own_slot()->asked;
 }

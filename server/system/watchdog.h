@@ -50,6 +50,6 @@ void watchdog_end(void);
 
 /* The flag that the calling thread, or others that work for it, clear atomically to show progress.
    Never NULL; valid as long as the process. */
-bool *watchdog_asked(void);
+bool *watchdog_progress_flag(void);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool seconds_read(const char *text, uint64_t *ms)
+bool duration_read(const char *text, uint64_t *ms)
 {
     static const char decimal[] = "0123456789";
     const size_t digits = strspn(text, decimal),

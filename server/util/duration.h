@@ -9,6 +9,6 @@
 
 /* Reads up to nine digits and, after a point, up to three more, in milliseconds. False if the text
    is anything else. */
-bool seconds_read(const char *text, uint64_t *ms);
+bool duration_read(const char *text, uint64_t *ms);
 
 #endif

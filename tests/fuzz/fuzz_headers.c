@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     read_codings(line[2], line[3]);
     require(!is_request_id(line[4]) || strlen(line[4]) <= 128);
     require(!is_host(line[5]) || !strpbrk(line[5], "\"<>\r\n \\"));
-    require(!trace_is_parent(line[6]) || strlen(line[6]) >= 55);
+    require(!traceparent_is_valid(line[6]) || strlen(line[6]) >= 55);
     read_target(line[7]);
     free(text);
     return 0;

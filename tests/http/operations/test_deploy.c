@@ -186,8 +186,8 @@ START_TEST(operations_names_every_reason_and_alert)
 {
     static const char mark[] = "- alert: ";
     char *const page = read_file(operations_file), *const rules = read_file(rules_file), name[NAME];
-    for (int i = 0; i < REJECT_COUNT; i++)
-        expect_named(page, "reason", reject_names[i]);
+    for (int i = 0; i < REJECTION_COUNT; i++)
+        expect_named(page, "reason", rejection_names[i]);
     for (const char *at = rules; (at = strstr(at, mark));) {
         at += strlen(mark);
         snprintf(name, sizeof name, "%.*s", (int)strcspn(at, "\n"), at);

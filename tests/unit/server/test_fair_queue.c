@@ -16,14 +16,14 @@
 
 enum { MOST = 64 };
 
-static struct schedule *schedule;
-static struct schedule_entry entries[4 * MOST];
+static struct fair_queue *schedule;
+static struct fair_queue_entry entries[4 * MOST];
 static size_t used;
 static int64_t now;
 
 static void setup(void)
 {
-    schedule = schedule_new(MOST);
+    schedule = fair_queue_new(MOST);
     ck_assert_ptr_nonnull(schedule);
     used = 0;
     now = 1000 * MS;
@@ -31,38 +31,38 @@ static void setup(void)
 
 static void teardown(void)
 {
-    schedule_free(schedule);
+    fair_queue_free(schedule);
 }
 
 /* Adds an entry, which must be taken. */
-static struct schedule_entry *add(uint64_t client, int64_t cost_ms)
+static struct fair_queue_entry *add(uint64_t client, int64_t cost_ms)
 {
-    struct schedule_entry *const entry = &entries[used++];
-    *entry = (struct schedule_entry){.client = client, .cost_ns = cost_ms * MS};
-    ck_assert_ptr_null(schedule_add(schedule, entry, now));
+    struct fair_queue_entry *const entry = &entries[used++];
+    *entry = (struct fair_queue_entry){.client = client, .cost_ns = cost_ms * MS};
+    ck_assert_ptr_null(fair_queue_add(schedule, entry, now));
     return entry;
 }
 
 /* Takes the next entry and works on it for as long as was expected. */
-static struct schedule_entry *work(void)
+static struct fair_queue_entry *work(void)
 {
-    struct schedule_entry *const entry = schedule_take(schedule);
+    struct fair_queue_entry *const entry = fair_queue_take(schedule);
     if (entry) {
         now += entry->cost_ns;
-        schedule_charge(schedule, entry->cost_ns);
+        fair_queue_charge(schedule, entry->cost_ns);
     }
     return entry;
 }
 
 START_TEST(schedule_keeps_the_order_of_equal_jobs_of_a_client)
 {
-    struct schedule_entry *const expected[] = {add(1, 10), add(1, 10), add(1, 10)};
-    ck_assert_uint_eq(schedule_entries(schedule), 3);
-    ck_assert_uint_eq(schedule_clients(schedule), 1);
+    struct fair_queue_entry *const expected[] = {add(1, 10), add(1, 10), add(1, 10)};
+    ck_assert_uint_eq(fair_queue_entries(schedule), 3);
+    ck_assert_uint_eq(fair_queue_clients(schedule), 1);
     for (int i = 0; i < 3; i++)
         ck_assert_ptr_eq(work(), expected[i]);
     ck_assert_ptr_null(work());
-    ck_assert_uint_eq(schedule_clients(schedule), 0);
+    ck_assert_uint_eq(fair_queue_clients(schedule), 0);
 }
 END_TEST
 
@@ -71,9 +71,9 @@ START_TEST(schedule_lets_another_client_wait_for_one_job)
     for (int i = 0; i < 16; i++)
         add(1, 1200);
     ck_assert_uint_eq(work()->client, 1);
-    ck_assert_ptr_nonnull(schedule_take(schedule)); /* it runs when the other client comes */
-    struct schedule_entry *const other = add(2, 1200);
-    schedule_charge(schedule, 1200 * MS);
+    ck_assert_ptr_nonnull(fair_queue_take(schedule)); /* it runs when the other client comes */
+    struct fair_queue_entry *const other = add(2, 1200);
+    fair_queue_charge(schedule, 1200 * MS);
     ck_assert_ptr_eq(work(), other);
 }
 END_TEST
@@ -89,11 +89,11 @@ START_TEST(schedule_divides_the_time_and_not_the_jobs)
         add(2, 1);
     }
     for (int i = 0; i < ROUNDS; i++) {
-        struct schedule_entry *const entry = schedule_take(schedule);
+        struct fair_queue_entry *const entry = fair_queue_take(schedule);
         const int64_t ns = entry->client == 0 ? 40 * MS : entry->client == 1 ? 10 * MS : 20 * MS;
-        schedule_charge(schedule, ns);
+        fair_queue_charge(schedule, ns);
         time[entry->client] += ns;
-        if (schedule_clients(schedule) < 3)
+        if (fair_queue_clients(schedule) < 3)
             break;
     }
     for (int i = 0; i < 3; i++)
@@ -105,11 +105,11 @@ END_TEST
 
 START_TEST(schedule_prefers_short_jobs_within_reason)
 {
-    struct schedule_entry *const large = add(1, 100);
+    struct fair_queue_entry *const large = add(1, 100);
     now += 399 * MS;
-    struct schedule_entry *const in_time = add(1, 0);
+    struct fair_queue_entry *const in_time = add(1, 0);
     now += 2 * MS;
-    struct schedule_entry *const too_late = add(1, 0);
+    struct fair_queue_entry *const too_late = add(1, 0);
     ck_assert_ptr_eq(work(), in_time);
     ck_assert_ptr_eq(work(), large);
     ck_assert_ptr_eq(work(), too_late);
@@ -119,9 +119,9 @@ END_TEST
 /* However large a job is, short ones of the same client overtake it for two seconds only. */
 START_TEST(schedule_bounds_how_long_a_job_is_overtaken)
 {
-    struct schedule_entry *const large = add(1, 3600000);
+    struct fair_queue_entry *const large = add(1, 3600000);
     now += 1999 * MS;
-    struct schedule_entry *const in_time = add(1, 0);
+    struct fair_queue_entry *const in_time = add(1, 0);
     now += 2 * MS;
     add(1, 0);
     ck_assert_ptr_eq(work(), in_time);
@@ -132,7 +132,7 @@ END_TEST
 /* A stream of clients that each come once with a short job does not keep a long one out. */
 START_TEST(schedule_starves_nobody_for_new_clients)
 {
-    struct schedule_entry *const large = add(1, 1000);
+    struct fair_queue_entry *const large = add(1, 1000);
     int overtaken = 0;
     for (uint64_t client = 2; client < 150; client++) {
         add(client, 20);
@@ -148,7 +148,7 @@ END_TEST
 static int jobs_before(uint64_t client)
 {
     int before = 0;
-    for (const struct schedule_entry *entry; (entry = work()) && entry->client != client;)
+    for (const struct fair_queue_entry *entry; (entry = work()) && entry->client != client;)
         before++;
     return before;
 }
@@ -158,10 +158,10 @@ static int jobs_before(uint64_t client)
 START_TEST(schedule_lets_newcomers_in_while_others_catch_up)
 {
     add(1, 60000);
-    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    ck_assert_uint_eq(fair_queue_take(schedule)->client, 1);
     for (int i = 0; i < 16; i++)
         add(2, 1200);
-    schedule_charge(schedule, 60000 * MS);
+    fair_queue_charge(schedule, 60000 * MS);
     ck_assert_uint_eq(work()->client, 2);
     add(3, 1200);
     ck_assert_int_le(jobs_before(3), 1);
@@ -175,8 +175,8 @@ START_TEST(schedule_counts_the_time_of_clients_that_come_again)
     add(1, 10000);
     for (int i = 0; i < 60; i++)
         add(2, 1000);
-    for (int i = 0; i < 60 && schedule_clients(schedule) > 0; i++) {
-        const struct schedule_entry *const entry = work();
+    for (int i = 0; i < 60 && fair_queue_clients(schedule) > 0; i++) {
+        const struct fair_queue_entry *const entry = work();
         time[entry->client] += entry->cost_ns;
         if (entry->client == 1)
             add(1, 10000);
@@ -190,16 +190,16 @@ END_TEST
 START_TEST(schedule_gives_newcomers_nothing_for_the_time_before)
 {
     add(1, 60000);
-    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    ck_assert_uint_eq(fair_queue_take(schedule)->client, 1);
     add(1, 1000);
     add(1, 1000);
     add(2, 1000);
-    schedule_charge(schedule, 60000 * MS);
+    fair_queue_charge(schedule, 60000 * MS);
     ck_assert_uint_eq(work()->client, 2);
-    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    ck_assert_uint_eq(fair_queue_take(schedule)->client, 1);
     for (int i = 0; i < 10; i++)
         add(3, 1000);
-    schedule_charge(schedule, 1000 * MS);
+    fair_queue_charge(schedule, 1000 * MS);
     ck_assert_int_le(jobs_before(1), 2);
 }
 END_TEST
@@ -208,9 +208,9 @@ END_TEST
 START_TEST(schedule_forgets_the_time_of_clients_when_nothing_waits)
 {
     add(1, 60000);
-    ck_assert_uint_eq(schedule_take(schedule)->client, 1);
+    ck_assert_uint_eq(fair_queue_take(schedule)->client, 1);
     add(2, 1000);
-    schedule_charge(schedule, 60000 * MS);
+    fair_queue_charge(schedule, 60000 * MS);
     ck_assert_uint_eq(work()->client, 2);
     for (int i = 0; i < 10; i++)
         add(3, 1000);
@@ -238,12 +238,12 @@ START_TEST(schedule_refuses_the_client_that_has_most_when_it_is_full)
 {
     for (int i = 0; i < MOST; i++)
         add(1, i == 3 ? 500 : 1);
-    struct schedule_entry more = {.client = 1}, other = {.client = 2, .cost_ns = 1000 * MS};
-    ck_assert_ptr_eq(schedule_add(schedule, &more, now), &more);
-    ck_assert_ptr_eq(schedule_add(schedule, &other, now),
+    struct fair_queue_entry more = {.client = 1}, other = {.client = 2, .cost_ns = 1000 * MS};
+    ck_assert_ptr_eq(fair_queue_add(schedule, &more, now), &more);
+    ck_assert_ptr_eq(fair_queue_add(schedule, &other, now),
                      &entries[3]); /* the one that would have been last */
-    ck_assert_uint_eq(schedule_entries(schedule), MOST);
-    ck_assert_uint_eq(schedule_clients(schedule), 2);
+    ck_assert_uint_eq(fair_queue_entries(schedule), MOST);
+    ck_assert_uint_eq(fair_queue_clients(schedule), 2);
 }
 END_TEST
 
@@ -254,12 +254,12 @@ START_TEST(schedule_refuses_nobody_who_has_fewer_when_it_is_full)
         add(1, 1);
     for (int i = 2; i < MOST - 3; i++)
         add(2, 1);
-    struct schedule_entry *const last = &entries[MOST - 4];
+    struct fair_queue_entry *const last = &entries[MOST - 4];
     for (int i = 0; i < 3; i++)
         add(3, 1);
-    struct schedule_entry other = {.client = 4, .cost_ns = 1000 * MS};
-    ck_assert_ptr_eq(schedule_add(schedule, &other, now), last);
-    ck_assert_uint_eq(schedule_clients(schedule), 4);
+    struct fair_queue_entry other = {.client = 4, .cost_ns = 1000 * MS};
+    ck_assert_ptr_eq(fair_queue_add(schedule, &other, now), last);
+    ck_assert_uint_eq(fair_queue_clients(schedule), 4);
 }
 END_TEST
 
@@ -267,33 +267,33 @@ START_TEST(schedule_refuses_newcomers_when_every_client_has_one)
 {
     for (uint64_t i = 0; i < MOST; i++)
         add(i, 1);
-    struct schedule_entry more = {.client = 1000};
-    ck_assert_ptr_eq(schedule_add(schedule, &more, now), &more);
+    struct fair_queue_entry more = {.client = 1000};
+    ck_assert_ptr_eq(fair_queue_add(schedule, &more, now), &more);
 }
 END_TEST
 
 START_TEST(schedule_adds_the_running_job_again_though_it_is_full)
 {
-    struct schedule_entry *const first = add(1, 1);
-    ck_assert_ptr_eq(schedule_take(schedule), first);
+    struct fair_queue_entry *const first = add(1, 1);
+    ck_assert_ptr_eq(fair_queue_take(schedule), first);
     for (uint64_t i = 0; i < MOST; i++)
         add(2 + i, 1);
     first->cost_ns = 400 * MS;
-    schedule_readd(schedule, first);
-    schedule_charge(schedule, MS);
-    ck_assert_uint_eq(schedule_entries(schedule), MOST + 1);
+    fair_queue_readd(schedule, first);
+    fair_queue_charge(schedule, MS);
+    ck_assert_uint_eq(fair_queue_entries(schedule), MOST + 1);
     for (int i = 0; i < MOST; i++)
         ck_assert_ptr_ne(work(), first);
     ck_assert_ptr_eq(work(), first);
 }
 END_TEST
 
-static void remove_of_client_2(struct schedule_entry *entry, void *context)
+static void remove_of_client_2(struct fair_queue_entry *entry, void *context)
 {
     int *const visited = context;
     (*visited)++;
     if (entry->client == 2)
-        schedule_remove(schedule, entry);
+        fair_queue_remove(schedule, entry);
 }
 
 START_TEST(schedule_entries_can_be_removed_while_they_are_visited)
@@ -305,23 +305,23 @@ START_TEST(schedule_entries_can_be_removed_while_they_are_visited)
         add(2, 1);
         add(3, 1);
     }
-    ck_assert_int_eq(schedule_oldest(schedule), 1001 * MS);
-    schedule_each(schedule, remove_of_client_2, &visited);
+    ck_assert_int_eq(fair_queue_oldest(schedule), 1001 * MS);
+    fair_queue_each(schedule, remove_of_client_2, &visited);
     ck_assert_int_eq(visited, 15);
-    ck_assert_uint_eq(schedule_entries(schedule), 10);
-    ck_assert_uint_eq(schedule_clients(schedule), 2);
-    for (struct schedule_entry *entry; (entry = work());)
+    ck_assert_uint_eq(fair_queue_entries(schedule), 10);
+    ck_assert_uint_eq(fair_queue_clients(schedule), 2);
+    for (struct fair_queue_entry *entry; (entry = work());)
         ck_assert_uint_ne(entry->client, 2);
-    ck_assert_int_eq(schedule_oldest(schedule), INT64_MAX);
+    ck_assert_int_eq(fair_queue_oldest(schedule), INT64_MAX);
 }
 END_TEST
 
 /* Takes the next entry, and works on it for up to four times as long as was expected. */
-static struct schedule_entry *work_longer(unsigned *seed)
+static struct fair_queue_entry *work_longer(unsigned *seed)
 {
-    struct schedule_entry *const entry = schedule_take(schedule);
+    struct fair_queue_entry *const entry = fair_queue_take(schedule);
     if (entry)
-        schedule_charge(schedule, entry->cost_ns * (rand_r(seed) % 5));
+        fair_queue_charge(schedule, entry->cost_ns * (rand_r(seed) % 5));
     return entry;
 }
 
@@ -339,9 +339,9 @@ START_TEST(schedule_loses_nothing)
         const int what = rand_r(&seed) % 8;
         now += rand_r(&seed) % 1000000;
         if (what < 4 && !waits[i]) {
-            entries[i] = (struct schedule_entry){.client = (uint64_t)rand_r(&seed) % clients,
-                                                 .cost_ns = rand_r(&seed) % 1000000000};
-            struct schedule_entry *const refused = schedule_add(schedule, &entries[i], now);
+            entries[i] = (struct fair_queue_entry){.client = (uint64_t)rand_r(&seed) % clients,
+                                                   .cost_ns = rand_r(&seed) % 1000000000};
+            struct fair_queue_entry *const refused = fair_queue_add(schedule, &entries[i], now);
             waits[i] = true;
             waiting++;
             if (refused) {
@@ -350,11 +350,11 @@ START_TEST(schedule_loses_nothing)
                 waiting--;
             }
         } else if (what < 6 && waits[i]) {
-            schedule_remove(schedule, &entries[i]);
+            fair_queue_remove(schedule, &entries[i]);
             waits[i] = false;
             waiting--;
         } else if (what == 6) {
-            struct schedule_entry *const entry = work_longer(&seed);
+            struct fair_queue_entry *const entry = work_longer(&seed);
             ck_assert(!entry == (waiting == 0));
             if (entry) {
                 ck_assert(waits[entry - entries]);
@@ -362,7 +362,7 @@ START_TEST(schedule_loses_nothing)
                 waiting--;
             }
         }
-        ck_assert_uint_eq(schedule_entries(schedule), waiting);
+        ck_assert_uint_eq(fair_queue_entries(schedule), waiting);
     }
 }
 END_TEST

@@ -26,11 +26,11 @@ struct asker {
     bool waits, granted;
 };
 
-static struct budget *budget;
+static struct memory_budget *budget;
 
 static void setup_with(int64_t wait_ms)
 {
-    budget = budget_new(BYTES, QUEUE, wait_ms);
+    budget = memory_budget_new(BYTES, QUEUE, wait_ms);
     ck_assert_ptr_nonnull(budget);
 }
 
@@ -41,7 +41,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-    budget_free(budget);
+    memory_budget_free(budget);
 }
 
 static void begin(struct asker *asker)
@@ -71,7 +71,7 @@ static bool wait_for_it(struct asker *asker)
 /* Takes bytes for which there must be room. */
 static void take(struct asker *asker, size_t bytes)
 {
-    ck_assert(reservation_room(&asker->memory, bytes, 0));
+    ck_assert(reservation_extend(&asker->memory, bytes, 0));
     ck_assert(allowance_take(&asker->memory.allowance, bytes));
 }
 
@@ -89,7 +89,7 @@ START_TEST(budget_declared_lengths_reserve_next_to_nothing)
     for (int i = 0; i < CLAIMING; i++) {
         begin(&claiming[i]);
         ck_assert(reservation_begin(&claiming[i].memory, MOST));
-        ck_assert_uint_le(claiming[i].memory.reserved, BUDGET_START);
+        ck_assert_uint_le(claiming[i].memory.reserved, MEMORY_BUDGET_START);
     }
     begin(&other);
     ck_assert(reservation_begin(&other.memory, MOST));
@@ -110,14 +110,14 @@ START_TEST(budget_admitted_requests_get_what_they_claim)
     take(&first, 19 * MIB);
     take(&second, 10 * MIB);
     ck_assert(
-        !reservation_room(&second.memory, 10 * MIB, 0)); /* then neither could have the rest */
+        !reservation_extend(&second.memory, 10 * MIB, 0)); /* then neither could have the rest */
     ck_assert(reservation_may_wait(&second.memory) && wait_for_it(&second));
     take(&first, 19 * MIB);
     ck_assert(second.waits);
     end(&first);
     ck_assert(second.granted);
     take(&second, 10 * MIB);
-    ck_assert(reservation_fill(&second.memory, 40 * MIB));
+    ck_assert(reservation_complete(&second.memory, 40 * MIB));
     end(&second);
 }
 END_TEST
@@ -131,9 +131,9 @@ START_TEST(budget_admitted_requests_do_not_wait_for_each_other_in_a_circle)
     ck_assert(reservation_begin(&far.memory, MOST) && reservation_begin(&near.memory, 20 * MIB));
     take(&far, 4 * MIB);
     take(&near, 10 * MIB);
-    ck_assert(!reservation_fill(&far.memory, MOST));
+    ck_assert(!reservation_complete(&far.memory, MOST));
     ck_assert(wait_for_it(&far));
-    ck_assert(reservation_fill(&near.memory, 20 * MIB));
+    ck_assert(reservation_complete(&near.memory, 20 * MIB));
     end(&near);
     ck_assert(far.granted);
     end(&far);
@@ -154,7 +154,7 @@ START_TEST(budget_requests_that_wait_are_not_overtaken)
     /* There would be room for one that claims little. */
     ck_assert(!reservation_begin(&later.memory, 2 * MIB));
     ck_assert(wait_for_it(&later) && later.waits);
-    budget_tick(budget);
+    memory_budget_tick(budget);
     ck_assert(waiter.waits && later.waits);
     /* Small ones have a share of their own. */
     ck_assert(reservation_begin(&small.memory, MIB / 2));
@@ -179,16 +179,16 @@ START_TEST(budget_small_requests_that_wait_are_not_overtaken)
     int count = 0;
     for (; count < SMALL; count++) {
         begin(&small[count]);
-        if (!reservation_begin(&small[count].memory, BUDGET_SMALL) ||
-            !reservation_fill(&small[count].memory, BUDGET_SMALL))
+        if (!reservation_begin(&small[count].memory, MEMORY_BUDGET_SMALL) ||
+            !reservation_complete(&small[count].memory, MEMORY_BUDGET_SMALL))
             break;
     }
     ck_assert_int_ge(count, 8); /* what is set aside; else what there is */
     ck_assert_int_lt(count, SMALL);
     end(&small[count]);
     begin(&waiter);
-    if (reservation_begin(&waiter.memory, BUDGET_SMALL))
-        ck_assert(!reservation_fill(&waiter.memory, BUDGET_SMALL));
+    if (reservation_begin(&waiter.memory, MEMORY_BUDGET_SMALL))
+        ck_assert(!reservation_complete(&waiter.memory, MEMORY_BUDGET_SMALL));
     ck_assert(wait_for_it(&waiter) && waiter.waits);
     begin(&later);
     ck_assert(!reservation_begin(&later.memory, 200 * KIB));
@@ -211,14 +211,14 @@ START_TEST(budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones)
     ck_assert(reservation_begin(&large.memory, MOST));
     take(&large, MOST / 33 * 32);
     for (int i = 0; i < SMALL; i++) {
-        const size_t claim = i < SMALL - 1 ? BUDGET_SMALL : BUDGET_SMALL / 2;
+        const size_t claim = i < SMALL - 1 ? MEMORY_BUDGET_SMALL : MEMORY_BUDGET_SMALL / 2;
         begin(&small[i]);
         ck_assert(reservation_begin(&small[i].memory, claim));
-        ck_assert(reservation_fill(&small[i].memory, claim));
+        ck_assert(reservation_complete(&small[i].memory, claim));
     }
     begin(&waiter);
-    ck_assert(!reservation_begin(&waiter.memory, BUDGET_SMALL) ||
-              !reservation_fill(&waiter.memory, BUDGET_SMALL));
+    ck_assert(!reservation_begin(&waiter.memory, MEMORY_BUDGET_SMALL) ||
+              !reservation_complete(&waiter.memory, MEMORY_BUDGET_SMALL));
     ck_assert(wait_for_it(&waiter) && waiter.waits);
     begin(&later);
     ck_assert(!reservation_begin(&later.memory, 200 * KIB));
@@ -243,7 +243,7 @@ START_TEST(budget_started_requests_leave_room_for_small_ones)
     }
     for (int i = 0; i < SMALL; i++) {
         begin(&small[i]);
-        ck_assert(reservation_begin(&small[i].memory, BUDGET_START));
+        ck_assert(reservation_begin(&small[i].memory, MEMORY_BUDGET_START));
     }
     for (int i = 0; i < CLAIMING; i++)
         end(&claiming[i]);
@@ -256,12 +256,12 @@ START_TEST(budget_what_can_never_be_is_told_from_what_is_not_now)
 {
     struct asker asker;
     begin(&asker);
-    ck_assert(reservation_ever(&asker.memory, MOST / 33 * 32));
+    ck_assert(reservation_is_possible(&asker.memory, MOST / 33 * 32));
     ck_assert(!asker.memory.never);
-    ck_assert(!reservation_ever(&asker.memory, MOST));
+    ck_assert(!reservation_is_possible(&asker.memory, MOST));
     ck_assert(asker.memory.never && !reservation_may_wait(&asker.memory));
     begin(&asker);
-    ck_assert(reservation_begin(&asker.memory, BUDGET_START));
+    ck_assert(reservation_begin(&asker.memory, MEMORY_BUDGET_START));
     ck_assert(!allowance_take(&asker.memory.allowance, SIZE_MAX));
     ck_assert(asker.memory.never);
     end(&asker);
@@ -280,17 +280,17 @@ START_TEST(budget_waiting_has_an_end_for_all_but_admitted_ones)
               reservation_begin(&admitted.memory, 40 * MIB));
     take(&holder, 30 * MIB);
     take(&admitted, 10 * MIB);
-    ck_assert(!reservation_fill(&admitted.memory, 40 * MIB) && wait_for_it(&admitted));
+    ck_assert(!reservation_complete(&admitted.memory, 40 * MIB) && wait_for_it(&admitted));
     ck_assert(!reservation_begin(&waiter.memory, MOST) && wait_for_it(&waiter));
     ck_assert_int_eq(admitted.memory.until, INT64_MAX);
     waiter.memory.until = 0; /* its time is up */
-    ck_assert_uint_gt(budget_tick(budget), 0);
+    ck_assert_uint_gt(memory_budget_tick(budget), 0);
     ck_assert(!waiter.waits && !waiter.granted);
     ck_assert(admitted.waits);
     end(&holder);
     ck_assert(admitted.granted);
     end(&admitted);
-    ck_assert_uint_eq(budget_tick(budget), 0);
+    ck_assert_uint_eq(memory_budget_tick(budget), 0);
 }
 END_TEST
 
@@ -304,15 +304,15 @@ START_TEST(budget_waiting_ends_when_a_request_says_so)
               reservation_begin(&admitted.memory, 40 * MIB));
     take(&holder, 30 * MIB);
     take(&admitted, 10 * MIB);
-    ck_assert(!reservation_fill(&admitted.memory, 40 * MIB));
+    ck_assert(!reservation_complete(&admitted.memory, 40 * MIB));
     admitted.waits = true;
     const int64_t latest = clock_ms() + 60000;
     ck_assert(reservation_wait(&admitted.memory, latest, on_wake));
-    budget_tick(budget);
+    memory_budget_tick(budget);
     ck_assert(admitted.waits);
     ck_assert_int_eq(admitted.memory.until, latest);
     admitted.memory.until = clock_ms();
-    budget_tick(budget);
+    memory_budget_tick(budget);
     ck_assert(!admitted.waits && !admitted.granted);
     end(&admitted);
     end(&holder);
@@ -330,7 +330,7 @@ START_TEST(budget_places_of_clients_that_have_left_are_given_up)
     ck_assert(!reservation_begin(&waiter.memory, MOST) && wait_for_it(&waiter));
     ck_assert(!reservation_begin(&later.memory, 2 * MIB) && wait_for_it(&later));
     waiter.cancelled = true;
-    budget_tick(budget);
+    memory_budget_tick(budget);
     ck_assert(!waiter.waits && !waiter.granted && later.granted);
     end(&later);
     end(&holder);
@@ -349,7 +349,7 @@ START_TEST(budget_queue_is_bounded_and_closed)
         ck_assert(!reservation_begin(&waiter[i].memory, MOST));
         ck_assert_int_eq(wait_for_it(&waiter[i]), i < QUEUE);
     }
-    budget_close(budget);
+    memory_budget_close(budget);
     for (int i = 0; i < QUEUE; i++)
         ck_assert(!waiter[i].waits && !waiter[i].granted);
     ck_assert(!wait_for_it(&waiter[QUEUE]));
@@ -384,7 +384,7 @@ static size_t random_below(size_t n)
 
 static bool is_large(const struct model *m)
 {
-    return m->asker.memory.wanted_claim > BUDGET_SMALL;
+    return m->asker.memory.wanted_claim > MEMORY_BUDGET_SMALL;
 }
 
 static void on_model_wake(struct reservation *memory, bool granted)
@@ -428,7 +428,7 @@ static void model_begin(struct model *m)
     m->size = (size_t)1 << (10 + random_below(16));
     m->size += random_below(m->size);
     m->came = 0;
-    if (!reservation_ever(&m->asker.memory, m->size))
+    if (!reservation_is_possible(&m->asker.memory, m->size))
         m->active = false;
     else if (!reservation_begin(&m->asker.memory, model_claim(m->chunked ? 0 : m->size)))
         model_wait(m);
@@ -447,8 +447,8 @@ static void model_go_on(struct model *m)
     if (m->came < m->size) {
         const size_t rest = m->size - m->came, step = m->came / 4 + 64 * KIB;
         m->wanted = rest < step ? rest : step;
-        if (!reservation_room(r, m->wanted,
-                              model_claim(m->chunked ? m->came + m->wanted : m->size))) {
+        if (!reservation_extend(r, m->wanted,
+                                model_claim(m->chunked ? m->came + m->wanted : m->size))) {
             model_wait(m);
             return;
         }
@@ -456,7 +456,7 @@ static void model_go_on(struct model *m)
         m->came += m->wanted;
     } else if (!m->whole) {
         m->whole = true;
-        if (!reservation_fill(r, model_claim(m->size)))
+        if (!reservation_complete(r, model_claim(m->size)))
             model_wait(m);
     } else if (random_below(3) > 0) { /* the answer, more or less than was thought */
         allowance_take(&r->allowance, random_below(2 * m->size + 1));
@@ -476,14 +476,15 @@ static bool can_all_finish(void)
     for (int i = 0; i < SLOTS; i++) {
         const struct reservation *const r = &model[i].asker.memory;
         all += r->place != RESERVATION_OUTSIDE ? r->reserved : 0;
-        large += r->place == RESERVATION_ADMITTED && r->claim > BUDGET_SMALL ? r->reserved : 0;
+        large +=
+            r->place == RESERVATION_ADMITTED && r->claim > MEMORY_BUDGET_SMALL ? r->reserved : 0;
     }
     for (bool more = true; more;) {
         more = false;
         for (int i = 0; i < SLOTS; i++) {
             const struct reservation *const r = &model[i].asker.memory;
             const size_t needs = r->claim - r->reserved;
-            const bool is_large_one = r->claim > BUDGET_SMALL;
+            const bool is_large_one = r->claim > MEMORY_BUDGET_SMALL;
             if (finished[i] || r->place != RESERVATION_ADMITTED || needs > BYTES - all ||
                 (is_large_one && needs > MOST - large))
                 continue;
@@ -506,7 +507,8 @@ static void check_invariants(void)
         ck_assert(r->taken <= r->reserved && r->reserved <= r->claim &&
                   (model[i].active || r->reserved == 0));
         reserved += r->reserved;
-        large += r->place == RESERVATION_ADMITTED && r->claim > BUDGET_SMALL ? r->reserved : 0;
+        large +=
+            r->place == RESERVATION_ADMITTED && r->claim > MEMORY_BUDGET_SMALL ? r->reserved : 0;
     }
     ck_assert_uint_le(reserved, BYTES);
     ck_assert_uint_le(large, MOST);
@@ -535,7 +537,7 @@ static void drain(void)
                 model[i].asker.memory.until = 0;
         }
         ck_assert_msg(refused > 0, "all wait for each other");
-        budget_tick(budget);
+        memory_budget_tick(budget);
     }
 }
 
@@ -555,7 +557,7 @@ START_TEST(budget_invariants_hold_in_random_sequences)
         } else if (!m->asker.waits)
             model_go_on(m);
         if (what == 99)
-            budget_tick(budget);
+            memory_budget_tick(budget);
         check_invariants();
         if (step % DRAIN_EVERY == DRAIN_EVERY - 1)
             drain();

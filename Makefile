@@ -1,47 +1,61 @@
-# lossd: build, run, test. `make help` lists the targets.
+# Builds, runs and tests lossd. `make help` lists the targets.
 #
-# Everything is built below $(BUILD); a variant (sanitizers, debug) is a build folder of its own, chosen with MODE.
+# MODE chooses the variant: release, debug, asan, tsan or coverage. Each has its own build folder.
 
 MODE    ?= release
 PREFIX  ?= /usr/local
 DESTDIR ?=
 ONLY    ?=
-# V=1 shows the commands themselves.
+# V=1 prints the commands.
 V       ?=
 Q       := $(if $(V),,@)
 say      = $(if $(V),,@echo '  $(1)')
 VERSION := $(shell sed -n 's/^\#define LOSS_VERSION "\(.*\)"/\1/p' core/loss.h)
 SOVERSION := 0
 
+# Build with one job per CPU unless -j is given. A make that another make started shares its jobs.
+# Goals such as `clean` or `test` must not run beside others, so several of them run in turn.
+ifeq ($(MAKELEVEL),0)
+ifeq ($(word 2,$(MAKECMDGOALS)),)
+MAKEFLAGS += -j$(shell nproc)
+else ifeq ($(filter-out all lib build/%,$(MAKECMDGOALS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+endif
+
 ifeq ($(origin CC),default)
 CC := gcc
 endif
 AR     ?= ar
 CFLAGS ?= -O2 -g
-# Warnings are errors here; a packager with another compiler sets WERROR= .
+# Warnings are errors. Packagers that use another compiler set WERROR= (empty).
 WERROR ?= -Werror
-WARN   := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-          -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla -Wundef $(WERROR)
+WARN   := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+          -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla \
+          -Wundef $(WERROR)
 
 BUILD_release := build
 BUILD_debug   := build/debug
 BUILD_asan    := build/asan
 BUILD_tsan    := build/tsan
 BUILD_coverage := build/coverage
-BUILD         := $(or $(BUILD_$(MODE)),$(error there is no MODE '$(MODE)': release, debug, asan, tsan and coverage are))
+BUILD         := $(or $(BUILD_$(MODE)),$(error unknown MODE '$(MODE)'; use release, debug, asan, tsan or coverage))
 FLAGS_debug   := -O0 -g3
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
-# Counters are of source lines and branches, hence not optimised; atomic, since many threads count. A function that is always
-# inlined would have its branches counted once for each caller, with those that a caller's constants rule out: it is called here.
+# No optimization: the counters are for source lines and branches. Atomic: many threads count.
+# Functions that are always inlined are called instead; otherwise their branches would be counted
+# once per caller, including those that the caller's constants exclude.
 FLAGS_coverage := -O0 -g --coverage -fprofile-update=atomic -Dalways_inline=unused -DCOVERAGE
 
-# Bits must not depend on the machine: no contraction to fused multiply-add, no reassociation.
-ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -fPIC -fvisibility=hidden -ffp-contract=off $(WARN) $(CFLAGS) $(FLAGS_$(MODE)) $(CPPFLAGS)
+# Results must not depend on the machine: no contraction to fused multiply-add, no reassociation.
+ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -fPIC -fvisibility=hidden -ffp-contract=off \
+              $(WARN) $(CFLAGS) $(FLAGS_$(MODE)) $(CPPFLAGS)
 ALL_LDFLAGS = -fopenmp $(FLAGS_$(MODE)) $(LDFLAGS)
 
-# The engine and the losses are built for each of these instruction sets, and the best that the machine has is chosen at start.
-# Each becomes one object that shows a single name to the outside, so that neither losses nor engine know of it.
+# The engine and the losses are built once per instruction set. The program chooses the best one
+# that the CPU supports. Each set is one object with a single global symbol, so that neither the
+# losses nor the engine depend on it.
 KERNEL_SOURCES := core/dispatch/kernel_table.c $(wildcard core/engine/*.c core/kernel/*.c core/losses/*.c)
 ifeq ($(shell uname -m),x86_64)
 ISAS           := x86_64 x86_64_v2 x86_64_v3 x86_64_v4
@@ -58,32 +72,35 @@ MARCH_x86_64_v2 := -march=x86-64-v2
 MARCH_x86_64_v3 := -march=x86-64-v3
 MARCH_x86_64_v4 := -march=x86-64-v4 -mprefer-vector-width=512
 MARCH_x86_64_v4_vbmi2 := -march=x86-64-v4 -mavx512vbmi -mavx512vbmi2
-# Loops are vectorised. That needs comparisons and square roots to be free of side effects, which changes no result, and choices
-# that parameters make to be taken out of the loops, however long these are.
+# To vectorize loops, the compiler must know that comparisons and square roots have no side effects
+# (no result changes), and must move conditions on parameters out of loops of any length.
 KERNEL_CFLAGS  := -O3 -fno-math-errno -fno-trapping-math -fno-signaling-nans --param=max-unswitch-insns=500
-# A debugger steps through the source, and counted branches are those of the source: not vectorised, unrolled or merged.
+# Debuggers and coverage need code that follows the source: not vectorized, unrolled or merged.
 OPTIMISE_debug    := -O0
 OPTIMISE_coverage := -O0
 
-# Every folder holds one subject; ARCHITECTURE.md lists them, and which of them each may include.
+# ARCHITECTURE.md lists the folders, and which others each may include.
 SOURCES_OF = $(wildcard $(1)/*.c $(1)/*/*.c)
-CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(call SOURCES_OF,core))) $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))
+CORE   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(KERNEL_SOURCES),$(call SOURCES_OF,core))) \
+          $(patsubst %,$(BUILD)/core/kernels_%.o,$(ISAS))
 PROTO  := $(patsubst %.c,$(BUILD)/%.o,$(call SOURCES_OF,proto))
 SERVER := $(patsubst %.c,$(BUILD)/%.o,$(call SOURCES_OF,server))
 CTL    := $(patsubst %.c,$(BUILD)/%.o,$(call SOURCES_OF,clients/lossctl))
-TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*/*.c tests/http/*/*.c tests/golden/*.c tests/support/*.c))
+TESTS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/*.c tests/unit/*/*.c tests/http/*/*.c \
+                                                tests/golden/*.c tests/support/*.c))
 MAIN   := $(BUILD)/server/main.o
 ASSETS := $(BUILD)/web/assets.o
-# Servers that are killed write their counters first. The tests themselves are not counted.
+# Servers that tests kill write their counters first. The tests themselves are not counted.
 DUMP_coverage   := $(BUILD)/tests/coverage/dump.o
 LDDUMP_coverage := -Wl,--wrap=_exit
 $(TESTS): FLAGS_coverage := -O0 -g -DCOVERAGE
 
-# Each layer sees the headers of itself and of those below it, and no others: the compiler keeps the arrows pointing down.
+# Each layer sees only its own headers and those of the layers below it.
 $(CORE):   INCLUDES := -Icore
 $(BUILD)/core/dispatch/cpu_dispatch.o: INCLUDES += $(patsubst %,-DHAS_%,$(ISAS))
 $(PROTO):  INCLUDES := -Icore -Iproto
-# The ways of reading and writing numbers for newer machines; proto/number/number_bulk.c chooses. Elsewhere these files are empty.
+# Number readers and writers for newer CPUs. The number code chooses one at run time. On other
+# architectures these files are empty.
 MARCH :=
 ifeq ($(shell uname -m),x86_64)
 %/proto/number/number_bulk_avx2.o:   MARCH := $(MARCH_x86_64_v3)
@@ -92,22 +109,29 @@ endif
 $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
-# Its test asks the compiler what these let it use.
+# The test asks the compiler which features these flags allow.
 $(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(CC)"' -DMARCH_BASE='"$(filter -m%,$(MARCH_x86_64))"' -DMARCH_V2='"$(filter -m%,$(MARCH_x86_64_v2))"' \
     -DMARCH_V3='"$(filter -m%,$(MARCH_x86_64_v3))"' -DMARCH_V4='"$(filter -m%,$(MARCH_x86_64_v4))"' -DMARCH_V4_VBMI2='"$(filter -m%,$(MARCH_x86_64_v4_vbmi2))"'
 
-.PHONY: docs generate all no-lossctl lib deps test-deps run test check-clients check-web python-wheel check-sanitize check-faults coverage mutants fuzz soak check-slow check-drain check-memory check-sizes check-cost check-numbers bench bench-quick bench-deps install install-lossctl install-lib uninstall clean help format tidy bench-smoke test-quick check-targets check-mathematics
+.PHONY: all lib deps test-deps run test test-quick check-targets check-clients generate docs \
+        python-wheel check-faults check-web check-sanitize coverage mutants fuzz soak \
+        check-slow check-drain check-memory check-sizes check-mathematics check-cost \
+        check-numbers bench bench-quick bench-smoke bench-chart bench-deps install \
+        install-lossctl install-lib uninstall check format tidy clean help no-lossctl \
+        check-format check-tidy check-docs check-spelling
 .DEFAULT_GOAL := all
+# Programs that run make themselves must not see the job server of this one.
+ALONE := unset MAKEFLAGS MFLAGS;
 
-# lossctl alone needs libcurl, which whoever wants the server need not have.
+# Only lossctl needs libcurl. Without its headers everything else is built.
 HAVE_CURL := $(shell $(CC) $(CPPFLAGS) -E -include curl/curl.h -x c /dev/null >/dev/null 2>&1 && echo yes)
 
-all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl,no-lossctl) ## build the server (build/lossd), lossctl where libcurl is, and the library (build/libloss.a, .so)
+all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl,no-lossctl) ## build the server (build/lossd), lossctl and the library
 
 no-lossctl:
-	@echo '  lossctl is not built: there are no headers of libcurl (Debian: libcurl4-openssl-dev)'
+	@echo '  lossctl is not built: libcurl's headers are not installed (Debian: libcurl4-openssl-dev)'
 
-lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION) ## build the library alone
+lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION) ## build only the library (build/libloss.a, build/libloss.so.0)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -138,10 +162,11 @@ $(BUILD)/libloss.so.$(SOVERSION): $(CORE)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libloss.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ -lm
 
-# Holds it, by the assembler.
+# The assembler includes the JSON file.
 $(BUILD)/proto/openapi/openapi.o: proto/openapi/openapi_base.json
 
-# What browsers load: every file of web/, in a table. The folder itself is newer where a file has come or gone.
+# Embeds every file of web/. The folder is a prerequisite because its time changes when a file is
+# added or removed.
 $(BUILD)/web/assets.c: server/routes/embed.sh web $(wildcard web/*)
 	@mkdir -p $(@D)
 	$(call say,EMBED $@)
@@ -159,100 +184,101 @@ $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(DUMP_$(MODE)) $(BUILD)/libloss.a
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(LDDUMP_$(MODE)) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm -pthread
 
-# Calls that tests/support/counted_malloc.c counts.
+# tests/support/counted_malloc.c counts these calls.
 COUNTED := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 $(BUILD)/tests/lossd-tests: $(TESTS) $(filter-out $(MAIN),$(SERVER)) $(ASSETS) $(PROTO) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNTED) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lcheck_pic -lsubunit -lrt -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNTED) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd \
+	    -lcheck_pic -lsubunit -lrt -lm -pthread
 
-# What the server is started with where calls are to fail. Not sanitized: it comes before the sanitizers, too.
+# Preloaded into the server to make calls fail. Not sanitized, because it loads before the sanitizers.
 $(BUILD)/tests/lossd-tests: | $(BUILD)/tests/faults.so
 $(BUILD)/tests/faults.so: tests/faults/faults.c tests/faults/faults.h
 	@mkdir -p $(@D)
 	$(call say,LD $@)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -fPIC -shared -fvisibility=hidden -fno-builtin $(WARN) $(CFLAGS) -o $@ $<
 
-deps: ## install the Debian packages that building needs, naming them
+deps: ## install the Debian packages that the build needs
 	@deploy/install-deps.sh
 
-test-deps: ## install what the tests need besides
+test-deps: ## install the Debian packages that the tests need
 	@deploy/install-deps.sh tests
 
-run: deps ## build, serve, evaluate the real batches, print a table, go on serving until Ctrl-C (ONCE=1: stop after the table)
+run: deps ## build, serve, evaluate real batches, print a table, serve until Ctrl-C (ONCE=1: exit)
 	@$(MAKE) --no-print-directory all
 	@deploy/run-demo.sh $(BUILD)/lossd $(if $(ONCE),--once)
 
-test: test-deps ## build and run every test (ONLY=name: just the test cases whose name holds it)
+test: test-deps ## build and run all tests (ONLY=NAME: test cases whose name contains NAME)
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
-	@LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
+	@$(ALONE) LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 
-# Which test cases are slow is said where they are made, in tests/: tcase_set_tags(tcase, TAG_SLOW).
-test-quick: test-deps ## the same without what is tagged as slow: the page in Chromium, clients, documents, faults, deadlines
+# Slow test cases carry a tag: tcase_set_tags(tcase, TAG_SLOW).
+test-quick: test-deps ## run the tests that are not tagged as slow
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
-	@CK_EXCLUDE_TAGS=slow LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
+	@$(ALONE) CK_EXCLUDE_TAGS=slow LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 
-check-targets: ## run every target and every command of the documents, those too that take minutes or fetch packages
+check-targets: ## run every target and every command of the documents, slow ones too
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
-	@/usr/bin/python3 -B tests/docs/commands.py --all
+	@$(ALONE) /usr/bin/python3 -B tests/docs/commands.py --all
 
-check-clients: ## run the examples of tests/clients in every language and the tests of clients/js, clients/python and tests/openapi, installing what is missing
+check-clients: ## install every language and run the tests and examples of all clients
 	@deploy/install-deps.sh clients
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=clients
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=js
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=openapi_validator
 	@LOSSD_CLIENTS=all $(MAKE) --no-print-directory test ONLY=python
 
-# The tests of both say when this is to be run.
-generate: $(BUILD)/lossd ## write what the clients for Python and JavaScript know of each loss anew, from the losses that there are (needs python3 and nodejs)
+# Tests fail if the generated files are out of date.
+generate: $(BUILD)/lossd ## regenerate the loss tables of the Python and JavaScript clients (needs python3, nodejs)
 	@clients/generate.sh $(BUILD)/lossd
 
-# setuptools leaves files beside the sources that it builds from: a copy.
-docs: deps ## make the documentation, a page for each loss with its curves, into build/docs/site, and check its links
+docs: deps ## build the documentation site into build/docs/site and check its links
 	@deploy/install-deps.sh docs
 	@$(MAKE) --no-print-directory $(BUILD)/lossd
 	@/usr/bin/python3 -B docs/site/build.py $(BUILD)/lossd
 
-python-wheel: ## build the Python client into build/python, a wheel for pip install (needs python3-pip, -setuptools and -wheel)
+# setuptools writes files next to the sources, so it builds from a copy.
+python-wheel: ## build a wheel of the Python client into build/python
 	@rm -rf build/python/source
 	@mkdir -p build/python/source
 	@cp -r clients/python/pyproject.toml clients/python/README.md clients/python/src LICENSE build/python/source
 	@/usr/bin/python3 -m pip --quiet wheel --no-build-isolation --no-deps --no-index --wheel-dir build/python build/python/source
 	@ls build/python/lossd-$(VERSION)-*.whl
 
-# FAULTS=sample lets as many fail as make test does.
-check-faults: test-deps ## let every single call of every request fail that can: memory, threads, sockets (make test takes a sample)
+# FAULTS=sample makes as many calls fail as `make test` does.
+check-faults: test-deps ## make each call that can fail do so once: memory, threads, sockets
 	@FAULTS=$(or $(FAULTS),all) $(MAKE) --no-print-directory test ONLY=$(or $(ONLY),faults)
 
-check-web: ## test the page in Chromium, installing that
+check-web: ## install Chromium and test the web page
 	@deploy/install-deps.sh web
 	@LOSSD_WEB=all $(MAKE) --no-print-directory test ONLY=web
 
-check-sanitize: test-deps ## run every test under address+undefined and under thread sanitizers
+check-sanitize: test-deps ## run all tests under the address, undefined-behavior and thread sanitizers
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=asan
 	@CK_TIMEOUT_MULTIPLIER=20 $(MAKE) --no-print-directory test MODE=tsan
 
-# The least percentage of lines and of branches that tests must reach in each of core/, proto/ and server/.
+# The minimum percentages of lines and branches reached, for each of core/, proto/ and server/.
 COVERAGE_LINES    ?= 95
 COVERAGE_BRANCHES ?= 85
-coverage: ## count which lines and branches the tests reach (ONLY=name: those of that name); a table, and build/coverage/html
+coverage: ## measure line and branch coverage; writes build/coverage/html
 	@deploy/install-deps.sh coverage
 	@$(MAKE) --no-print-directory MODE=coverage all build/coverage/tests/lossd-tests
 	@LOSSD=build/coverage/lossd ONLY='$(ONLY)' CK_TIMEOUT_MULTIPLIER=20 tests/coverage/run.py build/coverage \
 	    --lines $(COVERAGE_LINES) --branches $(COVERAGE_BRANCHES)
 
-mutants: test-deps ## make one mistake at a time in a copy of core/ and server/, and check that the tests notice it (ONLY=word: those with the word in name or file)
+mutants: test-deps ## check that tests notice deliberate mistakes (hours; ONLY=WORD: matching mutants)
 	@tests/mutants/run.py build $(if $(ONLY),'$(ONLY)')
 
-# Everything but main is compiled once, for all targets.
+# All fuzz targets share these objects.
 FUZZ_SECONDS ?= 60
 FUZZ         := build/fuzz
 FUZZ_CFLAGS  := -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fno-sanitize-recover=all -ffp-contract=off -Icore -Iproto -Iserver
 FUZZ_CHECKS  := address,undefined
 FUZZ_TARGETS ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
-FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ)/objects/%.o,$(foreach layer,core proto server,$(filter-out server/main.c,$(call SOURCES_OF,$(layer))))) \
-                $(FUZZ)/objects/assets.o
+FUZZ_SOURCES := $(filter-out server/main.c,$(foreach layer,core proto server,$(call SOURCES_OF,$(layer))))
+FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ)/objects/%.o,$(FUZZ_SOURCES)) $(FUZZ)/objects/assets.o
 
-fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## run each fuzz target (FUZZ_TARGETS) for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev); what it finds is left in build/fuzz
+fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## fuzz each of FUZZ_TARGETS for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev)
 	@for target in $(FUZZ_TARGETS); do \
 	    mkdir -p $(FUZZ)/corpus-$$target && \
 	    $(FUZZ)/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=30 -max_len=4096 -artifact_prefix=$(FUZZ)/ \
@@ -275,7 +301,7 @@ $(FUZZ)/objects/assets.o: $(BUILD)/web/assets.c Makefile
 .SECONDARY: $(FUZZ_OBJECTS)
 -include $(FUZZ_OBJECTS:.o=.d)
 
-# Load on a real server, minutes of it: each prints its figures, and fails where they are not what they have to be.
+# Minutes of load on a real server. Each target prints its figures and fails if a limit is exceeded.
 LOAD         := LOSSD=$(BUILD)/lossd /usr/bin/python3 -B tests/long/load
 SOAK_SECONDS ?= 1200
 SOAK_BURSTS  ?= 6
@@ -286,25 +312,25 @@ MEMORY_MIB   ?= 256
 SIZES_MIB    ?= 4096
 soak check-slow check-drain check-memory check-sizes: $(BUILD)/lossd
 
-soak: ## mixed good, bad, slow and aborted requests for SOAK_SECONDS: nothing undeserved, nothing leaked
+soak: ## send valid, invalid, slow and aborted requests for SOAK_SECONDS; check for leaks
 	@$(LOAD)/soak.py $(SOAK_SECONDS) $(SOAK_BURSTS)
 
-check-slow: ## SLOW_IDLE idle and a tenth as many dripping connections for SLOW_SECONDS: others do not notice, drips are cut in time
+check-slow: ## hold SLOW_IDLE idle and SLOW_IDLE/10 slow connections for SLOW_SECONDS
 	@$(LOAD)/slow.py $(SLOW_SECONDS) $(SLOW_IDLE)
 
-check-drain: ## DRAIN_COUNT SIGTERMs under 32 clients: no request fails
+check-drain: ## send SIGTERM DRAIN_COUNT times under 32 clients; no request may fail
 	@$(LOAD)/drain.py $(DRAIN_COUNT)
 
-check-memory: ## 64 clients of MEMORY_MIB each under a --max-memory of 8 times that: the server stays within it
+check-memory: ## send 64 bodies of MEMORY_MIB to a server with 8 times that --max-memory
 	@$(LOAD)/memory.py $(MEMORY_MIB)
 
-check-sizes: ## bodies of up to SIZES_MIB around every limit (4 GiB: some 10 GiB of memory)
+check-sizes: ## send bodies around every size limit, up to SIZES_MIB (4 GiB needs 10 GiB of memory)
 	@$(LOAD)/sizes.py $(SIZES_MIB)
 
 MATHEMATICS_STRIDE ?= 1
 NUMBERS_STRIDE     ?= 1
 
-check-mathematics: $(BUILD)/tests/mathematics-exhaustive ## measure exp, log and log1p over every MATHEMATICS_STRIDE-th float32 (all: minutes)
+check-mathematics: $(BUILD)/tests/mathematics-exhaustive ## measure exp, log and log1p for every MATHEMATICS_STRIDE-th float32
 	@$(BUILD)/tests/mathematics-exhaustive $(MATHEMATICS_STRIDE)
 
 $(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/kernel/vector_math.h
@@ -312,10 +338,10 @@ $(BUILD)/tests/mathematics-exhaustive: tests/long/mathematics_exhaustive.c core/
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Icore -o $@ $< -lm
 
-check-cost: test-deps ## measure what every loss costs in many shapes, and compare with what its plans say (loss_plan.work)
+check-cost: test-deps ## compare the measured cost of every loss with its plan (loss_plan.work)
 	@LOSSD_COSTS=all $(MAKE) --no-print-directory test ONLY=costs
 
-check-numbers: $(BUILD)/tests/number-exhaustive ## print every NUMBERS_STRIDE-th float32 and read it back (all: minutes)
+check-numbers: $(BUILD)/tests/number-exhaustive ## write and read back every NUMBERS_STRIDE-th float32
 	@$(BUILD)/tests/number-exhaustive $(NUMBERS_STRIDE)
 
 $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO) $(BUILD)/libloss.a
@@ -323,31 +349,36 @@ $(BUILD)/tests/number-exhaustive: tests/long/number_exhaustive.c $(PROTO) $(BUIL
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_CFLAGS) -Iproto -o $@ $(filter %.c $(BUILD)/proto/number/% %.a,$^) -lm
 
-# The drivers of bench/run.py. Peers that are header files are found when the driver is compiled: the stamp's name holds which
-# there were, so that it is compiled again once there are more. Where nothing can be built for want of g++, run.py says so.
+# The drivers of bench/run.py. Some peers are header files, detected when the driver is compiled. The
+# stamp's name lists them, so that the driver is compiled again when one is installed. If g++ is not
+# installed, run.py reports it.
 BENCH       := $(BUILD)/bench
 HAVE_CXX    := $(shell command -v $(CXX))
 HAVE_HEADER  = $(wildcard /usr/include/$(1))
 TEXT_PEERS  := $(notdir $(call HAVE_HEADER,simdjson.h) $(call HAVE_HEADER,fast_float/fast_float.h) \
                         $(call HAVE_HEADER,double-conversion/double-conversion.h))
-TEXT_LIBS   := $(if $(filter simdjson.h,$(TEXT_PEERS)),-lsimdjson) $(if $(filter double-conversion.h,$(TEXT_PEERS)),-ldouble-conversion)
+TEXT_LIBS   := $(if $(filter simdjson.h,$(TEXT_PEERS)),-lsimdjson) \
+               $(if $(filter double-conversion.h,$(TEXT_PEERS)),-ldouble-conversion)
 TEXT_STAMP  := $(BENCH)/text-with$(subst .h,,$(addprefix -,$(TEXT_PEERS)))
 TEXT_STAMP  := $(subst $() ,,$(TEXT_STAMP))
 DRIVERS     := $(BENCH)/core $(BENCH)/load $(BENCH)/bare $(if $(HAVE_CXX),$(BENCH)/text)
-# For the yardsticks and the peers: the best that they can be on the machine at hand. Our own code is built as it is shipped.
+# References and peers are compiled for this CPU; lossd is compiled as it is shipped.
 PEER_FLAGS  := -O3 -march=native
 
 bench bench-quick bench-smoke: $(BUILD)/lossd $(DRIVERS)
-bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others (minutes); a table, and build/bench.json (ONLY=core,text,http,binary,several)
+bench: ## compare with PyTorch, simdjson, FastAPI, nginx and others; writes build/bench.json and .svg
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)'
 
-bench-quick: ## the same with fewer repetitions and smaller batches (under a minute)
+bench-quick: ## bench with fewer repetitions and smaller batches
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)' --quick
 
-bench-smoke: ## build and run all of it on tiny batches (seconds): shows that it works; peers that are not installed are skipped
+bench-smoke: ## bench on tiny batches, to test that everything runs; skips peers that are not installed
 	@/usr/bin/python3 -B bench/run.py --build $(BUILD) --only '$(ONLY)' --smoke
 
-bench-deps: deps ## install the Debian packages that bench compares with, naming them
+bench-chart: ## redraw docs/img/bench.svg from build/bench.json
+	@/usr/bin/python3 -B bench/chart.py $(BUILD)/bench.json docs/img/bench.svg
+
+bench-deps: deps ## install the Debian packages that bench compares with
 	@bench/install-deps.sh
 
 $(BENCH)/core: bench/core.c $(BENCH)/triad.o $(BUILD)/libloss.a bench/driver.h bench/triad.h
@@ -371,14 +402,15 @@ $(BENCH)/bare: bench/bare.c
 
 $(BENCH)/text: bench/text.cc bench/driver.h $(PROTO) $(BUILD)/libloss.a $(TEXT_STAMP)
 	$(call say,LD $@)
-	$(Q)$(CXX) -std=c++17 -fopenmp -Wall -Wextra $(PEER_FLAGS) -Icore -Iproto -o $@ $(filter %.cc %.o %.a,$^) $(TEXT_LIBS) -ljansson -lz -lzstd -lm
+	$(Q)$(CXX) -std=c++17 -fopenmp -Wall -Wextra $(PEER_FLAGS) -Icore -Iproto -o $@ \
+	    $(filter %.cc %.o %.a,$^) $(TEXT_LIBS) -ljansson -lz -lzstd -lm
 
 $(TEXT_STAMP):
 	@mkdir -p $(@D)
 	@rm -f $(BENCH)/text-with*
 	@touch $@
 
-install: all install-lib ## install server, lossctl, manual pages, systemd units, library, header and pkg-config file below PREFIX (default /usr/local)
+install: all install-lib ## install server, lossctl, manual pages, systemd units and library below PREFIX
 	install -D -m 755 $(BUILD)/lossd $(DESTDIR)$(PREFIX)/bin/lossd
 	install -d $(DESTDIR)$(PREFIX)/share/man/man8
 	$(BUILD)/lossd --man > $(DESTDIR)$(PREFIX)/share/man/man8/lossd.8
@@ -390,14 +422,14 @@ install: all install-lib ## install server, lossctl, manual pages, systemd units
 
 COMPLETIONS := bash-completion/completions/lossctl zsh/site-functions/_lossctl fish/vendor_completions.d/lossctl.fish
 
-# lossctl writes its manual page and its completions itself.
-install-lossctl: $(BUILD)/lossctl ## install lossctl alone, with its manual page and completions for bash, zsh and fish
+# lossctl prints its own manual page and completions.
+install-lossctl: $(BUILD)/lossctl ## install only lossctl, its manual page and its shell completions
 	install -D -m 755 $(BUILD)/lossctl $(DESTDIR)$(PREFIX)/bin/lossctl
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1 $(dir $(COMPLETIONS)))
 	$(BUILD)/lossctl --man > $(DESTDIR)$(PREFIX)/share/man/man1/lossctl.1
 	$(foreach file,$(COMPLETIONS),$(BUILD)/lossctl completions $(firstword $(subst -, ,$(subst /, ,$(file)))) > $(DESTDIR)$(PREFIX)/share/$(file) &&) true
 
-install-lib: lib ## install the library alone, with header and pkg-config file: it needs neither libmicrohttpd nor jansson
+install-lib: lib ## install only the library, its header and its pkg-config file
 	install -D -m 644 core/loss.h $(DESTDIR)$(PREFIX)/include/loss.h
 	install -D -m 644 $(BUILD)/libloss.a $(DESTDIR)$(PREFIX)/lib/libloss.a
 	install -D -m 755 $(BUILD)/libloss.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libloss.so.$(SOVERSION)
@@ -406,20 +438,62 @@ install-lib: lib ## install the library alone, with header and pkg-config file: 
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' core/libloss.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libloss.pc
 	$(if $(DESTDIR),,-ldconfig)
 
-uninstall: ## remove what install put there
-	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd bin/lossctl share/man/man1/lossctl.1 share/man/man8/lossd.8 $(addprefix share/,$(COMPLETIONS)) include/loss.h lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc lib/systemd/system/lossd.service lib/systemd/system/lossd.socket
+uninstall: ## remove the installed files (except /etc/lossd.conf)
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/lossd bin/lossctl include/loss.h \
+	    share/man/man1/lossctl.1 share/man/man8/lossd.8 $(addprefix share/,$(COMPLETIONS)) \
+	    lib/libloss.a lib/libloss.so lib/libloss.so.$(SOVERSION) lib/pkgconfig/libloss.pc \
+	    lib/systemd/system/lossd.service lib/systemd/system/lossd.socket
 
-format: ## lay out the sources with clang-format
-	git ls-files '*.c' '*.h' '*.cc' | xargs clang-format -i
+# ---- Checks of the sources ----
+
+# Everything but the static analyzer of clang-tidy, which takes minutes.
+check: ## run the fast checks: format, tidy, layering, links, file names, commands, spelling
+	@deploy/install-deps.sh check
+	@$(MAKE) --no-print-directory --keep-going check-format check-tidy check-docs check-spelling
+
+FORMATTED = find bench clients core proto server tests -name node_modules -prune -o \
+            -name '*.[ch]' -print -o -name '*.cc' -print
+format: ## format the sources with clang-format
+	@deploy/install-deps.sh check
+	@$(FORMATTED) | xargs clang-format -i
+
+check-format:
+	@$(FORMATTED) | xargs clang-format --dry-run -Werror
 
 TIDY_FILES ?= $(foreach layer,core proto server clients/lossctl,$(call SOURCES_OF,$(layer)))
-tidy: ## look for mistakes with clang-tidy (TIDY_FILES: minutes for all)
-	clang-tidy --quiet $(TIDY_FILES) -- -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl
+TIDY_FLAGS := -std=c17 -D_GNU_SOURCE -fopenmp -Icore -Iproto -Iserver -Iclients/lossctl
+# A few files per process, as many processes as CPUs; the counts of suppressed warnings on stderr are noise.
+TIDY = printf '%s\n' $(TIDY_FILES) | xargs -n 8 -P $(shell nproc) \
+       sh -c 'clang-tidy --quiet $(1) "$$@" -- $(TIDY_FLAGS) 2>/dev/null' clang-tidy
+tidy: ## run clang-tidy on TIDY_FILES (all: minutes)
+	@deploy/install-deps.sh check
+	@clang-tidy --version >/dev/null
+	@$(call TIDY,)
 
-clean: ## remove everything that was built
+check-tidy:
+	@clang-tidy --version >/dev/null
+	@$(call TIDY,--checks=-clang-analyzer-*)
+
+check-docs:
+	@/usr/bin/python3 -B tests/docs/layers.py
+	@/usr/bin/python3 -B docs/site/build.py --gather
+	@/usr/bin/python3 -B tests/docs/files.py
+	@$(ALONE) /usr/bin/python3 -B tests/docs/commands.py --list
+
+# Misspelled on purpose, in tests of "did you mean".
+MISSPELLED := imput,redction,singal,weigth,wieght
+SPELLED    := README.md CONTRIBUTING.md CHANGELOG.md ARCHITECTURE.md Makefile \
+              bench clients core deploy docs proto server tests web
+check-spelling:
+	@codespell --ignore-words-list $(MISSPELLED) \
+	    --skip 'node_modules,corpus,cases,reference,*.min.js,*.jsonl,*.json,*.svg' $(SPELLED)
+
+clean: ## remove the build folder
 	rm -rf build
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	    while IFS="$$(printf '\t')" read -r name text; do printf '  %-18s %s\n' "$$name" "$$text"; done
 
--include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d)) $(PROTO:.o=.d) $(SERVER:.o=.d) $(CTL:.o=.d) $(ASSETS:.o=.d) $(TESTS:.o=.d)
+-include $(filter-out $(BUILD)/core/kernels_%,$(CORE:.o=.d))
+-include $(patsubst %.o,%.d,$(PROTO) $(SERVER) $(CTL) $(ASSETS) $(TESTS))

@@ -19,6 +19,7 @@ import figures_core
 import figures_http
 import figures_several
 import figures_text
+from chart import write_chart
 from processes import NotMeasured
 from rows import print_row, write_json
 
@@ -104,7 +105,9 @@ def main():
         about["seconds"], about["others"] = round(time.monotonic() - started, 1), round(others.share(), 3)
         path = os.path.join(arguments.build, "bench-smoke.json" if arguments.run == "smoke" else "bench.json")
         write_json(path, about, rows)
-    print(f"\n{about['seconds']:.0f} s; the same as JSON, with every repetition: {path}")
+    chart = path.replace(".json", ".svg")
+    drawn = f"; as a chart: {chart}" if write_chart(path, chart) else ""
+    print(f"\n{about['seconds']:.0f} s; with every repetition, as JSON: {path}{drawn}")
     smoke = arguments.run == "smoke"
     if about["others"] > 0.05 and not smoke:
         print(f"bench: others took {100 * about['others']:.0f}% of the machine meanwhile: these figures are rough", file=sys.stderr)

@@ -2,6 +2,7 @@
 # Installs the Debian packages that building and trying lossd need, and says which and why. Silent where all are there.
 # `install-deps.sh tests` adds what its tests need, `install-deps.sh clients` also what every example in tests/clients and every
 # test of clients/ needs, `install-deps.sh web` what the tests of the page need,
+# `install-deps.sh check` what `make check` needs,
 # `install-deps.sh docs` what making the documentation's pages needs, `install-deps.sh coverage` what the tests and the report of
 # what they cover need.
 set -eu
@@ -64,6 +65,13 @@ python3-matplotlib draws the curves"
 for_coverage="
 gcovr             writes the report of what the tests cover"
 
+for_checks="
+clang-format      checks how the sources are formatted
+clang-tidy        checks the sources for mistakes
+codespell         checks the spelling
+git               lists the files of the repository
+python3           runs the checks of documents"
+
 for_web="
 chromium-headless-shell shows the page to the tests of tests/web"
 command -v npm >/dev/null || for_web="$for_web
@@ -71,6 +79,7 @@ npm               fetches what drives Chromium"
 
 case ${1:-} in
 docs) needs="$needs$for_docs" ;;
+check) needs="$needs$for_checks" ;;
 tests) needs="$needs$for_tests" ;;
 clients) needs="$needs$for_tests$for_clients" ;;
 web) needs="$needs$for_tests$for_web" ;;

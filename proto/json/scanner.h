@@ -46,8 +46,7 @@ int json_depth(void);
 
 /* Behind any JSON value, without judging numbers and words: brackets and strings alone. NULL as
    above; *at is then at a bracket that opens only if it is one too many. */
-const char *json_skip_value(const char *text, const struct allowance *allowance,
-                            const char **at);
+const char *json_skip_value(const char *text, const struct allowance *allowance, const char **at);
 
 /* Decodes the string between the quotes at text and end - 1 into `out`; false if it does not fit in
    `size` with its NUL, holds a NUL itself, or half a surrogate pair. The string has been skipped,

@@ -1,17 +1,22 @@
-"""Runs the targets of the Makefile and the commands of the documents, or says which test does.
+"""Tests the targets of the Makefile and the commands that documents show.
 
-    commands.py [--all]
+    commands.py [--all] [--list]
 
-Every target that `make help` lists and every command that a document shows is in TABLE, with what shows that it works:
+TABLE has a row for each target that `make help` lists and for each command that a document shows:
 
-- here("script"): this program runs the script, by `sh -eu`, in the repository.
-- apart("script"): the same in a copy of the repository, which the script may change. `make` finds everything built there.
-- minutes("script"): run with --all alone (`make check-targets`): it builds much, or fetches packages.
+- here("script"): run by `sh -eu` in the repository.
+- apart("script"): run in a copy of the repository, which the script may change. The copy includes
+  the build folder.
+- minutes("script"): run only with --all (`make check-targets`), because it builds much or fetches
+  packages.
 - by("name", ...): these tests run it; each must exist.
+- tools(row, "program", ...): the row is skipped, with a message, if a program is not installed.
 
-Scripts find lossd and lossctl in PATH, a server at $LOSSD_URL, an empty folder at $TMP, and there pred.npy, y.npy, y.csv and
-predictions.csv. Prints what failed, and fails, if a script fails, a target or a command is not in TABLE, or TABLE has one that is no
-more."""
+Scripts find lossd and lossctl in PATH, a server at $LOSSD_URL, and the folder $TMP with pred.npy,
+y.npy, y.csv and predictions.csv.
+
+Prints each fault and fails if a script fails, if TABLE lacks a target or a command, or if it has a
+row for one that no longer exists."""
 import argparse
 import concurrent.futures
 import contextlib
@@ -34,7 +39,7 @@ from server import lossd  # noqa: E402
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "bench/README.md", "clients/js/README.md", "clients/python/README.md",
              "tests/clients/README.md", "tests/golden/README.md", "tests/real/README.md",
              *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
-# What the first word of a command is. Words in capitals are variables of the environment.
+# The first word of a command, after assignments to environment variables.
 WORDS = r"(?:[A-Z_]+=\S+ )?(?:make|lossd|build/lossd|lossctl|npm|pip|curl|cut|cc|kubectl|systemctl|docker|(?:~|/)\S*/(?:python3?|pip))"
 COMMAND = re.compile(rf"{WORDS}(?= |$)")
 TIMEOUT_S = 600
@@ -56,7 +61,12 @@ def by(*names):
     return "by", names
 
 
-# Serves until SIGTERM comes, and must then end with 0.
+def tools(row, *programs):
+    missing = [program for program in programs if not shutil.which(program)]
+    return ("skipped", f"{', '.join(missing)} not installed") if missing else row
+
+
+# Serves until SIGTERM, then must exit with 0.
 SERVES = "timeout --foreground --preserve-status -s TERM 1 {} >$TMP/{}.out; grep -q 'listening on' $TMP/{}.out"
 TOKENS = """
 cd $TMP && lossd --new-token alice --token-file tokens 2>shown && TOKEN=$(sed 's/.*: //' shown)
@@ -80,7 +90,10 @@ cc -o $TMP/my $TMP/my.c $(pkg-config --cflags --libs libloss) && LD_LIBRARY_PATH
 EVAL = "cd $TMP && lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy && test -s grad.npy"
 BENCH = ("cd $TMP && lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,1000 --rate 200 --warm-up 0 --duration 0.1 "
          "--html report.html --limit p99=60s && test -s report.html")
-# dpkg-query that says of each package that it is there: nothing is installed.
+RESULTS = ('{"cpu": "a CPU", "cores": 2, "started": "2000-01-01", "rows": [{"figure": 9, "name": "FastAPI", '
+           '"status": "ok", "value": 1.5, "quartiles": [1.25, 1.75]}]}')
+CHART = f"mkdir -p build && echo '{RESULTS}' >build/bench.json && make bench-chart && grep -q '>1.50x<' docs/img/bench.svg"
+# Every package appears to be installed, so that nothing is.
 DEPS = """
 mkdir $TMP/bin && printf '#!/bin/sh\\necho installed\\n' >$TMP/bin/dpkg-query && chmod +x $TMP/bin/dpkg-query
 PATH=$TMP/bin:$PATH make {}"""
@@ -125,8 +138,11 @@ TABLE = {
     "make install-lossctl": apart("make install-lossctl DESTDIR=$TMP/root && test -x $TMP/root/usr/local/bin/lossctl"),
     "make install-lib": apart(LIBRARY),
     "make uninstall": apart(INSTALLED),
-    "make format": apart("make format"),
-    "make tidy": here("make tidy TIDY_FILES=core/error.c"),
+    "make check": tools(here(DEPS.format("check TIDY_FILES=core/error.c")),
+                        "clang-format", "clang-tidy", "codespell", "git"),
+    "make format": tools(apart(DEPS.format("format")), "clang-format"),
+    "make tidy": tools(here(DEPS.format("tidy TIDY_FILES=core/error.c")), "clang-tidy"),
+    "make bench-chart": apart(CHART),
     "make clean": apart("make clean && test ! -e build"),
     # ---- README.md
     "lossd --listen 127.0.0.1:8080 --threads 16": here(SERVES.format("lossd --listen 127.0.0.1:0 --threads 16", "a", "a")),
@@ -172,7 +188,7 @@ TABLE = {
 }
 
 
-# ---- what there is ---------------------------------------------------------------------------------------------------------
+# ---- The table against the repository ----
 
 
 def targets():
@@ -181,7 +197,8 @@ def targets():
 
 
 def normal(command):
-    """A command as TABLE names it: without comments and sudo; for make the target alone, and MODE where that is all."""
+    """A command as TABLE names it: without comments and sudo; of make's arguments, only the target
+    (or MODE if there is no target)."""
     command = re.sub(r"\s+#.*", "", command).strip().removeprefix("sudo ")
     if not command.startswith("make"):
         return [command]
@@ -191,7 +208,7 @@ def normal(command):
 
 
 def shown_in(path):
-    """The commands that a document shows; those that docs/site/snippets.py runs are left out."""
+    """The commands that a document shows, except those that docs/site/snippets.py runs."""
     text = (ROOT / path).read_text(encoding="utf-8")
     ran = {example[2] for example in [*snippets.fenced(ROOT / path), *snippets.indented(ROOT / path)]} if (
         ROOT / path in [*snippets.FENCED, *snippets.INDENTED]) else set()
@@ -213,25 +230,25 @@ def tests():
 
 
 def check_table():
-    """What is not in TABLE, or no more anywhere else."""
+    """Missing rows of TABLE, and rows that nothing needs."""
     wanted = {command: "make help" for command in targets()}
     for path in DOCUMENTS:
         for command in shown_in(path):
             wanted.setdefault(command, path)
     for command, path in wanted.items():
         if command not in TABLE:
-            yield f"{path} shows `{command}`, which is not in TABLE of tests/docs/commands.py"
+            yield f"{path} shows `{command}`, but TABLE in tests/docs/commands.py has no row for it"
     for command in TABLE:
         if command not in wanted:
-            yield f"TABLE of tests/docs/commands.py has `{command}`, which neither make help nor a document shows"
+            yield f"tests/docs/commands.py: TABLE has `{command}`, but neither make help nor a document shows it"
     known = set(tests())
     for command, (how, what) in TABLE.items():
         for name in what if how == "by" else ():
             if name not in known:
-                yield f"TABLE of tests/docs/commands.py says that {name} tests `{command}`: there is no such test"
+                yield f"tests/docs/commands.py: TABLE names the test {name} for `{command}`, but there is no such test"
 
 
-# ---- running ---------------------------------------------------------------------------------------------------------------
+# ---- Running ----
 
 FILES = """
 import numpy as np
@@ -249,7 +266,7 @@ def not_copied(folder, names):
 
 
 def run(command, how, script, url):
-    """Runs a script of TABLE; what there is to say of it if it fails, else nothing."""
+    """Runs a script. Returns a description of its failure, or "" if it succeeds."""
     top = Path(tempfile.mkdtemp(prefix="lossd-commands-"))
     try:
         (top / "tmp").mkdir()
@@ -267,8 +284,8 @@ def run(command, how, script, url):
             try:
                 status = process.wait(TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                status = f"no end after {TIMEOUT_S} s"
-            with contextlib.suppress(ProcessLookupError):  # what the script left running
+                status = f"a timeout after {TIMEOUT_S} s"
+            with contextlib.suppress(ProcessLookupError):  # whatever the script left running
                 os.killpg(process.pid, signal.SIGKILL)
             text = (top / "printed").read_text(encoding="utf-8", errors="replace")
         return "" if status == 0 else f"--- `{command}`, run as\n{script}\n--- ended with {status}, having printed:\n{text[-3000:]}"
@@ -278,11 +295,13 @@ def run(command, how, script, url):
 
 def run_all(whole):
     kinds = ("here", "apart", "minutes") if whole else ("here", "apart")
-    scripts = {}  # each once, by the first command that it is for
+    scripts = {}  # each script once, with the first command that uses it
     for command, (how, what) in TABLE.items():
+        if how == "skipped":
+            print(f"commands: `{command}` is not run: {what}", file=sys.stderr)
         if how in kinds:
             scripts.setdefault((how, what), command)
-    # What several of them need is built first, so that no two build it at once.
+    # Build what several scripts need first, so that no two scripts build it at once.
     subprocess.run(["make", "-j2", "all", "build/tests/lossd-tests"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     took = {}
     with lossd(str(ROOT / "build/lossd")) as server, concurrent.futures.ThreadPoolExecutor(1 if whole else 4) as pool:
@@ -300,8 +319,8 @@ def run_all(whole):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="also what takes minutes")
-    parser.add_argument("--list", action="store_true", help="only compare TABLE with what there is")
+    parser.add_argument("--all", action="store_true", help="also run commands that take minutes")
+    parser.add_argument("--list", action="store_true", help="only compare TABLE with the Makefile and the documents")
     arguments = parser.parse_args()
     faults = list(check_table())
     if not faults and not arguments.list:

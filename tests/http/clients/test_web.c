@@ -40,9 +40,9 @@ START_TEST(page_passes_in_chromium)
                         "of tests/web\n");
         return;
     }
-    const int status =
-        command_run(printed, sizeof printed,
-                    "cd tests/web && LOSSD_URL=http://127.0.0.1:%d npm --silent test 2>&1", server.port);
+    const int status = command_run(
+        printed, sizeof printed,
+        "cd tests/web && LOSSD_URL=http://127.0.0.1:%d npm --silent test 2>&1", server.port);
     if (status != 0)
         fputs(printed, stderr);
     ck_assert_msg(status == 0, "node ended with %d, having printed the above", status);

@@ -10,7 +10,6 @@
 #include <gnutls/gnutls.h>
 #include <libgen.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "observe/log.h"
+#include "util/fail.h"
 
 enum {
     TOKENS_HASH = 32, /* bytes of a SHA-256 */
@@ -41,17 +41,6 @@ struct tokens {
 /* The first line of a file that was written here: how many tokens there are at least, so that a
    file that has lost its end is not taken for one with fewer tokens. */
 static const char header_words[] = "# lossd tokens: ";
-
-/* Fills the message and returns false, so that a function can `return wrong(...)`. */
-__attribute__((format(printf, 3, 4))) static bool wrong(char *message, size_t size,
-                                                        const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, size, format, arguments);
-    va_end(arguments);
-    return false;
-}
 
 static bool is_name(const char *text, size_t len)
 {
@@ -146,16 +135,16 @@ static bool add_line(struct tokens *tokens, char *line, const struct place *plac
     struct token token = {.name = ""};
     /* The line is not quoted: it may be a token that stands there by mistake. */
     if (!is_name(line, len) || line[len] != ':' || !read_hash(line + len + 1, token.hash))
-        return wrong(
+        return fail(
             message, size,
             "%s, line %u: not of the form NAME:SHA256, as `lossd --new-token NAME` prints it",
             place->path, place->line);
     memcpy(token.name, line, len);
     if (tokens->count == TOKENS_FILE)
-        return wrong(message, size, "%s: there are more than %d tokens in it", place->path,
-                     TOKENS_FILE);
+        return fail(message, size, "%s: there are more than %d tokens in it", place->path,
+                    TOKENS_FILE);
     if (!grow(tokens))
-        return wrong(message, size, "%s: there is no memory for its tokens", place->path);
+        return fail(message, size, "%s: there is no memory for its tokens", place->path);
     tokens->list[tokens->count++] = token;
     return true;
 }
@@ -172,23 +161,22 @@ static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char
     while (right && getline(&line, &capacity, file) >= 0) {
         place.line++;
         if (place.line == 1 && !read_header(line, &declared))
-            right =
-                wrong(message, size, "%s, line 1: not of the form %sNUMBER", path, header_words);
+            right = fail(message, size, "%s, line 1: not of the form %sNUMBER", path, header_words);
         right = right && add_line(tokens, line, &place, message, size);
         errno = 0;
     }
     if (right && !feof(file))
-        right = wrong(message, size, "cannot read %s: %s", path, strerror(errno));
+        right = fail(message, size, "cannot read %s: %s", path, strerror(errno));
     if (right && tokens->count < declared)
-        right = wrong(message, size,
-                      "%s: its first line says that there are %zu tokens in it, and there are %zu: "
-                      "if its end was not lost, but "
-                      "tokens were removed on purpose, lower that number",
-                      path, declared, tokens->count);
+        right = fail(message, size,
+                     "%s: its first line says that there are %zu tokens in it, and there are %zu: "
+                     "if its end was not lost, but "
+                     "tokens were removed on purpose, lower that number",
+                     path, declared, tokens->count);
     if (right && tokens->count == 0)
-        right = wrong(message, size,
-                      "%s: there is no token in it; `lossd --new-token NAME >> %s` makes one", path,
-                      path);
+        right = fail(message, size,
+                     "%s: there is no token in it; `lossd --new-token NAME >> %s` makes one", path,
+                     path);
     if (right)
         qsort(tokens->list, tokens->count, sizeof *tokens->list, compare_tokens);
     free(line);
@@ -208,12 +196,12 @@ struct tokens *tokens_read(const char *path, char *message, size_t size)
 {
     FILE *file = fopen(path, "re");
     if (!file) {
-        wrong(message, size, "cannot read the tokens: %s: %s", path, strerror(errno));
+        fail(message, size, "cannot read the tokens: %s: %s", path, strerror(errno));
         return NULL;
     }
     struct tokens *tokens = calloc(1, sizeof *tokens);
     if (!tokens) {
-        wrong(message, size, "%s: there is no memory for its tokens", path);
+        fail(message, size, "%s: there is no memory for its tokens", path);
     } else if (!read_lines(tokens, file, path, message, size)) {
         tokens_free(tokens);
         tokens = NULL;
@@ -300,17 +288,17 @@ static bool write_line(const char *name, const char *token, size_t len, FILE *ou
     unsigned char hash[TOKENS_HASH];
     char text[2 * TOKENS_HASH + 1];
     if (gnutls_hash_fast(GNUTLS_DIG_SHA256, token, len, hash) != 0)
-        return wrong(message, size, "cannot compute a SHA-256");
+        return fail(message, size, "cannot compute a SHA-256");
     for (size_t i = 0; i < TOKENS_HASH; i++)
         snprintf(text + 2 * i, 3, "%02x", hash[i]);
     return (fprintf(out, "%s:%s\n", name, text) > 0 && fflush(out) == 0) ||
-           wrong(message, size, "cannot write the line: %s", strerror(errno));
+           fail(message, size, "cannot write the line: %s", strerror(errno));
 }
 
 static bool check_name(const char *name, char *message, size_t size)
 {
     return is_name(name, strlen(name)) ||
-           wrong(message, size, "\"%.80s\" is no name for a token: %s", name, name_rule);
+           fail(message, size, "\"%.80s\" is no name for a token: %s", name, name_rule);
 }
 
 static bool make_token(const char *name, char token[TOKENS_RANDOM * 2], char *message, size_t size)
@@ -319,7 +307,7 @@ static bool make_token(const char *name, char token[TOKENS_RANDOM * 2], char *me
     if (!check_name(name, message, size))
         return false;
     if (getrandom(random, sizeof random, 0) != sizeof random)
-        return wrong(message, size, "cannot get random bytes: %s", strerror(errno));
+        return fail(message, size, "cannot get random bytes: %s", strerror(errno));
     encode(random, token);
     return true;
 }
@@ -330,7 +318,7 @@ static bool show_token(const char *name, const char *token, FILE *secret, char *
     /* stderr has no buffer: fprintf alone fails. */
     return (fprintf(secret, "the token of %s, which is not shown again: %s\n", name, token) > 0 &&
             fflush(secret) == 0) ||
-           wrong(message, size, "cannot show the token: %s", strerror(errno));
+           fail(message, size, "cannot show the token: %s", strerror(errno));
 }
 
 bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_t size)
@@ -382,10 +370,10 @@ static bool write_file(FILE *out, const char *path, const struct new_token *toke
                        size_t size)
 {
     if (fprintf(out, "%s%zu\n", header_words, token->count + 1) < 0)
-        return wrong(message, size, "cannot write the line: %s", strerror(errno));
+        return fail(message, size, "cannot write the line: %s", strerror(errno));
     const int error = token->count > 0 ? copy_file(path, out) : 0;
     if (error != 0)
-        return wrong(message, size, "cannot copy %s: %s", path, strerror(error));
+        return fail(message, size, "cannot copy %s: %s", path, strerror(error));
     return write_line(token->name, token->text, strlen(token->text), out, message, size);
 }
 
@@ -397,11 +385,11 @@ static bool copy_owner(int fd, const char *path, const struct stat *about, char 
     struct stat own;
     if (fstat(fd, &own) == 0 && (own.st_uid != about->st_uid || own.st_gid != about->st_gid) &&
         fchown(fd, about->st_uid, about->st_gid) != 0)
-        return wrong(message, size, "cannot give %s the owner of the file that it replaces: %s",
-                     path, strerror(errno));
+        return fail(message, size, "cannot give %s the owner of the file that it replaces: %s",
+                    path, strerror(errno));
     return fchmod(fd, about->st_mode & 07777) == 0 ||
-           wrong(message, size, "cannot give %s the mode of the file that it replaces: %s", path,
-                 strerror(errno));
+           fail(message, size, "cannot give %s the mode of the file that it replaces: %s", path,
+                strerror(errno));
 }
 
 /* Writes the new file to `fd` and closes it. */
@@ -410,16 +398,16 @@ static bool write_fresh(int fd, const char *fresh, const char *path, const struc
 {
     FILE *const out = fdopen(fd, "w");
     if (!out) {
-        wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+        fail(message, size, "cannot write %s: %s", fresh, strerror(errno));
         close(fd);
         return false;
     }
     bool done = write_file(out, path, token, message, size) &&
                 (token->count == 0 || copy_owner(fd, fresh, about, message, size));
     if (done && fsync(fd) != 0)
-        done = wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+        done = fail(message, size, "cannot write %s: %s", fresh, strerror(errno));
     if (fclose(out) != 0 && done)
-        done = wrong(message, size, "cannot write %s: %s", fresh, strerror(errno));
+        done = fail(message, size, "cannot write %s: %s", fresh, strerror(errno));
     return done;
 }
 
@@ -442,7 +430,7 @@ static int lock_directory(const char *path, char *message, size_t size)
         ;
     if (fd >= 0 && locked == 0)
         return fd;
-    wrong(message, size, "cannot lock the directory of %s: %s", path, strerror(errno));
+    fail(message, size, "cannot lock the directory of %s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
     return -1;
@@ -454,7 +442,7 @@ static bool sync_directory(const char *path, char *message, size_t size)
     const int fd = open_directory(path);
     const bool done = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems cannot */
     if (!done)
-        wrong(message, size, "cannot write the directory of %s: %s", path, strerror(errno));
+        fail(message, size, "cannot write the directory of %s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
     return done;
@@ -467,18 +455,18 @@ static bool replace_file(const char *path, const struct new_token *token, char *
     char fresh[PATH_MAX];
     struct stat about = {.st_mode = 0};
     if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", path) >= sizeof fresh)
-        return wrong(message, size, "%.200s...: the path is too long", path);
+        return fail(message, size, "%.200s...: the path is too long", path);
     if (stat(path, &about) != 0 && errno != ENOENT)
-        return wrong(message, size, "cannot read %s: %s", path, strerror(errno));
+        return fail(message, size, "cannot read %s: %s", path, strerror(errno));
     const mode_t mode =
         token->count > 0 ? S_IRUSR | S_IWUSR : S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
     const int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
-        return wrong(message, size, "cannot write %s: %s%s", fresh, strerror(errno),
-                     errno == EEXIST ? "; unless another lossd is writing it, remove it" : "");
+        return fail(message, size, "cannot write %s: %s%s", fresh, strerror(errno),
+                    errno == EEXIST ? "; unless another lossd is writing it, remove it" : "");
     bool done = write_fresh(fd, fresh, path, &about, token, message, size);
     if (done && rename(fresh, path) != 0)
-        done = wrong(message, size, "cannot rename %s: %s", fresh, strerror(errno));
+        done = fail(message, size, "cannot rename %s: %s", fresh, strerror(errno));
     if (!done)
         unlink(fresh);
     return done && sync_directory(path, message, size);
@@ -494,7 +482,7 @@ static bool count_file(const char *path, size_t *count, char *message, size_t si
     *count = tokens ? tokens->count : 0;
     tokens_free(tokens);
     if (*count >= TOKENS_FILE)
-        return wrong(message, size, "%s has %zu tokens, and no file may have more", path, *count);
+        return fail(message, size, "%s has %zu tokens, and no file may have more", path, *count);
     return tokens != NULL;
 }
 
@@ -506,7 +494,7 @@ bool tokens_add(const char *name, const char *path, FILE *secret, char *message,
     const bool found = realpath(path, real) != NULL;
     const int error = errno;
     if (!found && lstat(path, &about) == 0) /* a link to nothing, or to what may not be looked at */
-        return wrong(message, size, "cannot read %s: %s", path, strerror(error));
+        return fail(message, size, "cannot read %s: %s", path, strerror(error));
     const char *const file = found ? real : path; /* a link stays one */
     if (!make_token(name, text, message, size))
         return false;
@@ -524,10 +512,10 @@ bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t si
     if (!check_name(name, message, size))
         return false;
     if (!fgets(token, sizeof token, in))
-        return wrong(message, size, "there is no token on stdin");
+        return fail(message, size, "there is no token on stdin");
     const size_t len = strcspn(token, "\r\n");
     if (!is_token(token, len) || len < TOKENS_LEAST)
-        return wrong(
+        return fail(
             message, size,
             "what is on stdin is no token: %d to %d letters, digits and -._~+/=, chosen at random",
             (int)TOKENS_LEAST, (int)TOKENS_MOST);

@@ -9,7 +9,6 @@
 #include <math.h>
 #include <microhttpd.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include <time.h>
 
 #include "observe/log.h"
+#include "util/fail.h"
 
 const char tls_priorities[] =
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:"
@@ -51,17 +51,6 @@ static struct tls *only;
 
 /* ---- files ---- */
 
-/* Fills the message and returns false, so that a function can `return wrong(...)`. */
-__attribute__((format(printf, 3, 4))) static bool wrong(char *message, size_t size,
-                                                        const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, size, format, arguments);
-    va_end(arguments);
-    return false;
-}
-
 static void free_identity(struct identity *identity)
 {
     while (identity->count > 0)
@@ -78,8 +67,8 @@ static bool load(const char *path, gnutls_datum_t *data, char *message, size_t s
 {
     errno = 0;
     const int error = gnutls_load_file(path, data);
-    return error == 0 || wrong(message, size, "cannot read %s: %s", path,
-                               errno != 0 ? strerror(errno) : gnutls_strerror(error));
+    return error == 0 || fail(message, size, "cannot read %s: %s", path,
+                              errno != 0 ? strerror(errno) : gnutls_strerror(error));
 }
 
 /* Whether a file ends within the line that begins a certificate: GnuTLS leaves that one out.
@@ -120,12 +109,11 @@ static bool read_chain(struct identity *identity, const char *path, char *messag
     const bool early = ends_early(&data);
     gnutls_free(data.data);
     if (error < 0)
-        return wrong(message, size, "%s: not a certificate in PEM, the server's own first: %s",
-                     path, gnutls_strerror(error));
+        return fail(message, size, "%s: not a certificate in PEM, the server's own first: %s", path,
+                    gnutls_strerror(error));
     identity->count = (unsigned)error;
     if (early)
-        return wrong(message, size, "%s: ends where a certificate begins: was the rest lost?",
-                     path);
+        return fail(message, size, "%s: ends where a certificate begins: was the rest lost?", path);
     identity->expires[TLS_SERVER] = first_expiry(identity->chain, identity->count);
     const time_t end = gnutls_x509_crt_get_expiration_time(identity->chain[0]);
     if (end < time(NULL))
@@ -156,8 +144,8 @@ static bool read_key(struct identity *identity, const char *path, char *message,
     gnutls_memset(data.data, 0, data.size);
     gnutls_free(data.data);
     if (error < 0)
-        return wrong(message, size, "%s: not a private key in PEM without a password: %s", path,
-                     gnutls_strerror(error));
+        return fail(message, size, "%s: not a private key in PEM without a password: %s", path,
+                    gnutls_strerror(error));
     look_at_permissions(path);
     return true;
 }
@@ -183,12 +171,12 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
     int error = gnutls_x509_crt_list_import2(&list, &count, &data, GNUTLS_X509_FMT_PEM, 0);
     gnutls_free(data.data);
     if (error < 0 || count == 0)
-        return wrong(message, size, "%s: there is no certificate of an authority in PEM in it: %s",
-                     path, gnutls_strerror(error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND));
+        return fail(message, size, "%s: there is no certificate of an authority in PEM in it: %s",
+                    path, gnutls_strerror(error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND));
     identity->authorities = count;
     identity->expires[TLS_CLIENT_CA] = first_expiry(list, count);
-    bool right = !early || wrong(message, size,
-                                 "%s: ends where a certificate begins: was the rest lost?", path);
+    bool right = !early || fail(message, size,
+                                "%s: ends where a certificate begins: was the rest lost?", path);
     error = right ? gnutls_x509_trust_list_init(&identity->trusted, 0) : 0;
     if (right && error == 0 &&
         gnutls_x509_trust_list_add_cas(identity->trusted, list, count, 0) == (int)count) {
@@ -196,7 +184,7 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
         return true;
     }
     if (right)
-        right = wrong(
+        right = fail(
             message, size, "%s: cannot trust its certificates: %s", path,
             gnutls_strerror(error < 0 ? error
                                       : GNUTLS_E_MEMORY_ERROR)); /* which alone has some left out */
@@ -216,8 +204,8 @@ static bool read_all(const struct tls_settings *settings, struct identity *ident
     bool right = read_chain(identity, settings->certificate, message, size) &&
                  read_key(identity, settings->key, message, size);
     if (right && !key_fits(identity))
-        right = wrong(message, size, "the key in %s is not that of the certificate in %s",
-                      settings->key, settings->certificate);
+        right = fail(message, size, "the key in %s is not that of the certificate in %s",
+                     settings->key, settings->certificate);
     if (right && *settings->client_ca)
         right = read_trusted(identity, settings->client_ca, message, size);
     if (!right)
@@ -236,12 +224,12 @@ struct tls *tls_new(const struct tls_settings *settings, char *message, size_t s
 {
     struct identity identity;
     if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES || !gnutls_check_version("3.7.0")) {
-        wrong(message, size, "the libmicrohttpd that is installed here was built without TLS");
+        fail(message, size, "the libmicrohttpd that is installed here was built without TLS");
         return NULL;
     }
     struct tls *tls = calloc(1, sizeof *tls);
     if (!tls) {
-        wrong(message, size, "no memory for TLS");
+        fail(message, size, "no memory for TLS");
         return NULL;
     }
     if (!read_all(settings, &identity, message, size)) {

@@ -25,8 +25,9 @@ SECTIONS = {
     None: [("Quick start", "docs/index.md")],
     "Guides": [("Requests by example", "docs/guides/requests.md"), ("Evaluation in a pipeline", "docs/guides/pipeline.md"), ("Training from another language", "docs/guides/training.md"),
                ("Load testing", "docs/guides/load-testing.md"), ("Operating it", "docs/operations.md"), ("Boosting objectives", "docs/guides/boosting.md")],
-    "Clients": [("Python", "clients/python/README.md"), ("JavaScript", "clients/js/README.md"), ("Examples", "tests/clients/README.md")],
-    "Reference": [("The protocol", "docs/API.md"), ("The project", "README.md"),
+    "Clients": [("Python", "clients/python/README.md"), ("JavaScript", "clients/js/README.md"), ("lossctl", "docs/lossctl.md"),
+                ("Examples", "tests/clients/README.md")],
+    "Reference": [("HTTP API", "docs/API.md"), ("Arguments of the losses", "docs/losses.md"), ("The project", "README.md"),
                   ("Benchmarks", "bench/README.md"), ("Architecture", "ARCHITECTURE.md"), ("Contributing", "CONTRIBUTING.md"), ("Changes", "CHANGELOG.md")],
 }
 # The README goes elsewhere: MkDocs would take it for the index.

@@ -168,6 +168,9 @@ TABLE = {
     "lossctl eval LOSS --help": here("lossctl eval huber --help | grep -q -e --delta"),
     "lossctl completions SHELL": here("lossctl completions bash | bash -n"),
     "cc my.c $(pkg-config --cflags --libs libloss)": apart(LIBRARY),
+    "lossctl eval": here(EVAL),
+    "lossctl compare": here("cd $TMP && lossctl compare mse l1 --input pred.npy --target y.npy"),
+    "lossctl doctor": here("lossctl doctor"),
     # ---- other documents; what a command of lossctl is called there
     "lossctl bench": here(BENCH),
     "lossctl doctor --url": here("lossctl doctor --url $LOSSD_URL"),

@@ -100,10 +100,10 @@ void coding_accept_add(struct coding_accept *accept, const char *line)
         const enum coding coding = coding_of(element);
         if (is(element, "*")) {
             accept->named_any = true;
-            accept->q_any = media_quality(list);
+            accept->q_any = media_type_quality(list);
         } else if (coding < CODING_COUNT) {
             accept->named[coding] = true;
-            accept->q[coding] = media_quality(list);
+            accept->q[coding] = media_type_quality(list);
         }
     }
 }

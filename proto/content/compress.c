@@ -36,7 +36,7 @@ struct piece {
 
 struct compression {
     bool gzip;
-    const struct allowance *allowance; /* of the buffer */
+    const struct quota *quota; /* of the buffer */
     const char *data;
     size_t len, count;
     char *room; /* for each piece `size` bytes */
@@ -58,7 +58,7 @@ static void deflate_piece(void *context, size_t i, int thread)
     struct piece *const piece = &c->piece[i];
     z_stream stream = {.next_in = data, .avail_in = len};
     (void)thread;
-    piece->trouble = allowance_cancelled(c->allowance);
+    piece->trouble = quota_cancelled(c->quota);
     if (piece->trouble)
         return;
     piece->trouble = deflateInit2(&stream, LEVEL, Z_DEFLATED, RAW_WINDOW, MEMORY_LEVEL,
@@ -129,7 +129,7 @@ static bool deflate_all(struct compression *c, int threads, struct buffer *out)
 /* Piece by piece, so that it can be given up between them. False where memory has run out, or
  * nobody wants it any more. */
 static bool compress_pieces(ZSTD_CCtx *context, const char *data, size_t len, ZSTD_outBuffer *to,
-                            const struct allowance *allowance)
+                            const struct quota *quota)
 {
     size_t left = 1; /* that is still to come out of the library */
     bool sound = !ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, LEVEL)) &&
@@ -138,7 +138,7 @@ static bool compress_pieces(ZSTD_CCtx *context, const char *data, size_t len, ZS
         from.size = len - from.pos < ZSTD_PIECE ? len : from.pos + ZSTD_PIECE;
         left = ZSTD_compressStream2(context, to, &from,
                                     from.size < len ? ZSTD_e_continue : ZSTD_e_end);
-        sound = !ZSTD_isError(left) && to->pos < to->size && !allowance_cancelled(allowance);
+        sound = !ZSTD_isError(left) && to->pos < to->size && !quota_cancelled(quota);
     }
     return sound;
 }
@@ -150,7 +150,7 @@ static bool compress_zstd(const char *data, size_t len, struct buffer *out)
         return false;
     ZSTD_CCtx *const context = ZSTD_createCCtx();
     ZSTD_outBuffer to = {out->data, room, 0};
-    const bool done = context && compress_pieces(context, data, len, &to, out->allowance);
+    const bool done = context && compress_pieces(context, data, len, &to, out->quota);
     ZSTD_freeCCtx(context);
     out->len = to.pos;
     return done;
@@ -160,7 +160,7 @@ bool compress_bytes(enum coding coding, const char *data, size_t len, int thread
                     struct buffer *out)
 {
     struct compression c = {
-        .gzip = coding == CODING_GZIP, .allowance = out->allowance, .data = data, .len = len};
+        .gzip = coding == CODING_GZIP, .quota = out->quota, .data = data, .len = len};
     const bool done =
         coding == CODING_ZSTD ? compress_zstd(data, len, out) : deflate_all(&c, threads, out);
     free(c.piece);

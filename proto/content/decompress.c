@@ -92,7 +92,7 @@ static enum loss_status make_room(struct expansion *e)
 {
     if (e->out->len > e->limit)
         return too_large(e);
-    if (allowance_cancelled(e->out->allowance))
+    if (quota_cancelled(e->out->quota))
         return loss_fail(e->error, LOSS_CANCELLED, "the request was given up");
     return e->out->len < e->out->capacity ? LOSS_OK : grow(e, e->out->len + EXPAND_START);
 }
@@ -255,8 +255,8 @@ static enum loss_status expand_zstd(struct expansion *e)
 
 /* ---- both ---- */
 
-enum loss_status expand(enum coding coding, const char *data, size_t len, size_t limit,
-                        struct buffer *out, struct loss_error *error)
+enum loss_status decompress_bytes(enum coding coding, const char *data, size_t len, size_t limit,
+                                  struct buffer *out, struct loss_error *error)
 {
     struct expansion e = {
         .coding = coding, .data = data, .len = len, .limit = limit, .out = out, .error = error};

@@ -16,7 +16,7 @@
    body. LOSS_MALFORMED, with the offset, where the bytes are no such stream, break off, are
    followed by something else, or need a window of more than 8 MiB, which no sender may ask for (RFC
    9659); LOSS_UNAVAILABLE where memory has run out. On errors the buffer is empty. */
-enum loss_status expand(enum coding coding, const char *data, size_t len, size_t limit,
-                        struct buffer *out, struct loss_error *error);
+enum loss_status decompress_bytes(enum coding coding, const char *data, size_t len, size_t limit,
+                                  struct buffer *out, struct loss_error *error);
 
 #endif

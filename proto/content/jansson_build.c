@@ -1,7 +1,7 @@
 /* Putting descriptors into JSON. */
 #include "content/jansson_build.h"
 
-json_t *describe_with(json_t *array, json_t *value)
+json_t *jansson_append(json_t *array, json_t *value)
 {
     if (json_array_append_new(array, value) ==
         0) /* which takes the value even where there is no array */
@@ -10,7 +10,7 @@ json_t *describe_with(json_t *array, json_t *value)
     return NULL;
 }
 
-json_t *describe_member(json_t *object, const char *key, json_t *value)
+json_t *jansson_set(json_t *object, const char *key, json_t *value)
 {
     if (json_object_set_new(object, key, value) == 0)
         return object;
@@ -18,7 +18,7 @@ json_t *describe_member(json_t *object, const char *key, json_t *value)
     return NULL;
 }
 
-json_t *describe_value(const struct loss_param_spec *spec, const struct loss_value *value)
+json_t *jansson_param_value(const struct loss_param_spec *spec, const struct loss_value *value)
 {
     if (spec->nullable && loss_value_is_null(*value))
         return json_null();
@@ -29,9 +29,9 @@ json_t *describe_value(const struct loss_param_spec *spec, const struct loss_val
     return spec->type == LOSS_INTEGER ? json_integer(value->integer) : json_real(value->number);
 }
 
-json_t *describe_default(const struct loss_param_spec *spec)
+json_t *jansson_param_default(const struct loss_param_spec *spec)
 {
-    return describe_value(spec, &spec->fallback);
+    return jansson_param_value(spec, &spec->fallback);
 }
 
 /* Into a buffer, which stays failed once it has: jansson itself goes on where a key could not be
@@ -59,7 +59,7 @@ __attribute__((constructor)) static void watch_memory(void)
     json_set_alloc_funcs(allocate, free);
 }
 
-json_t *describe_load(const char *text, size_t len)
+json_t *jansson_load(const char *text, size_t len)
 {
     missed = false;
     json_t *const tree = json_loadb(text, len, 0, NULL);
@@ -69,20 +69,20 @@ json_t *describe_load(const char *text, size_t len)
     return NULL;
 }
 
-void describe_answer(struct reply *reply, json_t *tree, size_t flags)
+void jansson_respond(struct response *response, json_t *tree, size_t flags)
 {
     struct loss_error error;
-    *reply = (struct reply){.errors = reply->errors,
-                            .status = reply_status(LOSS_OK),
-                            .content_type = "application/json"};
+    *response = (struct response){.errors = response->errors,
+                                  .status = response_status(LOSS_OK),
+                                  .content_type = "application/json"};
     /* The numbers are bounds and defaults, written by people: 15 digits show each as it was
        written, 17 would show 1e-6 as 9.9999999999999995e-7. */
-    const bool written = tree && json_dump_callback(tree, append_text, &reply->body,
+    const bool written = tree && json_dump_callback(tree, append_text, &response->body,
                                                     flags | JSON_REAL_PRECISION(15)) == 0;
     json_decref(tree);
-    buffer_text(&reply->body, "\n");
-    if (written && !reply->body.failed)
+    buffer_text(&response->body, "\n");
+    if (written && !response->body.failed)
         return;
     loss_fail(&error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
-    reply_problem(reply, &error);
+    response_error(response, &error);
 }

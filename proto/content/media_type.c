@@ -28,15 +28,15 @@ static bool is(struct span type, const char *name)
 static const char *const names[MEDIA_COUNT] = {[MEDIA_JSON] = "application/json",
                                                [MEDIA_SAFETENSORS] = "application/vnd.safetensors",
                                                [MEDIA_OCTETS] = "application/octet-stream",
-                                               [MEDIA_FORM] = "multipart/form-data"};
+                                               [MEDIA_MULTIPART] = "multipart/form-data"};
 
-const char *media_name(enum media media)
+const char *media_type_name(enum media_type media)
 {
     return names[media];
 }
 
-enum loss_status media_content(const char *content_type, enum media *media,
-                               struct loss_error *error)
+enum loss_status media_type_parse(const char *content_type, enum media_type *media,
+                                  struct loss_error *error)
 {
     static const char any[] = "application/", json[] = "+json";
     char quote[JSON_QUOTE];
@@ -50,8 +50,9 @@ enum loss_status media_content(const char *content_type, enum media *media,
         strncasecmp(type.text + type.len - (sizeof json - 1), json, sizeof json - 1) == 0;
     if (is(type, names[MEDIA_JSON]) || suffixed)
         return LOSS_OK;
-    *media = is(type, names[MEDIA_FORM]) ? MEDIA_FORM : MEDIA_SAFETENSORS;
-    if (*media == MEDIA_FORM || is(type, names[MEDIA_SAFETENSORS]) || is(type, names[MEDIA_OCTETS]))
+    *media = is(type, names[MEDIA_MULTIPART]) ? MEDIA_MULTIPART : MEDIA_SAFETENSORS;
+    if (*media == MEDIA_MULTIPART || is(type, names[MEDIA_SAFETENSORS]) ||
+        is(type, names[MEDIA_OCTETS]))
         return LOSS_OK;
     if (is(type, "application/x-www-form-urlencoded"))
         return loss_fail(error, LOSS_UNSUPPORTED,
@@ -93,7 +94,7 @@ static const char *next_range(const char *range)
     return *range ? range + 1 : NULL;
 }
 
-double media_quality(const char *range)
+double media_type_quality(const char *range)
 {
     const char *const end = range + range_length(range);
     for (const char *at = range; at < end; at = *at == '"' ? skip_value(at) : at + 1) {
@@ -112,7 +113,7 @@ struct taken {
     double q;
 };
 
-static struct taken take(const char *accept, enum media media)
+static struct taken take(const char *accept, enum media_type media)
 {
     struct taken taken = {-1, 0};
     for (const char *range = accept; range; range = next_range(range)) {
@@ -122,20 +123,20 @@ static struct taken take(const char *accept, enum media media)
                               : is(type, "*/*")           ? 0
                                                           : -1;
         if (closeness > taken.closeness)
-            taken = (struct taken){closeness, media_quality(range)};
+            taken = (struct taken){closeness, media_type_quality(range)};
     }
     return taken;
 }
 
-enum loss_status media_accept(const char *accept, enum media own, enum media *media,
-                              struct loss_error *error)
+enum loss_status media_type_accept(const char *accept, enum media_type own, enum media_type *media,
+                                   struct loss_error *error)
 {
     char quote[JSON_QUOTE];
     *media = own;
     if (!accept || !*accept)
         return LOSS_OK;
     struct taken best = take(accept, own);
-    for (enum media other = MEDIA_JSON; other <= MEDIA_OCTETS; other++) {
+    for (enum media_type other = MEDIA_JSON; other <= MEDIA_OCTETS; other++) {
         const struct taken taken = take(accept, other);
         if (taken.q > best.q || (taken.q == best.q && taken.closeness > best.closeness)) {
             best = taken;
@@ -150,7 +151,7 @@ enum loss_status media_accept(const char *accept, enum media own, enum media *me
                      json_quote(accept, quote));
 }
 
-enum loss_status media_accept_json(const char *accept, struct loss_error *error)
+enum loss_status media_type_accept_json(const char *accept, struct loss_error *error)
 {
     char quote[JSON_QUOTE];
     if (!accept || !*accept || take(accept, MEDIA_JSON).q > 0)
@@ -160,11 +161,11 @@ enum loss_status media_accept_json(const char *accept, struct loss_error *error)
                      json_quote(accept, quote));
 }
 
-bool media_named(const char *accept, const char *type)
+bool media_type_is_named(const char *accept, const char *type)
 {
     for (const char *range = accept; range; range = next_range(range)) {
         if (is(type_of(range), type))
-            return media_quality(range) > 0;
+            return media_type_quality(range) > 0;
     }
     return false;
 }
@@ -188,7 +189,7 @@ static const char *copy_value(const char *text, char *out, size_t size)
     return text + (quoted && *text == '"');
 }
 
-bool media_parameter(const char *text, const char *name, char *out, size_t size)
+bool media_type_parameter(const char *text, const char *name, char *out, size_t size)
 {
     while (*(text += strcspn(text, ";"))) {
         text++;

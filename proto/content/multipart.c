@@ -9,20 +9,20 @@
 enum { LINE_SIZE = 1024 }; /* of the longest header of a part that is of interest, with a NUL */
 
 /* The next delimiter from `at` on, NULL if there is none. */
-static const char *find_delimiter(const struct form *form, const char *at)
+static const char *find_delimiter(const struct multipart *form, const char *at)
 {
     return memmem(at, (size_t)(form->end - at), form->delimiter, form->delimiter_len);
 }
 
-enum loss_status form_begin(struct form *form, const char *content_type, const char *body,
-                            size_t len, struct loss_error *error)
+enum loss_status multipart_begin(struct multipart *form, const char *content_type, const char *body,
+                                 size_t len, struct loss_error *error)
 {
-    char boundary[FORM_BOUNDARY + 1];
-    *form = (struct form){.body = body, .end = body + len, .error = error};
-    if (!media_parameter(content_type, "boundary", boundary, sizeof boundary) || !*boundary)
+    char boundary[MULTIPART_BOUNDARY + 1];
+    *form = (struct multipart){.body = body, .end = body + len, .error = error};
+    if (!media_type_parameter(content_type, "boundary", boundary, sizeof boundary) || !*boundary)
         return loss_fail(error, LOSS_MALFORMED,
                          "Content-Type multipart/form-data needs a boundary of 1 to %d characters",
-                         FORM_BOUNDARY);
+                         MULTIPART_BOUNDARY);
     form->delimiter_len =
         (size_t)snprintf(form->delimiter, sizeof form->delimiter, "\r\n--%s", boundary);
     const char *const first =
@@ -41,7 +41,7 @@ enum loss_status form_begin(struct form *form, const char *content_type, const c
 }
 
 /* Moves behind a line break, or the blanks in front of it; false if there is none. */
-static bool skip_line_break(struct form *form)
+static bool skip_line_break(struct multipart *form)
 {
     const char *at = form->at;
     while (at < form->end && (*at == ' ' || *at == '\t'))
@@ -53,8 +53,8 @@ static bool skip_line_break(struct form *form)
 }
 
 /* What a header of a part says. */
-static enum loss_status read_header(struct form *form, struct form_part *part, const char *line,
-                                    bool *is_field)
+static enum loss_status read_header(struct multipart *form, struct multipart_part *part,
+                                    const char *line, bool *is_field)
 {
     static const char disposition[] = "Content-Disposition:",
                       encoding[] = "Content-Transfer-Encoding:";
@@ -72,14 +72,14 @@ static enum loss_status read_header(struct form *form, struct form_part *part, c
     const char *const value =
         line + sizeof disposition - 1 + strspn(line + sizeof disposition - 1, " \t");
     *is_field = strncasecmp(value, "form-data", 9) == 0 && strchr("; \t", value[9]) &&
-                media_parameter(value, "name", part->name, sizeof part->name);
-    part->is_file = media_parameter(value, "filename", file_name, sizeof file_name) ||
-                    media_parameter(value, "filename*", file_name, sizeof file_name);
+                media_type_parameter(value, "name", part->name, sizeof part->name);
+    part->is_file = media_type_parameter(value, "filename", file_name, sizeof file_name) ||
+                    media_type_parameter(value, "filename*", file_name, sizeof file_name);
     return LOSS_OK;
 }
 
 /* Reads the headers of a part, to behind the empty line that ends them. */
-static enum loss_status read_headers(struct form *form, struct form_part *part)
+static enum loss_status read_headers(struct multipart *form, struct multipart_part *part)
 {
     const char *const start = form->at;
     bool is_field = false;
@@ -104,11 +104,11 @@ static enum loss_status read_headers(struct form *form, struct form_part *part)
         return json_malformed(
             form->error, form->body, start, "",
             "a part has no Content-Disposition: form-data with a name of at most %d bytes",
-            FORM_NAME - 1);
+            MULTIPART_NAME - 1);
     return LOSS_OK;
 }
 
-enum loss_status form_next(struct form *form, struct form_part *part, bool *found)
+enum loss_status multipart_next(struct multipart *form, struct multipart_part *part, bool *found)
 {
     char quote[JSON_QUOTE];
     *found = false;
@@ -117,7 +117,7 @@ enum loss_status form_next(struct form *form, struct form_part *part, bool *foun
     if (!skip_line_break(form))
         return json_malformed(form->error, form->body, form->at, "",
                               "a line break, or the '--' of the last, must follow the boundary");
-    *part = (struct form_part){.is_file = false};
+    *part = (struct multipart_part){.is_file = false};
     if (read_headers(form, part) != LOSS_OK)
         return form->error->status;
     part->data = form->at;

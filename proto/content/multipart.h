@@ -5,18 +5,18 @@
 
 #include "loss.h"
 
-enum { FORM_BOUNDARY = 70, FORM_NAME = 256 };
+enum { MULTIPART_BOUNDARY = 70, MULTIPART_NAME = 256 };
 
-struct form {
+struct multipart {
     const char *body, *end;
-    const char *at;                    /* behind the delimiter in front of the next part */
-    char delimiter[FORM_BOUNDARY + 5]; /* "\r\n--boundary" */
+    const char *at;                         /* behind the delimiter in front of the next part */
+    char delimiter[MULTIPART_BOUNDARY + 5]; /* "\r\n--boundary" */
     size_t delimiter_len;
     struct loss_error *error;
 };
 
-struct form_part {
-    char name[FORM_NAME];
+struct multipart_part {
+    char name[MULTIPART_NAME];
     bool is_file; /* it has a file's name */
     const char *data;
     size_t len;
@@ -24,9 +24,9 @@ struct form_part {
 
 /* Starts taking a body apart; the boundary is in the Content-Type. Borrows the body and the error.
    LOSS_MALFORMED, with the byte, where it is no such body. */
-enum loss_status form_begin(struct form *form, const char *content_type, const char *body,
-                            size_t len, struct loss_error *error);
+enum loss_status multipart_begin(struct multipart *form, const char *content_type, const char *body,
+                                 size_t len, struct loss_error *error);
 /* Finds the next part; *found is false behind the last. */
-enum loss_status form_next(struct form *form, struct form_part *part, bool *found);
+enum loss_status multipart_next(struct multipart *form, struct multipart_part *part, bool *found);
 
 #endif

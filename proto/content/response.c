@@ -48,7 +48,7 @@ static const char *title_of(int status)
     return "Internal Server Error";
 }
 
-int reply_status(enum loss_status status)
+int response_status(enum loss_status status)
 {
     return http_status[status];
 }
@@ -67,37 +67,38 @@ static void append_problem(struct buffer *body, const struct loss_error *error, 
     buffer_text(body, "}\n");
 }
 
-void reply_problem_status(struct reply *reply, const struct loss_error *error, int status)
+void response_error_status(struct response *response, const struct loss_error *error, int status)
 {
-    const bool oip = reply->errors == REPLY_OIP;
+    const bool oip = response->errors == RESPONSE_OIP;
     if (oip && status == http_status[LOSS_INVALID])
         status = http_status[LOSS_MALFORMED];
-    reply_free(reply);
-    *reply = (struct reply){.errors = reply->errors,
-                            .status = status,
-                            .body = {.allowance = reply->body.allowance},
-                            .content_type = oip ? "application/json" : "application/problem+json"};
+    response_free(response);
+    *response =
+        (struct response){.errors = response->errors,
+                          .status = status,
+                          .body = {.quota = response->body.quota},
+                          .content_type = oip ? "application/json" : "application/problem+json"};
     if (status == 503)
-        reply->retry_after = RETRY_SECONDS;
+        response->retry_after = RETRY_SECONDS;
     if (oip) {
-        buffer_text(&reply->body, "{\"error\":");
-        json_append_string(&reply->body, error->message);
-        buffer_text(&reply->body, "}\n");
+        buffer_text(&response->body, "{\"error\":");
+        json_append_string(&response->body, error->message);
+        buffer_text(&response->body, "}\n");
     } else {
-        append_problem(&reply->body, error, status);
+        append_problem(&response->body, error, status);
     }
-    if (reply->body.failed) { /* the status line alone must say it */
-        buffer_free(&reply->body);
-        reply->content_type = NULL;
+    if (response->body.failed) { /* the status line alone must say it */
+        buffer_free(&response->body);
+        response->content_type = NULL;
     }
 }
 
-void reply_problem(struct reply *reply, const struct loss_error *error)
+void response_error(struct response *response, const struct loss_error *error)
 {
-    reply_problem_status(reply, error, reply_status(error->status));
+    response_error_status(response, error, response_status(error->status));
 }
 
-void reply_error(struct reply *reply, int status, const char *format, ...)
+void reply_error(struct response *response, int status, const char *format, ...)
 {
     struct loss_error error;
     char detail[sizeof error.message];
@@ -106,10 +107,10 @@ void reply_error(struct reply *reply, int status, const char *format, ...)
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
     loss_fail(&error, LOSS_MALFORMED, "%s", detail); /* `status` replaces that of LOSS_MALFORMED */
-    reply_problem_status(reply, &error, status);
+    response_error_status(response, &error, status);
 }
 
-void reply_free(struct reply *reply)
+void response_free(struct response *response)
 {
-    buffer_free(&reply->body);
+    buffer_free(&response->body);
 }

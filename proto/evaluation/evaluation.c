@@ -38,7 +38,7 @@ void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, c
     e->body = body;
     e->len = len;
     e->threads = threads;
-    e->allowance = NULL;
+    e->quota = NULL;
     loss_request_init(&e->request, loss);
     e->encoding = FORM_NESTED;
     e->arena = NULL;
@@ -47,9 +47,9 @@ void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, c
 
 void evaluation_free(struct evaluation *e)
 {
-    pages_free(e->arena, e->arena_size);
+    block_cache_free(e->arena, e->arena_size);
     e->arena = NULL;
-    allowance_give(e->allowance, e->taken);
+    quota_release(e->quota, e->taken);
     e->taken = 0;
 }
 
@@ -184,7 +184,7 @@ static bool take(struct evaluation *e, size_t arena)
 {
     size_t bytes;
     if (__builtin_add_overflow(arena, loss_run_bytes(&e->plan, e->threads), &bytes) ||
-        !allowance_take(e->allowance, bytes))
+        !quota_reserve(e->quota, bytes))
         return false;
     e->taken = bytes;
     return true;
@@ -197,7 +197,7 @@ static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
                small = possible && total <= sizeof e->small;
     const bool taken = possible && take(e, small ? 0 : total);
     if (taken && !small)
-        e->arena = pages_resize(NULL, 0, total);
+        e->arena = block_cache_resize(NULL, 0, total);
     if (!taken || (!small && !e->arena))
         return loss_fail(error, LOSS_UNAVAILABLE,
                          "there is not enough memory for this request at the moment");
@@ -252,7 +252,7 @@ enum loss_status evaluation_decode_operand(const struct evaluation *e, int k,
     const struct source *const source = &e->tensor[k];
     if (!source->tensor.data)
         return tensor_json_decode(&source->json, tensor->dtype, tensor->data, e->body,
-                                  operand_path(e, k, path), e->threads, e->allowance, error);
+                                  operand_path(e, k, path), e->threads, e->quota, error);
     reverse(e, source, tensor);
     return LOSS_OK;
 }
@@ -265,7 +265,7 @@ enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *erro
             missing |= UINT32_C(1) << k;
     enum loss_status status = allocate(e, error);
     for (int k = 0; k < EVALUATION_TENSORS && status == LOSS_OK; k++) {
-        if (allowance_cancelled(e->allowance))
+        if (quota_cancelled(e->quota))
             status = loss_fail(error, LOSS_CANCELLED, "the request was given up");
         else if (missing >> k & 1)
             status = evaluation_decode_operand(e, k, evaluation_operand(e, k), error);
@@ -294,7 +294,7 @@ void evaluation_point(const struct evaluation *e, struct loss_error *error)
 enum loss_status evaluation_run(struct evaluation *e, struct loss_error *error)
 {
     const double start = evaluation_clock();
-    e->plan.control = allowance_control(e->allowance);
+    e->plan.control = quota_control(e->quota);
     const enum loss_status status = loss_run(&e->plan, e->threads, &e->result, error);
     if (status != LOSS_OK)
         evaluation_point(e, error);

@@ -43,7 +43,7 @@ struct evaluation {
                          from its start */
     size_t len;       /* the more bytes were sent, the more terms broadcasting may make of them */
     int threads;      /* OpenMP threads that may be used; 1 opens no parallel region */
-    struct allowance *allowance; /* borrowed; asked before memory is taken; NULL: nobody is, which
+    struct quota *quota; /* borrowed; asked before memory is taken; NULL: nobody is, which
                                     may be changed */
 
     /* set by whoever reads the request */
@@ -62,7 +62,7 @@ struct evaluation {
     double started;
     void *arena; /* owned: operands and outputs without a place, if they do not fit into `small`;
                     else NULL */
-    size_t arena_size, taken; /* `taken` from the allowance */
+    size_t arena_size, taken; /* `taken` from the quota */
     char small[EVALUATION_SMALL];
 };
 

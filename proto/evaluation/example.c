@@ -15,7 +15,7 @@ static json_t *nested(const struct loss_example *example, int k, int d, const do
         return example_number(*(*at)++);
     json_t *array = json_array();
     for (size_t i = 0; i < example->tensors[k].shape[d]; i++)
-        array = describe_with(array, nested(example, k, d + 1, at));
+        array = jansson_append(array, nested(example, k, d + 1, at));
     return array;
 }
 
@@ -24,11 +24,11 @@ json_t *example_add_params(json_t *object, const struct loss_descriptor *loss)
     const struct loss_example *const example = loss->example;
     for (int k = 0; k < loss_param_specs(loss); k++)
         if (example->params[k].given)
-            object = describe_member(object, loss->params[k].name,
-                                     describe_value(&loss->params[k], &example->params[k].value));
+            object = jansson_set(object, loss->params[k].name,
+                                 jansson_param_value(&loss->params[k], &example->params[k].value));
     if (example->reduction != LOSS_MEAN)
-        object = describe_member(object, "reduction",
-                                 json_string(loss_reduction_name(example->reduction)));
+        object =
+            jansson_set(object, "reduction", json_string(loss_reduction_name(example->reduction)));
     return object;
 }
 
@@ -38,8 +38,7 @@ json_t *example_request(const struct loss_descriptor *loss)
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
         const double *at = loss->example->tensors[k].numbers;
         if (at)
-            request =
-                describe_member(request, loss->tensors[k].name, nested(loss->example, k, 0, &at));
+            request = jansson_set(request, loss->tensors[k].name, nested(loss->example, k, 0, &at));
     }
-    return describe_member(example_add_params(request, loss), "grad", json_true());
+    return jansson_set(example_add_params(request, loss), "grad", json_true());
 }

@@ -8,8 +8,8 @@ enum loss_status json_request_tensor(struct object_reader *json, struct source *
     *present = !object_reader_null(json);
     if (!*present)
         return LOSS_OK;
-    if (tensor_json_scan(&source->json, json->at, json->body, json->end, json->path,
-                         json->allowance, &json->at, json->error) != LOSS_OK)
+    if (tensor_json_scan(&source->json, json->at, json->body, json->end, json->path, json->quota,
+                         &json->at, json->error) != LOSS_OK)
         return json->error->status;
     source->swapped = false;
     source->tensor = (struct loss_tensor){.dtype = source->json.dtype, .rank = source->json.rank};
@@ -30,7 +30,7 @@ static enum loss_status read_tensor(struct fields *f, int k)
 
 enum loss_status json_request_field(struct fields *f)
 {
-    const int field = field_find(f->out->request.loss, f->json.key);
+    const int field = fields_find(f->out->request.loss, f->json.key);
     if (field < 0)
         return fields_unknown(f, "field");
     if (!fields_first(f, field))

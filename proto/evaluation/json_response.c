@@ -26,7 +26,7 @@ static void encode_derivatives(const struct evaluation *e, const char *field, ui
     buffer_text(out, mask ? "}" : "");
 }
 
-void answer_json(const struct evaluation *e, struct buffer *out)
+void json_response_append(const struct evaluation *e, struct buffer *out)
 {
     const struct loss_plan *plan = &e->plan;
     buffer_text(out, "{\"loss\":");

@@ -6,6 +6,6 @@
 
 /* Appends what came out of an evaluation that has run. Running out of memory shows in out->failed.
  */
-void answer_json(const struct evaluation *evaluation, struct buffer *out);
+void json_response_append(const struct evaluation *evaluation, struct buffer *out);
 
 #endif

@@ -8,28 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-void several_init(struct several *s, const char *body, size_t len, int threads)
+void multi_loss_init(struct multi_loss *s, const char *body, size_t len, int threads)
 {
     s->started = evaluation_clock();
     s->body = body;
     s->len = len;
     s->threads = threads;
-    s->allowance = NULL;
+    s->quota = NULL;
     s->count = s->numbers = 0;
     s->entry = NULL;
     s->shared = NULL;
     s->decode_ms = s->compute_ms = 0;
 }
 
-void several_free(struct several *s)
+void multi_loss_free(struct multi_loss *s)
 {
     for (size_t i = 0; i < s->count; i++) {
         evaluation_free(&s->entry[i]->evaluation);
         free(s->entry[i]);
     }
     for (size_t i = 0; i < s->numbers; i++) {
-        pages_free(s->number[i].data, s->number[i].size);
-        allowance_give(s->allowance, s->number[i].size);
+        block_cache_free(s->number[i].data, s->number[i].size);
+        quota_release(s->quota, s->number[i].size);
     }
     free(s->entry);
     free(s->shared);
@@ -42,12 +42,13 @@ static int field_of(const struct loss_descriptor *loss, const char *path)
     if (path[0] != '/')
         return -1;
     snprintf(name, sizeof name, "%.*s", (int)strcspn(path + 1, "/"), path + 1);
-    return field_find(loss, name);
+    return fields_find(loss, name);
 }
 
-enum loss_status several_blame(const struct several *s, size_t i, struct loss_error *error)
+enum loss_status multi_loss_name_entry(const struct multi_loss *s, size_t i,
+                                       struct loss_error *error)
 {
-    const struct several_entry *const entry = s->entry[i];
+    const struct multi_loss_entry *const entry = s->entry[i];
     const struct loss_descriptor *const loss = entry->evaluation.request.loss;
     char message[sizeof error->message], path[sizeof error->path];
     const int field = field_of(loss, error->path);
@@ -60,15 +61,15 @@ enum loss_status several_blame(const struct several *s, size_t i, struct loss_er
     return error->status;
 }
 
-enum loss_status several_plan(struct several *s, struct loss_error *error)
+enum loss_status multi_loss_plan(struct multi_loss *s, struct loss_error *error)
 {
     for (size_t i = 0; i < s->count; i++)
         if (evaluation_plan(&s->entry[i]->evaluation, error) != LOSS_OK)
-            return several_blame(s, i, error);
+            return multi_loss_name_entry(s, i, error);
     return LOSS_OK;
 }
 
-size_t several_elements(const struct several *s)
+size_t multi_loss_elements(const struct multi_loss *s)
 {
     size_t elements = 0;
     for (size_t i = 0; i < s->count; i++)
@@ -77,7 +78,7 @@ size_t several_elements(const struct several *s)
     return elements;
 }
 
-size_t several_work(const struct several *s)
+size_t multi_loss_work(const struct multi_loss *s)
 {
     size_t work = 0;
     for (size_t i = 0; i < s->count; i++)
@@ -86,7 +87,7 @@ size_t several_work(const struct several *s)
     return work;
 }
 
-size_t several_transport_work(const struct several *s)
+size_t multi_loss_transport_work(const struct multi_loss *s)
 {
     size_t work = s->len;
     for (size_t i = 0; i < s->count; i++)
@@ -98,8 +99,8 @@ size_t several_transport_work(const struct several *s)
 
 /* ---- decoding ---- */
 
-static const struct several_numbers *find_numbers(const struct several *s, int shared,
-                                                  enum loss_dtype dtype)
+static const struct multi_loss_numbers *find_numbers(const struct multi_loss *s, int shared,
+                                                     enum loss_dtype dtype)
 {
     for (size_t i = 0; i < s->numbers; i++)
         if (s->number[i].shared == shared && s->number[i].dtype == dtype)
@@ -107,25 +108,25 @@ static const struct several_numbers *find_numbers(const struct several *s, int s
     return NULL;
 }
 
-static bool take_numbers(struct several *s, struct several_numbers *numbers)
+static bool take_numbers(struct multi_loss *s, struct multi_loss_numbers *numbers)
 {
-    if (!allowance_take(s->allowance, numbers->size))
+    if (!quota_reserve(s->quota, numbers->size))
         return false;
-    numbers->data = pages_resize(NULL, 0, numbers->size);
+    numbers->data = block_cache_resize(NULL, 0, numbers->size);
     if (!numbers->data)
-        allowance_give(s->allowance, numbers->size);
+        quota_release(s->quota, numbers->size);
     return numbers->data != NULL;
 }
 
 /* Decodes an operand that others may share; NULL with the error filled. */
-static const struct several_numbers *decode_numbers(struct several *s, size_t i, int k,
-                                                    struct loss_error *error)
+static const struct multi_loss_numbers *decode_numbers(struct multi_loss *s, size_t i, int k,
+                                                       struct loss_error *error)
 {
     struct evaluation *const e = &s->entry[i]->evaluation;
     struct loss_tensor tensor = *evaluation_operand(e, k);
-    struct several_numbers *const numbers = &s->number[s->numbers];
-    *numbers = (struct several_numbers){s->entry[i]->shares[k], tensor.dtype, NULL,
-                                        loss_tensor_bytes(&tensor)};
+    struct multi_loss_numbers *const numbers = &s->number[s->numbers];
+    *numbers = (struct multi_loss_numbers){s->entry[i]->shares[k], tensor.dtype, NULL,
+                                           loss_tensor_bytes(&tensor)};
     numbers->size += numbers->size == 0; /* so that there is a place */
     if (!take_numbers(s, numbers)) {
         loss_fail(error, LOSS_UNAVAILABLE,
@@ -138,14 +139,14 @@ static const struct several_numbers *decode_numbers(struct several *s, size_t i,
 }
 
 /* Gives an entry the numbers that it shares. */
-static enum loss_status share(struct several *s, size_t i, struct loss_error *error)
+static enum loss_status share(struct multi_loss *s, size_t i, struct loss_error *error)
 {
-    struct several_entry *const entry = s->entry[i];
+    struct multi_loss_entry *const entry = s->entry[i];
     for (int k = 0; k < EVALUATION_TENSORS; k++) {
         struct loss_tensor *const tensor = evaluation_operand(&entry->evaluation, k);
         if (!tensor || entry->shares[k] < 0)
             continue;
-        const struct several_numbers *numbers = find_numbers(s, entry->shares[k], tensor->dtype);
+        const struct multi_loss_numbers *numbers = find_numbers(s, entry->shares[k], tensor->dtype);
         if (!numbers && !(numbers = decode_numbers(s, i, k, error)))
             return error->status;
         tensor->data = numbers->data;
@@ -153,13 +154,13 @@ static enum loss_status share(struct several *s, size_t i, struct loss_error *er
     return LOSS_OK;
 }
 
-enum loss_status several_decode(struct several *s, struct loss_error *error)
+enum loss_status multi_loss_decode(struct multi_loss *s, struct loss_error *error)
 {
     for (size_t i = 0; i < s->count; i++) {
-        s->entry[i]->evaluation.allowance = s->allowance;
+        s->entry[i]->evaluation.quota = s->quota;
         if (share(s, i, error) != LOSS_OK ||
             evaluation_decode(&s->entry[i]->evaluation, error) != LOSS_OK)
-            return several_blame(s, i, error);
+            return multi_loss_name_entry(s, i, error);
     }
     s->decode_ms = evaluation_clock() - s->started;
     return LOSS_OK;
@@ -167,19 +168,19 @@ enum loss_status several_decode(struct several *s, struct loss_error *error)
 
 /* ---- running ---- */
 
-enum loss_status several_run(struct several *s, struct loss_error *error)
+enum loss_status multi_loss_run(struct multi_loss *s, struct loss_error *error)
 {
     const double start = evaluation_clock();
-    const struct loss_plan *plan[SEVERAL_MAX];
-    struct loss_result result[SEVERAL_MAX];
+    const struct loss_plan *plan[MULTI_LOSS_MAX];
+    struct loss_result result[MULTI_LOSS_MAX];
     size_t failed;
     for (size_t i = 0; i < s->count; i++) {
-        s->entry[i]->evaluation.plan.control = allowance_control(s->allowance);
+        s->entry[i]->evaluation.plan.control = quota_control(s->quota);
         plan[i] = &s->entry[i]->evaluation.plan;
     }
     if (loss_run_all(plan, s->count, s->threads, result, &failed, error) != LOSS_OK) {
         evaluation_point(&s->entry[failed]->evaluation, error);
-        return several_blame(s, failed, error);
+        return multi_loss_name_entry(s, failed, error);
     }
     for (size_t i = 0; i < s->count; i++)
         s->entry[i]->evaluation.result = result[i];
@@ -187,12 +188,12 @@ enum loss_status several_run(struct several *s, struct loss_error *error)
     return LOSS_OK;
 }
 
-void several_answer(const struct several *s, struct buffer *out)
+void multi_loss_append_json(const struct multi_loss *s, struct buffer *out)
 {
     buffer_text(out, "{\"results\":[");
     for (size_t i = 0; i < s->count; i++) {
         buffer_text(out, i > 0 ? "," : "");
-        answer_json(&s->entry[i]->evaluation, out);
+        json_response_append(&s->entry[i]->evaluation, out);
     }
     buffer_text(out, "]}\n");
 }

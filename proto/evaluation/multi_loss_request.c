@@ -14,7 +14,7 @@
 
 enum { KEY = 64 }; /* bytes of a key, with its NUL: a longer one can be none of ours */
 
-struct several_shared {
+struct multi_loss_shared {
     char key[KEY];
     const char *at; /* its value */
     bool is_tensor, there, used;
@@ -23,7 +23,7 @@ struct several_shared {
 
 /* The head of a request while it is read. */
 struct head {
-    struct several *several;
+    struct multi_loss *multi_loss;
     int shared;         /* how many fields there are */
     const char *losses; /* the value of `losses`, NULL until it was met */
 };
@@ -48,7 +48,7 @@ static bool is_tensor_name(const char *name)
 static enum loss_status read_shared(struct object_reader *json, void *context)
 {
     struct head *const head = context;
-    struct several_shared *const all = head->several->shared;
+    struct multi_loss_shared *const all = head->multi_loss->shared;
     const bool is_losses = strcmp(json->key, "losses") == 0;
     bool twice = is_losses && head->losses;
     for (int i = 0; i < head->shared; i++)
@@ -59,11 +59,11 @@ static enum loss_status read_shared(struct object_reader *json, void *context)
         head->losses = json->at;
         return object_reader_skip(json);
     }
-    if (head->shared == SEVERAL_SHARED || strlen(json->key) >= KEY)
+    if (head->shared == MULTI_LOSS_SHARED || strlen(json->key) >= KEY)
         return object_reader_malformed(json, json->at,
                                        "there is no field of that name, or there are more than %d",
-                                       SEVERAL_SHARED);
-    struct several_shared *const shared = &all[head->shared++];
+                                       MULTI_LOSS_SHARED);
+    struct multi_loss_shared *const shared = &all[head->shared++];
     memcpy(shared->key, json->key, strlen(json->key) + 1);
     shared->at = json->at;
     shared->used = shared->there = false;
@@ -73,8 +73,8 @@ static enum loss_status read_shared(struct object_reader *json, void *context)
 }
 
 /* Reads a field for a loss that has it. */
-static enum loss_status take_shared(struct fields *f, struct several_entry *entry,
-                                    const struct several_shared *shared, int place, int field)
+static enum loss_status take_shared(struct fields *f, struct multi_loss_entry *entry,
+                                    const struct multi_loss_shared *shared, int place, int field)
 {
     struct evaluation *const e = f->out;
     f->json.at = shared->at;
@@ -90,7 +90,7 @@ static enum loss_status take_shared(struct fields *f, struct several_entry *entr
     }
     if (fields_read_value(f, field) != LOSS_OK)
         return f->json.error->status;
-    f->json.at = json_blank(f->json.at, f->json.allowance);
+    f->json.at = json_blank(f->json.at, f->json.quota);
     if (*f->json.at == ',' || *f->json.at == '}')
         return LOSS_OK;
     return object_reader_unexpected(&f->json, f->json.at, "',' or '}'");
@@ -170,8 +170,8 @@ static enum loss_status identify(struct object_reader *json, size_t i,
 static enum loss_status read_entry(struct object_reader *json, struct head *head, size_t i,
                                    const struct loss_descriptor *loss)
 {
-    struct several *const s = head->several;
-    struct several_entry *const entry = s->entry[i] = malloc(sizeof *entry);
+    struct multi_loss *const s = head->multi_loss;
+    struct multi_loss_entry *const entry = s->entry[i] = malloc(sizeof *entry);
     if (!entry)
         return no_memory(json->error);
     s->count++;
@@ -183,16 +183,16 @@ static enum loss_status read_entry(struct object_reader *json, struct head *head
     own.json.at = json->at;
     if (*own.json.at == '{' && object_reader_members(&own.json, read_own, &own) != LOSS_OK) {
         in_entry(i, json->error);
-        return several_blame(s, i, json->error);
+        return multi_loss_name_entry(s, i, json->error);
     }
     entry->own = own.seen;
     for (int k = 0; k < head->shared; k++) {
-        struct several_shared *const shared = &s->shared[k];
-        const int field = field_find(loss, shared->key);
+        struct multi_loss_shared *const shared = &s->shared[k];
+        const int field = fields_find(loss, shared->key);
         shared->used |= field >= 0;
         if (field >= 0 && !(entry->own >> field & 1) &&
             take_shared(&own, entry, shared, k, field) != LOSS_OK)
-            return several_blame(s, i, json->error);
+            return multi_loss_name_entry(s, i, json->error);
     }
     json_request_finish(&own);
     return LOSS_OK;
@@ -215,10 +215,10 @@ static enum loss_status count_losses(struct object_reader *json, size_t *count)
             "losses must be a list of names of losses, or of objects with a field 'loss'");
     if (object_reader_elements(json, count_entry, count) != LOSS_OK)
         return json->error->status;
-    if (*count == 0 || *count > SEVERAL_MAX)
+    if (*count == 0 || *count > MULTI_LOSS_MAX)
         return loss_fail_at(json->error, LOSS_INVALID, json->path,
                             "losses has %zu entries; it must have from 1 to %d", *count,
-                            SEVERAL_MAX);
+                            MULTI_LOSS_MAX);
     return LOSS_OK;
 }
 
@@ -239,12 +239,12 @@ static enum loss_status read_listed(struct object_reader *json, size_t i, void *
 
 static enum loss_status read_losses(struct object_reader *json, struct head *head)
 {
-    struct several *const s = head->several;
+    struct multi_loss *const s = head->multi_loss;
     size_t count;
     json->at = head->losses;
     if (count_losses(json, &count) != LOSS_OK)
         return json->error->status;
-    s->entry = malloc(count * sizeof(struct several_entry *));
+    s->entry = malloc(count * sizeof(struct multi_loss_entry *));
     if (!s->entry)
         return no_memory(json->error);
     json->at = head->losses;
@@ -254,8 +254,8 @@ static enum loss_status read_losses(struct object_reader *json, struct head *hea
 /* ---- the whole ---- */
 
 /* A field outside `losses` that none of them has. */
-static enum loss_status blame_unused(struct object_reader *json, const struct several *s,
-                                     const struct several_shared *shared)
+static enum loss_status blame_unused(struct object_reader *json, const struct multi_loss *s,
+                                     const struct multi_loss_shared *shared)
 {
     char quote[JSON_QUOTE], meant[LOSS_MEANT_TEXT];
     struct loss_nearest search = {.name = shared->key};
@@ -271,14 +271,14 @@ static enum loss_status blame_unused(struct object_reader *json, const struct se
                                    loss_nearest_text(&search, "'", "'", NULL, meant));
 }
 
-enum loss_status several_read(struct several *s, struct loss_error *error)
+enum loss_status multi_loss_read(struct multi_loss *s, struct loss_error *error)
 {
-    struct head head = {.several = s};
+    struct head head = {.multi_loss = s};
     struct object_reader json;
-    s->shared = malloc(SEVERAL_SHARED * sizeof *s->shared);
+    s->shared = malloc(MULTI_LOSS_SHARED * sizeof *s->shared);
     if (!s->shared)
         return no_memory(error);
-    object_reader_begin(&json, s->body, s->len, s->allowance, error);
+    object_reader_begin(&json, s->body, s->len, s->quota, error);
     if (object_reader_document(&json, read_shared, &head) != LOSS_OK)
         return error->status;
     if (!head.losses)

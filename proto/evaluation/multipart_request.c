@@ -7,7 +7,7 @@
 
 enum { VALUE_SIZE = 512 };
 
-static enum loss_status read_file(struct fields *f, int k, const struct form_part *part)
+static enum loss_status read_file(struct fields *f, int k, const struct multipart_part *part)
 {
     struct evaluation *const e = f->out;
     if (!fields_first(f, k))
@@ -21,7 +21,8 @@ static enum loss_status read_file(struct fields *f, int k, const struct form_par
     return LOSS_OK;
 }
 
-static enum loss_status read_text(struct fields *f, const struct form_part *part, uint32_t settled)
+static enum loss_status read_text(struct fields *f, const struct multipart_part *part,
+                                  uint32_t settled)
 {
     char value[VALUE_SIZE];
     const char *const body = f->out->body;
@@ -37,9 +38,10 @@ static enum loss_status read_text(struct fields *f, const struct form_part *part
     return f->json.error->status;
 }
 
-static enum loss_status read_part(struct fields *f, const struct form_part *part, uint32_t settled)
+static enum loss_status read_part(struct fields *f, const struct multipart_part *part,
+                                  uint32_t settled)
 {
-    const int field = field_find(f->out->request.loss, part->name);
+    const int field = fields_find(f->out->request.loss, part->name);
     object_reader_set_key(&f->json, part->name);
     f->json.at = part->data;
     if (field < 0)
@@ -60,13 +62,13 @@ enum loss_status multipart_request_read(struct fields *fields, const char *conte
 {
     struct evaluation *const e = fields->out;
     const uint32_t settled = fields->seen;
-    struct form form;
-    struct form_part part;
+    struct multipart form;
+    struct multipart_part part;
     bool more;
     fields->seen = 0;
-    if (form_begin(&form, content_type, e->body, e->len, fields->json.error) != LOSS_OK)
+    if (multipart_begin(&form, content_type, e->body, e->len, fields->json.error) != LOSS_OK)
         return fields->json.error->status;
-    while (form_next(&form, &part, &more) == LOSS_OK) {
+    while (multipart_next(&form, &part, &more) == LOSS_OK) {
         if (!more) {
             fields->seen |= settled;
             return LOSS_OK;

@@ -361,7 +361,7 @@ enum {
     ENCODING = FIELD_COMMON + COMMON_COUNT - 1
 };
 
-int field_find(const struct loss_descriptor *loss, const char *name)
+int fields_find(const struct loss_descriptor *loss, const char *name)
 {
     const int tensor = evaluation_tensor_find(loss, name), param = loss_param_find(loss, name);
     if (tensor >= 0)
@@ -376,7 +376,7 @@ int field_find(const struct loss_descriptor *loss, const char *name)
 
 void fields_begin(struct fields *f, struct evaluation *e, struct loss_error *error)
 {
-    object_reader_begin(&f->json, e->body, e->len, e->allowance, error);
+    object_reader_begin(&f->json, e->body, e->len, e->quota, error);
     f->out = e;
     f->seen = 0;
 }
@@ -448,7 +448,7 @@ static enum loss_status read_grad_output(struct fields *f)
 /* Reads the plain text at the cursor as the field of the key. */
 static enum loss_status read_plain(struct fields *f, uint32_t settled)
 {
-    const int field = field_find(f->out->request.loss, f->json.key);
+    const int field = fields_find(f->out->request.loss, f->json.key);
     if (field < 0)
         return fields_unknown(f, "field");
     if (settled >> field & 1)

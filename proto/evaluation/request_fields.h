@@ -26,7 +26,7 @@ void fields_begin(struct fields *fields, struct evaluation *evaluation, struct l
 
 /* Which field of the loss's requests a name is: below EVALUATION_TENSORS that tensor
  * (evaluation.h); -1 if there is none. */
-int field_find(const struct loss_descriptor *loss, const char *name);
+int fields_find(const struct loss_descriptor *loss, const char *name);
 /* Notes that a field was met; false if it had been before. */
 bool fields_first(struct fields *fields, int field);
 /* Reads the value of a field that is no tensor, and moves behind it. Plain text is read to its end;

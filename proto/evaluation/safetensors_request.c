@@ -61,11 +61,11 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
     *count = 0;
     if (*f->json.at != '[')
         return object_reader_unexpected(&f->json, f->json.at, "an array");
-    f->json.at = json_blank(f->json.at + 1, f->json.allowance);
+    f->json.at = json_blank(f->json.at + 1, f->json.quota);
     for (bool more = *f->json.at != ']'; more;) {
         int64_t size;
         const char *end;
-        f->json.at = json_blank(f->json.at, f->json.allowance);
+        f->json.at = json_blank(f->json.at, f->json.quota);
         if (number_read_i64(f->json.at, &size, &end) != NUMBER_OK || size < 0)
             return malformed_entry(
                 file, entry, "shape and data_offsets hold whole numbers, not negative, below 2^63");
@@ -74,7 +74,7 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
             return malformed_entry(file, entry, message);
         }
         sizes[(*count)++] = (size_t)size;
-        f->json.at = json_blank(end, f->json.allowance);
+        f->json.at = json_blank(end, f->json.quota);
         if (*f->json.at != ',' && *f->json.at != ']')
             return object_reader_unexpected(&f->json, f->json.at, "',' or ']'");
         more = *f->json.at == ',';
@@ -226,7 +226,7 @@ static enum loss_status read_member(struct object_reader *json, void *context)
             return LOSS_OK;
         return object_reader_members(json, read_metadatum, file);
     }
-    const int k = field_find(file->fields->out->request.loss, json->key);
+    const int k = fields_find(file->fields->out->request.loss, json->key);
     if (k >= EVALUATION_TENSORS)
         return object_reader_malformed(
             json, json->at, "%s is no tensor: it goes into the query or into __metadata__",
@@ -301,7 +301,7 @@ static enum loss_status read_header(struct file *file)
     if (object_reader_members(&f->json, read_member, file) != LOSS_OK)
         return f->json.error->status;
     f->json.path[0] = '\0';
-    f->json.at = json_blank(f->json.at, f->json.allowance);
+    f->json.at = json_blank(f->json.at, f->json.quota);
     return f->json.at == f->json.end
                ? check_layout(file)
                : object_reader_unexpected(&f->json, f->json.at, "the end of the header");

@@ -3,8 +3,8 @@
  */
 #include "evaluation/work_limit.h"
 
-enum loss_status work_admit(const struct work_limits *limits, size_t work, size_t transport,
-                            bool *later, struct loss_error *error)
+enum loss_status work_limits_check(const struct work_limits *limits, size_t work, size_t transport,
+                                   bool *later, struct loss_error *error)
 {
     if (limits->most > 0 && work > limits->most)
         return loss_fail(error, LOSS_TOO_LARGE,

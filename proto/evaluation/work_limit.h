@@ -18,7 +18,7 @@ struct work_limits {
 /* Compares the work that was planned with the limits. LOSS_TOO_LARGE, with the error filled, if it
    is more than the most; else *later is whether it is more than may be done now, together with
    `transport`, what reading the body and writing the answer cost. */
-enum loss_status work_admit(const struct work_limits *limits, size_t work, size_t transport,
-                            bool *later, struct loss_error *error);
+enum loss_status work_limits_check(const struct work_limits *limits, size_t work, size_t transport,
+                                   bool *later, struct loss_error *error);
 
 #endif

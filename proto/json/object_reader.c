@@ -26,7 +26,7 @@ enum loss_status object_reader_unexpected(struct object_reader *json, const char
 {
     char byte[JSON_BYTE_TEXT];
     /* A cancelled reader stops within white space, which is not an error of the text. */
-    if (allowance_cancelled(json->allowance))
+    if (quota_cancelled(json->quota))
         return loss_fail(json->error, LOSS_CANCELLED, "the request was given up");
     return object_reader_malformed(json, at, "%s where %s was expected",
                                    json_byte_text(at, json->end, byte), expected);
@@ -50,11 +50,11 @@ static enum loss_status invalid_value(struct object_reader *json, const char *at
 /* ---- Objects and lists ---- */
 
 void object_reader_begin(struct object_reader *json, const char *body, size_t len,
-                         const struct allowance *allowance, struct loss_error *error)
+                         const struct quota *quota, struct loss_error *error)
 {
     json->body = json->at = body;
     json->end = body + len;
-    json->allowance = allowance;
+    json->quota = quota;
     json->error = error;
     json->key[0] = json->path[0] = '\0';
 }
@@ -85,10 +85,10 @@ static enum loss_status skip_key(struct object_reader *json)
 {
     if (skip_string(json, "a field name in quotes") != LOSS_OK)
         return json->error->status;
-    json->at = json_blank(json->at, json->allowance);
+    json->at = json_blank(json->at, json->quota);
     if (*json->at != ':')
         return object_reader_unexpected(json, json->at, "':'");
-    json->at = json_blank(json->at + 1, json->allowance);
+    json->at = json_blank(json->at + 1, json->quota);
     return LOSS_OK;
 }
 
@@ -104,10 +104,10 @@ static enum loss_status read_key(struct object_reader *json)
                                        "the name of a field has more than %d bytes, or is no text",
                                        OBJECT_KEY - 1);
     object_reader_set_key(json, json->key);
-    json->at = json_blank(json->at, json->allowance);
+    json->at = json_blank(json->at, json->quota);
     if (*json->at != ':')
         return object_reader_unexpected(json, json->at, "':'");
-    json->at = json_blank(json->at + 1, json->allowance);
+    json->at = json_blank(json->at + 1, json->quota);
     return LOSS_OK;
 }
 
@@ -117,12 +117,12 @@ static enum loss_status read_items(struct object_reader *json, char close, objec
 {
     const char expected[] = {'\'', ',', '\'', ' ', 'o', 'r', ' ', '\'', close, '\'', '\0'};
     size_t index = 0;
-    json->at = json_blank(json->at + 1, json->allowance);
+    json->at = json_blank(json->at + 1, json->quota);
     for (bool more = *json->at != close || !++json->at; more; json->at++) {
-        json->at = json_blank(json->at, json->allowance);
+        json->at = json_blank(json->at, json->quota);
         if (item(json, index++, context) != LOSS_OK)
             return json->error->status;
-        json->at = json_blank(json->at, json->allowance);
+        json->at = json_blank(json->at, json->quota);
         if (*json->at != ',' && *json->at != close)
             return object_reader_unexpected(json, json->at, expected);
         more = *json->at == ',';
@@ -154,7 +154,7 @@ enum loss_status object_reader_members(struct object_reader *json, object_member
     if (read_items(json, '}', read_member, &reader) == LOSS_OK)
         return LOSS_OK;
     /* A function that reads a value may have stopped in white space, too. */
-    return allowance_cancelled(json->allowance)
+    return quota_cancelled(json->quota)
                ? loss_fail(json->error, LOSS_CANCELLED, "the request was given up")
                : json->error->status;
 }
@@ -170,11 +170,11 @@ enum loss_status object_reader_elements(struct object_reader *json, object_eleme
 enum loss_status object_reader_document(struct object_reader *json, object_member *member,
                                         void *context)
 {
-    json->at = json_begin(json->at, json->allowance);
+    json->at = json_begin(json->at, json->quota);
     if (object_reader_members(json, member, context) != LOSS_OK)
         return json->error->status;
     json->path[0] = '\0';
-    json->at = json_blank(json->at, json->allowance);
+    json->at = json_blank(json->at, json->quota);
     return json->at == json->end ? LOSS_OK : object_reader_unexpected(json, json->at, "the end");
 }
 
@@ -182,7 +182,7 @@ enum loss_status object_reader_document(struct object_reader *json, object_membe
 
 enum loss_status object_reader_skip(struct object_reader *json)
 {
-    const char *at, *const end = json_skip_value(json->at, json->allowance, &at);
+    const char *at, *const end = json_skip_value(json->at, json->quota, &at);
     if (!end)
         return invalid_value(json, at);
     json->at = end;

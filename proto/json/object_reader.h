@@ -9,7 +9,7 @@
  *         return object_reader_skip(json);
  *     }
  *
- *     object_reader_begin(&json, body, len, allowance, &error);
+ *     object_reader_begin(&json, body, len, quota, &error);
  *     object_reader_document(&json, read_member, &options);
  */
 #ifndef PROTO_JSON_OBJECT_READER_H
@@ -24,10 +24,10 @@ struct object_reader {
     const char *body; /* byte offsets in errors count from here; NULL: errors have no offset */
     const char *end;  /* of the text that `at` moves through; *end is NUL */
     const char *at;   /* at the value that is being read */
-    const struct allowance *allowance; /* borrowed; cancels reading; may be NULL */
-    struct loss_error *error;          /* borrowed */
-    char key[OBJECT_KEY];              /* of the member that is being read */
-    char path[128];                    /* error->path: "/key" */
+    const struct quota *quota; /* borrowed; cancels reading; may be NULL */
+    struct loss_error *error;  /* borrowed */
+    char key[OBJECT_KEY];      /* of the member that is being read */
+    char path[128];            /* error->path: "/key" */
 };
 
 /* Reads the value at json->at and moves past it, or fails and sets *json->error. */
@@ -36,7 +36,7 @@ typedef enum loss_status object_element(struct object_reader *json, size_t index
 
 /* Starts at the first byte of `body`, which is borrowed; body[len] is NUL. */
 void object_reader_begin(struct object_reader *json, const char *body, size_t len,
-                         const struct allowance *allowance, struct loss_error *error);
+                         const struct quota *quota, struct loss_error *error);
 
 /* Sets the key, and the path to it. */
 void object_reader_set_key(struct object_reader *json, const char *key);

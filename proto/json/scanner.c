@@ -97,23 +97,23 @@ static bool is_blank(char c)
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-const char *json_blank_long(const char *text, const struct allowance *allowance)
+const char *json_blank_long(const char *text, const struct quota *quota)
 {
     for (const char *looked = text; is_blank(*text); text++) {
         if (text - looked < BLANK_DISTANCE)
             continue;
         looked = text;
-        if (allowance_cancelled(allowance))
+        if (quota_cancelled(quota))
             break;
     }
     return text;
 }
 
-const char *json_begin(const char *text, const struct allowance *allowance)
+const char *json_begin(const char *text, const struct quota *quota)
 {
     static const char mark[] = "\xef\xbb\xbf";
     const size_t len = strlen(mark);
-    return json_blank(strncmp(text, mark, len) == 0 ? text + len : text, allowance);
+    return json_blank(strncmp(text, mark, len) == 0 ? text + len : text, quota);
 }
 
 const char *json_skip_string(const char *text, const char **at)
@@ -147,11 +147,11 @@ static bool is_word(char c)
            c == '+' || c == '.';
 }
 
-const char *json_skip_value(const char *text, const struct allowance *allowance, const char **at)
+const char *json_skip_value(const char *text, const struct quota *quota, const char **at)
 {
     int depth = 0;
     do {
-        text = json_blank(text, allowance);
+        text = json_blank(text, quota);
         *at = text;
         if (*text == '[' || *text == '{') {
             if (++depth > depth_limit)

@@ -18,21 +18,21 @@ json_malformed(struct loss_error *error, const char *body, const char *at, const
 enum { JSON_BYTE_TEXT = 16 };
 const char *json_byte_text(const char *at, const char *end, char *text);
 
-/* Behind white space. Looks every few milliseconds whether the allowance, which may be NULL, is
+/* Behind white space. Looks every few milliseconds whether the quota, which may be NULL, is
    cancelled, and then stops within the white space, where no reader expects it. */
-const char *json_blank_long(const char *text, const struct allowance *allowance);
-static inline const char *json_blank(const char *text, const struct allowance *allowance)
+const char *json_blank_long(const char *text, const struct quota *quota);
+static inline const char *json_blank(const char *text, const struct quota *quota)
 {
     const char *const near = text + 16;
     while (*text == ' ' || *text == '\n' || *text == '\r' || *text == '\t')
         if (++text == near)
-            return json_blank_long(text, allowance);
+            return json_blank_long(text, quota);
     return text;
 }
 
 /* Where the text of a document begins: behind a byte order mark, which RFC 8259 lets readers
  * ignore, and white space. */
-const char *json_begin(const char *text, const struct allowance *allowance);
+const char *json_begin(const char *text, const struct quota *quota);
 
 /* Behind the string that opens at `text` (a '"'); NULL, with *at at the byte that cannot be there,
    where it is not a JSON string of valid UTF-8. */
@@ -46,7 +46,7 @@ int json_depth(void);
 
 /* Behind any JSON value, without judging numbers and words: brackets and strings alone. NULL as
    above; *at is then at a bracket that opens only if it is one too many. */
-const char *json_skip_value(const char *text, const struct allowance *allowance, const char **at);
+const char *json_skip_value(const char *text, const struct quota *quota, const char **at);
 
 /* Decodes the string between the quotes at text and end - 1 into `out`; false if it does not fit in
    `size` with its NUL, holds a NUL itself, or half a surrogate pair. The string has been skipped,

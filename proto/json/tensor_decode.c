@@ -27,7 +27,7 @@ struct decoding {
     const char *path;
     struct loss_error *error;
     const struct number_bulk *bulk;
-    const struct allowance *allowance;
+    const struct quota *quota;
 };
 
 enum {
@@ -337,7 +337,7 @@ static void try_piece(void *context, size_t i, int thread)
     decoding.error = &error;
     (void)thread;
     int first = atomic_load(&pieces->failed);
-    if ((int)i > first || allowance_cancelled(decoding.allowance) ||
+    if ((int)i > first || quota_cancelled(decoding.quota) ||
         decode_piece(&decoding, (int)i, pieces->out) == LOSS_OK)
         return;
     while ((int)i < first && !atomic_compare_exchange_weak(&pieces->failed, &first, (int)i))
@@ -351,7 +351,7 @@ static enum loss_status decode_pieces(const struct decoding *d, char *out, int t
         return decode_span(d, tensor->text, tensor->end, 0, out);
     struct pieces pieces = {.decoding = d, .out = out, .failed = tensor->marks + 1};
     parallel_for((size_t)tensor->marks + 1, threads, try_piece, &pieces);
-    if (allowance_cancelled(d->allowance))
+    if (quota_cancelled(d->quota))
         return loss_fail(d->error, LOSS_CANCELLED, "the request was given up");
     const int failed = atomic_load(&pieces.failed);
     return failed > tensor->marks ? LOSS_OK
@@ -360,10 +360,10 @@ static enum loss_status decode_pieces(const struct decoding *d, char *out, int t
 
 enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype,
                                     void *out, const char *body, const char *path, int threads,
-                                    const struct allowance *allowance, struct loss_error *error)
+                                    const struct quota *quota, struct loss_error *error)
 {
     const struct decoding decoding = {tensor, dtype, body,          tensor->end,
-                                      path,   error, number_bulk(), allowance};
+                                      path,   error, number_bulk(), quota};
     if (tensor->form != FORM_BASE64)
         return decode_pieces(&decoding, out, threads);
     const char *wrong =

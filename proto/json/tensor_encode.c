@@ -154,7 +154,7 @@ static size_t chunk_size(const struct encoding *encoding, size_t chunk)
    waits until it is known where the text in front of it ends, and copies it there. */
 struct team {
     const struct encoding *encoding;
-    const struct allowance *allowance; /* of the buffer */
+    const struct quota *quota; /* of the buffer */
     char *text;
     char *scratch; /* for each worker */
     size_t scratch_size, chunks;
@@ -170,7 +170,7 @@ static void work(void *context, size_t i, int thread)
     (void)thread;
     for (size_t chunk; (chunk = atomic_fetch_add(&team->next, 1)) < team->chunks;) {
         const size_t n = chunk_size(team->encoding, chunk);
-        const bool wanted = !allowance_cancelled(team->allowance);
+        const bool wanted = !quota_cancelled(team->quota);
         const size_t len =
             wanted ? (size_t)(write_elements(team->encoding, scratch, chunk * CHUNK, n) - scratch)
                    : 0;
@@ -189,21 +189,21 @@ static void append_elements_parallel(struct buffer *out, const struct encoding *
                                      int threads)
 {
     struct team team = {.encoding = encoding,
-                        .allowance = out->allowance,
+                        .quota = out->quota,
                         .text = buffer_reserve(out, most_bytes(encoding, encoding->count)),
                         .scratch_size = most_bytes(encoding, CHUNK),
                         .chunks = (encoding->count + CHUNK - 1) / CHUNK};
     const size_t scratch = (size_t)threads * team.scratch_size;
-    const bool taken = allowance_take(out->allowance, scratch);
+    const bool taken = quota_reserve(out->quota, scratch);
     team.scratch = taken ? malloc(scratch) : NULL;
     out->failed |= !team.scratch;
     if (!out->failed) {
         parallel_for((size_t)threads, threads, work, &team);
         out->len += team.len;
-        out->failed = allowance_cancelled(out->allowance);
+        out->failed = quota_cancelled(out->quota);
     }
     free(team.scratch);
-    allowance_give(out->allowance, taken ? scratch : 0);
+    quota_release(out->quota, taken ? scratch : 0);
 }
 
 static void append_chunks(struct buffer *out, const struct encoding *encoding)
@@ -211,7 +211,7 @@ static void append_chunks(struct buffer *out, const struct encoding *encoding)
     for (size_t from = 0; from < encoding->count; from += CHUNK) {
         const size_t n = chunk_size(encoding, from / CHUNK);
         char *const to = buffer_reserve(out, most_bytes(encoding, n));
-        if (!to || allowance_cancelled(out->allowance)) {
+        if (!to || quota_cancelled(out->quota)) {
             out->failed = true;
             return;
         }

@@ -40,12 +40,11 @@ struct tensor_json {
 /* Scans the JSON value at `text` in the body [body, body_end) (body_end[0] is NUL). On success sets
    `*end` behind the value. Refuses ragged arrays, more than LOSS_MAX_RANK dimensions, a shape that
    does not agree with the data, unknown fields and dtypes, base64 of the wrong length. `path`
-   ("/input") goes before error.path. LOSS_CANCELLED where the allowance, which may be NULL, says
+   ("/input") goes before error.path. LOSS_CANCELLED where the quota, which may be NULL, says
    so. */
 enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, const char *body,
-                                  const char *body_end, const char *path,
-                                  const struct allowance *allowance, const char **end,
-                                  struct loss_error *error);
+                                  const char *body_end, const char *path, const struct quota *quota,
+                                  const char **end, struct loss_error *error);
 
 /* Reads a shape, [2, 3], at `text` into rank and shape of a tensor, and sets `*end` behind it. What
    it refuses, and where, is as above. */
@@ -63,10 +62,10 @@ bool tensor_json_fits(const struct tensor_json *data, const struct loss_tensor *
    is declared it is the same), long text on up to `threads` threads (1 opens no parallel region);
    the result, and the error, are the same for any number of them. Numbers outside an integer
    dtype's range, fractions for integers, NaN spellings in integer tensors are refused with
-   error.path at the element; LOSS_CANCELLED where the allowance, which may be NULL, says so. */
+   error.path at the element; LOSS_CANCELLED where the quota, which may be NULL, says so. */
 enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype,
                                     void *out, const char *body, const char *path, int threads,
-                                    const struct allowance *allowance, struct loss_error *error);
+                                    const struct quota *quota, struct loss_error *error);
 
 /* Points error.path at row-major element `element` of the tensor, as the client wrote it
  * ("/input/3/1", "/input/data/7"). */

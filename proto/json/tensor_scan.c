@@ -18,7 +18,7 @@ struct scan {
     const char *path; /* of the value: "/input", "/input/data" */
     struct loss_error *error;
     const struct number_bulk *bulk;
-    const struct allowance *allowance; /* may be NULL */
+    const struct quota *quota; /* may be NULL */
 };
 
 static enum loss_status unexpected(const struct scan *scan, const char *at, const char *expected)
@@ -169,7 +169,7 @@ static enum loss_status after_element(const struct scan *scan, struct nesting *n
                                       const char **text)
 {
     while (nest->depth > 0) {
-        *text = json_blank(*text, scan->allowance);
+        *text = json_blank(*text, scan->quota);
         const char at = **text;
         if (at != ',' && at != ']')
             return unexpected(scan, *text, "',' or ']'");
@@ -191,7 +191,7 @@ static bool is_cancelled(const struct scan *scan, struct nesting *nest, const ch
     if (text - nest->looked < LOOK_DISTANCE)
         return false;
     nest->looked = text;
-    return allowance_cancelled(scan->allowance);
+    return quota_cancelled(scan->quota);
 }
 
 /* Walks a number or nested arrays of them; fills rank, shape and count. */
@@ -201,7 +201,7 @@ static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json
     struct nesting nest = {.rank = -1, .looked = text, .marked = text, .distance = MARK_DISTANCE};
     tensor->text = text;
     do {
-        text = json_blank(text, scan->allowance);
+        text = json_blank(text, scan->quota);
         if (is_cancelled(scan, &nest, text))
             return loss_fail(scan->error, LOSS_CANCELLED, "the request was given up");
         enum loss_status status = LOSS_OK;
@@ -212,7 +212,7 @@ static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json
         } else if (*text != '[') {
             status = take_scalar(scan, &nest, &text);
         } else if ((status = open_array(scan, &nest, text)) == LOSS_OK) {
-            text = json_blank(text + 1, scan->allowance);
+            text = json_blank(text + 1, scan->quota);
             if (*text != ']')
                 continue;
         }
@@ -241,7 +241,7 @@ enum { FIELD_NAME = 64 };
 static enum loss_status take_key(const struct scan *scan, const char **text, char *name)
 {
     const char *at;
-    *text = json_blank(*text, scan->allowance);
+    *text = json_blank(*text, scan->quota);
     if (**text != '"')
         return unexpected(scan, *text, "a field name in quotes");
     const char *end = json_skip_string(*text, &at);
@@ -250,17 +250,17 @@ static enum loss_status take_key(const struct scan *scan, const char **text, cha
     if (!json_decode_string(*text, end, name, FIELD_NAME))
         return json_malformed(scan->error, scan->body, *text, scan->path,
                               "%s has a field whose name is too long", scan->path + 1);
-    *text = json_blank(end, scan->allowance);
+    *text = json_blank(end, scan->quota);
     if (**text != ':')
         return unexpected(scan, *text, "':'");
-    *text = json_blank(*text + 1, scan->allowance);
+    *text = json_blank(*text + 1, scan->quota);
     return LOSS_OK;
 }
 
 /* Behind a ',' or a '}', as *more tells. */
 static enum loss_status take_separator(const struct scan *scan, const char **text, bool *more)
 {
-    *text = json_blank(*text, scan->allowance);
+    *text = json_blank(*text, scan->quota);
     if (**text != ',' && **text != '}')
         return unexpected(scan, *text, "',' or '}'");
     *more = *(*text)++ == ',';
@@ -305,10 +305,10 @@ static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *
     shape->rank = 0;
     if (**text != '[')
         return unexpected(scan, *text, "an array of dimensions");
-    *text = json_blank(*text + 1, scan->allowance);
+    *text = json_blank(*text + 1, scan->quota);
     for (bool more = **text != ']'; more;) {
         int64_t size;
-        *text = json_blank(*text, scan->allowance);
+        *text = json_blank(*text, scan->quota);
         const char *const at = *text;
         const enum number_status status = number_read_i64(at, &size, text);
         if (status != NUMBER_OK || size < 0)
@@ -317,7 +317,7 @@ static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *
             return json_malformed(scan->error, scan->body, at, scan->path,
                                   "shape has more than %d dimensions", LOSS_MAX_RANK);
         shape->shape[shape->rank++] = (size_t)size;
-        *text = json_blank(*text, scan->allowance);
+        *text = json_blank(*text, scan->quota);
         if (**text != ',' && **text != ']')
             return unexpected(scan, *text, "',' or ']'");
         more = **text == ',';
@@ -342,7 +342,7 @@ static enum loss_status take_shape(const struct scan *scan, struct object *objec
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/shape", scan->path);
     const struct scan inner = {scan->body,  scan->body_end, path,
-                               scan->error, scan->bulk,     scan->allowance};
+                               scan->error, scan->bulk,     scan->quota};
     object->has_shape = true;
     return scan_shape(&inner, &object->shape, text);
 }
@@ -373,7 +373,7 @@ static enum loss_status take_buffer(const struct scan *scan, struct object *obje
                                     struct tensor_json *tensor, const char **text)
 {
     static const char *const known[] = {"buffer", "encoding", NULL};
-    *text = json_blank(*text + 1, scan->allowance);
+    *text = json_blank(*text + 1, scan->quota);
     for (bool more = **text != '}' || !++*text; more;) {
         char name[FIELD_NAME], value[FIELD_NAME];
         const char *at;
@@ -415,7 +415,7 @@ static enum loss_status take_data(const struct scan *scan, struct object *object
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/data", scan->path);
     const struct scan inner = {scan->body,  scan->body_end, path,
-                               scan->error, scan->bulk,     scan->allowance};
+                               scan->error, scan->bulk,     scan->quota};
     object->has_data = true;
     if (**text == '{')
         return take_buffer(&inner, object, tensor, text);
@@ -426,7 +426,7 @@ static enum loss_status take_fields(const struct scan *scan, struct object *obje
                                     struct tensor_json *tensor, const char **text)
 {
     static const char *const known[] = {"shape", "dtype", "data", NULL};
-    *text = json_blank(*text + 1, scan->allowance);
+    *text = json_blank(*text + 1, scan->quota);
     for (bool more = **text != '}' || !++*text; more;) {
         char name[FIELD_NAME];
         if (take_key(scan, text, name) != LOSS_OK)
@@ -519,11 +519,10 @@ static enum loss_status reconcile(const struct scan *scan, const struct object *
 }
 
 enum loss_status tensor_json_scan(struct tensor_json *tensor, const char *text, const char *body,
-                                  const char *body_end, const char *path,
-                                  const struct allowance *allowance, const char **end,
-                                  struct loss_error *error)
+                                  const char *body_end, const char *path, const struct quota *quota,
+                                  const char **end, struct loss_error *error)
 {
-    const struct scan scan = {body, body_end, path, error, number_bulk(), allowance};
+    const struct scan scan = {body, body_end, path, error, number_bulk(), quota};
     *tensor = (struct tensor_json){.form = FORM_NESTED};
     if (*text != '{')
         return scan_numbers(&scan, tensor, text, end);

@@ -16,13 +16,13 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define PAGES_KEPT ((size_t)512 << 20) /* bytes that are kept at most */
+#define BLOCK_CACHE_MAX ((size_t)512 << 20) /* bytes that are kept at most */
 
 /* The address sanitizer knows nothing of the ends of mapped blocks: under it all are malloc's. */
 #if defined __SANITIZE_ADDRESS__
 #define IS_MAPPED(size) false
 #else
-#define IS_MAPPED(size) ((size) >= PAGES_LEAST)
+#define IS_MAPPED(size) ((size) >= BLOCK_CACHE_MIN)
 #endif
 
 enum {
@@ -159,7 +159,8 @@ static int find_kept(size_t length)
 
 static bool may_keep(size_t length)
 {
-    return kept_count < KEPT_BLOCKS && length <= PAGES_KEPT && kept_length <= PAGES_KEPT - length;
+    return kept_count < KEPT_BLOCKS && length <= BLOCK_CACHE_MAX &&
+           kept_length <= BLOCK_CACHE_MAX - length;
 }
 
 static void keep(const struct block *block)
@@ -195,7 +196,8 @@ static void shed(size_t bytes)
         pthread_mutex_unlock(&mutex);
         if (!block.data)
             return;
-        const bool part = block.length >= PAGES_LEAST && block.length - PAGES_LEAST >= bytes;
+        const bool part =
+            block.length >= BLOCK_CACHE_MIN && block.length - BLOCK_CACHE_MIN >= bytes;
         const size_t less = part ? bytes : block.length;
         unmap(&(struct block){
             .data = block.data,
@@ -219,7 +221,7 @@ static char *take(size_t length, size_t expected)
     pthread_mutex_unlock(&mutex);
     if (block.length >= length && block.length > 0) {
         const struct block rest = {block.data + length, block.length - length, block.since};
-        if (rest.length >= PAGES_LEAST)
+        if (rest.length >= BLOCK_CACHE_MIN)
             put(&rest);
         else if (rest.length > 0)
             unmap(&rest);
@@ -234,7 +236,7 @@ static char *take(size_t length, size_t expected)
         put(&block);
     if (!data)
         data = map(length);
-    if (!data && pages_drop())
+    if (!data && block_cache_clear())
         data = map(length);
     return data;
 }
@@ -251,10 +253,10 @@ static size_t absorb_next(const char *end, size_t most)
             block = remove_kept(i);
     const size_t bytes = block.length < most ? block.length : most;
     const struct block left = {block.data + bytes, block.length - bytes, block.since};
-    if (left.length >= PAGES_LEAST)
+    if (left.length >= BLOCK_CACHE_MIN)
         keep(&left);
     pthread_mutex_unlock(&mutex);
-    if (left.length > 0 && left.length < PAGES_LEAST)
+    if (left.length > 0 && left.length < BLOCK_CACHE_MIN)
         unmap(&left);
     return bytes;
 }
@@ -268,19 +270,19 @@ static void *grow_mapped(char *data, size_t before, size_t longer)
         return data;
     shed(longer - length);
     char *grown = extend(data, length, longer);
-    if (!grown && pages_drop())
+    if (!grown && block_cache_clear())
         grown = extend(data, length, longer);
     if (!grown && length > before)
         put(&(struct block){data + before, length - before, now_ms()});
     return grown;
 }
 
-void *pages_resize(void *block, size_t old, size_t size)
+void *block_cache_resize(void *block, size_t old, size_t size)
 {
-    return pages_grow(block, old, size, size);
+    return block_cache_grow(block, old, size, size);
 }
 
-void *pages_grow(void *block, size_t old, size_t size, size_t expected)
+void *block_cache_grow(void *block, size_t old, size_t size, size_t expected)
 {
     const size_t length = length_of(size), expected_length = length_of(expected);
     if (!IS_MAPPED(size))
@@ -297,7 +299,7 @@ void *pages_grow(void *block, size_t old, size_t size, size_t expected)
     return data;
 }
 
-void pages_free(void *block, size_t size)
+void block_cache_free(void *block, size_t size)
 {
     if (block && IS_MAPPED(size))
         put(&(struct block){block, length_of(size), now_ms()});
@@ -320,17 +322,17 @@ static bool drop_older(int64_t time)
     return count > 0;
 }
 
-void pages_tidy(void)
+void block_cache_trim(void)
 {
-    drop_older(now_ms() - PAGES_QUIET_MS);
+    drop_older(now_ms() - BLOCK_CACHE_IDLE_MS);
 }
 
-size_t pages_kept(void)
+size_t block_cache_bytes(void)
 {
     return kept_length;
 }
 
-void pages_keep(size_t most)
+void block_cache_shrink(size_t most)
 {
     while (kept_length > most) {
         struct block block = {.data = NULL};
@@ -343,7 +345,7 @@ void pages_keep(size_t most)
     }
 }
 
-bool pages_drop(void)
+bool block_cache_clear(void)
 {
     return drop_older(INT64_MAX);
 }

@@ -38,14 +38,14 @@ char *buffer_reserve(struct buffer *buffer, size_t more)
     if (buffer->data && wanted <= buffer->capacity)
         return buffer->data + buffer->len;
     const size_t capacity = capacity_for(buffer, wanted), more_room = capacity - buffer->capacity;
-    if (!allowance_take(buffer->allowance, more_room)) {
+    if (!quota_reserve(buffer->quota, more_room)) {
         buffer->failed = true;
         return NULL;
     }
-    char *data = buffer->paged ? pages_resize(buffer->data, buffer->capacity, capacity)
+    char *data = buffer->paged ? block_cache_resize(buffer->data, buffer->capacity, capacity)
                                : realloc(buffer->data, capacity);
     if (!data) {
-        allowance_give(buffer->allowance, more_room);
+        quota_release(buffer->quota, more_room);
         buffer->failed = true;
         return NULL;
     }
@@ -58,9 +58,9 @@ char *buffer_take(struct buffer *buffer, size_t size)
 {
     const size_t capacity = size > 0 ? size : 1;
     buffer->paged = true;
-    if (allowance_take(buffer->allowance, capacity) &&
-        !(buffer->data = pages_resize(NULL, 0, capacity)))
-        allowance_give(buffer->allowance, capacity);
+    if (quota_reserve(buffer->quota, capacity) &&
+        !(buffer->data = block_cache_resize(NULL, 0, capacity)))
+        quota_release(buffer->quota, capacity);
     buffer->capacity = buffer->data ? capacity : 0;
     buffer->failed = !buffer->data;
     return buffer->data;
@@ -70,13 +70,13 @@ char *buffer_resize(struct buffer *buffer, size_t size)
 {
     const size_t more = size > buffer->capacity ? size - buffer->capacity : 0;
     char *data = NULL;
-    if (allowance_take(buffer->allowance, more) &&
-        !(data = pages_resize(buffer->data, buffer->capacity, size)))
-        allowance_give(buffer->allowance, more);
+    if (quota_reserve(buffer->quota, more) &&
+        !(data = block_cache_resize(buffer->data, buffer->capacity, size)))
+        quota_release(buffer->quota, more);
     buffer->failed = !data;
     if (!data)
         return NULL;
-    allowance_give(buffer->allowance, buffer->capacity + more - size);
+    quota_release(buffer->quota, buffer->capacity + more - size);
     buffer->data = data;
     buffer->capacity = size;
     return data;
@@ -116,9 +116,9 @@ void buffer_printf(struct buffer *buffer, const char *format, ...)
 void buffer_free(struct buffer *buffer)
 {
     if (buffer->paged)
-        pages_free(buffer->data, buffer->capacity);
+        block_cache_free(buffer->data, buffer->capacity);
     else
         free(buffer->data);
-    allowance_give(buffer->allowance, buffer->capacity);
-    *buffer = (struct buffer){.allowance = buffer->allowance};
+    quota_release(buffer->quota, buffer->capacity);
+    *buffer = (struct buffer){.quota = buffer->quota};
 }

@@ -15,8 +15,8 @@ struct buffer {
     size_t len;
     size_t capacity;
     bool failed;
-    bool paged;                  /* data is a block of block_cache.h */
-    struct allowance *allowance; /* borrowed; asked before there is more room; NULL: nobody is */
+    bool paged;          /* data is a block of block_cache.h */
+    struct quota *quota; /* borrowed; asked before there is more room; NULL: nobody is */
 };
 
 /* Makes room for `more` bytes behind `len` and returns where they go, NULL when memory ran out. The
@@ -34,7 +34,7 @@ void buffer_append(struct buffer *buffer, const void *bytes, size_t len);
 void buffer_text(struct buffer *buffer, const char *text);
 __attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *buffer, const char *format,
                                                          ...);
-/* Frees what it holds and leaves it empty and usable, with the allowance that it had. */
+/* Frees what it holds and leaves it empty and usable, with the quota that it had. */
 void buffer_free(struct buffer *buffer);
 
 #endif

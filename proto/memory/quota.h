@@ -11,42 +11,42 @@
 
 #include "loss.h"
 
-struct allowance {
-    bool (*take)(struct allowance *allowance,
-                 size_t bytes); /* so many bytes more; false if they may not be had now */
-    void (*give)(struct allowance *allowance,
-                 size_t bytes); /* so many of those that were taken are needed no more */
+struct quota {
+    bool (*reserve)(struct quota *quota,
+                    size_t bytes); /* so many bytes more; false if they may not be had now */
+    void (*release)(struct quota *quota,
+                    size_t bytes); /* so many of those that were taken are needed no more */
     const bool *cancel; /* another thread stores true there, atomically, when the answer is not
                            wanted any more; NULL: never */
     bool *asked; /* another thread stores true there, atomically, to see it become false if work
                     progresses; may be NULL */
 };
 
-/* Asks for memory, and gives it back; where there is no allowance, it is there. */
-static inline bool allowance_take(struct allowance *allowance, size_t bytes)
+/* Asks for memory, and gives it back; where there is no quota, it is there. */
+static inline bool quota_reserve(struct quota *quota, size_t bytes)
 {
-    return !allowance || allowance->take(allowance, bytes);
+    return !quota || quota->reserve(quota, bytes);
 }
 
 /* Whether work is to be given up. To be called often: it shows that work progresses, too. */
-static inline bool allowance_cancelled(const struct allowance *allowance)
+static inline bool quota_cancelled(const struct quota *quota)
 {
-    if (allowance && allowance->asked && __atomic_load_n(allowance->asked, __ATOMIC_RELAXED))
-        __atomic_store_n(allowance->asked, false, __ATOMIC_RELAXED);
-    return allowance && allowance->cancel && __atomic_load_n(allowance->cancel, __ATOMIC_RELAXED);
+    if (quota && quota->asked && __atomic_load_n(quota->asked, __ATOMIC_RELAXED))
+        __atomic_store_n(quota->asked, false, __ATOMIC_RELAXED);
+    return quota && quota->cancel && __atomic_load_n(quota->cancel, __ATOMIC_RELAXED);
 }
 
 /* The same for an evaluation by the library. */
-static inline struct loss_control allowance_control(const struct allowance *allowance)
+static inline struct loss_control quota_control(const struct quota *quota)
 {
-    return allowance ? (struct loss_control){.cancel = allowance->cancel, .asked = allowance->asked}
-                     : (struct loss_control){.cancel = NULL};
+    return quota ? (struct loss_control){.cancel = quota->cancel, .asked = quota->asked}
+                 : (struct loss_control){.cancel = NULL};
 }
 
-static inline void allowance_give(struct allowance *allowance, size_t bytes)
+static inline void quota_release(struct quota *quota, size_t bytes)
 {
-    if (allowance)
-        allowance->give(allowance, bytes);
+    if (quota)
+        quota->release(quota, bytes);
 }
 
 #endif

@@ -26,9 +26,9 @@ static json_t *input(const struct loss_descriptor *loss, int k)
     const struct loss_example *const example = loss->example;
     json_t *shape = json_array(), *data = json_array();
     for (int d = 0; d < example->tensors[k].rank; d++)
-        shape = describe_with(shape, json_integer((json_int_t)example->tensors[k].shape[d]));
+        shape = jansson_append(shape, json_integer((json_int_t)example->tensors[k].shape[d]));
     for (size_t i = 0; i < elements_of(example, k); i++)
-        data = describe_with(data, example_number(example->tensors[k].numbers[i]));
+        data = jansson_append(data, example_number(example->tensors[k].numbers[i]));
     return json_pack("{s:s,s:o,s:s,s:o}", "name", loss->tensors[k].name, "shape", shape, "datatype",
                      dtype_name(DTYPE_OIP, is_index(loss, k) ? LOSS_INT64 : LOSS_FLOAT32), "data",
                      data);
@@ -40,12 +40,12 @@ json_t *oip_example(const struct loss_descriptor *loss)
     json_t *inputs = json_array(), *outputs = json_array();
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         if (loss->example->tensors[k].numbers)
-            inputs = describe_with(inputs, input(loss, k));
-    outputs = describe_with(outputs,
-                            json_pack("{s:s}", "name", oip_output_name(loss, OIP_LOSS, 0, name)));
+            inputs = jansson_append(inputs, input(loss, k));
+    outputs = jansson_append(outputs,
+                             json_pack("{s:s}", "name", oip_output_name(loss, OIP_LOSS, 0, name)));
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         if (loss->tensors[k].prediction)
-            outputs = describe_with(
+            outputs = jansson_append(
                 outputs, json_pack("{s:s}", "name", oip_output_name(loss, OIP_GRAD, k, name)));
     return json_pack("{s:o,s:o,s:o}", "inputs", inputs, "parameters",
                      example_add_params(json_object(), loss), "outputs", outputs);

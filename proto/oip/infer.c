@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-const struct loss_descriptor *oip_find(const char *model, const char *version,
-                                       struct loss_error *error)
+const struct loss_descriptor *oip_model_find(const char *model, const char *version,
+                                             struct loss_error *error)
 {
     char quote[JSON_QUOTE];
     const struct loss_descriptor *const loss = loss_lookup(model, loss_lookup_http_hint, error);
@@ -18,35 +18,35 @@ const struct loss_descriptor *oip_find(const char *model, const char *version,
     return NULL;
 }
 
-bool oip_infer_possible(const struct oip_request *request, struct reply *reply)
+bool oip_infer_possible(const struct oip_request *request, struct response *response)
 {
     struct loss_error error;
-    reply->errors = REPLY_OIP;
-    if (oip_find(request->model, request->version, &error))
+    response->errors = RESPONSE_OIP;
+    if (oip_model_find(request->model, request->version, &error))
         return true;
-    reply_problem(reply, &error);
+    response_error(response, &error);
     return false;
 }
 
 /* Evaluates what has been planned. */
 static enum loss_status answer(const struct oip_output_selection *selection, struct evaluation *e,
-                               struct reply *reply, struct loss_error *error)
+                               struct response *response, struct loss_error *error)
 {
-    oip_answer_prepare(e, selection, reply);
-    if (!reply->body.failed &&
+    oip_response_prepare(e, selection, response);
+    if (!response->body.failed &&
         (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
         return error->status;
     const double computed = evaluation_clock();
-    if (!reply->body.failed)
-        oip_answer_finish(e, selection, reply);
-    if (reply->body.failed)
+    if (!response->body.failed)
+        oip_response_finish(e, selection, response);
+    if (response->body.failed)
         return loss_fail(error, LOSS_UNAVAILABLE,
                          "there is not enough memory for the answer at the moment");
-    reply->status = reply_status(LOSS_OK);
-    reply->decode_ms = e->decode_ms;
-    reply->compute_ms = e->compute_ms;
-    reply->elements = e->plan.elements;
-    reply->encode_ms = evaluation_clock() - computed;
+    response->status = response_status(LOSS_OK);
+    response->decode_ms = e->decode_ms;
+    response->compute_ms = e->compute_ms;
+    response->elements = e->plan.elements;
+    response->encode_ms = evaluation_clock() - computed;
     return LOSS_OK;
 }
 
@@ -59,30 +59,32 @@ static size_t transport_work(struct evaluation *e, const struct oip_output_selec
     return evaluation_reading_work(e) + evaluation_writing_work(e, text);
 }
 
-void oip_infer(const struct oip_request *request, struct reply *reply)
+void oip_infer(const struct oip_request *request, struct response *response)
 {
     struct evaluation evaluation;
     struct oip_output_selection selection;
     struct loss_error error;
-    reply->errors = REPLY_OIP;
-    const struct loss_descriptor *const loss = oip_find(request->model, request->version, &error);
+    response->errors = RESPONSE_OIP;
+    const struct loss_descriptor *const loss =
+        oip_model_find(request->model, request->version, &error);
     if (!loss) {
-        reply_problem(reply, &error);
+        response_error(response, &error);
         return;
     }
     evaluation_init(&evaluation, loss, request->body, request->len, request->threads);
-    evaluation.allowance = request->allowance;
-    enum loss_status status = oip_read(&evaluation, request->header_length, &selection, &error);
+    evaluation.quota = request->quota;
+    enum loss_status status =
+        oip_request_read(&evaluation, request->header_length, &selection, &error);
     if (status == LOSS_OK)
         status = evaluation_plan(&evaluation, &error);
     bool later = false;
-    reply->work = evaluation.plan.work;
+    response->work = evaluation.plan.work;
     if (status == LOSS_OK)
-        status = work_admit(&request->work, evaluation.plan.work,
-                            transport_work(&evaluation, &selection), &later, &error);
+        status = work_limits_check(&request->work, evaluation.plan.work,
+                                   transport_work(&evaluation, &selection), &later, &error);
     if (status == LOSS_OK && !later)
-        status = answer(&selection, &evaluation, reply, &error);
+        status = answer(&selection, &evaluation, response, &error);
     evaluation_free(&evaluation);
     if (status != LOSS_OK)
-        reply_problem(reply, &error);
+        response_error(response, &error);
 }

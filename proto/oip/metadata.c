@@ -1,8 +1,8 @@
 /* What the Open Inference Protocol says of the server and its models, besides evaluating them. */
 #include "content/jansson_build.h"
 #include "formats/dtype_names.h"
-#include "oip/oip.h"
 #include "oip/names.h"
+#include "oip/oip.h"
 
 #include <string.h>
 
@@ -37,7 +37,7 @@ static json_t *open_shape(const struct loss_tensor_spec *spec)
             dimensions = named;
     }
     for (int i = 0; i < (dimensions < 0 ? 1 : dimensions); i++)
-        shape = describe_with(shape, json_integer(-1));
+        shape = jansson_append(shape, json_integer(-1));
     return shape;
 }
 
@@ -60,8 +60,8 @@ static json_t *tensor_named(const char *name, enum loss_dtype dtype, json_t *sha
 
 static json_t *optional(json_t *input, bool config)
 {
-    return describe_member(input, config ? "optional" : "parameters",
-                           config ? json_true() : json_pack("{s:b}", "optional", true));
+    return jansson_set(input, config ? "optional" : "parameters",
+                       config ? json_true() : json_pack("{s:b}", "optional", true));
 }
 
 static json_t *inputs_of(const struct loss_descriptor *loss, bool config)
@@ -70,7 +70,7 @@ static json_t *inputs_of(const struct loss_descriptor *loss, bool config)
     for (int k = 0; k < loss_tensor_specs(loss); k++) {
         const struct loss_tensor_spec *const spec = &loss->tensors[k];
         json_t *const input = tensor_named(spec->name, usual_dtype(spec), open_shape(spec), config);
-        inputs = describe_with(inputs, spec->optional ? optional(input, config) : input);
+        inputs = jansson_append(inputs, spec->optional ? optional(input, config) : input);
     }
     return inputs;
 }
@@ -79,51 +79,51 @@ static json_t *outputs_of(const struct loss_descriptor *loss, bool config)
 {
     char name[OIP_NAME];
     json_t *outputs = json_array();
-    outputs = describe_with(outputs, tensor_named(oip_output_name(loss, OIP_LOSS, 0, name),
-                                                  LOSS_FLOAT64, json_pack("[i]", -1), config));
+    outputs = jansson_append(outputs, tensor_named(oip_output_name(loss, OIP_LOSS, 0, name),
+                                                   LOSS_FLOAT64, json_pack("[i]", -1), config));
     for (enum oip_kind kind = OIP_GRAD; kind <= OIP_HESS; kind++)
         for (int k = 0; k < loss_tensor_specs(loss); k++) {
             const struct loss_tensor_spec *const spec = &loss->tensors[k];
             if (kind == OIP_GRAD ? spec->differentiable : loss->hessian && spec->prediction)
                 outputs =
-                    describe_with(outputs, tensor_named(oip_output_name(loss, kind, k, name),
-                                                        LOSS_FLOAT32, open_shape(spec), config));
+                    jansson_append(outputs, tensor_named(oip_output_name(loss, kind, k, name),
+                                                         LOSS_FLOAT32, open_shape(spec), config));
         }
     return outputs;
 }
 
 /* ---- answers ---- */
 
-/* The loss that a path means; where there is none the reply is filled. */
+/* The loss that a path means; where there is none the response is filled. */
 static const struct loss_descriptor *find(const char *model, const char *version,
-                                          struct reply *reply)
+                                          struct response *response)
 {
     struct loss_error error;
-    const struct loss_descriptor *const loss = oip_find(model, version, &error);
-    reply->errors = REPLY_OIP;
+    const struct loss_descriptor *const loss = oip_model_find(model, version, &error);
+    response->errors = RESPONSE_OIP;
     if (!loss)
-        reply_problem(reply, &error);
+        response_error(response, &error);
     return loss;
 }
 
-static void answer(struct reply *reply, json_t *tree)
+static void answer(struct response *response, json_t *tree)
 {
-    reply->errors = REPLY_OIP;
-    describe_answer(reply, tree, JSON_COMPACT);
+    response->errors = RESPONSE_OIP;
+    jansson_respond(response, tree, JSON_COMPACT);
 }
 
-void oip_health(const char *what, bool is, struct reply *reply)
+void oip_health(const char *what, bool is, struct response *response)
 {
-    answer(reply, json_pack("{s:b}", what, is));
-    if (!is && reply->status == reply_status(LOSS_OK))
-        reply->status = reply_status(LOSS_UNAVAILABLE);
+    answer(response, json_pack("{s:b}", what, is));
+    if (!is && response->status == response_status(LOSS_OK))
+        response->status = response_status(LOSS_UNAVAILABLE);
 }
 
-void oip_server(struct reply *reply)
+void oip_server(struct response *response)
 {
-    answer(reply, json_pack("{s:s,s:s,s:[s,s,s,s]}", "name", "lossd", "version", LOSS_VERSION,
-                            "extensions", "binary_tensor_data", "parameters", "statistics",
-                            "model_repository"));
+    answer(response, json_pack("{s:s,s:s,s:[s,s,s,s]}", "name", "lossd", "version", LOSS_VERSION,
+                               "extensions", "binary_tensor_data", "parameters", "statistics",
+                               "model_repository"));
 }
 
 /* The parameters of requests, with their defaults. */
@@ -132,54 +132,54 @@ static json_t *parameters_of(const struct loss_descriptor *loss)
     json_t *parameters = json_pack("{s:s}", "reduction", loss_reduction_name(LOSS_MEAN));
     for (int k = 0; k < loss_param_specs(loss); k++)
         parameters =
-            describe_member(parameters, loss->params[k].name, describe_default(&loss->params[k]));
+            jansson_set(parameters, loss->params[k].name, jansson_param_default(&loss->params[k]));
     return parameters;
 }
 
-void oip_model(const char *model, const char *version, struct reply *reply)
+void oip_model(const char *model, const char *version, struct response *response)
 {
-    const struct loss_descriptor *const loss = find(model, version, reply);
+    const struct loss_descriptor *const loss = find(model, version, response);
     if (loss)
-        answer(reply,
+        answer(response,
                json_pack("{s:s,s:[s],s:s,s:o,s:o,s:o}", "name", loss->name, "versions",
                          version_text, "platform", "lossd_loss", "inputs", inputs_of(loss, false),
                          "outputs", outputs_of(loss, false), "parameters", parameters_of(loss)));
 }
 
-void oip_model_ready(const char *model, const char *version, struct reply *reply)
+void oip_model_ready(const char *model, const char *version, struct response *response)
 {
-    const struct loss_descriptor *const loss = find(model, version, reply);
+    const struct loss_descriptor *const loss = find(model, version, response);
     if (loss)
-        answer(reply, json_pack("{s:s,s:b}", "name", loss->name, "ready", true));
+        answer(response, json_pack("{s:s,s:b}", "name", loss->name, "ready", true));
 }
 
-void oip_model_config(const char *model, const char *version, struct reply *reply)
+void oip_model_config(const char *model, const char *version, struct response *response)
 {
-    const struct loss_descriptor *const loss = find(model, version, reply);
+    const struct loss_descriptor *const loss = find(model, version, response);
     if (loss)
-        answer(reply, json_pack("{s:s,s:s,s:s,s:{s:{s:i}},s:i,s:o,s:o}", "name", loss->name,
-                                "platform", "lossd_loss", "backend", "lossd", "version_policy",
-                                "latest", "num_versions", 1, "max_batch_size", 0, "input",
-                                inputs_of(loss, true), "output", outputs_of(loss, true)));
+        answer(response, json_pack("{s:s,s:s,s:s,s:{s:{s:i}},s:i,s:o,s:o}", "name", loss->name,
+                                   "platform", "lossd_loss", "backend", "lossd", "version_policy",
+                                   "latest", "num_versions", 1, "max_batch_size", 0, "input",
+                                   inputs_of(loss, true), "output", outputs_of(loss, true)));
 }
 
-void oip_index(struct reply *reply)
+void oip_repository_index(struct response *response)
 {
     json_t *models = json_array();
     for (size_t i = 0; i < loss_count(); i++)
-        models = describe_with(models,
-                               json_pack("{s:s,s:s,s:s,s:s}", "name", loss_at(i)->name, "version",
-                                         version_text, "state", "READY", "reason", ""));
-    answer(reply, models);
+        models = jansson_append(models,
+                                json_pack("{s:s,s:s,s:s,s:s}", "name", loss_at(i)->name, "version",
+                                          version_text, "state", "READY", "reason", ""));
+    answer(response, models);
 }
 
-void oip_fixed(struct reply *reply)
+void oip_repository_refuse(struct response *response)
 {
     struct loss_error error;
-    reply->errors = REPLY_OIP;
+    response->errors = RESPONSE_OIP;
     loss_fail(&error, LOSS_MALFORMED,
               "models are neither loaded nor unloaded: every loss is one, and always ready");
-    reply_problem(reply, &error);
+    response_error(response, &error);
 }
 
 /* ---- statistics ---- */
@@ -204,14 +204,14 @@ static json_t *statistics_of(const struct loss_descriptor *loss, const struct oi
 }
 
 void oip_model_statistics(const char *model, const char *version,
-                          const struct oip_statistics statistics[], struct reply *reply)
+                          const struct oip_statistics statistics[], struct response *response)
 {
-    const struct loss_descriptor *const only = model ? find(model, version, reply) : NULL;
+    const struct loss_descriptor *const only = model ? find(model, version, response) : NULL;
     if (model && !only)
         return;
     json_t *list = json_array();
     for (size_t i = 0; i < loss_count(); i++)
         if (!only || only == loss_at(i))
-            list = describe_with(list, statistics_of(loss_at(i), &statistics[i]));
-    answer(reply, json_pack("{s:o}", "model_stats", list));
+            list = jansson_append(list, statistics_of(loss_at(i), &statistics[i]));
+    answer(response, json_pack("{s:o}", "model_stats", list));
 }

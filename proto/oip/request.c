@@ -164,8 +164,8 @@ static enum loss_status check_ends(struct oip_reader *r)
         (size_t)(r->body_end - r->next));
 }
 
-enum loss_status oip_read(struct evaluation *e, const char *header_length,
-                          struct oip_output_selection *selection, struct loss_error *error)
+enum loss_status oip_request_read(struct evaluation *e, const char *header_length,
+                                  struct oip_output_selection *selection, struct loss_error *error)
 {
     size_t len;
     *selection = (struct oip_output_selection){.id = NULL};
@@ -179,7 +179,7 @@ enum loss_status oip_read(struct evaluation *e, const char *header_length,
     fields_begin(&r.fields, e, error);
     json->end = e->body + len; /* the NUL is farther on: no sound JSON leads there, and unsound text
                                is never read beyond it */
-    json->at = json_begin(json->at, json->allowance);
+    json->at = json_begin(json->at, json->quota);
     if (object_reader_members(json, read_member, &r) != LOSS_OK)
         return error->status;
     if (!(r.seen >> MEMBER_INPUTS & 1))

@@ -28,7 +28,7 @@ struct oip_output_selection {
 /* Reads the body of an evaluation. `header_length` is the header Inference-Header-Content-Length:
    how many bytes of the body are JSON; NULL: all. Inputs after the JSON are used in place. On
    failure, returns LOSS_MALFORMED or LOSS_INVALID; bytes that belong to no input are a failure. */
-enum loss_status oip_read(struct evaluation *evaluation, const char *header_length,
-                          struct oip_output_selection *selection, struct loss_error *error);
+enum loss_status oip_request_read(struct evaluation *evaluation, const char *header_length,
+                                  struct oip_output_selection *selection, struct loss_error *error);
 
 #endif

@@ -78,7 +78,7 @@ static enum loss_status read_data(struct oip_reader *r, struct oip_input *input,
     if (*json->at == '{')
         return object_reader_unexpected(json, json->at, "an array of numbers");
     input->has_data = true;
-    return tensor_json_scan(&input->json, json->at, json->body, json->end, path, json->allowance,
+    return tensor_json_scan(&input->json, json->at, json->body, json->end, path, json->quota,
                             &json->at, json->error);
 }
 
@@ -158,7 +158,7 @@ static enum loss_status place_json(struct oip_reader *r, struct oip_input *input
 static int find_tensor(struct oip_reader *r, const struct oip_input *input)
 {
     struct object_reader *const json = &r->fields.json;
-    const int k = field_find(r->fields.out->request.loss, input->name);
+    const int k = fields_find(r->fields.out->request.loss, input->name);
     object_reader_set_key(json, input->name);
     if (k >= EVALUATION_TENSORS)
         bad_input(r, input, "is no tensor: it goes into the parameters");

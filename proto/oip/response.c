@@ -124,8 +124,8 @@ static void set_places(struct evaluation *e, const struct oip_output_selection *
     }
 }
 
-void oip_answer_prepare(struct evaluation *e, const struct oip_output_selection *selection,
-                        struct reply *reply)
+void oip_response_prepare(struct evaluation *e, const struct oip_output_selection *selection,
+                          struct response *response)
 {
     const struct loss_result longest = {.count = SIZE_MAX, .nonfinite = SIZE_MAX};
     struct buffer json = {0};
@@ -133,53 +133,53 @@ void oip_answer_prepare(struct evaluation *e, const struct oip_output_selection 
         return;
     append_json(&json, e, selection, &longest);
     size_t size = (json.len + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    reply->inference_header = size;
-    reply->body.failed = json.failed;
+    response->inference_header = size;
+    response->body.failed = json.failed;
     buffer_free(&json);
-    for (int i = 0; i < selection->outputs && !reply->body.failed; i++) {
+    for (int i = 0; i < selection->outputs && !response->body.failed; i++) {
         const struct loss_tensor tensor = output_tensor(e, &selection->output[i]);
-        reply->body.failed = __builtin_add_overflow(size, loss_tensor_bytes(&tensor), &size);
+        response->body.failed = __builtin_add_overflow(size, loss_tensor_bytes(&tensor), &size);
     }
-    char *const body = reply->body.failed ? NULL : buffer_take(&reply->body, size);
+    char *const body = response->body.failed ? NULL : buffer_take(&response->body, size);
     if (!body)
         return;
-    reply->body.len = size;
-    set_places(e, selection, body + reply->inference_header);
+    response->body.len = size;
+    set_places(e, selection, body + response->inference_header);
 }
 
 /* Fills what was left open. */
 static void complete(const struct evaluation *e, const struct oip_output_selection *selection,
-                     struct reply *reply)
+                     struct response *response)
 {
     struct buffer json = {0};
     append_json(&json, e, selection, &e->result);
     if (json.failed) {
-        reply->body.failed = true;
+        response->body.failed = true;
     } else {
-        memset(reply->body.data + json.len, ' ', reply->inference_header - json.len);
-        memcpy(reply->body.data, json.data, json.len);
+        memset(response->body.data + json.len, ' ', response->inference_header - json.len);
+        memcpy(response->body.data, json.data, json.len);
         if (e->plan.reduction != LOSS_NONE && e->plan.output.data)
             memcpy(e->plan.output.data, &e->result.loss, sizeof e->result.loss);
     }
     buffer_free(&json);
 }
 
-void oip_answer_finish(const struct evaluation *e, const struct oip_output_selection *selection,
-                       struct reply *reply)
+void oip_response_finish(const struct evaluation *e, const struct oip_output_selection *selection,
+                         struct response *response)
 {
-    bool binary = reply->inference_header > 0;
+    bool binary = response->inference_header > 0;
     if (binary) {
-        complete(e, selection, reply);
+        complete(e, selection, response);
     } else {
-        append_json(&reply->body, e, selection, &e->result);
-        const size_t len = reply->body.len;
+        append_json(&response->body, e, selection, &e->result);
+        const size_t len = response->body.len;
         for (int i = 0; i < selection->outputs; i++) {
             const struct loss_tensor tensor = output_tensor(e, &selection->output[i]);
             if (selection->output[i].binary)
-                buffer_append(&reply->body, tensor.data, loss_tensor_bytes(&tensor));
+                buffer_append(&response->body, tensor.data, loss_tensor_bytes(&tensor));
             binary |= selection->output[i].binary;
         }
-        reply->inference_header = binary ? len : 0;
+        response->inference_header = binary ? len : 0;
     }
-    reply->content_type = media_name(binary ? MEDIA_OCTETS : MEDIA_JSON);
+    response->content_type = media_type_name(binary ? MEDIA_OCTETS : MEDIA_JSON);
 }

@@ -25,56 +25,55 @@ static json_t *of_schema(const struct loss_descriptor *loss, const char *what)
 /* Adds the two names that safetensors files go by. They have no schema: they are not JSON. */
 static json_t *with_files(json_t *content)
 {
-    content = describe_member(content, media_name(MEDIA_SAFETENSORS), json_object());
-    return describe_member(content, media_name(MEDIA_OCTETS), json_object());
+    content = jansson_set(content, media_type_name(MEDIA_SAFETENSORS), json_object());
+    return jansson_set(content, media_type_name(MEDIA_OCTETS), json_object());
 }
 
 json_t *openapi_evaluate_request(const struct loss_descriptor *loss)
 {
-    json_t *const json =
-        describe_member(of_schema(loss, "request"), "example", example_request(loss));
+    json_t *const json = jansson_set(of_schema(loss, "request"), "example", example_request(loss));
     json_t *const content =
-        with_files(describe_member(json_object(), media_name(MEDIA_JSON), json));
-    return describe_member(content, media_name(MEDIA_FORM), of_schema(loss, "form"));
+        with_files(jansson_set(json_object(), media_type_name(MEDIA_JSON), json));
+    return jansson_set(content, media_type_name(MEDIA_MULTIPART), of_schema(loss, "form"));
 }
 
-/* The JSON of a reply, which is freed; NULL if it is none of success, for which examples leave lack
- * of memory as the reason. */
-static json_t *tree_of(struct reply *reply)
+/* The JSON of a response, which is freed; NULL if it is none of success, for which examples leave
+ * lack of memory as the reason. */
+static json_t *tree_of(struct response *response)
 {
     json_t *tree = NULL;
-    if (reply->status == reply_status(LOSS_OK) && !reply->body.failed)
-        tree = describe_load(reply->body.data, reply->body.len);
-    reply_free(reply);
+    if (response->status == response_status(LOSS_OK) && !response->body.failed)
+        tree = jansson_load(response->body.data, response->body.len);
+    response_free(response);
     return tree;
 }
 
 /* What a request with such a body is answered. Takes the body. */
 static json_t *evaluated(const struct loss_descriptor *loss, json_t *body)
 {
-    struct reply reply = {.status = 0};
+    struct response response = {.status = 0};
     char *const text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     if (!text)
         return NULL;
     v1_evaluate(
         &(struct v1_request){.loss = loss->name, .body = text, .len = strlen(text), .threads = 1},
-        &reply);
+        &response);
     free(text);
-    return tree_of(&reply);
+    return tree_of(&response);
 }
 
 json_t *openapi_evaluate_answer(const struct loss_descriptor *loss)
 {
-    json_t *const json = describe_member(of_schema(loss, "answer"), "example",
-                                         evaluated(loss, example_request(loss)));
-    return with_files(describe_member(json_object(), media_name(MEDIA_JSON), json));
+    json_t *const json =
+        jansson_set(of_schema(loss, "answer"), "example", evaluated(loss, example_request(loss)));
+    return with_files(jansson_set(json_object(), media_type_name(MEDIA_JSON), json));
 }
 
 /* JSON of a schema of openapi_base.json with an example of it. */
 static json_t *of_base(const char *schema, const char *example_name)
 {
-    return json_pack("{s:{s:o,s:{s:o}}}", media_name(MEDIA_JSON), "schema",
+    return json_pack("{s:{s:o,s:{s:o}}}", media_type_name(MEDIA_JSON), "schema",
                      openapi_reference("schemas", schema), "examples", example_name,
                      openapi_reference("examples", example_name));
 }
@@ -99,7 +98,7 @@ static json_t *inference(const char *schema, json_t *examples)
 {
     json_t *const json = json_pack("{s:o,s:o}", "schema", openapi_reference("schemas", schema),
                                    "examples", examples);
-    return json_pack("{s:o,s:o}", media_name(MEDIA_JSON), json, media_name(MEDIA_OCTETS),
+    return json_pack("{s:o,s:o}", media_type_name(MEDIA_JSON), json, media_type_name(MEDIA_OCTETS),
                      json_object());
 }
 
@@ -108,14 +107,14 @@ json_t *openapi_infer_request(const struct loss_descriptor *none)
     (void)none;
     json_t *examples = json_object();
     for (size_t i = 0; i < loss_count(); i++)
-        examples = describe_member(examples, loss_at(i)->name,
-                                   json_pack("{s:o}", "value", oip_example(loss_at(i))));
+        examples = jansson_set(examples, loss_at(i)->name,
+                               json_pack("{s:o}", "value", oip_example(loss_at(i))));
     return inference("InferRequest", examples);
 }
 
 static json_t *inferred(const struct loss_descriptor *loss)
 {
-    struct reply reply = {.status = 0};
+    struct response response = {.status = 0};
     json_t *const body = oip_example(loss);
     char *const text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
@@ -123,9 +122,9 @@ static json_t *inferred(const struct loss_descriptor *loss)
         return NULL;
     oip_infer(
         &(struct oip_request){.model = loss->name, .body = text, .len = strlen(text), .threads = 1},
-        &reply);
+        &response);
     free(text);
-    return tree_of(&reply);
+    return tree_of(&response);
 }
 
 json_t *openapi_infer_answer(const struct loss_descriptor *none)
@@ -133,15 +132,15 @@ json_t *openapi_infer_answer(const struct loss_descriptor *none)
     (void)none;
     json_t *examples = json_object();
     for (size_t i = 0; i < loss_count(); i++)
-        examples = describe_member(examples, loss_at(i)->name,
-                                   json_pack("{s:o}", "value", inferred(loss_at(i))));
+        examples = jansson_set(examples, loss_at(i)->name,
+                               json_pack("{s:o}", "value", inferred(loss_at(i))));
     return inference("InferAnswer", examples);
 }
 
 json_t *openapi_any_request(const struct loss_descriptor *none)
 {
     (void)none;
-    return json_pack("{s:{s:{s:s},s:{}}}", media_name(MEDIA_JSON), "schema", "type", "object",
+    return json_pack("{s:{s:{s:s},s:{}}}", media_type_name(MEDIA_JSON), "schema", "type", "object",
                      "example");
 }
 

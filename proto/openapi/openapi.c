@@ -51,14 +51,14 @@ static json_t *parameters_of(const struct openapi_route *route, const struct los
         char name[TEXT];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(at + 1, "}"), at + 1);
         if (strcmp(name, "loss") != 0)
-            parameters = describe_with(parameters, openapi_reference("parameters", name));
+            parameters = jansson_append(parameters, openapi_reference("parameters", name));
         else if (!loss)
-            parameters = describe_with(parameters, loss_parameter());
+            parameters = jansson_append(parameters, loss_parameter());
     }
     for (int i = 0; i < OPENAPI_PARAMETERS && operation->parameters[i]; i++)
         parameters =
-            describe_with(parameters, openapi_reference("parameters", operation->parameters[i]));
-    return operation->options ? describe_with(parameters, options_parameter(loss)) : parameters;
+            jansson_append(parameters, openapi_reference("parameters", operation->parameters[i]));
+    return operation->options ? jansson_append(parameters, options_parameter(loss)) : parameters;
 }
 
 /* ---- responses ---- */
@@ -94,18 +94,18 @@ static json_t *responses_of(const struct openapi_route *route, const struct loss
     char status[TEXT];
     json_t *responses = json_object();
     if (operation->answer || operation->media)
-        responses = describe_member(responses, "200", success(operation, loss));
+        responses = jansson_set(responses, "200", success(operation, loss));
     if (operation->also) {
         snprintf(status, sizeof status, "%d", operation->also);
-        responses = describe_member(responses, status, success(operation, loss));
+        responses = jansson_set(responses, status, success(operation, loss));
     }
     for (int i = 0; i < OPENAPI_ERRORS && operation->errors[i]; i++) {
         snprintf(status, sizeof status, "%d", operation->errors[i]);
-        responses = describe_member(responses, status, trouble(route->path, status));
+        responses = jansson_set(responses, status, trouble(route->path, status));
     }
     if (!route->open)
-        responses = describe_member(responses, "401", trouble(route->path, "401"));
-    return describe_member(responses, "default", trouble(route->path, ""));
+        responses = jansson_set(responses, "401", trouble(route->path, "401"));
+    return jansson_set(responses, "default", trouble(route->path, ""));
 }
 
 /* ---- operations ---- */
@@ -143,15 +143,15 @@ static json_t *operation_of(const struct openapi_route *route, const struct loss
                                operation->tag, "summary", summary_of(operation, loss), "parameters",
                                parameters_of(route, loss), "responses", responses_of(route, loss));
     if (operation->doc)
-        object = describe_member(object, "description", json_string(operation->doc));
+        object = jansson_set(object, "description", json_string(operation->doc));
     else if (loss)
-        object = describe_member(object, "description", aliases_of(loss));
+        object = jansson_set(object, "description", aliases_of(loss));
     if (route->open)
-        object = describe_member(object, "security", json_array());
+        object = jansson_set(object, "security", json_array());
     if (operation->request)
-        object = describe_member(object, "requestBody",
-                                 json_pack("{s:b,s:o}", "required", !operation->optional, "content",
-                                           operation->request(loss)));
+        object = jansson_set(object, "requestBody",
+                             json_pack("{s:b,s:o}", "required", !operation->optional, "content",
+                                       operation->request(loss)));
     return object;
 }
 
@@ -176,7 +176,7 @@ static json_t *add_operation(json_t *paths, const struct openapi_route *route,
     fill_in(route->path, loss, path);
     json_t *const others = json_object_get(paths, path);
     json_t *const item = others ? json_incref(others) : json_object();
-    return describe_member(paths, path, describe_member(item, method, operation_of(route, loss)));
+    return jansson_set(paths, path, jansson_set(item, method, operation_of(route, loss)));
 }
 
 static json_t *add_route(json_t *paths, const struct openapi_route *route)
@@ -195,9 +195,9 @@ static bool set(json_t *object, const char *key, json_t *value)
     return json_object_set_new(object, key, value) == 0;
 }
 
-void openapi_document(const struct openapi_route routes[], size_t count, struct reply *reply)
+void openapi_document(const struct openapi_route routes[], size_t count, struct response *response)
 {
-    json_t *const document = describe_load(openapi_base, (size_t)(openapi_base_end - openapi_base));
+    json_t *const document = jansson_load(openapi_base, (size_t)(openapi_base_end - openapi_base));
     json_t *const components = json_object_get(document, "components"), *paths = json_object();
     for (size_t i = 0; i < count; i++)
         paths = routes[i].operation ? add_route(paths, &routes[i]) : paths;
@@ -207,5 +207,5 @@ void openapi_document(const struct openapi_route routes[], size_t count, struct 
                           openapi_add_schemas(json_incref(json_object_get(components, "schemas"))));
     if (!made)
         json_decref(document);
-    describe_answer(reply, made ? document : NULL, JSON_COMPACT);
+    jansson_respond(response, made ? document : NULL, JSON_COMPACT);
 }

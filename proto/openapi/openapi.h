@@ -44,7 +44,7 @@ struct openapi_route {
 };
 
 /* Answers with the document of those routes. */
-void openapi_document(const struct openapi_route routes[], size_t count, struct reply *reply);
+void openapi_document(const struct openapi_route routes[], size_t count, struct response *response);
 
 /* ---- contents (content.c) ---- */
 

@@ -14,14 +14,14 @@ json_t *openapi_reference(const char *kind, const char *name)
 /* A reference to a schema, with a description of its own. */
 static json_t *described(const char *schema, json_t *description)
 {
-    return describe_member(openapi_reference("schemas", schema), "description", description);
+    return jansson_set(openapi_reference("schemas", schema), "description", description);
 }
 
 static json_t *strings(const char *const texts[], int count)
 {
     json_t *array = json_array();
     for (int i = 0; i < count; i++)
-        array = describe_with(array, json_string(texts[i]));
+        array = jansson_append(array, json_string(texts[i]));
     return array;
 }
 
@@ -36,28 +36,28 @@ static json_t *with_type(json_t *schema, const struct loss_param_spec *spec)
                                         [LOSS_CHOICE] = "string"};
     const char *const type = types[spec->type];
     if (spec->infinite)
-        return describe_member(schema, "anyOf",
-                               json_pack("[{s:s},{s:s}]", "type", type, "const", "Infinity"));
-    return describe_member(schema, "type",
-                           spec->nullable ? json_pack("[s,s]", type, "null") : json_string(type));
+        return jansson_set(schema, "anyOf",
+                           json_pack("[{s:s},{s:s}]", "type", type, "const", "Infinity"));
+    return jansson_set(schema, "type",
+                       spec->nullable ? json_pack("[s,s]", type, "null") : json_string(type));
 }
 
 static json_t *param_schema(const struct loss_param_spec *spec)
 {
     json_t *schema =
-        json_pack("{s:s,s:o}", "description", spec->doc, "default", describe_default(spec));
+        json_pack("{s:s,s:o}", "description", spec->doc, "default", jansson_param_default(spec));
     schema = with_type(schema, spec);
     if (spec->has_min)
-        schema = describe_member(schema, spec->above_min ? "exclusiveMinimum" : "minimum",
-                                 json_real(spec->min));
+        schema = jansson_set(schema, spec->above_min ? "exclusiveMinimum" : "minimum",
+                             json_real(spec->min));
     if (spec->has_max)
-        schema = describe_member(schema, spec->below_max ? "exclusiveMaximum" : "maximum",
-                                 json_real(spec->max));
+        schema = jansson_set(schema, spec->below_max ? "exclusiveMaximum" : "maximum",
+                             json_real(spec->max));
     if (spec->type == LOSS_CHOICE) {
         int count = 0;
         while (spec->choices[count])
             count++;
-        schema = describe_member(schema, "enum", strings(spec->choices, count));
+        schema = jansson_set(schema, "enum", strings(spec->choices, count));
     }
     return schema;
 }
@@ -77,12 +77,10 @@ static json_t *reduction_schema(const struct loss_descriptor *loss)
 static json_t *with_params(json_t *properties, const struct loss_descriptor *loss)
 {
     for (int k = 0; k < loss_param_specs(loss); k++)
-        properties =
-            describe_member(properties, loss->params[k].name, param_schema(&loss->params[k]));
-    properties = describe_member(properties, "reduction", reduction_schema(loss));
-    properties =
-        describe_member(properties, "dtype", openapi_reference("schemas", "ComputingDtype"));
-    return describe_member(properties, "encoding", openapi_reference("schemas", "Encoding"));
+        properties = jansson_set(properties, loss->params[k].name, param_schema(&loss->params[k]));
+    properties = jansson_set(properties, "reduction", reduction_schema(loss));
+    properties = jansson_set(properties, "dtype", openapi_reference("schemas", "ComputingDtype"));
+    return jansson_set(properties, "encoding", openapi_reference("schemas", "Encoding"));
 }
 
 /* Which gradients or, with `hess`, second derivatives can be asked for. */
@@ -126,7 +124,7 @@ static json_t *object_schema(const struct loss_descriptor *loss, json_t *propert
     json_t *required = json_array();
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         if (!loss->tensors[k].optional)
-            required = describe_with(required, json_string(loss->tensors[k].name));
+            required = jansson_append(required, json_string(loss->tensors[k].name));
     return json_pack("{s:s,s:o,s:o,s:b}", "type", "object", "properties", properties, "required",
                      required, "additionalProperties", false);
 }
@@ -136,39 +134,39 @@ static json_t *request_schema(const struct loss_descriptor *loss)
     json_t *properties = json_object();
     for (int k = 0; k < loss_tensor_specs(loss); k++)
         properties =
-            describe_member(properties, loss->tensors[k].name, tensor_schema(&loss->tensors[k]));
+            jansson_set(properties, loss->tensors[k].name, tensor_schema(&loss->tensors[k]));
     properties = with_params(properties, loss);
-    properties = describe_member(properties, "grad", names_schema(loss, false));
+    properties = jansson_set(properties, "grad", names_schema(loss, false));
     if (loss->hessian)
-        properties = describe_member(properties, "hess", names_schema(loss, true));
-    properties = describe_member(
+        properties = jansson_set(properties, "hess", names_schema(loss, true));
+    properties = jansson_set(
         properties, "grad_output",
         described(
             "Tensor",
             json_string(
                 "the upstream gradient: a number, or with reduction none a tensor of its shape")));
-    properties = describe_member(
+    properties = jansson_set(
         properties, "sample_weight",
         described(
             "Tensor",
             json_string("a weight for each term, or for each index of their first dimension")));
-    return describe_member(object_schema(loss, properties), "title", json_string(loss->title));
+    return jansson_set(object_schema(loss, properties), "title", json_string(loss->title));
 }
 
 /* What may be in the query, as plain text. */
 static json_t *plain_properties(const struct loss_descriptor *loss)
 {
     json_t *properties = with_params(json_object(), loss);
-    properties = describe_member(properties, "grad", openapi_reference("schemas", "Names"));
+    properties = jansson_set(properties, "grad", openapi_reference("schemas", "Names"));
     if (loss->hessian)
-        properties = describe_member(properties, "hess", openapi_reference("schemas", "Names"));
+        properties = jansson_set(properties, "hess", openapi_reference("schemas", "Names"));
     return properties;
 }
 
 static json_t *options_schema(const struct loss_descriptor *loss)
 {
-    json_t *const properties = describe_member(plain_properties(loss), "grad_output",
-                                               json_pack("{s:s}", "type", "number"));
+    json_t *const properties =
+        jansson_set(plain_properties(loss), "grad_output", json_pack("{s:s}", "type", "number"));
     return json_pack("{s:s,s:o,s:b}", "type", "object", "properties", properties,
                      "additionalProperties", false);
 }
@@ -178,8 +176,8 @@ static json_t *form_schema(const struct loss_descriptor *loss)
     json_t *properties = json_object();
     for (int k = 0; k < EVALUATION_TENSORS; k++)
         if (evaluation_tensor_name(loss, k))
-            properties = describe_member(properties, evaluation_tensor_name(loss, k),
-                                         openapi_reference("schemas", "TensorFile"));
+            properties = jansson_set(properties, evaluation_tensor_name(loss, k),
+                                     openapi_reference("schemas", "TensorFile"));
     json_t *const plain = plain_properties(loss);
     if (json_object_update(properties, plain) != 0) {
         json_decref(properties);
@@ -198,7 +196,7 @@ static json_t *derivatives_schema(const struct loss_descriptor *loss, bool hess)
     const int count = named_tensors(loss, hess, names);
     json_t *properties = json_object();
     for (int i = 0; i < count; i++)
-        properties = describe_member(properties, names[i], openapi_reference("schemas", "Tensor"));
+        properties = jansson_set(properties, names[i], openapi_reference("schemas", "Tensor"));
     return json_pack("{s:s,s:o,s:b}", "type", "object", "properties", properties,
                      "additionalProperties", false);
 }
@@ -223,10 +221,10 @@ static json_t *loss_names(void)
 {
     json_t *names = json_array();
     for (size_t i = 0; i < loss_count(); i++)
-        names = describe_with(names, json_string(loss_at(i)->name));
+        names = jansson_append(names, json_string(loss_at(i)->name));
     for (size_t i = 0; i < loss_count(); i++)
         for (int k = 0; k < LOSS_MAX_ALIASES && loss_at(i)->aliases[k]; k++)
-            names = describe_with(names, json_string(loss_at(i)->aliases[k]));
+            names = jansson_append(names, json_string(loss_at(i)->aliases[k]));
     return json_pack("{s:s,s:o}", "description", "A loss, or one of its aliases.", "enum", names);
 }
 
@@ -234,7 +232,7 @@ static json_t *dtype_names(const char *(*name)(enum loss_dtype dtype))
 {
     json_t *names = json_array();
     for (int dtype = LOSS_ANY + 1; dtype < LOSS_DTYPE_COUNT; dtype++)
-        names = describe_with(names, json_string(name((enum loss_dtype)dtype)));
+        names = jansson_append(names, json_string(name((enum loss_dtype)dtype)));
     return json_pack("{s:o}", "enum", names);
 }
 
@@ -250,14 +248,14 @@ static json_t *add(json_t *schemas, const struct loss_descriptor *loss, const ch
 {
     char name[SCHEMA_NAME];
     snprintf(name, sizeof name, "%s_%s", loss->name, what);
-    return describe_member(schemas, name, schema);
+    return jansson_set(schemas, name, schema);
 }
 
 json_t *openapi_add_schemas(json_t *schemas)
 {
-    schemas = describe_member(schemas, "LossName", loss_names());
-    schemas = describe_member(schemas, "Dtype", dtype_names(loss_dtype_name));
-    schemas = describe_member(schemas, "Datatype", dtype_names(oip_dtype_name));
+    schemas = jansson_set(schemas, "LossName", loss_names());
+    schemas = jansson_set(schemas, "Dtype", dtype_names(loss_dtype_name));
+    schemas = jansson_set(schemas, "Datatype", dtype_names(oip_dtype_name));
     for (size_t i = 0; i < loss_count(); i++) {
         const struct loss_descriptor *const loss = loss_at(i);
         schemas = add(schemas, loss, "request", request_schema(loss));

@@ -14,7 +14,7 @@
 
 /* What the head of a request says of the formats. */
 struct formats {
-    enum media in, out;
+    enum media_type in, out;
 };
 
 static enum loss_status check_head(const struct v1_request *request, struct formats *formats,
@@ -22,10 +22,10 @@ static enum loss_status check_head(const struct v1_request *request, struct form
 {
     char quote[JSON_QUOTE];
     if (!loss_lookup(request->loss, loss_lookup_http_hint, error) ||
-        media_content(request->content_type, &formats->in, error) != LOSS_OK ||
-        media_accept(request->accept,
-                     formats->in == MEDIA_SAFETENSORS ? MEDIA_SAFETENSORS : MEDIA_JSON,
-                     &formats->out, error) != LOSS_OK)
+        media_type_parse(request->content_type, &formats->in, error) != LOSS_OK ||
+        media_type_accept(request->accept,
+                          formats->in == MEDIA_SAFETENSORS ? MEDIA_SAFETENSORS : MEDIA_JSON,
+                          &formats->out, error) != LOSS_OK)
         return error->status;
     if (request->query && formats->in == MEDIA_JSON)
         return loss_fail(error, LOSS_MALFORMED,
@@ -42,7 +42,7 @@ static enum loss_status read_query(const struct v1_request *v1, struct evaluatio
     return query_string_read(fields, v1->query);
 }
 
-bool v1_evaluate_possible(const struct v1_request *request, struct reply *reply)
+bool v1_evaluate_possible(const struct v1_request *request, struct response *response)
 {
     struct evaluation evaluation;
     struct fields fields;
@@ -54,11 +54,11 @@ bool v1_evaluate_possible(const struct v1_request *request, struct reply *reply)
         status = read_query(request, &evaluation, &fields, &error);
     }
     if (status != LOSS_OK)
-        reply_problem(reply, &error);
+        response_error(response, &error);
     return status == LOSS_OK;
 }
 
-static enum loss_status read_request(const struct v1_request *v1, enum media format,
+static enum loss_status read_request(const struct v1_request *v1, enum media_type format,
                                      struct evaluation *e, struct loss_error *error)
 {
     struct fields fields;
@@ -66,12 +66,12 @@ static enum loss_status read_request(const struct v1_request *v1, enum media for
         return json_request_read(e, error);
     if (read_query(v1, e, &fields, error) != LOSS_OK)
         return error->status;
-    return format == MEDIA_FORM ? multipart_request_read(&fields, v1->content_type)
-                                : safetensors_request_read(&fields);
+    return format == MEDIA_MULTIPART ? multipart_request_read(&fields, v1->content_type)
+                                     : safetensors_request_read(&fields);
 }
 
 static enum loss_status evaluate(const struct v1_request *v1, const struct formats *formats,
-                                 struct evaluation *e, struct reply *reply,
+                                 struct evaluation *e, struct response *response,
                                  struct loss_error *error)
 {
     const bool binary = formats->out != MEDIA_JSON;
@@ -79,36 +79,36 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
         return error->status;
     bool later = false;
     const size_t transport = evaluation_reading_work(e) + evaluation_writing_work(e, !binary);
-    reply->work = e->plan.work;
-    if (work_admit(&v1->work, e->plan.work, transport, &later, error) != LOSS_OK)
+    response->work = e->plan.work;
+    if (work_limits_check(&v1->work, e->plan.work, transport, &later, error) != LOSS_OK)
         return error->status;
     if (later)
-        return LOSS_OK; /* and no reply */
+        return LOSS_OK; /* and no response */
     if (binary)
-        safetensors_response_prepare(e, &reply->body);
-    if (!reply->body.failed &&
+        safetensors_response_prepare(e, &response->body);
+    if (!response->body.failed &&
         (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
         return error->status;
     const double computed = evaluation_clock();
     if (!binary) {
-        answer_json(e, &reply->body);
-        buffer_text(&reply->body, "\n");
-    } else if (!reply->body.failed) {
-        safetensors_response_finish(e, &reply->body);
+        json_response_append(e, &response->body);
+        buffer_text(&response->body, "\n");
+    } else if (!response->body.failed) {
+        safetensors_response_finish(e, &response->body);
     }
-    if (reply->body.failed)
+    if (response->body.failed)
         return loss_fail(error, LOSS_UNAVAILABLE,
                          "there is not enough memory for the answer at the moment");
-    reply->status = reply_status(LOSS_OK);
-    reply->content_type = media_name(formats->out);
-    reply->decode_ms = e->decode_ms;
-    reply->compute_ms = e->compute_ms;
-    reply->elements = e->plan.elements;
-    reply->encode_ms = evaluation_clock() - computed;
+    response->status = response_status(LOSS_OK);
+    response->content_type = media_type_name(formats->out);
+    response->decode_ms = e->decode_ms;
+    response->compute_ms = e->compute_ms;
+    response->elements = e->plan.elements;
+    response->encode_ms = evaluation_clock() - computed;
     return LOSS_OK;
 }
 
-void v1_evaluate(const struct v1_request *request, struct reply *reply)
+void v1_evaluate(const struct v1_request *request, struct response *response)
 {
     struct evaluation evaluation;
     struct formats formats;
@@ -117,28 +117,28 @@ void v1_evaluate(const struct v1_request *request, struct reply *reply)
     if (status == LOSS_OK) {
         evaluation_init(&evaluation, loss_find(request->loss), request->body, request->len,
                         request->threads);
-        evaluation.allowance = request->allowance;
-        status = evaluate(request, &formats, &evaluation, reply, &error);
+        evaluation.quota = request->quota;
+        status = evaluate(request, &formats, &evaluation, response, &error);
         evaluation_free(&evaluation);
     }
     if (status != LOSS_OK)
-        reply_problem(reply, &error);
+        response_error(response, &error);
 }
 
 /* ---- several losses ---- */
 
-static enum loss_status check_several(const struct v1_request *request, struct loss_error *error)
+static enum loss_status check_many(const struct v1_request *request, struct loss_error *error)
 {
     struct formats formats;
     char quote[JSON_QUOTE];
-    if (media_content(request->content_type, &formats.in, error) != LOSS_OK ||
-        media_accept_json(request->accept, error) != LOSS_OK)
+    if (media_type_parse(request->content_type, &formats.in, error) != LOSS_OK ||
+        media_type_accept_json(request->accept, error) != LOSS_OK)
         return error->status;
     if (formats.in != MEDIA_JSON)
         return loss_fail(
             error, LOSS_UNSUPPORTED,
             "several losses are asked for in %s, in which tensors may be base64, and not in %s",
-            media_name(MEDIA_JSON), media_name(formats.in));
+            media_type_name(MEDIA_JSON), media_type_name(formats.in));
     if (request->query)
         return loss_fail(error, LOSS_MALFORMED,
                          "the query has '%s'; a JSON request has its fields in the body",
@@ -146,54 +146,54 @@ static enum loss_status check_several(const struct v1_request *request, struct l
     return LOSS_OK;
 }
 
-bool v1_several_possible(const struct v1_request *request, struct reply *reply)
+bool v1_evaluate_many_possible(const struct v1_request *request, struct response *response)
 {
     struct loss_error error;
-    if (check_several(request, &error) == LOSS_OK)
+    if (check_many(request, &error) == LOSS_OK)
         return true;
-    reply_problem(reply, &error);
+    response_error(response, &error);
     return false;
 }
 
-static enum loss_status evaluate_several(const struct v1_request *v1, struct several *several,
-                                         struct reply *reply, struct loss_error *error)
+static enum loss_status evaluate_many(const struct v1_request *v1, struct multi_loss *m,
+                                      struct response *response, struct loss_error *error)
 {
-    if (several_read(several, error) != LOSS_OK || several_plan(several, error) != LOSS_OK)
+    if (multi_loss_read(m, error) != LOSS_OK || multi_loss_plan(m, error) != LOSS_OK)
         return error->status;
     bool later = false;
-    reply->work = several_work(several);
-    if (work_admit(&v1->work, reply->work, several_transport_work(several), &later, error) !=
+    response->work = multi_loss_work(m);
+    if (work_limits_check(&v1->work, response->work, multi_loss_transport_work(m), &later, error) !=
         LOSS_OK)
         return error->status;
     if (later)
-        return LOSS_OK; /* and no reply */
-    if (several_decode(several, error) != LOSS_OK || several_run(several, error) != LOSS_OK)
+        return LOSS_OK; /* and no response */
+    if (multi_loss_decode(m, error) != LOSS_OK || multi_loss_run(m, error) != LOSS_OK)
         return error->status;
     const double computed = evaluation_clock();
-    several_answer(several, &reply->body);
-    if (reply->body.failed)
+    multi_loss_append_json(m, &response->body);
+    if (response->body.failed)
         return loss_fail(error, LOSS_UNAVAILABLE,
                          "there is not enough memory for the answer at the moment");
-    reply->status = reply_status(LOSS_OK);
-    reply->content_type = media_name(MEDIA_JSON);
-    reply->decode_ms = several->decode_ms;
-    reply->compute_ms = several->compute_ms;
-    reply->elements = several_elements(several);
-    reply->encode_ms = evaluation_clock() - computed;
+    response->status = response_status(LOSS_OK);
+    response->content_type = media_type_name(MEDIA_JSON);
+    response->decode_ms = m->decode_ms;
+    response->compute_ms = m->compute_ms;
+    response->elements = multi_loss_elements(m);
+    response->encode_ms = evaluation_clock() - computed;
     return LOSS_OK;
 }
 
-void v1_several(const struct v1_request *request, struct reply *reply)
+void v1_evaluate_many(const struct v1_request *request, struct response *response)
 {
-    struct several several;
+    struct multi_loss multi_loss;
     struct loss_error error;
-    enum loss_status status = check_several(request, &error);
+    enum loss_status status = check_many(request, &error);
     if (status == LOSS_OK) {
-        several_init(&several, request->body, request->len, request->threads);
-        several.allowance = request->allowance;
-        status = evaluate_several(request, &several, reply, &error);
-        several_free(&several);
+        multi_loss_init(&multi_loss, request->body, request->len, request->threads);
+        multi_loss.quota = request->quota;
+        status = evaluate_many(request, &multi_loss, response, &error);
+        multi_loss_free(&multi_loss);
     }
     if (status != LOSS_OK)
-        reply_problem(reply, &error);
+        response_error(response, &error);
 }

@@ -269,7 +269,7 @@ static void serve_queue(struct memory_budget *budget)
         if (!granted)
             break;
         pthread_mutex_unlock(&budget->mutex);
-        pages_keep(keep);
+        block_cache_shrink(keep);
         wake_all(granted, true);
         pthread_mutex_lock(&budget->mutex);
         budget->serving = false;
@@ -284,7 +284,7 @@ static struct reservation *take_refused(struct memory_budget *budget, int64_t no
     while (next) {
         struct reservation *const r = next;
         next = r->next;
-        if (budget->closed || r->until <= now || allowance_cancelled(&r->allowance)) {
+        if (budget->closed || r->until <= now || quota_cancelled(&r->quota)) {
             *end = r;
             end = &r->next;
         } else {
@@ -360,7 +360,7 @@ static bool reach(struct reservation *r, size_t bytes, size_t claim, bool overta
     const size_t keep = rest(budget);
     pthread_mutex_unlock(&budget->mutex);
     if (reserved)
-        pages_keep(keep);
+        block_cache_shrink(keep);
     return reserved;
 }
 
@@ -374,9 +374,9 @@ static bool with_more(struct reservation *r, size_t bytes, size_t *taken)
     return false;
 }
 
-static bool take(struct allowance *allowance, size_t bytes)
+static bool take(struct quota *quota, size_t bytes)
 {
-    struct reservation *const r = (struct reservation *)allowance;
+    struct reservation *const r = (struct reservation *)quota;
     size_t taken;
     if (!with_more(r, bytes, &taken) || !reach(r, taken, r->claim, true))
         return false;
@@ -391,9 +391,9 @@ static void set_taken(struct reservation *r, size_t taken)
     r->taken = taken;
 }
 
-static void give(struct allowance *allowance, size_t bytes)
+static void give(struct quota *quota, size_t bytes)
 {
-    struct reservation *const r = (struct reservation *)allowance;
+    struct reservation *const r = (struct reservation *)quota;
     const size_t given = rounded(bytes);
     set_taken(r, given < r->taken ? r->taken - given : 0); /* pieces round to less than the whole */
 }
@@ -401,7 +401,7 @@ static void give(struct allowance *allowance, size_t bytes)
 void reservation_init(struct reservation *reservation, struct memory_budget *budget)
 {
     *reservation =
-        (struct reservation){.allowance = {.take = take, .give = give}, .budget = budget};
+        (struct reservation){.quota = {.reserve = take, .release = give}, .budget = budget};
 }
 
 bool reservation_is_possible(struct reservation *reservation, size_t bytes)
@@ -484,7 +484,7 @@ static double read_kept(void *context, size_t index)
 {
     (void)context;
     (void)index;
-    return (double)pages_kept();
+    return (double)block_cache_bytes();
 }
 
 static const struct metric_source sources[] = {

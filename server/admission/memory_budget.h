@@ -70,10 +70,10 @@ enum reservation_place {
     RESERVATION_ADMITTED, /* it will have all that it claims */
 };
 
-/* What one request has. Its allowance may be asked by one thread at a time; it reserves what it
+/* What one request has. Its quota may be asked by one thread at a time; it reserves what it
    lacks if that can be done at once, before those who wait. */
 struct reservation {
-    struct allowance allowance; /* first: what proto/ asks */
+    struct quota quota; /* first: what proto/ asks */
     struct memory_budget *budget;
     size_t reserved, taken;
     size_t claim; /* what it reserves at most */

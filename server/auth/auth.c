@@ -209,7 +209,7 @@ static bool host_of_target(const char *target, char *host, size_t size)
 }
 
 static bool check_host(const struct auth *access, const struct auth_request *request,
-                       struct reply *reply)
+                       struct response *reply)
 {
     const struct entrance *entrance = request->entrance;
     char target_host[256];
@@ -248,7 +248,7 @@ static bool is_own_page(const struct auth_request *request, const char *origin)
 
 /* Browsers let any page send a POST, and only keep the answer from it. */
 static bool check_origin(const struct auth *access, const struct auth_request *request,
-                         struct client_identity *visitor, struct reply *reply)
+                         struct client_identity *visitor, struct response *reply)
 {
     const char *origin = header(request, "Origin");
     if (!origin)
@@ -275,7 +275,7 @@ static bool check_origin(const struct auth *access, const struct auth_request *r
 /* Whether a client certificate is there where one is needed; with a token besides it is the token
  * that gives the name. */
 static bool check_certificate(const struct auth *access, const struct auth_request *request,
-                              struct client_identity *visitor, struct reply *reply)
+                              struct client_identity *visitor, struct response *reply)
 {
     struct tls *const tls = access->settings.tls;
     if (!request->entrance->secure || !tls_wants_clients(tls) || request->open ||
@@ -290,9 +290,10 @@ static bool check_certificate(const struct auth *access, const struct auth_reque
 }
 
 static bool check_token(struct auth *access, const struct auth_request *request,
-                        struct client_identity *visitor, struct reply *reply)
+                        struct client_identity *visitor, struct response *reply)
 {
-    static const struct reply_header challenge[] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
+    static const struct response_header challenge[] = {{"WWW-Authenticate", "Bearer"},
+                                                       {NULL, NULL}};
     const enum tokens_verdict verdict = judge(access, request, visitor->client);
     /* A browser sends no token when it asks what it may send. */
     if (verdict == TOKENS_RIGHT || request->open || request->entrance->admin || visitor->preflight)
@@ -307,7 +308,7 @@ static bool check_token(struct auth *access, const struct auth_request *request,
 }
 
 bool auth_allow(struct auth *access, const struct auth_request *request,
-                struct client_identity *visitor, struct reply *reply)
+                struct client_identity *visitor, struct response *reply)
 {
     if (!check_host(access, request, reply))
         visitor->fault = REJECTION_HOST;
@@ -326,14 +327,14 @@ bool auth_allow(struct auth *access, const struct auth_request *request,
 bool auth_add_headers(const struct auth *access, const struct client_identity *visitor,
                       const char *allow, struct MHD_Response *response)
 {
-    static const struct reply_header preflight[] = {
+    static const struct response_header preflight[] = {
         {"Access-Control-Allow-Headers",
          "Authorization, Content-Encoding, Content-Type, If-None-Match, "
          "Inference-Header-Content-Length, traceparent, tracestate, X-Request-Id, "
          "X-Request-Timeout"},
         {"Access-Control-Max-Age", "7200"},
         {NULL, NULL}};
-    static const struct reply_header other[] = {
+    static const struct response_header other[] = {
         {"Access-Control-Expose-Headers", "ETag, Inference-Header-Content-Length, Retry-After, "
                                           "Server-Timing, traceparent, X-Request-Id"},
         {NULL, NULL}};
@@ -345,7 +346,7 @@ bool auth_add_headers(const struct auth *access, const struct client_identity *v
         added && MHD_add_response_header(response, "Access-Control-Allow-Origin", visitor->origin);
     if (visitor->preflight && allow)
         added = added && MHD_add_response_header(response, "Access-Control-Allow-Methods", allow);
-    for (const struct reply_header *header = visitor->preflight ? preflight : other;
+    for (const struct response_header *header = visitor->preflight ? preflight : other;
          added && header->name; header++)
         added = MHD_add_response_header(response, header->name, header->value);
     return added;

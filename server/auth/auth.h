@@ -68,7 +68,7 @@ struct client_identity {
 /* Whether a request may be answered; fills the visitor in any case. If not, the reply is filled.
  * From any thread. */
 bool auth_allow(struct auth *access, const struct auth_request *request,
-                struct client_identity *visitor, struct reply *reply);
+                struct client_identity *visitor, struct response *reply);
 
 /* Adds the headers of CORS (https://fetch.spec.whatwg.org/#http-cors-protocol) to an answer;
    `allow` are the methods that the path has, where it was OPTIONS. False where memory has run out.

@@ -441,7 +441,7 @@ static void *run(void *argument)
             ;
         look_at_all(watch);
         pthread_mutex_unlock(&watch->mutex);
-        pages_tidy();
+        block_cache_trim();
         const size_t lacking = watch->tick.tick(watch->tick.context);
         pthread_mutex_lock(&watch->mutex);
         if (watch->limits->slow_client_memory_timeout > 0)

@@ -20,8 +20,8 @@ enum {
 
 void request_free_body(struct request *request)
 {
-    pages_free(request->body, request->capacity + 1);
-    allowance_give(&request->memory.allowance, request->body ? request->capacity + 1 : 0);
+    block_cache_free(request->body, request->capacity + 1);
+    quota_release(&request->memory.quota, request->body ? request->capacity + 1 : 0);
     request->body = NULL;
     request->len = request->capacity = 0;
 }
@@ -40,13 +40,13 @@ void request_discard_body(struct request *request)
 static bool resize_body(struct request *request, size_t size)
 {
     const size_t before = request->body ? request->capacity + 1 : 0, more = size + 1 - before;
-    if (!allowance_take(&request->memory.allowance, more))
+    if (!quota_reserve(&request->memory.quota, more))
         return false;
     const struct framing *const framing = &request->framing;
     const size_t expected = framing->has_length ? (size_t)framing->length : size;
-    char *body = pages_grow(request->body, before, size + 1, expected + 1);
+    char *body = block_cache_grow(request->body, before, size + 1, expected + 1);
     if (!body) {
-        allowance_give(&request->memory.allowance, more);
+        quota_release(&request->memory.quota, more);
         return false;
     }
     request->body = body;

@@ -29,7 +29,7 @@ enum {
 static bool decompress_body(struct request *request, size_t most)
 {
     const int64_t started = clock_ns();
-    struct transfer_body body = {&request->memory.allowance, request->body, request->len,
+    struct transfer_body body = {&request->memory.quota, request->body, request->len,
                                  request->capacity};
     const bool done =
         transfer_expand(&request->transfer, request->http->settings.limits.max_decompressed_body,
@@ -52,7 +52,7 @@ static bool run_handler(struct request *request, int threads, size_t most_now)
     request->call.body = request->body ? request->body : "";
     request->call.len = request->len;
     request->call.threads = threads;
-    request->call.allowance = request->reply.body.allowance = &request->memory.allowance;
+    request->call.quota = request->reply.body.quota = &request->memory.quota;
     request->call.work = (struct work_limits){most_now, request->http->settings.limits.max_work};
     request->route->answer(&request->call, &request->reply);
     request->call.body = NULL;
@@ -70,7 +70,7 @@ static bool run_handler(struct request *request, int threads, size_t most_now)
 /* For how many nanoseconds the executor is expected to be at a request, roughly. */
 static int64_t estimate_cost_ns(const struct request *request)
 {
-    const struct reply *const reply = &request->reply;
+    const struct response *const reply = &request->reply;
     const double coding = (double)reply->body.len * HTTP_CODING_COST;
     const double computing = (double)reply->work + (double)request->len * HTTP_BODY_COST;
     const int threads = executor_threads(request->http->settings.executor);
@@ -167,7 +167,7 @@ bool request_enqueue_suspended(struct request *request)
     job->cancel = false;
     job->run = run_job;
     job->done = on_job_done;
-    request->memory.allowance.cancel = &job->cancel;
+    request->memory.quota.cancel = &job->cancel;
     request->state = REQUEST_COMPUTING;
     request->handed = now;
     if (executor_submit(request->http->settings.executor, job))

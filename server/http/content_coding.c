@@ -19,7 +19,7 @@ void transfer_header(struct transfer *transfer, const char *name, const char *va
         coding_accept_add(&transfer->accept, value);
 }
 
-bool transfer_accept(struct transfer *transfer, struct reply *reply)
+bool transfer_accept(struct transfer *transfer, struct response *reply)
 {
     transfer->choice = coding_choose(&transfer->accept);
     if (!transfer->choice.required || transfer->choice.coding != CODING_IDENTITY)
@@ -30,34 +30,35 @@ bool transfer_accept(struct transfer *transfer, struct reply *reply)
     return false;
 }
 
-bool transfer_content(const struct transfer *transfer, struct reply *reply)
+bool transfer_content(const struct transfer *transfer, struct response *reply)
 {
     struct loss_error error;
     if (coding_content_check(&transfer->content, &error) == LOSS_OK)
         return true;
-    reply_problem(reply, &error);
+    response_error(reply, &error);
     reply->accept_encoding = coding_names;
     return false;
 }
 
 bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
-                     struct transfer_body *body, struct reply *reply)
+                     struct transfer_body *body, struct response *reply)
 {
     const bool partly = most > 0 && most < limit;
-    struct buffer expanded = {.allowance = body->allowance};
+    struct buffer expanded = {.quota = body->quota};
     struct loss_error error;
     if (transfer->content.coding == CODING_IDENTITY)
         return true;
-    const enum loss_status status = expand(transfer->content.coding, body->bytes ? body->bytes : "",
-                                           body->len, partly ? most : limit, &expanded, &error);
+    const enum loss_status status =
+        decompress_bytes(transfer->content.coding, body->bytes ? body->bytes : "", body->len,
+                         partly ? most : limit, &expanded, &error);
     if (status == LOSS_OK) {
-        pages_free(body->bytes, body->capacity + 1);
-        allowance_give(body->allowance, body->bytes ? body->capacity + 1 : 0);
-        *body = (struct transfer_body){body->allowance, expanded.data, expanded.len,
-                                       expanded.capacity - 1};
+        block_cache_free(body->bytes, body->capacity + 1);
+        quota_release(body->quota, body->bytes ? body->capacity + 1 : 0);
+        *body =
+            (struct transfer_body){body->quota, expanded.data, expanded.len, expanded.capacity - 1};
         transfer->content.coding = CODING_IDENTITY;
     } else if (status != LOSS_TOO_LARGE) {
-        reply_problem(reply, &error);
+        response_error(reply, &error);
     } else if (!partly) {
         reply_error(reply, 413,
                     "expanded, the body is larger than %zu bytes, the limit that "
@@ -67,20 +68,20 @@ bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
     return status == LOSS_OK;
 }
 
-bool transfer_due(const struct transfer *transfer, const struct reply *reply)
+bool transfer_due(const struct transfer *transfer, const struct response *reply)
 {
     const bool answers =
-        reply->status == reply_status(LOSS_OK) && reply->body.len > 0 && !reply->body.failed;
+        reply->status == response_status(LOSS_OK) && reply->body.len > 0 && !reply->body.failed;
     return answers && transfer->choice.coding != CODING_IDENTITY &&
            (transfer->choice.required || reply->body.len >= TRANSFER_LEAST);
 }
 
-void transfer_compress(struct transfer *transfer, int threads, struct reply *reply)
+void transfer_compress(struct transfer *transfer, int threads, struct response *reply)
 {
     const enum coding coding = transfer->choice.coding;
     const bool required = transfer->choice.required;
     const int64_t started = clock_ns();
-    struct buffer compressed = {.allowance = reply->body.allowance};
+    struct buffer compressed = {.quota = reply->body.quota};
     transfer->choice.coding = CODING_IDENTITY;
     if (!compress_bytes(coding, reply->body.data, reply->body.len, threads, &compressed)) {
         if (required)

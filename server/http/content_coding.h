@@ -29,27 +29,27 @@ struct transfer {
 void transfer_header(struct transfer *transfer, const char *name, const char *value);
 /* To be called after the last header: whether an answer can be given as it is asked for; else the
  * reply is filled. */
-bool transfer_accept(struct transfer *transfer, struct reply *reply);
+bool transfer_accept(struct transfer *transfer, struct response *reply);
 /* Whether the body can be expanded; else the reply is filled. */
-bool transfer_content(const struct transfer *transfer, struct reply *reply);
+bool transfer_content(const struct transfer *transfer, struct response *reply);
 
 /* A body, owned, with room for a NUL behind it. */
 struct transfer_body {
-    struct allowance *allowance; /* borrowed: from which its room was taken */
-    char *bytes;                 /* of block_cache.h: capacity bytes and one */
+    struct quota *quota; /* borrowed: from which its room was taken */
+    char *bytes;         /* of block_cache.h: capacity bytes and one */
     size_t len, capacity;
 };
 /* Puts the expanded body into the place of one that came compressed. False if that cannot be, for
    which the reply is filled; or if it would be more than `most` bytes (0: as many as `limit`, which
    --max-decompressed-body has set), with everything as it was. */
 bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
-                     struct transfer_body *body, struct reply *reply);
+                     struct transfer_body *body, struct response *reply);
 
 /* Whether the answer is still to be compressed. */
-bool transfer_due(const struct transfer *transfer, const struct reply *reply);
+bool transfer_due(const struct transfer *transfer, const struct response *reply);
 /* Compresses it, on up to `threads` threads. Where that makes it no smaller, or memory has run out,
    it stays as it is, or becomes a 503 if the client will not have it so. Afterwards nothing is due.
  */
-void transfer_compress(struct transfer *transfer, int threads, struct reply *reply);
+void transfer_compress(struct transfer *transfer, int threads, struct response *reply);
 
 #endif

@@ -108,7 +108,7 @@ static bool validate_body_head(struct request *request)
 
 static void reply_options(struct request *request, const char *allow)
 {
-    request->reply = (struct reply){.status = 204, .allow = allow};
+    request->reply = (struct response){.status = 204, .allow = allow};
 }
 
 /* Which routes there are where the request came in. */

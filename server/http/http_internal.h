@@ -120,7 +120,7 @@ struct request {
     uint64_t patience; /* bytes that may still be discarded before the connection is closed */
     double expand_ms;  /* time spent decompressing the body */
     struct reservation memory;
-    struct reply reply; /* owned; its body is sent from here until on_completed */
+    struct response reply; /* owned; its body is sent from here until on_completed */
 };
 
 /* ---- Connections (accept.c) ---- */

@@ -129,8 +129,7 @@ static struct request *request_new(struct http *http, struct MHD_Connection *con
     request->method = method;
     request->target = target;
     reservation_init(&request->memory, http->budget);
-    request->memory.allowance.cancel =
-        request->watched ? watch_gone(request->watched) : &http->give_up;
+    request->memory.quota.cancel = request->watched ? watch_gone(request->watched) : &http->give_up;
     request->reply.errors = route_errors(target);
     request->close = atomic_load(&http->draining);
     set_identity(request);
@@ -167,7 +166,7 @@ static enum MHD_Result on_headers(struct request *request, const char *version)
 void request_report_to_watchdog(struct request *request)
 {
     watchdog_request(request->id, request->path);
-    request->memory.allowance.asked = watchdog_progress_flag();
+    request->memory.quota.asked = watchdog_progress_flag();
 }
 
 /* As on_request has it. */
@@ -236,7 +235,7 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *connection
 
 static void set_phase(struct request *request, enum phase phase, double ms)
 {
-    if (request->reply.status == reply_status(LOSS_OK) && request->reply.decode_ms > 0)
+    if (request->reply.status == response_status(LOSS_OK) && request->reply.decode_ms > 0)
         request->ns[phase] = ms > 0 ? (int64_t)(ms * 1e6) : 0;
 }
 
@@ -248,13 +247,13 @@ static bool evaluates(const struct route *route, const struct loss_descriptor *l
 
 static enum protocol protocol_of(const struct route *route)
 {
-    return route && route_errors(route->path) == REPLY_OIP ? PROTOCOL_V2 : PROTOCOL_V1;
+    return route && route_errors(route->path) == RESPONSE_OIP ? PROTOCOL_V2 : PROTOCOL_V1;
 }
 
 /* Has it counted and logged. */
 static void record_request(struct request *request, bool answered)
 {
-    const struct reply *reply = &request->reply;
+    const struct response *reply = &request->reply;
     const bool body = answered && strcmp(request->method, "HEAD") != 0 && reply->status != 304;
     const int64_t now = clock_ns();
     const int cut = watch_status(request->watched);
@@ -316,7 +315,7 @@ void http_on_completed(void *context, struct MHD_Connection *connection, void **
     wire_hide_end(request->wire, false);
     request_free_body(request);
     buffer_free(&request->query);
-    reply_free(&request->reply);
+    response_free(&request->reply);
     reservation_end(&request->memory);
     free(request);
 

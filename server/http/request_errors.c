@@ -66,7 +66,7 @@ void request_fail_malformed(struct request *request, const struct http_error *fa
 /* Whether the client has left, or the server cannot wait for the end of the work. */
 bool request_is_cancelled(const struct request *request)
 {
-    return allowance_cancelled(&request->memory.allowance);
+    return quota_cancelled(&request->memory.quota);
 }
 
 /* Refuses a request for which nobody waits, or cannot: its client has left, or the server cannot
@@ -75,7 +75,7 @@ void request_fail_cancelled(struct request *request)
 {
     const bool ending = __atomic_load_n(&request->http->give_up, __ATOMIC_RELAXED);
     request_count_rejection(request, ending ? REJECTION_DRAINING : REJECTION_GONE);
-    reply_error(&request->reply, ending ? 503 : reply_status(LOSS_CANCELLED),
+    reply_error(&request->reply, ending ? 503 : response_status(LOSS_CANCELLED),
                 "the request was given up: %s",
                 ending ? "the server is shutting down" : "the client has left");
     request->close = true;

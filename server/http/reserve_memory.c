@@ -81,7 +81,7 @@ void request_wait_for_memory(struct request *request, enum request_state state)
 {
     const int64_t deadline = state == REQUEST_GATHERING ? request_deadline(request) : INT64_MAX;
     request->state = state;
-    request->memory.allowance.asked = NULL; /* this thread's, which does not work on it meanwhile */
+    request->memory.quota.asked = NULL; /* this thread's, which does not work on it meanwhile */
     watch_turn(request->watched, WATCH_NOTHING);
     MHD_suspend_connection(request->connection);
     if (!reservation_wait(&request->memory,
@@ -113,15 +113,15 @@ void request_keep_response_memory(struct request *request)
     struct buffer *const body = &request->reply.body;
     const size_t piece =
         body->len > HTTP_SEND_PIECE ? HTTP_SEND_PIECE : 0; /* that libmicrohttpd copies */
-    struct allowance *const allowance = &request->memory.allowance;
+    struct quota *const quota = &request->memory.quota;
     if (request->kept)
         return;
     request->kept = true;
     const bool probe = request->route &&
                        request->route->side != ROUTE_MAIN; /* needed most when memory is used up */
     const size_t bytes =
-        piece + (body->allowance || body->capacity <= HTTP_ANSWER_FREE ? 0 : body->capacity);
-    if (!probe && bytes > 0 && !allowance_take(allowance, bytes))
+        piece + (body->quota || body->capacity <= HTTP_ANSWER_FREE ? 0 : body->capacity);
+    if (!probe && bytes > 0 && !quota_reserve(quota, bytes))
         request_fail_no_memory(request, "the answer");
     reservation_trim(&request->memory);
 }

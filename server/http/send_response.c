@@ -43,7 +43,7 @@ static char *put_duration(char *to, const char *name, double ms)
     return put_ms(to, (int64_t)(ms * 1e6));
 }
 
-static bool add_timing(struct MHD_Response *response, const struct reply *reply)
+static bool add_timing(struct MHD_Response *response, const struct response *reply)
 {
     char value[160], *to = put_duration(value, "decode", reply->decode_ms);
     to = put_duration(to, ", compute", reply->compute_ms);
@@ -62,10 +62,10 @@ static bool is_read(const struct request *request)
 }
 
 /* Those headers of a reply that only some have. */
-static bool add_rare_headers(const struct reply *reply, struct MHD_Response *response)
+static bool add_rare_headers(const struct response *reply, struct MHD_Response *response)
 {
     bool added = !reply->etag || add_header(response, "ETag", reply->etag);
-    for (const struct reply_header *header = reply->headers; added && header && header->name;
+    for (const struct response_header *header = reply->headers; added && header && header->name;
          header++)
         added = add_header(response, header->name, header->value);
     return added;
@@ -73,7 +73,7 @@ static bool add_rare_headers(const struct reply *reply, struct MHD_Response *res
 
 static bool add_headers(const struct request *request, struct MHD_Response *response)
 {
-    const struct reply *reply = &request->reply;
+    const struct response *reply = &request->reply;
     return add_header(response, "X-Request-Id", request->id) && add_timing(response, reply) &&
            (!request->traceparent || add_header(response, "traceparent", request->traceparent)) &&
            add_header(response, "X-Content-Type-Options", "nosniff") &&
@@ -126,7 +126,7 @@ static struct MHD_Response *body_response(struct request *request)
 /* The response for the reply, NULL where even that much memory is missing. */
 static struct MHD_Response *make_response(struct request *request)
 {
-    struct reply *reply = &request->reply;
+    struct response *reply = &request->reply;
     request->close |= atomic_load(&request->http->draining);
     if (reply->body.failed)
         reply_error(reply, 503, "there is no memory for the answer at the moment");
@@ -162,8 +162,8 @@ static enum MHD_Result send_no_memory(struct request *request)
 {
     if (request->close)
         return MHD_NO;
-    reply_free(&request->reply);
-    request->reply = (struct reply){.status = 503};
+    response_free(&request->reply);
+    request->reply = (struct response){.status = 503};
     request->state = REQUEST_ANSWERED;
     request->handed = clock_ns();
     return MHD_queue_response(request->connection, 503, request->http->no_memory);

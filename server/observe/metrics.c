@@ -126,7 +126,7 @@ static int64_t phase_ns(const struct request_record *record, enum phase phase)
 
 static void count_loss(atomic_ullong *cells, const struct request_record *record)
 {
-    const bool success = record->status == reply_status(LOSS_OK);
+    const bool success = record->status == response_status(LOSS_OK);
     const int64_t network = phase_ns(record, PHASE_RECEIVE) + phase_ns(record, PHASE_SEND);
     const int64_t here = record->duration_ns > network ? record->duration_ns - network : 0;
     add(&cells[success ? LOSS_SUCCESSES : LOSS_FAILURES], 1);

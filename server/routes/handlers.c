@@ -14,23 +14,23 @@
 #include "routes/static_files.h"
 #include "v1/v1.h"
 
-static void answer_text(struct reply *reply, int status, const char *text)
+static void answer_text(struct response *reply, int status, const char *text)
 {
-    *reply = (struct reply){.status = status, .content_type = "text/plain; charset=utf-8"};
+    *reply = (struct response){.status = status, .content_type = "text/plain; charset=utf-8"};
     buffer_text(&reply->body, text);
 }
 
 /* ---- The server and v1 ---- */
 
-void answer_root(const struct call *call, struct reply *reply)
+void answer_root(const struct call *call, struct response *reply)
 {
-    static const struct reply_header headers[] = {{"Vary", "Accept"}, {NULL, NULL}};
-    if (media_named(call->accept,
-                    "text/html")) { /* by a browser; curl takes anything and names nothing */
+    static const struct response_header headers[] = {{"Vary", "Accept"}, {NULL, NULL}};
+    if (media_type_is_named(
+            call->accept, "text/html")) { /* by a browser; curl takes anything and names nothing */
         asset_answer_page(call->if_none_match, reply);
         return;
     }
-    *reply = (struct reply){
+    *reply = (struct response){
         .status = 200, .content_type = "text/plain; charset=utf-8", .headers = headers};
     buffer_printf(
         &reply->body,
@@ -58,13 +58,13 @@ void answer_root(const struct call *call, struct reply *reply)
         call->host);
 }
 
-void answer_health(const struct call *call, struct reply *reply)
+void answer_health(const struct call *call, struct response *reply)
 {
     (void)call;
     answer_text(reply, 200, "ok\n");
 }
 
-void answer_ready(const struct call *call, struct reply *reply)
+void answer_ready(const struct call *call, struct response *reply)
 {
     if (call->draining)
         answer_text(reply, 503, "draining\n");
@@ -72,46 +72,46 @@ void answer_ready(const struct call *call, struct reply *reply)
         answer_text(reply, 200, "ready\n");
 }
 
-void answer_asset(const struct call *call, struct reply *reply)
+void answer_asset(const struct call *call, struct response *reply)
 {
     asset_answer(call->file, call->if_none_match, reply);
 }
 
-void answer_metrics(const struct call *call, struct reply *reply)
+void answer_metrics(const struct call *call, struct response *reply)
 {
-    *reply =
-        (struct reply){.status = 200, .content_type = "text/plain; version=0.0.4; charset=utf-8"};
+    *reply = (struct response){.status = 200,
+                               .content_type = "text/plain; version=0.0.4; charset=utf-8"};
     if (!metrics_write(call->metrics, &reply->body))
         reply_error(reply, 503, "there is no memory for the answer at the moment");
 }
 
-void answer_limits(const struct call *call, struct reply *reply)
+void answer_limits(const struct call *call, struct response *reply)
 {
-    *reply = (struct reply){.status = 200, .content_type = media_name(MEDIA_JSON)};
+    *reply = (struct response){.status = 200, .content_type = media_type_name(MEDIA_JSON)};
     if (!options_write_limits(call->limits, &reply->body))
         reply_error(reply, 503, "there is no memory for the answer at the moment");
 }
 
-void answer_docs(const struct call *call, struct reply *reply)
+void answer_docs(const struct call *call, struct response *reply)
 {
     asset_answer("docs.html", call->if_none_match, reply);
 }
 
-void answer_document(const struct call *call, struct reply *reply)
+void answer_document(const struct call *call, struct response *reply)
 {
     struct loss_error error;
-    if (media_accept_json(call->accept, &error) == LOSS_OK)
+    if (media_type_accept_json(call->accept, &error) == LOSS_OK)
         document_answer(reply);
     else
-        reply_problem(reply, &error);
+        response_error(reply, &error);
 }
 
-void answer_list(const struct call *call, struct reply *reply)
+void answer_list(const struct call *call, struct response *reply)
 {
     v1_list(call->accept, reply);
 }
 
-void answer_describe(const struct call *call, struct reply *reply)
+void answer_describe(const struct call *call, struct response *reply)
 {
     v1_describe(call->loss, call->accept, reply);
 }
@@ -125,32 +125,32 @@ static struct v1_request evaluation(const struct call *call)
                                .body = call->body,
                                .len = call->len,
                                .work = call->work,
-                               .allowance = call->allowance,
+                               .quota = call->quota,
                                .threads = call->threads};
 }
 
-void answer_evaluate(const struct call *call, struct reply *reply)
+void answer_evaluate(const struct call *call, struct response *reply)
 {
     struct v1_request request = evaluation(call);
     v1_evaluate(&request, reply);
 }
 
-bool evaluate_possible(const struct call *call, struct reply *reply)
+bool evaluate_possible(const struct call *call, struct response *reply)
 {
     struct v1_request request = evaluation(call);
     return v1_evaluate_possible(&request, reply);
 }
 
-void answer_several(const struct call *call, struct reply *reply)
+void answer_several(const struct call *call, struct response *reply)
 {
     struct v1_request request = evaluation(call);
-    v1_several(&request, reply);
+    v1_evaluate_many(&request, reply);
 }
 
-bool several_possible(const struct call *call, struct reply *reply)
+bool several_possible(const struct call *call, struct response *reply)
 {
     struct v1_request request = evaluation(call);
-    return v1_several_possible(&request, reply);
+    return v1_evaluate_many_possible(&request, reply);
 }
 
 /* ---- Open Inference Protocol v2 ---- */
@@ -163,55 +163,55 @@ static struct oip_request inference(const struct call *call)
                                 .body = call->body,
                                 .len = call->len,
                                 .work = call->work,
-                                .allowance = call->allowance,
+                                .quota = call->quota,
                                 .threads = call->threads};
 }
 
-void answer_infer(const struct call *call, struct reply *reply)
+void answer_infer(const struct call *call, struct response *reply)
 {
     struct oip_request request = inference(call);
     oip_infer(&request, reply);
 }
 
-bool infer_possible(const struct call *call, struct reply *reply)
+bool infer_possible(const struct call *call, struct response *reply)
 {
     struct oip_request request = inference(call);
     return oip_infer_possible(&request, reply);
 }
 
-void answer_live(const struct call *call, struct reply *reply)
+void answer_live(const struct call *call, struct response *reply)
 {
     (void)call;
     oip_health("live", true, reply);
 }
 
-void answer_oip_ready(const struct call *call, struct reply *reply)
+void answer_oip_ready(const struct call *call, struct response *reply)
 {
     oip_health("ready", !call->draining, reply);
 }
 
-void answer_server(const struct call *call, struct reply *reply)
+void answer_server(const struct call *call, struct response *reply)
 {
     (void)call;
     oip_server(reply);
 }
 
-void answer_model(const struct call *call, struct reply *reply)
+void answer_model(const struct call *call, struct response *reply)
 {
     oip_model(call->loss, call->version, reply);
 }
 
-void answer_model_ready(const struct call *call, struct reply *reply)
+void answer_model_ready(const struct call *call, struct response *reply)
 {
     oip_model_ready(call->loss, call->version, reply);
 }
 
-void answer_model_config(const struct call *call, struct reply *reply)
+void answer_model_config(const struct call *call, struct response *reply)
 {
     oip_model_config(call->loss, call->version, reply);
 }
 
-void answer_model_statistics(const struct call *call, struct reply *reply)
+void answer_model_statistics(const struct call *call, struct response *reply)
 {
     struct oip_statistics *const statistics = metrics_statistics(call->metrics);
     if (statistics)
@@ -221,14 +221,14 @@ void answer_model_statistics(const struct call *call, struct reply *reply)
     free(statistics);
 }
 
-void answer_index(const struct call *call, struct reply *reply)
+void answer_index(const struct call *call, struct response *reply)
 {
     (void)call;
-    oip_index(reply);
+    oip_repository_index(reply);
 }
 
-void answer_fixed(const struct call *call, struct reply *reply)
+void answer_fixed(const struct call *call, struct response *reply)
 {
     (void)call;
-    oip_fixed(reply);
+    oip_repository_refuse(reply);
 }

@@ -10,10 +10,10 @@
 #include "routes/routes.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct reply made; /* its status is 0 until then */
+static struct response made; /* its status is 0 until then */
 
 /* Makes it; where that fails, the reply says so. */
-static void make(struct reply *reply)
+static void make(struct response *reply)
 {
     struct openapi_route *const routes = calloc(route_count(), sizeof *routes);
     if (!routes) {
@@ -28,7 +28,7 @@ static void make(struct reply *reply)
     free(routes);
 }
 
-void document_answer(struct reply *reply)
+void document_answer(struct response *reply)
 {
     pthread_mutex_lock(&mutex);
     if (made.status != 200)
@@ -38,7 +38,7 @@ void document_answer(struct reply *reply)
         reply->body = (struct buffer){.data = NULL};
         buffer_append(&reply->body, made.body.data, made.body.len);
     } else {
-        made = (struct reply){.status = 0};
+        made = (struct response){.status = 0};
     }
     pthread_mutex_unlock(&mutex);
 }

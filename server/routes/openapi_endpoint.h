@@ -8,6 +8,6 @@
 #include "content/response.h"
 
 /* Answers with the document, which is made when it is first asked for. */
-void document_answer(struct reply *reply);
+void document_answer(struct response *reply);
 
 #endif

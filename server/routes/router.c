@@ -89,11 +89,11 @@ struct route_match route_find(enum route_side side, const char *method, char *pa
     return found;
 }
 
-enum reply_errors route_errors(const char *target)
+enum response_errors route_errors(const char *target)
 {
     return strncmp(target, "/v2", 3) == 0 && strchr("/?", target[3])
-               ? REPLY_OIP
-               : REPLY_PROBLEM; /* or its end */
+               ? RESPONSE_OIP
+               : RESPONSE_PROBLEM; /* or its end */
 }
 
 /* ---- what is not there ---- */
@@ -116,7 +116,7 @@ static void fill_in(const struct route *route, const char *path, char *text)
     }
 }
 
-void route_not_found(enum route_side side, const char *path, struct reply *reply)
+void route_not_found(enum route_side side, const char *path, struct response *reply)
 {
     char texts[2][CANDIDATE], *text = texts[0], meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE_LONG],
                               best[JSON_QUOTE_LONG];

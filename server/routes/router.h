@@ -20,12 +20,12 @@ struct route_match {
 struct route_match route_find(enum route_side side, const char *method, char *path);
 
 /* How what is refused on a target, raw or decoded, is answered. */
-enum reply_errors route_errors(const char *target);
+enum response_errors route_errors(const char *target);
 
 /* Every method that any path has, for "OPTIONS *". */
 extern const char router_allow_any[];
 
 /* Fills a 404 for a path that is not there on a side, naming the nearest that is. */
-void route_not_found(enum route_side side, const char *path, struct reply *reply);
+void route_not_found(enum route_side side, const char *path, struct response *reply);
 
 #endif

@@ -32,9 +32,9 @@ struct call {
     bool draining;               /* the server is about to end */
     const char *body;            /* NUL-terminated */
     size_t len;
-    struct work_limits work;     /* if it may not be done now, the reply's status stays 0 */
-    struct allowance *allowance; /* asked before memory is taken */
-    int threads;                 /* OpenMP threads that may be used; 1 in an I/O thread */
+    struct work_limits work; /* if it may not be done now, the reply's status stays 0 */
+    struct quota *quota;     /* asked before memory is taken */
+    int threads;             /* OpenMP threads that may be used; 1 in an I/O thread */
 };
 
 /* Which addresses a route is served on, where there is an admin address; without one every address
@@ -45,10 +45,10 @@ struct route {
     const char *method; /* "GET" (which answers HEAD too) or "POST" */
     const char
         *path; /* segments between slashes; "{loss}", "{version}" and "{file}" stand for any one */
-    void (*answer)(const struct call *call, struct reply *reply);
+    void (*answer)(const struct call *call, struct response *reply);
     /* Whether it can succeed at all, asked before the body is read; fills the reply if not. NULL:
      * it takes no body. */
-    bool (*possible)(const struct call *call, struct reply *reply);
+    bool (*possible)(const struct call *call, struct response *reply);
     bool open; /* for everyone, whoever else needs a token: health, and pages that hold nothing but
                   themselves */
     enum route_side side; /* ROUTE_ADMIN: not on the main addresses if there is an admin address */

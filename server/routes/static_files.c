@@ -9,7 +9,7 @@
 
 /* Pages get everything from here, and nobody else may frame them. They are asked for again each
    time, for their names stay when their content changes; the tag makes that cheap. */
-static const struct reply_header page_headers[] = {
+static const struct response_header page_headers[] = {
     {"Vary",
      "Accept"}, /* only where something else is answered to others: FOR_FILES leaves it out */
     {"Content-Security-Policy", "default-src 'self'; object-src 'none'; base-uri 'none'; "
@@ -39,7 +39,7 @@ static bool has_tag(const char *if_none_match, const char *etag)
            (strcmp(if_none_match, "*") == 0 || strstr(if_none_match, strchr(etag, '"')) != NULL);
 }
 
-static void refuse_unknown(const char *name, struct reply *reply)
+static void refuse_unknown(const char *name, struct response *reply)
 {
     char meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE];
     struct loss_nearest search = {.name = name};
@@ -50,17 +50,17 @@ static void refuse_unknown(const char *name, struct reply *reply)
 }
 
 static void answer(const struct asset *asset, const char *if_none_match,
-                   const struct reply_header *headers, struct reply *reply)
+                   const struct response_header *headers, struct response *reply)
 {
-    *reply = (struct reply){.status = has_tag(if_none_match, asset->etag) ? 304 : 200,
-                            .content_type = asset->content_type,
-                            .etag = asset->etag,
-                            .headers = headers};
+    *reply = (struct response){.status = has_tag(if_none_match, asset->etag) ? 304 : 200,
+                               .content_type = asset->content_type,
+                               .etag = asset->etag,
+                               .headers = headers};
     buffer_append(&reply->body, asset->bytes,
                   (size_t)(asset->end - asset->bytes)); /* of a 304 only its length is sent */
 }
 
-void asset_answer(const char *name, const char *if_none_match, struct reply *reply)
+void asset_answer(const char *name, const char *if_none_match, struct response *reply)
 {
     const struct asset *const asset = find(name);
     if (asset)
@@ -69,7 +69,7 @@ void asset_answer(const char *name, const char *if_none_match, struct reply *rep
         refuse_unknown(name, reply);
 }
 
-void asset_answer_page(const char *if_none_match, struct reply *reply)
+void asset_answer_page(const char *if_none_match, struct response *reply)
 {
     answer(find("index.html"), if_none_match, page_headers, reply);
 }

@@ -23,9 +23,9 @@ extern const size_t asset_count;
 
 /* Answers with the file of that name and the headers of a page; with 304 where `if_none_match`, the
    request's header or NULL, has its tag; with 404, naming the nearest, where there is none. */
-void asset_answer(const char *name, const char *if_none_match, struct reply *reply);
+void asset_answer(const char *name, const char *if_none_match, struct response *reply);
 
 /* Answers likewise with index.html, at a path where others than browsers get something else. */
-void asset_answer_page(const char *if_none_match, struct reply *reply);
+void asset_answer_page(const char *if_none_match, struct response *reply);
 
 #endif

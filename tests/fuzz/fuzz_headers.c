@@ -25,16 +25,16 @@ static void require(bool condition)
 static void read_media(const char *accept, const char *content)
 {
     struct loss_error error;
-    enum media media = MEDIA_COUNT;
+    enum media_type media = MEDIA_COUNT;
     char value[80];
-    if (media_accept(accept, MEDIA_JSON, &media, &error) == LOSS_OK)
+    if (media_type_accept(accept, MEDIA_JSON, &media, &error) == LOSS_OK)
         require(media <= MEDIA_OCTETS);
     else
-        require(error.message[0] && media_accept_json(accept, &error) != LOSS_OK);
-    if (media_content(content, &media, &error) == LOSS_OK)
+        require(error.message[0] && media_type_accept_json(accept, &error) != LOSS_OK);
+    if (media_type_parse(content, &media, &error) == LOSS_OK)
         require(media < MEDIA_COUNT);
-    require(media_quality(accept) >= 0 && media_quality(accept) <= 1);
-    if (media_parameter(content, "boundary", value, sizeof value))
+    require(media_type_quality(accept) >= 0 && media_type_quality(accept) <= 1);
+    if (media_type_parameter(content, "boundary", value, sizeof value))
         require(strlen(value) < sizeof value);
 }
 
@@ -65,11 +65,11 @@ static void read_target(const char *target)
     require(path[0] == '/' && strlen(path) < sizeof path);
     for (const char *byte = path; *byte; byte++)
         require((unsigned char)*byte >= 0x20 && (unsigned char)*byte < 0x7f);
-    struct reply reply = {0};
+    struct response reply = {0};
     const struct route_match match = route_find(ROUTE_MAIN, "GET", path);
     if (!match.allow)
         route_not_found(ROUTE_MAIN, path, &reply);
-    reply_free(&reply);
+    response_free(&reply);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memcpy(body, data + 1, size - 1);
     body[size - 1] = '\0';
-    struct reply reply = {0};
+    struct response reply = {0};
     v1_evaluate(&(struct v1_request){.loss = loss_at(data[0] % loss_count())->name,
                                      .body = body,
                                      .len = size - 1,
@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 &reply);
     if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
         abort(); /* no body can be at fault for anything else */
-    reply_free(&reply);
+    response_free(&reply);
     free(body);
     return 0;
 }

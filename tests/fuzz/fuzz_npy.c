@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buffer_append(&form, "", 1);
     if (!form.failed) {
         char *const body = malloc(form.len); /* so that the sanitizer knows where it ends */
-        struct reply reply = {0};
+        struct response reply = {0};
         if (body) {
             memcpy(body, form.data, form.len);
             v1_evaluate(&(struct v1_request){.loss = loss->name,
@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 reply.status != 503)
                 abort(); /* no body can be at fault for anything else */
         }
-        reply_free(&reply);
+        response_free(&reply);
         free(body);
     }
     buffer_free(&form);

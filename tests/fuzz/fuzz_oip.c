@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(body + json, zero + 1, rest);
     body[json + rest] = '\0';
     snprintf(length, sizeof length, "%zu", lies ? json / 2 : json);
-    struct reply reply = {0};
+    struct response reply = {0};
     oip_infer(&(struct oip_request){.model = loss_at(data[0] / 2 % loss_count())->name,
                                     .header_length = zero || lies ? length : NULL,
                                     .body = body,
@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort(); /* no body can be at fault for anything else */
     if (reply.status == 200 && reply.inference_header > reply.body.len)
         abort();
-    reply_free(&reply);
+    response_free(&reply);
     free(body);
     return 0;
 }

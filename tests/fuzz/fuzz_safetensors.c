@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *const query = calloc(query_len + 1, 1);
     char *const file = make_file(line + 1, size - query_len - 2, data[0] & 1, &len);
     if (query && file) {
-        struct reply reply = {0};
+        struct response reply = {0};
         memcpy(query, data + 1, query_len);
         v1_evaluate(&(struct v1_request){.loss = loss_at(data[0] / 4 % loss_count())->name,
                                          .content_type = "application/vnd.safetensors",
@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (reply.status != 200 && reply.status != 400 && reply.status != 422 &&
             reply.status != 503)
             abort(); /* no body can be at fault for anything else */
-        reply_free(&reply);
+        response_free(&reply);
     }
     free(query);
     free(file);

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Seeds for fuzz_safetensors, fuzz_npy, fuzz_oip, fuzz_several and fuzz_expand, and for fuzz_http, fuzz_headers, fuzz_form and fuzz_base64, which are made of them (Debian: python3-numpy; zstd for the command of that name): make_seeds.py writes them below tests/fuzz/corpus."""
+"""Seeds for fuzz_safetensors, fuzz_npy, fuzz_oip, fuzz_multi_loss and fuzz_decompress, and for fuzz_http, fuzz_headers, fuzz_multipart and fuzz_base64, which are made of them (Debian: python3-numpy; zstd for the command of that name): make_seeds.py writes them below tests/fuzz/corpus."""
 import gzip
 import io
 import json
@@ -72,10 +72,10 @@ oip("mixed", "nll", {"input": rows, "target": classes.astype("i2"), "weight": li
     "reduction": "none", "ignore_index": "1", "binary_data_output": True, "priority": 1}, outputs=[{"name": "grad_input"}])
 oip("halves", "huber", {"input": line.astype("f2"), "target": line > 0.4}, ("input",), parameters={"delta": 0.5})
 several = {"input": rows.tolist(), "target": classes.tolist(), "losses": ["cross_entropy", {"loss": "nll", "weight": [1, 2, 3]}]}
-write("several", "classes", json.dumps(several).encode())
-write("several", "own", json.dumps({"losses": [{"loss": "huber", "delta": 0.5, "grad": True}, "mse", {"input": [1, 2], "loss": "l1", "target": None}],
+write("multi_loss", "classes", json.dumps(several).encode())
+write("multi_loss", "own", json.dumps({"losses": [{"loss": "huber", "delta": 0.5, "grad": True}, "mse", {"input": [1, 2], "loss": "l1", "target": None}],
                                     "reduction": "none", "delta": 2, "input": line.tolist(), "target": [1, 0, 1], "hess": ["input"]}).encode())
-write("several", "forms", json.dumps({"input1": {"shape": [1, 2], "dtype": "float16", "data": {"buffer": "ADwAPA==", "encoding": "base64"}},
+write("multi_loss", "forms", json.dumps({"input1": {"shape": [1, 2], "dtype": "float16", "data": {"buffer": "ADwAPA==", "encoding": "base64"}},
                                       "input2": {"shape": [1, 2], "data": [1, 2]}, "target": [-1], "encoding": "flat", "grad": True,
                                       "losses": ["cosine_embedding", {"loss": "MarginRankingLoss", "target": [[1]], "margin": 2}]}).encode())
 form("mse", "mse", {"input": line, "target": line.astype(">f8"), "grad": b"true"})
@@ -88,9 +88,9 @@ body = json.dumps({"input": rows.tolist(), "target": classes.tolist(), "grad": T
 CODED = {"zstd": lambda data: subprocess.run(["zstd", "-1"], input=data, capture_output=True, check=True).stdout,
          "gzip": lambda data: gzip.compress(data, mtime=0), "deflate": zlib.compress}
 for place, (name, code) in enumerate(CODED.items()):
-    write("expand", name, bytes([2 * place]) + code(body))
-    write("expand", name + "_large", bytes([2 * place + 1]) + code(body * 100))
-write("expand", "gzip_members", bytes([2]) + gzip.compress(body[:20], mtime=0) + gzip.compress(body[20:], mtime=0))
+    write("decompress", name, bytes([2 * place]) + code(body))
+    write("decompress", name + "_large", bytes([2 * place + 1]) + code(body * 100))
+write("decompress", "gzip_members", bytes([2]) + gzip.compress(body[:20], mtime=0) + gzip.compress(body[20:], mtime=0))
 
 def request(name, *heads, cut=0):
     """Requests of a connection, and where what is sent is cut in two, in 256ths."""
@@ -115,7 +115,7 @@ request("old", "GET /readyz HTTP/1.0\nConnection: keep-alive\n\n", "GET http://x
 request("json", post("/v1/losses/mse", small), post("/v1/losses/huber?delta=2", small, "X-Request-Id: a.b-c_1\n"), cut=100)
 request("chunked", chunked, pieces, chunked, pieces, cut=200)
 request("continue", "POST /v1/losses/l1 HTTP/1.1\nHost: x\nExpect: 100-continue\nContent-Length: 42\n\n", small)
-request("several", post("/v1/evaluate", seed("several", "own", 0)))
+request("several", post("/v1/evaluate", seed("multi_loss", "own", 0)))
 request("safetensors", post("/v1/losses/cross_entropy?grad=input", len(seed("safetensors", "mse").split(b"\n", 1)[1].split(b"\0", 1)[0]).to_bytes(8, "little")
                             + seed("safetensors", "mse").split(b"\n", 1)[1].replace(b"\0", b"", 1), "Content-Type: application/vnd.safetensors\n"))
 request("form", post("/v1/losses/mse", seed("npy", "mse"), "Content-Type: multipart/form-data; boundary=b\n"))
@@ -123,7 +123,7 @@ json_part, blobs = seed("oip", "binary").split(b"\0", 1)
 request("infer", post("/v2/models/cross_entropy/infer", json_part + blobs, f"Inference-Header-Content-Length: {len(json_part)}\n"),
         post("/v2/repository/index", b"{}"))
 for coding in CODED:
-    request(coding, post("/v1/losses/cross_entropy", seed("expand", coding), f"Content-Encoding: {coding}\nAccept-Encoding: {coding}, identity;q=0\n"))
+    request(coding, post("/v1/losses/cross_entropy", seed("decompress", coding), f"Content-Encoding: {coding}\nAccept-Encoding: {coding}, identity;q=0\n"))
 request("smuggled", "POST /v1/losses/mse HTTP/1.1\nHost: x\nContent-Length: 6\nTransfer-Encoding: chunked\n\n0\n\nG")
 request("lines", b"GET / HTTP/1.1\nHost: x\r\nX: a\0b\r\n c\r\n\r\n")
 
@@ -131,7 +131,7 @@ write("headers", "all", b"application/json;q=0.5, application/vnd.safetensors, *
       b"x-gzip, identity\nid-1.2_3\n[::1]:80\n00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nhttp://x/v1/losses/%6dse?a=b")
 write("headers", "nearest", b"text/*\napplication/problem+json\nidentity;q=0\nbr\n\nlocalhost\n\n/v1/loss/mse")
 write("headers", "quality", b"application/json;q=nan, */*;q=4\nx;q=1\ngzip;q=nan, deflate;q=inf, zstd;q=-1\n")
-write("form", "file", b"multipart/form-data; boundary=b\n" + seed("npy", "mse"))
-write("form", "quoted", b'multipart/form-data; boundary="a b"\n--a b\r\nContent-Disposition: form-data; name="grad"\r\n\r\ntrue\r\n--a b--\r\n')
+write("multipart", "file", b"multipart/form-data; boundary=b\n" + seed("npy", "mse"))
+write("multipart", "quoted", b'multipart/form-data; boundary="a b"\n--a b\r\nContent-Disposition: form-data; name="grad"\r\n\r\ntrue\r\n--a b--\r\n')
 write("base64", "text", b"AAAAPwAAAL8=")
 write("base64", "escaped", b"\\u0041A\\/APw==")

@@ -31,7 +31,7 @@ static bool is_plain_number(const char *text)
 /* Returns true if the specification of the loss sets the field. */
 static bool has_own(const struct task *task, const char *name)
 {
-    return task->fields.seen >> field_find(task->loss, name) & 1;
+    return task->fields.seen >> fields_find(task->loss, name) & 1;
 }
 
 /* Sets the options that the loss accepts. */
@@ -40,7 +40,7 @@ static enum exit_code set_common(struct comparison *c, struct task *task)
     enum exit_code code = EXIT_OK;
     for (int i = 0; i < c->arguments->fields && code == EXIT_OK; i++) {
         const struct loss_argument *const given = &c->arguments->field[i];
-        const int field = field_find(task->loss, given->option.name);
+        const int field = fields_find(task->loss, given->option.name);
         if (field < 0 || has_own(task, given->option.name))
             continue;
         if (field >= EVALUATION_TENSORS ||

@@ -157,7 +157,7 @@ enum exit_code payload_make(struct payload *payload, struct task *task, enum pay
 enum exit_code payload_expected_response(const struct payload *payload, const struct task *task,
                                          struct buffer *response)
 {
-    struct reply reply = {.status = 0};
+    struct response reply = {.status = 0};
     char length[32];
     snprintf(length, sizeof length, "%zu", payload->header_length);
     if (payload->format == PAYLOAD_OIP)

@@ -188,7 +188,7 @@ bool task_operand(struct task *task, int k, struct loss_tensor *tensor, struct t
     if (!tensor->strided)
         return true;
     copies->size[k] = loss_tensor_bytes(tensor) + 1; /* never 0 bytes */
-    copies->copy[k] = pages_resize(NULL, 0, copies->size[k]);
+    copies->copy[k] = block_cache_resize(NULL, 0, copies->size[k]);
     copies->failed |= !copies->copy[k];
     if (copies->failed)
         return false;
@@ -259,7 +259,7 @@ enum exit_code task_build_request(struct task *task, struct buffer *path, struct
 void task_free_copies(struct task_copies *copies)
 {
     for (int k = 0; k < EVALUATION_TENSORS; k++)
-        pages_free(copies->copy[k], copies->size[k]);
+        block_cache_free(copies->copy[k], copies->size[k]);
 }
 
 /* Finds an output in the response and checks it against the plan. */

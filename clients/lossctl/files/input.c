@@ -26,7 +26,7 @@ static enum exit_code read_all(struct input_file *file, int fd, size_t expected)
         if (file->len + 1 >= room)
             room = 2 * room + (1 << 16);
         if (room > file->size) {
-            char *const bytes = pages_resize(file->bytes, file->size, room);
+            char *const bytes = block_cache_resize(file->bytes, file->size, room);
             if (!bytes)
                 return fail(EXIT_FAILED, "%s: %s", file->label, out_of_memory);
             file->bytes = bytes;
@@ -66,7 +66,7 @@ static enum exit_code read_path(struct input_file *file)
 static void free_file(struct input_file *file)
 {
     archive_close(&file->archive);
-    pages_free(file->bytes, file->size);
+    block_cache_free(file->bytes, file->size);
     free(file->path);
     *file = (struct input_file){.path = NULL};
 }
@@ -340,7 +340,7 @@ enum exit_code input_decode(struct input *input, enum loss_dtype dtype, const ch
         return EXIT_OK;
     tensor->dtype = dtype;
     input->decoded_size = loss_tensor_bytes(tensor) + 1; /* never 0 bytes */
-    input->decoded = pages_resize(NULL, 0, input->decoded_size);
+    input->decoded = block_cache_resize(NULL, 0, input->decoded_size);
     if (!input->decoded)
         return fail(EXIT_FAILED, "%s: %s", input->file->label, out_of_memory);
     json_pointer_add(path, sizeof path, name);
@@ -359,6 +359,6 @@ enum exit_code input_decode(struct input *input, enum loss_dtype dtype, const ch
 
 void input_free(struct input *input)
 {
-    pages_free(input->decoded, input->decoded_size);
+    block_cache_free(input->decoded, input->decoded_size);
     input->decoded = NULL;
 }

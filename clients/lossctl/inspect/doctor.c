@@ -292,7 +292,7 @@ static enum exit_code check_latency(struct doctor *d)
 static enum exit_code check_loss(struct doctor *d, const struct loss_descriptor *loss, bool *same)
 {
     struct http_response remote = {.status = 0};
-    struct reply local = {.status = 0};
+    struct response local = {.status = 0};
     char *const body = example_body(loss);
     enum exit_code code = body ? post(d, loss, body, &remote) : fail_memory();
     if (code == EXIT_OK)
@@ -307,7 +307,7 @@ static enum exit_code check_loss(struct doctor *d, const struct loss_descriptor 
         report(d, "self-test", VERDICT_FAIL, "%s: the server returns %d %.*s, this program %d %.*s",
                loss->name, remote.status, (int)remote.body.len, remote.body.data, local.status,
                (int)local.body.len, local.body.data);
-    reply_free(&local);
+    response_free(&local);
     http_response_free(&remote);
     free(body);
     return code;

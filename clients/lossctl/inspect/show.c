@@ -47,7 +47,7 @@ static enum exit_code fetch(const struct arguments *a, const char *name, struct 
     }
     if (name && !arguments_find_loss(name))
         return EXIT_USAGE;
-    struct reply reply = {.status = 0};
+    struct response reply = {.status = 0};
     if (name)
         v1_describe(name, NULL, &reply);
     else

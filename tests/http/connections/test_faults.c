@@ -664,7 +664,7 @@ static void restart(void)
 START_TEST(faults_of_memory_leave_no_half_of_the_document)
 {
     struct tally tally = {0};
-    struct reply whole = {.status = 0};
+    struct response whole = {.status = 0};
     document_answer(&whole);
     ck_assert_int_eq(whole.status, 200);
     get("/healthz");

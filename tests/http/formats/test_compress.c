@@ -283,36 +283,36 @@ END_TEST
 
 /* Cancelled once there is room for nearly all that there is to expand. */
 struct impatient {
-    struct allowance allowance; /* first */
+    struct quota quota; /* first */
     size_t taken;
     bool cancelled;
 };
 
 enum { LONG = 32 * MIB };
 
-static bool take_impatiently(struct allowance *allowance, size_t bytes)
+static bool take_impatiently(struct quota *quota, size_t bytes)
 {
-    struct impatient *const impatient = (struct impatient *)allowance;
+    struct impatient *const impatient = (struct impatient *)quota;
     impatient->taken += bytes;
     impatient->cancelled = impatient->taken > LONG / 4 * 3;
     return true;
 }
 
-static void give_back(struct allowance *allowance, size_t bytes)
+static void give_back(struct quota *quota, size_t bytes)
 {
-    ((struct impatient *)allowance)->taken -= bytes;
+    ((struct impatient *)quota)->taken -= bytes;
 }
 
-static bool take_any(struct allowance *allowance, size_t bytes)
+static bool take_any(struct quota *quota, size_t bytes)
 {
-    (void)allowance;
+    (void)quota;
     (void)bytes;
     return true;
 }
 
-static void give_any(struct allowance *allowance, size_t bytes)
+static void give_any(struct quota *quota, size_t bytes)
 {
-    (void)allowance;
+    (void)quota;
     (void)bytes;
 }
 
@@ -322,12 +322,13 @@ START_TEST(body_is_not_expanded_any_further_once_it_is_given_up)
 {
     for (enum coding coding = CODING_GZIP; coding <= CODING_DEFLATE; coding++) {
         struct buffer body = spaces(coding, LONG), out = {.data = NULL};
-        struct impatient impatient = {.allowance = {.take = take_impatiently, .give = give_back}};
+        struct impatient impatient = {.quota = {.reserve = take_impatiently, .release = give_back}};
         struct loss_error error;
-        impatient.allowance.cancel = &impatient.cancelled;
-        out.allowance = &impatient.allowance;
+        impatient.quota.cancel = &impatient.cancelled;
+        out.quota = &impatient.quota;
         body.data[body.len - 1] ^= 1;
-        ck_assert_int_eq(expand(coding, body.data, body.len, LONG, &out, &error), LOSS_CANCELLED);
+        ck_assert_int_eq(decompress_bytes(coding, body.data, body.len, LONG, &out, &error),
+                         LOSS_CANCELLED);
         ck_assert_uint_eq(impatient.taken, 0);
         buffer_free(&body);
     }
@@ -359,12 +360,12 @@ START_TEST(body_of_any_coding_is_expanded_in_pieces)
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
         struct buffer body = spaces(coding, len), out = {.data = NULL};
         struct observer observer = {.asked = true};
-        struct allowance allowance = {.take = take_any, .give = give_any, .asked = &observer.asked};
+        struct quota quota = {.reserve = take_any, .release = give_any, .asked = &observer.asked};
         struct loss_error error;
         pthread_t thread;
-        out.allowance = &allowance;
+        out.quota = &quota;
         ck_assert_int_eq(pthread_create(&thread, NULL, observe, &observer), 0);
-        ck_assert_int_eq(expand(coding, body.data, body.len, len, &out, &error), LOSS_OK);
+        ck_assert_int_eq(decompress_bytes(coding, body.data, body.len, len, &out, &error), LOSS_OK);
         __atomic_store_n(&observer.over, true, __ATOMIC_RELAXED);
         pthread_join(thread, NULL);
         ck_assert_uint_eq(out.len, len);
@@ -408,12 +409,12 @@ START_TEST(answer_is_not_compressed_for_nobody)
 {
     enum { LEN = 40 << 20 };
     bool cancel = false;
-    struct allowance allowance = {.take = take_any, .give = give_any, .cancel = &cancel};
+    struct quota quota = {.reserve = take_any, .release = give_any, .cancel = &cancel};
     char *const text = calloc(1, LEN);
     ck_assert_ptr_nonnull(text);
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++)
         for (int round = 0; round < 2; round++) {
-            struct buffer out = {.allowance = &allowance};
+            struct buffer out = {.quota = &quota};
             cancel = round == 1;
             ck_assert_int_eq(compress_bytes(coding, text, LEN, 1, &out), !cancel);
             buffer_free(&out);

@@ -363,9 +363,9 @@ START_TEST(heads_that_cannot_be_are_refused)
 }
 END_TEST
 
-Suite *several_suite(void)
+Suite *multi_loss_suite(void)
 {
-    Suite *suite = suite_create("several");
+    Suite *suite = suite_create("multi_loss");
     TCase *tcase = tcase_create("evaluate");
     tcase_add_unchecked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, each_loss_gives_what_it_gives_alone, 0, 9);

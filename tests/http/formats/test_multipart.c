@@ -461,9 +461,9 @@ static TCase *server_case(Suite *suite, const char *name)
     return tcase;
 }
 
-Suite *form_suite(void)
+Suite *multipart_suite(void)
 {
-    Suite *suite = suite_create("form");
+    Suite *suite = suite_create("multipart");
     TCase *tcase = server_case(suite, "form_fields");
     tcase_add_test(tcase, form_is_answered_in_json_unless_accept_says_otherwise);
     tcase_add_test(tcase, parameters_are_texts_and_the_query_wins);

@@ -19,7 +19,7 @@
 #include <string.h>
 
 /* The answer to a body, as text; freed by the next call. */
-static struct reply reply;
+static struct response reply;
 
 static const char *ask_sized(const char *loss, const char *body, size_t len)
 {
@@ -27,8 +27,8 @@ static const char *ask_sized(const char *loss, const char *body, size_t len)
     char *copy = malloc(len + 1);
     memcpy(copy, body, len);
     copy[len] = '\0';
-    reply_free(&reply);
-    reply = (struct reply){0};
+    response_free(&reply);
+    reply = (struct response){0};
     v1_evaluate(&(struct v1_request){.loss = loss, .body = copy, .len = len, .threads = 1}, &reply);
     buffer_append(&reply.body, "", 1);
     free(copy);
@@ -63,16 +63,16 @@ static void refuses(const char *loss, const char *body, int status, const char *
                   "%s\n  for %s\nnot %s", detail, body, expected);
 }
 
-static bool take_any(struct allowance *allowance, size_t bytes)
+static bool take_any(struct quota *quota, size_t bytes)
 {
-    (void)allowance;
+    (void)quota;
     (void)bytes;
     return true;
 }
 
-static void give_any(struct allowance *allowance, size_t bytes)
+static void give_any(struct quota *quota, size_t bytes)
 {
-    (void)allowance;
+    (void)quota;
     (void)bytes;
 }
 
@@ -117,7 +117,7 @@ START_TEST(white_space_of_a_request_that_is_given_up_is_not_read)
                                         "{\"delta\":",
                                         "{} "};
     bool cancel;
-    struct allowance allowance = {.take = take_any, .give = give_any, .cancel = &cancel};
+    struct quota quota = {.reserve = take_any, .release = give_any, .cancel = &cancel};
     char *const body = malloc(LEN + 1);
     ck_assert_ptr_nonnull(body);
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
@@ -127,16 +127,14 @@ START_TEST(white_space_of_a_request_that_is_given_up_is_not_read)
         body[LEN] = '\0';
         for (int round = 0; round < 2; round++) {
             cancel = round == 1;
-            reply_free(&reply);
-            reply = (struct reply){0};
-            v1_evaluate(&(struct v1_request){.loss = "huber",
-                                             .body = body,
-                                             .len = LEN,
-                                             .threads = 1,
-                                             .allowance = &allowance},
-                        &reply);
-            ck_assert_msg(reply.status == (cancel ? reply_status(LOSS_CANCELLED) : 400), "%s: %d",
-                          heads[i], reply.status);
+            response_free(&reply);
+            reply = (struct response){0};
+            v1_evaluate(
+                &(struct v1_request){
+                    .loss = "huber", .body = body, .len = LEN, .threads = 1, .quota = &quota},
+                &reply);
+            ck_assert_msg(reply.status == (cancel ? response_status(LOSS_CANCELLED) : 400),
+                          "%s: %d", heads[i], reply.status);
         }
     }
     free(body);
@@ -851,7 +849,7 @@ START_TEST(more_work_than_was_allowed_is_left_undone)
     const char *const body = "{\"input\":[[1],[2],[3]],\"target\":[1,2,3]}";
     const struct v1_request request = {
         .loss = "mse", .body = body, .len = strlen(body), .work = {.now = 8}, .threads = 1};
-    struct reply left = {0};
+    struct response left = {0};
     v1_evaluate(&request, &left);
     ck_assert_int_eq(left.status, 0);
     ck_assert_ptr_null(left.body.data);
@@ -867,8 +865,8 @@ END_TEST
 
 static int head(const char *loss, const char *content_type, const char *accept, const char *query)
 {
-    reply_free(&reply);
-    reply = (struct reply){0};
+    response_free(&reply);
+    reply = (struct response){0};
     const bool possible = v1_evaluate_possible(
         &(struct v1_request){
             .loss = loss, .content_type = content_type, .accept = accept, .query = query},
@@ -912,7 +910,7 @@ END_TEST
 START_TEST(every_loss_describes_itself)
 {
     const struct loss_descriptor *loss = loss_at((size_t)_i);
-    struct reply list = {0}, one = {0};
+    struct response list = {0}, one = {0};
     v1_list(NULL, &list);
     v1_describe(loss->aliases[0], "application/json", &one);
     ck_assert_int_eq(list.status, 200);
@@ -938,8 +936,8 @@ START_TEST(every_loss_describes_itself)
     }
     json_decref(all);
     json_decref(description);
-    reply_free(&list);
-    reply_free(&one);
+    response_free(&list);
+    response_free(&one);
 }
 END_TEST
 
@@ -1088,7 +1086,7 @@ START_TEST(long_tensors_are_given_up_once_nobody_waits_for_them)
     static size_t begin[100000];
     const size_t longest = 100000;
     const bool cancel = true;
-    const struct allowance allowance = {.cancel = &cancel};
+    const struct quota quota = {.cancel = &cancel};
     char *const text = tensor_text(1, &longest, 1, false, begin);
     struct tensor_json tensor;
     struct loss_error error = {.message = ""};
@@ -1098,9 +1096,9 @@ START_TEST(long_tensors_are_given_up_once_nobody_waits_for_them)
         LOSS_OK);
     float *const out = calloc(longest, sizeof *out);
     for (int threads = 1; threads <= 3; threads += 2)
-        ck_assert_int_eq(tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", threads,
-                                            &allowance, &error),
-                         LOSS_CANCELLED);
+        ck_assert_int_eq(
+            tensor_json_decode(&tensor, LOSS_FLOAT32, out, text, "/input", threads, &quota, &error),
+            LOSS_CANCELLED);
     for (size_t i = 0; i < longest; i++)
         ck_assert_msg(out[i] == 0, "element %zu was decoded", i);
     free(out);
@@ -1165,7 +1163,7 @@ START_TEST(long_tensors_are_not_scanned_any_further_once_nobody_wants_them)
     enum { LEN = 4 << 20 };
     const size_t size = strlen(elements[_i]);
     const bool cancelled = true;
-    const struct allowance allowance = {.cancel = &cancelled};
+    const struct quota quota = {.cancel = &cancelled};
     struct tensor_json tensor;
     struct loss_error error;
     const char *end;
@@ -1176,7 +1174,7 @@ START_TEST(long_tensors_are_not_scanned_any_further_once_nobody_wants_them)
     text[len++] = '}';
     text[len] = '\0';
     ck_assert_int_eq(
-        tensor_json_scan(&tensor, text, text, text + len, "/input", &allowance, &end, &error),
+        tensor_json_scan(&tensor, text, text, text + len, "/input", &quota, &end, &error),
         LOSS_CANCELLED);
     ck_assert_int_eq(
         tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error),

@@ -48,7 +48,7 @@ static void begin(struct asker *asker)
 {
     *asker = (struct asker){.cancelled = false};
     reservation_init(&asker->memory, budget);
-    asker->memory.allowance.cancel = &asker->cancelled;
+    asker->memory.quota.cancel = &asker->cancelled;
 }
 
 static void on_wake(struct reservation *memory, bool granted)
@@ -72,7 +72,7 @@ static bool wait_for_it(struct asker *asker)
 static void take(struct asker *asker, size_t bytes)
 {
     ck_assert(reservation_extend(&asker->memory, bytes, 0));
-    ck_assert(allowance_take(&asker->memory.allowance, bytes));
+    ck_assert(quota_reserve(&asker->memory.quota, bytes));
 }
 
 static void end(struct asker *asker)
@@ -262,7 +262,7 @@ START_TEST(budget_what_can_never_be_is_told_from_what_is_not_now)
     ck_assert(asker.memory.never && !reservation_may_wait(&asker.memory));
     begin(&asker);
     ck_assert(reservation_begin(&asker.memory, MEMORY_BUDGET_START));
-    ck_assert(!allowance_take(&asker.memory.allowance, SIZE_MAX));
+    ck_assert(!quota_reserve(&asker.memory.quota, SIZE_MAX));
     ck_assert(asker.memory.never);
     end(&asker);
 }
@@ -452,15 +452,15 @@ static void model_go_on(struct model *m)
             model_wait(m);
             return;
         }
-        ck_assert(allowance_take(&r->allowance, m->wanted));
+        ck_assert(quota_reserve(&r->quota, m->wanted));
         m->came += m->wanted;
     } else if (!m->whole) {
         m->whole = true;
         if (!reservation_complete(r, model_claim(m->size)))
             model_wait(m);
     } else if (random_below(3) > 0) { /* the answer, more or less than was thought */
-        allowance_take(&r->allowance, random_below(2 * m->size + 1));
-        allowance_give(&r->allowance, m->size);
+        quota_reserve(&r->quota, random_below(2 * m->size + 1));
+        quota_release(&r->quota, m->size);
         reservation_trim(r);
     } else {
         end(&m->asker);

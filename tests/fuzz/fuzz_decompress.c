@@ -16,8 +16,8 @@ static void check_round_trip(const struct buffer *bytes)
         struct buffer compressed = {.data = NULL}, again = {.data = NULL};
         struct loss_error error;
         if (compress_bytes(coding, bytes->data, bytes->len, 1, &compressed)) {
-            const enum loss_status status =
-                expand(coding, compressed.data, compressed.len, bytes->len, &again, &error);
+            const enum loss_status status = decompress_bytes(
+                coding, compressed.data, compressed.len, bytes->len, &again, &error);
             if (status == LOSS_OK &&
                 (again.len != bytes->len || memcmp(again.data, bytes->data, again.len) != 0))
                 abort();
@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const enum coding coding =
         CODING_IDENTITY + 1 + (enum coding)(data[0] / 2 % (CODING_COUNT - 1));
     const enum loss_status status =
-        expand(coding, (const char *)data + 1, size - 1, limit, &out, &error);
+        decompress_bytes(coding, (const char *)data + 1, size - 1, limit, &out, &error);
     if (status == LOSS_OK &&
         (out.len > limit || out.capacity <= out.len || out.data[out.len] != '\0'))
         abort();

@@ -18,16 +18,16 @@ static void require(int condition)
 static void read_form(const char *content_type, const char *body, size_t len)
 {
     struct loss_error error;
-    struct form form;
-    struct form_part part;
+    struct multipart form;
+    struct multipart_part part;
     bool found = true;
     const char *behind = body;
-    if (form_begin(&form, content_type, body, len, &error) != LOSS_OK) {
+    if (multipart_begin(&form, content_type, body, len, &error) != LOSS_OK) {
         require(error.status == LOSS_MALFORMED && error.message[0]);
         return;
     }
     while (found) {
-        if (form_next(&form, &part, &found) != LOSS_OK) {
+        if (multipart_next(&form, &part, &found) != LOSS_OK) {
             require(error.status == LOSS_MALFORMED && error.message[0]);
             return;
         }

@@ -14,11 +14,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 0)
         memcpy(body, data, size);
     body[size] = '\0';
-    struct reply reply = {0};
-    v1_several(&(struct v1_request){.body = body, .len = size, .threads = 1}, &reply);
+    struct response reply = {0};
+    v1_evaluate_many(&(struct v1_request){.body = body, .len = size, .threads = 1}, &reply);
     if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
         abort(); /* no body can be at fault for anything else */
-    reply_free(&reply);
+    response_free(&reply);
     free(body);
     return 0;
 }

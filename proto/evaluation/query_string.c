@@ -1,4 +1,5 @@
 #include "evaluation/query_string.h"
+#include "number/hex.h"
 #include "json/scanner.h"
 
 #include <stdlib.h>
@@ -8,14 +9,6 @@ enum {
     VALUE_SIZE = 512
 }; /* the longest value that can make sense is a list of all of a loss's tensors */
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Decodes `len` bytes of a query into `out`; why it cannot, NULL if it can. */
 static const char *decode(const char *text, size_t len, char *out, size_t size)
 {
@@ -23,8 +16,8 @@ static const char *decode(const char *text, size_t len, char *out, size_t size)
     for (size_t i = 0; i < len; i++) {
         char c = text[i] == '+' ? ' ' : text[i];
         if (c == '%') {
-            const int high = len - i > 2 ? hex(text[i + 1]) : -1;
-            const int low = high >= 0 ? hex(text[i + 2]) : -1;
+            const int high = len - i > 2 ? hex_digit(text[i + 1]) : -1;
+            const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
             if (low < 0)
                 return "holds a broken percent escape";
             c = (char)(high * 16 + low);

@@ -1,4 +1,5 @@
 #include "json/base64.h"
+#include "number/hex.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -83,10 +84,10 @@ static char take_character(const char **text, const char *end)
     if (**text != 'u' || end - *text < 5)
         return **text == '/' ? '/'
                              : '\\'; /* the other short escapes stand for no character of base64 */
-    const char hex[] = {(*text)[3], (*text)[4], '\0'};
-    const bool ascii = (*text)[1] == '0' && (*text)[2] == '0';
+    const int high = hex_digit((*text)[3]), low = hex_digit((*text)[4]);
+    const bool is_ascii = (*text)[1] == '0' && (*text)[2] == '0' && high >= 0 && low >= 0;
     *text += 4;
-    return ascii ? (char)strtol(hex, NULL, 16) : '\\';
+    return is_ascii ? (char)(high << 4 | low) : '\\';
 }
 
 size_t base64_characters(const char *text, const char *end)

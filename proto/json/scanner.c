@@ -1,4 +1,5 @@
 #include "json/scanner.h"
+#include "number/hex.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -68,7 +69,7 @@ static const char *skip_escape(const char *text)
     if (text[1] != 'u')
         return text[1] && strchr("\"\\/bfnrt", text[1]) ? text + 2 : NULL;
     for (int i = 2; i < 6; i++)
-        if (!text[i] || !strchr("0123456789abcdefABCDEF", text[i]))
+        if (hex_digit(text[i]) < 0)
             return NULL;
     return text + 6;
 }
@@ -176,11 +177,13 @@ const char *json_skip_value(const char *text, const struct quota *quota, const c
     return depth == 0 ? text : NULL;
 }
 
-/* The four hexadecimal digits at `text`. */
+/* Returns the value of the four hexadecimal digits at `text`, which have been checked. */
 static uint32_t hex_digits(const char *text)
 {
-    const char digits[] = {text[0], text[1], text[2], text[3], '\0'};
-    return (uint32_t)strtoul(digits, NULL, 16);
+    uint32_t value = 0;
+    for (int i = 0; i < 4; i++)
+        value = value << 4 | (uint32_t)hex_digit(text[i]);
+    return value;
 }
 
 /* The code point of the escape at *text, which is moved behind it; 0, which no text of ours holds,

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "number/hex.h"
 #include "observe/log.h"
 #include "util/fail.h"
 
@@ -64,13 +65,6 @@ static bool is_token(const char *text, size_t len)
 }
 
 /* ---- the file ---- */
-
-static int hex_digit(char digit)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *found = digit ? strchr(digits, tolower((unsigned char)digit)) : NULL;
-    return found ? (int)(found - digits) : -1;
-}
 
 static bool read_hash(const char *text, unsigned char hash[TOKENS_HASH])
 {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "number/hex.h"
 #include "util/header_value.h"
 
 /* Letters of a token (RFC 9110, section 5.6.2) besides letters and digits: methods and header names
@@ -153,13 +154,6 @@ static const char *path_of_target(const char *raw)
     const char *authority = scheme_end + 3;
     const char *slash = strchr(authority, '/');
     return slash ? slash : "/";
-}
-
-static int hex_digit(char digit)
-{
-    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-    const char *found = digit ? strchr(digits, digit) : NULL;
-    return found ? (int)((found - digits) % 16) : -1;
 }
 
 enum guard_path guard_decode_path(const char *raw, char *path, size_t size)

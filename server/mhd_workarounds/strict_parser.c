@@ -3,6 +3,7 @@
  * 9112 has them be.
  */
 #include "mhd_workarounds/strict_parser.h"
+#include "number/hex.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -440,14 +441,6 @@ static size_t read_data(struct wire *wire, size_t len)
     else
         wire->state = WIRE_CHUNK_END;
     return some;
-}
-
-static int hex_digit(char byte)
-{
-    const char lower = byte >= 'A' && byte <= 'F' ? (char)(byte - 'A' + 'a') : byte;
-    if (lower >= '0' && lower <= '9')
-        return lower - '0';
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
 static void end_chunk_line(struct wire *wire)

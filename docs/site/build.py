@@ -1,10 +1,11 @@
-"""Gathers the documentation's pages below build/docs/pages, those of the losses among them, and has MkDocs make a site of them.
+"""Builds the documentation site with MkDocs.
 
-    build.py LOSSD          with the program that the pages are about; run by `make docs`
-    build.py --gather       just gathers, which finds links from file to file that lead nowhere; run by `make test`
+    build.py LOSSD          builds the site, with a page for each loss; run by `make docs`
+    build.py --gather       only gathers the pages and checks the links between files; run by `make test`
 
-Needs Debian's mkdocs and python3-matplotlib, but not for --gather. Links between files of the repository become links between pages; files that are no
-pages are copied to be had from the site. A link to nothing, or to an anchor that is not there, fails the build."""
+Pages are gathered in build/docs/pages. Links between files of the repository become links between pages;
+other files are copied into the site. A link to a missing file or anchor fails the build. Except for --gather,
+this needs Debian's mkdocs and python3-matplotlib."""
 import html.parser
 import os
 import re
@@ -20,30 +21,30 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "build/docs/pages"
 SITE = ROOT / "build/docs/site"
 
-# Files of the repository that are pages, by section: (title, file).
+# The pages, by section: (title, file).
 SECTIONS = {
     None: [("Quick start", "docs/index.md")],
     "Guides": [("Requests by example", "docs/guides/requests.md"), ("Evaluation in a pipeline", "docs/guides/pipeline.md"), ("Training from another language", "docs/guides/training.md"),
-               ("Load testing", "docs/guides/load-testing.md"), ("Operating it", "docs/operations.md"), ("Boosting objectives", "docs/guides/boosting.md")],
+               ("Load testing", "docs/guides/load-testing.md"), ("Operations", "docs/operations.md"), ("Boosting objectives", "docs/guides/boosting.md")],
     "Clients": [("Python", "clients/python/README.md"), ("JavaScript", "clients/js/README.md"), ("lossctl", "docs/lossctl.md"),
                 ("Examples", "tests/clients/README.md")],
     "Reference": [("HTTP API", "docs/API.md"), ("Arguments of the losses", "docs/losses.md"), ("The project", "README.md"),
                   ("Benchmarks", "bench/README.md"), ("Architecture", "ARCHITECTURE.md"), ("Contributing", "CONTRIBUTING.md"), ("Changes", "CHANGELOG.md")],
 }
-# The README goes elsewhere: MkDocs would take it for the index.
+# MkDocs would use README.md as the index.
 PLACES = {file: "project.md" if file == "README.md" else file.removeprefix("docs/") for pages in SECTIONS.values() for _, file in pages}
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s#]*)(#[^)\s]*)?(\))")
 
 
 def place_of(file):
-    """Where a file of the repository goes, which is copied there if it is no page."""
+    """The place of a file in the site. Copies the file if it is not a page."""
     if file in PLACES:
         return PLACES[file]
     place = f"files/{file}"
     source = ROOT / file
     if source.is_dir():
         return listed(file, source)
-    # A page of Markdown that is not in the table would be taken for one.
+    # MkDocs would turn Markdown files into pages.
     place += ".txt" if place.endswith((".md", ".html")) else ""
     (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, PAGES / place)
@@ -51,7 +52,7 @@ def place_of(file):
 
 
 def listed(folder, source):
-    """A page that lists the files of a folder, which are copied too."""
+    """Writes a page that lists the files of a folder, and copies them."""
     place = f"files/{folder}.md"
     files = [(path.name, place_of(f"{folder}/{path.name}")) for path in sorted(source.iterdir()) if path.is_file()]
     lines = [f"- [`{name}`]({os.path.relpath(there, Path(place).parent)})" for name, there in files]
@@ -61,7 +62,7 @@ def listed(folder, source):
 
 
 def relinked(text, file):
-    """The text of a page, its links to files of the repository turned to where these go."""
+    """The text of a page with links to the places of files in the site."""
     here = Path(PLACES[file]).parent
 
     def turn(match):
@@ -72,7 +73,7 @@ def relinked(text, file):
         if path.startswith("docs/losses/"):  # generated
             return match[0]
         if not (ROOT / path).exists():
-            raise SystemExit(f"{file} links to {target}, which is not there")
+            raise SystemExit(f"{file} links to {target}, which does not exist")
         return f"{match[1]}{os.path.relpath(place_of(path), here)}{match[3] or ''}{match[4]}"
     return LINK.sub(turn, text)
 
@@ -84,13 +85,13 @@ def gather():
 
 
 def generate(server):
-    """The pages of the losses; (title, place) of each."""
-    import curves  # and so matplotlib
+    """Writes the pages of the losses. Yields (title, place)."""
+    import curves  # needs matplotlib
 
     folder = PAGES / "losses"
     folder.mkdir(parents=True, exist_ok=True)
-    table = ["# Losses", "Every loss is a path, `POST /v1/losses/{loss}`, a model of the Open Inference Protocol, and a method of the clients.",
-             "| loss | | PyTorch's, and other names |\n| --- | --- | --- |"]
+    table = ["# Losses", "Every loss is an endpoint (`POST /v1/losses/{loss}`), a model of the Open Inference Protocol, and a method of the clients.",
+             "| loss | | names in PyTorch and other names |\n| --- | --- | --- |"]
     for entry in server.json("/v1/losses")["losses"]:
         loss = server.json(entry["path"])
         answer = server.ask(loss["path"], losses.example(loss))[1]
@@ -111,11 +112,11 @@ def navigation(loss_pages):
             yield line(title, PLACES[file], 2 if section else 1)
         if section is None:
             yield "  - Losses:"
-            yield from (line(title, place, 2) for title, place in [("All of them", "losses/index.md"), *loss_pages])
+            yield from (line(title, place, 2) for title, place in [("All losses", "losses/index.md"), *loss_pages])
 
 
 class Anchors(html.parser.HTMLParser):
-    """The ids of a page, and where it links to."""
+    """The ids and the links of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -129,7 +130,7 @@ class Anchors(html.parser.HTMLParser):
 
 
 def check_links():
-    """Every link of the site leads to a file that is there, and to an anchor in it; nothing is fetched from elsewhere."""
+    """Fails if a link leads to a missing file or anchor, or if a page loads anything from another server."""
     pages = {path: Anchors(path.read_text(encoding="utf-8")) for path in SITE.rglob("*.html")}
     wrong = []
     for path, page in pages.items():
@@ -142,12 +143,12 @@ def check_links():
             file = Path(os.path.normpath(path.parent / target)) if target and target != "." else path
             file = file / "index.html" if file.is_dir() else file
             if not file.exists() and path.name != "404.html":
-                wrong.append(f"{path.relative_to(SITE)} links to {link}, which is not there")
+                wrong.append(f"{path.relative_to(SITE)} links to {link}, which does not exist")
             elif anchor and file in pages and anchor not in pages[file].ids:
-                wrong.append(f"{path.relative_to(SITE)} links to {link}: the page has no such anchor")
+                wrong.append(f"{path.relative_to(SITE)} links to {link}: there is no such anchor")
     if wrong:
         raise SystemExit("\n".join(wrong))
-    print(f"docs: {len(pages)} pages, all links lead somewhere: {SITE.relative_to(ROOT)}/index.html")
+    print(f"docs: {len(pages)} pages, all links are valid: {SITE.relative_to(ROOT)}/index.html")
 
 
 def main():

@@ -1,14 +1,16 @@
-"""Plots of a loss and its derivative over one prediction, computed by a running server: the first number of the first prediction
-in the loss's example moves, everything else stays; what is drawn is the sum of those terms that it changes. One picture for the example, one for each argument that shapes the curve."""
+"""Plots a loss and its derivative over one prediction, computed by a running server.
+
+The first number of the first prediction in the example varies; everything else is fixed. The plot shows the
+sum of the terms that change. There is one plot for the example, and one for each argument that changes the curve."""
 import copy
 import json
 
 import matplotlib
 
 matplotlib.use("svg")
-import matplotlib.pyplot as plt  # noqa: E402  (the backend has to be chosen before)
+import matplotlib.pyplot as plt  # noqa: E402  (needs the backend to be set first)
 
-# Ranges that are tried: predictions are any numbers, unless the loss refuses those that are no probabilities, or not positive.
+# Ranges to try: some losses accept only probabilities or positive predictions.
 RANGES = ((-4.0, 4.0), (0.0, 1.0), (0.05, 4.0))
 POINTS = 161
 COLOURS = ("#0a58ca", "#c2410c", "#15803d", "#7e22ce")
@@ -18,7 +20,7 @@ matplotlib.rcParams.update({"svg.hashsalt": "lossd", "svg.fonttype": "none", "fo
 
 
 def first_number(tensor):
-    """The list in nested lists that holds the first number."""
+    """The innermost list that contains the first number."""
     while isinstance(tensor[0], list):
         tensor = tensor[0]
     return tensor
@@ -29,12 +31,12 @@ def prediction_of(loss):
 
 
 def numbers(value):
-    """Those of nested lists, flat; "NaN" and "Infinity" among them."""
+    """The numbers of nested lists as a flat list, including "NaN" and "Infinity"."""
     return [number for item in value for number in numbers(item)] if isinstance(value, list) else [float(value)]
 
 
 def evaluate(server, loss, request, name, x):
-    """The terms, and the derivative of their sum; None where the loss does not take x."""
+    """The terms and the derivative of their sum. None if the loss rejects x."""
     request = copy.deepcopy(request)
     tensor = request[name]
     if isinstance(tensor, list):
@@ -49,13 +51,13 @@ def evaluate(server, loss, request, name, x):
 
 
 def moved(points):
-    """(x, sum of the terms that are not the same everywhere, gradient)."""
+    """(x, sum of the terms that vary, gradient)."""
     moving = [i for i, values in enumerate(zip(*(terms for _, terms, _ in points))) if len(set(values)) > 1]
     return [(x, sum(terms[i] for i in moving), gradient) for x, terms, gradient in points]
 
 
 def curve(server, loss, settings):
-    """(x, loss, gradient) over the first range whose every point is taken."""
+    """(x, loss, gradient) over the first range that the loss accepts as a whole."""
     name = prediction_of(loss)
     request = {**loss["example"], **settings, "reduction": "none", "grad": [name], "dtype": "float64"}
     for low, high in RANGES:
@@ -68,11 +70,11 @@ def curve(server, loss, settings):
             points.append((x, *point))
         else:
             return moved(points)
-    raise SystemExit(f"no range of {name} suits {loss['name']}")
+    raise SystemExit(f"{loss['name']} accepts no range of {name}")
 
 
 def variants(parameter):
-    """Values of an argument to compare, the default among them; none where it is not a shape of the curve."""
+    """Values of an argument to compare, including the default. Empty if the argument has no effect on the curve."""
     if parameter["type"] == "boolean":
         return [False, True]
     if "choices" in parameter:
@@ -105,7 +107,7 @@ def differs(series):
 
 
 def figures(server, loss, folder):
-    """Draws them into `folder`; (caption, file name) of each."""
+    """Draws the plots into `folder`. Yields (caption, file name)."""
     name = prediction_of(loss)
     x_label = f"the first number of {name}"
     main = f"{loss['name']}.svg"

@@ -1,14 +1,14 @@
-"""A page for each loss, made from its descriptor: GET /v1/losses/{loss} of a running server."""
+"""Writes the page of a loss from its descriptor, which a running server returns for GET /v1/losses/{loss}."""
 import json
 
 from server import URL_IN_TEXT as URL
 
-# Calls of the clients are laid out like this: (language for the highlighter, how to write a request).
+# The examples: (title, language of the code block).
 LANGUAGES = (("curl", "sh"), ("Python", "python"), ("JavaScript", "js"))
 
 
 def indented(value, width=100):
-    """JSON with a field a line, and tensors on one."""
+    """JSON with one field per line, or on one line if it fits."""
     lines = [f"    {json.dumps(key)}: {json.dumps(item)}" for key, item in value.items()]
     one = json.dumps(value)
     return one if len(one) <= width else "{\n" + ",\n".join(lines) + "\n}"
@@ -34,7 +34,7 @@ def javascript(loss, request):
 
 
 def example(loss):
-    """The descriptor's example, asking for gradients too."""
+    """The descriptor's example, with gradients."""
     return {**loss["example"], "grad": True}
 
 
@@ -71,24 +71,24 @@ def parameter_rows(loss):
 
 
 def page(loss, answer, figures):
-    """`answer` is the text of the answer to the example; `figures` are (caption, file) pairs."""
+    """The parts of a page. `answer` is the response to the example; `figures` are (caption, file) pairs."""
     request = example(loss)
     names = [name for name in loss["aliases"]]
     yield f"# {loss['title']}: `{loss['name']}`"
     yield loss["doc"]
     if names:
-        yield "Also answers to " + ", ".join(f"`{name}`" for name in names) + "."
+        yield "Other names: " + ", ".join(f"`{name}`" for name in names) + "."
     yield f"```text\n{loss['formula']}\n```"
     for caption, file in figures:
         yield f"![{caption}]({file})"
     yield "## Tensors"
-    yield "\n".join(["| name | | shape | holds | |", "| --- | --- | --- | --- | --- |", *tensor_rows(loss)])
+    yield "\n".join(["| name | | shape | dtype | |", "| --- | --- | --- | --- | --- |", *tensor_rows(loss)])
     if loss["parameters"]:
         yield "## Arguments"
         yield "\n".join(["| name | | type | default | range |", "| --- | --- | --- | --- | --- |", *parameter_rows(loss)])
     yield ("Reductions: " + ", ".join(f"`{name}`" for name in loss["reductions"]) + ". " +
-           ("The diagonal of its Hessian can be asked for (`hess`). " if loss["hessian"] else "") +
-           "What every loss takes besides (`reduction`, `grad`, `sample_weight`, ...) is in [the protocol](../API.md#common-fields).")
+           ("`hess` returns the diagonal of its Hessian. " if loss["hessian"] else "") +
+           "All losses accept the [common fields](../API.md#common-fields) (`reduction`, `grad`, `sample_weight`, ...).")
     yield "## Example"
     for (title, language), write in zip(LANGUAGES, (curl, python, javascript)):
         yield f"### {title}\n\n```{language}\n{write(loss, request)}\n```"

@@ -1,4 +1,4 @@
-"""A lossd of one's own for as long as it is needed, and requests to it. Nothing but the standard library."""
+"""Starts a lossd for the duration of a block, and sends requests to it. Needs only the standard library."""
 import contextlib
 import http.client
 import json
@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 
-URL_IN_TEXT = "http://127.0.0.1:8080"  # where the documentation says that a server is
+URL_IN_TEXT = "http://127.0.0.1:8080"  # the server's address in the documentation
 
 
 class Lossd:
@@ -19,7 +19,7 @@ class Lossd:
         return f"http://127.0.0.1:{self.port}"
 
     def ask(self, path, body=None):
-        """Status and text of the answer."""
+        """Status and body of the response."""
         headers = {"Content-Type": "application/json"} if body is not None else {}
         self.connection.request("POST" if body is not None else "GET", path, None if body is None else json.dumps(body), headers)
         answer = self.connection.getresponse()
@@ -28,7 +28,7 @@ class Lossd:
     def json(self, path, body=None):
         status, text = self.ask(path, body)
         if status != 200:
-            raise SystemExit(f"{path} was answered with {status}: {text}")
+            raise SystemExit(f"{path}: unexpected status {status}: {text}")
         return json.loads(text)
 
 

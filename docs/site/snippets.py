@@ -1,11 +1,13 @@
-"""Runs the examples in the documentation against a server of its own, and compares what they print with what the page says.
+"""Runs the examples in the documentation against a server, and compares their output with the documents.
 
     snippets.py LOSSD [--only TEXT]
 
-Blocks of `sh`, `python` and `js` in docs/index.md, docs/guides and the losses' pages are run as they stand, and so are the curl
-commands, in indented blocks, of README.md and docs/API.md. A block of `output` behind one, or there an indented block that begins
-with `{`, is what it prints, where "..." stands for anything; without one it must succeed. Says of a language that is not here that
-its blocks were not run. Ends with the number of examples that passed and failed."""
+- Runs blocks of `sh`, `python` and `js` in docs/index.md, docs/guides and the pages of the losses, and curl
+  commands in indented blocks of README.md and docs/API.md.
+- The expected output is the block of `output` (or the indented block that starts with `{`) after an example; "..." matches
+  anything. Without one, the example must succeed.
+- Reports languages that are not installed, whose examples are skipped.
+- Prints the number of examples that passed and failed."""
 import argparse
 import os
 import re
@@ -23,12 +25,12 @@ FENCED = [ROOT / "docs/index.md", *sorted((ROOT / "docs/guides").glob("*.md"))]
 INDENTED = [ROOT / "README.md", ROOT / "docs/API.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n```output\n(.*?)^```$)?", re.S | re.M)
 
-# What runs a block, and what proves that it can be.
+# The command that runs a block, and one that tests whether it is available.
 PYTHON = "/usr/bin/python3"
 RUNNERS = {"sh": (["sh", "-eu", "-c"], ["curl", "--version"]),
            "python": ([PYTHON, "-c"], [PYTHON, "-c", "import numpy"]),
            "js": (["node", "--input-type=module", "-e"], ["node", "--version"])}
-# Files that examples name.
+# Files that examples use.
 FILES = """
 import numpy as np
 np.save("pred.npy", np.float32([2.5, 0, 2]))
@@ -43,7 +45,7 @@ def fenced(path):
 
 
 def indented_blocks(text):
-    """Indented blocks, between blank lines and lines that are not indented, but for blank lines within commands."""
+    """Indented blocks."""
     block = []
     for line in [*text.split("\n"), ""]:
         if line.startswith("    "):
@@ -76,12 +78,12 @@ def squeezed(text):
 
 def agrees(printed, expected):
     pattern = ".*".join(re.escape(part) for part in squeezed(expected).split("..."))
-    # Where a page breaks a line of JSON to be read, the answer has no blank.
+    # Documents may break lines of JSON where the response has no space.
     return re.fullmatch(pattern, squeezed(printed), re.S) or re.fullmatch(pattern.replace("\\ ", " ?"), squeezed(printed), re.S)
 
 
 def prepare(folder):
-    """Puts there what examples name. Each page has a folder of its own."""
+    """Creates the folder in which the examples of a page run, with the files that they use."""
     folder.mkdir(parents=True)
     (folder / "tests").symlink_to(ROOT / "tests")
     modules = folder / "node_modules"
@@ -95,7 +97,7 @@ def run(language, text, url, folder, build):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "clients/python/src"), "PATH": f"{build}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1",
                    "LOSSD_URL": url}
     text = text.replace(URL_IN_TEXT, url)
-    if language == "sh":  # curl says less of its progress, and fails where the server refuses, unless the answer is compared
+    if language == "sh":  # no progress meter
         text = re.sub(r"\bcurl ", "curl -sS ", text)
     done = subprocess.run([*command, text], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     done.stdout = done.stdout.replace(url, URL_IN_TEXT)
@@ -112,7 +114,7 @@ def works(language):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("lossd")
-    parser.add_argument("--only", default="", help="run the examples of pages whose name has this in it")
+    parser.add_argument("--only", default="", help="run only examples of pages whose name contains TEXT")
     arguments = parser.parse_args()
     build = Path(arguments.lossd).resolve().parent
     here = {language: works(language) for language in RUNNERS}
@@ -135,13 +137,13 @@ def main():
                     passed += 1
                     continue
                 failed += 1
-                print(f"--- {path}, {language}:\n{text}\n--- ended with {done.returncode}, having printed:\n{done.stdout}{done.stderr}"
-                      f"\n--- in place of:\n{expected or 'success'}\n", file=sys.stderr)
+                print(f"--- {path}, {language}:\n{text}\n--- exited with {done.returncode} and printed:\n{done.stdout}{done.stderr}"
+                      f"\n--- instead of:\n{expected or 'success'}\n", file=sys.stderr)
     finally:
         shutil.rmtree(top)
     for language, is_here in here.items():
         if not is_here:
-            print(f"docs: the examples of {language} were not run: it is not here", file=sys.stderr)
+            print(f"docs: the examples in {language} were not run: it is not installed", file=sys.stderr)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

@@ -291,7 +291,7 @@ def run(command, how, script, url):
             with contextlib.suppress(ProcessLookupError):  # whatever the script left running
                 os.killpg(process.pid, signal.SIGKILL)
             text = (top / "printed").read_text(encoding="utf-8", errors="replace")
-        return "" if status == 0 else f"--- `{command}`, run as\n{script}\n--- ended with {status}, having printed:\n{text[-3000:]}"
+        return "" if status == 0 else f"--- `{command}`, run as\n{script}\n--- exited with {status} and printed:\n{text[-3000:]}"
     finally:
         shutil.rmtree(top)
 

@@ -53,9 +53,9 @@ ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -fopenmp -fPIC -fvisibility=hidden -ffp-con
               $(WARN) $(CFLAGS) $(FLAGS_$(MODE)) $(CPPFLAGS)
 ALL_LDFLAGS = -fopenmp $(FLAGS_$(MODE)) $(LDFLAGS)
 
-# The engine and the losses are built once per instruction set. The program chooses the best one
-# that the CPU supports. Each set is one object with a single global symbol, so that neither the
-# losses nor the engine depend on it.
+# The engine and the losses are built once per instruction set, in ascending order. The program
+# chooses the best one that the CPU supports. Each set is one object with a single global symbol,
+# so that neither the losses nor the engine depend on it.
 KERNEL_SOURCES := core/dispatch/kernel_table.c $(wildcard core/engine/*.c core/kernel/*.c core/losses/*.c)
 ifeq ($(shell uname -m),x86_64)
 ISAS           := x86_64 x86_64_v2 x86_64_v3 x86_64_v4
@@ -97,7 +97,7 @@ $(TESTS): FLAGS_coverage := -O0 -g -DCOVERAGE
 
 # Each layer sees only its own headers and those of the layers below it.
 $(CORE):   INCLUDES := -Icore
-$(BUILD)/core/dispatch/cpu_dispatch.o: INCLUDES += $(patsubst %,-DHAS_%,$(ISAS))
+$(BUILD)/core/dispatch/cpu_dispatch.o: INCLUDES += -DKERNEL_ISAS='$(patsubst %,KERNELS(%),$(ISAS))'
 $(PROTO):  INCLUDES := -Icore -Iproto
 # Number readers and writers for newer CPUs. The number code chooses one at run time. On other
 # architectures these files are empty.

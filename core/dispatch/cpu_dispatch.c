@@ -1,5 +1,7 @@
-/* Which instruction set the program runs on: the best that the machine has, or the one that is
- * asked for. */
+/*
+ * Chooses the instruction set that the program uses: the best one that the machine has, or one that
+ * is requested by name. This is the only place that asks the CPU for its features.
+ */
 #include "dispatch/cpu_dispatch.h"
 #include "dispatch/kernel_table.h"
 
@@ -10,10 +12,10 @@
 #include <cpuid.h>
 #endif
 
-/* ---- the machine ---- */
+/* ---- CPU features ---- */
 
-/* The features of the levels of the x86-64 psABI. XSAVE stands for OSXSAVE, too; the bits of XCR0
-   say that the operating system keeps the wider registers. */
+/* The features of the levels of the x86-64 psABI, and what AVX needs of the operating system: XSAVE
+   enabled (osxsave), and the wider registers saved (XCR0). */
 const struct isa_feature isa_features[] = {
     {ISA_X86_64_V2, "cx16", "__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16", ISA_LEAF_1_ECX, 13},
     {ISA_X86_64_V2, "lahf_lm", "__LAHF_SAHF__", ISA_LEAF_80000001_ECX, 0},
@@ -71,7 +73,7 @@ static enum isa isa_of_machine(void)
     }
     if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx))
         words[ISA_LEAF_80000001_ECX] = ecx;
-    if (words[ISA_LEAF_1_ECX] & bit_OSXSAVE) /* else there is no xgetbv */
+    if (words[ISA_LEAF_1_ECX] & bit_OSXSAVE) /* else xgetbv is an invalid instruction */
         __asm__("xgetbv" : "=a"(words[ISA_XCR0]), "=d"(edx) : "c"(0));
     return isa_of_words(words);
 }
@@ -82,54 +84,42 @@ static enum isa isa_of_machine(void)
 }
 #endif
 
-/* ---- the choice ---- */
+/* ---- Kernels ---- */
 
-/* A compiler that is not told of any builds the portable one. */
-#define DECLARE(isa) extern const struct loss_kernels loss_kernels_##isa;
-#if !defined HAS_x86_64
-#define HAS_portable
-#endif
-#ifdef HAS_x86_64_v4
-DECLARE(x86_64_v4)
-#endif
-#ifdef HAS_x86_64_v3
-DECLARE(x86_64_v3)
-#endif
-#ifdef HAS_x86_64_v2
-DECLARE(x86_64_v2)
-#endif
-#ifdef HAS_x86_64
-DECLARE(x86_64)
-#endif
-#ifdef HAS_portable
-DECLARE(portable)
+/* KERNEL_ISAS lists the kernels that are built, in ascending order of instruction sets, as in
+   `KERNELS(x86_64) KERNELS(x86_64_v3)`. The Makefile defines it from ISAS. */
+#ifndef KERNEL_ISAS
+#define KERNEL_ISAS KERNELS(portable)
 #endif
 
-/* The kernels that there are, the best first; the last run everywhere. */
-static const struct {
-    const char *name;
+#define KERNELS(set) extern const struct loss_kernels loss_kernels_##set;
+KERNEL_ISAS
+#undef KERNELS
+
+struct built_kernels {
     const struct loss_kernels *kernels;
-    enum isa isa;  /* what they need */
-    enum isa most; /* what other code may use if these are chosen by name: that name says nothing of
-                      VBMI */
-} built[] = {
-#ifdef HAS_x86_64_v4
-    {"x86-64-v4", &loss_kernels_x86_64_v4, ISA_X86_64_V4, ISA_X86_64_V4_VBMI2},
-#endif
-#ifdef HAS_x86_64_v3
-    {"x86-64-v3", &loss_kernels_x86_64_v3, ISA_X86_64_V3, ISA_X86_64_V3},
-#endif
-#ifdef HAS_x86_64_v2
-    {"x86-64-v2", &loss_kernels_x86_64_v2, ISA_X86_64_V2, ISA_X86_64_V2},
-#endif
-#ifdef HAS_x86_64
-    {"x86-64", &loss_kernels_x86_64, ISA_BASE, ISA_BASE},
-#endif
-#ifdef HAS_portable
-    {"portable", &loss_kernels_portable, ISA_BASE, ISA_BASE},
-#endif
+    const char *name;
+    enum isa required;
+    enum isa allowed; /* the largest set that other code may use if these kernels are chosen by
+                         name: "x86-64-v4" does not exclude VBMI2 */
+};
+
+#define PROPERTIES_portable  "portable", ISA_BASE, ISA_BASE
+#define PROPERTIES_x86_64    "x86-64", ISA_BASE, ISA_BASE
+#define PROPERTIES_x86_64_v2 "x86-64-v2", ISA_X86_64_V2, ISA_X86_64_V2
+#define PROPERTIES_x86_64_v3 "x86-64-v3", ISA_X86_64_V3, ISA_X86_64_V3
+#define PROPERTIES_x86_64_v4 "x86-64-v4", ISA_X86_64_V4, ISA_X86_64_V4_VBMI2
+
+/* KERNELS(x86_64_v4) becomes
+   {&loss_kernels_x86_64_v4, "x86-64-v4", ISA_X86_64_V4, ISA_X86_64_V4_VBMI2}, */
+static const struct built_kernels built[] = {
+#define KERNELS(set) {&loss_kernels_##set, PROPERTIES_##set},
+    KERNEL_ISAS
+#undef KERNELS
 };
 enum { BUILT = sizeof built / sizeof built[0], UNKNOWN = -1 };
+
+/* ---- Choice ---- */
 
 static atomic_int allowed = UNKNOWN;
 
@@ -138,49 +128,50 @@ enum isa isa_allowed(void)
     int isa = atomic_load_explicit(&allowed, memory_order_relaxed);
     if (isa == UNKNOWN) {
         isa = (int)isa_of_machine();
-        atomic_store_explicit(&allowed, isa,
-                              memory_order_relaxed); /* another thread stores the same */
+        /* Threads that race here store the same value. */
+        atomic_store_explicit(&allowed, isa, memory_order_relaxed);
     }
     return (enum isa)isa;
 }
 
-static size_t choice(void)
+/* Returns the best kernels that are allowed. The first ones run everywhere. */
+static const struct built_kernels *chosen(void)
 {
     const enum isa isa = isa_allowed();
-    size_t i = 0;
-    while (built[i].isa > isa)
-        i++;
-    return i;
+    size_t i = BUILT - 1;
+    while (built[i].required > isa)
+        i--;
+    return &built[i];
 }
 
 const struct loss_kernels *loss_kernels(void)
 {
-    return built[choice()].kernels;
+    return chosen()->kernels;
 }
 
 const char *loss_isa(void)
 {
-    return built[choice()].name;
+    return chosen()->name;
 }
 
 const char *loss_isa_at(size_t index)
 {
-    return index < BUILT ? built[index].name : NULL;
+    return index < BUILT ? built[BUILT - 1 - index].name : NULL;
 }
 
 bool loss_isa_choose(const char *name)
 {
     const enum isa machine = isa_of_machine();
     for (size_t i = 0; i < BUILT; i++)
-        if (strcmp(built[i].name, name) == 0 && built[i].isa <= machine) {
-            const enum isa isa = built[i].most < machine ? built[i].most : machine;
+        if (strcmp(built[i].name, name) == 0 && built[i].required <= machine) {
+            const enum isa isa = built[i].allowed < machine ? built[i].allowed : machine;
             atomic_store_explicit(&allowed, (int)isa, memory_order_relaxed);
             return true;
         }
     return false;
 }
 
-/* ---- what runs on it ---- */
+/* ---- Calls of the chosen kernels ---- */
 
 size_t loss_run_bytes(const struct loss_plan *plan, int threads)
 {

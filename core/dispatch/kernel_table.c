@@ -1,12 +1,12 @@
-/* The table of losses, built once for each instruction set: ISA is its name. */
+/* The table of losses and the engine, compiled once for each instruction set. ISA is its name. */
 #include "dispatch/kernel_table.h"
 #include "engine/run.h"
 
 #ifndef ISA
 #define ISA portable
 #endif
-#define JOIN(a, b)      a##b
-#define KERNELS_OF(isa) JOIN(loss_kernels_, isa)
+#define JOIN(a, b)       a##b
+#define KERNELS_FOR(isa) JOIN(loss_kernels_, isa)
 
 #define LOSS(name) extern const struct loss_descriptor loss_##name;
 #include "losses.def"
@@ -18,8 +18,8 @@ static const struct loss_descriptor *const table[] = {
 #undef LOSS
 };
 
-extern const struct loss_kernels KERNELS_OF(ISA);
-const struct loss_kernels KERNELS_OF(ISA) = {
+extern const struct loss_kernels KERNELS_FOR(ISA);
+const struct loss_kernels KERNELS_FOR(ISA) = {
     .table = table,
     .count = sizeof table / sizeof table[0],
     .work = cost_estimate,

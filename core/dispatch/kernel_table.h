@@ -1,6 +1,6 @@
 /*
- * The losses and the engine as they were built for one instruction set. The build makes one of
- * these for each (see the Makefile); cpu_dispatch.c chooses. Results do not depend on the choice.
+ * The losses and the engine, compiled for one instruction set. There is one of these for each set
+ * in the Makefile's ISAS; cpu_dispatch.c chooses. Results do not depend on the choice.
  */
 #ifndef CORE_DISPATCH_KERNEL_TABLE_H
 #define CORE_DISPATCH_KERNEL_TABLE_H
@@ -16,7 +16,7 @@ struct loss_kernels {
                             struct loss_result results[], size_t *failed, struct loss_error *error);
 };
 
-/* Those in use. */
+/* Returns the kernels in use. */
 const struct loss_kernels *loss_kernels(void);
 
 #endif

@@ -4,11 +4,11 @@
 #include <omp.h>
 #include <stdatomic.h>
 
-/* libgomp synchronises by futexes that the thread sanitizer does not see. What they guarantee is
-   told to it here: all before the region happens before each thread's share of it, and that before
-   all behind the region. What is named needs no memory of its own. The functions with regions are
-   themselves left alone, for the compiler hands their variables over before anything could be told.
- */
+/* libgomp synchronises with futexes, which the thread sanitizer does not see. These macros tell it
+   what libgomp guarantees: everything before the region happens before each thread's share of it,
+   and each share happens before everything after the region. Only the addresses of the variables
+   matter. Functions with regions are not instrumented, because the compiler passes their variables
+   to the threads before the first annotation. */
 #ifdef __SANITIZE_THREAD__
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);

@@ -1,105 +1,105 @@
-/* Derivatives of tensors that terms share: the engine leaves one for each term, and here those of
- * one element are summed. */
+/* Gradients of broadcast tensors. The blocks store one row of derivatives for each term; here the
+   derivatives of each element of the tensor are summed. */
 #include "engine/run.h"
 #include "kernel/cancel.h"
 #include "parallel.h"
 
-/* Numbers that a thread adds up at a time. */
+/* Numbers that a thread sums at a time. */
 enum { PIECE = 1 << 14 };
 
-struct fold {
+struct reduction {
     const struct derivative *derivative;
     const struct loss_control *cancel;
     size_t elements,
-        piece;  /* of the derivative: how many there are, and how many a thread takes at a time */
-    bool empty; /* there are no terms */
-    /* The dimensions of the terms along which the tensor repeats, and how far apart their steps
-     * stand in `summed`. */
+        piece; /* of the derivative: their number, and how many a thread takes at a time */
+    bool empty;
+    /* The dimensions of the terms along which the tensor repeats, and their strides in `summed`. */
     int rank;
-    size_t dim[LOSS_MAX_RANK], gap[LOSS_MAX_RANK];
+    size_t dim[LOSS_MAX_RANK], stride[LOSS_MAX_RANK];
 };
 
-/* Where the first of the numbers stands that belong to element `at`: a dimension that the tensor
- * runs along is fixed by it. */
+/* Returns the offset of the first of the numbers that belong to element `at`. The element
+   determines the index of each dimension that the tensor runs along. */
 static size_t first_of(const struct strided_view *view, size_t at)
 {
-    size_t first = 0, gap = view->elements_per_term, within = 0;
+    size_t first = 0, stride = view->elements_per_term, within = 0;
     for (int d = view->rank - 1; d >= 0; d--) {
         if (view->step[d] != 0)
-            first += at / (size_t)view->step[d] % view->dim[d] * gap;
-        gap *= view->dim[d];
+            first += at / (size_t)view->step[d] % view->dim[d] * stride;
+        stride *= view->dim[d];
     }
     for (int i = 0; i < view->row_rank; i++)
         within = within * view->row_dim[i] + at / (size_t)view->row_step[i] % view->row_dim[i];
     return first + within;
 }
 
-/* Adds the numbers along the last dimension, which begin at x. */
-static void add_line(struct sum *sum, const struct fold *fold, const loss_real *x)
+/* Adds the numbers along the last dimension, from x on. */
+static void add_line(struct sum *sum, const struct reduction *reduction, const loss_real *x)
 {
-    const size_t n = fold->dim[fold->rank - 1], gap = fold->gap[fold->rank - 1];
-    for (struct slice s = {0}; slice_next(&s, n, fold->cancel);) {
-        if (gap == 1)
+    const size_t n = reduction->dim[reduction->rank - 1],
+                 stride = reduction->stride[reduction->rank - 1];
+    for (struct slice s = {0}; slice_next(&s, n, reduction->cancel);) {
+        if (stride == 1)
             sum_add_all(sum, x + s.first, slice_len(&s));
-        for (size_t i = s.first; gap != 1 && i < s.end; i++)
-            sum_add(sum, x[i * gap]);
+        for (size_t i = s.first; stride != 1 && i < s.end; i++)
+            sum_add(sum, x[i * stride]);
     }
 }
 
-static void fold_element(const struct fold *fold, size_t at)
+static void reduce_element(const struct reduction *reduction, size_t at)
 {
-    const struct loss_tensor *into = fold->derivative->into;
-    const loss_real *x = fold->derivative->summed + first_of(&fold->derivative->view, at);
+    const struct loss_tensor *into = reduction->derivative->into;
+    const loss_real *x = reduction->derivative->summed + first_of(&reduction->derivative->view, at);
     size_t counter[LOSS_MAX_RANK] = {0};
     struct sum sum = {0};
-    for (int d = fold->empty ? -1 : 0; d >= 0 && !cancel_requested(fold->cancel);) {
-        add_line(&sum, fold, x);
-        /* The next line: the dimension before the last counts on, and those before it as it wraps
-         * around. */
-        for (d = fold->rank - 2; d >= 0; d--) {
-            x += fold->gap[d];
-            if (++counter[d] < fold->dim[d])
+    for (int d = reduction->empty ? -1 : 0; d >= 0 && !cancel_requested(reduction->cancel);) {
+        add_line(&sum, reduction, x);
+        /* Advances to the next line: the last dimension but one counts up, and carries to those
+           before it. */
+        for (d = reduction->rank - 2; d >= 0; d--) {
+            x += reduction->stride[d];
+            if (++counter[d] < reduction->dim[d])
                 break;
-            x -= fold->gap[d] * fold->dim[d];
+            x -= reduction->stride[d] * reduction->dim[d];
             counter[d] = 0;
         }
     }
-    const struct strided_view alone = strided_scalar();
-    strided_write(&alone, (char *)into->data + at * loss_dtype_size(into->dtype), into->dtype, 0, 1,
-                  &(loss_real){sum_value(&sum)});
+    const struct strided_view scalar = strided_scalar();
+    strided_write(&scalar, (char *)into->data + at * loss_dtype_size(into->dtype), into->dtype, 0,
+                  1, &(loss_real){sum_value(&sum)});
 }
 
-static void fold_piece(void *context, size_t i, int thread)
+static void reduce_piece(void *context, size_t i, int thread)
 {
     (void)thread;
-    const struct fold *fold = context;
-    const size_t first = i * fold->piece, rest = fold->elements - first;
-    for (size_t at = first;
-         at < first + (rest < fold->piece ? rest : fold->piece) && !cancel_requested(fold->cancel);
+    const struct reduction *reduction = context;
+    const size_t first = i * reduction->piece, rest = reduction->elements - first;
+    for (size_t at = first; at < first + (rest < reduction->piece ? rest : reduction->piece) &&
+                            !cancel_requested(reduction->cancel);
          at++)
-        fold_element(fold, at);
+        reduce_element(reduction, at);
 }
 
-static struct fold fold_of(const struct derivative *derivative)
+static struct reduction make_reduction(const struct derivative *derivative)
 {
     const struct strided_view *view = &derivative->view;
-    struct fold fold = {.derivative = derivative,
-                        .cancel = view->cancel,
-                        .elements = loss_tensor_elements(derivative->into)};
-    size_t gap = view->elements_per_term, gaps[LOSS_MAX_RANK];
+    struct reduction reduction = {.derivative = derivative,
+                                  .cancel = view->cancel,
+                                  .elements = loss_tensor_elements(derivative->into)};
+    size_t stride = view->elements_per_term, strides[LOSS_MAX_RANK];
     for (int d = view->rank - 1; d >= 0; d--) {
-        gaps[d] = gap;
-        gap *= view->dim[d];
+        strides[d] = stride;
+        stride *= view->dim[d];
     }
-    fold.empty = gap == 0;
-    const size_t each = fold.empty ? 1 : gap / fold.elements;
-    fold.piece = each < PIECE ? PIECE / each : 1;
+    reduction.empty = stride == 0;
+    const size_t each = reduction.empty ? 1 : stride / reduction.elements;
+    reduction.piece = each < PIECE ? PIECE / each : 1;
     for (int d = 0; d < view->rank; d++)
         if (view->step[d] == 0) {
-            fold.dim[fold.rank] = view->dim[d];
-            fold.gap[fold.rank++] = gaps[d];
+            reduction.dim[reduction.rank] = view->dim[d];
+            reduction.stride[reduction.rank++] = strides[d];
         }
-    return fold;
+    return reduction;
 }
 
 void broadcast_reduce(struct run *run, int threads)
@@ -107,7 +107,8 @@ void broadcast_reduce(struct run *run, int threads)
     for (int i = 0; i < run->derivatives; i++) {
         if (!run->derivative[i].summed)
             continue;
-        struct fold fold = fold_of(&run->derivative[i]);
-        parallel_for((fold.elements + fold.piece - 1) / fold.piece, threads, fold_piece, &fold);
+        struct reduction reduction = make_reduction(&run->derivative[i]);
+        parallel_for((reduction.elements + reduction.piece - 1) / reduction.piece, threads,
+                     reduce_piece, &reduction);
     }
 }

@@ -1,33 +1,32 @@
-/* What evaluating a plan costs, told from what is known before it is run. The unit is that of
-   loss_plan.work: about a nanosecond. The numbers here are the engine's share, and those of each
-   loss are in its own file; `make check-cost` measures both. */
+/* Estimates the cost of evaluating a plan from shapes and dtypes. The unit is that of
+   loss_plan.work, about a nanosecond. The constants here are the engine's share; each loss states
+   its own (struct loss_cost). `make check-cost` measures both. */
 #include "engine/run.h"
 
 #include <math.h>
 
-/* An operand that is copied for the kernel, or a derivative that is copied from where the kernel
- * left it: each element, ... */
+/* Each element of an operand that is copied for the kernel, or of a derivative that is copied to
+   its tensor. */
 #define COST_COPY 1.0
-/* ... and each straight line of them (strided.c), which begins with a division for each dimension.
- */
+/* Each line of such a copy (strided.c), and each division that it begins with, one for each
+   dimension. */
 #define COST_LINE      12.0
 #define COST_DIMENSION 6.0
-/* A derivative of a tensor that terms share: it is written for each term, and summed in a second
- * pass. */
-#define COST_FOLD 2.0
-/* A float32 derivative that is written past the caches. */
+/* Each element of the derivative of a broadcast tensor: written for each term, then summed. */
+#define COST_REDUCE 2.0
+/* Each element of a float32 derivative that bypasses the caches. */
 #define COST_STREAM 0.5
-/* A term that is stored as the result; one that has a factor of its own; one whose weight is summed
- * for the divisor. */
+/* Each term that is stored as the result, that has a factor of its own, or whose weight is added to
+   the divisor. */
 #define COST_STORE  0.7
 #define COST_FACTOR 2.0
 #define COST_WEIGH  2.0
-/* A chunk, a block, and the whole. */
+/* Each chunk, each block, and each run. */
 #define COST_CHUNK 150.0
 #define COST_BLOCK 50.0
 #define COST_RUN   1000.0
 
-/* Copying all that a walk leads to, `terms` times. */
+/* Returns the cost of copying all elements of `terms` terms, twice if they are also converted. */
 static double copy_cost(const struct strided_view *view, double terms, bool twice)
 {
     const double elements = terms * (double)view->elements_per_term;
@@ -61,14 +60,14 @@ static double derivative_cost(const struct run *run, const struct derivative *d,
 {
     const double elements = (double)run->terms * (double)d->view.elements_per_term;
     if (summed)
-        return elements * COST_FOLD;
+        return elements * COST_REDUCE;
     if (d->in_place)
         return d->streamed ? elements * COST_STREAM : 0;
     return copy_cost(&d->view, (double)run->terms, run->f32);
 }
 
-/* What each element costs, by what is asked for: derivatives that come after the first tensor's
- * gradient cost the most. */
+/* Returns the loss's cost of an element: derivatives other than the first tensor's gradient cost
+   the most. */
 static double element_cost(const struct loss_plan *plan, const struct loss_cost *cost)
 {
     if ((plan->grad_mask & ~1u) != 0 || plan->hess_mask != 0)

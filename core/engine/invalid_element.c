@@ -1,4 +1,4 @@
-/* Says which element cannot be, and what it should have been. */
+/* Reports an element that a loss rejects. */
 #include "engine/run.h"
 
 #include <inttypes.h>
@@ -30,18 +30,18 @@ enum loss_status invalid_element_error(const struct run *run, const struct parti
     const char *const data =
         (const char *)operand->data +
         strided_offset(&operand->view, t, within) * (ptrdiff_t)loss_dtype_size(operand->dtype);
-    const struct strided_view alone = strided_scalar();
+    const struct strided_view scalar = strided_scalar();
     if (operand->dtype == LOSS_UINT64) {
-        uint64_t label; /* which an index may not hold */
+        uint64_t label; /* may not fit into an index */
         memcpy(&label, data, sizeof label);
         snprintf(value, sizeof value, "%" PRIu64, label);
     } else if (operand->indexed) {
         int64_t index;
-        strided_read_index(&alone, data, operand->dtype, 0, 1, &index);
+        strided_read_index(&scalar, data, operand->dtype, 0, 1, &index);
         snprintf(value, sizeof value, "%" PRId64, index);
     } else {
         loss_real x;
-        strided_read(&alone, data, operand->dtype, 0, 1, &x);
+        strided_read(&scalar, data, operand->dtype, 0, 1, &x);
         snprintf(value, sizeof value, "%.17g", x);
     }
     plan->loss->method->expected(plan, k, expected, sizeof expected);

@@ -1,8 +1,6 @@
-/*
- * Large results, on their way to memory. A store brings the line that it writes to into the cache
- * first, and drives out what is there; what is too large to stay is better written past it, which
- * saves a quarter to a third of all traffic.
- */
+/* Streaming stores for large results. A normal store first reads its cache line from memory, and
+   evicts other data. Data too large to stay in the cache is better written past it, which saves a
+   quarter to a third of the memory traffic. */
 #ifndef CORE_ENGINE_NONTEMPORAL_H
 #define CORE_ENGINE_NONTEMPORAL_H
 
@@ -16,7 +14,7 @@
 
 enum { CACHE_LINE = 64 };
 
-/* Copies n numbers. They may be read by other threads after stream_end(). */
+/* Copies n numbers. Other threads may read them after stream_end(). */
 static inline void stream_out(float *to, const float *from, size_t n)
 {
 #ifdef __SSE2__

@@ -8,12 +8,12 @@
 
 #include "loss.h"
 
-/* Returns true if the run is cancelled. Also reports progress (loss_control.asked): all threads
+/* Returns true if the run is cancelled. Also reports progress (loss_control.heartbeat): all threads
    call this, so it writes only if the flag is set. */
 static inline bool cancel_requested(const struct loss_control *cancel)
 {
-    if (cancel->asked && __atomic_load_n(cancel->asked, __ATOMIC_RELAXED))
-        __atomic_store_n(cancel->asked, false, __ATOMIC_RELAXED);
+    if (cancel->heartbeat && __atomic_load_n(cancel->heartbeat, __ATOMIC_RELAXED))
+        __atomic_store_n(cancel->heartbeat, false, __ATOMIC_RELAXED);
     return cancel->cancel && __atomic_load_n(cancel->cancel, __ATOMIC_RELAXED);
 }
 

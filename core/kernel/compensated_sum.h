@@ -1,8 +1,6 @@
-/*
- * Sums that lose nothing to rounding worth speaking of: every addition's error is kept and added at
- * the end (Knuth's two-sum; Ogita, Rump, Oishi: Accurate sum and dot product, 2005). The order of
- * additions is the caller's, so the bits are too.
- */
+/* Compensated sums: the rounding error of each addition is kept and added at the end (Knuth's two-
+   sum; Ogita, Rump, Oishi: Accurate sum and dot product, 2005). The caller determines the order of
+   additions, and so the bits. */
 #ifndef CORE_KERNEL_COMPENSATED_SUM_H
 #define CORE_KERNEL_COMPENSATED_SUM_H
 
@@ -30,16 +28,14 @@ static inline void sum_merge(struct sum *sum, const struct sum *other)
     sum->lost += other->lost;
 }
 
-/* The errors of an infinite sum are NaN and mean nothing. */
+/* Returns the sum. The errors of an infinite sum are NaN, and are ignored. */
 static inline double sum_value(const struct sum *sum)
 {
     return isfinite(sum->value) ? sum->value + sum->lost : sum->value;
 }
 
-/*
- * Arrays are added in SUM_LANES interleaved sums, side by side in as many vectors of the machine's
- * width as that takes. The loops over them unroll to nothing.
- */
+/* Arrays are summed in SUM_LANES interleaved sums, whatever the machine's vector width, so that the
+   bits are the same everywhere. The loops over the vectors are unrolled. */
 enum { SUM_LANES = 16 };
 #if defined __AVX512F__
 enum { SUM_WIDTH = 8 };
@@ -54,7 +50,7 @@ struct sum_lanes {
     sum_vector vector[SUM_VECTORS];
 };
 
-/* The next elements of an array; zeros behind its end. */
+/* Loads elements [i, i + SUM_LANES) of an array of n; those past its end are 0. */
 static inline __attribute__((always_inline)) void sum_load(struct sum_lanes *lanes, const double *x,
                                                            size_t i, size_t n)
 {
@@ -67,7 +63,7 @@ static inline __attribute__((always_inline)) void sum_load(struct sum_lanes *lan
         memcpy(&lanes->vector[v], x + v * SUM_WIDTH, sizeof lanes->vector[v]);
 }
 
-/* Adds one to each lane. */
+/* Adds one number to each lane. */
 static inline __attribute__((always_inline)) void sum_add_lanes(struct sum_lanes *value,
                                                                 const double x[SUM_LANES])
 {
@@ -114,14 +110,12 @@ static inline void sum_add_array(struct sum_lanes *value, const double *x, size_
     }
 }
 
-/*
- * What follows goes over rows, which may be long: it gives up once `cancel` is set. A stretch fills
- * whole lanes, so it shows in no sum.
- */
+/* The functions below read rows, which may be long: they end early once `cancel` is set. A slice
+   fills whole lanes, so slices do not change the sums. */
 
-/* The sum of n numbers of which all that matter have the same sign, so that rounding errors stay
- * small by themselves. */
-static inline double sum_alike(const double *x, size_t n, const struct loss_control *cancel)
+/* Returns the sum of n numbers without compensation. Its rounding error is small only if all large
+   ones have the same sign. */
+static inline double sum_same_sign(const double *x, size_t n, const struct loss_control *cancel)
 {
     struct sum_lanes value = {0};
     for (struct slice s = {0}; slice_next(&s, n, cancel);)
@@ -142,7 +136,7 @@ static inline void sum_add_products(struct sum_lanes *value, const double *a, co
     }
 }
 
-/* The sum of a[i] b[i]. */
+/* Returns the sum of a[i] b[i]. */
 static inline double sum_products(const double *a, const double *b, size_t n,
                                   const struct loss_control *cancel)
 {
@@ -152,7 +146,8 @@ static inline double sum_products(const double *a, const double *b, size_t n,
     return sum_up(&value);
 }
 
-/* The larger of a number and of n others, of which NaN is left out; NaN if `largest` is. */
+/* Returns the largest of a number and n others, ignoring NaN among the others; NaN if `largest` is.
+ */
 static inline double largest_from(double largest, const double *x, size_t n)
 {
     enum { VECTORS = 4, STEP = VECTORS * SUM_WIDTH };
@@ -176,7 +171,7 @@ static inline double largest_from(double largest, const double *x, size_t n)
     return largest;
 }
 
-/* The largest of n > 0 numbers, NaN left out unless it comes first. */
+/* Returns the largest of n > 0 numbers, ignoring NaN unless it comes first. */
 static inline double largest_of(const double *x, size_t n, const struct loss_control *cancel)
 {
     double largest = x[0];
@@ -185,7 +180,7 @@ static inline double largest_of(const double *x, size_t n, const struct loss_con
     return largest;
 }
 
-/* The range of n floats and what is in `from`; NaN is left out unless that is NaN. */
+/* Returns the range of n floats and of `from`, ignoring NaN unless `from` is NaN. */
 struct range {
     float least, largest;
 };
@@ -214,7 +209,7 @@ static inline struct range range_from(struct range from, const float *x, size_t 
     return (struct range){least[0], largest[0]};
 }
 
-/* The range of n > 0 floats, likewise. */
+/* Returns the range of n > 0 floats, ignoring NaN unless it comes first. */
 static inline struct range range_of(const float *x, size_t n, const struct loss_control *cancel)
 {
     struct range range = {x[0], x[0]};
@@ -223,8 +218,8 @@ static inline struct range range_of(const float *x, size_t n, const struct loss_
     return range;
 }
 
-/* The first of n numbers that is wanted, or n. */
-static inline size_t place_among(double wanted, const double *x, size_t n)
+/* Returns the index of the first of n numbers that equals `wanted`, n if none does. */
+static inline size_t index_in_slice(double wanted, const double *x, size_t n)
 {
     enum { RUN = 32 };
     size_t i = 0;
@@ -240,11 +235,11 @@ static inline size_t place_among(double wanted, const double *x, size_t n)
     return i;
 }
 
-static inline size_t place_of(double wanted, const double *x, size_t n,
+static inline size_t index_of(double wanted, const double *x, size_t n,
                               const struct loss_control *cancel)
 {
     for (struct slice s = {0}; slice_next(&s, n, cancel);) {
-        const size_t found = place_among(wanted, x + s.first, slice_len(&s));
+        const size_t found = index_in_slice(wanted, x + s.first, slice_len(&s));
         if (found < slice_len(&s))
             return s.first + found;
     }

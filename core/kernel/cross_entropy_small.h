@@ -1,27 +1,25 @@
 /*
- * Cross entropy over rows of few classes, many rows side by side. A template: it is included once
- * for each type that it is worked out in, after
+ * Cross entropy of many rows with few classes at once. A template: cross_entropy.c includes it for
+ * double and for float, after it defines
  *
- *     CE_REAL             the type
- *     CE_NAME(name)          what its functions are called
- *     CE_EXP(x, top)    exp(x - top)
- *     CE_EXP_UNDERFLOWS(least, top)   whether CE_EXP() cannot be relied on for a row with such
- * extremes
+ *     CE_REAL                         the type
+ *     CE_NAME(name)                   the name of a function for this type
+ *     CE_EXP(x, top)                  exp(x - top)
+ *     CE_EXP_UNDERFLOWS(least, top)   true if CE_EXP() is inexact for a row with these extremes
  *
- * Rows are turned around, so that vectors run across them: class by class, each class one behind
- * the other in all rows.
+ * Rows are transposed, so that vectors run across them: all rows of the first class, then all rows
+ * of the second class, and so on.
  */
 
-/* What the rows of a block are worked on with: `x`, later the gradient, and `e` class by class; the
- * others one for each row. */
+/* The working arrays. `x` (later the gradient) and `e` have a column of rows for each class; the
+   others have one number for each row. */
 struct CE_NAME(rows) {
-    size_t n, classes,
-        column; /* `column`: from one class to the next: n, rounded up to whole vectors */
+    size_t n, classes, column; /* rows in a column: n, rounded up to whole vectors */
     CE_REAL *x, *e, *top, *least;
     loss_real *rest, *factor;
 };
 
-static struct CE_NAME(rows) CE_NAME(rows_of)(const struct loss_block *b)
+static struct CE_NAME(rows) CE_NAME(make_rows)(const struct loss_block *b)
 {
     const size_t column = (b->n + CE_PAD - 1) / CE_PAD * CE_PAD;
     loss_real *const x = b->scratch, *const e = x + CE_PLANE, *const top = e + CE_PLANE,
@@ -37,7 +35,7 @@ static struct CE_NAME(rows) CE_NAME(rows_of)(const struct loss_block *b)
                                   .factor = least + 2 * column};
 }
 
-static void CE_NAME(take)(const struct loss_block *b, const struct CE_NAME(rows) * r)
+static void CE_NAME(load)(const struct loss_block *b, const struct CE_NAME(rows) * r)
 {
     const size_t row = b->stride[INPUT];
     for (size_t i = 0; b->in[INPUT] && i < r->n; i++)
@@ -51,11 +49,11 @@ static void CE_NAME(take)(const struct loss_block *b, const struct CE_NAME(rows)
             r->x[c * r->column + i] = 0;
 }
 
-/* Finds the largest number of each row. Returns whether CE_EXP() can be relied on. */
+/* Finds the largest number of each row. Returns false if CE_EXP() is inexact for a row. */
 static bool CE_NAME(largest)(const struct CE_NAME(rows) * r)
 {
     CE_REAL *const top = r->top, *const least = r->least;
-    int deep = 0;
+    int underflows = 0;
     memcpy(top, r->x, r->column * sizeof *top);
     memcpy(least, r->x, r->column * sizeof *least);
     for (size_t c = 1; c < r->classes; c++) {
@@ -67,11 +65,11 @@ static bool CE_NAME(largest)(const struct CE_NAME(rows) * r)
         }
     }
     for (size_t i = 0; i < r->column; i++)
-        deep |= CE_EXP_UNDERFLOWS(least[i], top[i]);
-    return !deep;
+        underflows |= CE_EXP_UNDERFLOWS(least[i], top[i]);
+    return !underflows;
 }
 
-/* The e_c, and in `rest` the sums of all but the largest of each row, as rest_of() has it. */
+/* Computes the e_c, and in `rest` the sum of all but the largest of each row, like rest_of(). */
 static void CE_NAME(softmax)(const struct CE_NAME(rows) * r)
 {
     const CE_REAL *const top = r->top;
@@ -97,7 +95,7 @@ static void CE_NAME(softmax)(const struct CE_NAME(rows) * r)
     }
 }
 
-/* The terms, and in `factor` the weights of the labels, 0 where a label does not count. */
+/* Computes the terms, and in `factor` the weight of each label; 0 if the label does not count. */
 static void CE_NAME(terms)(struct loss_block *b, const struct CE_NAME(rows) * r)
 {
 #pragma GCC ivdep
@@ -113,8 +111,8 @@ static void CE_NAME(terms)(struct loss_block *b, const struct CE_NAME(rows) * r)
     }
 }
 
-/* Turns the gradient around, back to rows. */
-static void CE_NAME(give)(const struct loss_block *b, const struct CE_NAME(rows) * r)
+/* Transposes the gradient back to rows. */
+static void CE_NAME(store_gradient)(const struct loss_block *b, const struct CE_NAME(rows) * r)
 {
     for (size_t i = 0; i < r->n; i++) {
         const struct derivative_row grad = gradient_row(b, INPUT, i);
@@ -125,11 +123,11 @@ static void CE_NAME(give)(const struct loss_block *b, const struct CE_NAME(rows)
     }
 }
 
-/* gradient_of_one_class() of all rows. */
+/* Computes dl/dx, like gradient_of_one_class(), for all rows. */
 static void CE_NAME(gradient)(struct loss_block *b, const struct CE_NAME(rows) * r)
 {
     const size_t n = r->n, classes = r->classes;
-    const size_t ignored = b->ignored; /* they have been counted */
+    const size_t ignored = b->ignored; /* already counted */
 #pragma GCC ivdep
     for (size_t i = 0; i < n; i++)
         r->top[i] = (CE_REAL)(r->factor[i] / (1 + r->rest[i]) * b->scale[i]);
@@ -145,18 +143,18 @@ static void CE_NAME(gradient)(struct loss_block *b, const struct CE_NAME(rows) *
         if (counts)
             r->x[label * r->column + i] =
                 (CE_REAL)((e == 1 ? -r->rest[i] / all * own : e / all * own - own) * b->scale[i]);
-        for (size_t c = 0; !counts && c < classes; c++) /* also where the row is NaN */
+        for (size_t c = 0; !counts && c < classes; c++) /* even if the row is NaN */
             r->x[c * r->column + i] = 0;
     }
-    CE_NAME(give)(b, r);
+    CE_NAME(store_gradient)(b, r);
     b->ignored = ignored;
 }
 
-/* The kernel; false if the numbers want another type. */
-static bool CE_NAME(classes)(struct loss_block *b)
+/* Evaluates a block. Returns false if its numbers need another type. */
+static bool CE_NAME(block)(struct loss_block *b)
 {
-    const struct CE_NAME(rows) rows = CE_NAME(rows_of)(b);
-    CE_NAME(take)(b, &rows);
+    const struct CE_NAME(rows) rows = CE_NAME(make_rows)(b);
+    CE_NAME(load)(b, &rows);
     if (!CE_NAME(largest)(&rows))
         return false;
     CE_NAME(softmax)(&rows);

@@ -1,11 +1,7 @@
-/*
- * exp, log, log1p and their like for formulas: inline and without branches, so that a compiler can
- * vectorise the loops that they stand in, and made of correctly rounded operations only, so that
- * they give the same bits on every machine and at every vector width.
- * tests/unit/core/test_vector_math.c measures their worst errors; MATH_ULPS bounds them.
- *
- * Coefficients are those that core/kernel/make_polynomials.py prints.
- */
+/* exp, log and log1p for formulas. They are inline and without branches, so that the compiler can
+   vectorise the loops that call them, and use correctly rounded operations only, so that they give
+   the same bits on every machine and at every vector width. tests/unit/core/test_vector_math.c
+   measures their errors. core/kernel/make_polynomials.py computes the coefficients. */
 #ifndef CORE_KERNEL_VECTOR_MATH_H
 #define CORE_KERNEL_VECTOR_MATH_H
 
@@ -15,11 +11,11 @@
 
 #define VECTOR_INLINE static inline __attribute__((always_inline))
 
-/* log 2 in two parts, the first of few enough bits that its product with an exponent is exact. */
+/* log 2 in two parts. The first has few enough bits that its product with an exponent is exact. */
 #define LN2_HIGH 0x1.62e42feep-1
 #define LN2_LOW  0x1.a39ef35793c76p-33
 
-/* Added to a number below 2^51 in magnitude, this leaves its nearest integer in the low bits. */
+/* Adding this to a number below 2^51 in magnitude leaves the nearest integer in the low bits. */
 #define TO_INTEGER 0x1.8p52
 
 VECTOR_INLINE uint64_t bits_of_double(double x)
@@ -36,13 +32,13 @@ VECTOR_INLINE double double_of_bits(uint64_t bits)
     return x;
 }
 
-/* 2^n for an integer n in [-1022, 1023] */
+/* Returns 2^n for an integer n in [-1022, 1023]. */
 VECTOR_INLINE double power_of_two(double n)
 {
     return double_of_bits(bits_of_double(n + (TO_INTEGER + 1023)) << 52);
 }
 
-/* (exp(r) - 1 - r) / r^2 where |r| <= log(2) / 2 */
+/* Returns (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2. */
 VECTOR_INLINE double exp_tail(double r)
 {
     static const double c[] = {0.5000000000000001,     0.16666666666666669,
@@ -56,8 +52,8 @@ VECTOR_INLINE double exp_tail(double r)
     return low + (middle + (c[8] + c[9] * r) * r4) * r4;
 }
 
-/* exp(x) = 2^n exp(r) with r = x - n log 2. The power comes in two factors, so that subnormal and
-   infinite results come out of the last multiplication. */
+/* Returns exp(x) = 2^n exp(r), r = x - n log 2. 2^n is multiplied in as two factors, so that
+   subnormal and infinite results are rounded once, by the last multiplication. */
 VECTOR_INLINE double vexp(double x)
 {
     const double below = x > 710 ? 710 : x, in_range = below < -746 ? -746 : below;
@@ -67,7 +63,7 @@ VECTOR_INLINE double vexp(double x)
     return (1 + (r + r * r * exp_tail(r))) * power_of_two(half) * power_of_two(n - half);
 }
 
-/* exp(x) for x <= 0, in fewer steps: 0 below -708, where it is under 1e-307. */
+/* Returns exp(x) for x <= 0, in fewer steps; 0 below -708, where exp(x) < 1e-307. */
 VECTOR_INLINE double vexp_negative(double x)
 {
     const double in_range = x < -708 ? -708 : x;
@@ -76,9 +72,9 @@ VECTOR_INLINE double vexp_negative(double x)
     return x < -708 ? 0 : (1 + (r + r * r * exp_tail(r))) * power_of_two(n);
 }
 
-/* log(u + rest) for u > 0 and finite and normal, rest a rounding error of u, which is small enough
-   for rest / u to be taken as rest 2^-k (1 - f + f^2). With u = 2^k m, m in [sqrt(1/2), sqrt(2)), f
-   = m - 1 and s = f / (2 + f): log m = 2 atanh(s) = f - (f^2 / 2 - s (f^2 / 2 + s^2 tail)). */
+/* Returns log(u + rest) for normal finite u > 0 and a rounding error `rest` of u. With u = 2^k m, m
+   in [sqrt(1/2), sqrt(2)), f = m - 1 and s = f / (2 + f): log m = 2 atanh(s) = f - (f^2 / 2 - s
+   (f^2 / 2 + s^2 tail)). rest / u is small enough to be computed as rest 2^-k (1 - f + f^2). */
 VECTOR_INLINE double vlog_of_sum(double u, double rest)
 {
     static const double c[] = {0.666666666666667,   0.39999999999899505, 0.2857142862597575,
@@ -91,13 +87,12 @@ VECTOR_INLINE double vlog_of_sum(double u, double rest)
     const double s = f / (2 + f), z = s * s, w = z * z, square = 0.5 * f * f;
     const double tail =
         (c[0] + c[1] * z) + w * ((c[2] + c[3] * z) + w * ((c[4] + c[5] * z) + w * c[6]));
-    const double missing =
-        rest * power_of_two(k > 1000 ? -1000 : -k) * (1 - f * (1 - f)); /* far up, nothing is */
+    const double missing = rest * power_of_two(k > 1000 ? -1000 : -k) *
+                           (1 - f * (1 - f)); /* for large k it is negligible */
     return k * LN2_HIGH - ((square - (s * (square + z * tail) + (k * LN2_LOW + missing))) - f);
 }
 
-/* log(1 + x) for x in [0, 1] or NaN, of s = x / (2 + x): 2 atanh(s), whose argument is at most 1/3
- */
+/* Returns log(1 + x) = 2 atanh(s) for x in [0, 1] or NaN, from s = x / (2 + x) <= 1/3. */
 VECTOR_INLINE double vlog1p_of_ratio(double s)
 {
     static const double c[] = {0.6666666666666666,  0.40000000000014585, 0.2857142856710872,
@@ -110,22 +105,22 @@ VECTOR_INLINE double vlog1p_of_ratio(double s)
     return 2 * s + s * z * (low + (middle + (c[8] + c[9] * z) * z4) * z4);
 }
 
-/* log(1 + x) for x in [0, 1] or NaN */
+/* Returns log(1 + x) for x in [0, 1] or NaN. */
 VECTOR_INLINE double vlog1p_fraction(double x)
 {
     return vlog1p_of_ratio(x / (2 + x));
 }
 
-/* NaN below 0, -inf at 0 */
+/* Returns log(x): NaN below 0, -inf at 0. */
 VECTOR_INLINE double vlog(double x)
 {
-    const int tiny = x < 0x1p-1022; /* subnormal, or no argument at all */
+    const int tiny = x < 0x1p-1022; /* subnormal, or out of the domain */
     const double normal =
         vlog_of_sum(tiny ? x * 0x1p54 : x, 0) - (tiny ? 54 * (LN2_HIGH + LN2_LOW) : 0);
     return x > 0 ? x == (double)INFINITY ? x : normal : x == 0 ? -(double)INFINITY : (double)NAN;
 }
 
-/* log(1 + x): NaN below -1, -inf at -1 */
+/* Returns log(1 + x): NaN below -1, -inf at -1. */
 VECTOR_INLINE double vlog1p(double x)
 {
     const double u = 1 + x, rest = x < 1 ? x - (u - 1) : 1 - (u - x);
@@ -134,15 +129,11 @@ VECTOR_INLINE double vlog1p(double x)
                      : (double)NAN;
 }
 
-/* ---- float32's own arithmetic
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- float32 arithmetic ---- */
 
-/*
- * Twice as many numbers at a time, for what is rounded to float32 and not subtracted from anything
- * like it. Logarithms go into sums, perhaps many times the same one, and come with more digits than
- * float32 has.
- */
+/* These process twice as many numbers per vector. They are for results that are rounded to float32
+   and not subtracted from similar numbers. The logarithms return more digits than float32 has,
+   because they are summed. */
 
 VECTOR_INLINE uint32_t bits_of_float(float x)
 {
@@ -158,32 +149,32 @@ VECTOR_INLINE float float_of_bits(uint32_t bits)
     return x;
 }
 
-/* exp(x + lost) for VEXP_F32_MIN <= x <= 0 or NaN, lost a rounding error of x; within 1.1
- * ulp of float32 */
+/* Returns exp(x + lost) for VEXP_F32_MIN <= x <= 0 or NaN and a rounding error `lost` of x, within
+   1.1 ulp of float32. */
 #define VEXP_F32_MIN (-87.0F)
 VECTOR_INLINE float vexp_f32(float x, float lost)
 {
     static const float c[] = {0.5F, 0.16666577025255677F, 0.04166655466162291F,
                               0.00836317313152351F, 0.0013926176191150312F};
     const float shifted = x * 0x1.715476p0F + 0x1.8p23F,
-                n = shifted - 0x1.8p23F; /* n in the low bits of `shifted` */
+                n = shifted - 0x1.8p23F; /* n is in the low bits of `shifted` */
     const float r = ((x - n * 0x1.62e4p-1F) - n * 0x1.7f7d1cp-20F) + lost,
                 r2 = r * r; /* log 2 in two parts */
     const float value = 1 + (r + r2 * ((c[0] + c[1] * r) + r2 * ((c[2] + c[3] * r) + r2 * c[4])));
-    /* Times 2^n: a product, so that NaN stays NaN whatever its bits are. */
+    /* Multiplying by 2^n keeps NaN, unlike changing the exponent bits. */
     return value * float_of_bits(UINT32_C(0x3f800000) + (bits_of_float(shifted) << 23));
 }
 
-/* exp(x - top) for VEXP_F32_MIN <= x - top <= 0 or NaN. The difference is taken together
-   with its rounding error (Knuth's two-sum), of which exp would make much. */
+/* Returns exp(x - top) for VEXP_F32_MIN <= x - top <= 0 or NaN. The rounding error of the
+   difference (Knuth's two-sum) is included, because exp amplifies it. */
 VECTOR_INLINE float vexp_difference_f32(float x, float top)
 {
     const float d = x - top, back = d - x;
     return vexp_f32(d, (x - (d - back)) - (top + back));
 }
 
-/* log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN, and `rest`, which is next to nothing: as
-   vlog_of_sum(), within 0.4 ulp of float32, since all but the first term is small. */
+/* Returns log(1 + f) + rest for f in [sqrt(1/2) - 1, sqrt(2) - 1] or NaN and a tiny `rest`, like
+   vlog_of_sum(). Within 0.4 ulp of float32, because all terms but the first are small. */
 VECTOR_INLINE double log_near_one(float f, float rest)
 {
     static const float c[] = {0.6666668503962907F, 0.3998878054424254F, 0.2957995038046509F};
@@ -192,7 +183,8 @@ VECTOR_INLINE double log_near_one(float f, float rest)
            (double)((s * (square + z * (c[0] + z * (c[1] + z * c[2]))) - square) + rest);
 }
 
-/* log(u + rest) for u in [FLT_MIN, 1], rest a rounding error of u, which is then next to 1 */
+/* Returns log(u + rest) for u in [FLT_MIN, 1] and a rounding error `rest` of u, which is not 0 only
+   near u = 1. */
 VECTOR_INLINE double vlog_f32(float u, float rest)
 {
     const uint32_t root_half = UINT32_C(0x3f3504f3), one = UINT32_C(0x3f800000);
@@ -202,7 +194,7 @@ VECTOR_INLINE double vlog_f32(float u, float rest)
            log_near_one(float_of_bits((shifted & UINT32_C(0x7fffff)) + root_half) - 1, rest);
 }
 
-/* log(1 + x) for x in [0, 1] or NaN, as log_near_one(), within 1 ulp of float32 */
+/* Returns log(1 + x) for x in [0, 1] or NaN, within 1 ulp of float32. See log_near_one(). */
 VECTOR_INLINE double vlog1p_f32(float x)
 {
     static const float c[] = {0.6666666732053069F, 0.39999706330736823F, 0.28592358059153733F,

@@ -6,44 +6,45 @@
 
 enum { INPUT, TARGET, WEIGHT };
 
-/* PyTorch keeps the divisor of the gradient away from 0 by a constant that it holds in float32,
- * whatever the dtype. */
+/* PyTorch keeps the divisor of the gradient away from 0 by this constant, which is a float32 for
+   any dtype. */
 #define SMALLEST_VARIANCE ((loss_real)1e-12f)
 
-/* log(1 - x) - log(x). Between 1/4 and 3/4, 1 - 2x is exact, and the difference of two near
- * logarithms is taken as one. */
+/* Returns log(1 - x) - log(x). Between 1/4 and 3/4, 1 - 2x is exact and the difference is computed
+   as one logarithm. */
 static inline loss_real minus_logit(loss_real x)
 {
     return x >= 0.25 && x <= 0.75 ? vlog1p((1 - 2 * x) / x) : vlog1p(-x) - vlog(x);
 }
 
-/* max(log(x + rest), -100) of a probability, rest its rounding error */
+/* Returns max(log(x + rest), -100) of a probability x with a rounding error `rest`. */
 static inline loss_real clamped_log(loss_real x, loss_real rest)
 {
     return vmax(vlog_of_sum(vmax(x, 1e-44), rest), -100); /* log 1e-44 < -100 */
 }
 
-/* a / b^2, 0 where a is */
+/* Returns a / b^2; 0 if a is 0. */
 static inline loss_real over_square(loss_real a, loss_real b)
 {
     return a == 0 ? 0 : a / b / b;
 }
 
-/* l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]; the derivative with respect to y is
- * not clamped */
+/* l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]. The derivative with respect to y is
+   not clamped. */
 LOSS_FORMULA(bce)
 {
     const loss_real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], other = 1 - x;
     return (struct element){
         .term = -w * (y * clamped_log(x, 0) + (1 - y) * clamped_log(other, (1 - other) - x)) +
-                (x - x), /* NaN of NaN */
+                (x - x), /* NaN if x is NaN */
         .grad = {[INPUT] = w * (x - y) / vmax(x * (1 - x), SMALLEST_VARIANCE),
                  [TARGET] = w * minus_logit(x)},
         .hess = {[INPUT] = w * (over_square(y, x) + over_square(1 - y, 1 - x))},
         .invalid = x < 0 || x > 1 ? INVALID(INPUT) : 0,
     };
 }
-/* The same of labels, 0 or 1, in float32: of two logarithms one is left. Not of what is clamped. */
+/* The same for labels 0 and 1, in float32: only one logarithm remains. Clamped values are not
+   accurate. */
 LOSS_FORMULA_OF_LABELS(bce)
 {
     const float other = 1 - x, rest = (1 - other) - x, chosen = y == 1 ? x : other;

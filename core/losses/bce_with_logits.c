@@ -6,17 +6,22 @@ enum { INPUT, TARGET, WEIGHT, POS_WEIGHT };
 
 /*
  * With p = 1 + (pos_weight - 1) y, s the sigmoid and softplus(-x) = -log s(x):
+ *
  *     l = w [(1 - y) x + p softplus(-x)]
- * For negative x, softplus(-x) = softplus(x) - x; the multiples of x are then collected, since they
- * would cancel: l = w [p softplus(x) - pos_weight y x] That of x = -inf is NaN, because PyTorch's
- * form is: inf - inf.
+ *
+ * For negative x, softplus(-x) = softplus(x) - x. The multiples of x, which would cancel, are then
+ * combined:
+ *
+ *     l = w [p softplus(x) - pos_weight y x]
+ *
+ * For x = -inf the result is NaN, because PyTorch's form is inf - inf.
  */
 LOSS_FORMULA(bce_with_logits)
 {
     const loss_real x = in[INPUT], y = in[TARGET], w = in[WEIGHT], pos_weight = in[POS_WEIGHT];
     const loss_real weight = pos_weight == 1 ? 1 : (1 - y) + pos_weight * y;
     const loss_real e = vexp_negative(-fabs(x)),
-                    inverse = 1 / ((1 + e) * (2 + e)); /* one division for two */
+                    inverse = 1 / ((1 + e) * (2 + e)); /* one division instead of two */
     const loss_real tail = vlog1p_of_ratio(e * (1 + e) * inverse),
                     smaller = e * (2 + e) * inverse; /* softplus(-|x|), s(-|x|) */
     const loss_real linear = x < 0 ? (x - x) - pos_weight * y * x : (1 - y) * x;
@@ -31,12 +36,12 @@ LOSS_FORMULA(bce_with_logits)
         .hess = {[INPUT] = w * weight * (smaller / (1 + e))},
     };
 }
-/* The same of labels, 0 or 1, in float32, without weights: with z = x where y = 0, -x where it is
- * 1, l = log(1 + exp(z)). */
+/* The same for labels 0 and 1, in float32, without weights: l = log(1 + exp(z)) with z = x if y =
+   0, -x if y = 1. */
 LOSS_FORMULA_OF_LABELS(bce_with_logits)
 {
     const float z = y == 1 ? -x : x, e = vexp_f32(-fabsf(x), 0), inverse = 1 / (1 + e);
-    const float slope = z < 0 ? e * inverse : inverse; /* of l by z */
+    const float slope = z < 0 ? e * inverse : inverse; /* dl/dz */
     return (struct element_f32){
         .term = (loss_real)(z < 0 ? 0 : z) + vlog1p_f32(e),
         .grad = y == 1 ? -slope : slope,

@@ -6,17 +6,21 @@
 enum { INPUT1, INPUT2, TARGET };
 enum { MARGIN };
 
-/* PyTorch adds this to each squared norm (unlike its cosine_similarity), from a constant that it
- * holds in float32. */
+/* PyTorch adds this to each squared norm (unlike its cosine_similarity). It is a float32 constant
+   there. */
 #define EPSILON ((loss_real)1e-12f)
 
 /*
  * With A = |a|^2 + eps, B = |b|^2 + eps, u = a / sqrt(A), v = b / sqrt(B) and cos = u.v:
- *     l = 1 - cos where y = 1, max(0, cos - margin) where y = -1, else 0
+ *
+ *     l       = 1 - cos if y = 1, max(0, cos - margin) if y = -1, else 0
  *     dcos/da = (v - u cos) / sqrt(A)
- * Vectors of nearly the same direction would leave few digits of these differences. They are then
- * computed from that of the vectors: 1 - cos = |u - v|^2 / 2 + (eps / A + eps / B) / 2,    v - u
- * cos = (v - u) + u (1 - cos)
+ *
+ * For vectors of nearly the same direction these differences would lose most digits. They are then
+ * computed from the difference of the vectors:
+ *
+ *     1 - cos   = |u - v|^2 / 2 + (eps / A + eps / B) / 2
+ *     v - u cos = (v - u) + u (1 - cos)
  */
 struct pair {
     const loss_real *x[2];
@@ -46,7 +50,7 @@ static struct pair make_pair(const loss_real *a, const loss_real *b, size_t n,
     return pair;
 }
 
-/* dcos/dx of element c of vector k */
+/* Returns dcos/dx for element c of vector k. */
 static loss_real slope(const struct pair *pair, int k, size_t c)
 {
     const loss_real u = pair->x[k][c] / pair->norm[k], v = pair->x[1 - k][c] / pair->norm[1 - k];
@@ -73,7 +77,7 @@ static void cosine_embedding_kernel(struct loss_block *b)
                      : y == -1  ? positive(pair.cosine - margin)
                      : isnan(y) ? y
                                 : 0;
-        /* At the kink the slope is the active side's. */
+        /* At the kink the slope is that of the active side. */
         const loss_real factor = (y == 1                             ? -1
                                   : y == -1 && pair.cosine >= margin ? 1
                                                                      : 0) *

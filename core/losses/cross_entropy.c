@@ -1,5 +1,24 @@
-/* Cross entropy of logits. PyTorch: torch.nn.CrossEntropyLoss; aten/src/ATen/native/LossNLL.cpp,
- * cross_entropy_loss. */
+/*
+ * Cross entropy of logits. PyTorch: torch.nn.CrossEntropyLoss; aten/src/ATen/native/LossNLL.cpp,
+ * cross_entropy_loss.
+ *
+ * With q = softmax(x), z = log q and s = label_smoothing, every form of loss and gradient is
+ *
+ *     l       = -sum_c k_c z_c
+ *     dl/dx_c = q_c K - k_c,         K = sum_c k_c
+ *
+ * where k_c = (1 - s) w_y [c = y] + (s / C) w_c for class indices y, and
+ * k_c = w_c (p_c (1 - s) + s / C) for probabilities p.
+ *
+ * These functions compute the gradient:
+ *
+ *     gradient_of_one_class()   class indices without smoothing
+ *     gradient_of_all()         smoothing, or probabilities
+ *     target_gradient()         with respect to probabilities
+ *     row_in_f32()              class indices without smoothing, in float32
+ *     ce_f32_gradient(),        class indices without smoothing, at most CE_SMALL_CLASSES classes;
+ *     ce_f64_gradient()         in core/kernel/cross_entropy_small.h
+ */
 #include "kernel/class_rows.h"
 #include "kernel/compensated_sum.h"
 
@@ -8,28 +27,22 @@
 enum { LABEL_SMOOTHING = IGNORE_INDEX + 1 };
 
 /*
- * With q = softmax(x), z = log q and s = label_smoothing, every form of the loss is
- *     l = -sum_c k_c z_c,    dl/dx_c = q_c K - k_c,    K = sum_c k_c
- * for coefficients k: with class indices k_c = (1 - s) w_y [c = y] + (s / C) w_c, with
- * probabilities k_c = w_c (p_c (1 - s) + s / C).
- *
- * q is taken relative to its largest class m: q_m = 1 / (1 + rest), q_c = e_c / (1 + rest), e_c =
- * exp(x_c - x_m) and rest the sum of the e_c without m. So log q_m = -log1p(rest) and 1 - q_m =
- * rest / (1 + rest) keep all their digits when the prediction is nearly certain, which is where
- * training spends its time. For m, q_m K - k_m is therefore computed as q_m (K - k_m) - k_m (1 -
+ * A row. q is computed relative to the largest class m: with e_c = exp(x_c - x_m) and rest = the
+ * sum of all e_c but e_m, q_m = 1 / (1 + rest) and q_c = e_c / (1 + rest). So log q_m =
+ * -log1p(rest) and 1 - q_m = rest / (1 + rest) keep all digits if the prediction is nearly certain,
+ * which is common in training. For class m, q_m K - k_m is computed as q_m (K - k_m) - k_m (1 -
  * q_m), with K - k_m summed without m.
  */
 struct row {
     const loss_real *x;
     size_t classes, largest;
     const struct loss_control *cancel;
-    loss_real top, rest,
-        log_sum; /* x of `largest`; sum of the e_c other than that of it; log1p of that */
+    loss_real top, rest, log_sum; /* x_m; sum of the e_c other than e_m; log1p of that */
 };
 
 struct coefficients {
-    const loss_real *probability; /* p, or NULL where the target is a class index */
-    size_t label;                 /* else that */
+    const loss_real *probability; /* p, or NULL if the target is a class index ... */
+    size_t label;                 /* ... which this is */
     const loss_real *weight;      /* w, or NULL for ones */
     loss_real keep, spread;       /* 1 - s, s / C */
 };
@@ -41,14 +54,15 @@ static loss_real coefficient(const struct coefficients *k, size_t c)
     return w * (p * k->keep + k->spread);
 }
 
-/* Whether the target selects one class, and the others, be they impossible, have no say. */
+/* Returns true if the target selects one class. The other classes do not contribute then, even if
+   they are infinite or NaN. */
 static bool is_one_class(const struct coefficients *k)
 {
     return !k->probability && k->spread == 0;
 }
 
-/* Leaves the e_c in `e`. If the largest is infinite, or a number is NaN, so is the whole row, as in
- * PyTorch. */
+/* Computes a row and writes the e_c to `e`. If the largest is infinite, or a number is NaN, the
+   whole row is NaN, like in PyTorch. */
 static struct row softmax(const loss_real *x, size_t classes, loss_real *e,
                           const struct loss_control *cancel)
 {
@@ -58,12 +72,12 @@ static struct row softmax(const loss_real *x, size_t classes, loss_real *e,
     for (struct slice s = {0}; slice_next(&s, classes, cancel);)
         for (size_t c = s.first; c < s.end; c++)
             e[c] = vexp(x[c] - top);
-    r.largest = place_of(top, x, classes, cancel);
-    if (r.largest == classes) /* the first is NaN */
+    r.largest = index_of(top, x, classes, cancel);
+    if (r.largest == classes) /* x[0] is NaN */
         r.largest = 0;
     const loss_real own = e[r.largest];
     e[r.largest] = own - 1; /* 0, or NaN */
-    r.rest = sum_alike(e, classes, cancel);
+    r.rest = sum_same_sign(e, classes, cancel);
     e[r.largest] = own;
     r.log_sum = vlog1p(r.rest);
     return r;
@@ -85,7 +99,7 @@ static loss_real term(const struct row *r, const struct coefficients *k)
     return -sum_value(&sum);
 }
 
-/* dl/dx_c = q_c K - k_c, which is q_c K for all classes but one or two. */
+/* dl/dx_c = q_c K - k_c with k_c = 0 for all classes but the label. `e` contains the e_c. */
 static void gradient_of_one_class(const struct row *r, const struct coefficients *k,
                                   const loss_real *e, struct derivative_row grad, loss_real scale)
 {
@@ -140,12 +154,13 @@ static void target_gradient(const struct row *r, const struct coefficients *k,
                         -k->keep * (k->weight ? k->weight[c] : 1) * log_softmax(r, c) * scale);
 }
 
-/* ---- rows of few classes ---- */
+/* ---- Few classes ---- */
 
-/* Columns are padded, so that vectors have no remainders; a plane is all of them. */
+/* Columns are padded to whole vectors. A plane contains all columns. */
 enum { CE_SMALL_CLASSES = 32, CE_PAD = 16, CE_PLANE = LOSS_CHUNK + CE_SMALL_CLASSES * CE_PAD };
 
-/* Where the e_c were all added to 1 + rest and rest is less than this, it was drowned in the 1. */
+/* If all e_c were summed and the sum less 1 is below this, `rest` has lost too many digits and is
+   summed again without the largest. */
 #define REST_IS_INEXACT 0x1p-16
 
 #define CE_REAL                       double
@@ -168,14 +183,13 @@ enum { CE_SMALL_CLASSES = 32, CE_PAD = 16, CE_PLANE = LOSS_CHUNK + CE_SMALL_CLAS
 #undef CE_EXP
 #undef CE_EXP_UNDERFLOWS
 
-/* ---- rows of many classes, in float32 ---- */
+/* ---- Many classes, in float32 ---- */
 
-/* What rest is when all e_c were added to 1 + rest: where that drowned it, the e_c are added again.
- */
+/* Returns `rest` from the sum of all e_c, or sums it again if that lost too many digits. */
 static loss_real rest_of(loss_real sum, const float *e, size_t classes,
                          const struct loss_control *cancel)
 {
-    loss_real rest = -1; /* one of those that are 1 is the largest */
+    loss_real rest = -1; /* the largest, or one of several that are equal, is subtracted */
     if (!(sum - 1 < REST_IS_INEXACT))
         return sum - 1;
     for (int ones = 1; ones >= 0; ones--)
@@ -185,9 +199,9 @@ static loss_real rest_of(loss_real sum, const float *e, size_t classes,
     return rest;
 }
 
-/* Numbers [c, c + n) of a row, n <= SUM_LANES: their e_c, which are added to the lanes. */
-static inline __attribute__((always_inline)) void add_some(const float *x, float top, float *e,
-                                                           size_t n, struct sum_lanes *sum)
+/* Computes the e_c of n <= SUM_LANES numbers and adds them to the lanes. */
+static inline __attribute__((always_inline)) void add_to_lanes(const float *x, float top, float *e,
+                                                               size_t n, struct sum_lanes *sum)
 {
     loss_real each[SUM_LANES] = {0};
 #pragma GCC ivdep
@@ -197,7 +211,7 @@ static inline __attribute__((always_inline)) void add_some(const float *x, float
     sum_add_lanes(sum, each);
 }
 
-/* softmax() in float32: leaves the e_c in `e`. Returns the sum of all but the largest. */
+/* Like softmax(), in float32: writes the e_c to `e`. Returns `rest`. */
 static loss_real softmax_f32(const float *x, float top, size_t classes, float *e,
                              const struct loss_control *cancel)
 {
@@ -205,14 +219,15 @@ static loss_real softmax_f32(const float *x, float top, size_t classes, float *e
     for (struct slice s = {0}; slice_next(&s, classes, cancel);) {
         size_t c = s.first;
         for (; c + SUM_LANES <= s.end; c += SUM_LANES)
-            add_some(x + c, top, e + c, SUM_LANES, &sum);
-        add_some(x + c, top, e + c, s.end - c, &sum);
+            add_to_lanes(x + c, top, e + c, SUM_LANES, &sum);
+        add_to_lanes(x + c, top, e + c, s.end - c, &sum);
     }
     return rest_of(sum_up(&sum), e, classes, cancel);
 }
 
-/* Row i with the class index `label`; false if it wants more than float32. Nothing is subtracted
-   from a class's share of the loss but, for the label, what is known exactly. */
+/* Evaluates row i with the class index `label` in float32. Returns false if that is too inexact.
+   Nothing is subtracted from a class's gradient except for the label, where the subtraction is in
+   double. */
 static bool row_in_f32(struct loss_block *b, size_t i, size_t label)
 {
     const size_t classes = b->elements_per_term[INPUT];
@@ -238,17 +253,18 @@ static bool row_in_f32(struct loss_block *b, size_t i, size_t label)
     return true;
 }
 
-/* Class indices without smoothing, as is usual, and no more than the gradient of the input. */
+/* Returns true for the usual case: class indices without smoothing, and no derivative but the
+   gradient of the input. */
 static bool is_usual(const struct loss_block *b)
 {
     return b->elements_per_term[INPUT] > 0 && b->index[TARGET] && b->number[LABEL_SMOOTHING] == 0 &&
            !is_requested(hessian_row(b, INPUT, 0));
 }
 
-/* ---- the kernel ---- */
+/* ---- Kernel ---- */
 
-/* Row i of an operand in double precision: where it stands, or copied into `to`. NULL where it was
- * left out. */
+/* Returns row i of an operand in double precision, in place or converted to `to`; NULL if the
+   operand is absent. */
 static const loss_real *operand_row(const struct loss_block *b, int k, size_t i, loss_real *to)
 {
     const size_t at = i * b->stride[k];
@@ -260,9 +276,9 @@ static const loss_real *operand_row(const struct loss_block *b, int k, size_t i,
     return to;
 }
 
-/* Everything about row i but its term; the e_c are in `e`. */
-static void derivatives(struct loss_block *b, size_t i, const struct row *r,
-                        const struct coefficients *k, const loss_real *e)
+/* Computes the derivatives of row i. `e` contains the e_c. */
+static void row_derivatives(struct loss_block *b, size_t i, const struct row *r,
+                            const struct coefficients *k, const loss_real *e)
 {
     const struct derivative_row grad = gradient_row(b, INPUT, i),
                                 target = gradient_row(b, TARGET, i),
@@ -279,9 +295,8 @@ static void cross_entropy_kernel(struct loss_block *b)
 {
     const size_t classes = b->elements_per_term[INPUT];
     const loss_real smoothing = b->number[LABEL_SMOOTHING];
-    const bool usual = is_usual(b), narrow = usual && b->in_f32[INPUT];
-    if (usual && classes <= CE_SMALL_CLASSES &&
-        ((narrow && ce_f32_classes(b)) || ce_f64_classes(b)))
+    const bool usual = is_usual(b), f32 = usual && b->in_f32[INPUT];
+    if (usual && classes <= CE_SMALL_CLASSES && ((f32 && ce_f32_block(b)) || ce_f64_block(b)))
         return;
 
     loss_real *const e = b->scratch, *const x = e + classes, *const p = x + classes,
@@ -297,25 +312,25 @@ static void cross_entropy_kernel(struct loss_block *b)
             zero_row(hessian_row(b, INPUT, i), classes, b->cancel);
             continue;
         }
-        if (classes == 0) /* nothing to be wrong about */
+        if (classes == 0) /* there is nothing to predict */
             continue;
-        if (narrow && row_in_f32(b, i, k.label))
+        if (f32 && row_in_f32(b, i, k.label))
             continue;
         const struct row r = softmax(operand_row(b, INPUT, i, x), classes, e, b->cancel);
         b->term[i] = term(&r, &k);
-        derivatives(b, i, &r, &k, e);
+        row_derivatives(b, i, &r, &k, e);
     }
 }
 
-/* The e_c of a row and copies of its operands, or what rows of few classes need. */
+/* A row of e_c and copies of three operands; for few classes, two planes and up to four columns. */
 static size_t scratch(const struct loss_plan *plan)
 {
     const size_t classes = plan->tensor[INPUT].shape[plan->tensor[INPUT].rank > 1];
     return classes <= CE_SMALL_CLASSES ? 6 * CE_PLANE : 4 * classes;
 }
 
-/* Rows of few classes are worked on side by side, those of many one by one; all classes have a say
-   with smoothing, with probabilities and in the Hessian. */
+/* Rows of few classes are evaluated together, others one by one. Smoothing, probabilities and the
+   Hessian involve all classes. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     if (!plan->indexed[TARGET] || plan->param[LABEL_SMOOTHING].number != 0 || plan->hess_mask != 0)

@@ -1,6 +1,6 @@
 /* Connectionist temporal classification. PyTorch: torch.nn.CTCLoss;
-   aten/src/ATen/native/LossCTC.cpp. A. Graves et al., Connectionist temporal classification, 2006,
-   whose equations are named below. */
+   aten/src/ATen/native/LossCTC.cpp. A. Graves et al., Connectionist temporal classification, 2006;
+   equation numbers below are from there. */
 #include "kernel/loss_kernel.h"
 
 #include <inttypes.h>
@@ -9,11 +9,11 @@
 enum { LOG_PROBS, TARGETS, INPUT_LENGTHS, TARGET_LENGTHS };
 enum { BLANK, ZERO_INFINITY };
 
-/* One sequence. Its labels with a blank before, between and after them are the 2 S + 1 states of a
- * path. */
+/* One sequence of S labels. With a blank before, between and after them they are the 2 S + 1 states
+   of a path. */
 struct sequence {
     const loss_real *log_probs; /* [T][classes] */
-    size_t steps, classes;      /* T: those that count */
+    size_t steps, classes;      /* `steps` is T, the steps that count */
     const int64_t *labels;
     size_t states;
     int64_t blank;
@@ -21,42 +21,41 @@ struct sequence {
 };
 
 /*
- * What a sequence is worked on with. A row holds a number for each state, with MARGIN impossible
- * states before the first (of alpha) or after the last (of beta), so that all states are computed
- * alike.
+ * The working arrays of a sequence. A row has a number for each state, and MARGIN impossible states
+ * before the first (of alpha) or after the last (of beta), so that all states are computed alike.
  *
- * The gradient wants alpha at all steps, from the last to the first. Where they do not all fit, the
- * last `window` of them are kept, and of those before the row at the start of each window; the rows
- * of a window are computed again from that when it is their turn.
+ * The gradient needs alpha at all steps, from the last to the first. If they do not all fit, only
+ * the last `window` rows are stored, and the first row of each window before it; the other rows of
+ * a window are then computed again.
  */
 struct lattice {
     size_t stride, window; /* numbers in a row; steps in a window */
     loss_real *rows;       /* [window]: alpha at step t is row t % window */
     loss_real *starts;     /* alpha at the first step of each window */
     loss_real *beta[2];
-    loss_real *emit;  /* log-probability of each state at the step that is worked on */
-    loss_real *skip;  /* not 0 if a path may go to a state from two states before: over a blank
-                    between  different labels */
-    loss_real *share; /* [classes]: probability that the path has the class at that step */
+    loss_real *emit;  /* log-probability of each state at the current step */
+    loss_real *skip;  /* not 0 if a path may reach the state from two states before: over a blank
+                         between different labels */
+    loss_real *share; /* [classes]: probability that the path has the class at the current step */
 };
 enum { MARGIN = 2 };
 
-/* Numbers of alpha that are kept at least before any is computed twice: 1 MiB of them. */
-enum { KEPT_ALPHA = 1 << 17 };
+/* Up to 1 MiB of alpha is stored before any of it is computed twice. */
+enum { STORED_ALPHA = 1 << 17 };
 
 static int64_t label_of(const struct sequence *q, size_t state)
 {
     return state % 2 ? q->labels[state / 2] : q->blank;
 }
 
-/* log(exp(a) + exp(b) + exp(c)) */
+/* Returns log(exp(a) + exp(b) + exp(c)). */
 static inline loss_real log_sum(loss_real a, loss_real b, loss_real c)
 {
     const loss_real most = vmax(a, vmax(b, c)), top = most == -INFINITY ? 0 : most;
     return top + vlog(vexp_negative(a - top) + vexp_negative(b - top) + vexp_negative(c - top));
 }
 
-/* ---- memory ---- */
+/* ---- Memory ---- */
 
 static size_t square_root(size_t n)
 {
@@ -66,19 +65,19 @@ static size_t square_root(size_t n)
     return root;
 }
 
-/* Numbers of alpha that the gradient of a sequence keeps in `rows` and `starts`; SIZE_MAX if they
- * cannot be counted. */
-static size_t kept_alpha(size_t steps, size_t stride)
+/* Returns how many numbers of alpha a sequence's gradient stores in `rows` and `starts`; SIZE_MAX
+   on overflow. */
+static size_t stored_alpha(size_t steps, size_t stride)
 {
     size_t all, windows;
     if (__builtin_mul_overflow((steps > 2 ? steps : 2) + 1, stride, &all) ||
         __builtin_mul_overflow(2 * square_root(steps) + 2, stride, &windows))
         return SIZE_MAX;
-    const size_t least = windows > KEPT_ALPHA ? windows : KEPT_ALPHA;
+    const size_t least = windows > STORED_ALPHA ? windows : STORED_ALPHA;
     return all < least ? all : least;
 }
 
-/* The most labels of a sequence that has an alignment: it has no more than steps. */
+/* Returns the most labels that can be aligned: at most one for each step. */
 static size_t most_labels(const struct loss_plan *plan)
 {
     const struct loss_tensor *targets = &plan->tensor[TARGETS];
@@ -92,18 +91,19 @@ static size_t classes_of(const struct loss_plan *plan)
     return plan->tensor[LOG_PROBS].shape[plan->tensor[LOG_PROBS].rank - 1];
 }
 
-static size_t alpha_of(const struct loss_plan *plan)
+static size_t alpha_size(const struct loss_plan *plan)
 {
     const size_t stride = 2 * most_labels(plan) + 1 + MARGIN;
-    return plan->grad_mask != 0 ? kept_alpha(plan->tensor[LOG_PROBS].shape[0], stride) : 2 * stride;
+    return plan->grad_mask != 0 ? stored_alpha(plan->tensor[LOG_PROBS].shape[0], stride)
+                                : 2 * stride;
 }
 
-/* The numbers of a lattice: alpha, four rows, and the classes. */
+/* Returns the size of a lattice: alpha, four rows, and the classes. */
 static size_t scratch(const struct loss_plan *plan)
 {
     const size_t stride = 2 * most_labels(plan) + 1 + MARGIN;
     size_t total;
-    if (__builtin_add_overflow(alpha_of(plan), 4 * stride, &total) ||
+    if (__builtin_add_overflow(alpha_size(plan), 4 * stride, &total) ||
         __builtin_add_overflow(total, classes_of(plan), &total))
         return SIZE_MAX;
     return total;
@@ -115,11 +115,10 @@ static void fill(loss_real *x, size_t n, loss_real value)
         x[i] = value;
 }
 
-/* Cuts the block's scratch into a lattice for a sequence, and fills what does not change from step
- * to step. */
-static struct lattice lattice_of(const struct loss_block *b, const struct sequence *q, bool grad)
+/* Divides the block's scratch into a lattice, and fills what is the same for all steps. */
+static struct lattice make_lattice(const struct loss_block *b, const struct sequence *q, bool grad)
 {
-    const size_t stride = q->states + MARGIN, room = alpha_of(b->plan);
+    const size_t stride = q->states + MARGIN, room = alpha_size(b->plan);
     struct lattice l = {.stride = stride, .window = 2};
     if (grad)
         l.window = q->steps <= room / stride - 1 ? q->steps : square_root(q->steps);
@@ -145,9 +144,9 @@ static loss_real *alpha_at(const struct lattice *l, size_t t)
     return l->rows + t % l->window * l->stride;
 }
 
-/* ---- the recursions ---- */
+/* ---- Recursions ---- */
 
-static void emit(const struct sequence *q, const struct lattice *l, size_t t)
+static void load_emissions(const struct sequence *q, const struct lattice *l, size_t t)
 {
     const loss_real *const x = q->log_probs + t * q->classes;
     const loss_real blank = x[q->blank];
@@ -155,12 +154,12 @@ static void emit(const struct sequence *q, const struct lattice *l, size_t t)
         l->emit[s] = s % 2 ? x[q->labels[s / 2]] : blank;
 }
 
-/* The log-probabilities of all beginnings of paths that are in a state at a step, equations 5 to 8.
- */
+/* Computes alpha at step t, equations 5 to 8: the log-probability of all path prefixes that end in
+   each state. */
 static void forward(const struct sequence *q, const struct lattice *l, size_t t)
 {
     loss_real *const now = alpha_at(l, t) + MARGIN;
-    emit(q, l, t);
+    load_emissions(q, l, t);
     if (t == 0) {
         for (size_t s = 0; s < q->states; s++)
             now[s] = s < 2 ? l->emit[s] : -INFINITY;
@@ -176,8 +175,7 @@ static void forward(const struct sequence *q, const struct lattice *l, size_t t)
         }
 }
 
-/* Steps forward from `first` to before `end`; from the start of a window on, its first row is kept.
- */
+/* Computes alpha at steps [first, end). If `keep`, stores the first row of each window. */
 static void forward_to(const struct sequence *q, const struct lattice *l, size_t first, size_t end,
                        bool keep)
 {
@@ -189,8 +187,8 @@ static void forward_to(const struct sequence *q, const struct lattice *l, size_t
     }
 }
 
-/* The log-probability of all paths. */
-static loss_real of_all_paths(const struct sequence *q, const struct lattice *l)
+/* Returns the log-probability of all paths. */
+static loss_real log_probability(const struct sequence *q, const struct lattice *l)
 {
     if (q->steps == 0)
         return q->states == 1 ? 0 : -INFINITY;
@@ -198,13 +196,13 @@ static loss_real of_all_paths(const struct sequence *q, const struct lattice *l)
     return log_sum(end[-1], q->states > 1 ? end[-2] : -INFINITY, -INFINITY);
 }
 
-/* The log-probabilities of all ends of paths that are in a state at a step, equations 9 to 11, from
- * those of the next. */
+/* Computes beta at step t from the next step, equations 9 to 11: the log-probability of all path
+   suffixes that start in each state. */
 static void backward(const struct sequence *q, const struct lattice *l, size_t t)
 {
     loss_real *const now = l->beta[t % 2];
     const loss_real *const later = l->beta[(t + 1) % 2];
-    emit(q, l, t);
+    load_emissions(q, l, t);
     if (t + 1 == q->steps) {
         for (size_t s = 0; s < q->states; s++)
             now[s] = s + 2 >= q->states ? l->emit[s] : -INFINITY;
@@ -219,9 +217,10 @@ static void backward(const struct sequence *q, const struct lattice *l, size_t t
         }
 }
 
-/* Adds up the probability that the path has each class at a step, equation 16. `emit` is
- * overwritten. */
-static void share_out(const struct sequence *q, const struct lattice *l, size_t t, loss_real loss)
+/* Computes the probability that the path has each class at step t, equation 16. Overwrites `emit`.
+ */
+static void compute_share(const struct sequence *q, const struct lattice *l, size_t t,
+                          loss_real loss)
 {
     const loss_real *const alpha = alpha_at(l, t) + MARGIN, *const beta = l->beta[t % 2];
 #pragma GCC ivdep
@@ -234,32 +233,32 @@ static void share_out(const struct sequence *q, const struct lattice *l, size_t 
         l->share[label_of(q, s)] += l->emit[s];
 }
 
-/* exp(log_probs) - that probability: PyTorch's gradient, which folds in that of the log_softmax
-   that made the log_probs. It is NaN for a class that is impossible, as in PyTorch. */
+/* Computes the gradient, exp(log_probs) - share. Like PyTorch's, it includes the gradient of the
+   log_softmax that log_probs comes from. It is NaN for an impossible class, like in PyTorch. */
 static void gradient(const struct sequence *q, const struct lattice *l, loss_real loss,
                      loss_real scale, loss_real *grad)
 {
     for (size_t t = q->steps; t-- > 0 && !cancel_requested(q->cancel);) {
         const size_t start = t - t % l->window;
-        const bool gone = (t + 1) % l->window == 0 &&
-                          t + 1 < q->steps; /* the window after this one was in its place */
+        const bool gone =
+            (t + 1) % l->window == 0 && t + 1 < q->steps; /* overwritten by the next window */
         if (gone) {
             memcpy(alpha_at(l, start), l->starts + start / l->window * l->stride,
                    l->stride * sizeof(loss_real));
             forward_to(q, l, start + 1, t + 1, false);
         }
         backward(q, l, t);
-        share_out(q, l, t, loss);
+        compute_share(q, l, t, loss);
         const loss_real *const x = q->log_probs + t * q->classes;
         for (size_t c = 0; c < q->classes; c++)
             grad[t * q->classes + c] = (x[c] == -INFINITY ? NAN : vexp(x[c]) - l->share[c]) * scale;
     }
 }
 
-/* ---- terms ---- */
+/* ---- Terms ---- */
 
-/* Whether a log-probability that the term reads is NaN, on a path or not: zero_infinity must not
- * hide it. */
+/* Returns true if a log-probability that the term reads is NaN, whether on a path or not.
+   zero_infinity must not hide it. */
 static bool reads_nan(const struct sequence *q)
 {
     for (size_t t = 0; t < q->steps && !cancel_requested(q->cancel); t++) {
@@ -273,8 +272,8 @@ static bool reads_nan(const struct sequence *q)
     return false;
 }
 
-/* Where the labels of each sequence begin that are all in one row: after those of the sequences
- * before it. */
+/* If the labels of all sequences are in one row, sets per_term_state to the index where those of
+   each sequence begin. */
 static void place_labels(struct loss_block *b)
 {
     if (b->plan->tensor[TARGETS].rank != 1)
@@ -301,7 +300,7 @@ static bool invalid(struct loss_block *b, size_t i, int tensor, size_t element)
     return false;
 }
 
-/* Finds the sequence of term i; false if it cannot be. */
+/* Reads the sequence of term i. Returns false if it is invalid. */
 static bool read_sequence(struct loss_block *b, size_t i, struct sequence *q)
 {
     const bool in_one_row = b->plan->tensor[TARGETS].rank == 1;
@@ -326,8 +325,8 @@ static bool read_sequence(struct loss_block *b, size_t i, struct sequence *q)
     return true;
 }
 
-/* -log of the probability of all paths that spell the labels; mean divides it by their number
- * first. */
+/* l = -log of the probability of all paths of the labels. The mean divides it by the number of
+   labels first. */
 static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
 {
     loss_real *const grad =
@@ -335,13 +334,13 @@ static void evaluate(const struct sequence *q, struct loss_block *b, size_t i)
     const size_t labels = q->states / 2;
     const loss_real share = b->plan->reduction == LOSS_MEAN && labels > 0 ? (loss_real)labels : 1;
     struct lattice l = {0};
-    loss_real loss = INFINITY; /* more labels than steps cannot be aligned */
+    loss_real loss = INFINITY; /* there is no path if there are more labels than steps */
     if (reads_nan(q)) {
         loss = NAN;
     } else if (labels <= q->steps) {
-        l = lattice_of(b, q, grad != NULL);
+        l = make_lattice(b, q, grad != NULL);
         forward_to(q, &l, 0, q->steps, grad != NULL);
-        loss = -of_all_paths(q, &l);
+        loss = -log_probability(q, &l);
     }
     const bool zeroed = b->param[ZERO_INFINITY].integer && loss == INFINITY;
     b->term[i] = zeroed ? 0 : loss / share;
@@ -364,9 +363,10 @@ static void ctc_kernel(struct loss_block *b)
     }
 }
 
-/* ---- cost ---- */
+/* ---- Cost ---- */
 
-/* The states of all steps of all sequences, or the log-probabilities where these are more. */
+/* Returns the states of all steps of all sequences, or the number of log-probabilities if it is
+   larger. */
 static size_t elements(const struct loss_plan *plan)
 {
     const size_t labels = loss_tensor_elements(&plan->tensor[TARGETS]),
@@ -383,14 +383,13 @@ static size_t elements(const struct loss_plan *plan)
     return states > given ? states : given;
 }
 
-/* The gradient takes the way back, and as many exponentials as there are log-probabilities; alpha
- * twice where it does not fit.
- */
+/* The gradient adds the backward recursion and an exponential for each log-probability; alpha is
+   computed twice if it does not fit. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     const size_t steps = plan->tensor[LOG_PROBS].shape[0],
                  stride = 2 * most_labels(plan) + 1 + MARGIN;
-    const loss_real again = plan->grad_mask != 0 && alpha_of(plan) / stride <= steps ? 6 : 0;
+    const loss_real again = plan->grad_mask != 0 && alpha_size(plan) / stride <= steps ? 6 : 0;
     return (struct loss_cost){300, 6, 16 + again, 16 + again};
 }
 
@@ -436,15 +435,16 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
                             "blank is %" PRId64 "; it must be a class index, in [0, %zu)", blank,
                             classes_of(plan));
 
-    /* Lengths of targets lie within every term, for where labels begin is told by those before. */
+    /* The target lengths are within every term, because those of the sequences before determine
+       where the labels begin. */
     plan->axis[LOG_PROBS][0] = plan->axis[LOG_PROBS][log_probs->rank - 1] = LOSS_WITHIN;
     plan->axis[TARGETS][targets->rank - 1] = plan->axis[TARGET_LENGTHS][0] = LOSS_WITHIN;
     plan->axis[INPUT_LENGTHS][0] = batched ? 0 : LOSS_WITHIN;
-    return LOSS_OK; /* the other axes run along the first dimension of the terms, 0 */
+    return LOSS_OK; /* the other axes run along dimension 0 of the terms */
 }
 
-/* Four steps of two sequences, three classes: the labels 1, 2 and, in the first three steps of the
- * second one, 1. */
+/* Four steps of two sequences of three classes. The labels are 1, 2, and in the first three steps
+   of the second sequence, 1. */
 static const double example_log_probs[] = {
     -1.204,  -0.5108, -2.3026, -0.3567, -1.6094, -2.3026, -0.6931, -1.204,
     -1.6094, -1.6094, -0.3567, -2.3026, -1.6094, -2.3026, -0.3567, -0.6931,

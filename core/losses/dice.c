@@ -20,17 +20,22 @@ static inline struct element element_of_row(const struct loss_block *b, const lo
                             larger * smaller, y[c]};
 }
 
-/* p - y, from the side where it keeps its digits. */
+/* Returns p - y, computed from p or 1 - p, whichever keeps the digits. */
 static inline loss_real apart_of(struct element at)
 {
     return at.y > 0.5 ? (1 - at.y) - at.rest : at.p - at.y;
 }
 
 /*
- * Over the elements of a sample's channel, or of a channel in all samples, with I = sum p y, S =
- * sum p + sum y and A = S - 2 I: l = 1 - (2 I + smooth) / (D + smooth) = (D - 2 I) / (D + smooth),
- * D = S, with jaccard 2 (S - I) dl/dp = ((1 - l) dD/dp - 2 y) / (D + smooth) squared_pred takes the
- * squares of p and y into S. A is summed by itself, since S and 2 I may be nearly the same.
+ * Over the elements of a sample's channel, or of a channel in all samples, with I = sum p y,
+ * S = sum p + sum y and A = S - 2 I:
+ *
+ *     l     = 1 - (2 I + smooth) / (D + smooth) = (D - 2 I) / (D + smooth)
+ *     D     = S, or 2 (S - I) with jaccard
+ *     dl/dp = ((1 - l) dD/dp - 2 y) / (D + smooth)
+ *
+ * With squared_pred, S sums the squares of p and y. A is summed separately, because S and 2 I may
+ * be nearly equal.
  */
 struct overlap {
     loss_real common, apart; /* I, A */
@@ -51,25 +56,25 @@ static struct overlap overlap_of(const struct loss_block *b, const loss_real *x,
     return (struct overlap){sum_value(&common), sum_value(&apart)};
 }
 
-/* What the derivatives of a row have in common: 1 - l, l, and what they are divided by. */
+/* What the derivatives of a row have in common: 1 - l, l, and the divisor D + smooth. */
 struct ratio {
     loss_real share, lost, whole;
 };
 
-/* dl/dp of a prediction and the target it meets, `apart` their difference; or dl/dy, with both the
-   other way round. Squares nearly cancel where the two are nearly the same. */
+/* Returns dl/dp for prediction `own` and target `other`, whose difference is `apart`; or dl/dy,
+   with the two exchanged. Squares nearly cancel if the two are nearly equal. */
 static loss_real slope_of(const struct loss_block *b, const struct ratio *ratio, loss_real own,
                           loss_real other, loss_real apart)
 {
     const bool jaccard = b->param[JACCARD].integer;
     if (!b->param[SQUARED_PRED].integer)
         return (ratio->share * (jaccard ? 2 * (1 - other) : 1) - 2 * other) / ratio->whole;
-    const loss_real by_own = jaccard ? 2 * (2 * own - other)
-                                     : 2 * own; /* dD/dp, which less 2 y is a multiple of p - y */
+    const loss_real by_own =
+        jaccard ? 2 * (2 * own - other) : 2 * own; /* dD/dp; dD/dp - 2 y is a multiple of p - y */
     return ((jaccard ? 4 : 2) * apart - ratio->lost * by_own) / ratio->whole;
 }
 
-/* The derivatives of a row, times `scale`. */
+/* Writes the derivatives of a row, times `scale`. */
 static void slopes(const struct loss_block *b, const loss_real *x, const loss_real *y,
                    struct ratio ratio, loss_real scale, loss_real *dx, loss_real *dy)
 {
@@ -83,19 +88,19 @@ static void slopes(const struct loss_block *b, const loss_real *x, const loss_re
         }
 }
 
-/* Which channel term i of a block is of. */
+/* Returns the channel of term i. */
 static size_t channel_of(const struct loss_block *b, size_t i)
 {
     return (b->first + i) % b->plan->tensor[INPUT].shape[1];
 }
 
-/* Whether the first channel does not count. MONAI keeps one that is the only one. */
+/* Returns true if the first channel does not count. MONAI counts it if it is the only one. */
 static bool skips_background(const struct loss_plan *plan)
 {
     return !plan->param[INCLUDE_BACKGROUND].integer && plan->tensor[INPUT].shape[1] > 1;
 }
 
-/* How many channels count. */
+/* Returns the number of channels that count. */
 static size_t counted_channels(const struct loss_plan *plan)
 {
     return plan->tensor[INPUT].shape[1] - skips_background(plan);
@@ -106,13 +111,14 @@ static bool is_ignored(const struct loss_block *b, size_t i)
     return skips_background(b->plan) && channel_of(b, i) == 0;
 }
 
-/* Row i of a derivative; NULL if it is not asked for. */
+/* Returns row i of a derivative; NULL if it is not requested. */
 static loss_real *row_of(const struct loss_block *b, int k, size_t i)
 {
     return b->grad[k] ? b->grad[k] + i * b->elements_per_term[k] : NULL;
 }
 
-/* The weight of the channel of term i, which counts. MONAI does not apply that of the only one. */
+/* Returns the weight of the channel of term i. MONAI ignores the weight if only one channel counts.
+ */
 static loss_real weight_of(const struct loss_block *b, size_t i)
 {
     if (!b->in[WEIGHT] || counted_channels(b->plan) == 1)
@@ -150,14 +156,14 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
                                         : (struct loss_cost){5, 4, 5, 6};
 }
 
-/* The mean is over the channels that count, whatever their weights. */
+/* The mean divides by the number of channels that count, whatever their weights. */
 static void term_weights(struct loss_block *b)
 {
     for (size_t i = 0; i < b->n; i++)
         b->term[i] = is_ignored(b, i) ? 0 : 1;
 }
 
-/* A term for each channel of each sample, or for each channel of all samples together. */
+/* One term for each channel of each sample, or for each channel of all samples together. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     char text[LOSS_SHAPE_TEXT];

@@ -9,8 +9,8 @@ enum { FULL, EPS };
 
 static const loss_real LOG_2_PI = 1.83787706640934548356;
 
-/* With v = max(var, eps): l = (log v + (x - y)^2 / v) / 2, and full adds log(2 pi) / 2. The clamp
-   lets the gradient of var through unchanged, as PyTorch's does. */
+/* With v = max(var, eps): l = (log v + (x - y)^2 / v) / 2; full adds log(2 pi) / 2. The gradient
+   with respect to var ignores the clamp, like PyTorch's. */
 LOSS_FORMULA(gaussian_nll)
 {
     const loss_real d = in[INPUT] - in[TARGET], v = in[VAR] < p[EPS] ? p[EPS] : in[VAR];
@@ -30,8 +30,8 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     snprintf(text, size, "variances must not be negative");
 }
 
-/* The variances broadcast to the input. As PyTorch has it, the input's shape without its last
-   dimension is first of all one variance for each row. */
+/* The variances broadcast to the input. A shape that is the input's without its last dimension
+   means one variance for each row, like in PyTorch. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     const struct loss_tensor *input = &plan->tensor[INPUT];
@@ -43,7 +43,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
         return loss_shape_error(
             plan, error, VAR,
             "it must broadcast to that of input, or be that without its last dimension");
-    /* A missing dimension counts as 1 while the shapes are lined up. */
+    /* While the shapes are broadcast, the missing dimension has length 1. */
     if (of_rows)
         var->shape[var->rank++] = 1;
     const enum loss_status status = loss_shape_broadcast(plan, error);
@@ -85,7 +85,7 @@ const struct loss_descriptor loss_gaussian_nll = {
                      LOSS_NUMBER,
                      {1e-6, 0},
                      .has_min = true,
-                     .above_min = true},
+                     .exclusive_min = true},
         },
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 2, 3.2, 5},

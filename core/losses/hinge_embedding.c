@@ -5,9 +5,8 @@
 enum { INPUT, TARGET };
 enum { MARGIN };
 
-/* l = x where y = 1, max(0, margin - x) where y = -1. PyTorch adds up the two branches, each masked
-   by the other's label, so that any other y gives their sum. At the kink x = margin the slope is
-   -1. */
+/* l = x if y = 1, max(0, margin - x) if y = -1. PyTorch adds both branches, each masked by the
+   other's label, so any other y gives their sum. At the kink x = margin the slope is -1. */
 LOSS_FORMULA(hinge_embedding)
 {
     const loss_real x = in[INPUT], y = in[TARGET], margin = p[MARGIN];

@@ -4,7 +4,7 @@
 enum { INPUT, TARGET, WEIGHT };
 enum { DELTA };
 
-/* With d = x - y: l = w d^2 / 2 where |d| <= delta, else w delta (|d| - delta / 2) */
+/* With d = x - y: l = w d^2 / 2 if |d| <= delta, else w delta (|d| - delta / 2) */
 LOSS_FORMULA(huber)
 {
     const loss_real delta = p[DELTA];
@@ -47,7 +47,7 @@ const struct loss_descriptor loss_huber = {
                           LOSS_NUMBER,
                           {1, 1},
                           .has_min = true,
-                          .above_min = true,
+                          .exclusive_min = true,
                           .infinite = true}},
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 0.5, 0.9, 2},

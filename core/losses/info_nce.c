@@ -6,24 +6,26 @@
 enum { QUERY, KEY };
 enum { TEMPERATURE };
 
-/* Every query meets every key: more of them than this would compute for minutes. */
+/* Each query is compared with each key. More than this many would take minutes. */
 enum { MOST_PAIRS = 65536 };
 
-/* The smallest norm that a vector is divided by: that of torch.nn.functional.normalize. */
+/* The smallest norm that a vector is divided by, like in torch.nn.functional.normalize. */
 #define EPS 1e-12
 
-/* What is kept of each pair: u = q / |q|, v = k / |k|, the norms, and with s_ij = u_i.v_j /
-   temperature: max_j s_ij, sum_j exp(s_ij - max), the same without j = i, and the scale of the
-   gradients. */
+/*
+ * The state of pair i: u = q / |q| and v = k / |k|, their norms, and with s_ij = u_i.v_j /
+ * temperature: max_j s_ij, sum_j exp(s_ij - max), the same sum without j = i, and the scale of its
+ * gradients.
+ */
 struct pair_state {
     loss_real *unit[2], *norm;
     loss_real *top, *sum, *others, *scale;
 };
-enum { KEPT_NUMBERS = 6 };
+enum { STATE_NUMBERS = 6 };
 
 static size_t state_per_term(const struct loss_plan *plan)
 {
-    return 2 * plan->tensor[QUERY].shape[plan->tensor[QUERY].rank - 1] + KEPT_NUMBERS;
+    return 2 * plan->tensor[QUERY].shape[plan->tensor[QUERY].rank - 1] + STATE_NUMBERS;
 }
 
 static struct pair_state state_of(const struct loss_block *b, size_t i)
@@ -33,7 +35,7 @@ static struct pair_state state_of(const struct loss_block *b, size_t i)
     return (struct pair_state){{at, at + n}, rest, rest + 2, rest + 3, rest + 4, rest + 5};
 }
 
-/* s_ij */
+/* Returns s_ij. */
 static loss_real similarity(const struct loss_block *b, const struct pair_state *query,
                             const struct pair_state *key)
 {
@@ -42,14 +44,14 @@ static loss_real similarity(const struct loss_block *b, const struct pair_state 
            b->number[TEMPERATURE];
 }
 
-/* Whether to give up before pair j: asked once for some thousand elements. */
+/* Returns true if the run is cancelled. Checks only at some j: once every few thousand elements. */
 static bool is_cancelled(const struct loss_block *b, size_t j)
 {
     const size_t pairs = SLICE_ELEMENTS / 4 / (b->elements_per_term[QUERY] + 16) + 1;
     return j % pairs == 0 && cancel_requested(b->cancel);
 }
 
-/* |x|, whose squares need not be numbers. */
+/* Returns |x|, even if the squares overflow. */
 static loss_real norm(const loss_real *x, size_t n, const struct loss_control *cancel)
 {
     loss_real most = 0;
@@ -100,8 +102,8 @@ static void compare(struct loss_block *b)
     }
 }
 
-/* dL/ds_ij = softmax_j(s_i)[j] - [i = j], times the scale of term i; 1 - softmax_i is taken from
- * the others. */
+/* Returns dL/ds_ij = softmax_j(s_i)[j] - [i = j], times the scale of term i. 1 - softmax is
+   computed from the other terms. */
 static loss_real slope(const struct loss_block *b, const struct pair_state *query,
                        const struct pair_state *key, bool own)
 {
@@ -109,8 +111,8 @@ static loss_real slope(const struct loss_block *b, const struct pair_state *quer
     return part / *query->sum * *query->scale;
 }
 
-/* The gradient with respect to a vector, of that with respect to its direction u: what is along u
- * goes nowhere. */
+/* Turns the gradient with respect to the direction u of a vector into that with respect to the
+   vector: removes the component along u. */
 static void through_norm(loss_real *grad, const loss_real *u, loss_real norm, size_t n,
                          const struct loss_control *cancel)
 {
@@ -120,7 +122,7 @@ static void through_norm(loss_real *grad, const loss_real *u, loss_real norm, si
             grad[c] = (grad[c] - along * u[c]) / norm;
 }
 
-/* The gradient of vector i of the queries, over all keys, or of the keys, over all queries. */
+/* Computes the gradient with respect to query i, over all keys, or key i, over all queries. */
 static void gradient(const struct loss_block *b, size_t i, int k, loss_real *grad)
 {
     const size_t n = b->elements_per_term[QUERY], pairs = loss_tensor_elements(&b->plan->terms);
@@ -137,7 +139,7 @@ static void gradient(const struct loss_block *b, size_t i, int k, loss_real *gra
     through_norm(grad, own.unit[k], own.norm[k], n, b->cancel);
 }
 
-/* l_i = -log softmax_j(s_i)[i]; a query's gradient is over all keys, a key's over all queries. */
+/* l_i = -log softmax_j(s_i)[i]. A query's gradient sums over all keys, a key's over all queries. */
 static void info_nce_kernel(struct loss_block *b)
 {
     for (size_t i = 0; i < b->n; i++) {
@@ -155,7 +157,7 @@ static size_t scratch(const struct loss_plan *plan)
     return loss_tensor_elements(&plan->terms);
 }
 
-/* Every query meets every key, in all D elements. */
+/* Each query is compared with each key, in D elements. */
 static size_t elements(const struct loss_plan *plan)
 {
     size_t numbers = loss_tensor_elements(&plan->tensor[QUERY]);
@@ -163,8 +165,7 @@ static size_t elements(const struct loss_plan *plan)
                                                                                          : numbers;
 }
 
-/* Each pair has an exponential besides its D products, once for the value and once for each
- * gradient. */
+/* Each pair costs an exponential and D products, once for the value and once for each gradient. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     const loss_real dimension = fmax(1, (loss_real)plan->tensor[QUERY].shape[1]);
@@ -211,7 +212,7 @@ const struct loss_descriptor loss_info_nce = {
                                 LOSS_NUMBER,
                                 {0.1, 0},
                                 .has_min = true,
-                                .above_min = true}},
+                                .exclusive_min = true}},
     .example = &example,
     .method =
         &(const struct loss_method){

@@ -7,8 +7,8 @@
 enum { INPUT, TARGET };
 enum { LOG_TARGET };
 
-/* l = y (log y - x), 0 where y = 0; with log_target l = exp(y) (y - x). The input is a
- * log-probability. */
+/* l = y (log y - x), 0 if y = 0; with log_target l = exp(y) (y - x). The input is a log-
+   probability. */
 LOSS_FORMULA(kl_div)
 {
     const loss_real x = in[INPUT], y = in[TARGET];
@@ -19,8 +19,8 @@ LOSS_FORMULA(kl_div)
                                 .grad = {[INPUT] = -q, [TARGET] = q * (y - x + 1)},
                                 .invalid = invalid};
     }
-    /* Where y is 0 or infinite as PyTorch's xlogy(y, y) - y x: NaN where infinities meet, and its
-       slope for y = 0. Without branches, so that it is vectorised. */
+    /* For y = 0 or infinite this is PyTorch's xlogy(y, y) - y x: NaN if infinities meet, also for
+       the slope at y = 0. It has no branches, so that it is vectorised. */
     const loss_real ratio = vlog(y) - x, entropy = y == 0 ? 0 : y;
     return (struct element){
         .term = (y == 0) | (y == (loss_real)INFINITY) | (y == -(loss_real)INFINITY)

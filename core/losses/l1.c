@@ -3,7 +3,7 @@
 
 enum { INPUT, TARGET, WEIGHT };
 
-/* l = w |x - y|, with slope 0 where x = y */
+/* l = w |x - y|. The slope is 0 if x = y. */
 LOSS_FORMULA(l1)
 {
     const loss_real d = in[INPUT] - in[TARGET], w = in[WEIGHT], slope = sign(d) * w;

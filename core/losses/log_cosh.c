@@ -5,8 +5,8 @@ enum { INPUT, TARGET };
 
 static const loss_real LOG_2 = 0.693147180559945309417;
 
-/* With d = x - y: l = log cosh d, near 0 as log(1 + 2 sinh(d / 2)^2), beyond as |d| + log(1 +
- * exp(-2 |d|)) - log 2 */
+/* With d = x - y: l = log cosh d, computed near 0 as log(1 + 2 sinh(d / 2)^2), else as |d| + log(1
+   + exp(-2 |d|)) - log 2. */
 LOSS_FORMULA(log_cosh)
 {
     const loss_real d = in[INPUT] - in[TARGET], a = fabs(d), e = vexp(-2 * a),

@@ -5,7 +5,7 @@
 enum { INPUT1, INPUT2, TARGET };
 enum { MARGIN };
 
-/* l = max(0, -y (x1 - x2) + margin); at the kink the slope is the active side's */
+/* l = max(0, -y (x1 - x2) + margin). At the kink the slope is that of the active side. */
 LOSS_FORMULA(margin_ranking)
 {
     const loss_real d = in[INPUT1] - in[INPUT2], y = in[TARGET], lack = p[MARGIN] - y * d;
@@ -17,7 +17,7 @@ LOSS_FORMULA(margin_ranking)
 }
 DEFINE_ELEMENTWISE_KERNELS(margin_ranking, 3)
 
-/* PyTorch broadcasts only tensors of equally many dimensions. */
+/* PyTorch broadcasts only tensors with the same number of dimensions. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     for (int k = INPUT2; k <= TARGET; k++)

@@ -8,7 +8,7 @@
 enum { INPUT, TARGET, WEIGHT };
 enum { P, MARGIN };
 
-/* A row, and what its classes but y add up to. */
+/* A row, and the sums over its classes other than y. */
 struct row {
     const loss_real *x;
     size_t classes, y;
@@ -17,15 +17,15 @@ struct row {
     struct sum sum, slopes;
 };
 
-/* Adds the lacks of all classes but y, and writes their slopes times `scale` where a gradient is
- * asked for. */
-static void add_lacks(struct row *row, loss_real scale, loss_real *grad,
-                      const struct loss_control *cancel)
+/* Sums max(0, margin - x_y + x_c)^p over all classes c other than y, and writes their slopes times
+   `scale` if the gradient is requested. */
+static void add_classes(struct row *row, loss_real scale, loss_real *grad,
+                        const struct loss_control *cancel)
 {
     for (struct slice s = {0}; slice_next(&s, row->classes, cancel);)
         for (size_t c = s.first; c < s.end; c++) {
             const loss_real lack = row->margin - row->x[row->y] + row->x[c];
-            const bool active = c != row->y && !(lack <= 0); /* NaN goes through */
+            const bool active = c != row->y && !(lack <= 0); /* true for NaN */
             const loss_real active_slope = row->squared ? 2 * lack : 1,
                             slope = active ? active_slope : 0;
             sum_add(&row->sum, active ? (row->squared ? lack * lack : lack) : 0);
@@ -35,7 +35,7 @@ static void add_lacks(struct row *row, loss_real scale, loss_real *grad,
         }
 }
 
-/* l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p, with slope 0 at the kinks */
+/* l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p. The slope is 0 at the kinks. */
 static void multi_margin_kernel(struct loss_block *b)
 {
     const size_t classes = b->elements_per_term[INPUT];
@@ -53,7 +53,7 @@ static void multi_margin_kernel(struct loss_block *b)
                           .y = (size_t)y,
                           .margin = b->param[MARGIN].number,
                           .squared = b->param[P].integer == 2};
-        add_lacks(&row, share * b->scale[i], grad, b->cancel);
+        add_classes(&row, share * b->scale[i], grad, b->cancel);
         b->term[i] = sum_value(&row.sum) * share;
         if (grad)
             grad[y] = -sum_value(&row.slopes) * share * b->scale[i];
@@ -72,7 +72,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     if (plan->tensor[INPUT].rank > 2)
         return loss_shape_error(plan, error, INPUT, "it must be (C) or (N, C)");
     const enum loss_status status = loss_shape_classes(plan, error);
-    plan->has_term_weights = false; /* mean divides by N, whatever the weights */
+    plan->has_term_weights = false; /* mean divides by N, not by weights */
     return status;
 }
 

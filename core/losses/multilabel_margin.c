@@ -8,30 +8,34 @@
 enum { INPUT, TARGET };
 
 /*
- * l = 1 / C sum over listed j and unlisted c of max(0, a_j + x_c), a_j = 1 - x_j, the list ending
- * at the first -1.
+ * l = 1 / C sum over listed j and unlisted c of max(0, a_j + x_c), with a_j = 1 - x_j. The list of
+ * labels ends at the first -1.
  *
- * Of the a_j in descending order, those that an unlisted class c meets with a lack, a_j + x_c > 0,
- * are the first k. These lacks add up to k (a_(k-1) + x_c) + sum_(i < k) (a_i - a_(k-1)) where
- * nothing is subtracted from anything larger, and the second sum, `above`, is the same for all c.
- * So a row costs a search for each class, not a pass over all classes for each that is listed.
+ * With the a_j in descending order, those for which a_j + x_c > 0 are the first k. Their terms sum
+ * to
+ *
+ *     k (a_(k-1) + x_c) + sum_(i < k) (a_i - a_(k-1))
+ *
+ * which has no cancellation. The second sum, `above`, is the same for all c. So a row costs one
+ * binary search for each class, not a pass over all classes for each label.
  */
 struct row {
     const loss_real *x;
     const int64_t *labels;
-    size_t classes, count; /* of classes, of listed ones, each as often as it is listed */
-    loss_real *listed;     /* [classes]: 1 for a class that is listed, else 0 */
-    loss_real *order;      /* [count]: places in `labels`, in descending order of a */
-    loss_real *a, *above;  /* [count]: in that order */
+    size_t classes, count; /* classes; listed classes, with repetitions */
+    loss_real *listed;     /* [classes]: 1 if the class is listed, else 0 */
+    loss_real *order;      /* [count]: indices into `labels`, in descending order of a */
+    loss_real *a, *above;  /* [count]: in this order */
     loss_real
-        *met; /* [count]: unlisted classes of which this a is the last that they meet with a lack */
+        *met; /* [count]: number of unlisted classes for which this a is the last of the first k */
     const struct loss_control *cancel;
 };
 enum { ROW_ARRAYS = 5 };
 
-/* The first element of a row of labels that is none: neither a class nor -1; `classes` if there is
- * none such. */
-static size_t first_wrong(const int64_t *labels, size_t classes, const struct loss_control *cancel)
+/* Returns the index of the first label that is neither a class nor -1; `classes` if there is none.
+ */
+static size_t first_invalid(const int64_t *labels, size_t classes,
+                            const struct loss_control *cancel)
 {
     for (struct slice s = {0}; slice_next(&s, classes, cancel);)
         for (size_t k = s.first; k < s.end; k++)
@@ -40,26 +44,26 @@ static size_t first_wrong(const int64_t *labels, size_t classes, const struct lo
     return classes;
 }
 
-/* How much a listed class lacks a score of 1; `place` is that in `labels`. */
-static loss_real lack_of(const struct row *row, loss_real place)
+/* Returns a_j of a listed class; `place` is its index in `labels`. */
+static loss_real listed_value(const struct row *row, loss_real place)
 {
     return 1 - row->x[row->labels[(size_t)place]];
 }
 
-/* Merges [first, middle) and [middle, end) of `from`, each in order, into `to`. */
+/* Merges the sorted ranges [first, middle) and [middle, end) of `from` into `to`. */
 static void merge(const struct row *row, const loss_real *from, loss_real *to, size_t first,
                   size_t middle, size_t end)
 {
     size_t i = first, j = middle;
     for (struct slice s = {0}; slice_next(&s, end - first, row->cancel);)
         for (size_t k = s.first; k < s.end; k++) {
-            const bool left =
-                j == end || (i < middle && lack_of(row, from[i]) >= lack_of(row, from[j]));
+            const bool left = j == end || (i < middle && listed_value(row, from[i]) >=
+                                                             listed_value(row, from[j]));
             to[first + k] = left ? from[i++] : from[j++];
         }
 }
 
-/* Sorts the listed classes, by runs of twice the length each time. */
+/* Sorts the listed classes: merge sort, bottom up. */
 static void sort(struct row *row)
 {
     const size_t n = row->count;
@@ -81,7 +85,7 @@ static void sort(struct row *row)
     row->a = to;
 }
 
-/* Finds which classes are listed. */
+/* Marks the listed classes. */
 static void mark_listed(struct row *row)
 {
     zero_all(row->listed, row->classes, row->cancel);
@@ -90,13 +94,13 @@ static void mark_listed(struct row *row)
             row->listed[row->labels[row->count]] = 1;
 }
 
-/* What all others need to know of the listed classes, in their order. */
+/* Computes a and `above` of the listed classes, in order. */
 static void sum_list(struct row *row)
 {
     struct sum above = {0};
     for (struct slice s = {0}; slice_next(&s, row->count, row->cancel);)
         for (size_t i = s.first; i < s.end; i++) {
-            row->a[i] = lack_of(row, row->order[i]);
+            row->a[i] = listed_value(row, row->order[i]);
             if (i > 0 && row->a[i] != row->a[i - 1])
                 sum_add(&above, (loss_real)i * (row->a[i - 1] - row->a[i]));
             row->above[i] = sum_value(&above);
@@ -104,7 +108,7 @@ static void sum_list(struct row *row)
         }
 }
 
-/* Of how many listed classes x lacks something. */
+/* Returns k, the number of listed classes j for which a_j + x > 0. */
 static size_t count_active(const struct row *row, loss_real x)
 {
     size_t low = 0, high = row->count;
@@ -118,8 +122,8 @@ static size_t count_active(const struct row *row, loss_real x)
     return low;
 }
 
-/* The sum of the lacks of all unlisted classes. The slopes in `grad`, where it is asked for, are
- * counts, so they are exact. */
+/* Returns the sum over all unlisted classes. Writes their slopes to `grad`, if requested: they are
+   counts, so they are exact. */
 static loss_real add_up(const struct row *row, loss_real *grad)
 {
     struct sum sum = {0};
@@ -136,7 +140,8 @@ static loss_real add_up(const struct row *row, loss_real *grad)
     return sum_value(&sum);
 }
 
-/* The slopes of the listed classes: a class that meets one with a lack meets all before it. */
+/* Computes the slopes of the listed classes: an unlisted class that reaches one reaches all before
+   it. */
 static void add_slopes(const struct row *row, loss_real *grad)
 {
     loss_real met = 0;
@@ -147,8 +152,8 @@ static void add_slopes(const struct row *row, loss_real *grad)
         }
 }
 
-/* Whether the sum is NaN: a class is, or infinities of the same sign meet. It then is for all
- * classes, whatever their order. */
+/* Returns true if the sum is NaN: a number is NaN, or infinities of the same sign meet. All slopes
+   are then NaN too, in whatever order the classes are. */
 static bool is_nan(const struct row *row)
 {
     bool nan = false, listed[2] = {false, false}, others[2] = {false, false};
@@ -183,7 +188,7 @@ static void evaluate(struct loss_block *b, size_t i, const int64_t *labels)
     const bool nan = is_nan(&row);
     if (!nan)
         sort(&row);
-    if (cancel_requested(b->cancel)) /* the order is none */
+    if (cancel_requested(b->cancel)) /* the order is not valid */
         return;
     if (!nan)
         sum_list(&row);
@@ -201,8 +206,8 @@ static void multilabel_margin_kernel(struct loss_block *b)
     const size_t classes = b->elements_per_term[INPUT];
     for (size_t i = 0; i < b->n && !cancel_requested(b->cancel); i++) {
         const int64_t *labels = b->index[TARGET] + i * b->stride[TARGET];
-        b->invalid_element = first_wrong(labels, classes, b->cancel);
-        if (cancel_requested(b->cancel)) /* the others were not looked at */
+        b->invalid_element = first_invalid(labels, classes, b->cancel);
+        if (cancel_requested(b->cancel)) /* the other labels were not checked */
             return;
         if (b->invalid_element < classes) {
             b->invalid = i;
@@ -223,8 +228,8 @@ static size_t scratch(const struct loss_plan *plan)
     return __builtin_mul_overflow(classes_of(plan), (size_t)ROW_ARRAYS, &count) ? SIZE_MAX : count;
 }
 
-/* Up to half of the classes are taken to be listed: these are sorted, and the others search among
- * them. */
+/* Assumes that half of the classes are listed: these are sorted, and the others search among them.
+ */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     const loss_real element = 8 + 2 * log2((loss_real)classes_of(plan) + 1);

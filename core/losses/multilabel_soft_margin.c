@@ -5,7 +5,7 @@
 
 enum { INPUT, TARGET, WEIGHT };
 
-/* Element c of a row: the term, and its derivatives with respect to input and target. */
+/* The term of element c of a row, and its derivatives with respect to input and target. */
 struct element {
     loss_real term, grad[2];
 };
@@ -20,7 +20,7 @@ static inline struct element element_of(loss_real x, loss_real y, loss_real w)
 }
 
 /* l = -1 / C sum_c w_c [y_c log s(x_c) + (1 - y_c) log s(-x_c)], s the sigmoid: the mean of
- * bce_with_logits over a row */
+   bce_with_logits over a row */
 static void evaluate(struct loss_block *b, size_t i)
 {
     const size_t classes = b->elements_per_term[INPUT];

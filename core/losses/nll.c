@@ -1,8 +1,8 @@
 /* Negative log likelihood. PyTorch: torch.nn.NLLLoss; aten/src/ATen/native/LossNLL.cpp. */
 #include "kernel/class_rows.h"
 
-/* l = -w_y x_y, where x are log-probabilities; 0 where y = ignore_index. mean divides by the sum of
- * the w_y that count. */
+/* l = -w_y x_y for log-probabilities x; 0 if y = ignore_index. mean divides by the sum of the w_y
+   that count. */
 static void nll_kernel(struct loss_block *b)
 {
     const size_t classes = b->elements_per_term[INPUT];

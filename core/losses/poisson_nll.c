@@ -9,14 +9,14 @@ enum { LOG_INPUT, FULL, EPS };
 
 static const loss_real LOG_2_PI = 1.83787706640934548356;
 
-/* Stirling's approximation of log y!, used where y > 1: y log y - y + log(2 pi y) / 2 */
+/* Returns Stirling's approximation of log y! for y > 1, else 0: y log y - y + log(2 pi y) / 2. */
 static inline loss_real stirling(loss_real y)
 {
     return y > 1 ? y * vlog(y) - y + (LOG_2_PI + vlog(y)) / 2 : 0;
 }
 
-/* l = exp(x) - y x, or without log_input l = x - y log(x + eps), x where y = 0; full adds
- * Stirling's term */
+/* l = exp(x) - y x; without log_input l = x - y log(x + eps), or x if y = 0. full adds Stirling's
+   term. */
 LOSS_FORMULA(poisson_nll)
 {
     const loss_real x = in[INPUT], y = in[TARGET], rest = p[FULL] != 0 ? stirling(y) : 0;

@@ -5,8 +5,8 @@
 enum { INPUT, TARGET };
 enum { Q };
 
-/* With d = y - x: l = max(q d, (q - 1) d), with slope 0 at the kink. With q = 0 or 1 one side costs
-   nothing, an infinite d included. */
+/* With d = y - x: l = max(q d, (q - 1) d). The slope is 0 at the kink. With q = 0 or 1, one side
+   costs nothing, even if d is infinite. */
 LOSS_FORMULA(quantile)
 {
     const loss_real q = p[Q], d = in[TARGET] - in[INPUT], side = d < 0 ? q - 1 : q;

@@ -9,10 +9,13 @@ enum { ALPHA, GAMMA };
 
 /*
  * With s the sigmoid, ce = -y log s(x) - (1 - y) log s(-x), m = 1 - p_t = y s(-x) + (1 - y) s(x)
- * and a = alpha_t: l = a m^gamma ce The derivatives are written with r = m' / m = (1 - 2 y) s(x)
- * s(-x) / m, which stays finite where m vanishes: dl/dx = a m^gamma (gamma r ce + ce'),    ce' = (1
- * - y) s(x) - y s(-x) d2l/dx2 = a m^gamma (gamma r ((gamma - 1) r + s(-x) - s(x)) ce + 2 gamma r
- * ce' + s(x) s(-x))
+ * and a = alpha_t:
+ *
+ *     l       = a m^gamma ce
+ *     dl/dx   = a m^gamma (gamma r ce + ce'),   ce' = (1 - y) s(x) - y s(-x)
+ *     d2l/dx2 = a m^gamma (gamma r ((gamma - 1) r + s(-x) - s(x)) ce + 2 gamma r ce' + s(x) s(-x))
+ *
+ * where r = m' / m = (1 - 2 y) s(x) s(-x) / m stays finite as m vanishes.
  */
 LOSS_FORMULA(sigmoid_focal)
 {
@@ -22,16 +25,16 @@ LOSS_FORMULA(sigmoid_focal)
     const loss_real apart = (x < 0 ? -1 : 1) * expm1(-fabs(x)) / (1 + e); /* s(-x) - s(x) */
     const loss_real ce = (x < 0 ? -y : 1 - y) * x + vlog1p(e), ce_slope = (1 - y) * s - y * rest;
 
-    const loss_real sided = x < 0 ? 1 - y : y; /* how much of m is of the smaller sigmoid */
+    const loss_real sided = x < 0 ? 1 - y : y; /* share of the smaller sigmoid in m */
     const loss_real m = sided * smaller + (1 - sided) * larger;
     const loss_real r = (1 - 2 * y) * larger * (sided == 1 ? 1 : e / (sided * e + (1 - sided)));
 
     const loss_real a = alpha < 0 ? 1 : alpha * y + (1 - alpha) * (1 - y),
                     a_slope = alpha < 0 ? 0 : 2 * alpha - 1;
-    const bool tiny = sided == 1 && m < 1e-290 && gamma > 0; /* m itself may be too small */
+    const bool tiny = sided == 1 && m < 1e-290 && gamma > 0; /* m may underflow */
     const loss_real power = gamma == 2 ? m * m : pow(m, gamma),
                     focus = tiny ? vexp(-gamma * fabs(x)) : power;
-    const loss_real quotient = m == 0 ? 1 : ce / m; /* both vanish alike */
+    const loss_real quotient = m == 0 ? 1 : ce / m; /* both vanish at the same rate */
     return (struct element){
         .term = a * focus * ce,
         .grad =
@@ -42,12 +45,13 @@ LOSS_FORMULA(sigmoid_focal)
         .hess = {[INPUT] = a * focus *
                            (gamma * r * ((gamma - 1) * r + apart) * ce + 2 * gamma * r * ce_slope +
                             s * rest)},
-        .invalid = m < 0 && gamma != rint(gamma) ? INVALID(TARGET) : 0, /* no power has a value */
+        .invalid =
+            m < 0 && gamma != rint(gamma) ? INVALID(TARGET) : 0, /* the power is not defined */
     };
 }
 DEFINE_ELEMENTWISE_KERNELS(sigmoid_focal, 2)
 
-/* Powers are libm's. */
+/* Powers come from libm. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     return plan->param[GAMMA].number == 2 ? (struct loss_cost){0, 5, 6, 30}
@@ -61,7 +65,7 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     snprintf(text, size, "targets must be in [0, 1], unless gamma is a whole number");
 }
 
-/* Between -1, which stands for no weights, and 0 there is no alpha. */
+/* -1 means no weights. Other values below 0 are invalid. */
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     const loss_real alpha = plan->param[ALPHA].number;

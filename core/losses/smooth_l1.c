@@ -4,8 +4,8 @@
 enum { INPUT, TARGET };
 enum { BETA };
 
-/* With d = x - y: l = d^2 / (2 beta) where |d| < beta, else |d| - beta / 2. With beta = 0 it is l1:
- * the slope is 0 at d = 0. */
+/* With d = x - y: l = d^2 / (2 beta) if |d| < beta, else |d| - beta / 2. With beta = 0 it is l1,
+   whose slope is 0 at d = 0. */
 LOSS_FORMULA(smooth_l1)
 {
     const loss_real beta = p[BETA];

@@ -4,7 +4,7 @@
 
 enum { INPUT, TARGET };
 
-/* l = log(1 + exp(-y x)), with slope -y s(-y x), s the sigmoid */
+/* l = log(1 + exp(-y x)), with slope -y s(-y x), s the sigmoid. */
 LOSS_FORMULA(soft_margin)
 {
     const loss_real y = in[TARGET], z = -y * in[INPUT], e = vexp_negative(-fabs(z));

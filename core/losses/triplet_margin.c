@@ -11,16 +11,16 @@ enum { EUCLIDEAN, PAIRWISE, COSINE };
 static const char *const distances[] = {
     [EUCLIDEAN] = "euclidean", [PAIRWISE] = "pairwise", [COSINE] = "cosine", NULL};
 
-/* PyTorch's smallest norm in a cosine similarity. */
+/* PyTorch's lower bound of norms in a cosine similarity. */
 #define COSINE_EPS 1e-8
 
-/* |d|^p, the usual powers without pow */
+/* Returns |d|^p, without pow() for the usual powers. */
 static loss_real power(loss_real d, loss_real p)
 {
     return p == 2 ? d * d : p == 1 ? fabs(d) : pow(fabs(d), p);
 }
 
-/* The largest |u - v + eps|; NaN if one is. */
+/* Returns the largest |u - v + eps|; NaN if one is NaN. */
 static loss_real largest_difference(const loss_real *u, const loss_real *v, size_t n, loss_real eps,
                                     const struct loss_control *cancel)
 {
@@ -33,7 +33,7 @@ static loss_real largest_difference(const loss_real *u, const loss_real *v, size
     return most;
 }
 
-/* The sum of the |u - v + eps|^p, each difference divided by `unit` first. */
+/* Returns the sum of |u - v + eps|^p, each difference divided by `unit` first. */
 static loss_real sum_of_powers(const loss_real *u, const loss_real *v, size_t n, loss_real p,
                                loss_real eps, loss_real unit, const struct loss_control *cancel)
 {
@@ -44,11 +44,12 @@ static loss_real sum_of_powers(const loss_real *u, const loss_real *v, size_t n,
     return sum_value(&sum);
 }
 
-/* Squares whose sum is in this range are all right as they are. */
+/* If a sum of squares is in this range, none of them overflowed and none that matters underflowed.
+ */
 static const loss_real SMALLEST_SQUARES = 0x1p-900, LARGEST_SQUARES = 0x1p1000;
 
-/* ||u - v + eps||_p. Powers are those of shares of the largest difference, which neither overflow
- * nor vanish. */
+/* Returns ||u - v + eps||_p. Powers of general p are computed relative to the largest difference,
+   so that they neither overflow nor vanish. */
 static loss_real norm_of_difference(const loss_real *u, const loss_real *v, size_t n, loss_real p,
                                     loss_real eps, const struct loss_control *cancel)
 {
@@ -64,7 +65,7 @@ static loss_real norm_of_difference(const loss_real *u, const loss_real *v, size
     return most * (p == 2 ? sqrt(shares) : pow(shares, 1 / p));
 }
 
-/* How many of the |u - v + eps| are `norm`, their largest. */
+/* Returns how many of the |u - v + eps| equal `norm`, their largest. */
 static size_t count_largest(const loss_real *u, const loss_real *v, size_t n, loss_real eps,
                             loss_real norm, const struct loss_control *cancel)
 {
@@ -104,7 +105,7 @@ static loss_real distance(const loss_real *u, const loss_real *v, const struct l
            sum_products(u, v, n, b->cancel) / (norm_of(u, n, b->cancel) * norm_of(v, n, b->cancel));
 }
 
-/* Adds factor * dd/du to du and factor * dd/dv to dv, for d = 1 - cos(u, v). Both may be NULL. */
+/* Adds factor * dd/du to du and factor * dd/dv to dv, for d = 1 - cos(u, v). Either may be NULL. */
 static void add_cosine_gradient(const loss_real *u, const loss_real *v, const struct loss_block *b,
                                 loss_real factor, loss_real *du, loss_real *dv)
 {
@@ -142,8 +143,8 @@ static void add_gradient(const loss_real *u, const loss_real *v, const struct lo
         }
 }
 
-/* l = max(0, d(a, p) - d(a, n) + margin); swap takes min(d(a, n), d(p, n)) for d(a, n), the slope
-   of a tie shared by both. At the kink of the maximum the slope is the active side's. */
+/* l = max(0, d(a, p) - d(a, n) + margin). swap uses min(d(a, n), d(p, n)) instead of d(a, n); both
+   share the slope of a tie. At the kink of the maximum the slope is that of the active side. */
 static void triplet_margin_kernel(struct loss_block *b)
 {
     const size_t n = b->elements_per_term[ANCHOR];
@@ -164,7 +165,7 @@ static void triplet_margin_kernel(struct loss_block *b)
         }
         if (!(lack >= 0))
             continue;
-        const loss_real share = swapped < far ? 0 : swapped == far ? 0.5 : 1; /* of d(a, n) */
+        const loss_real share = swapped < far ? 0 : swapped == far ? 0.5 : 1; /* share of d(a, n) */
         add_gradient(a, p, b, b->scale[i], grad[ANCHOR], grad[POSITIVE]);
         if (share > 0)
             add_gradient(a, q, b, -share * b->scale[i], grad[ANCHOR], grad[NEGATIVE]);
@@ -176,7 +177,8 @@ static void triplet_margin_kernel(struct loss_block *b)
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     const loss_real p = plan->param[NORM].number;
-    const loss_real distances_of = plan->param[SWAP].integer ? 1.5 : 1; /* three in place of two */
+    const loss_real distances_of =
+        plan->param[SWAP].integer ? 1.5 : 1; /* three distances instead of two */
     if (plan->param[DISTANCE].integer == COSINE)
         return (struct loss_cost){600 * distances_of, 3, 10, 10};
     const bool usual = p == 1 || p == 2;
@@ -238,13 +240,13 @@ const struct loss_descriptor loss_triplet_margin = {
                         LOSS_NUMBER,
                         {1, 1},
                         .has_min = true,
-                        .above_min = true},
+                        .exclusive_min = true},
             [NORM] = {"p",
                       "which norm; infinite: the largest difference",
                       LOSS_NUMBER,
                       {2, 2},
                       .has_min = true,
-                      .above_min = true,
+                      .exclusive_min = true,
                       .infinite = true},
             [EPS] = {"eps", "added to each difference", LOSS_NUMBER, {1e-6, 0}},
             [SWAP] = {"swap", "take the negative's distance from the positive where that is less",

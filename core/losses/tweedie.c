@@ -7,17 +7,17 @@
 enum { INPUT, TARGET };
 enum { POWER, LOG_INPUT };
 
-/* (r^a - 1) / a of log r; its limit log r for a = 0 */
+/* Returns (r^a - 1) / a from log r; log r, the limit, for a = 0. */
 static inline loss_real box_cox(loss_real a, loss_real log_r)
 {
     return a == 0 ? log_r : expm1(a * log_r) / a;
 }
 
 /*
- * f(r) = (max(r, 0)^a - a r + a - 1) / (a (a - 1)) for a = 2 - p, or its limit for a = 0 and 1, in
- * a form that keeps its digits near these. Near r = 1 it is about (r - 1)^2 / 2: there, of t = r -
- * 1, by its binomial series t^2 / 2 + (a - 2) t^3 / 6 + ... with c_(k+1) = c_k (a - k) / (k + 1),
- * as long as a t is small.
+ * Returns f(r) = (max(r, 0)^a - a r + a - 1) / (a (a - 1)) for a = 2 - p, or its limit for a = 0
+ * and 1, in a form that keeps its digits near these. Near r = 1, f(r) is about (r - 1)^2 / 2. There
+ * it is computed from t = r - 1 by its binomial series t^2 / 2 + (a - 2) t^3 / 6 + ..., with
+ * c_(k+1) = c_k (a - k) / (k + 1), as long as a t is small.
  */
 static inline loss_real unit_deviance(loss_real r, loss_real t, loss_real a)
 {
@@ -35,14 +35,14 @@ static inline loss_real unit_deviance(loss_real r, loss_real t, loss_real a)
     return sum;
 }
 
-/* The same, times m^a, as it is written in textbooks: where m^a or r^a leaves the range of numbers,
- * m or y is far larger. */
+/* Returns the same times m^a, in the textbook form. It is used if m^a or r^a overflows or
+   underflows, where m or y is far larger than the other. */
 static inline loss_real plain_deviance(loss_real m, loss_real y, loss_real a)
 {
     return pow(vmax(y, 0), a) / (a * (a - 1)) - y * pow(m, a - 1) / (a - 1) + pow(m, a) / a;
 }
 
-/* The deviance of a target y from a mean m. */
+/* Returns the deviance of a target y from a mean m. */
 static inline loss_real deviance(loss_real m, loss_real y, loss_real power)
 {
     const loss_real a = 2 - power, scale = pow(m, a),
@@ -50,24 +50,30 @@ static inline loss_real deviance(loss_real m, loss_real y, loss_real power)
     return (l - l == 0 && scale > 0) || a == 0 || a == 1 ? l : 2 * plain_deviance(m, y, a);
 }
 
-/* Whether the distribution of that power has no such values. */
+/* Returns INVALID(TARGET) if the distribution of this power has no such value. */
 static inline int invalid_target(loss_real y, loss_real power)
 {
     const bool below = power >= 2 ? y <= 0 : y < 0;
     return power >= 1 && below ? INVALID(TARGET) : 0;
 }
 
-/* a exp(u) + b exp(v), also where both overflow */
+/* Returns a exp(u) + b exp(v), even if both overflow. */
 static inline loss_real sum_of_exponentials(loss_real a, loss_real b, loss_real u, loss_real v)
 {
     const loss_real first = a == 0 ? 0 : a * vexp(u), second = b * vexp(v);
     return isinf(first) && isinf(second) ? vexp(u) * (a + b * vexp(v - u)) : first + second;
 }
 
-/* Of means m: l = 2 m^(2 - p) f(y / m), the deviance 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y m^(1-p)
-   / (1-p) + m^(2-p) / (2-p)], (y - m)^2 for p = 0. Of logarithms x: l = -y exp((1 - p) x) / (1 - p)
-   + exp((2 - p) x) / (2 - p), where for p = 1 the first term is -y x, and for p = 2 the second one
-   is x. */
+/*
+ * For means m:
+ *     l = 2 m^(2 - p) f(y / m)
+ *       = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)]
+ *     which is (y - m)^2 for p = 0.
+ *
+ * For logarithms x of means:
+ *     l = -y exp((1 - p) x) / (1 - p) + exp((2 - p) x) / (2 - p)
+ *     For p = 1 the first term is -y x; for p = 2 the second one is x.
+ */
 LOSS_FORMULA(tweedie)
 {
     const loss_real x = in[INPUT], y = in[TARGET], power = p[POWER];
@@ -98,7 +104,7 @@ LOSS_FORMULA(tweedie)
 }
 DEFINE_ELEMENTWISE_KERNELS(tweedie, 2)
 
-/* Powers are libm's. */
+/* Powers come from libm. */
 static struct loss_cost cost_of(const struct loss_plan *plan)
 {
     if (plan->param[LOG_INPUT].integer)

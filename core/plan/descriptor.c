@@ -1,4 +1,4 @@
-/* The table of losses and what can be looked up in it. */
+/* Lookup of losses, and of the tensors and parameters of a loss. */
 #include "dispatch/kernel_table.h"
 
 #include <math.h>

@@ -1,7 +1,5 @@
-/*
- * From a request to a plan: everything that can be refused without looking at the numbers is
- * refused here.
- */
+/* Turns a request into a plan. Everything that can be rejected without reading numbers is rejected
+   here. */
 #include "dispatch/kernel_table.h"
 #include "kernel/loss_kernel.h"
 
@@ -9,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Fails at a top-level field: error->path is "/" and its name. */
+/* Fails with the path of a top-level field. */
 __attribute__((format(printf, 3, 4))) static enum loss_status
 fail_field(struct loss_error *error, const char *name, const char *format, ...)
 {
@@ -26,10 +24,10 @@ void loss_request_init(struct loss_request *request, const struct loss_descripto
 {
     *request = (struct loss_request){.loss = loss};
     for (int k = 0; loss && k < loss_param_specs(loss); k++)
-        request->param[k] = loss->params[k].fallback;
+        request->param[k] = loss->params[k].default_value;
 }
 
-/* Whether a tensor is one at all; `name` is that of its field. */
+/* Checks rank, dtype and size of a tensor; `name` is its field. */
 static enum loss_status check_tensor(const struct loss_tensor *tensor, const char *name,
                                      struct loss_error *error)
 {
@@ -44,8 +42,8 @@ static enum loss_status check_tensor(const struct loss_tensor *tensor, const cha
     return LOSS_OK;
 }
 
-static enum loss_status take_tensors(struct loss_plan *plan, const struct loss_request *request,
-                                     struct loss_error *error)
+static enum loss_status check_tensors(struct loss_plan *plan, const struct loss_request *request,
+                                      struct loss_error *error)
 {
     for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
         const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
@@ -63,7 +61,8 @@ static enum loss_status take_tensors(struct loss_plan *plan, const struct loss_r
     return LOSS_OK;
 }
 
-/* A number as errors show it. Returns `text`, which holds NUMBER_TEXT bytes. */
+/* Writes a number as error messages show it. `text` has room for NUMBER_TEXT bytes. Returns `text`.
+ */
 enum { NUMBER_TEXT = 32 };
 static const char *number_text(double x, char *text)
 {
@@ -81,8 +80,8 @@ static enum loss_status check_param(const struct loss_param_spec *spec, struct l
     char text[NUMBER_TEXT];
     if (spec->nullable && loss_value_is_null(value))
         return LOSS_OK;
-    const bool low = spec->has_min && (spec->above_min ? !(x > spec->min) : !(x >= spec->min));
-    const bool high = spec->has_max && (spec->below_max ? !(x < spec->max) : !(x <= spec->max));
+    const bool low = spec->has_min && (spec->exclusive_min ? !(x > spec->min) : !(x >= spec->min));
+    const bool high = spec->has_max && (spec->exclusive_max ? !(x < spec->max) : !(x <= spec->max));
     if (isnan(x))
         return fail_field(error, spec->name, "%s must be a number", spec->name);
     if (isinf(x) && !spec->infinite)
@@ -90,21 +89,21 @@ static enum loss_status check_param(const struct loss_param_spec *spec, struct l
                           number_text(x, text));
     if ((low || high) && spec->has_min && spec->has_max)
         return fail_field(error, spec->name, "%s is %s; it must be in %c%g, %g%c", spec->name,
-                          number_text(x, text), spec->above_min ? '(' : '[', spec->min, spec->max,
-                          spec->below_max ? ')' : ']');
+                          number_text(x, text), spec->exclusive_min ? '(' : '[', spec->min,
+                          spec->max, spec->exclusive_max ? ')' : ']');
     if (low)
         return fail_field(error, spec->name, "%s is %s; it must be %s %g", spec->name,
-                          number_text(x, text), spec->above_min ? "greater than" : "at least",
+                          number_text(x, text), spec->exclusive_min ? "greater than" : "at least",
                           spec->min);
     if (high)
         return fail_field(error, spec->name, "%s is %s; it must be %s %g", spec->name,
-                          number_text(x, text), spec->below_max ? "less than" : "at most",
+                          number_text(x, text), spec->exclusive_max ? "less than" : "at most",
                           spec->max);
     return LOSS_OK;
 }
 
-static enum loss_status take_params(struct loss_plan *plan, const struct loss_request *request,
-                                    struct loss_error *error)
+static enum loss_status check_params(struct loss_plan *plan, const struct loss_request *request,
+                                     struct loss_error *error)
 {
     for (int k = 0; k < loss_param_specs(plan->loss); k++) {
         if (check_param(&plan->loss->params[k], request->param[k], error) != LOSS_OK)
@@ -114,8 +113,8 @@ static enum loss_status take_params(struct loss_plan *plan, const struct loss_re
     return LOSS_OK;
 }
 
-static enum loss_status take_reduction(struct loss_plan *plan, enum loss_reduction reduction,
-                                       struct loss_error *error)
+static enum loss_status check_reduction(struct loss_plan *plan, enum loss_reduction reduction,
+                                        struct loss_error *error)
 {
     plan->reduction = reduction;
     if ((unsigned)reduction >= LOSS_REDUCTION_COUNT)
@@ -126,7 +125,7 @@ static enum loss_status take_reduction(struct loss_plan *plan, enum loss_reducti
                       loss_reduction_name(reduction));
 }
 
-/* What is computed in: what the request says, else float64 where a prediction is. */
+/* Chooses the dtype of the computation: the request's, else float64 if a prediction is float64. */
 static enum loss_status choose_dtype(struct loss_plan *plan, enum loss_dtype dtype,
                                      struct loss_error *error)
 {
@@ -143,8 +142,8 @@ static enum loss_status choose_dtype(struct loss_plan *plan, enum loss_dtype dty
     return LOSS_OK;
 }
 
-/* Settles what the data of each tensor must be. */
-static enum loss_status settle_dtypes(struct loss_plan *plan, struct loss_error *error)
+/* Decides the dtype of the data of each tensor. */
+static enum loss_status resolve_dtypes(struct loss_plan *plan, struct loss_error *error)
 {
     for (int k = 0; k < loss_tensor_specs(plan->loss); k++) {
         const struct loss_tensor_spec *spec = &plan->loss->tensors[k];
@@ -168,7 +167,7 @@ static enum loss_status settle_dtypes(struct loss_plan *plan, struct loss_error 
     return LOSS_OK;
 }
 
-/* A derivative with respect to tensor k, for `field`: "grad" or "hess". */
+/* Checks a derivative with respect to tensor k; `field` is "grad" or "hess". */
 static enum loss_status check_derivative(const struct loss_plan *plan, const char *field, int k,
                                          struct loss_error *error)
 {
@@ -191,9 +190,9 @@ static enum loss_status check_derivative(const struct loss_plan *plan, const cha
 }
 
 /* Fills `out` with the shapes of the derivatives in `mask`. */
-static enum loss_status take_derivatives(const struct loss_plan *plan, uint32_t mask,
-                                         const char *field, struct loss_tensor out[],
-                                         struct loss_error *error)
+static enum loss_status check_derivatives(const struct loss_plan *plan, uint32_t mask,
+                                          const char *field, struct loss_tensor out[],
+                                          struct loss_error *error)
 {
     if (mask >> LOSS_MAX_TENSORS)
         return fail_field(error, field, "%s has no such tensor to differentiate", plan->loss->name);
@@ -208,13 +207,13 @@ static enum loss_status take_derivatives(const struct loss_plan *plan, uint32_t 
     return LOSS_OK;
 }
 
-static enum loss_status take_grad(struct loss_plan *plan, uint32_t mask, struct loss_error *error)
+static enum loss_status check_grad(struct loss_plan *plan, uint32_t mask, struct loss_error *error)
 {
     plan->grad_mask = mask;
-    return take_derivatives(plan, mask, "grad", plan->grad, error);
+    return check_derivatives(plan, mask, "grad", plan->grad, error);
 }
 
-static enum loss_status take_hess(struct loss_plan *plan, uint32_t mask, struct loss_error *error)
+static enum loss_status check_hess(struct loss_plan *plan, uint32_t mask, struct loss_error *error)
 {
     plan->hess_mask = mask;
     if (mask != 0 && !plan->loss->hessian)
@@ -223,11 +222,12 @@ static enum loss_status take_hess(struct loss_plan *plan, uint32_t mask, struct 
     if (others != 0)
         return fail_field(error, "hess", "the Hessian diagonal is that of predictions, not of %s",
                           plan->loss->tensors[__builtin_ctz(others)].name);
-    return take_derivatives(plan, mask, "hess", plan->hess, error);
+    return check_derivatives(plan, mask, "hess", plan->hess, error);
 }
 
-static enum loss_status take_grad_output(struct loss_plan *plan, const struct loss_tensor *upstream,
-                                         struct loss_error *error)
+static enum loss_status check_grad_output(struct loss_plan *plan,
+                                          const struct loss_tensor *upstream,
+                                          struct loss_error *error)
 {
     if (!upstream)
         return LOSS_OK;
@@ -235,7 +235,6 @@ static enum loss_status take_grad_output(struct loss_plan *plan, const struct lo
     if (check_tensor(upstream, "grad_output", error) != LOSS_OK)
         return error->status;
     if (upstream->rank > 0 && !loss_same_shape(upstream, &plan->output))
-
         return fail_field(
             error, "grad_output", "grad_output has shape %.64s; it must be a number%s%.64s",
             loss_shape_text(upstream, shape),
@@ -248,8 +247,9 @@ static enum loss_status take_grad_output(struct loss_plan *plan, const struct lo
     return LOSS_OK;
 }
 
-static enum loss_status take_sample_weight(struct loss_plan *plan, const struct loss_tensor *weight,
-                                           struct loss_error *error)
+static enum loss_status check_sample_weight(struct loss_plan *plan,
+                                            const struct loss_tensor *weight,
+                                            struct loss_error *error)
 {
     if (!weight)
         return LOSS_OK;
@@ -272,11 +272,10 @@ static enum loss_status take_sample_weight(struct loss_plan *plan, const struct 
     return LOSS_OK;
 }
 
-/* What a sum is divided by, where the shapes tell. */
+/* Sets the divisor, if shapes determine it. */
 static void choose_divisor(struct loss_plan *plan)
 {
     plan->divisor = 1;
-
     if (plan->reduction == LOSS_MEAN)
         plan->divisor = (double)loss_tensor_elements(&plan->terms);
     if (plan->reduction == LOSS_BATCHMEAN &&
@@ -284,7 +283,8 @@ static void choose_divisor(struct loss_plan *plan)
         plan->divisor = (double)plan->tensor[0].shape[0];
 }
 
-/* The elements that are worked on: of the terms, the longest tensor, or as the method says. */
+/* Counts the elements to process: those of the terms, of the longest tensor, or what the method
+   returns. */
 static void count_elements(struct loss_plan *plan)
 {
     plan->elements = loss_tensor_elements(&plan->terms);
@@ -302,11 +302,11 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
     if (!request->loss)
         return loss_fail(error, LOSS_NOT_FOUND, "there is no loss to plan");
     size_t terms;
-    if (take_tensors(plan, request, error) != LOSS_OK ||
-        take_params(plan, request, error) != LOSS_OK ||
-        take_reduction(plan, request->reduction, error) != LOSS_OK ||
+    if (check_tensors(plan, request, error) != LOSS_OK ||
+        check_params(plan, request, error) != LOSS_OK ||
+        check_reduction(plan, request->reduction, error) != LOSS_OK ||
         choose_dtype(plan, request->dtype, error) != LOSS_OK ||
-        plan->loss->method->shape(plan, error) != LOSS_OK || settle_dtypes(plan, error) != LOSS_OK)
+        plan->loss->method->shape(plan, error) != LOSS_OK || resolve_dtypes(plan, error) != LOSS_OK)
         return error->status;
     if (!loss_tensor_count(&plan->terms, &terms))
         return loss_fail(error, LOSS_INVALID,
@@ -318,10 +318,10 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
         plan->output = plan->terms;
         plan->output.dtype = plan->dtype;
     }
-    if (take_sample_weight(plan, request->sample_weight, error) != LOSS_OK ||
-        take_grad(plan, request->grad, error) != LOSS_OK ||
-        take_hess(plan, request->hess, error) != LOSS_OK ||
-        take_grad_output(plan, request->grad_output, error) != LOSS_OK)
+    if (check_sample_weight(plan, request->sample_weight, error) != LOSS_OK ||
+        check_grad(plan, request->grad, error) != LOSS_OK ||
+        check_hess(plan, request->hess, error) != LOSS_OK ||
+        check_grad_output(plan, request->grad_output, error) != LOSS_OK)
         return error->status;
     plan->work = loss_kernels()->work(plan);
     return LOSS_OK;

@@ -1,9 +1,9 @@
 /*
- * Shape rules: which terms a loss has, and which axis of each tensor runs along which dimension of
- * them.
+ * Shape rules: which terms a loss has, and which axis of each tensor runs along which of their
+ * dimensions.
  *
- * Each rule is a function of the shapes alone. It fills plan->terms and plan->axis, or says which
- * tensor does not fit and why.
+ * Each rule is a function of the shapes alone. It fills plan->terms and plan->axis, or reports the
+ * tensor whose shape is wrong.
  */
 #include "kernel/loss_kernel.h"
 
@@ -40,10 +40,9 @@ void loss_warn(struct loss_plan *plan, const char *text)
         }
 }
 
-/* ---- elementwise ---- */
+/* ---- Elementwise losses ---- */
 
-/* Widens `into` so that `shape` broadcasts to it; false if they do not fit (then `into` is spoilt).
- */
+/* Broadcasts `into` with `shape`. Returns false if they do not match; `into` is then undefined. */
 static bool broadcast(struct loss_tensor *into, const struct loss_tensor *shape)
 {
     const int rank = shape->rank > into->rank ? shape->rank : into->rank;
@@ -65,15 +64,14 @@ bool loss_broadcasts_to(const struct loss_tensor *tensor, const struct loss_tens
     return broadcast(&wide, tensor) && loss_same_shape(&wide, shape);
 }
 
-/* Every axis of tensor k runs along the dimension of the terms that it is aligned with, from the
- * last. */
+/* Aligns the axes of tensor k with the dimensions of the terms, from the last. */
 static void align_last(struct loss_plan *plan, int k)
 {
     for (int axis = 0; axis < plan->tensor[k].rank; axis++)
         plan->axis[k][axis] = (signed char)(plan->terms.rank - plan->tensor[k].rank + axis);
 }
 
-/* The terms are settled: fits the optional tensors in, and aligns all. */
+/* Aligns all tensors with the terms, and checks that optional ones broadcast to them. */
 static enum loss_status align_all(struct loss_plan *plan, struct loss_error *error)
 {
     char shape[LOSS_SHAPE_TEXT];
@@ -140,12 +138,12 @@ void loss_element_term_weights(struct loss_block *b)
                                             : (loss_real)b->in_f32[WEIGHTED_WEIGHT][i];
 }
 
-/* ---- rows ---- */
+/* ---- Losses over rows ---- */
 
 enum { CLASSES_INPUT, CLASSES_TARGET, CLASSES_WEIGHT };
 
-/* Axes of a tensor with a class axis: that one lies within the terms, the others run along them in
- * order. */
+/* Aligns a tensor with a class axis: that axis lies within the terms, the others run along them in
+   order. */
 static void align_around(struct loss_plan *plan, int k, int class_axis)
 {
     for (int axis = 0; axis < plan->tensor[k].rank; axis++)

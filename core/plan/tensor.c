@@ -51,8 +51,8 @@ bool loss_tensor_count(const struct loss_tensor *tensor, size_t *count)
         else if (__builtin_mul_overflow(product, tensor->shape[axis], &product))
             return false;
     }
-    /* Eight bytes an element is the most that any dtype takes; half of the address space is the
-     * most that an object can. */
+    /* No dtype has more than 8 bytes an element, and no object is larger than half of the address
+       space. */
     if (product > PTRDIFF_MAX / sizeof(double))
         return false;
     *count = zero ? 0 : product;

@@ -31,7 +31,7 @@ json_t *jansson_param_value(const struct loss_param_spec *spec, const struct los
 
 json_t *jansson_param_default(const struct loss_param_spec *spec)
 {
-    return jansson_param_value(spec, &spec->fallback);
+    return jansson_param_value(spec, &spec->default_value);
 }
 
 /* Into a buffer, which stays failed once it has: jansson itself goes on where a key could not be

@@ -39,7 +39,7 @@ static inline bool quota_cancelled(const struct quota *quota)
 /* The same for an evaluation by the library. */
 static inline struct loss_control quota_control(const struct quota *quota)
 {
-    return quota ? (struct loss_control){.cancel = quota->cancel, .asked = quota->asked}
+    return quota ? (struct loss_control){.cancel = quota->cancel, .heartbeat = quota->asked}
                  : (struct loss_control){.cancel = NULL};
 }
 

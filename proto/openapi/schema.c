@@ -48,10 +48,10 @@ static json_t *param_schema(const struct loss_param_spec *spec)
         json_pack("{s:s,s:o}", "description", spec->doc, "default", jansson_param_default(spec));
     schema = with_type(schema, spec);
     if (spec->has_min)
-        schema = jansson_set(schema, spec->above_min ? "exclusiveMinimum" : "minimum",
+        schema = jansson_set(schema, spec->exclusive_min ? "exclusiveMinimum" : "minimum",
                              json_real(spec->min));
     if (spec->has_max)
-        schema = jansson_set(schema, spec->below_max ? "exclusiveMaximum" : "maximum",
+        schema = jansson_set(schema, spec->exclusive_max ? "exclusiveMaximum" : "maximum",
                              json_real(spec->max));
     if (spec->type == LOSS_CHOICE) {
         int count = 0;

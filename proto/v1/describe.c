@@ -51,10 +51,10 @@ static json_t *params_of(const struct loss_descriptor *loss)
                                   types[spec->type], "default", jansson_param_default(spec));
         /* Bounds are named as in JSON Schema. */
         if (spec->has_min)
-            param = jansson_set(param, spec->above_min ? "exclusiveMinimum" : "minimum",
+            param = jansson_set(param, spec->exclusive_min ? "exclusiveMinimum" : "minimum",
                                 json_real(spec->min));
         if (spec->has_max)
-            param = jansson_set(param, spec->below_max ? "exclusiveMaximum" : "maximum",
+            param = jansson_set(param, spec->exclusive_max ? "exclusiveMaximum" : "maximum",
                                 json_real(spec->max));
         if (spec->infinite)
             param = jansson_set(param, "infinite", json_true());

@@ -45,12 +45,12 @@ static void append_range(char *text, size_t size, const struct loss_param_spec *
 {
     const size_t len = strlen(text);
     if (spec->has_min)
-        snprintf(text + len, size - len, "; %s %.15g", spec->above_min ? "above" : "at least",
+        snprintf(text + len, size - len, "; %s %.15g", spec->exclusive_min ? "above" : "at least",
                  spec->min);
     const size_t more = strlen(text);
     if (spec->has_max)
         snprintf(text + more, size - more, "%s %s %.15g", spec->has_min ? "," : ";",
-                 spec->below_max ? "below" : "at most", spec->max);
+                 spec->exclusive_max ? "below" : "at most", spec->max);
 }
 
 static void set_param(struct loss_option *option, const struct loss_param_spec *spec)
@@ -78,15 +78,16 @@ static void set_param(struct loss_option *option, const struct loss_param_spec *
     const size_t len = strlen(doc);
     if (spec->type == LOSS_CHOICE)
         snprintf(doc + len, sizeof option->doc - len, "; default %s",
-                 spec->choices[spec->fallback.integer]);
+                 spec->choices[spec->default_value.integer]);
     else if (spec->type == LOSS_BOOLEAN)
         snprintf(doc + len, sizeof option->doc - len, "; default %s",
-                 spec->fallback.integer ? "true" : "false");
+                 spec->default_value.integer ? "true" : "false");
     else if (spec->type == LOSS_INTEGER)
         snprintf(doc + len, sizeof option->doc - len, "; default %lld",
-                 (long long)spec->fallback.integer);
+                 (long long)spec->default_value.integer);
     else
-        snprintf(doc + len, sizeof option->doc - len, "; default %.15g", spec->fallback.number);
+        snprintf(doc + len, sizeof option->doc - len, "; default %.15g",
+                 spec->default_value.number);
 }
 
 static void set_common(struct loss_option *option, const struct loss_descriptor *loss, int i)

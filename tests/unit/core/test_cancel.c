@@ -90,7 +90,7 @@ static void *evaluate(void *argument)
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)
         if (plan->grad_mask >> k & 1)
             plan->grad[k].data = malloc(loss_tensor_bytes(&plan->grad[k]) + 1);
-    plan->control = (struct loss_control){.cancel = &e->cancel, .asked = &e->asked};
+    plan->control = (struct loss_control){.cancel = &e->cancel, .heartbeat = &e->asked};
     e->status = loss_run(plan, e->threads, &e->batch.result, &e->batch.error);
     e->ended = cpu_ms();
     return NULL;
@@ -198,7 +198,7 @@ static const char *set_mode(struct batch *batch, size_t mode)
     const int k = name ? loss_param_find(loss, name) : -1;
     const struct loss_param_spec *const spec = &loss->params[k < 0 ? 0 : k];
     const bool is_mode = k >= 0 && (spec->type == LOSS_BOOLEAN || spec->type == LOSS_CHOICE);
-    return is_mode && batch->request.param[k].integer != spec->fallback.integer ? name : NULL;
+    return is_mode && batch->request.param[k].integer != spec->default_value.integer ? name : NULL;
 }
 
 /* _i is the loss's place in the table. Shapes are as above: the longest rows that make long work,

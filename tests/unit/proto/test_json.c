@@ -929,7 +929,7 @@ START_TEST(every_loss_describes_itself)
             json_array_get(json_object_get(description, "parameters"), (size_t)k);
         if (spec->type != LOSS_NUMBER)
             continue;
-        ck_assert(json_real_value(json_object_get(param, "default")) == spec->fallback.number);
+        ck_assert(json_real_value(json_object_get(param, "default")) == spec->default_value.number);
         ck_assert(!spec->has_max || json_object_get(param, "exclusiveMaximum") ||
                   json_real_value(json_object_get(param, "maximum")) == spec->max);
         ck_assert_ptr_null(memmem(one.body.data, one.body.len, "99999", strlen("99999")));

@@ -1,5 +1,5 @@
 #!/bin/sh
-# generate.sh LOSSD: has the clients write what they know of each loss anew, from what that program says of its losses.
+# generate.sh LOSSD: generates the loss tables of the clients from the descriptions of that server.
 set -eu
 
 started=$(mktemp)
@@ -7,7 +7,7 @@ started=$(mktemp)
 server=$!
 trap 'kill "$server" 2>/dev/null || :; rm -f "$started"' EXIT
 until url=$(sed -n 's/.* listening on \(http:[^ ,]*\).*/\1/p' "$started") && [ -n "$url" ]; do
-    kill -0 "$server" 2>/dev/null || exit 1 # it has said why
+    kill -0 "$server" 2>/dev/null || exit 1 # it has printed the reason
     sleep 0.05
 done
 

@@ -1,38 +1,58 @@
-// Which tensors of a form the numbers of files are for.
+// Assigns the tensors in files to the tensors of a form.
 
 import {TextError} from './numbers.js';
 
-const aliases = {pred: 'input', preds: 'input', predictions: 'input', x: 'input', logits: 'input', y: 'target', labels: 'target', targets: 'target'};
-const others = ['reduction', 'dtype', 'hess', 'grad', 'encoding', 'loss']; // what a request may have besides tensors and arguments
+const aliases = {
+    pred: 'input',
+    preds: 'input',
+    predictions: 'input',
+    x: 'input',
+    logits: 'input',
+    y: 'target',
+    labels: 'target',
+    targets: 'target',
+};
+// Other fields of requests.
+const others = ['reduction', 'dtype', 'hess', 'grad', 'encoding', 'loss'];
 
 /**
- * A tensor with a name is for the field of that name, and a file named after a field is for that one. What has no such name is for
- * the field it was dropped on, then for the required tensors, those that are empty first. Nothing goes to an optional tensor unasked.
+ * Assigns tensors by their name, or by the name of their file. A tensor without such a name goes to
+ * the field it was dropped on, else to the next required tensor, empty ones first; never to an
+ * optional tensor.
  *
  * @param {{name: string, tensors: Object, fields: Object}[]} files as readFile gives them
  * @param {LossForm} form
- * @param {TensorField} [target] that they were dropped on
+ * @param {TensorField} [target] that the files were dropped on
  * @returns {{tensors: {field: TensorField, tensor: Object, file: string}[], fields: Object}}
- * @throws {TextError} what has no place, or a place that is taken
+ * @throws {TextError} if a tensor has no field, or a field gets two tensors
  */
 export function assign(files, form, target) {
-    const taken = [], fields = {}, nameless = [];
+    const taken = [],
+        fields = {},
+        unnamed = [];
     const put = (field, tensor, file) => {
         const before = taken.find((other) => other.field === field);
-        if (before) throw new TextError(`${file}: ${field.name} is in ${before.file} already`);
+        if (before) throw new TextError(`${file}: ${field.name} is already in ${before.file}`);
         taken.push({field, tensor, file});
     };
     for (const file of files) {
         Object.assign(fields, fieldsOf(file, form));
-        for (const [name, tensor] of [...Object.entries(file.tensors), ...Object.entries(numbersOf(file, form))]) {
+        for (const [name, tensor] of [
+            ...Object.entries(file.tensors),
+            ...Object.entries(scalarsOf(file, form)),
+        ]) {
             const field = fieldOf(name || stemOf(file.name), form);
-            const lone = Object.keys(file.tensors).length === 1;
-            if (field && !(target && lone && name === '')) put(field, tensor, file.name);
-            else if (name === '' || (target && lone)) nameless.push({tensor, file: file.name});
-            else throw new TextError(`${file.name}: ${form.description.name} has no tensor '${name}'; it has ${namesOf(form.tensors)}`);
+            const single = Object.keys(file.tensors).length === 1;
+            if (field && !(target && single && name === '')) put(field, tensor, file.name);
+            else if (name === '' || (target && single)) unnamed.push({tensor, file: file.name});
+            else
+                throw new TextError(
+                    `${file.name}: ${form.description.name} has no tensor '${name}'; it ` +
+                        `has ${namesOf(form.tensors)}`,
+                );
         }
     }
-    for (const {tensor, file} of nameless) put(placeFor(form, target, taken, file), tensor, file);
+    for (const {tensor, file} of unnamed) put(placeFor(form, target, taken, file), tensor, file);
     return {tensors: taken, fields};
 }
 
@@ -46,26 +66,47 @@ function placeFor(form, target, taken, file) {
     const required = form.tensors.filter((field) => !field.description.optional && free(field));
     const place = required.find((field) => field.isEmpty) ?? required[0];
     if (place) return place;
-    throw new TextError(`${file}: which tensor it is for is not clear; drop it on one, or name the file after it: ${namesOf(form.tensors)}`);
+    throw new TextError(
+        `${file}: no field for this tensor; drop it on a field, or name the file after ` +
+            `one: ${namesOf(form.tensors)}`,
+    );
 }
 
-// Tensors that are one number stand among the other fields.
-function numbersOf({fields}, form) {
-    return Object.fromEntries(Object.entries(fields).filter(([name, value]) => form.tensor(name) && typeof value === 'number')
-        .map(([name, value]) => [name, {shape: [], data: [value]}]));
+// Tensors that are one number are among the other fields.
+function scalarsOf({fields}, form) {
+    return Object.fromEntries(
+        Object.entries(fields)
+            .filter(([name, value]) => form.tensor(name) && typeof value === 'number')
+            .map(([name, value]) => [name, {shape: [], data: [value]}]),
+    );
 }
 
-const choices = (name, {reductions}) => ({reduction: reductions, dtype: ['float32', 'float64']})[name];
+const choices = (name, {reductions}) =>
+    ({reduction: reductions, dtype: ['float32', 'float64']})[name];
 
 function fieldsOf({name: file, fields}, form) {
-    const {description, parameters} = form, own = {};
+    const {description, parameters} = form,
+        own = {};
     for (const [name, value] of Object.entries(fields)) {
         if (form.tensor(name)) {
-            if (typeof value !== 'number') throw new TextError(`${file}: ${name} is not numbers in nested arrays, or in an object with shape and data`);
-        } else if (!parameters.some((parameter) => parameter.name === name) && !others.includes(name)) {
-            throw new TextError(`${file}: ${description.name} has no field '${name}'; it has ${namesOf([...form.tensors, ...parameters])}`);
+            if (typeof value !== 'number')
+                throw new TextError(
+                    `${file}: ${name} must be nested arrays of numbers, or an object ` +
+                        `with shape and data`,
+                );
+        } else if (
+            !parameters.some((parameter) => parameter.name === name) &&
+            !others.includes(name)
+        ) {
+            throw new TextError(
+                `${file}: ${description.name} has no field '${name}'; it has ` +
+                    `${namesOf([...form.tensors, ...parameters])}`,
+            );
         } else if (choices(name, description) && !choices(name, description).includes(value)) {
-            throw new TextError(`${file}: ${name} is ${JSON.stringify(value)}; it must be ${choices(name, description).join(' or ')}`);
+            throw new TextError(
+                `${file}: ${name} is ${JSON.stringify(value)}; it must be ` +
+                    `${choices(name, description).join(' or ')}`,
+            );
         } else {
             own[name] = value;
         }

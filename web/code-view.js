@@ -1,4 +1,4 @@
-// Programs in tabs, to be copied.
+// Tabs with code that sends the current request.
 
 import {batchFile, inFile, programs} from './code.js';
 import {byId, make} from './dom.js';
@@ -9,8 +9,8 @@ const tabs = ['curl', 'python', 'javascript'].map((name) => byId(`tab-${name}`))
 
 const needs = {
     curl: '',
-    python: 'Nothing but Python is needed. With NumPy there is a package, clients/python in the repository of lossd.',
-    javascript: 'lossd is a package, clients/js in the repository of that name: npm install ./clients/js',
+    python: 'Needs only Python. The package clients/python of the lossd repository supports NumPy.',
+    javascript: 'Needs the package clients/js of the lossd repository: npm install ./clients/js',
 };
 
 export class CodeView {
@@ -28,7 +28,19 @@ export class CodeView {
         this.#texts = programs(asked);
         this.#write();
         const save = () => saveBatch(asked, description);
-        byId('code-note').replaceChildren(...(inFile(asked.tensors) ? ['The numbers: ', make('button', {type: 'button', className: 'quiet', onclick: save}, `save ${batchFile}`), ', to be put where it runs.'] : []));
+        byId('code-note').replaceChildren(
+            ...(inFile(asked.tensors)
+                ? [
+                      'Data: ',
+                      make(
+                          'button',
+                          {type: 'button', className: 'quiet', onclick: save},
+                          `save ${batchFile}`,
+                      ),
+                      ' and put it next to the program.',
+                  ]
+                : []),
+        );
     }
 
     clear() {
@@ -75,14 +87,16 @@ export class CodeView {
 }
 
 function saveBatch({tensors, fields}, description) {
-    const loss = {tensors: Object.fromEntries(description.tensors.map((tensor) => [tensor.name, tensor]))};
+    const loss = {
+        tensors: Object.fromEntries(description.tensors.map((tensor) => [tensor.name, tensor])),
+    };
     const file = encode(split(loss, {...tensors, dtype: fields.dtype}).tensors);
     const href = URL.createObjectURL(new Blob([file], {type: 'application/vnd.safetensors'}));
     make('a', {href, download: batchFile}).click();
     setTimeout(() => URL.revokeObjectURL(href), 10_000);
 }
 
-// Where a page may not write to the clipboard, as over plain HTTP from elsewhere, the text is selected.
+// Without access to the clipboard, as over plain HTTP from another host, selects the text instead.
 async function copied(element) {
     try {
         await navigator.clipboard.writeText(element.textContent);

@@ -1,86 +1,128 @@
-// Programs that ask what the page asked.
+// Generates programs that send the current request.
 
 import {Tensor} from './tensor.js';
 
-const most = 300; // numbers that stand in a program; more are in a file
+const maxInline = 300; // numbers within a program; more go into a file
 
 const size = (tensors) => Object.values(tensors).reduce((sum, {data}) => sum + data.length, 0);
 
-/** Whether a batch is to be a file, whose name is `batchFile`. */
-export const inFile = (tensors) => size(tensors) > most;
+/** Returns true if the batch goes into a file, called `batchFile`. */
+export const inFile = (tensors) => size(tensors) > maxInline;
 export const batchFile = 'batch.safetensors';
 
 /**
- * @param {{base: string, loss: string, tensors: Object, fields: Object, token: boolean}} asked
+ * @param {{base: string, loss: string, tensors: Object, fields: Object, token: boolean}} request
  * @returns {{curl: string, python: string, javascript: string}}
  */
-export function programs(asked) {
-    return inFile(asked.tensors) ? {curl: curlFile(asked), python: pythonFile(asked), javascript: javascriptFile(asked)}
-        : {curl: curl(asked), python: python(asked), javascript: javascript(asked)};
+export function programs(request) {
+    return inFile(request.tensors)
+        ? {
+              curl: curlFile(request),
+              python: pythonFile(request),
+              javascript: javascriptFile(request),
+          }
+        : {curl: curl(request), python: python(request), javascript: javascript(request)};
 }
 
-// ---- values as each language writes them -------------------------------------------------------------------------------
+// ---- Literals ----
 
 const dialects = {
-    json: {true: 'true', false: 'false', number: (value) => (Number.isFinite(value) ? String(value) : `"${value}"`)},
-    python: {true: 'True', false: 'False', number: (value) => (Number.isFinite(value) ? String(value) : `float("${value}")`)},
+    json: {
+        true: 'true',
+        false: 'false',
+        number: (value) => (Number.isFinite(value) ? String(value) : `"${value}"`),
+    },
+    python: {
+        true: 'True',
+        false: 'False',
+        number: (value) => (Number.isFinite(value) ? String(value) : `float("${value}")`),
+    },
     javascript: {true: 'true', false: 'false', number: String},
 };
 
 function literal(value, dialect) {
     if (typeof value === 'boolean') return dialect[value];
     if (typeof value === 'number') return dialect.number(value);
-    return dialect === dialects.javascript ? `'${value.replace(/[\\']/g, '\\$&')}'` : JSON.stringify(value);
+    return dialect === dialects.javascript
+        ? `'${value.replace(/[\\']/g, '\\$&')}'`
+        : JSON.stringify(value);
 }
 
 function nested({shape, data}, dialect) {
     let place = 0;
-    const level = (axis) => (axis === shape.length ? dialect.number(Number(data[place++]))
-        : `[${Array.from({length: shape[axis]}, () => level(axis + 1)).join(', ')}]`);
+    const level = (axis) =>
+        axis === shape.length
+            ? dialect.number(Number(data[place++]))
+            : `[${Array.from({length: shape[axis]}, () => level(axis + 1)).join(', ')}]`;
     return level(0);
 }
 
-const flat = (tensor) => (tensor instanceof Tensor ? {shape: tensor.shape, data: tensor.numbers()} : tensor);
+const flat = (tensor) =>
+    tensor instanceof Tensor ? {shape: tensor.shape, data: tensor.numbers()} : tensor;
 
-// Names and values of all fields. Doubles say so, for plain numbers would be read as float32.
+// Names and values of all fields. dtype marks doubles, because plain numbers are read as float32.
 function members({tensors, fields}, dialect) {
-    const double = Object.values(tensors).some(({dtype}) => dtype === 'float64') && fields.dtype === undefined;
-    return [...Object.entries(tensors).map(([name, tensor]) => [name, nested(flat(tensor), dialect)]),
-        ...Object.entries(double ? {...fields, dtype: 'float64'} : fields).map(([name, value]) => [name, literal(value, dialect)])];
+    const double =
+        Object.values(tensors).some(({dtype}) => dtype === 'float64') && fields.dtype === undefined;
+    return [
+        ...Object.entries(tensors).map(([name, tensor]) => [name, nested(flat(tensor), dialect)]),
+        ...Object.entries(double ? {...fields, dtype: 'float64'} : fields).map(([name, value]) => [
+            name,
+            literal(value, dialect),
+        ]),
+    ];
 }
 
-const query = ({fields}) => new URLSearchParams(Object.entries(fields).map(([name, value]) => [name, String(value)])).toString();
+const query = ({fields}) =>
+    new URLSearchParams(
+        Object.entries(fields).map(([name, value]) => [name, String(value)]),
+    ).toString();
 const path = ({base, loss}) => `${base}/v1/losses/${loss}`;
 
-// ---- numbers in the program --------------------------------------------------------------------------------------------
+// ---- Programs with inline data ----
 
-function curl(asked) {
-    const body = members(asked, dialects.json).map(([name, value]) => `  "${name}": ${value}`).join(',\n');
-    return `curl ${path(asked)} \\\n  -H 'Content-Type: application/json'${asked.token ? ' \\\n  -H "Authorization: Bearer $TOKEN"' : ''} \\\n  -d '{\n${body}\n}'\n`;
+const continuation = ' \\\n  '; // between arguments of a shell command
+const curlToken = ({token}) => (token ? ['-H "Authorization: Bearer $TOKEN"'] : []);
+
+function curl(request) {
+    const body = members(request, dialects.json)
+        .map(([name, value]) => `  "${name}": ${value}`)
+        .join(',\n');
+    return [
+        `curl ${path(request)}`,
+        "-H 'Content-Type: application/json'",
+        ...curlToken(request),
+        `-d '{\n${body}\n}'\n`,
+    ].join(continuation);
 }
 
-function python(asked) {
-    const fields = members(asked, dialects.python).map(([name, value]) => `    "${name}": ${value},\n`).join('');
+function python(request) {
+    const fields = members(request, dialects.python)
+        .map(([name, value]) => `    "${name}": ${value},\n`)
+        .join('');
     return `import json
 from urllib.request import Request, urlopen
 
 fields = {\n${fields}}
-${pythonRequest(asked, 'json.dumps(fields).encode()', 'application/json')}`;
+${pythonRequest(request, 'json.dumps(fields).encode()', 'application/json')}`;
 }
 
-function pythonRequest(asked, data, type, search = '') {
-    const token = asked.token ? '    "Authorization": "Bearer " + os.environ["TOKEN"],\n' : '';
-    return `${asked.token ? 'import os\n' : ''}request = Request("${path(asked)}${search}", ${data}, {
+function pythonRequest(request, data, type, search = '') {
+    const token = request.token ? '    "Authorization": "Bearer " + os.environ["TOKEN"],\n' : '';
+    const prologue = request.token ? 'import os\n' : '';
+    return `${prologue}request = Request("${path(request)}${search}", ${data}, {
     "Content-Type": "${type}",\n    "Accept": "application/json",\n${token}})
-answer = json.load(urlopen(request))
-print(answer["loss"])
+response = json.load(urlopen(request))
+print(response["loss"])
 `;
 }
 
-function javascript(asked) {
-    const fields = members(asked, dialects.javascript).map(([name, value]) => `    ${name}: ${value},\n`).join('');
-    return `${client(asked)}
-const {loss, grad} = await client.${asked.loss}({\n${fields}});
+function javascript(request) {
+    const fields = members(request, dialects.javascript)
+        .map(([name, value]) => `    ${name}: ${value},\n`)
+        .join('');
+    return `${client(request)}
+const {loss, grad} = await client.${request.loss}({\n${fields}});
 console.log(loss, grad);
 `;
 }
@@ -89,28 +131,35 @@ const client = ({base, token}) => `import {Client} from 'lossd';
 
 const client = new Client('${base}'${token ? ', {token: process.env.TOKEN}' : ''});`;
 
-// ---- numbers in a file -------------------------------------------------------------------------------------------------
+// ---- Programs with a data file ----
 
-function curlFile(asked) {
-    return `curl '${path(asked)}?${query(asked)}' \\\n  -H 'Content-Type: application/vnd.safetensors' -H 'Accept: application/json'${asked.token ? ' \\\n  -H "Authorization: Bearer $TOKEN"' : ''} \\\n  --data-binary @${batchFile}\n`;
+function curlFile(request) {
+    return [
+        `curl '${path(request)}?${query(request)}'`,
+        "-H 'Content-Type: application/vnd.safetensors' -H 'Accept: application/json'",
+        ...curlToken(request),
+        `--data-binary @${batchFile}\n`,
+    ].join(continuation);
 }
 
-function pythonFile(asked) {
+function pythonFile(request) {
     return `import json
 from urllib.request import Request, urlopen
 
 batch = open("${batchFile}", "rb").read()
-${pythonRequest(asked, 'batch', 'application/vnd.safetensors', `?${query(asked)}`)}`;
+${pythonRequest(request, 'batch', 'application/vnd.safetensors', `?${query(request)}`)}`;
 }
 
-function javascriptFile(asked) {
-    const fields = Object.entries(asked.fields).map(([name, value]) => `    ${name}: ${literal(value, dialects.javascript)},\n`).join('');
+function javascriptFile(request) {
+    const fields = Object.entries(request.fields)
+        .map(([name, value]) => `    ${name}: ${literal(value, dialects.javascript)},\n`)
+        .join('');
     return `import {readFile} from 'node:fs/promises';
 import {Client, decode} from 'lossd';
 
-${client(asked).split('\n\n')[1]}
+${client(request).split('\n\n')[1]}
 const {tensors} = decode(await readFile('${batchFile}'));
-const {loss, grad} = await client.${asked.loss}({\n    ...tensors,\n${fields}});
+const {loss, grad} = await client.${request.loss}({\n    ...tensors,\n${fields}});
 console.log(loss, grad);
 `;
 }

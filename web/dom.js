@@ -1,27 +1,39 @@
-// Making and filling elements.
+// Helpers for DOM elements and events.
 
-/** An element with properties, attributes (names with a hyphen, role, for) and children; null and false children are left out. */
+/**
+ * Makes an element with properties, attributes (names with a hyphen, role, for) and children. Skips
+ * null and false children.
+ */
 export function make(tag, properties = {}, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(properties)) {
         if (name in element && !name.includes('-')) element[name] = value;
         else element.setAttribute(name, value);
     }
-    element.append(...children.flat().filter((child) => child !== null && child !== false && child !== undefined));
+    element.append(
+        ...children
+            .flat()
+            .filter((child) => child !== null && child !== false && child !== undefined),
+    );
     return element;
 }
 
 export const byId = (id) => document.getElementById(id);
 
-/** The options of a select; each is [value, text] or a text that is both. */
+/** Sets the options of a select; each is [value, text], or one string for both. */
 export function fillSelect(select, options, chosen) {
-    select.replaceChildren(...options.map((option) => {
-        const [value, text] = Array.isArray(option) ? option : [option, option];
-        return make('option', {value, selected: value === chosen}, text);
-    }));
+    select.replaceChildren(
+        ...options.map((option) => {
+            const [value, text] = Array.isArray(option) ? option : [option, option];
+            return make('option', {value, selected: value === chosen}, text);
+        }),
+    );
 }
 
-/** Calls `action` once `wait` milliseconds have passed without another call; `cancel` calls off what has not been called yet. */
+/**
+ * Returns a function that calls `action` after `wait` milliseconds without another call. `cancel`
+ * cancels a pending call.
+ */
 export function debounced(action, wait) {
     let timer;
     const later = (...values) => {
@@ -33,14 +45,14 @@ export function debounced(action, wait) {
 }
 
 /**
- * Runs `task(signal)`, aborting the run before it: only the last answer counts. What becomes of a run that was overtaken is
- * dropped. `stop` aborts the run without another.
+ * Returns a function that runs `task(signal)` and aborts the previous run, whose errors are
+ * ignored. `stop` aborts the current run.
  */
 export function latest(task) {
     let running = null;
     const run = async (...values) => {
         running?.abort();
-        const own = running = new AbortController();
+        const own = (running = new AbortController());
         try {
             await task(own.signal, ...values);
         } catch (error) {
@@ -52,11 +64,13 @@ export function latest(task) {
 }
 
 /**
- * Runs actions one after another. One that supersedes aborts those like it that run or wait.
+ * Returns a function that runs actions in sequence. An action that supersedes aborts all other
+ * superseding ones, running or waiting.
  * @returns {function(function(AbortSignal): Promise, {supersedes?: boolean}=): Promise}
  */
 export function queue() {
-    let last = Promise.resolve(), waiting = [];
+    let last = Promise.resolve(),
+        waiting = [];
     return (action, {supersedes = false} = {}) => {
         const own = new AbortController();
         if (supersedes) {
@@ -71,7 +85,7 @@ export function queue() {
             }
         });
         const done = last;
-        last = last.catch(() => {}); // it is for who asked; the next one runs all the same
+        last = last.catch(() => {}); // the caller handles the error; the next action runs anyway
         return done;
     };
 }

@@ -1,26 +1,41 @@
-// The derivatives of a batch, gradients and diagonals of the Hessian: how large they are, how their numbers are spread, and what is worst.
+// Shows gradients and diagonals of the Hessian of a batch: statistics, a histogram, a heat map and
+// the worst samples.
 
 import {clear, draw} from './chart.js';
 import {byId, fillSelect, make} from './dom.js';
 import {extent, short} from './format.js';
 import {heatmap} from './heatmap.js';
 
-const bins = 40, rows = 10, mapRows = 16, mapColumns = 32;
+const bins = 40,
+    rows = 10,
+    mapRows = 16,
+    mapColumns = 32;
 const chosen = byId('gradient-tensor');
 
 export class GradientView {
     #shown = null;
 
-    /** `pick` is called with a sample that the user wants to see more of. */
+    /** Calls `pick` with the sample that the user selects. */
     constructor(pick) {
         this.pick = pick;
         chosen.addEventListener('input', () => this.#shown && this.#draw());
     }
 
-    /** Shows gradients and Hessians by the names of tensors, and `terms`, the losses one by one, as numbers. */
+    /**
+     * Shows gradients and Hessians by tensor names. `terms` are the losses of the terms, as
+     * numbers.
+     */
     show({grad, hess, terms, samples}) {
-        const entries = (derivatives, words) => Object.entries(derivatives).map(([name, tensor]) => [`${words} ${name}`, {name, tensor}]);
-        const derivatives = Object.fromEntries([...entries(grad, 'gradient of'), ...entries(hess, 'Hessian diagonal of')]), names = Object.keys(derivatives);
+        const entries = (derivatives, words) =>
+            Object.entries(derivatives).map(([name, tensor]) => [
+                `${words} ${name}`,
+                {name, tensor},
+            ]);
+        const derivatives = Object.fromEntries([
+                ...entries(grad, 'gradient of'),
+                ...entries(hess, 'Hessian diagonal of'),
+            ]),
+            names = Object.keys(derivatives);
         fillSelect(chosen, names, names.includes(chosen.value) ? chosen.value : names[0]);
         byId('gradient-of').hidden = names.length < 2;
         this.#shown = {derivatives, samples, losses: sampleLosses(terms, samples)};
@@ -37,24 +52,31 @@ export class GradientView {
     }
 
     #draw() {
-        const {derivatives, samples, losses} = this.#shown, title = chosen.value, {name, tensor} = derivatives[title], numbers = tensor.numbers();
+        const {derivatives, samples, losses} = this.#shown,
+            title = chosen.value,
+            {name, tensor} = derivatives[title],
+            numbers = tensor.numbers();
         const worst = order(losses).slice(0, Math.max(rows, mapRows));
         byId('gradient-words').textContent = wordsOf(numbers);
         drawHistogram(byId('histogram'), title, numbers);
         drawHeatmap(tensor, numbers, worst, samples);
-        byId('worst').replaceChildren(...table(worst.slice(0, rows), losses, {title, name, numbers}, samples, this.pick));
+        byId('worst').replaceChildren(
+            ...table(worst.slice(0, rows), losses, {title, name, numbers}, samples, this.pick),
+        );
     }
 }
 
-// What each sample costs: its term, or the sum of those it has.
+// The loss of each sample: its term, or the sum of its terms.
 function sampleLosses(terms, samples) {
     if (samples.kind === 'whole') return Array.from(terms);
     const each = terms.length / samples.count;
     if (!Number.isInteger(each)) return Array.from(terms);
-    return Array.from({length: samples.count}, (_, i) => terms.slice(i * each, (i + 1) * each).reduce((sum, term) => sum + term, 0));
+    return Array.from({length: samples.count}, (_, i) =>
+        terms.slice(i * each, (i + 1) * each).reduce((sum, term) => sum + term, 0),
+    );
 }
 
-// Samples by their loss, the worst first; what is not a number is worst of all.
+// Samples by descending loss, NaN first.
 function order(losses) {
     return losses.map((loss, i) => i).sort((a, b) => key(losses[b]) - key(losses[a]) || a - b);
 }
@@ -64,9 +86,13 @@ const key = (loss) => (Number.isNaN(loss) ? Infinity : Math.min(loss, Number.MAX
 const norm = (numbers) => Math.sqrt(numbers.reduce((sum, number) => sum + number * number, 0));
 
 function wordsOf(numbers) {
-    const [least, greatest] = extent(numbers);
+    const [min, max] = extent(numbers);
     const zeros = numbers.reduce((count, number) => count + (number === 0), 0);
-    return `${numbers.length.toLocaleString('en')} numbers from ${short(least)} to ${short(greatest)}; norm ${short(norm(numbers))}${zeros ? `; zeros: ${zeros.toLocaleString('en')}` : ''}`;
+    const zeroText = zeros ? `; zeros: ${zeros.toLocaleString('en')}` : '';
+    return (
+        `${numbers.length.toLocaleString('en')} numbers from ${short(min)} to ${short(max)}; ` +
+        `norm ${short(norm(numbers))}${zeroText}`
+    );
 }
 
 function drawHistogram(host, title, numbers) {
@@ -75,54 +101,105 @@ function drawHistogram(host, title, numbers) {
         clear(host);
         return;
     }
-    const {least, greatest, gathered} = histogramRange(sorted), width = (greatest - least) / bins, counts = new Array(bins).fill(0);
-    for (const number of sorted) counts[Math.min(Math.max(Math.floor((number - least) / width), 0), bins - 1)]++;
-    const most = counts.indexOf(Math.max(...counts));
-    byId('histogram-caption').textContent = `how often, by size${gathered ? '; the ends hold all beyond' : ''}`;
+    const {min, max, clipped} = histogramRange(sorted),
+        width = (max - min) / bins,
+        counts = new Array(bins).fill(0);
+    for (const number of sorted)
+        counts[Math.min(Math.max(Math.floor((number - min) / width), 0), bins - 1)]++;
+    const mode = counts.indexOf(Math.max(...counts));
+    byId('histogram-caption').textContent =
+        `Gradient histogram${clipped ? '; the outer bars include all values beyond' : ''}`;
     draw(host, {
-        label: `Histogram, ${title}: from ${short(sorted[0])} to ${short(sorted.at(-1))}, most often near ${short(least + (most + 0.5) * width)}`,
-        x: [...counts.map((_, i) => least + i * width), greatest],
+        label:
+            `Histogram, ${title}: from ${short(sorted[0])} to ${short(sorted.at(-1))}, most ` +
+            `often near ${short(min + (mode + 0.5) * width)}`,
+        x: [...counts.map((_, i) => min + i * width), max],
         series: [{label: 'count', data: [...counts, null], colour: '--line-2', kind: 'bars'}],
     });
 }
 
-// All of them, unless a few lie so far out that the rest would be one bar.
+// The range of all numbers; clipped if outliers would squeeze the rest into one bar.
 function histogramRange(sorted) {
-    const at = (share) => sorted[Math.round(share * (sorted.length - 1))], [least, greatest] = [sorted[0], sorted.at(-1)], inner = at(0.99) - at(0.01);
-    if (least === greatest) {
-        const room = Math.abs(least) / 2 || 0.5;
-        return {least: least - room, greatest: greatest + room, gathered: false};
+    const at = (share) => sorted[Math.round(share * (sorted.length - 1))],
+        [min, max] = [sorted[0], sorted.at(-1)],
+        inner = at(0.99) - at(0.01);
+    if (min === max) {
+        const room = Math.abs(min) / 2 || 0.5;
+        return {min: min - room, max: max + room, clipped: false};
     }
-    if (sorted.length < 100 || inner === 0 || greatest - least < 4 * inner) return {least, greatest, gathered: false};
-    return {least: Math.max(least, at(0.01) - inner / 2), greatest: Math.min(greatest, at(0.99) + inner / 2), gathered: true};
+    if (sorted.length < 100 || inner === 0 || max - min < 4 * inner)
+        return {min, max, clipped: false};
+    return {
+        min: Math.max(min, at(0.01) - inner / 2),
+        max: Math.min(max, at(0.99) + inner / 2),
+        clipped: true,
+    };
 }
 
 function drawHeatmap(tensor, numbers, worst, samples) {
-    const [, columns] = tensor.shape, fits = samples.kind === 'rows' && tensor.shape.length === 2 && columns > 1;
+    const [, columns] = tensor.shape,
+        fits = samples.kind === 'rows' && tensor.shape.length === 2 && columns > 1;
     byId('heatmap-figure').hidden = !fits;
     if (!fits) return;
-    const shown = worst.slice(0, mapRows).filter((row) => row < tensor.shape[0]), width = Math.min(columns, mapColumns);
-    const {table: map, unit} = heatmap(shown, Array.from({length: width}, (_, i) => i), (row, column) => numbers[row * columns + column]);
-    byId('heatmap-caption').textContent = `${shown.length < tensor.shape[0] ? `the worst ${shown.length} rows` : 'rows, the worst first'}, by ${
-        width < columns ? `the first ${width} columns` : 'columns'}${unit && `; in ${unit}`}`;
+    const shown = worst.slice(0, mapRows).filter((row) => row < tensor.shape[0]),
+        width = Math.min(columns, mapColumns);
+    const {table: map, unit} = heatmap(
+        shown,
+        Array.from({length: width}, (_, i) => i),
+        (row, column) => numbers[row * columns + column],
+    );
+    const rowText =
+        shown.length < tensor.shape[0] ? `The worst ${shown.length} rows` : 'Rows, the worst first';
+    const columnText = width < columns ? `the first ${width} columns` : 'columns';
+    byId('heatmap-caption').textContent = `${rowText}, by ${columnText}${unit && `; in ${unit}`}`;
     byId('heatmap').replaceChildren(map);
 }
 
-// ---- the worst samples -------------------------------------------------------------------------------------------------
+// ---- Worst samples ----
 
 function table(worst, losses, {title, name, numbers}, samples, pick) {
     const columns = samples.kind === 'whole' ? [] : samples.specs.map(({name: tensor}) => tensor);
-    const head = make('thead', {}, make('tr', {}, ...['sample', 'loss', ...columns, samples.kind === 'whole' ? null : title].filter(Boolean)
-        .map((text) => make('th', {scope: 'col'}, text))));
-    const rowOf = (sample) => make('tr', {},
-        make('th', {scope: 'row'}, samples.kind === 'whole' ? samples.label(sample) : make('button', {type: 'button', className: 'quiet', title: 'show its curve', onclick: () => pick(sample)}, samples.label(sample))),
-        make('td', {}, short(losses[sample])),
-        ...columns.map((column) => make('td', {}, cell(samples.values(column, sample)))),
-        samples.kind === 'whole' ? null : make('td', {}, derivativeCell(numbers, name, sample, samples)));
+    const head = make(
+        'thead',
+        {},
+        make(
+            'tr',
+            {},
+            ...['sample', 'loss', ...columns, samples.kind === 'whole' ? null : title]
+                .filter(Boolean)
+                .map((text) => make('th', {scope: 'col'}, text)),
+        ),
+    );
+    const rowOf = (sample) =>
+        make(
+            'tr',
+            {},
+            make(
+                'th',
+                {scope: 'row'},
+                samples.kind === 'whole'
+                    ? samples.label(sample)
+                    : make(
+                          'button',
+                          {
+                              type: 'button',
+                              className: 'quiet',
+                              title: 'show the curve of this sample',
+                              onclick: () => pick(sample),
+                          },
+                          samples.label(sample),
+                      ),
+            ),
+            make('td', {}, short(losses[sample])),
+            ...columns.map((column) => make('td', {}, cell(samples.values(column, sample)))),
+            samples.kind === 'whole'
+                ? null
+                : make('td', {}, derivativeCell(numbers, name, sample, samples)),
+        );
     return [head, make('tbody', {}, ...worst.map(rowOf))];
 }
 
-// A number; of a row its greatest element, and where that is.
+// A number; for a row, its maximum and the index of that.
 function cell(values) {
     if (values.length === 1) return short(values[0]);
     const most = values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
@@ -131,7 +208,8 @@ function cell(values) {
 
 function derivativeCell(numbers, name, sample, samples) {
     const {shape} = samples.tensors[name];
-    if (samples.kind === 'elements') return shape.join() === samples.whole.join() ? short(numbers[sample]) : 'shared';
+    if (samples.kind === 'elements')
+        return shape.join() === samples.whole.join() ? short(numbers[sample]) : 'shared';
     const width = samples.width(name);
     return `norm ${short(norm(numbers.subarray(sample * width, (sample + 1) * width)))}`;
 }

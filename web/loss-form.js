@@ -1,14 +1,26 @@
-// The form of a loss, made from what the server says of it: arguments, tensors, and what every loss takes.
+// The form of a loss, made from its description: parameters, tensors, and common fields.
 
 import {byId, fillSelect} from './dom.js';
 import {TextError} from './numbers.js';
 import {Parameter} from './parameter.js';
 import {TensorField} from './tensor-field.js';
 
-// Tensors that every loss takes.
+// Tensors that every loss accepts.
 const common = [
-    {name: 'sample_weight', doc: 'multiplies the terms', shape: 'that of the terms, or (N)', kind: 'real', optional: true},
-    {name: 'grad_output', doc: 'the upstream gradient, which derivatives are multiplied by', shape: "a number, or with reduction none the loss's shape", kind: 'real', optional: true},
+    {
+        name: 'sample_weight',
+        doc: 'a weight per term',
+        shape: 'the shape of the terms, or (N)',
+        kind: 'real',
+        optional: true,
+    },
+    {
+        name: 'grad_output',
+        doc: 'the upstream gradient',
+        shape: 'a number; with reduction none, the shape of the loss',
+        kind: 'real',
+        optional: true,
+    },
 ];
 
 export class LossForm {
@@ -21,20 +33,28 @@ export class LossForm {
         this.description = null;
         this.parameters = [];
         this.tensors = [];
-        for (const id of ['reduction', 'dtype', 'hess']) byId(id).addEventListener('input', changed);
+        for (const id of ['reduction', 'dtype', 'hess'])
+            byId(id).addEventListener('input', changed);
     }
 
-    /** Shows the form of a loss; numbers stay in tensors that it has too. */
+    /** Shows the form of a loss. Tensors that it has too keep their values. */
     show(description) {
-        const kept = new Map(this.tensors.filter((field) => !field.isEmpty).map((field) => [field.name, field]));
+        const kept = new Map(
+            this.tensors.filter((field) => !field.isEmpty).map((field) => [field.name, field]),
+        );
         const events = {changed: this.#changed, dropped: this.#dropped};
         this.description = description;
-        this.argued = false; // whether the arguments are the user's
-        this.parameters = description.parameters.map((parameter) => new Parameter(parameter, () => {
-            this.argued = true;
-            this.#changed();
-        }));
-        this.tensors = [...description.tensors, ...common].map((tensor) => new TensorField(tensor, events));
+        this.argued = false; // whether the user set parameters
+        this.parameters = description.parameters.map(
+            (parameter) =>
+                new Parameter(parameter, () => {
+                    this.argued = true;
+                    this.#changed();
+                }),
+        );
+        this.tensors = [...description.tensors, ...common].map(
+            (tensor) => new TensorField(tensor, events),
+        );
         byId('loss-title').textContent = description.title;
         byId('loss-doc').textContent = description.doc;
         byId('loss-formula').textContent = description.formula;
@@ -48,7 +68,7 @@ export class LossForm {
             const old = kept.get(field.name);
             if (!old) continue;
             try {
-                field.set(old.read(), 'before');
+                field.set(old.read(), 'the previous loss');
             } catch {
                 field.text.value = old.text.value;
             }
@@ -56,21 +76,25 @@ export class LossForm {
         this.clearMistakes();
     }
 
-    /** Takes over a request: tensors, arguments and common fields, by name; all else is emptied or put to its default. */
+    /** Sets tensors, parameters and common fields by name, and resets the others. */
     fill(tensors, fields, source) {
         for (const field of this.tensors) {
             if (Object.hasOwn(tensors, field.name)) field.set(tensors[field.name], source);
             else field.clear();
         }
-        for (const parameter of this.parameters) parameter.value = fields[parameter.name] ?? parameter.description.default;
-        byId('reduction').value = this.description.reductions.includes(fields.reduction) ? fields.reduction : 'mean';
+        for (const parameter of this.parameters)
+            parameter.value = fields[parameter.name] ?? parameter.description.default;
+        byId('reduction').value = this.description.reductions.includes(fields.reduction)
+            ? fields.reduction
+            : 'mean';
         byId('dtype').value = fields.dtype ?? '';
         byId('hess').checked = fields.hess === true;
     }
 
-    /** Takes over what a file says besides tensors; all else stays. */
+    /** Sets the given fields that are not tensors. */
     take(fields) {
-        for (const parameter of this.parameters) if (parameter.name in fields) parameter.value = fields[parameter.name];
+        for (const parameter of this.parameters)
+            if (parameter.name in fields) parameter.value = fields[parameter.name];
         if (fields.reduction) byId('reduction').value = fields.reduction;
         if (fields.dtype) byId('dtype').value = fields.dtype;
         if (fields.hess !== undefined) byId('hess').checked = fields.hess !== false;
@@ -80,21 +104,33 @@ export class LossForm {
         return this.tensors.find((field) => field.name === name);
     }
 
-    /** The arguments that are not at their defaults. */
+    /** The parameters that differ from their defaults. */
     get arguments() {
-        return Object.fromEntries(this.parameters.filter((parameter) => !parameter.isDefault).map(({name, value}) => [name, value]));
+        return Object.fromEntries(
+            this.parameters
+                .filter((parameter) => !parameter.isDefault)
+                .map(({name, value}) => [name, value]),
+        );
     }
 
-    /** Reduction, dtype and hess where they are not the defaults. */
+    /** Reduction, dtype and hess, if they differ from the defaults. */
     get common() {
-        const reduction = byId('reduction').value, dtype = byId('dtype').value, hess = this.description.hessian && byId('hess').checked;
-        return {...(reduction !== 'mean' && {reduction}), ...(dtype && {dtype}), ...(hess && {hess})};
+        const reduction = byId('reduction').value,
+            dtype = byId('dtype').value,
+            hess = this.description.hessian && byId('hess').checked;
+        return {
+            ...(reduction !== 'mean' && {reduction}),
+            ...(dtype && {dtype}),
+            ...(hess && {hess}),
+        };
     }
 
-    /** The tensors by name; null where one cannot be read, which is then said beside it. */
+    /**
+     * Returns the tensors by name. If one is invalid, shows an error next to it and returns null.
+     */
     read() {
         const tensors = {};
-        let sound = true;
+        let valid = true;
         this.clearMistakes();
         for (const field of this.tensors) {
             try {
@@ -103,13 +139,13 @@ export class LossForm {
             } catch (error) {
                 if (!(error instanceof TextError)) throw error;
                 this.#mark(field, error.message);
-                sound = false;
+                valid = false;
             }
         }
-        return sound ? tensors : null;
+        return valid ? tensors : null;
     }
 
-    /** What is wrong first, with where. */
+    /** The first error, with its field. */
     get mistake() {
         const field = [...this.parameters, ...this.tensors].find(({message}) => !message.hidden);
         return field ? `${field.name}: ${field.message.textContent}` : '';
@@ -120,7 +156,7 @@ export class LossForm {
         byId('mistake').hidden = true;
     }
 
-    /** Says what is wrong: beside the field that a JSON Pointer leads to, else below the form. */
+    /** Shows an error next to the field of a JSON Pointer, or below the form if there is none. */
     showMistake(pointer, text) {
         const [, name] = (pointer ?? '').split('/');
         const field = [...this.parameters, ...this.tensors].find((other) => other.name === name);

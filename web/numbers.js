@@ -1,12 +1,23 @@
-// Numbers as people paste them: JSON, or rows of numbers with commas, semicolons, tabs or spaces between them.
+// Parses pasted numbers: JSON, or rows separated by commas, semicolons, tabs or spaces.
 
-const words = {NaN, nan: NaN, Infinity, inf: Infinity, '-Infinity': -Infinity, '-inf': -Infinity, true: 1, false: 0, True: 1, False: 0};
+const words = {
+    NaN,
+    nan: NaN,
+    Infinity,
+    inf: Infinity,
+    '-Infinity': -Infinity,
+    '-inf': -Infinity,
+    true: 1,
+    false: 0,
+    True: 1,
+    False: 0,
+};
 
-/** What is wrong with a text of numbers. */
+/** An error in a text of numbers. */
 export class TextError extends Error {}
 
 /**
- * The numbers of a text, or of a JSON value, and their shape; null where there is nothing but white space.
+ * Parses text to numbers and a shape; null if there is only white space.
  * @returns {{shape: number[], data: number[]}|null}
  */
 export function parseNumbers(text) {
@@ -15,12 +26,16 @@ export function parseNumbers(text) {
     return text.startsWith('[') || text.startsWith('{') ? fromJson(text) : fromRows(text);
 }
 
-/** Parses JSON in which NaN, Infinity and -Infinity may stand as Python writes them. */
+/** Parses JSON that can contain NaN, Infinity and -Infinity, as Python writes them. */
 export function parseJson(text) {
     try {
-        return JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (token) => (token.startsWith('"') ? token : `"${token}"`)));
+        return JSON.parse(
+            text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (token) =>
+                token.startsWith('"') ? token : `"${token}"`,
+            ),
+        );
     } catch (error) {
-        throw new TextError(`this is not JSON: ${error.message}`);
+        throw new TextError(`not valid JSON: ${error.message}`);
     }
 }
 
@@ -30,7 +45,7 @@ function fromJson(text) {
 }
 
 function fromParts({shape, data}) {
-    if (!Array.isArray(data)) throw new TextError('a tensor in an object has its numbers in an array "data"');
+    if (!Array.isArray(data)) throw new TextError('a tensor object must have an array "data"');
     const {shape: found, data: flat} = fromNested(data);
     if (shape && shape.reduce((product, extent) => product * extent, 1) !== flat.length) {
         throw new TextError(`shape (${shape.join(', ')}) does not have ${flat.length} elements`);
@@ -38,9 +53,10 @@ function fromParts({shape, data}) {
     return {shape: shape ?? found, data: flat};
 }
 
-/** The numbers of nested arrays. */
+/** Converts nested arrays. */
 export function fromNested(value) {
-    const shape = [], data = [];
+    const shape = [],
+        data = [];
     for (let level = value; Array.isArray(level); level = level[0]) shape.push(level.length);
     const walk = (level, axis, path) => {
         if (axis === shape.length) {
@@ -48,7 +64,10 @@ export function fromNested(value) {
             return;
         }
         if (!Array.isArray(level) || level.length !== shape[axis]) {
-            throw new TextError(`${path || 'this'} has ${Array.isArray(level) ? level.length : 'no'} elements where the first has ${shape[axis]}`);
+            throw new TextError(
+                `${path || 'this'} has ${Array.isArray(level) ? level.length : 'no'} ` +
+                    `elements; the first has ${shape[axis]}`,
+            );
         }
         level.forEach((inner, i) => walk(inner, axis + 1, `${path}[${i}]`));
     };
@@ -60,14 +79,22 @@ function number(value, path) {
     if (typeof value === 'number') return value;
     if (value === null) return NaN;
     const word = words[String(value)];
-    if (word === undefined) throw new TextError(`${path} is ${JSON.stringify(value)}, not a number`);
+    if (word === undefined)
+        throw new TextError(`${path} is ${JSON.stringify(value)}, not a number`);
     return word;
 }
 
-/** The cells of CSV or the like, line by line. */
+/** Splits text into lines of cells. */
 export function cellsOf(text) {
-    const lines = text.split(/\r?\n/).map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
-    return lines.map((line) => (/[,;\t]/.test(line) ? line.replace(/[,;]$/, '').split(/[,;\t]/) : line.split(/ +/)).map((cell) => cell.trim()));
+    const lines = text
+        .split(/\r?\n/)
+        .map((line) => line.trim())
+        .filter((line) => line !== '' && !line.startsWith('#'));
+    return lines.map((line) =>
+        (/[,;\t]/.test(line) ? line.replace(/[,;]$/, '').split(/[,;\t]/) : line.split(/ +/)).map(
+            (cell) => cell.trim(),
+        ),
+    );
 }
 
 export function isNumber(cell) {
@@ -78,21 +105,28 @@ function fromRows(text) {
     return fromCells(cellsOf(text));
 }
 
-/** The numbers of rows of cells: of one dimension where there is but one row or one column. */
+/** Converts rows of cells; a single row or column gives one dimension. */
 export function fromCells(rows, first = 1) {
     const columns = rows[0].length;
     const data = rows.flatMap((row, i) => {
-        if (row.length !== columns) throw new TextError(`line ${i + first} has ${row.length} numbers where the first has ${columns}`);
+        if (row.length !== columns)
+            throw new TextError(
+                `line ${i + first} has ${row.length} numbers; the first has ${columns}`,
+            );
         return row.map((cell) => {
-            if (!isNumber(cell)) throw new TextError(`line ${i + first}: ${JSON.stringify(cell)} is not a number`);
+            if (!isNumber(cell))
+                throw new TextError(`line ${i + first}: ${JSON.stringify(cell)} is not a number`);
             return words[cell] ?? Number(cell);
         });
     });
     if (data.length === 1) return {shape: [], data};
-    return {shape: rows.length === 1 || columns === 1 ? [data.length] : [rows.length, columns], data};
+    return {
+        shape: rows.length === 1 || columns === 1 ? [data.length] : [rows.length, columns],
+        data,
+    };
 }
 
-/** Numbers as text that is read back to the same: JSON, with a row a line. */
+/** Formats numbers as JSON, one row per line, without loss of precision. */
 export function textOf({shape, data}) {
     let place = 0;
     const one = () => {

@@ -1,4 +1,4 @@
-// The page: a form on one side, what the server makes of it on the other.
+// The page: a form with a request, and the results.
 
 import {assign} from './assign.js';
 import {batchOptions, realBatch} from './batches.js';
@@ -17,7 +17,7 @@ import {Samples} from './samples.js';
 import {watchStatus} from './status.js';
 
 const base = new URL('.', document.baseURI).href.replace(/\/$/, '');
-const mostAtOnce = 200_000; // numbers that are sent anew while somebody types; more wait for the button
+const maxLive = 200_000; // numbers sent on every change; more wait for the button
 
 const token = () => sessionStorage.getItem('token') ?? undefined;
 let client = new Client(base, {token: token()});
@@ -25,10 +25,13 @@ let losses = [];
 
 const evaluateSoon = debounced(() => guarded(evaluate), 250);
 const drawSoon = debounced(() => guarded(drawCurves), 60);
-const act = queue(); // what changes the form, one after another
-let switching = false; // whether another loss is on its way: until it is there nothing is evaluated
+const act = queue(); // changes of the form, in sequence
+let switching = false; // another loss is loading: nothing is evaluated
 
-const form = new LossForm({changed, dropped: (files, field) => act(() => guarded(takeFiles, files, field))});
+const form = new LossForm({
+    changed,
+    dropped: (files, field) => act(() => guarded(takeFiles, files, field)),
+});
 const curves = new CurveView(drawSoon);
 const compare = new CompareView(drawSoon);
 const code = new CodeView();
@@ -39,12 +42,14 @@ const gradient = new GradientView((sample) => {
 });
 
 function changed() {
-    stop(); // what is on its way belongs to what was entered before
+    stop(); // pending requests are for previous values
     byId('loaded').textContent = '';
     const tensors = readForm();
     if (!tensors) return;
-    if (Object.values(tensors).reduce((sum, {data}) => sum + data.length, 0) > mostAtOnce) {
-        clearResults(`There are more than ${mostAtOnce.toLocaleString('en')} numbers: press Evaluate.`);
+    if (Object.values(tensors).reduce((sum, {data}) => sum + data.length, 0) > maxLive) {
+        clearResults(
+            `There are more than ${maxLive.toLocaleString('en')} numbers: press Evaluate.`,
+        );
         return;
     }
     outdated(true);
@@ -52,7 +57,8 @@ function changed() {
     drawSoon();
 }
 
-// The tensors, with the programs for them; null where one cannot be read, which is then said, or while there is no form for them.
+// Reads the tensors and updates the code. Returns null if one is invalid, which is then shown, or
+// while a loss is loading.
 function readForm() {
     if (!form.description || switching) return null;
     const tensors = form.read();
@@ -65,7 +71,7 @@ function readForm() {
     return tensors;
 }
 
-// Runs what may fail at anything, and says so.
+// Runs an action and shows its errors.
 async function guarded(action, ...values) {
     try {
         await action(...values);
@@ -74,13 +80,14 @@ async function guarded(action, ...values) {
     }
 }
 
-// Results are of what was entered last: where that came to nothing there are none.
+// Removes the results, which would not match the current values.
 function failed(error) {
-    // The client's, of numbers that cannot be what a tensor needs.
-    const [, name, detail] = error instanceof TypeError ? error.message.match(/^(\w+): (.*)/s) ?? [] : [];
+    // An error of the client about a tensor.
+    const [, name, detail] =
+        error instanceof TypeError ? (error.message.match(/^(\w+): (.*)/s) ?? []) : [];
     clearResults(error.message);
     if (error instanceof LossdError) {
-        refused(error);
+        showRefusal(error);
     } else if (form.tensor(name)) {
         form.showMistake(`/${name}`, detail);
     } else {
@@ -89,9 +96,10 @@ function failed(error) {
     }
 }
 
-function refused(error) {
-    // 403 is also what a token gets that is known no more.
-    if (error.status === 401 || (error.status === 403 && token() !== undefined)) askForToken(error.detail);
+function showRefusal(error) {
+    // 403 is also the status for a token that is no longer valid.
+    if (error.status === 401 || (error.status === 403 && token() !== undefined))
+        askForToken(error.detail);
     else form.showMistake(error.pointer, error.detail);
 }
 
@@ -99,21 +107,27 @@ function askForToken(why) {
     tried = '';
     byId('token-field').hidden = false;
     byId('token-mistake').textContent = why;
-    byId('token-mistake').hidden = token() === undefined; // the first time the hint says all
+    byId('token-mistake').hidden = token() === undefined; // the hint is enough the first time
     byId('token').focus();
 }
 
-// ---- the request -------------------------------------------------------------------------------------------------------
+// ---- Request ----
 
 const fieldsOf = () => ({...form.arguments, ...form.common, grad: true});
-const termsOf = () => ({...fieldsOf(), reduction: 'none', grad: undefined, hess: undefined, grad_output: undefined});
+const termsOf = () => ({
+    ...fieldsOf(),
+    reduction: 'none',
+    grad: undefined,
+    hess: undefined,
+    grad_output: undefined,
+});
 
 function stop() {
     for (const later of [evaluateSoon, drawSoon]) later.cancel();
     for (const task of [evaluate, drawCurves]) task.stop();
 }
 
-// Shows no results, but why there are none.
+// Removes the results and shows the reason.
 function clearResults(why = '') {
     stop();
     clearFacts(why);
@@ -123,7 +137,7 @@ function clearResults(why = '') {
     outdated(false);
 }
 
-// Whether the facts are of something that is not entered any more, until the answer comes.
+// Marks results that are out of date until the response arrives.
 function outdated(are) {
     byId('results').setAttribute('aria-busy', String(are));
 }
@@ -133,22 +147,31 @@ const evaluate = latest(async (signal) => {
     if (!tensors) return;
     const {description} = form;
     outdated(true);
-    const [result, each] = await Promise.all([client.loss(description.name, {...tensors, ...fieldsOf()}, {signal}),
-        client.loss(description.name, {...tensors, ...termsOf()}, {signal})]);
+    const [result, each] = await Promise.all([
+        client.loss(description.name, {...tensors, ...fieldsOf()}, {signal}),
+        client.loss(description.name, {...tensors, ...termsOf()}, {signal}),
+    ]);
     signal.throwIfAborted();
     outdated(false);
     showFacts(result);
-    gradient.show({grad: result.grad, hess: result.hess, terms: each.loss.numbers(), samples: new Samples(description, tensors)});
+    gradient.show({
+        grad: result.grad,
+        hess: result.hess,
+        terms: each.loss.numbers(),
+        samples: new Samples(description, tensors),
+    });
 });
 
 const drawCurves = latest(async (signal) => {
-    const {description} = form, tensors = readForm();
+    const {description} = form,
+        tensors = readForm();
     if (!tensors) return;
     if (description.tensors.some(({name, optional}) => !optional && !(name in tensors))) {
         clearCurves();
         return;
     }
-    const samples = new Samples(description, tensors), fields = form.arguments;
+    const samples = new Samples(description, tensors),
+        fields = form.arguments;
     try {
         const place = await curves.show({client, description, fields, samples, signal});
         if (place) await compare.show({client, description, fields, place, tensors, signal});
@@ -165,12 +188,22 @@ function clearCurves(why) {
 }
 
 function writeCode(tensors) {
-    code.show({base, loss: form.description.name, tensors, fields: fieldsOf(), token: token() !== undefined}, form.description);
+    code.show(
+        {
+            base,
+            loss: form.description.name,
+            tensors,
+            fields: fieldsOf(),
+            token: token() !== undefined,
+        },
+        form.description,
+    );
 }
 
-// ---- losses and batches ------------------------------------------------------------------------------------------------
+// ---- Losses and batches ----
 
-// Changes the loss. Until the form of the other one is there, nothing is shown; if it never comes, the form stays.
+// Changes the loss. Shows no results until the new form is loaded; keeps the old form if that
+// fails.
 async function changeLoss(name, signal) {
     switching = true;
     byId('loaded').textContent = '';
@@ -194,12 +227,16 @@ async function showLoss(name, withExample, signal) {
     byId('loss').value = name;
     history.replaceState(null, '', `#${name}`);
     document.title = `${name} · lossd`;
-    const missing = description.tensors.some((tensor) => !tensor.optional && form.tensor(tensor.name).isEmpty);
+    const missing = description.tensors.some(
+        (tensor) => !tensor.optional && form.tensor(tensor.name).isEmpty,
+    );
     if (withExample || missing) fillExample();
 }
 
 function fillExample() {
-    const {example} = form.description, tensors = {}, fields = {};
+    const {example} = form.description,
+        tensors = {},
+        fields = {};
     for (const [name, value] of Object.entries(example)) {
         if (form.tensor(name)) tensors[name] = fromNested(value);
         else fields[name] = value;
@@ -210,13 +247,15 @@ function fillExample() {
 
 async function takeBatch(name, signal) {
     byId('loaded').textContent = '';
-    if (!form.description) await changeLoss(byId('loss').value, signal); // no loss could be loaded so far
+    // No loss has been loaded so far.
+    if (!form.description) await changeLoss(byId('loss').value, signal);
     if (name === 'example') {
         fillExample();
     } else {
         const {tensors, loss} = await realBatch(name, form.description, signal);
         if (loss !== form.description.name) await changeLoss(loss, signal);
-        form.fill(tensors, form.argued ? {...form.arguments, ...form.common} : {}, name); // those of the example went with it
+        // Parameters of the example belong to the example.
+        form.fill(tensors, form.argued ? {...form.arguments, ...form.common} : {}, name);
         curves.choose(0);
     }
     refresh();
@@ -228,16 +267,18 @@ function refresh() {
     guarded(drawCurves);
 }
 
-// ---- files -------------------------------------------------------------------------------------------------------------
+// ---- Files ----
 
 async function takeFiles(files, target) {
     const read = [];
-    for (const file of files) read.push({name: file.name, ...await readFile(file)});
+    for (const file of files) read.push({name: file.name, ...(await readFile(file))});
     const {tensors, fields} = assign(read, form, target);
     for (const {field, tensor, file} of tensors) field.set(tensor, file);
     form.take(fields);
     curves.choose(0);
-    byId('loaded').textContent = `Read ${tensors.map(({field}) => field.name).join(', ')} from ${files.map(({name}) => name).join(', ')}.`;
+    byId('loaded').textContent =
+        `Read ${tensors.map(({field}) => field.name).join(', ')} from ` +
+        `${files.map(({name}) => name).join(', ')}.`;
     refresh();
 }
 
@@ -257,17 +298,21 @@ function takeDrops() {
     });
 }
 
-// ---- the start ---------------------------------------------------------------------------------------------------------
+// ---- Startup ----
 
-// What takes the place of a change of the form that has not come to its end.
+// Runs an action that replaces pending changes of the form.
 function supersede(action) {
-    return act((signal) => guarded(async () => {
-        try {
-            await action(signal);
-        } catch (error) {
-            if (!signal.aborted) throw error;
-        }
-    }), {supersedes: true});
+    return act(
+        (signal) =>
+            guarded(async () => {
+                try {
+                    await action(signal);
+                } catch (error) {
+                    if (!signal.aborted) throw error;
+                }
+            }),
+        {supersedes: true},
+    );
 }
 
 function chooseLoss(name) {
@@ -277,7 +322,7 @@ function chooseLoss(name) {
     });
 }
 
-let tried = ''; // the token that was entered last
+let tried = ''; // the last token entered
 
 function takeToken() {
     const entered = byId('token').value;
@@ -320,25 +365,32 @@ function listen() {
     byId('token').addEventListener('change', takeToken);
     byId('token').addEventListener('keydown', (event) => {
         if (event.key !== 'Enter') return;
-        event.preventDefault(); // the form would be sent, with the token of before
+        event.preventDefault(); // do not submit the form with the previous token
         takeToken();
     });
     addEventListener('hashchange', () => {
         const name = location.hash.slice(1);
-        if (name !== form.description?.name && losses.some((loss) => loss.name === name)) chooseLoss(name);
+        if (name !== form.description?.name && losses.some((loss) => loss.name === name))
+            chooseLoss(name);
     });
     takeDrops();
 }
 
 async function start(signal) {
     losses = await client.losses({signal});
-    const wanted = location.hash.slice(1), names = losses.map(({name}) => name);
-    fillSelect(byId('loss'), losses.map(({name, title}) => [name, `${name} – ${title}`]));
+    const wanted = location.hash.slice(1),
+        names = losses.map(({name}) => name);
+    fillSelect(
+        byId('loss'),
+        losses.map(({name, title}) => [name, `${name} – ${title}`]),
+    );
     fillSelect(byId('batch'), batchOptions, '');
     await showLoss(names.includes(wanted) ? wanted : names[0], true, signal);
     refresh();
 }
 
 listen();
-watchStatus((path) => fetch(`${base}/${path}`, {headers: token() ? {Authorization: `Bearer ${token()}`} : {}}));
+watchStatus((path) =>
+    fetch(`${base}/${path}`, {headers: token() ? {Authorization: `Bearer ${token()}`} : {}}),
+);
 supersede(start);

@@ -1,24 +1,28 @@
-// What belongs together in a batch: the elements of a sample, and requests in which one element of it takes many values.
+// Splits a batch into samples, and builds requests that vary one element of a sample.
 
 import {Tensor} from './tensor.js';
 
 const numbersOf = (tensor) => (tensor instanceof Tensor ? tensor.numbers() : tensor.data);
 const product = (shape) => shape.reduce((whole, extent) => whole * extent, 1);
 
-/** The shape that tensors have together when they are broadcast; null where they do not fit. */
+/** Returns the broadcast shape; null if the shapes are incompatible. */
 function broadcast(shapes) {
-    const rank = Math.max(...shapes.map((shape) => shape.length)), out = [];
+    const rank = Math.max(...shapes.map((shape) => shape.length)),
+        out = [];
     for (let back = 1; back <= rank; back++) {
-        const extents = new Set(shapes.map((shape) => shape.at(-back) ?? 1).filter((extent) => extent !== 1));
+        const extents = new Set(
+            shapes.map((shape) => shape.at(-back) ?? 1).filter((extent) => extent !== 1),
+        );
         if (extents.size > 1) return null;
         out.unshift([...extents][0] ?? 1);
     }
     return out;
 }
 
-// The place in a tensor of a place in the shape that it is broadcast to.
+// Converts an index in the broadcast shape to an index in a tensor.
 function placeIn(shape, whole, place) {
-    let at = 0, stride = 1;
+    let at = 0,
+        stride = 1;
     for (let back = 1; back <= whole.length; back++) {
         const index = place % whole.at(-back);
         place = Math.floor(place / whole.at(-back));
@@ -31,19 +35,25 @@ function placeIn(shape, whole, place) {
 }
 
 /**
- * The samples of a batch: elements, for losses of elements; rows, for losses of rows of classes or features; else there is no
- * telling, and the batch is one sample.
+ * The samples of a batch: elements for elementwise losses, rows for losses of rows of classes or
+ * features; otherwise the whole batch is one sample.
  */
 export class Samples {
     constructor(description, tensors) {
         this.specs = description.tensors.filter(({name}) => Object.hasOwn(tensors, name));
-        this.tensors = Object.fromEntries(this.specs.map(({name}) => [name, {shape: tensors[name].shape, data: numbersOf(tensors[name])}]));
+        this.tensors = Object.fromEntries(
+            this.specs.map(({name}) => [
+                name,
+                {shape: tensors[name].shape, data: numbersOf(tensors[name])},
+            ]),
+        );
         this.predictions = this.specs.filter(({prediction}) => prediction).map(({name}) => name);
         const [first] = this.specs.filter(({prediction}) => prediction);
         this.shape = first ? this.tensors[first.name].shape : [];
         this.kind = 'whole';
         if (first?.shape.startsWith('(*)')) this.#becomeElements();
-        else if (/\(N/.test(first?.shape ?? '') && !/\(T/.test(first.shape)) this.#becomeRows(first);
+        else if (/\(N/.test(first?.shape ?? '') && !/\(T/.test(first.shape))
+            this.#becomeRows(first);
         this.count ??= 1;
     }
 
@@ -56,20 +66,25 @@ export class Samples {
     }
 
     #becomeRows(first) {
-        this.single = this.shape.length === 1 && /\([CD]\)/.test(first.shape); // one row, without the dimension of the batch
-        this.count = this.single ? 1 : this.shape[0] ?? 0;
+        // One row without a batch dimension.
+        this.single = this.shape.length === 1 && /\([CD]\)/.test(first.shape);
+        this.count = this.single ? 1 : (this.shape[0] ?? 0);
         if (this.count > 0) this.kind = 'rows';
         else this.count = 1;
     }
 
-    // Whether the first dimension of a tensor is that of the batch.
+    // Returns true if the first dimension of a tensor is the batch dimension.
     #isBatched({name, shape: text}) {
         const {shape} = this.tensors[name];
-        if (!/\(N|that of|input's shape/.test(text) && !(text.includes('broadcast') && shape.length === this.shape.length)) return false;
+        if (
+            !/\(N|that of|input's shape/.test(text) &&
+            !(text.includes('broadcast') && shape.length === this.shape.length)
+        )
+            return false;
         return this.single || shape[0] === this.count;
     }
 
-    /** The numbers of a sample in one of the tensors: an element's one, a row's all. */
+    /** Returns the values of a sample in one of the tensors. */
     values(name, sample) {
         const {shape, data} = this.tensors[name];
         if (this.kind === 'elements') return [data[placeIn(shape, this.whole, sample)]];
@@ -79,12 +94,12 @@ export class Samples {
         return data.slice(sample * size, (sample + 1) * size);
     }
 
-    /** How many numbers of a prediction belong to a sample. */
+    /** The number of elements of a prediction per sample. */
     width(name) {
         return this.kind === 'elements' ? 1 : this.values(name, 0).length;
     }
 
-    /** What a sample's place is in the batch, as an index. */
+    /** Formats the index of a sample in the batch. */
     label(sample) {
         if (this.kind !== 'elements' || this.whole.length < 2) return String(sample);
         const index = [];
@@ -95,25 +110,41 @@ export class Samples {
         return index.join(', ');
     }
 
-    /** The tensors of a request with one sample for each value that an element of a prediction is to take. */
+    /**
+     * Returns the tensors of a request with one copy of the sample for each value of an element of
+     * a prediction.
+     */
     varied(name, sample, element, values) {
         const tensors = {};
         for (const spec of this.specs) {
-            const own = Array.from(this.values(spec.name, sample)), {shape} = this.tensors[spec.name];
+            const own = Array.from(this.values(spec.name, sample)),
+                {shape} = this.tensors[spec.name];
             const repeat = (with_) => values.flatMap((value, i) => with_(own, value, i));
             const row = this.kind === 'elements' ? [] : this.single ? shape : shape.slice(1);
-            if (spec.name === name) tensors[name] = doubles([values.length, ...row], repeat((numbers, value) => numbers.with(element, value)));
-            else if (this.kind === 'elements' || this.#isBatched(spec)) tensors[spec.name] = {shape: [values.length, ...row], data: repeat((numbers) => numbers)};
+            if (spec.name === name)
+                tensors[name] = doubles(
+                    [values.length, ...row],
+                    repeat((numbers, value) => numbers.with(element, value)),
+                );
+            else if (this.kind === 'elements' || this.#isBatched(spec))
+                tensors[spec.name] = {
+                    shape: [values.length, ...row],
+                    data: repeat((numbers) => numbers),
+                };
             else tensors[spec.name] = {shape, data: own};
         }
         return tensors;
     }
 
-    /** The whole batch, with one element of a prediction changed. */
+    /** Returns the batch with one element of a prediction changed. */
     changed(name, place, value) {
-        const {shape, data} = this.tensors[name], copy = Float64Array.from(data);
+        const {shape, data} = this.tensors[name],
+            copy = Float64Array.from(data);
         copy[place] = value;
-        const others = Object.entries(this.tensors).map(([other, tensor]) => [other, {shape: tensor.shape, data: Array.from(tensor.data)}]);
+        const others = Object.entries(this.tensors).map(([other, tensor]) => [
+            other,
+            {shape: tensor.shape, data: Array.from(tensor.data)},
+        ]);
         return {...Object.fromEntries(others), [name]: new Tensor(shape, copy)};
     }
 }

@@ -1,17 +1,18 @@
-// The field of one tensor: numbers that are typed or pasted, or a file's, which are only summed up where there are many.
+// The field of one tensor: text with numbers, or a summary of a large file.
 
 import {make} from './dom.js';
 import {extent, shapeText, short} from './format.js';
 import {TextError, parseNumbers, textOf} from './numbers.js';
 import {Tensor} from './tensor.js';
 
-const most = 400; // numbers that are shown as text
+const maxShown = 400; // numbers shown as text
 
 export class TensorField {
-    #loaded = null; // the tensor of a file that is too long to be shown as text
+    #loaded = null; // a tensor that is too large for the text area
 
     /**
-     * @param {{name: string, doc: string, shape: string, kind: string, optional: boolean}} description
+     * @param {{name: string, doc: string, shape: string, kind: string, optional: boolean}}
+     *     description
      * @param {{changed: function(), dropped: function(File[], TensorField)}} events
      */
     constructor(description, {changed, dropped}) {
@@ -19,17 +20,59 @@ export class TensorField {
         this.name = description.name;
         this.id = `tensor-${this.name}`;
         const {doc, shape, optional, kind} = description;
-        this.text = make('textarea', {id: this.id, rows: 3, spellcheck: false, autocomplete: 'off', 'aria-describedby': `${this.id}-hint ${this.id}-shape ${this.id}-mistake`});
+        this.text = make('textarea', {
+            id: this.id,
+            rows: 3,
+            spellcheck: false,
+            autocomplete: 'off',
+            'aria-describedby': `${this.id}-hint ${this.id}-shape ${this.id}-mistake`,
+        });
         this.shape = make('output', {className: 'shape', id: `${this.id}-shape`, htmlFor: this.id});
         this.message = make('p', {className: 'mistake', id: `${this.id}-mistake`, hidden: true});
         this.summary = make('span', {className: 'summary'});
-        this.remove = make('button', {type: 'button', className: 'quiet', 'aria-label': `remove the numbers of ${this.name}`}, 'remove');
+        this.remove = make(
+            'button',
+            {
+                type: 'button',
+                className: 'quiet',
+                'aria-label': `remove the numbers of ${this.name}`,
+            },
+            'remove',
+        );
         this.loaded = make('div', {className: 'loaded', hidden: true}, this.summary, this.remove);
-        this.element = make('div', {className: 'field tensor'},
-            make('div', {className: 'head'}, make('label', {htmlFor: this.id}, make('code', {}, this.name), optional ? make('span', {className: 'optional'}, ' optional') : null), this.shape),
-            this.text, this.loaded,
-            make('p', {className: 'hint', id: `${this.id}-hint`}, [doc, shape, kind === 'real' ? '' : kind === 'index' ? 'whole numbers' : 'class indices or probabilities'].filter(Boolean).join('; ')),
-            this.message);
+        this.element = make(
+            'div',
+            {className: 'field tensor'},
+            make(
+                'div',
+                {className: 'head'},
+                make(
+                    'label',
+                    {htmlFor: this.id},
+                    make('code', {}, this.name),
+                    optional ? make('span', {className: 'optional'}, ' optional') : null,
+                ),
+                this.shape,
+            ),
+            this.text,
+            this.loaded,
+            make(
+                'p',
+                {className: 'hint', id: `${this.id}-hint`},
+                [
+                    doc,
+                    shape,
+                    kind === 'real'
+                        ? ''
+                        : kind === 'index'
+                          ? 'integers'
+                          : 'class indices or probabilities',
+                ]
+                    .filter(Boolean)
+                    .join('; '),
+            ),
+            this.message,
+        );
         this.text.addEventListener('input', () => {
             this.#describe();
             changed();
@@ -58,27 +101,35 @@ export class TensorField {
     }
 
     /**
-     * The tensor, null where there is none.
-     * @throws {TextError} what is wrong with the text
+     * Returns the tensor; null if there is none.
+     * @throws {TextError} if the text is invalid
      */
     read() {
         const numbers = this.#loaded ?? parseNumbers(this.text.value);
         if (!numbers) return null;
-        const wrong = this.description.kind === 'index' && !(numbers instanceof Tensor) ? numbers.data.findIndex((number) => !Number.isSafeInteger(number)) : -1;
-        if (wrong >= 0) throw new TextError(`element ${wrong} is ${numbers.data[wrong]}; there must be whole numbers`);
+        const wrong =
+            this.description.kind === 'index' && !(numbers instanceof Tensor)
+                ? numbers.data.findIndex((number) => !Number.isSafeInteger(number))
+                : -1;
+        if (wrong >= 0)
+            throw new TextError(
+                `element ${wrong} is ${numbers.data[wrong]}; it must be an integer`,
+            );
         return numbers;
     }
 
-    /** Shows a tensor: `{shape, data}`. `source` says where it is from. */
+    /** Shows a tensor: `{shape, data}`. `source` names its origin. */
     set(tensor, source) {
         this.clear();
-        if (tensor.data.length <= most) {
+        if (tensor.data.length <= maxShown) {
             const flat = tensor instanceof Tensor ? tensor.numbers() : tensor.data;
             this.text.value = textOf({shape: tensor.shape, data: flat});
         } else {
             this.#loaded = tensor;
-            const [least, greatest] = extent(tensor instanceof Tensor ? tensor.numbers() : tensor.data);
-            this.summary.textContent = `${tensor.data.length.toLocaleString('en')} numbers from ${source}, ${short(least)} to ${short(greatest)}`;
+            const [min, max] = extent(tensor instanceof Tensor ? tensor.numbers() : tensor.data);
+            this.summary.textContent =
+                `${tensor.data.length.toLocaleString('en')} numbers from ${source}, ` +
+                `${short(min)} to ${short(max)}`;
         }
         this.text.hidden = this.#loaded !== null;
         this.loaded.hidden = this.#loaded === null;
@@ -97,7 +148,7 @@ export class TensorField {
         return this.#loaded === null && this.text.value.trim() === '';
     }
 
-    // The shape beside the name, as soon as there is one.
+    // Updates the shape next to the name.
     #describe() {
         let tensor = null;
         try {
@@ -105,7 +156,9 @@ export class TensorField {
         } catch (error) {
             if (!(error instanceof TextError)) throw error;
         }
-        this.shape.textContent = tensor ? `${shapeText(tensor.shape)}${tensor.dtype ? ` ${tensor.dtype}` : ''}` : '';
+        this.shape.textContent = tensor
+            ? `${shapeText(tensor.shape)}${tensor.dtype ? ` ${tensor.dtype}` : ''}`
+            : '';
         this.text.rows = Math.min(Math.max(this.text.value.split('\n').length, 2), 8);
     }
 }

@@ -2,98 +2,149 @@ import type {Losses} from './losses.js';
 
 export type {LossName, Losses} from './losses.js';
 
-export type Dtype = 'float64' | 'float32' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int16' | 'int8' |
-    'uint64' | 'uint32' | 'uint16' | 'uint8' | 'bool';
+export type Dtype =
+    | 'float64'
+    | 'float32'
+    | 'float16'
+    | 'bfloat16'
+    | 'int64'
+    | 'int32'
+    | 'int16'
+    | 'int8'
+    | 'uint64'
+    | 'uint32'
+    | 'uint16'
+    | 'uint8'
+    | 'bool';
 
-/** Float16Array is one too where there is such a thing. */
-export type TypedArray = Float64Array | Float32Array | BigInt64Array | Int32Array | Int16Array | Int8Array | BigUint64Array | Uint32Array |
-    Uint16Array | Uint8Array | Uint8ClampedArray;
+/** Also Float16Array, if the platform has it. */
+export type TypedArray =
+    | Float64Array
+    | Float32Array
+    | BigInt64Array
+    | Int32Array
+    | Int16Array
+    | Int8Array
+    | BigUint64Array
+    | Uint32Array
+    | Uint16Array
+    | Uint8Array
+    | Uint8ClampedArray;
 
 export type Nested = number | boolean | readonly Nested[];
-/** Numbers of any shape. A typed array alone has one dimension. */
+/** Numbers of any shape. A bare typed array has one dimension. */
 export type Numbers = Nested | TypedArray | Tensor | TensorParts;
 export type NestedBigInt = bigint | readonly NestedBigInt[];
-/** The same, for whole numbers. */
+/** Integers of any shape. */
 export type Indices = Numbers | NestedBigInt;
 
 export interface TensorParts {
     shape?: readonly number[];
-    /** What the data hold; needed where a typed array does not tell: a Uint16Array of the bits of halves, a Uint8Array of booleans. */
+    /**
+     * Required if a typed array is ambiguous: a Uint16Array of float16 bits, a Uint8Array of
+     * booleans.
+     */
     dtype?: Dtype;
     data: Nested | TypedArray | readonly bigint[];
 }
 
-/** Numbers in a typed array, row-major, and their shape. */
+/** A typed array in row-major order, and a shape. */
 export declare class Tensor {
     constructor(shape: readonly number[], data: TypedArray, dtype?: Dtype);
-    /** A tensor of whatever the methods of Client take. Plain numbers become of dtype `plain`, by default float32. */
+    /**
+     * Makes a tensor of any value that the methods of Client take. Plain numbers become `plain`, by
+     * default float32.
+     */
     static from(value: Numbers | Indices, plain?: Dtype, name?: string): Tensor;
     readonly shape: number[];
     readonly dtype: Dtype;
     readonly data: TypedArray;
-    /** How many numbers there are. */
+    /** The number of elements. */
     get size(): number;
-    /** The number of a tensor that holds one. */
+    /** Returns the element of a tensor that has one. */
     item(): number;
-    /** Every number, flat: the data themselves unless they are BigInts or bits of halves. */
-    numbers(): Float64Array | Float32Array | Int32Array | Int16Array | Int8Array | Uint32Array | Uint16Array | Uint8Array;
-    /** Nested arrays, or a number where the shape is (). */
+    /**
+     * Returns all elements as numbers, flat: the data themselves unless they are BigInts or bits.
+     */
+    numbers():
+        | Float64Array
+        | Float32Array
+        | Int32Array
+        | Int16Array
+        | Int8Array
+        | Uint32Array
+        | Uint16Array
+        | Uint8Array;
+    /** Returns nested arrays, or a number if the shape is (). */
     nested(): any;
     toJSON(): any;
 }
 
-/** Fields that every loss takes. */
+/** Fields that every loss accepts. */
 export interface Common<R, G, H> {
-    /** How terms become one number; by default their mean. */
+    /** How the terms are reduced; default: mean. */
     reduction?: R;
-    /** Which gradients are wanted: `true` for those of the predictions, or names of tensors. */
+    /** The gradients to compute: `true` for those of the predictions, or names of tensors. */
     grad?: G;
-    /** Which diagonals of the Hessian are wanted. */
+    /** The diagonals of the Hessian to compute. */
     hess?: H;
-    /** The upstream gradient: a number, or with reduction 'none' a tensor of the loss's shape. */
+    /**
+     * The upstream gradient: a number, or with reduction 'none' a tensor of the shape of the loss.
+     */
     grad_output?: Numbers;
     /** Multiplies the terms. */
     sample_weight?: Numbers;
-    /** What is computed in; by default float64 where a prediction is, else float32. */
+    /**
+     * The dtype of the computation; default: float64 if a prediction is float64, otherwise float32.
+     */
     dtype?: 'float32' | 'float64';
 }
 
-/** The names of the derivatives that were asked for with `W`, of a loss that makes predictions `P`. */
-export type Wanted<W, P extends string> = W extends true ? P : W extends readonly (infer K extends string)[] ? K : never;
+/** The names of the derivatives requested with `W`, of a loss with predictions `P`. */
+export type Wanted<W, P extends string> = W extends true
+    ? P
+    : W extends readonly (infer K extends string)[]
+      ? K
+      : never;
 
-/** What an evaluation gives, of reduction `R`, with gradients of `G` and Hessian diagonals of `H`. */
+/**
+ * The result of an evaluation with reduction `R`, gradients of `G` and Hessian diagonals of `H`.
+ */
 export interface Result<R, G extends string, H extends string> {
     loss: R extends 'none' ? Tensor : number;
-    /** How many terms there are; ignored ones are not counted. */
+    /** The number of terms, without ignored ones. */
     count: number;
     reduction: R;
     dtype: 'float32' | 'float64';
     grad: {[tensor in G]: Tensor};
     hess: {[tensor in H]: Tensor};
-    /** How many terms are NaN or infinite. */
+    /** The number of terms that are NaN or infinite. */
     nonfinite: number;
-    /** What PyTorch would warn of. */
+    /** Warnings that PyTorch would give. */
     warnings: string[];
-    /** What the server spent its time on, in milliseconds. */
+    /** Times on the server, in milliseconds. */
     timing: Partial<Record<'decode' | 'compute' | 'encode', number>>;
     requestId: string | null;
 }
 
 export interface ClientOptions {
-    /** Sent as `Authorization: Bearer`; where no url is given either, by default the environment's LOSSD_TOKEN. */
+    /** Bearer token; default if no url is given: the environment variable LOSSD_TOKEN. */
     token?: string;
-    /** How often to try again where the server is busy (429, 502, 503, 504; Retry-After is honoured) or was not reached; by default 2. */
+    /**
+     * Number of retries if the server is overloaded (429, 502, 503, 504; honours Retry-After) or
+     * unreachable; default: 2.
+     */
     retries?: number;
     fetch?: typeof fetch;
 }
 
 export interface CallOptions {
     signal?: AbortSignal;
-    /** In place of the client's. */
+    /** Overrides the option of the client. */
     retries?: number;
 }
 
-/** What the server says of a loss: docs/API.md of lossd. */
+/** The description of a loss: see docs/API.md of lossd. */
 export interface Description {
     name: string;
     aliases: string[];
@@ -101,53 +152,82 @@ export interface Description {
     doc: string;
     formula: string;
     tensors: {
-        name: string; doc: string; shape: string; kind: 'real' | 'index' | 'index or probability'; dtypes: Dtype[];
-        optional: boolean; prediction: boolean; differentiable: boolean;
+        name: string;
+        doc: string;
+        shape: string;
+        kind: 'real' | 'index' | 'index or probability';
+        dtypes: Dtype[];
+        optional: boolean;
+        prediction: boolean;
+        differentiable: boolean;
     }[];
     parameters: {
-        name: string; doc: string; type: 'number' | 'integer' | 'boolean' | 'choice'; default: number | boolean | string; choices?: string[];
-        minimum?: number; exclusiveMinimum?: number; maximum?: number; exclusiveMaximum?: number;
+        name: string;
+        doc: string;
+        type: 'number' | 'integer' | 'boolean' | 'choice';
+        default: number | boolean | string;
+        choices?: string[];
+        minimum?: number;
+        exclusiveMinimum?: number;
+        maximum?: number;
+        exclusiveMaximum?: number;
     }[];
     reductions: ('mean' | 'sum' | 'none' | 'batchmean')[];
     hessian: boolean;
     path: string;
 }
 
-/** What `evaluate` takes: the tensors, the losses, and what else holds for all of them. */
+/** The fields of `evaluate`: tensors, losses, and other shared fields. */
 export interface Evaluation {
-    losses: readonly (string | {loss: string, [field: string]: unknown})[];
+    losses: readonly (string | {loss: string; [field: string]: unknown})[];
     [field: string]: unknown;
 }
 
 export interface Client extends Losses {}
 export declare class Client {
-    /** `url` is by default the environment's LOSSD_URL, or http://127.0.0.1:8080. */
+    /** `url` defaults to the environment variable LOSSD_URL, or http://127.0.0.1:8080. */
     constructor(url?: string | URL, options?: ClientOptions);
-    /** Evaluates the loss of that name or alias, known to this version or not. */
-    loss(name: string, fields: Record<string, unknown>, options?: CallOptions): Promise<Result<any, any, any>>;
-    /** Evaluates several losses over the same tensors, which are sent once. Fields outside `losses` hold for all that have them. */
+    /** Evaluates a loss by name or alias, also one that this version does not know. */
+    loss(
+        name: string,
+        fields: Record<string, unknown>,
+        options?: CallOptions,
+    ): Promise<Result<any, any, any>>;
+    /**
+     * Evaluates several losses over the same tensors, which are sent once. Fields outside `losses`
+     * apply to all losses that have them.
+     */
     evaluate(fields: Evaluation, options?: CallOptions): Promise<Result<any, any, any>[]>;
-    /** What the server says of every loss. */
+    /** Returns the descriptions of all losses. */
     losses(options?: CallOptions): Promise<Description[]>;
-    /** What the server says of one. */
+    /** Returns the description of a loss. */
     describe(name: string, options?: CallOptions): Promise<Description>;
 }
 
-/** What the server refuses, and what keeps it from answering. */
+/** An error that the server returned, or a failure to reach it. */
 export declare class LossdError extends Error {
-    constructor(status: number, problem: {title?: string; detail?: string; pointer?: string; offset?: number},
-        context?: {requestId?: string | null; cause?: unknown});
-    /** Of the answer; 0 where there was none. */
+    constructor(
+        status: number,
+        problem: {title?: string; detail?: string; pointer?: string; offset?: number},
+        context?: {requestId?: string | null; cause?: unknown},
+    );
+    /** Of the response; 0 if there was none. */
     readonly status: number;
     readonly title: string;
     readonly detail: string;
-    /** A JSON Pointer to what is wrong: '/target/3'. */
+    /** A JSON Pointer to the invalid value, such as '/target/3'. */
     readonly pointer: string | null;
     readonly offset: number | null;
     readonly requestId: string | null;
 }
 
-/** The bytes of a safetensors file. */
-export declare function encode(tensors: Record<string, Tensor>, metadata?: Record<string, string>): Uint8Array;
-/** The tensors and the metadata of a safetensors file; throws a RangeError that says what is wrong with one that is none. */
-export declare function decode(file: ArrayBuffer | Uint8Array): {tensors: Record<string, Tensor>; metadata: Record<string, string>};
+/** Encodes a safetensors file. */
+export declare function encode(
+    tensors: Record<string, Tensor>,
+    metadata?: Record<string, string>,
+): Uint8Array;
+/** Decodes a safetensors file. Throws a RangeError if it is invalid. */
+export declare function decode(file: ArrayBuffer | Uint8Array): {
+    tensors: Record<string, Tensor>;
+    metadata: Record<string, string>;
+};

@@ -1,24 +1,27 @@
-// Trying again: every request can be, for none changes anything on the server.
+// Retries. Every request is idempotent.
 
-const transient = [429, 502, 503, 504]; // the server, or a proxy before it, has no room at the moment
-const longest = 2 ** 31 - 1; // milliseconds of a timer; a longer one ends at once
+const transient = [429, 502, 503, 504]; // the server, or a proxy in front of it, is overloaded
+const maxTimer = 2 ** 31 - 1; // milliseconds; longer timers would expire immediately
 
-/** Waits; rejects as soon as `signal` is aborted. */
+/** Waits. Rejects as soon as `signal` is aborted. */
 function sleep(milliseconds, signal) {
     return new Promise((resolve, reject) => {
         const stop = () => {
             clearTimeout(timer);
             reject(signal.reason);
         };
-        const timer = setTimeout(() => {
-            signal?.removeEventListener('abort', stop);
-            resolve();
-        }, Math.min(milliseconds, longest));
+        const timer = setTimeout(
+            () => {
+                signal?.removeEventListener('abort', stop);
+                resolve();
+            },
+            Math.min(milliseconds, maxTimer),
+        );
         signal?.addEventListener('abort', stop, {once: true});
     });
 }
 
-/** How long an answer asks to wait, in milliseconds, from its Retry-After: seconds or a date. null where it says nothing. */
+/** Parses Retry-After, seconds or a date, to milliseconds; null if there is none. */
 export function retryAfter(headers, now = Date.now()) {
     const value = headers.get('retry-after')?.trim();
     if (!value) return null;
@@ -27,24 +30,29 @@ export function retryAfter(headers, now = Date.now()) {
     return Number.isNaN(date) ? null : Math.max(date - now, 0);
 }
 
-// A quarter of a second, doubled each time, and a little more or less, so that many clients do not come back at once.
+// Exponential backoff from 250 ms, with ±25 % jitter so that clients do not retry at the same time.
 const backoff = (attempt) => 250 * 2 ** attempt * (0.75 + Math.random() / 2);
 
-// Whether another try may have another answer. lossd's own 503 says so with Retry-After; without it the request needs more time than
-// it may take, and would again.
-function mayPass({status, headers}) {
-    const isProblem = /^application\/problem\+json\s*(;|$)/i.test(headers.get('content-type') ?? '');
+// Returns true if a retry can succeed. lossd's own 503 without Retry-After means that the request
+// exceeds the compute timeout, which it would again.
+function isRetryable({status, headers}) {
+    const isProblem = /^application\/problem\+json\s*(;|$)/i.test(
+        headers.get('content-type') ?? '',
+    );
     return status === 503 && isProblem ? headers.has('retry-after') : transient.includes(status);
 }
 
-/** Calls `send` until its answer is final, at most `retries` times more, and returns the last answer or throws the last error. */
+/**
+ * Calls `send`, with up to `retries` retries, and returns the last response or throws the last
+ * error.
+ */
 export async function retrying(send, retries, signal) {
     for (let attempt = 0; ; attempt++) {
         let delay = backoff(attempt);
         try {
-            const answer = await send();
-            if (attempt >= retries || !mayPass(answer)) return answer;
-            delay = retryAfter(answer.headers) ?? delay;
+            const response = await send();
+            if (attempt >= retries || !isRetryable(response)) return response;
+            delay = retryAfter(response.headers) ?? delay;
         } catch (error) {
             if (attempt >= retries || signal?.aborted) throw error;
         }

@@ -3,25 +3,41 @@
 import {Tensor, arrayOf} from './tensor.js';
 
 const codes = {
-    float64: 'F64', float32: 'F32', float16: 'F16', bfloat16: 'BF16',
-    int64: 'I64', int32: 'I32', int16: 'I16', int8: 'I8',
-    uint64: 'U64', uint32: 'U32', uint16: 'U16', uint8: 'U8', bool: 'BOOL',
+    float64: 'F64',
+    float32: 'F32',
+    float16: 'F16',
+    bfloat16: 'BF16',
+    int64: 'I64',
+    int32: 'I32',
+    int16: 'I16',
+    int8: 'I8',
+    uint64: 'U64',
+    uint32: 'U32',
+    uint16: 'U16',
+    uint8: 'U8',
+    bool: 'BOOL',
 };
 const dtypes = Object.fromEntries(Object.entries(codes).map(([dtype, code]) => [code, dtype]));
 
 /**
- * The bytes of a file.
+ * Encodes a file.
  * @param {Object<string, Tensor>} tensors
  * @param {Object<string, string>} [metadata]
  * @returns {Uint8Array}
  */
 export function encode(tensors, metadata) {
     const header = metadata ? {__metadata__: metadata} : {};
-    // The widest elements first: then all are aligned.
-    const entries = Object.entries(tensors).sort(([, a], [, b]) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT);
+    // Sort the widest elements first, so that all are aligned.
+    const entries = Object.entries(tensors).sort(
+        ([, a], [, b]) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT,
+    );
     let size = 0;
     for (const [name, {dtype, shape, data}] of entries) {
-        header[name] = {dtype: codes[dtype], shape, data_offsets: [size, size += data.byteLength]};
+        header[name] = {
+            dtype: codes[dtype],
+            shape,
+            data_offsets: [size, (size += data.byteLength)],
+        };
     }
     const text = new TextEncoder().encode(JSON.stringify(header));
     const begin = 8 + Math.ceil(text.length / 8) * 8;
@@ -38,20 +54,34 @@ export function encode(tensors, metadata) {
 }
 
 /**
- * The tensors and the metadata of a file; a RangeError says what is wrong with one that is none. Tensors are views of the
- * bytes where these are aligned.
+ * Decodes a file. Throws a RangeError if it is invalid. Tensors are views of the bytes if these are
+ * aligned, otherwise copies.
  * @param {ArrayBuffer|Uint8Array} file
  * @returns {{tensors: Object<string, Tensor>, metadata: Object<string, string>}}
  */
 export function decode(file) {
-    const bytes = file instanceof ArrayBuffer ? new Uint8Array(file) : new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
-    if (bytes.length < 8) throw new RangeError(`a safetensors file has at least 8 bytes; there are ${bytes.length}`);
+    const bytes =
+        file instanceof ArrayBuffer
+            ? new Uint8Array(file)
+            : new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
+    if (bytes.length < 8)
+        throw new RangeError(
+            `a safetensors file has at least 8 bytes; this one has ${bytes.length}`,
+        );
     const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
-    if (length > bytes.length - 8) throw new RangeError(`the header is said to have ${length} bytes; ${bytes.length - 8} follow`);
+    if (length > bytes.length - 8)
+        throw new RangeError(
+            `the header length is ${length}, but ${bytes.length - 8} bytes follow`,
+        );
     const begin = 8 + Number(length);
     const {__metadata__: metadata, ...entries} = parse(bytes.subarray(8, begin));
     const data = bytes.subarray(begin);
-    return {tensors: Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, view(name, entry, data)])), metadata: metadata ?? {}};
+    return {
+        tensors: Object.fromEntries(
+            Object.entries(entries).map(([name, entry]) => [name, view(name, entry, data)]),
+        ),
+        metadata: metadata ?? {},
+    };
 }
 
 function parse(header) {
@@ -61,22 +91,44 @@ function parse(header) {
     } catch (error) {
         throw new RangeError(`the header is not JSON: ${error.message}`);
     }
-    if (parsed === null || typeof parsed !== 'object' || Array.isArray(parsed)) throw new RangeError('the header is not a JSON object');
+    if (parsed === null || typeof parsed !== 'object' || Array.isArray(parsed))
+        throw new RangeError('the header is not a JSON object');
     return parsed;
 }
 
 function view(name, entry, data) {
     const {dtype: code, shape, data_offsets: offsets} = entry ?? {};
-    if (!Object.hasOwn(dtypes, code)) throw new RangeError(`${name} has dtype ${code}; there are ${Object.keys(dtypes).join(', ')}`);
+    if (!Object.hasOwn(dtypes, code))
+        throw new RangeError(
+            `${name} has dtype ${code}; it must be one of ${Object.keys(dtypes).join(', ')}`,
+        );
     const [from, to] = Array.isArray(offsets) ? offsets : [];
-    if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to) || from < 0 || from > to || to > data.length) {
-        throw new RangeError(`${name} has data_offsets [${offsets}]; there are ${data.length} bytes of data`);
+    if (
+        !Number.isSafeInteger(from) ||
+        !Number.isSafeInteger(to) ||
+        from < 0 ||
+        from > to ||
+        to > data.length
+    ) {
+        throw new RangeError(
+            `${name} has data_offsets [${offsets}]; the file has ${data.length} bytes of data`,
+        );
     }
-    const dtype = dtypes[code], type = arrayOf(dtype), width = type.BYTES_PER_ELEMENT;
-    if (!Array.isArray(shape) || shape.reduce((product, extent) => product * extent, width) !== to - from) {
-        throw new RangeError(`${name} has ${to - from} bytes; shape (${shape}) of ${code} does not`);
+    const dtype = dtypes[code],
+        type = arrayOf(dtype),
+        width = type.BYTES_PER_ELEMENT;
+    if (
+        !Array.isArray(shape) ||
+        shape.reduce((product, extent) => product * extent, width) !== to - from
+    ) {
+        throw new RangeError(
+            `${name} has ${to - from} bytes, which does not match shape (${shape}) of ${code}`,
+        );
     }
-    const place = data.byteOffset + from, aligned = place % width === 0;
-    const array = aligned ? new type(data.buffer, place, (to - from) / width) : new type(data.slice(from, to).buffer);
+    const place = data.byteOffset + from,
+        aligned = place % width === 0;
+    const array = aligned
+        ? new type(data.buffer, place, (to - from) / width)
+        : new type(data.slice(from, to).buffer);
     return new Tensor(shape, array, dtype);
 }

@@ -1,4 +1,5 @@
-// Loss and gradient with JavaScript, in Node or a browser: as JSON, as binary tensors, and what a mistake looks like.
+// Loss and gradient with JavaScript, in Node or a browser: as JSON, as binary tensors, and what a
+// mistake looks like.
 //
 //     node tests/clients/javascript.mjs http://127.0.0.1:8080
 
@@ -13,22 +14,42 @@ async function evaluate(url, fields) {
     return (await post(url, JSON.stringify(fields), 'application/json')).json();
 }
 
-// A safetensors file each way: no number becomes text. Takes Float32Arrays of one dimension; returns typed arrays.
+// A safetensors file each way: no number becomes text. Takes Float32Arrays of one dimension;
+// returns typed arrays.
 async function evaluateArrays(url, arrays) {
     const header = {};
     let size = 0;
     for (const [name, array] of Object.entries(arrays)) {
-        header[name] = {dtype: 'F32', shape: [array.length], data_offsets: [size, size += array.byteLength]};
+        header[name] = {
+            dtype: 'F32',
+            shape: [array.length],
+            data_offsets: [size, (size += array.byteLength)],
+        };
     }
     let text = JSON.stringify(header);
     text = text.padEnd(Math.ceil(text.length / 8) * 8); // leaves the numbers aligned
     const length = new BigUint64Array([BigInt(text.length)]);
-    const answer = await (await post(url, new Blob([length, text, ...Object.values(arrays)]), 'application/vnd.safetensors')).arrayBuffer();
+    const answer = await (
+        await post(
+            url,
+            new Blob([length, text, ...Object.values(arrays)]),
+            'application/vnd.safetensors',
+        )
+    ).arrayBuffer();
     const begin = 8 + Number(new DataView(answer).getBigUint64(0, true));
     const {__metadata__, ...tensors} = JSON.parse(new TextDecoder().decode(answer.slice(8, begin)));
     const types = {F32: Float32Array, F64: Float64Array};
-    return Object.fromEntries(Object.entries(tensors).map(([name, {dtype, data_offsets: [from, to]}]) =>
-        [name, new types[dtype](answer.slice(begin + from, begin + to))]));
+    return Object.fromEntries(
+        Object.entries(tensors).map(
+            ([
+                name,
+                {
+                    dtype,
+                    data_offsets: [from, to],
+                },
+            ]) => [name, new types[dtype](answer.slice(begin + from, begin + to))],
+        ),
+    );
 }
 
 function show(name, values) {
@@ -36,14 +57,17 @@ function show(name, values) {
 }
 
 const server = process.argv[2];
-const input = [2.5, 0, 2], target = [3, -0.5, 2];
+const input = [2.5, 0, 2],
+    target = [3, -0.5, 2];
 
 const {loss, grad} = await evaluate(`${server}/v1/losses/mse`, {input, target, grad: true});
 show('loss', [loss]);
 show('gradient', grad.input);
 
-const arrays = await evaluateArrays(`${server}/v1/losses/mse?grad=true`,
-    {input: new Float32Array(input), target: new Float32Array(target)});
+const arrays = await evaluateArrays(`${server}/v1/losses/mse?grad=true`, {
+    input: new Float32Array(input),
+    target: new Float32Array(target),
+});
 show('binary loss', arrays.loss);
 show('binary gradient', arrays.grad_input);
 

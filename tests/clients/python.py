@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Loss and gradient with Python and NumPy: as JSON, as binary tensors, and what a mistake looks like.
+"""Loss and gradient with Python and NumPy: as JSON, as binary tensors, and what a mistake looks
+like.
 
     python3 tests/clients/python.py http://127.0.0.1:8080
 """
@@ -10,8 +11,20 @@ import urllib.request
 
 import numpy as np
 
-DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
-          "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1"}
+DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
 NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 
 
@@ -30,11 +43,16 @@ def evaluate(url, **fields):
 
 
 def evaluate_arrays(url, **arrays):
-    """A safetensors file each way: no number becomes text. Returns arrays, of which `loss` has no dimensions."""
+    """A safetensors file each way: no number becomes text. Returns arrays, of which `loss` has no
+    dimensions."""
     header, data = {}, b""
     for name, array in arrays.items():
         raw = np.ascontiguousarray(array).tobytes()
-        header[name] = {"dtype": NAMES[array.dtype], "shape": array.shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        header[name] = {
+            "dtype": NAMES[array.dtype],
+            "shape": array.shape,
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
         data += raw
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # leaves the numbers aligned
@@ -42,8 +60,13 @@ def evaluate_arrays(url, **arrays):
     begin = 8 + int.from_bytes(answer[:8], "little")
     tensors = json.loads(answer[8:begin])
     tensors.pop("__metadata__")
-    return {name: np.frombuffer(answer[begin + tensor["data_offsets"][0]:begin + tensor["data_offsets"][1]],
-                                DTYPES[tensor["dtype"]]).reshape(tensor["shape"]) for name, tensor in tensors.items()}
+    return {
+        name: np.frombuffer(
+            answer[begin + tensor["data_offsets"][0] : begin + tensor["data_offsets"][1]],
+            DTYPES[tensor["dtype"]],
+        ).reshape(tensor["shape"])
+        for name, tensor in tensors.items()
+    }
 
 
 def show(name, values):
@@ -55,8 +78,11 @@ def main(server):
     show("loss", answer["loss"])
     show("gradient", answer["grad"]["input"])
 
-    arrays = evaluate_arrays(f"{server}/v1/losses/mse?grad=true", input=np.array([2.5, 0, 2], np.float32),
-                             target=np.array([3, -0.5, 2], np.float32))
+    arrays = evaluate_arrays(
+        f"{server}/v1/losses/mse?grad=true",
+        input=np.array([2.5, 0, 2], np.float32),
+        target=np.array([3, -0.5, 2], np.float32),
+    )
     show("binary loss", arrays["loss"])
     show("binary gradient", arrays["grad_input"])
 

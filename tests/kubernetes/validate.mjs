@@ -1,113 +1,201 @@
 // Checks the manifests of deploy/kubernetes and deploy/kserve: node validate.mjs PROGRAM URL
-// Against the schemas of Kubernetes where there are any in npm (not for KServe's kinds), against each other, and against the
-// program: that it takes the arguments, and that a server of it, whose URL is given, answers the probes.
-import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
-import { parseAllDocuments } from "yaml";
+// Against the schemas of Kubernetes where there are any in npm (not for KServe's kinds), against
+// each other, and against the program: that it takes the arguments, and that a server of it, whose
+// URL is given, answers the probes.
+import {execFileSync} from 'node:child_process';
+import {readdirSync, readFileSync} from 'node:fs';
+import {parseAllDocuments} from 'yaml';
 
 const [program, url] = process.argv.slice(2);
-const folders = ["deploy/kubernetes", "deploy/kserve"];
-const libraries = { "monitoring.coreos.com/v1": "@kubernetes-models/prometheus-operator", default: "kubernetes-models" };
-const without = ["Kustomization", "ServingRuntime", "InferenceService"]; // kinds without a schema in npm
+const folders = ['deploy/kubernetes', 'deploy/kserve'];
+const libraries = {
+    'monitoring.coreos.com/v1': '@kubernetes-models/prometheus-operator',
+    default: 'kubernetes-models',
+};
+// Kinds without a schema in npm.
+const without = ['Kustomization', 'ServingRuntime', 'InferenceService'];
 const faults = [];
 const all = {}; // by kind
 
-const expect = (right, ...what) => right || faults.push(what.join(" "));
+const expect = (right, ...what) => right || faults.push(what.join(' '));
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 async function checkSchema(file, document) {
-  const { apiVersion, kind } = document;
-  if (without.includes(kind)) return;
-  const library = libraries[apiVersion] ?? libraries.default;
-  const model = (await import(`${library}/${apiVersion}`).catch(() => ({})))[kind];
-  if (!expect(model, file, "is of a kind that is not known:", apiVersion, kind)) return;
-  try {
-    new model(document).validate();
-  } catch (error) {
-    faults.push(`${file}: ${error.message}`);
-  }
+    const {apiVersion, kind} = document;
+    if (without.includes(kind)) return;
+    const library = libraries[apiVersion] ?? libraries.default;
+    const model = (await import(`${library}/${apiVersion}`).catch(() => ({})))[kind];
+    if (!expect(model, file, 'is of a kind that is not known:', apiVersion, kind)) return;
+    try {
+        new model(document).validate();
+    } catch (error) {
+        faults.push(`${file}: ${error.message}`);
+    }
 }
 
 for (const folder of folders) {
-  for (const name of readdirSync(folder).filter((name) => name.endsWith(".yaml"))) {
-    const file = `${folder}/${name}`;
-    for (const document of parseAllDocuments(readFileSync(file, "utf8"), { uniqueKeys: true })) {
-      document.errors.forEach((error) => faults.push(`${file}: ${error.message}`));
-      const tree = document.toJS();
-      expect(!all[tree.kind], file, "is a second", tree.kind);
-      all[tree.kind] = tree;
-      await checkSchema(file, tree);
+    for (const name of readdirSync(folder).filter((name) => name.endsWith('.yaml'))) {
+        const file = `${folder}/${name}`;
+        for (const document of parseAllDocuments(readFileSync(file, 'utf8'), {uniqueKeys: true})) {
+            document.errors.forEach((error) => faults.push(`${file}: ${error.message}`));
+            const tree = document.toJS();
+            expect(!all[tree.kind], file, 'is a second', tree.kind);
+            all[tree.kind] = tree;
+            await checkSchema(file, tree);
+        }
     }
-  }
 }
 
 function checkContainer(what, container, podSecurity = {}) {
-  const security = { ...podSecurity, ...container.securityContext };
-  expect(security.runAsNonRoot === true && security.runAsUser > 0, what, "may run as root");
-  expect(security.allowPrivilegeEscalation === false, what, "may gain privileges");
-  expect(security.readOnlyRootFilesystem === true, what, "can write to its root");
-  expect(same(security.capabilities?.drop, ["ALL"]), what, "keeps capabilities");
-  expect(security.seccompProfile?.type === "RuntimeDefault", what, "has no seccomp profile");
-  expect(container.resources?.limits?.memory && container.resources.requests?.cpu, what, "has no limits");
-  try {
-    const args = container.args.filter((arg) => !arg.startsWith("--token-file=")); // which is not here
-    execFileSync(program, [...args, "--print-config"], { stdio: "pipe" });
-  } catch (error) {
-    faults.push(`${what} has arguments that lossd does not take: ${error.stderr}`);
-  }
+    const security = {...podSecurity, ...container.securityContext};
+    expect(security.runAsNonRoot === true && security.runAsUser > 0, what, 'may run as root');
+    expect(security.allowPrivilegeEscalation === false, what, 'may gain privileges');
+    expect(security.readOnlyRootFilesystem === true, what, 'can write to its root');
+    expect(same(security.capabilities?.drop, ['ALL']), what, 'keeps capabilities');
+    expect(security.seccompProfile?.type === 'RuntimeDefault', what, 'has no seccomp profile');
+    expect(
+        container.resources?.limits?.memory && container.resources.requests?.cpu,
+        what,
+        'has no limits',
+    );
+    try {
+        // Which is not here.
+        const args = container.args.filter((arg) => !arg.startsWith('--token-file='));
+        execFileSync(program, [...args, '--print-config'], {stdio: 'pipe'});
+    } catch (error) {
+        faults.push(`${what} has arguments that lossd does not take: ${error.stderr}`);
+    }
 }
 
 async function checkProbes(what, container) {
-  const ports = container.ports.flatMap((port) => [port.name, port.containerPort]);
-  for (const name of ["startupProbe", "livenessProbe", "readinessProbe"]) {
-    const probe = container[name]?.httpGet;
-    if (!probe) continue;
-    expect(ports.includes(probe.port), what, name, "asks a port that there is not:", probe.port);
-    const { status } = await fetch(url + probe.path);
-    expect(status === 200, what, name, "asks for", probe.path, "which is answered with", status);
-  }
-  expect(container.livenessProbe && container.readinessProbe, what, "is not probed");
+    const ports = container.ports.flatMap((port) => [port.name, port.containerPort]);
+    for (const name of ['startupProbe', 'livenessProbe', 'readinessProbe']) {
+        const probe = container[name]?.httpGet;
+        if (!probe) continue;
+        expect(
+            ports.includes(probe.port),
+            what,
+            name,
+            'asks a port that there is not:',
+            probe.port,
+        );
+        const {status} = await fetch(url + probe.path);
+        expect(
+            status === 200,
+            what,
+            name,
+            'asks for',
+            probe.path,
+            'which is answered with',
+            status,
+        );
+    }
+    expect(container.livenessProbe && container.readinessProbe, what, 'is not probed');
 }
 
-const { Deployment, Service, HorizontalPodAutoscaler, PodDisruptionBudget, NetworkPolicy, ServiceMonitor } = all;
+const {
+    Deployment,
+    Service,
+    HorizontalPodAutoscaler,
+    PodDisruptionBudget,
+    NetworkPolicy,
+    ServiceMonitor,
+} = all;
 const pod = Deployment.spec.template;
 const labels = pod.metadata.labels;
 const [container] = pod.spec.containers;
 const portNames = container.ports.map((port) => port.name);
-checkContainer("Deployment", container, pod.spec.securityContext);
-await checkProbes("Deployment", container);
-expect(same(Deployment.spec.selector.matchLabels, labels), "the Deployment selects other pods than it makes");
-expect(same(Service.spec.selector, labels), "the Service selects other pods");
-expect(same(PodDisruptionBudget.spec.selector.matchLabels, labels), "the PodDisruptionBudget selects other pods");
-expect(same(NetworkPolicy.spec.podSelector.matchLabels, labels), "the NetworkPolicy selects other pods");
-expect(Service.spec.ports.every((port) => portNames.includes(port.targetPort)), "the Service names a port that there is not");
-expect(NetworkPolicy.spec.ingress.flatMap((rule) => rule.ports).every(({ port }) => portNames.includes(port)),
-  "the NetworkPolicy names a port that there is not");
-expect(ServiceMonitor.spec.endpoints.every(({ port }) => Service.spec.ports.some(({ name }) => name === port)),
-  "the ServiceMonitor names a port that there is not");
+checkContainer('Deployment', container, pod.spec.securityContext);
+await checkProbes('Deployment', container);
+expect(
+    same(Deployment.spec.selector.matchLabels, labels),
+    'the Deployment selects other pods than it makes',
+);
+expect(same(Service.spec.selector, labels), 'the Service selects other pods');
+expect(
+    same(PodDisruptionBudget.spec.selector.matchLabels, labels),
+    'the PodDisruptionBudget selects other pods',
+);
+expect(
+    same(NetworkPolicy.spec.podSelector.matchLabels, labels),
+    'the NetworkPolicy selects other pods',
+);
+expect(
+    Service.spec.ports.every((port) => portNames.includes(port.targetPort)),
+    'the Service names a port that there is not',
+);
+expect(
+    NetworkPolicy.spec.ingress
+        .flatMap((rule) => rule.ports)
+        .every(({port}) => portNames.includes(port)),
+    'the NetworkPolicy names a port that there is not',
+);
+expect(
+    ServiceMonitor.spec.endpoints.every(({port}) =>
+        Service.spec.ports.some(({name}) => name === port),
+    ),
+    'the ServiceMonitor names a port that there is not',
+);
 const target = HorizontalPodAutoscaler.spec.scaleTargetRef;
-expect(target.kind === "Deployment" && target.name === Deployment.metadata.name, "the HorizontalPodAutoscaler scales something else");
-const argument = (name) => container.args.find((arg) => arg.startsWith(name + "="))?.slice(name.length + 1);
-for (const [option, name] of [["--listen", "http"], ["--admin-listen", "admin"]])
-  expect(argument(option)?.endsWith(":" + container.ports.find((port) => port.name === name).containerPort), option, "is another port");
-expect(pod.spec.terminationGracePeriodSeconds > Number(argument("--drain-delay")) + 30, "the grace period is too short to drain");
-expect(all.Kustomization.resources.every((name) => readdirSync(folders[0]).includes(name)), "kustomization.yaml names a file that there is not");
+expect(
+    target.kind === 'Deployment' && target.name === Deployment.metadata.name,
+    'the HorizontalPodAutoscaler scales something else',
+);
+const argument = (name) =>
+    container.args.find((arg) => arg.startsWith(name + '='))?.slice(name.length + 1);
+for (const [option, name] of [
+    ['--listen', 'http'],
+    ['--admin-listen', 'admin'],
+])
+    expect(
+        argument(option)?.endsWith(
+            ':' + container.ports.find((port) => port.name === name).containerPort,
+        ),
+        option,
+        'is another port',
+    );
+expect(
+    pod.spec.terminationGracePeriodSeconds > Number(argument('--drain-delay')) + 30,
+    'the grace period is too short to drain',
+);
+expect(
+    all.Kustomization.resources.every((name) => readdirSync(folders[0]).includes(name)),
+    'kustomization.yaml names a file that there is not',
+);
 
-const { ServingRuntime, InferenceService } = all;
+const {ServingRuntime, InferenceService} = all;
 const [serving] = ServingRuntime.spec.containers;
-checkContainer("ServingRuntime", serving);
-await checkProbes("ServingRuntime", serving);
-const { model } = InferenceService.spec.predictor;
+checkContainer('ServingRuntime', serving);
+await checkProbes('ServingRuntime', serving);
+const {model} = InferenceService.spec.predictor;
 const formats = ServingRuntime.spec.supportedModelFormats;
-expect(serving.name === "kserve-container", "KServe wants the container to be called kserve-container");
-expect(model.runtime === ServingRuntime.metadata.name, "the InferenceService names another runtime");
-expect(ServingRuntime.spec.protocolVersions.includes(model.protocolVersion), "the InferenceService wants another protocol");
-expect(formats.some(({ name, version }) => name === model.modelFormat.name && version === model.modelFormat.version),
-  "the InferenceService wants another format");
-expect(ServingRuntime.spec.annotations["prometheus.kserve.io/port"] === String(serving.ports[0].containerPort), "metrics are on another port");
+expect(
+    serving.name === 'kserve-container',
+    'KServe wants the container to be called kserve-container',
+);
+expect(
+    model.runtime === ServingRuntime.metadata.name,
+    'the InferenceService names another runtime',
+);
+expect(
+    ServingRuntime.spec.protocolVersions.includes(model.protocolVersion),
+    'the InferenceService wants another protocol',
+);
+expect(
+    formats.some(
+        ({name, version}) =>
+            name === model.modelFormat.name && version === model.modelFormat.version,
+    ),
+    'the InferenceService wants another format',
+);
+expect(
+    ServingRuntime.spec.annotations['prometheus.kserve.io/port'] ===
+        String(serving.ports[0].containerPort),
+    'metrics are on another port',
+);
 
 if (faults.length > 0) {
-  console.log(faults.join("\n"));
-  process.exit(1);
+    console.log(faults.join('\n'));
+    process.exit(1);
 }
-console.log("valid", Object.keys(all).length);
+console.log('valid', Object.keys(all).length);

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""Linear regression by gradient descent, its loss and gradient from a lossd.
+"""Linear regression by gradient descent, with loss and gradient from lossd.
 
     regression.py [URL]     default http://127.0.0.1:8080
 
-diabetes.csv: 442 patients, ten measurements and how far the disease went a year later (Efron et al. 2004, as scikit-learn has it).
+diabetes.csv: ten measurements of 442 patients, and the progression of the disease after a year
+(Efron et al. 2004; from scikit-learn).
 """
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The same regression as a model of PyTorch, and then a robust one: the criterion is computed by a lossd.
+"""The same regression with PyTorch, least squares and robust: lossd computes the criterion.
 
     regression_torch.py [URL]     default http://127.0.0.1:8080
 """
@@ -13,7 +13,9 @@ import lossd
 from lossd.torch import HuberLoss, MSELoss
 
 client = lossd.Client(*sys.argv[1:])
-data = torch.from_numpy(np.loadtxt(Path(__file__).with_name("diabetes.csv"), delimiter=",", skiprows=1))
+data = torch.from_numpy(
+    np.loadtxt(Path(__file__).with_name("diabetes.csv"), delimiter=",", skiprows=1)
+)
 x, y = data[:, :-1], data[:, -1:]
 x = (x - x.mean(0)) / x.std(0)
 

@@ -1,4 +1,5 @@
-"""A live server for all tests: $LOSSD, or build/lossd. LOSSD_CLIENTS=all makes a missing extra a failure in place of a skip."""
+"""Starts a server for all tests: $LOSSD, or build/lossd. With LOSSD_CLIENTS=all, a missing extra is
+a failure instead of a skip."""
 import importlib
 import os
 import subprocess
@@ -12,13 +13,16 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def start(*arguments):
-    """Starts a server on a free port; returns its process and its URL."""
+    """Starts a server on a free port. Returns its process and its URL."""
     program = ROOT / os.environ.get("LOSSD", "build/lossd")
     listen = () if "--listen" in arguments else ("--listen", "127.0.0.1:0")
-    process = subprocess.Popen([program, "--threads", "2", "--log-level", "warning", *listen, *arguments],
-                               stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [program, "--threads", "2", "--log-level", "warning", *listen, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     line = process.stdout.readline()
-    assert " listening on " in line, f"{program} did not start: it says {line!r}"
+    assert " listening on " in line, f"{program} did not start: {line!r}"
     return process, line.split(" listening on ")[1].split()[0]
 
 
@@ -42,7 +46,7 @@ def client(url):
 
 
 def need(module):
-    """The module, or a skip of the test file that asks for it."""
+    """Imports a module, or skips the test file."""
     if os.environ.get("LOSSD_CLIENTS") == "all":
         return importlib.import_module(module)
     return pytest.importorskip(module)

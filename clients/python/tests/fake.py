@@ -1,4 +1,4 @@
-"""A server that does what it is told: each request it gets is met with the next of the given steps."""
+"""A scripted server: it handles each request with the next of the given steps."""
 import socket
 import struct
 import threading
@@ -8,23 +8,36 @@ import numpy as np
 
 from lossd import _safetensors
 
-LOSS = b"".join(bytes(piece) for piece in _safetensors.encode({"loss": np.float64(0.25), "grad_input": np.float32([1, 2])},
-                                                              {"count": "2", "reduction": "mean", "dtype": "float32"}))
+LOSS = b"".join(
+    bytes(piece)
+    for piece in _safetensors.encode(
+        {"loss": np.float64(0.25), "grad_input": np.float32([1, 2])},
+        {"count": "2", "reduction": "mean", "dtype": "float32"},
+    )
+)
 
 
 def answer(status=200, body=LOSS, content_type="application/vnd.safetensors", **headers):
-    """A step: an answer as it should be."""
-    fields = {"Content-Type": content_type, "Content-Length": str(len(body)), **{name.replace("_", "-"): text for name, text in headers.items()}}
+    """A step: a valid response."""
+    fields = {
+        "Content-Type": content_type,
+        "Content-Length": str(len(body)),
+        **{name.replace("_", "-"): text for name, text in headers.items()},
+    }
     head = "".join(f"{name}: {text}\r\n" for name, text in fields.items())
-    return lambda connection: connection.sendall(f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + body)
+    return lambda connection: connection.sendall(
+        f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + body
+    )
 
 
 def raw(data, close=True):
-    """A step: these bytes, and the end of the connection."""
+    """A step: sends these bytes and closes the connection."""
+
     def step(connection):
         connection.sendall(data)
         if close:
             raise ConnectionError
+
     return step
 
 
@@ -38,22 +51,25 @@ def reset(connection):
 
 
 def silence(connection):
-    """Waits for the other side to go away."""
+    """Waits until the peer closes the connection."""
     connection.settimeout(30)
     assert connection.recv(1) == b""
     raise ConnectionError
 
 
 def drip(connection):
-    connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.safetensors\r\nContent-Length: {len(LOSS)}\r\n\r\n".encode())
+    connection.sendall(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.safetensors\r\nContent-Length:"
+        f" {len(LOSS)}\r\n\r\n".encode()
+    )
     for byte in LOSS:
         connection.sendall(bytes([byte]))
         time.sleep(0.05)
 
 
 class Fake:
-    """`with Fake(step, ...) as fake:` has `fake.url`, and in `fake.requests` the requests and in `fake.times` when each came. Before, connections
-    are refused."""
+    """`with Fake(step, ...) as fake:` serves at `fake.url`, and records requests in `fake.requests`
+    and their times in `fake.times`. Before `with`, connections are refused."""
 
     def __init__(self, *steps, context=None):
         self.steps = list(steps)
@@ -61,7 +77,7 @@ class Fake:
         self._context = context
         self._lock = threading.Lock()
         self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))  # and refuses connections, until it listens
+        self._listener.bind(("127.0.0.1", 0))  # refuses connections until it listens
         self._threads = []
         self.port = self._listener.getsockname()[1]
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"

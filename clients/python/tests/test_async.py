@@ -1,4 +1,4 @@
-"""AsyncClient: the same answers, side by side."""
+"""AsyncClient: the same results, concurrently."""
 import asyncio
 import copy
 import os
@@ -17,14 +17,18 @@ from fake import Fake, answer, silence
 X, Y = [2.5, 0, 2], [3, -0.5, 2]
 
 
-def test_the_same_answers(url):
+def test_results_equal_those_of_client(url):
     async def work():
         async with lossd.AsyncClient(url) as client:
             assert await client.health() and await client.ready()
             assert [loss["name"] for loss in await client.losses()] == list(lossd.LOSSES)
             (several,) = await client.evaluate(["mse"], input=X, target=Y)
             assert several.loss == (await client.mse(X, Y)).loss
-            return await asyncio.gather(client.mse(X, Y, grad=True), client.huber(X, Y, delta=0.25), *[client.l1(X, [k] * 3) for k in range(50)])
+            return await asyncio.gather(
+                client.mse(X, Y, grad=True),
+                client.huber(X, Y, delta=0.25),
+                *[client.l1(X, [k] * 3) for k in range(50)]
+            )
 
     mse, huber, *rest = asyncio.run(work())
     with lossd.Client(url) as client:
@@ -33,10 +37,10 @@ def test_the_same_answers(url):
         assert [result.loss for result in rest] == [client.l1(X, [k] * 3).loss for k in range(50)]
 
 
-def test_requests_run_side_by_side():
+def test_requests_run_concurrently():
     together = threading.Barrier(12)
 
-    def meet(connection):  # an answer to each only once all are here
+    def meet(connection):  # responds only after all requests have arrived
         together.wait(30)
         answer()(connection)
 
@@ -48,7 +52,7 @@ def test_requests_run_side_by_side():
         assert [result.loss for result in asyncio.run(work(server))] == [0.25] * 12
 
 
-def test_no_more_connections_than_were_asked_for():
+def test_connections_limits_concurrency():
     async def work(server):
         async with lossd.AsyncClient(server.url, connections=2) as client:
             return await asyncio.gather(*[client.mse(X, Y) for _ in range(10)])
@@ -58,7 +62,7 @@ def test_no_more_connections_than_were_asked_for():
         assert len(server._threads) <= 2
 
 
-def test_mistakes_and_warnings(url):
+def test_errors_and_warnings(url):
     async def work():
         async with lossd.AsyncClient(url) as client:
             with pytest.raises(lossd.InvalidRequest, match="class indices must be in"):
@@ -70,14 +74,14 @@ def test_mistakes_and_warnings(url):
     asyncio.run(work())
 
 
-def test_a_cancelled_task_lets_go_of_its_connection():
+def test_cancelling_a_task_closes_its_connection():
     async def work(server):
         async with lossd.AsyncClient(server.url, timeout=None) as client:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(client.mse(X, Y), 0.3)
             assert (await client.mse(X, Y)).loss == 0.25
 
-    with Fake(silence, answer()) as server:  # silence ends, and leaving waits for it, once the connection is closed
+    with Fake(silence, answer()) as server:  # silence ends when the connection is closed
         asyncio.run(work(server))
     assert len(server.requests) == 2
 
@@ -93,15 +97,24 @@ os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_a_child_has_threads_of_its_own(url):
-    subprocess.run([sys.executable, "-B", "-c", FORKS, url], check=True, timeout=60, env={"PYTHONPATH": str(ROOT / "clients/python/src")})
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork is missing")
+def test_client_works_in_a_forked_child(url):
+    subprocess.run(
+        [sys.executable, "-B", "-c", FORKS, url],
+        check=True,
+        timeout=60,
+        env={"PYTHONPATH": str(ROOT / "clients/python/src")},
+    )
 
 
-def test_copies_and_pickles_are_clients_too(url):
+def test_copies_and_pickles_work(url):
     async def work():
         async with lossd.AsyncClient(url, timeout=9) as client:
-            for other in (copy.copy(client), copy.deepcopy(client), pickle.loads(pickle.dumps(client))):
+            for other in (
+                copy.copy(client),
+                copy.deepcopy(client),
+                pickle.loads(pickle.dumps(client)),
+            ):
                 assert (await other.mse(X, Y)).loss == (await client.mse(X, Y)).loss
                 await other.close()
 

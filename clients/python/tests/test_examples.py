@@ -1,4 +1,4 @@
-"""The examples learn what there is to be learnt."""
+"""The examples converge to the optimum."""
 import os
 import subprocess
 import sys
@@ -12,15 +12,19 @@ HERE = ROOT / "clients/python"
 
 
 def run(name, url):
-    done = subprocess.run([sys.executable, "-B", HERE / "examples" / name, url], env={**os.environ, "PYTHONPATH": str(HERE / "src")},
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-B", HERE / "examples" / name, url],
+        env={**os.environ, "PYTHONPATH": str(HERE / "src")},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return dict(line.split(": ") for line in done.stdout.splitlines())
 
 
 @pytest.fixture(scope="module")
 def best():
-    """The mean square that no linear model beats."""
+    """The least mean square of a linear model."""
     data = np.loadtxt(HERE / "examples/diabetes.csv", delimiter=",", skiprows=1)
     x, y = np.column_stack([data[:, :-1], np.ones(len(data))]), data[:, -1]
     return np.mean((x @ np.linalg.lstsq(x, y, rcond=None)[0] - y) ** 2)
@@ -28,9 +32,15 @@ def best():
 
 def test_regression(url, best):
     printed = run("regression.py", url)
-    losses = [float(text.removeprefix("loss ")) for step, text in printed.items() if step.startswith("step")]
+    losses = [
+        float(text.removeprefix("loss "))
+        for step, text in printed.items()
+        if step.startswith("step")
+    ]
     assert losses == sorted(losses, reverse=True) and losses[0] > 10 * best
-    assert losses[-1] == pytest.approx(best, rel=1e-3) and float(printed["least squares"]) == pytest.approx(best, rel=1e-5)
+    assert losses[-1] == pytest.approx(best, rel=1e-3) and float(
+        printed["least squares"]
+    ) == pytest.approx(best, rel=1e-5)
 
 
 def test_regression_with_torch(url, best):

@@ -1,27 +1,53 @@
-"""The client of lossd, a server that evaluates loss functions and their gradients over large batches.
+"""The client of lossd, a server that evaluates loss functions and their gradients over large
+batches.
 
     >>> import lossd
     >>> client = lossd.Client("http://127.0.0.1:8080")
     >>> result = client.mse([2.5, 0, 2], [3, -0.5, 2], grad=True)
     >>> result.loss, result.grad.input
 
-Client and AsyncClient have a method for every loss. `lossd.torch`, `lossd.sklearn` and `lossd.boost` bring the losses to PyTorch,
-scikit-learn, XGBoost and LightGBM, and need those that they are for.
-"""
+Client and AsyncClient have a method for every loss. `lossd.torch`, `lossd.sklearn` and
+`lossd.boost` adapt the losses to PyTorch, scikit-learn, XGBoost and LightGBM; each needs its
+library."""
 from ._async_client import AsyncClient
 from ._client import Client, default_client, set_default_client
-from ._errors import (AccessDenied, ConnectionFailed, DeadlineExceeded, InvalidRequest, LossdError, LossdWarning, ProtocolError, ServerError,
-                      Unavailable)
+from ._errors import (
+    AccessDenied,
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidRequest,
+    LossdError,
+    LossdWarning,
+    ProtocolError,
+    ServerError,
+    Unavailable,
+)
 from ._losses import LOSSES
 from ._result import Result, Tensors
 from ._safetensors import BFloat16
 from ._version import __version__
 
 __all__ = [
-    "LOSSES", "AccessDenied", "AsyncClient", "BFloat16", "Client", "ConnectionFailed", "DeadlineExceeded", "InvalidRequest", "LossdError",
-    "LossdWarning", "ProtocolError", "Result", "ServerError", "Tensors", "Unavailable", "__version__", "default_client", "set_default_client",
+    "LOSSES",
+    "AccessDenied",
+    "AsyncClient",
+    "BFloat16",
+    "Client",
+    "ConnectionFailed",
+    "DeadlineExceeded",
+    "InvalidRequest",
+    "LossdError",
+    "LossdWarning",
+    "ProtocolError",
+    "Result",
+    "ServerError",
+    "Tensors",
+    "Unavailable",
+    "__version__",
+    "default_client",
+    "set_default_client",
 ]
 
 for _public in __all__:
     if isinstance(globals()[_public], type):
-        globals()[_public].__module__ = __name__  # what tracebacks and help call them
+        globals()[_public].__module__ = __name__  # the name in tracebacks and help

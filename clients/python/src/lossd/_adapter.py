@@ -1,26 +1,33 @@
-"""What scikit-learn and the boosting libraries share: a loss of predictions and targets, by name, with its arguments fixed."""
+"""The base of the adapters for scikit-learn and boosting libraries: a loss of predictions and
+targets with fixed arguments."""
 from typing import Any, Mapping, Optional, Tuple
 
 import numpy as np
 
-from ._client import Asking, Client, checked
+from ._client import UsesClient, Client, checked
 from ._losses import BY_NAME
 from ._result import Result
 from ._table import LossInfo
 
 
-class Fixed(Asking):
-    """A loss with its arguments; called with targets and predictions it asks the server. It can be pickled and copied."""
+class Fixed(UsesClient):
+    """A loss with its arguments. Can be pickled and copied."""
 
-    fixed: Tuple[str, ...] = ()  # arguments that the adapter sets, and so cannot be given
+    fixed: Tuple[str, ...] = ()  # arguments that the adapter sets itself
 
     def __init__(self, loss: str, client: Optional[Client], **parameters: Any) -> None:
         info = BY_NAME.get(loss)
         if info is None:
-            raise ValueError(f"there is no loss '{loss}'; there are {', '.join(sorted({known.name for known in BY_NAME.values()}))}")
+            raise ValueError(
+                f"there is no loss '{loss}'; the losses are"
+                f" {', '.join(sorted({known.name for known in BY_NAME.values()}))}"
+            )
         needed = [tensor.name for tensor in info.tensors if not tensor.optional]
         if needed != ["input", "target"]:
-            raise ValueError(f"{info.name} takes {', '.join(needed)}; a loss of predictions and targets alone is wanted here")
+            raise ValueError(
+                f"{info.name} takes {', '.join(needed)}; only losses of input and target are"
+                " supported here"
+            )
         self._check(info, parameters)
         self.__name__ = info.name  # libraries print it
         self.info = info
@@ -28,27 +35,35 @@ class Fixed(Asking):
         self.parameters = parameters
 
     def _check(self, info: LossInfo, parameters: Mapping[str, Any]) -> None:
-        """Raises a TypeError for an argument that would be refused, or of no use, when it is called."""
+        """Raises a TypeError for an argument that the loss or the adapter does not accept."""
         optional = [tensor.name for tensor in info.tensors if tensor.optional]
         taken = [*optional, *(name for name, _ in info.parameters), "reduction", "dtype"]
         taken = [name for name in taken if name not in self.fixed]
         for name in parameters:
             if name not in taken:
-                raise TypeError(f"{info.name} got an unexpected keyword argument '{name}'; it takes {', '.join(taken)}")
+                raise TypeError(
+                    f"{info.name} got an unexpected keyword argument '{name}'; it takes"
+                    f" {', '.join(taken)}"
+                )
 
     @property
     def takes_classes(self) -> bool:
-        """Whether targets are class indices and predictions have a number for each class."""
+        """True if targets are class indices and predictions have one value per class."""
         tensor = self.info.tensor("target")
         return tensor is not None and tensor.kind != "real"
 
-    def ask(self, predictions: Any, targets: Any, **options: Any) -> Result:
+    def evaluate(self, predictions: Any, targets: Any, **options: Any) -> Result:
         predictions, targets = np.asarray(predictions), np.asarray(targets)
         if self.takes_classes:
             targets = whole(targets)
-        elif targets.shape != predictions.shape and targets.size == predictions.size:  # a column and a row of the same numbers
+        # (n,) and (n, 1).
+        elif (
+            targets.shape != predictions.shape and targets.size == predictions.size
+        ):
             targets = targets.reshape(predictions.shape)
-        result: Result = getattr(self.asked(), self.info.name)(predictions, targets, **self.parameters, **options)
+        result: Result = getattr(self.used_client(), self.info.name)(
+            predictions, targets, **self.parameters, **options
+        )
         return result
 
     def __repr__(self) -> str:
@@ -57,10 +72,10 @@ class Fixed(Asking):
 
 
 def whole(targets: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Class indices that came as floats, as the boosting libraries keep them."""
+    """Converts class indices from floats, which the boosting libraries use."""
     if targets.dtype.kind != "f":
         return targets
     indices = targets.astype(np.int64)
     if not np.array_equal(indices, targets):
-        raise ValueError("the targets must be class indices: whole numbers")
+        raise ValueError("the targets must be class indices, which are integers")
     return indices

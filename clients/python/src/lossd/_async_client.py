@@ -1,4 +1,4 @@
-"""The client for asyncio: the same calls, each on a thread while the event loop goes on."""
+"""The client for asyncio, which runs each call on a thread."""
 import asyncio
 import os
 import ssl
@@ -15,48 +15,72 @@ T = TypeVar("T")
 
 
 class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
-    """Client, with methods to be awaited.
+    """Client with asynchronous methods.
 
         async with AsyncClient("http://127.0.0.1:8080") as client:
-            first, second = await asyncio.gather(client.mse(x, y, grad=True), client.huber(x, y, delta=0.5))
+            first, second = await asyncio.gather(client.mse(x, y, grad=True), client.huber(x, y,
+            delta=0.5))
 
-    As many calls as `connections` run side by side, each on a thread and a connection of its own; more wait for their turn, and their
-    timeout begins then. A task that is cancelled closes its connection, so that the server can stop working on it too.
+    Up to `connections` calls run concurrently, each on its own thread and connection. Further calls
+    wait; their timeout begins when they start. Cancelling a task closes its connection, which
+    cancels the request on the server.
 
     The arguments are those of Client.
     """
 
-    def __init__(self, url: Optional[str] = None, *, token: Optional[str] = None, timeout: Optional[float] = 60.0, retries: int = 4,
-                 verify: bool = True, cafile: Optional[str] = None, cert: Optional[Certificate] = None,
-                 ssl_context: Optional[ssl.SSLContext] = None, connections: int = 32) -> None:
-        self._open(dict(url=url, token=token, timeout=timeout, retries=retries, verify=verify, cafile=cafile, cert=cert,
-                        ssl_context=ssl_context, connections=connections))
+    def __init__(
+        self,
+        url: Optional[str] = None,
+        *,
+        token: Optional[str] = None,
+        timeout: Optional[float] = 60.0,
+        retries: int = 4,
+        verify: bool = True,
+        cafile: Optional[str] = None,
+        cert: Optional[Certificate] = None,
+        ssl_context: Optional[ssl.SSLContext] = None,
+        connections: int = 32
+    ) -> None:
+        self._open(
+            dict(
+                url=url,
+                token=token,
+                timeout=timeout,
+                retries=retries,
+                verify=verify,
+                cafile=cafile,
+                cert=cert,
+                ssl_context=ssl_context,
+                connections=connections,
+            )
+        )
         self._threads = self._new_threads()
         self._process = os.getpid()
 
     async def evaluate(self, losses: Sequence[Entry], **fields: Any) -> List[Result]:
-        """As Client.evaluate."""
+        """Like Client.evaluate."""
         results = await self._run(lambda call: self._session.evaluate_several(call, losses, fields))
         for result in results:
             warn(result.warnings, stacklevel=2)
         return results
 
     async def losses(self) -> List[Dict[str, Any]]:
-        """As Client.losses."""
+        """Like Client.losses."""
         found: Any = await self._run(lambda call: self._session.get(call, "/v1/losses"))
         losses: List[Dict[str, Any]] = found["losses"]
         return losses
 
     async def health(self) -> bool:
-        """As Client.health."""
+        """Like Client.health."""
         return await self._run(lambda call: self._session.probe(call, "/healthz"))
 
     async def ready(self) -> bool:
-        """As Client.ready."""
+        """Like Client.ready."""
         return await self._run(lambda call: self._session.probe(call, "/readyz"))
 
     async def close(self) -> None:
-        """Waits for the calls that run, and closes their connections and threads: the client is done."""
+        """Waits for running calls, then closes connections and threads. The client cannot be used
+        afterwards."""
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
         self._session.server.close()
 
@@ -66,9 +90,21 @@ class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
     async def __aexit__(self, *_: Any) -> None:
         await self.close()
 
-    async def _evaluate(self, loss: str, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str, grad: Any, hess: Any,
-                        dtype: Optional[str]) -> Result:
-        result = await self._run(lambda call: self._session.evaluate(call, loss, tensors, parameters, reduction, grad, hess, dtype))
+    async def _evaluate(
+        self,
+        loss: str,
+        tensors: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        reduction: str,
+        grad: Any,
+        hess: Any,
+        dtype: Optional[str],
+    ) -> Result:
+        result = await self._run(
+            lambda call: self._session.evaluate(
+                call, loss, tensors, parameters, reduction, grad, hess, dtype
+            )
+        )
         warn(result.warnings, stacklevel=2)
         return result
 
@@ -82,7 +118,7 @@ class AsyncClient(Settings, LossMethods[Coroutine[Any, Any, Result]]):
             call.begin()
             return work(call)
 
-        if self._process != os.getpid():  # the child of a fork has none of its parent's threads
+        if self._process != os.getpid():  # threads do not survive a fork
             self._threads, self._process = self._new_threads(), os.getpid()
         future = self._threads.submit(run)
         try:

@@ -1,20 +1,28 @@
-"""What can go wrong. All of it is a LossdError; what Python has an exception for is that exception too."""
+"""Exceptions. All derive from LossdError, and from a built-in exception if one fits."""
 from typing import Optional
 
 
 class LossdError(Exception):
-    """Something went wrong between here and the answer.
+    """A request failed.
 
     Attributes:
-        detail: what was found, where, and what would be right.
-        status: the HTTP status of the answer; None where there was no answer.
-        pointer: a JSON Pointer to what is wrong, such as "/target/3"; None where the server names nothing in particular.
-        offset: a byte offset into the body of the request; None where the server names none.
-        request_id: what the server's log calls the request; None where there was no answer.
+        detail: what was found, where, and what was expected.
+        status: the HTTP status of the response; None if there was no response.
+        pointer: a JSON Pointer to the invalid value, such as "/target/3"; None if there is none.
+        offset: the offset of the error in the request body, in bytes; None if it is unknown.
+        request_id: the identifier of the request in the server's log; None if there was no
+            response.
     """
 
-    def __init__(self, detail: str, *, status: Optional[int] = None, pointer: Optional[str] = None, offset: Optional[int] = None,
-                 request_id: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        status: Optional[int] = None,
+        pointer: Optional[str] = None,
+        offset: Optional[int] = None,
+        request_id: Optional[str] = None
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.status = status
@@ -27,43 +35,54 @@ class LossdError(Exception):
 
 
 class InvalidRequest(LossdError, ValueError):
-    """The request cannot be answered as it is (400, 404, 413, 422 ...): a shape that does not fit, an index out of range, an
-    argument out of its range, a loss that is not there."""
+    """The request is invalid (400, 404, 413, 422 ...): an incompatible shape, an index or argument
+    out of range, an unknown loss."""
 
 
 class AccessDenied(LossdError):
-    """The server wants a token (401), or another one (403)."""
+    """The token is missing (401) or wrong (403)."""
 
 
 class Unavailable(LossdError):
-    """Every try was answered with 429, 502, 503 or 504, or the request needs more time than the
-    server allows (503 without Retry-After, which is not retried; retry_after is None).
+    """The server is overloaded (429, 502, 503, 504 on every attempt), or the request exceeds the
+    compute timeout (503 without Retry-After, which is not retried; retry_after is None).
 
     Attributes:
-        retry_after: in how many seconds to try again, as the server has it; None if it does not say.
+        retry_after: seconds to wait before the next attempt, from the server; None if it gave none.
     """
 
-    def __init__(self, detail: str, *, retry_after: Optional[float] = None, status: Optional[int] = None, pointer: Optional[str] = None,
-                 offset: Optional[int] = None, request_id: Optional[str] = None) -> None:
-        super().__init__(detail, status=status, pointer=pointer, offset=offset, request_id=request_id)
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after: Optional[float] = None,
+        status: Optional[int] = None,
+        pointer: Optional[str] = None,
+        offset: Optional[int] = None,
+        request_id: Optional[str] = None
+    ) -> None:
+        super().__init__(
+            detail, status=status, pointer=pointer, offset=offset, request_id=request_id
+        )
         self.retry_after = retry_after
 
 
 class ServerError(LossdError):
-    """The server failed (500 and its like)."""
+    """The server failed (500 and other 5xx statuses)."""
 
 
 class ConnectionFailed(LossdError, ConnectionError):
-    """No connection could be had through all retries, or it broke."""
+    """Connecting failed on every attempt, or the connection broke."""
 
 
 class DeadlineExceeded(LossdError, TimeoutError):
-    """The call took longer than its timeout allows for."""
+    """The call exceeded its timeout."""
 
 
 class ProtocolError(LossdError):
-    """The answer is not one that a lossd gives: is the URL that of a lossd?"""
+    """The response is not one of lossd. Check the URL."""
 
 
 class LossdWarning(UserWarning):
-    """What the server warns of, as PyTorch does: a broadcast target, say."""
+    """A warning of the server that PyTorch would also give, for example about a broadcast target.
+    """

@@ -1,11 +1,12 @@
-"""What comes back from an evaluation."""
+"""The result of an evaluation."""
 from typing import Any, Dict, Iterator, List, Mapping, Union
 
 import numpy as np
 
 
 class Tensors(Mapping[str, "np.ndarray[Any, Any]"]):
-    """Arrays by the name of their tensor, as a mapping and as attributes: `grad["input"]`, `grad.input`."""
+    """Arrays by the name of their tensor, as a mapping and as attributes: `grad["input"]`,
+    `grad.input`."""
 
     def __init__(self, arrays: Mapping[str, "np.ndarray[Any, Any]"], what: str) -> None:
         self._arrays = dict(arrays)
@@ -39,29 +40,43 @@ class Tensors(Mapping[str, "np.ndarray[Any, Any]"]):
 
     def _missing(self, name: str) -> str:
         if not self._arrays:
-            return f"there is no {self._what} of '{name}': ask for it with {self._what}=True or {self._what}=['{name}']"
-        return f"there is no {self._what} of '{name}' but of {', '.join(self._arrays)}"
+            return (
+                f"there is no {self._what} of '{name}'; request it with {self._what}=True or"
+                f" {self._what}=['{name}']"
+            )
+        return f"there is no {self._what} of '{name}', only of {', '.join(self._arrays)}"
 
 
 class Result:
-    """A loss, and what was asked for with it.
+    """A loss, and the requested derivatives.
 
     Attributes:
         loss: a float; with reduction "none" an array of the terms.
-        grad: gradients by tensor, `grad.input`; empty unless asked for.
+        grad: gradients by tensor, `grad.input`; empty unless requested.
         hess: diagonals of the Hessian, likewise.
-        count: how many terms were reduced; ignored ones are not counted.
-        nonfinite: how many of the terms are NaN or infinite.
-        warnings: what PyTorch would warn of; each was also given to Python's `warnings`.
+        count: the number of terms, without ignored ones.
+        nonfinite: the number of terms that are NaN or infinite.
+        warnings: warnings that PyTorch would give, also issued through Python's `warnings`.
         reduction: the reduction.
-        dtype: what was computed in, "float32" or "float64".
-        timing: milliseconds that the server took, by what it did: "decode", "compute", "encode".
-        request_id: what the server's log calls the request.
+        dtype: the dtype of the computation, "float32" or "float64".
+        timing: times on the server in milliseconds: "decode", "compute", "encode".
+        request_id: the identifier of the request in the server's log.
     """
 
-    def __init__(self, loss: Union[float, "np.ndarray[Any, Any]"], grad: Tensors, hess: Tensors, count: int, nonfinite: int,
-                 warnings: List[str], reduction: str, dtype: str, timing: Dict[str, float], request_id: str) -> None:
-        # Any, for which of the two it is depends on the reduction.
+    def __init__(
+        self,
+        loss: Union[float, "np.ndarray[Any, Any]"],
+        grad: Tensors,
+        hess: Tensors,
+        count: int,
+        nonfinite: int,
+        warnings: List[str],
+        reduction: str,
+        dtype: str,
+        timing: Dict[str, float],
+        request_id: str,
+    ) -> None:
+        # Any, because the type depends on the reduction.
         self.loss: Any = loss
         self.grad = grad
         self.hess = hess
@@ -77,7 +92,16 @@ class Result:
         return float(self.loss)
 
     def __repr__(self) -> str:
-        parts = [f"loss={self.loss!r}", f"reduction={self.reduction!r}", f"dtype={self.dtype!r}", f"count={self.count}"]
+        parts = [
+            f"loss={self.loss!r}",
+            f"reduction={self.reduction!r}",
+            f"dtype={self.dtype!r}",
+            f"count={self.count}",
+        ]
         parts += [f"nonfinite={self.nonfinite}"] if self.nonfinite else []
-        parts += [f"{name}={list(tensors)}" for name, tensors in (("grad", self.grad), ("hess", self.hess)) if tensors]
+        parts += [
+            f"{name}={list(tensors)}"
+            for name, tensors in (("grad", self.grad), ("hess", self.hess))
+            if tensors
+        ]
         return f"Result({', '.join(parts)})"

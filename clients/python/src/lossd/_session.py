@@ -1,19 +1,40 @@
-"""What is the same for both clients: a request from arguments, a result from an answer, the exception for a status."""
+"""The core of both clients: builds requests from arguments, results from responses, and exceptions
+from statuses."""
 import json
 import math
 import operator
 import ssl
 import warnings
 from http import HTTPStatus
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 from urllib.parse import quote, urlencode
 
 import numpy as np
 
 from . import _base64, _safetensors
-from ._errors import (AccessDenied, ConnectionFailed, DeadlineExceeded, InvalidRequest, LossdWarning, ProtocolError, ServerError,
-                      Unavailable)
-from ._http import RETRIED, Answer, Body, Call, Server, retry_after
+from ._errors import (
+    AccessDenied,
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidRequest,
+    LossdWarning,
+    ProtocolError,
+    ServerError,
+    Unavailable,
+)
+from ._http import RETRIED, Response, Body, Call, Server, retry_after
 from ._losses import BY_NAME, LOSSES
 from ._result import Result, Tensors
 from ._safetensors import BFloat16
@@ -23,17 +44,27 @@ from ._version import __version__
 SAFETENSORS = "application/vnd.safetensors"
 JSON = "application/json"
 
-LONGEST_TIMEOUT = 1e6  # seconds; sockets do not take much more, and nobody waits that long
+MAX_TIMEOUT = 1e6  # seconds; near the maximum of sockets
 
 Certificate = Union[str, Tuple[str, str]]
 Entry = Union[str, Mapping[str, Any]]  # a loss by name, or with fields of its own
 
 
 class Session:
-    """A server, and how to speak to it. The arguments are the clients' (see Client)."""
+    """Sends requests to a server. The arguments are those of Client."""
 
-    def __init__(self, url: str, token: Optional[str], timeout: Optional[float], retries: int, verify: bool, cafile: Optional[str],
-                 cert: Optional[Certificate], ssl_context: Optional[ssl.SSLContext], connections: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: Optional[str],
+        timeout: Optional[float],
+        retries: int,
+        verify: bool,
+        cafile: Optional[str],
+        cert: Optional[Certificate],
+        ssl_context: Optional[ssl.SSLContext],
+        connections: int,
+    ) -> None:
         if not isinstance(url, str):
             raise TypeError(f"the url is {url!r}; it must be a string")
         check_timeout(timeout)
@@ -41,74 +72,96 @@ class Session:
         check_count("connections", connections, 1)
         headers = {"User-Agent": f"lossd-python/{__version__}"}
         if token is not None:
-            headers["Authorization"] = f"Bearer {sound_token(token)}"
+            headers["Authorization"] = f"Bearer {checked_token(token)}"
         context = tls_context(url, verify, cafile, cert, ssl_context)
         self.url = url
-        self.timeout = None if timeout is None or timeout > LONGEST_TIMEOUT else float(timeout)
+        self.timeout = None if timeout is None or timeout > MAX_TIMEOUT else float(timeout)
         self.server = Server(url, headers, retries, context, connections)
 
     def call(self) -> Call:
         return Call(self.timeout)
 
-    def evaluate(self, call: Call, loss: str, tensors: Mapping[str, Any], parameters: Mapping[str, Any], reduction: str, grad: Any,
-                 hess: Any, dtype: Optional[str]) -> Result:
+    def evaluate(
+        self,
+        call: Call,
+        loss: str,
+        tensors: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        reduction: str,
+        grad: Any,
+        hess: Any,
+        dtype: Optional[str],
+    ) -> Result:
         query = {**changed(loss, parameters), **common(reduction, grad, hess, dtype)}
         path = f"/v1/losses/{loss}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
-        answer = self.post(call, path, _safetensors.encode(present(loss, tensors), {}), SAFETENSORS)
-        arrays, metadata = _safetensors.decode(answer.body)
-        return result(arrays, metadata, answer)
+        response = self.post(
+            call, path, _safetensors.encode(present(loss, tensors), {}), SAFETENSORS
+        )
+        arrays, metadata = _safetensors.decode(response.body)
+        return result(arrays, metadata, response)
 
-    def evaluate_several(self, call: Call, losses: Sequence[Entry], fields: Mapping[str, Any]) -> List[Result]:
-        """Those of one request, whose tensors are sent and decoded once: JSON, with the tensors in base64."""
+    def evaluate_several(
+        self, call: Call, losses: Sequence[Entry], fields: Mapping[str, Any]
+    ) -> List[Result]:
+        """Evaluates several losses with one request: JSON, with tensors in base64."""
         body = json.dumps(several(losses, fields), default=plain).encode()
-        answer = self.post(call, "/v1/evaluate", [body], JSON)
-        found = json_of(answer, self.url)
+        response = self.post(call, "/v1/evaluate", [body], JSON)
+        found = json_of(response, self.url)
         try:
-            return [result(*_base64.decode(entry), answer) for entry in found["results"]]
+            return [result(*_base64.decode(entry), response) for entry in found["results"]]
         except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise ProtocolError(f"the answer is not that of an evaluation: {error!r}", status=answer.status) from error
+            raise ProtocolError(
+                f"invalid response to an evaluation: {error!r}", status=response.status
+            ) from error
 
-    def post(self, call: Call, path: str, body: Body, content_type: str) -> Answer:
-        answer = self.server.request("POST", path, {"Content-Type": content_type, "Accept": content_type}, body, call)
-        return expect(answer, content_type, self.url)
+    def post(self, call: Call, path: str, body: Body, content_type: str) -> Response:
+        response = self.server.request(
+            "POST", path, {"Content-Type": content_type, "Accept": content_type}, body, call
+        )
+        return expect(response, content_type, self.url)
 
     def get(self, call: Call, path: str) -> Any:
-        answer = self.server.request("GET", path, {"Accept": JSON}, (), call)
-        return json_of(expect(answer, JSON, self.url), self.url)
+        response = self.server.request("GET", path, {"Accept": JSON}, (), call)
+        return json_of(expect(response, JSON, self.url), self.url)
 
     def probe(self, call: Call, path: str) -> bool:
-        """Whether that path answers 200: false where it answers 503, and where nothing listens."""
+        """Returns True if the path responds with 200, False if with an overload status or not at
+        all."""
         try:
-            answer = self.server.request("GET", path, {}, (), call, retry=False)
+            response = self.server.request("GET", path, {}, (), call, retry=False)
         except (ConnectionFailed, DeadlineExceeded) as error:
             if isinstance(error.__cause__, ssl.SSLError):
                 raise
             return False
-        if answer.status not in (HTTPStatus.OK, *RETRIED):
-            fail(answer, self.url)
-        return answer.status == HTTPStatus.OK
+        if response.status not in (HTTPStatus.OK, *RETRIED):
+            fail(response, self.url)
+        return response.status == HTTPStatus.OK
 
 
 def check_timeout(timeout: Any) -> None:
     if timeout is None:
         return
     if not isinstance(timeout, (int, float, np.integer, np.floating)):
-        raise TypeError(f"timeout is {timeout!r}; it must be a number above 0, or None for no limit")
+        raise TypeError(
+            f"timeout is {timeout!r}; it must be a number above 0, or None for no limit"
+        )
     if not timeout > 0:
         raise ValueError(f"timeout is {timeout}; it must be above 0, or None for no limit")
 
 
-def check_count(name: str, value: Any, least: int) -> None:
+def check_count(name: str, value: Any, minimum: int) -> None:
     try:
         count = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} is {value!r}; it must be a whole number, {least} or more") from None
-    if count < least:
-        raise ValueError(f"{name} is {value}; it must be {least} or more")
+        raise TypeError(
+            f"{name} is {value!r}; it must be an integer of at least {minimum}"
+        ) from None
+    if count < minimum:
+        raise ValueError(f"{name} is {value}; it must be at least {minimum}")
 
 
-def sound_token(token: str) -> str:
-    """The token as a header can have it; an error does not show it."""
+def checked_token(token: str) -> str:
+    """Returns the token, stripped. Errors do not show it."""
     if not isinstance(token, str):
         raise TypeError(f"the token is a {type(token).__name__}; it must be a string")
     token = token.strip()
@@ -117,18 +170,25 @@ def sound_token(token: str) -> str:
     return token
 
 
-def tls_context(url: str, verify: bool, cafile: Optional[str], cert: Optional[Certificate],
-                context: Optional[ssl.SSLContext]) -> Optional[ssl.SSLContext]:
+def tls_context(
+    url: str,
+    verify: bool,
+    cafile: Optional[str],
+    cert: Optional[Certificate],
+    context: Optional[ssl.SSLContext],
+) -> Optional[ssl.SSLContext]:
     if not url.lower().startswith("https:"):
         if not verify or cafile is not None or cert is not None or context is not None:
-            raise ValueError("the url is not https: verify, cafile, cert and ssl_context are of no use with it")
+            raise ValueError(
+                "the url is not https, which verify, cafile, cert and ssl_context require"
+            )
         return None
     if context is not None:
         if not verify or cafile is not None or cert is not None:
-            raise ValueError("an ssl_context stands for verify, cafile and cert: give either it or those")
+            raise ValueError("ssl_context replaces verify, cafile and cert; give only one")
         return context
     if not verify and cafile is not None:
-        raise ValueError("cafile says whom to trust, and verify=False that nothing is checked: give one of them")
+        raise ValueError("cafile and verify=False exclude each other")
     context = ssl.create_default_context(cafile=cafile)
     if not verify:
         context.check_hostname = False
@@ -139,12 +199,17 @@ def tls_context(url: str, verify: bool, cafile: Optional[str], cert: Optional[Ce
 
 
 def present(loss: str, tensors: Mapping[str, Any]) -> Dict[str, Any]:
-    """The tensors that are there."""
-    return {name: as_needed(LOSSES[loss].tensor(name), tensor) for name, tensor in tensors.items() if tensor is not None}
+    """Returns the tensors that are not None."""
+    return {
+        name: as_needed(LOSSES[loss].tensor(name), tensor)
+        for name, tensor in tensors.items()
+        if tensor is not None
+    }
 
 
 def as_needed(info: Optional[TensorInfo], tensor: Any) -> Any:
-    """Numbers that declare no dtype, as those of a list, are what the loss needs: [1, 2] as predictions has a gradient."""
+    """Converts integers without a declared dtype, such as lists, to floats if the loss takes real
+    numbers there."""
     declared = getattr(tensor, "dtype", object) != object and not is_extension(tensor.dtype)
     if info is None or info.kind != "real" or declared or isinstance(tensor, BFloat16):
         return tensor
@@ -153,21 +218,28 @@ def as_needed(info: Optional[TensorInfo], tensor: Any) -> Any:
 
 
 def is_extension(dtype: Any) -> bool:
-    """Whether it is a dtype of pandas' own, such as Int64, of which NumPy makes objects."""
+    """Returns True for dtypes of pandas such as Int64, which NumPy converts to objects."""
     return type(dtype).__module__.startswith("pandas.") and hasattr(dtype, "na_value")
 
 
 def several(losses: Sequence[Entry], fields: Mapping[str, Any]) -> Dict[str, Any]:
-    """The body of a request for several losses: `fields` hold for all, an entry's own for it alone."""
+    """Builds the body of a request for several losses: `fields` apply to all, fields of an entry
+    only to it."""
     if isinstance(losses, (str, Mapping)):
-        raise TypeError(f"losses is {losses!r}; it must be a sequence of names, or of mappings with a \"loss\"")
+        raise TypeError(
+            f"losses is {losses!r}; it must be a sequence of names, or of mappings with a \"loss\""
+        )
     entries = [entry_of(place, entry) for place, entry in enumerate(losses)]
     tensors: Dict[str, Optional[TensorInfo]] = {"grad_output": None, "sample_weight": None}
     for entry in entries:
         if entry.get("loss") in BY_NAME:
             tensors.update({info.name: info for info in BY_NAME[entry["loss"]].tensors})
-    own = [{name: field(name, value, tensors) for name, value in entry.items()} for entry in entries]
-    shared = {name: field(name, value, tensors) for name, value in fields.items() if value is not None}
+    own = [
+        {name: field(name, value, tensors) for name, value in entry.items()} for entry in entries
+    ]
+    shared = {
+        name: field(name, value, tensors) for name, value in fields.items() if value is not None
+    }
     return {**shared, "losses": own, "encoding": "base64"}
 
 
@@ -175,12 +247,14 @@ def entry_of(place: int, entry: Any) -> Dict[str, Any]:
     if isinstance(entry, str):
         return {"loss": entry}
     if not isinstance(entry, Mapping):
-        raise TypeError(f"losses[{place}] is {entry!r}; it must be a name, or a mapping with a \"loss\"")
+        raise TypeError(
+            f"losses[{place}] is {entry!r}; it must be a name, or a mapping with a \"loss\""
+        )
     return dict(entry)
 
 
 def field(name: str, value: Any, tensors: Mapping[str, Optional[TensorInfo]]) -> Any:
-    """A field as JSON has it; None takes away what holds for all."""
+    """Converts a field to JSON. None in an entry overrides a shared field."""
     if name in tensors and value is not None:
         return _base64.encode(name, as_needed(tensors[name], value))
     if value is None or name == "loss":
@@ -188,31 +262,33 @@ def field(name: str, value: Any, tensors: Mapping[str, Optional[TensorInfo]]) ->
     if name == "dtype":
         return dtype_name(value)
     if name in ("grad", "hess"):
-        return wanted(name, value)
+        return derivative_names(name, value)
     if getattr(value, "ndim", None) == 0:
         value = value.item()  # of NumPy or PyTorch
     if isinstance(value, float) and not math.isfinite(value):
-        return text(name, value)  # JSON has no words for it
+        return text(name, value)  # JSON has no NaN and infinities
     if isinstance(value, (bool, int, float, str, list, tuple, dict)):
-        return value  # the server says what is wrong with it, and perhaps knows losses that this version does not
+        return value  # left to the server, which can know losses that this version does not
     return _base64.encode(name, value)
 
 
 def plain(value: Any) -> Any:
-    """What JSON has in place of a value that it does not have."""
+    """Converts NumPy scalars for json.dumps."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{_safetensors.shortened(value)} is not a number")
 
 
-def wanted(name: str, asked: Any) -> Union[bool, List[str]]:
-    """Which derivatives are asked for: of all predictions, or of the tensors of these names."""
+def derivative_names(name: str, asked: Any) -> Union[bool, List[str]]:
+    """Normalizes grad or hess: True for all predictions, a list of tensor names, or False."""
     if asked is None or isinstance(asked, (bool, np.bool_)):
         return bool(asked)
     if isinstance(asked, str):
         return [asked] if asked else False
     if not isinstance(asked, Iterable) or not all(isinstance(tensor, str) for tensor in asked):
-        raise TypeError(f"{name} is {asked!r}; it must be True, False, the name of a tensor, or names")
+        raise TypeError(
+            f"{name} is {asked!r}; it must be True, False, the name of a tensor, or names"
+        )
     return [str(tensor) for tensor in asked] or False
 
 
@@ -224,14 +300,22 @@ def dtype_name(dtype: Any) -> str:
 
 
 def changed(loss: str, parameters: Mapping[str, Any]) -> Dict[str, str]:
-    """The parameters that are not at their defaults: a server that does not know one yet need not hear of it."""
+    """Returns the parameters that differ from their defaults, so that older servers accept requests
+    without newer parameters."""
     defaults = dict(LOSSES[loss].parameters)
-    return {name: text(name, value) for name, value in parameters.items() if text(name, value) != text(name, defaults[name])}
+    return {
+        name: text(name, value)
+        for name, value in parameters.items()
+        if text(name, value) != text(name, defaults[name])
+    }
 
 
 def common(reduction: str, grad: Any, hess: Any, dtype: Optional[str]) -> Dict[str, str]:
     fields = {"reduction": reduction} if reduction != "mean" else {}
-    for name, asked in (("grad", wanted("grad", grad)), ("hess", wanted("hess", hess))):
+    for name, asked in (
+        ("grad", derivative_names("grad", grad)),
+        ("hess", derivative_names("hess", hess)),
+    ):
         if asked:
             fields[name] = "true" if asked is True else ",".join(asked)
     if dtype is not None:
@@ -240,7 +324,7 @@ def common(reduction: str, grad: Any, hess: Any, dtype: Optional[str]) -> Dict[s
 
 
 def text(name: str, value: Any) -> str:
-    """A parameter as a query has it."""
+    """Formats a parameter for the query."""
     if value is None:
         return "null"
     if isinstance(value, str):
@@ -254,45 +338,62 @@ def text(name: str, value: Any) -> str:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}; it must be a number, a boolean or a string") from None
+        raise TypeError(
+            f"{name} is {value!r}; it must be a number, a boolean or a string"
+        ) from None
     if math.isnan(number):
         return "NaN"
     return repr(number) if math.isfinite(number) else "Infinity" if number > 0 else "-Infinity"
 
 
-def expect(answer: Answer, content_type: str, url: str) -> Answer:
-    """The answer, if it is a good one of that type."""
-    if answer.status != HTTPStatus.OK:
-        fail(answer, url)
-    found = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+def expect(response: Response, content_type: str, url: str) -> Response:
+    """Returns the response if it is 200 with this content type; raises otherwise."""
+    if response.status != HTTPStatus.OK:
+        fail(response, url)
+    found = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if found != content_type:
-        raise ProtocolError(f"{url} answers with {found or 'no Content-Type'} in place of {content_type}: is it a lossd?",
-                            status=answer.status)
-    return answer
+        raise ProtocolError(
+            (
+                f"{url} responds with {found or 'no Content-Type'} instead of {content_type}; is it"
+                " lossd?"
+            ),
+            status=response.status,
+        )
+    return response
 
 
-def json_of(answer: Answer, url: str) -> Any:
+def json_of(response: Response, url: str) -> Any:
     try:
-        return json.loads(answer.body.tobytes())
+        return json.loads(response.body.tobytes())
     except ValueError as error:
-        raise ProtocolError(f"{url} answers with unsound JSON: {error}", status=answer.status) from error
+        raise ProtocolError(
+            f"{url} responds with invalid JSON: {error}", status=response.status
+        ) from error
 
 
-def fail(answer: Answer, url: str) -> NoReturn:
-    """Raises what the status of an answer stands for."""
-    status = answer.status
+def fail(response: Response, url: str) -> NoReturn:
+    """Raises the exception for the status of a response."""
+    status = response.status
     problem: Dict[str, Any] = {}
-    if answer.headers.get_content_type().endswith("json"):
-        found = json_of(answer, url)
+    if response.headers.get_content_type().endswith("json"):
+        found = json_of(response, url)
         problem = found if isinstance(found, dict) else {}
-    moved = f", to {answer.headers['Location']}: use that URL" if "Location" in answer.headers else ""
-    detail = problem.get("detail") or f"{url} answers with {status} {answer_phrase(status)}{moved}"
-    where: Dict[str, Any] = {"status": status, "pointer": problem.get("pointer"), "offset": problem.get("offset"),
-                             "request_id": answer.headers.get("X-Request-Id")}
+    moved = (
+        f", to {response.headers['Location']}; use that URL"
+        if "Location" in response.headers
+        else ""
+    )
+    detail = problem.get("detail") or f"{url} responds with {status} {status_phrase(status)}{moved}"
+    where: Dict[str, Any] = {
+        "status": status,
+        "pointer": problem.get("pointer"),
+        "offset": problem.get("offset"),
+        "request_id": response.headers.get("X-Request-Id"),
+    }
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise AccessDenied(detail, **where)
     if status in RETRIED or status == HTTPStatus.REQUEST_TIMEOUT:
-        raise Unavailable(detail, retry_after=retry_after(answer.headers), **where)
+        raise Unavailable(detail, retry_after=retry_after(response.headers), **where)
     if 400 <= status < 500:
         raise InvalidRequest(detail, **where)
     if status >= 500:
@@ -300,7 +401,7 @@ def fail(answer: Answer, url: str) -> NoReturn:
     raise ProtocolError(detail, **where)
 
 
-def answer_phrase(status: int) -> str:
+def status_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -308,7 +409,7 @@ def answer_phrase(status: int) -> str:
 
 
 def timing(header: str) -> Dict[str, float]:
-    """Server-Timing: milliseconds by name."""
+    """Parses Server-Timing: milliseconds by name."""
     times = {}
     for entry in header.split(","):
         name, *fields = (part.strip() for part in entry.split(";"))
@@ -321,7 +422,9 @@ def timing(header: str) -> Dict[str, float]:
     return times
 
 
-def result(arrays: Mapping[str, "np.ndarray[Any, Any]"], metadata: Mapping[str, str], answer: Answer) -> Result:
+def result(
+    arrays: Mapping[str, "np.ndarray[Any, Any]"], metadata: Mapping[str, str], response: Response
+) -> Result:
     try:
         loss = arrays["loss"]
         reduction = metadata["reduction"]
@@ -334,18 +437,22 @@ def result(arrays: Mapping[str, "np.ndarray[Any, Any]"], metadata: Mapping[str, 
             warnings=metadata["warnings"].split("\n") if "warnings" in metadata else [],
             reduction=reduction,
             dtype=metadata["dtype"],
-            timing=timing(answer.headers.get("Server-Timing", "")),
-            request_id=answer.headers.get("X-Request-Id", ""),
+            timing=timing(response.headers.get("Server-Timing", "")),
+            request_id=response.headers.get("X-Request-Id", ""),
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise ProtocolError(f"the answer lacks what a loss has, or it is not sound: {error!r}", status=answer.status) from error
+        raise ProtocolError(
+            f"incomplete or invalid response: {error!r}", status=response.status
+        ) from error
 
 
-def named(arrays: Mapping[str, "np.ndarray[Any, Any]"], prefix: str) -> Dict[str, "np.ndarray[Any, Any]"]:
-    return {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)}
+def named(
+    arrays: Mapping[str, "np.ndarray[Any, Any]"], prefix: str
+) -> Dict[str, "np.ndarray[Any, Any]"]:
+    return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def warn(messages: Sequence[str], stacklevel: int) -> None:
-    """Hands the server's warnings to Python's, as those of the line that asked."""
+    """Issues warnings of the server as Python warnings of the calling line."""
     for message in messages:
         warnings.warn(message, LossdWarning, stacklevel=stacklevel + 1)

@@ -1,4 +1,4 @@
-"""What both clients are made of: their arguments, which copies and pickles of them are made from again."""
+"""The base of both clients: their arguments, from which copies and pickles are made."""
 import os
 from typing import Any, Dict, Optional, Tuple, TypeVar
 
@@ -10,11 +10,12 @@ Self = TypeVar("Self", bound="Settings")
 
 
 class Settings:
-    """The arguments of a client. Its copies have them too, and connections and threads of their own.
+    """The arguments of a client. Copies have the same arguments, but their own connections and
+    threads.
 
-    A pickle names the server that the client asks, even if that came from the environment. It contains a token that the client was
-    given, but not one from $LOSSD_TOKEN: the process that loads the pickle takes that from its own environment.
-    """
+    A pickle contains the server's URL, also if it came from the environment. It contains a token
+    that was passed as an argument, but not one from $LOSSD_TOKEN: the process that loads the pickle
+    uses its own environment."""
 
     _arguments: Dict[str, Any]
     _session: Session
@@ -26,7 +27,7 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """The server's."""
+        """The URL of the server."""
         return self._session.url
 
     def __repr__(self) -> str:
@@ -43,13 +44,22 @@ class Settings:
 
     def __getstate__(self) -> Dict[str, Any]:
         if self._arguments["ssl_context"] is not None:
-            raise TypeError("a client with an ssl_context cannot be pickled; one with verify, cafile and cert can")
+            raise TypeError(
+                "a client with an ssl_context cannot be pickled; one with verify, cafile and"
+                " cert can"
+            )
         hidden = {"token": None} if self._token_of_environment else {}
-        return {"arguments": {**self._arguments, **hidden}, "token_of_environment": self._token_of_environment}
+        return {
+            "arguments": {**self._arguments, **hidden},
+            "token_of_environment": self._token_of_environment,
+        }
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
         arguments = dict(state["arguments"])
-        if state["token_of_environment"] and arguments["url"] == environment_url():  # the token goes to no other server
+        # The token is sent only to that server.
+        if (
+            state["token_of_environment"] and arguments["url"] == environment_url()
+        ):
             arguments["token"] = os.environ.get("LOSSD_TOKEN")
         self.__init__(**arguments)  # type: ignore[misc]
         self._token_of_environment = state["token_of_environment"]
@@ -60,7 +70,8 @@ def environment_url() -> str:
 
 
 def where(url: Optional[str], token: Optional[str]) -> Tuple[str, Optional[str], bool]:
-    """The server and the token, and whether the token is the environment's: that is for the environment's server alone."""
+    """Returns the URL, the token, and whether the token is from the environment. $LOSSD_TOKEN is
+    only used with $LOSSD_URL."""
     if url is not None:
         return url, token, False
     if token is not None:

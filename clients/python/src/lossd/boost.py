@@ -1,13 +1,13 @@
-"""Losses as objectives of XGBoost and LightGBM: the gradient and the Hessian's diagonal for every margin.
+"""Losses as objectives of XGBoost and LightGBM: gradient and diagonal of the Hessian for every
+margin.
 
     xgboost.train(params, data, obj=lossd.boost.xgboost("huber", delta=1.5))
     XGBRegressor(objective=lossd.boost.xgboost("huber", delta=1.5))
     lightgbm.train({"objective": lossd.boost.lightgbm("quantile", q=0.9)}, data)
     LGBMRegressor(objective=lossd.boost.lightgbm("quantile", q=0.9))
 
-The data's weights count, once, as sample weights. With an objective of one's own a booster predicts raw margins: for bce_with_logits, say,
-the logits. Neither library is imported.
-"""
+Weights of the data are applied once, as sample weights. With a custom objective, a booster predicts
+raw margins, for example logits with bce_with_logits. Neither library is imported."""
 import sys
 from typing import Any, Optional, Tuple
 
@@ -20,15 +20,17 @@ Derivatives = Tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
 
 
 class Objective(Fixed):
-    """Called as either library calls it: with predictions and the data set, or, by its scikit-learn face, with targets and predictions,
-    and weights if there are any."""
+    """Callable by both libraries: with predictions and the data set, or, through their scikit-learn
+    interface, with targets, predictions and optional weights."""
 
-    fixed = ("reduction",)  # sum: a booster adds up what the terms give
+    fixed = ("reduction",)  # sum: boosters add the derivatives of the terms
 
-    def __init__(self, loss: str, client: Optional[Client], flat_hessian: float, **parameters: Any) -> None:
+    def __init__(
+        self, loss: str, client: Optional[Client], flat_hessian: float, **parameters: Any
+    ) -> None:
         super().__init__(loss, client, **parameters)
         if not self.info.hessian:
-            raise ValueError(f"{self.info.name} gives no hess, which boosting needs")
+            raise ValueError(f"{self.info.name} has no hess, which boosting needs")
         self.flat_hessian = flat_hessian
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Derivatives:
@@ -39,12 +41,20 @@ class Objective(Fixed):
     def _derivatives(self, predictions: Any, targets: Any, weights: Any) -> Derivatives:
         predictions, targets = np.asarray(predictions), np.asarray(targets)
         if self.takes_classes and predictions.ndim != 2:
-            raise ValueError(f"{self.info.name} needs a margin for each class; the predictions are of shape {predictions.shape}: num_class says "
-                             "how many classes there are, and it takes XGBoost 1.6 or LightGBM 4")
+            raise ValueError(
+                f"{self.info.name} needs a margin for each class, but the predictions have shape"
+                f" {predictions.shape}; set num_class, which requires XGBoost 1.6 or LightGBM 4"
+            )
         weights = None if weights is None or np.size(weights) == 0 else np.asarray(weights)
-        result = self.ask(predictions, targets, sample_weight=weights, reduction="sum", grad="input", hess="input")
+        result = self.evaluate(
+            predictions, targets, sample_weight=weights, reduction="sum", grad="input", hess="input"
+        )
         grad, hess = result.grad.input, result.hess.input
-        flat = self.flat_hessian if weights is None else self.flat_hessian * weights.reshape(-1, *[1] * (hess.ndim - 1))
+        flat = (
+            self.flat_hessian
+            if weights is None
+            else self.flat_hessian * weights.reshape(-1, *[1] * (hess.ndim - 1))
+        )
         return grad, np.where(hess > 0, hess, flat).astype(hess.dtype)
 
 
@@ -55,27 +65,37 @@ class XGBoostObjective(Objective):
 
 
 def xgboost_takes_rows() -> bool:
-    """Since 2.1 derivatives have the shape of the predictions; before, they are in one row."""
+    """Returns True if derivatives have the shape of the predictions (2.1 and later) instead of one
+    row."""
     version = getattr(sys.modules.get("xgboost"), "__version__", "1.0").split(".")
     return (int(version[0]), int(version[1])) >= (2, 1)
 
 
-def xgboost(loss: str, *, client: Optional[Client] = None, flat_hessian: float = 1.0, **parameters: Any) -> Objective:
-    """The loss as `obj` of xgboost.train, and as `objective` of XGBRegressor and its like.
+def xgboost(
+    loss: str, *, client: Optional[Client] = None, flat_hessian: float = 1.0, **parameters: Any
+) -> Objective:
+    """Returns the loss as `obj` of xgboost.train, and as `objective` of XGBRegressor and similar
+    classes.
 
-    XGBRegressor before XGBoost 2.1 does not tell an objective of weights: use xgboost.train with them.
+    XGBRegressor before XGBoost 2.1 does not pass weights to an objective: use xgboost.train with
+    weights.
 
     Args:
-        loss: its name; one whose `hessian` is true in GET /v1/losses, as those over elements and cross_entropy are.
-        client: left out, lossd.default_client().
-        flat_hessian: what stands for a second derivative that is not above 0, times the weight: leaves divide by their sum, and
-            l1, quantile and the far sides of huber have none. With 1, LightGBM's own choice there, a leaf is a mean of gradients, so that
-            targets had best be scaled to few units.
-        parameters: the loss's own.
+        loss: its name. GET /v1/losses must show `hessian` true, as for elementwise losses and
+            cross_entropy.
+        client: default lossd.default_client().
+        flat_hessian: replaces second derivatives that are not positive, times the weight: leaves
+            divide by the sum, which is 0 for l1, quantile and the linear parts of huber. With 1,
+            which LightGBM uses too, a leaf is a mean of gradients, so scale the targets to a few
+            units.
+        parameters: of the loss.
     """
     return XGBoostObjective(loss, client, flat_hessian, **parameters)
 
 
-def lightgbm(loss: str, *, client: Optional[Client] = None, flat_hessian: float = 1.0, **parameters: Any) -> Objective:
-    """The loss as `objective` of lightgbm.train, and of LGBMRegressor and its like. Arguments as for xgboost."""
+def lightgbm(
+    loss: str, *, client: Optional[Client] = None, flat_hessian: float = 1.0, **parameters: Any
+) -> Objective:
+    """Returns the loss as `objective` of lightgbm.train, LGBMRegressor and similar classes.
+    Arguments as for xgboost."""
     return Objective(loss, client, flat_hessian, **parameters)

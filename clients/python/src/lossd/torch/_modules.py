@@ -1,4 +1,5 @@
-"""The classes: for each class of torch.nn one that derives from it, for each other loss one that is made from the table."""
+"""The module classes: subclasses of those of torch.nn, and classes made from the table for the
+other losses."""
 import inspect
 from typing import Any, Dict, Iterable, List, Optional, Tuple, Type
 
@@ -6,51 +7,70 @@ import torch
 from torch import Tensor, nn
 
 from .. import LOSSES, Client
-from .._client import Asking, checked
+from .._client import UsesClient, checked
 from .._table import LossInfo
 from ._evaluate import distance_parameters, evaluate
-from ._signature import (KEYWORD_ONLY, POSITIONAL, arguments_of, completed, of_table, refuse_unknown, required_tensors,
-                         with_client)
+from ._signature import (
+    KEYWORD_ONLY,
+    POSITIONAL,
+    arguments_of,
+    completed,
+    of_table,
+    reject_unknown,
+    required_tensors,
+    with_client,
+)
 
 
-class Remote(Asking, nn.Module):
-    """What a lossd computes. A subclass derives from this and from what holds the arguments."""
+class Remote(UsesClient, nn.Module):
+    """A module computed by lossd. Subclasses also derive from the class with the arguments."""
 
     info: LossInfo
     operands: inspect.Signature  # of forward
     options: inspect.Signature  # of the constructor
-    lacking: Tuple[str, ...]  # optional tensors that torch's class does not take
+    lacking: Tuple[str, ...]  # optional tensors that torch's class does not have
 
     def __init__(self, *args: Any, client: Optional[Client] = None, **kwargs: Any) -> None:
         name = type(self).__name__
-        refuse_unknown(name, self.info, self.options, arguments_of(name, self.options, self, *args, client=client, **kwargs))
+        reject_unknown(
+            name,
+            self.info,
+            self.options,
+            arguments_of(name, self.options, self, *args, client=client, **kwargs),
+        )
         tensors = {tensor: kwargs.pop(tensor, None) for tensor in self.lacking}
         super().__init__(*args, **kwargs)
         for tensor, value in tensors.items():
             self.register_buffer(tensor, None if value is None else torch.as_tensor(value))
         if hasattr(self, "distance_function"):
-            distance_parameters(self.distance_function)  # raises where the server does not know it
+            distance_parameters(self.distance_function)  # raises if the server does not support it
         self.client = client if client is None else checked(client)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        arguments = arguments_of(f"{type(self).__name__}.forward", self.operands, self, *args, **kwargs)
+        arguments = arguments_of(
+            f"{type(self).__name__}.forward", self.operands, self, *args, **kwargs
+        )
         operands = list(arguments.values())[1:]
         tensors = {tensor.name: getattr(self, tensor.name, None) for tensor in self.info.tensors}
         tensors.update(zip(required_tensors(self.info), operands))
-        parameters = {name: getattr(self, name) for name, _ in self.info.parameters if hasattr(self, name)}
+        parameters = {
+            name: getattr(self, name) for name, _ in self.info.parameters if hasattr(self, name)
+        }
         if hasattr(self, "distance_function"):
             parameters.update(distance_parameters(self.distance_function))
         return evaluate(self.client, self.info, tensors, parameters, self.reduction)
 
 
-class Holder(nn.Module):
-    """The arguments of a loss that torch.nn does not have: weights as buffers, as torch has them."""
+class Arguments(nn.Module):
+    """The arguments of a loss that torch.nn does not have. Weights are buffers, as in torch."""
 
     info: LossInfo
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        arguments = arguments_of(type(self).__name__, of_table(self.info, tensors=False), *args, **kwargs)
+        arguments = arguments_of(
+            type(self).__name__, of_table(self.info, tensors=False), *args, **kwargs
+        )
         for name, value in arguments.items():
             if self.info.tensor(name) is None:
                 setattr(self, name, value)
@@ -62,27 +82,50 @@ class Holder(nn.Module):
 
 
 def class_names(info: LossInfo) -> List[str]:
-    """torch's, or those that other libraries give it, or one in their manner."""
+    """Returns the name in torch.nn, or the names in other libraries, or a name in the same style.
+    """
     classes = [alias for alias in info.aliases if alias[0].isupper()]
     known = [alias for alias in classes if hasattr(nn, alias)]
-    return known or classes or ["".join(word.capitalize() for word in info.name.split("_")) + "Loss"]
+    return (
+        known or classes or ["".join(word.capitalize() for word in info.name.split("_")) + "Loss"]
+    )
 
 
 def make(name: str, info: LossInfo) -> Type[Remote]:
-    theirs: Optional[Type[nn.Module]] = getattr(nn, name, None)
-    own = inspect.signature(theirs.__init__) if theirs else method_of(of_table(info, tensors=False).parameters.values())
-    options = with_client(completed(own, info, KEYWORD_ONLY) if theirs else own)
+    original: Optional[Type[nn.Module]] = getattr(nn, name, None)
+    own = (
+        inspect.signature(original.__init__)
+        if original
+        else method_of(of_table(info, tensors=False).parameters.values())
+    )
+    options = with_client(completed(own, info, KEYWORD_ONLY) if original else own)
     required = required_tensors(info)
-    operands = inspect.signature(theirs.forward) if theirs else method_of([inspect.Parameter(name, POSITIONAL) for name in required])
+    operands = (
+        inspect.signature(original.forward)
+        if original
+        else method_of([inspect.Parameter(name, POSITIONAL) for name in required])
+    )
 
     def __init__(self: Remote, *args: Any, **kwargs: Any) -> None:
         Remote.__init__(self, *args, **kwargs)
 
     __init__.__signature__ = options  # type: ignore[attr-defined]
-    doc = f"{info.title}: {f'torch.nn.{name}' if theirs else info.name}, computed by a lossd."
-    members = {"info": info, "operands": operands.replace(parameters=list(operands.parameters.values())[:1 + len(required)]), "options": options,
-               "lacking": tuple(name for name in options.parameters if name not in own.parameters and name != "client")}
-    return type(name, (Remote, theirs or Holder), {"__module__": "lossd.torch", "__doc__": doc, "__init__": __init__, **members})
+    doc = f"{info.title}: {f'torch.nn.{name}' if original else info.name}, computed by lossd."
+    members = {
+        "info": info,
+        "operands": operands.replace(
+            parameters=list(operands.parameters.values())[: 1 + len(required)]
+        ),
+        "options": options,
+        "lacking": tuple(
+            name for name in options.parameters if name not in own.parameters and name != "client"
+        ),
+    }
+    return type(
+        name,
+        (Remote, original or Arguments),
+        {"__module__": "lossd.torch", "__doc__": doc, "__init__": __init__, **members},
+    )
 
 
 def method_of(parameters: Iterable[inspect.Parameter]) -> inspect.Signature:

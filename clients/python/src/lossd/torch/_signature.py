@@ -1,4 +1,4 @@
-"""Signatures: torch's where torch has the loss, else made from the table; always with a client besides."""
+"""Signatures: those of torch, or made from the table, with an additional client."""
 import inspect
 from typing import Any, Callable, Dict, List, Optional
 
@@ -9,7 +9,15 @@ from .._table import LossInfo
 
 POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
-BESIDES = ("self", "size_average", "reduce", "reduction", "distance_function", "client")  # tensors and parameters
+# Arguments besides tensors and parameters.
+OTHERS = (
+    "self",
+    "size_average",
+    "reduce",
+    "reduction",
+    "distance_function",
+    "client",
+)
 
 CLIENT = inspect.Parameter("client", KEYWORD_ONLY, default=None, annotation=Optional[Client])
 
@@ -19,27 +27,49 @@ def with_client(signature: inspect.Signature) -> inspect.Signature:
 
 
 def completed(signature: inspect.Signature, info: LossInfo, kind: Any) -> inspect.Signature:
-    """torch's signature and the optional tensors that only newer versions of torch have, such as the weight of mse."""
-    lacking = [tensor.name for tensor in info.tensors if tensor.optional and tensor.name not in signature.parameters]
+    """Adds optional tensors that only newer versions of torch have, such as the weight of mse."""
+    lacking = [
+        tensor.name
+        for tensor in info.tensors
+        if tensor.optional and tensor.name not in signature.parameters
+    ]
     more = [inspect.Parameter(name, kind, default=None) for name in lacking]
     return signature.replace(parameters=[*signature.parameters.values(), *more])
 
 
 def of_table(info: LossInfo, tensors: bool) -> inspect.Signature:
-    """Optional tensors, parameters and reduction, behind the tensors that must be there if these are arguments too."""
+    """Makes a signature of optional tensors, parameters and reduction; after the required tensors
+    if `tensors`."""
     kind = POSITIONAL
-    required = [inspect.Parameter(tensor.name, kind) for tensor in info.tensors if tensors and not tensor.optional]
-    optional = [inspect.Parameter(tensor.name, kind, default=None) for tensor in info.tensors if tensor.optional]
-    parameters = [inspect.Parameter(name, kind, default=default) for name, default in info.parameters]
-    return inspect.Signature([*required, *optional, *parameters, inspect.Parameter("reduction", kind, default="mean")])
+    required = [
+        inspect.Parameter(tensor.name, kind)
+        for tensor in info.tensors
+        if tensors and not tensor.optional
+    ]
+    optional = [
+        inspect.Parameter(tensor.name, kind, default=None)
+        for tensor in info.tensors
+        if tensor.optional
+    ]
+    parameters = [
+        inspect.Parameter(name, kind, default=default) for name, default in info.parameters
+    ]
+    return inspect.Signature(
+        [*required, *optional, *parameters, inspect.Parameter("reduction", kind, default="mean")]
+    )
 
 
-def arguments_of(what: str, signature: inspect.Signature, *args: Any, **kwargs: Any) -> Dict[str, Any]:
-    """The arguments by name, defaults included. A TypeError says which is wrong, and which `what` takes."""
+def arguments_of(
+    what: str, signature: inspect.Signature, *args: Any, **kwargs: Any
+) -> Dict[str, Any]:
+    """Returns the arguments by name, with defaults. A TypeError lists the valid arguments of
+    `what`."""
     names = ", ".join(name for name in signature.parameters if name != "self")
     for name in kwargs:
         if name not in signature.parameters:
-            raise TypeError(f"{what}: got an unexpected keyword argument '{name}'; it takes {names}")
+            raise TypeError(
+                f"{what}: got an unexpected keyword argument '{name}'; it takes {names}"
+            )
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -48,17 +78,29 @@ def arguments_of(what: str, signature: inspect.Signature, *args: Any, **kwargs: 
     return dict(bound.arguments)
 
 
-def refuse_unknown(what: str, info: LossInfo, signature: inspect.Signature, arguments: Dict[str, Any]) -> None:
-    """Raises a TypeError for an argument that torch takes and the server does not, unless it is at its default."""
-    known = {*(tensor.name for tensor in info.tensors), *(name for name, _ in info.parameters), *BESIDES}
+def reject_unknown(
+    what: str, info: LossInfo, signature: inspect.Signature, arguments: Dict[str, Any]
+) -> None:
+    """Raises a TypeError for an argument that torch has and the server does not, unless it is the
+    default."""
+    known = {
+        *(tensor.name for tensor in info.tensors),
+        *(name for name, _ in info.parameters),
+        *OTHERS,
+    }
     for name, value in arguments.items():
         if name not in known and value is not signature.parameters[name].default:
-            taken = ", ".join(other for other in signature.parameters if other in known and other != "self")
-            raise TypeError(f"{what}: the server does not take the argument '{name}'; it takes {taken}")
+            taken = ", ".join(
+                other for other in signature.parameters if other in known and other != "self"
+            )
+            raise TypeError(
+                f"{what}: the server does not support the argument '{name}'; it takes {taken}"
+            )
 
 
 def reduction_of(arguments: Dict[str, Any]) -> str:
-    """The reduction, as torch reads it: size_average and reduce, which it deprecates, win."""
+    """Returns the reduction. As in torch, the deprecated size_average and reduce take precedence.
+    """
     if arguments.get("size_average") is not None or arguments.get("reduce") is not None:
         return str(_reduction.legacy_get_string(arguments["size_average"], arguments["reduce"]))
     return str(arguments["reduction"])
@@ -68,8 +110,10 @@ def required_tensors(info: LossInfo) -> List[str]:
     return [tensor.name for tensor in info.tensors if not tensor.optional]
 
 
-def named(function: Callable[..., Any], name: str, module: str, signature: inspect.Signature, doc: str) -> Callable[..., Any]:
-    """The function, as if it had been written out under that name."""
+def named(
+    function: Callable[..., Any], name: str, module: str, signature: inspect.Signature, doc: str
+) -> Callable[..., Any]:
+    """Sets the metadata of a generated function."""
     function.__name__ = function.__qualname__ = name
     function.__module__ = module
     function.__doc__ = doc

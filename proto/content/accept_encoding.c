@@ -1,4 +1,3 @@
-/* The names of content codings, and the choice between them. */
 #include "content/accept_encoding.h"
 #include "content/media_type.h"
 #include "json/scanner.h"
@@ -18,20 +17,20 @@ const char *coding_name(enum coding coding)
     return names[coding];
 }
 
-/* An element of a list: the name, without what follows a ';'. */
+/* An element of a list: its name, without parameters. */
 struct element {
     const char *name;
     size_t len;
 };
 
-/* The element at the start of a list; empty ones are legal. */
+/* Returns the first element of a list; empty ones are legal. */
 static struct element element_at(const char *list)
 {
     list += strspn(list, " \t");
     return (struct element){list, strcspn(list, ",; \t")};
 }
 
-/* The list behind its first element, NULL at its end. */
+/* Returns the list after its first element, NULL at the end. */
 static const char *next_element(const char *list)
 {
     const char *comma = strchr(list, ',');
@@ -43,11 +42,11 @@ static bool is(struct element element, const char *name)
     return strlen(name) == element.len && strncasecmp(element.name, name, element.len) == 0;
 }
 
-/* CODING_COUNT if it is none of ours. */
+/* Returns CODING_COUNT if it is unknown. */
 static enum coding coding_of(struct element element)
 {
-    if (is(element, "x-gzip")) /* what gzip was called once; to be taken as such (RFC 9110,
-                                  section 8.4.1.3) */
+    if (is(element,
+           "x-gzip")) /* the old name of gzip, which must be accepted (RFC 9110, section 8.4.1.3) */
         return CODING_GZIP;
     for (enum coding coding = CODING_IDENTITY; coding < CODING_COUNT; coding++)
         if (is(element, names[coding]))
@@ -55,7 +54,7 @@ static enum coding coding_of(struct element element)
     return CODING_COUNT;
 }
 
-/* ---- what a body comes in ---- */
+/* ---- Content-Encoding ---- */
 
 void coding_content_add(struct coding_content *content, const char *line)
 {
@@ -91,7 +90,7 @@ enum loss_status coding_content_check(const struct coding_content *content,
         quote);
 }
 
-/* ---- what an answer may go out in ---- */
+/* ---- Accept-Encoding ---- */
 
 void coding_accept_add(struct coding_accept *accept, const char *line)
 {
@@ -119,7 +118,7 @@ struct coding_choice coding_choose(const struct coding_accept *accept)
 {
     struct coding_choice choice = {.coding = CODING_IDENTITY};
     double best = accept->named[CODING_IDENTITY] ? accept->q[CODING_IDENTITY] : 0;
-    /* Where nobody speaks of it, identity is taken, though without being preferred. */
+    /* If nothing mentions identity, it is accepted but not preferred. */
     choice.required = (accept->named[CODING_IDENTITY] || accept->named_any) &&
                       !(quality_of(accept, CODING_IDENTITY) > 0);
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {

@@ -1,9 +1,6 @@
 /*
- * Compressing with zlib and libzstd.
- *
- * A stream of deflate can be made in pieces that know nothing of each other, each but the last
- * flushed to the end of a byte: they are compressed side by side, and the checksums of the pieces
- * combine to that of the whole.
+ * A deflate stream can be made of independent pieces if each but the last is flushed to a byte
+ * boundary. The pieces are compressed in parallel, and their checksums are combined.
  */
 #include "content/compress.h"
 #include "parallel.h"
@@ -16,14 +13,13 @@
 #include <zstd.h>
 
 enum {
-    PIECE = 1 << 20, /* bytes that are compressed at a time; many windows, so that little is lost
-                        between pieces */
-    ZSTD_PIECE =
-        16 << 20, /* the same with zstd, which is a tenth slower in pieces: most answers are one */
+    PIECE = 1 << 20,       /* bytes per piece: many windows, so that splitting costs little */
+    ZSTD_PIECE = 16 << 20, /* bytes per piece with zstd, which is 10 % slower in pieces: most
+                              responses are one piece */
     LEVEL = 1,
-    RAW_WINDOW = -15, /* zlib: windows of 32 KiB, without header and checksum */
+    RAW_WINDOW = -15, /* zlib: windows of 32 KiB, neither header nor checksum */
     MEMORY_LEVEL = 8, /* zlib's default */
-    FLUSH_ROOM = 64,  /* what a flush takes at most, generously */
+    FLUSH_ROOM = 64,  /* upper bound of what a flush adds */
     HEAD = 10,        /* bytes of the longest header */
     TAIL = 8,         /* and of the longest trailer */
 };
@@ -31,7 +27,7 @@ enum {
 struct piece {
     size_t len;   /* compressed */
     uLong check;  /* CRC-32 or Adler-32 */
-    bool trouble; /* memory has run out, or nobody wants it any more */
+    bool trouble; /* memory ran out, or the request is cancelled */
 };
 
 struct compression {
@@ -39,7 +35,7 @@ struct compression {
     const struct quota *quota; /* of the buffer */
     const char *data;
     size_t len, count;
-    char *room; /* for each piece `size` bytes */
+    char *room; /* `size` bytes per piece */
     size_t size;
     struct piece *piece;
 };
@@ -82,8 +78,7 @@ static size_t put_bytes(char *to, uint64_t value, size_t count, bool big_endian)
     return count;
 }
 
-/* Moves the pieces together, behind a header of `at` bytes, and puts the trailer behind them;
- * returns where that ends. */
+/* Moves the pieces together after a header of `at` bytes, and adds the trailer; returns the end. */
 static size_t join(const struct compression *c, char *out, size_t at)
 {
     uLong check = c->piece[0].check;
@@ -126,12 +121,12 @@ static bool deflate_all(struct compression *c, int threads, struct buffer *out)
     return true;
 }
 
-/* Piece by piece, so that it can be given up between them. False where memory has run out, or
- * nobody wants it any more. */
+/* Compresses piece by piece, so that it can be cancelled. Returns false if memory runs out or the
+   request is cancelled. */
 static bool compress_pieces(ZSTD_CCtx *context, const char *data, size_t len, ZSTD_outBuffer *to,
                             const struct quota *quota)
 {
-    size_t left = 1; /* that is still to come out of the library */
+    size_t left = 1; /* bytes that the library still has to write */
     bool sound = !ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, LEVEL)) &&
                  !ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(context, len));
     for (ZSTD_inBuffer from = {data, 0, 0}; sound && (from.pos < len || left > 0);) {

@@ -1,17 +1,14 @@
-/*
- * Answers that go out compressed, at each library's quickest level: they are made while somebody
- * waits.
- */
+/* Compresses responses, at the fastest level of each library, because clients wait. */
 #ifndef PROTO_CONTENT_COMPRESS_H
 #define PROTO_CONTENT_COMPRESS_H
 
 #include "content/accept_encoding.h"
 #include "memory/buffer.h"
 
-/* Compresses `len` bytes into an empty buffer, in a coding other than CODING_IDENTITY: one member
-   of gzip, one stream of zlib, one frame of zstd. gzip and deflate are made on up to `threads`
-   threads, with the same bytes for any number of them; 1 opens no parallel region. False, with the
-   buffer empty, if memory has run out. */
+/* Compresses `len` bytes into an empty buffer, in a coding other than CODING_IDENTITY: one gzip
+   member, zlib stream or zstd frame. gzip and deflate run on up to `threads` threads (1 opens no
+   parallel region); the output does not depend on their number. If memory runs out, returns false
+   and leaves the buffer empty. */
 bool compress_bytes(enum coding coding, const char *data, size_t len, int threads,
                     struct buffer *out);
 

@@ -1,9 +1,7 @@
 /*
- * Expanding with zlib and libzstd.
- *
- * Both write straight into the buffer that the body is read from. It grows by doubling, which costs
- * little (block_cache.h), up to one byte more than the limit: a body that reaches that byte is too
- * large, one that does not leaves it to the NUL.
+ * zlib and libzstd write directly into the body's buffer. It grows by doubling, which is cheap
+ * (block_cache.h), up to one byte more than the limit: a body that reaches that byte is too large;
+ * for others it holds the NUL.
  */
 #include "content/decompress.h"
 
@@ -16,11 +14,12 @@
 #include <zstd_errors.h>
 
 enum {
-    EXPAND_START = 4096,    /* bytes of room at least */
-    EXPAND_RATIO = 4,       /* the first guess of what zlib's streams expand to; they do not say */
-    EXPAND_PIECE = 1 << 20, /* bytes that are read and written between two looks whether to stop */
+    EXPAND_START = 4096, /* minimum capacity in bytes */
+    EXPAND_RATIO =
+        4, /* initial guess of the ratio of zlib streams, which do not state their size */
+    EXPAND_PIECE = 1 << 20, /* bytes read and written between checks for cancellation */
     EXPAND_WINDOW_LOG = 23,
-    GZIP_WINDOW = 15 + 16, /* zlib: windows of up to 32 KiB, with gzip's header */
+    GZIP_WINDOW = 15 + 16, /* zlib: windows of up to 32 KiB, with a gzip header */
     ZLIB_WINDOW = 15,
     ZSTD_MAGIC_LEN = 4,
 };
@@ -28,13 +27,13 @@ enum {
 struct expansion {
     enum coding coding;
     const char *data;
-    size_t len, at; /* bytes that came, bytes that were read */
+    size_t len, at; /* bytes received, bytes read */
     size_t limit;
     struct buffer *out;
     struct loss_error *error;
 };
 
-/* ---- what can go wrong ---- */
+/* ---- Errors ---- */
 
 __attribute__((format(printf, 3, 4))) static enum loss_status
 malformed(struct expansion *e, size_t at, const char *format, ...)
@@ -72,9 +71,9 @@ static enum loss_status followed(struct expansion *e)
     return malformed(e, e->at, "its end is followed by something else");
 }
 
-/* ---- room ---- */
+/* ---- Capacity ---- */
 
-/* Makes the buffer large enough for `wanted` bytes and the one behind them, within the limit. */
+/* Makes room for `wanted` bytes and one more, within the limit. */
 static enum loss_status grow(struct expansion *e, size_t wanted)
 {
     const size_t most = e->limit + 1,
@@ -87,7 +86,7 @@ static enum loss_status grow(struct expansion *e, size_t wanted)
     return LOSS_OK;
 }
 
-/* Sees to it that there is room for at least one byte. */
+/* Makes room for at least one byte. */
 static enum loss_status make_room(struct expansion *e)
 {
     if (e->out->len > e->limit)
@@ -104,7 +103,7 @@ static unsigned at_most_piece(size_t size)
 
 /* ---- gzip and deflate ---- */
 
-/* Lets zlib read and write up to a piece each; returns its status. */
+/* Calls zlib for up to one piece of input and output; returns its status. */
 static int inflate_some(struct expansion *e, z_stream *stream)
 {
     const unsigned in = at_most_piece(e->len - e->at);
@@ -119,7 +118,7 @@ static int inflate_some(struct expansion *e, z_stream *stream)
     return status;
 }
 
-/* Whether another gzip member begins here, or what there is of one. */
+/* Returns true if another gzip member, or a truncated one, begins here. */
 static bool is_member(const struct expansion *e)
 {
     const size_t rest = e->len - e->at;
@@ -142,7 +141,7 @@ static enum loss_status inflate_all(struct expansion *e, z_stream *stream)
             inflateReset(stream);
             break;
         case Z_OK:
-        case Z_BUF_ERROR: /* it has no more to read, or no room */
+        case Z_BUF_ERROR: /* it has no input or no room left */
             if (e->at == e->len && stream->avail_out > 0)
                 return breaks_off(e);
             break;
@@ -171,8 +170,8 @@ static enum loss_status expand_zlib(struct expansion *e)
 
 /* ---- zstd ---- */
 
-/* Whether a frame begins here, or what there is of one; or one that is to be skipped. Asked before
-   libzstd is, which also knows the formats that came before the standard. */
+/* Returns true if a frame, a truncated frame or a skippable frame begins here. Checked before
+   libzstd is called, which also accepts legacy formats. */
 static bool is_frame(const struct expansion *e)
 {
     static const unsigned char magic[] = {0x28, 0xb5, 0x2f, 0xfd},
@@ -186,8 +185,8 @@ static bool is_frame(const struct expansion *e)
     return memcmp(start, skippable, len) == 0;
 }
 
-/* A frame may say how long it expands to: there is room for that at once. Bytes that are said but
- * never come take no memory. */
+/* A frame may state its size, which is then allocated at once. Pages that are not written to use no
+   memory. */
 static enum loss_status begin_frame(struct expansion *e)
 {
     if (!is_frame(e))
@@ -217,7 +216,7 @@ static enum loss_status zstd_error(struct expansion *e, size_t code)
 
 static enum loss_status expand_frames(struct expansion *e, ZSTD_DStream *stream)
 {
-    size_t left = 0; /* of the frame; 0: none has begun */
+    size_t left = 0; /* of the frame; 0: none is open */
     for (;;) {
         enum loss_status status = left == 0 ? begin_frame(e) : LOSS_OK;
         if (status == LOSS_OK)
@@ -253,7 +252,7 @@ static enum loss_status expand_zstd(struct expansion *e)
     return status;
 }
 
-/* ---- both ---- */
+/* ---- Any coding ---- */
 
 enum loss_status decompress_bytes(enum coding coding, const char *data, size_t len, size_t limit,
                                   struct buffer *out, struct loss_error *error)

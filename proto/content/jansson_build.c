@@ -1,10 +1,8 @@
-/* Putting descriptors into JSON. */
 #include "content/jansson_build.h"
 
 json_t *jansson_append(json_t *array, json_t *value)
 {
-    if (json_array_append_new(array, value) ==
-        0) /* which takes the value even where there is no array */
+    if (json_array_append_new(array, value) == 0) /* steals the value even if the array is NULL */
         return array;
     json_decref(array);
     return NULL;
@@ -34,8 +32,8 @@ json_t *jansson_param_default(const struct loss_param_spec *spec)
     return jansson_param_value(spec, &spec->default_value);
 }
 
-/* Into a buffer, which stays failed once it has: jansson itself goes on where a key could not be
- * written. */
+/* Appends to a buffer, which stays failed: jansson continues after a key that could not be written.
+ */
 static int append_text(const char *text, size_t len, void *context)
 {
     struct buffer *const buffer = context;
@@ -43,8 +41,8 @@ static int append_text(const char *text, size_t len, void *context)
     return buffer->failed ? -1 : 0;
 }
 
-/* jansson does not look whether it had memory for each byte of a token, and leaves out those for
-   which it had none. So what it asks for comes through here. */
+/* jansson ignores failed allocations while it reads a token, and omits the bytes concerned. So its
+   allocations are observed here. */
 static _Thread_local bool missed;
 
 static void *allocate(size_t size)
@@ -75,8 +73,8 @@ void jansson_respond(struct response *response, json_t *tree, size_t flags)
     *response = (struct response){.errors = response->errors,
                                   .status = response_status(LOSS_OK),
                                   .content_type = "application/json"};
-    /* The numbers are bounds and defaults, written by people: 15 digits show each as it was
-       written, 17 would show 1e-6 as 9.9999999999999995e-7. */
+    /* Bounds and defaults are written by people: with 15 digits, each is printed as written; with
+       17, 1e-6 would be 9.9999999999999995e-7. */
     const bool written = tree && json_dump_callback(tree, append_text, &response->body,
                                                     flags | JSON_REAL_PRECISION(15)) == 0;
     json_decref(tree);

@@ -1,7 +1,6 @@
 /*
- * Putting descriptors into JSON, with jansson. Trees are built without looking at each step:
- * jansson takes NULL for a value and then fails, so that a failure anywhere (memory is all that can
- * fail) comes out as NULL at the end.
+ * Builds JSON documents with jansson. Callers need not check each step: jansson accepts NULL as a
+ * value and then fails, so a failure anywhere (only memory can run out) gives NULL at the end.
  */
 #ifndef PROTO_CONTENT_JANSSON_BUILD_H
 #define PROTO_CONTENT_JANSSON_BUILD_H
@@ -10,22 +9,24 @@
 
 #include "content/response.h"
 
-/* Appends to an array and hands it on. Takes both; NULL where something has failed. */
+/* Appends a value to an array, and returns the array. Steals both references; returns NULL on
+   failure. */
 json_t *jansson_append(json_t *array, json_t *value);
 
-/* Gives an object a member and hands it on. Takes both; NULL where something has failed. */
+/* Sets a member of an object, and returns the object. Steals both references; returns NULL on
+   failure. */
 json_t *jansson_set(json_t *object, const char *key, json_t *value);
 
-/* A value of a parameter; its default. */
+/* Return a value of a parameter, and its default. */
 json_t *jansson_param_value(const struct loss_param_spec *spec, const struct loss_value *value);
 json_t *jansson_param_default(const struct loss_param_spec *spec);
 
-/* Reads JSON; NULL if that is not sound or memory has run out. To be used in place of jansson's own
- * functions. */
+/* Parses JSON. Returns NULL if it is invalid or memory runs out. Use it instead of jansson's own
+   functions, which do not detect all failed allocations. */
 json_t *jansson_load(const char *text, size_t len);
 
-/* Answers with a tree, which is freed, written with jansson's `flags`; or, where it is NULL, that
-   memory has run out. Keeps response->errors. */
+/* Fills the response with a tree, whose reference it steals, written with jansson's `flags`. If the
+   tree is NULL, responds that memory has run out. Keeps response->errors. */
 void jansson_respond(struct response *response, json_t *tree, size_t flags);
 
 #endif

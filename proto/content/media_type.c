@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* A type without white space around it or parameters behind it. */
+/* A media type without white space and parameters. */
 struct span {
     const char *text;
     size_t len;
@@ -67,7 +67,7 @@ enum loss_status media_type_parse(const char *content_type, enum media_type *med
                      json_quote(content_type, quote));
 }
 
-/* Behind a value that nobody wants. */
+/* Returns the end of a value. */
 static const char *skip_value(const char *text)
 {
     if (*text != '"')
@@ -77,7 +77,7 @@ static const char *skip_value(const char *text)
     return text + (*text == '"');
 }
 
-/* Bytes of the media range at `text`: to the next comma that is not within quotes, or to the end.
+/* Returns the length of the media range at `text`: to the next comma outside quotes, or to the end.
  */
 static size_t range_length(const char *text)
 {
@@ -87,7 +87,7 @@ static size_t range_length(const char *text)
     return (size_t)(at - text);
 }
 
-/* The range after the one at `range`, NULL if there is none. */
+/* Returns the range after `range`, NULL if there is none. */
 static const char *next_range(const char *range)
 {
     range += range_length(range);
@@ -101,15 +101,15 @@ double media_type_quality(const char *range)
         const char *const name = at + 1 + strspn(at + 1, " \t");
         if (*at == ';' && (*name == 'q' || *name == 'Q') && name[1] == '=') {
             const double q = strtod(name + 2, NULL);
-            return q >= 0 && q <= 1 ? q : 1; /* "nan" is none, and "inf" */
+            return q >= 0 && q <= 1 ? q : 1; /* excludes "nan" and "inf" */
         }
     }
     return 1;
 }
 
-/* How an Accept header takes a media type: by the range that names it most closely. */
+/* How an Accept header accepts a media type: by its most specific range. */
 struct taken {
-    int closeness; /* 2 named, 1 by its first half, 0 by anything, -1 not */
+    int closeness; /* 2: full name, 1: range of subtypes, 0: any type, -1: not accepted */
     double q;
 };
 
@@ -170,10 +170,9 @@ bool media_type_is_named(const char *accept, const char *type)
     return false;
 }
 
-/* ---- parameters ---- */
+/* ---- Parameters ---- */
 
-/* Copies a token or a quoted string to `out`; returns what is behind it, NULL if it does not fit.
- */
+/* Copies a token or a quoted string to `out`; returns its end, or NULL if it does not fit. */
 static const char *copy_value(const char *text, char *out, size_t size)
 {
     const bool quoted = *text == '"';

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LINE_SIZE = 1024 }; /* of the longest header of a part that is of interest, with a NUL */
+enum { LINE_SIZE = 1024 }; /* bytes of the longest header of a part, with its NUL */
 
-/* The next delimiter from `at` on, NULL if there is none. */
+/* Returns the next delimiter from `at` on, NULL if there is none. */
 static const char *find_delimiter(const struct multipart *form, const char *at)
 {
     return memmem(at, (size_t)(form->end - at), form->delimiter, form->delimiter_len);
@@ -26,7 +26,7 @@ enum loss_status multipart_begin(struct multipart *form, const char *content_typ
     form->delimiter_len =
         (size_t)snprintf(form->delimiter, sizeof form->delimiter, "\r\n--%s", boundary);
     const char *const first =
-        form->delimiter + 2; /* at the start of the body without a line break */
+        form->delimiter + 2; /* the first delimiter may have no line break before it */
     const size_t first_len = form->delimiter_len - 2;
     const char *const preamble =
         len < first_len || memcmp(body, first, first_len) != 0 ? find_delimiter(form, body) : NULL;
@@ -40,7 +40,7 @@ enum loss_status multipart_begin(struct multipart *form, const char *content_typ
     return LOSS_OK;
 }
 
-/* Moves behind a line break, or the blanks in front of it; false if there is none. */
+/* Moves past a line break and blanks before it; returns false if there is none. */
 static bool skip_line_break(struct multipart *form)
 {
     const char *at = form->at;
@@ -52,7 +52,7 @@ static bool skip_line_break(struct multipart *form)
     return true;
 }
 
-/* What a header of a part says. */
+/* Reads a header line of a part. */
 static enum loss_status read_header(struct multipart *form, struct multipart_part *part,
                                     const char *line, bool *is_field)
 {
@@ -78,7 +78,7 @@ static enum loss_status read_header(struct multipart *form, struct multipart_par
     return LOSS_OK;
 }
 
-/* Reads the headers of a part, to behind the empty line that ends them. */
+/* Reads the headers of a part and the empty line after them. */
 static enum loss_status read_headers(struct multipart *form, struct multipart_part *part)
 {
     const char *const start = form->at;
@@ -121,8 +121,8 @@ enum loss_status multipart_next(struct multipart *form, struct multipart_part *p
     if (read_headers(form, part) != LOSS_OK)
         return form->error->status;
     part->data = form->at;
-    /* The line break before a delimiter is part of that: of an empty part it may be the one that
-     * ends the headers. */
+    /* The line break before a delimiter belongs to it. In an empty part it may be the one that ends
+       the headers. */
     const char *const behind = find_delimiter(form, form->at - 2);
     if (!behind)
         return json_malformed(form->error, form->body, form->end, "",

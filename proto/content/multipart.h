@@ -1,5 +1,4 @@
-/* The parts of a multipart/form-data body (RFC 7578), one after the other; knows nothing of what
- * they hold. */
+/* Splits a multipart/form-data body (RFC 7578) into its parts. */
 #ifndef PROTO_CONTENT_MULTIPART_H
 #define PROTO_CONTENT_MULTIPART_H
 
@@ -9,7 +8,7 @@ enum { MULTIPART_BOUNDARY = 70, MULTIPART_NAME = 256 };
 
 struct multipart {
     const char *body, *end;
-    const char *at;                         /* behind the delimiter in front of the next part */
+    const char *at;                         /* after the delimiter before the next part */
     char delimiter[MULTIPART_BOUNDARY + 5]; /* "\r\n--boundary" */
     size_t delimiter_len;
     struct loss_error *error;
@@ -17,16 +16,16 @@ struct multipart {
 
 struct multipart_part {
     char name[MULTIPART_NAME];
-    bool is_file; /* it has a file's name */
+    bool is_file; /* it has a filename */
     const char *data;
     size_t len;
 };
 
-/* Starts taking a body apart; the boundary is in the Content-Type. Borrows the body and the error.
-   LOSS_MALFORMED, with the byte, where it is no such body. */
+/* Starts reading a body; the boundary is in the Content-Type. Borrows the body and the error.
+   Returns LOSS_MALFORMED with the offset if the body does not begin with the boundary. */
 enum loss_status multipart_begin(struct multipart *form, const char *content_type, const char *body,
                                  size_t len, struct loss_error *error);
-/* Finds the next part; *found is false behind the last. */
+/* Finds the next part. Sets *found to false after the last one. */
 enum loss_status multipart_next(struct multipart *form, struct multipart_part *part, bool *found);
 
 #endif

@@ -1,4 +1,3 @@
-/* Problems as answers. */
 #include "content/response.h"
 #include "json/tensor_json.h"
 
@@ -87,7 +86,7 @@ void response_error_status(struct response *response, const struct loss_error *e
     } else {
         append_problem(&response->body, error, status);
     }
-    if (response->body.failed) { /* the status line alone must say it */
+    if (response->body.failed) { /* the status line is all that remains */
         buffer_free(&response->body);
         response->content_type = NULL;
     }

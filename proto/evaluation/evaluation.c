@@ -1,4 +1,3 @@
-/* What lies between a request and its answer, in whatever formats these are. */
 #include "evaluation/evaluation.h"
 #include "memory/block_cache.h"
 #include "parallel.h"
@@ -11,17 +10,16 @@
 
 enum {
     ALIGNMENT = 64, /* of every array in the arena: a cache line, and the widest vector */
-    /* A few bytes of text can ask for a broadcast of any size. It may make this many loss terms, or
-       so many for each byte of the body, whichever is more. Terms that are not broadcast are no
-       more than the numbers that were sent. */
+    /* A few bytes of text can request a broadcast of any size. It may produce this many loss terms,
+       or so many per byte of the body, whichever is larger. Without broadcasting, there are never
+       more terms than numbers in the body. */
     BROADCAST_TERMS = 1 << 22,
     BROADCAST_TERMS_A_BYTE = 16,
-    /* Units of loss_plan.work: a byte of text that is read, and a number that is written, as text
-       or not. */
+    /* In units of loss_plan.work: reading a byte of text, and writing a number, as text or not. */
     TEXT_BYTE_WORK = 1,
     TEXT_NUMBER_WORK = 25,
     NUMBER_WORK = 1,
-    PIECE = 1 << 18, /* bytes that a thread copies at a time; a multiple of every element's size */
+    PIECE = 1 << 18, /* bytes per copy task; a multiple of every element size */
 };
 
 double evaluation_clock(void)
@@ -53,7 +51,7 @@ void evaluation_free(struct evaluation *e)
     e->taken = 0;
 }
 
-/* ---- names ---- */
+/* ---- Names ---- */
 
 const char *evaluation_tensor_name(const struct loss_descriptor *loss, int k)
 {
@@ -77,7 +75,7 @@ const struct loss_tensor **evaluation_place(struct evaluation *e, int k)
                                            : &e->request.tensor[k];
 }
 
-/* ---- planning ---- */
+/* ---- Planning ---- */
 
 static enum loss_status check_size(const struct loss_plan *plan, size_t len,
                                    struct loss_error *error)
@@ -103,9 +101,8 @@ struct loss_tensor *evaluation_operand(struct evaluation *e, int k)
     return e->plan.present[k] ? &e->plan.tensor[k] : NULL;
 }
 
-/* Where numbers stand they are read there, aligned or not: loss_run takes twice as long over
-   numbers that are not, which is as long as copying them takes, and needs no memory. Only those
-   whose bytes are reversed need a place of their own. */
+/* Numbers are used in place, aligned or not: misaligned numbers make loss_run twice as slow, but
+   copying them takes as long, and memory. Only byte-swapped numbers need memory of their own. */
 enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
 {
     const enum loss_status status = loss_plan(&e->plan, &e->request, error);
@@ -117,9 +114,9 @@ enum loss_status evaluation_plan(struct evaluation *e, struct loss_error *error)
     return check_size(&e->plan, e->len, error);
 }
 
-/* ---- memory ---- */
+/* ---- Memory ---- */
 
-/* Calls visit for each array that needs a buffer. */
+/* Calls `visit` for each array that needs memory. */
 static bool each_buffer(struct evaluation *e,
                         bool (*visit)(struct loss_tensor *tensor, void *context), void *context)
 {
@@ -153,7 +150,7 @@ static bool set_place(struct loss_tensor *tensor, void *context)
     return true;
 }
 
-/* ---- work ---- */
+/* ---- Work ---- */
 
 size_t evaluation_reading_work(struct evaluation *e)
 {
@@ -179,7 +176,7 @@ size_t evaluation_writing_work(const struct evaluation *e, bool text)
                : work;
 }
 
-/* Asks for the arena and for what running the plan will take. */
+/* Reserves memory for the arena and for running the plan. */
 static bool take(struct evaluation *e, size_t arena)
 {
     size_t bytes;
@@ -192,7 +189,7 @@ static bool take(struct evaluation *e, size_t arena)
 
 static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
 {
-    size_t total = ALIGNMENT; /* for the first array to begin where it should */
+    size_t total = ALIGNMENT; /* to align the first array */
     const bool possible = each_buffer(e, add_size, &total),
                small = possible && total <= sizeof e->small;
     const bool taken = possible && take(e, small ? 0 : total);
@@ -208,9 +205,9 @@ static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
     return LOSS_OK;
 }
 
-/* ---- decoding ---- */
+/* ---- Decoding ---- */
 
-/* The pointer to its field, in `path` of PATH_SIZE bytes. */
+/* Writes the JSON Pointer of tensor k to `path` of PATH_SIZE bytes, and returns it. */
 enum { PATH_SIZE = 64 };
 static const char *operand_path(const struct evaluation *e, int k, char *path)
 {
@@ -222,7 +219,7 @@ static const char *operand_path(const struct evaluation *e, int k, char *path)
 struct reversal {
     const char *from;
     char *to;
-    size_t bytes, size; /* of all, of an element */
+    size_t bytes, size; /* of all elements, of one */
 };
 
 static void reverse_piece(void *context, size_t i, int thread)
@@ -235,7 +232,7 @@ static void reverse_piece(void *context, size_t i, int thread)
             r->to[element + k] = r->from[element + r->size - 1 - k];
 }
 
-/* Copies numbers to where the operand has its place, the bytes of each in reverse. */
+/* Copies numbers with the bytes of each reversed. */
 static void reverse(const struct evaluation *e, const struct source *source,
                     const struct loss_tensor *tensor)
 {
@@ -274,7 +271,7 @@ enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *erro
     return status;
 }
 
-/* ---- running ---- */
+/* ---- Running ---- */
 
 void evaluation_point(const struct evaluation *e, struct loss_error *error)
 {

@@ -1,119 +1,114 @@
 /*
- * One evaluation, in whatever format its request came and its answer goes out. A reader says what
- * is asked for and where each tensor's numbers are; an encoder writes what came out; what lies
- * between is here:
+ * One evaluation, independent of the formats of its request and response. A reader fills in what is
+ * requested and where the numbers of each tensor are; an encoder writes the results. The steps:
  *
  *     evaluation_init(&e, loss, body, len, threads);
- *     ... fill e.request and the sources that its tensors point to             (request_json_read
- * and its like) evaluation_plan(&e, &error)     all that can be refused before a number is read;
- * then e.plan is known ...
- *     ... set `data` of those outputs of e.plan that are to be computed where the answer has them,
- * and of those operands whose numbers have been decoded already, if any evaluation_decode(&e,
- * &error)   memory for what still has none, and every operand's numbers evaluation_run(&e, &error)
- * e.result and the plan's outputs are what came out evaluation_free(&e);
+ *     json_request_read(&e, &error);    or another reader: fills e.request and its sources
+ *     evaluation_plan(&e, &error);      checks everything that needs no numbers; sets e.plan
+ *     ...                               optionally: set `data` of outputs of e.plan that are to be
+ *                                       computed in place, and of operands that are decoded already
+ *     evaluation_decode(&e, &error);    allocates the rest, and decodes every operand
+ *     evaluation_run(&e, &error);       sets e.result and the outputs of e.plan
+ *     evaluation_free(&e);
  *
- * The structure is large (some 30 KiB) and belongs on the stack. It points into itself: it cannot
- * be copied.
+ * The struct is large (about 30 KiB) and meant for the stack. It points into itself: do not copy
+ * it.
  */
 #ifndef PROTO_EVALUATION_EVALUATION_H
 #define PROTO_EVALUATION_EVALUATION_H
 
 #include "json/tensor_json.h"
 
-/* Where the numbers of one tensor are: bytes that stand somewhere, or text that is to be decoded.
- */
+/* Where the numbers of a tensor are: bytes, or text to be decoded. */
 struct source {
-    /* What it is. With `data` set, the numbers stand there, little-endian, in the order that
-       `stride` says, and are used where they are, soonest if they are aligned. Such data must
-       outlive the evaluation and is never written to. With data NULL, `json` says how they are
-       written. */
+    /* Shape and dtype. If `data` is set, the numbers are there, little-endian, in the order that
+       `stride` gives, and are used in place if they are aligned. They must outlive the evaluation
+       and are never written to. If `data` is NULL, `json` describes their text. */
     struct loss_tensor tensor;
-    bool swapped; /* the bytes of each number of `data` stand in reverse: then they are copied */
+    bool swapped; /* the bytes of each number are in reverse order; they are copied then */
     struct tensor_json json;
 };
 
-/* The tensors of a request: those of the loss, in its order, and two that every loss takes. */
+/* The tensors of a request: those of the loss, in its order, and two that every loss accepts. */
 enum { EVALUATION_GRAD_OUTPUT = LOSS_MAX_TENSORS, EVALUATION_SAMPLE_WEIGHT, EVALUATION_TENSORS };
 
 enum { EVALUATION_SMALL = 4096 }; /* bytes of tensors that need no allocation */
 
 struct evaluation {
-    /* set by evaluation_init */
-    const char *body; /* of the request: texts of sources lie in it, and errors count their bytes
-                         from its start */
-    size_t len;       /* the more bytes were sent, the more terms broadcasting may make of them */
+    /* Set by evaluation_init. */
+    const char *body; /* of the request; sources point into it, and errors count bytes from here */
+    size_t len;       /* limits how much broadcasting may multiply the terms */
     int threads;      /* OpenMP threads that may be used; 1 opens no parallel region */
-    struct quota *quota; /* borrowed; asked before memory is taken; NULL: nobody is, which
-                                    may be changed */
+    struct quota *quota; /* borrowed; memory is reserved there; NULL (the default): unlimited */
 
-    /* set by whoever reads the request */
-    struct loss_request request; /* its tensors, grad_output and sample_weight are `tensor` of the
-                                    sources below, or NULL */
+    /* Set by the reader of the request. */
+    struct loss_request request; /* its tensors, grad_output and sample_weight point to `tensor` of
+                                    the sources below, or are NULL */
     struct source tensor[EVALUATION_TENSORS];
-    double number;             /* room for a grad_output that is a plain number */
-    enum tensor_form encoding; /* how an answer in JSON writes tensors */
+    double number;             /* storage for a grad_output that is one number */
+    enum tensor_form encoding; /* how a JSON response writes tensors */
 
-    /* set on the way */
+    /* Set by the steps. */
     struct loss_plan plan;
     struct loss_result result;
-    double decode_ms, compute_ms; /* from evaluation_init to the end of decoding; running */
+    double decode_ms, compute_ms; /* from evaluation_init to the end of decoding; of running */
 
-    /* private */
+    /* Private. */
     double started;
-    void *arena; /* owned: operands and outputs without a place, if they do not fit into `small`;
-                    else NULL */
-    size_t arena_size, taken; /* `taken` from the quota */
+    void *
+        arena; /* owned: operands and outputs without a place that do not fit in `small`; or NULL */
+    size_t arena_size, taken; /* bytes; `taken` is reserved from the quota */
     char small[EVALUATION_SMALL];
 };
 
-/* Milliseconds of a clock that only goes forward. */
+/* Returns milliseconds of a monotonic clock. */
 double evaluation_clock(void);
 
-/* Starts an evaluation: parameters at their defaults, no tensors. `body` (body[len] is NUL) is
- * borrowed. */
+/* Starts an evaluation without tensors and with default parameters. `body` (body[len] is NUL) is
+   borrowed. */
 void evaluation_init(struct evaluation *evaluation, const struct loss_descriptor *loss,
                      const char *body, size_t len, int threads);
 
-/* The name of such a tensor; NULL where the loss has fewer. */
+/* Returns the name of tensor k (0 to EVALUATION_TENSORS - 1); NULL if the loss has fewer tensors.
+ */
 const char *evaluation_tensor_name(const struct loss_descriptor *loss, int k);
-/* Which tensor a name is, -1 if it is none. */
+/* Returns the index of the tensor of that name, -1 if there is none. */
 int evaluation_tensor_find(const struct loss_descriptor *loss, const char *name);
-/* Where the request points to such a tensor, or holds NULL. */
+/* Returns the address of the request's pointer to tensor k. */
 const struct loss_tensor **evaluation_place(struct evaluation *evaluation, int k);
 
-/* Plans the request. LOSS_INVALID as loss_plan has it, or where broadcasting would make too much of
- * few bytes. */
+/* Plans the request. Returns LOSS_INVALID as loss_plan does, or if broadcasting would produce too
+   many terms for the size of the body. */
 enum loss_status evaluation_plan(struct evaluation *evaluation, struct loss_error *error);
 
-/* What reading the body and writing the answer cost besides plan.work, in its units; `text`: the
- * answer's numbers are text. */
+/* Return the cost of reading the body and of writing the response, in units of plan.work. `text`:
+   the response's numbers are written as text. */
 size_t evaluation_reading_work(struct evaluation *evaluation);
 size_t evaluation_writing_work(const struct evaluation *evaluation, bool text);
 
-/* Such a tensor as the plan has it; NULL where the request has none. Its `data` is NULL while its
- * numbers are to be decoded. */
+/* Returns tensor k of the plan; NULL if the request does not have it. Its `data` is NULL until its
+   numbers are decoded. */
 struct loss_tensor *evaluation_operand(struct evaluation *evaluation, int k);
 
-/* Gives every operand its numbers and every output a place, unless its `data` is set: an aligned
-   place for as many bytes as the tensor has. LOSS_UNAVAILABLE where memory has run out; else what
-   tensor_json_decode refuses. */
+/* Decodes every operand and allocates every output whose `data` is NULL; all are aligned. Returns
+   LOSS_UNAVAILABLE if memory runs out, or the error of tensor_json_decode. */
 enum loss_status evaluation_decode(struct evaluation *evaluation, struct loss_error *error);
-/* The same for the numbers of one tensor: writes them to `tensor`, which is like the plan's and has
- * a place. */
+/* The same for one operand: writes its numbers to `tensor`, which has the shape and dtype of the
+   plan's and has memory. */
 enum loss_status evaluation_decode_operand(const struct evaluation *evaluation, int k,
                                            const struct loss_tensor *tensor,
                                            struct loss_error *error);
 
-/* Runs the plan. Errors as loss_run's, pointing at the element as the client wrote it, of bytes
- * also at the byte. */
+/* Runs the plan. Errors as by loss_run; if they concern an element, they name it as
+   evaluation_point does. */
 enum loss_status evaluation_run(struct evaluation *evaluation, struct loss_error *error);
 
-/* The library names an element by its indices, the client may have written it otherwise: points
-   what loss_run has refused, if it is an element, at that as it was written. */
+/* If loss_run has rejected an element, sets error->path to it in the form that the client wrote;
+   for bytes, also error->offset. */
 void evaluation_point(const struct evaluation *evaluation, struct loss_error *error);
 
-/* Frees the memory of tensors. What was set before evaluation_decode stays its owner's. To be
-   called once after evaluation_init, however far it came. */
+/* Frees the memory of tensors that evaluation_decode allocated. Call it once after evaluation_init,
+   whichever step has failed. */
 void evaluation_free(struct evaluation *evaluation);
 
 #endif

@@ -57,7 +57,7 @@ void json_request_finish(struct fields *f)
 
 static enum loss_status read_member(struct object_reader *json, void *context)
 {
-    (void)json; /* it is that of the fields */
+    (void)json; /* the reader of the fields */
     return json_request_field(context);
 }
 

@@ -1,11 +1,10 @@
-/* The answer to an evaluation as JSON: {"loss": ..., "reduction": ..., "grad": {...}}. */
+/* The response to an evaluation as JSON: {"loss": ..., "reduction": ..., "grad": {...}}. */
 #ifndef PROTO_EVALUATION_JSON_RESPONSE_H
 #define PROTO_EVALUATION_JSON_RESPONSE_H
 
 #include "evaluation/evaluation.h"
 
-/* Appends what came out of an evaluation that has run. Running out of memory shows in out->failed.
- */
+/* Appends the results of an evaluation that has run. If memory runs out, sets out->failed. */
 void json_response_append(const struct evaluation *evaluation, struct buffer *out);
 
 #endif

@@ -1,4 +1,3 @@
-/* Several losses at once: from what is asked for to the answer. */
 #include "evaluation/multi_loss.h"
 #include "evaluation/json_response.h"
 #include "evaluation/request_fields.h"
@@ -35,7 +34,8 @@ void multi_loss_free(struct multi_loss *s)
     free(s->shared);
 }
 
-/* The field that a pointer goes to or through, of those that the loss has; -1 if it is none. */
+/* Returns the field that a JSON Pointer names or passes through; -1 if the loss does not have it.
+ */
 static int field_of(const struct loss_descriptor *loss, const char *path)
 {
     char name[64];
@@ -97,7 +97,7 @@ size_t multi_loss_transport_work(const struct multi_loss *s)
     return work;
 }
 
-/* ---- decoding ---- */
+/* ---- Decoding ---- */
 
 static const struct multi_loss_numbers *find_numbers(const struct multi_loss *s, int shared,
                                                      enum loss_dtype dtype)
@@ -118,7 +118,7 @@ static bool take_numbers(struct multi_loss *s, struct multi_loss_numbers *number
     return numbers->data != NULL;
 }
 
-/* Decodes an operand that others may share; NULL with the error filled. */
+/* Decodes an operand that entries may share. Returns NULL on failure. */
 static const struct multi_loss_numbers *decode_numbers(struct multi_loss *s, size_t i, int k,
                                                        struct loss_error *error)
 {
@@ -127,7 +127,7 @@ static const struct multi_loss_numbers *decode_numbers(struct multi_loss *s, siz
     struct multi_loss_numbers *const numbers = &s->number[s->numbers];
     *numbers = (struct multi_loss_numbers){s->entry[i]->shares[k], tensor.dtype, NULL,
                                            loss_tensor_bytes(&tensor)};
-    numbers->size += numbers->size == 0; /* so that there is a place */
+    numbers->size += numbers->size == 0; /* so that `data` is not NULL */
     if (!take_numbers(s, numbers)) {
         loss_fail(error, LOSS_UNAVAILABLE,
                   "there is not enough memory for this request at the moment");
@@ -138,7 +138,7 @@ static const struct multi_loss_numbers *decode_numbers(struct multi_loss *s, siz
     return evaluation_decode_operand(e, k, &tensor, error) == LOSS_OK ? numbers : NULL;
 }
 
-/* Gives an entry the numbers that it shares. */
+/* Sets the data of the operands that an entry shares. */
 static enum loss_status share(struct multi_loss *s, size_t i, struct loss_error *error)
 {
     struct multi_loss_entry *const entry = s->entry[i];
@@ -166,7 +166,7 @@ enum loss_status multi_loss_decode(struct multi_loss *s, struct loss_error *erro
     return LOSS_OK;
 }
 
-/* ---- running ---- */
+/* ---- Running ---- */
 
 enum loss_status multi_loss_run(struct multi_loss *s, struct loss_error *error)
 {

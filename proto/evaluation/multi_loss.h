@@ -1,11 +1,11 @@
 /*
  * Several losses over tensors that are sent and decoded once:
  *
- *     {"input": [...], "target": [...], "losses": ["mse", {"loss": "huber", "delta": 0.5, "grad":
- * true}], "reduction": "sum"}
+ *     {"input": [...], "target": [...],
+ *      "losses": ["mse", {"loss": "huber", "delta": 0.5, "grad": true}], "reduction": "sum"}
  *
- * Fields outside `losses` hold for each of them that has such a field and does not set it itself.
- * Each is an evaluation (evaluation.h) of its own, whose operands stand in a place that they share.
+ * A field outside `losses` applies to each loss that has such a field and does not set it itself.
+ * Each loss is an evaluation (evaluation.h); their operands share memory.
  */
 #ifndef PROTO_EVALUATION_MULTI_LOSS_H
 #define PROTO_EVALUATION_MULTI_LOSS_H
@@ -13,28 +13,28 @@
 #include "evaluation/evaluation.h"
 
 enum {
-    MULTI_LOSS_MAX = 32,    /* losses in a request */
+    MULTI_LOSS_MAX = 32,    /* losses per request */
     MULTI_LOSS_SHARED = 64, /* fields outside `losses` */
-    /* Tensors among them, counted again for each dtype that they are decoded to: the one that is
-       declared, or both that are computed in and that of class indices. */
+    /* Decoded shared tensors, one per tensor and dtype: the declared one, or both compute dtypes
+       and that of class indices. */
     MULTI_LOSS_NUMBERS = 3 * MULTI_LOSS_SHARED,
 };
 
 /* One of the losses. */
 struct multi_loss_entry {
     struct evaluation evaluation;
-    uint32_t own;                      /* fields that it sets itself */
-    int8_t shares[EVALUATION_TENSORS]; /* places in `shared` of the tensors that it does not; -1
-                                          where it has none of them */
+    uint32_t own;                      /* bit set of the fields that it sets itself */
+    int8_t shares[EVALUATION_TENSORS]; /* index in `shared` of each tensor that the entry does not
+                                          set; -1: none */
 };
 
 struct multi_loss_shared; /* a field outside `losses` */
 
-/* Numbers of a shared tensor, decoded. */
+/* The decoded numbers of a shared tensor. */
 struct multi_loss_numbers {
-    int shared; /* place in `shared` */
+    int shared; /* index in `shared` */
     enum loss_dtype dtype;
-    void *data; /* owned, of block_cache.h */
+    void *data; /* owned; from block_cache.h */
     size_t size;
 };
 
@@ -44,40 +44,38 @@ struct multi_loss {
     int threads;
     struct quota *quota;              /* as in struct evaluation */
     size_t count;                     /* of losses */
-    struct multi_loss_entry **entry;  /* owned, and so is what it points to */
+    struct multi_loss_entry **entry;  /* owned, as are the entries */
     struct multi_loss_shared *shared; /* owned */
-    double decode_ms, compute_ms;     /* from multi_loss_init to the end of decoding; running */
+    double decode_ms, compute_ms;     /* from multi_loss_init to the end of decoding; of running */
 
-    /* private */
+    /* Private. */
     double started;
     size_t numbers;
     struct multi_loss_numbers number[MULTI_LOSS_NUMBERS];
 };
 
-/* Starts a request with such a body (body[len] is NUL), which is borrowed. To be freed however far
- * it came. */
+/* Starts a request. `body` (body[len] is NUL) is borrowed. Free it whichever step has failed. */
 void multi_loss_init(struct multi_loss *multi_loss, const char *body, size_t len, int threads);
 void multi_loss_free(struct multi_loss *multi_loss);
 
-/* What happens to an evaluation (evaluation.h), to all of them; errors name the loss, and point
-   below /losses where it is a field of its own that is wrong. */
+/* The steps of an evaluation (evaluation.h), for all losses. Errors name the loss; error->path is
+   below /losses if the field is the entry's own. */
 enum loss_status multi_loss_read(struct multi_loss *multi_loss, struct loss_error *error);
 enum loss_status multi_loss_plan(struct multi_loss *multi_loss, struct loss_error *error);
 enum loss_status multi_loss_decode(struct multi_loss *multi_loss, struct loss_error *error);
 enum loss_status multi_loss_run(struct multi_loss *multi_loss, struct loss_error *error);
 
-/* Elements that are worked on, and what that costs (loss_plan.work), of all the plans; SIZE_MAX if
- * it cannot be counted. */
+/* Return the elements and the work (loss_plan.work) of all plans; SIZE_MAX if the sum overflows. */
 size_t multi_loss_elements(const struct multi_loss *multi_loss);
 size_t multi_loss_work(const struct multi_loss *multi_loss);
-/* What reading the body and writing the answer cost besides. */
+/* Returns the cost of reading the body and writing the response, in the same units. */
 size_t multi_loss_transport_work(const struct multi_loss *multi_loss);
 
-/* Appends {"results": [...]}. Running out of memory shows in out->failed. */
+/* Appends {"results": [...]}. If memory runs out, sets out->failed. */
 void multi_loss_append_json(const struct multi_loss *multi_loss, struct buffer *out);
 
-/* Says of which loss an error speaks that was found in entry i, and points below /losses/i where
- * its own field is at fault. */
+/* Adds the name of entry i to an error, and moves error->path below /losses/i if the field is its
+   own. */
 enum loss_status multi_loss_name_entry(const struct multi_loss *multi_loss, size_t i,
                                        struct loss_error *error);
 

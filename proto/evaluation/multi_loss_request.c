@@ -1,7 +1,6 @@
 /*
- * Reading a request for several losses. Which losses there are may stand behind the tensors, so
- * fields outside `losses` are found first, and tensors among them scanned, and read for each loss
- * once the losses are known.
+ * Reads a request for several losses. `losses` may come after the tensors, so the fields outside it
+ * are found first (tensors are scanned) and read for each loss once the losses are known.
  */
 #include "evaluation/json_request.h"
 #include "evaluation/loss_lookup.h"
@@ -12,20 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY = 64 }; /* bytes of a key, with its NUL: a longer one can be none of ours */
+enum { KEY = 64 }; /* bytes of a key with its NUL; no field has a longer one */
 
 struct multi_loss_shared {
     char key[KEY];
     const char *at; /* its value */
     bool is_tensor, there, used;
-    struct source source; /* of a tensor that is there */
+    struct source source; /* if it is a tensor and present */
 };
 
-/* The head of a request while it is read. */
+/* The request while its top level is read. */
 struct head {
     struct multi_loss *multi_loss;
-    int shared;         /* how many fields there are */
-    const char *losses; /* the value of `losses`, NULL until it was met */
+    int shared;         /* number of fields */
+    const char *losses; /* the value of `losses`; NULL until it is found */
 };
 
 static enum loss_status no_memory(struct loss_error *error)
@@ -34,9 +33,9 @@ static enum loss_status no_memory(struct loss_error *error)
                      "there is not enough memory for this request at the moment");
 }
 
-/* ---- fields outside `losses` ---- */
+/* ---- Shared fields ---- */
 
-/* Whether a name is that of a tensor, of whatever loss: then it is one of all. */
+/* Returns true if some loss has a tensor of that name. */
 static bool is_tensor_name(const char *name)
 {
     for (size_t i = 0; i < loss_count(); i++)
@@ -72,7 +71,7 @@ static enum loss_status read_shared(struct object_reader *json, void *context)
                              : object_reader_skip(json);
 }
 
-/* Reads a field for a loss that has it. */
+/* Reads a shared field for a loss that has it. */
 static enum loss_status take_shared(struct fields *f, struct multi_loss_entry *entry,
                                     const struct multi_loss_shared *shared, int place, int field)
 {
@@ -115,7 +114,7 @@ static enum loss_status read_name(struct object_reader *json, const struct loss_
     return json->error->status = LOSS_INVALID; /* of the body, not of the path */
 }
 
-/* Looks for the field that says which loss it is. */
+/* Finds the member that names the loss. */
 static enum loss_status find_name(struct object_reader *json, void *context)
 {
     const struct loss_descriptor **const loss = context;
@@ -131,7 +130,7 @@ static enum loss_status read_own(struct object_reader *json, void *context)
     return strcmp(json->key, "loss") == 0 ? object_reader_skip(json) : json_request_field(context);
 }
 
-/* Sets an error's pointer below the entry. */
+/* Moves error->path below the entry. */
 static enum loss_status in_entry(size_t i, struct loss_error *error)
 {
     char path[sizeof error->path];
@@ -140,7 +139,7 @@ static enum loss_status in_entry(size_t i, struct loss_error *error)
     return error->status;
 }
 
-/* Finds out which loss entry i is, a name or an object, and moves behind it. */
+/* Reads which loss entry i is, and moves past the entry: a name or an object. */
 static enum loss_status identify(struct object_reader *json, size_t i,
                                  const struct loss_descriptor **loss)
 {
@@ -166,7 +165,7 @@ static enum loss_status identify(struct object_reader *json, size_t i,
     return in_entry(i, json->error);
 }
 
-/* Reads entry i, of that loss, at `at`, with what it sets itself and what it does not. */
+/* Reads entry i at the cursor: its own members, and the shared fields that it does not set. */
 static enum loss_status read_entry(struct object_reader *json, struct head *head, size_t i,
                                    const struct loss_descriptor *loss)
 {
@@ -204,7 +203,7 @@ static enum loss_status count_entry(struct object_reader *json, size_t i, void *
     return object_reader_skip(json);
 }
 
-/* Finds how many entries there are. */
+/* Counts the entries. */
 static enum loss_status count_losses(struct object_reader *json, size_t *count)
 {
     *count = 0;
@@ -222,7 +221,7 @@ static enum loss_status count_losses(struct object_reader *json, size_t *count)
     return LOSS_OK;
 }
 
-/* Reads entry i, and moves behind it. */
+/* Reads entry i and moves past it. */
 static enum loss_status read_listed(struct object_reader *json, size_t i, void *context)
 {
     const struct loss_descriptor *loss;
@@ -251,9 +250,9 @@ static enum loss_status read_losses(struct object_reader *json, struct head *hea
     return object_reader_elements(json, read_listed, head);
 }
 
-/* ---- the whole ---- */
+/* ---- The request ---- */
 
-/* A field outside `losses` that none of them has. */
+/* Fails: none of the losses has this shared field. */
 static enum loss_status blame_unused(struct object_reader *json, const struct multi_loss *s,
                                      const struct multi_loss_shared *shared)
 {

@@ -52,7 +52,7 @@ static enum loss_status read_part(struct fields *f, const struct multipart_part 
                               "%s is no tensor: send it as a text, not as a file", f->json.key);
     if (is_file && (settled >> field & 1))
         return LOSS_OK;
-    /* A number may stand for a grad_output; for another tensor nothing but a file. */
+    /* A grad_output may be a number in text; other tensors must be files. */
     if (is_file || (field < EVALUATION_TENSORS && field != EVALUATION_GRAD_OUTPUT))
         return read_file(f, field, part);
     return read_text(f, part, settled);

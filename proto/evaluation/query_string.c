@@ -5,11 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    VALUE_SIZE = 512
-}; /* the longest value that can make sense is a list of all of a loss's tensors */
+enum { VALUE_SIZE = 512 }; /* the longest meaningful value lists all tensors of a loss */
 
-/* Decodes `len` bytes of a query into `out`; why it cannot, NULL if it can. */
+/* Decodes `len` bytes of a query into `out`. Returns NULL, or on failure the reason. */
 static const char *decode(const char *text, size_t len, char *out, size_t size)
 {
     size_t n = 0;

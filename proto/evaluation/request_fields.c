@@ -1,4 +1,3 @@
-/* The fields of a request that are no tensors. */
 #include "evaluation/request_fields.h"
 #include "number/number.h"
 #include "json/scanner.h"
@@ -9,7 +8,7 @@
 #include <string.h>
 
 enum {
-    NAME_SIZE = 64, /* a longer name can be none of a tensor or choice */
+    NAME_SIZE = 64, /* no tensor or choice has a longer name */
 };
 
 /* ---- Errors ---- */
@@ -136,7 +135,7 @@ static enum loss_status read_encoding(struct fields *f)
 
 static const char names_expected[] = "true, false, or a list of tensor names";
 
-/* Takes one name into a bit set. */
+/* Reads one name into a bit set. */
 static enum loss_status read_name(struct fields *f, uint32_t *mask)
 {
     const struct loss_descriptor *const loss = f->out->request.loss;
@@ -169,7 +168,8 @@ static enum loss_status read_listed_name(struct object_reader *json, size_t inde
                             : wrong_type(list->fields, names_expected);
 }
 
-/* Whether plain text is true or false, also as Python's str has them. */
+/* Reads plain text that is true or false; Python writes them with a capital letter. Returns false
+   if it is neither. */
 static bool plain_boolean(struct fields *f, bool *value)
 {
     *value = strcmp(f->json.at, "true") == 0 || strcmp(f->json.at, "True") == 0;
@@ -220,26 +220,25 @@ static enum loss_status read_hess(struct fields *f)
     return read_names(f, &f->out->request.hess);
 }
 
-/* Whether the text of a number can end here: what may follow it in JSON, the reader of that sees
- * to. */
+/* Returns true if a number may end at `at`. In JSON, the caller checks what follows. */
 static bool number_ends(const struct fields *f, const char *at)
 {
     return !is_plain(f) || at == f->json.end;
 }
 
-/* The spellings of numbers that JSON does not have, as in tensors; plain text also has them as
- * Python's str does. */
+/* The spellings of non-finite numbers: those of tensors, and those of Python's str in plain text.
+ */
 static const struct {
     const char *text;
     double value;
-    bool plain; /* in plain text only */
+    bool plain; /* accepted only in plain text */
 } words[] = {
     {"Infinity", INFINITY, false}, {"-Infinity", -INFINITY, false}, {"NaN", NAN, false},
     {"inf", INFINITY, true},       {"-inf", -INFINITY, true},       {"nan", NAN, true},
 };
 
-/* Reads one of those words, in JSON also in quotes. Returns the byte after it, or NULL if there is
- * none. */
+/* Reads one of these words, which may be quoted in JSON. Returns the byte after it, or NULL if
+   there is none. */
 static const char *read_number_word(const struct fields *f, double *value)
 {
     const bool quoted = !is_plain(f) && *f->json.at == '"';
@@ -270,8 +269,8 @@ static enum loss_status read_real(struct fields *f, double *value)
     return LOSS_OK;
 }
 
-/* Reads a null where the parameter may be that; plain text also has Python's None. Returns false if
- * there is none. */
+/* Reads a null, or in plain text Python's None, if the parameter is nullable. Returns false if
+   there is none. */
 static bool read_null(struct fields *f, const struct loss_param_spec *spec,
                       struct loss_value *value)
 {
@@ -345,9 +344,9 @@ static enum loss_status read_param(struct fields *f, int k)
     return wrong_type(f, "a number");
 }
 
-/* ---- fields ---- */
+/* ---- Fields ---- */
 
-/* The fields that every loss has beside grad_output and sample_weight. */
+/* The fields of every loss, besides grad_output and sample_weight. */
 static const struct {
     const char *name;
     enum loss_status (*read)(struct fields *f);
@@ -434,7 +433,7 @@ enum loss_status fields_read_value(struct fields *f, int field)
                                 : common[field - FIELD_COMMON].read(f);
 }
 
-/* An upstream gradient that is the same for every term. */
+/* Reads an upstream gradient that is the same for every term. */
 static enum loss_status read_grad_output(struct fields *f)
 {
     struct evaluation *const e = f->out;

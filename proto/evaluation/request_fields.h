@@ -1,7 +1,7 @@
 /*
- * The fields of a request: what they are called, and the values of those that are no tensors, which
- * are the same in every format. A value is JSON text in a body, or plain text that has been taken
- * out of whatever held it: a query, metadata, a form.
+ * The fields of an evaluation request: their names, and the values of those that are not tensors,
+ * which are the same in every format. A value is JSON text in a body, or plain text from a query
+ * string, metadata or a multipart part.
  */
 #ifndef PROTO_EVALUATION_REQUEST_FIELDS_H
 #define PROTO_EVALUATION_REQUEST_FIELDS_H
@@ -24,29 +24,29 @@ struct fields {
 /* Starts at the beginning of the evaluation's body. */
 void fields_begin(struct fields *fields, struct evaluation *evaluation, struct loss_error *error);
 
-/* Which field of the loss's requests a name is: below EVALUATION_TENSORS that tensor
- * (evaluation.h); -1 if there is none. */
+/* Returns the index of the field of that name in requests for the loss: below EVALUATION_TENSORS,
+   that tensor (evaluation.h); -1 if there is none. */
 int fields_find(const struct loss_descriptor *loss, const char *name);
-/* Notes that a field was met; false if it had been before. */
+/* Records that a field has been read. Returns false if it had been read before. */
 bool fields_first(struct fields *fields, int field);
-/* Reads the value of a field that is no tensor, and moves behind it. Plain text is read to its end;
-   a list in it is one of names with commas between them. */
+/* Reads the value of a field that is not a tensor, and moves past it. Plain text is read to its
+   end; names in it are separated by commas. */
 enum loss_status fields_read_value(struct fields *fields, int field);
-/* Fails with LOSS_MALFORMED: the key is no field's; names the nearest. `what` is what there is none
- * of: "field". */
+/* Fails with LOSS_MALFORMED: the loss has no field of that key; suggests the nearest. `what` is
+   what the key should be: "field". */
 enum loss_status fields_unknown(struct fields *fields, const char *what);
 
-/* Whether the key is a field of PyTorch's that is not taken; then the error says what is. */
+/* Returns true, and fails with the replacement, if the key is a deprecated argument of PyTorch. */
 bool fields_deprecated(struct object_reader *json);
-/* Tries the name of every field that the loss has. */
+/* Adds the name of every field of the loss to a search. */
 void fields_try_names(struct loss_nearest *search, const struct loss_descriptor *loss);
 
-/* Reads a field that has a name and a value of plain text: also grad_output, if it is a number.
-   Those in `settled` have been read from where it counts more, and are let be. */
+/* Reads the field `name` from plain text; grad_output only if it is a number. The cursor does not
+   move. Fields in `settled` take precedence: their values are ignored. */
 enum loss_status fields_read_plain(struct fields *fields, const char *name, const char *value,
                                    uint32_t settled);
 
-/* Whether the encoding of the answer was among the fields. */
+/* Returns true if the request sets `encoding`. */
 bool fields_have_encoding(const struct fields *fields);
 
 #endif

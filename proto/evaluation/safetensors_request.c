@@ -1,4 +1,3 @@
-/* From a safetensors file to tensors. */
 #include "evaluation/safetensors_request.h"
 #include "formats/dtype_names.h"
 #include "number/number.h"
@@ -11,18 +10,18 @@
 
 enum {
     LENGTH = 8,           /* bytes of the header's length */
-    HEADER_MAX = 1 << 20, /* bytes of the longest header: a dozen fields need a thousandth */
-    HEADER_SMALL = 4096,  /* those up to this long need no allocation */
-    VALUE_SIZE = 512,     /* of a metadata value */
-    DESCRIPTION = 16,     /* of what is at fault, in messages */
+    HEADER_MAX = 1 << 20, /* bytes; more than a thousand times what a request needs */
+    HEADER_SMALL = 4096,  /* bytes; shorter headers need no allocation */
+    VALUE_SIZE = 512,     /* bytes of a metadata value */
+    DESCRIPTION = 16,     /* bytes of a description in messages */
     SHAPE_TEXT = 64,      /* bytes of a shape in messages */
     DTYPES_MAX = 8,       /* bytes of the longest name of a dtype, with a NUL */
 };
 
-/* A tensor as the header has it. */
+/* A tensor of the header. */
 struct entry {
-    int tensor;               /* of the evaluation */
-    const char *at, *offsets; /* in the header: what was read last, and its data_offsets */
+    int tensor;               /* index in the evaluation */
+    const char *at, *offsets; /* in the header: the last value read, and data_offsets */
     bool has_dtype, has_shape, has_offsets;
     struct loss_tensor is;
     size_t begin, end;
@@ -30,7 +29,7 @@ struct entry {
 
 struct file {
     struct fields *fields;
-    const char *start; /* a copy of the length and the header, a NUL behind it, in which
+    const char *start; /* a NUL-terminated copy of the length and the header, in which
                           fields->json.at moves */
     const char *data;  /* in the body */
     size_t data_len;
@@ -40,7 +39,7 @@ struct file {
     int entries;
 };
 
-/* ---- values ---- */
+/* ---- Values ---- */
 
 static enum loss_status malformed_entry(struct file *file, const struct entry *entry,
                                         const char *message)
@@ -52,7 +51,7 @@ static enum loss_status malformed_entry(struct file *file, const struct entry *e
                           f->json.path, "%s: %s", name, message);
 }
 
-/* Reads an array of sizes and moves behind it. */
+/* Reads an array of sizes. */
 static enum loss_status take_sizes(struct file *file, const struct entry *entry, size_t *sizes,
                                    int most, int *count)
 {
@@ -102,7 +101,7 @@ static enum loss_status take_dtype(struct file *file, struct entry *entry)
     return LOSS_OK;
 }
 
-/* ---- tensors ---- */
+/* ---- Tensors ---- */
 
 static enum loss_status read_property(struct object_reader *json, void *context)
 {
@@ -141,7 +140,7 @@ static enum loss_status read_property(struct object_reader *json, void *context)
     return LOSS_OK;
 }
 
-/* Holds dtype, shape and offsets of a tensor against each other. */
+/* Checks that dtype, shape and offsets of a tensor match. */
 static enum loss_status check_entry(struct file *file, const struct entry *entry)
 {
     char message[256], shape[LOSS_SHAPE_TEXT];
@@ -196,7 +195,7 @@ static enum loss_status read_tensor(struct file *file, int k)
     return LOSS_OK;
 }
 
-/* ---- metadata ---- */
+/* ---- Metadata ---- */
 
 static enum loss_status read_metadatum(struct object_reader *json, void *context)
 {
@@ -234,7 +233,7 @@ static enum loss_status read_member(struct object_reader *json, void *context)
     return k < 0 ? fields_unknown(file->fields, "tensor") : read_tensor(file, k);
 }
 
-/* ---- the file ---- */
+/* ---- File ---- */
 
 static int by_place(const void *a, const void *b)
 {
@@ -244,7 +243,7 @@ static int by_place(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-/* Every byte belongs to one tensor. */
+/* Checks that every byte belongs to exactly one tensor. */
 static enum loss_status check_layout(struct file *file)
 {
     char message[192];
@@ -285,8 +284,7 @@ static void set_sources(struct file *file)
         if (file->settled >> entry->tensor & 1)
             continue;
         source->tensor = entry->is;
-        source->tensor.data =
-            (void *)(uintptr_t)(file->data + entry->begin); /* which nobody writes to */
+        source->tensor.data = (void *)(uintptr_t)(file->data + entry->begin); /* never written to */
         source->swapped = false;
         *evaluation_place(e, entry->tensor) = &source->tensor;
     }
@@ -307,12 +305,12 @@ static enum loss_status read_header(struct file *file)
                : object_reader_unexpected(&f->json, f->json.at, "the end of the header");
 }
 
-/* Finds out how long the header is. */
+/* Reads the length of the header. */
 static enum loss_status measure(const struct evaluation *e, size_t *len, struct loss_error *error)
 {
     uint64_t header = 0;
     if (e->len >= LENGTH)
-        memcpy(&header, e->body, sizeof header); /* little-endian, as we are */
+        memcpy(&header, e->body, sizeof header); /* little-endian, as is this machine */
     *len = (size_t)header;
     if (e->len >= LENGTH && header <= e->len - LENGTH && header <= HEADER_MAX)
         return LOSS_OK;

@@ -1,7 +1,7 @@
 /*
- * From tensors to a safetensors file. Its length is known from the plan, so that everything is
- * computed where it is sent from; the header, whose counts are known last, is given the room that
- * it can need at most, and filled up with spaces.
+ * The plan determines the length of the file, so the outputs are computed in place. The header
+ * contains counts that are known last; it gets the space that it can need at most, padded with
+ * spaces.
  */
 #include "evaluation/safetensors_response.h"
 #include "formats/dtype_names.h"
@@ -15,9 +15,9 @@ enum {
     ALIGNMENT = 64, /* of the first tensor in the file */
 };
 
-/* ---- the header ---- */
+/* ---- Header ---- */
 
-/* Appends a tensor's field; its bytes begin at *at, which is moved behind them. */
+/* Appends the member of a tensor whose bytes start at *at, and adds their number to *at. */
 static void append_tensor(struct buffer *header, const char *prefix, const char *name,
                           const struct loss_tensor *tensor, size_t *at)
 {
@@ -63,19 +63,19 @@ static void append_metadata(struct buffer *header, const struct evaluation *e,
     buffer_text(header, "}}");
 }
 
-/* The header for such a result, without spaces; `size` becomes the bytes of all tensors. */
+/* Appends the header for a result, without padding; *size is set to the bytes of all tensors. */
 static void append_header(struct buffer *header, const struct evaluation *e,
                           const struct loss_result *result, size_t *size)
 {
     *size = 0;
     append_tensor(header, "", "loss", &e->plan.output,
-                  size); /* the widest dtype stands first, so that all are aligned */
+                  size); /* first, because it has the widest dtype: so all are aligned */
     append_derivatives(header, e, "grad_", e->plan.grad_mask, e->plan.grad, size);
     append_derivatives(header, e, "hess_", e->plan.hess_mask, e->plan.hess, size);
     append_metadata(header, e, result);
 }
 
-/* ---- the file ---- */
+/* ---- File ---- */
 
 static void set_place(struct loss_tensor *tensor, char **next)
 {
@@ -98,7 +98,7 @@ void safetensors_response_prepare(struct evaluation *e, struct buffer *out)
         return;
     out->len = size;
     const uint64_t len = before - LENGTH;
-    memcpy(file, &len, sizeof len); /* little-endian, as we are */
+    memcpy(file, &len, sizeof len); /* little-endian, as is this machine */
     char *next = file + before;
     set_place(&e->plan.output, &next);
     for (int k = 0; k < LOSS_MAX_TENSORS; k++)

@@ -1,6 +1,3 @@
-/*
- * How much work a request may ask for.
- */
 #include "evaluation/work_limit.h"
 
 enum loss_status work_limits_check(const struct work_limits *limits, size_t work, size_t transport,

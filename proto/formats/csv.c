@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- errors ---- */
+/* ---- Errors ---- */
 
 struct reader {
     const struct csv *csv;
@@ -39,7 +39,7 @@ malformed(const struct reader *r, const char *at, const char *format, ...)
     return LOSS_MALFORMED;
 }
 
-/* ---- fields ---- */
+/* ---- Fields ---- */
 
 static bool is_blank(char c)
 {
@@ -59,8 +59,8 @@ static const char *skip_blanks(const struct reader *r, const char *at)
     return at;
 }
 
-/* Behind a field. In quotes, which end in its line, it may hold separators; a quote within it is
- * written twice. */
+/* Returns the end of a field. A quoted field ends in its line and may contain separators; a quote
+   in it is doubled. */
 static const char *skip_field(const struct reader *r, const char *at)
 {
     const char *quoted = at;
@@ -73,7 +73,7 @@ static const char *skip_field(const struct reader *r, const char *at)
     return at;
 }
 
-/* Leaves the quotes of a field out. */
+/* Strips the quotes of a field. */
 static void unquote(const char **text, const char **end)
 {
     if (*end - *text >= 2 && **text == '"' && (*end)[-1] == '"') {
@@ -94,7 +94,7 @@ static const char *skip_line(const struct reader *r, const char *at)
     return end ? end + 1 : r->csv->end;
 }
 
-/* Moves over lines that hold nothing to the beginning of a row; false where none follows. */
+/* Skips empty lines and comments. Returns false if no row follows. */
 static bool find_row(struct reader *r)
 {
     while (r->at < r->csv->end) {
@@ -108,8 +108,8 @@ static bool find_row(struct reader *r)
     return false;
 }
 
-/* A field of a row, which begins at r->at: finds what is in it, and moves to the next one; *more is
-   false, and r->at behind the line, if there is none. */
+/* Finds the field at r->at, and moves to the next one. If there is none, sets *more to false and
+   moves to the next line. */
 static enum loss_status take_field(struct reader *r, const char **text, const char **end,
                                    bool *more)
 {
@@ -136,9 +136,9 @@ static enum loss_status take_field(struct reader *r, const char **text, const ch
     return LOSS_OK;
 }
 
-/* ---- numbers ---- */
+/* ---- Numbers ---- */
 
-/* The value of a word, NULL if it has none. */
+/* Returns the value of a word, NULL if it is none. */
 static const double *word(const char *text, size_t len)
 {
     static const struct {
@@ -154,7 +154,7 @@ static const double *word(const char *text, size_t len)
     return NULL;
 }
 
-/* What spreadsheets, R, pandas and databases write for a value that is missing. */
+/* Returns true for what spreadsheets, R, pandas and databases write for a missing value. */
 static bool is_missing(const char *text, size_t len)
 {
     static const char *const words[] = {"na", "n/a", "<na>", "null", "none", "nil", "missing"};
@@ -164,7 +164,7 @@ static bool is_missing(const char *text, size_t len)
     return false;
 }
 
-/* Whether a field names a column. */
+/* Returns true if a field looks like the name of a column. */
 static bool is_name(const char *text, const char *end)
 {
     const size_t len = (size_t)(end - text);
@@ -219,9 +219,10 @@ static enum loss_status read_real(const struct reader *r, const char *text, cons
     return LOSS_OK;
 }
 
-/* ---- the table ---- */
+/* ---- Table ---- */
 
-/* Which separator a line has: a semicolon beats a comma, which beats blanks. */
+/* Returns the separator of a line: a semicolon takes precedence over a comma, a comma over blanks.
+ */
 static char separator_of(const struct reader *r)
 {
     const char *const end = skip_line(r, r->at);
@@ -229,7 +230,7 @@ static char separator_of(const struct reader *r)
     return memchr(r->at, ';', len) ? ';' : memchr(r->at, ',', len) ? ',' : ' ';
 }
 
-/* Behind a field that may hold blanks, if these do not separate. */
+/* Returns the end of a field, which may contain blanks unless they are the separator. */
 static const char *skip_name(const struct reader *r, const char *at, char separator)
 {
     if (separator == ' ' || *at == '"')
@@ -241,7 +242,7 @@ static const char *skip_name(const struct reader *r, const char *at, char separa
     return end;
 }
 
-/* Whether every field of the line at r->at is a name. */
+/* Returns true if every field of the line at r->at looks like a name. */
 static bool is_header(const struct reader *r)
 {
     const char separator = separator_of(r);
@@ -252,7 +253,7 @@ static bool is_header(const struct reader *r)
         if (!is_name(text, end))
             return false;
         if (!ends_line(r, at) && separator != ' ' && *at++ != separator)
-            return false; /* behind a quote */
+            return false; /* text after a closing quote */
         at = skip_blanks(r, at);
     }
     return true;
@@ -280,7 +281,7 @@ static enum loss_status scan_rows(struct csv *csv, struct reader *r)
 enum loss_status csv_scan(struct csv *csv, const char *text, size_t len, enum csv_header header,
                           const char *name, struct loss_error *error)
 {
-    static const char mark[] = "\xef\xbb\xbf"; /* which spreadsheets write */
+    static const char mark[] = "\xef\xbb\xbf"; /* a byte order mark, which spreadsheets write */
     *csv = (struct csv){.text = text, .end = text + len};
     struct reader r = {csv, name, error, text};
     if (len >= sizeof mark - 1 && memcmp(text, mark, sizeof mark - 1) == 0)

@@ -1,23 +1,21 @@
 /*
- * Tables of numbers as text (CSV and its relatives): a row a line, with commas, semicolons, tabs or
- * spaces between the numbers.
+ * Tables of numbers as text (CSV and its relatives): one row per line; commas, semicolons, tabs or
+ * spaces separate the numbers.
  *
  *     predicted,sd
  *     0.25,1e-3
  *     -1,nan
  *
- * The separator is the one of the first row, and the only one: "1,5;2,5" is refused, not read as
- * four numbers. Empty lines and those that begin with '#' are passed over. Beside the numbers of
- * RFC 8259 there are nan, inf and infinity, with or without a sign, and true and false for 1 and 0,
- * in any case. Fields may be in double quotes.
+ * The separator is that of the first row, and no other is accepted: "1,5;2,5" is an error, not four
+ * numbers. Empty lines and lines that begin with '#' are skipped. Besides the numbers of RFC 8259,
+ * nan, inf and infinity (with an optional sign) and true and false (1 and 0) are accepted in any
+ * case. Fields may be in double quotes.
  *
- * A first row is taken for a header only if each of its fields looks like a name: it begins with a
- * letter, an underscore or a byte of UTF-8, and is neither one of the words above nor what other
- * programs write for a missing value (NA, null, ...). Anything else is a row of numbers, and an
- * error if it holds none.
+ * The first row is a header only if each of its fields looks like a name: it begins with a letter,
+ * an underscore or a non-ASCII byte, and is neither one of the words above nor a common spelling of
+ * a missing value (NA, null, ...). Otherwise it is a row of numbers.
  *
- * As with JSON (tensor_json.h), reading takes two steps: the plan decides from the shape what the
- * numbers are to become.
+ * Reading takes two steps, as for JSON (tensor_json.h): the plan chooses the dtype from the shape.
  */
 #ifndef PROTO_FORMATS_CSV_H
 #define PROTO_FORMATS_CSV_H
@@ -26,23 +24,23 @@
 
 struct csv {
     struct loss_tensor
-        shape; /* (rows, columns), or (rows,) where there is one column; no data, dtype LOSS_ANY */
+        shape; /* (rows, columns), or (rows,) for one column; no data; dtype LOSS_ANY */
     const char *text, *end; /* borrowed */
-    const char *first;      /* of the rows: behind the header */
-    char separator;         /* ',' or ';'; ' ' stands for tabs and spaces */
+    const char *first;      /* the first row after the header */
+    char separator;         /* ',' or ';'; ' ' means tabs and spaces */
 };
 
-/* Whether the first row is a header: as it looks, or as the user says. */
+/* How to find out whether the first row is a header. */
 enum csv_header { CSV_HEADER_AUTO, CSV_HEADER_YES, CSV_HEADER_NO };
 
-/* Finds out the shape of the table in [text, text + len), behind which stands a NUL: lines of one
-   length, a separator between every two numbers. Looks at no number. LOSS_MALFORMED with line,
-   column and offset where it is no such table; `name` is the tensor's, for error.path. */
+/* Finds the shape of the table in [text, text + len); text[len] is NUL. Reads no number. Returns
+   LOSS_MALFORMED with line, column and offset if rows differ in length or separators are invalid.
+   `name` is the tensor's, for error->path. */
 enum loss_status csv_scan(struct csv *csv, const char *text, size_t len, enum csv_header header,
                           const char *name, struct loss_error *error);
 
-/* Reads the numbers into `out`, which holds them as float32, float64 or int64. LOSS_MALFORMED, with
-   line, column and offset, where something is no number, or for int64 no whole one. */
+/* Reads the numbers into `out` as float32, float64 or int64. Returns LOSS_MALFORMED with line,
+   column and offset of the first field that is not a number, or, for int64, not a whole number. */
 enum loss_status csv_decode(const struct csv *csv, enum loss_dtype dtype, void *out,
                             const char *name, struct loss_error *error);
 

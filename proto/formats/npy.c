@@ -1,6 +1,6 @@
 /*
- * A .npy file is "\x93NUMPY", a version in two bytes, the length of the header in two bytes
- * (version 1) or four, the header, and the numbers. The header is a dict as Python writes it:
+ * A .npy file consists of "\x93NUMPY", a version of two bytes, the length of the header in two
+ * bytes (version 1) or four, the header, and the numbers. The header is a Python dict:
  *
  *     {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
  */
@@ -15,7 +15,7 @@
 
 enum {
     MAGIC = 6,
-    DESCR = 24, /* bytes of the longest descr that is quoted whole, with a NUL */
+    DESCR = 24, /* bytes of the longest descr that is quoted in full, with its NUL */
 };
 static const char magic[] = "\x93NUMPY";
 
@@ -40,7 +40,7 @@ malformed(struct npy *npy, const char *at, const char *format, ...)
     return json_malformed(npy->error, npy->body, at, path, "%s: %s", npy->name, message);
 }
 
-/* ---- Python's literals ---- */
+/* ---- Python literals ---- */
 
 static enum loss_status unexpected(struct npy *npy, const char *expected)
 {
@@ -57,7 +57,7 @@ static bool next_is(struct npy *npy, char c)
     return npy->at < npy->end && *npy->at == c;
 }
 
-/* Moves behind a character, which white space may precede. */
+/* Moves past a character and white space before it. Returns false if it is not there. */
 static bool skip(struct npy *npy, char c)
 {
     const bool there = next_is(npy, c);
@@ -65,7 +65,7 @@ static bool skip(struct npy *npy, char c)
     return there;
 }
 
-/* Takes a string in either kind of quotes; one that is too long is cut short. */
+/* Reads a string in single or double quotes; one that is too long is truncated. */
 static enum loss_status take_string(struct npy *npy, char *text, size_t size, const char *expected)
 {
     if (!next_is(npy, '\'') && !next_is(npy, '"'))
@@ -104,7 +104,7 @@ static enum loss_status take_size(struct npy *npy, size_t *size)
             return malformed(npy, start, "a dimension of the shape is more than can be addressed");
     if (npy->at == start)
         return unexpected(npy, "a dimension");
-    skip(npy, 'L'); /* as Python 2 wrote it */
+    skip(npy, 'L'); /* Python 2 wrote it */
     return LOSS_OK;
 }
 
@@ -124,7 +124,7 @@ static enum loss_status take_shape(struct npy *npy)
     return LOSS_OK;
 }
 
-/* ---- the header ---- */
+/* ---- Header ---- */
 
 static enum loss_status take_descr(struct npy *npy)
 {
@@ -134,7 +134,7 @@ static enum loss_status take_descr(struct npy *npy)
     const char order = npy->descr[0];
     const char *const name =
         npy->descr +
-        (order != '\0' && strchr("<>|=", order)); /* NumPy takes it without an order, too */
+        (order != '\0' && strchr("<>|=", order)); /* NumPy also accepts it without a byte order */
     npy->tensor->dtype = dtype_find(DTYPE_NUMPY, name);
     if (npy->tensor->dtype == LOSS_ANY)
         return malformed(
@@ -188,7 +188,7 @@ static enum loss_status read_header(struct npy *npy)
     return LOSS_OK;
 }
 
-/* ---- the file ---- */
+/* ---- File ---- */
 
 bool npy_begins(const char *bytes, size_t len)
 {
@@ -209,7 +209,7 @@ static enum loss_status find_header(struct npy *npy, const char *bytes, size_t l
                          "version %u.%u of the format is not taken; 1.0, 2.0 and 3.0 are",
                          (unsigned char)bytes[MAGIC], (unsigned char)bytes[MAGIC + 1]);
     uint32_t header = 0;
-    memcpy(&header, bytes + MAGIC + 2, fixed - MAGIC - 2); /* little-endian, as we are */
+    memcpy(&header, bytes + MAGIC + 2, fixed - MAGIC - 2); /* little-endian, as is this machine */
     if (header > len - fixed)
         return malformed(npy, bytes + MAGIC + 2,
                          "the header is said to have %u bytes, but %zu follow", (unsigned)header,
@@ -219,7 +219,7 @@ static enum loss_status find_header(struct npy *npy, const char *bytes, size_t l
     return LOSS_OK;
 }
 
-/* The first index runs fastest. */
+/* Sets the strides of Fortran order: the first index varies fastest. */
 static void set_fortran_order(struct loss_tensor *tensor)
 {
     ptrdiff_t stride = 1;

@@ -3,10 +3,9 @@
 #include <ctype.h>
 #include <stdbool.h>
 
-enum { LINE = 66 }; /* columns after which the next word begins a line */
+enum { LINE = 66 }; /* columns; the next word then starts a new line */
 
-/* Writes a byte at a column; what would be a request at the beginning of a line is kept from being
- * one. */
+/* Writes a byte, escaped so that it is neither a request (at column 0) nor an escape. */
 static void put(FILE *out, char c, int column)
 {
     if (column == 0 && (c == '.' || c == '\''))

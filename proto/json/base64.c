@@ -32,7 +32,7 @@ void base64_encode(char *text, const void *data, size_t len)
     }
 }
 
-/* The six bits of a character; NONE where it is none of the alphabet. */
+/* The value of each character; NONE if it is not in the alphabet. */
 enum { NONE = 0x80 };
 #define ROW(a, b, c, d, e, f, g, h) a, b, c, d, e, f, g, h
 #define NO_ROW                      ROW(NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE)
@@ -74,16 +74,15 @@ static uint32_t value_of(char c)
     return values[(unsigned char)c];
 }
 
-/* The character at *text, which is moved to its last byte. A JSON escape ("\\/", or "\\u002b" and
-   "\\u003d" as some writers put a plus and the padding) counts as what it stands for. */
+/* Returns the character at *text, which is moved to its last byte. JSON escapes are decoded: some
+   writers escape the slash, or write "+" and "=" as \\u002b and \\u003d. */
 static char take_character(const char **text, const char *end)
 {
     if (**text != '\\' || end - *text < 2)
         return **text;
     ++*text;
     if (**text != 'u' || end - *text < 5)
-        return **text == '/' ? '/'
-                             : '\\'; /* the other short escapes stand for no character of base64 */
+        return **text == '/' ? '/' : '\\'; /* no other short escape is base64 */
     const int high = hex_digit((*text)[3]), low = hex_digit((*text)[4]);
     const bool is_ascii = (*text)[1] == '0' && (*text)[2] == '0' && high >= 0 && low >= 0;
     *text += 4;
@@ -105,8 +104,8 @@ size_t base64_characters(const char *text, const char *end)
     return count;
 }
 
-/* Decodes groups of four plain characters for as long as there are any and room for their three
- * bytes; moves behind both. */
+/* Decodes groups of four unescaped characters while there are any and room for their three bytes;
+   moves past both. */
 static void decode_groups(const char **text, const char *end, unsigned char **bytes, size_t *len)
 {
     const char *at = *text;
@@ -131,7 +130,7 @@ const char *base64_decode(const char *text, const char *end, void *data, size_t 
 {
     unsigned char *bytes = data;
     uint32_t bits = 0, held = 0;
-    const char *at = text; /* of the character that is being taken */
+    const char *at = text; /* the current character */
     while (true) {
         if (held == 0)
             decode_groups(&text, end, &bytes, &len);
@@ -153,8 +152,7 @@ const char *base64_decode(const char *text, const char *end, void *data, size_t 
             len--;
         }
     }
-    /* What is left over are two or four zero bits, and as many '=' as complete the last four
-     * characters. */
+    /* Two or four zero bits remain, and as many '=' as complete the last four characters. */
     if (len > 0 || held >= 6 || (bits & ((1u << held) - 1)) != 0)
         return at;
     text = at;

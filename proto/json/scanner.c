@@ -44,8 +44,8 @@ const char *json_byte_text(const char *at, const char *end, char *text)
     return text;
 }
 
-/* Bytes of the UTF-8 sequence at `text` (RFC 3629: no overlong forms, no surrogates, nothing above
- * U+10FFFF); 0 if there is none. */
+/* Returns the length of the UTF-8 sequence at `text` (RFC 3629: no overlong forms, no surrogates,
+   nothing above U+10FFFF); 0 if it is invalid. */
 static size_t utf8_sequence(const unsigned char *text)
 {
     const unsigned char a = text[0];
@@ -63,7 +63,7 @@ static size_t utf8_sequence(const unsigned char *text)
     return len;
 }
 
-/* Behind the escape at `text` (a backslash), NULL if it is none. */
+/* Returns the byte after the escape at `text` (a backslash); NULL if it is invalid. */
 static const char *skip_escape(const char *text)
 {
     if (text[1] != 'u')
@@ -74,16 +74,15 @@ static const char *skip_escape(const char *text)
     return text + 6;
 }
 
-/* Behind the bytes of [text, limit), eight at a time, that are ASCII and stand in a string for
- * themselves. */
+/* Skips bytes of [text, limit), eight at a time, that are ASCII and need no escape. */
 static const char *skip_plain(const char *text, const char *limit)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
     for (; limit - text >= 8; text += 8) {
         uint64_t bytes;
         memcpy(&bytes, text, sizeof bytes);
-        /* A byte below 0x20, or equal to '\\' (then 0 in `other`), borrows into its highest bit; so
-           may one above such a byte, which does no harm. */
+        /* A byte below 0x20, or equal to '\\' (0 in `other`), borrows into its highest bit. So may
+           a byte after such a byte, which is harmless. */
         const uint64_t other = bytes ^ ones * '\\';
         if ((bytes | (bytes - ones * 0x20) | (other - ones)) & high)
             break;
@@ -91,7 +90,7 @@ static const char *skip_plain(const char *text, const char *limit)
     return text;
 }
 
-enum { BLANK_DISTANCE = 1 << 20 }; /* bytes between two looks whether to go on */
+enum { BLANK_DISTANCE = 1 << 20 }; /* bytes between checks for cancellation */
 
 static bool is_blank(char c)
 {
@@ -119,7 +118,7 @@ const char *json_begin(const char *text, const struct quota *quota)
 
 const char *json_skip_string(const char *text, const char **at)
 {
-    const char *quote = ++text; /* or the end of the body */
+    const char *quote = ++text; /* the next quote, or the end of the body */
     while (*text != '"') {
         if (text >= quote)
             quote = strchrnul(text, '"');
@@ -186,9 +185,8 @@ static uint32_t hex_digits(const char *text)
     return value;
 }
 
-/* The code point of the escape at *text, which is moved behind it; 0, which no text of ours holds,
- * for half a surrogate pair.
- */
+/* Returns the code point of the escape at *text, and moves past it. Returns 0 for half of a
+   surrogate pair: a NUL is not accepted, either. */
 static uint32_t take_escape(const char **text)
 {
     static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
@@ -207,7 +205,7 @@ static uint32_t take_escape(const char **text)
     return 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
 }
 
-/* Writes a code point as UTF-8, up to 4 bytes; returns how many. */
+/* Writes a code point as UTF-8, up to 4 bytes; returns the length. */
 static size_t put_utf8(char *out, uint32_t code)
 {
     const size_t len = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
@@ -253,11 +251,11 @@ size_t json_plain_length(const char *text)
     return len;
 }
 
-enum { QUOTE_SPARE = 8 }; /* bytes for an escape's second, quotes, "..." and a NUL */
+enum { QUOTE_SPARE = 8 }; /* bytes for the rest of an escape, quotes, "..." and a NUL */
 
-/* Copies [text, end) to `out` for use in a message, with a backslash before each byte of `escaped`;
-   if that is NULL, the text has escapes of its own, which stay whole. Returns the length, `most` or
-   one more; *text is then behind what was copied. */
+/* Copies [text, end) to `out` for a message, with a backslash before each byte of `escaped`. If
+   that is NULL, the text has escapes of its own, which are not split. Returns the length, at most
+   most + 1; moves *text past what was copied. */
 static size_t copy_excerpt(const char **text, const char *end, const char *escaped, char *out,
                            size_t most)
 {

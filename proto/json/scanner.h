@@ -1,6 +1,6 @@
 /*
- * JSON text, byte by byte: what the scanners of requests and tensors share. All of it walks a body
- * that ends in a NUL byte, which no JSON text holds, so that nothing has to look for the end.
+ * JSON text, byte by byte: what the readers of requests and tensors share. Each function expects a
+ * body that ends in a NUL byte, which JSON text cannot contain, so none of them checks for the end.
  */
 #ifndef PROTO_JSON_SCANNER_H
 #define PROTO_JSON_SCANNER_H
@@ -8,18 +8,19 @@
 #include "loss.h"
 #include "memory/quota.h"
 
-/* Fails with LOSS_MALFORMED at byte `at` of the body, which is added to message and error. */
+/* Sets LOSS_MALFORMED with the message, to which it adds the offset of `at` in the body, and
+   returns it. */
 __attribute__((format(printf, 5, 6))) enum loss_status
 json_malformed(struct loss_error *error, const char *body, const char *at, const char *path,
                const char *format, ...);
 
-/* What stands at a byte, for messages: "'x'", "'\''", "byte 0x01" or "the end". Returns `text`, of
- * JSON_BYTE_TEXT bytes. */
+/* Describes a byte for messages: "'x'", "'\''", "byte 0x01" or "the end". Returns `text`, of
+   JSON_BYTE_TEXT bytes. */
 enum { JSON_BYTE_TEXT = 16 };
 const char *json_byte_text(const char *at, const char *end, char *text);
 
-/* Behind white space. Looks every few milliseconds whether the quota, which may be NULL, is
-   cancelled, and then stops within the white space, where no reader expects it. */
+/* Returns the first byte after white space. If `quota` (may be NULL) is cancelled, stops within the
+   white space, where no reader expects it; checked once per MiB. */
 const char *json_blank_long(const char *text, const struct quota *quota);
 static inline const char *json_blank(const char *text, const struct quota *quota)
 {
@@ -30,49 +31,48 @@ static inline const char *json_blank(const char *text, const struct quota *quota
     return text;
 }
 
-/* Where the text of a document begins: behind a byte order mark, which RFC 8259 lets readers
- * ignore, and white space. */
+/* Returns where the text of a document begins: after white space and a byte order mark, which RFC
+   8259 permits readers to ignore. */
 const char *json_begin(const char *text, const struct quota *quota);
 
-/* Behind the string that opens at `text` (a '"'); NULL, with *at at the byte that cannot be there,
-   where it is not a JSON string of valid UTF-8. */
+/* Returns the byte after the string that starts at `text` (a '"'). If it is not a JSON string in
+   valid UTF-8, returns NULL and sets *at to the invalid byte. */
 const char *json_skip_string(const char *text, const char **at);
 
-/* How many arrays and objects may be in one another, JSON_DEPTH at first. To be set before any
- * thread reads JSON. */
+/* The limit on nested arrays and objects, JSON_DEPTH by default. Set it before any thread reads
+   JSON. */
 enum { JSON_DEPTH = 32 };
 void json_limit_depth(int levels);
 int json_depth(void);
 
-/* Behind any JSON value, without judging numbers and words: brackets and strings alone. NULL as
-   above; *at is then at a bracket that opens only if it is one too many. */
+/* Returns the byte after any JSON value; checks brackets and strings, but neither numbers nor
+   words. Returns NULL as above; *at is an opening bracket only if it exceeds the depth limit. */
 const char *json_skip_value(const char *text, const struct quota *quota, const char **at);
 
-/* Decodes the string between the quotes at text and end - 1 into `out`; false if it does not fit in
-   `size` with its NUL, holds a NUL itself, or half a surrogate pair. The string has been skipped,
-   so it is sound. Allocates nothing, so nothing else can go wrong. */
+/* Decodes the string whose quotes are at text and end - 1 into `out`. The string has been skipped,
+   so its syntax is valid. Returns false if it does not fit in `size` bytes with its NUL, or
+   contains a NUL or half of a surrogate pair. Allocates nothing. */
 bool json_decode_string(const char *text, const char *end, char *out, size_t size);
 
-/* Bytes from `text` on that can stand in a JSON string as they are: valid UTF-8, no quotes,
- * backslashes or controls. */
+/* Returns how many bytes from `text` on need no escape in a JSON string: valid UTF-8 without
+   quotes, backslashes and control characters. */
 size_t json_plain_length(const char *text);
 
 /* Copies client text to `out`, of JSON_QUOTE bytes, for use between single quotes in a message:
-   some 40 bytes of it, apostrophes and backslashes escaped as in C, controls and what is not ASCII
-   replaced. Returns `out`. */
+   about 40 bytes of it. Apostrophes and backslashes are escaped as in C; control and non-ASCII
+   characters are replaced. Returns `out`. */
 enum { JSON_QUOTE = 48 };
 const char *json_quote(const char *text, char *out);
-/* The same of some 100 bytes, such as a path, to `out` of JSON_QUOTE_LONG bytes. */
+/* The same for about 100 bytes, such as a path. `out` has JSON_QUOTE_LONG bytes. */
 enum { JSON_QUOTE_LONG = 112 };
 const char *json_quote_long(const char *text, char *out);
 
-/* Copies the JSON value in [text, end) in the same way, for use without quotes around it. A string
-   is copied to its own end, with its quotes; one that is cut short or does not end is closed, too.
-   Returns `out`. */
+/* Copies the JSON value in [text, end) in the same way, for use without quotes. A string keeps its
+   quotes, and gets a closing one if it is truncated. Returns `out`. */
 const char *json_quote_value(const char *text, const char *end, char *out);
 
-/* Appends "/" and a reference token to a JSON Pointer of `size` bytes, escaped as RFC 6901 has it.
-   A token that does not fit is left out altogether: the pointer then is to what holds it. */
+/* Appends "/" and a reference token, escaped as RFC 6901 requires, to a JSON Pointer of `size`
+   bytes. A token that does not fit is omitted; the pointer then names the parent. */
 void json_pointer_add(char *path, size_t size, const char *token);
 
 #endif

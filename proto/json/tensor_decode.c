@@ -1,9 +1,7 @@
 /*
- * From the text of a tensor to its elements.
- *
- * The scan has seen to brackets and commas, so that here they are passed over: a span of text that
- * begins at an element is turned into consecutive elements, wherever in the tensor it lies. A large
- * tensor can be cut at commas and decoded in pieces.
+ * Decodes the text of a tensor. The scan has checked brackets and commas, so they are skipped here:
+ * a span of text that starts at an element becomes consecutive elements, wherever it is in the
+ * tensor. A large tensor can therefore be split at commas and decoded in parallel.
  */
 #include "memory/quota.h"
 #include "number/float16.h"
@@ -23,7 +21,8 @@
 struct decoding {
     const struct tensor_json *tensor;
     enum loss_dtype dtype;
-    const char *body, *end; /* bytes that can be read: from the body's first to the tensor's last */
+    const char *body,
+        *end; /* readable bytes: from the start of the body to the end of the tensor */
     const char *path;
     struct loss_error *error;
     const struct number_bulk *bulk;
@@ -31,10 +30,10 @@ struct decoding {
 };
 
 enum {
-    BLOCKS_MAX =
-        32, /* of 64 bytes that are decoded at a time: their bounds fit the first-level cache */
-    MARKS_MIN =
-        3, /* in text worth a parallel region, which takes up to 30 us where threads do not spin */
+    BLOCKS_MAX = 32, /* blocks of 64 bytes that are decoded at a time; their bounds fit in the
+                        first-level cache */
+    MARKS_MIN = 3,   /* bytes of text that are worth a parallel region, which costs up to 30 us if
+                        threads do not spin */
 };
 
 static bool is_end(char c)
@@ -43,7 +42,7 @@ static bool is_end(char c)
            c == '\0';
 }
 
-/* The indices of an element. */
+/* Sets the indices of an element. */
 static void indices_of(const struct tensor_json *tensor, size_t element, size_t *index)
 {
     for (int axis = tensor->rank - 1; axis >= 0; axis--) {
@@ -52,7 +51,7 @@ static void indices_of(const struct tensor_json *tensor, size_t element, size_t 
     }
 }
 
-/* Them as "[3][1]" in `text`, of PLACE bytes. */
+/* Writes indices as "[3][1]" to `text`, of PLACE bytes. */
 enum { PLACE = LOSS_MAX_RANK * 23 };
 static const char *element_place(const struct tensor_json *tensor, size_t element, char *text)
 {
@@ -79,7 +78,7 @@ void tensor_json_point(const struct tensor_json *tensor, const char *path, size_
         len += (size_t)snprintf(error->path + len, sizeof error->path - len, "/%zu", index[axis]);
 }
 
-/* Fails at an element; where the text is not even a number, with the byte at which that shows. */
+/* Fails at an element; if the text is not a number, with the offset of its first invalid byte. */
 static enum loss_status fail_element(const struct decoding *d, size_t element, const char *at,
                                      enum loss_status status, const char *what)
 {
@@ -102,7 +101,7 @@ static const struct {
     {"NaN", NAN},     {"Infinity", INFINITY},     {"-Infinity", -INFINITY},    {"null", NAN},
     {"\"NaN\"", NAN}, {"\"Infinity\"", INFINITY}, {"\"-Infinity\"", -INFINITY}};
 
-/* Whether a spelling of a non-finite number stands at *text; moves behind it. */
+/* Returns true and moves past a spelling of a non-finite number, if there is one. */
 static bool take_word(const char **text, double *value)
 {
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -116,7 +115,7 @@ static bool take_word(const char **text, double *value)
     return false;
 }
 
-/* true and false, where they may stand. */
+/* true and false, for dtypes that accept them. */
 static bool take_boolean(const struct decoding *d, const char **text, bool *value)
 {
     if (d->tensor->dtype != LOSS_ANY && d->tensor->dtype != LOSS_BOOL)
@@ -158,7 +157,7 @@ static const struct {
     [LOSS_INT16] = {INT16_MIN, INT16_MAX, "int16 holds [-32768, 32767]"},
     [LOSS_INT8] = {INT8_MIN, INT8_MAX, "int8 holds [-128, 127]"},
     [LOSS_UINT64] = {INT64_MIN, INT64_MAX,
-                     "uint64 holds [0, 18446744073709551615]"}, /* all bits that there are */
+                     "uint64 holds [0, 18446744073709551615]"}, /* all 64 bits */
     [LOSS_UINT32] = {0, UINT32_MAX, "uint32 holds [0, 4294967295]"},
     [LOSS_UINT16] = {0, UINT16_MAX, "uint16 holds [0, 65535]"},
     [LOSS_UINT8] = {0, UINT8_MAX, "uint8 holds [0, 255]"},
@@ -171,7 +170,7 @@ static enum loss_status take_integer(const struct decoding *d, size_t element, c
     const char *const at = *text;
     double real;
     bool boolean = false;
-    const bool wide = d->dtype == LOSS_UINT64; /* whose bits are those of an int64 */
+    const bool wide = d->dtype == LOSS_UINT64; /* has the bits of an int64 */
     enum number_status status =
         wide ? number_read_u64(at, (uint64_t *)value, text) : number_read_i64(at, value, text);
     if (status == NUMBER_NONE && take_boolean(d, text, &boolean)) {
@@ -196,7 +195,7 @@ static enum loss_status decode_integer(const struct decoding *d, size_t element,
         return d->error->status;
     if (value < ranges[d->dtype].min || value > ranges[d->dtype].max)
         return fail_element(d, element, at, LOSS_INVALID, ranges[d->dtype].expected);
-    memcpy(out, &value, loss_dtype_size(d->dtype)); /* little-endian: the low bytes come first */
+    memcpy(out, &value, loss_dtype_size(d->dtype)); /* little-endian: the low bytes are first */
     return LOSS_OK;
 }
 
@@ -204,7 +203,7 @@ static enum loss_status decode_real(const struct decoding *d, size_t element, co
                                     void *out)
 {
     if (d->dtype == LOSS_FLOAT32) {
-        float single; /* straight from the text, for by way of a double it would be rounded twice */
+        float single; /* from the text; by way of double it would be rounded twice */
         const char *end = number_read_f32(*text, &single);
         if (end && is_end(*end)) {
             *text = end;
@@ -227,7 +226,7 @@ static enum loss_status decode_real(const struct decoding *d, size_t element, co
     return LOSS_OK;
 }
 
-/* Decodes one element; moves behind it and behind where it went. */
+/* Decodes one element; moves past it and past its place. */
 static enum loss_status decode_one(const struct decoding *d, size_t element, const char **text,
                                    char **out)
 {
@@ -263,7 +262,7 @@ static size_t read_bulk(const struct decoding *d, const char *text, const uint32
 }
 
 /* Decodes the elements that end in the `blocks` blocks at *text, which is not within an element;
- * moves behind them. */
+   moves past them. */
 static enum loss_status decode_blocks(const struct decoding *d, const char **text, size_t blocks,
                                       size_t *element, char **out)
 {
@@ -285,12 +284,12 @@ static enum loss_status decode_blocks(const struct decoding *d, const char **tex
     return LOSS_OK;
 }
 
-/* Decodes the elements in [text, end), of which the first is number `element` of the tensor. */
+/* Decodes the elements in [text, end); the first is element `element` of the tensor. */
 static enum loss_status decode_span(const struct decoding *d, const char *text, const char *end,
                                     size_t element, char *out)
 {
     while ((text = skip_between(text, end)) < end) {
-        /* Blocks, where there are bytes enough on both sides of them. */
+        /* Decodes in blocks while enough bytes before and after them are readable. */
         if (text - d->body >= NUMBER_BULK_AROUND &&
             d->end - text >= NUMBER_BULK_BLOCK + NUMBER_BULK_AROUND) {
             const size_t behind =
@@ -311,13 +310,13 @@ static enum loss_status decode_span(const struct decoding *d, const char *text, 
     return LOSS_OK;
 }
 
-/* ---- pieces ---- */
+/* ---- Pieces ---- */
 
-/* The text of a tensor, cut at its marks. */
+/* The text of a tensor, split at its marks. */
 struct pieces {
     const struct decoding *decoding;
     char *out;
-    atomic_int failed; /* the first piece known to have failed */
+    atomic_int failed; /* the first piece that has failed so far */
 };
 
 static enum loss_status decode_piece(const struct decoding *d, int i, char *out)
@@ -355,7 +354,7 @@ static enum loss_status decode_pieces(const struct decoding *d, char *out, int t
         return loss_fail(d->error, LOSS_CANCELLED, "the request was given up");
     const int failed = atomic_load(&pieces.failed);
     return failed > tensor->marks ? LOSS_OK
-                                  : decode_piece(d, failed, out); /* once more, for the error */
+                                  : decode_piece(d, failed, out); /* again, for its error */
 }
 
 enum loss_status tensor_json_decode(const struct tensor_json *tensor, enum loss_dtype dtype,

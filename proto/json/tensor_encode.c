@@ -1,4 +1,3 @@
-/* From elements to the text of a tensor. */
 #include "number/number.h"
 #include "number/number_bulk.h"
 #include "parallel.h"
@@ -35,7 +34,7 @@ static void append_f32(struct buffer *out, float value)
     if (to)
         out->len += number_write_f32(to, value);
     else
-        json_append_number(out, (double)value); /* not finite, or it does nothing either */
+        json_append_number(out, (double)value); /* not finite, or bulk writing is not possible */
 }
 
 void json_append_string(struct buffer *out, const char *text)
@@ -57,10 +56,10 @@ void json_append_string(struct buffer *out, const char *text)
     buffer_text(out, "\"");
 }
 
-/* ---- numbers ---- */
+/* ---- Numbers ---- */
 
-/* The text of a tensor's elements, in row-major order: arrays begin in front of those that are the
- * first of their axis. */
+/* The text of a tensor's elements in row-major order. An element that is the first of an axis is
+   preceded by the opening brackets. */
 struct encoding {
     const struct loss_tensor *tensor;
     const struct number_bulk *bulk;
@@ -70,23 +69,23 @@ struct encoding {
 };
 
 enum {
-    CHUNK = 4096, /* elements that are written at a time: their text fits the second-level cache */
-    PARALLEL_MIN = 4 * CHUNK, /* elements worth a parallel region, which takes up to 30 us where
-                                 threads do not spin */
+    CHUNK = 4096,             /* elements per chunk; their text fits in the second-level cache */
+    PARALLEL_MIN = 4 * CHUNK, /* elements that are worth a parallel region, which costs up to 30 us
+                                 if threads do not spin */
 };
 
-/* The most bytes that so many elements can take, with the brackets and the comma behind each. */
+/* Returns the bytes that `n` elements need at most, with brackets and commas. */
 static size_t most_bytes(const struct encoding *encoding, size_t count)
 {
     const size_t number =
         encoding->tensor->dtype == LOSS_FLOAT64 ? NUMBER_BULK_F64 : NUMBER_BULK_F32;
-    /* Where a row ends, at most all arrays do. */
+    /* At the end of a row, all arrays may end. */
     const size_t row = encoding->shape[encoding->rank - 1];
     return count * number + (count / row + 2) * 2 * (size_t)encoding->rank + NUMBER_TEXT;
 }
 
-/* Writes up to `n` elements from `from` on, with a comma behind each; returns how many: none if the
- * first is not finite. */
+/* Writes up to `n` elements from `from` on, each followed by a comma. Returns how many: 0 if the
+   first is not finite. */
 static size_t write_run(const struct encoding *encoding, char **to, size_t from, size_t n)
 {
     const void *const data = encoding->tensor->data;
@@ -108,14 +107,13 @@ static char *write_nonfinite(const struct encoding *encoding, char *to, size_t e
     return to + len + 1;
 }
 
-/* Writes elements [from, from + n), each with the brackets and the comma behind it, to where
-   most_bytes(n) have room; returns what is behind. The comma behind the tensor's last bracket is
-   one too many. */
+/* Writes elements [from, from + n), each followed by its brackets and a comma, to most_bytes(n)
+   bytes. Returns the end. The comma after the last bracket of the tensor is surplus. */
 static char *write_elements(const struct encoding *encoding, char *to, size_t from, size_t n)
 {
     const int last = encoding->rank - 1;
     const size_t row = encoding->shape[last], behind = from + n;
-    size_t column = from % row, index[LOSS_MAX_RANK]; /* of the row */
+    size_t column = from % row, index[LOSS_MAX_RANK]; /* elements left in the row */
     for (size_t axis = (size_t)last, rest = from / row; axis-- > 0; rest /= encoding->shape[axis])
         index[axis] = rest % encoding->shape[axis];
     while (from < behind) {
@@ -150,17 +148,17 @@ static size_t chunk_size(const struct encoding *encoding, size_t chunk)
     return rest < CHUNK ? rest : CHUNK;
 }
 
-/* Chunks that several threads write. Each takes the next one, writes it into memory of its own,
-   waits until it is known where the text in front of it ends, and copies it there. */
+/* Chunks that several threads write. Each thread takes the next chunk, writes it to its own memory,
+   waits until the end of the preceding text is known, and copies its text there. */
 struct team {
     const struct encoding *encoding;
     const struct quota *quota; /* of the buffer */
     char *text;
-    char *scratch; /* for each worker */
+    char *scratch; /* one per worker */
     size_t scratch_size, chunks;
-    atomic_size_t next;   /* chunk that nobody has taken */
-    atomic_size_t placed; /* chunks whose place is known */
-    size_t len;           /* of their text; belongs to whoever has chunk `placed` */
+    atomic_size_t next;   /* the next chunk to take */
+    atomic_size_t placed; /* chunks whose position is known */
+    size_t len;           /* bytes of their text; written by the thread of chunk `placed` */
 };
 
 static void work(void *context, size_t i, int thread)
@@ -175,7 +173,7 @@ static void work(void *context, size_t i, int thread)
             wanted ? (size_t)(write_elements(team->encoding, scratch, chunk * CHUNK, n) - scratch)
                    : 0;
         while (atomic_load_explicit(&team->placed, memory_order_acquire) != chunk)
-            sched_yield(); /* to whoever took a chunk before this one: they are at it */
+            sched_yield(); /* to the thread of an earlier chunk, which is running */
         char *const to = team->text + team->len;
         team->len += len;
         atomic_store_explicit(&team->placed, chunk + 1, memory_order_release);
@@ -183,8 +181,8 @@ static void work(void *context, size_t i, int thread)
     }
 }
 
-/* As append_elements, on several threads. All the room that the text might need is taken before;
-   what is not written to costs addresses, not memory. */
+/* As append_elements, on several threads. Reserves the most that the text may need; unused pages
+   cost no memory. */
 static void append_elements_parallel(struct buffer *out, const struct encoding *encoding,
                                      int threads)
 {
@@ -219,7 +217,7 @@ static void append_chunks(struct buffer *out, const struct encoding *encoding)
     }
 }
 
-/* Appends the elements of a tensor that has any, in brackets. */
+/* Appends the elements of a non-empty tensor, in brackets. */
 static void append_elements(struct buffer *out, const struct encoding *encoding, int threads)
 {
     for (int axis = 0; axis < encoding->rank; axis++)
@@ -229,7 +227,7 @@ static void append_elements(struct buffer *out, const struct encoding *encoding,
     else
         append_chunks(out, encoding);
     if (!out->failed)
-        out->len--; /* the last comma */
+        out->len--; /* without the surplus comma */
 }
 
 static void append_numbers(struct buffer *out, const struct loss_tensor *tensor, size_t count,
@@ -267,8 +265,7 @@ void tensor_json_encode(struct buffer *out, const struct loss_tensor *tensor, en
                         int threads)
 {
     const size_t count = loss_tensor_elements(tensor);
-    /* Of a tensor without elements a nested array cannot say the shape, unless it has one
-     * dimension. */
+    /* A nested array cannot express the shape of an empty tensor, unless it has one dimension. */
     if (form == FORM_NESTED && (count > 0 || tensor->rank == 1)) {
         append_numbers(out, tensor, count, true, threads);
         return;

@@ -1,7 +1,4 @@
-/*
- * Finding a tensor in a body: where it ends, its shape, and that its brackets are sound. No number
- * is read here.
- */
+/* Scans a tensor in a body: finds its end and shape, and checks its brackets. Reads no number. */
 #include "number/number.h"
 #include "number/number_bulk.h"
 #include "json/base64.h"
@@ -12,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is being scanned, for errors. */
+/* The value being scanned, for errors. */
 struct scan {
     const char *body, *body_end;
     const char *path; /* of the value: "/input", "/input/data" */
@@ -28,24 +25,23 @@ static enum loss_status unexpected(const struct scan *scan, const char *at, cons
                           scan->path + 1, json_byte_text(at, scan->body_end, byte), expected);
 }
 
-/* ---- nested arrays ---- */
+/* ---- Nested arrays ---- */
 
-/* An array of arrays as it is being walked. Lengths and depth are fixed by the first of each kind;
- * what follows must agree. */
+/* Nested arrays while they are scanned. The first of each level fixes its length; the first number
+   fixes the depth. */
 struct nesting {
-    int depth; /* brackets that are open */
-    int rank;  /* depth of the numbers, -1 until one was met */
+    int depth; /* open brackets */
+    int rank;  /* depth of the numbers; -1 until it is known */
     size_t length[LOSS_MAX_RANK];
-    bool known[LOSS_MAX_RANK];  /* whether length was fixed */
-    size_t seen[LOSS_MAX_RANK]; /* elements so far of the array that is open at each depth */
+    bool known[LOSS_MAX_RANK];  /* true once length is fixed */
+    size_t seen[LOSS_MAX_RANK]; /* elements so far of the open array of each level */
     size_t count;
-    const char *looked; /* where it was looked last whether to go on */
-    const char *marked; /* the last mark, or where the tensor begins */
-    ptrdiff_t distance; /* to the next one, at least */
+    const char *looked; /* where cancellation was last checked */
+    const char *marked; /* the last mark, or the start of the tensor */
+    ptrdiff_t distance; /* minimum distance to the next mark */
 };
 
-/* Fails at the element that is being walked: its indices are the elements that its arrays have had
- * before it. */
+/* Fails at the current element. Its indices are the numbers of elements before it. */
 __attribute__((format(printf, 4, 5))) static enum loss_status
 ragged(const struct scan *scan, const struct nesting *nest, int depth, const char *format, ...)
 {
@@ -84,7 +80,7 @@ static enum loss_status close_array(const struct scan *scan, struct nesting *nes
 {
     const int level = --nest->depth;
     const size_t length = nest->seen[level];
-    if (nest->rank < 0) /* an empty array tells the depth, too */
+    if (nest->rank < 0) /* an empty array fixes the depth, too */
         nest->rank = level + 1;
     if (nest->known[level] && nest->length[level] != length)
         return ragged(scan, nest, level, "has %zu elements where its neighbours have %zu", length,
@@ -96,11 +92,10 @@ static enum loss_status close_array(const struct scan *scan, struct nesting *nes
     return LOSS_OK;
 }
 
-/* Behind the number, word or string at `text`; `text` itself if none of them can begin there. */
+/* Returns the byte after the number, word or string at `text`; `text` itself if there is none. */
 static const char *skip_scalar(const char *text)
 {
-    if (*text == '"') { /* only NaN and the infinities are written so: no escapes, no closing quote
-                           far away */
+    if (*text == '"') { /* only NaN and the infinities are strings: no escapes, and short */
         for (const char *at = text + 1; at < text + 16 && *at; at++)
             if (*at == '"')
                 return at + 1;
@@ -131,10 +126,10 @@ static enum loss_status take_scalar(const struct scan *scan, struct nesting *nes
     return LOSS_OK;
 }
 
-enum { MARK_DISTANCE = 1 << 16 }; /* bytes between marks, at first */
+enum { MARK_DISTANCE = 1 << 16 }; /* bytes between marks, initially */
 
-/* Marks the element at `text`. Where there is no place left, every other mark is given up, and they
- * are set half as often. */
+/* Marks the element at `text`. If the marks are used up, removes every other one and doubles the
+   distance. */
 static void set_mark(struct tensor_json *tensor, struct nesting *nest, const char *text)
 {
     if (tensor->marks == TENSOR_JSON_MARKS) {
@@ -147,8 +142,7 @@ static void set_mark(struct tensor_json *tensor, struct nesting *nest, const cha
     nest->marked = text;
 }
 
-/* Passes over as many elements of the open array as can be at once; whether they were all that were
- * left. */
+/* Skips elements of the open array in bulk. Returns true if they include the last one. */
 static bool take_many(const struct scan *scan, struct tensor_json *tensor, struct nesting *nest,
                       const char **text)
 {
@@ -163,8 +157,8 @@ static bool take_many(const struct scan *scan, struct tensor_json *tensor, struc
     return n > 0 && **text == ']';
 }
 
-/* Behind the commas and closing brackets that follow an element, to where the next one begins or
- * the value has ended. */
+/* Moves past the comma or closing brackets after an element, to the next element or the end of the
+   value. */
 static enum loss_status after_element(const struct scan *scan, struct nesting *nest,
                                       const char **text)
 {
@@ -184,7 +178,7 @@ static enum loss_status after_element(const struct scan *scan, struct nesting *n
 
 enum {
     LOOK_DISTANCE = 1 << 18
-}; /* bytes between two looks whether to go on: less than a millisecond */
+}; /* bytes between checks for cancellation: less than a millisecond */
 
 static bool is_cancelled(const struct scan *scan, struct nesting *nest, const char *text)
 {
@@ -194,7 +188,7 @@ static bool is_cancelled(const struct scan *scan, struct nesting *nest, const ch
     return quota_cancelled(scan->quota);
 }
 
-/* Walks a number or nested arrays of them; fills rank, shape and count. */
+/* Scans a number or nested arrays; sets rank, shape and count. */
 static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json *tensor,
                                      const char *text, const char **end)
 {
@@ -208,7 +202,7 @@ static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json
         const bool all = *text != '[' && nest.depth > 0 && nest.depth == nest.rank &&
                          take_many(scan, tensor, &nest, &text);
         if (all) {
-            /* they were the last of their array */
+            /* the array ends */
         } else if (*text != '[') {
             status = take_scalar(scan, &nest, &text);
         } else if ((status = open_array(scan, &nest, text)) == LOSS_OK) {
@@ -226,9 +220,9 @@ static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json
     return LOSS_OK;
 }
 
-/* ---- objects ---- */
+/* ---- Objects ---- */
 
-/* What a tensor object says, before its fields are held against each other. */
+/* The fields of a tensor object, before they are compared. */
 struct object {
     struct loss_tensor shape;
     bool has_shape, has_data, has_buffer;
@@ -237,7 +231,7 @@ struct object {
 
 enum { FIELD_NAME = 64 };
 
-/* Reads a key and the ':' behind it; *text is then at the value. */
+/* Reads a key and the colon after it; *text is then at the value. */
 static enum loss_status take_key(const struct scan *scan, const char **text, char *name)
 {
     const char *at;
@@ -257,7 +251,7 @@ static enum loss_status take_key(const struct scan *scan, const char **text, cha
     return LOSS_OK;
 }
 
-/* Behind a ',' or a '}', as *more tells. */
+/* Moves past a ',' or a '}', and sets *more for a comma. */
 static enum loss_status take_separator(const struct scan *scan, const char **text, bool *more)
 {
     *text = json_blank(*text, scan->quota);
@@ -298,7 +292,7 @@ static enum loss_status bad_dimension(const struct scan *scan, const char *at)
         scan->path + 1, json_quote_value(at, at + len, quote));
 }
 
-/* Reads an array of dimensions, whose path is the scan's, and moves behind it. */
+/* Reads an array of dimensions; the path of `scan` is its own. */
 static enum loss_status scan_shape(const struct scan *scan, struct loss_tensor *shape,
                                    const char **text)
 {
@@ -368,7 +362,7 @@ static enum loss_status take_dtype(const struct scan *scan, struct tensor_json *
                         json_quote(name, quote));
 }
 
-/* {"buffer": "...", "encoding": "base64"} */
+/* Reads {"buffer": "...", "encoding": "base64"}. */
 static enum loss_status take_buffer(const struct scan *scan, struct object *object,
                                     struct tensor_json *tensor, const char **text)
 {
@@ -448,7 +442,7 @@ static enum loss_status take_fields(const struct scan *scan, struct object *obje
     return LOSS_OK;
 }
 
-/* Fails below the tensor's path, at one of its fields. */
+/* Fails at a field of the tensor object. */
 __attribute__((format(printf, 3, 4))) static enum loss_status
 at_field(const struct scan *scan, const char *field, const char *format, ...)
 {
@@ -487,7 +481,7 @@ bool tensor_json_fits(const struct tensor_json *data, const struct loss_tensor *
            memcmp(data->shape, shape->shape, (size_t)data->rank * sizeof *data->shape) == 0;
 }
 
-/* Holds shape and data against each other. */
+/* Checks that shape and data match. */
 static enum loss_status reconcile(const struct scan *scan, const struct object *object,
                                   struct tensor_json *tensor)
 {

@@ -1,9 +1,7 @@
 /*
- * Large blocks, kept between requests.
- *
- * What is kept may not make the process larger than its requests do: whoever needs a block is given
- * a kept one, whatever its size, before anything is mapped. A larger one is cut, a smaller one
- * grows, which with mremap copies nothing; and for what it grows by, others are given back.
+ * The cache must not make the process larger than its requests do. So an allocation takes a cached
+ * block of any size before it maps anything: a larger block is cut, a smaller one grows with
+ * mremap, which copies nothing. While it grows, other cached blocks are unmapped by as much.
  */
 #include "memory/block_cache.h"
 
@@ -16,9 +14,10 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define BLOCK_CACHE_MAX ((size_t)512 << 20) /* bytes that are kept at most */
+#define BLOCK_CACHE_MAX ((size_t)512 << 20) /* cached bytes */
 
-/* The address sanitizer knows nothing of the ends of mapped blocks: under it all are malloc's. */
+/* The address sanitizer cannot check the ends of mapped blocks, so all blocks come from malloc
+   then. */
 #if defined __SANITIZE_ADDRESS__
 #define IS_MAPPED(size) false
 #else
@@ -26,10 +25,10 @@
 #endif
 
 enum {
-    PAGE = 64 * 1024, /* the largest that any Linux has: lengths are multiples of it */
+    PAGE = 64 * 1024, /* the largest page of any Linux; lengths are multiples of it */
     HUGE_PAGE = 2 << 20,
     KEPT_BLOCKS = 64,
-    LENGTH_STEPS = 32, /* a long block is at most a 32nd longer than was asked for */
+    LENGTH_STEPS = 32, /* a long block exceeds its size by at most 1/32 */
 };
 
 struct block {
@@ -50,10 +49,11 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- mappings ---- */
+/* ---- Mappings ---- */
 
-/* Bytes that are mapped for `size`; 0 if there are not so many. Depends on nothing else, so that no
-   block need remember it. In steps, so that blocks of about the same size are the same. */
+/* Returns the bytes that are mapped for `size`; 0 if that is too large. Depends on nothing else, so
+   that blocks need not store it. Rounded up in steps, so that blocks of similar size are
+   interchangeable. */
 static size_t length_of(size_t size)
 {
     size_t step = PAGE;
@@ -66,11 +66,11 @@ static size_t length_of(size_t size)
 
 static void unmap(const struct block *block)
 {
-    munmap(block->data, block->length); /* can fail only where the kernel has no room to split a
-                                           mapping: then it stays */
+    munmap(block->data, block->length); /* fails only if the kernel cannot split a mapping; the
+                                           pages then stay mapped */
 }
 
-/* Address space for a block, so aligned that it can consist of huge pages. */
+/* Maps address space, aligned so that huge pages can be used. */
 static char *reserve(size_t length, int protection)
 {
     const size_t more = length >= HUGE_PAGE ? HUGE_PAGE : 0;
@@ -89,7 +89,7 @@ static void use_huge_pages(char *data, size_t length)
 {
     if (length >= HUGE_PAGE)
         madvise(data, length,
-                MADV_HUGEPAGE); /* a kernel that has none refuses: then it works without */
+                MADV_HUGEPAGE); /* fails if the kernel has none; normal pages are used then */
 }
 
 static char *map(size_t length)
@@ -100,7 +100,7 @@ static char *map(size_t length)
     return data;
 }
 
-/* The same as extend, by copying. */
+/* As extend, by copying. */
 static char *copy_longer(char *data, size_t length, size_t longer)
 {
     char *const to = map(longer);
@@ -111,8 +111,8 @@ static char *copy_longer(char *data, size_t length, size_t longer)
     return to;
 }
 
-/* The same pages and more after them, here or elsewhere; NULL, with everything as it was, if that
-   cannot be. Pages that were mapped by different calls cannot be moved together, and are copied. */
+/* Extends a mapping, and may move it. Returns NULL and changes nothing on failure. Pages of
+   different mmap calls cannot be moved together, and are copied. */
 static char *extend(char *data, size_t length, size_t longer)
 {
     char *to = mremap(data, length, longer, 0);
@@ -131,7 +131,7 @@ static char *extend(char *data, size_t length, size_t longer)
     return to;
 }
 
-/* ---- what is kept; under the mutex ---- */
+/* ---- The cache, under the mutex ---- */
 
 static struct block remove_kept(int i)
 {
@@ -141,8 +141,8 @@ static struct block remove_kept(int i)
     return block;
 }
 
-/* The one that is best for `length`: the smallest that is long enough, else the longest. -1: there
- * is none. */
+/* Returns the index of the best block for `length`: the smallest that is long enough, else the
+   longest. -1 if there is none. */
 static int find_kept(size_t length)
 {
     int best = -1;
@@ -169,9 +169,9 @@ static void keep(const struct block *block)
     kept_length += block->length;
 }
 
-/* ---- blocks ---- */
+/* ---- Blocks ---- */
 
-/* Keeps a block or gives it back. */
+/* Caches a block, or unmaps it if the cache is full. */
 static void put(const struct block *block)
 {
     pthread_mutex_lock(&mutex);
@@ -183,8 +183,7 @@ static void put(const struct block *block)
         unmap(block);
 }
 
-/* Gives back so many bytes of what is kept, before as many fresh ones are had for a block that
- * grows. */
+/* Unmaps `bytes` bytes of the cache, before a growing block maps as many. */
 static void shed(size_t bytes)
 {
     while (bytes > 0) {
@@ -199,9 +198,8 @@ static void shed(size_t bytes)
         const bool part =
             block.length >= BLOCK_CACHE_MIN && block.length - BLOCK_CACHE_MIN >= bytes;
         const size_t less = part ? bytes : block.length;
-        unmap(&(struct block){
-            .data = block.data,
-            .length = less}); /* the end may never have been written to, the beginning was */
+        unmap(&(struct block){.data = block.data,
+                              .length = less}); /* the start: the end may never have been touched */
         block.data += less;
         block.length -= less;
         if (part)
@@ -210,7 +208,7 @@ static void shed(size_t bytes)
     }
 }
 
-/* A block of a length, from the kept one that is best for another. */
+/* Returns a block of `length` bytes, taken from the cached block that is best for `expected`. */
 static char *take(size_t length, size_t expected)
 {
     struct block block = {.data = NULL};
@@ -241,9 +239,8 @@ static char *take(size_t length, size_t expected)
     return data;
 }
 
-/* Cuts bytes from the front of the kept block that begins at `end`, `most` at most; returns how
-   many, 0 if there is no such block. What would be left is cut as well if it is too short to be
-   kept, and unmapped. */
+/* Cuts up to `most` bytes from the front of the cached block that begins at `end`. Returns how
+   many; 0 if there is no such block. A remainder that is too short to be cached is unmapped. */
 static size_t absorb_next(const char *end, size_t most)
 {
     struct block block = {.data = NULL};
@@ -307,7 +304,7 @@ void block_cache_free(void *block, size_t size)
         free(block);
 }
 
-/* Gives back what was freed before a time. */
+/* Unmaps blocks that were freed before `time`. Returns true if there were any. */
 static bool drop_older(int64_t time)
 {
     struct block old[KEPT_BLOCKS];

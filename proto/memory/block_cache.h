@@ -1,8 +1,9 @@
 /*
- * Memory for what is large: bodies, operands, gradients. A fresh page costs a fault and its
- * zeroing, which for a large request come to more than its arithmetic. So large blocks are mapped
- * in huge pages where there are any, and a block that was freed is kept for the next request, until
- * it has lain idle for a while. Any thread may call any function at any time.
+ * Large memory blocks for bodies, operands and gradients.
+ *
+ * A fresh page costs a page fault and its zeroing, which for a large request cost more than the
+ * arithmetic. So large blocks are mapped in huge pages if possible, and freed blocks are cached for
+ * the next request until they have been idle for a while. All functions are thread-safe.
  */
 #ifndef PROTO_MEMORY_BLOCK_CACHE_H
 #define PROTO_MEMORY_BLOCK_CACHE_H
@@ -11,31 +12,34 @@
 #include <stddef.h>
 
 enum {
-    BLOCK_CACHE_MIN =
-        256 * 1024, /* blocks below are malloc's; mapping them would cost more than it saves */
-    BLOCK_CACHE_IDLE_MS = 2000, /* for so long a block that was freed is kept */
+    BLOCK_CACHE_MIN = 256 * 1024, /* bytes; smaller blocks come from malloc */
+    BLOCK_CACHE_IDLE_MS = 2000,   /* how long a freed block is cached */
 };
 
-/* Like realloc, for blocks of which the caller knows the size: makes one of `old` bytes (NULL and
-   0: none yet) at least as large as before. What it held is kept, what follows is undefined. NULL
-   where memory has run out; the old block is then untouched. Bytes that nobody has written take no
-   memory, unless they come from a block that was kept. Aligned as malloc's. */
+/* Like realloc, but the caller knows the size: grows a block of `old` bytes (NULL and 0: a new one)
+   to `size` bytes. The contents are kept; new bytes are undefined. Returns NULL if memory runs out;
+   the old block is then unchanged. Aligned as by malloc. Bytes that are never written use no
+   memory, unless the block was cached. */
 void *block_cache_resize(void *block, size_t old, size_t size);
-/* The same for a block that is likely to grow further, to `expected` bytes: it is cut from a kept
-   block of about that size, if there is one, and grows into the rest of it. Nothing is set aside
-   for it. */
+
+/* The same for a block that will probably grow to `expected` bytes: it is cut from a cached block
+   of about that size, if there is one, and grows into the rest of it. Reserves nothing. */
 void *block_cache_grow(void *block, size_t old, size_t size, size_t expected);
-/* Frees a block, NULL being let be; `size` is what it was made with last. */
+
+/* Frees a block of `size` bytes. No-op if NULL. */
 void block_cache_free(void *block, size_t size);
 
-/* Gives the system back what has been kept for BLOCK_CACHE_IDLE_MS; to be called every now and
- * then. */
+/* Unmaps cached blocks that have been idle for BLOCK_CACHE_IDLE_MS. Call it periodically, about
+   once a second. */
 void block_cache_trim(void);
-/* Bytes that are kept. */
+
+/* Returns the bytes that are cached. */
 size_t block_cache_bytes(void);
-/* Gives back until no more than so many bytes are kept. */
+
+/* Unmaps cached blocks until at most `most` bytes are cached. */
 void block_cache_shrink(size_t most);
-/* Gives back all that is kept; whether that was anything. */
+
+/* Unmaps all cached blocks. Returns true if there were any. */
 bool block_cache_clear(void);
 
 #endif

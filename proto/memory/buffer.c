@@ -1,4 +1,3 @@
-/* A growable run of bytes. */
 #include "memory/buffer.h"
 #include "memory/block_cache.h"
 
@@ -10,12 +9,12 @@
 
 enum {
     BUFFER_START = 256,
-    BUFFER_LARGE = 1 << 20, /* bytes from which a buffer does not double: that would ask for twice
-                               what is needed, and moving so large a block copies nothing */
-    BUFFER_SPARE = 8,       /* it then grows by an eighth more than it must */
+    BUFFER_LARGE =
+        1 << 20,      /* larger buffers grow by 1/8, not by doubling: remapping copies nothing */
+    BUFFER_SPARE = 8, /* 1/8 */
 };
 
-/* How much room a buffer is given that has to hold `wanted` bytes. */
+/* Returns the capacity of a buffer that must hold `wanted` bytes. */
 static size_t capacity_for(const struct buffer *buffer, size_t wanted)
 {
     size_t capacity = buffer->capacity ? buffer->capacity : BUFFER_START;

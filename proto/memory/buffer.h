@@ -1,6 +1,6 @@
 /*
- * A growable run of bytes. Appending never fails loudly: once memory has run out, `failed` is set,
- * further appends do nothing, and whoever built the text asks once at the end.
+ * A growable byte buffer. Appending reports no errors: once memory runs out, `failed` is set and
+ * further appends are ignored. The caller checks `failed` once, at the end.
  */
 #ifndef PROTO_MEMORY_BUFFER_H
 #define PROTO_MEMORY_BUFFER_H
@@ -11,30 +11,34 @@
 #include "memory/quota.h"
 
 struct buffer {
-    char *data; /* owned; not NUL-terminated; NULL while nothing was appended */
+    char *data; /* owned; not NUL-terminated; NULL until something is appended */
     size_t len;
     size_t capacity;
     bool failed;
     bool paged;          /* data is a block of block_cache.h */
-    struct quota *quota; /* borrowed; asked before there is more room; NULL: nobody is */
+    struct quota *quota; /* borrowed; the capacity is reserved there; may be NULL */
 };
 
-/* Makes room for `more` bytes behind `len` and returns where they go, NULL when memory ran out. The
-   caller writes there and adds what it wrote to `len`. */
+/* Makes room for `more` bytes after `len` and returns it; the caller writes there and adds what it
+   wrote to `len`. Returns NULL if memory runs out. */
 char *buffer_reserve(struct buffer *buffer, size_t more);
-/* Gives a buffer that holds nothing yet room for `size` bytes and no more; where that is much, in a
-   block that is kept from one request to the next (block_cache.h). Returns it, NULL when memory ran
-   out; `len` is the caller's to set. */
+
+/* Allocates exactly `size` bytes for an empty buffer, from block_cache.h if that is large. Returns
+   the data; the caller sets `len`. Returns NULL if memory runs out. */
 char *buffer_take(struct buffer *buffer, size_t size);
-/* Gives a buffer that buffer_take has filled that much room and no more, keeping what it holds.
-   Returns it, NULL, with the buffer as it was but failed, when memory ran out. */
+
+/* Resizes a buffer that buffer_take has allocated to exactly `size` bytes, and keeps its contents.
+   Returns the data. If memory runs out, returns NULL and sets `failed`; the buffer is otherwise
+   unchanged. */
 char *buffer_resize(struct buffer *buffer, size_t size);
-/* Append bytes, a string without its NUL, printf's text. */
+
+/* Append bytes, a string without its NUL, and formatted text. */
 void buffer_append(struct buffer *buffer, const void *bytes, size_t len);
 void buffer_text(struct buffer *buffer, const char *text);
 __attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *buffer, const char *format,
                                                          ...);
-/* Frees what it holds and leaves it empty and usable, with the quota that it had. */
+
+/* Frees the contents. The buffer is then empty and usable, with the same quota. */
 void buffer_free(struct buffer *buffer);
 
 #endif

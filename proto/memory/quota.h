@@ -1,7 +1,7 @@
 /*
- * What a request may take: memory, and time. What grows with a request (bodies, operands, scratch,
- * answers) is asked for before it is allocated, and long work is given up once nobody waits for it;
- * who is asked, and what the answer depends on, is not known here.
+ * What a request may use: memory and time. Memory that grows with a request (bodies, operands,
+ * scratch, responses) is reserved before it is allocated, and long work stops once the request is
+ * cancelled. The server decides; this interface keeps proto/ independent of it.
  */
 #ifndef PROTO_MEMORY_QUOTA_H
 #define PROTO_MEMORY_QUOTA_H
@@ -12,23 +12,27 @@
 #include "loss.h"
 
 struct quota {
-    bool (*reserve)(struct quota *quota,
-                    size_t bytes); /* so many bytes more; false if they may not be had now */
-    void (*release)(struct quota *quota,
-                    size_t bytes); /* so many of those that were taken are needed no more */
-    const bool *cancel; /* another thread stores true there, atomically, when the answer is not
-                           wanted any more; NULL: never */
-    bool *asked; /* another thread stores true there, atomically, to see it become false if work
-                    progresses; may be NULL */
+    bool (*reserve)(struct quota *quota, size_t bytes); /* returns false if refused */
+    void (*release)(struct quota *quota, size_t bytes); /* bytes that were reserved */
+    const bool *cancel; /* another thread stores true, atomically, to cancel; may be NULL */
+    bool *asked;        /* another thread stores true, atomically; work in progress resets it, so
+                           that the thread can tell whether it progresses; may be NULL */
 };
 
-/* Asks for memory, and gives it back; where there is no quota, it is there. */
+/* Reserves memory. Returns false if that is refused; true if `quota` is NULL. */
 static inline bool quota_reserve(struct quota *quota, size_t bytes)
 {
     return !quota || quota->reserve(quota, bytes);
 }
 
-/* Whether work is to be given up. To be called often: it shows that work progresses, too. */
+/* Releases memory that was reserved. No-op if NULL. */
+static inline void quota_release(struct quota *quota, size_t bytes)
+{
+    if (quota)
+        quota->release(quota, bytes);
+}
+
+/* Returns true if the request is cancelled. Call it often: it also reports progress. */
 static inline bool quota_cancelled(const struct quota *quota)
 {
     if (quota && quota->asked && __atomic_load_n(quota->asked, __ATOMIC_RELAXED))
@@ -36,17 +40,11 @@ static inline bool quota_cancelled(const struct quota *quota)
     return quota && quota->cancel && __atomic_load_n(quota->cancel, __ATOMIC_RELAXED);
 }
 
-/* The same for an evaluation by the library. */
+/* Returns the same for a run by the library. */
 static inline struct loss_control quota_control(const struct quota *quota)
 {
     return quota ? (struct loss_control){.cancel = quota->cancel, .heartbeat = quota->asked}
                  : (struct loss_control){.cancel = NULL};
-}
-
-static inline void quota_release(struct quota *quota, size_t bytes)
-{
-    if (quota)
-        quota->release(quota, bytes);
 }
 
 #endif

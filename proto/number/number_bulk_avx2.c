@@ -232,7 +232,7 @@ size_t number_bulk_avx2_read_f32(const char *text, const uint32_t *bounds, size_
     return i;
 }
 
-/* ---- writing ---- */
+/* ---- Writing ---- */
 
 /* How nine digits, of which the first counts 10^e, become fixed text of up to 16 bytes: where each
    byte comes from. Of what it is chosen from, bytes 0 to 7 are the second to ninth digit, 8 is the

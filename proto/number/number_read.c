@@ -24,7 +24,7 @@
 #include "number/number.h"
 #include "number/number_round.h"
 
-/* ---- grammar ---- */
+/* ---- Grammar ---- */
 
 /* A number as RFC 8259 has it, taken apart. */
 struct parts {
@@ -88,7 +88,7 @@ const char *number_skip(const char *text)
     return split(text, &parts) ? parts.end : NULL;
 }
 
-/* ---- digits ---- */
+/* ---- Digits ---- */
 
 /* Appends the digits of [text, end) to those of a number. All bytes from `start` on, which is not
  * behind `text`, can be read.
@@ -146,7 +146,7 @@ static struct prefix take_prefix(const struct parts *parts, ptrdiff_t limit)
     return prefix;
 }
 
-/* ---- rounding ---- */
+/* ---- Rounding ---- */
 
 static const struct format binary32 = {24, -126, 127};
 
@@ -173,7 +173,7 @@ static inline struct decimal to_decimal(const struct parts *parts)
         parts->exponent - fraction, false};
 }
 
-/* ---- comparing with a midpoint ---- */
+/* ---- Comparison with a midpoint ---- */
 
 /*
  * A non-negative integer, lowest limb first, no leading zero limbs. The largest occur where a
@@ -278,7 +278,7 @@ static inline uint64_t to_bits(const struct parts *parts, const struct decimal *
     return round_product(number, format, &bits) ? bits : round_by_midpoint(parts, format, bits);
 }
 
-/* ---- the readers ---- */
+/* ---- Readers ---- */
 
 const char *number_read_f32(const char *text, float *value)
 {

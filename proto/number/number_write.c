@@ -10,7 +10,7 @@
 #include "number/number.h"
 #include "number/number_shortest.h"
 
-/* ---- the digits ---- */
+/* ---- Digits ---- */
 
 /* The shortest decimal for c * 2^q. `lopsided`: the float below is only half as far away as the one
  * above. */
@@ -23,7 +23,7 @@ static inline struct shortest shortest(uint64_t c, int q, bool lopsided, bool na
     return decimal;
 }
 
-/* ---- the text ---- */
+/* ---- Text ---- */
 
 /* Writes a number below 10^8 with exactly `n` digits, up to 8, followed by anything up to 8 bytes
  * in all. */

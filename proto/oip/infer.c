@@ -1,4 +1,4 @@
-/* POST /v2/models/{loss}/infer: from the bytes of a request to the bytes of its answer. */
+/* POST /v2/models/{loss}/infer. */
 #include "evaluation/loss_lookup.h"
 #include "oip/oip.h"
 #include "oip/response.h"
@@ -28,7 +28,7 @@ bool oip_infer_possible(const struct oip_request *request, struct response *resp
     return false;
 }
 
-/* Evaluates what has been planned. */
+/* Runs a planned evaluation and fills the response. */
 static enum loss_status answer(const struct oip_output_selection *selection, struct evaluation *e,
                                struct response *response, struct loss_error *error)
 {
@@ -50,7 +50,7 @@ static enum loss_status answer(const struct oip_output_selection *selection, str
     return LOSS_OK;
 }
 
-/* What reading the body and writing the answer cost: as text, if one output is to be text. */
+/* Returns the cost of reading the body and writing the response: as text, if one output is text. */
 static size_t transport_work(struct evaluation *e, const struct oip_output_selection *selection)
 {
     bool text = false;

@@ -1,4 +1,4 @@
-/* What the Open Inference Protocol says of the server and its models, besides evaluating them. */
+/* The metadata endpoints of the Open Inference Protocol. */
 #include "content/jansson_build.h"
 #include "formats/dtype_names.h"
 #include "oip/names.h"
@@ -8,9 +8,9 @@
 
 static const char version_text[] = "1";
 
-/* ---- tensors ---- */
+/* ---- Tensors ---- */
 
-/* How many dimensions a form such as "(N, C, d1, ...)" names; -1 where it leaves that open. */
+/* Returns how many dimensions a form such as "(N, C, d1, ...)" names; -1 if their number varies. */
 static int named_dimensions(const char *form, size_t len)
 {
     int count = 0;
@@ -24,9 +24,8 @@ static int named_dimensions(const char *form, size_t len)
     return open ? -1 : count;
 }
 
-/* The shape of a tensor whose sizes are not known: -1 for every dimension. Of the forms that it may
-   have, the protocol has room for one: the longest with a fixed number of dimensions, or else one
-   dimension. */
+/* Returns a shape with -1 for every dimension. The protocol allows one shape per tensor: the
+   longest of its forms with a fixed number of dimensions, or else one dimension. */
 static json_t *open_shape(const struct loss_tensor_spec *spec)
 {
     json_t *shape = json_array();
@@ -41,14 +40,14 @@ static json_t *open_shape(const struct loss_tensor_spec *spec)
     return shape;
 }
 
-/* The datatype that a tensor usually has; others of its kind are taken too. */
+/* Returns the usual dtype of a tensor; others of its kind are accepted, too. */
 static enum loss_dtype usual_dtype(const struct loss_tensor_spec *spec)
 {
     return spec->kind == LOSS_REAL ? LOSS_FLOAT32 : LOSS_INT64;
 }
 
-/* A tensor as the metadata or, with `config`, the configuration of a model has it. Takes the shape.
- */
+/* Describes a tensor for the metadata or, if `config`, the configuration of a model. Steals the
+   shape. */
 static json_t *tensor_named(const char *name, enum loss_dtype dtype, json_t *shape, bool config)
 {
     if (config)
@@ -92,9 +91,9 @@ static json_t *outputs_of(const struct loss_descriptor *loss, bool config)
     return outputs;
 }
 
-/* ---- answers ---- */
+/* ---- Responses ---- */
 
-/* The loss that a path means; where there is none the response is filled. */
+/* Returns the loss of a path. On failure, returns NULL and fills the response. */
 static const struct loss_descriptor *find(const char *model, const char *version,
                                           struct response *response)
 {
@@ -126,7 +125,7 @@ void oip_server(struct response *response)
                                "model_repository"));
 }
 
-/* The parameters of requests, with their defaults. */
+/* Returns the parameters of requests with their defaults. */
 static json_t *parameters_of(const struct loss_descriptor *loss)
 {
     json_t *parameters = json_pack("{s:s}", "reduction", loss_reduction_name(LOSS_MEAN));
@@ -182,7 +181,7 @@ void oip_repository_refuse(struct response *response)
     response_error(response, &error);
 }
 
-/* ---- statistics ---- */
+/* ---- Statistics ---- */
 
 static json_t *duration(struct oip_duration of)
 {

@@ -11,9 +11,9 @@ enum {
     LENGTH_DIGITS = 18, /* decimal digits of a length; all such numbers fit in 64 bits */
 };
 
-/* ---- parameters ---- */
+/* ---- Parameters ---- */
 
-/* Those of the protocol that mean nothing to a loss, or nothing to us. */
+/* Returns true for parameters of the protocol that a loss does not use. */
 static bool is_foreign(const char *name)
 {
     static const char *const names[] = {"sequence_id", "sequence_start", "sequence_end", "priority",
@@ -24,7 +24,7 @@ static bool is_foreign(const char *name)
     return strncmp(name, "triton_", strlen("triton_")) == 0;
 }
 
-/* Takes a string, a number or a word as plain text. */
+/* Reads a string, a number or a literal as plain text. */
 static enum loss_status take_scalar(struct object_reader *json, char *text, size_t size)
 {
     const char *const at = json->at;
@@ -40,8 +40,8 @@ static enum loss_status take_scalar(struct object_reader *json, char *text, size
     return LOSS_OK;
 }
 
-/* A parameter of the loss, or a common one. Numbers and booleans may be strings too: not every
- * client has all types. */
+/* Reads a parameter of the loss or a common one. Numbers and booleans may be strings, because some
+   clients have no other type. */
 static enum loss_status read_parameter(struct object_reader *json, void *context)
 {
     struct oip_reader *const r = context;
@@ -68,7 +68,7 @@ static enum loss_status read_parameter(struct object_reader *json, void *context
     return json->error->status;
 }
 
-/* ---- the request ---- */
+/* ---- The request ---- */
 
 static enum loss_status read_id(struct oip_reader *r)
 {
@@ -88,7 +88,7 @@ enum { MEMBER_ID, MEMBER_INPUTS, MEMBER_OUTPUTS, MEMBER_PARAMETERS };
 
 static enum loss_status read_member(struct object_reader *json, void *context)
 {
-    /* KServe's client adds model_name, which the path says too. */
+    /* KServe's client adds model_name, which is also in the path. */
     static const char *const members[] = {"id",         "inputs",        "outputs", "parameters",
                                           "model_name", "model_version", NULL};
     struct oip_reader *const r = context;
@@ -109,7 +109,7 @@ static enum loss_status read_member(struct object_reader *json, void *context)
     }
 }
 
-/* How many bytes of the body are JSON. */
+/* Finds how many bytes of the body are JSON. */
 static enum loss_status json_length(const struct evaluation *e, const char *header, size_t *len,
                                     struct loss_error *error)
 {
@@ -136,8 +136,8 @@ static enum loss_status json_length(const struct evaluation *e, const char *head
     return LOSS_OK;
 }
 
-/* The JSON has been read: that it ends where the header says, and the bytes behind it where the
- * last input does. */
+/* Checks that the JSON ends where the header says, and that the last input ends where the body
+   does. */
 static enum loss_status check_ends(struct oip_reader *r)
 {
     struct object_reader *const json = &r->fields.json;
@@ -177,8 +177,8 @@ enum loss_status oip_request_read(struct evaluation *e, const char *header_lengt
                            .has_length = header_length};
     struct object_reader *const json = &r.fields.json;
     fields_begin(&r.fields, e, error);
-    json->end = e->body + len; /* the NUL is farther on: no sound JSON leads there, and unsound text
-                               is never read beyond it */
+    json->end = e->body + len; /* body_end, not this, is NUL. Valid JSON ends before it, and the
+                                  scanner stops at the first invalid byte. */
     json->at = json_begin(json->at, json->quota);
     if (object_reader_members(json, read_member, &r) != LOSS_OK)
         return error->status;

@@ -10,13 +10,13 @@
 enum { SHAPE_TEXT = 64 }; /* bytes of a shape in messages */
 
 struct oip_input {
-    size_t index; /* among the inputs */
+    size_t index; /* in the list `inputs` */
     const char *at;
-    uint32_t seen; /* members that were read */
+    uint32_t seen; /* bit set of the members that have been read */
     char name[OIP_REQUEST_NAME];
-    struct loss_tensor tensor; /* its shape and dtype */
+    struct loss_tensor tensor; /* shape and dtype */
     bool has_data, is_binary;
-    size_t bytes; /* if it is binary */
+    size_t bytes; /* binary_data_size */
     struct tensor_json json;
 };
 
@@ -73,7 +73,7 @@ static enum loss_status read_input_parameter(struct object_reader *json, void *c
 static enum loss_status read_data(struct oip_reader *r, struct oip_input *input, const char *path)
 {
     struct object_reader *const json = &r->fields.json;
-    if (object_reader_null(json)) /* as KServe's client writes it beside binary data */
+    if (object_reader_null(json)) /* KServe's client writes it beside binary data */
         return LOSS_OK;
     if (*json->at == '{')
         return object_reader_unexpected(json, json->at, "an array of numbers");
@@ -110,7 +110,7 @@ static enum loss_status read_input_member(struct object_reader *json, void *cont
     }
 }
 
-/* Points a source at the bytes of an input, which are the next. */
+/* Points a source at the next bytes after the JSON. */
 static enum loss_status place_bytes(struct oip_reader *r, const struct oip_input *input,
                                     struct source *source)
 {
@@ -130,12 +130,12 @@ static enum loss_status place_bytes(struct oip_reader *r, const struct oip_input
             r, input,
             "has %zu bytes behind the JSON, but %zu are left; expecting %zu additional bytes",
             bytes, left, bytes - left);
-    source->tensor.data = (void *)(uintptr_t)r->next; /* which nobody writes to */
+    source->tensor.data = (void *)(uintptr_t)r->next; /* never written to */
     r->next += bytes;
     return LOSS_OK;
 }
 
-/* Holds the JSON data of an input against its shape. */
+/* Checks the JSON data of an input against its shape. */
 static enum loss_status place_json(struct oip_reader *r, struct oip_input *input,
                                    struct source *source)
 {
@@ -154,7 +154,7 @@ static enum loss_status place_json(struct oip_reader *r, struct oip_input *input
     return LOSS_OK;
 }
 
-/* Which tensor of the evaluation an input is; -1 with the error filled. */
+/* Returns the index of the input's tensor; -1 on failure. */
 static int find_tensor(struct oip_reader *r, const struct oip_input *input)
 {
     struct object_reader *const json = &r->fields.json;

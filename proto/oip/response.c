@@ -1,7 +1,7 @@
 /*
- * From outputs to an answer. Where all of them are binary its length is known from the plan, so
- * that everything is computed where it is sent from; the JSON, whose counts are known last, is
- * given the room that it can need at most, and filled up with spaces.
+ * If all outputs are binary, the plan determines the length of the body, so they are computed in
+ * place. The JSON contains counts that are known last; it gets the space that it can need at most,
+ * padded with spaces.
  */
 #include "oip/response.h"
 #include "content/media_type.h"
@@ -10,10 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64 }; /* of the first output behind the JSON */
+enum { ALIGNMENT = 64 }; /* of the first output after the JSON */
 
-/* An output as it is sent: a reduced loss is a tensor of one number, for not every client knows
- * tensors of no dimensions. */
+/* Returns an output as it is sent. A reduced loss has one dimension, because some clients do not
+   support rank 0. */
 static struct loss_tensor output_tensor(const struct evaluation *e, const struct oip_output *output)
 {
     const struct loss_plan *const plan = &e->plan;
@@ -37,7 +37,7 @@ static bool all_binary(const struct oip_output_selection *selection)
     return true;
 }
 
-/* ---- the JSON ---- */
+/* ---- JSON ---- */
 
 static void append_output(struct buffer *json, const struct evaluation *e,
                           const struct oip_output *output)
@@ -63,7 +63,7 @@ static void append_output(struct buffer *json, const struct evaluation *e,
     buffer_text(json, "}");
 }
 
-/* Warnings are a line each: values of parameters are strings, numbers and booleans. */
+/* Appends the warnings as one string of lines: parameter values cannot be lists. */
 static void append_warnings(struct buffer *json, const struct loss_plan *plan)
 {
     struct buffer lines = {0};
@@ -77,7 +77,7 @@ static void append_warnings(struct buffer *json, const struct loss_plan *plan)
     buffer_free(&lines);
 }
 
-/* The JSON for such a result, without spaces. */
+/* Appends the JSON for a result, without padding. */
 static void append_json(struct buffer *json, const struct evaluation *e,
                         const struct oip_output_selection *selection,
                         const struct loss_result *result)
@@ -103,10 +103,10 @@ static void append_json(struct buffer *json, const struct evaluation *e,
     buffer_text(json, "]}");
 }
 
-/* ---- the body ---- */
+/* ---- Body ---- */
 
-/* Has the outputs computed one behind the other. A reduced loss is written there at last: it is no
- * output of the plan. */
+/* Points the outputs to contiguous memory. A reduced loss is copied there at the end, because it is
+   not an output of the plan. */
 static void set_places(struct evaluation *e, const struct oip_output_selection *selection,
                        char *next)
 {
@@ -147,7 +147,7 @@ void oip_response_prepare(struct evaluation *e, const struct oip_output_selectio
     set_places(e, selection, body + response->inference_header);
 }
 
-/* Fills what was left open. */
+/* Writes the JSON and the reduced loss into the prepared body. */
 static void complete(const struct evaluation *e, const struct oip_output_selection *selection,
                      struct response *response)
 {

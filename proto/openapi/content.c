@@ -1,5 +1,7 @@
-/* What the bodies of requests and answers are, in each media type, with examples: the answers are
- * those that are given. */
+/*
+ * The contents of request and response bodies by media type. Example responses are real: the
+ * examples are evaluated.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,7 @@
 
 enum { NAME = 128 };
 
-/* A Media Type Object of a loss's schema, <loss>_<what>. */
+/* Returns a Media Type Object of the schema <loss>_<what>. */
 static json_t *of_schema(const struct loss_descriptor *loss, const char *what)
 {
     char name[NAME];
@@ -22,7 +24,7 @@ static json_t *of_schema(const struct loss_descriptor *loss, const char *what)
     return json_pack("{s:o}", "schema", openapi_reference("schemas", name));
 }
 
-/* Adds the two names that safetensors files go by. They have no schema: they are not JSON. */
+/* Adds the two media types of safetensors files. They have no schema, because they are not JSON. */
 static json_t *with_files(json_t *content)
 {
     content = jansson_set(content, media_type_name(MEDIA_SAFETENSORS), json_object());
@@ -37,8 +39,8 @@ json_t *openapi_evaluate_request(const struct loss_descriptor *loss)
     return jansson_set(content, media_type_name(MEDIA_MULTIPART), of_schema(loss, "form"));
 }
 
-/* The JSON of a response, which is freed; NULL if it is none of success, for which examples leave
- * lack of memory as the reason. */
+/* Parses the JSON of a response, and frees it. Returns NULL if it is an error: of examples, only
+   memory can be the cause. */
 static json_t *tree_of(struct response *response)
 {
     json_t *tree = NULL;
@@ -48,7 +50,7 @@ static json_t *tree_of(struct response *response)
     return tree;
 }
 
-/* What a request with such a body is answered. Takes the body. */
+/* Returns the response to a request with that body, which it steals. */
 static json_t *evaluated(const struct loss_descriptor *loss, json_t *body)
 {
     struct response response = {.status = 0};
@@ -70,7 +72,7 @@ json_t *openapi_evaluate_answer(const struct loss_descriptor *loss)
     return with_files(jansson_set(json_object(), media_type_name(MEDIA_JSON), json));
 }
 
-/* JSON of a schema of openapi_base.json with an example of it. */
+/* Returns JSON content with a schema and an example of openapi_base.json. */
 static json_t *of_base(const char *schema, const char *example_name)
 {
     return json_pack("{s:{s:o,s:{s:o}}}", media_type_name(MEDIA_JSON), "schema",
@@ -92,8 +94,8 @@ json_t *openapi_several_answer(const struct loss_descriptor *none)
 
 /* ---- Open Inference Protocol ---- */
 
-/* JSON, with an example for each loss under its name; or JSON with bytes behind it. Takes the
- * examples. */
+/* Returns content of JSON with an example per loss, or of JSON followed by bytes. Steals the
+   examples. */
 static json_t *inference(const char *schema, json_t *examples)
 {
     json_t *const json = json_pack("{s:o,s:o}", "schema", openapi_reference("schemas", schema),

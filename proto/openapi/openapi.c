@@ -1,4 +1,3 @@
-/* The OpenAPI document: paths and their operations. */
 #include "openapi/openapi.h"
 
 #include <stdio.h>
@@ -23,7 +22,7 @@ static bool ends_with(const char *text, const char *end)
     return len >= end_len && strcmp(text + len - end_len, end) == 0;
 }
 
-/* ---- parameters ---- */
+/* ---- Parameters ---- */
 
 static json_t *loss_parameter(void)
 {
@@ -32,7 +31,7 @@ static json_t *loss_parameter(void)
                      loss_at(0)->name);
 }
 
-/* The loss's options, each a part of the query. */
+/* Returns the options of the loss, each a query parameter. */
 static json_t *options_parameter(const struct loss_descriptor *loss)
 {
     return json_pack(
@@ -61,9 +60,9 @@ static json_t *parameters_of(const struct openapi_route *route, const struct los
     return operation->options ? jansson_append(parameters, options_parameter(loss)) : parameters;
 }
 
-/* ---- responses ---- */
+/* ---- Responses ---- */
 
-/* The content that an operation declares by its media type. */
+/* Returns the content of an operation with a declared media type. */
 static json_t *declared_content(const struct openapi_operation *operation)
 {
     json_t *const schema = operation->schema ? openapi_reference("schemas", operation->schema)
@@ -71,7 +70,8 @@ static json_t *declared_content(const struct openapi_operation *operation)
     return json_pack("{s:{s:o}}", operation->media, "schema", schema);
 }
 
-/* What a path of this kind answers to a mistake: the name of a response in openapi_base.json. */
+/* Returns the error response of a status, by the kind of path; its name is one of
+   openapi_base.json. */
 static json_t *trouble(const char *path, const char *status)
 {
     const char *const kind = strncmp(path, "/v2", 3) == 0 ? "Protocol" : "Problem";
@@ -108,7 +108,7 @@ static json_t *responses_of(const struct openapi_route *route, const struct loss
     return jansson_set(responses, "default", trouble(route->path, ""));
 }
 
-/* ---- operations ---- */
+/* ---- Operations ---- */
 
 static json_t *id_of(const struct openapi_route *route, const struct loss_descriptor *loss)
 {
@@ -155,9 +155,9 @@ static json_t *operation_of(const struct openapi_route *route, const struct loss
     return object;
 }
 
-/* ---- paths ---- */
+/* ---- Paths ---- */
 
-/* A path with the loss in the place of "{loss}". */
+/* Writes the path with the loss in place of "{loss}". */
 static void fill_in(const char *path, const struct loss_descriptor *loss, char *text)
 {
     const char *const at = strstr(path, "{loss}");
@@ -188,8 +188,7 @@ static json_t *add_route(json_t *paths, const struct openapi_route *route)
     return paths;
 }
 
-/* Sets a member of an object, both of which may be NULL; false where something has failed. Takes
- * the value. */
+/* Sets a member of an object; either may be NULL. Steals the value. Returns false on failure. */
 static bool set(json_t *object, const char *key, json_t *value)
 {
     return json_object_set_new(object, key, value) == 0;

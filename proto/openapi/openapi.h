@@ -1,7 +1,7 @@
 /*
- * GET /openapi.json: the service as an OpenAPI 3.1 document. What does not depend on a loss stands
- * in openapi_base.json, which is compiled in; what does is made from the table of losses; paths
- * come from whoever has them, with what each operation takes and gives.
+ * GET /openapi.json: the API as an OpenAPI 3.1 document. openapi_base.json, which is compiled in,
+ * has what does not depend on losses. The rest is generated from the table of losses and from the
+ * routes that the caller passes.
  */
 #ifndef PROTO_OPENAPI_OPENAPI_H
 #define PROTO_OPENAPI_OPENAPI_H
@@ -12,41 +12,41 @@
 
 enum { OPENAPI_ERRORS = 10, OPENAPI_PARAMETERS = 2 };
 
-/* What to say of a method of a path. All text is static. */
+/* The description of an operation. All text is static. */
 struct openapi_operation {
-    const char *
-        id; /* operationId. A path of one loss adds "_" and its name, one of a version "_version" */
-    const char *tag;     /* of openapi_base.json */
+    const char *id;  /* operationId; "_" and the loss are added if each_loss, "_version" if the path
+                        has a version */
+    const char *tag; /* of openapi_base.json */
     const char *summary; /* a few words */
-    const char *doc;     /* more, or NULL */
-    bool each_loss;      /* a path for each loss, in place of the parameter {loss} */
-    /* The content of requests and of answers by media type, as a Media Type Object each; NULL if
-       memory has run out. The loss is NULL unless each_loss. Without a `request` there is no body;
-       without an `answer` there is `media`, of a `schema`. */
+    const char *doc;     /* a longer description, or NULL */
+    bool each_loss;      /* one path per loss replaces the parameter {loss} */
+    /* Return the content of requests and of responses: Media Type Objects by media type; NULL if
+       memory runs out. The loss is NULL unless each_loss. NULL `request`: no body. NULL `answer`:
+       `media` and `schema` describe the response. */
     json_t *(*request)(const struct loss_descriptor *loss);
-    bool optional; /* that body may be left out */
+    bool optional; /* the request body is optional */
     json_t *(*answer)(const struct loss_descriptor *loss);
-    const char *media;  /* of the answer */
-    const char *schema; /* of openapi_base.json, or NULL for plain text or bytes */
-    const char
-        *parameters[OPENAPI_PARAMETERS]; /* of openapi_base.json, besides those of the path */
-    bool options;        /* the loss's parameters and the common fields may be in the query */
-    unsigned short also; /* another status that has an answer of that kind, or 0 */
+    const char *media;  /* of the response */
+    const char *schema; /* of openapi_base.json; NULL for plain text or bytes */
+    const char *
+        parameters[OPENAPI_PARAMETERS]; /* of openapi_base.json, in addition to those of the path */
+    bool options;        /* the query may have the loss's parameters and the common fields */
+    unsigned short also; /* another status with the same content, or 0 */
     unsigned short
-        errors[OPENAPI_ERRORS]; /* statuses of openapi_base.json to expect besides; 0 ends them */
+        errors[OPENAPI_ERRORS]; /* further error statuses of openapi_base.json; ends with 0 */
 };
 
-/* A method of a path, with "{loss}" and other parameters. */
+/* A method and a path with parameters such as "{loss}". */
 struct openapi_route {
     const char *method, *path;
-    bool open;                                 /* needs no token where the others do */
-    const struct openapi_operation *operation; /* NULL: it is left out */
+    bool open;                                 /* needs no token */
+    const struct openapi_operation *operation; /* NULL: not documented */
 };
 
-/* Answers with the document of those routes. */
+/* Fills the response with the document of those routes. */
 void openapi_document(const struct openapi_route routes[], size_t count, struct response *response);
 
-/* ---- contents (content.c) ---- */
+/* ---- Contents (content.c) ---- */
 
 /* Of POST /v1/losses/{loss}, POST /v1/evaluate and POST /v2/models/{loss}/infer. */
 json_t *openapi_evaluate_request(const struct loss_descriptor *loss);
@@ -55,19 +55,18 @@ json_t *openapi_several_request(const struct loss_descriptor *none);
 json_t *openapi_several_answer(const struct loss_descriptor *none);
 json_t *openapi_infer_request(const struct loss_descriptor *none);
 json_t *openapi_infer_answer(const struct loss_descriptor *none);
-/* Of GET /: a page for browsers, else text. */
+/* GET /: a page for browsers, otherwise text. */
 json_t *openapi_root_answer(const struct loss_descriptor *none);
-/* Any JSON, or none: what POST /v2/repository/index takes. */
+/* Any JSON, or none: POST /v2/repository/index. */
 json_t *openapi_any_request(const struct loss_descriptor *none);
 
-/* ---- schemas (schema.c) ---- */
+/* ---- Schemas (schema.c) ---- */
 
-/* {"$ref": "#/components/<kind>/<name>"} */
+/* Returns {"$ref": "#/components/<kind>/<name>"}. */
 json_t *openapi_reference(const char *kind, const char *name);
 
-/* Adds to the components' schemas those of the table: names of losses, dtypes, and of each loss
-   <loss>_request, _answer, _options (what may be in a query) and _form. Takes the schemas and hands
-   them on; NULL where something has failed. */
+/* Adds the generated schemas: names of losses and dtypes, and for each loss <loss>_request,
+   _answer, _options (the query) and _form. Steals the reference and returns it; NULL on failure. */
 json_t *openapi_add_schemas(json_t *schemas);
 
 #endif

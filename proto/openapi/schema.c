@@ -1,4 +1,4 @@
-/* JSON schemas of what each loss takes and gives, from its descriptor. */
+/* JSON schemas of the requests and responses of each loss, from its descriptor. */
 #include <stdio.h>
 
 #include "content/jansson_build.h"
@@ -11,7 +11,7 @@ json_t *openapi_reference(const char *kind, const char *name)
     return json_pack("{s:o}", "$ref", json_sprintf("#/components/%s/%s", kind, name));
 }
 
-/* A reference to a schema, with a description of its own. */
+/* Returns a reference to a schema, with its own description. */
 static json_t *described(const char *schema, json_t *description)
 {
     return jansson_set(openapi_reference("schemas", schema), "description", description);
@@ -25,9 +25,9 @@ static json_t *strings(const char *const texts[], int count)
     return array;
 }
 
-/* ---- parameters ---- */
+/* ---- Parameters ---- */
 
-/* Adds the JSON type of a parameter, with the other values that it may have. */
+/* Adds the JSON type of a parameter, and the other values that it accepts. */
 static json_t *with_type(json_t *schema, const struct loss_param_spec *spec)
 {
     static const char *const types[] = {[LOSS_NUMBER] = "number",
@@ -83,7 +83,7 @@ static json_t *with_params(json_t *properties, const struct loss_descriptor *los
     return jansson_set(properties, "encoding", openapi_reference("schemas", "Encoding"));
 }
 
-/* Which gradients or, with `hess`, second derivatives can be asked for. */
+/* Returns the schema of `grad` or, if `hess`, of `hess`. */
 static int named_tensors(const struct loss_descriptor *loss, bool hess, const char *names[])
 {
     int count = 0;
@@ -105,7 +105,7 @@ static json_t *names_schema(const struct loss_descriptor *loss, bool hess)
         "default", false);
 }
 
-/* ---- requests ---- */
+/* ---- Requests ---- */
 
 static json_t *tensor_schema(const struct loss_tensor_spec *spec)
 {
@@ -117,8 +117,8 @@ static json_t *tensor_schema(const struct loss_tensor_spec *spec)
                      json_sprintf("%s; shape %s%s", spec->doc, spec->shape, kinds[spec->kind]));
 }
 
-/* An object with those properties, and no others; those of the loss's tensors that must be there
- * are required. */
+/* Returns an object schema with exactly these properties; required tensors of the loss are
+   required. */
 static json_t *object_schema(const struct loss_descriptor *loss, json_t *properties)
 {
     json_t *required = json_array();
@@ -153,7 +153,7 @@ static json_t *request_schema(const struct loss_descriptor *loss)
     return jansson_set(object_schema(loss, properties), "title", json_string(loss->title));
 }
 
-/* What may be in the query, as plain text. */
+/* Returns the schema of the query, as plain text. */
 static json_t *plain_properties(const struct loss_descriptor *loss)
 {
     json_t *properties = with_params(json_object(), loss);
@@ -187,9 +187,9 @@ static json_t *form_schema(const struct loss_descriptor *loss)
     return object_schema(loss, properties);
 }
 
-/* ---- answers ---- */
+/* ---- Responses ---- */
 
-/* An object with a tensor for each derivative that there may be. */
+/* Returns an object schema with a tensor for each possible derivative. */
 static json_t *derivatives_schema(const struct loss_descriptor *loss, bool hess)
 {
     const char *names[LOSS_MAX_TENSORS];
@@ -201,7 +201,7 @@ static json_t *derivatives_schema(const struct loss_descriptor *loss, bool hess)
                      "additionalProperties", false);
 }
 
-/* Answer of openapi_base.json, with the derivatives by name. */
+/* Returns the response schema of openapi_base.json, with the derivatives by name. */
 static json_t *answer_schema(const struct loss_descriptor *loss, const json_t *schemas)
 {
     json_t *answer = json_deep_copy(json_object_get(schemas, "Answer"));
@@ -214,9 +214,9 @@ static json_t *answer_schema(const struct loss_descriptor *loss, const json_t *s
     return NULL;
 }
 
-/* ---- all of them ---- */
+/* ---- All schemas ---- */
 
-/* Names and aliases. */
+/* Returns the names and aliases of all losses. */
 static json_t *loss_names(void)
 {
     json_t *names = json_array();

@@ -1,4 +1,4 @@
-/* GET /v1/losses and /v1/losses/{loss}: the descriptors as JSON. */
+/* GET /v1/losses and GET /v1/losses/{loss}. */
 #include "content/jansson_build.h"
 #include "content/media_type.h"
 #include "evaluation/example.h"
@@ -49,7 +49,7 @@ static json_t *params_of(const struct loss_descriptor *loss)
         const struct loss_param_spec *spec = &loss->params[k];
         json_t *param = json_pack("{s:s,s:s,s:s,s:o}", "name", spec->name, "doc", spec->doc, "type",
                                   types[spec->type], "default", jansson_param_default(spec));
-        /* Bounds are named as in JSON Schema. */
+        /* The names of bounds are those of JSON Schema. */
         if (spec->has_min)
             param = jansson_set(param, spec->exclusive_min ? "exclusiveMinimum" : "minimum",
                                 json_real(spec->min));

@@ -1,5 +1,4 @@
-/* POST /v1/losses/{loss}, and /v1/evaluate for several of them: from the bytes of a request to the
- * bytes of its answer. */
+/* POST /v1/losses/{loss} and POST /v1/evaluate. */
 #include "v1/v1.h"
 #include "content/media_type.h"
 #include "evaluation/json_request.h"
@@ -12,7 +11,7 @@
 #include "evaluation/safetensors_response.h"
 #include "json/scanner.h"
 
-/* What the head of a request says of the formats. */
+/* The formats of request and response. */
 struct formats {
     enum media_type in, out;
 };
@@ -34,7 +33,7 @@ static enum loss_status check_head(const struct v1_request *request, struct form
     return LOSS_OK;
 }
 
-/* Starts reading a request that is not in JSON: what its query has. */
+/* Starts reading a request that is not JSON, with its query. */
 static enum loss_status read_query(const struct v1_request *v1, struct evaluation *e,
                                    struct fields *fields, struct loss_error *error)
 {
@@ -83,7 +82,7 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
     if (work_limits_check(&v1->work, e->plan.work, transport, &later, error) != LOSS_OK)
         return error->status;
     if (later)
-        return LOSS_OK; /* and no response */
+        return LOSS_OK; /* status 0: repeat on the executor */
     if (binary)
         safetensors_response_prepare(e, &response->body);
     if (!response->body.failed &&
@@ -125,7 +124,7 @@ void v1_evaluate(const struct v1_request *request, struct response *response)
         response_error(response, &error);
 }
 
-/* ---- several losses ---- */
+/* ---- Several losses ---- */
 
 static enum loss_status check_many(const struct v1_request *request, struct loss_error *error)
 {
@@ -166,7 +165,7 @@ static enum loss_status evaluate_many(const struct v1_request *v1, struct multi_
         LOSS_OK)
         return error->status;
     if (later)
-        return LOSS_OK; /* and no response */
+        return LOSS_OK; /* status 0: repeat on the executor */
     if (multi_loss_decode(m, error) != LOSS_OK || multi_loss_run(m, error) != LOSS_OK)
         return error->status;
     const double computed = evaluation_clock();

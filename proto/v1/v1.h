@@ -1,6 +1,6 @@
 /*
- * The v1 interface: what each endpoint answers, from bytes to bytes. Every function fills a zeroed
- * response and cannot fail otherwise: trouble is an answer too.
+ * The endpoints of /v1, from request bytes to response bytes. Every function fills a zeroed
+ * response; errors are responses, too.
  */
 #ifndef PROTO_V1_V1_H
 #define PROTO_V1_V1_H
@@ -9,29 +9,27 @@
 #include "evaluation/work_limit.h"
 
 struct v1_request {
-    const char *loss; /* name or alias, from the path, decoded; NUL-terminated */
-    const char
-        *content_type;  /* of the request; NULL where there is none: then it is taken for JSON */
-    const char *accept; /* NULL where there is none */
-    const char *query;  /* percent-encoded; NULL where there is none: JSON requests take none */
-    const char *body;   /* body[len] is NUL */
+    const char *loss;         /* name or alias, decoded from the path; NUL-terminated */
+    const char *content_type; /* NULL: none, treated as JSON */
+    const char *accept;       /* NULL: none */
+    const char *query;        /* percent-encoded; NULL: none. JSON requests accept none */
+    const char *body;         /* body[len] is NUL */
     size_t len;
     struct work_limits work;
-    struct quota *quota; /* asked before memory is taken; NULL: nobody is */
-    int threads;         /* how many OpenMP threads may be used; 1 opens no parallel region */
+    struct quota *quota; /* borrowed; memory is reserved there; NULL: unlimited */
+    int threads;         /* OpenMP threads to use at most; 1 opens no parallel region */
 };
 
-/* POST /v1/losses/{loss}. A few bytes can ask for much work. If that is more than may be done now,
-   the response's status stays 0, its `work` says how much it is, and the request is to be put again
-   from where it may take its time. If it is more than may be asked for at all, the answer is 413.
- */
+/* POST /v1/losses/{loss}. If the work exceeds work.now, leaves response->status 0 and sets
+   response->work: the caller repeats the call on the executor. If it exceeds work.most, the
+   response is 413. */
 void v1_evaluate(const struct v1_request *request, struct response *response);
-/* Whether POST /v1/losses/{loss} can succeed at all: 404 with the nearest name, 415, 406, whatever
-   is wrong with the query, before a body is read. True if nothing speaks against it; else the
-   response is filled. Reads no body. */
+/* Returns true if POST /v1/losses/{loss} can succeed, judging by everything but the body. Otherwise
+   fills the response: 404 with the nearest name, 415, 406, or an error in the query. Reads no body.
+   */
 bool v1_evaluate_possible(const struct v1_request *request, struct response *response);
-/* POST /v1/evaluate: the same for several losses, whose work is added up; `loss` is not used, and
-   requests and answers are JSON. */
+/* POST /v1/evaluate: the same for several losses, whose work is added up. `loss` is not used;
+   requests and responses are JSON. */
 void v1_evaluate_many(const struct v1_request *request, struct response *response);
 bool v1_evaluate_many_possible(const struct v1_request *request, struct response *response);
 /* GET /v1/losses */

@@ -1,7 +1,7 @@
 /*
- * A bare libmicrohttpd server: the least that receiving and sending so many bytes can cost with
- * that library. It copies each body into a block that stays, and answers POST /BYTES with as many
- * bytes, of a block that stays.
+ * A minimal libmicrohttpd server, the lower bound for receiving and sending bytes with that
+ * library. It copies each body into a fixed buffer and answers POST /BYTES with BYTES bytes of
+ * another.
  *
  *     bare PORT
  */
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CONNECTION_MEMORY = 32 << 10 /* as lossd has it */, ROOM = 128 << 20 };
+enum { CONNECTION_MEMORY = 32 << 10 /* as in lossd */, ROOM = 128 << 20 };
 
 static char *incoming, *outgoing;
 
@@ -21,7 +21,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                   const char *target, const char *method, const char *version,
                                   const char *data, size_t *size, void **slot)
 {
-    static size_t received; /* one connection at a time is measured */
+    static size_t received; /* there is one connection at a time */
     (void)context, (void)method, (void)version;
     if (!*slot) {
         *slot = &received;
@@ -57,7 +57,7 @@ int main(int argc, char *argv[])
                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     incoming = malloc(ROOM);
     outgoing = malloc(ROOM);
-    if (incoming && outgoing) { /* pages that are there */
+    if (incoming && outgoing) { /* fault the pages in */
         memset(incoming, 0, ROOM);
         memset(outgoing, 1, ROOM);
     }

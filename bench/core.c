@@ -1,14 +1,13 @@
 /*
- * The driver of libloss. Commands:
+ * The driver for libloss. Commands:
  *
  *     loss NAME COUNT CLASSES THREADS REPETITIONS BATCH    {"ns": [...], "loss": ..., "bytes": ...}
  *     triad COUNT THREADS REPETITIONS                      {"ns": [...], "bytes": ...}
  *
- * A loss is evaluated with the gradients of its predictions, reduction mean, float32, after one
- * evaluation that is not timed; each time is that of BATCH evaluations divided by BATCH. The
- * gradients go into buffers that stay, as with a caller that trains. CLASSES is the length of a row
- * where a loss has rows, else 0. `bytes` is what the operands and gradients hold: the least that
- * any algorithm must read and write.
+ * A loss is evaluated in float32 with the gradients of its predictions, reduction mean, after one
+ * untimed evaluation. Each time is that of BATCH evaluations divided by BATCH. The gradient buffers
+ * are reused, as in training. CLASSES is the length of a row for losses over rows, else 0. `bytes`
+ * is the size of the operands and gradients, which any algorithm must read and write.
  *
  * The data is the same as in torch_peer.py, so that the losses can be compared.
  */
@@ -23,7 +22,7 @@
 
 enum { MAX_BUFFERS = 2 * LOSS_MAX_TENSORS };
 
-/* What the last command set up: kept while the next one asks for the same. */
+/* The operands and the plan of the last command, reused if the next one has the same arguments. */
 static struct {
     char name[32];
     size_t count, classes;
@@ -52,17 +51,18 @@ static void forget(void)
     problem.name[0] = '\0';
 }
 
-/* Number i of one of two fixed sequences that fill [0, 1) evenly; 24 bits, so exact in a float. */
+/* Number i of one of two fixed sequences that fill [0, 1) evenly. 24 bits, hence exact in a float.
+ */
 static float unit(size_t i, int sequence)
 {
     const uint32_t step = sequence == 0 ? UINT32_C(2654435761) : UINT32_C(2246822507);
     return (float)((uint32_t)i * step >> 8) * 0x1p-24F;
 }
 
-/* What a number in [0, 1) becomes: scale * u + shift. */
+/* Maps u in [0, 1) to scale * u + shift. */
 struct law {
     float scale, shift;
-    bool halves; /* u is first made 0, or 1 from a half on */
+    bool halves; /* u is first rounded to 0 or 1 */
 };
 static const struct law any = {6, -3, false}, probability = {0.98F, 0.01F, false},
                         logarithm = {-8, -0.01F, false}, sign = {2, -1, true}, label = {1, 0, true};
@@ -79,8 +79,8 @@ static struct law input_law(const char *name)
     return is(name, "nll") || is(name, "kl_div") ? logarithm : any;
 }
 
-/* Targets of bce and bce_with_logits are labels, 0 and 1; those of "bce/soft" and its like are
- * probabilities. */
+/* Targets of bce and bce_with_logits are labels, 0 and 1. With this suffix they are probabilities.
+ */
 #define SOFT "/soft"
 
 static struct law target_law(const char *name, bool soft)
@@ -126,7 +126,7 @@ static enum loss_status prepare(const char *name, size_t count, size_t classes,
     snprintf(base, sizeof base, "%.*s", suffix ? (int)(suffix - name) : (int)strlen(name), name);
     const struct loss_descriptor *loss = loss_find(base);
     if (!loss)
-        return loss_fail(error, LOSS_NOT_FOUND, "no loss %s", name);
+        return loss_fail(error, LOSS_NOT_FOUND, "unknown loss %s", name);
     const size_t rows = classes ? count / classes : count;
     struct loss_tensor operand[3];
     int operands = 2;
@@ -198,7 +198,7 @@ static void time_triad(size_t count, int threads, int repetitions)
         a = allocate(count * sizeof *a);
         b = allocate(count * sizeof *b);
         c = allocate(count * sizeof *c);
-        problem.buffers = 0; /* these stay beside the problem */
+        problem.buffers = 0; /* not freed with the problem */
         allocated = count;
     }
     double ns[MAX_REPETITIONS];

@@ -1,7 +1,7 @@
 /*
- * What the drivers in C share: a driver is a program that reads one command a line and answers each
- * with one line of JSON, so that bench/run.py can ask several in turn and no measurement has the
- * machine's good or bad minute for itself.
+ * Shared by the drivers in C. A driver reads one command per line and answers with one line of
+ * JSON. Thus bench/run.py can alternate between several drivers, and changes in the machine's speed
+ * affect all of them alike.
  */
 #ifndef BENCH_DRIVER_H
 #define BENCH_DRIVER_H
@@ -16,8 +16,7 @@ static inline double now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-/* Prints the times as the member "ns" of an object whose opening brace and other members the caller
- * prints. */
+/* Prints the times as the member "ns". The caller prints the rest of the object. */
 static inline void print_times(const double *ns, int count)
 {
     printf("\"ns\": [");

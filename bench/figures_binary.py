@@ -1,5 +1,5 @@
-"""Figures 13 and 14: whole binary requests over loopback, against the peer's binary endpoint and against a server that only moves
-the bytes."""
+"""Figures 13 and 14: whole binary requests over loopback, against the binary endpoint of FastAPI and against a server that
+only copies the bytes."""
 import array
 import contextlib
 import json
@@ -13,11 +13,11 @@ from figures_http import IO_THREADS, client, guarded, interleave
 from processes import NotMeasured
 from rows import Row, ratios, time_text
 
-SMALL_REPETITIONS = 200  # requests of which a round of small ones is made
+SMALL_REPETITIONS = 200  # small requests per round
 
 
 def tensors(count):
-    """Bytes of input and target, float32; beyond 1e5 numbers they come again."""
+    """The bytes of input and target in float32. The numbers repeat after 1e5."""
     make, some = random.Random(1), min(count, 100_000)
     values = [array.array("f", [make.gauss(0, 1) for _ in range(some)]).tobytes() for _ in range(2)]
     return [(value * (count // some + 1))[:4 * count] for value in values]
@@ -32,7 +32,7 @@ def safetensors(count, values):
 
 
 def read_safetensors(answer):
-    """The loss, and how many bytes of gradient there are."""
+    """The loss and the size of the gradient in bytes."""
     length, = struct.unpack_from("<Q", answer)
     header = json.loads(answer[8:8 + length])
     loss, = struct.unpack_from("<d", answer, 8 + length + header["loss"]["data_offsets"][0])
@@ -50,7 +50,7 @@ def infer_request(count, values):
 
 
 def repeated(ask, times):
-    """`ask` so many times, as one measurement of a mean."""
+    """Calls `ask` `times` times and returns the mean time."""
     def run():
         answers = [ask() for _ in range(times)]
         return statistics.fmean(elapsed for elapsed, _ in answers), answers[-1][1]
@@ -58,7 +58,7 @@ def repeated(ask, times):
 
 
 def rows_of(settings, count, ours, peer, bare):
-    """mse of so many elements, with gradient: safetensors against both peers, then the Open Inference Protocol."""
+    """mse of `count` elements with gradient: safetensors against both peers, then the Open Inference Protocol."""
     values = tensors(count)
     file, raw, infer = safetensors(count, values), b"".join(values), infer_request(count, values)
     times = 1 if count > 100_000 else max(1, SMALL_REPETITIONS // settings.shrink)
@@ -74,13 +74,13 @@ def rows_of(settings, count, ours, peer, bare):
         taken, answers = interleave(settings.rounds, {who: repeated(ask, times) for who, ask in askers.items()})
     loss, gradient = read_safetensors(answers["ours"])
     if gradient != 4 * count or len(answers["infer"]) < 4 * count or len(answers["bare"]) != 4 * count:
-        raise NotMeasured("failed: an answer is too short")
+        raise NotMeasured("failed: a response is too short")
     ours_text, bare_text, infer_text = (time_text(statistics.median(taken[who])) for who in ("ours", "bare", "infer"))
     name, large = f"mse, {count:.0e} elements".replace("e+0", "e"), count == settings.binary_numbers
     if isinstance(peer, NotMeasured):
         yield Row(13, f"{name}: FastAPI, raw bytes", error=peer)
     elif not math.isclose(loss, struct.unpack_from("<f", answers["peer"])[0], rel_tol=1e-4):
-        yield Row(13, name, error=NotMeasured("failed: the peer has another loss"))
+        yield Row(13, name, error=NotMeasured("failed: the loss of the peer differs"))
     else:
         yield Row(13, f"{name}: FastAPI, raw bytes", ratios(taken["peer"], taken["ours"]), 3 if large else None, 4 if large else None,
                   ours=ours_text, peer=time_text(statistics.median(taken["peer"])))

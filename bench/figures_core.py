@@ -1,4 +1,4 @@
-"""Figures 1 to 4: libloss against PyTorch, against the machine's memory, and on two threads against one."""
+"""Figures 1 to 4: libloss against PyTorch, against the memory bandwidth, and two threads against one."""
 import contextlib
 import math
 import os
@@ -7,23 +7,23 @@ import statistics
 from processes import HERE, PYTHON, NotMeasured, driver
 from rows import Row, geometric_means, ratios, time_text
 
-# name, elements, length of a row
+# (name, length of a row)
 LOSSES = [("mse", 0), ("l1", 0), ("smooth_l1", 0), ("huber", 0), ("bce", 0), ("bce_with_logits", 0), ("cross_entropy", 1000),
           ("nll", 1000), ("kl_div", 0), ("hinge_embedding", 0), ("cosine_embedding", 128)]
-SOFT = ["bce/soft", "bce_with_logits/soft"]  # the same with targets that are no labels: shown, not marked
+SOFT = ["bce/soft", "bce_with_logits/soft"]  # targets are probabilities; no goals
 ELEMENTS = 10_000_000
-# rows, classes, reach, stretch
+# (rows, classes, reach, stretch)
 CROSS_ENTROPY = [(10_000, 1000, 8, 12), (1_000_000, 10, 6, 10), (128, 128_256, 8, 12)]
 TRIAD_MARKS = {**dict.fromkeys(["mse", "l1", "smooth_l1", "huber", "hinge_embedding"], (0.85, 0.95)),
                **dict.fromkeys(["bce_with_logits", "kl_div", "cross_entropy"], (0.50, 0.80))}
 TWO_THREADS = ["mse", "bce_with_logits"]
 BREAK_EVEN_REACH = 65536
-# Blocks above glibc's largest mmap threshold (32 MiB) would be mapped afresh whatever the threshold: no mapping at all, then.
+# glibc always maps blocks of more than 32 MiB anew, unless mapping is turned off.
 KEEP_BLOCKS = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 26)}
 
 
 class Measured:
-    """Times of each repetition, by who was asked; or why there are none."""
+    """The times of each repetition, by asker, or the reason why there are none."""
 
     def __init__(self):
         self.ns, self.why, self.bytes = {}, {}, {}
@@ -39,7 +39,7 @@ class Measured:
 
 
 def measure(settings, askers):
-    """Asks everybody in turn, for as many rounds as there are repetitions. An asker gives an answer of a driver."""
+    """Runs all askers in turn, for each round. An asker returns the answer of a driver."""
     result, values = Measured(), {}
     for _ in range(settings.rounds):
         for who, ask in askers.items():
@@ -56,7 +56,7 @@ def measure(settings, askers):
                 values[who] = answer["loss"]
     for who, value in values.items():
         if not math.isclose(value, values.get("ours", value), rel_tol=1e-4):
-            result.why[who] = NotMeasured(f"failed: the loss is {value}, ours is {values['ours']}")
+            result.why[who] = NotMeasured(f"failed: the loss is {value}, that of lossd is {values['ours']}")
     return result
 
 
@@ -89,7 +89,7 @@ def torch_rows(figure, name, measured, reach=None, stretch=None):
 
 
 def summary_rows(all_measured):
-    """Geometric mean and worst over all losses; for these there are marks."""
+    """The geometric mean and the worst of all losses, which have goals."""
     for who, label in (("plain", "plain"), ("kept", "blocks kept")):
         try:
             series = {name: measured.ratio(who, "ours") for name, measured in all_measured.items()}
@@ -114,8 +114,9 @@ def triad_rows(all_measured):
 
 
 def break_even(settings, drivers, name):
-    """The smallest size at which two threads are faster than one by a tenth at least, and at twice that size too. The largest size
-    where there is none. The best of several short runs is compared: one that was interrupted says nothing of what a team costs."""
+    """The smallest size at which two threads are at least 10 % faster than one, and also at twice that size;
+    the largest size if there is none. Compares the best of several short runs, since interrupted runs say
+    nothing about the cost of a team."""
     sizes = [1 << k for k in range(10, 21) if 1 << k <= max(2048, (1 << 20) // settings.shrink)]
     found = []
     for _ in range(settings.rounds):
@@ -150,7 +151,7 @@ def figures(settings):
         torch = [PYTHON, os.path.join(HERE, "torch_peer.py")]
         drivers = {"core": start("core", [os.path.join(settings.build, "bench", "core")]), "torch": start("torch", torch),
                    "torch kept": start("torch-kept", torch, KEEP_BLOCKS)}
-        # Importing PyTorch keeps a core busy for seconds: nothing is measured before all have answered once.
+        # Importing PyTorch takes seconds, so wait until all have answered once.
         for one in drivers.values():
             with contextlib.suppress(NotMeasured):
                 one.ask("loss", "mse", 1000, 0, settings.threads, 1, 1)

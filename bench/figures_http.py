@@ -14,12 +14,12 @@ from rows import Row, ratios, time_text
 
 IO_THREADS = 2
 CONNECTIONS = 32
-SMALL_RATE = 500  # requests each second that are measured beside large ones
+SMALL_RATE = 500  # small requests per second beside large ones
 MIB = 1 << 20
 
 
 def numbers(count, seed):
-    """Text of `count` numbers as Python writes them; beyond 1e5 they come again, which no reader notices."""
+    """The text of `count` numbers as Python writes them. The numbers repeat after 1e5."""
     make = random.Random(seed)
     some = min(count, 100_000)
     text = ", ".join([repr(make.gauss(0, 1)) for _ in range(some)])
@@ -46,14 +46,14 @@ def elements_text(count):
 
 
 def large_body(megabytes):
-    """An mse request of that many megabytes, and how many numbers it has."""
+    """An mse request of `megabytes` MB, and the count of its numbers."""
     size = len(numbers(100_000, 1)) / 100_000
     count = int(megabytes * 1e6 / size / 2)
     return mse_body(count), 2 * count
 
 
 def interleave(rounds, askers):
-    """Nanoseconds of each request by who, after one of each that is not counted; and the last answers."""
+    """The nanoseconds of each request by asker, and the last responses. The first round does not count."""
     times, answers = {who: [] for who in askers}, {}
     for repetition in range(rounds + 1):
         for who, ask in askers.items():
@@ -100,12 +100,12 @@ def load(settings, server, body_file, connections, seconds, rate=0):
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds + 60, check=False)
     except subprocess.TimeoutExpired as late:
-        raise NotMeasured("failed: the load generator did not end") from late
+        raise NotMeasured("failed: the load generator did not exit") from late
     if done.returncode:
         raise NotMeasured(f"failed: {done.stderr.strip()}")
     answer = json.loads(done.stdout)
     if answer["failed"] or not answer["requests"]:
-        raise NotMeasured(f"failed: {answer['failed']} small requests were not answered 200")
+        raise NotMeasured(f"failed: {answer['failed']} small requests did not get 200")
     return answer
 
 
@@ -116,7 +116,7 @@ def small_requests(settings, ours, peer, body_file, answer):
             constant = stack.enter_context(processes.nginx(settings.folder, IO_THREADS, answer.decode()))
         except NotMeasured as reason:
             constant = reason
-        peers["nginx, a constant answer"] = (constant, 0.55, 0.65, "%")
+        peers["nginx, a constant response"] = (constant, 0.55, 0.65, "%")
         rates = {}
         for _ in range(settings.rounds):
             for who, server in (("ours", ours), *((name, entry[0]) for name, entry in peers.items())):
@@ -132,7 +132,7 @@ def small_requests(settings, ours, peer, body_file, answer):
 
 
 def beside_large(settings, ours, body_file, body):
-    """Small requests fall due at a fixed rate while large ones follow one another on a connection of their own."""
+    """Small requests at a fixed rate, while another connection sends one large request after the other."""
     stop, done, trouble = threading.Event(), [], []
 
     def large():
@@ -155,11 +155,11 @@ def beside_large(settings, ours, body_file, body):
         raise NotMeasured(f"failed: large request: {trouble[0]}")
     name = f"p99, {len(body) / 1e6:.0f} MB requests ({time_text(statistics.median(done))} each)"
     yield Row(10, name, [entry["p99_ms"] for entry in got], 10, 3, "ms", low=True, peer=f"{quiet['p99_ms']:.2f} ms")
-    yield Row(10, "the slowest of all", [entry["max_ms"] for entry in got], unit="ms", low=True, peer=f"{quiet['max_ms']:.2f} ms")
+    yield Row(10, "maximum", [entry["max_ms"] for entry in got], unit="ms", low=True, peer=f"{quiet['max_ms']:.2f} ms")
 
 
 def peak_memory(settings, body, count, small):
-    """A server of its own each time. Idle: after one small request."""
+    """Starts a new server for each sample. The base is its memory after one small request."""
     samples, used = [], 0
     for _ in range(settings.memory_rounds):
         with processes.lossd(settings.build, settings.folder, settings.threads, IO_THREADS) as server, client(server) as to:
@@ -185,7 +185,7 @@ def double_precision(settings, ours):
 
 
 def guarded(figure, name, rows):
-    """The rows, or one that says why there are none: a server that fails ends its figure, not the bench."""
+    """The rows, or one row with the reason why there are none. A server that fails ends its figure, not the bench."""
     try:
         yield from rows
     except (NotMeasured, OSError) as reason:

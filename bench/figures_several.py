@@ -1,4 +1,4 @@
-"""Figure 15: several losses over the same tensors, in one request against one for each."""
+"""Figure 15: several losses over the same tensors in one request, against one request per loss."""
 import base64
 import contextlib
 import json
@@ -32,7 +32,7 @@ def case(settings, ours, name, fields, extra=""):
             return sum(elapsed for elapsed, _ in answers), [answer for _, answer in answers]
         taken, answers = interleave(settings.rounds, {"alone": ask_alone, "together": lambda: connection.post("/v1/evaluate", together)})
     if answers["together"].strip() != b'{"results":[' + b",".join(answer.strip() for answer in answers["alone"]) + b"]}":
-        raise NotMeasured("failed: the answers differ")
+        raise NotMeasured("failed: the responses differ")
     yield Row(15, name, ratios(taken["alone"], taken["together"]), ours=time_text(statistics.median(taken["together"])),
               peer=time_text(statistics.median(taken["alone"])))
 

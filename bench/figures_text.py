@@ -5,14 +5,15 @@ import statistics
 from processes import NotMeasured, driver
 from rows import Row, ratios, time_text
 
-# kind, what it is, the marks against simdjson
+# (kind, label, goals against simdjson)
 READ = [("float32", "float32 from 17 digits", 2, 4), ("float64", "float64 from 17 digits", None, None),
         ("short", "float32 from shortest text", None, None), ("rows", "float32 from 17 digits, rows of ten", None, None)]
 WRITE_PEERS = [("to_chars", 1.5, 3), ("double-conversion", None, None)]
 
 
 def measure(settings, text, commands):
-    """The times of each repetition by who, or the reason why there are none. A wrong number of ours is a failure."""
+    """The times of each repetition, by peer, or the reason why there are none. Wrong numbers of lossd are a
+    failure."""
     times = {}
     for _ in range(settings.rounds):
         for who, (verb, peer, *rest, threads) in commands.items():
@@ -37,7 +38,7 @@ def row(figure, name, times, ours, peer, reach=None, stretch=None):
 
 
 def figures(settings):
-    """Times in the table are for one number."""
+    """Times in the table are per number."""
     program = os.path.join(settings.build, "bench", "text")
     with driver([program], os.path.join(settings.folder, "text.log"), package="g++") as text:
         two_cores = []

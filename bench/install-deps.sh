@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that `make bench` compares lossd with, and names them. nginx is not started by this.
+# Installs and names the Debian packages that `make bench` compares lossd with. Does not start nginx.
 set -eu
 
 packages='g++ python3-torch python3-numpy python3-fastapi python3-uvicorn libsimdjson-dev libfast-float-dev
@@ -14,7 +14,7 @@ done
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo
 
-# Debian starts a server that it installs, unless this file says no.
+# Debian starts servers on installation unless this file exists.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap '$as_root rm -f "$policy"' EXIT

@@ -1,16 +1,15 @@
 /*
- * A load generator: the same small request over and over, on connections that are kept.
+ * A load generator that repeats a small request on kept-alive connections.
  *
  *     load PORT PATH BODY-FILE CONNECTIONS SECONDS RATE
  *
- * With RATE 0 each connection sends its next request when its answer has come (a closed loop): that
- * measures throughput. Else requests fall due RATE times a second whatever the answers do, and a
- * latency counts from when its request was due, so that a stall of the server counts for every
- * request it held up. What happens in the first 0.2 seconds is not counted.
+ * With RATE 0, each connection sends its next request when it has a response (a closed loop), which
+ * measures throughput. Otherwise RATE requests per second are due at fixed times. Latencies count
+ * from the time at which a request was due, so that a stall of the server counts for every request
+ * that it delays. The first 0.2 seconds do not count.
  *
- * Prints one line: {"requests": answered, "failed": not 200 or broken, "seconds": ..., "p50_ms":
- * ..., "p99_ms": ..., "max_ms":
- * ...}.
+ * Prints one line: {"requests": answered, "failed": not 200 or broken, "seconds": ...,
+ * "p50_ms": ..., "p99_ms": ..., "max_ms": ...}.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,12 +30,12 @@
 #define WARM_UP_NS 0.2e9
 enum { MAX_CONNECTIONS = 1024, ANSWER_ROOM = 1 << 16, BODY_ROOM = 1 << 16 };
 
-/* Idle until a request is sent, then waiting for its answer. */
+/* Idle, or waiting for a response. */
 struct connection {
     int fd;
     bool waiting;
     double since; /* when the request was due */
-    size_t len;   /* bytes of the answer so far */
+    size_t len;   /* bytes of the response so far */
     char answer[ANSWER_ROOM];
 };
 
@@ -94,7 +93,7 @@ static int connect_to(int port)
     return fd;
 }
 
-/* A request is small enough for any socket buffer. */
+/* Sends the request, which fits into any socket buffer. */
 static void ask(struct connection *connection, double due)
 {
     if (send(connection->fd, request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len)
@@ -104,7 +103,7 @@ static void ask(struct connection *connection, double due)
     connection->len = 0;
 }
 
-/* Reads what has come; true once the answer is whole. */
+/* Reads available bytes. Returns true when the response is complete. */
 static bool answered(struct connection *connection)
 {
     const ssize_t got = recv(connection->fd, connection->answer + connection->len,
@@ -120,7 +119,7 @@ static bool answered(struct connection *connection)
         return false;
     const char *length = strcasestr(connection->answer, "\r\nContent-Length:");
     if (!length || length > end) {
-        fprintf(stderr, "load: an answer without Content-Length\n");
+        fprintf(stderr, "load: a response without Content-Length\n");
         exit(1);
     }
     return connection->len >=
@@ -141,8 +140,8 @@ static double percentile_ms(double share)
     return latencies[at < latency_count ? at : latency_count - 1] / 1e6;
 }
 
-/* Requests that are due find idle connections; the rest stay due. `next` is when the first of them
- * was due. */
+/* Sends due requests on idle connections. `next` is the time at which the first of the remaining
+ * requests was due. */
 static void ask_due(double *next, double interval)
 {
     const double now = now_ns();
@@ -202,7 +201,7 @@ static double run(double seconds, double rate)
         if (rate > 0)
             ask_due(&next, interval);
     }
-    /* What has not been answered by now has waited at least until now. */
+    /* Requests without a response have waited at least until now. */
     for (int i = 0; rate > 0 && i < connection_count; i++) {
         if (connections[i].waiting && connections[i].since >= counted)
             record(now - connections[i].since);

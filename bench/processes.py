@@ -1,4 +1,4 @@
-"""The processes that are measured: drivers, which answer lines, and servers, which answer requests. None outlives the bench."""
+"""The measured processes: drivers, which answer lines, and servers, which answer requests. None outlives the bench."""
 import contextlib
 import ctypes
 import json
@@ -8,13 +8,13 @@ import socket
 import subprocess
 import time
 
-PYTHON = "/usr/bin/python3"  # Debian's, whose packages the peers are
+PYTHON = "/usr/bin/python3"  # Debian's, which has the peers' packages
 LIBC = ctypes.CDLL(None)
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class NotMeasured(Exception):
-    """Why a row has no number: the text that stands in its place."""
+    """The reason why a row has no number; the text is printed instead."""
 
     def __init__(self, text, fatal=True, is_missing=False):
         super().__init__(text)
@@ -26,14 +26,14 @@ def missing(package):
 
 
 def die_with_parent():
-    """In the child: SIGTERM when the bench has gone, however it went."""
+    """In the child: sends SIGTERM when the bench exits for any reason."""
     pr_set_pdeathsig = 1
     LIBC.prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def running(command, log, env=None, **streams):
-    """A process in a group of its own, which is ended at the end."""
+    """Runs a process in its own process group, and ends the group afterwards."""
     with open(log, "wb") as output:
         streams = {"stdin": subprocess.DEVNULL, "stdout": output, **streams}
         process = subprocess.Popen(command, stderr=output, env={**os.environ, **(env or {})}, start_new_session=True,
@@ -48,7 +48,7 @@ def running(command, log, env=None, **streams):
                 process.wait(patience)
                 break
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # what a leader left behind
+            os.killpg(process.pid, signal.SIGKILL)  # what the leader left running
 
 
 class Driver:
@@ -67,7 +67,7 @@ class Driver:
         except BrokenPipeError:
             line = b""
         if not line:
-            raise NotMeasured(f"failed: a driver ended by itself, see {self.log}")
+            raise NotMeasured(f"failed: a driver exited; see {self.log}")
         answer = json.loads(line)
         if "missing" in answer:
             raise missing(answer["missing"])
@@ -80,7 +80,7 @@ class Driver:
 
 @contextlib.contextmanager
 def driver(command, log, env=None, package=None):
-    """`package`: what is missing where the program is not there."""
+    """`package` is the missing package if the program does not exist."""
     if package and not os.path.exists(command[0]):
         yield Driver(None, package)
         return
@@ -103,7 +103,7 @@ def wait_for_port(process, port, log, seconds=60):
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
         time.sleep(0.02)
-    raise NotMeasured(f"failed: a server did not start, see {log}")
+    raise NotMeasured(f"failed: a server did not start; see {log}")
 
 
 class Server:
@@ -116,7 +116,7 @@ class Server:
             for line in status:
                 if line.startswith(what + ":"):
                     return int(line.split()[1]) * 1024
-        raise NotMeasured(f"failed: the kernel tells no {what}")
+        raise NotMeasured(f"failed: /proc has no {what}")
 
     def forget_peak(self):
         with open(f"/proc/{self.pid}/clear_refs", "w", encoding="ascii") as file:
@@ -194,7 +194,7 @@ def nginx(folder, workers, answer):
 
 
 class Client:
-    """One connection that is kept; nothing is done while the clock runs but sending and receiving."""
+    """One kept-alive connection. The measured time covers only sending and receiving."""
 
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -205,7 +205,7 @@ class Client:
         self.socket.close()
 
     def post(self, path, body, headers="Content-Type: application/json\r\n"):
-        """Nanoseconds, and the answer's body."""
+        """The nanoseconds and the body of the response."""
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode()
         start = time.perf_counter_ns()
         self.socket.sendall(head)
@@ -225,11 +225,11 @@ class Client:
         elapsed = time.perf_counter_ns() - start
         answer = bytes(self.buffer[begin:want])
         if not self.buffer.startswith(b"HTTP/1.1 200"):
-            raise NotMeasured(f"failed: the server answered {answer[:200]!r}")
+            raise NotMeasured(f"failed: unexpected response {answer[:200]!r}")
         return elapsed, answer
 
     def _length(self, have):
-        """Where the answer's body begins and ends, once its head is there."""
+        """The start and the end of the body, once the head is complete."""
         end = self.buffer.find(b"\r\n\r\n", 0, have)
         if end < 0:
             return 0, None
@@ -237,4 +237,4 @@ class Client:
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 return end + 4, end + 4 + int(value)
-        raise NotMeasured("failed: an answer without Content-Length")
+        raise NotMeasured("failed: a response without Content-Length")

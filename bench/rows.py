@@ -1,10 +1,10 @@
-"""What a measurement becomes: rows with a median, a spread and the marks to reach; the table; the JSON."""
+"""The rows of the table, with median, quartiles and goals, as text and as JSON."""
 import json
 import math
 import statistics
 
 TITLES = {
-    1: "Loss and gradient, libloss against PyTorch eager (times faster; plain, and with glibc keeping large blocks)",
+    1: "Loss and gradient, libloss against PyTorch eager (times faster; plain, and with a glibc that keeps large blocks)",
     2: "cross_entropy with gradient against PyTorch, other shapes (times faster)",
     3: "Share of the machine's triad bandwidth (loss and gradient)",
     4: "A second thread",
@@ -12,13 +12,13 @@ TITLES = {
     6: "Floats to shortest JSON text, one core (times faster than the peer)",
     7: "Number text on two cores against one (times faster)",
     8: "A whole JSON request with gradient against FastAPI and PyTorch (times faster)",
-    9: "Requests of 10 numbers each second (ratio to the peer)",
-    10: "Small requests while 100 MB requests run: 99th percentile of the latency",
-    11: "Peak memory of a large request, against body + 4 bytes a number + answer",
-    12: "A float64 request against the same in float32 (times slower)",
+    9: "Requests of 10 numbers per second (ratio to the peer)",
+    10: "Small requests beside 100 MB requests: 99th percentile of the latency",
+    11: "Peak memory of a large request, against body + 4 bytes per number + response",
+    12: "A float64 request against float32 (times slower)",
     13: "A binary request with gradient (times faster)",
-    14: "A binary request of the Open Inference Protocol, against moving the same bytes (times slower)",
-    15: "Several losses in one request against one request each (times faster)",
+    14: "A binary request of the Open Inference Protocol, against copying the same bytes (times slower)",
+    15: "Several losses in one request, against one request per loss (times faster)",
 }
 
 
@@ -30,12 +30,12 @@ def quartiles(samples):
 
 
 def ratios(of, to):
-    """Ratio of each repetition: `of` and `to` were measured next to each other."""
+    """The ratio of each repetition. `of` and `to` were measured next to each other."""
     return [a / b for a, b in zip(of, to)]
 
 
 def geometric_means(series):
-    """The geometric mean over several series, for each repetition."""
+    """The geometric mean over several series, per repetition."""
     return [math.exp(statistics.fmean(map(math.log, values))) for values in zip(*series)]
 
 
@@ -47,8 +47,8 @@ def time_text(ns):
 
 
 class Row:
-    """One line. `samples` are the repetitions of the figure; `low` says that less is better; `error`, a NotMeasured, why there
-    are none."""
+    """One line of the table. `samples` are the repetitions; with `low`, less is better; `error` is a NotMeasured
+    that says why there are no samples."""
 
     def __init__(self, figure, name, samples=None, reach=None, stretch=None, unit="x", low=False, ours="", peer="", error=None):
         self.figure, self.name, self.unit = figure, name, unit
@@ -98,7 +98,7 @@ WIDTHS = [49, 10, 22, 10, 10, 9, 10, 10]
 
 
 def print_row(row, last_figure):
-    """Prints a row, below a title where a new figure begins. Returns its figure."""
+    """Prints a row, after a title if a new figure starts. Returns its figure."""
     def line(texts):
         return "   " + "".join(text.ljust(width) for text, width in zip(texts, WIDTHS)).rstrip()
 

@@ -1,8 +1,8 @@
-"""Compares lossd with its peers, side by side on this machine, and prints a table; see the README, "Benchmarks".
+"""Compares lossd with its peers on this machine and prints a table; see bench/README.md.
 
-Everything that is compared is asked in turn, several times over, and each figure is the median of the ratios of neighbours.
-Exit status: 0, or 1 where something could not be measured: a peer is missing, or something failed. What cannot be measured yet
-for want of a feature, and marks that are not met, do not count. With --smoke, peers that are not installed do not count either.
+lossd and its peers take turns, several times. Each figure is the median of the ratios of neighbors.
+Exit status: 0, or 1 if something could not be measured because a peer is missing or something failed.
+Missing features and missed goals do not count, nor do missing peers with --smoke.
 """
 import argparse
 import os
@@ -26,13 +26,13 @@ from rows import print_row, write_json
 GROUPS = {"core": figures_core.figures, "text": figures_text.figures, "http": figures_http.figures, "binary": figures_binary.figures,
           "several": figures_several.figures}
 
-# rounds: how often all are asked in turn; repetitions: how often each does it when asked, of which the median counts; shrink: what
-# the sizes of batches that are not named here are divided by.
+# rounds: how often all take turns; repetitions: how often each measures per turn (the median counts);
+# shrink: divisor of all other batch sizes.
 FULL = {"rounds": 9, "repetitions": 3, "numbers": 1_000_000, "break_even_numbers": 200_000, "peer_rounds": 7,
         "load_seconds": 1.5, "tail_seconds": 8, "tail_rounds": 5, "memory_rounds": 3, "large_megabytes": 100, "binary_numbers": 10_000_000, "shrink": 1}
 QUICK = {"rounds": 3, "repetitions": 1, "numbers": 200_000, "break_even_numbers": 100_000, "peer_rounds": 1,
          "load_seconds": 0.5, "tail_seconds": 1.5, "tail_rounds": 1, "memory_rounds": 1, "large_megabytes": 20, "binary_numbers": 1_000_000, "shrink": 1}
-# Shows that everything runs; the figures mean nothing.
+# Tests that everything runs; the figures are meaningless.
 SMOKE = {"rounds": 1, "repetitions": 1, "numbers": 1000, "break_even_numbers": 1000, "peer_rounds": 1,
          "load_seconds": 0.5, "tail_seconds": 0.5, "tail_rounds": 1, "memory_rounds": 1, "large_megabytes": 0.1,
          "binary_numbers": 2000, "shrink": 625}
@@ -45,14 +45,14 @@ def cpu_model():
 
 
 class Others:
-    """How much of the machine went to processes that are not the bench's, and to other machines of its host: figures made beside
-    a busy neighbour are not to be quoted."""
+    """The share of the machine that other processes and other virtual machines of the host used. Figures
+    measured on a busy machine are not reliable."""
 
     def __init__(self, cores):
         self.cores, self.wall, self.busy, self.ours = cores, time.monotonic(), self._busy(), self._ours()
 
     def share(self):
-        """Once all processes of the bench have ended."""
+        """Call after all processes of the bench have exited."""
         seconds = self._busy() - self.busy - (self._ours() - self.ours)
         return max(0.0, seconds / (self.cores * (time.monotonic() - self.wall)))
 
@@ -69,28 +69,28 @@ class Others:
 
 
 def end(number, _frame):
-    sys.exit(128 + number)  # through every `finally`, where processes are ended
+    sys.exit(128 + number)  # runs every `finally`, which ends the processes
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", default="build", help="where lossd and bench/ were built")
+    parser.add_argument("--build", default="build", help="the build folder")
     parser.add_argument("--only", default="", help=f"groups of figures: {', '.join(GROUPS)} (default: all)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", dest="run", action="store_const", const="quick", default="full", help="fewer repetitions, smaller batches")
-    size.add_argument("--smoke", dest="run", action="store_const", const="smoke", help="seconds: shows that all of it runs; writes bench-smoke.json")
+    size.add_argument("--smoke", dest="run", action="store_const", const="smoke", help="tiny batches, to test that everything runs; writes bench-smoke.json")
     arguments = parser.parse_args()
     groups = [name for name in arguments.only.replace(",", " ").split()] or list(GROUPS)
     if unknown := [name for name in groups if name not in GROUPS]:
-        parser.error(f"no group {unknown[0]}; there are {', '.join(GROUPS)}")
+        parser.error(f"unknown group {unknown[0]}; groups: {', '.join(GROUPS)}")
     if not os.path.exists(os.path.join(arguments.build, "lossd")):
-        parser.error(f"no {arguments.build}/lossd: build it with `make`, or run `make bench`")
+        parser.error(f"{arguments.build}/lossd does not exist; run `make bench`")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
 
     cores = len(os.sched_getaffinity(0))
     about = {"run": arguments.run, "quick": arguments.run == "quick", "cpu": cpu_model(), "cores": cores, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    print(f"{about['cpu']}, {cores} cores; {arguments.run} run. Times are medians; ratios are of neighbours.")
+    print(f"{about['cpu']}, {cores} cores; {arguments.run} run. Times are medians; ratios are of neighbors.")
     folder = os.path.abspath(os.path.join(arguments.build, "bench", "logs"))
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
@@ -110,7 +110,7 @@ def main():
     print(f"\n{about['seconds']:.0f} s; with every repetition, as JSON: {path}{drawn}")
     smoke = arguments.run == "smoke"
     if about["others"] > 0.05 and not smoke:
-        print(f"bench: others took {100 * about['others']:.0f}% of the machine meanwhile: these figures are rough", file=sys.stderr)
+        print(f"bench: other processes used {100 * about['others']:.0f}% of the machine; these figures are rough", file=sys.stderr)
     failed = [row for row in rows if row.fatal and not (smoke and row.missing)]
     for row in rows:
         if row.fatal:
@@ -121,7 +121,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except NotMeasured as reason:  # not of a row: lossd itself
+    except NotMeasured as reason:  # lossd itself failed
         sys.exit(f"bench: {reason}")
     except KeyboardInterrupt:
         sys.exit(130)

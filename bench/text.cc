@@ -1,5 +1,5 @@
 /*
- * The driver of number text: lossd's reader and writer of JSON tensors beside other people's.
+ * The driver for number text: lossd's reader and writer of JSON tensors, and peers.
  * Commands:
  *
  *     read PEER KIND COUNT THREADS REPETITIONS     {"ns": [...], "bytes": ..., "wrong": ...}
@@ -8,14 +8,13 @@
  * Peers that read: lossd, simdjson, fast_float. Kinds: `float32` and `float64`, flat arrays of
  * numbers of 17 significant digits read into that type; `rows`, the first in nested arrays of ten;
  * `short`, flat arrays of floats in their shortest text. Peers that write floats: lossd, to_chars
- * (libstdc++), double-conversion. Each reads from the same text into an array that is there, or
- * writes the same floats into a buffer that is there, commas and all.
+ * (libstdc++), double-conversion. Each reads the same text into an allocated array, or writes the
+ * same floats, with commas, into an allocated buffer.
  *
- * `wrong` counts the numbers that are not the correctly rounded ones (of written ones, that do not
- * read back). simdjson has a few in float32: it gives doubles, which are then rounded a second
- * time.
+ * `wrong` counts numbers that are not correctly rounded (of written ones, that do not read back).
+ * simdjson has a few in float32, because it returns doubles, which are rounded a second time.
  *
- * A peer that was not there when this was compiled answers {"missing": package}.
+ * A peer that was not installed when this was compiled answers {"missing": package}.
  */
 #include <charconv>
 #include <cstring>
@@ -44,8 +43,7 @@ extern "C" {
 namespace
 {
 
-constexpr size_t row_length = 10,
-                 padding = 64; /* readable bytes behind the text, which simdjson asks for */
+constexpr size_t row_length = 10, padding = 64; /* readable bytes after the text, for simdjson */
 
 struct Missing {
     const char *package;
@@ -60,7 +58,7 @@ struct Text {
     bool nested;
 };
 
-/* ---- reading ---- */
+/* ---- Reading ---- */
 
 template <class T> bool read_lossd(const Text &text, T *out, int threads)
 {
@@ -105,7 +103,7 @@ template <class T> bool read_simdjson([[maybe_unused]] const Text &text, [[maybe
 #endif
 }
 
-/* A number, and what stands between numbers: as little of JSON as will do, which favours the peer.
+/* Reads numbers and the separators between them: a minimal subset of JSON, which favors the peer.
  */
 template <class T> bool read_fast_float([[maybe_unused]] const Text &text, [[maybe_unused]] T *out)
 {
@@ -163,7 +161,7 @@ Text make_text(const std::string &kind, size_t count)
     return text;
 }
 
-/* How many of the numbers in a text are not what libstdc++ reads there. */
+/* Counts the numbers that differ from those that libstdc++ reads. */
 template <class T>
 size_t count_wrong(const char *at, const char *end, const T *values, size_t count)
 {
@@ -209,7 +207,7 @@ void time_read(const std::string &peer, const std::string &kind, size_t count, i
            count_wrong(text.json.data(), text.json.data() + text.length, values.data(), count));
 }
 
-/* ---- writing ---- */
+/* ---- Writing ---- */
 
 void write_to_chars(const std::vector<float> &values, struct buffer *out)
 {
@@ -246,7 +244,7 @@ void write_double_conversion([[maybe_unused]] const std::vector<float> &values,
 
 void time_write(const std::string &peer, size_t count, int threads, int repetitions)
 {
-    /* The gradient of a mean of squares. */
+    /* Numbers like those of the gradient of a mean of squares. */
     std::mt19937_64 random(1);
     std::normal_distribution<double> normal;
     std::vector<float> values(count);

@@ -1,9 +1,9 @@
-"""The driver of PyTorch in eager mode: forward and backward of one loss. Speaks the lines of core.c:
+"""The driver for PyTorch in eager mode: forward and backward of one loss. Reads the same lines as core.c:
 
     loss NAME COUNT CLASSES THREADS REPETITIONS BATCH    {"ns": [...], "loss": ...}
 
-The gradient is a fresh tensor each time (`x.grad = None` first), as an optimizer's zero_grad leaves it: anything else would add
-a pass over the gradient. The data is the same as in core.c.
+The gradient is a new tensor each time (`x.grad = None` first), as after an optimizer's zero_grad; otherwise PyTorch would
+add a pass over the gradient. The data is the same as in core.c.
 """
 import functools
 import json
@@ -20,7 +20,7 @@ except ImportError:
         print(json.dumps({"missing": "python3-torch"}), flush=True)
     sys.exit()
 
-warnings.filterwarnings("ignore")  # kl_div tells of "batchmean"
+warnings.filterwarnings("ignore")  # kl_div recommends "batchmean"
 
 LOSSES = {
     "mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss, "huber": F.huber_loss,
@@ -60,7 +60,7 @@ def label(count, sequence):
 
 
 def prepare(name, count, classes):
-    """The arguments of a loss; those that want a gradient want it."""
+    """The arguments of a loss, with gradients where lossd computes them."""
     rows = count // classes if classes else count
     if name == "cosine_embedding":
         arguments = [anything(count, k).reshape(rows, classes).requires_grad_() for k in (0, 1)]
@@ -92,7 +92,7 @@ for line in sys.stdin:
         arguments = None
         arguments = prepare(*problem)
         prepared = problem
-        for _ in range(2):  # until the heap holds the blocks that it will go on using
+        for _ in range(2):  # fills the heap with the blocks that it reuses
             evaluate(name, arguments)
     loss = evaluate(name, arguments)
     times = []

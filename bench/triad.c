@@ -1,5 +1,4 @@
-/* In a file of its own, because it is compiled for the machine at hand: what it reaches is what
- * there is to reach. */
+/* A separate file, because it is compiled for this CPU: the reference for the memory bandwidth. */
 #include "triad.h"
 
 void triad(float *restrict a, const float *restrict b, const float *restrict c, float s,

@@ -33,7 +33,7 @@ SECTIONS = {
 }
 # MkDocs would use README.md as the index.
 PLACES = {file: "project.md" if file == "README.md" else file.removeprefix("docs/") for pages in SECTIONS.values() for _, file in pages}
-LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s#]*)(#[^)\s]*)?(\))")
+LINK = re.compile(r"""(!?\[[^\]]*\]\(|<img src=")([^)\s#"]*)(#[^)\s]*)?(\)|")""")
 
 
 def place_of(file):
@@ -157,7 +157,8 @@ def main():
     gather()
     if sys.argv[1] == "--gather":
         return
-    shutil.copyfile(ROOT / "docs/site/lossd.css", PAGES / "lossd.css")
+    for file in ("docs/site/lossd.css", "web/tokens.css", "web/icon.svg"):
+        shutil.copyfile(ROOT / file, PAGES / Path(file).name)
     with lossd(sys.argv[1]) as server:
         loss_pages = list(generate(server))
     config = (ROOT / "docs/site/mkdocs.yml").read_text(encoding="utf-8")

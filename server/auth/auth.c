@@ -1,5 +1,5 @@
 /*
- * Who gets in.
+ * Authentication and authorization.
  */
 #include "auth/auth.h"
 
@@ -17,7 +17,7 @@
 #include "json/scanner.h"
 
 _Static_assert((int)AUTH_NAME == (int)TOKENS_NAME && (int)AUTH_NAME == (int)TLS_NAME,
-               "their names are the client's");
+               "names of tokens and certificates are copied to the client's");
 
 enum { AUTH_MESSAGE = 640 };
 
@@ -25,9 +25,9 @@ enum reload { RELOAD_TOKENS, RELOAD_CERTIFICATES, RELOADS };
 
 struct auth {
     struct auth_settings settings;
-    pthread_rwlock_t lock;           /* of what is read again */
-    struct tokens *tokens;           /* owned; NULL: nobody needs one */
-    atomic_ullong failures[RELOADS]; /* files that could not be read again */
+    pthread_rwlock_t lock;           /* of what is reloaded */
+    struct tokens *tokens;           /* owned; NULL: no token is required */
+    atomic_ullong failures[RELOADS]; /* failed reloads */
 };
 
 static bool has_text(const char *text)
@@ -35,7 +35,7 @@ static bool has_text(const char *text)
     return text && *text;
 }
 
-/* Whether the lists can be what they should. */
+/* Returns false and writes a reason to `message` if a list has an invalid item. */
 static bool check_lists(const struct auth_settings *settings, char *message, size_t size)
 {
     char item[128];
@@ -50,7 +50,7 @@ static bool check_lists(const struct auth_settings *settings, char *message, siz
         snprintf(message, size,
                  "cors-origins: \"%s\" is not an origin as browsers write it, such as "
                  "https://example.org or http://localhost:3000, "
-                 "without a slash at its end or a port that is the usual one",
+                 "without a trailing slash or the default port",
                  item);
         return false;
     }
@@ -61,144 +61,145 @@ struct auth *auth_new(const struct auth_settings *settings, char *message, size_
 {
     if (!check_lists(settings, message, size))
         return NULL;
-    struct auth *access = calloc(1, sizeof *access);
-    if (!access) {
-        snprintf(message, size, "no memory to keep access with");
+    struct auth *auth = calloc(1, sizeof *auth);
+    if (!auth) {
+        snprintf(message, size, "insufficient memory for authentication");
         return NULL;
     }
-    access->settings = *settings;
-    pthread_rwlockattr_t patient; /* requests wait for what is read again: left to itself, that
-                                     could wait for ever */
+    auth->settings = *settings;
+    pthread_rwlockattr_t
+        patient; /* prefers writers: otherwise a reload could wait forever for requests */
     pthread_rwlockattr_init(&patient);
     pthread_rwlockattr_setkind_np(&patient, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&access->lock, &patient);
+    pthread_rwlock_init(&auth->lock, &patient);
     pthread_rwlockattr_destroy(&patient);
     if (has_text(settings->token_file) &&
-        !(access->tokens = tokens_read(settings->token_file, message, size))) {
-        auth_free(access);
+        !(auth->tokens = tokens_read(settings->token_file, message, size))) {
+        auth_free(auth);
         return NULL;
     }
-    return access;
+    return auth;
 }
 
-void auth_free(struct auth *access)
+void auth_free(struct auth *auth)
 {
-    if (!access)
+    if (!auth)
         return;
-    tokens_free(access->tokens);
-    pthread_rwlock_destroy(&access->lock);
-    free(access);
+    tokens_free(auth->tokens);
+    pthread_rwlock_destroy(&auth->lock);
+    free(auth);
 }
 
-bool auth_may_listen(const struct auth *access, const struct entrance *entrance, char *message,
+bool auth_may_listen(const struct auth *auth, const struct entrance *entrance, char *message,
                      size_t size)
 {
     char text[ADDRESS_TEXT];
-    const bool certified = entrance->secure && tls_wants_clients(access->settings.tls);
-    if (entrance->loopback || entrance->admin || access->tokens || certified ||
-        access->settings.allow_unauthenticated)
+    const bool certified = entrance->secure && tls_wants_clients(auth->settings.tls);
+    if (entrance->loopback || entrance->admin || auth->tokens || certified ||
+        auth->settings.allow_unauthenticated)
         return true;
     snprintf(message, size,
-             "%s can be reached from other machines, and anyone there could use it: name those who "
-             "may with --token-file "
-             "(LOSSD_TOKEN_FILE) or --tls-client-ca, or say --allow-unauthenticated "
-             "(LOSSD_ALLOW_UNAUTHENTICATED=on) if that is what you want",
+             "%s can be reached from other machines: configure authentication with --token-file "
+             "(LOSSD_TOKEN_FILE) or --tls-client-ca, or allow everyone with "
+             "--allow-unauthenticated (LOSSD_ALLOW_UNAUTHENTICATED=on)",
              address_text(&entrance->address, text));
     return false;
 }
 
-static void reload_tokens(struct auth *access)
+static void reload_tokens(struct auth *auth)
 {
     char message[AUTH_MESSAGE];
-    if (!access->tokens)
+    if (!auth->tokens)
         return;
-    struct tokens *tokens = tokens_read(access->settings.token_file, message, sizeof message);
+    struct tokens *tokens = tokens_read(auth->settings.token_file, message, sizeof message);
     if (!tokens) {
-        atomic_fetch_add(&access->failures[RELOAD_TOKENS], 1);
-        log_message(LOG_LEVEL_ERROR, "the tokens stay as they were: %s", message);
+        atomic_fetch_add(&auth->failures[RELOAD_TOKENS], 1);
+        log_message(LOG_LEVEL_ERROR,
+                    "cannot reload the tokens, the previous ones stay in effect: %s", message);
         return;
     }
     log_message(LOG_LEVEL_INFO, "%zu tokens read from %s: %zu added, %zu removed",
-                tokens_count(tokens), access->settings.token_file,
-                tokens_missing(tokens, access->tokens), tokens_missing(access->tokens, tokens));
-    pthread_rwlock_wrlock(&access->lock);
-    struct tokens *before = access->tokens;
-    access->tokens = tokens;
-    pthread_rwlock_unlock(&access->lock);
+                tokens_count(tokens), auth->settings.token_file,
+                tokens_missing(tokens, auth->tokens), tokens_missing(auth->tokens, tokens));
+    pthread_rwlock_wrlock(&auth->lock);
+    struct tokens *before = auth->tokens;
+    auth->tokens = tokens;
+    pthread_rwlock_unlock(&auth->lock);
     tokens_free(before);
 }
 
-static void reload_tls(struct auth *access)
+static void reload_tls(struct auth *auth)
 {
     char message[AUTH_MESSAGE];
-    if (!access->settings.tls)
+    if (!auth->settings.tls)
         return;
-    if (tls_reload(access->settings.tls, message, sizeof message)) {
-        log_message(LOG_LEVEL_INFO, "certificates read again");
+    if (tls_reload(auth->settings.tls, message, sizeof message)) {
+        log_message(LOG_LEVEL_INFO, "certificates reloaded");
         return;
     }
-    atomic_fetch_add(&access->failures[RELOAD_CERTIFICATES], 1);
-    log_message(LOG_LEVEL_ERROR, "the certificates stay as they were: %s", message);
+    atomic_fetch_add(&auth->failures[RELOAD_CERTIFICATES], 1);
+    log_message(LOG_LEVEL_ERROR,
+                "cannot reload the certificates, the previous ones stay in effect: %s", message);
 }
 
-void auth_reload(struct auth *access)
+void auth_reload(struct auth *auth)
 {
-    reload_tokens(access);
-    reload_tls(access);
+    reload_tokens(auth);
+    reload_tls(auth);
 }
 
 static double read_failures(void *context, size_t index)
 {
-    const struct auth *access = context;
-    return (double)atomic_load(&access->failures[index]);
+    const struct auth *auth = context;
+    return (double)atomic_load(&auth->failures[index]);
 }
 
 #define FAILURES(file)                                                                             \
     {                                                                                              \
-        "lossd_reload_failures_total", METRIC_COUNTER,                                             \
-            "How often files were read again after SIGHUP and found broken.", "file=\"" file "\"", \
-            read_failures                                                                          \
+        "lossd_reload_failures_total", METRIC_COUNTER, "Failed reloads of a file after SIGHUP.",   \
+            "file=\"" file "\"", read_failures                                                     \
     }
 
 static const struct metric_source sources[RELOADS] = {
     [RELOAD_TOKENS] = FAILURES("tokens"), [RELOAD_CERTIFICATES] = FAILURES("certificates")};
 
-bool auth_add_metrics(struct auth *access, struct metrics *metrics)
+bool auth_add_metrics(struct auth *auth, struct metrics *metrics)
 {
-    return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, access) &&
-           tls_add_metrics(access->settings.tls, metrics);
+    return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, auth) &&
+           tls_add_metrics(auth->settings.tls, metrics);
 }
 
-/* ---- requests ---- */
+/* ---- Requests ---- */
 
 static const char *header(const struct auth_request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-/* Judges the token of a request, where one is needed. */
-static enum tokens_verdict judge(struct auth *access, const struct auth_request *request,
+/* Checks the token of a request, if tokens are configured. */
+static enum tokens_verdict judge(struct auth *auth, const struct auth_request *request,
                                  char client[AUTH_NAME])
 {
-    pthread_rwlock_rdlock(&access->lock);
+    pthread_rwlock_rdlock(&auth->lock);
     const enum tokens_verdict verdict =
-        access->tokens ? tokens_judge(access->tokens, header(request, "Authorization"), client)
-                       : TOKENS_RIGHT;
-    pthread_rwlock_unlock(&access->lock);
+        auth->tokens ? tokens_judge(auth->tokens, header(request, "Authorization"), client)
+                     : TOKENS_RIGHT;
+    pthread_rwlock_unlock(&auth->lock);
     return verdict;
 }
 
-/* Whether a name is one of the server's. Where anyone can have a name point to 127.0.0.1, a page of
-   that name could use a server that listens there as if it were its own (DNS rebinding). */
-static bool is_known_host(const struct auth *access, const struct auth_request *request,
+/* Returns true if a name belongs to the server. Otherwise a web page whose name resolves to
+   127.0.0.1 could use a server that listens there as if it had the page's origin (DNS rebinding).
+ */
+static bool is_known_host(const struct auth *auth, const struct auth_request *request,
                           const char *host)
 {
     const char *own = request->entrance->address.host;
     return origins_host_is_local(host) || origins_same_host(host, own, strlen(own)) ||
-           origins_list_has_host(access->settings.hosts, host);
+           origins_list_has_host(auth->settings.hosts, host);
 }
 
-/* The host of a target in absolute form, copied; false if it has none. */
+/* Copies the host of a target in absolute form. Returns false if it has none. */
 static bool host_of_target(const char *target, char *host, size_t size)
 {
     const char *scheme_end = target[0] == '/' ? NULL : strstr(target, "://");
@@ -208,27 +209,25 @@ static bool host_of_target(const char *target, char *host, size_t size)
     return true;
 }
 
-static bool check_host(const struct auth *access, const struct auth_request *request,
+static bool check_host(const struct auth *auth, const struct auth_request *request,
                        struct response *reply)
 {
     const struct entrance *entrance = request->entrance;
     char target_host[256];
     if (entrance->address.is_unix ||
-        (!entrance->loopback && (request->open || !has_text(access->settings.hosts))))
+        (!entrance->loopback && (request->open || !has_text(auth->settings.hosts))))
         return true;
     const char *host = header(request, "Host");
-    if (has_text(host) && is_known_host(access, request, host) &&
+    if (has_text(host) && is_known_host(auth, request, host) &&
         host_of_target(request->target, target_host, sizeof target_host))
         host = target_host;
     if (!has_text(host) ||
-        is_known_host(access, request,
-                      host)) /* HTTP/1.0 knows no Host, and browsers do not speak it */
+        is_known_host(auth, request,
+                      host)) /* HTTP/1.0 has no Host header, and browsers do not use it */
         return true;
     char quote[JSON_QUOTE_LONG];
-    reply_error(
-        reply, 421,
-        "this server does not go by the name '%s'; if it is to, start it with --allowed-hosts",
-        json_quote_long(host, quote));
+    reply_error(reply, 421, "'%s' is not a host name of this server; add it with --allowed-hosts",
+                json_quote_long(host, quote));
     return false;
 }
 
@@ -237,8 +236,8 @@ static bool is_method(const struct auth_request *request, const char *method)
     return strcmp(request->method, method) == 0;
 }
 
-/* Whether a page of the server itself sent the request; where a proxy has changed the Host, the
- * browser's word is left. */
+/* Returns true if a page of the server itself sent the request. If a proxy has changed the Host,
+   Sec-Fetch-Site still tells. */
 static bool is_own_page(const struct auth_request *request, const char *origin)
 {
     const char *host = header(request, "Host"), *site = header(request, "Sec-Fetch-Site");
@@ -246,18 +245,19 @@ static bool is_own_page(const struct auth_request *request, const char *origin)
            (site && strcasecmp(site, "same-origin") == 0);
 }
 
-/* Browsers let any page send a POST, and only keep the answer from it. */
-static bool check_origin(const struct auth *access, const struct auth_request *request,
-                         struct client_identity *visitor, struct response *reply)
+/* Rejects requests that other sites' pages send: browsers let any page send a POST, and only hide
+   the response from it. */
+static bool check_origin(const struct auth *auth, const struct auth_request *request,
+                         struct client_identity *identity, struct response *reply)
 {
     const char *origin = header(request, "Origin");
     if (!origin)
         return true;
     const bool preflight =
         is_method(request, "OPTIONS") && header(request, "Access-Control-Request-Method");
-    if (origins_list_has_origin(access->settings.origins, origin)) {
-        visitor->origin = origin;
-        visitor->preflight = preflight;
+    if (origins_list_has_origin(auth->settings.origins, origin)) {
+        identity->origin = origin;
+        identity->preflight = preflight;
         return true;
     }
     const bool reads =
@@ -265,66 +265,64 @@ static bool check_origin(const struct auth *access, const struct auth_request *r
     if ((reads && !preflight) || is_own_page(request, origin))
         return true;
     char quote[JSON_QUOTE_LONG];
-    reply_error(
-        reply, 403,
-        "pages of '%s' may not use this server; if they are to, start it with --cors-origins",
-        json_quote_long(origin, quote));
+    reply_error(reply, 403, "origin '%s' is not allowed; add it with --cors-origins",
+                json_quote_long(origin, quote));
     return false;
 }
 
-/* Whether a client certificate is there where one is needed; with a token besides it is the token
- * that gives the name. */
-static bool check_certificate(const struct auth *access, const struct auth_request *request,
-                              struct client_identity *visitor, struct response *reply)
+/* Checks the client certificate, if certificates are configured. The name of a token, if there is
+   one, later replaces the certificate's. */
+static bool check_certificate(const struct auth *auth, const struct auth_request *request,
+                              struct client_identity *identity, struct response *reply)
 {
-    struct tls *const tls = access->settings.tls;
+    struct tls *const tls = auth->settings.tls;
     if (!request->entrance->secure || !tls_wants_clients(tls) || request->open ||
-        visitor->preflight)
+        identity->preflight)
         return true;
     if (!tls_judge(tls, request->session, request->peer)) {
         reply_error(reply, 403, "%s", request->peer->fault);
         return false;
     }
-    snprintf(visitor->client, sizeof visitor->client, "%s", request->peer->name);
+    snprintf(identity->client, sizeof identity->client, "%s", request->peer->name);
     return true;
 }
 
-static bool check_token(struct auth *access, const struct auth_request *request,
-                        struct client_identity *visitor, struct response *reply)
+static bool check_token(struct auth *auth, const struct auth_request *request,
+                        struct client_identity *identity, struct response *reply)
 {
     static const struct response_header challenge[] = {{"WWW-Authenticate", "Bearer"},
                                                        {NULL, NULL}};
-    const enum tokens_verdict verdict = judge(access, request, visitor->client);
-    /* A browser sends no token when it asks what it may send. */
-    if (verdict == TOKENS_RIGHT || request->open || request->entrance->admin || visitor->preflight)
+    const enum tokens_verdict verdict = judge(auth, request, identity->client);
+    /* A CORS preflight request carries no token. */
+    if (verdict == TOKENS_RIGHT || request->open || request->entrance->admin || identity->preflight)
         return true;
     if (verdict == TOKENS_MISSING) {
-        reply_error(reply, 401, "a token is needed: send a header `Authorization: Bearer TOKEN`");
+        reply_error(reply, 401, "a token is required: send a header `Authorization: Bearer TOKEN`");
         reply->headers = challenge;
     } else {
-        reply_error(reply, 403, "the token is not one of those that are known here");
+        reply_error(reply, 403, "unknown token");
     }
     return false;
 }
 
-bool auth_allow(struct auth *access, const struct auth_request *request,
-                struct client_identity *visitor, struct response *reply)
+bool auth_allow(struct auth *auth, const struct auth_request *request,
+                struct client_identity *identity, struct response *reply)
 {
-    if (!check_host(access, request, reply))
-        visitor->fault = REJECTION_HOST;
-    else if (!check_origin(access, request, visitor, reply))
-        visitor->fault = REJECTION_ORIGIN;
-    else if (!check_certificate(access, request, visitor, reply) ||
-             !check_token(access, request, visitor, reply))
-        visitor->fault = REJECTION_CREDENTIALS;
+    if (!check_host(auth, request, reply))
+        identity->fault = REJECTION_HOST;
+    else if (!check_origin(auth, request, identity, reply))
+        identity->fault = REJECTION_ORIGIN;
+    else if (!check_certificate(auth, request, identity, reply) ||
+             !check_token(auth, request, identity, reply))
+        identity->fault = REJECTION_CREDENTIALS;
     else
         return true;
     return false;
 }
 
-/* ---- answers ---- */
+/* ---- Responses ---- */
 
-bool auth_add_headers(const struct auth *access, const struct client_identity *visitor,
+bool auth_add_headers(const struct auth *auth, const struct client_identity *identity,
                       const char *allow, struct MHD_Response *response)
 {
     static const struct response_header preflight[] = {
@@ -339,14 +337,14 @@ bool auth_add_headers(const struct auth *access, const struct client_identity *v
                                           "Server-Timing, traceparent, X-Request-Id"},
         {NULL, NULL}};
     bool added =
-        !has_text(access->settings.origins) || MHD_add_response_header(response, "Vary", "Origin");
-    if (!visitor->origin)
+        !has_text(auth->settings.origins) || MHD_add_response_header(response, "Vary", "Origin");
+    if (!identity->origin)
         return added;
     added =
-        added && MHD_add_response_header(response, "Access-Control-Allow-Origin", visitor->origin);
-    if (visitor->preflight && allow)
+        added && MHD_add_response_header(response, "Access-Control-Allow-Origin", identity->origin);
+    if (identity->preflight && allow)
         added = added && MHD_add_response_header(response, "Access-Control-Allow-Methods", allow);
-    for (const struct response_header *header = visitor->preflight ? preflight : other;
+    for (const struct response_header *header = identity->preflight ? preflight : other;
          added && header->name; header++)
         added = MHD_add_response_header(response, header->name, header->value);
     return added;

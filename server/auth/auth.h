@@ -1,6 +1,6 @@
 /*
- * Who gets in: the one place where a request is let in or turned away for who sent it, from its
- * headers alone.
+ * Authentication and authorization: decides from a request's headers whether its sender may use the
+ * server. Checks the host name, the origin of web pages, client certificates and tokens.
  */
 #ifndef SERVER_AUTH_AUTH_H
 #define SERVER_AUTH_AUTH_H
@@ -17,63 +17,64 @@
 
 enum { AUTH_NAME = 65 }; /* bytes of a client's name, with its NUL */
 
+/* All pointers are borrowed. */
 struct auth_settings {
-    struct tls *tls;            /* borrowed, as all text; NULL where there is none */
-    const char *token_file;     /* borrowed, as all text; empty: nobody needs a token */
-    bool allow_unauthenticated; /* let anyone in, from wherever */
-    const char *hosts;          /* further names of the server, with commas between them */
-    const char *origins;        /* whose pages may use it, likewise */
+    struct tls *tls;            /* NULL: no TLS */
+    const char *token_file;     /* empty: no token is required */
+    bool allow_unauthenticated; /* listen anywhere without authentication */
+    const char *hosts;          /* --allowed-hosts */
+    const char *origins;        /* --cors-origins */
 };
 
 struct auth;
 
-/* Reads what the settings name. NULL with one line in `message` if that cannot be. */
+/* Reads the files that the settings name. On failure, returns NULL and writes a one-line reason to
+   `message`. */
 struct auth *auth_new(const struct auth_settings *settings, char *message, size_t size);
-void auth_free(struct auth *access); /* NULL is let be */
 
-/* Whether it is safe to listen there: only this machine can reach it, or clients must say who they
-   are, or the settings say that anyone may come; or it is an admin address, which shows health and
-   metrics alone. Else false with one line in `message`.
- */
-bool auth_may_listen(const struct auth *access, const struct entrance *entrance, char *message,
+/* No-op if NULL. */
+void auth_free(struct auth *auth);
+
+/* Returns true if the server may listen on an address: it is a loopback or admin address, clients
+   must authenticate, or the settings allow unauthenticated clients. Otherwise returns false and
+   writes a one-line reason to `message`. */
+bool auth_may_listen(const struct auth *auth, const struct entrance *entrance, char *message,
                      size_t size);
 
-/* Reads the files again. Where one is broken what it said before goes on to hold. The log tells how
- * it went. */
-void auth_reload(struct auth *access);
+/* Reads the files again. The previous content of an invalid file stays in effect. Logs the
+   result. */
+void auth_reload(struct auth *auth);
 
-/* Adds how often that failed, and when certificates expire, to the metrics. False if memory has run
- * out. */
-bool auth_add_metrics(struct auth *access, struct metrics *metrics);
+/* Adds failed reloads and the expiry of certificates to the metrics. Returns false if memory runs
+   out. */
+bool auth_add_metrics(struct auth *auth, struct metrics *metrics);
 
 struct auth_request {
-    struct MHD_Connection *connection; /* whose headers are in */
+    struct MHD_Connection *connection; /* its headers have been received */
     const struct entrance *entrance;
-    gnutls_session_t session; /* of TLS, else NULL */
-    struct tls_peer *peer;    /* likewise */
+    gnutls_session_t session; /* NULL without TLS */
+    struct tls_peer *peer;    /* NULL without TLS */
     const char *method, *target;
-    bool open; /* what is asked for is for everyone */
+    bool open; /* the route needs no authentication */
 };
 
-/* What is known of who sent a request; zeroed before that. */
+/* Who sent a request. Zeroed by the caller. */
 struct client_identity {
-    char client[AUTH_NAME]; /* the name of the token, or of the certificate; "" for nobody in
-                                 particular */
-    const char
-        *origin; /* of a page that may read the answer, else NULL; lives as long as the request */
-    bool preflight;       /* a browser asks for that page what it may send */
-    enum rejection fault; /* why the request was refused, where it was */
+    char client[AUTH_NAME]; /* the name of the token or certificate; "" if there is none */
+    const char *origin;     /* of a web page that may read the response, else NULL; lives as long
+                               as the request */
+    bool preflight;         /* a CORS preflight request of that page */
+    enum rejection fault;   /* why the request was rejected, if it was */
 };
 
-/* Whether a request may be answered; fills the visitor in any case. If not, the reply is filled.
- * From any thread. */
-bool auth_allow(struct auth *access, const struct auth_request *request,
-                struct client_identity *visitor, struct response *reply);
+/* Returns true if a request may be answered; otherwise fills `reply`. Fills `identity` in both
+   cases. Thread-safe. */
+bool auth_allow(struct auth *auth, const struct auth_request *request,
+                struct client_identity *identity, struct response *reply);
 
-/* Adds the headers of CORS (https://fetch.spec.whatwg.org/#http-cors-protocol) to an answer;
-   `allow` are the methods that the path has, where it was OPTIONS. False where memory has run out.
- */
-bool auth_add_headers(const struct auth *access, const struct client_identity *visitor,
+/* Adds the CORS headers (https://fetch.spec.whatwg.org/#http-cors-protocol) to a response. `allow`:
+   the methods of the path, for a preflight request. Returns false if memory runs out. */
+bool auth_add_headers(const struct auth *auth, const struct client_identity *identity,
                       const char *allow, struct MHD_Response *response);
 
 #endif

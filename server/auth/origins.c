@@ -1,5 +1,5 @@
 /*
- * Names and origins.
+ * Host names and origins.
  */
 #include "auth/origins.h"
 
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- hosts ---- */
+/* ---- Hosts ---- */
 
 static bool is_host(const char *text, size_t len)
 {
@@ -20,9 +20,9 @@ static bool is_host(const char *text, size_t len)
     return len > 0;
 }
 
-/* The length of a host without its port, and without the dot that ends a full name. What follows
-   the last colon is a port only if it is digits: else it is the end of an IPv6 address, or of no
-   host at all. */
+/* Returns the length of a host without its port and without the final dot of a fully qualified
+   name. Only digits after the last colon are a port; otherwise the colon is part of an IPv6 address
+   or the host is invalid. */
 static size_t host_len(const char *host, size_t len)
 {
     const char *colon = memrchr(host, ':', len);
@@ -39,7 +39,7 @@ static bool is_same(const char *a, size_t a_len, const char *b, size_t b_len)
     return a_len == b_len && strncasecmp(a, b, a_len) == 0;
 }
 
-/* Whether a text is four numbers with dots of which the first is 127. */
+/* Returns true if a text is an IPv4 address in 127.0.0.0/8. */
 static bool is_loopback_number(const char *text, size_t len)
 {
     unsigned parts[4];
@@ -68,10 +68,10 @@ bool origins_same_host(const char *host, const char *other, size_t len)
     return is_same(host, host_len(host, strlen(host)), other, host_len(other, len));
 }
 
-/* ---- origins ---- */
+/* ---- Origins ---- */
 
-/* Where the host of an origin begins, NULL if it has none ("null" is the origin of pages that have
- * none). Its usual port. */
+/* Returns the host of an origin; NULL if it has none ("null" is the origin of sandboxed pages).
+   Sets `port` to the default port of its scheme. */
 static const char *host_of(const char *origin, const char **port)
 {
     static const char http[] = "http://", https[] = "https://";
@@ -82,7 +82,7 @@ static const char *host_of(const char *origin, const char **port)
     return strncasecmp(origin, http, sizeof http - 1) == 0 ? origin + sizeof http - 1 : NULL;
 }
 
-/* The length of a host with its port, without it if it is the usual one. */
+/* Returns the length of a host and its port, without the default port. */
 static size_t authority_len(const char *host, const char *port)
 {
     const size_t len = strlen(host), tail = strlen(port);
@@ -96,9 +96,9 @@ bool origins_is_host(const char *origin, const char *host)
            is_same(origin_host, authority_len(origin_host, port), host, authority_len(host, port));
 }
 
-/* ---- lists ---- */
+/* ---- Lists ---- */
 
-/* Cuts the next item off a list; false at its end. */
+/* Moves `list` after its next item. Returns false at the end. */
 static bool next_item(const char **list, const char **item, size_t *len)
 {
     *list += strspn(*list, ", \t");
@@ -140,7 +140,8 @@ static bool is_host_item(const char *item, size_t len)
     return is_any(item, len) || is_host(item, len);
 }
 
-/* As a browser writes it: a scheme, a host, and a port unless it is the usual one. */
+/* Returns true for an origin in a browser's form: scheme, host, and port unless it is the default.
+ */
 static bool is_origin_item(const char *item, size_t len)
 {
     char origin[256];

@@ -26,7 +26,7 @@
 enum {
     TOKENS_HASH = 32, /* bytes of a SHA-256 */
     TOKENS_FILE = 10000,
-    TOKENS_RANDOM = 32, /* bytes of a token that is made here */
+    TOKENS_RANDOM = 32, /* bytes of a token that lossd creates */
 };
 
 struct token {
@@ -39,8 +39,8 @@ struct tokens {
     struct token *list; /* owned; sorted by name and hash once all are read */
 };
 
-/* The first line of a file that was written here: how many tokens there are at least, so that a
-   file that has lost its end is not taken for one with fewer tokens. */
+/* The first line of a file that lossd wrote: the least number of its tokens, so that a truncated
+   file is detected. */
 static const char header_words[] = "# lossd tokens: ";
 
 static bool is_name(const char *text, size_t len)
@@ -54,7 +54,7 @@ static bool is_name(const char *text, size_t len)
 
 static const char name_rule[] = "1 to 64 letters, digits, dots, underscores and hyphens";
 
-/* Whether a text may be a token: what RFC 6750 allows in a header. */
+/* Returns true if RFC 6750 allows a text as a token. */
 static bool is_token(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -64,7 +64,7 @@ static bool is_token(const char *text, size_t len)
     return len > 0 && len <= TOKENS_MOST;
 }
 
-/* ---- the file ---- */
+/* ---- Reading the file ---- */
 
 static bool read_hash(const char *text, unsigned char hash[TOKENS_HASH])
 {
@@ -90,14 +90,14 @@ static bool grow(struct tokens *tokens)
     return true;
 }
 
-/* Where a line came from, for messages. */
+/* The position of a line, for messages. */
 struct place {
     const char *path;
     unsigned line;
 };
 
-/* Reads the first line: how many tokens it declares, 0 if it declares none. False if that is not a
- * number. */
+/* Reads the number of tokens that the first line declares; 0 if it declares none. Returns false if
+   it is not a number. */
 static bool read_header(const char *line, size_t *declared)
 {
     const size_t len = sizeof header_words - 1;
@@ -127,18 +127,17 @@ static bool add_line(struct tokens *tokens, char *line, const struct place *plac
         return true;
     const size_t len = strcspn(line, ":");
     struct token token = {.name = ""};
-    /* The line is not quoted: it may be a token that stands there by mistake. */
+    /* The message does not quote the line, which may be a token by mistake. */
     if (!is_name(line, len) || line[len] != ':' || !read_hash(line + len + 1, token.hash))
         return fail(
             message, size,
-            "%s, line %u: not of the form NAME:SHA256, as `lossd --new-token NAME` prints it",
+            "%s, line %u: not of the form NAME:SHA256, which `lossd --new-token NAME` prints",
             place->path, place->line);
     memcpy(token.name, line, len);
     if (tokens->count == TOKENS_FILE)
-        return fail(message, size, "%s: there are more than %d tokens in it", place->path,
-                    TOKENS_FILE);
+        return fail(message, size, "%s has more than %d tokens", place->path, TOKENS_FILE);
     if (!grow(tokens))
-        return fail(message, size, "%s: there is no memory for its tokens", place->path);
+        return fail(message, size, "insufficient memory for the tokens of %s", place->path);
     tokens->list[tokens->count++] = token;
     return true;
 }
@@ -163,27 +162,26 @@ static bool read_lines(struct tokens *tokens, FILE *file, const char *path, char
         right = fail(message, size, "cannot read %s: %s", path, strerror(errno));
     if (right && tokens->count < declared)
         right = fail(message, size,
-                     "%s: its first line says that there are %zu tokens in it, and there are %zu: "
-                     "if its end was not lost, but "
-                     "tokens were removed on purpose, lower that number",
+                     "%s is truncated: its first line declares %zu tokens, and it has %zu; "
+                     "if tokens were removed on purpose, lower that number",
                      path, declared, tokens->count);
     if (right && tokens->count == 0)
-        right = fail(message, size,
-                     "%s: there is no token in it; `lossd --new-token NAME >> %s` makes one", path,
-                     path);
+        right = fail(message, size, "%s has no tokens; add one with `lossd --new-token NAME >> %s`",
+                     path, path);
     if (right)
         qsort(tokens->list, tokens->count, sizeof *tokens->list, compare_tokens);
     free(line);
     return right;
 }
 
-/* Whoever can write the file can let himself in. */
-static void look_at_permissions(FILE *file, const char *path)
+/* Warns if other users can write the file: they could add tokens. */
+static void check_permissions(FILE *file, const char *path)
 {
     struct stat about;
     if (fstat(fileno(file), &about) == 0 && (about.st_mode & S_IWOTH) != 0)
         log_message(LOG_LEVEL_WARNING,
-                    "%s: anyone on this machine can write it, and so add a token; chmod o-w", path);
+                    "%s: any user of this machine can write it, and so add a token; chmod o-w",
+                    path);
 }
 
 struct tokens *tokens_read(const char *path, char *message, size_t size)
@@ -195,12 +193,12 @@ struct tokens *tokens_read(const char *path, char *message, size_t size)
     }
     struct tokens *tokens = calloc(1, sizeof *tokens);
     if (!tokens) {
-        fail(message, size, "%s: there is no memory for its tokens", path);
+        fail(message, size, "insufficient memory for the tokens of %s", path);
     } else if (!read_lines(tokens, file, path, message, size)) {
         tokens_free(tokens);
         tokens = NULL;
     } else {
-        look_at_permissions(file, path);
+        check_permissions(file, path);
     }
     fclose(file);
     return tokens;
@@ -232,7 +230,7 @@ size_t tokens_missing(const struct tokens *tokens, const struct tokens *from)
     return missing;
 }
 
-/* ---- judging ---- */
+/* ---- Checking tokens ---- */
 
 enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *authorization,
                                  char name[TOKENS_NAME])
@@ -245,12 +243,13 @@ enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *author
     token += strspn(token, " ");
     size_t len = strlen(token);
     while (len > 0 && (token[len - 1] == ' ' ||
-                       token[len - 1] == '\t')) /* they are no part of a header's value */
+                       token[len - 1] == '\t')) /* trailing blanks are not part of the value */
         len--;
     if (!is_token(token, len) || gnutls_hash_fast(GNUTLS_DIG_SHA256, token, len, hash) != 0)
         return TOKENS_WRONG;
     const struct token *found = NULL;
-    for (size_t i = 0; i < tokens->count; i++) /* all of them, whichever it is */
+    for (size_t i = 0; i < tokens->count;
+         i++) /* all of them, so that the time does not tell which matched */
         found =
             gnutls_memcmp(tokens->list[i].hash, hash, TOKENS_HASH) == 0 ? &tokens->list[i] : found;
     if (!found)
@@ -259,9 +258,9 @@ enum tokens_verdict tokens_judge(const struct tokens *tokens, const char *author
     return TOKENS_RIGHT;
 }
 
-/* ---- making ---- */
+/* ---- Creating tokens ---- */
 
-/* Base64 with - and _, without padding: 43 characters for 32 bytes. */
+/* Writes base64url without padding: 43 characters for 32 bytes. */
 static void encode(const unsigned char random[TOKENS_RANDOM], char *text)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -292,7 +291,7 @@ static bool write_line(const char *name, const char *token, size_t len, FILE *ou
 static bool check_name(const char *name, char *message, size_t size)
 {
     return is_name(name, strlen(name)) ||
-           fail(message, size, "\"%.80s\" is no name for a token: %s", name, name_rule);
+           fail(message, size, "\"%.80s\" is not a valid token name: use %s", name, name_rule);
 }
 
 static bool make_token(const char *name, char token[TOKENS_RANDOM * 2], char *message, size_t size)
@@ -309,7 +308,7 @@ static bool make_token(const char *name, char token[TOKENS_RANDOM * 2], char *me
 static bool show_token(const char *name, const char *token, FILE *secret, char *message,
                        size_t size)
 {
-    /* stderr has no buffer: fprintf alone fails. */
+    /* stderr is unbuffered, so fprintf fails by itself. */
     return (fprintf(secret, "the token of %s, which is not shown again: %s\n", name, token) > 0 &&
             fflush(secret) == 0) ||
            fail(message, size, "cannot show the token: %s", strerror(errno));
@@ -323,7 +322,7 @@ bool tokens_make(const char *name, FILE *secret, FILE *out, char *message, size_
            show_token(name, token, secret, message, size);
 }
 
-/* Copies all lines but a header to `out`. Returns 0, or the error number of what went wrong. */
+/* Copies all lines except a header to `out`. Returns 0 or an error number. */
 static int copy_lines(FILE *in, FILE *out)
 {
     char *line = NULL;
@@ -341,8 +340,7 @@ static int copy_lines(FILE *in, FILE *out)
     return error;
 }
 
-/* Copies a token file to `out`, without its header. Returns 0, or the error number of what went
- * wrong. */
+/* Copies a token file to `out`, without its header. Returns 0 or an error number. */
 static int copy_file(const char *path, FILE *out)
 {
     FILE *const in = fopen(path, "re");
@@ -353,13 +351,13 @@ static int copy_file(const char *path, FILE *out)
     return error;
 }
 
-/* A token that a file is to have too. */
+/* A token to add to a file. */
 struct new_token {
-    size_t count; /* of the tokens that the file has already */
+    size_t count; /* of tokens already in the file */
     const char *name, *text;
 };
 
-/* Writes the whole of the new file: that which was there, if any, and one token more. */
+/* Writes the new file: the lines of the old one, if any, and the new token. */
 static bool write_file(FILE *out, const char *path, const struct new_token *token, char *message,
                        size_t size)
 {
@@ -371,8 +369,8 @@ static bool write_file(FILE *out, const char *path, const struct new_token *toke
     return write_line(token->name, token->text, strlen(token->text), out, message, size);
 }
 
-/* Gives a file the owner and the mode of the one that it replaces: a server that runs as another
-   user must still be able to read it. */
+/* Gives a file the owner and mode of the one that it replaces, so that a server that runs as
+   another user can still read it. */
 static bool copy_owner(int fd, const char *path, const struct stat *about, char *message,
                        size_t size)
 {
@@ -413,9 +411,9 @@ static int open_directory(const char *path)
     return open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Waits until no other lossd adds to a file of that directory, from counting its tokens to renaming
-   the new file: a lock of the file itself would be of the one that is replaced. Returns a
-   descriptor, which ends the lock when it is closed; -1 with one line in `message` on failure. */
+/* Locks the directory against other runs that add tokens. A lock on the file itself would not do,
+   since the file is replaced. Returns a descriptor; closing it releases the lock. On failure,
+   returns -1 and writes a one-line reason to `message`. */
 static int lock_directory(const char *path, char *message, size_t size)
 {
     const int fd = open_directory(path);
@@ -430,11 +428,12 @@ static int lock_directory(const char *path, char *message, size_t size)
     return -1;
 }
 
-/* Has the disk keep that a file of a directory was renamed. */
+/* Syncs the directory of a file, so that a rename survives a crash. */
 static bool sync_directory(const char *path, char *message, size_t size)
 {
     const int fd = open_directory(path);
-    const bool done = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems cannot */
+    const bool done =
+        fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* not supported by some file systems */
     if (!done)
         fail(message, size, "cannot write the directory of %s: %s", path, strerror(errno));
     if (fd >= 0)
@@ -442,7 +441,7 @@ static bool sync_directory(const char *path, char *message, size_t size)
     return done;
 }
 
-/* Puts a new file in the place of the old one, at once; either is there at any time, and whole. */
+/* Replaces the file atomically. */
 static bool replace_file(const char *path, const struct new_token *token, char *message,
                          size_t size)
 {
@@ -466,7 +465,7 @@ static bool replace_file(const char *path, const struct new_token *token, char *
     return done && sync_directory(path, message, size);
 }
 
-/* How many tokens a file has; 0 if there is no file. False if it is not one of tokens. */
+/* Counts the tokens of a file; 0 if it does not exist. Returns false if it is not a token file. */
 static bool count_file(const char *path, size_t *count, char *message, size_t size)
 {
     *count = 0;
@@ -476,7 +475,7 @@ static bool count_file(const char *path, size_t *count, char *message, size_t si
     *count = tokens ? tokens->count : 0;
     tokens_free(tokens);
     if (*count >= TOKENS_FILE)
-        return fail(message, size, "%s has %zu tokens, and no file may have more", path, *count);
+        return fail(message, size, "%s has %zu tokens, the largest number allowed", path, *count);
     return tokens != NULL;
 }
 
@@ -487,9 +486,9 @@ bool tokens_add(const char *name, const char *path, FILE *secret, char *message,
     struct new_token token = {.name = name, .text = text};
     const bool found = realpath(path, real) != NULL;
     const int error = errno;
-    if (!found && lstat(path, &about) == 0) /* a link to nothing, or to what may not be looked at */
+    if (!found && lstat(path, &about) == 0) /* a dangling or unreadable link */
         return fail(message, size, "cannot read %s: %s", path, strerror(error));
-    const char *const file = found ? real : path; /* a link stays one */
+    const char *const file = found ? real : path; /* replace the target of a link, not the link */
     if (!make_token(name, text, message, size))
         return false;
     const int lock = lock_directory(file, message, size);
@@ -506,12 +505,12 @@ bool tokens_hash(const char *name, FILE *in, FILE *out, char *message, size_t si
     if (!check_name(name, message, size))
         return false;
     if (!fgets(token, sizeof token, in))
-        return fail(message, size, "there is no token on stdin");
+        return fail(message, size, "no token on stdin");
     const size_t len = strcspn(token, "\r\n");
     if (!is_token(token, len) || len < TOKENS_LEAST)
-        return fail(
-            message, size,
-            "what is on stdin is no token: %d to %d letters, digits and -._~+/=, chosen at random",
-            (int)TOKENS_LEAST, (int)TOKENS_MOST);
+        return fail(message, size,
+                    "the text on stdin is not a valid token: use %d to %d letters, digits and "
+                    "-._~+/=, chosen at random",
+                    (int)TOKENS_LEAST, (int)TOKENS_MOST);
     return write_line(name, token, len, out, message, size);
 }

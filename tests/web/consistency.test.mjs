@@ -335,7 +335,7 @@ test('an invalid token is rejected when it is entered', () =>
             route.fulfill({
                 status: 401,
                 contentType: 'application/problem+json',
-                body: '{"status": 401, "detail": "a token is needed"}',
+                body: '{"status": 401, "detail": "a token is required"}',
             }),
         );
         await page.locator('#form button[type=submit]').click();

@@ -17,7 +17,7 @@ test('the page asks for a token and keeps it', () =>
         await expectText(
             page,
             '#token-mistake',
-            'the token is not one of those that are known here',
+            'unknown token',
         );
         await field.fill(token);
         await field.press('Enter');

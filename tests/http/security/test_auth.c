@@ -406,7 +406,7 @@ static void expect_unknown(const char *token)
     ask_as("/v1/losses/mse", token);
     ck_assert_msg(response.status == 403, "403 expected for \"%s\", not: %s%s", token,
                   response.head, response.body);
-    expect_text(response.body, "the token is not one of those that are known here");
+    expect_text(response.body, "unknown token");
 }
 
 static void expect_token_wanted(const char *method, const char *path, const char *headers,
@@ -433,12 +433,12 @@ START_TEST(access_wants_a_token_where_there_are_any)
     start_with_tokens(alice_line);
     expect_token_wanted("GET", "/v1/losses", NULL, NULL);
     expect_token_wanted("POST", "/v1/losses/mse", "Content-Type: application/json\r\n", mse);
-    expect_text(response.body, "a token is needed");
+    expect_text(response.body, "a token is required");
     expect_token_wanted("GET", "/v1/losses", "Authorization: Basic YWxpY2U6eA==\r\n", NULL);
     expect_token_wanted("GET", "/no/such/path", NULL,
                         NULL); /* what there is, is nobody's business either */
     expect_token_wanted("POST", "/v2/models/mse/infer", NULL, "{}");
-    expect_text(response.body, "{\"error\":\"a token is needed");
+    expect_text(response.body, "{\"error\":\"a token is required");
     ck_assert(strstr(response.head, "X-Request-Id") != NULL);
 }
 END_TEST
@@ -559,7 +559,7 @@ START_TEST(access_keeps_its_tokens_where_the_new_file_is_broken)
     static const struct {
         const char *text, *wanted;
     } broken[] = {{"alice:abc\n", "line 1: not of the form NAME:SHA256"},
-                  {"# nobody\n", "there is no token in it"},
+                  {"# nobody\n", "has no tokens"},
                   {"al ice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n",
                    "line 1: not of the form"}};
     start_with_tokens(alice_line);
@@ -590,8 +590,7 @@ START_TEST(access_refuses_a_token_file_that_has_lost_its_end)
     snprintf(text, sizeof text, "# lossd tokens: 2\n%s", alice_line);
     folder_write("tokens", text);
     kill(server.pid, SIGHUP);
-    server_process_expect_log(&server,
-                              "its first line says that there are 2 tokens in it, and there are 1");
+    server_process_expect_log(&server, "its first line declares 2 tokens, and it has 1");
     expect_known(bob);
     char headers[128];
     snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", bob);
@@ -740,7 +739,7 @@ START_TEST(access_adds_no_token_to_a_file_that_is_full)
         server_process_run((const char *const[]){"--new-token=last", option, NULL}, out, err), 0);
     ck_assert_int_eq(
         server_process_run((const char *const[]){"--new-token=more", option, NULL}, out, err), 1);
-    expect_text(err, "tokens has 10000 tokens, and no file may have more");
+    expect_text(err, "tokens has 10000 tokens, the largest number allowed");
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", option));
     connect_port(server.port);
     expect_known(alice);
@@ -848,7 +847,7 @@ START_TEST(access_warns_of_a_token_file_that_anyone_can_write)
     ck_assert_int_eq(chmod(folder_path("tokens"), 0646), 0);
     server_process_start(&server,
                          ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")));
-    server_process_expect_log(&server, "anyone on this machine can write it");
+    server_process_expect_log(&server, "any user of this machine can write it");
 }
 END_TEST
 
@@ -898,7 +897,7 @@ START_TEST(access_hashes_tokens_of_ones_own)
     ck_assert_int_eq(server_process_run_with((const char *const[]){"--hash-token=a:b", NULL},
                                              redirect, out, err),
                      1);
-    expect_text(err, "\"a:b\" is no name for a token");
+    expect_text(err, "\"a:b\" is not a valid token name");
 }
 END_TEST
 
@@ -995,7 +994,7 @@ START_TEST(access_on_loopback_answers_to_its_own_names_alone)
         ck_assert_int_eq(response.status, 421);
     }
     ask_with("GET", "/v2/models/mse", "evil.example", "");
-    expect_answer(421, "{\"error\":\"this server does not go by the name 'evil.example'");
+    expect_answer(421, "{\"error\":\"'evil.example' is not a host name of this server");
 }
 END_TEST
 
@@ -1072,7 +1071,7 @@ START_TEST(access_turns_away_what_pages_of_others_send)
     ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
     ask_with("OPTIONS", "/v1/losses/mse", "localhost",
              "Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n");
-    expect_answer(403, "pages of 'https://evil.example' may not use this server");
+    expect_answer(403, "origin 'https://evil.example' is not allowed");
     ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
     ask_with("OPTIONS", "/v1/losses/mse", "localhost", "");
     ck_assert_int_eq(response.status, 204);

@@ -119,7 +119,7 @@ static void expect_work(void)
     folder_write("tokens", token_line);
     kill(server.pid, SIGHUP);
     server_process_expect_log(&server, "1 tokens read from");
-    server_process_expect_log(&server, "certificates read again");
+    server_process_expect_log(&server, "certificates reloaded");
     ck_assert(http_client_connect_tls(&client, server.port, &tls));
     expect_status("GET", "/v1/losses", token, NULL, 200);
     http_client_close(&client);

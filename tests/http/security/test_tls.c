@@ -466,7 +466,7 @@ START_TEST(tls_reads_its_certificate_again_on_sighup)
     certificate_make(&renewed, CERTIFICATE_SERVER, "localhost", &authority, 1);
     certificate_write(&renewed, folder_path("cert"), folder_path("key"));
     kill(server.pid, SIGHUP);
-    server_process_expect_log(&server, "certificates read again");
+    server_process_expect_log(&server, "certificates reloaded");
     ck_assert(connects(&later, NULL, NULL));
     ck_assert_uint_ne(shown_serial(&later), before);
     http_client_close(&later);
@@ -476,7 +476,8 @@ START_TEST(tls_reads_its_certificate_again_on_sighup)
     ck_assert_ptr_nonnull(file);
     fclose(file);
     kill(server.pid, SIGHUP);
-    server_process_expect_log(&server, "the certificates stay as they were: ");
+    server_process_expect_log(&server,
+                              "cannot reload the certificates, the previous ones stay in effect: ");
     ck_assert(connects(&later, NULL, NULL));
     http_client_close(&later);
     certificate_free(&renewed);
@@ -601,7 +602,7 @@ START_TEST(tls_reads_its_authorities_again_on_sighup)
     certificate_write(&successor, folder_path("clients"), NULL);
     certificate_free(&successor);
     kill(server.pid, SIGHUP);
-    server_process_expect_log(&server, "certificates read again");
+    server_process_expect_log(&server, "certificates reloaded");
     expect_answer("/v1/losses", 403, "not trusted"); /* on the connection that was there before */
     connect_as("bob");
     expect_evaluated();
@@ -669,7 +670,7 @@ START_TEST(tls_wants_both_where_there_are_tokens_too)
     make_client("alice", CERTIFICATE_CLIENT, &authority, 1);
     start(MORE("--tls-client-ca", folder_path("ca"), "--token-file", folder_path("tokens")));
     connect_as("alice");
-    expect_answer("/v1/losses", 401, "a token is needed");
+    expect_answer("/v1/losses", 401, "a token is required");
     ask("GET", "/v1/losses", token, NULL);
     ck_assert_int_eq(response.status, 200);
     server_process_expect_log(&server, "client=token");

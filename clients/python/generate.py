@@ -1,6 +1,5 @@
 #!/usr/bin/python3
-"""Generates src/lossd/_losses.py, a documented method for every loss, from the descriptions of a
-server.
+"""Generates src/lossd/_losses.py, the methods of all losses, from the descriptions of a server.
 
     build/lossd &
     clients/python/generate.py http://127.0.0.1:8080

@@ -14,7 +14,7 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Loss and gradient with Java: as JSON, as binary tensors, and what a mistake looks like.
+ * Loss and gradient with Java: as JSON, as binary tensors, and an error.
  *
  * <pre>java -cp '/usr/share/java/*' tests/clients/Java.java http://127.0.0.1:8080</pre>
  */
@@ -32,12 +32,12 @@ public class Java {
         return response.body();
     }
 
-    /** Anything that JSON can hold. */
+    /** Sends fields as JSON. */
     static JsonNode evaluate(String url, Map<String, ?> fields) throws IOException, InterruptedException {
         return JSON.readTree(post(url, "application/json", JSON.writeValueAsBytes(fields)));
     }
 
-    /** A safetensors file each way: no number becomes text. Returns the numbers of each tensor, little-endian. */
+    /** Sends and receives safetensors files: numbers are never converted to text. Returns the numbers of each tensor, little-endian. */
     static Map<String, ByteBuffer> evaluateArrays(String url, Map<String, float[]> arrays) throws IOException, InterruptedException {
         Map<String, Object> header = new LinkedHashMap<>();
         ByteArrayOutputStream data = new ByteArrayOutputStream();
@@ -51,17 +51,17 @@ public class Java {
                     "data_offsets", List.of(begin, data.size())));
         }
         String text = JSON.writeValueAsString(header);
-        text += " ".repeat((8 - text.length() % 8) % 8); // leaves the numbers aligned
+        text += " ".repeat((8 - text.length() % 8) % 8); // aligns the data
         ByteBuffer file = ByteBuffer.allocate(8 + text.length() + data.size()).order(ByteOrder.LITTLE_ENDIAN);
         file.putLong(text.length()).put(text.getBytes()).put(data.toByteArray());
-        ByteBuffer answer = ByteBuffer.wrap(post(url, "application/vnd.safetensors", file.array())).order(ByteOrder.LITTLE_ENDIAN);
-        int begin = 8 + (int) answer.getLong();
+        ByteBuffer response = ByteBuffer.wrap(post(url, "application/vnd.safetensors", file.array())).order(ByteOrder.LITTLE_ENDIAN);
+        int begin = 8 + (int) response.getLong();
         Map<String, ByteBuffer> tensors = new LinkedHashMap<>();
-        JSON.readTree(answer.array(), 8, begin - 8).fields().forEachRemaining(tensor -> {
+        JSON.readTree(response.array(), 8, begin - 8).fields().forEachRemaining(tensor -> {
             JsonNode offsets = tensor.getValue().get("data_offsets");
             if (offsets != null) { // __metadata__ has none
                 int from = offsets.get(0).asInt(), to = offsets.get(1).asInt();
-                tensors.put(tensor.getKey(), answer.slice(begin + from, to - from).order(ByteOrder.LITTLE_ENDIAN));
+                tensors.put(tensor.getKey(), response.slice(begin + from, to - from).order(ByteOrder.LITTLE_ENDIAN));
             }
         });
         return tensors;
@@ -79,9 +79,9 @@ public class Java {
         String server = arguments[0];
         float[] input = {2.5f, 0, 2}, target = {3, -0.5f, 2};
 
-        JsonNode answer = evaluate(server + "/v1/losses/mse", Map.of("input", input, "target", target, "grad", true));
-        show("loss", answer.get("loss").asDouble());
-        show("gradient", JSON.convertValue(answer.get("grad").get("input"), double[].class));
+        JsonNode response = evaluate(server + "/v1/losses/mse", Map.of("input", input, "target", target, "grad", true));
+        show("loss", response.get("loss").asDouble());
+        show("gradient", JSON.convertValue(response.get("grad").get("input"), double[].class));
 
         Map<String, ByteBuffer> tensors = evaluateArrays(server + "/v1/losses/mse?grad=true", Map.of("input", input, "target", target));
         show("binary loss", tensors.get("loss").getDouble());
@@ -90,8 +90,8 @@ public class Java {
 
         try {
             evaluate(server + "/v1/losses/cross_entropy", Map.of("input", new double[][] {{0.2, 0.8}}, "target", new int[] {2}));
-        } catch (IllegalArgumentException mistake) {
-            System.out.println("mistake: " + mistake.getMessage());
+        } catch (IllegalArgumentException error) {
+            System.out.println("error: " + error.getMessage());
         }
     }
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Loss and gradient with curl: as JSON, as NumPy files, and what a mistake looks like.
+# Loss and gradient with curl: as JSON, as NumPy files, and an error.
 #
 #     tests/clients/curl.sh http://127.0.0.1:8080
 set -eu
@@ -12,18 +12,18 @@ field() { sed -n "s/.*\"$1\":\[\{0,1\}\([^]}\"]*\)[]}\"].*/\1/p"; } # of flat JS
 # shellcheck disable=SC2046 # numbers, separated by commas
 show() { printf '%s' "$1" && printf ' %.6f' $(echo "$2" | tr ',' ' ') && echo; }
 
-answer=$(curl -sS --fail-with-body -H 'Content-Type: application/json' \
+response=$(curl -sS --fail-with-body -H 'Content-Type: application/json' \
     -d '{"input": [2.5, 0, 2], "target": [3, -0.5, 2], "grad": true}' "$url/v1/losses/mse")
-show loss "$(echo "$answer" | sed 's/.*"loss":\([^,]*\),.*/\1/')"
-show gradient "$(echo "$answer" | field input)"
+show loss "$(echo "$response" | sed 's/.*"loss":\([^,]*\),.*/\1/')"
+show gradient "$(echo "$response" | field input)"
 
 # Three float32 each, as numpy.save writes them; with NumPy at hand: numpy.save('input.npy', array).
 npy() { printf '\223NUMPY\001\000\106\000%-69s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }"; }
 { npy && printf '\000\000\040\100\000\000\000\000\000\000\000\100'; } >"$folder/input.npy"
 { npy && printf '\000\000\100\100\000\000\000\277\000\000\000\100'; } >"$folder/target.npy"
-answer=$(curl -sS --fail-with-body -F "input=@$folder/input.npy" -F "target=@$folder/target.npy" -F grad=true "$url/v1/losses/mse")
-show 'binary loss' "$(echo "$answer" | sed 's/.*"loss":\([^,]*\),.*/\1/')"
-show 'binary gradient' "$(echo "$answer" | field input)"
+response=$(curl -sS --fail-with-body -F "input=@$folder/input.npy" -F "target=@$folder/target.npy" -F grad=true "$url/v1/losses/mse")
+show 'binary loss' "$(echo "$response" | sed 's/.*"loss":\([^,]*\),.*/\1/')"
+show 'binary gradient' "$(echo "$response" | field input)"
 
-answer=$(curl -sS -H 'Content-Type: application/json' -d '{"input": [[0.2, 0.8]], "target": [2]}' "$url/v1/losses/cross_entropy")
-echo "mistake: $(echo "$answer" | sed 's/.*"detail":"\([^"]*\)".*/\1/')"
+response=$(curl -sS -H 'Content-Type: application/json' -d '{"input": [[0.2, 0.8]], "target": [2]}' "$url/v1/losses/cross_entropy")
+echo "error: $(echo "$response" | sed 's/.*"detail":"\([^"]*\)".*/\1/')"

@@ -1,4 +1,4 @@
-// Loss and gradient with Go: as JSON, as binary tensors, and what a mistake looks like.
+// Loss and gradient with Go: as JSON, as binary tensors, and an error.
 //
 //	go run tests/clients/go.go http://127.0.0.1:8080
 package main
@@ -42,7 +42,7 @@ func post(url, contentType string, body []byte) ([]byte, error) {
 	return data, err
 }
 
-// Anything that JSON can hold.
+// Sends fields as JSON.
 func evaluate(url string, fields map[string]any) (result answer, err error) {
 	body, err := json.Marshal(fields)
 	if err != nil {
@@ -55,7 +55,7 @@ func evaluate(url string, fields map[string]any) (result answer, err error) {
 	return
 }
 
-// A safetensors file each way: no number becomes text.
+// Sends and receives safetensors files: numbers are never converted to text.
 func evaluateArrays(url string, arrays map[string][]float32) (loss float64, gradient []float32, err error) {
 	header, data := map[string]tensor{}, &bytes.Buffer{}
 	for name, array := range arrays {
@@ -67,7 +67,7 @@ func evaluateArrays(url string, arrays map[string][]float32) (loss float64, grad
 	if err != nil {
 		return
 	}
-	for len(text)%8 != 0 { // leaves the numbers aligned
+	for len(text)%8 != 0 { // aligns the data
 		text = append(text, ' ')
 	}
 	file := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
@@ -117,5 +117,5 @@ func main() {
 	show("binary gradient", gradient...)
 
 	_, err = evaluate(server+"/v1/losses/cross_entropy", map[string]any{"input": [][]float32{{0.2, 0.8}}, "target": []int{2}})
-	fmt.Println("mistake:", err)
+	fmt.Println("error:", err)
 }

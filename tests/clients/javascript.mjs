@@ -1,5 +1,5 @@
-// Loss and gradient with JavaScript, in Node or a browser: as JSON, as binary tensors, and what a
-// mistake looks like.
+// Loss and gradient with JavaScript, in Node or a browser: as JSON, as binary tensors, and an
+// error.
 //
 //     node tests/clients/javascript.mjs http://127.0.0.1:8080
 
@@ -9,12 +9,12 @@ async function post(url, body, type) {
     return response;
 }
 
-// Anything that JSON can hold.
+// Sends fields as JSON.
 async function evaluate(url, fields) {
     return (await post(url, JSON.stringify(fields), 'application/json')).json();
 }
 
-// A safetensors file each way: no number becomes text. Takes Float32Arrays of one dimension;
+// Sends and receives safetensors files: numbers are never converted to text. Takes Float32Arrays of one dimension;
 // returns typed arrays.
 async function evaluateArrays(url, arrays) {
     const header = {};
@@ -27,17 +27,17 @@ async function evaluateArrays(url, arrays) {
         };
     }
     let text = JSON.stringify(header);
-    text = text.padEnd(Math.ceil(text.length / 8) * 8); // leaves the numbers aligned
+    text = text.padEnd(Math.ceil(text.length / 8) * 8); // aligns the data
     const length = new BigUint64Array([BigInt(text.length)]);
-    const answer = await (
+    const response = await (
         await post(
             url,
             new Blob([length, text, ...Object.values(arrays)]),
             'application/vnd.safetensors',
         )
     ).arrayBuffer();
-    const begin = 8 + Number(new DataView(answer).getBigUint64(0, true));
-    const {__metadata__, ...tensors} = JSON.parse(new TextDecoder().decode(answer.slice(8, begin)));
+    const begin = 8 + Number(new DataView(response).getBigUint64(0, true));
+    const {__metadata__, ...tensors} = JSON.parse(new TextDecoder().decode(response.slice(8, begin)));
     const types = {F32: Float32Array, F64: Float64Array};
     return Object.fromEntries(
         Object.entries(tensors).map(
@@ -47,7 +47,7 @@ async function evaluateArrays(url, arrays) {
                     dtype,
                     data_offsets: [from, to],
                 },
-            ]) => [name, new types[dtype](answer.slice(begin + from, begin + to))],
+            ]) => [name, new types[dtype](response.slice(begin + from, begin + to))],
         ),
     );
 }
@@ -73,6 +73,6 @@ show('binary gradient', arrays.grad_input);
 
 try {
     await evaluate(`${server}/v1/losses/cross_entropy`, {input: [[0.2, 0.8]], target: [2]});
-} catch (mistake) {
-    console.log('mistake:', mistake.message);
+} catch (error) {
+    console.log('error:', error.message);
 }

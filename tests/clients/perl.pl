@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# Loss and gradient with Perl, nothing but its own modules: as JSON, as binary tensors, and what a mistake looks like.
+# Loss and gradient with Perl, core modules only: as JSON, as binary tensors, and an error.
 #
 #     perl tests/clients/perl.pl http://127.0.0.1:8080
 use strict;
@@ -17,13 +17,13 @@ sub post {
     return $response->{content};
 }
 
-# Anything that JSON can hold.
+# Sends fields as JSON.
 sub evaluate {
     my ($path, %fields) = @_;
     return decode_json(post($path, 'application/json', encode_json(\%fields)));
 }
 
-# A safetensors file each way: no number becomes text. Takes lists of numbers; returns lists of numbers.
+# Sends and receives safetensors files: numbers are never converted to text. Takes lists of numbers; returns lists of numbers.
 sub evaluate_arrays {
     my ($path, %arrays) = @_;
     my (%header, $data);
@@ -33,15 +33,15 @@ sub evaluate_arrays {
         $header{$name} = {dtype => 'F32', shape => [scalar @{$arrays{$name}}], data_offsets => [$begin, length $data]};
     }
     my $text = encode_json(\%header);
-    $text .= ' ' x (-length($text) % 8);    # leaves the numbers aligned
-    my $answer = post($path, 'application/vnd.safetensors', pack('Q<', length $text) . $text . $data);
-    my $begin = 8 + unpack 'Q<', $answer;
-    my $tensors = decode_json(substr $answer, 8, $begin - 8);
+    $text .= ' ' x (-length($text) % 8);    # aligns the data
+    my $response = post($path, 'application/vnd.safetensors', pack('Q<', length $text) . $text . $data);
+    my $begin = 8 + unpack 'Q<', $response;
+    my $tensors = decode_json(substr $response, 8, $begin - 8);
     delete $tensors->{__metadata__};
     my %unpack = (F32 => 'f<*', F64 => 'd<*');
     return {map {
         my ($from, $to) = @{$tensors->{$_}{data_offsets}};
-        $_ => [unpack $unpack{$tensors->{$_}{dtype}}, substr $answer, $begin + $from, $to - $from];
+        $_ => [unpack $unpack{$tensors->{$_}{dtype}}, substr $response, $begin + $from, $to - $from];
     } keys %$tensors};
 }
 
@@ -53,12 +53,12 @@ sub show {
 my @input  = (2.5, 0, 2);
 my @target = (3, -0.5, 2);
 
-my $answer = evaluate('/v1/losses/mse', input => \@input, target => \@target, grad => JSON::PP::true);
-show('loss',     $answer->{loss});
-show('gradient', @{$answer->{grad}{input}});
+my $response = evaluate('/v1/losses/mse', input => \@input, target => \@target, grad => JSON::PP::true);
+show('loss',     $response->{loss});
+show('gradient', @{$response->{grad}{input}});
 
 my $arrays = evaluate_arrays('/v1/losses/mse?grad=true', input => \@input, target => \@target);
 show('binary loss',     @{$arrays->{loss}});
 show('binary gradient', @{$arrays->{grad_input}});
 
-eval { evaluate('/v1/losses/cross_entropy', input => [[0.2, 0.8]], target => [2]) } or print "mistake: $@";
+eval { evaluate('/v1/losses/cross_entropy', input => [[0.2, 0.8]], target => [2]) } or print "error: $@";

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
-"""Loss and gradient with Python and NumPy: as JSON, as binary tensors, and what a mistake looks
-like.
+"""Loss and gradient with Python and NumPy: as JSON, as binary tensors, and an error.
 
     python3 tests/clients/python.py http://127.0.0.1:8080
 """
@@ -38,12 +37,12 @@ def post(url, body, content_type):
 
 
 def evaluate(url, **fields):
-    """Anything that JSON can hold."""
+    """Sends fields as JSON."""
     return json.loads(post(url, json.dumps(fields).encode(), "application/json"))
 
 
 def evaluate_arrays(url, **arrays):
-    """A safetensors file each way: no number becomes text. Returns arrays, of which `loss` has no
+    """Sends and receives safetensors files: numbers are never converted to text. Returns arrays, of which `loss` has no
     dimensions."""
     header, data = {}, b""
     for name, array in arrays.items():
@@ -55,14 +54,14 @@ def evaluate_arrays(url, **arrays):
         }
         data += raw
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # leaves the numbers aligned
-    answer = post(url, len(text).to_bytes(8, "little") + text + data, "application/vnd.safetensors")
-    begin = 8 + int.from_bytes(answer[:8], "little")
-    tensors = json.loads(answer[8:begin])
+    text += b" " * (-len(text) % 8)  # aligns the data
+    response = post(url, len(text).to_bytes(8, "little") + text + data, "application/vnd.safetensors")
+    begin = 8 + int.from_bytes(response[:8], "little")
+    tensors = json.loads(response[8:begin])
     tensors.pop("__metadata__")
     return {
         name: np.frombuffer(
-            answer[begin + tensor["data_offsets"][0] : begin + tensor["data_offsets"][1]],
+            response[begin + tensor["data_offsets"][0] : begin + tensor["data_offsets"][1]],
             DTYPES[tensor["dtype"]],
         ).reshape(tensor["shape"])
         for name, tensor in tensors.items()
@@ -74,9 +73,9 @@ def show(name, values):
 
 
 def main(server):
-    answer = evaluate(f"{server}/v1/losses/mse", input=[2.5, 0, 2], target=[3, -0.5, 2], grad=True)
-    show("loss", answer["loss"])
-    show("gradient", answer["grad"]["input"])
+    response = evaluate(f"{server}/v1/losses/mse", input=[2.5, 0, 2], target=[3, -0.5, 2], grad=True)
+    show("loss", response["loss"])
+    show("gradient", response["grad"]["input"])
 
     arrays = evaluate_arrays(
         f"{server}/v1/losses/mse?grad=true",
@@ -88,8 +87,8 @@ def main(server):
 
     try:
         evaluate(f"{server}/v1/losses/cross_entropy", input=[[0.2, 0.8]], target=[2])
-    except ValueError as mistake:
-        print("mistake:", mistake)
+    except ValueError as error:
+        print("error:", error)
 
 
 main(sys.argv[1])

@@ -1,4 +1,4 @@
-# Loss and gradient with R: as JSON, as binary tensors, and what a mistake looks like.
+# Loss and gradient with R: as JSON, as binary tensors, and an error.
 #
 #     Rscript tests/clients/r.R http://127.0.0.1:8080
 library(curl)
@@ -12,12 +12,12 @@ post <- function(url, type, body) {
   response$content
 }
 
-# Anything that JSON can hold. A vector of one element stays a vector; unbox() makes it a number.
+# Sends fields as JSON. A vector of one element stays a vector; unbox() makes it a number.
 evaluate <- function(url, ...) {
   fromJSON(rawToChar(post(url, "application/json", charToRaw(toJSON(list(...), digits = NA)))))
 }
 
-# A safetensors file each way: no number becomes text. Takes vectors, sent as float32; returns vectors.
+# Sends and receives safetensors files: numbers are never converted to text. Takes vectors, sent as float32; returns vectors.
 evaluate_arrays <- function(url, ...) {
   arrays <- list(...)
   ends <- cumsum(4 * lengths(arrays))
@@ -25,17 +25,17 @@ evaluate_arrays <- function(url, ...) {
     list(dtype = unbox("F32"), shape = length(array), data_offsets = c(end - 4 * length(array), end))
   }, arrays, ends)
   text <- toJSON(header, digits = NA)
-  text <- paste0(text, strrep(" ", -nchar(text) %% 8)) # leaves the numbers aligned
+  text <- paste0(text, strrep(" ", -nchar(text) %% 8)) # aligns the data
   length <- writeBin(c(nchar(text), 0L), raw(), endian = "little") # eight bytes
   data <- writeBin(as.numeric(unlist(arrays)), raw(), size = 4, endian = "little")
-  answer <- post(url, "application/vnd.safetensors", c(length, charToRaw(text), data))
-  begin <- 8 + readBin(answer, "integer", endian = "little")
-  tensors <- fromJSON(rawToChar(answer[9:begin]))
+  response <- post(url, "application/vnd.safetensors", c(length, charToRaw(text), data))
+  begin <- 8 + readBin(response, "integer", endian = "little")
+  tensors <- fromJSON(rawToChar(response[9:begin]))
   tensors$`__metadata__` <- NULL
   lapply(tensors, function(tensor) {
     size <- if (tensor$dtype == "F64") 8 else 4
     count <- diff(tensor$data_offsets) / size
-    readBin(answer[begin + tensor$data_offsets[1] + seq_len(count * size)], "numeric", count, size, endian = "little")
+    readBin(response[begin + tensor$data_offsets[1] + seq_len(count * size)], "numeric", count, size, endian = "little")
   })
 }
 
@@ -45,13 +45,13 @@ server <- commandArgs(TRUE)[1]
 input <- c(2.5, 0, 2)
 target <- c(3, -0.5, 2)
 
-answer <- evaluate(file.path(server, "v1/losses/mse"), input = input, target = target, grad = unbox(TRUE))
-show("loss", answer$loss)
-show("gradient", answer$grad$input)
+response <- evaluate(file.path(server, "v1/losses/mse"), input = input, target = target, grad = unbox(TRUE))
+show("loss", response$loss)
+show("gradient", response$grad$input)
 
 arrays <- evaluate_arrays(file.path(server, "v1/losses/mse?grad=true"), input = input, target = target)
 show("binary loss", arrays$loss)
 show("binary gradient", arrays$grad_input)
 
 tryCatch(evaluate(file.path(server, "v1/losses/cross_entropy"), input = matrix(c(0.2, 0.8), 1), target = 2),
-         error = function(mistake) cat("mistake: ", conditionMessage(mistake), "\n", sep = ""))
+         error = function(error) cat("error: ", conditionMessage(error), "\n", sep = ""))

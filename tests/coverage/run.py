@@ -3,9 +3,10 @@
 
     run.py BUILD --lines PERCENT --branches PERCENT
 
-Prints a line for each file and each folder; BUILD/html has the lines themselves, BUILD/missed.txt the numbers of those that were
-not reached, and of those with branches that were not taken. The environment is passed to the tests: ONLY, LOSSD. Fails if a test fails or, unless ONLY selects tests, if core/, proto/ or server/
-is below one of the percentages."""
+Prints a line for each file and each folder; BUILD/html has the lines themselves, BUILD/missed.txt
+the numbers of those that were not reached, and of those with branches that were not taken. The
+environment is passed to the tests: ONLY, LOSSD. Fails if a test fails or, unless ONLY selects
+tests, if core/, proto/ or server/ is below one of the percentages."""
 import argparse
 import json
 import os
@@ -27,13 +28,29 @@ def run_tests(build):
 
 
 def report(build):
-    """The figures of each file, by gcovr. One source has many objects: kernels are built for several instruction sets, headers
-    are in every file that includes them. gcovr adds their counters line by line. Branches that only exceptions take do not occur
-    in C; those of lines without code (a closing brace) are the compiler's."""
+    """The figures of each file, by gcovr. One source has many objects: kernels are built for
+    several instruction sets, headers are in every file that includes them. gcovr adds their
+    counters line by line. Branches that only exceptions take do not occur in C; those of lines
+    without code (a closing brace) are the compiler's."""
     html, figures, lines = build / "html", build / "coverage.json", build / "lines.json"
     html.mkdir(exist_ok=True)
-    command = ["gcovr", "--root", ROOT, "--object-directory", build, "-j", str(os.cpu_count()), "--exclude-throw-branches",
-               "--exclude-unreachable-branches", "--html-details", html / "index.html", "--json-summary", figures, "--json", lines]
+    command = [
+        "gcovr",
+        "--root",
+        ROOT,
+        "--object-directory",
+        build,
+        "-j",
+        str(os.cpu_count()),
+        "--exclude-throw-branches",
+        "--exclude-unreachable-branches",
+        "--html-details",
+        html / "index.html",
+        "--json-summary",
+        figures,
+        "--json",
+        lines,
+    ]
     for folder in FOLDERS:
         command += ["--filter", f"{ROOT}/{folder}/"]
     subprocess.run([*command, build], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
@@ -57,10 +74,19 @@ def write_missed(path, files):
         for file in files:
             counted = [line for line in file["lines"] if not line.get("gcovr/noncode")]
             missed = [line["line_number"] for line in counted if line["count"] == 0]
-            branches = [line["line_number"] for line in counted
-                        if line["count"] > 0 and any(branch["count"] == 0 for branch in line["branches"])]
+            branches = [
+                line["line_number"]
+                for line in counted
+                if line["count"] > 0 and any(branch["count"] == 0 for branch in line["branches"])
+            ]
             if missed or branches:
-                print(f"{file['file']}\n    not reached: {ranges(missed) or 'none'}\n    branches not taken at: {ranges(branches) or 'none'}", file=out)
+                print(
+                    (
+                        f"{file['file']}\n    not reached: {ranges(missed) or 'none'}\n    branches"
+                        f" not taken at: {ranges(branches) or 'none'}"
+                    ),
+                    file=out,
+                )
 
 
 class Share:
@@ -89,27 +115,41 @@ def check(by_folder, minimum):
             share = Share(by_folder[folder], kind)
             if share.percent() < percent:
                 good = False
-                print(f"coverage: {folder}: {share.percent():.1f} % of its {kind}{'e' * (kind == 'branch')}s are reached; "
-                      f"{percent} % must be", file=sys.stderr)
+                print(
+                    (
+                        f"coverage: {folder}: {share.percent():.1f} % of its"
+                        f" {kind}{'e' * (kind == 'branch')}s are reached; {percent} % must be"
+                    ),
+                    file=sys.stderr,
+                )
     return good
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("build", type=lambda path: Path(path).resolve())
     parser.add_argument("--lines", type=float, required=True)
     parser.add_argument("--branches", type=float, required=True)
     arguments = parser.parse_args()
     status = run_tests(arguments.build)
     files = report(arguments.build)
-    by_folder = {folder: [file for file in files if file["filename"].startswith(folder + "/")] for folder in FOLDERS}
+    by_folder = {
+        folder: [file for file in files if file["filename"].startswith(folder + "/")]
+        for folder in FOLDERS
+    }
     print(f"{'':42} {'lines':>25}   {'branches':>25}")
     for file in files:
         print_line(file["filename"], [file])
     for folder in FOLDERS:
         print_line(folder, by_folder[folder])
-    print(f"the lines themselves: {os.path.relpath(arguments.build / 'html/index.html')}, missed.txt")
-    reached = bool(os.environ.get("ONLY")) or check(by_folder, {"line": arguments.lines, "branch": arguments.branches})
+    print(
+        f"the lines themselves: {os.path.relpath(arguments.build / 'html/index.html')}, missed.txt"
+    )
+    reached = bool(os.environ.get("ONLY")) or check(
+        by_folder, {"line": arguments.lines, "branch": arguments.branches}
+    )
     if status != 0:
         print("coverage: tests failed, see above", file=sys.stderr)
     return 0 if status == 0 and reached else 1

@@ -2,9 +2,10 @@
 
     errors.py LOSSD [SEED [COUNT]]
 
-Malformed requests are made from sound ones: names, values and bytes are replaced by texts with quotes, apostrophes,
-backslashes, characters of several bytes, and of lengths around every limit. An error has a message of UTF-8 without controls,
-of bounded length, whose quotes are balanced. Prints each fault; fails if there is one."""
+Malformed requests are made from sound ones: names, values and bytes are replaced by texts with
+quotes, apostrophes, backslashes, characters of several bytes, and of lengths around every limit. An
+error has a message of UTF-8 without controls, of bounded length, whose quotes are balanced. Prints
+each fault; fails if there is one."""
 import io
 import json
 import random
@@ -19,17 +20,127 @@ from server import Server, detail_of
 
 LONGEST = 319
 FAULTS_SHOWN = 20
-NASTY = ["'", '"', "\\", "''", '"\'', "it's", 'say "x"', "a\\", "\\'", "a b", "a,b", ";", "?", "?;", "]", "}", "", " ", "é",
-         "漢字" * 20, "'" * 50, '"' * 50, "\\" * 50, "a" * 39 + "'", "a" * 40 + "é", "x" * 63, "x" * 64, "é" * 32, "x" * 500,
-         "\u0001", "\n", "\t", "\u007f", "\u0085", "\u202e", "\ud83d\ude00", "mze", "imput", "reducton", "mean'", "Float32",
-         "null", "NaN", "1e999", "-1", "1.5.2", "0x10", "%s%n", "/", "~", "~1", "a/b", ".", "..", "."]
-VALUES = ["1", "-1", "1.5", "1e400", "01", "1.", "+1", "tru", "truex", "nul", "nan", "'a'", '"1', '"a b', '"\\', '"\\u12', "[", "{",
-          "[[1],2]", "[1,[2]]", "[[1],[2,3]]", "{}", '{"a":1}', '{"data":1}', '{"shape":["a b"],"data":[1]}', '{"shape":[1.5],"data":[1]}',
-          '{"shape":[\'],"data":[1]}', '{"data":[1],"dtype":"f\'32"}', '{"data":{"buffer":"%%%","encoding":"base64"},"dtype":"int8","shape":[2]}',
-          '{"data":{"buffer":"AA","encoding":"x\'"}}', "[1,x]", "[1,\"a,b\"]", "[\"1\",2]", "[\"a'b\"]", "[\"a\\\"b\"]", "[1 2]", "[1,]", "[,1]",
-          "[1'2]", "[1\"2]", "[1\\2]", "\ufeff1", "[" * 70, "[[[[[[[[[1]]]]]]]]]", "1" * 400, "[" + "1" * 60 + "x]", '"' + "é" * 50 + '"', '[true,false]',
-          "[1.5]", "[-1]", "[99]", "[9223372036854775808]", "[0.1,0.2,0.3]", "[]", "[[]]", "null", "{\"data\":null}", "[NaN,\"NaN\"]",
-          "[\"" + "x" * 13 + "\"]", "[\"" + "x" * 16 + "\"]", "[\"x\\", "[\"1"]
+NASTY = [
+    "'",
+    '"',
+    "\\",
+    "''",
+    '"\'',
+    "it's",
+    'say "x"',
+    "a\\",
+    "\\'",
+    "a b",
+    "a,b",
+    ";",
+    "?",
+    "?;",
+    "]",
+    "}",
+    "",
+    " ",
+    "é",
+    "漢字" * 20,
+    "'" * 50,
+    '"' * 50,
+    "\\" * 50,
+    "a" * 39 + "'",
+    "a" * 40 + "é",
+    "x" * 63,
+    "x" * 64,
+    "é" * 32,
+    "x" * 500,
+    "\u0001",
+    "\n",
+    "\t",
+    "\u007f",
+    "\u0085",
+    "\u202e",
+    "\ud83d\ude00",
+    "mze",
+    "imput",
+    "reducton",
+    "mean'",
+    "Float32",
+    "null",
+    "NaN",
+    "1e999",
+    "-1",
+    "1.5.2",
+    "0x10",
+    "%s%n",
+    "/",
+    "~",
+    "~1",
+    "a/b",
+    ".",
+    "..",
+    ".",
+]
+VALUES = [
+    "1",
+    "-1",
+    "1.5",
+    "1e400",
+    "01",
+    "1.",
+    "+1",
+    "tru",
+    "truex",
+    "nul",
+    "nan",
+    "'a'",
+    '"1',
+    '"a b',
+    '"\\',
+    '"\\u12',
+    "[",
+    "{",
+    "[[1],2]",
+    "[1,[2]]",
+    "[[1],[2,3]]",
+    "{}",
+    '{"a":1}',
+    '{"data":1}',
+    '{"shape":["a b"],"data":[1]}',
+    '{"shape":[1.5],"data":[1]}',
+    '{"shape":[\'],"data":[1]}',
+    '{"data":[1],"dtype":"f\'32"}',
+    '{"data":{"buffer":"%%%","encoding":"base64"},"dtype":"int8","shape":[2]}',
+    '{"data":{"buffer":"AA","encoding":"x\'"}}',
+    "[1,x]",
+    "[1,\"a,b\"]",
+    "[\"1\",2]",
+    "[\"a'b\"]",
+    "[\"a\\\"b\"]",
+    "[1 2]",
+    "[1,]",
+    "[,1]",
+    "[1'2]",
+    "[1\"2]",
+    "[1\\2]",
+    "\ufeff1",
+    "[" * 70,
+    "[[[[[[[[[1]]]]]]]]]",
+    "1" * 400,
+    "[" + "1" * 60 + "x]",
+    '"' + "é" * 50 + '"',
+    '[true,false]',
+    "[1.5]",
+    "[-1]",
+    "[99]",
+    "[9223372036854775808]",
+    "[0.1,0.2,0.3]",
+    "[]",
+    "[[]]",
+    "null",
+    "{\"data\":null}",
+    "[NaN,\"NaN\"]",
+    "[\"" + "x" * 13 + "\"]",
+    "[\"" + "x" * 16 + "\"]",
+    "[\"x\\",
+    "[\"1",
+]
 
 
 def quoted(rng, text):
@@ -42,7 +153,11 @@ def mutated(rng, text):
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         at = rng.randrange(len(text) + 1)
         end = min(len(text), at + rng.choice([0, 0, 1, 2, 5, 20]))
-        text = text[:at] + rng.choice([rng.choice(NASTY), rng.choice("[]{},:\"'\\ \t0"), ""]) + text[end:]
+        text = (
+            text[:at]
+            + rng.choice([rng.choice(NASTY), rng.choice("[]{},:\"'\\ \t0"), ""])
+            + text[end:]
+        )
     return text
 
 
@@ -62,7 +177,7 @@ def with_name(rng, text):
     if len(pieces) < 3:
         return text
     at = rng.randrange(len(pieces) // 2) * 2 + 1
-    return '"'.join(pieces[:at]) + quoted(rng, rng.choice(NASTY)) + '"'.join(pieces[at + 1:])
+    return '"'.join(pieces[:at]) + quoted(rng, rng.choice(NASTY)) + '"'.join(pieces[at + 1 :])
 
 
 def json_mutant(rng, text):
@@ -82,11 +197,11 @@ def cut(rng, data):
         at = rng.randrange(len(data) + 1)
         what = rng.random()
         if what < 0.3:
-            del data[at:at + rng.choice([1, 2, 8, 1000])]
+            del data[at : at + rng.choice([1, 2, 8, 1000])]
         elif what < 0.7:
             data[at:at] = rng.choice(NASTY).encode("utf-8", "surrogatepass")
         else:
-            data[at:at + 1] = bytes([rng.randrange(256)])
+            data[at : at + 1] = bytes([rng.randrange(256)])
     return bytes(data)
 
 
@@ -101,39 +216,74 @@ LOSSES = {
     "cross_entropy": '{"input":[[0.1,0.2,0.3],[1,2,3]],"target":[0,2],"weight":[1,1,2],"ignore_index":-100,"label_smoothing":0.1}',
     "ctc": '{"log_probs":[[[-1,-1]]],"targets":[[1]],"input_lengths":[1],"target_lengths":[1],"zero_infinity":true}',
     "nll": '{"input":[[0.1,0.2]],"target":{"data":{"buffer":"AQ==","encoding":"base64"},"dtype":"int8","shape":[1]},"ignore_index":3}',
-    "triplet_margin": '{"anchor":[[1,2]],"positive":[[1,2]],"negative":[[1,3]],"margin":1,"p":2,"swap":false}',
+    "triplet_margin": (
+        '{"anchor":[[1,2]],"positive":[[1,2]],"negative":[[1,3]],"margin":1,"p":2,"swap":false}'
+    ),
     "tweedie": '{"input":[1,2],"target":[1,2],"power":1.5}',
 }
-SEVERAL = ['{"losses":["mse","l1",{"loss":"huber","delta":2}],"input":[1,2],"target":[3,4],"grad":true}',
-           '{"losses":[{"loss":"cross_entropy","input":[[1,2]]},{"loss":"multi_margin","p":2}],"input":[[1,2]],"target":[1]}']
-INFER = ('{"id":"a","inputs":[{"name":"input","shape":[2],"datatype":"FP32","data":[1,2]},{"name":"target","shape":[2],'
-         '"datatype":"FP64","parameters":{"binary_data_size":16}}],"outputs":[{"name":"loss","parameters":{"binary_data":true}},'
-         '{"name":"grad_input"}],"parameters":{"delta":2,"reduction":"sum","timeout":3,"binary_data_output":false}}')
+SEVERAL = [
+    '{"losses":["mse","l1",{"loss":"huber","delta":2}],"input":[1,2],"target":[3,4],"grad":true}',
+    '{"losses":[{"loss":"cross_entropy","input":[[1,2]]},{"loss":"multi_margin","p":2}],"input":[[1,2]],"target":[1]}',
+]
+INFER = (
+    '{"id":"a","inputs":[{"name":"input","shape":[2],"datatype":"FP32","data":[1,2]},{"name":"target","shape":[2],'
+    '"datatype":"FP64","parameters":{"binary_data_size":16}}],"outputs":[{"name":"loss","parameters":{"binary_data":true}},'
+    '{"name":"grad_input"}],"parameters":{"delta":2,"reduction":"sum","timeout":3,"binary_data_output":false}}'
+)
 QUERIES = ["reduction=mean&grad=input&hess=true", "delta=2&dtype=float32", "encoding=base64"]
-SAFETENSORS = ('{"input":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"target":{"dtype":"F64","shape":[2],"data_offsets":[8,24]},'
-               '"__metadata__":{"reduction":"mean","grad":"input","format":"pt"}}')
-ACCEPTS = ["application/json", "application/vnd.safetensors;q=0.5", "text/html", "application/*;q=0", "*/*;q=0"]
+SAFETENSORS = (
+    '{"input":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"target":{"dtype":"F64","shape":[2],"data_offsets":[8,24]},'
+    '"__metadata__":{"reduction":"mean","grad":"input","format":"pt"}}'
+)
+ACCEPTS = [
+    "application/json",
+    "application/vnd.safetensors;q=0.5",
+    "text/html",
+    "application/*;q=0",
+    "*/*;q=0",
+]
 
 
 def query_mutant(rng):
-    query = mutated(rng, rng.choice(QUERIES)) if rng.random() < 0.5 else \
-        urllib.parse.quote(rng.choice(["reduction", "grad", "delta", "encoding", "x"])) + "=" + \
-        urllib.parse.quote(rng.choice(NASTY).encode("utf-8", "surrogatepass"))
-    return "".join(c if 33 <= ord(c) < 127 else urllib.parse.quote(c.encode("utf-8", "surrogatepass")) for c in query)
+    query = (
+        mutated(rng, rng.choice(QUERIES))
+        if rng.random() < 0.5
+        else urllib.parse.quote(rng.choice(["reduction", "grad", "delta", "encoding", "x"]))
+        + "="
+        + urllib.parse.quote(rng.choice(NASTY).encode("utf-8", "surrogatepass"))
+    )
+    return "".join(
+        c if 33 <= ord(c) < 127 else urllib.parse.quote(c.encode("utf-8", "surrogatepass"))
+        for c in query
+    )
 
 
 def form(rng):
     """A form, some of whose parts are unsound."""
     parts = []
-    for name in ["input", "target", *rng.sample(["reduction", "delta", "grad", "x", rng.choice(NASTY)], 2)]:
-        data = npy(numpy.array([1.0, 2.0])) if name in ("input", "target") else rng.choice(NASTY).encode("utf-8", "surrogatepass")
+    for name in [
+        "input",
+        "target",
+        *rng.sample(["reduction", "delta", "grad", "x", rng.choice(NASTY)], 2),
+    ]:
+        data = (
+            npy(numpy.array([1.0, 2.0]))
+            if name in ("input", "target")
+            else rng.choice(NASTY).encode("utf-8", "surrogatepass")
+        )
         if rng.random() < 0.4:
             data = cut(rng, data)
         head = f'Content-Disposition: form-data; name="{name}"'
         if name in ("input", "target"):
             head += '; filename="x.npy"'
         head = head.encode("utf-8", "surrogatepass")
-        parts.append(b"--B\r\n" + (cut(rng, head) if rng.random() < 0.2 else head) + b"\r\n\r\n" + data + b"\r\n")
+        parts.append(
+            b"--B\r\n"
+            + (cut(rng, head) if rng.random() < 0.2 else head)
+            + b"\r\n\r\n"
+            + data
+            + b"\r\n"
+        )
     body = b"".join(parts) + b"--B--\r\n"
     return cut(rng, body) if rng.random() < 0.2 else body
 
@@ -152,26 +302,71 @@ def request(rng):
     if kind == 4:
         body = json_mutant(rng, INFER)
         if rng.random() < 0.8:
-            headers.append(("Inference-Header-Content-Length", str(len(body)) if rng.random() < 0.9 else header_text(rng)))
-        return "POST", "/v2/models/huber/infer", body + struct.pack("<2d", 1, 2)[:rng.choice([0, 15, 16, 16, 16])], headers
+            headers.append(
+                (
+                    "Inference-Header-Content-Length",
+                    str(len(body)) if rng.random() < 0.9 else header_text(rng),
+                )
+            )
+        return (
+            "POST",
+            "/v2/models/huber/infer",
+            body + struct.pack("<2d", 1, 2)[: rng.choice([0, 15, 16, 16, 16])],
+            headers,
+        )
     if kind == 5:
         header = json_mutant(rng, SAFETENSORS)
         body = safetensors(header, struct.pack("<2f2d", 1, 2, 3, 4))
         headers.append(("Content-Type", "application/vnd.safetensors"))
-        return "POST", path + rng.choice(["", "?" + query_mutant(rng)]), cut(rng, body) if rng.random() < 0.1 else body, headers
+        return (
+            "POST",
+            path + rng.choice(["", "?" + query_mutant(rng)]),
+            cut(rng, body) if rng.random() < 0.1 else body,
+            headers,
+        )
     if kind == 6:
         headers.append(("Content-Type", "multipart/form-data; boundary=B"))
-        return "POST", "/v1/losses/huber" + rng.choice(["", "?" + query_mutant(rng)]), form(rng), headers
+        return (
+            "POST",
+            "/v1/losses/huber" + rng.choice(["", "?" + query_mutant(rng)]),
+            form(rng),
+            headers,
+        )
     if kind == 7:
-        name = rng.choice(["Content-Type", "Accept", "Accept-Encoding", "Content-Encoding", "Request-Timeout", "Expect",
-                           "Inference-Header-Content-Length", "Origin", "traceparent", "Authorization", "Transfer-Encoding"])
+        name = rng.choice(
+            [
+                "Content-Type",
+                "Accept",
+                "Accept-Encoding",
+                "Content-Encoding",
+                "Request-Timeout",
+                "Expect",
+                "Inference-Header-Content-Length",
+                "Origin",
+                "traceparent",
+                "Authorization",
+                "Transfer-Encoding",
+            ]
+        )
         headers.append((name, rng.choice([header_text(rng), mutated_header(rng)])))
-        return "POST", rng.choice([path, "/v2/models/mse/infer", "/v1/evaluate"]), LOSSES[loss].encode(), headers
+        return (
+            "POST",
+            rng.choice([path, "/v2/models/mse/infer", "/v1/evaluate"]),
+            LOSSES[loss].encode(),
+            headers,
+        )
     if kind == 8:
-        target = rng.choice(["/v1/losses/", "/v1/loss/", "/v2/models/", "/v2/models/mse/versions/", "/assets/", "/"])
+        target = rng.choice(
+            ["/v1/losses/", "/v1/loss/", "/v2/models/", "/v2/models/mse/versions/", "/assets/", "/"]
+        )
         text = urllib.parse.quote(rng.choice(NASTY).encode("utf-8", "surrogatepass"), safe="'\\;?,")
         method = rng.choice(["GET", "POST", "PUT", "DELETE", "GETT"])
-        return method, target + text + rng.choice(["", "/ready", "/infer", "?x='"]), b"{}" if method == "POST" else None, headers
+        return (
+            method,
+            target + text + rng.choice(["", "/ready", "/infer", "?x='"]),
+            b"{}" if method == "POST" else None,
+            headers,
+        )
     headers.append(("Content-Type", "application/json"))
     return "POST", path + "?" + query_mutant(rng), LOSSES[loss].encode(), headers
 
@@ -181,7 +376,12 @@ def header_text(rng):
 
 
 def mutated_header(rng):
-    text = mutated(rng, rng.choice(ACCEPTS + ["gzip, br;q=0.5", "identity;q=0", "multipart/form-data; boundary=", "1.5"]))
+    text = mutated(
+        rng,
+        rng.choice(
+            ACCEPTS + ["gzip, br;q=0.5", "identity;q=0", "multipart/form-data; boundary=", "1.5"]
+        ),
+    )
     return "".join(c for c in text if 32 <= ord(c) < 127)
 
 
@@ -223,7 +423,10 @@ def main():
                 key = (why, answer[:90])
                 if key not in shown and len(shown) < FAULTS_SHOWN:
                     shown.add(key)
-                    print(f"{why}: {answer.decode('utf-8', 'replace').strip()}\n    for {method} {path[:200]} {headers} {(body or b'')[:300]!r}")
+                    print(
+                        f"{why}: {answer.decode('utf-8', 'replace').strip()}\n    for"
+                        f" {method} {path[:200]} {headers} {(body or b'')[:300]!r}"
+                    )
     if errors < count / 2:
         print(f"only {errors} of {count} requests were errors")
     return faults > 0 or errors < count / 2

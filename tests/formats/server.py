@@ -8,14 +8,19 @@ class Server:
     """A server on a port of its own, until it is closed."""
 
     def __init__(self, lossd, *options):
-        self.process = subprocess.Popen([lossd, "--listen", "127.0.0.1:0", *options],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [lossd, "--listen", "127.0.0.1:0", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         line = self.process.stdout.readline()
         self.port = int(line.split("http://127.0.0.1:")[1].split()[0].rstrip(",;/"))
         self.connection = None
 
     def ask(self, method, path, body=None, headers=()):
-        """The status and the body of the answer. Headers are pairs, of which a name may have several."""
+        """The status and the body of the answer. Headers are pairs, of which a name may have
+        several."""
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:

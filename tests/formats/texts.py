@@ -1,7 +1,8 @@
 """Checks the texts of messages: what the sources write, and what a server answers.
 
-texts.check() is shared with errors.py. As a program it reads the sources: each string that is passed to a function that
-builds a message has balanced quotes, no full stop at its end, no "?;", no ",,", and no two spaces in a row.
+texts.check() is shared with errors.py. As a program it reads the sources: each string that is
+passed to a function that builds a message has balanced quotes, no full stop at its end, no "?;", no
+",,", and no two spaces in a row.
 
     texts.py
 
@@ -13,7 +14,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ["core", "core/losses", "proto", "server", "clients/lossctl"]
 # Functions that take a part of a message but not printf's arguments.
-PARTS = {"malformed_entry", "unexpected", "fields_unexpected", "wrong_type", "fields_unknown", "loss_nearest_text"}
+PARTS = {
+    "malformed_entry",
+    "unexpected",
+    "fields_unexpected",
+    "wrong_type",
+    "fields_unknown",
+    "loss_nearest_text",
+}
 # Functions with printf's arguments that do not build messages.
 NOT_MESSAGES = {"buffer_printf", "add_header_printf", "on_log"}
 TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|\w+|\s+|.', re.S)
@@ -52,7 +60,9 @@ def strings_of_calls(path, functions):
     depth, joined, line = 0, None, 0
     for i, (token, at) in enumerate(tokens):
         following = tokens[i + 1][0] if i + 1 < len(tokens) else ""
-        builds = token in functions or (token == "snprintf" and tokens[i + 2][0] in ("message", "why"))
+        builds = token in functions or (
+            token == "snprintf" and tokens[i + 2][0] in ("message", "why")
+        )
         if depth == 0 and not (builds and following == "("):
             continue
         if depth == 0:

@@ -12,16 +12,17 @@ tests/mutants/*.txt list the mutants, each in a paragraph:
     + what replaces it
     tests: properties golden_library
 
-Lines that begin with "-" and "+" may be repeated: together they are consecutive lines. "tests" are suites or test
-cases, as in ONLY; they are run until a test fails. WORD selects the mutants that have it in their name or file.
+Lines that begin with "-" and "+" may be repeated: together they are consecutive lines. "tests" are
+suites or test cases, as in ONLY; they are run until a test fails. WORD selects the mutants that
+have it in their name or file.
 
-The copy and its build are in BUILD/mutants, which is kept: the next run compiles only what changed. The mutant is killed
-if a test fails twice (a busy machine can fail a test once), or if nothing happens for two minutes. Prints a line for each
-mutant, and `N killed, N survived`. Fails if a mutant survived, if the tests fail without a mutant, or if a mutant does
-not compile.
+The copy and its build are in BUILD/mutants, which is kept: the next run compiles only what changed.
+The mutant is killed if a test fails twice (a busy machine can fail a test once), or if nothing
+happens for two minutes. Prints a line for each mutant, and `N killed, N survived`. Fails if a
+mutant survived, if the tests fail without a mutant, or if a mutant does not compile.
 
---check runs nothing: it compares the list with the sources. Fails if a piece does not occur exactly once, or if there is
-no suite and no test case of a name."""
+--check runs nothing: it compares the list with the sources. Fails if a piece does not occur exactly
+once, or if there is no suite and no test case of a name."""
 import filecmp
 import os
 import re
@@ -52,7 +53,7 @@ class Mutant:
 
     def read(self, line):
         if line.startswith("file: "):
-            self.file = line[len("file: "):].strip()
+            self.file = line[len("file: ") :].strip()
         elif line.startswith("tests: "):
             self.tests = line.split()[1:]
         elif line[:2] in ("- ", "+ ") or line in ("-", "+"):
@@ -78,7 +79,8 @@ class Mutant:
         return None
 
     def apply(self, text):
-        """The text of the file with the mistake. The lines may begin and end within lines of the file."""
+        """The text of the file with the mistake. The lines may begin and end within lines of the
+        file."""
         return self.pattern().sub(lambda match: "\n".join(self.after), text)
 
 
@@ -93,7 +95,9 @@ def read_mutants():
 
 def names_of_tests():
     """Every text that may name a suite or a test case: the texts in the tests, and the losses."""
-    names = set(re.findall(r"LOSS\((\w+)\)", (ROOT / "core/losses.def").read_text(encoding="utf-8")))
+    names = set(
+        re.findall(r"LOSS\((\w+)\)", (ROOT / "core/losses.def").read_text(encoding="utf-8"))
+    )
     for path in (ROOT / "tests").rglob("*.c"):
         names.update(re.findall(r'"(\w+)"', path.read_text(encoding="utf-8")))
     return names
@@ -103,17 +107,24 @@ def check(mutants):
     """Returns the exit status."""
     names = names_of_tests()
     faults = [f"{m.where}: {m.fault()}" for m in mutants if m.fault()]
-    faults += [f"{m.where}: there is no suite and no test case '{test}'" for m in mutants for test in m.tests
-               if test not in names]
+    faults += [
+        f"{m.where}: there is no suite and no test case '{test}'"
+        for m in mutants
+        for test in m.tests
+        if test not in names
+    ]
     print("\n".join(faults) if faults else f"{len(mutants)} mutants")
     return 1 if faults else 0
 
 
 def copy_sources(tree):
-    """Updates the copy. Files that did not change keep their time, so that they are not compiled again."""
+    """Updates the copy. Files that did not change keep their time, so that they are not compiled
+    again."""
     tree.mkdir(parents=True, exist_ok=True)
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    listed = subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split("\0")
     for name in filter(None, listed):
         source, target = ROOT / name, tree / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -127,10 +138,17 @@ def copy_sources(tree):
 
 
 def build(tree):
-    """Returns what the compiler said if it failed, else an empty text. Two instruction sets show a mistake as well as
-    four do, and are compiled in half the time."""
+    """Returns what the compiler said if it failed, else an empty text. Two instruction sets show a
+    mistake as well as four do, and are compiled in half the time."""
     isas = ["ISAS=x86_64 x86_64_v3"] if os.uname().machine == "x86_64" else []
-    command = ["make", f"-j{os.cpu_count()}", "WERROR=", *isas, "build/lossd", "build/tests/lossd-tests"]
+    command = [
+        "make",
+        f"-j{os.cpu_count()}",
+        "WERROR=",
+        *isas,
+        "build/lossd",
+        "build/tests/lossd-tests",
+    ]
     made = subprocess.run(command, cwd=tree, capture_output=True, text=True)
     return made.stderr[-2000:] if made.returncode else ""
 
@@ -161,10 +179,20 @@ def end(process):
 
 
 def failure(tree, test):
-    """Runs a suite or a test case until a test fails. Returns the name of that test, None if all pass."""
-    environment = dict(os.environ, LOSSD="build/lossd", ONLY=test, CK_VERBOSITY="silent", CK_TAP_LOG_FILE_NAME="-")
-    process = subprocess.Popen(["build/tests/lossd-tests"], cwd=tree, env=environment, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    """Runs a suite or a test case until a test fails. Returns the name of that test, None if all
+    pass."""
+    environment = dict(
+        os.environ, LOSSD="build/lossd", ONLY=test, CK_VERBOSITY="silent", CK_TAP_LOG_FILE_NAME="-"
+    )
+    process = subprocess.Popen(
+        ["build/tests/lossd-tests"],
+        cwd=tree,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     try:
         for line in results(process):
             failed = re.match(r"not ok \d+ - [^:]*:[^:]*:(\w+)", line or "")
@@ -215,15 +243,23 @@ def try_all(mutants, tree):
     begun = time.monotonic()
     copy_sources(tree)
     check_sound(tree, mutants)
-    print(f"{len(mutants)} mutants; the tests pass without one ({time.monotonic() - begun:.0f} s)", flush=True)
+    print(
+        f"{len(mutants)} mutants; the tests pass without one ({time.monotonic() - begun:.0f} s)",
+        flush=True,
+    )
     survived = 0
     for mutant in mutants:
         start = time.monotonic()
         noticed = try_mutant(mutant, tree)
         survived += noticed is None
         verdict = f"killed by {noticed}" if noticed else "SURVIVED"
-        print(f"{mutant.file}: {mutant.name}: {verdict} ({time.monotonic() - start:.0f} s)", flush=True)
-    print(f"{len(mutants) - survived} killed, {survived} survived ({time.monotonic() - begun:.0f} s)")
+        print(
+            f"{mutant.file}: {mutant.name}: {verdict} ({time.monotonic() - start:.0f} s)",
+            flush=True,
+        )
+    print(
+        f"{len(mutants) - survived} killed, {survived} survived ({time.monotonic() - begun:.0f} s)"
+    )
     return 1 if survived else 0
 
 
@@ -234,7 +270,9 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     words = sys.argv[2:]
-    chosen = [m for m in mutants if not words or any(word in m.name or word in m.file for word in words)]
+    chosen = [
+        m for m in mutants if not words or any(word in m.name or word in m.file for word in words)
+    ]
     if not chosen:
         sys.exit(f"no mutant has one of {words} in its name or file")
     faults = [f"{m.where}: {m.fault()}" for m in chosen if m.fault()]

@@ -1,4 +1,4 @@
-/* Batches that fit a loss, made from its descriptor: for tests that run over the whole table. */
+/* Batches that fit a loss, made from its descriptor, for tests of all losses. */
 #ifndef TESTS_BATCH_H
 #define TESTS_BATCH_H
 
@@ -13,33 +13,33 @@ struct batch {
     struct loss_error error;
 };
 
-/* A batch of about n elements, with every tensor of the loss present, values in (0, 1) and class
-   indices in range, the same for the same seed. Shapes are found by asking the planner which of the
-   usual ones the loss takes. Aborts the test if none fits.
- */
+/* Makes a batch of about `n` elements with every tensor of the loss, values in (0, 1) and class
+   indices in range, determined by `seed`. Tries common shapes with the planner. Aborts the test if
+   the loss accepts none. */
 void batch_make(struct batch *batch, const struct loss_descriptor *loss, size_t n,
                 enum loss_dtype dtype, unsigned seed);
-/* The same with rows, or classes, of so many columns in place of the usual 7. */
+/* Does the same with rows of `columns` columns or classes, instead of 7. */
 void batch_make_columns(struct batch *batch, const struct loss_descriptor *loss, size_t n,
                         size_t columns, enum loss_dtype dtype, unsigned seed);
-/* The same with n terms of one element each, where the loss takes such: no dimension but one. False
- * where it does not. */
+/* Does the same with `n` terms of one element each, in one dimension. Returns false if the loss
+   does not accept that. */
 bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, size_t n,
                        enum loss_dtype dtype, unsigned seed);
-/* The same shapes, with a single element each, which all places share by strides of 0: as large as
- * wanted, in no memory. */
+/* Does the same with tensors of one element, repeated with strides of 0: any size, without memory.
+ */
 void batch_make_vast(struct batch *batch, const struct loss_descriptor *loss, size_t n,
                      size_t columns, enum loss_dtype dtype);
-/* The other values that its parameters can take: how many (parameter, value) pairs there are to
-   try, and sets one in place of the default, and returns its parameter's name; NULL where the loss
-   does not take that one. */
+/* Values of parameters other than the defaults. batch_options returns the number of (parameter,
+   value) pairs. batch_set_option sets one and returns the name of the parameter, or NULL if the
+   loss rejects the value. */
 size_t batch_options(const struct loss_descriptor *loss);
 const char *batch_set_option(struct batch *batch, size_t option);
-/* Asks for the gradient of everything that has one. */
+/* Requests the gradients of all differentiable tensors. */
 void batch_all_gradients(struct batch *batch);
-/* Plans, allocates the outputs, runs. */
+/* Plans, allocates the outputs, and runs. */
 enum loss_status batch_run(struct batch *batch, int threads);
-/* Frees the outputs of a run, so that another can be made; frees everything. */
+/* batch_clear frees the outputs of a run, so that another can follow; batch_free frees everything.
+ */
 void batch_clear(struct batch *batch);
 void batch_free(struct batch *batch);
 

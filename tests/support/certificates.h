@@ -1,6 +1,4 @@
-/*
- * Certificates for tests, made on the spot.
- */
+/* Certificates for tests. */
 #ifndef TESTS_CERTIFICATES_H
 #define TESTS_CERTIFICATES_H
 
@@ -15,13 +13,13 @@ struct certificate {
 
 enum certificate_use { CERTIFICATE_AUTHORITY, CERTIFICATE_SERVER, CERTIFICATE_CLIENT };
 
-/* Makes a certificate of that common name, a server's for localhost and 127.0.0.1, signed by an
-   authority (NULL: by itself), that has held for a day and holds for so many hours more; negative:
-   no longer. Aborts the test if that cannot be. */
+/* Makes a certificate with common name `name`, signed by `authority` (NULL: self-signed). Server
+   certificates are for localhost and 127.0.0.1. The certificate became valid a day ago and expires
+   in `hours` hours; if negative, it has expired. Aborts the test on failure. */
 void certificate_make(struct certificate *certificate, enum certificate_use use, const char *name,
                       const struct certificate *authority, int hours);
-/* Writes what is not NULL: the certificate and its key, each in PEM, the key for its owner alone.
- */
+/* Writes the certificate and its key in PEM, each unless its path is NULL. The key file is readable
+   only by its owner. */
 void certificate_write(const struct certificate *certificate, const char *path,
                        const char *key_path);
 void certificate_free(struct certificate *certificate);

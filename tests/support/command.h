@@ -5,26 +5,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether a command can be run and ends with 0; what it prints is dropped. Suites may ask it while
- * they are made. */
+/* Returns true if a command exits with 0; its output is discarded. Can be called while suites are
+   made. */
 bool command_succeeds(const char *command);
-/* The same, of a static text whose result does not change: it is run once for all suites that ask.
- */
+/* Does the same for a static text, and runs the command only once. */
 bool command_succeeds_cached(const char *command);
 /* Returns true if /usr/bin/python3 has NumPy. */
 bool numpy_is_there(void);
 
-/* Runs a command to its end, without input. `printed` becomes what it wrote on stdout, as far as it
-   fits, NUL-terminated. Returns its exit status, or 128 and the signal that ended it. Aborts the
-   test if it cannot be run at all. */
+/* Runs a command without input, and copies its stdout to `printed`, truncated and NUL-terminated.
+   Returns its exit status, or 128 plus the signal that killed it. Aborts the test if the command
+   cannot be run. */
 __attribute__((format(printf, 3, 4))) int command_run(char *printed, size_t size,
                                                       const char *format, ...);
 
-/* Whether the npm packages that a folder's lock file names are in it; fetches them where they are
+/* Returns true if the npm packages of the lock file of a folder are installed; installs them if
  * not. */
 bool npm_packages_are_there(const char *folder);
 
-/* Whether node is here, and a Chromium where tests/web/browser.mjs looks for it. */
+/* Returns true if node and Chromium (see tests/web/browser.mjs) are installed. */
 bool browser_is_there(void);
 
 #endif

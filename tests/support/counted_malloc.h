@@ -1,15 +1,13 @@
-/*
- * Counts what is allocated. The linker has the tests, and what they are linked with, call these
- * functions in place of the C library's (-Wl,--wrap); shared libraries do not.
- */
+/* Counts allocations of the test program. The linker redirects malloc and its relatives
+   (-Wl,--wrap), except in shared libraries. */
 #ifndef TESTS_SUPPORT_COUNTED_MALLOC_H
 #define TESTS_SUPPORT_COUNTED_MALLOC_H
 
 #include <stddef.h>
 
-/* Counts from 0 from now on, what any thread allocates. */
+/* Starts counting the allocations of all threads. */
 void counted_malloc_begin(void);
-/* Stops. Returns how many bytes were asked for since the begin. */
+/* Stops counting. Returns the number of bytes allocated since the begin. */
 size_t counted_malloc_end(void);
 
 #endif

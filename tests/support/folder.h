@@ -1,22 +1,21 @@
-/* A folder of a test's own, for its files. */
+/* A temporary folder for the files of a test. */
 #ifndef TESTS_FOLDER_H
 #define TESTS_FOLDER_H
 
-/* Makes one, which becomes the one that the functions below are about. Aborts the test if that
- * cannot be. */
+/* Makes the folder that the other functions use. Aborts the test on failure. */
 void folder_make(void);
-/* Removes it with all that is in it. */
+/* Removes the folder and its files. */
 void folder_remove(void);
 
-/* Its path. */
+/* Returns the path of the folder. */
 const char *folder_name(void);
-/* The path of a file in it. Good until the sixteenth call after it. */
+/* Returns the path of a file in the folder, valid for the next sixteen calls. */
 const char *folder_path(const char *name);
-/* Writes a file of it, whatever it held before. */
+/* Writes a file, replacing its content. */
 void folder_write(const char *name, const char *text);
 
-/* Writes an authority's certificate to `ca`, one of a server's that it has signed to `cert`, and
- * its key to `key`. */
+/* Writes the certificate of an authority to `ca`, a server certificate that it signed to `cert`,
+   and the key of that to `key`. */
 void folder_write_certificates(void);
 
 #endif

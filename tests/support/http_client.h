@@ -1,7 +1,5 @@
-/*
- * A small HTTP/1.1 client over a raw socket: it sends whatever bytes a test wants and reads one
- * response at a time. Nothing here fails a test; everything says whether it worked.
- */
+/* A small HTTP/1.1 client over a raw socket: sends arbitrary bytes and reads one response at a
+   time. Functions return false on failure; none fails a test. */
 #ifndef TESTS_SUPPORT_HTTP_CLIENT_H
 #define TESTS_SUPPORT_HTTP_CLIENT_H
 
@@ -9,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { HTTP_CLIENT_TIMEOUT_MS = 60000 }; /* for each wait; only a broken server takes so long */
+enum { HTTP_CLIENT_TIMEOUT_MS = 60000 }; /* of each wait; reached only if the server is broken */
 
 struct http_client {
     int fd;       /* -1 while not connected */
@@ -19,11 +17,11 @@ struct http_client {
     gnutls_certificate_credentials_t credentials;
 };
 
-/* How TLS is spoken: files in PEM. */
+/* TLS settings; files are PEM. */
 struct http_client_tls {
     const char *ca;
-    const char *certificate, *key; /* the client's own, or NULL */
-    const char *priorities;        /* of GnuTLS; NULL for the usual ones */
+    const char *certificate, *key; /* of the client, or NULL */
+    const char *priorities;        /* of GnuTLS; NULL: default */
 };
 
 struct http_response {
@@ -34,34 +32,34 @@ struct http_response {
 };
 
 bool http_client_connect(struct http_client *client, const char *host, int port);
-/* The same over a Unix socket. */
+/* Connects to a Unix socket. */
 bool http_client_connect_path(struct http_client *client, const char *path);
-/* The same with TLS, on a port of localhost; the server's certificate must hold for that name. */
+/* Connects with TLS to a port of localhost; the server certificate must be valid for that name. */
 bool http_client_connect_tls(struct http_client *client, int port,
                              const struct http_client_tls *tls);
 void http_client_close(struct http_client *client);
 
-/* Sends all bytes; false if the server stopped taking them. */
+/* Sends all bytes. Returns false if the server stopped reading. */
 bool http_client_send(struct http_client *client, const char *bytes, size_t len);
 bool http_client_send_text(struct http_client *client, const char *text);
-/* No more will be sent; the answer can still be read. */
+/* Closes the sending side; responses can still be read. */
 bool http_client_shut(struct http_client *client);
 
-/* Reads one response, also an interim one (100). `bodiless`: the request was a HEAD. Frees what
-   `response` held, which must be zeroed before its first use. False if none came, whole and in
-   time. */
+/* Reads one response, including interim ones (100). `bodiless`: the request was a HEAD. Frees the
+   previous content of `response`, which must be zeroed before first use. Returns false if no
+   complete response arrived in time. */
 bool http_client_read(struct http_client *client, struct http_response *response, bool bodiless);
 
-/* Whether the server closes the connection in time, without sending anything more. */
+/* Returns true if the server closes the connection in time without sending more. */
 bool http_client_closed(struct http_client *client);
 
 /* Sends a request with a Host, a Content-Length if there is a body, and `headers` (each ending in
-   CRLF, or NULL), and reads the answer. */
+   CRLF, or NULL), and reads the response. */
 bool http_client_ask(struct http_client *client, const char *method, const char *path,
                      const char *headers, const char *body, size_t len,
                      struct http_response *response);
 
-/* Copies the value of a header to `value` of `size` bytes; NULL if the response has no such header.
+/* Copies the value of a header to `value` of `size` bytes. Returns NULL if there is no such header.
  */
 const char *http_response_header(const struct http_response *response, const char *name,
                                  char *value, size_t size);

@@ -1,4 +1,4 @@
-/* safetensors files that tests send, sound or not, and those that they get. */
+/* safetensors files: valid and invalid ones to send, and received ones. */
 #ifndef TESTS_TENSOR_FILE_H
 #define TESTS_TENSOR_FILE_H
 
@@ -6,33 +6,33 @@
 
 #include <jansson.h>
 
-/* A file that is being put together. */
+/* A file under construction. */
 struct tensor_file {
     struct buffer header, data;
 };
 
-/* Adds a tensor; `shape` as in "2,3". */
+/* Adds a tensor; `shape` is like "2,3". */
 void tensor_file_add(struct tensor_file *file, const char *name, const char *dtype,
                      const char *shape, const void *data, size_t len);
-/* Adds a member of the header as it stands in JSON: "\"__metadata__\":{...}". */
+/* Adds a member of the header as JSON: "\"__metadata__\":{...}". */
 void tensor_file_add_raw(struct tensor_file *file, const char *member);
-/* The whole file, with `spaces` behind the header; empties `file`. To be freed with buffer_free. */
+/* Returns the file with `spaces` after the header, and empties `file`. Free it with buffer_free. */
 struct buffer tensor_file_end(struct tensor_file *file, size_t spaces);
-/* A file of that header, closing brace and all, and so many bytes of zeros. */
+/* Returns a file with this header and `len` zero bytes. */
 struct buffer tensor_file_raw(const char *header, size_t len);
 
-/* What came back. */
+/* A received file. */
 struct tensor_answer {
     json_t *header; /* owned */
     const char *data;
     size_t len;
 };
-/* Takes it apart; fails the test if it is not sound, or its data are not where they should be. */
+/* Parses a file. Fails the test if it is invalid. */
 struct tensor_answer tensor_answer_read(const char *bytes, size_t len);
-/* The bytes of a tensor, of that dtype and shape; fails the test if there is none. */
+/* Returns the data of a tensor. Fails the test if it is missing or has another dtype or shape. */
 const void *tensor_answer_data(const struct tensor_answer *answer, const char *name,
                                const char *dtype, const char *shape, size_t *len);
-/* A value of the metadata, NULL if there is none. */
+/* Returns a value of the metadata, or NULL. */
 const char *tensor_answer_metadata(const struct tensor_answer *answer, const char *name);
 void tensor_answer_free(struct tensor_answer *answer);
 

@@ -1,9 +1,7 @@
 /*
- * The examples of tests/clients, each run against a server as its head says. All of them ask the
- * same and print the same.
- *
- * A language that is not on this machine is named on stderr and not run; with LOSSD_CLIENTS=all
- * (make check-clients, which installs them) it is a failure.
+ * Runs the examples of tests/clients against a server. All send the same requests and print the
+ * same output. Languages that are not installed are skipped with a note on stderr, or fail with
+ * LOSSD_CLIENTS=all (make check-clients, which installs them).
  */
 #include "suites.h"
 #include "support/command.h"
@@ -15,9 +13,9 @@
 
 static const struct {
     const char *name;
-    const char *here;    /* a command that succeeds where the language can be run */
-    const char *package; /* that brings it */
-    const char *run;     /* a command, to which the server's URL is added */
+    const char *here;    /* a command that succeeds if the language is installed */
+    const char *package; /* to install */
+    const char *run;     /* the command, followed by the URL */
 } clients[] = {
     {"curl", "command -v curl", "curl", "sh tests/clients/curl.sh"},
     {"Python", "/usr/bin/python3 -c 'import numpy'", "python3-numpy",
@@ -42,7 +40,7 @@ static const char expected[] =
     "gradient -0.333333 0.333333 0.000000\n"
     "binary loss 0.166667\n"
     "binary gradient -0.333333 0.333333 0.000000\n"
-    "mistake: target[0] is 2; class indices must be in [0, 2), or -100 to be ignored\n";
+    "error: target[0] is 2; class indices must be in [0, 2), or -100 to be ignored\n";
 
 static struct server_process server;
 
@@ -81,7 +79,7 @@ Suite *clients_suite(void)
     const bool all = which && strcmp(which, "all") == 0;
     Suite *suite = suite_create("clients");
     TCase *tcase = tcase_create("clients");
-    tcase_set_timeout(tcase, 120); /* Go builds its library the first time */
+    tcase_set_timeout(tcase, 120); /* Go compiles its library on first use */
     tcase_set_tags(tcase, TAG_SLOW);
     tcase_add_checked_fixture(tcase, setup, teardown);
     for (int i = 0; i < CLIENTS; i++) {
@@ -89,7 +87,7 @@ Suite *clients_suite(void)
             tcase_add_loop_test(tcase, client_prints_what_it_should, i, i + 1);
         else
             fprintf(stderr,
-                    "clients: %s is not run, it is not here (%s); make check-clients installs and "
+                    "clients: %s is skipped: not installed (%s); make check-clients installs and "
                     "runs all\n",
                     clients[i].name, clients[i].package);
     }

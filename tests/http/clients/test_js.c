@@ -1,8 +1,7 @@
 /*
- * The JavaScript client of clients/js: its own tests, which node's runner runs, against a server;
- * and what TypeScript makes of its types. Without node, or without npm to fetch TypeScript, stderr
- * says what is not run; with LOSSD_CLIENTS=all (make check-clients, which installs them) that is a
- * failure.
+ * Runs the tests of the JavaScript client, clients/js, against a server, and checks its types with
+ * TypeScript. What is not installed is skipped with a note on stderr, or fails with
+ * LOSSD_CLIENTS=all (make check-clients, which installs it).
  */
 #include "suites.h"
 #include "support/command.h"

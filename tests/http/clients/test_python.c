@@ -1,8 +1,7 @@
 /*
- * The Python client's own tests (clients/python/tests), which pytest runs against $LOSSD.
- *
- * What they need and this machine lacks is named on stderr, and not run; with LOSSD_CLIENTS=all
- * (make check-clients, which installs it) it is a failure.
+ * Runs the tests of the Python client (clients/python/tests) with pytest against $LOSSD. What is
+ * not installed is skipped with a note on stderr, or fails with LOSSD_CLIENTS=all (make
+ * check-clients, which installs it).
  */
 #include "suites.h"
 
@@ -14,7 +13,7 @@
 
 enum { PRINTED = 1 << 16, TIMEOUT_S = 600 };
 
-/* The lines that say what was not run. */
+/* Prints the lines about skipped tests. */
 static void show_skips(char *printed)
 {
     for (char *line = strtok(printed, "\n"); line; line = strtok(NULL, "\n"))
@@ -50,8 +49,8 @@ Suite *python_suite(void)
     if (all || system("/usr/bin/python3 -c 'import numpy, pytest' >/dev/null 2>&1") == 0)
         tcase_add_test(tcase, python_client_does_what_its_tests_say);
     else
-        fprintf(stderr, "python: the Python client is not tested, its needs are not here "
-                        "(python3-numpy python3-pytest)\n");
+        fprintf(stderr, "python: the Python client is not tested: python3-numpy or "
+                        "python3-pytest is not installed\n");
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""drain.py [SIGTERMS]: servers are told to end one after the other under 32 clients, each followed by the next on the same port.
-No request may fail. A client asks again only where it could not connect; a request that was sent and not answered with 200, to the
-byte, has failed, whatever HTTP would let the client do about it: also one that was sent on a connection that had been kept alive
+"""drain.py [SIGTERMS]: servers are told to end one after the other under 32 clients, each followed
+by the next on the same port. No request may fail. A client asks again only where it could not
+connect; a request that was sent and not answered with 200, to the byte, has failed, whatever HTTP
+would let the client do about it: also one that was sent on a connection that had been kept alive
 and was closed without a byte, and one that was answered with 503."""
 import socket
 import sys
@@ -112,9 +113,15 @@ def main(count):
     errors = [error for asker in askers for error in asker.errors]
     for error in errors[:10]:
         verdict.say("  " + error)
-    verdict.say(f"{count} SIGTERMs; a server took {min(took):.2f} to {max(took):.2f} s to end; {sum(asker.refused for asker in askers)} refused attempts to connect")
+    verdict.say(
+        f"{count} SIGTERMs; a server took {min(took):.2f} to {max(took):.2f} s to end;"
+        f" {sum(asker.refused for asker in askers)} refused attempts to connect"
+    )
     verdict.check(codes == {0: count}, f"exit codes {codes}")
-    verdict.check(not errors, f"{sum(asker.answered for asker in askers)} requests answered, {len(errors)} failed")
+    verdict.check(
+        not errors,
+        f"{sum(asker.answered for asker in askers)} requests answered, {len(errors)} failed",
+    )
     verdict.end()
 
 

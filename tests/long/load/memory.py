@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""memory.py [MIB]: 64 clients that each declare MIB (256) MiB, and send them, to a server that may use 8 times as much. Each is answered, or told with
-503 to come again, and comes again until it is; the process stays within what it may have."""
+"""memory.py [MIB]: 64 clients that each declare MIB (256) MiB, and send them, to a server that may
+use 8 times as much. Each is answered, or told with 503 to come again, and comes again until it is;
+the process stays within what it may have."""
 import socket
 import struct
 import sys
@@ -16,8 +17,12 @@ CLIENTS, BUDGET, PATIENCE_S = 64, 8 * BODY, 900
 
 def make_body():
     count = (BODY - 4096) // 8
-    head = requests.text({"input": {"dtype": "F32", "shape": [count], "data_offsets": [0, count * 4]},
-                          "target": {"dtype": "F32", "shape": [count], "data_offsets": [count * 4, count * 8]}})
+    head = requests.text(
+        {
+            "input": {"dtype": "F32", "shape": [count], "data_offsets": [0, count * 4]},
+            "target": {"dtype": "F32", "shape": [count], "data_offsets": [count * 4, count * 8]},
+        }
+    )
     head += b" " * (BODY - 8 - count * 8 - len(head))
     return struct.pack("<Q", len(head)) + head, count * 8
 
@@ -30,11 +35,15 @@ class Client(threading.Thread):
 
     def ask(self):
         with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S) as connection:
-            connection.sendall(f"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/vnd.safetensors\r\n"
-                               f"Accept: application/json\r\nContent-Length: {BODY}\r\n\r\n".encode() + self.head)
+            connection.sendall(
+                "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Type:"
+                " application/vnd.safetensors\r\nAccept: application/json\r\nContent-Length:"
+                f" {BODY}\r\n\r\n".encode()
+                + self.head
+            )
             try:
                 for at in range(0, self.zero_count, len(self.zeros)):
-                    connection.sendall(self.zeros[:self.zero_count - at])
+                    connection.sendall(self.zeros[: self.zero_count - at])
             except ConnectionError:
                 pass  # it need not read what it refuses
             data = b""
@@ -78,14 +87,26 @@ def main():
     outcomes = {}
     for client in clients:
         outcomes[client.outcome] = outcomes.get(client.outcome, 0) + 1
-    verdict.say(f"{CLIENTS} clients with {BODY // MIB} MiB each: {time.monotonic() - begun:.0f} s, {sum(client.refusals for client in clients)} times 503")
+    verdict.say(
+        f"{CLIENTS} clients with {BODY // MIB} MiB each: {time.monotonic() - begun:.0f} s,"
+        f" {sum(client.refusals for client in clients)} times 503"
+    )
     verdict.check(outcomes == {200: CLIENTS}, f"in the end: {outcomes}")
     peak = server.status("VmHWM")
     if not sanitized():
-        verdict.check(peak <= BUDGET + base, f"peak {peak / MIB:.0f} MiB, of {BUDGET // MIB} that it may use and {base / MIB:.0f} that it had")
+        verdict.check(
+            peak <= BUDGET + base,
+            (
+                f"peak {peak / MIB:.0f} MiB, of {BUDGET // MIB} that it may use and"
+                f" {base / MIB:.0f} that it had"
+            ),
+        )
     verdict.check(server.alive(), "the server lives")
     time.sleep(4)
-    verdict.check(sanitized() or server.status("VmRSS") < base + 16 * MIB, f"{server.status('VmRSS') / MIB:.0f} MiB at rest")
+    verdict.check(
+        sanitized() or server.status("VmRSS") < base + 16 * MIB,
+        f"{server.status('VmRSS') / MIB:.0f} MiB at rest",
+    )
     code = server.stop()
     verdict.check(code == 0, f"the server ended with {code}")
     verdict.end()

@@ -31,8 +31,13 @@ def die_with_parent():
 class Server:
     def __init__(self, *arguments, port=0, log="/dev/null"):
         self.log = open(log, "ab")
-        self.process = subprocess.Popen([lossd(), "--listen", f"127.0.0.1:{port}", "--log-level", "warning", *arguments], stdout=subprocess.PIPE,
-                                        stderr=self.log if log != "/dev/null" else None, text=True, preexec_fn=die_with_parent)
+        self.process = subprocess.Popen(
+            [lossd(), "--listen", f"127.0.0.1:{port}", "--log-level", "warning", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=self.log if log != "/dev/null" else None,
+            text=True,
+            preexec_fn=die_with_parent,
+        )
         line = self.process.stdout.readline()
         if "http://127.0.0.1:" not in line:
             sys.exit(f"{lossd()} did not start: {line}")
@@ -83,13 +88,16 @@ def request(method, path, body=None, headers=(), chunked=0):
         return head
     if not chunked:
         return head + body
-    pieces = [body[at:at + chunked] for at in range(0, len(body), chunked)]
+    pieces = [body[at : at + chunked] for at in range(0, len(body), chunked)]
     return head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
 def parse_head(head):
     lines = head.decode("latin-1").split("\r\n")
-    return int(lines[0].split()[1]), {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
+    return int(lines[0].split()[1]), {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines[1:] if line)
+    }
 
 
 class Closed(Exception):
@@ -104,7 +112,9 @@ class Client:
         self.reader = self.writer = None
 
     async def connect(self):
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 26)
+        self.reader, self.writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, limit=1 << 26
+        )
         self.writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def connected(self):
@@ -147,7 +157,9 @@ class Client:
         if not self.connected():
             return
         if reset:
-            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self.writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
+            )
             self.writer.transport.abort()
         else:
             self.writer.close()

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""sizes.py [MIB]: bodies at, one below and one above --max-body and --max-decompressed-body, up to MIB (4096) MiB, with a length and in chunks,
-sent for real; and lengths that only pretend. Takes some 10 GiB of memory for bodies of 4 GiB."""
+"""sizes.py [MIB]: bodies at, one below and one above --max-body and --max-decompressed-body, up to
+MIB (4096) MiB, with a length and in chunks, sent for real; and lengths that only pretend. Takes
+some 10 GiB of memory for bodies of 4 GiB."""
 import gzip
 import socket
 import struct
@@ -15,10 +16,15 @@ ZEROS = memoryview(bytes(8 * MIB))
 
 
 def head_of(length):
-    """The beginning of a safetensors file of `length` bytes, whose rest is zeros: two tensors, and blanks in its header."""
+    """The beginning of a safetensors file of `length` bytes, whose rest is zeros: two tensors, and
+    blanks in its header."""
     count = max(0, (length - 1024) // 8)
-    text = requests.text({"input": {"dtype": "F32", "shape": [count], "data_offsets": [0, count * 4]},
-                          "target": {"dtype": "F32", "shape": [count], "data_offsets": [count * 4, count * 8]}})
+    text = requests.text(
+        {
+            "input": {"dtype": "F32", "shape": [count], "data_offsets": [0, count * 4]},
+            "target": {"dtype": "F32", "shape": [count], "data_offsets": [count * 4, count * 8]},
+        }
+    )
     text += b" " * (length - 8 - count * 8 - len(text))
     return struct.pack("<Q", len(text)) + text
 
@@ -38,9 +44,10 @@ def send_body(connection, head, length, chunked):
         connection.sendall(b"%x\r\n" % len(data) if chunked else b"")
         connection.sendall(data)
         connection.sendall(b"\r\n" if chunked else b"")
+
     piece(head)
     for at in range(len(head), length, len(ZEROS)):
-        piece(ZEROS[:length - at])
+        piece(ZEROS[: length - at])
     connection.sendall(b"0\r\n\r\n" if chunked else b"")
 
 
@@ -48,8 +55,10 @@ def ask(port, length, chunked=False):
     """Sends a sound body of so many bytes, whatever is answered meanwhile; its status."""
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {length}"
     with socket.create_connection(("127.0.0.1", port), timeout=600) as connection:
-        connection.sendall(f"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/vnd.safetensors\r\n"
-                           f"Accept: application/json\r\n{framing}\r\n\r\n".encode())
+        connection.sendall(
+            "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Type:"
+            f" application/vnd.safetensors\r\nAccept: application/json\r\n{framing}\r\n\r\n".encode()
+        )
         try:
             send_body(connection, head_of(length), length, chunked)
         except ConnectionError:
@@ -63,15 +72,22 @@ def ask(port, length, chunked=False):
 def ask_compressed(port, length):
     body = gzip.compress(head_of(length) + bytes(length - len(head_of(length))), 1)
     with socket.create_connection(("127.0.0.1", port), timeout=600) as connection:
-        connection.sendall(f"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/vnd.safetensors\r\n"
-                           f"Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        connection.sendall(
+            "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Type:"
+            " application/vnd.safetensors\r\nContent-Encoding: gzip\r\nContent-Length:"
+            f" {len(body)}\r\n\r\n".encode()
+            + body
+        )
         return answer_of(connection)
 
 
 def pretend(port, length):
     """Only says how long the body is."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        connection.sendall(f"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode())
+        connection.sendall(
+            f"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+            .encode()
+        )
         return answer_of(connection)
 
 
@@ -81,18 +97,37 @@ def around(limit):
 
 def main():
     verdict = Verdict()
-    for limit, name in ((4096, "4 KiB"), (65536, "64 KiB"), (MIB, "1 MiB"), (2 * GIB, "2 GiB"), (4 * GIB, "4 GiB")):
+    for limit, name in (
+        (4096, "4 KiB"),
+        (65536, "64 KiB"),
+        (MIB, "1 MiB"),
+        (2 * GIB, "2 GiB"),
+        (4 * GIB, "4 GiB"),
+    ):
         if limit > LARGEST:
             continue
         server = Server("--max-body", str(limit), "--max-memory", "20G")
         for chunked in (False, True):
-            statuses = [(length - limit, ask(server.port, length, chunked)) for length, _ in around(limit)]
-            verdict.check(statuses == [(length - limit, status) for length, status in around(limit)],
-                          f"--max-body {name}, {'chunked' if chunked else 'with its length'}: {', '.join(f'{more:+} is {status}' for more, status in statuses)}")
+            statuses = [
+                (length - limit, ask(server.port, length, chunked)) for length, _ in around(limit)
+            ]
+            verdict.check(
+                statuses == [(length - limit, status) for length, status in around(limit)],
+                (
+                    f"--max-body {name}, {'chunked' if chunked else 'with its length'}:"
+                    f" {', '.join(f'{more:+} is {status}' for more, status in statuses)}"
+                ),
+            )
         server.stop()
     # Beyond 32 bits within a larger limit: no size may wrap.
     server = Server("--max-body", "5G", "--max-memory", "20G")
-    for length, name in ((2 * GIB - 1, "2 GiB - 1"), (2 * GIB + 1, "2 GiB + 1"), (4 * GIB - 1, "4 GiB - 1"), (4 * GIB, "4 GiB"), (4 * GIB + 1, "4 GiB + 1")):
+    for length, name in (
+        (2 * GIB - 1, "2 GiB - 1"),
+        (2 * GIB + 1, "2 GiB + 1"),
+        (4 * GIB - 1, "4 GiB - 1"),
+        (4 * GIB, "4 GiB"),
+        (4 * GIB + 1, "4 GiB + 1"),
+    ):
         if length > LARGEST + 1:
             continue
         status = ask(server.port, length)
@@ -109,9 +144,16 @@ def main():
         if limit > LARGEST:
             continue
         server = Server("--max-decompressed-body", str(limit))
-        statuses = [(length - limit, ask_compressed(server.port, length)) for length, _ in around(limit)]
-        verdict.check(statuses == [(length - limit, status) for length, status in around(limit)],
-                      f"--max-decompressed-body {name}: {', '.join(f'{more:+} is {status}' for more, status in statuses)}")
+        statuses = [
+            (length - limit, ask_compressed(server.port, length)) for length, _ in around(limit)
+        ]
+        verdict.check(
+            statuses == [(length - limit, status) for length, status in around(limit)],
+            (
+                f"--max-decompressed-body {name}:"
+                f" {', '.join(f'{more:+} is {status}' for more, status in statuses)}"
+            ),
+        )
         server.stop()
     verdict.end()
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""slow.py [SECONDS [IDLE]]: IDLE (10 000) connections that do nothing and a tenth as many that drip (headers, bodies, the reading of
-answers), held for SECONDS (60, at least 12). Whoever asks as usual must not notice, and every dripping connection must be cut when its time is up."""
+"""slow.py [SECONDS [IDLE]]: IDLE (10 000) connections that do nothing and a tenth as many that drip
+(headers, bodies, the reading of answers), held for SECONDS (60, at least 12). Whoever asks as usual
+must not notice, and every dripping connection must be cut when its time is up."""
 import asyncio
 import multiprocessing
 import socket
@@ -15,15 +16,21 @@ SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 60
 IDLE = int(sys.argv[2]) if len(sys.argv) > 2 else 10000
 HEADERS, BODIES, ANSWERS = IDLE * 6 // 100, IDLE * 3 // 100, IDLE // 100
 HEADER_TIMEOUT, RATE_WINDOW, SLACK = SECONDS // 6, SECONDS // 3, 3
-# The kernel takes the first megabytes of an answer at once, however slowly the client reads: a window passes before it shows.
-LIMITS = {"headers": (HEADER_TIMEOUT, HEADER_TIMEOUT), "body": (RATE_WINDOW, RATE_WINDOW), "answer": (RATE_WINDOW, 2 * RATE_WINDOW)}
+# The kernel takes the first megabytes of an answer at once, however slowly the client reads: a
+# window passes before it shows.
+LIMITS = {
+    "headers": (HEADER_TIMEOUT, HEADER_TIMEOUT),
+    "body": (RATE_WINDOW, RATE_WINDOW),
+    "answer": (RATE_WINDOW, 2 * RATE_WINDOW),
+}
 LONG_ANSWER = 1500000  # numbers: more bytes than the kernel takes
 NORMAL_RATE, NORMAL_CONNECTIONS = 100, 4
 P99_MS = 50
 
 
 def normal(port, seconds, results):
-    """Small requests that fall due on a fixed schedule and count from then, in a process of its own."""
+    """Small requests that fall due on a fixed schedule and count from then, in a process of its
+    own."""
     data = dict((name, bytes_) for name, bytes_, _ in requests.good())["small"]
     connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(NORMAL_CONNECTIONS)]
     latencies, failed, begun = [], 0, time.monotonic()
@@ -44,13 +51,18 @@ class Drips:
         self.lasted = {"headers": [], "body": [], "answer": []}
         self.held = self.most = 0
         self.established = set()
-        self.ask_large = request("POST", "/v1/losses/mse?grad=true", requests.safetensors(LONG_ANSWER),
-                                 ["Content-Type: application/vnd.safetensors"])
+        self.ask_large = request(
+            "POST",
+            "/v1/losses/mse?grad=true",
+            requests.safetensors(LONG_ANSWER),
+            ["Content-Type: application/vnd.safetensors"],
+        )
         self.turn = asyncio.Semaphore(2)
 
     async def watch_server_side(self):
-        """Keeps the client ports whose connections the server still has: a client that does not read cannot see that it was cut,
-        since the end of the stream stands behind what it has not read."""
+        """Keeps the client ports whose connections the server still has: a client that does not
+        read cannot see that it was cut, since the end of the stream stands behind what it has not
+        read."""
         here = f":{self.port:04X}"
         while True:
             established = set()
@@ -118,8 +130,18 @@ class Drips:
 async def main():
     verdict = Verdict()
     allow_files()
-    server = Server("--max-connections", str(IDLE + 2000), "--max-connections-per-address", "0", "--header-timeout", str(HEADER_TIMEOUT),
-                    "--min-rate-window", str(RATE_WINDOW), "--idle-timeout", str(SECONDS + 600))
+    server = Server(
+        "--max-connections",
+        str(IDLE + 2000),
+        "--max-connections-per-address",
+        "0",
+        "--header-timeout",
+        str(HEADER_TIMEOUT),
+        "--min-rate-window",
+        str(RATE_WINDOW),
+        "--idle-timeout",
+        str(SECONDS + 600),
+    )
     results = multiprocessing.Queue()
     alone = multiprocessing.Process(target=normal, args=(server.port, SECONDS / 6, results))
     alone.start()
@@ -132,9 +154,25 @@ async def main():
     drips = Drips(server.port)
     drips.until = time.monotonic() + SECONDS
     watching = asyncio.create_task(drips.watch_server_side())
-    tasks = [asyncio.create_task(drips.drip("headers", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", HEADER_TIMEOUT)) for _ in range(HEADERS)]
-    tasks += [asyncio.create_task(drips.drip("body", b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n", RATE_WINDOW))
-              for _ in range(BODIES)]
+    tasks = [
+        asyncio.create_task(
+            drips.drip("headers", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", HEADER_TIMEOUT)
+        )
+        for _ in range(HEADERS)
+    ]
+    tasks += [
+        asyncio.create_task(
+            drips.drip(
+                "body",
+                (
+                    b"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length:"
+                    b" 1000000\r\n\r\n"
+                ),
+                RATE_WINDOW,
+            )
+        )
+        for _ in range(BODIES)
+    ]
     tasks += [asyncio.create_task(drips.sip(2 * RATE_WINDOW)) for _ in range(ANSWERS)]
     await asyncio.sleep(SECONDS / 6)  # until all have begun
     beside = multiprocessing.Process(target=normal, args=(server.port, SECONDS * 2 / 3, results))
@@ -153,17 +191,39 @@ async def main():
             ends[str(error)] = ends.get(str(error), 0) + 1
         else:
             ends[end] = ends.get(end, 0) + 1
-    verdict.say(f"small requests alone:  p50 {percentile(before, .5) * 1e3:.2f} ms, p99 {percentile(before, .99) * 1e3:.2f} ms, of {len(before)}")
-    verdict.say(f"small requests beside: p50 {percentile(during, .5) * 1e3:.2f} ms, p99 {percentile(during, .99) * 1e3:.2f} ms, of {len(during)}")
-    verdict.say(f"dripping connections held at once: {drips.most}; server's memory {server.status('VmRSS') >> 20} MiB, peak {server.status('VmHWM') >> 20} MiB")
-    verdict.check(failed + failed_before == 0, f"small requests that failed: {failed + failed_before}")
+    verdict.say(
+        f"small requests alone:  p50 {percentile(before, .5) * 1e3:.2f} ms, p99"
+        f" {percentile(before, .99) * 1e3:.2f} ms, of {len(before)}"
+    )
+    verdict.say(
+        f"small requests beside: p50 {percentile(during, .5) * 1e3:.2f} ms, p99"
+        f" {percentile(during, .99) * 1e3:.2f} ms, of {len(during)}"
+    )
+    verdict.say(
+        f"dripping connections held at once: {drips.most}; server's memory"
+        f" {server.status('VmRSS') >> 20} MiB, peak {server.status('VmHWM') >> 20} MiB"
+    )
+    verdict.check(
+        failed + failed_before == 0, f"small requests that failed: {failed + failed_before}"
+    )
     if not sanitized() and SECONDS >= 60:  # a percentile of fewer requests says little
-        verdict.check(percentile(during, .99) * 1e3 < P99_MS, f"99th percentile under {P99_MS} ms")
-    verdict.check(alive == IDLE, f"idle connections that lived through it: {alive} of {IDLE}{f', others: {ends}' if ends else ''}")
+        verdict.check(percentile(during, 0.99) * 1e3 < P99_MS, f"99th percentile under {P99_MS} ms")
+    verdict.check(
+        alive == IDLE,
+        (
+            f"idle connections that lived through it: {alive} of"
+            f" {IDLE}{f', others: {ends}' if ends else ''}"
+        ),
+    )
     for what, (least, limit) in LIMITS.items():
         lasted = drips.lasted[what]
-        verdict.check(lasted and least - 0.5 <= min(lasted) and max(lasted) <= limit + SLACK,
-                      f"{what}: {len(lasted)} cut after {min(lasted, default=0):.1f} to {max(lasted, default=0):.1f} s, to be done after {least} to {limit} s")
+        verdict.check(
+            lasted and least - 0.5 <= min(lasted) and max(lasted) <= limit + SLACK,
+            (
+                f"{what}: {len(lasted)} cut after {min(lasted, default=0):.1f} to"
+                f" {max(lasted, default=0):.1f} s, to be done after {least} to {limit} s"
+            ),
+        )
     for connection in idle:
         connection.close()
     code = server.stop()

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""soak.py SECONDS [BURSTS]: mixed good, bad, slow and aborted requests of every protocol. Every good one must be answered as the first
-time, every bad one with the status that it deserves, a client that is too slow is cut, and between bursts, when nobody asks
-for anything, the server holds no more memory and no more descriptors than it did in the beginning."""
+"""soak.py SECONDS [BURSTS]: mixed good, bad, slow and aborted requests of every protocol. Every
+good one must be answered as the first time, every bad one with the status that it deserves, a
+client that is too slow is cut, and between bursts, when nobody asks for anything, the server holds
+no more memory and no more descriptors than it did in the beginning."""
 import asyncio
 import random
 import sys
@@ -12,7 +13,14 @@ from server import MIB, Client, Closed, Server, Verdict, percentile, request, sa
 
 BURSTS = int(sys.argv[2]) if len(sys.argv) > 2 else 6
 QUIET_S, HEADER_TIMEOUT = 6, 5
-ARGUMENTS = ["--header-timeout", str(HEADER_TIMEOUT), "--max-body", "64M", "--max-decompressed-body", "64M"]
+ARGUMENTS = [
+    "--header-timeout",
+    str(HEADER_TIMEOUT),
+    "--max-body",
+    "64M",
+    "--max-decompressed-body",
+    "64M",
+]
 
 
 class Soak:
@@ -84,7 +92,8 @@ class Soak:
         client.close()
 
     async def ask_slowly(self, source):
-        """In pieces with pauses, which is nobody's fault; unless this client, on a busy machine, has really been too slow."""
+        """In pieces with pauses, which is nobody's fault; unless this client, on a busy machine,
+        has really been too slow."""
         while time.monotonic() < self.until:
             name = self.pick(source)
             data = self.good[name][0]
@@ -119,7 +128,7 @@ class Soak:
                 if ended.done() or time.monotonic() - begun > 2 * HEADER_TIMEOUT + 5:
                     break
                 try:
-                    await client.send(data[at:at + 1])
+                    await client.send(data[at : at + 1])
                 except ConnectionError:
                     break
                 await asyncio.sleep(0.1)
@@ -132,13 +141,20 @@ class Soak:
             await asyncio.sleep(source.uniform(0, 0.5))
 
     async def abort(self, source):
-        """Leaves in the headers, in the body, while it is computed, while the answer comes: in order or with a reset."""
+        """Leaves in the headers, in the body, while it is computed, while the answer comes: in
+        order or with a reset."""
         while time.monotonic() < self.until:
             data = self.good[self.pick(source)][0]
             client = Client(self.server.port)
             try:
                 await client.connect()
-                await client.send(data[:source.choice([0, 1, 20, len(data) // 2, len(data) - 1, len(data), len(data)])])
+                await client.send(
+                    data[
+                        : source.choice(
+                            [0, 1, 20, len(data) // 2, len(data) - 1, len(data), len(data)]
+                        )
+                    ]
+                )
                 await asyncio.sleep(source.choice([0, 0, 0.001, 0.01, 0.1]))
                 if source.random() < 0.3:
                     await asyncio.wait_for(client.reader.read(1000), 0.2)
@@ -157,8 +173,17 @@ class Soak:
         self.until = time.monotonic() + seconds
         self.latencies.clear()
         self.peak = 0
-        workers = [self.ask_well] * 12 + [self.ask_badly] * 3 + [self.ask_slowly] * 6 + [self.drip] * 3 + [self.abort] * 4
-        await asyncio.gather(self.sample(), *(worker(random.Random(f"{seed} {i}")) for i, worker in enumerate(workers)))
+        workers = (
+            [self.ask_well] * 12
+            + [self.ask_badly] * 3
+            + [self.ask_slowly] * 6
+            + [self.drip] * 3
+            + [self.abort] * 4
+        )
+        await asyncio.gather(
+            self.sample(),
+            *(worker(random.Random(f"{seed} {i}")) for i, worker in enumerate(workers)),
+        )
 
 
 async def main(seconds):
@@ -167,21 +192,42 @@ async def main(seconds):
     soak = Soak(server)
     await soak.learn()
     idle = []
-    verdict.say(f"{'burst':>5} {'good':>8} {'bad':>7} {'slow':>6} {'cut':>5} {'aborted':>8} {'errors':>6} {'p50 ms':>7} {'p99 ms':>7} {'peak MiB':>8} "
-                f"{'idle MiB':>8} {'files':>5} {'threads':>7}")
+    verdict.say(
+        f"{'burst':>5} {'good':>8} {'bad':>7} {'slow':>6} {'cut':>5} {'aborted':>8} {'errors':>6} {'p50 ms':>7} {'p99 ms':>7} {'peak MiB':>8} "
+        f"{'idle MiB':>8} {'files':>5} {'threads':>7}"
+    )
     for number in range(BURSTS):
         # The first is a short one: what it leaves is what is compared with.
-        await soak.burst(max(5, seconds / 20 if number == 0 else (seconds - seconds / 20) / max(1, BURSTS - 1)), number)
+        await soak.burst(
+            max(5, seconds / 20 if number == 0 else (seconds - seconds / 20) / max(1, BURSTS - 1)),
+            number,
+        )
         await asyncio.sleep(QUIET_S)
         idle.append((server.status("VmRSS"), server.files(), server.status("Threads")))
-        verdict.say(f"{number:5} {soak.counts['good']:8} {soak.counts['bad']:7} {soak.counts['slow']:6} {soak.counts['cut']:5} {soak.counts['aborted']:8} "
-                    f"{len(soak.errors):6} {percentile(soak.latencies, .5) * 1e3:7.2f} {percentile(soak.latencies, .99) * 1e3:7.2f} {soak.peak / MIB:8.1f} "
-                    f"{idle[-1][0] / MIB:8.1f} {idle[-1][1]:5} {idle[-1][2]:7}")
-    verdict.check(not soak.errors, f"{sum(soak.counts.values())} requests, {len(soak.errors)} errors that were not deserved")
+        verdict.say(
+            f"{number:5} {soak.counts['good']:8} {soak.counts['bad']:7} {soak.counts['slow']:6} {soak.counts['cut']:5} {soak.counts['aborted']:8} "
+            f"{len(soak.errors):6} {percentile(soak.latencies, .5) * 1e3:7.2f} {percentile(soak.latencies, .99) * 1e3:7.2f} {soak.peak / MIB:8.1f} "
+            f"{idle[-1][0] / MIB:8.1f} {idle[-1][1]:5} {idle[-1][2]:7}"
+        )
+    verdict.check(
+        not soak.errors,
+        f"{sum(soak.counts.values())} requests, {len(soak.errors)} errors that were not deserved",
+    )
     if not sanitized():
-        verdict.check(idle[-1][0] <= idle[0][0] + 4 * MIB, f"memory at rest: {idle[0][0] / MIB:.1f} MiB at first, {idle[-1][0] / MIB:.1f} MiB at last")
-    verdict.check(idle[-1][1] <= idle[0][1], f"descriptors at rest: {idle[0][1]} at first, {idle[-1][1]} at last")
-    verdict.check(idle[-1][2] <= idle[0][2], f"threads: {idle[0][2]} at first, {idle[-1][2]} at last")
+        verdict.check(
+            idle[-1][0] <= idle[0][0] + 4 * MIB,
+            (
+                f"memory at rest: {idle[0][0] / MIB:.1f} MiB at first, {idle[-1][0] / MIB:.1f} MiB"
+                " at last"
+            ),
+        )
+    verdict.check(
+        idle[-1][1] <= idle[0][1],
+        f"descriptors at rest: {idle[0][1]} at first, {idle[-1][1]} at last",
+    )
+    verdict.check(
+        idle[-1][2] <= idle[0][2], f"threads: {idle[0][2]} at first, {idle[-1][2]} at last"
+    )
     code = server.stop()
     verdict.check(code == 0, f"the server ended with {code}")
     verdict.end()

@@ -162,8 +162,9 @@ $(BUILD)/libloss.so.$(SOVERSION): $(CORE)
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libloss.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ -lm
 
-# The assembler includes the JSON file.
+# The assembler includes these files.
 $(BUILD)/proto/openapi/openapi.o: proto/openapi/openapi_base.json
+$(BUILD)/clients/lossctl/bench/report_html.o: web/tokens.css web/icon.svg clients/lossctl/bench/report.css
 
 # Embeds every file of web/. The folder is a prerequisite because its time changes when a file is
 # added or removed.

@@ -121,7 +121,7 @@ TABLE = {
     "make generate": apart("make generate && diff -r $REPOSITORY/clients/js clients/js -x node_modules && "
                            "diff -r $REPOSITORY/clients/python clients/python -x __pycache__"),
     "make docs": minutes("make docs && test -s build/docs/site/index.html"),
-    "make python-wheel": by("test_the_wheel_installs_into_a_fresh_environment"),
+    "make python-wheel": by("test_wheel_installs_into_a_new_environment"),
     "make fuzz": minutes("make -j2 fuzz FUZZ_SECONDS=1"),
     "make soak": here("make soak SOAK_SECONDS=1 SOAK_BURSTS=1"),
     "make check-slow": here("make check-slow SLOW_SECONDS=12 SLOW_IDLE=100"),
@@ -184,9 +184,9 @@ TABLE = {
     "npm run types": by("types_are_what_typescript_takes"),
     "npm run generate http://127.0.0.1:8080": apart("cd clients/js && npm run generate $LOSSD_URL"),
     "LOSSD_URL=http://127.0.0.1:8080 npm test": by("client_passes_its_tests"),
-    "/usr/bin/python3 -m venv --system-site-packages ~/lossd-venv": by("test_the_wheel_installs_into_a_fresh_environment"),
-    "~/lossd-venv/bin/pip install build/python/lossd-*.whl": by("test_the_wheel_installs_into_a_fresh_environment"),
-    "pip install build/python/lossd-*.whl": by("test_the_wheel_installs_into_a_fresh_environment"),
+    "/usr/bin/python3 -m venv --system-site-packages ~/lossd-venv": by("test_wheel_installs_into_a_new_environment"),
+    "~/lossd-venv/bin/pip install build/python/lossd-*.whl": by("test_wheel_installs_into_a_new_environment"),
+    "pip install build/python/lossd-*.whl": by("test_wheel_installs_into_a_new_environment"),
     "build/lossd --access-log failed &": here(SERVES.format("build/lossd --listen 127.0.0.1:0 --access-log failed", "b", "b")),
 }
 

@@ -6,35 +6,28 @@
 #include <stdio.h>
 #include <time.h>
 
-static const char head[] =
-    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>lossctl "
-    "bench</title>\n<style>\n"
-    ":root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --faint: #ddd; --dim: #555; "
-    "--a: #0b62c4; --b: #c2410c; "
-    "--c: #6b21a8; --bad: #b00020 }\n"
-    "@media (prefers-color-scheme: dark) { :root { --ink: #eee; --paper: #161616; --faint: #333; "
-    "--dim: #aaa; --a: #6cb2ff; "
-    "--b: #ff9f6b; --c: #d3a6ff; --bad: #ff8a9a } }\n"
-    "body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); "
-    "max-width: 75rem; margin: 2rem "
-    "auto; padding: 0 1rem }\n"
-    ".wide { overflow-x: auto }\ntable { border-collapse: collapse; font-variant-numeric: "
-    "tabular-nums }\n"
-    "th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--faint); "
-    "white-space: nowrap }\n"
-    "th:first-child, td:first-child { text-align: left }\n.bad { color: var(--bad); font-weight: "
-    "600 }\n"
-    ".plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: "
-    "1rem }\n"
-    "svg { width: 100%; height: auto }\nsvg text { fill: var(--ink); font-size: 12px }\nsvg .axis "
-    "{ fill: var(--dim) }\n"
-    "svg .name { font-weight: 600 }\nsvg path { fill: none }\nsvg .grid { stroke: var(--faint) }\n"
-    "svg .line0, svg .line1, svg .line2 { stroke: var(--a); stroke-width: 2; stroke-linejoin: "
-    "round }\n"
-    "svg .line1 { stroke: var(--b) }\nsvg .line2 { stroke: var(--c); stroke-dasharray: 5 3 "
-    "}\n</style>\n</head>\n<body>\n"
-    "<h1>lossctl bench</h1>\n";
+/* Three files as text. The page is self-contained. */
+__asm__(".pushsection .rodata\n"
+        ".hidden report_tokens\n.globl report_tokens\n"
+        "report_tokens:\n.incbin \"web/tokens.css\"\n.byte 0\n"
+        ".hidden report_style\n.globl report_style\n"
+        "report_style:\n.incbin \"clients/lossctl/bench/report.css\"\n.byte 0\n"
+        ".hidden report_logo\n.globl report_logo\n"
+        "report_logo:\n.incbin \"web/icon.svg\"\n.byte 0\n"
+        ".popsection");
+extern const char report_tokens[], report_style[], report_logo[];
+
+static void put_head(struct buffer *out)
+{
+    buffer_text(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                     "<title>lossctl bench</title>\n<style>\n");
+    buffer_text(out, report_tokens);
+    buffer_text(out, report_style);
+    buffer_text(out, "</style>\n</head>\n<body>\n<h1>");
+    buffer_text(out, report_logo);
+    buffer_text(out, "lossctl bench</h1>\n");
+}
 
 /* Appends text, escaped for HTML. */
 static void put_escaped(struct buffer *out, const char *text)
@@ -167,7 +160,7 @@ void report_put_html(const struct bench *bench, struct buffer *out)
     const time_t now = time(NULL);
     struct tm utc;
     strftime(when, sizeof when, "%Y-%m-%d %H:%M UTC", gmtime_r(&now, &utc));
-    buffer_text(out, head);
+    put_head(out);
     buffer_text(out, "<p>");
     put_escaped(out, bench->url);
     buffer_printf(out, ", %s; %g s each after %g s of warm-up; ", when, bench->duration,

@@ -1,5 +1,5 @@
 /*
- * The targets of the Makefile and the commands that documents show: tests/docs/commands.py runs
+ * Tests the targets of the Makefile and the commands in the documents: tests/docs/commands.py runs
  * each, or names the test that does.
  */
 #include "suites.h"
@@ -42,10 +42,10 @@ Suite *commands_suite(void)
     tcase_add_test(table, targets_and_commands_are_in_the_table);
     if (lossd && strcmp(lossd, "build/lossd") != 0)
         fprintf(stderr,
-                "commands: not run with %s, for documents show those of the release build\n",
+                "commands: not run with %s, because documents show those of the release build\n",
                 lossd);
     else if (!numpy_is_there())
-        fprintf(stderr, "commands: not run, python3-numpy is not here\n");
+        fprintf(stderr, "commands: not run, python3-numpy is not installed\n");
     else
         tcase_add_test(work, targets_and_commands_work);
     suite_add_tcase(suite, table);

@@ -1,7 +1,7 @@
 /*
- * The examples in the documentation, which docs/site/snippets.py runs against $LOSSD: in docs/,
- * README.md and the pages of the losses; the links between files; and the files that documents
- * name. Examples in a language that is not here are named on stderr and not run.
+ * Tests the documents: docs/site/snippets.py runs the examples of docs/, README.md and the pages of
+ * the losses against $LOSSD; others check links, names of files, and layers. Examples in a language
+ * that is not installed are skipped, with a message on stderr.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -18,7 +18,7 @@ START_TEST(examples_in_the_documentation_print_what_they_say)
     const int status = command_run(printed, sizeof printed,
                                    "/usr/bin/python3 -B docs/site/snippets.py %s 2>&1 </dev/null",
                                    lossd ? lossd : "build/lossd");
-    ck_assert_msg(status == 0, "ended with %d, having printed: %s", status, printed);
+    ck_assert_msg(status == 0, "exited with %d and printed: %s", status, printed);
 }
 END_TEST
 
@@ -27,7 +27,7 @@ START_TEST(files_link_to_files_that_are_there)
     static char printed[PRINTED];
     const int status = command_run(
         printed, sizeof printed, "/usr/bin/python3 -B docs/site/build.py --gather 2>&1 </dev/null");
-    ck_assert_msg(status == 0, "ended with %d, having printed: %s", status, printed);
+    ck_assert_msg(status == 0, "exited with %d and printed: %s", status, printed);
 }
 END_TEST
 
@@ -71,12 +71,12 @@ Suite *docs_suite(void)
         tcase_add_test(files, files_include_what_their_folder_may);
     } else {
         fprintf(stderr,
-                "docs: links are not followed, names of files not compared: python3 is not here\n");
+                "docs: links and names of files are not checked: python3 is not installed\n");
     }
     if (numpy_is_there())
         tcase_add_test(examples, examples_in_the_documentation_print_what_they_say);
     else
-        fprintf(stderr, "docs: the examples are not run: python3-numpy is not here\n");
+        fprintf(stderr, "docs: the examples are not run: python3-numpy is not installed\n");
     TCase *mutants = tcase_create("mutants");
     if (command_succeeds("/usr/bin/python3 --version"))
         tcase_add_test(mutants, mutants_fit_the_sources);

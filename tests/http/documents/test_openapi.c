@@ -1,11 +1,11 @@
 /*
- * What the service says of itself, through the socket: the example of every loss; and the OpenAPI
- * document, which must name every route and every loss and nothing else, and whose operations are
- * called with their own examples and must answer as they say.
+ * Tests the descriptions that the server gives, through the socket: the example of every loss, and
+ * the OpenAPI document. The document must contain every route and every loss and nothing else. The
+ * tests call its operations with their examples and compare the responses with the schemas.
  *
- * A validator from npm judges the document too (tests/openapi). Where it is not there and cannot be
- * fetched, stderr says so; with LOSSD_CLIENTS=all (make check-clients, which installs npm) that is
- * a failure.
+ * A validator from npm checks the document too (tests/openapi). If it is not installed and cannot
+ * be downloaded, a message on stderr says so; with LOSSD_CLIENTS=all (make check-clients, which
+ * installs npm) that is a failure.
  */
 #include "loss.h"
 #include "routes/routes.h"
@@ -27,7 +27,7 @@ static struct server_process server;
 static struct http_client client;
 static struct http_response response;
 static json_t *tree;     /* the JSON of the response */
-static json_t *document; /* /openapi.json, where a test has asked for it */
+static json_t *document; /* /openapi.json, if a test requested it */
 
 static void setup(void)
 {
@@ -47,7 +47,7 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* Asks with a JSON body, or none, and reads the answer, which must be JSON. */
+/* Sends a request with or without a JSON body. The response must be JSON. */
 static void ask(const char *method, const char *path, const json_t *body)
 {
     json_error_t error;
@@ -62,10 +62,9 @@ static void ask(const char *method, const char *path, const json_t *body)
                   error.text, response.body);
 }
 
-/* ---- examples ---- */
+/* ---- Examples ---- */
 
-/* How many numbers other than 0 a nested array has, all of which must be finite (the others are
- * strings in JSON). */
+/* Counts the numbers other than 0 in a nested array. All must be finite (others are strings). */
 static int count_slopes(const json_t *value)
 {
     if (!json_is_array(value)) {
@@ -78,7 +77,7 @@ static int count_slopes(const json_t *value)
     return count;
 }
 
-/* _i is the loss's place in the table. */
+/* _i is the index of the loss. */
 START_TEST(every_loss_has_an_example_that_works)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
@@ -108,7 +107,7 @@ START_TEST(every_loss_has_an_example_that_works)
 }
 END_TEST
 
-/* ---- the document ---- */
+/* ---- Document ---- */
 
 static void get_document(void)
 {
@@ -127,7 +126,7 @@ static const char *text_at(const json_t *object, const char *name)
     return json_string_value(json_object_get(object, name));
 }
 
-/* Calls `visit` with each operation of the document; returns how many there are. */
+/* Calls `visit` with each operation of the document. Returns the number of operations. */
 static int for_each_operation(void (*visit)(const char *path, const char *method,
                                             const json_t *operation))
 {
@@ -145,7 +144,7 @@ static int for_each_operation(void (*visit)(const char *path, const char *method
     return count;
 }
 
-/* The operation that the document has for a method of a path. */
+/* The operation of a method and a path. */
 static const json_t *operation_of(const char *method, const char *path)
 {
     const json_t *const item = at(at(document, "paths"), path);
@@ -196,7 +195,7 @@ START_TEST(document_names_every_route_and_nothing_else)
 }
 END_TEST
 
-/* Every "$ref" in a value is to something. */
+/* Every "$ref" in a value must resolve. */
 static void expect_resolved(const json_t *value)
 {
     const char *name;
@@ -212,7 +211,7 @@ static void expect_resolved(const json_t *value)
     }
 }
 
-/* Every parameter of a path is among the operation's, and the other way round. */
+/* The parameters of the path and those of the operation must be the same. */
 static void expect_parameters(const char *path, const char *method, const json_t *operation)
 {
     char name[PATH];
@@ -229,7 +228,7 @@ static void expect_parameters(const char *path, const char *method, const json_t
     }
     for (const char *brace = path; (brace = strchr(brace, '{')); brace++)
         braces++;
-    ck_assert_msg(in_path == braces, "%s has not the parameters that it names", path);
+    ck_assert_msg(in_path == braces, "%s: the parameters differ from those in the path", path);
 }
 
 START_TEST(document_holds_together)
@@ -243,7 +242,7 @@ START_TEST(document_holds_together)
 }
 END_TEST
 
-/* _i is the loss's place in the table. */
+/* _i is the index of the loss. */
 START_TEST(document_has_the_schema_of_every_loss)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
@@ -279,9 +278,9 @@ START_TEST(document_has_the_schema_of_every_loss)
 }
 END_TEST
 
-/* ---- calling it ---- */
+/* ---- Calls ---- */
 
-/* A path with its parameters' examples in it; of the loss where `loss` is not NULL. */
+/* Writes a path with the examples of its parameters, or with `loss` if that is not NULL. */
 static void fill_in(const char *path, const json_t *operation, const char *loss, char *text)
 {
     snprintf(text, PATH, "%s", path);
@@ -304,7 +303,7 @@ static void fill_in(const char *path, const json_t *operation, const char *loss,
     }
 }
 
-/* What an operation's response has for the media type of the answer. */
+/* The documented media type of a response. */
 static const json_t *media_of(const json_t *operation, const char *path)
 {
     char status[16], type[PATH];
@@ -320,7 +319,7 @@ static const json_t *media_of(const json_t *operation, const char *path)
     return media;
 }
 
-/* The answer is as the operation says. */
+/* The response must be as documented. */
 static void expect_documented(const json_t *operation, const char *path)
 {
     char why[SCHEMA_WHY], type[PATH];
@@ -337,7 +336,7 @@ static void expect_documented(const json_t *operation, const char *path)
 
 static const char json_header[] = "Content-Type: application/json\r\n";
 
-/* Sends an example, which the schema of the request must take. */
+/* Sends an example, which must match the schema of the request. */
 static void call(const char *method, const char *path, const json_t *operation, const char *loss,
                  const json_t *example)
 {
@@ -383,7 +382,7 @@ START_TEST(every_operation_answers_its_example_as_documented)
 }
 END_TEST
 
-/* Numbers that differ by no more than the digits that the document shows, at the same places. */
+/* Numbers must be equal up to the digits that the document shows. */
 static void expect_near(const json_t *shown, const json_t *given, const char *path)
 {
     const char *name;
@@ -427,8 +426,7 @@ START_TEST(answers_that_are_shown_are_those_that_are_given)
 }
 END_TEST
 
-/* _i is the loss's place in the table. What the schema does not take the server does not either,
- * and says so as documented. */
+/* _i is the index of the loss. The server rejects what the schema rejects, as documented. */
 START_TEST(mistakes_are_answered_as_documented)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
@@ -507,9 +505,9 @@ START_TEST(document_is_had_as_other_paths_are)
 }
 END_TEST
 
-/* ---- the page ---- */
+/* ---- Page ---- */
 
-/* Everything that a page's attribute of that name points to is served here. */
+/* Every URL in this attribute of a page must be served. */
 static void expect_served(const char *page, const char *attribute)
 {
     char *const text = strdup(page);
@@ -526,10 +524,10 @@ static void expect_served(const char *page, const char *attribute)
                  strcmp(path, "./") == 0 ? "" : path); /* as seen from /docs */
         ck_assert(http_client_ask(&client, "GET", target, NULL, NULL, 0, &response));
         ck_assert_msg(response.status == 200, "%s: %d", target, response.status);
-        if (strstr(path, ".svg")) /* has the name of its language, which is an address */
+        if (strstr(path, ".svg")) /* contains the URL of its XML namespace */
             continue;
         ck_assert_msg(!strstr(path, "docs.") || !strstr(response.body, "://"),
-                      "%s names another place", path);
+                      "%s contains a URL of another server", path);
         ck_assert_msg(!strstr(path, "docs.") || !strstr(response.body, "innerHTML"),
                       "%s sets text as HTML", path);
     }
@@ -562,7 +560,7 @@ START_TEST(docs_are_a_page_that_needs_nothing_from_elsewhere)
 }
 END_TEST
 
-/* ---- what others make of it ---- */
+/* ---- Validator ---- */
 
 START_TEST(document_is_valid_to_others)
 {

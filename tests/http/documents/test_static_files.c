@@ -1,6 +1,6 @@
 /*
- * The files of web/ through the socket: every one is served as it stands there, with its type, a
- * tag and the headers that keep pages to what comes from here.
+ * Tests the files of web/ through the socket: each is served unchanged, with its media type, an
+ * ETag, and headers that restrict pages to files of this server.
  */
 #include "suites.h"
 #include "support/http_client.h"
@@ -45,7 +45,7 @@ static void expect_header(const char *name, const char *text)
     ck_assert_msg(strstr(value, text) != NULL, "%s is %s, not %s", name, value, text);
 }
 
-/* What a file of web/ holds; to be freed. */
+/* Reads a file of web/. The caller frees the result. */
 static char *read_file(const char *name, size_t *len)
 {
     char path[VALUE + 8], *bytes = malloc(LARGEST);
@@ -101,7 +101,7 @@ START_TEST(assets_are_not_sent_again_to_those_who_have_them)
     ck_assert_ptr_nonnull(http_response_header(&response, "ETag", etag, sizeof etag));
     static const char *const before[] = {"", "W/\"other\", ", "\"\", W/"};
     for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
-        /* A tag is taken as strong or as weak. */
+        /* A tag matches whether it is strong or weak. */
         snprintf(headers, sizeof headers, "If-None-Match: %s%s\r\n", before[i],
                  etag + (i == 2 ? 2 : 0));
         get("/assets/icon.svg", headers);

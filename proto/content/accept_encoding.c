@@ -80,14 +80,13 @@ enum loss_status coding_content_check(const struct coding_content *content,
     json_quote(content->refused, quote);
     quote[strcspn(quote, ",; \t")] = '\0';
     if (content->stacked)
-        return loss_fail(
-            error, LOSS_UNSUPPORTED,
-            "Content-Encoding puts '%s' upon '%s'; a body is taken in one coding at most", quote,
-            names[content->coding]);
-    return loss_fail(
-        error, LOSS_UNSUPPORTED,
-        "Content-Encoding '%s' is not taken; send the body in zstd, gzip or deflate, or as it is",
-        quote);
+        return loss_fail(error, LOSS_UNSUPPORTED,
+                         "Content-Encoding puts '%s' upon '%s'; at most one coding is supported",
+                         quote, names[content->coding]);
+    return loss_fail(error, LOSS_UNSUPPORTED,
+                     "Content-Encoding '%s' is not supported; send the body in zstd, gzip or "
+                     "deflate, or uncompressed",
+                     quote);
 }
 
 /* ---- Accept-Encoding ---- */

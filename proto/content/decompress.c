@@ -52,7 +52,7 @@ malformed(struct expansion *e, size_t at, const char *format, ...)
 static enum loss_status no_memory(struct expansion *e)
 {
     return loss_fail(e->error, LOSS_UNAVAILABLE,
-                     "there is not enough memory to expand the body at the moment");
+                     "insufficient memory to decompress the body; retry later");
 }
 
 static enum loss_status too_large(struct expansion *e)
@@ -92,7 +92,7 @@ static enum loss_status make_room(struct expansion *e)
     if (e->out->len > e->limit)
         return too_large(e);
     if (quota_cancelled(e->out->quota))
-        return loss_fail(e->error, LOSS_CANCELLED, "the request was given up");
+        return loss_fail(e->error, LOSS_CANCELLED, "the request was cancelled");
     return e->out->len < e->out->capacity ? LOSS_OK : grow(e, e->out->len + EXPAND_START);
 }
 

@@ -81,6 +81,6 @@ void jansson_respond(struct response *response, json_t *tree, size_t flags)
     buffer_text(&response->body, "\n");
     if (written && !response->body.failed)
         return;
-    loss_fail(&error, LOSS_UNAVAILABLE, "there is not enough memory for the answer at the moment");
+    loss_fail(&error, LOSS_UNAVAILABLE, "insufficient memory for the response; retry later");
     response_error(response, &error);
 }

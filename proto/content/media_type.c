@@ -55,14 +55,15 @@ enum loss_status media_type_parse(const char *content_type, enum media_type *med
         is(type, names[MEDIA_OCTETS]))
         return LOSS_OK;
     if (is(type, "application/x-www-form-urlencoded"))
-        return loss_fail(error, LOSS_UNSUPPORTED,
-                         "the body is said to be a form, which is what curl -d says of everything; "
-                         "add -H 'Content-Type: "
-                         "application/json', or use curl --json");
+        return loss_fail(
+            error, LOSS_UNSUPPORTED,
+            "Content-Type is application/x-www-form-urlencoded, the default of curl -d; "
+            "add -H 'Content-Type: "
+            "application/json', or use curl --json");
     if (type.len == 0)
         return loss_fail(error, LOSS_UNSUPPORTED, "Content-Type is empty; send application/json");
     return loss_fail(error, LOSS_UNSUPPORTED,
-                     "Content-Type '%s' is not taken; send application/json, "
+                     "Content-Type '%s' is not supported; send application/json, "
                      "application/vnd.safetensors or multipart/form-data",
                      json_quote(content_type, quote));
 }

@@ -65,7 +65,7 @@ static enum loss_status read_header(struct multipart *form, struct multipart_par
         if (strcasecmp(value, "binary") != 0 && strcasecmp(value, "8bit") != 0 &&
             strcasecmp(value, "7bit") != 0)
             return json_malformed(form->error, form->body, form->at, "",
-                                  "a part with Content-Transfer-Encoding is not taken");
+                                  "a part with Content-Transfer-Encoding is not supported");
     }
     if (strncasecmp(line, disposition, sizeof disposition - 1) != 0)
         return LOSS_OK;

@@ -197,7 +197,7 @@ static enum loss_status allocate(struct evaluation *e, struct loss_error *error)
         e->arena = block_cache_resize(NULL, 0, total);
     if (!taken || (!small && !e->arena))
         return loss_fail(error, LOSS_UNAVAILABLE,
-                         "there is not enough memory for this request at the moment");
+                         "insufficient memory for this request; retry later");
     e->arena_size = total;
     char *next = small ? e->small : e->arena;
     next += -(uintptr_t)next % ALIGNMENT;
@@ -263,7 +263,7 @@ enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *erro
     enum loss_status status = allocate(e, error);
     for (int k = 0; k < EVALUATION_TENSORS && status == LOSS_OK; k++) {
         if (quota_cancelled(e->quota))
-            status = loss_fail(error, LOSS_CANCELLED, "the request was given up");
+            status = loss_fail(error, LOSS_CANCELLED, "the request was cancelled");
         else if (missing >> k & 1)
             status = evaluation_decode_operand(e, k, evaluation_operand(e, k), error);
     }

@@ -29,8 +29,7 @@ struct head {
 
 static enum loss_status no_memory(struct loss_error *error)
 {
-    return loss_fail(error, LOSS_UNAVAILABLE,
-                     "there is not enough memory for this request at the moment");
+    return loss_fail(error, LOSS_UNAVAILABLE, "insufficient memory for this request; retry later");
 }
 
 /* ---- Shared fields ---- */

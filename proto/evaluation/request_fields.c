@@ -57,7 +57,7 @@ static enum loss_status take_name(struct fields *f, char *name)
         return f->json.error->status;
     const bool fits = f->json.at - start - 2 < NAME_SIZE;
     if (fits && !json_decode_string(start, f->json.at, name, NAME_SIZE))
-        return object_reader_malformed(&f->json, start, "%s is no text", f->json.key);
+        return object_reader_malformed(&f->json, start, "%s is not valid text", f->json.key);
     return LOSS_OK;
 }
 
@@ -409,8 +409,9 @@ bool fields_deprecated(struct object_reader *json)
     const bool deprecated =
         strcmp(json->key, "size_average") == 0 || strcmp(json->key, "reduce") == 0;
     if (deprecated)
-        object_reader_malformed(
-            json, json->at, "%s is deprecated in PyTorch and not taken; use reduction", json->key);
+        object_reader_malformed(json, json->at,
+                                "%s is deprecated in PyTorch and not supported; use reduction",
+                                json->key);
     return deprecated;
 }
 
@@ -459,7 +460,7 @@ static enum loss_status read_plain(struct fields *f, uint32_t settled)
         return read_grad_output(f);
     if (field < EVALUATION_TENSORS)
         return object_reader_malformed(
-            &f->json, f->json.at, "%s is a tensor: it goes into the body, not among the parameters",
+            &f->json, f->json.at, "%s is a tensor: send it in the body, not among the parameters",
             f->json.key);
     return fields_read_value(f, field);
 }

@@ -92,10 +92,11 @@ static enum loss_status take_dtype(struct file *file, struct entry *entry)
         return f->json.error->status;
     entry->is.dtype = dtype_find(DTYPE_SAFETENSORS, name);
     if (entry->is.dtype == LOSS_ANY) {
-        snprintf(message, sizeof message,
-                 "dtype '%s' is not taken; F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, "
-                 "U8 and BOOL are",
-                 json_quote(name, quote));
+        snprintf(
+            message, sizeof message,
+            "dtype '%s' is not supported; F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, "
+            "U8 and BOOL are",
+            json_quote(name, quote));
         return malformed_entry(file, entry, message);
     }
     return LOSS_OK;
@@ -164,7 +165,7 @@ static enum loss_status check_entry(struct file *file, const struct entry *entry
     }
     if (entry->end > file->data_len) {
         snprintf(message, sizeof message,
-                 "data_offsets end at %zu; behind the header there are %zu bytes", entry->end,
+                 "data_offsets end at %zu; after the header there are %zu bytes", entry->end,
                  file->data_len);
         return malformed_entry(file, entry, message);
     }
@@ -228,7 +229,7 @@ static enum loss_status read_member(struct object_reader *json, void *context)
     const int k = fields_find(file->fields->out->request.loss, json->key);
     if (k >= EVALUATION_TENSORS)
         return object_reader_malformed(
-            json, json->at, "%s is no tensor: it goes into the query or into __metadata__",
+            json, json->at, "%s is not a tensor: send it in the query or in __metadata__",
             json->key);
     return k < 0 ? fields_unknown(file->fields, "tensor") : read_tensor(file, k);
 }
@@ -255,11 +256,11 @@ static enum loss_status check_layout(struct file *file)
         if (entry->begin != at) {
             snprintf(
                 message, sizeof message,
-                i == 0 ? "its bytes begin at %zu, though nothing stands before them: the first "
+                i == 0 ? "its bytes begin at %zu, but nothing precedes them: the first "
                          "begin at %zu%s"
                 : entry->begin < at
                     ? "its bytes begin at %zu, before %zu, where those of %s end"
-                    : "its bytes begin at %zu; there is a gap behind %zu, where those of %s end",
+                    : "its bytes begin at %zu; there is a gap after %zu, where those of %s end",
                 entry->begin, at,
                 i == 0 ? "" : evaluation_tensor_name(loss, file->entry[i - 1].tensor));
             return malformed_entry(file, entry, message);
@@ -321,7 +322,7 @@ static enum loss_status measure(const struct evaluation *e, size_t *len, struct 
                   e->len);
     else if (header > e->len - LENGTH)
         loss_fail(error, LOSS_MALFORMED,
-                  "the header is said to have %" PRIu64
+                  "the header is declared to have %" PRIu64
                   " bytes, but %zu follow (byte 0); a safetensors file was expected",
                   header, e->len - LENGTH);
     else
@@ -340,7 +341,7 @@ enum loss_status safetensors_request_read(struct fields *fields)
         return fields->json.error->status;
     if (len > sizeof small - LENGTH - 1 && !(copy = malloc(LENGTH + len + 1)))
         return loss_fail(fields->json.error, LOSS_UNAVAILABLE,
-                         "there is not enough memory for this request at the moment");
+                         "insufficient memory for this request; retry later");
     memcpy(copy, e->body, LENGTH + len);
     copy[LENGTH + len] = '\0';
     struct file file = {

@@ -139,7 +139,7 @@ static enum loss_status take_descr(struct npy *npy)
     if (npy->tensor->dtype == LOSS_ANY)
         return malformed(
             npy, npy->at,
-            "dtype '%s' is not taken; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are",
+            "dtype '%s' is not supported; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are",
             json_quote(npy->descr, quote));
     npy->swapped = order == '>' && loss_dtype_size(npy->tensor->dtype) > 1;
     return LOSS_OK;
@@ -206,14 +206,14 @@ static enum loss_status find_header(struct npy *npy, const char *bytes, size_t l
         return malformed(npy, bytes + len, "the file ends before its header");
     if (bytes[MAGIC] < 1 || bytes[MAGIC] > 3 || bytes[MAGIC + 1] != 0)
         return malformed(npy, bytes + MAGIC,
-                         "version %u.%u of the format is not taken; 1.0, 2.0 and 3.0 are",
+                         "version %u.%u of the format is not supported; 1.0, 2.0 and 3.0 are",
                          (unsigned char)bytes[MAGIC], (unsigned char)bytes[MAGIC + 1]);
     uint32_t header = 0;
     memcpy(&header, bytes + MAGIC + 2, fixed - MAGIC - 2); /* little-endian, as is this machine */
     if (header > len - fixed)
         return malformed(npy, bytes + MAGIC + 2,
-                         "the header is said to have %u bytes, but %zu follow", (unsigned)header,
-                         len - fixed);
+                         "the header is declared to have %u bytes, but %zu follow",
+                         (unsigned)header, len - fixed);
     npy->at = bytes + fixed;
     npy->end = npy->at + header;
     return LOSS_OK;
@@ -245,7 +245,7 @@ enum loss_status npy_read(struct loss_tensor *tensor, bool *swapped, const char 
     const size_t left = (size_t)(bytes + len - npy.end);
     if (left != loss_tensor_bytes(tensor))
         return malformed(&npy, npy.end,
-                         "behind the header are %zu bytes; shape %.64s of %s takes %zu", left,
+                         "after the header are %zu bytes; shape %.64s of %s takes %zu", left,
                          loss_shape_text(tensor, shape), npy.descr, loss_tensor_bytes(tensor));
     tensor->data = (void *)(uintptr_t)npy.end; /* never written to */
     *swapped = npy.swapped;

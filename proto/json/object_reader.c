@@ -27,7 +27,7 @@ enum loss_status object_reader_unexpected(struct object_reader *json, const char
     char byte[JSON_BYTE_TEXT];
     /* A cancelled reader stops within white space, which is not an error of the text. */
     if (quota_cancelled(json->quota))
-        return loss_fail(json->error, LOSS_CANCELLED, "the request was given up");
+        return loss_fail(json->error, LOSS_CANCELLED, "the request was cancelled");
     return object_reader_malformed(json, at, "%s where %s was expected",
                                    json_byte_text(at, json->end, byte), expected);
 }
@@ -42,8 +42,7 @@ static enum loss_status invalid_value(struct object_reader *json, const char *at
 {
     if (*at == '[' || *at == '{')
         return object_reader_malformed(
-            json, at, "there are more than %d arrays and objects in one another, the limit",
-            json_depth());
+            json, at, "there are more than %d nested arrays and objects, the limit", json_depth());
     return object_reader_unexpected(json, at, "a JSON value");
 }
 
@@ -100,9 +99,9 @@ static enum loss_status read_key(struct object_reader *json)
     if (skip_string(json, "a field name in quotes") != LOSS_OK)
         return json->error->status;
     if (!json_decode_string(start, json->at, json->key, sizeof json->key))
-        return object_reader_malformed(json, start,
-                                       "the name of a field has more than %d bytes, or is no text",
-                                       OBJECT_KEY - 1);
+        return object_reader_malformed(
+            json, start, "the name of a field has more than %d bytes, or is not valid text",
+            OBJECT_KEY - 1);
     object_reader_set_key(json, json->key);
     json->at = json_blank(json->at, json->quota);
     if (*json->at != ':')
@@ -155,7 +154,7 @@ enum loss_status object_reader_members(struct object_reader *json, object_member
         return LOSS_OK;
     /* A function that reads a value may have stopped in white space, too. */
     return quota_cancelled(json->quota)
-               ? loss_fail(json->error, LOSS_CANCELLED, "the request was given up")
+               ? loss_fail(json->error, LOSS_CANCELLED, "the request was cancelled")
                : json->error->status;
 }
 

@@ -152,15 +152,15 @@ static const struct {
     const char *expected;
 } ranges[LOSS_DTYPE_COUNT] = {
     [LOSS_INT64] = {INT64_MIN, INT64_MAX,
-                    "int64 holds [-9223372036854775808, 9223372036854775807]"},
-    [LOSS_INT32] = {INT32_MIN, INT32_MAX, "int32 holds [-2147483648, 2147483647]"},
-    [LOSS_INT16] = {INT16_MIN, INT16_MAX, "int16 holds [-32768, 32767]"},
-    [LOSS_INT8] = {INT8_MIN, INT8_MAX, "int8 holds [-128, 127]"},
+                    "the range of int64 is [-9223372036854775808, 9223372036854775807]"},
+    [LOSS_INT32] = {INT32_MIN, INT32_MAX, "the range of int32 is [-2147483648, 2147483647]"},
+    [LOSS_INT16] = {INT16_MIN, INT16_MAX, "the range of int16 is [-32768, 32767]"},
+    [LOSS_INT8] = {INT8_MIN, INT8_MAX, "the range of int8 is [-128, 127]"},
     [LOSS_UINT64] = {INT64_MIN, INT64_MAX,
-                     "uint64 holds [0, 18446744073709551615]"}, /* all 64 bits */
-    [LOSS_UINT32] = {0, UINT32_MAX, "uint32 holds [0, 4294967295]"},
-    [LOSS_UINT16] = {0, UINT16_MAX, "uint16 holds [0, 65535]"},
-    [LOSS_UINT8] = {0, UINT8_MAX, "uint8 holds [0, 255]"},
+                     "the range of uint64 is [0, 18446744073709551615]"}, /* all 64 bits */
+    [LOSS_UINT32] = {0, UINT32_MAX, "the range of uint32 is [0, 4294967295]"},
+    [LOSS_UINT16] = {0, UINT16_MAX, "the range of uint16 is [0, 65535]"},
+    [LOSS_UINT8] = {0, UINT8_MAX, "the range of uint8 is [0, 255]"},
     [LOSS_BOOL] = {0, 1, "bool holds true, false, 1 and 0"},
 };
 
@@ -351,7 +351,7 @@ static enum loss_status decode_pieces(const struct decoding *d, char *out, int t
     struct pieces pieces = {.decoding = d, .out = out, .failed = tensor->marks + 1};
     parallel_for((size_t)tensor->marks + 1, threads, try_piece, &pieces);
     if (quota_cancelled(d->quota))
-        return loss_fail(d->error, LOSS_CANCELLED, "the request was given up");
+        return loss_fail(d->error, LOSS_CANCELLED, "the request was cancelled");
     const int failed = atomic_load(&pieces.failed);
     return failed > tensor->marks ? LOSS_OK
                                   : decode_piece(d, failed, out); /* again, for its error */

@@ -65,8 +65,8 @@ static enum loss_status open_array(const struct scan *scan, struct nesting *nest
 {
     if (nest->depth == json_depth())
         return json_malformed(scan->error, scan->body, at, scan->path,
-                              "%s has more than %d arrays in one another, the limit",
-                              scan->path + 1, json_depth());
+                              "%s has more than %d nested arrays, the limit", scan->path + 1,
+                              json_depth());
     if (nest->depth == LOSS_MAX_RANK)
         return json_malformed(scan->error, scan->body, at, scan->path,
                               "%s has more than %d dimensions", scan->path + 1, LOSS_MAX_RANK);
@@ -197,7 +197,7 @@ static enum loss_status scan_numbers(const struct scan *scan, struct tensor_json
     do {
         text = json_blank(text, scan->quota);
         if (is_cancelled(scan, &nest, text))
-            return loss_fail(scan->error, LOSS_CANCELLED, "the request was given up");
+            return loss_fail(scan->error, LOSS_CANCELLED, "the request was cancelled");
         enum loss_status status = LOSS_OK;
         const bool all = *text != '[' && nest.depth > 0 && nest.depth == nest.rank &&
                          take_many(scan, tensor, &nest, &text);

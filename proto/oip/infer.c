@@ -41,7 +41,7 @@ static enum loss_status answer(const struct oip_output_selection *selection, str
         oip_response_finish(e, selection, response);
     if (response->body.failed)
         return loss_fail(error, LOSS_UNAVAILABLE,
-                         "there is not enough memory for the answer at the moment");
+                         "insufficient memory for the response; retry later");
     response->status = response_status(LOSS_OK);
     response->decode_ms = e->decode_ms;
     response->compute_ms = e->compute_ms;

@@ -52,13 +52,13 @@ static enum loss_status read_parameter(struct object_reader *json, void *context
     if (is_foreign(json->key))
         return object_reader_validate(json);
     if (strcmp(json->key, "grad") == 0 || strcmp(json->key, "hess") == 0)
-        return object_reader_malformed(json, start,
-                                       "%s is no parameter here: ask for the outputs %s_<tensor>",
-                                       json->key, json->key);
+        return object_reader_malformed(
+            json, start, "%s is not a parameter here: ask for the outputs %s_<tensor>", json->key,
+            json->key);
     if (strcmp(json->key, "encoding") == 0)
         return object_reader_malformed(
             json, start,
-            "encoding is no parameter here: binary_data and binary_data_output say "
+            "encoding is not a parameter here: binary_data and binary_data_output say "
             "how outputs are sent");
     if (take_scalar(json, value, sizeof value) != LOSS_OK)
         return json->error->status;
@@ -160,7 +160,7 @@ static enum loss_status check_ends(struct oip_reader *r)
         return LOSS_OK;
     return object_reader_malformed(
         json, r->next,
-        "unexpected additional input data: %zu bytes are left behind those of the last input",
+        "unexpected additional input data: %zu bytes are left after those of the last input",
         (size_t)(r->body_end - r->next));
 }
 

@@ -46,7 +46,7 @@ static enum loss_status read_datatype(struct oip_reader *r, struct oip_input *in
     return bad_input(r, input,
                      "has datatype '%s'; FP64, FP32, FP16, BF16, INT64, INT32, INT16, INT8, "
                      "UINT64, UINT32, UINT16, UINT8 and "
-                     "BOOL are taken",
+                     "BOOL are supported",
                      json_quote(name, quote));
 }
 
@@ -57,7 +57,8 @@ static enum loss_status read_input_parameter(struct object_reader *json, void *c
     int64_t bytes;
     const char *end;
     if (strncmp(json->key, "shared_memory_", strlen("shared_memory_")) == 0)
-        return bad_input(r, input, "is in shared memory, which is not taken; send it in the body");
+        return bad_input(r, input,
+                         "is in shared memory, which is not supported; send it in the body");
     if (strcmp(json->key, "binary_data_size") != 0)
         return object_reader_validate(json);
     if (input->is_binary)
@@ -128,8 +129,8 @@ static enum loss_status place_bytes(struct oip_reader *r, const struct oip_input
     if (bytes > left)
         return bad_input(
             r, input,
-            "has %zu bytes behind the JSON, but %zu are left; expecting %zu additional bytes",
-            bytes, left, bytes - left);
+            "has %zu bytes after the JSON, but %zu are left; expecting %zu additional bytes", bytes,
+            left, bytes - left);
     source->tensor.data = (void *)(uintptr_t)r->next; /* never written to */
     r->next += bytes;
     return LOSS_OK;
@@ -161,11 +162,11 @@ static int find_tensor(struct oip_reader *r, const struct oip_input *input)
     const int k = fields_find(r->fields.out->request.loss, input->name);
     object_reader_set_key(json, input->name);
     if (k >= EVALUATION_TENSORS)
-        bad_input(r, input, "is no tensor: it goes into the parameters");
+        bad_input(r, input, "is not a tensor: send it in the parameters");
     else if (k >= 0 && fields_first(&r->fields, k))
         return k;
     else if (k >= 0)
-        bad_input(r, input, "is there twice");
+        bad_input(r, input, "appears twice");
     else {
         json->at = input->at;
         fields_unknown(&r->fields, "input");

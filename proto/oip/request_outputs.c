@@ -31,7 +31,7 @@ static enum loss_status read_output_name(struct oip_reader *r)
         return unknown_output(r, at, name);
     for (const struct oip_output *other = r->selection->output; other < r->output; other++)
         if (other->kind == r->output->kind && other->tensor == r->output->tensor)
-            return object_reader_malformed(json, at, "output '%s' is asked for twice", name);
+            return object_reader_malformed(json, at, "output '%s' is requested twice", name);
     return LOSS_OK;
 }
 
@@ -45,7 +45,7 @@ static enum loss_status read_output_parameter(struct object_reader *json, void *
     if (strcmp(json->key, "classification") == 0 ||
         strncmp(json->key, "shared_memory_", strlen("shared_memory_")) == 0)
         return object_reader_malformed(json, json->at,
-                                       "outputs[%d] asks for %.40s, which is not given",
+                                       "outputs[%d] asks for %.40s, which is not supported",
                                        r->selection->outputs, json->key);
     return object_reader_validate(json);
 }

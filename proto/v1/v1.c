@@ -97,7 +97,7 @@ static enum loss_status evaluate(const struct v1_request *v1, const struct forma
     }
     if (response->body.failed)
         return loss_fail(error, LOSS_UNAVAILABLE,
-                         "there is not enough memory for the answer at the moment");
+                         "insufficient memory for the response; retry later");
     response->status = response_status(LOSS_OK);
     response->content_type = media_type_name(formats->out);
     response->decode_ms = e->decode_ms;
@@ -136,7 +136,7 @@ static enum loss_status check_many(const struct v1_request *request, struct loss
     if (formats.in != MEDIA_JSON)
         return loss_fail(
             error, LOSS_UNSUPPORTED,
-            "several losses are asked for in %s, in which tensors may be base64, and not in %s",
+            "requests for several losses must be in %s, in which tensors may be base64, not in %s",
             media_type_name(MEDIA_JSON), media_type_name(formats.in));
     if (request->query)
         return loss_fail(error, LOSS_MALFORMED,
@@ -172,7 +172,7 @@ static enum loss_status evaluate_many(const struct v1_request *v1, struct multi_
     multi_loss_append_json(m, &response->body);
     if (response->body.failed)
         return loss_fail(error, LOSS_UNAVAILABLE,
-                         "there is not enough memory for the answer at the moment");
+                         "insufficient memory for the response; retry later");
     response->status = response_status(LOSS_OK);
     response->content_type = media_type_name(MEDIA_JSON);
     response->decode_ms = m->decode_ms;

@@ -1662,8 +1662,7 @@ START_TEST(limits_json_has_a_depth)
     START("--max-json-depth=5");
     for (int depth = 4; depth <= 6; depth++) {
         ask_nested(depth);
-        expect_status(depth <= 5 ? 200 : 400,
-                      depth <= 5 ? "loss" : "more than 5 arrays in one another");
+        expect_status(depth <= 5 ? 200 : 400, depth <= 5 ? "loss" : "more than 5 nested arrays");
     }
     /* and where it is no tensor that is nested */
     static const char *const bodies[] = {
@@ -1673,7 +1672,7 @@ START_TEST(limits_json_has_a_depth)
     for (int i = 0; i < 2; i++) {
         ck_assert(http_client_ask(&client, "POST", "/v2/models/mse/infer", NULL, bodies[i],
                                   strlen(bodies[i]), &response));
-        expect_status(400, i ? "more than 5 arrays and objects in one another" : "input");
+        expect_status(400, i ? "more than 5 nested arrays and objects" : "input");
     }
 }
 END_TEST

@@ -165,7 +165,8 @@ START_TEST(wrong_parts_are_refused_by_name)
     } cases[] = {
         {"redution", NULL, "sum", "mse has no field 'redution'; did you mean 'reduction'?", 400},
         {"reduction", NULL, "sun", "did you mean 'sum'?", 422},
-        {"reduction", "a", "sum", "reduction is no tensor: send it as a text, not as a file", 400},
+        {"reduction", "a", "sum", "reduction is not a tensor: send it as a text, not as a file",
+         400},
         {"sample_weight", NULL, "1", "sample_weight: a NumPy file (.npy) was expected", 400},
         {"grad_output", NULL, "x", "grad_output is 'x'; it must be a number", 400},
         {"input", NULL, "", "there are two parts 'input'", 400},
@@ -180,7 +181,7 @@ START_TEST(wrong_parts_are_refused_by_name)
     struct buffer form = mse_form();
     add_part(&form, "reduction", NULL, "su\0m", 4);
     ask_form("/v1/losses/mse", FORM, &form);
-    expect_problem(400, "reduction is no text");
+    expect_problem(400, "reduction is not valid text");
     form = mse_form();
     add_text(&form, "grad", "true");
     add_text(&form, "grad", "true");
@@ -320,11 +321,11 @@ START_TEST(malformed_array_is_refused_with_the_place)
         {"{'desc': '<f4'}", "input: the header has no field 'desc'"},
         {"{'descr' '<f4'}", "input: '\\\\'' where ':' was expected in the header"},
         {"{'descr: <f4}", "input: its end where the end of a string was expected in the header"},
-        {DICT("'<u3'", "False", "(3,)"),
-         "input: dtype '<u3' is not taken; f8, f4, f2, i8, i4, i2, i1, u8, u4, u2, u1 and b1 are"},
-        {DICT("''", "False", "(3,)"), "input: dtype '' is not taken"},
+        {DICT("'<u3'", "False", "(3,)"), "input: dtype '<u3' is not supported; f8, f4, f2, i8, i4, "
+                                         "i2, i1, u8, u4, u2, u1 and b1 are"},
+        {DICT("''", "False", "(3,)"), "input: dtype '' is not supported"},
         {DICT("'<f4<f4<f4<f4<f4<f4<f4<f4<f4'", "False", "(3,)"),
-         "input: dtype '<f4<f4<f4<f4<f4<f4<f4<f' is not taken"},
+         "input: dtype '<f4<f4<f4<f4<f4<f4<f4<f' is not supported"},
         {DICT("[('a', '<f4')]", "False", "(3,)"),
          "input: '[' where one dtype in quotes was expected"},
         {DICT("'<f4'", "false", "(3,)"), "input: 'f' where True or False was expected"},
@@ -338,9 +339,9 @@ START_TEST(malformed_array_is_refused_with_the_place)
         {DICT("'<f4'", "False", "(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)"),
          "input: the shape has more than 16 dimensions"},
         {DICT("'<f4'", "False", "(2,)"),
-         "input: behind the header are 12 bytes; shape (2,) of <f4 takes 8"},
+         "input: after the header are 12 bytes; shape (2,) of <f4 takes 8"},
         {DICT("'<f8'", "False", "(3,)"),
-         "input: behind the header are 12 bytes; shape (3,) of <f8 takes 24"},
+         "input: after the header are 12 bytes; shape (3,) of <f8 takes 24"},
         {DICT("'<f4'", "False", "(3,)") " x",
          "input: 'x' where its end was expected in the header"},
     };
@@ -366,13 +367,13 @@ START_TEST(file_that_is_cut_short_is_refused)
         {"\x93NUMPY", 6, "input: the file ends before its header"},
         {"\x93NUMPY\1\0\1", 9, "input: the file ends before its header"},
         {"\x93NUMPY\2\0\1\0\0", 11, "input: the file ends before its header"},
-        {"\x93NUMPY\1\0\3\0{}", 12, "input: the header is said to have 3 bytes, but 2 follow"},
+        {"\x93NUMPY\1\0\3\0{}", 12, "input: the header is declared to have 3 bytes, but 2 follow"},
         {"\x93NUMPY\3\0\xff\xff\xff\xff{}", 14,
-         "input: the header is said to have 4294967295 bytes, but 2 follow"},
+         "input: the header is declared to have 4294967295 bytes, but 2 follow"},
         {"\x93NUMPY\4\0\1\0\0\0", 12,
-         "input: version 4.0 of the format is not taken; 1.0, 2.0 and 3.0 are"},
+         "input: version 4.0 of the format is not supported; 1.0, 2.0 and 3.0 are"},
         {"\x93NUMPY\1\1\1\0\0\0", 12,
-         "input: version 1.1 of the format is not taken; 1.0, 2.0 and 3.0 are"},
+         "input: version 1.1 of the format is not supported; 1.0, 2.0 and 3.0 are"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct buffer form = {0};
@@ -417,7 +418,7 @@ START_TEST(malformed_form_is_refused_with_the_place)
         {NULL, PART "\"grad\"\r\n\r\ntrue\r\n--" BOUNDARY,
          "a line break, or the '--' of the last, must follow the boundary"},
         {NULL, PART "\"grad\"\r\nContent-Transfer-Encoding: base64\r\n\r\ntrue\r\n--" BOUNDARY "--",
-         "a part with Content-Transfer-Encoding is not taken"},
+         "a part with Content-Transfer-Encoding is not supported"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char headers[256];

@@ -484,7 +484,7 @@ static const struct {
     {"{" THREE ",\"id\":7}", "a string as id"},
     {"{" THREE ",\"outputs\":[{\"name\":\"grad\"}]}", "no output 'grad'"},
     {"{" THREE ",\"outputs\":[{\"name\":\"grad_inputs\"}]}", "did you mean 'grad_input'?"},
-    {"{" THREE ",\"outputs\":[{\"name\":\"loss\"},{\"name\":\"loss\"}]}", "asked for twice"},
+    {"{" THREE ",\"outputs\":[{\"name\":\"loss\"},{\"name\":\"loss\"}]}", "requested twice"},
     {"{" THREE ",\"outputs\":[{}]}", "outputs[0] has no name"},
     {"{" THREE ",\"outputs\":[{\"name\":\"loss\",\"parameters\":{\"classification\":2}}]}",
      "classification"},

@@ -382,13 +382,13 @@ START_TEST(keys_may_be_escaped)
             "\"mse has no field '\?\?\?\?\?\?\?\?\?\\\"\\\\\\\\/\?\?\?\?\?' (byte "
             "44)\",\"pointer\":\"/\xf0\x9f\x98\x80\xc3\xa9\xe2\x82\xac");
     refuses("mse", "{\"\\u0000\":0}", 400,
-            "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+            "\"the name of a field has more than 255 bytes, or is not valid text (byte 1)\"");
     refuses("mse", "{\"\\ud800\":0}", 400,
-            "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+            "\"the name of a field has more than 255 bytes, or is not valid text (byte 1)\"");
     refuses("mse", "{\"\\udc00\\ud800\":0}", 400,
-            "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+            "\"the name of a field has more than 255 bytes, or is not valid text (byte 1)\"");
     refuses("mse", "{\"\\ud800\\u0041\":0}", 400,
-            "\"the name of a field has more than 255 bytes, or is no text (byte 1)\"");
+            "\"the name of a field has more than 255 bytes, or is not valid text (byte 1)\"");
     answers("l1", "{\"\\u0069nput\":[5],\"t\\u0061rget\":[0],\"reduction\":\"m\\u0065an\"}",
             "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
 }
@@ -506,7 +506,7 @@ START_TEST(fields_are_known_once_and_of_their_type)
     refuses("mse", "{\"a/b~\":0}", 400,
             "\"mse has no field 'a/b~' (byte 8)\",\"pointer\":\"/a~1b~0\"");
     refuses("mse", "{\"size_average\":true}", 400,
-            "\"size_average is deprecated in PyTorch and not taken; use reduction (byte 16)\"");
+            "\"size_average is deprecated in PyTorch and not supported; use reduction (byte 16)\"");
     refuses("mse", "{\"input\":[1],\"input\":[2]}", 400,
             "\"there are two fields 'input' (byte 21)\",\"pointer\":\"/input\"");
     refuses("huber", "{\"delta\":1,\"delta\":1}", 400, "\"there are two fields 'delta'");
@@ -530,7 +530,7 @@ START_TEST(fields_are_known_once_and_of_their_type)
     refuses("mse", "{\"reduction\":[\"mean\"]}", 400, "\"reduction must be a string (byte 13)\"");
     refuses("mse", "{\"reduction\":\"mean}", 400,
             "\"the end where the rest of a string was expected (byte 19)\"");
-    refuses("mse", "{\"reduction\":\"\\ud800\"}", 400, "\"reduction is no text (byte 13)\"");
+    refuses("mse", "{\"reduction\":\"\\ud800\"}", 400, "\"reduction is not valid text (byte 13)\"");
     refuses("mse", "{\"reduction\":1}", 400,
             "\"reduction must be a string (byte 13)\",\"pointer\":\"/reduction\"");
     refuses("huber", "{\"delta\":\"1\"}", 400,
@@ -735,19 +735,23 @@ START_TEST(integers_must_be_whole_and_fit)
             "\"target[0] is null; a whole number was expected\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":[x]}", 400,
             "\"target[0] is x; a whole number was expected\"");
-    refuses("nll", "{\"input\":[[0,0]],\"target\":[1e30]}", 422,
-            "\"target[0] is 1e30; int64 holds [-9223372036854775808, 9223372036854775807]\"");
-    refuses("nll",
-            "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551616]}}",
-            422, "\"target[0] is 18446744073709551616; uint64 holds [0, 18446744073709551615]\"");
+    refuses(
+        "nll", "{\"input\":[[0,0]],\"target\":[1e30]}", 422,
+        "\"target[0] is 1e30; the range of int64 is [-9223372036854775808, 9223372036854775807]\"");
+    refuses(
+        "nll",
+        "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[18446744073709551616]}}",
+        422,
+        "\"target[0] is 18446744073709551616; the range of uint64 is [0, 18446744073709551615]\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[-1]}}", 422,
-            "\"target[0] is -1; uint64 holds [0, 18446744073709551615]\"");
+            "\"target[0] is -1; the range of uint64 is [0, 18446744073709551615]\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint16\",\"data\":[65536]}}", 422,
-            "\"target[0] is 65536; uint16 holds [0, 65535]\"");
-    refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"int8\",\"data\":[300]}}", 422,
-            "\"target[0] is 300; int8 holds [-128, 127]\",\"pointer\":\"/target/data/0\"");
+            "\"target[0] is 65536; the range of uint16 is [0, 65535]\"");
+    refuses(
+        "nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"int8\",\"data\":[300]}}", 422,
+        "\"target[0] is 300; the range of int8 is [-128, 127]\",\"pointer\":\"/target/data/0\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint8\",\"data\":[-1]}}", 422,
-            "\"target[0] is -1; uint8 holds [0, 255]\"");
+            "\"target[0] is -1; the range of uint8 is [0, 255]\"");
     refuses("nll", "{\"input\":[[0,0]],\"target\":{\"dtype\":\"bool\",\"data\":[2]}}", 422,
             "\"target[0] is 2; bool holds true, false, 1 and 0\"");
 }

@@ -1,5 +1,5 @@
 /*
- * What clients may ask of the server: every limit that an option sets.
+ * The limits that options set.
  */
 #ifndef SERVER_ADMISSION_LIMITS_H
 #define SERVER_ADMISSION_LIMITS_H
@@ -7,32 +7,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Sizes are in bytes, times in milliseconds. 0 means no limit where the comment says so. */
 struct limits {
     size_t max_body;
-    size_t max_decompressed_body;       /* of a body that came compressed */
-    size_t max_memory;                  /* of all requests and connections */
-    int64_t memory_wait_timeout;        /* milliseconds that a request may wait for memory ... */
-    int max_memory_waiters;             /* ... and how many may */
-    int64_t slow_client_memory_timeout; /* that a body or an answer may take to be sent while others
-                                           wait for memory */
-    int max_queue;                      /* requests that may wait to be computed */
-    size_t max_work;                    /* of a request, as loss_plan.work; 0: any amount */
-    int64_t compute_timeout; /* milliseconds from the end of a body to the answer; 0: any time */
-    size_t max_url, max_header_bytes; /* bytes: of the request's target; of the names and values of
-                                         its headers */
+    size_t max_decompressed_body;
+    size_t max_memory; /* of all requests and connections together */
+    int64_t memory_wait_timeout;
+    int max_memory_waiters;
+    int64_t slow_client_memory_timeout; /* 0: none */
+    int max_queue;                      /* requests that wait for the executor */
+    size_t max_work;                    /* of a request, as loss_plan.work; 0: none */
+    int64_t compute_timeout;            /* from the end of a body to its response; 0: none */
+    size_t max_url;                     /* of a request's target */
+    size_t max_header_bytes;            /* names and values */
     int max_header_count;
     int max_json_depth;
-    int request_rate,
-        request_burst; /* of a client, in a second, and at once (0: as many); rate 0: any number */
+    int request_rate;  /* of a client, per second; 0: none */
+    int request_burst; /* requests at once; 0: request_rate */
     int max_connections;
-    int max_connections_per_address; /* 0: any number */
-    /* milliseconds */
-    int64_t header_timeout;  /* from a request's first byte to the end of its headers */
-    int64_t idle_timeout;    /* of a connection between two requests, and before the first */
-    int64_t drain_timeout;   /* that running requests have when the server is told to end */
-    int64_t min_rate_window; /* the rates below are averages over this */
-    /* bytes a second; 0: however slowly */
-    size_t min_body_rate, min_response_rate;
+    int max_connections_per_address; /* 0: none */
+    int64_t header_timeout;          /* from a request's first byte to the end of its headers */
+    int64_t idle_timeout;            /* before the first request and between requests */
+    int64_t drain_timeout;           /* for running requests during shutdown */
+    int64_t min_rate_window;         /* over which the rates below are averaged */
+    size_t min_body_rate;            /* bytes per second; 0: none */
+    size_t min_response_rate;        /* bytes per second; 0: none */
 };
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The memory that requests may take: sums under a mutex, lists of those that may reserve more, and
- * a queue of those who wait.
+ * The memory budget: sums, lists of admitted requests, and a queue of waiting ones, under one
+ * mutex.
  */
 #include "admission/memory_budget.h"
 
@@ -12,43 +12,42 @@
 #include "util/clock.h"
 
 enum {
-    SMALL_SHARE = 8,       /* the part of the budget that is set aside for small requests ... */
-    SMALL_MOST = 64 << 20, /* ... and its most */
-    START_SHARE =
-        2, /* the part of that which requests may hold that have begun and are not admitted */
-    ROUNDING = 32, /* blocks of block_cache.h are up to a 32nd longer than what was asked for */
-    LARGE = 1,     /* the index of what belongs to large requests; 0: to small ones */
+    SMALL_SHARE = 8,       /* one part in this many is for small requests ... */
+    SMALL_MOST = 64 << 20, /* ... up to this many bytes */
+    START_SHARE = 2,       /* one part of that in this many is for started requests */
+    ROUNDING = 32,         /* block_cache.h rounds sizes up by at most one part in this many */
+    LARGE = 1,             /* index of large requests; 0: of small ones */
 };
 
 struct memory_budget {
     pthread_mutex_t mutex;
-    size_t bytes, small;        /* `small` of them for small requests alone */
+    size_t bytes, small;        /* `small` of them are for small requests only */
     size_t reserved;            /* by all */
     size_t started;             /* by requests of RESERVATION_STARTED */
     size_t admitted[LARGE + 1]; /* by requests of RESERVATION_ADMITTED */
     struct {
         struct reservation *first, *last;
-    } list[LARGE + 1];  /* those requests, by what they still need, the least first */
-    atomic_size_t used; /* what is taken of what is reserved */
-    size_t waiting;     /* in the queue */
-    size_t refusable;   /* those of them that are not admitted yet, */
-    size_t small_waits; /* those with small claims */
+    } list[LARGE + 1];  /* these requests, by remaining claim, ascending */
+    atomic_size_t used; /* reserved bytes that are allocated */
+    size_t waiting;     /* requests in the queue */
+    size_t refusable;   /* of these, not admitted yet */
+    size_t small_waits; /* of these, small */
     size_t most_waiting;
     int64_t wait_ms;
     struct reservation *first, **last;
-    bool serve, serving; /* of serve_queue: there may be something to do; a thread is at it */
+    bool serve, serving; /* of serve_queue: the queue must be checked; a thread does so */
     bool closed;
-    bool missed; /* of memory_budget_note_rejection, since the last tick */
+    bool missed; /* a request was rejected since the last tick */
 };
 
-/* ---- who has what; under the mutex ---- */
+/* ---- Sums and lists; with the mutex locked ---- */
 
 static int class_of(const struct reservation *r)
 {
     return r->claim > MEMORY_BUDGET_SMALL ? LARGE : 0;
 }
 
-/* What a request may still reserve. */
+/* The bytes that a request may still reserve. */
 static size_t need(const struct reservation *r)
 {
     return r->claim - r->reserved;
@@ -72,7 +71,7 @@ static void unlink_from_list(struct memory_budget *budget, struct reservation *r
     *(after ? &after->list_previous : &budget->list[class_of(r)].last) = before;
 }
 
-/* Takes a request out of the sums, */
+/* Subtracts a request from the sums. */
 static void remove_from_sums(struct memory_budget *budget, struct reservation *r)
 {
     budget->reserved -= r->reserved;
@@ -84,7 +83,7 @@ static void remove_from_sums(struct memory_budget *budget, struct reservation *r
     }
 }
 
-/* and puts it there with other values. */
+/* Adds a request to the sums with new values. */
 static void add_to_sums(struct memory_budget *budget, struct reservation *r,
                         enum reservation_place place, size_t reserved, size_t claim)
 {
@@ -117,9 +116,9 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Invariant 2 of memory_budget.h: lets all admitted requests finish one after the other, those that
-   need the least first, and sees whether each finds what it needs. If one does not, none that needs
-   more does. */
+/* Returns true if invariant 2 of memory_budget.h holds. Simulates that all admitted requests finish
+   one after the other, in ascending order of need. If one cannot finish, none that needs more can.
+ */
 static bool is_safe(const struct memory_budget *budget)
 {
     const size_t most = budget->bytes - budget->small;
@@ -131,7 +130,7 @@ static bool is_safe(const struct memory_budget *budget)
     while (small || large) {
         if ((!small || need(budget->list[0].last) <= available) &&
             (!large || need(budget->list[LARGE].last) <= smaller(available, for_large)))
-            return true; /* all do at once */
+            return true; /* all can finish at once */
         if (small && need(small) <= available) {
             available += small->reserved;
             small = small->list_next;
@@ -146,22 +145,22 @@ static bool is_safe(const struct memory_budget *budget)
     return true;
 }
 
-/* What block_cache.h may keep beside what is reserved. */
+/* The bytes that are not reserved, which block_cache.h may cache. */
 static size_t rest(const struct memory_budget *budget)
 {
     return budget->bytes - budget->reserved;
 }
 
-/* ---- reserving; under the mutex ---- */
+/* ---- Reserving; with the mutex locked ---- */
 
-/* A request that is admitted and asks for no more than it said it would. */
+/* Returns true if a request is admitted and stays within its claim. */
 static bool is_promised(const struct reservation *r)
 {
     return r->place == RESERVATION_ADMITTED && r->wanted <= r->claim;
 }
 
-/* Lets a large request begin without promising it the rest, if there is room for that. It was found
-   that it could be admitted now. */
+/* Makes a large request that could be admitted a started one instead, if there is room for that:
+   the rest of its claim is then not promised. */
 static void demote_to_started(struct memory_budget *budget, struct reservation *r)
 {
     const size_t reserved = r->reserved, claim = r->claim;
@@ -173,8 +172,8 @@ static void demote_to_started(struct memory_budget *budget, struct reservation *
         move(budget, r, RESERVATION_ADMITTED, reserved, claim);
 }
 
-/* Reserves what a request wants if the invariants allow that; `first`: nobody waits who must not be
- * overtaken. */
+/* Reserves what a request wants if the invariants allow it. `first`: it overtakes no request that
+   it must not overtake. */
 static bool reserve(struct memory_budget *budget, struct reservation *r, bool first)
 {
     const enum reservation_place place = r->place;
@@ -195,8 +194,8 @@ static bool reserve(struct memory_budget *budget, struct reservation *r, bool fi
     return true;
 }
 
-/* Whether a request is the next: none waits, or none but large ones, where small ones do with what
- * is set aside for them. */
+/* Returns true if a request may reserve before those that wait: none waits, or it is small, no
+   small one waits, and small requests stay within their share. */
 static bool is_next(const struct memory_budget *budget, const struct reservation *r)
 {
     const size_t others = budget->reserved - budget->admitted[LARGE];
@@ -205,7 +204,7 @@ static bool is_next(const struct memory_budget *budget, const struct reservation
     return !budget->first || (small && budget->small_waits == 0);
 }
 
-/* ---- waiting ---- */
+/* ---- Waiting ---- */
 
 static void append(struct memory_budget *budget, struct reservation *r)
 {
@@ -217,7 +216,7 @@ static void append(struct memory_budget *budget, struct reservation *r)
     budget->small_waits += r->wanted_claim <= MEMORY_BUDGET_SMALL;
 }
 
-/* Empties the queue; returns what was in it. */
+/* Empties the queue and returns its former content. */
 static struct reservation *take_queue(struct memory_budget *budget)
 {
     struct reservation *const first = budget->first;
@@ -227,8 +226,8 @@ static struct reservation *take_queue(struct memory_budget *budget)
     return first;
 }
 
-/* Takes those off the queue that are to be woken. Whoever is not admitted yet does not overtake
-   those before it; small ones overtake large ones. */
+/* Removes the requests that can reserve what they want from the queue. Requests that are not
+   admitted do not overtake, except small ones, which overtake large ones. */
 static struct reservation *take_granted(struct memory_budget *budget)
 {
     struct reservation *granted = NULL, **end = &granted, *next = take_queue(budget);
@@ -250,13 +249,13 @@ static void wake_all(struct reservation *first, bool granted)
 {
     while (first) {
         struct reservation *const r = first;
-        first = r->next; /* it is nobody's to touch once it is awake */
+        first = r->next; /* `wake` may free it */
         r->wake(r, granted);
     }
 }
 
-/* Gives those who wait what there is for them. One thread does so at a time, and goes on for others
-   that come meanwhile, itself among them: waking one may well give back what another waits for. */
+/* Wakes requests whose memory is available. One thread at a time does this; calls meanwhile, also
+   from `wake`, make it check again, since a woken request may release memory. */
 static void serve_queue(struct memory_budget *budget)
 {
     pthread_mutex_lock(&budget->mutex);
@@ -277,7 +276,7 @@ static void serve_queue(struct memory_budget *budget)
     pthread_mutex_unlock(&budget->mutex);
 }
 
-/* Takes those off the queue that will not be granted anything. */
+/* Removes the requests that are to be rejected from the queue. */
 static struct reservation *take_refused(struct memory_budget *budget, int64_t now)
 {
     struct reservation *refused = NULL, **end = &refused, *next = take_queue(budget);
@@ -295,7 +294,7 @@ static struct reservation *take_refused(struct memory_budget *budget, int64_t no
     return refused;
 }
 
-/* What the first of those who wait lacks to have all that it needs. */
+/* The bytes that the first waiting request lacks for its whole claim. */
 static size_t lacking(const struct memory_budget *budget)
 {
     const struct reservation *const r = budget->first;
@@ -316,7 +315,7 @@ size_t memory_budget_tick(struct memory_budget *budget)
     struct reservation *const refused = take_refused(budget, clock_ms());
     pthread_mutex_unlock(&budget->mutex);
     wake_all(refused, false);
-    serve_queue(budget); /* others may have waited for one that was refused */
+    serve_queue(budget); /* others may have waited for a rejected one */
     pthread_mutex_lock(&budget->mutex);
     const size_t lack = lacking(budget), missed = budget->missed;
     budget->missed = false;
@@ -339,15 +338,15 @@ void memory_budget_close(struct memory_budget *budget)
     memory_budget_tick(budget);
 }
 
-/* ---- reservations ---- */
+/* ---- Reservations ---- */
 
-/* What bytes come to when block_cache.h has rounded them up. */
+/* Returns an upper bound of what block_cache.h allocates for `bytes` bytes. */
 static size_t rounded(size_t bytes)
 {
     return bytes + bytes / ROUNDING;
 }
 
-/* Reserves so much in all, of a claim; `overtake`: before those who wait, as well. */
+/* Reserves `bytes` bytes in total, with a claim. `overtake`: also before waiting requests. */
 static bool reach(struct reservation *r, size_t bytes, size_t claim, bool overtake)
 {
     struct memory_budget *const budget = r->budget;
@@ -364,7 +363,7 @@ static bool reach(struct reservation *r, size_t bytes, size_t claim, bool overta
     return reserved;
 }
 
-/* What is taken once so many bytes more are; false if that can never be. */
+/* Computes what is allocated after `bytes` more bytes. Returns false if the budget is too small. */
 static bool with_more(struct reservation *r, size_t bytes, size_t *taken)
 {
     if (bytes <= PTRDIFF_MAX / 2 && !__builtin_add_overflow(r->taken, rounded(bytes), taken) &&
@@ -395,7 +394,7 @@ static void give(struct quota *quota, size_t bytes)
 {
     struct reservation *const r = (struct reservation *)quota;
     const size_t given = rounded(bytes);
-    set_taken(r, given < r->taken ? r->taken - given : 0); /* pieces round to less than the whole */
+    set_taken(r, given < r->taken ? r->taken - given : 0); /* parts round to less than the whole */
 }
 
 void reservation_init(struct reservation *reservation, struct memory_budget *budget)
@@ -445,7 +444,7 @@ bool reservation_wait(struct reservation *reservation, int64_t latest,
         append(budget, reservation);
     pthread_mutex_unlock(&budget->mutex);
     if (waits)
-        serve_queue(budget); /* there may be room by now */
+        serve_queue(budget); /* memory may have been released since */
     return waits;
 }
 
@@ -468,7 +467,7 @@ void reservation_end(struct reservation *reservation)
     reservation_trim(reservation);
 }
 
-/* ---- metrics ---- */
+/* ---- Metrics ---- */
 
 static double read_budget(void *context, size_t index)
 {
@@ -488,14 +487,12 @@ static double read_kept(void *context, size_t index)
 }
 
 static const struct metric_source sources[] = {
-    {"lossd_memory_budget_bytes", METRIC_GAUGE, "Memory that requests may take.", NULL,
+    {"lossd_memory_budget_bytes", METRIC_GAUGE, "Memory that requests may use.", NULL, read_budget},
+    {"lossd_memory_reserved_bytes", METRIC_GAUGE, "Memory reserved by requests.", NULL,
      read_budget},
-    {"lossd_memory_reserved_bytes", METRIC_GAUGE, "Memory that requests have reserved.", NULL,
-     read_budget},
-    {"lossd_memory_used_bytes", METRIC_GAUGE,
-     "Memory that requests have taken of what they have reserved.", NULL, read_budget},
-    {"lossd_memory_waiters", METRIC_GAUGE, "Requests that wait for memory.", NULL, read_budget},
-    {"lossd_memory_cached_bytes", METRIC_GAUGE, "Memory that is kept for the next request.", NULL,
+    {"lossd_memory_used_bytes", METRIC_GAUGE, "Reserved memory in use.", NULL, read_budget},
+    {"lossd_memory_waiters", METRIC_GAUGE, "Requests waiting for memory.", NULL, read_budget},
+    {"lossd_memory_cached_bytes", METRIC_GAUGE, "Memory cached for later requests.", NULL,
      read_kept},
 };
 
@@ -504,7 +501,7 @@ bool memory_budget_add_metrics(struct memory_budget *budget, struct metrics *met
     return metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, budget);
 }
 
-/* ---- the budget ---- */
+/* ---- The budget ---- */
 
 struct memory_budget *memory_budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms)
 {

@@ -1,37 +1,38 @@
 /*
- * The memory that requests may take, together and each.
+ * The memory budget of all requests.
  *
- * A request says at its beginning how much it will need at most: its claim. It reserves that step
- * by step, before it takes it: while its body arrives, what has arrived; before it is computed,
- * all. So a client that declares a long body and does not send it reserves next to nothing. A
- * request that finds nothing waits with its connection suspended.
+ * Each request starts with a claim: an upper bound of the memory that it needs. It reserves this
+ * step by step before it allocates: what has arrived of its body, and the whole claim before it is
+ * computed. So a client that declares a large body and does not send it reserves little. A request
+ * whose memory is not available waits, with its connection suspended.
  *
- * Invariants, at any time the mutex is free:
- *   1. What is taken (quota.h) is reserved, and what is reserved is no more than the budget.
- * What block_cache.h keeps between requests counts too, and is given back where it is needed.
- *   2. The admitted requests can finish: there is an order in which each finds the rest of its
- * claim free, if those before it have finished and given back what they have (Dijkstra's banker's
- * algorithm). What is reserved in a way that breaks the invariant is not granted. Requests with a
- * claim of up to MEMORY_BUDGET_START reserve all of it at once, so they can finish, and do not
- * appear in the order.
- *   3. Large requests (with claims of more than MEMORY_BUDGET_SMALL) that are admitted reserve no
- * more than memory_budget_max_claim() together.
+ * Invariants, whenever the mutex is free:
+ *   1. Allocated memory (quota.h) is reserved, and reserved memory does not exceed the budget. What
+ *      block_cache.h caches between requests counts too, and is freed if a request needs it.
+ *   2. All admitted requests can finish: there is an order in which each can reserve the rest of
+ * its claim after those before it have finished and released their memory (Dijkstra's banker's
+ *      algorithm). A reservation that would break this is not granted. Requests that claim at most
+ *      MEMORY_BUDGET_START bytes reserve them at once, so they can always finish and need no place
+ * in the order.
+ *   3. Admitted large requests (claims of more than MEMORY_BUDGET_SMALL bytes) together reserve at
+ *      most memory_budget_max_claim() bytes.
  *
- * Why no admitted request is stuck: the first of the order of 2 that has not finished finds all
- * that it claims, since what it reserves leaves the order as it is. So it finishes if its client
- * sends and reads; if not, it is cut by --slow-client-memory-timeout, and gives back what it has in
- * either case. Then the next one is the first.
+ * Why no admitted request is stuck: the first unfinished request in the order of 2 can reserve all
+ * of its claim, and its reservations do not change the order. So it finishes if its client sends
+ * and reads. Otherwise --slow-client-memory-timeout disconnects the client. Either way its memory
+ * is released, and the next request becomes the first.
  *
- * Why none waits for ever: a request that is not admitted does not overtake those who wait, with
- * one exception: small ones, as long as all of them do with what is set aside for them, which large
- * ones never have. So a request that waits is overtaken only by those admitted before it began to
- * wait, and once these have finished it is the first itself. Requests that are not admitted are
- * refused after `wait_ms`; admitted ones are not, unless their own time is up.
+ * Why no request waits forever: a request that is not admitted does not overtake waiting ones. The
+ * only exception is small requests that fit into the share reserved for them, which large requests
+ * never use. So a waiting request is overtaken only by requests that were admitted before it began
+ * to wait; when these have finished, it is first. Requests that are not admitted are rejected after
+ * `wait_ms`; admitted ones are not, until their own deadline.
  *
- * A large request may begin without being admitted (RESERVATION_STARTED), with MEMORY_BUDGET_START
- * bytes of what is set aside, half of which may be used so: it is admitted when it has sent as
- * much. So clients that declare half of the budget or more, and do not send it, do not shut out
- * each other. Since started requests may stay, 2 counts what they have as never given back.
+ * A large request may start without being admitted (RESERVATION_STARTED), with MEMORY_BUDGET_START
+ * bytes of the share for small requests, half of which may be used this way. It is admitted when it
+ * has sent that much. So clients that declare half of the budget or more, and do not send it, do
+ * not block each other. Started requests may never finish, so invariant 2 does not count on their
+ * memory.
  */
 #ifndef SERVER_ADMISSION_MEMORY_BUDGET_H
 #define SERVER_ADMISSION_MEMORY_BUDGET_H
@@ -46,88 +47,95 @@
 struct memory_budget;
 
 enum {
-    MEMORY_BUDGET_SMALL =
-        1 << 20, /* bytes up to which a claim may use what is set aside for small ones */
-    MEMORY_BUDGET_START = 128 << 10, /* bytes that are reserved at once */
+    MEMORY_BUDGET_SMALL = 1 << 20,   /* largest claim, in bytes, of a small request */
+    MEMORY_BUDGET_START = 128 << 10, /* bytes that a request reserves when it starts */
 };
 
-/* Of so many bytes, for which up to `most_waiting` requests may wait for up to `wait_ms`. An
-   eighth, 64 MiB at most, is set aside for small claims, so that large requests cannot keep small
-   ones out. NULL if memory has run out. */
+/* Creates a budget of `bytes` bytes. Up to `most_waiting` requests may wait for up to `wait_ms`
+   milliseconds. One eighth, 64 MiB at most, is for small requests only, so that large ones cannot
+   block them. Returns NULL if memory runs out. */
 struct memory_budget *memory_budget_new(size_t bytes, size_t most_waiting, int64_t wait_ms);
-/* No reservation may be held any more. No-op if NULL. */
+
+/* All reservations must have ended. No-op if NULL. */
 void memory_budget_free(struct memory_budget *budget);
-/* False if memory has run out. */
+
+/* Returns false if memory runs out. */
 bool memory_budget_add_metrics(struct memory_budget *budget, struct metrics *metrics);
 
-/* The most that one request can reserve. */
+/* Returns the most bytes that one request can reserve. */
 size_t memory_budget_max_claim(const struct memory_budget *budget);
 
 enum reservation_place {
-    RESERVATION_OUTSIDE,  /* it has all that it claims */
-    RESERVATION_STARTED,  /* it has MEMORY_BUDGET_START bytes of a large claim, and is not admitted
-                             yet */
-    RESERVATION_ADMITTED, /* it will have all that it claims */
+    RESERVATION_OUTSIDE,  /* all of its claim is reserved */
+    RESERVATION_STARTED,  /* large, has at most MEMORY_BUDGET_START bytes, not admitted yet */
+    RESERVATION_ADMITTED, /* will be able to reserve all of its claim */
 };
 
-/* What one request has. Its quota may be asked by one thread at a time; it reserves what it
-   lacks if that can be done at once, before those who wait. */
+/* The memory of one request. One thread at a time may use its quota, which reserves missing
+   memory if it is available at once, overtaking waiting requests. */
 struct reservation {
-    struct quota quota; /* first: what proto/ asks */
+    struct quota quota; /* first; passed to proto/ */
     struct memory_budget *budget;
-    size_t reserved, taken;
-    size_t claim; /* what it reserves at most */
-    bool never;   /* more was asked for than there is in all */
+    size_t reserved, taken; /* bytes; `taken` are allocated */
+    size_t claim;           /* upper bound of `reserved` */
+    bool never;             /* more was requested than the budget has in total */
 
-    /* under the budget's mutex */
+    /* Protected by the budget's mutex. */
     enum reservation_place place;
     struct reservation *list_previous, *list_next;
 
-    /* what was asked for last; while it waits: for this */
+    /* The last request for memory, for which it may wait. */
     size_t wanted, wanted_claim;
     struct reservation *next;
     int64_t until;
     void (*wake)(struct reservation *reservation, bool granted);
 };
 
-/* Makes it an empty one, of a budget that outlives it. */
+/* Initializes an empty reservation. The budget must outlive it. */
 void reservation_init(struct reservation *reservation, struct memory_budget *budget);
 
-/* Whether `bytes` more could be taken if nobody else had any; else sets `never`. */
+/* Returns true if `bytes` more bytes could be allocated if no other request had any; otherwise sets
+   `never`. */
 bool reservation_is_possible(struct reservation *reservation, size_t bytes);
 
-/* Each of the next three returns false if the memory is not there now. Then reservation_wait waits
-   for it, if reservation_may_wait. */
-/* Begins a request that claims so much, memory_budget_max_claim() at most. */
+/* The next three return false if the memory is not available now. If reservation_may_wait, the
+   caller can then wait for it with reservation_wait. */
+
+/* Starts a request with a claim of at most memory_budget_max_claim() bytes. */
 bool reservation_begin(struct reservation *reservation, size_t claim);
-/* Makes room for `bytes` more to be taken, of a claim that may be larger than the one before.
-   Within that one an admitted request always has them, now or after it has waited. */
+
+/* Reserves memory for `bytes` more bytes, with a claim that may be larger than before. Within its
+   former claim an admitted request always gets them, at once or after waiting. */
 bool reservation_extend(struct reservation *reservation, size_t bytes, size_t claim);
-/* Reserves all of a claim, likewise. */
+
+/* Reserves all of a claim. */
 bool reservation_complete(struct reservation *reservation, size_t claim);
 
-/* Whether waiting for what was not there is of use and allowed: it will be there, and `wait_ms` is
-   not 0 or the request is admitted and asks for what it claims. */
+/* Returns true if waiting is useful and allowed: the memory can become available, and `wait_ms` is
+   not 0 or the request is admitted and stays within its claim. */
 bool reservation_may_wait(const struct reservation *reservation);
-/* Waits for what was not there, until `latest` (clock_ms; INT64_MAX for no such time). Later `wake`
-   is called once, from any thread, perhaps before this returns; the reservation then belongs to
-   whom `wake` leaves it to. False if it cannot wait, since too many do; then `wake` is not
-   called. */
+
+/* Waits for the memory that was not available, until `latest` (clock_ms; INT64_MAX: no limit).
+   Calls `wake` once, from any thread, possibly before this returns. `wake` then owns the
+   reservation. Returns false, without calling `wake`, if too many requests wait. */
 bool reservation_wait(struct reservation *reservation, int64_t latest,
                       void (*wake)(struct reservation *reservation, bool granted));
 
-/* Gives back what is reserved and not taken, and claims no more. */
+/* Releases what is reserved but not allocated, and lowers the claim to what is allocated. */
 void reservation_trim(struct reservation *reservation);
-/* Gives back all. */
+
+/* Releases everything. */
 void reservation_end(struct reservation *reservation);
 
-/* Says that a request was refused since it found no memory. */
+/* Notes that a request was rejected for lack of memory. */
 void memory_budget_note_rejection(struct memory_budget *budget);
-/* Refuses those whose time to wait is up, or whose client has left; to be called every now and
-   then. Returns how many bytes are lacking to the first of those who wait, at least 1 if a request
-   was refused since it was called last; else 0. */
+
+/* Rejects waiting requests whose time is up or whose client has left. Must be called several times
+   a second. Returns the bytes that the first waiting request lacks, and at least 1 if a request was
+   rejected since the last call; 0 if memory is not short. */
 size_t memory_budget_tick(struct memory_budget *budget);
-/* Refuses all who wait, now and in future. */
+
+/* Rejects all requests that wait, now and later. */
 void memory_budget_close(struct memory_budget *budget);
 
 #endif

@@ -1,11 +1,10 @@
 /*
- * Rates of requests, by the generic cell rate algorithm: of each client one moment is kept, at
- * which it will have been quiet for long enough to have everything in store again. A request moves
- * it on by 1/rate; one that would move it further ahead than the burst allows is too early.
+ * Rate limits, by the generic cell rate algorithm (GCRA). For each client one time is stored: when
+ * its full burst will be available again. Each request moves it forward by 1/rate; a request that
+ * would move it further ahead than the burst allows is rejected.
  *
- * Clients whose moment has passed are as good as unknown, and their places are taken by others.
- * Where all places that a client can have are taken, the one whose moment comes first is forgotten,
- * which is to its advantage.
+ * A fixed hash table stores the clients. A new client replaces the one in its set with the earliest
+ * time. If that time has not passed, the replaced client gets its burst back early.
  */
 #include "admission/rate_limit.h"
 
@@ -17,34 +16,34 @@ enum { SETS = 1 << 14, WAYS = 4 };
 
 struct client {
     uint64_t key;
-    int64_t full; /* the moment */
+    int64_t full; /* when the full burst is available again, in nanoseconds */
 };
 
 struct rate_limit {
     pthread_mutex_t mutex;
-    int64_t interval, ahead; /* nanoseconds a request, and those of all but one of a burst */
+    int64_t interval, ahead; /* nanoseconds per request, and of a burst without its first */
     uint64_t seed;
     struct client client[SETS][WAYS];
 };
 
 struct rate_limit *rate_limit_new(unsigned rate, unsigned burst)
 {
-    struct rate_limit *rates = calloc(1, sizeof *rates);
-    if (!rates)
+    struct rate_limit *limit = calloc(1, sizeof *limit);
+    if (!limit)
         return NULL;
-    rates->interval = 1000000000 / (int64_t)rate;
-    rates->ahead = rates->interval * ((int64_t)burst - 1);
-    if (getrandom(&rates->seed, sizeof rates->seed, GRND_NONBLOCK) < 0)
-        rates->seed = (uintptr_t)rates;
-    pthread_mutex_init(&rates->mutex, NULL);
-    return rates;
+    limit->interval = 1000000000 / (int64_t)rate;
+    limit->ahead = limit->interval * ((int64_t)burst - 1);
+    if (getrandom(&limit->seed, sizeof limit->seed, GRND_NONBLOCK) < 0)
+        limit->seed = (uintptr_t)limit;
+    pthread_mutex_init(&limit->mutex, NULL);
+    return limit;
 }
 
-void rate_limit_free(struct rate_limit *rates)
+void rate_limit_free(struct rate_limit *limit)
 {
-    if (rates)
-        pthread_mutex_destroy(&rates->mutex);
-    free(rates);
+    if (limit)
+        pthread_mutex_destroy(&limit->mutex);
+    free(limit);
 }
 
 static uint64_t mix(uint64_t hash)
@@ -53,10 +52,10 @@ static uint64_t mix(uint64_t hash)
     return hash ^ hash >> 32;
 }
 
-/* The place of a client, or the one that it is to have. */
-static struct client *find(struct rate_limit *rates, uint64_t key)
+/* Returns the entry of a client, replacing another one if it has none. */
+static struct client *find(struct rate_limit *limit, uint64_t key)
 {
-    struct client *const set = rates->client[mix(key ^ rates->seed) % SETS];
+    struct client *const set = limit->client[mix(key ^ limit->seed) % SETS];
     struct client *place = set;
     for (int i = 0; i < WAYS; i++) {
         if (set[i].key == key)
@@ -68,15 +67,15 @@ static struct client *find(struct rate_limit *rates, uint64_t key)
     return place;
 }
 
-int64_t rate_limit_take(struct rate_limit *rates, uint64_t client, int64_t now_ns)
+int64_t rate_limit_take(struct rate_limit *limit, uint64_t client, int64_t now_ns)
 {
-    pthread_mutex_lock(&rates->mutex);
-    struct client *const place = find(rates, client);
+    pthread_mutex_lock(&limit->mutex);
+    struct client *const place = find(limit, client);
     const int64_t full = place->full > now_ns ? place->full : now_ns,
-                  early = full - now_ns - rates->ahead;
+                  early = full - now_ns - limit->ahead;
     if (early <= 0)
-        place->full = full + rates->interval;
-    pthread_mutex_unlock(&rates->mutex);
+        place->full = full + limit->interval;
+    pthread_mutex_unlock(&limit->mutex);
     return early > 0 ? early : 0;
 }
 

@@ -1,6 +1,5 @@
 /*
- * How many requests a client may make: so many a second on average, and some more at once after a
- * rest.
+ * Limits the request rate of each client: an average rate, and a burst after a pause.
  */
 #ifndef SERVER_ADMISSION_RATE_LIMIT_H
 #define SERVER_ADMISSION_RATE_LIMIT_H
@@ -11,18 +10,18 @@
 
 struct rate_limit;
 
-/* At most `rate` requests a second of each client, and up to `burst` of them at once; both at
-   least 1. NULL where memory has run out. */
+/* Allows `rate` requests per second of each client, and up to `burst` at once; both are at least 1.
+   Returns NULL if memory runs out. */
 struct rate_limit *rate_limit_new(unsigned rate, unsigned burst);
-/* NULL is let be. */
-void rate_limit_free(struct rate_limit *rates);
 
-/* Counts a request of a client, at a time in nanoseconds that does not go back. 0, or for how many
-   nanoseconds it is too early; then it is not counted. */
-int64_t rate_limit_take(struct rate_limit *rates, uint64_t client, int64_t now_ns);
+/* No-op if NULL. */
+void rate_limit_free(struct rate_limit *limit);
 
-/* A number for a client that goes by a name, for rate_limit_take; addresses have theirs from
- * client_key.h. */
+/* Counts a request of a client at time `now_ns`, which must not decrease. Returns 0 if it is
+   allowed. Otherwise does not count it, and returns the nanoseconds until it would be. */
+int64_t rate_limit_take(struct rate_limit *limit, uint64_t client, int64_t now_ns);
+
+/* Returns a client number for a name. Those of addresses come from client_key.h. */
 uint64_t rate_limit_key(const char *name);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * The one thread that computes, its queue, and the proof that its team can be raised.
+ * The executor: its thread, its supervisor, and the check that its team can be created.
  */
 #include "compute/executor.h"
 
@@ -15,8 +15,8 @@
 #include "util/clock.h"
 
 enum {
-    EXECUTOR_PERIOD_MS = 50, /* so often it is looked whether somebody has left */
-    EXECUTOR_WAIT_SHARE = 8, /* the part that each job has in the average wait */
+    EXECUTOR_PERIOD_MS = 50, /* how often the supervisor checks for clients that have left */
+    EXECUTOR_WAIT_SHARE = 8, /* weight of a job in the average wait: one part in this many */
     EXECUTOR_RETRY_MOST = 60,
 };
 
@@ -25,22 +25,21 @@ struct executor {
     bool has_thread, has_supervisor;
     int threads;
     pthread_mutex_t mutex;
-    pthread_cond_t changed; /* a job was queued, the team is warm, or the end has come */
-    pthread_cond_t look; /* for the supervisor: it may have to look earlier, or for the last time */
+    pthread_cond_t changed; /* a job was queued, the team is warm, or `stopping` is set */
+    pthread_cond_t look;    /* wakes the supervisor: a deadline is earlier, or `stopped` is set */
     struct fair_queue *schedule;
     struct job *running;   /* NULL: none */
-    int64_t next_deadline; /* the supervisor looks no later than then */
-    int64_t wait_ns;       /* that jobs have waited, on average of the last ones */
+    int64_t next_deadline; /* when the supervisor checks at the latest */
+    int64_t wait_ns;       /* recent average wait of jobs */
     size_t most_waiting;
-    /* Nanoseconds for which jobs have been run; while one is being run less the time at which it
-     * was begun, and so negative. */
+    /* Nanoseconds that jobs have run. While a job runs, minus its start time, and so negative. */
     atomic_llong busy;
     bool warm;
     bool stopping;
-    bool stopped; /* and the executor's thread has ended */
+    bool stopped; /* the executor's thread has ended */
 };
 
-/* ---- the proof ---- */
+/* ---- Check of the threads ---- */
 
 static void *meet(void *gate)
 {
@@ -49,9 +48,9 @@ static void *meet(void *gate)
     return NULL;
 }
 
-/* libgomp ends the whole process where it cannot create a thread, so try before it does: raise as
-   many at once as the team will have. They all wait at a closed gate, so that they exist at the
-   same time. Returns 0 or an error number. */
+/* libgomp exits the process if it cannot create a thread. So first create as many threads as the
+   team will have; they wait for a mutex, so that all exist at the same time. Returns 0 or an error
+   number. */
 static int prove_threads(int threads)
 {
     pthread_t *thread = malloc((size_t)threads * sizeof *thread);
@@ -72,14 +71,14 @@ static int prove_threads(int threads)
     return error;
 }
 
-/* ---- ending jobs early ---- */
+/* ---- Ending jobs early ---- */
 
 static struct job *job_of(struct fair_queue_entry *entry)
 {
     return (struct job *)entry;
 }
 
-/* Whether a job is to be given up, and why; else JOB_DONE. */
+/* Returns why a job is to be cancelled; JOB_DONE if it is not. */
 static enum job_end end_of(const struct job *job, int64_t now)
 {
     if (job->gone && __atomic_load_n(job->gone, __ATOMIC_RELAXED))
@@ -123,8 +122,8 @@ static void finish_all(struct job *first)
     }
 }
 
-/* Takes the jobs off the queue that need not be run any more, and cancels the one that is being run
-   if it need not be finished. Returns those that are to be told. */
+/* Removes jobs that need not run from the queue, and cancels the running job if its result is not
+   needed. Returns the removed jobs, whose `done` the caller must call. */
 static struct job *sweep_all(struct executor *executor)
 {
     struct sweep sweep = {.executor = executor, .now = clock_ns()};
@@ -141,7 +140,7 @@ static struct job *sweep_all(struct executor *executor)
     return sweep.ended;
 }
 
-/* Waits for the next time to look: soon while there are jobs. */
+/* Waits until the next check: a short time if there are jobs. */
 static void wait_to_look(struct executor *executor)
 {
     if (!executor->running && fair_queue_entries(executor->schedule) == 0) {
@@ -169,9 +168,9 @@ static void *supervise(void *argument)
     return NULL;
 }
 
-/* ---- the thread ---- */
+/* ---- The executor's thread ---- */
 
-/* The next job, and whether it is still to be run; NULL at the end. */
+/* Returns the next job, and whether it must still run; NULL when the executor stops. */
 static struct job *next_job(struct executor *executor, bool *wanted)
 {
     struct fair_queue_entry *entry;
@@ -190,8 +189,7 @@ static struct job *next_job(struct executor *executor, bool *wanted)
     return job;
 }
 
-/* Runs a job, or drops it if it is not wanted any more. Returns false if it is to be run once more.
- */
+/* Runs a job if it is still wanted. Returns false if it was queued again. */
 static bool run_job(struct executor *executor, struct job *job, bool wanted)
 {
     const int64_t started = clock_ns();
@@ -214,12 +212,13 @@ static bool run_job(struct executor *executor, struct job *job, bool wanted)
 static void *execute(void *argument)
 {
     struct executor *executor = argument;
-    int team = loss_warm_up(executor->threads); /* so that no request pays for it */
+    int team = loss_warm_up(executor->threads); /* here, not in the first request */
     if (team < executor->threads)
-        log_message(LOG_LEVEL_WARNING,
-                    "computing with %d threads, not %d: OpenMP gives no more (OMP_THREAD_LIMIT, "
-                    "OMP_DYNAMIC?)",
-                    team, executor->threads);
+        log_message(
+            LOG_LEVEL_WARNING,
+            "computing with %d threads instead of %d: OpenMP limits them (OMP_THREAD_LIMIT, "
+            "OMP_DYNAMIC?)",
+            team, executor->threads);
     pthread_mutex_lock(&executor->mutex);
     executor->warm = true;
     pthread_cond_broadcast(&executor->changed);
@@ -257,7 +256,7 @@ struct executor *executor_start(int threads, size_t most_waiting, char *message,
     struct executor *executor = calloc(1, sizeof *executor);
     struct fair_queue *schedule = executor ? fair_queue_new(most_waiting) : NULL;
     if (!schedule) {
-        snprintf(message, size, "no memory for the executor");
+        snprintf(message, size, "insufficient memory for the executor");
         free(executor);
         return NULL;
     }
@@ -359,19 +358,18 @@ static double read_threads(void *context, size_t index)
 }
 
 static const struct metric_source sources[] = {
-    {"lossd_queue_jobs", METRIC_GAUGE, "Requests that wait for the executor.", NULL, read_queue},
-    {"lossd_queue_limit", METRIC_GAUGE, "Requests that may wait for the executor.", NULL,
-     read_queue},
-    {"lossd_queue_clients", METRIC_GAUGE, "Clients whose requests wait for the executor.", NULL,
-     read_queue},
-    {"lossd_queue_oldest_seconds", METRIC_GAUGE, "For how long the oldest of them has waited.",
+    {"lossd_queue_jobs", METRIC_GAUGE, "Requests waiting for the executor.", NULL, read_queue},
+    {"lossd_queue_limit", METRIC_GAUGE, "Requests that may wait for the executor, --max-queue.",
      NULL, read_queue},
+    {"lossd_queue_clients", METRIC_GAUGE, "Clients with requests waiting for the executor.", NULL,
+     read_queue},
+    {"lossd_queue_oldest_seconds", METRIC_GAUGE,
+     "Time that the oldest of these requests has waited.", NULL, read_queue},
     {"lossd_executor_busy", METRIC_GAUGE, "1 while the executor computes, else 0.", NULL,
      read_busy},
-    {"lossd_executor_busy_seconds_total", METRIC_COUNTER,
-     "Time for which the executor has computed.", NULL, read_busy_seconds},
-    {"lossd_compute_threads", METRIC_GAUGE, "Threads that compute what the executor is given.",
-     NULL, read_threads},
+    {"lossd_executor_busy_seconds_total", METRIC_COUNTER, "Time that the executor has computed.",
+     NULL, read_busy_seconds},
+    {"lossd_compute_threads", METRIC_GAUGE, "Compute threads.", NULL, read_threads},
 };
 
 bool executor_add_metrics(struct executor *executor, struct metrics *metrics)

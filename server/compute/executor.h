@@ -1,8 +1,8 @@
 /*
- * The one thread that computes. It owns the OpenMP team: libgomp raises a team for every thread
- * that opens a parallel region, so a region opened in each I/O thread would multiply the threads.
- * Jobs wait in a bounded queue, and are taken from it as fair_queue.h says. A second thread ends
- * jobs, waiting or running, whose client has left or whose time is up.
+ * The executor: the one thread that computes large requests. It owns the OpenMP team. libgomp
+ * creates a team for every thread that opens a parallel region, so regions in each I/O thread would
+ * multiply the threads. Jobs wait in a bounded queue, in the order of fair_queue.h. A second
+ * thread, the supervisor, ends jobs whose client has left or whose deadline has passed.
  */
 #ifndef SERVER_COMPUTE_EXECUTOR_H
 #define SERVER_COMPUTE_EXECUTOR_H
@@ -16,61 +16,58 @@
 
 /* How a job ended. */
 enum job_end {
-    JOB_DONE,   /* it was run */
+    JOB_DONE,   /* it has run */
     JOB_GONE,   /* *gone was set */
     JOB_LATE,   /* its deadline passed */
-    JOB_PUSHED, /* it was refused while it waited: the queue is full, and its client has the most
-                   jobs in it */
+    JOB_PUSHED, /* it was removed from the full queue, where its client had the most jobs */
 };
 
-/* Something to be computed; to be embedded in what belongs to it. From executor_submit until `done`
-   is called it belongs to the executor, which does not touch it once `done` has begun: `done` may
-   free it. */
+/* A job, embedded in a struct of the caller. From executor_submit until `done` is called it belongs
+   to the executor, which does not access it after that: `done` may free it. */
 struct job {
-    struct fair_queue_entry entry; /* first; the caller sets the client and the cost */
-    /* On the executor's thread; may use `threads` OpenMP threads. Returns false if it is to be run
-       once more, after jobs that are shorter: then entry.cost_ns has changed. */
+    struct fair_queue_entry entry; /* first; the caller sets client and cost */
+    /* Runs on the executor's thread; may use `threads` OpenMP threads. Returns false to run again
+       after shorter jobs; it has then changed entry.cost_ns. */
     bool (*run)(struct job *job, int threads);
-    /* Called once, on any thread. Unless it is JOB_DONE the job was not run, or given up. */
+    /* Called once, on any thread. Unless `end` is JOB_DONE, the job did not run or was cancelled.
+     */
     void (*done)(struct job *job, enum job_end end);
-    const bool *gone; /* set, atomically, when nobody waits for the job any more */
+    const bool *gone; /* set atomically when the result is no longer needed */
     int64_t deadline; /* clock_ns; INT64_MAX for none */
-    bool cancel; /* set, atomically, when the job that runs is to be given up; cleared by the caller
-                  */
+    bool cancel;      /* set atomically to cancel the running job; cleared by the caller */
 
-    /* the executor's */
+    /* Private to the executor. */
     enum job_end end;
     struct job *next;
 };
 
 struct executor;
 
-/* Proves that `threads` threads can be had, starts the executor and warms its team up. NULL with
-   one line in `message` if that cannot be; then nothing is left behind. Up to `most_waiting` jobs
-   may wait. */
+/* Starts the executor and its OpenMP team, after checking that `threads` threads can be created. Up
+   to `most_waiting` jobs may wait. On failure, returns NULL and writes a one-line reason to
+   `message`. */
 struct executor *executor_start(int threads, size_t most_waiting, char *message, size_t size);
 
-/* Adds the executor's metrics. False where memory has run out. */
+/* Returns false if memory runs out. */
 bool executor_add_metrics(struct executor *executor, struct metrics *metrics);
 
-/* Queues a job. False if the queue is full or the executor is being stopped; the job then still
- * belongs to the caller. */
+/* Queues a job. Returns false if the queue is full or the executor is stopping; the job then still
+   belongs to the caller. */
 bool executor_submit(struct executor *executor, struct job *job);
 
-/* How many threads it computes with. */
+/* Returns the number of compute threads. */
 int executor_threads(const struct executor *executor);
 
-/* Whether a job submitted now would be run at once. */
+/* Returns true if a job submitted now would start at once. */
 bool executor_is_idle(struct executor *executor);
 
-/* For how many whole seconds jobs have waited lately, from 1 to 60: when it makes sense to ask
-   again. */
+/* Returns the recent waiting time of jobs in seconds, from 1 to 60, for Retry-After. */
 int executor_retry_after(struct executor *executor);
 
-/* Refuses jobs from now on, finishes those it has, and ends the threads. NULL is let be. */
+/* Rejects new jobs, finishes the queued ones, and ends the threads. No-op if NULL. */
 void executor_stop(struct executor *executor);
 
-/* Frees a stopped executor, to which nobody may submit any more. NULL is let be. */
+/* Frees a stopped executor. No thread may use it any more. No-op if NULL. */
 void executor_free(struct executor *executor);
 
 #endif

@@ -1,32 +1,32 @@
 /*
- * Fair queueing between clients, over lists whose links are in the entries.
+ * Fair queueing, with intrusive lists.
  */
 #include "compute/fair_queue.h"
 
 #include <stdlib.h>
 
 struct client_queue {
-    struct client_queue *next, *previous; /* of those in use; `next` also of those that are free */
+    struct client_queue *next, *previous; /* in the list of used or, `next` only, free queues */
     uint64_t client;
     int64_t used; /* virtual time */
     struct fair_queue_entry *first, *last;
     size_t entries;
-    bool running; /* the entry that was taken last is this client's */
+    bool running; /* the entry that was taken last belongs to this client */
 };
 
 struct fair_queue {
     size_t entries, most, clients;
-    int64_t virtual_time; /* at which clients start that come anew; does not go back */
+    int64_t virtual_time; /* start of new clients; does not decrease */
     struct client_queue *first, *last, *free;
     struct client_queue *running;
-    size_t queues, untouched;    /* the first queue that was never used */
-    struct client_queue queue[]; /* one for each entry that may wait, and two for one that runs and
-                                    is added again */
+    size_t queues, untouched; /* index of the first queue that was never used */
+    struct client_queue
+        queue[]; /* one per entry, and two for an entry that runs and is added again */
 };
 
 enum { QUEUES_BESIDES = 2 };
 
-/* ---- clients ---- */
+/* ---- Clients ---- */
 
 static bool is_idle(const struct client_queue *queue)
 {
@@ -41,8 +41,7 @@ static void release(struct fair_queue *schedule, struct client_queue *queue)
     schedule->free = queue;
 }
 
-/* Frees the queues of clients that have nothing waiting and nothing running, and have had no more
-   time than those who come anew. */
+/* Frees the queues of clients that have no job and have used no more time than new clients. */
 static void release_idle(struct fair_queue *schedule)
 {
     for (struct client_queue *queue = schedule->first, *next; queue; queue = next) {
@@ -58,7 +57,7 @@ static void advance(struct fair_queue *schedule, int64_t time)
         schedule->virtual_time = time;
 }
 
-/* When nothing waits and nothing runs: what clients have had before counts no more. */
+/* Forgets the time that clients have used. Called when nothing waits or runs. */
 static void forget_all(struct fair_queue *schedule)
 {
     for (const struct client_queue *queue = schedule->first; queue; queue = queue->next)
@@ -74,8 +73,8 @@ static struct client_queue *find_queue(const struct fair_queue *schedule, uint64
     return NULL;
 }
 
-/* A queue that is not in use. There are more than clients that wait or run; if idle ones have the
-   others, takes the one of those that has had the least time. */
+/* Returns an unused queue. There are more queues than clients that wait or run; if idle clients
+   have the others, takes the queue of the one that has used the least time. */
 static struct client_queue *unused_queue(struct fair_queue *schedule)
 {
     if (!schedule->free && schedule->untouched < schedule->queues)
@@ -92,7 +91,7 @@ static struct client_queue *unused_queue(struct fair_queue *schedule)
     return queue;
 }
 
-/* The queue of a client that is about to have something waiting. */
+/* Returns the queue of a client to which an entry is added. */
 static struct client_queue *queue_of(struct fair_queue *schedule, uint64_t client)
 {
     struct client_queue *queue = find_queue(schedule, client);
@@ -109,7 +108,7 @@ static struct client_queue *queue_of(struct fair_queue *schedule, uint64_t clien
     return queue;
 }
 
-/* The client that has the most entries; of several, the one that came last. */
+/* The client with the most entries; of several, the newest. */
 static struct client_queue *longest(const struct fair_queue *schedule)
 {
     struct client_queue *found = schedule->first;
@@ -119,7 +118,7 @@ static struct client_queue *longest(const struct fair_queue *schedule)
     return found;
 }
 
-/* ---- entries ---- */
+/* ---- Entries ---- */
 
 static int64_t rank_of(const struct fair_queue_entry *entry)
 {
@@ -152,7 +151,7 @@ void fair_queue_remove(struct fair_queue *schedule, struct fair_queue_entry *ent
     schedule->clients -= --queue->entries == 0;
 }
 
-/* How many entries of a client wait. */
+/* The number of waiting entries of a client. */
 static size_t entries_of(const struct fair_queue *schedule, uint64_t client)
 {
     const struct client_queue *const queue = find_queue(schedule, client);
@@ -182,14 +181,14 @@ void fair_queue_readd(struct fair_queue *schedule, struct fair_queue_entry *entr
     insert(schedule, entry);
 }
 
-/* When a client's turn is, in virtual time. */
+/* The virtual time of a client's next turn. */
 static int64_t turn_of(const struct client_queue *queue)
 {
     const int64_t cost = queue->first->cost_ns;
     return queue->used + (cost < FAIR_QUEUE_COST_MOST_NS ? cost : FAIR_QUEUE_COST_MOST_NS);
 }
 
-/* The client whose turn it is; NULL if none has anything waiting. */
+/* The client whose turn is next; NULL if none has a waiting entry. */
 static struct client_queue *next_client(const struct fair_queue *schedule)
 {
     struct client_queue *next = NULL;
@@ -212,8 +211,8 @@ struct fair_queue_entry *fair_queue_take(struct fair_queue *schedule)
     return entry;
 }
 
-/* The virtual time does not go beyond the next turn: a client that comes anew must not wait until
-   those who wait have caught up with a long job. */
+/* The virtual time does not exceed the next turn: a new client must not wait until the waiting ones
+   have caught up with a long job. */
 void fair_queue_charge(struct fair_queue *schedule, int64_t ns)
 {
     struct client_queue *const queue = schedule->running;
@@ -237,7 +236,7 @@ void fair_queue_each(struct fair_queue *schedule,
     }
 }
 
-/* ---- the schedule ---- */
+/* ---- The queue ---- */
 
 struct fair_queue *fair_queue_new(size_t most)
 {

@@ -1,5 +1,5 @@
 /*
- * The line about a request. What it holds is bounded, and none of it is of a tensor or a query.
+ * The log line of a request. It has a bounded length, and contains no tensor values and no query.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -37,7 +37,7 @@ static bool is_wanted(const struct request_record *record)
     return false;
 }
 
-/* ---- fields: `,"name":` or ` name=` and a value ---- */
+/* ---- Fields: `,"name":` or ` name=` and a value ---- */
 
 static void name(struct log_line *line, const char *text)
 {
@@ -47,7 +47,7 @@ static void name(struct log_line *line, const char *text)
     log_line_text(line, json ? "\":" : "=");
 }
 
-/* Left out where there is no such text. */
+/* No-op if `text` is NULL. */
 static void text_field(struct log_line *line, const char *field, const char *text, size_t most)
 {
     const bool json = line->format == LOG_FORMAT_JSON;
@@ -67,7 +67,7 @@ static void number_field(struct log_line *line, const char *field, uint64_t numb
     log_line_text(line, text);
 }
 
-/* Left out where it is negative. */
+/* No-op if `ns` is negative. */
 static void duration_field(struct log_line *line, const char *what, int64_t ns)
 {
     char field[LOG_NUMBER], text[LOG_NUMBER];
@@ -93,9 +93,9 @@ static void address_field(struct log_line *line, const struct sockaddr *address)
     text_field(line, "address", text, LOG_ADDRESS);
 }
 
-/* ---- the line ---- */
+/* ---- The line ---- */
 
-/* In text, method, path, status stand without their names, as in other servers' logs. */
+/* In text, method, path and status have no names, as in other servers' logs. */
 static void write_head(struct log_line *line, const struct request_record *record)
 {
     if (line->format == LOG_FORMAT_JSON) {

@@ -1,5 +1,5 @@
 /*
- * The log: lines as text or as JSON.
+ * The log: lines as text or JSON.
  */
 #include "observe/log.h"
 
@@ -15,7 +15,7 @@
 const char *const log_level_names[LOG_LEVEL_COUNT + 1] = {"error", "warning", "info", "debug"};
 const char *const log_format_names[LOG_FORMAT_COUNT + 1] = {"text", "json"};
 
-enum { LOG_MESSAGE = 1024 }; /* bytes of a message, before it is escaped and after */
+enum { LOG_MESSAGE = 1024 }; /* bytes of a message, unescaped and escaped */
 
 static enum log_level log_level = LOG_LEVEL_INFO;
 static enum log_format log_format = LOG_FORMAT_TEXT;
@@ -24,7 +24,7 @@ void log_setup(enum log_level level, enum log_format format)
 {
     log_level = level;
     log_format = format;
-    tzset(); /* takes memory the first time: a line must not need any */
+    tzset(); /* allocates memory on its first call, which logging must not do */
 }
 
 bool log_enabled(enum log_level level)
@@ -32,11 +32,11 @@ bool log_enabled(enum log_level level)
     return level <= log_level;
 }
 
-/* ---- lines ---- */
+/* ---- Lines ---- */
 
 static void append(struct log_line *line, const char *text, size_t len)
 {
-    const size_t room = sizeof line->text - 1 - line->len; /* the last is for the line's end */
+    const size_t room = sizeof line->text - 1 - line->len; /* one byte for the newline */
     if (len > room)
         len = room;
     memcpy(line->text + line->len, text, len);

@@ -1,7 +1,7 @@
 /*
- * The log: lines on stderr, as text or as JSON. Lines are written as a whole (log_writer.h), so
- * those of several threads do not mix. Bytes that came from a client are escaped: a line cannot be
- * forged, nor a terminal be driven.
+ * The log: lines on stderr, as text or JSON. Lines are written as a whole (log_writer.h), so those
+ * of several threads do not mix. Bytes from clients are escaped, so that they cannot forge lines or
+ * control a terminal.
  */
 #ifndef SERVER_OBSERVE_LOG_H
 #define SERVER_OBSERVE_LOG_H
@@ -19,20 +19,20 @@ enum log_level {
 };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_COUNT };
 
-/* The names that the options use, NULL-terminated, in the order of the enums. */
+/* Names of the option values, NULL-terminated, in the order of the enums. */
 extern const char *const log_level_names[LOG_LEVEL_COUNT + 1];
 extern const char *const log_format_names[LOG_FORMAT_COUNT + 1];
 
-/* To be called before any thread is started; until then the log is text at level info. */
+/* Must be called before any thread is started. Until then the log is text at level info. */
 void log_setup(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
 
-/* One line about the server itself. */
+/* Logs a line about the server itself. */
 __attribute__((format(printf, 2, 3))) void log_message(enum log_level level, const char *format,
                                                        ...);
 
-/* Which requests there is to be a line about: all, those that failed or were no probes (health,
- * metrics), those that failed. */
+/* Which requests are logged: all, all but successful probes (health, metrics), failed ones, none.
+ */
 enum access_log {
     ACCESS_LOG_ALL,
     ACCESS_LOG_WORK,
@@ -41,10 +41,10 @@ enum access_log {
     ACCESS_LOG_COUNT
 };
 extern const char *const access_log_names[ACCESS_LOG_COUNT + 1];
-/* As log_setup; until then it is all. */
+/* Must be called before any thread is started. Until then all requests are logged. */
 void access_log_setup(enum access_log which);
 
-/* One line about a request that is over, at level info. */
+/* Logs a line about a completed request, at level info. */
 void access_log_write(const struct request_record *record);
 
 #endif

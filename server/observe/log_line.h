@@ -1,5 +1,5 @@
 /*
- * A line of the log while it is put together.
+ * A line of the log under construction.
  */
 #ifndef SERVER_OBSERVE_LOG_LINE_H
 #define SERVER_OBSERVE_LOG_LINE_H
@@ -15,19 +15,19 @@ enum {
                           out what follows */
 };
 
-/* What does not fit is left out. */
+/* Text that does not fit is dropped. */
 struct log_line {
     enum log_format format;
     size_t len;
     char text[LOG_LINE_SIZE];
 };
 
-/* Begins a line of now, at that level. */
+/* Begins a line with the current time and a level. */
 void log_line_begin(struct log_line *line, enum log_level level);
 void log_line_text(struct log_line *line, const char *text);
-/* Text of which no byte can be trusted; of a long one the first bytes, and "...". */
+/* Appends untrusted text, escaped. If that exceeds `most` bytes, it is cut and ends with "...". */
 void log_line_escaped(struct log_line *line, const char *text, size_t most);
-/* Ends the line and has it written to stderr. */
+/* Ends the line and writes it to stderr. */
 void log_line_write(struct log_line *line);
 
 #endif

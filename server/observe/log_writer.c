@@ -1,12 +1,13 @@
 /*
- * The thread that writes the log: a ring of whole lines between those who log and stderr.
+ * The thread that writes the log: a ring buffer of whole lines between the logging threads and
+ * stderr.
  *
- * stderr may be anything: a pipe or a terminal whose reader is stopped, a file on a full disk or at
- * its size limit, a socket of journald. Its descriptor is often shared with other processes, so it
- * is not made non-blocking: this thread alone may block in write(2).
+ * stderr may be a pipe or a terminal whose reader has stopped, a file on a full disk or at its size
+ * limit, or a socket of journald. Other processes often share its open file description, so it is
+ * not made non-blocking; only this thread blocks in write(2).
  *
- * Once a line finds no room, all lines are dropped until the ring is empty again, so that the one
- * line which tells how many were dropped is written where they would have been.
+ * When the ring is full, all lines are dropped until it is empty again, so that one line in their
+ * place can report their number.
  */
 #include "observe/log_writer.h"
 
@@ -23,16 +24,16 @@
 #include "observe/log_line.h"
 #include "util/clock.h"
 
-/* Lines that are written together: no more than PIPE_BUF, so that a write to a pipe is not torn. */
+/* Bytes written together: at most PIPE_BUF, so that writes to a pipe are atomic. */
 enum { LOG_WRITER_BATCH = 4096, LOG_WRITER_REPORT = 128 };
 
-/* A line that did not would stay in the ring for ever. */
+/* Otherwise the line would stay in the ring forever. */
 _Static_assert((int)LOG_WRITER_REPORT + (int)LOG_LINE_SIZE <= (int)LOG_WRITER_BATCH,
                "a line fits in a batch after the report");
 
 struct writer {
-    pthread_mutex_t mutex; /* of all that is not atomic; never held while writing */
-    pthread_cond_t wanted; /* there are lines to be written, or the end has come */
+    pthread_mutex_t mutex; /* protects what is not atomic; not locked while writing */
+    pthread_cond_t wanted; /* there are lines to write, or `stopping` is set */
     pthread_cond_t idle;   /* all lines are written, or the thread has ended */
     pthread_t thread;
     atomic_bool running;
@@ -42,7 +43,7 @@ struct writer {
     bool failed;     /* the last batch could not be written */
     bool torn; /* it was written in part, and the next one begins with a newline; used by the thread
                   alone */
-    uint64_t unreported; /* dropped lines that the log does not tell of yet */
+    uint64_t unreported; /* dropped lines that the log has not reported */
     atomic_ullong dropped;
     size_t head,
         used; /* of the ring: where its first line begins, and how many bytes of lines there are */
@@ -52,15 +53,15 @@ struct writer {
 static struct writer writer = {.mutex = PTHREAD_MUTEX_INITIALIZER,
                                .wanted = PTHREAD_COND_INITIALIZER};
 
-/* What is written next. */
+/* The bytes that are written next. */
 struct batch {
     size_t len;
-    size_t report_len; /* bytes of its first line, if that tells how many lines were dropped */
-    uint64_t reported; /* how many dropped lines it tells of */
+    size_t report_len; /* bytes of the report of dropped lines, which comes first */
+    uint64_t reported; /* dropped lines in that report */
     char text[LOG_WRITER_BATCH];
 };
 
-/* ---- the ring, with the mutex held ---- */
+/* ---- Ring buffer, with the mutex locked ---- */
 
 static void copy_in(const char *line, size_t len)
 {
@@ -78,14 +79,14 @@ static void copy_out(char *to, size_t len)
     memcpy(to + first, writer.ring, len - first);
 }
 
-/* Counts lines that are not written. */
+/* Counts dropped lines. */
 static void drop(uint64_t lines)
 {
     writer.unreported += lines;
     atomic_fetch_add_explicit(&writer.dropped, lines, memory_order_relaxed);
 }
 
-/* Begins a batch with the line that tells how many were dropped. */
+/* Begins a batch with a report of dropped lines. */
 static void take_report(struct batch *batch)
 {
     struct log_line line;
@@ -100,7 +101,7 @@ static void take_report(struct batch *batch)
     batch->reported = writer.unreported;
 }
 
-/* Moves as many whole lines to the batch as fit. */
+/* Moves the whole lines that fit to the batch. */
 static void take_lines(struct batch *batch)
 {
     char *const to = batch->text + batch->len;
@@ -120,7 +121,7 @@ static bool has_work(void)
     return writer.used > 0 || writer.overflowed;
 }
 
-/* Fills the batch with what is to be written next; there is something. */
+/* Fills the next batch. There must be work. */
 static void take(struct batch *batch)
 {
     *batch = (struct batch){.len = 0};
@@ -131,7 +132,7 @@ static void take(struct batch *batch)
     take_lines(batch);
 }
 
-/* ---- writing ---- */
+/* ---- Writing ---- */
 
 /* Waits until stderr has room for a write of PIPE_BUF bytes, at most `limit_ms` milliseconds; -1:
  * without limit. */
@@ -145,7 +146,7 @@ static bool wait_for_room(int limit_ms)
     return ready > 0;
 }
 
-/* Writes all bytes, however long that takes. Returns how many were written before an error. */
+/* Writes all bytes, however long that takes. Returns the number written before an error. */
 static size_t write_all(const char *text, size_t len)
 {
     size_t done = 0;
@@ -173,7 +174,7 @@ void log_writer_write_now(const char *text, size_t len)
     }
 }
 
-/* Writes a batch. Returns how many of its bytes were written before an error. */
+/* Writes a batch. Returns the number of bytes written before an error. */
 static size_t write_batch(const struct batch *batch)
 {
     if (writer.torn && write_all("\n", 1) == 0)
@@ -183,8 +184,8 @@ static size_t write_batch(const struct batch *batch)
     return done;
 }
 
-/* Counts the lines of a batch of which only the first `done` bytes were written. A line that was
-   cut is a dropped one. With the mutex held. */
+/* Counts the dropped lines of a batch of which `done` bytes were written. A partly written line
+   counts as dropped. The mutex must be locked. */
 static void settle(const struct batch *batch, size_t done)
 {
     uint64_t dropped = 0;
@@ -219,7 +220,7 @@ static void *run(void *argument)
     return argument;
 }
 
-/* ---- the interface ---- */
+/* ---- Interface ---- */
 
 bool log_writer_start(char *message, size_t size)
 {
@@ -230,7 +231,7 @@ bool log_writer_start(char *message, size_t size)
     pthread_condattr_destroy(&monotonic);
     const int error = pthread_create(&writer.thread, NULL, run, NULL);
     if (error != 0) {
-        snprintf(message, size, "cannot start the thread that writes the log: %s", strerror(error));
+        snprintf(message, size, "cannot start the log thread: %s", strerror(error));
         return false;
     }
     atomic_store(&writer.running, true);
@@ -255,7 +256,7 @@ void log_writer_put(const char *line, size_t len)
     pthread_mutex_unlock(&writer.mutex);
 }
 
-/* Waits with the mutex held, until all is written or the time is up. */
+/* Waits until all is written or the time is up. The mutex must be locked. */
 static bool wait_written(int64_t limit_ms)
 {
     const int64_t until_ns = clock_ns() + limit_ms * 1000000;

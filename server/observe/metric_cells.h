@@ -1,6 +1,6 @@
 /*
- * Where the metrics are counted: one row of cells, its parts one behind the other. For metrics.c,
- * which counts, and prometheus.c, which tells.
+ * The layout of the counters: one row of cells with contiguous parts. Private to metrics.c, which
+ * counts, and prometheus.c, which exports.
  */
 #ifndef SERVER_OBSERVE_METRIC_CELLS_H
 #define SERVER_OBSERVE_METRIC_CELLS_H
@@ -10,26 +10,24 @@
 
 #include "observe/metrics.h"
 
-/* Statuses that are counted by number; the last place is that of all others, so that label values
- * stay bounded. */
+/* The statuses that have their own cell; all others share the last cell, so that label values stay
+   bounded. */
 enum { CELLS_STATUSES = 28 };
 extern const int cells_status[CELLS_STATUSES - 1];
 
-/* Upper bounds of the buckets, in nanoseconds: three a decade from 10 us to 100 s. Then comes the
-   bucket of what took longer, and the sum. */
+/* Upper bounds of the buckets in nanoseconds: three per decade from 10 us to 100 s. After them come
+   the bucket of longer times, and the sum. */
 enum { CELLS_BOUNDS = 22, HISTOGRAM_SUM = CELLS_BOUNDS + 1, HISTOGRAM_CELLS };
 extern const int64_t cells_bound[CELLS_BOUNDS];
 
-/* Of each loss: how many evaluations went well and how many did not, with the time that they took
- * on the server. */
+/* Of each loss: successful and failed evaluations, and their time on the server. */
 enum loss_cell {
     LOSS_SUCCESSES,
     LOSS_SUCCESS_NS,
     LOSS_FAILURES,
     LOSS_FAILURE_NS,
     LOSS_ELEMENTS,
-    LOSS_LAST_MS, /* when one last went well, in milliseconds of Unix time: the largest of the rows
-                     counts, not the sum */
+    LOSS_LAST_MS, /* Unix time in ms of the last success; the rows' maximum, not sum */
     LOSS_PHASES,  /* nanoseconds of each phase */
     LOSS_CELLS = LOSS_PHASES + PHASE_COUNT,
 };
@@ -45,7 +43,7 @@ static inline size_t cell_of_loss(size_t loss, size_t what)
     return cell_of_evaluation(loss_count() + 1, PROTOCOL_V1, 0) + loss * LOSS_CELLS + what;
 }
 
-/* Where a histogram begins. */
+/* The first cell of a histogram. */
 static inline size_t cell_of_phase(enum phase phase)
 {
     return cell_of_loss(loss_count() + 1, 0) + phase * HISTOGRAM_CELLS;
@@ -81,10 +79,10 @@ static inline size_t cells_count(size_t routes)
 size_t metrics_route_count(const struct metrics *metrics);
 struct route_label metrics_route(const struct metrics *metrics, size_t route);
 
-/* All rows in one; to be freed. NULL where memory has run out. */
+/* Returns the sum of all rows, which the caller frees. Returns NULL if memory runs out. */
 uint64_t *metrics_sum(struct metrics *metrics);
 
-/* A table of sources that was added, one of a list. */
+/* A table of sources, in a linked list. */
 struct metric_group {
     struct metric_group *next;
     const struct metric_source *table;

@@ -1,7 +1,6 @@
 /*
- * Counting, without locks: each counting thread has a row of cells of its own, where it alone
- * writes, so that adding takes no locked instruction. Threads beyond those share one more row,
- * under a mutex.
+ * Counting without locks: each counting thread has its own row of cells, so adding needs no locked
+ * instruction. Threads beyond the expected number share one more row, under a mutex.
  */
 #include "observe/metrics.h"
 
@@ -27,12 +26,12 @@ const int64_t cells_bound[CELLS_BOUNDS] = {
 struct metrics {
     size_t routes;
     struct route_label (*label)(size_t route);
-    size_t owned;          /* rows that have an owner; there is one more */
-    atomic_size_t claimed; /* how many threads have wanted one */
-    pthread_mutex_t mutex; /* of the last row */
+    size_t owned;          /* rows with an owner; there is one more */
+    atomic_size_t claimed; /* threads that have asked for a row */
+    pthread_mutex_t mutex; /* protects the last row */
     struct rejections rejects;
     struct metric_group *groups, **last_group;
-    size_t row_cells; /* those of a row, and more up to a whole cache line */
+    size_t row_cells; /* cells of a row, rounded up to whole cache lines */
     atomic_ullong *cells;
 };
 
@@ -73,9 +72,9 @@ void metrics_free(struct metrics *metrics)
     free(metrics);
 }
 
-/* ---- counting ---- */
+/* ---- Counting ---- */
 
-/* Adds where nobody else writes. */
+/* Adds to a cell that only this thread writes. */
 static void add(atomic_ullong *cell, uint64_t value)
 {
     atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + value,
@@ -179,7 +178,7 @@ struct rejections *metrics_rejections(struct metrics *metrics)
     return &metrics->rejects;
 }
 
-/* ---- telling ---- */
+/* ---- Reading ---- */
 
 uint64_t *metrics_sum(struct metrics *metrics)
 {

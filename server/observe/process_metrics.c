@@ -1,6 +1,6 @@
 /*
- * What the kernel knows of this process, read from /proc as it is asked for. What cannot be read is
- * left out.
+ * Metrics of this process, read from /proc when they are exported. A value that cannot be read is
+ * omitted.
  */
 #include "observe/process_metrics.h"
 
@@ -27,7 +27,7 @@ static double stat_field(int field)
         return NAN;
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
     fclose(file);
-    const char *at = strrchr(text, ')'); /* ends the second field, which may hold blanks */
+    const char *at = strrchr(text, ')'); /* ends the second field, which may contain blanks */
     for (int i = 2; at && i < field; i++)
         at = strchr(at + 1, ' ');
     uint64_t value = 0;
@@ -41,9 +41,9 @@ static double read_threads(void *context, size_t index)
     return stat_field(STAT_THREADS);
 }
 
-static double started; /* worked out once: it must not move when the clock is set */
+static double started; /* computed once: it must not change when the clock is set */
 
-/* The kernel counts from when the machine was started. */
+/* The kernel reports the time since boot. */
 static double start_time(void)
 {
     struct timespec now, up;
@@ -85,8 +85,7 @@ static double read_cpu(void *context, size_t index)
                : NAN;
 }
 
-/* The kernel tells their number as the directory's size since 6.2; before, they have to be counted.
- */
+/* Since Linux 6.2 the size of the directory is their number; before, they must be counted. */
 static double read_open_files(void *context, size_t index)
 {
     (void)context;
@@ -97,7 +96,7 @@ static double read_open_files(void *context, size_t index)
     DIR *const directory = opendir("/proc/self/fd");
     if (!directory)
         return NAN;
-    double count = -1; /* that of the directory itself */
+    double count = -1; /* the descriptor of the directory itself */
     for (const struct dirent *entry; (entry = readdir(directory));)
         count += entry->d_name[0] != '.';
     closedir(directory);
@@ -119,22 +118,21 @@ static double read_one(void *context, size_t index)
     return 1;
 }
 
-static char
-    build_labels[160]; /* filled before it is read, for the instruction set is chosen at start */
+static char build_labels[160]; /* filled at startup, when the instruction set is known */
 
 static const struct metric_source sources[] = {
-    {"process_cpu_seconds_total", METRIC_COUNTER, "CPU time that the process has used.", NULL,
-     read_cpu},
-    {"process_start_time_seconds", METRIC_GAUGE, "When the process was started, in Unix time.",
-     NULL, read_start},
-    {"process_resident_memory_bytes", METRIC_GAUGE, "Memory of the process that is in use.", NULL,
+    {"process_cpu_seconds_total", METRIC_COUNTER, "CPU time used by the process.", NULL, read_cpu},
+    {"process_start_time_seconds", METRIC_GAUGE, "Unix time at which the process started.", NULL,
+     read_start},
+    {"process_resident_memory_bytes", METRIC_GAUGE, "Resident memory of the process.", NULL,
      read_resident},
-    {"process_virtual_memory_bytes", METRIC_GAUGE, "Address space of the process.", NULL,
+    {"process_virtual_memory_bytes", METRIC_GAUGE, "Virtual memory of the process.", NULL,
      read_virtual},
     {"process_open_fds", METRIC_GAUGE, "Open file descriptors.", NULL, read_open_files},
-    {"process_max_fds", METRIC_GAUGE, "File descriptors that may be open.", NULL, read_most_files},
+    {"process_max_fds", METRIC_GAUGE, "Maximum number of open file descriptors.", NULL,
+     read_most_files},
     {"process_threads", METRIC_GAUGE, "Threads of the process.", NULL, read_threads},
-    {"lossd_build_info", METRIC_GAUGE, "Always 1; what runs is in the labels.", build_labels,
+    {"lossd_build_info", METRIC_GAUGE, "Always 1; labels describe the build.", build_labels,
      read_one},
 };
 

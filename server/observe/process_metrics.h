@@ -1,6 +1,5 @@
 /*
- * What the kernel knows of this process, as metrics of the names that Prometheus's clients give
- * them.
+ * Metrics of this process, with the names of Prometheus's client libraries.
  */
 #ifndef SERVER_OBSERVE_PROCESS_METRICS_H
 #define SERVER_OBSERVE_PROCESS_METRICS_H
@@ -9,7 +8,7 @@
 
 #include "observe/metrics.h"
 
-/* Adds the process_* metrics, and lossd_build_info. False where memory has run out. */
+/* Adds the process_* metrics and lossd_build_info. Returns false if memory runs out. */
 bool process_metrics_add(struct metrics *metrics);
 
 #endif

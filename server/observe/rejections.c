@@ -1,5 +1,5 @@
 /*
- * What the reasons are called.
+ * Label values of the reasons.
  */
 #include "observe/rejections.h"
 

@@ -1,5 +1,5 @@
 /*
- * How often the server has said no, and why: a counter for each reason, from any thread.
+ * Counts rejected, disconnected and cancelled requests by reason. Thread-safe.
  */
 #ifndef SERVER_OBSERVE_REJECTIONS_H
 #define SERVER_OBSERVE_REJECTIONS_H
@@ -8,43 +8,41 @@
 #include <stdint.h>
 
 enum rejection {
-    REJECTION_MALFORMED,     /* 400, 501, 505: no sound HTTP; smuggling */
-    REJECTION_HOST,          /* 421: a name that is not the server's */
-    REJECTION_ORIGIN,        /* 403: a page of somebody else's */
-    REJECTION_CREDENTIALS,   /* 401, 403: no token, or a wrong one */
-    REJECTION_URL_SIZE,      /* 414 */
-    REJECTION_HEADER_SIZE,   /* 431: bytes or number of headers */
-    REJECTION_BODY_SIZE,     /* 413: --max-body */
-    REJECTION_EXPANDED_SIZE, /* 413: --max-decompressed-body */
-    REJECTION_MEMORY,        /* 503: no memory in time, whether reserved or allocated */
-    REJECTION_MEMORY_NEVER,  /* 413: more than --max-memory would be needed */
-    REJECTION_QUEUE,         /* 503: too many requests wait to be computed */
-    REJECTION_WORK,          /* 413: --max-work */
-    REJECTION_COMPUTE_TIME,  /* 503: --compute-timeout, or the client's X-Request-Timeout */
-    REJECTION_RATE,          /* 429: too many requests from there */
-    REJECTION_CONNECTIONS_PER_ADDRESS, /* closed unread */
-    REJECTION_HEADER_TIME,             /* cut, after a 408: the headers took too long */
-    REJECTION_BODY_RATE,               /* cut, after a 408: the body comes too slowly */
-    REJECTION_ANSWER_RATE,             /* cut: the answer is read too slowly */
-    REJECTION_MEMORY_HOLD, /* cut, after a 408 for a body: too slow while others waited for its
-                            * memory
-                            */
-    REJECTION_DRAINING,    /* 503: the server is about to end */
-    REJECTION_GONE,        /* cancelled: the client has left before its answer was computed */
+    REJECTION_MALFORMED,               /* 400, 501, 505: invalid HTTP, request smuggling */
+    REJECTION_HOST,                    /* 421: not a host name of the server */
+    REJECTION_ORIGIN,                  /* 403: a page of another site */
+    REJECTION_CREDENTIALS,             /* 401, 403: no token, or a wrong one */
+    REJECTION_URL_SIZE,                /* 414: --max-url */
+    REJECTION_HEADER_SIZE,             /* 431: --max-header-bytes, --max-header-count */
+    REJECTION_BODY_SIZE,               /* 413: --max-body */
+    REJECTION_EXPANDED_SIZE,           /* 413: --max-decompressed-body */
+    REJECTION_MEMORY,                  /* 503: memory not available in time, or not allocated */
+    REJECTION_MEMORY_NEVER,            /* 413: needs more than --max-memory */
+    REJECTION_QUEUE,                   /* 503: --max-queue */
+    REJECTION_WORK,                    /* 413: --max-work */
+    REJECTION_COMPUTE_TIME,            /* 503: --compute-timeout or X-Request-Timeout */
+    REJECTION_RATE,                    /* 429: --request-rate */
+    REJECTION_CONNECTIONS_PER_ADDRESS, /* 429, closed without reading */
+    REJECTION_HEADER_TIME,             /* 408, closed: --header-timeout */
+    REJECTION_BODY_RATE,               /* 408, closed: --min-body-rate */
+    REJECTION_ANSWER_RATE,             /* closed: --min-response-rate */
+    REJECTION_MEMORY_HOLD,             /* closed, 408 for a body: --slow-client-memory-timeout */
+    REJECTION_DRAINING,                /* 503: the server is shutting down */
+    REJECTION_GONE,                    /* cancelled: the client left before its response */
     REJECTION_COUNT
 };
 
-/* "url_size" and so on, for labels; in the order of the enum. */
+/* Label values such as "url_size", in the order of the enum. */
 extern const char *const rejection_names[REJECTION_COUNT];
 
-/* Zeroed before the first. */
+/* Zeroed at the start. */
 struct rejections {
     _Atomic uint64_t count[REJECTION_COUNT];
 };
 
-static inline void rejections_add(struct rejections *rejects, enum rejection reason)
+static inline void rejections_add(struct rejections *rejections, enum rejection reason)
 {
-    atomic_fetch_add_explicit(&rejects->count[reason], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&rejections->count[reason], 1, memory_order_relaxed);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * What is known of a request once it is over.
+ * A completed request.
  */
 #include "observe/request_record.h"
 

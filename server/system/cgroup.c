@@ -1,12 +1,12 @@
 /*
- * The control groups that this process is in.
+ * Limits of cgroups.
  */
 #include "system/cgroup.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { CGROUP_PATH = 4096 }; /* bytes of the path of a group */
+enum { CGROUP_PATH = 4096 }; /* bytes of a cgroup path */
 
 bool cgroup_read_line(const char *path, const char *prefix, char *line, size_t size)
 {
@@ -24,7 +24,7 @@ bool cgroup_read_line(const char *path, const char *prefix, char *line, size_t s
     return true;
 }
 
-/* Whether a line of /proc/self/cgroup, "4:cpu,memory:/path", is about a controller. */
+/* Returns true if a line of /proc/self/cgroup, "4:cpu,memory:/path", lists a controller. */
 static bool is_about(const char *line, const char *controller)
 {
     const char *at = strchr(line, ':');
@@ -34,7 +34,7 @@ static bool is_about(const char *line, const char *controller)
     return at && (*at == ':' || *at == ',') && (at[1 + len] == ':' || at[1 + len] == ',');
 }
 
-/* The path of our own group, "" for the root; false if there is none. */
+/* Writes the path of this process's cgroup, "" for the root. Returns false if there is none. */
 static bool own_group(const char *controller, char *group, size_t size)
 {
     char line[CGROUP_PATH];

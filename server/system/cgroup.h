@@ -1,5 +1,5 @@
 /*
- * The control groups (containers, systemd slices) that this process is in, whose limits all bind.
+ * Limits of the cgroup of this process (container, systemd slice) and of its ancestors.
  */
 #ifndef SERVER_SYSTEM_CGROUP_H
 #define SERVER_SYSTEM_CGROUP_H
@@ -7,12 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The first line of a file that starts with `prefix`, without it and the newline; false if there is
- * none. */
+/* Reads the first line of a file that starts with `prefix`, without the prefix and the newline.
+   Returns false if there is none. */
 bool cgroup_read_line(const char *path, const char *prefix, char *line, size_t size);
 
-/* Shows the first line of the file of that name in our own group and in each above it. `controller`
-   is that of version 1 of control groups ("memory"), where there is one; NULL: of version 2. */
+/* Calls `see` with the first line of the file `name` of this process's cgroup and of each ancestor.
+   `controller`: a cgroup v1 controller such as "memory"; NULL for cgroup v2. */
 void cgroup_for_each(const char *controller, const char *name,
                      void (*see)(void *context, const char *line), void *context);
 

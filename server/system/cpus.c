@@ -1,6 +1,6 @@
 /*
- * How many CPUs this process may use: the affinity mask (taskset, cpusets) and the CPU quota of the
- * cgroup (containers).
+ * Available CPUs: the affinity mask (taskset, cpusets) and the CPU quota of the cgroup
+ * (containers).
  */
 #include "system/cpus.h"
 
@@ -12,12 +12,12 @@
 #include "system/cgroup.h"
 
 enum {
-    CPUS_MASK_MAX = 1 << 16, /* CPUs of the widest affinity mask that is tried */
+    CPUS_MASK_MAX = 1 << 16, /* CPUs of the widest affinity mask to try */
 };
 
 static int affinity(void)
 {
-    /* The kernel refuses a mask that is narrower than its own, so widen it until it is taken. */
+    /* The kernel rejects masks narrower than its own, so widen the mask until it is accepted. */
     for (int width = CPU_SETSIZE; width <= CPUS_MASK_MAX; width *= 2) {
         cpu_set_t *set = CPU_ALLOC((size_t)width);
         if (!set)
@@ -34,7 +34,7 @@ static int affinity(void)
 int cpus_of_quota(const char *text)
 {
     char *end;
-    long long quota = strtoll(text, &end, 10); /* 0 where there are no digits, as in "max" */
+    long long quota = strtoll(text, &end, 10); /* 0 if there are no digits, as in "max" */
     long long period = strtoll(end, NULL, 10);
     if (quota <= 0 || period <= 0)
         return 0;
@@ -42,7 +42,7 @@ int cpus_of_quota(const char *text)
     return cpus > INT_MAX ? 0 : (int)cpus;
 }
 
-/* Makes *least the smaller of itself and the quota of a group, 0 being none. */
+/* Lowers *least to the quota of a cgroup. 0 means none. */
 static void see_quota(void *context, const char *line)
 {
     int *const least = context;

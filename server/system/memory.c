@@ -1,5 +1,5 @@
 /*
- * How much memory this process may have.
+ * Available memory.
  */
 #include "system/memory.h"
 
@@ -10,7 +10,7 @@
 
 #include "system/cgroup.h"
 
-/* Makes *least the smaller of itself and the limit of a group, which may be "max". */
+/* Lowers *least to the limit of a cgroup, which may be "max" for none. */
 static void see_limit(void *context, const char *line)
 {
     size_t *const least = context;

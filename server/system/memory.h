@@ -1,13 +1,13 @@
 /*
- * How much memory this process may have: that of the machine, or less where a control group or a
- * limit of the process says so.
+ * The memory that this process may use: the machine's, or less if its cgroup or RLIMIT_AS limits
+ * it.
  */
 #ifndef SERVER_SYSTEM_MEMORY_H
 #define SERVER_SYSTEM_MEMORY_H
 
 #include <stddef.h>
 
-/* In bytes. */
+/* Returns the available memory in bytes. */
 size_t memory_allowed(void);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * A filter of system calls.
+ * The system call filter.
  */
 #include "system/sandbox.h"
 
@@ -10,32 +10,32 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-/* What serving needs, as the test suites show (strace -f), and what the C library may call in place
-   of one of these: on other kernels, on other processors, or where something goes wrong. */
+/* The calls that serving needs according to strace -f of the test suites, and calls that the C
+   library may use instead: on other kernels or processors, or after errors. */
 static const char *const calls[] = {
-    /* connections */
+    /* Connections. */
     "accept", "accept4", "close", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "fcntl",
     "getpeername", "getsockname", "getsockopt", "ioctl", "poll", "ppoll", "recvfrom", "recvmsg",
     "sendmsg", "sendto", "setsockopt", "shutdown",
-    /* files: tokens, certificates, the log, /proc for metrics, and the removal of Unix sockets */
+    /* Files: tokens, certificates, the log, /proc for metrics, removal of Unix sockets. */
     "fstat", "fstatfs", "getdents64", "lseek", "lstat", "newfstatat", "open", "openat", "pread64",
     "read", "readlink", "readlinkat", "readv", "stat", "statx", "unlink", "unlinkat", "write",
     "writev",
-    /* memory */
+    /* Memory. */
     "brk", "madvise", "mremap", "munmap",
-    /* threads */
+    /* Threads. */
     "clone", "clone3", "exit", "exit_group", "futex", "gettid", "membarrier", "prctl", "rseq",
     "sched_getaffinity", "sched_setaffinity", "sched_yield", "set_robust_list", "set_tid_address",
     "sigaltstack",
-    /* signals and time */
+    /* Signals and time. */
     "clock_getres", "clock_gettime", "clock_nanosleep", "gettimeofday", "nanosleep",
     "restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait",
     "tgkill", "time",
-    /* what there is */
+    /* Properties of process and system. */
     "getpid", "getrandom", "getrlimit", "getrusage", "prlimit64", "sysinfo", "uname"};
 
-/* Lets a call through, with up to one condition; those that this processor does not have are let
- * be. Returns 0 or an error. */
+/* Allows a call, with at most one condition. Ignores calls that this processor does not have.
+   Returns 0 or a negative error number. */
 static int allow(scmp_filter_ctx filter, const char *call, const struct scmp_arg_cmp *condition)
 {
     const int number = seccomp_syscall_resolve_name(call);

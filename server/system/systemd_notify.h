@@ -1,5 +1,5 @@
 /*
- * Telling systemd the state of the service, by the protocol of sd_notify(3). It needs only
+ * Notifies systemd of the state of the service, by the protocol of sd_notify(3). It needs only
  * NOTIFY_SOCKET and a datagram, so libsystemd is not required. All functions are no-ops if
  * NOTIFY_SOCKET is not set, and may be called from any thread.
  */

@@ -17,25 +17,25 @@
 #include "util/clock.h"
 
 enum {
-    WATCHDOG_SLOTS = 1024, /* threads that are watched: more than there can be, by the options */
-    WATCHDOG_ID = 129,     /* bytes of a request id, with its NUL */
-    WATCHDOG_TARGET = 128, /* bytes of a path that are shown, with its NUL */
-    WATCHDOG_PERIOD_MS = 1000, /* between two looks, if a quarter of the timeout is not shorter */
+    WATCHDOG_SLOTS = 1024,     /* more threads than the options allow */
+    WATCHDOG_ID = 129,         /* bytes of a request id, with its NUL */
+    WATCHDOG_TARGET = 128,     /* bytes of a path in the log, with its NUL */
+    WATCHDOG_PERIOD_MS = 1000, /* between checks, unless a quarter of the timeout is shorter */
 };
 
 static const char *const thread_names[WATCHDOG_THREADS] = {"io", "admin", "executor", "accept",
                                                            "reload"};
 
-/* What one thread is at. */
+/* The task of one thread. */
 struct slot {
-    pthread_mutex_t mutex; /* of all but `asked` */
+    pthread_mutex_t mutex; /* protects all but `asked` */
     enum watchdog_thread thread;
-    const char *phase; /* NULL: nothing */
-    int64_t since;     /* clock_ms, when that was begun */
-    int64_t progress;  /* the same, when it was last seen to progress */
-    bool stalled;      /* it was reported */
+    const char *phase; /* NULL: no task */
+    int64_t since;     /* clock_ms when the task began */
+    int64_t progress;  /* clock_ms of the last progress */
+    bool stalled;      /* reported as stuck */
     char id[WATCHDOG_ID], target[WATCHDOG_TARGET];
-    bool asked; /* to show progress; accessed atomically */
+    bool asked; /* set atomically by the watchdog, cleared by progress */
 };
 
 struct watchdog {
@@ -44,8 +44,8 @@ struct watchdog {
     pthread_mutex_t mutex;
     pthread_cond_t stop;
     bool running, stopping;
-    int64_t looked;      /* clock_ms, when the watchdog last looked */
-    atomic_size_t slots; /* that are taken */
+    int64_t looked;      /* clock_ms of the last check */
+    atomic_size_t slots; /* in use */
     atomic_ullong stalls[WATCHDOG_THREADS];
     struct slot slot[WATCHDOG_SLOTS];
 };
@@ -54,14 +54,14 @@ static struct watchdog watchdog = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .slot = {[0 ... WATCHDOG_SLOTS - 1] = {.mutex = PTHREAD_MUTEX_INITIALIZER}}};
 
-/* ---- telling ---- */
+/* ---- Reports ---- */
 
 static double seconds(int64_t ms)
 {
     return (double)ms / 1000;
 }
 
-/* Logs, with the slot's mutex held, that a thread is stuck or no longer is. */
+/* Logs that a thread is stuck or no longer is. The slot's mutex must be locked. */
 static void report(const struct slot *slot, int64_t now, const char *what, int64_t ms)
 {
     const bool request = slot->id[0] != '\0';
@@ -71,9 +71,9 @@ static void report(const struct slot *slot, int64_t now, const char *what, int64
                 request ? ", " : "", slot->target);
 }
 
-/* ---- threads that are watched ---- */
+/* ---- Watched threads ---- */
 
-/* The calling thread's slot. Those beyond the last share it, and are not told apart. */
+/* Returns the slot of the calling thread. Threads beyond the last slot share it. */
 static struct slot *own_slot(void)
 {
     static _Thread_local struct slot *slot;
@@ -120,7 +120,7 @@ void watchdog_end(void)
     struct slot *const slot = own_slot();
     pthread_mutex_lock(&slot->mutex);
     if (slot->stalled)
-        report(slot, clock_ms(), "goes on after", clock_ms() - slot->progress);
+        report(slot, clock_ms(), "continues after", clock_ms() - slot->progress);
     slot->stalled = false;
     slot->phase = NULL;
     pthread_mutex_unlock(&slot->mutex);
@@ -131,11 +131,11 @@ bool *watchdog_progress_flag(void)
     return &own_slot()->asked;
 }
 
-/* ---- the watchdog's thread ---- */
+/* ---- The watchdog's thread ---- */
 
-/* Looks at one thread; `skipped` milliseconds since the last look do not count. Returns whether it
- * is stuck. */
-static bool look_at(struct slot *slot, int64_t now, int64_t skipped)
+/* Checks one thread. `skipped` milliseconds since the last check do not count. Returns true if it
+   is stuck. */
+static bool check_slot(struct slot *slot, int64_t now, int64_t skipped)
 {
     const int64_t timeout = watchdog.settings.timeout_ms;
     pthread_mutex_lock(&slot->mutex);
@@ -144,7 +144,7 @@ static bool look_at(struct slot *slot, int64_t now, int64_t skipped)
         const int64_t waited = now - slot->progress;
         const bool progressed = !__atomic_exchange_n(&slot->asked, true, __ATOMIC_RELAXED);
         if (slot->stalled && progressed)
-            report(slot, now, "goes on after", waited);
+            report(slot, now, "continues after", waited);
         slot->progress = progressed ? now : slot->progress + skipped;
         stuck = now - slot->progress > timeout;
         if (stuck && !slot->stalled) {
@@ -157,17 +157,16 @@ static bool look_at(struct slot *slot, int64_t now, int64_t skipped)
     return stuck;
 }
 
-/* Looks at all threads; whether one is stuck. */
-static bool look(int64_t period_ms)
+/* Checks all threads. Returns true if one is stuck. */
+static bool check_all(int64_t period_ms)
 {
     const int64_t now = clock_ms(), late = now - watchdog.looked - 2 * period_ms;
-    const int64_t skipped =
-        late > 0 ? late : 0; /* the whole process was stopped: that is nobody's fault */
+    const int64_t skipped = late > 0 ? late : 0; /* the whole process was suspended */
     const size_t taken = atomic_load(&watchdog.slots),
                  count = taken < WATCHDOG_SLOTS ? taken : WATCHDOG_SLOTS;
     bool stuck = false;
     for (size_t i = 0; i < count; i++)
-        stuck |= look_at(&watchdog.slot[i], now, skipped);
+        stuck |= check_slot(&watchdog.slot[i], now, skipped);
     watchdog.looked = now;
     return stuck;
 }
@@ -184,9 +183,9 @@ static void *run(void *argument)
         const struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
         pthread_cond_timedwait(&watchdog.stop, &watchdog.mutex, &until);
         pthread_mutex_unlock(&watchdog.mutex);
-        const bool stuck = look(period);
+        const bool stuck = check_all(period);
         if (stuck && watchdog.settings.exit) {
-            log_message(LOG_LEVEL_ERROR, "ending, as --watchdog-exit says");
+            log_message(LOG_LEVEL_ERROR, "exiting, because --watchdog-exit is on");
             log_writer_flush(LOG_WRITER_LAST_MS);
             _exit(EXIT_FAILURE);
         }
@@ -198,7 +197,7 @@ static void *run(void *argument)
     return argument;
 }
 
-/* ---- the interface ---- */
+/* ---- Start and stop ---- */
 
 static double read_stalls(void *context, size_t index)
 {
@@ -209,8 +208,8 @@ static double read_stalls(void *context, size_t index)
 #define STALLS(name)                                                                               \
     {                                                                                              \
         "lossd_watchdog_stalls_total", METRIC_COUNTER,                                             \
-            "How often a thread was at work without progress for --watchdog-timeout.",             \
-            "thread=\"" name "\"", read_stalls                                                     \
+            "Times that a thread made no progress for --watchdog-timeout.", "thread=\"" name "\"", \
+            read_stalls                                                                            \
     }
 
 static const struct metric_source sources[WATCHDOG_THREADS] = {
@@ -221,7 +220,7 @@ bool watchdog_start(const struct watchdog_settings *settings, struct metrics *me
 {
     watchdog.settings = *settings;
     if (!metrics_add_sources(metrics, sources, sizeof sources / sizeof *sources, NULL)) {
-        snprintf(message, size, "no memory for the metrics");
+        snprintf(message, size, "insufficient memory for the metrics");
         return false;
     }
     pthread_condattr_t monotonic;

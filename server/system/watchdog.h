@@ -1,10 +1,10 @@
 /*
- * The watchdog: notices threads that are at work on something and do not progress.
+ * The watchdog: detects threads that work on something and make no progress.
  *
- * A thread says when it begins something and when it has ended it. While it is at it, work that
- * takes long shows that it progresses by clearing a flag, which the watchdog sets again: core and
- * proto do so wherever they look whether they are cancelled. So a job that computes for an hour
- * progresses, and one that waits for a lock for ever does not.
+ * A thread reports when it begins and ends a task. During a long task it shows progress by clearing
+ * a flag that the watchdog sets again; core and proto clear it wherever they check for
+ * cancellation. So a job that computes for an hour makes progress, and a thread that waits for a
+ * lock forever does not.
  */
 #ifndef SERVER_SYSTEM_WATCHDOG_H
 #define SERVER_SYSTEM_WATCHDOG_H
@@ -17,39 +17,40 @@
 
 enum watchdog_thread {
     WATCHDOG_IO,       /* libmicrohttpd's threads */
-    WATCHDOG_ADMIN,    /* the same, of the admin addresses */
-    WATCHDOG_EXECUTOR, /* the thread that computes */
+    WATCHDOG_ADMIN,    /* libmicrohttpd's thread of the admin addresses */
+    WATCHDOG_EXECUTOR, /* the executor */
     WATCHDOG_ACCEPT,   /* the thread that accepts connections */
-    WATCHDOG_RELOAD,   /* the thread that reads files again */
+    WATCHDOG_RELOAD,   /* the thread that reloads files */
     WATCHDOG_THREADS
 };
 
 struct watchdog_settings {
-    int64_t timeout_ms; /* that a thread may take without progress; 0: for ever */
-    bool exit;          /* end the process then, with EXIT_FAILURE */
+    int64_t timeout_ms; /* without progress; 0: no limit */
+    bool exit;          /* exit with EXIT_FAILURE if a thread exceeds it */
 };
 
-/* Starts the watchdog. Returns false with one line in `message` if its thread cannot be started or
- * memory has run out. */
+/* Starts the watchdog. On failure, returns false and writes a one-line reason to `message`. */
 bool watchdog_start(const struct watchdog_settings *settings, struct metrics *metrics,
                     char *message, size_t size);
 
-/* Ends it. No-op if it does not run. */
+/* Stops the watchdog. No-op if it does not run. */
 void watchdog_stop(void);
 
-/* The calling thread begins something; `phase` is static text. Until watchdog_end it is expected to
- * progress. */
+/* The calling thread begins a task. Until watchdog_end it must make progress. `phase` is static
+   text. */
 void watchdog_begin(enum watchdog_thread thread, const char *phase);
-/* Says which request it is, once that is known. Both are copied. No-op outside watchdog_begin and
- * watchdog_end. */
+
+/* Names the request of the task, for the log. Copies both texts. */
 void watchdog_request(const char *id, const char *target);
-/* The thread goes on to another phase, which is progress. */
+
+/* The task enters another phase, which is progress. */
 void watchdog_phase(const char *phase);
-/* The thread has ended it. */
+
+/* The task has ended. */
 void watchdog_end(void);
 
-/* The flag that the calling thread, or others that work for it, clear atomically to show progress.
-   Never NULL; valid as long as the process. */
+/* Returns the flag that the calling thread, or threads that work for it, clear atomically to show
+   progress. Never NULL; valid until the process exits. */
 bool *watchdog_progress_flag(void);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Milliseconds since some moment in the past; never goes back. */
+/* Returns milliseconds since a fixed time in the past; never decreases. */
 static inline int64_t clock_ms(void)
 {
     struct timespec now = {0};
@@ -15,7 +15,7 @@ static inline int64_t clock_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* The same in nanoseconds. */
+/* Returns the same in nanoseconds. */
 static inline int64_t clock_ns(void)
 {
     struct timespec now = {0};

@@ -1,5 +1,5 @@
 /*
- * Seconds as text.
+ * Durations in seconds as text.
  */
 #include "util/duration.h"
 

@@ -1,5 +1,5 @@
 /*
- * Seconds as text: "5", "0.25".
+ * Durations in seconds as text: "5", "0.25".
  */
 #ifndef SERVER_UTIL_DURATION_H
 #define SERVER_UTIL_DURATION_H
@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Reads up to nine digits and, after a point, up to three more, in milliseconds. False if the text
-   is anything else. */
+/* Reads up to nine digits and, after a point, up to three more. Writes milliseconds. Returns false
+   if the text has any other form. */
 bool duration_read(const char *text, uint64_t *ms);
 
 #endif

@@ -518,7 +518,7 @@ START_TEST(watchdog_tells_what_a_thread_is_stuck_at)
     wait_ms(700);
     ck_assert_double_eq(metric(stuck[_i].metric), 1); /* it is told of once */
     stop_stalling();
-    server_process_expect_log(&server, " goes on after ");
+    server_process_expect_log(&server, " continues after ");
     ck_assert(http_client_read(&crowd[0], &response, false));
     ck_assert_int_eq(response.status, 200);
     ck_assert_int_eq(server_process_stop(&server), 0);
@@ -533,7 +533,7 @@ START_TEST(watchdog_ends_the_server_if_it_is_told_to)
     start_watched("--watchdog-timeout=0.3", "--watchdog-exit=on");
     send_stalled("lossd", 200000);
     ck_assert_int_eq(server_process_wait(&server), 1);
-    server_process_expect_log(&server, "ending, as --watchdog-exit says");
+    server_process_expect_log(&server, "exiting, because --watchdog-exit is on");
 }
 END_TEST
 

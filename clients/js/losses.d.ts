@@ -6,7 +6,7 @@ import type {CallOptions, Common, Indices, Numbers, Result, Wanted} from './inde
 export interface Mse<R, G, H> extends Common<R, G, H> {
     /** predictions: (*) */
     input: Numbers;
-    /** what they should be: (*), broadcast against input */
+    /** true values: (*), broadcast against input */
     target: Numbers;
     /** multiplies each term; mean divides by the sum of the weights: broadcast to input */
     weight?: Numbers;
@@ -16,7 +16,7 @@ export interface Mse<R, G, H> extends Common<R, G, H> {
 export interface L1<R, G, H> extends Common<R, G, H> {
     /** predictions: (*) */
     input: Numbers;
-    /** what they should be: (*), broadcast against input */
+    /** true values: (*), broadcast against input */
     target: Numbers;
     /** multiplies each term; mean divides by the sum of the weights: broadcast to input */
     weight?: Numbers;
@@ -26,7 +26,7 @@ export interface L1<R, G, H> extends Common<R, G, H> {
 export interface SmoothL1<R, G, H> extends Common<R, G, H> {
     /** predictions: (*) */
     input: Numbers;
-    /** what they should be: (*), broadcast against input */
+    /** true values: (*), broadcast against input */
     target: Numbers;
     /** where the parabola meets the lines, at least 0; default: 1 */
     beta?: number;
@@ -36,11 +36,11 @@ export interface SmoothL1<R, G, H> extends Common<R, G, H> {
 export interface Huber<R, G, H> extends Common<R, G, H> {
     /** predictions: (*) */
     input: Numbers;
-    /** what they should be: (*), broadcast against input */
+    /** true values: (*), broadcast against input */
     target: Numbers;
     /** multiplies each term; mean does not divide by it: broadcast to input */
     weight?: Numbers;
-    /** where the parabola meets the lines; infinite: nowhere, half of mse, above 0, or Infinity; default: 1 */
+    /** where the parabola meets the lines; if infinite, the loss is half of mse, above 0, or Infinity; default: 1 */
     delta?: number;
 }
 
@@ -48,7 +48,7 @@ export interface Huber<R, G, H> extends Common<R, G, H> {
 export interface Bce<R, G, H> extends Common<R, G, H> {
     /** predicted probabilities, in [0, 1]: (*) */
     input: Numbers;
-    /** what they should be, usually 0 or 1: (*), that of input */
+    /** true values, usually 0 or 1: (*), that of input */
     target: Numbers;
     /** multiplies each term: broadcast to input */
     weight?: Numbers;
@@ -58,7 +58,7 @@ export interface Bce<R, G, H> extends Common<R, G, H> {
 export interface BceWithLogits<R, G, H> extends Common<R, G, H> {
     /** logits: (*) */
     input: Numbers;
-    /** what they should be, usually 0 or 1: (*), that of input */
+    /** true values, usually 0 or 1: (*), that of input */
     target: Numbers;
     /** multiplies each term: broadcast to input */
     weight?: Numbers;
@@ -76,7 +76,7 @@ export interface CrossEntropy<R, G, H> extends Common<R, G, H> {
     weight?: Numbers;
     /** a class index that does not count; null: all count, or null; default: -100 */
     ignore_index?: number | null;
-    /** share of the target that is spread over all classes, at least 0, at most 1; default: 0 */
+    /** share of the target that is spread evenly over all classes, at least 0, at most 1; default: 0 */
     label_smoothing?: number;
 }
 
@@ -98,7 +98,7 @@ export interface KlDiv<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** true probabilities (log-probabilities with log_target): (*), broadcast against input */
     target: Numbers;
-    /** the target holds log-probabilities; default: false */
+    /** the target contains log-probabilities; default: false */
     log_target?: boolean;
 }
 
@@ -130,7 +130,7 @@ export interface PoissonNll<R, G, H> extends Common<R, G, H> {
     input: Numbers;
     /** counts: (*), broadcast against input */
     target: Numbers;
-    /** the input holds logarithms of the means; default: true */
+    /** the input contains logarithms of the means; default: true */
     log_input?: boolean;
     /** add Stirling's approximation of log y!; default: false */
     full?: boolean;
@@ -142,13 +142,13 @@ export interface PoissonNll<R, G, H> extends Common<R, G, H> {
 export interface GaussianNll<R, G, H> extends Common<R, G, H> {
     /** predicted means: (*) */
     input: Numbers;
-    /** what they should be: (*), broadcast against input */
+    /** true values: (*), broadcast against input */
     target: Numbers;
     /** predicted variances: broadcast to input, or that of input without its last dimension */
     var: Numbers;
     /** add the constant log(2 pi)/2; default: false */
     full?: boolean;
-    /** variances below this count as this, above 0; default: 0.000001 */
+    /** lower bound of the variances, above 0; default: 0.000001 */
     eps?: number;
 }
 
@@ -160,7 +160,7 @@ export interface MarginRanking<R, G, H> extends Common<R, G, H> {
     input2: Numbers;
     /** which should be higher, 1 or -1: (*), broadcast against input1 */
     target: Numbers;
-    /** by how much; default: 0 */
+    /** minimum difference of the scores; default: 0 */
     margin?: number;
 }
 
@@ -180,9 +180,9 @@ export interface MultiMargin<R, G, H> extends Common<R, G, H> {
     target: Indices;
     /** a weight for each class: (C) */
     weight?: Numbers;
-    /** power of the lack, 1 or 2, at least 1, at most 2; default: 1 */
+    /** power of the hinge, 1 or 2, at least 1, at most 2; default: 1 */
     p?: number;
-    /** by how much the right class should lead; default: 1 */
+    /** minimum lead of the right class; default: 1 */
     margin?: number;
 }
 
@@ -190,7 +190,7 @@ export interface MultiMargin<R, G, H> extends Common<R, G, H> {
 export interface MultilabelMargin<R, G, H> extends Common<R, G, H> {
     /** scores: (C) or (N, C) */
     input: Numbers;
-    /** the right classes' indices, ended by -1: (C) or (N, C) */
+    /** indices of the right classes, ended by -1: (C) or (N, C) */
     target: Indices;
 }
 
@@ -198,7 +198,7 @@ export interface MultilabelMargin<R, G, H> extends Common<R, G, H> {
 export interface MultilabelSoftMargin<R, G, H> extends Common<R, G, H> {
     /** logits: (C), (N, C) or (..., C) */
     input: Numbers;
-    /** what they should be, 0 or 1: that of input */
+    /** true values, 0 or 1: that of input */
     target: Numbers;
     /** a weight for each class: (C), or broadcast to input with C last */
     weight?: Numbers;
@@ -212,13 +212,13 @@ export interface TripletMargin<R, G, H> extends Common<R, G, H> {
     positive: Numbers;
     /** vectors that should be far: that of anchor */
     negative: Numbers;
-    /** by how much nearer, above 0; default: 1 */
+    /** minimum difference of the distances, above 0; default: 1 */
     margin?: number;
-    /** which norm; infinite: the largest difference, above 0, or Infinity; default: 2 */
+    /** order of the norm; infinite: the largest difference, above 0, or Infinity; default: 2 */
     p?: number;
     /** added to each difference; default: 0.000001 */
     eps?: number;
-    /** take the negative's distance from the positive where that is less; default: false */
+    /** use the distance from negative to positive if that is less; default: false */
     swap?: boolean;
     /** euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity; default: euclidean */
     distance?: 'euclidean' | 'pairwise' | 'cosine';
@@ -230,9 +230,9 @@ export interface Ctc<R, G, H> extends Common<R, G, H> {
     log_probs: Numbers;
     /** class indices of the labels, without blanks: (N, S), or (S) for all labels in one row */
     targets: Indices;
-    /** how many steps count: (N) or () */
+    /** number of steps that count: (N) or () */
     input_lengths: Indices;
-    /** how many labels there are: (N) or () */
+    /** number of labels: (N) or () */
     target_lengths: Indices;
     /** class index of the blank; default: 0 */
     blank?: number;
@@ -244,11 +244,11 @@ export interface Ctc<R, G, H> extends Common<R, G, H> {
 export interface SigmoidFocal<R, G, H> extends Common<R, G, H> {
     /** logits: (*) */
     input: Numbers;
-    /** what they should be, usually 0 or 1: (*), that of input */
+    /** true values, usually 0 or 1: (*), that of input */
     target: Numbers;
-    /** weight of positive targets against 1 - alpha of the others, in [0, 1]; -1: no weights, at least -1, at most 1; default: 0.25 */
+    /** weight of positive targets, in [0, 1]; the others have 1 - alpha. -1: no weights, at least -1, at most 1; default: 0.25 */
     alpha?: number;
-    /** how much less well predicted terms count; 0 is no less, at least 0; default: 2 */
+    /** how much less well predicted terms count; 0: all count alike, at least 0; default: 2 */
     gamma?: number;
 }
 
@@ -256,21 +256,21 @@ export interface SigmoidFocal<R, G, H> extends Common<R, G, H> {
 export interface Dice<R, G, H> extends Common<R, G, H> {
     /** predicted probabilities, or logits with sigmoid: (N, C, d1, ...) */
     input: Numbers;
-    /** what they should be, usually 0 or 1: that of input */
+    /** true values, usually 0 or 1: that of input */
     target: Numbers;
     /** multiplies the terms of each channel that counts, unless only one does; mean does not divide by it: (C), or (C - 1) without the background */
     weight?: Numbers;
-    /** added above and below, MONAI's smooth_nr and smooth_dr: empty masks do not divide 0 by 0, at least 0; default: 0.00001 */
+    /** added to numerator and denominator (MONAI: smooth_nr, smooth_dr), so that empty masks do not divide 0 by 0, at least 0; default: 0.00001 */
     smooth?: number;
-    /** one term for each channel of the whole batch, in place of one for each sample's; default: false */
+    /** one term for each channel of the whole batch instead of one for each channel of each sample; default: false */
     batch?: boolean;
     /** whether channel 0 counts; default: true */
     include_background?: boolean;
-    /** squares below; default: false */
+    /** squared terms in the denominator; default: false */
     squared_pred?: boolean;
-    /** the Jaccard index, intersection over union, in place of Dice's; default: false */
+    /** Jaccard index (intersection over union) instead of Dice; default: false */
     jaccard?: boolean;
-    /** the input holds logits of the probabilities; default: false */
+    /** the input contains logits of the probabilities; default: false */
     sigmoid?: boolean;
 }
 
@@ -278,7 +278,7 @@ export interface Dice<R, G, H> extends Common<R, G, H> {
 export interface LogCosh<R, G, H> extends Common<R, G, H> {
     /** predictions: (*) */
     input: Numbers;
-    /** what they should be: (*), broadcast against input */
+    /** true values: (*), broadcast against input */
     target: Numbers;
 }
 
@@ -286,9 +286,9 @@ export interface LogCosh<R, G, H> extends Common<R, G, H> {
 export interface Quantile<R, G, H> extends Common<R, G, H> {
     /** predicted quantiles: (*) */
     input: Numbers;
-    /** what was observed: (*), broadcast against input */
+    /** observed values: (*), broadcast against input */
     target: Numbers;
-    /** which quantile, at least 0, at most 1; default: 0.5 */
+    /** the quantile, in [0, 1], at least 0, at most 1; default: 0.5 */
     q?: number;
 }
 
@@ -296,11 +296,11 @@ export interface Quantile<R, G, H> extends Common<R, G, H> {
 export interface Tweedie<R, G, H> extends Common<R, G, H> {
     /** predicted means, greater than 0, or their logarithms: (*) */
     input: Numbers;
-    /** what was observed: 0 or more with p in [1, 2), above 0 with p of 2 or more: (*), broadcast against input */
+    /** observed values: 0 or more with p in [1, 2), above 0 with p of 2 or more: (*), broadcast against input */
     target: Numbers;
     /** variance power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian; not between 0 and 1; default: 1.5 */
     p?: number;
-    /** the input holds logarithms of the means; default: false */
+    /** the input contains logarithms of the means; default: false */
     log_input?: boolean;
 }
 
@@ -308,16 +308,16 @@ export interface Tweedie<R, G, H> extends Common<R, G, H> {
 export interface InfoNce<R, G, H> extends Common<R, G, H> {
     /** vectors: (N, D) */
     query: Numbers;
-    /** their positives, and negatives for all others: that of query */
+    /** the positive of each query, and a negative of all others: that of query */
     key: Numbers;
-    /** what similarities are divided by, above 0; default: 0.1 */
+    /** divisor of the similarities, above 0; default: 0.1 */
     temperature?: number;
 }
 
 /** One method for each loss. */
 export interface Losses {
     /**
-     * Mean squared error. Squared difference between prediction and target; the usual loss of regression.
+     * Mean squared error. Squared difference between prediction and target; the usual loss for regression.
      *
      * `l = w (x - y)^2; mean divides by the sum of the w`
      */
@@ -330,7 +330,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Mean absolute error. Absolute difference between prediction and target; less swayed by outliers than mse.
+     * Mean absolute error. Absolute difference between prediction and target; less sensitive to outliers than mse.
      *
      * `l = w |x - y|; mean divides by the sum of the w`
      */
@@ -356,7 +356,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Huber. Half the squared difference up to delta, linear beyond with slope delta; smooth_l1 with beta = delta, times delta.
+     * Huber. Half the squared difference up to delta, linear beyond, with slope delta. It is delta times smooth_l1 with beta = delta.
      *
      * `d = x - y; l = w d^2 / 2 where |d| <= delta, else w delta (|d| - delta/2)`
      */
@@ -369,7 +369,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Binary cross entropy. Negative log likelihood of a yes or no, given its probability; logarithms are clamped at -100.
+     * Binary cross entropy. Negative log likelihood of a binary target, given its probability; logarithms are clamped at -100.
      *
      * `l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]`
      */
@@ -395,7 +395,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Cross entropy. Negative log likelihood of the right class, given the logits of all; the usual loss of classification. The target holds class indices, or, where it has the input's shape, a probability for every class.
+     * Cross entropy. Negative log likelihood of the right class, given the logits of all classes; the usual loss for classification. The target contains class indices, or, if it has the input's shape, a probability for each class.
      *
      * `z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s = label_smoothing, 0 where y = ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with probabilities p. mean divides by the sum of the w_y that count; with probabilities by the number of terms`
      */
@@ -408,7 +408,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Negative log likelihood. Minus the log-probability of the right class. For logits there is cross_entropy.
+     * Negative log likelihood. Minus the log-probability of the right class. For logits, use cross_entropy.
      *
      * `l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that count`
      */
@@ -421,7 +421,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Kullback-Leibler divergence. How far the distribution whose log-probabilities are the input is from the target's. batchmean is the divergence itself: the sum over the batch size; mean divides by all elements, as PyTorch has it.
+     * Kullback-Leibler divergence. How much the distribution with the input's log-probabilities differs from the target. batchmean is the mathematical divergence: the sum divided by the batch size. mean divides by the number of elements, like PyTorch.
      *
      * `l = y (log y - x), 0 where y = 0; log_target: l = exp(y) (y - x)`
      */
@@ -434,7 +434,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Hinge embedding. Of a distance x: the distance itself for similar pairs (y = 1), what it lacks of the margin for dissimilar ones (y = -1).
+     * Hinge embedding. For a distance x: the distance itself for similar pairs (y = 1), and how far it is below the margin for dissimilar pairs (y = -1).
      *
      * `l = x where y = 1; max(0, margin - x) where y = -1; their sum for any other y`
      */
@@ -447,7 +447,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Cosine embedding. Draws similar pairs of vectors (y = 1) to the same direction and pushes dissimilar ones (y = -1) apart, to a cosine of at most margin.
+     * Cosine embedding. Pulls similar pairs of vectors (y = 1) to the same direction and pushes dissimilar pairs (y = -1) apart, to a cosine of at most margin.
      *
      * `cos = a.b / sqrt((|a|^2 + 1e-12) (|b|^2 + 1e-12)); l = 1 - cos where y = 1; max(0, cos - margin) where y = -1; else 0`
      */
@@ -486,7 +486,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input' | 'var'>, Wanted<H, 'input' | 'var'>>>;
 
     /**
-     * Margin ranking. Of two scores: input1 should be higher by the margin where y = 1, lower where y = -1.
+     * Margin ranking. For two scores: input1 should be higher by the margin if y = 1, lower if y = -1.
      *
      * `l = max(0, -y (x1 - x2) + margin)`
      */
@@ -512,7 +512,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Multi-class margin. Hinge loss over classes: the right one should score higher than each other by the margin.
+     * Multi-class margin. Hinge loss over classes: the right class should score higher than every other by the margin.
      *
      * `l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p`
      */
@@ -525,7 +525,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Multi-label margin. Hinge loss over classes of which several are right: each of those should score higher by 1 than each that is not.
+     * Multi-label margin. Hinge loss over classes of which several are right: each right class should score higher by 1 than each other class.
      *
      * `l = 1/C sum over listed j, unlisted c of max(0, 1 - x_j + x_c)`
      */
@@ -538,7 +538,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Multi-label soft margin. One yes or no for each class: binary cross entropy with logits, averaged over the classes of a row.
+     * Multi-label soft margin. A binary target for each class: binary cross entropy with logits, averaged over the classes of a row.
      *
      * `l = -1/C sum_c w_c [y_c log s(x_c) + (1 - y_c) log s(-x_c)], s the sigmoid`
      */
@@ -564,7 +564,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'anchor' | 'positive' | 'negative'>, Wanted<H, 'anchor' | 'positive' | 'negative'>>>;
 
     /**
-     * Connectionist temporal classification. For sequences whose labels are not aligned to the steps: minus the log-probability of all paths that spell the labels once repeats and blanks are taken out. The gradient is PyTorch's, which folds in that of the log_softmax before it.
+     * Connectionist temporal classification. For sequences whose labels are not aligned to the steps: minus the log-probability of all paths that give the labels after repeats and blanks are removed. Like PyTorch's, the gradient includes that of the log_softmax before it.
      *
      * `l = -log sum over alignments of prod_t p_t; mean divides each by its number of labels first`
      */
@@ -577,7 +577,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'log_probs'>, Wanted<H, 'log_probs'>>>;
 
     /**
-     * Sigmoid focal. bce_with_logits in which terms that are predicted well count less, for detection among many negatives; torchvision's.
+     * Sigmoid focal. bce_with_logits in which well predicted terms count less, for detection among many negatives, like torchvision.
      *
      * `p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y), alpha_t = alpha y + (1 - alpha)(1 - y), 1 where alpha = -1`
      */
@@ -590,7 +590,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Soft Dice. Of masks: 1 less twice the overlap over the total, for each channel of each sample; MONAI's. The input holds probabilities, and the target the mask of each channel (one-hot).
+     * Soft Dice. For masks: 1 minus twice the overlap divided by the total, for each channel of each sample, like MONAI. The input contains probabilities, the target the mask of each channel (one-hot).
      *
      * `l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: D = sum p^2 + sum y^2; jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))`
      */
@@ -603,7 +603,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Log-cosh. Half the squared difference near 0, the absolute one less log 2 far out, and smooth between; Keras's.
+     * Log-cosh. Half the squared difference near 0, the absolute difference minus log 2 far from it, and smooth between, like Keras.
      *
      * `l = log(cosh(x - y))`
      */
@@ -616,7 +616,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Quantile (pinball). Minimal where the input is the target's q-quantile: too low a prediction costs q, too high a one 1 - q, times the difference.
+     * Quantile (pinball). Minimal if the input is the q-quantile of the target: a prediction that is too low costs q times the difference, one that is too high 1 - q times.
      *
      * `l = max(q (y - x), (q - 1) (y - x))`
      */
@@ -629,7 +629,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * Tweedie deviance. For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and gamma (p = 2). Of means it is scikit-learn's deviance; with log_input, of their logarithms, XGBoost's negative log likelihood.
+     * Tweedie deviance. For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and gamma (p = 2). For means it is scikit-learn's deviance; with log_input, for their logarithms, XGBoost's negative log likelihood.
      *
      * `l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input: l = -y exp((1-p) x) / (1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, as for p = 1 2 [y log(y/x) - y + x]`
      */
@@ -642,7 +642,7 @@ export interface Losses {
     ): Promise<Result<R, Wanted<G, 'input'>, Wanted<H, 'input'>>>;
 
     /**
-     * InfoNCE (NT-Xent). Contrastive: each query should be nearer to its own key, that of the same row, than to the keys of all other rows.
+     * InfoNCE (NT-Xent). Contrastive: each query should be nearer to its own key, in the same row, than to the keys of all other rows.
      *
      * `s_ij = cos(q_i, k_j) / temperature; l_i = -log(exp(s_ii) / sum_j exp(s_ij))`
      */

@@ -65,7 +65,7 @@ static enum loss_status cancelled_error(const struct loss_plan *plan, struct los
 
 static enum loss_status out_of_memory_error(const struct loss_plan *plan, struct loss_error *error)
 {
-    return loss_fail(error, LOSS_UNAVAILABLE, "there is not enough memory to evaluate %s",
+    return loss_fail(error, LOSS_UNAVAILABLE, "insufficient memory to evaluate %s",
                      plan->loss->name);
 }
 

@@ -61,7 +61,7 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
 {
     (void)plan;
     (void)tensor;
-    snprintf(text, size, "probabilities must be in [0, 1] (for logits there is bce_with_logits)");
+    snprintf(text, size, "probabilities must be in [0, 1] (use bce_with_logits for logits)");
 }
 
 static const struct loss_example example = {
@@ -74,8 +74,8 @@ const struct loss_descriptor loss_bce = {
     .name = "bce",
     .aliases = {"BCELoss", "binary_cross_entropy"},
     .title = "Binary cross entropy",
-    .doc = "Negative log likelihood of a yes or no, given its probability; logarithms are clamped "
-           "at -100.",
+    .doc = "Negative log likelihood of a binary target, given its probability; logarithms are "
+           "clamped at -100.",
     .formula = "l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
@@ -83,8 +83,8 @@ const struct loss_descriptor loss_bce = {
         {
             [INPUT] = {"input", "predicted probabilities, in [0, 1]", "(*)", LOSS_REAL,
                        .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input",
-                        LOSS_REAL, .differentiable = true},
+            [TARGET] = {"target", "true values, usually 0 or 1", "(*), that of input", LOSS_REAL,
+                        .differentiable = true},
             [WEIGHT] = {"weight", "multiplies each term", "broadcast to input", LOSS_REAL,
                         .optional = true},
         },

@@ -99,10 +99,8 @@ const struct loss_descriptor loss_cosine_embedding = {
     .name = "cosine_embedding",
     .aliases = {"CosineEmbeddingLoss", "cosine_embedding_loss"},
     .title = "Cosine embedding",
-    .doc = "Draws similar pairs of vectors (y = 1) to the same direction and pushes dissimilar "
-           "ones (y = -1) apart, to a "
-           "cosine of "
-           "at most margin.",
+    .doc = "Pulls similar pairs of vectors (y = 1) to the same direction and pushes dissimilar "
+           "pairs (y = -1) apart, to a cosine of at most margin.",
     .formula = "cos = a.b / sqrt((|a|^2 + 1e-12) (|b|^2 + 1e-12)); l = 1 - cos where y = 1; max(0, "
                "cos - margin) where y = -1; else 0",
     .reductions = MEAN_SUM_NONE,

@@ -363,10 +363,9 @@ const struct loss_descriptor loss_cross_entropy = {
     .name = "cross_entropy",
     .aliases = {"CrossEntropyLoss"},
     .title = "Cross entropy",
-    .doc =
-        "Negative log likelihood of the right class, given the logits of all; the usual loss of "
-        "classification. The target "
-        "holds class indices, or, where it has the input's shape, a probability for every class.",
+    .doc = "Negative log likelihood of the right class, given the logits of all classes; the usual "
+           "loss for classification. The target contains class indices, or, if it has the input's "
+           "shape, a probability for each class.",
     .formula = "z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s "
                "= label_smoothing, 0 where y = "
                "ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with probabilities p. mean "
@@ -391,8 +390,8 @@ const struct loss_descriptor loss_cross_entropy = {
                               {-100, -100},
                               .nullable = true},
             [LABEL_SMOOTHING] = {"label_smoothing",
-                                 "share of the target that is spread over all classes", LOSS_NUMBER,
-                                 .has_min = true, .has_max = true, .max = 1},
+                                 "share of the target that is spread evenly over all classes",
+                                 LOSS_NUMBER, .has_min = true, .has_max = true, .max = 1},
         },
     .example = &example,
     .method =

@@ -399,12 +399,12 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     if (tensor == TARGETS)
         snprintf(text, size, "class indices must be in [0, %zu)", classes_of(plan));
     else if (tensor == INPUT_LENGTHS)
-        snprintf(text, size, "lengths must be in [0, %zu], the steps that there are",
+        snprintf(text, size, "lengths must be in [0, %zu], the number of steps",
                  plan->tensor[LOG_PROBS].shape[0]);
     else
-        snprintf(text, size, "lengths must be in [0, %zu], the labels that there are%s",
+        snprintf(text, size, "lengths must be in [0, %zu], the number of labels%s",
                  targets->shape[targets->rank - 1],
-                 targets->rank == 1 ? ", and add up to no more" : "");
+                 targets->rank == 1 ? ", and sum to at most that" : "");
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -464,10 +464,8 @@ const struct loss_descriptor loss_ctc = {
     .aliases = {"CTCLoss", "ctc_loss"},
     .title = "Connectionist temporal classification",
     .doc = "For sequences whose labels are not aligned to the steps: minus the log-probability of "
-           "all paths that spell the "
-           "labels once "
-           "repeats and blanks are taken out. The gradient is PyTorch's, which folds in that of "
-           "the log_softmax before it.",
+           "all paths that give the labels after repeats and blanks are removed. Like PyTorch's, "
+           "the gradient includes that of the log_softmax before it.",
     .formula = "l = -log sum over alignments of prod_t p_t; mean divides each by its number of "
                "labels first",
     .reductions = MEAN_SUM_NONE,
@@ -478,9 +476,9 @@ const struct loss_descriptor loss_ctc = {
                            .differentiable = true},
             [TARGETS] = {"targets", "class indices of the labels, without blanks",
                          "(N, S), or (S) for all labels in one row", LOSS_INDEX},
-            [INPUT_LENGTHS] = {"input_lengths", "how many steps count", "(N) or ()", LOSS_INDEX},
-            [TARGET_LENGTHS] = {"target_lengths", "how many labels there are", "(N) or ()",
-                                LOSS_INDEX},
+            [INPUT_LENGTHS] = {"input_lengths", "number of steps that count", "(N) or ()",
+                               LOSS_INDEX},
+            [TARGET_LENGTHS] = {"target_lengths", "number of labels", "(N) or ()", LOSS_INDEX},
         },
     .params =
         {

@@ -172,7 +172,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     if (input->rank < 3)
         return loss_shape_error(
             plan, error, INPUT,
-            "it must be (N, C, d1, ...): samples, channels, and what belongs to each");
+            "it must be (N, C, d1, ...): samples, channels, and at least one dimension more");
     if (!loss_same_shape(input, &plan->tensor[TARGET]))
         return loss_shape_error(plan, error, TARGET, "it must be that of input, %s",
                                 loss_shape_text(input, text));
@@ -213,9 +213,9 @@ const struct loss_descriptor loss_dice = {
     .name = "dice",
     .aliases = {"DiceLoss", "dice_loss"},
     .title = "Soft Dice",
-    .doc = "Of masks: 1 less twice the overlap over the total, for each channel of each sample; "
-           "MONAI's. The input holds "
-           "probabilities, and the target the mask of each channel (one-hot).",
+    .doc = "For masks: 1 minus twice the overlap divided by the total, for each channel of each "
+           "sample, like MONAI. The input contains probabilities, the target the mask of each "
+           "channel (one-hot).",
     .formula = "l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: "
                "D = sum p^2 + sum y^2; "
                "jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))",
@@ -224,7 +224,7 @@ const struct loss_descriptor loss_dice = {
         {
             [INPUT] = {"input", "predicted probabilities, or logits with sigmoid",
                        "(N, C, d1, ...)", LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] = {"target", "what they should be, usually 0 or 1", "that of input", LOSS_REAL,
+            [TARGET] = {"target", "true values, usually 0 or 1", "that of input", LOSS_REAL,
                         .differentiable = true},
             [WEIGHT] = {"weight",
                         "multiplies the terms of each channel that counts, unless only one does; "
@@ -235,22 +235,21 @@ const struct loss_descriptor loss_dice = {
     .params =
         {
             [SMOOTH] = {"smooth",
-                        "added above and below, MONAI's smooth_nr and smooth_dr: empty masks do "
-                        "not divide 0 by 0",
+                        "added to numerator and denominator (MONAI: smooth_nr, smooth_dr), so that "
+                        "empty masks do not divide 0 by 0",
                         LOSS_NUMBER,
                         {1e-5, 0},
                         .has_min = true},
-            [BATCH] =
-                {"batch",
-                 "one term for each channel of the whole batch, in place of one for each sample's",
-                 LOSS_BOOLEAN},
+            [BATCH] = {"batch",
+                       "one term for each channel of the whole batch instead of one for each "
+                       "channel of each sample",
+                       LOSS_BOOLEAN},
             [INCLUDE_BACKGROUND] =
                 {"include_background", "whether channel 0 counts", LOSS_BOOLEAN, {1, 1}},
-            [SQUARED_PRED] = {"squared_pred", "squares below", LOSS_BOOLEAN},
-            [JACCARD] = {"jaccard",
-                         "the Jaccard index, intersection over union, in place of Dice's",
+            [SQUARED_PRED] = {"squared_pred", "squared terms in the denominator", LOSS_BOOLEAN},
+            [JACCARD] = {"jaccard", "Jaccard index (intersection over union) instead of Dice",
                          LOSS_BOOLEAN},
-            [SIGMOID] = {"sigmoid", "the input holds logits of the probabilities", LOSS_BOOLEAN},
+            [SIGMOID] = {"sigmoid", "the input contains logits of the probabilities", LOSS_BOOLEAN},
         },
     .example = &example,
     .method = &(const struct loss_method){.cost_of = cost_of,

@@ -71,7 +71,7 @@ const struct loss_descriptor loss_gaussian_nll = {
         {
             [INPUT] = {"input", "predicted means", "(*)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL,
+            [TARGET] = {"target", "true values", "(*), broadcast against input", LOSS_REAL,
                         .differentiable = true},
             [VAR] = {"var", "predicted variances",
                      "broadcast to input, or that of input without its last dimension", LOSS_REAL,
@@ -81,7 +81,7 @@ const struct loss_descriptor loss_gaussian_nll = {
         {
             [FULL] = {"full", "add the constant log(2 pi)/2", LOSS_BOOLEAN},
             [EPS] = {"eps",
-                     "variances below this count as this",
+                     "lower bound of the variances",
                      LOSS_NUMBER,
                      {1e-6, 0},
                      .has_min = true,

@@ -180,9 +180,9 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     if (plan->tensor[QUERY].rank != 2)
         return loss_shape_error(plan, error, QUERY, "it must be (N, D)");
     if (plan->tensor[QUERY].shape[0] > MOST_PAIRS)
-        return loss_shape_error(plan, error, QUERY,
-                                "every query meets every key, so there may be at most %d",
-                                MOST_PAIRS);
+        return loss_shape_error(
+            plan, error, QUERY,
+            "at most %d queries are supported, because each is compared with each key", MOST_PAIRS);
     return loss_shape_rows(plan, 1, error);
 }
 
@@ -196,19 +196,19 @@ const struct loss_descriptor loss_info_nce = {
     .name = "info_nce",
     .aliases = {"InfoNCE", "NTXentLoss", "nt_xent"},
     .title = "InfoNCE (NT-Xent)",
-    .doc = "Contrastive: each query should be nearer to its own key, that of the same row, than to "
-           "the keys of all other rows.",
+    .doc = "Contrastive: each query should be nearer to its own key, in the same row, than to the "
+           "keys of all other rows.",
     .formula = "s_ij = cos(q_i, k_j) / temperature; l_i = -log(exp(s_ii) / sum_j exp(s_ij))",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
             [QUERY] = {"query", "vectors", "(N, D)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [KEY] = {"key", "their positives, and negatives for all others", "that of query",
-                     LOSS_REAL, .prediction = true, .differentiable = true},
+            [KEY] = {"key", "the positive of each query, and a negative of all others",
+                     "that of query", LOSS_REAL, .prediction = true, .differentiable = true},
         },
     .params = {[TEMPERATURE] = {"temperature",
-                                "what similarities are divided by",
+                                "divisor of the similarities",
                                 LOSS_NUMBER,
                                 {0.1, 0},
                                 .has_min = true,

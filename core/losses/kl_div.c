@@ -37,7 +37,7 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     (void)plan;
     (void)tensor;
     snprintf(text, size,
-             "probabilities must not be negative (for their logarithms there is log_target)");
+             "probabilities must not be negative (set log_target for log-probabilities)");
 }
 
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
@@ -64,9 +64,9 @@ const struct loss_descriptor loss_kl_div = {
     .name = "kl_div",
     .aliases = {"KLDivLoss"},
     .title = "Kullback-Leibler divergence",
-    .doc = "How far the distribution whose log-probabilities are the input is from the target's. "
-           "batchmean is the divergence "
-           "itself: the sum over the batch size; mean divides by all elements, as PyTorch has it.",
+    .doc = "How much the distribution with the input's log-probabilities differs from the target. "
+           "batchmean is the mathematical divergence: the sum divided by the batch size. mean "
+           "divides by the number of elements, like PyTorch.",
     .formula = "l = y (log y - x), 0 where y = 0; log_target: l = exp(y) (y - x)",
     .reductions = MEAN_SUM_NONE | 1u << LOSS_BATCHMEAN,
     .hessian = true,
@@ -77,7 +77,8 @@ const struct loss_descriptor loss_kl_div = {
             [TARGET] = {"target", "true probabilities (log-probabilities with log_target)",
                         "(*), broadcast against input", LOSS_REAL, .differentiable = true},
         },
-    .params = {[LOG_TARGET] = {"log_target", "the target holds log-probabilities", LOSS_BOOLEAN}},
+    .params = {[LOG_TARGET] = {"log_target", "the target contains log-probabilities",
+                               LOSS_BOOLEAN}},
     .example = &example,
     .method = &(const struct loss_method){.cost = {0, 2, 2.2, 3},
                                           .shape = shape,

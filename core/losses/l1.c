@@ -20,7 +20,8 @@ const struct loss_descriptor loss_l1 = {
     .name = "l1",
     .aliases = {"L1Loss", "l1_loss"},
     .title = "Mean absolute error",
-    .doc = "Absolute difference between prediction and target; less swayed by outliers than mse.",
+    .doc =
+        "Absolute difference between prediction and target; less sensitive to outliers than mse.",
     .formula = "l = w |x - y|; mean divides by the sum of the w",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
@@ -28,7 +29,7 @@ const struct loss_descriptor loss_l1 = {
         {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL,
+            [TARGET] = {"target", "true values", "(*), broadcast against input", LOSS_REAL,
                         .differentiable = true},
             [WEIGHT] = {"weight", "multiplies each term; mean divides by the sum of the weights",
                         "broadcast to input", LOSS_REAL, .optional = true},

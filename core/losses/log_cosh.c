@@ -27,8 +27,8 @@ const struct loss_descriptor loss_log_cosh = {
     .name = "log_cosh",
     .aliases = {"LogCosh", "logcosh"},
     .title = "Log-cosh",
-    .doc = "Half the squared difference near 0, the absolute one less log 2 far out, and smooth "
-           "between; Keras's.",
+    .doc = "Half the squared difference near 0, the absolute difference minus log 2 far from it, "
+           "and smooth between, like Keras.",
     .formula = "l = log(cosh(x - y))",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
@@ -36,7 +36,7 @@ const struct loss_descriptor loss_log_cosh = {
         {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL,
+            [TARGET] = {"target", "true values", "(*), broadcast against input", LOSS_REAL,
                         .differentiable = true},
         },
     .example = &example,

@@ -20,7 +20,7 @@ const struct loss_descriptor loss_mse = {
     .name = "mse",
     .aliases = {"MSELoss", "mse_loss"},
     .title = "Mean squared error",
-    .doc = "Squared difference between prediction and target; the usual loss of regression.",
+    .doc = "Squared difference between prediction and target; the usual loss for regression.",
     .formula = "l = w (x - y)^2; mean divides by the sum of the w",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
@@ -28,7 +28,7 @@ const struct loss_descriptor loss_mse = {
         {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL,
+            [TARGET] = {"target", "true values", "(*), broadcast against input", LOSS_REAL,
                         .differentiable = true},
             [WEIGHT] = {"weight", "multiplies each term; mean divides by the sum of the weights",
                         "broadcast to input", LOSS_REAL, .optional = true},

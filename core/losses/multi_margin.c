@@ -87,8 +87,8 @@ const struct loss_descriptor loss_multi_margin = {
     .name = "multi_margin",
     .aliases = {"MultiMarginLoss", "multi_margin_loss"},
     .title = "Multi-class margin",
-    .doc =
-        "Hinge loss over classes: the right one should score higher than each other by the margin.",
+    .doc = "Hinge loss over classes: the right class should score higher than every other by the "
+           "margin.",
     .formula = "l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p",
     .reductions = MEAN_SUM_NONE,
     .tensors =
@@ -101,14 +101,14 @@ const struct loss_descriptor loss_multi_margin = {
     .params =
         {
             [P] = {"p",
-                   "power of the lack, 1 or 2",
+                   "power of the hinge, 1 or 2",
                    LOSS_INTEGER,
                    {1, 1},
                    .has_min = true,
                    .has_max = true,
                    .min = 1,
                    .max = 2},
-            [MARGIN] = {"margin", "by how much the right class should lead", LOSS_NUMBER, {1, 1}},
+            [MARGIN] = {"margin", "minimum lead of the right class", LOSS_NUMBER, {1, 1}},
         },
     .example = &example,
     .method = &(const struct loss_method){.cost = {5, 2.6, 3.5, 3.5},

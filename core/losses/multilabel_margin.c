@@ -239,7 +239,7 @@ static struct loss_cost cost_of(const struct loss_plan *plan)
 static void expected(const struct loss_plan *plan, int tensor, char *text, size_t size)
 {
     (void)tensor;
-    snprintf(text, size, "class indices must be in [0, %zu), and -1 ends their list",
+    snprintf(text, size, "class indices must be in [0, %zu), and -1 ends the list",
              classes_of(plan));
 }
 
@@ -260,15 +260,15 @@ const struct loss_descriptor loss_multilabel_margin = {
     .name = "multilabel_margin",
     .aliases = {"MultiLabelMarginLoss", "multilabel_margin_loss"},
     .title = "Multi-label margin",
-    .doc = "Hinge loss over classes of which several are right: each of those should score higher "
-           "by 1 than each that is not.",
+    .doc = "Hinge loss over classes of which several are right: each right class should score "
+           "higher by 1 than each other class.",
     .formula = "l = 1/C sum over listed j, unlisted c of max(0, 1 - x_j + x_c)",
     .reductions = MEAN_SUM_NONE,
     .tensors =
         {
             [INPUT] = {"input", "scores", "(C) or (N, C)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "the right classes' indices, ended by -1", "(C) or (N, C)",
+            [TARGET] = {"target", "indices of the right classes, ended by -1", "(C) or (N, C)",
                         LOSS_INDEX},
         },
     .example = &example,

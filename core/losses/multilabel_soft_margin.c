@@ -52,8 +52,7 @@ static void multilabel_soft_margin_kernel(struct loss_block *b)
 static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
 {
     if (plan->tensor[INPUT].rank == 0)
-        return loss_shape_error(plan, error, INPUT,
-                                "it must have a dimension of classes, the last");
+        return loss_shape_error(plan, error, INPUT, "it must have a last dimension of classes");
     return loss_shape_rows(plan, 1, error);
 }
 
@@ -67,7 +66,7 @@ const struct loss_descriptor loss_multilabel_soft_margin = {
     .name = "multilabel_soft_margin",
     .aliases = {"MultiLabelSoftMarginLoss", "multilabel_soft_margin_loss"},
     .title = "Multi-label soft margin",
-    .doc = "One yes or no for each class: binary cross entropy with logits, averaged over the "
+    .doc = "A binary target for each class: binary cross entropy with logits, averaged over the "
            "classes of a row.",
     .formula = "l = -1/C sum_c w_c [y_c log s(x_c) + (1 - y_c) log s(-x_c)], s the sigmoid",
     .reductions = MEAN_SUM_NONE,
@@ -75,7 +74,7 @@ const struct loss_descriptor loss_multilabel_soft_margin = {
         {
             [INPUT] = {"input", "logits", "(C), (N, C) or (..., C)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "what they should be, 0 or 1", "that of input", LOSS_REAL,
+            [TARGET] = {"target", "true values, 0 or 1", "that of input", LOSS_REAL,
                         .differentiable = true},
             [WEIGHT] = {"weight", "a weight for each class",
                         "(C), or broadcast to input with C last", LOSS_REAL, .optional = true},

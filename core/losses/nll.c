@@ -29,7 +29,7 @@ const struct loss_descriptor loss_nll = {
     .name = "nll",
     .aliases = {"NLLLoss", "nll_loss"},
     .title = "Negative log likelihood",
-    .doc = "Minus the log-probability of the right class. For logits there is cross_entropy.",
+    .doc = "Minus the log-probability of the right class. For logits, use cross_entropy.",
     .formula =
         "l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that count",
     .reductions = MEAN_SUM_NONE,

@@ -42,7 +42,7 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     (void)plan;
     (void)tensor;
     snprintf(text, size,
-             "means must not be less than -eps (for their logarithms there is log_input)");
+             "means must not be less than -eps (set log_input for logarithms of means)");
 }
 
 static const struct loss_example example = {
@@ -70,7 +70,7 @@ const struct loss_descriptor loss_poisson_nll = {
     .params =
         {
             [LOG_INPUT] =
-                {"log_input", "the input holds logarithms of the means", LOSS_BOOLEAN, {1, 1}},
+                {"log_input", "the input contains logarithms of the means", LOSS_BOOLEAN, {1, 1}},
             [FULL] = {"full", "add Stirling's approximation of log y!", LOSS_BOOLEAN},
             [EPS] = {"eps", "keeps log(x + eps) finite, without log_input", LOSS_NUMBER, {1e-8, 0}},
         },

@@ -25,9 +25,8 @@ const struct loss_descriptor loss_quantile = {
     .name = "quantile",
     .aliases = {"pinball", "pinball_loss"},
     .title = "Quantile (pinball)",
-    .doc = "Minimal where the input is the target's q-quantile: too low a prediction costs q, too "
-           "high a one 1 - q, times the "
-           "difference.",
+    .doc = "Minimal if the input is the q-quantile of the target: a prediction that is too low "
+           "costs q times the difference, one that is too high 1 - q times.",
     .formula = "l = max(q (y - x), (q - 1) (y - x))",
     .reductions = MEAN_SUM_NONE,
     .hessian = true,
@@ -35,11 +34,11 @@ const struct loss_descriptor loss_quantile = {
         {
             [INPUT] = {"input", "predicted quantiles", "(*)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "what was observed", "(*), broadcast against input", LOSS_REAL,
+            [TARGET] = {"target", "observed values", "(*), broadcast against input", LOSS_REAL,
                         .differentiable = true},
         },
     .params = {[Q] = {"q",
-                      "which quantile",
+                      "the quantile, in [0, 1]",
                       LOSS_NUMBER,
                       {0.5, 0},
                       .has_min = true,

@@ -84,9 +84,8 @@ const struct loss_descriptor loss_sigmoid_focal = {
     .name = "sigmoid_focal",
     .aliases = {"sigmoid_focal_loss"},
     .title = "Sigmoid focal",
-    .doc = "bce_with_logits in which terms that are predicted well count less, for detection among "
-           "many negatives; "
-           "torchvision's.",
+    .doc = "bce_with_logits in which well predicted terms count less, for detection among many "
+           "negatives, like torchvision.",
     .formula = "p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma "
                "bce_with_logits(x, y), alpha_t = alpha y + "
                "(1 - alpha)(1 - y), 1 where alpha = -1",
@@ -96,22 +95,22 @@ const struct loss_descriptor loss_sigmoid_focal = {
         {
             [INPUT] = {"input", "logits", "(*)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "what they should be, usually 0 or 1", "(*), that of input",
-                        LOSS_REAL, .differentiable = true},
+            [TARGET] = {"target", "true values, usually 0 or 1", "(*), that of input", LOSS_REAL,
+                        .differentiable = true},
         },
     .params =
         {
-            [ALPHA] = {"alpha",
-                       "weight of positive targets against 1 - alpha of the others, in [0, 1]; -1: "
-                       "no weights",
-                       LOSS_NUMBER,
-                       {0.25, 0},
-                       .has_min = true,
-                       .min = -1,
-                       .has_max = true,
-                       .max = 1},
+            [ALPHA] =
+                {"alpha",
+                 "weight of positive targets, in [0, 1]; the others have 1 - alpha. -1: no weights",
+                 LOSS_NUMBER,
+                 {0.25, 0},
+                 .has_min = true,
+                 .min = -1,
+                 .has_max = true,
+                 .max = 1},
             [GAMMA] = {"gamma",
-                       "how much less well predicted terms count; 0 is no less",
+                       "how much less well predicted terms count; 0: all count alike",
                        LOSS_NUMBER,
                        {2, 2},
                        .has_min = true},

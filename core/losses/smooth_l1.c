@@ -36,7 +36,7 @@ const struct loss_descriptor loss_smooth_l1 = {
         {
             [INPUT] = {"input", "predictions", "(*)", LOSS_REAL, .prediction = true,
                        .differentiable = true},
-            [TARGET] = {"target", "what they should be", "(*), broadcast against input", LOSS_REAL,
+            [TARGET] = {"target", "true values", "(*), broadcast against input", LOSS_REAL,
                         .differentiable = true},
         },
     .params = {[BETA] = {"beta",

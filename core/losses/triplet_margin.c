@@ -198,8 +198,8 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     const loss_real p = plan->param[NORM].number;
     if (plan->param[DISTANCE].integer != COSINE && isinf(pow((loss_real)n, 1 / p)))
         return loss_fail_at(error, LOSS_INVALID, "/p",
-                            "p is %.17g; the norm of %zu numbers overflows where it is below %.2g",
-                            p, n, vlog((loss_real)n) / 709 + 0.0001);
+                            "p is %.17g; the norm of %zu numbers overflows if p is below %.2g", p,
+                            n, vlog((loss_real)n) / 709 + 0.0001);
     return loss_shape_rows(plan, 1, error);
 }
 
@@ -236,20 +236,20 @@ const struct loss_descriptor loss_triplet_margin = {
     .params =
         {
             [MARGIN] = {"margin",
-                        "by how much nearer",
+                        "minimum difference of the distances",
                         LOSS_NUMBER,
                         {1, 1},
                         .has_min = true,
                         .exclusive_min = true},
             [NORM] = {"p",
-                      "which norm; infinite: the largest difference",
+                      "order of the norm; infinite: the largest difference",
                       LOSS_NUMBER,
                       {2, 2},
                       .has_min = true,
                       .exclusive_min = true,
                       .infinite = true},
             [EPS] = {"eps", "added to each difference", LOSS_NUMBER, {1e-6, 0}},
-            [SWAP] = {"swap", "take the negative's distance from the positive where that is less",
+            [SWAP] = {"swap", "use the distance from negative to positive if that is less",
                       LOSS_BOOLEAN},
             [DISTANCE] = {"distance",
                           "euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity",

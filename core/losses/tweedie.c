@@ -118,11 +118,11 @@ static void expected(const struct loss_plan *plan, int tensor, char *text, size_
     const bool above_0 = plan->param[POWER].number >= 2 && !plan->param[LOG_INPUT].integer;
     if (tensor == INPUT)
         snprintf(text, size,
-                 "means must be greater than 0 (for their logarithms there is log_input)");
+                 "means must be greater than 0 (set log_input for logarithms of means)");
     else
         snprintf(text, size,
-                 above_0 ? "targets must be greater than 0 where p is 2 or more"
-                         : "targets must not be negative where p is 1 or more");
+                 above_0 ? "targets must be greater than 0 if p is 2 or more"
+                         : "targets must not be negative if p is 1 or more");
 }
 
 /* No distribution has a power between 0 and 1. */
@@ -146,9 +146,8 @@ const struct loss_descriptor loss_tweedie = {
     .aliases = {"tweedie_deviance"},
     .title = "Tweedie deviance",
     .doc = "For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and "
-           "gamma (p = 2). Of means it is "
-           "scikit-learn's deviance; with log_input, of their logarithms, XGBoost's negative log "
-           "likelihood.",
+           "gamma (p = 2). For means it is scikit-learn's deviance; with log_input, for their "
+           "logarithms, XGBoost's negative log likelihood.",
     .formula = "l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; "
                "log_input: l = -y exp((1-p) x) / "
                "(1-p) + exp((2-p) x) / (2-p); where these divide by 0, the limit up to a constant, "
@@ -159,10 +158,9 @@ const struct loss_descriptor loss_tweedie = {
         {
             [INPUT] = {"input", "predicted means, greater than 0, or their logarithms", "(*)",
                        LOSS_REAL, .prediction = true, .differentiable = true},
-            [TARGET] =
-                {"target",
-                 "what was observed: 0 or more with p in [1, 2), above 0 with p of 2 or more",
-                 "(*), broadcast against input", LOSS_REAL},
+            [TARGET] = {"target",
+                        "observed values: 0 or more with p in [1, 2), above 0 with p of 2 or more",
+                        "(*), broadcast against input", LOSS_REAL},
         },
     .params =
         {
@@ -171,7 +169,7 @@ const struct loss_descriptor loss_tweedie = {
                        "between 0 and 1",
                        LOSS_NUMBER,
                        {1.5, 0}},
-            [LOG_INPUT] = {"log_input", "the input holds logarithms of the means", LOSS_BOOLEAN},
+            [LOG_INPUT] = {"log_input", "the input contains logarithms of the means", LOSS_BOOLEAN},
         },
     .example = &example,
     .method =

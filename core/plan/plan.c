@@ -33,12 +33,12 @@ static enum loss_status check_tensor(const struct loss_tensor *tensor, const cha
 {
     size_t count;
     if (tensor->rank < 0 || tensor->rank > LOSS_MAX_RANK)
-        return fail_field(error, name, "%s has %d dimensions; the most is %d", name, tensor->rank,
-                          LOSS_MAX_RANK);
+        return fail_field(error, name, "%s has %d dimensions; at most %d are supported", name,
+                          tensor->rank, LOSS_MAX_RANK);
     if ((unsigned)tensor->dtype >= LOSS_DTYPE_COUNT)
-        return fail_field(error, name, "%s has a dtype that there is not", name);
+        return fail_field(error, name, "%s has an unknown dtype", name);
     if (!loss_tensor_count(tensor, &count))
-        return fail_field(error, name, "%s has more elements than can be addressed", name);
+        return fail_field(error, name, "%s has too many elements to address", name);
     return LOSS_OK;
 }
 
@@ -118,7 +118,7 @@ static enum loss_status check_reduction(struct loss_plan *plan, enum loss_reduct
 {
     plan->reduction = reduction;
     if ((unsigned)reduction >= LOSS_REDUCTION_COUNT)
-        return fail_field(error, "reduction", "there is no such reduction");
+        return fail_field(error, "reduction", "unknown reduction");
     if (plan->loss->reductions >> reduction & 1)
         return LOSS_OK;
     return fail_field(error, "reduction", "%s has no reduction '%s'", plan->loss->name,
@@ -130,7 +130,7 @@ static enum loss_status choose_dtype(struct loss_plan *plan, enum loss_dtype dty
                                      struct loss_error *error)
 {
     if ((unsigned)dtype >= LOSS_DTYPE_COUNT)
-        return fail_field(error, "dtype", "there is no such dtype");
+        return fail_field(error, "dtype", "unknown dtype");
     if (dtype != LOSS_ANY && dtype != LOSS_FLOAT32 && dtype != LOSS_FLOAT64)
         return fail_field(error, "dtype", "dtype is %s; losses are computed in float32 or float64",
                           loss_dtype_name(dtype));
@@ -179,9 +179,9 @@ static enum loss_status check_derivative(const struct loss_plan *plan, const cha
         return fail_field(error, field, "%s has no gradient with respect to %s", plan->loss->name,
                           spec->name);
     if (!plan->present[k])
-        return fail_field(error, field, "there is no %s to differentiate", spec->name);
+        return fail_field(error, field, "%s is not given, so it has no gradient", spec->name);
     if (plan->indexed[k])
-        return fail_field(error, field, "%s holds class indices, which have no gradient",
+        return fail_field(error, field, "%s contains class indices, which have no gradient",
                           spec->name);
     if (!loss_dtype_is_float(plan->tensor[k].dtype))
         return fail_field(error, field, "%s is %s; only floating point tensors have a gradient",
@@ -217,10 +217,10 @@ static enum loss_status check_hess(struct loss_plan *plan, uint32_t mask, struct
 {
     plan->hess_mask = mask;
     if (mask != 0 && !plan->loss->hessian)
-        return fail_field(error, "hess", "%s has no Hessian diagonal to give", plan->loss->name);
+        return fail_field(error, "hess", "%s has no Hessian diagonal", plan->loss->name);
     const uint32_t others = mask & ~loss_predictions(plan->loss) & ((1u << LOSS_MAX_TENSORS) - 1);
     if (others != 0)
-        return fail_field(error, "hess", "the Hessian diagonal is that of predictions, not of %s",
+        return fail_field(error, "hess", "only predictions have a Hessian diagonal, not %s",
                           plan->loss->tensors[__builtin_ctz(others)].name);
     return check_derivatives(plan, mask, "hess", plan->hess, error);
 }
@@ -263,8 +263,7 @@ static enum loss_status check_sample_weight(struct loss_plan *plan,
             error, "sample_weight",
             "sample_weight has shape %.64s; it must be that of the loss terms, %.64s%s",
             loss_shape_text(weight, shape), loss_shape_text(&plan->terms, wanted),
-            plan->terms.rank > 1 ? ", or hold a weight for each index of their first dimension"
-                                 : "");
+            plan->terms.rank > 1 ? ", or one weight for each index of their first dimension" : "");
     plan->has_sample_weight = true;
     plan->sample_weight = *weight;
     if (weight->dtype == LOSS_ANY)
@@ -300,7 +299,7 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
 {
     *plan = (struct loss_plan){.loss = request->loss};
     if (!request->loss)
-        return loss_fail(error, LOSS_NOT_FOUND, "there is no loss to plan");
+        return loss_fail(error, LOSS_NOT_FOUND, "the request names no loss");
     size_t terms;
     if (check_tensors(plan, request, error) != LOSS_OK ||
         check_params(plan, request, error) != LOSS_OK ||
@@ -309,8 +308,7 @@ enum loss_status loss_plan(struct loss_plan *plan, const struct loss_request *re
         plan->loss->method->shape(plan, error) != LOSS_OK || resolve_dtypes(plan, error) != LOSS_OK)
         return error->status;
     if (!loss_tensor_count(&plan->terms, &terms))
-        return loss_fail(error, LOSS_INVALID,
-                         "the broadcast loss has more terms than can be addressed");
+        return loss_fail(error, LOSS_INVALID, "the broadcast loss has too many terms to address");
     choose_divisor(plan);
     count_elements(plan);
     plan->output = (struct loss_tensor){.dtype = LOSS_FLOAT64};

@@ -107,8 +107,8 @@ enum loss_status loss_shape_broadcast_warn(struct loss_plan *plan, struct loss_e
     if (loss_shape_broadcast(plan, error) != LOSS_OK)
         return error->status;
     if (!loss_same_shape(&plan->tensor[0], &plan->tensor[1]))
-        loss_warn(plan, "the target's shape differs from the input's: they are broadcast, which is "
-                        "likely not what was meant");
+        loss_warn(plan, "the shapes of target and input differ; they are broadcast, which is "
+                        "probably not intended");
     return LOSS_OK;
 }
 

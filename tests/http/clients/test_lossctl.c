@@ -485,8 +485,7 @@ START_TEST(file_errors_name_file_and_position)
                  "$L eval mse --input short.safetensors");
     assert_wrong(INPUT, "cut.npy: input: the file ends before its header (byte 7)",
                  "$L eval mse --input cut.npy");
-    assert_wrong(INPUT,
-                 "target is missing: what they should be, of shape (*), broadcast against input",
+    assert_wrong(INPUT, "target is missing: true values, of shape (*), broadcast against input",
                  "$L eval mse --batch both.json");
     assert_wrong(INPUT, "target has shape (4,); it does not broadcast with (3,) of input",
                  "seq 4 | $L eval mse --input x.npy --target -");

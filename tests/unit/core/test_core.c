@@ -674,15 +674,15 @@ START_TEST(requests_that_are_nonsense_are_refused)
                              odd = {.data = &number, .dtype = (enum loss_dtype)77},
                              deep = {.data = &number, .dtype = LOSS_FLOAT32, .rank = 99};
     struct batch batch = of("mse", &good, &odd);
-    refused(&batch, "/target", "target has a dtype that there is not");
+    refused(&batch, "/target", "target has an unknown dtype");
     batch = of("mse", &deep, &good);
-    refused(&batch, "/input", "input has 99 dimensions; the most is 16");
+    refused(&batch, "/input", "input has 99 dimensions; at most 16 are supported");
     batch = of("mse", &good, &good);
     batch.request.grad_output = &deep;
-    refused(&batch, "/grad_output", "grad_output has 99 dimensions; the most is 16");
+    refused(&batch, "/grad_output", "grad_output has 99 dimensions; at most 16 are supported");
     batch = of("mse", &good, &good);
     batch.request.reduction = (enum loss_reduction)99;
-    refused(&batch, "/reduction", "there is no such reduction");
+    refused(&batch, "/reduction", "unknown reduction");
     batch = of("mse", &good, &good);
     batch.request.grad = 1u << 31;
     refused(&batch, "/grad", "mse has no such tensor to differentiate");
@@ -806,13 +806,13 @@ START_TEST(sizes_that_overflow_are_refused)
                              tall = matrix(NULL, LOSS_FLOAT32, SIZE_MAX >> 12, 1),
                              wide = matrix(NULL, LOSS_FLOAT32, 1, SIZE_MAX >> 12);
     struct batch batch = of("mse", &huge, &one);
-    refused(&batch, "/input", "input has more elements than can be addressed");
+    refused(&batch, "/input", "input has too many elements to address");
     const struct loss_tensor just =
         matrix(NULL, LOSS_FLOAT32, (size_t)PTRDIFF_MAX / 8 + 1, 1); /* doubles would not fit */
     batch = of("mse", &just, &one);
-    refused(&batch, "/input", "input has more elements than can be addressed");
+    refused(&batch, "/input", "input has too many elements to address");
     batch = of("mse", &tall, &wide);
-    refused(&batch, "", "the broadcast loss has more terms than can be addressed");
+    refused(&batch, "", "the broadcast loss has too many terms to address");
 }
 END_TEST
 
@@ -824,7 +824,7 @@ START_TEST(missing_and_impossible_fields_are_named)
                              int_rows = matrix(NULL, LOSS_INT32, 3, 2);
     struct batch batch = of("mse", &x, NULL);
     refused(&batch, "/target",
-            "target is missing: what they should be, of shape (*), broadcast against input");
+            "target is missing: true values, of shape (*), broadcast against input");
     batch = of("huber", &x, &x);
     batch.request.param[0].number = 0;
     refused(&batch, "/delta", "delta is 0; it must be greater than 0");
@@ -852,7 +852,7 @@ START_TEST(missing_and_impossible_fields_are_named)
             "target is int32 but has the input's shape; class probabilities are floating point");
     batch = of("cross_entropy", &rows, &labels);
     batch.request.grad = 2;
-    refused(&batch, "/grad", "target holds class indices, which have no gradient");
+    refused(&batch, "/grad", "target contains class indices, which have no gradient");
     batch = of("mse", &labels, &x);
     batch.request.grad = 1;
     refused(&batch, "/grad", "input is int32; only floating point tensors have a gradient");
@@ -872,8 +872,7 @@ START_TEST(probabilities_outside_their_range_are_refused)
                              target = matrix(y, LOSS_FLOAT32, 2, 2);
     struct batch batch = of("bce", &input, &target);
     refused(&batch, "/input/1/0",
-            "input[1][0] is 1.5; probabilities must be in [0, 1] (for logits there is "
-            "bce_with_logits)");
+            "input[1][0] is 1.5; probabilities must be in [0, 1] (use bce_with_logits for logits)");
     /* The place is that in the tensor, not that in memory. */
     struct loss_tensor transposed = matrix(x, LOSS_FLOAT32, 2, 2);
     transposed.strided = true;
@@ -881,8 +880,7 @@ START_TEST(probabilities_outside_their_range_are_refused)
     transposed.stride[1] = 2;
     batch = of("bce", &transposed, &target);
     refused(&batch, "/input/0/1",
-            "input[0][1] is 1.5; probabilities must be in [0, 1] (for logits there is "
-            "bce_with_logits)");
+            "input[0][1] is 1.5; probabilities must be in [0, 1] (use bce_with_logits for logits)");
 }
 END_TEST
 

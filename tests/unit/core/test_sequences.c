@@ -332,10 +332,9 @@ START_TEST(a_negative_length_among_concatenated_targets_is_named)
     counts[4] = INT64_MAX;
     ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_INVALID);
     ck_assert_str_eq(s.batch.error.path, "/target_lengths/2");
-    ck_assert_str_eq(
-        s.batch.error.message,
-        "target_lengths[2] is -9223372036854775808; lengths must be in [0, 10], the labels "
-        "that there are, and add up to no more");
+    ck_assert_str_eq(s.batch.error.message,
+                     "target_lengths[2] is -9223372036854775808; lengths must be in [0, 10], the "
+                     "number of labels, and sum to at most that");
     batch_clear(&s.batch);
     counts[2] = 2;
     ck_assert_int_eq(batch_run(&s.batch, 2), LOSS_INVALID);

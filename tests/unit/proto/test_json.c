@@ -161,9 +161,8 @@ START_TEST(an_answer_holds_what_was_asked_for_and_no_more)
             "\"count\":2,\"nonfinite\":2}\n");
     answers("MSELoss", " \r\n\t{ \"input\" : [ 1 , 2 ] , \"target\":[[1,2],[3,4]]}\n",
             "{\"loss\":2,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":4,\"warnings\":["
-            "\"the target's shape differs "
-            "from the "
-            "input's: they are broadcast, which is likely not what was meant\"]}\n");
+            "\"the shapes of target and input differ; they are broadcast, which is probably not "
+            "intended\"]}\n");
 }
 END_TEST
 
@@ -181,20 +180,16 @@ START_TEST(tensors_come_back_in_the_form_in_which_they_were_sent)
             "{\"loss\":10,\"reduction\":\"sum\",\"dtype\":\"float32\",\"count\":2,\"grad\":{"
             "\"input\":[[1],[-1]]}}\n");
     /* 0.5 and -0.5 */
-    answers(
-        "l1",
-        "{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAL8=\","
-        "\"encoding\":\"base64\"}},"
-        "\"target\":0,\"grad\":true,\"reduction\":\"none\"}",
-        "{\"loss\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAD8=\","
-        "\"encoding\":\"base64\"}},"
-        "\"reduction\":"
-        "\"none\",\"dtype\":\"float32\",\"count\":2,\"warnings\":[\"the target's shape differs "
-        "from the input's: they are "
-        "broadcast, "
-        "which is likely not what was "
-        "meant\"],\"grad\":{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":"
-        "\"AACAPwAAgL8=\",\"encoding\":\"base64\"}}}}\n");
+    answers("l1",
+            "{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAL8=\","
+            "\"encoding\":\"base64\"}},"
+            "\"target\":0,\"grad\":true,\"reduction\":\"none\"}",
+            "{\"loss\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{\"buffer\":\"AAAAPwAAAD8=\","
+            "\"encoding\":\"base64\"}},\"reduction\":\"none\",\"dtype\":\"float32\",\"count\":2,"
+            "\"warnings\":[\"the shapes of target and input differ; they are broadcast, which is "
+            "probably not "
+            "intended\"],\"grad\":{\"input\":{\"shape\":[2],\"dtype\":\"float32\",\"data\":{"
+            "\"buffer\":\"AACAPwAAgL8=\",\"encoding\":\"base64\"}}}}\n");
     answers("l1", "{\"input\":[5],\"target\":[0],\"grad\":true,\"encoding\":\"flat\"}",
             "{\"loss\":5,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1,\"grad\":{"
             "\"input\":{\"shape\":[1],\"dtype\":"
@@ -337,7 +332,7 @@ START_TEST(a_tensor_that_is_null_is_left_out)
             "{\"loss\":0.6931471805599453,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1,"
             "\"grad\":{\"input\":[0]}}\n");
     refuses("mse", "{\"input\":[1],\"target\":null}", 422,
-            "\"target is missing: what they should be, of shape (*), broadcast against input\"");
+            "\"target is missing: true values, of shape (*), broadcast against input\"");
 }
 END_TEST
 
@@ -778,8 +773,8 @@ START_TEST(unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored)
         "multilabel_margin",
         "{\"input\":[[0,0]],\"target\":{\"dtype\":\"uint64\",\"data\":[[0,18446744073709551615]]}}",
         422,
-        "\"target[0][1] is 18446744073709551615; class indices must be in [0, 2), and -1 ends "
-        "their list\"");
+        "\"target[0][1] is 18446744073709551615; class indices must be in [0, 2), and -1 ends the "
+        "list\"");
     refuses("nll",
             "{\"input\":[[0,0]],\"ignore_index\":9223372036854775807,"
             "\"target\":{\"dtype\":\"uint64\",\"data\":[9223372036854775808]}}",
@@ -826,8 +821,8 @@ START_TEST(elements_that_cannot_be_are_pointed_at_as_they_were_written)
             "\"target[0][1] is 7; class indices must be in [0, 2), or -100 to be "
             "ignored\",\"pointer\":\"/target/data/1\"}");
     refuses("bce", "{\"input\":{\"data\":[[0.5,1.5]]},\"target\":[[0,0]]}", 422,
-            "\"input[0][1] is 1.5; probabilities must be in [0, 1] (for logits there is "
-            "bce_with_logits)\",\"pointer\":\"/input/data/0/1\"}");
+            "\"input[0][1] is 1.5; probabilities must be in [0, 1] (use bce_with_logits for "
+            "logits)\",\"pointer\":\"/input/data/0/1\"}");
 }
 END_TEST
 
@@ -859,9 +854,8 @@ START_TEST(more_work_than_was_allowed_is_left_undone)
     ck_assert_ptr_null(left.body.data);
     answers("mse", body,
             "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":9,"
-            "\"warnings\":[\"the target's "
-            "shape differs from the input's: they are broadcast, which is likely not what was "
-            "meant\"]}\n");
+            "\"warnings\":[\"the shapes of target and input differ; they are broadcast, which is "
+            "probably not intended\"]}\n");
 }
 END_TEST
 

@@ -357,13 +357,13 @@ class LossMethods(Generic[Response]):
             dtype: Optional[str] = None) -> Response:
         """Mean squared error: MSELoss and mse_loss.
 
-        Squared difference between prediction and target; the usual loss of regression.
+        Squared difference between prediction and target; the usual loss for regression.
 
             l = w (x - y)^2; mean divides by the sum of the w
 
         Args:
             input: predictions; (*).
-            target: what they should be; (*), broadcast against input.
+            target: true values; (*), broadcast against input.
             weight: multiplies each term; mean divides by the sum of the weights; broadcast to input
                 (optional).
             reduction: "mean", "sum" or "none".
@@ -386,13 +386,13 @@ class LossMethods(Generic[Response]):
            dtype: Optional[str] = None) -> Response:
         """Mean absolute error: L1Loss and l1_loss.
 
-        Absolute difference between prediction and target; less swayed by outliers than mse.
+        Absolute difference between prediction and target; less sensitive to outliers than mse.
 
             l = w |x - y|; mean divides by the sum of the w
 
         Args:
             input: predictions; (*).
-            target: what they should be; (*), broadcast against input.
+            target: true values; (*), broadcast against input.
             weight: multiplies each term; mean divides by the sum of the weights; broadcast to input
                 (optional).
             reduction: "mean", "sum" or "none".
@@ -421,7 +421,7 @@ class LossMethods(Generic[Response]):
 
         Args:
             input: predictions; (*).
-            target: what they should be; (*), broadcast against input.
+            target: true values; (*), broadcast against input.
             beta: where the parabola meets the lines; at least 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
@@ -443,17 +443,17 @@ class LossMethods(Generic[Response]):
               dtype: Optional[str] = None) -> Response:
         """Huber: HuberLoss and huber_loss.
 
-        Half the squared difference up to delta, linear beyond with slope delta; smooth_l1 with beta
-        = delta, times delta.
+        Half the squared difference up to delta, linear beyond, with slope delta. It is delta times
+        smooth_l1 with beta = delta.
 
             d = x - y; l = w d^2 / 2 where |d| <= delta, else w delta (|d| - delta/2)
 
         Args:
             input: predictions; (*).
-            target: what they should be; (*), broadcast against input.
+            target: true values; (*), broadcast against input.
             weight: multiplies each term; mean does not divide by it; broadcast to input (optional).
-            delta: where the parabola meets the lines; infinite: nowhere, half of mse; above 0, or
-                math.inf.
+            delta: where the parabola meets the lines; if infinite, the loss is half of mse; above
+                0, or math.inf.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -474,14 +474,14 @@ class LossMethods(Generic[Response]):
             dtype: Optional[str] = None) -> Response:
         """Binary cross entropy: BCELoss and binary_cross_entropy.
 
-        Negative log likelihood of a yes or no, given its probability; logarithms are clamped at
+        Negative log likelihood of a binary target, given its probability; logarithms are clamped at
         -100.
 
             l = -w [y max(log x, -100) + (1 - y) max(log(1 - x), -100)]
 
         Args:
             input: predicted probabilities, in [0, 1]; (*).
-            target: what they should be, usually 0 or 1; (*), that of input.
+            target: true values, usually 0 or 1; (*), that of input.
             weight: multiplies each term; broadcast to input (optional).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
@@ -510,7 +510,7 @@ class LossMethods(Generic[Response]):
 
         Args:
             input: logits; (*).
-            target: what they should be, usually 0 or 1; (*), that of input.
+            target: true values, usually 0 or 1; (*), that of input.
             weight: multiplies each term; broadcast to input (optional).
             pos_weight: weight of positive targets, usually one per class; broadcast to input
                 (optional).
@@ -536,9 +536,9 @@ class LossMethods(Generic[Response]):
                       dtype: Optional[str] = None) -> Response:
         """Cross entropy: CrossEntropyLoss.
 
-        Negative log likelihood of the right class, given the logits of all; the usual loss of
-        classification. The target holds class indices, or, where it has the input's shape, a
-        probability for every class.
+        Negative log likelihood of the right class, given the logits of all classes; the usual loss
+        for classification. The target contains class indices, or, if it has the input's shape, a
+        probability for each class.
 
             z = log_softmax(x); l = -(1 - s) w_y z_y - s/C sum_c w_c z_c with class indices, s =
             label_smoothing, 0 where y = ignore_index; l = -sum_c w_c (p_c (1 - s) + s/C) z_c with
@@ -551,8 +551,8 @@ class LossMethods(Generic[Response]):
                 input's shape for probabilities.
             weight: a weight for each class; (C) (optional).
             ignore_index: a class index that does not count; null: all count, or None.
-            label_smoothing: share of the target that is spread over all classes; at least 0 and at
-                most 1.
+            label_smoothing: share of the target that is spread evenly over all classes; at least 0
+                and at most 1.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -574,7 +574,7 @@ class LossMethods(Generic[Response]):
             dtype: Optional[str] = None) -> Response:
         """Negative log likelihood: NLLLoss and nll_loss.
 
-        Minus the log-probability of the right class. For logits there is cross_entropy.
+        Minus the log-probability of the right class. For logits, use cross_entropy.
 
             l = -w_y x_y, 0 where y = ignore_index; mean divides by the sum of the w_y that count
 
@@ -602,9 +602,9 @@ class LossMethods(Generic[Response]):
                sample_weight: Any = None, dtype: Optional[str] = None) -> Response:
         """Kullback-Leibler divergence: KLDivLoss.
 
-        How far the distribution whose log-probabilities are the input is from the target's.
-        batchmean is the divergence itself: the sum over the batch size; mean divides by all
-        elements, as PyTorch has it.
+        How much the distribution with the input's log-probabilities differs from the target.
+        batchmean is the mathematical divergence: the sum divided by the batch size. mean divides by
+        the number of elements, like PyTorch.
 
             l = y (log y - x), 0 where y = 0; log_target: l = exp(y) (y - x)
 
@@ -612,7 +612,7 @@ class LossMethods(Generic[Response]):
             input: predicted log-probabilities; (*).
             target: true probabilities (log-probabilities with log_target); (*), broadcast against
                 input.
-            log_target: the target holds log-probabilities.
+            log_target: the target contains log-probabilities.
             reduction: "mean", "sum", "none" or "batchmean".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -633,8 +633,8 @@ class LossMethods(Generic[Response]):
                         dtype: Optional[str] = None) -> Response:
         """Hinge embedding: HingeEmbeddingLoss and hinge_embedding_loss.
 
-        Of a distance x: the distance itself for similar pairs (y = 1), what it lacks of the margin
-        for dissimilar ones (y = -1).
+        For a distance x: the distance itself for similar pairs (y = 1), and how far it is below the
+        margin for dissimilar pairs (y = -1).
 
             l = x where y = 1; max(0, margin - x) where y = -1; their sum for any other y
 
@@ -662,8 +662,8 @@ class LossMethods(Generic[Response]):
                          dtype: Optional[str] = None) -> Response:
         """Cosine embedding: CosineEmbeddingLoss and cosine_embedding_loss.
 
-        Draws similar pairs of vectors (y = 1) to the same direction and pushes dissimilar ones (y =
-        -1) apart, to a cosine of at most margin.
+        Pulls similar pairs of vectors (y = 1) to the same direction and pushes dissimilar pairs (y
+        = -1) apart, to a cosine of at most margin.
 
             cos = a.b / sqrt((|a|^2 + 1e-12) (|b|^2 + 1e-12)); l = 1 - cos where y = 1; max(0, cos -
             margin) where y = -1; else 0
@@ -703,7 +703,7 @@ class LossMethods(Generic[Response]):
         Args:
             input: predicted means, or their logarithms; (*).
             target: counts; (*), broadcast against input.
-            log_input: the input holds logarithms of the means.
+            log_input: the input contains logarithms of the means.
             full: add Stirling's approximation of log y!.
             eps: keeps log(x + eps) finite, without log_input.
             reduction: "mean", "sum" or "none".
@@ -734,11 +734,11 @@ class LossMethods(Generic[Response]):
 
         Args:
             input: predicted means; (*).
-            target: what they should be; (*), broadcast against input.
+            target: true values; (*), broadcast against input.
             var: predicted variances; broadcast to input, or that of input without its last
                 dimension.
             full: add the constant log(2 pi)/2.
-            eps: variances below this count as this; above 0.
+            eps: lower bound of the variances; above 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input and var, or names of tensors ("input", "target" and
                 "var").
@@ -761,7 +761,7 @@ class LossMethods(Generic[Response]):
                        dtype: Optional[str] = None) -> Response:
         """Margin ranking: MarginRankingLoss and margin_ranking_loss.
 
-        Of two scores: input1 should be higher by the margin where y = 1, lower where y = -1.
+        For two scores: input1 should be higher by the margin if y = 1, lower if y = -1.
 
             l = max(0, -y (x1 - x2) + margin)
 
@@ -769,7 +769,7 @@ class LossMethods(Generic[Response]):
             input1: scores; (*).
             input2: scores to compare them with; (*), broadcast against input1.
             target: which should be higher, 1 or -1; (*), broadcast against input1.
-            margin: by how much.
+            margin: minimum difference of the scores.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input1 and input2, or names of tensors ("input1",
                 "input2" and "target").
@@ -820,7 +820,7 @@ class LossMethods(Generic[Response]):
                      dtype: Optional[str] = None) -> Response:
         """Multi-class margin: MultiMarginLoss and multi_margin_loss.
 
-        Hinge loss over classes: the right one should score higher than each other by the margin.
+        Hinge loss over classes: the right class should score higher than every other by the margin.
 
             l = w_y / C sum_{c != y} max(0, margin - x_y + x_c)^p
 
@@ -828,8 +828,8 @@ class LossMethods(Generic[Response]):
             input: scores; (C) or (N, C).
             target: class indices; () or (N).
             weight: a weight for each class; (C) (optional).
-            p: power of the lack, 1 or 2; at least 1 and at most 2.
-            margin: by how much the right class should lead.
+            p: power of the hinge, 1 or 2; at least 1 and at most 2.
+            margin: minimum lead of the right class.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input").
             grad_output: the upstream gradient: a number, or with reduction "none" an array of the
@@ -849,14 +849,14 @@ class LossMethods(Generic[Response]):
                           dtype: Optional[str] = None) -> Response:
         """Multi-label margin: MultiLabelMarginLoss and multilabel_margin_loss.
 
-        Hinge loss over classes of which several are right: each of those should score higher by 1
-        than each that is not.
+        Hinge loss over classes of which several are right: each right class should score higher by
+        1 than each other class.
 
             l = 1/C sum over listed j, unlisted c of max(0, 1 - x_j + x_c)
 
         Args:
             input: scores; (C) or (N, C).
-            target: the right classes' indices, ended by -1; (C) or (N, C).
+            target: indices of the right classes, ended by -1; (C) or (N, C).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input").
             grad_output: the upstream gradient: a number, or with reduction "none" an array of the
@@ -876,14 +876,14 @@ class LossMethods(Generic[Response]):
                                sample_weight: Any = None, dtype: Optional[str] = None) -> Response:
         """Multi-label soft margin: MultiLabelSoftMarginLoss and multilabel_soft_margin_loss.
 
-        One yes or no for each class: binary cross entropy with logits, averaged over the classes of
-        a row.
+        A binary target for each class: binary cross entropy with logits, averaged over the classes
+        of a row.
 
             l = -1/C sum_c w_c [y_c log s(x_c) + (1 - y_c) log s(-x_c)], s the sigmoid
 
         Args:
             input: logits; (C), (N, C) or (..., C).
-            target: what they should be, 0 or 1; that of input.
+            target: true values, 0 or 1; that of input.
             weight: a weight for each class; (C), or broadcast to input with C last (optional).
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
@@ -916,10 +916,10 @@ class LossMethods(Generic[Response]):
             anchor: vectors; (N, D) or (D).
             positive: vectors that should be near; that of anchor.
             negative: vectors that should be far; that of anchor.
-            margin: by how much nearer; above 0.
-            p: which norm; infinite: the largest difference; above 0, or math.inf.
+            margin: minimum difference of the distances; above 0.
+            p: order of the norm; infinite: the largest difference; above 0, or math.inf.
             eps: added to each difference.
-            swap: take the negative's distance from the positive where that is less.
+            swap: use the distance from negative to positive if that is less.
             distance: euclidean and pairwise are the p-norm, cosine is 1 - cosine similarity.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of anchor, positive and negative, or names of tensors
@@ -945,8 +945,8 @@ class LossMethods(Generic[Response]):
         """Connectionist temporal classification: CTCLoss and ctc_loss.
 
         For sequences whose labels are not aligned to the steps: minus the log-probability of all
-        paths that spell the labels once repeats and blanks are taken out. The gradient is
-        PyTorch's, which folds in that of the log_softmax before it.
+        paths that give the labels after repeats and blanks are removed. Like PyTorch's, the
+        gradient includes that of the log_softmax before it.
 
             l = -log sum over alignments of prod_t p_t; mean divides each by its number of labels
             first
@@ -955,8 +955,8 @@ class LossMethods(Generic[Response]):
             log_probs: log-probabilities of the classes at each step; (T, N, C) or (T, C).
             targets: class indices of the labels, without blanks; (N, S), or (S) for all labels in
                 one row.
-            input_lengths: how many steps count; (N) or ().
-            target_lengths: how many labels there are; (N) or ().
+            input_lengths: number of steps that count; (N) or ().
+            target_lengths: number of labels; (N) or ().
             blank: class index of the blank.
             zero_infinity: an impossible alignment counts as 0, with gradient 0.
             reduction: "mean", "sum" or "none".
@@ -980,18 +980,18 @@ class LossMethods(Generic[Response]):
                       dtype: Optional[str] = None) -> Response:
         """Sigmoid focal: sigmoid_focal_loss.
 
-        bce_with_logits in which terms that are predicted well count less, for detection among many
-        negatives; torchvision's.
+        bce_with_logits in which well predicted terms count less, for detection among many
+        negatives, like torchvision.
 
             p = s(x); p_t = p y + (1 - p)(1 - y); l = alpha_t (1 - p_t)^gamma bce_with_logits(x, y),
             alpha_t = alpha y + (1 - alpha)(1 - y), 1 where alpha = -1
 
         Args:
             input: logits; (*).
-            target: what they should be, usually 0 or 1; (*), that of input.
-            alpha: weight of positive targets against 1 - alpha of the others, in [0, 1]; -1: no
-                weights; at least -1 and at most 1.
-            gamma: how much less well predicted terms count; 0 is no less; at least 0.
+            target: true values, usually 0 or 1; (*), that of input.
+            alpha: weight of positive targets, in [0, 1]; the others have 1 - alpha. -1: no weights;
+                at least -1 and at most 1.
+            gamma: how much less well predicted terms count; 0: all count alike; at least 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -1014,24 +1014,25 @@ class LossMethods(Generic[Response]):
              dtype: Optional[str] = None) -> Response:
         """Soft Dice: DiceLoss and dice_loss.
 
-        Of masks: 1 less twice the overlap over the total, for each channel of each sample; MONAI's.
-        The input holds probabilities, and the target the mask of each channel (one-hot).
+        For masks: 1 minus twice the overlap divided by the total, for each channel of each sample,
+        like MONAI. The input contains probabilities, the target the mask of each channel (one-hot).
 
             l = w (1 - (2 sum p y + smooth) / (D + smooth)), D = sum p + sum y; squared_pred: D =
             sum p^2 + sum y^2; jaccard: 2 (D - sum p y) for D; p = x, with sigmoid 1 / (1 + exp(-x))
 
         Args:
             input: predicted probabilities, or logits with sigmoid; (N, C, d1, ...).
-            target: what they should be, usually 0 or 1; that of input.
+            target: true values, usually 0 or 1; that of input.
             weight: multiplies the terms of each channel that counts, unless only one does; mean
                 does not divide by it; (C), or (C - 1) without the background (optional).
-            smooth: added above and below, MONAI's smooth_nr and smooth_dr: empty masks do not
-                divide 0 by 0; at least 0.
-            batch: one term for each channel of the whole batch, in place of one for each sample's.
+            smooth: added to numerator and denominator (MONAI: smooth_nr, smooth_dr), so that empty
+                masks do not divide 0 by 0; at least 0.
+            batch: one term for each channel of the whole batch instead of one for each channel of
+                each sample.
             include_background: whether channel 0 counts.
-            squared_pred: squares below.
-            jaccard: the Jaccard index, intersection over union, in place of Dice's.
-            sigmoid: the input holds logits of the probabilities.
+            squared_pred: squared terms in the denominator.
+            jaccard: Jaccard index (intersection over union) instead of Dice.
+            sigmoid: the input contains logits of the probabilities.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             grad_output: the upstream gradient: a number, or with reduction "none" an array of the
@@ -1054,14 +1055,14 @@ class LossMethods(Generic[Response]):
                  dtype: Optional[str] = None) -> Response:
         """Log-cosh: LogCosh and logcosh.
 
-        Half the squared difference near 0, the absolute one less log 2 far out, and smooth between;
-        Keras's.
+        Half the squared difference near 0, the absolute difference minus log 2 far from it, and
+        smooth between, like Keras.
 
             l = log(cosh(x - y))
 
         Args:
             input: predictions; (*).
-            target: what they should be; (*), broadcast against input.
+            target: true values; (*), broadcast against input.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -1082,15 +1083,15 @@ class LossMethods(Generic[Response]):
                  dtype: Optional[str] = None) -> Response:
         """Quantile (pinball): pinball and pinball_loss.
 
-        Minimal where the input is the target's q-quantile: too low a prediction costs q, too high a
-        one 1 - q, times the difference.
+        Minimal if the input is the q-quantile of the target: a prediction that is too low costs q
+        times the difference, one that is too high 1 - q times.
 
             l = max(q (y - x), (q - 1) (y - x))
 
         Args:
             input: predicted quantiles; (*).
-            target: what was observed; (*), broadcast against input.
-            q: which quantile; at least 0 and at most 1.
+            target: observed values; (*), broadcast against input.
+            q: the quantile, in [0, 1]; at least 0 and at most 1.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input" and "target").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -1112,7 +1113,7 @@ class LossMethods(Generic[Response]):
         """Tweedie deviance: tweedie_deviance.
 
         For amounts that are often exactly 0, such as claims, between Poisson (p = 1) and gamma (p =
-        2). Of means it is scikit-learn's deviance; with log_input, of their logarithms, XGBoost's
+        2). For means it is scikit-learn's deviance; with log_input, for their logarithms, XGBoost's
         negative log likelihood.
 
             l = 2 [max(y, 0)^(2-p) / ((1-p)(2-p)) - y x^(1-p) / (1-p) + x^(2-p) / (2-p)]; log_input:
@@ -1121,11 +1122,11 @@ class LossMethods(Generic[Response]):
 
         Args:
             input: predicted means, greater than 0, or their logarithms; (*).
-            target: what was observed: 0 or more with p in [1, 2), above 0 with p of 2 or more; (*),
+            target: observed values: 0 or more with p in [1, 2), above 0 with p of 2 or more; (*),
                 broadcast against input.
             p: variance power: 0 normal, 1 Poisson, 2 gamma, 3 inverse Gaussian; not between 0 and
                 1.
-            log_input: the input holds logarithms of the means.
+            log_input: the input contains logarithms of the means.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of input, or names of tensors ("input").
             hess: True for the diagonal of the Hessian with respect to input, or names of tensors.
@@ -1146,15 +1147,15 @@ class LossMethods(Generic[Response]):
                  dtype: Optional[str] = None) -> Response:
         """InfoNCE (NT-Xent): InfoNCE, NTXentLoss and nt_xent.
 
-        Contrastive: each query should be nearer to its own key, that of the same row, than to the
-        keys of all other rows.
+        Contrastive: each query should be nearer to its own key, in the same row, than to the keys
+        of all other rows.
 
             s_ij = cos(q_i, k_j) / temperature; l_i = -log(exp(s_ii) / sum_j exp(s_ij))
 
         Args:
             query: vectors; (N, D).
-            key: their positives, and negatives for all others; that of query.
-            temperature: what similarities are divided by; above 0.
+            key: the positive of each query, and a negative of all others; that of query.
+            temperature: divisor of the similarities; above 0.
             reduction: "mean", "sum" or "none".
             grad: True for the gradient of query and key, or names of tensors ("query" and "key").
             grad_output: the upstream gradient: a number, or with reduction "none" an array of the

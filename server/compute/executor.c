@@ -230,7 +230,7 @@ static void *execute(void *argument)
     return NULL;
 }
 
-/* ---- the interface ---- */
+/* ---- The interface ---- */
 
 static void start_synchronization(struct executor *executor)
 {
@@ -322,54 +322,43 @@ int executor_retry_after(struct executor *executor)
     return seconds < EXECUTOR_RETRY_MOST ? (int)seconds + 1 : EXECUTOR_RETRY_MOST;
 }
 
-static double read_queue(void *context, size_t index)
+/* ---- Metrics ---- */
+
+enum { JOBS, LIMIT, CLIENTS, OLDEST, BUSY, BUSY_SECONDS, THREADS, SOURCES };
+
+static double read_value(void *context, size_t index)
 {
     struct executor *const executor = context;
+    const int64_t busy = atomic_load(&executor->busy), now = clock_ns();
     pthread_mutex_lock(&executor->mutex);
     const int64_t oldest = fair_queue_oldest(executor->schedule);
-    const double values[] = {(double)fair_queue_entries(executor->schedule),
-                             (double)executor->most_waiting,
-                             (double)fair_queue_clients(executor->schedule),
-                             oldest == INT64_MAX ? 0 : (double)(clock_ns() - oldest) / 1e9};
+    const double values[SOURCES] = {
+        [JOBS] = (double)fair_queue_entries(executor->schedule),
+        [LIMIT] = (double)executor->most_waiting,
+        [CLIENTS] = (double)fair_queue_clients(executor->schedule),
+        [OLDEST] = oldest == INT64_MAX ? 0 : (double)(clock_ns() - oldest) / 1e9,
+        [BUSY] = busy < 0,
+        [BUSY_SECONDS] = (double)(busy < 0 ? busy + now : busy) / 1e9,
+        [THREADS] = executor->threads,
+    };
     pthread_mutex_unlock(&executor->mutex);
     return values[index];
 }
 
-static double read_busy(void *context, size_t index)
-{
-    const struct executor *executor = context;
-    (void)index;
-    return atomic_load(&executor->busy) < 0;
-}
-
-static double read_busy_seconds(void *context, size_t index)
-{
-    const struct executor *executor = context;
-    (void)index;
-    const int64_t busy = atomic_load(&executor->busy);
-    return (double)(busy < 0 ? busy + clock_ns() : busy) / 1e9;
-}
-
-static double read_threads(void *context, size_t index)
-{
-    const struct executor *executor = context;
-    (void)index;
-    return executor->threads;
-}
-
-static const struct metric_source sources[] = {
-    {"lossd_queue_jobs", METRIC_GAUGE, "Requests waiting for the executor.", NULL, read_queue},
-    {"lossd_queue_limit", METRIC_GAUGE, "Requests that may wait for the executor, --max-queue.",
-     NULL, read_queue},
-    {"lossd_queue_clients", METRIC_GAUGE, "Clients with requests waiting for the executor.", NULL,
-     read_queue},
-    {"lossd_queue_oldest_seconds", METRIC_GAUGE,
-     "Time that the oldest of these requests has waited.", NULL, read_queue},
-    {"lossd_executor_busy", METRIC_GAUGE, "1 while the executor computes, else 0.", NULL,
-     read_busy},
-    {"lossd_executor_busy_seconds_total", METRIC_COUNTER, "Time that the executor has computed.",
-     NULL, read_busy_seconds},
-    {"lossd_compute_threads", METRIC_GAUGE, "Compute threads.", NULL, read_threads},
+static const struct metric_source sources[SOURCES] = {
+    [JOBS] = {"lossd_queue_jobs", METRIC_GAUGE, "Requests waiting for the executor.", NULL,
+              read_value},
+    [LIMIT] = {"lossd_queue_limit", METRIC_GAUGE,
+               "Requests that may wait for the executor, --max-queue.", NULL, read_value},
+    [CLIENTS] = {"lossd_queue_clients", METRIC_GAUGE,
+                 "Clients with requests waiting for the executor.", NULL, read_value},
+    [OLDEST] = {"lossd_queue_oldest_seconds", METRIC_GAUGE,
+                "Time that the oldest of these requests has waited.", NULL, read_value},
+    [BUSY] = {"lossd_executor_busy", METRIC_GAUGE, "1 while the executor computes, else 0.", NULL,
+              read_value},
+    [BUSY_SECONDS] = {"lossd_executor_busy_seconds_total", METRIC_COUNTER,
+                      "Time that the executor has computed.", NULL, read_value},
+    [THREADS] = {"lossd_compute_threads", METRIC_GAUGE, "Compute threads.", NULL, read_value},
 };
 
 bool executor_add_metrics(struct executor *executor, struct metrics *metrics)

@@ -26,9 +26,10 @@
 #include <stdint.h>
 
 enum { FAIR_QUEUE_SLACK = 4 };
-#define FAIR_QUEUE_OVERTAKE_NS  INT64_C(2000000000)
-#define FAIR_QUEUE_COST_MOST_NS INT64_C(2000000000) /* larger costs count as this between clients  \
-                                                     */
+#define FAIR_QUEUE_OVERTAKE_NS INT64_C(2000000000)
+#define FAIR_QUEUE_COST_MOST_NS                                                                    \
+    INT64_C(2000000000) /* larger costs count as this between clients                              \
+                         */
 
 struct client_queue;
 

@@ -34,13 +34,6 @@ static double stat_field(int field)
     return at && sscanf(at, " %" SCNu64, &value) == 1 ? (double)value : NAN;
 }
 
-static double read_threads(void *context, size_t index)
-{
-    (void)context;
-    (void)index;
-    return stat_field(STAT_THREADS);
-}
-
 static double started; /* computed once: it must not change when the clock is set */
 
 /* The kernel reports the time since boot. */
@@ -54,31 +47,8 @@ static double start_time(void)
     return machine + stat_field(STAT_START) / (double)sysconf(_SC_CLK_TCK);
 }
 
-static double read_start(void *context, size_t index)
+static double cpu_seconds(void)
 {
-    (void)context;
-    (void)index;
-    return started;
-}
-
-static double read_virtual(void *context, size_t index)
-{
-    (void)context;
-    (void)index;
-    return stat_field(STAT_VIRTUAL);
-}
-
-static double read_resident(void *context, size_t index)
-{
-    (void)context;
-    (void)index;
-    return stat_field(STAT_RESIDENT) * (double)sysconf(_SC_PAGESIZE);
-}
-
-static double read_cpu(void *context, size_t index)
-{
-    (void)context;
-    (void)index;
     struct timespec used;
     return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0
                ? (double)used.tv_sec + (double)used.tv_nsec / 1e9
@@ -86,10 +56,8 @@ static double read_cpu(void *context, size_t index)
 }
 
 /* Since Linux 6.2 the size of the directory is their number; before, they must be counted. */
-static double read_open_files(void *context, size_t index)
+static double count_open_files(void)
 {
-    (void)context;
-    (void)index;
     struct stat about;
     if (stat("/proc/self/fd", &about) == 0 && about.st_size > 0)
         return (double)about.st_size;
@@ -103,37 +71,56 @@ static double read_open_files(void *context, size_t index)
     return count;
 }
 
-static double read_most_files(void *context, size_t index)
+static double max_open_files(void)
 {
-    (void)context;
-    (void)index;
     struct rlimit limit;
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (double)limit.rlim_cur : NAN;
 }
 
-static double read_one(void *context, size_t index)
-{
-    (void)context;
-    (void)index;
-    return 1;
-}
-
 static char build_labels[160]; /* filled at startup, when the instruction set is known */
 
-static const struct metric_source sources[] = {
-    {"process_cpu_seconds_total", METRIC_COUNTER, "CPU time used by the process.", NULL, read_cpu},
-    {"process_start_time_seconds", METRIC_GAUGE, "Unix time at which the process started.", NULL,
-     read_start},
-    {"process_resident_memory_bytes", METRIC_GAUGE, "Resident memory of the process.", NULL,
-     read_resident},
-    {"process_virtual_memory_bytes", METRIC_GAUGE, "Virtual memory of the process.", NULL,
-     read_virtual},
-    {"process_open_fds", METRIC_GAUGE, "Open file descriptors.", NULL, read_open_files},
-    {"process_max_fds", METRIC_GAUGE, "Maximum number of open file descriptors.", NULL,
-     read_most_files},
-    {"process_threads", METRIC_GAUGE, "Threads of the process.", NULL, read_threads},
-    {"lossd_build_info", METRIC_GAUGE, "Always 1; labels describe the build.", build_labels,
-     read_one},
+enum { CPU, START, RESIDENT, VIRTUAL, OPEN_FILES, MAX_FILES, THREADS, BUILD, SOURCES };
+
+static double read_value(void *context, size_t index)
+{
+    (void)context;
+    switch (index) {
+    case CPU:
+        return cpu_seconds();
+    case START:
+        return started;
+    case RESIDENT:
+        return stat_field(STAT_RESIDENT) * (double)sysconf(_SC_PAGESIZE);
+    case VIRTUAL:
+        return stat_field(STAT_VIRTUAL);
+    case OPEN_FILES:
+        return count_open_files();
+    case MAX_FILES:
+        return max_open_files();
+    case THREADS:
+        return stat_field(STAT_THREADS);
+    case BUILD:
+        return 1;
+    default:
+        return NAN;
+    }
+}
+
+static const struct metric_source sources[SOURCES] = {
+    [CPU] = {"process_cpu_seconds_total", METRIC_COUNTER, "CPU time used by the process.", NULL,
+             read_value},
+    [START] = {"process_start_time_seconds", METRIC_GAUGE,
+               "Unix time at which the process started.", NULL, read_value},
+    [RESIDENT] = {"process_resident_memory_bytes", METRIC_GAUGE, "Resident memory of the process.",
+                  NULL, read_value},
+    [VIRTUAL] = {"process_virtual_memory_bytes", METRIC_GAUGE, "Virtual memory of the process.",
+                 NULL, read_value},
+    [OPEN_FILES] = {"process_open_fds", METRIC_GAUGE, "Open file descriptors.", NULL, read_value},
+    [MAX_FILES] = {"process_max_fds", METRIC_GAUGE, "Maximum number of open file descriptors.",
+                   NULL, read_value},
+    [THREADS] = {"process_threads", METRIC_GAUGE, "Threads of the process.", NULL, read_value},
+    [BUILD] = {"lossd_build_info", METRIC_GAUGE, "Always 1; labels describe the build.",
+               build_labels, read_value},
 };
 
 bool process_metrics_add(struct metrics *metrics)

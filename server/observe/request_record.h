@@ -38,8 +38,8 @@ struct request_record {
     const struct loss_descriptor *loss; /* NULL if the path names none that exists */
     const char *traceparent;            /* valid; NULL if none */
     const struct sockaddr *address;     /* of the client; NULL if unknown */
-    const char *reason; /* why it was refused, as rejection_names has it; NULL where it was not, or
-                           for what it holds */
+    const char *reason; /* one of rejection_names[]; NULL if the request was not rejected, or
+                           for its content */
     int status;         /* HTTP status, or RECORD_CLIENT_GONE */
     uint64_t bytes_in, bytes_out; /* of the bodies */
     uint64_t elements;            /* evaluated */

@@ -1,5 +1,5 @@
 /*
- * Which traceparents are sound: https://www.w3.org/TR/trace-context/#traceparent-header
+ * Validation of traceparent: https://www.w3.org/TR/trace-context/#traceparent-header
  */
 #include "observe/traceparent.h"
 
@@ -15,8 +15,8 @@ enum {
     TRACE_LENGTH = TRACE_VERSION + 1 + TRACE_ID + 1 + TRACE_PARENT + 1 + TRACE_FLAGS,
 };
 
-/* Moves on behind so many lower-case hexadecimal digits; false if there are others, or if they are
- * all `but`. */
+/* Skips `count` lower-case hexadecimal digits. Returns false if there are fewer, or all are `but`.
+ */
 static bool skip_digits(const char **at, size_t count, char but)
 {
     const bool sound =
@@ -40,7 +40,7 @@ bool traceparent_is_valid(const char *text)
         return false;
     if (strncmp(text, "00", TRACE_VERSION) == 0)
         return *at == '\0';
-    /* What a later version adds must be set off, and is echoed: so it has to be as harmless as a
-     * request id. */
+    /* Fields of a later version follow a hyphen. They are echoed, so they must be as safe as a
+       request id. */
     return *at == '\0' || (*at == '-' && is_request_id(text));
 }

@@ -70,13 +70,13 @@ bool sandbox_enter(char *message, size_t size)
     if (error == 0)
         error = allow_all(filter);
     if (error == 0)
-        error =
-            seccomp_load(filter); /* which also sees to it that no privileges can be had any more */
+        error = seccomp_load(filter); /* which also sets no_new_privs */
     if (filter)
         seccomp_release(filter);
     if (error == 0)
         return true;
-    snprintf(message, size, "cannot set a filter of system calls: %s; --seccomp off does without",
+    snprintf(message, size,
+             "cannot install the system call filter: %s; use --seccomp off to run without it",
              strerror(-error));
     return false;
 }

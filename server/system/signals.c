@@ -1,5 +1,5 @@
 /*
- * Signals.
+ * Signal handling.
  */
 #include "system/signals.h"
 
@@ -21,8 +21,8 @@ enum { SIGNALS_STOP_MS = 1000 };
 struct signals {
     sigset_t awaited;
     pthread_mutex_t mutex;
-    pthread_cond_t changed; /* any of the following */
-    int end;                /* the signal that ends the server; 0: none has come */
+    pthread_cond_t changed; /* one of the members below changed */
+    int end;                /* the first SIGTERM or SIGINT; 0: none yet */
     bool reload_wanted, reloading;
     void (*reload)(void *context);
     void *context;
@@ -30,10 +30,10 @@ struct signals {
 
 static struct signals signals = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* Ends the process, having given the reader of the log a moment. */
+/* Exits after giving the reader of the log a moment. */
 _Noreturn static void end_at_once(void)
 {
-    log_message(LOG_LEVEL_WARNING, "second signal, ending at once");
+    log_message(LOG_LEVEL_WARNING, "second signal: exiting immediately");
     log_writer_flush(LOG_WRITER_LAST_MS);
     _exit(EXIT_FAILURE);
 }
@@ -78,14 +78,14 @@ static void *reload_files(void *argument)
     return argument;
 }
 
-/* What would end or stop the process, though nobody has asked for that. */
+/* Signals that would end or stop the process by accident. */
 static void ignore_accidents(void)
 {
     static const int ignored[] = {
-        SIGPIPE,          /* a client or the reader of the log has gone: EPIPE tells */
-        SIGXFSZ,          /* the log's file may not become larger: EFBIG tells */
-        SIGTTOU,          /* a server in the background may not write to its terminal */
-        SIGUSR1, SIGUSR2, /* other servers open their logs again with these */
+        SIGPIPE,          /* a client or the log's reader has closed; EPIPE reports it */
+        SIGXFSZ,          /* the log file is at its size limit; EFBIG reports it */
+        SIGTTOU,          /* a background process writes to its terminal */
+        SIGUSR1, SIGUSR2, /* other servers reopen their logs on these */
     };
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
@@ -117,8 +117,7 @@ bool signals_start(char *message, size_t size)
     if (error == 0)
         error = start_thread(reload_files);
     if (error != 0)
-        snprintf(message, size, "cannot start the threads that wait for signals: %s",
-                 strerror(error));
+        snprintf(message, size, "cannot start the signal threads: %s", strerror(error));
     return error == 0;
 }
 

@@ -1,5 +1,5 @@
 /*
- * Telling systemd the state of the service.
+ * Notifies systemd of the state of the service.
  */
 #include "system/systemd_notify.h"
 

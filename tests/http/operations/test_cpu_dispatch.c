@@ -20,7 +20,7 @@
 
 enum { TEXT = 1 << 14, PATH = 4096 };
 
-/* ---- the table ---- */
+/* ---- The table ---- */
 
 /* What the levels of the psABI consist of, by the names of the compiler's header. XCR0 has no names
  * there. */
@@ -143,7 +143,7 @@ START_TEST(isa_that_is_chosen_holds_for_number_text)
 }
 END_TEST
 
-/* ---- machines that lack one feature ---- */
+/* ---- Machines without a feature ---- */
 
 static char lossd[PATH], lossctl[PATH];
 

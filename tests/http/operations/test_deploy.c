@@ -23,7 +23,7 @@ static const char rules_test_file[] = PROMETHEUS "lossd.test.yml";
 
 enum { NAME = 128, COMMAND = 512, DASHBOARD_WIDTH = 24 };
 
-/* ---- helpers ---- */
+/* ---- Helpers ---- */
 
 /* All of a file; to be freed. */
 static char *read_file(const char *path)

@@ -1,5 +1,5 @@
 /*
- * What the log says of requests, and the ids that connect it with other logs.
+ * The access log, and the ids that connect it with other logs.
  */
 #include "suites.h"
 #include "support/http_client.h"
@@ -16,7 +16,7 @@ static const char trace[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b
 static struct server_process server;
 static struct http_client client;
 static struct http_response response;
-static char *log_text; /* all of it, once the server has ended */
+static char *log_text; /* the whole log, after the server has exited */
 
 static void start(const char *option, const char *more)
 {
@@ -109,7 +109,7 @@ static double duration(const json_t *line, const char *name)
     return json_real_value(value);
 }
 
-/* ---- one line a request ---- */
+/* ---- One line per request ---- */
 
 START_TEST(log_tells_of_an_evaluation)
 {
@@ -242,7 +242,7 @@ START_TEST(log_cannot_be_forged)
 }
 END_TEST
 
-/* ---- which requests ---- */
+/* ---- Selection of requests ---- */
 
 static const struct {
     const char *option;
@@ -270,7 +270,7 @@ START_TEST(log_tells_of_the_requests_that_are_wanted)
     ck_assert_int_eq(strstr(log_text, "id=failed-1 ") != NULL, selections[_i].failed);
     ck_assert_int_eq(strstr(log_text, "id=failed-2 ") != NULL, selections[_i].failed_probe);
     ck_assert_ptr_nonnull(
-        strstr(log_text, "SIGTERM")); /* what the server says of itself is there */
+        strstr(log_text, "SIGTERM")); /* lines about the server itself are always logged */
 }
 END_TEST
 
@@ -299,7 +299,7 @@ START_TEST(log_warns_of_deprecated_options)
 }
 END_TEST
 
-/* ---- traces ---- */
+/* ---- Trace context ---- */
 
 static const struct {
     const char *headers;

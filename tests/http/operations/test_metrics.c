@@ -1,9 +1,8 @@
 /*
- * GET /metrics: that what it says is what was done, and that Prometheus can read it.
+ * GET /metrics: values match the requests sent, and Prometheus can read the text.
  *
- * A request is counted when its last byte has been sent, so that tests ask on the connection that
- * they used: the next request on it comes after. Where other connections take part, they wait for
- * the count.
+ * A request is counted when its last byte has been sent. So tests scrape on the connection that
+ * they used, where the scrape comes after it; with several connections they wait for the count.
  */
 #include "loss.h"
 #include "suites.h"
@@ -44,7 +43,7 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- asking ---- */
+/* ---- Requests ---- */
 
 static int ask(const char *method, const char *path, const char *body)
 {
@@ -98,7 +97,7 @@ static char *long_request(void)
     return body;
 }
 
-/* ---- what is counted ---- */
+/* ---- Counters ---- */
 
 START_TEST(metrics_count_requests_by_route_loss_protocol_and_status)
 {
@@ -259,7 +258,7 @@ START_TEST(metrics_tell_of_the_server_and_its_process)
 }
 END_TEST
 
-/* ---- beside other requests ---- */
+/* ---- Load ---- */
 
 static void *keep_asking(void *failed)
 {
@@ -340,7 +339,7 @@ START_TEST(metrics_do_not_wait_for_what_is_computed)
 }
 END_TEST
 
-/* ---- the format ---- */
+/* ---- Text format ---- */
 
 /* Each line is a comment or a sample of the family that was introduced last. */
 START_TEST(metrics_are_text_that_prometheus_reads)

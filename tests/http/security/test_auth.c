@@ -34,7 +34,7 @@ static struct http_response response;
 
 static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
 
-/* ---- helpers ---- */
+/* ---- Helpers ---- */
 
 static void setup(void)
 {
@@ -107,7 +107,7 @@ static void expect_refused_start(const char *const arguments[], const char *want
     expect_text(err, wanted);
 }
 
-/* ---- addresses ---- */
+/* ---- Addresses ---- */
 
 static const char admin_words[] = "for health and metrics on ";
 
@@ -218,7 +218,7 @@ START_TEST(access_refuses_to_start_where_one_address_of_several_is_taken)
 }
 END_TEST
 
-/* ---- the admin address ---- */
+/* ---- Admin addresses ---- */
 
 START_TEST(access_admin_address_serves_health_and_metrics_alone)
 {
@@ -378,7 +378,7 @@ START_TEST(access_tells_systemd_when_it_is_ready_and_when_it_stops)
 }
 END_TEST
 
-/* ---- tokens ---- */
+/* ---- Tokens ---- */
 
 /* 43 characters, and what sha256sum says of them. */
 static const char alice[] = "alice-0123456789abcdefghijklmnopqrstuvwxyz_";
@@ -922,7 +922,7 @@ START_TEST(access_listens_beyond_loopback_only_with_tokens_or_when_told_so)
 }
 END_TEST
 
-/* ---- names and origins ---- */
+/* ---- Host names and origins ---- */
 
 static void ask_with(const char *method, const char *path, const char *host, const char *more)
 {
@@ -1186,7 +1186,7 @@ START_TEST(access_refuses_lists_that_cannot_be)
 }
 END_TEST
 
-/* ---- the suite ---- */
+/* ---- Suite ---- */
 
 Suite *access_suite(void)
 {

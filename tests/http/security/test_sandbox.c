@@ -34,7 +34,7 @@ static const char token_line[] =
     "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
 static const char token[] = "Authorization: Bearer alice-0123456789abcdefghijklmnopqrstuvwxyz_\r\n";
 
-/* ---- helpers ---- */
+/* ---- Helpers ---- */
 
 static void setup(void)
 {
@@ -141,7 +141,7 @@ static void expect_work(void)
     ck_assert_msg(access(folder_path("socket"), F_OK) != 0, "the socket's file is still there");
 }
 
-/* ---- the server's own filter ---- */
+/* ---- The server's filter ---- */
 
 START_TEST(sandbox_lets_the_server_work)
 {
@@ -242,7 +242,7 @@ START_TEST(sandbox_forbids_everything_else)
 }
 END_TEST
 
-/* ---- the unit ---- */
+/* ---- The systemd unit ---- */
 
 enum { CALLS = 2048 };
 

@@ -137,9 +137,9 @@ START_TEST(secured_lossctl_gets_in)
     run("LOSSD_TOKEN=another \"$LOSSCTL\" doctor --url $URL --cacert $CA; test $? = 4");
     ck_assert_ptr_nonnull(strstr(printed, "unknown token"));
     run("LOSSD_TOKEN=$TOKEN \"$LOSSCTL\" doctor --url $URL; test $? = 3");
-    ck_assert_ptr_nonnull(strstr(printed, "; --cacert names who has signed it"));
+    ck_assert_ptr_nonnull(strstr(printed, "; --cacert gives the certificate authority"));
     run("\"$LOSSCTL\" doctor --url http://${URL#https://}; test $? = 3");
-    ck_assert_ptr_nonnull(strstr(printed, "; does it want https://?"));
+    ck_assert_ptr_nonnull(strstr(printed, "; does it expect https://?"));
 }
 END_TEST
 

@@ -28,7 +28,7 @@ static struct certificate authority, own; /* the server's */
 
 static const char mse[] = "{\"input\": [1, 2, 3], \"target\": [1, 2, 5]}";
 
-/* ---- helpers ---- */
+/* ---- Helpers ---- */
 
 static void setup(void)
 {
@@ -138,7 +138,7 @@ static void expect_quiet(void)
     ck_abort_msg("the server goes round");
 }
 
-/* ---- serving ---- */
+/* ---- Serving ---- */
 
 START_TEST(tls_serves)
 {
@@ -260,7 +260,7 @@ START_TEST(tls_unix_sockets_and_the_admin_address_do_without)
 }
 END_TEST
 
-/* ---- nothing but TLS ---- */
+/* ---- TLS only ---- */
 
 START_TEST(tls_says_nothing_to_those_who_do_not_speak_it)
 {
@@ -437,7 +437,7 @@ START_TEST(tls_lets_nothing_be_smuggled)
 }
 END_TEST
 
-/* ---- files ---- */
+/* ---- Certificate files ---- */
 
 /* The serial number of the certificate that the server has shown. */
 static unsigned shown_serial(const struct http_client *of)
@@ -525,7 +525,7 @@ START_TEST(tls_warns_of_a_key_that_others_can_read_and_of_an_old_certificate)
 }
 END_TEST
 
-/* ---- clients ---- */
+/* ---- Client certificates ---- */
 
 /* Makes a client's certificate in two files of that name. */
 static void make_client(const char *name, enum certificate_use use, const struct certificate *by,

@@ -367,7 +367,7 @@ START_TEST(schedule_loses_nothing)
 }
 END_TEST
 
-/* ---- the executor ---- */
+/* ---- The executor ---- */
 
 static struct executor *executor;
 static sem_t started, release, ended;

@@ -357,7 +357,7 @@ START_TEST(budget_queue_is_bounded_and_closed)
 }
 END_TEST
 
-/* ---- random sequences
+/* ---- Random sequences
  * -----------------------------------------------------------------------------------------------
  */
 

@@ -1,5 +1,5 @@
 /*
- * The options: their sources, their strength, their messages.
+ * Options: their sources, precedence and messages.
  */
 #include "config/option_table.h"
 #include "system/cpus.h"
@@ -43,7 +43,7 @@ static void write_config(const char *text, size_t len)
     fclose(file);
 }
 
-/* Reads a command line of up to four arguments, NULL where there are fewer. */
+/* Reads a command line of up to four arguments; unused ones are NULL. */
 static enum options_action read4(const char *a, const char *b, const char *c, const char *d)
 {
     char *argv[6] = {strdup("lossd")};
@@ -164,7 +164,7 @@ START_TEST(options_bytes_have_suffixes)
 }
 END_TEST
 
-/* Command lines that are wrong, and what the message must hold. */
+/* Invalid command lines, and a part of the message. */
 static const struct {
     const char *flag, *value, *says;
 } mistakes[] = {
@@ -220,7 +220,7 @@ START_TEST(options_mistake_gives_one_clear_line)
 }
 END_TEST
 
-/* Config files that are wrong, likewise. */
+/* Invalid config files, and a part of the message. */
 static const struct {
     const char *text;
     size_t len;

@@ -1,11 +1,10 @@
-/* Rounding to the 16-bit formats. */
 #include "number/float16.h"
 
 #include <math.h>
 
-/* Rounds to a format of so many exponent and fraction bits. Scaling by powers of two is exact, and
-   rint rounds ties to even; a fraction that rounds up to the next power of two carries into the
-   exponent by itself, and from the largest number to infinity. */
+/* Rounds to a format with that many exponent and fraction bits. Scaling by powers of two is exact,
+   and rint rounds ties to even. A fraction that rounds up to the next power of two carries into the
+   exponent, and from the largest number to infinity. */
 static uint16_t narrow(double value, int exponent_bits, int fraction_bits)
 {
     const int sign = signbit(value) ? 0x8000 : 0, bias = (1 << (exponent_bits - 1)) - 1;
@@ -19,9 +18,9 @@ static uint16_t narrow(double value, int exponent_bits, int fraction_bits)
     if (exponent > bias)
         return (uint16_t)(sign | infinite);
     if (exponent < 1 - bias)
-        exponent = 1 - bias; /* subnormals share the least exponent */
-    const int units =
-        (int)rint(scalbn(magnitude, fraction_bits - exponent)); /* with the hidden bit, if normal */
+        exponent = 1 - bias; /* subnormals have the least exponent */
+    const int units = (int)rint(
+        scalbn(magnitude, fraction_bits - exponent)); /* including the hidden bit, if normal */
     return (uint16_t)(sign | (((exponent + bias - 1) << fraction_bits) + units));
 }
 

@@ -1,10 +1,12 @@
-/* Which way of reading and writing numbers in bulk is used: the best that the instruction set
- * allows (core/dispatch/cpu_dispatch.h). */
+/*
+ * Chooses the implementation of bulk reading and writing: the fastest that the instruction set
+ * allows (core/dispatch/cpu_dispatch.h).
+ */
 #include "number/number_bulk.h"
 #include "dispatch/cpu_dispatch.h"
 
-/* The best first; the last runs everywhere. Each needs the set that the Makefile compiles it for.
- */
+/* Fastest first; the last runs on every machine. The Makefile compiles each for its instruction
+   set. */
 static const struct {
     enum isa isa;
     const struct number_bulk *bulk;

@@ -1,6 +1,6 @@
 /*
- * Numbers in bulk with the 256-bit instructions that x86-64 processors have had since 2013
- * (Haswell) and 2015 (Excavator).
+ * Bulk numbers with the 256-bit instructions of x86-64 processors since 2013 (Haswell) and 2015
+ * (Excavator).
  */
 #include "number/number_bulk.h"
 
@@ -22,13 +22,13 @@ static inline __attribute__((always_inline)) __m256i load(const char *text)
     return _mm256_loadu_si256((const __m256i *)(const void *)text);
 }
 
-/* Sixteen bytes, twice: a table for each half of a vector. */
+/* A table of 16 bytes for each half of a vector. */
 #define TWICE(...) _mm256_setr_epi8(__VA_ARGS__, __VA_ARGS__)
 
 static inline __attribute__((always_inline)) uint64_t separators_of_32(const char *text)
 {
-    /* White space and the comma differ in their low four bits; in the places of other bits the
-     * table has what differs there. */
+    /* White space and the comma differ in their low four bits; at other positions the table has a
+       value that does not match. */
     const __m256i table = TWICE(' ', 0, 0, 0, 0, 0, 0, 0, 0, '\t', '\n', 0, ',', '\r', 0, 0);
     const __m256i bytes = load(text);
     const __m256i separator =
@@ -75,8 +75,7 @@ static inline __attribute__((always_inline)) struct kinds kinds_of(const char *t
 static inline __attribute__((always_inline)) size_t put_bounds(uint32_t *bounds, uint32_t offset,
                                                                uint64_t edges)
 {
-    /* Eight at a time, needed or not: how many there are nobody can predict, that there are no more
-     * is likely. */
+    /* Eight at a time: their number is unpredictable, but rarely larger. */
     const size_t n = (size_t)__builtin_popcountll(edges);
     size_t i = 0;
     do {
@@ -93,9 +92,8 @@ static const unsigned char end_mask[64] = {[32] = 0xff, 0xff, 0xff, 0xff, 0xff, 
                                            0xff,        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                                            0xff,        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
-/* Takes the number in [text, end) apart, if it has no more than 24 digits: its digits,
- * right-aligned in eight fields of four.
- */
+/* Splits the number in [text, end) into its digits, right-aligned in eight fields of four. Returns
+   false if it has more than 24 digits. */
 static inline __attribute__((always_inline)) bool
 take_fields(const char *text, const char *end, __m256i *fields, int *exponent, bool *negative)
 {
@@ -108,7 +106,7 @@ take_fields(const char *text, const char *end, __m256i *fields, int *exponent, b
     const uint64_t whole = _tzcnt_u32(others);
     uint64_t stop = whole, fraction = 0,
              unmoved =
-                 32; /* where the digits end; those behind the point; those to be left in place */
+                 32; /* the end of the digits; digits after the point; digits to leave in place */
     if (text[whole] == '.') {
         stop = _tzcnt_u32(_blsr_u32(others));
         fraction = unmoved = stop - whole - 1;
@@ -126,8 +124,8 @@ take_fields(const char *text, const char *end, __m256i *fields, int *exponent, b
         return false;
     *exponent -= (int)fraction;
 
-    /* The digits behind the point as they stand in front of `stop`, those before it moved by one;
-       then neighbours are put together, twice. */
+    /* The digits after the point as they are before `stop`, those before it moved by one; then
+       neighbours are combined, twice. */
     const char *const from = text + stop - 32;
     const __m256i digits = _mm256_and_si256(
         _mm256_blendv_epi8(load(from - 1), load(from), load((const char *)end_mask + unmoved)),
@@ -160,9 +158,9 @@ static inline __attribute__((always_inline)) bool take_digits(const char *text, 
     return high < 922; /* so that it is below 2^63 */
 }
 
-/* Takes the number between two bounds apart: its fields, and the power by which they are to be
-   multiplied, with its sign. False where the product might not be a normal float. It is none where
-   it overflows, but infinite, which is right. */
+/* Splits the number between two bounds: its fields, and the power to multiply them by, with its
+   sign. Returns false if the product may be subnormal. If it overflows, it is infinite, which is
+   correct. */
 static inline __attribute__((always_inline)) bool
 take_factors(const char *text, const uint32_t *bounds, __m256i *fields, const double **power)
 {
@@ -176,8 +174,8 @@ take_factors(const char *text, const uint32_t *bounds, __m256i *fields, const do
     return true;
 }
 
-/* Four numbers at once, as to_float in number_bulk_values.h; but digits are put together as
-   doubles, which rounds twice more: the sum is off by less than 8 units. */
+/* Four numbers at once, as to_float in number_bulk_values.h. Digits are combined as doubles, which
+   rounds twice more: the sum is off by less than 8 units. */
 static inline __attribute__((always_inline)) bool take_four(const char *text,
                                                             const uint32_t *bounds, float *values)
 {
@@ -204,8 +202,7 @@ static inline __attribute__((always_inline)) bool take_four(const char *text,
     const __m256i tail =
         _mm256_and_si256(_mm256_castpd_si256(wide), _mm256_set1_epi64x((INT64_C(1) << 29) - 1));
     const __m256i from_half = _mm256_sub_epi64(tail, _mm256_set1_epi64x((INT64_C(1) << 28) - 8));
-    /* Too near is what is in [0, 16] now: of the unsigned low halves that which does not change if
-     * it is made 16 at most. */
+    /* Values in [0, 16] are too near now: unsigned low halves that min(x, 16) does not change. */
     const __m256i near =
         _mm256_cmpeq_epi32(_mm256_min_epu32(from_half, _mm256_set1_epi64x(16)), from_half);
     if (_mm256_movemask_ps(_mm256_castsi256_ps(near)) & 0x55)
@@ -254,7 +251,7 @@ size_t number_bulk_avx2_read_f32(const char *text, const uint32_t *bounds, size_
 enum {
     FIXED_MIN = -3,
     FIXED_MAX = 12
-}; /* of e where fixed text is not longer than scientific: see write_decimal */
+}; /* of e for which fixed text is not longer than scientific: see write_decimal */
 static const unsigned char layouts[FIXED_MAX - FIXED_MIN + 1][16] = {
     LAYOUT(-3), LAYOUT(-2), LAYOUT(-1), LAYOUT(0), LAYOUT(1), LAYOUT(2),  LAYOUT(3),  LAYOUT(4),
     LAYOUT(5),  LAYOUT(6),  LAYOUT(7),  LAYOUT(8), LAYOUT(9), LAYOUT(10), LAYOUT(11), LAYOUT(12)};

@@ -1,7 +1,7 @@
 /*
- * Numbers in bulk with the 512-bit instructions of x86-64 servers since 2019 (Ice Lake) and 2022
- * (Zen 4): structure is found 64 bytes at once, and the bounds of a block are written at once.
- * Values are made as with AVX2.
+ * Bulk numbers with the 512-bit instructions of x86-64 servers since 2019 (Ice Lake) and 2022 (Zen
+ * 4). Structure is found 64 bytes at a time, and all bounds of a block are written at once. Values
+ * are computed as with AVX2.
  */
 #include "number/number_bulk.h"
 
@@ -14,7 +14,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Sixteen bytes, four times: a table for each quarter of a vector. */
+/* A table of 16 bytes for each quarter of a vector. */
 INLINE __m512i table(__m128i bytes)
 {
     return _mm512_broadcast_i32x4(bytes);
@@ -53,7 +53,7 @@ INLINE struct kinds kinds_of(const char *text)
 
 INLINE size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
 {
-    /* The places of the bits side by side, and sixteen of them at a time made wider. */
+    /* Compresses the positions of the bits, and widens sixteen of them at a time. */
     static const unsigned char places[64] = {
         0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
         22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,

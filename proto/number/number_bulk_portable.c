@@ -5,25 +5,25 @@
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* In each byte the highest bit, where the byte of `bytes`, which are below 0x80, equals `byte`. */
+/* Sets the highest bit of each byte of `bytes`, all below 0x80, that equals `byte`. */
 static inline uint64_t equal(uint64_t bytes, unsigned byte)
 {
     return (EACH(0x80) - (bytes ^ EACH(byte))) & EACH(0x80);
 }
 
-/* Where it is at least `low` and at most `high`. */
+/* The same for bytes from `low` to `high`. */
 static inline uint64_t between(uint64_t bytes, unsigned low, unsigned high)
 {
     return (bytes + EACH(0x80 - low)) & (EACH(0x80 + high) - bytes) & EACH(0x80);
 }
 
-/* The highest bits of eight bytes side by side. */
+/* Collects the highest bits of eight bytes. */
 static inline uint64_t gather(uint64_t bits)
 {
     return (bits >> 7) * UINT64_C(0x0102040810204080) >> 56;
 }
 
-/* White space; in text without any that is seen at once. */
+/* Finds white space; fast if there is none. */
 static inline uint64_t blanks(uint64_t bytes)
 {
     if ((~(bytes + EACH(0x80 - '!')) & EACH(0x80)) ==
@@ -32,7 +32,7 @@ static inline uint64_t blanks(uint64_t bytes)
     return equal(bytes, ' ') | equal(bytes, '\t') | equal(bytes, '\n') | equal(bytes, '\r');
 }
 
-/* Whether some byte is '@' or above: no digit, sign, point or comma, nor white space. */
+/* Returns true if a byte is '@' or above: not a digit, sign, point, comma or white space. */
 static inline bool any_high(uint64_t bytes)
 {
     return (bytes & EACH('@')) != 0;
@@ -75,16 +75,14 @@ static size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
     return n;
 }
 
-/* The bytes of `last`, of the eight that end at `end`, and the others of those one in front of
- * them. */
+/* The bytes of `last` from the eight that end at `end`; the others from the position before. */
 static inline uint64_t without_point(const char *end, uint64_t last)
 {
     return (load_eight(end - 8) & last) | (load_eight(end - 9) & ~last);
 }
 
-/* Eight bytes of which the last n, if n is in [0, 8], are 0xff; none below, all above that. By
- * table, for nobody can predict n.
- */
+/* Eight bytes, the last n of which are 0xff, for n in [0, 8]; none below, all above. By table,
+   because n is unpredictable. */
 static inline uint64_t last_bytes(ptrdiff_t n)
 {
 #define EIGHT -1, -1, -1, -1, -1, -1, -1, -1
@@ -130,8 +128,7 @@ static inline bool take_digits(const char *text, const char *end, struct digits 
         const uint64_t characters =
             without_point(end - 8 * i, last_bytes(unmoved - 8 * i)) ^ EACH('0');
         const uint64_t digits = characters & last_bytes(n - 8 * i);
-        wrong |=
-            (digits + EACH(0x76)) | digits; /* above 9; what is carried comes from such a byte */
+        wrong |= (digits + EACH(0x76)) | digits; /* above 9; a carry comes from such a byte */
         groups[i] = eight_digits(digits);
     }
     if (wrong & EACH(0x80))

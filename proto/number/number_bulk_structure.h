@@ -1,31 +1,29 @@
 /*
- * The half of number_bulk.h that finds structure, included once for each way of looking at 64
- * bytes. The file that includes this has defined
+ * The half of number_bulk.h that finds structure, included once per instruction set. The including
+ * file defines, with bit i of a mask for byte i:
  *
- *     uint64_t separators(const char *text)              which of 64 bytes are brackets, commas or
- * white space struct kinds kinds_of(const char *text)             what each of 64 bytes is size_t
- * put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges) offset + i for each bit i; may
- * write SLACK more
- *
- * Bit i of a mask stands for byte i.
+ *     uint64_t separators(const char *text)
+ *         which of 64 bytes are brackets, commas or white space
+ *     struct kinds kinds_of(const char *text)
+ *         the kind of each of 64 bytes
+ *     size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
+ *         appends offset + i for each bit i; may write NUMBER_BULK_SLACK more
  */
 #include "number/number_bulk.h"
 
 #include <stdbool.h>
 
-/*
- * Tokens and commas must alternate. That no comma follows a comma is seen by adding: a bit behind
- * each comma, added to the mask of white space, is carried to the first byte behind that, and there
- * a token must begin. Then as many tokens as follow another token show in the counts: from one
- * comma to the next there is at least one token, so what is too many by count is there.
- */
+/* Tokens and commas must alternate. An addition finds a comma that follows a comma: a bit after
+   each comma, added to the mask of white space, is carried to the first byte after that, where a
+   token must begin. The counts then show whether a token follows a token: there is at least one
+   token between two commas, so a surplus in the count is such a token. */
 static size_t skip(const char **text, const char *limit)
 {
     const char *last = *text;          /* where the last token began */
-    size_t n = 0;                      /* tokens that have begun */
-    uint64_t in_token = 0, behind = 1; /* whether the byte in front was of a token; was a comma, or
-                                          white space behind one */
-    uint64_t open = 0;                 /* whether of tokens and commas a token came last */
+    size_t n = 0;                      /* tokens begun so far */
+    uint64_t in_token = 0, behind = 1; /* true if the previous byte was part of a token; if it was a
+                                          comma, or white space after one */
+    uint64_t open = 0;                 /* true if the last of tokens and commas was a token */
     for (const char *at = *text; limit - at >= NUMBER_BULK_BLOCK; at += NUMBER_BULK_BLOCK) {
         const struct kinds kinds = kinds_of(at);
         const uint64_t other = ~(kinds.token | kinds.comma | kinds.blank),

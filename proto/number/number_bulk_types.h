@@ -1,4 +1,5 @@
-/* What number_bulk_structure.h, number_bulk_values.h and the files that include these share. */
+/* Types that number_bulk_structure.h, number_bulk_values.h and the files that include them share.
+ */
 #ifndef PROTO_NUMBER_NUMBER_BULK_TYPES_H
 #define PROTO_NUMBER_NUMBER_BULK_TYPES_H
 
@@ -6,8 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of 64 bytes, which can be part of a number or word, which are commas, and which are white space.
- */
+/* Masks of 64 bytes: parts of numbers or words, commas, and white space. */
 struct kinds {
     uint64_t token, comma, blank;
 };
@@ -19,7 +19,7 @@ struct digits {
     bool negative;
 };
 
-/* Values with AVX2, which another way may have, too. */
+/* Values with AVX2, which AVX-512 uses, too. */
 size_t number_bulk_avx2_read_f32(const char *text, const uint32_t *bounds, size_t n, float *values);
 size_t number_bulk_avx2_read_f64(const char *text, const uint32_t *bounds, size_t n,
                                  double *values);
@@ -32,7 +32,8 @@ size_t number_bulk_avx2_write_f64(char **text, const double *values, size_t n);
     .read_i64 = number_bulk_avx2_read_i64, .write_f32 = number_bulk_avx2_write_f32,                \
     .write_f64 = number_bulk_avx2_write_f64
 
-/* Takes the exponent at `text`, behind the 'e' and up to `end`, if it has up to three digits. */
+/* Reads the exponent at `text`, after the 'e' and up to `end`. Returns false if it has more than
+   three digits. */
 static inline bool take_exponent(const char *text, const char *end, int *exponent)
 {
     const bool negative = *text == '-';

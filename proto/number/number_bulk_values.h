@@ -1,10 +1,9 @@
 /*
- * The half of number_bulk.h that reads and writes numbers, included once for each way. The file
- * that includes this has defined
+ * The half of number_bulk.h that reads and writes numbers, included once per instruction set. The
+ * including file defines:
  *
  *     bool take_digits(const char *text, const char *end, struct digits *)
- *                                                         the number in [text, end), if it has no
- * more than 18 digits or so
+ *         splits the number in [text, end); returns false if it has more than about 18 digits
  */
 #include "number/number.h"
 #include "number/number_bulk.h"
@@ -12,14 +11,12 @@
 
 #include <math.h>
 
-/*
- * The float nearest to digits * 10^exponent, by way of the double nearest to it or nearly so:
- * digits, power and product are each off by half a unit of their last place at most, together by
- * less than 4 units of the double's. Where no midpoint of two floats is so near, the number and the
- * double lie on the same side of it, and the double rounds to the right float. (A midpoint has a
- * one in front of 28 zeros behind the float's last bit. Below 2^-126 floats are subnormal, and
- * midpoints elsewhere.)
- */
+/* Returns the float nearest to digits * 10^exponent, by way of a double that is nearest or almost.
+   Digits, power and product are each off by at most half a unit in the last place, together by less
+   than 4 units of the double. If no midpoint of two floats is that near, the number and the double
+   are on the same side of it, and the double rounds to the right float. (A midpoint has a one
+   before 28 zeros after the last bit of the float. Below 2^-126, floats are subnormal and have
+   other midpoints.) */
 static inline bool to_float(struct digits number, float *value)
 {
     const uint64_t tail = (UINT64_C(1) << 29) - 1, half = UINT64_C(1) << 28,
@@ -40,11 +37,9 @@ static inline bool to_float(struct digits number, float *value)
     return true;
 }
 
-/*
- * The double nearest to digits * 10^exponent, as round_product() finds it, where it is surely
- * normal: of the 64 bits of the product, moved so that the first is set, which may be too small by
- * less than 4, the last 11 say where to round to, unless that makes a difference.
- */
+/* Returns the double nearest to digits * 10^exponent, as round_product() does, if it is certainly
+   normal. Of the 64 bits of the product, shifted so that the first is set, which may be too small
+   by less than 4, the last 11 determine the rounding, unless that error matters. */
 static inline bool to_double(struct digits number, double *value)
 {
     enum { LEAST = -290, MOST = 280, HALF = 0x400 };
@@ -80,8 +75,7 @@ static inline bool to_integer(struct digits number, int64_t *value)
             if (!take_digits(text + bounds[2 * i], text + bounds[2 * i + 1], &number) ||           \
                 !convert(number, &value))                                                          \
                 return i;                                                                          \
-            memcpy((char *)values + i * sizeof value, &value,                                      \
-                   sizeof value); /* they need no alignment */                                     \
+            memcpy((char *)values + i * sizeof value, &value, sizeof value); /* unaligned */       \
         }                                                                                          \
         return n;                                                                                  \
     }

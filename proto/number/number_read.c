@@ -26,17 +26,17 @@
 
 /* ---- Grammar ---- */
 
-/* A number as RFC 8259 has it, taken apart. */
+/* A number of RFC 8259 grammar, split. */
 struct parts {
     bool negative;
-    const char *whole, *whole_end;       /* the digits in front of the point, one or more */
-    const char *fraction, *fraction_end; /* those behind it; empty where there is no point */
-    int64_t exponent;                    /* as written; 0 where there is none */
+    const char *whole, *whole_end;       /* the digits before the point, one or more */
+    const char *fraction, *fraction_end; /* the digits after it; empty if there is no point */
+    int64_t exponent;                    /* as written; 0 if there is none */
     const char *end;
 };
 
-/* Where an exponent stops growing. No text is long enough for its digits to make up for it, and
-   sums with their count do not overflow. */
+/* Exponents saturate here. No text has enough digits to compensate, and sums with digit counts do
+   not overflow. */
 #define EXPONENT_ENOUGH INT64_C(100000000000000000)
 
 static inline const char *skip_digits(const char *text)
@@ -46,7 +46,7 @@ static inline const char *skip_digits(const char *text)
     return text;
 }
 
-/* What stands behind the 'e'. */
+/* Reads what follows the 'e'. */
 static inline bool split_exponent(const char *text, struct parts *parts)
 {
     const bool negative = *text == '-';
@@ -62,7 +62,7 @@ static inline bool split_exponent(const char *text, struct parts *parts)
     return true;
 }
 
-/* Takes the number at `text` apart; false if there is none. */
+/* Splits the number at `text`; returns false if there is none. */
 static inline bool split(const char *text, struct parts *parts)
 {
     parts->negative = *text == '-';
@@ -90,9 +90,8 @@ const char *number_skip(const char *text)
 
 /* ---- Digits ---- */
 
-/* Appends the digits of [text, end) to those of a number. All bytes from `start` on, which is not
- * behind `text`, can be read.
- */
+/* Appends the digits of [text, end) to a number. All bytes from `start` on, which is at or before
+   `text`, are readable. */
 static inline uint64_t append_digits(uint64_t number, const char *text, const char *end,
                                      const char *start)
 {
@@ -103,7 +102,7 @@ static inline uint64_t append_digits(uint64_t number, const char *text, const ch
         for (; text < end; text++)
             number = number * 10 + (uint64_t)(*text - '0');
     } else if (rest > 0) {
-        /* The last eight bytes, those in front of `text` made 0. */
+        /* The last eight bytes; those before `text` are set to 0. */
         const ptrdiff_t front = 8 * (8 - rest);
         number = number * number_integer_powers[rest] +
                  eight_digits(load_eight(end - 8) >> front << front);
@@ -111,12 +110,12 @@ static inline uint64_t append_digits(uint64_t number, const char *text, const ch
     return number;
 }
 
-/* The first so many digits of a number, not counting leading zeros: those of two runs, on either
- * side of the point. */
+/* The first digits of a number, without leading zeros: those of two runs, before and after the
+   point. */
 struct prefix {
     const char *whole, *whole_end, *fraction, *fraction_end;
-    int64_t exponent; /* of the last of them: it counts 10^exponent */
-    bool cut;         /* a digit behind them is not 0 */
+    int64_t exponent; /* of the last digit: it counts 10^exponent */
+    bool cut;         /* a later digit is not 0 */
 };
 
 static bool has_nonzero(const char *text, const char *end)
@@ -150,7 +149,7 @@ static struct prefix take_prefix(const struct parts *parts, ptrdiff_t limit)
 
 static const struct format binary32 = {24, -126, 127};
 
-enum { DIGITS_MAX = NUMBER_INTEGER_POWERS - 1 }; /* that surely fit 64 bits: 19 */
+enum { DIGITS_MAX = NUMBER_INTEGER_POWERS - 1 }; /* that always fit in 64 bits: 19 */
 
 static __attribute__((noinline)) struct decimal long_decimal(const struct parts *parts)
 {
@@ -240,7 +239,7 @@ static void big_append_digits(struct big *big, const char *text, const char *end
     }
 }
 
-/* The bits of the float nearest to a number, given those of the one below it. */
+/* Returns the bits of the float nearest to a number, given those of the float below it. */
 static __attribute__((noinline)) uint64_t round_by_midpoint(const struct parts *parts,
                                                             struct format format, uint64_t below)
 {
@@ -326,7 +325,7 @@ const char *number_read_f64(const char *text, double *value)
     return parts.end;
 }
 
-/* Appends digits one by one; false if they do not fit 64 bits. */
+/* Appends digits one by one; returns false if they do not fit in 64 bits. */
 static bool append_checked(uint64_t *number, const char *text, const char *end)
 {
     for (; text < end; text++)
@@ -336,7 +335,7 @@ static bool append_checked(uint64_t *number, const char *text, const char *end)
     return true;
 }
 
-/* An integer's magnitude; in all else as number_read_u64(). */
+/* Reads the magnitude of an integer; otherwise as number_read_u64(). */
 static enum number_status read_magnitude(const char *text, uint64_t *magnitude, bool *negative,
                                          const char **end)
 {

@@ -1,6 +1,6 @@
 /*
- * What the readers of one number and of many share: digits out of eight bytes at once, and decimal
- * to binary where 64 bits of the product tell. number_read.c says whose ideas these are.
+ * What the readers of single and bulk numbers share: eight digits at once, and decimal to binary if
+ * 64 bits of the product suffice. number_read.c cites the sources.
  */
 #ifndef PROTO_NUMBER_NUMBER_ROUND_H
 #define PROTO_NUMBER_NUMBER_ROUND_H
@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Eight characters, the first in the lowest byte. */
+/* Loads eight characters, the first in the lowest byte. */
 static inline uint64_t load_eight(const char *text)
 {
     uint64_t characters;
@@ -19,13 +19,12 @@ static inline uint64_t load_eight(const char *text)
     return le64toh(characters);
 }
 
-/* The number that eight digits make, the first in the lowest byte; a byte 0 counts as the digit 0.
- */
+/* Returns the number of eight digits, the first in the lowest byte; a byte of 0 is the digit 0. */
 static inline uint64_t eight_digits(uint64_t characters)
 {
-    /* Neighbours are put together, three times: with `a` in the low half of a field and `b` in the
-       high one, a product with base * 2^half + 1 has a * base + b in the high half, and nothing is
-       carried out of it. */
+    /* Neighbours are combined, three times: with `a` in the low half of a field and `b` in the high
+       half, a product with base * 2^half + 1 has a * base + b in the high half, without a carry out
+       of it. */
     uint64_t fields = characters & UINT64_C(0x0f0f0f0f0f0f0f0f); /* '0' is 0x30 */
     fields = fields * ((10 << 8) + 1) >> 8 & UINT64_C(0x00ff00ff00ff00ff);
     fields = fields * ((100 << 16) + 1) >> 16 & UINT64_C(0x0000ffff0000ffff);
@@ -37,7 +36,7 @@ static inline uint64_t eight_digits(uint64_t characters)
 struct decimal {
     uint64_t digits;
     int64_t exponent;
-    bool cut; /* digits has its full length then */
+    bool cut; /* digits has its maximum length then */
 };
 
 /* A binary format of IEEE 754: significands of `precision` bits, the first of which counts
@@ -48,8 +47,8 @@ struct format {
 };
 static const struct format binary64 = {53, -1022, 1023};
 
-/* The bits of the float nearest to a positive number, if its leading 64 bits can tell: true. Else
-   false, and of the two floats around the number these are the bits of the lower one. */
+/* Sets *bits to the float nearest to a positive number and returns true, if the leading 64 bits
+   suffice. Otherwise returns false; of the two floats around the number, *bits is the lower one. */
 static inline bool round_product(const struct decimal *number, struct format format, uint64_t *bits)
 {
     /* Outside the table's range even 1 * 10^exponent is too large for a double, or even 2^64 *
@@ -81,7 +80,7 @@ static inline bool round_product(const struct decimal *number, struct format for
     }
     int dropped =
         top + 1 -
-        format.precision; /* bits behind the significand: 10 or more, as `half` needs below */
+        format.precision; /* bits after the significand: 10 or more, as `half` requires below */
     uint64_t hidden = 0;  /* the exponent field; the significand's first bit adds 1 to it */
     if (exponent >= format.min_exponent)
         hidden = (uint64_t)(exponent - format.min_exponent) << (format.precision - 1);
@@ -92,8 +91,8 @@ static inline bool round_product(const struct decimal *number, struct format for
         return true;
     }
 
-    /* Up from half, down below it; slack < half, so what is above half stays there or passes a
-       float by less than half. Which it is nobody can predict, so there is no branch on it. */
+    /* Rounds up from half, down below it. slack < half, so what is above half stays there or passes
+       a float by less than half. The direction is unpredictable, so there is no branch. */
     const uint64_t half = UINT64_C(1) << (dropped - 1), rest = upper & (half | (half - 1));
     const uint64_t lower = hidden + (upper >> (dropped - 1) >> 1);
     const bool up = (rest > half) | ((rest == half) & exact & (lower & 1));

@@ -1,6 +1,6 @@
 /*
- * The shortest decimal for a binary number, and its digits as bytes: what the writers of one number
- * and of many share. number_write.c says how it is found.
+ * The shortest decimal of a binary number, and its digits as bytes: what the writers of single and
+ * bulk numbers share. number_write.c describes the method.
  */
 #ifndef PROTO_NUMBER_NUMBER_SHORTEST_H
 #define PROTO_NUMBER_NUMBER_SHORTEST_H
@@ -15,7 +15,7 @@
 struct shortest {
     uint64_t digits; /* at most 17 of them, 9 for float */
     int exponent;
-    bool zero; /* whether the digits end in one or more zeros */
+    bool zero; /* true if the digits end in one or more zeros */
 };
 
 /* x * 10^q in units of the power of two that the caller has put into x, cut off to an integer of
@@ -34,9 +34,9 @@ static inline uint64_t scale(uint64_t x, int q, bool narrow)
     return (uint64_t)(product >> 64) | ((uint64_t)product != 0);
 }
 
-/* The shortest decimal for c * 2^q, with the zeros at its end. `lopsided`: the float below is only
-   half as far away as the one above. Which of the candidates it is nobody can predict, so there is
-   no branch on that. */
+/* Returns the shortest decimal of c * 2^q, with its trailing zeros. `lopsided`: the float below is
+   only half as far away as the one above. The choice among the candidates is unpredictable, so
+   there is no branch. */
 static inline struct shortest shortest_with_zero(uint64_t c, int q, bool lopsided, bool narrow)
 {
     /* k = floor(log10(2^q)), or of 3/4 * 2^q: the multipliers are log10(2) * 2^22, cut off, and
@@ -47,8 +47,8 @@ static inline struct shortest shortest_with_zero(uint64_t c, int q, bool lopside
        takes a shift by log2_of_power10(-k) + 1. */
     const int shift = q + number_log2_of_power10(-k) + 1;
     const uint64_t value = scale(4 * c << shift, -k, narrow);
-    /* The ends belong to the interval if c is even; if not, they are moved inwards, just enough to
-     * tell. */
+    /* The ends belong to the interval if c is even; otherwise they are moved inwards by one unit.
+     */
     const uint64_t low = scale((4 * c - (lopsided ? 1 : 2)) << shift, -k, narrow) + (c & 1);
     const uint64_t high = scale((4 * c + 2) << shift, -k, narrow) - (c & 1);
 
@@ -72,7 +72,7 @@ static inline int count_digits(uint64_t number)
     return n + (number >= number_integer_powers[n]);
 }
 
-/* The eight digits of a number below 10^8 as bytes, the first in the lowest one. */
+/* Returns the eight digits of a number below 10^8 as bytes, the first in the lowest one. */
 static inline uint64_t digit_bytes(uint64_t number)
 {
     /* Fields are halved, three times: the high part goes into the lower half, which comes first in

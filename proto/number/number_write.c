@@ -12,8 +12,8 @@
 
 /* ---- Digits ---- */
 
-/* The shortest decimal for c * 2^q. `lopsided`: the float below is only half as far away as the one
- * above. */
+/* Returns the shortest decimal of c * 2^q. `lopsided`: the float below is only half as far away as
+   the one above. */
 static inline struct shortest shortest(uint64_t c, int q, bool lopsided, bool narrow)
 {
     struct shortest decimal = shortest_with_zero(c, q, lopsided, narrow);
@@ -25,8 +25,7 @@ static inline struct shortest shortest(uint64_t c, int q, bool lopsided, bool na
 
 /* ---- Text ---- */
 
-/* Writes a number below 10^8 with exactly `n` digits, up to 8, followed by anything up to 8 bytes
- * in all. */
+/* Writes a number below 10^8 with exactly `n` digits, up to 8. Writes 8 bytes in all. */
 static inline void write_eight(char *text, uint64_t number, int n)
 {
     const uint64_t fields = digit_bytes(number);
@@ -34,7 +33,7 @@ static inline void write_eight(char *text, uint64_t number, int n)
     memcpy(text, &characters, sizeof characters);
 }
 
-/* Writes the `n` digits of a number, up to 17, and up to 7 bytes more. */
+/* Writes the `n` digits of a number, up to 17. May write up to 7 bytes more. */
 static inline void write_digits(char *text, uint64_t number, int n)
 {
     if (n > 16) {
@@ -65,8 +64,8 @@ static inline char *write_exponent(char *text, int exponent)
     return text;
 }
 
-/* Writes the digits with a point behind the first `whole` of them, if it is not behind the last;
- * returns what is behind. */
+/* Writes the digits with a point after the first `whole` of them, unless that is the end; returns
+   the end. */
 static inline char *write_with_point(char *text, uint64_t digits, int n, int whole)
 {
     if (whole >= n) {
@@ -80,9 +79,8 @@ static inline char *write_with_point(char *text, uint64_t digits, int n, int who
     return text + n + 1;
 }
 
-/* Scientific text of n digits is n + 1 bytes and at least "e0" or "e-1" longer; so where fixed text
-   is not longer, it has at most 4 zeros behind the digits, or 2 between the point and the digits.
- */
+/* Scientific text of n digits is n + 1 bytes and at least "e0" or "e-1" longer. So fixed text that
+   is not longer has at most 4 zeros after the digits, or 2 between the point and the digits. */
 static size_t write_decimal(char *const text, bool negative, struct shortest decimal)
 {
     const int n = count_digits(decimal.digits),
@@ -113,13 +111,13 @@ static size_t write_decimal(char *const text, bool negative, struct shortest dec
 static size_t write_zero(char *text, bool negative)
 {
     const char *const zero =
-        negative ? "-0.0" : "0"; /* many readers take "-0" for an integer, which has no sign */
+        negative ? "-0.0" : "0"; /* many readers parse "-0" as an integer, which has no sign */
     const size_t len = negative ? 4 : 1;
     memcpy(text, zero, len);
     return len;
 }
 
-/* Writes the number that the fields of IEEE 754 stand for: `fraction` is `width` bits wide. */
+/* Writes a number given by its fields of IEEE 754; `fraction` has `width` bits. */
 static inline size_t write_fields(char *text, bool negative, uint32_t exponent, uint64_t fraction,
                                   int width, bool narrow)
 {
@@ -128,7 +126,7 @@ static inline size_t write_fields(char *text, bool negative, uint32_t exponent, 
     const int smallest = 2 - (narrow ? 128 : 1024) - width; /* the exponent of the smallest float */
     if (exponent == 0)
         return write_decimal(text, negative, shortest(fraction, smallest, false, narrow));
-    /* Below a power of two floats are closer, unless subnormals are below it. */
+    /* Below a power of two, floats are closer together, unless they are subnormal. */
     const bool lopsided = fraction == 0 && exponent > 1;
     const uint64_t significand = fraction | UINT64_C(1) << width;
     return write_decimal(text, negative,

@@ -37,7 +37,7 @@ static json_t *options_parameter(const struct loss_descriptor *loss)
     return json_pack(
         "{s:s,s:s,s:s,s:b,s:s,s:o}", "name", "options", "in", "query", "style", "form", "explode",
         true, "description",
-        "Each is a part of the query: margin=2&reduction=sum. A JSON body takes no query.",
+        "Each is a query parameter: margin=2&reduction=sum. JSON requests accept no query.",
         "schema",
         json_pack("{s:o}", "$ref", json_sprintf("#/components/schemas/%s_options", loss->name)));
 }
@@ -83,8 +83,8 @@ static json_t *success(const struct openapi_operation *operation,
 {
     json_t *const content =
         operation->answer ? operation->answer(loss) : declared_content(operation);
-    return json_pack("{s:s,s:{s:o,s:o},s:o}", "description", "What was asked for.", "headers",
-                     "X-Request-Id", openapi_reference("headers", "requestId"), "Server-Timing",
+    return json_pack("{s:s,s:{s:o,s:o},s:o}", "description", "Success.", "headers", "X-Request-Id",
+                     openapi_reference("headers", "requestId"), "Server-Timing",
                      openapi_reference("headers", "timing"), "content", content);
 }
 

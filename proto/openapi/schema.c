@@ -144,12 +144,11 @@ static json_t *request_schema(const struct loss_descriptor *loss)
         described(
             "Tensor",
             json_string(
-                "the upstream gradient: a number, or with reduction none a tensor of its shape")));
+                "the upstream gradient: a number; with reduction none, a tensor of its shape")));
     properties = jansson_set(
         properties, "sample_weight",
-        described(
-            "Tensor",
-            json_string("a weight for each term, or for each index of their first dimension")));
+        described("Tensor",
+                  json_string("a weight per term, or per index of their first dimension")));
     return jansson_set(object_schema(loss, properties), "title", json_string(loss->title));
 }
 

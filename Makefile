@@ -110,8 +110,11 @@ $(SERVER) $(ASSETS): INCLUDES := -Icore -Iproto -Iserver
 $(CTL):    INCLUDES := -Icore -Iproto -Iclients/lossctl
 $(TESTS):  INCLUDES := -Icore -Iproto -Iserver -Itests
 # The test asks the compiler which features these flags allow.
-$(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(CC)"' -DMARCH_BASE='"$(filter -m%,$(MARCH_x86_64))"' -DMARCH_V2='"$(filter -m%,$(MARCH_x86_64_v2))"' \
-    -DMARCH_V3='"$(filter -m%,$(MARCH_x86_64_v3))"' -DMARCH_V4='"$(filter -m%,$(MARCH_x86_64_v4))"' -DMARCH_V4_VBMI2='"$(filter -m%,$(MARCH_x86_64_v4_vbmi2))"'
+MARCH_TEXT = '"$(filter -m%,$(MARCH_$(1)))"'
+$(BUILD)/tests/http/operations/test_cpu_dispatch.o: INCLUDES += -DCOMPILER='"$(CC)"' \
+    -DMARCH_BASE=$(call MARCH_TEXT,x86_64) -DMARCH_V2=$(call MARCH_TEXT,x86_64_v2) \
+    -DMARCH_V3=$(call MARCH_TEXT,x86_64_v3) -DMARCH_V4=$(call MARCH_TEXT,x86_64_v4) \
+    -DMARCH_V4_VBMI2=$(call MARCH_TEXT,x86_64_v4_vbmi2)
 
 .PHONY: all lib deps test-deps run test test-quick check-targets check-clients generate docs \
         python-wheel check-faults check-web check-sanitize coverage mutants fuzz soak \
@@ -142,7 +145,8 @@ define KERNELS
 $(BUILD)/kernels/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC $$@)
-	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(MARCH_$(1)) $$(OPTIMISE_$$(MODE)) -DISA=$(1) -Icore -MMD -MP -c -o $$@ $$<
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(KERNEL_CFLAGS) $$(MARCH_$(1)) $$(OPTIMISE_$$(MODE)) \
+	    -DISA=$(1) -Icore -MMD -MP -c -o $$@ $$<
 
 $(BUILD)/core/kernels_$(1).o: $(patsubst %.c,$(BUILD)/kernels/$(1)/%.o,$(KERNEL_SOURCES))
 	@mkdir -p $$(@D)
@@ -183,7 +187,8 @@ $(BUILD)/lossctl: $(CTL) $(PROTO) $(BUILD)/libloss.a
 
 $(BUILD)/lossd: $(SERVER) $(ASSETS) $(PROTO) $(DUMP_$(MODE)) $(BUILD)/libloss.a
 	$(call say,LD $@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $(LDDUMP_$(MODE)) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm -pthread
+	$(Q)$(CC) $(ALL_LDFLAGS) $(LDDUMP_$(MODE)) -o $@ $^ \
+	    -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm -pthread
 
 # tests/support/counted_malloc.c counts these calls.
 COUNTED := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
@@ -243,7 +248,8 @@ python-wheel: ## build a wheel of the Python client into build/python
 	@rm -rf build/python/source
 	@mkdir -p build/python/source
 	@cp -r clients/python/pyproject.toml clients/python/README.md clients/python/src LICENSE build/python/source
-	@/usr/bin/python3 -m pip --quiet wheel --no-build-isolation --no-deps --no-index --wheel-dir build/python build/python/source
+	@/usr/bin/python3 -m pip --quiet wheel --no-build-isolation --no-deps --no-index \
+	    --wheel-dir build/python build/python/source
 	@ls build/python/lossd-$(VERSION)-*.whl
 
 # FAULTS=sample makes as many calls fail as `make test` does.
@@ -270,7 +276,7 @@ coverage: ## measure line and branch coverage; writes build/coverage/html
 mutants: test-deps ## check that tests notice deliberate mistakes (hours; ONLY=WORD: matching mutants)
 	@tests/mutants/run.py build $(if $(ONLY),'$(ONLY)')
 
-# All fuzz targets share these objects.
+# Needs clang, libclang-rt-14-dev and libomp-14-dev. All fuzz targets share these objects.
 FUZZ_SECONDS ?= 60
 FUZZ         := build/fuzz
 FUZZ_CFLAGS  := -std=c17 -D_GNU_SOURCE -O1 -g -fopenmp -fno-sanitize-recover=all -ffp-contract=off -Icore -Iproto -Iserver
@@ -279,7 +285,7 @@ FUZZ_TARGETS ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
 FUZZ_SOURCES := $(filter-out server/main.c,$(foreach layer,core proto server,$(call SOURCES_OF,$(layer))))
 FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ)/objects/%.o,$(FUZZ_SOURCES)) $(FUZZ)/objects/assets.o
 
-fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## fuzz each of FUZZ_TARGETS for FUZZ_SECONDS (needs clang, libclang-rt-14-dev, libomp-14-dev)
+fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## fuzz each of FUZZ_TARGETS for FUZZ_SECONDS
 	@for target in $(FUZZ_TARGETS); do \
 	    mkdir -p $(FUZZ)/corpus-$$target && \
 	    $(FUZZ)/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=30 -max_len=4096 -artifact_prefix=$(FUZZ)/ \
@@ -288,7 +294,8 @@ fuzz: $(patsubst %,$(FUZZ)/%,$(FUZZ_TARGETS)) ## fuzz each of FUZZ_TARGETS for F
 
 $(FUZZ)/%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS)
 	$(call say,LD $@)
-	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_CHECKS) -o $@ $^ -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm
+	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer,$(FUZZ_CHECKS) -o $@ $^ \
+	    -lmicrohttpd -lgnutls -lseccomp -ljansson -lz -lzstd -lm
 
 $(FUZZ)/objects/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -423,12 +430,15 @@ install: all install-lib ## install server, lossctl, manual pages, systemd units
 
 COMPLETIONS := bash-completion/completions/lossctl zsh/site-functions/_lossctl fish/vendor_completions.d/lossctl.fish
 
+SHELL_OF = $(firstword $(subst -, ,$(subst /, ,$(1))))
+
 # lossctl prints its own manual page and completions.
 install-lossctl: $(BUILD)/lossctl ## install only lossctl, its manual page and its shell completions
 	install -D -m 755 $(BUILD)/lossctl $(DESTDIR)$(PREFIX)/bin/lossctl
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1 $(dir $(COMPLETIONS)))
 	$(BUILD)/lossctl --man > $(DESTDIR)$(PREFIX)/share/man/man1/lossctl.1
-	$(foreach file,$(COMPLETIONS),$(BUILD)/lossctl completions $(firstword $(subst -, ,$(subst /, ,$(file)))) > $(DESTDIR)$(PREFIX)/share/$(file) &&) true
+	$(foreach file,$(COMPLETIONS),$(BUILD)/lossctl completions $(call SHELL_OF,$(file)) \
+	    > $(DESTDIR)$(PREFIX)/share/$(file) &&) true
 
 install-lib: lib ## install only the library, its header and its pkg-config file
 	install -D -m 644 core/loss.h $(DESTDIR)$(PREFIX)/include/loss.h

@@ -11,8 +11,11 @@
 static void put_ms(struct buffer *out, double ms)
 {
     int decimals = 3;
-    for (double bound = 10; decimals > 0 && ms >= bound; bound *= 10)
+    double bound = 10;
+    while (decimals > 0 && ms >= bound) {
         decimals--;
+        bound *= 10;
+    }
     buffer_printf(out, " %8.*f", decimals, ms);
 }
 

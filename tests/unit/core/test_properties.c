@@ -268,7 +268,8 @@ START_TEST(random_shapes_hold_what_usual_ones_do)
         batch.request.reduction = LOSS_MEAN;
         const double mean = sum_of(&batch);
         /* Class weights and, in ctc, lengths come into the mean. */
-        if (terms > 0 && !batch.plan.has_term_weights && strcmp(batch.request.loss->name, "ctc") != 0)
+        if (terms > 0 && !batch.plan.has_term_weights &&
+            strcmp(batch.request.loss->name, "ctc") != 0)
             ck_assert_double_eq_tol(mean, sum / (double)terms, 1e-12 * fabs(mean) + 1e-300);
         batch_free(&batch);
     }

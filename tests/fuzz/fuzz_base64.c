@@ -1,7 +1,6 @@
 /*
- * libFuzzer: any bytes through base64 and back; and any text as the inside of a JSON string with
- * base64 in it, into as many bytes as it can hold and one more and less: the sanitizer knows where
- * they end.
+ * libFuzzer: round trip of bytes through base64; and any text as base64 in a JSON string, decoded
+ * to as many bytes as it has, and one more and one fewer. The sanitizer checks the bounds.
  */
 #include "json/base64.h"
 #include "json/scanner.h"
@@ -41,7 +40,7 @@ static void decode(const char *text, const char *end, size_t len)
         return;
     const char *const at = base64_decode(text, end, bytes, len);
     require(!at || (at >= text && at <= end));
-    if (!at) /* as many characters as so many bytes take, and no others */
+    if (!at) /* the length of the text is exact */
         require(base64_characters(text, end) == base64_text_len(len));
     free(bytes);
 }

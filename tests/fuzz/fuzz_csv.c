@@ -1,6 +1,6 @@
 /*
- * libFuzzer: any bytes as a table of numbers, read as each of the dtypes that it can become. What
- * was scanned is as many numbers as were decoded: the sanitizer knows where the array ends.
+ * libFuzzer: any bytes as a table of numbers, decoded to each dtype. The scan must find as many
+ * numbers as are decoded; the sanitizer checks the bounds of the array.
  */
 #include "formats/csv.h"
 

@@ -1,6 +1,6 @@
 /*
- * libFuzzer: any bytes as a compressed body. The first byte chooses the coding and whether the
- * limit is small. What expands must come out again of what compresses, in every coding.
+ * libFuzzer: any bytes as a compressed body. The first byte chooses the coding and a small or large
+ * limit. Decompressed bytes must survive a round trip through every coding.
  */
 #include "content/compress.h"
 #include "content/decompress.h"

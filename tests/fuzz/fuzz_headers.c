@@ -1,7 +1,6 @@
 /*
- * libFuzzer: any text as the headers whose values are taken apart, one a line: Accept,
- * Content-Type, Accept-Encoding, Content-Encoding, X-Request-Id, Host and traceparent; then the
- * target of the request.
+ * libFuzzer: one line per parsed header value (Accept, Content-Type, Accept-Encoding,
+ * Content-Encoding, X-Request-Id, Host, traceparent), then the target of the request.
  */
 #include "content/accept_encoding.h"
 #include "content/media_type.h"
@@ -43,12 +42,12 @@ static void read_codings(const char *accept, const char *content)
     struct loss_error error;
     struct coding_accept codings = {.named_any = false};
     struct coding_content body = {.coding = CODING_IDENTITY};
-    /* Twice, since a header may come twice. */
+    /* Twice, because a header may be repeated. */
     for (int i = 0; i < 2; i++)
         coding_accept_add(&codings, accept);
     const struct coding_choice choice = coding_choose(&codings);
     require(choice.coding < CODING_COUNT);
-    if (choice.coding != CODING_IDENTITY) /* nobody gets what was not asked for */
+    if (choice.coding != CODING_IDENTITY) /* the result must have been accepted */
         require(codings.named_any || codings.named[choice.coding]);
     coding_content_add(&body, content);
     if (coding_content_check(&body, &error) == LOSS_OK)

@@ -1,8 +1,8 @@
 /*
- * libFuzzer: any bytes as what a client sends to a whole server, which runs in this process: its
- * main function, on a Unix socket. The first byte says where the rest is cut in two, so that it is
- * received in two pieces. What comes back must be HTTP, no 500, and none of libmicrohttpd's own
- * pages; and the server must close once it has been told that no more will come.
+ * libFuzzer: any bytes sent to a whole server, which runs in this process: its main function, on a
+ * Unix socket. The first byte says where the rest is split in two. The response must be HTTP,
+ * neither 500 nor a page of libmicrohttpd's own; and the server must close after the end of the
+ * input.
  */
 #define main lossd_main
 #include "../../server/main.c"
@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { PATIENCE_MS = 20000, ANSWERS = 1 << 20 };
 
 static const char library_page[] =
-    "\r\n\r\n<html><head><title>"; /* after a head, for texts are echoed, but no line ends */
+    "\r\n\r\n<html><head><title>"; /* after a head: texts are echoed, but not line ends */
 
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -38,7 +38,7 @@ static void *serve_in_thread(void *argument)
     snprintf(listen, sizeof listen, "unix:%s", address.sun_path);
     char *arguments[] = {program, threads, io, level, hosts, option, listen, NULL};
     (void)argument;
-    _exit(lossd_main(7, arguments)); /* it ends for signals alone */
+    _exit(lossd_main(7, arguments)); /* it ends only on a signal */
 }
 
 static int connect_client(void)
@@ -55,7 +55,7 @@ static void start_server(void)
 {
     pthread_t thread;
     snprintf(address.sun_path, sizeof address.sun_path, "/tmp/lossd-fuzz-%d.sock", (int)getpid());
-    setenv("OMP_WAIT_POLICY", "passive", 1); /* or it would execute itself once more */
+    setenv("OMP_WAIT_POLICY", "passive", 1); /* otherwise it executes itself again */
     atexit(remove_socket);
     if (pthread_create(&thread, NULL, serve_in_thread, NULL) != 0)
         abort();
@@ -63,8 +63,8 @@ static void start_server(void)
         poll(NULL, 0, 10);
 }
 
-/* Sends bytes and waits until they have been received, so that what follows comes by itself. False
- * if the server has closed. */
+/* Sends bytes and waits until they have been received, so that the next ones arrive separately.
+   Returns false if the server has closed. */
 static bool send_all(int fd, const uint8_t *bytes, size_t len)
 {
     int left = 1;
@@ -80,14 +80,14 @@ static bool send_all(int fd, const uint8_t *bytes, size_t len)
     return true;
 }
 
-/* Reads to the end; aborts if there is none in time. */
+/* Reads to the end; aborts on a timeout. */
 static size_t receive_all(int fd, char *answers)
 {
     size_t len = 0;
     for (;;) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
         if (poll(&wait, 1, PATIENCE_MS) == 0)
-            abort(); /* it hangs */
+            abort(); /* the server hangs */
         const ssize_t got = recv(fd, answers + len, ANSWERS - len, 0);
         if (got <= 0 || len + (size_t)got == ANSWERS)
             return len;

@@ -1,5 +1,4 @@
-/* libFuzzer: any bytes as the body of an evaluation. The first byte chooses the loss, the others
- * are the body. */
+/* libFuzzer: any bytes as the body of an evaluation. The first byte chooses the loss. */
 #include "v1/v1.h"
 
 #include <stdlib.h>
@@ -23,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                      .threads = 1},
                 &reply);
     if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
-        abort(); /* no body can be at fault for anything else */
+        abort(); /* no other status is possible for a body */
     response_free(&reply);
     free(body);
     return 0;

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct response reply = {0};
     v1_evaluate_many(&(struct v1_request){.body = body, .len = size, .threads = 1}, &reply);
     if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
-        abort(); /* no body can be at fault for anything else */
+        abort(); /* no other status is possible for a body */
     response_free(&reply);
     free(body);
     return 0;

@@ -1,6 +1,6 @@
 /*
- * libFuzzer: a line as the Content-Type of a form, with whatever boundary, and the bytes behind it
- * as its body. What the parts hold lies in the body, in order.
+ * libFuzzer: a line as a multipart Content-Type with any boundary, and the bytes after it as the
+ * body. The contents of the parts must be in the body, in order.
  */
 #include "content/multipart.h"
 

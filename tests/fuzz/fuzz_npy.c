@@ -1,7 +1,7 @@
 /*
- * libFuzzer: any bytes as a form of NumPy files. The first byte chooses the loss; what follows is
- * the form, whose boundary is "b", or, if that byte is odd, a NumPy file that is sent for all
- * tensors.
+ * libFuzzer: any bytes as multipart/form-data of NumPy files. The first byte chooses the loss. If
+ * it is even, the rest is the body, with boundary "b"; otherwise it is a NumPy file, sent for every
+ * tensor.
  */
 #include "v1/v1.h"
 
@@ -36,7 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t len = form.len;
     buffer_append(&form, "", 1);
     if (!form.failed) {
-        char *const body = malloc(form.len); /* so that the sanitizer knows where it ends */
+        char *const body =
+            malloc(form.len); /* a block of its own, so that the sanitizer checks its end */
         struct response reply = {0};
         if (body) {
             memcpy(body, form.data, form.len);
@@ -48,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                         &reply);
             if (reply.status != 200 && reply.status != 400 && reply.status != 422 &&
                 reply.status != 503)
-                abort(); /* no body can be at fault for anything else */
+                abort(); /* no other status is possible for a body */
         }
         response_free(&reply);
         free(body);

@@ -1,6 +1,7 @@
-/* libFuzzer: any text as a number, against the C library; any four or eight bytes as a number to
- * write, against reading it back; and any text as a list of numbers, read by each way of reading
- * many, against reading them one by one. */
+/*
+ * libFuzzer: any text as a number, compared with the C library; any four or eight bytes as a number
+ * to write and read back; and any text as a list, read by each bulk implementation and one by one.
+ */
 #include "number/number.h"
 #include "number/number_bulk.h"
 
@@ -26,7 +27,7 @@ static void read_text(const char *text)
     const enum number_status status = number_read_i64(text, &integer, &integer_end);
     require((status == NUMBER_NONE) == (end == NULL));
     if (!end || *end == 'x' ||
-        *end == 'X') /* a zero to us, the beginning of a hexadecimal number to strtod */
+        *end == 'X') /* 0 here, but the start of a hexadecimal number for strtod */
         return;
     require(memcmp(&wide, &wide_expected, sizeof wide) == 0 &&
             memcmp(&narrow, &narrow_expected, sizeof narrow) == 0);
@@ -55,8 +56,8 @@ static void write_bits(const uint8_t *data)
 
 enum { BLOCKS_MAX = 64 };
 
-/* The tokens of a text with room around it, by one way, are those that the portable way finds, and
-   their values those that are read one by one. */
+/* The tokens that an implementation finds must be those of the portable one; the values must be
+   those of reading one by one. */
 static void read_list(const struct number_bulk *way, const char *text, size_t blocks)
 {
     static uint32_t bounds[BLOCKS_MAX * 64 + NUMBER_BULK_SLACK],
@@ -69,7 +70,7 @@ static void read_list(const struct number_bulk *way, const char *text, size_t bl
             number_bulk_portable.skip(&expected_at, text + blocks * 64));
     require(at == expected_at);
     for (size_t i = 0; i < n / 2; i++) {
-        /* Four at once and one alone are read differently. */
+        /* Four at once and one alone take different paths. */
         const size_t some = n / 2 - i < 4 ? n / 2 - i : 4;
         float narrow[4], narrow_expected = 0;
         double wide, wide_expected = 0;
@@ -88,7 +89,7 @@ static void read_list(const struct number_bulk *way, const char *text, size_t bl
     }
 }
 
-/* Eight floats at a time are written as one by one. */
+/* Eight floats at once must be written as one by one. */
 static void write_list(const struct number_bulk *way, const uint8_t *data, size_t size)
 {
     enum { N = 64 };

@@ -1,8 +1,7 @@
 /*
  * libFuzzer: any bytes as an infer request of the Open Inference Protocol. The first byte chooses
- * the loss; what follows is the JSON up to a NUL byte, and the bytes behind it. If the first byte
- * is odd there is no NUL to look for, and no header that says how long the JSON is; or, from 128
- * on, one that says that it is half of the body.
+ * the loss. If it is even, the JSON ends at a NUL byte, and bytes follow. If it is odd, there is no
+ * length header; from 128 on, there is one that claims half of the body.
  */
 #include "oip/oip.h"
 
@@ -36,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                     .threads = 1},
               &reply);
     if (reply.status != 200 && reply.status != 400 && reply.status != 503)
-        abort(); /* no body can be at fault for anything else */
+        abort(); /* no other status is possible for a body */
     if (reply.status == 200 && reply.inference_header > reply.body.len)
         abort();
     response_free(&reply);

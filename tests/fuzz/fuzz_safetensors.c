@@ -1,7 +1,7 @@
 /*
- * libFuzzer: any bytes as a safetensors request. The first byte chooses loss and answer; a line is
- * the query; what follows is the header up to a NUL byte, for which the right length is put in
- * front of it, and the data. If the first byte is odd it is the file itself instead.
+ * libFuzzer: any bytes as a safetensors request. The first byte chooses the loss and the format of
+ * the response; a line is the query; then the header up to a NUL byte, before which the right
+ * length is inserted, and the data. If the first byte is odd, the rest is the file itself.
  */
 #include "v1/v1.h"
 
@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The file of a header and data, whose length becomes *len; NULL where memory runs out. */
+/* Returns the file of a header and data, and sets *len to its length; NULL if memory runs out. */
 static char *make_file(const uint8_t *data, size_t size, bool raw, size_t *len)
 {
     const uint8_t *const zero = size > 0 && !raw ? memchr(data, '\0', size) : NULL;
@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                     &reply);
         if (reply.status != 200 && reply.status != 400 && reply.status != 422 &&
             reply.status != 503)
-            abort(); /* no body can be at fault for anything else */
+            abort(); /* no other status is possible for a body */
         response_free(&reply);
     }
     free(query);

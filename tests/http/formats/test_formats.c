@@ -1,6 +1,6 @@
 /*
- * The programs of tests/formats: the texts of messages, in the sources and in answers, and what is
- * taken of each format.
+ * The programs of tests/formats: the texts of messages in the sources and in responses, and the
+ * inputs that each format accepts.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -10,7 +10,7 @@
 
 enum { PRINTED = 1 << 16, TIMEOUT_S = 300 };
 
-/* Runs a program of tests/formats; fails with what it prints if that fails. */
+/* Runs a program of tests/formats; fails with its output if it fails. */
 static void run(const char *program)
 {
     static char printed[PRINTED];

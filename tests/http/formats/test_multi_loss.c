@@ -1,6 +1,6 @@
 /*
- * Several losses in one request, through the socket: each of them must come out as from a request
- * of its own, byte for byte, and what is wrong must be pointed at where it was written.
+ * Several losses in one request: each result must be byte-identical to that of a request of its
+ * own, and errors must point to where the client wrote the value.
  */
 #include "loss.h"
 #include "memory/buffer.h"
@@ -37,7 +37,7 @@ static void ask(const char *body)
         http_client_ask(&client, "POST", "/v1/evaluate", NULL, body, strlen(body), &response));
 }
 
-/* What a request of its own answers. */
+/* Returns the response to a request for one loss. */
 static void ask_single(const char *loss, const char *body)
 {
     char path[96];
@@ -53,7 +53,7 @@ static void expect_problem(int status, const char *text)
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
 
-/* Appends the answers of requests of their own, as /v1/evaluate has them. */
+/* Appends the responses to requests for one loss each, in the format of /v1/evaluate. */
 static void append_single(struct buffer *expected, const char *loss, const char *body)
 {
     ask_single(loss, body);
@@ -224,7 +224,7 @@ START_TEST(large_batches_give_what_they_give_alone)
 }
 END_TEST
 
-/* Few bytes that ask for much work go to the executor too: the I/O thread may not take them. */
+/* Short requests for much work go to the executor, too, not to the I/O thread. */
 START_TEST(broadcasting_in_several_losses_is_worked_off)
 {
     struct buffer body = {0};

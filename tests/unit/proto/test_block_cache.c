@@ -1,4 +1,4 @@
-/* Large blocks: what they hold, which of them are kept, and what happens without memory. */
+/* Large blocks: their contents, which of them are cached, and failing allocations. */
 #include "memory/block_cache.h"
 #include "suites.h"
 
@@ -15,12 +15,13 @@
 enum { KIB = 1024, MIB = 1024 * KIB };
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-static const bool sanitized = true; /* blocks are malloc's, or address space cannot be limited */
+static const bool sanitized =
+    true; /* blocks come from malloc, or address space cannot be limited */
 #else
 static const bool sanitized = false;
 #endif
 
-/* Bytes that depend on the seed and the place. */
+/* Fills bytes that depend on the seed and the position. */
 static void fill(unsigned char *block, size_t from, size_t to, unsigned seed)
 {
     for (size_t i = from; i < to; i++)
@@ -50,7 +51,7 @@ START_TEST(pages_keep_what_a_growing_block_holds)
             fill(block, size, sizes[i], round);
             size = sizes[i];
             ck_assert(is_filled(block, size, round));
-            /* Something in the way, so that not every block can grow where it is. */
+            /* An obstacle, so that some blocks cannot grow in place. */
             unsigned char *other = block_cache_resize(NULL, 0, size);
             ck_assert_ptr_nonnull(other);
             other[size - 1] = 1;
@@ -78,7 +79,7 @@ START_TEST(pages_are_kept_for_the_next)
     char *part = block_cache_resize(NULL, 0, 8 * MIB), *rest = block_cache_resize(NULL, 0, 8 * MIB);
     ck_assert_ptr_eq(part, large);
     ck_assert_ptr_eq(rest, large + 8 * MIB);
-    /* One that is too short grows: two thirds of it are not fresh. */
+    /* One that is too short grows; a third of it is reused. */
     memset(part, 'x', 8 * MIB);
     block_cache_free(part, 8 * MIB);
     char *grown = block_cache_resize(NULL, 0, 12 * MIB);
@@ -93,7 +94,7 @@ START_TEST(pages_are_kept_for_the_next)
 }
 END_TEST
 
-/* What is kept is used again, though the block grows step by step, and moves nowhere. */
+/* A cached block is reused while the block grows step by step, and does not move. */
 START_TEST(pages_grow_into_a_block_that_is_kept)
 {
     if (sanitized)
@@ -113,7 +114,7 @@ START_TEST(pages_grow_into_a_block_that_is_kept)
         ck_assert(is_filled(block, size + STEP, 1));
         ck_assert_uint_eq(block_cache_bytes(), 4 * MIB + (WHOLE - size - STEP));
     }
-    /* Beyond that it grows like any other, and keeps what it holds. */
+    /* Beyond that it grows like any other, and keeps its contents. */
     block = block_cache_grow(block, WHOLE, 3 * WHOLE, 3 * WHOLE);
     ck_assert_ptr_nonnull(block);
     ck_assert(is_filled(block, WHOLE, 1));
@@ -122,7 +123,7 @@ START_TEST(pages_grow_into_a_block_that_is_kept)
 }
 END_TEST
 
-/* Pieces of one mapping, and pieces of several that happen to be next to each other. */
+/* Pieces of one mapping, and adjacent pieces of several. */
 START_TEST(pages_grow_across_mappings)
 {
     if (sanitized)
@@ -132,7 +133,7 @@ START_TEST(pages_grow_across_mappings)
     for (int protect = 0; protect < 2; protect++) {
         unsigned char *whole = block_cache_resize(NULL, 0, PIECES * MIB);
         ck_assert_ptr_nonnull(whole);
-        if (protect) /* makes two mappings of it, which cannot be moved as one */
+        if (protect) /* splits the mapping, so that it cannot be moved as one */
             ck_assert_int_eq(madvise(whole + MIB, MIB, MADV_DONTDUMP), 0);
         block_cache_free(whole, PIECES * MIB);
         unsigned char *block = block_cache_grow(NULL, 0, MIB / 2, PIECES * MIB);
@@ -150,7 +151,7 @@ START_TEST(pages_grow_across_mappings)
 }
 END_TEST
 
-/* Bytes that this process has mapped. */
+/* Returns the bytes that this process has mapped. */
 static size_t mapped(void)
 {
     unsigned long pages = 0;
@@ -165,7 +166,7 @@ START_TEST(pages_that_are_kept_make_room_for_a_block_that_grows)
     if (sanitized)
         return;
     block_cache_clear();
-    mapped(); /* its own first use of memory is not to be counted */
+    mapped(); /* its own first allocation does not count */
     char *kept = block_cache_resize(NULL, 0, 40 * MIB),
          *block = block_cache_resize(NULL, 0, 16 * MIB);
     ck_assert(kept && block);
@@ -178,8 +179,7 @@ START_TEST(pages_that_are_kept_make_room_for_a_block_that_grows)
         ck_assert_uint_le(mapped(), before);
     }
     ck_assert_int_eq(block[16 * MIB - 1], 'x');
-    char *longer =
-        block_cache_resize(NULL, 0, 20 * MIB); /* of the 8 MiB that are left, and 12 that are not */
+    char *longer = block_cache_resize(NULL, 0, 20 * MIB); /* 8 MiB are left, 12 are not */
     ck_assert_ptr_nonnull(longer);
     ck_assert_uint_le(mapped(), before + 13 * MIB);
     ck_assert(!block_cache_clear());
@@ -196,8 +196,7 @@ START_TEST(pages_are_not_kept_beyond_their_limit)
     enum { BLOCKS = 100 };
     char *blocks[BLOCKS];
     block_cache_clear();
-    /* More blocks than there is room for in the table, and more bytes than are kept. None is
-     * written to. */
+    /* More blocks than the table holds, and more bytes than are cached. None is written to. */
     for (int i = 0; i < BLOCKS; i++)
         ck_assert_ptr_nonnull(blocks[i] = block_cache_resize(NULL, 0, 20 * MIB));
     for (int i = 0; i < BLOCKS; i++)
@@ -218,7 +217,7 @@ END_TEST
 
 START_TEST(pages_that_cannot_be_had_are_null)
 {
-    if (sanitized) /* where asking for too much ends the process */
+    if (sanitized) /* if a failed allocation ends the process */
         return;
     ck_assert_ptr_null(block_cache_resize(NULL, 0, SIZE_MAX));
     ck_assert_ptr_null(block_cache_resize(NULL, 0, SIZE_MAX / 2));
@@ -235,7 +234,7 @@ START_TEST(pages_that_cannot_be_had_are_null)
     void *none = block_cache_resize(NULL, 0, 100 * MIB),
          *no_small = block_cache_resize(small, 1000, 100 * MIB),
          *no_large = block_cache_resize(large, 8 * MIB, 100 * MIB);
-    /* What was kept makes room. */
+    /* The cache makes room. */
     unsigned char *room = block_cache_resize(large, 8 * MIB, 28 * MIB);
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &old), 0);
     ck_assert(!none && !no_small && !no_large && room);
@@ -247,8 +246,8 @@ START_TEST(pages_that_cannot_be_had_are_null)
 }
 END_TEST
 
-/* Takes, grows and frees; nobody else may write there meanwhile. Leaves 0 of the seed if somebody
- * did. */
+/* Allocates, grows and frees; no other thread may write to the block. Clears the seed on failure.
+ */
 static void *churn(void *argument)
 {
     unsigned *left = argument, seed = *left;

@@ -13,10 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Which part of the tests a suite belongs to. */
+/* The part of the test run that a suite belongs to. */
 enum part {
-    PART_UNTIMED,    /* depends on no durations: runs first, beside the background */
-    PART_TIMED,      /* measures durations, or needs both cores: runs alone, at the end */
+    PART_UNTIMED, /* does not depend on durations: runs first, together with the background part */
+    PART_TIMED,   /* measures durations, or needs both cores: runs alone, at the end */
     PART_BACKGROUND, /* JavaScript and the page: runs in a process of its own from the start */
     PART_COUNT
 };
@@ -97,7 +97,7 @@ TCase *suite_add_case(Suite *suite, const char *name, double timeout_s, SFun set
     return tcase;
 }
 
-/* How many tests ran, and how many of them failed. */
+/* The number of tests that ran, and of those that failed. */
 struct outcome {
     int ran, failed;
 };
@@ -122,7 +122,7 @@ static struct outcome run_parts(unsigned parts, const char *only)
     return outcome;
 }
 
-/* The process that runs the background part. What it prints is kept until it has ended. */
+/* The process that runs the background part. Its output is kept until it exits. */
 struct background {
     pid_t pid;
     FILE *printed, *outcome;
@@ -146,8 +146,8 @@ static bool background_start(struct background *background)
     _exit(written ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-/* Waits for the process, and prints what it printed. A process that ends without an outcome counts
- * as a test that failed. */
+/* Waits for the process, and prints its output. A process that exits without a result counts as one
+ * failed test. */
 static struct outcome background_end(struct background *background)
 {
     struct outcome outcome;
@@ -167,7 +167,7 @@ static struct outcome background_end(struct background *background)
     return outcome;
 }
 
-/* Runs every suite, in less time than one after the other. */
+/* Runs every suite, with the background part in parallel. */
 static struct outcome run_all(void)
 {
     struct background background;
@@ -190,9 +190,9 @@ int main(void)
         fprintf(stderr, "LOSSD_ISA: this machine does not have %s\n", isa);
         return EXIT_FAILURE;
     }
-    /* Seconds for a test that sets none: libcheck's 4 are few on a busy machine. */
+    /* The default timeout of a test in seconds: libcheck's 4 are too few on a busy machine. */
     setenv("CK_DEFAULT_TIMEOUT", "60", 0);
-    /* A log of libcheck is one file, which only one process writes. */
+    /* A log file of libcheck can be written by one process only. */
     const bool one_process = (only && *only) || getenv("CK_XML_LOG_FILE_NAME") ||
                              getenv("CK_TAP_LOG_FILE_NAME") || getenv("CK_LOG_FILE_NAME") ||
                              getenv("CK_RUN_SUITE") || getenv("CK_RUN_CASE") || getenv("CK_FORK");

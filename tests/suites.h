@@ -60,7 +60,7 @@ Suite *golden_socket_suite(void);
  * leaves them out. */
 #define TAG_SLOW "slow"
 
-/* Adds a test case of the given tests, which follow its name, to a suite, and returns it. */
+/* Adds a test case to a suite and returns it. The arguments after its name are its tests. */
 #define SUITE_ADD(suite, name, ...)                                                                \
     suite_add(suite, name, (const TTest *const[]){__VA_ARGS__},                                    \
               sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(TTest *))

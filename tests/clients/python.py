@@ -42,8 +42,8 @@ def evaluate(url, **fields):
 
 
 def evaluate_arrays(url, **arrays):
-    """Sends and receives safetensors files: numbers are never converted to text. Returns arrays, of which `loss` has no
-    dimensions."""
+    """Sends and receives safetensors files: numbers are never converted to text. Returns
+    arrays, of which `loss` has no dimensions."""
     header, data = {}, b""
     for name, array in arrays.items():
         raw = np.ascontiguousarray(array).tobytes()
@@ -55,7 +55,8 @@ def evaluate_arrays(url, **arrays):
         data += raw
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # aligns the data
-    response = post(url, len(text).to_bytes(8, "little") + text + data, "application/vnd.safetensors")
+    body = len(text).to_bytes(8, "little") + text + data
+    response = post(url, body, "application/vnd.safetensors")
     begin = 8 + int.from_bytes(response[:8], "little")
     tensors = json.loads(response[8:begin])
     tensors.pop("__metadata__")
@@ -73,7 +74,8 @@ def show(name, values):
 
 
 def main(server):
-    response = evaluate(f"{server}/v1/losses/mse", input=[2.5, 0, 2], target=[3, -0.5, 2], grad=True)
+    url = f"{server}/v1/losses/mse"
+    response = evaluate(url, input=[2.5, 0, 2], target=[3, -0.5, 2], grad=True)
     show("loss", response["loss"])
     show("gradient", response["grad"]["input"])
 

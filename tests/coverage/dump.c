@@ -1,9 +1,9 @@
 /*
- * Writes the coverage counters of a server that does not end by exit(): linked into lossd by
- * MODE=coverage alone.
+ * Writes the coverage counters of a server that does not end by exit(). Linked into lossd only with
+ * MODE=coverage.
  *
- * DUMP_SIGNAL stands in for SIGKILL, which no program notices: a thread waits for it, writes the
- * counters, and kills the process. _exit() writes them first, too (the linker's --wrap=_exit).
+ * DUMP_SIGNAL replaces SIGKILL, which no program can handle: a thread waits for it, writes the
+ * counters, and kills the process. _exit() writes them first too (the linker's --wrap=_exit).
  */
 #include "dump.h"
 
@@ -35,8 +35,8 @@ static void *wait_for_kill(void *unused)
     return unused;
 }
 
-/* Runs before main. The thread inherits a mask of all signals: it takes none that the server waits
- * for. */
+/* Runs before main. The thread inherits a mask of all signals, so it receives none that the server
+ * waits for. */
 __attribute__((constructor)) static void start_waiting(void)
 {
     sigset_t all, before;
@@ -44,10 +44,10 @@ __attribute__((constructor)) static void start_waiting(void)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     const int error = pthread_create(&thread, NULL, wait_for_kill, NULL);
-    sigaddset(&before, DUMP_SIGNAL); /* in all threads: the one above has it */
+    sigaddset(&before, DUMP_SIGNAL); /* in all other threads, so that only this one receives it */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
-        fprintf(stderr, "coverage: no thread that waits to write the counters\n");
+        fprintf(stderr, "coverage: cannot start the thread that writes the counters\n");
         exit(EXIT_FAILURE);
     }
     pthread_detach(thread);

@@ -1,4 +1,4 @@
-/* What a server that is built for coverage is killed with. No test sends it for another purpose. */
+/* The signal that kills a coverage build of the server. No test sends it for another purpose. */
 #ifndef TESTS_DUMP_H
 #define TESTS_DUMP_H
 

@@ -1,10 +1,10 @@
 #!/usr/bin/python3 -B
-"""Runs the tests of a build for coverage and reports what they reached.
+"""Runs the tests of a coverage build and reports the covered lines and branches.
 
     run.py BUILD --lines PERCENT --branches PERCENT
 
 Prints a line for each file and each folder; BUILD/html has the lines themselves, BUILD/missed.txt
-the numbers of those that were not reached, and of those with branches that were not taken. The
+the numbers of lines that were not executed and of lines with branches that were not taken. The
 environment is passed to the tests: ONLY, LOSSD. Fails if a test fails or, unless ONLY selects
 tests, if core/, proto/ or server/ is below one of the percentages."""
 import argparse
@@ -21,17 +21,17 @@ MEASURED = ["core", "proto", "server"]
 
 
 def run_tests(build):
-    """Counts from zero: counters of earlier runs, and of sources as they were, are removed."""
+    """Removes the counters of earlier runs and of earlier versions of the sources."""
     for counters in build.rglob("*.gcda"):
         counters.unlink()
     return subprocess.run([build / "tests/lossd-tests"], cwd=ROOT).returncode
 
 
 def report(build):
-    """The figures of each file, by gcovr. One source has many objects: kernels are built for
-    several instruction sets, headers are in every file that includes them. gcovr adds their
-    counters line by line. Branches that only exceptions take do not occur in C; those of lines
-    without code (a closing brace) are the compiler's."""
+    """Returns the coverage of each file, from gcovr. A source has many objects: kernels are
+    built for several instruction sets, and headers are in every file that includes them. gcovr adds
+    their counters line by line. Branches of exceptions do not occur in C; those of lines without
+    code (a closing brace) are made by the compiler. Both are excluded."""
     html, figures, lines = build / "html", build / "coverage.json", build / "lines.json"
     html.mkdir(exist_ok=True)
     command = [
@@ -59,7 +59,7 @@ def report(build):
 
 
 def ranges(numbers):
-    """Text of ascending numbers: 3, 7-9."""
+    """Formats ascending numbers as ranges: 3, 7-9."""
     runs = []
     for number in numbers:
         if runs and number == runs[-1][1] + 1:
@@ -82,15 +82,15 @@ def write_missed(path, files):
             if missed or branches:
                 print(
                     (
-                        f"{file['file']}\n    not reached: {ranges(missed) or 'none'}\n    branches"
-                        f" not taken at: {ranges(branches) or 'none'}"
+                        f"{file['file']}\n    not executed: {ranges(missed) or 'none'}\n"
+                        f"    branches not taken at: {ranges(branches) or 'none'}"
                     ),
                     file=out,
                 )
 
 
 class Share:
-    """How much of something was reached."""
+    """The number of covered items and their total."""
 
     def __init__(self, files, kind):
         self.covered = sum(file[f"{kind}_covered"] for file in files)
@@ -108,7 +108,7 @@ def print_line(name, files):
 
 
 def check(by_folder, minimum):
-    """Says which folders are below the percentages; False if any is."""
+    """Prints the folders that are below the percentages. Returns False if there is any."""
     good = True
     for folder in MEASURED:
         for kind, percent in minimum.items():

@@ -36,11 +36,24 @@ sys.path.insert(0, str(ROOT / "docs/site"))
 import snippets  # noqa: E402
 from server import lossd  # noqa: E402
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "bench/README.md", "clients/js/README.md", "clients/python/README.md",
-             "tests/clients/README.md", "tests/golden/README.md", "tests/real/README.md",
-             *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "ARCHITECTURE.md",
+    "bench/README.md",
+    "clients/js/README.md",
+    "clients/python/README.md",
+    "tests/clients/README.md",
+    "tests/golden/README.md",
+    "tests/real/README.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")),
+]
 # The first word of a command, after assignments to environment variables.
-WORDS = r"(?:[A-Z_]+=\S+ )?(?:make|lossd|build/lossd|lossctl|npm|pip|curl|cut|cc|kubectl|systemctl|docker|(?:~|/)\S*/(?:python3?|pip))"
+WORDS = (
+    r"(?:[A-Z_]+=\S+ )?"
+    r"(?:make|lossd|build/lossd|lossctl|npm|pip|curl|cut|cc|kubectl|systemctl|docker|"
+    r"(?:~|/)\S*/(?:python3?|pip))"
+)
 COMMAND = re.compile(rf"{WORDS}(?= |$)")
 TIMEOUT_S = 600
 
@@ -67,7 +80,10 @@ def tools(row, *programs):
 
 
 # Serves until SIGTERM, then must exit with 0.
-SERVES = "timeout --foreground --preserve-status -s TERM 1 {} >$TMP/{}.out; grep -q 'listening on' $TMP/{}.out"
+SERVES = (
+    "timeout --foreground --preserve-status -s TERM 1 {} >$TMP/{}.out; grep -q 'listening on'"
+    " $TMP/{}.out"
+)
 TOKENS = """
 cd $TMP && lossd --new-token alice --token-file tokens 2>shown && TOKEN=$(sed 's/.*: //' shown)
 lossd --listen 127.0.0.1:0 --token-file tokens >started & server=$!
@@ -86,16 +102,28 @@ LIBRARY = """
 make lib && make install-lib PREFIX=$TMP/usr
 printf '#include <loss.h>\\nint main(void) { return loss_find("mse") ? 0 : 1; }\\n' >$TMP/my.c
 export PKG_CONFIG_PATH=$TMP/usr/lib/pkgconfig
-cc -o $TMP/my $TMP/my.c $(pkg-config --cflags --libs libloss) && LD_LIBRARY_PATH=$TMP/usr/lib $TMP/my"""
-EVAL = "cd $TMP && lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy && test -s grad.npy"
-BENCH = ("cd $TMP && lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,1000 --rate 200 --warm-up 0 --duration 0.1 "
-         "--html report.html --limit p99=60s && test -s report.html")
-RESULTS = ('{"cpu": "a CPU", "cores": 2, "started": "2000-01-01", "rows": [{"figure": 9, "name": "FastAPI", '
-           '"status": "ok", "value": 1.5, "quartiles": [1.25, 1.75]}]}')
-CHART = f"mkdir -p build && echo '{RESULTS}' >build/bench.json && make bench-chart && grep -q '>1.50x<' docs/img/bench.svg"
+cc -o $TMP/my $TMP/my.c $(pkg-config --cflags --libs libloss) && \
+LD_LIBRARY_PATH=$TMP/usr/lib $TMP/my"""
+EVAL = (
+    "cd $TMP && lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy &&"
+    " test -s grad.npy"
+)
+BENCH = (
+    "cd $TMP && lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,1000 --rate"
+    " 200 --warm-up 0 --duration 0.1 --html report.html --limit p99=60s && test -s report.html"
+)
+RESULTS = (
+    '{"cpu": "a CPU", "cores": 2, "started": "2000-01-01", "rows": [{"figure": 9, "name":'
+    ' "FastAPI", "status": "ok", "value": 1.5, "quartiles": [1.25, 1.75]}]}'
+)
+CHART = (
+    f"mkdir -p build && echo '{RESULTS}' >build/bench.json && make bench-chart && grep -q '>1.50x<'"
+    " docs/img/bench.svg"
+)
 # Every package appears to be installed, so that nothing is.
 DEPS = """
-mkdir $TMP/bin && printf '#!/bin/sh\\necho installed\\n' >$TMP/bin/dpkg-query && chmod +x $TMP/bin/dpkg-query
+mkdir $TMP/bin && printf '#!/bin/sh\\necho installed\\n' >$TMP/bin/dpkg-query && \
+chmod +x $TMP/bin/dpkg-query
 PATH=$TMP/bin:$PATH make {}"""
 
 TABLE = {
@@ -107,19 +135,28 @@ TABLE = {
     "make deps": here(DEPS.format("deps")),
     "make test-deps": here(DEPS.format("test-deps")),
     "make bench-deps": here(DEPS.format("bench-deps")),
-    "make run": here("LOSSD_LISTEN=127.0.0.1:0 make run ONCE=1 | grep -q '^breast_cancer .*bce_with_logits'"),
+    "make run": here(
+        "LOSSD_LISTEN=127.0.0.1:0 make run ONCE=1 | grep -q '^breast_cancer .*bce_with_logits'"
+    ),
     "make test": here("make test ONLY=json_heads | grep -q '^100%'"),
     "make test-quick": here("make test-quick ONLY=json_heads | grep -q '^100%'"),
-    "make MODE=debug": here("make -j2 MODE=debug all build/debug/tests/lossd-tests && make MODE=debug test ONLY=json_heads"),
+    "make MODE=debug": here(
+        "make -j2 MODE=debug all build/debug/tests/lossd-tests && make MODE=debug test"
+        " ONLY=json_heads"
+    ),
     "make check-targets": by("targets_and_commands_work"),
     "make check-clients": minutes("make check-clients"),
     "make check-web": minutes("make check-web"),
     "make check-faults": here("make check-faults FAULTS=sample ONLY=faults_document"),
     "make check-sanitize": minutes("make check-sanitize ONLY=json"),
-    "make coverage": minutes("make -j2 coverage ONLY=json && test -s build/coverage/html/index.html"),
+    "make coverage": minutes(
+        "make -j2 coverage ONLY=json && test -s build/coverage/html/index.html"
+    ),
     "make mutants": minutes("make mutants ONLY=coding | grep -q ' killed, 0 survived'"),
-    "make generate": apart("make generate && diff -r $REPOSITORY/clients/js clients/js -x node_modules && "
-                           "diff -r $REPOSITORY/clients/python clients/python -x __pycache__"),
+    "make generate": apart(
+        "make generate && diff -r $REPOSITORY/clients/js clients/js -x node_modules && "
+        "diff -r $REPOSITORY/clients/python clients/python -x __pycache__"
+    ),
     "make docs": minutes("make docs && test -s build/docs/site/index.html"),
     "make python-wheel": by("test_wheel_installs_into_a_new_environment"),
     "make fuzz": minutes("make -j2 fuzz FUZZ_SECONDS=1"),
@@ -135,19 +172,31 @@ TABLE = {
     "make bench-quick": minutes("make bench-quick"),
     "make bench-smoke": here("make bench-smoke"),
     "make install": apart(INSTALLED),
-    "make install-lossctl": apart("make install-lossctl DESTDIR=$TMP/root && test -x $TMP/root/usr/local/bin/lossctl"),
+    "make install-lossctl": apart(
+        "make install-lossctl DESTDIR=$TMP/root && test -x $TMP/root/usr/local/bin/lossctl"
+    ),
     "make install-lib": apart(LIBRARY),
     "make uninstall": apart(INSTALLED),
-    "make check": tools(here(DEPS.format("check TIDY_FILES=core/error.c")),
-                        "clang-format", "clang-tidy", "codespell", "git"),
+    "make check": tools(
+        here(DEPS.format("check TIDY_FILES=core/error.c")),
+        "clang-format",
+        "clang-tidy",
+        "codespell",
+        "git",
+    ),
     "make format": tools(apart(DEPS.format("format")), "clang-format"),
     "make tidy": tools(here(DEPS.format("tidy TIDY_FILES=core/error.c")), "clang-tidy"),
     "make bench-chart": apart(CHART),
     "make clean": apart("make clean && test ! -e build"),
     # ---- README.md
-    "lossd --listen 127.0.0.1:8080 --threads 16": here(SERVES.format("lossd --listen 127.0.0.1:0 --threads 16", "a", "a")),
+    "lossd --listen 127.0.0.1:8080 --threads 16": here(
+        SERVES.format("lossd --listen 127.0.0.1:0 --threads 16", "a", "a")
+    ),
     "lossd --help": here("lossd --help | grep -q -e '--listen'"),
-    "lossd --config lossd.conf": here("LOSSD_LISTEN=127.0.0.1:0 lossd --config deploy/lossd.conf --print-config | grep -q 127.0.0.1:0"),
+    "lossd --config lossd.conf": here(
+        "LOSSD_LISTEN=127.0.0.1:0 lossd --config deploy/lossd.conf --print-config | grep -q"
+        " 127.0.0.1:0"
+    ),
     "lossd --print-config": here("lossd --print-config | grep -q '^listen'"),
     "lossd --new-token alice --token-file tokens": here(TOKENS),
     "lossd --new-token NAME --token-file FILE": here(TOKENS),
@@ -156,14 +205,23 @@ TABLE = {
     "lossctl list": here("lossctl list | grep -q cross_entropy"),
     "lossctl show cross_entropy": here("lossctl show cross_entropy | grep -q label_smoothing"),
     "lossctl eval huber --input pred.npy --target y.csv --delta 0.5 --grad grad.npy": here(EVAL),
-    "lossctl eval cross_entropy --batch tests/real/digits.safetensors --label-smoothing 0.1 --grad grad.npy": here(
-        "lossctl eval cross_entropy --batch tests/real/digits.safetensors --label-smoothing 0.1 --grad $TMP/grad.npy"),
+    "lossctl eval cross_entropy --batch tests/real/digits.safetensors --label-smoothing 0.1"
+    " --grad grad.npy": here(
+        "lossctl eval cross_entropy --batch tests/real/digits.safetensors --label-smoothing 0.1"
+        " --grad $TMP/grad.npy"
+    ),
     "cut -d, -f2 predictions.csv | lossctl eval mse --local --input - --target y.csv --json": here(
-        "cd $TMP && cut -d, -f2 predictions.csv | lossctl eval mse --local --input - --target y.csv --json"),
+        "cd $TMP && cut -d, -f2 predictions.csv | lossctl eval mse --local --input - --target y.csv"
+        " --json"
+    ),
     "lossctl compare mse l1 huber:delta=0.5 quantile:q=0.9 --input pred.npy --target y.npy": here(
-        "cd $TMP && lossctl compare mse l1 huber:delta=0.5 quantile:q=0.9 --input pred.npy --target y.npy"),
-    "lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,100000 --rate 200 --html report.html --limit p99=20ms":
-        here(BENCH),
+        "cd $TMP && lossctl compare mse l1 huber:delta=0.5 quantile:q=0.9 --input pred.npy --target"
+        " y.npy"
+    ),
+    "lossctl bench --losses mse,ctc --formats json,safetensors --sizes 100,100000 --rate 200"
+    " --html report.html --limit p99=20ms": here(
+        BENCH
+    ),
     "lossctl doctor --url http://gpu7:8080": here("lossctl doctor --url $LOSSD_URL"),
     "lossctl eval LOSS --help": here("lossctl eval huber --help | grep -q -e --delta"),
     "lossctl completions SHELL": here("lossctl completions bash | bash -n"),
@@ -175,19 +233,28 @@ TABLE = {
     "lossctl bench": here(BENCH),
     "lossctl doctor --url": here("lossctl doctor --url $LOSSD_URL"),
     "curl -s localhost:8080/metrics | grep -v '^#' | grep -v ' 0$'": here(
-        "curl -s $LOSSD_URL/metrics | grep -v '^#' | grep -v ' 0$'"),
+        "curl -s $LOSSD_URL/metrics | grep -v '^#' | grep -v ' 0$'"
+    ),
     "kubectl apply -k": by("deploy_manifests_are_sound"),
     "kubectl get pods": by("deploy_manifests_are_sound"),
     "systemctl status lossd": by("unit_is_sound"),
-    "npm install ./clients/js": here("cd $TMP && npm install --offline --no-audit --no-fund $REPOSITORY/clients/js"),
+    "npm install ./clients/js": here(
+        "cd $TMP && npm install --offline --no-audit --no-fund $REPOSITORY/clients/js"
+    ),
     "npm ci": by("types_are_what_typescript_takes"),
     "npm run types": by("types_are_what_typescript_takes"),
     "npm run generate http://127.0.0.1:8080": apart("cd clients/js && npm run generate $LOSSD_URL"),
     "LOSSD_URL=http://127.0.0.1:8080 npm test": by("client_passes_its_tests"),
-    "/usr/bin/python3 -m venv --system-site-packages ~/lossd-venv": by("test_wheel_installs_into_a_new_environment"),
-    "~/lossd-venv/bin/pip install build/python/lossd-*.whl": by("test_wheel_installs_into_a_new_environment"),
+    "/usr/bin/python3 -m venv --system-site-packages ~/lossd-venv": by(
+        "test_wheel_installs_into_a_new_environment"
+    ),
+    "~/lossd-venv/bin/pip install build/python/lossd-*.whl": by(
+        "test_wheel_installs_into_a_new_environment"
+    ),
     "pip install build/python/lossd-*.whl": by("test_wheel_installs_into_a_new_environment"),
-    "build/lossd --access-log failed &": here(SERVES.format("build/lossd --listen 127.0.0.1:0 --access-log failed", "b", "b")),
+    "build/lossd --access-log failed &": here(
+        SERVES.format("build/lossd --listen 127.0.0.1:0 --access-log failed", "b", "b")
+    ),
 }
 
 
@@ -195,7 +262,13 @@ TABLE = {
 
 
 def targets():
-    printed = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     return [f"make {line.split()[0]}" for line in printed.splitlines()]
 
 
@@ -213,23 +286,34 @@ def normal(command):
 def shown_in(path):
     """The commands that a document shows, except those that docs/site/snippets.py runs."""
     text = (ROOT / path).read_text(encoding="utf-8")
-    ran = {example[2] for example in [*snippets.fenced(ROOT / path), *snippets.indented(ROOT / path)]} if (
-        ROOT / path in [*snippets.FENCED, *snippets.INDENTED]) else set()
+    ran = (
+        {example[2] for example in [*snippets.fenced(ROOT / path), *snippets.indented(ROOT / path)]}
+        if (ROOT / path in [*snippets.FENCED, *snippets.INDENTED])
+        else set()
+    )
     fences = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M)
     rest = re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
-    blocks = [block for language, block in fences if language in ("", "sh", "text") and block not in ran]
+    blocks = [
+        block for language, block in fences if language in ("", "sh", "text") and block not in ran
+    ]
     blocks += [block for block in snippets.indented_blocks(rest) if block not in ran]
     lines = [part for block in blocks for line in block.split("\n") for part in line.split(" && ")]
     spans = [span.replace("\n", " ") for span in re.findall(r"`([^`]+)`", rest)]
     for command in (part.strip().removeprefix("sudo ") for part in [*lines, *spans]):
-        if COMMAND.match(command) and (" " in command or command == "make") and not command.startswith("curl -d"):
+        if (
+            COMMAND.match(command)
+            and (" " in command or command == "make")
+            and not command.startswith("curl -d")
+        ):
             yield from normal(command)
 
 
 def tests():
     """The names of all tests, in C and in Python."""
     for path in [*(ROOT / "tests").rglob("*.c"), *(ROOT / "clients").rglob("test_*.py")]:
-        yield from re.findall(r"^(?:START_TEST\(|def )(\w+)", path.read_text(encoding="utf-8"), re.M)
+        yield from re.findall(
+            r"^(?:START_TEST\(|def )(\w+)", path.read_text(encoding="utf-8"), re.M
+        )
 
 
 def check_table():
@@ -243,12 +327,18 @@ def check_table():
             yield f"{path} shows `{command}`, but TABLE in tests/docs/commands.py has no row for it"
     for command in TABLE:
         if command not in wanted:
-            yield f"tests/docs/commands.py: TABLE has `{command}`, but neither make help nor a document shows it"
+            yield (
+                f"tests/docs/commands.py: TABLE has `{command}`, but neither make help nor a"
+                " document shows it"
+            )
     known = set(tests())
     for command, (how, what) in TABLE.items():
         for name in what if how == "by" else ():
             if name not in known:
-                yield f"tests/docs/commands.py: TABLE names the test {name} for `{command}`, but there is no such test"
+                yield (
+                    f"tests/docs/commands.py: TABLE names the test {name} for `{command}`, but"
+                    " there is no such test"
+                )
 
 
 # ---- Running ----
@@ -265,7 +355,9 @@ BUILDS_NOT_COPIED = {"mutants", "asan", "tsan", "debug", "coverage", "fuzz", "do
 
 
 def not_copied(folder, names):
-    return set(names) & (NEVER_COPIED | (BUILDS_NOT_COPIED if Path(folder) == ROOT / "build" else set()))
+    return set(names) & (
+        NEVER_COPIED | (BUILDS_NOT_COPIED if Path(folder) == ROOT / "build" else set())
+    )
 
 
 def run(command, how, script, url):
@@ -278,12 +370,27 @@ def run(command, how, script, url):
         if how == "apart":
             folder = top / "lossd"
             shutil.copytree(ROOT, folder, ignore=not_copied, symlinks=True)
-        environment = {name: value for name, value in os.environ.items()
-                       if not name.startswith(("MAKE", "CK_", "LOSSD")) and name not in ("ONLY", "MFLAGS")}
-        environment.update(PATH=f"{ROOT}/build:{os.environ['PATH']}", TMP=str(top / "tmp"), LOSSD_URL=url, REPOSITORY=str(ROOT))
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MAKE", "CK_", "LOSSD")) and name not in ("ONLY", "MFLAGS")
+        }
+        environment.update(
+            PATH=f"{ROOT}/build:{os.environ['PATH']}",
+            TMP=str(top / "tmp"),
+            LOSSD_URL=url,
+            REPOSITORY=str(ROOT),
+        )
         with open(top / "printed", "w+b") as printed:
-            process = subprocess.Popen(["sh", "-eu", "-c", script], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                                       stdout=printed, stderr=subprocess.STDOUT, start_new_session=True)
+            process = subprocess.Popen(
+                ["sh", "-eu", "-c", script],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             try:
                 status = process.wait(TIMEOUT_S)
             except subprocess.TimeoutExpired:
@@ -291,7 +398,14 @@ def run(command, how, script, url):
             with contextlib.suppress(ProcessLookupError):  # whatever the script left running
                 os.killpg(process.pid, signal.SIGKILL)
             text = (top / "printed").read_text(encoding="utf-8", errors="replace")
-        return "" if status == 0 else f"--- `{command}`, run as\n{script}\n--- exited with {status} and printed:\n{text[-3000:]}"
+        return (
+            ""
+            if status == 0
+            else (
+                f"--- `{command}`, run as\n{script}\n--- exited with {status} and"
+                f" printed:\n{text[-3000:]}"
+            )
+        )
     finally:
         shutil.rmtree(top)
 
@@ -305,25 +419,42 @@ def run_all(whole):
         if how in kinds:
             scripts.setdefault((how, what), command)
     # Build what several scripts need first, so that no two scripts build it at once.
-    subprocess.run(["make", "-j2", "all", "build/tests/lossd-tests"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["make", "-j2", "all", "build/tests/lossd-tests"],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     took = {}
-    with lossd(str(ROOT / "build/lossd")) as server, concurrent.futures.ThreadPoolExecutor(1 if whole else 4) as pool:
+    with lossd(str(ROOT / "build/lossd")) as server, concurrent.futures.ThreadPoolExecutor(
+        1 if whole else 4
+    ) as pool:
+
         def timed(command, how, script):
             begun = time.monotonic()
             try:
                 return run(command, how, script, server.url)
             finally:
                 took[command] = time.monotonic() - begun
-        faults = [fault for fault in pool.map(lambda item: timed(item[1], *item[0]), scripts.items()) if fault]
+
+        faults = [
+            fault
+            for fault in pool.map(lambda item: timed(item[1], *item[0]), scripts.items())
+            if fault
+        ]
     for command, seconds in sorted(took.items(), key=lambda item: -item[1])[:8]:
         print(f"{seconds:6.1f} s  {command}")
     return faults
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--all", action="store_true", help="also run commands that take minutes")
-    parser.add_argument("--list", action="store_true", help="only compare TABLE with the Makefile and the documents")
+    parser.add_argument(
+        "--list", action="store_true", help="only compare TABLE with the Makefile and the documents"
+    )
     arguments = parser.parse_args()
     faults = list(check_table())
     if not faults and not arguments.list:

@@ -34,14 +34,18 @@ def all_files():
 
 def comments_of_c(text):
     """Comments, by line number; strings are skipped."""
-    for match in re.finditer(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|(/\*.*?\*/|//[^\n]*)', text, re.S):
+    for match in re.finditer(
+        r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|(/\*.*?\*/|//[^\n]*)', text, re.S
+    ):
         if match[1]:
             yield text.count("\n", 0, match.start()) + 1, match[1]
 
 
 def comments_of_python(text):
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and token.string.startswith('"""')):
+        if token.type == tokenize.COMMENT or (
+            token.type == tokenize.STRING and token.string.startswith('"""')
+        ):
             yield token.start[0], token.string
 
 
@@ -56,8 +60,19 @@ def whole(text):
     yield 1, text
 
 
-COMMENTS = {".md": whole, "Makefile": comments_of_shell, "Dockerfile": comments_of_shell, ".c": comments_of_c, ".h": comments_of_c, ".cc": comments_of_c, ".js": comments_of_c, ".mjs": comments_of_c,
-            ".py": comments_of_python, ".sh": comments_of_shell, ".def": comments_of_c}
+COMMENTS = {
+    ".md": whole,
+    "Makefile": comments_of_shell,
+    "Dockerfile": comments_of_shell,
+    ".c": comments_of_c,
+    ".h": comments_of_c,
+    ".cc": comments_of_c,
+    ".js": comments_of_c,
+    ".mjs": comments_of_c,
+    ".py": comments_of_python,
+    ".sh": comments_of_shell,
+    ".def": comments_of_c,
+}
 
 
 def prose(path):
@@ -87,8 +102,14 @@ def check_names(files):
                     continue
                 unused.discard(match[0])
                 if match[0] not in ELSEWHERE:
-                    yield f"{path}:{line + text.count(chr(10), 0, match.start())}: there is no file {match[0]}"
-    yield from (f"tests/docs/files.py: nothing names {name}, which ELSEWHERE lists" for name in sorted(unused))
+                    yield (
+                        f"{path}:{line + text.count(chr(10), 0, match.start())}: there is no file"
+                        f" {match[0]}"
+                    )
+    yield from (
+        f"tests/docs/files.py: nothing names {name}, which ELSEWHERE lists"
+        for name in sorted(unused)
+    )
 
 
 def main():

@@ -16,8 +16,12 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[2]
 # The folders in which the compiler looks for a header, by layer (INCLUDES in the Makefile).
-SEARCHED = {"core": ["core"], "proto": ["proto", "core"], "server": ["server", "proto", "core"],
-            "clients/lossctl": ["clients/lossctl", "proto", "core"]}
+SEARCHED = {
+    "core": ["core"],
+    "proto": ["proto", "core"],
+    "server": ["server", "proto", "core"],
+    "clients/lossctl": ["clients/lossctl", "proto", "core"],
+}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 # Folders whose name says what is in them.
 UNLISTED = {".", ".ci", "clients", "tests"}
@@ -61,7 +65,7 @@ def find_cycle(allowed):
 
     def visit(folder):
         if folder in path:
-            return path[path.index(folder):] + [folder]
+            return path[path.index(folder) :] + [folder]
         if folder in done:
             return None
         path.append(folder)
@@ -76,11 +80,18 @@ def find_cycle(allowed):
 def check_rows(listed, files):
     for folder in sorted({str(PurePosixPath(file).parent) for file in files}):
         parents = [str(parent) for parent in PurePosixPath(folder).parents]
-        own = folder in listed if layer_of(folder + "/") else any(f in listed for f in [folder, *parents])
+        own = (
+            folder in listed
+            if layer_of(folder + "/")
+            else any(f in listed for f in [folder, *parents])
+        )
         if not own and folder not in UNLISTED:
             yield f"ARCHITECTURE.md: there is no row for {folder}"
-    yield from (f"ARCHITECTURE.md: {folder} has two rows" for folder in sorted(set(listed))
-                if listed.count(folder) > 1)
+    yield from (
+        f"ARCHITECTURE.md: {folder} has two rows"
+        for folder in sorted(set(listed))
+        if listed.count(folder) > 1
+    )
 
 
 def check_includes(allowed, files):

@@ -1,6 +1,6 @@
 /*
- * The library of faults.h: LD_PRELOADed, it comes before the C library. Every function here counts
- * its call, fails where it is asked to, and is the next library's otherwise.
+ * The library of faults.h, loaded before the C library by LD_PRELOAD. Every function here counts
+ * its call and fails if it is selected; otherwise it calls the function of the next library.
  */
 #include "faults.h"
 
@@ -27,10 +27,10 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-static struct faults none; /* where there is no test */
+static struct faults none; /* used without a test */
 static struct faults *faults = &none;
 
-/* The next library's function of that name. */
+/* The function of the same name in the next library. */
 #define NEXT(name)                                                                                 \
     static __typeof__(&name) next;                                                                 \
     if (!next)                                                                                     \
@@ -51,11 +51,11 @@ static void trace(void)
     tracing = false;
 }
 
-/* Where a thread starts the sanitizers ask where its stack is, and end the program if there is no
-   memory to be told with. (They ask before there is thread-local storage of any other model.) */
+/* When a thread starts, the sanitizers look up its stack, and end the program if an allocation of
+ * that fails. (They do so before thread-local storage of any other model exists.) */
 static __thread bool is_spared __attribute__((tls_model("initial-exec")));
 
-/* Waits where this thread is to, until the test wants it no longer. */
+/* Waits if the test stalls this call in this thread, until the test ends the stall. */
 static void stall(enum fault_kind kind)
 {
     char name[16] = "";
@@ -68,7 +68,7 @@ static void stall(enum fault_kind kind)
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 }
 
-/* Counts a call; true if it is to fail, with errno set. */
+/* Counts a call. Returns true with errno set if it must fail. */
 static bool fails(enum fault_kind kind)
 {
     if (!is_spared && atomic_load_explicit(&faults->stall_kinds, memory_order_relaxed) != 0)
@@ -99,12 +99,12 @@ __attribute__((constructor)) static void attach(void)
     struct faults *const shared = memory;
     void *frame;
     if (atomic_load(&shared->trace))
-        backtrace(&frame, 1);                                     /* loads what it needs, now */
-    atomic_fetch_add(&shared->blocks, atomic_load(&none.blocks)); /* that were taken before */
+        backtrace(&frame, 1); /* the first call loads libgcc, which allocates */
+    atomic_fetch_add(&shared->blocks, atomic_load(&none.blocks)); /* taken before */
     faults = shared;
 }
 
-/* ---- memory ---- */
+/* ---- Memory ---- */
 
 static void *counted(void *block)
 {
@@ -113,8 +113,7 @@ static void *counted(void *block)
     return block;
 }
 
-/* What is taken while the functions that give memory are looked for: little, and never given back.
- */
+/* Memory for the allocations that dlsym makes; it is never freed. */
 static char early[4096];
 static size_t early_len;
 
@@ -133,9 +132,9 @@ static bool is_early(const void *block)
            (uintptr_t)block < (uintptr_t)early + sizeof early;
 }
 
-/* The next library's. The first call looks for all of them, since looking itself takes memory and
-   gives it back, and the address sanitizer does so before there is thread-local storage: until then
-   there is but one thread. */
+/* The functions of the next library. The first call looks up all of them, because dlsym itself
+ * allocates and frees memory. The address sanitizer calls before thread-local storage exists; until
+ * then there is only one thread. */
 static struct {
     __typeof__(&malloc) malloc;
     __typeof__(&calloc) calloc;
@@ -149,7 +148,7 @@ static struct {
 
 #define LOOK_FOR(name) next_memory.name = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
-/* Whether they are known; they are not while they are looked for. */
+/* Returns true if they are known, false during the look-up. */
 static bool knows_memory(void)
 {
     if (next_memory.looked_for)
@@ -235,8 +234,8 @@ EXPORT void *mremap(void *block, size_t size, size_t to, int flags, ...)
     return fails(FAULT_MEMORY) ? MAP_FAILED : next(block, size, to, flags, at);
 }
 
-/* The leak sanitizer knows what the dynamic loader keeps for itself by whose calls it took it with;
- * but those are ours now. */
+/* The leak sanitizer recognizes allocations of the dynamic loader by their caller, which is now
+ * this library. */
 EXPORT const char *__lsan_default_suppressions(void);
 EXPORT const char *__lsan_default_suppressions(void)
 {
@@ -248,7 +247,7 @@ EXPORT const char *__lsan_default_options(void)
     return "print_suppressions=0";
 }
 
-/* ---- threads ---- */
+/* ---- Threads ---- */
 
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                           void *argument)
@@ -266,7 +265,7 @@ EXPORT int pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes)
     return error;
 }
 
-/* ---- sockets and what waits for them ---- */
+/* ---- Sockets and polling ---- */
 
 EXPORT int accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags)
 {
@@ -334,7 +333,7 @@ EXPORT int fcntl(int fd, int command, ...)
 {
     va_list arguments;
     va_start(arguments, command);
-    void *const argument = va_arg(arguments, void *); /* an int fits where a pointer does */
+    void *const argument = va_arg(arguments, void *); /* or an int */
     va_end(arguments);
     NEXT(fcntl);
     const bool duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC;

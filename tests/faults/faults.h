@@ -1,41 +1,40 @@
 /*
- * Faults on demand: what a test and the library that is loaded into the server before all others
- * (faults.c) share. The library stands between the program and the C library's functions that can
- * fail, counts their calls, and lets the one fail that the test has asked for. It also has calls of
- * one thread wait, as if what they need did not come. It is plain memory of a file, which both map:
- * $LOSSD_FAULTS is its path.
+ * Fault injection: memory shared by a test and the library that is preloaded into the server
+ * (faults.c). The library wraps functions of the C library that can fail, counts their calls, and
+ * makes the call fail that the test selected. It can also delay the calls of one thread. The memory
+ * is a file that both map; $LOSSD_FAULTS is its path.
  */
 #ifndef TESTS_FAULTS_H
 #define TESTS_FAULTS_H
 
 #include <stdatomic.h>
 
-/* What can be made to fail; a set of them. */
+/* A set of kinds of calls that can fail. */
 enum fault_kind {
-    FAULT_MEMORY = 1 << 0,    /* malloc and all others that give memory, mmap and mremap included */
+    FAULT_MEMORY = 1 << 0,    /* malloc and its relatives, mmap, mremap */
     FAULT_THREAD = 1 << 1,    /* pthread_create */
     FAULT_ACCEPT = 1 << 2,    /* accept4 */
     FAULT_SEND = 1 << 3,      /* send, sendmsg, sendfile */
-    FAULT_RECEIVE = 1 << 4,   /* recvfrom, which the server's recv calls */
-    FAULT_EPOLL = 1 << 5,     /* epoll_ctl, where it adds */
+    FAULT_RECEIVE = 1 << 4,   /* recvfrom, which recv calls */
+    FAULT_EPOLL = 1 << 5,     /* epoll_ctl with EPOLL_CTL_ADD */
     FAULT_WAIT = 1 << 6,      /* epoll_wait, poll */
     FAULT_EVENT = 1 << 7,     /* eventfd, epoll_create1 */
-    FAULT_DUPLICATE = 1 << 8, /* fcntl that duplicates */
+    FAULT_DUPLICATE = 1 << 8, /* fcntl with F_DUPFD or F_DUPFD_CLOEXEC */
     FAULT_SOCKET = 1 << 9,    /* socket, bind, listen, setsockopt */
 };
 
 struct faults {
-    atomic_uint kinds;           /* that are counted; 0: none */
-    atomic_ullong first;         /* the call, from 1, that fails; 0: none */
-    atomic_bool all;             /* those after it too */
-    atomic_int error;            /* what errno becomes */
-    atomic_ullong calls, faults; /* that were counted, that failed */
-    atomic_llong blocks;         /* of memory that have not been freed */
-    atomic_bool trace;           /* where each fault was is written to stderr */
-    atomic_uint stall_kinds;     /* calls of these kinds wait ... */
-    atomic_int stall_ms;         /* ... for so long, as long as that is not 0, ... */
-    char stall_thread[16];       /* ... in threads whose names begin so; set before stall_kinds */
-    atomic_ullong stalls;        /* calls that have waited */
+    atomic_uint kinds;           /* kinds that are counted; 0: none */
+    atomic_ullong first;         /* the number, from 1, of the call that fails; 0: none */
+    atomic_bool all;             /* all calls after it fail too */
+    atomic_int error;            /* errno after the failed call */
+    atomic_ullong calls, faults; /* numbers of counted and of failed calls */
+    atomic_llong blocks;         /* memory blocks that have not been freed */
+    atomic_bool trace;           /* write the backtrace of each fault to stderr */
+    atomic_uint stall_kinds;     /* calls of these kinds wait */
+    atomic_int stall_ms;         /* the duration; 0 ends all waits */
+    char stall_thread[16];       /* only in threads with this name prefix; set before stall_kinds */
+    atomic_ullong stalls;        /* number of calls that waited */
 };
 
 #endif

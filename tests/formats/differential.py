@@ -391,9 +391,12 @@ def unsound_json(rng, server, faults):
 
 
 INFER_PLAIN = (
-    '{"id":"a","model_name":["x",{"y":[1,-2.5e3,true,null]}],"inputs":[{"name":"input","shape":[2],"datatype":"FP32",'
-    '"data":[1,2],"parameters":{"content_type":"x"}},{"name":"target","shape":[2],"datatype":"FP64","data":[1,2]}],'
-    '"outputs":[{"name":"loss","parameters":{"classification":0}}],"parameters":{"delta":2,"timeout":[3],"headers":{"a":"b"}}}'
+    '{"id":"a","model_name":["x",{"y":[1,-2.5e3,true,null]}],"inputs":[{"name":"input",'
+    '"shape":[2],"datatype":"FP32",'
+    '"data":[1,2],"parameters":{"content_type":"x"}},{"name":"target","shape":[2],'
+    '"datatype":"FP64","data":[1,2]}],'
+    '"outputs":[{"name":"loss","parameters":{"classification":0}}],"parameters":{"delta":2,'
+    '"timeout":[3],"headers":{"a":"b"}}}'
 )
 
 

@@ -211,11 +211,26 @@ def safetensors(header, data):
 
 
 LOSSES = {
-    "mse": '{"input":[1,2.5],"target":[[3],[4]],"reduction":"mean","grad":["input"],"hess":true,"dtype":"float32","encoding":"flat"}',
-    "huber": '{"input":{"shape":[2],"data":[1,2],"dtype":"float32"},"target":[1,2],"delta":2.5,"grad":true,"sample_weight":[1,2]}',
-    "cross_entropy": '{"input":[[0.1,0.2,0.3],[1,2,3]],"target":[0,2],"weight":[1,1,2],"ignore_index":-100,"label_smoothing":0.1}',
-    "ctc": '{"log_probs":[[[-1,-1]]],"targets":[[1]],"input_lengths":[1],"target_lengths":[1],"zero_infinity":true}',
-    "nll": '{"input":[[0.1,0.2]],"target":{"data":{"buffer":"AQ==","encoding":"base64"},"dtype":"int8","shape":[1]},"ignore_index":3}',
+    "mse": (
+        '{"input":[1,2.5],"target":[[3],[4]],"reduction":"mean","grad":["input"],"hess":true,'
+        '"dtype":"float32","encoding":"flat"}'
+    ),
+    "huber": (
+        '{"input":{"shape":[2],"data":[1,2],"dtype":"float32"},"target":[1,2],"delta":2.5,'
+        '"grad":true,"sample_weight":[1,2]}'
+    ),
+    "cross_entropy": (
+        '{"input":[[0.1,0.2,0.3],[1,2,3]],"target":[0,2],"weight":[1,1,2],"ignore_index":-100,'
+        '"label_smoothing":0.1}'
+    ),
+    "ctc": (
+        '{"log_probs":[[[-1,-1]]],"targets":[[1]],"input_lengths":[1],"target_lengths":[1],'
+        '"zero_infinity":true}'
+    ),
+    "nll": (
+        '{"input":[[0.1,0.2]],"target":{"data":{"buffer":"AQ==","encoding":"base64"},'
+        '"dtype":"int8","shape":[1]},"ignore_index":3}'
+    ),
     "triplet_margin": (
         '{"anchor":[[1,2]],"positive":[[1,2]],"negative":[[1,3]],"margin":1,"p":2,"swap":false}'
     ),
@@ -223,16 +238,23 @@ LOSSES = {
 }
 SEVERAL = [
     '{"losses":["mse","l1",{"loss":"huber","delta":2}],"input":[1,2],"target":[3,4],"grad":true}',
-    '{"losses":[{"loss":"cross_entropy","input":[[1,2]]},{"loss":"multi_margin","p":2}],"input":[[1,2]],"target":[1]}',
+    (
+        '{"losses":[{"loss":"cross_entropy","input":[[1,2]]},{"loss":"multi_margin","p":2}],'
+        '"input":[[1,2]],"target":[1]}'
+    ),
 ]
 INFER = (
-    '{"id":"a","inputs":[{"name":"input","shape":[2],"datatype":"FP32","data":[1,2]},{"name":"target","shape":[2],'
-    '"datatype":"FP64","parameters":{"binary_data_size":16}}],"outputs":[{"name":"loss","parameters":{"binary_data":true}},'
-    '{"name":"grad_input"}],"parameters":{"delta":2,"reduction":"sum","timeout":3,"binary_data_output":false}}'
+    '{"id":"a","inputs":[{"name":"input","shape":[2],"datatype":"FP32","data":[1,2]},'
+    '{"name":"target","shape":[2],'
+    '"datatype":"FP64","parameters":{"binary_data_size":16}}],"outputs":[{"name":"loss",'
+    '"parameters":{"binary_data":true}},'
+    '{"name":"grad_input"}],"parameters":{"delta":2,"reduction":"sum","timeout":3,'
+    '"binary_data_output":false}}'
 )
 QUERIES = ["reduction=mean&grad=input&hess=true", "delta=2&dtype=float32", "encoding=base64"]
 SAFETENSORS = (
-    '{"input":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"target":{"dtype":"F64","shape":[2],"data_offsets":[8,24]},'
+    '{"input":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"target":{"dtype":"F64",'
+    '"shape":[2],"data_offsets":[8,24]},'
     '"__metadata__":{"reduction":"mean","grad":"input","format":"pt"}}'
 )
 ACCEPTS = [

@@ -387,7 +387,8 @@ write(
         b"application/json;q=0.5, application/vnd.safetensors, */*;q=0\nmultipart/form-data;"
         b" charset=x; boundary=\"a b\"\ngzip;q=0.5, zstd, *;q=0\n"
         b"x-gzip,"
-        b" identity\nid-1.2_3\n[::1]:80\n00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nhttp://x/v1/losses/%6dse?a=b"
+        b" identity\nid-1.2_3\n[::1]:80\n"
+        b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nhttp://x/v1/losses/%6dse?a=b"
     ),
 )
 write(

@@ -14,7 +14,7 @@ static void *must(void *pointer, const char *what)
     return pointer;
 }
 
-/* Appends the cases of a file, if it is there. */
+/* Appends the cases of a file, if it exists. */
 static void append_cases(json_t *cases, const char *folder, const char *loss)
 {
     char path[256];

@@ -1,4 +1,4 @@
-/* The golden cases: what PyTorch or an independent reference computes, one JSON object a line
+/* The golden cases: results of PyTorch or of an independent reference, one JSON object per line
  * (tests/golden/README.md). */
 #ifndef TESTS_GOLDEN_H
 #define TESTS_GOLDEN_H
@@ -7,24 +7,23 @@
 
 #include <jansson.h>
 
-/* The cases of one loss, an array; read from tests/golden/cases/<name>.jsonl and
-   tests/golden/reference/<name>.jsonl, of which there must be one. Exits with a message where that
-   cannot be. */
+/* Reads the cases of a loss, an array, from tests/golden/cases/<name>.jsonl and
+ * tests/golden/reference/<name>.jsonl. Exits with a message if neither exists or a file is invalid.
+ */
 json_t *golden_cases(const char *loss);
 
-/* A tensor of a case: {"shape", "dtype", "data"}. The numbers are given as doubles, whatever the
- * dtype. */
+/* A tensor of a case: {"shape", "dtype", "data"}. All numbers are stored as doubles. */
 struct golden_tensor {
-    struct loss_tensor shape; /* dtype as declared, no data */
+    struct loss_tensor shape; /* the declared dtype; `data` is not set */
     size_t count;
     double *value; /* owned */
 };
-/* A number, which may be "NaN", "Infinity" or "-Infinity", or a boolean as 1 or 0. */
+/* Returns a number, which can be "NaN", "Infinity" or "-Infinity", or a boolean as 1 or 0. */
 double golden_number(const json_t *json);
 struct golden_tensor golden_tensor(const json_t *json);
 void golden_tensor_free(struct golden_tensor *tensor);
 
-/* The tolerance of a case, relative and absolute: 1e-12 and 1e-13 unless it carries its own. */
+/* The relative and the absolute tolerance of a case; defaults: 1e-12 and 1e-13. */
 struct golden_tolerance {
     double relative, absolute;
 };

@@ -6,18 +6,18 @@ diagonal of the Hessian.
     python3-mpmath)
 
 The format is that of generate.py, with two additions. "hess_<name>" is the second derivative of
-sum(loss * grad_output) with respect to each element of that tensor (the diagonal only). A case may
-hold "atol": the absolute part of the comparison, in place of 1e-13; at 1e-300 all the digits of
-tiny values count. "rtol" stands where half an ulp in the inputs moves the values themselves by more
-than a relative 1e-13.
+sum(loss * grad_output) with respect to each element of that tensor (the diagonal only). A case can
+contain "atol", the absolute tolerance, instead of 1e-13; with 1e-300 all the digits of tiny values
+are compared. "rtol" is given if half an ulp in the inputs changes the values by more than a
+relative 1e-13.
 
-Values: textbook formulas over the exact values of the doubles, in 60 digits of mpmath, rounded once
-    at the end; every case is computed
-again in 400, and where that gives other doubles its values are those of 400, which 1000 must
-confirm. NumPy carries shapes and broadcasting only. Before anything is written, the derivatives of
-every case are compared at one or two random elements of each tensor with mpmath.diff of its loss:
-exit status 1 where they disagree. --torch also compares terms and gradients of the losses that
-torch.nn has with PyTorch's (nothing of it is written)."""
+Values are computed from textbook formulas and the exact values of the doubles, with 60 digits of
+mpmath, and rounded once at the end. Every case is computed again with 400 digits; if that gives
+other doubles, they are used, and 1000 digits must confirm them. NumPy is used only for shapes and
+broadcasting. Before writing, the derivatives of every case are compared with mpmath.diff of its
+loss at one or two random elements of each tensor; if they disagree, the exit status is 1. --torch
+also compares the terms and gradients of the losses of torch.nn with PyTorch's; these are not
+written."""
 import json
 import math
 import sys
@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from mpmath import mp
 
-# A case goes on to the next where the doubles of these digits are not those of the next.
+# The numbers of digits: a case uses more until two consecutive ones give the same doubles.
 DIGITS = (
     60,
     400,
@@ -37,8 +37,8 @@ NAN, INF = math.nan, math.inf
 
 
 class Tensor:
-    """Flat numbers and a shape; `at(shape)` lists, for each place of a broadcast shape, the element
-    that lies there."""
+    """Flat numbers and a shape. `at(shape)` lists the element for each position of a broadcast
+    shape."""
 
     def __init__(self, shape, flat):
         self.shape, self.flat = tuple(shape), list(flat)
@@ -80,7 +80,7 @@ def total(values):
 
 
 # Losses. Each has shape(x, p), terms(x, p), pull(x, p, c): the gradients of sum(c * terms),
-# second(x, p, c): its second derivatives, and counted(x, p): what each term counts in the divisor
+# second(x, p, c): its second derivatives, and counted(x, p): the part of each term in the divisor
 # of `mean`. x: tensors by name; p: parameters.
 
 
@@ -367,7 +367,7 @@ def sigmoid_focal():
 
 
 def tweedie():
-    """Deviances as scikit-learn has them; log likelihoods up to a constant."""
+    """Deviances as in scikit-learn; log likelihoods up to a constant."""
 
     def term(p, x, y):
         a, b = 1 - p["p"], 2 - p["p"]
@@ -401,7 +401,8 @@ def tweedie():
 
 
 class Rows(Loss):
-    """Losses over rows of classes: input (C), (N,C) or (N,C,d1,...), terms (), (N) or (N,d1,...)."""
+    """Losses over rows of classes. Input: (C), (N,C) or (N,C,d1,...); terms: (), (N) or
+    (N,d1,...)."""
 
     defaults = {}
 
@@ -416,8 +417,8 @@ class Rows(Loss):
         )
 
     def each(self, x, p):
-        """(places of the row in input, its coefficients of -z_c, what it counts, its row in a
-        target of probabilities) for each row."""
+        """Returns for each row: its positions in input, its coefficients of -z_c, its part in the
+        divisor, and its row in a target of probabilities."""
         size, soft = len(self.rows(x["input"])[0]) if x["input"].flat else 0, len(
             x["target"].shape
         ) == len(x["input"].shape)
@@ -464,7 +465,7 @@ class CrossEntropy(Rows):
     )
 
     def softmax(self, values):
-        """log q, q, 1 - q of a row."""
+        """Returns log q, q and 1 - q of a row."""
         top = max(range(len(values)), key=lambda c: values[c])
         tail = total(mp.exp(v - values[top]) for c, v in enumerate(values) if c != top)
         z = [v - values[top] - mp.log1p(tail) for v in values]
@@ -503,8 +504,8 @@ class CrossEntropy(Rows):
 
 
 class Vectors(Loss):
-    """Losses over the rows of (N,D) tensors, a term a row. `row(p, i, rows)` gives the term and
-    {(tensor, row): gradient}."""
+    """Losses over the rows of (N,D) tensors, one term per row. `row(p, i, rows)` returns the term
+    and {(tensor, row): gradient}."""
 
     def __init__(self, row, tensors, **defaults):
         self.row, self.tensors, self.defaults, self.grads = (
@@ -634,7 +635,8 @@ def info_nce_row(p, i, rows):
 
 
 class Dice(Loss):
-    """MONAI's: a term for each sample and channel, or with batch for each channel."""
+    """The Dice loss of MONAI: a term for each sample and channel, or for each channel with
+    batch."""
 
     defaults = {
         "smooth": 1e-5,
@@ -660,7 +662,7 @@ class Dice(Loss):
         return [i % x["input"].shape[1] for i in range(math.prod(self.shape(x, p)))]
 
     def rows(self, x, p):
-        """The places of the elements of each term."""
+        """Returns the positions of the elements of each term."""
         n, c = x["input"].shape[:2]
         within = math.prod(x["input"].shape[2:])
         grid = x["input"].grid().reshape(n, c, within)
@@ -753,7 +755,7 @@ LOSSES = {
     ),
     "info_nce": Vectors(info_nce_row, ("query", "key"), temperature=0.1),
 }
-# Differences of sums: what an ulp in the inputs does is measured.
+# Differences of sums: the effect of an ulp in the inputs is measured.
 SENSITIVE = (
     "info_nce",
     "cosine_embedding",
@@ -762,7 +764,7 @@ SENSITIVE = (
 
 
 class Problem:
-    """One evaluation: the loss's tensors and parameters, the weights of its samples, the upstream
+    """One evaluation: tensors and parameters of the loss, sample weights, and the upstream
     gradient."""
 
     def __init__(self, loss, params, inputs):
@@ -810,7 +812,8 @@ class Problem:
 
 
 def evaluate(case, digits=DIGITS[0], disturb=None):
-    """{"loss", "grad_<name>", "hess_<name>"}: (shape, exact values), for what the case wants."""
+    """Returns {"loss", "grad_<name>", "hess_<name>"}: (shape, exact values), as the case
+    requests."""
     with mp.workdps(digits):
         problem = Problem(case["loss"], case["params"], case["inputs"])
         if disturb:
@@ -836,7 +839,7 @@ def close(a, b, relative, absolute=0.0):
 
 
 def settle(case):
-    """The values of a case, in digits enough for the doubles to be right."""
+    """Returns the values of a case, computed with enough digits for correctly rounded doubles."""
     out = evaluate(case, DIGITS[0])
     for digits in DIGITS[1:]:
         last, out = out, evaluate(case, digits)
@@ -850,12 +853,12 @@ def settle(case):
 
 
 def check(case, out, random):
-    """The list of what is wrong with a case's derivatives."""
+    """Returns the list of errors in the derivatives of a case."""
     trouble, everything = [], [v for _, values in out.values() for v in values]
     if case["kink"] or not all(mp.isfinite(v) for v in everything):
         return trouble
-    # A huge term hides the others' differences, and a focal loss near 0 lives in a step smaller
-    # than any usual one.
+    # A huge term hides the differences of others, and a focal loss near 0 needs a smaller step than
+    # usual.
     wide = (
         case["loss"] == "sigmoid_focal"
         and "extreme" in case["note"]
@@ -893,8 +896,8 @@ def check(case, out, random):
 
 
 def against_torch(case, out):
-    """The same for the losses of torch.nn, with PyTorch's terms and gradients; loosely, for
-    PyTorch's own formulas lose digits."""
+    """Does the same for the losses of torch.nn with PyTorch's terms and gradients. The tolerance is
+    larger because PyTorch's formulas lose precision."""
     import torch
     from generate import FUNCTION
 
@@ -966,7 +969,8 @@ class Writer:
         )
 
     def start(self, loss):
-        """Each loss has numbers of its own: a new case of one leaves the others as they were."""
+        """Each loss has its own random numbers, so that a new case of one does not change the
+        others."""
         self.random = np.random.RandomState((self.seed + zlib.crc32(loss.encode())) % 2**32)
 
     def add(
@@ -981,8 +985,8 @@ class Writer:
         error=None,
         kink=False,
     ):
-        """grad, hess: what to ask for: True for all that the loss has. kink: no derivative there,
-        so none to compare with."""
+        """grad, hess: the derivatives to request; True: all that the loss has. kink: the derivative
+        does not exist there and is not compared."""
         rows = self.rows.setdefault(loss, [])
         params = dict(params or {})
         spec = LOSSES[loss]
@@ -1039,8 +1043,8 @@ class Writer:
         }
 
     def sensitivity(self, case, out, atol, random):
-        """How far the values move, relative to themselves, when each input moves by half an ulp at
-        most."""
+        """Returns the relative change of the values if each input changes by at most half an
+        ulp."""
         worst = 0.0
         for _ in range(4):
             for name, (shape, values) in evaluate(
@@ -1065,7 +1069,7 @@ class Writer:
             print(f"{loss:24s} {len(rows)}")
         print(f"{'':24s} {sum(map(len, self.rows.values()))}")
 
-    # What the cases are made of.
+    # The values of the cases.
     def normal(self, *shape, scale=1.0):
         return np.asarray(self.random.standard_normal(shape) * scale, dtype=np.float64)
 
@@ -1099,7 +1103,8 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def weighted(w, loss, make, shape, options=({},)):
-    """sample_weight in all its shapes, for terms of `shape`; make() gives the loss's tensors."""
+    """Adds cases with sample_weight in all its shapes, for terms of `shape`. make() returns the
+    tensors of the loss."""
     pick, option = [0], lambda: options[pick[0] % len(options)]
 
     def add(weight, reduction, note="", upstream=None, **more):
@@ -1141,8 +1146,8 @@ def weighted(w, loss, make, shape, options=({},)):
 
 
 def curved(w, loss, make, shape=(3, 4), narrow=None, options=({},), start=0):
-    """The Hessian's diagonal; make(*shape) gives the loss's tensors, make(*shape, narrow=True) the
-    prediction as (3,1) against (3,4)."""
+    """Adds cases with the Hessian diagonal. make(*shape) returns the tensors of the loss; with
+    narrow=True, the prediction is (3,1) and the target (3,4)."""
     for k, red in enumerate(REDUCTIONS):
         w.add(
             loss,
@@ -1185,7 +1190,8 @@ def curved(w, loss, make, shape=(3, 4), narrow=None, options=({},), start=0):
 
 
 def plain(w, loss, make, options=({},), shapes=((), (1,), (7,), (4, 5), (2, 3, 4)), broadcast=True):
-    """The usual rounds of a new elementwise loss: make(input shape, target shape or the same)."""
+    """Adds the usual cases of an elementwise loss. make() takes the input shape and the target
+    shape (default: the same)."""
     for n, shape in enumerate(shapes):
         for k, red in enumerate(REDUCTIONS):
             if k == n % 3 or n == 3:

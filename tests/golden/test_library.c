@@ -1,7 +1,7 @@
 /*
- * The golden cases through the library: float64 against PyTorch's values; float32 against the
- * library's own float64 over the same rounded inputs, which the first comparison has proven.
- * Several threads and one, on every instruction set of the machine.
+ * Runs the golden cases through the library. Compares float64 results with PyTorch's, and float32
+ * results with the library's float64 results for the same rounded inputs. Uses one thread and
+ * several, and every instruction set of the machine.
  */
 #include "golden/golden.h"
 #include "suites.h"
@@ -13,9 +13,9 @@
 #include <string.h>
 
 enum { CASES_MAX = 64 };
-static json_t *cases_of[CASES_MAX]; /* by the loss's place in the table */
+static json_t *cases_of[CASES_MAX]; /* by the index of the loss in the table */
 
-/* One evaluation: a request made from a case, and what came out. */
+/* One evaluation: a request made from a case, and its results. */
 struct trial {
     struct loss_tensor tensor[LOSS_MAX_TENSORS], grad_output, sample_weight;
     struct loss_request request;
@@ -25,8 +25,7 @@ struct trial {
     enum loss_status status;
 };
 
-/* The values of a golden tensor in the dtype in which the library shall see them: integers as
- * int64, floats as `dtype`. */
+/* Converts the values of a golden tensor for the library: integers to int64, floats to `dtype`. */
 static struct loss_tensor converted(const struct golden_tensor *golden, enum loss_dtype dtype)
 {
     struct loss_tensor tensor = golden->shape;
@@ -43,8 +42,7 @@ static struct loss_tensor converted(const struct golden_tensor *golden, enum los
     return tensor;
 }
 
-/* The same, rounded to float32 first but held in float64: the truth that float32 results are
- * compared with. */
+/* Does the same in float64 with values rounded to float32: the reference for float32 results. */
 static struct loss_tensor rounded(struct golden_tensor *golden)
 {
     for (size_t i = 0; i < golden->count && loss_dtype_is_float(golden->shape.dtype); i++)
@@ -72,7 +70,7 @@ static enum loss_reduction reduction_named(const char *name)
     return LOSS_REDUCTION_COUNT;
 }
 
-/* What is expected of a derivative: "grad_input" and the like; NULL if nothing is. */
+/* Returns the expected derivative, such as "grad_input"; NULL if the case has none. */
 static const json_t *expectation(const json_t *test, const char *derivative, const char *tensor)
 {
     char name[64];
@@ -80,7 +78,7 @@ static const json_t *expectation(const json_t *test, const char *derivative, con
     return json_object_get(json_object_get(test, "expect"), name);
 }
 
-/* false where the request cannot even be put: an unknown reduction. */
+/* Returns false if the request cannot be made, such as for an unknown reduction. */
 static bool fill(struct trial *trial, const struct loss_descriptor *loss, const json_t *test,
                  enum mode mode)
 {
@@ -197,7 +195,7 @@ static void check_float64(const struct loss_descriptor *loss, const json_t *test
     release(&trial);
 }
 
-/* How many floats lie between two of them. */
+/* Returns the distance of two floats in ulp. */
 static int64_t ulps(float a, float b)
 {
     if (isnan(a) || isnan(b))
@@ -248,8 +246,8 @@ static void check_float32(const struct loss_descriptor *loss, const json_t *test
     release(&truth);
 }
 
-/* A loop test per loss: check passes the index of the case only, so each loss has a place in
-   `cases_of` and the loops run over place * CASE_STRIDE + case. */
+/* A loop test per loss. check passes only an integer to a loop test, so it is the index of the loss
+ * in `cases_of` times CASE_STRIDE plus the index of the case. */
 enum { CASE_STRIDE = 100000 };
 
 START_TEST(golden_case_gives_the_values_of_pytorch)

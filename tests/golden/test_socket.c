@@ -1,7 +1,7 @@
 /*
- * The golden cases through the socket: each as a JSON request to a live server, its tensors written
- * in turn as flat objects, as nested arrays and as base64, and the answer, which comes in the same
- * form, compared with PyTorch's values.
+ * Sends the golden cases to a running server as JSON requests and compares the responses with
+ * PyTorch's values. Tensors alternate between flat objects, nested arrays and base64; a response
+ * has the format of its request.
  */
 #include "golden/golden.h"
 #include "suites.h"
@@ -26,11 +26,11 @@ static void stop(void)
     server_process_free(&server);
 }
 
-/* ---- requests ---- */
+/* ---- Requests ---- */
 
 enum form { FLAT, NESTED, BASE64, FORMS };
 
-/* The elements of a tensor from *at on, as arrays within arrays. */
+/* Writes the elements of a tensor from *at on as nested arrays. */
 static json_t *nest(const json_t *data, const struct loss_tensor *shape, int axis, size_t *at)
 {
     if (axis == shape->rank)
@@ -75,8 +75,7 @@ static json_t *tensor_as(const json_t *tensor, enum form form)
     struct golden_tensor golden = golden_tensor(tensor);
     json_t *result = json_deep_copy(tensor);
     size_t at = 0;
-    /* An array of no rows does not say how long they would be: such tensors always go as objects.
-     */
+    /* An array of zero rows does not show their length, so such tensors are sent as objects. */
     if (form == NESTED && golden.count > 0) {
         json_decref(result);
         result = nest(json_object_get(tensor, "data"), &golden.shape, 0, &at);
@@ -122,7 +121,7 @@ static json_t *request_for(const json_t *test, enum form form)
     return body;
 }
 
-/* ---- answers ---- */
+/* ---- Responses ---- */
 
 static double *flatten(const json_t *json, double *out)
 {
@@ -189,7 +188,7 @@ static void check_answer(const json_t *test, const struct http_response *respons
     json_decref(answer);
 }
 
-/* _i is the loss's place in the table: one connection asks all of its cases. */
+/* _i is the index of the loss in the table. One connection sends all of its cases. */
 START_TEST(golden_case_over_http_gives_the_values_of_pytorch)
 {
     const char *loss = loss_at((size_t)_i)->name;

@@ -1,7 +1,7 @@
-// Checks the manifests of deploy/kubernetes and deploy/kserve: node validate.mjs PROGRAM URL
-// Against the schemas of Kubernetes where there are any in npm (not for KServe's kinds), against
-// each other, and against the program: that it takes the arguments, and that a server of it, whose
-// URL is given, answers the probes.
+// Validates the manifests of deploy/kubernetes and deploy/kserve: node validate.mjs PROGRAM URL
+// Checks them against the schemas of Kubernetes in npm (which has none for KServe's kinds), against
+// each other, and against the program, which must accept the arguments; its server at URL must
+// answer the probes.
 import {execFileSync} from 'node:child_process';
 import {readdirSync, readFileSync} from 'node:fs';
 import {parseAllDocuments} from 'yaml';
@@ -25,7 +25,7 @@ async function checkSchema(file, document) {
     if (without.includes(kind)) return;
     const library = libraries[apiVersion] ?? libraries.default;
     const model = (await import(`${library}/${apiVersion}`).catch(() => ({})))[kind];
-    if (!expect(model, file, 'is of a kind that is not known:', apiVersion, kind)) return;
+    if (!expect(model, file, 'has an unknown kind:', apiVersion, kind)) return;
     try {
         new model(document).validate();
     } catch (error) {
@@ -59,11 +59,11 @@ function checkContainer(what, container, podSecurity = {}) {
         'has no limits',
     );
     try {
-        // Which is not here.
+        // The file is not in the repository.
         const args = container.args.filter((arg) => !arg.startsWith('--token-file='));
         execFileSync(program, [...args, '--print-config'], {stdio: 'pipe'});
     } catch (error) {
-        faults.push(`${what} has arguments that lossd does not take: ${error.stderr}`);
+        faults.push(`${what} has arguments that lossd does not accept: ${error.stderr}`);
     }
 }
 

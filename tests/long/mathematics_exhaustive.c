@@ -1,7 +1,7 @@
 /*
- * The worst errors of core/kernel/vector_math.h over every float32 there is, against libm's long
- * double functions: `make check-mathematics`, some minutes on many cores. An argument takes only
- * every so many-th.
+ * The worst errors of core/kernel/vector_math.h over all float32 values, against libm's long double
+ * functions: `make check-mathematics`, some minutes on many cores. With an argument N, tests every
+ * Nth value.
  */
 #include "kernel/vector_math.h"
 
@@ -46,7 +46,7 @@ int main(int argc, char *argv[])
     const uint64_t stride = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     int failed = stride == 0;
     if (failed) {
-        fprintf(stderr, "usage: mathematics-exhaustive [every so many-th]\n");
+        fprintf(stderr, "usage: mathematics-exhaustive [N]\n");
         return 2;
     }
     WORST("exp", vexp, expl);

@@ -1,7 +1,7 @@
 /*
- * Writes every float32 there is and reads it back, as float and as double, one by one and in bulk:
- * 2^32 of them, about ten minutes of one core, spread over all. `number-exhaustive 97` takes every
- * 97th. Prints "N passed, N failed"; the exit status says whether any failed.
+ * Writes all 2^32 float32 values and reads them back, as float and as double, one by one and in
+ * bulk. Takes about ten minutes of CPU time, on all cores. `number-exhaustive 97` takes every 97th.
+ * Prints "N passed, N failed", and exits with 1 if any failed.
  */
 #include "number/number.h"
 #include "number/number_bulk.h"
@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Both writers and readers on one number; as a double it has other digits, up to 17. NaNs and
- * infinities have no text. */
+/* Checks both writers and readers on one number; as a double it has up to 17 digits. NaN and
+ * infinity have no text. */
 static bool reads_back(uint32_t bits)
 {
     char text[NUMBER_TEXT + 1];
@@ -37,7 +37,8 @@ static bool reads_back(uint32_t bits)
 
 enum { LIST = 32 };
 
-/* Both ways of many on a list of numbers: written as one by one, and read back. */
+/* Checks the bulk functions on a list of numbers: the text must equal that of single numbers, and
+ * be read back. */
 static bool list_reads_back(const struct number_bulk *way, const float *values, size_t n)
 {
     char memory[NUMBER_BULK_AROUND + LIST * NUMBER_BULK_F32 + NUMBER_TEXT + 64],
@@ -57,7 +58,7 @@ static bool list_reads_back(const struct number_bulk *way, const float *values, 
         bounds[2 * i + 1] = bounds[2 * i] + (uint32_t)len;
         at += len + 1;
     }
-    for (size_t i = 0; i < n; i++) { /* what it leaves is read one by one */
+    for (size_t i = 0; i < n; i++) { /* the rest is read one by one */
         i += way->read_f32(text, bounds + 2 * i, n - i, back + i);
         if (i < n)
             number_read_f32(text + bounds[2 * i], back + i);
@@ -65,7 +66,7 @@ static bool list_reads_back(const struct number_bulk *way, const float *values, 
     return at == end && memcmp(back, values, n * sizeof *back) == 0;
 }
 
-/* LIST numbers from one on, as far apart as those that are tried at all. */
+/* LIST numbers from `first` on, with the step of the test. */
 static bool lists_read_back(uint64_t bits, uint64_t stride)
 {
     float values[LIST];

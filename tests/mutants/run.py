@@ -1,28 +1,28 @@
 #!/usr/bin/python3 -B
-"""Makes one mistake at a time in a copy of the sources and checks that the tests notice it.
+"""Makes one change at a time in a copy of the sources and checks that the tests detect it.
 
     run.py BUILD [WORD...]
     run.py --check
 
-tests/mutants/*.txt list the mutants, each in a paragraph:
+tests/mutants/*.txt list the mutants, one per paragraph:
 
-    a name in words
+    a description of the changed behaviour
     file: core/losses/huber.c
     - a piece of code that occurs once in the file; its line breaks and spaces do not matter
     + what replaces it
     tests: properties golden_library
 
 Lines that begin with "-" and "+" may be repeated: together they are consecutive lines. "tests" are
-suites or test cases, as in ONLY; they are run until a test fails. WORD selects the mutants that
-have it in their name or file.
+suites or test cases, as in ONLY; they run until a test fails. WORD selects the mutants whose name
+or file contains it.
 
-The copy and its build are in BUILD/mutants, which is kept: the next run compiles only what changed.
-The mutant is killed if a test fails twice (a busy machine can fail a test once), or if nothing
-happens for two minutes. Prints a line for each mutant, and `N killed, N survived`. Fails if a
-mutant survived, if the tests fail without a mutant, or if a mutant does not compile.
+The copy and its build are in BUILD/mutants, which is kept: the next run compiles only changed
+files. A mutant is killed if a test fails twice (on a busy machine a test can fail once), or if the
+tests print nothing for two minutes. Prints a line for each mutant, and `N killed, N survived`.
+Fails if a mutant survives, if the tests fail without a mutant, or if a mutant does not compile.
 
---check runs nothing: it compares the list with the sources. Fails if a piece does not occur exactly
-once, or if there is no suite and no test case of a name."""
+--check only compares the list with the sources. Fails if a piece of code does not occur exactly
+once, or if no suite or test case has the given name."""
 import filecmp
 import os
 import re
@@ -40,7 +40,7 @@ QUIET_SECONDS = 120
 
 
 class Mutant:
-    """One mistake: where it is made, and which tests should fail."""
+    """A change of the sources and the tests that must detect it."""
 
     def __init__(self, paragraph, where):
         self.name, *lines = paragraph
@@ -62,12 +62,12 @@ class Mutant:
             sys.exit(f"{self.where}: cannot read the line: {line}")
 
     def pattern(self):
-        """Matches the piece wherever clang-format breaks its lines, in macros too."""
+        """Returns a pattern for the piece with any line breaks, also those of macros."""
         tokens = re.findall(r"\w+|[^\w\s]", "\n".join(self.before))
         return re.compile(r"[\s\\]*".join(map(re.escape, tokens)))
 
     def fault(self):
-        """What is wrong with it, or None."""
+        """Returns what is wrong with the mutant, or None."""
         path = ROOT / self.file
         if not path.is_file():
             return f"there is no {self.file}"
@@ -79,7 +79,7 @@ class Mutant:
         return None
 
     def apply(self, text):
-        """The text of the file with the mistake. The lines may begin and end within lines of the
+        """Returns the changed text of the file. The piece may begin and end within lines of the
         file."""
         return self.pattern().sub(lambda match: "\n".join(self.after), text)
 
@@ -94,7 +94,8 @@ def read_mutants():
 
 
 def names_of_tests():
-    """Every text that may name a suite or a test case: the texts in the tests, and the losses."""
+    """Returns all possible names of suites and test cases: the string literals of the tests, and
+    the losses."""
     names = set(
         re.findall(r"LOSS\((\w+)\)", (ROOT / "core/losses.def").read_text(encoding="utf-8"))
     )
@@ -118,7 +119,7 @@ def check(mutants):
 
 
 def copy_sources(tree):
-    """Updates the copy. Files that did not change keep their time, so that they are not compiled
+    """Updates the copy. Unchanged files keep their modification time, so that they are not compiled
     again."""
     tree.mkdir(parents=True, exist_ok=True)
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -138,8 +139,8 @@ def copy_sources(tree):
 
 
 def build(tree):
-    """Returns what the compiler said if it failed, else an empty text. Two instruction sets show a
-    mistake as well as four do, and are compiled in half the time."""
+    """Returns the compiler output on failure, else an empty string. Builds two instruction sets
+    instead of four, which halves the time and is enough to detect mutants."""
     isas = ["ISAS=x86_64 x86_64_v3"] if os.uname().machine == "x86_64" else []
     command = [
         "make",
@@ -154,7 +155,7 @@ def build(tree):
 
 
 def results(process):
-    """The lines that the tests print, as they come; None if nothing comes for too long."""
+    """Yields the output lines of the tests; None if there is no output for QUIET_SECONDS."""
     with process.stdout as stdout:
         text = b""
         while True:
@@ -169,7 +170,7 @@ def results(process):
 
 
 def end(process):
-    """On SIGTERM libcheck ends the test that runs, and all processes of its own session."""
+    """Sends SIGTERM. libcheck then ends the running test and all processes of its session."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(timeout=20)
@@ -179,8 +180,7 @@ def end(process):
 
 
 def failure(tree, test):
-    """Runs a suite or a test case until a test fails. Returns the name of that test, None if all
-    pass."""
+    """Runs a suite or a test case until a test fails. Returns the name of that test, or None."""
     environment = dict(
         os.environ, LOSSD="build/lossd", ONLY=test, CK_VERBOSITY="silent", CK_TAP_LOG_FILE_NAME="-"
     )
@@ -208,13 +208,13 @@ def failure(tree, test):
 
 
 def fails_twice(tree, test):
-    """Returns the name of the test that failed last, None if all passed one of two times."""
+    """Returns the name of the last failed test, or None if all tests pass in one of two runs."""
     failed = failure(tree, test)
     return failed and ("does not end" in failed and failed or failure(tree, test))
 
 
 def try_mutant(mutant, tree):
-    """Returns the name of the test that noticed, or None."""
+    """Returns the name of the test that detected the mutant, or None."""
     path = tree / mutant.file
     sound = path.read_text(encoding="utf-8")
     path.write_text(mutant.apply(sound), encoding="utf-8")
@@ -228,7 +228,8 @@ def try_mutant(mutant, tree):
 
 
 def check_sound(tree, mutants):
-    """The tests must pass without a mutant: otherwise they would seem to notice every mutant."""
+    """Checks that the tests pass without a mutant; otherwise they would seem to detect every
+    mutant."""
     trouble = build(tree)
     if trouble:
         sys.exit(f"the sources do not compile:\n{trouble}")

@@ -1,4 +1,4 @@
-// Checks the OpenAPI document of a server: node validate.mjs http://127.0.0.1:8080
+// Validates the OpenAPI document of a server: node validate.mjs http://127.0.0.1:8080
 import {Validator} from '@seriousme/openapi-schema-validator';
 
 const url = process.argv[2] + '/openapi.json';

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* xorshift64*: the same numbers everywhere */
+/* xorshift64*: the same numbers on every machine */
 static double uniform(uint64_t *state)
 {
     *state ^= *state >> 12;
@@ -13,11 +13,11 @@ static double uniform(uint64_t *state)
     return ((double)(*state * UINT64_C(2685821657736338717) >> 12) + 0.5) * 0x1p-52;
 }
 
-enum { COLUMNS = 7 }; /* unless a batch is to have others */
+enum { COLUMNS = 7 }; /* the default */
 
-/* The usual shapes: 0 rows all alike, 1 rows of classes, labels and class weights, 2 pairs of rows
-   and labels, 3 sequences of rows, labels and lengths, 4 samples of two channels (one, if there is
-   one row) and a channel weight. */
+/* Common shapes. 0: all tensors have the same rows. 1: rows of classes, labels and class weights.
+ * 2: pairs of rows, and labels. 3: sequences of rows, labels and lengths. 4: samples of two
+ * channels (one channel if there is one row), and a channel weight. */
 enum { USUAL_SHAPES = 5 };
 
 static struct loss_tensor usual_shape(int usual, int k, size_t n, size_t columns)
@@ -48,7 +48,8 @@ static struct loss_tensor usual_shape(int usual, int k, size_t n, size_t columns
     }
 }
 
-/* An index that any of those shapes allows; lengths such that labels fit into the steps. */
+/* Returns an index that is valid in each of these shapes. Labels fit into the steps of the lengths.
+ */
 static int64_t usual_index(const char *name, double value, size_t columns)
 {
     if (strcmp(name, "input_lengths") == 0)
@@ -56,8 +57,7 @@ static int64_t usual_index(const char *name, double value, size_t columns)
     return (int64_t)(value * (double)(strcmp(name, "target_lengths") == 0 ? columns / 2 : columns));
 }
 
-/* Some values of a target are 1, which is a label to the losses that know labels, and a value like
- * others to the rest. */
+/* Some target values are 1, which losses with labels take as a label. */
 static void fill(struct loss_tensor *tensor, const char *name, bool indexed, size_t columns,
                  enum loss_dtype dtype, uint64_t *state)
 {
@@ -77,7 +77,7 @@ static void fill(struct loss_tensor *tensor, const char *name, bool indexed, siz
     }
 }
 
-/* Whether the loss takes tensors of these shapes; then they are filled. */
+/* Fills the tensors of the batch and returns true, if the loss accepts these shapes. */
 static bool take_shapes(struct batch *batch, const struct loss_descriptor *loss, size_t columns,
                         enum loss_dtype dtype, unsigned seed)
 {
@@ -112,8 +112,8 @@ void batch_make_columns(struct batch *batch, const struct loss_descriptor *loss,
     ck_abort_msg("no usual shape fits %s: %s", loss->name, batch->error.message);
 }
 
-/* Sets the one element of a tensor: a class that there is, a length that is all there is, or a
- * number within every range. */
+/* Sets the only element of a tensor: a valid class, the full length, or a number within every
+ * range. */
 static void fill_one(struct loss_tensor *tensor, const char *name, bool indexed, size_t columns,
                      enum loss_dtype dtype)
 {
@@ -165,7 +165,7 @@ bool batch_make_vector(struct batch *batch, const struct loss_descriptor *loss, 
     return false;
 }
 
-/* For numbers: within most ranges. Booleans and choices take the first two or more. */
+/* Numbers within most ranges. Booleans and choices use the first two or more. */
 static const double values[] = {0, 1, 2, 0.3, 0.7, 1.7, 2.5, -0.5};
 enum { VALUES = sizeof values / sizeof values[0] };
 

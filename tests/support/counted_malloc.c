@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Names that the linker gives: the C library's functions, and those in their place. */
+/* Names defined by --wrap: __real_ are the functions of the C library, __wrap_ replace them. */
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *block, size_t size);

@@ -7,7 +7,7 @@
 
 /* Starts counting the allocations of all threads. */
 void counted_malloc_begin(void);
-/* Stops counting. Returns the number of bytes allocated since the begin. */
+/* Stops counting. Returns the number of bytes allocated since then. */
 size_t counted_malloc_end(void);
 
 #endif

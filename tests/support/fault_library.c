@@ -15,7 +15,7 @@
 static struct faults *faults;
 static char faults_path[] = "/tmp/lossd-faults-XXXXXX";
 
-/* The library stands beside the tests' own program. */
+/* The library is in the folder of the test program. */
 static void find_library(char *path)
 {
     const ssize_t len = readlink("/proc/self/exe", path, PATH_MAX - 16);

@@ -26,7 +26,8 @@ bool http_client_connect(struct http_client *client, const char *host, int port)
         return false;
     client->fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool connected = client->fd >= 0 && connect(client->fd, found->ai_addr, found->ai_addrlen) == 0;
-    const int on = 1; /* or pieces of a request wait for each other's acknowledgement */
+    const int on =
+        1; /* otherwise each piece of a request waits for the acknowledgement of the previous one */
     if (connected)
         setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     freeaddrinfo(found);
@@ -127,7 +128,8 @@ bool http_client_shut(struct http_client *client)
     return shutdown(client->fd, SHUT_WR) == 0;
 }
 
-/* As recv has it, also with TLS: the end may come without a word, but what comes must be TLS. */
+/* Like recv, with or without TLS. The peer may close without a TLS alert, but all data must be TLS.
+ */
 static ssize_t receive_some(struct http_client *client, char *to, size_t size)
 {
     const bool pending = client->session && gnutls_record_check_pending(client->session) > 0;
@@ -145,7 +147,7 @@ static ssize_t receive_some(struct http_client *client, char *to, size_t size)
     return got == GNUTLS_E_PREMATURE_TERMINATION ? 0 : -1;
 }
 
-/* Receives some more; 0 at the end, -1 on errors and time-outs. */
+/* Receives more data. Returns 0 at the end, -1 on errors and timeouts. */
 static ssize_t receive(struct http_client *client)
 {
     if (client->capacity - client->len < 65536) {
@@ -163,7 +165,7 @@ static ssize_t receive(struct http_client *client)
     return got;
 }
 
-/* Takes `len` bytes off the front of what was received, as a text of their own. */
+/* Removes the first `len` received bytes and returns them as a NUL-terminated copy. */
 static char *take(struct http_client *client, size_t len)
 {
     char *text = malloc(len + 1);
@@ -205,7 +207,7 @@ bool http_client_read(struct http_client *client, struct http_response *response
     while (got > 0 && !bodiless && (!counted || client->len < len))
         got = receive(client);
     if (!counted && !bodiless)
-        len = client->len; /* it ends with the connection */
+        len = client->len; /* the body ends with the connection */
     if (got < 0 || client->len < len)
         return false;
     response->body = take(client, len);

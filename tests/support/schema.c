@@ -1,4 +1,4 @@
-/* JSON Schema, as far as the service's own document uses it. */
+/* A JSON Schema validator for the keywords that the OpenAPI document uses. */
 #include "support/schema.h"
 
 #include <check.h>

@@ -31,7 +31,7 @@ static pid_t spawn(const char *const arguments[], int out, int err, void (*prepa
     if (pid > 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) /* it ended before the line above */
+    if (getppid() != parent) /* the parent ended before prctl */
         _exit(126);
     const char *argv[SERVER_ARGUMENTS + 2] = {program()};
     for (int i = 0; i < SERVER_ARGUMENTS && arguments[i]; i++)
@@ -44,7 +44,7 @@ static pid_t spawn(const char *const arguments[], int out, int err, void (*prepa
     _exit(127);
 }
 
-/* Reads a line from the pipe; false at its end or when time is up. */
+/* Reads a line from the pipe. Returns false at its end or after the timeout. */
 static bool read_line(int fd, char *line, size_t size)
 {
     size_t len = 0;
@@ -62,7 +62,7 @@ static bool read_line(int fd, char *line, size_t size)
     }
 }
 
-/* The port of the first URL in a text, 0 if there is none. */
+/* Returns the port of the first URL in a text, 0 if there is none. */
 static int port_behind(const char *text)
 {
     static const char mark[] = "://";
@@ -78,14 +78,14 @@ void server_process_start(struct server_process *server, const char *const argum
     server_process_start_with(server, arguments, NULL);
 }
 
-/* Starts it and waits for its line; false if it ended without one. */
+/* Starts the server and waits for its start-up line. Returns false if it exits without one. */
 static bool start(struct server_process *server, const char *const arguments[],
                   void (*prepare)(void))
 {
     const char *all[SERVER_ARGUMENTS + 1] = {"--listen", "127.0.0.1:0"};
     for (int i = 0; arguments && arguments[i]; i++) {
         ck_assert_int_lt(i + 2, SERVER_ARGUMENTS);
-        all[i + 2] = arguments[i]; /* a --listen among them is the later one, and wins */
+        all[i + 2] = arguments[i]; /* a --listen among them comes later and wins */
     }
     int out[2];
     *server = (struct server_process){.err = tmpfile()};
@@ -137,7 +137,7 @@ int server_process_port(const struct server_process *server, const char *text)
 {
     const char *found = strstr(server->line, text);
     const int port = found ? port_behind(found) : 0;
-    ck_assert_msg(port > 0, "no port behind \"%s\" in the start-up line: %s", text, server->line);
+    ck_assert_msg(port > 0, "no port after \"%s\" in the start-up line: %s", text, server->line);
     return port;
 }
 
@@ -163,8 +163,8 @@ int server_process_stop(struct server_process *server)
     return server_process_wait(server);
 }
 
-/* What is in a file, from its start; to be freed. Not read through the stream: its position is the
- * child's too. */
+/* Returns the content of a file from its start; the caller frees it. Uses pread, since the child
+ * shares the file position. */
 static char *contents(FILE *file)
 {
     size_t len = 0, room = 4096;
@@ -234,8 +234,8 @@ void server_process_forget_peak(const struct server_process *server)
     fclose(file);
 }
 
-/* A server built for coverage takes DUMP_SIGNAL for SIGKILL and writes its counters first
-   (tests/coverage/dump.c); one that does not get so far is killed without them. */
+/* Kills the server. A coverage build is sent DUMP_SIGNAL instead of SIGKILL, to write its counters
+ * first (tests/coverage/dump.c); if it does not exit in time, it is killed without them. */
 static void kill_and_wait(pid_t pid)
 {
 #ifdef COVERAGE

@@ -61,7 +61,7 @@ struct tensor_answer tensor_answer_read(const char *bytes, size_t len)
     ck_assert_msg(answer.header != NULL, "%s", why.text);
     answer.data = bytes + sizeof header + header;
     answer.len = len - sizeof header - header;
-    /* Every byte belongs to one tensor. */
+    /* Every byte must belong to exactly one tensor. */
     size_t sum = 0;
     const char *name;
     json_t *tensor;

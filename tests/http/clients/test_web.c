@@ -1,7 +1,6 @@
 /*
- * The pages that browsers get at / and /docs, in Chromium: tests/web says what is looked at.
- * Without node, npm or Chromium stderr says that it is not run; with LOSSD_WEB=all (make check-web,
- * which installs them) that is a failure.
+ * Tests the pages at / and /docs in Chromium (tests/web). Without node, npm or Chromium, skipped
+ * with a note on stderr, or fails with LOSSD_WEB=all (make check-web, which installs them).
  */
 #include "suites.h"
 #include "support/command.h"
@@ -35,8 +34,9 @@ START_TEST(page_passes_in_chromium)
 {
     static char printed[1 << 18];
     if (!npm_packages_are_there("tests/web")) {
-        ck_assert_msg(!required(), "npm is not here, or cannot fetch the packages of tests/web");
-        fprintf(stderr, "web: the page is not tested, npm is not here or cannot fetch the packages "
+        ck_assert_msg(!required(),
+                      "npm is not installed, or cannot fetch the packages of tests/web");
+        fprintf(stderr, "web: skipped, npm is not installed or cannot fetch the packages "
                         "of tests/web\n");
         return;
     }
@@ -45,7 +45,7 @@ START_TEST(page_passes_in_chromium)
         "cd tests/web && LOSSD_URL=http://127.0.0.1:%d npm --silent test 2>&1", server.port);
     if (status != 0)
         fputs(printed, stderr);
-    ck_assert_msg(status == 0, "node ended with %d, having printed the above", status);
+    ck_assert_msg(status == 0, "node exited with %d; its output is above", status);
 }
 END_TEST
 
@@ -59,7 +59,7 @@ static void expect_type(struct http_response *response, const char *type)
     ck_assert_str_eq(value, "Accept");
 }
 
-START_TEST(page_is_for_those_who_name_html)
+START_TEST(page_is_sent_to_clients_that_accept_html)
 {
     static const char *const browsers[] = {
         "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n",
@@ -100,11 +100,11 @@ Suite *web_suite(void)
     tcase_set_tags(page, TAG_SLOW);
     tcase_add_checked_fixture(negotiation, setup, teardown);
     tcase_add_checked_fixture(page, setup, teardown);
-    tcase_add_test(negotiation, page_is_for_those_who_name_html);
+    tcase_add_test(negotiation, page_is_sent_to_clients_that_accept_html);
     if (required() || browser_is_there())
         tcase_add_test(page, page_passes_in_chromium);
     else
-        fprintf(stderr, "web: the page is not tested, node or Chromium is not here; make check-web "
+        fprintf(stderr, "web: skipped, node or Chromium is not installed; make check-web "
                         "installs them\n");
     suite_add_tcase(suite, negotiation);
     suite_add_tcase(suite, page);

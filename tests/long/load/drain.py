@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""drain.py [SIGTERMS]: servers are told to end one after the other under 32 clients, each followed
-by the next on the same port. No request may fail. A client asks again only where it could not
-connect; a request that was sent and not answered with 200, to the byte, has failed, whatever HTTP
-would let the client do about it: also one that was sent on a connection that had been kept alive
-and was closed without a byte, and one that was answered with 503."""
+"""drain.py [SIGTERMS]: sends SIGTERM to servers one after another under the load of 32 clients; the
+next server listens on the same port. No request may fail. A client tries again only if it could not
+connect. A request that was sent fails unless it gets exactly the expected response with status 200.
+This includes requests on a keep-alive connection that is closed without a response, and responses
+with 503, even where HTTP lets the client try again."""
 import socket
 import sys
 import threading
@@ -74,7 +74,7 @@ class Asker(threading.Thread):
                 self.errors.append(f"{name}: {error}")
                 self.disconnect()
             if turn % 50 == 0 and self.connection:
-                self.disconnect()  # so that new connections come all the time
+                self.disconnect()  # so that clients make new connections all the time
 
 
 def main(count):

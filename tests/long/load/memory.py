@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""memory.py [MIB]: 64 clients that each declare MIB (256) MiB, and send them, to a server that may
-use 8 times as much. Each is answered, or told with 503 to come again, and comes again until it is;
-the process stays within what it may have."""
+"""memory.py [MIB]: 64 clients send bodies of MIB (256) MiB each to a server with a memory limit of
+8 times as much. Each client gets a result, or 503 and tries again until it gets one. The process
+must stay within its memory limit."""
 import socket
 import struct
 import sys
@@ -45,12 +45,12 @@ class Client(threading.Thread):
                 for at in range(0, self.zero_count, len(self.zeros)):
                     connection.sendall(self.zeros[: self.zero_count - at])
             except ConnectionError:
-                pass  # it need not read what it refuses
+                pass  # the server need not read a body that it rejects
             data = b""
             while b"\r\n\r\n" not in data:
                 piece = connection.recv(1 << 16)
                 if not piece:
-                    raise ConnectionError("closed without an answer")
+                    raise ConnectionError("closed without a response")
                 data += piece
             return parse_head(data.partition(b"\r\n\r\n")[0])
 
@@ -97,18 +97,18 @@ def main():
         verdict.check(
             peak <= BUDGET + base,
             (
-                f"peak {peak / MIB:.0f} MiB, of {BUDGET // MIB} that it may use and"
-                f" {base / MIB:.0f} that it had"
+                f"peak {peak / MIB:.0f} MiB; the limit is {BUDGET // MIB} MiB, and"
+                f" {base / MIB:.0f} MiB were used before"
             ),
         )
-    verdict.check(server.alive(), "the server lives")
+    verdict.check(server.alive(), "the server is running")
     time.sleep(4)
     verdict.check(
         sanitized() or server.status("VmRSS") < base + 16 * MIB,
         f"{server.status('VmRSS') / MIB:.0f} MiB at rest",
     )
     code = server.stop()
-    verdict.check(code == 0, f"the server ended with {code}")
+    verdict.check(code == 0, f"the server exited with {code}")
     verdict.end()
 
 

@@ -1,5 +1,5 @@
-"""Requests of every kind: good ones, whose answers are known by asking once, and bad ones, with the
-status that they deserve."""
+"""Valid requests, whose expected responses come from a first request, and invalid ones with their
+expected status."""
 import gzip
 import json
 import random
@@ -90,7 +90,7 @@ def infer(count, binary):
 
 
 def good():
-    """(name, bytes, whether the answer is the same each time)"""
+    """Returns tuples of name, bytes, and whether the response is the same each time."""
     rows = [numbers(4, seed) for seed in range(16)]
     classes = [seed % 4 for seed in range(16)]
     several = pair(
@@ -197,7 +197,7 @@ def good():
 
 
 def bad():
-    """(name, bytes, status, whether the connection must be closed)"""
+    """Returns tuples of name, bytes, status, and whether the connection must be closed."""
     post, body = "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\n", '{"input":[1],"target":[3]}'
     smuggled = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     shapes = [

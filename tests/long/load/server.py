@@ -1,4 +1,4 @@
-"""A server under test, and a client that sees every byte: what the load tests share."""
+"""A server under test and a client with access to every byte, shared by the load tests."""
 import asyncio
 import ctypes
 import os
@@ -20,7 +20,8 @@ def lossd():
 
 
 def sanitized():
-    """Whether the server's memory is the sanitizer's to judge, and its time not to be measured."""
+    """Returns True if the server is built with a sanitizer, so that its memory and time are not
+    measured."""
     return any(part in lossd() for part in ("/asan/", "/tsan/"))
 
 
@@ -45,7 +46,7 @@ class Server:
         self.pid = self.process.pid
 
     def status(self, what):
-        """VmRSS, VmHWM, Threads: bytes, or a number."""
+        """Returns VmRSS or VmHWM in bytes, or Threads."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith(what + ":"):
                 value = line.split()[1:]
@@ -62,24 +63,24 @@ class Server:
         return self.process.poll() is None
 
     def stop(self):
-        """Ends it by SIGTERM; its exit code."""
+        """Stops the server with SIGTERM. Returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(120)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return "killed: it did not end within 120 s"
+            return "killed: it did not exit within 120 s"
 
 
 def allow_files():
-    """As many descriptors as this process may have."""
+    """Raises the limit on descriptors of this process to its maximum."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 
 def request(method, path, body=None, headers=(), chunked=0):
-    """The bytes of a request; in chunks of so many bytes where `chunked` says so."""
+    """Returns the bytes of a request, in chunks of `chunked` bytes unless that is 0."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers]
     if body is not None:
         lines.append("Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}")
@@ -101,11 +102,12 @@ def parse_head(head):
 
 
 class Closed(Exception):
-    """The server closed the connection in place of an answer, having sent this much of one."""
+    """The server closed the connection before the end of a response. Contains the bytes
+    received."""
 
 
 class Client:
-    """One connection of asyncio's. Answers are (status, headers, body)."""
+    """A connection through asyncio. Responses are tuples of status, headers and body."""
 
     def __init__(self, port):
         self.port = port
@@ -128,7 +130,7 @@ class Client:
         try:
             return await asyncio.wait_for(self.read_forever(bodiless), PATIENCE_S)
         except asyncio.TimeoutError:
-            raise Closed(f"not closed, but nothing came in {PATIENCE_S} s") from None
+            raise Closed(f"neither closed nor answered within {PATIENCE_S} s") from None
 
     async def read_forever(self, bodiless):
         try:
@@ -137,7 +139,7 @@ class Client:
             length = 0 if bodiless or status == 204 else int(headers.get("content-length", 0))
             body = await self.reader.readexactly(length)
         except asyncio.IncompleteReadError as error:
-            raise Closed(f"closed after {len(error.partial)} bytes of an answer") from None
+            raise Closed(f"closed after {len(error.partial)} bytes of a response") from None
         except ConnectionError as error:
             raise Closed(str(error)) from None
         if headers.get("connection", "").lower() == "close":
@@ -150,7 +152,7 @@ class Client:
         try:
             await self.send(data)
         except ConnectionError:
-            pass  # it may have answered all the same
+            pass  # the server may have sent a response
         return await self.read(bodiless)
 
     def close(self, reset=False):
@@ -172,7 +174,7 @@ def percentile(values, share):
 
 
 class Verdict:
-    """What was found, line by line, and the exit status that follows from it."""
+    """Prints the results, one per line, and determines the exit status."""
 
     def __init__(self):
         self.failed = False

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""sizes.py [MIB]: bodies at, one below and one above --max-body and --max-decompressed-body, up to
-MIB (4096) MiB, with a length and in chunks, sent for real; and lengths that only pretend. Takes
-some 10 GiB of memory for bodies of 4 GiB."""
+"""sizes.py [MIB]: sends bodies of exactly, one byte below and one byte above --max-body and
+--max-decompressed-body, up to MIB (4096) MiB, with Content-Length and in chunks; also sends large
+Content-Length headers without a body. Takes about 10 GiB of memory for bodies of 4 GiB."""
 import gzip
 import socket
 import struct
@@ -16,8 +16,8 @@ ZEROS = memoryview(bytes(8 * MIB))
 
 
 def head_of(length):
-    """The beginning of a safetensors file of `length` bytes, whose rest is zeros: two tensors, and
-    blanks in its header."""
+    """Returns the beginning of a safetensors file of `length` bytes with two tensors; the rest of
+    the file is zeros. The header is padded with blanks."""
     count = max(0, (length - 1024) // 8)
     text = requests.text(
         {
@@ -52,12 +52,14 @@ def send_body(connection, head, length, chunked):
 
 
 def ask(port, length, chunked=False):
-    """Sends a sound body of so many bytes, whatever is answered meanwhile; its status."""
+    """Sends a valid body of `length` bytes completely, even if a response arrives earlier. Returns
+    the status."""
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {length}"
     with socket.create_connection(("127.0.0.1", port), timeout=600) as connection:
         connection.sendall(
-            "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Type:"
-            f" application/vnd.safetensors\r\nAccept: application/json\r\n{framing}\r\n\r\n".encode()
+            "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Type: application/vnd.safetensors\r\n"
+            f"Accept: application/json\r\n{framing}\r\n\r\n".encode()
         )
         try:
             send_body(connection, head_of(length), length, chunked)
@@ -82,7 +84,7 @@ def ask_compressed(port, length):
 
 
 def pretend(port, length):
-    """Only says how long the body is."""
+    """Sends a Content-Length without a body."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(
             f"POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
@@ -114,12 +116,12 @@ def main():
             verdict.check(
                 statuses == [(length - limit, status) for length, status in around(limit)],
                 (
-                    f"--max-body {name}, {'chunked' if chunked else 'with its length'}:"
+                    f"--max-body {name}, {'chunked' if chunked else 'with Content-Length'}:"
                     f" {', '.join(f'{more:+} is {status}' for more, status in statuses)}"
                 ),
             )
         server.stop()
-    # Beyond 32 bits within a larger limit: no size may wrap.
+    # Sizes above 32 bits within a larger limit must not wrap.
     server = Server("--max-body", "5G", "--max-memory", "20G")
     for length, name in (
         (2 * GIB - 1, "2 GiB - 1"),
@@ -138,7 +140,7 @@ def main():
     for length in (2**64, 2**64 + 26, 10**30):
         status = pretend(server.port, length)
         verdict.check(status in (400, 413), f"Content-Length: {length} is {status}")
-    verdict.check(server.alive(), "the server lives")
+    verdict.check(server.alive(), "the server is running")
     server.stop()
     for limit, name in ((MIB, "1 MiB"), (64 * MIB, "64 MiB")):
         if limit > LARGEST:

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""slow.py [SECONDS [IDLE]]: IDLE (10 000) connections that do nothing and a tenth as many that drip
-(headers, bodies, the reading of answers), held for SECONDS (60, at least 12). Whoever asks as usual
-must not notice, and every dripping connection must be cut when its time is up."""
+"""slow.py [SECONDS [IDLE]]: opens IDLE (10 000) idle connections and a tenth as many slow ones
+(which send headers or bodies, or read responses, slowly) for SECONDS (60, at least 12). Other
+clients must not be slowed down, and the server must disconnect every slow connection after its
+timeout."""
 import asyncio
 import multiprocessing
 import socket
@@ -16,21 +17,21 @@ SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 60
 IDLE = int(sys.argv[2]) if len(sys.argv) > 2 else 10000
 HEADERS, BODIES, ANSWERS = IDLE * 6 // 100, IDLE * 3 // 100, IDLE // 100
 HEADER_TIMEOUT, RATE_WINDOW, SLACK = SECONDS // 6, SECONDS // 3, 3
-# The kernel takes the first megabytes of an answer at once, however slowly the client reads: a
-# window passes before it shows.
+# The kernel buffers the first megabytes of a response even if the client reads slowly, so the
+# server notices only one rate window later.
 LIMITS = {
     "headers": (HEADER_TIMEOUT, HEADER_TIMEOUT),
     "body": (RATE_WINDOW, RATE_WINDOW),
     "answer": (RATE_WINDOW, 2 * RATE_WINDOW),
 }
-LONG_ANSWER = 1500000  # numbers: more bytes than the kernel takes
+LONG_ANSWER = 1500000  # numbers: more bytes than the kernel buffers
 NORMAL_RATE, NORMAL_CONNECTIONS = 100, 4
 P99_MS = 50
 
 
 def normal(port, seconds, results):
-    """Small requests that fall due on a fixed schedule and count from then, in a process of its
-    own."""
+    """Sends small requests on a fixed schedule, in a separate process. Latencies count from the
+    scheduled time."""
     data = dict((name, bytes_) for name, bytes_, _ in requests.good())["small"]
     connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(NORMAL_CONNECTIONS)]
     latencies, failed, begun = [], 0, time.monotonic()
@@ -60,9 +61,9 @@ class Drips:
         self.turn = asyncio.Semaphore(2)
 
     async def watch_server_side(self):
-        """Keeps the client ports whose connections the server still has: a client that does not
-        read cannot see that it was cut, since the end of the stream stands behind what it has not
-        read."""
+        """Updates the set of client ports that are connected to the server. A client that does not
+        read cannot see that it was disconnected, because the end of the stream comes after the
+        unread bytes."""
         here = f":{self.port:04X}"
         while True:
             established = set()
@@ -74,14 +75,15 @@ class Drips:
             await asyncio.sleep(0.5)
 
     async def wait_for_end(self, reader, limit):
-        """Until the server closes; how it did does not matter."""
+        """Reads until the server closes or resets the connection."""
         try:
             await asyncio.wait_for(reader.read(-1), limit)
         except (ConnectionError, asyncio.TimeoutError):
             pass
 
     async def drip(self, what, head, limit):
-        """Sends a byte a second behind `head`, again and again; notes how long the server bears it."""
+        """Repeatedly sends `head` and then a byte per second. Records the time until the server
+        disconnects."""
         while time.monotonic() < self.until - limit - SLACK:
             client = Client(self.port)
             await client.connect()
@@ -101,7 +103,7 @@ class Drips:
             client.close()
 
     async def sip(self, limit):
-        """Asks for a long answer, and reads a byte of it a second; again and again."""
+        """Repeatedly requests a long response and reads a byte of it per second."""
         loop = asyncio.get_running_loop()
         while time.monotonic() < self.until - limit - SLACK:
             connection = socket.socket()
@@ -114,7 +116,7 @@ class Drips:
             begun = time.monotonic()
             self.hold(1)
             port = connection.getsockname()[1]
-            await asyncio.sleep(2)  # until it has been seen there
+            await asyncio.sleep(2)  # until the connection has been seen there
             while time.monotonic() - begun < limit + 10 and port in self.established:
                 await loop.sock_recv(connection, 1)
                 await asyncio.sleep(1)
@@ -174,7 +176,7 @@ async def main():
         for _ in range(BODIES)
     ]
     tasks += [asyncio.create_task(drips.sip(2 * RATE_WINDOW)) for _ in range(ANSWERS)]
-    await asyncio.sleep(SECONDS / 6)  # until all have begun
+    await asyncio.sleep(SECONDS / 6)  # until all clients have started
     beside = multiprocessing.Process(target=normal, args=(server.port, SECONDS * 2 / 3, results))
     beside.start()
     during, failed = await asyncio.to_thread(results.get)
@@ -196,22 +198,22 @@ async def main():
         f" {percentile(before, .99) * 1e3:.2f} ms, of {len(before)}"
     )
     verdict.say(
-        f"small requests beside: p50 {percentile(during, .5) * 1e3:.2f} ms, p99"
+        f"small requests under load: p50 {percentile(during, .5) * 1e3:.2f} ms, p99"
         f" {percentile(during, .99) * 1e3:.2f} ms, of {len(during)}"
     )
     verdict.say(
-        f"dripping connections held at once: {drips.most}; server's memory"
+        f"slow connections at once: {drips.most}; server memory"
         f" {server.status('VmRSS') >> 20} MiB, peak {server.status('VmHWM') >> 20} MiB"
     )
     verdict.check(
         failed + failed_before == 0, f"small requests that failed: {failed + failed_before}"
     )
-    if not sanitized() and SECONDS >= 60:  # a percentile of fewer requests says little
+    if not sanitized() and SECONDS >= 60:  # percentiles of fewer requests are unreliable
         verdict.check(percentile(during, 0.99) * 1e3 < P99_MS, f"99th percentile under {P99_MS} ms")
     verdict.check(
         alive == IDLE,
         (
-            f"idle connections that lived through it: {alive} of"
+            f"idle connections that remain open: {alive} of"
             f" {IDLE}{f', others: {ends}' if ends else ''}"
         ),
     )
@@ -220,14 +222,14 @@ async def main():
         verdict.check(
             lasted and least - 0.5 <= min(lasted) and max(lasted) <= limit + SLACK,
             (
-                f"{what}: {len(lasted)} cut after {min(lasted, default=0):.1f} to"
-                f" {max(lasted, default=0):.1f} s, to be done after {least} to {limit} s"
+                f"{what}: {len(lasted)} disconnected after {min(lasted, default=0):.1f} to"
+                f" {max(lasted, default=0):.1f} s, expected: {least} to {limit} s"
             ),
         )
     for connection in idle:
         connection.close()
     code = server.stop()
-    verdict.check(code == 0, f"the server ended with {code}")
+    verdict.check(code == 0, f"the server exited with {code}")
     verdict.end()
 
 

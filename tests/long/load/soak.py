@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""soak.py SECONDS [BURSTS]: mixed good, bad, slow and aborted requests of every protocol. Every
-good one must be answered as the first time, every bad one with the status that it deserves, a
-client that is too slow is cut, and between bursts, when nobody asks for anything, the server holds
-no more memory and no more descriptors than it did in the beginning."""
+"""soak.py SECONDS [BURSTS]: sends valid, invalid, slow and aborted requests of every protocol. Each
+valid request must get the same response as the first time, and each invalid one the expected
+status. The server must disconnect clients that are too slow. Between bursts, without requests, it
+must use no more memory and descriptors than in the beginning."""
 import asyncio
 import random
 import sys
@@ -92,8 +92,8 @@ class Soak:
         client.close()
 
     async def ask_slowly(self, source):
-        """In pieces with pauses, which is nobody's fault; unless this client, on a busy machine,
-        has really been too slow."""
+        """Sends a request in pieces with pauses, which the server must accept, unless this client
+        was too slow because the machine is busy."""
         while time.monotonic() < self.until:
             name = self.pick(source)
             data = self.good[name][0]
@@ -117,7 +117,7 @@ class Soak:
             self.counts["slow"] += 1
 
     async def drip(self, source):
-        """Headers a byte at a time: cut when --header-timeout is over."""
+        """Sends headers byte by byte. The server must disconnect after --header-timeout."""
         while time.monotonic() < self.until - 3 * HEADER_TIMEOUT:
             client = Client(self.server.port)
             await client.connect()
@@ -134,15 +134,15 @@ class Soak:
                 await asyncio.sleep(0.1)
             lasted = time.monotonic() - begun
             if not HEADER_TIMEOUT - 0.2 <= lasted <= 2 * HEADER_TIMEOUT + 2:
-                self.wrong(f"dripping headers were cut after {lasted:.1f} s")
+                self.wrong(f"slow headers: disconnected after {lasted:.1f} s")
             ended.cancel()
             client.close()
             self.counts["cut"] += 1
             await asyncio.sleep(source.uniform(0, 0.5))
 
     async def abort(self, source):
-        """Leaves in the headers, in the body, while it is computed, while the answer comes: in
-        order or with a reset."""
+        """Closes the connection, or resets it, during the headers, the body, the computation or the
+        response."""
         while time.monotonic() < self.until:
             data = self.good[self.pick(source)][0]
             client = Client(self.server.port)
@@ -193,11 +193,13 @@ async def main(seconds):
     await soak.learn()
     idle = []
     verdict.say(
-        f"{'burst':>5} {'good':>8} {'bad':>7} {'slow':>6} {'cut':>5} {'aborted':>8} {'errors':>6} {'p50 ms':>7} {'p99 ms':>7} {'peak MiB':>8} "
+        f"{'burst':>5} {'good':>8} {'bad':>7} {'slow':>6} {'cut':>5} {'aborted':>8} "
+        f"{'errors':>6} {'p50 ms':>7} {'p99 ms':>7} {'peak MiB':>8} "
         f"{'idle MiB':>8} {'files':>5} {'threads':>7}"
     )
     for number in range(BURSTS):
-        # The first is a short one: what it leaves is what is compared with.
+        # The first burst is short. Later ones are compared with the memory and descriptors after
+        # it.
         await soak.burst(
             max(5, seconds / 20 if number == 0 else (seconds - seconds / 20) / max(1, BURSTS - 1)),
             number,
@@ -205,31 +207,33 @@ async def main(seconds):
         await asyncio.sleep(QUIET_S)
         idle.append((server.status("VmRSS"), server.files(), server.status("Threads")))
         verdict.say(
-            f"{number:5} {soak.counts['good']:8} {soak.counts['bad']:7} {soak.counts['slow']:6} {soak.counts['cut']:5} {soak.counts['aborted']:8} "
-            f"{len(soak.errors):6} {percentile(soak.latencies, .5) * 1e3:7.2f} {percentile(soak.latencies, .99) * 1e3:7.2f} {soak.peak / MIB:8.1f} "
+            f"{number:5} {soak.counts['good']:8} {soak.counts['bad']:7} {soak.counts['slow']:6} "
+            f"{soak.counts['cut']:5} {soak.counts['aborted']:8} {len(soak.errors):6} "
+            f"{percentile(soak.latencies, .5) * 1e3:7.2f} "
+            f"{percentile(soak.latencies, .99) * 1e3:7.2f} {soak.peak / MIB:8.1f} "
             f"{idle[-1][0] / MIB:8.1f} {idle[-1][1]:5} {idle[-1][2]:7}"
         )
     verdict.check(
         not soak.errors,
-        f"{sum(soak.counts.values())} requests, {len(soak.errors)} errors that were not deserved",
+        f"{sum(soak.counts.values())} requests, {len(soak.errors)} unexpected errors",
     )
     if not sanitized():
         verdict.check(
             idle[-1][0] <= idle[0][0] + 4 * MIB,
             (
-                f"memory at rest: {idle[0][0] / MIB:.1f} MiB at first, {idle[-1][0] / MIB:.1f} MiB"
+                f"idle memory: {idle[0][0] / MIB:.1f} MiB at first, {idle[-1][0] / MIB:.1f} MiB"
                 " at last"
             ),
         )
     verdict.check(
         idle[-1][1] <= idle[0][1],
-        f"descriptors at rest: {idle[0][1]} at first, {idle[-1][1]} at last",
+        f"idle descriptors: {idle[0][1]} at first, {idle[-1][1]} at last",
     )
     verdict.check(
         idle[-1][2] <= idle[0][2], f"threads: {idle[0][2]} at first, {idle[-1][2]} at last"
     )
     code = server.stop()
-    verdict.check(code == 0, f"the server ended with {code}")
+    verdict.check(code == 0, f"the server exited with {code}")
     verdict.end()
 
 

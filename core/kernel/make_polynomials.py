@@ -1,20 +1,23 @@
 #!/usr/bin/python3
-"""The coefficients of core/kernel/vector_math.h: near-minimax polynomials, fitted at 40 digits (Debian: apt-get install python3-mpmath).
+"""Computes the coefficients of core/kernel/vector_math.h.
 
-    make_polynomials.py        prints each with the bound of its relative error in the result
-"""
+They are near-minimax polynomials, fitted with 40 digits.
+
+    make_polynomials.py    prints each polynomial's coefficients and the bound of its relative error
+
+Needs mpmath (Debian: python3-mpmath)."""
 from mpmath import atanh, chebyfit, exp, log, mp, mpf, nstr, sqrt
 
 mp.dps = 40
 
 
 def exp_tail(r):
-    """(exp(r) - 1 - r) / r^2"""
+    """Returns (exp(r) - 1 - r) / r^2."""
     return mpf(1) / 2 + r / 6 if abs(r) < mpf(10) ** -15 else (exp(r) - 1 - r) / r**2
 
 
 def log_tail(z):
-    """(2 atanh(s) - 2 s) / (s z) for s = sqrt(z)"""
+    """Returns (2 atanh(s) - 2 s) / (s z) for s = sqrt(z)."""
     s = sqrt(z)
     return mpf(2) / 3 + 2 * z / 5 if z < mpf(10) ** -15 else (2 * atanh(s) - 2 * s) / (s * z)
 

@@ -1,4 +1,4 @@
-/* Giving up: every loss, in the middle of its most expensive shapes. */
+/* Cancellation of every loss, in the middle of its most expensive shapes. */
 #include "suites.h"
 #include "support/batch.h"
 
@@ -7,9 +7,9 @@
 #include <sys/mman.h>
 #include <time.h>
 
-/* Each evaluation would take longer than LONG_WORK, some seconds, and must end within SOON_MS after
-   it is given up. A kernel looks every few milliseconds. Time is that of the process on all CPUs,
-   so that a busy machine does not count. */
+/* Each evaluation would take longer than LONG_WORK, several seconds, and must end within SOON_MS
+   after it is cancelled. Kernels check every few milliseconds. The time is the CPU time of the
+   process, so that a busy machine does not matter. */
 #define LONG_WORK 3e9
 enum { BEGIN_MS = 20, SOON_MS = 250 };
 
@@ -27,10 +27,10 @@ static void wait_ms(double ms)
         NULL);
 }
 
-/* ---- shapes ---- */
+/* ---- Shapes ---- */
 
-/* Rows of so many columns; and n with gradients, whose buffers take memory, or without, where these
- * are too little work. */
+/* Row lengths; and n with gradients, whose buffers take memory, or without, if these are too little
+   work. */
 static const struct {
     const char *name;
     size_t columns, with_gradients, without;
@@ -41,7 +41,8 @@ static const struct {
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
-/* The sequences of ctc have as many steps and classes as columns, and info_nce's rows all meet. */
+/* ctc's sequences have as many steps and classes as columns. info_nce compares all rows with each
+   other. */
 static size_t columns_of(const struct loss_descriptor *loss, size_t shape)
 {
     const bool sequences = loss_tensor_find(loss, "log_probs") >= 0;
@@ -56,8 +57,8 @@ static size_t elements_of(const struct loss_descriptor *loss, size_t shape, size
     return loss_tensor_find(loss, "log_probs") >= 0 ? 64 * columns * columns : n;
 }
 
-/* The most expensive evaluation of a loss in a shape: with all gradients if that alone is long
- * work. */
+/* Returns the most expensive evaluation of a loss in a shape: with all gradients if these alone are
+   long work. */
 static void make(struct batch *batch, const struct loss_descriptor *loss, size_t shape,
                  enum loss_dtype dtype)
 {
@@ -73,7 +74,7 @@ static void make(struct batch *batch, const struct loss_descriptor *loss, size_t
     ck_assert_int_eq(loss_plan(&batch->plan, &batch->request, &batch->error), LOSS_OK);
 }
 
-/* ---- evaluations that are given up ---- */
+/* ---- Cancelled evaluations ---- */
 
 struct evaluation {
     struct batch batch;
@@ -96,8 +97,7 @@ static void *evaluate(void *argument)
     return NULL;
 }
 
-/* Asks an evaluation whether it progresses. Returns the milliseconds until it shows that, or
- * SOON_MS. */
+/* Sets the heartbeat of an evaluation. Returns the milliseconds until it is reset, or SOON_MS. */
 static double time_to_progress(struct evaluation *e)
 {
     const double began = cpu_ms();
@@ -107,7 +107,7 @@ static double time_to_progress(struct evaluation *e)
     return cpu_ms() - began;
 }
 
-/* _i counts losses, and for each of them dtypes and shapes. */
+/* _i enumerates losses, and for each loss dtypes and shapes. */
 START_TEST(every_loss_shows_progress_and_gives_up_soon)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i / 2 / SHAPES);
@@ -134,12 +134,12 @@ START_TEST(every_loss_shows_progress_and_gives_up_soon)
 }
 END_TEST
 
-/* ---- every mode ---- */
+/* ---- Every mode ---- */
 
 enum { MODE_BEGIN_MS = 4, MODE_BYTES = 1 << 28 };
 
-/* Where a term of dice is a channel of the whole batch, there are as many channels as there were
- * samples. */
+/* If a term of dice is a channel of the whole batch, there are as many channels as there were
+   samples. */
 static void spread_channels(struct batch *batch)
 {
     const int k = loss_param_find(batch->request.loss, "batch");
@@ -153,8 +153,8 @@ static void spread_channels(struct batch *batch)
     batch->tensor[2].shape[0] = samples;
 }
 
-/* Cancels an evaluation once it is under way. Returns false if it is not long work, or takes much
- * memory. */
+/* Cancels an evaluation while it runs. Returns false if it is not long work or needs much memory.
+ */
 static bool cancel_mode(struct evaluation *e, const char *mode, const char *shape)
 {
     const struct loss_descriptor *const loss = e->batch.request.loss;
@@ -165,7 +165,7 @@ static bool cancel_mode(struct evaluation *e, const char *mode, const char *shap
     const size_t output = loss_tensor_bytes(&plan->output);
     if ((double)plan->work < LONG_WORK || loss_run_bytes(plan, e->threads) > MODE_BYTES)
         return false;
-    /* Pages that are not written to take no memory. */
+    /* Pages that are not written to use no memory. */
     plan->output.data = mmap(NULL, output, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     ck_assert_ptr_ne(plan->output.data, MAP_FAILED);
@@ -183,8 +183,8 @@ static bool cancel_mode(struct evaluation *e, const char *mode, const char *shap
     return true;
 }
 
-/* The modes of a loss: its reductions, then the values of its booleans and choices. Sets one that
-   is not a default and returns its name; NULL if there is no such mode. */
+/* The modes of a loss are its reductions, then the values of its booleans and choices. Sets one
+   that is not the default and returns its name; NULL if there is no such mode. */
 static const char *set_mode(struct batch *batch, size_t mode)
 {
     const struct loss_descriptor *const loss = batch->request.loss;
@@ -201,8 +201,8 @@ static const char *set_mode(struct batch *batch, size_t mode)
     return is_mode && batch->request.param[k].integer != spec->default_value.integer ? name : NULL;
 }
 
-/* _i is the loss's place in the table. Shapes are as above: the longest rows that make long work,
-   which are where a loop without a look takes longest. */
+/* _i is the loss's index. Shapes are as above: the longest rows that make long work, where a loop
+   that does not check takes longest. */
 START_TEST(every_mode_of_a_loss_gives_up_soon)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
@@ -220,7 +220,7 @@ START_TEST(every_mode_of_a_loss_gives_up_soon)
 }
 END_TEST
 
-/* There is a shape of each loss that takes long: else the test above would show nothing. */
+/* Each loss has a shape that takes long; otherwise the test above would prove nothing. */
 START_TEST(every_loss_has_a_shape_that_takes_long)
 {
     double most = 0;

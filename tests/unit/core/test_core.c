@@ -1,5 +1,5 @@
-/* The library: what the golden cases do not reach. Threads, dtypes, strides, refusals and what they
- * say. */
+/* The library, where the golden cases do not reach: threads, dtypes, strides, errors and their
+   messages. */
 #include "suites.h"
 #include "support/batch.h"
 
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- a request in few words ---- */
+/* ---- Short requests ---- */
 
 static struct loss_tensor vector(void *data, enum loss_dtype dtype, size_t n)
 {
@@ -19,7 +19,7 @@ static struct loss_tensor matrix(void *data, enum loss_dtype dtype, size_t rows,
     return (struct loss_tensor){.data = data, .dtype = dtype, .rank = 2, .shape = {rows, columns}};
 }
 
-/* The request for a loss over two tensors; they are borrowed. */
+/* Returns a request for a loss over two tensors, which are borrowed. */
 static struct batch of(const char *loss, const struct loss_tensor *first,
                        const struct loss_tensor *second)
 {
@@ -44,7 +44,7 @@ static const double *grad(const struct batch *batch, int k)
     return batch->plan.grad[k].data;
 }
 
-/* ---- threads ---- */
+/* ---- Threads ---- */
 
 static void same_bits(const struct batch *a, const struct batch *b)
 {
@@ -63,8 +63,8 @@ static void same_bits(const struct batch *a, const struct batch *b)
     }
 }
 
-/* _i is the loss's place in the table. 200 000 elements are some twelve blocks, the last of them
-   incomplete; where each row is worked on with all others, a tenth of them is as many. */
+/* _i is the loss's index. 200 000 elements are about twelve blocks, the last one incomplete. If
+   each row is compared with all others, a tenth of them is as much work. */
 START_TEST(any_number_of_threads_gives_the_same_bits)
 {
     for (int reduction = 0; reduction < LOSS_REDUCTION_COUNT; reduction++)
@@ -135,8 +135,8 @@ START_TEST(broadcast_gradients_do_not_depend_on_threads)
 }
 END_TEST
 
-/* _i is the number of threads: it is always the first of the bad elements that is named. */
-/* Spoils what a run has given. */
+/* _i is the number of threads: the error always names the first invalid element. */
+/* Overwrites the results of a run. */
 static void spoil(struct batch *batch)
 {
     batch->result = (struct loss_result){-1, 1, 1};
@@ -149,7 +149,8 @@ static void spoil(struct batch *batch)
 
 enum { MANY = 64 };
 
-/* _i is a reduction: all losses that have it at once, so that some share a grid and some do not. */
+/* _i is a reduction. All losses that have it are evaluated at once: some share a grid, some do not.
+ */
 START_TEST(losses_evaluated_together_give_the_bits_that_each_gives_alone)
 {
     static struct batch alone[MANY], together[MANY];
@@ -229,7 +230,7 @@ START_TEST(the_first_bad_element_is_named)
     ck_assert_str_eq(batch.error.path, "/target/55555");
     ck_assert_int_eq(batch.error.tensor, 1);
     ck_assert_int_eq(batch.error.element, 55555);
-    /* Of many within a block, too. */
+    /* Also of many invalid elements within a block. */
     batch_clear(&batch);
     for (int i = 1234; i < N; i++)
         y[i] = -7;
@@ -239,7 +240,7 @@ START_TEST(the_first_bad_element_is_named)
 }
 END_TEST
 
-/* ---- operands ---- */
+/* ---- Operands ---- */
 
 START_TEST(every_dtype_is_read_as_the_number_it_stands_for)
 {
@@ -312,7 +313,7 @@ END_TEST
 
 START_TEST(strided_and_unaligned_operands_are_walked_in_place)
 {
-    /* a 2 x 3 matrix held by columns, and its rows backwards, at an odd address */
+    /* a 2 x 3 matrix stored by columns, and its rows in reverse, at an odd address */
     const double columns[] = {1, 4, 2, 5, 3, 6}, rows[] = {3, 2, 1, 6, 5, 4};
     char odd[sizeof rows + 1];
     memcpy(odd + 1, rows, sizeof rows);
@@ -341,7 +342,7 @@ END_TEST
 
 START_TEST(rows_of_classes_may_be_strided)
 {
-    /* (N, C, d) = (2, 3, 2) as PyTorch has it, against the same logits moved to (N * d, C) */
+    /* (N, C, d) = (2, 3, 2), like in PyTorch, against the same logits in shape (N * d, C) */
     double x[12], moved[12];
     int64_t y[] = {0, 2, 1, 1};
     for (int i = 0; i < 12; i++)
@@ -442,7 +443,7 @@ START_TEST(undeclared_dtypes_are_settled_by_the_plan)
 }
 END_TEST
 
-/* ---- values ---- */
+/* ---- Values ---- */
 
 START_TEST(reductions_hold_what_none_holds)
 {
@@ -482,7 +483,7 @@ END_TEST
 
 START_TEST(a_nearly_certain_prediction_keeps_its_digits)
 {
-    /* 1 - q = 1 / (1 + e^40): PyTorch's own gradient is 0 here */
+    /* 1 - q = 1 / (1 + e^40); PyTorch's gradient is 0 here */
     double x[] = {40, 0};
     int64_t y = 0;
     const struct loss_tensor input = vector(x, LOSS_FLOAT64, 2),
@@ -554,7 +555,7 @@ START_TEST(the_upstream_gradient_multiplies)
 }
 END_TEST
 
-/* One after the other, 1000 ones would leave 1e16 as it is. */
+/* Added one by one, 1000 ones would not change 1e16. */
 START_TEST(sums_keep_what_single_additions_lose)
 {
     enum { ONES = 1000 };
@@ -571,8 +572,8 @@ START_TEST(sums_keep_what_single_additions_lose)
 }
 END_TEST
 
-/* As in PyTorch: a class whose score is just the margin below that of the label has no part in the
- * gradient. */
+/* Like in PyTorch, a class whose score is exactly the margin below that of the label does not
+   contribute to the gradient. */
 START_TEST(margins_of_classes_have_slope_zero_at_their_kinks)
 {
     double x[] = {1, 0, -3};
@@ -612,8 +613,7 @@ START_TEST(the_upstream_gradient_may_be_strided)
 }
 END_TEST
 
-/* The exact values by mpmath: 1 - cos of (1, 2, 3) and (1 + 1e-6, 2, 3) with eps = float32(1e-12).
- */
+/* Exact values by mpmath: 1 - cos of (1, 2, 3) and (1 + 1e-6, 2, 3) with eps = float32(1e-12). */
 START_TEST(the_cosine_of_nearly_parallel_vectors_keeps_its_digits)
 {
     double a[] = {1, 2, 3}, b[] = {1 + 1e-6, 2, 3}, y = 1;
@@ -629,7 +629,7 @@ START_TEST(the_cosine_of_nearly_parallel_vectors_keeps_its_digits)
 }
 END_TEST
 
-/* What PyTorch 1.13 gives where infinities meet. */
+/* Results of PyTorch 1.13 if infinities meet. */
 START_TEST(infinities_flow_as_in_pytorch)
 {
     double x[] = {-INFINITY, INFINITY, -1.5, -1.5, 2, 2},
@@ -708,9 +708,9 @@ START_TEST(terms_that_overflow_float32_are_counted_where_they_are_given_out)
 }
 END_TEST
 
-/* ---- refusals ---- */
+/* ---- Errors ---- */
 
-/* Runs a loss over rows of three classes, with gradients or without. */
+/* Runs a loss over rows of three classes, with or without gradients. */
 static void expect_of_classes(const char *loss, const struct loss_tensor *target, const char *path)
 {
     float x[] = {0.5f, -1, 2, 0, 1, -0.5f};
@@ -727,7 +727,7 @@ static void expect_of_classes(const char *loss, const struct loss_tensor *target
     }
 }
 
-/* A kernel that took one more class would write beyond what it was given. */
+/* A kernel that accepted one more class would write past its arrays. */
 START_TEST(class_indices_just_outside_their_range_are_refused)
 {
     static const char *const one_label[] = {"cross_entropy", "nll", "multi_margin"};
@@ -749,7 +749,7 @@ START_TEST(class_indices_just_outside_their_range_are_refused)
         several[4] = wrong_of_several[k];
         expect_of_classes("multilabel_margin", &rows, "/target/1/1");
         several[4] = -1;
-        several[2] = wrong_of_several[k]; /* where every class is listed */
+        several[2] = wrong_of_several[k]; /* with every class listed */
         expect_of_classes("multilabel_margin", &rows, "/target/0/2");
         several[2] = 1;
     }
@@ -873,7 +873,7 @@ START_TEST(probabilities_outside_their_range_are_refused)
     struct batch batch = of("bce", &input, &target);
     refused(&batch, "/input/1/0",
             "input[1][0] is 1.5; probabilities must be in [0, 1] (use bce_with_logits for logits)");
-    /* The place is that in the tensor, not that in memory. */
+    /* The index is that in the tensor, not in memory. */
     struct loss_tensor transposed = matrix(x, LOSS_FLOAT32, 2, 2);
     transposed.strided = true;
     transposed.stride[0] = 1;
@@ -884,7 +884,7 @@ START_TEST(probabilities_outside_their_range_are_refused)
 }
 END_TEST
 
-/* ---- the table ---- */
+/* ---- Table ---- */
 
 START_TEST(losses_answer_to_pytorch_s_names)
 {
@@ -922,8 +922,8 @@ START_TEST(the_nearest_name_is_found)
 }
 END_TEST
 
-/* Tensors that several losses share are read before it is known which losses these are
- * (proto/evaluation/multi_loss_request.c). */
+/* Tensors that several losses share are read before the losses are known
+   (proto/evaluation/multi_loss_request.c). */
 START_TEST(a_name_is_that_of_tensors_or_that_of_parameters)
 {
     for (size_t i = 0; i < loss_count(); i++)

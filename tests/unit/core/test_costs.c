@@ -1,5 +1,5 @@
-/* What plans say that an evaluation costs: that it grows as it must, and, where LOSSD_COSTS is set
-   (make check-cost), that it is what is measured. */
+/* The estimated cost of plans: that it grows with the work, and, if LOSSD_COSTS is set (make check-
+   cost), that it matches the measured cost. */
 #include "suites.h"
 #include "support/batch.h"
 #include "support/counted_malloc.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- how it grows ---- */
+/* ---- Growth ---- */
 
 static double work_of(struct batch *batch)
 {
@@ -31,8 +31,8 @@ static double work_of_shape(const struct loss_descriptor *loss, size_t n, size_t
     return work;
 }
 
-/* _i is the loss's place in the table. Rows that all meet cost four times as much when they are
- * twice as many. */
+/* _i is the loss's index. Twice as many rows that are compared with each other cost four times as
+   much. */
 START_TEST(work_grows_with_the_elements)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
@@ -71,15 +71,15 @@ START_TEST(work_grows_with_what_is_asked_for)
 }
 END_TEST
 
-/* ---- memory ---- */
+/* ---- Memory ---- */
 
 enum {
-    MEMORY_SPARE = 1 << 16, /* bytes that may be stated beyond twice what is taken */
-    MEMORY_MOST =
-        1 << 20, /* elements that are worked on, so that it is done soon: not rows that all meet */
+    MEMORY_SPARE = 1 << 16, /* bytes that the estimate may exceed twice the measured ones by */
+    MEMORY_MOST = 1 << 20,  /* elements, few enough to be fast; not with rows that are compared with
+                               each other */
 };
 
-/* What a run says that it takes at most, and what it takes. */
+/* The most bytes that a run states, and those that it allocates. */
 static void check_memory(struct batch *batch, int threads, const char *what)
 {
     const char *const loss = batch->request.loss->name;
@@ -113,7 +113,8 @@ static void check_memory_of_requests(struct batch *batch, int threads, const cha
         batch_all_gradients(batch);
         batch->request.hess = loss->hessian ? loss_predictions(loss) : 0;
         check_memory(batch, threads, what);
-        struct loss_tensor weight = batch->plan.terms; /* the same for all terms, in no memory */
+        struct loss_tensor weight =
+            batch->plan.terms; /* the same number for all terms, which needs no memory */
         weight.dtype = LOSS_FLOAT32;
         weight.strided = true;
         memset(weight.stride, 0, sizeof weight.stride);
@@ -124,8 +125,7 @@ static void check_memory_of_requests(struct batch *batch, int threads, const cha
     }
 }
 
-/* _i is the loss's place in the table. Operands stand one number after the other, or are all the
- * same number. */
+/* _i is the loss's index. Operands are contiguous, or repeat a single number. */
 START_TEST(stated_memory_is_what_is_taken)
 {
     static const struct {
@@ -151,7 +151,7 @@ START_TEST(stated_memory_is_what_is_taken)
 }
 END_TEST
 
-/* Gradients that terms share are summed from those of the terms. */
+/* Gradients of broadcast tensors are summed from those of the terms. */
 START_TEST(stated_memory_of_shared_gradients_is_what_is_taken)
 {
     double x[300] = {0}, y[200] = {0};
@@ -171,7 +171,7 @@ START_TEST(stated_memory_of_shared_gradients_is_what_is_taken)
 }
 END_TEST
 
-/* Few numbers that make many terms, and a gradient for those that they share. */
+/* Few numbers that broadcast to many terms, and their gradient. */
 START_TEST(broadcasting_is_counted)
 {
     const struct loss_tensor column = {.dtype = LOSS_FLOAT32, .rank = 2, .shape = {3000, 1}},
@@ -187,8 +187,8 @@ START_TEST(broadcasting_is_counted)
 }
 END_TEST
 
-/* The requests that kept an I/O thread busy for a third of a second, and one that took a quarter of
-   an hour; and sizes that cannot be counted. */
+/* Requests that kept an I/O thread busy for a third of a second, one that took a quarter of an
+   hour, and sizes that overflow. */
 START_TEST(reported_requests_cost_what_they_take)
 {
     const struct loss_tensor log_probs = {.dtype = LOSS_FLOAT32, .rank = 3, .shape = {15500, 1, 1}},
@@ -216,9 +216,9 @@ START_TEST(reported_requests_cost_what_they_take)
 }
 END_TEST
 
-/* ---- what is measured ---- */
+/* ---- Measurement ---- */
 
-/* Work of a case: long enough to be measured, short enough for thousands. */
+/* The work of a case: long enough to measure, short enough for thousands. */
 #define CASE_WORK 1e6
 enum { REPETITIONS = 9, MOST_CASES = 20000 };
 
@@ -236,7 +236,7 @@ static double cpu_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-/* Measures what a batch asks for, and notes the ratio. */
+/* Measures a batch, and records the ratio. */
 static void measure(struct batch *batch, const char *what, size_t columns)
 {
     double best = INFINITY;
@@ -283,7 +283,7 @@ static void measure_requests(struct batch *batch, const char *what, size_t colum
     batch->request.hess = 0;
 }
 
-/* As many elements as make CASE_WORK, of whole rows. */
+/* Whole rows, with about CASE_WORK in total. */
 static size_t elements_for(const struct loss_descriptor *loss, size_t columns)
 {
     size_t n = (loss_tensor_find(loss, "log_probs") >= 0 ? columns * columns : columns) * 2;
@@ -314,7 +314,7 @@ static int by_ratio(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The machine's speed is taken out: a ratio counts by that of the case in the middle. */
+/* Ratios are relative to the median, which removes the machine's speed. */
 START_TEST(work_is_what_is_measured)
 {
     const size_t columns[] = {1, 2, 7, 33, 200, 1000};

@@ -1,7 +1,7 @@
 /*
- * Numbers for which a formula has no value are refused by every loss alike. Every other number is
- * computed with: each tensor of every loss gets numbers that it is not meant for, alone and
- * together with those of the others.
+ * Every loss rejects numbers for which its formula has no value, and computes with all others. Each
+ * tensor of every loss gets numbers that it is not meant for, alone and together with those of the
+ * other tensors.
  */
 #include "suites.h"
 #include "support/batch.h"
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Numbers of which float32 and float64 have the same. */
+/* Numbers that float32 and float64 both represent. */
 static const double numbers[] = {-0x1p100, -1000, -2.5, -1,  -0.25, -0.0, 0,
                                  0x1p-100, 0.5,   1,    1.5, 2,     1000, 0x1p100};
 enum {
@@ -20,7 +20,7 @@ enum {
     ELEMENT = 3
 };
 
-/* The tensors that can be refused, as docs/API.md lists them. */
+/* The tensors that can be rejected, as docs/API.md lists them. */
 static const struct {
     const char *loss, *tensor;
 } refused[] = {{"bce", "input"},           {"gaussian_nll", "var"}, {"kl_div", "target"},
@@ -56,7 +56,7 @@ static bool is_swept(const struct batch *batch, int k)
            loss_tensor_elements(&batch->tensor[k]) > ELEMENT;
 }
 
-/* The error names the element that was set, and says what it is and what it must be. */
+/* The error names the element that was set, its value, and what it must be. */
 static void check_refusal(const struct batch *batch)
 {
     const struct loss_error *const error = &batch->error;
@@ -70,7 +70,7 @@ static void check_refusal(const struct batch *batch)
     ck_assert_msg(strstr(error->message, start) != NULL, "%s: %s", loss->name, error->message);
 }
 
-/* What the batch holds, for a message. */
+/* Writes the contents of the batch, for a message. */
 static const char *describe(const struct batch *batch)
 {
     static char text[300];
@@ -95,7 +95,7 @@ static bool has_nan(const struct batch *batch)
     return false;
 }
 
-/* Evaluates what the batch holds: it is refused, or no term is NaN. */
+/* Evaluates the batch: it is rejected, or no term is NaN. */
 static void check(struct batch *batch)
 {
     if (batch_run(batch, 1) == LOSS_OK)
@@ -105,7 +105,7 @@ static void check(struct batch *batch)
     batch_clear(batch);
 }
 
-/* One number in tensor k and another in a later one, which may be the same tensor. */
+/* One number in tensor k and another in a later one, or in the same. */
 static void sweep_pair(struct batch *batch, int k, int other)
 {
     const double before = get(&batch->tensor[k], ELEMENT),
@@ -120,7 +120,7 @@ static void sweep_pair(struct batch *batch, int k, int other)
     put(&batch->tensor[k], before);
 }
 
-/* Does nothing where the parameters leave even usual numbers without a value. */
+/* Does nothing if the parameters leave even usual numbers without a value. */
 static void sweep(struct batch *batch)
 {
     const bool usual = batch_run(batch, 1) == LOSS_OK;
@@ -148,7 +148,7 @@ static void sweep_options(struct batch *batch, size_t first)
     memcpy(batch->request.param, kept, sizeof kept);
 }
 
-/* _i counts losses, and for each of them dtypes. */
+/* _i enumerates losses, and for each loss dtypes. */
 START_TEST(finite_numbers_are_refused_or_give_terms_that_are_not_nan)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i / 2);
@@ -162,7 +162,7 @@ START_TEST(finite_numbers_are_refused_or_give_terms_that_are_not_nan)
 }
 END_TEST
 
-/* Labels that are infinite are labels like any others that a loss does not know. */
+/* Infinite labels are treated like any other unknown label. */
 START_TEST(infinite_labels_are_labels)
 {
     static const char *const losses[] = {"hinge_embedding", "cosine_embedding"};
@@ -181,7 +181,7 @@ START_TEST(infinite_labels_are_labels)
 }
 END_TEST
 
-/* _i is q, 0 or 1: predictions are too low or too high at no cost, however far. */
+/* _i is q, 0 or 1: predictions that are too low or too high cost nothing, however far they are. */
 START_TEST(quantiles_at_an_end_cost_nothing_on_one_side)
 {
     struct batch batch;

@@ -1,7 +1,7 @@
 /*
- * The shortcuts of float32 kernels: sums kept in registers, gradients written past the caches,
- * formulas of labels and rows of classes in float32's own arithmetic. Each is held against the same
- * numbers in float64, which take none of them.
+ * The float32 kernels: sums in registers, gradients that bypass the caches, formulas of labels and
+ * rows of classes in float32 arithmetic. Results are compared with those of the same numbers in
+ * float64, which uses none of these.
  */
 #include "suites.h"
 #include "support/batch.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the same numbers in both dtypes ---- */
+/* ---- The same numbers in both dtypes ---- */
 
 /* A loss over float32 numbers and a target of them, or of class indices. */
 struct problem {
@@ -62,7 +62,7 @@ static void evaluate(const struct problem *p, enum loss_dtype dtype, struct batc
     }
 }
 
-/* How far a float32 is from what it should be, in ulps of float32. */
+/* Returns the error of a float32 in ulps of float32. */
 static double ulps(float value, double exact)
 {
     int exponent;
@@ -73,8 +73,8 @@ static double ulps(float value, double exact)
            ldexp(1, (exact == 0 || exponent < -125 ? -125 : exponent) - 24);
 }
 
-/* float32 as docs/API.md promises it: the loss within 1 ulp of the exact one, gradients within 4.
- */
+/* The precision of float32 that docs/API.md promises: the loss within 1 ulp of the exact one,
+   gradients within 4. */
 static void check(const struct problem *p)
 {
     struct batch narrow, wide;
@@ -94,7 +94,7 @@ static void check(const struct problem *p)
     batch_clear(&wide);
 }
 
-/* On every instruction set there is. */
+/* Runs on every instruction set that the machine has. */
 static void check_everywhere(const struct problem *p)
 {
     for (size_t i = 0; loss_isa_at(i); i++)
@@ -109,7 +109,7 @@ static float random_unit(uint32_t *state)
     return (float)(*state >> 8) * 0x1p-24F;
 }
 
-/* ---- labels ---- */
+/* ---- Labels ---- */
 
 enum { LABELS = 40007 };
 
@@ -139,7 +139,7 @@ START_TEST(probabilities_of_labels_are_good_to_four_ulps)
 }
 END_TEST
 
-/* One element that the short formula cannot do, among many that it can. */
+/* One element that the formula of labels rejects, among many that it accepts. */
 START_TEST(one_odd_element_is_done_as_well_as_the_others)
 {
     static const float logit[] = {0,    -0.0F, 87,     -87,      87.5F, -88,     104,
@@ -166,10 +166,10 @@ START_TEST(one_odd_element_is_done_as_well_as_the_others)
 }
 END_TEST
 
-/* ---- rows of classes ---- */
+/* ---- Rows of classes ---- */
 
-/* Rows of all kinds: everyday logits, a certain one, one that is certain but for very little, ties,
- * masked and deep ones. */
+/* Ordinary logits, a certain prediction, an almost certain one, ties, masked logits, and a wide
+   range. */
 static void fill_row(float *row, size_t classes, size_t kind, uint32_t *state)
 {
     for (size_t c = 0; c < classes; c++)
@@ -249,7 +249,7 @@ START_TEST(a_row_of_nan_is_nan_and_no_other_is)
 }
 END_TEST
 
-/* ---- sums and gradients in bulk ---- */
+/* ---- Sums and large gradients ---- */
 
 START_TEST(terms_that_are_not_finite_are_counted_in_sums)
 {
@@ -268,7 +268,7 @@ START_TEST(terms_that_are_not_finite_are_counted_in_sums)
 }
 END_TEST
 
-/* Large gradients are written past the caches; wherever they begin. */
+/* Large gradients bypass the caches, wherever they begin. */
 START_TEST(large_gradients_are_those_of_small_ones)
 {
     enum { N = 4500007 };

@@ -1,7 +1,6 @@
 /*
- * NaN in anything that a term reads makes that term NaN, and it is counted; terms that do not read
- * it stay as they are. One NaN goes into each tensor of every loss, in every dtype, layout,
- * instruction set and kernel.
+ * If a term reads NaN, it is NaN and counted; terms that do not read it do not change. Every tensor
+ * of every loss gets one NaN, in every dtype, layout, instruction set and kernel.
  */
 #include "suites.h"
 #include "support/batch.h"
@@ -16,13 +15,13 @@ enum { GRAD_OUTPUT = LOSS_MAX_TENSORS, SAMPLE_WEIGHT, OPERANDS };
 /* How a batch is laid out and evaluated. */
 struct setting {
     enum loss_dtype dtype; /* of all floats */
-    bool strided;          /* backwards, every second element */
+    bool strided;          /* reversed, every second element */
     size_t elements, columns;
     bool grad, hess;
     unsigned pattern; /* which NaN */
 };
 
-/* ---- numbers of any dtype ---- */
+/* ---- Numbers of any dtype ---- */
 
 /* NaNs: quiet, all bits set, signalling. */
 enum { PATTERNS = 3 };
@@ -67,12 +66,12 @@ static void put(const struct loss_tensor *tensor, size_t element, uint64_t bits)
     memcpy(place(tensor, element), &bits, loss_dtype_size(tensor->dtype));
 }
 
-/* ---- batches ---- */
+/* ---- Batches ---- */
 
 struct sweep {
     struct batch batch;
     struct setting setting;
-    double *value[OPERANDS]; /* what the operands hold */
+    double *value[OPERANDS]; /* the values of the operands */
     void *block[OPERANDS];
     struct loss_tensor grad_output, sample_weight;
 };
@@ -84,7 +83,7 @@ static struct loss_tensor *operand(struct sweep *sweep, int k)
     return k == SAMPLE_WEIGHT ? &sweep->sample_weight : &sweep->batch.tensor[k];
 }
 
-/* Numbers in eighths: labels of 1 and -1 for the losses that know such, else between 0 and 1. */
+/* Multiples of 1/8: labels 1 and -1 for the losses that have such labels, else between 0 and 1. */
 static double number_at(const char *loss, const char *name, size_t i)
 {
     static const char *const of_signs[] = {"cosine_embedding", "hinge_embedding", "soft_margin",
@@ -97,7 +96,7 @@ static double number_at(const char *loss, const char *name, size_t i)
     return (double)(1 + (i * 5 + i / 7 + strlen(name)) % 7) / 8;
 }
 
-/* Lays a tensor of floats out as the setting says, filled with numbers. */
+/* Stores a tensor of floats in the layout of the setting, filled with numbers. */
 static void lay_out(struct sweep *sweep, int k, const char *name)
 {
     struct loss_tensor *const tensor = operand(sweep, k);
@@ -150,8 +149,8 @@ static void sweep_free(struct sweep *sweep)
     batch_free(&sweep->batch);
 }
 
-/* The terms as doubles; the caller frees them. Counts those that are not finite in `nonfinite`, as
- * the library does. */
+/* Returns the terms as doubles, owned by the caller. Counts those that are not finite in
+   `nonfinite`, like the library. */
 static double *terms_of(struct sweep *sweep, size_t *nonfinite)
 {
     struct batch *const batch = &sweep->batch;
@@ -169,7 +168,7 @@ static double *terms_of(struct sweep *sweep, size_t *nonfinite)
     return terms;
 }
 
-/* ---- who reads what ---- */
+/* ---- Which terms read what ---- */
 
 /* Returns true if term t lies along element e of tensor k, by the axes of the plan. */
 static bool lies_along(const struct loss_plan *plan, int k, size_t e, size_t t)
@@ -195,9 +194,9 @@ static double param_of(const struct sweep *sweep, const char *name)
     return k < 0 ? NAN : sweep->batch.request.param[k].number;
 }
 
-/* Returns true if term t, a row of classes with a label, reads element e of tensor k: nothing where
-   its label is ignored; of the class weights that of its label, unless labels are smoothed; in nll
-   its label's number alone; and margins are those between classes. */
+/* Returns true if term t, a row of classes with a label, reads element e of tensor k. It reads
+   nothing if its label is ignored; of the class weights, that of its label, unless labels are
+   smoothed; in nll only the number of its label. */
 static bool row_reads(const struct sweep *sweep, int k, size_t e, size_t t)
 {
     const struct batch *const batch = &sweep->batch;
@@ -214,7 +213,7 @@ static bool row_reads(const struct sweep *sweep, int k, size_t e, size_t t)
     return strcmp(loss, "multi_margin") != 0 || classes > 1;
 }
 
-/* In info_nce every query meets every key. */
+/* info_nce compares every query with every key. */
 static bool reads_all(const char *loss, const char *tensor)
 {
     return strcmp(loss, "info_nce") == 0 && strcmp(tensor, "key") == 0;
@@ -226,15 +225,15 @@ static bool is_of_labels(const struct batch *batch)
     return batch->plan.indexed[1] && batch->tensor[1].rank == 1;
 }
 
-/* Returns true if term t of dice reads weight e: the one of its channel, if more than one counts.
- */
+/* Returns true if term t of dice reads weight e: that of its channel, if more than one channel
+   counts. */
 static bool is_channel_weight_read(const struct sweep *sweep, size_t e, size_t t)
 {
     const size_t channels = sweep->batch.tensor[0].shape[1];
     return channels > 1 && t % channels == e;
 }
 
-/* Which terms must be NaN where element e of tensor k is. */
+/* Returns true if a term must be NaN when element e of tensor k is. */
 static bool *readers(struct sweep *sweep, int k, size_t e, const double *before)
 {
     const struct loss_plan *const plan = &sweep->batch.plan;
@@ -248,8 +247,7 @@ static bool *readers(struct sweep *sweep, int k, size_t e, const double *before)
     for (size_t t = 0; t < n; t++) {
         const bool changes = moved[t] != before[t], along = lies_along(plan, k, e, t);
         reads[t] = along || reads_all(loss->name, name);
-        if (strcmp(loss->name, "ctc") ==
-            0) /* the classes that its labels name, at the steps that count */
+        if (strcmp(loss->name, "ctc") == 0) /* the classes of its labels, at the steps that count */
             reads[t] = changes;
         else if (is_of_labels(&sweep->batch))
             reads[t] = along && row_reads(sweep, k, e, t);
@@ -263,10 +261,10 @@ static bool *readers(struct sweep *sweep, int k, size_t e, const double *before)
     return reads;
 }
 
-/* ---- the sweep ---- */
+/* ---- Sweep ---- */
 
-/* Returns true if a term stayed as it was. In float32 a row of classes that is NaN has those of its
-   block computed in double, whose last bits differ. */
+/* Returns true if a term did not change. In float32, a NaN row makes the other rows of its block be
+   computed in double, whose last bits differ. */
 static bool is_unchanged(const struct sweep *sweep, double before, double after)
 {
     if (sweep->batch.plan.dtype == LOSS_FLOAT32)
@@ -286,7 +284,7 @@ static void check_terms(const struct sweep *sweep, const char *name, size_t e, c
             sweep->setting.grad ? ", with gradient" : "", name, e, t, after[t], before[t]);
 }
 
-/* The same request reduced: the loss is NaN and as many terms are counted. */
+/* The same request, reduced: the loss is NaN and the same number of terms is counted. */
 static void check_reduced(struct sweep *sweep, const char *name, size_t nans)
 {
     for (int r = 0; r < LOSS_REDUCTION_COUNT; r++) {
@@ -322,7 +320,7 @@ static void check_element(struct sweep *sweep, int k, size_t e, const double *be
     free(reads);
 }
 
-/* One NaN after the other: in the first, a middle and the last element of each tensor. */
+/* One NaN at a time, in the first, a middle and the last element of each tensor. */
 static void check_tensors(struct sweep *sweep)
 {
     size_t nonfinite;
@@ -345,9 +343,9 @@ static void check_setting(size_t place, struct setting setting)
     sweep_free(&sweep);
 }
 
-/* ---- tests ---- */
+/* ---- Tests ---- */
 
-/* _i is the loss's place in the table, in all of them. */
+/* _i is the loss's index in all of them. */
 START_TEST(nan_reaches_the_terms_that_read_it_in_every_dtype_and_layout)
 {
     static const enum loss_dtype dtypes[] = {LOSS_FLOAT64, LOSS_FLOAT32, LOSS_FLOAT16,
@@ -367,8 +365,8 @@ END_TEST
 START_TEST(nan_reaches_terms_of_long_rows_and_of_many_blocks)
 {
     static const size_t sizes[][2] = {{2 * 60 * 60, 60}, {20000, 7}, {900, 1}, {2 * 30 * 30, 30}};
-    const bool costly =
-        strcmp(loss_at((size_t)_i)->name, "info_nce") == 0; /* every query meets every key */
+    const bool costly = strcmp(loss_at((size_t)_i)->name, "info_nce") ==
+                        0; /* every query is compared with every key */
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (unsigned how = 0; how < 4; how++)
             check_setting((size_t)_i,
@@ -415,7 +413,7 @@ START_TEST(nan_reaches_terms_whatever_the_parameters)
 }
 END_TEST
 
-/* Class probabilities in place of labels, where a loss takes either. */
+/* Class probabilities instead of labels, for losses that accept either. */
 START_TEST(nan_reaches_terms_of_class_probabilities)
 {
     for (unsigned how = 0; how < 4; how++) {
@@ -434,7 +432,7 @@ START_TEST(nan_reaches_terms_of_class_probabilities)
 }
 END_TEST
 
-/* Takes one operand of the terms' shape into the request. */
+/* Adds one operand of the terms' shape to the request. */
 static void add_operand(struct sweep *sweep, int k)
 {
     struct loss_tensor *const tensor = operand(sweep, k);
@@ -485,7 +483,7 @@ static double gradient_at(const struct batch *batch, int k, size_t e)
                                              : (double)((const float *)batch->plan.grad[k].data)[e];
 }
 
-/* Makes the term of element 0 ignored; false if the loss ignores none. */
+/* Makes the term of element 0 ignored. Returns false if the loss ignores no terms. */
 static bool ignore_first_term(struct batch *batch)
 {
     const struct loss_descriptor *const loss = batch->request.loss;
@@ -494,7 +492,7 @@ static bool ignore_first_term(struct batch *batch)
     if (ignore_index >= 0) {
         ((int64_t *)batch->tensor[1].data)[0] = -1;
         batch->request.param[ignore_index] = (struct loss_value){-1, -1};
-    } else if (background >= 0) { /* one sample, the first of whose channels is the background */
+    } else if (background >= 0) { /* one sample, whose first channel is the background */
         for (int k = 0; k < 2; k++) {
             batch->tensor[k].shape[1] = batch->tensor[k].shape[0];
             batch->tensor[k].shape[0] = 1;
@@ -505,8 +503,8 @@ static bool ignore_first_term(struct batch *batch)
     return ignore_index >= 0 || background >= 0;
 }
 
-/* What a request gives with the first sample weight set to `bits`: the loss, or the first term, and
- * the sum of all gradients. */
+/* The results of a request whose first sample weight has the bits `bits`: the loss or the first
+   term, and the sum of all gradients. */
 static void results_with(struct sweep *sweep, uint64_t bits, double result[2])
 {
     struct batch *const batch = &sweep->batch;
@@ -544,8 +542,7 @@ static void check_ignored_weight(struct sweep *sweep)
     }
 }
 
-/* Terms are ignored together with their weights: the loss and the gradients are as if those were 0.
- */
+/* Ignored terms ignore their weights: loss and gradients are as if the weights were 0. */
 START_TEST(nan_in_a_sample_weight_of_an_ignored_term_is_not_read)
 {
     size_t losses = 0;
@@ -564,12 +561,12 @@ START_TEST(nan_in_a_sample_weight_of_an_ignored_term_is_not_read)
 }
 END_TEST
 
-/* The upstream gradient is nothing that terms read: it reaches the gradients of its term that are
- * not 0. */
+/* Terms do not read the upstream gradient. It reaches those gradients of its term that are not 0.
+ */
 START_TEST(nan_in_the_upstream_gradient_reaches_the_gradients_of_its_term)
 {
     const struct loss_descriptor *const loss = loss_at((size_t)_i);
-    if (strcmp(loss->name, "info_nce") == 0) /* whose keys share all terms */
+    if (strcmp(loss->name, "info_nce") == 0) /* whose keys are shared by all terms */
         return;
     for (int dtype = LOSS_FLOAT64; dtype <= LOSS_FLOAT32; dtype++) {
         struct sweep sweep;

@@ -1,8 +1,7 @@
 /*
- * What must hold for every loss of the table, checked on batches made from its descriptor:
- * gradients against central differences for all of its options, Hessian diagonals against
- * differences of gradients, sample weights, order of the batch, sizes around the edges of chunks
- * and blocks, half precision against single.
+ * Properties of every loss, checked on batches made from its descriptor: gradients against central
+ * differences for all options, Hessian diagonals against differences of gradients, sample weights,
+ * order of the batch, sizes around those of chunks and blocks, half precision against float32.
  */
 #include "suites.h"
 #include "support/batch.h"
@@ -31,8 +30,9 @@ static double central_difference(struct batch *batch, int k, size_t element)
     return (above - below) / (2 * h);
 }
 
-/* Where PyTorch's gradient is not that of the value: ctc's folds in that of the log_softmax in
-   front, a clamped variance lets it through, and Stirling's term begins with a step at 1. */
+/* Where PyTorch's gradient is not that of the value: that of ctc includes the log_softmax before
+   it, a clamped variance has the gradient of an unclamped one, and Stirling's term has a step at 1.
+ */
 static bool gradient_is_of_the_value(const struct loss_descriptor *loss, int k, const char *option)
 {
     static const struct {
@@ -120,8 +120,8 @@ START_TEST(hessian_diagonals_are_the_slopes_of_the_gradient)
 }
 END_TEST
 
-/* Weights of 2 double a sum and its gradient and leave a mean alone; any weight multiplies its
- * term. */
+/* Weights of 2 double a sum and its gradient and do not change a mean. Any weight multiplies its
+   term. */
 START_TEST(sample_weights_multiply_terms_and_divide_the_mean)
 {
     struct batch batch;
@@ -170,7 +170,7 @@ START_TEST(sample_weights_multiply_terms_and_divide_the_mean)
 }
 END_TEST
 
-/* Turns the first dimension of the terms around, by strides: nothing moves. */
+/* Reverses the first dimension of the terms by strides; no data moves. */
 static void turn_around(struct batch *batch)
 {
     for (int k = 0; k < loss_tensor_specs(batch->request.loss); k++) {
@@ -180,8 +180,8 @@ static void turn_around(struct batch *batch)
         for (int axis = tensor->rank - 1; axis >= 0; axis--) {
             tensor->stride[axis] = gap;
             gap *= (ptrdiff_t)tensor->shape[axis];
-            /* The lengths of ctc's targets run along the batch, though all of them lie within each
-             * term. */
+            /* ctc's target lengths run along the batch, although all of them are within each term.
+             */
             if (batch->plan.axis[k][axis] != 0 &&
                 strcmp(batch->request.loss->tensors[k].name, "target_lengths") != 0)
                 continue;
@@ -206,7 +206,7 @@ START_TEST(the_order_of_the_batch_does_not_matter)
     const size_t n = loss_tensor_elements(&batch.plan.output), first = batch.plan.output.shape[0],
                  rest = n / first;
     const double *there = batch.plan.output.data, *back = turned.plan.output.data;
-    for (size_t i = 0; i < n; i++) /* a sum over all rows may round otherwise */
+    for (size_t i = 0; i < n; i++) /* a sum over all rows may be rounded differently */
         ck_assert_double_eq_tol(there[i], back[(first - 1 - i / rest) * rest + i % rest],
                                 1e-14 * fabs(there[i]) + 1e-300);
     batch_clear(&turned);
@@ -214,8 +214,7 @@ START_TEST(the_order_of_the_batch_does_not_matter)
 }
 END_TEST
 
-/* A chunk is 1024 elements, a block 16 chunks, a row 7. What would be worked on for long is left
- * out. */
+/* A chunk has 1024 elements, a block 16 chunks, a row 7. Sizes that take long are left out. */
 START_TEST(sizes_around_every_edge_add_up)
 {
     static const size_t sizes[] = {0,    7,    49,    1015,  1022,  1029,  2044,
@@ -244,8 +243,8 @@ START_TEST(sizes_around_every_edge_add_up)
 }
 END_TEST
 
-/* Shapes that come as they come: the terms add up to the sum, the sum over their number is the
- * mean, slopes are right. */
+/* Random shapes: the terms add up to the sum, the sum divided by their number is the mean, and
+   slopes are right. */
 START_TEST(random_shapes_hold_what_usual_ones_do)
 {
     uint32_t state = 12345;
@@ -267,7 +266,7 @@ START_TEST(random_shapes_hold_what_usual_ones_do)
             check_slopes(&batch, "random shape");
         batch.request.reduction = LOSS_MEAN;
         const double mean = sum_of(&batch);
-        /* Class weights and, in ctc, lengths come into the mean. */
+        /* The mean depends on class weights and, in ctc, lengths. */
         if (terms > 0 && !batch.plan.has_term_weights &&
             strcmp(batch.request.loss->name, "ctc") != 0)
             ck_assert_double_eq_tol(mean, sum / (double)terms, 1e-12 * fabs(mean) + 1e-300);
@@ -276,8 +275,8 @@ START_TEST(random_shapes_hold_what_usual_ones_do)
 }
 END_TEST
 
-/* Each tensor in turn gives its first row to all rows: by broadcasting, where the loss takes that,
- * and written out. */
+/* The first row of each tensor in turn is used for all rows: by broadcasting, if the loss allows
+   it, and by copying. */
 START_TEST(broadcast_operands_are_as_if_written_out)
 {
     const struct loss_descriptor *loss = loss_at((size_t)_i);
@@ -322,8 +321,7 @@ START_TEST(broadcast_operands_are_as_if_written_out)
 }
 END_TEST
 
-/* Puts gaps between the elements of every tensor, and moves them away from where they would be
- * aligned. */
+/* Puts gaps between the elements of every tensor, and misaligns them. */
 static void spread(struct batch *batch, void *owned[])
 {
     for (int k = 0; k < loss_tensor_specs(batch->request.loss); k++) {
@@ -365,8 +363,8 @@ static void check_spread(struct batch *batch)
     batch_clear(&gaps);
 }
 
-/* Every number of elements around the width of a vector, of a chunk and of a block; and what is
-   computed in place gives the same bits as what has to be collected first. */
+/* Every number of elements around the width of a vector, a chunk and a block. Operands used in
+   place give the same bits as copied ones. */
 START_TEST(vectors_of_every_size_give_the_bits_of_single_elements)
 {
     const struct loss_descriptor *loss = loss_at((size_t)_i);
@@ -397,8 +395,8 @@ START_TEST(vectors_of_every_size_give_the_bits_of_single_elements)
 }
 END_TEST
 
-/* Rounds a float to eight bits of its fraction and gives its bits in half precision, which then
- * holds it exactly. */
+/* Rounds a float to eight bits of its fraction and returns its bits in half precision, which
+   represents it exactly. */
 static uint16_t to_half(float *value, enum loss_dtype dtype)
 {
     uint32_t bits;

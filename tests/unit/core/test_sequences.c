@@ -1,4 +1,4 @@
-/* ctc: what the golden cases do not reach. */
+/* ctc, where the golden cases do not reach. */
 #include "suites.h"
 #include "support/batch.h"
 
@@ -9,11 +9,11 @@
 
 /* ---- NaN ---- */
 
-/* Two sequences of STEPS steps and CLASSES classes. The first spells 1, 2; the second has fewer
- * steps and spells 1. */
+/* Two sequences of STEPS steps and CLASSES classes. The first has the labels 1, 2; the second has
+   fewer steps and the label 1. */
 enum { STEPS = 5, BATCH = 2, CLASSES = 4, SECOND_STEPS = 3 };
 
-/* A number in a floating-point dtype; only powers of two and NaN, which all of them hold. */
+/* Writes a number in a floating-point dtype. All dtypes represent powers of two and NaN. */
 static void store(void *data, enum loss_dtype dtype, size_t i, double value)
 {
     const bool nan = isnan(value);
@@ -42,14 +42,14 @@ struct spoilt {
     enum loss_dtype dtype;
     bool concatenated, zero_infinity, grad;
     size_t step, sequence, class;
-    double at; /* the number that stands there */
+    double at; /* the number there */
 };
 
 static double log_probs[STEPS * BATCH * CLASSES];
 static int64_t padded[] = {1, 2, 1, 0}, concatenated[] = {1, 2, 1}, steps[] = {STEPS, SECOND_STEPS},
                lengths[] = {2, 1};
 
-/* Runs it; the caller clears the batch. `lengths` says how many labels there are. */
+/* Runs the batch, which the caller clears. `lengths` contains the numbers of labels. */
 static void run_spoilt(const struct spoilt *s, struct batch *batch)
 {
     for (size_t i = 0; i < STEPS * BATCH * CLASSES; i++)
@@ -76,7 +76,7 @@ static void run_spoilt(const struct spoilt *s, struct batch *batch)
     ck_assert_int_eq(batch_run(batch, 1), LOSS_OK);
 }
 
-/* _i counts dtype, layout of the targets and zero_infinity. */
+/* _i enumerates dtype, layout of the targets and zero_infinity. */
 START_TEST(nan_in_a_step_that_counts_makes_the_term_nan)
 {
     const enum loss_dtype dtypes[] = {LOSS_FLOAT64, LOSS_FLOAT32, LOSS_FLOAT16, LOSS_BFLOAT16};
@@ -118,8 +118,7 @@ START_TEST(nan_in_a_step_beyond_the_input_length_does_not_count)
 }
 END_TEST
 
-/* An alignment that is impossible anyway must not hide a NaN; without one zero_infinity makes it 0.
- */
+/* An impossible alignment must not hide a NaN. Without NaN, zero_infinity makes it 0. */
 START_TEST(zero_infinity_replaces_infinity_and_never_nan)
 {
     struct spoilt s = {.dtype = LOSS_FLOAT32, .zero_infinity = true, .grad = true, .at = -2};
@@ -142,10 +141,9 @@ START_TEST(zero_infinity_replaces_infinity_and_never_nan)
 }
 END_TEST
 
-/* ---- memory and time ---- */
+/* ---- Memory and time ---- */
 
-/* A batch of sequences that all have the same number of labels, padded or concatenated; owns its
- * data. */
+/* A batch of sequences with the same number of labels, padded or concatenated. Owns its data. */
 struct sequences {
     size_t steps, count, classes, labels;
     struct loss_tensor tensor[4];
@@ -203,7 +201,7 @@ static double log_add(double a, double b)
     return isinf(most) ? most : most + log(exp(a - most) + exp(b - most));
 }
 
-/* The class of a state of sequence n. */
+/* Returns the class of a state of sequence n. */
 static size_t class_of(const struct sequences *s, size_t n, size_t state)
 {
     return state % 2 ? (size_t)((const int64_t *)s->tensor[1].data)[n * s->labels + state / 2] : 0;
@@ -214,8 +212,8 @@ static double log_prob_of(const struct sequences *s, size_t t, size_t n, size_t 
     return ((const float *)s->tensor[0].data)[(t * s->count + n) * s->classes + class];
 }
 
-/* The recursions as they are in the paper, over the whole lattice: from the first step if
- * `forward`, else from the last. */
+/* The recursions of the paper, over the whole lattice: from the first step if `forward`, else from
+   the last. */
 static double *lattice_of(const struct sequences *s, size_t n, bool forward)
 {
     const size_t states = 2 * s->labels + 1;
@@ -237,7 +235,7 @@ static double *lattice_of(const struct sequences *s, size_t n, bool forward)
     return lattice;
 }
 
-/* Compares a sequence's gradient with what the lattices say; returns its loss. */
+/* Compares a sequence's gradient with that of the lattices. Returns its loss. */
 static double check_gradient(const struct sequences *s, size_t n)
 {
     const size_t states = 2 * s->labels + 1;
@@ -263,8 +261,8 @@ static double check_gradient(const struct sequences *s, size_t n)
     return loss;
 }
 
-/* Steps and labels: few, many, as many labels as steps, none; and such that alpha is kept in
- * windows, whole or not. */
+/* Steps and labels: few, many, as many labels as steps, none; and such that alpha is stored in
+   windows, whole or not. */
 static const struct {
     size_t steps, count, classes, labels;
 } shapes_of_sequences[] = {{1, 2, 3, 1},      {2, 1, 3, 0},     {1, 1, 2, 0},     {7, 3, 5, 3},
@@ -294,8 +292,8 @@ START_TEST(gradients_are_those_of_the_whole_lattice)
 }
 END_TEST
 
-/* An ordinary batch of speech: what is allocated does not grow with the labels of all sequences
- * together. */
+/* An ordinary batch of speech: the allocated memory does not grow with the total number of labels.
+ */
 START_TEST(concatenated_targets_take_no_more_memory_than_a_sequence)
 {
     struct sequences s = {.steps = 1000, .count = 256, .classes = 32, .labels = 60};
@@ -309,8 +307,8 @@ START_TEST(concatenated_targets_take_no_more_memory_than_a_sequence)
 }
 END_TEST
 
-/* The labels of each sequence are found without counting those before it again: that would take a
- * minute here. */
+/* Finding a sequence's labels does not count those before it again, which would take a minute here.
+ */
 START_TEST(many_short_sequences_take_no_time)
 {
     struct sequences s = {.steps = 1, .count = 400000, .classes = 2, .labels = 1};
@@ -322,7 +320,7 @@ START_TEST(many_short_sequences_take_no_time)
 }
 END_TEST
 
-/* Lengths that cannot be are named, first of all the first; those after them are no trouble. */
+/* The error names the first invalid length. */
 START_TEST(a_negative_length_among_concatenated_targets_is_named)
 {
     struct sequences s = {.steps = 4, .count = 5, .classes = 4, .labels = 2};
@@ -343,8 +341,8 @@ START_TEST(a_negative_length_among_concatenated_targets_is_named)
 }
 END_TEST
 
-/* _i: whether the targets are concatenated. A length that is taken though it is one too large has a
-   kernel read beyond the steps or the labels. */
+/* _i is 1 if the targets are concatenated. A kernel that accepted a length that is one too large
+   would read past the steps or labels. */
 START_TEST(lengths_just_outside_what_there_is_are_named)
 {
     enum { T = 4, LABELS = 2, COUNT = 3, INPUT_LENGTHS = 2, TARGET_LENGTHS = 3 };

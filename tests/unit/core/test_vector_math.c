@@ -1,11 +1,11 @@
 /*
- * exp, log and log1p of the formulas against the long double ones of libm: their worst error in
- * ulps, over numbers of every magnitude, and what has no rounding.
+ * vexp, vlog and vlog1p against libm's long double functions: the worst error in ulps over numbers
+ * of every magnitude, and exact special values.
  */
 #include "kernel/vector_math.h"
 #include "suites.h"
 
-/* How far `value` is from `exact`, in units of the last place of the double nearest to that. */
+/* Returns the error of `value` in units of the last place of the double nearest to `exact`. */
 static double ulps(double value, long double exact)
 {
     const double rounded = (double)exact;
@@ -16,7 +16,7 @@ static double ulps(double value, long double exact)
     return (double)(fabsl(value - exact) / ldexpl(1, (exponent < -1021 ? -1021 : exponent) - 53));
 }
 
-/* Every 4001st float32 and, of the doubles between it and the next one, another. */
+/* Tests every 4001st float32, and a double between it and the next one. */
 static double worst(double (*ours)(double), long double (*exact)(long double), double *where)
 {
     double most = 0;
@@ -62,7 +62,7 @@ START_TEST(errors_stay_near_half_an_ulp)
 }
 END_TEST
 
-/* As ulps(), of float32. Only for results that are normal there. */
+/* Like ulps(), for float32. Only for results that are normal in float32. */
 static double ulps_f32(double value, long double exact)
 {
     int exponent;

@@ -19,9 +19,12 @@ struct response_header {
     const char *name, *value;
 };
 
+/* response.status until the response is filled. */
+enum { RESPONSE_NONE = 0 };
+
 struct response {
     enum response_errors errors;
-    int status;                   /* of HTTP; 0: the request must be repeated on the executor */
+    int status;                   /* of HTTP, or RESPONSE_NONE */
     const char *content_type;     /* static text */
     const char *allow;            /* Allow header of a 405; static, or NULL */
     const char *content_encoding; /* Content-Encoding header; static, or NULL */
@@ -33,7 +36,6 @@ struct response {
     size_t inference_header; /* Inference-Header-Content-Length header, or 0 */
     struct buffer body;      /* owned; response_free frees it */
     double decode_ms, compute_ms, encode_ms; /* for Server-Timing; all 0 if nothing was computed */
-    size_t work;                             /* of a request that must be repeated */
     size_t elements; /* computed (loss_plan.elements); 0 if nothing was computed */
 };
 

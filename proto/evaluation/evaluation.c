@@ -32,7 +32,6 @@ double evaluation_clock(void)
 void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, const char *body,
                      size_t len, int threads)
 {
-    e->started = evaluation_clock();
     e->body = body;
     e->len = len;
     e->threads = threads;
@@ -267,7 +266,6 @@ enum loss_status evaluation_decode(struct evaluation *e, struct loss_error *erro
         else if (missing >> k & 1)
             status = evaluation_decode_operand(e, k, evaluation_operand(e, k), error);
     }
-    e->decode_ms = evaluation_clock() - e->started;
     return status;
 }
 
@@ -290,11 +288,9 @@ void evaluation_point(const struct evaluation *e, struct loss_error *error)
 
 enum loss_status evaluation_run(struct evaluation *e, struct loss_error *error)
 {
-    const double start = evaluation_clock();
     e->plan.control = quota_control(e->quota);
     const enum loss_status status = loss_run(&e->plan, e->threads, &e->result, error);
     if (status != LOSS_OK)
         evaluation_point(e, error);
-    e->compute_ms = evaluation_clock() - start;
     return status;
 }

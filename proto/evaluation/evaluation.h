@@ -11,8 +11,7 @@
  *     evaluation_run(&e, &error);       sets e.result and the outputs of e.plan
  *     evaluation_free(&e);
  *
- * The struct is large (about 30 KiB) and meant for the stack. It points into itself: do not copy
- * it.
+ * The struct is large (about 30 KiB). It points into itself: do not copy it.
  */
 #ifndef PROTO_EVALUATION_EVALUATION_H
 #define PROTO_EVALUATION_EVALUATION_H
@@ -38,7 +37,8 @@ struct evaluation {
     /* Set by evaluation_init. */
     const char *body; /* of the request; sources point into it, and errors count bytes from here */
     size_t len;       /* limits how much broadcasting may multiply the terms */
-    int threads;      /* OpenMP threads that may be used; 1 opens no parallel region */
+    int threads;      /* OpenMP threads that may be used; 1 opens no parallel region. May be changed
+                         until evaluation_decode */
     struct quota *quota; /* borrowed; memory is reserved there; NULL (the default): unlimited */
 
     /* Set by the reader of the request. */
@@ -51,10 +51,8 @@ struct evaluation {
     /* Set by the steps. */
     struct loss_plan plan;
     struct loss_result result;
-    double decode_ms, compute_ms; /* from evaluation_init to the end of decoding; of running */
 
     /* Private. */
-    double started;
     void *
         arena; /* owned: operands and outputs without a place that do not fit in `small`; or NULL */
     size_t arena_size, taken; /* bytes; `taken` is reserved from the quota */

@@ -7,17 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-void multi_loss_init(struct multi_loss *s, const char *body, size_t len, int threads)
+void multi_loss_init(struct multi_loss *s, const char *body, size_t len)
 {
-    s->started = evaluation_clock();
     s->body = body;
     s->len = len;
-    s->threads = threads;
+    s->threads = 1;
     s->quota = NULL;
     s->count = s->numbers = 0;
     s->entry = NULL;
     s->shared = NULL;
-    s->decode_ms = s->compute_ms = 0;
 }
 
 void multi_loss_free(struct multi_loss *s)
@@ -153,15 +151,16 @@ static enum loss_status share(struct multi_loss *s, size_t i, struct loss_error 
     return LOSS_OK;
 }
 
-enum loss_status multi_loss_decode(struct multi_loss *s, struct loss_error *error)
+enum loss_status multi_loss_decode(struct multi_loss *s, int threads, struct loss_error *error)
 {
+    s->threads = threads;
     for (size_t i = 0; i < s->count; i++) {
         s->entry[i]->evaluation.quota = s->quota;
+        s->entry[i]->evaluation.threads = threads;
         if (share(s, i, error) != LOSS_OK ||
             evaluation_decode(&s->entry[i]->evaluation, error) != LOSS_OK)
             return multi_loss_name_entry(s, i, error);
     }
-    s->decode_ms = evaluation_clock() - s->started;
     return LOSS_OK;
 }
 
@@ -169,7 +168,6 @@ enum loss_status multi_loss_decode(struct multi_loss *s, struct loss_error *erro
 
 enum loss_status multi_loss_run(struct multi_loss *s, struct loss_error *error)
 {
-    const double start = evaluation_clock();
     const struct loss_plan *plan[MULTI_LOSS_MAX];
     struct loss_result result[MULTI_LOSS_MAX];
     size_t failed;
@@ -183,7 +181,6 @@ enum loss_status multi_loss_run(struct multi_loss *s, struct loss_error *error)
     }
     for (size_t i = 0; i < s->count; i++)
         s->entry[i]->evaluation.result = result[i];
-    s->compute_ms = evaluation_clock() - start;
     return LOSS_OK;
 }
 

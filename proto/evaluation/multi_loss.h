@@ -41,28 +41,27 @@ struct multi_loss_numbers {
 struct multi_loss {
     const char *body;
     size_t len;
-    int threads;
+    int threads;                      /* 1 until multi_loss_decode sets it */
     struct quota *quota;              /* as in struct evaluation */
     size_t count;                     /* of losses */
     struct multi_loss_entry **entry;  /* owned, as are the entries */
     struct multi_loss_shared *shared; /* owned */
-    double decode_ms, compute_ms;     /* from multi_loss_init to the end of decoding; of running */
 
     /* Private. */
-    double started;
     size_t numbers;
     struct multi_loss_numbers number[MULTI_LOSS_NUMBERS];
 };
 
 /* Starts a request. `body` (body[len] is NUL) is borrowed. Free it whichever step has failed. */
-void multi_loss_init(struct multi_loss *multi_loss, const char *body, size_t len, int threads);
+void multi_loss_init(struct multi_loss *multi_loss, const char *body, size_t len);
 void multi_loss_free(struct multi_loss *multi_loss);
 
 /* The steps of an evaluation (evaluation.h), for all losses. Errors name the loss; error->path is
    below /losses if the field is the entry's own. */
 enum loss_status multi_loss_read(struct multi_loss *multi_loss, struct loss_error *error);
 enum loss_status multi_loss_plan(struct multi_loss *multi_loss, struct loss_error *error);
-enum loss_status multi_loss_decode(struct multi_loss *multi_loss, struct loss_error *error);
+enum loss_status multi_loss_decode(struct multi_loss *multi_loss, int threads,
+                                   struct loss_error *error);
 enum loss_status multi_loss_run(struct multi_loss *multi_loss, struct loss_error *error);
 
 /* Return the elements and the work (loss_plan.work) of all plans; SIZE_MAX if the sum overflows. */

@@ -18,73 +18,79 @@ const struct loss_descriptor *oip_model_find(const char *model, const char *vers
     return NULL;
 }
 
-bool oip_infer_possible(const struct oip_request *request, struct response *response)
+struct inference {
+    struct prepared prepared;
+    struct oip_output_selection selection;
+    struct evaluation evaluation;
+};
+
+static enum loss_status validate_head(struct request_view *view, struct loss_error *error)
 {
-    struct loss_error error;
-    response->errors = RESPONSE_OIP;
-    if (oip_model_find(request->model, request->version, &error))
-        return true;
-    response_error(response, &error);
-    return false;
+    view->descriptor = oip_model_find(view->loss, view->version, error);
+    return view->descriptor ? LOSS_OK : error->status;
 }
 
-/* Runs a planned evaluation and fills the response. */
-static enum loss_status answer(const struct oip_output_selection *selection, struct evaluation *e,
-                               struct response *response, struct loss_error *error)
-{
-    oip_response_prepare(e, selection, response);
-    if (!response->body.failed &&
-        (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
-        return error->status;
-    const double computed = evaluation_clock();
-    if (!response->body.failed)
-        oip_response_finish(e, selection, response);
-    if (response->body.failed)
-        return loss_fail(error, LOSS_UNAVAILABLE,
-                         "insufficient memory for the response; retry later");
-    response->status = response_status(LOSS_OK);
-    response->decode_ms = e->decode_ms;
-    response->compute_ms = e->compute_ms;
-    response->elements = e->plan.elements;
-    response->encode_ms = evaluation_clock() - computed;
-    return LOSS_OK;
-}
-
-/* Returns the cost of reading the body and writing the response: as text, if one output is text. */
-static size_t transport_work(struct evaluation *e, const struct oip_output_selection *selection)
+/* Returns true if a requested output is to be text. */
+static bool has_text_output(const struct oip_output_selection *selection)
 {
     bool text = false;
     for (int i = 0; i < selection->outputs; i++)
         text |= !selection->output[i].binary;
-    return evaluation_reading_work(e) + evaluation_writing_work(e, text);
+    return text;
 }
 
-void oip_infer(const struct oip_request *request, struct response *response)
+static enum loss_status prepare(struct prepared *prepared, const struct request_view *view,
+                                struct loss_error *error)
 {
-    struct evaluation evaluation;
-    struct oip_output_selection selection;
-    struct loss_error error;
-    response->errors = RESPONSE_OIP;
-    const struct loss_descriptor *const loss =
-        oip_model_find(request->model, request->version, &error);
-    if (!loss) {
-        response_error(response, &error);
-        return;
-    }
-    evaluation_init(&evaluation, loss, request->body, request->len, request->threads);
-    evaluation.quota = request->quota;
-    enum loss_status status =
-        oip_request_read(&evaluation, request->header_length, &selection, &error);
-    if (status == LOSS_OK)
-        status = evaluation_plan(&evaluation, &error);
-    bool later = false;
-    response->work = evaluation.plan.work;
-    if (status == LOSS_OK)
-        status = work_limits_check(&request->work, evaluation.plan.work,
-                                   transport_work(&evaluation, &selection), &later, &error);
-    if (status == LOSS_OK && !later)
-        status = answer(&selection, &evaluation, response, &error);
-    evaluation_free(&evaluation);
-    if (status != LOSS_OK)
-        response_error(response, &error);
+    struct inference *const inference = (struct inference *)prepared;
+    struct evaluation *const e = &inference->evaluation;
+    evaluation_init(e, view->descriptor, view->body, view->len, 1);
+    e->quota = view->quota;
+    if (oip_request_read(e, view->inference_header, &inference->selection, error) != LOSS_OK ||
+        evaluation_plan(e, error) != LOSS_OK)
+        return error->status;
+    prepared->work = e->plan.work;
+    prepared->transport = evaluation_reading_work(e) +
+                          evaluation_writing_work(e, has_text_output(&inference->selection));
+    prepared->elements = e->plan.elements;
+    return LOSS_OK;
 }
+
+static enum loss_status decode(struct prepared *prepared, int threads, struct response *response,
+                               struct loss_error *error)
+{
+    struct inference *const inference = (struct inference *)prepared;
+    inference->evaluation.threads = threads;
+    oip_response_prepare(&inference->evaluation, &inference->selection, response);
+    if (response->body.failed)
+        return loss_fail(error, LOSS_UNAVAILABLE,
+                         "insufficient memory for the response; retry later");
+    return evaluation_decode(&inference->evaluation, error);
+}
+
+static enum loss_status run(struct prepared *prepared, struct loss_error *error)
+{
+    return evaluation_run(&((struct inference *)prepared)->evaluation, error);
+}
+
+static void encode(struct prepared *prepared, struct response *response)
+{
+    struct inference *const inference = (struct inference *)prepared;
+    oip_response_finish(&inference->evaluation, &inference->selection, response);
+}
+
+static void free_inference(struct prepared *prepared)
+{
+    evaluation_free(&((struct inference *)prepared)->evaluation);
+}
+
+const struct handler oip_infer = {
+    .errors = RESPONSE_OIP,
+    .size = sizeof(struct inference),
+    .validate_head = validate_head,
+    .prepare = prepare,
+    .decode = decode,
+    .run = run,
+    .encode = encode,
+    .free = free_inference,
+};

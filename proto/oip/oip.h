@@ -9,18 +9,7 @@
 #include <stdint.h>
 
 #include "content/response.h"
-#include "evaluation/work_limit.h"
-
-struct oip_request {
-    const char *model;         /* name or alias of a loss, from the path; NUL-terminated */
-    const char *version;       /* from the path; NULL: none */
-    const char *header_length; /* the header Inference-Header-Content-Length; NULL: none */
-    const char *body;          /* body[len] is NUL */
-    size_t len;
-    struct work_limits work;
-    struct quota *quota; /* borrowed; memory is reserved there; NULL: unlimited */
-    int threads;         /* OpenMP threads to use at most; 1 opens no parallel region */
-};
+#include "evaluation/handler.h"
 
 /* Returns the loss of a model and a version (may be NULL). If there is none, returns NULL and sets
    LOSS_NOT_FOUND. */
@@ -29,10 +18,8 @@ const struct loss_descriptor *oip_model_find(const char *model, const char *vers
 
 /* ---- Inference ---- */
 
-/* POST /v2/models/{loss}[/versions/1]/infer. Limits on work apply as in v1_evaluate. */
-void oip_infer(const struct oip_request *request, struct response *response);
-/* Returns true if the model and the version exist. Otherwise fills the response. Reads no body. */
-bool oip_infer_possible(const struct oip_request *request, struct response *response);
+/* POST /v2/models/{loss}[/versions/1]/infer */
+extern const struct handler oip_infer;
 
 /* ---- Metadata ---- */
 

@@ -58,9 +58,9 @@ static json_t *evaluated(const struct loss_descriptor *loss, json_t *body)
     json_decref(body);
     if (!text)
         return NULL;
-    v1_evaluate(
-        &(struct v1_request){.loss = loss->name, .body = text, .len = strlen(text), .threads = 1},
-        &response);
+    handler_serve(&v1_evaluate,
+                  &(struct request_view){.loss = loss->name, .body = text, .len = strlen(text)}, 1,
+                  &response);
     free(text);
     return tree_of(&response);
 }
@@ -122,9 +122,9 @@ static json_t *inferred(const struct loss_descriptor *loss)
     json_decref(body);
     if (!text)
         return NULL;
-    oip_infer(
-        &(struct oip_request){.model = loss->name, .body = text, .len = strlen(text), .threads = 1},
-        &response);
+    handler_serve(&oip_infer,
+                  &(struct request_view){.loss = loss->name, .body = text, .len = strlen(text)}, 1,
+                  &response);
     free(text);
     return tree_of(&response);
 }

@@ -1,6 +1,5 @@
-/* POST /v1/losses/{loss} and POST /v1/evaluate. */
+/* POST /v1/losses/{loss}, and POST /v1/evaluate for several losses. */
 #include "v1/v1.h"
-#include "content/media_type.h"
 #include "evaluation/json_request.h"
 #include "evaluation/json_response.h"
 #include "evaluation/loss_lookup.h"
@@ -11,188 +10,189 @@
 #include "evaluation/safetensors_response.h"
 #include "json/scanner.h"
 
-/* The formats of request and response. */
-struct formats {
-    enum media_type in, out;
-};
-
-static enum loss_status check_head(const struct v1_request *request, struct formats *formats,
-                                   struct loss_error *error)
+/* A JSON request has its fields in the body, others have them in the query. */
+static enum loss_status check_no_query(const struct request_view *view, struct loss_error *error)
 {
     char quote[JSON_QUOTE];
-    if (!loss_lookup(request->loss, loss_lookup_http_hint, error) ||
-        media_type_parse(request->content_type, &formats->in, error) != LOSS_OK ||
-        media_type_accept(request->accept,
-                          formats->in == MEDIA_SAFETENSORS ? MEDIA_SAFETENSORS : MEDIA_JSON,
-                          &formats->out, error) != LOSS_OK)
-        return error->status;
-    if (request->query && formats->in == MEDIA_JSON)
+    if (view->query)
         return loss_fail(error, LOSS_MALFORMED,
                          "the query has '%s'; a JSON request has its fields in the body",
-                         json_quote(request->query, quote));
+                         json_quote(view->query, quote));
     return LOSS_OK;
 }
 
-/* Starts reading a request that is not JSON, with its query. */
-static enum loss_status read_query(const struct v1_request *v1, struct evaluation *e,
+/* ---- One loss ---- */
+
+struct single {
+    struct prepared prepared;
+    enum media_type out;
+    struct evaluation evaluation;
+};
+
+static enum loss_status read_query(const struct request_view *view, struct evaluation *e,
                                    struct fields *fields, struct loss_error *error)
 {
     fields_begin(fields, e, error);
-    return query_string_read(fields, v1->query);
+    return query_string_read(fields, view->query);
 }
 
-bool v1_evaluate_possible(const struct v1_request *request, struct response *response)
+static enum loss_status validate_head(struct request_view *view, struct loss_error *error)
 {
+    view->descriptor = loss_lookup(view->loss, loss_lookup_http_hint, error);
+    if (!view->descriptor || media_type_parse(view->content_type, &view->in, error) != LOSS_OK ||
+        media_type_accept(view->accept,
+                          view->in == MEDIA_SAFETENSORS ? MEDIA_SAFETENSORS : MEDIA_JSON,
+                          &view->out, error) != LOSS_OK)
+        return error->status;
+    if (view->in == MEDIA_JSON)
+        return check_no_query(view, error);
+    if (!view->query)
+        return LOSS_OK;
     struct evaluation evaluation;
     struct fields fields;
-    struct formats formats;
-    struct loss_error error;
-    enum loss_status status = check_head(request, &formats, &error);
-    if (status == LOSS_OK && request->query) {
-        evaluation_init(&evaluation, loss_find(request->loss), "", 0, 1);
-        status = read_query(request, &evaluation, &fields, &error);
-    }
-    if (status != LOSS_OK)
-        response_error(response, &error);
-    return status == LOSS_OK;
+    evaluation_init(&evaluation, view->descriptor, "", 0, 1);
+    return read_query(view, &evaluation, &fields, error);
 }
 
-static enum loss_status read_request(const struct v1_request *v1, enum media_type format,
-                                     struct evaluation *e, struct loss_error *error)
+static enum loss_status read_request(const struct request_view *view, struct evaluation *e,
+                                     struct loss_error *error)
 {
     struct fields fields;
-    if (format == MEDIA_JSON)
+    if (view->in == MEDIA_JSON)
         return json_request_read(e, error);
-    if (read_query(v1, e, &fields, error) != LOSS_OK)
+    if (read_query(view, e, &fields, error) != LOSS_OK)
         return error->status;
-    return format == MEDIA_MULTIPART ? multipart_request_read(&fields, v1->content_type)
-                                     : safetensors_request_read(&fields);
+    return view->in == MEDIA_MULTIPART ? multipart_request_read(&fields, view->content_type)
+                                       : safetensors_request_read(&fields);
 }
 
-static enum loss_status evaluate(const struct v1_request *v1, const struct formats *formats,
-                                 struct evaluation *e, struct response *response,
-                                 struct loss_error *error)
+static enum loss_status prepare(struct prepared *prepared, const struct request_view *view,
+                                struct loss_error *error)
 {
-    const bool binary = formats->out != MEDIA_JSON;
-    if (read_request(v1, formats->in, e, error) != LOSS_OK || evaluation_plan(e, error) != LOSS_OK)
+    struct single *const single = (struct single *)prepared;
+    struct evaluation *const e = &single->evaluation;
+    single->out = view->out;
+    evaluation_init(e, view->descriptor, view->body, view->len, 1);
+    e->quota = view->quota;
+    if (read_request(view, e, error) != LOSS_OK || evaluation_plan(e, error) != LOSS_OK)
         return error->status;
-    bool later = false;
-    const size_t transport = evaluation_reading_work(e) + evaluation_writing_work(e, !binary);
-    response->work = e->plan.work;
-    if (work_limits_check(&v1->work, e->plan.work, transport, &later, error) != LOSS_OK)
-        return error->status;
-    if (later)
-        return LOSS_OK; /* status 0: repeat on the executor */
-    if (binary)
-        safetensors_response_prepare(e, &response->body);
-    if (!response->body.failed &&
-        (evaluation_decode(e, error) != LOSS_OK || evaluation_run(e, error) != LOSS_OK))
-        return error->status;
-    const double computed = evaluation_clock();
-    if (!binary) {
-        json_response_append(e, &response->body);
-        buffer_text(&response->body, "\n");
-    } else if (!response->body.failed) {
-        safetensors_response_finish(e, &response->body);
-    }
-    if (response->body.failed)
-        return loss_fail(error, LOSS_UNAVAILABLE,
-                         "insufficient memory for the response; retry later");
-    response->status = response_status(LOSS_OK);
-    response->content_type = media_type_name(formats->out);
-    response->decode_ms = e->decode_ms;
-    response->compute_ms = e->compute_ms;
-    response->elements = e->plan.elements;
-    response->encode_ms = evaluation_clock() - computed;
+    prepared->work = e->plan.work;
+    prepared->transport =
+        evaluation_reading_work(e) + evaluation_writing_work(e, view->out == MEDIA_JSON);
+    prepared->elements = e->plan.elements;
     return LOSS_OK;
 }
 
-void v1_evaluate(const struct v1_request *request, struct response *response)
+static enum loss_status decode(struct prepared *prepared, int threads, struct response *response,
+                               struct loss_error *error)
 {
-    struct evaluation evaluation;
-    struct formats formats;
-    struct loss_error error;
-    enum loss_status status = check_head(request, &formats, &error);
-    if (status == LOSS_OK) {
-        evaluation_init(&evaluation, loss_find(request->loss), request->body, request->len,
-                        request->threads);
-        evaluation.quota = request->quota;
-        status = evaluate(request, &formats, &evaluation, response, &error);
-        evaluation_free(&evaluation);
-    }
-    if (status != LOSS_OK)
-        response_error(response, &error);
+    struct single *const single = (struct single *)prepared;
+    single->evaluation.threads = threads;
+    if (single->out != MEDIA_JSON)
+        safetensors_response_prepare(&single->evaluation, &response->body);
+    if (response->body.failed)
+        return loss_fail(error, LOSS_UNAVAILABLE,
+                         "insufficient memory for the response; retry later");
+    return evaluation_decode(&single->evaluation, error);
 }
+
+static enum loss_status run(struct prepared *prepared, struct loss_error *error)
+{
+    return evaluation_run(&((struct single *)prepared)->evaluation, error);
+}
+
+static void encode(struct prepared *prepared, struct response *response)
+{
+    struct single *const single = (struct single *)prepared;
+    response->content_type = media_type_name(single->out);
+    if (single->out == MEDIA_JSON) {
+        json_response_append(&single->evaluation, &response->body);
+        buffer_text(&response->body, "\n");
+    } else {
+        safetensors_response_finish(&single->evaluation, &response->body);
+    }
+}
+
+static void free_single(struct prepared *prepared)
+{
+    evaluation_free(&((struct single *)prepared)->evaluation);
+}
+
+const struct handler v1_evaluate = {
+    .errors = RESPONSE_PROBLEM,
+    .size = sizeof(struct single),
+    .validate_head = validate_head,
+    .prepare = prepare,
+    .decode = decode,
+    .run = run,
+    .encode = encode,
+    .free = free_single,
+};
 
 /* ---- Several losses ---- */
 
-static enum loss_status check_many(const struct v1_request *request, struct loss_error *error)
+struct multi {
+    struct prepared prepared;
+    struct multi_loss several;
+};
+
+static enum loss_status validate_multi_head(struct request_view *view, struct loss_error *error)
 {
-    struct formats formats;
-    char quote[JSON_QUOTE];
-    if (media_type_parse(request->content_type, &formats.in, error) != LOSS_OK ||
-        media_type_accept_json(request->accept, error) != LOSS_OK)
+    if (media_type_parse(view->content_type, &view->in, error) != LOSS_OK ||
+        media_type_accept_json(view->accept, error) != LOSS_OK)
         return error->status;
-    if (formats.in != MEDIA_JSON)
+    if (view->in != MEDIA_JSON)
         return loss_fail(
             error, LOSS_UNSUPPORTED,
             "requests for several losses must be in %s, in which tensors may be base64, not in %s",
-            media_type_name(MEDIA_JSON), media_type_name(formats.in));
-    if (request->query)
-        return loss_fail(error, LOSS_MALFORMED,
-                         "the query has '%s'; a JSON request has its fields in the body",
-                         json_quote(request->query, quote));
+            media_type_name(MEDIA_JSON), media_type_name(view->in));
+    return check_no_query(view, error);
+}
+
+static enum loss_status prepare_multi(struct prepared *prepared, const struct request_view *view,
+                                      struct loss_error *error)
+{
+    struct multi_loss *const several = &((struct multi *)prepared)->several;
+    multi_loss_init(several, view->body, view->len);
+    several->quota = view->quota;
+    if (multi_loss_read(several, error) != LOSS_OK || multi_loss_plan(several, error) != LOSS_OK)
+        return error->status;
+    prepared->work = multi_loss_work(several);
+    prepared->transport = multi_loss_transport_work(several);
+    prepared->elements = multi_loss_elements(several);
     return LOSS_OK;
 }
 
-bool v1_evaluate_many_possible(const struct v1_request *request, struct response *response)
+static enum loss_status decode_multi(struct prepared *prepared, int threads,
+                                     struct response *response, struct loss_error *error)
 {
-    struct loss_error error;
-    if (check_many(request, &error) == LOSS_OK)
-        return true;
-    response_error(response, &error);
-    return false;
+    (void)response;
+    return multi_loss_decode(&((struct multi *)prepared)->several, threads, error);
 }
 
-static enum loss_status evaluate_many(const struct v1_request *v1, struct multi_loss *m,
-                                      struct response *response, struct loss_error *error)
+static enum loss_status run_multi(struct prepared *prepared, struct loss_error *error)
 {
-    if (multi_loss_read(m, error) != LOSS_OK || multi_loss_plan(m, error) != LOSS_OK)
-        return error->status;
-    bool later = false;
-    response->work = multi_loss_work(m);
-    if (work_limits_check(&v1->work, response->work, multi_loss_transport_work(m), &later, error) !=
-        LOSS_OK)
-        return error->status;
-    if (later)
-        return LOSS_OK; /* status 0: repeat on the executor */
-    if (multi_loss_decode(m, error) != LOSS_OK || multi_loss_run(m, error) != LOSS_OK)
-        return error->status;
-    const double computed = evaluation_clock();
-    multi_loss_append_json(m, &response->body);
-    if (response->body.failed)
-        return loss_fail(error, LOSS_UNAVAILABLE,
-                         "insufficient memory for the response; retry later");
-    response->status = response_status(LOSS_OK);
+    return multi_loss_run(&((struct multi *)prepared)->several, error);
+}
+
+static void encode_multi(struct prepared *prepared, struct response *response)
+{
     response->content_type = media_type_name(MEDIA_JSON);
-    response->decode_ms = m->decode_ms;
-    response->compute_ms = m->compute_ms;
-    response->elements = multi_loss_elements(m);
-    response->encode_ms = evaluation_clock() - computed;
-    return LOSS_OK;
+    multi_loss_append_json(&((struct multi *)prepared)->several, &response->body);
 }
 
-void v1_evaluate_many(const struct v1_request *request, struct response *response)
+static void free_multi(struct prepared *prepared)
 {
-    struct multi_loss multi_loss;
-    struct loss_error error;
-    enum loss_status status = check_many(request, &error);
-    if (status == LOSS_OK) {
-        multi_loss_init(&multi_loss, request->body, request->len, request->threads);
-        multi_loss.quota = request->quota;
-        status = evaluate_many(request, &multi_loss, response, &error);
-        multi_loss_free(&multi_loss);
-    }
-    if (status != LOSS_OK)
-        response_error(response, &error);
+    multi_loss_free(&((struct multi *)prepared)->several);
 }
+
+const struct handler v1_evaluate_many = {
+    .errors = RESPONSE_PROBLEM,
+    .size = sizeof(struct multi),
+    .validate_head = validate_multi_head,
+    .prepare = prepare_multi,
+    .decode = decode_multi,
+    .run = run_multi,
+    .encode = encode_multi,
+    .free = free_multi,
+};

@@ -20,6 +20,8 @@ enum {
 
 void request_free_body(struct request *request)
 {
+    prepared_free(request->prepared);
+    request->prepared = NULL;
     block_cache_free(request->body, request->capacity + 1);
     quota_release(&request->memory.quota, request->body ? request->capacity + 1 : 0);
     request->body = NULL;

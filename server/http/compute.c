@@ -16,8 +16,8 @@ enum {
     HTTP_INLINE_BODY = 64 * 1024,
     /* The most work that the I/O thread does for one evaluation (loss_plan.work): some 150 us. */
     HTTP_INLINE_WORK = 150 * 1000,
-    /* Work for each byte of a body that the executor does without asking whether there are shorter
-       jobs: more than reading the body once more costs. */
+    /* Work for each byte of a body up to which the executor finishes a job that it has prepared,
+       rather than let shorter jobs go first: reading the body took about as long. */
     HTTP_BYTE_WORK = 100,
     /* Nanoseconds of one core that a byte of a body is expected to cost, for reading JSON and
        writing it, and a byte of an answer that is compressed. */
@@ -25,13 +25,13 @@ enum {
     HTTP_CODING_COST = 20,
 };
 
-/* Expands the body where it came compressed, as transfer_expand has it. */
-static bool decompress_body(struct request *request, size_t most)
+/* Decompresses a compressed body, to at most `most` bytes (0: --max-decompressed-body). */
+static enum decompression decompress_body(struct request *request, size_t most)
 {
     const int64_t started = clock_ns();
     struct transfer_body body = {&request->memory.quota, request->body, request->len,
                                  request->capacity};
-    const bool done =
+    const enum decompression done =
         transfer_expand(&request->transfer, request->http->settings.limits.max_decompressed_body,
                         most, &body, &request->reply);
     request->body = body.bytes;
@@ -45,36 +45,46 @@ static bool decompress_body(struct request *request, size_t most)
     return done;
 }
 
-/* Asks for the answer. False, with everything as it was, if it is more than so much work (0: any).
- */
-static bool run_handler(struct request *request, int threads, size_t most_now)
+/* Counts an evaluation that failed for lack of memory, and names the option if that is hopeless. */
+static void check_memory(struct request *request)
 {
-    request->call.body = request->body ? request->body : "";
-    request->call.len = request->len;
-    request->call.threads = threads;
-    request->call.quota = request->reply.body.quota = &request->memory.quota;
-    request->call.work = (struct work_limits){most_now, request->http->settings.limits.max_work};
-    request->route->answer(&request->call, &request->reply);
-    request->call.body = NULL;
-    if (request->reply.status == 0)
-        return false;
-    if (request->reply.status == 413) /* of routes, only for too much work */
-        request_count_rejection(request, REJECTION_WORK);
     if (request->reply.status == 503 && !request_is_cancelled(request))
         request_fail_no_memory(request, "this request");
-    if (request->reply.decode_ms > 0)
-        request->reply.decode_ms += request->expand_ms;
-    return true;
 }
 
-/* For how many nanoseconds the executor is expected to be at a request, roughly. */
+/* Reads the body and plans the evaluation. On failure, returns false and fills the reply. */
+static bool prepare(struct request *request)
+{
+    struct request_view *const view = &request->input.view;
+    view->body = request->body ? request->body : "";
+    view->len = request->len;
+    view->max_work = request->http->settings.limits.max_work;
+    view->quota = request->reply.body.quota = &request->memory.quota;
+    request->prepared = handler_prepare(request->route->evaluate, view, &request->reply);
+    if (request->reply.status == 413)
+        request_count_rejection(request, REJECTION_WORK);
+    check_memory(request);
+    return request->prepared != NULL;
+}
+
+/* Evaluates what was prepared, and fills the reply. */
+static void run(struct request *request, int threads)
+{
+    prepared_run(request->prepared, threads, &request->reply);
+    check_memory(request);
+    if (request->reply.decode_ms > 0)
+        request->reply.decode_ms += request->expand_ms;
+}
+
+/* Estimates for how many nanoseconds the executor will be busy with a request. */
 static int64_t estimate_cost_ns(const struct request *request)
 {
     const struct response *const reply = &request->reply;
+    const double work = request->prepared ? (double)request->prepared->work : 0;
+    const double computing = work + (double)request->len * HTTP_BODY_COST;
     const double coding = (double)reply->body.len * HTTP_CODING_COST;
-    const double computing = (double)reply->work + (double)request->len * HTTP_BODY_COST;
     const int threads = executor_threads(request->http->settings.executor);
-    const double ns = (reply->status == 0 ? computing : coding) / threads;
+    const double ns = (reply->status == RESPONSE_NONE ? computing : coding) / threads;
     return ns < (double)FAIR_QUEUE_COST_MOST_NS ? (int64_t)ns : FAIR_QUEUE_COST_MOST_NS;
 }
 
@@ -89,27 +99,29 @@ static void end_queue_wait(struct request *request)
     request->handed = 0;
 }
 
-/* Computes the answer, on the executor's thread. False if that is so much work that shorter jobs
-   are to come first. */
+/* Fills the reply, unless the request turns out to be so much work that shorter jobs go first: then
+   returns false, with the request prepared. Such a request is not put back twice. */
 static bool compute_on_executor(struct request *request, int threads)
 {
-    const bool planned = request->reply.work > 0;
-    if (!decompress_body(request, 0))
-        return true;
-    if (run_handler(request, threads,
-                    planned ? 0 : HTTP_INLINE_WORK + request->len * HTTP_BYTE_WORK))
-        return true;
-    request->job.entry.cost_ns = estimate_cost_ns(request);
-    request->handed = clock_ns();
-    return false;
+    if (!request->prepared) {
+        if (decompress_body(request, 0) != DECOMPRESSED || !prepare(request))
+            return true;
+        if (prepared_exceeds(request->prepared, HTTP_INLINE_WORK + request->len * HTTP_BYTE_WORK)) {
+            request->job.entry.cost_ns = estimate_cost_ns(request);
+            request->handed = clock_ns();
+            return false;
+        }
+    }
+    run(request, threads);
+    return true;
 }
 
-/* Fills the reply, on the executor's thread. False as compute_there has it. */
+/* Fills the reply and compresses it. Returns false if the job is to be queued again. */
 static bool fill_reply(struct request *request, int threads)
 {
-    if (request->reply.status == 0 && !compute_on_executor(request, threads))
+    if (request->reply.status == RESPONSE_NONE && !compute_on_executor(request, threads))
         return false;
-    request_free_body(request); /* not needed while the answer is being sent, which may take long */
+    request_free_body(request); /* not needed while the response is being sent */
     watchdog_phase("compressing the answer");
     if (transfer_due(&request->transfer, &request->reply) && !request_is_cancelled(request))
         transfer_compress(&request->transfer, threads, &request->reply);
@@ -191,14 +203,21 @@ bool request_enqueue_compute(struct request *request)
 
 /* ---- A complete body ---- */
 
-/* Fills the reply where that is little work, on the I/O thread. False if it is more. */
+/* Fills the reply on the I/O thread. Returns false if that is too much work; what has been prepared
+   is kept. */
 static bool try_inline(struct request *request)
 {
     if (request->len >= HTTP_INLINE_BODY)
         return false;
-    if (!decompress_body(request, HTTP_INLINE_BODY - 1))
-        return request->reply.status != 0;
-    return run_handler(request, 1, HTTP_INLINE_WORK);
+    const enum decompression done = decompress_body(request, HTTP_INLINE_BODY - 1);
+    if (done == DECOMPRESSION_STOPPED)
+        return false;
+    if (done == DECOMPRESSION_FAILED || !prepare(request))
+        return true;
+    if (prepared_exceeds(request->prepared, HTTP_INLINE_WORK))
+        return false;
+    run(request, 1);
+    return true;
 }
 
 /* The whole body is in. */

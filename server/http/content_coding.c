@@ -40,14 +40,14 @@ bool transfer_content(const struct transfer *transfer, struct response *reply)
     return false;
 }
 
-bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
-                     struct transfer_body *body, struct response *reply)
+enum decompression transfer_expand(struct transfer *transfer, size_t limit, size_t most,
+                                   struct transfer_body *body, struct response *reply)
 {
     const bool partly = most > 0 && most < limit;
     struct buffer expanded = {.quota = body->quota};
     struct loss_error error;
     if (transfer->content.coding == CODING_IDENTITY)
-        return true;
+        return DECOMPRESSED;
     const enum loss_status status =
         decompress_bytes(transfer->content.coding, body->bytes ? body->bytes : "", body->len,
                          partly ? most : limit, &expanded, &error);
@@ -57,15 +57,18 @@ bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
         *body =
             (struct transfer_body){body->quota, expanded.data, expanded.len, expanded.capacity - 1};
         transfer->content.coding = CODING_IDENTITY;
-    } else if (status != LOSS_TOO_LARGE) {
-        response_error(reply, &error);
-    } else if (!partly) {
+        return DECOMPRESSED;
+    }
+    if (status == LOSS_TOO_LARGE && partly)
+        return DECOMPRESSION_STOPPED;
+    if (status == LOSS_TOO_LARGE)
         reply_error(reply, 413,
                     "expanded, the body is larger than %zu bytes, the limit that "
                     "--max-decompressed-body sets",
                     limit);
-    }
-    return status == LOSS_OK;
+    else
+        response_error(reply, &error);
+    return DECOMPRESSION_FAILED;
 }
 
 bool transfer_due(const struct transfer *transfer, const struct response *reply)

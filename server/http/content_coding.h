@@ -39,11 +39,16 @@ struct transfer_body {
     char *bytes;         /* of block_cache.h: capacity bytes and one */
     size_t len, capacity;
 };
-/* Puts the expanded body into the place of one that came compressed. False if that cannot be, for
-   which the reply is filled; or if it would be more than `most` bytes (0: as many as `limit`, which
-   --max-decompressed-body has set), with everything as it was. */
-bool transfer_expand(struct transfer *transfer, size_t limit, size_t most,
-                     struct transfer_body *body, struct response *reply);
+enum decompression {
+    DECOMPRESSED,          /* or the body was not compressed */
+    DECOMPRESSION_STOPPED, /* at `most` bytes; nothing has changed */
+    DECOMPRESSION_FAILED,  /* the reply is filled */
+};
+
+/* Replaces a compressed body by the decompressed one, of at most `limit` bytes
+   (--max-decompressed-body). With `most` below that, stops there; 0: does not. */
+enum decompression transfer_expand(struct transfer *transfer, size_t limit, size_t most,
+                                   struct transfer_body *body, struct response *reply);
 
 /* Whether the answer is still to be compressed. */
 bool transfer_due(const struct transfer *transfer, const struct response *reply);

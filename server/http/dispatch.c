@@ -64,23 +64,23 @@ static enum MHD_Result read_coding_header(void *context, enum MHD_ValueKind kind
 static void fill_view(struct request *request, const struct route_match *match)
 {
     const char *host = header(request, "Host");
-    request->call =
-        (struct call){.loss = match->loss,
-                      .version = match->version,
-                      .file = match->file,
-                      .content_type = header(request, "Content-Type"),
-                      .accept = header(request, "Accept"),
-                      .if_none_match = header(request, "If-None-Match"),
-                      .inference_header = header(request, inference_header),
-                      .host = host && is_host(host) ? host : request->http->settings.address,
-                      .metrics = request->http->settings.metrics,
-                      .limits = &request->http->settings.limits,
-                      .draining = request->close};
+    request->input = (struct route_request){
+        .view = {.loss = match->loss,
+                 .version = match->version,
+                 .content_type = header(request, "Content-Type"),
+                 .accept = header(request, "Accept"),
+                 .inference_header = header(request, inference_header)},
+        .file = match->file,
+        .if_none_match = header(request, "If-None-Match"),
+        .host = host && is_host(host) ? host : request->http->settings.address,
+        .metrics = request->http->settings.metrics,
+        .limits = &request->http->settings.limits,
+        .draining = request->close};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, append_argument,
                               &request->query);
     if (request->query.len > 0) {
         buffer_append(&request->query, "", 1);
-        request->call.query = request->query.data;
+        request->input.view.query = request->query.data;
     }
 }
 
@@ -89,12 +89,15 @@ static void fill_view(struct request *request, const struct route_match *match)
 /* Checks what can be checked of a request that brings a body. False if it was refused. */
 static bool validate_body_head(struct request *request)
 {
+    struct loss_error error;
     const struct framing *framing = &request->framing;
     size_t limit = request->http->settings.limits.max_body;
     if (!request_read_timeout(request) || !transfer_content(&request->transfer, &request->reply))
         return false;
-    if (!request->route->possible(&request->call, &request->reply))
+    if (request->route->evaluate->validate_head(&request->input.view, &error) != LOSS_OK) {
+        response_error(&request->reply, &error);
         return false;
+    }
     if (!framing->chunked && !framing->has_length) {
         reply_error(&request->reply, 411, "a body is needed, with its Content-Length or in chunks");
         return false;
@@ -112,11 +115,11 @@ static void reply_options(struct request *request, const char *allow)
 }
 
 /* Which routes there are where the request came in. */
-static enum route_side listener_side(const struct request *request)
+static enum listener_scope listener_side(const struct request *request)
 {
     if (request->arrival->entrance->admin)
-        return ROUTE_ADMIN;
-    return request->http->settings.has_admin ? ROUTE_MAIN : ROUTE_BOTH;
+        return SCOPE_ADMIN;
+    return request->http->settings.has_admin ? SCOPE_MAIN : SCOPE_ALL;
 }
 
 /* Whether the client has not made too many requests lately; else it is refused. */
@@ -154,7 +157,7 @@ bool request_dispatch(struct request *request)
         return false;
     }
     request->reply.errors = route_errors(request->path);
-    const enum route_side side = listener_side(request);
+    const enum listener_scope side = listener_side(request);
     struct route_match match = route_find(side, request->method, request->path);
     const struct auth_request access = {.connection = request->connection,
                                         .entrance = request->arrival->entrance,
@@ -162,7 +165,7 @@ bool request_dispatch(struct request *request)
                                         .peer = &request->arrival->peer,
                                         .method = request->method,
                                         .target = request->target,
-                                        .open = match.route && match.route->open};
+                                        .open = match.route && match.route->public};
     const bool allowed =
         auth_allow(request->http->settings.access, &access, &request->visitor, &request->reply);
     if (!access.open && !request->arrival->entrance->admin && !check_rate(request))
@@ -199,8 +202,8 @@ bool request_dispatch(struct request *request)
         return false;
     if (!request->http->settings.compress && !request->transfer.choice.required)
         request->transfer.choice.coding = CODING_IDENTITY;
-    if (match.route->possible)
+    if (match.route->evaluate)
         return validate_body_head(request);
-    match.route->answer(&request->call, &request->reply);
+    match.route->handle(&request->input, &request->reply);
     return false;
 }

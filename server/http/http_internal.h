@@ -28,6 +28,7 @@
 #include "admission/memory_budget.h"
 #include "connection/connection_limits.h"
 #include "connection/tls.h"
+#include "evaluation/handler.h"
 #include "http/content_coding.h"
 #include "http/head_validation.h"
 #include "http/http.h"
@@ -96,7 +97,7 @@ struct request {
     int64_t waited;          /* nanoseconds since then spent waiting for memory and the executor */
     int64_t handed;          /* clock_ns when it was last enqueued, or its reply was queued */
     int64_t ns[PHASE_COUNT]; /* as in struct request_record */
-    const char *method, *target; /* in the connection's memory, like all text of `call` */
+    const char *method, *target; /* in the connection's memory, like all text of `input` */
     char path[HTTP_PATH];        /* decoded */
     char id[HTTP_ID];
     const char *traceparent;        /* valid, or NULL */
@@ -107,13 +108,14 @@ struct request {
     struct client_identity visitor; /* the client */
     struct framing framing;
     const struct route *route;
-    struct call call;
-    struct buffer query; /* owned: the text of call.query */
-    bool close;          /* close the connection after the response */
-    bool dropped;        /* answered by request_reply_and_close */
-    bool kept;           /* request_keep_response_memory was called */
-    bool unread;         /* answered while the client may still be sending: linger */
-    char *body;          /* owned, of block_cache.h; capacity + 1 bytes */
+    struct route_request input;
+    struct buffer query;       /* owned: the text of input.view.query */
+    struct prepared *prepared; /* owned: the body, read and planned; NULL before and after */
+    bool close;                /* close the connection after the response */
+    bool dropped;              /* answered by request_reply_and_close */
+    bool kept;                 /* request_keep_response_memory was called */
+    bool unread;               /* answered while the client may still be sending: linger */
+    char *body;                /* owned, of block_cache.h; capacity + 1 bytes */
     size_t len, capacity;
     struct transfer transfer;
     uint64_t received; /* bytes of the body, stored or discarded */
@@ -197,6 +199,7 @@ enum MHD_Result request_on_body_chunk(struct request *request, const char *data,
 /* Frees the body and discards the rest of it as it arrives: the request has been refused. */
 void request_discard_body(struct request *request);
 
+/* Frees the body and what was prepared from it. */
 void request_free_body(struct request *request);
 
 /* ---- Computing (compute.c) ---- */

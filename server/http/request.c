@@ -242,7 +242,7 @@ static void set_phase(struct request *request, enum phase phase, double ms)
 /* Returns true if a route evaluates losses, and `loss` is not NULL if its path names one. */
 static bool evaluates(const struct route *route, const struct loss_descriptor *loss)
 {
-    return route->possible && (loss || !strstr(route->path, "{loss}"));
+    return route->evaluate && (loss || !strstr(route->path, "{loss}"));
 }
 
 static enum protocol protocol_of(const struct route *route)
@@ -266,14 +266,14 @@ static void record_request(struct request *request, bool answered)
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct route *const route = request->route;
     const struct loss_descriptor *const loss =
-        request->call.loss ? loss_find(request->call.loss) : NULL;
+        request->input.view.loss ? loss_find(request->input.view.loss) : NULL;
     const struct request_record record = {
         .id = request->id,
         .method = request->method,
         .target = request->target,
         .client = request->visitor.client,
         .route = route ? route_place(route) : route_count(),
-        .probe = route && route->side != ROUTE_MAIN,
+        .probe = route && route->scope != SCOPE_MAIN,
         .evaluates = route && evaluates(route, loss),
         .protocol = protocol_of(route),
         .loss = loss,

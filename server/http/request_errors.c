@@ -55,7 +55,7 @@ static enum rejection rejection_reason(int status)
 void request_fail_malformed(struct request *request, const struct http_error *fault)
 {
     request_free_body(request);
-    if (request->reply.status == 0) { /* else it was refused before */
+    if (request->reply.status == RESPONSE_NONE) { /* else it was refused before */
         request_count_rejection(request, rejection_reason(fault->status));
         reply_error(&request->reply, fault->status, "%s", fault->detail);
     }

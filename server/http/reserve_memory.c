@@ -118,7 +118,7 @@ void request_keep_response_memory(struct request *request)
         return;
     request->kept = true;
     const bool probe = request->route &&
-                       request->route->side != ROUTE_MAIN; /* needed most when memory is used up */
+                       request->route->scope != SCOPE_MAIN; /* needed most when memory is used up */
     const size_t bytes =
         piece + (body->quota || body->capacity <= HTTP_ANSWER_FREE ? 0 : body->capacity);
     if (!probe && bytes > 0 && !quota_reserve(quota, bytes))

@@ -283,7 +283,7 @@ static enum MHD_Result enqueue_compression(struct request *request)
 static bool is_long_compression(const struct request *request)
 {
     return request->reply.body.len > TRANSFER_LITTLE &&
-           !(request->route && request->route->at_once);
+           !(request->route && request->route->inline_only);
 }
 
 /* The reply is known: answers, after it was compressed where it is to be. Where only the executor

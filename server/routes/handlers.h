@@ -6,30 +6,24 @@
 
 #include "routes/routes.h"
 
-void answer_root(const struct call *call, struct response *reply);
-void answer_health(const struct call *call, struct response *reply);
-void answer_ready(const struct call *call, struct response *reply);
-void answer_asset(const struct call *call, struct response *reply);
-void answer_metrics(const struct call *call, struct response *reply);
-void answer_limits(const struct call *call, struct response *reply);
-void answer_docs(const struct call *call, struct response *reply);
-void answer_document(const struct call *call, struct response *reply);
-void answer_list(const struct call *call, struct response *reply);
-void answer_describe(const struct call *call, struct response *reply);
-void answer_evaluate(const struct call *call, struct response *reply);
-bool evaluate_possible(const struct call *call, struct response *reply);
-void answer_several(const struct call *call, struct response *reply);
-bool several_possible(const struct call *call, struct response *reply);
-void answer_infer(const struct call *call, struct response *reply);
-bool infer_possible(const struct call *call, struct response *reply);
-void answer_live(const struct call *call, struct response *reply);
-void answer_oip_ready(const struct call *call, struct response *reply);
-void answer_server(const struct call *call, struct response *reply);
-void answer_model(const struct call *call, struct response *reply);
-void answer_model_ready(const struct call *call, struct response *reply);
-void answer_model_config(const struct call *call, struct response *reply);
-void answer_model_statistics(const struct call *call, struct response *reply);
-void answer_index(const struct call *call, struct response *reply);
-void answer_fixed(const struct call *call, struct response *reply);
+void handle_root(const struct route_request *request, struct response *reply);
+void handle_health(const struct route_request *request, struct response *reply);
+void handle_ready(const struct route_request *request, struct response *reply);
+void handle_asset(const struct route_request *request, struct response *reply);
+void handle_metrics(const struct route_request *request, struct response *reply);
+void handle_limits(const struct route_request *request, struct response *reply);
+void handle_docs(const struct route_request *request, struct response *reply);
+void handle_document(const struct route_request *request, struct response *reply);
+void handle_list(const struct route_request *request, struct response *reply);
+void handle_describe(const struct route_request *request, struct response *reply);
+void handle_live(const struct route_request *request, struct response *reply);
+void handle_oip_ready(const struct route_request *request, struct response *reply);
+void handle_server(const struct route_request *request, struct response *reply);
+void handle_model(const struct route_request *request, struct response *reply);
+void handle_model_ready(const struct route_request *request, struct response *reply);
+void handle_model_config(const struct route_request *request, struct response *reply);
+void handle_model_statistics(const struct route_request *request, struct response *reply);
+void handle_index(const struct route_request *request, struct response *reply);
+void handle_fixed(const struct route_request *request, struct response *reply);
 
 #endif

@@ -22,7 +22,8 @@ static void make(struct response *reply)
     }
     for (size_t i = 0; i < route_count(); i++) {
         const struct route *const route = route_at(i);
-        routes[i] = (struct openapi_route){route->method, route->path, route->open, route->says};
+        routes[i] =
+            (struct openapi_route){route->method, route->path, route->public, route->openapi};
     }
     openapi_document(routes, route_count(), reply);
     free(routes);

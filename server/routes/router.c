@@ -61,12 +61,12 @@ static const char *cut(char *segment)
     return segment;
 }
 
-static bool is_served(const struct route *route, enum route_side side)
+static bool is_served(const struct route *route, enum listener_scope side)
 {
-    return side == ROUTE_BOTH || route->side == ROUTE_BOTH || route->side == side;
+    return side == SCOPE_ALL || route->scope == SCOPE_ALL || route->scope == side;
 }
 
-struct route_match route_find(enum route_side side, const char *method, char *path)
+struct route_match route_find(enum listener_scope side, const char *method, char *path)
 {
     struct route_match found = {.route = NULL};
     struct places places, chosen = {.at = {NULL}};
@@ -116,7 +116,7 @@ static void fill_in(const struct route *route, const char *path, char *text)
     }
 }
 
-void route_not_found(enum route_side side, const char *path, struct response *reply)
+void route_not_found(enum listener_scope side, const char *path, struct response *reply)
 {
     char texts[2][CANDIDATE], *text = texts[0], meant[LOSS_MEANT_TEXT], quote[JSON_QUOTE_LONG],
                               best[JSON_QUOTE_LONG];
@@ -133,7 +133,7 @@ void route_not_found(enum route_side side, const char *path, struct response *re
     json_quote_long(path, quote);
     if (search.best) /* it may hold segments of the path */
         search.best = json_quote_long(search.best, best);
-    if (!search.best && side == ROUTE_ADMIN)
+    if (!search.best && side == SCOPE_ADMIN)
         reply_error(reply, 404,
                     "there is no path '%s' on this address, which is for health and metrics alone",
                     quote);

@@ -15,9 +15,9 @@ struct route_match {
     const char *
         allow; /* the methods that the path has, for an Allow header; NULL: there is no such path */
 };
-/* Finds among the routes of a side, ROUTE_BOTH for all. Where there is a route, `path` is cut into
+/* Finds among the routes of a side, SCOPE_ALL for all. Where there is a route, `path` is cut into
    what its parameters stand for. */
-struct route_match route_find(enum route_side side, const char *method, char *path);
+struct route_match route_find(enum listener_scope side, const char *method, char *path);
 
 /* How what is refused on a target, raw or decoded, is answered. */
 enum response_errors route_errors(const char *target);
@@ -26,6 +26,6 @@ enum response_errors route_errors(const char *target);
 extern const char router_allow_any[];
 
 /* Fills a 404 for a path that is not there on a side, naming the nearest that is. */
-void route_not_found(enum route_side side, const char *path, struct response *reply);
+void route_not_found(enum listener_scope side, const char *path, struct response *reply);
 
 #endif

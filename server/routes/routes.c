@@ -3,7 +3,9 @@
  */
 #include "routes/routes.h"
 
+#include "oip/oip.h"
 #include "routes/handlers.h"
+#include "v1/v1.h"
 
 #define MODEL   "/v2/models/{loss}"
 #define VERSION MODEL "/versions/{version}"
@@ -13,18 +15,19 @@ static const char server_tag[] = "server", losses_tag[] = "losses",
                   oip_tag[] = "inference protocol";
 static const char json_media[] = "application/json", text_media[] = "text/plain";
 
-#define SAYS(name) static const struct openapi_operation says_##name
+#define DESCRIBE(name) static const struct openapi_operation doc_##name
 
-SAYS(root) = {"root", server_tag,
-              "What this is and where to look; for browsers, a page to try losses on",
-              .answer = openapi_root_answer};
-SAYS(health) = {"health", server_tag, "Whether the process is alive", .media = text_media};
-SAYS(ready) = {"ready", server_tag, "Whether it takes work", .media = text_media, .also = 503};
-SAYS(document) = {"document",          server_tag,           "This document",
-                  .media = json_media, .schema = "Document", .errors = {406, 503}};
-SAYS(docs) = {"docs", server_tag, "This document for readers, in a browser", .media = "text/html"};
-SAYS(asset) = {"asset", server_tag, "What pages are made of", .media = "*/*", .errors = {404}};
-SAYS(metrics) = {
+DESCRIBE(root) = {"root", server_tag,
+                  "What this is and where to look; for browsers, a page to try losses on",
+                  .answer = openapi_root_answer};
+DESCRIBE(health) = {"health", server_tag, "Whether the process is alive", .media = text_media};
+DESCRIBE(ready) = {"ready", server_tag, "Whether it takes work", .media = text_media, .also = 503};
+DESCRIBE(document) = {"document",          server_tag,           "This document",
+                      .media = json_media, .schema = "Document", .errors = {406, 503}};
+DESCRIBE(docs) = {"docs", server_tag, "This document for readers, in a browser",
+                  .media = "text/html"};
+DESCRIBE(asset) = {"asset", server_tag, "What pages are made of", .media = "*/*", .errors = {404}};
+DESCRIBE(metrics) = {
     "metrics",
     server_tag,
     "What the server does, for Prometheus",
@@ -32,7 +35,7 @@ SAYS(metrics) = {
     .media = text_media,
     .errors = {503},
 };
-SAYS(limits) = {
+DESCRIBE(limits) = {
     "limits",
     server_tag,
     "What requests are held to",
@@ -42,7 +45,7 @@ SAYS(limits) = {
     .schema = "Limits",
     .errors = {503},
 };
-SAYS(list) = {
+DESCRIBE(list) = {
     "listLosses",
     losses_tag,
     "Every loss, with its tensors, parameters and an example",
@@ -50,11 +53,11 @@ SAYS(list) = {
     .schema = "Losses",
     .errors = {406, 503},
 };
-SAYS(describe) = {
+DESCRIBE(describe) = {
     "describe",          losses_tag,       "Describe",           .each_loss = true,
     .media = json_media, .schema = "Loss", .errors = {406, 503},
 };
-SAYS(evaluate) = {
+DESCRIBE(evaluate) = {
     "evaluate",
     losses_tag,
     "Evaluate",
@@ -65,7 +68,7 @@ SAYS(evaluate) = {
     .answer = openapi_evaluate_answer,
     .errors = {400, 406, 411, 413, 415, 422, 503},
 };
-SAYS(several) = {
+DESCRIBE(several) = {
     "evaluateSeveral",
     losses_tag,
     "Evaluate several losses over the same tensors",
@@ -75,13 +78,13 @@ SAYS(several) = {
     .answer = openapi_several_answer,
     .errors = {400, 406, 411, 413, 415, 422, 503},
 };
-SAYS(server) = {"serverMetadata", oip_tag, "Name, version and extensions", .media = json_media,
-                .schema = "ServerMetadata"};
-SAYS(live) = {"live", oip_tag, "Whether the process is alive", .media = json_media,
-              .schema = "Live"};
-SAYS(oip_ready) = {"serverReady",       oip_tag,           "Whether it takes work",
-                   .media = json_media, .schema = "Ready", .also = 503};
-SAYS(statistics) = {
+DESCRIBE(server) = {"serverMetadata", oip_tag, "Name, version and extensions", .media = json_media,
+                    .schema = "ServerMetadata"};
+DESCRIBE(live) = {"live", oip_tag, "Whether the process is alive", .media = json_media,
+                  .schema = "Live"};
+DESCRIBE(oip_ready) = {"serverReady",       oip_tag,           "Whether it takes work",
+                       .media = json_media, .schema = "Ready", .also = 503};
+DESCRIBE(statistics) = {
     "statistics",
     oip_tag,
     "What all models have done so far",
@@ -89,7 +92,7 @@ SAYS(statistics) = {
     .schema = "ModelStatistics",
     .errors = {503},
 };
-SAYS(model) = {
+DESCRIBE(model) = {
     "modelMetadata",
     oip_tag,
     "Inputs, outputs and parameters of a model",
@@ -97,11 +100,11 @@ SAYS(model) = {
     .schema = "ModelMetadata",
     .errors = {404},
 };
-SAYS(model_ready) = {
+DESCRIBE(model_ready) = {
     "modelReady",           oip_tag,         "Whether a model is ready: it is", .media = json_media,
     .schema = "ModelReady", .errors = {404},
 };
-SAYS(model_config) = {
+DESCRIBE(model_config) = {
     "modelConfiguration",
     oip_tag,
     "The configuration of a model, as Triton has it",
@@ -109,7 +112,7 @@ SAYS(model_config) = {
     .schema = "ModelConfiguration",
     .errors = {404},
 };
-SAYS(model_statistics) = {
+DESCRIBE(model_statistics) = {
     "modelStatistics",
     oip_tag,
     "What a model has done so far",
@@ -117,7 +120,7 @@ SAYS(model_statistics) = {
     .schema = "ModelStatistics",
     .errors = {404, 503},
 };
-SAYS(infer) = {
+DESCRIBE(infer) = {
     "infer",
     oip_tag,
     "Evaluate a model",
@@ -129,126 +132,119 @@ SAYS(infer) = {
     .answer = openapi_infer_answer,
     .errors = {400, 404, 411, 413, 415, 503},
 };
-SAYS(index) = {
+DESCRIBE(index) = {
     "repositoryIndex",      oip_tag,
     "Every model",          .request = openapi_any_request,
     .optional = true,       .media = json_media,
     .schema = "ModelIndex",
 };
-SAYS(load) = {"loadModel", oip_tag, "Refused: every loss is a model, and always ready",
-              .errors = {400}};
-SAYS(unload) = {"unloadModel", oip_tag, "Refused, as loading is", .errors = {400}};
+DESCRIBE(load) = {"loadModel", oip_tag, "Refused: every loss is a model, and always ready",
+                  .errors = {400}};
+DESCRIBE(unload) = {"unloadModel", oip_tag, "Refused, as loading is", .errors = {400}};
 
 static const struct route routes[] = {
-    {.method = "GET", .path = "/", .answer = answer_root, .open = true, .says = &says_root},
+    {.method = "GET", .path = "/", .handle = handle_root, .public = true, .openapi = &doc_root},
     {.method = "GET",
      .path = "/healthz",
-     .answer = answer_health,
-     .open = true,
-     .side = ROUTE_BOTH,
-     .says = &says_health},
+     .handle = handle_health,
+     .public = true,
+     .scope = SCOPE_ALL,
+     .openapi = &doc_health},
     {.method = "GET",
      .path = "/readyz",
-     .answer = answer_ready,
-     .open = true,
-     .side = ROUTE_BOTH,
-     .says = &says_ready},
+     .handle = handle_ready,
+     .public = true,
+     .scope = SCOPE_ALL,
+     .openapi = &doc_ready},
     {.method = "GET",
      .path = "/openapi.json",
-     .answer = answer_document,
-     .open = true,
-     .says = &says_document},
-    {.method = "GET", .path = "/docs", .answer = answer_docs, .open = true, .says = &says_docs},
+     .handle = handle_document,
+     .public = true,
+     .openapi = &doc_document},
+    {.method = "GET", .path = "/docs", .handle = handle_docs, .public = true, .openapi = &doc_docs},
     {.method = "GET",
      .path = "/assets/{file}",
-     .answer = answer_asset,
-     .open = true,
-     .says = &says_asset},
+     .handle = handle_asset,
+     .public = true,
+     .openapi = &doc_asset},
     {.method = "GET",
      .path = "/metrics",
-     .answer = answer_metrics,
-     .at_once = true,
-     .side = ROUTE_ADMIN,
-     .says = &says_metrics},
-    {.method = "GET", .path = "/v1/limits", .answer = answer_limits, .says = &says_limits},
-    {.method = "GET", .path = "/v1/losses", .answer = answer_list, .says = &says_list},
+     .handle = handle_metrics,
+     .inline_only = true,
+     .scope = SCOPE_ADMIN,
+     .openapi = &doc_metrics},
+    {.method = "GET", .path = "/v1/limits", .handle = handle_limits, .openapi = &doc_limits},
+    {.method = "GET", .path = "/v1/losses", .handle = handle_list, .openapi = &doc_list},
     {.method = "GET",
      .path = "/v1/losses/{loss}",
-     .answer = answer_describe,
-     .says = &says_describe},
+     .handle = handle_describe,
+     .openapi = &doc_describe},
     {.method = "POST",
      .path = "/v1/losses/{loss}",
-     .answer = answer_evaluate,
-     .possible = evaluate_possible,
-     .says = &says_evaluate},
+     .evaluate = &v1_evaluate,
+     .openapi = &doc_evaluate},
     {.method = "POST",
      .path = "/v1/evaluate",
-     .answer = answer_several,
-     .possible = several_possible,
-     .says = &says_several},
-    {.method = "GET", .path = "/v2", .answer = answer_server, .says = &says_server},
-    {.method = "GET", .path = "/v2/", .answer = answer_server, .says = &says_server},
+     .evaluate = &v1_evaluate_many,
+     .openapi = &doc_several},
+    {.method = "GET", .path = "/v2", .handle = handle_server, .openapi = &doc_server},
+    {.method = "GET", .path = "/v2/", .handle = handle_server, .openapi = &doc_server},
     {.method = "GET",
      .path = "/v2/health/live",
-     .answer = answer_live,
-     .open = true,
-     .side = ROUTE_BOTH,
-     .says = &says_live},
+     .handle = handle_live,
+     .public = true,
+     .scope = SCOPE_ALL,
+     .openapi = &doc_live},
     {.method = "GET",
      .path = "/v2/health/ready",
-     .answer = answer_oip_ready,
-     .open = true,
-     .side = ROUTE_BOTH,
-     .says = &says_oip_ready},
+     .handle = handle_oip_ready,
+     .public = true,
+     .scope = SCOPE_ALL,
+     .openapi = &doc_oip_ready},
     {.method = "GET",
      .path = "/v2/models/stats",
-     .answer = answer_model_statistics,
-     .says = &says_statistics},
-    {.method = "GET", .path = MODEL, .answer = answer_model, .says = &says_model},
+     .handle = handle_model_statistics,
+     .openapi = &doc_statistics},
+    {.method = "GET", .path = MODEL, .handle = handle_model, .openapi = &doc_model},
     {.method = "GET",
      .path = MODEL "/ready",
-     .answer = answer_model_ready,
-     .says = &says_model_ready},
+     .handle = handle_model_ready,
+     .openapi = &doc_model_ready},
     {.method = "GET",
      .path = MODEL "/config",
-     .answer = answer_model_config,
-     .says = &says_model_config},
+     .handle = handle_model_config,
+     .openapi = &doc_model_config},
     {.method = "GET",
      .path = MODEL "/stats",
-     .answer = answer_model_statistics,
-     .says = &says_model_statistics},
-    {.method = "POST",
-     .path = MODEL "/infer",
-     .answer = answer_infer,
-     .possible = infer_possible,
-     .says = &says_infer},
-    {.method = "GET", .path = VERSION, .answer = answer_model, .says = &says_model},
+     .handle = handle_model_statistics,
+     .openapi = &doc_model_statistics},
+    {.method = "POST", .path = MODEL "/infer", .evaluate = &oip_infer, .openapi = &doc_infer},
+    {.method = "GET", .path = VERSION, .handle = handle_model, .openapi = &doc_model},
     {.method = "GET",
      .path = VERSION "/ready",
-     .answer = answer_model_ready,
-     .says = &says_model_ready},
+     .handle = handle_model_ready,
+     .openapi = &doc_model_ready},
     {.method = "GET",
      .path = VERSION "/config",
-     .answer = answer_model_config,
-     .says = &says_model_config},
+     .handle = handle_model_config,
+     .openapi = &doc_model_config},
     {.method = "GET",
      .path = VERSION "/stats",
-     .answer = answer_model_statistics,
-     .says = &says_model_statistics},
+     .handle = handle_model_statistics,
+     .openapi = &doc_model_statistics},
+    {.method = "POST", .path = VERSION "/infer", .evaluate = &oip_infer, .openapi = &doc_infer},
     {.method = "POST",
-     .path = VERSION "/infer",
-     .answer = answer_infer,
-     .possible = infer_possible,
-     .says = &says_infer},
-    {.method = "POST", .path = "/v2/repository/index", .answer = answer_index, .says = &says_index},
+     .path = "/v2/repository/index",
+     .handle = handle_index,
+     .openapi = &doc_index},
     {.method = "POST",
      .path = "/v2/repository/models/{loss}/load",
-     .answer = answer_fixed,
-     .says = &says_load},
+     .handle = handle_fixed,
+     .openapi = &doc_load},
     {.method = "POST",
      .path = "/v2/repository/models/{loss}/unload",
-     .answer = answer_fixed,
-     .says = &says_unload},
+     .handle = handle_fixed,
+     .openapi = &doc_unload},
 };
 enum { ROUTE_COUNT = sizeof routes / sizeof routes[0] };
 

@@ -65,9 +65,9 @@ static void read_target(const char *target)
     for (const char *byte = path; *byte; byte++)
         require((unsigned char)*byte >= 0x20 && (unsigned char)*byte < 0x7f);
     struct response reply = {0};
-    const struct route_match match = route_find(ROUTE_MAIN, "GET", path);
+    const struct route_match match = route_find(SCOPE_MAIN, "GET", path);
     if (!match.allow)
-        route_not_found(ROUTE_MAIN, path, &reply);
+        route_not_found(SCOPE_MAIN, path, &reply);
     response_free(&reply);
 }
 

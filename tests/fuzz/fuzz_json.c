@@ -16,11 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(body, data + 1, size - 1);
     body[size - 1] = '\0';
     struct response reply = {0};
-    v1_evaluate(&(struct v1_request){.loss = loss_at(data[0] % loss_count())->name,
-                                     .body = body,
-                                     .len = size - 1,
-                                     .threads = 1},
-                &reply);
+    handler_serve(&v1_evaluate,
+                  &(struct request_view){
+                      .loss = loss_at(data[0] % loss_count())->name, .body = body, .len = size - 1},
+                  1, &reply);
     if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
         abort(); /* no other status is possible for a body */
     response_free(&reply);

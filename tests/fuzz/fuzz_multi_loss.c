@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(body, data, size);
     body[size] = '\0';
     struct response reply = {0};
-    v1_evaluate_many(&(struct v1_request){.body = body, .len = size, .threads = 1}, &reply);
+    handler_serve(&v1_evaluate_many, &(struct request_view){.body = body, .len = size}, 1, &reply);
     if (reply.status != 200 && reply.status != 400 && reply.status != 422 && reply.status != 503)
         abort(); /* no other status is possible for a body */
     response_free(&reply);

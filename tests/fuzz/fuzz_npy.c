@@ -41,12 +41,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct response reply = {0};
         if (body) {
             memcpy(body, form.data, form.len);
-            v1_evaluate(&(struct v1_request){.loss = loss->name,
-                                             .content_type = "multipart/form-data; boundary=b",
-                                             .body = body,
-                                             .len = len,
-                                             .threads = 1},
-                        &reply);
+            handler_serve(&v1_evaluate,
+                          &(struct request_view){.loss = loss->name,
+                                                 .content_type = "multipart/form-data; boundary=b",
+                                                 .body = body,
+                                                 .len = len},
+                          1, &reply);
             if (reply.status != 200 && reply.status != 400 && reply.status != 422 &&
                 reply.status != 503)
                 abort(); /* no other status is possible for a body */

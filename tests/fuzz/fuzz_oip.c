@@ -28,12 +28,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     body[json + rest] = '\0';
     snprintf(length, sizeof length, "%zu", lies ? json / 2 : json);
     struct response reply = {0};
-    oip_infer(&(struct oip_request){.model = loss_at(data[0] / 2 % loss_count())->name,
-                                    .header_length = zero || lies ? length : NULL,
-                                    .body = body,
-                                    .len = json + rest,
-                                    .threads = 1},
-              &reply);
+    handler_serve(&oip_infer,
+                  &(struct request_view){.loss = loss_at(data[0] / 2 % loss_count())->name,
+                                         .inference_header = zero || lies ? length : NULL,
+                                         .body = body,
+                                         .len = json + rest},
+                  1, &reply);
     if (reply.status != 200 && reply.status != 400 && reply.status != 503)
         abort(); /* no other status is possible for a body */
     if (reply.status == 200 && reply.inference_header > reply.body.len)

@@ -40,14 +40,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (query && file) {
         struct response reply = {0};
         memcpy(query, data + 1, query_len);
-        v1_evaluate(&(struct v1_request){.loss = loss_at(data[0] / 4 % loss_count())->name,
-                                         .content_type = "application/vnd.safetensors",
-                                         .accept = data[0] & 2 ? "application/json" : NULL,
-                                         .query = query,
-                                         .body = file,
-                                         .len = len,
-                                         .threads = 1},
-                    &reply);
+        handler_serve(&v1_evaluate,
+                      &(struct request_view){.loss = loss_at(data[0] / 4 % loss_count())->name,
+                                             .content_type = "application/vnd.safetensors",
+                                             .accept = data[0] & 2 ? "application/json" : NULL,
+                                             .query = query,
+                                             .body = file,
+                                             .len = len},
+                      1, &reply);
         if (reply.status != 200 && reply.status != 400 && reply.status != 422 &&
             reply.status != 503)
             abort(); /* no other status is possible for a body */

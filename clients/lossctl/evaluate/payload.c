@@ -161,22 +161,22 @@ enum exit_code payload_expected_response(const struct payload *payload, const st
     char length[32];
     snprintf(length, sizeof length, "%zu", payload->header_length);
     if (payload->format == PAYLOAD_OIP)
-        oip_infer(&(struct oip_request){.model = task->loss->name,
-                                        .header_length = length,
-                                        .body = payload->body.data,
-                                        .len = payload->body.len,
-                                        .threads = task->evaluation.threads},
-                  &reply);
+        handler_serve(&oip_infer,
+                      &(struct request_view){.loss = task->loss->name,
+                                             .inference_header = length,
+                                             .body = payload->body.data,
+                                             .len = payload->body.len},
+                      task->evaluation.threads, &reply);
     else
-        v1_evaluate(&(struct v1_request){.loss = task->loss->name,
-                                         .content_type = payload->content_type,
-                                         .query = strchr(payload->path, '?')
-                                                      ? strchr(payload->path, '?') + 1
-                                                      : NULL,
-                                         .body = payload->body.data,
-                                         .len = payload->body.len,
-                                         .threads = task->evaluation.threads},
-                    &reply);
+        handler_serve(&v1_evaluate,
+                      &(struct request_view){.loss = task->loss->name,
+                                             .content_type = payload->content_type,
+                                             .query = strchr(payload->path, '?')
+                                                          ? strchr(payload->path, '?') + 1
+                                                          : NULL,
+                                             .body = payload->body.data,
+                                             .len = payload->body.len},
+                      task->evaluation.threads, &reply);
     *response = reply.body;
     if (reply.status == 200)
         return EXIT_OK;

@@ -296,10 +296,9 @@ static enum exit_code check_loss(struct doctor *d, const struct loss_descriptor 
     char *const body = example_body(loss);
     enum exit_code code = body ? post(d, loss, body, &remote) : fail_memory();
     if (code == EXIT_OK)
-        v1_evaluate(
-            &(struct v1_request){
-                .loss = loss->name, .body = body, .len = strlen(body), .threads = 1},
-            &local);
+        handler_serve(&v1_evaluate,
+                      &(struct request_view){.loss = loss->name, .body = body, .len = strlen(body)},
+                      1, &local);
     *same = code == EXIT_OK && remote.status == 200 && local.status == 200 &&
             remote.body.len == local.body.len &&
             memcmp(remote.body.data, local.body.data, local.body.len) == 0;

@@ -175,19 +175,19 @@ START_TEST(document_names_every_route_and_nothing_else)
     for (size_t i = 0; i < route_count(); i++) {
         const struct route *const route = route_at(i);
         const char *const place = strstr(route->path, "{loss}");
-        ck_assert_msg(route->says != NULL, "%s %s says nothing of itself", route->method,
+        ck_assert_msg(route->openapi != NULL, "%s %s says nothing of itself", route->method,
                       route->path);
-        if (!route->says->each_loss)
+        if (!route->openapi->each_loss)
             ck_assert_msg(operation_of(route->method, route->path), "%s %s is missing",
                           route->method, route->path);
-        for (size_t k = 0; route->says->each_loss && k < loss_count(); k++) {
+        for (size_t k = 0; route->openapi->each_loss && k < loss_count(); k++) {
             char path[PATH];
             snprintf(path, sizeof path, "%.*s%s%s", (int)(place - route->path), route->path,
                      loss_at(k)->name, place + 6);
             ck_assert_msg(operation_of(route->method, path), "%s %s is missing", route->method,
                           path);
         }
-        expected += route->says->each_loss ? (int)loss_count() : 1;
+        expected += route->openapi->each_loss ? (int)loss_count() : 1;
     }
     ids = json_object();
     ck_assert_int_eq(for_each_operation(expect_sound), expected);

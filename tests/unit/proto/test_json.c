@@ -29,7 +29,8 @@ static const char *ask_sized(const char *loss, const char *body, size_t len)
     copy[len] = '\0';
     response_free(&reply);
     reply = (struct response){0};
-    v1_evaluate(&(struct v1_request){.loss = loss, .body = copy, .len = len, .threads = 1}, &reply);
+    handler_serve(&v1_evaluate, &(struct request_view){.loss = loss, .body = copy, .len = len}, 1,
+                  &reply);
     buffer_append(&reply.body, "", 1);
     free(copy);
     return reply.body.data;
@@ -129,10 +130,10 @@ START_TEST(white_space_of_a_request_that_is_given_up_is_not_read)
             cancel = round == 1;
             response_free(&reply);
             reply = (struct response){0};
-            v1_evaluate(
-                &(struct v1_request){
-                    .loss = "huber", .body = body, .len = LEN, .threads = 1, .quota = &quota},
-                &reply);
+            handler_serve(
+                &v1_evaluate,
+                &(struct request_view){.loss = "huber", .body = body, .len = LEN, .quota = &quota},
+                1, &reply);
             ck_assert_msg(reply.status == (cancel ? response_status(LOSS_CANCELLED) : 400),
                           "%s: %d", heads[i], reply.status);
         }
@@ -846,11 +847,16 @@ END_TEST
 START_TEST(more_work_than_was_allowed_is_left_undone)
 {
     const char *const body = "{\"input\":[[1],[2],[3]],\"target\":[1,2,3]}";
-    const struct v1_request request = {
-        .loss = "mse", .body = body, .len = strlen(body), .work = {.now = 8}, .threads = 1};
+    struct request_view view = {.loss = "mse", .body = body, .len = strlen(body)};
+    struct loss_error error;
     struct response left = {0};
-    v1_evaluate(&request, &left);
-    ck_assert_int_eq(left.status, 0);
+    ck_assert_int_eq(v1_evaluate.validate_head(&view, &error), LOSS_OK);
+    struct prepared *const prepared = handler_prepare(&v1_evaluate, &view, &left);
+    ck_assert_ptr_nonnull(prepared);
+    ck_assert(prepared_exceeds(prepared, 8));
+    ck_assert(!prepared_exceeds(prepared, prepared->work + prepared->transport));
+    prepared_free(prepared);
+    ck_assert_int_eq(left.status, RESPONSE_NONE);
     ck_assert_ptr_null(left.body.data);
     answers("mse", body,
             "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":9,"
@@ -865,11 +871,13 @@ static int head(const char *loss, const char *content_type, const char *accept, 
 {
     response_free(&reply);
     reply = (struct response){0};
-    const bool possible = v1_evaluate_possible(
-        &(struct v1_request){
-            .loss = loss, .content_type = content_type, .accept = accept, .query = query},
-        &reply);
-    return possible ? 200 : reply.status;
+    struct request_view view = {
+        .loss = loss, .content_type = content_type, .accept = accept, .query = query};
+    struct loss_error error;
+    if (v1_evaluate.validate_head(&view, &error) == LOSS_OK)
+        return 200;
+    response_error(&reply, &error);
+    return reply.status;
 }
 
 START_TEST(media_types_are_negotiated)

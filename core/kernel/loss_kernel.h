@@ -190,7 +190,8 @@ static inline loss_real vmax(loss_real a, loss_real b)
 /* Returns -1, 0 or 1; 0 for NaN, like PyTorch. */
 static inline loss_real sign(loss_real x)
 {
-    return (loss_real)(x > 0) - (loss_real)(x < 0);
+    const loss_real below = x < 0 ? -1 : 0;
+    return x > 0 ? 1 : below;
 }
 
 /* Returns max(0, x), or NaN, like PyTorch's clamp. */

@@ -241,8 +241,8 @@ TABLE = {
     "npm install ./clients/js": here(
         "cd $TMP && npm install --offline --no-audit --no-fund $REPOSITORY/clients/js"
     ),
-    "npm ci": by("types_are_what_typescript_takes"),
-    "npm run types": by("types_are_what_typescript_takes"),
+    "npm ci": by("types_are_accepted_by_typescript"),
+    "npm run types": by("types_are_accepted_by_typescript"),
     "npm run generate http://127.0.0.1:8080": apart("cd clients/js && npm run generate $LOSSD_URL"),
     "LOSSD_URL=http://127.0.0.1:8080 npm test": by("client_passes_its_tests"),
     "/usr/bin/python3 -m venv --system-site-packages ~/lossd-venv": by(

@@ -250,7 +250,7 @@ static void check_float32(const struct loss_descriptor *loss, const json_t *test
  * in `cases_of` times CASE_STRIDE plus the index of the case. */
 enum { CASE_STRIDE = 100000 };
 
-START_TEST(golden_case_gives_the_values_of_pytorch)
+START_TEST(golden_case_matches_pytorch)
 {
     const size_t place = (size_t)_i / CASE_STRIDE, number = (size_t)_i % CASE_STRIDE;
     const json_t *test = json_array_get(cases_of[place], number);
@@ -271,7 +271,7 @@ Suite *golden_library_suite(void)
         cases_of[place] = golden_cases(loss_at(place)->name);
         TCase *tcase = tcase_create(loss_at(place)->name);
         const int first = (int)place * CASE_STRIDE;
-        tcase_add_loop_test(tcase, golden_case_gives_the_values_of_pytorch, first,
+        tcase_add_loop_test(tcase, golden_case_matches_pytorch, first,
                             first + (int)json_array_size(cases_of[place]));
         suite_add_tcase(suite, tcase);
     }

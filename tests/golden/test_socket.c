@@ -189,7 +189,7 @@ static void check_answer(const json_t *test, const struct http_response *respons
 }
 
 /* _i is the index of the loss in the table. One connection sends all of its cases. */
-START_TEST(golden_case_over_http_gives_the_values_of_pytorch)
+START_TEST(golden_case_over_http_matches_pytorch)
 {
     const char *loss = loss_at((size_t)_i)->name;
     json_t *cases = golden_cases(loss);
@@ -221,8 +221,7 @@ Suite *golden_socket_suite(void)
         TCase *tcase = tcase_create(loss_at((size_t)place)->name);
         tcase_set_timeout(tcase, 60);
         tcase_add_unchecked_fixture(tcase, start, stop);
-        tcase_add_loop_test(tcase, golden_case_over_http_gives_the_values_of_pytorch, place,
-                            place + 1);
+        tcase_add_loop_test(tcase, golden_case_over_http_matches_pytorch, place, place + 1);
         suite_add_tcase(suite, tcase);
     }
     return suite;

@@ -61,7 +61,7 @@ static bool is_here(int i)
     return command_succeeds(clients[i].here);
 }
 
-START_TEST(client_prints_what_it_should)
+START_TEST(client_prints_the_expected_output)
 {
     char printed[1024];
     ck_assert_msg(is_here(_i), "%s is not here: install %s", clients[_i].name, clients[_i].package);
@@ -84,7 +84,7 @@ Suite *clients_suite(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     for (int i = 0; i < CLIENTS; i++) {
         if (all || is_here(i))
-            tcase_add_loop_test(tcase, client_prints_what_it_should, i, i + 1);
+            tcase_add_loop_test(tcase, client_prints_the_expected_output, i, i + 1);
         else
             fprintf(stderr,
                     "clients: %s is skipped: not installed (%s); make check-clients installs and "

@@ -43,7 +43,7 @@ START_TEST(client_passes_its_tests)
 }
 END_TEST
 
-START_TEST(types_are_what_typescript_takes)
+START_TEST(types_are_accepted_by_typescript)
 {
     static char printed[65536];
     if (!npm_packages_are_there("clients/js")) {
@@ -73,7 +73,7 @@ Suite *js_suite(void)
     else
         fprintf(stderr, "js: clients/js is not tested, node is not here (nodejs); make "
                         "check-clients installs it\n");
-    tcase_add_test(types, types_are_what_typescript_takes);
+    tcase_add_test(types, types_are_accepted_by_typescript);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, types);
     return suite;

@@ -21,7 +21,7 @@ static void show_skips(char *printed)
             fprintf(stderr, "python: %s\n", line);
 }
 
-START_TEST(python_client_does_what_its_tests_say)
+START_TEST(python_client_passes_its_tests)
 {
     static char printed[PRINTED];
     FILE *output = popen("/usr/bin/python3 -B -m pytest -q -rs --tb=short -c "
@@ -47,7 +47,7 @@ Suite *python_suite(void)
     tcase_set_tags(tcase, TAG_SLOW);
     /* NOLINTNEXTLINE(cert-env33-c): constant */
     if (all || system("/usr/bin/python3 -c 'import numpy, pytest' >/dev/null 2>&1") == 0)
-        tcase_add_test(tcase, python_client_does_what_its_tests_say);
+        tcase_add_test(tcase, python_client_passes_its_tests);
     else
         fprintf(stderr, "python: the Python client is not tested: python3-numpy or "
                         "python3-pytest is not installed\n");

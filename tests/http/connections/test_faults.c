@@ -1,12 +1,11 @@
 /*
- * What becomes of the server where memory, threads or sockets fail it. A library that is loaded
- * before all others (faults.h) lets one call after the other fail, or all from one on, while a
- * request of each kind is served: that request must be answered as ever, or with 503, or dropped;
- * the next one must be answered to the byte; and in the end nothing may have leaked. In the
- * sanitized builds what is left at the end is looked for by the sanitizer.
+ * Tests the server when allocations, threads or sockets fail. A preloaded library (faults.h) makes
+ * each call fail in turn, or all calls from one on, while a request of each kind is served. That
+ * request must get its usual response or 503, or be dropped; the next one must get exactly the
+ * expected response; and nothing may leak. In sanitized builds the sanitizer finds the leaks.
  *
- * FAULTS=all lets every single call fail (make check-faults); else, where a request makes many, the
- * first of them and a sample of the rest.
+ * FAULTS=all makes every call fail (make check-faults). Otherwise, if a request makes many calls,
+ * the first ones and a sample of the rest fail.
  */
 #include "content/compress.h"
 #include "routes/openapi_endpoint.h"
@@ -34,9 +33,9 @@ static struct server_process server;
 static struct http_client client;
 static struct http_response response;
 static struct faults *faults;
-static size_t idle_files; /* descriptors of the server while nobody is connected */
+static size_t idle_files; /* descriptors of the server without clients */
 
-/* ---- the server and its faults ---- */
+/* ---- Server ---- */
 
 static size_t count_files(void)
 {
@@ -77,7 +76,8 @@ static void wait_ms(int ms)
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
 }
 
-/* From now on calls of these kinds are counted, and number `first` fails; and those after it. */
+/* Counts calls of these kinds from now on. Call number `first` fails, and all later ones too if
+ * `all`. */
 static void arm(unsigned kinds, unsigned long long first, bool all)
 {
     atomic_store(&faults->kinds, 0);
@@ -88,23 +88,22 @@ static void arm(unsigned kinds, unsigned long long first, bool all)
     atomic_store(&faults->kinds, kinds);
 }
 
-/* Returns how many calls have failed. */
+/* Returns the number of failed calls. */
 static unsigned long long disarm(void)
 {
     atomic_store(&faults->kinds, 0);
     return atomic_load(&faults->faults);
 }
 
-/* ---- what is asked ---- */
+/* ---- Requests ---- */
 
 struct ask {
     char name[NAME];
     struct buffer text; /* the whole request */
     bool head;
-    bool varies; /* the answer is not the same each time */
+    bool varies; /* the response is not the same each time */
     int status;
-    struct buffer answer,
-        other; /* bodies that are right: as without faults, and as without compression */
+    struct buffer answer, other; /* valid bodies: without faults, and without compression */
 };
 
 static struct ask asks[ASKS];
@@ -212,7 +211,7 @@ static void add_json(void)
          "5,\"grad\":true},\"l1\"],"
          "\"reduction\":\"sum\"}");
     post("in gzip", MSE, "Accept-Encoding: gzip, identity;q=0\r\n", JSON);
-    /* and mistakes */
+    /* and invalid requests */
     post("not JSON", MSE, "", "{\"input\": [1, 2");
     post("unknown field", MSE, "", "{\"inputs\":[1],\"target\":[1]}");
     post("wrong type", "/v1/losses/huber", "", "{\"input\":[1],\"target\":[1],\"delta\":[1]}");
@@ -228,7 +227,7 @@ static void add_json(void)
     post("method", "/v1/losses", "", "{}");
 }
 
-/* JSON of so many numbers in each of two tensors. */
+/* Returns JSON with two tensors of `count` numbers. */
 static struct buffer numbers(const char *more, size_t count)
 {
     struct buffer body = {0};
@@ -377,17 +376,17 @@ static void add_binary(void)
     add_oip_binary("large infer", "\"parameters\":{\"binary_data_output\":true}", LARGE);
 }
 
-/* ---- asking ---- */
+/* ---- Client ---- */
 
 static void ensure_connected(void)
 {
     if (client.fd >= 0 || http_client_connect(&client, "127.0.0.1", server.port))
         return;
     char *const log = server_process_log(&server);
-    ck_abort_msg("the server has gone, and says: %.2000s", log);
+    ck_abort_msg("the server has exited; its log: %.2000s", log);
 }
 
-/* Whether the server has closed the connection, or reset it. */
+/* Returns true if the server has closed or reset the connection. */
 static bool is_closed(void)
 {
     char byte;
@@ -395,7 +394,8 @@ static bool is_closed(void)
     return got == 0 || (got < 0 && errno != EAGAIN);
 }
 
-/* Asks and reads the answer. False if the server dropped the connection in place of it. */
+/* Sends a request and reads the response. Returns false if the server closes the connection
+ * instead. */
 static bool try_ask(const struct ask *ask)
 {
     ensure_connected();
@@ -403,7 +403,7 @@ static bool try_ask(const struct ask *ask)
     const bool answered = http_client_read(&client, &response, ask->head);
     char close[16];
     if (!answered) {
-        ck_assert_msg(!sent || is_closed(), "%s: neither an answer nor an end", ask->name);
+        ck_assert_msg(!sent || is_closed(), "%s: neither response nor close", ask->name);
         http_client_close(&client);
     } else if (http_response_header(&response, "Connection", close, sizeof close)) {
         http_client_close(&client);
@@ -411,13 +411,13 @@ static bool try_ask(const struct ask *ask)
     return answered;
 }
 
-/* Closes the connection, and waits until the server has too: then it has made all its calls for it.
- */
+/* Closes the connection, and waits until the server does too, so that it makes no more calls for
+ * it. */
 static void leave(void)
 {
     http_client_close(&client);
     for (int waited = 0; count_files() > idle_files; waited++) {
-        ck_assert_msg(waited < SETTLE_MS, "%zu descriptors are left, there were %zu", count_files(),
+        ck_assert_msg(waited < SETTLE_MS, "%zu descriptors are open, expected %zu", count_files(),
                       idle_files);
         wait_ms(1);
     }
@@ -433,13 +433,13 @@ static bool is_right(const struct ask *ask)
 {
     if (response.status != ask->status)
         return false;
-    if (ask->status >= 400 && response.body_len == 0) /* no memory to say more */
+    if (ask->status >= 400 && response.body_len == 0) /* no memory for a longer response */
         return true;
     return ask->varies || body_is(&ask->answer) || (ask->other.data && body_is(&ask->other));
 }
 
-/* Whether the answer is 503 and says so as it should, or with its status alone where there was no
- * memory for more. */
+/* Returns true if the response is a complete 503, or only its status line if there was no memory
+ * for more. */
 static bool is_unavailable(const struct ask *ask)
 {
     if (response.status != 503)
@@ -453,21 +453,21 @@ static bool is_unavailable(const struct ask *ask)
     return sound;
 }
 
-/* Bytes of an answer that messages have room for. */
+/* The maximum number of response bytes in messages. */
 static int shown(void)
 {
     return (int)(response.body_len < 2000 ? response.body_len : 2000);
 }
 
-/* Asks where nothing fails. */
+/* Sends a request without faults. */
 static void expect_right(const struct ask *ask, const char *when)
 {
-    ck_assert_msg(try_ask(ask), "%s, %s: no answer", ask->name, when);
+    ck_assert_msg(try_ask(ask), "%s, %s: no response", ask->name, when);
     ck_assert_msg(is_right(ask), "%s, %s: %s%.*s", ask->name, when, response.head, shown(),
                   response.body);
 }
 
-/* The answer without compression, which is right too where compressing fails. */
+/* The response without compression, which is also valid if the compression fails. */
 static void learn_other(struct ask *ask)
 {
     char *const accept =
@@ -476,7 +476,7 @@ static void learn_other(struct ask *ask)
         memmem(ask->text.data, ask->text.len, "identity;q=0", strlen("identity;q=0"));
     if (!accept || strict)
         return;
-    *accept = 'X'; /* a header that nobody knows */
+    *accept = 'X'; /* an unknown header */
     ck_assert(try_ask(ask));
     *accept = 'A';
     buffer_append(&ask->other, response.body, response.body_len);
@@ -484,7 +484,7 @@ static void learn_other(struct ask *ask)
 
 static void learn(struct ask *ask)
 {
-    ck_assert_msg(try_ask(ask), "%s: no answer", ask->name);
+    ck_assert_msg(try_ask(ask), "%s: no response", ask->name);
     ck_assert_msg(response.status != 503, "%s: %s", ask->name, response.head);
     ask->status = response.status;
     buffer_append(&ask->answer, response.body, response.body_len);
@@ -512,7 +512,7 @@ static void free_all(void)
     ask_count = 0;
 }
 
-/* ---- what is left ---- */
+/* ---- Leaks ---- */
 
 struct holdings {
     long long blocks;
@@ -524,8 +524,8 @@ static struct holdings holdings_now(void)
     return (struct holdings){atomic_load(&faults->blocks), count_files()};
 }
 
-/* Closes the connection and waits until no more is held than before, which connections that linger
- * may delay. */
+/* Closes the connection and waits until the server uses no more than before. Lingering connections
+ * can delay this. */
 static void expect_nothing_left(const struct holdings *before, const char *name)
 {
     struct holdings now;
@@ -536,11 +536,11 @@ static void expect_nothing_left(const struct holdings *before, const char *name)
             return;
         wait_ms(10);
     }
-    ck_abort_msg("%s: %lld blocks of memory and %zu descriptors are left, there were %lld and %zu",
-                 name, now.blocks, now.files, before->blocks, before->files);
+    ck_abort_msg("%s: %lld memory blocks and %zu descriptors remain, expected %lld and %zu", name,
+                 now.blocks, now.files, before->blocks, before->files);
 }
 
-/* What the server holds after a request and its connection are gone. */
+/* Sends a request and closes its connection. Returns what the server uses after that. */
 static struct holdings settle(const struct ask *ask)
 {
     struct holdings last, now;
@@ -555,23 +555,22 @@ static struct holdings settle(const struct ask *ask)
     return now;
 }
 
-/* ---- the faults ---- */
+/* ---- Faults ---- */
 
-/* How often faults were met in which way. */
+/* The number of faults by result. */
 struct tally {
     unsigned long long faults, right, unavailable, dropped;
 };
 
-/* How calls fail. */
+/* The way in which calls fail. */
 struct failing {
     unsigned kinds;
     int error;
-    bool all;   /* those after the first too */
-    bool fresh; /* the request comes on a connection of its own, and all that is called for that
-                   counts */
+    bool all;   /* all calls after the first too */
+    bool fresh; /* the request uses a new connection, whose calls count too */
 };
 
-/* Asks while that call fails, if it is made. */
+/* Sends the request while that call fails, if it is made. */
 static void meet(const struct ask *ask, unsigned long long call, const struct failing *failing,
                  struct tally *tally)
 {
@@ -602,13 +601,13 @@ static bool is_thorough(void)
     return which && strcmp(which, "all") == 0;
 }
 
-/* The next call that is to fail. */
+/* Returns the next call to fail. */
 static unsigned long long next_call(unsigned long long call)
 {
     return is_thorough() || call < FIRST_CALLS ? call + 1 : call + call / SAMPLE;
 }
 
-/* Lets one call of a request after the other fail, until the request makes no more of them. */
+/* Makes each call of a request fail in turn, until the request makes no more calls. */
 static void fail_each(const struct ask *ask, const struct failing *failing, struct tally *tally)
 {
     unsigned long long met = 1;
@@ -621,17 +620,17 @@ static void fail_each(const struct ask *ask, const struct failing *failing, stru
     }
 }
 
-/* Not one fault must be a test that never met any: fewer than these cannot be. */
+/* Checks that the test met at least `faults_met` faults, so that it cannot pass without any. */
 static void expect_met(const struct tally *tally, unsigned long long faults_met)
 {
-    ck_assert_msg(tally->faults >= faults_met, "only %llu faults were met", tally->faults);
+    ck_assert_msg(tally->faults >= faults_met, "only %llu faults occurred", tally->faults);
     ck_assert_uint_gt(tally->right, 0);
     if (getenv("FAULTS_TRACE") || is_thorough())
-        printf("%llu calls failed; answered as ever %llu times, with 503 %llu, dropped %llu\n",
-               tally->faults, tally->right, tally->unavailable, tally->dropped);
+        printf("%llu calls failed; usual response: %llu, 503: %llu, dropped: %llu\n", tally->faults,
+               tally->right, tally->unavailable, tally->dropped);
 }
 
-START_TEST(faults_of_memory_are_met_by_every_request)
+START_TEST(failed_allocation_gives_result_503_or_close)
 {
     struct tally tally = {0};
     add_all();
@@ -649,7 +648,7 @@ START_TEST(faults_of_memory_are_met_by_every_request)
 }
 END_TEST
 
-/* One that has made nothing yet. */
+/* Starts a new server, which has not made the document yet. */
 static void restart(void)
 {
     http_client_close(&client);
@@ -658,10 +657,10 @@ static void restart(void)
     server_process_start(&server, arguments);
 }
 
-/* The document is made once, of many allocations, and kept: it must be whole, and where it cannot
- * be made nothing may be left.
+/* The document is made once, with many allocations, and kept. It must be complete, and a failed
+ * attempt must not leak.
  */
-START_TEST(faults_of_memory_leave_no_half_of_the_document)
+START_TEST(failed_allocation_leaves_document_complete_or_absent)
 {
     struct tally tally = {0};
     struct response whole = {.status = 0};
@@ -693,9 +692,8 @@ START_TEST(faults_of_memory_leave_no_half_of_the_document)
 }
 END_TEST
 
-/* What the kernel may say of each call. Of those that wait, one after the other only: where they
-   all fail nothing can be done but to try again. A descriptor that cannot be accepted is tried
-   again, too, until the test lets it be. */
+/* The errors that the kernel can return for each call. Calls that wait fail only one at a time: if
+ * all fail, the server can only try again. It also tries accept again until the call succeeds. */
 static const struct {
     unsigned kinds;
     bool all;
@@ -715,8 +713,8 @@ static const struct {
     {FAULT_SOCKET, true, {ENOBUFS}},
 };
 
-/* Requests that differ in how their connections are used: small, long answer, computed by the
-   executor, closed with its body unread. */
+/* Requests with different use of the connection: a small one, one with a long response, one that
+ * the executor computes, one that is closed with unread bytes of its body. */
 static void add_few(void)
 {
     struct buffer body = numbers(",\"grad\":true", LARGE);
@@ -729,7 +727,7 @@ static void add_few(void)
         learn(&asks[i]);
 }
 
-START_TEST(faults_of_sockets_are_met_by_every_connection)
+START_TEST(failed_socket_call_affects_one_connection)
 {
     struct tally tally = {0};
     add_few();
@@ -753,9 +751,9 @@ START_TEST(faults_of_sockets_are_met_by_every_connection)
 }
 END_TEST
 
-/* ---- start-up ---- */
+/* ---- Start-up ---- */
 
-/* The server has started all the same: it must serve. */
+/* The server started in spite of the fault: it must serve. */
 static void expect_service(void)
 {
     disarm();
@@ -766,19 +764,19 @@ static void expect_service(void)
     ck_assert_int_eq(server_process_stop(&server), 0);
 }
 
-/* It has not: it must have said why, and ended of its own will. */
+/* The server did not start: it must print the reason and exit by itself. */
 static void expect_reason(int code, unsigned long long call)
 {
     char *const log = server_process_log(&server),
-                *const line = log + strspn(log, "\n"); /* libgomp begins with an empty one */
-    ck_assert_msg(code == 1 || code == 2, "call %llu: ended with %d: %s", call, code, log);
+                *const line =
+                    log + strspn(log, "\n"); /* libgomp's message begins with an empty line */
+    ck_assert_msg(code == 1 || code == 2, "call %llu: exited with %d: %s", call, code, log);
     ck_assert_msg(strlen(line) > 10 && strchr(line, '\n') == line + strlen(line) - 1,
                   "call %llu: not one line: '%s'", call, log);
     free(log);
 }
 
-/* Starts the server with each call failing in turn, of which there are few; returns how many starts
- * failed. */
+/* Starts the server repeatedly; each call fails in turn. Returns the number of failed starts. */
 static int fail_starts(unsigned kinds, int error, unsigned long long *met)
 {
     int failed = 0;
@@ -801,7 +799,7 @@ static int fail_starts(unsigned kinds, int error, unsigned long long *met)
     return failed;
 }
 
-START_TEST(faults_at_start_are_a_line_and_an_end)
+START_TEST(failed_call_at_start_prints_one_line_and_exits)
 {
     unsigned long long met = 0;
     faults = fault_library_begin();
@@ -809,7 +807,7 @@ START_TEST(faults_at_start_are_a_line_and_an_end)
     ck_assert_int_gt(fail_starts(FAULT_EVENT, EMFILE, &met), 4);
     ck_assert_int_gt(fail_starts(FAULT_SOCKET, ENOBUFS, &met), 2);
     ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met),
-                     2); /* libraries can do without many others */
+                     2); /* libraries tolerate many other faults */
     ck_assert_uint_ge(met, 60);
     fault_library_end();
 }
@@ -823,17 +821,17 @@ Suite *faults_suite(void)
     tcase_set_timeout(served, 900);
     tcase_set_tags(served, TAG_SLOW);
     tcase_add_checked_fixture(served, setup, teardown);
-    tcase_add_test(served, faults_of_memory_are_met_by_every_request);
-    tcase_add_test(served, faults_of_sockets_are_met_by_every_connection);
+    tcase_add_test(served, failed_allocation_gives_result_503_or_close);
+    tcase_add_test(served, failed_socket_call_affects_one_connection);
     suite_add_tcase(suite, served);
     tcase_set_timeout(document, 900);
     tcase_set_tags(document, TAG_SLOW);
     tcase_add_checked_fixture(document, setup, teardown);
-    tcase_add_test(document, faults_of_memory_leave_no_half_of_the_document);
+    tcase_add_test(document, failed_allocation_leaves_document_complete_or_absent);
     suite_add_tcase(suite, document);
     tcase_set_timeout(start, 900);
     tcase_set_tags(start, TAG_SLOW);
-    tcase_add_test(start, faults_at_start_are_a_line_and_an_end);
+    tcase_add_test(start, failed_call_at_start_prints_one_line_and_exits);
     suite_add_tcase(suite, start);
     return suite;
 }

@@ -1,5 +1,5 @@
-/* What is computed where: an I/O thread does what takes some hundred microseconds, the executor the
- * rest. */
+/* Tests where requests are computed: an I/O thread computes those that take a few hundred
+ * microseconds, the executor the others. */
 #include "memory/buffer.h"
 #include "suites.h"
 #include "support/http_client.h"
@@ -30,9 +30,9 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- bodies ---- */
+/* ---- Bodies ---- */
 
-/* Appends a list of n times the same number. */
+/* Appends a list of n equal numbers. */
 static void append_list(struct buffer *out, const char *number, size_t n)
 {
     buffer_text(out, "[");
@@ -43,7 +43,7 @@ static void append_list(struct buffer *out, const char *number, size_t n)
     buffer_text(out, "]");
 }
 
-/* Appends "name": a tensor of that shape, all of one number. */
+/* Appends "name" and a tensor of that shape with equal elements. */
 static void append_tensor(struct buffer *out, const char *name, const char *shape, size_t n,
                           const char *number)
 {
@@ -112,7 +112,7 @@ static void several(struct buffer *out)
 static const struct {
     const char *path;
     void (*body)(struct buffer *out);
-    bool waits; /* it is left to the executor */
+    bool waits; /* the executor computes it */
 } requests[] = {
     {"/v1/losses/mse", small, false},
     {"/v1/losses/mse", many, false},
@@ -121,15 +121,15 @@ static const struct {
     {"/v1/losses/info_nce", vectors, true},
     {"/v1/losses/tweedie", many, true},
     {"/v1/losses/log_cosh", many, true},
-    {"/v1/losses/mse", gradient, true},  /* text is written */
-    {"/v1/losses/mse", broadcast, true}, /* much of it, for few bytes */
+    {"/v1/losses/mse", gradient, true},  /* the response has much text */
+    {"/v1/losses/mse", broadcast, true}, /* the same for a short request */
     {"/v1/evaluate", several, true},
 };
 enum { REQUESTS = sizeof requests / sizeof requests[0] };
 
-/* ---- tests ---- */
+/* ---- Tests ---- */
 
-/* How many evaluations have waited for the executor. */
+/* Returns the number of evaluations that were queued for the executor. */
 static int waited(void)
 {
     static const char sample[] = "lossd_phase_duration_seconds_count{phase=\"queue\"} ";
@@ -140,7 +140,7 @@ static int waited(void)
     return (int)strtol(line + strlen(sample), NULL, 10);
 }
 
-START_TEST(inline_is_only_what_takes_no_time)
+START_TEST(inline_computes_only_small_requests)
 {
     struct buffer body = {0};
     buffer_text(&body, "{");
@@ -156,9 +156,9 @@ START_TEST(inline_is_only_what_takes_no_time)
 }
 END_TEST
 
-/* An ordinary batch with concatenated targets: each thread's lattice was sized by all labels
- * together, which is 250 MB here. */
-START_TEST(inline_memory_of_concatenated_targets_is_that_of_a_sequence)
+/* An ordinary batch with concatenated targets. The lattice of each thread was sized by the labels
+ * of all sequences, which is 250 MB here. */
+START_TEST(inline_memory_of_concatenated_targets_is_sized_per_sequence)
 {
     struct buffer body = {0};
     buffer_text(&body, "{");
@@ -177,19 +177,17 @@ START_TEST(inline_memory_of_concatenated_targets_is_that_of_a_sequence)
 }
 END_TEST
 
-/* ---- probes beside what is expensive
- * ---------------------------------------------------------------------------------- */
+/* ---- Probes during expensive requests ---- */
 
 enum {
-    SENDERS = 8,         /* connections that send one expensive request after the other */
-    PROBES = 20,         /* of each address, between which there is a pause */
-    PROBE_PAUSE_MS = 25, /* so that they meet requests at all stages */
-    PROBE_MS = 250,      /* that most of them may take, on a machine that has other things to do */
-    PROBE_WORST_MS = 1500, /* and the slowest */
+    SENDERS = 8,           /* connections that send expensive requests without pauses */
+    PROBES = 20,           /* of each address, with a pause between them */
+    PROBE_PAUSE_MS = 25,   /* so that requests are at different stages */
+    PROBE_MS = 250,        /* the maximum of most probes, on a busy machine */
+    PROBE_WORST_MS = 1500, /* the maximum of the slowest probe */
 };
 
-/* Indexes of requests[]: as much as an I/O thread computes, and long rows that the executor
- * computes. */
+/* Indexes of requests[]: the most that an I/O thread computes, and long rows for the executor. */
 static const size_t expensive[] = {1, 2, 3};
 
 static atomic_bool enough;
@@ -198,10 +196,10 @@ struct sender {
     pthread_t thread;
     const char *path;
     const struct buffer *body;
-    int answers; /* -1 once there was one other than 200 */
+    int answers; /* -1 after a response other than 200 */
 };
 
-/* Sends the request again and again, at least twice. */
+/* Sends the request repeatedly, at least twice. */
 static void *send_all(void *argument)
 {
     struct sender *const sender = argument;
@@ -228,7 +226,7 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Returns the milliseconds that a probe took on a connection of its own. */
+/* Sends a probe on a new connection. Returns its duration in milliseconds. */
 static int probe(int port)
 {
     const int64_t began = now_ms();
@@ -260,9 +258,9 @@ static void setup_with_admin(void)
     client.fd = -1;
 }
 
-/* One I/O thread serves the main address: had it computed a long row, probes would have waited for
- * those of all connections. */
-START_TEST(inline_requests_delay_no_probe)
+/* One I/O thread serves the main address. If it computed long rows, probes would wait for those of
+ * all connections. */
+START_TEST(inline_requests_do_not_delay_probes)
 {
     const size_t which = expensive[_i];
     struct buffer body = {0};
@@ -299,13 +297,13 @@ Suite *inline_suite(void)
     TCase *tcase = tcase_create("inline_requests");
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_loop_test(tcase, inline_is_only_what_takes_no_time, 0, REQUESTS);
-    tcase_add_test(tcase, inline_memory_of_concatenated_targets_is_that_of_a_sequence);
+    tcase_add_loop_test(tcase, inline_computes_only_small_requests, 0, REQUESTS);
+    tcase_add_test(tcase, inline_memory_of_concatenated_targets_is_sized_per_sequence);
     suite_add_tcase(suite, tcase);
     TCase *probes = tcase_create("inline_probes");
     tcase_set_timeout(probes, 120);
     tcase_add_checked_fixture(probes, setup_with_admin, teardown);
-    tcase_add_loop_test(probes, inline_requests_delay_no_probe, 0,
+    tcase_add_loop_test(probes, inline_requests_do_not_delay_probes, 0,
                         sizeof expensive / sizeof *expensive);
     suite_add_tcase(suite, probes);
     return suite;

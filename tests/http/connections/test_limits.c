@@ -1,6 +1,6 @@
 /*
- * What clients are held to, seen through the socket: deadlines, rates, numbers of connections.
- * Deadlines are set short; what is tested is what happens, never how quickly.
+ * Tests deadlines, rates and connection limits through the socket. Deadlines are short; the tests
+ * check what happens, never how quickly.
  */
 #include "support/http_client.h"
 #include "support/server_process.h"
@@ -30,7 +30,7 @@ static struct server_process server;
 static struct http_client client;
 static struct http_response response;
 
-/* ---- helpers ---- */
+/* ---- Helpers ---- */
 
 #define START(...) start((const char *const[]){"--threads=2", "--io-threads=1", __VA_ARGS__, NULL})
 
@@ -70,13 +70,13 @@ static void expect_evaluated(void)
     ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
 }
 
-/* The answer that is there, or comes, is a problem of that status that says `text`; then the
- * connection is closed. */
+/* Checks that the next response is a problem of that status which contains `text`, and that the
+ * connection is closed after it. */
 static void expect_problem_and_end(int status, const char *text)
 {
     char type[64];
     ck_assert(http_client_read(&client, &response, false));
-    ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head,
+    ck_assert_msg(response.status == status, "expected %d, got %s%s", status, response.head,
                   response.body);
     ck_assert_ptr_nonnull(http_response_header(&response, "Content-Type", type, sizeof type));
     ck_assert_str_eq(type, "application/problem+json");
@@ -84,14 +84,14 @@ static void expect_problem_and_end(int status, const char *text)
     ck_assert(http_client_closed(&client));
 }
 
-/* Whether something is there to be read, the end of the connection included. */
+/* Returns true if there is something to read, including the end of the connection. */
 static bool is_readable(void)
 {
     char byte;
     return recv(client.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
-/* Sends a byte every now and then until the server says something, or for so long. */
+/* Sends a byte periodically until the server responds or the time is up. */
 static bool drip(const char *text, int period_ms, int for_ms)
 {
     for (int waited = 0; waited < for_ms; waited += period_ms) {
@@ -112,7 +112,7 @@ static bool is_answered(struct http_client *by)
            response.status == 200;
 }
 
-/* A client whose address is 127.0.0.2. */
+/* Connects a client with the address 127.0.0.2. */
 static void connect_from_elsewhere(struct http_client *to)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
@@ -124,7 +124,7 @@ static void connect_from_elsewhere(struct http_client *to)
     ck_assert_int_eq(connect(to->fd, (struct sockaddr *)&address, sizeof address), 0);
 }
 
-/* Announces a body. */
+/* Sends headers with a Content-Length. */
 static void announce(struct http_client *by, unsigned long long len, const char *headers)
 {
     char head[256];
@@ -132,14 +132,15 @@ static void announce(struct http_client *by, unsigned long long len, const char 
     ck_assert(http_client_send_text(by, head));
 }
 
-/* ---- deadlines and rates ---- */
+/* ---- Deadlines and rates ---- */
 
-START_TEST(limits_headers_that_drip_are_cut_on_their_deadline)
+START_TEST(limits_slow_headers_time_out)
 {
     START("--header-timeout=0.6");
     ck_assert(drip(POST "X: ", 50, LONG_MS));
     expect_problem_and_end(408, "headers");
-    /* Nor does it help to have been served before, or to stop in the midst of it. */
+    /* The deadline also applies after earlier requests, and to a client that stops within the
+     * headers. */
     reconnect();
     expect_evaluated();
     wait_ms(600);
@@ -155,23 +156,24 @@ END_TEST
 
 #define HEALTH "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-/* The idle time is longer than any test may take. */
-START_TEST(limits_a_request_that_begins_with_the_answer_before_it_is_on_its_deadline)
+/* The idle timeout is longer than the timeout of the test. */
+START_TEST(limits_pipelined_partial_headers_time_out)
 {
     START("--header-timeout=0.6", "--idle-timeout=3600");
-    ck_assert(http_client_send_text(&client, HEALTH "GET /he")); /* together with the one before */
+    ck_assert(http_client_send_text(&client, HEALTH
+                                    "GET /he")); /* in the same segment as the previous request */
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 200);
     expect_problem_and_end(408, "headers");
     reconnect();
     for (int i = 0; i < 3; i++)
         expect_evaluated();
-    ck_assert(http_client_send_text(&client, "P")); /* before anyone has looked */
+    ck_assert(http_client_send_text(&client, "P")); /* before the server checks */
     expect_problem_and_end(408, "headers");
 }
 END_TEST
 
-START_TEST(limits_unix_sockets_have_the_same_deadlines)
+START_TEST(limits_unix_sockets_have_the_same_timeouts)
 {
     char path[64], listen[80];
     snprintf(path, sizeof path, "/tmp/lossd-limits-%d.sock", (int)getpid());
@@ -190,7 +192,7 @@ START_TEST(limits_unix_sockets_have_the_same_deadlines)
 }
 END_TEST
 
-START_TEST(limits_idle_connections_are_closed_and_busy_ones_are_not)
+START_TEST(limits_only_idle_connections_are_closed)
 {
     START("--idle-timeout=0.8");
     for (int i = 0; i < 8; i++) {
@@ -199,17 +201,17 @@ START_TEST(limits_idle_connections_are_closed_and_busy_ones_are_not)
     }
     ck_assert(http_client_closed(&client));
     reconnect();
-    ck_assert(http_client_closed(&client)); /* without having asked anything */
+    ck_assert(http_client_closed(&client)); /* without a request */
     reconnect();
     expect_evaluated();
 }
 END_TEST
 
-START_TEST(limits_bodies_that_drip_are_cut)
+START_TEST(limits_bodies_below_minimum_rate_are_closed)
 {
     START("--min-body-rate=1000", "--min-rate-window=0.5");
     ck_assert(http_client_send_text(&client, POST "Content-Length: 100000\r\n\r\n"));
-    ck_assert(drip("{", 10, LONG_MS)); /* 100 bytes a second */
+    ck_assert(drip("{", 10, LONG_MS)); /* 100 bytes per second */
     expect_problem_and_end(408, "body");
     reconnect();
     ck_assert(http_client_send_text(&client, POST "Transfer-Encoding: chunked\r\n\r\n10000\r\n"));
@@ -224,7 +226,7 @@ START_TEST(limits_bodies_that_drip_are_cut)
 }
 END_TEST
 
-START_TEST(limits_bodies_that_only_take_their_time_are_not_cut)
+START_TEST(limits_long_bodies_above_minimum_rate_are_accepted)
 {
     enum { LEN = 20000, PIECE = 1000 };
     static char body[LEN];
@@ -234,7 +236,7 @@ START_TEST(limits_bodies_that_only_take_their_time_are_not_cut)
     memcpy(body, mse, strlen(mse));
     snprintf(head, sizeof head, POST "Content-Length: %d\r\n\r\n", LEN);
     ck_assert(http_client_send_text(&client, head));
-    for (int at = 0; at < LEN; at += PIECE) { /* for two seconds, which are four windows */
+    for (int at = 0; at < LEN; at += PIECE) { /* for two seconds: four rate windows */
         ck_assert(http_client_send(&client, body + at, PIECE));
         wait_ms(100);
     }
@@ -243,7 +245,7 @@ START_TEST(limits_bodies_that_only_take_their_time_are_not_cut)
 }
 END_TEST
 
-/* Asks for an answer of some 25 MB, through a window that takes little of it. */
+/* Requests a response of about 25 MB with a small receive buffer. */
 static void ask_for_much(void)
 {
     static const char body[] = "{\"input\": {\"shape\": [1], \"dtype\": \"float32\", \"data\": "
@@ -266,7 +268,7 @@ static void ask_for_much(void)
     free(text);
 }
 
-/* Reads up to so many bytes, as many as there are, or come first; 0 at the end. */
+/* Reads up to `size` bytes. Waits for the first ones; returns 0 at the end. */
 static ssize_t read_some(size_t size)
 {
     char *bytes = malloc(size);
@@ -278,7 +280,7 @@ static ssize_t read_some(size_t size)
     return got;
 }
 
-START_TEST(limits_answers_that_nobody_reads_are_cut)
+START_TEST(limits_unread_responses_are_closed)
 {
     START("--min-response-rate=1000", "--min-rate-window=0.5");
     ask_for_much();
@@ -288,19 +290,19 @@ START_TEST(limits_answers_that_nobody_reads_are_cut)
     ssize_t got;
     while ((got = read_some(1 << 20)) > 0)
         total += (size_t)got;
-    ck_assert_msg(total < 18000000, "%zu bytes of the answer came",
-                  total); /* what the kernels hold, at most */
+    ck_assert_msg(total < 18000000, "%zu bytes of the response arrived",
+                  total); /* the maximum of the kernel buffers */
     reconnect();
     expect_evaluated();
 }
 END_TEST
 
-START_TEST(limits_answers_that_are_read_slowly_are_not_cut)
+START_TEST(limits_slowly_read_responses_are_completed)
 {
     START("--min-response-rate=100k", "--min-rate-window=0.5");
     ask_for_much();
     size_t total = 0;
-    for (int i = 0; i < 40; i++) { /* 2 MB a second, for two seconds */
+    for (int i = 0; i < 40; i++) { /* 2 MB per second for two seconds */
         const ssize_t got = read_some(100000);
         ck_assert_int_gt(got, 0);
         total += (size_t)got;
@@ -309,11 +311,11 @@ START_TEST(limits_answers_that_are_read_slowly_are_not_cut)
     ssize_t got;
     while ((got = read_some(1 << 20)) > 0 && total < 20000000)
         total += (size_t)got;
-    ck_assert_msg(total >= 20000000, "%zu bytes of the answer came", total);
+    ck_assert_msg(total >= 20000000, "%zu bytes of the response arrived", total);
 }
 END_TEST
 
-START_TEST(limits_slow_clients_hold_nothing_but_themselves)
+START_TEST(limits_slow_clients_do_not_delay_others)
 {
     enum { SLOW = 300 };
     static struct http_client slow[SLOW];
@@ -330,9 +332,8 @@ START_TEST(limits_slow_clients_hold_nothing_but_themselves)
 }
 END_TEST
 
-/* Refused while it sends: without lingering the connection would be reset under its hands, the
- * answer unread. */
-/* Connects a client that is refused, and stays. */
+/* Connects a client that is rejected while it sends, and does not close. Without a lingering close
+ * the connection would be reset before the client reads the response. */
 static void refuse_and_linger(struct http_client *other)
 {
     ck_assert(http_client_connect(other, "127.0.0.1", server.port));
@@ -341,7 +342,7 @@ static void refuse_and_linger(struct http_client *other)
     ck_assert_int_eq(response.status, 413);
 }
 
-START_TEST(limits_refusals_are_heard_however_many_others_linger)
+START_TEST(limits_rejections_arrive_while_many_connections_linger)
 {
     enum { BEFORE = 300, OTHERS = 310, PIECE = 1 << 16, PIECES = 32 };
     static struct http_client others[OTHERS];
@@ -365,18 +366,18 @@ START_TEST(limits_refusals_are_heard_however_many_others_linger)
 }
 END_TEST
 
-/* ---- memory ---- */
+/* ---- Memory ---- */
 
 enum { MIB = 1 << 20 };
 
-/* Of 64 MiB, 100 connections take 4; an eighth of the rest is set aside for small requests. So one
-   request of 30 MiB, which claims twice as much, claims all there is, and one that has sent a part
-   of it leaves no room for another. */
+/* Of 64 MiB, 100 connections use 4, and an eighth of the rest is reserved for small requests. So a
+ * request of 30 MiB, which reserves twice its size, reserves all memory, and one that has sent a
+ * part of it leaves no room for another. */
 #define MEMORY "--max-memory=64M", "--max-connections=100"
 enum { LARGE = 30 * MIB, MIDDLE = 20 * MIB, HELD = MIB };
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-static const bool sanitized = true; /* their own memory is more than the server's */
+static const bool sanitized = true; /* sanitizers use additional memory */
 #else
 static const bool sanitized = false;
 #endif
@@ -388,7 +389,7 @@ static void expect_retry(void)
     ck_assert_ptr_nonnull(strstr(response.head, "Retry-After: "));
 }
 
-/* The value of a line of /metrics. */
+/* Returns the value of a line of /metrics. */
 static double metric(const char *line)
 {
     struct http_client asking;
@@ -408,7 +409,7 @@ static double metric(const char *line)
 static void wait_for_metric(const char *line, double value)
 {
     for (int waited = 0; metric(line) != value; waited += 10) {
-        ck_assert_msg(waited < LONG_MS, "%s is %g and not %g", line, metric(line), value);
+        ck_assert_msg(waited < LONG_MS, "%s is %g, expected %g", line, metric(line), value);
         wait_ms(10);
     }
 }
@@ -419,12 +420,12 @@ static const char waiting[] = "lossd_memory_waiters", reserved[] = "lossd_memory
 static void wait_for_at_least(const char *line, double value)
 {
     for (int waited = 0; metric(line) < value; waited += 10) {
-        ck_assert_msg(waited < LONG_MS, "%s is %g and not %g", line, metric(line), value);
+        ck_assert_msg(waited < LONG_MS, "%s is %g, expected %g", line, metric(line), value);
         wait_ms(10);
     }
 }
 
-/* A client announces LARGE bytes, and sends enough of them for it to be admitted. */
+/* Sends headers for a body of LARGE bytes, and enough of the body to be admitted. */
 static void hold(struct http_client *by, const char *body)
 {
     const double before = metric(used);
@@ -433,7 +434,7 @@ static void hold(struct http_client *by, const char *body)
     wait_for_at_least(used, before + HELD);
 }
 
-START_TEST(limits_memory_is_waited_for_with_the_body_unread)
+START_TEST(limits_memory_wait_leaves_body_unread)
 {
     struct http_client second;
     char *body = padded_body(mse, LARGE);
@@ -442,7 +443,7 @@ START_TEST(limits_memory_is_waited_for_with_the_body_unread)
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "Expect: 100-continue\r\n");
     wait_for_metric(waiting, 1);
-    /* Small requests are served meanwhile. */
+    /* Small requests are still served. */
     struct http_client small;
     ck_assert(http_client_connect(&small, "127.0.0.1", server.port));
     ck_assert(http_client_ask(&small, "POST", mse_path, NULL, mse, strlen(mse), &response));
@@ -450,7 +451,7 @@ START_TEST(limits_memory_is_waited_for_with_the_body_unread)
     http_client_close(&small);
     char byte;
     ck_assert_int_lt(recv(second.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT),
-                     0); /* nor is it told to go on */
+                     0); /* and 100 Continue is not sent */
     ck_assert(http_client_send(&client, body + HELD, LARGE - HELD));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 200);
@@ -465,7 +466,7 @@ START_TEST(limits_memory_is_waited_for_with_the_body_unread)
 }
 END_TEST
 
-START_TEST(limits_memory_that_is_given_up_goes_to_those_who_wait)
+START_TEST(limits_released_memory_goes_to_waiting_requests)
 {
     struct http_client second;
     char *body = padded_body(mse, LARGE);
@@ -483,7 +484,7 @@ START_TEST(limits_memory_that_is_given_up_goes_to_those_who_wait)
 }
 END_TEST
 
-START_TEST(limits_memory_is_not_waited_for_without_end)
+START_TEST(limits_memory_wait_times_out)
 {
     struct http_client second;
     char *body = padded_body(mse, LARGE);
@@ -493,7 +494,7 @@ START_TEST(limits_memory_is_not_waited_for_without_end)
         ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
         announce(&second, LARGE, i == 0 ? "Expect: 100-continue\r\n" : "");
         if (i == 1)
-            http_client_send(&second, body, LARGE); /* as far as it is let */
+            http_client_send(&second, body, LARGE); /* as much as the server reads */
         else if (i == 2)
             ck_assert(http_client_send(&second, body, 1000));
         do
@@ -527,12 +528,12 @@ START_TEST(limits_memory_has_a_bounded_queue)
 }
 END_TEST
 
-START_TEST(limits_memory_that_will_never_be_there_is_413)
+START_TEST(limits_memory_above_total_is_413)
 {
     START(MEMORY, "--max-body=1G");
     announce(&client, 70 * MIB, "");
     expect_problem_and_end(413, "--max-memory");
-    /* What is only found out on the way: a body in chunks, an answer. */
+    /* Sizes that are not known in advance: a chunked body, a response. */
     reconnect();
     char *body = padded_body(mse, 80 * MIB), head[64];
     ck_assert(http_client_send_text(&client, POST "Transfer-Encoding: chunked\r\n\r\n"));
@@ -555,8 +556,7 @@ START_TEST(limits_memory_that_will_never_be_there_is_413)
 }
 END_TEST
 
-/* A second client announces a body for which there is room only once `client` is gone, and sends it
- * when it is let. */
+/* A second client sends a body that fits into memory only after `client` is disconnected. */
 static void ask_for_held_memory(size_t len, int status)
 {
     struct http_client second;
@@ -580,7 +580,7 @@ static void expect_cut_for_memory(void)
     free(log);
 }
 
-START_TEST(limits_memory_of_slow_bodies_goes_to_those_who_wait)
+START_TEST(limits_memory_of_slow_bodies_goes_to_waiting_requests)
 {
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait-timeout=60", "--slow-client-memory-timeout=1");
@@ -592,7 +592,7 @@ START_TEST(limits_memory_of_slow_bodies_goes_to_those_who_wait)
 }
 END_TEST
 
-START_TEST(limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait)
+START_TEST(limits_memory_of_slow_chunked_bodies_goes_to_waiting_requests)
 {
     char *body = padded_body(mse, LARGE), head[128];
     START(MEMORY, "--memory-wait-timeout=60", "--slow-client-memory-timeout=1");
@@ -600,14 +600,14 @@ START_TEST(limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait)
     ck_assert(http_client_send_text(&client, head));
     ck_assert(http_client_send(&client, body, LARGE));
     free(body);
-    wait_for_at_least(used, LARGE); /* until all of it was read */
+    wait_for_at_least(used, LARGE); /* until the server has read all of it */
     ask_for_held_memory(LARGE, 200);
     expect_problem_and_end(408, "others lacked the memory");
     expect_cut_for_memory();
 }
 END_TEST
 
-START_TEST(limits_memory_of_answers_read_slowly_goes_to_those_who_wait)
+START_TEST(limits_memory_of_slowly_read_responses_goes_to_waiting_requests)
 {
     START("--max-memory=256M", "--max-connections=100", "--memory-wait-timeout=60",
           "--slow-client-memory-timeout=1");
@@ -619,18 +619,18 @@ START_TEST(limits_memory_of_answers_read_slowly_goes_to_those_who_wait)
     ssize_t got;
     while ((got = read_some(1 << 20)) > 0)
         total += (size_t)got;
-    ck_assert_msg(total < 18000000, "%zu bytes of the answer came",
-                  total); /* what the kernels hold, at most */
+    ck_assert_msg(total < 18000000, "%zu bytes of the response arrived",
+                  total); /* the maximum of the kernel buffers */
 }
 END_TEST
 
-START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
+START_TEST(limits_memory_is_taken_from_as_few_clients_as_needed)
 {
     enum { SMALL = 10, BODY = MIB / 2 };
     struct http_client small[SMALL];
     char *body = padded_body(mse, BODY), *large = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait-timeout=60", "--slow-client-memory-timeout=1");
-    for (int i = 0; i < SMALL; i++) { /* they are the slower ones, but hold little */
+    for (int i = 0; i < SMALL; i++) { /* they are slower, but use little memory */
         ck_assert(http_client_connect(&small[i], "127.0.0.1", server.port));
         if (i % 2)
             announce(&small[i], BODY, "");
@@ -655,8 +655,8 @@ START_TEST(limits_memory_is_taken_from_no_more_than_is_needed)
 }
 END_TEST
 
-/* Those who are refused at once lack it as much as those who wait. */
-START_TEST(limits_memory_of_slow_bodies_is_freed_for_those_who_come_back)
+/* Rejected requests need the memory as much as waiting ones. */
+START_TEST(limits_memory_of_slow_bodies_is_freed_for_retries)
 {
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait-timeout=0", "--slow-client-memory-timeout=1");
@@ -669,7 +669,7 @@ START_TEST(limits_memory_of_slow_bodies_is_freed_for_those_who_come_back)
 }
 END_TEST
 
-/* Sends the rest of a body of LARGE over so many milliseconds. */
+/* Sends the rest of a body of LARGE bytes within `ms` milliseconds. */
 static void send_slowly(const char *body, int ms)
 {
     enum { PIECES = LARGE / HELD };
@@ -679,7 +679,7 @@ static void send_slowly(const char *body, int ms)
     }
 }
 
-START_TEST(limits_memory_is_held_as_long_as_nobody_lacks_it)
+START_TEST(limits_memory_of_slow_bodies_is_kept_without_waiters)
 {
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--slow-client-memory-timeout=0.5");
@@ -691,12 +691,12 @@ START_TEST(limits_memory_is_held_as_long_as_nobody_lacks_it)
 }
 END_TEST
 
-START_TEST(limits_memory_is_held_by_those_who_are_fast_enough)
+START_TEST(limits_memory_of_fast_bodies_is_kept)
 {
     struct http_client second;
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait-timeout=60",
-          "--slow-client-memory-timeout=8"); /* looked at for the first time after a second */
+          "--slow-client-memory-timeout=8"); /* first checked after a second */
     hold(&client, body);
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "");
@@ -712,7 +712,7 @@ START_TEST(limits_memory_is_held_by_those_who_are_fast_enough)
 }
 END_TEST
 
-/* Closes a connection so that the server is sent a reset. */
+/* Closes a connection with a reset. */
 static void reset_connection(struct http_client *by)
 {
     const struct linger reset = {.l_onoff = 1};
@@ -727,7 +727,7 @@ static int64_t now_ms(void)
     return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
-/* That takes the server a second at most; a busy machine longer. */
+/* Waits for a value, at most three seconds. The server needs at most one, a busy machine longer. */
 static void expect_soon(const char *line, double value)
 {
     const int64_t begun = now_ms();
@@ -736,13 +736,13 @@ static void expect_soon(const char *line, double value)
                   (int)(now_ms() - begun));
 }
 
-START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
+START_TEST(limits_memory_of_reset_connections_is_released)
 {
     struct http_client before, second;
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait-timeout=60");
     hold(&client, body);
-    /* One that waits to begin. */
+    /* A client that waits for admission. */
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, LARGE, "");
     wait_for_metric(waiting, 1);
@@ -754,10 +754,10 @@ START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
     wait_for_metric(waiting, 1);
     http_client_close(&second);
     expect_soon(waiting, 0);
-    /* One that sends its body. */
+    /* A client that sends its body. */
     reset_connection(&client);
     expect_soon(reserved, 0);
-    /* One that waits in the midst of it. */
+    /* A client that waits for memory within its body. */
     ck_assert(http_client_connect(&before, "127.0.0.1", server.port));
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&before, MIDDLE, "");
@@ -771,7 +771,7 @@ START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
     wait_for_metric(waiting, 1);
     reset_connection(&second);
     expect_soon(waiting, 0);
-    /* One that closes in order there. */
+    /* A client that closes its connection there. */
     ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
     announce(&second, MIDDLE, "");
     for (size_t at = 0; at < MIDDLE && metric(waiting) < 1;) {
@@ -788,8 +788,8 @@ START_TEST(limits_memory_is_not_kept_for_those_who_have_left)
 }
 END_TEST
 
-/* The input of a report: 32 connections that declare 1 GB each and send slowly. */
-START_TEST(limits_memory_is_not_reserved_for_what_was_only_declared)
+/* From a bug report: 32 connections that declare 1 GB each and send slowly. */
+START_TEST(limits_memory_is_not_reserved_for_declared_lengths)
 {
     enum { CLAIMING = 32, SENT = 100 * 1000, ASKED = 20 * MIB };
     static const char *const memories[] = {"--max-memory=2G", "--max-memory=8G"};
@@ -808,7 +808,7 @@ START_TEST(limits_memory_is_not_reserved_for_what_was_only_declared)
         const size_t held = server_process_memory(&server, "VmRSS:");
         ck_assert_msg(sanitized || held < idle + 16 * MIB, "%zu bytes are resident, %zu were", held,
                       idle);
-        for (int i = 0; i < 2; i++) { /* others find all they need */
+        for (int i = 0; i < 2; i++) { /* others get all the memory that they need */
             ck_assert(http_client_ask(&client, "POST", mse_path, NULL, body, ASKED, &response));
             ck_assert_msg(response.status == 200, "%s%s", response.head, response.body);
         }
@@ -823,8 +823,8 @@ START_TEST(limits_memory_is_not_reserved_for_what_was_only_declared)
 }
 END_TEST
 
-/* Small ones, too, reserve what has come of them. */
-START_TEST(limits_memory_is_not_reserved_for_small_declarations_either)
+/* Small requests also reserve only what has been received. */
+START_TEST(limits_memory_is_not_reserved_for_small_declared_lengths)
 {
     enum { CLAIMING = 80, DECLARED = 480 * 1000 };
     struct http_client claiming[CLAIMING];
@@ -863,9 +863,9 @@ static void *upload(void *argument)
     return NULL;
 }
 
-/* They wait in the midst of their bodies, for longer than --memory-wait-timeout, which is for those
- * who have not begun. */
-START_TEST(limits_memory_is_found_by_all_who_were_let_begin)
+/* They wait within their bodies for longer than --memory-wait-timeout, which applies only before
+ * admission. */
+START_TEST(limits_memory_suffices_for_all_admitted_requests)
 {
     enum { OTHERS = 3 };
     static struct upload others[OTHERS];
@@ -900,8 +900,8 @@ START_TEST(limits_memory_is_found_by_all_who_were_let_begin)
 }
 END_TEST
 
-/* A request for which there would be room waits for one that came before it and needs more. */
-START_TEST(limits_memory_that_is_waited_for_is_not_taken_by_those_who_come_later)
+/* A request that would fit waits for an earlier one that needs more. */
+START_TEST(limits_memory_goes_to_waiting_requests_in_order)
 {
     struct http_client second, third;
     char *body = padded_body(mse, LARGE);
@@ -925,7 +925,7 @@ START_TEST(limits_memory_that_is_waited_for_is_not_taken_by_those_who_come_later
 }
 END_TEST
 
-/* Sends as much of a body as the kernel takes while nobody reads it. */
+/* Sends as much of a body as the kernel buffers without a reader. */
 static void stuff(struct http_client *by)
 {
     static const char bytes[64 * 1024];
@@ -933,8 +933,8 @@ static void stuff(struct http_client *by)
         ;
 }
 
-/* Before they send their body, and with the body on its way. */
-START_TEST(limits_memory_is_not_kept_for_those_who_have_closed)
+/* Before they send their body, and within the body. */
+START_TEST(limits_memory_of_closed_connections_is_released)
 {
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait-timeout=300");
@@ -959,7 +959,7 @@ struct flood {
     int status;
 };
 
-/* A large request of one kind or another; its status, 0 where there was no answer. */
+/* Sends a large request of a random kind. Returns its status, 0 without a response. */
 static void *ask_large(void *argument)
 {
     struct flood *const flood = argument;
@@ -984,20 +984,20 @@ static void *ask_large(void *argument)
     return NULL;
 }
 
-START_TEST(limits_memory_holds_whatever_comes)
+START_TEST(limits_memory_is_bounded_for_mixed_large_requests)
 {
     enum { CLIENTS = 24, BASE = 48 * MIB };
     static struct flood flood[CLIENTS];
     int answered = 0;
     START(MEMORY, "--memory-wait-timeout=1");
     for (int i = 0; i < CLIENTS;
-         i++) /* 9 MB each, with numbers and answer more than three times as much */
+         i++) /* 9 MB each; with numbers and response more than three times as much */
         ck_assert_int_eq(pthread_create(&flood[i].thread, NULL, ask_large, &flood[i]), 0);
     for (int i = 0; i < CLIENTS; i++)
         pthread_join(flood[i].thread, NULL);
     for (int i = 0; i < CLIENTS; i++) {
         answered += flood[i].status == 200;
-        ck_assert_msg(flood[i].status == 200 || flood[i].status == 503, "client %d got %d", i,
+        ck_assert_msg(flood[i].status == 200 || flood[i].status == 503, "client %d: status %d", i,
                       flood[i].status);
     }
     ck_assert_int_gt(answered, 0);
@@ -1007,9 +1007,9 @@ START_TEST(limits_memory_holds_whatever_comes)
 }
 END_TEST
 
-/* ---- large sizes ---- */
+/* ---- Large sizes ---- */
 
-START_TEST(limits_sizes_beyond_32_bits_are_told_apart)
+START_TEST(limits_sizes_above_32_bits_are_exact)
 {
     static const struct {
         const char *limit;
@@ -1037,7 +1037,7 @@ START_TEST(limits_sizes_beyond_32_bits_are_told_apart)
 }
 END_TEST
 
-/* ---- clients that leave ---- */
+/* ---- Disconnected clients ---- */
 
 static const char busy[] = "lossd_executor_busy", queued[] = "lossd_queue_jobs";
 static const char gone[] = "lossd_rejections_total{reason=\"gone\"}";
@@ -1061,7 +1061,7 @@ static void reset(struct http_client *who)
     http_client_close(who);
 }
 
-START_TEST(limits_work_is_given_up_when_its_client_resets)
+START_TEST(limits_reset_cancels_computation)
 {
     struct http_client waiting_too;
     START("--log-level=info");
@@ -1085,7 +1085,7 @@ START_TEST(limits_work_is_given_up_when_its_client_resets)
 }
 END_TEST
 
-START_TEST(limits_work_goes_on_when_its_client_has_closed_its_half)
+START_TEST(limits_half_close_does_not_cancel_computation)
 {
     START("--threads=1");
     ask_for_much();
@@ -1096,7 +1096,7 @@ START_TEST(limits_work_goes_on_when_its_client_has_closed_its_half)
 }
 END_TEST
 
-/* How many milliseconds it takes until a metric has a value. */
+/* Returns the milliseconds until a metric has a value. */
 static int64_t time_until(const char *line, double value)
 {
     const int64_t began = clock_ms();
@@ -1104,11 +1104,11 @@ static int64_t time_until(const char *line, double value)
     return clock_ms() - began;
 }
 
-enum { SOON_MS = 10000 }; /* it is less than a second, on a machine that has nothing else to do */
+enum { SOON_MS = 10000 }; /* less than a second on an idle machine */
 
-/* The kernel of a client that has closed a connection says so to nobody for a minute, unless it is
- * sent something. */
-START_TEST(limits_work_is_given_up_when_its_client_closes)
+/* For a minute, the kernel of a client that has closed a connection reports this only in reply to
+ * data. */
+START_TEST(limits_close_cancels_computation)
 {
     struct http_client waiting_too;
     START("--compute-timeout=0");
@@ -1128,7 +1128,7 @@ START_TEST(limits_work_is_given_up_when_its_client_closes)
 }
 END_TEST
 
-START_TEST(limits_work_is_given_up_when_its_client_closes_a_unix_socket)
+START_TEST(limits_close_of_unix_socket_cancels_computation)
 {
     char listen[128], path[64];
     snprintf(path, sizeof path, "/tmp/lossd-test-%d.sock", (int)getpid());
@@ -1150,8 +1150,8 @@ START_TEST(limits_work_is_given_up_when_its_client_closes_a_unix_socket)
 }
 END_TEST
 
-/* They have been sent the first bytes of their answers by the time that these are sent. */
-START_TEST(limits_clients_that_have_closed_their_half_wait_for_their_turn)
+/* The server probes them by sending the first bytes of their responses early. */
+START_TEST(limits_half_closed_connections_stay_in_the_queue)
 {
     struct http_client half;
     char byte = 0;
@@ -1164,7 +1164,7 @@ START_TEST(limits_clients_that_have_closed_their_half_wait_for_their_turn)
     ck_assert(http_client_shut(&half));
     ck_assert_int_eq(recv(half.fd, &byte, 1, MSG_PEEK), 1);
     ck_assert_int_eq(byte, 'H');
-    wait_ms(1500); /* for another byte */
+    wait_ms(1500); /* for the next byte */
     ck_assert(metric(queued) == 1);
     ck_assert(metric(gone) == 0);
     reset(&client);
@@ -1178,7 +1178,7 @@ START_TEST(limits_clients_that_have_closed_their_half_wait_for_their_turn)
 }
 END_TEST
 
-START_TEST(limits_clients_may_close_their_half_first)
+START_TEST(limits_half_close_before_response_is_accepted)
 {
     START("--compute-timeout=0");
     ask_for_minutes(&client);
@@ -1193,7 +1193,7 @@ START_TEST(limits_clients_may_close_their_half_first)
 }
 END_TEST
 
-/* The state and the timer of the server's side of a connection, as /proc/net/tcp has them. */
+/* Reads the state and the timer of the server side of a connection from /proc/net/tcp. */
 static bool find_socket(int client_port, unsigned *timer, unsigned long *ticks)
 {
     char line[512];
@@ -1210,14 +1210,14 @@ static bool find_socket(int client_port, unsigned *timer, unsigned long *ticks)
     return found;
 }
 
-/* A machine that has lost its power sends nothing: the kernel has to ask it. */
-START_TEST(limits_silent_clients_are_asked_whether_they_live)
+/* A machine without power sends nothing, so the kernel must probe it. */
+START_TEST(limits_silent_connections_have_keepalive_probes)
 {
     struct sockaddr_in address;
     socklen_t len = sizeof address;
     unsigned timer = 0;
     unsigned long ticks = 0;
-    const unsigned keepalive = 2; /* what the kernel calls that timer */
+    const unsigned keepalive = 2; /* the number of the keep-alive timer */
     START("--threads=1");
     expect_evaluated();
     ck_assert_int_eq(getsockname(client.fd, (struct sockaddr *)&address, &len), 0);
@@ -1232,8 +1232,9 @@ START_TEST(limits_silent_clients_are_asked_whether_they_live)
 }
 END_TEST
 
-/* The place and the memory of a request that waits are free at once, not when its turn comes. */
-START_TEST(limits_waiting_work_is_given_up_at_once)
+/* The queue position and the memory of a waiting request are released at once, not when its turn
+ * comes. */
+START_TEST(limits_queued_work_is_cancelled_at_once)
 {
     struct http_client waiting_too;
     START("--threads=1");
@@ -1254,18 +1255,18 @@ START_TEST(limits_waiting_work_is_given_up_at_once)
 }
 END_TEST
 
-/* ---- how long, how much, and whose turn it is ---- */
+/* ---- Deadlines, work limits and scheduling ---- */
 
 static const char late[] = "lossd_rejections_total{reason=\"compute_time\"}";
 
 static void expect_status(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d expected, not %s%s", status, response.head,
+    ck_assert_msg(response.status == status, "expected %d, got %s%s", status, response.head,
                   response.body);
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
 
-START_TEST(limits_computing_has_a_deadline)
+START_TEST(limits_computation_has_a_deadline)
 {
     char value[64];
     START("--compute-timeout=0.3");
@@ -1273,7 +1274,7 @@ START_TEST(limits_computing_has_a_deadline)
     ck_assert(http_client_read(&client, &response, false));
     expect_status(503, "not ready within 0.3 seconds, the limit that --compute-timeout sets");
     ck_assert_ptr_null(http_response_header(&response, "Retry-After", value,
-                                            sizeof value)); /* it would be in vain */
+                                            sizeof value)); /* the result would be too late */
     ck_assert(metric(late) == 1);
     expect_evaluated(); /* on the same connection */
     char *log = server_process_log(&server);
@@ -1282,7 +1283,7 @@ START_TEST(limits_computing_has_a_deadline)
 }
 END_TEST
 
-START_TEST(limits_a_deadline_includes_the_queue)
+START_TEST(limits_deadline_includes_the_queue)
 {
     char value[64];
     struct http_client second;
@@ -1295,7 +1296,7 @@ START_TEST(limits_a_deadline_includes_the_queue)
     expect_status(503, "not ready within 0.4 seconds, the limit that X-Request-Timeout sets");
     ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", value, sizeof value));
     ck_assert_int_ge(atoi(value), 1);
-    ck_assert(metric(busy) == 1); /* the other one is computed */
+    ck_assert(metric(busy) == 1); /* the other one runs */
     http_client_close(&second);
     reset(&client);
     wait_for_metric(busy, 0);
@@ -1303,8 +1304,8 @@ START_TEST(limits_a_deadline_includes_the_queue)
 }
 END_TEST
 
-/* There is memory for all of its body, but not for as much again to compute it with. */
-START_TEST(limits_a_deadline_includes_waiting_for_memory)
+/* The memory suffices for the body, but not for the computation, which needs as much again. */
+START_TEST(limits_deadline_includes_the_memory_wait)
 {
     struct http_client second;
     char value[64];
@@ -1345,7 +1346,7 @@ START_TEST(limits_clients_can_only_lower_the_deadline)
 }
 END_TEST
 
-START_TEST(limits_there_can_be_no_deadline)
+START_TEST(limits_deadline_can_be_disabled)
 {
     START("--compute-timeout=0");
     ask_for_rows(&client, ROWS_MOMENT, "");
@@ -1357,7 +1358,7 @@ START_TEST(limits_there_can_be_no_deadline)
 }
 END_TEST
 
-START_TEST(limits_timeouts_are_read_strictly)
+START_TEST(limits_timeout_header_is_parsed_strictly)
 {
     static const char *const wrong[] = {"0",          "0.000", "-1",  "+1",  "1s",
                                         "1.2345",     "abc",   "",    "1e3", "86400.001",
@@ -1380,8 +1381,8 @@ START_TEST(limits_timeouts_are_read_strictly)
 }
 END_TEST
 
-/* Before anything is decoded: there is a class that cannot be. */
-START_TEST(limits_work_is_refused_before_it_is_begun)
+/* Before the tensors are decoded: they contain an invalid class. */
+START_TEST(limits_work_is_rejected_before_decoding)
 {
     static const char one[] = "{\"input\": [[1, 2], [3, 4]], \"target\": [0, 7]}";
     static const char several[] =
@@ -1418,7 +1419,7 @@ static unsigned long long work_of_answer(void)
     return strtoull(at + strlen("this takes "), NULL, 10);
 }
 
-START_TEST(limits_work_of_several_losses_is_added_up)
+START_TEST(limits_work_of_several_losses_is_summed)
 {
     static const char several[] =
         "{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"losses\": "
@@ -1439,7 +1440,7 @@ START_TEST(limits_work_of_several_losses_is_added_up)
 }
 END_TEST
 
-/* How many of these clients have an answer. */
+/* Returns the number of these clients with a response. */
 static int count_answered(const struct http_client clients[], int count)
 {
     int answered = 0;
@@ -1450,7 +1451,7 @@ static int count_answered(const struct http_client clients[], int count)
     return answered;
 }
 
-START_TEST(limits_a_client_waits_for_one_job_of_another)
+START_TEST(limits_jobs_alternate_between_clients)
 {
     enum { CONNECTIONS = 16 };
     struct http_client many[CONNECTIONS], other;
@@ -1468,8 +1469,7 @@ START_TEST(limits_a_client_waits_for_one_job_of_another)
     ck_assert(http_client_read(&other, &response, false));
     const int after = count_answered(many, CONNECTIONS);
     ck_assert_int_eq(response.status, 200);
-    ck_assert_msg(after - before <= 2, "%d jobs of the other client were done meanwhile",
-                  after - before);
+    ck_assert_msg(after - before <= 2, "%d jobs of the other client ran before", after - before);
     for (int i = 0; i < CONNECTIONS; i++) {
         ck_assert(http_client_read(&many[i], &response, false));
         ck_assert_int_eq(response.status, 200);
@@ -1479,7 +1479,7 @@ START_TEST(limits_a_client_waits_for_one_job_of_another)
 }
 END_TEST
 
-START_TEST(limits_what_is_only_to_be_compressed_waits_for_nobody)
+START_TEST(limits_compression_does_not_wait_for_computations)
 {
     struct http_client reader;
     char value[64];
@@ -1531,10 +1531,10 @@ START_TEST(limits_the_queue_has_room_for_every_client)
 }
 END_TEST
 
-/* ---- sizes and numbers ---- */
+/* ---- Sizes and counts ---- */
 
-/* Sends a GET with a target of so many bytes and, besides Host, headers with so many bytes of names
-   and values in `count` lines, in a connection of its own. */
+/* Sends a GET on a new connection, with a target of `target` bytes and, besides Host, `count`
+ * headers with `bytes` bytes of names and values. */
 static void ask_sized(size_t target, size_t bytes, size_t count)
 {
     char *text = calloc(1, target + bytes + 16 * count + 256), *to = text;
@@ -1556,7 +1556,7 @@ static void ask_sized(size_t target, size_t bytes, size_t count)
     free(text);
 }
 
-START_TEST(limits_headers_and_targets_have_sizes)
+START_TEST(limits_headers_and_targets_have_maximum_sizes)
 {
     enum { HOST = sizeof "Host" + sizeof "localhost" - 2 };
     START("--max-url=3000", "--max-header-bytes=5000", "--max-header-count=20");
@@ -1573,7 +1573,7 @@ START_TEST(limits_headers_and_targets_have_sizes)
 }
 END_TEST
 
-START_TEST(limits_headers_and_targets_may_be_as_long_as_the_default_says)
+START_TEST(limits_default_header_and_target_sizes_are_accepted)
 {
     START("--threads=1");
     ask_sized(8192, 16384 - 13, 99);
@@ -1585,7 +1585,7 @@ START_TEST(limits_headers_and_targets_may_be_as_long_as_the_default_says)
 }
 END_TEST
 
-/* `count` times `item`, in a query or a header of a GET; the status. */
+/* Sends a GET with `item` repeated `count` times in its query or a header. Returns the status. */
 static int ask_many(const char *before, const char *item, size_t count, const char *after)
 {
     char *const text = malloc(strlen(before) + count * strlen(item) + strlen(after) + 1),
@@ -1596,15 +1596,15 @@ static int ask_many(const char *before, const char *item, size_t count, const ch
     stpcpy(to, after);
     reconnect();
     ck_assert(http_client_send_text(&client, text));
-    ck_assert_msg(http_client_read(&client, &response, false), "%zu times %s: no answer", count,
+    ck_assert_msg(http_client_read(&client, &response, false), "%zu times %s: no response", count,
                   item);
     free(text);
     return response.status;
 }
 
-/* libmicrohttpd takes memory for each parameter and each cookie, and where that ran out it said
- * nothing, or said it twice. */
-START_TEST(limits_many_parameters_and_cookies_are_borne)
+/* libmicrohttpd allocates memory for each parameter and cookie. When it ran out of that, it sent no
+ * response, or two. */
+START_TEST(limits_many_parameters_and_cookies_get_one_response)
 {
     static const char end[] = " HTTP/1.1\r\nHost: localhost\r\n\r\n",
                       cookies[] = "GET /v1/losses HTTP/1.1\r\nHost: localhost\r\nCookie: ";
@@ -1621,9 +1621,9 @@ START_TEST(limits_many_parameters_and_cookies_are_borne)
 }
 END_TEST
 
-/* What comes together takes the room in which libmicrohttpd keeps track of the headers of the
- * first. */
-START_TEST(limits_many_headers_are_borne_in_a_pipeline)
+/* Pipelined bytes use the memory in which libmicrohttpd records the headers of the first request.
+ */
+START_TEST(limits_many_headers_are_accepted_in_a_pipeline)
 {
     enum { HEADERS = 998, REQUESTS = 30 };
     char *const text = malloc(REQUESTS * (HEADERS * 4 + 64)), *to = text;
@@ -1639,13 +1639,13 @@ START_TEST(limits_many_headers_are_borne_in_a_pipeline)
     ck_assert(http_client_send_text(&client, text));
     free(text);
     for (int i = 0; i < REQUESTS; i++) {
-        ck_assert_msg(http_client_read(&client, &response, false), "request %d: no answer", i);
+        ck_assert_msg(http_client_read(&client, &response, false), "request %d: no response", i);
         ck_assert_msg(response.status == 200, "request %d: %s", i, response.head);
     }
 }
 END_TEST
 
-/* An mse request whose input is a number in so many arrays. */
+/* Sends an mse request whose input is a number in `depth` nested arrays. */
 static void ask_nested(int depth)
 {
     char body[512], *to = stpcpy(body, "{\"input\": ");
@@ -1657,14 +1657,14 @@ static void ask_nested(int depth)
         http_client_ask(&client, "POST", mse_path, NULL, body, (size_t)(to - body), &response));
 }
 
-START_TEST(limits_json_has_a_depth)
+START_TEST(limits_json_has_a_maximum_depth)
 {
     START("--max-json-depth=5");
     for (int depth = 4; depth <= 6; depth++) {
         ask_nested(depth);
         expect_status(depth <= 5 ? 200 : 400, depth <= 5 ? "loss" : "more than 5 nested arrays");
     }
-    /* and where it is no tensor that is nested */
+    /* and in a value that is not a tensor */
     static const char *const bodies[] = {
         "{\"inputs\": [], \"parameters\": {\"headers\": [[[[[1]]]]]}}",
         "{\"inputs\": [], \"parameters\": {\"headers\": [[[[[[1]]]]]]}}",
@@ -1677,7 +1677,7 @@ START_TEST(limits_json_has_a_depth)
 }
 END_TEST
 
-START_TEST(limits_requests_have_a_rate)
+START_TEST(limits_requests_have_a_maximum_rate)
 {
     struct http_client elsewhere;
     char after[16];
@@ -1688,7 +1688,7 @@ START_TEST(limits_requests_have_a_rate)
     expect_status(429, "more than 2 requests a second");
     ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", after, sizeof after));
     ck_assert_str_eq(after, "1");
-    /* Others are not concerned, nor are those who ask how the server is. */
+    /* The rate limit affects neither other clients nor probes. */
     connect_from_elsewhere(&elsewhere);
     ck_assert(http_client_ask(&elsewhere, "POST", mse_path, NULL, mse, strlen(mse), &response));
     ck_assert_int_eq(response.status, 200);
@@ -1704,7 +1704,7 @@ START_TEST(limits_requests_have_a_rate)
 }
 END_TEST
 
-START_TEST(limits_computing_has_a_queue)
+START_TEST(limits_compute_queue_has_a_maximum_length)
 {
     struct http_client second, third;
     START("--max-queue=1");
@@ -1725,7 +1725,7 @@ START_TEST(limits_computing_has_a_queue)
 }
 END_TEST
 
-START_TEST(limits_are_told)
+START_TEST(limits_are_reported)
 {
     START("--max-body=12345", "--idle-timeout=1.5", "--request-rate=7", "--max-connections=99",
           "--max-work=5G", "--compute-timeout=2.5");
@@ -1738,8 +1738,8 @@ START_TEST(limits_are_told)
 }
 END_TEST
 
-/* What is computed and what waits to be computed, of several clients. */
-START_TEST(limits_draining_gives_up_what_waits_too)
+/* Running and queued jobs of several clients. */
+START_TEST(limits_drain_timeout_cancels_queued_jobs)
 {
     enum { CONNECTIONS = 4 };
     struct http_client many[CONNECTIONS];
@@ -1768,8 +1768,8 @@ START_TEST(limits_draining_gives_up_what_waits_too)
 }
 END_TEST
 
-/* What can be computed in time is, whether it is computed or waits. */
-START_TEST(limits_draining_finishes_what_waits)
+/* Running and queued jobs are finished if there is enough time. */
+START_TEST(limits_drain_finishes_queued_jobs)
 {
     enum { CONNECTIONS = 4 };
     struct http_client many[CONNECTIONS];
@@ -1791,7 +1791,7 @@ START_TEST(limits_draining_finishes_what_waits)
 }
 END_TEST
 
-START_TEST(limits_draining_has_a_deadline)
+START_TEST(limits_drain_has_a_timeout)
 {
     START("--drain-timeout=0.5");
     ask_for_minutes(&client);
@@ -1806,9 +1806,9 @@ START_TEST(limits_draining_has_a_deadline)
 }
 END_TEST
 
-/* ---- connections ---- */
+/* ---- Connections ---- */
 
-START_TEST(limits_connections_in_all_wait_for_each_other)
+START_TEST(limits_connections_above_maximum_wait)
 {
     struct http_client others[2];
     START("--max-connections=2");
@@ -1828,8 +1828,8 @@ START_TEST(limits_connections_in_all_wait_for_each_other)
 }
 END_TEST
 
-/* Whoever looks what is amiss must get in. */
-START_TEST(limits_connections_for_metrics_do_not_wait_for_others)
+/* An operator must be able to connect to a busy server. */
+START_TEST(limits_metrics_connections_do_not_wait)
 {
     struct http_client others[2], admin;
     START("--max-connections=2", "--max-connections-per-address=3", "--admin-listen=127.0.0.1:0");
@@ -1851,7 +1851,7 @@ START_TEST(limits_connections_for_metrics_do_not_wait_for_others)
 }
 END_TEST
 
-/* By what a client with this address is counted. */
+/* Returns the key by which a client with this address is counted. */
 static uint64_t key_of(const char *text)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET};
@@ -1862,14 +1862,14 @@ static uint64_t key_of(const char *text)
     return peer_key((const struct sockaddr *)&v6);
 }
 
-/* A client that has one address of an IPv6 network has 2^64. */
-START_TEST(limits_networks_of_ipv6_are_counted_as_addresses)
+/* A client with one address of an IPv6 network has 2^64. */
+START_TEST(limits_ipv6_networks_count_as_one_address)
 {
     ck_assert_uint_eq(key_of("2001:db8:1:2::1"), key_of("2001:db8:1:2:ffff:ffff:ffff:ffff"));
     ck_assert_uint_ne(key_of("2001:db8:1:2::1"), key_of("2001:db8:1:3::1"));
     ck_assert_uint_ne(key_of("192.0.2.1"), key_of("192.0.2.2"));
     ck_assert_uint_eq(key_of("192.0.2.1"), key_of("::ffff:192.0.2.1"));
-    ck_assert_uint_ne(key_of("::1"), 0); /* 0 is what has no address */
+    ck_assert_uint_ne(key_of("::1"), 0); /* 0: no address */
 }
 END_TEST
 
@@ -1895,7 +1895,7 @@ START_TEST(limits_connections_of_an_address_are_counted)
     http_client_close(&elsewhere);
     ck_assert(is_answered(&first));
     http_client_close(&first);
-    /* The server notices by and by that it has a place again. */
+    /* The server releases the connection after some time. */
     struct http_client again;
     bool answered = false;
     for (int i = 0; i < 100 && !answered; i++) {
@@ -1908,7 +1908,7 @@ START_TEST(limits_connections_of_an_address_are_counted)
 }
 END_TEST
 
-/* ---- the suite ---- */
+/* ---- Suite ---- */
 
 Suite *limits_suite(void)
 {
@@ -1918,74 +1918,74 @@ Suite *limits_suite(void)
     TCase *memory = suite_add_case(suite, "limits_memory", 300, NULL, teardown);
     tcase_set_tags(slow, TAG_SLOW);
     tcase_set_tags(memory, TAG_SLOW);
-    tcase_add_test(slow, limits_headers_that_drip_are_cut_on_their_deadline);
-    tcase_add_test(slow, limits_a_request_that_begins_with_the_answer_before_it_is_on_its_deadline);
-    tcase_add_test(slow, limits_unix_sockets_have_the_same_deadlines);
-    tcase_add_test(slow, limits_idle_connections_are_closed_and_busy_ones_are_not);
-    tcase_add_test(slow, limits_bodies_that_drip_are_cut);
-    tcase_add_test(slow, limits_bodies_that_only_take_their_time_are_not_cut);
-    tcase_add_test(slow, limits_answers_that_nobody_reads_are_cut);
-    tcase_add_test(slow, limits_answers_that_are_read_slowly_are_not_cut);
-    tcase_add_test(slow, limits_slow_clients_hold_nothing_but_themselves);
-    tcase_add_test(slow, limits_refusals_are_heard_however_many_others_linger);
-    tcase_add_test(slow, limits_connections_in_all_wait_for_each_other);
-    tcase_add_test(connections, limits_connections_for_metrics_do_not_wait_for_others);
+    tcase_add_test(slow, limits_slow_headers_time_out);
+    tcase_add_test(slow, limits_pipelined_partial_headers_time_out);
+    tcase_add_test(slow, limits_unix_sockets_have_the_same_timeouts);
+    tcase_add_test(slow, limits_only_idle_connections_are_closed);
+    tcase_add_test(slow, limits_bodies_below_minimum_rate_are_closed);
+    tcase_add_test(slow, limits_long_bodies_above_minimum_rate_are_accepted);
+    tcase_add_test(slow, limits_unread_responses_are_closed);
+    tcase_add_test(slow, limits_slowly_read_responses_are_completed);
+    tcase_add_test(slow, limits_slow_clients_do_not_delay_others);
+    tcase_add_test(slow, limits_rejections_arrive_while_many_connections_linger);
+    tcase_add_test(slow, limits_connections_above_maximum_wait);
+    tcase_add_test(connections, limits_metrics_connections_do_not_wait);
     tcase_add_test(connections, limits_connections_of_an_address_are_counted);
-    tcase_add_test(connections, limits_networks_of_ipv6_are_counted_as_addresses);
-    tcase_add_test(memory, limits_memory_is_waited_for_with_the_body_unread);
-    tcase_add_test(memory, limits_memory_that_is_given_up_goes_to_those_who_wait);
-    tcase_add_test(memory, limits_memory_is_not_waited_for_without_end);
+    tcase_add_test(connections, limits_ipv6_networks_count_as_one_address);
+    tcase_add_test(memory, limits_memory_wait_leaves_body_unread);
+    tcase_add_test(memory, limits_released_memory_goes_to_waiting_requests);
+    tcase_add_test(memory, limits_memory_wait_times_out);
     tcase_add_test(memory, limits_memory_has_a_bounded_queue);
-    tcase_add_test(memory, limits_memory_of_slow_bodies_goes_to_those_who_wait);
-    tcase_add_test(memory, limits_memory_of_slow_bodies_in_chunks_goes_to_those_who_wait);
-    tcase_add_test(memory, limits_memory_of_answers_read_slowly_goes_to_those_who_wait);
-    tcase_add_test(memory, limits_memory_of_slow_bodies_is_freed_for_those_who_come_back);
-    tcase_add_test(memory, limits_memory_is_taken_from_no_more_than_is_needed);
-    tcase_add_test(memory, limits_memory_is_held_as_long_as_nobody_lacks_it);
-    tcase_add_test(memory, limits_memory_is_held_by_those_who_are_fast_enough);
-    tcase_add_test(memory, limits_memory_is_not_kept_for_those_who_have_left);
-    tcase_add_test(memory, limits_memory_is_not_kept_for_those_who_have_closed);
-    tcase_add_test(memory, limits_memory_is_not_reserved_for_what_was_only_declared);
-    tcase_add_test(memory, limits_memory_is_not_reserved_for_small_declarations_either);
-    tcase_add_test(memory, limits_memory_is_found_by_all_who_were_let_begin);
-    tcase_add_test(memory, limits_memory_that_is_waited_for_is_not_taken_by_those_who_come_later);
-    tcase_add_test(memory, limits_memory_that_will_never_be_there_is_413);
-    tcase_add_test(memory, limits_memory_holds_whatever_comes);
-    tcase_add_test(memory, limits_sizes_beyond_32_bits_are_told_apart);
+    tcase_add_test(memory, limits_memory_of_slow_bodies_goes_to_waiting_requests);
+    tcase_add_test(memory, limits_memory_of_slow_chunked_bodies_goes_to_waiting_requests);
+    tcase_add_test(memory, limits_memory_of_slowly_read_responses_goes_to_waiting_requests);
+    tcase_add_test(memory, limits_memory_of_slow_bodies_is_freed_for_retries);
+    tcase_add_test(memory, limits_memory_is_taken_from_as_few_clients_as_needed);
+    tcase_add_test(memory, limits_memory_of_slow_bodies_is_kept_without_waiters);
+    tcase_add_test(memory, limits_memory_of_fast_bodies_is_kept);
+    tcase_add_test(memory, limits_memory_of_reset_connections_is_released);
+    tcase_add_test(memory, limits_memory_of_closed_connections_is_released);
+    tcase_add_test(memory, limits_memory_is_not_reserved_for_declared_lengths);
+    tcase_add_test(memory, limits_memory_is_not_reserved_for_small_declared_lengths);
+    tcase_add_test(memory, limits_memory_suffices_for_all_admitted_requests);
+    tcase_add_test(memory, limits_memory_goes_to_waiting_requests_in_order);
+    tcase_add_test(memory, limits_memory_above_total_is_413);
+    tcase_add_test(memory, limits_memory_is_bounded_for_mixed_large_requests);
+    tcase_add_test(memory, limits_sizes_above_32_bits_are_exact);
     TCase *leaving = suite_add_case(suite, "limits_leaving", 300, NULL, teardown);
     TCase *computing = suite_add_case(suite, "limits_computing", 300, NULL, teardown);
     tcase_set_tags(leaving, TAG_SLOW);
     tcase_set_tags(computing, TAG_SLOW);
-    tcase_add_test(leaving, limits_work_is_given_up_when_its_client_resets);
-    tcase_add_test(leaving, limits_work_goes_on_when_its_client_has_closed_its_half);
-    tcase_add_test(leaving, limits_waiting_work_is_given_up_at_once);
-    tcase_add_test(leaving, limits_work_is_given_up_when_its_client_closes);
-    tcase_add_test(leaving, limits_work_is_given_up_when_its_client_closes_a_unix_socket);
-    tcase_add_test(leaving, limits_clients_that_have_closed_their_half_wait_for_their_turn);
-    tcase_add_test(leaving, limits_clients_may_close_their_half_first);
-    tcase_add_test(leaving, limits_silent_clients_are_asked_whether_they_live);
-    tcase_add_test(computing, limits_computing_has_a_deadline);
-    tcase_add_test(computing, limits_a_deadline_includes_the_queue);
-    tcase_add_test(computing, limits_a_deadline_includes_waiting_for_memory);
+    tcase_add_test(leaving, limits_reset_cancels_computation);
+    tcase_add_test(leaving, limits_half_close_does_not_cancel_computation);
+    tcase_add_test(leaving, limits_queued_work_is_cancelled_at_once);
+    tcase_add_test(leaving, limits_close_cancels_computation);
+    tcase_add_test(leaving, limits_close_of_unix_socket_cancels_computation);
+    tcase_add_test(leaving, limits_half_closed_connections_stay_in_the_queue);
+    tcase_add_test(leaving, limits_half_close_before_response_is_accepted);
+    tcase_add_test(leaving, limits_silent_connections_have_keepalive_probes);
+    tcase_add_test(computing, limits_computation_has_a_deadline);
+    tcase_add_test(computing, limits_deadline_includes_the_queue);
+    tcase_add_test(computing, limits_deadline_includes_the_memory_wait);
     tcase_add_test(computing, limits_clients_can_only_lower_the_deadline);
-    tcase_add_test(computing, limits_there_can_be_no_deadline);
-    tcase_add_test(computing, limits_timeouts_are_read_strictly);
-    tcase_add_test(computing, limits_work_is_refused_before_it_is_begun);
-    tcase_add_test(computing, limits_work_of_several_losses_is_added_up);
-    tcase_add_test(computing, limits_a_client_waits_for_one_job_of_another);
+    tcase_add_test(computing, limits_deadline_can_be_disabled);
+    tcase_add_test(computing, limits_timeout_header_is_parsed_strictly);
+    tcase_add_test(computing, limits_work_is_rejected_before_decoding);
+    tcase_add_test(computing, limits_work_of_several_losses_is_summed);
+    tcase_add_test(computing, limits_jobs_alternate_between_clients);
     tcase_add_test(computing, limits_the_queue_has_room_for_every_client);
-    tcase_add_test(computing, limits_what_is_only_to_be_compressed_waits_for_nobody);
+    tcase_add_test(computing, limits_compression_does_not_wait_for_computations);
     TCase *sizes = suite_add_case(suite, "limits_sizes", 300, NULL, teardown);
-    tcase_add_test(sizes, limits_headers_and_targets_have_sizes);
-    tcase_add_test(sizes, limits_headers_and_targets_may_be_as_long_as_the_default_says);
-    tcase_add_test(sizes, limits_many_parameters_and_cookies_are_borne);
-    tcase_add_test(sizes, limits_many_headers_are_borne_in_a_pipeline);
-    tcase_add_test(sizes, limits_json_has_a_depth);
-    tcase_add_test(slow, limits_requests_have_a_rate);
-    tcase_add_test(sizes, limits_computing_has_a_queue);
-    tcase_add_test(sizes, limits_are_told);
-    tcase_add_test(slow, limits_draining_has_a_deadline);
-    tcase_add_test(slow, limits_draining_gives_up_what_waits_too);
-    tcase_add_test(slow, limits_draining_finishes_what_waits);
+    tcase_add_test(sizes, limits_headers_and_targets_have_maximum_sizes);
+    tcase_add_test(sizes, limits_default_header_and_target_sizes_are_accepted);
+    tcase_add_test(sizes, limits_many_parameters_and_cookies_get_one_response);
+    tcase_add_test(sizes, limits_many_headers_are_accepted_in_a_pipeline);
+    tcase_add_test(sizes, limits_json_has_a_maximum_depth);
+    tcase_add_test(slow, limits_requests_have_a_maximum_rate);
+    tcase_add_test(sizes, limits_compute_queue_has_a_maximum_length);
+    tcase_add_test(sizes, limits_are_reported);
+    tcase_add_test(slow, limits_drain_has_a_timeout);
+    tcase_add_test(slow, limits_drain_timeout_cancels_queued_jobs);
+    tcase_add_test(slow, limits_drain_finishes_queued_jobs);
     return suite;
 }

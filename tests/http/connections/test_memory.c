@@ -1,6 +1,6 @@
 /*
- * What the server's memory and threads do while it answers and afterwards, seen from outside: /proc
- * and the socket.
+ * Tests the memory and the threads of the server during and after requests, through /proc and the
+ * socket.
  */
 #include "support/http_client.h"
 #include "support/server_process.h"
@@ -18,12 +18,11 @@
 enum {
     KIB = 1024,
     MIB = 1024 * KIB,
-    QUIET_MS = 3500 /* more than the server keeps memory for, and looks */
+    QUIET_MS = 3500 /* longer than the server caches memory, plus its check interval */
 };
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-static const bool sanitized =
-    true; /* their own memory is more than the server's, and comes and goes as it likes */
+static const bool sanitized = true; /* sanitizers use additional memory, which varies */
 #else
 static const bool sanitized = false;
 #endif
@@ -64,7 +63,7 @@ static void wait_ms(int ms)
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
-/* Of the server; see server_process.h. */
+/* Memory of the server; see server_process.h. */
 static size_t memory(const char *what)
 {
     return server_process_memory(&server, what);
@@ -75,8 +74,8 @@ static void forget_peak(void)
     server_process_forget_peak(&server);
 }
 
-/* An mse request of so many numbers in each of two tensors, each number as long as Python writes
- * doubles; to be freed. */
+/* Returns an mse request with two tensors of `numbers` numbers, each as long as Python writes
+ * doubles; the caller frees it. */
 static char *large_body(size_t numbers, size_t *len)
 {
     char *body = malloc(numbers * 44 + 256), *to = body;
@@ -91,7 +90,7 @@ static char *large_body(size_t numbers, size_t *len)
     return body;
 }
 
-/* Sends a body in chunks, and all of it whatever is answered meanwhile. */
+/* Sends a complete body in chunks, even if a response arrives earlier. */
 static void ask_chunked(const char *body, size_t len, int status)
 {
     char head[32];
@@ -112,9 +111,9 @@ static void ask_chunked(const char *body, size_t len, int status)
 
 enum { NUMBERS = 1100000 }; /* bodies of 50 MB */
 
-/* ---- memory ---- */
+/* ---- Memory ---- */
 
-START_TEST(memory_stays_near_body_numbers_and_answer)
+START_TEST(memory_is_bounded_by_body_numbers_and_response)
 {
     if (sanitized)
         return;
@@ -123,8 +122,8 @@ START_TEST(memory_stays_near_body_numbers_and_answer)
     ask(mse, strlen(mse), 200);
     forget_peak();
     const size_t idle = memory("VmHWM:");
-    for (int i = 0; i < 8; i++) { /* what was kept of one is used by the next */
-        /* A body in chunks grows, and leaves blocks of which more or less was written to. */
+    for (int i = 0; i < 8; i++) { /* the next request uses the cached blocks */
+        /* A chunked body grows, and leaves blocks that were written to in part. */
         const bool chunked = i % 4 >= 2;
         if (chunked)
             ask_chunked(body, len, 200);
@@ -133,15 +132,15 @@ START_TEST(memory_stays_near_body_numbers_and_answer)
         const size_t used = memory("VmHWM:") - idle,
                      needed = len + 4 * 2 * (size_t)NUMBERS + response.body_len;
         const size_t allowed = i < 2 ? needed / 10 * 11 : needed / 4 * 5;
-        ck_assert_msg(used <= allowed, "request %d: %zu bytes, %zu are allowed for", i + 1, used,
+        ck_assert_msg(used <= allowed, "request %d: %zu bytes, the limit is %zu for", i + 1, used,
                       allowed);
     }
     free(body);
 }
 END_TEST
 
-/* Nothing is copied on the way, aligned or not. */
-START_TEST(memory_of_binary_request_is_body_and_answer)
+/* The data are not copied, whether aligned or not. */
+START_TEST(memory_of_binary_request_is_body_and_response)
 {
     if (sanitized)
         return;
@@ -162,7 +161,7 @@ START_TEST(memory_of_binary_request_is_body_and_answer)
         ck_assert_int_eq(response.status, 200);
         const size_t used = memory("VmHWM:") - idle,
                      allowed = (body.len + response.body_len) / 20 * 21;
-        ck_assert_msg(used <= allowed, "%zu spaces: %zu bytes, %zu are allowed for", spaces, used,
+        ck_assert_msg(used <= allowed, "%zu spaces: %zu bytes, the limit is %zu for", spaces, used,
                       allowed);
         buffer_free(&body);
     }
@@ -170,7 +169,7 @@ START_TEST(memory_of_binary_request_is_body_and_answer)
 }
 END_TEST
 
-START_TEST(memory_is_given_back_after_a_quiet_while)
+START_TEST(memory_is_returned_when_idle)
 {
     if (sanitized)
         return;
@@ -180,17 +179,16 @@ START_TEST(memory_is_given_back_after_a_quiet_while)
     const size_t idle = memory("VmRSS:");
     for (int i = 0; i < 3; i++)
         ask(body, len, 200);
-    ck_assert_msg(memory("VmRSS:") > idle + len, "nothing was kept");
+    ck_assert_msg(memory("VmRSS:") > idle + len, "no memory was cached");
     wait_ms(QUIET_MS);
     const size_t after = memory("VmRSS:");
-    ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu are after", idle,
-                  after);
+    ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu after", idle, after);
     ask(body, len, 200);
     free(body);
 }
 END_TEST
 
-START_TEST(memory_is_given_back_by_clients_that_leave)
+START_TEST(memory_of_disconnected_clients_is_released)
 {
     if (sanitized)
         return;
@@ -210,15 +208,14 @@ START_TEST(memory_is_given_back_by_clients_that_leave)
     }
     for (int i = 0; i < CLIENTS; i++)
         http_client_close(&leaving[i]);
-    wait_ms(QUIET_MS + 1000); /* that they have gone is noticed within half a second */
+    wait_ms(QUIET_MS + 1000); /* the server detects a disconnected client within half a second */
     const size_t after = memory("VmRSS:");
-    ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu are after", idle,
-                  after);
+    ck_assert_msg(after < idle + 4 * MIB, "%zu bytes were resident before, %zu after", idle, after);
     free(body);
 }
 END_TEST
 
-START_TEST(memory_is_not_given_for_a_promise)
+START_TEST(memory_is_not_allocated_for_declared_lengths)
 {
     if (sanitized)
         return;
@@ -231,7 +228,7 @@ START_TEST(memory_is_not_given_for_a_promise)
     ask(body, len, 200);
     wait_ms(QUIET_MS);
     const size_t idle = memory("VmRSS:");
-    ask(body, len, 200); /* memory is kept, and is not for those who come now */
+    ask(body, len, 200); /* memory is cached, and is not available to the requests below */
     memset(part, ' ', sizeof part);
     snprintf(head, sizeof head,
              "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",
@@ -244,14 +241,14 @@ START_TEST(memory_is_not_given_for_a_promise)
     wait_ms(QUIET_MS);
     const size_t after = memory("VmRSS:");
     ck_assert_msg(after < idle + CLIENTS * 256 * KIB + 4 * MIB,
-                  "%zu bytes were resident before, %zu are after", idle, after);
+                  "%zu bytes were resident before, %zu after", idle, after);
     for (int i = 0; i < CLIENTS; i++)
         http_client_close(&promising[i]);
     free(body);
 }
 END_TEST
 
-START_TEST(memory_that_is_missing_is_503_and_no_more)
+START_TEST(memory_shortage_gives_503_and_recovers)
 {
     if (sanitized)
         return;
@@ -259,8 +256,7 @@ START_TEST(memory_that_is_missing_is_503_and_no_more)
     char *body = large_body(NUMBERS, &len), *small = large_body(20000, &small_len);
     ask(small, small_len, 200);
     const size_t now = memory("VmSize:");
-    /* Room for nothing; for the body, but not for its numbers; for a part of the body, which grows.
-     */
+    /* Memory for nothing; for the body, but not for its numbers; for a part of the growing body. */
     const size_t room[] = {4 * MIB, len + 8 * MIB, len / 2};
     for (size_t i = 0; i < sizeof room / sizeof room[0]; i++) {
         struct rlimit old;
@@ -275,16 +271,16 @@ START_TEST(memory_that_is_missing_is_503_and_no_more)
         ck_assert_int_eq(prlimit(server.pid, RLIMIT_AS, &old, NULL), 0);
         ask(body, len, 200);
         ask_chunked(body, len, 200);
-        wait_ms(QUIET_MS); /* else the next could do with what was kept */
+        wait_ms(QUIET_MS); /* otherwise cached memory would suffice for the next request */
     }
     free(body);
     free(small);
 }
 END_TEST
 
-START_TEST(memory_that_is_kept_gives_the_same_answers)
+START_TEST(memory_reuse_gives_the_same_results)
 {
-    /* Bodies and operands of many sizes in blocks that others have left: cut, grown, moved. */
+    /* Bodies and operands of many sizes in cached blocks of other sizes. */
     static const size_t numbers[] = {3000, 300000, 10000, 100000, 150000, 5000, 299999, 70000};
     for (size_t round = 0; round < 2; round++) {
         for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
@@ -304,10 +300,9 @@ START_TEST(memory_that_is_kept_gives_the_same_answers)
 }
 END_TEST
 
-/* ---- threads ---- */
+/* ---- Threads ---- */
 
-/* A variable of the environment that the program was executed with, NULL if it had none; to be
- * freed. */
+/* Returns a variable of the initial environment of the process, or NULL; the caller frees it. */
 static char *environment(const char *name)
 {
     size_t len, name_len = strlen(name);
@@ -319,9 +314,9 @@ static char *environment(const char *name)
     return value;
 }
 
-START_TEST(threads_that_idle_sleep_unless_told_otherwise)
+START_TEST(idle_threads_sleep_by_default)
 {
-    /* libgomp reads this before main; what the process was executed with is what counts. */
+    /* libgomp reads this before main, so the initial environment counts. */
     static const char *const given[] = {NULL, "active"}, *const expected[] = {"passive", "active"};
     for (int i = 0; i < 2; i++) {
         size_t len;
@@ -344,7 +339,7 @@ START_TEST(threads_that_idle_sleep_unless_told_otherwise)
 }
 END_TEST
 
-/* ---- the suite ---- */
+/* ---- Suite ---- */
 
 Suite *memory_suite(void)
 {
@@ -353,16 +348,16 @@ Suite *memory_suite(void)
     tcase_set_timeout(served, 120);
     tcase_set_tags(served, TAG_SLOW);
     tcase_add_checked_fixture(served, setup, teardown);
-    tcase_add_test(served, memory_stays_near_body_numbers_and_answer);
-    tcase_add_test(served, memory_of_binary_request_is_body_and_answer);
-    tcase_add_test(served, memory_is_given_back_after_a_quiet_while);
-    tcase_add_test(served, memory_is_given_back_by_clients_that_leave);
-    tcase_add_test(served, memory_is_not_given_for_a_promise);
-    tcase_add_test(served, memory_that_is_missing_is_503_and_no_more);
-    tcase_add_test(served, memory_that_is_kept_gives_the_same_answers);
+    tcase_add_test(served, memory_is_bounded_by_body_numbers_and_response);
+    tcase_add_test(served, memory_of_binary_request_is_body_and_response);
+    tcase_add_test(served, memory_is_returned_when_idle);
+    tcase_add_test(served, memory_of_disconnected_clients_is_released);
+    tcase_add_test(served, memory_is_not_allocated_for_declared_lengths);
+    tcase_add_test(served, memory_shortage_gives_503_and_recovers);
+    tcase_add_test(served, memory_reuse_gives_the_same_results);
     suite_add_tcase(suite, served);
     tcase_set_timeout(threads, 120);
-    tcase_add_test(threads, threads_that_idle_sleep_unless_told_otherwise);
+    tcase_add_test(threads, idle_threads_sleep_by_default);
     suite_add_tcase(suite, threads);
     return suite;
 }

@@ -1,6 +1,6 @@
 /*
- * The configurations of deploy/haproxy and deploy/nginx, with the real programs before two servers.
- * All that is changed of them are ports.
+ * Tests the configurations of deploy/haproxy and deploy/nginx with the real programs and two
+ * servers. Only the ports are changed.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -25,9 +25,8 @@
 static const struct {
     const char *name;
     const char *config;
-    const char
-        *run; /* a command, started in the test's folder, in which config is the file of the next */
-    const char *around; /* what the file has to stand in: its place is %s; NULL: it stands alone */
+    const char *run;    /* a command, run in the folder of the test, that reads the file `config` */
+    const char *around; /* text around the content of the file, which replaces %s; NULL: none */
 } proxies[] = {
     {"haproxy", "deploy/haproxy/haproxy.cfg", "haproxy -db -f config", NULL},
     {"nginx", "deploy/nginx/lossd.conf", "nginx -p . -e log -c config",
@@ -40,16 +39,16 @@ enum {
     PROXIES = sizeof proxies / sizeof *proxies,
     SERVERS = 2,
     CLIENTS = 4,
-    ENOUGH = 200, /* requests between one step and the next */
+    ENOUGH = 200, /* requests between two steps */
     PATH = 64,
     COMMAND = 256,
     CONFIG = 1 << 14,
     PATIENCE_MS = 30000,
-    LARGE = 12 << 20, /* bytes of a large body: more than every buffer on its way */
+    LARGE = 12 << 20, /* bytes of a large body: more than all buffers */
     MAX_BODY = 16 << 20,
 };
 
-/* The name that clients call the proxy by. */
+/* The host name that clients use for the proxy. */
 #define NAME "losses.example.org"
 
 static const char evaluate_path[] = "/v1/losses/mse";
@@ -67,9 +66,9 @@ static void wait_ms(int ms)
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
-/* ---- starting ---- */
+/* ---- Set-up ---- */
 
-/* A port that was free a moment ago. */
+/* Returns a port that is currently free. */
 static int free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -81,7 +80,7 @@ static int free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* Puts another address into the place of the only one of that text. */
+/* Replaces the only occurrence of an address. */
 static void replace_address(char *config, const char *old, int port)
 {
     char new[PATH], *const at = strstr(config, old);
@@ -112,7 +111,8 @@ static void write_config(int which)
     folder_write("config", text);
 }
 
-/* Its output goes to the file `log` of the folder. It dies with the test. */
+/* Starts the proxy. Its output goes to the file `log` of the folder. It is killed if the test dies.
+ */
 static void start_proxy(int which)
 {
     char command[COMMAND];
@@ -138,7 +138,7 @@ static char *proxy_log(void)
     return text;
 }
 
-/* Connects to the proxy and waits until it knows of a server. */
+/* Connects to the proxy and waits until a server is available. */
 static void await_proxy(void)
 {
     for (int ms = 0; ms < PATIENCE_MS; ms += 50) {
@@ -147,11 +147,11 @@ static void await_proxy(void)
             response.status == 200)
             return;
         http_client_close(&client);
-        ck_assert_msg(waitpid(proxy, NULL, WNOHANG) == 0, "the proxy has ended; it says: %s",
+        ck_assert_msg(waitpid(proxy, NULL, WNOHANG) == 0, "the proxy has exited; its log: %s",
                       proxy_log());
         wait_ms(50);
     }
-    ck_abort_msg("the proxy does not serve; it says: %s", proxy_log());
+    ck_abort_msg("the proxy does not serve; its log: %s", proxy_log());
 }
 
 static void start(int which, const char *log)
@@ -179,14 +179,14 @@ static void teardown(void)
     folder_remove();
 }
 
-/* ---- a server is stopped ---- */
+/* ---- Stopping a server ---- */
 
 struct load {
     pthread_t thread[CLIENTS];
     atomic_bool end;
     atomic_int answered;
     atomic_int failed;
-    char *medium; /* a body that fits into no buffer, and is computed by the executor */
+    char *medium; /* a body that is larger than all buffers, computed by the executor */
 };
 
 static void has_failed(struct load *load, const char *what, const struct http_response *answer)
@@ -196,7 +196,7 @@ static void has_failed(struct load *load, const char *what, const struct http_re
     atomic_fetch_add(&load->failed, 1);
 }
 
-/* Asks on and on, on one connection for as long as it is kept. */
+/* Sends requests continuously, on one connection as long as it stays open. */
 static void *keep_asking(void *argument)
 {
     struct load *const load = argument;
@@ -236,7 +236,7 @@ static void await_answers(struct load *load, int more)
     }
 }
 
-/* A request of about so many bytes, to be freed. */
+/* Returns a request of about `size` bytes; the caller frees it. */
 static char *body_of(size_t size)
 {
     char *const body = malloc(size + 64);
@@ -251,7 +251,7 @@ static char *body_of(size_t size)
     return body;
 }
 
-/* How many evaluations a server has answered. */
+/* Returns the number of evaluations of a server. */
 static int evaluations_of(const struct server_process *of)
 {
     static const char sample[] =
@@ -268,7 +268,7 @@ static int evaluations_of(const struct server_process *of)
     return count;
 }
 
-START_TEST(proxy_loses_no_request_where_a_server_is_stopped)
+START_TEST(proxy_loses_no_request_when_a_server_stops)
 {
     struct load load = {.answered = 0};
     start(_i, "--access-log=failed");
@@ -277,7 +277,7 @@ START_TEST(proxy_loses_no_request_where_a_server_is_stopped)
         ck_assert_int_eq(pthread_create(&load.thread[i], NULL, keep_asking, &load), 0);
     await_answers(&load, ENOUGH);
     ck_assert_int_gt(evaluations_of(&server[0]), 0);
-    const int code = server_process_stop(&server[0]); /* which takes as long as it drains */
+    const int code = server_process_stop(&server[0]); /* the server exits after the drain */
     const int after = evaluations_of(&server[1]);
     await_answers(&load, ENOUGH);
     atomic_store(&load.end, true);
@@ -286,16 +286,15 @@ START_TEST(proxy_loses_no_request_where_a_server_is_stopped)
     ck_assert_int_eq(atomic_load(&load.failed), 0);
     ck_assert_int_eq(code, 0);
     ck_assert_int_ge(evaluations_of(&server[1]),
-                     after + ENOUGH -
-                         2 * CLIENTS); /* those under way were counted by one side alone */
+                     after + ENOUGH - 2 * CLIENTS); /* only one side counted the active requests */
     ck_assert_int_eq(server_process_stop(&server[1]), 0);
     free(load.medium);
 }
 END_TEST
 
-/* ---- what goes through ---- */
+/* ---- Proxied requests ---- */
 
-START_TEST(proxy_streams_large_bodies_and_lets_the_server_set_the_limit)
+START_TEST(proxy_streams_large_bodies_and_the_server_limits_them)
 {
     char headers[] = "X-Request-Id: large\r\ntraceparent: "
                      "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
@@ -311,7 +310,7 @@ START_TEST(proxy_streams_large_bodies_and_lets_the_server_set_the_limit)
     ck_assert(http_response_header(&response, "traceparent", found, sizeof found));
     free(body);
 
-    /* An answer as large. */
+    /* A response of the same size. */
     body = body_of(LARGE / 2);
     strcpy(strrchr(body, '}'), ",\"grad\":true}");
     ck_assert(http_client_ask(&client, "POST", evaluate_path, NULL, body, strlen(body), &response));
@@ -319,7 +318,7 @@ START_TEST(proxy_streams_large_bodies_and_lets_the_server_set_the_limit)
     ck_assert_uint_gt(response.body_len, 1 << 20);
     free(body);
 
-    /* One byte too many is refused by the server, in its words. */
+    /* The server, not the proxy, rejects a body with one byte too many. */
     char *const text = malloc(MAX_BODY + 1);
     ck_assert_ptr_nonnull(text);
     memset(text, ' ', MAX_BODY + 1);
@@ -339,13 +338,12 @@ START_TEST(proxy_streams_large_bodies_and_lets_the_server_set_the_limit)
     free(text);
 
     char *const log = proxy_log();
-    ck_assert_msg(!strstr(log, "temporary file"), "%s",
-                  log); /* nginx says so where it writes one */
+    ck_assert_msg(!strstr(log, "temporary file"), "%s", log); /* nginx logs the id */
     free(log);
 }
 END_TEST
 
-START_TEST(proxy_gives_a_request_an_id_that_both_log)
+START_TEST(proxy_adds_request_id_that_both_log)
 {
     char id[PATH], line[2 * PATH];
     start(_i, "--access-log=all");
@@ -363,7 +361,7 @@ START_TEST(proxy_gives_a_request_an_id_that_both_log)
     ck_assert_msg(strstr(first, line) || strstr(second, line), "%s is in neither %s nor %s", line,
                   first, second);
     ck_assert_uint_ge(strlen(id),
-                      32); /* the proxy's: the server's own have a hyphen behind 16 digits */
+                      32); /* of the proxy: ids of the server have a hyphen after 16 digits */
     free(first);
     free(second);
 }
@@ -380,10 +378,10 @@ Suite *proxies_suite(void)
         char command[COMMAND];
         snprintf(command, sizeof command, "command -v %s", proxies[i].name);
         if (command_succeeds(command)) {
-            tcase_add_loop_test(tcase, proxy_loses_no_request_where_a_server_is_stopped, i, i + 1);
-            tcase_add_loop_test(tcase, proxy_streams_large_bodies_and_lets_the_server_set_the_limit,
-                                i, i + 1);
-            tcase_add_loop_test(tcase, proxy_gives_a_request_an_id_that_both_log, i, i + 1);
+            tcase_add_loop_test(tcase, proxy_loses_no_request_when_a_server_stops, i, i + 1);
+            tcase_add_loop_test(tcase, proxy_streams_large_bodies_and_the_server_limits_them, i,
+                                i + 1);
+            tcase_add_loop_test(tcase, proxy_adds_request_id_that_both_log, i, i + 1);
         } else {
             fprintf(stderr, "proxies: %s is not here, so nothing is tested with it\n",
                     proxies[i].name);

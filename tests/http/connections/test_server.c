@@ -1,6 +1,6 @@
 /*
- * The server through its socket: what belongs to HTTP, to the connection and to the process. What
- * the losses answer is tested elsewhere.
+ * Tests HTTP, connections and the process of the server through the socket. Other suites test the
+ * results of losses.
  */
 #include "suites.h"
 #include "support/body.h"
@@ -36,7 +36,7 @@ static struct http_response response;
         __VA_ARGS__, NULL                                                                          \
     }
 
-/* ---- helpers ---- */
+/* ---- Helpers ---- */
 
 static void connect_client(struct http_client *to)
 {
@@ -59,7 +59,7 @@ static void setup_limited(void)
     start(ARGUMENTS("--max-body=2000", "--threads=2", "--io-threads=1"));
 }
 
-/* Ends the test's server, in order. */
+/* Stops the server of the test; it must exit with 0. */
 static void teardown(void)
 {
     http_client_close(&client);
@@ -82,14 +82,14 @@ static void ask(const char *method, const char *path, const char *headers, const
 {
     ck_assert_msg(
         http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
-        "no answer to %s %s", method, path);
+        "no response to %s %s", method, path);
 }
 
-/* Sends raw bytes and reads the answer. */
+/* Sends raw bytes and reads the response. */
 static void ask_raw(const char *text)
 {
     ck_assert(http_client_send_text(&client, text));
-    ck_assert_msg(http_client_read(&client, &response, false), "no answer to %s", text);
+    ck_assert_msg(http_client_read(&client, &response, false), "no response to %s", text);
 }
 
 static void expect_header(const char *name, const char *value)
@@ -106,10 +106,10 @@ static bool has_header(const char *name)
     return http_response_header(&response, name, found, sizeof found) != NULL;
 }
 
-/* The last answer is a problem of that status, and says `text`. */
+/* Checks that the last response is a problem of that status which contains `text`. */
 static void expect_problem(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head,
+    ck_assert_msg(response.status == status, "expected %d, got %s%s", status, response.head,
                   response.body);
     expect_header("Content-Type", "application/problem+json");
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
@@ -121,7 +121,7 @@ static void expect_evaluated(void)
     ck_assert_ptr_nonnull(strstr(response.body, "\"loss\""));
 }
 
-/* The connection is as good as new. */
+/* Checks that the connection can still be used. */
 static void expect_usable(void)
 {
     ask("GET", "/healthz", NULL, NULL);
@@ -140,7 +140,7 @@ static void reconnect(void)
     connect_client(&client);
 }
 
-/* A request body of so many numbers per tensor, to be freed. */
+/* Returns a request body with `numbers` numbers per tensor; the caller frees it. */
 static char *large_body(size_t numbers, const char *more)
 {
     size_t size = numbers * 12 + 256, len = 0;
@@ -175,9 +175,9 @@ static bool send_chunks(const char *bytes, size_t len, size_t piece)
 static const char chunked_head[] =
     "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/* ---- process: start, arguments, signals ---- */
+/* ---- Process: start, arguments, signals ---- */
 
-START_TEST(server_says_one_line_with_its_port)
+START_TEST(server_prints_one_line_with_its_port)
 {
     char expected[256], more;
     start(ARGUMENTS("--threads=2", "--io-threads=3"));
@@ -193,7 +193,7 @@ START_TEST(server_says_one_line_with_its_port)
 }
 END_TEST
 
-START_TEST(server_refuses_a_port_in_use)
+START_TEST(server_rejects_a_port_in_use)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT], listen[64];
     start(NULL);
@@ -206,7 +206,7 @@ START_TEST(server_refuses_a_port_in_use)
 }
 END_TEST
 
-START_TEST(server_refuses_a_host_that_is_not_there)
+START_TEST(server_rejects_an_unknown_host)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT];
     ck_assert_int_eq(server_process_run(ARGUMENTS("--listen", "192.0.2.1:0"), out, err), 1);
@@ -215,7 +215,7 @@ START_TEST(server_refuses_a_host_that_is_not_there)
 }
 END_TEST
 
-START_TEST(server_refuses_bad_options_with_one_line)
+START_TEST(server_rejects_invalid_options_with_one_line)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT];
     ck_assert_int_eq(server_process_run(ARGUMENTS("--thread", "2"), out, err), 2);
@@ -245,7 +245,7 @@ START_TEST(server_prints_help_version_and_config)
 }
 END_TEST
 
-START_TEST(server_takes_flag_over_environment_over_file)
+START_TEST(server_prefers_flag_to_environment_to_file)
 {
     char path[] = "/tmp/lossd-config-XXXXXX";
     int fd = mkstemp(path);
@@ -270,7 +270,7 @@ START_TEST(server_takes_flag_over_environment_over_file)
 }
 END_TEST
 
-/* Whether this machine has IPv6 on its loopback. */
+/* Returns true if the loopback of this machine has IPv6. */
 static bool has_ipv6(void)
 {
     struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
@@ -319,8 +319,8 @@ START_TEST(server_listens_on_a_host_name)
 }
 END_TEST
 
-/* Begins an evaluation that the server waits for: its headers are in, as "100 Continue" proves, its
- * body is not. */
+/* Starts a request that the server waits for: it has received the headers, as "100 Continue" shows,
+ * but not the body. */
 static void begin_upload(struct http_client *upload, size_t len)
 {
     char head[256];
@@ -336,15 +336,15 @@ static void begin_upload(struct http_client *upload, size_t len)
     http_response_free(&interim);
 }
 
-/* Signals the server and waits until it drains, as /readyz on a connection that was open before
-   says; that connection is closed after. */
+/* Signals the server and waits until it drains, as /readyz shows on a connection that was opened
+ * before. Then that connection is closed. */
 static void signal_and_wait(int number)
 {
     struct http_client probe[200];
     size_t count = 0;
     for (size_t i = 0; i < 200; i++, count++)
         connect_client(&probe[i]);
-    /* They must have been accepted before the signal. */
+    /* The server must have accepted them before the signal. */
     for (size_t i = 0; i < count; i++)
         ck_assert(http_client_ask(&probe[i], "GET", "/healthz", NULL, NULL, 0, &response));
     kill(server.pid, number);
@@ -360,7 +360,7 @@ static void signal_and_wait(int number)
         http_client_close(&probe[i]);
 }
 
-START_TEST(server_finishes_what_is_under_way_when_told_to_end)
+START_TEST(server_finishes_active_requests_on_sigterm)
 {
     char *body = large_body(LARGE_NUMBERS, ", \"grad\": true");
     size_t len = strlen(body);
@@ -375,7 +375,7 @@ START_TEST(server_finishes_what_is_under_way_when_told_to_end)
     signal_and_wait(_i);
     struct http_client late;
     ck_assert(!http_client_connect(&late, "127.0.0.1", server.port));
-    /* A request that was on its way on a connection that is open. */
+    /* A request that was sent earlier on an open connection. */
     ask("POST", mse_path, NULL, mse);
     expect_evaluated();
     expect_closed();
@@ -393,7 +393,7 @@ START_TEST(server_finishes_what_is_under_way_when_told_to_end)
 }
 END_TEST
 
-START_TEST(server_goes_on_serving_for_its_drain_delay)
+START_TEST(server_serves_during_its_drain_delay)
 {
     start(ARGUMENTS("--threads=2", "--drain-delay=3"));
     expect_usable();
@@ -404,7 +404,7 @@ START_TEST(server_goes_on_serving_for_its_drain_delay)
         ask("POST", mse_path, NULL, mse);
         expect_evaluated();
         expect_closed();
-        reconnect(); /* new connections are taken too */
+        reconnect(); /* new connections are accepted too */
     }
     ask("GET", "/healthz", NULL, NULL);
     ck_assert_int_eq(response.status, 200);
@@ -415,7 +415,7 @@ START_TEST(server_goes_on_serving_for_its_drain_delay)
 }
 END_TEST
 
-/* Connects anew for each request, until nobody listens any more. */
+/* Sends each request on a new connection, until the server no longer listens. */
 static void *ask_until_refused(void *failed)
 {
     struct http_client asking = {.fd = -1};
@@ -431,7 +431,7 @@ static void *ask_until_refused(void *failed)
     return NULL;
 }
 
-START_TEST(server_answers_whoever_it_let_connect)
+START_TEST(server_answers_all_accepted_connections)
 {
     enum { CLIENTS = 8, ROUNDS = 10 };
     pthread_t thread[CLIENTS];
@@ -445,14 +445,13 @@ START_TEST(server_answers_whoever_it_let_connect)
         for (int i = 0; i < CLIENTS; i++)
             pthread_join(thread[i], NULL);
         for (int i = 0; i < CLIENTS; i++)
-            ck_assert_msg(!failed[i], "a client that could connect got no answer, in round %d",
-                          round);
+            ck_assert_msg(!failed[i], "a connected client got no response in round %d", round);
         server_process_free(&server);
     }
 }
 END_TEST
 
-START_TEST(server_ends_at_once_on_a_second_signal)
+START_TEST(server_exits_at_once_on_a_second_signal)
 {
     struct http_client upload;
     start(ARGUMENTS("--threads=2"));
@@ -463,7 +462,7 @@ START_TEST(server_ends_at_once_on_a_second_signal)
 }
 END_TEST
 
-START_TEST(server_ends_with_idle_connections_open)
+START_TEST(server_exits_with_open_idle_connections)
 {
     start(NULL);
     expect_usable();
@@ -472,10 +471,10 @@ START_TEST(server_ends_with_idle_connections_open)
 }
 END_TEST
 
-START_TEST(server_keeps_clients_waiting_at_its_limit)
+START_TEST(server_leaves_connections_above_its_limit_waiting)
 {
-    /* 64 descriptors are spared for other things, 16 for health and metrics, 256 for connections
-       that linger, and 4 for each I/O thread: 20 connections remain. */
+    /* 64 descriptors are reserved for other purposes, 16 for health and metrics, 256 for lingering
+     * connections, and 4 for each I/O thread: 20 connections remain. */
     enum { ROOM = 20 };
     static const struct {
         const char *io_threads;
@@ -488,7 +487,7 @@ START_TEST(server_keeps_clients_waiting_at_its_limit)
     ck_assert_int_eq(
         setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = files, .rlim_max = files}), 0);
     server_process_start(&server, ARGUMENTS(at[_i].io_threads));
-    setrlimit(RLIMIT_NOFILE, &before); /* for tests that follow in this process, if it may */
+    setrlimit(RLIMIT_NOFILE, &before); /* for later tests in this process, if permitted */
     for (int i = 0; i <= ROOM; i++) {
         connect_client(&clients[i]);
         if (i < ROOM)
@@ -508,9 +507,9 @@ START_TEST(server_keeps_clients_waiting_at_its_limit)
 }
 END_TEST
 
-START_TEST(server_refuses_threads_that_cannot_be_had)
+START_TEST(server_rejects_a_thread_count_that_cannot_start)
 {
-    /* A limit on address space stands in for one on processes, which does not bind root: 1024
+    /* Limits address space instead of processes, because that limit does not apply to root: 1024
      * stacks of 8 MiB do not fit. */
     char command[512], out[256] = "";
     const char *program = getenv("LOSSD") && *getenv("LOSSD") ? getenv("LOSSD") : "build/lossd";
@@ -523,7 +522,7 @@ START_TEST(server_refuses_threads_that_cannot_be_had)
     out[got] = '\0';
     int status = pclose(pipe);
     if (strstr(out, "Sanitizer") || WEXITSTATUS(status) > 2)
-        return; /* the sanitizers cannot start under such a limit */
+        return; /* sanitizers cannot start with this limit */
     ck_assert_int_eq(WEXITSTATUS(status), 1);
     ck_assert_msg(strstr(out, "lossd: cannot have 1024 computing threads: ") == out, "%s", out);
     ck_assert_ptr_eq(strchr(out, '\n'), out + strlen(out) - 1);
@@ -552,7 +551,7 @@ START_TEST(server_logs_a_line_per_request_without_raw_bytes)
 }
 END_TEST
 
-START_TEST(server_logs_no_more_of_a_request_line_than_came)
+START_TEST(server_logs_only_received_bytes_of_a_request_line)
 {
     static const struct {
         const char *text, *logged;
@@ -585,7 +584,7 @@ START_TEST(server_logs_nothing_below_its_level)
 }
 END_TEST
 
-/* ---- routes ---- */
+/* ---- Routes ---- */
 
 static const struct {
     const char *method, *path, *body;
@@ -641,7 +640,7 @@ START_TEST(server_answers_and_keeps_the_connection)
 }
 END_TEST
 
-START_TEST(server_says_which_methods_there_are)
+START_TEST(server_lists_allowed_methods)
 {
     ask("PUT", "/healthz", NULL, "some body");
     ck_assert_int_eq(response.status, 405);
@@ -681,8 +680,7 @@ START_TEST(server_answers_head_as_get_without_the_body)
         ask("HEAD", paths[i], NULL, NULL);
         ck_assert_int_eq(response.status, status);
         expect_header("Content-Type", type);
-        /* The length of an answer can differ by what it says of its request, but there must be one.
-         */
+        /* The length can depend on the request, but must be present. */
         ck_assert(http_response_header(&response, "Content-Length", same, sizeof same));
         if (status == 200)
             ck_assert_str_eq(length, same);
@@ -691,7 +689,7 @@ START_TEST(server_answers_head_as_get_without_the_body)
 }
 END_TEST
 
-START_TEST(server_echoes_a_sound_request_id)
+START_TEST(server_echoes_a_valid_request_id)
 {
     char first[160], second[160], longest[200];
     ask("GET", "/healthz", "X-Request-Id: aZ09._-\r\n", NULL);
@@ -711,7 +709,7 @@ START_TEST(server_echoes_a_sound_request_id)
 }
 END_TEST
 
-START_TEST(server_says_what_took_how_long)
+START_TEST(server_reports_the_duration_of_phases)
 {
     char timing[256];
     double decode, compute, encode;
@@ -725,10 +723,10 @@ START_TEST(server_says_what_took_how_long)
 }
 END_TEST
 
-/* ---- requests that are refused ---- */
+/* ---- Rejected requests ---- */
 
-/* Requests of which two parties could disagree where they end, each followed by one that must not
- * be answered. */
+/* Requests whose end two parties could interpret differently, each followed by one that must not be
+ * answered. */
 #define NEXT "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 #define POST "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\n"
 static const struct {
@@ -765,7 +763,7 @@ static const struct {
     {"GET /healthz?a=\x01 HTTP/1.1\r\nHost: localhost\r\n\r\n" NEXT, 400, "query"},
 };
 
-START_TEST(server_refuses_smuggling_and_closes)
+START_TEST(server_rejects_smuggling_and_closes)
 {
     ask_raw(smuggled[_i].text);
     expect_problem(smuggled[_i].status, smuggled[_i].says);
@@ -774,7 +772,7 @@ START_TEST(server_refuses_smuggling_and_closes)
 }
 END_TEST
 
-/* What libmicrohttpd would refuse by itself, in HTML. */
+/* Requests that libmicrohttpd by itself would reject in HTML. */
 static const char *const malformed[] = {
     POST "Content-Length: +5\r\n\r\n{}" NEXT,
     POST "Content-Length: -1\r\n\r\n{}" NEXT,
@@ -807,12 +805,12 @@ START_TEST(server_requires_a_length)
     expect_problem(411, "Content-Length");
     reconnect();
     ask("POST", mse_path, NULL, "");
-    ck_assert_int_eq(response.status, 400); /* there is a length, but nothing is no JSON */
+    ck_assert_int_eq(response.status, 400); /* the length is valid, but an empty body is not JSON */
     expect_usable();
 }
 END_TEST
 
-START_TEST(server_refuses_types_and_encodings_before_the_body)
+START_TEST(server_rejects_types_and_encodings_before_the_body)
 {
     ask("POST", mse_path, "Content-Encoding: br\r\n", mse);
     expect_problem(415, "Content-Encoding");
@@ -821,7 +819,7 @@ START_TEST(server_refuses_types_and_encodings_before_the_body)
     ask("POST", mse_path, "Content-Type: image/png\r\n", mse);
     ck_assert_int_eq(response.status, 415);
     expect_usable();
-    /* None of the body is there when these are answered. */
+    /* These are answered before the body is sent. */
     ask_raw(POST "Content-Type: image/png\r\nContent-Length: 1000000\r\n\r\n");
     ck_assert_int_eq(response.status, 415);
     expect_closed();
@@ -847,9 +845,9 @@ START_TEST(server_answers_http10)
 }
 END_TEST
 
-/* ---- bodies ---- */
+/* ---- Bodies ---- */
 
-START_TEST(server_takes_chunked_bodies)
+START_TEST(server_accepts_chunked_bodies)
 {
     for (size_t piece = 1; piece < 64; piece = piece * 2 + 1) {
         ck_assert(http_client_send_text(&client, chunked_head));
@@ -880,7 +878,7 @@ START_TEST(server_computes_large_bodies_with_all_threads)
 }
 END_TEST
 
-START_TEST(server_sends_100_continue_where_it_is_waited_for)
+START_TEST(server_sends_100_continue_if_expected)
 {
     struct http_client upload;
     begin_upload(&upload, strlen(mse));
@@ -909,9 +907,9 @@ START_TEST(server_answers_pipelined_requests_in_order)
 }
 END_TEST
 
-/* ---- the limit on bodies; the server takes MAX_BODY bytes ---- */
+/* ---- Body limit: the server accepts MAX_BODY bytes ---- */
 
-START_TEST(limit_is_the_effective_one)
+START_TEST(limit_accepts_max_body_and_rejects_one_byte_more)
 {
     for (size_t len = MAX_BODY - 1; len <= MAX_BODY + 1; len++) {
         char *body = padded_body(mse, len);
@@ -927,7 +925,7 @@ START_TEST(limit_is_the_effective_one)
 }
 END_TEST
 
-START_TEST(limit_holds_for_chunked_bodies)
+START_TEST(limit_applies_to_chunked_bodies)
 {
     for (size_t len = MAX_BODY - 1; len <= MAX_BODY + 1; len++) {
         char *body = padded_body(mse, len);
@@ -944,7 +942,7 @@ START_TEST(limit_holds_for_chunked_bodies)
 }
 END_TEST
 
-START_TEST(limit_drops_a_chunked_body_without_end)
+START_TEST(limit_stops_an_endless_chunked_body)
 {
     char *body = padded_body(mse, 100000);
     ck_assert(http_client_send_text(&client, chunked_head));
@@ -956,7 +954,7 @@ START_TEST(limit_drops_a_chunked_body_without_end)
 }
 END_TEST
 
-START_TEST(limit_is_told_before_the_body)
+START_TEST(limit_is_reported_before_the_body)
 {
     ask_raw(POST "Content-Length: 2001\r\nExpect: 100-continue\r\n\r\n");
     expect_problem(413, "2000 bytes");
@@ -968,9 +966,9 @@ START_TEST(limit_is_told_before_the_body)
 }
 END_TEST
 
-START_TEST(limit_is_told_to_a_client_that_sends_on)
+START_TEST(limit_is_reported_to_a_client_that_continues_to_send)
 {
-    /* As Python's http.client does: send it all, and only then look for an answer. */
+    /* Like Python's http.client: sends all of it before reading a response. */
     enum { LEN = 50000000 };
     char head[128], *body = padded_body(mse, LEN);
     snprintf(head, sizeof head, POST "Content-Length: %d\r\n\r\n", LEN);
@@ -986,21 +984,21 @@ START_TEST(limit_is_told_to_a_client_that_sends_on)
 }
 END_TEST
 
-/* ---- many clients, bad clients ---- */
+/* ---- Many and disconnecting clients ---- */
 
-START_TEST(server_survives_clients_that_leave)
+START_TEST(server_survives_disconnecting_clients)
 {
     char *body = large_body(LARGE_NUMBERS, ", \"grad\": true"), head[128];
     size_t len = strlen(body);
     snprintf(head, sizeof head, POST "Content-Length: %zu\r\n\r\n", len);
-    /* In the headers, in the body, while it is computed, while it is answered. */
+    /* During the headers, the body, the computation and the response. */
     size_t sent[] = {0, 1, len / 2, len - 1, len, len, len, len};
     for (size_t i = 0; i < 4 * sizeof sent / sizeof sent[0]; i++) {
         size_t part = sent[i % (sizeof sent / sizeof sent[0])];
         ck_assert(http_client_send(&client, head, part == 0 ? 20 : strlen(head)));
         ck_assert(http_client_send(&client, body, part));
         if (i % 2 == 0) {
-            /* with a reset in place of an orderly end */
+            /* with a reset instead of an orderly close */
             const struct linger hard = {.l_onoff = 1};
             setsockopt(client.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
         }
@@ -1013,7 +1011,7 @@ START_TEST(server_survives_clients_that_leave)
 }
 END_TEST
 
-START_TEST(server_answers_clients_that_have_closed_their_half)
+START_TEST(server_answers_half_closed_connections)
 {
     char *large = large_body(LARGE_NUMBERS, "");
     const char *const bodies[] = {mse, large};
@@ -1032,9 +1030,9 @@ START_TEST(server_answers_clients_that_have_closed_their_half)
 }
 END_TEST
 
-START_TEST(server_drops_a_body_that_will_not_end)
+START_TEST(server_drops_a_truncated_body)
 {
-    /* In one piece with the end of the stream, which libmicrohttpd alone overlooks. */
+    /* In one segment with the end of the stream, which libmicrohttpd by itself does not detect. */
     for (int i = 0; i < 5; i++) {
         ck_assert(http_client_send_text(&client, POST "Content-Length: 1000\r\n\r\n{\"input\""));
         ck_assert(http_client_shut(&client));
@@ -1054,7 +1052,8 @@ struct worker {
     bool right;
 };
 
-/* One client: small and large evaluations and errors over one connection, each answer its own. */
+/* A client: sends small and large evaluations and errors on one connection, and checks each
+ * response. */
 static void *work(void *argument)
 {
     struct worker *worker = argument;
@@ -1088,12 +1087,12 @@ START_TEST(server_serves_many_clients_at_once)
     for (int i = 0; i < CLIENTS; i++)
         pthread_join(workers[i].thread, NULL);
     for (int i = 0; i < CLIENTS; i++)
-        ck_assert_msg(workers[i].right, "client %d got something wrong", i);
+        ck_assert_msg(workers[i].right, "client %d got a wrong response", i);
     free(large);
 }
 END_TEST
 
-/* ---- the suite ---- */
+/* ---- Suite ---- */
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array)[0])
 
@@ -1104,57 +1103,55 @@ Suite *server_suite(void)
     TCase *process = suite_add_case(suite, "server_process", 120, NULL, end_of_process_test);
     TCase *slow = suite_add_case(suite, "server_slow", 120, NULL, end_of_process_test);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_test(process, server_says_one_line_with_its_port);
-    tcase_add_test(slow, server_refuses_a_port_in_use);
-    tcase_add_test(process, server_refuses_a_host_that_is_not_there);
-    tcase_add_test(process, server_refuses_bad_options_with_one_line);
+    tcase_add_test(process, server_prints_one_line_with_its_port);
+    tcase_add_test(slow, server_rejects_a_port_in_use);
+    tcase_add_test(process, server_rejects_an_unknown_host);
+    tcase_add_test(process, server_rejects_invalid_options_with_one_line);
     tcase_add_test(process, server_prints_help_version_and_config);
-    tcase_add_test(process, server_takes_flag_over_environment_over_file);
+    tcase_add_test(process, server_prefers_flag_to_environment_to_file);
     tcase_add_test(process, server_listens_on_ipv6);
     tcase_add_test(process, server_listens_on_both_families_for_the_any_address);
     tcase_add_test(process, server_listens_on_a_host_name);
-    tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGINT,
-                        SIGINT + 1);
-    tcase_add_loop_test(process, server_finishes_what_is_under_way_when_told_to_end, SIGTERM,
-                        SIGTERM + 1);
-    tcase_add_test(slow, server_goes_on_serving_for_its_drain_delay);
-    tcase_add_test(slow, server_answers_whoever_it_let_connect);
-    tcase_add_test(process, server_ends_at_once_on_a_second_signal);
-    tcase_add_test(process, server_ends_with_idle_connections_open);
-    tcase_add_loop_test(process, server_keeps_clients_waiting_at_its_limit, 0, 2);
-    tcase_add_test(process, server_refuses_threads_that_cannot_be_had);
+    tcase_add_loop_test(process, server_finishes_active_requests_on_sigterm, SIGINT, SIGINT + 1);
+    tcase_add_loop_test(process, server_finishes_active_requests_on_sigterm, SIGTERM, SIGTERM + 1);
+    tcase_add_test(slow, server_serves_during_its_drain_delay);
+    tcase_add_test(slow, server_answers_all_accepted_connections);
+    tcase_add_test(process, server_exits_at_once_on_a_second_signal);
+    tcase_add_test(process, server_exits_with_open_idle_connections);
+    tcase_add_loop_test(process, server_leaves_connections_above_its_limit_waiting, 0, 2);
+    tcase_add_test(process, server_rejects_a_thread_count_that_cannot_start);
     tcase_add_test(process, server_logs_a_line_per_request_without_raw_bytes);
-    tcase_add_test(process, server_logs_no_more_of_a_request_line_than_came);
+    tcase_add_test(process, server_logs_only_received_bytes_of_a_request_line);
     tcase_add_test(process, server_logs_nothing_below_its_level);
 
     TCase *http = suite_add_case(suite, "server_http", 120, setup, teardown);
     TCase *http_slow = suite_add_case(suite, "server_http_slow", 120, setup, teardown);
     tcase_set_tags(http_slow, TAG_SLOW);
     tcase_add_loop_test(http, server_answers_and_keeps_the_connection, 0, COUNT(answers));
-    tcase_add_test(http, server_says_which_methods_there_are);
+    tcase_add_test(http, server_lists_allowed_methods);
     tcase_add_test(http, server_answers_options);
     tcase_add_test(http, server_answers_head_as_get_without_the_body);
-    tcase_add_test(http, server_echoes_a_sound_request_id);
-    tcase_add_test(http, server_says_what_took_how_long);
-    tcase_add_loop_test(http, server_refuses_smuggling_and_closes, 0, COUNT(smuggled));
+    tcase_add_test(http, server_echoes_a_valid_request_id);
+    tcase_add_test(http, server_reports_the_duration_of_phases);
+    tcase_add_loop_test(http, server_rejects_smuggling_and_closes, 0, COUNT(smuggled));
     tcase_add_loop_test(http, server_closes_on_malformed_requests, 0, COUNT(malformed));
     tcase_add_test(http, server_requires_a_length);
-    tcase_add_test(http, server_refuses_types_and_encodings_before_the_body);
+    tcase_add_test(http, server_rejects_types_and_encodings_before_the_body);
     tcase_add_test(http, server_answers_http10);
-    tcase_add_test(http, server_takes_chunked_bodies);
+    tcase_add_test(http, server_accepts_chunked_bodies);
     tcase_add_test(http, server_computes_large_bodies_with_all_threads);
-    tcase_add_test(http, server_sends_100_continue_where_it_is_waited_for);
+    tcase_add_test(http, server_sends_100_continue_if_expected);
     tcase_add_test(http, server_answers_pipelined_requests_in_order);
-    tcase_add_test(http, server_survives_clients_that_leave);
-    tcase_add_test(http_slow, server_answers_clients_that_have_closed_their_half);
-    tcase_add_test(http_slow, server_drops_a_body_that_will_not_end);
+    tcase_add_test(http, server_survives_disconnecting_clients);
+    tcase_add_test(http_slow, server_answers_half_closed_connections);
+    tcase_add_test(http_slow, server_drops_a_truncated_body);
     tcase_add_test(http, server_serves_many_clients_at_once);
 
     TCase *limit = suite_add_case(suite, "server_limit", 120, setup_limited, teardown);
-    tcase_add_test(limit, limit_is_the_effective_one);
-    tcase_add_test(limit, limit_holds_for_chunked_bodies);
-    tcase_add_test(limit, limit_drops_a_chunked_body_without_end);
-    tcase_add_test(limit, limit_is_told_before_the_body);
-    tcase_add_test(limit, limit_is_told_to_a_client_that_sends_on);
+    tcase_add_test(limit, limit_accepts_max_body_and_rejects_one_byte_more);
+    tcase_add_test(limit, limit_applies_to_chunked_bodies);
+    tcase_add_test(limit, limit_stops_an_endless_chunked_body);
+    tcase_add_test(limit, limit_is_reported_before_the_body);
+    tcase_add_test(limit, limit_is_reported_to_a_client_that_continues_to_send);
     return suite;
 }

@@ -1,8 +1,7 @@
 /*
- * Requests of which two parties could disagree where they end, through a raw socket. Each is
- * followed by a second request that bears an id: where the first is refused the second must never
- * be answered, where it is taken the second is the next to be answered, and nothing comes in
- * between.
+ * Sends requests whose end two parties could interpret differently through a raw socket. Each is
+ * followed by a second request with an id. If the server rejects the first, it must not answer the
+ * second; if it accepts the first, the next response must be that of the second.
  */
 #include "support/http_client.h"
 #include "support/server_process.h"
@@ -18,18 +17,17 @@
 enum { ANSWERS = 4, CHUNKS = 100000 };
 
 enum outcome {
-    TAKEN,      /* answered with the statuses, then the second request is */
+    TAKEN,      /* answered with the statuses, then the second request is answered */
     REFUSED,    /* answered with the status and a problem, then closed */
-    UNFINISHED, /* there is no end yet: nothing is answered, and closed once the client has no more
-                   to say */
+    UNFINISHED, /* incomplete: no response; closed when the client has closed its sending side */
 };
 
 struct shape {
     enum outcome outcome;
     int status[ANSWERS];
-    const char *says; /* in the last of these answers */
+    const char *says; /* contained in the last of these responses */
     const char *text;
-    size_t len; /* there may be NUL bytes */
+    size_t len; /* may contain NUL bytes */
 };
 
 #define STATUSES(...)                                                                              \
@@ -52,7 +50,7 @@ struct shape {
 #define SECOND  "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: second\r\n\r\n"
 
 static const struct shape shapes[] = {
-    /* ---- lengths ---- */
+    /* ---- Lengths ---- */
     TAKES((200), POST "Content-Length: 26\r\n\r\n" BODY),
     TAKES((200), POST "content-LENGTH:26\r\n\r\n" BODY),
     TAKES((200), POST "Content-Length: \t 26\r\n\r\n" BODY),
@@ -90,7 +88,7 @@ static const struct shape shapes[] = {
     REFUSES(400, "LF alone", POST "Content-Length\n26\r\n\r\n" BODY),
     REFUSES(400, "NUL", POST "Content-Length: 26\0\r\n\r\n" BODY),
     REFUSES(400, "NUL", POST "Content-Length: 2\0006\r\n\r\n" BODY),
-    /* ---- transfer codings ---- */
+    /* ---- Transfer codings ---- */
     TAKES((200), CHUNKED "1a\r\n" BODY "\r\n0\r\n\r\n"),
     TAKES((200), POST "transfer-encoding:CHUNKED\r\n\r\n1A\r\n" BODY "\r\n0\r\n\r\n"),
     TAKES((200), POST "Transfer-Encoding: \tchunked\r\n\r\n1A\r\n" BODY "\r\n0\r\n\r\n"),
@@ -118,7 +116,7 @@ static const struct shape shapes[] = {
     REFUSES(400, "NUL", POST "X: y\0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     REFUSES(400, "HTTP/1.0",
             "POST /v1/losses/mse HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    /* ---- chunks ---- */
+    /* ---- Chunks ---- */
     TAKES((200), CHUNKED "01a\r\n" BODY "\r\n0\r\n\r\n"),
     TAKES((200), CHUNKED "000000000000001a\r\n" BODY "\r\n0000\r\n\r\n"),
     TAKES((200), CHUNKED "1a;a=b;c=\"d;e\"\r\n" BODY "\r\n0;last\r\n\r\n"),
@@ -149,7 +147,7 @@ static const struct shape shapes[] = {
     REFUSES(400, "longer than its size", CHUNKED "19\r\n" BODY "\r\n0\r\n\r\n"),
     REFUSES(400, "longer than its size", CHUNKED "1a\r\n" BODY "0\r\n\r\n"),
     REFUSES(400, "longer than its size", CHUNKED "1a\r\n" BODY "XX0\r\n\r\n"),
-    /* ---- trailers ---- */
+    /* ---- Trailers ---- */
     TAKES((200), CHUNKED "1a\r\n" BODY "\r\n0\r\nX-Trailer: 1\r\n\r\n"),
     TAKES((200),
           CHUNKED "1a\r\n" BODY
@@ -162,7 +160,7 @@ static const struct shape shapes[] = {
     REFUSES(400, "NUL", CHUNKED "1a\r\n" BODY "\r\n0\r\n\0GET / HTTP/1.1\r\n\r\n"),
     REFUSES(400, "second line", CHUNKED "1a\r\n" BODY "\r\n0\r\nX: a\r\n b\r\n\r\n"),
     REFUSES(400, "no colon", CHUNKED "1a\r\n" BODY "\r\n0\r\nno colon\r\n\r\n"),
-    /* ---- header names and values ---- */
+    /* ---- Header names and values ---- */
     TAKES((200), GET "X-Empty:\r\nX-High: \x80\xff\r\nX-Tab: a\tb\r\n\r\n"),
     REFUSES(400, "header name", POST "Content-Length : 26\r\n\r\n" BODY),
     REFUSES(400, "header name", POST "Content-Length\t: 26\r\n\r\n" BODY),
@@ -190,11 +188,11 @@ static const struct shape shapes[] = {
     REFUSES(400, "second line", POST "Transfer-Encoding:\r\n\tchunked\r\n\r\n0\r\n\r\n"),
     REFUSES(400, "second line", "GET /healthz HTTP/1.1\r\n Host: localhost\r\n\r\n"),
     REFUSES(400, "no colon", POST "no colon in this\r\n\r\n" BODY),
-    /* ---- hosts ---- */
+    /* ---- Hosts ---- */
     REFUSES(400, "no Host", "GET /healthz HTTP/1.1\r\n\r\n"),
     REFUSES(400, "more than one Host", GET HOST "\r\n"),
     REFUSES(400, "more than one Host", GET "hOST: y\r\n\r\n"),
-    /* ---- the request line ---- */
+    /* ---- Request line ---- */
     TAKES((200), "\r\n" GET "\r\n"),
     TAKES((200), "\r\n\r\n" POST "Content-Length: 26\r\n\r\n" BODY "\r\n"),
     TAKES((200), "GET http://localhost/healthz HTTP/1.1\r\n" HOST "\r\n"),
@@ -244,7 +242,7 @@ static const struct shape shapes[] = {
         (200, 200),
         "POST /v1/losses/mse HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 26\r\n\r\n" BODY
             GET "\r\n"),
-    /* ---- expectations ---- */
+    /* ---- Expectations ---- */
     TAKES((100, 200), POST "Expect: 100-continue\r\nContent-Length: 26\r\n\r\n" BODY),
     TAKES((100, 200), POST "Expect: 100-Continue\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\n" BODY
                            "\r\n0\r\n\r\n"),
@@ -254,7 +252,7 @@ static const struct shape shapes[] = {
     REFUSES(404, "nope",
             "POST /v1/losses/nope HTTP/1.1\r\n" HOST
             "Expect: 100-continue\r\nContent-Length: 26\r\n\r\n"),
-    /* ---- pipelines, and bodies where none is expected ---- */
+    /* ---- Pipelines and unexpected bodies ---- */
     TAKES((200, 200, 404, 200),
           GET "\r\n" POST "Content-Length: 26\r\n\r\n" BODY "GET /nowhere HTTP/1.1\r\n" HOST
               "\r\n" CHUNKED "1a\r\n" BODY "\r\n0\r\n\r\n"),
@@ -263,14 +261,14 @@ static const struct shape shapes[] = {
     TAKES((200), GET "Content-Length: 26\r\n\r\n" BODY),
     TAKES((200), GET "Content-Length: 64\r\n\r\n" SECOND),
     SHAPE(REFUSED, STATUSES(200, 400), "LF alone", GET "\r\n" POST "Content-Length: 26\n\r\n" BODY),
-    /* What a chunked body of a GET means is not for this server to find out. */
+    /* A chunked body of a GET has no defined meaning. */
     REFUSES(200, "ok", GET "Transfer-Encoding: chunked\r\n\r\n1a\r\n" BODY "\r\n0\r\n\r\n"),
-    /* ---- protocols that are offered in place of HTTP/1.1 ---- */
+    /* ---- Protocol upgrades ---- */
     TAKES((200), GET "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: "
                      "AAMAAABkAAQAAP__\r\n\r\n"),
     TAKES((200), GET "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "
                      "dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"),
-    /* ---- bodies without their end ---- */
+    /* ---- Incomplete bodies ---- */
     WAITS(POST "Content-Length: 500\r\n\r\n" BODY),
     REFUSES(400, "1 to 16", CHUNKED "1a\r\n" BODY "\r\n"),
     WAITS(CHUNKED "ff\r\n" BODY "\r\n0\r\n\r\n"),
@@ -305,7 +303,7 @@ static bool is_second(void)
            strcmp(id, "second") == 0;
 }
 
-/* Sends bytes in pieces; a server that has refused what came first need not take all of it. */
+/* Sends bytes in pieces. A server that has rejected the first ones need not read the others. */
 static void send_in_pieces(const char *bytes, size_t len, size_t piece)
 {
     for (size_t at = 0, size; at < len; at += size) {
@@ -320,9 +318,9 @@ static void send_in_pieces(const char *bytes, size_t len, size_t piece)
 static void expect_answers(const struct shape *shape)
 {
     for (int i = 0; i < ANSWERS && shape->status[i]; i++) {
-        ck_assert_msg(http_client_read(&client, &response, false), "%s: no answer %d", shape->text,
-                      i);
-        ck_assert_msg(response.status == shape->status[i] && !is_second(), "%s, answer %d: %s%s",
+        ck_assert_msg(http_client_read(&client, &response, false), "%s: no response %d",
+                      shape->text, i);
+        ck_assert_msg(response.status == shape->status[i] && !is_second(), "%s, response %d: %s%s",
                       shape->text, i, response.head, response.body);
     }
     ck_assert_msg(!shape->says[0] || strstr(response.body, shape->says), "%s: %s%s", shape->text,
@@ -341,7 +339,7 @@ static void expect_end(const struct shape *shape)
     ck_assert_msg(http_response_header(&response, "Connection", close, sizeof close) &&
                       strcmp(close, "close") == 0,
                   "%s stays open: %s", shape->text, response.head);
-    ck_assert_msg(http_client_closed(&client), "%s: more comes after the answer", shape->text);
+    ck_assert_msg(http_client_closed(&client), "%s: more data after the response", shape->text);
 }
 
 static void expect_outcome(const struct shape *shape)
@@ -379,21 +377,21 @@ static void try_shape(int number, size_t piece)
     free(text);
 }
 
-START_TEST(smuggling_is_refused_in_one_segment)
+START_TEST(smuggling_is_rejected_in_one_segment)
 {
     for (int i = 0; i < SHAPES; i++)
         try_shape(i, SIZE_MAX);
 }
 END_TEST
 
-START_TEST(smuggling_is_refused_byte_by_byte)
+START_TEST(smuggling_is_rejected_byte_by_byte)
 {
     for (int i = 0; i < SHAPES; i++)
         try_shape(i, 1);
 }
 END_TEST
 
-START_TEST(smuggling_pipeline_is_answered_wherever_it_is_cut)
+START_TEST(smuggling_pipeline_is_answered_for_any_segments)
 {
     static const char pipeline[] = GET "\r\n" POST "Content-Length: 26\r\n\r\n" BODY CHUNKED
                                        "1a;x\r\n" BODY "\r\n0\r\nX: y\r\n\r\n" SECOND;
@@ -403,19 +401,19 @@ START_TEST(smuggling_pipeline_is_answered_wherever_it_is_cut)
         nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
         ck_assert(http_client_send_text(&client, pipeline + cut));
         for (int i = 0; i < 4; i++) {
-            ck_assert_msg(http_client_read(&client, &response, false), "cut at %zu: no answer %d",
+            ck_assert_msg(http_client_read(&client, &response, false), "cut at %zu: no response %d",
                           cut, i);
             ck_assert_msg(response.status == 200 && is_second() == (i == 3),
-                          "cut at %zu, answer %d: %s", cut, i, response.head);
+                          "cut at %zu, response %d: %s", cut, i, response.head);
         }
         http_client_close(&client);
     }
 }
 END_TEST
 
-START_TEST(smuggling_takes_no_harm_from_a_hundred_thousand_chunks)
+START_TEST(smuggling_parser_accepts_a_hundred_thousand_chunks)
 {
-    /* A body of blanks and an evaluation, a byte a chunk. */
+    /* A body of blanks and an evaluation, in chunks of one byte. */
     enum { CHUNK = 6 };
     char *const text = malloc(CHUNKS * CHUNK), *to = text;
     ck_assert_ptr_nonnull(text);
@@ -437,9 +435,9 @@ START_TEST(smuggling_takes_no_harm_from_a_hundred_thousand_chunks)
 }
 END_TEST
 
-START_TEST(smuggling_is_not_helped_by_endless_lines)
+START_TEST(smuggling_parser_rejects_endless_lines)
 {
-    /* Longer than any buffer: a name, a value, a target, a chunk extension, a trailer. */
+    /* Longer than every buffer: a name, a value, a target, a chunk extension, a trailer. */
     static const struct {
         const char *before;
         int status;
@@ -459,27 +457,27 @@ START_TEST(smuggling_is_not_helped_by_endless_lines)
         ck_assert(http_client_send_text(&client, lines[i].before));
         send_in_pieces(line, ENDLESS, ENDLESS);
         send_in_pieces("\r\n\r\n" SECOND, strlen("\r\n\r\n" SECOND), SIZE_MAX);
-        ck_assert_msg(http_client_read(&client, &response, false), "line %zu: no answer", i);
+        ck_assert_msg(http_client_read(&client, &response, false), "line %zu: no response", i);
         ck_assert_msg(response.status == lines[i].status && strstr(response.body, lines[i].says),
                       "line %zu: %s%s", i, response.head, response.body);
-        ck_assert_msg(http_client_closed(&client), "line %zu: more comes after the answer", i);
+        ck_assert_msg(http_client_closed(&client), "line %zu: more data after the response", i);
         http_client_close(&client);
     }
     free(line);
 }
 END_TEST
 
-/* ---- the reading itself, however its bytes are cut ---- */
+/* ---- Parser with arbitrary segments ---- */
 
 struct reading {
     unsigned heads, ends;
     struct http_error fault;
-    char given[1024]; /* what the library was given */
+    char given[1024]; /* the bytes passed to libmicrohttpd */
     size_t len;
 };
 
-/* Has a piece read that came into so much room, and what the library is given in its place, as far
- * as there is room for it. */
+/* Parses a piece in a buffer with room for more, and records the bytes that libmicrohttpd gets
+ * instead, as far as they fit. */
 static void read_piece(struct wire *wire, const char *bytes, size_t len, size_t room,
                        struct reading *reading)
 {
@@ -490,7 +488,7 @@ static void read_piece(struct wire *wire, const char *bytes, size_t len, size_t 
     reading->len += rest > 0 ? rest : wire_read(wire, to, len, room);
 }
 
-/* `spare`: room behind each piece. */
+/* `spare`: room after each piece. */
 static struct reading reading_of(const struct shape *shape, size_t cut, size_t piece, size_t spare)
 {
     struct wire *const wire = wire_of(0);
@@ -530,7 +528,7 @@ static int count_statuses(const struct shape *shape)
     return count;
 }
 
-START_TEST(smuggling_is_seen_wherever_the_bytes_are_cut)
+START_TEST(smuggling_is_detected_for_any_segments)
 {
     const struct limits limits = {
         .max_url = 1000, .max_header_bytes = 1000, .max_header_count = 10};
@@ -562,11 +560,11 @@ Suite *smuggling_suite(void)
     TCase *served = suite_add_case(suite, "smuggling_served", 120, setup, teardown);
     TCase *slow = suite_add_case(suite, "smuggling_slow", 120, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_test(slow, smuggling_is_refused_in_one_segment);
-    tcase_add_test(slow, smuggling_is_refused_byte_by_byte);
-    tcase_add_test(served, smuggling_pipeline_is_answered_wherever_it_is_cut);
-    tcase_add_test(served, smuggling_takes_no_harm_from_a_hundred_thousand_chunks);
-    tcase_add_test(served, smuggling_is_not_helped_by_endless_lines);
-    SUITE_ADD(suite, "smuggling_wire", smuggling_is_seen_wherever_the_bytes_are_cut);
+    tcase_add_test(slow, smuggling_is_rejected_in_one_segment);
+    tcase_add_test(slow, smuggling_is_rejected_byte_by_byte);
+    tcase_add_test(served, smuggling_pipeline_is_answered_for_any_segments);
+    tcase_add_test(served, smuggling_parser_accepts_a_hundred_thousand_chunks);
+    tcase_add_test(served, smuggling_parser_rejects_endless_lines);
+    SUITE_ADD(suite, "smuggling_wire", smuggling_is_detected_for_any_segments);
     return suite;
 }

@@ -1,6 +1,6 @@
 /*
- * What stands still beside the server, or within it, must not stop the rest: the reader of its log
- * or of its stdout, a full disk, a file that is read again, the threads that others need.
+ * Tests that a stalled part does not stop the rest of the server: a log or stdout that is not read,
+ * a full disk, a file that is reloaded, busy threads.
  */
 #include "memory/buffer.h"
 #include "suites.h"
@@ -21,18 +21,16 @@
 #include <unistd.h>
 
 enum {
-    PATIENCE_MS = 5000, /* in which whatever is not stalled has been done many times, also on a
-                           loaded machine */
-    LONG_PATH = 1000,   /* bytes of a path, so that a line of the log is as long */
-    MANY_LINES =
-        2500, /* of that length: more than the server keeps for a reader that does not come */
-    FILE_LIMIT = 16 * 1024, /* bytes of the log's file, where that is limited */
+    PATIENCE_MS = 5000, /* long enough for everything that is not stalled, even on a busy machine */
+    LONG_PATH = 1000,   /* bytes of a path, which make log lines long */
+    MANY_LINES = 2500,  /* long lines: more than the buffer of the log */
+    FILE_LIMIT = 16 * 1024, /* the maximum size of a limited log file, in bytes */
 };
 
 static struct server_process server;
 static struct http_client client;
 static struct http_response response;
-static int pipe_ends[2] = {-1, -1}; /* of the server's log, or of its stdout */
+static int pipe_ends[2] = {-1, -1}; /* of the log or stdout of the server */
 
 static void teardown(void)
 {
@@ -72,7 +70,7 @@ static void expect_quick(const char *path)
     ck_assert_msg(now_ms() - began < PATIENCE_MS, "%s took %d ms", path, (int)(now_ms() - began));
 }
 
-/* A metric without labels. */
+/* Returns the value of a metric without labels. */
 static double metric(const char *name)
 {
     char line[128];
@@ -83,9 +81,9 @@ static double metric(const char *name)
     return strtod(found + strlen(line), NULL);
 }
 
-/* ---- a pipe that nobody reads ---- */
+/* ---- Pipe without a reader ---- */
 
-/* Makes a pipe in which there is no room. */
+/* Makes a full pipe. */
 static void make_full_pipe(void)
 {
     char filling[4096];
@@ -117,7 +115,7 @@ static void start_with_stalled_log(void)
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
-/* Has the server log more than it keeps. The paths begin with numbers from 0 on. */
+/* Makes the server log more than it buffers. The paths begin with the numbers 0, 1, ... */
 static void log_much(void)
 {
     char path[LONG_PATH + 2];
@@ -129,21 +127,21 @@ static void log_much(void)
     }
 }
 
-/* How many lines of log_much there are in a log: from the first on, each after the one before it.
- */
+/* Returns the number of lines of log_much in a log. They must be consecutive and start with the
+ * first. */
 static int count_numbered(const char *log)
 {
     static const char before[] = " GET /0";
     int count = 0;
     for (const char *at = log; (at = strstr(at, before)); at += sizeof before - 1) {
         const long number = strtol(at + sizeof before - 2, NULL, 10);
-        ck_assert_msg(number == count, "line %ld comes after %d lines", number, count);
+        ck_assert_msg(number == count, "line %ld follows %d lines", number, count);
         count++;
     }
     return count;
 }
 
-/* Reads the log until a text has come, which must be within PATIENCE_MS; to be freed. */
+/* Reads the log until it contains a text, within PATIENCE_MS; the caller frees it. */
 static char *read_until(const char *wanted)
 {
     size_t len = 0, room = 4 << 20;
@@ -162,7 +160,7 @@ static char *read_until(const char *wanted)
     }
 }
 
-START_TEST(stalled_log_delays_neither_requests_nor_probes)
+START_TEST(stalled_log_does_not_delay_requests_or_probes)
 {
     start_with_stalled_log();
     expect_quick("/healthz");
@@ -176,7 +174,7 @@ START_TEST(stalled_log_delays_neither_requests_nor_probes)
 }
 END_TEST
 
-START_TEST(stalled_log_tells_how_many_lines_were_dropped)
+START_TEST(stalled_log_reports_the_number_of_dropped_lines)
 {
     static const char mark[] = " warning ", words[] = " lines dropped\n";
     start_with_stalled_log();
@@ -193,7 +191,7 @@ START_TEST(stalled_log_tells_how_many_lines_were_dropped)
     ck_assert_msg(told >= before && told <= after, "%g of %g to %g", told, before, after);
     ck_assert_double_ge(count_numbered(log) + told, MANY_LINES);
     for (const char *line = strstr(log, " info "); line;
-         line = strstr(line + 1, "\n20")) /* whole lines alone */
+         line = strstr(line + 1, "\n20")) /* only complete lines */
         ck_assert_msg(strcspn(line + 1, "\n") < LONG_PATH + 400, "%.3000s", line);
     free(log);
     ck_assert_int_eq(ask("GET", "/after", NULL), 404);
@@ -201,7 +199,7 @@ START_TEST(stalled_log_tells_how_many_lines_were_dropped)
 }
 END_TEST
 
-START_TEST(stalled_log_does_not_keep_the_server_from_ending)
+START_TEST(stalled_log_does_not_prevent_exit)
 {
     start_with_stalled_log();
     log_much();
@@ -212,8 +210,8 @@ START_TEST(stalled_log_does_not_keep_the_server_from_ending)
 }
 END_TEST
 
-/* A request that is not complete has the server drain for --drain-timeout. */
-START_TEST(second_signal_ends_the_server_whatever_its_log_does)
+/* An incomplete request makes the server drain for --drain-timeout. */
+START_TEST(second_signal_exits_with_a_stalled_log)
 {
     start_with_stalled_log();
     ck_assert(http_client_send_text(
@@ -222,8 +220,8 @@ START_TEST(second_signal_ends_the_server_whatever_its_log_does)
     struct http_client other;
     ck_assert(http_client_connect(&other, "127.0.0.1", server.port));
     kill(server.pid, SIGTERM);
-    /* Until it drains: then /readyz is 503, or the connection is closed if the last 200 came in
-     * between. */
+    /* Waits until it drains: /readyz returns 503, or the connection is closed if the last 200 came
+     * before. */
     while (http_client_ask(&other, "GET", "/readyz", NULL, NULL, 0, &response) &&
            response.status == 200)
         continue;
@@ -234,7 +232,7 @@ START_TEST(second_signal_ends_the_server_whatever_its_log_does)
 }
 END_TEST
 
-/* Nobody will ever read this one. */
+/* The reading end of this pipe is closed. */
 START_TEST(closed_log_does_not_end_the_server)
 {
     start_with_stalled_log();
@@ -249,8 +247,8 @@ START_TEST(closed_log_does_not_end_the_server)
 }
 END_TEST
 
-/* Programs that fail at once, and a server that fails where its log is written by a thread. */
-START_TEST(stalled_stderr_does_not_keep_a_start_that_fails_from_ending)
+/* Programs that fail at once, and a server that fails after the thread of its log has started. */
+START_TEST(stalled_stderr_does_not_prevent_exit_of_a_failed_start)
 {
     static const struct {
         const char *argument;
@@ -264,13 +262,13 @@ START_TEST(stalled_stderr_does_not_keep_a_start_that_fails_from_ending)
         const char *const arguments[] = {"--listen=127.0.0.1:0", failing[i].argument, NULL};
         ck_assert_int_eq(server_process_run_with(arguments, log_to_pipe, out, err),
                          failing[i].code);
-        ck_assert_msg(now_ms() - began < 2 * PATIENCE_MS, "%s: ended after %d ms",
+        ck_assert_msg(now_ms() - began < 2 * PATIENCE_MS, "%s: exited after %d ms",
                       failing[i].argument, (int)(now_ms() - began));
     }
 }
 END_TEST
 
-/* ---- a file that cannot grow ---- */
+/* ---- Full log file ---- */
 
 static void limit_file(void)
 {
@@ -287,7 +285,8 @@ START_TEST(log_file_at_its_limit_does_not_end_the_server)
     const int64_t began = now_ms();
     while (metric("lossd_log_lines_dropped_total") == 0)
         ck_assert_int_lt(now_ms() - began, PATIENCE_MS);
-    /* Somebody makes room: the log goes on, with whole lines, and tells what is missing. */
+    /* When there is room again, the log continues with complete lines and reports the number of
+     * dropped ones. */
     ck_assert_int_eq(ftruncate(fileno(server.err), 0), 0);
     lseek(fileno(server.err), 0, SEEK_SET);
     ck_assert_int_eq(ask("GET", "/after", NULL), 404);
@@ -297,24 +296,23 @@ START_TEST(log_file_at_its_limit_does_not_end_the_server)
 }
 END_TEST
 
-/* ---- probes ---- */
+/* ---- Probes ---- */
 
 enum {
-    CROWD = 24,           /* connections, of which the server has 20 at a time */
-    QUERIES = 3000,       /* of info_nce: their losses take more than a second */
-    MANY_QUERIES = 16000, /* the same: longer than the test */
-    BODY = 50 << 20,      /* bytes, of a memory of 64 MiB; an eighth is for small requests alone */
-    STALL_MS =
-        20000,      /* for which the I/O threads wait for memory, unless the test is over before */
-    PROBES = 25,    /* in all */
-    PROBE_MS = 100, /* that most of them may take, on a machine that has other things to do */
-    PROBE_WORST_MS = 1500, /* and the slowest */
+    CROWD = 24,           /* connections, of which the server accepts 20 at a time */
+    QUERIES = 3000,       /* rows of info_nce, which take more than a second */
+    MANY_QUERIES = 16000, /* rows of info_nce, which take longer than the test */
+    BODY = 50 << 20,  /* bytes; the limit is 64 MiB, and an eighth is reserved for small requests */
+    STALL_MS = 20000, /* the maximum wait of the I/O threads for memory */
+    PROBES = 25,      /* in all */
+    PROBE_MS = 100,   /* the maximum of most probes, on a busy machine */
+    PROBE_WORST_MS = 1500, /* the maximum of the slowest probe */
 };
 
 static struct http_client crowd[CROWD];
 static struct faults *faults;
 
-/* Sends a request that the executor computes for a while. */
+/* Sends a request that the executor computes for some time. */
 static void occupy_executor(struct http_client *with, int queries)
 {
     struct buffer body = {.data = NULL};
@@ -333,7 +331,7 @@ static void occupy_executor(struct http_client *with, int queries)
     buffer_free(&body);
 }
 
-/* Sends all of a request but its end, so that the server holds memory for it. */
+/* Sends a request without its end, so that the server reserves memory for it. */
 static void occupy_memory(struct http_client *with)
 {
     char head[160], *const body = malloc(BODY);
@@ -345,7 +343,7 @@ static void occupy_memory(struct http_client *with)
     free(body);
 }
 
-/* Has every I/O thread wait within a request. */
+/* Makes every I/O thread wait within a request. */
 static void occupy_threads(int threads)
 {
     strcpy(faults->stall_thread, "MHD-worker");
@@ -376,7 +374,7 @@ static int compare(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
-/* Returns the milliseconds that a probe took on a connection of its own. */
+/* Sends a probe on a new connection. Returns its duration in milliseconds. */
 static int probe(int port, const char *path)
 {
     const int64_t began = now_ms();
@@ -391,13 +389,13 @@ static bool executor_is_busy(void)
     return metric("lossd_executor_busy") == 1;
 }
 
-/* As LossdMemoryFull has it. */
+/* The condition of the alert LossdMemoryFull. */
 static bool memory_is_used_up(void)
 {
     return metric("lossd_memory_reserved_bytes") > 0.8 * metric("lossd_memory_budget_bytes");
 }
 
-/* Asks the admin address until something is so. */
+/* Sends requests to the admin address until a condition is true. */
 static void wait_until(int port, bool (*is_so)(void))
 {
     const int64_t began = now_ms();
@@ -409,8 +407,8 @@ static void wait_until(int port, bool (*is_so)(void))
     http_client_close(&client);
 }
 
-/* The executor, the memory, the connections, the I/O threads and the log: all are occupied. */
-START_TEST(probes_are_answered_whatever_else_is_occupied)
+/* The executor, the memory, the connections, the I/O threads and the log are all busy. */
+START_TEST(probes_are_answered_when_everything_else_is_busy)
 {
     static const char *const paths[] = {"/healthz", "/readyz", "/metrics", "/v2/health/live",
                                         "/v2/health/ready"};
@@ -444,9 +442,9 @@ START_TEST(probes_are_answered_whatever_else_is_occupied)
 }
 END_TEST
 
-/* ---- the watchdog ---- */
+/* ---- Watchdog ---- */
 
-/* Starts a server of which threads can be stalled, and connects to its admin address. */
+/* Starts a server whose threads can be stalled, and connects to its admin address. */
 static void start_watched(const char *timeout, const char *more)
 {
     faults = fault_library_begin();
@@ -458,7 +456,7 @@ static void start_watched(const char *timeout, const char *more)
     ck_assert(http_client_connect(&crowd[0], "127.0.0.1", server.port));
 }
 
-/* From now on threads of that name wait when they want memory. */
+/* Makes threads of that name wait when they allocate memory. */
 static void stall(const char *thread)
 {
     strcpy(faults->stall_thread, thread);
@@ -472,7 +470,7 @@ static void stop_stalling(void)
     atomic_store(&faults->stall_ms, 0);
 }
 
-/* Sends a request, the last bytes of its body once its thread waits for memory. */
+/* Sends a request. Sends the last bytes of its body when its thread waits in an allocation. */
 static void send_stalled(const char *thread, int len)
 {
     char head[200], *const body = malloc((size_t)len);
@@ -486,20 +484,20 @@ static void send_stalled(const char *thread, int len)
              len);
     ck_assert(http_client_send_text(&crowd[0], head) &&
               http_client_send(&crowd[0], body, (size_t)len - 1));
-    wait_ms(200); /* until that was read */
+    wait_ms(200); /* until the server has read them */
     stall(thread);
     ck_assert(http_client_send(&crowd[0], body + len - 1, 1));
     free(body);
     const int64_t began = now_ms();
     while (atomic_load(&faults->stalls) == 0) {
-        ck_assert_msg(now_ms() - began < PATIENCE_MS, "no thread %s wants memory", thread);
+        ck_assert_msg(now_ms() - began < PATIENCE_MS, "no thread %s allocates memory", thread);
         wait_ms(10);
     }
 }
 
 static const struct {
     const char *name;
-    int len; /* of a body that such a thread evaluates */
+    int len; /* bytes of a body that such a thread evaluates */
     const char *metric, *log;
 } stuck[] = {
     {"MHD-worker", 60000, "lossd_watchdog_stalls_total{thread=\"io\"}",
@@ -508,7 +506,7 @@ static const struct {
      "thread executor has not progressed for "},
 };
 
-START_TEST(watchdog_tells_what_a_thread_is_stuck_at)
+START_TEST(watchdog_reports_where_a_thread_is_stuck)
 {
     start_watched("--watchdog-timeout=0.3", NULL);
     ck_assert_double_eq(metric(stuck[_i].metric), 0);
@@ -516,7 +514,7 @@ START_TEST(watchdog_tells_what_a_thread_is_stuck_at)
     server_process_expect_log(&server, stuck[_i].log);
     ck_assert_double_eq(metric(stuck[_i].metric), 1);
     wait_ms(700);
-    ck_assert_double_eq(metric(stuck[_i].metric), 1); /* it is told of once */
+    ck_assert_double_eq(metric(stuck[_i].metric), 1); /* reported once */
     stop_stalling();
     server_process_expect_log(&server, " continues after ");
     ck_assert(http_client_read(&crowd[0], &response, false));
@@ -528,7 +526,7 @@ START_TEST(watchdog_tells_what_a_thread_is_stuck_at)
 }
 END_TEST
 
-START_TEST(watchdog_ends_the_server_if_it_is_told_to)
+START_TEST(watchdog_ends_the_server_if_configured)
 {
     start_watched("--watchdog-timeout=0.3", "--watchdog-exit=on");
     send_stalled("lossd", 200000);
@@ -537,8 +535,8 @@ START_TEST(watchdog_ends_the_server_if_it_is_told_to)
 }
 END_TEST
 
-/* It progresses. */
-START_TEST(watchdog_lets_long_jobs_be_computed)
+/* The job makes progress. */
+START_TEST(watchdog_ignores_long_jobs_that_make_progress)
 {
     start_watched("--watchdog-timeout=0.5", "--watchdog-exit=on");
     const int64_t began = now_ms();
@@ -551,8 +549,8 @@ START_TEST(watchdog_lets_long_jobs_be_computed)
 }
 END_TEST
 
-/* The whole process stands still for longer than a thread may, and nothing is wrong with any. */
-START_TEST(watchdog_does_not_count_time_for_which_the_process_was_stopped)
+/* The whole process is stopped for longer than the timeout; no thread is stuck. */
+START_TEST(watchdog_ignores_time_while_the_process_is_stopped)
 {
     start_watched("--watchdog-timeout=0.5", "--watchdog-exit=on");
     occupy_executor(&crowd[0], QUERIES);
@@ -568,7 +566,7 @@ END_TEST
 
 /* ---- stdout ---- */
 
-START_TEST(stalled_stdout_does_not_keep_the_server_from_serving)
+START_TEST(stalled_stdout_does_not_stop_the_server)
 {
     char path[] = "/tmp/lossd-stalls-XXXXXX", listen[128], where[80];
     ck_assert_ptr_nonnull(mkdtemp(path));
@@ -589,9 +587,9 @@ START_TEST(stalled_stdout_does_not_keep_the_server_from_serving)
 }
 END_TEST
 
-/* ---- signals ---- */
+/* ---- Signals ---- */
 
-START_TEST(signals_that_are_meant_for_other_programs_do_not_end_the_server)
+START_TEST(unrelated_signals_do_not_end_the_server)
 {
     static const int signals[] = {SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ, SIGTTOU};
     server_process_start(&server, plain);
@@ -604,8 +602,8 @@ START_TEST(signals_that_are_meant_for_other_programs_do_not_end_the_server)
 }
 END_TEST
 
-/* The file that is to be read again does not come: nobody writes to the FIFO in its place. */
-START_TEST(stalled_reload_keeps_the_server_neither_from_serving_nor_from_ending)
+/* The reload blocks: the file is a FIFO without a writer. */
+START_TEST(stalled_reload_does_not_prevent_serving_or_exit)
 {
     static const char line[] =
         "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
@@ -619,7 +617,7 @@ START_TEST(stalled_reload_keeps_the_server_neither_from_serving_nor_from_ending)
     fclose(file);
     server_process_start(&server, (const char *const[]){option, "--watchdog-timeout=0.3", NULL});
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
-    for (int i = 0; i < 200; i++) { /* however often that is asked for */
+    for (int i = 0; i < 200; i++) { /* also after repeated requests to reload */
         kill(server.pid, SIGHUP);
         expect_quick("/healthz");
     }
@@ -642,24 +640,24 @@ Suite *stalls_suite(void)
     TCase *tcase = suite_add_case(suite, "stalls", 60, NULL, teardown);
     TCase *slow = suite_add_case(suite, "stalls_slow", 60, NULL, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_test(tcase, stalled_log_delays_neither_requests_nor_probes);
-    tcase_add_test(tcase, stalled_log_tells_how_many_lines_were_dropped);
-    tcase_add_test(slow, stalled_log_does_not_keep_the_server_from_ending);
-    tcase_add_test(tcase, second_signal_ends_the_server_whatever_its_log_does);
+    tcase_add_test(tcase, stalled_log_does_not_delay_requests_or_probes);
+    tcase_add_test(tcase, stalled_log_reports_the_number_of_dropped_lines);
+    tcase_add_test(slow, stalled_log_does_not_prevent_exit);
+    tcase_add_test(tcase, second_signal_exits_with_a_stalled_log);
     tcase_add_test(tcase, closed_log_does_not_end_the_server);
-    tcase_add_test(slow, stalled_stderr_does_not_keep_a_start_that_fails_from_ending);
+    tcase_add_test(slow, stalled_stderr_does_not_prevent_exit_of_a_failed_start);
     tcase_add_test(tcase, log_file_at_its_limit_does_not_end_the_server);
-    tcase_add_test(slow, stalled_stdout_does_not_keep_the_server_from_serving);
-    tcase_add_test(slow, stalled_reload_keeps_the_server_neither_from_serving_nor_from_ending);
-    tcase_add_test(tcase, signals_that_are_meant_for_other_programs_do_not_end_the_server);
+    tcase_add_test(slow, stalled_stdout_does_not_stop_the_server);
+    tcase_add_test(slow, stalled_reload_does_not_prevent_serving_or_exit);
+    tcase_add_test(tcase, unrelated_signals_do_not_end_the_server);
     TCase *const probes = suite_add_case(suite, "probes", 60, NULL, end_crowd);
-    tcase_add_test(probes, probes_are_answered_whatever_else_is_occupied);
+    tcase_add_test(probes, probes_are_answered_when_everything_else_is_busy);
     TCase *const watchdog = suite_add_case(suite, "watchdog", 60, NULL, end_crowd);
     tcase_set_tags(watchdog, TAG_SLOW);
-    tcase_add_loop_test(watchdog, watchdog_tells_what_a_thread_is_stuck_at, 0,
+    tcase_add_loop_test(watchdog, watchdog_reports_where_a_thread_is_stuck, 0,
                         sizeof stuck / sizeof *stuck);
-    tcase_add_test(watchdog, watchdog_ends_the_server_if_it_is_told_to);
-    tcase_add_test(watchdog, watchdog_lets_long_jobs_be_computed);
-    tcase_add_test(watchdog, watchdog_does_not_count_time_for_which_the_process_was_stopped);
+    tcase_add_test(watchdog, watchdog_ends_the_server_if_configured);
+    tcase_add_test(watchdog, watchdog_ignores_long_jobs_that_make_progress);
+    tcase_add_test(watchdog, watchdog_ignores_time_while_the_process_is_stopped);
     return suite;
 }

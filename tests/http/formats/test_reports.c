@@ -324,7 +324,7 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-START_TEST(report_is_answered_as_expected)
+START_TEST(report_gets_the_expected_response)
 {
     const json_t *const test = json_array_get(cases, (size_t)_i), *const request = json_object_get(
                                                                       test, "request");
@@ -397,7 +397,7 @@ Suite *reports_suite(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     for (size_t i = 0; i < json_array_size(cases); i++)
         if (can_run(json_array_get(cases, i)))
-            tcase_add_loop_test(tcase, report_is_answered_as_expected, (int)i, (int)i + 1);
+            tcase_add_loop_test(tcase, report_gets_the_expected_response, (int)i, (int)i + 1);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -10,9 +10,7 @@
 #include "connection/client_key.h"
 #include "connection/connection_limits.h"
 #include "connection/connection_monitor.h"
-#include "mhd_workarounds/early_status_line.h"
-#include "mhd_workarounds/strict_parser.h"
-#include "mhd_workarounds/tls_handshake.h"
+#include "mhd_workarounds/mhd_workarounds.h"
 #include "observe/log.h"
 
 /* Of the connections that come in there. */

@@ -16,9 +16,7 @@
 #include "connection/connection_limits.h"
 #include "connection/connection_monitor.h"
 #include "connection/tls.h"
-#include "mhd_workarounds/early_status_line.h"
-#include "mhd_workarounds/strict_parser.h"
-#include "mhd_workarounds/tls_handshake.h"
+#include "mhd_workarounds/mhd_workarounds.h"
 #include "observe/log.h"
 #include "util/clock.h"
 

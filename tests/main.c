@@ -159,7 +159,7 @@ static struct outcome background_end(struct background *background)
         fputs(line, stdout);
     rewind(background->outcome);
     if (status != 0 || fread(&outcome, sizeof outcome, 1, background->outcome) != 1) {
-        fprintf(stderr, "the process of the background suites ended with status %d\n", status);
+        fprintf(stderr, "the process of the background suites exited with status %d\n", status);
         outcome = (struct outcome){1, 1};
     }
     fclose(background->printed);
@@ -172,7 +172,7 @@ static struct outcome run_all(void)
 {
     struct background background;
     if (!background_start(&background)) {
-        perror("the background suites cannot be started");
+        perror("cannot start the background suites");
         return (struct outcome){1, 1};
     }
     const struct outcome untimed = run_parts(1u << PART_UNTIMED, "");
@@ -199,8 +199,7 @@ int main(void)
     const struct outcome outcome =
         one_process ? run_parts((1u << PART_COUNT) - 1, only ? only : "") : run_all();
     if (outcome.ran == 0)
-        fprintf(stderr, "no test was run: there is no suite and no test case '%s'\n",
-                only ? only : "");
+        fprintf(stderr, "no test ran: no suite or test case is named '%s'\n", only ? only : "");
     printf("%d passed, %d failed\n", outcome.ran - outcome.failed, outcome.failed);
     return outcome.ran > 0 && outcome.failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

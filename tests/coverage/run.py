@@ -117,8 +117,9 @@ def check(by_folder, minimum):
                 good = False
                 print(
                     (
-                        f"coverage: {folder}: {share.percent():.1f} % of its"
-                        f" {kind}{'e' * (kind == 'branch')}s are reached; {percent} % must be"
+                        f"coverage: {folder}: {share.percent():.1f} % of"
+                        f" {kind}{'e' * (kind == 'branch')}s are covered;"
+                        f" the minimum is {percent} %"
                     ),
                     file=sys.stderr,
                 )
@@ -144,9 +145,7 @@ def main():
         print_line(file["filename"], [file])
     for folder in FOLDERS:
         print_line(folder, by_folder[folder])
-    print(
-        f"the lines themselves: {os.path.relpath(arguments.build / 'html/index.html')}, missed.txt"
-    )
+    print(f"lines: {os.path.relpath(arguments.build / 'html/index.html')}, missed.txt")
     reached = bool(os.environ.get("ONLY")) or check(
         by_folder, {"line": arguments.lines, "branch": arguments.branches}
     )

@@ -889,7 +889,7 @@ def check(case, out, random):
                         value, slope, mp.mpf(10) ** -14, mp.mpf(10) ** -20 * (1 + abs(slope))
                     ):
                         trouble.append(
-                            f"{prefix}{name}[{i}] is {mp.nstr(value, 17)}, mpmath.diff has"
+                            f"{prefix}{name}[{i}] is {mp.nstr(value, 17)}, mpmath.diff gives"
                             f" {mp.nstr(slope, 17)}"
                         )
     return trouble
@@ -930,7 +930,7 @@ def against_torch(case, out):
             }
         )
     return [
-        f"{n}: PyTorch has {found[n].tolist()}"
+        f"{n}: PyTorch gives {found[n].tolist()}"
         for n in found
         if not all(
             close(mp.mpf(a), b, 1e-6, 1e-9)

@@ -157,7 +157,7 @@ static void compare(const char *id, const char *what, const struct loss_tensor *
     ck_assert_int_eq(tensor->rank, expected.shape.rank);
     for (size_t i = 0; i < expected.count; i++)
         ck_assert_msg(golden_close(((const double *)tensor->data)[i], expected.value[i], tolerance),
-                      "%s: %s[%zu] is %.17g where the case has %.17g", id, what, i,
+                      "%s: %s[%zu] is %.17g, expected %.17g", id, what, i,
                       ((const double *)tensor->data)[i], expected.value[i]);
     golden_tensor_free(&expected);
 }
@@ -171,7 +171,7 @@ static void check_float64(const struct loss_descriptor *loss, const json_t *test
     if (possible)
         run(&trial, threads);
     if (json_object_get(expect, "error")) {
-        ck_assert_msg(!possible || trial.status == LOSS_INVALID, "%s was not refused", id);
+        ck_assert_msg(!possible || trial.status == LOSS_INVALID, "%s was not rejected", id);
         ck_assert(!possible || (trial.error.message[0] && trial.error.path[0] == '/'));
         release(&trial);
         return;
@@ -214,7 +214,7 @@ static void compare_single(const char *id, const char *what, const struct loss_t
     for (size_t i = 0; i < loss_tensor_elements(single); i++) {
         const float value = ((const float *)single->data)[i],
                     exact = (float)((const double *)truth->data)[i];
-        ck_assert_msg(ulps(value, exact) <= 4, "%s: %s[%zu] is %.9g in float32, %.9g in truth", id,
+        ck_assert_msg(ulps(value, exact) <= 4, "%s: %s[%zu] is %.9g in float32, expected %.9g", id,
                       what, i, (double)value, (double)exact);
     }
 }

@@ -155,7 +155,7 @@ static void compare(const char *id, const char *what, const json_t *json, const 
     ck_assert_uint_eq(count, expected.count);
     for (size_t i = 0; i < count; i++)
         ck_assert_msg(golden_close(value[i], expected.value[i], tolerance),
-                      "%s: %s[%zu] is %.17g where the case has %.17g", id, what, i, value[i],
+                      "%s: %s[%zu] is %.17g, expected %.17g", id, what, i, value[i],
                       expected.value[i]);
     free(value);
     golden_tensor_free(&expected);

@@ -37,7 +37,7 @@ static float nth(uint64_t i)
             const double x = (double)nth(i), error = ulps(ours(x), exact((long double)x));         \
             worst = error > worst || isnan(error) ? error : worst;                                 \
         }                                                                                          \
-        printf("%-6s %.3f ulps at worst\n", name, worst);                                          \
+        printf("%-6s worst error %.3f ulp\n", name, worst);                                        \
         failed |= !(worst <= 1.1);                                                                 \
     }
 

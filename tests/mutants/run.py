@@ -70,10 +70,10 @@ class Mutant:
         """Returns what is wrong with the mutant, or None."""
         path = ROOT / self.file
         if not path.is_file():
-            return f"there is no {self.file}"
+            return f"{self.file} does not exist"
         places = len(self.pattern().findall(path.read_text(encoding="utf-8")))
         if places != 1:
-            return f"{self.file} has {places} places, not 1, that read: " + "\n".join(self.before)
+            return f"{self.file} contains this {places} times, not once: " + "\n".join(self.before)
         if self.before == self.after:
             return "it changes nothing"
         return None
@@ -109,7 +109,7 @@ def check(mutants):
     names = names_of_tests()
     faults = [f"{m.where}: {m.fault()}" for m in mutants if m.fault()]
     faults += [
-        f"{m.where}: there is no suite and no test case '{test}'"
+        f"{m.where}: no suite or test case is named '{test}'"
         for m in mutants
         for test in m.tests
         if test not in names
@@ -197,8 +197,8 @@ def failure(tree, test):
         for line in results(process):
             failed = re.match(r"not ok \d+ - [^:]*:[^:]*:(\w+)", line or "")
             if line is None:
-                return f"{test}, which does not end"
-            if line.startswith("no test was run"):
+                return f"{test}, which does not exit"
+            if line.startswith("no test ran"):
                 sys.exit(line)
             if failed:
                 return failed.group(1)
@@ -236,7 +236,7 @@ def check_sound(tree, mutants):
     for test in sorted({test for mutant in mutants for test in mutant.tests}):
         failed = fails_twice(tree, test)
         if failed:
-            sys.exit(f"without a mutant there fails {failed}")
+            sys.exit(f"{failed} fails without a mutant")
 
 
 def try_all(mutants, tree):
@@ -245,7 +245,7 @@ def try_all(mutants, tree):
     copy_sources(tree)
     check_sound(tree, mutants)
     print(
-        f"{len(mutants)} mutants; the tests pass without one ({time.monotonic() - begun:.0f} s)",
+        f"{len(mutants)} mutants; the tests pass without them ({time.monotonic() - begun:.0f} s)",
         flush=True,
     )
     survived = 0

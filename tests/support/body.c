@@ -27,8 +27,8 @@ void body_is_refused_as_it_comes(struct http_client *client, struct http_respons
              "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", ALL);
     ck_assert(http_client_send_text(client, head));
     for (size_t at = 0; at < ALL; at += piece)
-        ck_assert_msg(http_client_send(client, bytes, piece), "the connection was cut at byte %zu",
-                      at);
+        ck_assert_msg(http_client_send(client, bytes, piece),
+                      "the connection was closed at byte %zu", at);
     free(bytes);
     ck_assert(http_client_read(client, response, false));
     ck_assert_int_eq(response->status, 413);

@@ -25,7 +25,7 @@ const json_t *schema_follow(const json_t *document, const json_t *object)
 {
     const char *const reference = json_string_value(json_object_get(object, "$ref"));
     const json_t *const target = reference ? schema_resolve(document, reference) : object;
-    ck_assert_msg(target != NULL, "%s is not there", reference ? reference : "an object");
+    ck_assert_msg(target != NULL, "%s does not exist", reference ? reference : "an object");
     return target;
 }
 
@@ -61,7 +61,7 @@ static bool check_type(const struct check *check, const json_t *types)
 {
     if (json_is_string(types))
         return is_of_type(check->value, json_string_value(types)) ||
-               no(check, "it is no %s", json_string_value(types));
+               no(check, "it is not of type %s", json_string_value(types));
     for (size_t i = 0; i < json_array_size(types); i++)
         if (is_of_type(check->value, json_string_value(json_array_get(types, i))))
             return true;
@@ -73,7 +73,7 @@ static bool check_enum(const struct check *check, const json_t *values)
     for (size_t i = 0; i < json_array_size(values); i++)
         if (json_equal(json_array_get(values, i), check->value))
             return true;
-    return no(check, "it is none of the enumerated");
+    return no(check, "it is not in the enumeration");
 }
 
 static bool check_const(const struct check *check, const json_t *value)
@@ -128,7 +128,7 @@ static bool check_additional(const struct check *check, const json_t *schema)
         if (json_object_get(json_object_get(check->schema, "properties"), name))
             continue;
         if (json_is_false(schema))
-            return no(check, "%.64s is not among the properties", name);
+            return no(check, "%.64s is not a known property", name);
         if (!schema_takes(check->document, schema, member, why))
             return no(check, "%.64s: %.400s", name, why);
     }
@@ -229,7 +229,7 @@ bool schema_takes(const json_t *document, const json_t *schema, const json_t *va
         size_t k = 0;
         while (k < KEYWORDS && strcmp(keywords[k].name, name) != 0)
             k++;
-        ck_assert_msg(k < KEYWORDS, "the keyword %s is not known here", name);
+        ck_assert_msg(k < KEYWORDS, "unknown keyword %s", name);
         if (!keywords[k].check(&check, argument))
             return false;
     }

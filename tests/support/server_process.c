@@ -107,7 +107,7 @@ void server_process_start_with(struct server_process *server, const char *const 
         return;
     char *log = server_process_log(server);
     server_process_free(server);
-    ck_abort_msg("%s did not start; it says: %s", program(), log);
+    ck_abort_msg("%s did not start; its log: %s", program(), log);
 }
 
 void server_process_spawn(struct server_process *server, const char *const arguments[])
@@ -148,7 +148,7 @@ int server_process_wait(struct server_process *server)
         if (waited >= SERVER_TIMEOUT_MS) {
             char *const log = server->err ? server_process_log(server) : NULL;
             server_process_free(server);
-            ck_abort_msg("%s does not end; it says: %.2000s", program(), log ? log : "(not known)");
+            ck_abort_msg("%s does not exit; its log: %.2000s", program(), log ? log : "(unknown)");
         }
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }

@@ -64,10 +64,11 @@ static bool is_here(int i)
 START_TEST(client_prints_the_expected_output)
 {
     char printed[1024];
-    ck_assert_msg(is_here(_i), "%s is not here: install %s", clients[_i].name, clients[_i].package);
+    ck_assert_msg(is_here(_i), "%s is not installed; install %s", clients[_i].name,
+                  clients[_i].package);
     const int status = command_run(printed, sizeof printed, "%s http://127.0.0.1:%d </dev/null",
                                    clients[_i].run, server.port);
-    ck_assert_msg(status == 0, "%s ended with %d, having printed: %s", clients[_i].name, status,
+    ck_assert_msg(status == 0, "%s exited with %d; its output: %s", clients[_i].name, status,
                   printed);
     ck_assert_str_eq(printed, expected);
 }
@@ -87,7 +88,7 @@ Suite *clients_suite(void)
             tcase_add_loop_test(tcase, client_prints_the_expected_output, i, i + 1);
         else
             fprintf(stderr,
-                    "clients: %s is skipped: not installed (%s); make check-clients installs and "
+                    "clients: %s is skipped, not installed (%s); make check-clients installs and "
                     "runs all\n",
                     clients[i].name, clients[i].package);
     }

@@ -39,7 +39,7 @@ START_TEST(client_passes_its_tests)
         server.port);
     if (status != 0)
         fputs(printed, stderr);
-    ck_assert_msg(status == 0, "node ended with %d, having printed the above", status);
+    ck_assert_msg(status == 0, "node exited with %d; its output is above", status);
 }
 END_TEST
 
@@ -47,15 +47,15 @@ START_TEST(types_are_accepted_by_typescript)
 {
     static char printed[65536];
     if (!npm_packages_are_there("clients/js")) {
-        ck_assert_msg(!required(), "npm is not here, or cannot fetch TypeScript");
-        fprintf(stderr, "js: the types of clients/js are not checked, npm is not here or cannot "
-                        "fetch TypeScript\n");
+        ck_assert_msg(!required(), "npm is not installed, or cannot fetch TypeScript");
+        fprintf(stderr, "js: the types of clients/js are not checked, npm is not installed or "
+                        "cannot fetch TypeScript\n");
         return;
     }
     const int status = command_run(printed, sizeof printed, "cd clients/js && npm run types 2>&1");
     if (status != 0)
         fputs(printed, stderr);
-    ck_assert_msg(status == 0, "tsc ended with %d, having printed the above", status);
+    ck_assert_msg(status == 0, "tsc exited with %d; its output is above", status);
 }
 END_TEST
 
@@ -71,7 +71,7 @@ Suite *js_suite(void)
     if (required() || command_succeeds("command -v node"))
         tcase_add_test(tests, client_passes_its_tests);
     else
-        fprintf(stderr, "js: clients/js is not tested, node is not here (nodejs); make "
+        fprintf(stderr, "js: clients/js is not tested, nodejs is not installed; make "
                         "check-clients installs it\n");
     tcase_add_test(types, types_are_accepted_by_typescript);
     suite_add_tcase(suite, tests);

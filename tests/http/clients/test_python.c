@@ -32,7 +32,7 @@ START_TEST(python_client_passes_its_tests)
     printed[fread(printed, 1, sizeof printed - 1, output)] = '\0';
     const int status = pclose(output);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-                  "pytest ended with %d, having printed: %s", status, printed);
+                  "pytest exited with %d; its output: %s", status, printed);
     show_skips(printed);
 }
 END_TEST
@@ -49,7 +49,7 @@ Suite *python_suite(void)
     if (all || system("/usr/bin/python3 -c 'import numpy, pytest' >/dev/null 2>&1") == 0)
         tcase_add_test(tcase, python_client_passes_its_tests);
     else
-        fprintf(stderr, "python: the Python client is not tested: python3-numpy or "
+        fprintf(stderr, "python: the Python client is not tested, python3-numpy or "
                         "python3-pytest is not installed\n");
     suite_add_tcase(suite, tcase);
     return suite;

@@ -767,9 +767,9 @@ static void expect_service(void)
 /* The server did not start: it must print the reason and exit by itself. */
 static void expect_reason(int code, unsigned long long call)
 {
-    char *const log = server_process_log(&server),
-                *const line =
-                    log + strspn(log, "\n"); /* libgomp's message begins with an empty line */
+    char *const log = server_process_log(&server);
+    /* libgomp's message begins with an empty line. */
+    char *const line = log + strspn(log, "\n");
     ck_assert_msg(code == 1 || code == 2, "call %llu: exited with %d: %s", call, code, log);
     ck_assert_msg(strlen(line) > 10 && strchr(line, '\n') == line + strlen(line) - 1,
                   "call %llu: not one line: '%s'", call, log);
@@ -806,8 +806,8 @@ START_TEST(failed_call_at_start_prints_one_line_and_exits)
     ck_assert_int_gt(fail_starts(FAULT_THREAD, EAGAIN, &met), 6);
     ck_assert_int_gt(fail_starts(FAULT_EVENT, EMFILE, &met), 4);
     ck_assert_int_gt(fail_starts(FAULT_SOCKET, ENOBUFS, &met), 2);
-    ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met),
-                     2); /* libraries tolerate many other faults */
+    /* Libraries tolerate many of these faults. */
+    ck_assert_int_gt(fail_starts(FAULT_MEMORY, ENOMEM, &met), 2);
     ck_assert_uint_ge(met, 60);
     fault_library_end();
 }

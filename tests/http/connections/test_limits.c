@@ -290,8 +290,8 @@ START_TEST(limits_unread_responses_are_closed)
     ssize_t got;
     while ((got = read_some(1 << 20)) > 0)
         total += (size_t)got;
-    ck_assert_msg(total < 18000000, "%zu bytes of the response arrived",
-                  total); /* the maximum of the kernel buffers */
+    /* The kernels buffer at most this. */
+    ck_assert_msg(total < 18000000, "%zu bytes of the response arrived", total);
     reconnect();
     expect_evaluated();
 }
@@ -450,8 +450,8 @@ START_TEST(limits_memory_wait_leaves_body_unread)
     ck_assert_int_eq(response.status, 200);
     http_client_close(&small);
     char byte;
-    ck_assert_int_lt(recv(second.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT),
-                     0); /* and 100 Continue is not sent */
+    /* 100 Continue is not sent either. */
+    ck_assert_int_lt(recv(second.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT), 0);
     ck_assert(http_client_send(&client, body + HELD, LARGE - HELD));
     ck_assert(http_client_read(&client, &response, false));
     ck_assert_int_eq(response.status, 200);
@@ -619,8 +619,8 @@ START_TEST(limits_memory_of_slowly_read_responses_goes_to_waiting_requests)
     ssize_t got;
     while ((got = read_some(1 << 20)) > 0)
         total += (size_t)got;
-    ck_assert_msg(total < 18000000, "%zu bytes of the response arrived",
-                  total); /* the maximum of the kernel buffers */
+    /* The kernels buffer at most this. */
+    ck_assert_msg(total < 18000000, "%zu bytes of the response arrived", total);
 }
 END_TEST
 
@@ -1273,8 +1273,8 @@ START_TEST(limits_computation_has_a_deadline)
     ask_for_minutes(&client);
     ck_assert(http_client_read(&client, &response, false));
     expect_status(503, "not ready within 0.3 seconds, the limit that --compute-timeout sets");
-    ck_assert_ptr_null(http_response_header(&response, "Retry-After", value,
-                                            sizeof value)); /* the result would be too late */
+    /* A retry would time out too. */
+    ck_assert_ptr_null(http_response_header(&response, "Retry-After", value, sizeof value));
     ck_assert(metric(late) == 1);
     expect_evaluated(); /* on the same connection */
     char *log = server_process_log(&server);

@@ -285,8 +285,8 @@ START_TEST(proxy_loses_no_request_when_a_server_stops)
         pthread_join(load.thread[i], NULL);
     ck_assert_int_eq(atomic_load(&load.failed), 0);
     ck_assert_int_eq(code, 0);
-    ck_assert_int_ge(evaluations_of(&server[1]),
-                     after + ENOUGH - 2 * CLIENTS); /* only one side counted the active requests */
+    /* Only one side counted the requests that were active at the start or the end. */
+    ck_assert_int_ge(evaluations_of(&server[1]), after + ENOUGH - 2 * CLIENTS);
     ck_assert_int_eq(server_process_stop(&server[1]), 0);
     free(load.medium);
 }
@@ -360,8 +360,8 @@ START_TEST(proxy_adds_request_id_that_both_log)
                                                             server_process_log(&server[1]);
     ck_assert_msg(strstr(first, line) || strstr(second, line), "%s is in neither %s nor %s", line,
                   first, second);
-    ck_assert_uint_ge(strlen(id),
-                      32); /* of the proxy: ids of the server have a hyphen after 16 digits */
+    /* The id is that of the proxy: ids of the server have a hyphen after 16 digits. */
+    ck_assert_uint_ge(strlen(id), 32);
     free(first);
     free(second);
 }

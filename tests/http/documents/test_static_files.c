@@ -142,10 +142,10 @@ START_TEST(assets_are_found_by_their_whole_name_alone)
 }
 END_TEST
 
-Suite *assets_suite(void)
+Suite *static_files_suite(void)
 {
-    Suite *suite = suite_create("assets");
-    TCase *tcase = tcase_create("assets");
+    Suite *suite = suite_create("static_files");
+    TCase *tcase = tcase_create("static_files");
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, assets_are_the_files_of_web);

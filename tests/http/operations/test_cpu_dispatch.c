@@ -307,9 +307,9 @@ END_TEST
 
 #endif
 
-Suite *isa_suite(void)
+Suite *cpu_dispatch_suite(void)
 {
-    Suite *suite = suite_create("isa");
+    Suite *suite = suite_create("cpu_dispatch");
 #if defined __x86_64__
     SUITE_ADD(suite, "isa_table", isa_of_a_machine_is_the_largest_of_which_it_has_all,
               isa_that_lacks_one_feature_is_not_that_isa,

@@ -1188,10 +1188,10 @@ END_TEST
 
 /* ---- Suite ---- */
 
-Suite *access_suite(void)
+Suite *auth_suite(void)
 {
-    Suite *suite = suite_create("access");
-    TCase *addresses = suite_add_case(suite, "access_addresses", 60, setup, teardown);
+    Suite *suite = suite_create("auth");
+    TCase *addresses = suite_add_case(suite, "auth_addresses", 60, setup, teardown);
     tcase_add_test(addresses, access_serves_a_unix_socket_and_removes_it);
     tcase_add_test(addresses, access_unix_socket_has_the_permissions_that_are_asked_for);
     tcase_add_test(addresses, access_takes_the_place_of_a_server_that_was_killed);
@@ -1204,14 +1204,14 @@ Suite *access_suite(void)
     tcase_add_test(addresses, access_admin_address_serves_health_and_metrics_alone);
     tcase_add_test(addresses, access_admin_address_may_be_a_unix_socket);
 
-    TCase *systemd = suite_add_case(suite, "access_systemd", 60, setup, teardown);
+    TCase *systemd = suite_add_case(suite, "auth_systemd", 60, setup, teardown);
     tcase_add_test(systemd, access_serves_sockets_that_systemd_hands_over);
     tcase_add_test(systemd, access_takes_the_admin_socket_by_its_name);
     tcase_add_test(systemd, access_lets_sockets_be_that_are_meant_for_another_process);
     tcase_add_test(systemd, access_tells_systemd_when_it_is_ready_and_when_it_stops);
 
-    TCase *tokens = suite_add_case(suite, "access_tokens", 60, setup, teardown);
-    TCase *slow = suite_add_case(suite, "access_slow", 60, setup, teardown);
+    TCase *tokens = suite_add_case(suite, "auth_tokens", 60, setup, teardown);
+    TCase *slow = suite_add_case(suite, "auth_slow", 60, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
     tcase_add_test(tokens, access_wants_a_token_where_there_are_any);
     tcase_add_test(tokens, access_lets_in_who_has_a_token);
@@ -1238,7 +1238,7 @@ Suite *access_suite(void)
     tcase_add_test(tokens, access_hashes_tokens_of_ones_own);
     tcase_add_test(tokens, access_listens_beyond_loopback_only_with_tokens_or_when_told_so);
 
-    TCase *origins = suite_add_case(suite, "access_origins", 60, setup, teardown);
+    TCase *origins = suite_add_case(suite, "auth_origins", 60, setup, teardown);
     tcase_add_test(origins, access_on_loopback_answers_to_its_own_names_alone);
     tcase_add_test(origins, access_reads_the_host_of_a_target_in_absolute_form);
     tcase_add_test(origins, access_answers_to_further_names);

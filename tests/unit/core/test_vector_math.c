@@ -130,10 +130,10 @@ START_TEST(special_values_are_those_of_libm)
 }
 END_TEST
 
-Suite *mathematics_suite(void)
+Suite *vector_math_suite(void)
 {
-    Suite *suite = suite_create("mathematics");
-    TCase *tcase = tcase_create("mathematics");
+    Suite *suite = suite_create("vector_math");
+    TCase *tcase = tcase_create("vector_math");
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, errors_stay_near_half_an_ulp);
     tcase_add_test(tcase, single_ones_stay_near_one_ulp_of_float32);

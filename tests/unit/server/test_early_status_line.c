@@ -124,10 +124,10 @@ START_TEST(prefix_of_another_answer_fails_the_connection)
 }
 END_TEST
 
-Suite *prefix_suite(void)
+Suite *early_status_line_suite(void)
 {
-    Suite *suite = suite_create("prefix");
-    TCase *tcase = tcase_create("prefix");
+    Suite *suite = suite_create("early_status_line");
+    TCase *tcase = tcase_create("early_status_line");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, prefix_is_left_out_of_the_answer);
     tcase_add_test(tcase, prefix_is_left_out_of_an_answer_in_parts);

@@ -573,10 +573,10 @@ START_TEST(executor_finishes_what_waits_when_it_is_stopped)
 }
 END_TEST
 
-Suite *schedule_suite(void)
+Suite *fair_queue_suite(void)
 {
-    Suite *suite = suite_create("schedule");
-    TCase *order = tcase_create("schedule_order"), *jobs = tcase_create("executor_jobs"),
+    Suite *suite = suite_create("fair_queue");
+    TCase *order = tcase_create("fair_queue_order"), *jobs = tcase_create("executor_jobs"),
           *end = tcase_create("executor_end"), *slow = tcase_create("executor_slow");
     tcase_add_checked_fixture(order, setup, teardown);
     tcase_add_test(order, schedule_keeps_the_order_of_equal_jobs_of_a_client);

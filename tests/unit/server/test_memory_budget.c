@@ -565,10 +565,10 @@ START_TEST(budget_invariants_hold_in_random_sequences)
 }
 END_TEST
 
-Suite *budget_suite(void)
+Suite *memory_budget_suite(void)
 {
-    Suite *suite = suite_create("budget");
-    TCase *tcase = tcase_create("budget");
+    Suite *suite = suite_create("memory_budget");
+    TCase *tcase = tcase_create("memory_budget");
     tcase_set_tags(tcase, TAG_SLOW);
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);

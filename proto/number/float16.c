@@ -2,9 +2,9 @@
 
 #include <math.h>
 
-/* Rounds to a format with that many exponent and fraction bits. Scaling by powers of two is exact,
-   and rint rounds ties to even. A fraction that rounds up to the next power of two carries into the
-   exponent, and from the largest number to infinity. */
+/* Rounds to a format with the given numbers of exponent and fraction bits. Scaling by powers of two
+   is exact, and rint rounds ties to even. A fraction that rounds up to the next power of two
+   carries into the exponent, and from the largest number to infinity. */
 static uint16_t narrow(double value, int exponent_bits, int fraction_bits)
 {
     const int sign = signbit(value) ? 0x8000 : 0, bias = (1 << (exponent_bits - 1)) - 1;

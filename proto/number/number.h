@@ -1,6 +1,6 @@
 /*
- * Numbers as decimal text: correctly rounded when read, shortest when written. A server of losses
- * spends most of its time here.
+ * Numbers as decimal text: correctly rounded when read, shortest when written. The server spends
+ * most of its time here.
  *
  * All functions are thread-safe, allocate nothing, and ignore the locale.
  */

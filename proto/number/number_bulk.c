@@ -5,12 +5,12 @@
 #include "number/number_bulk.h"
 #include "dispatch/cpu_dispatch.h"
 
-/* Fastest first; the last runs on every machine. The Makefile compiles each for its instruction
+/* Fastest first. The last runs on every machine. The Makefile compiles each for its instruction
    set. */
 static const struct {
     enum isa isa;
     const struct number_bulk *bulk;
-} ways[] = {
+} implementations[] = {
 #if defined __x86_64__
     {ISA_X86_64_V4_VBMI2, &number_bulk_avx512},
     {ISA_X86_64_V3, &number_bulk_avx2},
@@ -21,9 +21,9 @@ static const struct {
 const struct number_bulk *number_bulk_at(size_t index)
 {
     const enum isa isa = isa_allowed();
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
-        if (ways[i].isa <= isa && index-- == 0)
-            return ways[i].bulk;
+    for (size_t i = 0; i < sizeof implementations / sizeof implementations[0]; i++)
+        if (implementations[i].isa <= isa && index-- == 0)
+            return implementations[i].bulk;
     return NULL;
 }
 

@@ -1,5 +1,5 @@
 /*
- * Long lists of numbers in JSON text. A server of losses spends most of its time here.
+ * Long lists of numbers in JSON text. The server spends most of its time here.
  *
  * The functions are fast because they process 64 bytes at a time and handle only the common case.
  * They stop at anything else; the caller then continues with one number at a time (number.h). The

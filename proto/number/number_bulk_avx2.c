@@ -46,9 +46,9 @@ static inline __attribute__((always_inline)) uint64_t separators(const char *tex
 static inline __attribute__((always_inline)) void kinds_of_32(const char *text, int shift,
                                                               struct kinds *kinds)
 {
-    /* A kind has a bit in the entries of both tables, for the low and the high four bits of a byte,
-       where both are of that kind: 1 digits, 2 + - . and 4 a-o and 8 p-z of either case; 0x10 tab
-       and line ends, 0x20 the blank, 0x40 the comma. */
+    /* A byte is of a kind if both tables, indexed by its low and its high four bits, have the bit
+       of that kind: 1 digits; 2 + - . ; 4 a-o and 8 p-z, upper or lower case; 0x10 tab and line
+       ends; 0x20 space; 0x40 comma. */
     const __m256i low = TWICE(0x29, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x0d, 0x1d, 0x1c,
                               0x06, 0x44, 0x16, 0x06, 0x04);
     const __m256i high = TWICE(0x10, 0, 0x62, 0x01, 0x04, 0x08, 0x04, 0x08, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -75,7 +75,7 @@ static inline __attribute__((always_inline)) struct kinds kinds_of(const char *t
 static inline __attribute__((always_inline)) size_t put_bounds(uint32_t *bounds, uint32_t offset,
                                                                uint64_t edges)
 {
-    /* Eight at a time: their number is unpredictable, but rarely larger. */
+    /* Eight at a time: the count is unpredictable, but rarely more than eight. */
     const size_t n = (size_t)__builtin_popcountll(edges);
     size_t i = 0;
     do {
@@ -100,7 +100,7 @@ take_fields(const char *text, const char *end, __m256i *fields, int *exponent, b
     *negative = *text == '-';
     text += *negative;
     const uint64_t len = (uint64_t)(end - text);
-    /* With 70 added, digits are the 118 to 127 among signed bytes. */
+    /* After adding 70, digits are the signed bytes from 118 to 127. */
     const __m256i moved = _mm256_add_epi8(load(text), _mm256_set1_epi8(70));
     const uint32_t others = ~(uint32_t)mask_of(_mm256_cmpgt_epi8(moved, _mm256_set1_epi8(117)));
     const uint64_t whole = _tzcnt_u32(others);
@@ -124,8 +124,8 @@ take_fields(const char *text, const char *end, __m256i *fields, int *exponent, b
         return false;
     *exponent -= (int)fraction;
 
-    /* The digits after the point as they are before `stop`, those before it moved by one; then
-       neighbours are combined, twice. */
+    /* Digits after the point keep their position before `stop`; digits before it move by one byte.
+       Then neighbours are combined, twice. */
     const char *const from = text + stop - 32;
     const __m256i digits = _mm256_and_si256(
         _mm256_blendv_epi8(load(from - 1), load(from), load((const char *)end_mask + unmoved)),
@@ -136,8 +136,8 @@ take_fields(const char *text, const char *end, __m256i *fields, int *exponent, b
     return true;
 }
 
-/* Two numbers' fields of four as fields of eight: 1 to 3 of the first, and of the second, are in
- * places 1, 4, 5 and 3, 6, 7. */
+/* Combines the fields of four digits of two numbers into fields of eight digits. Fields 1 to 3 of
+   the first number are in places 1, 4 and 5; those of the second in places 3, 6 and 7. */
 static inline __attribute__((always_inline)) __m256i eights(__m256i first, __m256i second)
 {
     return _mm256_madd_epi16(_mm256_packus_epi32(first, second),
@@ -158,9 +158,9 @@ static inline __attribute__((always_inline)) bool take_digits(const char *text, 
     return high < 922; /* so that it is below 2^63 */
 }
 
-/* Splits the number between two bounds: its fields, and the power to multiply them by, with its
-   sign. Returns false if the product may be subnormal. If it overflows, it is infinite, which is
-   correct. */
+/* Splits the number between two bounds into its fields and the power to multiply them by, which has
+   the sign of the number. Returns false if the product may be subnormal. If it overflows, it is
+   infinite, which is correct. */
 static inline __attribute__((always_inline)) bool
 take_factors(const char *text, const uint32_t *bounds, __m256i *fields, const double **power)
 {
@@ -174,8 +174,8 @@ take_factors(const char *text, const uint32_t *bounds, __m256i *fields, const do
     return true;
 }
 
-/* Four numbers at once, as to_float in number_bulk_values.h. Digits are combined as doubles, which
-   rounds twice more: the sum is off by less than 8 units. */
+/* Reads four numbers at once, as to_float() in number_bulk_values.h does. Digits are combined as
+   doubles, which rounds two more times: the error is less than 8 units. */
 static inline __attribute__((always_inline)) bool take_four(const char *text,
                                                             const uint32_t *bounds, float *values)
 {
@@ -202,7 +202,8 @@ static inline __attribute__((always_inline)) bool take_four(const char *text,
     const __m256i tail =
         _mm256_and_si256(_mm256_castpd_si256(wide), _mm256_set1_epi64x((INT64_C(1) << 29) - 1));
     const __m256i from_half = _mm256_sub_epi64(tail, _mm256_set1_epi64x((INT64_C(1) << 28) - 8));
-    /* Values in [0, 16] are too near now: unsigned low halves that min(x, 16) does not change. */
+    /* Values in [0, 16] are too close to a midpoint: unsigned low halves that min(x, 16) does not
+     * change. */
     const __m256i near =
         _mm256_cmpeq_epi32(_mm256_min_epu32(from_half, _mm256_set1_epi64x(16)), from_half);
     if (_mm256_movemask_ps(_mm256_castsi256_ps(near)) & 0x55)
@@ -231,17 +232,18 @@ size_t number_bulk_avx2_read_f32(const char *text, const uint32_t *bounds, size_
 
 /* ---- Writing ---- */
 
-/* How nine digits, of which the first counts 10^e, become fixed text of up to 16 bytes: where each
-   byte comes from. Of what it is chosen from, bytes 0 to 7 are the second to ninth digit, 8 is the
-   first, 9 a zero and 10 the point. */
-#define DIGIT(i) ((i) == 0 ? 8 : (i) < 9 ? (i)-1 : 9)
-#define BYTE(e, i)                                                                                 \
-    ((e) < 0          ? ((i) == 1        ? 10                                                      \
-                         : (i) < 1 - (e) ? 9                                                       \
-                                         : DIGIT((i) + (e)-1))                                     \
-     : (i) <= (e)     ? DIGIT(i)                                                                   \
-     : (i) == (e) + 1 ? 10                                                                         \
-                      : DIGIT((i)-1))
+/* The layout of fixed text of up to 16 bytes for nine digits, the first of which has the value
+   10^e: the source of each byte. Source bytes 0 to 7 are the second to ninth digit, 8 is the first,
+   9 is a zero, and 10 is the point. */
+#define DIGIT_OR_ZERO(i) ((i) < 9 ? (i)-1 : 9)
+#define DIGIT(i)         ((i) == 0 ? 8 : DIGIT_OR_ZERO(i))
+/* For e < 0: "0.", zeros and the digits. */
+#define BYTE_FROM_ZEROS(e, i) ((i) < 1 - (e) ? 9 : DIGIT((i) + (e)-1))
+#define BYTE_BELOW_ONE(e, i)  ((i) == 1 ? 10 : BYTE_FROM_ZEROS(e, i))
+/* For e >= 0: e + 1 digits, the point and the other digits. */
+#define BYTE_FROM_POINT(e, i) ((i) == (e) + 1 ? 10 : DIGIT((i)-1))
+#define BYTE_FROM_ONE(e, i)   ((i) <= (e) ? DIGIT(i) : BYTE_FROM_POINT(e, i))
+#define BYTE(e, i)            ((e) < 0 ? BYTE_BELOW_ONE(e, i) : BYTE_FROM_ONE(e, i))
 #define LAYOUT(e)                                                                                  \
     {                                                                                              \
         BYTE(e, 0), BYTE(e, 1), BYTE(e, 2), BYTE(e, 3), BYTE(e, 4), BYTE(e, 5), BYTE(e, 6),        \
@@ -256,8 +258,7 @@ static const unsigned char layouts[FIXED_MAX - FIXED_MIN + 1][16] = {
     LAYOUT(-3), LAYOUT(-2), LAYOUT(-1), LAYOUT(0), LAYOUT(1), LAYOUT(2),  LAYOUT(3),  LAYOUT(4),
     LAYOUT(5),  LAYOUT(6),  LAYOUT(7),  LAYOUT(8), LAYOUT(9), LAYOUT(10), LAYOUT(11), LAYOUT(12)};
 
-/* 32-bit lanes from the low halves of 64-bit lanes for those with an even place, and from the high
- * halves for the others. */
+/* Returns the even 32-bit lanes of `even` and the odd ones of `odd`. */
 static inline __attribute__((always_inline)) __m256i interleave(__m256i even, __m256i odd)
 {
     return _mm256_blend_epi32(even, odd, 0xaa);
@@ -273,8 +274,8 @@ static inline __attribute__((always_inline)) __m256i multiply_high(__m256i x, ui
     return _mm256_srli_epi32(interleave(_mm256_srli_epi64(even, 32), odd), shift);
 }
 
-/* scale() of number_shortest.h, for eight floats: x is below 2^30; powers are those of the even and
- * of the odd places. */
+/* As scale() of number_shortest.h, for eight floats. x is below 2^30; the powers are those of the
+ * even and of the odd lanes. */
 static inline __attribute__((always_inline)) __m256i scale_eight(__m256i x, __m256i even_power,
                                                                  __m256i odd_power)
 {
@@ -289,8 +290,8 @@ static inline __attribute__((always_inline)) __m256i scale_eight(__m256i x, __m2
     return _mm256_or_si256(whole, _mm256_add_epi32(is_whole, _mm256_set1_epi32(1)));
 }
 
-/* The powers that numbers in the even or odd places are multiplied by: `place` is twice their place
- * in the table. */
+/* Returns the powers that the numbers in the even or odd lanes are multiplied by. `place` is twice
+ * their index in the table. */
 static inline __attribute__((always_inline)) __m256i gather_powers(__m256i place)
 {
     const __m256i powers = _mm256_i32gather_epi64(
@@ -298,7 +299,7 @@ static inline __attribute__((always_inline)) __m256i gather_powers(__m256i place
     return _mm256_add_epi64(powers, _mm256_set1_epi64x(1));
 }
 
-/* The eight digits of each of four numbers below 10^8 in 64-bit lanes, as digit_bytes(). */
+/* As digit_bytes(), for four numbers in 64-bit lanes. */
 static inline __attribute__((always_inline)) __m256i digit_bytes_of_four(__m256i x)
 {
     const __m256i high =
@@ -314,15 +315,15 @@ static inline __attribute__((always_inline)) __m256i digit_bytes_of_four(__m256i
     return _mm256_or_si256(tens, _mm256_slli_epi16(fields, 8));
 }
 
-/* Eight numbers' digits. */
+/* The digits of eight numbers. */
 struct eight {
-    __m128i bytes[8];    /* what a layout chooses from, with '0' taken off */
+    __m128i bytes[8];    /* the source bytes of a layout, minus '0' */
     int32_t exponent[8]; /* of the first of nine digits */
 };
 
-/* As shortest_with_zero() of number_shortest.h, for eight floats: false if one of them is subnormal
-   or not finite. The digits, 8 388 608 at least and below 170 million, are made nine by zeros at
-   the end. */
+/* As shortest_with_zero() of number_shortest.h, for eight floats. Returns false if one of them is
+   subnormal or not finite. `digits` is at least 8388608 and below 170 million; it is padded with
+   zeros to nine digits. */
 static inline __attribute__((always_inline)) bool shortest_eight(const float *values,
                                                                  struct eight *out)
 {
@@ -366,8 +367,8 @@ static inline __attribute__((always_inline)) bool shortest_eight(const float *va
                                      even_power, odd_power),
                          c_odd);
 
-    /* A mask is -1 where it holds, so that to subtract it is to add one; not greater is less by one
-     * than what is greater. */
+    /* A true mask is -1, so subtracting it adds one. x >= y is computed as x > y - 1 or x + 1 > y.
+     */
     const __m256i ones = _mm256_srli_epi32(value, 2),
                   tens = multiply_high(ones, 429496730, 0); /* exact below 2^30 */
     const __m256i tens_4 = _mm256_mullo_epi32(tens, _mm256_set1_epi32(40)),
@@ -389,7 +390,7 @@ static inline __attribute__((always_inline)) bool shortest_eight(const float *va
         _mm256_mullo_epi32(_mm256_sub_epi32(tens, tens_above), _mm256_set1_epi32(10));
     __m256i digits = _mm256_blendv_epi8(long_one, short_one, tens_in),
             exponent = _mm256_add_epi32(k, _mm256_set1_epi32(8));
-    for (int i = 0; i < 2; i++) { /* seven digits at least */
+    for (int i = 0; i < 2; i++) { /* there are at least seven digits */
         const __m256i few = _mm256_cmpgt_epi32(_mm256_set1_epi32(100000000), digits);
         digits = _mm256_blendv_epi8(digits, _mm256_mullo_epi32(digits, _mm256_set1_epi32(10)), few);
         exponent = _mm256_add_epi32(exponent, few);
@@ -401,11 +402,11 @@ static inline __attribute__((always_inline)) bool shortest_eight(const float *va
     const __m256i rest =
         _mm256_sub_epi32(digits, _mm256_mullo_epi32(first, _mm256_set1_epi32(100000000)));
     const __m256i low_half = _mm256_set1_epi64x(UINT32_MAX),
-                  behind = _mm256_set1_epi64x((0x100 + '.' - '0') << 16);
+                  after_digits = _mm256_set1_epi64x((0x100 + '.' - '0') << 16);
     const __m256i even_rest = digit_bytes_of_four(_mm256_and_si256(rest, low_half));
     const __m256i odd_rest = digit_bytes_of_four(_mm256_srli_epi64(rest, 32));
-    const __m256i even_first = _mm256_or_si256(_mm256_and_si256(first, low_half), behind);
-    const __m256i odd_first = _mm256_or_si256(_mm256_srli_epi64(first, 32), behind);
+    const __m256i even_first = _mm256_or_si256(_mm256_and_si256(first, low_half), after_digits);
+    const __m256i odd_first = _mm256_or_si256(_mm256_srli_epi64(first, 32), after_digits);
     const __m256i b04 = _mm256_unpacklo_epi64(even_rest, even_first),
                   b26 = _mm256_unpackhi_epi64(even_rest, even_first);
     const __m256i b15 = _mm256_unpacklo_epi64(odd_rest, odd_first),
@@ -421,14 +422,14 @@ static inline __attribute__((always_inline)) bool shortest_eight(const float *va
     return true;
 }
 
-/* Writes nine digits, the first of which counts 10^e, without the zeros at their end; and a comma.
+/* Writes nine digits, the first of which has the value 10^e, without trailing zeros, and a comma.
  */
 static inline __attribute__((always_inline)) char *write_nine(char *text, __m128i bytes, int e)
 {
     const int used = 9 - (int)(_lzcnt_u64((uint64_t)_mm_cvtsi128_si64(bytes)) >> 3),
               magnitude = e < 0 ? -e : e;
     const int scientific = used + (used > 1) + 2 + (e < 0) + (magnitude >= 10);
-    const int fixed = e < 0 ? 1 + magnitude + used : e < used - 1 ? used + 1 : e + 1;
+    const int fixed = fixed_length(used, e);
     const int layout = scientific < fixed ? 0 : e;
     const __m128i order =
         _mm_loadu_si128((const __m128i *)(const void *)layouts[layout - FIXED_MIN]);

@@ -75,13 +75,14 @@ static size_t put_bounds(uint32_t *bounds, uint32_t offset, uint64_t edges)
     return n;
 }
 
-/* The bytes of `last` from the eight that end at `end`; the others from the position before. */
+/* Returns the eight bytes that end at `end` where `last` is 0xff, and elsewhere those one byte
+   earlier. */
 static inline uint64_t without_point(const char *end, uint64_t last)
 {
     return (load_eight(end - 8) & last) | (load_eight(end - 9) & ~last);
 }
 
-/* Eight bytes, the last n of which are 0xff, for n in [0, 8]; none below, all above. By table,
+/* Returns eight bytes, the last n of which are 0xff: none if n < 0, all if n > 8. Uses a table
    because n is unpredictable. */
 static inline uint64_t last_bytes(ptrdiff_t n)
 {

@@ -1,5 +1,5 @@
 /*
- * The half of number_bulk.h that finds structure, included once per instruction set. The including
+ * The part of number_bulk.h that finds structure. Included once per instruction set. The including
  * file defines, with bit i of a mask for byte i:
  *
  *     uint64_t separators(const char *text)
@@ -13,17 +13,17 @@
 
 #include <stdbool.h>
 
-/* Tokens and commas must alternate. An addition finds a comma that follows a comma: a bit after
-   each comma, added to the mask of white space, is carried to the first byte after that, where a
-   token must begin. The counts then show whether a token follows a token: there is at least one
-   token between two commas, so a surplus in the count is such a token. */
+/* Tokens and commas must alternate. An addition detects a comma that follows a comma: the bit after
+   each comma is added to the mask of white space, and is carried to the first byte after the white
+   space, where a token must begin. The counts detect a token that follows a token: there is at
+   least one token between two commas, so any excess is such a token. */
 static size_t skip(const char **text, const char *limit)
 {
-    const char *last = *text;          /* where the last token began */
-    size_t n = 0;                      /* tokens begun so far */
-    uint64_t in_token = 0, behind = 1; /* true if the previous byte was part of a token; if it was a
-                                          comma, or white space after one */
-    uint64_t open = 0;                 /* true if the last of tokens and commas was a token */
+    const char *last = *text; /* where the last token began */
+    size_t n = 0;             /* tokens begun so far */
+    uint64_t in_token = 0;    /* true if the previous byte was part of a token */
+    uint64_t after_comma = 1; /* true if it was a comma, or white space after one */
+    uint64_t open = 0;        /* true if the last of tokens and commas was a token */
     for (const char *at = *text; limit - at >= NUMBER_BULK_BLOCK; at += NUMBER_BULK_BLOCK) {
         const struct kinds kinds = kinds_of(at);
         const uint64_t other = ~(kinds.token | kinds.comma | kinds.blank),
@@ -32,7 +32,7 @@ static size_t skip(const char **text, const char *limit)
                        blank = kinds.blank & seen;
         const uint64_t begin = token & ~(token << 1 | in_token);
         uint64_t next;
-        const bool carried = __builtin_add_overflow(comma << 1 | behind, blank, &next);
+        const bool carried = __builtin_add_overflow(comma << 1 | after_comma, blank, &next);
         const uint64_t begun = (uint64_t)__builtin_popcountll(begin);
         const uint64_t ends_open = (begin | comma) == 0 ? open : begin > comma;
         if ((next & ~blank & ~token & seen) != 0 ||
@@ -50,7 +50,7 @@ static size_t skip(const char **text, const char *limit)
             return n;
         }
         in_token = token >> 63;
-        behind = comma >> 63 | carried;
+        after_comma = comma >> 63 | carried;
     }
     *text = last;
     return n - (n > 0);

@@ -19,7 +19,7 @@ struct digits {
     bool negative;
 };
 
-/* Values with AVX2, which AVX-512 uses, too. */
+/* Values with AVX2; the AVX-512 implementation uses them too. */
 size_t number_bulk_avx2_read_f32(const char *text, const uint32_t *bounds, size_t n, float *values);
 size_t number_bulk_avx2_read_f64(const char *text, const uint32_t *bounds, size_t n,
                                  double *values);

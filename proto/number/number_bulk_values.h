@@ -1,5 +1,5 @@
 /*
- * The half of number_bulk.h that reads and writes numbers, included once per instruction set. The
+ * The part of number_bulk.h that reads and writes numbers. Included once per instruction set. The
  * including file defines:
  *
  *     bool take_digits(const char *text, const char *end, struct digits *)
@@ -11,12 +11,12 @@
 
 #include <math.h>
 
-/* Returns the float nearest to digits * 10^exponent, by way of a double that is nearest or almost.
-   Digits, power and product are each off by at most half a unit in the last place, together by less
-   than 4 units of the double. If no midpoint of two floats is that near, the number and the double
-   are on the same side of it, and the double rounds to the right float. (A midpoint has a one
-   before 28 zeros after the last bit of the float. Below 2^-126, floats are subnormal and have
-   other midpoints.) */
+/* Returns the float nearest to digits * 10^exponent, computed as a double that is the nearest or
+   close to it. Digits, power and product are each off by at most half a unit in the last place,
+   together by less than 4 units of the double. If no midpoint of two floats is that near, the
+   number and the double are on the same side of it, and the double rounds to the right float. (A
+   midpoint has a one before 28 zeros after the last bit of the float. Below 2^-126, floats are
+   subnormal and have other midpoints.) */
 static inline bool to_float(struct digits number, float *value)
 {
     const uint64_t tail = (UINT64_C(1) << 29) - 1, half = UINT64_C(1) << 28,

@@ -1,25 +1,23 @@
 /*
  * Decimal text to binary numbers, correctly rounded.
  *
- * A number of up to 19 significant digits is w * 10^q with w below 2^64, and one of more digits
- * lies between that and (w + 1) * 10^q. Three ways lead from there to the nearest float, each
- * taking what the one before it leaves:
+ * A number of up to 19 significant digits is w * 10^q with w below 2^64. A number of more digits
+ * lies between w * 10^q and (w + 1) * 10^q. Three methods find the nearest float. Each handles the
+ * numbers that the previous one cannot:
  *
  * - w and 10^q are both exact floats, and one division or multiplication rounds once (W. Clinger,
- * How to read floating point numbers accurately, 1990).
- * - 64 bits of w * 10^q, which one multiplication with a tabulated power yields to within a few
- * units of their last place, round to the same float wherever in that range the number is (D.
- * Lemire, Number parsing at a gigabyte per second, 2021, where the idea is credited to M. Eisel;
- * here as interval arithmetic, so that subnormals, digits left out and ties need no rules of their
- * own).
- * - The number is compared with the midpoint of the two floats around it, in integers of as many
- * bits as that takes.
+ *   How to read floating point numbers accurately, 1990).
+ * - One multiplication by a tabulated power gives 64 bits of w * 10^q with an error of a few units
+ *   in the last place. All numbers within that error round to the same float (D. Lemire, Number
+ *   parsing at a gigabyte per second, 2021, who credits the idea to M. Eisel). This is interval
+ *   arithmetic here, so subnormals, omitted digits and ties need no special cases.
+ * - The number is compared with the midpoint of the two floats around it in big integers.
  *
- * Nothing here asks the C library, whose strtod heeds the locale. The arithmetic of the first way
- * takes the rounding mode to be to nearest, which nobody changes.
+ * The C library's strtod is not used, because it depends on the locale. The first method assumes
+ * that the rounding mode is to nearest, the default; the program never changes it.
  *
- * No byte behind the one that ends the number is ever read: digits are found one by one, and loads
- * of eight happen only within what was found.
+ * No byte after the one that ends the number is read: digits are found one by one, and loads of
+ * eight bytes stay within the digits found.
  */
 #include "number/number.h"
 #include "number/number_round.h"
@@ -114,7 +112,7 @@ static inline uint64_t append_digits(uint64_t number, const char *text, const ch
    point. */
 struct prefix {
     const char *whole, *whole_end, *fraction, *fraction_end;
-    int64_t exponent; /* of the last digit: it counts 10^exponent */
+    int64_t exponent; /* of the last digit: its unit is 10^exponent */
     bool cut;         /* a later digit is not 0 */
 };
 
@@ -175,12 +173,16 @@ static inline struct decimal to_decimal(const struct parts *parts)
 /* ---- Comparison with a midpoint ---- */
 
 /*
- * A non-negative integer, lowest limb first, no leading zero limbs. The largest occur where a
- * double and a number near it are compared as D * 10^E and M * 2^F, each with the negative power
- * moved to the other side and common twos left out, so that both are about as large as what one of
- * them is without twos: D < 10^769; D * 5^E with E >= 0, below 2^1025; M < 2^54; or M * 5^-E, where
- * 10^-E < 10^769 / 2^-1075 as D * 10^E is no less than about 2^-1075, so that -E <= 1092 and M *
- * 5^-E < 2^54 * 2^2536. That is 41 limbs; one more makes room for the product in multiply_add.
+ * A non-negative integer, lowest limb first, without leading zero limbs. The largest integers occur
+ * when a number D * 10^E is compared with a midpoint M * 2^F near it. Negative powers are moved to
+ * the other side and common factors of two are cancelled, so both sides are about as large as one
+ * side without its factors of two, which is at most:
+ *
+ * - D < 10^769, or D * 5^E < 2^1025 with E >= 0
+ * - M < 2^54, or M * 5^-E with E < 0. D * 10^E is at least about 2^-1075, so 10^-E < 10^769 *
+ *   2^1075, -E <= 1092 and M * 5^-E < 2^54 * 2^2536.
+ *
+ * That is 41 limbs. One more makes room for the product in big_multiply_add().
  */
 enum { BIG_LIMBS = 42 };
 struct big {
@@ -243,9 +245,9 @@ static void big_append_digits(struct big *big, const char *text, const char *end
 static __attribute__((noinline)) uint64_t round_by_midpoint(const struct parts *parts,
                                                             struct format format, uint64_t below)
 {
-    /* A midpoint of doubles is less than 2^54 times 2^-1075 or a larger power of two, so it has no
-       more than the 768 digits of 2^54 * 5^1075. A number cut off there compares with it as the
-       whole number does, but for equality; a digit 1 stands for all that is cut off. */
+    /* A midpoint of doubles is less than 2^54 times 2^-1075 or a larger power of two, so it has at
+       most the 768 digits of 2^54 * 5^1075. A number truncated there compares with it as the whole
+       number does, except for equality; an appended digit 1 replaces the omitted digits. */
     enum { ENOUGH = 768 };
     const struct prefix prefix = take_prefix(parts, ENOUGH);
     struct big number = {.n = 0};

@@ -1,5 +1,5 @@
 /*
- * What the readers of single and bulk numbers share: eight digits at once, and decimal to binary if
+ * Shared by the readers of single and bulk numbers: eight digits at once, and decimal to binary if
  * 64 bits of the product suffice. number_read.c cites the sources.
  */
 #ifndef PROTO_NUMBER_NUMBER_ROUND_H
@@ -23,8 +23,8 @@ static inline uint64_t load_eight(const char *text)
 static inline uint64_t eight_digits(uint64_t characters)
 {
     /* Neighbours are combined, three times: with `a` in the low half of a field and `b` in the high
-       half, a product with base * 2^half + 1 has a * base + b in the high half, without a carry out
-       of it. */
+       half, the product with base * 2^half + 1 has a * base + b in the high half, and does not
+       overflow the field. */
     uint64_t fields = characters & UINT64_C(0x0f0f0f0f0f0f0f0f); /* '0' is 0x30 */
     fields = fields * ((10 << 8) + 1) >> 8 & UINT64_C(0x00ff00ff00ff00ff);
     fields = fields * ((100 << 16) + 1) >> 16 & UINT64_C(0x0000ffff0000ffff);
@@ -39,8 +39,8 @@ struct decimal {
     bool cut; /* digits has its maximum length then */
 };
 
-/* A binary format of IEEE 754: significands of `precision` bits, the first of which counts
-   2^min_exponent to 2^max_exponent. Below 2^min_exponent the first bit may be 0. The bits of
+/* A binary format of IEEE 754: significands of `precision` bits, the first of which has a value
+   from 2^min_exponent to 2^max_exponent. Below 2^min_exponent the first bit may be 0. The bits of
    consecutive floats are consecutive integers, up to infinity. */
 struct format {
     int precision, min_exponent, max_exponent;
@@ -51,8 +51,8 @@ static const struct format binary64 = {53, -1022, 1023};
    suffice. Otherwise returns false; of the two floats around the number, *bits is the lower one. */
 static inline bool round_product(const struct decimal *number, struct format format, uint64_t *bits)
 {
-    /* Outside the table's range even 1 * 10^exponent is too large for a double, or even 2^64 *
-     * 10^exponent too small. */
+    /* Outside the table's range, 1 * 10^exponent is already too large for a double, or 2^64 *
+     * 10^exponent is still too small. */
     const uint64_t infinity = (uint64_t)(format.max_exponent - format.min_exponent + 2)
                               << (format.precision - 1);
     *bits = number->exponent > 0 && number->digits > 0 ? infinity : 0;
@@ -60,18 +60,20 @@ static inline bool round_product(const struct decimal *number, struct format for
         number->exponent > NUMBER_POWER_MAX)
         return true;
 
-    /* number = upper * 2^(..), where `upper` is cut off, less than 2^64, and at least 2^62 as both
+    /* number = upper * 2^(..), where `upper` is truncated. It is in [2^62, 2^64), because both
        factors are at least 2^63. It is too small by less than 1 for its own lower half, by less
-       than 1 for that of the power, and for digits left out by less than 1 << zeros. These are at
-       most 4 then, as digits >= 10^18: `slack` is at most 18. */
+       than 1 for the lower half of the power, and by less than 1 << zeros for omitted digits. If
+       digits are omitted, `digits` is at least 10^18 and `zeros` at most 4, so `slack` is at
+       most 18. */
     const struct number_power *const power = &number_powers[number->exponent - NUMBER_POWER_MIN];
     const int zeros = __builtin_clzll(number->digits);
     const unsigned __int128 product = (unsigned __int128)(number->digits << zeros) * power->high;
     const uint64_t upper = (uint64_t)(product >> 64);
     const bool exact = power->low == 0 && (uint64_t)product == 0 && !number->cut;
-    const uint64_t slack = exact ? 0 : number->cut ? 2 + (UINT64_C(1) << zeros) : 2;
-
-    /* The first bit of `upper` counts 2^exponent; 1 = 2^63 * 2^63 has its first bit at 62. */
+    uint64_t slack = exact ? 0 : 2;
+    if (number->cut)
+        slack += UINT64_C(1) << zeros;
+    /* The first bit of `upper` has the value 2^exponent; that of 2^63 * 2^63 / 2^64 is bit 62. */
     const int top = 62 + (int)(upper >> 63);
     const int exponent = number_log2_of_power10((int)number->exponent) + 63 - zeros + top - 62;
     if (exponent > format.max_exponent) {
@@ -91,8 +93,9 @@ static inline bool round_product(const struct decimal *number, struct format for
         return true;
     }
 
-    /* Rounds up from half, down below it. slack < half, so what is above half stays there or passes
-       a float by less than half. The direction is unpredictable, so there is no branch. */
+    /* Rounds up above half, down below it. Because slack < half, a number above half stays above
+       it, or exceeds the next float by less than half. The direction is unpredictable, so there is
+       no branch. */
     const uint64_t half = UINT64_C(1) << (dropped - 1), rest = upper & (half | (half - 1));
     const uint64_t lower = hidden + (upper >> (dropped - 1) >> 1);
     const bool up = (rest > half) | ((rest == half) & exact & (lower & 1));

@@ -1,6 +1,6 @@
 /*
- * The shortest decimal of a binary number, and its digits as bytes: what the writers of single and
- * bulk numbers share. number_write.c describes the method.
+ * Shared by the writers of single and bulk numbers: the shortest decimal of a binary number, and
+ * its digits as bytes. number_write.c describes the method.
  */
 #ifndef PROTO_NUMBER_NUMBER_SHORTEST_H
 #define PROTO_NUMBER_NUMBER_SHORTEST_H
@@ -18,10 +18,10 @@ struct shortest {
     bool zero; /* true if the digits end in one or more zeros */
 };
 
-/* x * 10^q in units of the power of two that the caller has put into x, cut off to an integer of
-   which the lowest bit is set if anything was cut off: such integers compare with multiples of 2 as
-   the numbers do. That the power's first 128 bits are enough, and for float 64, is proven by
-   make_number_tables.py. */
+/* Returns x * 10^q, in units of the power of two that the caller has multiplied x by, truncated to
+   an integer. The lowest bit is set if the truncated part is not 0, so the integer compares with
+   multiples of 2 as the exact number does. make_number_tables.py proves that the first 128 bits of
+   the power suffice, and 64 bits for float. */
 static inline uint64_t scale(uint64_t x, int q, bool narrow)
 {
     const struct number_power power = number_powers[q - NUMBER_POWER_MIN];
@@ -39,12 +39,12 @@ static inline uint64_t scale(uint64_t x, int q, bool narrow)
    there is no branch. */
 static inline struct shortest shortest_with_zero(uint64_t c, int q, bool lopsided, bool narrow)
 {
-    /* k = floor(log10(2^q)), or of 3/4 * 2^q: the multipliers are log10(2) * 2^22, cut off, and
-     * log10(4/3) * 2^22. */
+    /* k = floor(log10(2^q)), or of 3/4 * 2^q: the multipliers are log10(2) * 2^22 and
+     * log10(4/3) * 2^22, truncated. */
     const int k = (q * 1262611 - (lopsided ? 524031 : 0)) >> 22;
-    /* All is measured in quarters of 10^k: x * 2^q / 10^k for x = 4 * c, and for the ends of the
-       interval 2 beside it. The power's 128 bits (or 64) stand for a number in [1/2, 1), so 10^-k
-       takes a shift by log2_of_power10(-k) + 1. */
+    /* The unit is a quarter of 10^k: x * 2^q / 10^k, where x is 4 * c for the number, and 2 less or
+       2 more for the ends of the interval. The power's 128 bits (or 64) represent a number in [1/2,
+       1), so 10^-k needs a shift by log2_of_power10(-k) + 1. */
     const int shift = q + number_log2_of_power10(-k) + 1;
     const uint64_t value = scale(4 * c << shift, -k, narrow);
     /* The ends belong to the interval if c is even; otherwise they are moved inwards by one unit.
@@ -61,7 +61,7 @@ static inline struct shortest shortest_with_zero(uint64_t c, int q, bool lopside
     const uint64_t long_one = ones + (ones_in ? above : nearer),
                    short_one = 10 * (tens + tens_above);
     return (struct shortest){tens_in ? short_one : long_one, k,
-                             tens_in | (long_one == 10)}; /* 10: of the smallest */
+                             tens_in | (long_one == 10)}; /* the smallest floats */
 }
 
 static inline int count_digits(uint64_t number)
@@ -72,11 +72,21 @@ static inline int count_digits(uint64_t number)
     return n + (number >= number_integer_powers[n]);
 }
 
+/* Returns the length of the fixed text of n digits, the first of which has the value 10^exponent.
+ */
+static inline int fixed_length(int n, int exponent)
+{
+    if (exponent < 0)
+        return 1 + n - exponent; /* "0.", zeros and the digits */
+    return exponent < n - 1 ? n + 1 : exponent + 1;
+}
+
 /* Returns the eight digits of a number below 10^8 as bytes, the first in the lowest one. */
 static inline uint64_t digit_bytes(uint64_t number)
 {
-    /* Fields are halved, three times: the high part goes into the lower half, which comes first in
-       memory. The multipliers are 2^s / 10^i, rounded up, exact for all fields that occur. */
+    /* Each field is split in two, three times: the high digits go into the lower half, which comes
+       first in memory. The multipliers are 2^s / 10^i, rounded up; the quotients are exact for all
+       fields that occur. */
     uint64_t fields = number / 10000 | number % 10000 << 32;
     const uint64_t hundreds = fields * 10486 >> 20 & UINT64_C(0x0000007f0000007f);
     fields = hundreds | (fields - 100 * hundreds) << 16;

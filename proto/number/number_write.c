@@ -2,10 +2,10 @@
  * Binary numbers to the shortest decimal text that reads back to the same bits.
  *
  * The method is Schubfach (R. Giulietti, The Schubfach way to render doubles, 2020). All decimals
- * in an interval around a float read back to it. Take the k for which the interval is at least 10^k
- * and less than 10^(k+1) wide: at most one multiple of 10^(k+1) lies in it, and if one does, no
- * other number there has as few digits; else there is at least one multiple of 10^k, all of them
- * have equally many digits, and the nearest is the answer.
+ * in an interval around a float read back to it. Let k be such that the width of the interval is in
+ * [10^k, 10^(k+1)). The interval contains at most one multiple of 10^(k+1). If it contains one, no
+ * other number in it has as few digits. Otherwise it contains at least one multiple of 10^k; all of
+ * these have equally many digits, and the nearest is the result.
  */
 #include "number/number.h"
 #include "number/number_shortest.h"
@@ -64,8 +64,8 @@ static inline char *write_exponent(char *text, int exponent)
     return text;
 }
 
-/* Writes the digits with a point after the first `whole` of them, unless that is the end; returns
-   the end. */
+/* Writes the digits with a point after the first `whole` of them, unless none follow. Returns the
+ * end. */
 static inline char *write_with_point(char *text, uint64_t digits, int n, int whole)
 {
     if (whole >= n) {
@@ -88,9 +88,7 @@ static size_t write_decimal(char *const text, bool negative, struct shortest dec
     const int magnitude = exponent < 0 ? -exponent : exponent;
     const int scientific =
         n + (n > 1) + 1 + (exponent < 0) + 1 + (magnitude >= 10) + (magnitude >= 100);
-    const int fixed = exponent < 0       ? 1 + 1 + magnitude - 1 + n
-                      : exponent < n - 1 ? n + 1
-                                         : exponent + 1;
+    const int fixed = fixed_length(n, exponent);
     char *to = text;
     *to = '-';
     to += negative;
@@ -101,9 +99,9 @@ static size_t write_decimal(char *const text, bool negative, struct shortest dec
         memcpy(to, "0.00", 4);
         write_digits(to + fixed - n, decimal.digits, n);
     } else {
-        char *const behind = write_with_point(to, decimal.digits, n, exponent + 1);
+        char *const end = write_with_point(to, decimal.digits, n, exponent + 1);
         if (exponent >= n)
-            memcpy(behind, "0000", 4);
+            memcpy(end, "0000", 4);
     }
     return (size_t)(to - text + fixed);
 }

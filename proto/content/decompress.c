@@ -43,7 +43,7 @@ malformed(struct expansion *e, size_t at, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    loss_fail(e->error, LOSS_MALFORMED, "the body is not sound %s: %s, at byte %zu of %zu",
+    loss_fail(e->error, LOSS_MALFORMED, "the body is not valid %s: %s, at byte %zu of %zu",
               coding_name(e->coding), what, at, e->len);
     e->error->offset = (int64_t)at;
     return LOSS_MALFORMED;
@@ -57,7 +57,7 @@ static enum loss_status no_memory(struct expansion *e)
 
 static enum loss_status too_large(struct expansion *e)
 {
-    return loss_fail(e->error, LOSS_TOO_LARGE, "expanded, the body is larger than %zu bytes",
+    return loss_fail(e->error, LOSS_TOO_LARGE, "the decompressed body is larger than %zu bytes",
                      e->limit);
 }
 

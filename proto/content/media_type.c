@@ -114,15 +114,21 @@ struct taken {
     double q;
 };
 
+/* Returns how closely a range matches a media type (struct taken). */
+static int closeness_of(struct span range, enum media_type media)
+{
+    if (is(range, names[media]))
+        return 2;
+    if (is(range, "application/*"))
+        return 1;
+    return is(range, "*/*") ? 0 : -1;
+}
+
 static struct taken take(const char *accept, enum media_type media)
 {
     struct taken taken = {-1, 0};
     for (const char *range = accept; range; range = next_range(range)) {
-        const struct span type = type_of(range);
-        const int closeness = is(type, names[media])      ? 2
-                              : is(type, "application/*") ? 1
-                              : is(type, "*/*")           ? 0
-                                                          : -1;
+        const int closeness = closeness_of(type_of(range), media);
         if (closeness > taken.closeness)
             taken = (struct taken){closeness, media_type_quality(range)};
     }
@@ -147,8 +153,8 @@ enum loss_status media_type_accept(const char *accept, enum media_type own, enum
     if (best.q > 0)
         return LOSS_OK;
     return loss_fail(error, LOSS_NOT_ACCEPTABLE,
-                     "answers are application/json or application/vnd.safetensors, of which Accept "
-                     "'%s' takes neither",
+                     "responses are application/json or application/vnd.safetensors; Accept '%s' "
+                     "allows neither",
                      json_quote(accept, quote));
 }
 
@@ -158,7 +164,7 @@ enum loss_status media_type_accept_json(const char *accept, struct loss_error *e
     if (!accept || !*accept || take(accept, MEDIA_JSON).q > 0)
         return LOSS_OK;
     return loss_fail(error, LOSS_NOT_ACCEPTABLE,
-                     "answers are application/json, which Accept '%s' does not take",
+                     "responses are application/json, which Accept '%s' does not allow",
                      json_quote(accept, quote));
 }
 

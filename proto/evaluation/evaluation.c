@@ -11,8 +11,8 @@
 enum {
     ALIGNMENT = 64, /* of every array in the arena: a cache line, and the widest vector */
     /* A few bytes of text can request a broadcast of any size. It may produce this many loss terms,
-       or so many per byte of the body, whichever is larger. Without broadcasting, there are never
-       more terms than numbers in the body. */
+       or BROADCAST_TERMS_A_BYTE per byte of the body, whichever is larger. Without broadcasting,
+       there are never more terms than numbers in the body. */
     BROADCAST_TERMS = 1 << 22,
     BROADCAST_TERMS_A_BYTE = 16,
     /* In units of loss_plan.work: reading a byte of text, and writing a number, as text or not. */
@@ -54,9 +54,9 @@ void evaluation_free(struct evaluation *e)
 
 const char *evaluation_tensor_name(const struct loss_descriptor *loss, int k)
 {
-    return k == EVALUATION_GRAD_OUTPUT     ? "grad_output"
-           : k == EVALUATION_SAMPLE_WEIGHT ? "sample_weight"
-                                           : loss->tensors[k].name;
+    if (k == EVALUATION_GRAD_OUTPUT)
+        return "grad_output";
+    return k == EVALUATION_SAMPLE_WEIGHT ? "sample_weight" : loss->tensors[k].name;
 }
 
 int evaluation_tensor_find(const struct loss_descriptor *loss, const char *name)
@@ -69,9 +69,9 @@ int evaluation_tensor_find(const struct loss_descriptor *loss, const char *name)
 
 const struct loss_tensor **evaluation_place(struct evaluation *e, int k)
 {
-    return k == EVALUATION_GRAD_OUTPUT     ? &e->request.grad_output
-           : k == EVALUATION_SAMPLE_WEIGHT ? &e->request.sample_weight
-                                           : &e->request.tensor[k];
+    if (k == EVALUATION_GRAD_OUTPUT)
+        return &e->request.grad_output;
+    return k == EVALUATION_SAMPLE_WEIGHT ? &e->request.sample_weight : &e->request.tensor[k];
 }
 
 /* ---- Planning ---- */
@@ -87,7 +87,7 @@ static enum loss_status check_size(const struct loss_plan *plan, size_t len,
         if (terms <= most || (plan->present[k] && loss_tensor_elements(&plan->tensor[k]) >= terms))
             return LOSS_OK;
     return loss_fail(error, LOSS_INVALID,
-                     "broadcasting makes %zu loss terms of this request; the most is %zu", terms,
+                     "broadcasting expands this request to %zu loss terms; the limit is %zu", terms,
                      most);
 }
 

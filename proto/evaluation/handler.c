@@ -27,8 +27,8 @@ static enum loss_status check_work(size_t work, size_t most, struct loss_error *
 {
     if (most > 0 && work > most)
         return loss_fail(error, LOSS_TOO_LARGE,
-                         "this takes %zu units of work; max_work of GET /v1/limits is %zu", work,
-                         most);
+                         "this request takes %zu units of work; max_work of GET /v1/limits is %zu",
+                         work, most);
     return LOSS_OK;
 }
 

@@ -34,8 +34,7 @@ enum loss_status json_request_field(struct fields *f)
     if (field < 0)
         return fields_unknown(f, "field");
     if (!fields_first(f, field))
-        return object_reader_malformed(&f->json, f->json.at, "there are two fields '%s'",
-                                       f->json.key);
+        return object_reader_malformed(&f->json, f->json.at, "duplicate field '%s'", f->json.key);
     return field < EVALUATION_TENSORS ? read_tensor(f, field) : fields_read_value(f, field);
 }
 

@@ -52,7 +52,7 @@ static enum loss_status read_shared(struct object_reader *json, void *context)
     for (int i = 0; i < head->shared; i++)
         twice |= strcmp(all[i].key, json->key) == 0;
     if (twice)
-        return object_reader_malformed(json, json->at, "there are two fields '%s'", json->key);
+        return object_reader_malformed(json, json->at, "duplicate field '%s'", json->key);
     if (is_losses) {
         head->losses = json->at;
         return object_reader_skip(json);
@@ -70,7 +70,7 @@ static enum loss_status read_shared(struct object_reader *json, void *context)
                              : object_reader_skip(json);
 }
 
-/* Reads a shared field for a loss that has it. */
+/* Reads a shared field for a loss that accepts it. */
 static enum loss_status take_shared(struct fields *f, struct multi_loss_entry *entry,
                                     const struct multi_loss_shared *shared, int place, int field)
 {
@@ -120,7 +120,7 @@ static enum loss_status find_name(struct object_reader *json, void *context)
     if (strcmp(json->key, "loss") != 0)
         return object_reader_skip(json);
     if (*loss)
-        return object_reader_malformed(json, json->at, "there are two fields 'loss'");
+        return object_reader_malformed(json, json->at, "duplicate field 'loss'");
     return read_name(json, loss);
 }
 

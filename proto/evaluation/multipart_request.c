@@ -12,7 +12,7 @@ static enum loss_status read_file(struct fields *f, int k, const struct multipar
     struct evaluation *const e = f->out;
     if (!fields_first(f, k))
         return json_malformed(f->json.error, e->body, part->data, f->json.path,
-                              "there are two parts '%s'", f->json.key);
+                              "duplicate part '%s'", f->json.key);
     struct source *const source = &e->tensor[k];
     if (npy_read(&source->tensor, &source->swapped, part->data, part->len, f->json.key, e->body,
                  f->json.error) != LOSS_OK)

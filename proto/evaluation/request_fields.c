@@ -61,11 +61,13 @@ static enum loss_status take_name(struct fields *f, char *name)
     return LOSS_OK;
 }
 
-/* Appends "'first', 'second' or 'last'" of such names to `list` of `size` bytes. */
+/* Appends "'first', 'second' or 'last'" to `list` of `size` bytes. */
 static void list_names(const char *const names[], int count, char *list, size_t size)
 {
     for (int i = 0; i < count; i++) {
-        const char *const separator = i == 0 ? "" : i < count - 1 ? ", " : " or ";
+        const char *separator = i < count - 1 ? ", " : " or ";
+        if (i == 0)
+            separator = "";
         const size_t len = strlen(list);
         snprintf(list + len, size - len, "%s'%s'", separator, names[i]);
     }
@@ -454,8 +456,7 @@ static enum loss_status read_plain(struct fields *f, uint32_t settled)
     if (settled >> field & 1)
         return LOSS_OK;
     if (!fields_first(f, field))
-        return object_reader_malformed(&f->json, f->json.at, "there are two fields '%s'",
-                                       f->json.key);
+        return object_reader_malformed(&f->json, f->json.at, "duplicate field '%s'", f->json.key);
     if (field == EVALUATION_GRAD_OUTPUT)
         return read_grad_output(f);
     if (field < EVALUATION_TENSORS)

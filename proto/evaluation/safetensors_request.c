@@ -66,8 +66,8 @@ static enum loss_status take_sizes(struct file *file, const struct entry *entry,
         const char *end;
         f->json.at = json_blank(f->json.at, f->json.quota);
         if (number_read_i64(f->json.at, &size, &end) != NUMBER_OK || size < 0)
-            return malformed_entry(
-                file, entry, "shape and data_offsets hold whole numbers, not negative, below 2^63");
+            return malformed_entry(file, entry,
+                                   "shape and data_offsets must be integers in [0, 2^63)");
         if (*count == most) {
             snprintf(message, sizeof message, "there are more than %d numbers in this array", most);
             return malformed_entry(file, entry, message);
@@ -121,7 +121,7 @@ static enum loss_status read_property(struct object_reader *json, void *context)
         return malformed_entry(file, entry, message);
     }
     if (*has[which]) {
-        snprintf(message, sizeof message, "there are two fields '%s'", known[which]);
+        snprintf(message, sizeof message, "duplicate field '%s'", known[which]);
         return malformed_entry(file, entry, message);
     }
     *has[which] = true;
@@ -141,16 +141,24 @@ static enum loss_status read_property(struct object_reader *json, void *context)
     return LOSS_OK;
 }
 
+/* Returns the first required field that a tensor does not have; NULL if it has all of them. */
+static const char *missing_field(const struct entry *entry)
+{
+    if (!entry->has_dtype)
+        return "dtype";
+    if (!entry->has_shape)
+        return "shape";
+    return entry->has_offsets ? NULL : "data_offsets";
+}
+
 /* Checks that dtype, shape and offsets of a tensor match. */
 static enum loss_status check_entry(struct file *file, const struct entry *entry)
 {
     char message[256], shape[LOSS_SHAPE_TEXT];
     size_t count;
-    if (!entry->has_dtype || !entry->has_shape || !entry->has_offsets) {
-        snprintf(message, sizeof message, "there is no '%s'",
-                 !entry->has_dtype   ? "dtype"
-                 : !entry->has_shape ? "shape"
-                                     : "data_offsets");
+    const char *const missing = missing_field(entry);
+    if (missing) {
+        snprintf(message, sizeof message, "there is no '%s'", missing);
         return malformed_entry(file, entry, message);
     }
     if (!loss_tensor_count(&entry->is, &count)) {
@@ -171,7 +179,7 @@ static enum loss_status check_entry(struct file *file, const struct entry *entry
     }
     if (entry->end - entry->begin != loss_tensor_bytes(&entry->is)) {
         snprintf(message, sizeof message,
-                 "data_offsets [%zu, %zu] hold %zu bytes; shape %.*s of %s takes %zu", entry->begin,
+                 "data_offsets [%zu, %zu] span %zu bytes; shape %.*s of %s takes %zu", entry->begin,
                  entry->end, entry->end - entry->begin, SHAPE_TEXT,
                  loss_shape_text(&entry->is, shape), dtype_name(DTYPE_SAFETENSORS, entry->is.dtype),
                  loss_tensor_bytes(&entry->is));
@@ -187,7 +195,7 @@ static enum loss_status read_tensor(struct file *file, int k)
     *entry = (struct entry){.tensor = k};
     if (!fields_first(f, k))
         return json_malformed(f->json.error, file->start, f->json.at, f->json.path,
-                              "there are two tensors '%s'", f->json.key);
+                              "duplicate tensor '%s'", f->json.key);
     if (object_reader_members(&f->json, read_property, file) != LOSS_OK ||
         check_entry(file, entry) != LOSS_OK)
         return f->json.error->status;
@@ -244,25 +252,36 @@ static int by_place(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
+/* Writes to `message` that the bytes of entry `i` do not begin at `expected`, the end of the bytes
+   of the previous entry, or 0 if there is none. */
+static void describe_gap(const struct file *file, int i, size_t expected, char *message,
+                         size_t size)
+{
+    const size_t begin = file->entry[i].begin;
+    if (i == 0) {
+        snprintf(message, size, "its bytes begin at %zu; those of the first tensor must begin at 0",
+                 begin);
+        return;
+    }
+    const char *const previous =
+        evaluation_tensor_name(file->fields->out->request.loss, file->entry[i - 1].tensor);
+    snprintf(message, size,
+             begin < expected ? "its bytes begin at %zu, before %zu, where those of %s end"
+                              : "its bytes begin at %zu; there is a gap after %zu, where those of "
+                                "%s end",
+             begin, expected, previous);
+}
+
 /* Checks that every byte belongs to exactly one tensor. */
 static enum loss_status check_layout(struct file *file)
 {
     char message[192];
     size_t at = 0;
-    const struct loss_descriptor *const loss = file->fields->out->request.loss;
     qsort(file->entry, (size_t)file->entries, sizeof *file->entry, by_place);
     for (int i = 0; i < file->entries; i++) {
         const struct entry *const entry = &file->entry[i];
         if (entry->begin != at) {
-            snprintf(
-                message, sizeof message,
-                i == 0 ? "its bytes begin at %zu, but nothing precedes them: the first "
-                         "begin at %zu%s"
-                : entry->begin < at
-                    ? "its bytes begin at %zu, before %zu, where those of %s end"
-                    : "its bytes begin at %zu; there is a gap after %zu, where those of %s end",
-                entry->begin, at,
-                i == 0 ? "" : evaluation_tensor_name(loss, file->entry[i - 1].tensor));
+            describe_gap(file, i, at, message, sizeof message);
             return malformed_entry(file, entry, message);
         }
         at = entry->end;
@@ -327,7 +346,7 @@ static enum loss_status measure(const struct evaluation *e, size_t *len, struct 
                   header, e->len - LENGTH);
     else
         loss_fail(error, LOSS_MALFORMED,
-                  "the header has %" PRIu64 " bytes; the most is %d (byte 0)", header, HEADER_MAX);
+                  "the header has %" PRIu64 " bytes; the limit is %d (byte 0)", header, HEADER_MAX);
     error->offset = 0;
     return LOSS_MALFORMED;
 }

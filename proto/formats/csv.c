@@ -115,15 +115,15 @@ static enum loss_status take_field(struct reader *r, const char **text, const ch
 {
     char byte[JSON_BYTE_TEXT];
     const char separator = r->csv->separator, *const start = r->at,
-               *const behind = skip_field(r, start);
-    const char *at = skip_blanks(r, behind);
+               *const after = skip_field(r, start);
+    const char *at = skip_blanks(r, after);
     *text = start;
-    *end = behind;
+    *end = after;
     unquote(text, end);
     if (*end == *text)
         return malformed(r, start, "there is no number here; write nan for one that is missing");
     *more = !ends_line(r, at);
-    if (*more && separator == ' ' && at == behind)
+    if (*more && separator == ' ' && at == after)
         return malformed(r, at, "%s where a space or the end of the line was expected",
                          json_byte_text(at, r->csv->end, byte));
     if (*more && separator != ' ' && *at != separator)
@@ -196,7 +196,7 @@ static enum loss_status read_integer(const struct reader *r, const char *text, c
     if (!named || !isfinite(*named))
         return no_number(r, text, end,
                          status == NUMBER_RANGE && after == end
-                             ? "a whole number that fits into 64 bits"
+                             ? "a whole number that fits in 64 bits"
                              : "a whole number");
     *value = (int64_t)*named;
     return LOSS_OK;
@@ -227,7 +227,9 @@ static char separator_of(const struct reader *r)
 {
     const char *const end = skip_line(r, r->at);
     const size_t len = (size_t)(end - r->at);
-    return memchr(r->at, ';', len) ? ';' : memchr(r->at, ',', len) ? ',' : ' ';
+    if (memchr(r->at, ';', len))
+        return ';';
+    return memchr(r->at, ',', len) ? ',' : ' ';
 }
 
 /* Returns the end of a field, which may contain blanks unless they are the separator. */
@@ -269,8 +271,9 @@ static enum loss_status scan_rows(struct csv *csv, struct reader *r)
             if (take_field(r, &text, &end, &more) != LOSS_OK)
                 return r->error->status;
         if (rows > 0 && fields != columns)
-            return malformed(r, start, "this row has length %zu; those before it have length %zu",
-                             fields, columns);
+            return malformed(r, start,
+                             "this row has length %zu; the rows before it have length %zu", fields,
+                             columns);
         columns = fields;
     }
     csv->shape = (struct loss_tensor){.rank = columns > 1 ? 2 : 1,

@@ -145,26 +145,43 @@ static enum loss_status take_descr(struct npy *npy)
     return LOSS_OK;
 }
 
+/* Returns the flag that the field `key` was read; NULL if there is no such field. */
+static bool *flag_of(struct npy *npy, const char *key)
+{
+    if (strcmp(key, "descr") == 0)
+        return &npy->has_descr;
+    if (strcmp(key, "fortran_order") == 0)
+        return &npy->has_order;
+    return strcmp(key, "shape") == 0 ? &npy->has_shape : NULL;
+}
+
 static enum loss_status take_field(struct npy *npy)
 {
     char key[32], quote[JSON_QUOTE];
     const char *const at = npy->at;
     if (take_string(npy, key, sizeof key, "'descr', 'fortran_order' or 'shape'") != LOSS_OK)
         return npy->error->status;
-    bool *const has = strcmp(key, "descr") == 0           ? &npy->has_descr
-                      : strcmp(key, "fortran_order") == 0 ? &npy->has_order
-                      : strcmp(key, "shape") == 0         ? &npy->has_shape
-                                                          : NULL;
+    bool *const has = flag_of(npy, key);
     if (!has || *has)
-        return malformed(npy, at,
-                         has ? "the header has two fields '%s'" : "the header has no field '%s'",
-                         json_quote(key, quote));
+        return malformed(
+            npy, at, has ? "the header has a duplicate field '%s'" : "the header has no field '%s'",
+            json_quote(key, quote));
     *has = true;
     if (!skip(npy, ':'))
         return unexpected(npy, "':'");
-    return has == &npy->has_descr   ? take_descr(npy)
-           : has == &npy->has_order ? take_order(npy)
-                                    : take_shape(npy);
+    if (has == &npy->has_descr)
+        return take_descr(npy);
+    return has == &npy->has_order ? take_order(npy) : take_shape(npy);
+}
+
+/* Returns the first field that the header does not have; NULL if it has all of them. */
+static const char *missing_field(const struct npy *npy)
+{
+    if (!npy->has_descr)
+        return "descr";
+    if (!npy->has_order)
+        return "fortran_order";
+    return npy->has_shape ? NULL : "shape";
 }
 
 static enum loss_status read_header(struct npy *npy)
@@ -180,11 +197,9 @@ static enum loss_status read_header(struct npy *npy)
     next_is(npy, '\n');
     if (npy->at < npy->end)
         return unexpected(npy, "its end");
-    if (!npy->has_descr || !npy->has_order || !npy->has_shape)
-        return malformed(npy, npy->end, "the header has no '%s'",
-                         !npy->has_descr   ? "descr"
-                         : !npy->has_order ? "fortran_order"
-                                           : "shape");
+    const char *const missing = missing_field(npy);
+    if (missing)
+        return malformed(npy, npy->end, "the header has no '%s'", missing);
     return LOSS_OK;
 }
 

@@ -278,7 +278,8 @@ int object_reader_find(struct object_reader *json, const char *const names[], ui
         if (strcmp(names[i], json->key) != 0)
             continue;
         if (*seen >> i & 1) {
-            object_reader_malformed(json, json->at, "%s has two fields '%s'", what, json->key);
+            object_reader_malformed(json, json->at, "%s has a duplicate field '%s'", what,
+                                    json->key);
             return -1;
         }
         *seen |= UINT32_C(1) << i;

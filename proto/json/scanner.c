@@ -44,16 +44,26 @@ const char *json_byte_text(const char *at, const char *end, char *text)
     return text;
 }
 
+/* Returns the length of the UTF-8 sequences that begin with a byte; 0 if none do. */
+static size_t utf8_sequence_len(unsigned char first)
+{
+    if (first < 0x80)
+        return 1;
+    if (first < 0xc2)
+        return 0;
+    if (first < 0xe0)
+        return 2;
+    if (first < 0xf0)
+        return 3;
+    return first < 0xf5 ? 4 : 0;
+}
+
 /* Returns the length of the UTF-8 sequence at `text` (RFC 3629: no overlong forms, no surrogates,
    nothing above U+10FFFF); 0 if it is invalid. */
 static size_t utf8_sequence(const unsigned char *text)
 {
     const unsigned char a = text[0];
-    const size_t len = a < 0x80                ? 1
-                       : a >= 0xc2 && a < 0xe0 ? 2
-                       : a >= 0xe0 && a < 0xf0 ? 3
-                       : a >= 0xf0 && a < 0xf5 ? 4
-                                               : 0;
+    const size_t len = utf8_sequence_len(a);
     for (size_t i = 1; i < len; i++)
         if ((text[i] & 0xc0) != 0x80)
             return 0;
@@ -205,10 +215,20 @@ static uint32_t take_escape(const char **text)
     return 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
 }
 
-/* Writes a code point as UTF-8, up to 4 bytes; returns the length. */
+/* Returns the length of a code point in UTF-8. */
+static size_t utf8_len(uint32_t code)
+{
+    if (code < 0x80)
+        return 1;
+    if (code < 0x800)
+        return 2;
+    return code < 0x10000 ? 3 : 4;
+}
+
+/* Writes a code point as UTF-8, up to 4 bytes. Returns the length. */
 static size_t put_utf8(char *out, uint32_t code)
 {
-    const size_t len = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    const size_t len = utf8_len(code);
     static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
     for (size_t i = len; i-- > 1; code >>= 6)
         out[i] = (char)(0x80 | (code & 0x3f));

@@ -140,9 +140,8 @@ static enum loss_status take_real(const struct decoding *d, size_t element, cons
     else
         take_word(text, value);
     if (*text == at || !is_end(**text))
-        return fail_element(
-            d, element, at, LOSS_MALFORMED,
-            "a number was expected, as RFC 8259 has it, or NaN, Infinity or -Infinity");
+        return fail_element(d, element, at, LOSS_MALFORMED,
+                            "an RFC 8259 number, NaN, Infinity or -Infinity was expected");
     return LOSS_OK;
 }
 
@@ -292,12 +291,11 @@ static enum loss_status decode_span(const struct decoding *d, const char *text, 
         /* Decodes in blocks while enough bytes before and after them are readable. */
         if (text - d->body >= NUMBER_BULK_AROUND &&
             d->end - text >= NUMBER_BULK_BLOCK + NUMBER_BULK_AROUND) {
-            const size_t behind =
-                (size_t)(end - text) < (size_t)(d->end - text) - NUMBER_BULK_AROUND
-                    ? (size_t)(end - text)
-                    : (size_t)(d->end - text) - NUMBER_BULK_AROUND;
+            const size_t bytes = (size_t)(end - text) < (size_t)(d->end - text) - NUMBER_BULK_AROUND
+                                     ? (size_t)(end - text)
+                                     : (size_t)(d->end - text) - NUMBER_BULK_AROUND;
             const size_t blocks =
-                behind / NUMBER_BULK_BLOCK < BLOCKS_MAX ? behind / NUMBER_BULK_BLOCK : BLOCKS_MAX;
+                bytes / NUMBER_BULK_BLOCK < BLOCKS_MAX ? bytes / NUMBER_BULK_BLOCK : BLOCKS_MAX;
             const char *const start = text;
             if (blocks > 0 && decode_blocks(d, &text, blocks, &element, &out) != LOSS_OK)
                 return d->error->status;

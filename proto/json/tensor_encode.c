@@ -14,7 +14,9 @@
 
 static const char *nonfinite_text(double value)
 {
-    return isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
+    if (isnan(value))
+        return "\"NaN\"";
+    return value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
 }
 
 void json_append_number(struct buffer *out, double value)
@@ -112,12 +114,12 @@ static char *write_nonfinite(const struct encoding *encoding, char *to, size_t e
 static char *write_elements(const struct encoding *encoding, char *to, size_t from, size_t n)
 {
     const int last = encoding->rank - 1;
-    const size_t row = encoding->shape[last], behind = from + n;
+    const size_t row = encoding->shape[last], end = from + n;
     size_t column = from % row, index[LOSS_MAX_RANK]; /* elements left in the row */
     for (size_t axis = (size_t)last, rest = from / row; axis-- > 0; rest /= encoding->shape[axis])
         index[axis] = rest % encoding->shape[axis];
-    while (from < behind) {
-        const size_t rest = row - column < behind - from ? row - column : behind - from;
+    while (from < end) {
+        const size_t rest = row - column < end - from ? row - column : end - from;
         size_t written = write_run(encoding, &to, from, rest);
         if (written == 0) {
             to = write_nonfinite(encoding, to, from);

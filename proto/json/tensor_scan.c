@@ -276,7 +276,7 @@ static enum loss_status unknown_field(const struct scan *scan, const char *name,
 
 static enum loss_status twice(const struct scan *scan, const char *at, const char *name)
 {
-    return json_malformed(scan->error, scan->body, at, scan->path, "%s has two fields '%s'",
+    return json_malformed(scan->error, scan->body, at, scan->path, "%s has a duplicate field '%s'",
                           scan->path + 1, name);
 }
 
@@ -286,10 +286,9 @@ static enum loss_status bad_dimension(const struct scan *scan, const char *at)
     const size_t len = strcspn(at, ",]} \t\r\n");
     if (len == 0 || *at == '[' || *at == '{')
         return unexpected(scan, at, "a dimension");
-    return json_malformed(
-        scan->error, scan->body, at, scan->path,
-        "%s: a dimension is %s; it must be a whole number, not negative, below 2^63",
-        scan->path + 1, json_quote_value(at, at + len, quote));
+    return json_malformed(scan->error, scan->body, at, scan->path,
+                          "%s: a dimension is %s; it must be an integer in [0, 2^63)",
+                          scan->path + 1, json_quote_value(at, at + len, quote));
 }
 
 /* Reads an array of dimensions; the path of `scan` is its own. */
@@ -355,11 +354,12 @@ static enum loss_status take_dtype(const struct scan *scan, struct tensor_json *
         return LOSS_OK;
     char path[sizeof scan->error->path];
     snprintf(path, sizeof path, "%s/dtype", scan->path);
-    return loss_fail_at(scan->error, LOSS_INVALID, path,
-                        "there is no dtype '%s'; there are float64, float32, float16, bfloat16, "
-                        "int64, int32, int16, int8, uint64, uint32, "
-                        "uint16, uint8 and bool",
-                        json_quote(name, quote));
+    return loss_fail_at(
+        scan->error, LOSS_INVALID, path,
+        "there is no dtype '%s'; the dtypes are float64, float32, float16, bfloat16, "
+        "int64, int32, int16, int8, uint64, uint32, "
+        "uint16, uint8 and bool",
+        json_quote(name, quote));
 }
 
 /* Reads {"buffer": "...", "encoding": "base64"}. */
@@ -459,16 +459,15 @@ static enum loss_status check_buffer(const struct scan *scan, const struct objec
                                      struct tensor_json *tensor)
 {
     if (!object->has_shape || tensor->dtype == LOSS_ANY)
-        return at_field(scan, "", "a buffer needs its %s beside it",
-                        object->has_shape ? "dtype" : "shape");
+        return at_field(scan, "", "a buffer requires a %s", object->has_shape ? "dtype" : "shape");
     const size_t len = base64_characters(tensor->text, tensor->end),
                  bytes = tensor->count * loss_dtype_size(tensor->dtype);
     if (len != base64_text_len(bytes))
         return at_field(
             scan, "/data/buffer",
-            "the buffer has %zu characters of base64; %zu bytes, which %zu elements of %s take, "
-            "make %zu",
-            len, bytes, tensor->count, loss_dtype_name(tensor->dtype), base64_text_len(bytes));
+            "the buffer has %zu base64 characters; %zu elements of %s are %zu bytes, which are %zu "
+            "characters",
+            len, tensor->count, loss_dtype_name(tensor->dtype), bytes, base64_text_len(bytes));
     return LOSS_OK;
 }
 
@@ -490,7 +489,9 @@ static enum loss_status reconcile(const struct scan *scan, const struct object *
     memcpy(data.shape, tensor->shape, sizeof data.shape);
     if (!object->has_data)
         return at_field(scan, "", "there is no 'data' in the tensor object");
-    tensor->form = object->has_buffer ? FORM_BASE64 : tensor->rank > 1 ? FORM_NESTED : FORM_FLAT;
+    tensor->form = tensor->rank > 1 ? FORM_NESTED : FORM_FLAT;
+    if (object->has_buffer)
+        tensor->form = FORM_BASE64;
     if (!object->has_shape && !object->has_buffer)
         return LOSS_OK;
     size_t count = 0;
@@ -504,7 +505,7 @@ static enum loss_status reconcile(const struct scan *scan, const struct object *
         return check_buffer(scan, object, tensor);
     }
     if (data.rank > 1 && !fits)
-        return at_field(scan, "/data", "the data has shape %.64s where 'shape' says %.64s",
+        return at_field(scan, "/data", "the data has shape %.64s, but 'shape' is %.64s",
                         loss_shape_text(&data, found), loss_shape_text(&object->shape, declared));
     if (!fits)
         return at_field(scan, "/data", "the data has %zu elements where shape %.64s has %zu",

@@ -53,7 +53,7 @@ static enum loss_status read_parameter(struct object_reader *json, void *context
         return object_reader_validate(json);
     if (strcmp(json->key, "grad") == 0 || strcmp(json->key, "hess") == 0)
         return object_reader_malformed(
-            json, start, "%s is not a parameter here: ask for the outputs %s_<tensor>", json->key,
+            json, start, "%s is not a parameter here: request the outputs %s_<tensor>", json->key,
             json->key);
     if (strcmp(json->key, "encoding") == 0)
         return object_reader_malformed(

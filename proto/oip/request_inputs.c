@@ -62,9 +62,10 @@ static enum loss_status read_input_parameter(struct object_reader *json, void *c
     if (strcmp(json->key, "binary_data_size") != 0)
         return object_reader_validate(json);
     if (input->is_binary)
-        return bad_input(r, input, "has two binary_data_size");
+        return bad_input(r, input, "has a duplicate field 'binary_data_size'");
     if (number_read_i64(json->at, &bytes, &end) != NUMBER_OK || bytes < 0)
-        return bad_input(r, input, "must have a whole number of bytes as binary_data_size");
+        return bad_input(r, input,
+                         "has an invalid binary_data_size; it must be a whole number of bytes");
     json->at = end;
     input->is_binary = true;
     input->bytes = (size_t)bytes;
@@ -145,7 +146,7 @@ static enum loss_status place_json(struct oip_reader *r, struct oip_input *input
     struct loss_tensor data = {.rank = json->rank};
     memcpy(data.shape, json->shape, sizeof data.shape);
     if (!tensor_json_fits(json, &input->tensor))
-        return bad_input(r, input, "has data of shape %.*s where its shape is %.*s", SHAPE_TEXT,
+        return bad_input(r, input, "has data of shape %.*s, but its shape is %.*s", SHAPE_TEXT,
                          loss_shape_text(&data, found), SHAPE_TEXT,
                          loss_shape_text(&input->tensor, declared));
     json->dtype = input->tensor.dtype;
@@ -182,18 +183,19 @@ enum loss_status oip_read_input(struct object_reader *json, size_t index, void *
     r->input = &input;
     if (object_reader_members(json, read_input_member, r) != LOSS_OK)
         return json->error->status;
-    if ((input.seen & 7) != 7)
-        return bad_input(r, &input, "has no %s",
-                         !(input.seen & 1)   ? "name"
-                         : !(input.seen & 2) ? "shape"
-                                             : "datatype");
+    if (!(input.seen & 1))
+        return bad_input(r, &input, "has no name");
+    if (!(input.seen & 2))
+        return bad_input(r, &input, "has no shape");
+    if (!(input.seen & 4))
+        return bad_input(r, &input, "has no datatype");
     if (!loss_tensor_count(&input.tensor, &count))
         return bad_input(r, &input, "has more elements than can be addressed");
     if (input.has_data == input.is_binary)
         return bad_input(r, &input,
                          input.has_data ? "has both data and binary_data_size"
                                         : "has neither data nor binary_data_size");
-    const char *const behind = json->at;
+    const char *const end = json->at;
     const int k = find_tensor(r, &input);
     if (k < 0)
         return json->error->status;
@@ -202,6 +204,6 @@ enum loss_status oip_read_input(struct object_reader *json, size_t index, void *
     source->tensor = input.tensor;
     source->swapped = false;
     *evaluation_place(e, k) = &source->tensor;
-    json->at = behind;
+    json->at = end;
     return input.is_binary ? place_bytes(r, &input, source) : place_json(r, &input, source);
 }

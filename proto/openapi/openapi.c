@@ -112,12 +112,14 @@ static json_t *responses_of(const struct openapi_route *route, const struct loss
 
 static json_t *id_of(const struct openapi_route *route, const struct loss_descriptor *loss)
 {
-    const char *const variant = strstr(route->path, "{version}") ? "_version"
-                                : ends_with(route->path, "/")    ? "_slash"
-                                                                 : "";
     if (loss)
         return json_sprintf("%s_%s", route->operation->id, loss->name);
-    return json_sprintf("%s%s", route->operation->id, strcmp(route->path, "/") == 0 ? "" : variant);
+    const char *variant = "";
+    if (strstr(route->path, "{version}"))
+        variant = "_version";
+    else if (ends_with(route->path, "/") && strcmp(route->path, "/") != 0)
+        variant = "_slash";
+    return json_sprintf("%s%s", route->operation->id, variant);
 }
 
 static json_t *aliases_of(const struct loss_descriptor *loss)

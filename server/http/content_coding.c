@@ -63,7 +63,7 @@ enum decompression transfer_expand(struct transfer *transfer, size_t limit, size
         return DECOMPRESSION_STOPPED;
     if (status == LOSS_TOO_LARGE)
         reply_error(reply, 413,
-                    "expanded, the body is larger than %zu bytes, the limit that "
+                    "the decompressed body is larger than %zu bytes, the limit that "
                     "--max-decompressed-body sets",
                     limit);
     else

@@ -229,7 +229,7 @@ START_TEST(wrong_parameters_get_the_errors_of_json_fields)
         {"input=1", "input is a tensor: send it in the body, not among the parameters", 400},
         {"grad_output=x", "grad_output is 'x'; it must be a number", 400},
         {"grad_output=1e999", "grad_output is out of range", 422},
-        {"delta=1&delta=2", "there are two fields 'delta'", 400},
+        {"delta=1&delta=2", "duplicate field 'delta'", 400},
         {"delta=%4", "the query holds a broken percent escape: 'delta=%4'", 400},
         {"delta=%00", "the query holds a NUL byte", 400},
     };
@@ -250,7 +250,7 @@ START_TEST(wrong_parameters_get_the_errors_of_json_fields)
                    "delta is 'a'; it must be a number\",\"pointer\":\"/delta\",\"offset\":33}");
     ask_file("/v1/losses/huber", SAFETENSORS,
              mse_file(METADATA("\"grad\":\"true\",\"grad\":\"true\""), 0));
-    expect_problem(400, "there are two fields 'grad'");
+    expect_problem(400, "duplicate field 'grad'");
 }
 END_TEST
 
@@ -327,8 +327,7 @@ START_TEST(accept_chooses_between_json_and_safetensors)
         buffer_free(&body);
         if (!expected) {
             expect_problem(
-                406,
-                "answers are application/json or application/vnd.safetensors, of which Accept '");
+                406, "responses are application/json or application/vnd.safetensors; Accept '");
             continue;
         }
         ck_assert_int_eq(response.status, 200);
@@ -379,7 +378,7 @@ START_TEST(malformed_file_is_refused_with_the_place)
          "input: dtype 'F33' is not supported; F64, F32, F16, BF16"},
         {"{" TENSOR("input", "U63", "3", "0", "24") "}", 24, "input: dtype 'U63' is not supported"},
         {"{" TENSOR("input", "F32", "3", "0", "10") "}", 10,
-         "input: data_offsets [0, 10] hold 10 bytes; shape (3,) of F32 takes 12 (byte 59)"},
+         "input: data_offsets [0, 10] span 10 bytes; shape (3,) of F32 takes 12 (byte 59)"},
         {"{" TENSOR("input", "F32", "3", "0", "12") "}", 10,
          "input: data_offsets end at 12; after the header there are 10 bytes"},
         {"{" TENSOR("input", "F32", "3", "12", "0") "}", 12,
@@ -389,11 +388,11 @@ START_TEST(malformed_file_is_refused_with_the_place)
         {"{\"input\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0]}}", 12,
          "input: data_offsets are two numbers"},
         {"{" TENSOR("input", "F32", "-3", "0", "12") "}", 12,
-         "input: shape and data_offsets hold whole numbers, not negative"},
+         "input: shape and data_offsets must be integers in [0, 2^63)"},
         {"{" TENSOR("input", "F32", "1.5", "0", "12") "}", 12,
-         "input: shape and data_offsets hold whole numbers, not negative"},
+         "input: shape and data_offsets must be integers in [0, 2^63)"},
         {"{" TENSOR("input", "F32", "99999999999999999999", "0", "12") "}", 12,
-         "input: shape and data_offsets hold whole numbers"},
+         "input: shape and data_offsets must be integers in [0, 2^63)"},
         {"{" TENSOR("input", "F32", "4294967296,4294967296", "0", "12") "}", 12,
          "input: shape (4294967296, 4294967296) has more elements than can be addressed"},
         {"{" TENSOR("input", "F32", "9223372036854775807,9223372036854775807,0", "0", "0") "}", 0,
@@ -401,9 +400,8 @@ START_TEST(malformed_file_is_refused_with_the_place)
         {"{" TENSOR("input", "F32", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1", "0", "4") "}", 4,
          "input: there are more than 16 numbers in this array"},
         {"{" TENSOR("input", "F32", "1", "0", "4") "," TENSOR("input", "F32", "1", "4", "8") "}", 8,
-         "there are two tensors 'input' (byte 74)"},
-        {"{\"input\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}", 0,
-         "input: there are two fields 'dtype'"},
+         "duplicate tensor 'input' (byte 74)"},
+        {"{\"input\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}", 0, "input: duplicate field 'dtype'"},
         {"{\"input\":{\"dtyp\":\"F32\"}}", 0,
          "input: a tensor has dtype, shape and data_offsets, but no 'dtyp'"},
         {"{\"input\":{\"dtype\":7}}", 0,
@@ -420,7 +418,7 @@ START_TEST(malformed_file_is_refused_with_the_place)
          "target: its bytes begin at 12; there is a gap after 8, where those of input end (byte "
          "117)"},
         {"{" TENSOR("input", "F32", "2", "4", "12") "}", 12,
-         "input: its bytes begin at 4, but nothing precedes them"},
+         "input: its bytes begin at 4; those of the first tensor must begin at 0"},
         {"{" TENSOR("input", "F32", "2", "0", "8") "}", 12,
          "the last 4 bytes of the file belong to no tensor\",\"offset\":74}"},
         {"{\"__metadata__\":{\"grad\":true}}", 0,
@@ -461,7 +459,7 @@ START_TEST(lying_length_of_the_header_is_refused)
         expect_problem(400, cases[i].text);
     }
     ask_file("/v1/losses/mse", SAFETENSORS, mse_file(NULL, 2 << 20));
-    expect_problem(400, "; the most is 1048576 (byte 0)");
+    expect_problem(400, "; the limit is 1048576 (byte 0)");
 }
 END_TEST
 

@@ -169,7 +169,7 @@ START_TEST(wrong_parts_are_refused_by_name)
          400},
         {"sample_weight", NULL, "1", "sample_weight: a NumPy file (.npy) was expected", 400},
         {"grad_output", NULL, "x", "grad_output is 'x'; it must be a number", 400},
-        {"input", NULL, "", "there are two parts 'input'", 400},
+        {"input", NULL, "", "duplicate part 'input'", 400},
         {"dtype", NULL, "", "dtype is ''; it must be 'float32' or 'float64'", 422},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -186,7 +186,7 @@ START_TEST(wrong_parts_are_refused_by_name)
     add_text(&form, "grad", "true");
     add_text(&form, "grad", "true");
     ask_form("/v1/losses/mse", FORM, &form);
-    expect_problem(400, "there are two fields 'grad'");
+    expect_problem(400, "duplicate field 'grad'");
 }
 END_TEST
 
@@ -317,7 +317,7 @@ START_TEST(malformed_array_is_refused_with_the_place)
         {"{}", "input: the header has no 'descr'"},
         {"{'descr': '<f4'}", "input: the header has no 'fortran_order'"},
         {"{'descr': '<f4', 'fortran_order': False}", "input: the header has no 'shape'"},
-        {"{'descr': '<f4', 'descr': '<f4'}", "input: the header has two fields 'descr'"},
+        {"{'descr': '<f4', 'descr': '<f4'}", "input: the header has a duplicate field 'descr'"},
         {"{'desc': '<f4'}", "input: the header has no field 'desc'"},
         {"{'descr' '<f4'}", "input: '\\\\'' where ':' was expected in the header"},
         {"{'descr: <f4}", "input: its end where the end of a string was expected in the header"},

@@ -457,21 +457,21 @@ static const struct {
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1],\"datatype\":\"BYTES\",\"data\":[\"a\"]}]}",
      "datatype 'BYTES'"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[-1],\"datatype\":\"FP32\",\"data\":[1]}]}",
-     "not negative"},
+     "must be an integer in [0, 2^63)"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1.5],\"datatype\":\"FP32\",\"data\":[1]}]}",
-     "whole number"},
+     "must be an integer in [0, 2^63)"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[4294967296,4294967296],\"datatype\":\"FP32\","
      "\"data\":[1]}]}",
      "addressed"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1]}]}",
-     "(1,) where its shape is (2,)"},
+     "(1,), but its shape is (2,)"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[2,1],\"datatype\":\"FP32\",\"data\":[[1,2]]}]}",
      "data of shape (1, 2)"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":{}}]}",
      "an array of numbers"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1],\"datatype\":\"FP32\",\"date\":[1]}]}",
      "did you mean 'data'"},
-    {"{\"inputs\":[{\"name\":\"input\",\"name\":\"input\"}]}", "two fields 'name'"},
+    {"{\"inputs\":[{\"name\":\"input\",\"name\":\"input\"}]}", "duplicate field 'name'"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1],\"datatype\":\"FP32\"," BYTES("4") "}]}",
      "all of the body is JSON"},
     {"{\"inputs\":[{\"name\":\"input\",\"shape\":[1],\"datatype\":\"FP32\",\"parameters\":{"
@@ -480,7 +480,7 @@ static const struct {
     {"{" THREE "}}", "the end"},
     {"{" THREE "} x", "the end"},
     {"{" THREE ",\"input\":[]}", "no field 'input'; did you mean 'inputs'?"},
-    {"{" THREE ",\"inputs\":[]}", "two fields 'inputs'"},
+    {"{" THREE ",\"inputs\":[]}", "duplicate field 'inputs'"},
     {"{" THREE ",\"id\":7}", "a string as id"},
     {"{" THREE ",\"outputs\":[{\"name\":\"grad\"}]}", "no output 'grad'"},
     {"{" THREE ",\"outputs\":[{\"name\":\"grad_inputs\"}]}", "did you mean 'grad_input'?"},
@@ -491,7 +491,7 @@ static const struct {
     {"{" THREE ",\"outputs\":[{\"name\":\"loss\",\"parameters\":{\"binary_data\":1}}]}",
      "true or false"},
     {"{" THREE ",\"parameters\":{\"delta\":1}}", "delta"},
-    {"{" THREE ",\"parameters\":{\"grad\":true}}", "ask for the outputs"},
+    {"{" THREE ",\"parameters\":{\"grad\":true}}", "request the outputs"},
     {"{" THREE ",\"parameters\":{\"encoding\":\"flat\"}}", "binary_data_output"},
     {"{" THREE ",\"parameters\":{\"reduction\":\"men\"}}", "did you mean 'mean'"},
     {"{" THREE ",\"parameters\":{\"reduction\":[\"mean\"]}}", "a string, a number or a boolean"},
@@ -579,9 +579,9 @@ START_TEST(whatever_is_refused_on_v2_has_its_form_of_errors)
     get("/v2/models/msee");
     expect_error(404, "did you mean 'mse'");
     get("/v2/models/mse/versions/2");
-    expect_error(404, "there is version 1");
+    expect_error(404, "the only version is 1");
     ask("POST", "/v2/models/mse/versions/2/infer", NULL, "{}", 2);
-    expect_error(404, "there is version 1");
+    expect_error(404, "the only version is 1");
     get("/v2/nothing");
     expect_error(404, "/v2/nothing");
     get("/v2/models/mse/infer");

@@ -477,19 +477,18 @@ START_TEST(numbers_that_json_forbids_are_refused_at_their_element)
     char body[100], expected[200];
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         snprintf(body, sizeof body, "{\"input\":[[1],[%s]],\"target\":[[1],[1]]}", bad[i]);
-        snprintf(
-            expected, sizeof expected,
-            "\"input[1][0] is %s; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
-            "-Infinity\",\"pointer\":\"/input/1/0\","
-            "\"offset\":15}",
-            bad[i]);
+        snprintf(expected, sizeof expected,
+                 "\"input[1][0] is %s; an RFC 8259 number, NaN, Infinity or "
+                 "-Infinity was expected\",\"pointer\":\"/input/1/0\","
+                 "\"offset\":15}",
+                 bad[i]);
         refuses("mse", body, 400, expected);
     }
     refuses("mse", "{\"input\":{\"shape\":[2,1],\"data\":[1,2.]},\"target\":[[1],[1]]}", 400,
-            "\"input[1][0] is 2.; a number was expected, as RFC 8259 has it, or NaN, Infinity or "
-            "-Infinity\",\"pointer\":\"/input/data/1\"");
+            "\"input[1][0] is 2.; an RFC 8259 number, NaN, Infinity or "
+            "-Infinity was expected\",\"pointer\":\"/input/data/1\"");
     refuses("mse", "{\"input\":{\"dtype\":\"float32\",\"data\":[true]},\"target\":[1]}", 400,
-            "\"input[0] is true; a number was expected");
+            "\"input[0] is true; an RFC 8259 number, NaN, Infinity or -Infinity was expected");
 }
 END_TEST
 
@@ -504,8 +503,8 @@ START_TEST(fields_are_known_once_and_of_their_type)
     refuses("mse", "{\"size_average\":true}", 400,
             "\"size_average is deprecated in PyTorch and not supported; use reduction (byte 16)\"");
     refuses("mse", "{\"input\":[1],\"input\":[2]}", 400,
-            "\"there are two fields 'input' (byte 21)\",\"pointer\":\"/input\"");
-    refuses("huber", "{\"delta\":1,\"delta\":1}", 400, "\"there are two fields 'delta'");
+            "\"duplicate field 'input' (byte 21)\",\"pointer\":\"/input\"");
+    refuses("huber", "{\"delta\":1,\"delta\":1}", 400, "\"duplicate field 'delta'");
     refuses(
         "mse", "{\"grad\":1}", 400,
         "\"grad must be true, false, or a list of tensor names (byte 8)\",\"pointer\":\"/grad\"");
@@ -640,7 +639,7 @@ START_TEST(lists_of_an_empty_tensor_end_at_its_first_dimension_of_0)
     }
     for (size_t i = 0; i < sizeof misfits / sizeof *misfits; i++) {
         snprintf(body, sizeof body, "{\"input\":{%s}}", misfits[i].tensor);
-        snprintf(message, sizeof message, "\"input: the data has shape %s where 'shape' says %s\"",
+        snprintf(message, sizeof message, "\"input: the data has shape %s, but 'shape' is %s\"",
                  misfits[i].found, misfits[i].shape);
         refuses("mse", body, 422, message);
     }
@@ -653,7 +652,7 @@ START_TEST(shapes_and_data_must_agree)
         "mse", "{\"input\":{\"shape\":[2],\"data\":[1]}}", 422,
         "\"input: the data has 1 elements where shape (2,) has 2\",\"pointer\":\"/input/data\"");
     refuses("mse", "{\"input\":{\"data\":[[1,2]],\"shape\":[2,1]}}", 422,
-            "\"input: the data has shape (1, 2) where 'shape' says (2, "
+            "\"input: the data has shape (1, 2), but 'shape' is (2, "
             "1)\",\"pointer\":\"/input/data\"");
     refuses("mse", "{\"input\":{\"shape\":[1]}}", 422,
             "\"input: there is no 'data' in the tensor object\",\"pointer\":\"/input\"");
@@ -661,7 +660,7 @@ START_TEST(shapes_and_data_must_agree)
             "\"input: the shape has more elements than can be "
             "addressed\",\"pointer\":\"/input/shape\"");
     refuses("mse", "{\"input\":{\"shape\":[-1],\"data\":[1]}}", 400,
-            "\"input/shape: a dimension is -1; it must be a whole number, not negative, below 2^63 "
+            "\"input/shape: a dimension is -1; it must be an integer in [0, 2^63) "
             "(byte 19)\"");
     refuses("mse", "{\"input\":{\"shape\":[1.5],\"data\":[1]}}", 400,
             "\"input/shape: a dimension is 1.5; it must be");
@@ -674,9 +673,10 @@ START_TEST(shapes_and_data_must_agree)
     refuses("mse", "{\"input\":{\"data\":[1],\"shap\":[1]}}", 400,
             "\"a tensor object has no field 'shap'; did you mean "
             "'shape'?\",\"pointer\":\"/input/shap\"");
-    refuses("mse", "{\"input\":{\"data\":[1],\"data\":[1]}}", 400, "\"input has two fields 'data'");
+    refuses("mse", "{\"input\":{\"data\":[1],\"data\":[1]}}", 400,
+            "\"input has a duplicate field 'data'");
     refuses("mse", "{\"input\":{\"dtype\":\"float\",\"data\":[1]}}", 422,
-            "\"there is no dtype 'float'; there are float64, float32,");
+            "\"there is no dtype 'float'; the dtypes are float64, float32,");
     refuses("mse", "{\"input\":{}}", 422, "\"input: there is no 'data' in the tensor object\"");
 }
 END_TEST
@@ -694,10 +694,10 @@ static void refuses_buffer(const char *buffer, const char *encoding, int status,
 
 START_TEST(buffers_must_be_base64_of_the_right_length)
 {
-    refuses_buffer("AACAPw=", "base64", 422,
-                   "\"input: the buffer has 7 characters of base64; 4 bytes, which 1 elements of "
-                   "float32 take, make "
-                   "8\",\"pointer\":\"/input/data/buffer\"");
+    refuses_buffer(
+        "AACAPw=", "base64", 422,
+        "\"input: the buffer has 7 base64 characters; 1 elements of float32 are 4 bytes, "
+        "which are 8 characters\",\"pointer\":\"/input/data/buffer\"");
     refuses_buffer("AACA*w==", "base64", 400,
                    "\"input/data/buffer is not base64 (byte "
                    "75)\",\"pointer\":\"/input/data/buffer\",\"offset\":75}");
@@ -713,11 +713,11 @@ START_TEST(buffers_must_be_base64_of_the_right_length)
     refuses(
         "mse",
         "{\"input\":{\"shape\":[1],\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":\"base64\"}}}",
-        422, "\"input: a buffer needs its dtype beside it\"");
+        422, "\"input: a buffer requires a dtype\"");
     refuses("mse",
             "{\"input\":{\"dtype\":\"float32\",\"data\":{\"buffer\":\"AACAPw==\",\"encoding\":"
             "\"base64\"}}}",
-            422, "\"input: a buffer needs its shape beside it\"");
+            422, "\"input: a buffer requires a shape\"");
     refuses("mse", "{\"input\":{\"data\":{\"buffer\":\"AACAPw==\"}}}", 400,
             "\"input/data must have both 'buffer' and 'encoding'");
 }
@@ -755,8 +755,9 @@ END_TEST
 
 START_TEST(strings_among_numbers_are_quoted_to_their_end)
 {
-    refuses("mse", "{\"input\":[\"1,5\"],\"target\":[1]}", 400,
-            "\"input[0] is \\\"1,5\\\"; a number was expected");
+    refuses(
+        "mse", "{\"input\":[\"1,5\"],\"target\":[1]}", 400,
+        "\"input[0] is \\\"1,5\\\"; an RFC 8259 number, NaN, Infinity or -Infinity was expected");
     refuses("mze", "{}", 404, "\"there is no loss 'mze'; did you mean 'mse'?\"");
     refuses("zzzzzzzzz", "{}", 404, "\"there is no loss 'zzzzzzzzz'; GET /v1/losses lists them\"");
 }
@@ -839,7 +840,7 @@ START_TEST(a_broadcast_beyond_all_bounds_is_refused)
         at += sprintf(at, ",[0]");
     sprintf(at, "]}");
     refuses("mse", body, 422,
-            "\"broadcasting makes 400000000 loss terms of this request; the most is 4194304\"");
+            "\"broadcasting expands this request to 400000000 loss terms; the limit is 4194304\"");
     free(body);
 }
 END_TEST

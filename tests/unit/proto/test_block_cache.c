@@ -36,7 +36,7 @@ static bool is_filled(const unsigned char *block, size_t size, unsigned seed)
     return true;
 }
 
-START_TEST(pages_keep_what_a_growing_block_holds)
+START_TEST(growing_blocks_keep_their_contents)
 {
     static const size_t sizes[] = {
         1,           100,     BLOCK_CACHE_MIN - 1, BLOCK_CACHE_MIN, BLOCK_CACHE_MIN + 1, 300 * KIB,
@@ -64,7 +64,7 @@ START_TEST(pages_keep_what_a_growing_block_holds)
 }
 END_TEST
 
-START_TEST(pages_are_kept_for_the_next)
+START_TEST(freed_blocks_are_reused)
 {
     if (sanitized)
         return;
@@ -95,7 +95,7 @@ START_TEST(pages_are_kept_for_the_next)
 END_TEST
 
 /* A cached block is reused while the block grows step by step, and does not move. */
-START_TEST(pages_grow_into_a_block_that_is_kept)
+START_TEST(growing_blocks_use_cached_blocks)
 {
     if (sanitized)
         return;
@@ -124,7 +124,7 @@ START_TEST(pages_grow_into_a_block_that_is_kept)
 END_TEST
 
 /* Pieces of one mapping, and adjacent pieces of several. */
-START_TEST(pages_grow_across_mappings)
+START_TEST(blocks_grow_across_mappings)
 {
     if (sanitized)
         return;
@@ -161,7 +161,7 @@ static size_t mapped(void)
     return pages * (size_t)getpagesize();
 }
 
-START_TEST(pages_that_are_kept_make_room_for_a_block_that_grows)
+START_TEST(cached_blocks_are_unmapped_when_a_block_grows)
 {
     if (sanitized)
         return;
@@ -189,7 +189,7 @@ START_TEST(pages_that_are_kept_make_room_for_a_block_that_grows)
 }
 END_TEST
 
-START_TEST(pages_are_not_kept_beyond_their_limit)
+START_TEST(cached_blocks_are_limited)
 {
     if (sanitized)
         return;
@@ -215,7 +215,7 @@ START_TEST(pages_are_not_kept_beyond_their_limit)
 }
 END_TEST
 
-START_TEST(pages_that_cannot_be_had_are_null)
+START_TEST(failed_allocations_return_null)
 {
     if (sanitized) /* if a failed allocation ends the process */
         return;
@@ -272,7 +272,7 @@ static void *churn(void *argument)
     return NULL;
 }
 
-START_TEST(pages_belong_to_one_at_a_time)
+START_TEST(blocks_are_not_shared_between_threads)
 {
     enum { THREADS = 4 };
     pthread_t threads[THREADS];
@@ -291,10 +291,9 @@ END_TEST
 Suite *block_cache_suite(void)
 {
     Suite *suite = suite_create("block_cache");
-    SUITE_ADD(suite, "pages_blocks", pages_keep_what_a_growing_block_holds,
-              pages_are_kept_for_the_next, pages_grow_into_a_block_that_is_kept,
-              pages_grow_across_mappings, pages_that_are_kept_make_room_for_a_block_that_grows,
-              pages_are_not_kept_beyond_their_limit, pages_that_cannot_be_had_are_null,
-              pages_belong_to_one_at_a_time);
+    SUITE_ADD(suite, "pages_blocks", growing_blocks_keep_their_contents, freed_blocks_are_reused,
+              growing_blocks_use_cached_blocks, blocks_grow_across_mappings,
+              cached_blocks_are_unmapped_when_a_block_grows, cached_blocks_are_limited,
+              failed_allocations_return_null, blocks_are_not_shared_between_threads);
     return suite;
 }

@@ -1,7 +1,6 @@
 /*
- * The protocol layer, from the bytes of a request to the bytes of its answer. What the golden cases
- * cover (values, the three forms of tensors) is not repeated: here are the edges of the grammar,
- * and what is said of mistakes.
+ * The protocol layer, from the bytes of a request to the bytes of the response: edge cases of the
+ * grammar, and error messages. The golden cases cover values and the three forms of tensors.
  */
 #include "number/float16.h"
 #include "number/number.h"
@@ -18,12 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The answer to a body, as text; freed by the next call. */
+/* Returns the response to a body as text. The next call frees it. */
 static struct response reply;
 
 static const char *ask_sized(const char *loss, const char *body, size_t len)
 {
-    /* A block of its own, so that the address sanitizer sees a step beyond the NUL. */
+    /* A separate allocation, so that the address sanitizer detects reads after the NUL. */
     char *copy = malloc(len + 1);
     memcpy(copy, body, len);
     copy[len] = '\0';
@@ -48,7 +47,7 @@ static void answers(const char *loss, const char *body, const char *expected)
     ck_assert_str_eq(reply.content_type, "application/json");
 }
 
-/* `expected` is the problem behind its type, title and status: detail, pointer, offset. */
+/* `expected` is the problem document after type, title and status: detail, pointer, offset. */
 static void refuses(const char *loss, const char *body, int status, const char *expected)
 {
     const char *text = ask(loss, body);
@@ -77,12 +76,12 @@ static void give_any(struct quota *quota, size_t bytes)
     (void)bytes;
 }
 
-/* ---- answers ---- */
+/* ---- Responses ---- */
 
 #define PAIR            "\"input\":[3,-4],\"target\":[0,0],"
 #define HALF_OF_SQUARES "{\"loss\":6.25,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":2}\n"
 
-START_TEST(parameters_may_be_infinite_or_null_where_they_say_so)
+START_TEST(parameters_may_be_infinite_or_null_if_documented)
 {
     answers("huber", "{" PAIR "\"delta\":Infinity}", HALF_OF_SQUARES);
     answers("huber", "{" PAIR "\"delta\":\"Infinity\"}", HALF_OF_SQUARES);
@@ -103,8 +102,8 @@ START_TEST(parameters_may_be_infinite_or_null_where_they_say_so)
 }
 END_TEST
 
-/* White space that is not looked at to its end: what follows it is not JSON. */
-START_TEST(white_space_of_a_request_that_is_given_up_is_not_read)
+/* White space that is not read to its end: it is followed by invalid JSON. */
+START_TEST(white_space_of_a_cancelled_request_is_not_read)
 {
     enum { LEN = 8 << 20 };
     static const char *const heads[] = {"",
@@ -142,7 +141,7 @@ START_TEST(white_space_of_a_request_that_is_given_up_is_not_read)
 }
 END_TEST
 
-START_TEST(an_answer_holds_what_was_asked_for_and_no_more)
+START_TEST(response_contains_only_the_requested_results)
 {
     answers("mse", "{\"input\":[1,2,3],\"target\":[1,2,5],\"grad\":true}",
             "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":3,"
@@ -167,7 +166,7 @@ START_TEST(an_answer_holds_what_was_asked_for_and_no_more)
 }
 END_TEST
 
-START_TEST(tensors_come_back_in_the_form_in_which_they_were_sent)
+START_TEST(tensors_are_returned_in_the_encoding_of_the_request)
 {
     answers("l1",
             "{\"input\":{\"shape\":[2,1],\"data\":[5,-5]},\"target\":[[0],[0]],\"grad\":true,"
@@ -196,7 +195,7 @@ START_TEST(tensors_come_back_in_the_form_in_which_they_were_sent)
             "\"input\":{\"shape\":[1],\"dtype\":"
             "\"float32\","
             "\"data\":[1]}}}\n");
-    /* A nested array could not say that the rows have three columns. */
+    /* A nested array cannot represent that the rows have three columns. */
     answers("l1",
             "{\"input\":{\"shape\":[0,3],\"data\":[]},\"target\":{\"shape\":[0,3],\"data\":[]},"
             "\"grad\":true,\"encoding\":"
@@ -224,7 +223,7 @@ START_TEST(numbers_are_read_as_json_and_python_write_them)
             "\"none\",\"dtype\":\"float32\","
             "\"count\":5,"
             "\"nonfinite\":5,\"grad\":{\"input\":[0,0,1,-1,-1]}}\n");
-    /* rounded to float32 once, straight from the text: by way of a double this would be 1 */
+    /* rounded to float32 once, directly from the text; rounding to double first would yield 1 */
     answers(
         "l1", "{\"input\":[1.00000005960464477539062500000001],\"target\":[0]}",
         "{\"loss\":1.0000001192092896,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
@@ -263,7 +262,7 @@ START_TEST(every_dtype_is_decoded)
         answers("mse", body,
                 "{\"loss\":1,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
     }
-    /* as PHP writes a slash: "/////////38=" is -NaN in float64; here 255 in uint8 */
+    /* PHP escapes slashes: "/////////38=" is -NaN in float64; here 255 in uint8 */
     answers("l1",
             "{\"input\":{\"shape\":[1],\"dtype\":\"uint8\",\"data\":{\"buffer\":\"\\/"
             "w==\",\"encoding\":\"base64\"}},\"target\":[0]}",
@@ -271,15 +270,15 @@ START_TEST(every_dtype_is_decoded)
 }
 END_TEST
 
-START_TEST(escapes_in_base64_count_as_what_they_stand_for)
+START_TEST(escapes_in_base64_are_decoded)
 {
-    /* 1 in float64, and a plus as .NET writes it: "AAAAAAAA+D8=" is 1.5 */
+    /* 1 in float64, and an escaped plus sign as .NET writes it: "AAAAAAAA+D8=" is 1.5 */
     answers("l1",
             "{\"input\":{\"shape\":[1],\"dtype\":\"float64\",\"data\":{\"buffer\":"
             "\"AAAAAAAA\\u002bD8=\",\"encoding\":\"base64\"}},"
             "\"target\":[0],\"encoding\":\"flat\"}",
             "{\"loss\":1.5,\"reduction\":\"mean\",\"dtype\":\"float64\",\"count\":1}\n");
-    /* the padding as Gson writes it, with one of two escaped, and both */
+    /* the padding as Gson writes it: one of two escaped, and both */
     const char *const padded[] = {"\\u002f\\u002F8=\", \"shape\":[2]",
                                   "\\/\\/8\\u003d\",\"shape\":[2]", "/w=\\u003D\",\"shape\":[1]",
                                   "\\/w\\u003d\\u003d\",\"shape\":[1]"};
@@ -296,7 +295,8 @@ START_TEST(escapes_in_base64_count_as_what_they_stand_for)
 }
 END_TEST
 
-/* Every length around the groups of four characters, plain and with escapes in every place. */
+/* All lengths around groups of four characters, without escapes and with an escape at every
+ * position. */
 START_TEST(base64_of_every_length_is_decoded)
 {
     for (size_t len = 0; len < 40; len++) {
@@ -326,7 +326,7 @@ START_TEST(base64_of_every_length_is_decoded)
 }
 END_TEST
 
-START_TEST(a_tensor_that_is_null_is_left_out)
+START_TEST(null_tensors_are_omitted)
 {
     answers("bce",
             "{\"input\":[0.5],\"target\":[0.5],\"weight\":null,\"grad_output\":null,\"grad\":true}",
@@ -357,8 +357,8 @@ START_TEST(halves_are_rounded_to_even)
 }
 END_TEST
 
-/* Excerpts have the quotes and escapes that make their end plain, also where they are cut. */
-START_TEST(excerpts_end_where_their_quotes_do)
+/* Excerpts have quotes and escapes that show where they end, also if they are truncated. */
+START_TEST(truncated_excerpts_end_with_their_quote)
 {
     refuses("mse", "{\"it's\":0}", 400, "\"mse has no field 'it\\\\'s' (byte 8)\"");
     refuses("mse", "{\"input\":{\"data\":[1],\"shape\":[\"a b\"]}}", 400,
@@ -390,8 +390,8 @@ START_TEST(keys_may_be_escaped)
 }
 END_TEST
 
-/* A JSON Pointer that is cut within a token would point at another field, or be none. */
-START_TEST(pointers_hold_whole_tokens)
+/* A JSON Pointer truncated within a token would point to another field, or be invalid. */
+START_TEST(truncated_pointers_end_with_a_whole_token)
 {
     char key[300], body[400], path[16] = "/a";
     for (int len = 100; len < 200; len++) {
@@ -413,7 +413,7 @@ START_TEST(pointers_hold_whole_tokens)
 }
 END_TEST
 
-START_TEST(parameters_of_every_type_are_taken)
+START_TEST(parameters_of_every_type_are_accepted)
 {
     answers("huber", "{\"input\":[3],\"target\":[0],\"delta\":2}",
             "{\"loss\":4,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":1}\n");
@@ -425,9 +425,9 @@ START_TEST(parameters_of_every_type_are_taken)
 }
 END_TEST
 
-/* ---- malformed ---- */
+/* ---- Malformed requests ---- */
 
-START_TEST(what_is_not_json_is_refused_at_its_byte)
+START_TEST(invalid_json_is_rejected_at_its_byte)
 {
     refuses("mse", "", 400, "\"the end where '{' was expected (byte 0)\",\"offset\":0}");
     refuses("mse", "[1]", 400, "\"'[' where '{' was expected (byte 0)\",\"offset\":0}");
@@ -470,7 +470,7 @@ START_TEST(what_is_not_json_is_refused_at_its_byte)
 }
 END_TEST
 
-START_TEST(numbers_that_json_forbids_are_refused_at_their_element)
+START_TEST(numbers_that_json_forbids_are_rejected_at_their_element)
 {
     const char *const bad[] = {"01",  "1.",  ".5",  "+1",  "1e",   "0x10",
                                "--1", "nan", "Inf", "tru", "-NaN", "Infinityx"};
@@ -492,7 +492,7 @@ START_TEST(numbers_that_json_forbids_are_refused_at_their_element)
 }
 END_TEST
 
-START_TEST(fields_are_known_once_and_of_their_type)
+START_TEST(unknown_duplicate_and_mistyped_fields_are_rejected)
 {
     refuses("mse", "{\"inptu\":[1],\"target\":[1]}", 400,
             "\"mse has no field 'inptu'; did you mean 'input'? (byte 9)\",\"pointer\":\"/inptu\"");
@@ -540,7 +540,7 @@ START_TEST(fields_are_known_once_and_of_their_type)
 }
 END_TEST
 
-START_TEST(values_outside_their_choice_are_impossible)
+START_TEST(values_that_are_not_in_the_list_are_rejected)
 {
     refuses(
         "mse", "{\"reduction\":\"avg\"}", 422,
@@ -588,9 +588,9 @@ START_TEST(fields_are_read_without_memory_of_jansson)
 }
 END_TEST
 
-/* ---- tensors that cannot be ---- */
+/* ---- Invalid tensors ---- */
 
-START_TEST(ragged_arrays_are_refused_at_the_odd_one_out)
+START_TEST(ragged_arrays_are_rejected_at_the_first_mismatch)
 {
     refuses("mse", "{\"input\":[[1,2],[3]]}", 422,
             "\"input[1] has 1 elements where its neighbours have 2; nested arrays must be "
@@ -681,7 +681,7 @@ START_TEST(shapes_and_data_must_agree)
 }
 END_TEST
 
-/* What a float32 tensor of one element is answered whose data is this buffer. */
+/* Checks the error for a float32 tensor of one element whose data is this buffer. */
 static void refuses_buffer(const char *buffer, const char *encoding, int status, const char *part)
 {
     char body[200];
@@ -701,9 +701,9 @@ START_TEST(buffers_must_be_base64_of_the_right_length)
     refuses_buffer("AACA*w==", "base64", 400,
                    "\"input/data/buffer is not base64 (byte "
                    "75)\",\"pointer\":\"/input/data/buffer\",\"offset\":75}");
-    /* bits behind the last byte */
+    /* bits after the last byte */
     refuses_buffer("AACAPx==", "base64", 400, "\"input/data/buffer is not base64");
-    /* a byte too many */
+    /* one byte too many */
     refuses_buffer("AACAPwA=", "base64", 400, "\"input/data/buffer is not base64");
     /* an escaped line break, not an n */
     refuses_buffer("AACA\\nw==", "base64", 400, "\"input/data/buffer is not base64");
@@ -763,7 +763,7 @@ START_TEST(strings_among_numbers_are_quoted_to_their_end)
 }
 END_TEST
 
-START_TEST(unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored)
+START_TEST(unsigned_labels_above_int64_are_out_of_range_for_any_ignore_index)
 {
     /* As int64 these would be -100, which is ignored, and -1, which ends a list of labels. */
     refuses("nll",
@@ -797,7 +797,7 @@ END_TEST
 
 START_TEST(unsigned_numbers_are_rounded_once)
 {
-    /* 2^63 + 2^10, half way between two doubles, and one more; 2^64 - 1 */
+    /* 2^63 + 2^10, the midpoint of two doubles; one more; 2^64 - 1 */
     answers("l1",
             "{\"dtype\":\"float64\",\"reduction\":\"none\",\"target\":[0,0,0],\"input\":{\"dtype\":"
             "\"uint64\","
@@ -814,7 +814,7 @@ START_TEST(unsigned_numbers_are_rounded_once)
 }
 END_TEST
 
-START_TEST(elements_that_cannot_be_are_pointed_at_as_they_were_written)
+START_TEST(invalid_elements_are_quoted_as_written)
 {
     refuses("nll", "{\"input\":[[0,0],[0,0]],\"target\":[0,7]}", 422,
             "\"target[1] is 7; class indices must be in [0, 2), or -100 to be "
@@ -828,7 +828,7 @@ START_TEST(elements_that_cannot_be_are_pointed_at_as_they_were_written)
 }
 END_TEST
 
-START_TEST(a_broadcast_beyond_all_bounds_is_refused)
+START_TEST(broadcasts_over_the_limit_are_rejected)
 {
     enum { N = 20000 };
     char *body = malloc(N * 6 + 100), *at = body;
@@ -845,7 +845,7 @@ START_TEST(a_broadcast_beyond_all_bounds_is_refused)
 }
 END_TEST
 
-START_TEST(more_work_than_was_allowed_is_left_undone)
+START_TEST(requests_over_the_work_limit_are_rejected)
 {
     const char *const body = "{\"input\":[[1],[2],[3]],\"target\":[1,2,3]}";
     struct request_view view = {.loss = "mse", .body = body, .len = strlen(body)};
@@ -866,7 +866,7 @@ START_TEST(more_work_than_was_allowed_is_left_undone)
 }
 END_TEST
 
-/* ---- heads ---- */
+/* ---- Request heads ---- */
 
 static int head(const char *loss, const char *content_type, const char *accept, const char *query)
 {
@@ -903,7 +903,7 @@ START_TEST(media_types_are_negotiated)
 }
 END_TEST
 
-START_TEST(problems_escape_what_they_quote)
+START_TEST(problem_documents_escape_quoted_text)
 {
     ck_assert_int_eq(head("a\"\x01\xff+", NULL, NULL, NULL), 404);
     json_t *problem = json_loadb(reply.body.data, reply.body.len, 0, NULL);
@@ -948,7 +948,7 @@ START_TEST(every_loss_describes_itself)
 }
 END_TEST
 
-/* ---- long tensors ---- */
+/* ---- Long tensors ---- */
 
 static uint64_t random_state = UINT64_C(88172645463325252);
 static unsigned random_below(unsigned n) /* xorshift64 (Marsaglia 2003) */
@@ -966,7 +966,7 @@ static char *put_blanks(char *to, bool blank)
     return to;
 }
 
-/* A number of one of many shapes, as text. */
+/* Returns a random number as text, in one of many notations. */
 static char *put_number(char *to, int kind)
 {
     const double value = ldexp((double)random_below(1u << 30) - 0x1p29, (int)random_below(60) - 50);
@@ -989,7 +989,7 @@ static char *put_number(char *to, int kind)
     }
 }
 
-/* Nested arrays of that shape, in memory of their own. Notes where each element begins. */
+/* Returns nested arrays of a shape in their own allocation. Sets where each element begins. */
 static char *tensor_text(int rank, const size_t *shape, int kind, bool blank, size_t *begin)
 {
     size_t count = 1;
@@ -1013,7 +1013,7 @@ static char *tensor_text(int rank, const size_t *shape, int kind, bool blank, si
             *to++ = ',';
     }
     *to = '\0';
-    char *const exact = strdup(text); /* nothing behind the NUL */
+    char *const exact = strdup(text); /* no bytes after the NUL */
     free(text);
     return exact;
 }
@@ -1052,7 +1052,7 @@ static void decodes(const char *text, int rank, const size_t *shape, const size_
     free(wide);
 }
 
-/* Every count around the blocks that are looked at at once, and white space wherever it may be. */
+/* All counts around the block sizes, with white space wherever it is allowed. */
 START_TEST(tensors_of_every_size_are_decoded)
 {
     for (size_t n = 1; n < 140; n++)
@@ -1066,7 +1066,7 @@ START_TEST(tensors_of_every_size_are_decoded)
 }
 END_TEST
 
-/* Long ones are cut in pieces, however many threads there are. */
+/* Long tensors are divided into the same pieces for any number of threads. */
 START_TEST(long_tensors_are_decoded_by_any_number_of_threads)
 {
     static const size_t shapes[][3] = {
@@ -1080,7 +1080,7 @@ START_TEST(long_tensors_are_decoded_by_any_number_of_threads)
             decodes(text, rank, shapes[i], begin, 3);
             free(text);
         }
-    const size_t longest = 600000; /* more text than there are marks for at first */
+    const size_t longest = 600000; /* more text than the initial number of marks covers */
     char *const text = tensor_text(1, &longest, 1, false, begin);
     decodes(text, 1, &longest, begin, 3);
     free(text);
@@ -1088,7 +1088,7 @@ START_TEST(long_tensors_are_decoded_by_any_number_of_threads)
 }
 END_TEST
 
-START_TEST(long_tensors_are_given_up_once_nobody_waits_for_them)
+START_TEST(decoding_of_long_tensors_stops_when_cancelled)
 {
     static size_t begin[100000];
     const size_t longest = 100000;
@@ -1113,8 +1113,8 @@ START_TEST(long_tensors_are_given_up_once_nobody_waits_for_them)
 }
 END_TEST
 
-/* Whatever is wrong with long text, it is said of the first place, by any number of threads. */
-START_TEST(the_first_mistake_of_a_long_tensor_is_named)
+/* Errors in long text are reported at the first position, for any number of threads. */
+START_TEST(first_error_of_a_long_tensor_is_reported)
 {
     enum { ROWS = 4000, COLUMNS = 5 };
     static const char *const wrong[] = {"01", "1.", "-", "1e", "tru", "1.5.5", "nul", "--1", "1x"};
@@ -1163,8 +1163,8 @@ START_TEST(the_first_mistake_of_a_long_tensor_is_named)
 }
 END_TEST
 
-/* It is not scanned to its end, which is not sound. */
-START_TEST(long_tensors_are_not_scanned_any_further_once_nobody_wants_them)
+/* It is not scanned to its end, which is invalid. */
+START_TEST(scanning_of_long_tensors_stops_when_cancelled)
 {
     static const char *const elements[] = {"1,", "[1],", "[[2, 3]],", "\"nan\",", "  \n 1,"};
     enum { LEN = 4 << 20 };
@@ -1190,9 +1190,8 @@ START_TEST(long_tensors_are_not_scanned_any_further_once_nobody_wants_them)
 }
 END_TEST
 
-/* One byte of a long array made another, anywhere: whatever the scan says of it, it says at its
- * place. */
-START_TEST(broken_structure_is_found_where_it_breaks)
+/* Changes one byte anywhere in a long array. The scan must report the error at that byte. */
+START_TEST(structural_errors_are_reported_at_their_byte)
 {
     enum { N = 200 };
     size_t begin[N];
@@ -1206,8 +1205,8 @@ START_TEST(broken_structure_is_found_where_it_breaks)
         const char *end;
         char message[64];
         const unsigned kind = random_below(4);
-        text[comma] = "; {["[kind]; /* a byte that cannot be; two elements side by side; one that
-                                       opens something */
+        text[comma] =
+            "; {["[kind]; /* an invalid byte; two elements without a comma; an opening bracket */
         size_t expected = comma + (kind == 1 ? strspn(text + comma, " \t\n\r") : 0);
         ck_assert_int_eq(
             tensor_json_scan(&tensor, text, text, text + len, "/input", NULL, &end, &error),
@@ -1217,7 +1216,7 @@ START_TEST(broken_structure_is_found_where_it_breaks)
         snprintf(message, sizeof message, "where ',' or ']' was expected (byte %zu)", expected);
         ck_assert_msg(strstr(error.message, message) != NULL, "%s: %s", error.message, message);
         text[comma] = ',';
-        /* A comma too many. */
+        /* An extra comma. */
         const size_t second = comma + 1 + strspn(text + comma + 1, " \t\n\r");
         memset(text + second, ' ', strcspn(text + second, " \t\n\r,]"));
         ck_assert_int_eq(
@@ -1233,7 +1232,7 @@ START_TEST(broken_structure_is_found_where_it_breaks)
 }
 END_TEST
 
-/* The text of a tensor element by element. */
+/* Writes a tensor element by element. */
 static void encode_slowly(struct buffer *out, const struct loss_tensor *tensor, int rank,
                           size_t count)
 {
@@ -1305,40 +1304,40 @@ END_TEST
 Suite *json_suite(void)
 {
     Suite *suite = suite_create("json");
-    SUITE_ADD(suite, "json_answers", parameters_may_be_infinite_or_null_where_they_say_so,
-              white_space_of_a_request_that_is_given_up_is_not_read,
-              an_answer_holds_what_was_asked_for_and_no_more,
-              tensors_come_back_in_the_form_in_which_they_were_sent,
+    SUITE_ADD(suite, "json_answers", parameters_may_be_infinite_or_null_if_documented,
+              white_space_of_a_cancelled_request_is_not_read,
+              response_contains_only_the_requested_results,
+              tensors_are_returned_in_the_encoding_of_the_request,
               numbers_are_read_as_json_and_python_write_them, every_dtype_is_decoded,
-              byte_order_mark_before_the_body_is_ignored,
-              escapes_in_base64_count_as_what_they_stand_for, base64_of_every_length_is_decoded,
-              a_tensor_that_is_null_is_left_out, halves_are_rounded_to_even, keys_may_be_escaped,
-              excerpts_end_where_their_quotes_do, pointers_hold_whole_tokens,
-              parameters_of_every_type_are_taken);
-    SUITE_ADD(suite, "json_malformed", what_is_not_json_is_refused_at_its_byte,
-              numbers_that_json_forbids_are_refused_at_their_element,
-              fields_are_known_once_and_of_their_type, values_outside_their_choice_are_impossible,
+              byte_order_mark_before_the_body_is_ignored, escapes_in_base64_are_decoded,
+              base64_of_every_length_is_decoded, null_tensors_are_omitted,
+              halves_are_rounded_to_even, keys_may_be_escaped,
+              truncated_excerpts_end_with_their_quote, truncated_pointers_end_with_a_whole_token,
+              parameters_of_every_type_are_accepted);
+    SUITE_ADD(suite, "json_malformed", invalid_json_is_rejected_at_its_byte,
+              numbers_that_json_forbids_are_rejected_at_their_element,
+              unknown_duplicate_and_mistyped_fields_are_rejected,
+              values_that_are_not_in_the_list_are_rejected,
               fields_are_read_without_memory_of_jansson);
-    SUITE_ADD(suite, "json_tensors", ragged_arrays_are_refused_at_the_odd_one_out,
+    SUITE_ADD(suite, "json_tensors", ragged_arrays_are_rejected_at_the_first_mismatch,
               shapes_and_data_must_agree, lists_of_an_empty_tensor_end_at_its_first_dimension_of_0,
               buffers_must_be_base64_of_the_right_length, integers_must_be_whole_and_fit,
-              elements_that_cannot_be_are_pointed_at_as_they_were_written,
-              strings_among_numbers_are_quoted_to_their_end,
-              unsigned_labels_beyond_int64_are_out_of_range_whatever_is_ignored,
-              unsigned_numbers_are_rounded_once, a_broadcast_beyond_all_bounds_is_refused,
-              more_work_than_was_allowed_is_left_undone);
+              invalid_elements_are_quoted_as_written, strings_among_numbers_are_quoted_to_their_end,
+              unsigned_labels_above_int64_are_out_of_range_for_any_ignore_index,
+              unsigned_numbers_are_rounded_once, broadcasts_over_the_limit_are_rejected,
+              requests_over_the_work_limit_are_rejected);
     TCase *const lengthy = tcase_create("json_long_tensors");
     tcase_set_timeout(lengthy, 120); /* sanitizers are slow */
     tcase_add_test(lengthy, tensors_of_every_size_are_decoded);
     tcase_add_test(lengthy, long_tensors_are_decoded_by_any_number_of_threads);
-    tcase_add_test(lengthy, long_tensors_are_given_up_once_nobody_waits_for_them);
-    tcase_add_loop_test(lengthy, long_tensors_are_not_scanned_any_further_once_nobody_wants_them, 0,
-                        5);
-    tcase_add_test(lengthy, the_first_mistake_of_a_long_tensor_is_named);
-    tcase_add_test(lengthy, broken_structure_is_found_where_it_breaks);
+    tcase_add_test(lengthy, decoding_of_long_tensors_stops_when_cancelled);
+    tcase_add_loop_test(lengthy, scanning_of_long_tensors_stops_when_cancelled, 0, 5);
+    tcase_add_test(lengthy, first_error_of_a_long_tensor_is_reported);
+    tcase_add_test(lengthy, structural_errors_are_reported_at_their_byte);
     tcase_add_test(lengthy, long_tensors_are_written_by_any_number_of_threads);
     suite_add_tcase(suite, lengthy);
-    SUITE_ADD(suite, "json_heads", media_types_are_negotiated, problems_escape_what_they_quote);
+    SUITE_ADD(suite, "json_heads", media_types_are_negotiated,
+              problem_documents_escape_quoted_text);
     TCase *descriptions = tcase_create("json_descriptions");
     tcase_add_loop_test(descriptions, every_loss_describes_itself, 0, (int)loss_count());
     suite_add_tcase(suite, descriptions);

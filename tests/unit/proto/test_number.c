@@ -1,7 +1,7 @@
 /*
- * Number text. Reading is compared with glibc's strtod and strtof, which are exact; writing with
- * what shortest means, found by trying; the grammar of all four functions with a list. The same
- * random numbers are drawn in every run.
+ * Number text. Reading is compared with glibc's strtod and strtof, which are exact. Writing is
+ * compared with the shortest text, found by trying. The grammar of all four functions is compared
+ * with a list. Every run uses the same random numbers.
  */
 #include "number/number.h"
 #include "number/number_bulk.h"
@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ck_assert_msg for what is asked a million times: libcheck makes a system call of each of its own.
+/* ck_assert_msg for conditions that are checked a million times: libcheck makes a system call for
+ * each of its own assertions.
  */
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \
@@ -40,9 +41,9 @@ static bool same64(double a, double b)
     return memcmp(&a, &b, sizeof a) == 0;
 }
 
-/* ---- reading ---- */
+/* ---- Reading ---- */
 
-/* Both readers agree to the bit with the C library about a text that is one number. */
+/* Checks that both readers return the same bits as the C library for a text that is one number. */
 static void reads_like_c(const char *text)
 {
     const char *const end = text + strlen(text);
@@ -63,16 +64,16 @@ START_TEST(hard_numbers_are_rounded_correctly)
         "0", "-0", "0.0", "-0.0e5", "0e999999999999", "0.000e-999999999999", "1e400", "-1e400",
         "1e-400", "-1e-400", "1e99999999999999999999", "1e-99999999999999999999",
         "1e0000000000000000000000000001",
-        /* double: smallest normal; two texts that made PHP and Java hang; smallest, half of it, and
-           beside that */
+        /* double: the smallest normal number; two texts that made PHP and Java hang; the smallest
+           number, half of it, and numbers next to that */
         "2.2250738585072014e-308", "2.2250738585072011e-308", "2.2250738585072012e-308",
         "4.9406564584124654e-324", "2.4703282292062327208e-324", "2.4703282292062328e-324",
         "2.4703282292062327e-324", "1e-342", "1e-343", "18446744073709551615e-343",
         "18446744073709551616e-342",
-        /* largest, and where rounding becomes infinite */
+        /* the largest, and where rounding yields infinity */
         "1.7976931348623157e308", "1.7976931348623158e308", "1.7976931348623159e308",
         "179769313486231580793e289", "1e308", "1e309", "0.00001e314", "10000000000000000000e290",
-        /* ties of doubles, and a hair beside them */
+        /* ties of doubles, and numbers just above and below them */
         "9007199254740993", "9007199254740993.0000000000000000000000000000001",
         "9007199254740992.9999999999999999999999999999999", "9007199254740995",
         "9007199254740991.5", "4503599627370497.25", "4503599627370496.75", "1e23",
@@ -90,11 +91,11 @@ START_TEST(hard_numbers_are_rounded_correctly)
         "340282356779733661637539395458142568447", "1.401298464324817e-45", "7.006492321624085e-46",
         "7.0064923216240854e-46", "7.0064923216240862e-46", "1.1754943508222875e-38",
         "1.1754942807573643e-38", "1.1754943157898259e-38",
-        /* a double that is the midpoint of two floats, though the number is not: to round twice
-           would be wrong */
+        /* the nearest double is the midpoint of two floats, but the number is not: rounding twice
+           is wrong */
         "1.0000000596046448", "1.00000005960464477", "0.50000002980232239", "8388608.5000000001",
         "8388609.4999999999",
-        /* more digits than 64 bits hold */
+        /* more digits than fit in 64 bits */
         "123456789012345678901234567890", "12345678901234567891e-20",
         "0.10000000000000000000000000000000000000000000000000001",
         "0.00000000000000000000000000000000000000000000000000000000000000000123456789012345678901",
@@ -107,8 +108,8 @@ START_TEST(hard_numbers_are_rounded_correctly)
 }
 END_TEST
 
-/* The midpoint of a positive float and the next one, in full, and that text with its end made a
- * little less or more. */
+/* Checks all digits of the midpoint of a positive float and the next one, and texts that are
+ * slightly less or more. */
 static void reads_around_midpoint(long double midpoint)
 {
     static char text[2600];
@@ -120,12 +121,13 @@ static void reads_around_midpoint(long double midpoint)
     text[len + 1001] = '\0';
     reads_like_c(text);
     text[len] = '\0';
-    /* One unit of the last place less. */
+    /* One unit in the last place less. */
     int last = len - 1;
     for (; text[last] == '0' || text[last] == '.'; last--)
         text[last] = text[last] == '.' ? '.' : '9';
     text[last]--;
-    if (text[0] != '0' || text[1] == '.') /* else a leading zero came up: no JSON */
+    if (text[0] != '0' ||
+        text[1] == '.') /* otherwise the text begins with a zero, which JSON does not allow */
         reads_like_c(text);
 }
 
@@ -135,7 +137,7 @@ START_TEST(midpoints_of_hundreds_of_digits_are_rounded_correctly)
     for (int i = 0; i < 3000; i++) {
         uint64_t wide_bits = random_bits(&state) >> 1;
         uint32_t narrow_bits = (uint32_t)(random_bits(&state) >> 33);
-        if (i < 40) { /* the smallest ones, subnormal, and those where normal numbers begin */
+        if (i < 40) { /* the smallest subnormal numbers, and the smallest normal ones */
             wide_bits = (uint64_t)i + (i < 20 ? 0 : (UINT64_C(1) << 52) - 30);
             narrow_bits = (uint32_t)i + (i < 20 ? 0 : (UINT32_C(1) << 23) - 30);
         }
@@ -206,9 +208,9 @@ START_TEST(random_texts_are_rounded_correctly)
 }
 END_TEST
 
-/* A number in time that is proportional to its length: in quadratic time this would take minutes.
+/* Reading takes time proportional to the length; quadratic time would be minutes.
  */
-START_TEST(millions_of_digits_are_read)
+START_TEST(reading_takes_time_proportional_to_length)
 {
     enum { DIGITS = 4000000 };
     char *const text = malloc(DIGITS + 16);
@@ -239,10 +241,10 @@ START_TEST(millions_of_digits_are_read)
 }
 END_TEST
 
-/* ---- the grammar ---- */
+/* ---- Grammar ---- */
 
-/* Says of all four functions where the number ends, in a copy with nothing behind the terminator
-   that could be read: the address sanitizer sees it if they try. */
+/* Returns where all four functions say that the number ends. Reads a copy of the text, so that the
+   address sanitizer detects reads after the terminator. */
 static const char *end_for_all(const char *text)
 {
     const size_t bytes = strlen(text) + 1;
@@ -262,7 +264,7 @@ static const char *end_for_all(const char *text)
     return end ? text + len : NULL;
 }
 
-START_TEST(what_is_not_a_number_is_refused)
+START_TEST(text_that_is_not_a_number_is_rejected)
 {
     static const char *const none[] = {
         "",     "-",        "01",  "00",  "-01", "00.5", "1.",    ".5",   "1.e5",
@@ -292,7 +294,7 @@ START_TEST(a_number_ends_where_the_grammar_ends)
 }
 END_TEST
 
-/* What the grammar says, as an automaton: of every text over a small alphabet. */
+/* The grammar as an automaton, for every text over a small alphabet. */
 static const char *end_by_automaton(const char *text)
 {
     enum { START, MINUS, ZERO, WHOLE, POINT, FRACTION, E, SIGN, EXPONENT };
@@ -338,9 +340,9 @@ START_TEST(every_short_text_is_read_as_the_grammar_says)
 }
 END_TEST
 
-/* ---- integers ---- */
+/* ---- Integers ---- */
 
-START_TEST(integral_numbers_are_integers)
+START_TEST(integral_numbers_are_read_as_integers)
 {
     static const struct {
         const char *text;
@@ -450,9 +452,9 @@ START_TEST(unsigned_integers_of_64_bits_are_read_in_any_form)
 }
 END_TEST
 
-/* ---- writing ---- */
+/* ---- Writing ---- */
 
-/* The text of a number, in memory of exactly the size that the contract demands. */
+/* Writes a number to memory of exactly the documented size. */
 static void write_number(char *text, double value, bool narrow)
 {
     char *const exact = malloc(NUMBER_TEXT);
@@ -464,7 +466,7 @@ static void write_number(char *text, double value, bool narrow)
     free(exact);
 }
 
-START_TEST(numbers_take_the_shorter_of_two_forms)
+START_TEST(numbers_are_written_in_the_shorter_notation)
 {
     static const struct {
         double value;
@@ -513,7 +515,7 @@ START_TEST(numbers_take_the_shorter_of_two_forms)
 }
 END_TEST
 
-/* The digits of a text from the first to the last that is not 0; returns how many. */
+/* Copies the digits of a text from the first to the last that is not 0. Returns their count. */
 static int significant_digits(const char *text, char *digits)
 {
     int n = 0, used = 0;
@@ -531,8 +533,8 @@ static double read_by_c(const char *text, bool narrow)
     return narrow ? (double)strtof(text, NULL) : strtod(text, NULL);
 }
 
-/* The text of a positive number reads back; with a digit less, nothing does; and with so many
- * digits, nothing nearer does. */
+/* Checks that the text of a positive number reads back, that no shorter text does, and that no text
+ * of the same length is nearer. */
 static void check_shortest(double value, bool narrow)
 {
     char text[NUMBER_TEXT + 1], digits[32], nearest[64], nearest_digits[32];
@@ -541,18 +543,18 @@ static void check_shortest(double value, bool narrow)
     CHECK(number_skip(text) == text + strlen(text), "%s is not a number", text);
     const int n = significant_digits(text, digits);
 
-    /* Beside the nearest number of one digit less the next ones, up and down, could read back where
-       the interval is lopsided: at powers of two. There the lower half is the narrow one, so only
-       the number above may read back though the nearest does not.
+    /* At powers of two the interval is lopsided: the lower half is narrower. So the number above
+       may read back although the nearest does not. With one digit less, the neighbours of the
+       nearest number are tried too.
      */
     snprintf(nearest, sizeof nearest, "%.*e", n - 1, value);
     significant_digits(nearest, nearest_digits);
     const bool readable = same64(read_by_c(nearest, narrow), value);
     CHECK(!readable || strcmp(digits, nearest_digits) == 0,
-          "%s is not the nearest of so many digits: %s", text, nearest);
+          "%s is not the nearest with its number of digits: %s", text, nearest);
     int power;
-    CHECK(readable || frexp(value, &power) == 0.5, "%s is not the nearest of so many digits: %s",
-          text, nearest);
+    CHECK(readable || frexp(value, &power) == 0.5,
+          "%s is not the nearest with its number of digits: %s", text, nearest);
     for (int step = -1; n > 1 && step <= 1; step++) {
         char shorter[64];
         snprintf(shorter, sizeof shorter, "%.*e", n - 2, value);
@@ -573,7 +575,7 @@ START_TEST(random_numbers_are_written_shortest_and_nearest)
     for (int i = 0; i < 60000; i++) {
         uint64_t wide_bits = random_bits(&state) >> 1;
         uint32_t narrow_bits = (uint32_t)(random_bits(&state) >> 33);
-        if (i % 4 == 0) { /* with zeros at the end, so that few digits do */
+        if (i % 4 == 0) { /* with trailing zeros, so that few digits suffice */
             wide_bits &= ~UINT64_C(0) << i % 53;
             narrow_bits &= ~UINT32_C(0) << i % 24;
         }
@@ -619,17 +621,17 @@ START_TEST(special_numbers_are_written_shortest_and_nearest)
 }
 END_TEST
 
-/* ---- in bulk ---- */
+/* ---- Bulk functions ---- */
 
-/* NULL if the machine has fewer ways. */
+/* Returns NULL if the machine has fewer implementations. */
 static const struct number_bulk *way_of(int i)
 {
     return number_bulk_at((size_t)i);
 }
 enum { WAYS = 3 };
 
-/* Text of which a way may read everything: AROUND bytes stand on both sides of it, and its end is
- * that of the memory. */
+/* Text that an implementation may read completely: AROUND bytes precede and follow it, and the
+ * allocation ends there. */
 static char *bulk_memory;
 
 static char *bulk_text(const char *text, size_t len)
@@ -650,7 +652,7 @@ static bool is_token(char c)
            c == '-' || c == '.';
 }
 
-START_TEST(tokens_are_found_wherever_they_stand)
+START_TEST(tokens_are_found_at_every_position)
 {
     const struct number_bulk *const way = way_of(_i);
     uint64_t state = seed;
@@ -659,7 +661,7 @@ START_TEST(tokens_are_found_wherever_they_stand)
         const size_t blocks = (size_t)round % 6, len = blocks * 64;
         for (size_t i = 0; i < len; i++) {
             const unsigned dice = (unsigned)(random_bits(&state) >> 40);
-            /* every byte there is; or long and short tokens between separators */
+            /* every byte value, or long and short tokens between separators */
             text[i] = round % 3 == 0                          ? (char)dice
                       : dice % (round % 7 == 0 ? 40 : 4) == 0 ? "[], \t\n\r,"[dice >> 8 & 7]
                                                               : '7';
@@ -678,8 +680,8 @@ START_TEST(tokens_are_found_wherever_they_stand)
 }
 END_TEST
 
-/* Where skipping may stop at most, byte by byte: the beginning of the last element that is plainly
-   one, or the ']' behind it. Sets how many elements are before that. */
+/* Returns the last position where skipping may stop, found byte by byte: the start of the last
+   valid element, or the ']' after it. Sets the number of elements before it. */
 static size_t skip_slowly(const char *text, size_t len, size_t *count)
 {
     size_t last = 0;
@@ -702,14 +704,14 @@ static size_t skip_slowly(const char *text, size_t len, size_t *count)
         i++;
         while (i < len && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n' || text[i] == '\r'))
             i++;
-        if (i == len || !is_token(text[i])) { /* not an element: the one before is the last */
+        if (i == len || !is_token(text[i])) { /* not an element; the previous one is the last */
             --*count;
             return last;
         }
     }
 }
 
-START_TEST(elements_are_passed_over_as_far_as_they_are_sound)
+START_TEST(elements_are_skipped_while_they_are_valid)
 {
     const struct number_bulk *const way = way_of(_i);
     uint64_t state = seed;
@@ -717,9 +719,8 @@ START_TEST(elements_are_passed_over_as_far_as_they_are_sound)
     for (int round = 0; way && round < 40000; round++) {
         size_t len = 0;
         const size_t size = 1 + random_bits(&state) % sizeof text;
-        while (
-            len <
-            size) { /* elements with white space around them, mostly; now and then something else */
+        while (len <
+               size) { /* mostly elements with white space around them, sometimes other text */
             const unsigned dice = (unsigned)(random_bits(&state) >> 32);
             for (unsigned i = 0; i <= dice % 9 && len < size; i++)
                 text[len++] = "-0123456789.eE+aZ"[(dice >> 4) % 17];
@@ -742,7 +743,7 @@ START_TEST(elements_are_passed_over_as_far_as_they_are_sound)
                      stop = (size_t)(at - copy);
         CHECK(stop <= limit && n <= most, "%s: %zu elements to byte %zu, not %zu to %zu", way->name,
               n, stop, most, limit);
-        /* What was passed over is so many elements indeed, and it stopped where it may. */
+        /* The skipped text has that many elements, and skipping stopped at a valid position. */
         for (size_t i = 0; i < stop; i++)
             count += text[i] == ',';
         const bool all = stop > 0 && text[stop] == ']';
@@ -756,7 +757,7 @@ START_TEST(elements_are_passed_over_as_far_as_they_are_sound)
 }
 END_TEST
 
-/* One token in each of five places of a text, read in bulk and one by one. */
+/* Reads a token in each of five places of a text, in bulk and one by one. */
 static void check_bulk(const struct number_bulk *way, const char *token, bool must_read)
 {
     enum { PLACES = 5 };
@@ -793,7 +794,7 @@ static void check_bulk(const struct number_bulk *way, const char *token, bool mu
     free(bulk_memory);
 }
 
-START_TEST(numbers_in_bulk_are_those_read_one_by_one)
+START_TEST(bulk_reading_gives_the_same_bits_as_single_reading)
 {
     static const char *const tokens[] = {"0",
                                          "-0",
@@ -895,7 +896,7 @@ START_TEST(numbers_in_bulk_are_those_read_one_by_one)
 }
 END_TEST
 
-START_TEST(ordinary_numbers_are_read_in_bulk)
+START_TEST(common_numbers_are_read_in_bulk)
 {
     const struct number_bulk *const way = way_of(_i);
     uint64_t state = seed;
@@ -907,16 +908,16 @@ START_TEST(ordinary_numbers_are_read_in_bulk)
                               : i % 3 == 1 ? 100
                                            : 1e-6);
         snprintf(token, sizeof token, i % 5 == 0 ? "%.*f" : "%.*g", 1 + i % 17, value);
-        check_bulk(way, token, false); /* one in 2^25 is too near a midpoint, and many of few digits
-                                          are that exactly */
+        check_bulk(way, token, false); /* one in 2^25 is too close to a midpoint, and many numbers
+                                          of few digits are midpoints */
         if (i % 17 >= 8 && (i % 3 != 1 || i % 5 > 0))
             check_bulk(way, token, true);
     }
 }
 END_TEST
 
-/* Random texts of the letters of numbers, most of them none. */
-START_TEST(whatever_is_read_in_bulk_is_a_number)
+/* Random texts of the characters of numbers; most are not numbers. */
+START_TEST(bulk_reading_accepts_only_numbers)
 {
     const struct number_bulk *const way = way_of(_i);
     uint64_t state = seed;
@@ -955,7 +956,7 @@ static void check_write(const struct number_bulk *way, const float *narrow, cons
     free(one);
 }
 
-START_TEST(numbers_are_written_in_bulk_as_one_by_one)
+START_TEST(bulk_writing_gives_the_same_text_as_single_writing)
 {
     enum { N = 61 };
     const struct number_bulk *const way = way_of(_i);
@@ -1002,24 +1003,24 @@ Suite *number_suite(void)
     tcase_add_test(reading, midpoints_of_hundreds_of_digits_are_rounded_correctly);
     tcase_add_test(reading, printed_numbers_are_read_back);
     tcase_add_test(reading, random_texts_are_rounded_correctly);
-    tcase_add_test(reading, millions_of_digits_are_read);
-    tcase_add_test(reading, what_is_not_a_number_is_refused);
+    tcase_add_test(reading, reading_takes_time_proportional_to_length);
+    tcase_add_test(reading, text_that_is_not_a_number_is_rejected);
     tcase_add_test(reading, a_number_ends_where_the_grammar_ends);
     tcase_add_test(reading, every_short_text_is_read_as_the_grammar_says);
-    tcase_add_test(reading, integral_numbers_are_integers);
+    tcase_add_test(reading, integral_numbers_are_read_as_integers);
     tcase_add_test(reading, printed_integers_are_read_back);
     tcase_add_test(reading, unsigned_integers_of_64_bits_are_read_in_any_form);
-    tcase_add_test(writing, numbers_take_the_shorter_of_two_forms);
+    tcase_add_test(writing, numbers_are_written_in_the_shorter_notation);
     tcase_add_test(writing, random_numbers_are_written_shortest_and_nearest);
     tcase_add_test(writing, special_numbers_are_written_shortest_and_nearest);
     TCase *const bulk = tcase_create("number_bulk");
     tcase_set_timeout(bulk, 120);
-    tcase_add_loop_test(bulk, tokens_are_found_wherever_they_stand, 0, WAYS);
-    tcase_add_loop_test(bulk, elements_are_passed_over_as_far_as_they_are_sound, 0, WAYS);
-    tcase_add_loop_test(bulk, numbers_in_bulk_are_those_read_one_by_one, 0, WAYS);
-    tcase_add_loop_test(bulk, ordinary_numbers_are_read_in_bulk, 0, WAYS);
-    tcase_add_loop_test(bulk, numbers_are_written_in_bulk_as_one_by_one, 0, WAYS);
-    tcase_add_loop_test(bulk, whatever_is_read_in_bulk_is_a_number, 0, WAYS);
+    tcase_add_loop_test(bulk, tokens_are_found_at_every_position, 0, WAYS);
+    tcase_add_loop_test(bulk, elements_are_skipped_while_they_are_valid, 0, WAYS);
+    tcase_add_loop_test(bulk, bulk_reading_gives_the_same_bits_as_single_reading, 0, WAYS);
+    tcase_add_loop_test(bulk, common_numbers_are_read_in_bulk, 0, WAYS);
+    tcase_add_loop_test(bulk, bulk_writing_gives_the_same_text_as_single_writing, 0, WAYS);
+    tcase_add_loop_test(bulk, bulk_reading_accepts_only_numbers, 0, WAYS);
     suite_add_tcase(suite, bulk);
     suite_add_tcase(suite, reading);
     suite_add_tcase(suite, writing);

@@ -1,4 +1,4 @@
-/* Bytes of an answer that are sent early: the rest of it is sent without them. */
+/* Bytes of a response that are sent early. The rest of the response is sent without them. */
 #include "mhd_workarounds/early_status_line.h"
 #include "suites.h"
 
@@ -30,7 +30,7 @@ static void teardown(void)
     close(there);
 }
 
-/* What the other side has been sent is the answer, and nothing else. */
+/* Checks that the peer received exactly the response. */
 static void expect_answer(void)
 {
     char text[2 * LEN];
@@ -38,7 +38,7 @@ static void expect_answer(void)
     ck_assert_mem_eq(text, answer, LEN);
 }
 
-/* Sends bytes to the end, as often as that takes. */
+/* Sends all bytes. */
 static void send_all(const char *bytes, size_t len, size_t piece)
 {
     while (len > 0) {
@@ -49,7 +49,7 @@ static void send_all(const char *bytes, size_t len, size_t piece)
     }
 }
 
-START_TEST(prefix_is_left_out_of_the_answer)
+START_TEST(prefix_is_omitted_from_the_response)
 {
     for (size_t early = 0; early < COMMON + 3; early++) {
         for (size_t piece = 1; piece <= LEN; piece++) {
@@ -62,7 +62,7 @@ START_TEST(prefix_is_left_out_of_the_answer)
 }
 END_TEST
 
-START_TEST(prefix_is_left_out_of_an_answer_in_parts)
+START_TEST(prefix_is_omitted_from_a_response_in_parts)
 {
     for (size_t early = 0; early < COMMON + 3; early++) {
         char copy[sizeof answer];
@@ -79,7 +79,7 @@ START_TEST(prefix_is_left_out_of_an_answer_in_parts)
 }
 END_TEST
 
-START_TEST(prefix_of_a_connection_ends_with_it)
+START_TEST(prefix_is_forgotten_when_the_connection_closes)
 {
     char byte;
     prefix_send(here);
@@ -91,8 +91,8 @@ START_TEST(prefix_of_a_connection_ends_with_it)
 }
 END_TEST
 
-/* The kernel takes no more: the byte has not been sent. */
-START_TEST(prefix_that_is_not_taken_is_not_left_out)
+/* The socket buffer is full, so the byte is not sent. */
+START_TEST(prefix_that_is_not_sent_is_not_omitted)
 {
     static char full[4096];
     size_t filled = 0;
@@ -109,9 +109,8 @@ START_TEST(prefix_that_is_not_taken_is_not_left_out)
 }
 END_TEST
 
-/* Every answer begins with the prefix: one that does not is a defect, which closes its connection
- * alone. */
-START_TEST(prefix_of_another_answer_fails_the_connection)
+/* Every response must begin with the prefix. If one does not, only its connection is closed. */
+START_TEST(response_with_another_prefix_closes_the_connection)
 {
     char bytes[4];
     prefix_send(here);
@@ -129,11 +128,11 @@ Suite *early_status_line_suite(void)
     Suite *suite = suite_create("early_status_line");
     TCase *tcase = tcase_create("early_status_line");
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, prefix_is_left_out_of_the_answer);
-    tcase_add_test(tcase, prefix_is_left_out_of_an_answer_in_parts);
-    tcase_add_test(tcase, prefix_of_a_connection_ends_with_it);
-    tcase_add_test(tcase, prefix_that_is_not_taken_is_not_left_out);
-    tcase_add_test(tcase, prefix_of_another_answer_fails_the_connection);
+    tcase_add_test(tcase, prefix_is_omitted_from_the_response);
+    tcase_add_test(tcase, prefix_is_omitted_from_a_response_in_parts);
+    tcase_add_test(tcase, prefix_is_forgotten_when_the_connection_closes);
+    tcase_add_test(tcase, prefix_that_is_not_sent_is_not_omitted);
+    tcase_add_test(tcase, response_with_another_prefix_closes_the_connection);
     suite_add_tcase(suite, tcase);
     return suite;
 }

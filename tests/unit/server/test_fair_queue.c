@@ -1,5 +1,5 @@
-/* The order in which jobs are computed, and how they end: without sockets, and without a clock
-   where that can be. */
+/* The order in which jobs run, and how they end. Uses no sockets, and a clock only where necessary.
+ */
 #include "compute/executor.h"
 #include "compute/fair_queue.h"
 #include "suites.h"
@@ -34,7 +34,7 @@ static void teardown(void)
     fair_queue_free(schedule);
 }
 
-/* Adds an entry, which must be taken. */
+/* Adds an entry, which must be accepted. */
 static struct fair_queue_entry *add(uint64_t client, int64_t cost_ms)
 {
     struct fair_queue_entry *const entry = &entries[used++];
@@ -43,7 +43,7 @@ static struct fair_queue_entry *add(uint64_t client, int64_t cost_ms)
     return entry;
 }
 
-/* Takes the next entry and works on it for as long as was expected. */
+/* Takes the next entry and charges its expected cost. */
 static struct fair_queue_entry *work(void)
 {
     struct fair_queue_entry *const entry = fair_queue_take(schedule);
@@ -54,7 +54,7 @@ static struct fair_queue_entry *work(void)
     return entry;
 }
 
-START_TEST(schedule_keeps_the_order_of_equal_jobs_of_a_client)
+START_TEST(fair_queue_keeps_the_order_of_equal_jobs_of_a_client)
 {
     struct fair_queue_entry *const expected[] = {add(1, 10), add(1, 10), add(1, 10)};
     ck_assert_uint_eq(fair_queue_entries(schedule), 3);
@@ -66,7 +66,7 @@ START_TEST(schedule_keeps_the_order_of_equal_jobs_of_a_client)
 }
 END_TEST
 
-START_TEST(schedule_lets_another_client_wait_for_one_job)
+START_TEST(fair_queue_new_client_waits_for_at_most_one_job)
 {
     for (int i = 0; i < 16; i++)
         add(1, 1200);
@@ -78,8 +78,8 @@ START_TEST(schedule_lets_another_client_wait_for_one_job)
 }
 END_TEST
 
-/* By what jobs really take, whatever was expected of them. */
-START_TEST(schedule_divides_the_time_and_not_the_jobs)
+/* Time is divided by actual, not expected, cost. */
+START_TEST(fair_queue_shares_time_rather_than_jobs)
 {
     enum { ROUNDS = 60 };
     int64_t time[3] = {0};
@@ -103,7 +103,7 @@ START_TEST(schedule_divides_the_time_and_not_the_jobs)
 }
 END_TEST
 
-START_TEST(schedule_prefers_short_jobs_within_reason)
+START_TEST(fair_queue_prefers_short_jobs_within_bounds)
 {
     struct fair_queue_entry *const large = add(1, 100);
     now += 399 * MS;
@@ -117,7 +117,7 @@ START_TEST(schedule_prefers_short_jobs_within_reason)
 END_TEST
 
 /* However large a job is, short ones of the same client overtake it for two seconds only. */
-START_TEST(schedule_bounds_how_long_a_job_is_overtaken)
+START_TEST(fair_queue_limits_how_long_a_job_is_overtaken)
 {
     struct fair_queue_entry *const large = add(1, 3600000);
     now += 1999 * MS;
@@ -130,7 +130,7 @@ START_TEST(schedule_bounds_how_long_a_job_is_overtaken)
 END_TEST
 
 /* A stream of clients that each come once with a short job does not keep a long one out. */
-START_TEST(schedule_starves_nobody_for_new_clients)
+START_TEST(fair_queue_new_clients_do_not_starve_others)
 {
     struct fair_queue_entry *const large = add(1, 1000);
     int overtaken = 0;
@@ -153,9 +153,9 @@ static int jobs_before(uint64_t client)
     return before;
 }
 
-/* Those who waited for a long job of another client have all the time that it took to catch up; who
-   comes then does not wait for that. */
-START_TEST(schedule_lets_newcomers_in_while_others_catch_up)
+/* Clients that waited for a long job of another client may use as much time to catch up. New
+   clients do not wait for that. */
+START_TEST(fair_queue_new_clients_do_not_wait_while_others_catch_up)
 {
     add(1, 60000);
     ck_assert_uint_eq(fair_queue_take(schedule)->client, 1);
@@ -168,8 +168,9 @@ START_TEST(schedule_lets_newcomers_in_while_others_catch_up)
 }
 END_TEST
 
-/* A client that asks for long jobs one by one shares with one that has many short ones waiting. */
-START_TEST(schedule_counts_the_time_of_clients_that_come_again)
+/* A client that requests long jobs one at a time shares equally with one that queues many short
+ * jobs. */
+START_TEST(fair_queue_counts_usage_of_returning_clients)
 {
     int64_t time[3] = {0};
     add(1, 10000);
@@ -186,8 +187,8 @@ START_TEST(schedule_counts_the_time_of_clients_that_come_again)
 }
 END_TEST
 
-/* Only towards those who waited meanwhile: a newcomer has not. */
-START_TEST(schedule_gives_newcomers_nothing_for_the_time_before)
+/* Only relative to clients that waited meanwhile; a new client did not. */
+START_TEST(fair_queue_new_clients_get_no_credit)
 {
     add(1, 60000);
     ck_assert_uint_eq(fair_queue_take(schedule)->client, 1);
@@ -204,8 +205,8 @@ START_TEST(schedule_gives_newcomers_nothing_for_the_time_before)
 }
 END_TEST
 
-/* Not so if nothing was waiting in between. */
-START_TEST(schedule_forgets_the_time_of_clients_when_nothing_waits)
+/* Usage is reset if no job was waiting in between. */
+START_TEST(fair_queue_resets_usage_when_no_job_waits)
 {
     add(1, 60000);
     ck_assert_uint_eq(fair_queue_take(schedule)->client, 1);
@@ -220,8 +221,8 @@ START_TEST(schedule_forgets_the_time_of_clients_when_nothing_waits)
 }
 END_TEST
 
-/* A client that was idle has no time in store, and one that was served owes none. */
-START_TEST(schedule_forgets_clients_that_have_nothing_waiting)
+/* An idle client accumulates no credit, and a served client owes none. */
+START_TEST(fair_queue_forgets_idle_clients)
 {
     for (int i = 0; i < 10; i++) {
         add(1, 100);
@@ -234,7 +235,7 @@ START_TEST(schedule_forgets_clients_that_have_nothing_waiting)
 }
 END_TEST
 
-START_TEST(schedule_refuses_the_client_that_has_most_when_it_is_full)
+START_TEST(fair_queue_full_queue_rejects_the_client_with_most_jobs)
 {
     for (int i = 0; i < MOST; i++)
         add(1, i == 3 ? 500 : 1);
@@ -247,8 +248,8 @@ START_TEST(schedule_refuses_the_client_that_has_most_when_it_is_full)
 }
 END_TEST
 
-/* Whichever came first. */
-START_TEST(schedule_refuses_nobody_who_has_fewer_when_it_is_full)
+/* In any order of arrival. */
+START_TEST(fair_queue_full_queue_accepts_clients_with_fewer_jobs)
 {
     for (int i = 0; i < 2; i++)
         add(1, 1);
@@ -263,7 +264,7 @@ START_TEST(schedule_refuses_nobody_who_has_fewer_when_it_is_full)
 }
 END_TEST
 
-START_TEST(schedule_refuses_newcomers_when_every_client_has_one)
+START_TEST(fair_queue_full_queue_rejects_new_clients_if_all_have_one_job)
 {
     for (uint64_t i = 0; i < MOST; i++)
         add(i, 1);
@@ -272,7 +273,7 @@ START_TEST(schedule_refuses_newcomers_when_every_client_has_one)
 }
 END_TEST
 
-START_TEST(schedule_adds_the_running_job_again_though_it_is_full)
+START_TEST(fair_queue_full_queue_accepts_the_running_job_again)
 {
     struct fair_queue_entry *const first = add(1, 1);
     ck_assert_ptr_eq(fair_queue_take(schedule), first);
@@ -296,7 +297,7 @@ static void remove_of_client_2(struct fair_queue_entry *entry, void *context)
         fair_queue_remove(schedule, entry);
 }
 
-START_TEST(schedule_entries_can_be_removed_while_they_are_visited)
+START_TEST(fair_queue_entries_can_be_removed_while_they_are_visited)
 {
     int visited = 0;
     for (int i = 0; i < 5; i++) {
@@ -316,7 +317,7 @@ START_TEST(schedule_entries_can_be_removed_while_they_are_visited)
 }
 END_TEST
 
-/* Takes the next entry, and works on it for up to four times as long as was expected. */
+/* Takes the next entry, and charges up to four times its expected cost. */
 static struct fair_queue_entry *work_longer(unsigned *seed)
 {
     struct fair_queue_entry *const entry = fair_queue_take(schedule);
@@ -325,9 +326,9 @@ static struct fair_queue_entry *work_longer(unsigned *seed)
     return entry;
 }
 
-/* Whatever happens in whatever order, no entry is lost or comes twice; with few clients, and with
-   more than can be remembered. */
-START_TEST(schedule_loses_nothing)
+/* In random sequences, no entry is lost or returned twice: with few clients, and with more than the
+   queue remembers. */
+START_TEST(fair_queue_returns_every_entry_once)
 {
     const uint64_t clients = _i == 0 ? 9 : 100 * MOST;
     static bool waits[4 * MOST];
@@ -372,7 +373,7 @@ END_TEST
 static struct executor *executor;
 static sem_t started, release, ended;
 
-/* A job of a test: what became of it. */
+/* A job of a test and its outcome. */
 struct trial {
     struct job job;
     int runs, runs_wanted;
@@ -458,7 +459,7 @@ START_TEST(executor_does_not_run_a_job_whose_client_has_left)
 }
 END_TEST
 
-START_TEST(executor_does_not_run_a_job_whose_time_is_up)
+START_TEST(executor_does_not_run_an_expired_job)
 {
     struct trial first = new_trial(), second = new_trial();
     submit_and_wait(&first);
@@ -473,8 +474,8 @@ START_TEST(executor_does_not_run_a_job_whose_time_is_up)
 }
 END_TEST
 
-/* Without the second thread: what is taken from the queue is looked at once more. */
-START_TEST(executor_looks_before_it_runs_a_job)
+/* Without the second thread: a job is checked again after it is taken from the queue. */
+START_TEST(executor_checks_a_job_before_running_it)
 {
     for (int i = 0; i < 200; i++) {
         struct trial trial = new_trial();
@@ -487,7 +488,7 @@ START_TEST(executor_looks_before_it_runs_a_job)
 }
 END_TEST
 
-START_TEST(executor_cancels_a_job_that_runs)
+START_TEST(executor_cancels_a_running_job)
 {
     struct trial gone = new_trial(), late = new_trial();
     submit_and_wait(&gone);
@@ -503,7 +504,7 @@ START_TEST(executor_cancels_a_job_that_runs)
 }
 END_TEST
 
-START_TEST(executor_runs_a_job_again_that_is_not_finished)
+START_TEST(executor_requeues_an_unfinished_job)
 {
     struct trial trial = new_trial();
     trial.runs_wanted = 3;
@@ -514,7 +515,7 @@ START_TEST(executor_runs_a_job_again_that_is_not_finished)
 }
 END_TEST
 
-START_TEST(executor_tells_the_job_that_is_pushed_out_of_a_full_queue)
+START_TEST(executor_notifies_a_job_evicted_from_a_full_queue)
 {
     struct trial first = new_trial(), many[4], more = new_trial(), other = new_trial();
     submit_and_wait(&first);
@@ -536,7 +537,7 @@ START_TEST(executor_tells_the_job_that_is_pushed_out_of_a_full_queue)
 }
 END_TEST
 
-START_TEST(executor_tells_clients_to_come_back_after_the_usual_wait)
+START_TEST(executor_sets_retry_after_to_the_usual_wait)
 {
     enum { BUSY_MS = 3000 };
     struct trial first = new_trial(), waiting[4];
@@ -555,7 +556,7 @@ START_TEST(executor_tells_clients_to_come_back_after_the_usual_wait)
 }
 END_TEST
 
-START_TEST(executor_finishes_what_waits_when_it_is_stopped)
+START_TEST(executor_finishes_waiting_jobs_when_stopped)
 {
     struct trial trials[4];
     for (int i = 0; i < 4; i++) {
@@ -579,35 +580,35 @@ Suite *fair_queue_suite(void)
     TCase *order = tcase_create("fair_queue_order"), *jobs = tcase_create("executor_jobs"),
           *end = tcase_create("executor_end"), *slow = tcase_create("executor_slow");
     tcase_add_checked_fixture(order, setup, teardown);
-    tcase_add_test(order, schedule_keeps_the_order_of_equal_jobs_of_a_client);
-    tcase_add_test(order, schedule_lets_another_client_wait_for_one_job);
-    tcase_add_test(order, schedule_divides_the_time_and_not_the_jobs);
-    tcase_add_test(order, schedule_prefers_short_jobs_within_reason);
-    tcase_add_test(order, schedule_bounds_how_long_a_job_is_overtaken);
-    tcase_add_test(order, schedule_starves_nobody_for_new_clients);
-    tcase_add_test(order, schedule_lets_newcomers_in_while_others_catch_up);
-    tcase_add_test(order, schedule_counts_the_time_of_clients_that_come_again);
-    tcase_add_test(order, schedule_gives_newcomers_nothing_for_the_time_before);
-    tcase_add_test(order, schedule_forgets_the_time_of_clients_when_nothing_waits);
-    tcase_add_test(order, schedule_forgets_clients_that_have_nothing_waiting);
-    tcase_add_test(order, schedule_refuses_the_client_that_has_most_when_it_is_full);
-    tcase_add_test(order, schedule_refuses_nobody_who_has_fewer_when_it_is_full);
-    tcase_add_test(order, schedule_refuses_newcomers_when_every_client_has_one);
-    tcase_add_test(order, schedule_adds_the_running_job_again_though_it_is_full);
-    tcase_add_test(order, schedule_entries_can_be_removed_while_they_are_visited);
-    tcase_add_loop_test(order, schedule_loses_nothing, 0, 2);
+    tcase_add_test(order, fair_queue_keeps_the_order_of_equal_jobs_of_a_client);
+    tcase_add_test(order, fair_queue_new_client_waits_for_at_most_one_job);
+    tcase_add_test(order, fair_queue_shares_time_rather_than_jobs);
+    tcase_add_test(order, fair_queue_prefers_short_jobs_within_bounds);
+    tcase_add_test(order, fair_queue_limits_how_long_a_job_is_overtaken);
+    tcase_add_test(order, fair_queue_new_clients_do_not_starve_others);
+    tcase_add_test(order, fair_queue_new_clients_do_not_wait_while_others_catch_up);
+    tcase_add_test(order, fair_queue_counts_usage_of_returning_clients);
+    tcase_add_test(order, fair_queue_new_clients_get_no_credit);
+    tcase_add_test(order, fair_queue_resets_usage_when_no_job_waits);
+    tcase_add_test(order, fair_queue_forgets_idle_clients);
+    tcase_add_test(order, fair_queue_full_queue_rejects_the_client_with_most_jobs);
+    tcase_add_test(order, fair_queue_full_queue_accepts_clients_with_fewer_jobs);
+    tcase_add_test(order, fair_queue_full_queue_rejects_new_clients_if_all_have_one_job);
+    tcase_add_test(order, fair_queue_full_queue_accepts_the_running_job_again);
+    tcase_add_test(order, fair_queue_entries_can_be_removed_while_they_are_visited);
+    tcase_add_loop_test(order, fair_queue_returns_every_entry_once, 0, 2);
     tcase_add_checked_fixture(jobs, start_executor, stop_executor);
     tcase_add_test(jobs, executor_does_not_run_a_job_whose_client_has_left);
-    tcase_add_test(jobs, executor_does_not_run_a_job_whose_time_is_up);
-    tcase_add_test(jobs, executor_looks_before_it_runs_a_job);
-    tcase_add_test(jobs, executor_cancels_a_job_that_runs);
-    tcase_add_test(jobs, executor_runs_a_job_again_that_is_not_finished);
-    tcase_add_test(jobs, executor_tells_the_job_that_is_pushed_out_of_a_full_queue);
+    tcase_add_test(jobs, executor_does_not_run_an_expired_job);
+    tcase_add_test(jobs, executor_checks_a_job_before_running_it);
+    tcase_add_test(jobs, executor_cancels_a_running_job);
+    tcase_add_test(jobs, executor_requeues_an_unfinished_job);
+    tcase_add_test(jobs, executor_notifies_a_job_evicted_from_a_full_queue);
     tcase_add_checked_fixture(slow, start_executor, stop_executor);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_test(slow, executor_tells_clients_to_come_back_after_the_usual_wait);
+    tcase_add_test(slow, executor_sets_retry_after_to_the_usual_wait);
     tcase_add_checked_fixture(end, start_executor, NULL);
-    tcase_add_test(end, executor_finishes_what_waits_when_it_is_stopped);
+    tcase_add_test(end, executor_finishes_waiting_jobs_when_stopped);
     suite_add_tcase(suite, order);
     suite_add_tcase(suite, jobs);
     suite_add_tcase(suite, slow);

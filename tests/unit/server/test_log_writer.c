@@ -1,4 +1,4 @@
-/* Lines of a batch that is written in part: those that were written are not counted as dropped. */
+/* Lines of a partly written batch: the written lines are not counted as dropped. */
 #include "memory/buffer.h"
 #include "observe/log_writer.h"
 #include "suites.h"
@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 enum {
-    LINES = 8,     /* that are written together */
-    LINE = 500,    /* bytes of each: a batch holds eight */
-    ROOM = 1250,   /* bytes that the file has room for: two lines and a half */
-    LIMIT = 65536, /* bytes of the largest file */
+    LINES = 8,     /* written together */
+    LINE = 500,    /* bytes of each; a batch has eight */
+    ROOM = 1250,   /* bytes that fit in the file: two and a half lines */
+    LIMIT = 65536, /* the maximum file size */
 };
 
 /* A file in which only ROOM bytes can be written. */
@@ -54,8 +54,7 @@ static double dropped_lines(void)
     return dropped;
 }
 
-/* The writer waits for the reader of a pipe until all lines are there; their batch goes to the
- * file. */
+/* The writer blocks on a pipe until all lines are queued. Their batch is written to the file. */
 START_TEST(log_writer_counts_the_lines_that_were_not_written)
 {
     char filling[4096] = "", message[256];

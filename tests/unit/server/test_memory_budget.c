@@ -1,5 +1,5 @@
 /*
- * The memory of requests: who is granted what, who waits for whom, and, in random sequences, the
+ * Memory of requests: which are granted memory and which wait, and, in random sequences, the
  * invariants of memory_budget.h.
  */
 #include "admission/memory_budget.h"
@@ -16,10 +16,10 @@ enum {
     BYTES = 64 * MIB,
     MOST = BYTES - BYTES / 8, /* of one large request */
     QUEUE = 8,
-    LONG_MS = 3600 * 1000, /* nobody is refused for having waited so long */
+    LONG_MS = 3600 * 1000, /* no request times out */
 };
 
-/* A request, as request.c has it. */
+/* A request, as in request.c. */
 struct asker {
     struct reservation memory; /* first */
     bool cancelled;
@@ -68,7 +68,7 @@ static bool wait_for_it(struct asker *asker)
     return waits;
 }
 
-/* Takes bytes for which there must be room. */
+/* Takes bytes, which must be available. */
 static void take(struct asker *asker, size_t bytes)
 {
     ck_assert(reservation_extend(&asker->memory, bytes, 0));
@@ -81,7 +81,7 @@ static void end(struct asker *asker)
     ck_assert_uint_eq(asker->memory.reserved, 0);
 }
 
-START_TEST(budget_declared_lengths_reserve_next_to_nothing)
+START_TEST(memory_budget_declared_lengths_reserve_little)
 {
     enum { CLAIMING = 32 };
     static struct asker claiming[CLAIMING];
@@ -100,7 +100,7 @@ START_TEST(budget_declared_lengths_reserve_next_to_nothing)
 }
 END_TEST
 
-START_TEST(budget_admitted_requests_get_what_they_claim)
+START_TEST(memory_budget_admitted_requests_get_their_claim)
 {
     struct asker first, second;
     begin(&first);
@@ -110,7 +110,7 @@ START_TEST(budget_admitted_requests_get_what_they_claim)
     take(&first, 19 * MIB);
     take(&second, 10 * MIB);
     ck_assert(
-        !reservation_extend(&second.memory, 10 * MIB, 0)); /* then neither could have the rest */
+        !reservation_extend(&second.memory, 10 * MIB, 0)); /* then neither could get the rest */
     ck_assert(reservation_may_wait(&second.memory) && wait_for_it(&second));
     take(&first, 19 * MIB);
     ck_assert(second.waits);
@@ -122,8 +122,9 @@ START_TEST(budget_admitted_requests_get_what_they_claim)
 }
 END_TEST
 
-/* The one that needs the least finishes first, even if others waited before it: else none would. */
-START_TEST(budget_admitted_requests_do_not_wait_for_each_other_in_a_circle)
+/* The request that needs the least finishes first, even if others waited longer; otherwise none
+   would finish. */
+START_TEST(memory_budget_admitted_requests_do_not_deadlock)
 {
     struct asker near, far;
     begin(&near);
@@ -140,7 +141,7 @@ START_TEST(budget_admitted_requests_do_not_wait_for_each_other_in_a_circle)
 }
 END_TEST
 
-START_TEST(budget_requests_that_wait_are_not_overtaken)
+START_TEST(memory_budget_requests_that_wait_are_not_overtaken)
 {
     struct asker holder, waiter, later, small;
     begin(&holder);
@@ -151,12 +152,12 @@ START_TEST(budget_requests_that_wait_are_not_overtaken)
     take(&holder, 20 * MIB);
     ck_assert(!reservation_begin(&waiter.memory, MOST));
     ck_assert(wait_for_it(&waiter) && waiter.waits);
-    /* There would be room for one that claims little. */
+    /* There is room for one with a small claim. */
     ck_assert(!reservation_begin(&later.memory, 2 * MIB));
     ck_assert(wait_for_it(&later) && later.waits);
     memory_budget_tick(budget);
     ck_assert(waiter.waits && later.waits);
-    /* Small ones have a share of their own. */
+    /* Small requests have their own share. */
     ck_assert(reservation_begin(&small.memory, MIB / 2));
     take(&holder, 20 * MIB);
     ck_assert(waiter.waits && later.waits);
@@ -168,7 +169,7 @@ START_TEST(budget_requests_that_wait_are_not_overtaken)
 }
 END_TEST
 
-START_TEST(budget_small_requests_that_wait_are_not_overtaken)
+START_TEST(memory_budget_small_requests_that_wait_are_not_overtaken)
 {
     enum { SMALL = 60 };
     static struct asker small[SMALL];
@@ -183,7 +184,7 @@ START_TEST(budget_small_requests_that_wait_are_not_overtaken)
             !reservation_complete(&small[count].memory, MEMORY_BUDGET_SMALL))
             break;
     }
-    ck_assert_int_ge(count, 8); /* what is set aside; else what there is */
+    ck_assert_int_ge(count, 8); /* the reserved share, then the rest */
     ck_assert_int_lt(count, SMALL);
     end(&small[count]);
     begin(&waiter);
@@ -202,8 +203,8 @@ START_TEST(budget_small_requests_that_wait_are_not_overtaken)
 }
 END_TEST
 
-/* Though there would be room for those, and in what is set aside for small ones, too. */
-START_TEST(budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones)
+/* Even though there is room for them, also in the share reserved for small requests. */
+START_TEST(memory_budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones)
 {
     enum { SMALL = 8 };
     struct asker large, small[SMALL], waiter, later;
@@ -233,7 +234,7 @@ START_TEST(budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones)
 }
 END_TEST
 
-START_TEST(budget_started_requests_leave_room_for_small_ones)
+START_TEST(memory_budget_started_requests_leave_room_for_small_ones)
 {
     enum { CLAIMING = 100, SMALL = 30 };
     static struct asker claiming[CLAIMING], small[SMALL];
@@ -252,7 +253,7 @@ START_TEST(budget_started_requests_leave_room_for_small_ones)
 }
 END_TEST
 
-START_TEST(budget_what_can_never_be_is_told_from_what_is_not_now)
+START_TEST(memory_budget_impossible_and_temporary_failures_differ)
 {
     struct asker asker;
     begin(&asker);
@@ -268,7 +269,7 @@ START_TEST(budget_what_can_never_be_is_told_from_what_is_not_now)
 }
 END_TEST
 
-START_TEST(budget_waiting_has_an_end_for_all_but_admitted_ones)
+START_TEST(memory_budget_all_but_admitted_requests_time_out)
 {
     struct asker holder, admitted, waiter;
     teardown();
@@ -283,7 +284,7 @@ START_TEST(budget_waiting_has_an_end_for_all_but_admitted_ones)
     ck_assert(!reservation_complete(&admitted.memory, 40 * MIB) && wait_for_it(&admitted));
     ck_assert(!reservation_begin(&waiter.memory, MOST) && wait_for_it(&waiter));
     ck_assert_int_eq(admitted.memory.until, INT64_MAX);
-    waiter.memory.until = 0; /* its time is up */
+    waiter.memory.until = 0; /* it times out */
     ck_assert_uint_gt(memory_budget_tick(budget), 0);
     ck_assert(!waiter.waits && !waiter.granted);
     ck_assert(admitted.waits);
@@ -294,8 +295,8 @@ START_TEST(budget_waiting_has_an_end_for_all_but_admitted_ones)
 }
 END_TEST
 
-/* Not of one that does not wait any longer itself. */
-START_TEST(budget_waiting_ends_when_a_request_says_so)
+/* A request that no longer waits is not counted. */
+START_TEST(memory_budget_waiting_ends_when_its_deadline_moves)
 {
     struct asker holder, admitted;
     begin(&holder);
@@ -319,7 +320,7 @@ START_TEST(budget_waiting_ends_when_a_request_says_so)
 }
 END_TEST
 
-START_TEST(budget_places_of_clients_that_have_left_are_given_up)
+START_TEST(memory_budget_queue_drops_clients_that_have_left)
 {
     struct asker holder, waiter, later;
     begin(&holder);
@@ -337,7 +338,7 @@ START_TEST(budget_places_of_clients_that_have_left_are_given_up)
 }
 END_TEST
 
-START_TEST(budget_queue_is_bounded_and_closed)
+START_TEST(memory_budget_queue_is_bounded_and_closed)
 {
     static struct asker waiter[QUEUE + 1];
     struct asker holder;
@@ -357,13 +358,11 @@ START_TEST(budget_queue_is_bounded_and_closed)
 }
 END_TEST
 
-/* ---- Random sequences
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- Random sequences ---- */
 
 enum { SLOTS = 24, STEPS = 400000, DRAIN_EVERY = 2000 };
 
-/* A request in a random sequence: it takes `size` bytes as they come, needs its claim, and answers.
+/* A request in a random sequence: it takes `size` bytes as they arrive, computes, and responds.
  */
 struct model {
     struct asker asker; /* first */
@@ -434,11 +433,11 @@ static void model_begin(struct model *m)
         model_wait(m);
 }
 
-/* The next bytes of the body come, or it is whole and to be computed, or is answered. */
+/* Advances a request: the next bytes of the body arrive, it computes, or it responds. */
 static void model_go_on(struct model *m)
 {
     struct reservation *const r = &m->asker.memory;
-    if (m->since > 0 && !m->asker.granted) { /* it was refused */
+    if (m->since > 0 && !m->asker.granted) { /* it was rejected */
         end(&m->asker);
         m->active = false;
         return;
@@ -458,7 +457,7 @@ static void model_go_on(struct model *m)
         m->whole = true;
         if (!reservation_complete(r, model_claim(m->size)))
             model_wait(m);
-    } else if (random_below(3) > 0) { /* the answer, more or less than was thought */
+    } else if (random_below(3) > 0) { /* the response, larger or smaller than expected */
         quota_reserve(&r->quota, random_below(2 * m->size + 1));
         quota_release(&r->quota, m->size);
         reservation_trim(r);
@@ -468,7 +467,7 @@ static void model_go_on(struct model *m)
     }
 }
 
-/* Whether all admitted requests can finish in some order, found out without any thought. */
+/* Returns true if all admitted requests can finish in some order, found by brute force. */
 static bool can_all_finish(void)
 {
     bool finished[SLOTS] = {false};
@@ -515,7 +514,7 @@ static void check_invariants(void)
     ck_assert(can_all_finish());
 }
 
-/* No more requests come; whoever waits longer than it may is refused. All must come to an end. */
+/* Adds no more requests, and rejects those that time out. All must finish. */
 static void drain(void)
 {
     for (;;) {
@@ -532,16 +531,16 @@ static void drain(void)
         if (moved > 0)
             continue;
         for (int i = 0; i < SLOTS; i++) {
-            refused += model[i].active && !model[i].promised; /* the clock is let go on for them */
+            refused += model[i].active && !model[i].promised; /* they time out */
             if (!model[i].promised)
                 model[i].asker.memory.until = 0;
         }
-        ck_assert_msg(refused > 0, "all wait for each other");
+        ck_assert_msg(refused > 0, "deadlock: all requests wait");
         memory_budget_tick(budget);
     }
 }
 
-START_TEST(budget_invariants_hold_in_random_sequences)
+START_TEST(memory_budget_invariants_hold_in_random_sequences)
 {
     random_state = 20260;
     for (int step = 0; step < STEPS; step++) {
@@ -551,7 +550,7 @@ START_TEST(budget_invariants_hold_in_random_sequences)
             model_begin(m);
         else if (m->asker.waits && what < 2)
             m->asker.cancelled = true;
-        else if (!m->asker.waits && what < 4) { /* its client is gone */
+        else if (!m->asker.waits && what < 4) { /* its client has left */
             end(&m->asker);
             m->active = false;
         } else if (!m->asker.waits)
@@ -572,19 +571,19 @@ Suite *memory_budget_suite(void)
     tcase_set_tags(tcase, TAG_SLOW);
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, budget_declared_lengths_reserve_next_to_nothing);
-    tcase_add_test(tcase, budget_admitted_requests_get_what_they_claim);
-    tcase_add_test(tcase, budget_admitted_requests_do_not_wait_for_each_other_in_a_circle);
-    tcase_add_test(tcase, budget_requests_that_wait_are_not_overtaken);
-    tcase_add_test(tcase, budget_small_requests_that_wait_are_not_overtaken);
-    tcase_add_test(tcase, budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones);
-    tcase_add_test(tcase, budget_started_requests_leave_room_for_small_ones);
-    tcase_add_test(tcase, budget_what_can_never_be_is_told_from_what_is_not_now);
-    tcase_add_test(tcase, budget_waiting_has_an_end_for_all_but_admitted_ones);
-    tcase_add_test(tcase, budget_waiting_ends_when_a_request_says_so);
-    tcase_add_test(tcase, budget_places_of_clients_that_have_left_are_given_up);
-    tcase_add_test(tcase, budget_queue_is_bounded_and_closed);
-    tcase_add_test(tcase, budget_invariants_hold_in_random_sequences);
+    tcase_add_test(tcase, memory_budget_declared_lengths_reserve_little);
+    tcase_add_test(tcase, memory_budget_admitted_requests_get_their_claim);
+    tcase_add_test(tcase, memory_budget_admitted_requests_do_not_deadlock);
+    tcase_add_test(tcase, memory_budget_requests_that_wait_are_not_overtaken);
+    tcase_add_test(tcase, memory_budget_small_requests_that_wait_are_not_overtaken);
+    tcase_add_test(tcase, memory_budget_small_requests_that_wait_are_not_overtaken_by_smaller_ones);
+    tcase_add_test(tcase, memory_budget_started_requests_leave_room_for_small_ones);
+    tcase_add_test(tcase, memory_budget_impossible_and_temporary_failures_differ);
+    tcase_add_test(tcase, memory_budget_all_but_admitted_requests_time_out);
+    tcase_add_test(tcase, memory_budget_waiting_ends_when_its_deadline_moves);
+    tcase_add_test(tcase, memory_budget_queue_drops_clients_that_have_left);
+    tcase_add_test(tcase, memory_budget_queue_is_bounded_and_closed);
+    tcase_add_test(tcase, memory_budget_invariants_hold_in_random_sequences);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -75,7 +75,7 @@ START_TEST(options_have_defaults)
 }
 END_TEST
 
-START_TEST(options_flag_takes_its_value_either_way)
+START_TEST(options_flag_value_may_follow_equals_or_space)
 {
     ck_assert_int_eq(read4("--threads", "3", "--io-threads=4", NULL), OPTIONS_SERVE);
     ck_assert_int_eq(options.threads, 3);
@@ -127,7 +127,7 @@ START_TEST(options_environment_names_the_file)
 }
 END_TEST
 
-START_TEST(options_empty_environment_says_nothing)
+START_TEST(options_empty_environment_variables_are_ignored)
 {
     setenv("LOSSD_THREADS", "", 1);
     setenv("LOSSD_CONFIG", "", 1);
@@ -211,7 +211,7 @@ static const struct {
     {"--threads", "a\nb\x1b[31m", "a?b?[31m"},
 };
 
-START_TEST(options_mistake_gives_one_clear_line)
+START_TEST(options_errors_are_one_line)
 {
     ck_assert_int_eq(read2(mistakes[_i].flag, mistakes[_i].value), OPTIONS_INVALID);
     ck_assert_msg(strstr(message, mistakes[_i].says) != NULL, "\"%s\" does not say \"%s\"", message,
@@ -235,7 +235,7 @@ static const struct {
 #undef TEXT
 };
 
-START_TEST(options_bad_file_names_line_and_remedy)
+START_TEST(options_config_file_errors_name_the_line)
 {
     write_config(bad_files[_i].text, bad_files[_i].len);
     ck_assert_int_eq(read2("--config", config), OPTIONS_INVALID);
@@ -245,7 +245,7 @@ START_TEST(options_bad_file_names_line_and_remedy)
 }
 END_TEST
 
-START_TEST(options_bad_environment_is_named)
+START_TEST(options_environment_errors_name_the_variable)
 {
     setenv("LOSSD_THREADS", "many", 1);
     ck_assert_int_eq(read2(NULL, NULL), OPTIONS_INVALID);
@@ -253,7 +253,7 @@ START_TEST(options_bad_environment_is_named)
 }
 END_TEST
 
-START_TEST(options_help_needs_nothing_else_to_be_right)
+START_TEST(options_help_ignores_other_errors)
 {
     setenv("LOSSD_THREADS", "many", 1);
     ck_assert_int_eq(read2("--help", NULL), OPTIONS_HELP);
@@ -308,7 +308,7 @@ START_TEST(options_seconds_may_have_fractions)
 }
 END_TEST
 
-START_TEST(options_expanded_bodies_have_the_limit_of_others_unless_told_otherwise)
+START_TEST(options_decompressed_body_limit_defaults_to_max_body)
 {
     ck_assert_int_eq(read2("--max-body", "3k"), OPTIONS_SERVE);
     ck_assert_uint_eq(options.limits.max_decompressed_body, 3072);
@@ -320,7 +320,7 @@ START_TEST(options_expanded_bodies_have_the_limit_of_others_unless_told_otherwis
 }
 END_TEST
 
-START_TEST(options_printed_config_says_where_from)
+START_TEST(options_printed_config_names_sources)
 {
     char text[4096] = "";
     setenv("LOSSD_IO_THREADS", "3", 1);
@@ -335,7 +335,7 @@ START_TEST(options_printed_config_says_where_from)
 }
 END_TEST
 
-/* A number of --help, with its unit. */
+/* Returns a number of --help in its base unit. */
 static double bound_of(const char *text, char **end)
 {
     static const char units[] = "kMG";
@@ -347,7 +347,7 @@ static double bound_of(const char *text, char **end)
     return bound;
 }
 
-START_TEST(options_help_gives_ranges_that_are_not_empty)
+START_TEST(options_help_ranges_are_not_empty)
 {
     char *text, *end;
     size_t size;
@@ -369,7 +369,7 @@ START_TEST(options_help_gives_ranges_that_are_not_empty)
 }
 END_TEST
 
-START_TEST(options_help_names_all)
+START_TEST(options_help_lists_every_option)
 {
     char text[16384] = "";
     FILE *file = fmemopen(text, sizeof text, "w");
@@ -504,24 +504,24 @@ Suite *options_suite(void)
     TCase *tcase = tcase_create("options");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, options_have_defaults);
-    tcase_add_test(tcase, options_flag_takes_its_value_either_way);
+    tcase_add_test(tcase, options_flag_value_may_follow_equals_or_space);
     tcase_add_test(tcase, options_last_flag_wins);
     tcase_add_test(tcase, options_bare_flag_takes_no_argument);
     tcase_add_test(tcase, options_flag_beats_environment_beats_file);
     tcase_add_test(tcase, options_environment_names_the_file);
-    tcase_add_test(tcase, options_empty_environment_says_nothing);
+    tcase_add_test(tcase, options_empty_environment_variables_are_ignored);
     tcase_add_test(tcase, options_file_has_comments_and_blanks);
     tcase_add_loop_test(tcase, options_bytes_have_suffixes, 0, COUNT(sizes));
-    tcase_add_loop_test(tcase, options_mistake_gives_one_clear_line, 0, COUNT(mistakes));
-    tcase_add_loop_test(tcase, options_bad_file_names_line_and_remedy, 0, COUNT(bad_files));
-    tcase_add_test(tcase, options_bad_environment_is_named);
-    tcase_add_test(tcase, options_help_needs_nothing_else_to_be_right);
+    tcase_add_loop_test(tcase, options_errors_are_one_line, 0, COUNT(mistakes));
+    tcase_add_loop_test(tcase, options_config_file_errors_name_the_line, 0, COUNT(bad_files));
+    tcase_add_test(tcase, options_environment_errors_name_the_variable);
+    tcase_add_test(tcase, options_help_ignores_other_errors);
     tcase_add_test(tcase, options_printed_config_reads_back);
     tcase_add_test(tcase, options_seconds_may_have_fractions);
-    tcase_add_test(tcase, options_expanded_bodies_have_the_limit_of_others_unless_told_otherwise);
-    tcase_add_test(tcase, options_printed_config_says_where_from);
-    tcase_add_test(tcase, options_help_names_all);
-    tcase_add_test(tcase, options_help_gives_ranges_that_are_not_empty);
+    tcase_add_test(tcase, options_decompressed_body_limit_defaults_to_max_body);
+    tcase_add_test(tcase, options_printed_config_names_sources);
+    tcase_add_test(tcase, options_help_lists_every_option);
+    tcase_add_test(tcase, options_help_ranges_are_not_empty);
     tcase_add_loop_test(tcase, options_former_names_set_the_option_from_every_source, 0,
                         (int)option_rename_count);
     tcase_add_loop_test(tcase, options_given_by_both_names_are_an_error_that_names_both, 0,

@@ -132,7 +132,7 @@ HAVE_CURL := $(shell $(CC) $(CPPFLAGS) -E -include curl/curl.h -x c /dev/null >/
 all: $(BUILD)/lossd lib $(if $(HAVE_CURL),$(BUILD)/lossctl,no-lossctl) ## build the server (build/lossd), lossctl and the library
 
 no-lossctl:
-	@echo '  lossctl is not built: libcurl's headers are not installed (Debian: libcurl4-openssl-dev)'
+	@echo '  lossctl is not built: the headers of libcurl are not installed (Debian: libcurl4-openssl-dev)'
 
 lib: $(BUILD)/libloss.a $(BUILD)/libloss.so.$(SOVERSION) ## build only the library (build/libloss.a, build/libloss.so.0)
 

@@ -1,5 +1,5 @@
 /*
- * lossd: reads the options, and serves or does what else they ask for.
+ * lossd: reads the options, and starts the server or runs another action.
  */
 #include <fcntl.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 /*
- * The first bytes of an answer, sent before the rest.
+ * Early first bytes of responses.
  */
 #include "mhd_workarounds/early_status_line.h"
 
@@ -12,8 +12,8 @@
 
 static const char prefix[] = "HTTP/1.";
 
-/* By descriptor: how many bytes of it were sent early, and how many of these were left out of the
-   answer so far. */
+/* By descriptor: the number of bytes sent early, and how many of these have been omitted from the
+   response so far. */
 static struct early {
     atomic_uchar sent, left_out;
 } * early;
@@ -53,8 +53,8 @@ static bool is_early(int fd)
     return fd >= 0 && (size_t)fd < early_count && atomic_load(&early[fd].sent) > 0;
 }
 
-/* How many of the bytes that are about to be sent were sent early; they are left out now. -1 if
-   other bytes were sent early than these: the answer cannot be sent. */
+/* Returns how many of the next `len` bytes of the response were sent early and must be omitted.
+   Returns -1 if the response begins with other bytes than those sent; it cannot be sent then. */
 static ssize_t leave_out(int fd, const char *bytes, size_t len)
 {
     if (!is_early(fd))
@@ -73,8 +73,8 @@ static ssize_t leave_out(int fd, const char *bytes, size_t len)
 typedef ssize_t send_function(int fd, const void *bytes, size_t len, int flags);
 typedef ssize_t sendmsg_function(int fd, const struct msghdr *message, int flags);
 
-/* In place of the C library's, for libmicrohttpd: its calls are bound to this one, since a
-   program's own functions come before those of its libraries. */
+/* Replaces libc's send. The dynamic linker binds libmicrohttpd's calls to this function, because it
+   searches the program before its libraries. */
 __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, size_t len,
                                                     int flags)
 {
@@ -94,8 +94,8 @@ __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, s
     return left_out + (more > 0 ? more : 0);
 }
 
-/* Likewise. Of a message whose first bytes were sent before, it sends no more than the first
-   part. */
+/* Replaces libc's sendmsg. If bytes were sent early, sends only the first buffer of the message, as
+   a short write. */
 __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message,
                                                        int flags)
 {

@@ -1,13 +1,12 @@
 /*
- * The first bytes of an answer, sent before the rest.
+ * Sends the first bytes of a response before the rest, to find out if the client has closed.
  *
  * A client that has closed its connection and one that has only closed its sending half look the
  * same to the server: both have sent a FIN. Linux even answers keepalive probes for a closed
- * connection until tcp_fin_timeout is over. Only new data tells: the side of a closed connection
- * answers it with a reset. So while the answer is being computed a client that may have closed is
- * sent what every answer begins with, "HTTP/1.", a byte at a time. A client that reads takes these
- * bytes as the beginning of its answer, which the program's own send and sendmsg, which
- * libmicrohttpd calls in place of the C library's, then send without them.
+ * connection until tcp_fin_timeout expires. Only new data distinguishes the two: a closed
+ * connection answers it with a reset. So while a response is computed, the server sends a client
+ * that may have closed the first bytes of every response, "HTTP/1.", one at a time. The program's
+ * own send and sendmsg, which libmicrohttpd calls instead of libc's, later omit those bytes.
  */
 #ifndef SERVER_MHD_WORKAROUNDS_EARLY_STATUS_LINE_H
 #define SERVER_MHD_WORKAROUNDS_EARLY_STATUS_LINE_H
@@ -15,16 +14,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Makes room for connections of descriptors below `files`. False if memory has run out. */
+/* Allocates the state of connections with descriptors below `files`. Returns false if memory is
+   insufficient. */
 bool prefix_open(size_t files);
-/* To be called when there is no connection left. */
+
+/* Frees the state. Call it after the last connection has ended. */
 void prefix_close(void);
 
-/* To be called when a connection ends: the next one of that descriptor has been sent nothing. */
+/* Resets the state of a descriptor. Call it when its connection ends. */
 void prefix_end(int fd);
 
-/* Sends the next byte of the answer to come, if there is one left that is the same in all answers.
-   No other thread may send on the connection meanwhile. */
+/* Sends the next early byte of the response; no-op after the last one. No other thread may send on
+   the connection at the same time. */
 void prefix_send(int fd);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Closing connections whose clients are still sending, without losing the answer.
+ * Lingering close.
  */
 #include "mhd_workarounds/lingering_close.h"
 
@@ -18,10 +18,10 @@
 #include "util/clock.h"
 
 enum {
-    LINGER_IDLE_MS = 5000,   /* a client that sends nothing for so long is gone or has understood */
-    LINGER_TOTAL_MS = 30000, /* nobody is listened to for longer than this */
-    LINGER_STOP_MS = 2000,   /* how long the end of the program waits for them */
-    LINGER_READ = 1 << 16,   /* bytes that are thrown away at once */
+    LINGER_IDLE_MS = 5000,   /* a client that sends nothing for this long has stopped or left */
+    LINGER_TOTAL_MS = 30000, /* the longest that a connection lingers */
+    LINGER_STOP_MS = 2000,   /* the longest that linger_stop waits */
+    LINGER_READ = 1 << 16,   /* bytes discarded by one call */
 };
 
 struct lingering {
@@ -31,17 +31,17 @@ struct lingering {
 
 struct lingerer {
     pthread_t thread;
-    char scratch[LINGER_READ]; /* the thread's: for what is thrown away */
-    int wake;                  /* an eventfd: the list has grown, or the end has come */
+    char scratch[LINGER_READ]; /* for discarded bytes; used only by the thread */
+    int wake;                  /* eventfd: the list has grown, or `stopping` is set */
     pthread_mutex_t mutex;
-    struct lingering list[LINGER_MAX]; /* written by anyone, shrunk by the thread alone */
+    struct lingering list[LINGER_MAX]; /* only the thread removes entries */
     size_t count;
     bool stopping;
     int64_t stop_at;
 };
 
-/* A place for one more: where there is none left, that of whoever had the most time until now.
- * Under the mutex. */
+/* Returns a free entry. If there is none, closes the oldest connection and returns its entry. The
+   mutex must be locked. */
 static struct lingering *make_room(struct lingerer *linger)
 {
     if (linger->count < LINGER_MAX)
@@ -67,11 +67,11 @@ void linger_add(struct lingerer *linger, int fd)
     pthread_mutex_unlock(&linger->mutex);
 }
 
-/* Throws away what has come. False when there is no more to wait for. */
+/* Discards received bytes. Returns false if the connection must be closed. */
 static bool discard(struct lingering *entry, char *scratch, int64_t now)
 {
-    /* MSG_TRUNC on a TCP socket drops bytes without copying them anywhere (tcp(7)); on a Unix
-     * socket it does not. */
+    /* With MSG_TRUNC a TCP socket discards bytes without copying them (tcp(7)). A Unix socket
+       copies them. */
     ssize_t got = recv(entry->fd, scratch, LINGER_READ, MSG_TRUNC | MSG_DONTWAIT);
     if (got > 0)
         entry->idle_until = now + LINGER_IDLE_MS;
@@ -80,7 +80,7 @@ static bool discard(struct lingering *entry, char *scratch, int64_t now)
     return now < entry->idle_until && now < entry->until;
 }
 
-/* Fills the list of what to wait for; returns its length, or 0 when the thread is to end. */
+/* Fills the descriptors to poll. Returns their number, or 0 if the thread must end. */
 static size_t fill(struct lingerer *linger, struct pollfd *wait)
 {
     wait[0] = (struct pollfd){.fd = linger->wake, .events = POLLIN};
@@ -113,7 +113,7 @@ static void *run(void *argument)
     struct lingerer *linger = argument;
     struct pollfd wait[LINGER_MAX + 1];
     for (size_t count; (count = fill(linger, wait)) > 0;) {
-        /* Deadlines are kept to the second: that is as exact as they need be. */
+        /* Deadlines need no more precision than a second. */
         if (poll(wait, count, count > 1 ? 1000 : -1) > 0 && (wait[0].revents & POLLIN)) {
             eventfd_t ignored;
             eventfd_read(linger->wake, &ignored);
@@ -129,7 +129,7 @@ struct lingerer *linger_start(char *message, size_t size)
 {
     struct lingerer *linger = calloc(1, sizeof *linger);
     if (!linger) {
-        snprintf(message, size, "no memory to close connections with");
+        snprintf(message, size, "insufficient memory for lingering connections");
         return NULL;
     }
     linger->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -137,7 +137,7 @@ struct lingerer *linger_start(char *message, size_t size)
     int error = linger->wake < 0 ? errno : pthread_create(&linger->thread, NULL, run, linger);
     if (error == 0)
         return linger;
-    snprintf(message, size, "cannot start the thread that closes connections: %s", strerror(error));
+    snprintf(message, size, "cannot start the lingering close thread: %s", strerror(error));
     if (linger->wake >= 0)
         close(linger->wake);
     pthread_mutex_destroy(&linger->mutex);

@@ -1,13 +1,12 @@
 /*
- * Closing a connection whose client is still sending, without losing the answer.
+ * Closes a connection whose client is still sending, without losing the response.
  *
- * A request is often refused from its headers alone (too large, no such loss) while the client is
- * in the midst of sending its body. If the socket were closed then, the unread bytes would make the
- * kernel answer with a reset, and a reset makes the client's kernel throw away the answer that it
- * has received but not yet handed over: the client sees "connection reset by peer" in place of the
- * 413. So the sending half alone is closed, and what still comes is read and thrown away until the
- * client closes too or its time is up. libmicrohttpd has no such thing; here a thread of our own
- * does it on a duplicate of the socket.
+ * The server often rejects a request after its headers (too large, unknown loss) while the client
+ * still sends the body. If it closed the socket then, the kernel would answer the unread bytes with
+ * a reset. The client's kernel then discards a response that the client has not read yet, and the
+ * client sees "connection reset by peer" instead of the 413. So the server closes only the sending
+ * half, and discards what it receives until the client closes too or a timeout expires.
+ * libmicrohttpd does not support this; a separate thread does it on a duplicate of the socket.
  */
 #ifndef SERVER_MHD_WORKAROUNDS_LINGERING_CLOSE_H
 #define SERVER_MHD_WORKAROUNDS_LINGERING_CLOSE_H
@@ -16,21 +15,20 @@
 #include <stddef.h>
 
 enum {
-    LINGER_MAX = 256
-}; /* connections that can linger at a time; for a further one the oldest is closed */
+    LINGER_MAX = 256 /* connections that linger at a time; one more closes the oldest */
+};
 
 struct lingerer;
 
-/* NULL with one line in `message` if that cannot be. */
+/* Starts the thread. On failure, returns NULL and writes a one-line reason to `message`. */
 struct lingerer *linger_start(char *message, size_t size);
 
-/* Takes over a duplicate of `fd`, a socket whose answer has been handed to the kernel; `fd` itself
-   stays the caller's to close. From any thread. Where it cannot (no descriptors), it does nothing.
- */
+/* Lets a duplicate of the socket `fd` linger. The response must have been passed to the kernel. The
+   caller still owns and closes `fd`. No-op if no descriptor is available. Thread-safe. */
 void linger_add(struct lingerer *linger, int fd);
 
-/* Waits a moment for those that linger, closes what is left, ends the thread and frees all. NULL is
- * let be. */
+/* Waits at most two seconds for lingering connections, closes the others, ends the thread and frees
+   everything. No-op if NULL. */
 void linger_stop(struct lingerer *linger);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * A strict reading of requests: where each one ends, and whether its lines and chunks are what RFC
- * 9112 has them be.
+ * Strict parser for requests: where each one ends, and whether its lines and chunks conform to RFC
+ * 9112.
  */
 #include "mhd_workarounds/strict_parser.h"
 #include "number/hex.h"
@@ -15,17 +15,15 @@
 #include <sys/socket.h>
 
 enum {
-    WIRE_WORD = 24,   /* bytes of a header name or value that can matter here, with one more that
-                         tells it is too long */
-    WIRE_METHOD = 64, /* bytes; no method that anybody knows has half as many */
-    WIRE_EXTENSION = 1024, /* bytes of a chunk's extension, which nobody here reads */
-    WIRE_LENGTH_DIGITS =
-        19, /* any number of so many digits fits 64 bits; more are refused even if they are zeros */
-    WIRE_CHUNK_DIGITS = 16, /* of 64 bits */
+    WIRE_WORD = 24,          /* bytes of the longest name or value to recognize, and one more */
+    WIRE_METHOD = 64,        /* bytes; the longest registered method has 17 */
+    WIRE_EXTENSION = 1024,   /* bytes of a chunk extension, which is ignored */
+    WIRE_LENGTH_DIGITS = 19, /* always fit 64 bits; more are rejected, even leading zeros */
+    WIRE_CHUNK_DIGITS = 16,  /* hexadecimal digits of 64 bits */
 };
 
 enum wire_state {
-    WIRE_BEFORE,       /* between requests; empty lines are let be (RFC 9112, section 2.2) */
+    WIRE_BEFORE,       /* between requests; empty lines are ignored (RFC 9112, section 2.2) */
     WIRE_REQUEST_LINE, /* "GET / HTTP/1.1" */
     WIRE_LINE_START,   /* of a header or trailer */
     WIRE_NAME,
@@ -34,47 +32,47 @@ enum wire_state {
     WIRE_CHUNK_SIZE,
     WIRE_CHUNK_EXTENSION,
     WIRE_CHUNK_DATA, /* of `left` more bytes */
-    WIRE_CHUNK_END,  /* the line end behind them */
-    WIRE_STOPPED,    /* nothing that follows can be trusted */
+    WIRE_CHUNK_END,  /* the CRLF after the data */
+    WIRE_STOPPED,    /* the end of the request is unknown, so nothing more is parsed */
 };
 
 struct wire {
     bool active;
-    bool encrypted;  /* what is read comes out of TLS */
-    bool end_hidden; /* of wire_hide_end */
+    bool encrypted;  /* the bytes come from TLS */
+    bool end_hidden; /* see wire_hide_end */
     enum wire_state state;
-    bool cr; /* the last byte was a carriage return: a line feed must follow */
+    bool cr; /* the last byte was a CR: an LF must follow */
     bool in_trailer;
-    bool blank;      /* the last byte of the request line was a space; the value has just begun */
-    unsigned words;  /* that the request line has had */
-    size_t line_len; /* bytes of its last word; of a chunk's extension */
-    unsigned parameters;  /* of the query; 0 where there is none yet */
-    char word[WIRE_WORD]; /* the name, then the value, that is being read: in lower case */
+    bool blank;      /* the last byte of the request line was a space; the value is still empty */
+    unsigned words;  /* of the request line so far */
+    size_t line_len; /* bytes of its last word, or of a chunk extension */
+    unsigned parameters;  /* of the query; 0: no query yet */
+    char word[WIRE_WORD]; /* the current name, then its value, in lower case */
     size_t word_len;
     enum { WIRE_OTHER, WIRE_LENGTH, WIRE_ENCODING } name;
-    /* Of the request that is being read. */
-    unsigned headers;    /* with trailers */
+    /* Of the current request. */
+    unsigned headers;    /* including trailers */
     size_t header_bytes; /* of names and values */
     unsigned lengths, encodings;
-    bool sound; /* the encoding is one that is understood */
+    bool sound; /* the encoding is supported */
     uint64_t length, left;
-    unsigned digits; /* of the length, or the chunk's size */
+    unsigned digits; /* of the length or the chunk size */
     /* Of the connection. */
-    atomic_bool begun; /* a request is being read */
-    unsigned next, heads,
-        ends; /* requests that were brought, whose headers were read, that were read as a whole */
+    atomic_bool begun;       /* a request has been received in part */
+    unsigned next;           /* requests that the library has delivered */
+    unsigned heads;          /* requests whose headers are complete */
+    unsigned ends;           /* complete requests */
     struct http_error fault; /* of request number `ends` */
-    const char *end; /* what the library is given from there on, as far as it was not yet; NULL:
-                        there is no fault */
+    const char *end; /* the replacement bytes not yet passed to the library; NULL: no fault */
 };
 
 static struct wire *wires; /* by descriptor */
 static size_t wire_count;
 static const struct limits *wire_limits;
 
-/* ---- faults ---- */
+/* ---- Faults ---- */
 
-/* Where the shortest request goes on when so much of it, or of another, was there. */
+/* Returns the shortest text that completes a request within its request line. */
 static const char *end_of_request_line(const struct wire *wire)
 {
     static const char request[] = "GET / HTTP/1.1\r\n\r\n";
@@ -91,8 +89,9 @@ static const char *end_of_request_line(const struct wire *wire)
     }
 }
 
-/* What makes a request, as the library reads it, of one that is sound up to here. Of a body some
-   more may be needed: it is brought to the server with the next piece. */
+/* Returns the shortest text after which the library delivers the current request, which is valid so
+   far. If the size of a chunk is known, one byte of data suffices, since the library delivers the
+   body in parts. */
 static const char *end_of_request(const struct wire *wire)
 {
     const char *end = "";
@@ -107,7 +106,7 @@ static const char *end_of_request(const struct wire *wire)
         end = "\r\n";
         break;
     case WIRE_NAME:
-        end = ": 0\r\n\r\n"; /* which Content-Length may be, too */
+        end = ": 0\r\n\r\n"; /* also valid if the name is Content-Length */
         break;
     case WIRE_VALUE:
         end = wire->name == WIRE_LENGTH && wire->digits == 0 ? "0\r\n\r\n" : "\r\n\r\n";
@@ -124,10 +123,10 @@ static const char *end_of_request(const struct wire *wire)
     case WIRE_STOPPED:
         break;
     }
-    return end + wire->cr; /* the library has been given the carriage return */
+    return end + wire->cr; /* the library already has the CR */
 }
 
-/* The byte that is being read is the first that the library is not given. */
+/* Records a fault. The current byte is the first one that is not passed to the library. */
 static void fail_with(struct wire *wire, int status, const char *fault)
 {
     wire->fault = (struct http_error){status, fault};
@@ -140,22 +139,22 @@ static void fail(struct wire *wire, const char *fault)
     fail_with(wire, 400, fault);
 }
 
-/* ---- lines ---- */
+/* ---- Lines ---- */
 
-/* Takes a byte of a line. True at its end; where that is unsound the reading has stopped. */
+/* Checks a byte of a line. Returns true if it is a valid end of the line. Stops at a fault. */
 static bool ends_line(struct wire *wire, char byte)
 {
     if (wire->cr && byte != '\n')
-        fail(wire, "a carriage return stands by itself; lines end with CR and LF");
+        fail(wire, "a line contains a bare CR; lines must end in CRLF");
     else if (!wire->cr && byte == '\n')
-        fail(wire, "a line ends with LF alone; lines end with CR and LF");
+        fail(wire, "a line ends in a bare LF; lines must end in CRLF");
     else if (byte == '\0')
-        fail(wire, "there is a NUL byte in a line");
+        fail(wire, "a line contains a NUL byte");
     wire->cr = byte == '\r';
     return byte == '\n' && wire->state != WIRE_STOPPED;
 }
 
-/* Whether a byte is of the line itself, and the line is sound so far. */
+/* Returns true if the last byte is not part of the line's end and the line is valid so far. */
 static bool is_text(const struct wire *wire)
 {
     return !wire->cr && wire->state != WIRE_STOPPED;
@@ -172,7 +171,7 @@ static bool word_is(const struct wire *wire, const char *text)
     return wire->word_len == strlen(text) && memcmp(wire->word, text, wire->word_len) == 0;
 }
 
-/* ---- the headers ---- */
+/* ---- Request line and headers ---- */
 
 static void begin_request(struct wire *wire)
 {
@@ -206,17 +205,16 @@ static void read_before(struct wire *wire, char byte)
 }
 
 static const char no_request_line[] =
-    "the request line is not a method, a target and a version with one space between them";
+    "the request line must be a method, a target and a version, separated by single spaces";
 
-/* A byte of "HTTP/1.1". A minor version that is not known is taken, as RFC 9110 has it
- * (section 2.5). */
+/* Reads a byte of "HTTP/1.1". Accepts unknown minor versions (RFC 9110, section 2.5). */
 static void read_version(struct wire *wire, char byte)
 {
     static const char version[] = "HTTP/1.";
     enum { MAJOR = 5, MINOR = 7 };
     const bool digit = byte >= '0' && byte <= '9';
     if (wire->line_len == MAJOR && digit && byte != version[MAJOR])
-        fail_with(wire, 505, "HTTP/1.1 and HTTP/1.0 are the versions that are spoken here");
+        fail_with(wire, 505, "unsupported HTTP version; use HTTP/1.1 or HTTP/1.0");
     else if (wire->line_len > MINOR ||
              (wire->line_len == MINOR ? !digit : byte != version[wire->line_len]))
         fail(wire, no_request_line);
@@ -224,8 +222,8 @@ static void read_version(struct wire *wire, char byte)
         wire->line_len++;
 }
 
-/* Counts the parameters of the query, for each of which libmicrohttpd takes memory; an empty one
- * counts, too. */
+/* Counts the parameters of the query, including empty ones: libmicrohttpd allocates memory for
+   each. */
 static void count_parameters(struct wire *wire, char byte)
 {
     if ((byte == '?' && wire->parameters == 0) || (byte == '&' && wire->parameters > 0))
@@ -234,7 +232,7 @@ static void count_parameters(struct wire *wire, char byte)
         fail(wire, "the query has more than 64 parameters");
 }
 
-/* A byte of the method or the target. */
+/* Reads a byte of the method or the target. */
 static void read_word(struct wire *wire, char byte)
 {
     const bool begins = wire->blank && byte != ' ', method = wire->words + begins == 1;
@@ -244,7 +242,7 @@ static void read_word(struct wire *wire, char byte)
     }
     const size_t len = begins ? 0 : wire->line_len;
     if (method && len == WIRE_METHOD) {
-        fail(wire, "the method is longer than any is");
+        fail(wire, "the method is longer than 64 bytes");
     } else if (!method && len == wire_limits->max_url) {
         fail_with(wire, 414, "the path and query are longer than --max-url allows");
     } else {
@@ -267,7 +265,7 @@ static void read_request_line(struct wire *wire, char byte)
     if (!is_text(wire) || wire->state != WIRE_REQUEST_LINE)
         return;
     if (byte == ' ' && wire->blank) {
-        fail(wire, "the request line has a space too many");
+        fail(wire, "the request line has an extra space");
     } else if (wire->words == 2 && wire->blank) {
         wire->words = 3;
         wire->line_len = 0;
@@ -280,19 +278,19 @@ static void read_request_line(struct wire *wire, char byte)
     }
 }
 
-/* A byte of the value of Content-Length. Blanks behind it would be no part of it, but the library
- * takes them for one. */
+/* Reads a byte of the value of Content-Length. Rejects trailing blanks, which RFC 9112 allows,
+   because the library treats them as part of the value. */
 static void read_length(struct wire *wire, char byte)
 {
     if (byte < '0' || byte > '9') {
-        fail(wire, "Content-Length is not a number of plain digits");
+        fail(wire, "Content-Length must contain only digits");
     } else if (wire->digits < WIRE_LENGTH_DIGITS) {
         wire->length = wire->length * 10 + (uint64_t)(byte - '0');
         wire->digits++;
     } else if (wire->length > UINT64_MAX / 100) {
-        fail_with(wire, 413, "Content-Length is more than any body may have");
+        fail_with(wire, 413, "Content-Length is too large");
     } else {
-        fail(wire, "Content-Length has too many digits");
+        fail(wire, "Content-Length has more than 19 digits");
     }
 }
 
@@ -307,8 +305,8 @@ static void end_value(struct wire *wire)
     }
 }
 
-/* The headers are in: how the body will be delimited. Where that is not plain head_validation.c
-   says why; no second request of such a connection is ever taken. */
+/* Decides after the headers how the body is delimited. If that is ambiguous, head_validation.c
+   rejects the request, and the connection accepts no further request. */
 static void end_head(struct wire *wire)
 {
     wire->heads++;
@@ -327,7 +325,7 @@ static void end_head(struct wire *wire)
     }
 }
 
-/* Counts a byte of a name or a value; false if it is one too many. */
+/* Counts a byte of a name or a value. Returns false if the headers are too long. */
 static bool has_room(struct wire *wire)
 {
     if (wire->header_bytes == wire_limits->max_header_bytes)
@@ -347,7 +345,7 @@ static void read_line_start(struct wire *wire, char byte)
     if (!is_text(wire) || end)
         return;
     if (byte == ' ' || byte == '\t') {
-        fail(wire, "a header is continued on a second line, which HTTP no longer allows");
+        fail(wire, "a header is continued on a second line, which RFC 9112 forbids");
     } else if (byte == ':') {
         fail(wire, "a header has no name");
     } else if (wire->headers == (unsigned)wire_limits->max_header_count) {
@@ -360,7 +358,7 @@ static void read_line_start(struct wire *wire, char byte)
     }
 }
 
-/* What a trailer says of the framing is ignored, as it must be. */
+/* Ignores framing headers in trailers, as RFC 9110 requires. */
 static void begin_value(struct wire *wire)
 {
     wire->name = wire->in_trailer                     ? WIRE_OTHER
@@ -376,8 +374,8 @@ static void begin_value(struct wire *wire)
     }
 }
 
-/* The library would take cookies apart, with memory for each: it is given another name for them, as
- * nobody here reads any. */
+/* Renames the Cookie header for the library, which would parse cookies and allocate memory for
+   each. The server does not use them. */
 static void hide_cookies(const struct wire *wire, char *byte)
 {
     if (word_is(wire, "cooki") && (*byte == 'e' || *byte == 'E'))
@@ -390,7 +388,7 @@ static void read_name(struct wire *wire, char *byte)
         fail(wire, "a header has no colon");
         return;
     }
-    ends_line(wire, *byte); /* it must not */
+    ends_line(wire, *byte); /* rejects LF and NUL */
     if (!is_text(wire))
         return;
     if (*byte == ':') {
@@ -414,7 +412,7 @@ static void read_value(struct wire *wire, char byte)
     }
     if (!is_text(wire))
         return;
-    const bool first = wire->blank; /* a blank behind the colon is not counted */
+    const bool first = wire->blank; /* a blank after the colon is not counted */
     wire->blank = false;
     if (!(first && blank) && !has_room(wire))
         return;
@@ -426,10 +424,9 @@ static void read_value(struct wire *wire, char byte)
         add_to_word(wire, byte);
 }
 
-/* ---- the body ---- */
+/* ---- Body ---- */
 
-/* Passes over as many of the bytes as belong to the body or the chunk; returns how many those are.
- */
+/* Skips the bytes that belong to the body or the chunk. Returns their number. */
 static size_t read_data(struct wire *wire, size_t len)
 {
     const size_t some = wire->left < len ? (size_t)wire->left : len;
@@ -452,8 +449,7 @@ static void end_chunk_line(struct wire *wire)
 
 static void read_chunk_size(struct wire *wire, char byte)
 {
-    static const char no_size[] =
-        "the size of a chunk is not a number of 1 to 16 hexadecimal digits";
+    static const char no_size[] = "the size of a chunk must be 1 to 16 hexadecimal digits";
     const int digit = hex_digit(byte);
     if (byte == '\r' && wire->digits == 0) {
         fail(wire, no_size);
@@ -480,7 +476,7 @@ static void read_chunk_extension(struct wire *wire, char byte)
     if (end)
         end_chunk_line(wire);
     else if (is_text(wire) && ((unsigned char)byte < 0x20 || byte == 0x7f) && byte != '\t')
-        fail(wire, "a chunk extension has a control character in it");
+        fail(wire, "a chunk extension contains a control character");
     else if (is_text(wire) && wire->line_len++ == WIRE_EXTENSION)
         fail(wire, "a chunk extension is longer than 1024 bytes");
 }
@@ -493,11 +489,11 @@ static void read_chunk_end(struct wire *wire, char byte)
         wire->left = 0;
         wire->digits = 0;
     } else if (is_text(wire)) {
-        fail(wire, "a chunk is longer than its size says");
+        fail(wire, "a chunk is longer than its size");
     }
 }
 
-/* ---- the interface ---- */
+/* ---- Interface ---- */
 
 static void read_byte(struct wire *wire, char *at)
 {
@@ -606,12 +602,12 @@ unsigned wire_next(struct wire *wire)
     return wire->next++;
 }
 
-/* Why a request that was not read to a certain point is refused there. */
+/* Returns the fault of a request that this parser has not read as far as the library has. */
 static struct http_error fault_of(const struct wire *wire)
 {
     return wire->fault.status != 0
                ? wire->fault
-               : (struct http_error){400, "it is not plain where the request ends"};
+               : (struct http_error){400, "the end of the request cannot be determined"};
 }
 
 unsigned wire_words(const struct wire *wire, unsigned number)
@@ -636,9 +632,9 @@ struct http_error wire_early_fault(const struct wire *wire, unsigned number)
     return number < wire->ends ? no_fault : wire->fault;
 }
 
-/* ---- receiving ---- */
+/* ---- Receiving ---- */
 
-/* The reading of a connection on which bytes came in this way, NULL if there is none. */
+/* Returns the parser of bytes received with or without TLS on `fd`; NULL if there is none. */
 static struct wire *reading(int fd, bool encrypted)
 {
     return fd >= 0 && (size_t)fd < wire_count && wires[fd].active &&
@@ -647,15 +643,15 @@ static struct wire *reading(int fd, bool encrypted)
                : NULL;
 }
 
-/* What has come in, as the library is to be given it: `nothing` where that is none of it. */
+/* Parses received bytes. Returns how many to pass to the library, or `nothing` if none. */
 static ssize_t given(struct wire *wire, void *bytes, ssize_t got, size_t size, ssize_t nothing)
 {
     const size_t len = wire && got > 0 ? wire_read(wire, bytes, (size_t)got, size) : 0;
     return wire && got > 0 ? (len > 0 ? (ssize_t)len : nothing) : got;
 }
 
-/* In place of the C library's, for libmicrohttpd: its calls are bound to this one, since a
-   program's own functions come before those of its libraries. */
+/* Replaces libc's recv. The dynamic linker binds libmicrohttpd's calls to this function, because it
+   searches the program before its libraries. */
 __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t size, int flags)
 {
     struct wire *const wire = flags & (MSG_PEEK | MSG_TRUNC) ? NULL : reading(fd, false);
@@ -668,19 +664,18 @@ __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t 
         return -1;
     }
     if (got > 0)
-        errno = EAGAIN; /* for when none of it is given */
+        errno = EAGAIN; /* in case none of it is passed on */
     return given(wire, bytes, got, size, -1);
 }
 
-/* Likewise in place of GnuTLS's, which it calls. */
+/* Replaces GnuTLS's function for libmicrohttpd, and calls it. */
 __attribute__((visibility("default"))) ssize_t gnutls_record_recv(gnutls_session_t session,
                                                                   void *bytes, size_t size)
 {
     typedef ssize_t receive(gnutls_session_t session, void *bytes, size_t size);
     static _Atomic(receive *) library;
     if (!library)
-        library = (receive *)dlsym(
-            RTLD_NEXT, "gnutls_record_recv"); /* it is there: the program is linked with it */
+        library = (receive *)dlsym(RTLD_NEXT, "gnutls_record_recv"); /* linked, so never NULL */
     struct wire *const wire = reading(gnutls_transport_get_int(session), true);
     const size_t rest = wire ? wire_rest(wire, bytes, size) : 0;
     return rest > 0 ? (ssize_t)rest

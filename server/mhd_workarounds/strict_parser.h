@@ -1,19 +1,19 @@
 /*
- * A second reading of what comes in on a connection, by the letter of RFC 9112, beside
- * libmicrohttpd's. That library takes a bare line feed for the end of a line, cuts names and values
- * off at a NUL, glues folded lines to the wrong header, and lets line feeds stand in chunk
- * extensions and trailers: with each of these, a proxy before the server can be led to see the
- * requests of a connection end where the server does not (request smuggling). None of it can be
- * seen in what the library hands over, so the bytes are looked at as they are received: the program
- * has a recv of its own, and a gnutls_record_recv, which libmicrohttpd calls in place of the
- * libraries'. Requests are refused when the library has brought them, if they were not sound, or if
- * they end elsewhere than here.
+ * Parses requests exactly as RFC 9112 specifies, in addition to libmicrohttpd's parser.
  *
- * What is sound is handed on as it came, but for the name of cookies, which the library would make
- * much of. From the first fault on, the library is given not what came but the shortest end that
- * makes a request of what it has, and nothing after that: so it brings the request at once, and it
- * is this server that says what was wrong. Left to itself it would answer some faults with a page
- * in HTML, some with two headers one after the other, and wait for the end of a line that has none.
+ * libmicrohttpd accepts a bare LF as the end of a line, truncates names and values at a NUL, joins
+ * folded lines to the wrong header, and accepts LFs in chunk extensions and trailers. With any of
+ * these, a client can make a proxy before the server see other request boundaries than the server
+ * (request smuggling). What the library passes on no longer shows these faults, so this parser sees
+ * the bytes as they are received: the program defines its own recv and gnutls_record_recv, which
+ * libmicrohttpd calls instead of the libraries'. A request is rejected, once the library delivers
+ * it, if it is malformed or does not end where this parser says.
+ *
+ * Valid bytes are passed on unchanged, except for the name of the Cookie header: the library would
+ * parse cookies. From the first malformed byte on, the library gets the shortest text that
+ * completes a request, and nothing after that. So it delivers the request at once, and this server
+ * writes the error response. Otherwise the library would answer some faults with an HTML page, some
+ * with a duplicate header, and would wait for line ends that never arrive.
  */
 #ifndef SERVER_MHD_WORKAROUNDS_STRICT_PARSER_H
 #define SERVER_MHD_WORKAROUNDS_STRICT_PARSER_H
@@ -24,52 +24,59 @@
 #include "admission/limits.h"
 #include "util/http_error.h"
 
-enum { WIRE_PARAMETERS = 64 }; /* that a query may have */
+enum { WIRE_PARAMETERS = 64 }; /* the most parameters of a query */
 
-/* The reading of one connection. Everything but wire_begin and wire_has_begun belongs to the thread
- * that has the connection. */
+/* The parser of one connection. Only the thread of the connection may use it, except for wire_begin
+   and wire_has_begun. */
 struct wire;
 
-/* Makes room for the connections of descriptors below `files`; false where memory is missing.
-   Targets, headers and trailers longer than the limits, which are borrowed, are faults. */
+/* Allocates parsers for connections with descriptors below `files`. Borrows `limits`; longer
+   targets, headers and trailers are rejected. Returns false if memory is insufficient. */
 bool wire_open(size_t files, const struct limits *limits);
-/* When there is no connection left. */
+
+/* Frees the parsers. Call it after the last connection has ended. */
 void wire_close(void);
 
-/* From now on what is received on this descriptor is read, as the first bytes of a connection.
-   Before the connection is handed to the thread that will receive on it. `encrypted`: by TLS, and
-   read behind that. */
+/* Starts parsing what is received on `fd`, as the first bytes of a connection. Call it before
+   another thread receives on the connection. `encrypted`: the connection uses TLS, and the parser
+   sees the decrypted bytes. */
 void wire_begin(int fd, bool encrypted);
 void wire_end(int fd);
 
-/* The reading of a descriptor that wire_begin was called for. */
+/* Returns the parser of a descriptor. wire_begin must have been called for it. */
 struct wire *wire_of(int fd);
-/* Whether some of a request was read, but not all of it. From any thread, while the connection
- * lives. */
+
+/* Returns true if a request has been received in part. Thread-safe while the connection is open. */
 bool wire_has_begun(const struct wire *wire);
-/* Whether it is hidden from the library that a client without TLS has closed its sending half. Else
-   the library drops the request that it has, if it happens to look before it is given the answer.
-   Afterwards connection_monitor.h finds that out. */
+
+/* Sets whether recv hides from the library that a client without TLS has closed its sending half.
+   If the library notices it before it gets the response, it drops the request. While it is hidden,
+   connection_monitor.h detects it. */
 void wire_hide_end(struct wire *wire, bool hidden);
-/* The number that the next request of the connection has: to be called once for each that
- * libmicrohttpd brings. */
+
+/* Returns the number of the connection's next request. Call it once for each request that
+   libmicrohttpd delivers. */
 unsigned wire_next(struct wire *wire);
 
-/* How many words of the request line have come, the last of them perhaps in part: what the library
-   says beyond these was made up here. */
+/* Returns how many words of the request line were received; the last one may be incomplete. Words
+   that the library reports beyond these were made up by this parser. */
 unsigned wire_words(const struct wire *wire, unsigned number);
 
-/* What is wrong with a request whose headers are in, or with one that is in as a whole. */
+/* Return the fault of a request of which the library has delivered the headers, or everything.
+   Status 0: no fault. */
 struct http_error wire_head_fault(const struct wire *wire, unsigned number);
 struct http_error wire_fault(const struct wire *wire, unsigned number);
-/* What is already known to be wrong with a request that is still coming in. */
+
+/* Returns the fault found so far in a request that is still being received. */
 struct http_error wire_early_fault(const struct wire *wire, unsigned number);
 
-/* Reads `len` bytes of a connection, which came into room for `size`; what recv calls. Returns how
-   many the library is to be given: from the first fault on they are others, and then none. */
+/* Parses `len` received bytes in a buffer of `size` bytes; recv calls it. Returns the number of
+   bytes to pass to the library. From the first fault on the bytes are replaced as described above,
+   and later calls return 0. */
 size_t wire_read(struct wire *wire, char *bytes, size_t len, size_t size);
-/* What is left of these others, for want of room: up to `size` bytes, to be given before anything
- * else is received. */
+
+/* Writes replacement bytes that wire_read had no room for, up to `size`, and returns their number.
+   They must be passed to the library before anything else is received. */
 size_t wire_rest(struct wire *wire, char *bytes, size_t size);
 
 #endif

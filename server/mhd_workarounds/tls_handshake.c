@@ -1,5 +1,5 @@
 /*
- * TLS handshakes that wait for the client.
+ * Suspension of TLS handshakes.
  */
 #include "mhd_workarounds/tls_handshake.h"
 
@@ -17,23 +17,23 @@
 
 enum { HANDSHAKE_EVENTS = 64 };
 
-/* A connection, by its descriptor. */
+/* The connection of a descriptor. */
 struct handshake {
-    struct MHD_Connection *connection; /* NULL: there is none with TLS */
-    bool waits;                        /* it is suspended */
+    struct MHD_Connection *connection; /* NULL: none with TLS */
+    bool waits;                        /* suspended */
 };
 
-/* One for the program: gnutls_handshake is told nothing but the session. */
+/* Global, because gnutls_handshake gets only the session. */
 static struct {
-    pthread_mutex_t mutex; /* of all below */
+    pthread_mutex_t mutex; /* protects all below */
     struct handshake *list;
     size_t files;
-    int epoll, stop; /* `stop` is an eventfd */
-    bool running;    /* handshakes may wait */
+    int epoll, stop; /* `stop`: an eventfd */
+    bool running;    /* handshakes may be suspended */
     pthread_t thread;
 } all = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* Has a connection go on; with the mutex held. */
+/* Resumes a connection; no-op if not suspended. The mutex must be locked. */
 static void resume(int fd)
 {
     struct handshake *handshake = &all.list[fd];
@@ -90,8 +90,7 @@ bool handshake_start(size_t files, char *message, size_t size)
     if (error == 0)
         return true;
     all.running = false;
-    snprintf(message, size, "cannot start the thread that waits for TLS handshakes: %s",
-             strerror(error));
+    snprintf(message, size, "cannot start the TLS handshake thread: %s", strerror(error));
     forget();
     return false;
 }
@@ -128,8 +127,8 @@ void handshake_stop(void)
     pthread_mutex_unlock(&all.mutex);
 }
 
-/* Suspends the connection of a session until its socket is ready. Where that cannot be it goes
- * round, as it would have. */
+/* Suspends the connection of a session until its socket is ready. On failure the I/O thread spins,
+   as it does without this workaround. */
 static void wait_for_client(gnutls_session_t session)
 {
     const int fd = gnutls_transport_get_int(session);
@@ -147,14 +146,13 @@ static void wait_for_client(gnutls_session_t session)
     pthread_mutex_unlock(&all.mutex);
 }
 
-/* In place of GnuTLS's, for libmicrohttpd. */
+/* Replaces GnuTLS's function for libmicrohttpd. */
 __attribute__((visibility("default"))) int gnutls_handshake(gnutls_session_t session)
 {
     typedef int function(gnutls_session_t session);
     static _Atomic(function *) library;
     if (!library)
-        library = (function *)dlsym(
-            RTLD_NEXT, "gnutls_handshake"); /* it is there: the program is linked with it */
+        library = (function *)dlsym(RTLD_NEXT, "gnutls_handshake"); /* linked, so never NULL */
     const int result = library(session);
     if (result == GNUTLS_E_AGAIN)
         wait_for_client(session);

@@ -1,13 +1,13 @@
 /*
- * TLS handshakes that wait for the client.
+ * Suspends connections during a TLS handshake while the server waits for the client.
  *
- * libmicrohttpd 0.9.75 takes a socket with epoll for readable until a read has said otherwise, and
- * does not look at what reads during a handshake say: from the first byte of one to its end the I/O
- * thread goes round without pause. A client that stops in the midst of a handshake would cost a
- * processor for as long as it likes, and one that is far away at least its round trips. So a
- * handshake that cannot go on has its connection suspended, and a thread that waits for all of them
- * resumes it once there is something to read. That is done in gnutls_handshake itself: the program
- * has one of its own, as it has a recv (see strict_parser.h).
+ * With epoll, libmicrohttpd 0.9.75 treats a socket as readable until a read says otherwise, and
+ * ignores what the reads of a handshake say. So from the first byte of a handshake to its end the
+ * I/O thread spins: a client that stops in between uses a CPU for as long as it likes, and a
+ * distant client for at least its round trips. Therefore a handshake that cannot continue suspends
+ * its connection, and one thread waits for all of these sockets and resumes each connection when
+ * its socket is ready. This happens in gnutls_handshake itself: the program defines its own, as it
+ * does recv (see strict_parser.h).
  */
 #ifndef SERVER_MHD_WORKAROUNDS_TLS_HANDSHAKE_H
 #define SERVER_MHD_WORKAROUNDS_TLS_HANDSHAKE_H
@@ -16,16 +16,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Starts the thread, for connections of descriptors below `files`. False with one line in `message`
- * if that cannot be. */
+/* Starts the thread, for connections with descriptors below `files`. On failure, returns false and
+   writes a one-line reason to `message`. */
 bool handshake_start(size_t files, char *message, size_t size);
 
-/* Before the first and after the last handshake of a connection, on the thread that has it. */
+/* Call these before the first and after the last handshake of a connection, on its I/O thread. */
 void handshake_begin(int fd, struct MHD_Connection *connection);
 void handshake_end(int fd);
 
-/* Resumes all that wait, and lets none wait any more: libmicrohttpd can then be stopped. Without a
- * start nothing happens. */
+/* Resumes all suspended handshakes and suspends no more, so that libmicrohttpd can be stopped.
+   No-op if not started. */
 void handshake_stop(void);
 
 #endif

@@ -15,8 +15,8 @@ void systemd_notify_reloading(void);
 /* The server is shutting down. Afterwards the other two are no-ops. */
 void systemd_notify_stopping(void);
 
-/* All threads make progress. Sent only if the service manager asked for it (WatchdogSec=). To be
-   called every second. */
+/* All threads make progress. Sent only if the service manager asked for it (WatchdogSec=). Call it
+   every second. */
 void systemd_notify_alive(void);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Binary tensors through the socket: safetensors files in and out. Whatever they ask for must come
- * out to the same bits as from the same request in JSON, whose tensors are written as base64.
+ * safetensors files as requests and responses. Results must have the same bits as those of the same
+ * request in JSON with base64 tensors.
  */
 #include "golden/golden.h"
 #include "suites.h"
@@ -34,7 +34,7 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- asking ---- */
+/* ---- Requests ---- */
 
 #define SAFETENSORS "Content-Type: application/vnd.safetensors\r\n"
 #define TAKE_JSON   "Accept: application/json\r\n"
@@ -44,7 +44,7 @@ static void ask(const char *path, const char *headers, const struct buffer *body
     ck_assert(http_client_ask(&client, "POST", path, headers, body->data, body->len, &response));
 }
 
-/* Asks with a file, which is freed. */
+/* Sends a file and frees it. */
 static void ask_file(const char *path, const char *headers, struct buffer file)
 {
     ask(path, headers, &file);
@@ -60,7 +60,7 @@ static void expect_type(const char *type)
 
 static void expect_problem(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d expected with '%s', not: %s", status, text,
+    ck_assert_msg(response.status == status, "expected status %d with '%s', got: %s", status, text,
                   response.body);
     expect_type("application/problem+json");
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
@@ -68,7 +68,7 @@ static void expect_problem(int status, const char *text)
 
 static const float three[] = {0.5F, 0.25F, 2}, others[] = {1, 0.25F, -1};
 
-/* A file of three predictions and targets, and whatever members more. */
+/* Returns a file of three predictions and targets, and the given members. */
 static struct buffer mse_file(const char *members, size_t spaces)
 {
     struct tensor_file file = {{0}, {0}};
@@ -79,9 +79,9 @@ static struct buffer mse_file(const char *members, size_t spaces)
     return tensor_file_end(&file, spaces);
 }
 
-/* ---- the answer ---- */
+/* ---- Responses ---- */
 
-START_TEST(answer_holds_loss_and_gradients_as_tensors_and_the_rest_as_metadata)
+START_TEST(response_has_results_as_tensors_and_the_rest_as_metadata)
 {
     size_t len;
     double loss;
@@ -107,7 +107,7 @@ START_TEST(answer_holds_loss_and_gradients_as_tensors_and_the_rest_as_metadata)
 }
 END_TEST
 
-START_TEST(answer_without_reduction_has_the_shape_and_dtype_of_the_terms)
+START_TEST(response_without_reduction_has_the_shape_and_dtype_of_the_terms)
 {
     size_t len;
     float terms[3];
@@ -129,7 +129,7 @@ START_TEST(answer_without_reduction_has_the_shape_and_dtype_of_the_terms)
 }
 END_TEST
 
-START_TEST(answer_says_what_is_not_finite_and_what_pytorch_would_warn_of)
+START_TEST(response_reports_nonfinite_values_and_warnings)
 {
     const float numbers[] = {1, INFINITY, NAN};
     size_t len;
@@ -145,7 +145,7 @@ START_TEST(answer_says_what_is_not_finite_and_what_pytorch_would_warn_of)
 }
 END_TEST
 
-START_TEST(tensors_without_elements_come_and_go)
+START_TEST(empty_tensors_are_accepted_and_returned)
 {
     size_t len;
     struct tensor_file file = {{0}, {0}};
@@ -160,7 +160,7 @@ START_TEST(tensors_without_elements_come_and_go)
 }
 END_TEST
 
-/* ---- parameters ---- */
+/* ---- Parameters ---- */
 
 static void expect_json(const char *path, struct buffer file, const char *text)
 {
@@ -172,7 +172,7 @@ static void expect_json(const char *path, struct buffer file, const char *text)
 
 #define METADATA(fields) "\"__metadata__\":{" fields "}"
 
-START_TEST(metadata_that_are_null_are_none)
+START_TEST(null_metadata_is_ignored)
 {
     expect_json("/v1/losses/mse?reduction=sum", mse_file("\"__metadata__\":null", 0),
                 "\"loss\":9.25");
@@ -181,7 +181,7 @@ START_TEST(metadata_that_are_null_are_none)
 }
 END_TEST
 
-START_TEST(parameters_come_in_the_query_or_in_metadata_and_the_query_wins)
+START_TEST(query_parameters_override_metadata)
 {
     expect_json("/v1/losses/mse", mse_file(METADATA("\"reduction\":\"sum\""), 0), "\"loss\":9.25");
     expect_json("/v1/losses/mse",
@@ -206,7 +206,7 @@ START_TEST(parameters_come_in_the_query_or_in_metadata_and_the_query_wins)
 }
 END_TEST
 
-START_TEST(wrong_parameters_get_the_errors_of_json_fields)
+START_TEST(invalid_parameters_get_the_errors_of_json_fields)
 {
     static const struct {
         const char *query, *text;
@@ -254,7 +254,7 @@ START_TEST(wrong_parameters_get_the_errors_of_json_fields)
 }
 END_TEST
 
-START_TEST(json_requests_take_no_query)
+START_TEST(json_requests_reject_a_query)
 {
     static const char json[] = "{\"input\":1,\"target\":2}";
     const struct buffer body = {.data = (char *)(uintptr_t)json, .len = sizeof json - 1};
@@ -263,7 +263,7 @@ START_TEST(json_requests_take_no_query)
 }
 END_TEST
 
-START_TEST(wrong_query_is_refused_before_the_body)
+START_TEST(invalid_query_is_rejected_before_the_body)
 {
     ck_assert(http_client_send_text(
         &client, "POST /v1/losses/mse?redction=sum HTTP/1.1\r\nHost: localhost\r\n" SAFETENSORS
@@ -275,9 +275,9 @@ START_TEST(wrong_query_is_refused_before_the_body)
 }
 END_TEST
 
-/* ---- media types ---- */
+/* ---- Media types ---- */
 
-START_TEST(accept_chooses_between_json_and_safetensors)
+START_TEST(accept_selects_json_or_safetensors)
 {
     static const char json[] = "{\"input\":[1,2],\"target\":[2,4]}";
     static const struct {
@@ -306,7 +306,7 @@ START_TEST(accept_chooses_between_json_and_safetensors)
          "application/json", "application/json"},
         {"Accept: text/html\r\n", NULL, NULL},
         {"Accept: */*;q=0\r\n", NULL, NULL},
-        /* Commas and semicolons within quotes are part of them. */
+        /* Commas and semicolons within quotes do not separate. */
         {"Accept: text/html;x=\"a, */*, b\"\r\n", NULL, NULL},
         {"Accept: application/*;x=\"1,2\";q=0\r\n", NULL, NULL},
         {"Accept: */*;x=\"\\\",;q=0\"\r\n", "application/json", "application/vnd.safetensors"},
@@ -331,13 +331,13 @@ START_TEST(accept_chooses_between_json_and_safetensors)
             continue;
         }
         ck_assert_int_eq(response.status, 200);
-        /* An octet stream is what one came as, but says less. */
+        /* A file may be sent as an octet stream, but the response names the format. */
         expect_type(expected);
     }
 }
 END_TEST
 
-START_TEST(json_request_can_have_a_binary_answer)
+START_TEST(json_request_can_get_a_safetensors_response)
 {
     static const char json[] =
         "{\"input\":[1,2],\"target\":[2,4],\"grad\":true,\"dtype\":\"float64\"}";
@@ -353,13 +353,13 @@ START_TEST(json_request_can_have_a_binary_answer)
 }
 END_TEST
 
-/* ---- files that are not sound ---- */
+/* ---- Invalid files ---- */
 
 #define TENSOR(name, dtype, shape, begin, end)                                                     \
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" begin "," end \
     "]}"
 
-START_TEST(malformed_file_is_refused_with_the_place)
+START_TEST(malformed_file_is_rejected_with_the_position)
 {
     static const struct {
         const char *header;
@@ -436,7 +436,7 @@ START_TEST(malformed_file_is_refused_with_the_place)
 }
 END_TEST
 
-START_TEST(lying_length_of_the_header_is_refused)
+START_TEST(wrong_header_length_is_rejected)
 {
     static const struct {
         const char *bytes;
@@ -463,7 +463,7 @@ START_TEST(lying_length_of_the_header_is_refused)
 }
 END_TEST
 
-START_TEST(missing_tensors_and_impossible_values_are_said_as_in_json)
+START_TEST(missing_tensors_and_invalid_values_get_the_errors_of_json)
 {
     const int64_t classes[] = {0, 2};
     const float probability = 1.5F;
@@ -486,9 +486,9 @@ START_TEST(missing_tensors_and_impossible_values_are_said_as_in_json)
 }
 END_TEST
 
-/* ---- the same bits as JSON ---- */
+/* ---- Comparison with JSON ---- */
 
-/* A request, in both formats. */
+/* A request in both formats. */
 struct twin {
     struct tensor_file file;
     json_t *json; /* owned */
@@ -522,7 +522,7 @@ static void twin_add(struct twin *twin, const char *name, const struct loss_tens
     free(text);
 }
 
-/* Sets a parameter; takes the value over. */
+/* Sets a parameter; steals the reference to the value. */
 static void twin_set(struct twin *twin, const char *name, json_t *value)
 {
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
@@ -549,7 +549,7 @@ static void expect_same_bytes(const struct tensor_answer *answer, const char *na
     free(text);
 }
 
-/* The safetensors answer in `response` is the JSON answer in `other`. */
+/* Checks that the safetensors response in `response` equals the JSON response in `other`. */
 static void expect_same_answer(const char *what)
 {
     struct tensor_answer answer = tensor_answer_read(response.body, response.body_len);
@@ -573,8 +573,8 @@ static void expect_same_answer(const char *what)
     tensor_answer_free(&answer);
 }
 
-/* Asks in JSON, for JSON in `other`; and with a file, whose data begin after so many spaces, for
-   JSON and for a file. All must be the same. Frees the twin. */
+/* Sends JSON and expects JSON in `other`. Sends a file with that many spaces before its data, and
+   expects JSON and a file. All results must be equal. Frees the twin. */
 static void expect_twins_alike(struct twin *twin, const char *loss, size_t spaces, const char *what)
 {
     char path[640];
@@ -586,10 +586,10 @@ static void expect_twins_alike(struct twin *twin, const char *loss, size_t space
     snprintf(path, sizeof path, "/v1/losses/%s%.*s&encoding=base64", loss, (int)twin->query.len,
              twin->query.data);
     ask(path, SAFETENSORS TAKE_JSON, &file);
-    ck_assert_msg(response.status == other.status, "%s: %s where JSON has %s", what, response.body,
+    ck_assert_msg(response.status == other.status, "%s: %s, but JSON has %s", what, response.body,
                   other.body);
     if (response.status == 200) {
-        ck_assert_msg(strcmp(response.body, other.body) == 0, "%s: %s where JSON has %s", what,
+        ck_assert_msg(strcmp(response.body, other.body) == 0, "%s: %s, but JSON has %s", what,
                       response.body, other.body);
         ask(path, SAFETENSORS, &file);
         expect_same_answer(what);
@@ -600,7 +600,7 @@ static void expect_twins_alike(struct twin *twin, const char *loss, size_t space
     free(text);
 }
 
-/* A golden tensor with data; to be freed. */
+/* Returns a golden tensor with data; the caller frees it. */
 static struct loss_tensor filled(const json_t *json)
 {
     struct golden_tensor golden = golden_tensor(json);
@@ -666,8 +666,8 @@ static struct twin twin_of_case(const json_t *test)
     return twin;
 }
 
-/* _i is the loss's place in the table. Headers of any length: some data are not aligned. */
-START_TEST(golden_case_gives_the_bits_of_json)
+/* _i is the index of the loss. Header lengths vary, so some data are not aligned. */
+START_TEST(golden_cases_have_the_bits_of_json)
 {
     const char *const loss = loss_at((size_t)_i)->name;
     json_t *const cases = golden_cases(loss);
@@ -680,7 +680,7 @@ START_TEST(golden_case_gives_the_bits_of_json)
 }
 END_TEST
 
-/* Numbers that are the same in every dtype, or nearly: 0, 1, 1, 0, 1. */
+/* Numbers that all dtypes represent, most of them exactly: 0, 1, 1, 0, 1. */
 static struct loss_tensor of_dtype(enum loss_dtype dtype, void *room)
 {
     static const unsigned char one[LOSS_DTYPE_COUNT][8] = {
@@ -706,7 +706,7 @@ static struct loss_tensor of_dtype(enum loss_dtype dtype, void *room)
     return tensor;
 }
 
-START_TEST(every_dtype_is_taken_aligned_or_not)
+START_TEST(every_dtype_is_accepted_aligned_or_not)
 {
     char room[40], logits[40 * 2], what[128];
     static const float numbers[] = {0.5F, 1, -2, 3, 0.25F, -0.75F, 1, 2, 3, 4};
@@ -740,8 +740,8 @@ START_TEST(every_dtype_is_taken_aligned_or_not)
 }
 END_TEST
 
-/* Large enough for the executor, and for more than one thread to copy. */
-START_TEST(large_request_gives_the_bits_of_json)
+/* Large enough for the executor and for copying on several threads. */
+START_TEST(large_requests_have_the_bits_of_json)
 {
     enum { COUNT = 200 * 1000 };
     static float input[COUNT], target[COUNT];
@@ -764,11 +764,11 @@ START_TEST(large_request_gives_the_bits_of_json)
 }
 END_TEST
 
-START_TEST(real_files_give_the_values_of_pytorch)
+START_TEST(real_files_have_the_values_of_pytorch)
 {
     static const struct {
         const char *file, *path;
-        double loss; /* of tests/real/README.md */
+        double loss; /* from tests/real/README.md */
     } cases[] = {
         {"digits", "cross_entropy", 0.24232260580943},
         {"breast_cancer", "bce_with_logits", 0.0979331621478671},
@@ -809,28 +809,28 @@ Suite *binary_suite(void)
 {
     Suite *suite = suite_create("binary");
     TCase *tcase = server_case(suite, "binary_answer");
-    tcase_add_test(tcase, answer_holds_loss_and_gradients_as_tensors_and_the_rest_as_metadata);
-    tcase_add_test(tcase, answer_without_reduction_has_the_shape_and_dtype_of_the_terms);
-    tcase_add_test(tcase, answer_says_what_is_not_finite_and_what_pytorch_would_warn_of);
-    tcase_add_test(tcase, tensors_without_elements_come_and_go);
+    tcase_add_test(tcase, response_has_results_as_tensors_and_the_rest_as_metadata);
+    tcase_add_test(tcase, response_without_reduction_has_the_shape_and_dtype_of_the_terms);
+    tcase_add_test(tcase, response_reports_nonfinite_values_and_warnings);
+    tcase_add_test(tcase, empty_tensors_are_accepted_and_returned);
     tcase = server_case(suite, "binary_parameters");
-    tcase_add_test(tcase, metadata_that_are_null_are_none);
-    tcase_add_test(tcase, parameters_come_in_the_query_or_in_metadata_and_the_query_wins);
-    tcase_add_test(tcase, wrong_parameters_get_the_errors_of_json_fields);
-    tcase_add_test(tcase, json_requests_take_no_query);
-    tcase_add_test(tcase, wrong_query_is_refused_before_the_body);
+    tcase_add_test(tcase, null_metadata_is_ignored);
+    tcase_add_test(tcase, query_parameters_override_metadata);
+    tcase_add_test(tcase, invalid_parameters_get_the_errors_of_json_fields);
+    tcase_add_test(tcase, json_requests_reject_a_query);
+    tcase_add_test(tcase, invalid_query_is_rejected_before_the_body);
     tcase = server_case(suite, "binary_media");
-    tcase_add_test(tcase, accept_chooses_between_json_and_safetensors);
-    tcase_add_test(tcase, json_request_can_have_a_binary_answer);
+    tcase_add_test(tcase, accept_selects_json_or_safetensors);
+    tcase_add_test(tcase, json_request_can_get_a_safetensors_response);
     tcase = server_case(suite, "binary_malformed");
-    tcase_add_test(tcase, malformed_file_is_refused_with_the_place);
-    tcase_add_test(tcase, lying_length_of_the_header_is_refused);
-    tcase_add_test(tcase, missing_tensors_and_impossible_values_are_said_as_in_json);
+    tcase_add_test(tcase, malformed_file_is_rejected_with_the_position);
+    tcase_add_test(tcase, wrong_header_length_is_rejected);
+    tcase_add_test(tcase, missing_tensors_and_invalid_values_get_the_errors_of_json);
     tcase = server_case(suite, "binary_bits");
-    tcase_add_test(tcase, every_dtype_is_taken_aligned_or_not);
-    tcase_add_test(tcase, large_request_gives_the_bits_of_json);
-    tcase_add_test(tcase, real_files_give_the_values_of_pytorch);
+    tcase_add_test(tcase, every_dtype_is_accepted_aligned_or_not);
+    tcase_add_test(tcase, large_requests_have_the_bits_of_json);
+    tcase_add_test(tcase, real_files_have_the_values_of_pytorch);
     tcase = server_case(suite, "binary_golden");
-    tcase_add_loop_test(tcase, golden_case_gives_the_bits_of_json, 0, (int)loss_count());
+    tcase_add_loop_test(tcase, golden_cases_have_the_bits_of_json, 0, (int)loss_count());
     return suite;
 }

@@ -1,7 +1,6 @@
 /*
- * Content codings through the socket: whatever a body comes in, and whatever an answer goes out in,
- * the bytes are those of the same request without; and what does not expand, or too far, costs
- * nothing.
+ * Content codings of request bodies and responses: the decoded bytes equal those without a coding.
+ * Bodies that are invalid or too large when decompressed do not use memory.
  */
 #include "content/compress.h"
 #include "content/decompress.h"
@@ -46,7 +45,7 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- asking ---- */
+/* ---- Requests ---- */
 
 #define JSON "Content-Type: application/json\r\n"
 
@@ -55,7 +54,7 @@ static const char small_answer[] =
     "{\"loss\":1.3333333333333333,\"reduction\":\"mean\",\"dtype\":\"float32\",\"count\":3,"
     "\"grad\":{\"input\":[0,0,-1.3333334]}}\n";
 
-/* An mse request of so many numbers in each tensor, whose answer has their gradient; to be freed.
+/* Returns an mse request with gradient and that many numbers per tensor. The caller frees it.
  */
 static struct buffer request_of(size_t count)
 {
@@ -84,8 +83,8 @@ static struct buffer compressed(enum coding coding, const void *data, size_t len
 
 static void expect_problem(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d with '%s' expected, not %d: %s", status, text,
-                  response.status, response.body);
+    ck_assert_msg(response.status == status, "expected status %d with '%s', got %d: %s", status,
+                  text, response.status, response.body);
     ck_assert_msg(strstr(response.body, text) != NULL, "'%s' is not in %s", text, response.body);
 }
 
@@ -100,7 +99,7 @@ static void expect_header(const char *name, const char *value)
                       there ? found : "missing");
 }
 
-/* Expands an answer by the library alone. */
+/* Decompresses a response with the library. */
 static struct buffer expanded(enum coding coding)
 {
     struct buffer out = {0};
@@ -115,14 +114,14 @@ static struct buffer expanded(enum coding coding)
     stream.next_out = (Bytef *)out.data;
     stream.avail_out = ROOM;
     ck_assert_int_eq(inflate(&stream, Z_FINISH),
-                     Z_STREAM_END); /* one member: not every client reads a second */
+                     Z_STREAM_END); /* one member, because some clients do not read a second */
     ck_assert_uint_eq(stream.avail_in, 0);
     out.len = stream.total_out;
     inflateEnd(&stream);
     return out;
 }
 
-/* ---- bodies ---- */
+/* ---- Request bodies ---- */
 
 static const struct {
     enum coding coding;
@@ -134,7 +133,7 @@ enum { CODINGS = sizeof codings / sizeof *codings };
 static const size_t sizes[] = {3, 500, 20000, 300000};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
-START_TEST(body_in_any_coding_is_the_body)
+START_TEST(body_in_every_coding_is_decoded)
 {
     struct buffer body = request_of(sizes[_i % SIZES]),
                   coded = compressed(codings[_i / SIZES].coding, body.data, body.len);
@@ -150,7 +149,7 @@ START_TEST(body_in_any_coding_is_the_body)
 }
 END_TEST
 
-START_TEST(body_of_several_members_or_frames_is_one)
+START_TEST(members_and_frames_of_a_body_are_concatenated)
 {
     static const enum coding both[] = {CODING_GZIP, CODING_ZSTD};
     for (size_t i = 0; i < 2; i++) {
@@ -167,7 +166,7 @@ START_TEST(body_of_several_members_or_frames_is_one)
 }
 END_TEST
 
-START_TEST(body_in_a_coding_that_is_not_taken_is_415)
+START_TEST(body_in_an_unsupported_coding_is_415)
 {
     static const char *const headers[] = {"br", "gzip, gzip", "gzip, br", "zstd,deflate",
                                           "compress"};
@@ -181,7 +180,7 @@ START_TEST(body_in_a_coding_that_is_not_taken_is_415)
 }
 END_TEST
 
-/* Sends a body cut or changed; `at` counts from the end if it is negative. */
+/* Sends a truncated or modified body; a negative `at` counts from the end. */
 static void ask_spoilt(enum coding coding, long cut, long at, const char *more)
 {
     struct buffer body = compressed(coding, small, strlen(small));
@@ -196,7 +195,7 @@ static void ask_spoilt(enum coding coding, long cut, long at, const char *more)
     buffer_free(&body);
 }
 
-START_TEST(body_that_does_not_expand_is_400_and_costs_nothing)
+START_TEST(invalid_body_is_400_and_uses_no_memory)
 {
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
         ask_spoilt(coding, 3, 0, "");
@@ -221,16 +220,16 @@ START_TEST(body_that_does_not_expand_is_400_and_costs_nothing)
 }
 END_TEST
 
-START_TEST(body_that_wants_much_memory_to_be_expanded_is_400)
+START_TEST(body_with_a_large_window_is_400)
 {
     static const char window[] =
-        "\x28\xb5\x2f\xfd\x00\xa0\x09\x00\x00x"; /* one of a GiB, for a byte */
+        "\x28\xb5\x2f\xfd\x00\xa0\x09\x00\x00x"; /* a window of 1 GiB for one byte */
     ask_in(JSON "Content-Encoding: zstd\r\n", window, sizeof window - 1, &response);
     expect_problem(400, "window of more than 8 MiB");
 }
 END_TEST
 
-/* ---- limits ---- */
+/* ---- Limits ---- */
 
 static struct buffer spaces(enum coding coding, size_t len)
 {
@@ -243,7 +242,7 @@ static struct buffer spaces(enum coding coding, size_t len)
     return out;
 }
 
-START_TEST(body_may_expand_to_the_limit_and_not_beyond)
+START_TEST(decompressed_body_is_limited)
 {
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++)
         for (size_t more = 0; more < 2; more++) {
@@ -261,7 +260,7 @@ START_TEST(body_may_expand_to_the_limit_and_not_beyond)
 }
 END_TEST
 
-START_TEST(bomb_takes_no_more_memory_than_the_limit)
+START_TEST(decompression_bomb_uses_no_more_memory_than_the_limit)
 {
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
         struct buffer body = spaces(coding, 256 * (size_t)MIB);
@@ -279,9 +278,9 @@ START_TEST(bomb_takes_no_more_memory_than_the_limit)
 }
 END_TEST
 
-/* ---- giving up ---- */
+/* ---- Cancellation ---- */
 
-/* Cancelled once there is room for nearly all that there is to expand. */
+/* Cancelled when most of the decompressed size has been reserved. */
 struct impatient {
     struct quota quota; /* first */
     size_t taken;
@@ -316,9 +315,9 @@ static void give_any(struct quota *quota, size_t bytes)
     (void)bytes;
 }
 
-/* Long before the next time that there is no room: the end of the body, which is not sound, is not
+/* Cancelled long before the next reservation: the end of the body, which is invalid, is not
  * reached. */
-START_TEST(body_is_not_expanded_any_further_once_it_is_given_up)
+START_TEST(decompression_stops_when_cancelled)
 {
     for (enum coding coding = CODING_GZIP; coding <= CODING_DEFLATE; coding++) {
         struct buffer body = spaces(coding, LONG), out = {.data = NULL};
@@ -335,7 +334,7 @@ START_TEST(body_is_not_expanded_any_further_once_it_is_given_up)
 }
 END_TEST
 
-/* How often an expansion looks whether to go on. */
+/* Counts how often decompression checks for cancellation. */
 struct observer {
     bool asked, over; /* atomic */
     size_t looks;
@@ -353,8 +352,8 @@ static void *observe(void *argument)
     return NULL;
 }
 
-/* A frame that says how long it is could be expanded by a single call of the library. */
-START_TEST(body_of_any_coding_is_expanded_in_pieces)
+/* A frame that declares its size could be decompressed in a single call of the library. */
+START_TEST(body_in_every_coding_is_decompressed_in_pieces)
 {
     const size_t len = 256 * (size_t)MIB;
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
@@ -369,7 +368,7 @@ START_TEST(body_of_any_coding_is_expanded_in_pieces)
         __atomic_store_n(&observer.over, true, __ATOMIC_RELAXED);
         pthread_join(thread, NULL);
         ck_assert_uint_eq(out.len, len);
-        ck_assert_msg(observer.looks > 10, "%s: looks %zu times", coding_name(coding),
+        ck_assert_msg(observer.looks > 10, "%s: checked %zu times", coding_name(coding),
                       observer.looks);
         buffer_free(&out);
         buffer_free(&body);
@@ -377,12 +376,12 @@ START_TEST(body_of_any_coding_is_expanded_in_pieces)
 }
 END_TEST
 
-/* ---- answers ---- */
+/* ---- Responses ---- */
 
 static const size_t answer_sizes[] = {
-    100, 3000, 20000, 300000}; /* two pieces and more, on the I/O thread and off it */
+    100, 3000, 20000, 300000}; /* one or more pieces, on the I/O thread and on the executor */
 
-START_TEST(answer_in_any_coding_is_the_answer)
+START_TEST(response_in_every_coding_is_correct)
 {
     static const char *const accepted[] = {
         [CODING_ZSTD] = "zstd", [CODING_GZIP] = "gzip", [CODING_DEFLATE] = "deflate"};
@@ -405,7 +404,7 @@ START_TEST(answer_in_any_coding_is_the_answer)
 }
 END_TEST
 
-START_TEST(answer_is_not_compressed_for_nobody)
+START_TEST(compression_stops_when_cancelled)
 {
     enum { LEN = 40 << 20 };
     bool cancel = false;
@@ -423,7 +422,7 @@ START_TEST(answer_is_not_compressed_for_nobody)
 }
 END_TEST
 
-START_TEST(answer_is_in_the_coding_that_is_liked_best)
+START_TEST(response_uses_the_preferred_coding)
 {
     static const struct {
         const char *accept, *coding;
@@ -464,7 +463,7 @@ START_TEST(answer_is_in_the_coding_that_is_liked_best)
 }
 END_TEST
 
-START_TEST(answer_that_is_small_is_left_as_it_is_unless_that_is_refused)
+START_TEST(small_response_is_not_compressed_unless_identity_is_refused)
 {
     ask_in(JSON "Accept-Encoding: gzip\r\n", small, strlen(small), &response);
     expect_header("Content-Encoding", NULL);
@@ -478,7 +477,7 @@ START_TEST(answer_that_is_small_is_left_as_it_is_unless_that_is_refused)
 }
 END_TEST
 
-START_TEST(answer_that_is_an_error_is_left_as_it_is)
+START_TEST(error_response_is_not_compressed)
 {
     ask_in(JSON "Accept-Encoding: gzip, identity;q=0\r\n", "{}", 2, &response);
     ck_assert_int_ge(response.status, 400);
@@ -487,7 +486,7 @@ START_TEST(answer_that_is_an_error_is_left_as_it_is)
 }
 END_TEST
 
-START_TEST(answer_to_get_and_head_is_coded_alike)
+START_TEST(get_and_head_have_the_same_coding)
 {
     char length[32];
     ck_assert(http_client_ask(&client, "GET", "/v1/losses", NULL, NULL, 0, &plain));
@@ -510,7 +509,7 @@ START_TEST(answer_to_get_and_head_is_coded_alike)
 }
 END_TEST
 
-START_TEST(answers_stay_as_they_are_where_the_operator_says_so)
+START_TEST(compression_can_be_disabled)
 {
     teardown();
     start("--compress", "off");
@@ -525,7 +524,7 @@ START_TEST(answers_stay_as_they_are_where_the_operator_says_so)
 END_TEST
 
 /* As tritonclient does with request_compression_algorithm and response_compression_algorithm. */
-START_TEST(inference_header_counts_bytes_of_json_before_and_after)
+START_TEST(inference_header_counts_uncompressed_json_bytes)
 {
     static const char json[] =
         "{\"inputs\":[{\"name\":\"input\",\"shape\":[400],\"datatype\":\"FP32\",\"parameters\":{"
@@ -557,7 +556,7 @@ START_TEST(inference_header_counts_bytes_of_json_before_and_after)
 }
 END_TEST
 
-/* ---- the suite ---- */
+/* ---- Suite ---- */
 
 Suite *compress_suite(void)
 {
@@ -565,23 +564,23 @@ Suite *compress_suite(void)
     TCase *tcase = suite_add_case(suite, "compress", 60, setup, teardown);
     TCase *slow = suite_add_case(suite, "compress_slow", 60, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_loop_test(slow, body_in_any_coding_is_the_body, 0, CODINGS * SIZES);
-    tcase_add_test(tcase, body_of_several_members_or_frames_is_one);
-    tcase_add_test(tcase, body_in_a_coding_that_is_not_taken_is_415);
-    tcase_add_test(tcase, body_that_does_not_expand_is_400_and_costs_nothing);
-    tcase_add_test(tcase, body_that_wants_much_memory_to_be_expanded_is_400);
-    tcase_add_test(tcase, body_may_expand_to_the_limit_and_not_beyond);
-    tcase_add_test(slow, bomb_takes_no_more_memory_than_the_limit);
-    tcase_add_test(tcase, body_is_not_expanded_any_further_once_it_is_given_up);
-    tcase_add_test(tcase, body_of_any_coding_is_expanded_in_pieces);
-    tcase_add_loop_test(tcase, answer_in_any_coding_is_the_answer, 0,
+    tcase_add_loop_test(slow, body_in_every_coding_is_decoded, 0, CODINGS * SIZES);
+    tcase_add_test(tcase, members_and_frames_of_a_body_are_concatenated);
+    tcase_add_test(tcase, body_in_an_unsupported_coding_is_415);
+    tcase_add_test(tcase, invalid_body_is_400_and_uses_no_memory);
+    tcase_add_test(tcase, body_with_a_large_window_is_400);
+    tcase_add_test(tcase, decompressed_body_is_limited);
+    tcase_add_test(slow, decompression_bomb_uses_no_more_memory_than_the_limit);
+    tcase_add_test(tcase, decompression_stops_when_cancelled);
+    tcase_add_test(tcase, body_in_every_coding_is_decompressed_in_pieces);
+    tcase_add_loop_test(tcase, response_in_every_coding_is_correct, 0,
                         (int)(sizeof answer_sizes / sizeof *answer_sizes));
-    tcase_add_test(tcase, answer_is_in_the_coding_that_is_liked_best);
-    tcase_add_test(tcase, answer_is_not_compressed_for_nobody);
-    tcase_add_test(tcase, answer_that_is_small_is_left_as_it_is_unless_that_is_refused);
-    tcase_add_test(tcase, answer_that_is_an_error_is_left_as_it_is);
-    tcase_add_test(tcase, answer_to_get_and_head_is_coded_alike);
-    tcase_add_test(tcase, answers_stay_as_they_are_where_the_operator_says_so);
-    tcase_add_test(tcase, inference_header_counts_bytes_of_json_before_and_after);
+    tcase_add_test(tcase, response_uses_the_preferred_coding);
+    tcase_add_test(tcase, compression_stops_when_cancelled);
+    tcase_add_test(tcase, small_response_is_not_compressed_unless_identity_is_refused);
+    tcase_add_test(tcase, error_response_is_not_compressed);
+    tcase_add_test(tcase, get_and_head_have_the_same_coding);
+    tcase_add_test(tcase, compression_can_be_disabled);
+    tcase_add_test(tcase, inference_header_counts_uncompressed_json_bytes);
     return suite;
 }

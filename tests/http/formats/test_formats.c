@@ -18,22 +18,22 @@ static void run(const char *program)
     const int status = command_run(printed, sizeof printed,
                                    "/usr/bin/python3 -B tests/formats/%s %s 2>&1 </dev/null",
                                    program, lossd ? lossd : "build/lossd");
-    ck_assert_msg(status == 0, "%s ended with %d, having printed: %s", program, status, printed);
+    ck_assert_msg(status == 0, "%s exited with %d and printed: %s", program, status, printed);
 }
 
-START_TEST(messages_in_the_sources_are_sound)
+START_TEST(messages_in_the_sources_follow_the_rules)
 {
     run("texts.py");
 }
 END_TEST
 
-START_TEST(messages_of_provoked_errors_are_sound)
+START_TEST(messages_in_responses_follow_the_rules)
 {
     run("errors.py");
 }
 END_TEST
 
-START_TEST(formats_are_read_as_json_and_numpy_read_them)
+START_TEST(inputs_are_accepted_as_by_json_and_numpy)
 {
     run("differential.py");
 }
@@ -48,14 +48,14 @@ Suite *formats_suite(void)
     tcase_set_tags(sources, TAG_SLOW);
     tcase_set_tags(answers, TAG_SLOW);
     if (command_succeeds("/usr/bin/python3 --version"))
-        tcase_add_test(sources, messages_in_the_sources_are_sound);
+        tcase_add_test(sources, messages_in_the_sources_follow_the_rules);
     else
-        fprintf(stderr, "formats: the texts of messages are not checked: python3 is not here\n");
+        fprintf(stderr, "formats: message texts are skipped: python3 is not installed\n");
     if (numpy_is_there()) {
-        tcase_add_test(answers, messages_of_provoked_errors_are_sound);
-        tcase_add_test(answers, formats_are_read_as_json_and_numpy_read_them);
+        tcase_add_test(answers, messages_in_responses_follow_the_rules);
+        tcase_add_test(answers, inputs_are_accepted_as_by_json_and_numpy);
     } else {
-        fprintf(stderr, "formats: answers are not checked: python3-numpy is not here\n");
+        fprintf(stderr, "formats: responses are skipped: python3-numpy is not installed\n");
     }
     suite_add_tcase(suite, sources);
     suite_add_tcase(suite, answers);

@@ -48,7 +48,7 @@ static void ask_single(const char *loss, const char *body)
 
 static void expect_problem(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d expected with '%s', not: %s", status, text,
+    ck_assert_msg(response.status == status, "expected status %d with '%s', got: %s", status, text,
                   response.body);
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
@@ -70,7 +70,7 @@ static void expect_results(struct buffer *expected)
     buffer_free(expected);
 }
 
-/* ---- answers ---- */
+/* ---- Responses ---- */
 
 #define NESTED "\"input\": [[0.5, 0.25], [0.75, 0.125]], \"target\": [[1, 0], [0, 1]]"
 #define FLAT                                                                                       \
@@ -89,7 +89,7 @@ static const char *const alike[] = {
 enum { ALIKE = sizeof alike / sizeof alike[0] };
 
 /* _i chooses the form of the tensors and the reduction. */
-START_TEST(each_loss_gives_what_it_gives_alone)
+START_TEST(each_loss_has_the_result_of_a_single_request)
 {
     static const char *const tensors[] = {NESTED, FLAT, BASE64}, *const reductions[] = {
                                                                      "mean", "sum", "none"};
@@ -111,7 +111,7 @@ START_TEST(each_loss_gives_what_it_gives_alone)
 }
 END_TEST
 
-START_TEST(tensors_of_one_number_or_none_give_what_they_give_alone)
+START_TEST(small_and_empty_tensors_have_the_result_of_a_single_request)
 {
     static const char *const tensors[] = {
         "\"input\": [], \"target\": []", "\"input\": [[], []], \"target\": [[], []]",
@@ -131,7 +131,7 @@ START_TEST(tensors_of_one_number_or_none_give_what_they_give_alone)
 }
 END_TEST
 
-START_TEST(what_an_entry_sets_itself_counts_more)
+START_TEST(fields_of_an_entry_override_shared_fields)
 {
     struct buffer expected = {0};
     append_single(&expected, "huber",
@@ -166,7 +166,7 @@ START_TEST(byte_order_mark_before_several_losses_is_ignored)
 }
 END_TEST
 
-START_TEST(losses_may_stand_anywhere_and_read_the_same_numbers_as_other_dtypes)
+START_TEST(losses_may_precede_tensors_and_use_them_in_different_dtypes)
 {
     static const char tensors[] =
         "{\"input\": [[0.5, 2], [1, 0.25], [3, 3]], \"target\": [1, 0, -100], \"weight\": [1, 2]}";
@@ -185,7 +185,7 @@ START_TEST(losses_may_stand_anywhere_and_read_the_same_numbers_as_other_dtypes)
 END_TEST
 
 /* Large enough for the executor, and for several blocks and threads. */
-START_TEST(large_batches_give_what_they_give_alone)
+START_TEST(large_batches_have_the_result_of_a_single_request)
 {
     struct buffer tensors = {0}, body = {0}, alone = {0}, expected = {0};
     buffer_text(&tensors, "\"input\": [0.5");
@@ -224,8 +224,8 @@ START_TEST(large_batches_give_what_they_give_alone)
 }
 END_TEST
 
-/* Short requests for much work go to the executor, too, not to the I/O thread. */
-START_TEST(broadcasting_in_several_losses_is_worked_off)
+/* Short requests for much work run on the executor, not on the I/O thread. */
+START_TEST(broadcasting_in_several_losses_runs_on_the_executor)
 {
     struct buffer body = {0};
     buffer_text(&body, "{\"losses\": [\"mse\", \"l1\"], \"input\": [");
@@ -246,7 +246,7 @@ START_TEST(broadcasting_in_several_losses_is_worked_off)
 }
 END_TEST
 
-/* ---- refusals ---- */
+/* ---- Errors ---- */
 
 static const struct {
     const char *body;
@@ -307,7 +307,7 @@ static const struct {
     {"", 400, "where '{' was expected", NULL},
 };
 
-START_TEST(what_is_wrong_is_pointed_at)
+START_TEST(errors_have_a_pointer)
 {
     char pointer[64];
     ask(wrong[_i].body);
@@ -323,7 +323,7 @@ START_TEST(what_is_wrong_is_pointed_at)
 }
 END_TEST
 
-START_TEST(at_most_32_losses)
+START_TEST(more_than_32_losses_are_rejected)
 {
     for (int count = 32; count <= 33; count++) {
         struct buffer body = {0};
@@ -339,7 +339,7 @@ START_TEST(at_most_32_losses)
 }
 END_TEST
 
-START_TEST(heads_that_cannot_be_are_refused)
+START_TEST(invalid_heads_are_rejected)
 {
     static const struct {
         const char *method, *path, *headers;
@@ -368,17 +368,16 @@ Suite *multi_loss_suite(void)
     Suite *suite = suite_create("multi_loss");
     TCase *tcase = tcase_create("evaluate");
     tcase_add_unchecked_fixture(tcase, setup, teardown);
-    tcase_add_loop_test(tcase, each_loss_gives_what_it_gives_alone, 0, 9);
-    tcase_add_test(tcase, tensors_of_one_number_or_none_give_what_they_give_alone);
-    tcase_add_test(tcase, what_an_entry_sets_itself_counts_more);
+    tcase_add_loop_test(tcase, each_loss_has_the_result_of_a_single_request, 0, 9);
+    tcase_add_test(tcase, small_and_empty_tensors_have_the_result_of_a_single_request);
+    tcase_add_test(tcase, fields_of_an_entry_override_shared_fields);
     tcase_add_test(tcase, byte_order_mark_before_several_losses_is_ignored);
-    tcase_add_test(tcase, losses_may_stand_anywhere_and_read_the_same_numbers_as_other_dtypes);
-    tcase_add_test(tcase, large_batches_give_what_they_give_alone);
-    tcase_add_test(tcase, broadcasting_in_several_losses_is_worked_off);
-    tcase_add_loop_test(tcase, what_is_wrong_is_pointed_at, 0,
-                        (int)(sizeof wrong / sizeof wrong[0]));
-    tcase_add_test(tcase, at_most_32_losses);
-    tcase_add_test(tcase, heads_that_cannot_be_are_refused);
+    tcase_add_test(tcase, losses_may_precede_tensors_and_use_them_in_different_dtypes);
+    tcase_add_test(tcase, large_batches_have_the_result_of_a_single_request);
+    tcase_add_test(tcase, broadcasting_in_several_losses_runs_on_the_executor);
+    tcase_add_loop_test(tcase, errors_have_a_pointer, 0, (int)(sizeof wrong / sizeof wrong[0]));
+    tcase_add_test(tcase, more_than_32_losses_are_rejected);
+    tcase_add_test(tcase, invalid_heads_are_rejected);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -1,7 +1,6 @@
 /*
- * Forms through the socket: a NumPy file for each tensor, a text for each parameter. Whatever they
- * ask for must come out to the same bits as from a safetensors file, of which test_binary.c says
- * that they are those of JSON.
+ * Forms: a NumPy file for each tensor, a text for each parameter. Results must have the same bits
+ * as those of a safetensors file, which test_binary.c compares with JSON.
  */
 #include "loss.h"
 #include "suites.h"
@@ -33,7 +32,7 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- forms ---- */
+/* ---- Forms ---- */
 
 #define BOUNDARY "x7MA4YWxk"
 #define FORM     "Content-Type: multipart/form-data; boundary=" BOUNDARY "\r\n"
@@ -55,7 +54,7 @@ static void add_text(struct buffer *form, const char *name, const char *value)
     add_part(form, name, NULL, value, strlen(value));
 }
 
-/* A .npy file of a version with a header; `len` bytes of data. */
+/* Appends a .npy file with a version, a header and `len` bytes of data. */
 static struct buffer npy(int version, const char *header, const void *data, size_t len)
 {
     struct buffer file = {0};
@@ -76,7 +75,7 @@ static void add_npy(struct buffer *form, const char *name, int version, const ch
     buffer_free(&file);
 }
 
-/* Ends the form, sends and frees it. */
+/* Ends the form, sends it and frees it. */
 static void ask_form(const char *path, const char *headers, struct buffer *form)
 {
     buffer_text(form, "--" BOUNDARY "--\r\n");
@@ -87,7 +86,7 @@ static void ask_form(const char *path, const char *headers, struct buffer *form)
 
 static void expect_problem(int status, const char *text)
 {
-    ck_assert_msg(response.status == status, "%d expected with '%s', not: %s", status, text,
+    ck_assert_msg(response.status == status, "expected status %d with '%s', got: %s", status, text,
                   response.body);
     ck_assert_msg(strstr(response.body, text) != NULL, "\"%s\" is not in %s", text, response.body);
 }
@@ -109,9 +108,9 @@ static struct buffer mse_form(void)
     return form;
 }
 
-/* ---- parameters ---- */
+/* ---- Parameters ---- */
 
-START_TEST(form_is_answered_in_json_unless_accept_says_otherwise)
+START_TEST(forms_get_json_unless_accept_selects_another_format)
 {
     struct buffer form = mse_form();
     char type[64];
@@ -133,7 +132,7 @@ START_TEST(form_is_answered_in_json_unless_accept_says_otherwise)
 }
 END_TEST
 
-START_TEST(parameters_are_texts_and_the_query_wins)
+START_TEST(query_parameters_override_form_parameters)
 {
     struct buffer form = mse_form();
     add_text(&form, "reduction", "sum");
@@ -157,7 +156,7 @@ START_TEST(parameters_are_texts_and_the_query_wins)
 }
 END_TEST
 
-START_TEST(wrong_parts_are_refused_by_name)
+START_TEST(invalid_parts_are_rejected_by_name)
 {
     static const struct {
         const char *name, *file, *value, *text;
@@ -205,8 +204,7 @@ static const struct layout layouts[] = {
     {LOSS_UINT16, "u2", "U16"},  {LOSS_UINT8, "u1", "U8"},    {LOSS_BOOL, "b1", "BOOL"}};
 enum { LAYOUTS = sizeof layouts / sizeof layouts[0] };
 
-/* A matrix as the bytes of any dtype, different in every place: small floats and integers, whatever
- * those of the dtype mean. */
+/* Writes a matrix in a dtype, with different small values at every position. */
 static void fill(const struct layout *layout, char *data)
 {
     const size_t size = loss_dtype_size(layout->dtype);
@@ -225,7 +223,7 @@ static void fill(const struct layout *layout, char *data)
     }
 }
 
-/* The same matrix as NumPy may have it. */
+/* The same matrix as NumPy may store it. */
 static struct buffer matrix_file(const struct layout *layout, const char *data, int version,
                                  bool swapped, bool fortran)
 {
@@ -246,7 +244,7 @@ static struct buffer matrix_file(const struct layout *layout, const char *data, 
     return npy(version, header, bytes, ROWS * COLUMNS * size);
 }
 
-START_TEST(arrays_of_every_dtype_order_and_version_are_taken)
+START_TEST(arrays_of_every_dtype_order_and_version_are_accepted)
 {
     static const char path[] = "/v1/losses/bce_with_logits?encoding=base64&reduction=none";
     for (int i = 0; i < LAYOUTS * LAYOUTS * 4; i++) {
@@ -284,7 +282,7 @@ START_TEST(gradients_of_fortran_arrays_are_row_major)
 {
     struct buffer form = {0};
     const float input[] = {1, 4, 2, 5, 3, 6};
-    const int32_t target[] = {0x01000000, 0}; /* 1 and 0, the bytes reversed */
+    const int32_t target[] = {0x01000000, 0}; /* 1 and 0 with reversed bytes */
     add_npy(&form, "input", 2, "{'descr': '=f4', 'fortran_order': True, 'shape': (2, 3)}", input,
             sizeof input);
     add_npy(&form, "target", 3, "{'descr': '>i4', 'fortran_order': True, 'shape': (2, )}", target,
@@ -304,7 +302,7 @@ END_TEST
 #define DICT(descr, order, shape)                                                                  \
     "{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape "}"
 
-START_TEST(malformed_array_is_refused_with_the_place)
+START_TEST(malformed_array_is_rejected_with_the_position)
 {
     static const struct {
         const char *header;
@@ -355,7 +353,7 @@ START_TEST(malformed_array_is_refused_with_the_place)
 }
 END_TEST
 
-START_TEST(file_that_is_cut_short_is_refused)
+START_TEST(truncated_file_is_rejected)
 {
     static const struct {
         const char *bytes;
@@ -384,11 +382,11 @@ START_TEST(file_that_is_cut_short_is_refused)
 }
 END_TEST
 
-/* ---- the form itself ---- */
+/* ---- Multipart syntax ---- */
 
 #define PART "--" BOUNDARY "\r\nContent-Disposition: form-data; name="
 
-START_TEST(malformed_form_is_refused_with_the_place)
+START_TEST(malformed_form_is_rejected_with_the_position)
 {
     static const struct {
         const char *type, *body, *text;
@@ -431,8 +429,8 @@ START_TEST(malformed_form_is_refused_with_the_place)
 }
 END_TEST
 
-/* What RFC 2046 lets clients write. */
-START_TEST(preamble_epilogue_and_odd_headers_are_let_be)
+/* RFC 2046 allows these. */
+START_TEST(preamble_epilogue_and_other_headers_are_ignored)
 {
     struct buffer form = {0};
     buffer_text(&form, "a preamble\r\n--" BOUNDARY
@@ -466,16 +464,16 @@ Suite *multipart_suite(void)
 {
     Suite *suite = suite_create("multipart");
     TCase *tcase = server_case(suite, "form_fields");
-    tcase_add_test(tcase, form_is_answered_in_json_unless_accept_says_otherwise);
-    tcase_add_test(tcase, parameters_are_texts_and_the_query_wins);
-    tcase_add_test(tcase, wrong_parts_are_refused_by_name);
+    tcase_add_test(tcase, forms_get_json_unless_accept_selects_another_format);
+    tcase_add_test(tcase, query_parameters_override_form_parameters);
+    tcase_add_test(tcase, invalid_parts_are_rejected_by_name);
     tcase = server_case(suite, "form_npy");
-    tcase_add_test(tcase, arrays_of_every_dtype_order_and_version_are_taken);
+    tcase_add_test(tcase, arrays_of_every_dtype_order_and_version_are_accepted);
     tcase_add_test(tcase, gradients_of_fortran_arrays_are_row_major);
-    tcase_add_test(tcase, malformed_array_is_refused_with_the_place);
-    tcase_add_test(tcase, file_that_is_cut_short_is_refused);
+    tcase_add_test(tcase, malformed_array_is_rejected_with_the_position);
+    tcase_add_test(tcase, truncated_file_is_rejected);
     tcase = server_case(suite, "form_multipart");
-    tcase_add_test(tcase, malformed_form_is_refused_with_the_place);
-    tcase_add_test(tcase, preamble_epilogue_and_odd_headers_are_let_be);
+    tcase_add_test(tcase, malformed_form_is_rejected_with_the_position);
+    tcase_add_test(tcase, preamble_epilogue_and_other_headers_are_ignored);
     return suite;
 }

@@ -1,7 +1,7 @@
 /*
- * The Open Inference Protocol v2 through the socket, as NVIDIA's tritonclient.http and KServe's
- * client speak it: what they send, to the byte, and what they expect back. The numbers must be the
- * bits of the same request to /v1.
+ * The Open Inference Protocol v2, with the exact bytes that NVIDIA's tritonclient.http and KServe's
+ * client send, and the responses that they expect. Results must have the same bits as those of the
+ * same request to /v1.
  */
 #include "loss.h"
 #include "memory/buffer.h"
@@ -38,11 +38,11 @@ static void teardown(void)
     server_process_free(&server);
 }
 
-/* ---- asking ---- */
+/* ---- Requests ---- */
 
 enum { NAME = 64 };
 
-/* Reads the JSON of an answer, of which the header says how much there is where bytes follow it. */
+/* Reads the JSON of a response. A header gives its length if binary data follows. */
 static size_t read_tree(void)
 {
     char value[NAME], type[NAME];
@@ -59,7 +59,8 @@ static size_t read_tree(void)
     return len;
 }
 
-/* Asks as tritonclient does, without a Content-Type; returns the bytes of JSON in the answer. */
+/* Sends a request without Content-Type, as tritonclient does. Returns the length of the JSON in the
+   response. */
 static size_t ask(const char *method, const char *path, const char *headers, const char *body,
                   size_t len)
 {
@@ -79,7 +80,7 @@ static void infer(const char *model, const char *json)
     ask("POST", path, NULL, json, strlen(json));
 }
 
-/* Sends JSON with bytes behind it. */
+/* Sends JSON followed by bytes. */
 static size_t infer_bytes(const char *model, const char *json, const void *bytes, size_t len)
 {
     char path[NAME], header[NAME];
@@ -96,8 +97,8 @@ static size_t infer_bytes(const char *model, const char *json, const void *bytes
 static void expect_error(int status, const char *text)
 {
     const char *error = json_string_value(json_object_get(tree, "error"));
-    ck_assert_msg(response.status == status, "%d with '%s' expected, not %d: %s", status, text,
-                  response.status, response.body);
+    ck_assert_msg(response.status == status, "expected status %d with '%s', got %d: %s", status,
+                  text, response.status, response.body);
     ck_assert_ptr_nonnull(error);
     ck_assert_uint_eq(json_object_size(tree), 1);
     ck_assert_msg(strstr(error, text) != NULL, "'%s' is not in '%s'", text, error);
@@ -134,9 +135,9 @@ static int64_t integer_at(const json_t *object, const char *name)
 
 static const float three[] = {0.5F, 0.25F, 2, 1, 0.25F, -1};
 
-/* ---- infer ---- */
+/* ---- Infer ---- */
 
-START_TEST(infer_in_json_answers_in_json_what_was_asked_for_in_that_order)
+START_TEST(infer_in_json_returns_the_requested_outputs_in_order)
 {
     infer("mse",
           "{" THREE
@@ -152,7 +153,7 @@ START_TEST(infer_in_json_answers_in_json_what_was_asked_for_in_that_order)
 }
 END_TEST
 
-START_TEST(infer_without_outputs_answers_the_loss_alone_and_no_id)
+START_TEST(infer_without_outputs_returns_only_the_loss)
 {
     infer("MSELoss", "{" THREE "}");
     ck_assert_uint_eq(json_array_size(json_object_get(tree, "outputs")), 1);
@@ -178,7 +179,7 @@ START_TEST(infer_without_reduction_has_the_shape_of_the_terms)
 }
 END_TEST
 
-START_TEST(binary_output_is_answered_in_binary_even_where_nothing_else_is)
+START_TEST(binary_output_works_with_json_inputs)
 {
     double loss;
     infer("mse", "{" THREE ",\"parameters\":{\"binary_data_output\":true}}");
@@ -254,7 +255,7 @@ START_TEST(tensors_without_elements_have_no_bytes)
 }
 END_TEST
 
-START_TEST(numbers_that_are_not_finite_go_in_bare_and_come_out_as_strings)
+START_TEST(nonfinite_numbers_are_returned_as_strings)
 {
     infer("mse",
           "{\"inputs\":[" INPUT("input", "[3]", "FP32", "\"data\":[NaN,Infinity,1]") "," INPUT(
@@ -269,7 +270,7 @@ START_TEST(numbers_that_are_not_finite_go_in_bare_and_come_out_as_strings)
 }
 END_TEST
 
-START_TEST(parameters_may_be_strings_and_those_of_the_protocol_are_let_be)
+START_TEST(parameters_may_be_strings_and_protocol_parameters_are_ignored)
 {
     infer("huber",
           "{" THREE
@@ -289,7 +290,7 @@ START_TEST(parameters_may_be_strings_and_those_of_the_protocol_are_let_be)
 }
 END_TEST
 
-START_TEST(warnings_are_told)
+START_TEST(warnings_are_returned)
 {
     infer("mse", "{\"inputs\":[" INPUT("input", "[2]", "FP32", "\"data\":[1,2]") "," INPUT(
                      "target", "[1]", "FP32", "\"data\":[1]") "]}");
@@ -300,8 +301,8 @@ START_TEST(warnings_are_told)
 }
 END_TEST
 
-/* What KServe's client sends beside. */
-START_TEST(names_of_models_in_the_body_are_let_be)
+/* Additional fields that KServe's client sends. */
+START_TEST(model_names_in_the_body_are_ignored)
 {
     infer("mse",
           "{\"id\":\"5\",\"model_name\":\"mse\",\"model_version\":null,\"inputs\":["
@@ -317,10 +318,9 @@ START_TEST(names_of_models_in_the_body_are_let_be)
 }
 END_TEST
 
-/* ---- the bits of v1 ---- */
+/* ---- Comparison with v1 ---- */
 
-/* Bytes of every dtype that mean small numbers: all bits but the low ones of the highest byte are
- * zero. */
+/* Bytes that are small numbers in every dtype: only low bits of the highest byte are set. */
 static void fill(unsigned char *bytes, size_t count, size_t size, unsigned high)
 {
     memset(bytes, 0, count * size);
@@ -349,7 +349,8 @@ static void append_base64(struct buffer *to, const void *bytes, size_t len)
     to->len += base64_text_len(len);
 }
 
-/* Asks /v1 for the gradient of the same tensors, as base64; returns its text, of the response. */
+/* Requests the gradient of the same tensors from /v1 as base64. Returns its text in the response.
+ */
 static const char *v1_gradient(const char *loss, const char *const dtype[2],
                                const unsigned char *bytes, const size_t len[2])
 {
@@ -383,7 +384,8 @@ enum {
     FP32 = 1
 };
 
-/* A floating point dtype is that of the input, another that of the target, beside FP32. */
+/* Floating point dtypes are those of the input, all others those of the target. The other tensor is
+ * FP32. */
 START_TEST(bits_are_those_of_v1_for_every_dtype)
 {
     const char *const loss = compared[_i % LOSSES];
@@ -413,7 +415,7 @@ START_TEST(bits_are_those_of_v1_for_every_dtype)
 }
 END_TEST
 
-START_TEST(class_indices_of_every_integer_dtype_are_taken)
+START_TEST(class_indices_of_every_integer_dtype_are_accepted)
 {
     static const char *const types[] = {"INT64",  "INT32",  "INT16", "INT8", "UINT64",
                                         "UINT32", "UINT16", "UINT8", "BOOL"};
@@ -430,7 +432,7 @@ START_TEST(class_indices_of_every_integer_dtype_are_taken)
 }
 END_TEST
 
-/* ---- what is wrong ---- */
+/* ---- Errors ---- */
 
 static const struct {
     const char *json, *text;
@@ -508,7 +510,7 @@ static const struct {
      "target[1] is x"},
 };
 
-START_TEST(mistakes_are_named)
+START_TEST(errors_name_the_cause)
 {
     infer("mse", mistakes[_i].json);
     expect_error(400, mistakes[_i].text);
@@ -565,7 +567,7 @@ START_TEST(header_length_must_be_where_the_json_ends)
 }
 END_TEST
 
-START_TEST(values_that_cannot_be_are_named_by_their_element)
+START_TEST(invalid_values_are_named_by_element)
 {
     infer("cross_entropy",
           "{\"inputs\":[" INPUT("input", "[1,3]", "FP32", "\"data\":[1,2,3]") "," INPUT(
@@ -574,7 +576,7 @@ START_TEST(values_that_cannot_be_are_named_by_their_element)
 }
 END_TEST
 
-START_TEST(whatever_is_refused_on_v2_has_its_form_of_errors)
+START_TEST(errors_on_v2_have_its_error_format)
 {
     get("/v2/models/msee");
     expect_error(404, "did you mean 'mse'");
@@ -598,7 +600,7 @@ START_TEST(whatever_is_refused_on_v2_has_its_form_of_errors)
 }
 END_TEST
 
-START_TEST(bodies_over_the_limit_are_refused_in_that_form)
+START_TEST(bodies_over_the_limit_are_rejected_in_its_error_format)
 {
     ck_assert(http_client_send_text(&client, "POST /v2/models/mse/infer HTTP/1.1\r\nHost: "
                                              "localhost\r\nContent-Length: 1048577\r\n\r\n"));
@@ -608,9 +610,9 @@ START_TEST(bodies_over_the_limit_are_refused_in_that_form)
 }
 END_TEST
 
-/* ---- what there is to know ---- */
+/* ---- Health and metadata ---- */
 
-START_TEST(health_is_told_by_status_and_by_body)
+START_TEST(health_is_reported_by_status_and_body)
 {
     get("/v2/health/live");
     ck_assert_int_eq(response.status, 200);
@@ -687,7 +689,7 @@ static int64_t times(const json_t *stats, const char *what)
     return integer_at(json_object_get(json_object_get(stats, "inference_stats"), what), "count");
 }
 
-START_TEST(statistics_count_what_was_asked_in_whatever_protocol)
+START_TEST(statistics_count_requests_of_all_protocols)
 {
     ck_assert_int_eq(integer_at(stats_of("/v2/models/mse/stats"), "last_inference"), 0);
     infer("mse", "{" THREE "}");
@@ -712,7 +714,7 @@ START_TEST(statistics_count_what_was_asked_in_whatever_protocol)
 }
 END_TEST
 
-/* ---- the suite ---- */
+/* ---- Suite ---- */
 
 Suite *oip_suite(void)
 {
@@ -720,29 +722,29 @@ Suite *oip_suite(void)
     TCase *tcase = tcase_create("oip");
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_add_test(tcase, infer_in_json_answers_in_json_what_was_asked_for_in_that_order);
-    tcase_add_test(tcase, infer_without_outputs_answers_the_loss_alone_and_no_id);
+    tcase_add_test(tcase, infer_in_json_returns_the_requested_outputs_in_order);
+    tcase_add_test(tcase, infer_without_outputs_returns_only_the_loss);
     tcase_add_test(tcase, infer_without_reduction_has_the_shape_of_the_terms);
-    tcase_add_test(tcase, binary_output_is_answered_in_binary_even_where_nothing_else_is);
+    tcase_add_test(tcase, binary_output_works_with_json_inputs);
     tcase_add_test(tcase, binary_outputs_follow_the_json_in_order_and_without_gaps);
     tcase_add_test(tcase, binary_outputs_and_others_can_be_mixed);
     tcase_add_test(tcase, tensors_without_elements_have_no_bytes);
-    tcase_add_test(tcase, numbers_that_are_not_finite_go_in_bare_and_come_out_as_strings);
-    tcase_add_test(tcase, parameters_may_be_strings_and_those_of_the_protocol_are_let_be);
-    tcase_add_test(tcase, warnings_are_told);
-    tcase_add_test(tcase, names_of_models_in_the_body_are_let_be);
+    tcase_add_test(tcase, nonfinite_numbers_are_returned_as_strings);
+    tcase_add_test(tcase, parameters_may_be_strings_and_protocol_parameters_are_ignored);
+    tcase_add_test(tcase, warnings_are_returned);
+    tcase_add_test(tcase, model_names_in_the_body_are_ignored);
     tcase_add_loop_test(tcase, bits_are_those_of_v1_for_every_dtype, 0, LOSSES * DTYPES);
-    tcase_add_test(tcase, class_indices_of_every_integer_dtype_are_taken);
-    tcase_add_loop_test(tcase, mistakes_are_named, 0, (int)(sizeof mistakes / sizeof *mistakes));
+    tcase_add_test(tcase, class_indices_of_every_integer_dtype_are_accepted);
+    tcase_add_loop_test(tcase, errors_name_the_cause, 0, (int)(sizeof mistakes / sizeof *mistakes));
     tcase_add_test(tcase, every_byte_of_the_body_is_accounted_for);
     tcase_add_test(tcase, header_length_must_be_where_the_json_ends);
-    tcase_add_test(tcase, values_that_cannot_be_are_named_by_their_element);
-    tcase_add_test(tcase, whatever_is_refused_on_v2_has_its_form_of_errors);
-    tcase_add_test(tcase, bodies_over_the_limit_are_refused_in_that_form);
-    tcase_add_test(tcase, health_is_told_by_status_and_by_body);
+    tcase_add_test(tcase, invalid_values_are_named_by_element);
+    tcase_add_test(tcase, errors_on_v2_have_its_error_format);
+    tcase_add_test(tcase, bodies_over_the_limit_are_rejected_in_its_error_format);
+    tcase_add_test(tcase, health_is_reported_by_status_and_body);
     tcase_add_test(tcase, server_metadata_names_the_extensions);
     tcase_add_loop_test(tcase, every_loss_is_a_model_with_its_tensors, 0, (int)loss_count());
-    tcase_add_test(tcase, statistics_count_what_was_asked_in_whatever_protocol);
+    tcase_add_test(tcase, statistics_count_requests_of_all_protocols);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -1,9 +1,9 @@
 /*
- * Requests made from public bug reports (tests/reports): each is sent to a server, or made by a
- * client, and answered as its case expects.
+ * Requests from public bug reports (tests/reports): each is sent to a server, directly or by a
+ * client, and the response is compared with the case.
  *
- * A client whose language is not installed is named on stderr and not run; with LOSSD_CLIENTS=all
- * (make check-clients, which installs them) that is a failure.
+ * Cases of a client whose language is not installed are skipped with a line on stderr. With
+ * LOSSD_CLIENTS=all (make check-clients, which installs them) they fail.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -24,7 +24,7 @@ enum { PRINTED = 1 << 16, HEADERS = 4096, EXPANDED = 1 << 20, PAUSE_US = 300 * 1
 static struct server_process server;
 static json_t *cases;
 
-/* An answer of the server, or what a client printed. */
+/* A response of the server, or the output of a client. */
 struct answer {
     int status;
     char *head; /* "" of a client */
@@ -45,7 +45,7 @@ static const char *text_of(const json_t *object, const char *key)
     return json_string_value(json_object_get(object, key));
 }
 
-/* The bytes that a base64 text stands for; to be freed. */
+/* Decodes base64 text. The caller frees the bytes. */
 static char *bytes_of(const char *text, size_t *len)
 {
     const size_t digits = strlen(text), padding = digits > 0 ? strlen(strchrnul(text, '=')) : 0;
@@ -56,9 +56,9 @@ static char *bytes_of(const char *text, size_t *len)
     return bytes;
 }
 
-/* ---- asking ---- */
+/* ---- Requests ---- */
 
-/* Takes what the client has read; its head and body are handed over. */
+/* Takes ownership of the head and body that the client has read. */
 static void take_response(struct answer *answer, struct http_response *response)
 {
     answer->status = response->status;
@@ -92,8 +92,8 @@ static void ask(const json_t *request, struct http_client *client, struct answer
     free(body);
 }
 
-/* Sends the bytes of a whole connection, "@HOST@" being the server's address. Interim answers are
-   skipped. */
+/* Sends the bytes of a whole connection, with "@HOST@" replaced by the server's address. Interim
+   responses are skipped. */
 static void ask_raw(const json_t *request, struct http_client *client, struct answer *answer)
 {
     size_t len, pause = (size_t)json_integer_value(json_object_get(request, "pause"));
@@ -120,7 +120,7 @@ static void ask_raw(const json_t *request, struct http_client *client, struct an
     free(raw);
 }
 
-/* Runs the code of a client; its answer is the last line of JSON that it prints. */
+/* Runs the code of a client. Its result is the last line of JSON that it prints. */
 static void run_client(const char *client, const char *code, struct answer *answer)
 {
     static const char *const commands[][2] = {
@@ -156,9 +156,9 @@ static void run_client(const char *client, const char *code, struct answer *answ
     free(printed);
 }
 
-/* ---- comparing ---- */
+/* ---- Comparison ---- */
 
-/* A number, also one that JSON has no word for; false if it is not a number. */
+/* Reads a number, which may be nonfinite. Returns false if it is not a number. */
 static bool number_of(const json_t *value, double *number)
 {
     static const struct {
@@ -197,7 +197,7 @@ static bool is_close(const json_t *got, const json_t *want, const struct toleran
     return fabs(x - y) <= fmax(tolerance->relative * fabs(y), tolerance->absolute);
 }
 
-/* What a JSON Pointer without escapes points to; NULL if it is not there. */
+/* Returns the value at a JSON Pointer without escapes; NULL if there is none. */
 static const json_t *follow(const json_t *at, const char *pointer)
 {
     char name[128];
@@ -224,7 +224,7 @@ static void expect_at(const char *id, const json_t *document, const char *pointe
     free(wanted);
 }
 
-/* The members of an object, each expected below a path. */
+/* Checks the members of an object, each below a path. */
 static void expect_members(const char *id, const json_t *document, const char *path,
                            const json_t *members, const struct tolerance *tolerance)
 {
@@ -238,7 +238,7 @@ static void expect_members(const char *id, const json_t *document, const char *p
     }
 }
 
-/* The JSON of an answer: all of it, expanded if it is coded, or what stands before binary tensors.
+/* Returns the JSON of a response, decompressed if necessary, without the binary tensors after it.
  */
 static json_t *json_of(const char *id, const struct answer *answer)
 {
@@ -310,7 +310,7 @@ static void expect_answer(const char *id, const struct answer *answer, const jso
                   answer->seconds);
 }
 
-/* ---- the cases ---- */
+/* ---- Cases ---- */
 
 static void setup(void)
 {
@@ -345,11 +345,12 @@ START_TEST(report_gets_the_expected_response)
 }
 END_TEST
 
-/* Returns true if what the code of a client needs is installed; else says what is not. */
+/* Returns true if everything that the code of a client needs is installed. Otherwise prints what is
+   missing. */
 static bool can_run(const json_t *test)
 {
     static const struct {
-        const char *client, *word; /* that the code holds */
+        const char *client, *word; /* that the code contains */
         const char *here, *package;
     } needs[] = {
         {"python", "", "/usr/bin/python3 -c 'import numpy'", "python3-numpy"},
@@ -368,7 +369,7 @@ static bool can_run(const json_t *test)
             !strstr(text_of(request, "code"), needs[i].word))
             continue;
         if (!command_succeeds_cached(needs[i].here)) {
-            fprintf(stderr, "reports: %s is not run, without %s\n", text_of(test, "id"),
+            fprintf(stderr, "reports: %s is skipped: %s is not installed\n", text_of(test, "id"),
                     needs[i].package);
             return false;
         }

@@ -1,7 +1,7 @@
 /*
- * Instruction sets: which one a machine has, which objects need which, and that programs on a
- * machine that lacks a single feature compute, read and print the same numbers. Such machines are
- * emulated by qemu.
+ * Instruction sets: the set that a machine has, and the set that each object needs. On machines
+ * that lack a single feature, which qemu emulates, programs must compute, read and print the same
+ * numbers.
  */
 #include "dispatch/cpu_dispatch.h"
 #include "loss.h"
@@ -22,12 +22,12 @@ enum { TEXT = 1 << 14, PATH = 4096 };
 
 /* ---- The table ---- */
 
-/* What the levels of the psABI consist of, by the names of the compiler's header. XCR0 has no names
- * there. */
+/* The features of the psABI levels, by the names of the compiler's header, which has no names for
+ * XCR0. */
 struct level {
     enum isa isa;
     const char *name;
-    uint32_t words[ISA_WORD_COUNT]; /* what it has beyond the level before it */
+    uint32_t words[ISA_WORD_COUNT]; /* its features that the previous level does not have */
 };
 static const struct level levels[] = {
     {ISA_X86_64_V2,
@@ -49,7 +49,7 @@ static const struct level levels[] = {
 };
 enum { LEVELS = sizeof levels / sizeof levels[0] };
 
-START_TEST(isa_of_a_machine_is_the_largest_of_which_it_has_all)
+START_TEST(isa_is_the_largest_that_a_machine_supports)
 {
     uint32_t words[ISA_WORD_COUNT] = {0};
     ck_assert_int_eq(isa_of_words(words), ISA_BASE);
@@ -63,7 +63,7 @@ START_TEST(isa_of_a_machine_is_the_largest_of_which_it_has_all)
 }
 END_TEST
 
-START_TEST(isa_that_lacks_one_feature_is_not_that_isa)
+START_TEST(isa_is_not_chosen_if_a_feature_is_missing)
 {
     for (int level = 0; level < LEVELS; level++)
         for (int bit = 0; bit < 32 * ISA_WORD_COUNT; bit++) {
@@ -79,7 +79,7 @@ START_TEST(isa_that_lacks_one_feature_is_not_that_isa)
 }
 END_TEST
 
-/* What gcc defines besides the features: how wide a vector is, and that some functions are quick.
+/* Macros that gcc defines besides features: vector widths and fast functions.
  */
 static bool tells_no_feature(const char *macro)
 {
@@ -127,7 +127,7 @@ START_TEST(isa_table_has_every_feature_that_objects_are_compiled_with)
 }
 END_TEST
 
-START_TEST(isa_that_is_chosen_holds_for_number_text)
+START_TEST(isa_choice_applies_to_number_text)
 {
     const char *const best = loss_isa();
     ck_assert(loss_isa_choose("x86-64"));
@@ -169,7 +169,7 @@ static bool qemu_is_there(void)
 #endif
 }
 
-/* A batch of numbers of every length and size, long enough to be read and written in bulk. */
+/* A batch of numbers of all lengths and magnitudes, long enough for the bulk functions. */
 static void write_batch(void)
 {
     FILE *const file = fopen(folder_path("batch.json"), "we");
@@ -201,8 +201,8 @@ static void compute(const char *emulator, const char *name)
     ck_assert_msg(status == 0, "%s: status %d", emulator, status);
 }
 
-/* Machines as qemu calls them, and what has to be chosen. SSSE3 and BMI1 are not among the
-   features: Debian's GnuTLS and C library do not start without them where there are other ones. */
+/* qemu's names of machines, and the expected instruction set. SSSE3 and BMI1 are not removed:
+   Debian's GnuTLS and C library do not start without them if other features are present. */
 static const struct {
     const char *cpu, *isa;
 } machines[] = {
@@ -253,7 +253,7 @@ START_TEST(isa_of_an_emulated_machine_computes_reads_and_prints_the_same)
     for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++) {
         snprintf(emulator, sizeof emulator, "qemu-x86_64 -cpu %s", machines[i].cpu);
         snprintf(expected, sizeof expected, "computes on %s\n", built_isa(machines[i].isa));
-        /* The variable keeps lossd from running itself again, which would be without qemu. */
+        /* The variable prevents lossd from executing itself again, which would be without qemu. */
         ck_assert_int_eq(command_run(printed, sizeof printed,
                                      "OMP_WAIT_POLICY=passive %s %s --version 2>%s", emulator,
                                      lossd, folder_path("err")),
@@ -311,10 +311,10 @@ Suite *cpu_dispatch_suite(void)
 {
     Suite *suite = suite_create("cpu_dispatch");
 #if defined __x86_64__
-    SUITE_ADD(suite, "isa_table", isa_of_a_machine_is_the_largest_of_which_it_has_all,
-              isa_that_lacks_one_feature_is_not_that_isa,
+    SUITE_ADD(suite, "isa_table", isa_is_the_largest_that_a_machine_supports,
+              isa_is_not_chosen_if_a_feature_is_missing,
               isa_table_has_every_feature_that_objects_are_compiled_with,
-              isa_that_is_chosen_holds_for_number_text);
+              isa_choice_applies_to_number_text);
     TCase *const emulated = SUITE_ADD(suite, "isa_machines",
                                       isa_of_an_emulated_machine_computes_reads_and_prints_the_same,
                                       isa_of_lossctl_is_an_option);

@@ -1,6 +1,6 @@
 /*
- * What lies in deploy/: that it names metrics that there are, and that the programs it is for take
- * it. And docs/operations.md: that it names whatever there is to name, and nothing else.
+ * The files in deploy/: they use existing metrics, and the programs they are for accept them.
+ * docs/operations.md: it names every metric, option, reason, alert and log field, and no others.
  */
 #include "observe/rejections.h"
 #include "suites.h"
@@ -25,7 +25,7 @@ enum { NAME = 128, COMMAND = 512, DASHBOARD_WIDTH = 24 };
 
 /* ---- Helpers ---- */
 
-/* All of a file; to be freed. */
+/* Reads a file. The caller frees it. */
 static char *read_file(const char *path)
 {
     enum { ROOM = 1 << 18 };
@@ -42,10 +42,10 @@ static void run(const char *command)
 {
     char printed[4096];
     const int status = command_run(printed, sizeof printed, "%s 2>&1", command);
-    ck_assert_msg(status == 0, "%s ends with %d, having printed: %s", command, status, printed);
+    ck_assert_msg(status == 0, "%s exited with %d and printed: %s", command, status, printed);
 }
 
-/* What GET /metrics says; to be freed. */
+/* Returns the text of GET /metrics. The caller frees it. */
 static char *scrape(void)
 {
     struct server_process server;
@@ -67,7 +67,7 @@ static bool is_name(char byte)
     return isalnum((unsigned char)byte) || byte == '_' || byte == ':';
 }
 
-/* Whether there is a metric of that name, or a histogram of which it is a part. */
+/* Returns true if there is a metric of that name, or a histogram that it is part of. */
 static bool is_metric(const char *metrics, const char *name)
 {
     static const char *const suffixes[] = {"_bucket", "_sum", "_count"};
@@ -86,7 +86,7 @@ static bool is_metric(const char *metrics, const char *name)
     return false;
 }
 
-/* Checks every word that begins as our metrics do; returns how many there are. */
+/* Checks every word with the prefix of lossd's metrics. Returns their count. */
 static int check_names(const char *metrics, const char *path)
 {
     char *const text = read_file(path), name[NAME];
@@ -97,7 +97,7 @@ static int check_names(const char *metrics, const char *path)
             len++;
         if ((strncmp(at, "lossd_", 6) == 0 || strncmp(at, "process_", 8) == 0) && len < NAME) {
             snprintf(name, sizeof name, "%.*s", (int)len, at);
-            ck_assert_msg(is_metric(metrics, name), "%s names %s, which is no metric of lossd",
+            ck_assert_msg(is_metric(metrics, name), "%s names %s, which is not a metric of lossd",
                           path, name);
             count++;
         }
@@ -107,7 +107,7 @@ static int check_names(const char *metrics, const char *path)
     return count;
 }
 
-START_TEST(deploy_names_metrics_that_there_are)
+START_TEST(deploy_uses_existing_metrics)
 {
     char *const metrics = scrape();
     ck_assert_int_gt(check_names(metrics, rules_file), 10);
@@ -119,7 +119,7 @@ END_TEST
 
 /* ---- docs/operations.md ---- */
 
-/* That a text stands in the page, in backticks. */
+/* Checks that the page contains a text in backticks. */
 static void expect_named(const char *page, const char *what, const char *text)
 {
     char quoted[NAME];
@@ -144,7 +144,7 @@ START_TEST(operations_names_every_metric)
 }
 END_TEST
 
-/* The flag that a text begins with, "--name". */
+/* Returns the flag at the start of a text, "--name". */
 static const char *flag_at(const char *text, char flag[NAME])
 {
     snprintf(flag, NAME, "%.*s", (int)strspn(text, "-abcdefghijklmnopqrstuvwxyz0123456789"), text);
@@ -234,14 +234,14 @@ END_TEST
 
 static int integer_at(const json_t *object, const char *name)
 {
-    ck_assert_msg(json_is_integer(json_object_get(object, name)), "no whole number %s", name);
+    ck_assert_msg(json_is_integer(json_object_get(object, name)), "%s is not an integer", name);
     return (int)json_integer_value(json_object_get(object, name));
 }
 
 static const char *text_at(const json_t *object, const char *name)
 {
     const char *const text = json_string_value(json_object_get(object, name));
-    ck_assert_msg(text && *text, "no text %s", name);
+    ck_assert_msg(text && *text, "%s is not a string, or is empty", name);
     return text;
 }
 
@@ -253,7 +253,7 @@ static json_t *read_dashboard(void)
     return dashboard;
 }
 
-/* Panels may not overlap, nor stick out. */
+/* Panels must not overlap or exceed the grid. */
 static void check_place(const json_t *panel, bool taken[][DASHBOARD_WIDTH], int rows)
 {
     const json_t *const place = json_object_get(panel, "gridPos");
@@ -269,7 +269,7 @@ static void check_place(const json_t *panel, bool taken[][DASHBOARD_WIDTH], int 
     }
 }
 
-START_TEST(deploy_dashboard_is_sound)
+START_TEST(deploy_dashboard_is_valid)
 {
     enum { ROWS = 200, PANELS = 200 };
     static bool taken[ROWS][DASHBOARD_WIDTH];
@@ -301,7 +301,7 @@ END_TEST
 
 /* ---- promtool ---- */
 
-/* lossctl alone needs libcurl: where its headers are not, the rest is still built. */
+/* Only lossctl needs libcurl. Without its headers, everything else is built. */
 START_TEST(deploy_builds_the_server_without_libcurl)
 {
     char printed[1 << 16];
@@ -334,8 +334,9 @@ START_TEST(deploy_alerts_are_all_tested)
         snprintf(fires, sizeof fires,
                  "alertname: %.*s\n        exp_alerts:\n          - exp_labels:", len, at);
         snprintf(silent, sizeof silent, "alertname: %.*s}", len, at);
-        ck_assert_msg(strstr(tests, fires) != NULL, "no test in which %.*s fires", len, at);
-        ck_assert_msg(strstr(tests, silent) != NULL, "no test in which %.*s is silent", len, at);
+        ck_assert_msg(strstr(tests, fires) != NULL, "%.*s has no test in which it fires", len, at);
+        ck_assert_msg(strstr(tests, silent) != NULL, "%.*s has no test in which it is silent", len,
+                      at);
     }
     ck_assert_int_gt(count, 5);
     free(rules);
@@ -343,7 +344,7 @@ START_TEST(deploy_alerts_are_all_tested)
 }
 END_TEST
 
-/* An expression with a value in place of Grafana's variables. */
+/* Copies an expression, with values in place of Grafana's variables. */
 static json_t *filled_in(const char *expression)
 {
     static const struct {
@@ -355,7 +356,7 @@ static json_t *filled_in(const char *expression)
         size_t i = 0;
         while (i < 3 && strncmp(at, variables[i].name, strlen(variables[i].name)) != 0)
             i++;
-        ck_assert_msg(i < 3 || *at != '$', "a variable that is not known: %s", at);
+        ck_assert_msg(i < 3 || *at != '$', "unknown variable: %s", at);
         len += (size_t)sprintf(text + len, "%.*s", i < 3 ? 8 : 1, i < 3 ? variables[i].value : at);
         at += i < 3 ? strlen(variables[i].name) : 1;
     }
@@ -363,8 +364,8 @@ static json_t *filled_in(const char *expression)
     return json_string(text);
 }
 
-/* As rules, which promtool checks; JSON is YAML. */
-START_TEST(deploy_dashboard_asks_what_prometheus_understands)
+/* Checks the expressions as rules with promtool. The file is JSON, which is valid YAML. */
+START_TEST(deploy_dashboard_expressions_pass_promtool)
 {
     char file[] = "/tmp/lossd-dashboard-XXXXXX", command[COMMAND];
     json_t *const dashboard = read_dashboard(), *const rules = json_array(), *panel, *target;
@@ -398,7 +399,7 @@ END_TEST
 static const char fetch_schemas[] = "cd tests/kubernetes && { test -d node_modules || npm ci "
                                     "--ignore-scripts --no-audit --no-fund --fetch-retries=1; }";
 
-START_TEST(deploy_manifests_are_sound)
+START_TEST(deploy_manifests_are_valid)
 {
     struct server_process server;
     char printed[4096];
@@ -423,19 +424,19 @@ END_TEST
 Suite *deploy_suite(void)
 {
     Suite *suite = suite_create("deploy");
-    SUITE_ADD(suite, "deploy", deploy_names_metrics_that_there_are, deploy_dashboard_is_sound,
+    SUITE_ADD(suite, "deploy", deploy_uses_existing_metrics, deploy_dashboard_is_valid,
               deploy_alerts_are_all_tested, deploy_builds_the_server_without_libcurl);
     if (command_succeeds("command -v promtool"))
         SUITE_ADD(suite, "promtool", deploy_prometheus_passes_promtool,
-                  deploy_dashboard_asks_what_prometheus_understands);
+                  deploy_dashboard_expressions_pass_promtool);
     else
-        fprintf(stderr, "deploy: promtool is not here (prometheus), so it is not asked\n");
+        fprintf(stderr, "deploy: promtool tests are skipped: prometheus is not installed\n");
     SUITE_ADD(suite, "operations", operations_names_every_metric, operations_names_every_option,
               operations_names_every_reason_and_alert, operations_names_every_field_of_the_log);
     TCase *const kubernetes = tcase_create("kubernetes");
-    tcase_set_timeout(kubernetes, 120); /* the first time the schemas are fetched */
+    tcase_set_timeout(kubernetes, 120); /* the first run downloads the schemas */
     tcase_set_tags(kubernetes, TAG_SLOW);
-    tcase_add_test(kubernetes, deploy_manifests_are_sound);
+    tcase_add_test(kubernetes, deploy_manifests_are_valid);
     suite_add_tcase(suite, kubernetes);
     return suite;
 }

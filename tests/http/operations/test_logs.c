@@ -59,7 +59,7 @@ static int ask_raw(const char *text)
     return response.status;
 }
 
-/* The line about the request of that id, which is the only one, as JSON. */
+/* Returns the line of the request with an id as JSON. Fails unless there is exactly one. */
 static json_t *line_of(const char *id)
 {
     json_t *found = NULL;
@@ -70,16 +70,16 @@ static json_t *line_of(const char *id)
                       line);
         const char *const other = json_string_value(json_object_get(tree, "id"));
         if (other && strcmp(other, id) == 0) {
-            ck_assert_msg(!found, "two lines about %s", id);
+            ck_assert_msg(!found, "%s has two lines", id);
             found = json_incref(tree);
         }
         json_decref(tree);
     }
-    ck_assert_msg(found != NULL, "no line about %s in %s", id, log_text);
+    ck_assert_msg(found != NULL, "%s has no line in %s", id, log_text);
     return found;
 }
 
-/* Checks the names of all fields of a line, in their order, and drops it. */
+/* Checks the names and the order of all fields of a line, and frees it. */
 static void expect_fields(json_t *line, const char *expected)
 {
     char names[512] = "";
@@ -98,20 +98,20 @@ static const char *text(const json_t *line, const char *name)
 static int64_t number(const json_t *line, const char *name)
 {
     const json_t *const value = json_object_get(line, name);
-    ck_assert_msg(json_is_integer(value), "no whole number %s", name);
+    ck_assert_msg(json_is_integer(value), "%s is not an integer", name);
     return json_integer_value(value);
 }
 
 static double duration(const json_t *line, const char *name)
 {
     const json_t *const value = json_object_get(line, name);
-    ck_assert_msg(json_is_real(value), "no duration %s", name);
+    ck_assert_msg(json_is_real(value), "%s is not a duration", name);
     return json_real_value(value);
 }
 
 /* ---- One line per request ---- */
 
-START_TEST(log_tells_of_an_evaluation)
+START_TEST(log_has_a_line_for_an_evaluation)
 {
     char headers[256];
     start_json();
@@ -142,7 +142,7 @@ START_TEST(log_tells_of_an_evaluation)
 }
 END_TEST
 
-START_TEST(log_tells_of_what_was_refused_and_why)
+START_TEST(log_has_the_reason_of_a_rejection)
 {
     start("--log-format=json", "--max-body=100");
     ck_assert_int_eq(ask("GET", "/healthz", "X-Request-Id: health\r\n", NULL), 200);
@@ -167,7 +167,7 @@ START_TEST(log_tells_of_what_was_refused_and_why)
 }
 END_TEST
 
-START_TEST(log_tells_of_waiting)
+START_TEST(log_has_waiting_times)
 {
     start_json();
     size_t len = 0;
@@ -189,7 +189,7 @@ START_TEST(log_tells_of_waiting)
 }
 END_TEST
 
-START_TEST(log_in_text_says_the_same)
+START_TEST(log_in_text_has_the_same_fields)
 {
     start("--log-format=text", NULL);
     ck_assert_int_eq(ask("POST", "/v1/losses/mse", "X-Request-Id: one\r\n", mse), 200);
@@ -199,11 +199,11 @@ START_TEST(log_in_text_says_the_same)
     static const char *const parts[] = {" duration_ms=", " loss=mse",    " protocol=v1",
                                         " elements=3",   " compute_ms=", " address=127.0.0.1\n"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        ck_assert_msg(strstr(line, parts[i]) != NULL, "no%s in %s", parts[i], line);
+        ck_assert_msg(strstr(line, parts[i]) != NULL, "\"%s\" is not in %s", parts[i], line);
 }
 END_TEST
 
-/* Whatever a client sends: every line is a JSON object, and none is one of its making. */
+/* For any input of a client, every line is a JSON object, and the client cannot insert lines. */
 START_TEST(log_cannot_be_forged)
 {
     char request[2600];
@@ -229,13 +229,13 @@ START_TEST(log_cannot_be_forged)
     ck_assert_str_eq(text(line, "path"), "/\x1b[31m\x7f");
     json_decref(line);
     ck_assert_ptr_nonnull(strstr(
-        log_text, "/\\u001b[31m\\u007f")); /* a terminal that shows the log does as it is told */
+        log_text, "/\\u001b[31m\\u007f")); /* escaped, because a terminal would execute them */
     line = line_of("query");
     ck_assert_str_eq(text(line, "path"), "/healthz");
     json_decref(line);
     line = line_of("long");
     ck_assert_uint_lt(strlen(text(line, "path")), 1100);
-    ck_assert_ptr_nonnull(text(line, "address")); /* not pushed out */
+    ck_assert_ptr_nonnull(text(line, "address")); /* not truncated */
     json_decref(line);
     ck_assert_ptr_null(strstr(log_text, "\"id\":\"forged\""));
     ck_assert_ptr_null(strstr(log_text, "31337"));
@@ -254,7 +254,7 @@ static const struct {
     {"--access-log=none", false, false, false, false},
 };
 
-START_TEST(log_tells_of_the_requests_that_are_wanted)
+START_TEST(log_has_only_the_selected_requests)
 {
     start("--log-format=text", selections[_i].option);
     ask("GET", "/readyz", "X-Request-Id: probe-1\r\n", NULL);
@@ -274,7 +274,7 @@ START_TEST(log_tells_of_the_requests_that_are_wanted)
 }
 END_TEST
 
-START_TEST(log_warns_of_deprecated_options)
+START_TEST(log_warns_about_deprecated_options)
 {
     char config[] = "/tmp/lossd-config-XXXXXX";
     char wanted[128];
@@ -303,7 +303,7 @@ END_TEST
 
 static const struct {
     const char *headers;
-    const char *echoed; /* NULL: taken for none */
+    const char *echoed; /* NULL: ignored */
 } traces[] = {
     {"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n", trace},
     {"TRACEPARENT: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00\r\n",
@@ -328,7 +328,7 @@ static const struct {
      NULL},
 };
 
-START_TEST(log_and_answer_bear_a_sound_traceparent)
+START_TEST(log_and_response_have_a_valid_traceparent)
 {
     char echoed[256];
     start_json();
@@ -360,15 +360,15 @@ Suite *logs_suite(void)
     TCase *tcase = tcase_create("logs");
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, NULL, teardown);
-    tcase_add_test(tcase, log_tells_of_an_evaluation);
-    tcase_add_test(tcase, log_tells_of_what_was_refused_and_why);
-    tcase_add_test(tcase, log_tells_of_waiting);
-    tcase_add_test(tcase, log_in_text_says_the_same);
+    tcase_add_test(tcase, log_has_a_line_for_an_evaluation);
+    tcase_add_test(tcase, log_has_the_reason_of_a_rejection);
+    tcase_add_test(tcase, log_has_waiting_times);
+    tcase_add_test(tcase, log_in_text_has_the_same_fields);
     tcase_add_test(tcase, log_cannot_be_forged);
-    tcase_add_loop_test(tcase, log_tells_of_the_requests_that_are_wanted, 0,
+    tcase_add_loop_test(tcase, log_has_only_the_selected_requests, 0,
                         sizeof selections / sizeof *selections);
-    tcase_add_test(tcase, log_warns_of_deprecated_options);
-    tcase_add_test(tcase, log_and_answer_bear_a_sound_traceparent);
+    tcase_add_test(tcase, log_warns_about_deprecated_options);
+    tcase_add_test(tcase, log_and_response_have_a_valid_traceparent);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -1,8 +1,8 @@
 /*
  * GET /metrics: values match the requests sent, and Prometheus can read the text.
  *
- * A request is counted when its last byte has been sent. So tests scrape on the connection that
- * they used, where the scrape comes after it; with several connections they wait for the count.
+ * A request is counted after its last byte has been sent. So tests scrape on the same connection,
+ * or wait for the count if they use several connections.
  */
 #include "loss.h"
 #include "suites.h"
@@ -57,7 +57,8 @@ static void scrape(void)
     ck_assert_int_eq(ask("GET", "/metrics", NULL), 200);
 }
 
-/* The value of a sample of the last scrape, named with its labels; -1 if there is none. */
+/* Returns the value of a sample of the last scrape, by its name with labels; -1 if there is none.
+ */
 static double value(const char *sample)
 {
     const size_t len = strlen(sample);
@@ -81,7 +82,7 @@ static void await(const char *sample, double expected)
     }
 }
 
-/* An evaluation that takes a while: many terms of few bytes, every one of which is answered. */
+/* A long evaluation: many terms from few bytes, all of which are returned. */
 static char *long_request(void)
 {
     char *const body = malloc(SIDE * 16 + 256);
@@ -158,7 +159,7 @@ START_TEST(metrics_count_bytes_elements_and_phases)
     expect("lossd_elements_total{loss=\"mse\"}", 3);
     expect("lossd_phase_duration_seconds_count{phase=\"receive\"}", 1);
     expect("lossd_phase_duration_seconds_count{phase=\"queue\"}",
-           0); /* it is computed on the spot */
+           0); /* it is computed on the I/O thread */
     expect("lossd_phase_duration_seconds_count{phase=\"compute\"}", 1);
     expect("lossd_evaluation_duration_seconds_count{protocol=\"v1\"}", 1);
     expect("lossd_executor_busy_seconds_total", 0);
@@ -186,7 +187,7 @@ START_TEST(metrics_count_bytes_elements_and_phases)
 }
 END_TEST
 
-START_TEST(metrics_count_what_is_refused_by_reason)
+START_TEST(metrics_count_rejections_by_reason)
 {
     ck_assert(http_client_send_text(
         &client,
@@ -227,7 +228,7 @@ START_TEST(metrics_count_a_client_that_leaves)
 }
 END_TEST
 
-START_TEST(metrics_tell_of_the_server_and_its_process)
+START_TEST(metrics_describe_the_server_and_its_process)
 {
     struct http_client other = {.fd = -1};
     size_t len;
@@ -275,7 +276,7 @@ static void *keep_asking(void *failed)
     return NULL;
 }
 
-START_TEST(metrics_are_exact_under_load_and_never_go_back)
+START_TEST(metrics_are_exact_and_monotonic_under_load)
 {
     static const char sample[] =
         "lossd_evaluations_total{loss=\"mse\",protocol=\"v1\",status=\"200\"}";
@@ -300,7 +301,7 @@ START_TEST(metrics_are_exact_under_load_and_never_go_back)
 }
 END_TEST
 
-START_TEST(metrics_do_not_wait_for_what_is_computed)
+START_TEST(metrics_do_not_wait_for_evaluations)
 {
     struct http_client busy[JOBS];
     struct http_response answer = {.status = 0};
@@ -319,7 +320,7 @@ START_TEST(metrics_do_not_wait_for_what_is_computed)
         ck_assert(
             value("lossd_evaluations_total{loss=\"poisson_nll\",protocol=\"v1\",status=\"200\"}") <
             1);
-    /* Long answers are compressed by the executor: this one must not be. */
+    /* The executor compresses long responses; this one must not need it. */
     ck_assert(http_client_ask(&client, "GET", "/metrics", "Accept-Encoding: gzip\r\n", NULL, 0,
                               &response));
     ck_assert(http_response_header(&response, "Content-Encoding", head, sizeof head));
@@ -341,8 +342,8 @@ END_TEST
 
 /* ---- Text format ---- */
 
-/* Each line is a comment or a sample of the family that was introduced last. */
-START_TEST(metrics_are_text_that_prometheus_reads)
+/* Each line is a comment or a sample of the current family. */
+START_TEST(metrics_are_valid_prometheus_text)
 {
     char family[SAMPLE] = "", type[16] = "", text[SAMPLE];
     int families = 0;
@@ -370,7 +371,7 @@ START_TEST(metrics_are_text_that_prometheus_reads)
         ck_assert_msg(suffix == end || strcmp(type, "histogram") == 0, "%s is not of %s", line,
                       family);
         strtod(rest, &end);
-        ck_assert_msg(end > rest && *end == '\0', "%s is no number", rest);
+        ck_assert_msg(end > rest && *end == '\0', "%s is not a number", rest);
         ck_assert_msg(strncmp(family, "lossd_", 6) == 0 || strncmp(family, "process_", 8) == 0,
                       "%s", family);
     }
@@ -391,11 +392,11 @@ START_TEST(metrics_histograms_are_cumulative)
         const double next = strtod(at += strlen(name), &end);
         ck_assert(next > bound);
         bound = next;
-        const double count = strtod(end + 2, NULL); /* behind "} */
+        const double count = strtod(end + 2, NULL); /* after "} */
         ck_assert(count >= last);
         last = count;
     }
-    ck_assert_int_eq(buckets, 23); /* the last of which is +Inf */
+    ck_assert_int_eq(buckets, 23); /* the last is +Inf */
     ck_assert(last == 5);
     expect("lossd_evaluation_duration_seconds_count{protocol=\"v1\"}", 5);
 }
@@ -424,7 +425,7 @@ START_TEST(metrics_export_deprecated_names_with_the_same_value)
     ck_assert_msg(strstr(response.body, text) != NULL, "no line \"%s\"", text);
     snprintf(text, sizeof text, "%s%s", renamed[_i].name, renamed[_i].sample);
     const double expected = value(text);
-    ck_assert_msg(expected >= 0, "no sample %s", text);
+    ck_assert_msg(expected >= 0, "there is no sample %s", text);
     snprintf(text, sizeof text, "%s%s", renamed[_i].old_name, renamed[_i].sample);
     expect(text, expected);
 }
@@ -456,19 +457,19 @@ Suite *metrics_suite(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, metrics_count_requests_by_route_loss_protocol_and_status);
     tcase_add_test(tcase, metrics_count_bytes_elements_and_phases);
-    tcase_add_test(tcase, metrics_count_what_is_refused_by_reason);
+    tcase_add_test(tcase, metrics_count_rejections_by_reason);
     tcase_add_test(tcase, metrics_count_a_client_that_leaves);
-    tcase_add_test(tcase, metrics_tell_of_the_server_and_its_process);
-    tcase_add_test(tcase, metrics_are_exact_under_load_and_never_go_back);
-    tcase_add_test(tcase, metrics_do_not_wait_for_what_is_computed);
-    tcase_add_test(tcase, metrics_are_text_that_prometheus_reads);
+    tcase_add_test(tcase, metrics_describe_the_server_and_its_process);
+    tcase_add_test(tcase, metrics_are_exact_and_monotonic_under_load);
+    tcase_add_test(tcase, metrics_do_not_wait_for_evaluations);
+    tcase_add_test(tcase, metrics_are_valid_prometheus_text);
     tcase_add_test(tcase, metrics_histograms_are_cumulative);
     tcase_add_loop_test(tcase, metrics_export_deprecated_names_with_the_same_value, 0,
                         sizeof renamed / sizeof *renamed);
     if (command_succeeds("command -v promtool"))
         tcase_add_test(tcase, metrics_pass_promtool);
     else
-        fprintf(stderr, "metrics: promtool is not here (prometheus), so it is not asked\n");
+        fprintf(stderr, "metrics: promtool tests are skipped: prometheus is not installed\n");
     suite_add_tcase(suite, tcase);
     return suite;
 }

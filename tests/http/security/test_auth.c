@@ -1,6 +1,6 @@
 /*
- * Who gets in, through the socket: addresses, Unix sockets, sockets from systemd, and what each of
- * them serves.
+ * Access to the server: addresses, Unix sockets and sockets from systemd, and what each serves;
+ * tokens; host names and origins.
  */
 #include "suites.h"
 #include "support/body.h"
@@ -49,8 +49,8 @@ static void teardown(void)
     folder_remove();
 }
 
-/* "--listen=127.0.0.1:0,unix:PATH" and the like: an option that ends with the path of a file of
-   this test. Good until the third call after it. */
+/* Returns an option that ends with the path of a file of this test, such as
+   "--listen=127.0.0.1:0,unix:PATH". Valid until the third call after this one. */
 static const char *option_path(const char *text, const char *name)
 {
     static char options[3][PATH * 2];
@@ -99,7 +99,7 @@ static void expect_text(const char *text, const char *wanted)
     ck_assert_msg(strstr(text, wanted) != NULL, "\"%s\" is not in: %s", wanted, text);
 }
 
-/* Runs the server, which is not to start, to its end. */
+/* Runs a server that must fail to start until it exits. */
 static void expect_refused_start(const char *const arguments[], const char *wanted)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT];
@@ -111,7 +111,7 @@ static void expect_refused_start(const char *const arguments[], const char *want
 
 static const char admin_words[] = "for health and metrics on ";
 
-START_TEST(access_serves_a_unix_socket_and_removes_it)
+START_TEST(auth_serves_a_unix_socket_and_removes_it)
 {
     const char *path = folder_path("socket");
     struct stat file;
@@ -119,7 +119,7 @@ START_TEST(access_serves_a_unix_socket_and_removes_it)
     expect_text(server.line, path);
     connect_path(path);
     expect_evaluated();
-    expect_evaluated(); /* on a connection that was kept */
+    expect_evaluated(); /* on the same connection */
     ck_assert_int_eq(stat(path, &file), 0);
     ck_assert_uint_eq(file.st_mode & 07777, 0660);
     ck_assert_int_eq(server_process_stop(&server), 0);
@@ -127,7 +127,7 @@ START_TEST(access_serves_a_unix_socket_and_removes_it)
 }
 END_TEST
 
-START_TEST(access_unix_socket_has_the_permissions_that_are_asked_for)
+START_TEST(auth_unix_socket_has_the_configured_permissions)
 {
     struct stat file;
     server_process_start(&server,
@@ -137,11 +137,11 @@ START_TEST(access_unix_socket_has_the_permissions_that_are_asked_for)
 }
 END_TEST
 
-START_TEST(access_takes_the_place_of_a_server_that_was_killed)
+START_TEST(auth_replaces_the_socket_of_a_killed_server)
 {
     const char *const *arguments = ARGUMENTS(option_path("--listen=unix:", "socket"));
     server_process_start(&server, arguments);
-    server_process_free(&server); /* by SIGKILL: the file stays */
+    server_process_free(&server); /* by SIGKILL, so the file remains */
     ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
     server_process_start(&server, arguments);
     connect_path(folder_path("socket"));
@@ -149,7 +149,7 @@ START_TEST(access_takes_the_place_of_a_server_that_was_killed)
 }
 END_TEST
 
-START_TEST(access_leaves_the_socket_of_a_running_server_alone)
+START_TEST(auth_keeps_the_socket_of_a_running_server)
 {
     const char *const *arguments = ARGUMENTS(option_path("--listen=unix:", "socket"));
     server_process_start(&server, arguments);
@@ -159,7 +159,7 @@ START_TEST(access_leaves_the_socket_of_a_running_server_alone)
 }
 END_TEST
 
-START_TEST(access_leaves_a_file_that_is_no_socket_alone)
+START_TEST(auth_keeps_a_file_that_is_not_a_socket)
 {
     FILE *file = fopen(folder_path("socket"), "w");
     ck_assert_ptr_nonnull(file);
@@ -170,7 +170,7 @@ START_TEST(access_leaves_a_file_that_is_no_socket_alone)
 }
 END_TEST
 
-START_TEST(access_does_not_remove_the_socket_of_a_successor)
+START_TEST(auth_does_not_remove_the_socket_of_a_successor)
 {
     const char *path = folder_path("socket");
     server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket")));
@@ -184,9 +184,9 @@ START_TEST(access_does_not_remove_the_socket_of_a_successor)
 }
 END_TEST
 
-/* A body that is refused while it is being sent must not cost the answer: see
+/* A response that rejects a body while the client sends it must not be lost: see
  * server/mhd_workarounds/lingering_close.h. */
-START_TEST(access_refuses_in_the_midst_of_a_body_over_a_unix_socket)
+START_TEST(auth_rejects_during_a_body_over_a_unix_socket)
 {
     server_process_start(&server,
                          ARGUMENTS(option_path("--listen=unix:", "socket"), "--max-body=1M"));
@@ -195,7 +195,7 @@ START_TEST(access_refuses_in_the_midst_of_a_body_over_a_unix_socket)
 }
 END_TEST
 
-START_TEST(access_serves_several_addresses)
+START_TEST(auth_serves_several_addresses)
 {
     server_process_start(
         &server, ARGUMENTS(option_path("--listen=127.0.0.1:0, 127.0.0.2:0, unix:", "socket")));
@@ -209,7 +209,7 @@ START_TEST(access_serves_several_addresses)
 }
 END_TEST
 
-START_TEST(access_refuses_to_start_where_one_address_of_several_is_taken)
+START_TEST(auth_does_not_start_if_one_address_is_in_use)
 {
     char listen[64];
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0"));
@@ -220,7 +220,7 @@ END_TEST
 
 /* ---- Admin addresses ---- */
 
-START_TEST(access_admin_address_serves_health_and_metrics_alone)
+START_TEST(auth_admin_address_serves_only_health_and_metrics)
 {
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"));
     connect_port(server_process_port(&server, admin_words));
@@ -243,7 +243,7 @@ START_TEST(access_admin_address_serves_health_and_metrics_alone)
 }
 END_TEST
 
-START_TEST(access_admin_address_may_be_a_unix_socket)
+START_TEST(auth_admin_address_may_be_a_unix_socket)
 {
     server_process_start(
         &server, ARGUMENTS("--listen=127.0.0.1:0", option_path("--admin-listen=unix:", "admin")));
@@ -255,10 +255,10 @@ END_TEST
 
 /* ---- systemd ---- */
 
-/* What is handed over: descriptors that become 3 and 4, and their names. */
+/* Sockets passed to the server: descriptors that become 3 and 4, and their names. */
 static int handed[2];
 static const char *handed_names;
-static int handed_pid_offset; /* 0, or the variables are meant for another process */
+static int handed_pid_offset; /* not 0 if the variables are for another process */
 static char notify_path[PATH];
 
 static int listening_port(int *port)
@@ -282,7 +282,7 @@ static int unix_socket(const char *path, int type)
     return fd;
 }
 
-/* In the child, as systemd does it before it executes a service. */
+/* Runs in the child, and does what systemd does before it executes a service. */
 static void hand_over(void)
 {
     char number[16];
@@ -301,7 +301,7 @@ static void ask_to_be_told(void)
     setenv("NOTIFY_SOCKET", notify_path, 1);
 }
 
-START_TEST(access_serves_sockets_that_systemd_hands_over)
+START_TEST(auth_serves_sockets_from_systemd)
 {
     int port;
     handed[0] = listening_port(&port);
@@ -314,7 +314,8 @@ START_TEST(access_serves_sockets_that_systemd_hands_over)
     connect_path(folder_path("socket"));
     expect_evaluated();
     ck_assert_int_eq(server_process_stop(&server), 0);
-    /* They are systemd's: the file stays, and the next instance finds who has connected meanwhile.
+    /* The sockets belong to systemd: the file remains, and the next instance accepts clients that
+       have connected meanwhile.
      */
     ck_assert_int_eq(access(folder_path("socket"), F_OK), 0);
     connect_port(port);
@@ -326,7 +327,7 @@ START_TEST(access_serves_sockets_that_systemd_hands_over)
 }
 END_TEST
 
-START_TEST(access_takes_the_admin_socket_by_its_name)
+START_TEST(auth_finds_the_admin_socket_by_name)
 {
     int port, admin;
     handed[0] = listening_port(&admin);
@@ -342,7 +343,7 @@ START_TEST(access_takes_the_admin_socket_by_its_name)
 }
 END_TEST
 
-START_TEST(access_lets_sockets_be_that_are_meant_for_another_process)
+START_TEST(auth_ignores_sockets_for_another_process)
 {
     int port;
     handed[0] = handed[1] = listening_port(&port);
@@ -354,7 +355,7 @@ START_TEST(access_lets_sockets_be_that_are_meant_for_another_process)
 }
 END_TEST
 
-/* Reads one message of sd_notify. */
+/* Reads one sd_notify message. */
 static void expect_told(int fd, const char *wanted)
 {
     char text[256];
@@ -366,7 +367,7 @@ static void expect_told(int fd, const char *wanted)
     expect_text(text, wanted);
 }
 
-START_TEST(access_tells_systemd_when_it_is_ready_and_when_it_stops)
+START_TEST(auth_notifies_systemd_of_ready_and_stopping)
 {
     snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
     const int fd = unix_socket(notify_path, SOCK_DGRAM);
@@ -380,7 +381,7 @@ END_TEST
 
 /* ---- Tokens ---- */
 
-/* 43 characters, and what sha256sum says of them. */
+/* 43 characters, and their sha256sum. */
 static const char alice[] = "alice-0123456789abcdefghijklmnopqrstuvwxyz_";
 static const char alice_line[] =
     "alice:dc5c3a900295ccecb6bbc567b71e916d43d6a890c4d4f0a7b53969b0ae9535a7\n";
@@ -428,7 +429,7 @@ static void start_with_tokens(const char *lines)
     connect_port(server.port);
 }
 
-START_TEST(access_wants_a_token_where_there_are_any)
+START_TEST(auth_requires_a_token_if_tokens_are_configured)
 {
     start_with_tokens(alice_line);
     expect_token_wanted("GET", "/v1/losses", NULL, NULL);
@@ -436,14 +437,14 @@ START_TEST(access_wants_a_token_where_there_are_any)
     expect_text(response.body, "a token is required");
     expect_token_wanted("GET", "/v1/losses", "Authorization: Basic YWxpY2U6eA==\r\n", NULL);
     expect_token_wanted("GET", "/no/such/path", NULL,
-                        NULL); /* what there is, is nobody's business either */
+                        NULL); /* paths that exist are not revealed either */
     expect_token_wanted("POST", "/v2/models/mse/infer", NULL, "{}");
     expect_text(response.body, "{\"error\":\"a token is required");
     ck_assert(strstr(response.head, "X-Request-Id") != NULL);
 }
 END_TEST
 
-START_TEST(access_lets_in_who_has_a_token)
+START_TEST(auth_accepts_clients_with_a_token)
 {
     char lines[512];
     snprintf(lines, sizeof lines, "# who may\n\n  %s\r\n%s", alice_line, bob_line);
@@ -460,7 +461,7 @@ START_TEST(access_lets_in_who_has_a_token)
 }
 END_TEST
 
-START_TEST(access_counts_requests_by_token)
+START_TEST(auth_counts_requests_by_token)
 {
     char lines[512];
     snprintf(lines, sizeof lines, "%s%s", alice_line, bob_line);
@@ -480,7 +481,7 @@ START_TEST(access_counts_requests_by_token)
 }
 END_TEST
 
-START_TEST(access_turns_wrong_tokens_away)
+START_TEST(auth_rejects_wrong_tokens)
 {
     static const char *const wrong[] = {
         "x",
@@ -505,8 +506,8 @@ START_TEST(access_turns_wrong_tokens_away)
 }
 END_TEST
 
-/* The body is refused before it is sent, for a client that waits to be asked for it. */
-START_TEST(access_turns_away_before_the_body)
+/* A client that sends Expect: 100-continue gets the rejection before it sends the body. */
+START_TEST(auth_rejects_before_the_body)
 {
     start_with_tokens(alice_line);
     ck_assert(http_client_send_text(
@@ -517,7 +518,7 @@ START_TEST(access_turns_away_before_the_body)
 }
 END_TEST
 
-START_TEST(access_asks_nobody_for_a_token_about_health)
+START_TEST(auth_health_requires_no_token)
 {
     static const char *const open[] = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready",
                                        "/"};
@@ -528,7 +529,7 @@ START_TEST(access_asks_nobody_for_a_token_about_health)
 }
 END_TEST
 
-START_TEST(access_admin_address_asks_for_no_token)
+START_TEST(auth_admin_address_requires_no_token)
 {
     folder_write("tokens", alice_line);
     server_process_start(&server, ARGUMENTS("--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
@@ -541,7 +542,7 @@ START_TEST(access_admin_address_asks_for_no_token)
 }
 END_TEST
 
-START_TEST(access_reads_tokens_again_on_sighup)
+START_TEST(auth_reloads_tokens_on_sighup)
 {
     start_with_tokens(alice_line);
     expect_known(alice);
@@ -550,11 +551,11 @@ START_TEST(access_reads_tokens_again_on_sighup)
     kill(server.pid, SIGHUP);
     server_process_expect_log(&server, "1 tokens read from");
     expect_known(bob);
-    expect_unknown(alice); /* on a connection that was there before */
+    expect_unknown(alice); /* on a connection opened earlier */
 }
 END_TEST
 
-START_TEST(access_keeps_its_tokens_where_the_new_file_is_broken)
+START_TEST(auth_keeps_its_tokens_if_the_new_file_is_invalid)
 {
     static const struct {
         const char *text, *wanted;
@@ -580,8 +581,8 @@ START_TEST(access_keeps_its_tokens_where_the_new_file_is_broken)
 }
 END_TEST
 
-/* Cut off at the end of a line, it would let fewer in, and nobody would know why. */
-START_TEST(access_refuses_a_token_file_that_has_lost_its_end)
+/* A file truncated at the end of a line would silently reject some clients. */
+START_TEST(auth_rejects_a_truncated_token_file)
 {
     char text[512];
     snprintf(text, sizeof text, "# lossd tokens: 2\n%s%s", alice_line, bob_line);
@@ -616,8 +617,8 @@ END_TEST
 
 enum { WRITERS = 12 };
 
-/* Runs that add at the same time wait for each other; all tokens are there, and counted. */
-START_TEST(access_adds_tokens_one_at_a_time)
+/* Concurrent runs that add tokens wait for each other. All tokens are added and counted. */
+START_TEST(auth_adds_tokens_one_at_a_time)
 {
     char text[SERVER_TEXT] = "", head[64], names[WRITERS][32];
     struct server_process writers[WRITERS];
@@ -650,7 +651,7 @@ static void show_to_nobody(void)
     dup2(fd, STDERR_FILENO);
 }
 
-START_TEST(access_fails_where_a_token_cannot_be_shown)
+START_TEST(auth_fails_if_a_token_cannot_be_printed)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT];
     ck_assert_int_eq(server_process_run_with((const char *const[]){"--new-token=carol", NULL},
@@ -661,7 +662,7 @@ END_TEST
 
 enum { OTHER_USER = 12345, OTHER_GROUP = 12346, TOKENS_MOST_IN_FILE = 10000 };
 
-START_TEST(access_adds_tokens_to_the_file)
+START_TEST(auth_adds_tokens_to_the_file)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT], text[512] = "", token[64] = "";
     const char *const option = option_path("--token-file=", "tokens");
@@ -697,8 +698,8 @@ START_TEST(access_adds_tokens_to_the_file)
 }
 END_TEST
 
-/* A new file has the mode that the umask leaves, and a link stays one. */
-START_TEST(access_makes_a_token_file_or_follows_a_link_to_one)
+/* A new file has the mode that the umask allows, and a link remains a link. */
+START_TEST(auth_creates_a_token_file_or_follows_a_link)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT], option[2 * PATH];
     struct stat about;
@@ -725,8 +726,8 @@ START_TEST(access_makes_a_token_file_or_follows_a_link_to_one)
 }
 END_TEST
 
-/* With one more the server would refuse the file. */
-START_TEST(access_adds_no_token_to_a_file_that_is_full)
+/* With one more token, the server would reject the file. */
+START_TEST(auth_adds_no_token_to_a_full_file)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT];
     const char *const option = option_path("--token-file=", "tokens");
@@ -746,13 +747,13 @@ START_TEST(access_adds_no_token_to_a_file_that_is_full)
 }
 END_TEST
 
-START_TEST(access_tells_systemd_that_it_reads_again)
+START_TEST(auth_notifies_systemd_of_reloads)
 {
     snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
     const int fd = unix_socket(notify_path, SOCK_DGRAM);
     server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0"), ask_to_be_told);
     expect_told(fd, "READY=1");
-    kill(server.pid, SIGHUP); /* though there is nothing to be read */
+    kill(server.pid, SIGHUP); /* although there is no file to read */
     expect_told(fd, "RELOADING=1\nMONOTONIC_USEC=");
     expect_told(fd, "READY=1");
     ck_assert_int_eq(server_process_stop(&server), 0);
@@ -760,8 +761,8 @@ START_TEST(access_tells_systemd_that_it_reads_again)
 }
 END_TEST
 
-/* A reload waits for its file until the server is ending. */
-START_TEST(access_tells_systemd_of_nothing_after_the_end)
+/* A reload waits for its file until the server stops. */
+START_TEST(auth_does_not_notify_systemd_after_stopping)
 {
     char text[64];
     snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
@@ -782,13 +783,14 @@ START_TEST(access_tells_systemd_of_nothing_after_the_end)
     folder_write("tokens", alice_line);
     ck_assert_int_eq(server_process_wait(&server), 0);
     server_process_expect_log(&server, "1 tokens");
-    ck_assert_msg(recv(fd, text, sizeof text, MSG_DONTWAIT) < 0, "told after STOPPING=1: %.20s",
+    ck_assert_msg(recv(fd, text, sizeof text, MSG_DONTWAIT) < 0, "message after STOPPING=1: %.20s",
                   text);
     close(fd);
 }
 END_TEST
 
-/* As a unit with WatchdogSec= has it, of this process or, by mistake, of another one. */
+/* Sets the environment of a unit with WatchdogSec=, for this process or, by mistake, another one.
+ */
 static void ask_for_signs_of_life(void)
 {
     char number[16];
@@ -798,7 +800,7 @@ static void ask_for_signs_of_life(void)
     setenv("WATCHDOG_PID", number, 1);
 }
 
-START_TEST(access_tells_systemd_that_it_is_alive)
+START_TEST(auth_notifies_the_watchdog_of_systemd)
 {
     snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
     const int fd = unix_socket(notify_path, SOCK_DGRAM);
@@ -811,7 +813,7 @@ START_TEST(access_tells_systemd_that_it_is_alive)
 }
 END_TEST
 
-START_TEST(access_tells_systemd_nothing_that_it_asks_of_another_process)
+START_TEST(auth_ignores_a_watchdog_for_another_process)
 {
     struct pollfd wait = {.events = POLLIN};
     snprintf(notify_path, sizeof notify_path, "%s", folder_path("notify"));
@@ -826,7 +828,7 @@ START_TEST(access_tells_systemd_nothing_that_it_asks_of_another_process)
 }
 END_TEST
 
-START_TEST(access_refuses_to_start_with_a_broken_token_file)
+START_TEST(auth_does_not_start_with_an_invalid_token_file)
 {
     folder_write("tokens", "alice-0123456789abcdefghijklmnopqrstuvwxyz_\n");
     expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")),
@@ -834,14 +836,13 @@ START_TEST(access_refuses_to_start_with_a_broken_token_file)
     char out[SERVER_TEXT], err[SERVER_TEXT];
     server_process_run(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "tokens")),
                        out, err);
-    ck_assert_ptr_null(
-        strstr(err, "0123456789")); /* it is a token, by mistake, and not for a log */
+    ck_assert_ptr_null(strstr(err, "0123456789")); /* it may be a token, which must not be logged */
     expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", option_path("--token-file=", "none")),
                          "No such file or directory");
 }
 END_TEST
 
-START_TEST(access_warns_of_a_token_file_that_anyone_can_write)
+START_TEST(auth_warns_about_a_world_writable_token_file)
 {
     folder_write("tokens", alice_line);
     ck_assert_int_eq(chmod(folder_path("tokens"), 0646), 0);
@@ -851,7 +852,7 @@ START_TEST(access_warns_of_a_token_file_that_anyone_can_write)
 }
 END_TEST
 
-START_TEST(access_makes_tokens_that_let_in)
+START_TEST(auth_creates_tokens_that_are_accepted)
 {
     char out[SERVER_TEXT], err[SERVER_TEXT], token[64] = "";
     ck_assert_int_eq(
@@ -871,7 +872,7 @@ START_TEST(access_makes_tokens_that_let_in)
 }
 END_TEST
 
-/* Gives the child a file of this test as its stdin. */
+/* Makes a file of this test the stdin of the child. */
 static const char *input;
 static void redirect(void)
 {
@@ -879,7 +880,7 @@ static void redirect(void)
         _exit(126);
 }
 
-START_TEST(access_hashes_tokens_of_ones_own)
+START_TEST(auth_hashes_given_tokens)
 {
     folder_write("token", alice);
     input = folder_path("token");
@@ -901,7 +902,7 @@ START_TEST(access_hashes_tokens_of_ones_own)
 }
 END_TEST
 
-START_TEST(access_listens_beyond_loopback_only_with_tokens_or_when_told_so)
+START_TEST(auth_listens_beyond_loopback_only_with_tokens_or_an_option)
 {
     static const char *const open[] = {"0.0.0.0:0", "[::]:0", "127.0.0.1:0,0.0.0.0:0"};
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
@@ -942,7 +943,7 @@ static void expect_answer(int status, const char *wanted)
     expect_text(response.body, wanted);
 }
 
-/* The value of a header, "" where there is none. */
+/* Returns the value of a header; "" if there is none. */
 static const char *value_of(const char *name)
 {
     static char value[512];
@@ -955,7 +956,7 @@ static void start(const char *const arguments[])
     connect_port(server.port);
 }
 
-START_TEST(access_on_loopback_answers_to_its_own_names_alone)
+START_TEST(auth_on_loopback_accepts_only_its_own_host_names)
 {
     static const char *const own[] = {"localhost",       "localhost:8080", "LocalHost", "127.0.0.1",
                                       "127.0.0.1:1",     "127.1.2.3:9",    "[::1]",     "[::1]:80",
@@ -998,7 +999,7 @@ START_TEST(access_on_loopback_answers_to_its_own_names_alone)
 }
 END_TEST
 
-START_TEST(access_reads_the_host_of_a_target_in_absolute_form)
+START_TEST(auth_reads_the_host_of_a_target_in_absolute_form)
 {
     start(ARGUMENTS("--listen=127.0.0.1:0"));
     ask_with("GET", "http://localhost:1/v1/losses/mse", "localhost", "");
@@ -1010,7 +1011,7 @@ START_TEST(access_reads_the_host_of_a_target_in_absolute_form)
 }
 END_TEST
 
-START_TEST(access_answers_to_further_names)
+START_TEST(auth_accepts_configured_host_names)
 {
     start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts=loss.example, other.example"));
     ask_with("GET", "/v1/losses/mse", "LOSS.example:8443", "");
@@ -1026,7 +1027,7 @@ START_TEST(access_answers_to_further_names)
 }
 END_TEST
 
-START_TEST(access_beyond_loopback_answers_to_any_name_unless_some_are_listed)
+START_TEST(auth_beyond_loopback_accepts_any_host_name_unless_listed)
 {
     start(ARGUMENTS("--listen=0.0.0.0:0", "--allow-unauthenticated"));
     ask_with("GET", "/v1/losses/mse", "anything.example", "");
@@ -1038,12 +1039,12 @@ START_TEST(access_beyond_loopback_answers_to_any_name_unless_some_are_listed)
     ck_assert_int_eq(response.status, 200);
     ask_with("GET", "/v1/losses/mse", "anything.example", "");
     ck_assert_int_eq(response.status, 421);
-    ask_with("GET", "/readyz", "10.0.0.7:8080", ""); /* as a probe asks */
+    ask_with("GET", "/readyz", "10.0.0.7:8080", ""); /* as a probe does */
     ck_assert_int_eq(response.status, 200);
 }
 END_TEST
 
-START_TEST(access_on_a_unix_socket_answers_to_any_name)
+START_TEST(auth_on_a_unix_socket_accepts_any_host_name)
 {
     server_process_start(&server, ARGUMENTS(option_path("--listen=unix:", "socket"),
                                             "--allowed-hosts=loss.example"));
@@ -1053,7 +1054,7 @@ START_TEST(access_on_a_unix_socket_answers_to_any_name)
 }
 END_TEST
 
-START_TEST(access_turns_away_what_pages_of_others_send)
+START_TEST(auth_rejects_requests_of_foreign_origins)
 {
     start(ARGUMENTS("--listen=127.0.0.1:0"));
     static const char *const foreign[] = {
@@ -1066,7 +1067,7 @@ START_TEST(access_turns_away_what_pages_of_others_send)
         ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
     }
     ask_with("GET", "/v1/losses/mse", "localhost",
-             foreign[0]); /* which the browser keeps from the page */
+             foreign[0]); /* the browser hides the response from the page */
     ck_assert_int_eq(response.status, 200);
     ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
     ask_with("OPTIONS", "/v1/losses/mse", "localhost",
@@ -1079,19 +1080,19 @@ START_TEST(access_turns_away_what_pages_of_others_send)
 }
 END_TEST
 
-START_TEST(access_lets_its_own_pages_send)
+START_TEST(auth_accepts_requests_of_its_own_origin)
 {
     char own[128];
     start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts=loss.example"));
     ask_with("POST", "/v1/losses/mse", "loss.example",
-             "Origin: https://loss.example\r\n"); /* TLS ends at a proxy */
+             "Origin: https://loss.example\r\n"); /* a proxy terminates TLS */
     ck_assert_int_eq(response.status, 200);
     ask_with("POST", "/v1/losses/mse", "loss.example:80", "Origin: http://loss.example\r\n");
     ck_assert_int_eq(response.status, 200);
     snprintf(own, sizeof own, "127.0.0.1:%d", server.port);
     ask_with("POST", "/v1/losses/mse", "127.0.0.1",
              "Origin: https://loss.example\r\nSec-Fetch-Site: same-origin\r\n");
-    ck_assert_int_eq(response.status, 200); /* and has changed the Host */
+    ck_assert_int_eq(response.status, 200); /* and changes Host */
     char origin[256];
     snprintf(origin, sizeof origin, "Origin: http://%s\r\nSec-Fetch-Site: same-origin\r\n", own);
     ask_with("POST", "/v1/losses/mse", own, origin);
@@ -1104,7 +1105,7 @@ static const char preflight[] =
     "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n"
     "Access-Control-Request-Headers: authorization,content-type\r\n";
 
-START_TEST(access_lets_listed_origins_in)
+START_TEST(auth_accepts_listed_origins)
 {
     start(ARGUMENTS("--listen=127.0.0.1:0",
                     "--cors-origins=http://localhost:3000,https://app.example"));
@@ -1124,13 +1125,12 @@ START_TEST(access_lets_listed_origins_in)
     expect_text(value_of("Access-Control-Expose-Headers"), "Retry-After");
     expect_text(response.head, "Vary: Origin");
 
-    ask_with("POST", "/v1/losses/none", "localhost",
-             page); /* a page must be able to read what went wrong */
+    ask_with("POST", "/v1/losses/none", "localhost", page); /* a page must be able to read errors */
     ck_assert_int_eq(response.status, 404);
     ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "https://app.example");
 
     ask_with("GET", "/v1/losses/mse", "localhost",
-             ""); /* or a cache gives the page an answer without the headers */
+             ""); /* otherwise a cache could return a response without the headers */
     expect_text(response.head, "Vary: Origin");
     ck_assert_str_eq(value_of("Access-Control-Allow-Origin"), "");
 
@@ -1141,7 +1141,7 @@ START_TEST(access_lets_listed_origins_in)
 }
 END_TEST
 
-START_TEST(access_lets_all_origins_in_where_told_so)
+START_TEST(auth_accepts_all_origins_if_configured)
 {
     start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins=*"));
     ask_with("POST", "/v1/losses/mse", "localhost", "Origin: null\r\n");
@@ -1150,7 +1150,7 @@ START_TEST(access_lets_all_origins_in_where_told_so)
 }
 END_TEST
 
-START_TEST(access_asks_no_token_of_a_preflight)
+START_TEST(auth_preflight_requires_no_token)
 {
     char headers[256];
     folder_write("tokens", alice_line);
@@ -1169,7 +1169,7 @@ START_TEST(access_asks_no_token_of_a_preflight)
 }
 END_TEST
 
-START_TEST(access_refuses_lists_that_cannot_be)
+START_TEST(auth_rejects_invalid_lists)
 {
     static const char *const origins[] = {
         "https://app.example/", "app.example",       "https://app.example:443",
@@ -1192,63 +1192,63 @@ Suite *auth_suite(void)
 {
     Suite *suite = suite_create("auth");
     TCase *addresses = suite_add_case(suite, "auth_addresses", 60, setup, teardown);
-    tcase_add_test(addresses, access_serves_a_unix_socket_and_removes_it);
-    tcase_add_test(addresses, access_unix_socket_has_the_permissions_that_are_asked_for);
-    tcase_add_test(addresses, access_takes_the_place_of_a_server_that_was_killed);
-    tcase_add_test(addresses, access_leaves_the_socket_of_a_running_server_alone);
-    tcase_add_test(addresses, access_leaves_a_file_that_is_no_socket_alone);
-    tcase_add_test(addresses, access_does_not_remove_the_socket_of_a_successor);
-    tcase_add_test(addresses, access_refuses_in_the_midst_of_a_body_over_a_unix_socket);
-    tcase_add_test(addresses, access_serves_several_addresses);
-    tcase_add_test(addresses, access_refuses_to_start_where_one_address_of_several_is_taken);
-    tcase_add_test(addresses, access_admin_address_serves_health_and_metrics_alone);
-    tcase_add_test(addresses, access_admin_address_may_be_a_unix_socket);
+    tcase_add_test(addresses, auth_serves_a_unix_socket_and_removes_it);
+    tcase_add_test(addresses, auth_unix_socket_has_the_configured_permissions);
+    tcase_add_test(addresses, auth_replaces_the_socket_of_a_killed_server);
+    tcase_add_test(addresses, auth_keeps_the_socket_of_a_running_server);
+    tcase_add_test(addresses, auth_keeps_a_file_that_is_not_a_socket);
+    tcase_add_test(addresses, auth_does_not_remove_the_socket_of_a_successor);
+    tcase_add_test(addresses, auth_rejects_during_a_body_over_a_unix_socket);
+    tcase_add_test(addresses, auth_serves_several_addresses);
+    tcase_add_test(addresses, auth_does_not_start_if_one_address_is_in_use);
+    tcase_add_test(addresses, auth_admin_address_serves_only_health_and_metrics);
+    tcase_add_test(addresses, auth_admin_address_may_be_a_unix_socket);
 
     TCase *systemd = suite_add_case(suite, "auth_systemd", 60, setup, teardown);
-    tcase_add_test(systemd, access_serves_sockets_that_systemd_hands_over);
-    tcase_add_test(systemd, access_takes_the_admin_socket_by_its_name);
-    tcase_add_test(systemd, access_lets_sockets_be_that_are_meant_for_another_process);
-    tcase_add_test(systemd, access_tells_systemd_when_it_is_ready_and_when_it_stops);
+    tcase_add_test(systemd, auth_serves_sockets_from_systemd);
+    tcase_add_test(systemd, auth_finds_the_admin_socket_by_name);
+    tcase_add_test(systemd, auth_ignores_sockets_for_another_process);
+    tcase_add_test(systemd, auth_notifies_systemd_of_ready_and_stopping);
 
     TCase *tokens = suite_add_case(suite, "auth_tokens", 60, setup, teardown);
     TCase *slow = suite_add_case(suite, "auth_slow", 60, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_test(tokens, access_wants_a_token_where_there_are_any);
-    tcase_add_test(tokens, access_lets_in_who_has_a_token);
-    tcase_add_test(tokens, access_counts_requests_by_token);
-    tcase_add_test(tokens, access_turns_wrong_tokens_away);
-    tcase_add_test(tokens, access_turns_away_before_the_body);
-    tcase_add_test(tokens, access_asks_nobody_for_a_token_about_health);
-    tcase_add_test(tokens, access_admin_address_asks_for_no_token);
-    tcase_add_test(tokens, access_reads_tokens_again_on_sighup);
-    tcase_add_test(tokens, access_refuses_a_token_file_that_has_lost_its_end);
-    tcase_add_test(tokens, access_adds_tokens_to_the_file);
-    tcase_add_test(tokens, access_adds_tokens_one_at_a_time);
-    tcase_add_test(tokens, access_fails_where_a_token_cannot_be_shown);
-    tcase_add_test(tokens, access_tells_systemd_of_nothing_after_the_end);
-    tcase_add_test(tokens, access_makes_a_token_file_or_follows_a_link_to_one);
-    tcase_add_test(tokens, access_adds_no_token_to_a_file_that_is_full);
-    tcase_add_test(tokens, access_keeps_its_tokens_where_the_new_file_is_broken);
-    tcase_add_test(tokens, access_tells_systemd_that_it_reads_again);
-    tcase_add_test(slow, access_tells_systemd_that_it_is_alive);
-    tcase_add_test(slow, access_tells_systemd_nothing_that_it_asks_of_another_process);
-    tcase_add_test(tokens, access_refuses_to_start_with_a_broken_token_file);
-    tcase_add_test(tokens, access_warns_of_a_token_file_that_anyone_can_write);
-    tcase_add_test(tokens, access_makes_tokens_that_let_in);
-    tcase_add_test(tokens, access_hashes_tokens_of_ones_own);
-    tcase_add_test(tokens, access_listens_beyond_loopback_only_with_tokens_or_when_told_so);
+    tcase_add_test(tokens, auth_requires_a_token_if_tokens_are_configured);
+    tcase_add_test(tokens, auth_accepts_clients_with_a_token);
+    tcase_add_test(tokens, auth_counts_requests_by_token);
+    tcase_add_test(tokens, auth_rejects_wrong_tokens);
+    tcase_add_test(tokens, auth_rejects_before_the_body);
+    tcase_add_test(tokens, auth_health_requires_no_token);
+    tcase_add_test(tokens, auth_admin_address_requires_no_token);
+    tcase_add_test(tokens, auth_reloads_tokens_on_sighup);
+    tcase_add_test(tokens, auth_rejects_a_truncated_token_file);
+    tcase_add_test(tokens, auth_adds_tokens_to_the_file);
+    tcase_add_test(tokens, auth_adds_tokens_one_at_a_time);
+    tcase_add_test(tokens, auth_fails_if_a_token_cannot_be_printed);
+    tcase_add_test(tokens, auth_does_not_notify_systemd_after_stopping);
+    tcase_add_test(tokens, auth_creates_a_token_file_or_follows_a_link);
+    tcase_add_test(tokens, auth_adds_no_token_to_a_full_file);
+    tcase_add_test(tokens, auth_keeps_its_tokens_if_the_new_file_is_invalid);
+    tcase_add_test(tokens, auth_notifies_systemd_of_reloads);
+    tcase_add_test(slow, auth_notifies_the_watchdog_of_systemd);
+    tcase_add_test(slow, auth_ignores_a_watchdog_for_another_process);
+    tcase_add_test(tokens, auth_does_not_start_with_an_invalid_token_file);
+    tcase_add_test(tokens, auth_warns_about_a_world_writable_token_file);
+    tcase_add_test(tokens, auth_creates_tokens_that_are_accepted);
+    tcase_add_test(tokens, auth_hashes_given_tokens);
+    tcase_add_test(tokens, auth_listens_beyond_loopback_only_with_tokens_or_an_option);
 
     TCase *origins = suite_add_case(suite, "auth_origins", 60, setup, teardown);
-    tcase_add_test(origins, access_on_loopback_answers_to_its_own_names_alone);
-    tcase_add_test(origins, access_reads_the_host_of_a_target_in_absolute_form);
-    tcase_add_test(origins, access_answers_to_further_names);
-    tcase_add_test(origins, access_beyond_loopback_answers_to_any_name_unless_some_are_listed);
-    tcase_add_test(origins, access_on_a_unix_socket_answers_to_any_name);
-    tcase_add_test(origins, access_turns_away_what_pages_of_others_send);
-    tcase_add_test(origins, access_lets_its_own_pages_send);
-    tcase_add_test(origins, access_lets_listed_origins_in);
-    tcase_add_test(origins, access_lets_all_origins_in_where_told_so);
-    tcase_add_test(origins, access_asks_no_token_of_a_preflight);
-    tcase_add_test(origins, access_refuses_lists_that_cannot_be);
+    tcase_add_test(origins, auth_on_loopback_accepts_only_its_own_host_names);
+    tcase_add_test(origins, auth_reads_the_host_of_a_target_in_absolute_form);
+    tcase_add_test(origins, auth_accepts_configured_host_names);
+    tcase_add_test(origins, auth_beyond_loopback_accepts_any_host_name_unless_listed);
+    tcase_add_test(origins, auth_on_a_unix_socket_accepts_any_host_name);
+    tcase_add_test(origins, auth_rejects_requests_of_foreign_origins);
+    tcase_add_test(origins, auth_accepts_requests_of_its_own_origin);
+    tcase_add_test(origins, auth_accepts_listed_origins);
+    tcase_add_test(origins, auth_accepts_all_origins_if_configured);
+    tcase_add_test(origins, auth_preflight_requires_no_token);
+    tcase_add_test(origins, auth_rejects_invalid_lists);
     return suite;
 }

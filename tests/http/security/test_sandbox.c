@@ -1,6 +1,6 @@
 /*
- * What the server can do without: its own filter of system calls, and the one of its systemd unit,
- * with the server at work behind either; and what systemd-analyze thinks of the unit.
+ * The server's own system call filter and that of its systemd unit, each with a working server; and
+ * the rating of the unit by systemd-analyze.
  */
 #include "suites.h"
 #include "support/certificates.h"
@@ -56,7 +56,7 @@ static void expect_text(const char *text, const char *wanted)
     ck_assert_msg(strstr(text, wanted) != NULL, "\"%s\" is not in: %s", wanted, text);
 }
 
-/* Starts a server with everything that needs system calls of its own. */
+/* Starts a server with all features that need additional system calls. */
 static void start(const char *seccomp, void (*prepare)(void))
 {
     char listen[PATH + 32];
@@ -88,7 +88,7 @@ static void expect_status(const char *method, const char *path, const char *head
                   response.head, response.body);
 }
 
-/* A batch for the executor, whose answer is compressed on all threads. */
+/* A batch for the executor. Its response is compressed on all threads. */
 static void evaluate_large(void)
 {
     char *body = malloc(LARGE * 10 + 100), *to = stpcpy(body, "{\"grad\":true,\"input\":[1"),
@@ -107,7 +107,7 @@ static void evaluate_large(void)
     free(body);
 }
 
-/* All that a server does in its life. */
+/* Uses all features of a server, from start to stop. */
 static void expect_work(void)
 {
     const struct http_client_tls tls = {.ca = folder_path("ca")};
@@ -124,7 +124,7 @@ static void expect_work(void)
     expect_status("GET", "/v1/losses", token, NULL, 200);
     http_client_close(&client);
     ck_assert(http_client_connect_tls(&client, server.port, &tls));
-    ck_assert(http_client_send_text(&client, "GET /v1/los")); /* cut when its time is up */
+    ck_assert(http_client_send_text(&client, "GET /v1/los")); /* disconnected after its timeout */
     ck_assert(http_client_closed(&client));
     http_client_close(&client);
 
@@ -143,14 +143,14 @@ static void expect_work(void)
 
 /* ---- The server's filter ---- */
 
-START_TEST(sandbox_lets_the_server_work)
+START_TEST(sandbox_allows_all_features_of_the_server)
 {
     start("on", NULL);
     expect_work();
 }
 END_TEST
 
-/* A line of the status of every thread. */
+/* Checks a line of the status of every thread. */
 static void expect_every_thread(const char *line)
 {
     char path[64];
@@ -173,7 +173,7 @@ static void expect_every_thread(const char *line)
     ck_assert_int_gt(threads, 5);
 }
 
-START_TEST(sandbox_holds_for_every_thread)
+START_TEST(sandbox_applies_to_every_thread)
 {
     start("on", NULL);
     expect_every_thread("\nSeccomp:\t2\n");
@@ -181,11 +181,10 @@ START_TEST(sandbox_holds_for_every_thread)
 }
 END_TEST
 
-START_TEST(sandbox_is_off_unless_told_otherwise)
+START_TEST(sandbox_is_off_by_default)
 {
     char unchanged[64];
-    FILE *file =
-        fopen("/proc/self/status", "re"); /* a container may have a filter already, or not */
+    FILE *file = fopen("/proc/self/status", "re"); /* a container may already have a filter */
     ck_assert_ptr_nonnull(file);
     char status[8192];
     status[fread(status, 1, sizeof status - 1, file)] = '\0';
@@ -199,8 +198,8 @@ START_TEST(sandbox_is_off_unless_told_otherwise)
 }
 END_TEST
 
-/* Tries, in a child behind the filter, what a server that was taken over would be used for; the
- * exit code says what worked. */
+/* In a child with the filter, tries what an attacker would use a compromised server for. The exit
+ * code says what succeeded. */
 static int try_what_is_forbidden(void)
 {
     char message[256];
@@ -246,16 +245,16 @@ END_TEST
 
 enum { CALLS = 2048 };
 
-/* The system calls that the unit lets through, by number. */
+/* The system calls that the unit allows, by number. */
 static bool allowed[CALLS];
 
-/* Allows a system call, or forbids it again; "@name" stands for many. */
+/* Allows a system call, or forbids it again; "@name" is a set of calls. */
 static void set_calls(const char *name, bool allow)
 {
     char command[128], line[256];
     if (name[0] != '@') {
         const int number = seccomp_syscall_resolve_name(name);
-        if (number >= 0 && number < CALLS) /* else this processor has no such call */
+        if (number >= 0 && number < CALLS) /* otherwise this architecture does not have the call */
             allowed[number] = allow;
         return;
     }
@@ -271,7 +270,7 @@ static void set_calls(const char *name, bool allow)
     ck_assert_int_eq(pclose(output), 0);
 }
 
-/* Reads the unit's SystemCallFilter= lines, one after the other, as systemd does. */
+/* Reads the unit's SystemCallFilter= lines in order, as systemd does. */
 static void read_unit(void)
 {
     char line[512];
@@ -294,8 +293,8 @@ static void read_unit(void)
     ck_assert(!allowed[seccomp_syscall_resolve_name("mount")]);
 }
 
-/* In the child, as systemd does it: the filter, and MemoryDenyWriteExecute=. Here it is also in
- * force while the server starts.
+/* Runs in the child, and sets the filter and MemoryDenyWriteExecute= as systemd does. Here they
+ * also apply while the server starts.
  */
 static void enter_unit(void)
 {
@@ -317,7 +316,7 @@ static void enter_unit(void)
         _exit(125);
 }
 
-START_TEST(unit_filter_lets_the_server_work)
+START_TEST(unit_filter_allows_all_features_of_the_server)
 {
     read_unit();
     start("off", enter_unit);
@@ -325,7 +324,7 @@ START_TEST(unit_filter_lets_the_server_work)
 }
 END_TEST
 
-/* Runs a command whose output is of interest only if it fails, and of that the end. */
+/* Runs a command. If it fails, fails with the end of its output. */
 static void expect_success(const char *command)
 {
     char text[2048], whole[1200];
@@ -337,7 +336,7 @@ static void expect_success(const char *command)
     ck_assert_msg(pclose(output) == 0, "%s: %s", command, text);
 }
 
-START_TEST(unit_is_sound)
+START_TEST(unit_passes_systemd_analyze)
 {
     const char *program = getenv("LOSSD");
     char command[1024];
@@ -351,8 +350,8 @@ START_TEST(unit_is_sound)
 }
 END_TEST
 
-/* In tenths; below 2.0 is what systemd calls OK. */
-START_TEST(unit_exposes_little)
+/* In tenths. systemd rates values below 2.0 as OK. */
+START_TEST(unit_exposure_is_low)
 {
     char command[256];
     snprintf(command, sizeof command,
@@ -366,7 +365,7 @@ static bool is_here(const char *command)
     return system(command) == 0; /* NOLINT(cert-env33-c): of this file's own */
 }
 
-/* The sanitizers do what the filters forbid: when the program ends one traces it. */
+/* Sanitizers use system calls that the filters forbid, such as ptrace at exit. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 static const bool sanitized = true;
 #else
@@ -385,16 +384,16 @@ Suite *sandbox_suite(void)
             stderr,
             "sandbox: deploy/lossd.service is not tested, systemd-analyze is not here (systemd)\n");
     if (!sanitized) {
-        tcase_add_test(slow, sandbox_lets_the_server_work);
+        tcase_add_test(slow, sandbox_allows_all_features_of_the_server);
         tcase_add_test(tcase, sandbox_forbids_everything_else);
     }
     if (!sanitized && systemd)
-        tcase_add_test(slow, unit_filter_lets_the_server_work);
-    tcase_add_test(tcase, sandbox_holds_for_every_thread);
-    tcase_add_test(tcase, sandbox_is_off_unless_told_otherwise);
+        tcase_add_test(slow, unit_filter_allows_all_features_of_the_server);
+    tcase_add_test(tcase, sandbox_applies_to_every_thread);
+    tcase_add_test(tcase, sandbox_is_off_by_default);
     if (systemd) {
-        tcase_add_test(tcase, unit_is_sound);
-        tcase_add_test(tcase, unit_exposes_little);
+        tcase_add_test(tcase, unit_passes_systemd_analyze);
+        tcase_add_test(tcase, unit_exposure_is_low);
     }
     return suite;
 }

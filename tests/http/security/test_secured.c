@@ -1,7 +1,7 @@
 /*
- * Each client against a server that speaks TLS, with a certificate of an authority of its own, and
- * wants tokens: the Python and JavaScript packages, lossctl, and the page in Chromium. What is not
- * here is named on stderr and not run.
+ * All clients against a server with TLS, a private certificate authority and tokens: the Python and
+ * JavaScript packages, lossctl, and the page in Chromium. Clients that are not installed are
+ * skipped with a line on stderr.
  */
 #include "suites.h"
 #include "support/command.h"
@@ -32,7 +32,7 @@ static void setup(void)
     folder_make();
     folder_write_certificates();
     make_token();
-    /* By name, on every address that it stands for: Node 18 tries but the first. */
+    /* Listens on every address of the name, because Node 18 tries only the first. */
     server_process_start(&server,
                          (const char *const[]){"--listen", "localhost:0", "--threads=2",
                                                "--log-level=error", "--tls-cert",
@@ -47,20 +47,20 @@ static void teardown(void)
     folder_remove();
 }
 
-/* Runs a command with the server's address and token, and the authority's certificate, in variables
- * of the shell. */
+/* Runs a shell command with the server's address, the token and the authority's certificate in
+ * variables. */
 static void run(const char *command)
 {
     const int status = command_run(printed, sizeof printed,
                                    "export URL=https://localhost:%d TOKEN=%s CA=%s; { %s; } 2>&1",
                                    server.port, token, folder_path("ca"), command);
-    ck_assert_msg(status == 0, "ended with %d, having printed: %s", status, printed);
+    ck_assert_msg(status == 0, "exited with %d and printed: %s", status, printed);
 }
 
-START_TEST(secured_python_client_gets_in)
+START_TEST(secured_python_client_is_accepted)
 {
     if (!numpy_is_there()) {
-        fprintf(stderr, "secured: the Python client is not tested, python3-numpy is not here\n");
+        fprintf(stderr, "secured: the Python client is skipped: python3-numpy is not installed\n");
         return;
     }
     run("PYTHONPATH=clients/python/src /usr/bin/python3 -B -c '\n"
@@ -92,10 +92,10 @@ START_TEST(secured_python_client_gets_in)
 }
 END_TEST
 
-START_TEST(secured_javascript_client_gets_in)
+START_TEST(secured_javascript_client_is_accepted)
 {
     if (!command_succeeds("command -v node")) {
-        fprintf(stderr, "secured: the JavaScript client is not tested, node is not here\n");
+        fprintf(stderr, "secured: the JavaScript client is skipped: node is not installed\n");
         return;
     }
     run("cat > ${CA%/*}/ask.mjs <<'END'\n"
@@ -116,7 +116,7 @@ START_TEST(secured_javascript_client_gets_in)
 }
 END_TEST
 
-START_TEST(secured_lossctl_gets_in)
+START_TEST(secured_lossctl_is_accepted)
 {
     const char *const lossd = getenv("LOSSD");
     char program[PATH];
@@ -126,7 +126,7 @@ START_TEST(secured_lossctl_gets_in)
     setenv("LOSSCTL", program, 1);
     if (!command_succeeds("test -x \"$LOSSCTL\"")) {
         fprintf(stderr,
-                "secured: lossctl is not tested, for it was not built (libcurl4-openssl-dev)\n");
+                "secured: lossctl is skipped: it was not built (needs libcurl4-openssl-dev)\n");
         return;
     }
     run("printf %s \"$TOKEN\" > ${CA%/*}/token && \"$LOSSCTL\" doctor --url $URL --cacert $CA "
@@ -159,9 +159,9 @@ Suite *secured_suite(void)
     Suite *suite = suite_create("secured");
     TCase *tcase = suite_add_case(suite, "secured", 300, setup, teardown);
     tcase_set_tags(tcase, TAG_SLOW);
-    tcase_add_test(tcase, secured_python_client_gets_in);
-    tcase_add_test(tcase, secured_javascript_client_gets_in);
-    tcase_add_test(tcase, secured_lossctl_gets_in);
+    tcase_add_test(tcase, secured_python_client_is_accepted);
+    tcase_add_test(tcase, secured_javascript_client_is_accepted);
+    tcase_add_test(tcase, secured_lossctl_is_accepted);
     tcase_add_test(tcase, secured_page_asks_for_the_token);
     return suite;
 }

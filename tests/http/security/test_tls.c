@@ -1,6 +1,6 @@
 /*
- * TLS through the socket: what is spoken where, certificates that change, clients that have one,
- * and that nothing but TLS is ever written to such a connection.
+ * TLS: which addresses use it, reloaded certificates, and client certificates. Only TLS is ever
+ * written to a TLS connection.
  */
 #include "suites.h"
 #include "support/body.h"
@@ -112,7 +112,7 @@ static void expect_refused_start(const char *const arguments[], const char *want
     expect_text(err, wanted);
 }
 
-/* Hundredths of a second that the server has computed so far. */
+/* Returns the CPU time of the server in hundredths of a second. */
 static unsigned long long ticks(void)
 {
     size_t len;
@@ -126,7 +126,7 @@ static unsigned long long ticks(void)
     return user + kernel;
 }
 
-/* The server does nothing, once it has done what there was to do. */
+/* Checks that the server uses no CPU time after it has finished its work. */
 static void expect_quiet(void)
 {
     for (int tries = 0; tries < 40; tries++) {
@@ -135,12 +135,12 @@ static void expect_quiet(void)
         if (ticks() - before <= 5)
             return;
     }
-    ck_abort_msg("the server goes round");
+    ck_abort_msg("the server is busy although it has no work");
 }
 
 /* ---- Serving ---- */
 
-START_TEST(tls_serves)
+START_TEST(tls_serves_requests)
 {
     start(NULL);
     expect_text(server.line, "listening on https://127.0.0.1:");
@@ -152,7 +152,7 @@ START_TEST(tls_serves)
 }
 END_TEST
 
-START_TEST(tls_is_1_2_at_least)
+START_TEST(tls_requires_version_1_2)
 {
     start(NULL);
     const struct http_client_tls tls12 = {.ca = folder_path("ca"),
@@ -170,7 +170,7 @@ START_TEST(tls_is_1_2_at_least)
 }
 END_TEST
 
-START_TEST(tls_answers_curl)
+START_TEST(tls_works_with_curl)
 {
     char command[512], printed[64] = "";
     start(NULL);
@@ -188,7 +188,7 @@ START_TEST(tls_answers_curl)
 }
 END_TEST
 
-/* Larger than any buffer on the way, in both directions, computed by the executor. */
+/* Larger than all buffers, in both directions, and computed by the executor. */
 START_TEST(tls_carries_large_bodies)
 {
     char *body = malloc(LARGE * 10 + 100);
@@ -209,7 +209,7 @@ START_TEST(tls_carries_large_bodies)
         ck_assert_str_eq(response.body + response.body_len - 4, "]}}\n");
     }
     expect_evaluated();
-    char request[160]; /* and once more to a client that is in no hurry to read: the socket's
+    char request[160]; /* and once more with a client that reads slowly, so that the socket's
                           buffers fill up */
     snprintf(request, sizeof request,
              "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
@@ -222,8 +222,8 @@ START_TEST(tls_carries_large_bodies)
 }
 END_TEST
 
-/* Several requests in one record: what GnuTLS holds back does not show in the socket. */
-START_TEST(tls_answers_what_came_together)
+/* Several requests in one record: data buffered by GnuTLS does not make the socket readable. */
+START_TEST(tls_answers_requests_in_one_record)
 {
     enum { TOGETHER = 20 };
     char text[TOGETHER * 200], *to = text;
@@ -241,7 +241,7 @@ START_TEST(tls_answers_what_came_together)
 }
 END_TEST
 
-START_TEST(tls_unix_sockets_and_the_admin_address_do_without)
+START_TEST(tls_is_not_used_on_unix_sockets_and_the_admin_address)
 {
     char listen[PATH + 32];
     snprintf(listen, sizeof listen, "127.0.0.1:0,unix:%s", folder_path("socket"));
@@ -262,62 +262,62 @@ END_TEST
 
 /* ---- TLS only ---- */
 
-START_TEST(tls_says_nothing_to_those_who_do_not_speak_it)
+START_TEST(tls_sends_no_plain_text_to_clients_without_tls)
 {
     char byte[256];
     start(NULL);
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
     ck_assert(http_client_send_text(&client, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     for (ssize_t got; (got = recv(client.fd, byte, sizeof byte, 0)) > 0;)
-        ck_assert_msg(byte[0] == 21 || byte[0] == 3, "that is no alert: %.*s", (int)got, byte);
+        ck_assert_msg(byte[0] == 21 || byte[0] == 3, "not an alert: %.*s", (int)got, byte);
     char *log = server_process_log(&server);
     ck_assert_ptr_null(strstr(log, "/readyz"));
     free(log);
 }
 END_TEST
 
-/* A client that is cut for being slow is not told why: only its thread may write to its session. */
-START_TEST(tls_cuts_slow_clients_without_a_word)
+/* A client that is disconnected for being slow gets no response: only its thread may write to its
+ * session. */
+START_TEST(tls_disconnects_slow_clients_without_a_response)
 {
     start(MORE("--header-timeout=1", "--min-body-rate=1M", "--min-rate-window=0.5"));
     connect_client();
     ck_assert(http_client_send_text(&client, "GET /readyz HTTP/1.1\r\n"));
-    ck_assert_msg(http_client_closed(&client), "the headers' time was not up");
+    ck_assert_msg(http_client_closed(&client), "no timeout for the headers");
     connect_client();
     ck_assert(http_client_send_text(
         &client,
         "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"));
-    ck_assert_msg(http_client_closed(&client), "the body's time was not up");
+    ck_assert_msg(http_client_closed(&client), "no timeout for the body");
     struct http_client silent; /* not even a handshake */
     ck_assert(http_client_connect(&silent, "127.0.0.1", server.port));
     ck_assert(http_client_send(&silent, "\x16\x03\x01", 3));
-    ck_assert_msg(http_client_closed(&silent), "the handshake's time was not up");
+    ck_assert_msg(http_client_closed(&silent), "no timeout for the handshake");
     http_client_close(&silent);
 }
 END_TEST
 
 /* See server/mhd_workarounds/tls_handshake.h. */
-START_TEST(tls_does_nothing_while_it_waits_for_a_handshake)
+START_TEST(tls_uses_no_cpu_while_it_waits_for_a_handshake)
 {
     static const char *const starts[] = {"\x16\x03\x01", "\x16\x03\x01\x02\x7f\x01\x20", "\x16"};
     struct http_client silent[3];
-    start(MORE(
-        "--header-timeout=100",
-        "--min-body-rate=0")); /* or they would be cut before it is seen that they cost nothing */
+    start(MORE("--header-timeout=100",
+               "--min-body-rate=0")); /* otherwise they would be disconnected too early */
     for (int i = 0; i < 3; i++) {
         ck_assert(http_client_connect(&silent[i], "127.0.0.1", server.port));
         ck_assert(http_client_send_text(&silent[i], starts[i]));
     }
     expect_quiet();
-    connect_client(); /* others are served meanwhile, */
+    connect_client(); /* others are served meanwhile */
     expect_evaluated();
-    ck_assert_int_eq(server_process_stop(&server), 0); /* and those that wait hold nothing up */
+    ck_assert_int_eq(server_process_stop(&server), 0); /* waiting clients do not delay the exit */
     for (int i = 0; i < 3; i++)
         http_client_close(&silent[i]);
 }
 END_TEST
 
-START_TEST(tls_does_nothing_while_it_waits_for_the_rest_of_a_record)
+START_TEST(tls_uses_no_cpu_while_it_waits_for_the_rest_of_a_record)
 {
     static const char record[] = "\x17\x03\x03\x01\x10 the beginning of one";
     start(MORE("--header-timeout=100", "--min-body-rate=0"));
@@ -325,7 +325,7 @@ START_TEST(tls_does_nothing_while_it_waits_for_the_rest_of_a_record)
     expect_evaluated();
     ck_assert_int_eq(send(client.fd, record, sizeof record - 1, MSG_NOSIGNAL),
                      (int)sizeof record - 1);
-    struct http_client second = {.fd = -1}; /* and one in the midst of a body */
+    struct http_client second = {.fd = -1}; /* and one within a body */
     ck_assert(connects(&second, NULL, NULL));
     ck_assert(http_client_send_text(
         &second, "POST /v1/losses/mse HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{"));
@@ -335,7 +335,7 @@ START_TEST(tls_does_nothing_while_it_waits_for_the_rest_of_a_record)
 }
 END_TEST
 
-/* A handshake that comes byte by byte is one all the same. */
+/* A handshake may arrive byte by byte. */
 static ssize_t push_slowly(gnutls_transport_ptr_t fd, const void *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -347,7 +347,7 @@ static ssize_t push_slowly(gnutls_transport_ptr_t fd, const void *bytes, size_t 
     return (ssize_t)len;
 }
 
-START_TEST(tls_takes_a_handshake_in_pieces)
+START_TEST(tls_accepts_a_handshake_in_pieces)
 {
     gnutls_session_t session;
     gnutls_certificate_credentials_t credentials;
@@ -366,7 +366,7 @@ START_TEST(tls_takes_a_handshake_in_pieces)
 }
 END_TEST
 
-START_TEST(tls_turns_connections_away_without_a_word)
+START_TEST(tls_rejects_connections_without_a_response)
 {
     struct http_client second = {.fd = -1};
     start(MORE("--max-connections-per-address=1"));
@@ -379,8 +379,8 @@ START_TEST(tls_turns_connections_away_without_a_word)
 }
 END_TEST
 
-/* Answers that libmicrohttpd cannot give go past it: through the session all the same. */
-START_TEST(tls_refuses_in_the_midst_of_a_body)
+/* Responses that libmicrohttpd cannot send bypass it, but use the TLS session. */
+START_TEST(tls_rejects_during_a_body)
 {
     static char piece[40000];
     char chunk[32];
@@ -403,7 +403,7 @@ START_TEST(tls_refuses_in_the_midst_of_a_body)
 }
 END_TEST
 
-START_TEST(tls_refuses_before_a_body_without_losing_the_answer)
+START_TEST(tls_rejects_before_a_body_without_losing_the_response)
 {
     start(MORE("--max-body=1M"));
     connect_client();
@@ -411,8 +411,8 @@ START_TEST(tls_refuses_before_a_body_without_losing_the_answer)
 }
 END_TEST
 
-/* What server/mhd_workarounds/strict_parser.h sees is what was sent, not how it was encrypted. */
-START_TEST(tls_lets_nothing_be_smuggled)
+/* server/mhd_workarounds/strict_parser.h parses the decrypted bytes. */
+START_TEST(tls_rejects_smuggled_requests)
 {
     static const char *const wrong[] = {
         "GET /healthz HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n",
@@ -439,7 +439,7 @@ END_TEST
 
 /* ---- Certificate files ---- */
 
-/* The serial number of the certificate that the server has shown. */
+/* Returns the serial number of the server's certificate. */
 static unsigned shown_serial(const struct http_client *of)
 {
     unsigned count;
@@ -455,7 +455,7 @@ static unsigned shown_serial(const struct http_client *of)
     return number[len - 1];
 }
 
-START_TEST(tls_reads_its_certificate_again_on_sighup)
+START_TEST(tls_reloads_its_certificate_on_sighup)
 {
     struct http_client later = {.fd = -1};
     start(NULL);
@@ -470,9 +470,9 @@ START_TEST(tls_reads_its_certificate_again_on_sighup)
     ck_assert(connects(&later, NULL, NULL));
     ck_assert_uint_ne(shown_serial(&later), before);
     http_client_close(&later);
-    expect_evaluated(); /* on the connection that was there before */
+    expect_evaluated(); /* on the connection opened earlier */
 
-    FILE *file = fopen(folder_path("cert"), "w"); /* now it is broken */
+    FILE *file = fopen(folder_path("cert"), "w"); /* now it is invalid */
     ck_assert_ptr_nonnull(file);
     fclose(file);
     kill(server.pid, SIGHUP);
@@ -484,7 +484,7 @@ START_TEST(tls_reads_its_certificate_again_on_sighup)
 }
 END_TEST
 
-START_TEST(tls_refuses_to_start_with_files_that_do_not_fit)
+START_TEST(tls_does_not_start_with_invalid_files)
 {
     struct certificate other;
     certificate_make(&other, CERTIFICATE_SERVER, "localhost", &authority, 1);
@@ -511,7 +511,7 @@ START_TEST(tls_refuses_to_start_with_files_that_do_not_fit)
 }
 END_TEST
 
-START_TEST(tls_warns_of_a_key_that_others_can_read_and_of_an_old_certificate)
+START_TEST(tls_warns_about_a_readable_key_and_an_expired_certificate)
 {
     ck_assert_int_eq(chmod(folder_path("key"), 0644), 0);
     struct certificate old;
@@ -527,7 +527,7 @@ END_TEST
 
 /* ---- Client certificates ---- */
 
-/* Makes a client's certificate in two files of that name. */
+/* Creates a client certificate and its key in two files of that name. */
 static void make_client(const char *name, enum certificate_use use, const struct certificate *by,
                         int hours)
 {
@@ -546,7 +546,7 @@ static void connect_as(const char *name)
     ck_assert(connects(&client, folder_path(name), folder_path(key)));
 }
 
-START_TEST(tls_lets_in_who_has_a_certificate)
+START_TEST(tls_accepts_clients_with_a_certificate)
 {
     make_client("alice", CERTIFICATE_CLIENT, &authority, 1);
     start(MORE("--tls-client-ca", folder_path("ca")));
@@ -562,7 +562,7 @@ START_TEST(tls_lets_in_who_has_a_certificate)
 }
 END_TEST
 
-START_TEST(tls_does_not_trust_just_any_certificate)
+START_TEST(tls_rejects_certificates_of_other_authorities)
 {
     struct certificate stranger;
     certificate_make(&stranger, CERTIFICATE_AUTHORITY, "authority", NULL, 1); /* of the same name */
@@ -589,7 +589,7 @@ START_TEST(tls_does_not_trust_just_any_certificate)
 }
 END_TEST
 
-START_TEST(tls_reads_its_authorities_again_on_sighup)
+START_TEST(tls_reloads_its_authorities_on_sighup)
 {
     struct certificate successor;
     make_client("alice", CERTIFICATE_CLIENT, &authority, 1);
@@ -603,13 +603,12 @@ START_TEST(tls_reads_its_authorities_again_on_sighup)
     certificate_free(&successor);
     kill(server.pid, SIGHUP);
     server_process_expect_log(&server, "certificates reloaded");
-    expect_answer("/v1/losses", 403, "not trusted"); /* on the connection that was there before */
+    expect_answer("/v1/losses", 403, "not trusted"); /* on the connection opened earlier */
     connect_as("bob");
     expect_evaluated();
 }
 END_TEST
 
-/* Cut off within its second certificate, it would trust the first alone. */
 /* Expects a metric of the last response, in units of `unit` seconds from `start`, to lie within the
    30 days that the certificates of the tests are valid. */
 static void expect_expiry(const char *sample, double unit, double start)
@@ -620,7 +619,8 @@ static void expect_expiry(const char *sample, double unit, double start)
     ck_assert_msg(days > 0 && days <= 30, "%s: %g days", sample, days);
 }
 
-START_TEST(tls_refuses_a_file_that_has_lost_its_end)
+/* A file truncated within its second certificate would silently trust only the first. */
+START_TEST(tls_rejects_a_truncated_file)
 {
     struct certificate second;
     char text[8192];
@@ -659,7 +659,7 @@ START_TEST(tls_refuses_a_file_that_has_lost_its_end)
 }
 END_TEST
 
-START_TEST(tls_wants_both_where_there_are_tokens_too)
+START_TEST(tls_requires_certificate_and_token_if_both_are_configured)
 {
     static const char token[] =
         "Authorization: Bearer alice-0123456789abcdefghijklmnopqrstuvwxyz_\r\n";
@@ -680,7 +680,7 @@ START_TEST(tls_wants_both_where_there_are_tokens_too)
 }
 END_TEST
 
-START_TEST(tls_client_certificates_are_enough_to_listen_beyond_loopback)
+START_TEST(tls_client_certificates_allow_listening_beyond_loopback)
 {
     const char *cert = folder_path("cert"), *key = folder_path("key");
     expect_refused_start(MORE("--listen=0.0.0.0:0", "--tls-cert", cert, "--tls-key", key),
@@ -692,7 +692,7 @@ START_TEST(tls_client_certificates_are_enough_to_listen_beyond_loopback)
 }
 END_TEST
 
-/* Whether the executor is busy, on a connection of its own. */
+/* Returns true if the executor is busy. Uses a separate connection. */
 static bool is_busy(void)
 {
     struct http_client asking = {.fd = -1};
@@ -702,7 +702,7 @@ static bool is_busy(void)
     return strstr(response.body, "\nlossd_executor_busy 1\n") != NULL;
 }
 
-START_TEST(tls_work_is_given_up_when_its_client_closes)
+START_TEST(tls_work_is_cancelled_when_its_client_closes)
 {
     enum { MINUTES = 40000, TRIES = 500 };
     int tries = 0;
@@ -725,30 +725,30 @@ Suite *tls_suite(void)
     TCase *tcase = suite_add_case(suite, "tls", 60, setup, teardown);
     TCase *slow = suite_add_case(suite, "tls_slow", 60, setup, teardown);
     tcase_set_tags(slow, TAG_SLOW);
-    tcase_add_test(tcase, tls_serves);
-    tcase_add_test(tcase, tls_is_1_2_at_least);
-    tcase_add_test(tcase, tls_answers_curl);
+    tcase_add_test(tcase, tls_serves_requests);
+    tcase_add_test(tcase, tls_requires_version_1_2);
+    tcase_add_test(tcase, tls_works_with_curl);
     tcase_add_test(tcase, tls_carries_large_bodies);
-    tcase_add_test(tcase, tls_answers_what_came_together);
-    tcase_add_test(tcase, tls_unix_sockets_and_the_admin_address_do_without);
-    tcase_add_test(tcase, tls_says_nothing_to_those_who_do_not_speak_it);
-    tcase_add_test(slow, tls_cuts_slow_clients_without_a_word);
-    tcase_add_test(slow, tls_does_nothing_while_it_waits_for_a_handshake);
-    tcase_add_test(tcase, tls_does_nothing_while_it_waits_for_the_rest_of_a_record);
-    tcase_add_test(tcase, tls_takes_a_handshake_in_pieces);
-    tcase_add_test(tcase, tls_turns_connections_away_without_a_word);
-    tcase_add_test(tcase, tls_refuses_in_the_midst_of_a_body);
-    tcase_add_test(tcase, tls_refuses_before_a_body_without_losing_the_answer);
-    tcase_add_test(slow, tls_lets_nothing_be_smuggled);
-    tcase_add_test(tcase, tls_reads_its_certificate_again_on_sighup);
-    tcase_add_test(tcase, tls_refuses_to_start_with_files_that_do_not_fit);
-    tcase_add_test(tcase, tls_warns_of_a_key_that_others_can_read_and_of_an_old_certificate);
-    tcase_add_test(tcase, tls_lets_in_who_has_a_certificate);
-    tcase_add_test(tcase, tls_does_not_trust_just_any_certificate);
-    tcase_add_test(tcase, tls_reads_its_authorities_again_on_sighup);
-    tcase_add_test(tcase, tls_refuses_a_file_that_has_lost_its_end);
-    tcase_add_test(tcase, tls_wants_both_where_there_are_tokens_too);
-    tcase_add_test(tcase, tls_client_certificates_are_enough_to_listen_beyond_loopback);
-    tcase_add_test(tcase, tls_work_is_given_up_when_its_client_closes);
+    tcase_add_test(tcase, tls_answers_requests_in_one_record);
+    tcase_add_test(tcase, tls_is_not_used_on_unix_sockets_and_the_admin_address);
+    tcase_add_test(tcase, tls_sends_no_plain_text_to_clients_without_tls);
+    tcase_add_test(slow, tls_disconnects_slow_clients_without_a_response);
+    tcase_add_test(slow, tls_uses_no_cpu_while_it_waits_for_a_handshake);
+    tcase_add_test(tcase, tls_uses_no_cpu_while_it_waits_for_the_rest_of_a_record);
+    tcase_add_test(tcase, tls_accepts_a_handshake_in_pieces);
+    tcase_add_test(tcase, tls_rejects_connections_without_a_response);
+    tcase_add_test(tcase, tls_rejects_during_a_body);
+    tcase_add_test(tcase, tls_rejects_before_a_body_without_losing_the_response);
+    tcase_add_test(slow, tls_rejects_smuggled_requests);
+    tcase_add_test(tcase, tls_reloads_its_certificate_on_sighup);
+    tcase_add_test(tcase, tls_does_not_start_with_invalid_files);
+    tcase_add_test(tcase, tls_warns_about_a_readable_key_and_an_expired_certificate);
+    tcase_add_test(tcase, tls_accepts_clients_with_a_certificate);
+    tcase_add_test(tcase, tls_rejects_certificates_of_other_authorities);
+    tcase_add_test(tcase, tls_reloads_its_authorities_on_sighup);
+    tcase_add_test(tcase, tls_rejects_a_truncated_file);
+    tcase_add_test(tcase, tls_requires_certificate_and_token_if_both_are_configured);
+    tcase_add_test(tcase, tls_client_certificates_allow_listening_beyond_loopback);
+    tcase_add_test(tcase, tls_work_is_cancelled_when_its_client_closes);
     return suite;
 }

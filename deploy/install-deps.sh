@@ -1,10 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that building and trying lossd need, and says which and why. Silent where all are there.
-# `install-deps.sh tests` adds what its tests need, `install-deps.sh clients` also what every example in tests/clients and every
-# test of clients/ needs, `install-deps.sh web` what the tests of the page need,
-# `install-deps.sh check` what `make check` needs,
-# `install-deps.sh docs` what making the documentation's pages needs, `install-deps.sh coverage` what the tests and the report of
-# what they cover need.
+# Installs the Debian packages needed to build and try lossd, and prints which and why. Prints nothing if all are installed.
+# An argument adds packages:
+#   tests     to run the tests
+#   clients   to run the tests, all examples in tests/clients and the tests of clients/
+#   web       to run the tests of the web pages
+#   check     to run `make check`
+#   docs      to build the documentation
+#   coverage  to run the tests and create the coverage report
 set -eu
 
 # package, what it is for. gcc brings OpenMP and the sanitizers' runtimes (libgomp, libasan, libubsan, libtsan) through
@@ -22,11 +24,11 @@ check             the unit test library
 libsubunit-dev    what check links with
 curl              sends the requests of \`make run\`"
 
-# Where these cannot be had by other means lossctl is not built, the examples are not run, promtool not asked, no
-# proxy put before a server, no other processor emulated, the unit not checked, and the tests say so.
+# Without these, lossctl is not built, and the tests that need the tools (examples, promtool, proxies, emulation of other
+# processors, the systemd unit) are skipped with a message.
 for_tests="
 prometheus        promtool, which reads what GET /metrics says
-haproxy           stands before two servers in a test
+haproxy           a proxy for two servers in a test
 nginx             likewise
 libcurl4-openssl-dev for lossctl, and the example in C
 nodejs            for the example in JavaScript and the tests of clients/js
@@ -88,7 +90,7 @@ esac
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
 
-# The way out where nothing can be installed: fine if everything is there by other means, else say what is missing.
+# Used if no package can be installed: succeeds if all tools are available anyway, and otherwise prints which are missing.
 look_around() {
     missing=
     cc=${CC:-gcc}
@@ -163,7 +165,7 @@ update() {
 
 say "installing$reasons"
 hold_services
-# A fresh system has no package lists, an old one may have lists of versions that are gone: update, but only then, and once.
+# The package lists may be missing or outdated. Update them only if the install fails, and only once.
 updated=
 # shellcheck disable=SC2086 # a list
 if { apt-get -s install --no-install-recommends $packages >/dev/null 2>&1 || update; } &&

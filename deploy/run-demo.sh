@@ -34,7 +34,7 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 0' INT TERM HUP # the usual end of the demo
-trap 'exit 141' PIPE      # nobody reads the table any more, as in `make run | head`
+trap 'exit 141' PIPE      # the reader of the table exits early, as in `make run | head`
 
 # curl without the user's settings and proxies.
 ask() { curl -q -g --noproxy '*' -sS --max-time 60 "$@"; }

@@ -172,7 +172,7 @@ static enum loss_status shape(struct loss_plan *plan, struct loss_error *error)
     if (input->rank < 3)
         return loss_shape_error(
             plan, error, INPUT,
-            "it must be (N, C, d1, ...): samples, channels, and at least one dimension more");
+            "it must be (N, C, d1, ...): samples, channels, and at least one more dimension");
     if (!loss_same_shape(input, &plan->tensor[TARGET]))
         return loss_shape_error(plan, error, TARGET, "it must be that of input, %s",
                                 loss_shape_text(input, text));

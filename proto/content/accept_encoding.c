@@ -81,7 +81,7 @@ enum loss_status coding_content_check(const struct coding_content *content,
     quote[strcspn(quote, ",; \t")] = '\0';
     if (content->stacked)
         return loss_fail(error, LOSS_UNSUPPORTED,
-                         "Content-Encoding puts '%s' upon '%s'; at most one coding is supported",
+                         "Content-Encoding has both '%s' and '%s'; at most one coding is supported",
                          quote, names[content->coding]);
     return loss_fail(error, LOSS_UNSUPPORTED,
                      "Content-Encoding '%s' is not supported; send the body in zstd, gzip or "

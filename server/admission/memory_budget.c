@@ -159,8 +159,8 @@ static bool is_promised(const struct reservation *r)
     return r->place == RESERVATION_ADMITTED && r->wanted <= r->claim;
 }
 
-/* Makes a large request that could be admitted a started one instead, if there is room for that:
-   the rest of its claim is then not promised. */
+/* Changes an admitted large request to a started one if there is room for it, so that the rest of
+   its claim is no longer promised. */
 static void demote_to_started(struct memory_budget *budget, struct reservation *r)
 {
     const size_t reserved = r->reserved, claim = r->claim;

@@ -48,9 +48,9 @@ static bool check_lists(const struct auth_settings *settings, char *message, siz
     }
     if (!origins_check_origins(settings->origins, item, sizeof item)) {
         snprintf(message, size,
-                 "cors-origins: \"%s\" is not an origin as browsers write it, such as "
-                 "https://example.org or http://localhost:3000, "
-                 "without a trailing slash or the default port",
+                 "cors-origins: \"%s\" is not an origin; write scheme://host[:port], without a "
+                 "trailing slash or default port, such as https://example.org or "
+                 "http://localhost:3000",
                  item);
         return false;
     }

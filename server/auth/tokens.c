@@ -435,7 +435,7 @@ static bool sync_directory(const char *path, char *message, size_t size)
     const bool done =
         fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* not supported by some file systems */
     if (!done)
-        fail(message, size, "cannot write the directory of %s: %s", path, strerror(errno));
+        fail(message, size, "cannot sync the directory of %s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
     return done;

@@ -1,6 +1,6 @@
 /*
- * Addresses to listen on, as options have them: "127.0.0.1:8080", "[::1]:8080",
- * "unix:/run/lossd.sock", and lists of them.
+ * Addresses to listen on, in the syntax of the options: "127.0.0.1:8080", "[::1]:8080",
+ * "unix:/run/lossd.sock", and comma-separated lists of them.
  */
 #ifndef SERVER_CONNECTION_ADDRESS_H
 #define SERVER_CONNECTION_ADDRESS_H
@@ -9,15 +9,15 @@
 #include <stddef.h>
 
 enum {
-    ADDRESS_HOST = 256,               /* bytes of a host or a path, with its NUL */
-    ADDRESS_TEXT = ADDRESS_HOST + 16, /* of an address that is written out */
-    ADDRESS_MAX = 8,                  /* in a list */
+    ADDRESS_HOST = 256,               /* bytes of a host or a path, including its NUL */
+    ADDRESS_TEXT = ADDRESS_HOST + 16, /* bytes of a formatted address, including its NUL */
+    ADDRESS_MAX = 8,                  /* maximum number of addresses in a list */
 };
 
 struct address {
     bool is_unix;
-    char host[ADDRESS_HOST]; /* a name or a number without brackets; of a Unix socket the path */
-    int port;                /* 0: a free one */
+    char host[ADDRESS_HOST]; /* a name, a number without brackets, or the path of a Unix socket */
+    int port;                /* 0: any free port */
 };
 
 struct address_list {
@@ -25,11 +25,11 @@ struct address_list {
     size_t count;
 };
 
-/* Takes a list apart, its addresses separated by commas; an empty text is an empty list. False if
-   it is not of that form. Looks nothing up. */
+/* Parses a comma-separated list of addresses; an empty text is an empty list. Does not resolve
+   names. Returns false if the syntax is invalid. */
 bool address_list_parse(const char *text, struct address_list *list);
 
-/* Writes an address as it is read. Returns `text`. */
+/* Formats an address so that address_list_parse can read it. Returns `text`. */
 const char *address_text(const struct address *address, char text[ADDRESS_TEXT]);
 
 #endif

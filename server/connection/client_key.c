@@ -1,12 +1,12 @@
 /*
- * Who a client is, as far as its address tells.
+ * Identifies clients by their addresses.
  */
 #include "connection/client_key.h"
 
 #include <netinet/in.h>
 #include <string.h>
 
-/* In the notation of IPv4-mapped addresses, whose first 64 bits no network has. */
+/* Returns the key in the form of an IPv4-mapped address; no IPv6 network has this prefix. */
 static uint64_t key_of_v4(const void *bytes)
 {
     uint32_t address;

@@ -1,5 +1,5 @@
 /*
- * Who a client is, as far as its address tells.
+ * Identifies clients by their addresses.
  */
 #ifndef SERVER_CONNECTION_CLIENT_KEY_H
 #define SERVER_CONNECTION_CLIENT_KEY_H
@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* The same number for whoever is to be taken for the same client: an IPv4 address, or the 64 bits
-   of an IPv6 address that name a network, since a host has all the rest to itself. 0 for what has
-   no address, such as a Unix socket. */
+/* Returns a number that identifies the client with this address: the whole IPv4 address, or the
+   first 64 bits of an IPv6 address, since one host usually controls a /64 network. Returns 0 if
+   there is no address to identify it by, for example on a Unix socket. */
 uint64_t peer_key(const struct sockaddr *address);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Counting connections. Addresses are kept in a hash table with room for twice as many as there can
- * be connections, so that it never fills up, and nothing has to be allocated for one.
+ * Counts connections. The hash table of addresses has twice as many slots as there can be
+ * connections, so it never fills up and adding a connection allocates nothing.
  */
 #include "connection/connection_limits.h"
 
@@ -11,7 +11,7 @@
 
 enum { PLACES = 2 * CONNECTIONS_FILES };
 
-/* An address of which there are connections; count 0: none is here. */
+/* An address that has connections; the slot is empty if `count` is 0. */
 struct place {
     uint64_t key;
     unsigned count;
@@ -20,7 +20,7 @@ struct place {
 struct connections {
     pthread_mutex_t mutex;
     unsigned most, most_each, count;
-    uint64_t seed; /* so that nobody can choose addresses that meet in one place */
+    uint64_t seed; /* random, so that clients cannot choose addresses that collide */
     bool is_counted[CONNECTIONS_FILES];
     uint64_t key[CONNECTIONS_FILES]; /* by descriptor */
     struct place place[PLACES];
@@ -46,7 +46,7 @@ void connections_free(struct connections *connections)
     free(connections);
 }
 
-/* ---- addresses; under the mutex ---- */
+/* ---- Addresses; the caller holds the mutex ---- */
 
 static size_t home(const struct connections *connections, uint64_t key)
 {
@@ -55,7 +55,7 @@ static size_t home(const struct connections *connections, uint64_t key)
     return (size_t)(hash >> 32) % PLACES;
 }
 
-/* Where an address is, or would be put. */
+/* Returns the slot of an address, or the empty slot where it would be inserted. */
 static size_t find(const struct connections *connections, uint64_t key)
 {
     size_t at = home(connections, key);
@@ -64,7 +64,7 @@ static size_t find(const struct connections *connections, uint64_t key)
     return at;
 }
 
-/* Moves up those that were pushed away from where they belong by what was here. */
+/* Moves displaced entries back towards their home slots after a removal (linear probing). */
 static void close_gap(struct connections *connections, size_t gap)
 {
     for (size_t at = (gap + 1) % PLACES; connections->place[at].count > 0; at = (at + 1) % PLACES) {
@@ -104,7 +104,7 @@ static void forget(struct connections *connections, int fd)
         remove_address(connections, connections->key[fd]);
 }
 
-/* ---- the interface ---- */
+/* ---- Interface ---- */
 
 bool connections_room(struct connections *connections, unsigned beyond)
 {

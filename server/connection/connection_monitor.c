@@ -1,6 +1,6 @@
 /*
- * Cutting connections whose clients have gone or are too slow. The thread that does so also sees to
- * it that memory which was kept for large requests is given back.
+ * Cuts connections whose clients have disconnected or are too slow. The monitor thread also trims
+ * the cache of memory blocks and runs the periodic callback.
  */
 #include "connection/connection_monitor.h"
 
@@ -26,15 +26,13 @@
 
 enum {
     WATCH_PERIOD_MS = 250,
-    WATCH_IDLE_MS = 1000, /* so often at most connections are looked at that wait for a request */
-    WATCH_BATCH = 256,    /* connections that are looked at before others may have the mutex */
-    WATCH_PHASES = 8,     /* at least as many as there are */
-    WATCH_CUTS = 64,      /* at most at a time for memory */
-    WATCH_NEW_MS = 1000,  /* so long a connection is new */
-    WATCH_PROBE_MS =
-        1000,        /* between the first two bytes that are sent to a client that may have left */
-    WATCH_GRACE = 8, /* an eighth of --slow-client-memory-timeout passes before it is judged how
-                        long something will take */
+    WATCH_IDLE_MS = 1000,  /* longest interval between checks of an idle connection */
+    WATCH_BATCH = 256,     /* connections checked before the mutex is released for a moment */
+    WATCH_PHASES = 8,      /* at least the number of phases */
+    WATCH_CUTS = 64,       /* maximum number of connections cut for memory per period */
+    WATCH_NEW_MS = 1000,   /* age below which a connection is new */
+    WATCH_PROBE_MS = 1000, /* between the first two probe bytes sent to a client */
+    WATCH_GRACE = 8,       /* durations are estimated only after 1/8 of the memory timeout */
     FIRST_TURN = WATCH_HEADERS,
 };
 
@@ -44,27 +42,26 @@ struct watched {
     bool plain;
     bool tcp;
     int64_t added;             /* clock_ms */
-    atomic_uint turn;          /* phase, plus WATCH_PHASES for every change that there was */
-    _Atomic uint64_t progress; /* bytes, in this phase */
-    _Atomic uint64_t bytes;    /* of watch_holds, in this phase; 0: no memory is held */
-    atomic_size_t memory;      /* likewise */
+    atomic_uint turn;          /* phase + WATCH_PHASES * number of phase changes */
+    _Atomic uint64_t progress; /* bytes transferred in this phase */
+    _Atomic uint64_t bytes;    /* set by watch_holds for this phase; 0: uses no memory */
+    atomic_size_t memory;      /* set by watch_holds */
     atomic_bool probing;       /* the thread is about to send on the connection */
     atomic_int status;
-    bool gone;                    /* accessed atomically, and by others through a pointer */
-    _Atomic(const char *) reason; /* of rejection_names; NULL unless it was cut for being slow */
+    bool gone;                    /* accessed atomically; watch_gone returns its address */
+    _Atomic(const char *) reason; /* from rejection_names; NULL unless it was cut as too slow */
 
-    /* the thread's alone; of the turn in which it looked last */
-    unsigned seen_turn;
-    bool at_end; /* the client had closed when it looked */
-    int64_t
-        doubted; /* in WATCH_NOTHING, when it saw that the client may have closed; 0: it has not */
-    int64_t probe_next; /* when the client is to be sent the next byte */
-    int64_t since;      /* when it saw the turn first */
-    int64_t begun;      /* when it saw that a request had begun; 0: it has not */
-    int64_t look_again; /* not before then */
-    uint64_t received;  /* bytes that had come, by the kernel's count, when it saw the turn first */
-    int64_t window;     /* since when the rate is taken, and what the progress was then */
-    int64_t window_progress;
+    /* Used only by the monitor thread. Times are clock_ms. */
+    unsigned seen_turn; /* the turn at the last check; the members below refer to it */
+    bool at_end;        /* the client had closed its side at the last check */
+    int64_t doubted;    /* when the client appeared to have closed (WATCH_NOTHING); 0: it has not */
+    int64_t probe_next; /* when to send the next probe byte */
+    int64_t since;      /* when the turn was first seen */
+    int64_t begun;      /* when the start of a request was first seen; 0: not yet */
+    int64_t look_again; /* earliest time of the next check */
+    uint64_t received;  /* the kernel's count of received bytes at `since` */
+    int64_t window;     /* start of the interval over which the rate is measured */
+    int64_t window_progress; /* progress at `window` */
 };
 
 struct watch {
@@ -75,20 +72,20 @@ struct watch {
     struct rejections *rejects;
     struct watch_tick tick;
     struct watched *first;
-    struct watched *cursor; /* the next to be looked at */
+    struct watched *cursor; /* the next connection to check */
     bool stopping;
 };
 
-/* ---- what the kernel knows ---- */
+/* ---- Kernel state ---- */
 
-/* Whether nothing is left to be read from a socket and nothing will come. */
+/* Returns true if a socket is at its end: no unread data, and the peer has closed. */
 static bool is_at_end(int fd)
 {
     char byte;
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-/* What is counted of a connection; all 0 where nothing is: on Unix sockets. */
+/* Returns the kernel's counters for a connection; all zero on Unix sockets, which have none. */
 static struct tcp_info counts(int fd)
 {
     struct tcp_info info = {0};
@@ -98,7 +95,7 @@ static struct tcp_info counts(int fd)
     return info;
 }
 
-/* Whether it is a TCP socket, and not a Unix socket. */
+/* Returns true for a TCP socket, false for a Unix socket. */
 static bool is_tcp(int fd)
 {
     int protocol = 0;
@@ -106,27 +103,27 @@ static bool is_tcp(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == IPPROTO_TCP;
 }
 
-/* Bytes that a client has sent on a connection, read or not. */
+/* Returns the number of bytes received on a connection, read or not. */
 static uint64_t received(int fd)
 {
     return counts(fd).tcpi_bytes_received;
 }
 
-/* Whether something has come that nobody has read yet; the end of a connection is not counted. */
+/* Returns true if a socket has unread data. The end of a connection does not count as data. */
 static bool has_unread(int fd)
 {
     int bytes = 0;
     return ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
-/* Bytes that were sent and that the client's side has not taken yet. */
+/* Returns the number of bytes sent that the peer has not acknowledged yet. */
 static int64_t unread(int fd)
 {
     int bytes = 0;
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
-/* ---- cutting ---- */
+/* ---- Cutting connections ---- */
 
 static void tell(struct watched *watched, const char *detail)
 {
@@ -144,17 +141,17 @@ static void tell(struct watched *watched, const char *detail)
         atomic_store(&watched->status, 408);
 }
 
-/* Shuts a connection down, unless it has gone on to another turn meanwhile: then its thread is at
-   it, and false is returned. `reason` is that of rejection_names, NULL where there is none.
-   `detail` is told to a client whose request did not come in time; NULL: nothing is. */
+/* Shuts down a connection. Returns false and does nothing if its turn has changed since the check:
+   its thread is then using it. `reason` is one of rejection_names or NULL. `detail` is sent to the
+   client in a 408 response if it is not NULL. */
 static bool cut(struct watched *watched, const char *reason, const char *detail)
 {
     unsigned turn = watched->seen_turn;
     if (!atomic_compare_exchange_strong(&watched->turn, &turn, WATCH_CUT))
         return false;
     atomic_store(&watched->reason, reason);
-    __atomic_store_n(&watched->gone, true,
-                     __ATOMIC_RELAXED); /* its thread may have begun to wait for memory meanwhile */
+    /* The connection's thread may have begun to wait for memory meanwhile. */
+    __atomic_store_n(&watched->gone, true, __ATOMIC_RELAXED);
     if (detail && watched->plain)
         tell(watched, detail);
     shutdown(watched->fd, SHUT_RDWR);
@@ -168,11 +165,10 @@ static void cut_slow(struct watch *watch, struct watched *watched, enum rejectio
         rejections_add(watch->rejects, reason);
 }
 
-/* ---- looking ---- */
+/* ---- Checking one connection ---- */
 
-/* What was read last may still be on its way through libmicrohttpd: a client has left only when a
-   second look, one period later, finds the connection at its end and the server waiting as it was.
- */
+/* Returns true if the client has disconnected. libmicrohttpd may still be processing the last data,
+   so this takes two checks in one turn, a period apart, that both find the socket at its end. */
 static bool has_left(struct watched *watched)
 {
     const bool before = watched->at_end;
@@ -180,8 +176,9 @@ static bool has_left(struct watched *watched)
     return before && watched->at_end;
 }
 
-/* By what was read, and by the kernel's count: that goes up with what is never part of a request as
-   well, such as half a record of TLS, but cannot tell of what had come before the turn was seen. */
+/* Returns true if a request has begun. The kernel's count includes bytes that are not part of a
+   request, such as an incomplete TLS record, but misses bytes received before the turn was first
+   seen; the data that was read covers those. */
 static bool has_begun(const struct watched *watched)
 {
     return wire_has_begun(wire_of(watched->fd)) || received(watched->fd) != watched->received;
@@ -197,12 +194,12 @@ static void look_at_headers(struct watch *watch, struct watched *watched, int64_
         cut(watched, NULL, NULL);
     else if (watched->begun > 0 && now - watched->begun >= limits->header_timeout)
         cut_slow(watch, watched, REJECTION_HEADER_TIME,
-                 "the headers of the request did not come in time");
+                 "the headers of the request did not arrive in time");
     watched->look_again = now + (period < WATCH_IDLE_MS ? period : WATCH_IDLE_MS);
 }
 
-/* Sends the next byte of the answer to a client that may have left, unless its thread is about to
-   answer. */
+/* Sends the next byte of the response to a client that may have disconnected, unless the
+   connection's thread is about to respond. */
 static void probe(struct watched *watched)
 {
     atomic_store(&watched->probing, true);
@@ -211,12 +208,12 @@ static void probe(struct watched *watched)
     atomic_store(&watched->probing, false);
 }
 
-/* While the server is at work. A client that has only closed its sending half still waits for the
-   answer. Over TCP a reset tells that one does not, but only once it is sent something: at once,
-   and again each time that it has been twice as long. The FIN may be stuck behind bytes that the
-   server does not read at the moment, so their sender is asked, too. Unix sockets tell the two
-   apart. With TLS nothing can be sent between two records, and clients do not close half of a
-   connection. */
+/* Checks for a disconnect while the server computes. A client that has closed only its sending half
+   still waits for the response. Over TCP, only sending data distinguishes this from a full close,
+   which answers with a reset. The first probe byte is sent at once and the following ones at
+   doubling intervals. A FIN may be queued after data that the server does not read yet, so clients
+   with unread data are probed too. Unix sockets report a full close directly. With TLS, no byte can
+   be sent between records, but clients do not close half of a connection. */
 static void look_whether_gone(struct watched *watched, int64_t now)
 {
     struct pollfd fd = {.fd = watched->fd, .events = POLLRDHUP};
@@ -238,8 +235,8 @@ static void look_whether_gone(struct watched *watched, int64_t now)
     probe(watched);
 }
 
-/* What a client has sent of a body, or its side has taken of an answer: by the kernel's count where
-   there is one, since short answers are handed over without being counted. */
+/* Returns the bytes received of a body or acknowledged of a response. For responses it prefers the
+   kernel's count, because short responses are sent without watch_progress. */
 static int64_t progress(struct watched *watched, enum watch_phase phase)
 {
     const int64_t handed = (int64_t)atomic_load(&watched->progress);
@@ -249,8 +246,8 @@ static int64_t progress(struct watched *watched, enum watch_phase phase)
     return taken > 0 ? (int64_t)taken : handed - unread(watched->fd);
 }
 
-/* Whether less than `rate` was made of the last window. Less than nothing is made only while the
- * turn is being changed. */
+/* Returns true if the rate over the last window was below `rate`, in bytes per second. The
+ * difference is negative only while the turn is changing. */
 static bool is_slow(const struct watch *watch, struct watched *watched, enum watch_phase phase,
                     size_t rate, int64_t now)
 {
@@ -268,7 +265,7 @@ static void look_at_body(struct watch *watch, struct watched *watched, int64_t n
     if (has_left(watched))
         cut(watched, NULL, NULL);
     else if (is_slow(watch, watched, WATCH_BODY, watch->limits->min_body_rate, now))
-        cut_slow(watch, watched, REJECTION_BODY_RATE, "the body of the request came too slowly");
+        cut_slow(watch, watched, REJECTION_BODY_RATE, "the body of the request arrived too slowly");
 }
 
 static void look_at_answer(struct watch *watch, struct watched *watched, int64_t now)
@@ -277,10 +274,11 @@ static void look_at_answer(struct watch *watch, struct watched *watched, int64_t
         cut_slow(watch, watched, REJECTION_ANSWER_RATE, NULL);
 }
 
-/* ---- those who hold memory ---- */
+/* ---- Cutting for memory ---- */
 
-/* In how many milliseconds all will have been sent, if it goes on as it did; 0 where that cannot be
-   told yet, or does not matter. Of a body in chunks: for how long it has been coming. */
+/* Returns the estimated total duration of a transfer in milliseconds at its current rate, or 0 if
+   it cannot be estimated yet or no transfer is in progress. For a chunked body, returns the time
+   elapsed. */
 static double duration(const struct watch *watch, struct watched *watched, int64_t now)
 {
     const unsigned turn = atomic_load(&watched->turn);
@@ -290,8 +288,8 @@ static double duration(const struct watch *watch, struct watched *watched, int64
         elapsed * WATCH_GRACE < (double)watch->limits->slow_client_memory_timeout)
         return 0;
     int64_t done = (int64_t)atomic_load(&watched->progress);
-    const uint64_t bytes =
-        atomic_load(&watched->bytes); /* after it: watch_turn changes them the other way about */
+    /* Read after `progress`, because watch_turn resets them in the opposite order. */
+    const uint64_t bytes = atomic_load(&watched->bytes);
     if (bytes > 0 && turn % WATCH_PHASES == WATCH_ANSWER)
         done -= unread(watched->fd);
     return elapsed *
@@ -301,10 +299,11 @@ static double duration(const struct watch *watch, struct watched *watched, int64
 struct holder {
     struct watched *watched;
     size_t memory;
-    double cost; /* memory by time */
+    double cost; /* memory times duration */
 };
 
-/* Keeps the dearest, in order; returns how many there are now. */
+/* Inserts a holder into the WATCH_CUTS most costly, in descending order of cost. Returns the new
+ * count. */
 static int insert(struct holder *holders, int count, struct holder holder)
 {
     int at = count < WATCH_CUTS ? count++ : WATCH_CUTS;
@@ -316,8 +315,8 @@ static int insert(struct holder *holders, int count, struct holder holder)
     return count;
 }
 
-/* Of those who take longer than --slow-client-memory-timeout, those who hold the most for the
- * longest. */
+/* Finds the connections with the highest cost among those that take longer than
+ * --slow-client-memory-timeout. Returns their number. */
 static int find_holders(const struct watch *watch, struct holder holders[WATCH_CUTS])
 {
     const int64_t now = clock_ms();
@@ -332,7 +331,8 @@ static int find_holders(const struct watch *watch, struct holder holders[WATCH_C
     return count;
 }
 
-/* How many of them have to go until as much is free as others lack, if no fewer do. */
+/* Returns the number of holders, from the most costly on, whose memory adds up to `lacking`, or all
+ * if it does not. `*freed` is their memory. */
 static int count_needed(const struct holder *holders, int count, size_t lacking, size_t *freed)
 {
     int needed = 0;
@@ -341,7 +341,8 @@ static int count_needed(const struct holder *holders, int count, size_t lacking,
     return needed;
 }
 
-/* Cuts them, but for those without whom enough becomes free as well. */
+/* Cuts the most costly holders to free `lacking` bytes, except those whose memory is not needed for
+ * that. */
 static void cut_holders(struct watch *watch, size_t lacking)
 {
     struct holder holders[WATCH_CUTS];
@@ -353,18 +354,19 @@ static void cut_holders(struct watch *watch, size_t lacking)
         const size_t memory = holders[i].memory;
         const bool body = watched->seen_turn % WATCH_PHASES == WATCH_BODY;
         if (freed >= lacking + memory)
-            freed -= memory; /* it is spared */
+            freed -= memory; /* not needed */
         else
             cut_slow(watch, watched, REJECTION_MEMORY_HOLD,
-                     body ? "the body of the request came too slowly while others lacked the "
-                            "memory that it holds"
+                     body ? "the body of the request arrived too slowly while other requests "
+                            "lacked the memory that it uses"
                           : NULL);
     }
 }
 
-/* ---- looking at all ---- */
+/* ---- The monitor thread ---- */
 
-/* Before the first turn of all nothing can have come. */
+/* Resets the thread's state for a new turn. At the first turn of a connection, nothing can have
+   been received before. */
 static void see_turn(struct watched *watched, unsigned turn, int64_t now)
 {
     const enum watch_phase phase = turn % WATCH_PHASES;
@@ -402,8 +404,8 @@ static void look(struct watch *watch, struct watched *watched, int64_t now)
     }
 }
 
-/* Looks at all. The mutex keeps what is watched open meanwhile, and is lent out every now and then:
-   ten thousand looks take tens of milliseconds. */
+/* Checks all connections. The mutex keeps their sockets open. It is released after each batch,
+   because checking ten thousand connections takes tens of milliseconds. */
 static void look_at_all(struct watch *watch)
 {
     const int64_t now = clock_ms();
@@ -451,22 +453,21 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* ---- the interface ---- */
+/* ---- Interface ---- */
 
 struct watch *watch_start(const struct limits *limits, struct rejections *rejects,
                           const struct watch_tick *tick, char *message, size_t size)
 {
     struct watch *watch = calloc(1, sizeof *watch);
     if (!watch) {
-        snprintf(message, size, "no memory to watch connections with");
+        snprintf(message, size, "insufficient memory for the connection monitor");
         return NULL;
     }
     watch->limits = limits;
     watch->rejects = rejects;
     watch->tick = *tick;
     pthread_condattr_t monotonic;
-    pthread_condattr_init(
-        &monotonic); /* with these attributes none of the four can fail on Linux */
+    pthread_condattr_init(&monotonic); /* on Linux, none of these calls can fail */
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&watch->stop, &monotonic);
     pthread_condattr_destroy(&monotonic);
@@ -474,8 +475,7 @@ struct watch *watch_start(const struct limits *limits, struct rejections *reject
     int error = pthread_create(&watch->thread, NULL, run, watch);
     if (error == 0)
         return watch;
-    snprintf(message, size, "cannot start the thread that watches connections: %s",
-             strerror(error));
+    snprintf(message, size, "cannot start the connection monitor thread: %s", strerror(error));
     pthread_cond_destroy(&watch->stop);
     pthread_mutex_destroy(&watch->mutex);
     free(watch);
@@ -530,7 +530,7 @@ bool watch_turn(struct watched *watched, enum watch_phase phase)
     atomic_store(&watched->progress, 0);
     const bool turned = atomic_compare_exchange_strong(&watched->turn, &turn,
                                                        next); /* unless it has just been cut */
-    while (atomic_load(&watched->probing))                    /* for one call that does not wait */
+    while (atomic_load(&watched->probing))                    /* lasts for one non-blocking call */
         sched_yield();
     return turned;
 }

@@ -1,5 +1,5 @@
 /*
- * The listening sockets, and the thread that accepts from them.
+ * The listening sockets and the thread that accepts connections.
  */
 #include "connection/listener.h"
 
@@ -20,27 +20,25 @@
 #include "util/clock.h"
 
 enum {
-    LISTEN_PAUSE_MS = 100, /* before accepting again where there was no room for more */
-    LISTEN_BURST =
-        64, /* connections that one socket has accepted before the others have their turn */
+    LISTEN_PAUSE_MS = 100, /* pause of a socket after there was no room for a connection */
+    LISTEN_BURST = 64,     /* connections accepted on one socket before the next socket's turn */
 };
 
 /* One socket of an entrance. */
 struct door {
     int fd;
     const struct entrance *entrance;
-    int64_t resume; /* clock_ms: not before then, since there was no room for more; 0: it is not
-                       paused */
+    int64_t resume; /* clock_ms at which the pause ends; 0: not paused */
 };
 
 struct listener {
     struct sockets sockets[LISTEN_MAX];
-    struct entrance entrance[LISTEN_MAX]; /* as many */
+    struct entrance entrance[LISTEN_MAX]; /* one for each element of `sockets` */
     size_t count;
-    struct door door[LISTEN_MAX * SOCKETS_MAX]; /* every socket, once it listens */
+    struct door door[LISTEN_MAX * SOCKETS_MAX]; /* all listening sockets */
     size_t doors;
     bool secure;
-    int stop; /* an eventfd: stop accepting */
+    int stop; /* eventfd that tells the thread to stop */
     bool running;
     pthread_t thread;
     struct listener_taker taker;
@@ -50,7 +48,7 @@ struct listener *listener_new(bool secure, char *message, size_t size)
 {
     struct listener *listener = calloc(1, sizeof *listener);
     if (!listener) {
-        snprintf(message, size, "no memory to listen");
+        snprintf(message, size, "insufficient memory for the listener");
         return NULL;
     }
     listener->secure = secure;
@@ -62,7 +60,8 @@ struct listener *listener_new(bool secure, char *message, size_t size)
     return NULL;
 }
 
-/* Whether there is room for one more address. */
+/* Returns true if one more address can be added; otherwise writes a one-line reason to `message`.
+ */
 static bool has_place(const struct listener *listener, char *message, size_t size)
 {
     if (listener->count < LISTEN_MAX)
@@ -107,10 +106,10 @@ const struct entrance *listener_entrance(const struct listener *listener, size_t
     return i < listener->count ? &listener->entrance[i] : NULL;
 }
 
-/* ---- accepting ---- */
+/* ---- Accepting ---- */
 
-/* Accepts what waits on one socket, `most` connections at most. False where there is no room for
- * more at the moment. */
+/* Accepts at most `most` pending connections on one socket. Returns false if there is currently no
+ * room for more. */
 static bool accept_waiting(struct listener *listener, const struct door *door, int most)
 {
     const struct listener_taker *taker = &listener->taker;
@@ -126,7 +125,7 @@ static bool accept_waiting(struct listener *listener, const struct door *door, i
         } else if (errno == EAGAIN) {
             return true;
         } else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO && errno != EPERM) {
-            /* not the trouble of that one client alone: no descriptors or no memory left */
+            /* Not specific to this client, e.g. no descriptors or insufficient memory. */
             log_message(LOG_LEVEL_WARNING, "cannot accept a connection: %s", strerror(errno));
             return false;
         }
@@ -134,9 +133,9 @@ static bool accept_waiting(struct listener *listener, const struct door *door, i
     return true;
 }
 
-/* Fills what to wait for: those sockets that do not pause. Returns the milliseconds until the first
-   of the others goes on, -1 if there are none. Each pauses by itself, so that the admin addresses
-   go on while there is no room for others. */
+/* Fills the poll set with the sockets that are not paused. Returns the milliseconds until the first
+   pause ends, or -1 if no socket is paused. Each socket pauses separately, so admin addresses keep
+   accepting while the others have no room. */
 static int fill_wait(struct listener *listener, struct pollfd wait[])
 {
     const int64_t now = clock_ms();
@@ -175,15 +174,14 @@ static void *run(void *argument)
     }
 }
 
-/* Has every socket listen; those that were inherited do so once more, which changes nothing. */
+/* Calls listen() on every socket; harmless for inherited sockets, which already listen. */
 static bool listen_all(struct listener *listener, char *message, size_t size)
 {
     for (size_t i = 0; i < listener->count; i++) {
         const struct sockets *sockets = &listener->sockets[i];
         for (size_t j = 0; j < sockets->count; j++) {
             if (listen(sockets->fd[j], SOMAXCONN) != 0) {
-                /* Another socket can have been bound to the same port with SO_REUSEADDR until one
-                 * of the two listens. */
+                /* With SO_REUSEADDR, two sockets can be bound to one port until one listens. */
                 char text[ADDRESS_TEXT];
                 snprintf(message, size, "cannot listen on %s: %s",
                          address_text(&sockets->address, text), strerror(errno));

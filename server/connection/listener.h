@@ -1,13 +1,12 @@
 /*
- * The listening sockets, and the thread that accepts from them.
+ * The listening sockets and the thread that accepts connections.
  *
- * libmicrohttpd could accept by itself, but not stop doing so safely: in 0.9.75 MHD_quiesce_daemon
- * with a thread pool races with the pool (both take the socket out of the worker's epoll set, and
- * whoever comes second aborts the process), which would turn a SIGTERM under load into a crash. So
- * connections are accepted here and handed over by MHD_add_connection. That also makes several
- * listening sockets possible: a name such as "localhost" is served on every address that it stands
- * for, and there may be several addresses, Unix sockets, and an address of its own for those who
- * look after the server.
+ * libmicrohttpd can accept connections, but cannot stop safely: in 0.9.75, MHD_quiesce_daemon races
+ * with the thread pool. Both remove the socket from the worker's epoll set, and the second removal
+ * aborts the process, so a SIGTERM under load could crash the server. Connections are therefore
+ * accepted here and passed to MHD_add_connection. This also allows several listening sockets: every
+ * address of a name such as "localhost", several addresses, Unix sockets, and a separate admin
+ * address.
  */
 #ifndef SERVER_CONNECTION_LISTENER_H
 #define SERVER_CONNECTION_LISTENER_H
@@ -19,57 +18,57 @@
 
 #include "connection/address.h"
 
-enum { LISTEN_MAX = 16 }; /* addresses */
+enum { LISTEN_MAX = 16 }; /* maximum number of addresses */
 
-/* Where connections come in: one for each address. */
+/* An address that accepts connections. */
 struct entrance {
-    struct address address; /* with the port that was bound */
-    bool loopback; /* only this machine can reach it: an address such as 127.0.0.1, or a Unix socket
-                    */
-    bool admin;    /* of --admin-listen: health and metrics alone */
-    bool secure;   /* TLS is spoken there */
+    struct address address; /* includes the port that was bound */
+    bool loopback;          /* reachable only from this machine, e.g. 127.0.0.1 or a Unix socket */
+    bool admin;             /* from --admin-listen: serves only health checks and metrics */
+    bool secure;            /* uses TLS */
 };
 
 struct listener;
 
-/* One that has no addresses yet. `secure`: TLS is spoken on Internet addresses, but for admin ones.
- * NULL with one line in `message` if that cannot be. */
+/* Creates a listener without addresses. `secure`: Internet addresses use TLS, except admin
+ * addresses. On failure, returns NULL and writes a one-line reason to `message`. */
 struct listener *listener_new(bool secure, char *message, size_t size);
 
-/* Binds an address, without listening yet: a client is refused until listener_start. The file of a
-   Unix socket gets these permissions. False with one line in `message` if that cannot be. */
+/* Binds an address without listening: connections are refused until listener_start. The file of a
+   Unix socket gets these permissions. On failure, returns false and writes a one-line reason to
+   `message`. */
 bool listener_bind(struct listener *listener, const struct address *address, unsigned permissions,
                    bool admin, char *message, size_t size);
 
-/* Takes over a socket that listens already, which is closed in any case. False with one line in
- * `message` if it is none. */
+/* Takes ownership of a socket that already listens. On failure, closes it, returns false and writes
+ * a one-line reason to `message`. */
 bool listener_inherit(struct listener *listener, int fd, bool admin, char *message, size_t size);
 
-/* The entrances in the order in which they were added, NULL behind the last. They live as long as
+/* Returns the i-th address in the order in which they were added, or NULL after the last. Owned by
  * the listener. */
 const struct entrance *listener_entrance(const struct listener *listener, size_t i);
 
-/* Whom connections are handed to, on the listener's own thread. */
+/* Receives accepted connections, on the listener's thread. */
 struct listener_taker {
-    /* Asked before each; while it has none, clients wait in the kernel's queue. */
+    /* Called before each accept. While it returns false, clients wait in the kernel's queue. */
     bool (*has_room)(void *context, const struct entrance *entrance);
-    /* Owns the non-blocking socket. */
+    /* Takes ownership of `fd`, which is non-blocking. */
     void (*adopt)(void *context, int fd, const struct sockaddr *peer, socklen_t len,
                   const struct entrance *entrance);
     void *context;
 };
 
-/* Listens, and hands every connection over on a thread of its own. False with one line in `message`
- * if that cannot be. */
+/* Listens on all addresses and starts the thread that accepts connections. On failure, returns
+ * false and writes a one-line reason to `message`. */
 bool listener_start(struct listener *listener, const struct listener_taker *taker, char *message,
                     size_t size);
 
-/* Lets nobody begin to connect any more, hands over for so many milliseconds those who had begun,
-   and closes the listening sockets: whoever could connect is served, and further clients are
-   refused. */
+/* Drops new connection attempts, accepts for `grace_ms` milliseconds the connections that had
+   begun, then closes the listening sockets. Every connection that was established is served; later
+   ones are refused. */
 void listener_stop(struct listener *listener, int64_t grace_ms);
 
-/* Frees it, having stopped it if need be. NULL is let be. */
+/* Stops the listener if it runs, and frees it. No-op if NULL. */
 void listener_close(struct listener *listener);
 
 #endif

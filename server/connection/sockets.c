@@ -16,11 +16,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum {
-    SOCKETS_PORT_TRIES = 16
-}; /* free ports to try until one is free on every address of the host */
+/* Attempts to find a port that is free on every address of the host. */
+enum { SOCKETS_PORT_TRIES = 16 };
 
-/* Any address that a socket here can have. */
+/* A socket address of any supported family. */
 union any_address {
     struct sockaddr any;
     struct sockaddr_in v4;
@@ -54,7 +53,7 @@ static int port_of(int fd)
     return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
-/* Whether an address is [::], which is to serve IPv4 too. */
+/* Returns true if an address is [::], which must also accept IPv4. */
 static bool is_any6(const struct sockaddr *address)
 {
     return address->sa_family == AF_INET6 &&
@@ -71,7 +70,7 @@ static bool is_loopback(const struct sockaddr *address)
     return IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
 }
 
-/* A socket bound to one address, -1 with errno if that cannot be. */
+/* Returns a socket bound to one address. On failure, returns -1 and sets errno. */
 static int bind_one(const struct addrinfo *found, int port)
 {
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -91,8 +90,8 @@ static int bind_one(const struct addrinfo *found, int port)
     return -1;
 }
 
-/* Binds all addresses that this machine has to the same port. Returns 0, or the error number of
-   what went wrong; then nothing is bound. */
+/* Binds all addresses in the list that exist on this machine to the same port. On failure, binds
+   nothing and returns an errno value; otherwise returns 0. */
 static int bind_all(struct sockets *sockets, const struct addrinfo *found, int port)
 {
     int missing = 0;
@@ -104,8 +103,7 @@ static int bind_all(struct sockets *sockets, const struct addrinfo *found, int p
             sockets->loopback = sockets->loopback && is_loopback(found->ai_addr);
             port = port_of(fd);
         } else if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) {
-            missing = errno; /* "localhost" is also ::1 where there is no IPv6: the other address
-                                will do */
+            missing = errno; /* "localhost" includes ::1 even if the machine has no IPv6 */
         } else {
             int error = errno;
             sockets_close(sockets);
@@ -142,8 +140,8 @@ static bool bind_host(struct sockets *sockets, char *message, size_t size)
 
 /* ---- Unix sockets ---- */
 
-/* Removes a socket file that nobody listens on any more. False with a message if the path is taken
- * by anything else. */
+/* Removes a socket file that no process listens on. If the path is in use by anything else, returns
+ * false and writes a one-line reason to `message`. */
 static bool clear_path(const struct address *wanted, const struct sockaddr_un *at, char *message,
                        size_t size)
 {
@@ -169,9 +167,8 @@ static bool bind_path(struct sockets *sockets, unsigned permissions, char *messa
     const struct address *wanted = &sockets->address;
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct stat file;
-    memcpy(at.sun_path, wanted->host,
-           strnlen(wanted->host,
-                   sizeof at.sun_path - 1)); /* it fits: address_list_parse saw to that */
+    /* address_list_parse has checked the length. */
+    memcpy(at.sun_path, wanted->host, strnlen(wanted->host, sizeof at.sun_path - 1));
     if (!clear_path(wanted, &at, message, size))
         return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -183,7 +180,7 @@ static bool bind_path(struct sockets *sockets, unsigned permissions, char *messa
         sockets_close(sockets);
         return false;
     }
-    /* Nobody can connect before it listens, so the permissions may come now. */
+    /* No client can connect before listen(), so it is safe to set the permissions now. */
     if (chmod(wanted->host, permissions) != 0 || lstat(wanted->host, &file) != 0) {
         cannot(message, size, wanted, strerror(errno));
         unlink(wanted->host);
@@ -197,7 +194,7 @@ static bool bind_path(struct sockets *sockets, unsigned permissions, char *messa
     return true;
 }
 
-/* ---- all of them ---- */
+/* ---- Interface ---- */
 
 bool sockets_bind(struct sockets *sockets, const struct address *address, unsigned permissions,
                   char *message, size_t size)
@@ -258,8 +255,7 @@ static void remove_file(struct sockets *sockets)
 
 void sockets_turn_away(struct sockets *sockets)
 {
-    /* Of the segments that reach a listening socket, none that has SYN and not ACK: the thirteenth
-     * byte holds the flags. */
+    /* Drops segments that have SYN but not ACK. The flags are at byte offset 13. */
     static struct sock_filter no_syn[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
         BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
@@ -271,7 +267,7 @@ void sockets_turn_away(struct sockets *sockets)
     remove_file(sockets);
     for (size_t i = 0; i < sockets->count && !sockets->address.is_unix && !sockets->inherited; i++)
         setsockopt(sockets->fd[i], SOL_SOCKET, SO_ATTACH_FILTER, &filter,
-                   sizeof filter); /* it may not be had; then it is not */
+                   sizeof filter); /* best effort: the kernel may not permit filters */
 }
 
 void sockets_close(struct sockets *sockets)

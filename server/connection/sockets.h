@@ -1,6 +1,6 @@
 /*
  * Sockets to listen on: bound to the addresses of a host or to a path, or inherited from systemd.
- * None of them listens yet.
+ * These functions do not call listen().
  */
 #ifndef SERVER_CONNECTION_SOCKETS_H
 #define SERVER_CONNECTION_SOCKETS_H
@@ -11,37 +11,36 @@
 
 #include "connection/address.h"
 
-enum { SOCKETS_MAX = 8 }; /* addresses that one host may stand for; further ones are not used */
+enum { SOCKETS_MAX = 8 }; /* addresses used per host name; further ones are ignored */
 
 /* The sockets of one address. */
 struct sockets {
     int fd[SOCKETS_MAX];
     size_t count;
-    struct address address; /* with the port that was bound */
-    bool loopback;          /* only this machine can reach it */
-    bool inherited;         /* others may have it too */
-    bool made;              /* a Unix socket that was made here and is to be removed */
-    dev_t device;           /* of its file, where `made` */
-    ino_t inode;
+    struct address address; /* includes the port that was bound */
+    bool loopback;          /* reachable only from this machine */
+    bool inherited;         /* another process may also have the socket open */
+    bool made;              /* a Unix socket created here; its file is removed on close */
+    dev_t device;           /* identifies the file if `made` */
+    ino_t inode;            /* likewise */
 };
 
-/* Binds every address of a host to one port; or a Unix socket, its file with these permissions,
-   having removed what a server that is gone has left there. False with one line in `message` if
-   that cannot be. */
+/* Binds every address of a host to one port, or binds a Unix socket whose file gets these
+   permissions, after removing a stale socket file of a server that no longer runs. On failure,
+   returns false and writes a one-line reason to `message`. */
 bool sockets_bind(struct sockets *sockets, const struct address *address, unsigned permissions,
                   char *message, size_t size);
 
-/* Takes over a listening socket that was open when the program started. False with one line in
- * `message` if it is none. */
+/* Takes over a listening socket that was open when the program started. If it is not a listening
+ * stream socket, returns false and writes a one-line reason to `message`. */
 bool sockets_inherit(struct sockets *sockets, int fd, char *message, size_t size);
 
-/* Lets nobody connect any more, though those who have begun to can be accepted: new attempts are
-   not answered, so that clients try again in a second, when they are refused; and the file of a
-   Unix socket is removed. Inherited sockets are let be. */
+/* Drops new connection attempts; connections that are already in the queue can still be accepted.
+   Clients get no reply and retry after a second, when the connection is refused. Removes the file
+   of a Unix socket. Inherited sockets are not changed. */
 void sockets_turn_away(struct sockets *sockets);
 
-/* Closes them, and removes the file of a Unix socket unless somebody has put another into its
- * place. */
+/* Closes the sockets. Removes the file of a Unix socket unless another process has replaced it. */
 void sockets_close(struct sockets *sockets);
 
 #endif

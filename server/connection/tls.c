@@ -1,5 +1,5 @@
 /*
- * TLS.
+ * Certificates of the server and of clients.
  */
 #include "connection/tls.h"
 
@@ -27,11 +27,10 @@ enum { TLS_CHAIN = 16, TLS_KEY_ID = 64 };
 
 enum tls_file { TLS_SERVER, TLS_CLIENT_CA, TLS_FILES };
 
-/* What the files say. */
+/* The contents of the files. */
 struct identity {
-    unsigned authorities;
-    time_t expires[TLS_FILES]; /* when the first of each file's certificates does; 0: there is no
-                                  such file */
+    unsigned authorities;      /* number of certificates in `trusted` */
+    time_t expires[TLS_FILES]; /* earliest expiry among each file's certificates; 0: no file */
     gnutls_x509_crt_t chain[TLS_CHAIN];
     unsigned count;
     gnutls_x509_privkey_t key;
@@ -40,16 +39,16 @@ struct identity {
 
 struct tls {
     struct tls_settings settings;
-    pthread_mutex_t mutex; /* of the identity */
+    pthread_mutex_t mutex; /* protects `identity` */
     struct identity identity;
-    atomic_uint readings;            /* how often the files were read */
-    atomic_llong expires[TLS_FILES]; /* as the identity has them */
+    atomic_uint readings;            /* number of times the files were read */
+    atomic_llong expires[TLS_FILES]; /* copy of identity.expires */
 };
 
-/* libmicrohttpd tells a callback nothing but the session. */
+/* The only instance: libmicrohttpd passes no context pointer to tls_retrieve. */
 static struct tls *only;
 
-/* ---- files ---- */
+/* ---- Files ---- */
 
 static void free_identity(struct identity *identity)
 {
@@ -62,7 +61,7 @@ static void free_identity(struct identity *identity)
     *identity = (struct identity){.count = 0};
 }
 
-/* Reads a file; to be freed with gnutls_free. */
+/* Reads a file. Free `data` with gnutls_free. */
 static bool load(const char *path, gnutls_datum_t *data, char *message, size_t size)
 {
     errno = 0;
@@ -71,8 +70,8 @@ static bool load(const char *path, gnutls_datum_t *data, char *message, size_t s
                               errno != 0 ? strerror(errno) : gnutls_strerror(error));
 }
 
-/* Whether a file ends within the line that begins a certificate: GnuTLS leaves that one out.
- * Elsewhere it finds out itself. */
+/* Returns true if a file is truncated within the BEGIN line of a certificate: GnuTLS ignores such a
+ * certificate. It detects any other truncation itself. */
 static bool ends_early(const gnutls_datum_t *data)
 {
     static const char end_words[] = "-----END ";
@@ -86,7 +85,7 @@ static bool ends_early(const gnutls_datum_t *data)
             memcmp(data->data + begin, end_words, sizeof end_words - 1) != 0);
 }
 
-/* When the first of some certificates expires. */
+/* Returns the earliest expiry time of the certificates. */
 static time_t first_expiry(gnutls_x509_crt_t *certificates, unsigned count)
 {
     time_t first = 0;
@@ -109,11 +108,11 @@ static bool read_chain(struct identity *identity, const char *path, char *messag
     const bool early = ends_early(&data);
     gnutls_free(data.data);
     if (error < 0)
-        return fail(message, size, "%s: not a certificate in PEM, the server's own first: %s", path,
-                    gnutls_strerror(error));
+        return fail(message, size, "%s: not a PEM certificate chain, the server's own first: %s",
+                    path, gnutls_strerror(error));
     identity->count = (unsigned)error;
     if (early)
-        return fail(message, size, "%s: ends where a certificate begins: was the rest lost?", path);
+        return fail(message, size, "%s: truncated at the start of a certificate", path);
     identity->expires[TLS_SERVER] = first_expiry(identity->chain, identity->count);
     const time_t end = gnutls_x509_crt_get_expiration_time(identity->chain[0]);
     if (end < time(NULL))
@@ -122,14 +121,14 @@ static bool read_chain(struct identity *identity, const char *path, char *messag
     return true;
 }
 
-/* Whoever has the key can pass for the server. */
+/* Warns if other users can read or replace the key, and so impersonate the server. */
 static void look_at_permissions(const char *path)
 {
     struct stat about;
     if (stat(path, &about) == 0 && (about.st_mode & (S_IRWXO | S_IWGRP)) != 0)
         log_message(
             LOG_LEVEL_WARNING,
-            "%s: the key has permissions %o, so that others than its owner can have it; chmod 600",
+            "%s: the key has permissions %o, so users other than its owner can access it; set 600",
             path, (unsigned)about.st_mode & 0777);
 }
 
@@ -144,7 +143,7 @@ static bool read_key(struct identity *identity, const char *path, char *message,
     gnutls_memset(data.data, 0, data.size);
     gnutls_free(data.data);
     if (error < 0)
-        return fail(message, size, "%s: not a private key in PEM without a password: %s", path,
+        return fail(message, size, "%s: not an unencrypted PEM private key: %s", path,
                     gnutls_strerror(error));
     look_at_permissions(path);
     return true;
@@ -171,23 +170,21 @@ static bool read_trusted(struct identity *identity, const char *path, char *mess
     int error = gnutls_x509_crt_list_import2(&list, &count, &data, GNUTLS_X509_FMT_PEM, 0);
     gnutls_free(data.data);
     if (error < 0 || count == 0)
-        return fail(message, size, "%s: there is no certificate of an authority in PEM in it: %s",
-                    path, gnutls_strerror(error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND));
+        return fail(message, size, "%s: contains no PEM certificate of an authority: %s", path,
+                    gnutls_strerror(error < 0 ? error : GNUTLS_E_NO_CERTIFICATE_FOUND));
     identity->authorities = count;
     identity->expires[TLS_CLIENT_CA] = first_expiry(list, count);
-    bool right = !early || fail(message, size,
-                                "%s: ends where a certificate begins: was the rest lost?", path);
+    bool right = !early || fail(message, size, "%s: truncated at the start of a certificate", path);
     error = right ? gnutls_x509_trust_list_init(&identity->trusted, 0) : 0;
     if (right && error == 0 &&
         gnutls_x509_trust_list_add_cas(identity->trusted, list, count, 0) == (int)count) {
-        gnutls_free(list); /* the certificates are the trust list's now */
+        gnutls_free(list); /* the trust list owns the certificates */
         return true;
     }
+    /* GnuTLS adds fewer certificates than given only if memory is insufficient. */
     if (right)
-        right = fail(
-            message, size, "%s: cannot trust its certificates: %s", path,
-            gnutls_strerror(error < 0 ? error
-                                      : GNUTLS_E_MEMORY_ERROR)); /* which alone has some left out */
+        right = fail(message, size, "%s: cannot load its certificates: %s", path,
+                     gnutls_strerror(error < 0 ? error : GNUTLS_E_MEMORY_ERROR));
     if (identity->trusted)
         gnutls_x509_trust_list_deinit(identity->trusted, 0);
     identity->trusted = NULL;
@@ -204,7 +201,7 @@ static bool read_all(const struct tls_settings *settings, struct identity *ident
     bool right = read_chain(identity, settings->certificate, message, size) &&
                  read_key(identity, settings->key, message, size);
     if (right && !key_fits(identity))
-        right = fail(message, size, "the key in %s is not that of the certificate in %s",
+        right = fail(message, size, "the key in %s does not match the certificate in %s",
                      settings->key, settings->certificate);
     if (right && *settings->client_ca)
         right = read_trusted(identity, settings->client_ca, message, size);
@@ -213,7 +210,7 @@ static bool read_all(const struct tls_settings *settings, struct identity *ident
     return right;
 }
 
-/* For the metrics, which must not wait for the mutex. */
+/* Copies the expiry times for the metrics, which must not wait for the mutex. */
 static void set_expiry(struct tls *tls, const struct identity *identity)
 {
     for (size_t i = 0; i < TLS_FILES; i++)
@@ -224,12 +221,12 @@ struct tls *tls_new(const struct tls_settings *settings, char *message, size_t s
 {
     struct identity identity;
     if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES || !gnutls_check_version("3.7.0")) {
-        fail(message, size, "the libmicrohttpd that is installed here was built without TLS");
+        fail(message, size, "the installed libmicrohttpd was built without TLS");
         return NULL;
     }
     struct tls *tls = calloc(1, sizeof *tls);
     if (!tls) {
-        fail(message, size, "no memory for TLS");
+        fail(message, size, "insufficient memory for TLS");
         return NULL;
     }
     if (!read_all(settings, &identity, message, size)) {
@@ -267,13 +264,14 @@ bool tls_reload(struct tls *tls, char *message, size_t size)
     atomic_fetch_add(&tls->readings, 1);
     pthread_mutex_unlock(&tls->mutex);
     log_message(LOG_LEVEL_INFO,
-                "%u certificates of the server, after %u; %u of authorities, after %u",
+                "reloaded TLS files: %u server certificates (before: %u), %u authorities (before: "
+                "%u)",
                 identity.count, before.count, identity.authorities, before.authorities);
     free_identity(&before);
     return true;
 }
 
-/* The Unix time at which a file's certificate expires; NaN if there is none. */
+/* Returns the Unix time at which a file's first certificate expires, or NaN if there is no file. */
 static double read_expiry(void *context, size_t index)
 {
     const struct tls *tls = context;
@@ -320,9 +318,10 @@ bool tls_wants_clients(const struct tls *tls)
     return *tls->settings.client_ca != '\0';
 }
 
-/* ---- handshakes ---- */
+/* ---- Handshakes ---- */
 
-/* Copies for GnuTLS to free: what they are copied from may be gone before the handshake is over. */
+/* Returns copies that GnuTLS frees: a reload may free the originals during the handshake. Returns
+   NULL if memory is insufficient. */
 static gnutls_pcert_st *copy_chain(const struct identity *identity)
 {
     gnutls_pcert_st *copies = gnutls_calloc(identity->count, sizeof *copies);
@@ -380,11 +379,12 @@ int tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *inf
     return 0;
 }
 
-/* ---- clients ---- */
+/* ---- Clients ---- */
 
 enum { PEER_CHAIN = 8 };
 
-/* The common name of a certificate, with whatever does not belong into a name replaced. */
+/* Writes the common name of a certificate, or "certificate" if it has none. Replaces characters
+   other than letters, digits and "._-@" by '_'. */
 static void name_of(gnutls_x509_crt_t certificate, char name[TLS_NAME])
 {
     char text[256];
@@ -400,7 +400,7 @@ static void name_of(gnutls_x509_crt_t certificate, char name[TLS_NAME])
     name[len] = '\0';
 }
 
-/* Verifies a chain, with the mutex held. */
+/* Verifies a chain and sets peer->fault. The caller holds the mutex. */
 static void verify(struct tls *tls, gnutls_x509_crt_t *chain, unsigned count, struct tls_peer *peer)
 {
     static char purpose[] = GNUTLS_KP_TLS_WWW_CLIENT;
@@ -431,7 +431,7 @@ bool tls_judge(struct tls *tls, gnutls_session_t session, struct tls_peer *peer)
         return peer->fault[0] == '\0';
     const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &sent);
     snprintf(peer->fault, sizeof peer->fault,
-             "a client certificate is needed, and none that can be read was sent");
+             "a client certificate is required, but the client sent none that can be parsed");
     pthread_mutex_lock(&tls->mutex);
     peer->judged = atomic_load(&tls->readings);
     for (; raw && count < sent && count < PEER_CHAIN; count++) {

@@ -1,5 +1,5 @@
 /*
- * What the endpoints do.
+ * The endpoint handlers.
  */
 #include "routes/handlers.h"
 
@@ -25,9 +25,8 @@ static void answer_text(struct response *reply, int status, const char *text)
 void handle_root(const struct route_request *request, struct response *reply)
 {
     static const struct response_header headers[] = {{"Vary", "Accept"}, {NULL, NULL}};
-    if (media_type_is_named(
-            request->view.accept,
-            "text/html")) { /* by a browser; curl takes anything and names nothing */
+    /* Browsers name text/html in Accept; curl sends only the wildcard. */
+    if (media_type_is_named(request->view.accept, "text/html")) {
         asset_answer_page(request->if_none_match, reply);
         return;
     }
@@ -42,20 +41,21 @@ void handle_root(const struct route_request *request, struct response *reply)
         "  curl -s http://%s/v1/losses/mse -H 'Content-Type: application/json' \\\n"
         "       -d '{\"input\": [1, 2, 3], \"target\": [1, 2, 5], \"grad\": true}'\n"
         "\n"
-        "Where to look:\n"
+        "Endpoints:\n"
         "\n"
-        "  GET  /                  in a browser: a page to try them on\n"
-        "  GET  /v1/losses         every loss, its tensors and its parameters\n"
-        "  GET  /v1/losses/{loss}  the same of one\n"
-        "  POST /v1/losses/{loss}  evaluate it\n"
-        "  POST /v1/evaluate       evaluate several at once\n"
-        "  GET  /v2/models/{loss}  the same of the Open Inference Protocol, with .../infer\n"
-        "  GET  /docs              all of this in a browser, to try out\n"
-        "  GET  /openapi.json      the same as an OpenAPI document\n"
-        "  GET  /v1/limits         what requests are held to\n"
-        "  GET  /healthz           whether the server lives\n"
-        "  GET  /readyz            whether it takes requests\n"
-        "  GET  /metrics           what it does, for Prometheus\n",
+        "  GET  /                  in a browser: a page to try the losses\n"
+        "  GET  /v1/losses         list all losses with their tensors and parameters\n"
+        "  GET  /v1/losses/{loss}  describe one loss\n"
+        "  POST /v1/losses/{loss}  evaluate one loss\n"
+        "  POST /v1/evaluate       evaluate several losses at once\n"
+        "  GET  /v2/models/{loss}  describe one loss by the Open Inference Protocol; evaluate it "
+        "with POST .../infer\n"
+        "  GET  /docs              interactive API documentation, in a browser\n"
+        "  GET  /openapi.json      the API as an OpenAPI document\n"
+        "  GET  /v1/limits         limits on requests\n"
+        "  GET  /healthz           liveness check\n"
+        "  GET  /readyz            readiness check\n"
+        "  GET  /metrics           Prometheus metrics\n",
         request->host);
 }
 
@@ -83,14 +83,14 @@ void handle_metrics(const struct route_request *request, struct response *reply)
     *reply = (struct response){.status = 200,
                                .content_type = "text/plain; version=0.0.4; charset=utf-8"};
     if (!metrics_write(request->metrics, &reply->body))
-        reply_error(reply, 503, "there is no memory for the answer at the moment");
+        reply_error(reply, 503, "insufficient memory for the response; retry later");
 }
 
 void handle_limits(const struct route_request *request, struct response *reply)
 {
     *reply = (struct response){.status = 200, .content_type = media_type_name(MEDIA_JSON)};
     if (!options_write_limits(request->limits, &reply->body))
-        reply_error(reply, 503, "there is no memory for the answer at the moment");
+        reply_error(reply, 503, "insufficient memory for the response; retry later");
 }
 
 void handle_docs(const struct route_request *request, struct response *reply)
@@ -157,7 +157,7 @@ void handle_model_statistics(const struct route_request *request, struct respons
     if (statistics)
         oip_model_statistics(request->view.loss, request->view.version, statistics, reply);
     else
-        reply_error(reply, 503, "there is no memory for the answer at the moment");
+        reply_error(reply, 503, "insufficient memory for the response; retry later");
     free(statistics);
 }
 

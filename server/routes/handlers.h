@@ -1,5 +1,5 @@
 /*
- * What the endpoints do: the functions that the table of routes.c names.
+ * The endpoint handlers listed in the table of routes.c. Each fills the reply.
  */
 #ifndef SERVER_ROUTES_HANDLERS_H
 #define SERVER_ROUTES_HANDLERS_H

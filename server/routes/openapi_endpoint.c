@@ -1,5 +1,7 @@
-/* The service as an OpenAPI document. It says the same as long as the server lives, and takes
- * milliseconds to make. */
+/*
+ * Serves the OpenAPI document. It takes milliseconds to generate and does not change while the
+ * server runs, so it is cached.
+ */
 #include "routes/openapi_endpoint.h"
 
 #include <pthread.h>
@@ -10,14 +12,14 @@
 #include "routes/routes.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct response made; /* its status is 0 until then */
+static struct response made; /* the cached document; its status is 0 until it is generated */
 
-/* Makes it; where that fails, the reply says so. */
+/* Generates the document. On failure, fills the reply with an error. */
 static void make(struct response *reply)
 {
     struct openapi_route *const routes = calloc(route_count(), sizeof *routes);
     if (!routes) {
-        reply_error(reply, 503, "there is no memory for the answer at the moment");
+        reply_error(reply, 503, "insufficient memory for the response; retry later");
         return;
     }
     for (size_t i = 0; i < route_count(); i++) {

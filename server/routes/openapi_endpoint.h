@@ -1,13 +1,12 @@
 /*
- * The service as an OpenAPI document: what the table of routes says of itself, and proto/ of
- * losses.
+ * Serves the OpenAPI document, generated from the table of routes and the losses.
  */
 #ifndef SERVER_ROUTES_OPENAPI_ENDPOINT_H
 #define SERVER_ROUTES_OPENAPI_ENDPOINT_H
 
 #include "content/response.h"
 
-/* Answers with the document, which is made when it is first asked for. */
+/* Fills the reply with the document, or with an error. The document is generated on first use. */
 void document_answer(struct response *reply);
 
 #endif

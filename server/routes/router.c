@@ -1,5 +1,5 @@
 /*
- * Finding the route of a path.
+ * Finds the route for a method and a path.
  */
 #include "routes/router.h"
 
@@ -11,15 +11,15 @@
 
 const char router_allow_any[] = "GET, HEAD, POST, OPTIONS";
 
-/* Allow headers by which methods a path has: 1 for GET, 2 for POST. */
+/* Values of the Allow header, indexed by a bit mask of methods: 1 for GET, 2 for POST. */
 static const char *const allow_texts[] = {NULL, "GET, HEAD, OPTIONS", "POST, OPTIONS",
                                           router_allow_any};
 
-/* Parameters of paths. */
+/* Path parameters. */
 enum place { PLACE_LOSS, PLACE_VERSION, PLACE_FILE, PLACES };
 static const char *const place_names[PLACES] = {"{loss}", "{version}", "{file}"};
 
-/* Where they are in a path, else NULL; each ends with its segment. */
+/* Pointers to the parameters in a path, NULL if absent. Each extends to the end of its segment. */
 struct places {
     char *at[PLACES];
 };
@@ -27,13 +27,13 @@ struct places {
 static enum place place_of(const char *wanted, size_t len)
 {
     enum place place = PLACE_LOSS;
-    while (strncmp(place_names[place], wanted, len) !=
-           0) /* every name in the table of routes is one of these */
+    /* Terminates because the table of routes uses only these names. */
+    while (strncmp(place_names[place], wanted, len) != 0)
         place++;
     return place;
 }
 
-/* Whether a path is that of a route, segment by segment. */
+/* Returns true if a path matches a route, segment by segment, and sets its parameters. */
 static bool match(const struct route *route, char *path, struct places *places)
 {
     const char *wanted = route->path;
@@ -91,17 +91,17 @@ struct route_match route_find(enum listener_scope side, const char *method, char
 
 enum response_errors route_errors(const char *target)
 {
-    return strncmp(target, "/v2", 3) == 0 && strchr("/?", target[3])
-               ? RESPONSE_OIP
-               : RESPONSE_PROBLEM; /* or its end */
+    /* strchr also finds the NUL, so it accepts exactly "/v2". */
+    return strncmp(target, "/v2", 3) == 0 && strchr("/?", target[3]) ? RESPONSE_OIP
+                                                                     : RESPONSE_PROBLEM;
 }
 
-/* ---- what is not there ---- */
+/* ---- Unknown paths ---- */
 
 enum { CANDIDATE = 320 };
 
-/* A route's path with the parameters of another path in it, segment by segment: "/v1/loss/mse" is
- * to find "/v1/losses/mse". */
+/* Writes a route's path with its parameters replaced by the corresponding segments of `path`, so
+ * that "/v1/losses/mse" is a candidate for "/v1/loss/mse". */
 static void fill_in(const struct route *route, const char *path, char *text)
 {
     size_t len = 0;
@@ -127,17 +127,18 @@ void route_not_found(enum listener_scope side, const char *path, struct response
         if (!is_served(route, side) || strcmp(text, path) == 0)
             continue;
         loss_nearest_try(&search, text);
-        if (search.best == text) /* the next candidate goes into the other text */
+        if (search.best == text) /* keep it; write the next candidate to the other buffer */
             text = texts[text == texts[0] ? 1 : 0];
     }
     json_quote_long(path, quote);
-    if (search.best) /* it may hold segments of the path */
+    if (search.best) /* it may contain segments of `path`, which are not trusted */
         search.best = json_quote_long(search.best, best);
     if (!search.best && side == SCOPE_ADMIN)
         reply_error(reply, 404,
-                    "there is no path '%s' on this address, which is for health and metrics alone",
+                    "there is no path '%s' on this address, which serves only health checks and "
+                    "metrics",
                     quote);
     else
         reply_error(reply, 404, "there is no path '%s'%s", quote,
-                    loss_nearest_text(&search, "'", "'", "GET / says which there are", meant));
+                    loss_nearest_text(&search, "'", "'", "GET / lists the paths", meant));
 }

@@ -1,31 +1,30 @@
 /*
- * Finding the route of a path.
+ * Finds the route for a method and a path.
  */
 #ifndef SERVER_ROUTES_ROUTER_H
 #define SERVER_ROUTES_ROUTER_H
 
 #include "routes/routes.h"
 
-/* What a method and a path lead to. */
+/* The result of route_find. */
 struct route_match {
-    const struct route *route; /* NULL: there is none */
-    const char *loss;          /* what {loss} stands for, else NULL */
-    const char *version;       /* what {version} stands for, else NULL */
-    const char *file;          /* what {file} stands for, else NULL */
-    const char *
-        allow; /* the methods that the path has, for an Allow header; NULL: there is no such path */
+    const struct route *route; /* NULL if no route matches */
+    const char *loss;          /* the segment that matches {loss}, or NULL */
+    const char *version;       /* the segment that matches {version}, or NULL */
+    const char *file;          /* the segment that matches {file}, or NULL */
+    const char *allow; /* value of the Allow header for the path; NULL if no route has the path */
 };
-/* Finds among the routes of a side, SCOPE_ALL for all. Where there is a route, `path` is cut into
-   what its parameters stand for. */
+/* Finds the route among those that addresses of scope `side` serve (SCOPE_ALL: all routes). Cuts
+   `path` into the segments that the result points to. */
 struct route_match route_find(enum listener_scope side, const char *method, char *path);
 
-/* How what is refused on a target, raw or decoded, is answered. */
+/* Returns the format of error responses for a request target, raw or decoded. */
 enum response_errors route_errors(const char *target);
 
-/* Every method that any path has, for "OPTIONS *". */
+/* All methods that any route supports, for "OPTIONS *". */
 extern const char router_allow_any[];
 
-/* Fills a 404 for a path that is not there on a side, naming the nearest that is. */
+/* Fills a 404 response for a path without a route, with the nearest existing path as a hint. */
 void route_not_found(enum listener_scope side, const char *path, struct response *reply);
 
 #endif

@@ -10,7 +10,7 @@
 #define MODEL   "/v2/models/{loss}"
 #define VERSION MODEL "/versions/{version}"
 
-/* What the routes say of themselves in the OpenAPI document. */
+/* The descriptions of the routes in the OpenAPI document. */
 static const char server_tag[] = "server", losses_tag[] = "losses",
                   oip_tag[] = "inference protocol";
 static const char json_media[] = "application/json", text_media[] = "text/plain";
@@ -18,29 +18,29 @@ static const char json_media[] = "application/json", text_media[] = "text/plain"
 #define DESCRIBE(name) static const struct openapi_operation doc_##name
 
 DESCRIBE(root) = {"root", server_tag,
-                  "What this is and where to look; for browsers, a page to try losses on",
+                  "An overview of the endpoints; for browsers, a page to try the losses",
                   .answer = openapi_root_answer};
-DESCRIBE(health) = {"health", server_tag, "Whether the process is alive", .media = text_media};
-DESCRIBE(ready) = {"ready", server_tag, "Whether it takes work", .media = text_media, .also = 503};
+DESCRIBE(health) = {"health", server_tag, "Liveness check", .media = text_media};
+DESCRIBE(ready) = {"ready", server_tag, "Readiness check", .media = text_media, .also = 503};
 DESCRIBE(document) = {"document",          server_tag,           "This document",
                       .media = json_media, .schema = "Document", .errors = {406, 503}};
-DESCRIBE(docs) = {"docs", server_tag, "This document for readers, in a browser",
+DESCRIBE(docs) = {"docs", server_tag, "This document as interactive pages, for browsers",
                   .media = "text/html"};
-DESCRIBE(asset) = {"asset", server_tag, "What pages are made of", .media = "*/*", .errors = {404}};
+DESCRIBE(asset) = {"asset", server_tag, "A file of the pages", .media = "*/*", .errors = {404}};
 DESCRIBE(metrics) = {
     "metrics",
     server_tag,
-    "What the server does, for Prometheus",
-    "On the admin address alone, if there is one.",
+    "Metrics of the server, for Prometheus",
+    "Served only on the admin address, if there is one.",
     .media = text_media,
     .errors = {503},
 };
 DESCRIBE(limits) = {
     "limits",
     server_tag,
-    "What requests are held to",
-    "The limits in force, by the names of the options that set them, in bytes, seconds and units "
-    "of work; 0 of a rate, of max_work and of compute_timeout is no limit.",
+    "Limits on requests",
+    "The limits in effect, by the names of the options that set them, in bytes, seconds and units "
+    "of work. For a rate, max_work and compute_timeout, 0 means no limit.",
     .media = json_media,
     .schema = "Limits",
     .errors = {503},
@@ -72,7 +72,7 @@ DESCRIBE(several) = {
     "evaluateSeveral",
     losses_tag,
     "Evaluate several losses over the same tensors",
-    "Tensors are sent and decoded once, and losses over the same terms go through memory together.",
+    "Tensors are sent and decoded once, and losses over the same terms share one pass over memory.",
     .parameters = {"timeout"},
     .request = openapi_several_request,
     .answer = openapi_several_answer,
@@ -80,14 +80,13 @@ DESCRIBE(several) = {
 };
 DESCRIBE(server) = {"serverMetadata", oip_tag, "Name, version and extensions", .media = json_media,
                     .schema = "ServerMetadata"};
-DESCRIBE(live) = {"live", oip_tag, "Whether the process is alive", .media = json_media,
-                  .schema = "Live"};
-DESCRIBE(oip_ready) = {"serverReady",       oip_tag,           "Whether it takes work",
+DESCRIBE(live) = {"live", oip_tag, "Liveness check", .media = json_media, .schema = "Live"};
+DESCRIBE(oip_ready) = {"serverReady",       oip_tag,           "Readiness check",
                        .media = json_media, .schema = "Ready", .also = 503};
 DESCRIBE(statistics) = {
     "statistics",
     oip_tag,
-    "What all models have done so far",
+    "Statistics of all models",
     .media = json_media,
     .schema = "ModelStatistics",
     .errors = {503},
@@ -101,32 +100,33 @@ DESCRIBE(model) = {
     .errors = {404},
 };
 DESCRIBE(model_ready) = {
-    "modelReady",           oip_tag,         "Whether a model is ready: it is", .media = json_media,
-    .schema = "ModelReady", .errors = {404},
+    "modelReady",
+    oip_tag,
+    "Readiness of a model; always ready",
+    .media = json_media,
+    .schema = "ModelReady",
+    .errors = {404},
 };
 DESCRIBE(model_config) = {
     "modelConfiguration",
     oip_tag,
-    "The configuration of a model, as Triton has it",
+    "The configuration of a model, in Triton's format",
     .media = json_media,
     .schema = "ModelConfiguration",
     .errors = {404},
 };
 DESCRIBE(model_statistics) = {
-    "modelStatistics",
-    oip_tag,
-    "What a model has done so far",
-    .media = json_media,
-    .schema = "ModelStatistics",
-    .errors = {404, 503},
+    "modelStatistics",           oip_tag,
+    "Statistics of a model",     .media = json_media,
+    .schema = "ModelStatistics", .errors = {404, 503},
 };
 DESCRIBE(infer) = {
     "infer",
     oip_tag,
     "Evaluate a model",
-    "Numbers are in the JSON, or behind it as bytes; then the header "
-    "Inference-Header-Content-Length says how long "
-    "the JSON is, both ways.",
+    "Numbers are in the JSON, or in binary after it. With binary data, the header "
+    "Inference-Header-Content-Length of the request or response gives the length of the JSON in "
+    "bytes.",
     .parameters = {"jsonLength", "timeout"},
     .request = openapi_infer_request,
     .answer = openapi_infer_answer,
@@ -138,9 +138,10 @@ DESCRIBE(index) = {
     .optional = true,       .media = json_media,
     .schema = "ModelIndex",
 };
-DESCRIBE(load) = {"loadModel", oip_tag, "Refused: every loss is a model, and always ready",
-                  .errors = {400}};
-DESCRIBE(unload) = {"unloadModel", oip_tag, "Refused, as loading is", .errors = {400}};
+DESCRIBE(load) = {"loadModel", oip_tag,
+                  "Always refused: every loss is a model that is always loaded", .errors = {400}};
+DESCRIBE(unload) = {"unloadModel", oip_tag, "Always refused: models cannot be unloaded",
+                    .errors = {400}};
 
 static const struct route routes[] = {
     {.method = "GET", .path = "/", .handle = handle_root, .public = true, .openapi = &doc_root},

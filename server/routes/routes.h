@@ -14,15 +14,14 @@
 
 struct limits;
 
-/* A request as the functions of the table see it. All text is borrowed; NULL if the request does
-   not have it. */
+/* A request as passed to the handlers. All text is borrowed, and NULL if the request lacks it. */
 struct route_request {
     struct request_view view;
     const char *file; /* {file} of the path */
     const char *if_none_match;
     const char *host; /* where the server can be reached, safe to echo; never NULL */
     struct metrics *metrics;
-    const struct limits *limits; /* those in force */
+    const struct limits *limits; /* currently in effect */
     bool draining;               /* the server is shutting down */
 };
 
@@ -39,14 +38,14 @@ struct route {
     bool public;                    /* needs no token: health checks, and pages without data */
     enum listener_scope scope;      /* the addresses that serve it */
     const struct openapi_operation *openapi; /* its description in the OpenAPI document */
-    bool inline_only; /* handled on the I/O thread however busy the executor is: not even its
-                         response is compressed elsewhere */
+    bool inline_only; /* always handled and compressed on the I/O thread, so that it does not wait
+                         for a busy executor */
 };
 
 /* The table. */
 size_t route_count(void);
 const struct route *route_at(size_t place);
 size_t route_place(const struct route *route);
-struct route_label route_label(size_t place); /* as metrics_new takes it */
+struct route_label route_label(size_t place); /* for metrics_new */
 
 #endif

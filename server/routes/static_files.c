@@ -7,11 +7,11 @@
 #include "content/response.h"
 #include "json/scanner.h"
 
-/* Pages get everything from here, and nobody else may frame them. They are asked for again each
-   time, for their names stay when their content changes; the tag makes that cheap. */
+/* Pages load everything from this server, and no other site may frame them. Browsers revalidate the
+   files each time, because a file keeps its name when its content changes; the ETag makes this
+   cheap. */
 static const struct response_header page_headers[] = {
-    {"Vary",
-     "Accept"}, /* only where something else is answered to others: FOR_FILES leaves it out */
+    {"Vary", "Accept"}, /* only for the path that depends on Accept; FOR_FILES skips it */
     {"Content-Security-Policy", "default-src 'self'; object-src 'none'; base-uri 'none'; "
                                 "form-action 'self'; frame-ancestors 'none'"},
     {"Referrer-Policy", "no-referrer"},
@@ -30,9 +30,8 @@ static const struct asset *find(const char *name)
     return NULL;
 }
 
-/* Whether an If-None-Match has a tag, weak or not: no tag holds a quote, so that its quoted part
- * cannot be a part of another.
- */
+/* Returns true if an If-None-Match header contains a tag, weak or strong. A substring search is
+   exact, because a tag contains no quotes within its quoted part. */
 static bool has_tag(const char *if_none_match, const char *etag)
 {
     return if_none_match &&
@@ -57,7 +56,7 @@ static void answer(const struct asset *asset, const char *if_none_match,
                                .etag = asset->etag,
                                .headers = headers};
     buffer_append(&reply->body, asset->bytes,
-                  (size_t)(asset->end - asset->bytes)); /* of a 304 only its length is sent */
+                  (size_t)(asset->end - asset->bytes)); /* for a 304, only its length is sent */
 }
 
 void asset_answer(const char *name, const char *if_none_match, struct response *reply)

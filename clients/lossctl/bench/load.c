@@ -289,8 +289,8 @@ static void run(struct load *load)
     for (int i = 0; i < load->settings->connections; i++)
         if (load->slot[i].busy && load->slot[i].since >= load->measure_start) {
             load->result->broken++;
-            snprintf(load->result->why, sizeof load->result->why, "no response %d s after the end",
-                     GRACE_MS / 1000);
+            snprintf(load->result->why, sizeof load->result->why,
+                     "no response within %d s of the end of the run", GRACE_MS / 1000);
         }
     count_unsent(load, next);
 }

@@ -35,7 +35,7 @@ struct input {
     const struct input_file *file; /* NULL: the data in `source` come from memory */
     struct source source;          /* data is NULL until text (JSON, CSV) is decoded */
     struct csv csv;
-    void *decoded; /* owned, of block_cache.h: the decoded text */
+    void *decoded; /* the decoded text; owned, allocated by block_cache.h */
     size_t decoded_size;
 };
 

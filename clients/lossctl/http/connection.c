@@ -254,10 +254,11 @@ static const char *hint_of(const struct connection *c, CURLcode code)
     switch (code) {
     case CURLE_COULDNT_CONNECT:
         return c->can_be_local
-                   ? "; is lossd running there? --url gives its address, --local needs no server"
-                   : "; is lossd running there? --url gives its address";
+                   ? "; is lossd running there? set its address with --url, or run without a "
+                     "server with --local"
+                   : "; is lossd running there? set its address with --url";
     case CURLE_PEER_FAILED_VERIFICATION:
-        return c->cacert ? "" : "; --cacert gives the certificate authority";
+        return c->cacert ? "" : "; set the certificate authority with --cacert";
     case CURLE_GOT_NOTHING:
         return strncasecmp(c->url, "http:", 5) == 0 ? "; does it expect https://?" : "";
     default:

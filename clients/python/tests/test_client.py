@@ -274,7 +274,7 @@ def test_derivatives_can_be_named_in_any_collection(client):
         )
     for asked in (1, 2.5, [True]):
         with pytest.raises(
-            TypeError, match="grad is .*; it must be True, False, the name of a tensor, or names"
+            TypeError, match="grad is .*; it must be True, False, a tensor name, or a list"
         ):
             client.mse(X, Y, grad=asked)
 
@@ -602,8 +602,8 @@ def test_mypy_passes():
 
 def test_health_and_readiness(client):
     assert client.health() is True and client.ready() is True
-    nobody = lossd.Client("http://127.0.0.1:1", retries=0)
-    assert nobody.health() is False and nobody.ready() is False
+    unreachable = lossd.Client("http://127.0.0.1:1", retries=0)
+    assert unreachable.health() is False and unreachable.ready() is False
 
 
 def test_pickled_client_has_the_same_settings(url):

@@ -137,7 +137,7 @@ def elsewhere(pickled, code):
 
 def test_workers_use_the_default_client_of_their_parent(diabetes, monkeypatch):
     x, y = diabetes
-    # Workers that ask the environment reach nobody.
+    # Workers that read the environment find no server.
     monkeypatch.setenv(
         "LOSSD_URL", "http://127.0.0.1:1"
     )

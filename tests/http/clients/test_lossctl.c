@@ -675,7 +675,8 @@ START_TEST(server_errors_are_reported)
                  "--url is 'ftp://***@127.0.0.1'; it must begin with http://, https:// or unix:",
                  "LOSSD_URL=ftp://me:hunter2@127.0.0.1 $L list");
     assert_run(UNREACHABLE, "$L list --url http://127.0.0.1:%d", port);
-    assert_has(err, "is lossd running there? --url gives its address, --local needs no server\n");
+    assert_has(err, "is lossd running there? set its address with --url, or run without a server "
+                    "with --local\n");
 }
 END_TEST
 

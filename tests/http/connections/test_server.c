@@ -604,7 +604,7 @@ static const struct {
     {"POST", "/v1/loss/mse", mse, 404, "application/problem+json",
      "did you mean '/v1/losses/mse'?"},
     {"GET", "/completely/else/where", NULL, 404, "application/problem+json",
-     "GET / says which there are"},
+     "GET / lists the paths"},
     {"GET", "/v1/losses/mse/more", NULL, 404, "application/problem+json", "/v1/losses/mse/more"},
     {"POST", "/v1/losses/nope", mse, 404, "application/problem+json", "nope"},
     {"GET", "/v1/losses/nope", NULL, 404, "application/problem+json", "nope"},

@@ -229,7 +229,7 @@ START_TEST(auth_admin_address_serves_only_health_and_metrics)
     expect_status("/v2/health/ready", 200);
     expect_status("/metrics", 200);
     expect_status("/v1/losses", 404);
-    expect_text(response.body, "for health and metrics alone");
+    expect_text(response.body, "serves only health checks and metrics");
     expect_status("/", 404);
     ask("POST", "/v1/losses/mse", "Content-Type: application/json\r\n", mse);
     ck_assert_int_eq(response.status, 404);
@@ -1179,7 +1179,7 @@ START_TEST(auth_rejects_invalid_lists)
                                         "a b/c"};
     for (size_t i = 0; i < sizeof origins / sizeof origins[0]; i++)
         expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--cors-origins", origins[i]),
-                             "is not an origin as browsers write it");
+                             "is not an origin; write scheme://host[:port]");
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
         expect_refused_start(ARGUMENTS("--listen=127.0.0.1:0", "--allowed-hosts", hosts[i]),
                              "is not the name of a host");

@@ -497,17 +497,17 @@ START_TEST(tls_does_not_start_with_invalid_files)
                          "TLS needs both --tls-cert and --tls-key");
     expect_refused_start(
         MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", folder_path("other")),
-        "is not that of the certificate");
+        "does not match the certificate");
     expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", key, "--tls-key", key),
-                         "not a certificate in PEM");
+                         "not a PEM certificate chain");
     expect_refused_start(MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", cert),
-                         "not a private key in PEM");
+                         "not an unencrypted PEM private key");
     expect_refused_start(
         MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", folder_path("none")),
         "none: No such file or directory");
     expect_refused_start(
         MORE("--listen=127.0.0.1:0", "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", key),
-        "there is no certificate of an authority");
+        "contains no PEM certificate of an authority");
 }
 END_TEST
 
@@ -557,7 +557,7 @@ START_TEST(tls_accepts_clients_with_a_certificate)
     connect_client();
     ask("POST", "/v1/losses/mse", NULL, mse);
     ck_assert_int_eq(response.status, 403);
-    expect_text(response.body, "a client certificate is needed");
+    expect_text(response.body, "a client certificate is required");
     expect_answer("/readyz", 200, "ready"); /* probes have none */
 }
 END_TEST
@@ -636,7 +636,7 @@ START_TEST(tls_rejects_a_truncated_file)
     const struct {
         size_t len;
         const char *wanted;
-    } cuts[] = {{len / 2, "Base64"}, {10, "ends where a certificate begins"}};
+    } cuts[] = {{len / 2, "Base64"}, {10, "truncated at the start of a certificate"}};
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         certificate_write(&authority, folder_path("ca"), NULL);
         file = fopen(folder_path("ca"), "a");

@@ -135,7 +135,9 @@ def decode(
     try:
         begin = 8 + int.from_bytes(body[:8].tobytes(), "little")
         if begin > len(body):
-            raise ValueError(f"its header is {begin - 8} bytes long, the file {len(body)}")
+            raise ValueError(
+                f"its header length is {begin - 8}, but the file has only {len(body)} bytes"
+            )
         header = json.loads(body[8:begin].tobytes())
         metadata = header.pop("__metadata__", None) or {}
         tensors = {}

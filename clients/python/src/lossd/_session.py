@@ -287,7 +287,7 @@ def derivative_names(name: str, asked: Any) -> Union[bool, List[str]]:
         return [asked] if asked else False
     if not isinstance(asked, Iterable) or not all(isinstance(tensor, str) for tensor in asked):
         raise TypeError(
-            f"{name} is {asked!r}; it must be True, False, the name of a tensor, or names"
+            f"{name} is {asked!r}; it must be True, False, a tensor name, or a list of tensor names"
         )
     return [str(tensor) for tensor in asked] or False
 

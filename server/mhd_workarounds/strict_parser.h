@@ -12,8 +12,8 @@
  * Valid bytes are passed on unchanged, except for the name of the Cookie header: the library would
  * parse cookies. From the first malformed byte on, the library gets the shortest text that
  * completes a request, and nothing after that. So it delivers the request at once, and this server
- * writes the error response. Otherwise the library would answer some faults with an HTML page, some
- * with a duplicate header, and would wait for line ends that never arrive.
+ * writes the error response. Otherwise the library would respond to some faults with an HTML page,
+ * to some with two header sections in a row, and would wait for line ends that never arrive.
  */
 #ifndef SERVER_MHD_WORKAROUNDS_STRICT_PARSER_H
 #define SERVER_MHD_WORKAROUNDS_STRICT_PARSER_H
@@ -30,8 +30,9 @@ enum { WIRE_PARAMETERS = 64 }; /* the most parameters of a query */
    and wire_has_begun. */
 struct wire;
 
-/* Allocates parsers for connections with descriptors below `files`. Borrows `limits`; longer
-   targets, headers and trailers are rejected. Returns false if memory is insufficient. */
+/* Allocates parsers for connections with descriptors below `files`. Borrows `limits`; requests
+   whose target, headers or trailers exceed them are rejected. Returns false if memory is
+   insufficient. */
 bool wire_open(size_t files, const struct limits *limits);
 
 /* Frees the parsers. Call it after the last connection has ended. */
@@ -41,6 +42,8 @@ void wire_close(void);
    another thread receives on the connection. `encrypted`: the connection uses TLS, and the parser
    sees the decrypted bytes. */
 void wire_begin(int fd, bool encrypted);
+
+/* Stops parsing what is received on `fd`. */
 void wire_end(int fd);
 
 /* Returns the parser of a descriptor. wire_begin must have been called for it. */

@@ -20,8 +20,11 @@
    writes a one-line reason to `message`. */
 bool handshake_start(size_t files, char *message, size_t size);
 
-/* Call these before the first and after the last handshake of a connection, on its I/O thread. */
+/* Registers a connection. Call it before its first handshake, on its I/O thread. */
 void handshake_begin(int fd, struct MHD_Connection *connection);
+
+/* Removes the connection of a descriptor. Call it after the last handshake, on its I/O thread.
+   No-op if there is none. */
 void handshake_end(int fd);
 
 /* Resumes all suspended handshakes and suspends no more, so that libmicrohttpd can be stopped.

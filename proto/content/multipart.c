@@ -123,13 +123,13 @@ enum loss_status multipart_next(struct multipart *form, struct multipart_part *p
     part->data = form->at;
     /* The line break before a delimiter belongs to it. In an empty part it may be the one that ends
        the headers. */
-    const char *const behind = find_delimiter(form, form->at - 2);
-    if (!behind)
+    const char *const next = find_delimiter(form, form->at - 2);
+    if (!next)
         return json_malformed(form->error, form->body, form->end, "",
                               "the body ends within part '%s': the last boundary is missing",
                               json_quote(part->name, quote));
-    part->len = behind > part->data ? (size_t)(behind - part->data) : 0;
-    form->at = behind + form->delimiter_len;
+    part->len = next > part->data ? (size_t)(next - part->data) : 0;
+    form->at = next + form->delimiter_len;
     *found = true;
     return LOSS_OK;
 }

@@ -1,26 +1,29 @@
 #!/usr/bin/env python3
-"""Writes proto/number/number_tables.c, after checking everything that the C code takes for granted about it.
+"""Writes proto/number/number_tables.c, after checking everything that the C code assumes about it.
 
     proto/number/make_number_tables.py > proto/number/number_tables.c
 
-The powers. Entry q is floor(10^q / 2^(e - 127)), where e = floor(log2(10^q)): the first 128 bits of 10^q, cut off. The
-range is what is needed and no more: reading multiplies w < 2^64 by 10^q, which is below half the smallest double, 2^-1075,
-for q < -342, and above the largest for q > 308; writing multiplies by 10^-k for k = floor(log10(2^q)) of all doubles, which
-is 10^-292 to 10^324.
+The powers. Entry q is floor(10^q / 2^(e - 127)), where e = floor(log2(10^q)): the first 128 bits of
+10^q, truncated. The range is exactly what is needed. Reading multiplies w < 2^64 by 10^q; the
+product is below half the smallest double, 2^-1075, for q < -342, and above the largest for q > 308.
+Writing multiplies by 10^-k for k = floor(log10(2^q)) of all doubles, from 10^-292 to 10^324.
 
-The near powers are the doubles nearest to 10^q. The range is about what reading a float can need: the digits are below 2^63.
+The near powers are the doubles nearest to 10^q. The range covers what reading a float needs: the
+digits are below 2^63.
 
-The logarithms. floor(q log2(10)) and floor(q log10(2)) are computed with multipliers of few bits; here they are compared
-with the integers, over the range that occurs.
+The logarithms. floor(q log2(10)) and floor(q log10(2)) are computed with multipliers of few bits.
+check_logarithms() compares them with the exact integers over the range that occurs.
 
-Writing. number_write.c finds x 2^q 10^-k, for x up to 2^(p+2) where p is the precision, as (x << h) * g >> 128 with g the
-entry plus one, and sets the lowest bit of the result where any of the 64 bits behind the point is set. (float: >> 64, the
-upper half of the entry plus one, 32 bits.) g is too large by at most one and x << h < 2^59 (2^30), so the product is too
-large by less than 2^-69 (2^-34). Next to an odd integer, where the lowest bit is set anyhow, that changes nothing; so the
-result is right if no such number, other than an integer, lies within 2^-64 (2^-32) above or 2^-69 (2^-34) below an even
-integer. That is what clearances() computes, for halves: the smallest fractional part of x a, for all x <= n at once, is at
-the denominator of a lower semiconvergent of a, and the smallest distance to the integer above at that of an upper
-semiconvergent (Khinchin, Continued fractions, section 6).
+Writing. number_write.c computes x 2^q 10^-k, for x up to 2^(p+2) where p is the precision, as
+(x << h) * g >> 128, where g is the entry plus one. It sets the lowest bit of the result if any of
+the 64 bits after the point is set. (float: >> 64, the upper half of the entry plus one, 32 bits.)
+g is too large by at most one and x << h < 2^59 (2^30), so the product is too large by less than
+2^-69 (2^-34). Near an odd integer this changes nothing, because the lowest bit is set anyway. So
+the result is right if no such number, except integers, lies within 2^-64 (2^-32) above or 2^-69
+(2^-34) below an even integer. clearances() computes these distances, for halves. The smallest
+fractional part of x a, over all x <= n, occurs at the denominator of a lower semiconvergent of a,
+and the smallest distance to the integer above at that of an upper semiconvergent (Khinchin,
+Continued fractions, section 6).
 """
 from fractions import Fraction
 
@@ -29,13 +32,13 @@ NEAR_MIN, NEAR_MAX = -64, 40
 
 
 def log2_of(fraction):
-    """floor(log2(fraction))"""
+    """Returns floor(log2(fraction))."""
     e = fraction.numerator.bit_length() - fraction.denominator.bit_length()
     return e if Fraction(2) ** e <= fraction else e - 1
 
 
 def log10_of(fraction):
-    """floor(log10(fraction))"""
+    """Returns floor(log10(fraction))."""
     k = int(log2_of(fraction) * 0.30103)
     while Fraction(10) ** (k + 1) <= fraction:
         k += 1
@@ -50,11 +53,13 @@ def leading_bits(q):
 
 
 def clearances(a, n):
-    """The smallest positive distances of x a from the integer below and from the one above, over 1 <= x <= n."""
+    """Returns the smallest positive distances of x a from the integers below and above, for
+    1 <= x <= n."""
     if a.denominator <= n:
         return Fraction(1, a.denominator), Fraction(1, a.denominator)
     num, den = a.numerator, a.denominator
-    low_p, low_q, high_p, high_q = num // den, 1, 1, 0  # low < a < high, neighbours in the Stern-Brocot tree
+    # low < a < high are neighbours in the Stern-Brocot tree.
+    low_p, low_q, high_p, high_q = num // den, 1, 1, 0
     while True:
         low_gap, high_gap = num * low_q - den * low_p, den * high_p - num * high_q
         steps = low_gap // high_gap
@@ -79,8 +84,10 @@ def check_logarithms():
 def check_table(table):
     for q, entry in table.items():
         assert entry.bit_length() == 128
-        assert (entry % 2**64 == 0) == (0 <= q <= 27)  # the reader's test for a power that fits the upper half
-        assert entry % 2**64 != 2**64 - 1 and entry >> 64 != 2**64 - 1  # one more does not carry
+        # The reader's test for a power that fits in the upper half.
+        assert (entry % 2**64 == 0) == (0 <= q <= 27)
+        # Adding one does not carry.
+        assert entry % 2**64 != 2**64 - 1 and entry >> 64 != 2**64 - 1
 
 
 def check_writing(precision, q_min, q_max, above, below):
@@ -90,7 +97,7 @@ def check_writing(precision, q_min, q_max, above, below):
         assert 1 <= q + (-k * 1741647 >> 19) + 1 <= 4
         over, under = clearances(a / 2, 2 ** (precision + 2))
         assert 2 * over >= above and 2 * under > below
-        # A power of two has a nearer neighbour below it, and possibly a smaller k.
+        # The neighbour below a power of two is nearer, and k may be smaller.
         k = (q * 1262611 - 524031) >> 22
         assert 1 <= q + (-k * 1741647 >> 19) + 1 <= 4
         for x in range(2 ** (precision + 1) - 1, 2 ** (precision + 1) + 3):
@@ -105,7 +112,7 @@ def main():
     check_writing(53, -1074, 971, Fraction(1, 2**64), Fraction(1, 2**69))
     check_writing(24, -149, 104, Fraction(1, 2**32), Fraction(1, 2**34))
     print("/* Made by make_number_tables.py; do not edit. */")
-    print('#include "number_tables.h"\n')
+    print('#include "number/number_tables.h"\n')
     print("const uint64_t number_integer_powers[NUMBER_INTEGER_POWERS] = {")
     for n in range(20):
         print(f"    {10**n}u,")

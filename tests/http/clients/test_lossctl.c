@@ -730,7 +730,7 @@ START_TEST(compare_agrees_with_eval)
     ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(results, 1), "count")), 3);
     json_decref(tree);
     assert_run(OK, "echo 1 | $L compare mse l1 --input x.npy --target -");
-    assert_has(out, "  the target's shape differs from the input's");
+    assert_has(out, "  the shapes of target and input differ");
     assert_wrong(INPUT, "nll: target has shape (3,); it must be () for class indices",
                  "$L compare mse nll --input x.npy --target y.npy");
     assert_wrong(USAGE,

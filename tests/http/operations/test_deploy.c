@@ -176,7 +176,7 @@ START_TEST(operations_names_every_option)
     ck_assert_int_gt(count, 20);
     for (const char *at = page; (at = strstr(at, "`--")); at++) {
         ck_assert_msg(is_listed(help, flag_at(at + 1, flag)),
-                      "docs/operations.md names %s, which is no option", flag);
+                      "docs/operations.md names %s, which is not an option", flag);
     }
     free(page);
 }
@@ -262,7 +262,7 @@ static void check_place(const json_t *panel, bool taken[][DASHBOARD_WIDTH], int 
     ck_assert(x >= 0 && y >= 0 && w > 0 && h > 0 && x + w <= DASHBOARD_WIDTH && y + h <= rows);
     for (int row = y; row < y + h; row++) {
         for (int column = x; column < x + w; column++) {
-            ck_assert_msg(!taken[row][column], "\"%s\" lies on another panel",
+            ck_assert_msg(!taken[row][column], "\"%s\" overlaps another panel",
                           text_at(panel, "title"));
             taken[row][column] = true;
         }
@@ -407,7 +407,7 @@ START_TEST(deploy_manifests_are_valid)
     if (!command_succeeds(fetch_schemas)) {
         ck_assert_msg(!which || strcmp(which, "all") != 0,
                       "npm could not fetch Kubernetes' schemas: %s", fetch_schemas);
-        fprintf(stderr, "deploy: the Kubernetes manifests are not checked, npm is not here or "
+        fprintf(stderr, "deploy: the Kubernetes manifests are skipped: npm is not installed or "
                         "cannot fetch the schemas\n");
         return;
     }

@@ -77,13 +77,13 @@ static void connect_port(int port)
 static void connect_path(const char *path)
 {
     http_client_close(&client);
-    ck_assert_msg(http_client_connect_path(&client, path), "nobody listens on %s", path);
+    ck_assert_msg(http_client_connect_path(&client, path), "no server listens on %s", path);
 }
 
 static void expect_status(const char *path, int status)
 {
     ask("GET", path, NULL, NULL);
-    ck_assert_msg(response.status == status, "%d expected for %s, not: %s%s", status, path,
+    ck_assert_msg(response.status == status, "expected status %d for %s, got: %s%s", status, path,
                   response.head, response.body);
 }
 
@@ -362,7 +362,7 @@ static void expect_told(int fd, const char *wanted)
     const struct timeval limit = {.tv_sec = 20};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     const ssize_t len = recv(fd, text, sizeof text - 1, 0);
-    ck_assert_msg(len > 0, "nobody said %s", wanted);
+    ck_assert_msg(len > 0, "no message %s", wanted);
     text[len] = '\0';
     expect_text(text, wanted);
 }
@@ -405,7 +405,7 @@ static void expect_known(const char *token)
 static void expect_unknown(const char *token)
 {
     ask_as("/v1/losses/mse", token);
-    ck_assert_msg(response.status == 403, "403 expected for \"%s\", not: %s%s", token,
+    ck_assert_msg(response.status == 403, "expected status 403 for \"%s\", got: %s%s", token,
                   response.head, response.body);
     expect_text(response.body, "unknown token");
 }
@@ -415,7 +415,7 @@ static void expect_token_wanted(const char *method, const char *path, const char
 {
     char challenge[64];
     ask(method, path, headers, body);
-    ck_assert_msg(response.status == 401, "401 expected for %s %s, not: %s%s", method, path,
+    ck_assert_msg(response.status == 401, "expected status 401 for %s %s, got: %s%s", method, path,
                   response.head, response.body);
     ck_assert_str_eq(
         http_response_header(&response, "WWW-Authenticate", challenge, sizeof challenge), "Bearer");
@@ -938,7 +938,7 @@ static void ask_with(const char *method, const char *path, const char *host, con
 
 static void expect_answer(int status, const char *wanted)
 {
-    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head,
+    ck_assert_msg(response.status == status, "expected status %d, got: %s%s", status, response.head,
                   response.body);
     expect_text(response.body, wanted);
 }

@@ -84,8 +84,8 @@ static void expect_status(const char *method, const char *path, const char *head
     ck_assert_msg(
         http_client_ask(&client, method, path, headers, body, body ? strlen(body) : 0, &response),
         "no answer to %s %s", method, path);
-    ck_assert_msg(response.status == status, "%d expected for %s, not: %s%.300s", status, path,
-                  response.head, response.body);
+    ck_assert_msg(response.status == status, "expected status %d for %s, got: %s%.300s", status,
+                  path, response.head, response.body);
 }
 
 /* A batch for the executor. Its response is compressed on all threads. */

@@ -100,7 +100,7 @@ static void expect_evaluated(void)
 static void expect_answer(const char *path, int status, const char *wanted)
 {
     ask("GET", path, NULL, NULL);
-    ck_assert_msg(response.status == status, "%d expected, not: %s%s", status, response.head,
+    ck_assert_msg(response.status == status, "expected status %d, got: %s%s", status, response.head,
                   response.body);
     expect_text(response.body, wanted);
 }

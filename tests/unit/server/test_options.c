@@ -214,8 +214,8 @@ static const struct {
 START_TEST(options_errors_are_one_line)
 {
     ck_assert_int_eq(read2(mistakes[_i].flag, mistakes[_i].value), OPTIONS_INVALID);
-    ck_assert_msg(strstr(message, mistakes[_i].says) != NULL, "\"%s\" does not say \"%s\"", message,
-                  mistakes[_i].says);
+    ck_assert_msg(strstr(message, mistakes[_i].says) != NULL, "\"%s\" does not contain \"%s\"",
+                  message, mistakes[_i].says);
     ck_assert_ptr_null(strchr(message, '\n'));
 }
 END_TEST
@@ -239,7 +239,7 @@ START_TEST(options_config_file_errors_name_the_line)
 {
     write_config(bad_files[_i].text, bad_files[_i].len);
     ck_assert_int_eq(read2("--config", config), OPTIONS_INVALID);
-    ck_assert_msg(strstr(message, bad_files[_i].says) != NULL, "\"%s\" does not say \"%s\"",
+    ck_assert_msg(strstr(message, bad_files[_i].says) != NULL, "\"%s\" does not contain \"%s\"",
                   message, bad_files[_i].says);
     ck_assert_ptr_nonnull(strstr(message, config));
 }

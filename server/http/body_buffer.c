@@ -1,5 +1,5 @@
 /*
- * The body of a request: its chunks are checked and stored, or discarded.
+ * Stores or discards the body piece by piece; strict_parser.c has checked chunked framing.
  */
 #include "http/http_internal.h"
 
@@ -10,12 +10,13 @@
 #include "mhd_workarounds/strict_parser.h"
 
 enum {
-    /* A body has memory for what has come of it and not much more, however long it is said to be.
-       It starts with so much, */
+    /* The buffer grows with the bytes that have arrived, whatever Content-Length declares. This is
+       its first size in bytes. */
     HTTP_BODY_START = 64 * 1024,
-    HTTP_BODY_DOUBLES = 2 << 20, /* doubles up to here, */
-    HTTP_BODY_SPARE =
-        4, /* and then grows by a quarter and more, in whole huge pages, which copies nothing */
+    HTTP_BODY_DOUBLES = 2 << 20, /* bytes; smaller buffers double */
+    /* Larger buffers grow by this fraction, rounded up to huge pages, which the kernel remaps
+       without a copy. */
+    HTTP_BODY_SPARE = 4,
 };
 
 void request_free_body(struct request *request)
@@ -28,7 +29,6 @@ void request_free_body(struct request *request)
     request->len = request->capacity = 0;
 }
 
-/* Turns a request whose body is coming in into a refused one. */
 void request_discard_body(struct request *request)
 {
     request_free_body(request);
@@ -38,7 +38,7 @@ void request_discard_body(struct request *request)
     request->patience = request->http->settings.limits.max_body;
 }
 
-/* Gives the body so many bytes and one for a NUL; false where memory has run out. */
+/* Resizes the buffer to `size` bytes and one for a NUL. Returns false if memory is insufficient. */
 static bool resize_body(struct request *request, size_t size)
 {
     const size_t before = request->body ? request->capacity + 1 : 0, more = size + 1 - before;
@@ -56,7 +56,7 @@ static bool resize_body(struct request *request, size_t size)
     return true;
 }
 
-/* How much room a body is given that has to hold `wanted` bytes, which are within max_body. */
+/* Returns the size of the buffer for a body of `wanted` bytes, which are at most max_body. */
 static size_t next_capacity(const struct request *request, size_t wanted)
 {
     const struct framing *const framing = &request->framing;
@@ -79,12 +79,13 @@ static void append_chunk(struct request *request, const char *data, size_t size)
     watch_holds(request->watched, request_body_length(request), request->memory.reserved);
 }
 
-/* Stores a piece of the body, or refuses the request. False if the piece has to wait for memory. */
+/* Stores a piece of the body, or rejects the request. Returns false, with nothing changed, if the
+   piece must wait for memory. */
 static bool store_chunk(struct request *request, const char *data, size_t size)
 {
     const size_t wanted = request->len + size, has = request->body ? request->capacity + 1 : 0;
-    if (size > request->http->settings.limits.max_body -
-                   request->len) { /* only a chunked body can be longer than was said */
+    /* Only a chunked body can get here: validate_body_head checks Content-Length. */
+    if (size > request->http->settings.limits.max_body - request->len) {
         request_fail_too_large(request);
         request_discard_body(request);
         return true;
@@ -107,8 +108,6 @@ static bool store_chunk(struct request *request, const char *data, size_t size)
     return true;
 }
 
-/* A piece of the body. MHD_NO, which drops the connection, where a refused client goes on and on,
-   or where the chunks are not what they have to be. */
 enum MHD_Result request_on_body_chunk(struct request *request, const char *data, size_t *size)
 {
     const struct http_error fault = wire_early_fault(request->wire, request->number);
@@ -119,7 +118,7 @@ enum MHD_Result request_on_body_chunk(struct request *request, const char *data,
     }
     const bool wanted = request->state == REQUEST_RECEIVING;
     if (wanted && !store_chunk(request, data, *size))
-        return MHD_YES; /* it comes again */
+        return MHD_YES; /* libmicrohttpd delivers the piece again */
     request->received += *size;
     watch_progress(request->watched, request->received);
     if (!wanted && request->state == REQUEST_DISCARDING) {

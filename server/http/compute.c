@@ -1,6 +1,6 @@
 /*
- * Evaluating a request whose body is in: on the I/O thread if it is little work, else on the
- * executor.
+ * Evaluates a request once its body is complete: on the I/O thread if it is little work, otherwise
+ * on the executor.
  */
 #include "http/http_internal.h"
 
@@ -10,19 +10,17 @@
 #include "util/clock.h"
 
 enum {
-    /* Bodies below this are evaluated by the I/O thread: some 10 000 numbers, read and computed in
-       well under a millisecond, for which waking another thread twice would cost as much again.
-       Longer ones would hold up the other connections. */
+    /* The I/O thread evaluates bodies below this size in bytes: about 10 000 numbers, which take
+       well under a millisecond. Waking another thread twice would double that. Longer bodies would
+       delay the other connections. */
     HTTP_INLINE_BODY = 64 * 1024,
-    /* The most work that the I/O thread does for one evaluation (loss_plan.work): some 150 us. */
+    /* The most work that the I/O thread does for one evaluation (loss_plan.work): about 150 us. */
     HTTP_INLINE_WORK = 150 * 1000,
-    /* Work for each byte of a body up to which the executor finishes a job that it has prepared,
-       rather than let shorter jobs go first: reading the body took about as long. */
+    /* Work per byte of the body. Up to this, the executor finishes a job that it has prepared, as
+       reading the body took about as long. Above it, shorter jobs go first. */
     HTTP_BYTE_WORK = 100,
-    /* Nanoseconds of one core that a byte of a body is expected to cost, for reading JSON and
-       writing it, and a byte of an answer that is compressed. */
-    HTTP_BODY_COST = 4,
-    HTTP_CODING_COST = 20,
+    HTTP_BODY_COST = 4,    /* expected ns of one core per byte of a body, to read and write JSON */
+    HTTP_CODING_COST = 20, /* expected ns of one core per byte of a response that is compressed */
 };
 
 /* Decompresses a compressed body, to at most `most` bytes (0: --max-decompressed-body). */
@@ -39,17 +37,17 @@ static enum decompression decompress_body(struct request *request, size_t most)
     request->capacity = body.capacity;
     request->expand_ms += (double)(clock_ns() - started) / 1e6;
     if (request->reply.status == 503 && !request_is_cancelled(request))
-        request_fail_no_memory(request, "the expanded body");
+        request_fail_no_memory(request, "the decompressed body");
     else if (request->reply.status == 413)
         request_count_rejection(request, REJECTION_EXPANDED_SIZE);
     return done;
 }
 
-/* Counts an evaluation that failed for lack of memory, and names the option if that is hopeless. */
+/* Counts an evaluation that ran out of memory. Replies with a 413 if no retry can succeed. */
 static void check_memory(struct request *request)
 {
     if (request->reply.status == 503 && !request_is_cancelled(request))
-        request_fail_no_memory(request, "this request");
+        request_fail_no_memory(request, "the request");
 }
 
 /* Reads the body and plans the evaluation. On failure, returns false and fills the reply. */
@@ -67,7 +65,7 @@ static bool prepare(struct request *request)
     return request->prepared != NULL;
 }
 
-/* Evaluates what was prepared, and fills the reply. */
+/* Evaluates the prepared request, and fills the reply. */
 static void run(struct request *request, int threads)
 {
     prepared_run(request->prepared, threads, &request->reply);
@@ -99,8 +97,8 @@ static void end_queue_wait(struct request *request)
     request->handed = 0;
 }
 
-/* Fills the reply, unless the request turns out to be so much work that shorter jobs go first: then
-   returns false, with the request prepared. Such a request is not put back twice. */
+/* Fills the reply. If the request turns out to be so much work that shorter jobs go first, only
+   prepares it and returns false. A request is queued again at most once. */
 static bool compute_on_executor(struct request *request, int threads)
 {
     if (!request->prepared) {
@@ -128,7 +126,7 @@ static bool fill_reply(struct request *request, int threads)
     return true;
 }
 
-/* On the executor's thread: see the head of the file for who owns what. */
+/* Runs on the executor's thread. The head of request.c explains who owns the request. */
 static bool run_job(struct job *job, int threads)
 {
     struct request *request = (struct request *)job;
@@ -140,7 +138,7 @@ static bool run_job(struct job *job, int threads)
     return filled;
 }
 
-/* The executor has done with a request, on any thread. */
+/* Called on any thread when the executor is done with a request. */
 static void on_job_done(struct job *job, enum job_end end)
 {
     struct request *request = (struct request *)job;
@@ -165,8 +163,6 @@ static void on_job_done(struct job *job, enum job_end end)
     MHD_resume_connection(request->connection);
 }
 
-/* Hands a request to the executor; its connection is suspended. False if that takes no more jobs.
- * From any thread. */
 bool request_enqueue_suspended(struct request *request)
 {
     const int64_t now = clock_ns();
@@ -189,8 +185,6 @@ bool request_enqueue_suspended(struct request *request)
     return false;
 }
 
-/* Leaves to the executor what is left to do until the request can be answered. False if it takes no
-   more jobs; then nothing has changed. */
 bool request_enqueue_compute(struct request *request)
 {
     wire_hide_end(request->wire, true);
@@ -220,7 +214,6 @@ static bool try_inline(struct request *request)
     return true;
 }
 
-/* The whole body is in. */
 enum MHD_Result request_on_body_complete(struct request *request)
 {
     if (!watch_turn(request->watched, WATCH_NOTHING))
@@ -243,6 +236,6 @@ enum MHD_Result request_on_body_complete(struct request *request)
         return MHD_YES;
     }
     request_free_body(request);
-    request_fail_no_memory(request, "this request");
+    request_fail_no_memory(request, "the request");
     return request_finish_reply(request);
 }

@@ -1,4 +1,4 @@
-/* Content codings of a request and its answer. */
+/* Content codings of requests and responses. */
 #include "http/content_coding.h"
 
 #include <strings.h>
@@ -24,8 +24,7 @@ bool transfer_accept(struct transfer *transfer, struct response *reply)
     transfer->choice = coding_choose(&transfer->accept);
     if (!transfer->choice.required || transfer->choice.coding != CODING_IDENTITY)
         return true;
-    reply_error(reply, 406,
-                "Accept-Encoding takes nothing that can be given: %s, or the answer as it is",
+    reply_error(reply, 406, "Accept-Encoding accepts none of the supported codings: %s, identity",
                 coding_names);
     return false;
 }
@@ -88,10 +87,9 @@ void transfer_compress(struct transfer *transfer, int threads, struct response *
     transfer->choice.coding = CODING_IDENTITY;
     if (!compress_bytes(coding, reply->body.data, reply->body.len, threads, &compressed)) {
         if (required)
-            reply_error(
-                reply, 503,
-                "there is no memory to compress the answer at the moment, and Accept-Encoding "
-                "refuses it as it is");
+            reply_error(reply, 503,
+                        "insufficient memory to compress the response, and Accept-Encoding does "
+                        "not allow an uncompressed one; retry later");
         return;
     }
     if (!required && compressed.len >= reply->body.len) {

@@ -1,6 +1,6 @@
 /*
- * Content codings of a request and its answer: which ones its headers ask for, expanding the body,
- * compressing the answer.
+ * Content codings: reads Content-Encoding and Accept-Encoding, decompresses the body of a request,
+ * compresses the response.
  */
 #ifndef SERVER_HTTP_CONTENT_CODING_H
 #define SERVER_HTTP_CONTENT_CODING_H
@@ -12,49 +12,48 @@
 #include "content/response.h"
 
 enum {
-    TRANSFER_LEAST = 1024, /* bytes of an answer below which compressing it is not worth it */
-    TRANSFER_LITTLE =
-        32 * 1024, /* bytes of an answer up to which compressing it may hold up an I/O thread */
+    TRANSFER_LEAST = 1024,       /* bytes; shorter responses are compressed only if required */
+    TRANSFER_LITTLE = 32 * 1024, /* bytes; the I/O thread compresses responses up to this size */
 };
 
 /* Zeroed before the request's first header. */
 struct transfer {
-    struct coding_content content; /* what the body comes in; identity once it was expanded */
+    struct coding_content content; /* coding of the body; identity once it is decompressed */
     struct coding_accept accept;
-    struct coding_choice choice; /* what the answer is to be in */
+    struct coding_choice choice; /* coding of the response */
 };
 
-/* Reads a header of the request; those that are of no interest are let be. The value must outlive
- * the request. */
+/* Reads a header of the request. Headers other than Content-Encoding and Accept-Encoding are
+   ignored. `value` must outlive the request. */
 void transfer_header(struct transfer *transfer, const char *name, const char *value);
-/* To be called after the last header: whether an answer can be given as it is asked for; else the
- * reply is filled. */
+/* Chooses the coding of the response. Call it after the last header. Returns false and fills the
+   reply with a 406 if the client accepts no supported coding. */
 bool transfer_accept(struct transfer *transfer, struct response *reply);
-/* Whether the body can be expanded; else the reply is filled. */
+/* Returns true if the body's coding is supported; otherwise returns false and fills the reply. */
 bool transfer_content(const struct transfer *transfer, struct response *reply);
 
-/* A body, owned, with room for a NUL behind it. */
+/* A body, owned, with room for a NUL after it. */
 struct transfer_body {
-    struct quota *quota; /* borrowed: from which its room was taken */
-    char *bytes;         /* of block_cache.h: capacity bytes and one */
+    struct quota *quota; /* borrowed: its memory is reserved from here */
+    char *bytes;         /* of block_cache.h: capacity + 1 bytes */
     size_t len, capacity;
 };
 enum decompression {
-    DECOMPRESSED,          /* or the body was not compressed */
-    DECOMPRESSION_STOPPED, /* at `most` bytes; nothing has changed */
+    DECOMPRESSED,          /* or it was not compressed */
+    DECOMPRESSION_STOPPED, /* larger than `most` bytes; nothing has changed */
     DECOMPRESSION_FAILED,  /* the reply is filled */
 };
 
-/* Replaces a compressed body by the decompressed one, of at most `limit` bytes
-   (--max-decompressed-body). With `most` below that, stops there; 0: does not. */
+/* Replaces a compressed body by the decompressed one. Fails if that is larger than `limit` bytes
+   (--max-decompressed-body), and stops if it is larger than `most` bytes; 0 means no such stop. */
 enum decompression transfer_expand(struct transfer *transfer, size_t limit, size_t most,
                                    struct transfer_body *body, struct response *reply);
 
-/* Whether the answer is still to be compressed. */
+/* Returns true if the response is still to be compressed. */
 bool transfer_due(const struct transfer *transfer, const struct response *reply);
-/* Compresses it, on up to `threads` threads. Where that makes it no smaller, or memory has run out,
-   it stays as it is, or becomes a 503 if the client will not have it so. Afterwards nothing is due.
- */
+/* Compresses the response, on up to `threads` threads. Keeps the uncompressed one if the other is
+   not smaller or memory is insufficient; if the client accepts only a compressed one, sends it
+   whatever its size, or a 503. transfer_due returns false afterwards. */
 void transfer_compress(struct transfer *transfer, int threads, struct response *reply);
 
 #endif

@@ -1,6 +1,5 @@
 /*
- * From the headers to an endpoint: routing, authentication, rate limits, and what can be refused
- * before the body.
+ * Routing, authentication, rate limits, and the checks that need only the headers.
  */
 #include "http/http_internal.h"
 
@@ -12,7 +11,6 @@
 #include "util/header_value.h"
 #include "json/scanner.h"
 
-/* The TLS session of a connection, NULL where it has none. */
 gnutls_session_t connection_tls_session(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
@@ -20,8 +18,6 @@ gnutls_session_t connection_tls_session(struct MHD_Connection *connection)
     return info ? info->tls_session : NULL;
 }
 
-/* By what a client is known when requests are counted and jobs are ordered: the name of its token,
-   else its address. */
 uint64_t request_client_key(const struct request *request)
 {
     if (request->visitor.client[0] != '\0')
@@ -33,8 +29,8 @@ uint64_t request_client_key(const struct request *request)
 
 /* ---- The request view ---- */
 
-/* libmicrohttpd has cut the query into pieces, which on_unescape has left as they came: they are
- * put together again. */
+/* Restores the query, which libmicrohttpd has split into arguments. on_unescape leaves them
+   encoded. */
 static enum MHD_Result append_argument(void *context, enum MHD_ValueKind kind, const char *name,
                                        const char *value)
 {
@@ -86,7 +82,7 @@ static void fill_view(struct request *request, const struct route_match *match)
 
 /* ---- Checks ---- */
 
-/* Checks what can be checked of a request that brings a body. False if it was refused. */
+/* Checks the headers of a request with a body. On failure, returns false and fills the reply. */
 static bool validate_body_head(struct request *request)
 {
     struct loss_error error;
@@ -99,7 +95,8 @@ static bool validate_body_head(struct request *request)
         return false;
     }
     if (!framing->chunked && !framing->has_length) {
-        reply_error(&request->reply, 411, "a body is needed, with its Content-Length or in chunks");
+        reply_error(&request->reply, 411,
+                    "a body is required, with Content-Length or Transfer-Encoding: chunked");
         return false;
     }
     if (framing->length > limit) {
@@ -114,7 +111,7 @@ static void reply_options(struct request *request, const char *allow)
     request->reply = (struct response){.status = 204, .allow = allow};
 }
 
-/* Which routes there are where the request came in. */
+/* Returns the scope of the routes that the request's listener serves. */
 static enum listener_scope listener_side(const struct request *request)
 {
     if (request->arrival->entrance->admin)
@@ -122,7 +119,7 @@ static enum listener_scope listener_side(const struct request *request)
     return request->http->settings.has_admin ? SCOPE_MAIN : SCOPE_ALL;
 }
 
-/* Whether the client has not made too many requests lately; else it is refused. */
+/* Applies --request-rate. If the client exceeds it, returns false and fills the reply. */
 static bool check_rate(struct request *request)
 {
     struct http *const http = request->http;
@@ -132,13 +129,12 @@ static bool check_rate(struct request *request)
     if (early_ns == 0)
         return true;
     request_count_rejection(request, REJECTION_RATE);
-    reply_error(&request->reply, 429, "there are more than %d requests a second from here",
+    reply_error(&request->reply, 429, "the client sent more than %d requests per second",
                 http->settings.limits.request_rate);
     request->reply.retry_after = (int)(early_ns / 1000000000) + 1;
     return false;
 }
 
-/* Finds out what is asked for. True if the body is to be received; else the reply is filled. */
 bool request_dispatch(struct request *request)
 {
     if (strcmp(request->method, "OPTIONS") == 0 && strcmp(request->target, "*") == 0) {
@@ -149,11 +145,11 @@ bool request_dispatch(struct request *request)
     if (path == GUARD_PATH_MALFORMED) {
         reply_error(
             &request->reply, 400,
-            "the path holds a control character, an encoded slash or a broken percent escape");
+            "the path contains a control character, an encoded slash or a broken percent escape");
         return false;
     }
     if (path == GUARD_PATH_UNKNOWN) {
-        reply_error(&request->reply, 404, "there is no such path; GET / says which there are");
+        reply_error(&request->reply, 404, "no such path; GET / lists the paths");
         return false;
     }
     request->reply.errors = route_errors(request->path);
@@ -184,7 +180,7 @@ bool request_dispatch(struct request *request)
     }
     if (!match.route) {
         char method[JSON_QUOTE], quote[JSON_QUOTE_LONG];
-        reply_error(&request->reply, 405, "%s is not a method of '%s'; it has %s",
+        reply_error(&request->reply, 405, "method %s is not allowed for '%s'; use %s",
                     json_quote(request->method, method), json_quote_long(request->path, quote),
                     match.allow);
         request->reply.allow = match.allow;
@@ -193,7 +189,7 @@ bool request_dispatch(struct request *request)
     request->route = match.route;
     fill_view(request, &match);
     if (request->query.failed) {
-        reply_error(&request->reply, 503, "there is no memory for the query at the moment");
+        reply_error(&request->reply, 503, "insufficient memory for the query; retry later");
         return false;
     }
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_coding_header,

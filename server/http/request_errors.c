@@ -1,5 +1,5 @@
 /*
- * The error replies that the server itself makes.
+ * Error responses to requests that are rejected, cancelled or too late.
  */
 #include "http/http_internal.h"
 
@@ -20,7 +20,7 @@ void request_fail_too_large(struct request *request)
                 request->http->settings.limits.max_body);
 }
 
-/* Refuses a request that will never find enough memory, or did not now. */
+/* 413 if the request can never get enough memory, 503 if it cannot at the moment. */
 void request_fail_no_memory(struct request *request, const char *what)
 {
     struct http *const http = request->http;
@@ -29,10 +29,11 @@ void request_fail_no_memory(struct request *request, const char *what)
     if (request->memory.never)
         reply_error(
             &request->reply, 413,
-            "this needs more memory than the %zu bytes that --max-memory leaves to a request",
+            "the request needs more than %zu bytes of memory, the most that --max-memory allows "
+            "one request",
             memory_budget_max_claim(http->budget));
     else
-        reply_error(&request->reply, 503, "there is no memory for %s at the moment", what);
+        reply_error(&request->reply, 503, "insufficient memory for %s; retry later", what);
     if (!request->memory.never)
         memory_budget_note_rejection(http->budget);
 }
@@ -51,11 +52,11 @@ static enum rejection rejection_reason(int status)
     }
 }
 
-/* Refuses a request that was read wrongly, and whatever follows it on the connection. */
+/* The end of a malformed request is unknown, so the rest of the connection cannot be parsed. */
 void request_fail_malformed(struct request *request, const struct http_error *fault)
 {
     request_free_body(request);
-    if (request->reply.status == RESPONSE_NONE) { /* else it was refused before */
+    if (request->reply.status == RESPONSE_NONE) { /* otherwise already rejected */
         request_count_rejection(request, rejection_reason(fault->status));
         reply_error(&request->reply, fault->status, "%s", fault->detail);
     }
@@ -63,25 +64,24 @@ void request_fail_malformed(struct request *request, const struct http_error *fa
     request->unread = true;
 }
 
-/* Whether the client has left, or the server cannot wait for the end of the work. */
 bool request_is_cancelled(const struct request *request)
 {
     return quota_cancelled(&request->memory.quota);
 }
 
-/* Refuses a request for which nobody waits, or cannot: its client has left, or the server cannot
-   wait for the end. */
+/* 499 if the client disconnected, 503 if the server stops before the work is complete. */
 void request_fail_cancelled(struct request *request)
 {
     const bool ending = __atomic_load_n(&request->http->give_up, __ATOMIC_RELAXED);
     request_count_rejection(request, ending ? REJECTION_DRAINING : REJECTION_GONE);
     reply_error(&request->reply, ending ? 503 : response_status(LOSS_CANCELLED),
-                "the request was given up: %s",
-                ending ? "the server is shutting down" : "the client has left");
+                "the request was cancelled: %s",
+                ending ? "the server is shutting down" : "the client disconnected");
     request->close = true;
 }
 
-/* Refuses a request whose time is up. Asking again makes sense unless computing took most of it. */
+/* Sets Retry-After only if at least half of the time was spent waiting: otherwise a retry would
+   time out too. */
 void request_fail_timeout(struct request *request)
 {
     const int64_t limit_ms = request_timeout_ms(request), waited_ms = request->waited / 1000000;
@@ -89,7 +89,7 @@ void request_fail_timeout(struct request *request)
     request_count_rejection(request, REJECTION_COMPUTE_TIME);
     reply_error(
         &request->reply, 503,
-        "the answer was not ready within %.10g seconds, the limit that %s sets; the request "
+        "the response was not ready within %.10g seconds, the limit that %s sets; the request "
         "waited for %.1f of them",
         (double)limit_ms / 1000, theirs ? timeout_header : "--compute-timeout",
         (double)waited_ms / 1000);
@@ -104,7 +104,6 @@ void request_fail_queue_full(struct request *request)
     request->reply.retry_after = executor_retry_after(request->http->settings.executor);
 }
 
-/* Refuses a request that the executor did not take. It is answered at the next call. */
 enum MHD_Result request_fail_enqueue(struct request *request)
 {
     request_free_body(request);

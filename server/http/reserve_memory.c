@@ -1,5 +1,6 @@
 /*
- * Memory for a request: reserved before its body, waited for, and trimmed to its answer.
+ * Reserves memory for a request before its body arrives, waits for it if necessary, and trims the
+ * reservation to the response.
  */
 #include "http/http_internal.h"
 
@@ -9,32 +10,30 @@
 #include "util/clock.h"
 
 enum {
-    HTTP_BODY_FACTOR = 2,  /* what a request is expected to need in all, by its body: numbers and
-                               answer are about as large */
-    HTTP_CODED_FACTOR = 5, /* the same, of a body that is compressed */
-    HTTP_REQUEST_BYTES = 64 * 1024, /* that are expected of any request that has a body */
-    HTTP_ANSWER_FREE =
-        4096, /* bytes of an answer that are not counted: those of a connection do for it */
+    /* A request with a body is expected to need HTTP_REQUEST_BYTES and this multiple of the body:
+       numbers and response are about as large as the body. */
+    HTTP_BODY_FACTOR = 2,
+    HTTP_CODED_FACTOR = 5,          /* the multiple for a compressed body */
+    HTTP_REQUEST_BYTES = 64 * 1024, /* bytes, whatever the size of the body */
+    HTTP_ANSWER_FREE = 4096, /* bytes; shorter responses are covered by the connection's memory */
 };
 
-/* What a request with a body of so many bytes, as long as one is known, is expected to need. */
 size_t request_expected_bytes(const struct request *request, size_t bytes)
 {
     const size_t factor =
         request->transfer.content.coding == CODING_IDENTITY ? HTTP_BODY_FACTOR : HTTP_CODED_FACTOR;
     const size_t expected =
-        HTTP_REQUEST_BYTES + bytes * factor; /* --max-body is far from overflowing */
+        HTTP_REQUEST_BYTES + bytes * factor; /* cannot overflow: --max-body is small enough */
     const size_t most = memory_budget_max_claim(request->http->budget);
     return expected < most ? expected : most;
 }
 
-/* As watch_holds has it. */
 uint64_t request_body_length(const struct request *request)
 {
     return request->framing.chunked ? WATCH_ANY_LENGTH : request->framing.length;
 }
 
-/* Refuses a request that waited for memory. */
+/* Rejects a request that waited for memory, and resumes its connection. */
 static void fail_memory_wait(struct request *request)
 {
     const bool whole = request->state == REQUEST_GATHERING;
@@ -45,7 +44,7 @@ static void fail_memory_wait(struct request *request)
     else if (whole && clock_ns() >= request_deadline(request))
         request_fail_timeout(request);
     else
-        request_fail_no_memory(request, "this request");
+        request_fail_no_memory(request, "the request");
     if (whole)
         request_free_body(request);
     else
@@ -54,7 +53,7 @@ static void fail_memory_wait(struct request *request)
     MHD_resume_connection(request->connection);
 }
 
-/* Memory was found for a request, or its time to wait for it is up. From any thread. */
+/* Called on any thread when memory is granted or the wait for it ends without. */
 static void on_memory(struct reservation *memory, bool granted)
 {
     struct request *const request =
@@ -75,13 +74,11 @@ static void on_memory(struct reservation *memory, bool granted)
     }
 }
 
-/* Leaves what is still to come of the body with the client until there is memory for what was last
- * asked for. */
 void request_wait_for_memory(struct request *request, enum request_state state)
 {
     const int64_t deadline = state == REQUEST_GATHERING ? request_deadline(request) : INT64_MAX;
     request->state = state;
-    request->memory.quota.asked = NULL; /* this thread's, which does not work on it meanwhile */
+    request->memory.quota.asked = NULL; /* the flag belongs to this thread */
     watch_turn(request->watched, WATCH_NOTHING);
     MHD_suspend_connection(request->connection);
     if (!reservation_wait(&request->memory,
@@ -103,25 +100,24 @@ enum MHD_Result request_reserve_memory(struct request *request)
         request_wait_for_memory(request, REQUEST_WAITING);
         return MHD_YES;
     }
-    request_fail_no_memory(request, "this request");
+    request_fail_no_memory(request, "the request");
     return request_reply_after_headers(request);
 }
 
-/* Once the answer is known: keeps the memory for it, and gives back the rest. */
 void request_keep_response_memory(struct request *request)
 {
     struct buffer *const body = &request->reply.body;
     const size_t piece =
-        body->len > HTTP_SEND_PIECE ? HTTP_SEND_PIECE : 0; /* that libmicrohttpd copies */
+        body->len > HTTP_SEND_PIECE ? HTTP_SEND_PIECE : 0; /* libmicrohttpd's buffer for a piece */
     struct quota *const quota = &request->memory.quota;
     if (request->kept)
         return;
     request->kept = true;
-    const bool probe = request->route &&
-                       request->route->scope != SCOPE_MAIN; /* needed most when memory is used up */
+    /* Health and metrics must work when memory is used up. */
+    const bool probe = request->route && request->route->scope != SCOPE_MAIN;
     const size_t bytes =
         piece + (body->quota || body->capacity <= HTTP_ANSWER_FREE ? 0 : body->capacity);
     if (!probe && bytes > 0 && !quota_reserve(quota, bytes))
-        request_fail_no_memory(request, "the answer");
+        request_fail_no_memory(request, "the response");
     reservation_trim(&request->memory);
 }

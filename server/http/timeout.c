@@ -1,5 +1,5 @@
 /*
- * How long a request may take.
+ * The time limit of a request: X-Request-Timeout and --compute-timeout.
  */
 #include "http/http_internal.h"
 
@@ -10,11 +10,8 @@ enum {
     HTTP_TIMEOUT_MOST_MS = 86400000,
 };
 
-/* For how many seconds the client waits for the answer. */
 const char timeout_header[] = "X-Request-Timeout";
 
-/* Reads how long the client waits for the answer. False if it cannot be read; then the request is
-   refused. */
 bool request_read_timeout(struct request *request)
 {
     char quote[JSON_QUOTE];
@@ -22,8 +19,8 @@ bool request_read_timeout(struct request *request)
     if (request->timeouts == 0)
         return true;
     if (request->timeouts > 1) {
-        reply_error(&request->reply, 400, "there are %u headers %s; there may be one",
-                    request->timeouts, timeout_header);
+        reply_error(&request->reply, 400, "%u %s headers; expected at most one", request->timeouts,
+                    timeout_header);
         return false;
     }
     if (!duration_read(request->timeout, &ms) || ms == 0 || ms > HTTP_TIMEOUT_MOST_MS) {
@@ -36,7 +33,6 @@ bool request_read_timeout(struct request *request)
     return true;
 }
 
-/* How long a request may take from when it is whole, in milliseconds; 0: any time. */
 int64_t request_timeout_ms(const struct request *request)
 {
     const int64_t ours = request->http->settings.limits.compute_timeout,
@@ -44,7 +40,6 @@ int64_t request_timeout_ms(const struct request *request)
     return theirs > 0 && (ours == 0 || theirs < ours) ? theirs : ours;
 }
 
-/* The same, when its time is up (clock_ns); INT64_MAX for never. */
 int64_t request_deadline(const struct request *request)
 {
     const int64_t limit_ms = request_timeout_ms(request);

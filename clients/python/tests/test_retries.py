@@ -36,7 +36,7 @@ def test_overloaded_server_is_retried(status, waits):
     assert server.requests[0] == server.requests[2]
 
 
-LATE = b'{"status": 503, "detail": "the answer was not ready within 60 seconds"}'
+LATE = b'{"status": 503, "detail": "the response was not ready within 60 seconds"}'
 
 
 @pytest.mark.parametrize(

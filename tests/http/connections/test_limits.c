@@ -1685,7 +1685,7 @@ START_TEST(limits_requests_have_a_maximum_rate)
     for (int i = 0; i < 3; i++)
         expect_evaluated();
     ck_assert(http_client_ask(&client, "POST", mse_path, NULL, mse, strlen(mse), &response));
-    expect_status(429, "more than 2 requests a second");
+    expect_status(429, "more than 2 requests per second");
     ck_assert_ptr_nonnull(http_response_header(&response, "Retry-After", after, sizeof after));
     ck_assert_str_eq(after, "1");
     /* The rate limit affects neither other clients nor probes. */

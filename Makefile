@@ -214,7 +214,7 @@ run: deps ## build, serve, evaluate real batches, print a table, serve until Ctr
 	@$(MAKE) --no-print-directory all
 	@deploy/run-demo.sh $(BUILD)/lossd $(if $(ONCE),--once)
 
-test: test-deps ## build and run all tests (ONLY=NAME: test cases whose name contains NAME)
+test: test-deps ## build and run all tests (ONLY=NAME: the suite or the test cases of that name)
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/lossd-tests
 	@$(ALONE) LOSSD=$(BUILD)/lossd ONLY='$(ONLY)' $(BUILD)/tests/lossd-tests
 

@@ -40,6 +40,7 @@ python3-pip       builds the Python client's wheel
 python3-setuptools builds the Python client's wheel
 python3-wheel     builds the Python client's wheel
 python3-venv      installs that wheel, to try it
+pkgconf           finds the installed library, as the README does
 openssl           certificates for the Python client's tests
 mypy              checks the Python client's types
 systemd           systemd-analyze, which checks the units"

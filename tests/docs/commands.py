@@ -239,12 +239,14 @@ TABLE = {
     "kubectl apply -k": by("deploy_manifests_are_sound"),
     "kubectl get pods": by("deploy_manifests_are_sound"),
     "systemctl status lossd": by("unit_is_sound"),
-    "npm install ./clients/js": here(
-        "cd $TMP && npm install --offline --no-audit --no-fund $REPOSITORY/clients/js"
+    "npm install ./clients/js": tools(
+        here("cd $TMP && npm install --offline --no-audit --no-fund $REPOSITORY/clients/js"), "npm"
     ),
     "npm ci": by("types_are_accepted_by_typescript"),
     "npm run types": by("types_are_accepted_by_typescript"),
-    "npm run generate http://127.0.0.1:8080": apart("cd clients/js && npm run generate $LOSSD_URL"),
+    "npm run generate http://127.0.0.1:8080": tools(
+        apart("cd clients/js && npm run generate $LOSSD_URL"), "npm"
+    ),
     "LOSSD_URL=http://127.0.0.1:8080 npm test": by("client_passes_its_tests"),
     "/usr/bin/python3 -m venv --system-site-packages ~/lossd-venv": by(
         "test_wheel_installs_into_a_new_environment"

@@ -236,9 +236,9 @@ TABLE = {
     "curl -s localhost:8080/metrics | grep -v '^#' | grep -v ' 0$'": here(
         "curl -s $LOSSD_URL/metrics | grep -v '^#' | grep -v ' 0$'"
     ),
-    "kubectl apply -k": by("deploy_manifests_are_sound"),
-    "kubectl get pods": by("deploy_manifests_are_sound"),
-    "systemctl status lossd": by("unit_is_sound"),
+    "kubectl apply -k": by("deploy_manifests_are_valid"),
+    "kubectl get pods": by("deploy_manifests_are_valid"),
+    "systemctl status lossd": by("unit_passes_systemd_analyze"),
     "npm install ./clients/js": tools(
         here("cd $TMP && npm install --offline --no-audit --no-fund $REPOSITORY/clients/js"), "npm"
     ),

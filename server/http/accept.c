@@ -1,5 +1,5 @@
 /*
- * New connections: who may have one, and what is set up and taken down for each.
+ * Accepts or rejects connections, and registers them with the modules that keep state for each.
  */
 #include "http/http_internal.h"
 
@@ -13,7 +13,7 @@
 #include "mhd_workarounds/mhd_workarounds.h"
 #include "observe/log.h"
 
-/* Of the connections that come in there. */
+/* Returns the daemon that serves the connections of `entrance`. */
 static struct MHD_Daemon *daemon_of(const struct http *http, const struct entrance *entrance)
 {
     if (entrance->admin)
@@ -27,8 +27,8 @@ bool http_has_room(void *context, const struct entrance *entrance)
     return connections_room(http->connections, entrance->admin ? HTTP_ADMIN_CONNECTIONS : 0);
 }
 
-/* Answers a connection that is one too many of its address, before it says what it wants, and
- * closes it. */
+/* Responds with 429 before the request arrives, and closes the connection: its address has too many
+   of them. */
 static void turn_away(struct http *http, int fd, const struct entrance *entrance)
 {
     static const char text[] =
@@ -45,10 +45,10 @@ static void turn_away(struct http *http, int fd, const struct entrance *entrance
     close(fd);
 }
 
-/* Has the kernel ask now and then whether a silent client is still there: its machine may have gone
-   without a word. Sockets that are not TCP refuse this. Connections are not all asked in the same
-   second: where ten thousand that came at once were, thousands of questions got lost on the way,
-   three times in a row for some, and live clients were taken for gone. */
+/* Turns on TCP keepalive, which detects clients whose machine is gone. No-op for other sockets. The
+   idle time differs by descriptor, so that connections are not all probed in the same second: when
+   10 000 were, thousands of probes were lost, for some clients three in a row, and connections of
+   live clients were closed. */
 static void probe(int fd)
 {
     const int on = 1, idle_s = 15 + fd % 16, every_s = 5, most = 6;
@@ -77,10 +77,10 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
     wire_begin(fd, entrance->secure);
     if (MHD_add_connection(daemon_of(http, entrance), fd, peer, len) == MHD_YES)
         return;
-    /* It has closed the socket. Nobody else can have got its number since: only this thread
-     * accepts. */
+    /* libmicrohttpd has closed the socket. Its descriptor has not been reused: only this thread
+       accepts. */
     connections_remove(http->connections, fd);
-    log_message(LOG_LEVEL_WARNING, "a connection was dropped: there is no memory for it");
+    log_message(LOG_LEVEL_WARNING, "a connection was closed: insufficient memory for it");
 }
 
 void http_on_connection(void *context, struct MHD_Connection *connection, void **slot,

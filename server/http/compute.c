@@ -120,7 +120,7 @@ static bool fill_reply(struct request *request, int threads)
     if (request->reply.status == RESPONSE_NONE && !compute_on_executor(request, threads))
         return false;
     request_free_body(request); /* not needed while the response is being sent */
-    watchdog_phase("compressing the answer");
+    watchdog_phase("compressing the response");
     if (transfer_due(&request->transfer, &request->reply) && !request_is_cancelled(request))
         transfer_compress(&request->transfer, threads, &request->reply);
     return true;

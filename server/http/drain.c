@@ -1,5 +1,5 @@
 /*
- * Graceful shutdown: waiting for requests and clients.
+ * Graceful shutdown: waits until requests are complete and clients have received the responses.
  */
 #include "http/http_internal.h"
 
@@ -12,13 +12,13 @@
 #include "util/clock.h"
 
 enum {
-    HTTP_DRAIN_LAST_MS = 2000, /* that clients have for reading that their request was given up */
-    HTTP_DRAIN_QUIET_MS = 100, /* without a request, until what was on its way has surely come */
-    HTTP_DRAIN_LOOK_MS = 2,    /* between two looks whether connections are still open meanwhile */
+    HTTP_DRAIN_LAST_MS = 2000, /* for clients to read that their request was cancelled */
+    HTTP_DRAIN_QUIET_MS = 100, /* without a request; those in transit have arrived by then */
+    HTTP_DRAIN_LOOK_MS = 2,    /* polling interval of wait_closed */
 };
 
-/* Waits until no request is under way, but not longer than so many milliseconds; whether that is
- * so. */
+/* Waits for at most `limit_ms` milliseconds until no request is in progress. Returns true if none
+   is. */
 static bool wait_idle(struct http *http, int64_t limit_ms)
 {
     struct timespec until = {0};
@@ -50,8 +50,8 @@ static void cancel_all(struct http *http)
     memory_budget_close(http->budget);
 }
 
-/* Waits until every client has closed its connection, at most for so many milliseconds. Returns
- * true if all have. */
+/* Waits for at most `limit_ms` milliseconds until all connections are closed. Returns true if they
+   are. */
 static bool wait_closed(struct http *http, int64_t limit_ms)
 {
     const int64_t end = clock_ms() + limit_ms;
@@ -63,8 +63,8 @@ static bool wait_closed(struct http *http, int64_t limit_ms)
     return true;
 }
 
-/* Waits until all requests are answered, at most for --drain-timeout. Then what is still being
-   computed is given up, and those who wait for it have a moment to read that. */
+/* Waits for at most --drain-timeout until all requests are complete. Then cancels the others, and
+   gives their clients HTTP_DRAIN_LAST_MS to read the error response. */
 static void wait_for_clients(struct http *http)
 {
     const int64_t late = clock_ms() + http->settings.limits.drain_timeout,
@@ -75,14 +75,15 @@ static void wait_for_clients(struct http *http)
             cancel_all(http);
         if (!wait_idle(http, HTTP_DRAIN_QUIET_MS))
             continue;
-        /* A request can be on its way on a connection that was kept alive: give it the time to
-         * arrive and be told. */
+        /* A request may be in transit on a keep-alive connection: wait until it arrives, so that
+           its response can say "Connection: close". */
         if (wait_closed(http, HTTP_DRAIN_QUIET_MS))
             return;
         if (!watch_expects(http->watch) && atomic_load(&http->served) == served)
             return;
     }
-    log_message(LOG_LEVEL_WARNING, "closing connections whose clients are too slow");
+    log_message(LOG_LEVEL_WARNING,
+                "closing the connections of slow clients: the drain timeout has expired");
 }
 
 void http_drain(struct http *http)

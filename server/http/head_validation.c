@@ -1,5 +1,5 @@
 /*
- * What libmicrohttpd 0.9.75 lets through and a server must not.
+ * Rejects malformed requests that libmicrohttpd 0.9.75 accepts.
  */
 #include "http/head_validation.h"
 
@@ -9,8 +9,8 @@
 #include "number/hex.h"
 #include "util/header_value.h"
 
-/* Letters of a token (RFC 9110, section 5.6.2) besides letters and digits: methods and header names
- * are tokens. */
+/* The characters of a token besides letters and digits (RFC 9110, section 5.6.2). Methods and
+   header names are tokens. */
 static const char token_marks[] = "!#$%&'*+-.^_`|~";
 
 static bool is_token(const char *text, size_t len)
@@ -36,9 +36,9 @@ static bool is_printable_ascii(const char *text, size_t len)
     return true;
 }
 
-/* ---- headers ---- */
+/* ---- Headers ---- */
 
-/* What is counted while the headers go by. */
+/* Counts and values of the headers that matter to framing. */
 struct scan {
     unsigned hosts, lengths, encodings, json_lengths;
     const char *length, *encoding;
@@ -51,18 +51,18 @@ static enum MHD_Result scan_header(void *context, enum MHD_ValueKind kind, const
 {
     (void)kind;
     struct scan *scan = context;
-    /* Also catches "Content-Length : 5": libmicrohttpd takes the space for a part of the name and
-     * sees no body. */
+    /* Also rejects "Content-Length : 5": libmicrohttpd makes the space part of the name, and finds
+       no body. */
     if (!is_token(name, name_len)) {
         scan->fault =
-            "a header name has a space or another character in it that a name cannot have";
+            "a header name contains a character that is not allowed in one, such as a space";
         return MHD_NO;
     }
     if (!value)
         value = "";
     for (size_t i = 0; i < value_len; i++) {
         if (is_control((unsigned char)value[i]) && value[i] != '\t') {
-            scan->fault = "a header value has a control character in it";
+            scan->fault = "a header value contains a control character";
             return MHD_NO;
         }
     }
@@ -89,7 +89,7 @@ static enum MHD_Result scan_argument(void *context, enum MHD_ValueKind kind, con
     struct scan *scan = context;
     if (is_printable_ascii(name, name_len) && (!value || is_printable_ascii(value, value_len)))
         return MHD_YES;
-    scan->fault = "the query has a byte in it that must be percent-encoded";
+    scan->fault = "the query contains a byte that must be percent-encoded";
     return MHD_NO;
 }
 
@@ -109,39 +109,38 @@ struct http_error guard_request(struct MHD_Connection *connection, const char *m
     if (scan.fault)
         return malformed(scan.fault);
     if (!is_token(method, strlen(method)))
-        return malformed("the method has a character in it that a method cannot have");
+        return malformed("the method contains a character that is not allowed in one");
     if (scan.hosts > 1)
-        return malformed("there is more than one Host header");
+        return malformed("more than one Host header");
     if (scan.hosts == 0 && !http10)
-        return malformed("there is no Host header; HTTP/1.1 requires one");
+        return malformed("no Host header; HTTP/1.1 requires one");
     if (scan.encodings > 0 && scan.lengths > 0)
-        return malformed("there are both Content-Length and Transfer-Encoding; only one of them "
-                         "can say where the body ends");
+        return malformed("both Content-Length and Transfer-Encoding; only one of them is allowed");
     if (scan.lengths > 1)
-        return malformed("there is more than one Content-Length header");
+        return malformed("more than one Content-Length header");
     if (scan.json_lengths > 1)
-        return malformed("there is more than one Inference-Header-Content-Length header");
+        return malformed("more than one Inference-Header-Content-Length header");
     if (scan.encodings > 1)
-        return malformed("there is more than one Transfer-Encoding header");
+        return malformed("more than one Transfer-Encoding header");
     if (scan.encodings > 0 && http10)
-        return malformed("there is a Transfer-Encoding, which HTTP/1.0 does not have");
+        return malformed("Transfer-Encoding in an HTTP/1.0 request; HTTP/1.0 does not define it");
     if (scan.encodings > 0 && strcasecmp(scan.encoding, "chunked") != 0)
         return (struct http_error){.status = 501,
-                                   .detail = "no Transfer-Encoding is understood but chunked"};
+                                   .detail = "the only supported Transfer-Encoding is chunked"};
 
     *framing = (struct framing){.has_length = scan.lengths > 0,
                                 .chunked = scan.encodings > 0,
                                 .expects_continue = scan.expects_continue && !http10};
-    for (const char *digit = scan.length; digit && *digit;
-         digit++) /* strict_parser.h has seen to it that there is nothing else */
+    /* strict_parser.c has checked that the value consists of digits. */
+    for (const char *digit = scan.length; digit && *digit; digit++)
         framing->length = framing->length * 10 + (uint64_t)(*digit - '0');
     return (struct http_error){.status = 0};
 }
 
-/* ---- paths ---- */
+/* ---- Paths ---- */
 
-/* The path of a target in absolute form ("http://host/path", RFC 9112 section 3.2.2), or the target
- * itself. */
+/* Returns the path of a target in absolute form ("http://host/path", RFC 9112 section 3.2.2), or
+   the target itself if it has another form. */
 static const char *path_of_target(const char *raw)
 {
     const char *scheme_end = strstr(raw, "://");

@@ -1,8 +1,8 @@
 /*
- * What libmicrohttpd 0.9.75 lets through and a server must not: requests whose end two parties
- * could see in different places (request smuggling), and names, values and paths with bytes in them
- * that have no business there. libmicrohttpd has parsed the headers when this is asked, but read no
- * body yet. What it hides is found by strict_parser.h, which is asked before.
+ * Rejects malformed requests that libmicrohttpd 0.9.75 accepts: requests whose end a proxy could
+ * see elsewhere (request smuggling), and names, values and paths with bytes that are not allowed in
+ * them. These checks run when libmicrohttpd has parsed the headers and before it reads the body.
+ * strict_parser.h runs first and checks what the parsed headers do not show.
  */
 #ifndef SERVER_HTTP_HEAD_VALIDATION_H
 #define SERVER_HTTP_HEAD_VALIDATION_H
@@ -19,21 +19,20 @@ struct framing {
     bool has_length;
     uint64_t length; /* 0 unless has_length */
     bool chunked;
-    bool expects_continue; /* the client waits for a 100 or a final answer before it sends the body
-                            */
+    bool expects_continue; /* the client sends the body only after a "100 Continue" */
 };
 
-/* Checks a request whose headers are in. Fills `framing` if nothing speaks against it; where
-   something does, nothing that follows on the connection can be trusted, so it must be closed. */
+/* Checks the headers of a request and fills `framing`. On failure, the error's status is not 0;
+   close the connection after the response, as the end of the request is unknown. */
 struct http_error guard_request(struct MHD_Connection *connection, const char *method,
                                 const char *version, struct framing *framing);
 
 enum guard_path { GUARD_PATH_OK, GUARD_PATH_MALFORMED, GUARD_PATH_UNKNOWN };
 
-/* Decodes the raw target of a request (its query cut off), also in absolute form, to a path of
-   printable ASCII in `path`. GUARD_PATH_MALFORMED where that has no meaning: control characters,
-   raw or encoded, an encoded slash, a broken escape; GUARD_PATH_UNKNOWN where it has one but can be
-   no path of ours: too long, or not ASCII. */
+/* Decodes the raw target of a request, without its query, to `path`, `size` bytes of printable
+   ASCII. The target may have the absolute form. Returns GUARD_PATH_MALFORMED if it contains a
+   control character, raw or encoded, an encoded slash or a broken escape. Returns
+   GUARD_PATH_UNKNOWN if it is valid but cannot match a route: too long, or not ASCII. */
 enum guard_path guard_decode_path(const char *raw, char *path, size_t size);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The HTTP server: libmicrohttpd's threads, and what becomes of each request between its first
- * header and its last byte.
+ * The HTTP server: libmicrohttpd's I/O threads, and each request from its headers to the end of its
+ * response.
  */
 #ifndef SERVER_HTTP_HTTP_H
 #define SERVER_HTTP_HTTP_H
@@ -17,15 +17,14 @@
 #include "observe/metrics.h"
 
 struct http_settings {
-    const char *address; /* where clients find the server, "127.0.0.1:8080", for those that do not
-                            say; borrowed */
-    bool has_admin;      /* there is an admin address */
-    bool has_plain;      /* there are others, without TLS */
-    bool has_secure;     /* and with it */
+    const char *address; /* "127.0.0.1:8080": the server's, if a request has no Host; borrowed */
+    bool has_admin;      /* there are admin addresses */
+    bool has_plain;      /* there are other addresses without TLS */
+    bool has_secure;     /* there are other addresses with TLS */
     struct auth *access; /* borrowed; outlives the server */
     int io_threads;
     struct limits limits;
-    bool compress;             /* answers, for those who take it */
+    bool compress;             /* responses, if Accept-Encoding allows it */
     struct executor *executor; /* borrowed; outlives the server */
     struct lingerer *linger;   /* likewise */
     struct metrics *metrics;   /* likewise */
@@ -33,30 +32,30 @@ struct http_settings {
 
 struct http;
 
-/* Starts the I/O threads. Raises the soft limit on descriptors as far as the connections need. NULL
-   with one line in `message` if that cannot be. */
+/* Starts the I/O threads. Raises the soft limit on descriptors to what the connections need. On
+   failure, returns NULL and writes a one-line reason to `message`. */
 struct http *http_start(const struct http_settings *settings, char *message, size_t size);
 
-/* Whether another connection can be served at the moment. A few more can where they are for health
-   and metrics. Of a listener_taker. */
+/* Returns true if there is room for another connection. Admin addresses have some room of their
+   own. A callback of listener_taker. */
 bool http_has_room(void *http, const struct entrance *entrance);
 
-/* Serves a connection, given as a non-blocking socket that belongs to the server from now on; the
-   entrance is borrowed. Of a listener_taker, to be called from one thread only. */
+/* Serves the connection of a non-blocking socket, and takes ownership of the socket. `entrance` is
+   borrowed. A callback of listener_taker. Call it from one thread only. */
 void http_adopt(void *http, int fd, const struct sockaddr *peer, socklen_t len,
                 const struct entrance *entrance);
 
-/* From now on /readyz answers 503, and every connection is closed after its next answer; all else
- * goes on. */
+/* Makes /readyz respond with 503, and closes each connection after its next response. Requests are
+   still served. */
 void http_announce_end(struct http *http);
 
-/* The same, to be called when no more connections come. Returns when all requests that are under
-   way have been answered, those among them that were on their way on connections that were kept,
-   however long the executor computes; or when clients have taken too long to send or read. */
+/* Calls http_announce_end, then waits until all requests in progress are complete, including those
+   in transit on keep-alive connections; cancels them after --drain-timeout. Call it once no more
+   connections are accepted. */
 void http_drain(struct http *http);
 
 /* Closes all connections, ends the I/O threads and frees the server. The executor must have been
-   stopped: no connection may be waiting for it. NULL is let be. */
+   stopped: no connection may be waiting for it. No-op if NULL. */
 void http_stop(struct http *http);
 
 #endif

@@ -12,8 +12,8 @@
  *     content_coding.c    the body is decompressed, the response compressed
  *     send_response.c     the response is sent
  *
- * Beside that path: mhd_server.c starts and stops the I/O threads, drain.c shuts down gracefully,
- * timeout.c, request_errors.c and http_metrics.c are what their names say.
+ * mhd_server.c starts and stops the I/O threads, drain.c shuts down gracefully, timeout.c computes
+ * deadlines, request_errors.c fills error replies, and http_metrics.c exports metrics.
  */
 #ifndef SERVER_HTTP_HTTP_INTERNAL_H
 #define SERVER_HTTP_HTTP_INTERNAL_H
@@ -46,16 +46,16 @@ enum {
 /* request.c shows the transitions. */
 enum request_state {
     REQUEST_WAITING,    /* for memory for its body; suspended, owned by memory_budget.h */
-    REQUEST_GATHERING,  /* for memory to be computed; likewise */
+    REQUEST_GATHERING,  /* for memory to compute; suspended, owned by memory_budget.h */
     REQUEST_LATE,       /* the wait for memory failed; the body may still be arriving */
     REQUEST_RECEIVING,  /* the body is being stored */
     REQUEST_DISCARDING, /* the reply is known, the body is discarded */
     REQUEST_COMPUTING,  /* suspended, owned by the executor */
-    REQUEST_READY,      /* the reply is known and is sent at the next callback */
+    REQUEST_READY,      /* the reply is known; the next callback sends it */
     REQUEST_ANSWERED,   /* the reply is queued in libmicrohttpd */
 };
 
-/* What is known of a connection before its first request. */
+/* A connection, before its first request. */
 struct arrival {
     const struct entrance *entrance; /* the address that accepted it; borrowed */
     struct tls_peer peer;            /* used by the connection's I/O thread only */
@@ -112,9 +112,9 @@ struct request {
     struct buffer query;       /* owned: the text of input.view.query */
     struct prepared *prepared; /* owned: the body, read and planned; NULL before and after */
     bool close;                /* close the connection after the response */
-    bool dropped;              /* answered by request_reply_and_close */
+    bool dropped;              /* request_reply_and_close has sent the reply */
     bool kept;                 /* request_keep_response_memory was called */
-    bool unread;               /* answered while the client may still be sending: linger */
+    bool unread;               /* the client may still be sending: linger */
     char *body;                /* owned, of block_cache.h; capacity + 1 bytes */
     size_t len, capacity;
     struct transfer transfer;
@@ -149,7 +149,7 @@ void request_report_to_watchdog(struct request *request);
 /* ---- Headers (dispatch.c, timeout.c) ---- */
 
 /* Finds the endpoint and checks everything that the headers decide. Returns true if the body is to
-   be received; else the reply is filled. */
+   be received; otherwise fills the reply. */
 bool request_dispatch(struct request *request);
 
 /* The key that counts requests and orders jobs: of the token's name if the client has one, else of
@@ -192,11 +192,11 @@ void request_keep_response_memory(struct request *request);
 /* ---- The body (body_buffer.c) ---- */
 
 /* Stores or discards a chunk of the body. Sets `*size` to 0 unless the chunk is to be delivered
-   again. Returns MHD_NO, which closes the connection, if the chunk is malformed or a refused client
-   keeps sending. */
+   again. Returns MHD_NO, which closes the connection, if the chunk is malformed or more bytes
+   than request->patience are discarded. */
 enum MHD_Result request_on_body_chunk(struct request *request, const char *data, size_t *size);
 
-/* Frees the body and discards the rest of it as it arrives: the request has been refused. */
+/* Frees the body and discards the rest of it as it arrives, as the request is rejected. */
 void request_discard_body(struct request *request);
 
 /* Frees the body and what was prepared from it. */
@@ -204,17 +204,17 @@ void request_free_body(struct request *request);
 
 /* ---- Computing (compute.c) ---- */
 
-/* Runs the handler if it is little work, else enqueues the request. */
+/* Runs the handler if it is little work, otherwise enqueues the request. */
 enum MHD_Result request_on_body_complete(struct request *request);
 
 /* Suspends the connection and enqueues the request on the executor. Returns false, with nothing
    changed, if that takes no more jobs. */
 bool request_enqueue_compute(struct request *request);
 
-/* The same for a request whose connection is suspended. Any thread may call it. */
+/* Like request_enqueue_compute, for a suspended connection. Any thread may call it. */
 bool request_enqueue_suspended(struct request *request);
 
-/* Returns true if the client has left, or the server cannot wait for the request any longer. */
+/* Returns true if the client disconnected, or the server has cancelled all requests. */
 bool request_is_cancelled(const struct request *request);
 
 /* ---- Error replies (request_errors.c) ---- */
@@ -222,7 +222,7 @@ bool request_is_cancelled(const struct request *request);
 /* Counts a rejection and notes it for the log. */
 void request_count_rejection(struct request *request, enum rejection reason);
 
-/* These fill the reply, and count the rejection. `what` is what memory was for. */
+/* These fill the reply, and count the rejection. `what` names what needs the memory. */
 void request_fail_too_large(struct request *request);
 void request_fail_no_memory(struct request *request, const char *what);
 void request_fail_cancelled(struct request *request);
@@ -241,13 +241,14 @@ enum MHD_Result request_fail_enqueue(struct request *request);
 /* The name of the header that says how many bytes of a body are JSON, if binary tensors follow. */
 extern const char inference_header[];
 
-/* Makes the response that is sent if allocating another one fails. NULL if memory has run out. */
+/* Makes the response that is sent if allocating another one fails. Returns NULL if memory is
+   insufficient. */
 struct MHD_Response *http_no_memory_response(void);
 
 /* Sends a reply that is known after the headers: now, or after the body has been discarded. */
 enum MHD_Result request_reply_after_headers(struct request *request);
 
-/* Sends a reply that is known after the body, having compressed it if the client asked for that. */
+/* Compresses a reply that is known after the body, if the client asked for that, and sends it. */
 enum MHD_Result request_finish_reply(struct request *request);
 
 /* Queues the reply in libmicrohttpd. Returns MHD_NO, which closes the connection, on failure. */
@@ -258,7 +259,7 @@ enum MHD_Result request_reply_and_close(struct request *request);
 
 /* ---- Metrics (http_metrics.c) ---- */
 
-/* Adds the metrics of connections and requests. Returns false if memory has run out. */
+/* Adds the metrics of connections and requests. Returns false if memory is insufficient. */
 bool http_add_metrics(struct http *http);
 
 #endif

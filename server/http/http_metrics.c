@@ -1,5 +1,5 @@
 /*
- * Metrics of connections and requests that are read when asked for.
+ * Metrics of connections and requests whose values are read at each scrape.
  */
 #include "http/http_internal.h"
 
@@ -54,10 +54,11 @@ static const struct metric_source sources[] = {
     {"lossd_connections_accepted_total", METRIC_COUNTER, "Connections that were accepted.", NULL,
      read_adopted},
     {"lossd_http_requests_in_flight", METRIC_GAUGE,
-     "Requests between their headers and the end of their answer, this one included.", NULL,
+     "Requests between their headers and the end of their response, this one included.", NULL,
      read_active},
-    {"lossd_draining", METRIC_GAUGE, "1 once the server ends, else 0.", NULL, read_draining},
-    {"lossd_io_threads", METRIC_GAUGE, "Threads that receive and send.", NULL, read_io_threads},
+    {"lossd_draining", METRIC_GAUGE, "1 after shutdown has begun, otherwise 0.", NULL,
+     read_draining},
+    {"lossd_io_threads", METRIC_GAUGE, "I/O threads.", NULL, read_io_threads},
 };
 
 bool http_add_metrics(struct http *http)

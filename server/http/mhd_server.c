@@ -1,5 +1,5 @@
 /*
- * The I/O threads: starting and stopping libmicrohttpd's daemons.
+ * Starts and stops libmicrohttpd's daemons and their I/O threads.
  */
 #include "http/http_internal.h"
 
@@ -22,27 +22,24 @@
 
 enum {
     HTTP_CONNECTIONS_MIN = 16,
-    /* For headers and the piece of the body that is being read, which is half of it; more where
-       headers may be longer. libmicrohttpd clears all of it for each request, which with 128 KiB
-       took a quarter of a small request's time; larger pieces make no body faster. */
+    /* Bytes of libmicrohttpd's pool of a connection, for headers and a piece of the body, which has
+       half of it. Long headers need more: see connection_memory. libmicrohttpd clears the pool for
+       each request: 128 KiB took a quarter of a small request's time, and no body was faster. */
     HTTP_CONNECTION_MEMORY = 32 * 1024,
-    HTTP_HEADER_MEMORY =
-        68, /* that libmicrohttpd takes of it for each header besides its name and value ... */
-    HTTP_PARAMETER_MEMORY = 64, /* ... and for each parameter of a query */
-    HTTP_ANSWER_MEMORY = 2048,  /* and for the headers of its answer */
+    HTTP_HEADER_MEMORY = 68,    /* bytes of the pool per header, besides its name and value */
+    HTTP_PARAMETER_MEMORY = 64, /* bytes of the pool per parameter of a query */
+    HTTP_ANSWER_MEMORY = 2048,  /* bytes of the pool for the headers of the response */
     HTTP_SPARE_FILES = 64,      /* descriptors for everything but connections and I/O threads */
-    HTTP_THREAD_FILES = 4,      /* the same, for each I/O thread: two with TLS, two without */
-    /* What a connection takes besides libmicrohttpd's memory for it. As much as both is set aside
-       for each that there may be, of a part of the budget. */
-    HTTP_CONNECTION_BYTES = 8 * 1024,
-    HTTP_SECURE_BYTES = 40 * 1024, /* and what GnuTLS takes */
-    HTTP_CONNECTIONS_SHARE = 4,
+    HTTP_THREAD_FILES = 4,      /* descriptors per I/O thread: two with TLS, two without */
+    HTTP_CONNECTION_BYTES = 8 * 1024, /* per connection, outside the pool */
+    HTTP_SECURE_BYTES = 40 * 1024,    /* per connection, for GnuTLS */
+    HTTP_CONNECTIONS_SHARE = 4,       /* connections may use 1/4 of --max-memory */
 };
 
 /* ---- Callbacks ---- */
 
-/* Leaves paths and queries as they came: libmicrohttpd would turn %00 into the end of the string
-   and %0d%0a into line breaks. guard_decode_path decodes them with care. */
+/* Leaves paths and queries encoded: libmicrohttpd would decode %00 to the end of the string and
+   %0d%0a to line breaks. guard_decode_path rejects these. */
 static size_t on_unescape(void *context, struct MHD_Connection *connection, char *text)
 {
     (void)context;
@@ -64,9 +61,9 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *context, const ch
 
 /* ---- Limits ---- */
 
-/* What libmicrohttpd has for a connection: so much that it is us who refuse headers that are too
-   long. It reads into half of it, and when that is full of requests that came together, the other
-   half has to do for what it takes besides. */
+/* Returns the bytes of libmicrohttpd's pool of a connection. They suffice for the longest headers
+   that the limits allow, so that lossd rejects longer ones itself. libmicrohttpd reads into one
+   half of the pool; if pipelined requests fill that, everything else must fit the other half. */
 static size_t connection_memory(const struct limits *limits)
 {
     const size_t besides = (size_t)WIRE_PARAMETERS * HTTP_PARAMETER_MEMORY +
@@ -77,8 +74,8 @@ static size_t connection_memory(const struct limits *limits)
     return needed > HTTP_CONNECTION_MEMORY ? needed : HTTP_CONNECTION_MEMORY;
 }
 
-/* How many connections there are descriptors for, of so many that are wanted, having asked for
- * enough. */
+/* Raises the soft limit on open files for `most` connections. Returns how many it allows, at most
+   `most`. */
 static unsigned connection_limit(unsigned most, int io_threads)
 {
     const rlim_t others = HTTP_SPARE_FILES + HTTP_ADMIN_CONNECTIONS + LINGER_MAX +
@@ -110,8 +107,8 @@ static size_t on_tick(void *context)
     return memory_budget_tick(http->budget);
 }
 
-/* Sets aside what connections take, of which there may be fewer where that is much, and leaves the
-   rest to requests. False where memory has run out. */
+/* Divides --max-memory between connections and requests. Lowers the maximum number of connections
+   if they would need more than their share. Returns false if memory is insufficient. */
 static bool divide_memory(struct http *http)
 {
     const struct limits *const limits = &http->settings.limits;
@@ -122,12 +119,12 @@ static bool divide_memory(struct http *http)
     if (room < most) {
         log_message(
             LOG_LEVEL_WARNING,
-            "at most %zu connections at a time, not %u: they may take a quarter of --max-memory",
+            "at most %zu connections at a time, not %u: they may use a quarter of --max-memory",
             room, most);
         most = (unsigned)room;
     }
     most = connection_limit(most, http->settings.io_threads);
-    http->settings.limits.max_connections = (int)most; /* as GET /v1/limits says it */
+    http->settings.limits.max_connections = (int)most; /* GET /v1/limits shows it */
     http->connections = connections_new(most, (unsigned)limits->max_connections_per_address);
     http->budget =
         memory_budget_new(limits->max_memory - (size_t)most * each,
@@ -136,7 +133,7 @@ static bool divide_memory(struct http *http)
            memory_budget_add_metrics(http->budget, http->settings.metrics);
 }
 
-/* False where memory has run out. */
+/* Returns false if memory is insufficient. */
 static bool limit_rates(struct http *http)
 {
     const struct limits *const limits = &http->settings.limits;
@@ -148,8 +145,8 @@ static bool limit_rates(struct http *http)
 
 /* ---- Daemons ---- */
 
-/* After how long without a byte libmicrohttpd closes a connection, for those that are not watched
- * since memory had run out. */
+/* Returns the seconds without a byte after which libmicrohttpd closes a connection. They matter
+   only if there was insufficient memory to monitor it. */
 static unsigned quiet_seconds(const struct limits *limits)
 {
     const int64_t longest = limits->idle_timeout > limits->min_rate_window
@@ -158,13 +155,13 @@ static unsigned quiet_seconds(const struct limits *limits)
     return (unsigned)(longest / 1000 + 2);
 }
 
-/* One with TLS or without, and with so many threads. */
+/* Starts a daemon with `threads` I/O threads. Returns NULL on failure. */
 static struct MHD_Daemon *start_daemon(struct http *http, bool secure, int threads)
 {
     const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
                            MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
                            (secure ? MHD_USE_TLS : 0);
-    /* A pool of one is an error to libmicrohttpd: one thread is what it has without a pool. */
+    /* libmicrohttpd rejects a pool of one thread; without a pool it has one. */
     struct MHD_OptionItem pool[] = {
         {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
         {MHD_OPTION_END, 0, NULL}};
@@ -183,7 +180,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, bool secure, int threa
         MHD_OPTION_END);
 }
 
-/* False with one line in `message` where one of them cannot be. */
+/* On failure, returns false and writes a one-line reason to `message`. */
 static bool start_daemons(struct http *http, char *message, size_t size)
 {
     if (http->settings.has_secure && !handshake_start(HTTP_FILES, message, size))
@@ -195,7 +192,7 @@ static bool start_daemons(struct http *http, char *message, size_t size)
         (!http->settings.has_admin || (http->admin_daemon = start_daemon(http, false, 1))))
         return true;
     snprintf(message, size, "cannot start %d I/O threads: %s", http->settings.io_threads,
-             errno ? strerror(errno) : "no memory");
+             errno ? strerror(errno) : "insufficient memory");
     return false;
 }
 
@@ -231,7 +228,7 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
 {
     struct http *http = calloc(1, sizeof *http);
     if (!http) {
-        snprintf(message, size, "no memory for the HTTP server");
+        snprintf(message, size, "insufficient memory for the HTTP server");
         return NULL;
     }
     http->settings = *settings;
@@ -244,24 +241,24 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
 
     uint64_t random = 0;
     if (getrandom(&random, sizeof random, 0) != sizeof random)
-        random = (uint64_t)clock_ns(); /* ids need to differ, not to be secret */
+        random = (uint64_t)clock_ns(); /* ids must differ, but need not be secret */
     snprintf(http->id_prefix, sizeof http->id_prefix, "%016llx", (unsigned long long)random);
 
     if (!wire_open(HTTP_FILES, &http->settings.limits) || !prefix_open(HTTP_FILES)) {
-        snprintf(message, size, "no memory to read connections with");
+        snprintf(message, size, "insufficient memory for the request parsers");
         goto failed;
     }
     http->no_memory = http_no_memory_response();
     if (!http->no_memory) {
-        snprintf(message, size, "no memory for an answer that says so");
+        snprintf(message, size, "insufficient memory for the out-of-memory response");
         goto failed;
     }
     if (!http_add_metrics(http)) {
-        snprintf(message, size, "no memory for the metrics");
+        snprintf(message, size, "insufficient memory for the metrics");
         goto failed;
     }
     if (!divide_memory(http) || !limit_rates(http)) {
-        snprintf(message, size, "no memory to set limits with");
+        snprintf(message, size, "insufficient memory for the limits");
         goto failed;
     }
     const struct watch_tick tick = {on_tick, http};

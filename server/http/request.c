@@ -1,42 +1,42 @@
 /*
- * The HTTP server: what becomes of each request between its first header and its last byte.
+ * The callbacks of libmicrohttpd, and the states of a request.
  *
- * libmicrohttpd calls on_request several times for one request, always on the I/O thread that has
- * the connection: once when the headers are in, once for each piece of the body, once when all is
- * in, and once more when a suspended connection was resumed. What to do next is kept in
- * request.state:
+ * libmicrohttpd calls http_on_request several times for one request, always on the I/O thread of
+ * the connection: after the headers, for each piece of the body, after the body, and after a
+ * suspended connection is resumed. request.state says what to do next:
  *
- *                    refused, body long or not to be trusted
+ *                    rejected, body long or malformed
  *     (first call) ---------------------------------------------------------------> ANSWERED
- *          |  |  refused, body short, or too long without having said so
- *          |  +-----------------------> DISCARDING ------ all is in -------> READY --> ANSWERED
- *          |  answered from the headers alone                                  ^
+ *          |  |  rejected, body short, or chunked and over the limit
+ *          |  +-----------------------> DISCARDING -- body complete -------> READY --> ANSWERED
+ *          |  no body needed                                                   ^
  *          |  +----------------------------------------------------------------+
  *          v                                                                   |
- *      WAITING (until there is memory) -- too late ---> LATE: answered and dropped
+ *      WAITING (for memory) -- too late --> LATE: respond and close            |
  *          |  ^ the body grows                                                 |
- *      RECEIVING -- all is in, small: computed at once ------------------------+
- *          |  +------- all is in, no memory to compute: GATHERING -- too late -+  resumed
+ *      RECEIVING -- body complete, small: compute inline ----------------------+
+ *          |  +------- body complete, memory short: GATHERING ----- too late --+  resumed
  *          |                                      v                            |
- *          +------- all is in, large: queued --> COMPUTING --------------------+  resumed
+ *          +------- body complete, large: queued --> COMPUTING ----------------+  resumed
  *
- * READY goes to COMPUTING once if the executor has to compress the answer.
+ * READY changes to COMPUTING once if the executor has to compress the response.
  *
- * Who owns a request (struct request): the I/O thread, from the first call until on_completed frees
- * it, except in three states. In COMPUTING it belongs to the executor, in WAITING and GATHERING to
- * memory_budget.h, and from there it may be given to the executor without the I/O thread. Each of
- * them gives it back by a call of on_job_done or on_memory, on any thread: the executor's two, the
- * one of connection_monitor.h, or an I/O thread that frees memory or queues a job. That is safe
- * because of three things. (1) The connection is suspended before the request is given away, and
- * libmicrohttpd does nothing to a suspended connection, it does not even notice that the client has
- * gone: so neither on_request nor on_completed can run meanwhile. (2) The last thing that is done
- * to a request before it is given back is MHD_resume_connection; from that call on the I/O thread
- * may free it, so neither the request nor the connection is touched again. (3)
- * MHD_resume_connection locks the same mutex under which the I/O thread takes the connection back,
- * so whatever was written is seen there.
+ * Ownership of a request (struct request): the I/O thread owns it from the first call until
+ * http_on_completed frees it, except in three states. In COMPUTING the executor owns it; in WAITING
+ * and GATHERING, memory_budget.h does, which may pass it to the executor directly. They return it
+ * by calling on_job_done or on_memory, on any thread: one of the executor's two, that of
+ * connection_monitor.h, or an I/O thread that frees memory or queues a job. This is safe for three
+ * reasons:
+ * (1) The connection is suspended before the request changes owner. libmicrohttpd does not touch a
+ *     suspended connection, not even if the client disconnects, so neither http_on_request nor
+ *     http_on_completed can run.
+ * (2) MHD_resume_connection is the last operation of the other owner on a request. The I/O thread
+ *     may free the request from then on, so nothing uses it or the connection after that call.
+ * (3) MHD_resume_connection locks the mutex under which the I/O thread takes the connection back,
+ *     so the I/O thread sees all earlier writes.
  *
- * A client that resets or closes its connection in the meantime is noticed by connection_monitor.h,
- * and its work is given up; in any case sending fails, and on_completed frees the request as ever.
+ * If the client resets or closes its connection meanwhile, connection_monitor.h detects that and
+ * cancels the work. Sending then fails, and http_on_completed frees the request.
  */
 #include "http/http_internal.h"
 
@@ -57,7 +57,7 @@
 
 /* ---- Identity ---- */
 
-/* Headers that tell a request from others, and how long its answer may take. */
+/* Headers that identify a request, and its time limit. */
 struct identity {
     const char *id, *traceparent;
     unsigned traceparents;
@@ -161,15 +161,13 @@ static enum MHD_Result on_headers(struct request *request, const char *version)
 
 /* ---- Progress ---- */
 
-/* Tells the watchdog that the calling thread is at this request, and the request how to show it
- * that it progresses. */
 void request_report_to_watchdog(struct request *request)
 {
     watchdog_request(request->id, request->path);
     request->memory.quota.asked = watchdog_progress_flag();
 }
 
-/* As on_request has it. */
+/* Implements http_on_request, which reports to the watchdog around it. */
 static enum MHD_Result advance(struct http *http, struct MHD_Connection *connection,
                                const char *target, const char *method, const char *version,
                                const char *data, size_t *size, void **slot)
@@ -188,7 +186,7 @@ static enum MHD_Result advance(struct http *http, struct MHD_Connection *connect
     if (*size > 0)
         return request_on_body_chunk(request, data, size);
     if (request->state == REQUEST_RECEIVING && request->received < request->framing.length)
-        return MHD_YES; /* it was resumed, having waited for memory */
+        return MHD_YES; /* resumed after a wait for memory */
     const struct http_error fault = wire_fault(request->wire, request->number);
     if (fault.status != 0) {
         request_fail_malformed(request, &fault);
@@ -200,17 +198,17 @@ static enum MHD_Result advance(struct http *http, struct MHD_Connection *connect
     case REQUEST_DISCARDING:
     case REQUEST_READY:
         return request_finish_reply(request);
-    case REQUEST_WAITING:   /* cannot be: the connection is suspended */
+    case REQUEST_WAITING:   /* impossible: the connection is suspended */
     case REQUEST_GATHERING: /* likewise */
-    case REQUEST_LATE:      /* cannot be: it was dropped */
-    case REQUEST_COMPUTING: /* cannot be: the connection is suspended */
-    case REQUEST_ANSWERED:  /* cannot be: libmicrohttpd does not ask again */
+    case REQUEST_LATE:      /* impossible: the connection is closed */
+    case REQUEST_COMPUTING: /* impossible: the connection is suspended */
+    case REQUEST_ANSWERED:  /* impossible: libmicrohttpd does not call again */
         break;
     }
     return MHD_YES;
 }
 
-/* The kind of thread that has a connection. */
+/* Returns the kind of the connection's I/O thread. */
 static enum watchdog_thread watchdog_thread_of(const struct http *http,
                                                struct MHD_Connection *connection)
 {
@@ -224,7 +222,7 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *connection
                                 const char *data, size_t *size, void **slot)
 {
     struct http *http = context;
-    watchdog_begin(watchdog_thread_of(http, connection), "receiving or answering");
+    watchdog_begin(watchdog_thread_of(http, connection), "receiving or responding");
     const enum MHD_Result result =
         advance(http, connection, target, method, version, data, size, slot);
     watchdog_end();
@@ -250,7 +248,7 @@ static enum protocol protocol_of(const struct route *route)
     return route && route_errors(route->path) == RESPONSE_OIP ? PROTOCOL_V2 : PROTOCOL_V1;
 }
 
-/* Has it counted and logged. */
+/* Counts and logs a request. */
 static void record_request(struct request *request, bool answered)
 {
     const struct response *reply = &request->reply;

@@ -1,5 +1,5 @@
 /*
- * Sending the reply: headers, body, and when.
+ * Sends the reply: now, or after the rest of the body.
  */
 #include "http/http_internal.h"
 
@@ -13,7 +13,7 @@
 #include "util/digits.h"
 
 enum {
-    /* Up to this many bytes of a refused request's body are read and dropped, so that the
+    /* Bytes of a rejected request's body. Shorter bodies are read and discarded, so that the
        connection stays usable. */
     HTTP_DISCARD_BODY = 64 * 1024,
 };
@@ -36,7 +36,7 @@ add_header_printf(struct MHD_Response *response, const char *name, const char *f
     return add_header(response, name, value);
 }
 
-/* "name;dur=12.345". Put together by hand, as every answer has it. */
+/* Writes "name;dur=12.345". Avoids snprintf, as every response has it. */
 static char *put_duration(char *to, const char *name, double ms)
 {
     to = stpcpy(stpcpy(to, name), ";dur=");
@@ -51,17 +51,16 @@ static bool add_timing(struct MHD_Response *response, const struct response *rep
     return add_header(response, "Server-Timing", value);
 }
 
-/* How many bytes of a body are JSON, where binary tensors follow it. */
 const char inference_header[] = "Inference-Header-Content-Length";
 
-/* Whether the answer is to a GET or a HEAD, which others than the client may keep. */
+/* Returns true if the reply is to a GET or HEAD, whose response caches may store. */
 static bool is_read(const struct request *request)
 {
     return (request->reply.status == 200 || request->reply.status == 304) &&
            strcmp(request->method, "POST") != 0;
 }
 
-/* Those headers of a reply that only some have. */
+/* Adds the headers that few replies have. */
 static bool add_rare_headers(const struct response *reply, struct MHD_Response *response)
 {
     bool added = !reply->etag || add_header(response, "ETag", reply->etag);
@@ -97,23 +96,22 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
 
 /* ---- Responses ---- */
 
-/* Of a reader of libmicrohttpd's: gives it the bytes of the answer from `at` on, as many as it has
- * room for. */
+/* Copies the bytes of the response from offset `at` on, at most `room`
+   (MHD_ContentReaderCallback). */
 static ssize_t read_body(void *context, uint64_t at, char *to, size_t room)
 {
     const struct request *request = context;
     const struct buffer *body = &request->reply.body;
     const size_t rest = body->len - (size_t)at,
-                 size = rest < room ? rest : room; /* it never asks beyond the end */
+                 size = rest < room ? rest : room; /* `at` is never beyond the end */
     memcpy(to, body->data + at, size);
     watch_progress(request->watched, at + size);
     return (ssize_t)size;
 }
 
-/* Sent from where the answer is, which lives until on_completed; that is called only when the last
-   byte was sent or sending given up. A long one goes in pieces that are copied: libmicrohttpd would
-   send it in one call, which goes on for as long as the client keeps reading (25 ms for 22 MB), and
-   all the thread's other connections would wait. */
+/* Makes a response that refers to the reply's body, which exists until http_on_completed. Long
+   bodies are copied piece by piece: libmicrohttpd would send one in a single call, which lasts as
+   long as the client keeps reading (25 ms for 22 MB), and delay the thread's other connections. */
 static struct MHD_Response *body_response(struct request *request)
 {
     struct buffer *body = &request->reply.body;
@@ -123,13 +121,13 @@ static struct MHD_Response *body_response(struct request *request)
     return MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_PERSISTENT);
 }
 
-/* The response for the reply, NULL where even that much memory is missing. */
+/* Makes the response for the reply. Returns NULL if memory is insufficient even for that. */
 static struct MHD_Response *make_response(struct request *request)
 {
     struct response *reply = &request->reply;
     request->close |= atomic_load(&request->http->draining);
     if (reply->body.failed)
-        reply_error(reply, 503, "there is no memory for the answer at the moment");
+        reply_error(reply, 503, "insufficient memory for the response; retry later");
     struct MHD_Response *response = body_response(request);
     if (response && !add_headers(request, response)) {
         MHD_destroy_response(response);
@@ -142,7 +140,7 @@ struct MHD_Response *http_no_memory_response(void)
 {
     static const char text[] =
         "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
-        "\"detail\":\"there is no memory at the moment\"}\n";
+        "\"detail\":\"insufficient memory; retry later\"}\n";
     struct MHD_Response *response = MHD_create_response_from_buffer(
         sizeof text - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
     if (response && (!add_header(response, "Content-Type", "application/problem+json") ||
@@ -156,8 +154,8 @@ struct MHD_Response *http_no_memory_response(void)
 
 /* ---- Sending ---- */
 
-/* Where there is no memory for a response, the one that was made for that case: it goes to a
- * connection that may stay. */
+/* Sends the response that http_start made for lack of memory. It has no "Connection: close", so it
+   is sent only if the connection may stay open. */
 static enum MHD_Result send_no_memory(struct request *request)
 {
     if (request->close)
@@ -169,7 +167,6 @@ static enum MHD_Result send_no_memory(struct request *request)
     return MHD_queue_response(request->connection, 503, request->http->no_memory);
 }
 
-/* Gives the reply to libmicrohttpd. MHD_NO, which closes the connection, where that cannot be. */
 enum MHD_Result request_send_reply(struct request *request)
 {
     if (!watch_turn(request->watched, WATCH_ANSWER))
@@ -177,33 +174,31 @@ enum MHD_Result request_send_reply(struct request *request)
     struct MHD_Response *response = make_response(request);
     if (!response)
         return send_no_memory(request);
-    if (request->reply.body.len > HTTP_SEND_PIECE) /* shorter ones are not counted as they go */
+    if (request->reply.body.len > HTTP_SEND_PIECE) /* shorter bodies report no progress */
         watch_holds(request->watched, request->reply.body.len, request->memory.reserved);
     request->state = REQUEST_ANSWERED;
     request->handed = clock_ns();
     enum MHD_Result result =
         MHD_queue_response(request->connection, (unsigned)request->reply.status, response);
-    MHD_destroy_response(response); /* our reference; the connection has its own */
+    MHD_destroy_response(response); /* this reference; the connection has its own */
     return result;
 }
 
-/* Answers at the first call, with the body unread. libmicrohttpd closes the connection after it:
- * see lingering_close.h. */
+/* Responds at the first call, with the body unread. libmicrohttpd then closes the connection: see
+   lingering_close.h. */
 static enum MHD_Result reply_before_body(struct request *request)
 {
     request->unread = true;
     return request_send_reply(request);
 }
 
-/* The reply is known at the first call: answers now or when the body has been dropped, whichever
-   leaves more of the connection intact. */
 enum MHD_Result request_reply_after_headers(struct request *request)
 {
     const struct framing *framing = &request->framing;
     bool body = framing->chunked || framing->length > 0;
     if (!body) {
-        /* Not sent now, since whatever is answered at the first call costs the connection; the next
-         * call comes at once. */
+        /* libmicrohttpd closes the connection after a response at the first call. The next call
+           follows immediately. */
         request->state = REQUEST_READY;
         return MHD_YES;
     }
@@ -225,7 +220,7 @@ static enum MHD_Result append_header(void *context, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
-/* Writes a text past libmicrohttpd; false if it does not go at once. */
+/* Writes to the socket, past libmicrohttpd. Returns false unless all bytes are sent immediately. */
 static bool send_now(struct request *request, const struct buffer *text)
 {
     const union MHD_ConnectionInfo *info =
@@ -236,15 +231,14 @@ static bool send_now(struct request *request, const struct buffer *text)
            (ssize_t)text->len;
 }
 
-/* Answers in the midst of a body and has the connection dropped, which libmicrohttpd cannot: it
-   would wait for the end of a body that may have none. So the few hundred bytes go straight to the
-   socket, where nothing of this request's answer has been sent yet, and what the client still sends
-   is left to linger. */
+/* libmicrohttpd cannot respond in the middle of a body: it would wait for the end, which may never
+   come. So this writes the few hundred bytes directly to the socket, to which nothing of the
+   response has been sent yet. lingering_close.h reads what the client still sends. */
 enum MHD_Result request_reply_and_close(struct request *request)
 {
     const struct buffer *body = &request->reply.body;
     struct buffer text = {.data = NULL};
-    if (!watch_turn(request->watched, WATCH_ANSWER)) /* it was cut, and perhaps told why */
+    if (!watch_turn(request->watched, WATCH_ANSWER)) /* the monitor has closed it */
         return MHD_NO;
     request->close = true;
     struct MHD_Response *response = make_response(request);
@@ -267,8 +261,8 @@ cleanup:
 
 /* ---- Compression ---- */
 
-/* Has the answer compressed by the executor. If that takes no more jobs, the answer goes as it is,
-   unless the client does not take that. */
+/* Enqueues the compression of the response. If the queue is full, leaves it uncompressed, or fails
+   if the client accepts only a compressed one. */
 static enum MHD_Result enqueue_compression(struct request *request)
 {
     if (request_enqueue_compute(request))
@@ -279,16 +273,15 @@ static enum MHD_Result enqueue_compression(struct request *request)
     return MHD_YES;
 }
 
-/* Whether compressing the answer takes so long that an I/O thread leaves it to the executor. */
+/* Returns true if compressing the response takes too long for an I/O thread. */
 static bool is_long_compression(const struct request *request)
 {
     return request->reply.body.len > TRANSFER_LITTLE &&
            !(request->route && request->route->inline_only);
 }
 
-/* The reply is known: answers, after it was compressed where it is to be. Where only the executor
-   could do that, and it is busy, the answer goes as it is if the client takes that: no page of
-   documentation waits for a job. */
+/* If only the executor can compress the response and it is busy, sends it uncompressed if the
+   client accepts that, so that no page of documentation waits for a job. */
 enum MHD_Result request_finish_reply(struct request *request)
 {
     struct transfer *const transfer = &request->transfer;

@@ -1374,7 +1374,7 @@ START_TEST(limits_timeout_header_is_parsed_strictly)
     ck_assert(http_client_ask(&client, "POST", mse_path,
                               "X-Request-Timeout: 1\r\nx-request-timeout: 2\r\n", mse, strlen(mse),
                               &response));
-    expect_status(400, "there are 2 headers X-Request-Timeout");
+    expect_status(400, "2 X-Request-Timeout headers");
     ck_assert(http_client_ask(&client, "POST", mse_path, "X-Request-Timeout: 86400\r\n", mse,
                               strlen(mse), &response));
     ck_assert_int_eq(response.status, 200);

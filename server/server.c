@@ -68,9 +68,9 @@ static bool bind_all(struct listener *listener, const struct address_list *list,
 static size_t count_addresses(const struct listener *listener, bool admin, bool secure)
 {
     size_t count = 0;
-    const struct entrance *entrance;
-    for (size_t i = 0; (entrance = listener_entrance(listener, i)) != NULL; i++)
-        count += entrance->admin == admin && entrance->secure == secure;
+    const struct listen_address *listen_address;
+    for (size_t i = 0; (listen_address = listener_entrance(listener, i)) != NULL; i++)
+        count += listen_address->admin == admin && listen_address->secure == secure;
     return count;
 }
 
@@ -99,13 +99,14 @@ static bool open_addresses(struct server *server, const struct options *options,
 /* Sets server->address to the first address that is not for administration. */
 static void name_address(struct server *server)
 {
-    const struct entrance *entrance = NULL;
-    for (size_t i = 0; (entrance = listener_entrance(server->listener, i)) && entrance->admin; i++)
+    const struct listen_address *listen_address = NULL;
+    for (size_t i = 0;
+         (listen_address = listener_entrance(server->listener, i)) && listen_address->admin; i++)
         ;
-    if (entrance->address.is_unix)
+    if (listen_address->address.is_unix)
         snprintf(server->address, sizeof server->address, "localhost");
     else
-        address_text(&entrance->address, server->address);
+        address_text(&listen_address->address, server->address);
 }
 
 /* ---- Announcement ---- */
@@ -128,24 +129,24 @@ __attribute__((format(printf, 2, 3))) static void append(struct announcement *li
         line->len += (size_t)len < room ? (size_t)len : room - 1;
 }
 
-static const char *scheme_of(const struct entrance *entrance)
+static const char *scheme_of(const struct listen_address *listen_address)
 {
-    if (entrance->address.is_unix)
+    if (listen_address->address.is_unix)
         return "";
-    return entrance->secure ? "https://" : "http://";
+    return listen_address->secure ? "https://" : "http://";
 }
 
 /* Appends "http://127.0.0.1:8080, unix:/run/lossd.sock". */
 static void append_addresses(const struct listener *listener, bool admin, struct announcement *line)
 {
     const char *separator = "";
-    const struct entrance *entrance;
-    for (size_t i = 0; (entrance = listener_entrance(listener, i)) != NULL; i++) {
+    const struct listen_address *listen_address;
+    for (size_t i = 0; (listen_address = listener_entrance(listener, i)) != NULL; i++) {
         char address[ADDRESS_TEXT];
-        if (entrance->admin != admin)
+        if (listen_address->admin != admin)
             continue;
-        append(line, "%s%s%s", separator, scheme_of(entrance),
-               address_text(&entrance->address, address));
+        append(line, "%s%s%s", separator, scheme_of(listen_address),
+               address_text(&listen_address->address, address));
         separator = ", ";
     }
 }
@@ -220,13 +221,13 @@ static bool start_auth(struct server *server, const struct options *options, cha
                                            .allow_unauthenticated = options->allow_unauthenticated,
                                            .hosts = options->allowed_hosts,
                                            .origins = options->cors_origins};
-    const struct entrance *entrance = NULL;
+    const struct listen_address *listen_address = NULL;
     bool safe = true;
     server->auth = auth_new(&settings, message, SERVER_MESSAGE);
     if (!server->auth)
         return false;
-    for (size_t i = 0; safe && (entrance = listener_entrance(server->listener, i)); i++)
-        safe = auth_may_listen(server->auth, entrance, message, SERVER_MESSAGE);
+    for (size_t i = 0; safe && (listen_address = listener_entrance(server->listener, i)); i++)
+        safe = auth_may_listen(server->auth, listen_address, message, SERVER_MESSAGE);
     return safe;
 }
 
@@ -272,7 +273,7 @@ static bool start(struct server *server, const struct options *options, char *me
                                       SERVER_MESSAGE);
     if (!server->executor)
         return false;
-    server->linger = linger_start(message, SERVER_MESSAGE);
+    server->linger = lingering_close_start(message, SERVER_MESSAGE);
     if (!server->linger || !start_metrics(server, options, message) ||
         !start_http(server, options, message))
         return false;
@@ -301,7 +302,7 @@ static void stop(struct server *server)
     executor_stop(server->executor);
     http_stop(server->http);
     executor_free(server->executor);
-    linger_stop(server->linger);
+    lingering_close_stop(server->linger);
     watchdog_stop();
     metrics_free(server->metrics);
     listener_close(server->listener);

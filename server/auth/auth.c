@@ -90,19 +90,19 @@ void auth_free(struct auth *auth)
     free(auth);
 }
 
-bool auth_may_listen(const struct auth *auth, const struct entrance *entrance, char *message,
-                     size_t size)
+bool auth_may_listen(const struct auth *auth, const struct listen_address *listen_address,
+                     char *message, size_t size)
 {
     char text[ADDRESS_TEXT];
-    const bool certified = entrance->secure && tls_wants_clients(auth->settings.tls);
-    if (entrance->loopback || entrance->admin || auth->tokens || certified ||
+    const bool certified = listen_address->secure && tls_wants_clients(auth->settings.tls);
+    if (listen_address->loopback || listen_address->admin || auth->tokens || certified ||
         auth->settings.allow_unauthenticated)
         return true;
     snprintf(message, size,
              "%s can be reached from other machines: configure authentication with --token-file "
              "(LOSSD_TOKEN_FILE) or --tls-client-ca, or allow everyone with "
              "--allow-unauthenticated (LOSSD_ALLOW_UNAUTHENTICATED=on)",
-             address_text(&entrance->address, text));
+             address_text(&listen_address->address, text));
     return false;
 }
 
@@ -194,7 +194,7 @@ static enum tokens_verdict judge(struct auth *auth, const struct auth_request *r
 static bool is_known_host(const struct auth *auth, const struct auth_request *request,
                           const char *host)
 {
-    const char *own = request->entrance->address.host;
+    const char *own = request->listen_address->address.host;
     return origins_host_is_local(host) || origins_same_host(host, own, strlen(own)) ||
            origins_list_has_host(auth->settings.hosts, host);
 }
@@ -212,10 +212,10 @@ static bool host_of_target(const char *target, char *host, size_t size)
 static bool check_host(const struct auth *auth, const struct auth_request *request,
                        struct response *reply)
 {
-    const struct entrance *entrance = request->entrance;
+    const struct listen_address *listen_address = request->listen_address;
     char target_host[256];
-    if (entrance->address.is_unix ||
-        (!entrance->loopback && (request->open || !has_text(auth->settings.hosts))))
+    if (listen_address->address.is_unix ||
+        (!listen_address->loopback && (request->open || !has_text(auth->settings.hosts))))
         return true;
     const char *host = header(request, "Host");
     if (has_text(host) && is_known_host(auth, request, host) &&
@@ -276,7 +276,7 @@ static bool check_certificate(const struct auth *auth, const struct auth_request
                               struct client_identity *identity, struct response *reply)
 {
     struct tls *const tls = auth->settings.tls;
-    if (!request->entrance->secure || !tls_wants_clients(tls) || request->open ||
+    if (!request->listen_address->secure || !tls_wants_clients(tls) || request->open ||
         identity->preflight)
         return true;
     if (!tls_judge(tls, request->session, request->peer)) {
@@ -294,7 +294,8 @@ static bool check_token(struct auth *auth, const struct auth_request *request,
                                                        {NULL, NULL}};
     const enum tokens_verdict verdict = judge(auth, request, identity->client);
     /* A CORS preflight request carries no token. */
-    if (verdict == TOKENS_RIGHT || request->open || request->entrance->admin || identity->preflight)
+    if (verdict == TOKENS_RIGHT || request->open || request->listen_address->admin ||
+        identity->preflight)
         return true;
     if (verdict == TOKENS_MISSING) {
         reply_error(reply, 401, "a token is required: send a header `Authorization: Bearer TOKEN`");

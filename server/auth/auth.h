@@ -38,8 +38,8 @@ void auth_free(struct auth *auth);
 /* Returns true if the server may listen on an address: it is a loopback or admin address, clients
    must authenticate, or the settings allow unauthenticated clients. Otherwise returns false and
    writes a one-line reason to `message`. */
-bool auth_may_listen(const struct auth *auth, const struct entrance *entrance, char *message,
-                     size_t size);
+bool auth_may_listen(const struct auth *auth, const struct listen_address *listen_address,
+                     char *message, size_t size);
 
 /* Reads the files again. The previous content of an invalid file stays in effect. Logs the
    result. */
@@ -51,7 +51,7 @@ bool auth_add_metrics(struct auth *auth, struct metrics *metrics);
 
 struct auth_request {
     struct MHD_Connection *connection; /* its headers have been received */
-    const struct entrance *entrance;
+    const struct listen_address *listen_address;
     gnutls_session_t session; /* NULL without TLS */
     struct tls_peer *peer;    /* NULL without TLS */
     const char *method, *target;

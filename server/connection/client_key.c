@@ -14,7 +14,7 @@ static uint64_t key_of_v4(const void *bytes)
     return UINT64_C(0xffff) << 32 | ntohl(address);
 }
 
-uint64_t peer_key(const struct sockaddr *address)
+uint64_t client_key(const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET)
         return key_of_v4(&((const struct sockaddr_in *)(const void *)address)->sin_addr);

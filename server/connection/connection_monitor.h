@@ -22,68 +22,68 @@
 #include "admission/limits.h"
 #include "observe/rejections.h"
 
-struct watch;
-struct watched; /* one connection */
+struct monitor;
+struct connection_state; /* one connection */
 
 /* What the server waits for on a connection. */
-enum watch_phase {
-    WATCH_HEADERS, /* the next request: --idle-timeout until its first byte, then --header-timeout
-                    */
-    WATCH_BODY,    /* the body of a request, at --min-body-rate */
-    WATCH_NOTHING, /* the server is computing. A client may have closed its sending half and still
+enum monitor_phase {
+    MONITOR_HEADERS, /* the next request: --idle-timeout until its first byte, then --header-timeout
+                      */
+    MONITOR_BODY,    /* the body of a request, at --min-body-rate */
+    MONITOR_NOTHING, /* the server is computing. A client may have closed its sending half and still
                       wait for the response; early_status_line.h may send it the first bytes */
-    WATCH_ANSWER,  /* the client reads the response, at --min-response-rate */
-    WATCH_CUT,     /* the connection was cut and is about to be closed */
+    MONITOR_ANSWER,  /* the client reads the response, at --min-response-rate */
+    MONITOR_CUT,     /* the connection was cut and is about to be closed */
 };
 
 /* A periodic callback. Returns the number of bytes of memory that waiting requests lack, 0 if
  * none. */
-struct watch_tick {
+struct monitor_tick {
     size_t (*tick)(void *context);
     void *context;
 };
 
-enum { WATCH_ANY_LENGTH = 1 }; /* the length of a chunked body, which is not known in advance */
+enum { MONITOR_ANY_LENGTH = 1 }; /* the length of a chunked body, which is not known in advance */
 
-/* Starts the monitor thread. Borrows `limits` and `rejects` until watch_stop. On failure, returns
+/* Starts the monitor thread. Borrows `limits` and `rejects` until monitor_stop. On failure, returns
  * NULL and writes a one-line reason to `message`. */
-struct watch *watch_start(const struct limits *limits, struct rejections *rejects,
-                          const struct watch_tick *tick, char *message, size_t size);
+struct monitor *monitor_start(const struct limits *limits, struct rejections *rejects,
+                              const struct monitor_tick *tick, char *message, size_t size);
 
-/* Starts to watch a socket, in phase WATCH_HEADERS. The socket must stay open until watch_remove.
-   `plain`: the connection does not use TLS, so an error response can be written to the socket.
-   Returns NULL if memory is insufficient: the socket is then not watched, and the functions below
-   ignore NULL. */
-struct watched *watch_add(struct watch *watch, int fd, bool plain);
-void watch_remove(struct watch *watch, struct watched *watched);
+/* Starts to watch a socket, in phase MONITOR_HEADERS. The socket must stay open until
+   monitor_remove. `plain`: the connection does not use TLS, so an error response can be written to
+   the socket. Returns NULL if memory is insufficient: the socket is then not watched, and the
+   functions below ignore NULL. */
+struct connection_state *watch_add(struct monitor *monitor, int fd, bool plain);
+void monitor_remove(struct monitor *monitor, struct connection_state *monitored);
 
 /* Sets the phase of a connection. Returns false if the connection was cut: nothing can be sent on
    it any more. Call it from the thread that handles the connection. */
-bool watch_turn(struct watched *watched, enum watch_phase phase);
+bool monitor_turn(struct connection_state *monitored, enum monitor_phase phase);
 /* Records that the connection uses `memory` bytes of memory until its body or response of `bytes`
    bytes is transferred. If other requests lack memory and the transfer takes longer than
-   --slow-client-memory-timeout, the connection may be cut. Call it after each watch_turn to a phase
-   that uses memory, and whenever the amount grows. Same thread as watch_turn. */
-void watch_holds(struct watched *watched, uint64_t bytes, size_t memory);
+   --slow-client-memory-timeout, the connection may be cut. Call it after each monitor_turn to a
+   phase that uses memory, and whenever the amount grows. Same thread as monitor_turn. */
+void monitor_holds(struct connection_state *monitored, uint64_t bytes, size_t memory);
 /* Returns a flag that is set, atomically, when the client is found to have disconnected: the
    connection was reset, closed on both sides while the server computes, or cut. The flag is valid
-   until watch_remove. Returns NULL for NULL. */
-const bool *watch_gone(const struct watched *watched);
-/* Sets this flag for all connections in phase WATCH_NOTHING, which cancels their requests. */
-void watch_give_up(struct watch *watch);
+   until monitor_remove. Returns NULL for NULL. */
+const bool *monitor_gone(const struct connection_state *monitored);
+/* Sets this flag for all connections in phase MONITOR_NOTHING, which cancels their requests. */
+void monitor_give_up(struct monitor *monitor);
 /* Returns true if a request is likely to arrive at once: a connection has unread data, or is new
  * and has not sent a request yet. */
-bool watch_expects(struct watch *watch);
+bool watch_expects(struct monitor *monitor);
 /* Records that `bytes` bytes of the body were received, or of the response sent, so far. */
-void watch_progress(struct watched *watched, uint64_t bytes);
+void monitor_progress(struct connection_state *monitored, uint64_t bytes);
 /* Returns the status sent to the client when the connection was cut: 408, or 0 if none was sent. */
-int watch_status(struct watched *watched);
+int monitor_status(struct connection_state *monitored);
 /* Returns why the connection was cut, one of rejection_names, or NULL if it was not cut or the
  * client had disconnected. */
-const char *watch_reason(struct watched *watched);
+const char *monitor_reason(struct connection_state *monitored);
 
-/* Stops the thread and frees the monitor; call watch_remove for every connection first. No-op if
+/* Stops the thread and frees the monitor; call monitor_remove for every connection first. No-op if
  * NULL. */
-void watch_stop(struct watch *watch);
+void monitor_stop(struct monitor *monitor);
 
 #endif

@@ -27,13 +27,13 @@ enum {
 /* One socket of an entrance. */
 struct door {
     int fd;
-    const struct entrance *entrance;
+    const struct listen_address *listen_address;
     int64_t resume; /* clock_ms at which the pause ends; 0: not paused */
 };
 
 struct listener {
     struct sockets sockets[LISTEN_MAX];
-    struct entrance entrance[LISTEN_MAX]; /* one for each element of `sockets` */
+    struct listen_address listen_address[LISTEN_MAX]; /* one for each element of `sockets` */
     size_t count;
     struct door door[LISTEN_MAX * SOCKETS_MAX]; /* all listening sockets */
     size_t doors;
@@ -73,11 +73,11 @@ static bool has_place(const struct listener *listener, char *message, size_t siz
 static void add_entrance(struct listener *listener, bool admin)
 {
     const struct sockets *sockets = &listener->sockets[listener->count];
-    listener->entrance[listener->count++] =
-        (struct entrance){.address = sockets->address,
-                          .loopback = sockets->loopback,
-                          .admin = admin,
-                          .secure = listener->secure && !admin && !sockets->address.is_unix};
+    listener->listen_address[listener->count++] =
+        (struct listen_address){.address = sockets->address,
+                                .loopback = sockets->loopback,
+                                .admin = admin,
+                                .secure = listener->secure && !admin && !sockets->address.is_unix};
 }
 
 bool listener_bind(struct listener *listener, const struct address *address, unsigned permissions,
@@ -101,9 +101,9 @@ bool listener_inherit(struct listener *listener, int fd, bool admin, char *messa
     return false;
 }
 
-const struct entrance *listener_entrance(const struct listener *listener, size_t i)
+const struct listen_address *listener_entrance(const struct listener *listener, size_t i)
 {
-    return i < listener->count ? &listener->entrance[i] : NULL;
+    return i < listener->count ? &listener->listen_address[i] : NULL;
 }
 
 /* ---- Accepting ---- */
@@ -116,11 +116,11 @@ static bool accept_waiting(struct listener *listener, const struct door *door, i
     for (int accepted = 0; accepted < most;) {
         struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
-        if (!taker->has_room(taker->context, door->entrance))
+        if (!taker->has_room(taker->context, door->listen_address))
             return false;
         int fd = accept4(door->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            taker->adopt(taker->context, fd, (struct sockaddr *)&peer, len, door->entrance);
+            taker->adopt(taker->context, fd, (struct sockaddr *)&peer, len, door->listen_address);
             accepted++;
         } else if (errno == EAGAIN) {
             return true;
@@ -188,7 +188,7 @@ static bool listen_all(struct listener *listener, char *message, size_t size)
                 return false;
             }
             listener->door[listener->doors++] =
-                (struct door){.fd = sockets->fd[j], .entrance = &listener->entrance[i]};
+                (struct door){.fd = sockets->fd[j], .listen_address = &listener->listen_address[i]};
         }
     }
     return true;

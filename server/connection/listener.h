@@ -21,7 +21,7 @@
 enum { LISTEN_MAX = 16 }; /* maximum number of addresses */
 
 /* An address that accepts connections. */
-struct entrance {
+struct listen_address {
     struct address address; /* includes the port that was bound */
     bool loopback;          /* reachable only from this machine, e.g. 127.0.0.1 or a Unix socket */
     bool admin;             /* from --admin-listen: serves only health checks and metrics */
@@ -46,15 +46,15 @@ bool listener_inherit(struct listener *listener, int fd, bool admin, char *messa
 
 /* Returns the i-th address in the order in which they were added, or NULL after the last. Owned by
  * the listener. */
-const struct entrance *listener_entrance(const struct listener *listener, size_t i);
+const struct listen_address *listener_entrance(const struct listener *listener, size_t i);
 
 /* Receives accepted connections, on the listener's thread. */
 struct listener_taker {
     /* Called before each accept. While it returns false, clients wait in the kernel's queue. */
-    bool (*has_room)(void *context, const struct entrance *entrance);
+    bool (*has_room)(void *context, const struct listen_address *listen_address);
     /* Takes ownership of `fd`, which is non-blocking. */
     void (*adopt)(void *context, int fd, const struct sockaddr *peer, socklen_t len,
-                  const struct entrance *entrance);
+                  const struct listen_address *listen_address);
     void *context;
 };
 

@@ -14,22 +14,23 @@
 #include "observe/log.h"
 
 /* Returns the daemon that serves the connections of `entrance`. */
-static struct MHD_Daemon *daemon_of(const struct http *http, const struct entrance *entrance)
+static struct MHD_Daemon *daemon_of(const struct http *http,
+                                    const struct listen_address *listen_address)
 {
-    if (entrance->admin)
+    if (listen_address->admin)
         return http->admin_daemon;
-    return entrance->secure ? http->secure_daemon : http->daemon;
+    return listen_address->secure ? http->secure_daemon : http->daemon;
 }
 
-bool http_has_room(void *context, const struct entrance *entrance)
+bool http_has_room(void *context, const struct listen_address *listen_address)
 {
     struct http *http = context;
-    return connections_room(http->connections, entrance->admin ? HTTP_ADMIN_CONNECTIONS : 0);
+    return connections_room(http->connections, listen_address->admin ? HTTP_ADMIN_CONNECTIONS : 0);
 }
 
 /* Responds with 429 before the request arrives, and closes the connection: its address has too many
    of them. */
-static void turn_away(struct http *http, int fd, const struct entrance *entrance)
+static void turn_away(struct http *http, int fd, const struct listen_address *listen_address)
 {
     static const char text[] =
         "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 124\r\nContent-Type: "
@@ -38,9 +39,10 @@ static void turn_away(struct http *http, int fd, const struct entrance *entrance
         "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
         "\"detail\":\"there are too many connections from this address\"}\n";
     rejections_add(metrics_rejections(http->settings.metrics), REJECTION_CONNECTIONS_PER_ADDRESS);
-    if (!entrance->secure && send(fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    if (!listen_address->secure &&
+        send(fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
         shutdown(fd, SHUT_WR);
-        linger_add(http->settings.linger, fd);
+        lingering_close_add(http->settings.linger, fd);
     }
     close(fd);
 }
@@ -60,7 +62,7 @@ static void probe(int fd)
 }
 
 void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t len,
-                const struct entrance *entrance)
+                const struct listen_address *listen_address)
 {
     struct http *http = context;
     if (fd >= HTTP_FILES) {
@@ -68,14 +70,14 @@ void http_adopt(void *context, int fd, const struct sockaddr *peer, socklen_t le
         return;
     }
     probe(fd);
-    if (!connections_add(http->connections, fd, entrance->admin ? 0 : peer_key(peer))) {
-        turn_away(http, fd, entrance);
+    if (!connections_add(http->connections, fd, listen_address->admin ? 0 : client_key(peer))) {
+        turn_away(http, fd, listen_address);
         return;
     }
-    http->arrival[fd] = (struct arrival){.entrance = entrance};
+    http->connection_info[fd] = (struct connection_info){.listen_address = listen_address};
     atomic_fetch_add_explicit(&http->adopted, 1, memory_order_relaxed);
-    wire_begin(fd, entrance->secure);
-    if (MHD_add_connection(daemon_of(http, entrance), fd, peer, len) == MHD_YES)
+    strict_parser_begin(fd, listen_address->secure);
+    if (MHD_add_connection(daemon_of(http, listen_address), fd, peer, len) == MHD_YES)
         return;
     /* libmicrohttpd has closed the socket. Its descriptor has not been reused: only this thread
        accepts. */
@@ -90,19 +92,19 @@ void http_on_connection(void *context, struct MHD_Connection *connection, void *
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        if (info && http->arrival[info->connect_fd].entrance->secure)
+        if (info && http->connection_info[info->connect_fd].listen_address->secure)
             handshake_begin(info->connect_fd, connection);
-        *slot = info ? watch_add(http->watch, info->connect_fd,
-                                 !http->arrival[info->connect_fd].entrance->secure)
+        *slot = info ? watch_add(http->monitor, info->connect_fd,
+                                 !http->connection_info[info->connect_fd].listen_address->secure)
                      : NULL;
         return;
     }
-    watch_remove(http->watch, *slot);
+    monitor_remove(http->monitor, *slot);
     *slot = NULL;
     if (!info)
         return;
     handshake_end(info->connect_fd);
-    wire_end(info->connect_fd);
-    prefix_end(info->connect_fd);
+    strict_parser_end(info->connect_fd);
+    early_status_line_end(info->connect_fd);
     connections_remove(http->connections, info->connect_fd);
 }

@@ -33,7 +33,7 @@ void request_discard_body(struct request *request)
 {
     request_free_body(request);
     reservation_trim(&request->memory);
-    watch_holds(request->watched, 0, 0);
+    monitor_holds(request->monitored, 0, 0);
     request->state = REQUEST_DISCARDING;
     request->patience = request->http->settings.limits.max_body;
 }
@@ -76,7 +76,7 @@ static void append_chunk(struct request *request, const char *data, size_t size)
 {
     memcpy(request->body + request->len, data, size);
     request->len += size;
-    watch_holds(request->watched, request_body_length(request), request->memory.reserved);
+    monitor_holds(request->monitored, request_body_length(request), request->memory.reserved);
 }
 
 /* Stores a piece of the body, or rejects the request. Returns false, with nothing changed, if the
@@ -110,7 +110,7 @@ static bool store_chunk(struct request *request, const char *data, size_t size)
 
 enum MHD_Result request_on_body_chunk(struct request *request, const char *data, size_t *size)
 {
-    const struct http_error fault = wire_early_fault(request->wire, request->number);
+    const struct http_error fault = strict_parser_early_fault(request->parser, request->number);
     if (fault.status != 0) {
         request->received += *size;
         request_fail_malformed(request, &fault);
@@ -120,7 +120,7 @@ enum MHD_Result request_on_body_chunk(struct request *request, const char *data,
     if (wanted && !store_chunk(request, data, *size))
         return MHD_YES; /* libmicrohttpd delivers the piece again */
     request->received += *size;
-    watch_progress(request->watched, request->received);
+    monitor_progress(request->monitored, request->received);
     if (!wanted && request->state == REQUEST_DISCARDING) {
         if (*size > request->patience)
             return request_reply_and_close(request);

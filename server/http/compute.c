@@ -27,11 +27,11 @@ enum {
 static enum decompression decompress_body(struct request *request, size_t most)
 {
     const int64_t started = clock_ns();
-    struct transfer_body body = {&request->memory.quota, request->body, request->len,
-                                 request->capacity};
-    const enum decompression done =
-        transfer_expand(&request->transfer, request->http->settings.limits.max_decompressed_body,
-                        most, &body, &request->reply);
+    struct content_coding_body body = {&request->memory.quota, request->body, request->len,
+                                       request->capacity};
+    const enum decompression done = content_coding_expand(
+        &request->content_coding, request->http->settings.limits.max_decompressed_body, most, &body,
+        &request->reply);
     request->body = body.bytes;
     request->len = body.len;
     request->capacity = body.capacity;
@@ -121,8 +121,9 @@ static bool fill_reply(struct request *request, int threads)
         return false;
     request_free_body(request); /* not needed while the response is being sent */
     watchdog_phase("compressing the response");
-    if (transfer_due(&request->transfer, &request->reply) && !request_is_cancelled(request))
-        transfer_compress(&request->transfer, threads, &request->reply);
+    if (content_coding_due(&request->content_coding, &request->reply) &&
+        !request_is_cancelled(request))
+        content_coding_compress(&request->content_coding, threads, &request->reply);
     return true;
 }
 
@@ -170,7 +171,7 @@ bool request_enqueue_suspended(struct request *request)
     request->whole = request->whole > 0 ? request->whole : now;
     job->entry = (struct fair_queue_entry){.client = request_client_key(request),
                                            .cost_ns = estimate_cost_ns(request)};
-    job->gone = request->watched ? watch_gone(request->watched) : &request->http->give_up;
+    job->gone = request->monitored ? monitor_gone(request->monitored) : &request->http->give_up;
     job->deadline = request_deadline(request);
     job->cancel = false;
     job->run = run_job;
@@ -187,7 +188,7 @@ bool request_enqueue_suspended(struct request *request)
 
 bool request_enqueue_compute(struct request *request)
 {
-    wire_hide_end(request->wire, true);
+    strict_parser_hide_end(request->parser, true);
     MHD_suspend_connection(request->connection);
     if (request_enqueue_suspended(request))
         return true;
@@ -216,10 +217,10 @@ static bool try_inline(struct request *request)
 
 enum MHD_Result request_on_body_complete(struct request *request)
 {
-    if (!watch_turn(request->watched, WATCH_NOTHING))
+    if (!monitor_turn(request->monitored, MONITOR_NOTHING))
         return MHD_NO;
     request->whole = clock_ns();
-    wire_hide_end(request->wire, true);
+    strict_parser_hide_end(request->parser, true);
     request->ns[PHASE_RECEIVE] = request->whole - request->started;
     if (request->body)
         request->body[request->len] = '\0';

@@ -9,53 +9,55 @@
 #include "memory/block_cache.h"
 #include "util/clock.h"
 
-void transfer_header(struct transfer *transfer, const char *name, const char *value)
+void content_coding_header(struct content_coding *content_coding, const char *name,
+                           const char *value)
 {
     if (!value)
         return;
     if (strcasecmp(name, "Content-Encoding") == 0)
-        coding_content_add(&transfer->content, value);
+        coding_content_add(&content_coding->content, value);
     else if (strcasecmp(name, "Accept-Encoding") == 0)
-        coding_accept_add(&transfer->accept, value);
+        coding_accept_add(&content_coding->accept, value);
 }
 
-bool transfer_accept(struct transfer *transfer, struct response *reply)
+bool content_coding_accept(struct content_coding *content_coding, struct response *reply)
 {
-    transfer->choice = coding_choose(&transfer->accept);
-    if (!transfer->choice.required || transfer->choice.coding != CODING_IDENTITY)
+    content_coding->choice = coding_choose(&content_coding->accept);
+    if (!content_coding->choice.required || content_coding->choice.coding != CODING_IDENTITY)
         return true;
     reply_error(reply, 406, "Accept-Encoding accepts none of the supported codings: %s, identity",
                 coding_names);
     return false;
 }
 
-bool transfer_content(const struct transfer *transfer, struct response *reply)
+bool content_coding_content(const struct content_coding *content_coding, struct response *reply)
 {
     struct loss_error error;
-    if (coding_content_check(&transfer->content, &error) == LOSS_OK)
+    if (coding_content_check(&content_coding->content, &error) == LOSS_OK)
         return true;
     response_error(reply, &error);
     reply->accept_encoding = coding_names;
     return false;
 }
 
-enum decompression transfer_expand(struct transfer *transfer, size_t limit, size_t most,
-                                   struct transfer_body *body, struct response *reply)
+enum decompression content_coding_expand(struct content_coding *content_coding, size_t limit,
+                                         size_t most, struct content_coding_body *body,
+                                         struct response *reply)
 {
     const bool partly = most > 0 && most < limit;
     struct buffer expanded = {.quota = body->quota};
     struct loss_error error;
-    if (transfer->content.coding == CODING_IDENTITY)
+    if (content_coding->content.coding == CODING_IDENTITY)
         return DECOMPRESSED;
     const enum loss_status status =
-        decompress_bytes(transfer->content.coding, body->bytes ? body->bytes : "", body->len,
+        decompress_bytes(content_coding->content.coding, body->bytes ? body->bytes : "", body->len,
                          partly ? most : limit, &expanded, &error);
     if (status == LOSS_OK) {
         block_cache_free(body->bytes, body->capacity + 1);
         quota_release(body->quota, body->bytes ? body->capacity + 1 : 0);
-        *body =
-            (struct transfer_body){body->quota, expanded.data, expanded.len, expanded.capacity - 1};
-        transfer->content.coding = CODING_IDENTITY;
+        *body = (struct content_coding_body){body->quota, expanded.data, expanded.len,
+                                             expanded.capacity - 1};
+        content_coding->content.coding = CODING_IDENTITY;
         return DECOMPRESSED;
     }
     if (status == LOSS_TOO_LARGE && partly)
@@ -70,21 +72,22 @@ enum decompression transfer_expand(struct transfer *transfer, size_t limit, size
     return DECOMPRESSION_FAILED;
 }
 
-bool transfer_due(const struct transfer *transfer, const struct response *reply)
+bool content_coding_due(const struct content_coding *content_coding, const struct response *reply)
 {
     const bool answers =
         reply->status == response_status(LOSS_OK) && reply->body.len > 0 && !reply->body.failed;
-    return answers && transfer->choice.coding != CODING_IDENTITY &&
-           (transfer->choice.required || reply->body.len >= TRANSFER_LEAST);
+    return answers && content_coding->choice.coding != CODING_IDENTITY &&
+           (content_coding->choice.required || reply->body.len >= TRANSFER_LEAST);
 }
 
-void transfer_compress(struct transfer *transfer, int threads, struct response *reply)
+void content_coding_compress(struct content_coding *content_coding, int threads,
+                             struct response *reply)
 {
-    const enum coding coding = transfer->choice.coding;
-    const bool required = transfer->choice.required;
+    const enum coding coding = content_coding->choice.coding;
+    const bool required = content_coding->choice.required;
     const int64_t started = clock_ns();
     struct buffer compressed = {.quota = reply->body.quota};
-    transfer->choice.coding = CODING_IDENTITY;
+    content_coding->choice.coding = CODING_IDENTITY;
     if (!compress_bytes(coding, reply->body.data, reply->body.len, threads, &compressed)) {
         if (required)
             reply_error(reply, 503,

@@ -17,7 +17,7 @@ enum {
 };
 
 /* Zeroed before the request's first header. */
-struct transfer {
+struct content_coding {
     struct coding_content content; /* coding of the body; identity once it is decompressed */
     struct coding_accept accept;
     struct coding_choice choice; /* coding of the response */
@@ -25,15 +25,16 @@ struct transfer {
 
 /* Reads a header of the request. Headers other than Content-Encoding and Accept-Encoding are
    ignored. `value` must outlive the request. */
-void transfer_header(struct transfer *transfer, const char *name, const char *value);
+void content_coding_header(struct content_coding *content_coding, const char *name,
+                           const char *value);
 /* Chooses the coding of the response. Call it after the last header. Returns false and fills the
    reply with a 406 if the client accepts no supported coding. */
-bool transfer_accept(struct transfer *transfer, struct response *reply);
+bool content_coding_accept(struct content_coding *content_coding, struct response *reply);
 /* Returns true if the body's coding is supported; otherwise returns false and fills the reply. */
-bool transfer_content(const struct transfer *transfer, struct response *reply);
+bool content_coding_content(const struct content_coding *content_coding, struct response *reply);
 
 /* A body, owned, with room for a NUL after it. */
-struct transfer_body {
+struct content_coding_body {
     struct quota *quota; /* borrowed: its memory is reserved from here */
     char *bytes;         /* of block_cache.h: capacity + 1 bytes */
     size_t len, capacity;
@@ -46,14 +47,16 @@ enum decompression {
 
 /* Replaces a compressed body by the decompressed one. Fails if that is larger than `limit` bytes
    (--max-decompressed-body), and stops if it is larger than `most` bytes; 0 means no such stop. */
-enum decompression transfer_expand(struct transfer *transfer, size_t limit, size_t most,
-                                   struct transfer_body *body, struct response *reply);
+enum decompression content_coding_expand(struct content_coding *content_coding, size_t limit,
+                                         size_t most, struct content_coding_body *body,
+                                         struct response *reply);
 
 /* Returns true if the response is still to be compressed. */
-bool transfer_due(const struct transfer *transfer, const struct response *reply);
+bool content_coding_due(const struct content_coding *content_coding, const struct response *reply);
 /* Compresses the response, on up to `threads` threads. Keeps the uncompressed one if the other is
    not smaller or memory is insufficient; if the client accepts only a compressed one, sends it
-   whatever its size, or a 503. transfer_due returns false afterwards. */
-void transfer_compress(struct transfer *transfer, int threads, struct response *reply);
+   whatever its size, or a 503. content_coding_due returns false afterwards. */
+void content_coding_compress(struct content_coding *content_coding, int threads,
+                             struct response *reply);
 
 #endif

@@ -20,11 +20,11 @@ gnutls_session_t connection_tls_session(struct MHD_Connection *connection)
 
 uint64_t request_client_key(const struct request *request)
 {
-    if (request->visitor.client[0] != '\0')
-        return rate_limit_key(request->visitor.client);
+    if (request->identity.client[0] != '\0')
+        return rate_limit_key(request->identity.client);
     const union MHD_ConnectionInfo *const info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    return info && info->client_addr ? peer_key(info->client_addr) : 0;
+    return info && info->client_addr ? client_key(info->client_addr) : 0;
 }
 
 /* ---- The request view ---- */
@@ -53,7 +53,7 @@ static enum MHD_Result read_coding_header(void *context, enum MHD_ValueKind kind
                                           const char *value)
 {
     (void)kind;
-    transfer_header(context, name, value);
+    content_coding_header(context, name, value);
     return MHD_YES;
 }
 
@@ -88,7 +88,8 @@ static bool validate_body_head(struct request *request)
     struct loss_error error;
     const struct framing *framing = &request->framing;
     size_t limit = request->http->settings.limits.max_body;
-    if (!request_read_timeout(request) || !transfer_content(&request->transfer, &request->reply))
+    if (!request_read_timeout(request) ||
+        !content_coding_content(&request->content_coding, &request->reply))
         return false;
     if (request->route->evaluate->validate_head(&request->input.view, &error) != LOSS_OK) {
         response_error(&request->reply, &error);
@@ -114,7 +115,7 @@ static void reply_options(struct request *request, const char *allow)
 /* Returns the scope of the routes that the request's listener serves. */
 static enum listener_scope listener_side(const struct request *request)
 {
-    if (request->arrival->entrance->admin)
+    if (request->connection_info->listen_address->admin)
         return SCOPE_ADMIN;
     return request->http->settings.has_admin ? SCOPE_MAIN : SCOPE_ALL;
 }
@@ -141,14 +142,14 @@ bool request_dispatch(struct request *request)
         reply_options(request, router_allow_any);
         return false;
     }
-    enum guard_path path = guard_decode_path(request->target, request->path, sizeof request->path);
-    if (path == GUARD_PATH_MALFORMED) {
+    enum head_path path = head_decode_path(request->target, request->path, sizeof request->path);
+    if (path == HEAD_PATH_MALFORMED) {
         reply_error(
             &request->reply, 400,
             "the path contains a control character, an encoded slash or a broken percent escape");
         return false;
     }
-    if (path == GUARD_PATH_UNKNOWN) {
+    if (path == HEAD_PATH_UNKNOWN) {
         reply_error(&request->reply, 404, "no such path; GET / lists the paths");
         return false;
     }
@@ -156,18 +157,18 @@ bool request_dispatch(struct request *request)
     const enum listener_scope side = listener_side(request);
     struct route_match match = route_find(side, request->method, request->path);
     const struct auth_request access = {.connection = request->connection,
-                                        .entrance = request->arrival->entrance,
+                                        .listen_address = request->connection_info->listen_address,
                                         .session = connection_tls_session(request->connection),
-                                        .peer = &request->arrival->peer,
+                                        .peer = &request->connection_info->peer,
                                         .method = request->method,
                                         .target = request->target,
                                         .open = match.route && match.route->public};
     const bool allowed =
-        auth_allow(request->http->settings.access, &access, &request->visitor, &request->reply);
-    if (!access.open && !request->arrival->entrance->admin && !check_rate(request))
+        auth_allow(request->http->settings.access, &access, &request->identity, &request->reply);
+    if (!access.open && !request->connection_info->listen_address->admin && !check_rate(request))
         return false;
     if (!allowed) {
-        request_count_rejection(request, request->visitor.fault);
+        request_count_rejection(request, request->identity.fault);
         return false;
     }
     if (!match.allow) {
@@ -193,11 +194,11 @@ bool request_dispatch(struct request *request)
         return false;
     }
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_coding_header,
-                              &request->transfer);
-    if (!transfer_accept(&request->transfer, &request->reply))
+                              &request->content_coding);
+    if (!content_coding_accept(&request->content_coding, &request->reply))
         return false;
-    if (!request->http->settings.compress && !request->transfer.choice.required)
-        request->transfer.choice.coding = CODING_IDENTITY;
+    if (!request->http->settings.compress && !request->content_coding.choice.required)
+        request->content_coding.choice.coding = CODING_IDENTITY;
     if (match.route->evaluate)
         return validate_body_head(request);
     match.route->handle(&request->input, &request->reply);

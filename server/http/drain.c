@@ -46,7 +46,7 @@ void http_announce_end(struct http *http)
 static void cancel_all(struct http *http)
 {
     __atomic_store_n(&http->give_up, true, __ATOMIC_RELAXED);
-    watch_give_up(http->watch);
+    monitor_give_up(http->monitor);
     memory_budget_close(http->budget);
 }
 
@@ -79,7 +79,7 @@ static void wait_for_clients(struct http *http)
            its response can say "Connection: close". */
         if (wait_closed(http, HTTP_DRAIN_QUIET_MS))
             return;
-        if (!watch_expects(http->watch) && atomic_load(&http->served) == served)
+        if (!watch_expects(http->monitor) && atomic_load(&http->served) == served)
             return;
     }
     log_message(LOG_LEVEL_WARNING,

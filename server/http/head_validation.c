@@ -98,7 +98,7 @@ static struct http_error malformed(const char *detail)
     return (struct http_error){.status = 400, .detail = detail};
 }
 
-struct http_error guard_request(struct MHD_Connection *connection, const char *method,
+struct http_error head_validate(struct MHD_Connection *connection, const char *method,
                                 const char *version, struct framing *framing)
 {
     struct scan scan = {.hosts = 0};
@@ -155,25 +155,25 @@ static const char *path_of_target(const char *raw)
     return slash ? slash : "/";
 }
 
-enum guard_path guard_decode_path(const char *raw, char *path, size_t size)
+enum head_path head_decode_path(const char *raw, char *path, size_t size)
 {
     size_t len = 0;
     bool ascii = true;
     raw = path_of_target(raw);
     if (raw[0] != '/')
-        return GUARD_PATH_MALFORMED;
+        return HEAD_PATH_MALFORMED;
     while (*raw) {
         unsigned char byte = (unsigned char)*raw++;
         if (is_control(byte) || byte == ' ')
-            return GUARD_PATH_MALFORMED;
+            return HEAD_PATH_MALFORMED;
         if (byte == '%') {
             int high = hex_digit(raw[0]), low = high < 0 ? -1 : hex_digit(raw[1]);
             if (low < 0)
-                return GUARD_PATH_MALFORMED;
+                return HEAD_PATH_MALFORMED;
             byte = (unsigned char)(high * 16 + low);
             raw += 2;
             if (is_control(byte) || byte == '/')
-                return GUARD_PATH_MALFORMED;
+                return HEAD_PATH_MALFORMED;
         }
         ascii = ascii && byte < 0x80;
         if (len < size - 1)
@@ -181,5 +181,5 @@ enum guard_path guard_decode_path(const char *raw, char *path, size_t size)
         len++;
     }
     path[len < size ? len : size - 1] = '\0';
-    return ascii && len < size ? GUARD_PATH_OK : GUARD_PATH_UNKNOWN;
+    return ascii && len < size ? HEAD_PATH_OK : HEAD_PATH_UNKNOWN;
 }

@@ -24,15 +24,15 @@ struct framing {
 
 /* Checks the headers of a request and fills `framing`. On failure, the error's status is not 0;
    close the connection after the response, as the end of the request is unknown. */
-struct http_error guard_request(struct MHD_Connection *connection, const char *method,
+struct http_error head_validate(struct MHD_Connection *connection, const char *method,
                                 const char *version, struct framing *framing);
 
-enum guard_path { GUARD_PATH_OK, GUARD_PATH_MALFORMED, GUARD_PATH_UNKNOWN };
+enum head_path { HEAD_PATH_OK, HEAD_PATH_MALFORMED, HEAD_PATH_UNKNOWN };
 
 /* Decodes the raw target of a request, without its query, to `path`, `size` bytes of printable
-   ASCII. The target may have the absolute form. Returns GUARD_PATH_MALFORMED if it contains a
+   ASCII. The target may have the absolute form. Returns HEAD_PATH_MALFORMED if it contains a
    control character, raw or encoded, an encoded slash or a broken escape. Returns
-   GUARD_PATH_UNKNOWN if it is valid but cannot match a route: too long, or not ASCII. */
-enum guard_path guard_decode_path(const char *raw, char *path, size_t size);
+   HEAD_PATH_UNKNOWN if it is valid but cannot match a route: too long, or not ASCII. */
+enum head_path head_decode_path(const char *raw, char *path, size_t size);
 
 #endif

@@ -38,12 +38,12 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
 
 /* Returns true if there is room for another connection. Admin addresses have some room of their
    own. A callback of listener_taker. */
-bool http_has_room(void *http, const struct entrance *entrance);
+bool http_has_room(void *http, const struct listen_address *listen_address);
 
 /* Serves the connection of a non-blocking socket, and takes ownership of the socket. `entrance` is
    borrowed. A callback of listener_taker. Call it from one thread only. */
 void http_adopt(void *http, int fd, const struct sockaddr *peer, socklen_t len,
-                const struct entrance *entrance);
+                const struct listen_address *listen_address);
 
 /* Makes /readyz respond with 503, and closes each connection after its next response. Requests are
    still served. */

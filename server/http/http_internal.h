@@ -56,16 +56,16 @@ enum request_state {
 };
 
 /* A connection, before its first request. */
-struct arrival {
-    const struct entrance *entrance; /* the address that accepted it; borrowed */
-    struct tls_peer peer;            /* used by the connection's I/O thread only */
+struct connection_info {
+    const struct listen_address *listen_address; /* the address that accepted it; borrowed */
+    struct tls_peer peer;                        /* used by the connection's I/O thread only */
 };
 
 struct http {
     struct MHD_Daemon *daemon;        /* connections without TLS; NULL if there are none */
     struct MHD_Daemon *secure_daemon; /* connections with TLS; likewise */
     struct MHD_Daemon *admin_daemon;  /* connections to admin addresses; likewise */
-    struct watch *watch;
+    struct monitor *monitor;
     struct MHD_Response *no_memory; /* sent if allocating a response fails */
     struct http_settings settings;
     atomic_bool draining; /* shutdown has been announced */
@@ -74,23 +74,24 @@ struct http {
     struct memory_budget *budget;
     struct rate_limit *rates; /* NULL if there is no limit */
     bool give_up;             /* cancels requests on unmonitored connections; accessed atomically */
-    struct arrival arrival[HTTP_FILES]; /* by descriptor; set before libmicrohttpd gets it */
-    char id_prefix[20];                 /* of request ids: differs from run to run */
-    atomic_ullong served;               /* requests so far; numbers request ids */
-    pthread_mutex_t mutex;              /* of `idle` */
-    pthread_cond_t idle;                /* signalled when `active` becomes 0 */
-    atomic_size_t active;               /* requests between on_headers and on_completed */
-    atomic_ullong adopted;              /* connections accepted so far */
+    struct connection_info
+        connection_info[HTTP_FILES]; /* by descriptor; set before libmicrohttpd gets it */
+    char id_prefix[20];              /* of request ids: differs from run to run */
+    atomic_ullong served;            /* requests so far; numbers request ids */
+    pthread_mutex_t mutex;           /* of `idle` */
+    pthread_cond_t idle;             /* signalled when `active` becomes 0 */
+    atomic_size_t active;            /* requests between on_headers and on_completed */
+    atomic_ullong adopted;           /* connections accepted so far */
 };
 
 struct request {
     struct job job; /* must be first: the executor's job is the request */
     struct http *http;
     struct MHD_Connection *connection;
-    struct arrival *arrival; /* the connection's */
-    struct watched *watched; /* the connection's; may be NULL */
-    struct wire *wire;       /* the connection's; never NULL */
-    unsigned number;         /* on the connection, as strict_parser.h counts */
+    struct connection_info *connection_info; /* the connection's */
+    struct connection_state *monitored;      /* the connection's; may be NULL */
+    struct strict_parser *parser;            /* the connection's; never NULL */
+    unsigned number;                         /* on the connection, as strict_parser.h counts */
     enum request_state state;
     int64_t started;         /* clock_ns */
     int64_t whole;           /* clock_ns when the body was complete; 0: it is not */
@@ -100,12 +101,12 @@ struct request {
     const char *method, *target; /* in the connection's memory, like all text of `input` */
     char path[HTTP_PATH];        /* decoded */
     char id[HTTP_ID];
-    const char *traceparent;        /* valid, or NULL */
-    const char *timeout;            /* value of X-Request-Timeout, or NULL */
-    unsigned timeouts;              /* X-Request-Timeout headers */
-    int64_t timeout_ms;             /* parsed; 0: none */
-    const char *reason;             /* of the rejection, one of rejection_names[], or NULL */
-    struct client_identity visitor; /* the client */
+    const char *traceparent;         /* valid, or NULL */
+    const char *timeout;             /* value of X-Request-Timeout, or NULL */
+    unsigned timeouts;               /* X-Request-Timeout headers */
+    int64_t timeout_ms;              /* parsed; 0: none */
+    const char *reason;              /* of the rejection, one of rejection_names[], or NULL */
+    struct client_identity identity; /* the client */
     struct framing framing;
     const struct route *route;
     struct route_request input;
@@ -117,7 +118,7 @@ struct request {
     bool unread;               /* the client may still be sending: linger */
     char *body;                /* owned, of block_cache.h; capacity + 1 bytes */
     size_t len, capacity;
-    struct transfer transfer;
+    struct content_coding content_coding;
     uint64_t received; /* bytes of the body, stored or discarded */
     uint64_t patience; /* bytes that may still be discarded before the connection is closed */
     double expand_ms;  /* time spent decompressing the body */
@@ -176,7 +177,7 @@ int64_t request_deadline(const struct request *request);
 /* Bytes that a request with a body of `bytes` bytes is expected to need in all. */
 size_t request_expected_bytes(const struct request *request, size_t bytes);
 
-/* The length of the body as watch_holds takes it. */
+/* The length of the body as monitor_holds takes it. */
 uint64_t request_body_length(const struct request *request);
 
 /* Reserves memory for the body, or suspends the connection until it is available. */

@@ -39,7 +39,7 @@ enum {
 /* ---- Callbacks ---- */
 
 /* Leaves paths and queries encoded: libmicrohttpd would decode %00 to the end of the string and
-   %0d%0a to line breaks. guard_decode_path rejects these. */
+   %0d%0a to line breaks. head_decode_path rejects these. */
 static size_t on_unescape(void *context, struct MHD_Connection *connection, char *text)
 {
     (void)context;
@@ -66,7 +66,7 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *context, const ch
    half of the pool; if pipelined requests fill that, everything else must fit the other half. */
 static size_t connection_memory(const struct limits *limits)
 {
-    const size_t besides = (size_t)WIRE_PARAMETERS * HTTP_PARAMETER_MEMORY +
+    const size_t besides = (size_t)STRICT_PARSER_PARAMETERS * HTTP_PARAMETER_MEMORY +
                            (size_t)limits->max_header_count * HTTP_HEADER_MEMORY +
                            HTTP_ANSWER_MEMORY;
     const size_t sum = limits->max_url + limits->max_header_bytes + besides,
@@ -211,14 +211,14 @@ static void stop_daemons(struct http *http)
 
 static void free_http(struct http *http)
 {
-    watch_stop(http->watch);
+    monitor_stop(http->monitor);
     connections_free(http->connections);
     memory_budget_free(http->budget);
     rate_limit_free(http->rates);
     if (http->no_memory)
         MHD_destroy_response(http->no_memory);
-    prefix_close();
-    wire_close();
+    early_status_line_close();
+    strict_parser_close();
     pthread_cond_destroy(&http->idle);
     pthread_mutex_destroy(&http->mutex);
     free(http);
@@ -244,7 +244,8 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         random = (uint64_t)clock_ns(); /* ids must differ, but need not be secret */
     snprintf(http->id_prefix, sizeof http->id_prefix, "%016llx", (unsigned long long)random);
 
-    if (!wire_open(HTTP_FILES, &http->settings.limits) || !prefix_open(HTTP_FILES)) {
+    if (!strict_parser_open(HTTP_FILES, &http->settings.limits) ||
+        !early_status_line_open(HTTP_FILES)) {
         snprintf(message, size, "insufficient memory for the request parsers");
         goto failed;
     }
@@ -261,10 +262,10 @@ struct http *http_start(const struct http_settings *settings, char *message, siz
         snprintf(message, size, "insufficient memory for the limits");
         goto failed;
     }
-    const struct watch_tick tick = {on_tick, http};
-    http->watch = watch_start(&http->settings.limits, metrics_rejections(settings->metrics), &tick,
-                              message, size);
-    if (!http->watch)
+    const struct monitor_tick tick = {on_tick, http};
+    http->monitor = monitor_start(&http->settings.limits, metrics_rejections(settings->metrics),
+                                  &tick, message, size);
+    if (!http->monitor)
         goto failed;
     if (start_daemons(http, message, size))
         return http;

@@ -100,36 +100,37 @@ static void set_identity(struct request *request)
 
 /* ---- Start ---- */
 
-static struct wire *wire_of_connection(struct MHD_Connection *connection)
+static struct strict_parser *strict_parser_of_connection(struct MHD_Connection *connection)
 {
-    return wire_of(
+    return strict_parser_of(
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
 }
 
 static struct request *request_new(struct http *http, struct MHD_Connection *connection,
                                    const char *target, const char *method)
 {
-    struct wire *const wire = wire_of_connection(connection);
-    const unsigned number = wire_next(wire);
+    struct strict_parser *const parser = strict_parser_of_connection(connection);
+    const unsigned number = strict_parser_next(parser);
     struct request *request = calloc(1, sizeof *request);
     if (!request)
         return NULL;
-    request->wire = wire;
+    request->parser = parser;
     request->number = number;
     request->http = http;
     request->connection = connection;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    request->watched = info ? info->socket_context : NULL;
+    request->monitored = info ? info->socket_context : NULL;
     info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    request->arrival = &http->arrival[info->connect_fd];
+    request->connection_info = &http->connection_info[info->connect_fd];
     request->started = clock_ns();
     for (size_t i = 0; i < PHASE_COUNT; i++)
         request->ns[i] = -1;
     request->method = method;
     request->target = target;
     reservation_init(&request->memory, http->budget);
-    request->memory.quota.cancel = request->watched ? watch_gone(request->watched) : &http->give_up;
+    request->memory.quota.cancel =
+        request->monitored ? monitor_gone(request->monitored) : &http->give_up;
     request->reply.errors = route_errors(target);
     request->close = atomic_load(&http->draining);
     set_identity(request);
@@ -142,13 +143,13 @@ static struct request *request_new(struct http *http, struct MHD_Connection *con
 static enum MHD_Result on_headers(struct request *request, const char *version)
 {
     request_report_to_watchdog(request);
-    if (!watch_turn(request->watched, WATCH_BODY))
+    if (!monitor_turn(request->monitored, MONITOR_BODY))
         return MHD_NO;
-    struct http_error fault = wire_head_fault(request->wire, request->number);
+    struct http_error fault = strict_parser_head_fault(request->parser, request->number);
     if (fault.status == 0)
-        fault = guard_request(request->connection, request->method, version, &request->framing);
+        fault = head_validate(request->connection, request->method, version, &request->framing);
     if (fault.status != 0) {
-        const unsigned words = wire_words(request->wire, request->number);
+        const unsigned words = strict_parser_words(request->parser, request->number);
         request->method = words > 0 ? request->method : "-";
         request->target = words > 1 ? request->target : "-";
         request_fail_malformed(request, &fault);
@@ -187,7 +188,7 @@ static enum MHD_Result advance(struct http *http, struct MHD_Connection *connect
         return request_on_body_chunk(request, data, size);
     if (request->state == REQUEST_RECEIVING && request->received < request->framing.length)
         return MHD_YES; /* resumed after a wait for memory */
-    const struct http_error fault = wire_fault(request->wire, request->number);
+    const struct http_error fault = strict_parser_fault(request->parser, request->number);
     if (fault.status != 0) {
         request_fail_malformed(request, &fault);
         return request_send_reply(request);
@@ -214,7 +215,8 @@ static enum watchdog_thread watchdog_thread_of(const struct http *http,
 {
     const union MHD_ConnectionInfo *const info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    return info && http->arrival[info->connect_fd].entrance->admin ? WATCHDOG_ADMIN : WATCHDOG_IO;
+    return info && http->connection_info[info->connect_fd].listen_address->admin ? WATCHDOG_ADMIN
+                                                                                 : WATCHDOG_IO;
 }
 
 enum MHD_Result http_on_request(void *context, struct MHD_Connection *connection,
@@ -254,7 +256,7 @@ static void record_request(struct request *request, bool answered)
     const struct response *reply = &request->reply;
     const bool body = answered && strcmp(request->method, "HEAD") != 0 && reply->status != 304;
     const int64_t now = clock_ns();
-    const int cut = watch_status(request->watched);
+    const int cut = monitor_status(request->monitored);
     set_phase(request, PHASE_DECODE, reply->decode_ms);
     set_phase(request, PHASE_COMPUTE, reply->compute_ms);
     set_phase(request, PHASE_ENCODE, reply->encode_ms);
@@ -269,7 +271,7 @@ static void record_request(struct request *request, bool answered)
         .id = request->id,
         .method = request->method,
         .target = request->target,
-        .client = request->visitor.client,
+        .client = request->identity.client,
         .route = route ? route_place(route) : route_count(),
         .probe = route && route->scope != SCOPE_MAIN,
         .evaluates = route && evaluates(route, loss),
@@ -277,7 +279,7 @@ static void record_request(struct request *request, bool answered)
         .loss = loss,
         .traceparent = request->traceparent,
         .address = address ? address->client_addr : NULL,
-        .reason = request->reason ? request->reason : watch_reason(request->watched),
+        .reason = request->reason ? request->reason : monitor_reason(request->monitored),
         .status = answered  ? reply->status
                   : cut > 0 ? cut
                             : RECORD_CLIENT_GONE,
@@ -307,10 +309,10 @@ void http_on_completed(void *context, struct MHD_Connection *connection, void **
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info)
-            linger_add(http->settings.linger, info->connect_fd);
+            lingering_close_add(http->settings.linger, info->connect_fd);
     }
-    watch_turn(request->watched, WATCH_HEADERS);
-    wire_hide_end(request->wire, false);
+    monitor_turn(request->monitored, MONITOR_HEADERS);
+    strict_parser_hide_end(request->parser, false);
     request_free_body(request);
     buffer_free(&request->query);
     response_free(&request->reply);

@@ -20,8 +20,9 @@ enum {
 
 size_t request_expected_bytes(const struct request *request, size_t bytes)
 {
-    const size_t factor =
-        request->transfer.content.coding == CODING_IDENTITY ? HTTP_BODY_FACTOR : HTTP_CODED_FACTOR;
+    const size_t factor = request->content_coding.content.coding == CODING_IDENTITY
+                              ? HTTP_BODY_FACTOR
+                              : HTTP_CODED_FACTOR;
     const size_t expected =
         HTTP_REQUEST_BYTES + bytes * factor; /* cannot overflow: --max-body is small enough */
     const size_t most = memory_budget_max_claim(request->http->budget);
@@ -30,7 +31,7 @@ size_t request_expected_bytes(const struct request *request, size_t bytes)
 
 uint64_t request_body_length(const struct request *request)
 {
-    return request->framing.chunked ? WATCH_ANY_LENGTH : request->framing.length;
+    return request->framing.chunked ? MONITOR_ANY_LENGTH : request->framing.length;
 }
 
 /* Rejects a request that waited for memory, and resumes its connection. */
@@ -48,7 +49,7 @@ static void fail_memory_wait(struct request *request)
     if (whole)
         request_free_body(request);
     else
-        watch_turn(request->watched, WATCH_BODY);
+        monitor_turn(request->monitored, MONITOR_BODY);
     request->state = whole ? REQUEST_READY : REQUEST_LATE;
     MHD_resume_connection(request->connection);
 }
@@ -68,8 +69,8 @@ static void on_memory(struct reservation *memory, bool granted)
         MHD_resume_connection(request->connection);
     } else {
         request->state = REQUEST_RECEIVING;
-        watch_turn(request->watched, WATCH_BODY);
-        watch_holds(request->watched, request_body_length(request), request->memory.reserved);
+        monitor_turn(request->monitored, MONITOR_BODY);
+        monitor_holds(request->monitored, request_body_length(request), request->memory.reserved);
         MHD_resume_connection(request->connection);
     }
 }
@@ -79,7 +80,7 @@ void request_wait_for_memory(struct request *request, enum request_state state)
     const int64_t deadline = state == REQUEST_GATHERING ? request_deadline(request) : INT64_MAX;
     request->state = state;
     request->memory.quota.asked = NULL; /* the flag belongs to this thread */
-    watch_turn(request->watched, WATCH_NOTHING);
+    monitor_turn(request->monitored, MONITOR_NOTHING);
     MHD_suspend_connection(request->connection);
     if (!reservation_wait(&request->memory,
                           deadline < INT64_MAX ? deadline / 1000000 + 1 : deadline, on_memory))
@@ -93,7 +94,7 @@ enum MHD_Result request_reserve_memory(struct request *request)
     request->state = REQUEST_RECEIVING;
     if (reservation_is_possible(&request->memory, (size_t)framing->length + 1) &&
         reservation_begin(&request->memory, claim)) {
-        watch_holds(request->watched, request_body_length(request), request->memory.reserved);
+        monitor_holds(request->monitored, request_body_length(request), request->memory.reserved);
         return MHD_YES;
     }
     if (framing->has_length && reservation_may_wait(&request->memory)) {

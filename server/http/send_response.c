@@ -89,7 +89,7 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
             add_header(response, "Accept-Encoding", reply->accept_encoding)) &&
            (reply->retry_after == 0 ||
             add_header_printf(response, "Retry-After", "%d", reply->retry_after)) &&
-           auth_add_headers(request->http->settings.access, &request->visitor, reply->allow,
+           auth_add_headers(request->http->settings.access, &request->identity, reply->allow,
                             response) &&
            (!request->close || add_header(response, "Connection", "close"));
 }
@@ -105,7 +105,7 @@ static ssize_t read_body(void *context, uint64_t at, char *to, size_t room)
     const size_t rest = body->len - (size_t)at,
                  size = rest < room ? rest : room; /* `at` is never beyond the end */
     memcpy(to, body->data + at, size);
-    watch_progress(request->watched, at + size);
+    monitor_progress(request->monitored, at + size);
     return (ssize_t)size;
 }
 
@@ -169,13 +169,13 @@ static enum MHD_Result send_no_memory(struct request *request)
 
 enum MHD_Result request_send_reply(struct request *request)
 {
-    if (!watch_turn(request->watched, WATCH_ANSWER))
+    if (!monitor_turn(request->monitored, MONITOR_ANSWER))
         return MHD_NO;
     struct MHD_Response *response = make_response(request);
     if (!response)
         return send_no_memory(request);
     if (request->reply.body.len > HTTP_SEND_PIECE) /* shorter bodies report no progress */
-        watch_holds(request->watched, request->reply.body.len, request->memory.reserved);
+        monitor_holds(request->monitored, request->reply.body.len, request->memory.reserved);
     request->state = REQUEST_ANSWERED;
     request->handed = clock_ns();
     enum MHD_Result result =
@@ -225,7 +225,7 @@ static bool send_now(struct request *request, const struct buffer *text)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (request->arrival->entrance->secure)
+    if (request->connection_info->listen_address->secure)
         return tls_send(connection_tls_session(request->connection), text->data, text->len);
     return send(info->connect_fd, text->data, text->len, MSG_DONTWAIT | MSG_NOSIGNAL) ==
            (ssize_t)text->len;
@@ -238,7 +238,7 @@ enum MHD_Result request_reply_and_close(struct request *request)
 {
     const struct buffer *body = &request->reply.body;
     struct buffer text = {.data = NULL};
-    if (!watch_turn(request->watched, WATCH_ANSWER)) /* the monitor has closed it */
+    if (!monitor_turn(request->monitored, MONITOR_ANSWER)) /* the monitor has closed it */
         return MHD_NO;
     request->close = true;
     struct MHD_Response *response = make_response(request);
@@ -267,9 +267,9 @@ static enum MHD_Result enqueue_compression(struct request *request)
 {
     if (request_enqueue_compute(request))
         return MHD_YES;
-    if (request->transfer.choice.required)
+    if (request->content_coding.choice.required)
         return request_fail_enqueue(request);
-    request->transfer.choice.coding = CODING_IDENTITY;
+    request->content_coding.choice.coding = CODING_IDENTITY;
     return MHD_YES;
 }
 
@@ -284,12 +284,12 @@ static bool is_long_compression(const struct request *request)
    client accepts that, so that no page of documentation waits for a job. */
 enum MHD_Result request_finish_reply(struct request *request)
 {
-    struct transfer *const transfer = &request->transfer;
-    const bool due = transfer_due(transfer, &request->reply);
+    struct content_coding *const content_coding = &request->content_coding;
+    const bool due = content_coding_due(content_coding, &request->reply);
     if (due && !is_long_compression(request))
-        transfer_compress(transfer, 1, &request->reply);
-    else if (due &&
-             (transfer->choice.required || executor_is_idle(request->http->settings.executor)))
+        content_coding_compress(content_coding, 1, &request->reply);
+    else if (due && (content_coding->choice.required ||
+                     executor_is_idle(request->http->settings.executor)))
         return enqueue_compression(request);
     request_keep_response_memory(request);
     return request_send_reply(request);

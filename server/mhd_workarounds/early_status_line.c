@@ -19,27 +19,27 @@ static struct early {
 } * early;
 static size_t early_count;
 
-bool prefix_open(size_t files)
+bool early_status_line_open(size_t files)
 {
     early = calloc(files, sizeof *early);
     early_count = early ? files : 0;
     return early != NULL;
 }
 
-void prefix_close(void)
+void early_status_line_close(void)
 {
     free(early);
     early = NULL;
     early_count = 0;
 }
 
-void prefix_end(int fd)
+void early_status_line_end(int fd)
 {
     atomic_store(&early[fd].sent, 0);
     atomic_store(&early[fd].left_out, 0);
 }
 
-void prefix_send(int fd)
+void early_status_line_send(int fd)
 {
     const size_t at = atomic_load(&early[fd].sent);
     if (prefix[at] == '\0')
@@ -64,7 +64,7 @@ static ssize_t leave_out(int fd, const char *bytes, size_t len)
     if (memcmp(bytes, prefix + before, now) != 0)
         return -1;
     if (before + now == sent)
-        prefix_end(fd);
+        early_status_line_end(fd);
     else
         atomic_store(&early[fd].left_out, (unsigned char)(before + now));
     return (ssize_t)now;

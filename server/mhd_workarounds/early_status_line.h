@@ -16,16 +16,16 @@
 
 /* Allocates the state of connections with descriptors below `files`. Returns false if memory is
    insufficient. */
-bool prefix_open(size_t files);
+bool early_status_line_open(size_t files);
 
 /* Frees the state. Call it after the last connection has ended. */
-void prefix_close(void);
+void early_status_line_close(void);
 
 /* Resets the state of a descriptor. Call it when its connection ends. */
-void prefix_end(int fd);
+void early_status_line_end(int fd);
 
 /* Sends the next early byte of the response; no-op after the last one. No other thread may send on
    the connection at the same time. */
-void prefix_send(int fd);
+void early_status_line_send(int fd);
 
 #endif

@@ -20,7 +20,7 @@
 enum {
     LINGER_IDLE_MS = 5000,   /* a client that sends nothing for this long has stopped or left */
     LINGER_TOTAL_MS = 30000, /* the longest that a connection lingers */
-    LINGER_STOP_MS = 2000,   /* the longest that linger_stop waits */
+    LINGER_STOP_MS = 2000,   /* the longest that lingering_close_stop waits */
     LINGER_READ = 1 << 16,   /* bytes discarded by one call */
 };
 
@@ -54,7 +54,7 @@ static struct lingering *make_room(struct lingerer *linger)
     return oldest;
 }
 
-void linger_add(struct lingerer *linger, int fd)
+void lingering_close_add(struct lingerer *linger, int fd)
 {
     int64_t now = clock_ms();
     pthread_mutex_lock(&linger->mutex);
@@ -125,7 +125,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-struct lingerer *linger_start(char *message, size_t size)
+struct lingerer *lingering_close_start(char *message, size_t size)
 {
     struct lingerer *linger = calloc(1, sizeof *linger);
     if (!linger) {
@@ -145,7 +145,7 @@ struct lingerer *linger_start(char *message, size_t size)
     return NULL;
 }
 
-void linger_stop(struct lingerer *linger)
+void lingering_close_stop(struct lingerer *linger)
 {
     if (!linger)
         return;

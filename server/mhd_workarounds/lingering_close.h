@@ -21,14 +21,14 @@ enum {
 struct lingerer;
 
 /* Starts the thread. On failure, returns NULL and writes a one-line reason to `message`. */
-struct lingerer *linger_start(char *message, size_t size);
+struct lingerer *lingering_close_start(char *message, size_t size);
 
 /* Lets a duplicate of the socket `fd` linger. The response must have been passed to the kernel. The
    caller still owns and closes `fd`. No-op if no descriptor is available. Thread-safe. */
-void linger_add(struct lingerer *linger, int fd);
+void lingering_close_add(struct lingerer *linger, int fd);
 
 /* Waits at most two seconds for lingering connections, closes the others, ends the thread and frees
    everything. No-op if NULL. */
-void linger_stop(struct lingerer *linger);
+void lingering_close_stop(struct lingerer *linger);
 
 #endif

@@ -15,41 +15,42 @@
 #include <sys/socket.h>
 
 enum {
-    WIRE_WORD = 24,          /* bytes of the longest name or value to recognize, and one more */
-    WIRE_METHOD = 64,        /* bytes; the longest registered method has 17 */
-    WIRE_EXTENSION = 1024,   /* bytes of a chunk extension, which is ignored */
-    WIRE_LENGTH_DIGITS = 19, /* always fit 64 bits; more are rejected, even leading zeros */
-    WIRE_CHUNK_DIGITS = 16,  /* hexadecimal digits of 64 bits */
+    STRICT_PARSER_WORD = 24,   /* bytes of the longest name or value to recognize, and one more */
+    STRICT_PARSER_METHOD = 64, /* bytes; the longest registered method has 17 */
+    STRICT_PARSER_EXTENSION = 1024, /* bytes of a chunk extension, which is ignored */
+    STRICT_PARSER_LENGTH_DIGITS =
+        19,                          /* always fit 64 bits; more are rejected, even leading zeros */
+    STRICT_PARSER_CHUNK_DIGITS = 16, /* hexadecimal digits of 64 bits */
 };
 
-enum wire_state {
-    WIRE_BEFORE,       /* between requests; empty lines are ignored (RFC 9112, section 2.2) */
-    WIRE_REQUEST_LINE, /* "GET / HTTP/1.1" */
-    WIRE_LINE_START,   /* of a header or trailer */
-    WIRE_NAME,
-    WIRE_VALUE,
-    WIRE_BODY, /* of `left` more bytes */
-    WIRE_CHUNK_SIZE,
-    WIRE_CHUNK_EXTENSION,
-    WIRE_CHUNK_DATA, /* of `left` more bytes */
-    WIRE_CHUNK_END,  /* the CRLF after the data */
-    WIRE_STOPPED,    /* the end of the request is unknown, so nothing more is parsed */
+enum strict_parser_state {
+    STRICT_PARSER_BEFORE, /* between requests; empty lines are ignored (RFC 9112, section 2.2) */
+    STRICT_PARSER_REQUEST_LINE, /* "GET / HTTP/1.1" */
+    STRICT_PARSER_LINE_START,   /* of a header or trailer */
+    STRICT_PARSER_NAME,
+    STRICT_PARSER_VALUE,
+    STRICT_PARSER_BODY, /* of `left` more bytes */
+    STRICT_PARSER_CHUNK_SIZE,
+    STRICT_PARSER_CHUNK_EXTENSION,
+    STRICT_PARSER_CHUNK_DATA, /* of `left` more bytes */
+    STRICT_PARSER_CHUNK_END,  /* the CRLF after the data */
+    STRICT_PARSER_STOPPED,    /* the end of the request is unknown, so nothing more is parsed */
 };
 
-struct wire {
+struct strict_parser {
     bool active;
     bool encrypted;  /* the bytes come from TLS */
-    bool end_hidden; /* see wire_hide_end */
-    enum wire_state state;
+    bool end_hidden; /* see strict_parser_hide_end */
+    enum strict_parser_state state;
     bool cr; /* the last byte was a CR: an LF must follow */
     bool in_trailer;
     bool blank;      /* the last byte of the request line was a space; the value is still empty */
     unsigned words;  /* of the request line so far */
     size_t line_len; /* bytes of its last word, or of a chunk extension */
-    unsigned parameters;  /* of the query; 0: no query yet */
-    char word[WIRE_WORD]; /* the current name, then its value, in lower case */
+    unsigned parameters;           /* of the query; 0: no query yet */
+    char word[STRICT_PARSER_WORD]; /* the current name, then its value, in lower case */
     size_t word_len;
-    enum { WIRE_OTHER, WIRE_LENGTH, WIRE_ENCODING } name;
+    enum { STRICT_PARSER_OTHER, STRICT_PARSER_LENGTH, STRICT_PARSER_ENCODING } name;
     /* Of the current request. */
     unsigned headers;    /* including trailers */
     size_t header_bytes; /* of names and values */
@@ -66,606 +67,610 @@ struct wire {
     const char *end; /* the replacement bytes not yet passed to the library; NULL: no fault */
 };
 
-static struct wire *wires; /* by descriptor */
-static size_t wire_count;
-static const struct limits *wire_limits;
+static struct strict_parser *parsers; /* by descriptor */
+static size_t strict_parser_count;
+static const struct limits *strict_parser_limits;
 
 /* ---- Faults ---- */
 
 /* Returns the shortest text that completes a request within its request line. */
-static const char *end_of_request_line(const struct wire *wire)
+static const char *end_of_request_line(const struct strict_parser *parser)
 {
     static const char request[] = "GET / HTTP/1.1\r\n\r\n";
     enum { AFTER_METHOD = 3, AFTER_TARGET = 5, VERSION = 6 };
-    switch (wire->words) {
+    switch (parser->words) {
     case 0:
         return request;
     case 1:
-        return request + AFTER_METHOD + wire->blank;
+        return request + AFTER_METHOD + parser->blank;
     case 2:
-        return request + AFTER_TARGET + wire->blank;
+        return request + AFTER_TARGET + parser->blank;
     default:
-        return request + VERSION + wire->line_len;
+        return request + VERSION + parser->line_len;
     }
 }
 
 /* Returns the shortest text after which the library delivers the current request, which is valid so
    far. If the size of a chunk is known, one byte of data suffices, since the library delivers the
    body in parts. */
-static const char *end_of_request(const struct wire *wire)
+static const char *end_of_request(const struct strict_parser *parser)
 {
     const char *end = "";
-    switch (wire->state) {
-    case WIRE_BEFORE:
+    switch (parser->state) {
+    case STRICT_PARSER_BEFORE:
         end = "\r\nGET / HTTP/1.1\r\n\r\n";
         break;
-    case WIRE_REQUEST_LINE:
-        end = end_of_request_line(wire);
+    case STRICT_PARSER_REQUEST_LINE:
+        end = end_of_request_line(parser);
         break;
-    case WIRE_LINE_START:
+    case STRICT_PARSER_LINE_START:
         end = "\r\n";
         break;
-    case WIRE_NAME:
+    case STRICT_PARSER_NAME:
         end = ": 0\r\n\r\n"; /* also valid if the name is Content-Length */
         break;
-    case WIRE_VALUE:
-        end = wire->name == WIRE_LENGTH && wire->digits == 0 ? "0\r\n\r\n" : "\r\n\r\n";
+    case STRICT_PARSER_VALUE:
+        end =
+            parser->name == STRICT_PARSER_LENGTH && parser->digits == 0 ? "0\r\n\r\n" : "\r\n\r\n";
         break;
-    case WIRE_CHUNK_SIZE:
-    case WIRE_CHUNK_EXTENSION:
-        end = wire->digits == 0 ? "0\r\n\r\n" : wire->left == 0 ? "\r\n\r\n" : "\r\nx";
+    case STRICT_PARSER_CHUNK_SIZE:
+    case STRICT_PARSER_CHUNK_EXTENSION:
+        end = parser->digits == 0 ? "0\r\n\r\n" : parser->left == 0 ? "\r\n\r\n" : "\r\nx";
         break;
-    case WIRE_CHUNK_END:
+    case STRICT_PARSER_CHUNK_END:
         end = "\r\n0\r\n\r\n";
         break;
-    case WIRE_BODY:
-    case WIRE_CHUNK_DATA:
-    case WIRE_STOPPED:
+    case STRICT_PARSER_BODY:
+    case STRICT_PARSER_CHUNK_DATA:
+    case STRICT_PARSER_STOPPED:
         break;
     }
-    return end + wire->cr; /* the library already has the CR */
+    return end + parser->cr; /* the library already has the CR */
 }
 
 /* Records a fault. The current byte is the first one that is not passed to the library. */
-static void fail_with(struct wire *wire, int status, const char *fault)
+static void fail_with(struct strict_parser *parser, int status, const char *fault)
 {
-    wire->fault = (struct http_error){status, fault};
-    wire->end = end_of_request(wire);
-    wire->state = WIRE_STOPPED;
+    parser->fault = (struct http_error){status, fault};
+    parser->end = end_of_request(parser);
+    parser->state = STRICT_PARSER_STOPPED;
 }
 
-static void fail(struct wire *wire, const char *fault)
+static void fail(struct strict_parser *parser, const char *fault)
 {
-    fail_with(wire, 400, fault);
+    fail_with(parser, 400, fault);
 }
 
 /* ---- Lines ---- */
 
 /* Checks a byte of a line. Returns true if it is a valid end of the line. Stops at a fault. */
-static bool ends_line(struct wire *wire, char byte)
+static bool ends_line(struct strict_parser *parser, char byte)
 {
-    if (wire->cr && byte != '\n')
-        fail(wire, "a line contains a bare CR; lines must end in CRLF");
-    else if (!wire->cr && byte == '\n')
-        fail(wire, "a line ends in a bare LF; lines must end in CRLF");
+    if (parser->cr && byte != '\n')
+        fail(parser, "a line contains a bare CR; lines must end in CRLF");
+    else if (!parser->cr && byte == '\n')
+        fail(parser, "a line ends in a bare LF; lines must end in CRLF");
     else if (byte == '\0')
-        fail(wire, "a line contains a NUL byte");
-    wire->cr = byte == '\r';
-    return byte == '\n' && wire->state != WIRE_STOPPED;
+        fail(parser, "a line contains a NUL byte");
+    parser->cr = byte == '\r';
+    return byte == '\n' && parser->state != STRICT_PARSER_STOPPED;
 }
 
 /* Returns true if the last byte is not part of the line's end and the line is valid so far. */
-static bool is_text(const struct wire *wire)
+static bool is_text(const struct strict_parser *parser)
 {
-    return !wire->cr && wire->state != WIRE_STOPPED;
+    return !parser->cr && parser->state != STRICT_PARSER_STOPPED;
 }
 
-static void add_to_word(struct wire *wire, char byte)
+static void add_to_word(struct strict_parser *parser, char byte)
 {
-    if (wire->word_len < WIRE_WORD)
-        wire->word[wire->word_len++] = byte >= 'A' && byte <= 'Z' ? (char)(byte - 'A' + 'a') : byte;
+    if (parser->word_len < STRICT_PARSER_WORD)
+        parser->word[parser->word_len++] =
+            byte >= 'A' && byte <= 'Z' ? (char)(byte - 'A' + 'a') : byte;
 }
 
-static bool word_is(const struct wire *wire, const char *text)
+static bool word_is(const struct strict_parser *parser, const char *text)
 {
-    return wire->word_len == strlen(text) && memcmp(wire->word, text, wire->word_len) == 0;
+    return parser->word_len == strlen(text) && memcmp(parser->word, text, parser->word_len) == 0;
 }
 
 /* ---- Request line and headers ---- */
 
-static void begin_request(struct wire *wire)
+static void begin_request(struct strict_parser *parser)
 {
-    wire->state = WIRE_REQUEST_LINE;
-    atomic_store_explicit(&wire->begun, true, memory_order_relaxed);
-    wire->in_trailer = false;
-    wire->blank = true;
-    wire->parameters = 0;
-    wire->headers = 0;
-    wire->header_bytes = 0;
-    wire->lengths = wire->encodings = 0;
-    wire->sound = true;
-    wire->length = 0;
+    parser->state = STRICT_PARSER_REQUEST_LINE;
+    atomic_store_explicit(&parser->begun, true, memory_order_relaxed);
+    parser->in_trailer = false;
+    parser->blank = true;
+    parser->parameters = 0;
+    parser->headers = 0;
+    parser->header_bytes = 0;
+    parser->lengths = parser->encodings = 0;
+    parser->sound = true;
+    parser->length = 0;
 }
 
-static void end_request(struct wire *wire)
+static void end_request(struct strict_parser *parser)
 {
-    wire->ends++;
-    wire->state = WIRE_BEFORE;
-    wire->words = 0;
-    atomic_store_explicit(&wire->begun, false, memory_order_relaxed);
+    parser->ends++;
+    parser->state = STRICT_PARSER_BEFORE;
+    parser->words = 0;
+    atomic_store_explicit(&parser->begun, false, memory_order_relaxed);
 }
 
-static void read_before(struct wire *wire, char byte)
+static void read_before(struct strict_parser *parser, char byte)
 {
-    if (byte == '\r' || byte == '\n' || wire->cr) {
-        ends_line(wire, byte);
+    if (byte == '\r' || byte == '\n' || parser->cr) {
+        ends_line(parser, byte);
         return;
     }
-    begin_request(wire);
+    begin_request(parser);
 }
 
 static const char no_request_line[] =
     "the request line must be a method, a target and a version, separated by single spaces";
 
 /* Reads a byte of "HTTP/1.1". Accepts unknown minor versions (RFC 9110, section 2.5). */
-static void read_version(struct wire *wire, char byte)
+static void read_version(struct strict_parser *parser, char byte)
 {
     static const char version[] = "HTTP/1.";
     enum { MAJOR = 5, MINOR = 7 };
     const bool digit = byte >= '0' && byte <= '9';
-    if (wire->line_len == MAJOR && digit && byte != version[MAJOR])
-        fail_with(wire, 505, "unsupported HTTP version; use HTTP/1.1 or HTTP/1.0");
-    else if (wire->line_len > MINOR ||
-             (wire->line_len == MINOR ? !digit : byte != version[wire->line_len]))
-        fail(wire, no_request_line);
+    if (parser->line_len == MAJOR && digit && byte != version[MAJOR])
+        fail_with(parser, 505, "unsupported HTTP version; use HTTP/1.1 or HTTP/1.0");
+    else if (parser->line_len > MINOR ||
+             (parser->line_len == MINOR ? !digit : byte != version[parser->line_len]))
+        fail(parser, no_request_line);
     else
-        wire->line_len++;
+        parser->line_len++;
 }
 
 /* Counts the parameters of the query, including empty ones: libmicrohttpd allocates memory for
    each. */
-static void count_parameters(struct wire *wire, char byte)
+static void count_parameters(struct strict_parser *parser, char byte)
 {
-    if ((byte == '?' && wire->parameters == 0) || (byte == '&' && wire->parameters > 0))
-        wire->parameters++;
-    if (wire->parameters > WIRE_PARAMETERS)
-        fail(wire, "the query has more than 64 parameters");
+    if ((byte == '?' && parser->parameters == 0) || (byte == '&' && parser->parameters > 0))
+        parser->parameters++;
+    if (parser->parameters > STRICT_PARSER_PARAMETERS)
+        fail(parser, "the query has more than 64 parameters");
 }
 
 /* Reads a byte of the method or the target. */
-static void read_word(struct wire *wire, char byte)
+static void read_word(struct strict_parser *parser, char byte)
 {
-    const bool begins = wire->blank && byte != ' ', method = wire->words + begins == 1;
+    const bool begins = parser->blank && byte != ' ', method = parser->words + begins == 1;
     if (byte == ' ') {
-        wire->blank = true;
+        parser->blank = true;
         return;
     }
-    const size_t len = begins ? 0 : wire->line_len;
-    if (method && len == WIRE_METHOD) {
-        fail(wire, "the method is longer than 64 bytes");
-    } else if (!method && len == wire_limits->max_url) {
-        fail_with(wire, 414, "the path and query are longer than --max-url allows");
+    const size_t len = begins ? 0 : parser->line_len;
+    if (method && len == STRICT_PARSER_METHOD) {
+        fail(parser, "the method is longer than 64 bytes");
+    } else if (!method && len == strict_parser_limits->max_url) {
+        fail_with(parser, 414, "the path and query are longer than --max-url allows");
     } else {
-        wire->words += begins;
-        wire->line_len = len + 1;
-        wire->blank = false;
+        parser->words += begins;
+        parser->line_len = len + 1;
+        parser->blank = false;
         if (!method)
-            count_parameters(wire, byte);
+            count_parameters(parser, byte);
     }
 }
 
-static void read_request_line(struct wire *wire, char byte)
+static void read_request_line(struct strict_parser *parser, char byte)
 {
-    if (byte == '\r' && (wire->words != 3 || wire->line_len != sizeof "HTTP/1.1" - 1)) {
-        fail(wire, no_request_line);
+    if (byte == '\r' && (parser->words != 3 || parser->line_len != sizeof "HTTP/1.1" - 1)) {
+        fail(parser, no_request_line);
         return;
     }
-    if (ends_line(wire, byte))
-        wire->state = WIRE_LINE_START;
-    if (!is_text(wire) || wire->state != WIRE_REQUEST_LINE)
+    if (ends_line(parser, byte))
+        parser->state = STRICT_PARSER_LINE_START;
+    if (!is_text(parser) || parser->state != STRICT_PARSER_REQUEST_LINE)
         return;
-    if (byte == ' ' && wire->blank) {
-        fail(wire, "the request line has an extra space");
-    } else if (wire->words == 2 && wire->blank) {
-        wire->words = 3;
-        wire->line_len = 0;
-        wire->blank = false;
-        read_version(wire, byte);
-    } else if (wire->words == 3) {
-        read_version(wire, byte);
+    if (byte == ' ' && parser->blank) {
+        fail(parser, "the request line has an extra space");
+    } else if (parser->words == 2 && parser->blank) {
+        parser->words = 3;
+        parser->line_len = 0;
+        parser->blank = false;
+        read_version(parser, byte);
+    } else if (parser->words == 3) {
+        read_version(parser, byte);
     } else {
-        read_word(wire, byte);
+        read_word(parser, byte);
     }
 }
 
 /* Reads a byte of the value of Content-Length. Rejects trailing blanks, which RFC 9112 allows,
    because the library treats them as part of the value. */
-static void read_length(struct wire *wire, char byte)
+static void read_length(struct strict_parser *parser, char byte)
 {
     if (byte < '0' || byte > '9') {
-        fail(wire, "Content-Length must contain only digits");
-    } else if (wire->digits < WIRE_LENGTH_DIGITS) {
-        wire->length = wire->length * 10 + (uint64_t)(byte - '0');
-        wire->digits++;
-    } else if (wire->length > UINT64_MAX / 100) {
-        fail_with(wire, 413, "Content-Length is too large");
+        fail(parser, "Content-Length must contain only digits");
+    } else if (parser->digits < STRICT_PARSER_LENGTH_DIGITS) {
+        parser->length = parser->length * 10 + (uint64_t)(byte - '0');
+        parser->digits++;
+    } else if (parser->length > UINT64_MAX / 100) {
+        fail_with(parser, 413, "Content-Length is too large");
     } else {
-        fail(wire, "Content-Length has more than 19 digits");
+        fail(parser, "Content-Length has more than 19 digits");
     }
 }
 
-static void end_value(struct wire *wire)
+static void end_value(struct strict_parser *parser)
 {
-    wire->state = WIRE_LINE_START;
-    if (wire->name == WIRE_LENGTH) {
-        wire->lengths++;
-    } else if (wire->name == WIRE_ENCODING) {
-        wire->encodings++;
-        wire->sound = wire->sound && word_is(wire, "chunked");
+    parser->state = STRICT_PARSER_LINE_START;
+    if (parser->name == STRICT_PARSER_LENGTH) {
+        parser->lengths++;
+    } else if (parser->name == STRICT_PARSER_ENCODING) {
+        parser->encodings++;
+        parser->sound = parser->sound && word_is(parser, "chunked");
     }
 }
 
 /* Decides after the headers how the body is delimited. If that is ambiguous, head_validation.c
    rejects the request, and the connection accepts no further request. */
-static void end_head(struct wire *wire)
+static void end_head(struct strict_parser *parser)
 {
-    wire->heads++;
-    if (!wire->sound || wire->lengths + wire->encodings > 1) {
-        wire->state = WIRE_STOPPED;
-    } else if (wire->encodings == 1) {
-        wire->state = WIRE_CHUNK_SIZE;
-        wire->left = 0;
-        wire->digits = 0;
-        wire->line_len = 0;
-    } else if (wire->length > 0) {
-        wire->state = WIRE_BODY;
-        wire->left = wire->length;
+    parser->heads++;
+    if (!parser->sound || parser->lengths + parser->encodings > 1) {
+        parser->state = STRICT_PARSER_STOPPED;
+    } else if (parser->encodings == 1) {
+        parser->state = STRICT_PARSER_CHUNK_SIZE;
+        parser->left = 0;
+        parser->digits = 0;
+        parser->line_len = 0;
+    } else if (parser->length > 0) {
+        parser->state = STRICT_PARSER_BODY;
+        parser->left = parser->length;
     } else {
-        end_request(wire);
+        end_request(parser);
     }
 }
 
 /* Counts a byte of a name or a value. Returns false if the headers are too long. */
-static bool has_room(struct wire *wire)
+static bool has_room(struct strict_parser *parser)
 {
-    if (wire->header_bytes == wire_limits->max_header_bytes)
-        fail_with(wire, 431, "the headers are longer than --max-header-bytes allows");
+    if (parser->header_bytes == strict_parser_limits->max_header_bytes)
+        fail_with(parser, 431, "the headers are longer than --max-header-bytes allows");
     else
-        wire->header_bytes++;
-    return wire->state != WIRE_STOPPED;
+        parser->header_bytes++;
+    return parser->state != STRICT_PARSER_STOPPED;
 }
 
-static void read_line_start(struct wire *wire, char byte)
+static void read_line_start(struct strict_parser *parser, char byte)
 {
-    const bool end = ends_line(wire, byte);
-    if (end && wire->in_trailer)
-        end_request(wire);
+    const bool end = ends_line(parser, byte);
+    if (end && parser->in_trailer)
+        end_request(parser);
     else if (end)
-        end_head(wire);
-    if (!is_text(wire) || end)
+        end_head(parser);
+    if (!is_text(parser) || end)
         return;
     if (byte == ' ' || byte == '\t') {
-        fail(wire, "a header is continued on a second line, which RFC 9112 forbids");
+        fail(parser, "a header is continued on a second line, which RFC 9112 forbids");
     } else if (byte == ':') {
-        fail(wire, "a header has no name");
-    } else if (wire->headers == (unsigned)wire_limits->max_header_count) {
-        fail_with(wire, 431, "there are more headers than --max-header-count allows");
-    } else if (has_room(wire)) {
-        wire->headers++;
-        wire->state = WIRE_NAME;
-        wire->word_len = 0;
-        add_to_word(wire, byte);
+        fail(parser, "a header has no name");
+    } else if (parser->headers == (unsigned)strict_parser_limits->max_header_count) {
+        fail_with(parser, 431, "there are more headers than --max-header-count allows");
+    } else if (has_room(parser)) {
+        parser->headers++;
+        parser->state = STRICT_PARSER_NAME;
+        parser->word_len = 0;
+        add_to_word(parser, byte);
     }
 }
 
 /* Ignores framing headers in trailers, as RFC 9110 requires. */
-static void begin_value(struct wire *wire)
+static void begin_value(struct strict_parser *parser)
 {
-    wire->name = wire->in_trailer                     ? WIRE_OTHER
-                 : word_is(wire, "content-length")    ? WIRE_LENGTH
-                 : word_is(wire, "transfer-encoding") ? WIRE_ENCODING
-                                                      : WIRE_OTHER;
-    wire->state = WIRE_VALUE;
-    wire->word_len = 0;
-    wire->blank = true;
-    if (wire->name == WIRE_LENGTH) {
-        wire->length = 0;
-        wire->digits = 0;
+    parser->name = parser->in_trailer                     ? STRICT_PARSER_OTHER
+                   : word_is(parser, "content-length")    ? STRICT_PARSER_LENGTH
+                   : word_is(parser, "transfer-encoding") ? STRICT_PARSER_ENCODING
+                                                          : STRICT_PARSER_OTHER;
+    parser->state = STRICT_PARSER_VALUE;
+    parser->word_len = 0;
+    parser->blank = true;
+    if (parser->name == STRICT_PARSER_LENGTH) {
+        parser->length = 0;
+        parser->digits = 0;
     }
 }
 
 /* Renames the Cookie header for the library, which would parse cookies and allocate memory for
    each. The server does not use them. */
-static void hide_cookies(const struct wire *wire, char *byte)
+static void hide_cookies(const struct strict_parser *parser, char *byte)
 {
-    if (word_is(wire, "cooki") && (*byte == 'e' || *byte == 'E'))
+    if (word_is(parser, "cooki") && (*byte == 'e' || *byte == 'E'))
         *byte = 'x';
 }
 
-static void read_name(struct wire *wire, char *byte)
+static void read_name(struct strict_parser *parser, char *byte)
 {
     if (*byte == '\r') {
-        fail(wire, "a header has no colon");
+        fail(parser, "a header has no colon");
         return;
     }
-    ends_line(wire, *byte); /* rejects LF and NUL */
-    if (!is_text(wire))
+    ends_line(parser, *byte); /* rejects LF and NUL */
+    if (!is_text(parser))
         return;
     if (*byte == ':') {
-        begin_value(wire);
-    } else if (has_room(wire)) {
-        hide_cookies(wire, byte);
-        add_to_word(wire, *byte);
+        begin_value(parser);
+    } else if (has_room(parser)) {
+        hide_cookies(parser, byte);
+        add_to_word(parser, *byte);
     }
 }
 
-static void read_value(struct wire *wire, char byte)
+static void read_value(struct strict_parser *parser, char byte)
 {
-    const bool is_length = wire->name == WIRE_LENGTH, blank = byte == ' ' || byte == '\t';
-    if (is_length && wire->digits == 0 && byte == '\r') {
-        read_length(wire, byte);
+    const bool is_length = parser->name == STRICT_PARSER_LENGTH,
+               blank = byte == ' ' || byte == '\t';
+    if (is_length && parser->digits == 0 && byte == '\r') {
+        read_length(parser, byte);
         return;
     }
-    if (ends_line(wire, byte)) {
-        end_value(wire);
+    if (ends_line(parser, byte)) {
+        end_value(parser);
         return;
     }
-    if (!is_text(wire))
+    if (!is_text(parser))
         return;
-    const bool first = wire->blank; /* a blank after the colon is not counted */
-    wire->blank = false;
-    if (!(first && blank) && !has_room(wire))
+    const bool first = parser->blank; /* a blank after the colon is not counted */
+    parser->blank = false;
+    if (!(first && blank) && !has_room(parser))
         return;
-    if (blank && wire->word_len == 0 && !(is_length && wire->digits > 0))
+    if (blank && parser->word_len == 0 && !(is_length && parser->digits > 0))
         return;
     if (is_length)
-        read_length(wire, byte);
+        read_length(parser, byte);
     else
-        add_to_word(wire, byte);
+        add_to_word(parser, byte);
 }
 
 /* ---- Body ---- */
 
 /* Skips the bytes that belong to the body or the chunk. Returns their number. */
-static size_t read_data(struct wire *wire, size_t len)
+static size_t read_data(struct strict_parser *parser, size_t len)
 {
-    const size_t some = wire->left < len ? (size_t)wire->left : len;
-    wire->left -= some;
-    if (wire->left > 0)
+    const size_t some = parser->left < len ? (size_t)parser->left : len;
+    parser->left -= some;
+    if (parser->left > 0)
         return some;
-    if (wire->state == WIRE_BODY)
-        end_request(wire);
+    if (parser->state == STRICT_PARSER_BODY)
+        end_request(parser);
     else
-        wire->state = WIRE_CHUNK_END;
+        parser->state = STRICT_PARSER_CHUNK_END;
     return some;
 }
 
-static void end_chunk_line(struct wire *wire)
+static void end_chunk_line(struct strict_parser *parser)
 {
-    wire->state = wire->left > 0 ? WIRE_CHUNK_DATA : WIRE_LINE_START;
-    wire->in_trailer = wire->left == 0;
-    wire->line_len = 0;
+    parser->state = parser->left > 0 ? STRICT_PARSER_CHUNK_DATA : STRICT_PARSER_LINE_START;
+    parser->in_trailer = parser->left == 0;
+    parser->line_len = 0;
 }
 
-static void read_chunk_size(struct wire *wire, char byte)
+static void read_chunk_size(struct strict_parser *parser, char byte)
 {
     static const char no_size[] = "the size of a chunk must be 1 to 16 hexadecimal digits";
     const int digit = hex_digit(byte);
-    if (byte == '\r' && wire->digits == 0) {
-        fail(wire, no_size);
+    if (byte == '\r' && parser->digits == 0) {
+        fail(parser, no_size);
         return;
     }
-    const bool end = ends_line(wire, byte);
-    if (wire->state == WIRE_STOPPED)
+    const bool end = ends_line(parser, byte);
+    if (parser->state == STRICT_PARSER_STOPPED)
         return;
-    if (digit >= 0 && wire->digits < WIRE_CHUNK_DIGITS) {
-        wire->left = wire->left * 16 + (uint64_t)digit;
-        wire->digits++;
-    } else if (wire->digits == 0 || (byte != ';' && byte != '\r' && !end)) {
-        fail(wire, no_size);
+    if (digit >= 0 && parser->digits < STRICT_PARSER_CHUNK_DIGITS) {
+        parser->left = parser->left * 16 + (uint64_t)digit;
+        parser->digits++;
+    } else if (parser->digits == 0 || (byte != ';' && byte != '\r' && !end)) {
+        fail(parser, no_size);
     } else if (byte == ';') {
-        wire->state = WIRE_CHUNK_EXTENSION;
+        parser->state = STRICT_PARSER_CHUNK_EXTENSION;
     } else if (end) {
-        end_chunk_line(wire);
+        end_chunk_line(parser);
     }
 }
 
-static void read_chunk_extension(struct wire *wire, char byte)
+static void read_chunk_extension(struct strict_parser *parser, char byte)
 {
-    const bool end = ends_line(wire, byte);
+    const bool end = ends_line(parser, byte);
     if (end)
-        end_chunk_line(wire);
-    else if (is_text(wire) && ((unsigned char)byte < 0x20 || byte == 0x7f) && byte != '\t')
-        fail(wire, "a chunk extension contains a control character");
-    else if (is_text(wire) && wire->line_len++ == WIRE_EXTENSION)
-        fail(wire, "a chunk extension is longer than 1024 bytes");
+        end_chunk_line(parser);
+    else if (is_text(parser) && ((unsigned char)byte < 0x20 || byte == 0x7f) && byte != '\t')
+        fail(parser, "a chunk extension contains a control character");
+    else if (is_text(parser) && parser->line_len++ == STRICT_PARSER_EXTENSION)
+        fail(parser, "a chunk extension is longer than 1024 bytes");
 }
 
-static void read_chunk_end(struct wire *wire, char byte)
+static void read_chunk_end(struct strict_parser *parser, char byte)
 {
-    const bool end = ends_line(wire, byte);
+    const bool end = ends_line(parser, byte);
     if (end) {
-        wire->state = WIRE_CHUNK_SIZE;
-        wire->left = 0;
-        wire->digits = 0;
-    } else if (is_text(wire)) {
-        fail(wire, "a chunk is longer than its size");
+        parser->state = STRICT_PARSER_CHUNK_SIZE;
+        parser->left = 0;
+        parser->digits = 0;
+    } else if (is_text(parser)) {
+        fail(parser, "a chunk is longer than its size");
     }
 }
 
 /* ---- Interface ---- */
 
-static void read_byte(struct wire *wire, char *at)
+static void read_byte(struct strict_parser *parser, char *at)
 {
     const char byte = *at;
-    switch (wire->state) {
-    case WIRE_BEFORE:
-        read_before(wire, byte);
-        if (wire->state == WIRE_REQUEST_LINE)
-            read_request_line(wire, byte);
+    switch (parser->state) {
+    case STRICT_PARSER_BEFORE:
+        read_before(parser, byte);
+        if (parser->state == STRICT_PARSER_REQUEST_LINE)
+            read_request_line(parser, byte);
         break;
-    case WIRE_REQUEST_LINE:
-        read_request_line(wire, byte);
+    case STRICT_PARSER_REQUEST_LINE:
+        read_request_line(parser, byte);
         break;
-    case WIRE_LINE_START:
-        read_line_start(wire, byte);
+    case STRICT_PARSER_LINE_START:
+        read_line_start(parser, byte);
         break;
-    case WIRE_NAME:
-        read_name(wire, at);
+    case STRICT_PARSER_NAME:
+        read_name(parser, at);
         break;
-    case WIRE_VALUE:
-        read_value(wire, byte);
+    case STRICT_PARSER_VALUE:
+        read_value(parser, byte);
         break;
-    case WIRE_CHUNK_SIZE:
-        read_chunk_size(wire, byte);
+    case STRICT_PARSER_CHUNK_SIZE:
+        read_chunk_size(parser, byte);
         break;
-    case WIRE_CHUNK_EXTENSION:
-        read_chunk_extension(wire, byte);
+    case STRICT_PARSER_CHUNK_EXTENSION:
+        read_chunk_extension(parser, byte);
         break;
-    case WIRE_CHUNK_END:
-        read_chunk_end(wire, byte);
+    case STRICT_PARSER_CHUNK_END:
+        read_chunk_end(parser, byte);
         break;
-    case WIRE_BODY:
-    case WIRE_CHUNK_DATA:
-    case WIRE_STOPPED:
+    case STRICT_PARSER_BODY:
+    case STRICT_PARSER_CHUNK_DATA:
+    case STRICT_PARSER_STOPPED:
         break;
     }
 }
 
-size_t wire_read(struct wire *wire, char *bytes, size_t len, size_t size)
+size_t strict_parser_read(struct strict_parser *parser, char *bytes, size_t len, size_t size)
 {
-    if (wire->end)
+    if (parser->end)
         return 0;
-    for (size_t at = 0; at < len && wire->state != WIRE_STOPPED;) {
-        if (wire->state == WIRE_BODY || wire->state == WIRE_CHUNK_DATA)
-            at += read_data(wire, len - at);
+    for (size_t at = 0; at < len && parser->state != STRICT_PARSER_STOPPED;) {
+        if (parser->state == STRICT_PARSER_BODY || parser->state == STRICT_PARSER_CHUNK_DATA)
+            at += read_data(parser, len - at);
         else
-            read_byte(wire, &bytes[at++]);
-        if (wire->end)
-            return at - 1 + wire_rest(wire, bytes + at - 1, size - (at - 1));
+            read_byte(parser, &bytes[at++]);
+        if (parser->end)
+            return at - 1 + strict_parser_rest(parser, bytes + at - 1, size - (at - 1));
     }
     return len;
 }
 
-size_t wire_rest(struct wire *wire, char *bytes, size_t size)
+size_t strict_parser_rest(struct strict_parser *parser, char *bytes, size_t size)
 {
-    if (!wire->end)
+    if (!parser->end)
         return 0;
-    const size_t rest = strlen(wire->end), some = rest < size ? rest : size;
-    memcpy(bytes, wire->end, some);
-    wire->end += some;
+    const size_t rest = strlen(parser->end), some = rest < size ? rest : size;
+    memcpy(bytes, parser->end, some);
+    parser->end += some;
     return some;
 }
 
-bool wire_open(size_t files, const struct limits *limits)
+bool strict_parser_open(size_t files, const struct limits *limits)
 {
-    wire_limits = limits;
-    wires = calloc(files, sizeof *wires);
-    wire_count = wires ? files : 0;
-    return wires != NULL;
+    strict_parser_limits = limits;
+    parsers = calloc(files, sizeof *parsers);
+    strict_parser_count = parsers ? files : 0;
+    return parsers != NULL;
 }
 
-void wire_close(void)
+void strict_parser_close(void)
 {
-    free(wires);
-    wires = NULL;
-    wire_count = 0;
+    free(parsers);
+    parsers = NULL;
+    strict_parser_count = 0;
 }
 
-void wire_begin(int fd, bool encrypted)
+void strict_parser_begin(int fd, bool encrypted)
 {
-    wires[fd] = (struct wire){.active = true, .encrypted = encrypted};
+    parsers[fd] = (struct strict_parser){.active = true, .encrypted = encrypted};
 }
 
-void wire_end(int fd)
+void strict_parser_end(int fd)
 {
-    wires[fd].active = false;
+    parsers[fd].active = false;
 }
 
-struct wire *wire_of(int fd)
+struct strict_parser *strict_parser_of(int fd)
 {
-    return &wires[fd];
+    return &parsers[fd];
 }
 
-void wire_hide_end(struct wire *wire, bool hidden)
+void strict_parser_hide_end(struct strict_parser *parser, bool hidden)
 {
-    wire->end_hidden = hidden;
+    parser->end_hidden = hidden;
 }
 
-bool wire_has_begun(const struct wire *wire)
+bool strict_parser_has_begun(const struct strict_parser *parser)
 {
-    return atomic_load_explicit(&wire->begun, memory_order_relaxed);
+    return atomic_load_explicit(&parser->begun, memory_order_relaxed);
 }
 
-unsigned wire_next(struct wire *wire)
+unsigned strict_parser_next(struct strict_parser *parser)
 {
-    return wire->next++;
+    return parser->next++;
 }
 
 /* Returns the fault of a request that this parser has not read as far as the library has. */
-static struct http_error fault_of(const struct wire *wire)
+static struct http_error fault_of(const struct strict_parser *parser)
 {
-    return wire->fault.status != 0
-               ? wire->fault
+    return parser->fault.status != 0
+               ? parser->fault
                : (struct http_error){400, "the end of the request cannot be determined"};
 }
 
-unsigned wire_words(const struct wire *wire, unsigned number)
+unsigned strict_parser_words(const struct strict_parser *parser, unsigned number)
 {
-    return number < wire->heads ? 3 : wire->words;
+    return number < parser->heads ? 3 : parser->words;
 }
 
 static const struct http_error no_fault;
 
-struct http_error wire_head_fault(const struct wire *wire, unsigned number)
+struct http_error strict_parser_head_fault(const struct strict_parser *parser, unsigned number)
 {
-    return number < wire->heads ? no_fault : fault_of(wire);
+    return number < parser->heads ? no_fault : fault_of(parser);
 }
 
-struct http_error wire_fault(const struct wire *wire, unsigned number)
+struct http_error strict_parser_fault(const struct strict_parser *parser, unsigned number)
 {
-    return number < wire->ends ? no_fault : fault_of(wire);
+    return number < parser->ends ? no_fault : fault_of(parser);
 }
 
-struct http_error wire_early_fault(const struct wire *wire, unsigned number)
+struct http_error strict_parser_early_fault(const struct strict_parser *parser, unsigned number)
 {
-    return number < wire->ends ? no_fault : wire->fault;
+    return number < parser->ends ? no_fault : parser->fault;
 }
 
 /* ---- Receiving ---- */
 
 /* Returns the parser of bytes received with or without TLS on `fd`; NULL if there is none. */
-static struct wire *reading(int fd, bool encrypted)
+static struct strict_parser *reading(int fd, bool encrypted)
 {
-    return fd >= 0 && (size_t)fd < wire_count && wires[fd].active &&
-                   wires[fd].encrypted == encrypted
-               ? &wires[fd]
+    return fd >= 0 && (size_t)fd < strict_parser_count && parsers[fd].active &&
+                   parsers[fd].encrypted == encrypted
+               ? &parsers[fd]
                : NULL;
 }
 
 /* Parses received bytes. Returns how many to pass to the library, or `nothing` if none. */
-static ssize_t given(struct wire *wire, void *bytes, ssize_t got, size_t size, ssize_t nothing)
+static ssize_t given(struct strict_parser *parser, void *bytes, ssize_t got, size_t size,
+                     ssize_t nothing)
 {
-    const size_t len = wire && got > 0 ? wire_read(wire, bytes, (size_t)got, size) : 0;
-    return wire && got > 0 ? (len > 0 ? (ssize_t)len : nothing) : got;
+    const size_t len = parser && got > 0 ? strict_parser_read(parser, bytes, (size_t)got, size) : 0;
+    return parser && got > 0 ? (len > 0 ? (ssize_t)len : nothing) : got;
 }
 
 /* Replaces libc's recv. The dynamic linker binds libmicrohttpd's calls to this function, because it
    searches the program before its libraries. */
 __attribute__((visibility("default"))) ssize_t recv(int fd, void *bytes, size_t size, int flags)
 {
-    struct wire *const wire = flags & (MSG_PEEK | MSG_TRUNC) ? NULL : reading(fd, false);
-    const size_t rest = wire ? wire_rest(wire, bytes, size) : 0;
+    struct strict_parser *const parser = flags & (MSG_PEEK | MSG_TRUNC) ? NULL : reading(fd, false);
+    const size_t rest = parser ? strict_parser_rest(parser, bytes, size) : 0;
     if (rest > 0)
         return (ssize_t)rest;
     const ssize_t got = recvfrom(fd, bytes, size, flags, NULL, NULL);
-    if (got == 0 && size > 0 && wire && wire->end_hidden) {
+    if (got == 0 && size > 0 && parser && parser->end_hidden) {
         errno = EAGAIN;
         return -1;
     }
     if (got > 0)
         errno = EAGAIN; /* in case none of it is passed on */
-    return given(wire, bytes, got, size, -1);
+    return given(parser, bytes, got, size, -1);
 }
 
 /* Replaces GnuTLS's function for libmicrohttpd, and calls it. */
@@ -676,8 +681,8 @@ __attribute__((visibility("default"))) ssize_t gnutls_record_recv(gnutls_session
     static _Atomic(receive *) library;
     if (!library)
         library = (receive *)dlsym(RTLD_NEXT, "gnutls_record_recv"); /* linked, so never NULL */
-    struct wire *const wire = reading(gnutls_transport_get_int(session), true);
-    const size_t rest = wire ? wire_rest(wire, bytes, size) : 0;
+    struct strict_parser *const parser = reading(gnutls_transport_get_int(session), true);
+    const size_t rest = parser ? strict_parser_rest(parser, bytes, size) : 0;
     return rest > 0 ? (ssize_t)rest
-                    : given(wire, bytes, library(session, bytes, size), size, GNUTLS_E_AGAIN);
+                    : given(parser, bytes, library(session, bytes, size), size, GNUTLS_E_AGAIN);
 }

@@ -59,7 +59,7 @@ static void read_codings(const char *accept, const char *content)
 static void read_target(const char *target)
 {
     char path[256];
-    if (guard_decode_path(target, path, sizeof path) != GUARD_PATH_OK)
+    if (head_decode_path(target, path, sizeof path) != HEAD_PATH_OK)
         return;
     require(path[0] == '/' && strlen(path) < sizeof path);
     for (const char *byte = path; *byte; byte++)

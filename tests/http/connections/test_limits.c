@@ -587,7 +587,7 @@ START_TEST(limits_memory_of_slow_bodies_goes_to_waiting_requests)
     hold(&client, body);
     free(body);
     ask_for_held_memory(LARGE, 200);
-    expect_problem_and_end(408, "others lacked the memory");
+    expect_problem_and_end(408, "lacked the memory");
     expect_cut_for_memory();
 }
 END_TEST
@@ -602,7 +602,7 @@ START_TEST(limits_memory_of_slow_chunked_bodies_goes_to_waiting_requests)
     free(body);
     wait_for_at_least(used, LARGE); /* until the server has read all of it */
     ask_for_held_memory(LARGE, 200);
-    expect_problem_and_end(408, "others lacked the memory");
+    expect_problem_and_end(408, "lacked the memory");
     expect_cut_for_memory();
 }
 END_TEST
@@ -641,7 +641,7 @@ START_TEST(limits_memory_is_taken_from_as_few_clients_as_needed)
     hold(&client, large);
     free(large);
     ask_for_held_memory(LARGE, 200);
-    expect_problem_and_end(408, "others lacked the memory");
+    expect_problem_and_end(408, "lacked the memory");
     expect_cut_for_memory();
     for (int i = 0; i < SMALL; i++) {
         ck_assert(i % 2 ? http_client_send(&small[i], body, BODY)
@@ -664,7 +664,7 @@ START_TEST(limits_memory_of_slow_bodies_is_freed_for_retries)
     free(body);
     wait_ms(500);
     ask_for_held_memory(LARGE, 503);
-    expect_problem_and_end(408, "others lacked the memory");
+    expect_problem_and_end(408, "lacked the memory");
     ask_for_held_memory(LARGE, 200);
 }
 END_TEST
@@ -1414,9 +1414,9 @@ END_TEST
 
 static unsigned long long work_of_answer(void)
 {
-    const char *const at = strstr(response.body, "this takes ");
+    const char *const at = strstr(response.body, "this request takes ");
     ck_assert_msg(at != NULL, "%s", response.body);
-    return strtoull(at + strlen("this takes "), NULL, 10);
+    return strtoull(at + strlen("this request takes "), NULL, 10);
 }
 
 START_TEST(limits_work_of_several_losses_is_summed)
@@ -1857,9 +1857,9 @@ static uint64_t key_of(const char *text)
     struct sockaddr_in v4 = {.sin_family = AF_INET};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
     if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
-        return peer_key((const struct sockaddr *)&v4);
+        return client_key((const struct sockaddr *)&v4);
     ck_assert_int_eq(inet_pton(AF_INET6, text, &v6.sin6_addr), 1);
-    return peer_key((const struct sockaddr *)&v6);
+    return client_key((const struct sockaddr *)&v6);
 }
 
 /* A client with one address of an IPv6 network has 2^64. */

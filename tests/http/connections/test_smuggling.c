@@ -477,35 +477,35 @@ struct reading {
 
 /* Parses a piece in a buffer with room for more, and records the bytes that libmicrohttpd gets
  * instead, as far as they fit. */
-static void read_piece(struct wire *wire, const char *bytes, size_t len, size_t room,
+static void read_piece(struct strict_parser *parser, const char *bytes, size_t len, size_t room,
                        struct reading *reading)
 {
     char *const to = reading->given + reading->len;
     ck_assert_uint_le(reading->len + room, sizeof reading->given);
-    const size_t rest = wire_rest(wire, to, room);
+    const size_t rest = strict_parser_rest(parser, to, room);
     memcpy(to + rest, bytes, rest > 0 ? 0 : len);
-    reading->len += rest > 0 ? rest : wire_read(wire, to, len, room);
+    reading->len += rest > 0 ? rest : strict_parser_read(parser, to, len, room);
 }
 
 /* `spare`: room after each piece. */
 static struct reading reading_of(const struct shape *shape, size_t cut, size_t piece, size_t spare)
 {
-    struct wire *const wire = wire_of(0);
+    struct strict_parser *const parser = strict_parser_of(0);
     struct reading reading = {0};
-    wire_begin(0, false);
-    read_piece(wire, shape->text, cut, cut + spare, &reading);
+    strict_parser_begin(0, false);
+    read_piece(parser, shape->text, cut, cut + spare, &reading);
     for (size_t at = cut, size; at < shape->len; at += size) {
         size = shape->len - at < piece ? shape->len - at : piece;
-        read_piece(wire, shape->text + at, size, size + spare, &reading);
+        read_piece(parser, shape->text + at, size, size + spare, &reading);
     }
     for (size_t rest = 1; rest > 0; reading.len += rest)
-        rest = wire_rest(wire, reading.given + reading.len, 1);
-    while (wire_head_fault(wire, reading.heads).status == 0)
+        rest = strict_parser_rest(parser, reading.given + reading.len, 1);
+    while (strict_parser_head_fault(parser, reading.heads).status == 0)
         reading.heads++;
-    while (wire_fault(wire, reading.ends).status == 0)
+    while (strict_parser_fault(parser, reading.ends).status == 0)
         reading.ends++;
-    reading.fault = wire_early_fault(wire, reading.ends);
-    wire_end(0);
+    reading.fault = strict_parser_early_fault(parser, reading.ends);
+    strict_parser_end(0);
     return reading;
 }
 
@@ -531,7 +531,7 @@ START_TEST(smuggling_is_detected_for_any_segments)
 {
     const struct limits limits = {
         .max_url = 1000, .max_header_bytes = 1000, .max_header_count = 10};
-    ck_assert(wire_open(1, &limits));
+    ck_assert(strict_parser_open(1, &limits));
     for (int i = 0; i < SHAPES; i++) {
         const struct shape *const shape = &shapes[i];
         const struct reading whole = reading_of(shape, shape->len, 1, 64),
@@ -549,7 +549,7 @@ START_TEST(smuggling_is_detected_for_any_segments)
             ck_assert_mem_eq(whole.given, shape->text, shape->len);
         }
     }
-    wire_close();
+    strict_parser_close();
 }
 END_TEST
 

@@ -20,12 +20,12 @@ static void setup(void)
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     here = pair[0];
     there = pair[1];
-    ck_assert(prefix_open((size_t)here + 1));
+    ck_assert(early_status_line_open((size_t)here + 1));
 }
 
 static void teardown(void)
 {
-    prefix_close();
+    early_status_line_close();
     close(here);
     close(there);
 }
@@ -54,7 +54,7 @@ START_TEST(prefix_is_omitted_from_the_response)
     for (size_t early = 0; early < COMMON + 3; early++) {
         for (size_t piece = 1; piece <= LEN; piece++) {
             for (size_t i = 0; i < early; i++)
-                prefix_send(here);
+                early_status_line_send(here);
             send_all(answer, LEN, piece);
             expect_answer();
         }
@@ -70,7 +70,7 @@ START_TEST(prefix_is_omitted_from_a_response_in_parts)
         struct iovec parts[] = {{copy, HEAD}, {copy + HEAD, LEN - HEAD}};
         const struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
         for (size_t i = 0; i < early; i++)
-            prefix_send(here);
+            early_status_line_send(here);
         const ssize_t sent = sendmsg(here, &message, 0);
         ck_assert_int_eq(sent, early == 0 ? LEN : HEAD); /* the library sends the rest */
         send_all(answer + sent, LEN - (size_t)sent, LEN);
@@ -82,10 +82,10 @@ END_TEST
 START_TEST(prefix_is_forgotten_when_the_connection_closes)
 {
     char byte;
-    prefix_send(here);
+    early_status_line_send(here);
     ck_assert_int_eq(recv(there, &byte, 1, MSG_DONTWAIT), 1);
     ck_assert_int_eq(byte, 'H');
-    prefix_end(here);
+    early_status_line_end(here);
     send_all(answer, LEN, LEN);
     expect_answer();
 }
@@ -98,7 +98,7 @@ START_TEST(prefix_that_is_not_sent_is_not_omitted)
     size_t filled = 0;
     for (ssize_t sent; (sent = send(here, full, sizeof full, MSG_DONTWAIT)) > 0;)
         filled += (size_t)sent;
-    prefix_send(here);
+    early_status_line_send(here);
     while (filled > 0) {
         const ssize_t got = recv(there, full, sizeof full, MSG_DONTWAIT);
         ck_assert_int_gt(got, 0);
@@ -113,8 +113,8 @@ END_TEST
 START_TEST(response_with_another_prefix_closes_the_connection)
 {
     char bytes[4];
-    prefix_send(here);
-    prefix_send(here);
+    early_status_line_send(here);
+    early_status_line_send(here);
     errno = 0;
     ck_assert_int_eq(send(here, "HELLO", 5, 0), -1);
     ck_assert_int_eq(errno, ECONNRESET);

@@ -17,18 +17,24 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ", blocks kept"
 # Groups of bars: title, and the rows to show: (figure, name in bench.json, label).
-REQUESTS = ("HTTP requests with gradients, against FastAPI with PyTorch", [
-    (8, "mse, 1e5 elements", "mse, JSON, 1e5 elements"),
-    (8, "mse, 1e6 elements", "mse, JSON, 1e6 elements"),
-    (8, "cross_entropy, 10000x100", "cross_entropy, JSON, 1e4 x 100"),
-    (13, "mse, 1e7 elements: FastAPI, raw bytes", "mse, binary, 1e7 elements"),
-    (9, "FastAPI", "small requests per second"),
-])
-NUMBERS = ("Numbers in JSON, one core", [
-    (5, "float32 from 17 digits, simdjson", "read float32, against simdjson"),
-    (5, "float64 from 17 digits, simdjson", "read float64, against simdjson"),
-    (6, "float32, to_chars", "write float32, against to_chars"),
-])
+REQUESTS = (
+    "HTTP requests with gradients, against FastAPI with PyTorch",
+    [
+        (8, "mse, 1e5 elements", "mse, JSON, 1e5 elements"),
+        (8, "mse, 1e6 elements", "mse, JSON, 1e6 elements"),
+        (8, "cross_entropy, 10000x100", "cross_entropy, JSON, 1e4 x 100"),
+        (13, "mse, 1e7 elements: FastAPI, raw bytes", "mse, binary, 1e7 elements"),
+        (9, "FastAPI", "small requests per second"),
+    ],
+)
+NUMBERS = (
+    "Numbers in JSON, one core",
+    [
+        (5, "float32 from 17 digits, simdjson", "read float32, against simdjson"),
+        (5, "float64 from 17 digits, simdjson", "read float64, against simdjson"),
+        (6, "float32, to_chars", "write float32, against to_chars"),
+    ],
+)
 WIDTH, LEFT, RIGHT, BAR, GAP = 760, 250, 70, 14, 8
 TICKS = (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
@@ -47,28 +53,44 @@ def style():
 
     def variables(values):
         return " ".join(f"--{name}: {values[name]};" for name in used if name in values)
-    return (f":root {{ {variables(light)} }} "
-            f"@media (prefers-color-scheme: dark) {{ :root {{ {variables(dark)} }} }} "
-            f"text {{ font: 13px {light['font-text']}; fill: var(--text); }} "
-            ".title { font-weight: 600; } .soft { fill: var(--soft); font-size: 12px; } "
-            ".back { fill: var(--panel); } .grid { stroke: var(--grid); } "
-            ".one { stroke: var(--soft); } .bar { fill: var(--line); } "
-            ".mean { fill: var(--accent); } .whisker { stroke: var(--text); }")
+
+    return (
+        f":root {{ {variables(light)} }} "
+        f"@media (prefers-color-scheme: dark) {{ :root {{ {variables(dark)} }} }} "
+        f"text {{ font: 13px {light['font-text']}; fill: var(--text); }} "
+        ".title { font-weight: 600; } .soft { fill: var(--soft); font-size: 12px; } "
+        ".back { fill: var(--panel); } .grid { stroke: var(--grid); } "
+        ".one { stroke: var(--soft); } .bar { fill: var(--line); } "
+        ".mean { fill: var(--accent); } .whisker { stroke: var(--text); }"
+    )
 
 
 def groups(rows):
     """(title, [(label, row)]) of each group that has rows."""
     found = {(row["figure"], row["name"]): row for row in rows if row["status"] == "ok"}
-    losses = [(name.removesuffix(KEPT), row) for (figure, name), row in found.items()
-              if figure == 1 and name.endswith(KEPT) and not name.startswith(("worst", "geometric"))
-              and "/" not in name]
+    losses = [
+        (name.removesuffix(KEPT), row)
+        for (figure, name), row in found.items()
+        if figure == 1
+        and name.endswith(KEPT)
+        and not name.startswith(("worst", "geometric"))
+        and "/" not in name
+    ]
     mean = found.get((1, "geometric mean" + KEPT))
     losses = sorted(losses, key=lambda item: -item[1]["value"])
     losses += [("geometric mean", mean)] if mean else []
     every = [("Loss and gradient, against PyTorch with a warm allocator", losses)]
     for title, wanted in (REQUESTS, NUMBERS):
-        every.append((title, [(label, found[figure, name]) for figure, name, label in wanted
-                              if (figure, name) in found]))
+        every.append(
+            (
+                title,
+                [
+                    (label, found[figure, name])
+                    for figure, name, label in wanted
+                    if (figure, name) in found
+                ],
+            )
+        )
     return [(title, bars) for title, bars in every if bars]
 
 
@@ -116,16 +138,28 @@ def draw(results, shown):
     grid = []
     for tick in scale.ticks():
         x, kind = scale(tick), "one" if tick == 1 else "grid"
-        grid += [f'<path class="{kind}" d="M{x:.1f} 16V{y}"/>',
-                 f'<text class="soft" x="{x:.1f}" y="{y + 16}" text-anchor="middle">{tick:g}x</text>']
+        grid += [
+            f'<path class="{kind}" d="M{x:.1f} 16V{y}"/>',
+            f'<text class="soft" x="{x:.1f}" y="{y + 16}" text-anchor="middle">{tick:g}x</text>',
+        ]
     machine = f"{results['cpu']}, {results['cores']} cores, {results['started'][:10]}"
     note = f"Times as fast as the peer (logarithmic). {machine}"
     lines.append(f'<text class="soft" x="16" y="{y + 40}">{escape(note)}</text>')
     height = y + 54
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
-        f"<title>{escape(note)}</title>", f"<style>{style()}</style>",
-        f'<rect class="back" width="{WIDTH}" height="{height}" rx="8"/>', *grid, *lines, "</svg>"]) + "\n"
+    return (
+        "\n".join(
+            [
+                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
+                f"<title>{escape(note)}</title>",
+                f"<style>{style()}</style>",
+                f'<rect class="back" width="{WIDTH}" height="{height}" rx="8"/>',
+                *grid,
+                *lines,
+                "</svg>",
+            ]
+        )
+        + "\n"
+    )
 
 
 def write_chart(json_path, svg_path):

@@ -1,4 +1,5 @@
-"""Figures 1 to 4: libloss against PyTorch, against the memory bandwidth, and two threads against one."""
+"""Figures 1 to 4: libloss against PyTorch, against the memory bandwidth, and two threads against
+one."""
 import contextlib
 import math
 import os
@@ -8,18 +9,35 @@ from processes import HERE, PYTHON, NotMeasured, driver
 from rows import Row, geometric_means, ratios, time_text
 
 # (name, length of a row)
-LOSSES = [("mse", 0), ("l1", 0), ("smooth_l1", 0), ("huber", 0), ("bce", 0), ("bce_with_logits", 0), ("cross_entropy", 1000),
-          ("nll", 1000), ("kl_div", 0), ("hinge_embedding", 0), ("cosine_embedding", 128)]
+LOSSES = [
+    ("mse", 0),
+    ("l1", 0),
+    ("smooth_l1", 0),
+    ("huber", 0),
+    ("bce", 0),
+    ("bce_with_logits", 0),
+    ("cross_entropy", 1000),
+    ("nll", 1000),
+    ("kl_div", 0),
+    ("hinge_embedding", 0),
+    ("cosine_embedding", 128),
+]
 SOFT = ["bce/soft", "bce_with_logits/soft"]  # targets are probabilities; no goals
 ELEMENTS = 10_000_000
 # (rows, classes, reach, stretch)
 CROSS_ENTROPY = [(10_000, 1000, 8, 12), (1_000_000, 10, 6, 10), (128, 128_256, 8, 12)]
-TRIAD_MARKS = {**dict.fromkeys(["mse", "l1", "smooth_l1", "huber", "hinge_embedding"], (0.85, 0.95)),
-               **dict.fromkeys(["bce_with_logits", "kl_div", "cross_entropy"], (0.50, 0.80))}
+TRIAD_MARKS = {
+    **dict.fromkeys(["mse", "l1", "smooth_l1", "huber", "hinge_embedding"], (0.85, 0.95)),
+    **dict.fromkeys(["bce_with_logits", "kl_div", "cross_entropy"], (0.50, 0.80)),
+}
 TWO_THREADS = ["mse", "bce_with_logits"]
 BREAK_EVEN_REACH = 65536
 # glibc always maps blocks of more than 32 MiB anew, unless mapping is turned off.
-KEEP_BLOCKS = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 26)}
+KEEP_BLOCKS = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
 
 
 class Measured:
@@ -56,7 +74,9 @@ def measure(settings, askers):
                 values[who] = answer["loss"]
     for who, value in values.items():
         if not math.isclose(value, values.get("ours", value), rel_tol=1e-4):
-            result.why[who] = NotMeasured(f"failed: the loss is {value}, that of lossd is {values['ours']}")
+            result.why[who] = NotMeasured(
+                f"failed: the loss is {value}, that of lossd is {values['ours']}"
+            )
     return result
 
 
@@ -65,7 +85,9 @@ def against_torch(settings, drivers, name, count, classes, triad=False, second_t
     tail = (settings.repetitions, 1)
     askers = {}
     if triad:
-        askers["triad"] = lambda: drivers["core"].ask("triad", count, settings.threads, settings.repetitions)
+        askers["triad"] = lambda: drivers["core"].ask(
+            "triad", count, settings.threads, settings.repetitions
+        )
     askers["ours"] = lambda: drivers["core"].ask(*words, settings.threads, *tail)
     if second_thread:
         askers["one"] = lambda: drivers["core"].ask(*words, 1, *tail)
@@ -82,8 +104,15 @@ def shape_text(name, count, classes):
 def torch_rows(figure, name, measured, reach=None, stretch=None):
     for who, label in (("plain", "plain"), ("kept", "blocks kept")):
         try:
-            yield Row(figure, f"{name}, {label}", measured.ratio(who, "ours"), reach, stretch, ours=measured.time("ours"),
-                      peer=measured.time(who))
+            yield Row(
+                figure,
+                f"{name}, {label}",
+                measured.ratio(who, "ours"),
+                reach,
+                stretch,
+                ours=measured.time("ours"),
+                peer=measured.time(who),
+            )
         except NotMeasured as reason:
             yield Row(figure, f"{name}, {label}", error=reason)
 
@@ -107,26 +136,38 @@ def triad_rows(all_measured):
         try:
             times = measured.ratio("triad", "ours")
             share = measured.bytes["ours"] / measured.bytes["triad"]
-            yield Row(3, name, [share * time for time in times], reach, stretch, "%", ours=measured.time("ours"),
-                      peer=measured.time("triad"))
+            yield Row(
+                3,
+                name,
+                [share * time for time in times],
+                reach,
+                stretch,
+                "%",
+                ours=measured.time("ours"),
+                peer=measured.time("triad"),
+            )
         except NotMeasured as reason:
             yield Row(3, name, error=reason)
 
 
 def break_even(settings, drivers, name):
-    """The smallest size at which two threads are at least 10 % faster than one, and also at twice that size;
-    the largest size if there is none. Compares the best of several short runs, since interrupted runs say
-    nothing about the cost of a team."""
+    """The smallest size at which two threads are at least 10 % faster than one, and also at twice
+    that size; the largest size if there is none. Compares the best of several short runs, since
+    interrupted runs say nothing about the cost of a team."""
     sizes = [1 << k for k in range(10, 21) if 1 << k <= max(2048, (1 << 20) // settings.shrink)]
     found = []
     for _ in range(settings.rounds):
         wins = []
         for size in sizes:
             batch = max(1, settings.break_even_numbers // size)
-            one, two = (min(drivers["core"].ask("loss", name, size, 0, threads, 9, batch)["ns"])
-                        for threads in (1, 2))
+            one, two = (
+                min(drivers["core"].ask("loss", name, size, 0, threads, 9, batch)["ns"])
+                for threads in (1, 2)
+            )
             wins.append(one >= 1.1 * two)
-        found.append(next((size for size, *both in zip(sizes, wins, wins[1:]) if all(both)), sizes[-1]))
+        found.append(
+            next((size for size, *both in zip(sizes, wins, wins[1:]) if all(both)), sizes[-1])
+        )
     return found
 
 
@@ -134,10 +175,22 @@ def second_thread_rows(settings, drivers, all_measured):
     for name in TWO_THREADS:
         measured = all_measured[name]
         try:
-            yield Row(4, f"{name}, {ELEMENTS // settings.shrink:.0e} elements: gain", measured.ratio("one", "two"), 1.8,
-                      ours=measured.time("two"), peer=measured.time("one"))
-            yield Row(4, f"{name}, break-even size", break_even(settings, drivers, name), BREAK_EVEN_REACH - 1, unit="numbers",
-                      low=True)
+            yield Row(
+                4,
+                f"{name}, {ELEMENTS // settings.shrink:.0e} elements: gain",
+                measured.ratio("one", "two"),
+                1.8,
+                ours=measured.time("two"),
+                peer=measured.time("one"),
+            )
+            yield Row(
+                4,
+                f"{name}, break-even size",
+                break_even(settings, drivers, name),
+                BREAK_EVEN_REACH - 1,
+                unit="numbers",
+                low=True,
+            )
         except NotMeasured as reason:
             yield Row(4, name, error=reason)
 
@@ -145,19 +198,27 @@ def second_thread_rows(settings, drivers, all_measured):
 def figures(settings):
     elements = ELEMENTS // settings.shrink
     with contextlib.ExitStack() as stack:
+
         def start(name, command, env=None):
-            return stack.enter_context(driver(command, os.path.join(settings.folder, name + ".log"), env))
+            return stack.enter_context(
+                driver(command, os.path.join(settings.folder, name + ".log"), env)
+            )
 
         torch = [PYTHON, os.path.join(HERE, "torch_peer.py")]
-        drivers = {"core": start("core", [os.path.join(settings.build, "bench", "core")]), "torch": start("torch", torch),
-                   "torch kept": start("torch-kept", torch, KEEP_BLOCKS)}
+        drivers = {
+            "core": start("core", [os.path.join(settings.build, "bench", "core")]),
+            "torch": start("torch", torch),
+            "torch kept": start("torch-kept", torch, KEEP_BLOCKS),
+        }
         # Importing PyTorch takes seconds, so wait until all have answered once.
         for one in drivers.values():
             with contextlib.suppress(NotMeasured):
                 one.ask("loss", "mse", 1000, 0, settings.threads, 1, 1)
         all_measured = {}
         for name, classes in LOSSES:
-            measured = against_torch(settings, drivers, name, elements, classes, name in TRIAD_MARKS, name in TWO_THREADS)
+            measured = against_torch(
+                settings, drivers, name, elements, classes, name in TRIAD_MARKS, name in TWO_THREADS
+            )
             all_measured[name] = measured
             yield from torch_rows(1, shape_text(name, elements, classes), measured)
         yield from summary_rows(all_measured)
@@ -170,6 +231,8 @@ def figures(settings):
                 measured = all_measured["cross_entropy"]
             else:
                 measured = against_torch(settings, drivers, "cross_entropy", count, classes)
-            yield from torch_rows(2, shape_text("cross_entropy", count, classes), measured, reach, stretch)
+            yield from torch_rows(
+                2, shape_text("cross_entropy", count, classes), measured, reach, stretch
+            )
         yield from triad_rows(all_measured)
         yield from second_thread_rows(settings, drivers, all_measured)

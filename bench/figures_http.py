@@ -36,7 +36,9 @@ def mse_body(count, extra=""):
 
 def cross_entropy_body(rows, classes):
     row = numbers(rows * classes, 1).split(", ")
-    matrix = ", ".join("[" + ", ".join(row[i * classes:(i + 1) * classes]) + "]" for i in range(rows))
+    matrix = ", ".join(
+        "[" + ", ".join(row[i * classes : (i + 1) * classes]) + "]" for i in range(rows)
+    )
     target = ", ".join(str(i * 7919 % classes) for i in range(rows))
     return f'{{"input": [{matrix}], "target": [{target}], "grad": true}}'.encode()
 
@@ -53,7 +55,8 @@ def large_body(megabytes):
 
 
 def interleave(rounds, askers):
-    """The nanoseconds of each request by asker, and the last responses. The first round does not count."""
+    """The nanoseconds of each request by asker, and the last responses. The first round does not
+    count."""
     times, answers = {who: [] for who in askers}, {}
     for repetition in range(rounds + 1):
         for who, ask in askers.items():
@@ -75,30 +78,66 @@ def client(server):
 def against_peer(settings, ours, peer):
     shrink = settings.shrink
     few, many, rows = 100_000 // shrink, 1_000_000 // shrink, 10_000 // shrink
-    cases = [(f"mse, {elements_text(few)}", "mse", lambda: mse_body(few), 20, 35),
-             (f"mse, {elements_text(many)}", "mse", lambda: mse_body(many), 20, 35),
-             (f"cross_entropy, {rows}x100", "cross_entropy", lambda: cross_entropy_body(rows, 100), 25, 35)]
+    cases = [
+        (f"mse, {elements_text(few)}", "mse", lambda: mse_body(few), 20, 35),
+        (f"mse, {elements_text(many)}", "mse", lambda: mse_body(many), 20, 35),
+        (
+            f"cross_entropy, {rows}x100",
+            "cross_entropy",
+            lambda: cross_entropy_body(rows, 100),
+            25,
+            35,
+        ),
+    ]
     for name, loss, make, reach, stretch in cases:
         if isinstance(peer, NotMeasured):
             yield Row(8, name, error=peer)
             continue
         path, body = f"/v1/losses/{loss}", make()
         with client(ours) as to_ours, client(peer) as to_peer:
-            times, answers = interleave(settings.peer_rounds,
-                                        {"ours": lambda: to_ours.post(path, body), "peer": lambda: to_peer.post(path, body)})
+            times, answers = interleave(
+                settings.peer_rounds,
+                {
+                    "ours": lambda: to_ours.post(path, body),
+                    "peer": lambda: to_peer.post(path, body),
+                },
+            )
         losses = [json.loads(answers[who])["loss"] for who in ("ours", "peer")]
         if not math.isclose(*losses, rel_tol=1e-4):
-            yield Row(8, name, error=NotMeasured("failed: the loss is {}, the peer's {}".format(*losses)))
+            yield Row(
+                8, name, error=NotMeasured("failed: the loss is {}, the peer's {}".format(*losses))
+            )
             continue
-        yield Row(8, name, ratios(times["peer"], times["ours"]), reach, stretch,
-                  ours=time_text(statistics.median(times["ours"])), peer=time_text(statistics.median(times["peer"])))
+        yield Row(
+            8,
+            name,
+            ratios(times["peer"], times["ours"]),
+            reach,
+            stretch,
+            ours=time_text(statistics.median(times["ours"])),
+            peer=time_text(statistics.median(times["peer"])),
+        )
 
 
 def load(settings, server, body_file, connections, seconds, rate=0):
-    command = [os.path.join(settings.build, "bench", "load"), str(server.port), "/v1/losses/mse", body_file, str(connections),
-               str(seconds), str(rate)]
+    command = [
+        os.path.join(settings.build, "bench", "load"),
+        str(server.port),
+        "/v1/losses/mse",
+        body_file,
+        str(connections),
+        str(seconds),
+        str(rate),
+    ]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds + 60, check=False)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds + 60,
+            check=False,
+        )
     except subprocess.TimeoutExpired as late:
         raise NotMeasured("failed: the load generator did not exit") from late
     if done.returncode:
@@ -113,13 +152,18 @@ def small_requests(settings, ours, peer, body_file, answer):
     peers = {"FastAPI": (peer, 10, 15, "x")}
     with contextlib.ExitStack() as stack:
         try:
-            constant = stack.enter_context(processes.nginx(settings.folder, IO_THREADS, answer.decode()))
+            constant = stack.enter_context(
+                processes.nginx(settings.folder, IO_THREADS, answer.decode())
+            )
         except NotMeasured as reason:
             constant = reason
         peers["nginx, a constant response"] = (constant, 0.55, 0.65, "%")
         rates = {}
         for _ in range(settings.rounds):
-            for who, server in (("ours", ours), *((name, entry[0]) for name, entry in peers.items())):
+            for who, server in (
+                ("ours", ours),
+                *((name, entry[0]) for name, entry in peers.items()),
+            ):
                 if not isinstance(server, NotMeasured):
                     got = load(settings, server, body_file, CONNECTIONS, settings.load_seconds)
                     rates.setdefault(who, []).append(got["requests"] / got["seconds"])
@@ -127,12 +171,21 @@ def small_requests(settings, ours, peer, body_file, answer):
         if isinstance(server, NotMeasured):
             yield Row(9, name, error=server)
         else:
-            yield Row(9, name, ratios(rates["ours"], rates[name]), reach, stretch, unit,
-                      ours=f"{statistics.median(rates['ours']):.0f}/s", peer=f"{statistics.median(rates[name]):.0f}/s")
+            yield Row(
+                9,
+                name,
+                ratios(rates["ours"], rates[name]),
+                reach,
+                stretch,
+                unit,
+                ours=f"{statistics.median(rates['ours']):.0f}/s",
+                peer=f"{statistics.median(rates[name]):.0f}/s",
+            )
 
 
 def beside_large(settings, ours, body_file, body):
-    """Small requests at a fixed rate, while another connection sends one large request after the other."""
+    """Small requests at a fixed rate, while another connection sends one large request after the
+    other."""
     stop, done, trouble = threading.Event(), [], []
 
     def large():
@@ -147,22 +200,43 @@ def beside_large(settings, ours, body_file, body):
     thread = threading.Thread(target=large)
     thread.start()
     try:
-        got = [load(settings, ours, body_file, 4, settings.tail_seconds, SMALL_RATE) for _ in range(settings.tail_rounds)]
+        got = [
+            load(settings, ours, body_file, 4, settings.tail_seconds, SMALL_RATE)
+            for _ in range(settings.tail_rounds)
+        ]
     finally:
         stop.set()
         thread.join()
     if trouble:
         raise NotMeasured(f"failed: large request: {trouble[0]}")
     name = f"p99, {len(body) / 1e6:.0f} MB requests ({time_text(statistics.median(done))} each)"
-    yield Row(10, name, [entry["p99_ms"] for entry in got], 10, 3, "ms", low=True, peer=f"{quiet['p99_ms']:.2f} ms")
-    yield Row(10, "maximum", [entry["max_ms"] for entry in got], unit="ms", low=True, peer=f"{quiet['max_ms']:.2f} ms")
+    yield Row(
+        10,
+        name,
+        [entry["p99_ms"] for entry in got],
+        10,
+        3,
+        "ms",
+        low=True,
+        peer=f"{quiet['p99_ms']:.2f} ms",
+    )
+    yield Row(
+        10,
+        "maximum",
+        [entry["max_ms"] for entry in got],
+        unit="ms",
+        low=True,
+        peer=f"{quiet['max_ms']:.2f} ms",
+    )
 
 
 def peak_memory(settings, body, count, small):
     """Starts a new server for each sample. The base is its memory after one small request."""
     samples, used = [], 0
     for _ in range(settings.memory_rounds):
-        with processes.lossd(settings.build, settings.folder, settings.threads, IO_THREADS) as server, client(server) as to:
+        with processes.lossd(
+            settings.build, settings.folder, settings.threads, IO_THREADS
+        ) as server, client(server) as to:
             to.post("/v1/losses/mse", small)
             server.forget_peak()
             idle = server.memory("VmHWM")
@@ -170,26 +244,50 @@ def peak_memory(settings, body, count, small):
             used = server.memory("VmHWM") - idle
         samples.append(used / (len(body) + 4 * count + len(answer)))
     allowed = f"{(len(body) + 4 * count + len(answer)) / MIB:.0f} MiB"
-    yield Row(11, f"mse with gradient, {len(body) / 1e6:.0f} MB of JSON", samples, 1.10, low=True,
-              ours=f"{used / MIB:.0f} MiB", peer=allowed)
+    yield Row(
+        11,
+        f"mse with gradient, {len(body) / 1e6:.0f} MB of JSON",
+        samples,
+        1.10,
+        low=True,
+        ours=f"{used / MIB:.0f} MiB",
+        peer=allowed,
+    )
 
 
 def double_precision(settings, ours):
     count = 1_000_000 // settings.shrink
     bodies = {dtype: mse_body(count, f', "dtype": "{dtype}"') for dtype in ("float32", "float64")}
     with client(ours) as to:
-        times, _ = interleave(settings.rounds, {dtype: (lambda body=body: to.post("/v1/losses/mse", body))
-                                                for dtype, body in bodies.items()})
-    yield Row(12, f"mse, {elements_text(count)}", ratios(times["float64"], times["float32"]), 2.2, low=True,
-              ours=time_text(statistics.median(times["float64"])), peer=time_text(statistics.median(times["float32"])))
+        times, _ = interleave(
+            settings.rounds,
+            {
+                dtype: (lambda body=body: to.post("/v1/losses/mse", body))
+                for dtype, body in bodies.items()
+            },
+        )
+    yield Row(
+        12,
+        f"mse, {elements_text(count)}",
+        ratios(times["float64"], times["float32"]),
+        2.2,
+        low=True,
+        ours=time_text(statistics.median(times["float64"])),
+        peer=time_text(statistics.median(times["float32"])),
+    )
 
 
 def guarded(figure, name, rows):
-    """The rows, or one row with the reason why there are none. A server that fails ends its figure, not the bench."""
+    """The rows, or one row with the reason why there are none. A server that fails ends its
+    figure, not the bench."""
     try:
         yield from rows
     except (NotMeasured, OSError) as reason:
-        yield Row(figure, name, error=reason if isinstance(reason, NotMeasured) else NotMeasured(f"failed: {reason}"))
+        yield Row(
+            figure,
+            name,
+            error=reason if isinstance(reason, NotMeasured) else NotMeasured(f"failed: {reason}"),
+        )
 
 
 def figures(settings):
@@ -198,7 +296,9 @@ def figures(settings):
     with open(body_file, "wb") as file:
         file.write(small)
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(processes.lossd(settings.build, settings.folder, settings.threads, IO_THREADS))
+        ours = stack.enter_context(
+            processes.lossd(settings.build, settings.folder, settings.threads, IO_THREADS)
+        )
         try:
             peer = stack.enter_context(processes.fastapi_peer(settings.folder))
         except NotMeasured as reason:
@@ -206,7 +306,9 @@ def figures(settings):
         with client(ours) as to:
             _, answer = to.post("/v1/losses/mse", small)
         yield from guarded(8, "requests", against_peer(settings, ours, peer))
-        yield from guarded(9, "small requests", small_requests(settings, ours, peer, body_file, answer))
+        yield from guarded(
+            9, "small requests", small_requests(settings, ours, peer, body_file, answer)
+        )
         body, count = large_body(settings.large_megabytes)
         yield from guarded(10, "latency", beside_large(settings, ours, body_file, body))
         yield from guarded(11, "memory", peak_memory(settings, body, count, small))

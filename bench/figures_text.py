@@ -6,21 +6,27 @@ from processes import NotMeasured, driver
 from rows import Row, ratios, time_text
 
 # (kind, label, goals against simdjson)
-READ = [("float32", "float32 from 17 digits", 2, 4), ("float64", "float64 from 17 digits", None, None),
-        ("short", "float32 from shortest text", None, None), ("rows", "float32 from 17 digits, rows of ten", None, None)]
+READ = [
+    ("float32", "float32 from 17 digits", 2, 4),
+    ("float64", "float64 from 17 digits", None, None),
+    ("short", "float32 from shortest text", None, None),
+    ("rows", "float32 from 17 digits, rows of ten", None, None),
+]
 WRITE_PEERS = [("to_chars", 1.5, 3), ("double-conversion", None, None)]
 
 
 def measure(settings, text, commands):
-    """The times of each repetition, by peer, or the reason why there are none. Wrong numbers of lossd are a
-    failure."""
+    """The times of each repetition, by peer, or the reason why there are none. Wrong numbers of
+    lossd are a failure."""
     times = {}
     for _ in range(settings.rounds):
         for who, (verb, peer, *rest, threads) in commands.items():
             if isinstance(times.get(who), NotMeasured):
                 continue
             try:
-                answer = text.ask(verb, peer, *rest, settings.numbers, threads, settings.repetitions)
+                answer = text.ask(
+                    verb, peer, *rest, settings.numbers, threads, settings.repetitions
+                )
                 if answer["wrong"] and peer == "lossd":
                     raise NotMeasured(f"failed: {answer['wrong']} numbers are wrong")
                 times.setdefault(who, []).append(statistics.median(answer["ns"]) / settings.numbers)
@@ -33,8 +39,15 @@ def row(figure, name, times, ours, peer, reach=None, stretch=None):
     for who in (ours, peer):
         if isinstance(times[who], NotMeasured):
             return Row(figure, name, error=times[who])
-    return Row(figure, name, ratios(times[peer], times[ours]), reach, stretch,
-               ours=time_text(statistics.median(times[ours])), peer=time_text(statistics.median(times[peer])))
+    return Row(
+        figure,
+        name,
+        ratios(times[peer], times[ours]),
+        reach,
+        stretch,
+        ours=time_text(statistics.median(times[ours])),
+        peer=time_text(statistics.median(times[peer])),
+    )
 
 
 def figures(settings):
@@ -43,7 +56,9 @@ def figures(settings):
     with driver([program], os.path.join(settings.folder, "text.log"), package="g++") as text:
         two_cores = []
         for kind, label, reach, stretch in READ:
-            commands = {peer: ("read", peer, kind, 1) for peer in ("lossd", "simdjson", "fast_float")}
+            commands = {
+                peer: ("read", peer, kind, 1) for peer in ("lossd", "simdjson", "fast_float")
+            }
             if kind == "float32":
                 commands["two"] = ("read", "lossd", kind, 2)
             times = measure(settings, text, commands)

@@ -1,4 +1,5 @@
-"""The measured processes: drivers, which answer lines, and servers, which answer requests. None outlives the bench."""
+"""The measured processes: drivers, which answer lines, and servers, which answer requests. None
+outlives the bench."""
 import contextlib
 import ctypes
 import json
@@ -36,8 +37,14 @@ def running(command, log, env=None, **streams):
     """Runs a process in its own process group, and ends the group afterwards."""
     with open(log, "wb") as output:
         streams = {"stdin": subprocess.DEVNULL, "stdout": output, **streams}
-        process = subprocess.Popen(command, stderr=output, env={**os.environ, **(env or {})}, start_new_session=True,
-                                   preexec_fn=die_with_parent, **streams)
+        process = subprocess.Popen(
+            command,
+            stderr=output,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+            **streams,
+        )
     try:
         yield process
     finally:
@@ -126,8 +133,17 @@ class Server:
 @contextlib.contextmanager
 def lossd(build, folder, threads, io_threads):
     log, port = os.path.join(folder, "lossd.log"), free_port()
-    command = [os.path.join(build, "lossd"), "--listen", f"127.0.0.1:{port}", "--threads", str(threads), "--io-threads",
-               str(io_threads), "--log-level", "warning"]
+    command = [
+        os.path.join(build, "lossd"),
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--threads",
+        str(threads),
+        "--io-threads",
+        str(io_threads),
+        "--log-level",
+        "warning",
+    ]
     with running(command, log) as process:
         wait_for_port(process, port, log)
         yield Server(process.pid, port)
@@ -144,8 +160,12 @@ def bare(build, folder):
 @contextlib.contextmanager
 def fastapi_peer(folder):
     modules = {"torch": "python3-torch", "fastapi": "python3-fastapi", "uvicorn": "python3-uvicorn"}
-    probe = "import importlib.util as u; print(*[m for m in %r if not u.find_spec(m)])" % list(modules)
-    absent = subprocess.run([PYTHON, "-c", probe], capture_output=True, text=True, check=True).stdout.split()
+    probe = "import importlib.util as u; print(*[m for m in %r if not u.find_spec(m)])" % list(
+        modules
+    )
+    absent = subprocess.run(
+        [PYTHON, "-c", probe], capture_output=True, text=True, check=True
+    ).stdout.split()
     if absent:
         raise missing(" ".join(modules[module] for module in absent))
     log, port = os.path.join(folder, "fastapi.log"), free_port()
@@ -180,14 +200,23 @@ http {{
 
 @contextlib.contextmanager
 def nginx(folder, workers, answer):
-    program = next((path for path in ("/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx") if os.path.exists(path)), None)
+    program = next(
+        (
+            path
+            for path in ("/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx")
+            if os.path.exists(path)
+        ),
+        None,
+    )
     if not program:
         raise missing("nginx")
     log, port = os.path.join(folder, "nginx.log"), free_port()
     config = os.path.join(folder, "nginx.conf")
     with open(config, "w", encoding="ascii") as file:
         user = "user root;" if os.geteuid() == 0 else ""
-        file.write(NGINX.format(workers=workers, folder=folder, user=user, port=port, answer=answer))
+        file.write(
+            NGINX.format(workers=workers, folder=folder, user=user, port=port, answer=answer)
+        )
     with running([program, "-c", config, "-e", log], log) as process:
         wait_for_port(process, port, log)
         yield Server(process.pid, port)

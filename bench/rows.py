@@ -47,10 +47,22 @@ def time_text(ns):
 
 
 class Row:
-    """One line of the table. `samples` are the repetitions; with `low`, less is better; `error` is a NotMeasured
-    that says why there are no samples."""
+    """One line of the table. `samples` are the repetitions; with `low`, less is better; `error` is
+    a NotMeasured that says why there are no samples."""
 
-    def __init__(self, figure, name, samples=None, reach=None, stretch=None, unit="x", low=False, ours="", peer="", error=None):
+    def __init__(
+        self,
+        figure,
+        name,
+        samples=None,
+        reach=None,
+        stretch=None,
+        unit="x",
+        low=False,
+        ours="",
+        peer="",
+        error=None,
+    ):
         self.figure, self.name, self.unit = figure, name, unit
         self.samples = list(samples or [])
         self.reach, self.stretch, self.low = reach, stretch, low
@@ -82,15 +94,37 @@ class Row:
     def cells(self):
         if self.status != "ok":
             return [self.name, self.status]
-        spread = "" if len(self.samples) < 2 else " .. ".join(map(self.number, quartiles(self.samples)))
+        spread = (
+            "" if len(self.samples) < 2 else " .. ".join(map(self.number, quartiles(self.samples)))
+        )
         marks = [self.number(self.reach), self.number(self.stretch)]
-        return [self.name, self.number(self.value), spread, *marks, self.verdict(), self.ours, self.peer]
+        return [
+            self.name,
+            self.number(self.value),
+            spread,
+            *marks,
+            self.verdict(),
+            self.ours,
+            self.peer,
+        ]
 
     def as_json(self):
         low, high = quartiles(self.samples) if self.samples else (None, None)
-        return {"figure": self.figure, "name": self.name, "status": self.status, "unit": self.unit, "value": self.value,
-                "quartiles": [low, high], "samples": self.samples, "reach": self.reach, "stretch": self.stretch,
-                "less_is_better": self.low, "verdict": self.verdict(), "ours": self.ours, "peer": self.peer}
+        return {
+            "figure": self.figure,
+            "name": self.name,
+            "status": self.status,
+            "unit": self.unit,
+            "value": self.value,
+            "quartiles": [low, high],
+            "samples": self.samples,
+            "reach": self.reach,
+            "stretch": self.stretch,
+            "less_is_better": self.low,
+            "verdict": self.verdict(),
+            "ours": self.ours,
+            "peer": self.peer,
+        }
 
 
 HEADER = ["", "measured", "quartiles", "reach", "stretch", "", "ours", "peer"]
@@ -99,6 +133,7 @@ WIDTHS = [49, 10, 22, 10, 10, 9, 10, 10]
 
 def print_row(row, last_figure):
     """Prints a row, after a title if a new figure starts. Returns its figure."""
+
     def line(texts):
         return "   " + "".join(text.ljust(width) for text, width in zip(texts, WIDTHS)).rstrip()
 

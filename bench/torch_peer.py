@@ -1,9 +1,10 @@
-"""The driver for PyTorch in eager mode: forward and backward of one loss. Reads the same lines as core.c:
+"""The driver for PyTorch in eager mode: forward and backward of one loss. Reads the same lines as
+core.c:
 
     loss NAME COUNT CLASSES THREADS REPETITIONS BATCH    {"ns": [...], "loss": ...}
 
-The gradient is a new tensor each time (`x.grad = None` first), as after an optimizer's zero_grad; otherwise PyTorch would
-add a pass over the gradient. The data is the same as in core.c.
+The gradient is a new tensor each time (`x.grad = None` first), as after an optimizer's zero_grad;
+otherwise PyTorch would add a pass over the gradient. The data is the same as in core.c.
 """
 import functools
 import json
@@ -23,10 +24,17 @@ except ImportError:
 warnings.filterwarnings("ignore")  # kl_div recommends "batchmean"
 
 LOSSES = {
-    "mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss, "huber": F.huber_loss,
-    "bce": F.binary_cross_entropy, "bce_with_logits": F.binary_cross_entropy_with_logits,
-    "cross_entropy": F.cross_entropy, "nll": F.nll_loss, "kl_div": F.kl_div,
-    "hinge_embedding": F.hinge_embedding_loss, "cosine_embedding": F.cosine_embedding_loss,
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+    "smooth_l1": F.smooth_l1_loss,
+    "huber": F.huber_loss,
+    "bce": F.binary_cross_entropy,
+    "bce_with_logits": F.binary_cross_entropy_with_logits,
+    "cross_entropy": F.cross_entropy,
+    "nll": F.nll_loss,
+    "kl_div": F.kl_div,
+    "hinge_embedding": F.hinge_embedding_loss,
+    "cosine_embedding": F.cosine_embedding_loss,
 }
 STEPS = (2654435761, 2246822507)
 
@@ -69,9 +77,17 @@ def prepare(name, count, classes):
         x = (logarithm if name == "nll" else anything)(count, 0).reshape(rows, classes)
         y = (np.arange(rows, dtype=np.uint32) * np.uint32(STEPS[0]) >> 8) % np.uint32(classes)
         return [x.requires_grad_(), torch.from_numpy(y.astype(np.int64))]
-    x = {"bce": probability, "bce/soft": probability, "kl_div": logarithm}.get(name, anything)(count, 0)
-    y = {"bce": label, "bce_with_logits": label, "bce/soft": probability, "bce_with_logits/soft": probability,
-         "kl_div": probability, "hinge_embedding": sign}.get(name, anything)
+    x = {"bce": probability, "bce/soft": probability, "kl_div": logarithm}.get(name, anything)(
+        count, 0
+    )
+    y = {
+        "bce": label,
+        "bce_with_logits": label,
+        "bce/soft": probability,
+        "bce_with_logits/soft": probability,
+        "kl_div": probability,
+        "hinge_embedding": sign,
+    }.get(name, anything)
     return [x.requires_grad_(), y(count, 1)]
 
 

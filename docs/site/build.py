@@ -1,11 +1,12 @@
 """Builds the documentation site with MkDocs.
 
     build.py LOSSD          builds the site, with a page for each loss; run by `make docs`
-    build.py --gather       only gathers the pages and checks the links between files; run by `make test`
+    build.py --gather       only gathers the pages and checks the links between files; run by `make
+    test`
 
-Pages are gathered in build/docs/pages. Links between files of the repository become links between pages;
-other files are copied into the site. A link to a missing file or anchor fails the build. Except for --gather,
-this needs Debian's mkdocs and python3-matplotlib."""
+Pages are gathered in build/docs/pages. Links between files of the repository become links between
+pages; other files are copied into the site. A link to a missing file or anchor fails the build.
+Except for --gather, this needs Debian's mkdocs and python3-matplotlib."""
 import html.parser
 import os
 import re
@@ -24,15 +25,36 @@ SITE = ROOT / "build/docs/site"
 # The pages, by section: (title, file).
 SECTIONS = {
     None: [("Quick start", "docs/index.md")],
-    "Guides": [("Requests by example", "docs/guides/requests.md"), ("Evaluation in a pipeline", "docs/guides/pipeline.md"), ("Training from another language", "docs/guides/training.md"),
-               ("Load testing", "docs/guides/load-testing.md"), ("Operations", "docs/operations.md"), ("Boosting objectives", "docs/guides/boosting.md")],
-    "Clients": [("Python", "clients/python/README.md"), ("JavaScript", "clients/js/README.md"), ("lossctl", "docs/lossctl.md"),
-                ("Examples", "tests/clients/README.md")],
-    "Reference": [("HTTP API", "docs/API.md"), ("Arguments of the losses", "docs/losses.md"), ("The project", "README.md"),
-                  ("Benchmarks", "bench/README.md"), ("Architecture", "ARCHITECTURE.md"), ("Contributing", "CONTRIBUTING.md"), ("Changes", "CHANGELOG.md")],
+    "Guides": [
+        ("Requests by example", "docs/guides/requests.md"),
+        ("Evaluation in a pipeline", "docs/guides/pipeline.md"),
+        ("Training from another language", "docs/guides/training.md"),
+        ("Load testing", "docs/guides/load-testing.md"),
+        ("Operations", "docs/operations.md"),
+        ("Boosting objectives", "docs/guides/boosting.md"),
+    ],
+    "Clients": [
+        ("Python", "clients/python/README.md"),
+        ("JavaScript", "clients/js/README.md"),
+        ("lossctl", "docs/lossctl.md"),
+        ("Examples", "tests/clients/README.md"),
+    ],
+    "Reference": [
+        ("HTTP API", "docs/API.md"),
+        ("Arguments of the losses", "docs/losses.md"),
+        ("The project", "README.md"),
+        ("Benchmarks", "bench/README.md"),
+        ("Architecture", "ARCHITECTURE.md"),
+        ("Contributing", "CONTRIBUTING.md"),
+        ("Changes", "CHANGELOG.md"),
+    ],
 }
 # MkDocs would use README.md as the index.
-PLACES = {file: "project.md" if file == "README.md" else file.removeprefix("docs/") for pages in SECTIONS.values() for _, file in pages}
+PLACES = {
+    file: "project.md" if file == "README.md" else file.removeprefix("docs/")
+    for pages in SECTIONS.values()
+    for _, file in pages
+}
 LINK = re.compile(r"""(!?\[[^\]]*\]\(|<img src=")([^)\s#"]*)(#[^)\s]*)?(\)|")""")
 
 
@@ -54,7 +76,11 @@ def place_of(file):
 def listed(folder, source):
     """Writes a page that lists the files of a folder, and copies them."""
     place = f"files/{folder}.md"
-    files = [(path.name, place_of(f"{folder}/{path.name}")) for path in sorted(source.iterdir()) if path.is_file()]
+    files = [
+        (path.name, place_of(f"{folder}/{path.name}"))
+        for path in sorted(source.iterdir())
+        if path.is_file()
+    ]
     lines = [f"- [`{name}`]({os.path.relpath(there, Path(place).parent)})" for name, there in files]
     (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
     (PAGES / place).write_text("\n".join([f"# {folder}", "", *lines]) + "\n", encoding="utf-8")
@@ -75,13 +101,16 @@ def relinked(text, file):
         if not (ROOT / path).exists():
             raise SystemExit(f"{file} links to {target}, which does not exist")
         return f"{match[1]}{os.path.relpath(place_of(path), here)}{match[3] or ''}{match[4]}"
+
     return LINK.sub(turn, text)
 
 
 def gather():
     for file, place in PLACES.items():
         (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
-        (PAGES / place).write_text(relinked((ROOT / file).read_text(encoding="utf-8"), file), encoding="utf-8")
+        (PAGES / place).write_text(
+            relinked((ROOT / file).read_text(encoding="utf-8"), file), encoding="utf-8"
+        )
 
 
 def generate(server):
@@ -90,14 +119,19 @@ def generate(server):
 
     folder = PAGES / "losses"
     folder.mkdir(parents=True, exist_ok=True)
-    table = ["# Losses", "Every loss is an endpoint (`POST /v1/losses/{loss}`), a model of the Open Inference Protocol, and a method of the clients.",
-             "| loss | | names in PyTorch and other names |\n| --- | --- | --- |"]
+    table = [
+        "# Losses",
+        "Every loss is an endpoint (`POST /v1/losses/{loss}`), a model of the Open Inference Protocol, and a method of the clients.",
+        "| loss | | names in PyTorch and other names |\n| --- | --- | --- |",
+    ]
     for entry in server.json("/v1/losses")["losses"]:
         loss = server.json(entry["path"])
         answer = server.ask(loss["path"], losses.example(loss))[1]
         text = "\n\n".join(losses.page(loss, answer, curves.figures(server, loss, folder)))
         (folder / f"{loss['name']}.md").write_text(text + "\n", encoding="utf-8")
-        table[-1] += f"\n| [`{loss['name']}`]({loss['name']}.md) | {loss['title']} | {', '.join(f'`{name}`' for name in loss['aliases'])} |"
+        table[
+            -1
+        ] += f"\n| [`{loss['name']}`]({loss['name']}.md) | {loss['title']} | {', '.join(f'`{name}`' for name in loss['aliases'])} |"
         yield loss["name"], f"losses/{loss['name']}.md"
     (folder / "index.md").write_text("\n\n".join(table) + "\n", encoding="utf-8")
 
@@ -105,6 +139,7 @@ def generate(server):
 def navigation(loss_pages):
     def line(title, place, depth):
         return f"{'  ' * depth}- {title}: {place}"
+
     for section, pages in SECTIONS.items():
         if section:
             yield f"  - {section}:"
@@ -112,7 +147,10 @@ def navigation(loss_pages):
             yield line(title, PLACES[file], 2 if section else 1)
         if section is None:
             yield "  - Losses:"
-            yield from (line(title, place, 2) for title, place in [("All losses", "losses/index.md"), *loss_pages])
+            yield from (
+                line(title, place, 2)
+                for title, place in [("All losses", "losses/index.md"), *loss_pages]
+            )
 
 
 class Anchors(html.parser.HTMLParser):
@@ -130,7 +168,8 @@ class Anchors(html.parser.HTMLParser):
 
 
 def check_links():
-    """Fails if a link leads to a missing file or anchor, or if a page loads anything from another server."""
+    """Fails if a link leads to a missing file or anchor, or if a page loads anything from another
+    server."""
     pages = {path: Anchors(path.read_text(encoding="utf-8")) for path in SITE.rglob("*.html")}
     wrong = []
     for path, page in pages.items():
@@ -140,7 +179,9 @@ def check_links():
                 if kind == "src" or target.endswith((".css", ".js")):
                     wrong.append(f"{path.relative_to(SITE)} fetches {link}")
                 continue
-            file = Path(os.path.normpath(path.parent / target)) if target and target != "." else path
+            file = (
+                Path(os.path.normpath(path.parent / target)) if target and target != "." else path
+            )
             file = file / "index.html" if file.is_dir() else file
             if not file.exists() and path.name != "404.html":
                 wrong.append(f"{path.relative_to(SITE)} links to {link}, which does not exist")
@@ -162,9 +203,14 @@ def main():
     with lossd(sys.argv[1]) as server:
         loss_pages = list(generate(server))
     config = (ROOT / "docs/site/mkdocs.yml").read_text(encoding="utf-8")
-    config = config.replace("../../build/docs/", "").replace("nav: NAV", "nav:\n" + "\n".join(navigation(loss_pages)))
+    config = config.replace("../../build/docs/", "").replace(
+        "nav: NAV", "nav:\n" + "\n".join(navigation(loss_pages))
+    )
     (ROOT / "build/docs/mkdocs.yml").write_text(config, encoding="utf-8")
-    subprocess.run(["mkdocs", "build", "--quiet", "--strict", "--clean", "-f", ROOT / "build/docs/mkdocs.yml"], check=True)
+    subprocess.run(
+        ["mkdocs", "build", "--quiet", "--strict", "--clean", "-f", ROOT / "build/docs/mkdocs.yml"],
+        check=True,
+    )
     check_links()
 
 

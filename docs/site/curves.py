@@ -1,7 +1,8 @@
 """Plots a loss and its derivative over one prediction, computed by a running server.
 
-The first number of the first prediction in the example varies; everything else is fixed. The plot shows the
-sum of the terms that change. There is one plot for the example, and one for each argument that changes the curve."""
+The first number of the first prediction in the example varies; everything else is fixed. The plot
+shows the sum of the terms that change. There is one plot for the example, and one for each
+argument that changes the curve."""
 import copy
 import json
 
@@ -13,10 +14,25 @@ import matplotlib.pyplot as plt  # noqa: E402  (needs the backend to be set firs
 # Ranges to try: some losses accept only probabilities or positive predictions.
 RANGES = ((-4.0, 4.0), (0.0, 1.0), (0.05, 4.0))
 POINTS = 161
-COLORS = ("#1f6fb2", "#c2410c", "#15803d", "#7e3fb8")  # --line and --series-2 to 4 of web/tokens.css
+COLORS = (
+    "#1f6fb2",
+    "#c2410c",
+    "#15803d",
+    "#7e3fb8",
+)  # --line and --series-2 to 4 of web/tokens.css
 
-matplotlib.rcParams.update({"svg.hashsalt": "lossd", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10,
-                            "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3})
+matplotlib.rcParams.update(
+    {
+        "svg.hashsalt": "lossd",
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.3,
+    }
+)
 
 
 def first_number(tensor):
@@ -27,12 +43,20 @@ def first_number(tensor):
 
 
 def prediction_of(loss):
-    return next(tensor["name"] for tensor in loss["tensors"] if tensor["prediction"] and tensor["name"] in loss["example"])
+    return next(
+        tensor["name"]
+        for tensor in loss["tensors"]
+        if tensor["prediction"] and tensor["name"] in loss["example"]
+    )
 
 
 def numbers(value):
     """The numbers of nested lists as a flat list, including "NaN" and "Infinity"."""
-    return [number for item in value for number in numbers(item)] if isinstance(value, list) else [float(value)]
+    return (
+        [number for item in value for number in numbers(item)]
+        if isinstance(value, list)
+        else [float(value)]
+    )
 
 
 def evaluate(server, loss, request, name, x):
@@ -52,14 +76,25 @@ def evaluate(server, loss, request, name, x):
 
 def moved(points):
     """(x, sum of the terms that vary, gradient)."""
-    moving = [i for i, values in enumerate(zip(*(terms for _, terms, _ in points))) if len(set(values)) > 1]
+    moving = [
+        i
+        for i, values in enumerate(zip(*(terms for _, terms, _ in points)))
+        if len(set(values)) > 1
+    ]
     return [(x, sum(terms[i] for i in moving), gradient) for x, terms, gradient in points]
 
 
 def curve(server, loss, settings):
-    """(x, loss, gradient) over the first range that the loss accepts as a whole. None if there is no such range."""
+    """(x, loss, gradient) over the first range that the loss accepts as a whole. None if there is
+    no such range."""
     name = prediction_of(loss)
-    request = {**loss["example"], **settings, "reduction": "none", "grad": [name], "dtype": "float64"}
+    request = {
+        **loss["example"],
+        **settings,
+        "reduction": "none",
+        "grad": [name],
+        "dtype": "float64",
+    }
     for low, high in RANGES:
         xs = [low + (high - low) * i / (POINTS - 1) for i in range(POINTS)]
         points = []
@@ -74,7 +109,8 @@ def curve(server, loss, settings):
 
 
 def variants(parameter):
-    """Values of an argument to compare, including the default. Empty if the argument has no effect on the curve."""
+    """Values of an argument to compare, including the default. Empty if the argument has no effect
+    on the curve."""
     if parameter["type"] == "boolean":
         return [False, True]
     if "choices" in parameter:
@@ -82,7 +118,9 @@ def variants(parameter):
     if parameter["type"] != "number":
         return []
     default = parameter["default"]
-    low, high = parameter.get("minimum", parameter.get("exclusiveMinimum")), parameter.get("maximum", parameter.get("exclusiveMaximum"))
+    low, high = parameter.get("minimum", parameter.get("exclusiveMinimum")), parameter.get(
+        "maximum", parameter.get("exclusiveMaximum")
+    )
     if low is not None and high is not None:
         return [low + (high - low) * share for share in (0.1, 0.5, 0.9)]
     return [default / 2, default, default * 2] if default else [0, 0.5, 1]
@@ -117,7 +155,10 @@ def figures(server, loss, folder):
     draw(folder / main, loss["name"], [("example", example)], x_label)
     yield f"{loss['name']} and its derivative over one prediction, the rest as in the example below", main
     for parameter in loss["parameters"]:
-        series = [(f"{parameter['name']} = {value}", curve(server, loss, {parameter["name"]: value})) for value in variants(parameter)]
+        series = [
+            (f"{parameter['name']} = {value}", curve(server, loss, {parameter["name"]: value}))
+            for value in variants(parameter)
+        ]
         # The example may not fit a value: targets are logarithms with log_target only.
         series = [(label, points) for label, points in series if points]
         if len(series) > 1 and differs(series):

@@ -1,4 +1,5 @@
-"""Writes the page of a loss from its descriptor, which a running server returns for GET /v1/losses/{loss}."""
+"""Writes the page of a loss from its descriptor, which a running server returns for GET
+/v1/losses/{loss}."""
 import json
 
 from server import URL_IN_TEXT as URL
@@ -29,8 +30,10 @@ def python(loss, request):
 
 def javascript(loss, request):
     fields = ", ".join(f"{name}: {json.dumps(value)}" for name, value in request.items())
-    return (f"import {{Client}} from 'lossd';\n\nconst client = new Client('{URL}');\n"
-            f"const result = await client.{loss['name']}({{{fields}}});\nconsole.log(result.loss);")
+    return (
+        f"import {{Client}} from 'lossd';\n\nconst client = new Client('{URL}');\n"
+        f"const result = await client.{loss['name']}({{{fields}}});\nconsole.log(result.loss);"
+    )
 
 
 def example(loss):
@@ -45,7 +48,9 @@ def default_text(parameter):
 def range_text(parameter):
     if "choices" in parameter:
         return ", ".join(f"`{json.dumps(choice)}`" for choice in parameter["choices"])
-    low, high = parameter.get("minimum", parameter.get("exclusiveMinimum")), parameter.get("maximum", parameter.get("exclusiveMaximum"))
+    low, high = parameter.get("minimum", parameter.get("exclusiveMinimum")), parameter.get(
+        "maximum", parameter.get("exclusiveMaximum")
+    )
     if low is None and high is None:
         return "or `null`" if parameter.get("nullable") else ""
     left = "[" if "minimum" in parameter else "("
@@ -59,19 +64,29 @@ def cell(text):
 
 def tensor_rows(loss):
     for tensor in loss["tensors"]:
-        traits = [name for name, holds in (("optional", tensor["optional"]), ("prediction", tensor["prediction"]),
-                                           ("differentiable", tensor["differentiable"])) if holds]
+        traits = [
+            name
+            for name, holds in (
+                ("optional", tensor["optional"]),
+                ("prediction", tensor["prediction"]),
+                ("differentiable", tensor["differentiable"]),
+            )
+            if holds
+        ]
         yield f"| `{tensor['name']}` | {cell(tensor['doc'])} | `{cell(tensor['shape'])}` | {tensor['kind']} | {', '.join(traits)} |"
 
 
 def parameter_rows(loss):
     for parameter in loss["parameters"]:
-        yield (f"| `{parameter['name']}` | {cell(parameter['doc'])} | {parameter['type']} | `{default_text(parameter)}` | "
-               f"{cell(range_text(parameter))} |")
+        yield (
+            f"| `{parameter['name']}` | {cell(parameter['doc'])} | {parameter['type']} | `{default_text(parameter)}` | "
+            f"{cell(range_text(parameter))} |"
+        )
 
 
 def page(loss, answer, figures):
-    """The parts of a page. `answer` is the response to the example; `figures` are (caption, file) pairs."""
+    """The parts of a page. `answer` is the response to the example; `figures` are (caption, file)
+    pairs."""
     request = example(loss)
     names = [name for name in loss["aliases"]]
     yield f"# {loss['title']}: `{loss['name']}`"
@@ -82,13 +97,25 @@ def page(loss, answer, figures):
     for caption, file in figures:
         yield f"![{caption}]({file})"
     yield "## Tensors"
-    yield "\n".join(["| name | | shape | dtype | |", "| --- | --- | --- | --- | --- |", *tensor_rows(loss)])
+    yield "\n".join(
+        ["| name | | shape | dtype | |", "| --- | --- | --- | --- | --- |", *tensor_rows(loss)]
+    )
     if loss["parameters"]:
         yield "## Arguments"
-        yield "\n".join(["| name | | type | default | range |", "| --- | --- | --- | --- | --- |", *parameter_rows(loss)])
-    yield ("Reductions: " + ", ".join(f"`{name}`" for name in loss["reductions"]) + ". " +
-           ("`hess` returns the diagonal of its Hessian. " if loss["hessian"] else "") +
-           "All losses accept the [common fields](../API.md#common-fields) (`reduction`, `grad`, `sample_weight`, ...).")
+        yield "\n".join(
+            [
+                "| name | | type | default | range |",
+                "| --- | --- | --- | --- | --- |",
+                *parameter_rows(loss),
+            ]
+        )
+    yield (
+        "Reductions: "
+        + ", ".join(f"`{name}`" for name in loss["reductions"])
+        + ". "
+        + ("`hess` returns the diagonal of its Hessian. " if loss["hessian"] else "")
+        + "All losses accept the [common fields](../API.md#common-fields) (`reduction`, `grad`, `sample_weight`, ...)."
+    )
     yield "## Example"
     for (title, language), write in zip(LANGUAGES, (curl, python, javascript)):
         yield f"### {title}\n\n```{language}\n{write(loss, request)}\n```"

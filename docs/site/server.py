@@ -1,4 +1,5 @@
-"""Starts a lossd for the duration of a block, and sends requests to it. Needs only the standard library."""
+"""Starts a lossd for the duration of a block, and sends requests to it. Needs only the standard
+library."""
 import contextlib
 import http.client
 import json
@@ -21,7 +22,12 @@ class Lossd:
     def ask(self, path, body=None):
         """Status and body of the response."""
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        self.connection.request("POST" if body is not None else "GET", path, None if body is None else json.dumps(body), headers)
+        self.connection.request(
+            "POST" if body is not None else "GET",
+            path,
+            None if body is None else json.dumps(body),
+            headers,
+        )
         answer = self.connection.getresponse()
         return answer.status, answer.read().decode()
 
@@ -34,8 +40,12 @@ class Lossd:
 
 @contextlib.contextmanager
 def lossd(program):
-    process = subprocess.Popen([program, "--listen", "127.0.0.1:0", "--log-level", "warning"], stdout=subprocess.PIPE, text=True,
-                               env={name: value for name, value in os.environ.items() if not name.startswith("LOSSD_")})
+    process = subprocess.Popen(
+        [program, "--listen", "127.0.0.1:0", "--log-level", "warning"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("LOSSD_")},
+    )
     try:
         line = process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)

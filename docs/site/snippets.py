@@ -1,11 +1,12 @@
-"""Runs the examples in the documentation against a server, and compares their output with the documents.
+"""Runs the examples in the documentation against a server, and compares their output with the
+documents.
 
     snippets.py LOSSD [--only TEXT]
 
-- Runs blocks of `sh`, `python` and `js` in docs/index.md, docs/guides and the pages of the losses, and curl
-  commands in indented blocks of README.md and docs/API.md.
-- The expected output is the block of `output` (or the indented block that starts with `{`) after an example; "..." matches
-  anything. Without one, the example must succeed.
+- Runs blocks of `sh`, `python` and `js` in docs/index.md, docs/guides and the pages of the losses,
+  and curl commands in indented blocks of README.md and docs/API.md.
+- The expected output is the block of `output` (or the indented block that starts with `{`) after
+  an example; "..." matches anything. Without one, the example must succeed.
 - Reports languages that are not installed, whose examples are skipped.
 - Prints the number of examples that passed and failed."""
 import argparse
@@ -27,9 +28,11 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n```output\n(.*?)^```$)?", re.S | 
 
 # The command that runs a block, and one that tests whether it is available.
 PYTHON = "/usr/bin/python3"
-RUNNERS = {"sh": (["sh", "-eu", "-c"], ["curl", "--version"]),
-           "python": ([PYTHON, "-c"], [PYTHON, "-c", "import numpy"]),
-           "js": (["node", "--input-type=module", "-e"], ["node", "--version"])}
+RUNNERS = {
+    "sh": (["sh", "-eu", "-c"], ["curl", "--version"]),
+    "python": ([PYTHON, "-c"], [PYTHON, "-c", "import numpy"]),
+    "js": (["node", "--input-type=module", "-e"], ["node", "--version"]),
+}
 # Files that examples use.
 FILES = """
 import numpy as np
@@ -68,8 +71,12 @@ def loss_examples(server, only):
             continue
         loss = server.json(entry["path"])
         answer = server.ask(loss["path"], losses.example(loss))[1]
-        for (_, language), write in zip(losses.LANGUAGES, (losses.curl, losses.python, losses.javascript)):
-            yield Path(f"losses/{loss['name']}"), language, write(loss, losses.example(loss)), answer if language == "sh" else None
+        for (_, language), write in zip(
+            losses.LANGUAGES, (losses.curl, losses.python, losses.javascript)
+        ):
+            yield Path(f"losses/{loss['name']}"), language, write(
+                loss, losses.example(loss)
+            ), answer if language == "sh" else None
 
 
 def squeezed(text):
@@ -79,7 +86,9 @@ def squeezed(text):
 def agrees(printed, expected):
     pattern = ".*".join(re.escape(part) for part in squeezed(expected).split("..."))
     # Documents may break lines of JSON where the response has no space.
-    return re.fullmatch(pattern, squeezed(printed), re.S) or re.fullmatch(pattern.replace("\\ ", " ?"), squeezed(printed), re.S)
+    return re.fullmatch(pattern, squeezed(printed), re.S) or re.fullmatch(
+        pattern.replace("\\ ", " ?"), squeezed(printed), re.S
+    )
 
 
 def prepare(folder):
@@ -94,12 +103,19 @@ def prepare(folder):
 
 def run(language, text, url, folder, build):
     command = RUNNERS[language][0]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "clients/python/src"), "PATH": f"{build}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1",
-                   "LOSSD_URL": url}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "clients/python/src"),
+        "PATH": f"{build}:{os.environ['PATH']}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LOSSD_URL": url,
+    }
     text = text.replace(URL_IN_TEXT, url)
     if language == "sh":  # no progress meter
         text = re.sub(r"\bcurl ", "curl -sS ", text)
-    done = subprocess.run([*command, text], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, text], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
     done.stdout = done.stdout.replace(url, URL_IN_TEXT)
     return done
 
@@ -114,7 +130,9 @@ def works(language):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("lossd")
-    parser.add_argument("--only", default="", help="run only examples of pages whose name contains TEXT")
+    parser.add_argument(
+        "--only", default="", help="run only examples of pages whose name contains TEXT"
+    )
     arguments = parser.parse_args()
     build = Path(arguments.lossd).resolve().parent
     here = {language: works(language) for language in RUNNERS}
@@ -123,27 +141,43 @@ def main():
     top = Path(tempfile.mkdtemp(prefix="lossd-docs-"))
     try:
         with lossd(arguments.lossd) as server:
-            examples = [*(example for path in FENCED for example in fenced(path)),
-                        *(example for path in INDENTED for example in indented(path)), *loss_examples(server, arguments.only)]
+            examples = [
+                *(example for path in FENCED for example in fenced(path)),
+                *(example for path in INDENTED for example in indented(path)),
+                *loss_examples(server, arguments.only),
+            ]
             for path, language, text, expected in examples:
-                if arguments.only not in str(path) or not here["lossctl" if "lossctl " in text else language]:
+                if (
+                    arguments.only not in str(path)
+                    or not here["lossctl" if "lossctl " in text else language]
+                ):
                     continue
                 folder = top / path.name
                 if not folder.exists():
                     prepare(folder)
                 done = run(language, text, server.url, folder, build)
                 refused = expected is None and '"type":"about:blank"' in done.stdout
-                if done.returncode == 0 and not refused and (expected is None or agrees(done.stdout, expected)):
+                if (
+                    done.returncode == 0
+                    and not refused
+                    and (expected is None or agrees(done.stdout, expected))
+                ):
                     passed += 1
                     continue
                 failed += 1
-                print(f"--- {path}, {language}:\n{text}\n--- exited with {done.returncode} and printed:\n{done.stdout}{done.stderr}"
-                      f"\n--- instead of:\n{expected or 'success'}\n", file=sys.stderr)
+                print(
+                    f"--- {path}, {language}:\n{text}\n--- exited with {done.returncode} and printed:\n{done.stdout}{done.stderr}"
+                    f"\n--- instead of:\n{expected or 'success'}\n",
+                    file=sys.stderr,
+                )
     finally:
         shutil.rmtree(top)
     for language, is_here in here.items():
         if not is_here:
-            print(f"docs: the examples in {language} were not run: it is not installed", file=sys.stderr)
+            print(
+                f"docs: the examples in {language} were not run: it is not installed",
+                file=sys.stderr,
+            )
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

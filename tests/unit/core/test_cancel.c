@@ -126,7 +126,7 @@ START_TEST(every_loss_shows_progress_and_gives_up_soon)
             pthread_join(thread, NULL);
             ck_assert_msg(e.status == LOSS_CANCELLED, "%s, %s: %d", loss->name, shapes[shape].name,
                           e.status);
-            ck_assert_msg(e.ended - asked < SOON_MS, "%s, %s, %d threads: given up after %.0f ms",
+            ck_assert_msg(e.ended - asked < SOON_MS, "%s, %s, %d threads: cancelled after %.0f ms",
                           loss->name, shapes[shape].name, threads, e.ended - asked);
         }
         batch_free(&e.batch);
@@ -176,7 +176,7 @@ static bool cancel_mode(struct evaluation *e, const char *mode, const char *shap
     pthread_join(thread, NULL);
     ck_assert_msg(e->status == LOSS_CANCELLED, "%s, %s, %s: %d", loss->name, mode, shape,
                   e->status);
-    ck_assert_msg(e->ended - asked < SOON_MS, "%s, %s, %s: given up after %.0f ms", loss->name,
+    ck_assert_msg(e->ended - asked < SOON_MS, "%s, %s, %s: cancelled after %.0f ms", loss->name,
                   mode, shape, e->ended - asked);
     munmap(plan->output.data, output);
     plan->output.data = NULL;

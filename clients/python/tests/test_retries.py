@@ -281,7 +281,7 @@ def test_responses_of_every_framing(reply):
         (
             answer(200, b"\xff" * 64),
             lossd.ProtocolError,
-            "not a valid safetensors file: its header is",
+            "not a valid safetensors file: its header length is",
         ),
         (
             answer(200, b"\x02\0\0\0\0\0\0\0{}"),

@@ -137,7 +137,7 @@ START_TEST(secured_lossctl_is_accepted)
     run("LOSSD_TOKEN=another \"$LOSSCTL\" doctor --url $URL --cacert $CA; test $? = 4");
     ck_assert_ptr_nonnull(strstr(printed, "unknown token"));
     run("LOSSD_TOKEN=$TOKEN \"$LOSSCTL\" doctor --url $URL; test $? = 3");
-    ck_assert_ptr_nonnull(strstr(printed, "; --cacert gives the certificate authority"));
+    ck_assert_ptr_nonnull(strstr(printed, "; set the certificate authority with --cacert"));
     run("\"$LOSSCTL\" doctor --url http://${URL#https://}; test $? = 3");
     ck_assert_ptr_nonnull(strstr(printed, "; does it expect https://?"));
 }

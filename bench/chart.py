@@ -149,7 +149,8 @@ def draw(results, shown):
     return (
         "\n".join(
             [
-                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
+                '<svg xmlns="http://www.w3.org/2000/svg"'
+                f' viewBox="0 0 {WIDTH} {height}" role="img">',
                 f"<title>{escape(note)}</title>",
                 f"<style>{style()}</style>",
                 f'<rect class="back" width="{WIDTH}" height="{height}" rx="8"/>',

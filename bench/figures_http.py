@@ -31,7 +31,8 @@ def numbers(count, seed):
 
 
 def mse_body(count, extra=""):
-    return f'{{"input": [{numbers(count, 1)}], "target": [{numbers(count, 2)}], "grad": true{extra}}}'.encode()
+    tensors = f'"input": [{numbers(count, 1)}], "target": [{numbers(count, 2)}]'
+    return f'{{{tensors}, "grad": true{extra}}}'.encode()
 
 
 def cross_entropy_body(rows, classes):

@@ -235,7 +235,8 @@ class Client:
 
     def post(self, path, body, headers="Content-Type: application/json\r\n"):
         """The nanoseconds and the body of the response."""
-        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode()
+        headers = f"Host: 127.0.0.1\r\n{headers}Content-Length: {len(body)}\r\n"
+        head = f"POST {path} HTTP/1.1\r\n{headers}\r\n".encode()
         start = time.perf_counter_ns()
         self.socket.sendall(head)
         self.socket.sendall(body)

@@ -4,7 +4,8 @@ import math
 import statistics
 
 TITLES = {
-    1: "Loss and gradient, libloss against PyTorch eager (times faster; plain, and with a glibc that keeps large blocks)",
+    1: "Loss and gradient, libloss against PyTorch eager (times faster; plain, and with a glibc"
+    " that keeps large blocks)",
     2: "cross_entropy with gradient against PyTorch, other shapes (times faster)",
     3: "Share of the machine's triad bandwidth (loss and gradient)",
     4: "A second thread",
@@ -17,7 +18,8 @@ TITLES = {
     11: "Peak memory of a large request, against body + 4 bytes per number + response",
     12: "A float64 request against float32 (times slower)",
     13: "A binary request with gradient (times faster)",
-    14: "A binary request of the Open Inference Protocol, against copying the same bytes (times slower)",
+    14: "A binary request of the Open Inference Protocol, against copying the same bytes (times"
+    " slower)",
     15: "Several losses in one request, against one request per loss (times faster)",
 }
 

@@ -31,8 +31,8 @@ GROUPS = {
     "several": figures_several.figures,
 }
 
-# rounds: how often all take turns; repetitions: how often each measures per turn (the median counts);
-# shrink: divisor of all other batch sizes.
+# rounds: how often all take turns; repetitions: how often each measures per turn (the median
+# counts); shrink: divisor of all other batch sizes.
 FULL = {
     "rounds": 9,
     "repetitions": 3,
@@ -166,7 +166,8 @@ def main():
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     print(
-        f"{about['cpu']}, {cores} cores; {arguments.run} run. Times are medians; ratios are of neighbors."
+        f"{about['cpu']}, {cores} cores; {arguments.run} run. "
+        "Times are medians; ratios are of neighbors."
     )
     folder = os.path.abspath(os.path.join(arguments.build, "bench", "logs"))
     shutil.rmtree(folder, ignore_errors=True)
@@ -194,14 +195,16 @@ def main():
     smoke = arguments.run == "smoke"
     if about["others"] > 0.05 and not smoke:
         print(
-            f"bench: other processes used {100 * about['others']:.0f}% of the machine; these figures are rough",
+            f"bench: other processes used {100 * about['others']:.0f}% of the machine; "
+            "these figures are rough",
             file=sys.stderr,
         )
     failed = [row for row in rows if row.fatal and not (smoke and row.missing)]
     for row in rows:
         if row.fatal:
+            skipped = "" if row in failed else ", skipped"
             print(
-                f"bench: {row.figure}. {row.name}: {row.status}{'' if row in failed else ', skipped'}",
+                f"bench: {row.figure}. {row.name}: {row.status}{skipped}",
                 file=sys.stderr,
             )
     return 1 if failed else 0

@@ -121,7 +121,8 @@ def generate(server):
     folder.mkdir(parents=True, exist_ok=True)
     table = [
         "# Losses",
-        "Every loss is an endpoint (`POST /v1/losses/{loss}`), a model of the Open Inference Protocol, and a method of the clients.",
+        "Every loss is an endpoint (`POST /v1/losses/{loss}`), a model of the Open Inference"
+        " Protocol, and a method of the clients.",
         "| loss | | names in PyTorch and other names |\n| --- | --- | --- |",
     ]
     for entry in server.json("/v1/losses")["losses"]:
@@ -129,9 +130,8 @@ def generate(server):
         answer = server.ask(loss["path"], losses.example(loss))[1]
         text = "\n\n".join(losses.page(loss, answer, curves.figures(server, loss, folder)))
         (folder / f"{loss['name']}.md").write_text(text + "\n", encoding="utf-8")
-        table[
-            -1
-        ] += f"\n| [`{loss['name']}`]({loss['name']}.md) | {loss['title']} | {', '.join(f'`{name}`' for name in loss['aliases'])} |"
+        names = ", ".join(f"`{name}`" for name in loss["aliases"])
+        table[-1] += f"\n| [`{loss['name']}`]({loss['name']}.md) | {loss['title']} | {names} |"
         yield loss["name"], f"losses/{loss['name']}.md"
     (folder / "index.md").write_text("\n\n".join(table) + "\n", encoding="utf-8")
 

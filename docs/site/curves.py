@@ -153,7 +153,8 @@ def figures(server, loss, folder):
     if not example:
         raise SystemExit(f"{loss['name']} accepts no range of {name}")
     draw(folder / main, loss["name"], [("example", example)], x_label)
-    yield f"{loss['name']} and its derivative over one prediction, the rest as in the example below", main
+    name = loss["name"]
+    yield f"{name} and its derivative over one prediction, the rest as in the example below", main
     for parameter in loss["parameters"]:
         series = [
             (f"{parameter['name']} = {value}", curve(server, loss, {parameter["name"]: value}))

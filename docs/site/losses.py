@@ -25,7 +25,10 @@ def curl(loss, request):
 
 def python(loss, request):
     fields = ", ".join(f"{name}={python_value(value)}" for name, value in request.items())
-    return f"from lossd import Client\n\nclient = Client({URL!r})\nresult = client.{loss['name']}({fields})\nprint(result.loss)"
+    return (
+        f"from lossd import Client\n\nclient = Client({URL!r})\n"
+        f"result = client.{loss['name']}({fields})\nprint(result.loss)"
+    )
 
 
 def javascript(loss, request):
@@ -55,7 +58,9 @@ def range_text(parameter):
         return "or `null`" if parameter.get("nullable") else ""
     left = "[" if "minimum" in parameter else "("
     right = "]" if "maximum" in parameter or parameter.get("infinite") else ")"
-    return f"{left}{'-inf' if low is None else f'{low:g}'}, {'inf' if high is None else f'{high:g}'}{right}"
+    lowest = "-inf" if low is None else f"{low:g}"
+    highest = "inf" if high is None else f"{high:g}"
+    return f"{left}{lowest}, {highest}{right}"
 
 
 def cell(text):
@@ -73,14 +78,17 @@ def tensor_rows(loss):
             )
             if holds
         ]
-        yield f"| `{tensor['name']}` | {cell(tensor['doc'])} | `{cell(tensor['shape'])}` | {tensor['kind']} | {', '.join(traits)} |"
+        yield (
+            f"| `{tensor['name']}` | {cell(tensor['doc'])} | `{cell(tensor['shape'])}` | "
+            f"{tensor['kind']} | {', '.join(traits)} |"
+        )
 
 
 def parameter_rows(loss):
     for parameter in loss["parameters"]:
         yield (
-            f"| `{parameter['name']}` | {cell(parameter['doc'])} | {parameter['type']} | `{default_text(parameter)}` | "
-            f"{cell(range_text(parameter))} |"
+            f"| `{parameter['name']}` | {cell(parameter['doc'])} | {parameter['type']} | "
+            f"`{default_text(parameter)}` | {cell(range_text(parameter))} |"
         )
 
 
@@ -114,7 +122,8 @@ def page(loss, answer, figures):
         + ", ".join(f"`{name}`" for name in loss["reductions"])
         + ". "
         + ("`hess` returns the diagonal of its Hessian. " if loss["hessian"] else "")
-        + "All losses accept the [common fields](../API.md#common-fields) (`reduction`, `grad`, `sample_weight`, ...)."
+        + "All losses accept the [common fields](../API.md#common-fields) (`reduction`, `grad`,"
+        " `sample_weight`, ...)."
     )
     yield "## Example"
     for (title, language), write in zip(LANGUAGES, (curl, python, javascript)):

@@ -166,7 +166,8 @@ def main():
                     continue
                 failed += 1
                 print(
-                    f"--- {path}, {language}:\n{text}\n--- exited with {done.returncode} and printed:\n{done.stdout}{done.stderr}"
+                    f"--- {path}, {language}:\n{text}\n"
+                    f"--- exited with {done.returncode} and printed:\n{done.stdout}{done.stderr}"
                     f"\n--- instead of:\n{expected or 'success'}\n",
                     file=sys.stderr,
                 )

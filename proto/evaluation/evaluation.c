@@ -30,11 +30,11 @@ double evaluation_clock(void)
 }
 
 void evaluation_init(struct evaluation *e, const struct loss_descriptor *loss, const char *body,
-                     size_t len, int threads)
+                     size_t len)
 {
     e->body = body;
     e->len = len;
-    e->threads = threads;
+    e->threads = 1;
     e->quota = NULL;
     loss_request_init(&e->request, loss);
     e->encoding = FORM_NESTED;

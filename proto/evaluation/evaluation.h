@@ -2,7 +2,7 @@
  * One evaluation, independent of the formats of its request and response. A reader fills in what is
  * requested and where the numbers of each tensor are; an encoder writes the results. The steps:
  *
- *     evaluation_init(&e, loss, body, len, threads);
+ *     evaluation_init(&e, loss, body, len);
  *     json_request_read(&e, &error);    or another reader: fills e.request and its sources
  *     evaluation_plan(&e, &error);      checks everything that needs no numbers; sets e.plan
  *     ...                               optionally: set `data` of outputs of e.plan that are to be
@@ -62,10 +62,10 @@ struct evaluation {
 /* Returns milliseconds of a monotonic clock. */
 double evaluation_clock(void);
 
-/* Starts an evaluation without tensors and with default parameters. `body` (body[len] is NUL) is
-   borrowed. */
+/* Starts an evaluation without tensors and with default parameters, on one thread. `body`
+   (body[len] is NUL) is borrowed. */
 void evaluation_init(struct evaluation *evaluation, const struct loss_descriptor *loss,
-                     const char *body, size_t len, int threads);
+                     const char *body, size_t len);
 
 /* Returns the name of tensor k (0 to EVALUATION_TENSORS - 1); NULL if the loss has fewer tensors.
  */

@@ -1,10 +1,10 @@
 /*
  * What every endpoint that evaluates losses does with a request, whatever its protocol:
  *
- *     handler->validate_head(&view, &error)        before the body arrives
- *     prepared = handler_prepare(handler, &view, &response)   reads and plans the body; decodes
- * nothing prepared_exceeds(prepared, limit)            is it more work than may be done here?
- *     prepared_run(prepared, threads, &response)      decodes, computes and encodes
+ *     handler->validate_head(&view, &error)                  before the body arrives
+ *     prepared = handler_prepare(handler, &view, &response)  reads the body and plans
+ *     prepared_exceeds(prepared, limit)                      compares the work with a limit
+ *     prepared_run(prepared, threads, &response)             decodes, computes and encodes
  *     prepared_free(prepared)
  *
  * prepared_run may be called later and on another thread.

@@ -173,7 +173,7 @@ static enum loss_status read_entry(struct object_reader *json, struct head *head
     if (!entry)
         return no_memory(json->error);
     s->count++;
-    evaluation_init(&entry->evaluation, loss, s->body, s->len, s->threads);
+    evaluation_init(&entry->evaluation, loss, s->body, s->len);
     memset(entry->shares, -1, sizeof entry->shares);
     entry->own = 0;
     struct fields own;

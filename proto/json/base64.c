@@ -36,38 +36,26 @@ void base64_encode(char *text, const void *data, size_t len)
 enum { NONE = 0x80 };
 #define ROW(a, b, c, d, e, f, g, h) a, b, c, d, e, f, g, h
 #define NO_ROW                      ROW(NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE)
-static const uint8_t values[256] = {NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,                                          /* up to ' */
-                                    ROW(NONE, NONE, NONE, 62, NONE, NONE, NONE, 63), /* + / */
-                                    ROW(52, 53, 54, 55, 56, 57, 58, 59),
-                                    ROW(60, 61, NONE, NONE, NONE, NONE, NONE, NONE), /* 0 to 9 */
-                                    ROW(NONE, 0, 1, 2, 3, 4, 5, 6),
-                                    ROW(7, 8, 9, 10, 11, 12, 13, 14),
-                                    ROW(15, 16, 17, 18, 19, 20, 21, 22),
-                                    ROW(23, 24, 25, NONE, NONE, NONE, NONE, NONE), /* A to Z */
-                                    ROW(NONE, 26, 27, 28, 29, 30, 31, 32),
-                                    ROW(33, 34, 35, 36, 37, 38, 39, 40),
-                                    ROW(41, 42, 43, 44, 45, 46, 47, 48),
-                                    ROW(49, 50, 51, NONE, NONE, NONE, NONE, NONE), /* a to z */
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW,
-                                    NO_ROW};
+#define NO_FOUR_ROWS                NO_ROW, NO_ROW, NO_ROW, NO_ROW
+static const uint8_t values[256] = {
+    NO_FOUR_ROWS,
+    NO_ROW,                                          /* up to ' */
+    ROW(NONE, NONE, NONE, 62, NONE, NONE, NONE, 63), /* + / */
+    ROW(52, 53, 54, 55, 56, 57, 58, 59),
+    ROW(60, 61, NONE, NONE, NONE, NONE, NONE, NONE), /* 0 to 9 */
+    ROW(NONE, 0, 1, 2, 3, 4, 5, 6),
+    ROW(7, 8, 9, 10, 11, 12, 13, 14),
+    ROW(15, 16, 17, 18, 19, 20, 21, 22),
+    ROW(23, 24, 25, NONE, NONE, NONE, NONE, NONE), /* A to Z */
+    ROW(NONE, 26, 27, 28, 29, 30, 31, 32),
+    ROW(33, 34, 35, 36, 37, 38, 39, 40),
+    ROW(41, 42, 43, 44, 45, 46, 47, 48),
+    ROW(49, 50, 51, NONE, NONE, NONE, NONE, NONE), /* a to z */
+    NO_FOUR_ROWS,
+    NO_FOUR_ROWS,
+    NO_FOUR_ROWS,
+    NO_FOUR_ROWS,
+};
 
 static uint32_t value_of(char c)
 {

@@ -15,7 +15,7 @@ struct quota {
     bool (*reserve)(struct quota *quota, size_t bytes); /* returns false if refused */
     void (*release)(struct quota *quota, size_t bytes); /* bytes that were reserved */
     const bool *cancel; /* another thread stores true, atomically, to cancel; may be NULL */
-    bool *asked;        /* another thread stores true, atomically; work in progress resets it, so
+    bool *heartbeat;    /* another thread stores true, atomically; work in progress resets it, so
                            that the thread can tell whether it progresses; may be NULL */
 };
 
@@ -35,15 +35,15 @@ static inline void quota_release(struct quota *quota, size_t bytes)
 /* Returns true if the request is cancelled. Call it often: it also reports progress. */
 static inline bool quota_cancelled(const struct quota *quota)
 {
-    if (quota && quota->asked && __atomic_load_n(quota->asked, __ATOMIC_RELAXED))
-        __atomic_store_n(quota->asked, false, __ATOMIC_RELAXED);
+    if (quota && quota->heartbeat && __atomic_load_n(quota->heartbeat, __ATOMIC_RELAXED))
+        __atomic_store_n(quota->heartbeat, false, __ATOMIC_RELAXED);
     return quota && quota->cancel && __atomic_load_n(quota->cancel, __ATOMIC_RELAXED);
 }
 
 /* Returns the same for a run by the library. */
 static inline struct loss_control quota_control(const struct quota *quota)
 {
-    return quota ? (struct loss_control){.cancel = quota->cancel, .heartbeat = quota->asked}
+    return quota ? (struct loss_control){.cancel = quota->cancel, .heartbeat = quota->heartbeat}
                  : (struct loss_control){.cancel = NULL};
 }
 

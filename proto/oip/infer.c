@@ -44,7 +44,7 @@ static enum loss_status prepare(struct prepared *prepared, const struct request_
 {
     struct inference *const inference = (struct inference *)prepared;
     struct evaluation *const e = &inference->evaluation;
-    evaluation_init(e, view->descriptor, view->body, view->len, 1);
+    evaluation_init(e, view->descriptor, view->body, view->len);
     e->quota = view->quota;
     if (oip_request_read(e, view->inference_header, &inference->selection, error) != LOSS_OK ||
         evaluation_plan(e, error) != LOSS_OK)

@@ -50,7 +50,7 @@ static enum loss_status validate_head(struct request_view *view, struct loss_err
         return LOSS_OK;
     struct evaluation evaluation;
     struct fields fields;
-    evaluation_init(&evaluation, view->descriptor, "", 0, 1);
+    evaluation_init(&evaluation, view->descriptor, "", 0);
     return read_query(view, &evaluation, &fields, error);
 }
 
@@ -72,7 +72,7 @@ static enum loss_status prepare(struct prepared *prepared, const struct request_
     struct single *const single = (struct single *)prepared;
     struct evaluation *const e = &single->evaluation;
     single->out = view->out;
-    evaluation_init(e, view->descriptor, view->body, view->len, 1);
+    evaluation_init(e, view->descriptor, view->body, view->len);
     e->quota = view->quota;
     if (read_request(view, e, error) != LOSS_OK || evaluation_plan(e, error) != LOSS_OK)
         return error->status;

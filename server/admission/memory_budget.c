@@ -474,16 +474,9 @@ static double read_budget(void *context, size_t index)
     struct memory_budget *const budget = context;
     pthread_mutex_lock(&budget->mutex);
     const size_t values[] = {budget->bytes, budget->reserved, atomic_load(&budget->used),
-                             budget->waiting};
+                             budget->waiting, block_cache_bytes()};
     pthread_mutex_unlock(&budget->mutex);
     return (double)values[index];
-}
-
-static double read_kept(void *context, size_t index)
-{
-    (void)context;
-    (void)index;
-    return (double)block_cache_bytes();
 }
 
 static const struct metric_source sources[] = {
@@ -493,7 +486,7 @@ static const struct metric_source sources[] = {
     {"lossd_memory_used_bytes", METRIC_GAUGE, "Reserved memory in use.", NULL, read_budget},
     {"lossd_memory_waiters", METRIC_GAUGE, "Requests waiting for memory.", NULL, read_budget},
     {"lossd_memory_cached_bytes", METRIC_GAUGE, "Memory cached for later requests.", NULL,
-     read_kept},
+     read_budget},
 };
 
 bool memory_budget_add_metrics(struct memory_budget *budget, struct metrics *metrics)

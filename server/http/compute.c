@@ -23,6 +23,14 @@ enum {
     HTTP_CODING_COST = 20, /* expected ns of one core per byte of a response that is compressed */
 };
 
+/* Counts a request that ran out of memory for `what`. Replies with a 413 if no retry can succeed.
+ */
+static void check_memory(struct request *request, const char *what)
+{
+    if (request->reply.status == 503 && !request_is_cancelled(request))
+        request_fail_no_memory(request, what);
+}
+
 /* Decompresses a compressed body, to at most `most` bytes (0: --max-decompressed-body). */
 static enum decompression decompress_body(struct request *request, size_t most)
 {
@@ -36,18 +44,10 @@ static enum decompression decompress_body(struct request *request, size_t most)
     request->len = body.len;
     request->capacity = body.capacity;
     request->expand_ms += (double)(clock_ns() - started) / 1e6;
-    if (request->reply.status == 503 && !request_is_cancelled(request))
-        request_fail_no_memory(request, "the decompressed body");
-    else if (request->reply.status == 413)
+    if (request->reply.status == 413)
         request_count_rejection(request, REJECTION_EXPANDED_SIZE);
+    check_memory(request, "the decompressed body");
     return done;
-}
-
-/* Counts an evaluation that ran out of memory. Replies with a 413 if no retry can succeed. */
-static void check_memory(struct request *request)
-{
-    if (request->reply.status == 503 && !request_is_cancelled(request))
-        request_fail_no_memory(request, "the request");
 }
 
 /* Reads the body and plans the evaluation. On failure, returns false and fills the reply. */
@@ -61,7 +61,7 @@ static bool prepare(struct request *request)
     request->prepared = handler_prepare(request->route->evaluate, view, &request->reply);
     if (request->reply.status == 413)
         request_count_rejection(request, REJECTION_WORK);
-    check_memory(request);
+    check_memory(request, "the request");
     return request->prepared != NULL;
 }
 
@@ -69,7 +69,7 @@ static bool prepare(struct request *request)
 static void run(struct request *request, int threads)
 {
     prepared_run(request->prepared, threads, &request->reply);
-    check_memory(request);
+    check_memory(request, "the request");
     if (request->reply.decode_ms > 0)
         request->reply.decode_ms += request->expand_ms;
 }

@@ -165,7 +165,7 @@ static enum MHD_Result on_headers(struct request *request, const char *version)
 void request_report_to_watchdog(struct request *request)
 {
     watchdog_request(request->id, request->path);
-    request->memory.quota.asked = watchdog_progress_flag();
+    request->memory.quota.heartbeat = watchdog_progress_flag();
 }
 
 /* Implements http_on_request, which reports to the watchdog around it. */

@@ -79,7 +79,7 @@ void request_wait_for_memory(struct request *request, enum request_state state)
 {
     const int64_t deadline = state == REQUEST_GATHERING ? request_deadline(request) : INT64_MAX;
     request->state = state;
-    request->memory.quota.asked = NULL; /* the flag belongs to this thread */
+    request->memory.quota.heartbeat = NULL; /* the flag belongs to this thread */
     monitor_turn(request->monitored, MONITOR_NOTHING);
     MHD_suspend_connection(request->connection);
     if (!reservation_wait(&request->memory,

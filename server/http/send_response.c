@@ -36,7 +36,7 @@ add_header_printf(struct MHD_Response *response, const char *name, const char *f
     return add_header(response, name, value);
 }
 
-/* Writes "name;dur=12.345". Avoids snprintf, as every response has it. */
+/* Writes "name;dur=12.345". Avoids snprintf, because it runs for every response. */
 static char *put_duration(char *to, const char *name, double ms)
 {
     to = stpcpy(stpcpy(to, name), ";dur=");

@@ -14,8 +14,8 @@ async function evaluate(url, fields) {
     return (await post(url, JSON.stringify(fields), 'application/json')).json();
 }
 
-// Sends and receives safetensors files: numbers are never converted to text. Takes Float32Arrays of one dimension;
-// returns typed arrays.
+// Sends and receives safetensors files: numbers are never converted to text. Takes Float32Arrays of
+// one dimension; returns typed arrays.
 async function evaluateArrays(url, arrays) {
     const header = {};
     let size = 0;
@@ -37,7 +37,8 @@ async function evaluateArrays(url, arrays) {
         )
     ).arrayBuffer();
     const begin = 8 + Number(new DataView(response).getBigUint64(0, true));
-    const {__metadata__, ...tensors} = JSON.parse(new TextDecoder().decode(response.slice(8, begin)));
+    const found = new TextDecoder().decode(response.slice(8, begin));
+    const {__metadata__, ...tensors} = JSON.parse(found);
     const types = {F32: Float32Array, F64: Float64Array};
     return Object.fromEntries(
         Object.entries(tensors).map(

@@ -73,6 +73,8 @@ static int port_behind(const char *text)
     return colon && sscanf(strchr(colon, ':') + 1, "%d", &port) == 1 ? port : 0;
 }
 
+const char *const server_process_defaults[] = {"--log-level", "warning", "--threads", "2", NULL};
+
 void server_process_start(struct server_process *server, const char *const arguments[])
 {
     server_process_start_with(server, arguments, NULL);
@@ -260,6 +262,15 @@ void server_process_free(struct server_process *server)
         close(server->out);
     }
     *server = (struct server_process){.pid = 0};
+}
+
+void server_process_end(struct server_process *server)
+{
+    const int code = server_process_stop(server);
+    char *log = server_process_log(server);
+    ck_assert_msg(code == 0, "the server exited with %d; its log: %.2000s", code, log);
+    free(log);
+    server_process_free(server);
 }
 
 int server_process_run(const char *const arguments[], char *out, char *err)

@@ -16,6 +16,9 @@ struct server_process {
     FILE *err;      /* its stderr */
 };
 
+/* Arguments for tests that need no others: two threads, and warnings only. */
+extern const char *const server_process_defaults[];
+
 /* Starts the server with the given arguments (NULL-terminated), by default with `--listen
    127.0.0.1:0`, and waits for the start-up line. Aborts the test if there is none. */
 void server_process_start(struct server_process *server, const char *const arguments[]);
@@ -59,6 +62,10 @@ void server_process_start_silently(struct server_process *server, const char *co
 
 /* Kills the server if it is running, and frees all resources. */
 void server_process_free(struct server_process *server);
+
+/* Stops the server and frees all resources. Fails the test, quoting the log, unless it exits with
+   0. */
+void server_process_end(struct server_process *server);
 
 /* Runs the server until it exits. Returns the exit code and its output in buffers of SERVER_TEXT
  * bytes. */

@@ -125,13 +125,13 @@ async function hold(page, pattern, matches = () => true) {
     };
 }
 
+// Delays the evaluations of mse.
+const holdEvaluations = (page) =>
+    hold(page, '**/v1/losses/mse*', (request) => request.method() === 'POST');
+
 test('late responses are ignored', () =>
     onPage('mse', async (page) => {
-        const late = await hold(
-            page,
-            '**/v1/losses/mse*',
-            (request) => request.method() === 'POST',
-        );
+        const late = await holdEvaluations(page);
         await page.locator('#tensor-input').fill('[10, 10, 10]');
         await late.some();
         assert.equal(await page.locator('#results').getAttribute('aria-busy'), 'true');
@@ -144,11 +144,7 @@ test('late responses are ignored', () =>
 
 test('a late response for another loss is ignored', () =>
     onPage('mse', async (page) => {
-        const late = await hold(
-            page,
-            '**/v1/losses/mse*',
-            (request) => request.method() === 'POST',
-        );
+        const late = await holdEvaluations(page);
         await page.locator('#tensor-input').fill('[10, 10, 10]');
         await late.some();
         await page.locator('#loss').selectOption('l1');

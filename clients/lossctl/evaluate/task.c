@@ -14,7 +14,8 @@ void task_begin(struct task *task, const struct loss_descriptor *loss, int threa
 {
     task->loss = loss;
     task->label = NULL;
-    evaluation_init(&task->evaluation, loss, "", 0, threads);
+    evaluation_init(&task->evaluation, loss, "", 0);
+    task->evaluation.threads = threads;
     fields_begin(&task->fields, &task->evaluation, &task->error);
     for (int k = 0; k < EVALUATION_TENSORS; k++)
         task->input[k] = (struct input){.present = false};

@@ -46,14 +46,12 @@ static struct server_process server;
 
 static void setup(void)
 {
-    server_process_start(&server,
-                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server, server_process_defaults);
 }
 
 static void teardown(void)
 {
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
 }
 
 static bool is_here(int i)

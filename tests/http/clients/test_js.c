@@ -20,14 +20,12 @@ static bool required(void)
 
 static void setup(void)
 {
-    server_process_start(&server,
-                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server, server_process_defaults);
 }
 
 static void teardown(void)
 {
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
 }
 
 START_TEST(client_passes_its_tests)

@@ -42,8 +42,7 @@ static void setup(void)
 {
     ck_assert_ptr_nonnull(find_program());
     folder_make();
-    server_process_start(&server,
-                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server, server_process_defaults);
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%d", server.port);
     setenv("LOSSD_URL", url, 1);
@@ -52,8 +51,7 @@ static void setup(void)
 static void teardown(void)
 {
     folder_remove();
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
 }
 
 static size_t read_file(const char *name, char *bytes, size_t size)

@@ -63,11 +63,7 @@ static void teardown(void)
 {
     http_client_close(&client);
     http_response_free(&response);
-    const int code = server_process_stop(&server);
-    char *log = server_process_log(&server);
-    ck_assert_msg(code == 0, "the server exited with %d; its log: %.2000s", code, log);
-    free(log);
-    server_process_free(&server);
+    server_process_end(&server);
     fault_library_end();
 }
 
@@ -652,8 +648,7 @@ END_TEST
 static void restart(void)
 {
     http_client_close(&client);
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
     server_process_start(&server, arguments);
 }
 

@@ -46,11 +46,7 @@ static void teardown(void)
         return;
     http_client_close(&client);
     http_response_free(&response);
-    int code = server_process_stop(&server);
-    char *log = server_process_log(&server);
-    ck_assert_msg(code == 0, "the server exited with %d; its log: %.2000s", code, log);
-    free(log);
-    server_process_free(&server);
+    server_process_end(&server);
 }
 
 static void reconnect(void)
@@ -130,6 +126,14 @@ static void announce(struct http_client *by, unsigned long long len, const char 
     char head[256];
     snprintf(head, sizeof head, POST "%sContent-Length: %llu\r\n\r\n", headers, len);
     ck_assert(http_client_send_text(by, head));
+}
+
+/* Announces a body on a new connection. */
+static void connect_and_announce(struct http_client *by, unsigned long long len,
+                                 const char *headers)
+{
+    ck_assert(http_client_connect(by, "127.0.0.1", server.port));
+    announce(by, len, headers);
 }
 
 /* ---- Deadlines and rates ---- */
@@ -440,8 +444,7 @@ START_TEST(limits_memory_wait_leaves_body_unread)
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait-timeout=60");
     hold(&client, body);
-    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-    announce(&second, LARGE, "Expect: 100-continue\r\n");
+    connect_and_announce(&second, LARGE, "Expect: 100-continue\r\n");
     wait_for_metric(waiting, 1);
     /* Small requests are still served. */
     struct http_client small;
@@ -472,8 +475,7 @@ START_TEST(limits_released_memory_goes_to_waiting_requests)
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait-timeout=60");
     hold(&client, body);
-    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-    announce(&second, LARGE, "");
+    connect_and_announce(&second, LARGE, "");
     wait_for_metric(waiting, 1);
     http_client_close(&client);
     ck_assert(http_client_send(&second, body, LARGE));
@@ -491,8 +493,7 @@ START_TEST(limits_memory_wait_times_out)
     START(MEMORY, "--memory-wait-timeout=0.3", "--max-memory-waiters=1");
     hold(&client, body);
     for (int i = 0; i < 3; i++) {
-        ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-        announce(&second, LARGE, i == 0 ? "Expect: 100-continue\r\n" : "");
+        connect_and_announce(&second, LARGE, i == 0 ? "Expect: 100-continue\r\n" : "");
         if (i == 1)
             http_client_send(&second, body, LARGE); /* as much as the server reads */
         else if (i == 2)
@@ -515,11 +516,9 @@ START_TEST(limits_memory_has_a_bounded_queue)
     START(MEMORY, "--memory-wait-timeout=60", "--max-memory-waiters=1");
     hold(&client, body);
     free(body);
-    ck_assert(http_client_connect(&first, "127.0.0.1", server.port));
-    announce(&first, LARGE, "");
+    connect_and_announce(&first, LARGE, "");
     wait_for_metric(waiting, 1);
-    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-    announce(&second, LARGE, "");
+    connect_and_announce(&second, LARGE, "");
     ck_assert(http_client_send(&second, mse, 10));
     ck_assert(http_client_read(&second, &response, false));
     expect_retry();
@@ -562,8 +561,7 @@ static void ask_for_held_memory(size_t len, int status)
     struct http_client second;
     struct http_response answer = {.status = 0};
     char *body = padded_body(mse, len);
-    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-    announce(&second, len, "");
+    connect_and_announce(&second, len, "");
     ck_assert(http_client_send(&second, body, len));
     ck_assert(http_client_read(&second, &answer, false));
     ck_assert_msg(answer.status == status, "%s%s", answer.head, answer.body);
@@ -698,8 +696,7 @@ START_TEST(limits_memory_of_fast_bodies_is_kept)
     START(MEMORY, "--memory-wait-timeout=60",
           "--slow-client-memory-timeout=8"); /* first checked after a second */
     hold(&client, body);
-    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-    announce(&second, LARGE, "");
+    connect_and_announce(&second, LARGE, "");
     wait_for_metric(waiting, 1);
     send_slowly(body, 2500);
     ck_assert(http_client_read(&client, &response, false));
@@ -743,14 +740,12 @@ START_TEST(limits_memory_of_reset_connections_is_released)
     START(MEMORY, "--memory-wait-timeout=60");
     hold(&client, body);
     /* A client that waits for admission. */
-    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-    announce(&second, LARGE, "");
+    connect_and_announce(&second, LARGE, "");
     wait_for_metric(waiting, 1);
     reset_connection(&second);
     expect_soon(waiting, 0);
     ck_assert(metric("lossd_rejections_total{reason=\"gone\"}") >= 1);
-    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-    announce(&second, LARGE, "");
+    connect_and_announce(&second, LARGE, "");
     wait_for_metric(waiting, 1);
     http_client_close(&second);
     expect_soon(waiting, 0);
@@ -772,8 +767,7 @@ START_TEST(limits_memory_of_reset_connections_is_released)
     reset_connection(&second);
     expect_soon(waiting, 0);
     /* A client that closes its connection there. */
-    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-    announce(&second, MIDDLE, "");
+    connect_and_announce(&second, MIDDLE, "");
     for (size_t at = 0; at < MIDDLE && metric(waiting) < 1;) {
         const ssize_t sent = send(second.fd, body + at, MIDDLE - at, MSG_DONTWAIT | MSG_NOSIGNAL);
         at += sent > 0 ? (size_t)sent : 0;
@@ -799,8 +793,7 @@ START_TEST(limits_memory_is_not_reserved_for_declared_lengths)
         START(memories[m], "--max-body=1G", "--max-connections=100", "--memory-wait-timeout=2");
         const size_t idle = server_process_memory(&server, "VmRSS:");
         for (int i = 0; i < CLAIMING; i++) {
-            ck_assert(http_client_connect(&claiming[i], "127.0.0.1", server.port));
-            announce(&claiming[i], 1000000000, "");
+            connect_and_announce(&claiming[i], 1000000000, "");
             ck_assert(http_client_send(&claiming[i], body, SENT));
         }
         wait_for_at_least(used, (double)CLAIMING * SENT);
@@ -831,8 +824,7 @@ START_TEST(limits_memory_is_not_reserved_for_small_declared_lengths)
     char *body = padded_body(mse, MIDDLE);
     START(MEMORY, "--memory-wait-timeout=2");
     for (int i = 0; i < CLAIMING; i++) {
-        ck_assert(http_client_connect(&claiming[i], "127.0.0.1", server.port));
-        announce(&claiming[i], DECLARED, "");
+        connect_and_announce(&claiming[i], DECLARED, "");
         ck_assert(http_client_send(&claiming[i], body, 100));
     }
     wait_for_metric("lossd_http_requests_in_flight", CLAIMING + 1);
@@ -876,8 +868,7 @@ START_TEST(limits_memory_suffices_for_all_admitted_requests)
     wait_for_at_least(used, MIDDLE / 2);
     for (int i = 0; i < OTHERS; i++) {
         others[i] = (struct upload){.body = body};
-        ck_assert(http_client_connect(&others[i].client, "127.0.0.1", server.port));
-        announce(&others[i].client, MIDDLE, "");
+        connect_and_announce(&others[i].client, MIDDLE, "");
         ck_assert_int_eq(pthread_create(&others[i].thread, NULL, upload, &others[i]), 0);
         wait_for_at_least(used, MIDDLE / 2 + MIB);
     }
@@ -907,11 +898,9 @@ START_TEST(limits_memory_goes_to_waiting_requests_in_order)
     char *body = padded_body(mse, LARGE);
     START(MEMORY, "--memory-wait-timeout=60");
     hold(&client, body);
-    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-    announce(&second, LARGE, "Expect: 100-continue\r\n");
+    connect_and_announce(&second, LARGE, "Expect: 100-continue\r\n");
     wait_for_metric(waiting, 1);
-    ck_assert(http_client_connect(&third, "127.0.0.1", server.port));
-    announce(&third, 2 * MIB, "Expect: 100-continue\r\n");
+    connect_and_announce(&third, 2 * MIB, "Expect: 100-continue\r\n");
     wait_for_metric(waiting, 2);
     http_client_close(&client);
     ck_assert(http_client_read(&second, &response, false));
@@ -941,8 +930,7 @@ START_TEST(limits_memory_of_closed_connections_is_released)
     hold(&client, body);
     for (int i = 0; i < 2; i++) {
         struct http_client second;
-        ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-        announce(&second, LARGE, "");
+        connect_and_announce(&second, LARGE, "");
         wait_for_metric(waiting, 1);
         if (i == 1)
             stuff(&second);
@@ -1315,8 +1303,7 @@ START_TEST(limits_deadline_includes_the_memory_wait)
     const double most = metric("lossd_memory_budget_bytes") / 8 * 7;
     const size_t len = (size_t)((most - metric(reserved)) * 0.7);
     char *body = padded_body(mse, len);
-    ck_assert(http_client_connect(&second, "127.0.0.1", server.port));
-    announce(&second, len, "X-Request-Timeout: 1\r\n");
+    connect_and_announce(&second, len, "X-Request-Timeout: 1\r\n");
     ck_assert(http_client_send(&second, body, len));
     ck_assert(http_client_read(&second, &response, false));
     expect_status(

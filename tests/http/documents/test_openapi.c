@@ -43,8 +43,7 @@ static void teardown(void)
     tree = document = NULL;
     http_client_close(&client);
     http_response_free(&response);
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
 }
 
 /* Sends a request with or without a JSON body. The response must be JSON. */

@@ -41,8 +41,7 @@ static void teardown(void)
     http_client_close(&client);
     http_response_free(&response);
     http_response_free(&plain);
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
 }
 
 /* ---- Requests ---- */
@@ -359,7 +358,8 @@ START_TEST(body_in_every_coding_is_decompressed_in_pieces)
     for (enum coding coding = CODING_IDENTITY + 1; coding < CODING_COUNT; coding++) {
         struct buffer body = spaces(coding, len), out = {.data = NULL};
         struct observer observer = {.asked = true};
-        struct quota quota = {.reserve = take_any, .release = give_any, .asked = &observer.asked};
+        struct quota quota = {
+            .reserve = take_any, .release = give_any, .heartbeat = &observer.asked};
         struct loss_error error;
         pthread_t thread;
         out.quota = &quota;

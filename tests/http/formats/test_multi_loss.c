@@ -17,8 +17,7 @@ static struct http_response response, single;
 
 static void setup(void)
 {
-    server_process_start(&server,
-                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server, server_process_defaults);
     ck_assert(http_client_connect(&client, "127.0.0.1", server.port));
 }
 
@@ -27,8 +26,7 @@ static void teardown(void)
     http_client_close(&client);
     http_response_free(&response);
     http_response_free(&single);
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
 }
 
 static void ask(const char *body)

@@ -314,14 +314,12 @@ static void expect_answer(const char *id, const struct answer *answer, const jso
 
 static void setup(void)
 {
-    server_process_start(&server,
-                         (const char *const[]){"--log-level", "warning", "--threads", "2", NULL});
+    server_process_start(&server, server_process_defaults);
 }
 
 static void teardown(void)
 {
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
 }
 
 START_TEST(report_gets_the_expected_response)

@@ -57,8 +57,7 @@ static char *scrape(void)
     char *const text = strdup(response.body);
     http_client_close(&client);
     http_response_free(&response);
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
     return text;
 }
 
@@ -415,8 +414,7 @@ START_TEST(deploy_manifests_are_valid)
     const int status = command_run(printed, sizeof printed,
                                    "node tests/kubernetes/validate.mjs %s http://127.0.0.1:%d 2>&1",
                                    program ? program : "build/lossd", server.port);
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
     ck_assert_msg(status == 0, "%s", printed);
 }
 END_TEST

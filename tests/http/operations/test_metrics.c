@@ -39,8 +39,7 @@ static void teardown(void)
 {
     http_client_close(&client);
     http_response_free(&response);
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
 }
 
 /* ---- Requests ---- */

@@ -753,7 +753,7 @@ START_TEST(auth_notifies_systemd_of_reloads)
     const int fd = unix_socket(notify_path, SOCK_DGRAM);
     server_process_start_with(&server, ARGUMENTS("--listen=127.0.0.1:0"), ask_to_be_told);
     expect_told(fd, "READY=1");
-    kill(server.pid, SIGHUP); /* although there is no file to read */
+    kill(server.pid, SIGHUP); /* the server reads no file */
     expect_told(fd, "RELOADING=1\nMONOTONIC_USEC=");
     expect_told(fd, "READY=1");
     ck_assert_int_eq(server_process_stop(&server), 0);

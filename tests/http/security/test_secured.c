@@ -42,8 +42,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-    ck_assert_int_eq(server_process_stop(&server), 0);
-    server_process_free(&server);
+    server_process_end(&server);
     folder_remove();
 }
 

@@ -70,8 +70,9 @@ class Client(Settings, LossMethods[Result]):
     def evaluate(self, losses: Sequence[Entry], **fields: Any) -> List[Result]:
         """Evaluates several losses over the same tensors, which are sent and decoded once.
 
-            mse, huber = client.evaluate(["mse", {"loss": "huber", "delta": 0.5}], input=x,
-            target=y, grad=True)
+            mse, huber = client.evaluate(
+                ["mse", {"loss": "huber", "delta": 0.5}], input=x, target=y, grad=True
+            )
 
         Args:
             losses: names, or mappings with a name "loss" and fields for that loss only.

@@ -26,8 +26,12 @@ static const struct {
     Suite *(*make)(void);
     enum part part;
 } suites[] = {
-    {"number", number_suite, PART_UNTIMED},
-    {"json", json_suite, PART_UNTIMED},
+    {"number_read", number_read_suite, PART_UNTIMED},
+    {"number_write", number_write_suite, PART_UNTIMED},
+    {"number_bulk", number_bulk_suite, PART_UNTIMED},
+    {"json_responses", json_responses_suite, PART_UNTIMED},
+    {"json_errors", json_errors_suite, PART_UNTIMED},
+    {"json_long_tensors", json_long_tensors_suite, PART_UNTIMED},
     {"options", options_suite, PART_UNTIMED},
     {"cpu_dispatch", cpu_dispatch_suite, PART_UNTIMED},
     {"vector_math", vector_math_suite, PART_UNTIMED},

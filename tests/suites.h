@@ -4,8 +4,12 @@
 
 #include <check.h>
 
-Suite *number_suite(void);
-Suite *json_suite(void);
+Suite *number_read_suite(void);
+Suite *number_write_suite(void);
+Suite *number_bulk_suite(void);
+Suite *json_responses_suite(void);
+Suite *json_errors_suite(void);
+Suite *json_long_tensors_suite(void);
 Suite *options_suite(void);
 Suite *core_suite(void);
 Suite *cpu_dispatch_suite(void);

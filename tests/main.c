@@ -65,6 +65,9 @@ static const struct {
     {"python", python_suite, PART_UNTIMED},
     {"compress", compress_suite, PART_UNTIMED},
     {"lossctl", lossctl_suite, PART_UNTIMED},
+    {"lossctl_files", lossctl_files_suite, PART_UNTIMED},
+    {"lossctl_server", lossctl_server_suite, PART_UNTIMED},
+    {"lossctl_bench", lossctl_bench_suite, PART_UNTIMED},
     {"memory", memory_suite, PART_TIMED},
     {"limits", limits_suite, PART_TIMED},
     {"inline", inline_suite, PART_TIMED},
@@ -83,11 +86,16 @@ static const struct {
     {"golden_socket", golden_socket_suite, PART_UNTIMED},
 };
 
+void case_add(TCase *tcase, const TTest *const *tests, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        tcase_add_test(tcase, tests[i]);
+}
+
 TCase *suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n)
 {
     TCase *tcase = tcase_create(name);
-    for (size_t i = 0; i < n; i++)
-        tcase_add_test(tcase, tests[i]);
+    case_add(tcase, tests, n);
     suite_add_tcase(suite, tcase);
     return tcase;
 }

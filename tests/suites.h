@@ -43,6 +43,9 @@ Suite *web_suite(void);
 Suite *python_suite(void);
 Suite *compress_suite(void);
 Suite *lossctl_suite(void);
+Suite *lossctl_files_suite(void);
+Suite *lossctl_server_suite(void);
+Suite *lossctl_bench_suite(void);
 Suite *memory_suite(void);
 Suite *limits_suite(void);
 Suite *inline_suite(void);
@@ -69,6 +72,12 @@ Suite *golden_socket_suite(void);
     suite_add(suite, name, (const TTest *const[]){__VA_ARGS__},                                    \
               sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(TTest *))
 TCase *suite_add(Suite *suite, const char *name, const TTest *const *tests, size_t n);
+
+/* Adds tests to a test case. */
+#define CASE_ADD(tcase, ...)                                                                       \
+    case_add(tcase, (const TTest *const[]){__VA_ARGS__},                                           \
+             sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(TTest *))
+void case_add(TCase *tcase, const TTest *const *tests, size_t n);
 
 /* Adds an empty test case to a suite and returns it. Each of its tests runs between `setup` and
  * `teardown`, which may be NULL. */

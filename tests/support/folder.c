@@ -38,12 +38,27 @@ const char *folder_path(const char *name)
     return path;
 }
 
-void folder_write(const char *name, const char *text)
+void folder_write_bytes(const char *name, const void *bytes, size_t len)
 {
     FILE *const file = fopen(folder_path(name), "we");
     ck_assert_ptr_nonnull(file);
-    fputs(text, file);
+    ck_assert_uint_eq(fwrite(bytes, 1, len, file), len);
     ck_assert_int_eq(fclose(file), 0);
+}
+
+void folder_write(const char *name, const char *text)
+{
+    folder_write_bytes(name, text, strlen(text));
+}
+
+size_t folder_read(const char *name, char *bytes, size_t size)
+{
+    FILE *const file = fopen(folder_path(name), "re");
+    ck_assert_msg(file != NULL, "cannot open %s", name);
+    const size_t len = fread(bytes, 1, size - 1, file);
+    bytes[len] = '\0';
+    fclose(file);
+    return len;
 }
 
 void folder_write_certificates(void)

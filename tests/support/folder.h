@@ -2,6 +2,8 @@
 #ifndef TESTS_FOLDER_H
 #define TESTS_FOLDER_H
 
+#include <stddef.h>
+
 /* Makes the folder that the other functions use. Aborts the test on failure. */
 void folder_make(void);
 /* Removes the folder and its files. */
@@ -13,6 +15,10 @@ const char *folder_name(void);
 const char *folder_path(const char *name);
 /* Writes a file, replacing its content. */
 void folder_write(const char *name, const char *text);
+/* Does the same with `len` bytes. */
+void folder_write_bytes(const char *name, const void *bytes, size_t len);
+/* Reads up to `size` - 1 bytes of a file, and writes a NUL after them. Returns their number. */
+size_t folder_read(const char *name, char *bytes, size_t size);
 
 /* Writes the certificate of an authority to `ca`, a server certificate that it signed to `cert`,
    and the key of that to `key`. */

@@ -72,7 +72,7 @@ function placeFor(form, target, taken, file) {
     );
 }
 
-// Tensors that are one number are among the other fields.
+// A tensor that is a single number arrives among the other fields.
 function scalarsOf({fields}, form) {
     return Object.fromEntries(
         Object.entries(fields)

@@ -17,7 +17,8 @@ export const batchOptions = [
 ];
 
 /**
- * The tensors of a real batch, and the loss to show them with: the present one where it takes them.
+ * Returns the tensors of a real batch and the loss to show them with: the current loss if it
+ * accepts them, otherwise the loss that the model was trained with.
  */
 export async function realBatch(name, description, signal) {
     const response = await fetch(new URL(`assets/${name}.safetensors`, document.baseURI), {signal});

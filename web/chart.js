@@ -94,7 +94,7 @@ function optionsOf(host, {x, series, sync}) {
     };
 }
 
-// The range of all values plus a margin; without outliers that are far from the rest.
+// Returns the range of all values plus a margin, ignoring distant outliers.
 function heights(series) {
     const all = series
         .flatMap(({data}) => data.filter((value) => value !== null && value !== undefined))

@@ -96,7 +96,8 @@ function saveBatch({tensors, fields}, description) {
     setTimeout(() => URL.revokeObjectURL(href), 10_000);
 }
 
-// Without access to the clipboard, as over plain HTTP from another host, selects the text instead.
+// Selects the text if the clipboard is not accessible, as over plain HTTP from
+// another host.
 async function copied(element) {
     try {
         await navigator.clipboard.writeText(element.textContent);

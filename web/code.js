@@ -2,7 +2,7 @@
 
 import {Tensor} from './tensor.js';
 
-const maxInline = 300; // numbers within a program; more go into a file
+const maxInline = 300; // maximum count of numbers within a program; larger batches go into a file
 
 const size = (tensors) => Object.values(tensors).reduce((sum, {data}) => sum + data.length, 0);
 

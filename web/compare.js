@@ -184,7 +184,7 @@ function table(entries) {
     const rows = entries.map(({loss, curve, result, colour}) => {
         const swatch = make('span', {className: 'swatch'});
         swatch.style.setProperty('--own', `var(${colour})`);
-        const mistake = result.failed ?? curve.failed;
+        const error = result.failed ?? curve.failed;
         return make(
             'tr',
             {},
@@ -193,7 +193,7 @@ function table(entries) {
                 'td',
                 {},
                 result.failed ? null : short(result.loss, 6),
-                mistake && make('p', {className: 'mistake'}, mistake),
+                error && make('p', {className: 'error'}, error),
             ),
         );
     });

@@ -71,7 +71,7 @@ export class CurveView {
         };
     }
 
-    /** Computes and draws the curve; also that of the default parameters if others are set. */
+    /** Computes and draws the curve, and the curve of the default parameters if others are set. */
     async show({client, description, fields, samples, signal}) {
         const place = this.place(samples);
         if (!(place.range[0] < place.range[1])) {
@@ -83,7 +83,7 @@ export class CurveView {
             curveOf(request),
             Object.keys(fields).length > 0 ? defaultCurve(request) : null,
         ]);
-        byId('curve-mistake').hidden = true;
+        byId('curve-error').hidden = true;
         if (!this.chosen)
             [controls.from.value, controls.to.value] = [curve.x[0], curve.x.at(-1)].map(round);
         this.#draw(curve, defaults, description, samples, place);
@@ -93,14 +93,14 @@ export class CurveView {
     /** Removes the curves and shows the reason. */
     clear(why = '') {
         for (const id of ['curve-loss', 'curve-derivative']) clear(byId(id));
-        byId('curve-mistake').textContent = why;
-        byId('curve-mistake').hidden = why === '';
-        byId('curve-words').textContent = byId('curve-legend').textContent = '';
+        byId('curve-error').textContent = why;
+        byId('curve-error').hidden = why === '';
+        byId('curve-summary').textContent = byId('curve-legend').textContent = '';
     }
 
     #draw(curve, defaults, description, samples, {name, sample, element}) {
         const words = wordsOf(curve, description, samples, name, sample, element);
-        byId('curve-words').textContent = words;
+        byId('curve-summary').textContent = words;
         byId('curve-legend').replaceChildren(...legend(curve, defaults));
         for (const [what, host, colour] of [
             ['loss', 'curve-loss', '--line'],

@@ -4,8 +4,8 @@ import {LossdError} from './error.js';
 import {kinks} from './kinks.js';
 
 const points = 301,
-    fewer = 33; // values of the element, in one request and with one request each
-const maxNumbers = 400_000; // of one request
+    fewer = 33; // number of values of the element: in one request, and with one request per value
+const maxNumbers = 400_000; // maximum per request
 const fine = 60; // points around a possible kink
 const maxKinks = 8;
 
@@ -25,8 +25,8 @@ export async function curveOf(request) {
             narrowed.set(keyOf(request), i);
             return curve;
         } catch (error) {
-            // Which predictions are invalid, such as probabilities above 1, is not known in
-            // advance.
+            // It is not known in advance which predictions are invalid, such as probabilities above
+            // 1.
             const outside =
                 error instanceof LossdError &&
                 error.status === 422 &&

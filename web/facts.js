@@ -27,8 +27,8 @@ export function clearFacts(why = '') {
     byId('facts').replaceChildren();
     byId('warnings').replaceChildren();
     byId('warnings').hidden = true;
-    byId('result-mistake').textContent = why;
-    byId('result-mistake').hidden = why === '';
+    byId('result-error').textContent = why;
+    byId('result-error').hidden = why === '';
 }
 
 const spread = (numbers) => {

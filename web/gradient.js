@@ -45,7 +45,7 @@ export class GradientView {
     clear() {
         this.#shown = null;
         clear(byId('histogram'));
-        byId('gradient-words').textContent = '';
+        byId('gradient-summary').textContent = '';
         byId('gradient-of').hidden = true;
         byId('heatmap-figure').hidden = true;
         byId('worst').replaceChildren();
@@ -57,7 +57,7 @@ export class GradientView {
             {name, tensor} = derivatives[title],
             numbers = tensor.numbers();
         const worst = order(losses).slice(0, Math.max(rows, mapRows));
-        byId('gradient-words').textContent = wordsOf(numbers);
+        byId('gradient-summary').textContent = wordsOf(numbers);
         drawHistogram(byId('histogram'), title, numbers);
         drawHeatmap(tensor, numbers, worst, samples);
         byId('worst').replaceChildren(
@@ -199,7 +199,7 @@ function table(worst, losses, {title, name, numbers}, samples, pick) {
     return [head, make('tbody', {}, ...worst.map(rowOf))];
 }
 
-// A number; for a row, its maximum and the index of that.
+// Formats a number; for a row, its maximum and the index of the maximum.
 function cell(values) {
     if (values.length === 1) return short(values[0]);
     const most = values.reduce((best, value, i) => (value > values[best] ? i : best), 0);

@@ -37,7 +37,7 @@ export class LossForm {
             byId(id).addEventListener('input', changed);
     }
 
-    /** Shows the form of a loss. Tensors that it has too keep their values. */
+    /** Shows the form of a loss. Tensors that the previous loss also had keep their values. */
     show(description) {
         const kept = new Map(
             this.tensors.filter((field) => !field.isEmpty).map((field) => [field.name, field]),
@@ -73,7 +73,7 @@ export class LossForm {
                 field.text.value = old.text.value;
             }
         }
-        this.clearMistakes();
+        this.clearErrors();
     }
 
     /** Sets tensors, parameters and common fields by name, and resets the others. */
@@ -131,7 +131,7 @@ export class LossForm {
     read() {
         const tensors = {};
         let valid = true;
-        this.clearMistakes();
+        this.clearErrors();
         for (const field of this.tensors) {
             try {
                 const tensor = field.read();
@@ -146,25 +146,25 @@ export class LossForm {
     }
 
     /** The first error, with its field. */
-    get mistake() {
+    get error() {
         const field = [...this.parameters, ...this.tensors].find(({message}) => !message.hidden);
         return field ? `${field.name}: ${field.message.textContent}` : '';
     }
 
-    clearMistakes() {
+    clearErrors() {
         for (const field of [...this.parameters, ...this.tensors]) this.#mark(field, null);
-        byId('mistake').hidden = true;
+        byId('form-error').hidden = true;
     }
 
     /** Shows an error next to the field of a JSON Pointer, or below the form if there is none. */
-    showMistake(pointer, text) {
+    showError(pointer, text) {
         const [, name] = (pointer ?? '').split('/');
         const field = [...this.parameters, ...this.tensors].find((other) => other.name === name);
         if (field) {
             this.#mark(field, text);
         } else {
-            byId('mistake').textContent = text;
-            byId('mistake').hidden = false;
+            byId('form-error').textContent = text;
+            byId('form-error').hidden = false;
         }
     }
 

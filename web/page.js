@@ -17,7 +17,7 @@ import {Samples} from './samples.js';
 import {watchStatus} from './status.js';
 
 const base = new URL('.', document.baseURI).href.replace(/\/$/, '');
-const maxLive = 200_000; // numbers sent on every change; more wait for the button
+const maxLive = 200_000; // numbers; larger batches are sent only by the Evaluate button
 
 const token = () => sessionStorage.getItem('token') ?? undefined;
 let client = new Client(base, {token: token()});
@@ -66,7 +66,7 @@ function readForm() {
         writeCode(tensors);
     } else {
         code.clear();
-        clearResults(form.mistake);
+        clearResults(form.error);
     }
     return tensors;
 }
@@ -89,9 +89,9 @@ function failed(error) {
     if (error instanceof LossdError) {
         showRefusal(error);
     } else if (form.tensor(name)) {
-        form.showMistake(`/${name}`, detail);
+        form.showError(`/${name}`, detail);
     } else {
-        form.showMistake(null, error.message);
+        form.showError(null, error.message);
         if (!(error instanceof TextError)) throw error;
     }
 }
@@ -100,14 +100,14 @@ function showRefusal(error) {
     // 403 is also the status for a token that is no longer valid.
     if (error.status === 401 || (error.status === 403 && token() !== undefined))
         askForToken(error.detail);
-    else form.showMistake(error.pointer, error.detail);
+    else form.showError(error.pointer, error.detail);
 }
 
 function askForToken(why) {
     tried = '';
     byId('token-field').hidden = false;
-    byId('token-mistake').textContent = why;
-    byId('token-mistake').hidden = token() === undefined; // the hint is enough the first time
+    byId('token-error').textContent = why;
+    byId('token-error').hidden = token() === undefined; // until then, the hint is enough
     byId('token').focus();
 }
 
@@ -331,12 +331,12 @@ function takeToken() {
     try {
         client = new Client(base, {token: entered});
     } catch (error) {
-        byId('token-mistake').textContent = error.message;
-        byId('token-mistake').hidden = false;
+        byId('token-error').textContent = error.message;
+        byId('token-error').hidden = false;
         return;
     }
     sessionStorage.setItem('token', entered);
-    byId('token-mistake').hidden = true;
+    byId('token-error').hidden = true;
     supersede(async (signal) => {
         await start(signal);
         byId('token-field').hidden = true;

@@ -12,7 +12,7 @@ export class Parameter {
         this.name = description.name;
         this.element = make('div', {className: 'field parameter'});
         this.id = `argument-${this.name}`;
-        this.message = make('p', {className: 'mistake', id: `${this.id}-mistake`, hidden: true});
+        this.message = make('p', {className: 'error', id: `${this.id}-error`, hidden: true});
         const label = make('label', {htmlFor: this.id}, make('code', {}, this.name));
         const doc = make('p', {className: 'hint', id: `${this.id}-hint`}, describe(description));
         this.input = this.#control();

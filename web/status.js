@@ -21,7 +21,7 @@ async function refresh(get, before) {
         setStatus('ready', (await ready.text()).trim());
         byId('status').dataset.state = ready.ok ? 'good' : 'bad';
         const metrics = await get('metrics');
-        // Metrics can be forbidden, or served on another address.
+        // Metrics can require a token or be served on another address.
         return metrics.ok
             ? show({...parse(await metrics.text()), at: performance.now()}, before)
             : null;

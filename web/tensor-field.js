@@ -25,10 +25,10 @@ export class TensorField {
             rows: 3,
             spellcheck: false,
             autocomplete: 'off',
-            'aria-describedby': `${this.id}-hint ${this.id}-shape ${this.id}-mistake`,
+            'aria-describedby': `${this.id}-hint ${this.id}-shape ${this.id}-error`,
         });
         this.shape = make('output', {className: 'shape', id: `${this.id}-shape`, htmlFor: this.id});
-        this.message = make('p', {className: 'mistake', id: `${this.id}-mistake`, hidden: true});
+        this.message = make('p', {className: 'error', id: `${this.id}-error`, hidden: true});
         this.summary = make('span', {className: 'summary'});
         this.remove = make(
             'button',

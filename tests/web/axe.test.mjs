@@ -13,7 +13,7 @@ for (const dark of [false, true]) {
                 async (page) => {
                     await audit(page);
                     await page.locator('#argument-delta').fill('-1');
-                    await expectText(page, '#argument-delta-mistake', /greater/);
+                    await expectText(page, '#argument-delta-error', /greater/);
                     await audit(page);
                 },
                 {dark, width},

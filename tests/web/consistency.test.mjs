@@ -10,7 +10,7 @@ const loss = '#facts dd';
 
 // Checks that there are no results, but a reason.
 async function expectNothing(page, why) {
-    await expectText(page, '#result-mistake', why);
+    await expectText(page, '#result-error', why);
     for (const selector of [
         '#facts *',
         '#worst *',
@@ -21,12 +21,12 @@ async function expectNothing(page, why) {
     ]) {
         assert.equal(await page.locator(selector).count(), 0, selector);
     }
-    assert.equal(await page.locator('#result-mistake').isVisible(), true);
+    assert.equal(await page.locator('#result-error').isVisible(), true);
 }
 
 async function expectResult(page, value) {
     await expectText(page, loss, value);
-    assert.equal(await page.locator('#result-mistake').isVisible(), false);
+    assert.equal(await page.locator('#result-error').isVisible(), false);
     await page.locator('#results[aria-busy=false]').waitFor();
 }
 
@@ -55,7 +55,7 @@ test('values that the client rejects are an error of their tensor', () =>
         await page.locator('#tensor-target').fill('[0.5, 1]');
         await page.locator('#loss').selectOption('cross_entropy');
         await expectNothing(page, /target: element 0 is 0\.5; it must be an integer/);
-        await expectText(page, '#tensor-target-mistake', /element 0 is 0\.5/);
+        await expectText(page, '#tensor-target-error', /element 0 is 0\.5/);
         await page.locator('#tensor-target').fill('[0, 1]');
         await expectResult(page, /^0\.8/);
     }));
@@ -91,7 +91,7 @@ test('an invalid range removes curve and comparison', () =>
         await page.locator('#compare-table td').first().waitFor();
         await page.locator('#curve-from').fill('9');
         await page.locator('#curve-to').fill('-9');
-        await expectText(page, '#curve-mistake', 'invalid range from 9 to -9');
+        await expectText(page, '#curve-error', 'invalid range from 9 to -9');
         assert.equal(
             await page
                 .locator('#curve-loss canvas, #compare-loss canvas, #compare-table td')
@@ -101,7 +101,7 @@ test('an invalid range removes curve and comparison', () =>
         await page.locator('#curve-reset').click();
         await page.locator('#curve-loss canvas').waitFor();
         await page.locator('#compare-table td').first().waitFor();
-        assert.equal(await page.locator('#curve-mistake').isVisible(), false);
+        assert.equal(await page.locator('#curve-error').isVisible(), false);
     }));
 
 // Delays requests until they are released.
@@ -153,7 +153,7 @@ test('a late response for another loss is ignored', () =>
         await late.release();
         await page.waitForTimeout(500);
         await expectResult(page, value);
-        await expectText(page, '#curve-words', /^l1 as a function of/);
+        await expectText(page, '#curve-summary', /^l1 as a function of/);
     }));
 
 test('the last of several selected losses is shown', () =>
@@ -185,7 +185,7 @@ test('the last of several selected losses is shown', () =>
         assert.equal(await page.locator('#loss').inputValue(), 'l1');
         assert.match(await page.title(), /^l1 /);
         await page.locator('#argument-delta').waitFor({state: 'detached'});
-        await expectText(page, '#curve-words', /^l1 as a function of/);
+        await expectText(page, '#curve-summary', /^l1 as a function of/);
     }));
 
 test('a loss that cannot be loaded keeps the form and removes the result', () =>
@@ -279,7 +279,7 @@ test('unnamed files fill required tensors, never optional ones', () =>
             {name: 'pred.json', bytes: '[[5, 6]]'},
             {name: 'input.json', bytes: '[[5, 6]]'},
         ]);
-        await expectText(page, '#mistake', 'input.json: input is already in pred.json');
+        await expectText(page, '#form-error', 'input.json: input is already in pred.json');
     }));
 
 test('unknown names in files are rejected', () =>
@@ -337,7 +337,7 @@ test('an invalid token is rejected when it is entered', () =>
         await page.locator('#form button[type=submit]').click();
         await page.locator('#token').fill('schlüssel');
         await page.locator('#token').press('Enter');
-        await expectText(page, '#token-mistake', 'the token must be printable ASCII characters');
+        await expectText(page, '#token-error', 'the token must be printable ASCII characters');
         assert.equal(await page.evaluate(() => sessionStorage.getItem('token')), null);
     }));
 
@@ -351,9 +351,9 @@ test('errors of loading losses are shown, and the next loss loads', () =>
             route.request().method() === 'GET' ? route.abort() : route.continue(),
         );
         await page.goto(new URL('/#mse', page.url()).href);
-        await expectText(page, '#mistake', /fetch|network|reach/i);
+        await expectText(page, '#form-error', /fetch|network|reach/i);
         await choose('huber');
-        await expectText(page, '#mistake', /fetch|network|reach/i);
+        await expectText(page, '#form-error', /fetch|network|reach/i);
         await page.unroute('**/v1/losses/*');
         await choose('l1');
         await page.locator(loss).first().waitFor();

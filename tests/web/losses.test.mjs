@@ -27,16 +27,16 @@ for (const {name} of losses) {
                     Math.abs(number(fact) - response.loss) <= 1e-6 * Math.abs(response.loss),
                     `${fact} is not ${response.loss}`,
                 );
-            assert.equal(await page.locator('#mistake').isVisible(), false);
+            assert.equal(await page.locator('#form-error').isVisible(), false);
             for (const parameter of parameters)
                 await page.locator(`#argument-${parameter.name}`).waitFor();
             for (const tensor of tensors) await page.locator(`#tensor-${tensor.name}`).waitFor();
             await page.locator('#curve-loss[role=img] canvas').waitFor();
             await page.locator('#curve-derivative[role=img] canvas').waitFor();
             await page.locator('#histogram[role=img] canvas').waitFor();
-            await expectText(page, '#curve-words', new RegExp(`^${name} as a function of `));
+            await expectText(page, '#curve-summary', new RegExp(`^${name} as a function of `));
             assert.ok((await page.locator('#worst tbody tr').count()) > 0);
-            assert.equal(await page.locator('#curve-mistake').isVisible(), false);
+            assert.equal(await page.locator('#curve-error').isVisible(), false);
         }),
     );
 }

@@ -19,13 +19,13 @@ test('an error is shown next to its parameter until it is fixed', () =>
     onPage('huber', async (page) => {
         const delta = page.locator('#argument-delta');
         await delta.fill('-1');
-        await expectText(page, '#argument-delta-mistake', 'delta is -1; it must be greater than 0');
+        await expectText(page, '#argument-delta-error', 'delta is -1; it must be greater than 0');
         assert.equal(await delta.getAttribute('aria-invalid'), 'true');
-        assert.match(await delta.getAttribute('aria-describedby'), /argument-delta-mistake/);
+        assert.match(await delta.getAttribute('aria-describedby'), /argument-delta-error/);
         await delta.fill('half');
-        await expectText(page, '#argument-delta-mistake', /delta/);
+        await expectText(page, '#argument-delta-error', /delta/);
         await delta.fill('2');
-        await expectText(page, '#argument-delta-mistake', '');
+        await expectText(page, '#argument-delta-error', '');
         assert.equal(await delta.getAttribute('aria-invalid'), null);
     }));
 
@@ -34,15 +34,15 @@ test('an error is shown next to its tensor', () =>
         await page.locator('#tensor-target').fill('[1, 0, 7]');
         await expectText(
             page,
-            '#tensor-target-mistake',
+            '#tensor-target-error',
             /target\[2\] is 7; class indices must be in \[0, 3\)/,
         );
         await page.locator('#tensor-target').fill('[1, 0');
-        await expectText(page, '#tensor-target-mistake', /not valid JSON/);
+        await expectText(page, '#tensor-target-error', /not valid JSON/);
         await page.locator('#tensor-target').fill('1, zero, 2');
-        await expectText(page, '#tensor-target-mistake', 'line 1: "zero" is not a number');
+        await expectText(page, '#tensor-target-error', 'line 1: "zero" is not a number');
         await page.locator('#tensor-target').fill('[1, 0, 2, 1]');
-        await expectText(page, '#tensor-target-mistake', /shape/);
+        await expectText(page, '#tensor-target-error', /shape/);
         assert.equal(await page.locator('#tensor-input').getAttribute('aria-invalid'), null);
     }));
 
@@ -113,19 +113,19 @@ test('files of every format can be dropped', async () => {
         await drop(page, '#data', [{name: 'batch.csv', bytes: 'input,goal\n1,1\n'}]);
         await expectText(
             page,
-            '#mistake',
+            '#form-error',
             /batch.csv: mse has no tensor 'goal'; it has input, target, weight, sample_weight/,
         );
         await drop(page, '#data', [{name: 'cut.npy', bytes: npy(2, 2, () => 0).subarray(0, 150)}]);
         await expectText(
             page,
-            '#mistake',
+            '#form-error',
             /cut.npy: the NumPy file has 22 bytes of data; shape \(2, 2\) of >f8 needs 32/,
         );
         await drop(page, '#data', [{name: 'picture.gif', bytes: 'GIF89a'}]);
         await expectText(
             page,
-            '#mistake',
+            '#form-error',
             /picture\.gif: unsupported file type \.gif\. Supported: \.json, /,
         );
     });
@@ -158,7 +158,7 @@ test('sample batches select their loss', () =>
         await worst.click();
         await expectText(
             page,
-            '#curve-words',
+            '#curve-summary',
             new RegExp(`input \\(sample ${sample}\\), all other values fixed`),
         );
     }));
@@ -170,13 +170,13 @@ test('kinks are found and follow the slider', () =>
         await page.locator('#tensor-input').fill('[0.5]');
         await page.locator('#tensor-target').fill('[0]');
         await page.locator('#argument-delta').fill('1');
-        await expectText(page, '#curve-words', /It bends at −1, 1\.$/);
+        await expectText(page, '#curve-summary', /It bends at −1, 1\.$/);
         const slider = page.locator('#arguments input[type=range]');
         await slider.focus();
         for (let i = 0; i < 5; i++) await page.keyboard.press('ArrowRight');
         const delta = Number(await page.locator('#argument-delta').inputValue());
         assert.ok(delta > 1 && delta < 1.5, String(delta));
-        await expectText(page, '#curve-words', new RegExp(`It bends at −${delta}, ${delta}\\.$`));
+        await expectText(page, '#curve-summary', new RegExp(`It bends at −${delta}, ${delta}\\.$`));
         await expectText(page, '#curve-legend', /with default parameters/);
         await expectText(page, '#code', new RegExp(`"delta": ${delta}`));
     }));
@@ -189,13 +189,13 @@ test('jumps and bends of the derivative are distinguished', async () => {
             for (const weight of await page.locator('#tensor-weight').all()) await weight.fill('');
             await expectText(
                 page,
-                '#curve-words',
+                '#curve-summary',
                 new RegExp(
                     `^${name} as a function of input, all other values fixed. Current ` +
                         `value: ${input}\\.`,
                 ),
             );
-            results[name] = (await page.locator('#curve-words').textContent()).replace(
+            results[name] = (await page.locator('#curve-summary').textContent()).replace(
                 /^.*Current value: \S+\. ?/,
                 '',
             );
@@ -296,14 +296,14 @@ test('hess and grad_output are sent, shown, and part of the programs', async () 
             .waitFor({state: 'attached'});
         await page.locator('#gradient-tensor').selectOption('Hessian diagonal of input');
         // 3 times 2/3 each.
-        await expectText(page, '#gradient-words', '3 numbers from 2 to 2; norm 3.464');
+        await expectText(page, '#gradient-summary', '3 numbers from 2 to 2; norm 3.464');
         await expectText(page, '#worst th:last-child', 'Hessian diagonal of input');
         await expectText(page, '#code', /"grad_output": 3,\s*"hess": true/);
         await page.locator('#tensor-grad_output').fill('[1, 2]');
-        await expectText(page, '#tensor-grad_output-mistake', /grad_output/);
+        await expectText(page, '#tensor-grad_output-error', /grad_output/);
         await page.locator('#reduction').selectOption('none');
         await page.locator('#tensor-grad_output').fill('[1, 2, 4]');
-        await expectText(page, '#gradient-words', '3 numbers from 2 to 8; norm 9.165');
+        await expectText(page, '#gradient-summary', '3 numbers from 2 to 8; norm 9.165');
         await drop(page, '#data', [
             {
                 name: 'batch.json',
@@ -316,7 +316,7 @@ test('hess and grad_output are sent, shown, and part of the programs', async () 
                 }),
             },
         ]);
-        await expectText(page, '#gradient-words', '3 numbers from −4 to 0; norm 4; zeros: 2');
+        await expectText(page, '#gradient-summary', '3 numbers from −4 to 0; norm 4; zeros: 2');
         assert.equal(await page.locator('#hess').isChecked(), false);
     });
     await onPage('ctc', async (page) =>
@@ -384,9 +384,9 @@ test('narrow screens do not scroll horizontally', async () => {
                 if (name === 'mse') {
                     await page.locator('#tensor-input').fill('[0.5, 2, 1]');
                     await page.locator('#compare-losses input[value=bce]').check();
-                    const mistake = page.locator('#compare-table .mistake').first();
-                    await mistake.waitFor();
-                    assert.ok((await mistake.boundingBox()).width > 120);
+                    const error = page.locator('#compare-table .error').first();
+                    await error.waitFor();
+                    assert.ok((await error.boundingBox()).width > 120);
                 }
                 const {inner, whole} = await page.evaluate(() => ({
                     inner: innerWidth,
@@ -460,7 +460,7 @@ test('an expired token can be replaced', () =>
                 });
         });
         await page.reload();
-        await expectText(page, '#token-mistake', 'the token is not known');
+        await expectText(page, '#token-error', 'the token is not known');
         await page.locator('#token').fill('today');
         await page.locator('#token').press('Enter');
         await shown(page, 'mse');
@@ -484,7 +484,7 @@ test('the page asks for a required token', () =>
         const field = page.locator('#token');
         await field.fill('sesame');
         await field.press('Enter');
-        await expectText(page, '#token-mistake', 'this token is not known');
+        await expectText(page, '#token-error', 'this token is not known');
         await field.fill('open sesame');
         await field.press('Enter');
         await shown(page, 'mse');
@@ -496,7 +496,7 @@ test('an unreachable server is an error', () =>
     onPage('mse', async (page) => {
         await page.route('**/v1/**', (route) => route.abort());
         await page.locator('#tensor-input').fill('[1, 2, 4]');
-        await expectText(page, '#mistake', /cannot reach/);
+        await expectText(page, '#form-error', /cannot reach/);
         await page.unroute('**/v1/**');
         await page.locator('#form button[type=submit]').click();
         await expectText(page, loss, '4.75');

@@ -16,7 +16,7 @@ test('the page asks for a token and keeps it', () =>
         await field.press('Enter');
         await expectText(
             page,
-            '#token-mistake',
+            '#token-error',
             'unknown token',
         );
         await field.fill(token);
